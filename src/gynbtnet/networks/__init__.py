@@ -1,0 +1,1 @@
+"""The residual U-Net, its presets, and the transfer of weights from stage to stage."""

@@ -1,0 +1,1 @@
+"""A synthetic female pelvis after implant: the embedded default cohort, as cases and as DICOM RT."""

@@ -1,0 +1,1 @@
+"""Fingerprint, plan, resampling, normalisation, and the store that training reads patches from."""

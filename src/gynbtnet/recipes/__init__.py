@@ -1,0 +1,1 @@
+"""Recipes: every setting of an experiment in one YAML file, checked on load."""
