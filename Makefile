@@ -1,0 +1,41 @@
+# Two commands do everything: `make demo` and `make test`. Each sets up what it needs.
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO := demo
+
+.PHONY: install demo test test-all lint bench docs clean
+
+install: .venv/installed
+
+# torch first and from the constraints: a bare "torch" would fetch CUDA packages on a machine without a GPU.
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+demo: install
+	$(BIN)/gynbtnet phantom $(DEMO)/phantom --recipe demo
+	$(BIN)/gynbtnet run demo --out $(DEMO)/experiment --cohort $(DEMO)/phantom/brachytherapy \
+	    --unlabelled $(DEMO)/phantom/unlabelled --supervised $(DEMO)/phantom/organs
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/pytest -m "not slow and not gpu" --cov --cov-report=term
+
+test-all: lint
+	$(BIN)/pytest --cov --cov-report=term
+
+bench: install
+	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+docs: install
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
+	$(BIN)/sphinx-build -W --keep-going docs docs/_build
+
+clean:
+	rm -rf .venv $(DEMO) docs/_build
