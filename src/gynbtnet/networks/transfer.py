@@ -1,0 +1,120 @@
+"""Weights from one stage to the next, with a report of what came over and what didn't."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from gynbtnet.errors import BadInput
+
+Parts = Literal["encoder", "all_but_heads"]
+
+
+@dataclass(frozen=True)
+class TransferReport:
+    """What a transfer did.
+
+    Attributes:
+        parts: what was asked for.
+        loaded: names taken over as they are.
+        reshaped: names taken over into another shape, with how.
+        skipped: names left alone, with why: of the weights, of the network, or of both.
+        share: parameters taken over, reshaped ones included, of all that the network has in ``parts``.
+    """
+
+    parts: Parts
+    loaded: tuple[str, ...]
+    reshaped: dict[str, str]
+    skipped: dict[str, str]
+    share: float
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values, for ``transfer.json``."""
+        return {
+            "parts": self.parts,
+            "share": self.share,
+            "loaded": list(self.loaded),
+            "reshaped": self.reshaped,
+            "skipped": self.skipped,
+        }
+
+    def summary(self) -> str:
+        """One line for a log."""
+        return (
+            f"{self.parts.replace('_', ' ')}: {100 * self.share:.1f} % of the parameters taken over "
+            f"({len(self.loaded)} tensors loaded, {len(self.reshaped)} reshaped, {len(self.skipped)} skipped)"
+        )
+
+
+def transfer(
+    weights: Mapping[str, Tensor], network: nn.Module, *, parts: Parts, at_least: float = 0.95
+) -> TransferReport:
+    """Copy ``weights`` of the previous stage into ``network``, name by name.
+
+    Stage 1 → 2 takes the ``encoder``; stage 2 → 3 takes ``all_but_heads`` (FACTS: transfer). A first layer for another
+    number of input channels gets the sum over the old channels, shared evenly, so that an image repeated in every
+    channel gives what it gave before. Nothing is copied where the share falls short.
+
+    Args:
+        weights: a ``state_dict`` of an earlier stage.
+        network: a ``GynBTNet``, or anything with ``encoder`` and ``decoder.heads``.
+        parts: which parts to take over.
+        at_least: share of the parameters in ``parts`` below which the weights are refused.
+
+    Raises:
+        BadInput: where less than ``at_least`` came over.
+    """
+    own = network.state_dict()
+    found: dict[str, Tensor] = {}
+    loaded: list[str] = []
+    reshaped: dict[str, str] = {}
+    skipped: dict[str, str] = {}
+    for name in sorted(own.keys() | weights.keys()):
+        ours, theirs = own.get(name), weights.get(name)
+        if not _belongs(name, parts):
+            skipped[name] = "not asked for"
+        elif ours is None:
+            skipped[name] = "not in this network"
+        elif theirs is None:
+            skipped[name] = "not in the weights"
+        elif theirs.shape == ours.shape:
+            found[name] = theirs
+            loaded.append(name)
+        elif _differs_in_inputs(name, theirs, ours):
+            found[name] = _with_input_channels(theirs, ours.shape[1])
+            reshaped[name] = f"{theirs.shape[1]} input channels shared among {ours.shape[1]}"
+        else:
+            skipped[name] = f"shape {tuple(theirs.shape)} where the network has {tuple(ours.shape)}"
+
+    sizes = {name: values.numel() for name, values in network.named_parameters() if _belongs(name, parts)}
+    share = sum(sizes.get(name, 0) for name in found) / max(sum(sizes.values()), 1)
+    if share < at_least:
+        raise BadInput(
+            f"The weights cover {100 * share:.1f} % of this network's {parts.replace('_', ' ')}, expected at least "
+            f"{100 * at_least:.1f} %; were they trained with another preset, or is this another network's file?"
+        )
+    with torch.no_grad():
+        for name, values in found.items():
+            own[name].copy_(values)
+    return TransferReport(parts, tuple(loaded), reshaped, skipped, share)
+
+
+def _belongs(name: str, parts: Parts) -> bool:
+    return name.startswith("encoder.") if parts == "encoder" else not name.startswith("decoder.heads.")
+
+
+def _differs_in_inputs(name: str, theirs: Tensor, ours: Tensor) -> bool:
+    """Whether this is a convolution that sees the image itself, trained with another number of channels."""
+    return (
+        name.startswith("encoder.levels.0.0.")
+        and theirs.ndim == ours.ndim == 5
+        and theirs.shape[0] == ours.shape[0]
+        and theirs.shape[2:] == ours.shape[2:]
+    )
+
+
+def _with_input_channels(weight: Tensor, channels: int) -> Tensor:
+    shared = weight.sum(dim=1, keepdim=True) / channels
+    return shared.expand(-1, channels, -1, -1, -1)
