@@ -15,7 +15,7 @@ install: .venv/installed
 	touch $@
 
 demo: install
-	$(BIN)/gynbtnet phantom $(DEMO)/phantom --recipe demo
+	$(BIN)/gynbtnet phantom $(DEMO)/phantom
 	$(BIN)/gynbtnet run demo --out $(DEMO)/experiment --cohort $(DEMO)/phantom/brachytherapy \
 	    --unlabelled $(DEMO)/phantom/unlabelled --supervised $(DEMO)/phantom/organs
 

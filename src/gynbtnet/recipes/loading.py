@@ -1,0 +1,110 @@
+"""Recipes from YAML, with one clear sentence for whatever is wrong in them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from gynbtnet.errors import BadInput
+from gynbtnet.recipes.recipe import Recipe
+
+SHIPPED = Path(__file__).parent
+
+
+def shipped_recipes() -> list[str]:
+    """Names of the recipes that come with the package."""
+    return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
+
+
+def load_recipe(name: str | Path, changes: Sequence[str] = ()) -> Recipe:
+    """Read a recipe by its shipped name or its path, change single settings, and check the whole.
+
+    Args:
+        name: a name of :func:`shipped_recipes`, or a YAML file.
+        changes: ``"key.to.setting=value"`` with the value as YAML, e.g. ``"task.training.epochs=10"``.
+
+    Raises:
+        BadInput: an unknown recipe, bad YAML, an unknown key, a wrong type or value, a path that isn't there.
+    """
+    path = SHIPPED / f"{name}.yaml" if str(name) in shipped_recipes() else Path(name)
+    values = _read_yaml(path)
+    for change in changes:
+        _apply(change, values)
+    try:
+        recipe = Recipe.model_validate(values)
+    except ValidationError as problems:
+        raise BadInput(_sentence(problems, path, values)) from problems
+    if recipe.aliases is not None:
+        aliases = path.parent / recipe.aliases
+        if not aliases.is_file():
+            raise BadInput(f"aliases in {path} names {aliases}, which is not there; expected a YAML file of ROI names.")
+        recipe = recipe.model_copy(update={"aliases": aliases.absolute()})
+    return recipe
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        known = ", ".join(shipped_recipes())
+        raise BadInput(f"There is no recipe {path}; expected a YAML file or one of the shipped ones: {known}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:
+        where = f" at line {error.problem_mark.line + 1}" if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark else ""
+        raise BadInput(f"{path} is no YAML file{where}; see a shipped recipe for the form.") from error
+    if not isinstance(values, dict):
+        raise BadInput(f"{path} holds no settings; expected keys such as name, structures, task.")
+    return values
+
+
+def _apply(change: str, values: dict[str, Any]) -> None:
+    key, equals, text = change.partition("=")
+    *parents, last = key.strip().split(".")
+    if not equals or not last:
+        raise BadInput(f"--set {change} can't be read; expected KEY=VALUE, for example task.training.epochs=10.")
+    for parent in parents:
+        values = values.setdefault(parent, {})
+        if not isinstance(values, dict):
+            raise BadInput(f"--set {change} can't be applied: {parent} is a value, not a group of settings.")
+    try:
+        values[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise BadInput(f"--set {change} can't be read; expected a YAML value after the equals sign.") from error
+
+
+def _sentence(problems: ValidationError, path: Path, values: dict[str, Any]) -> str:
+    first = problems.errors()[0]
+    places = _key_in_file(first["loc"], values)
+    key = ".".join(str(part) for part in places)
+    if first["type"] == "extra_forbidden":
+        known = ", ".join(_settings_at(places[:-1]))
+        return f"{key} in {path} is no setting; expected one of: {known}."
+    if first["type"] == "missing":
+        return f"{key} is missing in {path}; see a shipped recipe for the form."
+    expected = first["msg"].removeprefix("Value error, ")
+    return f"{key} in {path} is {first['input']!r}; {expected[0].lower()}{expected[1:]}."
+
+
+def _key_in_file(places: Sequence[str | int], values: Any) -> list[str | int]:
+    """The places that the file has; after them pydantic names the branch of a union that it tried."""
+    key: list[str | int] = []
+    for place in places:
+        key.append(place)
+        if isinstance(values, dict):
+            values = values.get(place)
+        elif isinstance(values, list) and isinstance(place, int):
+            values = values[place]
+        if not isinstance(values, dict | list):
+            break
+    return key
+
+
+def _settings_at(places: Sequence[str | int]) -> list[str]:
+    """Names of the settings of the class that stands at a key of the recipe."""
+    kind: type[BaseModel] = Recipe
+    for place in places:
+        annotation = kind.model_fields[str(place)].annotation
+        choices = [annotation, *getattr(annotation, "__args__", ())]
+        kind = next(choice for choice in choices if isinstance(choice, type) and issubclass(choice, BaseModel))
+    return list(kind.model_fields)

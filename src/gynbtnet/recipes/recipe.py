@@ -1,0 +1,61 @@
+"""What a recipe holds: every setting of an experiment, composed of the settings that each part reads."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from gynbtnet.inference.settings import PredictionSettings
+from gynbtnet.preparation.settings import PlanSettings
+from gynbtnet.settings import Settings
+from gynbtnet.training.settings import PretrainingSettings, SegmentationSettings
+
+
+class SplitSettings(Settings):
+    """Who is held out. Patients are divided, never their fractions."""
+
+    test: float | int = Field(0.2, description="Share (below 1) or number of patients held out for the test.")
+    folds: int = Field(5, ge=2, description="Cross-validation folds inside the training part.")
+    fold: int = Field(0, ge=0, description="The fold whose patients validate the task stage.")
+    seed: int = Field(0, ge=0, description="Decides who is held out.")
+
+
+class PretrainingStage(Settings):
+    """Stage 1: masked modelling on unlabelled scans."""
+
+    validation: float = Field(0.15, ge=0, lt=1, description="Share of the scans' patients that validate.")
+    plan: PlanSettings
+    training: PretrainingSettings
+
+
+class SupervisedStage(Settings):
+    """Stage 2: many organs."""
+
+    structures: tuple[str, ...] | None = Field(None, description="Classes to learn; null: all that the cohort holds.")
+    validation: float = Field(0.2, ge=0, lt=1, description="Share of the patients that validate; 0: none.")
+    plan: PlanSettings
+    training: SegmentationSettings
+
+
+class TaskStage(Settings):
+    """Stage 3: the clinic's own cohort."""
+
+    plan: PlanSettings
+    training: SegmentationSettings
+
+
+class Recipe(Settings):
+    """One experiment, from scans to report.
+
+    ``pretraining`` or ``supervised`` may be null: the stage is left out, and the next one starts without it.
+    """
+
+    name: str = Field(description="How the experiment and its models are called.")
+    description: str = Field("", description="One paragraph for the report.")
+    structures: tuple[str, ...] = Field(min_length=1, description="What the task stage contours, in label order.")
+    aliases: Path | None = Field(None, description="A file with a clinic's own ROI names.")
+    split: SplitSettings = SplitSettings()
+    pretraining: PretrainingStage | None = None
+    supervised: SupervisedStage | None = None
+    task: TaskStage
+    prediction: PredictionSettings = PredictionSettings()
+    citations: tuple[str, ...] = Field((), description="Shown wherever results on this data are shown.")

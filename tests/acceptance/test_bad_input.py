@@ -1,0 +1,135 @@
+"""Bad input: one clear sentence, exit code 2, and nothing left that a later step would take for whole."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Command, Ended
+
+from gynbtnet.imaging.ct_series import CTSeries
+from gynbtnet.imaging.ct_writer import write_ct_series
+from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.rtstruct_writer import write_rtstruct
+from gynbtnet.imaging.structure_names import StructureNames
+from gynbtnet.imaging.volume import Segmentation, Volume
+
+GRID = Geometry((6, 24, 24), (4.0, 3.0, 3.0), (-36.0, -36.0, 0.0))
+
+
+def write_ct(folder: Path, seed: int = 1, patient: str = "A") -> CTSeries:
+    noise = np.random.default_rng(seed).normal(40, 15, GRID.shape)
+    return write_ct_series(
+        Volume(noise, GRID),
+        folder,
+        patient_id=patient,
+        study_description="SYNTHETIC",
+        series_description="SYNTHETIC noise",
+        seed=seed,
+    )
+
+
+def write_contours(ct: CTSeries, path: Path, structure: str = "bladder") -> None:
+    labels = np.zeros(GRID.shape, np.uint8)
+    labels[2:4, 8:16, 8:16] = 1
+    write_rtstruct(
+        Segmentation(Volume(labels, ct.volume.geometry), (structure,)),
+        ct,
+        path,
+        names=StructureNames.load(),
+        label="TEST",
+        description="SYNTHETIC test",
+        software_version="0",
+    )
+
+
+def refused(ended: Ended, *words: str) -> None:
+    """One sentence on standard error with these words, exit code 2."""
+    message = ended.err.strip().splitlines()[-1]
+    assert ended.code == 2, ended
+    assert "Traceback" not in ended.err
+    assert message.startswith("gynbtnet: ")
+    for word in words:
+        assert word.lower() in message.lower(), f"{word!r} is not in {message!r}"
+
+
+@pytest.fixture
+def ingest(gynbtnet: Command, tmp_path: Path):
+    """Ingest ``tmp_path/export`` and see that nothing whole is left where it is refused."""
+
+    def run(*options: object) -> Ended:
+        (tmp_path / "export").mkdir(exist_ok=True)
+        out = tmp_path / "cohort"
+        ended = gynbtnet("ingest", tmp_path / "export", "--out", out, "--structures", "bladder", *options)
+        assert not (out / "cohort.json").exists()
+        return ended
+
+    return run
+
+
+def test_an_empty_folder(ingest) -> None:
+    refused(ingest(), "export")
+
+
+def test_a_folder_with_no_ct(ingest, tmp_path: Path) -> None:
+    (tmp_path / "export").mkdir()
+    (tmp_path / "export" / "letter.txt").write_text("no scan")
+    refused(ingest(), "export", "CT")
+
+
+def test_two_ct_series_in_one_folder_to_predict(gynbtnet: Command, tmp_path: Path, untrained_model: Path) -> None:
+    write_ct(tmp_path / "scan" / "1", seed=1)
+    write_ct(tmp_path / "scan" / "2", seed=2)
+    refused(gynbtnet("predict", untrained_model, tmp_path / "scan", "--out", tmp_path / "out"), "series", "--series")
+    assert not (tmp_path / "out" / "scan").exists()
+
+
+def test_a_missing_slice(ingest, tmp_path: Path) -> None:
+    ct = write_ct(tmp_path / "export" / "CT")
+    write_contours(ct, tmp_path / "export" / "RS.dcm")
+    ct.files[3].unlink()
+    refused(ingest(), "slice", "mm")
+
+
+def test_contours_of_another_frame_of_reference(ingest, tmp_path: Path) -> None:
+    ct = write_ct(tmp_path / "export" / "CT")
+    write_contours(replace(ct, frame_of_reference_uid="1.2.3.4"), tmp_path / "export" / "RS.dcm")
+    refused(ingest(), "frame of reference")
+
+
+def test_a_structure_name_that_nothing_maps(ingest, tmp_path: Path) -> None:
+    ct = write_ct(tmp_path / "export" / "CT")
+    write_contours(ct, tmp_path / "export" / "RS.dcm", structure="Blase")
+    refused(ingest(), "Blase", "alias")
+
+
+def test_one_patient_only(gynbtnet: Command, tmp_path: Path) -> None:
+    ct = write_ct(tmp_path / "export" / "CT")
+    write_contours(ct, tmp_path / "export" / "RS.dcm")
+    cohort = tmp_path / "cohort"
+    assert gynbtnet("ingest", tmp_path / "export", "--out", cohort, "--structures", "bladder").code == 0
+    refused(gynbtnet("split", cohort, "--out", tmp_path / "split.json"), "patient")
+    assert not (tmp_path / "split.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("task.training.epohs=3", ["task.training.epohs", "demo.yaml", "epochs"]),
+        ("task.training.epochs=many", ["task.training.epochs", "many", "integer"]),
+        ("task.plan.patch_size=[30, 48, 48]", ["task.plan", "16"]),
+        ("task.plan.preset=XXL", ["task.plan.preset", "XXL", "XS"]),
+        ("split.test=[1]", ["split.test"]),
+        ("task.training.learning_rate=.nan", ["task.training.learning_rate"]),
+        ("aliases=nowhere.yaml", ["aliases", "nowhere.yaml"]),
+        ("=3", ["KEY=VALUE"]),
+    ],
+)
+def test_a_recipe_with_a_mistake(gynbtnet: Command, tmp_path: Path, change: str, words: list[str]) -> None:
+    ended = gynbtnet("run", "demo", "--set", change, "--cohort", tmp_path, "--out", tmp_path / "out")
+    refused(ended, *words)
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_such_recipe(gynbtnet: Command, tmp_path: Path) -> None:
+    refused(gynbtnet("run", "nothing", "--cohort", tmp_path, "--out", tmp_path / "out"), "nothing", "demo")
