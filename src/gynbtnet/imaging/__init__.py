@@ -1,1 +1,1 @@
-"""What a scan is: volumes and their geometry, DICOM in and out, contours, structure names. Knows nothing of learning."""
+"""What a scan is: volumes, their geometry, DICOM in and out, contours, structure names. Knows nothing of learning."""

@@ -42,7 +42,9 @@ class Geometry:
         if len(self.origin) != 3 or not np.isfinite(self.origin).all():
             raise ValueError(f"an origin is three finite coordinates in mm, not {self.origin}")
         cosines = np.asarray(self.direction)
-        if cosines.shape != (9,) or not np.allclose(cosines.reshape(3, 3).T @ cosines.reshape(3, 3), np.eye(3), atol=1e-4):
+        if cosines.shape != (9,) or not np.allclose(
+            cosines.reshape(3, 3).T @ cosines.reshape(3, 3), np.eye(3), atol=1e-4
+        ):
             raise ValueError(f"a direction is nine cosines of an orthonormal matrix, not {self.direction}")
 
     @cached_property

@@ -18,7 +18,9 @@ class Volume:
 
     def __post_init__(self) -> None:
         if self.array.shape != self.geometry.shape:
-            raise ValueError(f"an array of shape {self.array.shape} does not lie on a grid of shape {self.geometry.shape}")
+            raise ValueError(
+                f"an array of shape {self.array.shape} does not lie on a grid of shape {self.geometry.shape}"
+            )
 
 
 @dataclass(frozen=True)

@@ -25,10 +25,14 @@ def read_volume(path: Path) -> Volume:
     try:
         image = sitk.ReadImage(str(path))
     except RuntimeError as error:
-        raise BadInput(f"{path} can't be read as an image ({', '.join(SUFFIXES)} expected); is it damaged or cut short?") from error
+        raise BadInput(
+            f"{path} can't be read as an image ({', '.join(SUFFIXES)} expected); is it damaged or cut short?"
+        ) from error
     if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
-        raise BadInput(f"{path} has {image.GetDimension()} dimensions and {image.GetNumberOfComponentsPerPixel()} values a voxel; "
-                       "expected a three-dimensional scan with one value a voxel.")
+        raise BadInput(
+            f"{path} has {image.GetDimension()} dimensions and {image.GetNumberOfComponentsPerPixel()} values a voxel; "
+            "expected a three-dimensional scan with one value a voxel."
+        )
     return from_sitk(image)
 
 

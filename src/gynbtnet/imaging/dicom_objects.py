@@ -1,0 +1,115 @@
+"""What every DICOM object that we read or write has in common."""
+
+import datetime
+import uuid
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pydicom
+from pydicom.config import disable_value_validation
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.errors import InvalidDicomError
+from pydicom.uid import UID, ExplicitVRLittleEndian
+from pydicom.valuerep import format_number_as_ds
+
+from gynbtnet.errors import BadInput
+from gynbtnet.whole_files import written_whole
+
+CT_IMAGE = UID("1.2.840.10008.5.1.4.1.1.2")
+RT_STRUCTURE_SET = UID("1.2.840.10008.5.1.4.1.1.481.3")
+RT_DOSE = UID("1.2.840.10008.5.1.4.1.1.481.2")
+RT_PLAN = UID("1.2.840.10008.5.1.4.1.1.481.5")
+
+_PATIENT_AND_STUDY = (
+    "SpecificCharacterSet",
+    "StudyDate",
+    "StudyTime",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+    "StudyDescription",
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyInstanceUID",
+    "StudyID",
+)
+
+
+@contextmanager
+def lenient() -> Iterator[None]:
+    """Values that break a rule of the standard without harm (too long, oddly spelt) pass without a word."""
+    with disable_value_validation(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def read_object(path: Path, expected: str) -> FileDataset:
+    """Read a whole DICOM file; call it, and look into what it returns, under :func:`lenient`.
+
+    Raises:
+        BadInput: where the file is absent, damaged or no DICOM; ``expected`` says what it should have been.
+    """
+    if not path.is_file():
+        raise BadInput(f"There is no file {path}; expected {expected}.")
+    try:
+        return pydicom.dcmread(path)
+    except InvalidDicomError as error:
+        raise BadInput(f"{path} is no DICOM file; expected {expected}.") from error
+    except (ValueError, OSError, EOFError, AttributeError, KeyError, NotImplementedError) as error:
+        raise BadInput(f"{path} can't be parsed as DICOM, it is damaged or cut short; export it again.") from error
+
+
+def new_object(sop_class: UID, sop_instance_uid: UID) -> Dataset:
+    """An object with its file meta information and equipment; patient and study are still to come."""
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.MediaStorageSOPClassUID = sop_class
+    dataset.file_meta.MediaStorageSOPInstanceUID = sop_instance_uid
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.SpecificCharacterSet = "ISO_IR 192"
+    dataset.SOPClassUID = sop_class
+    dataset.SOPInstanceUID = sop_instance_uid
+    dataset.Manufacturer = "GynBTNet"
+    dataset.ManufacturerModelName = "GynBTNet"
+    return dataset
+
+
+def set_now(dataset: Dataset, *kinds: str) -> None:
+    """Set the date and time of each of ``kinds``, such as ``"InstanceCreation"``, to now."""
+    now = datetime.datetime.now()
+    for kind in kinds:
+        setattr(dataset, f"{kind}Date", now.strftime("%Y%m%d"))
+        setattr(dataset, f"{kind}Time", now.strftime("%H%M%S"))
+
+
+def copy_patient_and_study(source: Dataset, target: Dataset) -> None:
+    """Put ``target`` into the patient and study of ``source``; what the standard wants and is absent becomes empty."""
+    for keyword in _PATIENT_AND_STUDY:
+        if keyword in source:
+            target[keyword] = source[keyword]
+        elif keyword not in {"SpecificCharacterSet", "StudyDescription"}:
+            setattr(target, keyword, "")
+
+
+def write_object(dataset: Dataset, path: Path) -> None:
+    """Write a DICOM file whole or not at all."""
+    with written_whole(path) as partial:
+        dataset.save_as(partial, enforce_file_format=True)
+
+
+def decimals(values: Iterable[float]) -> list[str]:
+    """Values as decimal strings, each of at most the 16 characters that DICOM allows."""
+    return [format_number_as_ds(float(value)) for value in values]
+
+
+def new_uid() -> UID:
+    """A UID that nobody had before (PS3.5 B.2: 2.25. and a UUID)."""
+    return UID(f"2.25.{uuid.uuid4().int}")
+
+
+def seeded_uid(*parts: object) -> UID:
+    """The UID that belongs to ``parts``: the same for the same parts, on any machine."""
+    return UID(f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, repr(parts)).int}")
