@@ -1,0 +1,87 @@
+"""What the network is asked to make small."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+_SMOOTH = 1e-5  # MONAI's and nnU-Net's: a structure absent from truth and prediction costs nothing
+
+
+def dice_ce(logits: Tensor, labels: Tensor, *, batch_dice: bool = False, background: bool = False) -> Tensor:
+    """Soft Dice loss plus cross-entropy, both of the softmax, weighted equally.
+
+    Equal to MONAI's ``DiceCELoss(softmax=True, to_onehot_y=True)``, but without a one-hot array: beside the softmax
+    itself only arrays with one value a voxel are made, so that 105 channels fit.
+
+    Args:
+        logits: (batch, channels, z, y, x), channel 0 the background.
+        labels: (batch, z, y, x), integers of any type below ``channels``.
+        batch_dice: take the overlap over the whole batch, not of each patch.
+        background: let the background's Dice count; its cross-entropy always does.
+
+    Returns:
+        The mean over structures (and patches) of 1 − Dice, plus the mean cross-entropy over voxels.
+    """
+    index = labels.long().flatten(1)
+    log_probabilities = functional.log_softmax(logits.flatten(2).float(), dim=1)
+    of_truth = log_probabilities.gather(1, index[:, None])[:, 0]
+    probabilities = log_probabilities.exp()
+    # double: a running float32 sum over two million voxels would drift
+    overlap = _by_label(of_truth.exp().double(), index, logits.shape[1])
+    truth = _by_label(torch.ones_like(overlap[:, :1]).expand_as(index), index, logits.shape[1])
+    predicted = probabilities.sum(2)
+    if batch_dice:
+        overlap, truth, predicted = (value.sum(0, keepdim=True) for value in (overlap, truth, predicted))
+    dice = (2 * overlap + _SMOOTH) / (truth + predicted + _SMOOTH)
+    return (1 - dice[:, 0 if background else 1 :]).mean().float() - of_truth.mean()
+
+
+def _by_label(values: Tensor, index: Tensor, channels: int) -> Tensor:
+    """Sums (batch, channels) of ``values`` (batch, voxels) over the voxels of each label."""
+    return values.new_zeros(len(values), channels).scatter_add(1, index, values)
+
+
+def deeply_supervised(logits: Sequence[Tensor], labels: Tensor, *, batch_dice: bool = False) -> Tensor:
+    """:func:`dice_ce` of every decoder level, finest first, with weights 1, 1/2, 1/4 … that sum to one.
+
+    ``labels`` (batch, z, y, x) is brought to each level by nearest neighbours.
+    """
+    weights = [0.5**level for level in range(len(logits))]
+    losses = [dice_ce(level, _labels_like(labels, level), batch_dice=batch_dice) for level in logits]
+    return torch.stack([weight / sum(weights) * loss for weight, loss in zip(weights, losses, strict=True)]).sum()
+
+
+def _labels_like(labels: Tensor, logits: Tensor) -> Tensor:
+    if labels.shape[1:] == logits.shape[2:]:
+        return labels
+    return functional.interpolate(labels[:, None].float(), logits.shape[2:], mode="nearest-exact")[:, 0]
+
+
+def masked_l2(reconstruction: Tensor, image: Tensor, masked: Tensor, *, normalise: bool = True) -> Tensor:
+    """Mean squared error over the masked cells.
+
+    Args:
+        reconstruction: (batch, channels, z, y, x).
+        image: as ``reconstruction``, the scan before masking.
+        masked: (batch, cells along z, y, x), True where the network saw nothing; the grid must divide the patch.
+        normalise: take (x − mean) / sqrt(variance + 1e-6) of each cell as what is to be reconstructed, so that texture
+            counts in fat as it does in bone (He et al. 2022, section 3; Tian et al. 2023, section 3.3).
+    """
+    target = _cells(image.float(), masked)
+    if normalise:
+        variance, mean = torch.var_mean(target, dim=-1, keepdim=True, correction=0)
+        target = (target - mean) / torch.sqrt(variance + 1e-6)
+    return functional.mse_loss(_cells(reconstruction.float(), masked), target)
+
+
+def _cells(volume: Tensor, chosen: Tensor) -> Tensor:
+    """Voxels (chosen cells, channels, voxels of a cell) of ``volume`` (batch, channels, z, y, x)."""
+    batch, channels, *size = volume.shape
+    grid = chosen.shape[1:]
+    edge = [n // cells for n, cells in zip(size, grid, strict=True)]
+    if [e * cells for e, cells in zip(edge, grid, strict=True)] != size:
+        raise ValueError(f"a grid of {tuple(grid)} cells does not divide a patch of {tuple(size)}")
+    parts = volume.reshape(batch, channels, grid[0], edge[0], grid[1], edge[1], grid[2], edge[2])
+    return parts.permute(0, 2, 4, 6, 1, 3, 5, 7).flatten(5)[chosen]
