@@ -1,0 +1,136 @@
+"""The cases of an experiment and their manifest."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from gynbtnet.datasets.case import Case
+from gynbtnet.datasets.json_files import read_json, write_json
+from gynbtnet.errors import BadInput
+
+MANIFEST = "cohort.json"
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Cases on disk in the layout of nnU-Net's raw datasets, with a manifest ``cohort.json``.
+
+    ``imagesTr/<id>_0000.nii.gz`` holds a scan, ``labelsTr/<id>.nii.gz`` its label map, ``dataset.json`` the labels'
+    names. Paths in the manifest are relative to ``folder``, and absolute once loaded; the paths of sources are absolute
+    always. A folder without a manifest is no cohort: it is written last.
+
+    Attributes:
+        name: what reports call it.
+        structures: label i + 1 is structures[i]; empty for scans without contours.
+        cases: sorted by patient and fraction.
+        folder: where it lies.
+        notes: what a reader of its results has to know, a sentence each.
+    """
+
+    name: str
+    structures: tuple[str, ...]
+    cases: tuple[Case, ...]
+    folder: Path
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        ids = [case.id for case in self.cases]
+        if len(set(ids)) < len(ids):
+            raise ValueError("two cases of a cohort have the same id")
+
+    @property
+    def patients(self) -> tuple[str, ...]:
+        """Every patient once, sorted."""
+        return tuple(sorted({case.patient for case in self.cases}))
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether any case's source says that no real patient was scanned."""
+        return any(case.synthetic for case in self.cases)
+
+    def of_patients(self, patients: Iterable[str]) -> "Cohort":
+        """The same cohort with the cases of these patients only, to hand on; :meth:`save` refuses it.
+
+        Raises:
+            BadInput: where a patient is not in the cohort.
+        """
+        wanted = set(patients)
+        unknown = wanted.difference(self.patients)
+        if unknown:
+            raise BadInput(
+                f"{len(unknown)} of {len(wanted)} patients asked for are not in the cohort {self.folder}; "
+                "was the split made from another cohort? Make it again with `gynbtnet split`."
+            )
+        return replace(self, cases=tuple(case for case in self.cases if case.patient in wanted))
+
+    def case(self, case_id: str) -> Case:
+        """The case of this id; KeyError where there is none."""
+        for case in self.cases:
+            if case.id == case_id:
+                return case
+        raise KeyError(case_id)
+
+    def save(self) -> None:
+        """Write ``dataset.json`` and then the manifest, each whole.
+
+        Raises:
+            ValueError: where an image or label map of ``folder`` would be left out, or lies outside it.
+        """
+        kept = {case.image for case in self.cases}
+        if any(path not in kept for path in (self.folder / "imagesTr").glob("[!.]*.nii.gz")):
+            raise ValueError(f"saving a selection of {self.folder} would hide its other cases")
+        cases = tuple(
+            replace(
+                case,
+                image=case.image.relative_to(self.folder),
+                labels=case.labels and case.labels.relative_to(self.folder),
+            )
+            for case in self.cases
+        )
+        write_json(self._nnunet_description(), self.folder / "dataset.json")
+        write_json(_Manifest(self.name, self.structures, self.synthetic, self.notes, cases), self.folder / MANIFEST)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Cohort":
+        """Read a cohort's manifest and see that its files are there.
+
+        Raises:
+            BadInput: where the folder is no cohort, its ingestion was interrupted, or files are absent.
+        """
+        folder = Path(folder).absolute()
+        if not folder.is_dir():
+            raise BadInput(f"There is no folder {folder}; expected a cohort made by `gynbtnet ingest`.")
+        manifest = read_json(
+            _Manifest,
+            folder / MANIFEST,
+            "expected a cohort made by `gynbtnet ingest`: if it was interrupted, run it again",
+        )
+        cases = tuple(
+            replace(case, image=folder / case.image, labels=case.labels and folder / case.labels)
+            for case in manifest.cases
+        )
+        absent = [path for case in cases for path in (case.image, case.labels) if path and not path.is_file()]
+        if absent:
+            raise BadInput(
+                f"{len(absent)} files of the cohort {folder} are absent, the first of them {absent[0]}; "
+                "run `gynbtnet ingest` again."
+            )
+        return cls(manifest.name, manifest.structures, cases, folder, manifest.notes)
+
+    def _nnunet_description(self) -> dict[str, object]:
+        return {
+            "name": self.name,
+            "channel_names": {"0": "CT"},
+            "labels": {"background": 0} | {name: i for i, name in enumerate(self.structures, start=1)},
+            "numTraining": len(self.cases),
+            "file_ending": ".nii.gz",
+        }
+
+
+@dataclass(frozen=True)
+class _Manifest:
+    name: str
+    structures: tuple[str, ...]
+    synthetic: bool
+    notes: tuple[str, ...]
+    cases: tuple[Case, ...]

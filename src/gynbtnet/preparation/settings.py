@@ -1,0 +1,56 @@
+"""What a recipe may say about the plan."""
+
+from math import prod
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from gynbtnet.settings import Settings
+
+Normalisation = Literal["zscore", "ct"]
+PresetName = Literal["XS", "S", "B", "L", "H"]
+Triple = tuple[int, int, int]
+
+
+class PlanSettings(Settings):
+    """How scans are brought to one form and what network reads them."""
+
+    spacing: tuple[float, float, float] | None = Field(
+        None, description="Voxel spacing (z, y, x) in mm that scans are resampled to; left out, nnU-Net's rule decides."
+    )
+    normalisation: Normalisation = Field(
+        "zscore",
+        description="zscore: mean 0 and variance 1 over each scan; ct: by the cohort's intensities inside its "
+        "structures, as nnU-Net does.",
+    )
+    patch_size: Triple = Field((80, 160, 160), description="Voxels (z, y, x) that the network sees at once.")
+    batch_size: int = Field(2, ge=1, description="Patches in a batch.")
+    preset: PresetName = Field("L", description="Size of the network: XS, S, B, L (the paper's) or H.")
+    strides: tuple[Triple, ...] | None = Field(
+        None,
+        description="What each level divides the grid by along (z, y, x); left out, 1, 2, 2, 2, 2 on all axes, and 1 "
+        "more where the preset has six levels.",
+    )
+
+    def resolved_strides(self) -> tuple[Triple, ...]:
+        """The strides, those left out filled in."""
+        if self.strides is not None:
+            return self.strides
+        last = () if self.preset == "XS" else ((1, 1, 1),)
+        return ((1, 1, 1), *((2, 2, 2),) * 4, *last)
+
+    @model_validator(mode="after")
+    def _fits(self) -> "PlanSettings":
+        if self.spacing is not None and min(self.spacing) <= 0:
+            raise ValueError(f"spacing is three positive lengths in mm, not {self.spacing}")
+        check_patch(self.patch_size, self.resolved_strides())
+        return self
+
+
+def check_patch(patch_size: Triple, strides: tuple[Triple, ...]) -> None:
+    """ValueError where strides aren't 1 or 2, or their product along an axis doesn't divide the patch."""
+    if any(step not in (1, 2) for stride in strides for step in stride):
+        raise ValueError(f"strides are 1 or 2, not {strides}")
+    total = tuple(prod(steps) for steps in zip(*strides, strict=True))
+    if any(voxels < 1 or voxels % factor for voxels, factor in zip(patch_size, total, strict=True)):
+        raise ValueError(f"patch_size {patch_size} is no multiple of the product of the strides, {total}")
