@@ -26,7 +26,10 @@ class TrainingSettings(Settings):
     )
     validate_every: int = Field(1, ge=1, description="Epochs between two validations.")
     validation_patches: int = Field(16, ge=1, description="Fixed patches of the validation scans that are scored.")
-    checkpoint_every: int = Field(10, ge=1, description="Epochs between two checkpoints; a killed run loses at most these.")
+    picture_every: int = Field(10, ge=1, description="Epochs between two pictures of validation patches.")
+    checkpoint_every: int = Field(
+        10, ge=1, description="Epochs between two checkpoints; a killed run loses at most these."
+    )
     precision: Literal["auto", "32-true", "bf16-mixed"] = Field(
         "auto", description="auto: bf16-mixed where a GPU computes in bfloat16, else 32-true."
     )
@@ -42,7 +45,6 @@ class PretrainingSettings(TrainingSettings):
     augmentation: Literal["full", "light", "none"] = Field("light", description="The paper's random crop and flip.")
     mask_ratio: float = Field(0.6, ge=0, lt=1, description="Share of mask cells hidden from the network.")
     normalise_target: bool = Field(True, description="Reconstruct each cell with its own mean and variance removed.")
-    picture_every: int = Field(10, ge=1, description="Epochs between two pictures of the reconstruction.")
 
 
 class SegmentationSettings(TrainingSettings):

@@ -1,0 +1,125 @@
+"""Batches of random patches, each a pure function of the seed and the step."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypedDict
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from gynbtnet.errors import BadInput
+from gynbtnet.preparation.store import PreparedCase
+from gynbtnet.training.augmentation import Augmentation, Size
+
+
+class Batch(TypedDict, total=False):
+    """Patches side by side.
+
+    ``image`` (batch, 1, z, y, x) float32; ``labels`` (batch, z, y, x) uint8, absent where a scan has none; ``seeds``
+    (batch,) int64, for what an objective draws for each patch, a mask for instance.
+    """
+
+    image: Tensor
+    labels: Tensor
+    seeds: Tensor
+
+
+@dataclass(frozen=True)
+class Batches(Dataset[Batch]):
+    """Batch number ``step`` of an endless row, for any step at any time, in any process.
+
+    Every scan is shown once before any is shown twice, in an order that changes from pass to pass. A resumed run asks for
+    the steps that are missing; the number of workers can't change what it gets. With several devices, each takes its own
+    share ``rank`` of the batches that a single device with ``devices`` times the batch would get.
+
+    Attributes:
+        foreground_share: how often a patch is centred on a voxel of a structure, each structure of a scan equally often.
+    """
+
+    cases: Sequence[PreparedCase]
+    augmentation: Augmentation
+    batch_size: int
+    seed: int
+    foreground_share: float = 0.0
+    rank: int = 0
+    devices: int = 1
+
+    def __getitem__(self, step: int) -> Batch:
+        first = (step * self.devices + self.rank) * self.batch_size
+        patches = [self._patch(number) for number in range(first, first + self.batch_size)]
+        batch = Batch(
+            image=torch.stack([image for image, _, _ in patches]),
+            seeds=torch.tensor([seed for _, _, seed in patches]),
+        )
+        labels = [patch for _, patch, _ in patches if patch is not None]
+        if len(labels) == len(patches):
+            batch["labels"] = torch.stack(labels)
+        return batch
+
+    def _patch(self, number: int) -> tuple[Tensor, Tensor | None, int]:
+        turn, place = divmod(number, len(self.cases))
+        case = self.cases[np.random.default_rng([self.seed, 0, turn]).permutation(len(self.cases))[place]]
+        random = np.random.default_rng([self.seed, 1, number])
+        size = self.augmentation.patch_size
+        centre = self._foreground_voxel(case, random) if random.random() < self.foreground_share else None
+        lower = _anywhere(case.shape, size, random) if centre is None else _around(centre, case.shape, size)
+        margin = (np.asarray(self.augmentation.crop_size) - size) // 2
+        image, labels = case.crop(_triple(lower - margin), self.augmentation.crop_size)
+        seeds = random.integers(2**32, size=4, dtype=np.uint32)
+        changed, changed_labels = self.augmentation(image, labels, seeds)
+        return changed, changed_labels, int(random.integers(2**62))
+
+    @staticmethod
+    def _foreground_voxel(case: PreparedCase, random: np.random.Generator) -> npt.NDArray[np.int64] | None:
+        foreground = case.foreground
+        present = sorted(foreground)
+        if not present:
+            return None
+        voxels = foreground[present[random.integers(len(present))]]
+        return np.asarray(voxels[random.integers(len(voxels))], np.int64)
+
+
+def _anywhere(shape: Size, size: Size, random: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Lowest corner of a patch within the scan; centred along an axis where the scan is the smaller."""
+    room = np.asarray(shape) - size
+    return np.where(room > 0, random.integers(np.maximum(room, 0) + 1), room // 2)
+
+
+def _around(centre: npt.NDArray[np.int64], shape: Size, size: Size) -> npt.NDArray[np.int64]:
+    """Lowest corner of the patch around ``centre``, moved into the scan where it fits."""
+    room = np.asarray(shape) - size
+    return np.where(room > 0, np.clip(centre - np.asarray(size) // 2, 0, np.maximum(room, 0)), room // 2)
+
+
+def _triple(values: npt.NDArray[np.int64]) -> Size:
+    z, y, x = (int(value) for value in values)
+    return z, y, x
+
+
+def load(batches: Batches, steps: range, workers: int) -> Iterator[Batch]:
+    """The batches of ``steps`` in order, read ahead by ``workers`` processes.
+
+    Raises:
+        BadInput, OSError: as raised where the scan was read, with its own words, from a worker too.
+    """
+    readable = _Readable(batches)
+    for batch in DataLoader(readable, None, sampler=steps, num_workers=workers, pin_memory=torch.cuda.is_available()):
+        if isinstance(batch, Exception):
+            raise batch
+        yield batch
+
+
+@dataclass(frozen=True)
+class _Readable(Dataset[Batch | Exception]):
+    """Hands over an error that is the user's to mend; DataLoader would bury its sentence in a worker's trace."""
+
+    batches: Batches
+
+    def __getitem__(self, step: int) -> Batch | Exception:
+        try:
+            return self.batches[step]
+        except (BadInput, OSError) as error:
+            return error

@@ -1,0 +1,122 @@
+"""A run on disk: complete in itself, resumable, and a model that prediction can load."""
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gynbtnet.errors import BadInput
+from gynbtnet.preparation.plan import Plan
+from gynbtnet.whole_files import written_whole
+
+# A run may be resumed with another value of these: its weights don't depend on them.
+FREE_TO_CHANGE = ("settings.workers", "settings.checkpoint_every", "settings.picture_every")
+
+LIBRARIES = ("gynbtnet", "torch", "lightning-fabric", "batchgeneratorsv2", "numpy", "scipy", "SimpleITK")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where a run keeps what.
+
+    ``recipe.yaml``, ``plans.json`` and ``dataset.json`` say what is trained, ``inputs.json`` on what,
+    ``environment.json`` with what, one entry each time it was started.
+    """
+
+    path: Path
+
+    @property
+    def state(self) -> Path:
+        """Checkpoints to resume from."""
+        return self.path / "state"
+
+    @property
+    def last_weights(self) -> Path:
+        """Weights at the last checkpoint."""
+        return self.path / "weights_last.safetensors"
+
+    @property
+    def best_weights(self) -> Path:
+        """Weights at the best smoothed validation score."""
+        return self.path / "weights_best.safetensors"
+
+    @property
+    def pictures(self) -> Path:
+        """What the network made of the fixed validation patches, every few epochs."""
+        return self.path / "pictures"
+
+    @property
+    def transfer_report(self) -> Path:
+        """What came over from an earlier stage."""
+        return self.path / "transfer.json"
+
+
+def open_run(path: Path, recipe: Mapping[str, Any], inputs: Mapping[str, Any], plan: Plan) -> RunFolder:
+    """Make the run folder ``path``, or take it up again where it was made from the same recipe, inputs and plan.
+
+    Args:
+        path: the folder.
+        recipe: the resolved settings, plain values.
+        inputs: what the run reads, by hash, plain values; no paths, so that data may be moved.
+        plan: how the scans were prepared.
+
+    Raises:
+        BadInput: where the folder holds a run made from others, or something that is no run.
+    """
+    if not (path / "recipe.yaml").exists():
+        _make_run(path, recipe, inputs, plan)
+    made = {
+        **_flat(yaml.safe_load((path / "recipe.yaml").read_text())),
+        **_flat(json.loads((path / "inputs.json").read_text()), "inputs."),
+        **_flat(asdict(Plan.load(path)), "plan."),
+    }
+    asked = {**_flat(recipe), **_flat(inputs, "inputs."), **_flat(asdict(plan), "plan.")}
+    for key in sorted(made.keys() | asked.keys()):
+        if made.get(key) != asked.get(key) and key not in FREE_TO_CHANGE:
+            raise BadInput(
+                f"The run in {path} was made with {key} = {made.get(key)}, but now {key} = {asked.get(key)} is asked for; "
+                "resume it as it was made, or give another output folder."
+            )
+    return RunFolder(path)
+
+
+def _make_run(path: Path, recipe: Mapping[str, Any], inputs: Mapping[str, Any], plan: Plan) -> None:
+    """Write what says what the run is, ``recipe.yaml`` last: with it the folder counts as a run."""
+    first_files = {"plans.json", "dataset.json", "inputs.json"}
+    if path.exists():
+        if not path.is_dir() or any(c.name not in first_files and not c.name.startswith(".") for c in path.iterdir()):
+            raise BadInput(f"{path} holds something, but no recipe.yaml of a run; give a new or an empty folder.")
+    plan.save(path)
+    write_json(inputs, path / "inputs.json")
+    with written_whole(path / "recipe.yaml") as partial:
+        partial.write_text(yaml.safe_dump(dict(recipe), sort_keys=False, allow_unicode=True))
+
+
+def note_environment(run: RunFolder, **now: Any) -> None:
+    """Append versions, machine and ``now`` to ``environment.json``, which has an entry for each time the run was started."""
+    path = run.path / "environment.json"
+    entries = json.loads(path.read_text()) if path.exists() else []
+    machine = {"python": platform.python_version(), "platform": platform.platform()}
+    write_json([*entries, now | machine | {name: version(name) for name in LIBRARIES}], path)
+
+
+def write_json(values: Any, path: Path) -> None:
+    """Write plain values as indented JSON, whole or not at all."""
+    with written_whole(path) as partial:
+        partial.write_text(json.dumps(values, indent=2, ensure_ascii=False))
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, keys joined by dots; tuples become lists, as in a file."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat.update(_flat(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = json.loads(json.dumps(value))
+    return flat

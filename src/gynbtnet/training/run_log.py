@@ -1,0 +1,55 @@
+"""The figures of a run, one row an epoch, as CSV and for TensorBoard."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from torch.utils.tensorboard import SummaryWriter
+
+from gynbtnet.whole_files import written_whole
+
+
+class RunLog:
+    """``log.csv`` and ``tensorboard/`` in a run folder, taken up after ``epochs_done``.
+
+    Rows beyond that come from an earlier start that was killed after its last checkpoint; they are dropped, since these
+    epochs are run again. Each row is on disk when :meth:`append` returns.
+
+    Args:
+        folder: the run folder.
+        columns: names of the figures besides ``epoch``, in the order of the file.
+        epochs_done: epochs at the checkpoint the run goes on from.
+    """
+
+    def __init__(self, folder: Path, columns: Sequence[str], epochs_done: int) -> None:
+        self._path = folder / "log.csv"
+        self._columns = ["epoch", *columns]
+        kept = []
+        if self._path.exists():
+            with self._path.open(newline="") as file:
+                kept = [row for row in csv.DictReader(file) if int(row["epoch"]) <= epochs_done]
+        with written_whole(self._path) as partial, partial.open("w", newline="") as file:
+            writer = csv.DictWriter(file, self._columns)
+            writer.writeheader()
+            writer.writerows(kept)
+        self._board = SummaryWriter(folder / "tensorboard", purge_step=epochs_done + 1)
+
+    def __enter__(self) -> "RunLog":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._board.close()
+
+    def append(self, epoch: int, figures: Mapping[str, float]) -> None:
+        """Add the row of ``epoch``, counted from 1; a figure that this epoch doesn't have stays empty."""
+        row = io.StringIO()
+        csv.DictWriter(row, self._columns).writerow({"epoch": epoch, **{k: f"{v:.6g}" for k, v in figures.items()}})
+        with self._path.open("a", newline="") as file:
+            file.write(row.getvalue())
+        for name, value in figures.items():
+            self._board.add_scalar(name, value, epoch)
+        self._board.flush()

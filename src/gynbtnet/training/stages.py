@@ -1,0 +1,179 @@
+"""The three stages: the same engine with another objective, other batches and other settings."""
+
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from safetensors.torch import load_file
+
+from gynbtnet.datasets.json_files import sha256_of
+from gynbtnet.errors import BadInput
+from gynbtnet.networks.transfer import Parts, transfer
+from gynbtnet.networks.unet import GynBTNet
+from gynbtnet.preparation.plan import Plan
+from gynbtnet.preparation.store import PreparedCase, PreparedCohort
+from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
+from gynbtnet.training.augmentation import Augmentation
+from gynbtnet.training.batches import Batches
+from gynbtnet.training.engine import fit, start_devices
+from gynbtnet.training.masked_modelling import MaskedModelling
+from gynbtnet.training.run_folder import RunFolder, open_run, write_json
+from gynbtnet.training.segmentation import Segmentation
+from gynbtnet.training.settings import PretrainingSettings, SegmentationSettings, TrainingSettings
+
+
+def pretrain(
+    prepared: PreparedCohort, plan: Plan, settings: PretrainingSettings, out: Path, *, validation_ids: Collection[str]
+) -> Path:
+    """Stage 1: masked modelling on scans, with or without labels.
+
+    Args:
+        prepared: scans prepared as ``plan`` says.
+        plan: patch, network preset and strides.
+        settings: the run's.
+        out: the run folder; a run that was killed in it is taken up again, a finished one left alone.
+        validation_ids: cases that are never trained on; none: the best weights are those of the lowest training loss.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        BadInput: where cases, plan, settings or an earlier run in ``out`` don't fit together, or the loss diverges.
+    """
+    fabric = start_devices(settings)
+    training, validation = _batches(prepared, plan, settings, validation_ids, fabric, foreground_share=0.0)
+    run = _open(fabric, "pretraining", plan, settings, out, training, validation, {})
+    with _seeded(settings.seed):
+        network = MaskedAutoencoder(plan.preset, strides=plan.strides)
+    objective = MaskedModelling(network, settings.mask_ratio, settings.normalise_target)
+    fit(fabric, objective, training, validation, settings, run)
+    return run.path
+
+
+def finetune(
+    prepared: PreparedCohort,
+    plan: Plan,
+    settings: SegmentationSettings,
+    out: Path,
+    *,
+    validation_ids: Collection[str],
+    start: Path | None = None,
+    parts: Parts = "encoder",
+) -> Path:
+    """Stages 2 and 3: learn contours, from the weights of an earlier stage or from none.
+
+    Args:
+        prepared: labelled scans, prepared as ``plan`` says.
+        plan: structures, patch, network preset and strides.
+        settings: the run's.
+        out: the run folder; a run that was killed in it is taken up again, a finished one left alone.
+        validation_ids: cases that are never trained on; none: the best weights are those of the lowest training loss.
+        start: run folder of an earlier stage, whose last weights are taken over; None: from scratch.
+        parts: what is taken over: the ``encoder`` of stage 1, ``all_but_heads`` of stage 2.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        BadInput: where cases, plan, settings, start or an earlier run in ``out`` don't fit together, or the loss diverges.
+    """
+    unlabelled = [case.id for case in prepared.cases if not case.labelled]
+    if unlabelled or not plan.structures:
+        raise BadInput(
+            f"{len(unlabelled)} of {len(prepared.cases)} prepared scans in {prepared.folder} have no contours, and the plan "
+            f"names {len(plan.structures)} structures; training needs contours on every scan."
+        )
+    fabric = start_devices(settings)
+    training, validation = _batches(prepared, plan, settings, validation_ids, fabric, settings.foreground_share)
+    weights = None if start is None else _last_weights(start)
+    source = {"start": None, "parts": None} if weights is None else {"start": sha256_of(weights), "parts": parts}
+    run = _open(fabric, "segmentation", plan, settings, out, training, validation, source)
+    with _seeded(settings.seed):
+        outputs = len(plan.structures) + 1
+        network = GynBTNet(
+            plan.preset, outputs=outputs, strides=plan.strides, deep_supervision=settings.deep_supervision
+        )
+    if weights is not None:
+        report = transfer(load_file(weights), network, parts=parts)
+        if fabric.is_global_zero:
+            write_json(report.to_json(), run.transfer_report)
+    objective = Segmentation(network, plan.structures, settings.batch_dice, title=f"Training {out.name}")
+    fit(fabric, objective, training, validation, settings, run)
+    return run.path
+
+
+def _batches(
+    prepared: PreparedCohort,
+    plan: Plan,
+    settings: TrainingSettings,
+    validation_ids: Collection[str],
+    fabric: Fabric,
+    foreground_share: float,
+) -> tuple[Batches, Batches | None]:
+    """What is trained on, and one by one the patches that validate."""
+    for name in ("spacing", "normalisation", "intensity", "structures"):
+        if getattr(plan, name) != getattr(prepared.plan, name):
+            raise BadInput(
+                f"The plan says {name} = {getattr(plan, name)}, but the scans in {prepared.folder} were prepared with "
+                f"{name} = {getattr(prepared.plan, name)}; prepare them again with this plan."
+            )
+    held_out = [case for case in prepared.cases if case.id in validation_ids]
+    shown = [case for case in prepared.cases if case.id not in validation_ids]
+    if len(held_out) != len(set(validation_ids)) or not shown:
+        raise BadInput(
+            f"{len(set(validation_ids))} validation cases are named, of which {len(held_out)} are among the "
+            f"{len(prepared.cases)} in {prepared.folder}, leaving {len(shown)} to train on; name fewer, and prepared ones."
+        )
+    training = Batches(
+        shown,
+        Augmentation(settings.augmentation, plan.patch_size),
+        settings.batch_size or plan.batch_size,
+        settings.seed,
+        foreground_share,
+        fabric.global_rank,
+        fabric.world_size,
+    )
+    unchanged = Augmentation("none", plan.patch_size)
+    return training, Batches(held_out, unchanged, 1, settings.seed, foreground_share) if held_out else None
+
+
+def _open(
+    fabric: Fabric,
+    stage: str,
+    plan: Plan,
+    settings: TrainingSettings,
+    out: Path,
+    training: Batches,
+    validation: Batches | None,
+    source: Mapping[str, Any],
+) -> RunFolder:
+    recipe = {"stage": stage, "settings": settings.model_dump(mode="json")}
+    inputs = {
+        "training": _digests(training.cases),
+        "validation": _digests(validation.cases if validation else ()),
+        **source,
+    }
+    with fabric.rank_zero_first():
+        return open_run(out, recipe, inputs, plan)
+
+
+def _digests(cases: Collection[PreparedCase]) -> dict[str, str]:
+    return {case.id: case.key for case in cases}
+
+
+def _last_weights(run: Path) -> Path:
+    weights = RunFolder(run).last_weights
+    if not weights.is_file():
+        raise BadInput(f"There is no {weights}; expected the folder of a training run that came to its end.")
+    return weights
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """New networks get weights drawn from ``seed``; the global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield

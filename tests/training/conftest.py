@@ -1,0 +1,54 @@
+"""Three small prepared scans with a bright ball each, on disk as preparation leaves them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.preparation.plan import Plan
+from gynbtnet.preparation.store import PreparedCase, PreparedCohort, write_prepared_case
+
+SHAPE = (20, 36, 40)
+
+
+def ball_plan(**changes: object) -> Plan:
+    values: dict[str, object] = {
+        "structures": ("ball",),
+        "spacing": (2.0, 2.0, 2.0),
+        "normalisation": "zscore",
+        "intensity": None,
+        "patch_size": (16, 32, 32),
+        "batch_size": 2,
+        "preset": "XS",
+        "strides": ((1, 1, 1), (2, 2, 2), (2, 2, 2), (2, 2, 2), (1, 2, 2)),
+    }
+    return Plan(**{**values, **changes})  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> PreparedCohort:
+    folder = tmp_path_factory.mktemp("prepared")
+    cases = []
+    for number in range(3):
+        random = np.random.default_rng([7, number])
+        centre = np.array([10, 18, 20]) + random.integers(-4, 5, 3)
+        distance = np.sqrt(((np.indices(SHAPE).T - centre) ** 2).sum(-1)).T
+        labels = (distance < 6).astype(np.uint8)
+        image = (2 * labels + random.normal(0, 0.5, SHAPE)).astype(np.float32)
+        case = PreparedCase(
+            id=f"ball_{number}",
+            patient=f"p{number}",
+            geometry=Geometry(SHAPE, (2.0, 2.0, 2.0)),
+            pad_value=float(image.min()),
+            labelled=True,
+            foreground_labels=(1,),
+            key=f"digest {number}",
+            folder=folder,
+        )
+        voxels = np.argwhere(labels == 1).astype(np.int32)
+        write_prepared_case(case, image, labels, {1: voxels}, (16, 32, 32))
+        cases.append(case)
+    cohort = PreparedCohort("balls", tuple(cases), ball_plan(), folder, synthetic=True)
+    cohort.save()
+    return cohort
