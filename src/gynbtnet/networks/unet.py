@@ -36,7 +36,7 @@ class Encoder(nn.Module):
         self.strides = as_triples(preset.strides if strides is None else strides)
         if len(self.strides) != len(self.channels):
             raise ValueError(f"{len(self.channels)} levels need as many strides, not {len(self.strides)}")
-        self.total_stride: Triple = tuple(prod(axis) for axis in zip(*self.strides, strict=True))  # type: ignore[assignment]
+        self.total_stride: Triple = tuple(prod(axis) for axis in zip(*self.strides, strict=True))
         inputs = (in_channels, *self.channels)
         self.levels = nn.ModuleList(
             make_level(before, channels, preset.depth, stride, norm)

@@ -1,0 +1,55 @@
+"""The network of stage 1: it sees some cells of a scan and reconstructs the others."""
+
+from torch import Tensor, nn
+
+from gynbtnet.networks.blocks import NormKind
+from gynbtnet.networks.presets import Preset
+from gynbtnet.networks.unet import Encoder, Strides, find_preset
+from gynbtnet.sparse.active_blocks import ActiveBlocks
+from gynbtnet.sparse.densify import Densify
+from gynbtnet.sparse.light_decoder import LightDecoder
+from gynbtnet.sparse.sparse_encoder import sparse_encode
+
+NARROWEST = 16
+"""Convolutions with fewer channels are slow on a CPU."""
+
+
+class MaskedAutoencoder(nn.Module):
+    """GynBTNet's encoder on active blocks, densified at every level, and a light dense decoder.
+
+    The encoder's names in the ``state_dict`` are those of ``GynBTNet``: ``encoder.…``.
+
+    Args:
+        preset: a name in ``PRESETS``, or a preset of your own.
+        in_channels: channels of the image, 1 for CT.
+        strides: one a level, a number or (z, y, x); the preset's where None.
+        norm: the norm of encoder and densify; the paper names both (FACTS: sparse submanifold convolution).
+    """
+
+    def __init__(
+        self,
+        preset: str | Preset = "L",
+        in_channels: int = 1,
+        *,
+        strides: Strides | None = None,
+        norm: NormKind = "instance",
+    ) -> None:
+        super().__init__()
+        size = find_preset(preset)
+        self.encoder = Encoder(size, in_channels, strides, norm)
+        widths = [max(channels // 4, NARROWEST) for channels in size.channels]
+        deepest = len(widths) - 1
+        self.densify = nn.ModuleList(
+            Densify(channels, width, deepest=level == deepest, norm=norm)
+            for level, (channels, width) in enumerate(zip(size.channels, widths, strict=True))
+        )
+        self.decoder = LightDecoder(widths, in_channels)
+
+    def forward(self, image: Tensor, active: ActiveBlocks) -> Tensor:
+        """The reconstruction (B, in_channels, D, H, W) of an image of that shape; its masked voxels are never read.
+
+        Raises:
+            ValueError: where the image doesn't divide into mask cells, or a cell by the encoder's total stride.
+        """
+        packed = sparse_encode(self.encoder, image, active)
+        return self.decoder([level(features) for level, features in zip(self.densify, packed, strict=True)])  # type: ignore[no-any-return]
