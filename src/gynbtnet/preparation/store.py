@@ -58,6 +58,12 @@ class PreparedCase:
         return self.geometry.shape
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """Voxels, labels and foreground; the record stands beside them."""
+        labels = (f"{self.id}_seg.b2nd", f"{self.id}.npz") if self.labelled else ()
+        return tuple(self.folder / name for name in (f"{self.id}.b2nd", *labels))
+
+    @property
     def foreground(self) -> Mapping[int, npt.NDArray[np.int32]]:
         """For each label that occurs, some of its voxels (n, 3) as (z, y, x); a label is read when asked for."""
         return _Foreground(self.folder / f"{self.id}.npz", self.foreground_labels)
@@ -79,7 +85,7 @@ class PreparedCase:
     def _read(self, name: str, lower: Triple, size: Triple, kind: type, beyond: float) -> npt.NDArray[Any]:
         first = [max(low, 0) for low in lower]
         last = [min(low + n, end) for low, n, end in zip(lower, size, self.shape, strict=True)]
-        patch = np.full(size, beyond, kind)
+        patch: npt.NDArray[Any] = np.full(size, beyond, kind)
         if all(start < stop for start, stop in zip(first, last, strict=True)):
             inside = tuple(slice(a - low, b - low) for a, b, low in zip(first, last, lower, strict=True))
             path = self.folder / name
@@ -87,7 +93,7 @@ class PreparedCase:
                 stored = blosc2.open(str(path), mode="r", mmap_mode="r", dparams={"nthreads": 1})
                 patch[inside] = stored[tuple(slice(a, b) for a, b in zip(first, last, strict=True))]
             except (OSError, RuntimeError, ValueError) as error:
-                raise BadInput(f"{path} is absent or damaged; run `gynbtnet prepare` again.") from error
+                raise BadInput(f"{path} is absent or damaged; delete it and run `gynbtnet prepare` again.") from error
         return patch
 
 
@@ -163,8 +169,8 @@ def write_prepared_case(
     _write_array(image, case.folder / f"{case.id}.b2nd", patch_size)
     if labels is not None:
         _write_array(labels, case.folder / f"{case.id}_seg.b2nd", patch_size)
-    with written_whole(case.folder / f"{case.id}.npz") as partial:
-        np.savez(partial, allow_pickle=False, **{str(label): voxels for label, voxels in foreground.items()})
+        with written_whole(case.folder / f"{case.id}.npz") as partial:
+            np.savez(partial, allow_pickle=False, **{str(label): voxels for label, voxels in foreground.items()})
     write_json(replace(case, folder=Path()), record)
 
 
@@ -189,7 +195,7 @@ class _Foreground(Mapping[int, npt.NDArray[np.int32]]):
             with np.load(self.path, allow_pickle=False) as voxels:
                 found: npt.NDArray[np.int32] = voxels[str(label)]
         except (OSError, ValueError, KeyError, EOFError) as error:
-            raise BadInput(f"{self.path} is absent or damaged; run `gynbtnet prepare` again.") from error
+            raise BadInput(f"{self.path} is absent or damaged; delete it and run `gynbtnet prepare` again.") from error
         return found
 
     def __iter__(self) -> Iterator[int]:

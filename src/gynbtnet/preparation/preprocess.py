@@ -1,0 +1,44 @@
+"""One scan as the network reads it: the same code before training and before prediction."""
+
+import numpy as np
+import numpy.typing as npt
+
+from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.volume import Volume
+from gynbtnet.preparation.normalise import normalise
+from gynbtnet.preparation.plan import Plan
+from gynbtnet.preparation.resample import resample
+from gynbtnet.preparation.turn import turn_to_patient
+
+AIR = -1024.0
+"""HU; what scanners write outside their field of view can be far below, and would shift mean and deviation."""
+
+_ON_GRID = 0.01
+"""mm; a grid this near to the planned one is kept as it is."""
+
+
+def preprocess_volume(volume: Volume, plan: Plan) -> tuple[npt.NDArray[np.float32], Geometry]:
+    """Resample a CT to the plan's spacing with cubic splines, and normalise it.
+
+    Args:
+        volume: a CT in HU.
+        plan: spacing and normalisation.
+
+    Returns:
+        The scan (1, z, y, x), and the grid that it now lies on, which may be turned against the scan's own: bring
+        results back with :func:`~gynbtnet.preparation.resample.resample`, which turns them too.
+    """
+    geometry = planned_geometry(volume.geometry, plan)
+    hu = np.maximum(volume.array, AIR, dtype=np.float32)
+    return normalise(resample(hu, volume.geometry, geometry, order=3), plan)[np.newaxis], geometry
+
+
+def planned_geometry(geometry: Geometry, plan: Plan) -> Geometry:
+    """The grid at the plan's spacing that covers the same box.
+
+    Its axes run to the patient's left, posterior and superior, so that scans of any origin are seen one way round.
+    Spacing may differ a little from the plan's so that it fills the box.
+    """
+    turned = turn_to_patient(geometry).geometry(geometry)
+    planned = turned.with_spacing(plan.spacing)
+    return turned if planned.offset(turned) < _ON_GRID else planned
