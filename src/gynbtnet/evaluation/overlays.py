@@ -1,0 +1,158 @@
+"""Pictures of contours on the scan: the truth filled, the prediction as a line, on three planes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib import patheffects
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from gynbtnet.evaluation.planes import EDGES, PLANES, Plane, PlaneName, anatomical, plane
+from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.structure_names import StructureNames
+from gynbtnet.imaging.volume import Segmentation, Volume
+
+SOFT_TISSUE_HU = (40 - 400 / 2, 40 + 400 / 2)
+"""Window of level 40, width 400."""
+MARGIN_MM = 30.0
+SCALE_BAR_MM = 50.0
+LONGEST_SIDE_INCHES = 4.5
+GAP_INCHES = 0.08
+
+
+@dataclass(frozen=True)
+class View:
+    """A scan and its contours, cropped to them, in anatomical axes, and where to look.
+
+    Attributes:
+        image: HU.
+        truth: contours to compare with; None for a scan without.
+        prediction: what the model drew.
+        point: where the three planes cross, (x, y, z) in mm.
+    """
+
+    image: Volume
+    truth: Segmentation | None
+    prediction: Segmentation
+    point: tuple[float, float, float]
+
+
+def view(image: Volume, prediction: Segmentation, truth: Segmentation | None = None, focus: str | None = None) -> View:
+    """Crop to a cube around all contours with a margin, and look at the middle of the contours.
+
+    The planes cross at the centroid of ``focus``, or at the mean of the structures' centroids, in the truth where it
+    has any contour, else in the prediction. A scan on which nothing is drawn is shown whole, through its centre.
+
+    Raises:
+        ValueError: where image, truth and prediction don't have one shape.
+    """
+    drawn = [one for one in (truth, prediction) if one is not None]
+    if any(one.labels.geometry.shape != image.geometry.shape for one in drawn):
+        raise ValueError("image, truth and prediction must share one grid")
+    box = _box(np.logical_or.reduce([one.labels.array > 0 for one in drawn]), image.geometry)
+    cropped = [Segmentation(anatomical(_crop(one.labels, box)), one.structures) for one in drawn]
+    return View(
+        image=anatomical(_crop(image, box)),
+        truth=cropped[0] if truth is not None else None,
+        prediction=cropped[-1],
+        point=_middle(drawn, focus, image.geometry),
+    )
+
+
+def overlay_figure(view: View, names: StructureNames, planes: Sequence[PlaneName] = PLANES) -> Figure:
+    """The planes side by side at one scale, in true proportion, soft-tissue window, each with its edges named."""
+    pictures = [plane(view.image, name, view.point) for name in planes]
+    sizes = np.array([[n * s for n, s in zip(one.array.shape, one.spacing, strict=True)] for one in pictures])
+    inches = sizes * LONGEST_SIDE_INCHES / sizes.max()
+    width = inches[:, 1].sum() + GAP_INCHES * (len(planes) - 1)
+    height = inches[:, 0].max()
+    figure = Figure(figsize=(width, height), facecolor="black")
+    left = 0.0
+    for name, one, (rows, columns) in zip(planes, pictures, inches, strict=True):
+        axes = figure.add_axes((left / width, (1 - rows / height) / 2, columns / width, rows / height))
+        _draw_scan(axes, one, name)
+        for segmentation, draw in ((view.truth, _fill), (view.prediction, _outline)):
+            if segmentation is None:
+                continue
+            labels = plane(segmentation.labels, name, view.point)
+            for label, structure in enumerate(segmentation.structures, start=1):
+                draw(axes, Plane(labels.array == label, labels.spacing), colour(structure, names))
+        left += columns + GAP_INCHES
+    return figure
+
+
+def colour(structure: str, names: StructureNames) -> str:
+    """A structure's colour as #rrggbb."""
+    return to_hex(tuple(part / 255 for part in names.colour(structure)))
+
+
+def _box(drawn: npt.NDArray[np.bool_], geometry: Geometry) -> tuple[slice, ...]:
+    """A cube in mm around all that is drawn, within the grid; all of the grid where nothing is."""
+    if not drawn.any():
+        return tuple(slice(0, n) for n in geometry.shape)
+    found = [np.flatnonzero(drawn.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    middles = [(indices[0] + indices[-1]) / 2 for indices in found]
+    half = (
+        max((indices[-1] - indices[0]) * s / 2 for indices, s in zip(found, geometry.spacing, strict=True)) + MARGIN_MM
+    )
+    sides = zip(middles, geometry.spacing, geometry.shape, strict=True)
+    return tuple(slice(max(0, int(m - half / s)), min(n, int(m + half / s) + 2)) for m, s, n in sides)
+
+
+def _crop(volume: Volume, box: tuple[slice, ...]) -> Volume:
+    array, geometry = volume.array[box], volume.geometry
+    origin = geometry.to_world([side.start for side in box])
+    return Volume(array, Geometry(array.shape, geometry.spacing, tuple(origin), geometry.direction))
+
+
+def _middle(drawn: Sequence[Segmentation], focus: str | None, geometry: Geometry) -> tuple[float, float, float]:
+    middle = (np.asarray(geometry.shape) - 1) / 2
+    for segmentation in drawn:
+        structures = [focus] if focus else segmentation.structures
+        masks = [mask for mask in map(segmentation.mask, structures) if mask.any()]
+        if masks:
+            middle = np.mean([np.argwhere(mask).mean(axis=0) for mask in masks], axis=0)
+            break
+    x, y, z = geometry.to_world(middle)
+    return float(x), float(y), float(z)
+
+
+def _draw_scan(axes: Axes, scan: Plane, name: PlaneName) -> None:
+    height, width = (n * s for n, s in zip(scan.array.shape, scan.spacing, strict=True))
+    low, high = SOFT_TISSUE_HU
+    axes.imshow(scan.array, cmap="gray", vmin=low, vmax=high, extent=(0, width, height, 0), interpolation="bilinear")
+    axes.set_axis_off()
+    shadow = [patheffects.withStroke(linewidth=2, foreground="black")]
+    text: dict[str, Any] = {"color": "white", "fontsize": 10, "path_effects": shadow, "transform": axes.transAxes}
+    left, right, top, bottom = EDGES[name]
+    axes.text(0.02, 0.5, left, ha="left", va="center", **text)
+    axes.text(0.98, 0.5, right, ha="right", va="center", **text)
+    axes.text(0.5, 0.98, top, ha="center", va="top", **text)
+    axes.text(0.5, 0.02, bottom, ha="center", va="bottom", **text)
+    bar = SCALE_BAR_MM / width
+    axes.plot(
+        [0.96 - bar, 0.96], [0.04, 0.04], color="white", linewidth=2, path_effects=shadow, transform=axes.transAxes
+    )
+    axes.text(0.96 - bar / 2, 0.055, f"{SCALE_BAR_MM:g} mm", ha="center", va="bottom", **(text | {"fontsize": 8}))
+
+
+def _fill(axes: Axes, mask: Plane, colour: str) -> None:
+    if mask.array.any():
+        axes.contourf(*_outlined(mask), levels=[0.5, 1.5], colors=[colour], alpha=0.4)
+
+
+def _outline(axes: Axes, mask: Plane, colour: str) -> None:
+    if mask.array.any():
+        lines = axes.contour(*_outlined(mask), levels=[0.5], colors=[colour], linewidths=1.6)
+        lines.set_path_effects([patheffects.withStroke(linewidth=2.8, foreground="black", alpha=0.6)])
+
+
+def _outlined(mask: Plane) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Columns and rows in mm and the mask, with a frame of zeros that closes contours at the picture's edge."""
+    padded = np.pad(mask.array, 1).astype(float)
+    rows, columns = (s * (np.arange(n) - 0.5) for n, s in zip(padded.shape, mask.spacing, strict=True))
+    return columns, rows, padded

@@ -1,0 +1,79 @@
+"""Scores as tables: one row a case and structure, and their summary as mean ± SD."""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import fields
+from typing import Any
+
+import pandas as pd
+
+from gynbtnet.evaluation.metrics import Score
+
+METRICS = {"dsc": "DSC", "hd95_mm": "HD95 (mm)", "asd_mm": "ASD (mm)"}
+DECIMALS = {"dsc": 3, "hd95_mm": 1, "asd_mm": 2}
+COUNTS = {"missed": "prediction", "false": "truth", "absent": "both"}
+"""What a summary counts, and who lacks the structure then."""
+POLICY = (
+    "Mean ± SD over cases. DSC is better when higher; HD95 (the larger of the two directed 95th percentiles) and ASD "
+    "(pooled over both surfaces) when lower. Missed: in the truth, not predicted. False: predicted, not in the truth. "
+    "Both are scored, at DSC 0 and the worst distance that the case allows. Absent in both: not scored. Fractions of "
+    "one patient are not independent, so the number of patients is what the spread rests on."
+)
+"""What stands below every table."""
+ALL_STRUCTURES = "mean over structures"
+
+
+def score_table(scores: Sequence[Score]) -> pd.DataFrame:
+    """One row a score, columns as :class:`Score` names them, in the order given."""
+    columns = [field.name for field in fields(Score)]
+    return pd.DataFrame([[getattr(one, name) for name in columns] for one in scores], columns=columns)
+
+
+def summarise(scores: Sequence[Score]) -> pd.DataFrame:
+    """Mean and SD over cases of every metric, a row per structure, then the mean over structures.
+
+    Columns: structure; for each metric ``<metric>_mean`` and ``<metric>_sd`` (sample SD, NaN for one case); ``cases``
+    and ``patients`` that were scored; ``missed`` (in the truth alone) and ``false`` (in the prediction alone), both of
+    which are scored, at DSC 0 and the worst distance; ``absent`` (in neither, not scored). The last row holds the mean
+    of the structures' means, without an SD, and the sums of the counts of structures.
+    """
+    table = score_table(scores)
+    rows = []
+    for structure, of_structure in table.groupby("structure", sort=False):
+        scored = of_structure[of_structure["missed"] != "both"]
+        row: dict[str, object] = {"structure": structure}
+        for metric in METRICS:
+            row[f"{metric}_mean"], row[f"{metric}_sd"] = scored[metric].mean(), scored[metric].std()
+        row |= {"cases": len(scored), "patients": scored["patient"].nunique()}
+        row |= {name: int((of_structure["missed"] == who).sum()) for name, who in COUNTS.items()}
+        rows.append(row)
+    summary = pd.DataFrame(rows)
+    scored = table[table["missed"] != "both"]
+    overall = {"structure": ALL_STRUCTURES, "cases": scored["case"].nunique(), "patients": scored["patient"].nunique()}
+    overall |= {f"{metric}_mean": summary[f"{metric}_mean"].mean() for metric in METRICS}
+    overall |= {name: summary[name].sum() for name in COUNTS}
+    return pd.concat([summary, pd.DataFrame([overall])], ignore_index=True)
+
+
+def printed(summary: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+    """A summary as people read it: the columns' names, and the rows as text with mean ± SD in one cell."""
+    counts = ["cases", "patients", *COUNTS]
+    rows = [
+        [str(row["structure"]), *(_mean_and_sd(row, metric) for metric in METRICS), *(str(int(row[n])) for n in counts)]
+        for row in summary.to_dict("records")
+    ]
+    return ["structure", *METRICS.values(), *counts], rows
+
+
+def markdown_table(summary: pd.DataFrame) -> str:
+    """A summary as a Markdown table."""
+    heads, rows = printed(summary)
+    lines = [" | ".join(cells) for cells in (heads, ["---", *["---:"] * (len(heads) - 1)], *rows)]
+    return "".join(f"| {line} |\n" for line in lines)
+
+
+def _mean_and_sd(row: dict[Hashable, Any], metric: str) -> str:
+    """``0.842 ± 0.051``; the mean alone where there is no SD; a dash where nothing was scored."""
+    mean, sd, decimals = row[f"{metric}_mean"], row[f"{metric}_sd"], DECIMALS[metric]
+    if pd.isna(mean):
+        return "–"
+    return f"{mean:.{decimals}f}" if pd.isna(sd) else f"{mean:.{decimals}f} ± {sd:.{decimals}f}"

@@ -1,0 +1,107 @@
+"""A folder of predictions becomes tables; a prediction that can't be scored becomes one sentence."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gynbtnet.errors import BadInput
+from gynbtnet.evaluation.evaluate import Evaluation, evaluate
+from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging.volume_files import read_volume, write_volume
+
+
+@pytest.fixture
+def predictions(predicted, tmp_path):
+    return shutil.copytree(predicted, tmp_path / "predictions")
+
+
+def rewrite(path, change):
+    volume = read_volume(path)
+    write_volume(Volume(change(volume.array), volume.geometry), path)
+
+
+def test_scores_and_summary(scanned, predictions, tmp_path):
+    evaluation = evaluate(scanned, predictions, tmp_path / "out")
+    scores = pd.read_csv(tmp_path / "out" / "scores.csv")
+    assert len(scores) == 8
+    # The bladder is 8 voxels wide: a shift by n leaves 8 − n in common.
+    assert list(scores[scores["structure"] == "bladder"]["dsc"]) == pytest.approx([1, 7 / 8, 6 / 8, 5 / 8])
+    assert list(scores[scores["structure"] == "bladder"]["hd95_mm"]) == pytest.approx([0, 3, 6, 9])
+
+    bladder, rectum, overall = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert bladder["dsc_mean"] == pytest.approx(np.mean([1, 7 / 8, 6 / 8, 5 / 8]))
+    assert bladder["dsc_sd"] == pytest.approx(np.std([1, 7 / 8, 6 / 8, 5 / 8], ddof=1), abs=1e-6)
+    assert (bladder["cases"], bladder["patients"], bladder["missed"]) == (4, 3, 0)
+    assert overall["dsc_mean"] == pytest.approx((bladder["dsc_mean"] + rectum["dsc_mean"]) / 2, abs=1e-6)
+    assert overall["dsc_sd"] is None
+    assert "| bladder | 0.812 ± 0.161 | 4.5 ± 3.9 |" in (tmp_path / "out" / "summary.md").read_text()
+    assert Evaluation.load(tmp_path / "out") == evaluation
+
+
+def test_a_missed_structure_makes_the_means_worse_and_is_counted(scanned, predictions, tmp_path):
+    before = evaluate(scanned, predictions, tmp_path / "before").summary
+    rewrite(predictions / "p3_f1" / "labels.nii.gz", lambda labels: np.where(labels == 2, 0, labels))
+    after = evaluate(scanned, predictions, tmp_path / "after").summary
+    assert after.loc[1, "missed"] == after.loc[2, "missed"] == 1
+    assert after.loc[1, "cases"] == 4
+    for row in (1, 2):
+        assert after.loc[row, "dsc_mean"] < before.loc[row, "dsc_mean"]
+        assert after.loc[row, "hd95_mm_mean"] > before.loc[row, "hd95_mm_mean"]
+        assert after.loc[row, "asd_mm_mean"] > before.loc[row, "asd_mm_mean"]
+    assert after.loc[0].equals(before.loc[0])
+
+
+def test_absent_in_both_is_counted_and_not_scored(scanned, predictions, tmp_path):
+    cohort = replace(scanned, structures=("bladder", "rectum", "sigmoid"))
+    evaluation = evaluate(cohort, predictions, tmp_path / "out")
+    sigmoid, overall = evaluation.summary.iloc[2], evaluation.summary.iloc[3]
+    assert (sigmoid["absent"], sigmoid["cases"]) == (4, 0)
+    assert np.isnan(sigmoid["dsc_mean"])
+    assert overall["dsc_mean"] == pytest.approx(evaluation.summary["dsc_mean"][:2].mean())
+    assert "| sigmoid | – | – | – | 0 | 0 | 0 | 0 | 4 |" in (tmp_path / "out" / "summary.md").read_text()
+    loaded = Evaluation.load(tmp_path / "out")
+    assert [(s.missed, np.isnan(s.dsc)) for s in loaded.scores[2::3]] == [("both", True)] * 4
+
+
+def test_a_models_own_label_order_is_followed(scanned, predictions, tmp_path):
+    for folder in predictions.iterdir():
+        (folder / "prediction.json").write_text(json.dumps({"structures": ["rectum", "uterus", "bladder"]}))
+        rewrite(folder / "labels.nii.gz", lambda labels: np.array([0, 3, 1], np.uint8)[labels])
+    assert evaluate(scanned, predictions, tmp_path / "out").scores[0].dsc == 1
+
+
+def test_what_cannot_be_scored_is_said_and_nothing_is_written(scanned, predictions, tmp_path):
+    def refused(cohort, words):
+        with pytest.raises(BadInput, match=words):
+            evaluate(cohort, predictions, tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+
+    refused(replace(scanned, cases=()), "no cases")
+    refused(replace(scanned, cases=(replace(scanned.cases[0], labels=None),)), "has no labels")
+    path = predictions / "p2_f1" / "labels.nii.gz"
+    labels = read_volume(path)
+    x, y, z = labels.geometry.origin
+    moved = Geometry(labels.geometry.shape, labels.geometry.spacing, (x + 2, y, z), labels.geometry.direction)
+    write_volume(Volume(labels.array, moved), path)
+    refused(scanned, "another grid.*2.00 mm")
+    write_volume(Volume(labels.array + 5, labels.geometry), path)
+    refused(scanned, "label 7 has no name")
+    (path.parent / "prediction.json").write_text(json.dumps({"structures": ["rectum", "uterus"]}))
+    refused(scanned, "from a model of rectum, uterus; expected bladder")
+    path.unlink()
+    refused(scanned, "There is no prediction")
+    with pytest.raises(BadInput, match=r"no .*scores.csv"):
+        Evaluation.load(tmp_path)
+
+
+def test_rounding_in_a_file_header_is_no_other_grid(scanned, predictions, tmp_path):
+    path = predictions / "p1_f1" / "labels.nii.gz"
+    labels = read_volume(path)
+    x, y, z = labels.geometry.origin
+    write_volume(Volume(labels.array, replace(labels.geometry, origin=(x + 1e-3, y, z))), path)
+    assert evaluate(scanned, predictions, tmp_path / "out").scores[0].dsc == 1
