@@ -1,0 +1,37 @@
+"""Phantom cases as NIfTI files, each of which says in its header that it is synthetic."""
+
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging.volume_files import to_sitk
+from gynbtnet.phantom.case import PhantomCase
+from gynbtnet.whole_files import written_whole
+
+NOTE = "SYNTHETIC PHANTOM"
+
+
+def write_synthetic(volume: Volume, path: Path) -> None:
+    """Write ``volume`` whole, with the note in the header's ``descrip``."""
+    image = to_sitk(volume)
+    image.SetMetaData("ITK_FileNotes", NOTE)
+    with written_whole(Path(path)) as partial:
+        sitk.WriteImage(image, str(partial), useCompression=True, compressionLevel=1)
+
+
+def write_nifti_fraction(case: PhantomCase, folder: Path, identity: tuple[int, ...]) -> None:
+    """Write ``ct.nii.gz``, ``labels.nii.gz`` and ``dose.nii.gz`` (Gy); ``identity`` is for the DICOM writer's twin only."""
+    write_synthetic(case.scan, folder / "ct.nii.gz")
+    write_synthetic(case.structures.labels, folder / "labels.nii.gz")
+    if case.dose is not None:
+        write_synthetic(case.dose, folder / "dose.nii.gz")
+
+
+def write_organ_case(case: PhantomCase, folder: Path) -> None:
+    """Write TotalSegmentator's layout; a class outside the field of view is an empty mask, as it is there."""
+    write_synthetic(case.scan, folder / "ct.nii.gz")
+    for organ in case.organs.structures:
+        mask = Volume(case.organs.mask(organ).astype(np.uint8), case.organs.labels.geometry)
+        write_synthetic(mask, folder / "segmentations" / f"{organ}.nii.gz")

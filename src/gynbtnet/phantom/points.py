@@ -1,0 +1,69 @@
+"""Where a shape is asked for its distance: the voxel centres of a scan as three open axes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from gynbtnet.imaging.geometry import Geometry
+
+Floats = npt.NDArray[np.float64]
+Window = tuple[slice, slice, slice]
+Box = tuple[Floats, Floats]
+
+
+@dataclass(frozen=True)
+class Points:
+    """World points of a rectilinear grid in mm; x to the patient's left, y to the back, z to the head.
+
+    Attributes:
+        z: (nz,) increasing coordinates.
+        y: (ny,) increasing coordinates.
+        x: (nx,) increasing coordinates.
+    """
+
+    z: Floats
+    y: Floats
+    x: Floats
+
+    @classmethod
+    def of(cls, geometry: Geometry, shift: Floats) -> "Points":
+        """The voxel centres of ``geometry``, in the coordinates of a patient who lies ``shift`` (x, y, z) mm off.
+
+        Raises:
+            ValueError: where the grid is oblique; the phantom lies along the scanner's axes.
+        """
+        if not np.array_equal(np.reshape(geometry.direction, (3, 3)), np.eye(3)):
+            raise ValueError(
+                "the phantom is rendered on grids along the patient axes only: direction must be the identity"
+            )
+        z, y, x = (
+            origin + np.arange(size) * spacing
+            for origin, size, spacing in zip(
+                reversed(np.asarray(geometry.origin) - shift), geometry.shape, geometry.spacing, strict=True
+            )
+        )
+        return cls(z, y, x)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Number of points along (z, y, x)."""
+        return self.z.size, self.y.size, self.x.size
+
+    @property
+    def open(self) -> tuple[Floats, Floats, Floats]:
+        """x, y and z as arrays that broadcast to the shape (z, y, x)."""
+        return self.x[None, None, :], self.y[None, :, None], self.z[:, None, None]
+
+    def window(self, box: Box) -> Window | None:
+        """The index range of the points inside ``box`` = (lowest, highest) corner (x, y, z); None where there is none."""
+        slices = []
+        for axis, low, high in zip((self.z, self.y, self.x), box[0][::-1], box[1][::-1], strict=True):
+            start, stop = int(np.searchsorted(axis, low)), int(np.searchsorted(axis, high, side="right"))
+            if start >= stop:
+                return None
+            slices.append(slice(start, stop))
+        return slices[0], slices[1], slices[2]
+
+    def __getitem__(self, window: Window) -> "Points":
+        return Points(self.z[window[0]], self.y[window[1]], self.x[window[2]])
