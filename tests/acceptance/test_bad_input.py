@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Command, Ended
 
 from gynbtnet.imaging.ct_series import CTSeries
 from gynbtnet.imaging.ct_writer import write_ct_series
@@ -43,7 +42,7 @@ def write_contours(ct: CTSeries, path: Path, structure: str = "bladder") -> None
     )
 
 
-def refused(ended: Ended, *words: str) -> None:
+def refused(ended, *words: str) -> None:
     """One sentence on standard error with these words, exit code 2."""
     message = ended.err.strip().splitlines()[-1]
     assert ended.code == 2, ended
@@ -54,10 +53,10 @@ def refused(ended: Ended, *words: str) -> None:
 
 
 @pytest.fixture
-def ingest(gynbtnet: Command, tmp_path: Path):
+def ingest(gynbtnet, tmp_path: Path):
     """Ingest ``tmp_path/export`` and see that nothing whole is left where it is refused."""
 
-    def run(*options: object) -> Ended:
+    def run(*options: object):
         (tmp_path / "export").mkdir(exist_ok=True)
         out = tmp_path / "cohort"
         ended = gynbtnet("ingest", tmp_path / "export", "--out", out, "--structures", "bladder", *options)
@@ -77,7 +76,7 @@ def test_a_folder_with_no_ct(ingest, tmp_path: Path) -> None:
     refused(ingest(), "export", "CT")
 
 
-def test_two_ct_series_in_one_folder_to_predict(gynbtnet: Command, tmp_path: Path, untrained_model: Path) -> None:
+def test_two_ct_series_in_one_folder_to_predict(gynbtnet, tmp_path: Path, untrained_model: Path) -> None:
     write_ct(tmp_path / "scan" / "1", seed=1)
     write_ct(tmp_path / "scan" / "2", seed=2)
     refused(gynbtnet("predict", untrained_model, tmp_path / "scan", "--out", tmp_path / "out"), "series", "--series")
@@ -103,7 +102,7 @@ def test_a_structure_name_that_nothing_maps(ingest, tmp_path: Path) -> None:
     refused(ingest(), "Blase", "alias")
 
 
-def test_one_patient_only(gynbtnet: Command, tmp_path: Path) -> None:
+def test_one_patient_only(gynbtnet, tmp_path: Path) -> None:
     ct = write_ct(tmp_path / "export" / "CT")
     write_contours(ct, tmp_path / "export" / "RS.dcm")
     cohort = tmp_path / "cohort"
@@ -125,11 +124,11 @@ def test_one_patient_only(gynbtnet: Command, tmp_path: Path) -> None:
         ("=3", ["KEY=VALUE"]),
     ],
 )
-def test_a_recipe_with_a_mistake(gynbtnet: Command, tmp_path: Path, change: str, words: list[str]) -> None:
+def test_a_recipe_with_a_mistake(gynbtnet, tmp_path: Path, change: str, words: list[str]) -> None:
     ended = gynbtnet("run", "demo", "--set", change, "--cohort", tmp_path, "--out", tmp_path / "out")
     refused(ended, *words)
     assert not (tmp_path / "out").exists()
 
 
-def test_no_such_recipe(gynbtnet: Command, tmp_path: Path) -> None:
+def test_no_such_recipe(gynbtnet, tmp_path: Path) -> None:
     refused(gynbtnet("run", "nothing", "--cohort", tmp_path, "--out", tmp_path / "out"), "nothing", "demo")
