@@ -7,6 +7,7 @@ import numpy as np
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.phantom.anatomy import Kind, draw_fraction, draw_patient
+from gynbtnet.phantom.dose import plan_dose
 from gynbtnet.phantom.scan import render
 from gynbtnet.phantom.scene import STRUCTURES, build_scene
 
@@ -51,5 +52,5 @@ def phantom_case(
         scan=Volume(rendered.scan, geometry),
         structures=Segmentation(Volume(rendered.structures, geometry), STRUCTURES),
         organs=Segmentation(Volume(rendered.organs, geometry), rendered.organ_names),
-        dose=None,
+        dose=None if scene.applicator is None else plan_dose(scene.applicator, scene.axis, geometry, when.setup),
     )

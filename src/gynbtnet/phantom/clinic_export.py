@@ -1,27 +1,56 @@
 """A phantom case as a clinic would export it: DICOM CT series, RTSTRUCT, RTDOSE."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from gynbtnet.imaging.ct_writer import write_ct_series
+from gynbtnet.imaging.rtdose import write_rtdose
+from gynbtnet.imaging.rtstruct_writer import write_rtstruct
+from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.phantom.case import PhantomCase
 from gynbtnet.phantom.nifti_files import NOTE
 
 
-def write_clinic_scan(scan: Volume, folder: Path, identity: tuple[int, ...]) -> None:
-    """Write a CT series without structures."""
-    seed = int(np.random.SeedSequence(identity).generate_state(1)[0])
+def write_clinic_scan(scan: Volume, folder: Path, *, patient_id: str, seed: int) -> None:
+    """Write a CT series without structures; ``seed`` makes its UIDs."""
     write_ct_series(
-        scan,
-        folder,
-        patient_id=f"PHANTOM-U{identity[-1] + 1:04d}",
-        study_description=NOTE,
-        series_description=NOTE,
-        seed=seed,
+        scan, folder, patient_id=patient_id, study_description=NOTE, series_description=f"{NOTE} CT", seed=seed
     )
 
 
-def write_clinic_fraction(case: PhantomCase, folder: Path, identity: tuple[int, ...]) -> None:
-    raise NotImplementedError
+def write_clinic_fraction(case: PhantomCase, folder: Path, *, patient_id: str, fraction: int, seed: int) -> None:
+    """Write ``CT/``, ``RS.dcm`` and, where there is a dose, ``RD.dcm`` into ``folder``.
+
+    Who contours in this clinic names ROIs as they please: each patient's names are drawn from those our table knows.
+    """
+    ct = write_ct_series(
+        case.scan,
+        folder / "CT",
+        patient_id=patient_id,
+        study_description=f"{NOTE} fraction {fraction}",
+        series_description=f"{NOTE} CT",
+        seed=seed,
+    )
+    write_rtstruct(
+        case.structures,
+        ct,
+        folder / "RS.dcm",
+        names=_names_of_a_clinic(StructureNames.load(), patient_id),
+        label="PHANTOM",
+        description=f"{NOTE} structures",
+        software_version="gynbtnet phantom",
+    )
+    if case.dose is not None:
+        write_rtdose(case.dose, ct, folder / "RD.dcm", description=f"{NOTE} dose")
+
+
+def _names_of_a_clinic(names: StructureNames, patient_id: str) -> StructureNames:
+    rng = np.random.default_rng(list(patient_id.encode()))
+    entries = {}
+    for structure, entry in names.entries.items():
+        name = str(rng.choice([structure, entry["tg263"], *entry["aliases"]]))
+        entries[structure] = {**entry, "tg263": rng.choice([name, name.upper()])}
+    return replace(names, entries=entries)

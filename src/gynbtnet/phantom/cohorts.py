@@ -68,13 +68,18 @@ def write_brachytherapy(
         "nifti": "layout: <patient>/<fraction>/ct.nii.gz, labels.nii.gz (1 hr_ctv, 2 bladder, 3 rectum, 4 sigmoid, 5 uterus), dose.nii.gz",
     }[form]
     _write_readme(out, "brachytherapy", seed, layout)
-    write = write_clinic_fraction if form == "dicom" else write_nifti_fraction
     for patient, fraction in track(cases, "Phantom: brachytherapy"):
-        folder = Path(out) / f"PHANTOM-{patient + 1:03d}" / f"fraction-{fraction + 1}"
-        if not folder.exists():
-            with written_whole(folder) as partial:
-                partial.mkdir()
-                write(phantom_case(seed, patient, fraction, geometry), partial, (seed, patient, fraction))
+        patient_id, number = f"PHANTOM-{patient + 1:03d}", fraction + 1
+        folder = Path(out) / patient_id / f"fraction-{number}"
+        if folder.exists():
+            continue
+        case = phantom_case(seed, patient, fraction, geometry)
+        with written_whole(folder) as partial:
+            partial.mkdir()
+            if form == "dicom":
+                write_clinic_fraction(case, partial, patient_id=patient_id, fraction=number, seed=seed)
+            else:
+                write_nifti_fraction(case, partial)
     return len(cases)
 
 
@@ -123,7 +128,7 @@ def write_unlabelled(
         if not path.exists():
             case = phantom_case(seed, number, 0, _other_view(spacing, matrix, (seed, 0, number)), "unlabelled")
             if dicom:
-                write_clinic_scan(case.scan, path, (seed, number))
+                write_clinic_scan(case.scan, path, patient_id=f"PHANTOM-U{number + 1:04d}", seed=seed)
             else:
                 write_synthetic(case.scan, path)
     return scans

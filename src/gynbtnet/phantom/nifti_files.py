@@ -21,8 +21,8 @@ def write_synthetic(volume: Volume, path: Path) -> None:
         sitk.WriteImage(image, str(partial), useCompression=True, compressionLevel=1)
 
 
-def write_nifti_fraction(case: PhantomCase, folder: Path, identity: tuple[int, ...]) -> None:
-    """Write ``ct.nii.gz``, ``labels.nii.gz`` and ``dose.nii.gz`` (Gy); ``identity`` is for the DICOM writer's twin only."""
+def write_nifti_fraction(case: PhantomCase, folder: Path) -> None:
+    """Write ``ct.nii.gz``, ``labels.nii.gz`` and, where there is a dose, ``dose.nii.gz`` (Gy)."""
     write_synthetic(case.scan, folder / "ct.nii.gz")
     write_synthetic(case.structures.labels, folder / "labels.nii.gz")
     if case.dose is not None:

@@ -10,7 +10,7 @@ from gynbtnet.phantom.anatomy import Fraction, Patient
 from gynbtnet.phantom.noise import add_noise
 from gynbtnet.phantom.points import Points
 from gynbtnet.phantom.scene import STRUCTURES, Scene
-from gynbtnet.phantom.streaks import streaks
+from gynbtnet.phantom.streaks import add_streaks
 from gynbtnet.phantom.tissues import AIR, share_inside
 
 SLAB = 3_000_000
@@ -57,7 +57,7 @@ def render(scene: Scene, patient: Patient, fraction: Fraction, geometry: Geometr
             if layer.organ is not None:
                 rendered.organs[slab][window][inside] = names.index(layer.organ) + 1
         if scene.applicator is not None:
-            hu += streaks(scene.applicator, patient, here)
+            add_streaks(hu, here, scene.applicator, patient, fraction)
         add_noise(hu, here, fraction, start)
         rendered.scan[slab] = np.rint(np.clip(hu, -1024, 3071)).astype(np.int16)
     return rendered
