@@ -1,6 +1,5 @@
 """Three small prepared scans with a bright ball each, on disk as preparation leaves them."""
 
-from pathlib import Path
 
 import numpy as np
 import pytest

@@ -11,7 +11,9 @@ class PredictionSettings(Settings):
     """The sliding window and what is averaged."""
 
     overlap: float = Field(0.5, ge=0, lt=1, description="Share of a window that the next one covers again.")
-    mirroring: bool = Field(True, description="Average over the eight mirror images of each window: eight times the work.")
+    mirroring: bool = Field(
+        True, description="Average over the eight mirror images of each window: eight times the work."
+    )
     weights: Literal["last", "best"] = Field(
         "last", description="Weights of the end of the training, or of its best smoothed validation score."
     )

@@ -32,8 +32,8 @@ _AXES = (0, 1, 2)  # a pelvis seen in a mirror is a pelvis: the five structures 
 class Augmentation:
     """Turns a crop of :attr:`crop_size` into a changed patch of ``patch_size``.
 
-    ``full`` rotates and scales one patch in five each, then adds noise, blurs, brightens, changes contrast, resolution and
-    gamma with nnU-Net's probabilities, and mirrors; ``light`` mirrors; ``none`` returns the crop.
+    ``full`` rotates and scales one patch in five each, then adds noise, blurs, brightens, changes contrast, resolution
+    and gamma with nnU-Net's probabilities, and mirrors; ``light`` mirrors; ``none`` returns the crop.
     """
 
     kind: Literal["full", "light", "none"]
@@ -71,16 +71,20 @@ def _transforms(kind: str, patch_size: Size) -> BasicTransform:
         return mirror
     # nnU-Net turns a patch of thick slices in plane only, since out of plane it would mix voxels of unequal size
     flat = max(patch_size) / min(patch_size) > 3
+    always: dict[str, Any] = {"p_per_channel": 1, "synchronize_channels": False}
+    brighter, steeper = BGContrast((0.75, 1.25)), BGContrast((0.7, 1.5))
+    coarser = SimulateLowResolutionTransform(
+        (0.5, 1), synchronize_channels=False, synchronize_axes=True, ignore_axes=(0,) if flat else (), p_per_channel=0.5
+    )
     steps: tuple[tuple[float, BasicTransform], ...] = (
-        (0.1, GaussianNoiseTransform(noise_variance=(0, 0.1), p_per_channel=1, synchronize_channels=True)),
-        (0.2, GaussianBlurTransform(blur_sigma=(0.5, 1.0), p_per_channel=0.5)),
-        (0.15, MultiplicativeBrightnessTransform(BGContrast((0.75, 1.25)), synchronize_channels=False, p_per_channel=1)),
-        (0.15, ContrastTransform(BGContrast((0.75, 1.25)), preserve_range=True, synchronize_channels=False, p_per_channel=1)),
-        (0.25, SimulateLowResolutionTransform(scale=(0.5, 1), synchronize_channels=False, synchronize_axes=True,
-                                              ignore_axes=(0,) if flat else (), p_per_channel=0.5)),
-        (0.1, _gamma(inverted=True)),
-        (0.3, _gamma(inverted=False)),
-    )  # fmt: skip
+        (0.1, GaussianNoiseTransform((0, 0.1), p_per_channel=1)),
+        (0.2, GaussianBlurTransform((0.5, 1.0), p_per_channel=0.5)),
+        (0.15, MultiplicativeBrightnessTransform(brighter, **always)),
+        (0.15, ContrastTransform(brighter, preserve_range=True, **always)),
+        (0.25, coarser),
+        (0.1, GammaTransform(steeper, p_invert_image=1, p_retain_stats=1, **always)),
+        (0.3, GammaTransform(steeper, p_invert_image=0, p_retain_stats=1, **always)),
+    )
     turn = SpatialTransform(
         patch_size,
         patch_center_dist_from_border=0,
@@ -97,16 +101,6 @@ def _transforms(kind: str, patch_size: Size) -> BasicTransform:
 
 def _angle_in_plane(*, dim: int, **_: Any) -> float:
     return float(np.random.uniform(-_LARGEST_ANGLE, _LARGEST_ANGLE)) if dim == 0 else 0.0  # noqa: NPY002 - see _drawing_from
-
-
-def _gamma(inverted: bool) -> BasicTransform:
-    return GammaTransform(
-        BGContrast((0.7, 1.5)),
-        p_invert_image=int(inverted),
-        synchronize_channels=False,
-        p_per_channel=1,
-        p_retain_stats=1,
-    )
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -31,12 +31,12 @@ class Batch(TypedDict, total=False):
 class Batches(Dataset[Batch]):
     """Batch number ``step`` of an endless row, for any step at any time, in any process.
 
-    Every scan is shown once before any is shown twice, in an order that changes from pass to pass. A resumed run asks for
-    the steps that are missing; the number of workers can't change what it gets. With several devices, each takes its own
-    share ``rank`` of the batches that a single device with ``devices`` times the batch would get.
+    Every scan is shown once before any is shown twice, in an order that changes from pass to pass. A resumed run asks
+    for the steps that are missing; the number of workers can't change what it gets. With several devices, each takes
+    its own share ``rank`` of the batches that a single device with ``devices`` times the batch would get.
 
     Attributes:
-        foreground_share: how often a patch is centred on a voxel of a structure, each structure of a scan equally often.
+        foreground_share: how often a patch is centred on a structure's voxel, each structure of a scan equally often.
     """
 
     cases: Sequence[PreparedCase]
@@ -94,7 +94,7 @@ def _around(centre: npt.NDArray[np.int64], shape: Size, size: Size) -> npt.NDArr
     return np.where(room > 0, np.clip(centre - np.asarray(size) // 2, 0, np.maximum(room, 0)), room // 2)
 
 
-def _triple(values: npt.NDArray[np.int64]) -> Size:
+def _triple(values: npt.NDArray[Any]) -> Size:
     z, y, x = (int(value) for value in values)
     return z, y, x
 

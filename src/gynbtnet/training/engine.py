@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
+from typing import cast
 
 import psutil
 import torch
@@ -59,9 +60,9 @@ def fit(
 ) -> None:
     """Train ``objective.network`` to the end of ``settings.epochs``, from the newest checkpoint in ``run``.
 
-    A run that was killed and is called again ends with the weights of an uninterrupted one, to the bit on a CPU: batches,
-    masks and learning rate are functions of seed and step, and the rest is in the checkpoint. A finished run is left
-    alone. Without ``validation`` the best weights are those of the lowest training loss.
+    A run that was killed and is called again ends with the weights of an uninterrupted one, to the bit on a CPU:
+    batches, masks and learning rate are functions of seed and step, and the rest is in the checkpoint. A finished run
+    is left alone. Without ``validation`` the best weights are those of the lowest training loss.
 
     Raises:
         BadInput: where the loss is no longer a number, or a scan can't be read.
@@ -183,10 +184,11 @@ class _Meter:
 
     def figures(self) -> dict[str, float]:
         seconds = time.perf_counter() - self._start
+        loss = cast(torch.Tensor, self._fabric.all_reduce(torch.tensor(self.mean_loss), reduce_op="mean"))
         cuda = self._fabric.device.type == "cuda"
         used = torch.cuda.max_memory_allocated() if cuda else psutil.Process().memory_info().rss
         return {
-            "loss": float(self._fabric.all_reduce(torch.tensor(self.mean_loss), reduce_op="mean")),
+            "loss": loss.item(),
             "seconds": seconds,
             "images_per_second": self._images / seconds,
             "data_wait_share": self._waited / seconds,

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -52,7 +53,7 @@ def save_figure(figure: Figure, path: Path) -> None:
         figure.savefig(partial, dpi=80)
 
 
-def _finish(axes: npt.NDArray[np.object_], titles: Sequence[str]) -> None:
+def _finish(axes: npt.NDArray[Any], titles: Sequence[str]) -> None:
     for column, title in enumerate(titles):
         axes[0, column].set_title(title, fontsize=10)
     for place in axes.flat:

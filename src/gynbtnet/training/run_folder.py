@@ -79,8 +79,8 @@ def open_run(path: Path, recipe: Mapping[str, Any], inputs: Mapping[str, Any], p
     for key in sorted(made.keys() | asked.keys()):
         if made.get(key) != asked.get(key) and key not in FREE_TO_CHANGE:
             raise BadInput(
-                f"The run in {path} was made with {key} = {made.get(key)}, but now {key} = {asked.get(key)} is asked for; "
-                "resume it as it was made, or give another output folder."
+                f"The run in {path} was made with {key} = {made.get(key)}, but now {key} = {asked.get(key)} is asked "
+                "for; resume it as it was made, or give another output folder."
             )
     return RunFolder(path)
 
@@ -88,9 +88,9 @@ def open_run(path: Path, recipe: Mapping[str, Any], inputs: Mapping[str, Any], p
 def _make_run(path: Path, recipe: Mapping[str, Any], inputs: Mapping[str, Any], plan: Plan) -> None:
     """Write what says what the run is, ``recipe.yaml`` last: with it the folder counts as a run."""
     first_files = {"plans.json", "dataset.json", "inputs.json"}
-    if path.exists():
-        if not path.is_dir() or any(c.name not in first_files and not c.name.startswith(".") for c in path.iterdir()):
-            raise BadInput(f"{path} holds something, but no recipe.yaml of a run; give a new or an empty folder.")
+    others = [path] if path.is_file() else sorted(path.glob("[!.]*"))
+    if any(other.name not in first_files for other in others):
+        raise BadInput(f"{path} holds something, but no recipe.yaml of a run; give a new or an empty folder.")
     plan.save(path)
     write_json(inputs, path / "inputs.json")
     with written_whole(path / "recipe.yaml") as partial:
@@ -98,7 +98,7 @@ def _make_run(path: Path, recipe: Mapping[str, Any], inputs: Mapping[str, Any], 
 
 
 def note_environment(run: RunFolder, **now: Any) -> None:
-    """Append versions, machine and ``now`` to ``environment.json``, which has an entry for each time the run was started."""
+    """Append versions, machine and ``now`` to ``environment.json``, which has an entry for each start of the run."""
     path = run.path / "environment.json"
     entries = json.loads(path.read_text()) if path.exists() else []
     machine = {"python": platform.python_version(), "platform": platform.platform()}

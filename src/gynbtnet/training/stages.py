@@ -78,13 +78,14 @@ def finetune(
         The run folder.
 
     Raises:
-        BadInput: where cases, plan, settings, start or an earlier run in ``out`` don't fit together, or the loss diverges.
+        BadInput: where cases, plan, settings, start or an earlier run in ``out`` don't fit together, or the loss
+            diverges.
     """
     unlabelled = [case.id for case in prepared.cases if not case.labelled]
     if unlabelled or not plan.structures:
         raise BadInput(
-            f"{len(unlabelled)} of {len(prepared.cases)} prepared scans in {prepared.folder} have no contours, and the plan "
-            f"names {len(plan.structures)} structures; training needs contours on every scan."
+            f"{len(unlabelled)} of {len(prepared.cases)} prepared scans in {prepared.folder} have no contours, and the "
+            f"plan names {len(plan.structures)} structures; training needs contours on every scan."
         )
     fabric = start_devices(settings)
     training, validation = _batches(prepared, plan, settings, validation_ids, fabric, settings.foreground_share)
@@ -124,8 +125,8 @@ def _batches(
     shown = [case for case in prepared.cases if case.id not in validation_ids]
     if len(held_out) != len(set(validation_ids)) or not shown:
         raise BadInput(
-            f"{len(set(validation_ids))} validation cases are named, of which {len(held_out)} are among the "
-            f"{len(prepared.cases)} in {prepared.folder}, leaving {len(shown)} to train on; name fewer, and prepared ones."
+            f"Of {len(set(validation_ids))} validation cases, {len(held_out)} are among the {len(prepared.cases)} in "
+            f"{prepared.folder}, and {len(shown)} are left to train on; name prepared cases, and fewer."
         )
     training = Batches(
         shown,

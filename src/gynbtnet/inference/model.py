@@ -1,0 +1,63 @@
+"""A trained network with the plan it was trained by."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from gynbtnet.datasets.json_files import sha256_of
+from gynbtnet.errors import BadInput
+from gynbtnet.networks.unet import GynBTNet
+from gynbtnet.preparation.plan import Plan
+
+
+@dataclass(frozen=True)
+class Model:
+    """What a run folder of stage 2 or 3 holds, ready to predict.
+
+    Attributes:
+        folder: the run folder.
+        weights: name of the weights' file.
+        sha256: of the weights.
+        network: in evaluation mode on ``device``, one output at full resolution.
+    """
+
+    folder: Path
+    weights: str
+    sha256: str
+    plan: Plan
+    network: GynBTNet
+    device: torch.device
+
+    @classmethod
+    def load(
+        cls, folder: Path, *, weights: Literal["last", "best"] = "last", device: Literal["auto", "cpu", "cuda"] = "auto"
+    ) -> "Model":
+        """Read plan and weights of a run folder; no code in it is executed.
+
+        Raises:
+            BadInput: where the folder is no model, its weights are damaged or another plan's, or CUDA is absent.
+        """
+        path = folder / f"weights_{weights}.safetensors"
+        if not path.is_file():
+            raise BadInput(f"There is no {path}; expected a model: the folder of a finished training run.")
+        plan = Plan.load(folder)
+        if not plan.structures:
+            raise BadInput(
+                f"{folder} is a pretraining run, which contours nothing; give the folder of a fine-tuned model."
+            )
+        if device == "cuda" and not torch.cuda.is_available():
+            raise BadInput("device is cuda, but PyTorch sees no CUDA device here; set it to auto.")
+        place = torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
+        network = GynBTNet(plan.preset, outputs=len(plan.structures) + 1, strides=plan.strides, deep_supervision=False)
+        try:
+            network.load_state_dict(load_file(path))
+        except (SafetensorError, RuntimeError, OSError) as error:
+            raise BadInput(
+                f"{path} is damaged, or not the weights of the plan beside it (preset {plan.preset}, "
+                f"{len(plan.structures)} structures); copy the model's folder again."
+            ) from error
+        return cls(folder, path.name, sha256_of(path), plan, network.to(place).eval(), place)
