@@ -1,6 +1,5 @@
 """A cohort of three patients and four cases with two structures, and predictions of growing error."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -46,9 +45,3 @@ def predicted(scanned: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Path
     for name, shift in SHIFTS.items():
         write_volume(Volume(label_map(shift), GEOMETRY), folder / name / "labels.nii.gz")
     return folder
-
-
-@pytest.fixture
-def unlabelled(scanned: Cohort) -> Cohort:
-    cases = tuple(replace(case, labels=None, volumes_cm3={}) for case in scanned.cases[:2])
-    return replace(scanned, structures=(), cases=cases)

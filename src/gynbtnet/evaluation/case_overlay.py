@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.evaluate import Evaluation, prediction_of, truth_of
 from gynbtnet.evaluation.metrics import Score
@@ -37,8 +39,8 @@ class CaseOverlay:
 def best_median_worst(scores: Sequence[Score]) -> tuple[tuple[str, str], ...]:
     """("best", case), ("median", case) and ("worst", case) by the mean DSC over a case's scored structures.
 
-    Fewer than three cases give fewer entries, worst before median; ties go by the cases' order. The lower median of an
-    even number.
+    Two cases are the best and the worst, one is the best. The median of an even number is the lower one; equal means
+    stay in the cases' order.
     """
     table = score_table(scores)
     means = table[table["missed"] != "both"].groupby("case", sort=False)["dsc"].mean()
@@ -58,26 +60,28 @@ def chosen_overlays(
         truth = truth_of(case, cohort.structures)
         prediction = prediction_of(case, predictions, cohort.structures)
         seen = view(read_volume(case.image), prediction, truth)
-        scores = [score for score in evaluation.scores if score.case == case_id]
-        caption = f"Filled: truth. Line: prediction. {_dsc_of(scores, names)}"
-        overlays.append(_overlay(f"{rank.capitalize()} case: {case_id}", caption, seen, cohort.structures, names))
+        scores = [score for score in evaluation.scores if score.case == case_id and score.missed != "both"]
+        mean = np.mean([score.dsc for score in scores])
+        title = f"{rank.capitalize()} case, mean DSC {mean:.2f}: {case_id}"
+        caption = f"Filled: truth. Line: prediction. {_dsc_of(scores)}"
+        overlays.append(_overlay(title, caption, seen, cohort.structures, names))
     return tuple(overlays)
 
 
 def prediction_overlay(title: str, image: Volume, prediction: Segmentation, names: StructureNames) -> CaseOverlay:
     """What the model drew on a scan (HU) without truth, with the volumes; both on one grid."""
     volumes = {structure: prediction.volume_cm3(structure) for structure in prediction.structures}
-    found = ", ".join(f"{names.tg263(structure)} {volume:.1f} cm³" for structure, volume in volumes.items() if volume)
-    absent = ", ".join(names.tg263(structure) for structure, volume in volumes.items() if not volume)
+    found = ", ".join(f"{structure} {volume:.1f} cm³" for structure, volume in volumes.items() if volume)
+    absent = ", ".join(structure for structure, volume in volumes.items() if not volume)
     caption = f"Line: prediction; there is no truth to compare with. {found or 'Nothing was found'}."
     caption += f" Not found: {absent}." if found and absent else ""
     shown = [structure for structure, volume in volumes.items() if volume]
     return _overlay(title, caption, view(image, prediction), shown, names)
 
 
-def _dsc_of(scores: Sequence[Score], names: StructureNames) -> str:
+def _dsc_of(scores: Sequence[Score]) -> str:
     words = {"none": "", "prediction": " (missed)", "truth": " (false)"}
-    figures = [f"{names.tg263(s.structure)} {s.dsc:.2f}{words[s.missed]}" for s in scores if s.missed != "both"]
+    figures = [f"{s.structure} {s.dsc:.2f}{words[s.missed]}" for s in scores]
     return f"DSC: {', '.join(figures)}."
 
 
@@ -86,5 +90,5 @@ def _overlay(title: str, caption: str, seen: View, structures: Sequence[str], na
         title=title,
         caption=caption,
         panels=tuple(picture(overlay_figure(seen, names, [name]), f"{title}, {name} plane") for name in PLANES),
-        legend=tuple((names.tg263(structure), colour(structure, names)) for structure in structures),
+        legend=tuple((structure, colour(structure, names)) for structure in structures),
     )

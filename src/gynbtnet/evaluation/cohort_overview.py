@@ -3,60 +3,56 @@
 from collections.abc import Mapping
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.imaging.structure_names import StructureNames
+from gynbtnet.evaluation.picture import Picture, picture
 
 MOST_STRUCTURES = 12
-"""Of a cohort with more structures than this the volumes aren't drawn."""
+"""Of a cohort with more structures than this the names aren't listed and the volumes not drawn."""
 
 
 def cohort_table(groups: Mapping[str, Cohort]) -> pd.DataFrame:
     """A row for each group of cases (training, test, unlabelled scans, …) by the name that the report gives it."""
-    rows = []
-    for name, cohort in groups.items():
-        spacings = np.array([case.geometry.spacing for case in cohort.cases]).reshape(-1, 3)
-        shapes = np.array([case.geometry.shape for case in cohort.cases]).reshape(-1, 3)
-        rows.append(
-            {
-                "group": name,
-                "patients": len(cohort.patients),
-                "cases": len(cohort.cases),
-                "structures": _structures(cohort),
-                "in-plane spacing (mm)": _range(spacings[:, 1:], "{:.2f}"),
-                "slice spacing (mm)": _range(spacings[:, 0], "{:.2f}"),
-                "slices": _range(shapes[:, 0], "{:.0f}"),
-                "matrix": _range(shapes[:, 1:], "{:.0f}"),
-            }
-        )
-    return pd.DataFrame(rows)
+    return pd.DataFrame([_row(name, cohort) for name, cohort in groups.items()])
 
 
-def cohort_figure(groups: Mapping[str, Cohort], names: StructureNames) -> Figure:
+def cohort_pictures(groups: Mapping[str, Cohort]) -> tuple[Picture, ...]:
     """Patients and cases of each group, spacing of each scan, and the volume of each structure in each case."""
-    contoured = {name: cohort for name, cohort in groups.items() if 0 < len(cohort.structures) <= MOST_STRUCTURES}
-    figure = Figure(figsize=(12.5 if contoured else 8, 3.4), layout="constrained")
-    panels = figure.subplots(1, 3 if contoured else 2, width_ratios=(1, 1, 1.5)[: 3 if contoured else 2])
     colours = {name: f"C{place % 10}" for place, name in enumerate(groups)}
-    _draw_counts(panels[0], groups, colours)
-    _draw_spacings(panels[1], groups, colours)
+    contoured = {name: cohort for name, cohort in groups.items() if 0 < len(cohort.structures) <= MOST_STRUCTURES}
+    pictures = [
+        picture(_counts_figure(groups, colours), "Number of patients and cases in each group"),
+        picture(_spacing_figure(groups, colours), "Slice spacing and in-plane spacing of each scan"),
+    ]
     if contoured:
-        _draw_volumes(panels[2], contoured, colours, names)
-    for axes in panels:
-        axes.spines[["top", "right"]].set_visible(False)
-    return figure
+        pictures.append(picture(_volume_figure(contoured, colours), "Volume of each structure in each case"))
+    return tuple(pictures)
 
 
-def _structures(cohort: Cohort) -> str:
-    if len(cohort.structures) > MOST_STRUCTURES:
-        return f"{len(cohort.structures)} classes"
-    return ", ".join(cohort.structures) or "none"
+def _row(name: str, cohort: Cohort) -> dict[str, object]:
+    spacings, shapes = _spacings(cohort), np.array([case.geometry.shape for case in cohort.cases]).reshape(-1, 3)
+    many = len(cohort.structures) > MOST_STRUCTURES
+    return {
+        "group": name,
+        "structures": f"{len(cohort.structures)} classes" if many else ", ".join(cohort.structures) or "none",
+        "patients": len(cohort.patients),
+        "cases": len(cohort.cases),
+        "slices": _range(shapes[:, 0], "{:.0f}"),
+        "slice spacing (mm)": _range(spacings[:, 0], "{:.2f}"),
+        "in-plane spacing (mm)": _range(spacings[:, 1:], "{:.2f}"),
+    }
 
 
-def _range(values: np.ndarray, form: str) -> str:
+def _spacings(cohort: Cohort) -> npt.NDArray[np.float64]:
+    return np.array([case.geometry.spacing for case in cohort.cases]).reshape(-1, 3)
+
+
+def _range(values: npt.NDArray[np.number], form: str) -> str:
     """Median (smallest–largest), or the one value that all have."""
     if not values.size:
         return "–"
@@ -64,49 +60,57 @@ def _range(values: np.ndarray, form: str) -> str:
     return middle if low == high else f"{middle} ({low}–{high})"
 
 
-def _draw_counts(axes: Axes, groups: Mapping[str, Cohort], colours: Mapping[str, str]) -> None:
+def _panel(title: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(3.6, 2.9), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_title(title, fontsize=10)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _counts_figure(groups: Mapping[str, Cohort], colours: Mapping[str, str]) -> Figure:
+    figure, axes = _panel("patients and cases")
     places = np.arange(len(groups))
-    for offset, counts, shade in (
-        (-0.2, [len(cohort.patients) for cohort in groups.values()], 1.0),
-        (0.2, [len(cohort.cases) for cohort in groups.values()], 0.5),
-    ):
-        bars = axes.barh(places + offset, counts, 0.38, color=[colours[name] for name in groups], alpha=shade)
-        axes.bar_label(
-            bars, labels=[f"{count} {'patients' if shade == 1 else 'cases'}" for count in counts], padding=3, fontsize=8
-        )
-    axes.set_yticks(places, list(groups))
+    patients = [len(cohort.patients) for cohort in groups.values()]
+    cases = [len(cohort.cases) for cohort in groups.values()]
+    for words, counts, offset, alpha in (("patients", patients, -0.2, 1.0), ("cases", cases, 0.2, 0.5)):
+        bars = axes.barh(places + offset, counts, 0.38, color=[colours[name] for name in groups], alpha=alpha)
+        axes.bar_label(bars, labels=[f"{count} {words}" for count in counts], padding=3, fontsize=8)
+    axes.set_yticks(places, list(groups), fontsize=8)
     axes.invert_yaxis()
-    axes.set_xmargin(0.35)
-    axes.set_title("patients and cases", fontsize=10)
+    axes.set_xlim(0, 1.4 * max(1, *cases))
+    return figure
 
 
-def _draw_spacings(axes: Axes, groups: Mapping[str, Cohort], colours: Mapping[str, str]) -> None:
+def _spacing_figure(groups: Mapping[str, Cohort], colours: Mapping[str, str]) -> Figure:
+    figure, axes = _panel("voxel spacing of each scan")
     for name, cohort in groups.items():
-        spacing = np.array([case.geometry.spacing for case in cohort.cases]).reshape(-1, 3)
-        axes.scatter(spacing[:, 2], spacing[:, 0], color=colours[name], alpha=0.6, label=name, edgecolors="none")
-    axes.set_xlabel("in-plane spacing (mm)")
-    axes.set_ylabel("slice spacing (mm)")
+        spacings = _spacings(cohort)
+        axes.scatter(spacings[:, 2], spacings[:, 0], color=colours[name], alpha=0.6, label=name, edgecolors="none")
+    axes.set(xlabel="in-plane spacing (mm)", ylabel="slice spacing (mm)")
+    axes.margins(0.1)
     axes.set_xlim(left=0)
     axes.set_ylim(bottom=0)
-    axes.legend(frameon=False, fontsize=8)
-    axes.set_title("voxel spacing of each scan", fontsize=10)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
+    return figure
 
 
-def _draw_volumes(axes: Axes, groups: Mapping[str, Cohort], colours: Mapping[str, str], names: StructureNames) -> None:
+def _volume_figure(groups: Mapping[str, Cohort], colours: Mapping[str, str]) -> Figure:
+    figure, axes = _panel("volume of each structure in each case")
     structures = list(dict.fromkeys(structure for cohort in groups.values() for structure in cohort.structures))
     random = np.random.default_rng(0)
-    for place, (name, cohort) in enumerate(groups.items()):
-        points = [
-            (structures.index(structure) + (place + 1) / (len(groups) + 1) - 0.5, volume)
-            for case in cohort.cases
-            for structure, volume in case.volumes_cm3.items()
-        ]
-        if points:
-            x, y = np.array(points).T
-            x = x + random.uniform(-0.06, 0.06, len(x))
-            axes.scatter(x, y, s=14, color=colours[name], alpha=0.6, edgecolors="none", label=name)
-    axes.set_xticks(range(len(structures)), [names.tg263(structure) for structure in structures], rotation=20)
+    for place, (name, cohort) in enumerate(groups.items(), start=1):
+        offset = place / (len(groups) + 1) - 0.5
+        drawn = [(s, volume) for case in cohort.cases for s, volume in case.volumes_cm3.items() if volume > 0]
+        across = [structures.index(structure) + offset + random.uniform(-0.06, 0.06) for structure, _ in drawn]
+        up = [volume for _, volume in drawn]
+        axes.scatter(across, up, s=14, color=colours[name], alpha=0.6, edgecolors="none", label=name)
+    axes.set_xticks(range(len(structures)), structures, fontsize=8, rotation=20)
+    axes.set_xlim(-0.6, len(structures) - 0.4)
     axes.set_yscale("log")
-    axes.set_ylabel("volume (cm³)")
-    axes.legend(frameon=False, fontsize=8)
-    axes.set_title("volume of each structure in each case", fontsize=10)
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.set_ylabel("cm³")
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
+    return figure

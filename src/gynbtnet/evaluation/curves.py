@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gynbtnet.errors import BadInput
@@ -30,37 +29,40 @@ def read_log(run: Path) -> pd.DataFrame:
     return log
 
 
-def curves_figure(log: pd.DataFrame) -> Figure:
-    """Losses, other validation figures and the learning rate over epochs, a panel for each that the log has.
+def curve_figures(log: pd.DataFrame) -> dict[str, Figure]:
+    """Losses, Dice on validation patches, and the learning rate: a figure for each that the log has.
 
-    ``log`` has the columns ``epoch`` and any of ``*loss*``, ``validation_*`` and ``learning_rate``; epochs in which a
-    figure is empty are bridged.
+    ``log`` has the column ``epoch`` and any of ``*loss*``, ``dice_*`` and ``learning_rate``; an epoch in which a figure
+    is empty, for it wasn't validated, is bridged.
     """
-    losses = [name for name in log.columns if "loss" in name]
-    others = [name for name in log.columns if name.startswith("validation_") and name not in losses]
-    rates = [name for name in log.columns if name == "learning_rate"]
-    wanted = (("loss", losses), ("validation", others), ("learning rate", rates))
-    panels = [
-        (title, drawn) for title, names in wanted if (drawn := [name for name in names if log[name].notna().any()])
-    ]
-    figure = Figure(figsize=(4.2 * max(1, len(panels)), 3), layout="constrained")
-    for place, (title, names) in enumerate(panels, start=1):
-        _draw(figure.add_subplot(1, len(panels), place), log, title, names)
-    return figure
+    wanted = {
+        "loss": [name for name in log.columns if "loss" in name],
+        "Dice on validation patches": [name for name in log.columns if name.startswith("dice_")],
+        "learning rate": [name for name in log.columns if name == "learning_rate"],
+    }
+    drawn = {title: [name for name in names if log[name].notna().any()] for title, names in wanted.items()}
+    return {title: _curve_figure(log, title, names) for title, names in drawn.items() if names}
 
 
-def _draw(axes: Axes, log: pd.DataFrame, title: str, names: list[str]) -> None:
+def _curve_figure(log: pd.DataFrame, title: str, names: list[str]) -> Figure:
+    figure = Figure(figsize=(3.6, 2.7), layout="constrained")
+    axes = figure.add_subplot()
     crowded = len(names) > MOST_NAMED
     for name in names:
         points = log[["epoch", name]].dropna()
         minor = crowded and "mean" not in name
         style: dict[str, Any] = (
-            {"color": "0.8", "linewidth": 0.6} if minor else {"label": name.replace("_", " "), "linewidth": 1.6}
+            {"color": "0.8", "linewidth": 0.6, "zorder": 1} if minor else {"label": _label(name), "linewidth": 1.6}
         )
         axes.plot(points["epoch"], points[name], marker="o" if len(points) == 1 else "", **style)
     axes.set_title(title, fontsize=10)
     axes.set_xlabel("epoch")
     axes.grid(color="0.92")
     axes.spines[["top", "right"]].set_visible(False)
-    if axes.get_legend_handles_labels()[0]:
+    if len(names) > 1:
         axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def _label(name: str) -> str:
+    return name.removeprefix("dice_").removesuffix("_loss").replace("loss", "training")

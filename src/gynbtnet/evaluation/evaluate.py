@@ -55,7 +55,8 @@ def evaluate(cohort: Cohort, predictions: Path, out: Path) -> Evaluation:
     and ``summary.md`` (mean ± SD per structure).
 
     Raises:
-        BadInput: where there is no case, a case has no labels, a prediction is absent, lies on another grid or lacks a structure's name.
+        BadInput: where there is no case, a case has no labels, or a prediction is absent, lies on another grid or comes
+            from a model of other structures.
     """
     if not cohort.cases:
         raise BadInput(f"The selection of the cohort {cohort.folder} has no cases; expected some to evaluate.")

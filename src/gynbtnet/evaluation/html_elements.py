@@ -8,9 +8,13 @@ from gynbtnet.evaluation.picture import Picture
 
 
 def heading(text: str, level: int = 2) -> str:
-    """A heading; level 2 gets an anchor made of its words."""
-    anchor = f' id="{slug(text)}"' if level == 2 else ""
-    return f"<h{level}{anchor}>{escape(text)}</h{level}>"
+    """A heading of a section (2) or of a part of one (3)."""
+    return f"<h{level}>{escape(text)}</h{level}>"
+
+
+def section(title: str, content: str) -> str:
+    """A section (content is HTML) with its heading and an anchor made of its words."""
+    return f'<section id="{slug(title)}">{heading(title)}{content}</section>\n'
 
 
 def slug(text: str) -> str:
@@ -60,9 +64,10 @@ def image(picture: Picture) -> str:
 
 
 def figure(pictures: Sequence[Picture], caption: str) -> str:
-    """Pictures side by side, one under another on a narrow screen, with a caption."""
+    """Pictures side by side, one under another on a narrow screen, with a caption where there is something to say."""
     inside = "".join(image(one) for one in pictures)
-    return f'<figure><div class="pictures">{inside}</div><figcaption>{escape(caption)}</figcaption></figure>'
+    below = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
+    return f'<figure><div class="{"row" if len(pictures) > 1 else "single"}">{inside}</div>{below}</figure>'
 
 
 def legend(entries: Iterable[tuple[str, str]]) -> str:

@@ -22,6 +22,9 @@ MARGIN_MM = 30.0
 SCALE_BAR_MM = 50.0
 LONGEST_SIDE_INCHES = 4.5
 GAP_INCHES = 0.08
+LUMINANCE_WEIGHTS = (0.2126, 0.7152, 0.0722)
+"""Of red, green and blue, ITU-R BT.709."""
+LEAST_LUMINANCE = 0.4
 
 
 @dataclass(frozen=True)
@@ -86,8 +89,11 @@ def overlay_figure(view: View, names: StructureNames, planes: Sequence[PlaneName
 
 
 def colour(structure: str, names: StructureNames) -> str:
-    """A structure's colour as #rrggbb."""
-    return to_hex(tuple(part / 255 for part in names.colour(structure)))
+    """A structure's colour as #rrggbb, mixed with as much white as it takes to be seen on a dark scan."""
+    own = np.asarray(names.colour(structure)) / 255
+    luminance = float(own @ LUMINANCE_WEIGHTS)
+    white = max(0.0, (LEAST_LUMINANCE - luminance) / (1 - luminance))
+    return to_hex(own + white * (1 - own))
 
 
 def _box(drawn: npt.NDArray[np.bool_], geometry: Geometry) -> tuple[slice, ...]:

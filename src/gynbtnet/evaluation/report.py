@@ -31,7 +31,7 @@ class ReportContent:
         synthetic: whether any of the data is; said at the top.
         description: one paragraph on the experiment.
         cohort: a row a group of cases, see :func:`gynbtnet.evaluation.cohort_overview.cohort_table`.
-        cohort_picture: the same as a figure.
+        cohort_pictures: the same in pictures.
         notes: what a reader has to know of the data, a sentence each.
         stages: the training stages in their order.
         evaluation: scores on the test cases.
@@ -45,7 +45,7 @@ class ReportContent:
     synthetic: bool
     description: str = ""
     cohort: pd.DataFrame | None = None
-    cohort_picture: Picture | None = None
+    cohort_pictures: tuple[Picture, ...] = ()
     notes: tuple[str, ...] = ()
     stages: tuple[StageReport, ...] = ()
     evaluation: Evaluation | None = None
@@ -66,7 +66,7 @@ def report_page(content: ReportContent) -> str:
     sections = [(title, "".join(parts)) for title, parts in _sections(content)]
     style = files("gynbtnet.evaluation").joinpath("report.css").read_text(encoding="utf-8")
     links = "".join(f'<li><a href="#{html.slug(title)}">{escape(title)}</a></li>' for title, _ in sections)
-    body = "".join(f"<section>{html.heading(title)}{inside}</section>\n" for title, inside in sections)
+    body = "".join(html.section(title, inside) for title, inside in sections)
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -86,7 +86,7 @@ def _sections(content: ReportContent) -> Iterator[tuple[str, Iterator[str]]]:
     if content.unlabelled:
         yield "Predictions without truth", _overlays(content.unlabelled)
     if content.cohort is not None:
-        yield "Data", _cohort(content.cohort, content.cohort_picture, content.notes)
+        yield "Data", _cohort(content.cohort, content.cohort_pictures, content.notes)
     if content.stages:
         yield "Training", (part for stage in content.stages for part in _stage(stage))
     if content.provenance:
@@ -119,13 +119,14 @@ def _overlays(overlays: Sequence[CaseOverlay]) -> Iterator[str]:
     yield html.legend(legend.items())
     for overlay in overlays:
         yield html.heading(overlay.title, 3)
-        yield f'<div class="panels">{html.figure(overlay.panels, overlay.caption)}</div>'
+        yield html.figure(overlay.panels, overlay.caption)
 
 
-def _cohort(table: pd.DataFrame, picture: Picture | None, notes: Sequence[str]) -> Iterator[str]:
-    yield html.table([str(name) for name in table.columns], ([str(value) for value in row] for row in table.to_numpy()))
-    if picture:
-        yield html.figure([picture], picture.description)
+def _cohort(table: pd.DataFrame, pictures: Sequence[Picture], notes: Sequence[str]) -> Iterator[str]:
+    rows = ([str(value) for value in row] for row in table.to_numpy())
+    yield html.table([str(name) for name in table.columns], rows, numbers_from=2)
+    if pictures:
+        yield html.figure(pictures, "")
     if notes:
         yield html.bullets(notes)
 
@@ -135,7 +136,7 @@ def _stage(stage: StageReport) -> Iterator[str]:
     if stage.transfer:
         yield html.paragraph(stage.transfer)
     yield html.pairs(stage.facts)
-    yield html.figure([stage.curves], stage.curves.description)
+    yield html.figure(stage.curves, "")
     for picture in stage.pictures:
         yield html.figure([picture], picture.description)
     yield html.folded(f"Settings ({len(stage.settings)})", html.pairs(stage.settings))

@@ -10,8 +10,11 @@ import pandas as pd
 import yaml
 
 from gynbtnet.errors import BadInput
-from gynbtnet.evaluation.curves import curves_figure, read_log
+from gynbtnet.evaluation.curves import curve_figures, read_log
 from gynbtnet.evaluation.picture import Picture, picture
+
+FIRST_AND_LAST = {"loss": "training loss", "validation_loss": "validation loss", "dice_mean": "validation Dice, mean"}
+"""Figures of a log of which the report says the first and the last value, with what it calls them."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class StageReport:
         name: the heading.
         facts: what the run did, in a few words each (length, time, last figures).
         settings: every setting with its value.
-        curves: losses and validation figures over epochs.
+        curves: losses, validation figures and learning rate over epochs.
         transfer: what came over from the stage before, in one sentence; None where the run started afresh.
         pictures: what the run drew last, the reconstruction of stage 1 for instance.
     """
@@ -30,7 +33,7 @@ class StageReport:
     name: str
     facts: tuple[tuple[str, str], ...]
     settings: tuple[tuple[str, str], ...]
-    curves: Picture
+    curves: tuple[Picture, ...]
     transfer: str | None = None
     pictures: tuple[Picture, ...] = ()
 
@@ -45,28 +48,32 @@ def stage_report(run: Path, name: str) -> StageReport:
     if not recipe.is_file():
         raise BadInput(f"There is no {recipe}; expected the settings of a training run, is {run} a run folder?")
     log = read_log(run)
-    pictures = sorted((run / "pictures").glob("*.png"))[-1:]
+    pictures = sorted((run / "pictures").glob("epoch_*.png"))[-1:]
     return StageReport(
         name=name,
         facts=_facts(log),
         settings=tuple(_flat(yaml.safe_load(recipe.read_text()))),
-        curves=picture(curves_figure(log), f"{name}: losses and validation figures over epochs"),
+        curves=tuple(picture(figure, f"{title} over epochs") for title, figure in curve_figures(log).items()),
         transfer=_transfer(run / "transfer.json"),
-        pictures=tuple(Picture(path.read_bytes(), f"{name}: {path.stem.replace('_', ' ')}") for path in pictures),
+        pictures=tuple(
+            Picture(
+                path.read_bytes(), f"Patches of validation scans after epoch {int(path.stem.removeprefix('epoch_'))}"
+            )
+            for path in pictures
+        ),
     )
 
 
 def _facts(log: pd.DataFrame) -> tuple[tuple[str, str], ...]:
-    facts = [("epochs", str(int(log["epoch"].nunique())))]
+    facts = [("epochs", f"{log['epoch'].max():.0f}")]
     if "step" in log.columns:
-        facts.append(("optimiser steps", f"{int(log['step'].max())}"))
-    for name in log.columns:
-        if "loss" in name or name == "validation_dsc":
-            values = log[name].dropna()
-            if len(values):
-                facts.append(
-                    (f"{name.replace('_', ' ')}, first → last", f"{values.iloc[0]:.3f} → {values.iloc[-1]:.3f}")
-                )
+        facts.append(("optimiser steps", f"{log['step'].max():.0f}"))
+    if "seconds" in log.columns:
+        facts.append(("time", f"{log['seconds'].sum() / 60:.1f} min"))
+    for name, words in FIRST_AND_LAST.items():
+        values = log[name].dropna().tolist() if name in log.columns else []
+        if values:
+            facts.append((words, f"{values[0]:.3f} → {values[-1]:.3f}"))
     return tuple(facts)
 
 

@@ -1,0 +1,225 @@
+"""The page is whole in itself, says what is synthetic, escapes what comes in, and is the same each time."""
+
+import base64
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pandas as pd
+import pytest
+
+from gynbtnet.errors import BadInput
+from gynbtnet.evaluation.case_overlay import chosen_overlays, prediction_overlay
+from gynbtnet.evaluation.cohort_overview import cohort_pictures, cohort_table
+from gynbtnet.evaluation.curves import curve_figures
+from gynbtnet.evaluation.evaluate import evaluate, prediction_of
+from gynbtnet.evaluation.html_elements import table
+from gynbtnet.evaluation.picture import picture
+from gynbtnet.evaluation.report import ReportContent, report_page, write_report
+from gynbtnet.evaluation.stage_report import stage_report
+from gynbtnet.imaging.structure_names import StructureNames
+from gynbtnet.imaging.volume_files import read_volume
+
+NAMES = StructureNames.load()
+VOID = {"meta", "img", "br"}
+
+
+class Page(HTMLParser):
+    """Words, attributes and tags of a page, and whether every tag is closed in its place."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.words: list[str] = []
+        self._open: list[str] = []
+        self.feed(page)
+        self.close()
+        assert not self._open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self._open.pop() == tag
+
+    def handle_data(self, data):
+        if not self._open or self._open[-1] != "style":
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.words)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "recipe.yaml").write_text("stage: segmentation\nsettings:\n  epochs: 2\n  devices: null\n")
+    (folder / "log.csv").write_text(
+        "epoch,step,learning_rate,loss,seconds,memory_gb,validation_loss,dice_mean,dice_bladder\n"
+        "1,10,0.001,1.25,30,1,,,\n"
+        "2,20,0.0005,0.75,30,1,0.8,0.5,0.5\n"
+    )
+    (folder / "transfer.json").write_text(
+        json.dumps(
+            {"parts": "all_but_heads", "share": 0.987, "loaded": ["a", "b"], "reshaped": {}, "skipped": {"c": "no"}}
+        )
+    )
+    (folder / "pictures").mkdir()
+    figure = next(iter(curve_figures(pd.DataFrame({"epoch": [1], "loss": [1.0]})).values()))
+    for epoch in (1, 2):
+        (folder / "pictures" / f"epoch_{epoch:04d}.png").write_bytes(picture(figure, "").png)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def content(scanned, predicted, run, tmp_path_factory):
+    evaluation = evaluate(scanned, predicted, tmp_path_factory.mktemp("evaluation") / "out")
+    training, test = scanned.of_patients(["p1"]), scanned.of_patients(["p2", "p3"])
+    unlabelled = replace(scanned, structures=(), cases=scanned.cases[:2])
+    groups = {"unlabelled": unlabelled, "training": training, "test": test}
+    case = scanned.cases[0]
+    prediction = prediction_of(case, predicted, scanned.structures)
+    return ReportContent(
+        title="A <b>demo</b> & more",
+        synthetic=True,
+        description="Three stages.",
+        cohort=cohort_table(groups),
+        cohort_pictures=cohort_pictures(groups),
+        notes=("A note of the cohort.",),
+        stages=(stage_report(run, "Stage 3"),),
+        evaluation=evaluation,
+        overlays=chosen_overlays(evaluation, scanned, predicted, NAMES),
+        unlabelled=(prediction_overlay("A pelvis", read_volume(case.image), prediction, NAMES),),
+        provenance=(("seed", "0"), ("PyTorch", "2.13.0")),
+        citations=("Somebody 2015, https://example.org/data",),
+    )
+
+
+def test_all_parts_are_shown(content):
+    page = Page(report_page(content))
+    for words in (
+        "Results",
+        "0.812 ± 0.161",
+        "mean over structures",
+        "missed",
+        "Every case and structure (8 rows)",
+        "Best case, mean DSC 1.00: p1_f1",
+        "A pelvis",
+        "A note of the cohort.",
+        "Stage 3",
+        "98.7 % of the parameters",
+        "1.250 → 0.750",
+        "1.0 min",
+        "settings.epochs",
+        "after epoch 2",
+        "PyTorch",
+        "Somebody 2015",
+    ):
+        assert words in page.text, words
+    assert page.text.count("research use only") == 1
+    assert page.tags.count("img") == 3 * 4 + 3 + 3 + 1  # overlays, cohort, curves, patches
+
+
+def test_the_page_needs_nothing_but_itself(content):
+    page = report_page(content)
+    sources = [value for _, name, value in Page(page).attributes if name in ("src", "href", "srcset", "action", "data")]
+    assert all(value.startswith(("data:image/png;base64,", "#")) for value in sources)
+    assert not {"script", "link", "iframe", "object"} & set(Page(page).tags)
+    assert "url(" not in page and "@import" not in page
+    anchors = {value for _, name, value in Page(page).attributes if name == "id"}
+    assert {value[1:] for value in sources if value.startswith("#")} == anchors
+    for value in sources:
+        if value.startswith("data:"):
+            assert base64.b64decode(value.split(",", 1)[1], validate=True).startswith(b"\x89PNG")
+
+
+def test_the_banner_stands_first_where_data_are_synthetic(content):
+    body = report_page(content).split("<body>")[1]
+    assert re.match(r'\s*<p class="banner">Synthetic data\.', body)
+    assert "Synthetic" not in Page(report_page(replace(content, synthetic=False))).text
+
+
+def test_the_same_content_gives_the_same_bytes(content, scanned, predicted, run, tmp_path):
+    again = replace(
+        content,
+        overlays=chosen_overlays(content.evaluation, scanned, predicted, NAMES),
+        stages=(stage_report(run, "Stage 3"),),
+    )
+    write_report(content, tmp_path / "one.html")
+    write_report(again, tmp_path / "two.html")
+    assert (tmp_path / "one.html").read_bytes() == (tmp_path / "two.html").read_bytes()
+
+
+def test_every_text_is_escaped(content, scanned):
+    nasty = '<script>alert("1")</script>'
+    groups = {nasty: replace(scanned, structures=(nasty,))}
+    scores = tuple(replace(score, case=nasty, structure=nasty) for score in content.evaluation.scores)
+    overlay = replace(content.overlays[0], title=nasty, caption=nasty, legend=((nasty, '"><script>'),))
+    stage = replace(content.stages[0], name=nasty, facts=((nasty, nasty),), settings=((nasty, nasty),), transfer=nasty)
+    page = report_page(
+        ReportContent(
+            title=nasty,
+            synthetic=False,
+            description=nasty,
+            cohort=cohort_table(groups),
+            notes=(nasty,),
+            stages=(stage,),
+            evaluation=replace(content.evaluation, scores=scores),
+            overlays=(overlay,),
+            provenance=((nasty, nasty),),
+            citations=(nasty,),
+        )
+    )
+    assert "script" not in Page(page).tags
+    assert Page(page).text.count(nasty) > 15
+    assert 'class="whole"' in table(["a"], [["all"]], emphasised="all")
+
+
+def test_parts_that_are_empty_get_no_section():
+    page = Page(report_page(ReportContent(title="Nothing yet", synthetic=False)))
+    assert "section" not in page.tags
+    assert "Nothing yet" in page.text
+
+
+def test_the_cohorts_table(scanned):
+    rows = cohort_table({"all": scanned, "many": replace(scanned, structures=tuple(f"s{i}" for i in range(104)))})
+    assert rows.loc[0].to_dict() == {
+        "group": "all",
+        "structures": "bladder, rectum",
+        "patients": 3,
+        "cases": 4,
+        "slices": "12",
+        "slice spacing (mm)": "4.00",
+        "in-plane spacing (mm)": "3.00",
+    }
+    assert rows.loc[1, "structures"] == "104 classes"
+
+
+def test_curves_are_drawn_for_the_columns_that_are_there():
+    log = pd.DataFrame(
+        {"epoch": [1, 2, 3], "loss": [3.0, 2, 1], "validation_loss": [None, 2.5, None], "seconds": [1.0] * 3}
+    )
+    (loss,) = curve_figures(log).values()
+    training, validation = loss.axes[0].get_lines()
+    assert (training.get_label(), list(training.get_ydata())) == ("training", [3, 2, 1])
+    assert (validation.get_label(), list(validation.get_xdata())) == ("validation", [2])
+    crowd = pd.DataFrame({"epoch": [1, 2]} | {f"dice_{name}": [0.1, 0.2] for name in ("mean", *"abcdefghij")})
+    (dice,) = curve_figures(crowd).values()
+    assert [text.get_text() for text in dice.axes[0].get_legend().get_texts()] == ["mean"]
+
+
+def test_a_folder_that_is_no_run_is_said(tmp_path):
+    with pytest.raises(BadInput, match=r"a run folder\?"):
+        stage_report(tmp_path, "Stage 1")
+    (tmp_path / "recipe.yaml").write_text("epochs: 1\n")
+    with pytest.raises(BadInput, match=r"no .*log\.csv"):
+        stage_report(tmp_path, "Stage 1")
+    (tmp_path / "log.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(BadInput, match="columns a, b"):
+        stage_report(tmp_path, "Stage 1")
