@@ -23,6 +23,8 @@ ORDER = [
     "inference",
     "evaluation",
     "recipes",
+    "experiment",
+    "experiment_report",
     "pipeline",
     "doctor",
     "cli",

@@ -45,7 +45,9 @@ def examine(folder: Path) -> list[tuple[str, str]]:
     ]
     rows += [(name, version(name)) for name in LIBRARIES]
     for name, use in OPTIONAL.items():
-        rows.append((f"{name} (optional)", version(name) if find_spec(name) else f"not installed; only needed for {use}"))
+        rows.append(
+            (f"{name} (optional)", version(name) if find_spec(name) else f"not installed; only needed for {use}")
+        )
     return rows
 
 

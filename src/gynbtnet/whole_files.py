@@ -1,10 +1,13 @@
 """Files and folders that are whole or absent."""
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_NOTHING_LEFT = 4096  # bytes: a disk with less than a page free is full
 
 
 @contextmanager
@@ -12,9 +15,12 @@ def written_whole(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``, to be written as a file or made as a folder, and rename it at the end.
 
     After an error, Ctrl-C included, the temporary is removed and what stood at ``path`` before stays as it was. After a
-    kill the temporary stays, under a hidden name that no reader of ours looks at; the next call for ``path`` removes it.
+    kill the temporary stays, under a hidden name that no reader of ours looks at, until the next call for ``path``.
     A file is replaced in one step; a folder is moved aside, replaced, then deleted. The temporary keeps the suffixes of
     ``path``, since writers such as SimpleITK choose the format by them.
+
+    Raises:
+        OSError: with ENOSPC where the disk is full, also where the library that wrote says it otherwise or not at all.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -22,17 +28,26 @@ def written_whole(path: Path) -> Iterator[Path]:
     _remove(partial)
     try:
         yield partial
+        if _is_full(path.parent):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         if partial.is_dir() and path.exists():
             replaced = path.parent / f".replaced-{path.name}"
             _remove(replaced)
-            os.replace(path, replaced)
-            os.replace(partial, path)
+            path.replace(replaced)
+            partial.replace(path)
             _remove(replaced)
         else:
-            os.replace(partial, path)
-    except BaseException:
+            partial.replace(path)
+    except BaseException as error:
+        full = _is_full(path.parent)
         _remove(partial)
+        if full and isinstance(error, Exception):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
         raise
+
+
+def _is_full(folder: Path) -> bool:
+    return shutil.disk_usage(folder).free < _NOTHING_LEFT
 
 
 def _remove(path: Path) -> None:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from gynbtnet.errors import BadInput
 from gynbtnet.recipes.recipe import Recipe
+from gynbtnet.whole_files import written_whole
 
 SHIPPED = Path(__file__).parent
 
@@ -44,14 +45,27 @@ def load_recipe(name: str | Path, changes: Sequence[str] = ()) -> Recipe:
     return recipe
 
 
+def save_recipe(recipe: Recipe, path: Path) -> None:
+    """Write a recipe with every setting in it, whole or not at all."""
+    with written_whole(path) as partial:
+        values = recipe.model_dump(mode="json")
+        partial.write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         known = ", ".join(shipped_recipes())
-        raise BadInput(f"There is no recipe {path}; expected a YAML file or one of the shipped ones: {known}.") from error
+        raise BadInput(
+            f"There is no recipe {path}; expected a YAML file or one of the shipped ones: {known}."
+        ) from error
     except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:
-        where = f" at line {error.problem_mark.line + 1}" if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark else ""
+        where = (
+            f" at line {error.problem_mark.line + 1}"
+            if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark
+            else ""
+        )
         raise BadInput(f"{path} is no YAML file{where}; see a shipped recipe for the form.") from error
     if not isinstance(values, dict):
         raise BadInput(f"{path} holds no settings; expected keys such as name, structures, task.")

@@ -1,9 +1,11 @@
 """What a recipe holds: every setting of an experiment, composed of the settings that each part reads."""
 
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
+from gynbtnet.errors import BadInput
 from gynbtnet.inference.settings import PredictionSettings
 from gynbtnet.preparation.settings import PlanSettings
 from gynbtnet.settings import Settings
@@ -59,3 +61,16 @@ class Recipe(Settings):
     task: TaskStage
     prediction: PredictionSettings = PredictionSettings()
     citations: tuple[str, ...] = Field((), description="Shown wherever results on this data are shown.")
+
+    def stage(self, name: str) -> Any:
+        """The settings of a stage.
+
+        Raises:
+            BadInput: where the recipe leaves the stage out.
+        """
+        settings = getattr(self, name)
+        if settings is None:
+            raise BadInput(
+                f"The recipe {self.name} has no {name} stage; choose another recipe, or add the stage to it."
+            )
+        return settings

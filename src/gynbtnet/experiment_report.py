@@ -1,0 +1,99 @@
+"""The report page of an experiment, from what its folder holds."""
+
+import platform
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.datasets.json_files import sha256_of
+from gynbtnet.datasets.split import Split
+from gynbtnet.errors import BadInput
+from gynbtnet.evaluation.case_overlay import CaseOverlay, chosen_overlays, prediction_overlay
+from gynbtnet.evaluation.cohort_overview import cohort_figure, cohort_table
+from gynbtnet.evaluation.evaluate import Evaluation, prediction_of
+from gynbtnet.evaluation.picture import picture
+from gynbtnet.evaluation.report import ReportContent, write_report
+from gynbtnet.evaluation.stage_report import stage_report
+from gynbtnet.experiment import STAGES, Experiment
+from gynbtnet.imaging.structure_names import StructureNames
+from gynbtnet.imaging.volume_files import read_volume
+from gynbtnet.recipes.loading import load_recipe
+
+OTHER_GROUPS = {
+    "pretraining": "unlabelled (stage 1)",
+    "supervised": "many organs (stage 2)",
+    "further": "further scans",
+}
+
+
+def report_experiment(experiment: Experiment) -> Path:
+    """Write the report page and return its path.
+
+    Raises:
+        BadInput: where the experiment has no evaluated predictions.
+    """
+    if not experiment.recipe.is_file():
+        raise BadInput(
+            f"There is no {experiment.recipe}; expected the folder of an experiment, as `gynbtnet run` leaves it."
+        )
+    recipe = load_recipe(experiment.recipe)
+    names = StructureNames.load(recipe.aliases)
+    evaluation = Evaluation.load(experiment.evaluation)
+    groups = _groups(experiment)
+    cohort = Cohort.load(experiment.cohort("task"))
+    content = ReportContent(
+        title=f"Experiment {recipe.name}",
+        synthetic=any(group.synthetic for group in groups.values()),
+        description=recipe.description,
+        cohort=cohort_table(groups),
+        cohort_picture=picture(cohort_figure(groups, names), "Patients, cases, spacing and volumes of each group"),
+        notes=tuple(_notes(groups)),
+        stages=tuple(stage_report(experiment.run(stage), STAGES[stage]) for stage in experiment.trained_stages()),
+        evaluation=evaluation,
+        overlays=chosen_overlays(evaluation, cohort, experiment.test_predictions, names),
+        unlabelled=tuple(_further(experiment, recipe.structures, names)),
+        provenance=tuple(_provenance(experiment)),
+        citations=recipe.citations,
+    )
+    write_report(content, experiment.report)
+    return experiment.report
+
+
+def _groups(experiment: Experiment) -> dict[str, Cohort]:
+    """Cases by what they were for: training and test patients, then the scans of the stages before."""
+    cohort, split = Cohort.load(experiment.cohort("task")), Split.load(experiment.split)
+    training = set(cohort.patients).difference(split.test)
+    groups = {"training patients": cohort.of_patients(training), "test patients": cohort.of_patients(split.test)}
+    return groups | {
+        group: Cohort.load(experiment.folder / "cohorts" / stage)
+        for stage, group in OTHER_GROUPS.items()
+        if (experiment.folder / "cohorts" / stage).is_dir()
+    }
+
+
+def _notes(groups: dict[str, Cohort]) -> Iterator[str]:
+    for cohort in groups.values():
+        yield from cohort.notes
+
+
+def _further(experiment: Experiment, structures: tuple[str, ...], names: StructureNames) -> Iterator[CaseOverlay]:
+    """What was predicted on scans that have no truth."""
+    folder = experiment.cohort("further")
+    for case in Cohort.load(folder).cases if folder.is_dir() else ():
+        prediction = prediction_of(case, experiment.further_predictions, structures)
+        yield prediction_overlay(f"Scan {case.id}", read_volume(case.image), prediction, names)
+
+
+def _provenance(experiment: Experiment) -> Iterator[tuple[str, str]]:
+    """What a result can be traced by: versions, and digests of recipe, cohorts, split and weights."""
+    for name in ("gynbtnet", "torch", "SimpleITK", "pydicom"):
+        yield name, version(name)
+    yield "Python", platform.python_version()
+    yield "machine", f"{platform.system()} {platform.machine()}"
+    yield "recipe (SHA-256)", sha256_of(experiment.recipe)
+    yield "split (SHA-256)", sha256_of(experiment.split)
+    for manifest in sorted(experiment.folder.glob("cohorts/*/cohort.json")):
+        yield f"cohort {manifest.parent.name} (SHA-256)", sha256_of(manifest)
+    for stage in experiment.trained_stages():
+        yield f"weights of {stage} (SHA-256)", sha256_of(experiment.run(stage) / "weights_last.safetensors")
