@@ -72,9 +72,9 @@ def place_applicator(patient: Patient, fraction: Fraction, axis: UterineAxis) ->
     wide = radius * 2 + 6
     gauze = Union(
         [
-            Blob(middle + (0, -5, 0), (wide, 11.0, 13.0)),
-            Blob(middle + (0, 9, -2), (wide * 0.9, 11.0, 14.0)),
-            Blob(middle + (0, -2, -16), (0.75 * wide, 12.0, 15.0)),
+            Blob(np.add(middle, (0, -5, 0)), (wide, 11.0, 13.0)),
+            Blob(np.add(middle, (0, 9, -2)), (wide * 0.9, 11.0, 14.0)),
+            Blob(np.add(middle, (0, -2, -16)), (0.75 * wide, 12.0, 15.0)),
         ],
         blend=8.0,
     )
@@ -94,5 +94,5 @@ def foley(patient: Patient, fraction: Fraction) -> tuple[Shape, Tube]:
     """Balloon, resting on the bladder's neck, and catheter."""
     neck = bladder_neck(patient)
     radius = 9.5 + fraction.noise % 1 * 2
-    course = np.stack([neck + (0, 3, 16), neck, neck + (0, -6, -25), neck + (0, -2, -70)])
-    return Blob(neck + (0, 3, radius + 3), (radius, radius, radius * 0.95)), Tube.through(course, 2.6, step=6)
+    course = np.stack([np.add(neck, (0, 3, 16)), neck, np.add(neck, (0, -6, -25)), np.add(neck, (0, -2, -70))])
+    return Blob(np.add(neck, (0, 3, radius + 3)), (radius, radius, radius * 0.95)), Tube.through(course, 2.6, step=6)

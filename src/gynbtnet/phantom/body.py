@@ -7,8 +7,8 @@ import numpy as np
 
 from gynbtnet.phantom.anatomy import Patient
 from gynbtnet.phantom.points import Box, Floats, Points
-from gynbtnet.phantom.shapes import Blob, Rough, Shape, Tube, Union
-from gynbtnet.phantom.skeleton import Placed
+from gynbtnet.phantom.shapes import Between, Blob, Rough, Shape, Tube, Union, Without
+from gynbtnet.phantom.skeleton import ILIAC_BLADE, Placed
 from gynbtnet.phantom.texture import Texture
 
 LEVELS = np.asarray([-200.0, -90.0, -60.0, -10.0, 40.0, 90.0, 140.0, 220.0])
@@ -40,7 +40,8 @@ class Trunk:
         front = np.interp(level, LEVELS, FRONT) * self.scale[1] + self.fat[0]
         back = np.interp(level, LEVELS, BACK) * self.scale[1] + self.fat[2]
         y = y - 8 * self.scale[1]
-        depth = np.where(y < 0, front, back)
+        cleft = 1 - 0.11 * np.exp(-((x / 20) ** 2)) * np.clip((75 - level) / 60, 0.0, 1.0)
+        depth = np.where(y < 0, front, back * cleft)
         power = 2.4
         u, v = np.abs(x) / width, np.abs(y) / depth
         un, vn = u ** (power - 1), v ** (power - 1)
@@ -75,9 +76,40 @@ class _Legged:
         return np.maximum(self.trunk.distance(points), np.where(depth > 0, np.maximum(cleft, groin), -12.0))
 
 
-def abdominal_wall(patient: Patient) -> tuple[Shape, Shape]:
-    """Outer and inner surface of the muscular wall."""
-    return Trunk(patient.skeleton, (-2.0, -2.0, -2.0)), Trunk(patient.skeleton, (-11.0, -12.0, -14.0))
+def couch(patient: Patient) -> Shape:
+    """The shell of the scanner's curved table top, under the patient's back."""
+    top = (8 + BACK.max()) * patient.skeleton[1] + patient.fat[2] + 1
+    curve = 420.0
+    board = Without(
+        Blob((0, top - curve, 0), (curve + 34, curve + 34, 1e5)), Blob((0, top - curve, 0), (curve, curve, 1e5))
+    )
+    return Between(board, (-215, top - 70, LEVELS[0] - 300), (215, top + 40, LEVELS[-1] + 300))
+
+
+@dataclass(frozen=True)
+class AbdominalWall:
+    """The muscular layer under the fat in front and at the sides; it thins out below the iliac crests."""
+
+    outer: Trunk
+
+    @property
+    def box(self) -> Box:
+        """Lowest and highest corner."""
+        low, high = self.outer.box
+        return np.asarray((low[0], low[1], 38.0)), high
+
+    def distance(self, points: Points) -> Floats:
+        """Half the local thickness less the distance from the layer's middle."""
+        _, y, z = points.open
+        edge = np.interp(z, [60.0, 150.0], [-45.0, 60.0])  # from the groin along the crest to the flank
+        half = 6.0 * np.clip((z - 38) / 45, 0.0, 1.0) * np.clip((edge - y) / 30, 0.0, 1.0)
+        found: Floats = np.abs(self.outer.distance(points) + half) - half + 1.0
+        return found
+
+
+def abdominal_wall(patient: Patient) -> Shape:
+    """Oblique and transverse muscles as one layer."""
+    return AbdominalWall(Trunk(patient.skeleton, (-2.0, -2.0, -2.0)))
 
 
 def muscles(patient: Patient) -> dict[str, Shape]:
@@ -94,20 +126,19 @@ def _muscles_of_a_side(at: Placed, thick: float) -> dict[str, Shape]:
     def tube(knots: list[tuple[float, float, float]], radii: list[float], flat: float = 1.0) -> Tube:
         return Tube.through(at(*knots), np.asarray(radii) * thick, step=12, flat=flat)
 
-    blade = ((0.58, -0.81, 0.0), (0.26, 0.06, 0.96))
     return {
         "autochthon": tube([(26, 82, 40), (30, 84, 90), (32, 74, 140), (32, 66, 220)], [8, 17, 21, 22], flat=1.15),
         "gluteus_maximus": Blob(
-            at((80, 80, 6)),
-            (68, 84, 20 * thick),
+            at((80, 78, 4)),
+            (70, 88, 24 * thick),
             axes=at.turn((0.90, -0.42, -0.1), (0.28, 0.1, 0.95)),
             exponent=2.3,
             bend=(0.0028, 0.0008),
         ),
         "gluteus_medius": Blob(
-            at((126, 12, 62)), (58, 62, 14 * thick), axes=at.turn(*blade), exponent=2.2, bend=(-0.0018, -0.002)
+            at((114, 12, 60)), (60, 64, 15 * thick), axes=at.turn(*ILIAC_BLADE), exponent=2.2, bend=(0.0016, 0.0006)
         ),
-        "gluteus_minimus": Blob(at((118, -6, 40)), (36, 40, 8 * thick), axes=at.turn(*blade), bend=(-0.002, -0.002)),
+        "gluteus_minimus": Blob(at((108, -4, 42)), (40, 42, 9 * thick), axes=at.turn(*ILIAC_BLADE), bend=(0.0016, 0.0)),
         "iliopsoas": Union(
             [
                 tube(
@@ -122,17 +153,19 @@ def _muscles_of_a_side(at: Placed, thick: float) -> dict[str, Shape]:
                     ],
                     [17, 19, 18, 17, 16, 14, 8],
                 ),
-                Blob(at((88, 2, 84)), (56, 46, 9 * thick), axes=at.turn(*blade), exponent=2.2, bend=(-0.0018, 0.0)),
+                Blob(
+                    at((80, 4, 84)), (56, 44, 10 * thick), axes=at.turn(*ILIAC_BLADE), exponent=2.2, bend=(0.0016, 0.0)
+                ),
             ],
             blend=8.0,
         ),
         "muscle_obturator_internus": Blob(
-            at((62, 8, -12)), (8 * thick, 32, 28), axes=at.turn((0.94, 0.34, 0.0), (-0.34, 0.94, 0.0))
+            at((58, 6, -10)), (10 * thick, 36, 32), axes=at.turn((0.94, 0.34, 0.0), (-0.34, 0.94, 0.0))
         ),
-        "muscle_obturator_externus": tube([(32, -34, -40), (70, -10, -46), (110, 14, -30)], [13, 13, 6]),
+        "muscle_obturator_externus": tube([(32, -36, -42), (70, -10, -48), (112, 14, -32)], [15, 15, 7]),
         "muscle_piriformis": tube([(28, 66, 52), (66, 56, 30), (122, 22, 8)], [8, 12, 6]),
         "muscle_puborectalis": tube([(13, -42, -40), (20, 0, -48), (20, 36, -52), (0, 56, -50)], [4.5, 4, 4.5, 5]),
-        "muscle_levator": tube([(52, 26, -6), (36, 38, -24), (18, 48, -42)], [4, 4, 5]),
+        "muscle_levator": tube([(50, 24, -8), (34, 36, -26), (19, 44, -44)], [5, 5, 6]),
         "muscle_rectus_abdominis": tube(
             [(14, -66, -8), (34, -76, 50), (38, -78, 120), (38, -78, 220)], [4, 6.5, 6.5, 6.5], flat=4.0
         ),
@@ -159,7 +192,7 @@ def _muscles_of_a_side(at: Placed, thick: float) -> dict[str, Shape]:
             5.0,
         ),
         "muscle_hamstrings": tube([(62, 38, -68), (78, 52, -110), (84, 56, -190)], [9, 19, 24]),
-        "muscle_quadratus_femoris": tube([(68, 26, -52), (116, 26, -44)], [11, 9]),
+        "muscle_quadratus_femoris": tube([(66, 26, -56), (118, 28, -44)], [14, 12]),
     }
 
 

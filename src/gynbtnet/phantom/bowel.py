@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,11 +13,11 @@ from gynbtnet.phantom.texture import Texture
 from gynbtnet.phantom.tissues import GAS, Speckled, Uniform
 
 
-def small_bowel(patient: Patient, fraction: Fraction, loops: int = 9) -> list[Tube]:
+def small_bowel(patient: Patient, fraction: Fraction, loops: int = 13) -> list[Tube]:
     """Loops between the abdominal wall and the sacral promontory; the patient's own, moved a little by the fraction."""
     rng = np.random.default_rng((*patient.identity, 701))
     moved = np.random.default_rng((*fraction.identity, 701))
-    low, high = np.asarray([-82.0, -66.0, 58.0]), np.asarray([72.0, 10.0, 190.0])
+    low, high = np.asarray([-78.0, -62.0, 44.0]), np.asarray([76.0, 8.0, 175.0])
     tubes = []
     for _ in range(loops):
         start = rng.uniform(low, high)

@@ -1,6 +1,5 @@
 """Synthetic cohorts on disk: unlabelled scans, many organs, and brachytherapy by patient and fraction."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""The organs that a brachytherapy plan is about: uterus, HR-CTV, bladder, rectum, sigmoid, and the vagina between them."""
+"""The organs that a brachytherapy plan is about: uterus, HR-CTV, bladder, rectum, sigmoid; and the vagina."""
 
 from dataclasses import dataclass
 
@@ -66,7 +66,7 @@ def uterine_axis(patient: Patient, fraction: Fraction) -> UterineAxis:
 def uterus(patient: Patient, axis: UterineAxis) -> Shape:
     """Cervix and body; the target is cut out of it later."""
     radius, length = patient.uterus_radius, patient.uterus_length
-    knots = axis.at(-4, 8, 20, 24 + 0.25 * length, 24 + 0.6 * length, 24 + length - 0.75 * radius)
+    knots = axis.at(2, 9, 20, 24 + 0.25 * length, 24 + 0.6 * length, 24 + length - 0.75 * radius)
     radii = [10.5, 12.5, 11.5, 0.8 * radius, radius, 0.75 * radius]
     return Rough(Tube.through(knots, radii, step=5, flat=1.25), Texture((*patient.identity, 301), 16.0), 0.9)
 
@@ -94,7 +94,9 @@ def bladder(patient: Patient, fraction: Fraction) -> Shape:
     depth, height = 0.92, 0.95
     radius = (fraction.bladder_volume * 1000 * 0.75 / np.pi / (patient.bladder_width * depth * height)) ** (1 / 3)
     radii = radius * np.asarray([patient.bladder_width, depth, height])
-    centre = bladder_neck(patient) + (0.12 * radii[0] * np.sign(patient.deviation), 0.16 * radii[1], 0.94 * radii[2])
+    centre = np.add(
+        bladder_neck(patient), (0.12 * radii[0] * np.sign(patient.deviation), 0.16 * radii[1], 0.94 * radii[2])
+    )
     return Rough(Blob(centre, radii, exponent=2.25), Texture((*fraction.identity, 303), 30.0), 1.6)
 
 
@@ -103,27 +105,28 @@ def bladder_neck(patient: Patient) -> Floats:
     return np.asarray([0.0, -25.0, -25.0]) * patient.skeleton
 
 
-def rectum(patient: Patient, fraction: Fraction) -> Tube:
-    """From the anorectal junction along the sacral curve to the rectosigmoid."""
+def rectum(patient: Patient, fraction: Fraction, obstacles: list[Shape]) -> Tube:
+    """From the anorectal junction along the sacral curve to the rectosigmoid, beside what lies in its way."""
     course = RECTUM_COURSE * patient.skeleton + patient.rectum_knots
     radii = patient.rectum_radius * fraction.rectum_filling * np.asarray([0.85, 1.1, 1.15, 1.0, 0.95, 0.85])
-    return Tube.through(course, radii, step=6)
+    free = Tube.through(course, radii, step=6)
+    aside = np.asarray([0.5 if patient.deviation < 0 else -0.5, 0.0, 0.0])
+    return Tube(_pushed_out(free, obstacles, aside, fixed=1), free.radii)
 
 
 def anal_canal(patient: Patient) -> Tube:
     """The sphincter below the rectum."""
     top = RECTUM_COURSE[0] * patient.skeleton + patient.rectum_knots[0]
-    return Tube.through(np.stack([top, top + (0, 3, -16), top + (0, 9, -34)]), [12, 13, 12])
+    return Tube.through(np.stack([top, np.add(top, (0, 3, -16)), np.add(top, (0, 9, -34))]), [12, 13, 12])
 
 
-def sigmoid(patient: Patient, fraction: Fraction, obstacles: list[Shape]) -> Tube:
-    """From the rectosigmoid over uterus and bladder to the left iliac fossa, pushed out of what it meets there."""
-    start = rectum(patient, fraction).path[-1]
+def sigmoid(patient: Patient, fraction: Fraction, start: Floats, obstacles: list[Shape]) -> Tube:
+    """From the rectosigmoid at ``start`` over uterus and bladder to the left iliac fossa, pushed out of what it meets there."""
     loops = (patient.sigmoid_knots + fraction.sigmoid_shift) * patient.skeleton
     knots = np.concatenate([start[None], loops, DESCENDING[:1] * patient.skeleton])
     filling = np.concatenate([[0.95], fraction.sigmoid_filling, [1.0]])
     free = Tube.through(knots, patient.sigmoid_radius * filling, step=6)
-    return Tube(_pushed_out(free, obstacles), free.radii)
+    return Tube(_pushed_out(free, obstacles, np.asarray([0.0, 0.0, 0.3]), fixed=2), free.radii)
 
 
 def descending_colon(patient: Patient) -> Tube:
@@ -148,20 +151,27 @@ def yielding(shape: Shape, *stronger: Shape, gap: float) -> Shape:
     return Without(shape, Union(stronger, blend=4.0), gap=gap, blend=5.0)
 
 
-def _pushed_out(tube: Tube, obstacles: list[Shape]) -> Floats:
-    """The tube's path moved up the obstacles' distance, in small steps, smoothed after each; its ends stay."""
+def _pushed_out(tube: Tube, obstacles: list[Shape], bias: Floats, fixed: int) -> Floats:
+    """The tube's path moved out of obstacles, in small steps up their distance, smoothed after each.
+
+    Args:
+        tube: to move.
+        obstacles: to leave.
+        bias: added to the obstacles' slope, so that a path through the middle of one knows where to go.
+        fixed: 1 where the first point stays, 2 where the last one does too.
+    """
     low, high = tube.path.min(0) - 40, tube.path.max(0) + 40
     step = 4.0
     grid = Points(*(np.arange(a, b, step) for a, b in zip(low[::-1], high[::-1], strict=True)))
     distance = sample(Union(obstacles), grid)
-    slopes = np.stack(np.gradient(distance, step)[::-1], axis=-1)
+    slopes = np.stack(np.gradient(distance, step)[::-1], axis=-1) + bias
+    slopes /= np.maximum(np.linalg.norm(slopes, axis=-1, keepdims=True), 1e-6)
     path = tube.path.copy()
     for _ in range(14):
-        index = np.rint((path - low) / step).astype(int)[:, ::-1]
-        index = tuple(np.clip(index, 0, np.asarray(grid.shape) - 1).T)
-        lacking = np.clip(np.minimum(tube.radii + 1.5, FAR - 1) - distance[index], 0.0, 3.0)
-        slope = slopes[index] + (0.0, 0.0, 0.3)  # up, where the path runs through the middle of an obstacle
-        move = lacking[:, None] * slope / np.maximum(np.linalg.norm(slope, axis=1), 1e-6)[:, None]
-        path[1:-1] += move[1:-1]
-        path[1:-1] = 0.5 * path[1:-1] + 0.25 * (path[:-2] + path[2:])
+        index = np.clip(np.rint((path - low) / step).astype(int)[:, ::-1], 0, np.asarray(grid.shape) - 1)
+        at = tuple(index.T)
+        lacking = np.clip(np.minimum(tube.radii + 1.5, FAR - 1) - distance[at], 0.0, 3.0)
+        moved = path + lacking[:, None] * slopes[at]
+        moved[1:-1] = 0.5 * moved[1:-1] + 0.25 * (moved[:-2] + moved[2:])
+        path[1 : None if fixed == 1 else -1] = moved[1 : None if fixed == 1 else -1]
     return path

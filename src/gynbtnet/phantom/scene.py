@@ -7,7 +7,7 @@ import numpy as np
 
 from gynbtnet.phantom.anatomy import Fraction, Patient
 from gynbtnet.phantom.applicator import Applicator, foley, place_applicator
-from gynbtnet.phantom.body import abdominal_wall, muscles, skin, vessels
+from gynbtnet.phantom.body import abdominal_wall, couch, muscles, skin, vessels
 from gynbtnet.phantom.bowel import filling, small_bowel
 from gynbtnet.phantom.layer import Layer
 from gynbtnet.phantom.pelvic_organs import (
@@ -23,7 +23,7 @@ from gynbtnet.phantom.pelvic_organs import (
     vagina,
     yielding,
 )
-from gynbtnet.phantom.shapes import Between, Blob, Grown, Shape, Union, Without
+from gynbtnet.phantom.shapes import Blob, Grown, Shape, Union, Without
 from gynbtnet.phantom.skeleton import bones
 from gynbtnet.phantom.texture import Texture
 from gynbtnet.phantom.tissues import (
@@ -36,7 +36,6 @@ from gynbtnet.phantom.tissues import (
     Hollow,
     Mottled,
     Speckled,
-    Tissue,
     Uniform,
 )
 
@@ -66,11 +65,10 @@ def _frame_of_the_body(patient: Patient) -> Iterator[Layer]:
     def texture(number: int, cell: float) -> Texture:
         return Texture((*patient.identity, number), cell)
 
+    yield Layer(couch(patient), Hollow(1.5, 60.0, Uniform(-960.0)))
     body = skin(patient)
     yield Layer(body, Hollow(2.2, 10.0, Mottled(FAT, 7.0, texture(501, 9.0))))
-    outer, inner = abdominal_wall(patient)
-    wall = Between(Without(outer, inner), (-250, -250, 55), (250, 70, 400))
-    yield Layer(wall, Uniform(MUSCLE - 6))
+    yield Layer(abdominal_wall(patient), Uniform(MUSCLE - 6))
     flesh = Mottled(MUSCLE, 9.0, texture(502, 5.0))
     for name, shape in muscles(patient).items():
         yield Layer(shape, flesh, organ=None if name.startswith("muscle_") else name)
@@ -90,16 +88,18 @@ def _pelvis(patient: Patient, fraction: Fraction, axis: UterineAxis, applicator:
     def texture(number: int, cell: float) -> Texture:
         return Texture((*fraction.identity, number), cell)
 
-    womb = uterus(patient, axis)
+    sacrum = bones(patient)["sacrum"]
+    womb = Without(uterus(patient, axis), sacrum, gap=5.0, blend=4.0)
     target = hr_ctv(patient, fraction, axis)
     packing: list[Shape] = []
     if applicator is not None:
         packing = [Union([applicator.packing, *applicator.ovoids])]
         target = Without(target, Union(applicator.ovoids), gap=0.3)
+        womb = Without(womb, Union(applicator.ovoids), gap=0.3)
     vesica = yielding(bladder(patient, fraction), womb, target, *packing, gap=1.2)
-    gut = rectum(patient, fraction)
+    gut = rectum(patient, fraction, [womb, target, sacrum])
     back_passage = yielding(gut, womb, target, *packing, gap=1.2)
-    loop_course = sigmoid(patient, fraction, [womb, target, vesica])
+    loop_course = sigmoid(patient, fraction, gut.path[-1], [womb, target, vesica])
     loop = yielding(loop_course, womb, target, vesica, gap=0.6)
 
     serosa = Hollow(2.4, VISCERAL_WALL, Uniform(18.0))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gynbtnet.phantom.anatomy import Patient
+from gynbtnet.phantom.points import Floats
 from gynbtnet.phantom.shapes import Between, Blob, Rough, Shape, Tube, Union, Without, frame
 from gynbtnet.phantom.texture import Texture
 
@@ -12,6 +13,9 @@ SACRAL_CURVE = np.asarray(
     [(0, 34, 104), (0, 52, 84), (0, 68, 62), (0, 77, 38), (0, 76, 16), (0, 68, -2), (0, 58, -14)], float
 )
 """Middle of S1 to S5 and the coccyx, x, y, z in mm."""
+
+ILIAC_BLADE = ((0.486, -0.874, 0.0), (0.26, 0.06, 0.96))
+"""Directions within the left iliac wing: from the back to the front spine, and up."""
 
 
 @dataclass(frozen=True)
@@ -21,14 +25,12 @@ class Placed:
     patient: Patient
     side: float = 1.0
 
-    def __call__(self, *points: tuple[float, float, float]) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    def __call__(self, *points: tuple[float, float, float]) -> Floats:
         """The points (n, 3), or one point (3,), scaled and mirrored."""
         scaled = np.asarray(points, float) * self.patient.skeleton * np.asarray([self.side, 1.0, 1.0])
         return scaled[0] if len(points) == 1 else scaled
 
-    def turn(
-        self, first: tuple[float, float, float], second: tuple[float, float, float]
-    ) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    def turn(self, first: tuple[float, float, float], second: tuple[float, float, float]) -> Floats:
         """Axes for a blob, mirrored; the third axis points the same way on both sides."""
         mirror = np.asarray([self.side, 1.0, 1.0])
         axes = frame(np.asarray(first) * mirror, np.asarray(second) * mirror)
@@ -66,17 +68,11 @@ def _femur(at: Placed) -> Shape:
 
 
 def _hip(at: Placed) -> Shape:
-    fan = Blob(
-        at((97, 6, 76)),
-        (76, 58, 5.5),
-        axes=at.turn((0.58, -0.81, 0.0), (0.26, 0.06, 0.96)),
-        exponent=2.6,
-        bend=(-0.0016 * 1.0, 0.0),
-    )
-    crest = Tube.through(at((121, -52, 82), (130, -28, 112), (126, 14, 128), (96, 56, 122), (56, 80, 90)), 6.5, step=10)
+    fan = Blob(at((87, 13, 77)), (71, 58, 5.5), axes=at.turn(*ILIAC_BLADE), exponent=2.6, bend=(0.0014, 0.0))
+    crest = Tube.through(at((120, -50, 82), (130, -22, 112), (122, 20, 128), (94, 58, 120), (56, 80, 90)), 5.5, step=10)
     pillar = Tube.through(at((92, 4, 30), (84, 22, 46), (62, 56, 66), (50, 74, 78)), [17, 13, 12, 12], step=8)
     spine = Tube.through(at((121, -50, 80), (112, -42, 56), (98, -26, 30)), [7, 7, 11], step=8)
-    socket = Without(Blob(at((86, 1, 2)), (35.0, 34.0, 34.0)), Blob(at((88, 0, 0)), (26.5, 26.5, 26.5)))
+    socket = Without(Blob(at((86, 1, 2)), (34.0, 33.0, 33.0)), Blob(at((88, 0, 0)), (25.5, 25.5, 25.5)))
     rim = Between(socket, *_ordered(at((40, -60, -30)), at((112, 60, 60))))
     ischium = Tube.through(at((78, 24, -8), (70, 34, -34), (62, 24, -66), (56, 10, -80)), [14, 13, 15, 11], step=7)
     upper_pubis = Tube.through(at((76, -20, 4), (48, -42, 0), (22, -56, -14), (10, -58, -24)), [10, 8, 8, 9], step=7)
@@ -85,9 +81,7 @@ def _hip(at: Placed) -> Shape:
     return Union([fan, crest, pillar, spine, rim, ischium, upper_pubis, body, lower_pubis], blend=6.0)
 
 
-def _ordered(
-    a: np.ndarray[tuple[int, ...], np.dtype[np.float64]], b: np.ndarray[tuple[int, ...], np.dtype[np.float64]]
-) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.float64]], np.ndarray[tuple[int, ...], np.dtype[np.float64]]]:
+def _ordered(a: Floats, b: Floats) -> tuple[Floats, Floats]:
     return np.minimum(a, b), np.maximum(a, b)
 
 
@@ -110,9 +104,7 @@ def _sacrum(patient: Patient) -> Shape:
     pieces.append(Tube.through(curve[:5] + at((0, 17, 4)), [5, 6, 6, 5, 4], step=8))
     solid = Union(pieces, blend=7.0)
     holes: list[Shape] = [
-        Tube(
-            np.stack([centre + (side * reach, -22.0, 6.0), centre + (side * reach, 24.0, 10.0)]), np.asarray([3.6, 3.6])
-        )
+        Tube(centre + np.asarray([(side * reach, -22.0, 6.0), (side * reach, 24.0, 10.0)]), np.asarray([3.0, 3.0]))
         for centre, next_centre, reach in zip((curve[:4] + curve[1:5]) / 2, curve[1:5], (19, 17, 15, 13), strict=True)
         for side in (-1, 1)
     ]

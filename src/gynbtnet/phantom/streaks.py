@@ -12,18 +12,18 @@ from gynbtnet.phantom.applicator import Applicator
 from gynbtnet.phantom.points import Floats, Points
 from gynbtnet.phantom.shapes import Tube
 
-LEVEL = 3.0
+LEVEL = 5.0
 """Distance in mm of the axial planes in which streaks are worked out; between them they are interpolated."""
-STEP = 2.0
+STEP = 3.0
 """Finest in-plane step in mm."""
-VIEWS = 144
+VIEWS = 120
 BINS = 512
 """Detector bins of 1 mm."""
 BODY = (178.0, 112.0)
 """Half axes in mm of the ellipse that stands for the body."""
-HARDENING = 60.0
+HARDENING = 160.0
 """HU·mm lost per mm² of path through steel."""
-STARVATION = 900.0
+STARVATION = 3000.0
 """Standard deviation in HU·mm of a ray through 6 mm of steel."""
 
 
@@ -65,7 +65,7 @@ def _artefact(applicator: Applicator, z: float, y: Floats, x: Floats, rng: np.ra
     plane = np.zeros((y.size, x.size))
     for view, (c, s) in enumerate(zip(cos[:, 0], sin[:, 0], strict=True)):
         plane += np.interp(c * x[None, :] + s * y[:, None], offsets, filtered[view])
-    return np.clip(plane * np.pi / VIEWS * 1.0, -600.0, 600.0)
+    return np.clip(plane * np.pi / VIEWS, -600.0, 600.0)
 
 
 def _path(tube: Tube, z: float, angles: Floats, offsets: Floats) -> Floats:

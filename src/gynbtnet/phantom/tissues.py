@@ -60,7 +60,7 @@ class Bone:
     texture: Texture
 
     def __call__(self, distance: Floats, points: Points, voxel: float) -> Floats:
-        marrow = self.density * (170 + 55 * self.texture(points))
+        marrow = self.density * (250 + 65 * self.texture(points))
         shell = np.clip(1.5 + distance / self.cortex, 0.0, 1.0)
         return marrow + shell * (self.density * 780 - marrow)
 
