@@ -1,6 +1,5 @@
 """Three small prepared scans with a bright ball each, on disk as preparation leaves them."""
 
-
 import numpy as np
 import pytest
 

@@ -1,0 +1,134 @@
+from collections import Counter
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+import pytest
+import torch
+
+from gynbtnet.errors import BadInput
+from gynbtnet.preparation.store import PreparedCohort
+from gynbtnet.training.augmentation import Augmentation
+from gynbtnet.training.batches import Batch, Batches, load
+
+PATCH = (16, 32, 32)
+Kind = Literal["full", "light", "none"]
+
+
+def batches_of(
+    prepared: PreparedCohort, kind: Kind = "full", foreground_share: float = 1 / 3, **others: int
+) -> Batches:
+    values = {"batch_size": 2, "seed": 5, **others}
+    return Batches(prepared.cases, Augmentation(kind, PATCH), foreground_share=foreground_share, **values)
+
+
+def same(one: Batch, other: Batch) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)  # type: ignore[literal-required]
+
+
+def test_a_batch_is_a_function_of_seed_and_step(prepared: PreparedCohort) -> None:
+    batches = batches_of(prepared)
+    forwards = [batches[step] for step in range(6)]
+    np.random.seed(1)  # noqa: NPY002 - what others do to the global generators must not matter
+    torch.manual_seed(1)
+    backwards = [batches_of(prepared)[step] for step in reversed(range(6))]
+    assert all(same(one, other) for one, other in zip(forwards, reversed(backwards), strict=True))
+    assert not same(batches[0], batches_of(prepared, seed=6)[0])
+    assert forwards[0]["image"].shape == (2, 1, *PATCH)
+    assert forwards[0]["image"].dtype == torch.float32
+    assert forwards[0]["labels"].shape == (2, *PATCH)
+    assert forwards[0]["labels"].dtype == torch.uint8
+
+
+def test_the_number_of_workers_changes_nothing(prepared: PreparedCohort) -> None:
+    batches = batches_of(prepared)
+    alone = list(load(batches, range(3, 11), workers=0))
+    helped = list(load(batches, range(3, 11), workers=2))
+    assert len(helped) == 8
+    assert all(same(one, other) for one, other in zip(alone, helped, strict=True))
+
+
+def test_devices_share_the_batches_of_one(prepared: PreparedCohort) -> None:
+    whole = batches_of(prepared, batch_size=4)[3]
+    shares = [batches_of(prepared, batch_size=2, rank=rank, devices=2)[3] for rank in (0, 1)]
+    assert torch.equal(whole["image"], torch.cat([share["image"] for share in shares]))
+
+
+def test_augmentation_leaves_the_global_generators_alone(prepared: PreparedCohort) -> None:
+    torch.manual_seed(11)
+    np.random.seed(11)  # noqa: NPY002
+    expected = torch.rand(3), np.random.rand(3)  # noqa: NPY002
+    torch.manual_seed(11)
+    np.random.seed(11)  # noqa: NPY002
+    threads = torch.get_num_threads()
+    batches_of(prepared)[0]
+    assert torch.get_num_threads() == threads
+    assert torch.equal(torch.rand(3), expected[0])
+    assert np.array_equal(np.random.rand(3), expected[1])  # noqa: NPY002
+
+
+def test_every_scan_once_a_pass(prepared: PreparedCohort) -> None:
+    whole = Augmentation("none", prepared.cases[0].shape)
+    batches = Batches(prepared.cases, whole, batch_size=1, seed=0)
+    scans = [case.crop((0, 0, 0), case.shape)[0].tobytes() for case in prepared.cases]
+    shown = [scans.index(batches[step]["image"].numpy().tobytes()) for step in range(12)]
+    assert all(Counter(shown[first : first + 3]) == Counter(range(3)) for first in range(0, 12, 3))
+    assert len({tuple(shown[first : first + 3]) for first in range(0, 12, 3)}) > 1
+
+
+def test_foreground_patches_hold_a_structure(prepared: PreparedCohort) -> None:
+    small = Augmentation("none", (4, 4, 4))
+    share = {
+        wanted: np.mean(
+            [bool(Batches(prepared.cases, small, 1, 0, wanted)[step]["labels"].any()) for step in range(300)]
+        )
+        for wanted in (0.0, 1 / 3, 1.0)
+    }
+    assert share[1.0] == 1
+    assert share[1 / 3] - share[0.0] == pytest.approx((1 - share[0.0]) / 3, abs=0.1)
+
+
+def test_a_patch_larger_than_the_scan_is_centred_and_padded(prepared: PreparedCohort) -> None:
+    case = prepared.cases[0]
+    batch = Batches([case], Augmentation("none", (28, 36, 40)), 1, 0)[0]
+    image, labels = case.crop((0, 0, 0), case.shape)
+    assert torch.equal(batch["image"][0, :, 4:24], torch.from_numpy(image))
+    assert (batch["image"][0, :, :4] == np.float32(case.pad_value)).all()
+    assert labels is not None
+    assert int(batch["labels"].sum()) == int(labels.sum())
+
+
+def test_labels_follow_the_image(prepared: PreparedCohort) -> None:
+    """The balls are brighter than the noise by four standard deviations, wherever augmentation takes them."""
+    batches = batches_of(prepared, foreground_share=1.0)
+    for step in range(20):
+        batch = batches[step]
+        inside = batch["labels"] == 1
+        image = batch["image"][:, 0]
+        assert image[inside].mean() > image[~inside].mean() + 0.8
+
+
+def test_light_is_a_mirror_image(prepared: PreparedCohort) -> None:
+    plain, light = batches_of(prepared, "none"), batches_of(prepared, "light")
+    mirrored = 0
+    for step in range(4):
+        for before, after in zip(plain[step]["image"], light[step]["image"], strict=True):
+            axes = [[a for a in (1, 2, 3) if code & 1 << a] for code in range(0, 16, 2)]
+            fits = [torch.equal(before.flip(some), after) if some else torch.equal(before, after) for some in axes]
+            assert sum(fits) == 1
+            mirrored += not fits[0]
+    assert mirrored
+
+
+def test_unlabelled_scans_give_no_labels(prepared: PreparedCohort) -> None:
+    cases = [replace(case, labelled=False, foreground_labels=()) for case in prepared.cases]
+    batch = Batches(cases, Augmentation("full", PATCH), 2, 0, foreground_share=1.0)[0]
+    assert set(batch) == {"image", "seeds"}
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_error_in_a_worker_keeps_its_own_words(prepared: PreparedCohort, workers: int) -> None:
+    lost = [replace(case, id="lost") for case in prepared.cases]
+    batches = Batches(lost, Augmentation("none", PATCH), 1, 0)
+    with pytest.raises(BadInput, match=r"lost\.b2nd is absent or damaged.* again\.$"):
+        next(load(batches, range(1), workers))

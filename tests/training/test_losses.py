@@ -1,0 +1,83 @@
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import interpolate
+
+from gynbtnet.training.losses import deeply_supervised, dice_ce, masked_l2
+
+
+def random_logits_and_labels(
+    channels: int, shape: tuple[int, ...] = (2, 6, 8, 10)
+) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(3)
+    batch, *size = shape
+    logits = torch.randn(batch, channels, *size, generator=generator, dtype=torch.float64)
+    labels = torch.randint(0, max(channels - 1, 2), shape, generator=generator).to(
+        torch.uint8
+    )  # the last class is absent
+    return logits, labels
+
+
+@pytest.mark.parametrize("channels", [2, 6, 105])
+@pytest.mark.parametrize("batch_dice", [False, True])
+@pytest.mark.parametrize("background", [False, True])
+def test_dice_ce_is_monai_s(channels: int, batch_dice: bool, background: bool) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from monai.losses import DiceCELoss
+    theirs = DiceCELoss(to_onehot_y=True, softmax=True, include_background=background, batch=batch_dice)
+    logits, labels = random_logits_and_labels(channels)
+    ours = logits.float().requires_grad_()
+    reference = logits.float().requires_grad_()
+    found = dice_ce(ours, labels, batch_dice=batch_dice, background=background)
+    expected = theirs(reference, labels[:, None].float())
+    assert found.item() == pytest.approx(expected.item(), rel=1e-6)
+    found.backward()
+    expected.backward()
+    assert ours.grad is not None and reference.grad is not None
+    torch.testing.assert_close(ours.grad, reference.grad, rtol=1e-4, atol=1e-8)
+
+
+def test_a_perfect_prediction_costs_nothing() -> None:
+    labels = torch.zeros(1, 4, 4, 4, dtype=torch.uint8)
+    labels[:, 1:3] = 1
+    logits = 100.0 * torch.nn.functional.one_hot(labels.long(), 2).movedim(-1, 1)
+    assert dice_ce(logits, labels).item() == pytest.approx(0, abs=1e-5)
+
+
+def test_levels_weigh_one_half_quarter() -> None:
+    logits, labels = random_logits_and_labels(3, (1, 8, 8, 8))
+    levels = [logits.float(), interpolate(logits.float(), (4, 4, 4)), interpolate(logits.float(), (2, 4, 4))]
+    # the voxel whose centre lies nearest: the second of each two, the third of each four
+    coarser = [labels, labels[:, 1::2, 1::2, 1::2], labels[:, 2::4, 1::2, 1::2]]
+    parts = [dice_ce(level, truth).item() for level, truth in zip(levels, coarser, strict=True)]
+    assert deeply_supervised(levels, labels).item() == pytest.approx(np.dot(parts, [4 / 7, 2 / 7, 1 / 7]), rel=1e-6)
+
+
+def test_masked_l2_by_hand() -> None:
+    image = torch.arange(16.0).reshape(1, 1, 2, 2, 4)
+    reconstruction = torch.zeros_like(image)
+    masked = torch.tensor([False, True]).reshape(1, 1, 1, 2)
+    hidden = np.array([2, 3, 6, 7, 10, 11, 14, 15.0])
+    assert masked_l2(reconstruction, image, masked, normalise=False).item() == pytest.approx((hidden**2).mean())
+    target = (hidden - hidden.mean()) / np.sqrt(hidden.var() + 1e-6)
+    assert masked_l2(reconstruction, image, masked).item() == pytest.approx((target**2).mean(), rel=1e-6)
+
+
+def test_masked_l2_looks_at_masked_cells_only() -> None:
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randn(2, 1, 4, 8, 8, generator=generator)
+    masked = torch.rand(2, 2, 4, 4, generator=generator) < 0.5
+    reconstruction = torch.randn(image.shape, generator=generator).requires_grad_()
+    masked_l2(reconstruction, image, masked).backward()
+    assert reconstruction.grad is not None
+    touched = reconstruction.grad[:, 0] != 0
+    assert torch.equal(touched, masked.repeat_interleave(2, 1).repeat_interleave(2, 2).repeat_interleave(2, 3))
+
+
+def test_a_grid_that_does_not_divide_is_an_error() -> None:
+    image = torch.zeros(1, 1, 5, 4, 4)
+    with pytest.raises(ValueError, match="does not divide"):
+        masked_l2(image, image, torch.ones(1, 2, 2, 2, dtype=torch.bool))

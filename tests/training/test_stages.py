@@ -1,0 +1,313 @@
+import csv
+import errno
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from gynbtnet.errors import BadInput
+from gynbtnet.networks.unet import GynBTNet
+from gynbtnet.preparation.plan import Plan
+from gynbtnet.preparation.store import PreparedCase, PreparedCohort
+from gynbtnet.training import checkpoint
+from gynbtnet.training.settings import PretrainingSettings, SegmentationSettings
+from gynbtnet.training.stages import finetune, pretrain
+
+QUICK: dict[str, Any] = {
+    "epochs": 3,
+    "steps_per_epoch": 2,
+    "checkpoint_every": 1,
+    "validation_patches": 1,
+    "learning_rate": 1e-3,
+}
+HELD_OUT = ["ball_2"]
+
+
+def train(prepared: PreparedCohort, out: Path, **changes: Any) -> Path:
+    return finetune(prepared, prepared.plan, SegmentationSettings(**{**QUICK, **changes}), out, validation_ids=HELD_OUT)
+
+
+def rows(run: Path) -> list[dict[str, str]]:
+    with (run / "log.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def whole_run(prepared: PreparedCohort, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(prepared, tmp_path_factory.mktemp("runs") / "whole")
+
+
+def interrupt_at(monkeypatch: pytest.MonkeyPatch, crops: int) -> None:
+    """Let the reading of patch number ``crops`` raise what Ctrl-C raises."""
+    read, count = PreparedCase.crop, 0
+
+    def crop(case: PreparedCase, *where: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count == crops:
+            raise KeyboardInterrupt
+        return read(case, *where)
+
+    monkeypatch.setattr(PreparedCase, "crop", crop)
+
+
+# a run reads 2 × 2 patches to train, then 1 to validate (and 1 to draw in the last epoch)
+@pytest.mark.parametrize(("crops", "epochs_kept"), [(4, 0), (8, 1), (15, 2)])
+def test_an_interrupted_run_ends_with_the_same_weights(
+    prepared: PreparedCohort,
+    whole_run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    crops: int,
+    epochs_kept: int,
+) -> None:
+    with monkeypatch.context() as patched:
+        interrupt_at(patched, crops)
+        with pytest.raises(KeyboardInterrupt):
+            train(prepared, tmp_path / "run")
+    assert len(rows(tmp_path / "run")) == epochs_kept
+    train(prepared, tmp_path / "run", workers=1)
+    for name in ("weights_last.safetensors", "weights_best.safetensors", "state/epoch_000003/optimizer.safetensors"):
+        assert (tmp_path / "run" / name).read_bytes() == (whole_run / name).read_bytes(), name
+    timed = {"seconds", "images_per_second", "data_wait_share", "memory_gb"}
+    resumed, uninterrupted = (
+        [{k: v for k, v in row.items() if k not in timed} for row in rows(run)] for run in (tmp_path / "run", whole_run)
+    )
+    assert resumed == uninterrupted
+    assert len(json.loads((tmp_path / "run" / "environment.json").read_text())) == 2
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from gynbtnet.preparation.store import PreparedCohort
+from gynbtnet.training.settings import SegmentationSettings
+from gynbtnet.training.stages import finetune
+
+prepared = PreparedCohort.open(Path(sys.argv[1]))
+settings = SegmentationSettings.model_validate_json(sys.argv[3])
+finetune(prepared, prepared.plan, settings, Path(sys.argv[2]), validation_ids=["ball_2"])
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_process_ends_with_the_same_weights(prepared: PreparedCohort, tmp_path: Path) -> None:
+    settings = SegmentationSettings(**{**QUICK, "epochs": 12})
+    finetune(prepared, prepared.plan, settings, tmp_path / "whole", validation_ids=HELD_OUT)
+    run, random = tmp_path / "run", np.random.default_rng(0)
+    command = [sys.executable, "-c", KILLED, str(prepared.folder), str(run), settings.model_dump_json()]
+    for wanted in (1, 4, 6, 7, 10):
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        while not (run / "log.csv").exists() or len(rows(run)) < wanted:
+            assert process.poll() is None, "the run ended before it was killed"
+            time.sleep(0.01)
+        time.sleep(random.uniform(0, 0.4))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    for name in ("weights_last.safetensors", "weights_best.safetensors", "state/epoch_000012/optimizer.safetensors"):
+        assert (run / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+    assert [int(row["epoch"]) for row in rows(run)] == list(range(1, 13))
+
+
+def test_a_finished_run_is_left_alone(prepared: PreparedCohort, whole_run: Path) -> None:
+    before = contents(whole_run)
+    train(prepared, whole_run)
+    assert contents(whole_run) == before
+
+
+def test_a_run_folder_is_complete_in_itself(whole_run: Path) -> None:
+    assert yaml.safe_load((whole_run / "recipe.yaml").read_text())["settings"]["learning_rate"] == 1e-3
+    inputs = json.loads((whole_run / "inputs.json").read_text())
+    assert inputs["training"] == {"ball_0": "digest 0", "ball_1": "digest 1"}
+    assert inputs["validation"] == {"ball_2": "digest 2"}
+    assert json.loads((whole_run / "environment.json").read_text())[0]["torch"] == torch.__version__
+    plan = Plan.load(whole_run)
+    network = GynBTNet(plan.preset, outputs=len(plan.structures) + 1, strides=plan.strides)
+    network.load_state_dict(load_file(whole_run / "weights_best.safetensors"))
+    assert [row["epoch"] for row in rows(whole_run)] == ["1", "2", "3"]
+    assert (whole_run / "pictures" / "epoch_0003.png").stat().st_size > 1000
+    board = EventAccumulator(str(whole_run / "tensorboard"))
+    board.Reload()
+    losses = [event.value for event in board.Scalars("loss")]
+    assert losses == pytest.approx([float(row["loss"]) for row in rows(whole_run)], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"), [({"learning_rate": 1e-4}, r"settings\.learning_rate"), ({"epochs": 4}, r"settings\.epochs")]
+)
+def test_another_recipe_is_refused(
+    prepared: PreparedCohort, whole_run: Path, changes: dict[str, Any], named: str
+) -> None:
+    before = contents(whole_run)
+    with pytest.raises(BadInput, match=f"was made with {named} ="):
+        train(prepared, whole_run, **changes)
+    assert contents(whole_run) == before
+
+
+def test_other_scans_and_another_plan_are_refused(prepared: PreparedCohort, whole_run: Path) -> None:
+    changed = replace(prepared, cases=(replace(prepared.cases[0], key="another digest"), *prepared.cases[1:]))
+    with pytest.raises(BadInput, match=r"made with inputs\.training\.ball_0 = digest 0"):
+        train(changed, whole_run)
+    larger = replace(prepared.plan, patch_size=(16, 32, 48))
+    with pytest.raises(BadInput, match=r"made with plan\.patch_size"):
+        finetune(prepared, larger, SegmentationSettings(**QUICK), whole_run, validation_ids=HELD_OUT)
+    with pytest.raises(BadInput, match="prepared with spacing"):
+        finetune(
+            prepared,
+            replace(prepared.plan, spacing=(1.0, 1.0, 1.0)),
+            SegmentationSettings(**QUICK),
+            whole_run,
+            validation_ids=HELD_OUT,
+        )
+
+
+def test_a_folder_of_something_else_is_refused(prepared: PreparedCohort, tmp_path: Path) -> None:
+    (tmp_path / "letters.txt").write_text("mine")
+    with pytest.raises(BadInput, match=r"no recipe\.yaml of a run"):
+        train(prepared, tmp_path)
+    assert contents(tmp_path) == {"letters.txt": b"mine"}
+
+
+@pytest.mark.parametrize("ids", [["ball_0", "ball_1", "ball_2"], ["ball_7"]])
+def test_validation_cases_that_do_not_fit(prepared: PreparedCohort, tmp_path: Path, ids: list[str]) -> None:
+    with pytest.raises(BadInput, match="validation cases"):
+        finetune(prepared, prepared.plan, SegmentationSettings(**QUICK), tmp_path / "run", validation_ids=ids)
+    assert not (tmp_path / "run").exists()
+
+
+def test_contours_are_needed(prepared: PreparedCohort, tmp_path: Path) -> None:
+    bare = replace(prepared, cases=tuple(replace(case, labelled=False) for case in prepared.cases))
+    with pytest.raises(BadInput, match=r"3 of 3 prepared scans .* have no contours"):
+        train(bare, tmp_path / "run")
+
+
+def test_a_full_disk_costs_no_older_checkpoint(
+    prepared: PreparedCohort, whole_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, written = checkpoint.save_file, 0
+
+    def save_file(tensors: dict[str, torch.Tensor], path: Path) -> None:
+        nonlocal written
+        written += "optimizer" in path.name
+        if written == 2:
+            path.write_bytes(b"cut sho")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(tensors, path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, "save_file", save_file)
+        with pytest.raises(OSError, match="No space left"):
+            train(prepared, tmp_path / "run")
+    assert [path.name for path in (tmp_path / "run" / "state").iterdir()] == ["epoch_000001"]
+    train(prepared, tmp_path / "run")
+    last = "weights_last.safetensors"
+    assert (tmp_path / "run" / last).read_bytes() == (whole_run / last).read_bytes()
+
+
+def test_a_damaged_checkpoint_is_told(
+    prepared: PreparedCohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        interrupt_at(patched, 8)
+        with pytest.raises(KeyboardInterrupt):
+            train(prepared, tmp_path / "run")
+    (tmp_path / "run" / "state" / "epoch_000001" / "weights.safetensors").write_bytes(b"cut sho")
+    with pytest.raises(BadInput, match=r"epoch_000001 can't be read"):
+        train(prepared, tmp_path / "run")
+
+
+def test_a_loss_that_is_no_number_is_told(prepared: PreparedCohort, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="lower learning_rate"):
+        train(prepared, tmp_path / "run", learning_rate=1e30, clip=None)
+    assert not (tmp_path / "run" / "weights_last.safetensors").exists()
+
+
+def test_accumulated_batches_weigh_as_one_large(prepared: PreparedCohort, tmp_path: Path) -> None:
+    common: dict[str, Any] = {"epochs": 1, "steps_per_epoch": 1, "deep_supervision": False}
+    large = train(prepared, tmp_path / "large", batch_size=2, **common)
+    small = train(prepared, tmp_path / "small", batch_size=1, accumulate=2, **common)
+    one, other = (load_file(run / "weights_last.safetensors") for run in (large, small))
+    # Adam's first step is the gradient's sign: all but the gradients that are zero to rounding agree
+    moved = torch.cat([(one[name] - other[name]).abs().flatten() for name in one])
+    assert float((moved < 1e-5).float().mean()) > 0.97
+
+
+def test_learns_the_ball(prepared: PreparedCohort, tmp_path: Path) -> None:
+    run = train(prepared, tmp_path / "run", epochs=3, steps_per_epoch=10, augmentation="light", validation_patches=4)
+    dice = [float(row["dice_mean"]) for row in rows(run)]
+    assert dice[-1] > 0.8
+    assert float(rows(run)[-1]["dice_ball"]) == dice[-1]
+
+
+def test_without_validation_the_training_loss_decides(prepared: PreparedCohort, tmp_path: Path) -> None:
+    settings = SegmentationSettings(**QUICK)
+    run = finetune(prepared, prepared.plan, settings, tmp_path / "run", validation_ids=[])
+    assert (run / "weights_best.safetensors").exists()
+    assert rows(run)[-1]["dice_mean"] == ""
+
+
+def test_pretraining_learns_and_hands_its_encoder_on(prepared: PreparedCohort, tmp_path: Path) -> None:
+    bare = replace(
+        prepared, cases=tuple(replace(case, labelled=False, foreground_labels=()) for case in prepared.cases)
+    )
+    settings = PretrainingSettings(**{**QUICK, "epochs": 2, "steps_per_epoch": 6, "normalise_target": False})
+    first = pretrain(bare, bare.plan, settings, tmp_path / "pretrained", validation_ids=HELD_OUT)
+    losses = [float(row["validation_loss"]) for row in rows(first)]
+    assert losses[-1] < losses[0]
+    assert (first / "pictures" / "epoch_0002.png").stat().st_size > 1000
+
+    tuning = SegmentationSettings(**{**QUICK, "epochs": 1, "steps_per_epoch": 1, "learning_rate": 1e-12})
+    second = finetune(prepared, prepared.plan, tuning, tmp_path / "second", validation_ids=HELD_OUT, start=first)
+    before, after = load_file(first / "weights_last.safetensors"), load_file(second / "weights_last.safetensors")
+    encoder = [name for name in after if name.startswith("encoder.")]
+    assert encoder
+    assert all(torch.allclose(after[name], before[name], atol=1e-9) for name in encoder)
+    assert json.loads((second / "transfer.json").read_text())["share"] == 1.0
+
+    third = finetune(
+        prepared,
+        prepared.plan,
+        tuning,
+        tmp_path / "third",
+        validation_ids=HELD_OUT,
+        start=second,
+        parts="all_but_heads",
+    )
+    last = load_file(third / "weights_last.safetensors")
+    kept = [name for name in last if not name.startswith("decoder.heads.")]
+    assert all(torch.allclose(last[name], after[name], atol=1e-9) for name in kept)
+    assert not torch.allclose(last["decoder.heads.0.weight"], after["decoder.heads.0.weight"], atol=1e-3)
+
+
+def test_pretraining_resumes_exactly(prepared: PreparedCohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = PretrainingSettings(**QUICK)
+    whole = pretrain(prepared, prepared.plan, settings, tmp_path / "whole", validation_ids=HELD_OUT)
+    with monkeypatch.context() as patched:
+        interrupt_at(patched, 8)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(prepared, prepared.plan, settings, tmp_path / "run", validation_ids=HELD_OUT)
+    run = pretrain(prepared, prepared.plan, settings, tmp_path / "run", validation_ids=HELD_OUT)
+    last = "weights_last.safetensors"
+    assert (run / last).read_bytes() == (whole / last).read_bytes()
+
+
+def test_a_start_that_is_no_run(prepared: PreparedCohort, tmp_path: Path) -> None:
+    settings = SegmentationSettings(**QUICK)
+    with pytest.raises(BadInput, match=r"There is no .*weights_last\.safetensors"):
+        finetune(prepared, prepared.plan, settings, tmp_path / "run", validation_ids=HELD_OUT, start=tmp_path)
