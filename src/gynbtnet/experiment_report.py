@@ -10,9 +10,8 @@ from gynbtnet.datasets.json_files import sha256_of
 from gynbtnet.datasets.split import Split
 from gynbtnet.errors import BadInput
 from gynbtnet.evaluation.case_overlay import CaseOverlay, chosen_overlays, prediction_overlay
-from gynbtnet.evaluation.cohort_overview import cohort_figure, cohort_table
+from gynbtnet.evaluation.cohort_overview import cohort_pictures, cohort_table
 from gynbtnet.evaluation.evaluate import Evaluation, prediction_of
-from gynbtnet.evaluation.picture import picture
 from gynbtnet.evaluation.report import ReportContent, write_report
 from gynbtnet.evaluation.stage_report import stage_report
 from gynbtnet.experiment import STAGES, Experiment
@@ -47,8 +46,8 @@ def report_experiment(experiment: Experiment) -> Path:
         synthetic=any(group.synthetic for group in groups.values()),
         description=recipe.description,
         cohort=cohort_table(groups),
-        cohort_picture=picture(cohort_figure(groups, names), "Patients, cases, spacing and volumes of each group"),
-        notes=tuple(_notes(groups)),
+        cohort_pictures=cohort_pictures(groups),
+        notes=_notes(groups),
         stages=tuple(stage_report(experiment.run(stage), STAGES[stage]) for stage in experiment.trained_stages()),
         evaluation=evaluation,
         overlays=chosen_overlays(evaluation, cohort, experiment.test_predictions, names),
@@ -72,9 +71,9 @@ def _groups(experiment: Experiment) -> dict[str, Cohort]:
     }
 
 
-def _notes(groups: dict[str, Cohort]) -> Iterator[str]:
-    for cohort in groups.values():
-        yield from cohort.notes
+def _notes(groups: dict[str, Cohort]) -> tuple[str, ...]:
+    """What readers have to know, each sentence once: training and test patients are of one cohort."""
+    return tuple(dict.fromkeys(note for cohort in groups.values() for note in cohort.notes))
 
 
 def _further(experiment: Experiment, structures: tuple[str, ...], names: StructureNames) -> Iterator[CaseOverlay]:
