@@ -22,7 +22,7 @@ class Patient:
         muscle: scale of the muscles' thickness.
         bone: scale of bone density.
         cervix: displacement (x, y, z) of the cervix from its usual place.
-        version: angle of the uterus' body against the patient's axis; forward (ante-) positive, backward (retro-) negative.
+        version: angle of the uterus' body against the patient's axis: forward (ante-) positive, backward negative.
         deviation: angle of the uterus' body to the left.
         uterus_length: from internal os to fundus.
         uterus_radius: of the body at its widest, front to back.

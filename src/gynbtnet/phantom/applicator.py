@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from gynbtnet.phantom.anatomy import Fraction, Patient
+from gynbtnet.phantom.combined import Rough, Union
 from gynbtnet.phantom.pelvic_organs import UterineAxis, bladder_neck, vaginal_course
 from gynbtnet.phantom.points import Floats
-from gynbtnet.phantom.shapes import Blob, Rough, Shape, Tube, Union
+from gynbtnet.phantom.shapes import Blob, Shape, Tube
 from gynbtnet.phantom.texture import Texture
 
 
@@ -52,7 +53,9 @@ def place_applicator(patient: Patient, fraction: Fraction, axis: UterineAxis) ->
     length = length - (length @ left) * left
     length /= np.linalg.norm(length)
     radius, half_length = patient.ovoid_radius, 14.0
-    ovoids, channels, dwells = [], [], []
+    ovoids: list[Shape] = []
+    channels: list[Tube] = []
+    dwells: list[Floats] = []
     for side in (1.0, -1.0):
         centre = axis.os - axis.canal * (0.75 * radius + 3) + left * side * (radius + 0.5 * fraction.ovoid_gap + 2)
         ovoids.append(

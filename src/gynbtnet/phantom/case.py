@@ -34,7 +34,7 @@ def pelvic_geometry(
     matrix: tuple[int, int, int],
     moved: tuple[float, float, float] = (0.0, 0.0, 0.0),
 ) -> Geometry:
-    """A grid of ``matrix`` voxels (z, y, x) of ``spacing`` mm around the middle of the pelvis, or ``moved`` mm (x, y, z)."""
+    """A grid of ``matrix`` voxels (z, y, x) of ``spacing`` mm around the pelvis' middle, ``moved`` (x, y, z) mm."""
     middle = np.asarray([0.0, 8.0, 18.0]) + moved
     extent = (np.asarray(matrix) - 1) * np.asarray(spacing)
     return Geometry(matrix, spacing, tuple(middle - extent[::-1] / 2))

@@ -9,6 +9,7 @@ from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.phantom.case import pelvic_geometry, phantom_case
 from gynbtnet.phantom.clinic_export import write_clinic_fraction, write_clinic_scan
 from gynbtnet.phantom.nifti_files import write_nifti_fraction, write_organ_case, write_synthetic
+from gynbtnet.phantom.scene import STRUCTURES
 from gynbtnet.progress import track
 from gynbtnet.whole_files import written_whole
 
@@ -64,7 +65,8 @@ def write_brachytherapy(
     cases = [(p, f) for p in range(patients) for f in range(fractions_of(p, fractions))]
     layout = {
         "dicom": "layout: <patient>/<fraction>/CT/*.dcm, RS.dcm (structures), RD.dcm (dose)",
-        "nifti": "layout: <patient>/<fraction>/ct.nii.gz, labels.nii.gz (1 hr_ctv, 2 bladder, 3 rectum, 4 sigmoid, 5 uterus), dose.nii.gz",
+        "nifti": "layout: <patient>/<fraction>/ct.nii.gz, labels.nii.gz, dose.nii.gz (Gy); labels: "
+        + ", ".join(f"{label} {name}" for label, name in enumerate(STRUCTURES, start=1)),
     }[form]
     _write_readme(out, "brachytherapy", seed, layout)
     for patient, fraction in track(cases, "Phantom: brachytherapy"):
@@ -141,7 +143,7 @@ def _other_view(
     sizes = tuple(max(2, round(n * f)) for n, f in zip(matrix, rng.uniform([0.75, 0.85, 0.85], 1.0), strict=True))
     thickness = spacing[0] * rng.uniform(1.0, 1.35)
     moved = (rng.uniform(-12, 12), rng.uniform(-8, 8), rng.uniform(-25, 35))
-    return pelvic_geometry((round(thickness, 2), *spacing[1:]), sizes, moved)  # type: ignore[arg-type]
+    return pelvic_geometry((round(thickness, 2), *spacing[1:]), sizes, moved)
 
 
 def _write_readme(out: Path, kind: str, seed: int, layout: str) -> None:

@@ -21,7 +21,7 @@ GRID = 2.0
 
 
 def dose_rate(positions: Floats, weights: Floats, points: Points) -> Floats:
-    """Sum over point sources of weight · g(r)/r² with r in mm, (z, y, x); isotropic, as TG-43's point source, no anisotropy.
+    """Sum over isotropic point sources of weight · g(r)/r², r in mm, (z, y, x): TG-43's point-source form.
 
     Args:
         positions: (n, 3) in mm (x, y, z).
@@ -38,7 +38,7 @@ def dose_rate(positions: Floats, weights: Floats, points: Points) -> Floats:
 
 
 def points_a(axis: UterineAxis) -> Floats:
-    """Left and right point A (2, 3) in mm: 2 cm up the tandem from the flange and 2 cm aside (ICRU 89, section 10.1.1)."""
+    """Left and right point A (2, 3) in mm: 2 cm up the tandem from the flange and 2 cm aside."""
     aside = np.cross(np.cross(axis.canal, (1.0, 0.0, 0.0)), axis.canal)
     up = axis.at(20.0)[0]
     return np.stack([up - 20 * aside, up + 20 * aside])

@@ -36,7 +36,7 @@ def _spectrum(shape: tuple[int, ...], step_y: float, step_x: float) -> tuple[Flo
     f = np.hypot(fx, fy)
     soft = np.sqrt(f + 0.02) * np.exp(-((f / 0.42) ** 2))
     lines = np.exp(-((fx / 0.02) ** 2)) * np.sqrt(fy + 0.01) * np.exp(-((fy / 0.35) ** 2))
-    return tuple(response / _norm(response, shape) for response in (soft, lines))  # type: ignore[return-value]
+    return tuple(response / _norm(response, shape) for response in (soft, lines))
 
 
 def _norm(response: Floats, shape: tuple[int, ...]) -> float:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from gynbtnet.phantom.anatomy import Fraction, Patient
+from gynbtnet.phantom.combined import Rough, Union, Without
 from gynbtnet.phantom.points import Floats, Points
-from gynbtnet.phantom.shapes import FAR, Blob, Rough, Shape, Tube, Union, Without, sample
+from gynbtnet.phantom.shapes import FAR, Blob, Shape, Tube, sample
 from gynbtnet.phantom.texture import Texture
 
 RECTUM_COURSE = np.asarray([(0, 38, -58), (0, 47, -36), (0, 52, -12), (0, 54, 14), (0, 54, 38), (0, 47, 60)], float)
@@ -37,7 +38,8 @@ class UterineAxis:
     def at(self, *heights: float) -> Floats:
         """Points (n, 3) at heights in mm above the external os; below it along the canal."""
         h = np.asarray(heights, float)[:, None]
-        return self.os + np.minimum(h, self.CERVIX) * self.canal + np.maximum(h - self.CERVIX, 0) * self.body
+        points: Floats = self.os + np.minimum(h, self.CERVIX) * self.canal + np.maximum(h - self.CERVIX, 0) * self.body
+        return points
 
     @property
     def top(self) -> float:
@@ -121,7 +123,7 @@ def anal_canal(patient: Patient) -> Tube:
 
 
 def sigmoid(patient: Patient, fraction: Fraction, start: Floats, obstacles: list[Shape]) -> Tube:
-    """From the rectosigmoid at ``start`` over uterus and bladder to the left iliac fossa, pushed out of what it meets there."""
+    """From the rectosigmoid at ``start`` over uterus and bladder to the left iliac fossa, out of what it meets."""
     loops = (patient.sigmoid_knots + fraction.sigmoid_shift) * patient.skeleton
     knots = np.concatenate([start[None], loops, DESCENDING[:1] * patient.skeleton])
     filling = np.concatenate([[0.95], fraction.sigmoid_filling, [1.0]])
@@ -164,7 +166,7 @@ def _pushed_out(tube: Tube, obstacles: list[Shape], bias: Floats, fixed: int) ->
     step = 4.0
     grid = Points(*(np.arange(a, b, step) for a, b in zip(low[::-1], high[::-1], strict=True)))
     distance = sample(Union(obstacles), grid)
-    slopes = np.stack(np.gradient(distance, step)[::-1], axis=-1) + bias
+    slopes = np.stack([np.gradient(distance, step, axis=axis) for axis in (2, 1, 0)], axis=-1) + bias
     slopes /= np.maximum(np.linalg.norm(slopes, axis=-1, keepdims=True), 1e-6)
     path = tube.path.copy()
     for _ in range(14):

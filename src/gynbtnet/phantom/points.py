@@ -56,7 +56,7 @@ class Points:
         return self.x[None, None, :], self.y[None, :, None], self.z[:, None, None]
 
     def window(self, box: Box) -> Window | None:
-        """The index range of the points inside ``box`` = (lowest, highest) corner (x, y, z); None where there is none."""
+        """The indices of the points in ``box`` = (lowest, highest) corner (x, y, z) in mm; None where there is none."""
         slices = []
         for axis, low, high in zip((self.z, self.y, self.x), box[0][::-1], box[1][::-1], strict=True):
             start, stop = int(np.searchsorted(axis, low)), int(np.searchsorted(axis, high, side="right"))

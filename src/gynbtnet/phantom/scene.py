@@ -7,9 +7,11 @@ import numpy as np
 
 from gynbtnet.phantom.anatomy import Fraction, Patient
 from gynbtnet.phantom.applicator import Applicator, foley, place_applicator
-from gynbtnet.phantom.body import abdominal_wall, couch, muscles, skin, vessels
+from gynbtnet.phantom.body import abdominal_wall, couch, skin
 from gynbtnet.phantom.bowel import filling, small_bowel
+from gynbtnet.phantom.combined import Grown, Union, Without
 from gynbtnet.phantom.layer import Layer
+from gynbtnet.phantom.muscles import muscles
 from gynbtnet.phantom.pelvic_organs import (
     UterineAxis,
     anal_canal,
@@ -23,7 +25,7 @@ from gynbtnet.phantom.pelvic_organs import (
     vagina,
     yielding,
 )
-from gynbtnet.phantom.shapes import Blob, Grown, Shape, Union, Without
+from gynbtnet.phantom.shapes import Blob, Shape
 from gynbtnet.phantom.skeleton import bones
 from gynbtnet.phantom.texture import Texture
 from gynbtnet.phantom.tissues import (
@@ -38,6 +40,7 @@ from gynbtnet.phantom.tissues import (
     Speckled,
     Uniform,
 )
+from gynbtnet.phantom.vessels import vessels
 
 STRUCTURES = ("hr_ctv", "bladder", "rectum", "sigmoid", "uterus")
 

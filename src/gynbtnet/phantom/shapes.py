@@ -1,6 +1,5 @@
 """Smooth closed surfaces as signed distances in mm: negative inside, exact at the surface, close to it good enough."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
@@ -10,7 +9,6 @@ import numpy.typing as npt
 from scipy.interpolate import CubicSpline
 
 from gynbtnet.phantom.points import Box, Floats, Points
-from gynbtnet.phantom.texture import Texture
 
 FAR = 12.0
 """Beyond this distance in mm a surface is simply "far": no blending and no partial volume reaches it."""
@@ -34,14 +32,6 @@ def sample(shape: Shape, points: Points, margin: float = FAR) -> Floats:
     if window is not None:
         result[window] = shape.distance(points[window])
     return result
-
-
-def smooth_minimum(a: Floats, b: Floats, blend: float) -> Floats:
-    """The smaller of two distances, rounded over where they differ by less than ``blend`` mm (quadratic)."""
-    if blend == 0:
-        return np.minimum(a, b)
-    overlap = np.maximum(blend - np.abs(a - b), 0.0)
-    return np.minimum(a, b) - overlap * overlap / (4 * blend)
 
 
 def frame(first: npt.ArrayLike, second: npt.ArrayLike) -> Floats:
@@ -95,13 +85,15 @@ class Blob:
             squared = a + b + c
             slope = np.sqrt(a / ru**2 + b / rv**2 + c / rw**2)
             norm = np.sqrt(squared)
-            return (norm - 1) * norm / np.maximum(slope, 1e-9)
+            near: Floats = (norm - 1) * norm / np.maximum(slope, 1e-9)
+            return near
         n = self.exponent
         u, v, w = np.abs(u) / ru, np.abs(v) / rv, np.abs(w) / rw
         un, vn, wn = u ** (n - 1), v ** (n - 1), w ** (n - 1)
         norm = (un * u + vn * v + wn * w) ** (1 / n)
         slope = np.sqrt((un / ru) ** 2 + (vn / rv) ** 2 + (wn / rw) ** 2)
-        return (norm - 1) * norm ** (n - 1) / np.maximum(slope, 1e-9)
+        found: Floats = (norm - 1) * norm ** (n - 1) / np.maximum(slope, 1e-9)
+        return found
 
 
 @dataclass(frozen=True)
@@ -120,13 +112,13 @@ class Tube:
 
     @classmethod
     def through(cls, knots: npt.ArrayLike, radii: npt.ArrayLike, step: float = 6.0, flat: float = 1.0) -> "Tube":
-        """A tube along the cubic spline through ``knots`` (n, 3), its radius interpolated from ``radii`` (n,) or one."""
-        knots = np.asarray(knots, float)
+        """A tube along the cubic spline through ``knots`` (n, 3), its radius interpolated from ``radii``, n or one."""
+        knots = np.asarray(knots, dtype=np.float64)
         along = np.concatenate([[0.0], np.cumsum(np.sqrt(np.linalg.norm(np.diff(knots, axis=0), axis=1)))])
         length = float(np.linalg.norm(np.diff(knots, axis=0), axis=1).sum())
         at = np.linspace(0, along[-1], max(3, round(length / step) + 1))
-        radii = np.interp(at, along, np.broadcast_to(np.asarray(radii, float), along.shape))
-        return cls(CubicSpline(along, knots)(at), radii, flat)
+        radius: Floats = np.interp(at, along, np.broadcast_to(np.asarray(radii, float), along.shape))
+        return cls(CubicSpline(along, knots)(at), radius, flat)
 
     def part(self, start: float, stop: float) -> "Tube":
         """The part between two shares of the number of points, 0 to 1."""
@@ -156,100 +148,3 @@ class Tube:
             near = np.sqrt((x - t * ab[0]) ** 2 + (y - t * ab[1]) ** 2 + (z - t * ab[2]) ** 2) - (ra + t * (rb - ra))
             result[window] = np.minimum(result[window], near)
         return result
-
-
-@dataclass(frozen=True)
-class Union:
-    """Several shapes as one, their seams rounded over ``blend`` mm."""
-
-    shapes: Sequence[Shape]
-    blend: float = 0.0
-
-    @cached_property
-    def box(self) -> Box:
-        """Lowest and highest corner."""
-        return np.min([s.box[0] for s in self.shapes], axis=0), np.max([s.box[1] for s in self.shapes], axis=0)
-
-    def distance(self, points: Points) -> Floats:
-        """Smooth minimum over the shapes."""
-        result = np.full(points.shape, FAR)
-        for shape in self.shapes:
-            window = points.window((shape.box[0] - FAR, shape.box[1] + FAR))
-            if window is not None:
-                result[window] = smooth_minimum(result[window], shape.distance(points[window]), self.blend)
-        return result
-
-
-@dataclass(frozen=True)
-class Without:
-    """A shape that yields to another one, ``gap`` mm before it."""
-
-    shape: Shape
-    cut: Shape
-    gap: float = 0.0
-    blend: float = 0.0
-
-    @property
-    def box(self) -> Box:
-        """That of the uncut shape."""
-        return self.shape.box
-
-    def distance(self, points: Points) -> Floats:
-        """Smooth maximum of the shape and the outside of the cut."""
-        return -smooth_minimum(-self.shape.distance(points), sample(self.cut, points) - self.gap, self.blend)
-
-
-@dataclass(frozen=True)
-class Between:
-    """The part of a shape that lies within a box, lowest to highest corner (x, y, z) in mm."""
-
-    shape: Shape
-    low: npt.ArrayLike
-    high: npt.ArrayLike
-
-    @cached_property
-    def box(self) -> Box:
-        """Lowest and highest corner."""
-        return np.maximum(self.shape.box[0], self.low), np.minimum(self.shape.box[1], self.high)
-
-    def distance(self, points: Points) -> Floats:
-        """Maximum of the shape and the six faces."""
-        result = self.shape.distance(points)
-        for axis, low, high in zip(points.open, np.asarray(self.low, float), np.asarray(self.high, float), strict=True):
-            result = np.maximum(result, np.maximum(low - axis, axis - high))
-        return result
-
-
-@dataclass(frozen=True)
-class Rough:
-    """A shape whose surface is raised and lowered by a smooth random field."""
-
-    shape: Shape
-    texture: Texture
-    amplitude: float
-
-    @cached_property
-    def box(self) -> Box:
-        """That of the shape and what the field may add."""
-        return self.shape.box[0] - 3 * self.amplitude, self.shape.box[1] + 3 * self.amplitude
-
-    def distance(self, points: Points) -> Floats:
-        """Distance less the field, which has unit variance before ``amplitude`` mm; three of them at most."""
-        return self.shape.distance(points) - self.amplitude * np.clip(self.texture(points), -3.0, 3.0)
-
-
-@dataclass(frozen=True)
-class Grown:
-    """A shape, ``by`` mm larger on all sides."""
-
-    shape: Shape
-    by: float
-
-    @cached_property
-    def box(self) -> Box:
-        """That of the shape, grown."""
-        return self.shape.box[0] - self.by, self.shape.box[1] + self.by
-
-    def distance(self, points: Points) -> Floats:
-        """The shape's distance, less the growth."""
-        return self.shape.distance(points) - self.by

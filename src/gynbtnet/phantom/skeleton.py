@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from gynbtnet.phantom.anatomy import Patient
+from gynbtnet.phantom.combined import Between, Rough, Union, Without
 from gynbtnet.phantom.points import Floats
-from gynbtnet.phantom.shapes import Between, Blob, Rough, Shape, Tube, Union, Without, frame
+from gynbtnet.phantom.shapes import Blob, Shape, Tube, frame
 from gynbtnet.phantom.texture import Texture
 
 SACRAL_CURVE = np.asarray(
@@ -28,13 +29,15 @@ class Placed:
     def __call__(self, *points: tuple[float, float, float]) -> Floats:
         """The points (n, 3), or one point (3,), scaled and mirrored."""
         scaled = np.asarray(points, float) * self.patient.skeleton * np.asarray([self.side, 1.0, 1.0])
-        return scaled[0] if len(points) == 1 else scaled
+        placed: Floats = scaled[0] if len(points) == 1 else scaled
+        return placed
 
     def turn(self, first: tuple[float, float, float], second: tuple[float, float, float]) -> Floats:
         """Axes for a blob, mirrored; the third axis points the same way on both sides."""
         mirror = np.asarray([self.side, 1.0, 1.0])
         axes = frame(np.asarray(first) * mirror, np.asarray(second) * mirror)
-        return axes * np.asarray([[1.0], [1.0], [self.side]])
+        turned: Floats = axes * np.asarray([[1.0], [1.0], [self.side]])
+        return turned
 
 
 def bones(patient: Patient) -> dict[str, Shape]:
@@ -73,16 +76,13 @@ def _hip(at: Placed) -> Shape:
     pillar = Tube.through(at((92, 4, 30), (84, 22, 46), (62, 56, 66), (50, 74, 78)), [17, 13, 12, 12], step=8)
     spine = Tube.through(at((121, -50, 80), (112, -42, 56), (98, -26, 30)), [7, 7, 11], step=8)
     socket = Without(Blob(at((86, 1, 2)), (34.0, 33.0, 33.0)), Blob(at((88, 0, 0)), (25.5, 25.5, 25.5)))
-    rim = Between(socket, *_ordered(at((40, -60, -30)), at((112, 60, 60))))
+    medial, lateral = at((40, -60, -30)), at((112, 60, 60))
+    rim = Between(socket, np.minimum(medial, lateral), np.maximum(medial, lateral))
     ischium = Tube.through(at((78, 24, -8), (70, 34, -34), (62, 24, -66), (56, 10, -80)), [14, 13, 15, 11], step=7)
     upper_pubis = Tube.through(at((76, -20, 4), (48, -42, 0), (22, -56, -14), (10, -58, -24)), [10, 8, 8, 9], step=7)
     body = Blob(at((11, -57, -29)), (8.5, 8.0, 17.0))
     lower_pubis = Tube.through(at((11, -54, -42), (30, -30, -60), (50, 2, -80)), [7, 6, 8], step=8)
     return Union([fan, crest, pillar, spine, rim, ischium, upper_pubis, body, lower_pubis], blend=6.0)
-
-
-def _ordered(a: Floats, b: Floats) -> tuple[Floats, Floats]:
-    return np.minimum(a, b), np.maximum(a, b)
 
 
 def _sacrum(patient: Patient) -> Shape:

@@ -48,7 +48,7 @@ def add_streaks(hu: Floats, points: Points, applicator: Applicator, patient: Pat
 def _artefact(applicator: Applicator, z: float, y: Floats, x: Floats, rng: np.random.Generator) -> Floats:
     """One axial plane (y, x) in HU."""
     angles = np.arange(VIEWS) * np.pi / VIEWS
-    offsets = np.arange(BINS) - (BINS - 1) / 2
+    offsets: Floats = np.arange(BINS, dtype=np.float64) - (BINS - 1) / 2
     noise = rng.standard_normal((VIEWS, BINS))
     path = np.zeros((VIEWS, BINS))
     for tube in applicator.metal:
@@ -65,7 +65,8 @@ def _artefact(applicator: Applicator, z: float, y: Floats, x: Floats, rng: np.ra
     plane = np.zeros((y.size, x.size))
     for view, (c, s) in enumerate(zip(cos[:, 0], sin[:, 0], strict=True)):
         plane += np.interp(c * x[None, :] + s * y[:, None], offsets, filtered[view])
-    return np.clip(plane * np.pi / VIEWS, -600.0, 600.0)
+    artefact: Floats = np.clip(plane * np.pi / VIEWS, -600.0, 600.0)
+    return artefact
 
 
 def _path(tube: Tube, z: float, angles: Floats, offsets: Floats) -> Floats:
@@ -83,7 +84,8 @@ def _path(tube: Tube, z: float, angles: Floats, offsets: Floats) -> Floats:
     path = np.zeros((angles.size, offsets.size))
     for position in along.T:
         path += np.sqrt(np.maximum(radius**2 - (offsets[None, :] - position[:, None]) ** 2, 0.0))
-    return 2 * share * path
+    length: Floats = 2 * share * path
+    return length
 
 
 def _coarse(axis: Floats) -> Floats:

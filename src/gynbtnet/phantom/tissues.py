@@ -21,7 +21,7 @@ class Tissue(Protocol):
     """HU at every point of a shape."""
 
     def __call__(self, distance: Floats, points: Points, voxel: float) -> Floats | float:
-        """HU that broadcast to ``distance`` (z, y, x), the signed distance in mm; ``voxel`` is the voxels' size in mm."""
+        """HU that broadcast to ``distance`` (z, y, x), the signed distance in mm; ``voxel`` is a voxel's size in mm."""
 
 
 def share_inside(distance: Floats, voxel: float) -> Floats:
@@ -36,6 +36,7 @@ class Uniform:
     hu: float
 
     def __call__(self, distance: Floats, points: Points, voxel: float) -> float:
+        """The same everywhere."""
         return self.hu
 
 
@@ -48,6 +49,7 @@ class Mottled:
     texture: Texture
 
     def __call__(self, distance: Floats, points: Points, voxel: float) -> Floats:
+        """The mean and the field."""
         return self.hu + self.spread * self.texture(points)
 
 
@@ -60,6 +62,7 @@ class Bone:
     texture: Texture
 
     def __call__(self, distance: Floats, points: Points, voxel: float) -> Floats:
+        """Marrow within cortex."""
         marrow = self.density * (250 + 65 * self.texture(points))
         shell = np.clip(1.5 + distance / self.cortex, 0.0, 1.0)
         return marrow + shell * (self.density * 780 - marrow)
@@ -74,6 +77,7 @@ class Hollow:
     content: Tissue
 
     def __call__(self, distance: Floats, points: Points, voxel: float) -> Floats:
+        """Content within the wall."""
         inside = share_inside(distance + self.wall, voxel)
         return self.wall_hu + inside * (self.content(distance, points, voxel) - self.wall_hu)
 
@@ -89,6 +93,7 @@ class Speckled:
     texture: Texture
 
     def __call__(self, distance: Floats, points: Points, voxel: float) -> Floats:
+        """Matter, and gas where the field is high."""
         field = self.texture(points)
         share = np.clip(2.0 * (field - self.bubbles), 0.0, 1.0)
         return self.hu - self.spread * field + share * (self.gas - self.hu)
