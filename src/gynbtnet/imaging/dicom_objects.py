@@ -62,13 +62,13 @@ def read_object(path: Path, expected: str) -> FileDataset:
         raise BadInput(f"{path} can't be parsed as DICOM, it is damaged or cut short; export it again.") from error
 
 
-def new_object(sop_class: UID, sop_instance_uid: UID) -> Dataset:
+def new_object(sop_class: UID, sop_instance_uid: UID, transfer_syntax: UID = ExplicitVRLittleEndian) -> Dataset:
     """An object with its file meta information and equipment; patient and study are still to come."""
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.MediaStorageSOPClassUID = sop_class
     dataset.file_meta.MediaStorageSOPInstanceUID = sop_instance_uid
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.file_meta.TransferSyntaxUID = transfer_syntax
     dataset.SpecificCharacterSet = "ISO_IR 192"
     dataset.SOPClassUID = sop_class
     dataset.SOPInstanceUID = sop_instance_uid
@@ -90,6 +90,10 @@ def copy_patient_and_study(source: Dataset, target: Dataset) -> None:
     for keyword in _PATIENT_AND_STUDY:
         if keyword in source:
             target[keyword] = source[keyword]
+            if target[keyword].VR == "SH":
+                target[keyword].value = str(target[keyword].value)[
+                    :16
+                ]  # archives write longer ones; the standard forbids
         elif keyword not in {"SpecificCharacterSet", "StudyDescription"}:
             setattr(target, keyword, "")
 

@@ -1,0 +1,151 @@
+"""A segmentation as DICOM RTSTRUCT, on the CT that it belongs to."""
+
+from pathlib import Path
+
+import pydicom
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.tag import Tag
+from pydicom.uid import UID, ImplicitVRLittleEndian
+
+from gynbtnet.errors import BadInput
+from gynbtnet.imaging.contours import Contour, contours_from_mask
+from gynbtnet.imaging.ct_series import CTSeries
+from gynbtnet.imaging.dicom_objects import (
+    CT_IMAGE,
+    RT_STRUCTURE_SET,
+    copy_patient_and_study,
+    lenient,
+    new_object,
+    new_uid,
+    set_now,
+    write_object,
+)
+from gynbtnet.imaging.structure_names import StructureNames
+from gynbtnet.imaging.volume import Segmentation
+
+_STUDY_COMPONENT = UID("1.2.840.10008.3.1.2.3.1")  # what RT Referenced Study refers to, retired but demanded
+_CONTOUR_DATA = Tag("ContourData")
+_LABEL_LENGTH = 16  # of a StructureSetLabel, value representation SH
+
+
+def write_rtstruct(
+    segmentation: Segmentation,
+    ct: CTSeries,
+    path: Path,
+    *,
+    names: StructureNames,
+    label: str,
+    description: str,
+    software_version: str,
+    force: bool = False,
+) -> None:
+    """Write every structure as a ROI in the study, series and frame of reference of ``ct``.
+
+    Contours are smooth outlines; holes are inner contours, for XOR. A structure without voxels becomes a ROI without
+    contours. On a CT that calls itself synthetic the description says so too.
+
+    Args:
+        label: what planning systems list, at most 16 characters; say which model.
+        description: of the series.
+
+    Raises:
+        BadInput: where ``path`` exists and not ``force``, the label is too long, or the CT lacks its UIDs.
+        ValueError: where the segmentation doesn't lie on the grid of ``ct``.
+    """
+    path = Path(path)
+    if path.exists() and not force:
+        raise BadInput(
+            f"{path} exists already; it is never overwritten unless asked: choose another name or use --force."
+        )
+    if not 1 <= len(label) <= _LABEL_LENGTH:
+        raise BadInput(
+            f"The label “{label}” has {len(label)} characters; DICOM allows 1 to {_LABEL_LENGTH}: shorten it."
+        )
+    if not all((ct.series_uid, ct.study_uid, ct.frame_of_reference_uid, *ct.sop_instance_uids)):
+        raise BadInput(
+            f"The CT in {ct.files[0].parent} lacks UIDs (of study, series, frame of reference or slices) that an "
+            "RTSTRUCT must refer to; anonymise it by replacing UIDs, not by emptying them."
+        )
+    if segmentation.labels.geometry.offset(ct.volume.geometry) > 0.01:
+        raise ValueError("the segmentation does not lie on the grid of the CT")
+    with lenient():
+        # In explicit VR a contour of more than 64 kB would have to change its value representation.
+        rtstruct = new_object(RT_STRUCTURE_SET, new_uid(), ImplicitVRLittleEndian)
+        source = pydicom.dcmread(ct.files[0], stop_before_pixels=True)
+        copy_patient_and_study(source, rtstruct)
+        if "SYNTHETIC" in str(source.get("SeriesDescription", "")).upper() and "SYNTHETIC" not in description:
+            description = f"SYNTHETIC {description}"
+        set_now(rtstruct, "InstanceCreation", "StructureSet")
+        rtstruct.Modality = "RTSTRUCT"
+        rtstruct.OperatorsName = ""
+        rtstruct.SoftwareVersions = software_version
+        rtstruct.SeriesInstanceUID = new_uid()
+        rtstruct.SeriesNumber = rtstruct.InstanceNumber = 1
+        rtstruct.SeriesDescription = description[:64]
+        rtstruct.FrameOfReferenceUID = ct.frame_of_reference_uid
+        rtstruct.PositionReferenceIndicator = ""
+        rtstruct.StructureSetLabel = label
+        rtstruct.ApprovalStatus = "UNAPPROVED"
+        rtstruct.ReferencedFrameOfReferenceSequence = [_reference(ct)]
+        rtstruct.StructureSetROISequence = []
+        rtstruct.ROIContourSequence = []
+        rtstruct.RTROIObservationsSequence = []
+        for number, structure in enumerate(segmentation.structures, start=1):
+            roi = Dataset()
+            roi.ROINumber = number
+            roi.ReferencedFrameOfReferenceUID = ct.frame_of_reference_uid
+            roi.ROIName = names.tg263(structure)
+            roi.ROIGenerationAlgorithm = "AUTOMATIC"
+            rtstruct.StructureSetROISequence.append(roi)
+
+            drawing = Dataset()
+            drawing.ROIDisplayColor = list(names.colour(structure))
+            contours = contours_from_mask(segmentation.mask(structure), ct.volume.geometry)
+            if contours:
+                drawing.ContourSequence = [_contour(contour, ct) for contour in contours]
+            drawing.ReferencedROINumber = number
+            rtstruct.ROIContourSequence.append(drawing)
+
+            observation = Dataset()
+            observation.ObservationNumber = number
+            observation.ReferencedROINumber = number
+            observation.RTROIInterpretedType = names.interpreted_type(structure)
+            observation.ROIInterpreter = ""
+            rtstruct.RTROIObservationsSequence.append(observation)
+        write_object(rtstruct, path)
+
+
+def _reference(ct: CTSeries) -> Dataset:
+    """The frame of reference, study, series and slices that contours are drawn on."""
+    series = Dataset()
+    series.SeriesInstanceUID = ct.series_uid
+    series.ContourImageSequence = [_slice(uid) for uid in ct.sop_instance_uids]
+    study = Dataset()
+    study.ReferencedSOPClassUID = _STUDY_COMPONENT
+    study.ReferencedSOPInstanceUID = ct.study_uid
+    study.RTReferencedSeriesSequence = [series]
+    frame = Dataset()
+    frame.FrameOfReferenceUID = ct.frame_of_reference_uid
+    frame.RTReferencedStudySequence = [study]
+    return frame
+
+
+def _slice(sop_instance_uid: str) -> Dataset:
+    image = Dataset()
+    image.ReferencedSOPClassUID = CT_IMAGE
+    image.ReferencedSOPInstanceUID = sop_instance_uid
+    return image
+
+
+def _contour(contour: Contour, ct: CTSeries) -> Dataset:
+    """One contour. Its points go in as text: pydicom would make an object of every number, at ten times the cost."""
+    item = Dataset()
+    item.ContourImageSequence = [_slice(ct.sop_instance_uids[contour.z])]
+    item.ContourGeometricType = "CLOSED_PLANAR"
+    item.NumberOfContourPoints = len(contour.points)
+    text = "\\".join(f"{value:.4f}" for value in contour.points.ravel().tolist()).encode()
+    text += b" " * (len(text) % 2)
+    item.set_original_encoding(True, True)  # implicit VR, little endian, as the file: so the text is written as it is
+    item[_CONTOUR_DATA] = RawDataElement(_CONTOUR_DATA, "DS", len(text), text, 0, True, True)
+    return item

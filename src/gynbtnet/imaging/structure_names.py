@@ -1,0 +1,106 @@
+"""What structures are called: in our code, by TG-263, and by those who draw them."""
+
+import colorsys
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gynbtnet.errors import BadInput
+
+Colour = tuple[int, int, int]
+
+_TABLE = Path(__file__).with_suffix(".yaml")
+_TARGET_TYPES = ("GTV", "CTV", "PTV")  # DICOM's interpreted types that target names start with
+
+
+@dataclass(frozen=True)
+class StructureNames:
+    """The names of structures; see ``structure_names.yaml``.
+
+    Attributes:
+        entries: per structure of the table its ``tg263`` name, ``type`` and ``colour``.
+        aliases: structure by normalised name.
+    """
+
+    entries: Mapping[str, Mapping[str, Any]]
+    aliases: Mapping[str, str]
+
+    @classmethod
+    def load(cls, alias_file: Path | None = None) -> "StructureNames":
+        """Our table, extended by a clinic's alias file: YAML that maps each structure to a list of ROI names.
+
+        A clinic's alias wins over ours.
+
+        Raises:
+            BadInput: where the file is absent, no such mapping, or gives one name to two structures.
+        """
+        entries = yaml.safe_load(_TABLE.read_text(encoding="utf-8"))
+        aliases = {
+            normalised(name): structure
+            for structure, entry in entries.items()
+            for name in (structure, entry["tg263"], *entry["aliases"])
+        }
+        return cls(entries, aliases | (_read_aliases(Path(alias_file)) if alias_file is not None else {}))
+
+    def resolve(self, roi_name: str, wanted: Sequence[str] = ()) -> str | None:
+        """The structure that a name in a clinic's file means, or None.
+
+        A structure of ``wanted`` answers to its own id; next the aliases are asked.
+        """
+        name = normalised(roi_name)
+        for structure in wanted:
+            if normalised(structure) == name:
+                return structure
+        return self.aliases.get(name)
+
+    def tg263(self, structure: str) -> str:
+        """The name to write; a structure outside the table keeps its id."""
+        return str(self.entries[structure]["tg263"]) if structure in self.entries else structure
+
+    def interpreted_type(self, structure: str) -> str:
+        """DICOM's RT ROI Interpreted Type; outside the table by the start of the name, else ORGAN."""
+        if structure in self.entries:
+            return str(self.entries[structure]["type"])
+        start = structure[:3].upper()
+        return start if start in _TARGET_TYPES else "ORGAN"
+
+    def colour(self, structure: str) -> Colour:
+        """Red, green and blue from 0 to 255; outside the table a hue that follows from the name."""
+        if structure in self.entries:
+            red, green, blue = self.entries[structure]["colour"]
+            return red, green, blue
+        hue = int.from_bytes(hashlib.sha256(structure.encode()).digest()[:4], "big") / 2**32
+        red, green, blue = (round(255 * part) for part in colorsys.hsv_to_rgb(hue, 0.8, 0.9))
+        return red, green, blue
+
+
+def normalised(name: str) -> str:
+    """``name`` without what doesn't count in comparisons: case, spaces, hyphens, underscores."""
+    return "".join(character for character in name.casefold() if not character.isspace() and character not in "-_")
+
+
+def _read_aliases(path: Path) -> dict[str, str]:
+    """Structure by normalised name, from a clinic's alias file."""
+    expected = "expected one line a structure, such as “hr_ctv: [CTV MR, HR CTV D1]”"
+    try:
+        table = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise BadInput(f"The alias file {path} can't be read as YAML; {expected}.") from error
+    if not isinstance(table, dict) or not all(isinstance(structure, str) for structure in table):
+        raise BadInput(f"The alias file {path} is no table of structures; {expected}.")
+    aliases: dict[str, str] = {}
+    for structure, names in table.items():
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise BadInput(f"The alias file {path} gives “{structure}” no list of names; {expected}.")
+        for name in names:
+            other = aliases.setdefault(normalised(name), structure)
+            if other != structure:
+                raise BadInput(
+                    f"The alias file {path} gives “{name}” to both {other} and {structure}; "
+                    "expected one structure a name: delete it from one of them."
+                )
+    return aliases
