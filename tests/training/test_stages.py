@@ -283,7 +283,7 @@ def test_pretraining_learns_and_hands_its_encoder_on(prepared: PreparedCohort, t
     third = finetune(
         prepared,
         prepared.plan,
-        tuning,
+        tuning.model_copy(update={"seed": 1}),
         tmp_path / "third",
         validation_ids=HELD_OUT,
         start=second,

@@ -51,7 +51,7 @@ def labels_on(target: Geometry, logits: npt.NDArray[np.float32], source: Geometr
         low = int(np.clip(np.floor(lowest), 0, source.shape[0] - 1))
         high = int(np.clip(np.ceil(highest), low, source.shape[0] - 1)) + 1
         fine = resample(logits[:, low:high], _slab(source, low, high), slab, order=1)
-        labels[first : first + slab.shape[0]] = torch.from_numpy(fine).argmax(0).numpy()
+        labels[first : first + slab.shape[0]] = torch.from_numpy(np.ascontiguousarray(fine)).argmax(0).numpy()
     return labels
 
 

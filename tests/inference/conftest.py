@@ -1,0 +1,47 @@
+"""A model whose weights are set by hand: what is brighter than the scan's mean is a structure."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from gynbtnet.inference.model import Model
+from gynbtnet.networks.unet import GynBTNet
+from gynbtnet.preparation.plan import Plan
+
+STRIDES = ((1, 1, 1), (2, 2, 2), (2, 2, 2), (2, 2, 2), (1, 2, 2))
+
+
+@pytest.fixture
+def model_folder(tmp_path: Path) -> Path:
+    plan = Plan(
+        structures=("bladder", "rectum"),
+        spacing=(2.0, 2.0, 2.0),
+        normalisation="zscore",
+        intensity=None,
+        patch_size=(16, 32, 32),
+        batch_size=2,
+        preset="XS",
+        strides=STRIDES,
+    )
+    torch.manual_seed(0)
+    network = GynBTNet("XS", outputs=3, strides=STRIDES)
+    folder = tmp_path / "model"
+    plan.save(folder)
+    save_file(network.state_dict(), folder / "weights_last.safetensors")
+    return folder
+
+
+class Bright(torch.nn.Module):
+    """Calls bladder what lies above one standard deviation; never finds a rectum."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return torch.cat([1 - image, image - 1, torch.full_like(image, -9)], 1)
+
+
+@pytest.fixture
+def bright_model(model_folder: Path) -> Model:
+    model = Model.load(model_folder)
+    object.__setattr__(model, "network", Bright())
+    return model

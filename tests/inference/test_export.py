@@ -1,0 +1,111 @@
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+
+from gynbtnet.errors import BadInput
+from gynbtnet.imaging.ct_series import CTSeries
+from gynbtnet.imaging.ct_writer import write_ct_series
+from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.rtstruct_reader import read_rtstruct
+from gynbtnet.imaging.structure_names import StructureNames
+from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging.volume_files import read_volume, write_volume
+from gynbtnet.inference import export
+from gynbtnet.inference.export import predict_scan
+from gynbtnet.inference.model import Model
+from gynbtnet.inference.settings import PredictionSettings
+
+QUICK = PredictionSettings(mirroring=False)
+
+
+def scan() -> Volume:
+    geometry = Geometry((16, 32, 36), (2.0, 1.5, 1.5), (-20.0, -30.0, 40.0))
+    distance = np.linalg.norm(
+        (np.moveaxis(np.indices(geometry.shape), 0, -1) - (8, 14, 20)) * geometry.spacing, axis=-1
+    )
+    return Volume((300 / (1 + np.exp((distance - 11) / 2))).astype(np.int16), geometry)
+
+
+def as_dicom(folder: Path, description: str) -> CTSeries:
+    return write_ct_series(
+        scan(), folder, patient_id="somebody", study_description="pelvis", series_description=description, seed=1
+    )
+
+
+def test_dicom_in_rtstruct_out(bright_model: Model, tmp_path: Path) -> None:
+    ct = as_dicom(tmp_path / "ct", "planning CT")
+    out = predict_scan(bright_model, tmp_path / "ct", tmp_path / "out", settings=QUICK)
+    assert sorted(path.name for path in out.iterdir()) == ["RS.dcm", "labels.nii.gz", "prediction.json"]
+
+    labels = read_volume(out / "labels.nii.gz")
+    assert labels.geometry.offset(ct.volume.geometry) < 1e-3
+    structures = ("bladder", "rectum")
+    drawn, _ = read_rtstruct(out / "RS.dcm", ct, structures, StructureNames.load())
+    mask = labels.array == 1
+    assert mask.any()
+    assert 2 * (drawn.mask("bladder") & mask).sum() / (drawn.mask("bladder").sum() + mask.sum()) > 0.98
+
+    rtstruct = pydicom.dcmread(out / "RS.dcm")
+    assert "Research use only, not reviewed" in rtstruct.SeriesDescription
+    assert "SYNTHETIC" not in rtstruct.SeriesDescription
+    assert bright_model.sha256[:8] in rtstruct.SeriesDescription
+
+    manifest = json.loads((out / "prediction.json").read_text())
+    assert manifest["missing"] == ["rectum"]
+    assert manifest["volumes_cm3"]["bladder"] == pytest.approx(mask.sum() * 4.5 / 1000, abs=1e-3)
+    weights = (bright_model.folder / "weights_last.safetensors").read_bytes()
+    assert manifest["model"] == {
+        "name": "model",
+        "weights": "weights_last.safetensors",
+        "sha256": hashlib.sha256(weights).hexdigest(),
+    }
+    assert manifest["input"]["series_uid"] == ct.series_uid
+    assert manifest["seconds"].keys() == {"reading", "contouring", "writing"}
+    assert "somebody" not in (out / "prediction.json").read_text()
+
+
+def test_synthetic_scans_are_called_so(bright_model: Model, tmp_path: Path) -> None:
+    as_dicom(tmp_path / "ct", "SYNTHETIC phantom")
+    out = predict_scan(bright_model, tmp_path / "ct", tmp_path / "out", settings=QUICK)
+    assert pydicom.dcmread(out / "RS.dcm").SeriesDescription.startswith("SYNTHETIC")
+    manifest = json.loads((out / "prediction.json").read_text())
+    assert manifest["synthetic"] is True
+    assert manifest["notice"].startswith("SYNTHETIC")
+
+
+def test_an_image_file_gets_labels_and_no_rtstruct(bright_model: Model, tmp_path: Path) -> None:
+    write_volume(scan(), tmp_path / "scan.nii.gz")
+    out = predict_scan(bright_model, tmp_path / "scan.nii.gz", tmp_path / "out", settings=QUICK, synthetic=True)
+    assert sorted(path.name for path in out.iterdir()) == ["labels.nii.gz", "prediction.json"]
+    manifest = json.loads((out / "prediction.json").read_text())
+    assert manifest["input"]["sha256"] == hashlib.sha256((tmp_path / "scan.nii.gz").read_bytes()).hexdigest()
+    assert manifest["synthetic"] is True
+    predict_scan(bright_model, tmp_path / "scan.nii.gz", out, settings=QUICK)
+    assert json.loads((out / "prediction.json").read_text())["synthetic"] is False
+
+
+def test_the_series_is_chosen_by_its_uid(bright_model: Model, tmp_path: Path) -> None:
+    one, other = (as_dicom(tmp_path / "ct" / name, name) for name in ("one", "other"))
+    with pytest.raises(BadInput, match="2 CT series"):
+        predict_scan(bright_model, tmp_path / "ct", tmp_path / "out", settings=QUICK)
+    assert not (tmp_path / "out").exists()
+    out = predict_scan(bright_model, tmp_path / "ct", tmp_path / "out", settings=QUICK, series_uid=other.series_uid)
+    assert (
+        json.loads((out / "prediction.json").read_text())["input"]["series_uid"] == other.series_uid != one.series_uid
+    )
+
+
+def test_nothing_half_written(bright_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    as_dicom(tmp_path / "ct", "planning CT")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(export, "write_rtstruct", full)
+    with pytest.raises(OSError, match="No space left"):
+        predict_scan(bright_model, tmp_path / "ct", tmp_path / "out", settings=QUICK)
+    assert not (tmp_path / "out").exists()
