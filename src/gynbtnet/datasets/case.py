@@ -1,10 +1,11 @@
 """One scan of one patient on one day, and its contours."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.rtstruct_reader import Overlap
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Case:
         geometry: the scan's grid.
         volumes_cm3: volume of each structure that was found.
         missing: structures that the cohort asks for and this case doesn't have.
-        overlaps_cm3: volume that each structure, keyed as its source reports it, shared with others before one won.
+        overlaps: where two structures claimed the same voxels, and the later one got them.
         unmapped: ROI names in the source that stand for no structure of the cohort.
     """
 
@@ -53,10 +54,20 @@ class Case:
     geometry: Geometry
     volumes_cm3: Mapping[str, float] = field(default_factory=dict, hash=False)
     missing: tuple[str, ...] = ()
-    overlaps_cm3: Mapping[str, float] = field(default_factory=dict, hash=False)
+    overlaps: tuple[Overlap, ...] = ()
     unmapped: tuple[str, ...] = ()
 
     @property
     def synthetic(self) -> bool:
         """Whether the source says that no real patient was scanned."""
         return self.source.synthetic
+
+    def relative_to(self, folder: Path) -> "Case":
+        """With the paths of image and labels relative to ``folder``, as a manifest in it has them."""
+        return replace(
+            self, image=self.image.relative_to(folder), labels=self.labels and self.labels.relative_to(folder)
+        )
+
+    def below(self, folder: Path) -> "Case":
+        """The inverse of :meth:`relative_to`."""
+        return replace(self, image=folder / self.image, labels=self.labels and folder / self.labels)

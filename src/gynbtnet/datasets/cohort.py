@@ -79,14 +79,7 @@ class Cohort:
         kept = {case.image for case in self.cases}
         if any(path not in kept for path in (self.folder / "imagesTr").glob("[!.]*.nii.gz")):
             raise ValueError(f"saving a selection of {self.folder} would hide its other cases")
-        cases = tuple(
-            replace(
-                case,
-                image=case.image.relative_to(self.folder),
-                labels=case.labels and case.labels.relative_to(self.folder),
-            )
-            for case in self.cases
-        )
+        cases = tuple(case.relative_to(self.folder) for case in self.cases)
         write_json(self._nnunet_description(), self.folder / "dataset.json")
         write_json(_Manifest(self.name, self.structures, self.synthetic, self.notes, cases), self.folder / MANIFEST)
 
@@ -105,10 +98,7 @@ class Cohort:
             folder / MANIFEST,
             "expected a cohort made by `gynbtnet ingest`: if it was interrupted, run it again",
         )
-        cases = tuple(
-            replace(case, image=folder / case.image, labels=case.labels and folder / case.labels)
-            for case in manifest.cases
-        )
+        cases = tuple(case.below(folder) for case in manifest.cases)
         absent = [path for case in cases for path in (case.image, case.labels) if path and not path.is_file()]
         if absent:
             raise BadInput(

@@ -35,8 +35,8 @@ def make_plan(cohort: Cohort | None, settings: PlanSettings) -> Plan:
     """
     if cohort is None and (settings.spacing is None or settings.normalisation == "ct"):
         raise BadInput(
-            "The plan takes its spacing or its intensities from a cohort, and none is given; give one, or set spacing and "
-            "normalisation: zscore."
+            "The plan takes its spacing or its intensities from a cohort, and none is given; give one, or set spacing "
+            "and normalisation: zscore."
         )
     if cohort is not None and not cohort.cases:
         raise BadInput(f"The cohort {cohort.folder} has no case to plan for; expected at least one.")
@@ -90,8 +90,8 @@ def foreground_intensity(cohort: Cohort) -> Intensity:
     ]
     if not drawn:
         raise BadInput(
-            f"No case of the cohort {cohort.folder} has a voxel inside a structure, and normalisation ct needs some; use "
-            "normalisation: zscore."
+            f"No case of the cohort {cohort.folder} has a voxel inside a structure, and normalisation ct needs some; "
+            "use normalisation: zscore."
         )
     values = np.concatenate(drawn)
     low, high = np.percentile(values, (0.5, 99.5))

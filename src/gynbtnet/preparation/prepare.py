@@ -49,8 +49,8 @@ def prepare(cohort: Cohort, plan: Plan, out: Path, jobs: int = 1) -> PreparedCoh
     """
     if any(case.labels for case in cohort.cases) and cohort.structures != plan.structures:
         raise BadInput(
-            f"The plan is for {list(plan.structures)} and the cohort {cohort.folder} has {list(cohort.structures)}; make the "
-            "plan from this cohort with `gynbtnet plan`."
+            f"The plan is for {list(plan.structures)} and the cohort {cohort.folder} has {list(cohort.structures)}; "
+            "make the plan from this cohort with `gynbtnet plan`."
         )
     out = Path(out).absolute()
     out.mkdir(parents=True, exist_ok=True)

@@ -27,8 +27,7 @@ class Turn:
         """A view of ``array`` (…, z, y, x), turned."""
         leading = array.ndim - 3
         turned = array.transpose(*range(leading), *(leading + axis for axis in self.order))
-        reversed_axes = [leading + axis for axis, back in enumerate(self.backward) if back]
-        return np.flip(turned, reversed_axes) if reversed_axes else turned
+        return np.flip(turned, tuple(leading + axis for axis, back in enumerate(self.backward) if back))
 
     def geometry(self, geometry: Geometry) -> Geometry:
         """The grid of the turned array: every voxel stays where it is in the patient."""

@@ -1,0 +1,115 @@
+"""What a clinic exports: CT series and the RTSTRUCTs drawn on them, in any folders."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.datasets.dicom_scans import dicom_scan
+from gynbtnet.datasets.ingestion import FoundScan, ScanContents, ingest_found, source_folders
+from gynbtnet.errors import BadInput
+from gynbtnet.imaging.ct_series import FoundSeries, find_series, read_ct_files
+from gynbtnet.imaging.rtstruct_reader import RTStructReference, read_reference, read_rtstruct
+from gynbtnet.imaging.structure_names import StructureNames
+
+PatientsFrom = Literal["dicom", "folder"]
+
+
+def ingest(
+    source: Path | Sequence[Path],
+    out: Path,
+    *,
+    structures: Sequence[str],
+    names: StructureNames | None = None,
+    patients_from: PatientsFrom = "dicom",
+    name: str | None = None,
+) -> Cohort:
+    """Make a cohort of every RTSTRUCT below ``source`` with the CT series that it was drawn on.
+
+    The CT is the series that the RTSTRUCT refers to, or else the only one in its frame of reference. Several scans of
+    one patient are fractions, numbered by date and time of study and series, or, where these are absent or alike, by
+    the name of the folder. A case without some of the structures is kept, with a note.
+
+    Args:
+        source: one folder or several, searched with everything below.
+        out: folder for the cohort.
+        structures: label 1, 2, …; a later one gets the voxels that it shares with an earlier one.
+        names: what ROI names mean; left out, the built-in table.
+        patients_from: "dicom" takes the PatientID, "folder" the first folder below ``source``.
+        name: of the cohort; left out, that of ``out``.
+
+    Raises:
+        BadInput: no RTSTRUCT or no CT, an RTSTRUCT without its CT, two on one CT, a structure that no case has, or a
+            scan or structure set that can't be read.
+    """
+    names = names or StructureNames.load()
+    wanted = tuple(structures)
+
+    def read(scan: FoundScan) -> ScanContents:
+        ct = read_ct_files(scan.files)
+        segmentation, report = read_rtstruct(scan.contours[0], ct, wanted, names)
+        return ScanContents(ct.volume, segmentation, report.missing, report.overlaps, report.unmapped)
+
+    found: list[FoundScan] = []
+    without = 0
+    for folder in source_folders(source, out):
+        scans, unused = _find(folder, patients_from)
+        found += scans
+        without += unused
+    return ingest_found(
+        found,
+        read,
+        out,
+        structures=wanted,
+        depends_on=repr(sorted(alias for alias in names.aliases.items() if alias[1] in wanted)),
+        name=name,
+        notes=(f"{without} CT series in the source have no RTSTRUCT and were left out.",) if without else (),
+    )
+
+
+def _find(folder: Path, patients_from: PatientsFrom) -> tuple[list[FoundScan], int]:
+    """Every RTSTRUCT's scan, and the number of CT series without one."""
+    series = find_series(folder)
+    scans = [one for one in series if one.modality == "CT"]
+    rtstructs = sorted(path for one in series if one.modality == "RTSTRUCT" for path in one.files)
+    if not scans or not rtstructs:
+        held = ", ".join(sorted({one.modality for one in series})) or "no DICOM file"
+        raise BadInput(
+            f"{folder} holds {held}; expected CT series and the RTSTRUCTs drawn on them. Scans without contours are "
+            "ingested as scans, not as a DICOM RT export."
+        )
+    drawn_on: dict[str, Path] = {}
+    found = []
+    for rtstruct in rtstructs:
+        ct = _ct_of(rtstruct, read_reference(rtstruct), scans, folder)
+        other = drawn_on.setdefault(ct.series_uid, rtstruct)
+        if other != rtstruct:
+            raise BadInput(
+                f"{other} and {rtstruct} are both drawn on the CT in {ct.files[0].parent}; expected one RTSTRUCT a "
+                "scan: take the other one out of the folder."
+            )
+        scan = dicom_scan(ct)
+        patient = scan.patient if patients_from == "dicom" else _first_folder(rtstruct, folder)
+        if not patient:
+            raise BadInput(f"The CT in {scan.folder} has no PatientID; take patients from folder names instead.")
+        found.append(replace(scan, patient=patient, contours=(rtstruct,), rtstruct=rtstruct))
+    return found, len(scans) - len(found)
+
+
+def _ct_of(rtstruct: Path, reference: RTStructReference, scans: Sequence[FoundSeries], folder: Path) -> FoundSeries:
+    """The series that the RTSTRUCT refers to, else the only one in its frame of reference."""
+    referred = [ct for ct in scans if ct.series_uid == reference.series_uid]
+    same_frame = [ct for ct in scans if ct.frame_of_reference_uid == reference.frame_of_reference_uid]
+    candidates = referred or same_frame
+    if len(candidates) != 1:
+        raise BadInput(
+            f"{rtstruct} refers to a CT series that is not in {folder}, and {len(same_frame)} of the {len(scans)} CT "
+            "series there lie in its frame of reference; expected the CT that it was drawn on: export it too."
+        )
+    return candidates[0]
+
+
+def _first_folder(path: Path, root: Path) -> str:
+    steps = path.relative_to(root).parts
+    return steps[0] if len(steps) > 1 else root.name

@@ -1,0 +1,84 @@
+"""Scans without contours: any folders of CTs, DICOM series and image files mixed."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.datasets.dicom_scans import dicom_scan
+from gynbtnet.datasets.ingestion import FoundScan, ScanContents, ingest_found, natural_order, source_folders
+from gynbtnet.datasets.synthetic_marks import image_is_synthetic
+from gynbtnet.errors import BadInput
+from gynbtnet.imaging.ct_series import find_series, read_ct_files
+from gynbtnet.imaging.volume_files import SUFFIXES, read_volume
+
+_DRAWN = re.compile(r"(^|[^a-z])(seg|segmentations?|labels?|masks?)([^a-z]|$)|^dose$", re.IGNORECASE)
+"""In names of files that hold what was drawn on a scan, or computed on it."""
+
+_DRAWN_FOLDERS = {"segmentations", "labels", "labelsTr", "labelsTs", "masks"}
+
+_ALIKE = {"ct", "image", "imaging", "img", "scan"}
+"""Names that say nothing of the patient."""
+
+
+def ingest(source: Path | Sequence[Path], out: Path, *, also: Cohort | None = None, name: str | None = None) -> Cohort:
+    """Make a cohort without structures of every CT below ``source``: each DICOM series and each image file.
+
+    Image files called a label, a mask, a segmentation or a dose are passed over. A DICOM scan's patient is its
+    PatientID, an image file's is the file's name, or the folder's where files are all called alike (``ct.nii.gz``).
+
+    Args:
+        source: one folder or several, searched with everything below.
+        out: folder for the cohort.
+        also: its cases' scans are added; to learn from the training patients of a cohort, hand over only these.
+        name: of the cohort; left out, that of ``out``.
+
+    Raises:
+        BadInput: where a folder holds no CT, or a scan can't be read.
+    """
+    found = [scan for folder in source_folders(source, out) for scan in _find(folder)]
+    if also is not None:
+        found += [
+            FoundScan(
+                patient=case.patient,
+                when=("", "", "", "", *natural_order(case.image)),
+                folder=case.source.ct_folder or case.image.parent,
+                files=(case.image,),
+                synthetic=case.synthetic,
+            )
+            for case in also.cases
+        ]
+    return ingest_found(found, _read, out, name=name)
+
+
+def _read(scan: FoundScan) -> ScanContents:
+    return ScanContents(read_ct_files(scan.files).volume if scan.series_uid else read_volume(scan.files[0]))
+
+
+def _find(folder: Path) -> list[FoundScan]:
+    found = [dicom_scan(series) for series in find_series(folder) if series.modality == "CT"]
+    found = [scan if scan.patient else replace(scan, patient=scan.folder.name) for scan in found]
+    for path in sorted(folder.rglob("*")):
+        stem, above = _stem(path), path.relative_to(folder).parts[:-1]
+        if stem and path.is_file() and not _DRAWN.search(stem) and not _DRAWN_FOLDERS.intersection(above):
+            found.append(
+                FoundScan(
+                    patient=path.parent.name if stem.lower() in _ALIKE else stem,
+                    when=("", "", "", "", *natural_order(path)),
+                    folder=path.parent,
+                    files=(path,),
+                    synthetic=image_is_synthetic(path, folder),
+                )
+            )
+    if not found:
+        raise BadInput(
+            f"There is no CT below {folder}; expected DICOM CT series or image files ({', '.join(SUFFIXES)})."
+        )
+    return found
+
+
+def _stem(path: Path) -> str:
+    """The name without the suffix of an image file; empty for other files and hidden ones."""
+    suffix = next((suffix for suffix in SUFFIXES if path.name.endswith(suffix)), None)
+    return "" if suffix is None or path.name.startswith(".") else path.name.removesuffix(suffix)

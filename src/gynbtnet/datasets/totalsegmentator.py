@@ -1,0 +1,102 @@
+"""The layout of the TotalSegmentator datasets: ``sXXXX/ct.nii.gz`` and ``sXXXX/segmentations/<class>.nii.gz``.
+
+Version 1: 1,204 CTs with 104 classes, doi 10.5281/zenodo.6802613, CC BY 4.0 (Wasserthal et al. 2023, Radiology:
+Artificial Intelligence 5(5)).
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.datasets.ingestion import FoundScan, ScanContents, ingest_found, natural_order, source_folders
+from gynbtnet.datasets.synthetic_marks import image_is_synthetic
+from gynbtnet.errors import BadInput
+from gynbtnet.imaging.rtstruct_reader import Overlap
+from gynbtnet.imaging.volume import Segmentation, Volume
+from gynbtnet.imaging.volume_files import read_volume
+
+_OFFSET = 0.1
+"""mm by which a mask's voxels may lie beside the scan's: headers are rounded, in particular after conversions."""
+
+_SUFFIX = ".nii.gz"
+
+
+def ingest(
+    source: Path | Sequence[Path], out: Path, *, structures: Sequence[str] | None = None, name: str | None = None
+) -> Cohort:
+    """Make a cohort of every ``ct.nii.gz`` with a folder ``segmentations`` beside it; each is a patient of its own.
+
+    Args:
+        source: one folder or several, searched with everything below.
+        out: folder for the cohort.
+        structures: the classes wanted, label 1, 2, …; left out, all that any case has, by name.
+        name: of the cohort; left out, that of ``out``.
+
+    Raises:
+        BadInput: where there is no such case, no case has a class wanted, or a mask lies on another grid than its scan.
+    """
+    found = [scan for folder in source_folders(source, out) for scan in _find(folder)]
+    classes = sorted({_class(path) for scan in found for path in scan.contours})
+    wanted = tuple(classes if structures is None else structures)
+    if len(wanted) > np.iinfo(np.uint8).max:
+        raise BadInput(f"{len(wanted)} classes are more than the 255 that a label map holds; name those wanted.")
+    return ingest_found(found, lambda scan: _read(scan, wanted), out, structures=wanted, name=name)
+
+
+def _find(folder: Path) -> list[FoundScan]:
+    found = []
+    for ct in sorted(folder.rglob("ct.nii.gz")):
+        masks = tuple(sorted((ct.parent / "segmentations").glob(f"[!.]*{_SUFFIX}")))
+        if masks:
+            found.append(
+                FoundScan(
+                    patient=ct.parent.name,
+                    when=natural_order(ct),
+                    folder=ct.parent,
+                    files=(ct,),
+                    contours=masks,
+                    synthetic=image_is_synthetic(ct, folder),
+                )
+            )
+    if not found:
+        raise BadInput(
+            f"There is no case of TotalSegmentator's layout below {folder}; expected sXXXX/ct.nii.gz and "
+            "sXXXX/segmentations/<class>.nii.gz."
+        )
+    return found
+
+
+def _read(scan: FoundScan, wanted: tuple[str, ...]) -> ScanContents:
+    image = read_volume(scan.files[0])
+    labels = np.zeros(image.geometry.shape, np.uint8)
+    masks = {_class(path): path for path in scan.contours}
+    overlaps = []
+    for label, structure in enumerate(wanted, start=1):
+        if structure in masks:
+            inside = _mask(masks[structure], image)
+            for other, voxels in enumerate(np.bincount(labels[inside]).tolist()):
+                if other and voxels:
+                    overlaps.append(Overlap(wanted[other - 1], structure, voxels * image.geometry.voxel_volume / 1000))
+            labels[inside] = label
+    missing = tuple(structure for structure in wanted if structure not in masks)
+    unmapped = tuple(structure for structure in masks if structure not in wanted)
+    return ScanContents(image, Segmentation(Volume(labels, image.geometry), wanted), missing, tuple(overlaps), unmapped)
+
+
+def _mask(path: Path, image: Volume) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    mask = read_volume(path)
+    offset = mask.geometry.offset(image.geometry)
+    if offset > _OFFSET:
+        raise BadInput(
+            f"{path} has {mask.geometry.shape} voxels of {mask.geometry.spacing} mm (z, y, x) and its scan "
+            f"{image.geometry.shape} of {image.geometry.spacing} mm, their corners {offset:.2f} mm apart; expected the "
+            "scan's own grid."
+        )
+    inside: np.ndarray[tuple[int, ...], np.dtype[np.bool_]] = mask.array > 0
+    return inside
+
+
+def _class(path: Path) -> str:
+    return path.name.removesuffix(_SUFFIX)
