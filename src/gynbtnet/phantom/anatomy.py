@@ -174,8 +174,8 @@ def _sigmoid_course(rng: np.random.Generator) -> Floats:
     """One to three loops between the rectosigmoid and the left iliac fossa."""
     side = rng.choice([-1.0, 1.0])
     loops = {
-        1: [(18 * side, 34, 82), (-22 * side, 12, 92), (30, -8, 84), (66, 2, 92)],
+        1: [(18 * side, 34, 82), (-22 * side, 12, 92), (30, -8, 84), (64, 0, 90)],
         2: [(26 * side, 36, 78), (-24 * side, 16, 76), (-34 * side, -18, 88), (14, -28, 70), (56, -12, 82)],
-        3: [(-24, 38, 80), (26, 24, 92), (38, -6, 72), (-6, -24, 62), (-28, -10, 88), (20, 0, 108), (62, -6, 100)],
+        3: [(-24, 38, 80), (26, 24, 92), (38, -6, 72), (-6, -24, 62), (-28, -10, 88), (18, 0, 98), (60, -6, 94)],
     }[int(rng.choice([1, 2, 3], p=[0.4, 0.4, 0.2]))]
     return np.asarray(loops, float) + rng.normal(0, [6.0, 5.0, 6.0], (len(loops), 3))

@@ -8,7 +8,7 @@ import numpy as np
 from gynbtnet.phantom.anatomy import Patient
 from gynbtnet.phantom.combined import Between, Rough, Without
 from gynbtnet.phantom.points import Box, Floats, Points
-from gynbtnet.phantom.shapes import Blob, Shape
+from gynbtnet.phantom.shapes import TINY, Blob, Shape
 from gynbtnet.phantom.texture import Texture
 
 LEVELS = np.asarray([-200.0, -90.0, -60.0, -10.0, 40.0, 90.0, 140.0, 220.0])
@@ -47,7 +47,7 @@ class Trunk:
         un, vn = u ** (power - 1), v ** (power - 1)
         norm = (un * u + vn * v) ** (1 / power)
         slope = np.sqrt((un / width) ** 2 + (vn / depth) ** 2)
-        found: Floats = (norm - 1) * norm ** (power - 1) / np.maximum(slope, 1e-9)
+        found: Floats = (norm - 1) * (norm ** (power - 1) + TINY) / (slope + TINY / 100)
         return found
 
 

@@ -35,7 +35,7 @@ def pelvic_geometry(
     moved: tuple[float, float, float] = (0.0, 0.0, 0.0),
 ) -> Geometry:
     """A grid of ``matrix`` voxels (z, y, x) of ``spacing`` mm around the pelvis' middle, ``moved`` (x, y, z) mm."""
-    middle = np.asarray([0.0, 8.0, 18.0]) + moved
+    middle = np.asarray([0.0, 8.0, 22.0]) + moved
     extent = (np.asarray(matrix) - 1) * np.asarray(spacing)
     return Geometry(matrix, spacing, tuple(middle - extent[::-1] / 2))
 

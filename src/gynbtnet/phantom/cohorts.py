@@ -1,11 +1,14 @@
 """Synthetic cohorts on disk: unlabelled scans, many organs, and brachytherapy by patient and fraction."""
 
+import json
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from gynbtnet.errors import BadInput
 from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.phantom.anatomy import Kind
 from gynbtnet.phantom.case import pelvic_geometry, phantom_case
 from gynbtnet.phantom.clinic_export import write_clinic_fraction, write_clinic_scan
 from gynbtnet.phantom.nifti_files import write_nifti_fraction, write_organ_case, write_synthetic
@@ -21,12 +24,12 @@ MATRIX = (64, 96, 128)
 
 README = """SYNTHETIC PHANTOM
 
-Every file below this folder was computed by gynbtnet's phantom. No patient was scanned, no dose was given:
+Every file below this folder was computed by gynbtnet's phantom. No patient was scanned and no dose was given:
 the pictures show no real anatomy and are fit for trying software only.
 
 kind: {kind}
-made by: gynbtnet phantom, seed {seed}
-{layout}
+layout: {layout}
+The settings that made it stand in phantom.json.
 """
 
 
@@ -61,14 +64,16 @@ def write_brachytherapy(
         seed: the same seed writes the same cohort.
         form: "dicom" as a clinic exports it (CT series, RTSTRUCT, RTDOSE), or "nifti".
     """
-    geometry = pelvic_geometry(spacing, matrix)
-    cases = [(p, f) for p in range(patients) for f in range(fractions_of(p, fractions))]
+    if patients < 1 or (fractions != "4-5" and int(fractions) < 1):
+        raise BadInput(f"{patients} patients with {fractions} fractions make no cohort; expected at least 1 of both.")
     layout = {
-        "dicom": "layout: <patient>/<fraction>/CT/*.dcm, RS.dcm (structures), RD.dcm (dose)",
-        "nifti": "layout: <patient>/<fraction>/ct.nii.gz, labels.nii.gz, dose.nii.gz (Gy); labels: "
+        "dicom": "<patient>/<fraction>/CT/*.dcm, RS.dcm (structures), RD.dcm (dose)",
+        "nifti": "<patient>/<fraction>/ct.nii.gz, labels.nii.gz, dose.nii.gz (Gy); labels: "
         + ", ".join(f"{label} {name}" for label, name in enumerate(STRUCTURES, start=1)),
     }[form]
-    _write_readme(out, "brachytherapy", seed, layout)
+    _begin(out, "brachytherapy", layout, spacing, matrix, seed)
+    geometry = pelvic_geometry(spacing, matrix)
+    cases = [(p, f) for p in range(patients) for f in range(fractions_of(p, fractions))]
     for patient, fraction in track(cases, "Phantom: brachytherapy"):
         patient_id, number = f"PHANTOM-{patient + 1:03d}", fraction + 1
         folder = Path(out) / patient_id / f"fraction-{number}"
@@ -96,9 +101,8 @@ def write_organs(
 
     Each scan is of another woman, none of them in the other cohorts; returns the number of scans.
     """
-    _write_readme(
-        out, "organs", seed, "layout: TotalSegmentator v1, sXXXX/ct.nii.gz and sXXXX/segmentations/<class>.nii.gz"
-    )
+    layout = "TotalSegmentator v1, sXXXX/ct.nii.gz and sXXXX/segmentations/<class>.nii.gz"
+    _begin(out, "organs", layout, spacing, matrix, seed)
     for number in track(range(scans), "Phantom: organs"):
         folder = Path(out) / f"s{number:04d}"
         if not folder.exists():
@@ -122,7 +126,7 @@ def write_unlabelled(
     Args:
         form: "mixed" makes every other one a DICOM series (``scan-0001/``) and the rest NIfTI (``scan-0002.nii.gz``).
     """
-    _write_readme(out, "unlabelled", seed, "layout: scan-XXXX/*.dcm (CT series) or scan-XXXX.nii.gz")
+    _begin(out, "unlabelled", "scan-XXXX/*.dcm (CT series) or scan-XXXX.nii.gz", spacing, matrix, seed)
     for number in track(range(scans), "Phantom: unlabelled"):
         dicom = form == "dicom" or (form == "mixed" and number % 2 == 0)
         path = Path(out) / f"scan-{number + 1:04d}{'' if dicom else '.nii.gz'}"
@@ -146,6 +150,35 @@ def _other_view(
     return pelvic_geometry((round(thickness, 2), *spacing[1:]), sizes, moved)
 
 
-def _write_readme(out: Path, kind: str, seed: int, layout: str) -> None:
+def _begin(
+    out: Path, kind: Kind, layout: str, spacing: tuple[float, float, float], matrix: tuple[int, int, int], seed: int
+) -> None:
+    """Write README.txt and phantom.json, or find that this folder was begun with the same settings.
+
+    Raises:
+        BadInput: where the settings can't be met, or others made what is there.
+    """
+    if min(matrix) < 8 or min(spacing) <= 0 or seed < 0:
+        raise BadInput(
+            f"A phantom of {matrix} voxels of {spacing} mm with seed {seed} can't be made; expected at least 8 voxels "
+            "and a positive spacing along z, y and x, and a seed of at least 0."
+        )
+    settings = {
+        "synthetic": True,
+        "kind": kind,
+        "spacing": list(spacing),
+        "matrix": list(matrix),
+        "seed": seed,
+        "layout": layout,
+    }
+    made = Path(out) / "phantom.json"
+    if made.is_file():
+        if json.loads(made.read_text()) != settings:
+            raise BadInput(
+                f"{out} holds a phantom of other settings ({made.name} says which); choose another folder or delete it."
+            )
+        return
     with written_whole(Path(out) / "README.txt") as partial:
-        partial.write_text(README.format(kind=kind, seed=seed, layout=layout))
+        partial.write_text(README.format(kind=kind, layout=layout))
+    with written_whole(made) as partial:
+        partial.write_text(json.dumps(settings, indent=2) + "\n")

@@ -40,8 +40,9 @@ def dose_rate(positions: Floats, weights: Floats, points: Points) -> Floats:
 def points_a(axis: UterineAxis) -> Floats:
     """Left and right point A (2, 3) in mm: 2 cm up the tandem from the flange and 2 cm aside."""
     aside = np.cross(np.cross(axis.canal, (1.0, 0.0, 0.0)), axis.canal)
+    aside /= np.linalg.norm(aside)
     up = axis.at(20.0)[0]
-    return np.stack([up - 20 * aside, up + 20 * aside])
+    return np.stack([up + 20 * aside, up - 20 * aside])
 
 
 def plan_dose(applicator: Applicator, axis: UterineAxis, geometry: Geometry, setup: Floats) -> Volume:

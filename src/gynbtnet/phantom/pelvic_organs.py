@@ -10,10 +10,10 @@ from gynbtnet.phantom.points import Floats, Points
 from gynbtnet.phantom.shapes import FAR, Blob, Shape, Tube, sample
 from gynbtnet.phantom.texture import Texture
 
-RECTUM_COURSE = np.asarray([(0, 38, -58), (0, 47, -36), (0, 52, -12), (0, 54, 14), (0, 54, 38), (0, 47, 60)], float)
+RECTUM_COURSE = np.asarray([(0, 38, -55), (0, 47, -36), (0, 52, -12), (0, 54, 14), (0, 54, 38), (0, 47, 60)], float)
 """Middle of the rectum from the anorectal junction to the rectosigmoid, x, y, z in mm."""
 
-DESCENDING = np.asarray([(88, -6, 104), (106, 4, 128), (112, 14, 160), (112, 16, 210)], float)
+DESCENDING = np.asarray([(88, -8, 97), (105, 4, 124), (112, 14, 160), (112, 16, 210)], float)
 """From the left iliac fossa up, where the sigmoid has become the descending colon."""
 
 
@@ -74,13 +74,14 @@ def uterus(patient: Patient, axis: UterineAxis) -> Shape:
 
 
 def hr_ctv(patient: Patient, fraction: Fraction, axis: UterineAxis) -> Shape:
-    """High-risk target: cervix with its tumour, reaching into the parametria and down the vagina, more on one side."""
+    """High-risk target: the whole cervix and its tumour, into the parametria, more on one side, and down the vagina."""
     across, deep, along = np.asarray(patient.target_radii) * fraction.target_scale
     axes = np.stack([np.eye(3)[0], np.cross(axis.canal, np.eye(3)[0]), axis.canal])
     axes[1] /= np.linalg.norm(axes[1])
     axes[0] = np.cross(axes[1], axes[2])
     middle = axis.at(13.0)[0]
-    parts: list[Shape] = [Blob(middle, (across, deep, along), axes=axes, exponent=2.2)]
+    cervix = Tube.through(axis.at(2, 10, 19), [11.0, 13.0, 12.5], flat=1.25)
+    parts: list[Shape] = [Blob(middle, (across, deep, along), axes=axes, exponent=2.2), cervix]
     for side, reach in zip((1.0, -1.0), patient.parametrium, strict=True):
         if reach > 2:
             centre = middle + axes[0] * side * (across + 0.4 * reach - 4) + (0.0, 3.0, 0.0)
@@ -113,7 +114,7 @@ def rectum(patient: Patient, fraction: Fraction, obstacles: list[Shape]) -> Tube
     radii = patient.rectum_radius * fraction.rectum_filling * np.asarray([0.85, 1.1, 1.15, 1.0, 0.95, 0.85])
     free = Tube.through(course, radii, step=6)
     aside = np.asarray([0.5 if patient.deviation < 0 else -0.5, 0.0, 0.0])
-    return Tube(_pushed_out(free, obstacles, aside, fixed=1), free.radii)
+    return Tube(_pushed_out(free, obstacles, aside, clearance=0.5, fixed=1), free.radii)
 
 
 def anal_canal(patient: Patient) -> Tube:
@@ -128,7 +129,7 @@ def sigmoid(patient: Patient, fraction: Fraction, start: Floats, obstacles: list
     knots = np.concatenate([start[None], loops, DESCENDING[:1] * patient.skeleton])
     filling = np.concatenate([[0.95], fraction.sigmoid_filling, [1.0]])
     free = Tube.through(knots, patient.sigmoid_radius * filling, step=6)
-    return Tube(_pushed_out(free, obstacles, np.asarray([0.0, 0.0, 0.3]), fixed=2), free.radii)
+    return Tube(_pushed_out(free, obstacles, np.asarray([0.0, 0.0, 0.3]), clearance=1.1, fixed=2), free.radii)
 
 
 def descending_colon(patient: Patient) -> Tube:
@@ -153,13 +154,14 @@ def yielding(shape: Shape, *stronger: Shape, gap: float) -> Shape:
     return Without(shape, Union(stronger, blend=4.0), gap=gap, blend=5.0)
 
 
-def _pushed_out(tube: Tube, obstacles: list[Shape], bias: Floats, fixed: int) -> Floats:
+def _pushed_out(tube: Tube, obstacles: list[Shape], bias: Floats, clearance: float, fixed: int) -> Floats:
     """The tube's path moved out of obstacles, in small steps up their distance, smoothed after each.
 
     Args:
         tube: to move.
         obstacles: to leave.
         bias: added to the obstacles' slope, so that a path through the middle of one knows where to go.
+        clearance: distance to keep from obstacles, in radii; less than 1 lets them flatten the tube.
         fixed: 1 where the first point stays, 2 where the last one does too.
     """
     low, high = tube.path.min(0) - 40, tube.path.max(0) + 40
@@ -172,7 +174,7 @@ def _pushed_out(tube: Tube, obstacles: list[Shape], bias: Floats, fixed: int) ->
     for _ in range(14):
         index = np.clip(np.rint((path - low) / step).astype(int)[:, ::-1], 0, np.asarray(grid.shape) - 1)
         at = tuple(index.T)
-        lacking = np.clip(np.minimum(tube.radii + 1.5, FAR - 1) - distance[at], 0.0, 3.0)
+        lacking = np.clip(np.minimum(clearance * tube.radii, FAR - 1) - distance[at], 0.0, 3.0)
         moved = path + lacking[:, None] * slopes[at]
         moved[1:-1] = 0.5 * moved[1:-1] + 0.25 * (moved[:-2] + moved[2:])
         path[1 : None if fixed == 1 else -1] = moved[1 : None if fixed == 1 else -1]

@@ -13,6 +13,9 @@ from gynbtnet.phantom.points import Box, Floats, Points
 FAR = 12.0
 """Beyond this distance in mm a surface is simply "far": no blending and no partial volume reaches it."""
 
+TINY = 1e-9
+"""Keeps the slope at a centre from being 0/0; there the distance is the smallest radius."""
+
 
 class Shape(Protocol):
     """A body with a bounding box and a signed distance."""
@@ -85,14 +88,14 @@ class Blob:
             squared = a + b + c
             slope = np.sqrt(a / ru**2 + b / rv**2 + c / rw**2)
             norm = np.sqrt(squared)
-            near: Floats = (norm - 1) * norm / np.maximum(slope, 1e-9)
+            near: Floats = (norm - 1) * (norm + TINY) / (slope + TINY / min(ru, rv, rw))
             return near
         n = self.exponent
         u, v, w = np.abs(u) / ru, np.abs(v) / rv, np.abs(w) / rw
         un, vn, wn = u ** (n - 1), v ** (n - 1), w ** (n - 1)
         norm = (un * u + vn * v + wn * w) ** (1 / n)
         slope = np.sqrt((un / ru) ** 2 + (vn / rv) ** 2 + (wn / rw) ** 2)
-        found: Floats = (norm - 1) * norm ** (n - 1) / np.maximum(slope, 1e-9)
+        found: Floats = (norm - 1) * (norm ** (n - 1) + TINY) / (slope + TINY / min(ru, rv, rw))
         return found
 
 

@@ -1,0 +1,131 @@
+"""Cohorts on disk as their readers will find them."""
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+
+from gynbtnet.errors import BadInput
+from gynbtnet.imaging.ct_series import find_series, read_ct_series
+from gynbtnet.imaging.rtdose import read_rtdose
+from gynbtnet.imaging.rtstruct_reader import read_rtstruct
+from gynbtnet.imaging.structure_names import StructureNames
+from gynbtnet.imaging.volume_files import read_volume
+from gynbtnet.phantom import cohorts
+from gynbtnet.phantom.anatomy import KINDS, draw_patient
+from gynbtnet.phantom.case import pelvic_geometry, phantom_case
+from gynbtnet.phantom.cohorts import fractions_of, write_brachytherapy, write_organs, write_unlabelled
+from gynbtnet.phantom.scene import STRUCTURES
+
+SPACING, MATRIX = (8.0, 6.0, 6.0), (24, 48, 64)
+
+V1_CLASSES = {
+    *("urinary_bladder", "colon", "small_bowel", "sacrum", "vertebrae_L4", "vertebrae_L5"),
+    *(
+        f"{name}_{side}"
+        for name in (
+            *("hip", "femur", "gluteus_maximus", "gluteus_medius", "gluteus_minimus", "iliopsoas", "autochthon"),
+            *("iliac_artery", "iliac_vena"),
+        )
+        for side in ("left", "right")
+    ),
+}
+
+
+def descrip(path: Path) -> str:
+    """The NIfTI-1 header's field of that name, bytes 148 to 228."""
+    with gzip.open(path) as file:
+        return file.read(348)[148:228].rstrip(b"\0").decode()
+
+
+def test_thirty_patients_make_the_papers_145_cases() -> None:
+    counts = [fractions_of(patient, "4-5") for patient in range(30)]
+    assert sum(counts) == 145 and set(counts) == {4, 5}
+
+
+def test_kinds_share_no_patient() -> None:
+    assert len({draw_patient(0, 0, kind).version for kind in KINDS}) == 3
+
+
+def test_a_clinics_export_reads_back_as_it_was_made(tmp_path: Path) -> None:
+    assert write_brachytherapy(tmp_path, patients=2, fractions=2, spacing=SPACING, matrix=MATRIX, seed=5) == 4
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["PHANTOM-001", "PHANTOM-002", "README.txt", "phantom.json"]
+    assert [series.modality for series in find_series(tmp_path)].count("CT") == 4
+    names = set()
+    for patient in range(2):
+        folder = tmp_path / f"PHANTOM-{patient + 1:03d}" / "fraction-2"
+        made = phantom_case(5, patient, 1, pelvic_geometry(SPACING, MATRIX))
+        ct = read_ct_series(folder / "CT")
+        assert ct.patient_id == f"PHANTOM-{patient + 1:03d}"
+        assert np.array_equal(ct.volume.array, made.scan.array)
+        found, report = read_rtstruct(folder / "RS.dcm", ct, STRUCTURES, StructureNames.load())
+        assert not report.missing and not report.unmapped
+        assert np.array_equal(found.labels.array, made.structures.labels.array)
+        assert made.dose is not None
+        assert np.allclose(read_rtdose(folder / "RD.dcm").array, made.dose.array, atol=1e-3)
+        names |= {roi.ROIName for roi in pydicom.dcmread(folder / "RS.dcm").StructureSetROISequence}
+        for file in folder.rglob("*.dcm"):
+            assert "SYNTHETIC PHANTOM" in pydicom.dcmread(file).SeriesDescription
+    assert len(names) > len(STRUCTURES)  # not every patient's clinic names its ROIs alike
+
+
+def test_the_same_as_nifti(tmp_path: Path) -> None:
+    write_brachytherapy(tmp_path, patients=1, fractions=1, spacing=SPACING, matrix=MATRIX, form="nifti")
+    folder = tmp_path / "PHANTOM-001" / "fraction-1"
+    made = phantom_case(0, 0, 0, pelvic_geometry(SPACING, MATRIX))
+    assert np.array_equal(read_volume(folder / "ct.nii.gz").array, made.scan.array)
+    assert np.array_equal(read_volume(folder / "labels.nii.gz").array, made.structures.labels.array)
+    assert {descrip(path) for path in folder.iterdir()} == {"SYNTHETIC PHANTOM"}
+
+
+def test_organs_stand_in_totalsegmentators_layout(tmp_path: Path) -> None:
+    write_organs(tmp_path, scans=2, spacing=SPACING, matrix=MATRIX)
+    for number in range(2):
+        folder = tmp_path / f"s{number:04d}"
+        masks = {p.name.removesuffix(".nii.gz"): read_volume(p) for p in (folder / "segmentations").iterdir()}
+        assert set(masks) == V1_CLASSES
+        ct = read_volume(folder / "ct.nii.gz")
+        assert {mask.geometry.offset(ct.geometry) < 1e-3 for mask in masks.values()} == {True}
+        assert sum(mask.array.astype(int) for mask in masks.values()).max() == 1
+        assert masks["femur_left"].geometry.to_world(np.argwhere(masks["femur_left"].array))[:, 0].min() > 0
+        assert descrip(folder / "ct.nii.gz") == "SYNTHETIC PHANTOM"
+
+
+def test_unlabelled_scans_are_mixed_in_form_and_view(tmp_path: Path) -> None:
+    write_unlabelled(tmp_path, scans=4, spacing=SPACING, matrix=MATRIX)
+    series = [found for found in find_series(tmp_path) if found.modality == "CT"]
+    files = sorted(tmp_path.glob("scan-*.nii.gz"))
+    assert len(series) == 2 and len(files) == 2
+    shapes = {read_ct_series(tmp_path / f"scan-{n:04d}").volume.array.shape for n in (1, 3)}
+    shapes |= {read_volume(file).array.shape for file in files}
+    assert len(shapes) > 2
+
+
+def test_a_broken_run_goes_on_and_other_settings_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr(cohorts, "write_nifti_fraction", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            write_brachytherapy(tmp_path, patients=1, fractions=2, spacing=SPACING, matrix=MATRIX, form="nifti")
+    assert not list(tmp_path.glob("PHANTOM-*/*"))
+    write_brachytherapy(tmp_path, patients=1, fractions=1, spacing=SPACING, matrix=MATRIX, form="nifti")
+    first = tmp_path / "PHANTOM-001" / "fraction-1" / "ct.nii.gz"
+    written = first.stat().st_mtime_ns
+    write_brachytherapy(tmp_path, patients=1, fractions=2, spacing=SPACING, matrix=MATRIX, form="nifti")
+    assert first.stat().st_mtime_ns == written
+    assert (tmp_path / "PHANTOM-001" / "fraction-2").is_dir()
+    with pytest.raises(BadInput, match="other settings"):
+        write_brachytherapy(tmp_path, patients=1, fractions=1, spacing=SPACING, matrix=MATRIX, seed=1, form="nifti")
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"matrix": (4, 48, 64)}, {"spacing": (0.0, 1.0, 1.0)}, {"seed": -1}, {"patients": 0}, {"fractions": 0}]
+)
+def test_what_can_t_be_made_is_refused(tmp_path: Path, wrong: dict[str, object]) -> None:
+    with pytest.raises(BadInput, match="expected at least"):
+        write_brachytherapy(tmp_path, **({"patients": 1, "fractions": 1} | wrong))  # type: ignore[arg-type]
+    assert not list(tmp_path.iterdir())
