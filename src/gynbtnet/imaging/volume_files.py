@@ -1,5 +1,8 @@
 """Volumes as NIfTI, NRRD or MetaImage files, through SimpleITK."""
 
+import gzip
+import zlib
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +27,8 @@ def read_volume(path: Path) -> Volume:
         raise BadInput(f"There is no file {path}; expected an image ({', '.join(SUFFIXES)}).")
     try:
         image = sitk.ReadImage(str(path))
-    except RuntimeError as error:
+        _check_nifti(path, image)
+    except (RuntimeError, OSError, EOFError, zlib.error) as error:
         raise BadInput(
             f"{path} can't be read as an image ({', '.join(SUFFIXES)} expected); is it damaged or cut short?"
         ) from error
@@ -56,3 +60,17 @@ def to_sitk(volume: Volume) -> sitk.Image:
     image.SetOrigin(volume.geometry.origin)
     image.SetDirection(volume.geometry.direction)
     return image
+
+
+def _check_nifti(path: Path, image: sitk.Image) -> None:
+    """EOFError, OSError or zlib.error where a NIfTI file is cut short or damaged: SimpleITK reads on without a word."""
+    if path.name.endswith(".nii.gz"):
+        with gzip.open(path) as stream:  # compares the checksum at the end
+            size = sum(len(block) for block in iter(lambda: stream.read(2**20), b""))
+    elif path.name.endswith(".nii"):
+        size = path.stat().st_size
+    else:
+        return
+    header = int(float(image.GetMetaData("vox_offset")))
+    if size < header + prod(image.GetSize()) * int(image.GetMetaData("bitpix")) // 8:
+        raise EOFError
