@@ -32,7 +32,7 @@ class FoundScan:
         folder: the folder of the CT; named where something is wrong with it.
         files: the scan's files: DICOM slices, or one image file.
         contours: the files of its contours: a structure set, masks, or none.
-        series_uid: of a DICOM series.
+        series_uid: of a DICOM series, empty where an anonymiser emptied it; None for image files.
         rtstruct: the structure set, where the contours are one.
         synthetic: whether the source says that no real patient was scanned.
     """
@@ -118,7 +118,7 @@ def source_folders(source: Path | Sequence[Path], out: Path) -> tuple[Path, ...]
     for folder in folders:
         if not folder.is_dir():
             raise BadInput(f"There is no folder {folder}; expected one with scans to ingest.")
-        if Path(out).absolute().is_relative_to(folder):
+        if Path(out).resolve().is_relative_to(folder.resolve()):
             raise BadInput(f"The cohort {out} would lie inside its source {folder}; name a folder outside it.")
     return folders
 
@@ -148,7 +148,7 @@ def _ingest_case(
     out: Path,
     depends_on: tuple[object, ...],
 ) -> Case:
-    digests = {str(scan.folder if scan.series_uid else scan.files[0]): sha256_of(*scan.files)}
+    digests = {str(scan.folder if scan.series_uid is not None else scan.files[0]): sha256_of(*scan.files)}
     digests |= {str(path): sha256_of(path) for path in scan.contours}
     key = _digest(_INGESTION_VERSION, scan.patient, fraction, scan.synthetic, digests, depends_on)
     record = out / _RECORDS / f"{case_id}.json"

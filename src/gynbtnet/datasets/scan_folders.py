@@ -53,7 +53,7 @@ def ingest(source: Path | Sequence[Path], out: Path, *, also: Cohort | None = No
 
 
 def _read(scan: FoundScan) -> ScanContents:
-    return ScanContents(read_ct_files(scan.files).volume if scan.series_uid else read_volume(scan.files[0]))
+    return ScanContents(read_ct_files(scan.files).volume if scan.series_uid is not None else read_volume(scan.files[0]))
 
 
 def _find(folder: Path) -> list[FoundScan]:

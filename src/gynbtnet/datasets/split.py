@@ -52,6 +52,16 @@ class Split:
         """Those outside the test whom this fold doesn't validate on, sorted."""
         return tuple(sorted(patient for i, members in enumerate(self.folds) if i != fold for patient in members))
 
+    def validation_patients(self, fold: int) -> tuple[str, ...]:
+        """Those whom this fold validates on.
+
+        Raises:
+            BadInput: where there is no such fold.
+        """
+        if not 0 <= fold < len(self.folds):
+            raise BadInput(f"There is no fold {fold}; the split has {len(self.folds)}, numbered from 0.")
+        return self.folds[fold]
+
     def check(self, cohort: Cohort) -> None:
         """See that split and cohort are of the same patients.
 

@@ -1,0 +1,124 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gynbtnet.datasets.case import Case, Source
+from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.errors import BadInput
+from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.rtstruct_reader import Overlap
+from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging.volume_files import write_volume
+
+GRID = Geometry((3, 4, 5), (2.0, 1.0, 1.5), (1.0, 2.0, 3.0), (-1, 0, 0, 0, -1, 0, 0, 0, 1))
+
+
+@pytest.fixture
+def cohort(tmp_path: Path) -> Cohort:
+    folder = tmp_path / "cohort"
+    cases = []
+    for patient, fraction in (("a", 1), ("a", 2), ("b", 1)):
+        case_id = f"{patient}_f{fraction}"
+        image, labels = folder / "imagesTr" / f"{case_id}_0000.nii.gz", folder / "labelsTr" / f"{case_id}.nii.gz"
+        for path in (image, labels):
+            write_volume(Volume(np.zeros(GRID.shape, np.uint8), GRID), path)
+        source = Source(
+            Path("/elsewhere"), "1.2.3", Path("/elsewhere/RS.dcm"), {"/elsewhere": "abc"}, synthetic=patient == "b"
+        )
+        overlaps = (Overlap("hr_ctv", "bladder", 0.5),)
+        cases.append(
+            Case(
+                patient,
+                fraction,
+                case_id,
+                image,
+                labels,
+                source,
+                GRID,
+                {"bladder": 1.5},
+                ("hr_ctv",),
+                overlaps,
+                ("Skin",),
+            )
+        )
+    cohort = Cohort("name", ("hr_ctv", "bladder"), tuple(cases), folder, ("a note",))
+    cohort.save()
+    return cohort
+
+
+def test_what_is_saved_is_loaded(cohort: Cohort) -> None:
+    assert Cohort.load(cohort.folder) == cohort
+    assert cohort.patients == ("a", "b")
+    assert cohort.synthetic
+    assert not cohort.of_patients(["a"]).synthetic
+
+
+def test_a_moved_cohort_finds_its_files(cohort: Cohort, tmp_path: Path) -> None:
+    moved = cohort.folder.rename(tmp_path / "moved")
+    assert Cohort.load(moved).cases[0].image == moved / "imagesTr" / "a_f1_0000.nii.gz"
+
+
+def test_the_layout_is_nnunets(cohort: Cohort) -> None:
+    described = json.loads((cohort.folder / "dataset.json").read_text())
+    assert described["labels"] == {"background": 0, "hr_ctv": 1, "bladder": 2}
+    assert described["channel_names"] == {"0": "CT"}
+    assert described["numTraining"] == len(list((cohort.folder / "imagesTr").iterdir())) == 3
+    assert described["file_ending"] == ".nii.gz"
+
+
+def test_a_selection_keeps_the_manifest(cohort: Cohort) -> None:
+    selection = cohort.of_patients(["a"])
+    assert [case.id for case in selection.cases] == ["a_f1", "a_f2"]
+    with pytest.raises(ValueError, match="selection"):
+        selection.save()
+    with pytest.raises(BadInput, match="1 of 2 patients"):
+        cohort.of_patients(["a", "nobody"])
+
+
+def test_two_cases_of_one_id_are_refused(cohort: Cohort) -> None:
+    with pytest.raises(ValueError, match="same id"):
+        replace(cohort, cases=cohort.cases[:1] * 2)
+
+
+def test_case_by_id(cohort: Cohort) -> None:
+    assert cohort.case("b_f1").patient == "b"
+    with pytest.raises(KeyError):
+        cohort.case("c_f1")
+
+
+def test_an_absent_or_interrupted_cohort_is_told(cohort: Cohort) -> None:
+    with pytest.raises(BadInput, match="no folder"):
+        Cohort.load(cohort.folder / "absent")
+    (cohort.folder / "cohort.json").unlink()
+    with pytest.raises(BadInput, match="interrupted"):
+        Cohort.load(cohort.folder)
+
+
+def test_absent_files_are_told(cohort: Cohort) -> None:
+    assert cohort.cases[1].labels
+    cohort.cases[1].labels.unlink()
+    with pytest.raises(BadInput, match="1 files .*labelsTr"):
+        Cohort.load(cohort.folder)
+
+
+@pytest.mark.parametrize("field", ["name", "structures", "cases"])
+def test_a_damaged_manifest_is_told_with_its_field(cohort: Cohort, field: str) -> None:
+    path = cohort.folder / "cohort.json"
+    manifest = json.loads(path.read_text())
+    path.write_text(json.dumps(manifest | {field: 1}))
+    with pytest.raises(BadInput, match=field):
+        Cohort.load(cohort.folder)
+    del manifest[field]
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(BadInput, match=field):
+        Cohort.load(cohort.folder)
+
+
+def test_a_manifest_cut_short_is_told(cohort: Cohort) -> None:
+    path = cohort.folder / "cohort.json"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(BadInput, match="as a whole"):
+        Cohort.load(cohort.folder)

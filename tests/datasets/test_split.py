@@ -1,0 +1,104 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gynbtnet.datasets.case import Case, Source
+from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.datasets.split import Split, hold_out, split_patients
+from gynbtnet.errors import BadInput
+from gynbtnet.imaging.geometry import Geometry
+
+
+def cohort_of(fractions: list[int]) -> Cohort:
+    cases = tuple(
+        Case(f"p{p}", f, f"p{p}_f{f}", Path(f"p{p}_f{f}.nii.gz"), None, Source(), Geometry((2, 2, 2)))
+        for p, number in enumerate(fractions)
+        for f in range(1, number + 1)
+    )
+    return Cohort("test", (), cases, Path("nowhere"))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    fractions=st.lists(st.integers(1, 5), min_size=8, max_size=40),
+    test=st.one_of(st.integers(0, 4), st.floats(0.0, 0.5)),
+    folds=st.integers(2, 4),
+    seed=st.integers(0, 1000),
+)
+def test_no_patient_stands_on_both_sides(fractions: list[int], test: float | int, folds: int, seed: int) -> None:
+    cohort = cohort_of(fractions)
+    split = split_patients(cohort, test, folds, seed)
+    assert split_patients(cohort, test, folds, seed) == split
+    assert sorted(split.patients) == sorted(cohort.patients)  # test and folds partition the patients
+    sizes = [len(fold) for fold in split.folds]
+    assert max(sizes) - min(sizes) <= 1
+    split.check(cohort)
+    for i, (fold, nnunet) in enumerate(zip(split.folds, split.nnunet_folds(cohort), strict=True)):
+        trained, validated = set(split.training_patients(i)), set(fold)
+        assert not trained & validated
+        assert not (trained | validated) & set(split.test)
+        assert {case_id.split("_")[0] for case_id in nnunet["train"]} == trained
+        assert {case_id.split("_")[0] for case_id in nnunet["val"]} == validated
+
+
+def test_the_papers_split_is_80_to_20_of_30_patients() -> None:
+    split = split_patients(cohort_of([5] * 25 + [4] * 5))
+    assert len(split.test) == 6
+    assert sorted(len(fold) for fold in split.folds) == [4, 5, 5, 5, 5]
+
+
+def test_a_count_and_a_share_are_told_apart() -> None:
+    patients = [f"p{i}" for i in range(26)]
+    assert len(hold_out(patients, 5, seed=0)) == 5
+    assert len(hold_out(patients, 0.15, seed=0)) == 4
+    assert hold_out(patients, 0, seed=0) == hold_out(patients, 0.0, seed=0) == ()
+    assert len(hold_out(patients[:2], 0.01, seed=0)) == 1
+    assert hold_out(patients, 5, seed=0) != hold_out(patients, 5, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("patients", "test", "folds"), [(1, 0.2, 5), (1, 0, 2), (6, 2, 5), (4, 4, 2), (4, -1, 2), (4, 1.5, 2), (4, 1, 1)]
+)
+def test_too_few_patients_is_told(patients: int, test: float | int, folds: int) -> None:
+    with pytest.raises(BadInput, match="patient"):
+        split_patients(cohort_of([5] * patients), test, folds)
+
+
+def test_save_and_load(tmp_path: Path) -> None:
+    split = split_patients(cohort_of([2] * 12), 2, 5, seed=4)
+    split.save(tmp_path / "split.json")
+    assert Split.load(tmp_path / "split.json") == split
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"test": ["a"], "folds": [["a"], ["b"]], "seed": 0}',
+        '{"test": ["a"], "folds": [["b", "c"], ["c"]], "seed": 0}',
+        '{"test": ["a"], "folds": [["b"], []], "seed": 0}',
+        '{"test": ["a"], "folds": [["b"]], "seed": 0}',
+        '{"test": ["a"], "folds": [["b"], ["c"]]}',
+        '{"test": "a", "folds": [["b"], ["c"]], "seed": 0}',
+        '{"test": ["a"], "folds": [["b"',
+        "",
+    ],
+)
+def test_a_wrong_split_file_is_told(tmp_path: Path, content: str) -> None:
+    (tmp_path / "split.json").write_text(content)
+    with pytest.raises(BadInput):
+        Split.load(tmp_path / "split.json")
+
+
+def test_a_split_of_another_cohort_is_told() -> None:
+    split = split_patients(cohort_of([1] * 10))
+    for other in (cohort_of([1] * 9), cohort_of([1] * 11)):
+        with pytest.raises(BadInput, match="1 "):
+            split.check(other)
+
+
+def test_messages_name_no_patient() -> None:
+    with pytest.raises(BadInput) as told:
+        Split(("Jane Doe",), (("Jane Doe",), ("b",)), 0)
+    assert "Jane" not in str(told.value)
