@@ -184,6 +184,8 @@ def _read_header(path: Path) -> Dataset | None:
             for keyword in ("SOPClassUID", "SOPInstanceUID"):  # some anonymisers empty them but keep the file's own
                 if not header.get(keyword):
                     setattr(header, keyword, header.file_meta.get(f"MediaStorage{keyword}", ""))
+            if not header.get("Modality") and header.file_meta.get("MediaStorageSOPClassUID") == CT_IMAGE:
+                raise ValueError("a CT image without a modality")
             return header if header.get("Modality") else None
         except Exception as error:  # pydicom raises anything at all on damaged bytes
             raise BadInput(f"{path} can't be parsed as DICOM, it is damaged or cut short; export it again.") from error
@@ -239,10 +241,10 @@ def _hounsfield_units(headers: list[Dataset], files: Sequence[Path], shape: tupl
     for header, path, (slope, intercept), target in zip(headers, files, rescales, volume, strict=True):
         stored = _stored_values(path, target.shape)
         values = stored * np.float32(slope) + np.float32(intercept)
-        padding = header.get("PixelPaddingValue")
-        if padding is not None:
-            ends = sorted((int(padding), int(header.get("PixelPaddingRangeLimit", padding))))
-            values[(stored >= ends[0]) & (stored <= ends[1])] = AIR
+        if header.get("PixelPaddingValue") is not None:
+            ends = [header.PixelPaddingValue, header.get("PixelPaddingRangeLimit")]
+            padding = [int(end) for end in ends if end is not None]
+            values[(stored >= min(padding)) & (stored <= max(padding))] = AIR
         target[...] = np.clip(values, AIR, np.iinfo(np.int16).max)
     return volume
 

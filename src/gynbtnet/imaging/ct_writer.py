@@ -13,14 +13,17 @@ from gynbtnet.whole_files import written_whole
 def write_ct_series(
     volume: Volume, folder: Path, *, patient_id: str, study_description: str, series_description: str, seed: int
 ) -> CTSeries:
-    """Write HU as one CT file a slice into ``folder``, whole or not at all, and read the series back.
+    """Write HU as one CT file a slice into ``folder``, in its place if it exists, and read the series back.
 
-    HU are rounded; air is -1024. UIDs follow from the seed and the words, so that the same call gives the same bytes.
-    Descriptions are written as given: who writes a synthetic scan says so in them.
+    HU are rounded; everything below -1024 becomes -1024. UIDs follow from the seed and the words, so that the same call
+    gives the same bytes. Descriptions are written as given: who writes a synthetic scan says so in them. A left-handed
+    volume comes back with z reversed, since a CT series is read along the normal of its slices.
 
     Raises:
-        BadInput: where the volume can't be read back as a CT series, for instance with a single slice.
+        ValueError: where the volume has a single slice or holds values that are not finite.
     """
+    if len(volume.array) < 2 or not np.isfinite(volume.array).all():
+        raise ValueError("a CT series needs at least two slices and finite HU")
     identity = (patient_id, study_description, series_description, seed)
     geometry = volume.geometry
     axes = np.asarray(geometry.direction).reshape(3, 3).T

@@ -97,7 +97,7 @@ def read_rtdose(path: Path) -> Volume:
         try:
             array = np.asarray(dose.pixel_array, np.float64) * float(dose.DoseGridScaling)
             offsets = np.asarray(dose.GridFrameOffsetVector, float)
-            position = np.asarray(dose.ImagePositionPatient, float)
+            position = np.asarray(dose.ImagePositionPatient, float).reshape(3)
             row, column = np.asarray(dose.ImageOrientationPatient, float).reshape(2, 3)
             spacing = tuple(float(value) for value in dose.PixelSpacing)
         except Exception as error:  # pydicom and its decoders raise anything at all on damaged values
@@ -115,13 +115,8 @@ def _on_grid(
 ) -> Volume:
     """Frames (z, y, x) at ``offsets`` mm along the normal (PS3.3 C.8.8.3.2), as a volume."""
     gaps = np.diff(offsets)
-    if (
-        array.ndim != 3
-        or offsets.shape != array.shape[:1]
-        or len(offsets) < 2
-        or np.ptp(gaps) > 0.01
-        or not abs(gaps[0]) > 0
-    ):
+    framed = array.ndim == 3 and offsets.shape == array.shape[:1] and len(offsets) > 1
+    if not (framed and np.ptp(gaps) < 0.01 and abs(gaps[0]) > 0.01):
         raise BadInput(
             f"{path} has no dose on equally spaced frames; expected at least 2, one offset each: export it again."
         )

@@ -171,7 +171,7 @@ def _rois(rtstruct: Dataset) -> list[_Roi]:
 def _mask(roi: _Roi, ct: CTSeries, path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
     if roi.frame_of_reference_uid != ct.frame_of_reference_uid:
         raise BadInput(
-            f"“{roi.name}” in {path} is drawn in the frame of reference {roi.frame_of_reference_uid or '(none named)'}; "
+            f"“{roi.name}” in {path} is drawn in the frame of reference {roi.frame_of_reference_uid or '(unnamed)'}; "
             f"expected the CT's, {ct.frame_of_reference_uid}: give the CT that it was drawn on."
         )
     geometry = ct.volume.geometry

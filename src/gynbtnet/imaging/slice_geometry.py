@@ -109,14 +109,14 @@ def _orthonormal(rows: Floats, where: str) -> Floats:
 def _regular_step(along: Floats, where: str) -> float:
     """The distance of neighbouring slices in mm, for sorted positions along the normal."""
     gaps = np.diff(along)
-    usual = float(np.median(gaps))
-    doubled = int((gaps < min(GAP_TOLERANCE, 0.5 * usual)).sum()) if usual > 0 else int((gaps <= 0).sum())
+    doubled = int((gaps < GAP_TOLERANCE).sum())
     if doubled:
         at = along[1:][np.argmin(gaps)]
         raise BadInput(
             f"{where} has {doubled} slice(s) at the position of another, first at {at:.2f} mm along the "
             "normal; expected one slice a position: remove the duplicates or separate the series."
         )
+    usual = float(np.median(gaps[gaps < 1.5 * gaps.min()]))
     odd = np.flatnonzero(np.abs(gaps - usual) > GAP_TOLERANCE)
     multiples = np.rint(gaps / usual)
     if odd.size and (np.abs(gaps - multiples * usual) <= GAP_TOLERANCE * multiples).all():

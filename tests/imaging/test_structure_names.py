@@ -1,0 +1,84 @@
+import pytest
+
+from gynbtnet.errors import BadInput
+from gynbtnet.imaging.structure_names import StructureNames
+
+FIVE = ("hr_ctv", "bladder", "rectum", "sigmoid", "uterus")
+
+
+@pytest.mark.parametrize(
+    ("written", "structure"),
+    [
+        ("HR-CTV", "hr_ctv"),
+        ("HRCTV", "hr_ctv"),
+        ("CTV_HR", "hr_ctv"),
+        ("ctv-t hr", "hr_ctv"),
+        ("CTV_High", "hr_ctv"),
+        ("hr_ctv", "hr_ctv"),
+        ("BLADDER", "bladder"),
+        ("Colon_Sigmoid", "sigmoid"),
+        ("sigmoid colon", "sigmoid"),
+        ("Rectum ", "rectum"),
+        ("Uterus", "uterus"),
+        ("IR-CTV", None),
+        ("Rectum_L", None),
+        ("Bladder_old", None),
+        ("", None),
+    ],
+)
+def test_names_as_clinics_write_them(names, written, structure):
+    assert names.resolve(written, FIVE) == structure
+
+
+def test_a_wanted_structure_answers_to_its_own_id_first(names):
+    assert names.resolve("gtv mass-ct", ("GTV_Mass_CT",)) == "GTV_Mass_CT"
+    assert names.resolve("GTV_Mass_CT", FIVE) is None
+    assert names.resolve("Urinary_Bladder", ("urinary_bladder",)) == "urinary_bladder"
+    assert names.resolve("Urinary_Bladder", FIVE) == "bladder"
+
+
+def test_what_we_write_we_read(names):
+    for structure in FIVE:
+        assert names.resolve(names.tg263(structure)) == structure
+        assert len(names.tg263(structure)) <= 16
+
+
+def test_colours_and_types(names):
+    assert names.colour("hr_ctv") == (255, 0, 0)
+    assert names.colour("uterus") == (0, 0, 255)
+    assert names.colour("femur_left") == StructureNames.load().colour("femur_left") != names.colour("femur_right")
+    assert all(0 <= part <= 255 for part in names.colour("femur_left"))
+    types = [names.interpreted_type(structure) for structure in ("hr_ctv", "rectum", "GTV_Mass_CT", "femur_left")]
+    assert types == ["CTV", "ORGAN", "GTV", "ORGAN"]
+    assert names.tg263("femur_left") == "femur_left"
+
+
+def test_a_clinics_aliases_are_added_and_win(tmp_path):
+    file = tmp_path / "aliases.yaml"
+    file.write_text("hr_ctv: [Zielvolumen]\nsigmoid: [Sigma-2]\nbowel: [Sigma]\n")
+    names = StructureNames.load(file)
+    assert names.resolve("ZIELVOLUMEN") == "hr_ctv"
+    assert names.resolve("sigma 2") == "sigmoid"
+    assert names.resolve("Sigma") == "bowel"
+    assert names.resolve("HR-CTV") == "hr_ctv"
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("- hr_ctv\n", "no table of structures"),
+        ("", "no table of structures"),
+        ("1: [a]\n", "no table of structures"),
+        ("hr_ctv: CTV\n", "gives “hr_ctv” no list of names"),
+        ("hr_ctv: [1]\n", "gives “hr_ctv” no list of names"),
+        ("hr_ctv: [CTV 1]\nuterus: [ctv_1]\n", "“ctv_1” to both hr_ctv and uterus"),
+        ("hr_ctv: [", "can't be read as YAML"),
+        (None, "can't be read as YAML"),
+    ],
+)
+def test_bad_alias_files_get_one_sentence(tmp_path, content, sentence):
+    file = tmp_path / "aliases.yaml"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(BadInput, match=sentence):
+        StructureNames.load(file)
