@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gynbtnet.datasets import dicom_rt_export, scan_folders, totalsegmentator
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.datasets.split import hold_out, split_patients
+from gynbtnet.datasets.split import Split, hold_out, split_patients
 from gynbtnet.errors import BadInput
 from gynbtnet.evaluation.evaluate import evaluate
 from gynbtnet.experiment import STAGES, Experiment, StageName
@@ -62,10 +62,10 @@ def run_experiment(recipe: Recipe, scans: Scans, folder: Path, jobs: int = 1) ->
 
     start = None
     if recipe.pretraining:
-        start = _pretrain(recipe.pretraining, scans, experiment, seen, jobs)
+        start = _pretrain(recipe.pretraining, scans, experiment, seen, split, jobs)
     if recipe.supervised and scans.supervised:
         start = _learn_organs(recipe.supervised, scans.supervised, experiment, start, jobs)
-    model = _learn_task(recipe.task, experiment, seen, split.folds[recipe.split.fold], start, jobs)
+    model = _learn_task(recipe.task, experiment, seen, split.validation_patients(recipe.split.fold), start, jobs)
 
     test = cohort.of_patients(split.test)
     _predict_cases(model, test, experiment.test_predictions, recipe.prediction, names)
@@ -88,13 +88,23 @@ def _check(recipe: Recipe, scans: Scans) -> None:
         )
 
 
-def _pretrain(recipe: PretrainingStage, scans: Scans, experiment: Experiment, seen: Cohort, jobs: int) -> Path:
+def _pretrain(
+    recipe: PretrainingStage, scans: Scans, experiment: Experiment, seen: Cohort, split: Split, jobs: int
+) -> Path:
     """Stage 1, on the given scans and those of the patients who are not held out."""
     console.rule(STAGES["pretraining"])
     cohort = scan_folders.ingest(scans.unlabelled, experiment.cohort("pretraining"), also=seen)
+    unseen = set(cohort.patients).intersection(split.test)
+    if unseen:
+        raise BadInput(
+            f"{len(unseen)} of the patients held out for the test are among the unlabelled scans, where the network "
+            "would learn from them; take their scans out of the folders given with --unlabelled."
+        )
     prepared = _prepare(cohort, recipe.plan, experiment, "pretraining", jobs)
     validation = hold_out(cohort.patients, recipe.validation, recipe.training.seed)
-    return pretrain(prepared, recipe.training, experiment.run("pretraining"), validation_ids=cohort.ids_of(validation))
+    return pretrain(
+        prepared, recipe.training, experiment.run("pretraining"), validation_ids=prepared.ids_of(validation)
+    )
 
 
 def _learn_organs(recipe: SupervisedStage, scans: Path, experiment: Experiment, start: Path | None, jobs: int) -> Path:
@@ -107,7 +117,7 @@ def _learn_organs(recipe: SupervisedStage, scans: Path, experiment: Experiment, 
         prepared,
         recipe.training,
         experiment.run("supervised"),
-        validation_ids=cohort.ids_of(validation),
+        validation_ids=prepared.ids_of(validation),
         start=start,
     )
 
@@ -119,7 +129,7 @@ def _learn_task(
     console.rule(STAGES["task"])
     prepared = _prepare(seen, recipe.plan, experiment, "task", jobs)
     return finetune(
-        prepared, recipe.training, experiment.run("task"), validation_ids=seen.ids_of(validation), start=start
+        prepared, recipe.training, experiment.run("task"), validation_ids=prepared.ids_of(validation), start=start
     )
 
 

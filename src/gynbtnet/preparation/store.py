@@ -1,6 +1,6 @@
 """Prepared scans on disk, read patch by patch."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -124,6 +124,10 @@ class PreparedCohort:
     def patients(self) -> tuple[str, ...]:
         """Every patient once, sorted."""
         return tuple(sorted({case.patient for case in self.cases}))
+
+    def ids_of(self, patients: Collection[str]) -> set[str]:
+        """Ids of the cases of these patients; those who have none here are passed over."""
+        return {case.id for case in self.cases if case.patient in patients}
 
     def save(self) -> None:
         """Write the plan and then the manifest, each whole; the cases' own files stand already."""

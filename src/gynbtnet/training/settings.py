@@ -15,7 +15,6 @@ class TrainingSettings(Settings):
     steps_per_epoch: int | None = Field(
         None, ge=1, description="Optimiser steps in an epoch; null: one pass, a random crop of each training scan."
     )
-    batch_size: int | None = Field(None, ge=1, description="Patches in a batch of one device; null: the plan's.")
     accumulate: int = Field(1, ge=1, description="Batches whose gradients are averaged before an optimiser step.")
     learning_rate: float = Field(5e-5, gt=0, description="Highest learning rate of AdamW.")
     weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay of AdamW.")
@@ -34,7 +33,7 @@ class TrainingSettings(Settings):
         "auto", description="auto: bf16-mixed where a GPU computes in bfloat16, else 32-true."
     )
     accelerator: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: the GPU where there is one.")
-    devices: int = Field(1, ge=1, description="Processes, one a device; each takes batch_size patches of its own.")
+    devices: int = Field(1, ge=1, description="Processes, one a device; each takes a batch of the plan's size.")
     workers: int = Field(0, ge=0, description="Processes that read and augment ahead of the network; 0: none.")
 
 

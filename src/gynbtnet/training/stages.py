@@ -26,13 +26,12 @@ from gynbtnet.training.settings import PretrainingSettings, SegmentationSettings
 
 
 def pretrain(
-    prepared: PreparedCohort, plan: Plan, settings: PretrainingSettings, out: Path, *, validation_ids: Collection[str]
+    prepared: PreparedCohort, settings: PretrainingSettings, out: Path, *, validation_ids: Collection[str]
 ) -> Path:
     """Stage 1: masked modelling on scans, with or without labels.
 
     Args:
-        prepared: scans prepared as ``plan`` says.
-        plan: patch, network preset and strides.
+        prepared: scans, and the plan with patch, network preset and strides.
         settings: the run's.
         out: the run folder; a run that was killed in it is taken up again, a finished one left alone.
         validation_ids: cases that are never trained on; none: the best weights are those of the lowest training loss.
@@ -41,10 +40,11 @@ def pretrain(
         The run folder.
 
     Raises:
-        BadInput: where cases, plan, settings or an earlier run in ``out`` don't fit together, or the loss diverges.
+        BadInput: where cases, settings or an earlier run in ``out`` don't fit together, or the loss diverges.
     """
     fabric = start_devices(settings)
-    training, validation = _batches(prepared, plan, settings, validation_ids, fabric, foreground_share=0.0)
+    training, validation = _batches(prepared, settings, validation_ids, fabric, foreground_share=0.0)
+    plan = prepared.plan
     run = _open(fabric, "pretraining", plan, settings, out, training, validation, {})
     with _seeded(settings.seed):
         network = MaskedAutoencoder(plan.preset, strides=plan.strides)
@@ -55,32 +55,29 @@ def pretrain(
 
 def finetune(
     prepared: PreparedCohort,
-    plan: Plan,
     settings: SegmentationSettings,
     out: Path,
     *,
     validation_ids: Collection[str],
     start: Path | None = None,
-    parts: Parts = "encoder",
 ) -> Path:
     """Stages 2 and 3: learn contours, from the weights of an earlier stage or from none.
 
     Args:
-        prepared: labelled scans, prepared as ``plan`` says.
-        plan: structures, patch, network preset and strides.
+        prepared: labelled scans, and the plan with structures, patch, network preset and strides.
         settings: the run's.
         out: the run folder; a run that was killed in it is taken up again, a finished one left alone.
         validation_ids: cases that are never trained on; none: the best weights are those of the lowest training loss.
-        start: run folder of an earlier stage, whose last weights are taken over; None: from scratch.
-        parts: what is taken over: the ``encoder`` of stage 1, ``all_but_heads`` of stage 2.
+        start: run folder of an earlier stage, whose last weights are taken over: the encoder of stage 1, all but the
+            heads of a stage that learned contours. None: from scratch.
 
     Returns:
         The run folder.
 
     Raises:
-        BadInput: where cases, plan, settings, start or an earlier run in ``out`` don't fit together, or the loss
-            diverges.
+        BadInput: where cases, settings, start or an earlier run in ``out`` don't fit together, or the loss diverges.
     """
+    plan = prepared.plan
     unlabelled = [case.id for case in prepared.cases if not case.labelled]
     if unlabelled or not plan.structures:
         raise BadInput(
@@ -88,16 +85,17 @@ def finetune(
             f"plan names {len(plan.structures)} structures; training needs contours on every scan."
         )
     fabric = start_devices(settings)
-    training, validation = _batches(prepared, plan, settings, validation_ids, fabric, settings.foreground_share)
+    training, validation = _batches(prepared, settings, validation_ids, fabric, settings.foreground_share)
     weights = None if start is None else _last_weights(start)
-    source = {"start": None, "parts": None} if weights is None else {"start": sha256_of(weights), "parts": parts}
+    source = {"start": None if weights is None else sha256_of(weights)}
     run = _open(fabric, "segmentation", plan, settings, out, training, validation, source)
     with _seeded(settings.seed):
         outputs = len(plan.structures) + 1
         network = GynBTNet(
             plan.preset, outputs=outputs, strides=plan.strides, deep_supervision=settings.deep_supervision
         )
-    if weights is not None:
+    if start is not None and weights is not None:
+        parts: Parts = "all_but_heads" if Plan.load(start).structures else "encoder"
         report = transfer(load_file(weights), network, parts=parts)
         if fabric.is_global_zero:
             write_json(report.to_json(), run.transfer_report)
@@ -108,19 +106,12 @@ def finetune(
 
 def _batches(
     prepared: PreparedCohort,
-    plan: Plan,
     settings: TrainingSettings,
     validation_ids: Collection[str],
     fabric: Fabric,
     foreground_share: float,
 ) -> tuple[Batches, Batches | None]:
     """What is trained on, and one by one the patches that validate."""
-    for name in ("spacing", "normalisation", "intensity", "structures"):
-        if getattr(plan, name) != getattr(prepared.plan, name):
-            raise BadInput(
-                f"The plan says {name} = {getattr(plan, name)}, but the scans in {prepared.folder} were prepared with "
-                f"{name} = {getattr(prepared.plan, name)}; prepare them again with this plan."
-            )
     held_out = [case for case in prepared.cases if case.id in validation_ids]
     shown = [case for case in prepared.cases if case.id not in validation_ids]
     if len(held_out) != len(set(validation_ids)) or not shown:
@@ -130,14 +121,14 @@ def _batches(
         )
     training = Batches(
         shown,
-        Augmentation(settings.augmentation, plan.patch_size),
-        settings.batch_size or plan.batch_size,
+        Augmentation(settings.augmentation, prepared.plan.patch_size),
+        prepared.plan.batch_size,
         settings.seed,
         foreground_share,
         fabric.global_rank,
         fabric.world_size,
     )
-    unchanged = Augmentation("none", plan.patch_size)
+    unchanged = Augmentation("none", prepared.plan.patch_size)
     return training, Batches(held_out, unchanged, 1, settings.seed, foreground_share) if held_out else None
 
 
