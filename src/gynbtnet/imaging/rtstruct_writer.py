@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pydicom
+from pydicom.charset import default_encoding
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
@@ -146,6 +147,6 @@ def _contour(contour: Contour, ct: CTSeries) -> Dataset:
     item.NumberOfContourPoints = len(contour.points)
     text = "\\".join(f"{value:.4f}" for value in contour.points.ravel().tolist()).encode()
     text += b" " * (len(text) % 2)
-    item.set_original_encoding(True, True)  # implicit VR, little endian, as the file: so the text is written as it is
+    item.set_original_encoding(True, True, default_encoding)  # the file's: only then is the text written as it is
     item[_CONTOUR_DATA] = RawDataElement(_CONTOUR_DATA, "DS", len(text), text, 0, True, True)
     return item
