@@ -55,6 +55,14 @@ def test_other_modalities_localizers_and_screenshots_are_passed_over(ct):
     assert kinds == {"CT": 5, "CT LOCALIZER": 1, "CT (Secondary Capture Image Storage)": 1, "MR": 1}
 
 
+def test_where_uids_were_emptied_a_folder_is_a_series(ct, volume, tmp_path, write_series):
+    other = write_series(volume, tmp_path / "other", seed=2)
+    for path in (*ct.files, *other.files):
+        edit(path, SeriesInstanceUID="")
+    assert [len(series.files) for series in find_series(tmp_path)] == [5, 5]
+    assert read_ct_series(tmp_path / "other").files == other.files
+
+
 def test_each_slice_has_its_own_rescale(ct):
     edit(ct.files[2], RescaleSlope=2, RescaleIntercept=-1000)
     stored = ct.volume.array[2].astype(int) + 1024

@@ -58,6 +58,8 @@ class FoundSeries:
             ``"CT (…)"`` with the name of its SOP class for screenshots, dose reports and enhanced multi-frame CT.
         description: the SeriesDescription.
         files: sorted by path.
+
+    Files without a SeriesInstanceUID are one series a folder.
     """
 
     series_uid: str
@@ -97,12 +99,14 @@ def find_series(folder: Path) -> list[FoundSeries]:
     if not folder.is_dir():
         raise BadInput(f"There is no folder {folder}; expected a folder with DICOM files.")
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    grouped: dict[tuple[str, str], list[tuple[Path, Dataset]]] = {}
+    grouped: dict[tuple[str, str, str], list[tuple[Path, Dataset]]] = {}
     with lenient():
         for path in track(files, "Reading DICOM headers") if len(files) > _MANY_FILES else files:
             header = _read_header(path)
             if header is not None:
-                grouped.setdefault((str(header.get("SeriesInstanceUID", "")), _kind(header)), []).append((path, header))
+                uid = str(header.get("SeriesInstanceUID", ""))
+                place = "" if uid else str(path.parent)  # where an anonymiser emptied UIDs, a folder is a series
+                grouped.setdefault((uid, place, _kind(header)), []).append((path, header))
         return [
             FoundSeries(
                 series_uid=series_uid,
@@ -113,7 +117,7 @@ def find_series(folder: Path) -> list[FoundSeries]:
                 description=str(members[0][1].get("SeriesDescription", "")),
                 files=tuple(path for path, _ in members),
             )
-            for (series_uid, kind), members in sorted(grouped.items(), key=lambda item: item[0])
+            for (series_uid, _, kind), members in sorted(grouped.items(), key=lambda item: item[0])
         ]
 
 
