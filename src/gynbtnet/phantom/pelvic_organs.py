@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gynbtnet.phantom.anatomy import Fraction, Patient
-from gynbtnet.phantom.combined import Rough, Union, Without
+from gynbtnet.phantom.combined import Rough, Union
 from gynbtnet.phantom.points import Floats, Points
 from gynbtnet.phantom.shapes import FAR, Blob, Shape, Tube, sample
 from gynbtnet.phantom.texture import Texture
@@ -147,11 +147,6 @@ def vaginal_course(axis: UterineAxis) -> Floats:
     """Middle of the vagina from the os down, (4, 3) in mm."""
     x, y, z = axis.os
     return np.asarray([(x, y, z - 2), (0.8 * x, y - 3, z - 30), (0.3 * x, y - 12, z - 60), (0, y - 20, z - 96)])
-
-
-def yielding(shape: Shape, *stronger: Shape, gap: float) -> Shape:
-    """The shape dented by its stronger neighbours, with ``gap`` mm between them."""
-    return Without(shape, Union(stronger, blend=4.0), gap=gap, blend=5.0)
 
 
 def _pushed_out(tube: Tube, obstacles: list[Shape], bias: Floats, clearance: float, fixed: int) -> Floats:
