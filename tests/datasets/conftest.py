@@ -33,7 +33,8 @@ def scan(seed: int = 0) -> Volume:
 
 def sphere(name: str) -> np.ndarray:
     centre, radius = SPHERES[name]
-    return ((np.indices(GRID.shape).T - centre) ** 2).sum(-1).T <= radius**2
+    distance = np.linalg.norm(np.indices(GRID.shape).T - centre, axis=-1).T
+    return distance <= radius
 
 
 @pytest.fixture

@@ -100,7 +100,7 @@ def test_an_absent_or_interrupted_cohort_is_told(cohort: Cohort) -> None:
 def test_absent_files_are_told(cohort: Cohort) -> None:
     assert cohort.cases[1].labels
     cohort.cases[1].labels.unlink()
-    with pytest.raises(BadInput, match="1 files .*labelsTr"):
+    with pytest.raises(BadInput, match=r"1 files .*labelsTr"):
         Cohort.load(cohort.folder)
 
 

@@ -1,0 +1,45 @@
+"""A small cohort on disk whose voxels are known."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gynbtnet.datasets.case import Case, Source
+from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging.volume_files import write_volume
+
+WriteCohort = Callable[..., Cohort]
+
+
+@pytest.fixture
+def write_cohort(tmp_path: Path) -> WriteCohort:
+    """Scans of random HU; in each a box of structure 1 at 100 HU and beside it one of structure 2 at 200 HU."""
+
+    def write(geometries: list[Geometry], labelled: bool = True) -> Cohort:
+        folder = tmp_path / "cohort"
+        cases = []
+        for i, geometry in enumerate(geometries):
+            hu = np.random.default_rng(i).integers(-1000, 50, geometry.shape).astype(np.int16)
+            labels = np.zeros(geometry.shape, np.uint8)
+            depth, rows, columns = geometry.shape
+            labels[depth // 4 : depth // 2, rows // 4 : rows // 2, columns // 4 : columns // 2] = 1
+            labels[depth // 4 : depth // 2, rows // 4 : rows // 2, columns // 2 : 3 * columns // 4] = 2
+            hu[labels > 0] = labels[labels > 0].astype(np.int16) * 100
+            image_path, labels_path = (
+                folder / "imagesTr" / f"p{i}_f1_0000.nii.gz",
+                folder / "labelsTr" / f"p{i}_f1.nii.gz",
+            )
+            write_volume(Volume(hu, geometry), image_path)
+            if labelled:
+                write_volume(Volume(labels, geometry), labels_path)
+            source = Source(synthetic=True)
+            cases.append(Case(f"p{i}", 1, f"p{i}_f1", image_path, labels_path if labelled else None, source, geometry))
+        cohort = Cohort("known", ("one", "two") if labelled else (), tuple(cases), folder)
+        cohort.save()
+        return cohort
+
+    return write

@@ -1,0 +1,97 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from gynbtnet.errors import BadInput
+from gynbtnet.networks.presets import PRESETS
+from gynbtnet.preparation.plan import Intensity, Plan
+from gynbtnet.preparation.settings import PlanSettings
+
+PLAN = Plan(
+    structures=("hr_ctv", "bladder"),
+    spacing=(3.0, 0.9765625, 0.9765625),
+    normalisation="ct",
+    intensity=Intensity(12.5, 80.25, -100.0, 300.0),
+    patch_size=(80, 160, 160),
+    batch_size=2,
+    preset="L",
+    strides=PlanSettings().resolved_strides(),
+)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_strides_left_out_are_the_presets(preset: str) -> None:
+    strides = PlanSettings(preset=preset).resolved_strides()  # type: ignore[arg-type]
+    assert strides == tuple((stride,) * 3 for stride in PRESETS[preset].strides)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"patch_size": (80, 160, 150)},
+        {"patch_size": (0, 160, 160)},
+        {"patch_size": (8, 16, 16), "strides": ((1, 1, 1), (3, 2, 2))},
+        {"spacing": (1.5, 0.0, 1.5)},
+        {"spacing": (1.5, 1.5)},
+        {"normalisation": "minmax"},
+        {"preset": "XXL"},
+        {"batch_size": 0},
+        {"colour": "blue"},
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        PlanSettings(**wrong)
+
+
+def test_settings_are_described() -> None:
+    assert all(field.description for field in PlanSettings.model_fields.values())
+
+
+def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
+    PLAN.save(tmp_path)
+    assert Plan.load(tmp_path) == PLAN
+
+
+def test_the_words_are_nnunets(tmp_path: Path) -> None:
+    PLAN.save(tmp_path)
+    plans, dataset = (json.loads((tmp_path / name).read_text()) for name in ("plans.json", "dataset.json"))
+    configuration = plans["configurations"]["3d_fullres"]
+    assert configuration["normalization_schemes"] == ["CTNormalization"]
+    assert configuration["architecture"]["arch_kwargs"]["strides"][1] == [2, 2, 2]
+    assert configuration["spacing"] == [3.0, 0.9765625, 0.9765625]
+    assert plans["foreground_intensity_properties_per_channel"]["0"]["percentile_99_5"] == 300
+    assert dataset["labels"] == {"background": 0, "hr_ctv": 1, "bladder": 2}
+
+
+@pytest.mark.parametrize(
+    ("file", "edit"),
+    [
+        ("plans.json", lambda plans: plans.pop("configurations")),
+        ("plans.json", lambda plans: plans["configurations"]["3d_fullres"].update(patch_size=[80, 160])),
+        ("plans.json", lambda plans: plans["configurations"]["3d_fullres"].update(patch_size=[81, 160, 160])),
+        ("plans.json", lambda plans: plans["configurations"]["3d_fullres"].update(normalization_schemes=["RGB"])),
+        ("plans.json", lambda plans: plans.update(foreground_intensity_properties_per_channel={})),
+        ("plans.json", lambda plans: plans.update(configurations=[1])),
+        ("dataset.json", lambda dataset: dataset["labels"].update(bladder=7)),
+    ],
+)
+def test_a_plan_that_was_edited_wrongly_is_told(tmp_path: Path, file: str, edit: Any) -> None:
+    PLAN.save(tmp_path)
+    content = json.loads((tmp_path / file).read_text())
+    edit(content)
+    (tmp_path / file).write_text(json.dumps(content))
+    with pytest.raises(BadInput, match="not a plan"):
+        Plan.load(tmp_path)
+
+
+def test_an_absent_or_damaged_plan_is_told(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"no file .*plans.json"):
+        Plan.load(tmp_path)
+    PLAN.save(tmp_path)
+    (tmp_path / "plans.json").write_text('{"configurations":')
+    with pytest.raises(BadInput, match="damaged"):
+        Plan.load(tmp_path)

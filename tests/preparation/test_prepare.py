@@ -1,0 +1,164 @@
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import gynbtnet.preparation.prepare as module
+from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.errors import BadInput
+from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.volume_files import read_volume, write_volume
+from gynbtnet.preparation.plan import Plan
+from gynbtnet.preparation.prepare import prepare
+from gynbtnet.preparation.preprocess import preprocess_volume
+from gynbtnet.preparation.store import PreparedCohort
+
+from .conftest import WriteCohort
+
+PLAN = Plan(("one", "two"), (1.5, 1.5, 1.5), "zscore", None, (16, 16, 16), 1, "XS", ((1, 1, 1), (2, 2, 2)))
+GRIDS = [
+    Geometry((8, 20, 20), (3.0, 1.0, 1.0)),
+    Geometry((10, 12, 14), (2.0, 2.0, 2.0)),
+    Geometry((9, 9, 9), (1.5,) * 3),
+]
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The scans that are read and not kept from an earlier call."""
+    read: list[Path] = []
+
+    def recorded(path: Path) -> object:
+        if path.name.endswith("_0000.nii.gz"):
+            read.append(path)
+        return read_volume(path)
+
+    monkeypatch.setattr(module, "read_volume", recorded)
+    return read
+
+
+def test_prepared_is_what_prediction_sees(write_cohort: WriteCohort, tmp_path: Path) -> None:
+    cohort = write_cohort(GRIDS)
+    prepared = prepare(cohort, PLAN, tmp_path / "prepared")
+    assert PreparedCohort.open(tmp_path / "prepared") == prepared
+    assert prepared.synthetic
+    for case, ready in zip(cohort.cases, prepared.cases, strict=True):
+        expected, geometry = preprocess_volume(read_volume(case.image), PLAN)
+        assert (ready.id, ready.patient, ready.geometry) == (case.id, case.patient, geometry)
+        image, labels = ready.crop((0, 0, 0), ready.shape)
+        np.testing.assert_array_equal(image, expected)
+        assert labels is not None
+        assert case.labels
+        truth = read_volume(case.labels)
+        for label in (1, 2):
+            volume = (truth.array == label).sum() * truth.geometry.voxel_volume
+            assert (labels == label).sum() * geometry.voxel_volume == pytest.approx(volume, rel=0.5)
+            voxels = ready.foreground[label]
+            assert len(np.unique(voxels, axis=0)) == len(voxels) == (labels == label).sum()
+            assert (labels[tuple(voxels.T)] == label).all()
+
+
+def test_scans_without_labels(write_cohort: WriteCohort, tmp_path: Path) -> None:
+    prepared = prepare(write_cohort(GRIDS[:1], labelled=False), replace(PLAN, structures=()), tmp_path / "prepared")
+    assert prepared.cases[0].crop((0, 0, 0), (4, 4, 4))[1] is None
+
+
+def test_two_jobs_make_the_same(write_cohort: WriteCohort, tmp_path: Path) -> None:
+    cohort = write_cohort(GRIDS)
+    one, two = (prepare(cohort, PLAN, tmp_path / f"{jobs}", jobs) for jobs in (1, 2))
+    assert [case.key for case in one.cases] == [case.key for case in two.cases]
+    for a, b in zip(one.cases, two.cases, strict=True):
+        np.testing.assert_array_equal(a.crop((0, 0, 0), a.shape)[0], b.crop((0, 0, 0), b.shape)[0])
+
+
+def test_what_has_not_changed_is_kept(write_cohort: WriteCohort, tmp_path: Path, made: list[Path]) -> None:
+    cohort, out = write_cohort(GRIDS), tmp_path / "prepared"
+
+    def made_again(cohort: Cohort = cohort, plan: Plan = PLAN) -> list[str]:
+        made.clear()
+        prepare(cohort, plan, out)
+        return [path.name[:2] for path in made]
+
+    assert made_again() == ["p0", "p1", "p2"]
+    assert made_again() == []
+    volume = read_volume(cohort.cases[1].image)
+    write_volume(replace(volume, array=volume.array + np.int16(1)), cohort.cases[1].image)
+    assert made_again() == ["p1"]
+    labels = cohort.cases[2].labels
+    assert labels
+    write_volume(replace(volume := read_volume(labels), array=np.minimum(volume.array, 1)), labels)
+    assert made_again() == ["p2"]
+    assert PreparedCohort.open(out).cases[2].foreground_labels == (1,)
+    assert made_again(plan=replace(PLAN, batch_size=7)) == []
+    assert made_again(plan=replace(PLAN, spacing=(2.0, 2.0, 2.0))) == ["p0", "p1", "p2"]
+    (out / "p0_f1.b2nd").unlink()
+    assert made_again(plan=replace(PLAN, spacing=(2.0, 2.0, 2.0))) == ["p0"]
+
+
+def test_an_interrupted_preparation_is_not_whole_and_goes_on(
+    write_cohort: WriteCohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: list[Path]
+) -> None:
+    cohort, out = write_cohort(GRIDS), tmp_path / "prepared"
+    prepare(cohort, replace(PLAN, spacing=(2.0, 2.0, 2.0)), out)
+    write, calls = module.write_prepared_case, []
+
+    def interrupted(*arguments: object) -> None:
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        write(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "write_prepared_case", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(cohort, PLAN, out)
+    with pytest.raises(BadInput, match="interrupted"):
+        PreparedCohort.open(out)
+    made.clear()
+    prepare(cohort, PLAN, out)
+    assert [path.name[:2] for path in made] == ["p1", "p2"]
+
+
+def test_a_killed_preparation_goes_on(write_cohort: WriteCohort, tmp_path: Path) -> None:
+    cohort, out = write_cohort(GRIDS), tmp_path / "prepared"
+    PLAN.save(tmp_path / "plan")
+    program = (
+        "import os, signal, sys; from pathlib import Path\n"
+        "import gynbtnet.preparation.store as store, gynbtnet.preparation.prepare as module\n"
+        "from gynbtnet.datasets.cohort import Cohort; from gynbtnet.preparation.plan import Plan\n"
+        "write = store._write_array\n"
+        "def killed(array, path, patch):\n"
+        "    write(array, path, patch)\n"
+        "    if path.name == 'p1_f1_seg.b2nd': os.kill(os.getpid(), signal.SIGKILL)\n"
+        "store._write_array = killed\n"
+        "module.prepare(Cohort.load(Path(sys.argv[1])), Plan.load(Path(sys.argv[2])), Path(sys.argv[3]))\n"
+    )
+    arguments = [sys.executable, "-c", program, str(cohort.folder), str(tmp_path / "plan"), str(out)]
+    source = str(Path(module.__file__).parents[2])
+    done = subprocess.run(arguments, env={**os.environ, "PYTHONPATH": source}, capture_output=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    with pytest.raises(BadInput):
+        PreparedCohort.open(out)
+    resumed, fresh = prepare(cohort, PLAN, out), prepare(cohort, PLAN, tmp_path / "fresh")
+    for a, b in zip(resumed.cases, fresh.cases, strict=True):
+        np.testing.assert_array_equal(a.crop((0, 0, 0), a.shape)[0], b.crop((0, 0, 0), b.shape)[0])
+
+
+def test_a_plan_of_another_cohort_is_told(write_cohort: WriteCohort, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="one"):
+        prepare(write_cohort(GRIDS[:1]), replace(PLAN, structures=("bladder",)), tmp_path / "prepared")
+
+
+def test_labels_on_another_grid_are_told(write_cohort: WriteCohort, tmp_path: Path) -> None:
+    cohort = write_cohort(GRIDS[:1])
+    labels = cohort.cases[0].labels
+    assert labels
+    volume = read_volume(labels)
+    moved = Geometry(volume.geometry.shape, volume.geometry.spacing, (1.0, 0.0, 0.0))
+    write_volume(replace(volume, geometry=moved), labels)
+    with pytest.raises(BadInput, match="another grid"):
+        prepare(cohort, PLAN, tmp_path / "prepared")

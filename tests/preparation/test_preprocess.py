@@ -1,0 +1,58 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging.volume_files import from_sitk, to_sitk
+from gynbtnet.preparation.normalise import normalise
+from gynbtnet.preparation.plan import Intensity, Plan
+from gynbtnet.preparation.preprocess import planned_geometry, preprocess_volume
+
+ZSCORE = Plan((), (1.5, 1.5, 1.5), "zscore", None, (16, 16, 16), 1, "XS", ((1, 1, 1), (2, 2, 2)))
+CT = replace(ZSCORE, normalisation="ct", intensity=Intensity(50.0, 20.0, -10.0, 120.0))
+
+
+def test_zscore_is_by_each_scan() -> None:
+    hu = np.random.default_rng(0).normal(-300, 450, (10, 10, 10)).astype(np.float32)
+    scaled = normalise(hu, ZSCORE)
+    assert scaled.dtype == np.float32
+    assert scaled.mean() == pytest.approx(0, abs=1e-5)
+    assert scaled.std() == pytest.approx(1, abs=1e-5)
+    assert (normalise(np.full((2, 2, 2), 7, np.float32), ZSCORE) == 0).all()
+
+
+def test_ct_is_by_the_cohort_worked_by_hand() -> None:
+    hu = np.array([[[-1000, -10, 50, 70, 3000]]], np.float32)
+    np.testing.assert_allclose(normalise(hu, CT), [[[-3, -3, 0, 1, 3.5]]])
+
+
+def test_what_is_below_air_counts_as_air() -> None:
+    array = np.random.default_rng(0).integers(-1024, 1000, (8, 8, 8)).astype(np.int16)
+    array[0] = -1024
+    beyond = array.copy()
+    beyond[0] = -3024
+    geometry = Geometry((8, 8, 8), (3.0, 2.0, 2.0))
+    clean, _ = preprocess_volume(Volume(array, geometry), ZSCORE)
+    clipped, _ = preprocess_volume(Volume(beyond, geometry), ZSCORE)
+    np.testing.assert_array_equal(clean, clipped)
+
+
+def test_a_scan_is_the_same_whichever_way_its_axes_run() -> None:
+    array = np.random.default_rng(0).integers(-1000, 1000, (8, 10, 12)).astype(np.int16)
+    scan = Volume(array, Geometry((8, 10, 12), (3.0, 2.0, 1.0), (5.0, 6.0, 7.0)))
+    expected, grid = preprocess_volume(scan, ZSCORE)
+    assert expected.shape == (1, 16, 13, 8)
+    assert expected.dtype == np.float32
+    for orientation in ("RAS", "LPI", "ASL", "IPR"):
+        turned = from_sitk(sitk.DICOMOrient(to_sitk(scan), orientation))
+        image, turned_grid = preprocess_volume(turned, ZSCORE)
+        assert turned_grid.offset(grid) < 1e-6
+        np.testing.assert_allclose(image, expected, atol=1e-4)
+
+
+def test_a_scan_on_the_planned_grid_keeps_it() -> None:
+    geometry = Geometry((8, 10, 12), (1.5, 1.5 + 1e-6, 1.5))
+    assert planned_geometry(geometry, ZSCORE) == geometry

@@ -1,0 +1,134 @@
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging.volume_files import to_sitk
+from gynbtnet.preparation.resample import resample, resample_labels
+
+GRID = Geometry((12, 20, 24), (3.0, 1.0, 1.25), (-20.0, 35.0, 7.0))
+FLIPPED = (-1.0, 0, 0, 0, -1.0, 0, 0, 0, 1.0)
+FINER, COARSER, MIXED = (1.5, 0.8, 0.7), (4.0, 2.5, 2.0), (1.0, 1.0, 2.0)
+
+
+def smooth(geometry: Geometry, seed: int = 0) -> np.ndarray:
+    noise = np.random.default_rng(seed).normal(0, 100, geometry.shape)
+    return ndimage.gaussian_filter(noise, 1.5).astype(np.float32)
+
+
+@pytest.mark.parametrize("spacing", [FINER, COARSER, MIXED])
+@pytest.mark.parametrize("order", [1, 3])
+def test_as_scipy_zooms(spacing: tuple[float, float, float], order: int) -> None:
+    array, target = smooth(GRID), GRID.with_spacing(spacing)
+    zoom = np.asarray(target.shape) / GRID.shape
+    expected = ndimage.zoom(array, zoom, order=order, mode="nearest", grid_mode=True)
+    np.testing.assert_allclose(resample(array, GRID, target, order), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("spacing", [FINER, COARSER, MIXED])
+@pytest.mark.parametrize(("order", "interpolator"), [(1, sitk.sitkLinear), (3, sitk.sitkBSpline)])
+def test_the_same_world_points_as_simpleitk(spacing: tuple[float, float, float], order: int, interpolator: int) -> None:
+    """Inside: beyond the outer voxel centres SimpleITK has no values, and near the edge its cubic spline reflects."""
+    source = Geometry(GRID.shape, GRID.spacing, GRID.origin, FLIPPED)
+    target = GRID.with_spacing(spacing)
+    target = Geometry(target.shape, target.spacing, tuple(source.with_spacing(spacing).to_world((0, 0, 0))), FLIPPED)
+    array = smooth(source)
+    expected = sitk.GetArrayFromImage(
+        sitk.Resample(
+            to_sitk(Volume(array, source)),
+            to_sitk(Volume(np.zeros(target.shape, np.float32), target)),
+            sitk.Transform(),
+            interpolator,
+        )
+    )
+    index = source.to_index(target.to_world(np.indices(target.shape).reshape(3, -1).T))
+    margin = 0 if order == 1 else 3
+    inside = ((index >= margin) & (index <= np.asarray(source.shape) - 1 - margin)).all(1).reshape(target.shape)
+    assert inside.sum() > 100
+    ours = resample(array, source, target, order)
+    assert np.abs(ours - expected)[inside].max() < 0.01 * array.std()
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    shape=st.tuples(*[st.integers(1, 12)] * 3),
+    spacing=st.tuples(*[st.floats(0.3, 4)] * 3),
+    wanted=st.tuples(*[st.floats(0.3, 4)] * 3),
+    order=st.sampled_from([0, 1, 3]),
+)
+def test_constants_stay_and_the_box_is_covered(
+    shape: tuple[int, int, int], spacing: tuple[float, float, float], wanted: tuple[float, float, float], order: int
+) -> None:
+    source = Geometry(shape, spacing, (1.0, 2.0, 3.0))
+    target = source.with_spacing(wanted)
+    corners = [(-0.5,) * 3, tuple(n - 0.5 for n in target.shape)]
+    np.testing.assert_allclose(
+        source.to_index(target.to_world(corners)), [(-0.5,) * 3, np.asarray(shape) - 0.5], atol=1e-9
+    )
+    resampled = resample(np.full(shape, 7.0, np.float32), source, target, order)
+    np.testing.assert_allclose(resampled, np.full(target.shape, 7.0), rtol=1e-4)
+
+
+def test_a_turned_target_gets_turned_values() -> None:
+    """World positions decide, whatever the order and sense of axes."""
+    linear = np.einsum(
+        "i,i...->...", [2.0, -3.0, 5.0], np.moveaxis(GRID.to_world(np.moveaxis(np.indices(GRID.shape), 0, -1)), -1, 0)
+    )
+    direction = (0.0, 0, -1.0, 1.0, 0, 0, 0, -1.0, 0)
+    target = Geometry((10, 8, 6), (1.0, 1.0, 2.0), tuple(GRID.to_world((8.0, 4.0, 20.0))), direction)
+    points = target.to_world(np.moveaxis(np.indices(target.shape), 0, -1))
+    index = GRID.to_index(points)
+    assert ((index >= 0) & (index <= np.asarray(GRID.shape) - 1)).all()
+    ours = resample(linear, GRID, target, order=1)
+    np.testing.assert_allclose(ours, points @ [2.0, -3.0, 5.0], atol=1e-3)
+
+
+def test_leading_axes_are_carried_along() -> None:
+    target = GRID.with_spacing(MIXED)
+    arrays = np.stack([smooth(GRID, seed) for seed in range(3)])
+    ours = resample(arrays, GRID, target, 3)
+    assert ours.shape == (3, *target.shape)
+    np.testing.assert_allclose(ours[1], resample(arrays[1], GRID, target, 3), atol=1e-4)
+
+
+def test_what_does_not_lie_on_the_grid_is_refused() -> None:
+    with pytest.raises(ValueError, match="does not lie"):
+        resample(np.zeros((2, 2, 2), np.float32), GRID, GRID, 1)
+
+
+@pytest.mark.parametrize("spacing", [FINER, COARSER, MIXED])
+def test_labels_are_the_highest_of_all_interpolated_masks(spacing: tuple[float, float, float]) -> None:
+    field = smooth(GRID)
+    labels = np.digitize(field, [0.5 * field.std(), field.std()]).astype(np.uint8)
+    labels[labels == 2] = 9  # labels in between don't occur
+    target = GRID.with_spacing(spacing)
+    zoom = np.asarray(target.shape) / GRID.shape
+    masks = np.stack(
+        [ndimage.zoom((labels == k).astype(float), zoom, order=1, mode="nearest", grid_mode=True) for k in (0, 1, 9)]
+    )
+    low, high = np.sort(masks, axis=0)[-2:]
+    clear = high - low > 1e-4
+    ours = resample_labels(labels, GRID, target)
+    np.testing.assert_array_equal(ours[clear], np.array([0, 1, 9])[masks.argmax(0)][clear])
+    assert ours.dtype == np.uint8
+
+
+def test_a_tie_goes_to_the_structure_and_the_same_grid_changes_nothing() -> None:
+    source = Geometry((1, 1, 4))
+    labels = np.array([[[0, 3, 3, 0]]], np.uint8)
+    assert resample_labels(labels, source, source.with_shape((1, 1, 2))).tolist() == [[[3, 3]]]
+    np.testing.assert_array_equal(resample_labels(labels, source, source), labels)
+
+
+def test_label_volumes_survive_the_way_to_a_finer_grid_and_back() -> None:
+    centre = np.asarray(GRID.shape) / 2
+    ball = (((np.indices(GRID.shape).T - centre) * GRID.spacing) ** 2).sum(-1).T < 8**2
+    fine = GRID.with_spacing((1.0, 0.5, 0.5))
+    there = resample_labels(ball.astype(np.uint8), GRID, fine)
+    assert there.sum() * fine.voxel_volume == pytest.approx(ball.sum() * GRID.voxel_volume, rel=0.03)
+    back = resample_labels(there, fine, GRID)
+    assert (back > 0).sum() == pytest.approx(ball.sum(), rel=0.02)

@@ -1,0 +1,101 @@
+import pickle
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gynbtnet.errors import BadInput
+from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.preparation.plan import Plan
+from gynbtnet.preparation.store import PreparedCase, PreparedCohort, write_prepared_case
+
+SHAPE = (20, 33, 41)
+IMAGE = np.random.default_rng(0).normal(size=SHAPE).astype(np.float32)
+LABELS = np.random.default_rng(1).integers(0, 3, SHAPE).astype(np.uint8)
+BEYOND = 75
+PADDED, PADDED_LABELS = np.pad(IMAGE, BEYOND, constant_values=IMAGE.min()), np.pad(LABELS, BEYOND)
+PADDED_PLAIN = np.pad(IMAGE, BEYOND, constant_values=-2.5)
+PLAN = Plan(("a", "b"), (1.5, 1.5, 1.5), "zscore", None, (16, 16, 16), 1, "XS", ((1, 1, 1), (2, 2, 2)))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("prepared")
+    labelled = PreparedCase("a_f1", "a", Geometry(SHAPE), float(IMAGE.min()), True, (1, 2), "key", folder)
+    foreground = {label: np.argwhere(label == LABELS).astype(np.int32) for label in (1, 2)}
+    write_prepared_case(labelled, IMAGE, LABELS, foreground, PLAN.patch_size)
+    plain = PreparedCase("b_f1", "b", Geometry(SHAPE), -2.5, False, (), "key", folder)
+    write_prepared_case(plain, IMAGE, None, {}, PLAN.patch_size)
+    PreparedCohort("cohort", (labelled, plain), PLAN, folder, synthetic=True).save()
+    return folder
+
+
+def test_what_is_saved_is_opened(folder: Path) -> None:
+    prepared = PreparedCohort.open(folder)
+    assert [case.id for case in prepared.cases] == ["a_f1", "b_f1"]
+    assert prepared.patients == ("a", "b")
+    assert prepared.plan == PLAN
+    assert prepared.structures == ("a", "b")
+    assert prepared.synthetic
+    assert prepared.cases[0].shape == SHAPE
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(lower=st.tuples(*[st.integers(-30, 50)] * 3), size=st.tuples(*[st.integers(1, 40)] * 3))
+def test_a_crop_is_the_padded_array(folder: Path, lower: tuple[int, int, int], size: tuple[int, int, int]) -> None:
+    window = tuple(slice(low + BEYOND, low + BEYOND + n) for low, n in zip(lower, size, strict=True))
+    labelled, plain = PreparedCohort.open(folder).cases
+    image, labels = labelled.crop(lower, size)
+    assert labels is not None
+    np.testing.assert_array_equal(image[0], PADDED[window])
+    np.testing.assert_array_equal(labels, PADDED_LABELS[window])
+    assert (image.dtype, labels.dtype) == (np.float32, np.uint8)
+    image, none = plain.crop(lower, size)
+    assert none is None
+    np.testing.assert_array_equal(image[0], PADDED_PLAIN[window])
+
+
+def test_foreground_is_where_the_labels_are(folder: Path) -> None:
+    labelled, plain = PreparedCohort.open(folder).cases
+    assert sorted(labelled.foreground) == [1, 2]
+    for label, voxels in labelled.foreground.items():
+        assert voxels.shape[1] == 3
+        assert (LABELS[tuple(voxels.T)] == label).all()
+    assert dict(plain.foreground) == {}
+    with pytest.raises(KeyError):
+        labelled.foreground[3]
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_other_processes_read_what_this_one_has_read(folder: Path, method: str) -> None:
+    case = PreparedCohort.open(folder).cases[0]
+    here = case.crop((1, 2, 3), (16, 16, 16))[0]
+    with get_context(method).Pool(2) as pool:
+        for image, _ in pool.starmap(case.crop, [((1, 2, 3), (16, 16, 16))] * 4):
+            np.testing.assert_array_equal(image, here)
+    assert pickle.loads(pickle.dumps(case)) == case
+
+
+def test_an_unfinished_folder_is_told(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"prepared.json.*gynbtnet prepare"):
+        PreparedCohort.open(tmp_path)
+
+
+def test_absent_and_damaged_files_are_told(tmp_path: Path) -> None:
+    case = PreparedCase("a_f1", "a", Geometry(SHAPE), 0.0, True, (1,), "key", tmp_path)
+    write_prepared_case(case, IMAGE, LABELS, {1: np.zeros((1, 3), np.int32)}, PLAN.patch_size)
+    whole = (tmp_path / "a_f1.b2nd").read_bytes()
+    for damaged in (whole[: len(whole) // 2], whole[:40], b""):
+        (tmp_path / "a_f1.b2nd").write_bytes(damaged)
+        with pytest.raises(BadInput, match=r"a_f1.b2nd is absent or damaged"):
+            case.crop((0, 0, 0), (20, 33, 41))
+    (tmp_path / "a_f1.b2nd").unlink()
+    with pytest.raises(BadInput, match=r"a_f1.b2nd is absent or damaged"):
+        case.crop((0, 0, 0), (4, 4, 4))
+    (tmp_path / "a_f1.npz").write_bytes(b"PK")
+    with pytest.raises(BadInput, match=r"a_f1.npz is absent or damaged"):
+        case.foreground[1]
