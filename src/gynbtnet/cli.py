@@ -26,6 +26,7 @@ app = typer.Typer(
     help="Contours for gynecologic brachytherapy on CT, learned in three stages. Research use only.",
 )
 console = Console()
+STOPPED = 130  # what a shell expects after Ctrl-C, and what typer exits with
 
 
 class Layout(StrEnum):
@@ -389,22 +390,19 @@ def _without_test(cohort: Path, split: Path | None) -> "Cohort":
 
 
 def main() -> None:
-    """Run a command. Exit codes: 0 done, 1 some of many failed, 2 bad input in one sentence, 130 stopped by Ctrl-C."""
+    """Run a command. Exit codes: 0 done, 1 something needed is missing, 2 bad input in one sentence, 130 Ctrl-C."""
     try:
         app()
     except BadInput as problem:
-        stop(str(problem), 2)
+        sentence, code = str(problem), 2
     except SystemExit as end:
-        if end.code == 130:
-            stop("Stopped. What was complete is kept; the same command goes on from there.", 130)
-        raise
+        if end.code != STOPPED:
+            raise
+        sentence, code = "Stopped. What was complete is kept; the same command goes on from there.", STOPPED
     except OSError as problem:
         if problem.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        stop("The disk is full; nothing half-written is kept. Free some space or choose another --out.", 2)
-
-
-def stop(sentence: str, code: int) -> None:
-    """Print one sentence on standard error and exit."""
+        sentence, code = "The disk is full; nothing half-written is kept. Free some space or choose another --out.", 2
+    # Only here are the bars of the loops that the exception broke off closed, so that the sentence stands last.
     typer.echo(f"gynbtnet: {sentence}", err=True)
     sys.exit(code)

@@ -1,4 +1,4 @@
-"""Running the command line as a user does, in this process."""
+"""Running the command line as a user does, in this process; small inputs for it."""
 
 import sys
 from collections.abc import Callable
@@ -6,8 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from gynbtnet.cli import main
+from gynbtnet.networks.unet import GynBTNet
+from gynbtnet.preparation.plan import Plan
 
 
 @dataclass(frozen=True)
@@ -19,11 +23,8 @@ class Ended:
     err: str
 
 
-Command = Callable[..., Ended]
-
-
 @pytest.fixture
-def gynbtnet(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+def gynbtnet(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
     """Run ``gynbtnet ARGUMENTS`` and answer how it ended."""
 
     def run(*arguments: object) -> Ended:
@@ -37,6 +38,17 @@ def gynbtnet(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str])
         return Ended(code, *capfd.readouterr())
 
     return run
+
+
+@pytest.fixture(scope="session")
+def untrained_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder whose network has learned nothing."""
+    folder = tmp_path_factory.mktemp("model")
+    strides = ((1, 1, 1), *((2, 2, 2),) * 4)
+    Plan(("bladder",), (4.0, 3.0, 3.0), "zscore", None, (16, 32, 32), 2, "XS", strides).save(folder)
+    torch.manual_seed(0)
+    save_file(GynBTNet("XS", outputs=2).state_dict(), folder / "weights_last.safetensors")
+    return folder
 
 
 @pytest.fixture(scope="session")

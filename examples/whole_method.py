@@ -1,0 +1,74 @@
+"""The method from Python, step by step, on a handful of synthetic patients: python examples/whole_method.py [FOLDER]
+
+Takes about a minute on two cores. The training is a few steps long: it shows the way, it learns nothing.
+"""
+
+import sys
+from pathlib import Path
+
+from gynbtnet import (
+    Model,
+    evaluate,
+    finetune,
+    ingest,
+    load_recipe,
+    make_plan,
+    predict,
+    prepare,
+    pretrain,
+    read_ct_series,
+    split_patients,
+    write_rtstruct,
+)
+from gynbtnet.imaging.structure_names import StructureNames
+from gynbtnet.imaging.volume_files import write_volume
+from gynbtnet.phantom.cohorts import write_brachytherapy
+
+
+def main(folder: Path) -> None:
+    # A clinic's export: DICOM CT and RTSTRUCT, a folder a fraction. Here a synthetic one; yours goes in its place.
+    write_brachytherapy(folder / "export", patients=4, fractions=1, spacing=(6, 5, 5), matrix=(32, 64, 80), seed=7)
+
+    # Scans and contours in one form, and patients divided, never their fractions.
+    recipe = load_recipe("smoke")
+    cohort = ingest(folder / "export", folder / "cohort", structures=recipe.structures)
+    split = split_patients(cohort, test=1, folds=2)
+    seen = cohort.of_patients(split.training_patients(0) + split.validation_patients(0))
+
+    # Stage 1: the encoder learns to fill in what is masked. Scans only.
+    unlabelled = prepare(seen, make_plan(seen, recipe.pretraining.plan), folder / "prepared" / "pretraining")
+    validation_ids = unlabelled.ids_of(split.validation_patients(0))
+    pretrained = pretrain(
+        unlabelled, recipe.pretraining.training, folder / "runs" / "pretraining", validation_ids=validation_ids
+    )
+
+    # Stage 3: the five structures, from the pretrained encoder. (Stage 2 is the same call on another cohort.)
+    prepared = prepare(seen, make_plan(seen, recipe.task.plan), folder / "prepared" / "task")
+    run = finetune(
+        prepared, recipe.task.training, folder / "runs" / "task", validation_ids=validation_ids, start=pretrained
+    )
+
+    # Contours on the scans of the patient whom nobody has seen, and back into the clinic on the original CT.
+    model = Model.load(run)
+    test = cohort.of_patients(split.test)
+    for case in test.cases:
+        ct = read_ct_series(case.source.ct_folder, case.source.series_uid)
+        contours = predict(model, ct.volume, recipe.prediction)
+        out = folder / "predictions" / case.id
+        write_volume(contours.labels, out / "labels.nii.gz")
+        write_rtstruct(
+            contours,
+            ct,
+            out / "RS.dcm",
+            names=StructureNames.load(),
+            label="GynBTNet",
+            description="SYNTHETIC. Research use only, not reviewed",
+            software_version="example",
+        )
+
+    # How good they are.
+    print(evaluate(test, folder / "predictions", folder / "evaluation").summary)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path("example"))

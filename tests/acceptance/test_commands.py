@@ -1,0 +1,107 @@
+"""Every command as its help shows it, from the phantom to the report, with a recipe of a few steps."""
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pydicom
+import pytest
+from typer.main import get_command
+
+from gynbtnet.cli import app
+from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.datasets.split import Split
+from gynbtnet.imaging.volume_files import read_volume
+
+COMMANDS = get_command(app).commands  # type: ignore[attr-defined]
+IN_ORDER = (
+    *("phantom", "run", "report"),
+    *("ingest", "split", "plan", "prepare", "pretrain", "finetune", "predict", "evaluate", "doctor"),
+)
+SMALL = "--patients 7 --fractions 1 --unlabelled 3 --organs 3 --spacing 6 5 5 --matrix 32 64 80"
+
+
+def example(command: str) -> list[str]:
+    """The arguments in a command's help, for a recipe of a few steps and a small phantom."""
+    found = re.fullmatch(r"Example: `gynbtnet (.*)`", COMMANDS[command].epilog)
+    assert found, f"the help of {command} ends with no example"
+    arguments = ["smoke" if word == "demo" else word for word in shlex.split(found[1])]
+    return arguments + (shlex.split(SMALL) if command == "phantom" else [])
+
+
+def test_every_command_has_an_example() -> None:
+    assert sorted(COMMANDS) == sorted(IN_ORDER)
+    for command in COMMANDS:
+        assert example(command)[0] == command
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("commands")
+
+
+@pytest.fixture
+def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.chdir(folder)
+    yield folder / "demo"
+
+
+@pytest.mark.parametrize("command", IN_ORDER)
+def test_example(command: str, gynbtnet, here: Path) -> None:
+    ended = gynbtnet(*example(command))
+    assert ended.code == 0, ended.err
+    assert "Traceback" not in ended.err
+
+
+def test_what_the_examples_left(here: Path) -> None:
+    """After the examples above: one RTSTRUCT a test patient on its own CT, the report, and the steps' own results."""
+    experiment = here / "experiment"
+    split = Split.load(experiment / "split.json")
+    cohort = Cohort.load(experiment / "cohorts" / "task")
+    test = cohort.of_patients(split.test)
+    assert len(test.cases) == 1
+    for case in test.cases:
+        prediction = experiment / "predictions" / "test" / case.id
+        structures = pydicom.dcmread(prediction / "RS.dcm")
+        ct = pydicom.dcmread(next(case.source.ct_folder.glob("*.dcm")), stop_before_pixels=True)
+        assert structures.StudyInstanceUID == ct.StudyInstanceUID
+        assert structures.ReferencedFrameOfReferenceSequence[0].FrameOfReferenceUID == ct.FrameOfReferenceUID
+        assert structures.ApprovalStatus == "UNAPPROVED"
+        assert "SYNTHETIC" in structures.SeriesDescription
+        assert read_volume(prediction / "labels.nii.gz").geometry.offset(case.geometry) < 1e-3
+    page = (experiment / "report.html").read_text()
+    assert "Synthetic data" in page
+    assert "Stage 2" in page
+    assert (here / "steps" / "contours" / "fraction-1" / "RS.dcm").is_file()
+    assert (here / "steps" / "evaluation" / "summary.md").is_file()
+    assert not list(here.rglob(".partial-*"))
+
+
+def test_test_patients_are_in_no_training(here: Path) -> None:
+    experiment = here / "experiment"
+    held_out = Split.load(experiment / "split.json").test
+    for stage in ("pretraining", "task"):
+        inputs = (experiment / "runs" / stage / "inputs.json").read_text()
+        for case in Cohort.load(experiment / "cohorts" / "task").of_patients(held_out).cases:
+            assert case.id not in inputs
+
+
+def test_a_run_folder_is_complete_in_itself(here: Path) -> None:
+    run = here / "experiment" / "runs" / "task"
+    for name in ("recipe.yaml", "plans.json", "dataset.json", "environment.json", "inputs.json", "transfer.json"):
+        assert (run / name).is_file()
+    for name in ("log.csv", "weights_last.safetensors", "weights_best.safetensors", "tensorboard", "state"):
+        assert (run / name).exists()
+
+
+def test_version(gynbtnet) -> None:
+    assert re.fullmatch(r"gynbtnet \d+\.\d+\.\d+\n", gynbtnet("--version").out)
+
+
+def test_help_is_answered_without_loading_torch() -> None:
+    code = "import sys; import gynbtnet.cli; print({'torch', 'SimpleITK', 'pandas', 'numpy'} & set(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert loaded == "set()\n"
