@@ -66,6 +66,14 @@ def test_too_few_patients_is_told(patients: int, test: float | int, folds: int) 
         split_patients(cohort_of([5] * patients), test, folds)
 
 
+def test_a_fold_that_does_not_exist_is_told() -> None:
+    split = split_patients(cohort_of([1] * 10), folds=3)
+    assert split.validation_patients(2) == split.folds[2]
+    for fold in (-1, 3):
+        with pytest.raises(BadInput, match=f"no fold {fold}"):
+            split.validation_patients(fold)
+
+
 def test_save_and_load(tmp_path: Path) -> None:
     split = split_patients(cohort_of([2] * 12), 2, 5, seed=4)
     split.save(tmp_path / "split.json")

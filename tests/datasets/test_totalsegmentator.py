@@ -58,6 +58,12 @@ def test_a_mask_on_another_grid_is_told_with_numbers(tmp_path: Path) -> None:
     totalsegmentator.ingest(tmp_path / "ts", tmp_path / "cohort")
 
 
+def test_more_classes_than_a_label_map_holds_are_told(tmp_path: Path) -> None:
+    write_case(tmp_path / "ts" / "s0001", {"spleen": sphere("bladder")})
+    with pytest.raises(BadInput, match="300 classes"):
+        totalsegmentator.ingest(tmp_path / "ts", tmp_path / "cohort", structures=[f"class_{i}" for i in range(300)])
+
+
 def test_another_layout_is_told(tmp_path: Path) -> None:
     write_volume(scan(), tmp_path / "ts" / "ct.nii.gz")
     with pytest.raises(BadInput, match="sXXXX"):

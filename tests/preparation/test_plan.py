@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,14 @@ def test_strides_left_out_are_the_presets(preset: str) -> None:
 def test_settings_that_do_not_fit_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         PlanSettings(**wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"normalisation": "rgb"}, {"intensity": None}, {"spacing": (1.0, 1.0)}, {"patch_size": (80, 160, 161)}]
+)
+def test_a_plan_that_does_not_fit_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        replace(PLAN, **wrong)
 
 
 def test_settings_are_described() -> None:
