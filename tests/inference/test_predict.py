@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from gynbtnet.inference import predict as predict_module
 from gynbtnet.inference.model import Model
 from gynbtnet.inference.predict import labels_on, predict
 from gynbtnet.inference.settings import PredictionSettings
+from gynbtnet.preparation.plan import Plan
 
 QUICK = PredictionSettings(mirroring=False)
 DIRECTIONS = {
@@ -83,6 +85,12 @@ def test_a_real_network_runs_and_mirroring_changes_little_but_something(model_fo
 def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="expected a model"):
         Model.load(tmp_path)
+
+
+def test_a_pretraining_run_contours_nothing(model_folder: Path) -> None:
+    replace(Plan.load(model_folder), structures=()).save(model_folder)
+    with pytest.raises(BadInput, match="is a pretraining run"):
+        Model.load(model_folder)
 
 
 def test_best_weights_are_asked_for_by_name(model_folder: Path) -> None:

@@ -264,6 +264,7 @@ def test_pretraining_learns_and_hands_its_encoder_on(prepared: PreparedCohort, t
     losses = [float(row["validation_loss"]) for row in rows(first)]
     assert losses[-1] < losses[0]
     assert (first / "pictures" / "epoch_0002.png").stat().st_size > 1000
+    assert Plan.load(first).structures == ()
 
     tuning = SegmentationSettings(**{**QUICK, "epochs": 1, "steps_per_epoch": 1, "learning_rate": 1e-12})
     second = finetune(prepared, tuning, tmp_path / "second", validation_ids=HELD_OUT, start=first)
@@ -296,6 +297,12 @@ def test_pretraining_resumes_exactly(prepared: PreparedCohort, tmp_path: Path, m
     run = pretrain(prepared, settings, tmp_path / "run", validation_ids=HELD_OUT)
     last = "weights_last.safetensors"
     assert (run / last).read_bytes() == (whole / last).read_bytes()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+def test_an_absent_device_is_told(prepared: PreparedCohort, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no CUDA device"):
+        train(prepared, tmp_path / "run", accelerator="cuda")
 
 
 def test_a_start_that_is_no_run(prepared: PreparedCohort, tmp_path: Path) -> None:

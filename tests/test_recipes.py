@@ -1,0 +1,73 @@
+from pathlib import Path
+
+import pytest
+
+from gynbtnet.datasets.split import Split
+from gynbtnet.errors import BadInput
+from gynbtnet.recipes.loading import load_recipe, save_recipe, shipped_recipes
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_shipped_recipes_load_and_come_back_from_their_resolved_form(name: str, tmp_path: Path) -> None:
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    save_recipe(recipe, tmp_path / "recipe.yaml")
+    assert load_recipe(tmp_path / "recipe.yaml") == recipe
+
+
+def test_a_change_reaches_its_setting_and_no_other() -> None:
+    changed = load_recipe("demo", ["task.training.epochs=7", "split.test=3"])
+    assert changed.task.training.epochs == 7
+    assert changed.split.test == 3
+    assert changed.pretraining == load_recipe("demo").pretraining
+
+
+def test_defaults_are_the_papers(tmp_path: Path) -> None:
+    """Sections 2.2 to 2.5 of the paper."""
+    (tmp_path / "recipe.yaml").write_text("{name: x, structures: [bladder], task: {plan: {}, training: {}}}")
+    recipe = load_recipe(tmp_path / "recipe.yaml", ["pretraining={plan: {}, training: {}}"])
+    assert recipe.pretraining is not None
+    assert recipe.pretraining.training.learning_rate == 1e-4
+    assert recipe.pretraining.training.epochs == 1000
+    assert recipe.pretraining.training.mask_ratio == 0.6
+    assert recipe.pretraining.validation == 0.15
+    assert recipe.task.training.learning_rate == 5e-5
+    assert recipe.task.training.epochs == 1000
+    assert recipe.task.plan.preset == "L"
+    assert recipe.task.plan.patch_size == (80, 160, 160)
+    assert recipe.task.plan.batch_size == 2
+    assert recipe.split.test == 0.2
+    assert recipe.split.folds == 5
+
+
+def test_aliases_are_looked_for_beside_the_recipe(tmp_path: Path) -> None:
+    (tmp_path / "names.yaml").write_text("bladder: [Blase]")
+    text = "{name: x, structures: [bladder], aliases: names.yaml, task: {plan: {}, training: {}}}"
+    (tmp_path / "recipe.yaml").write_text(text)
+    assert load_recipe(tmp_path / "recipe.yaml").aliases == tmp_path / "names.yaml"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[1, 2]", "no settings"),
+        ("name: [", "no YAML file"),
+        ("{name: x, structures: [], task: {plan: {}, training: {}}}", "structures"),
+        ("{name: x, structures: [bladder]}", "task is missing"),
+        ("{name: x, structures: [bladder], task: 3}", "task in"),
+    ],
+)
+def test_a_damaged_recipe(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "recipe.yaml").write_text(text)
+    with pytest.raises(BadInput, match=words):
+        load_recipe(tmp_path / "recipe.yaml")
+
+
+def test_a_stage_that_is_left_out() -> None:
+    with pytest.raises(BadInput, match="no supervised stage"):
+        load_recipe("demo", ["supervised=null"]).stage("supervised")
+
+
+def test_a_fold_that_is_not_there() -> None:
+    with pytest.raises(BadInput, match="no fold 2"):
+        Split(("a",), (("b",), ("c",)), 0).validation_patients(2)
