@@ -17,7 +17,7 @@ from gynbtnet.errors import BadInput
 from gynbtnet.progress import advancing, console
 from gynbtnet.training.allocator import keep_freed_memory
 from gynbtnet.training.batches import Batch, Batches, load
-from gynbtnet.training.checkpoint import Progress, load_checkpoint, save_checkpoint, save_weights
+from gynbtnet.training.checkpoint import Progress, finished_epochs, load_checkpoint, save_checkpoint, save_weights
 from gynbtnet.training.objective import Objective
 from gynbtnet.training.pictures import save_figure
 from gynbtnet.training.run_folder import RunFolder, note_environment
@@ -67,6 +67,8 @@ def fit(
     Raises:
         BadInput: where the loss is no longer a number, or a scan can't be read.
     """
+    if finished_epochs(run.state) == settings.epochs:
+        return
     keep_freed_memory()
     shown = batches.batch_size * batches.devices * settings.accumulate
     steps_per_epoch = settings.steps_per_epoch or math.ceil(len(batches.cases) / shown)
@@ -74,8 +76,6 @@ def fit(
     bare_optimizer = AdamW(objective.network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     network, optimizer = fabric.setup(objective.network, bare_optimizer)
     progress = load_checkpoint(run.state, objective.network, bare_optimizer)
-    if progress.epoch == settings.epochs:
-        return
     if fabric.is_global_zero:
         note_environment(run, epochs_done=progress.epoch, device=str(fabric.device), processes=fabric.world_size)
 
@@ -116,8 +116,8 @@ def fit(
                 progress = _close_epoch(fabric, objective, validation, settings, run, progress, figures)
                 log.append(progress.epoch, figures)
                 if progress.epoch % settings.checkpoint_every == 0 or progress.epoch == settings.epochs:
-                    save_checkpoint(run.state, objective.network, bare_optimizer, progress)
                     save_weights(objective.network, run.last_weights)
+                    save_checkpoint(run.state, objective.network, bare_optimizer, progress)
             fabric.barrier()
 
 
@@ -134,16 +134,14 @@ def _close_epoch(
     last = progress.epoch == settings.epochs
     if validation is None:
         return _keep_best(-figures["loss"], progress, objective.network, run)
-    patches = (fabric.to_device(validation[number]) for number in range(settings.validation_patches))
+    patches = range(settings.validation_patches)
     with torch.no_grad(), fabric.autocast():
         objective.network.eval()
         if last or progress.epoch % settings.picture_every == 0:
-            few = [
-                fabric.to_device(validation[number]) for number in range(min(_PICTURED, settings.validation_patches))
-            ]
-            save_figure(objective.picture(few), run.pictures / f"epoch_{progress.epoch:04d}.png")
+            picture = objective.picture([fabric.to_device(validation[number]) for number in patches[:_PICTURED]])
+            save_figure(picture, run.pictures / f"epoch_{progress.epoch:04d}.png")
         if last or progress.epoch % settings.validate_every == 0:
-            figures |= objective.validate(patches)
+            figures |= objective.validate(fabric.to_device(validation[number]) for number in patches)
             progress = _keep_best(objective.score(figures), progress, objective.network, run)
     return progress
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def pretrain(
     """
     fabric = start_devices(settings)
     training, validation = _batches(prepared, settings, validation_ids, fabric, foreground_share=0.0)
-    plan = prepared.plan
+    plan = replace(prepared.plan, structures=())  # labels that the scans may have are not learned
     run = _open(fabric, "pretraining", plan, settings, out, training, validation, {})
     with _seeded(settings.seed):
         network = MaskedAutoencoder(plan.preset, strides=plan.strides)
