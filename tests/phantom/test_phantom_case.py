@@ -27,7 +27,7 @@ def checksum(case: PhantomCase) -> str:
 
 
 def test_the_same_numbers_give_the_same_voxels_on_any_machine() -> None:
-    assert checksum(phantom_case(0, 1, 2, TINY)) == "2dabdd17818c964c"
+    assert checksum(phantom_case(0, 1, 2, TINY)) == "9c90983527216be2"
 
 
 def test_other_numbers_give_other_voxels() -> None:
