@@ -13,7 +13,7 @@ from gynbtnet.phantom.texture import Texture
 RECTUM_COURSE = np.asarray([(0, 38, -55), (0, 47, -36), (0, 52, -12), (0, 54, 14), (0, 54, 38), (0, 47, 60)], float)
 """Middle of the rectum from the anorectal junction to the rectosigmoid, x, y, z in mm."""
 
-DESCENDING = np.asarray([(88, -8, 97), (105, 4, 124), (112, 14, 160), (112, 16, 210)], float)
+DESCENDING = np.asarray([(76, -22, 97), (97, -8, 124), (108, 8, 160), (110, 14, 210)], float)
 """From the left iliac fossa up, where the sigmoid has become the descending colon."""
 
 

@@ -57,7 +57,7 @@ def build_scene(patient: Patient, fraction: Fraction) -> Scene:
     organs = settle(patient, fraction, axis, applicator, skeleton["sacrum"])
     layers = [
         *_frame_of_the_body(patient, skeleton),
-        *_surroundings(patient, fraction, axis),
+        *_surroundings(patient, fraction, axis, Union([skeleton["sacrum"], skeleton["vertebrae_L5"]])),
         *_organs(patient, fraction, organs),
         *(_implant(patient, fraction, applicator, organs) if applicator is not None else ()),
     ]
@@ -86,14 +86,14 @@ def _frame_of_the_body(patient: Patient, skeleton: dict[str, Shape]) -> Iterator
             yield Layer(shape, bone, organ=name)
 
 
-def _surroundings(patient: Patient, fraction: Fraction, axis: UterineAxis) -> Iterator[Layer]:
+def _surroundings(patient: Patient, fraction: Fraction, axis: UterineAxis, spine: Shape) -> Iterator[Layer]:
     """What the five structures lie among: small bowel, parametria, ovaries, vagina, anus, descending colon."""
 
     def texture(number: int, cell: float) -> Texture:
         return Texture((*fraction.identity, number), cell)
 
     for tube in small_bowel(patient, fraction):
-        yield Layer(tube, Hollow(2.4, VISCERAL_WALL, Uniform(18.0)), organ="small_bowel")
+        yield Layer(tube, Hollow(2.4, VISCERAL_WALL, Uniform(18.0)), organ="small_bowel", outside=spine)
     parametria = Blob(axis.at(10)[0] + (0, 3, 0), (48.0, 11.0, 15.0))
     yield Layer(parametria, Mottled(-10.0, 45.0, texture(602, 7.0)), opacity=0.55)
     for side in (-1.0, 1.0):

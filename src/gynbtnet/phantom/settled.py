@@ -40,7 +40,7 @@ def settle(
         firm = [Union([applicator.packing, *applicator.ovoids])]
     vesica = _yielding(bladder(patient, fraction), womb, target, *firm, gap=1.2)
     rectum_course = rectum(patient, fraction, [womb, target, sacrum])
-    sigmoid_course = sigmoid(patient, fraction, rectum_course.path[-1], [womb, target, vesica])
+    sigmoid_course = sigmoid(patient, fraction, rectum_course.path[-1], [womb, target, vesica, sacrum])
     return SettledOrgans(
         uterus=womb,
         hr_ctv=target,
