@@ -27,7 +27,7 @@ def checksum(case: PhantomCase) -> str:
 
 
 def test_the_same_numbers_give_the_same_voxels_on_any_machine() -> None:
-    assert checksum(phantom_case(0, 1, 2, TINY)) == "9c90983527216be2"
+    assert checksum(phantom_case(0, 1, 2, TINY)) == "d1641b1dbf20de09"
 
 
 def test_other_numbers_give_other_voxels() -> None:
@@ -58,7 +58,7 @@ def test_fractions_share_the_anatomy_and_differ_in_what_moves() -> None:
 def test_structures_are_there_whole_inside_the_body_and_of_plausible_size(cases: list[PhantomCase]) -> None:
     limits = {"hr_ctv": (15, 90), "bladder": (25, 320), "rectum": (35, 180), "sigmoid": (30, 200), "uterus": (12, 140)}
     for case in cases:
-        body = ndimage.binary_fill_holes(case.scan.array > -300)
+        body = np.stack([ndimage.binary_fill_holes(plane > -300) for plane in case.scan.array])
         for structure in STRUCTURES:
             mask = case.structures.mask(structure)
             low, high = limits[structure]

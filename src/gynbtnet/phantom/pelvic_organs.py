@@ -129,7 +129,8 @@ def sigmoid(patient: Patient, fraction: Fraction, start: Floats, obstacles: list
     knots = np.concatenate([start[None], loops, DESCENDING[:1] * patient.skeleton])
     filling = np.concatenate([[0.95], fraction.sigmoid_filling, [1.0]])
     free = Tube.through(knots, patient.sigmoid_radius * filling, step=6)
-    return Tube(_pushed_out(free, obstacles, np.asarray([0.0, 0.0, 0.3]), clearance=1.1, fixed=2), free.radii)
+    up_and_forward = np.asarray([0.0, -0.4, 0.4])
+    return Tube(_pushed_out(free, obstacles, up_and_forward, clearance=1.1, fixed=2), free.radii)
 
 
 def descending_colon(patient: Patient) -> Tube:
@@ -166,7 +167,7 @@ def _pushed_out(tube: Tube, obstacles: list[Shape], bias: Floats, clearance: flo
     slopes = np.stack([np.gradient(distance, step, axis=axis) for axis in (2, 1, 0)], axis=-1) + bias
     slopes /= np.maximum(np.linalg.norm(slopes, axis=-1, keepdims=True), 1e-6)
     path = tube.path.copy()
-    for _ in range(14):
+    for _ in range(24):
         index = np.clip(np.rint((path - low) / step).astype(int)[:, ::-1], 0, np.asarray(grid.shape) - 1)
         at = tuple(index.T)
         lacking = np.clip(np.minimum(clearance * tube.radii, FAR - 1) - distance[at], 0.0, 3.0)
