@@ -20,15 +20,15 @@ def advancing(description: str, total: int, done: int = 0) -> Iterator[Callable[
     printed once, when it ends, so that a log holds one line a task.
     """
     columns = (
-        TextColumn("{task.description:<28}"),
-        BarColumn(bar_width=30),
+        TextColumn("{task.description:<27}"),
+        BarColumn(bar_width=None),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=console) as bars:
+    with Progress(*columns, console=console, expand=True) as bars:
         task = bars.add_task(description, total=total, completed=done, note="")
 
         def advance(steps: int = 1, note: str = "") -> None:
