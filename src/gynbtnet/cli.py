@@ -269,7 +269,8 @@ def finetune(
 
 
 @command(
-    "gynbtnet predict demo/steps/runs/task demo/phantom/brachytherapy/PHANTOM-001/fraction-1 --out demo/steps/contours"
+    "gynbtnet predict demo/steps/runs/task demo/phantom/brachytherapy/PHANTOM-001/fraction-1 "
+    "--recipe demo --out demo/steps/contours"
 )
 def predict(
     model: Annotated[Path, typer.Argument(help="A model: the run folder of stage 2 or 3.")],

@@ -20,7 +20,7 @@ def advancing(description: str, total: int, done: int = 0) -> Iterator[Callable[
     printed once, when it ends, so that a log holds one line a task.
     """
     columns = (
-        TextColumn("{task.description:<27}"),
+        TextColumn("{task.description:<22}"),
         BarColumn(bar_width=None),
         MofNCompleteColumn(),
         TimeElapsedColumn(),

@@ -45,7 +45,7 @@ def labels_on(target: Geometry, logits: npt.NDArray[np.float32], source: Geometr
     logits, source = turn.array(logits), turn.geometry(source)
     labels = np.empty(target.shape, np.uint8)
     thickness = max(1, _SLAB_BYTES // (4 * len(logits) * target.shape[1] * target.shape[2]))
-    for first in track(range(0, target.shape[0], thickness), "Contours at full resolution"):
+    for first in track(range(0, target.shape[0], thickness), "Contours on the scan"):
         slab = _slab(target, first, min(first + thickness, target.shape[0]))
         lowest, highest = source.to_index([slab.to_world((0, 0, 0)), slab.to_world((slab.shape[0] - 1, 0, 0))])[:, 0]
         low = int(np.clip(np.floor(lowest), 0, source.shape[0] - 1))

@@ -103,7 +103,7 @@ def fit(
                     fabric.clip_gradients(network, optimizer, max_norm=settings.clip, error_if_nonfinite=False)
                 optimizer.step()
                 optimizer.zero_grad()
-                advance(note=f"epoch {epoch + 1}, loss {meter.mean_loss:.3f}")
+                advance(note=f"loss {meter.mean_loss:.3f}")
 
             progress = replace(progress, epoch=epoch + 1)
             figures = {"step": step + 1, "learning_rate": learning_rate, **meter.figures()}
