@@ -53,7 +53,7 @@ def transfer(
 ) -> TransferReport:
     """Copy ``weights`` of the previous stage into ``network``, name by name.
 
-    Stage 1 → 2 takes the ``encoder``; stage 2 → 3 takes ``all_but_heads`` (FACTS: transfer). A first layer for another
+    Stage 1 → 2 takes the ``encoder``; stage 2 → 3 takes ``all_but_heads``. A first layer for another
     number of input channels gets the sum over the old channels, shared evenly, so that an image repeated in every
     channel gives what it gave before. Nothing is copied where the share falls short.
 
