@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+FULL = os.strerror(errno.ENOSPC)
 _NOTHING_LEFT = 4096  # bytes: a disk with less than a page free is full
 
 
@@ -29,7 +30,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     try:
         yield partial
         if _is_full(path.parent):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+            raise OSError(errno.ENOSPC, FULL, str(path))
         if partial.is_dir() and path.exists():
             replaced = path.parent / f".replaced-{path.name}"
             _remove(replaced)
@@ -39,10 +40,10 @@ def written_whole(path: Path) -> Iterator[Path]:
         else:
             partial.replace(path)
     except BaseException as error:
-        full = _is_full(path.parent)
+        full = _is_full(path.parent) or FULL in str(error)
         _remove(partial)
         if full and isinstance(error, Exception):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+            raise OSError(errno.ENOSPC, FULL, str(path)) from error
         raise
 
 

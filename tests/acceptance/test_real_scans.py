@@ -18,7 +18,7 @@ FEW_STEPS = [
     f"{stage}.training.{key}={value}"
     for stage in ("pretraining", "supervised", "task")
     for key, value in {"epochs": 1, "steps_per_epoch": 1, "validation_patches": 1}.items()
-] + [f"{stage}.plan.patch_size=[16, 32, 32]" for stage in ("pretraining", "supervised", "task")]
+]
 PATIENTS = ("STS_003", "STS_044", "STS_005", "STS_010", "STS_025", "STS_047")
 
 

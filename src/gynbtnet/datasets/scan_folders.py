@@ -11,6 +11,7 @@ from gynbtnet.datasets.ingestion import FoundScan, ScanContents, ingest_found, n
 from gynbtnet.datasets.synthetic_marks import image_is_synthetic
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.ct_series import find_series, read_ct_files
+from gynbtnet.imaging.file_search import files_below
 from gynbtnet.imaging.volume_files import SUFFIXES, read_volume
 
 _DRAWN = re.compile(r"(^|[^a-z])(seg|segmentations?|labels?|masks?)([^a-z]|$)|^dose$", re.IGNORECASE)
@@ -59,9 +60,9 @@ def _read(scan: FoundScan) -> ScanContents:
 def _find(folder: Path) -> list[FoundScan]:
     found = [dicom_scan(series) for series in find_series(folder) if series.modality == "CT"]
     found = [scan if scan.patient else replace(scan, patient=scan.folder.name) for scan in found]
-    for path in sorted(folder.rglob("*")):
+    for path in files_below(folder):
         stem, above = _stem(path), path.relative_to(folder).parts[:-1]
-        if stem and path.is_file() and not _DRAWN.search(stem) and not _DRAWN_FOLDERS.intersection(above):
+        if stem and not _DRAWN.search(stem) and not _DRAWN_FOLDERS.intersection(above):
             found.append(
                 FoundScan(
                     patient=path.parent.name if stem.lower() in _ALIKE else stem,

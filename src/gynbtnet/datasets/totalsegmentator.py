@@ -13,6 +13,7 @@ from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.ingestion import FoundScan, ScanContents, ingest_found, natural_order, source_folders
 from gynbtnet.datasets.synthetic_marks import image_is_synthetic
 from gynbtnet.errors import BadInput
+from gynbtnet.imaging.file_search import files_below
 from gynbtnet.imaging.rtstruct_reader import Overlap
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.imaging.volume_files import read_volume
@@ -47,7 +48,7 @@ def ingest(
 
 def _find(folder: Path) -> list[FoundScan]:
     found = []
-    for ct in sorted(folder.rglob("ct.nii.gz")):
+    for ct in (path for path in files_below(folder) if path.name == "ct.nii.gz"):
         masks = tuple(sorted((ct.parent / "segmentations").glob(f"[!.]*{_SUFFIX}")))
         if masks:
             found.append(

@@ -15,6 +15,7 @@ from pydicom.uid import UID
 
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.dicom_objects import CT_IMAGE, lenient
+from gynbtnet.imaging.file_search import files_below
 from gynbtnet.imaging.slice_geometry import SlicePlane, geometry_of_slices
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.progress import track
@@ -98,7 +99,7 @@ def find_series(folder: Path) -> list[FoundSeries]:
     folder = Path(folder)
     if not folder.is_dir():
         raise BadInput(f"There is no folder {folder}; expected a folder with DICOM files.")
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = files_below(folder)
     grouped: dict[tuple[str, str, str], list[tuple[Path, Dataset]]] = {}
     with lenient():
         for path in track(files, "Reading DICOM headers") if len(files) > _MANY_FILES else files:
