@@ -1,8 +1,10 @@
 from pathlib import Path
 
 import psutil
+import pytest
 
-from gynbtnet.doctor import examine, version
+from gynbtnet.doctor import examine, needed_libraries, version
+from gynbtnet.errors import BadInput
 
 
 def test_the_rows_agree_with_the_machine(tmp_path: Path) -> None:
@@ -15,3 +17,14 @@ def test_the_rows_agree_with_the_machine(tmp_path: Path) -> None:
 
 def test_what_is_missing_is_said() -> None:
     assert version("no-such-distribution") == "missing: pip install no-such-distribution"
+
+
+def test_every_library_that_the_package_needs_is_looked_at(tmp_path: Path) -> None:
+    assert {"torch", "pydicom", "safetensors", "simpleitk"} <= set(needed_libraries())
+    assert "pytest" not in needed_libraries()
+    assert set(needed_libraries()) <= set(dict(examine(tmp_path)))
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="There is no folder"):
+        examine(tmp_path / "nowhere")

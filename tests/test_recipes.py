@@ -71,3 +71,22 @@ def test_a_stage_that_is_left_out() -> None:
 def test_a_fold_that_is_not_there() -> None:
     with pytest.raises(BadInput, match="no fold 2"):
         Split(("a",), (("b",), ("c",)), 0).validation_patients(2)
+
+
+def test_a_change_changes_one_stage_though_the_file_shares_settings_by_an_anchor() -> None:
+    changed = load_recipe("smoke", ["task.training.epochs=9"])
+    assert changed.task.training.epochs == 9
+    assert changed.supervised is not None
+    assert changed.supervised.training.epochs == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("structures=[bladder, bladder]", "each structure once"),
+        ("supervised.plan.patch_size=[16, 32]", r"supervised\.plan\.patch_size.*, changed by --set"),
+    ],
+)
+def test_a_change_that_does_not_fit(change: str, words: str) -> None:
+    with pytest.raises(BadInput, match=words):
+        load_recipe("smoke", [change])

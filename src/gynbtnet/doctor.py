@@ -3,28 +3,14 @@
 import importlib.metadata
 import os
 import platform
+import re
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
 
-LIBRARIES = (
-    "torch",
-    "lightning-fabric",
-    "batchgeneratorsv2",
-    "SimpleITK",
-    "pydicom",
-    "pylibjpeg-openjpeg",
-    "blosc2",
-    "edt",
-    "numpy",
-    "scipy",
-)
-OPTIONAL = {
-    "monai": "Swin-UNETR, and the metrics that ours are tested against",
-    "nnunetv2": "the nnU-Net baseline",
-}
+from gynbtnet.errors import BadInput
 
 
 def examine(folder: Path) -> list[tuple[str, str]]:
@@ -32,6 +18,8 @@ def examine(folder: Path) -> list[tuple[str, str]]:
 
     A row whose second part starts with "missing" or "low" is something to mend.
     """
+    if not folder.is_dir():
+        raise BadInput(f"There is no folder {folder}; expected one where results would be written.")
     memory = psutil.virtual_memory()
     free_gb = shutil.disk_usage(folder).free / 1e9
     rows = [
@@ -43,12 +31,14 @@ def examine(folder: Path) -> list[tuple[str, str]]:
         (f"disk at {folder}", f"{'low: ' if free_gb < 10 else ''}{free_gb:.1f} GB free"),
         ("devices", devices()),
     ]
-    rows += [(name, version(name)) for name in LIBRARIES]
-    for name, use in OPTIONAL.items():
-        rows.append(
-            (f"{name} (optional)", version(name) if find_spec(name) else f"not installed; only needed for {use}")
-        )
-    return rows
+    return rows + [(name, version(name)) for name in needed_libraries()]
+
+
+def needed_libraries() -> list[str]:
+    """The distributions that gynbtnet needs, by its own metadata."""
+    requirements = importlib.metadata.requires("gynbtnet") or []
+    names = (re.match(r"[A-Za-z0-9._-]+", line) for line in requirements if "extra ==" not in line)
+    return [name[0] for name in names if name]
 
 
 def version(distribution: str) -> str:

@@ -36,7 +36,8 @@ def load_recipe(name: str | Path, changes: Sequence[str] = ()) -> Recipe:
     try:
         recipe = Recipe.model_validate(values)
     except ValidationError as problems:
-        raise BadInput(_sentence(problems, path, values)) from problems
+        where = f"{path}, changed by --set" if changes else str(path)
+        raise BadInput(_sentence(problems, where, values)) from problems
     if recipe.aliases is not None:
         aliases = path.parent / recipe.aliases
         if not aliases.is_file():
@@ -60,7 +61,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise BadInput(
             f"There is no recipe {path}; expected a YAML file or one of the shipped ones: {known}."
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError, NotADirectoryError) as error:
         where = (
             f" at line {error.problem_mark.line + 1}"
             if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark
@@ -69,7 +70,14 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise BadInput(f"{path} is no YAML file{where}; see a shipped recipe for the form.") from error
     if not isinstance(values, dict):
         raise BadInput(f"{path} holds no settings; expected keys such as name, structures, task.")
-    return values
+    return _unshared(values)  # type: ignore[no-any-return]
+
+
+def _unshared(values: Any) -> Any:
+    """A copy in which what a YAML anchor shares stands in each place by itself: a change then changes one place."""
+    if isinstance(values, dict):
+        return {key: _unshared(value) for key, value in values.items()}
+    return [_unshared(value) for value in values] if isinstance(values, list) else values
 
 
 def _apply(change: str, values: dict[str, Any]) -> None:
@@ -87,7 +95,7 @@ def _apply(change: str, values: dict[str, Any]) -> None:
         raise BadInput(f"--set {change} can't be read; expected a YAML value after the equals sign.") from error
 
 
-def _sentence(problems: ValidationError, path: Path, values: dict[str, Any]) -> str:
+def _sentence(problems: ValidationError, path: str, values: dict[str, Any]) -> str:
     first = problems.errors()[0]
     places = _key_in_file(first["loc"], values)
     key = ".".join(str(part) for part in places)
@@ -108,7 +116,7 @@ def _key_in_file(places: Sequence[str | int], values: Any) -> list[str | int]:
         if isinstance(values, dict):
             values = values.get(place)
         elif isinstance(values, list) and isinstance(place, int):
-            values = values[place]
+            values = values[place] if place < len(values) else None
         if not isinstance(values, dict | list):
             break
     return key

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from gynbtnet.errors import BadInput
 from gynbtnet.inference.settings import PredictionSettings
@@ -61,6 +61,13 @@ class Recipe(Settings):
     task: TaskStage
     prediction: PredictionSettings = PredictionSettings()
     citations: tuple[str, ...] = Field((), description="Shown wherever results on this data are shown.")
+
+    @field_validator("structures")
+    @classmethod
+    def _named_once(cls, structures: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(structures)) < len(structures):
+            raise ValueError("expected each structure once")
+        return structures
 
     def stage(self, name: str) -> Any:
         """The settings of a stage.

@@ -18,7 +18,7 @@ LARGEST_HALO = 4
 def convolve(packed: Packed, conv: nn.Conv3d) -> Packed:
     """What ``conv`` gives at the active voxels where the masked ones hold zero; masked voxels stay masked.
 
-    Computes active blocks only. Equals ``conv(dense) * mask`` in values and gradients (FACTS: reference semantics).
+    Computes active blocks only. Equals ``conv(dense) * mask`` in values and gradients.
 
     Raises:
         ValueError: where ``conv`` isn't 1×1×1 or 3×3×3 with "same" padding and bias, or a block doesn't divide by its

@@ -23,7 +23,7 @@ class MaskedAutoencoder(nn.Module):
         preset: a name in ``PRESETS``, or a preset of your own.
         in_channels: channels of the image, 1 for CT.
         strides: one a level, a number or (z, y, x); the preset's where None.
-        norm: the norm of encoder and densify; the paper names both (FACTS: sparse submanifold convolution).
+        norm: the norm of encoder and densify; the paper names both.
     """
 
     def __init__(
