@@ -37,15 +37,25 @@ def main(folder: Path) -> None:
 
     # Stage 1: the encoder learns to fill in what is masked. Scans only.
     unlabelled = prepare(seen, make_plan(seen, recipe.pretraining.plan), folder / "prepared" / "pretraining")
+    training_ids = unlabelled.ids_of(split.training_patients(0))
     validation_ids = unlabelled.ids_of(split.validation_patients(0))
     pretrained = pretrain(
-        unlabelled, recipe.pretraining.training, folder / "runs" / "pretraining", validation_ids=validation_ids
+        unlabelled,
+        recipe.pretraining.training,
+        folder / "runs" / "pretraining",
+        training_ids=training_ids,
+        validation_ids=validation_ids,
     )
 
     # Stage 3: the five structures, from the pretrained encoder. (Stage 2 is the same call on another cohort.)
     prepared = prepare(seen, make_plan(seen, recipe.task.plan), folder / "prepared" / "task")
     run = finetune(
-        prepared, recipe.task.training, folder / "runs" / "task", validation_ids=validation_ids, start=pretrained
+        prepared,
+        recipe.task.training,
+        folder / "runs" / "task",
+        training_ids=training_ids,
+        validation_ids=validation_ids,
+        start=pretrained,
     )
 
     # Contours on the scans of the patient whom nobody has seen, and back into the clinic on the original CT.

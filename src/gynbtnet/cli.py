@@ -233,7 +233,14 @@ def pretrain(prepared: PreparedFolder, recipe: RecipeName, out: Out, set_: Chang
     settings = load_recipe(recipe, set_ or ()).stage("pretraining")
     scans = PreparedCohort.open(prepared)
     validation = hold_out(scans.patients, settings.validation, settings.training.seed)
-    console.print(f"Weights in {pretrain(scans, settings.training, out, validation_ids=scans.ids_of(validation))}")
+    run = pretrain(
+        scans,
+        settings.training,
+        out,
+        training_ids=scans.ids_of(set(scans.patients).difference(validation)),
+        validation_ids=scans.ids_of(validation),
+    )
+    console.print(f"Weights in {run}")
 
 
 @command(
@@ -259,12 +266,21 @@ def finetune(
     settings = whole.stage(stage.value)
     scans = PreparedCohort.open(prepared)
     if split is not None:
-        validation = Split.load(split).validation_patients(whole.split.fold)
+        dealt, fold = Split.load(split), whole.split.fold
+        training, validation = dealt.training_patients(fold), dealt.validation_patients(fold)
     elif stage is Stage.supervised:
         validation = hold_out(scans.patients, settings.validation, settings.training.seed)
+        training = tuple(set(scans.patients).difference(validation))
     else:
         raise BadInput("The task stage is validated on a fold of the split; name its file with --split.")
-    model = finetune(scans, settings.training, out, validation_ids=scans.ids_of(validation), start=start)
+    model = finetune(
+        scans,
+        settings.training,
+        out,
+        training_ids=scans.ids_of(training),
+        validation_ids=scans.ids_of(validation),
+        start=start,
+    )
     console.print(f"The model is {model}")
 
 

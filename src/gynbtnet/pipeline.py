@@ -23,7 +23,7 @@ from gynbtnet.preparation.settings import PlanSettings
 from gynbtnet.preparation.store import PreparedCohort
 from gynbtnet.progress import console
 from gynbtnet.recipes.loading import save_recipe
-from gynbtnet.recipes.recipe import PretrainingStage, Recipe, SupervisedStage, TaskStage
+from gynbtnet.recipes.recipe import PretrainingStage, Recipe, SupervisedStage
 from gynbtnet.training.stages import finetune, pretrain
 
 
@@ -65,7 +65,7 @@ def run_experiment(recipe: Recipe, scans: Scans, folder: Path, jobs: int = 1) ->
         start = _pretrain(recipe.pretraining, scans, experiment, seen, split, jobs)
     if recipe.supervised and scans.supervised:
         start = _learn_organs(recipe.supervised, scans.supervised, experiment, start, jobs)
-    model = _learn_task(recipe.task, experiment, seen, split.validation_patients(recipe.split.fold), start, jobs)
+    model = _learn_task(recipe, experiment, seen, split, start, jobs)
 
     test = cohort.of_patients(split.test)
     _predict_cases(model, test, experiment.test_predictions, recipe.prediction, names)
@@ -103,7 +103,11 @@ def _pretrain(
     prepared = _prepare(cohort, recipe.plan, experiment, "pretraining", jobs)
     validation = hold_out(cohort.patients, recipe.validation, recipe.training.seed)
     return pretrain(
-        prepared, recipe.training, experiment.run("pretraining"), validation_ids=prepared.ids_of(validation)
+        prepared,
+        recipe.training,
+        experiment.run("pretraining"),
+        training_ids=prepared.ids_of(set(cohort.patients).difference(validation)),
+        validation_ids=prepared.ids_of(validation),
     )
 
 
@@ -117,19 +121,25 @@ def _learn_organs(recipe: SupervisedStage, scans: Path, experiment: Experiment, 
         prepared,
         recipe.training,
         experiment.run("supervised"),
+        training_ids=prepared.ids_of(set(cohort.patients).difference(validation)),
         validation_ids=prepared.ids_of(validation),
         start=start,
     )
 
 
 def _learn_task(
-    recipe: TaskStage, experiment: Experiment, seen: Cohort, validation: tuple[str, ...], start: Path | None, jobs: int
+    recipe: Recipe, experiment: Experiment, seen: Cohort, split: Split, start: Path | None, jobs: int
 ) -> Path:
     """Stage 3; returns the model folder."""
     console.rule(STAGES["task"])
-    prepared = _prepare(seen, recipe.plan, experiment, "task", jobs)
+    prepared = _prepare(seen, recipe.task.plan, experiment, "task", jobs)
     return finetune(
-        prepared, recipe.training, experiment.run("task"), validation_ids=prepared.ids_of(validation), start=start
+        prepared,
+        recipe.task.training,
+        experiment.run("task"),
+        training_ids=prepared.ids_of(split.training_patients(recipe.split.fold)),
+        validation_ids=prepared.ids_of(split.validation_patients(recipe.split.fold)),
+        start=start,
     )
 
 

@@ -31,11 +31,11 @@ QUICK: dict[str, Any] = {
     "validation_patches": 1,
     "learning_rate": 1e-3,
 }
-HELD_OUT = ["ball_2"]
+SIDES: dict[str, Any] = {"training_ids": ["ball_0", "ball_1"], "validation_ids": ["ball_2"]}
 
 
 def train(prepared: PreparedCohort, out: Path, **changes: Any) -> Path:
-    return finetune(prepared, SegmentationSettings(**{**QUICK, **changes}), out, validation_ids=HELD_OUT)
+    return finetune(prepared, SegmentationSettings(**{**QUICK, **changes}), out, **SIDES)
 
 
 def rows(run: Path) -> list[dict[str, str]]:
@@ -101,14 +101,14 @@ from gynbtnet.training.stages import finetune
 
 prepared = PreparedCohort.open(Path(sys.argv[1]))
 settings = SegmentationSettings.model_validate_json(sys.argv[3])
-finetune(prepared, settings, Path(sys.argv[2]), validation_ids=["ball_2"])
+finetune(prepared, settings, Path(sys.argv[2]), training_ids=["ball_0", "ball_1"], validation_ids=["ball_2"])
 """
 
 
 @pytest.mark.slow
 def test_a_killed_process_ends_with_the_same_weights(prepared: PreparedCohort, tmp_path: Path) -> None:
     settings = SegmentationSettings(**{**QUICK, "epochs": 12})
-    finetune(prepared, settings, tmp_path / "whole", validation_ids=HELD_OUT)
+    finetune(prepared, settings, tmp_path / "whole", **SIDES)
     run, random = tmp_path / "run", np.random.default_rng(0)
     command = [sys.executable, "-c", KILLED, str(prepared.folder), str(run), settings.model_dump_json()]
     for wanted in (1, 4, 6, 7, 10):
@@ -176,11 +176,37 @@ def test_a_folder_of_something_else_is_refused(prepared: PreparedCohort, tmp_pat
     assert contents(tmp_path) == {"letters.txt": b"mine"}
 
 
-@pytest.mark.parametrize("ids", [["ball_0", "ball_1", "ball_2"], ["ball_7"]])
-def test_validation_cases_that_do_not_fit(prepared: PreparedCohort, tmp_path: Path, ids: list[str]) -> None:
-    with pytest.raises(BadInput, match="validation cases"):
-        finetune(prepared, SegmentationSettings(**QUICK), tmp_path / "run", validation_ids=ids)
+@pytest.mark.parametrize(
+    ("training", "validation", "words"),
+    [
+        ([], ["ball_2"], "0 are to train on"),
+        (["ball_0", "ball_2"], ["ball_2"], "1 are to do both"),
+        (["ball_0", "ball_7"], ["ball_8"], "2 are not prepared"),
+    ],
+)
+def test_cases_that_do_not_fit(
+    prepared: PreparedCohort, tmp_path: Path, training: list[str], validation: list[str], words: str
+) -> None:
+    settings = SegmentationSettings(**QUICK)
+    with pytest.raises(BadInput, match=words):
+        finetune(prepared, settings, tmp_path / "run", training_ids=training, validation_ids=validation)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("validation", [["ball_2"], []])
+def test_a_prepared_case_that_nobody_names_takes_no_part(
+    prepared: PreparedCohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, validation: list[str]
+) -> None:
+    read, seen = PreparedCase.crop, set()
+
+    def crop(case: PreparedCase, *where: Any) -> Any:
+        seen.add(case.id)
+        return read(case, *where)
+
+    monkeypatch.setattr(PreparedCase, "crop", crop)
+    settings = SegmentationSettings(**{**QUICK, "epochs": 1})
+    finetune(prepared, settings, tmp_path / "run", training_ids=["ball_0"], validation_ids=validation)
+    assert seen == {"ball_0", *validation}
 
 
 def test_contours_are_needed(prepared: PreparedCohort, tmp_path: Path) -> None:
@@ -250,7 +276,7 @@ def test_learns_the_ball(prepared: PreparedCohort, tmp_path: Path) -> None:
 
 def test_without_validation_the_training_loss_decides(prepared: PreparedCohort, tmp_path: Path) -> None:
     settings = SegmentationSettings(**QUICK)
-    run = finetune(prepared, settings, tmp_path / "run", validation_ids=[])
+    run = finetune(prepared, settings, tmp_path / "run", training_ids=["ball_0", "ball_1"], validation_ids=[])
     assert (run / "weights_best.safetensors").exists()
     assert rows(run)[-1]["dice_mean"] == ""
 
@@ -260,14 +286,14 @@ def test_pretraining_learns_and_hands_its_encoder_on(prepared: PreparedCohort, t
         prepared, cases=tuple(replace(case, labelled=False, foreground_labels=()) for case in prepared.cases)
     )
     settings = PretrainingSettings(**{**QUICK, "epochs": 2, "steps_per_epoch": 6, "normalise_target": False})
-    first = pretrain(bare, settings, tmp_path / "pretrained", validation_ids=HELD_OUT)
+    first = pretrain(bare, settings, tmp_path / "pretrained", **SIDES)
     losses = [float(row["validation_loss"]) for row in rows(first)]
     assert losses[-1] < losses[0]
     assert (first / "pictures" / "epoch_0002.png").stat().st_size > 1000
     assert Plan.load(first).structures == ()
 
     tuning = SegmentationSettings(**{**QUICK, "epochs": 1, "steps_per_epoch": 1, "learning_rate": 1e-12})
-    second = finetune(prepared, tuning, tmp_path / "second", validation_ids=HELD_OUT, start=first)
+    second = finetune(prepared, tuning, tmp_path / "second", **SIDES, start=first)
     before, after = load_file(first / "weights_last.safetensors"), load_file(second / "weights_last.safetensors")
     encoder = [name for name in after if name.startswith("encoder.")]
     assert encoder
@@ -278,7 +304,7 @@ def test_pretraining_learns_and_hands_its_encoder_on(prepared: PreparedCohort, t
         prepared,
         tuning.model_copy(update={"seed": 1}),
         tmp_path / "third",
-        validation_ids=HELD_OUT,
+        **SIDES,
         start=second,
     )
     last = load_file(third / "weights_last.safetensors")
@@ -289,12 +315,12 @@ def test_pretraining_learns_and_hands_its_encoder_on(prepared: PreparedCohort, t
 
 def test_pretraining_resumes_exactly(prepared: PreparedCohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = PretrainingSettings(**QUICK)
-    whole = pretrain(prepared, settings, tmp_path / "whole", validation_ids=HELD_OUT)
+    whole = pretrain(prepared, settings, tmp_path / "whole", **SIDES)
     with monkeypatch.context() as patched:
         interrupt_at(patched, 8)
         with pytest.raises(KeyboardInterrupt):
-            pretrain(prepared, settings, tmp_path / "run", validation_ids=HELD_OUT)
-    run = pretrain(prepared, settings, tmp_path / "run", validation_ids=HELD_OUT)
+            pretrain(prepared, settings, tmp_path / "run", **SIDES)
+    run = pretrain(prepared, settings, tmp_path / "run", **SIDES)
     last = "weights_last.safetensors"
     assert (run / last).read_bytes() == (whole / last).read_bytes()
 
@@ -308,4 +334,4 @@ def test_an_absent_device_is_told(prepared: PreparedCohort, tmp_path: Path) -> N
 def test_a_start_that_is_no_run(prepared: PreparedCohort, tmp_path: Path) -> None:
     settings = SegmentationSettings(**QUICK)
     with pytest.raises(BadInput, match=r"There is no .*weights_last\.safetensors"):
-        finetune(prepared, settings, tmp_path / "run", validation_ids=HELD_OUT, start=tmp_path)
+        finetune(prepared, settings, tmp_path / "run", **SIDES, start=tmp_path)

@@ -27,7 +27,12 @@ from gynbtnet.training.settings import PretrainingSettings, SegmentationSettings
 
 
 def pretrain(
-    prepared: PreparedCohort, settings: PretrainingSettings, out: Path, *, validation_ids: Collection[str]
+    prepared: PreparedCohort,
+    settings: PretrainingSettings,
+    out: Path,
+    *,
+    training_ids: Collection[str],
+    validation_ids: Collection[str],
 ) -> Path:
     """Stage 1: masked modelling on scans, with or without labels.
 
@@ -35,7 +40,9 @@ def pretrain(
         prepared: scans, and the plan with patch, network preset and strides.
         settings: the run's.
         out: the run folder; a run that was killed in it is taken up again, a finished one left alone.
-        validation_ids: cases that are never trained on; none: the best weights are those of the lowest training loss.
+        training_ids: cases that are trained on; prepared cases that neither this nor ``validation_ids`` names take no
+            part.
+        validation_ids: cases that choose the best weights; none: those of the lowest training loss are the best.
 
     Returns:
         The run folder.
@@ -44,7 +51,7 @@ def pretrain(
         BadInput: where cases, settings or an earlier run in ``out`` don't fit together, or the loss diverges.
     """
     fabric = start_devices(settings)
-    training, validation = _batches(prepared, settings, validation_ids, fabric, foreground_share=0.0)
+    training, validation = _batches(prepared, settings, training_ids, validation_ids, fabric, foreground_share=0.0)
     plan = replace(prepared.plan, structures=())  # labels that the scans may have are not learned
     run = _open(fabric, "pretraining", plan, settings, out, training, validation, {})
     with _seeded(settings.seed):
@@ -59,6 +66,7 @@ def finetune(
     settings: SegmentationSettings,
     out: Path,
     *,
+    training_ids: Collection[str],
     validation_ids: Collection[str],
     start: Path | None = None,
 ) -> Path:
@@ -68,7 +76,9 @@ def finetune(
         prepared: labelled scans, and the plan with structures, patch, network preset and strides.
         settings: the run's.
         out: the run folder; a run that was killed in it is taken up again, a finished one left alone.
-        validation_ids: cases that are never trained on; none: the best weights are those of the lowest training loss.
+        training_ids: cases that are trained on; prepared cases that neither this nor ``validation_ids`` names take no
+            part.
+        validation_ids: cases that choose the best weights; none: those of the lowest training loss are the best.
         start: run folder of an earlier stage, whose last weights are taken over: the encoder of stage 1, all but the
             heads of a stage that learned contours. None: from scratch.
 
@@ -86,7 +96,7 @@ def finetune(
             f"plan names {len(plan.structures)} structures; training needs contours on every scan."
         )
     fabric = start_devices(settings)
-    training, validation = _batches(prepared, settings, validation_ids, fabric, settings.foreground_share)
+    training, validation = _batches(prepared, settings, training_ids, validation_ids, fabric, settings.foreground_share)
     weights = None if start is None else _last_weights(start)
     source = {"start": None if weights is None else sha256_of(weights)}
     run = _open(fabric, "segmentation", plan, settings, out, training, validation, source)
@@ -108,17 +118,21 @@ def finetune(
 def _batches(
     prepared: PreparedCohort,
     settings: TrainingSettings,
+    training_ids: Collection[str],
     validation_ids: Collection[str],
     fabric: Fabric,
     foreground_share: float,
 ) -> tuple[Batches, Batches | None]:
     """What is trained on, and one by one the patches that validate."""
+    shown = [case for case in prepared.cases if case.id in training_ids]
     held_out = [case for case in prepared.cases if case.id in validation_ids]
-    shown = [case for case in prepared.cases if case.id not in validation_ids]
-    if len(held_out) != len(set(validation_ids)) or not shown:
+    named, both = {*training_ids, *validation_ids}, set(training_ids).intersection(validation_ids)
+    absent = named.difference(case.id for case in prepared.cases)
+    if not shown or both or absent:
         raise BadInput(
-            f"Of {len(set(validation_ids))} validation cases, {len(held_out)} are among the {len(prepared.cases)} in "
-            f"{prepared.folder}, and {len(shown)} are left to train on; name prepared cases, and fewer."
+            f"Of {len(prepared.cases)} cases prepared in {prepared.folder}, {len(shown)} are to train on and "
+            f"{len(held_out)} to validate on; {len(both)} are to do both, and {len(absent)} are not prepared. Name at "
+            "least one case to train on, each for one of the two, and only prepared ones."
         )
     training = Batches(
         shown,
