@@ -1,8 +1,7 @@
 """The report page of an experiment, from what its folder holds."""
 
-import platform
+import json
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 
 from gynbtnet.datasets.cohort import Cohort
@@ -85,14 +84,15 @@ def _further(experiment: Experiment, structures: tuple[str, ...], names: Structu
 
 
 def _provenance(experiment: Experiment) -> Iterator[tuple[str, str]]:
-    """What a result can be traced by: versions, and digests of recipe, cohorts, split and weights."""
-    for name in ("gynbtnet", "torch", "SimpleITK", "pydicom"):
-        yield name, version(name)
-    yield "Python", platform.python_version()
-    yield "machine", f"{platform.system()} {platform.machine()}"
+    """What a result can be traced by: digests of all that went in, and what each stage was trained with."""
     yield "recipe (SHA-256)", sha256_of(experiment.recipe)
     yield "split (SHA-256)", sha256_of(experiment.split)
     for manifest in sorted(experiment.folder.glob("cohorts/*/cohort.json")):
         yield f"cohort {manifest.parent.name} (SHA-256)", sha256_of(manifest)
     for stage in experiment.trained_stages():
-        yield f"weights of {stage} (SHA-256)", sha256_of(experiment.run(stage) / "weights_last.safetensors")
+        run = experiment.run(stage)
+        if (run / "weights_last.safetensors").is_file():
+            yield f"weights of {stage} (SHA-256)", sha256_of(run / "weights_last.safetensors")
+        if (run / "environment.json").is_file():
+            *_, last_start = json.loads((run / "environment.json").read_text())
+            yield f"{stage} was trained with", ", ".join(f"{name} {value}" for name, value in last_start.items())
