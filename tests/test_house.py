@@ -11,6 +11,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "gynbtnet"
 ORDER = [
     "errors",
     "whole_files",
+    "processes",
     "progress",
     "settings",
     "imaging",

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gynbtnet.errors import BadInput
+from gynbtnet.processes import is_first_process
 
 if TYPE_CHECKING:
     from gynbtnet.datasets.cohort import Cohort
@@ -25,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Contours for gynecologic brachytherapy on CT, learned in three stages. Research use only.",
 )
-console = Console()
+console = Console(quiet=not is_first_process())
 STOPPED = 130  # what a shell expects after Ctrl-C, and what typer exits with
 
 
@@ -222,18 +223,25 @@ def prepare(
     console.print(f"{len(prepared.cases)} cases in {out}")
 
 
-@command("gynbtnet pretrain demo/steps/prepared/task demo --out demo/steps/runs/pretraining")
-def pretrain(prepared: PreparedFolder, recipe: RecipeName, out: Out, set_: Changes = None) -> None:
-    """Stage 1: learn from scans without labels, by reconstructing what is masked."""
-    from gynbtnet.datasets.split import hold_out
-    from gynbtnet.preparation.store import PreparedCohort
-    from gynbtnet.recipes.loading import load_recipe
-    from gynbtnet.training.stages import pretrain
+@command("gynbtnet pretrain demo/phantom/unlabelled demo --out demo/steps/runs/pretraining")
+def pretrain(
+    source: Annotated[
+        list[Path], typer.Argument(metavar="SOURCE...", help="Folders of CTs, DICOM and NIfTI mixed; or one PREPARED.")
+    ],
+    recipe: RecipeName,
+    out: Out,
+    set_: Changes = None,
+    jobs: Jobs = 1,
+) -> None:
+    """Stage 1: learn from scans without labels, by reconstructing what is masked.
 
-    settings = load_recipe(recipe, set_ or ()).stage("pretraining")
-    scans = PreparedCohort.open(prepared)
-    validation = hold_out(scans.patients, settings.validation, settings.training.seed)
-    console.print(f"Weights in {pretrain(scans, settings.training, out, validation_ids=scans.ids_of(validation))}")
+    Scans that aren't prepared yet are ingested and prepared in a folder of the run.
+    """
+    from gynbtnet.pipeline import pretrain_alone
+    from gynbtnet.recipes.loading import load_recipe
+
+    stage = load_recipe(recipe, set_ or ()).stage("pretraining")
+    console.print(f"Weights in {pretrain_alone(source, stage, out, jobs)}")
 
 
 @command(

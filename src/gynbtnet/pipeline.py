@@ -1,8 +1,10 @@
-"""The whole experiment as a list of steps: from scans on disk to contours for unseen patients and a report.
+"""The whole experiment as a list of steps, from scans on disk to contours for unseen patients and a report; or stage 1
+alone.
 
 Every step keeps what an earlier call finished: a stopped experiment goes on where it was when it is called again.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,10 +22,12 @@ from gynbtnet.inference.settings import PredictionSettings
 from gynbtnet.preparation.fingerprint import make_plan
 from gynbtnet.preparation.prepare import prepare
 from gynbtnet.preparation.settings import PlanSettings
-from gynbtnet.preparation.store import PreparedCohort
+from gynbtnet.preparation.store import MANIFEST, PreparedCohort
+from gynbtnet.processes import is_first_process
 from gynbtnet.progress import console
 from gynbtnet.recipes.loading import save_recipe
 from gynbtnet.recipes.recipe import PretrainingStage, Recipe, SupervisedStage, TaskStage
+from gynbtnet.training.run_folder import RunFolder
 from gynbtnet.training.stages import finetune, pretrain
 
 
@@ -50,6 +54,7 @@ def run_experiment(recipe: Recipe, scans: Scans, folder: Path, jobs: int = 1) ->
     Raises:
         BadInput: where recipe and scans don't fit together, or a step finds something that it can't use.
     """
+    task: TaskStage = recipe.stage("task")
     _check(recipe, scans)
     experiment = Experiment(Path(folder).absolute())
     save_recipe(recipe, experiment.recipe)
@@ -65,7 +70,7 @@ def run_experiment(recipe: Recipe, scans: Scans, folder: Path, jobs: int = 1) ->
         start = _pretrain(recipe.pretraining, scans, experiment, seen, split, jobs)
     if recipe.supervised and scans.supervised:
         start = _learn_organs(recipe.supervised, scans.supervised, experiment, start, jobs)
-    model = _learn_task(recipe.task, experiment, seen, split.validation_patients(recipe.split.fold), start, jobs)
+    model = _learn_task(task, experiment, seen, split.validation_patients(recipe.split.fold), start, jobs)
 
     test = cohort.of_patients(split.test)
     _predict_cases(model, test, experiment.test_predictions, recipe.prediction, names)
@@ -74,6 +79,33 @@ def run_experiment(recipe: Recipe, scans: Scans, folder: Path, jobs: int = 1) ->
         _predict_cases(model, further, experiment.further_predictions, recipe.prediction, names)
     evaluate(test, experiment.test_predictions, experiment.evaluation)
     return report_experiment(experiment)
+
+
+def pretrain_alone(sources: Sequence[Path], recipe: PretrainingStage, out: Path, jobs: int = 1) -> Path:
+    """Stage 1 on any folders of CTs, or on one folder of prepared scans; returns the run folder ``out``.
+
+    Scans that aren't prepared are ingested and prepared below ``out`` first.
+
+    Raises:
+        BadInput: where a source holds neither, or prepared scans are given with others.
+    """
+    already = [source for source in sources if (source / MANIFEST).is_file()]
+    if already and len(sources) > 1:
+        raise BadInput(
+            f"{already[0]} holds prepared scans and is given with {len(sources) - 1} other folders; prepared scans are "
+            "trained on alone, so give that folder by itself, or the scans that it was prepared from."
+        )
+    prepared = PreparedCohort.open(already[0]) if already else _prepare_scans(sources, recipe.plan, out, jobs)
+    validation = hold_out(prepared.patients, recipe.validation, recipe.training.seed)
+    return pretrain(prepared, recipe.training, out, validation_ids=prepared.ids_of(validation))
+
+
+def _prepare_scans(sources: Sequence[Path], settings: PlanSettings, out: Path, jobs: int) -> PreparedCohort:
+    scans = RunFolder(out).scans
+    if not is_first_process():  # the others are started when the first has prepared
+        return PreparedCohort.open(scans / "prepared")
+    cohort = scan_folders.ingest(sources, scans / "cohort", name=out.name)
+    return prepare(cohort, make_plan(cohort, settings), scans / "prepared", jobs)
 
 
 def _check(recipe: Recipe, scans: Scans) -> None:

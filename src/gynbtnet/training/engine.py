@@ -14,7 +14,7 @@ from torch import nn
 from torch.optim import AdamW
 
 from gynbtnet.errors import BadInput
-from gynbtnet.progress import advancing, console
+from gynbtnet.progress import advancing
 from gynbtnet.training.allocator import keep_freed_memory
 from gynbtnet.training.batches import Batch, Batches, load
 from gynbtnet.training.checkpoint import Progress, finished_epochs, load_checkpoint, save_checkpoint, save_weights
@@ -46,7 +46,6 @@ def start_devices(settings: TrainingSettings) -> Fabric:
         precision = "bf16-mixed" if cuda and torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
     fabric = Fabric(accelerator="cuda" if cuda else "cpu", devices=settings.devices, precision=precision)
     fabric.launch()
-    console.quiet = not fabric.is_global_zero
     return fabric
 
 
