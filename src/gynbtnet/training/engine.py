@@ -73,6 +73,9 @@ def fit(
     steps_per_epoch = settings.steps_per_epoch or math.ceil(len(batches.cases) / shown)
     steps, warm_up = settings.epochs * steps_per_epoch, settings.warm_up_epochs * steps_per_epoch
     bare_optimizer = AdamW(objective.network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
+    if fabric.world_size > 1:
+        for parameter in objective.network.parameters():
+            parameter.register_hook(_densely_strided)  # type: ignore[no-untyped-call]
     network, optimizer = fabric.setup(objective.network, bare_optimizer)
     progress = load_checkpoint(run.state, objective.network, bare_optimizer)
     if fabric.is_global_zero:
@@ -118,6 +121,11 @@ def fit(
                     save_weights(objective.network, run.last_weights)
                     save_checkpoint(run.state, objective.network, bare_optimizer, progress)
             fabric.barrier()
+
+
+def _densely_strided(gradient: torch.Tensor) -> torch.Tensor:
+    """The gradient with the strides of DDP's buckets, also along axes of length 1, where autograd lets them be any."""
+    return gradient.reshape(-1).view(gradient.shape)
 
 
 def _close_epoch(
