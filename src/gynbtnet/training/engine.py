@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import cast
 
 import psutil
@@ -75,7 +76,7 @@ def fit(
     bare_optimizer = AdamW(objective.network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     if fabric.world_size > 1:
         for parameter in objective.network.parameters():
-            parameter.register_hook(_densely_strided)  # type: ignore[no-untyped-call]
+            parameter.register_hook(partial(_laid_out_as, parameter))  # type: ignore[no-untyped-call]
     network, optimizer = fabric.setup(objective.network, bare_optimizer)
     progress = load_checkpoint(run.state, objective.network, bare_optimizer)
     if fabric.is_global_zero:
@@ -123,9 +124,9 @@ def fit(
             fabric.barrier()
 
 
-def _densely_strided(gradient: torch.Tensor) -> torch.Tensor:
+def _laid_out_as(parameter: nn.Parameter, gradient: torch.Tensor) -> torch.Tensor:
     """The gradient with the strides of DDP's buckets, also along axes of length 1, where autograd lets them be any."""
-    return gradient.reshape(-1).view(gradient.shape)
+    return gradient if gradient.stride() == parameter.stride() else torch.empty_like(parameter).copy_(gradient)
 
 
 def _close_epoch(
