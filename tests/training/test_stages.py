@@ -291,6 +291,17 @@ def test_pretraining_learns_and_hands_its_encoder_on(prepared: PreparedCohort, t
     assert not torch.allclose(last["decoder.heads.0.weight"], after["decoder.heads.0.weight"], atol=1e-3)
 
 
+def test_an_encoder_with_batch_norm_goes_on_with_instance_norm(prepared: PreparedCohort, tmp_path: Path) -> None:
+    settings = PretrainingSettings(**{**QUICK, "epochs": 1}, norm="batch")
+    first = pretrain(prepared, settings, tmp_path / "pretrained", validation_ids=HELD_OUT)
+    tuning = SegmentationSettings(**{**QUICK, "epochs": 1, "steps_per_epoch": 1})
+    second = finetune(prepared, tuning, tmp_path / "second", validation_ids=HELD_OUT, start=first)
+    report = json.loads((second / "transfer.json").read_text())
+    assert report["share"] == 1.0
+    left = {name.rsplit(".", 1)[1] for name in report["skipped"] if name.startswith("encoder.")}
+    assert left == {"running_mean", "running_var", "num_batches_tracked"}
+
+
 def test_pretraining_resumes_exactly(prepared: PreparedCohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = PretrainingSettings(**QUICK)
     whole = pretrain(prepared, settings, tmp_path / "whole", validation_ids=HELD_OUT)
