@@ -113,6 +113,12 @@ def _check(recipe: Recipe, scans: Scans) -> None:
     for folder in (scans.cohort, *scans.unlabelled, *((scans.supervised,) if scans.supervised else ()), *scans.further):
         if not folder.exists():
             raise BadInput(f"There is no folder {folder}; expected scans to run the experiment on.")
+    stages = [stage for stage in (recipe.pretraining, recipe.supervised, recipe.task) if stage]
+    if any(stage.training.devices > 1 for stage in stages):
+        raise BadInput(
+            f"The recipe {recipe.name} trains on several devices, which a whole experiment can't; train its stages one "
+            "by one with `gynbtnet pretrain` and `gynbtnet finetune`, or set devices to 1."
+        )
     if recipe.supervised and not scans.supervised:
         raise BadInput(
             f"The recipe {recipe.name} has a supervised stage, and no scans were given for it; name them with "

@@ -1,5 +1,8 @@
-"""Stage 1 by itself, on scans as they come and on prepared ones."""
+"""Stage 1 by itself, on scans as they come and on prepared ones, in one process and in two."""
 
+import csv
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,6 +44,31 @@ def test_scans_as_they_come_are_trained_on_as_prepared_ones(gynbtnet, scans: Pat
     assert not (tmp_path / "mixed").exists()
 
 
+def test_two_processes_in_single_precision(gynbtnet, scans: Path, tmp_path: Path) -> None:
+    """As a user asks for two GPUs; the first process ingests, prepares and speaks. One with the double batch agrees."""
+    script = tmp_path / "gynbtnet"
+    script.write_text("from gynbtnet.cli import main; main()")
+    one_step = [*("--set", "pretraining.training.epochs=1"), *("--set", "pretraining.training.steps_per_epoch=1")]
+    two = ["--set", "pretraining.training.devices=2", "--set", "pretraining.plan.batch_size=1"]
+    ended = subprocess.run(
+        [sys.executable, script, "pretrain", scans / "one", "smoke", "--out", tmp_path / "two", *one_step, *two],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.count("Weights in") == 1
+    assert ended.stderr.count("Preparing") == ended.stderr.count("Pretraining") == 1
+    assert "bucket" not in ended.stderr, "torch warns of gradients that don't lie as DDP's buckets do"
+    assert gynbtnet("pretrain", scans / "one", "smoke", "--out", tmp_path / "one", *one_step).code == 0
+    assert logged_loss(tmp_path / "two") == pytest.approx(logged_loss(tmp_path / "one"), rel=1e-5)
+
+
+def logged_loss(run: Path) -> float:
+    with (run / "log.csv").open(newline="") as file:
+        return float(next(csv.DictReader(file))["loss"])
+
+
 def test_folders_without_a_ct_are_refused(gynbtnet, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     ended = gynbtnet("pretrain", tmp_path / "empty", "smoke", "--out", tmp_path / "run")
@@ -52,3 +80,10 @@ def test_a_recipe_of_stage_1_alone_runs_no_experiment(gynbtnet, scans: Path, tmp
     ended = gynbtnet("run", "pretrain", "--cohort", scans, "--out", tmp_path / "experiment")
     assert ended.code == 2
     assert "no task stage" in ended.err
+
+
+def test_an_experiment_on_several_devices_is_refused(gynbtnet, scans: Path, tmp_path: Path) -> None:
+    changes = ("--set", "pretraining.training.devices=2", "--set", "supervised=null")
+    ended = gynbtnet("run", "smoke", "--cohort", scans, "--out", tmp_path / "experiment", *changes)
+    assert ended.code == 2
+    assert "one by one" in ended.err

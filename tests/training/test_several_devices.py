@@ -60,11 +60,3 @@ def test_two_processes_train_as_one_with_the_double_batch(prepared: PreparedCoho
     assert any("running_mean" in name for name in expected)
     for name, values in expected.items():
         torch.testing.assert_close(weights[name], values, rtol=0, atol=1e-7)
-
-
-def test_in_single_precision(prepared: PreparedCohort, tmp_path: Path) -> None:
-    settings = SETTINGS.model_copy(update={"epochs": 1})
-    two, said = on_two(prepared, tmp_path, settings, "32-true")
-    assert "bucket" not in said, "torch warns of gradients that don't lie as DDP's buckets do"
-    one = pretrain(prepared, settings, tmp_path / "one", validation_ids=[])
-    assert logged(two, "loss") == pytest.approx(logged(one, "loss"), rel=1e-5)

@@ -56,7 +56,7 @@ class MaskedModelling:
         A network that learned normalised cells says nothing of a cell's mean and contrast: the picture lends it the
         true ones, and says so.
         """
-        lent = "\n(each cell with its true mean and contrast)" if self.normalise_target else ""
+        lent = ",\nwith true mean and contrast" if self.normalise_target else ""
         titles = ("scan", "seen", f"reconstructed{lent}")
         return grey_rows(titles, [self._planes(patch) for patch in patches])
 
