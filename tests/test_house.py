@@ -11,6 +11,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "gynbtnet"
 ORDER = [
     "errors",
     "whole_files",
+    "processes",
     "progress",
     "settings",
     "imaging",
@@ -26,6 +27,7 @@ ORDER = [
     "experiment",
     "experiment_report",
     "pipeline",
+    "single_stages",
     "doctor",
     "cli",
 ]

@@ -17,7 +17,7 @@ def test_shipped_recipes_load_and_come_back_from_their_resolved_form(name: str, 
 
 def test_a_change_reaches_its_setting_and_no_other() -> None:
     changed = load_recipe("demo", ["task.training.epochs=7", "split.test=3"])
-    assert changed.task.training.epochs == 7
+    assert changed.stage("task").training.epochs == 7
     assert changed.split.test == 3
     assert changed.pretraining == load_recipe("demo").pretraining
 
@@ -31,6 +31,7 @@ def test_defaults_are_the_papers(tmp_path: Path) -> None:
     assert recipe.pretraining.training.epochs == 1000
     assert recipe.pretraining.training.mask_ratio == 0.6
     assert recipe.pretraining.validation == 0.15
+    assert recipe.task is not None
     assert recipe.task.training.learning_rate == 5e-5
     assert recipe.task.training.epochs == 1000
     assert recipe.task.plan.preset == "L"
@@ -38,6 +39,22 @@ def test_defaults_are_the_papers(tmp_path: Path) -> None:
     assert recipe.task.plan.batch_size == 2
     assert recipe.split.test == 0.2
     assert recipe.split.folds == 5
+
+
+def test_the_pretraining_recipe_is_the_papers() -> None:
+    """Sections 2.2, 2.4 and 2.5; the recipe says nothing else that the defaults don't."""
+    recipe = load_recipe("pretrain")
+    assert recipe.task is recipe.supervised is None
+    stage = recipe.stage("pretraining")
+    assert stage.validation == 0.15
+    plan, training = stage.plan, stage.training
+    assert (plan.spacing, plan.normalisation) == ((1.5, 1.5, 1.5), "zscore")
+    assert (plan.patch_size, plan.batch_size, plan.preset) == ((112, 128, 128), 24, "L")
+    assert (training.epochs, training.steps_per_epoch, training.accumulate) == (1000, None, 1)
+    assert (training.learning_rate, training.warm_up_epochs) == (1e-4, 0)
+    assert (training.mask_ratio, training.augmentation) == (0.6, "light")
+    with pytest.raises(BadInput, match="no task stage"):
+        recipe.stage("task")
 
 
 def test_aliases_are_looked_for_beside_the_recipe(tmp_path: Path) -> None:
@@ -53,7 +70,9 @@ def test_aliases_are_looked_for_beside_the_recipe(tmp_path: Path) -> None:
         ("[1, 2]", "no settings"),
         ("name: [", "no YAML file"),
         ("{name: x, structures: [], task: {plan: {}, training: {}}}", "structures"),
-        ("{name: x, structures: [bladder]}", "task is missing"),
+        ("{name: x, task: {plan: {}, training: {}}}", "task stage has to be told by structures"),
+        ("{name: x, structures: [bladder]}", "at least one of the stages"),
+        ("{structures: [bladder], task: {plan: {}, training: {}}}", "name is missing"),
         ("{name: x, structures: [bladder], task: 3}", "task in"),
     ],
 )

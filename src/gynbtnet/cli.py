@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gynbtnet.errors import BadInput
+from gynbtnet.processes import is_first_process
 
 if TYPE_CHECKING:
     from gynbtnet.datasets.cohort import Cohort
@@ -25,7 +26,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Contours for gynecologic brachytherapy on CT, learned in three stages. Research use only.",
 )
-console = Console()
+console = Console(quiet=not is_first_process())
+FULL = "The disk is full; nothing half-written is kept. Free some space or choose another --out."
 STOPPED = 130  # what a shell expects after Ctrl-C, and what typer exits with
 
 
@@ -48,6 +50,13 @@ class Stage(StrEnum):
     """A stage of the training."""
 
     pretraining = "pretraining"
+    supervised = "supervised"
+    task = "task"
+
+
+class LearnedStage(StrEnum):
+    """A stage that learns contours."""
+
     supervised = "supervised"
     task = "task"
 
@@ -108,8 +117,9 @@ def run(
     ] = None,
     supervised: Annotated[Path | None, typer.Option(help="Scans in the TotalSegmentator layout, for stage 2.")] = None,
     predict: Annotated[
-        list[Path] | None, typer.Option(help="A further scan to contour at the end; repeatable.")
+        list[Path] | None, typer.Option(help="Folder of further scans to contour at the end; repeatable.")
     ] = None,
+    patients_from: Annotated[PatientsFrom, typer.Option(help="What tells patients apart.")] = PatientsFrom.dicom,
     set_: Changes = None,
     jobs: Jobs = 1,
 ) -> None:
@@ -120,7 +130,7 @@ def run(
     from gynbtnet.pipeline import Scans, run_experiment
     from gynbtnet.recipes.loading import load_recipe
 
-    scans = Scans(cohort, tuple(unlabelled or ()), supervised, tuple(predict or ()))
+    scans = Scans(cohort, tuple(unlabelled or ()), supervised, tuple(predict or ()), patients_from.value)
     report = run_experiment(load_recipe(recipe, set_ or ()), scans, out, jobs)
     console.print(f"The report is {report}")
 
@@ -145,6 +155,12 @@ def ingest(
     from gynbtnet.imaging.structure_names import StructureNames
 
     wanted = tuple(name.strip() for name in structures.split(",")) if structures else None
+    if layout is not Layout.dicom_rt and (aliases or patients_from is not PatientsFrom.dicom):
+        raise BadInput(f"--aliases and --patients-from are for DICOM RT exports, not for the layout {layout.value}.")
+    if layout is Layout.scans and wanted:
+        raise BadInput("Scans are ingested without contours; leave --structures out, or choose another --layout.")
+    if wanted and len(set(wanted)) < len(wanted):
+        raise BadInput(f"--structures names one twice: {structures}; name each structure once.")
     if layout is Layout.scans:
         cohort = scan_folders.ingest(source, out)
     elif layout is Layout.totalsegmentator:
@@ -165,7 +181,7 @@ def split(
     out: Out,
     test: Annotated[str, typer.Option(help="Share (0.2) or number (5) of patients held out for the test.")] = "0.2",
     folds: Annotated[int, typer.Option(help="Cross-validation folds inside the training part.")] = 5,
-    seed: Annotated[int, typer.Option(help="Decides who is held out.")] = 0,
+    seed: Annotated[int, typer.Option(help="Decides who is held out.", min=0)] = 0,
 ) -> None:
     """Hold out test patients and deal the others into folds; a patient is never split."""
     from gynbtnet.datasets.cohort import Cohort
@@ -195,6 +211,7 @@ def plan(
     from gynbtnet.preparation.fingerprint import make_plan
     from gynbtnet.recipes.loading import load_recipe
 
+    _refuse_same(out, cohort)
     settings = load_recipe(recipe, set_ or ()).stage(stage.value).plan
     made = make_plan(_without_test(cohort, split), settings)
     made.save(out)
@@ -218,29 +235,30 @@ def prepare(
     from gynbtnet.preparation.plan import Plan
     from gynbtnet.preparation.prepare import prepare
 
+    _refuse_same(out, cohort)
     prepared = prepare(_without_test(cohort, split), Plan.load(plan), out, jobs)
     console.print(f"{len(prepared.cases)} cases in {out}")
 
 
-@command("gynbtnet pretrain demo/steps/prepared/task demo --out demo/steps/runs/pretraining")
-def pretrain(prepared: PreparedFolder, recipe: RecipeName, out: Out, set_: Changes = None) -> None:
-    """Stage 1: learn from scans without labels, by reconstructing what is masked."""
-    from gynbtnet.datasets.split import hold_out
-    from gynbtnet.preparation.store import PreparedCohort
-    from gynbtnet.recipes.loading import load_recipe
-    from gynbtnet.training.stages import pretrain
+@command("gynbtnet pretrain demo/phantom/unlabelled demo --out demo/steps/runs/pretraining")
+def pretrain(
+    source: Annotated[
+        list[Path], typer.Argument(metavar="SOURCE...", help="Folders of CTs, DICOM and NIfTI mixed; or one PREPARED.")
+    ],
+    recipe: RecipeName,
+    out: Out,
+    set_: Changes = None,
+    jobs: Jobs = 1,
+) -> None:
+    """Stage 1: learn from scans without labels, by reconstructing what is masked.
 
-    settings = load_recipe(recipe, set_ or ()).stage("pretraining")
-    scans = PreparedCohort.open(prepared)
-    validation = hold_out(scans.patients, settings.validation, settings.training.seed)
-    run = pretrain(
-        scans,
-        settings.training,
-        out,
-        training_ids=scans.ids_of(set(scans.patients).difference(validation)),
-        validation_ids=scans.ids_of(validation),
-    )
-    console.print(f"Weights in {run}")
+    Scans that aren't prepared yet are ingested and prepared in a folder of the run.
+    """
+    from gynbtnet.recipes.loading import load_recipe
+    from gynbtnet.single_stages import pretrain_alone
+
+    stage = load_recipe(recipe, set_ or ()).stage("pretraining")
+    console.print(f"Weights in {pretrain_alone(source, stage, out, jobs)}")
 
 
 @command(
@@ -251,37 +269,20 @@ def finetune(
     prepared: PreparedFolder,
     recipe: RecipeName,
     out: Out,
-    stage: StageOption,
+    stage: Annotated[LearnedStage, typer.Option(help="Which part of the recipe.")],
     start: Annotated[Path | None, typer.Option(help="Run folder of the stage before; left out: from scratch.")] = None,
-    split: SplitFile = None,
+    split: Annotated[Path | None, typer.Option(help="Of the task stage: who trains and who validates.")] = None,
     set_: Changes = None,
 ) -> None:
     """Stages 2 and 3: learn contours, starting from the weights of the stage before."""
-    from gynbtnet.datasets.split import Split, hold_out
+    from gynbtnet.datasets.split import Split
     from gynbtnet.preparation.store import PreparedCohort
     from gynbtnet.recipes.loading import load_recipe
-    from gynbtnet.training.stages import finetune
+    from gynbtnet.single_stages import finetune_alone
 
-    whole = load_recipe(recipe, set_ or ())
-    settings = whole.stage(stage.value)
-    scans = PreparedCohort.open(prepared)
-    if split is not None:
-        dealt, fold = Split.load(split), whole.split.fold
-        training, validation = dealt.training_patients(fold), dealt.validation_patients(fold)
-    elif stage is Stage.supervised:
-        validation = hold_out(scans.patients, settings.validation, settings.training.seed)
-        training = tuple(set(scans.patients).difference(validation))
-    else:
-        raise BadInput("The task stage is validated on a fold of the split; name its file with --split.")
-    model = finetune(
-        scans,
-        settings.training,
-        out,
-        training_ids=scans.ids_of(training),
-        validation_ids=scans.ids_of(validation),
-        start=start,
-    )
-    console.print(f"The model is {model}")
+    dealt = Split.load(split) if split else None
+    settings, scans = load_recipe(recipe, set_ or ()), PreparedCohort.open(prepared)
+    console.print(f"The model is {finetune_alone(scans, settings, stage.value, dealt, start, out)}")
 
 
 @command(
@@ -301,14 +302,16 @@ def predict(
     from gynbtnet.imaging.structure_names import StructureNames
     from gynbtnet.inference.export import predict_scan
     from gynbtnet.inference.model import Model
+    from gynbtnet.inference.prediction_names import prediction_names
     from gynbtnet.inference.settings import PredictionSettings
     from gynbtnet.recipes.loading import load_recipe
 
+    if set_ and not recipe:
+        raise BadInput("--set changes a setting of a recipe, and none is named; name one with --recipe.")
     settings = load_recipe(recipe, set_ or ()).prediction if recipe else PredictionSettings()
     names = StructureNames.load(aliases)
     loaded = Model.load(model, weights=settings.weights, device=settings.device)
-    for path in scan:
-        name = path.resolve().name.removesuffix(".gz").removesuffix(".nii")
+    for name, path in prediction_names(scan).items():
         written = predict_scan(loaded, path, out / name, settings=settings, series_uid=series, names=names)
         console.print(f"{path} → {written}")
 
@@ -354,7 +357,7 @@ def phantom(
     organs: Annotated[int, typer.Option(help="Scans with many organs.", min=1)] = 12,
     spacing: Annotated[tuple[float, float, float], typer.Option(help="mm along z, y, x.")] = (3.0, 3.0, 3.0),
     matrix: Annotated[tuple[int, int, int], typer.Option(help="Voxels along z, y, x.")] = (64, 96, 128),
-    seed: Annotated[int, typer.Option(help="The same seed gives the same voxels.")] = 0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same voxels.", min=0)] = 0,
     form: Annotated[PhantomForm, typer.Option(help="DICOM as a clinic exports it, or NIfTI.")] = PhantomForm.dicom,
 ) -> None:
     """Make synthetic cohorts: female pelves after implant, and scans for the stages before.
@@ -363,9 +366,10 @@ def phantom(
     """
     from gynbtnet.phantom import cohorts
 
-    if fractions != "4-5" and not (fractions.isdigit() and int(fractions)):
-        raise BadInput(f"--fractions is {fractions}; expected a number of at least 1, or 4-5.")
-    number: int | Literal["4-5"] = "4-5" if fractions == "4-5" else int(fractions)
+    try:
+        number: int | Literal["4-5"] = "4-5" if fractions == "4-5" else int(fractions)
+    except ValueError as error:
+        raise BadInput(f"--fractions is {fractions}; expected a number of at least 1, or 4-5.") from error
     kinds = kind or list(PhantomKind)
     if PhantomKind.brachytherapy in kinds:
         cohorts.write_brachytherapy(
@@ -397,13 +401,22 @@ def doctor(folder: Annotated[Path, typer.Argument(help="Where results would be w
     raise typer.Exit(int(any(found.startswith("missing") for _, found in rows)))
 
 
-def _without_test(cohort: Path, split: Path | None) -> "Cohort":
+def _without_test(folder: Path, split: Path | None) -> "Cohort":
     """A cohort, without the test patients of a split where one is given."""
     from gynbtnet.datasets.cohort import Cohort
     from gynbtnet.datasets.split import Split
 
-    whole = Cohort.load(cohort)
-    return whole.of_patients(set(whole.patients).difference(Split.load(split).test)) if split else whole
+    cohort = Cohort.load(folder)
+    if split is None:
+        return cohort
+    dealt = Split.load(split)
+    dealt.check(cohort)
+    return cohort.of_patients(set(cohort.patients).difference(dealt.test))
+
+
+def _refuse_same(out: Path, cohort: Path) -> None:
+    if out.resolve() == cohort.resolve():
+        raise BadInput(f"--out {out} is the cohort itself, whose files would be overwritten; name another folder.")
 
 
 def main() -> None:
@@ -417,9 +430,11 @@ def main() -> None:
             raise
         sentence, code = "Stopped. What was complete is kept; the same command goes on from there.", STOPPED
     except OSError as problem:
-        if problem.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        sentence, code = "The disk is full; nothing half-written is kept. Free some space or choose another --out.", 2
+        full = problem.errno in (errno.ENOSPC, errno.EDQUOT)
+        sentence, code = (
+            FULL if full else f"{problem.filename or 'A file'} can't be used: {problem.strerror or problem}.",
+            2,
+        )
     # Only here are the bars of the loops that the exception broke off closed, so that the sentence stands last.
     typer.echo(f"gynbtnet: {sentence}", err=True)
     sys.exit(code)

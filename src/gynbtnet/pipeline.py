@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gynbtnet.datasets import dicom_rt_export, scan_folders, totalsegmentator
+from gynbtnet.datasets.case import Case
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.datasets.split import Split, hold_out, split_patients
+from gynbtnet.datasets.dicom_rt_export import PatientsFrom
+from gynbtnet.datasets.json_files import sha256_of
+from gynbtnet.datasets.split import hold_out, split_patients
 from gynbtnet.errors import BadInput
 from gynbtnet.evaluation.evaluate import evaluate
 from gynbtnet.experiment import STAGES, Experiment, StageName
@@ -22,8 +25,8 @@ from gynbtnet.preparation.prepare import prepare
 from gynbtnet.preparation.settings import PlanSettings
 from gynbtnet.preparation.store import PreparedCohort
 from gynbtnet.progress import console
-from gynbtnet.recipes.loading import save_recipe
-from gynbtnet.recipes.recipe import PretrainingStage, Recipe, SupervisedStage
+from gynbtnet.recipes.loading import load_recipe, save_recipe
+from gynbtnet.recipes.recipe import PretrainingStage, Recipe, SupervisedStage, TaskStage
 from gynbtnet.training.stages import finetune, pretrain
 
 
@@ -35,13 +38,15 @@ class Scans:
         cohort: a clinic's DICOM RT export: the patients to learn from and those to be tested on.
         unlabelled: folders of further scans for stage 1; the training patients' own scans take part unnamed.
         supervised: scans with many organs in the layout of TotalSegmentator, for stage 2.
-        further: scans without contours, to be predicted at the end.
+        further: folders of scans without contours, to be predicted at the end.
+        patients_from: what tells the cohort's patients apart, see :func:`gynbtnet.datasets.dicom_rt_export.ingest`.
     """
 
     cohort: Path
     unlabelled: tuple[Path, ...] = ()
     supervised: Path | None = None
     further: tuple[Path, ...] = ()
+    patients_from: PatientsFrom = "dicom"
 
 
 def run_experiment(recipe: Recipe, scans: Scans, folder: Path, jobs: int = 1) -> Path:
@@ -50,58 +55,118 @@ def run_experiment(recipe: Recipe, scans: Scans, folder: Path, jobs: int = 1) ->
     Raises:
         BadInput: where recipe and scans don't fit together, or a step finds something that it can't use.
     """
-    _check(recipe, scans)
     experiment = Experiment(Path(folder).absolute())
-    save_recipe(recipe, experiment.recipe)
+    task: TaskStage = recipe.stage("task")
+    _check(recipe, scans, experiment)
     names = StructureNames.load(recipe.aliases)
+    save_recipe(recipe, experiment.recipe)
 
-    cohort = dicom_rt_export.ingest(scans.cohort, experiment.cohort("task"), structures=recipe.structures, names=names)
+    console.rule("Scans")
+    cohort = dicom_rt_export.ingest(
+        scans.cohort,
+        experiment.cohort("task"),
+        structures=recipe.structures,
+        names=names,
+        patients_from=scans.patients_from,
+    )
     split = split_patients(cohort, recipe.split.test, recipe.split.folds, recipe.split.seed)
     split.save(experiment.split)
-    seen = cohort.of_patients(set(cohort.patients).difference(split.test))
+    validation = split.validation_patients(recipe.split.fold)
+    seen, test = cohort.of_patients(set(cohort.patients).difference(split.test)), cohort.of_patients(split.test)
+    unlabelled = _ingest_unlabelled(scans.unlabelled, experiment, seen, test) if recipe.pretraining else None
+    organs = _ingest_organs(scans.supervised, experiment, recipe.supervised) if recipe.supervised else None
+    further = scan_folders.ingest(scans.further, experiment.cohort("further")) if scans.further else None
 
     start = None
-    if recipe.pretraining:
-        start = _pretrain(recipe.pretraining, scans, experiment, seen, split, jobs)
-    if recipe.supervised and scans.supervised:
-        start = _learn_organs(recipe.supervised, scans.supervised, experiment, start, jobs)
-    model = _learn_task(recipe, experiment, seen, split, start, jobs)
+    if recipe.pretraining and unlabelled:
+        start = _pretrain(recipe.pretraining, unlabelled, experiment, jobs)
+    if recipe.supervised and organs:
+        start = _learn(
+            "supervised", recipe.supervised, organs, _drawn(recipe.supervised, organs), experiment, start, jobs
+        )
+    model = _learn("task", task, seen, validation, experiment, start, jobs)
 
-    test = cohort.of_patients(split.test)
-    _predict_cases(model, test, experiment.test_predictions, recipe.prediction, names)
-    if scans.further:
-        further = scan_folders.ingest(scans.further, experiment.cohort("further"))
-        _predict_cases(model, further, experiment.further_predictions, recipe.prediction, names)
+    console.rule("Unseen patients")
+    _predict(model, test, experiment.test_predictions, recipe.prediction, names)
+    if further:
+        _predict(model, further, experiment.further_predictions, recipe.prediction, names)
     evaluate(test, experiment.test_predictions, experiment.evaluation)
     return report_experiment(experiment)
 
 
-def _check(recipe: Recipe, scans: Scans) -> None:
-    """Say what is wrong before the hours are spent."""
-    for folder in (scans.cohort, *scans.unlabelled, *((scans.supervised,) if scans.supervised else ()), *scans.further):
-        if not folder.exists():
-            raise BadInput(f"There is no folder {folder}; expected scans to run the experiment on.")
+def _check(recipe: Recipe, scans: Scans, experiment: Experiment) -> None:
+    """Say what is wrong before anything is written and the hours are spent."""
+    supervised = (scans.supervised,) if scans.supervised else ()
+    for folder in (scans.cohort, *scans.unlabelled, *supervised, *scans.further):
+        if not folder.is_dir():
+            raise BadInput(f"There is no folder {folder}; expected one with scans to run the experiment on.")
+        if experiment.folder.is_relative_to(folder.absolute()):
+            raise BadInput(
+                f"The experiment {experiment.folder} would lie among its scans in {folder}; give another --out."
+            )
+    stages = [stage for stage in (recipe.pretraining, recipe.supervised, recipe.task) if stage]
+    if any(stage.training.devices > 1 for stage in stages):
+        raise BadInput(
+            f"The recipe {recipe.name} trains on several devices, which a whole experiment can't; train its stages one "
+            "by one with `gynbtnet pretrain` and `gynbtnet finetune`, or set devices to 1."
+        )
     if recipe.supervised and not scans.supervised:
         raise BadInput(
             f"The recipe {recipe.name} has a supervised stage, and no scans were given for it; name them with "
             "--supervised, or leave the stage out with --set supervised=null."
         )
+    for stage, given, option in (
+        (recipe.pretraining, scans.unlabelled, "--unlabelled"),
+        (recipe.supervised, scans.supervised, "--supervised"),
+    ):
+        if given and not stage:
+            raise BadInput(
+                f"{option} names scans for a stage that the recipe {recipe.name} leaves out; leave one away."
+            )
+    if experiment.recipe.is_file():
+        _check_same_experiment(recipe, experiment)
 
 
-def _pretrain(
-    recipe: PretrainingStage, scans: Scans, experiment: Experiment, seen: Cohort, split: Split, jobs: int
-) -> Path:
-    """Stage 1, on the given scans and those of the patients who are not held out."""
-    console.rule(STAGES["pretraining"])
-    cohort = scan_folders.ingest(scans.unlabelled, experiment.cohort("pretraining"), also=seen)
-    unseen = set(cohort.patients).intersection(split.test)
-    if unseen:
+def _check_same_experiment(recipe: Recipe, experiment: Experiment) -> None:
+    """An experiment that stands goes on only as it was begun; how results are predicted and told may change."""
+    begun = load_recipe(experiment.recipe)
+    for field in ("name", "structures", "aliases", "split", *STAGES):
+        if getattr(begun, field) != getattr(recipe, field):
+            raise BadInput(
+                f"The experiment in {experiment.folder} was begun with other settings under {field}; give another "
+                f"--out, or the recipe that it was begun with, {experiment.recipe}."
+            )
+
+
+def _ingest_unlabelled(sources: tuple[Path, ...], experiment: Experiment, seen: Cohort, test: Cohort) -> Cohort:
+    """The given scans and those of the patients who are not held out; a held-out patient's scan is refused."""
+    cohort = scan_folders.ingest(sources, experiment.cohort("pretraining"), also=seen)
+    leaked = [case for case in cohort.cases if any(_of_same_scan(case, held_out) for held_out in test.cases)]
+    if leaked:
         raise BadInput(
-            f"{len(unseen)} of the patients held out for the test are among the unlabelled scans, where the network "
-            "would learn from them; take their scans out of the folders given with --unlabelled."
+            f"{len(leaked)} scans of patients held out for the test are among the unlabelled ones, where the network "
+            f"would learn from them, the first in {leaked[0].source.ct_folder}; take them out of these folders."
         )
-    prepared = _prepare(cohort, recipe.plan, experiment, "pretraining", jobs)
-    validation = hold_out(cohort.patients, recipe.validation, recipe.training.seed)
+    return cohort
+
+
+def _of_same_scan(case: Case, other: Case) -> bool:
+    """Whether two cases are of one patient or one scan, also where somebody has renamed the patient."""
+    if case.patient == other.patient or (case.source.series_uid and case.source.series_uid == other.source.series_uid):
+        return True
+    return case.geometry == other.geometry and sha256_of(case.image) == sha256_of(other.image)
+
+
+def _ingest_organs(source: Path | None, experiment: Experiment, recipe: SupervisedStage) -> Cohort:
+    if source is None:
+        raise ValueError("a supervised stage needs scans")
+    return totalsegmentator.ingest(source, experiment.cohort("supervised"), structures=recipe.structures)
+
+
+def _pretrain(recipe: PretrainingStage, cohort: Cohort, experiment: Experiment, jobs: int) -> Path:
+    """Stage 1."""
+    prepared = _prepare("pretraining", cohort, recipe.plan, experiment, jobs)
+    validation = _drawn(recipe, cohort)
     return pretrain(
         prepared,
         recipe.training,
@@ -111,47 +176,42 @@ def _pretrain(
     )
 
 
-def _learn_organs(recipe: SupervisedStage, scans: Path, experiment: Experiment, start: Path | None, jobs: int) -> Path:
-    """Stage 2."""
-    console.rule(STAGES["supervised"])
-    cohort = totalsegmentator.ingest(scans, experiment.cohort("supervised"), structures=recipe.structures)
-    prepared = _prepare(cohort, recipe.plan, experiment, "supervised", jobs)
-    validation = hold_out(cohort.patients, recipe.validation, recipe.training.seed)
+def _learn(
+    stage: StageName,
+    recipe: SupervisedStage | TaskStage,
+    cohort: Cohort,
+    validation: tuple[str, ...],
+    experiment: Experiment,
+    start: Path | None,
+    jobs: int,
+) -> Path:
+    """Stages 2 and 3."""
+    prepared = _prepare(stage, cohort, recipe.plan, experiment, jobs)
     return finetune(
         prepared,
         recipe.training,
-        experiment.run("supervised"),
+        experiment.run(stage),
         training_ids=prepared.ids_of(set(cohort.patients).difference(validation)),
         validation_ids=prepared.ids_of(validation),
         start=start,
     )
 
 
-def _learn_task(
-    recipe: Recipe, experiment: Experiment, seen: Cohort, split: Split, start: Path | None, jobs: int
-) -> Path:
-    """Stage 3; returns the model folder."""
-    console.rule(STAGES["task"])
-    prepared = _prepare(seen, recipe.task.plan, experiment, "task", jobs)
-    return finetune(
-        prepared,
-        recipe.task.training,
-        experiment.run("task"),
-        training_ids=prepared.ids_of(split.training_patients(recipe.split.fold)),
-        validation_ids=prepared.ids_of(split.validation_patients(recipe.split.fold)),
-        start=start,
-    )
+def _drawn(recipe: PretrainingStage | SupervisedStage, cohort: Cohort) -> tuple[str, ...]:
+    """The patients who validate a stage that has no folds."""
+    return hold_out(cohort.patients, recipe.validation, recipe.training.seed)
 
 
 def _prepare(
-    cohort: Cohort, settings: PlanSettings, experiment: Experiment, stage: StageName, jobs: int
+    stage: StageName, cohort: Cohort, settings: PlanSettings, experiment: Experiment, jobs: int
 ) -> PreparedCohort:
+    console.rule(STAGES[stage])
     plan = make_plan(cohort, settings)
     plan.save(experiment.plan(stage))
     return prepare(cohort, plan, experiment.prepared(stage), jobs)
 
 
-def _predict_cases(model: Path, cohort: Cohort, out: Path, settings: PredictionSettings, names: StructureNames) -> None:
+def _predict(model: Path, cohort: Cohort, out: Path, settings: PredictionSettings, names: StructureNames) -> None:
     """Contour every case from its source, so that a DICOM scan gets its RTSTRUCT: ``<out>/<case id>/``."""
     loaded = Model.load(model, weights=settings.weights, device=settings.device)
     for case in cohort.cases:

@@ -7,9 +7,11 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from gynbtnet.processes import is_first_process
+
 T = TypeVar("T")
 
-console = Console(stderr=True)
+console = Console(stderr=True, quiet=not is_first_process())
 
 
 @contextmanager

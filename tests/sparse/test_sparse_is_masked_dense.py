@@ -23,7 +23,7 @@ from gynbtnet.sparse.packed import pack, unpack
 from gynbtnet.sparse.sparse_encoder import sparse_encode
 
 TOLERANCE = 1e-10
-EVERYWHERE_TILES, EVERYWHERE_PAIRS = float("inf"), 0
+EVERYWHERE_TILES, EVERYWHERE_PAIRS = ((float("inf"), float("inf")),), ()
 
 
 # The reference ------------------------------------------------------------------------------------------------------
@@ -110,7 +110,7 @@ def error(a, b, at_least=0.0):
 
 
 def zeros_filled(packed):
-    return unpack(packed, packed.rows.new_zeros(packed.rows.shape[1]))
+    return unpack(packed, packed.padded.new_zeros(packed.padded.shape[1]))
 
 
 def randomised(module):
@@ -152,14 +152,14 @@ def prepared(layer):
     return mask, image * at_resolution(mask, shape), stride, channels
 
 
-@pytest.mark.parametrize("largest_halo", [EVERYWHERE_TILES, EVERYWHERE_PAIRS], ids=["tiles", "pairs"])
+@pytest.mark.parametrize("tiled", [EVERYWHERE_TILES, EVERYWHERE_PAIRS], ids=["tiles", "pairs"])
 @settings(max_examples=60, deadline=None)
 @given(layer=layers())
-def test_convolution_3(largest_halo, layer):
+def test_convolution_3(tiled, layer):
     mask, image, stride, channels = prepared(layer)
     conv = randomised(nn.Conv3d(*channels, 3, stride, padding=1))
     active = ActiveBlocks(mask)
-    with patch.object(convolution, "LARGEST_HALO", largest_halo):
+    with patch.object(convolution, "TILED_UP_TO", tiled):
         ours = gradients(lambda x: [zeros_filled(convolve(pack(x, active), conv))], image, conv)
     y, dx, dp = gradients(lambda x: [masked_convolution(x, conv, mask)], image, conv)
     assert_alike(ours, (y, dx * at_resolution(mask, dx.shape[2:]), dp))
@@ -280,8 +280,8 @@ def test_autocast_reaches_the_sparse_convolutions():
     conv = nn.Conv3d(16, 16, 3, padding=1)
     active = ActiveBlocks(mask)
     exact = gradients(lambda x: [zeros_filled(convolve(pack(x, active), conv))], image.float(), conv)
-    for largest_halo in (EVERYWHERE_TILES, EVERYWHERE_PAIRS):
-        with patch.object(convolution, "LARGEST_HALO", largest_halo), torch.autocast("cpu", torch.bfloat16):
+    for tiled in (EVERYWHERE_TILES, EVERYWHERE_PAIRS):
+        with patch.object(convolution, "TILED_UP_TO", tiled), torch.autocast("cpu", torch.bfloat16):
             packed = convolve(pack(image.float(), active), conv)
             rounded = gradients(lambda x: [zeros_filled(convolve(pack(x, active), conv)).float()], image.float(), conv)
         assert packed.rows.dtype == torch.bfloat16

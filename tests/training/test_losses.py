@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn.functional import interpolate
 
-from gynbtnet.training.losses import deeply_supervised, dice_ce, masked_l2
+from gynbtnet.training.losses import deeply_supervised, dice_ce, masked_l2, with_contrast_of
 
 
 def random_logits_and_labels(
@@ -81,3 +81,18 @@ def test_a_grid_that_does_not_divide_is_an_error() -> None:
     image = torch.zeros(1, 1, 5, 4, 4)
     with pytest.raises(ValueError, match="does not divide"):
         masked_l2(image, image, torch.ones(1, 2, 2, 2, dtype=torch.bool))
+
+
+def test_contrast_undoes_the_normalisation() -> None:
+    """What is reconstructed with no loss is, with its cells' contrast, the image; a flat cell stays flat."""
+    image = torch.randn(2, 1, 4, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64).float()
+    image[0, 0, :2, :4, :4] = 0.7
+    normalised = image.clone()
+    for z, y, x in np.ndindex(2, 2, 2):
+        cell = (slice(None), slice(None), *(slice(n * i, n * i + n) for n, i in zip((2, 4, 4), (z, y, x), strict=True)))
+        values = image[cell].double()
+        variance = values.var((1, 2, 3, 4), correction=0, keepdim=True)
+        normalised[cell] = ((values - values.mean((1, 2, 3, 4), keepdim=True)) / (variance + 1e-6).sqrt()).float()
+    everywhere = torch.ones(2, 2, 2, 2, dtype=torch.bool)
+    assert masked_l2(normalised, image, everywhere).item() < 1e-10
+    torch.testing.assert_close(with_contrast_of(image, normalised, (2, 2, 2)), image, rtol=1e-5, atol=1e-5)

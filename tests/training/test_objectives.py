@@ -6,6 +6,7 @@ import torch
 
 from gynbtnet.networks.presets import Preset
 from gynbtnet.networks.unet import GynBTNet
+from gynbtnet.sparse.active_blocks import ActiveBlocks
 from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
 from gynbtnet.training.batches import Batch
 from gynbtnet.training.masked_modelling import MaskedModelling
@@ -55,6 +56,32 @@ def test_the_validation_score_is_the_loss_turned_round() -> None:
         expected = objective.loss(objective.network, batch).item()
     assert scores == {"validation_loss": pytest.approx(expected)}
     assert objective.score(scores) == -scores["validation_loss"]
+
+
+class Says(MaskedAutoencoder):
+    """Reconstructs ``answer`` whatever it sees."""
+
+    answer: torch.Tensor
+
+    def forward(self, image: torch.Tensor, active: ActiveBlocks) -> torch.Tensor:
+        return self.answer
+
+
+@pytest.mark.parametrize("normalise_target", [False, True])
+def test_the_picture_shows_the_scan_where_it_was_seen_and_the_answer_where_not(normalise_target: bool) -> None:
+    network, batch = Says(SMALL), Batch(image=waves()["image"][:1], seeds=torch.tensor([4]))
+    objective = MaskedModelling(network, mask_ratio=0.6, normalise_target=normalise_target)
+    network.answer = torch.zeros_like(batch["image"])
+    axes = objective.picture([batch]).axes
+    assert ("true mean" in axes[2].get_title()) == normalise_target
+    scan, seen, reconstructed = (np.asarray(place.images[0].get_array()) for place in axes)
+    image = batch["image"][0, 0].numpy()
+    assert np.array_equal(scan, image[8])
+    mask = objective._active(batch).mask[0].numpy()
+    visible = mask.repeat(4, 0).repeat(4, 1).repeat(4, 2)[8]
+    assert np.array_equal(seen, np.where(visible, scan, image.min()))
+    means = image.reshape(4, 4, 4, 4, 4, 4).mean((1, 3, 5))[2].repeat(4, 0).repeat(4, 1)
+    assert np.allclose(reconstructed, np.where(visible, scan, means if normalise_target else 0), atol=1e-6)
 
 
 class Answers(GynBTNet):

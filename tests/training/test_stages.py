@@ -8,6 +8,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -20,8 +21,8 @@ from gynbtnet.errors import BadInput
 from gynbtnet.networks.unet import GynBTNet
 from gynbtnet.preparation.plan import Plan
 from gynbtnet.preparation.store import PreparedCase, PreparedCohort
-from gynbtnet.training import checkpoint
-from gynbtnet.training.settings import PretrainingSettings, SegmentationSettings
+from gynbtnet.training import checkpoint, engine
+from gynbtnet.training.settings import PretrainingSettings, SegmentationSettings, TrainingSettings
 from gynbtnet.training.stages import finetune, pretrain
 
 QUICK: dict[str, Any] = {
@@ -96,21 +97,25 @@ KILLED = """
 import sys
 from pathlib import Path
 from gynbtnet.preparation.store import PreparedCohort
-from gynbtnet.training.settings import SegmentationSettings
-from gynbtnet.training.stages import finetune
+from gynbtnet.training import settings, stages
 
-prepared = PreparedCohort.open(Path(sys.argv[1]))
-settings = SegmentationSettings.model_validate_json(sys.argv[3])
-finetune(prepared, settings, Path(sys.argv[2]), training_ids=["ball_0", "ball_1"], validation_ids=["ball_2"])
+stage, kind, prepared, out, values = sys.argv[1:]
+asked = getattr(settings, kind).model_validate_json(values)
+sides = {"training_ids": ["ball_0", "ball_1"], "validation_ids": ["ball_2"]}
+getattr(stages, stage)(PreparedCohort.open(Path(prepared)), asked, Path(out), **sides)
 """
 
 
 @pytest.mark.slow
-def test_a_killed_process_ends_with_the_same_weights(prepared: PreparedCohort, tmp_path: Path) -> None:
-    settings = SegmentationSettings(**{**QUICK, "epochs": 12})
-    finetune(prepared, settings, tmp_path / "whole", **SIDES)
+@pytest.mark.parametrize(("stage", "kind"), [(pretrain, PretrainingSettings), (finetune, SegmentationSettings)])
+def test_a_killed_process_ends_with_the_same_weights(
+    prepared: PreparedCohort, tmp_path: Path, stage: Any, kind: type[TrainingSettings]
+) -> None:
+    settings = kind(**{**QUICK, "epochs": 12})
+    stage(prepared, settings, tmp_path / "whole", **SIDES)
     run, random = tmp_path / "run", np.random.default_rng(0)
-    command = [sys.executable, "-c", KILLED, str(prepared.folder), str(run), settings.model_dump_json()]
+    command = [sys.executable, "-c", KILLED, stage.__name__, kind.__name__]
+    command += [str(prepared.folder), str(run), settings.model_dump_json()]
     for wanted in (1, 4, 6, 7, 10):
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         while not (run / "log.csv").exists() or len(rows(run)) < wanted:
@@ -313,6 +318,17 @@ def test_pretraining_learns_and_hands_its_encoder_on(prepared: PreparedCohort, t
     assert not torch.allclose(last["decoder.heads.0.weight"], after["decoder.heads.0.weight"], atol=1e-3)
 
 
+def test_an_encoder_with_batch_norm_goes_on_with_instance_norm(prepared: PreparedCohort, tmp_path: Path) -> None:
+    settings = PretrainingSettings(**{**QUICK, "epochs": 1}, norm="batch")
+    first = pretrain(prepared, settings, tmp_path / "pretrained", **SIDES)
+    tuning = SegmentationSettings(**{**QUICK, "epochs": 1, "steps_per_epoch": 1})
+    second = finetune(prepared, tuning, tmp_path / "second", **SIDES, start=first)
+    report = json.loads((second / "transfer.json").read_text())
+    assert report["share"] == 1.0
+    left = {name.rsplit(".", 1)[1] for name in report["skipped"] if name.startswith("encoder.")}
+    assert left == {"running_mean", "running_var", "num_batches_tracked"}
+
+
 def test_pretraining_resumes_exactly(prepared: PreparedCohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = PretrainingSettings(**QUICK)
     whole = pretrain(prepared, settings, tmp_path / "whole", **SIDES)
@@ -323,6 +339,26 @@ def test_pretraining_resumes_exactly(prepared: PreparedCohort, tmp_path: Path, m
     run = pretrain(prepared, settings, tmp_path / "run", **SIDES)
     last = "weights_last.safetensors"
     assert (run / last).read_bytes() == (whole / last).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("cuda", "bfloat16", "accelerator", "expected"),
+    [
+        (False, False, "auto", "32-true"),
+        (True, False, "auto", "32-true"),
+        (True, True, "auto", "bf16-mixed"),
+        (True, True, "cpu", "32-true"),
+    ],
+)
+def test_bfloat16_where_the_device_computes_in_it(
+    monkeypatch: pytest.MonkeyPatch, cuda: bool, bfloat16: bool, accelerator: str, expected: str
+) -> None:
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: bfloat16 or including_emulation)
+    monkeypatch.setattr(engine, "Fabric", lambda **settings: asked.update(settings) or Mock())
+    engine.start_devices(TrainingSettings(accelerator=accelerator))  # type: ignore[arg-type]
+    assert asked["precision"] == expected
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")

@@ -105,6 +105,8 @@ def _sentence(problems: ValidationError, path: str, values: dict[str, Any]) -> s
     if first["type"] == "missing":
         return f"{key} is missing in {path}; see a shipped recipe for the form."
     expected = first["msg"].removeprefix("Value error, ")
+    if not places:
+        return f"The recipe {path} doesn't fit together: {expected}."
     return f"{key} in {path} is {first['input']!r}; {expected[0].lower()}{expected[1:]}."
 
 

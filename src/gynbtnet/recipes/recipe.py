@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from gynbtnet.errors import BadInput
 from gynbtnet.inference.settings import PredictionSettings
@@ -46,19 +46,19 @@ class TaskStage(Settings):
 
 
 class Recipe(Settings):
-    """One experiment, from scans to report.
+    """One experiment, from scans to report, or the stages of it that are run alone.
 
-    ``pretraining`` or ``supervised`` may be null: the stage is left out, and the next one starts without it.
+    A stage may be null: it is left out, and the next one starts without it. Only with ``task`` is it an experiment.
     """
 
     name: str = Field(description="How the experiment and its models are called.")
     description: str = Field("", description="One paragraph for the report.")
-    structures: tuple[str, ...] = Field(min_length=1, description="What the task stage contours, in label order.")
+    structures: tuple[str, ...] = Field((), description="What the task stage contours, in label order.")
     aliases: Path | None = Field(None, description="A file with a clinic's own ROI names.")
     split: SplitSettings = SplitSettings()
     pretraining: PretrainingStage | None = None
     supervised: SupervisedStage | None = None
-    task: TaskStage
+    task: TaskStage | None = None
     prediction: PredictionSettings = PredictionSettings()
     citations: tuple[str, ...] = Field((), description="Shown wherever results on this data are shown.")
 
@@ -68,6 +68,14 @@ class Recipe(Settings):
         if len(set(structures)) < len(structures):
             raise ValueError("expected each structure once")
         return structures
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Recipe":
+        if not (self.pretraining or self.supervised or self.task):
+            raise ValueError("expected at least one of the stages pretraining, supervised and task")
+        if self.task and not self.structures:
+            raise ValueError("the task stage has to be told by structures what it contours")
+        return self
 
     def stage(self, name: str) -> Any:
         """The settings of a stage.

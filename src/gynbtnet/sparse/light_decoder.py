@@ -2,8 +2,12 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import cast
 
+import torch
 from torch import Tensor, nn
+from torch.backends import cudnn
+from torch.nn.functional import leaky_relu, linear
 
 from gynbtnet.networks.unet import upsample
 
@@ -18,19 +22,24 @@ class LightDecoder(nn.Module):
         super().__init__()
         pairs = list(pairwise(reversed(widths)))
         self.projections = nn.ModuleList(nn.Conv3d(below, width, 1) for below, width in pairs)
-        self.levels = nn.ModuleList(
-            nn.Sequential(
-                nn.Conv3d(width, width, 3, padding=1),
-                nn.InstanceNorm3d(width, affine=True),
-                nn.LeakyReLU(0.01, inplace=True),
-            )
-            for _, width in pairs
-        )
+        self.convolutions = nn.ModuleList(nn.Conv3d(width, width, 3, padding=1) for _, width in pairs)
+        self.norms = nn.ModuleList(nn.InstanceNorm3d(width, affine=True) for _, width in pairs)
         self.head = nn.Conv3d(widths[0], outputs, 1)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """Dense features of every level, fine to coarse → (B, outputs, D, H, W)."""
         *skips, x = features
-        for projection, level, skip in zip(self.projections, self.levels, reversed(skips), strict=True):
-            x = level(upsample(projection(x), skip.shape[2:]) + skip)
-        return self.head(x)  # type: ignore[no-any-return]
+        levels = zip(self.projections, self.convolutions, self.norms, reversed(skips), strict=True)
+        for projection, convolution, norm, skip in levels:
+            x = convolution(upsample(projection(x), skip.shape[2:]) + skip)
+            x = leaky_relu(_instance_norm(x, cast("nn.InstanceNorm3d", norm)), 0.01, inplace=True)
+        return linear(x.movedim(1, -1), self.head.weight.flatten(1), self.head.bias).movedim(-1, 1)
+
+
+def _instance_norm(x: Tensor, norm: nn.InstanceNorm3d) -> Tensor:
+    """Sample by sample through the batch norm, which, unlike torch's instance norm, keeps memory channels last."""
+    samples = [
+        torch.batch_norm(x[i : i + 1], norm.weight, norm.bias, None, None, True, 0.0, norm.eps, cudnn.enabled)
+        for i in range(len(x))
+    ]
+    return torch.cat(samples) if len(samples) > 1 else samples[0]

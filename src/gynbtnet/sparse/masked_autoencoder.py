@@ -1,5 +1,6 @@
 """The network of stage 1: it sees some cells of a scan and reconstructs the others."""
 
+import torch
 from torch import Tensor, nn
 
 from gynbtnet.networks.blocks import NormKind
@@ -37,6 +38,7 @@ class MaskedAutoencoder(nn.Module):
         super().__init__()
         size = find_preset(preset)
         self.encoder = Encoder(size, in_channels, strides, norm)
+        _lay_out_by_tap(self.encoder)
         widths = [max(channels // 4, NARROWEST) for channels in size.channels]
         deepest = len(widths) - 1
         self.densify = nn.ModuleList(
@@ -53,3 +55,10 @@ class MaskedAutoencoder(nn.Module):
         """
         packed = sparse_encode(self.encoder, image, active)
         return self.decoder([level(features) for level, features in zip(self.densify, packed, strict=True)])  # type: ignore[no-any-return]
+
+
+def _lay_out_by_tap(encoder: Encoder) -> None:
+    """Lay the 3×3×3 weights channels last: the sparse convolutions read and write them tap by tap as they lie."""
+    for module in encoder.modules():
+        if isinstance(module, nn.Conv3d) and module.kernel_size == (3, 3, 3):
+            module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last_3d)

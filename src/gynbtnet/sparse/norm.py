@@ -1,9 +1,142 @@
 """Normalisation over active voxels, with a dense norm's own parameters."""
 
-import torch
-from torch import Tensor, nn
+from dataclasses import dataclass
+from typing import Any
 
-from gynbtnet.sparse.packed import Packed
+import torch
+from torch import Tensor, distributed, nn
+from torch.autograd.function import once_differentiable
+
+from gynbtnet.sparse.active_blocks import ActiveBlocks
+from gynbtnet.sparse.packed import Packed, room
+
+Moments = tuple[Tensor, Tensor]
+"""Of each segment and channel, both (segments, C): the mean, and the variance with the norm's epsilon added."""
+
+_batch_norm_into = torch.ops.aten.native_batch_norm.out
+_batch_norm_backward = torch.ops.aten.native_batch_norm_backward
+
+
+@dataclass(frozen=True)
+class Norm:
+    """A norm at one place of the network, its values and gradients without an autograd graph.
+
+    Attributes:
+        segments: rows normalised together: each sample's for an instance norm, the batch's for a batch norm.
+        eps: added to the variance.
+        running: mean and variance to use instead of the rows' own.
+        shared: whether the rows of all processes count as one batch.
+    """
+
+    segments: list[int]
+    eps: float
+    running: Moments | None = None
+    shared: bool = False
+
+    def forward(self, rows: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> Moments:
+        """Write the normalised rows into ``out``."""
+        if self.running is not None:
+            mean, variance = self.running
+            moments = mean[None], variance[None] + self.eps
+            self.again(rows, moments, weight, bias, out)
+            return moments
+        means, variances = [], []
+        for y, into in zip(self._parts(rows), self._parts(out), strict=True):
+            statistics = weight.new_empty(2, len(weight))
+            mean, deviation = statistics
+            _batch_norm_into(
+                *(_channels_last(y), weight, bias, None, None, True, 0.0, self.eps),
+                out=_channels_last(into),
+                save_mean=mean,
+                save_invstd=deviation,
+            )
+            means.append(mean)
+            variances.append(deviation**-2)
+        moments = torch.stack(means), torch.stack(variances)
+        if self.shared:
+            moments = self._over_processes(moments)
+            self.again(rows, moments, weight, bias, out)
+        return moments
+
+    def again(self, rows: Tensor, moments: Moments, weight: Tensor, bias: Tensor, out: Tensor) -> None:
+        """Write the normalised rows into ``out``, from moments found before."""
+        for y, into, *known in zip(self._parts(rows), self._parts(out), *moments, strict=True):
+            nothing = weight.new_empty(0)
+            _batch_norm_into(
+                *(_channels_last(y), weight, bias, *known, False, 0.0, 0.0),
+                out=_channels_last(into),
+                save_mean=nothing,
+                save_invstd=nothing,
+            )
+
+    def backward(self, grad: Tensor, rows: Tensor, moments: Moments, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Turn ``grad`` of the normalised rows into that of ``rows``, in place; gradients of weight and bias."""
+        grad_weight, grad_bias = torch.zeros_like(weight), torch.zeros_like(weight)
+        for g, y, mean, variance in zip(self._parts(grad), self._parts(rows), *moments, strict=True):
+            _, along, total = _batch_norm_backward(
+                *(_channels_last(g), _channels_last(y), weight, mean, variance),
+                *(None, None, False, 0.0, [False, True, True]),
+            )
+            grad_weight += along
+            grad_bias += total
+            deviation = variance.rsqrt()
+            g *= (weight * deviation).to(g.dtype)
+            if self.running is None:
+                along, total, count = self._totals(along, total, len(y))
+                slope = -weight * variance.reciprocal() * along / count
+                shift = -weight * deviation * total / count - slope * mean
+                g.addcmul_(y, slope.to(g.dtype)).add_(shift.to(g.dtype))
+        return grad_weight, grad_bias
+
+    def _parts(self, rows: Tensor) -> tuple[Tensor, ...]:
+        return torch.split(rows, self.segments)
+
+    def _over_processes(self, moments: Moments) -> Moments:
+        (mean,), (variance,) = moments
+        count = sum(self.segments)
+        counts = torch.full_like(mean, count)
+        sums = torch.stack((counts, count * mean))
+        distributed.all_reduce(sums)
+        together = sums[1] / sums[0]
+        spread = count * (variance + (mean - together) ** 2)
+        distributed.all_reduce(spread)
+        return together[None], (spread / sums[0])[None]
+
+    def _totals(self, along: Tensor, total: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor | int]:
+        if not self.shared:
+            return along, total, count
+        sums = torch.stack((along, total, torch.full_like(total, count)))
+        distributed.all_reduce(sums)
+        return sums[0], sums[1], sums[2]
+
+    def remember(self, moments: Moments, norm: nn.InstanceNorm3d | nn.BatchNorm3d) -> None:
+        """Count the batch into a batch norm's running statistics, as it does itself: the variance without bias."""
+        if not isinstance(norm, nn.BatchNorm3d) or self.running is not None or norm.running_mean is None:
+            return
+        assert norm.running_var is not None and norm.num_batches_tracked is not None
+        (mean,), (variance,) = moments
+        count = torch.full_like(mean, sum(self.segments))
+        if self.shared:
+            distributed.all_reduce(count)
+        norm.num_batches_tracked += 1
+        share = 1 / int(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
+        norm.running_mean.lerp_(mean, share)
+        norm.running_var.lerp_((variance - norm.eps) * count / (count - 1), share)
+
+
+def planned_norm(norm: nn.InstanceNorm3d | nn.BatchNorm3d, active: ActiveBlocks, voxels: int) -> Norm:
+    """``norm`` at a place where blocks have ``voxels`` voxels.
+
+    An instance norm takes each sample's active voxels. A batch norm takes the batch's, and while torch.distributed runs
+    those of every process; out of training its running statistics.
+    """
+    samples = [count * voxels for count in active.counts]
+    if isinstance(norm, nn.InstanceNorm3d):
+        return Norm(samples, norm.eps)
+    if not norm.training and norm.running_mean is not None and norm.running_var is not None:
+        return Norm([sum(samples)], norm.eps, (norm.running_mean, norm.running_var))
+    together = distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
+    return Norm([sum(samples)], norm.eps, shared=together)
 
 
 def normalise(packed: Packed, norm: nn.InstanceNorm3d | nn.BatchNorm3d) -> Packed:
@@ -11,24 +144,31 @@ def normalise(packed: Packed, norm: nn.InstanceNorm3d | nn.BatchNorm3d) -> Packe
 
     A batch norm counts active voxels into its running statistics while it trains, and uses those afterwards.
     """
-    if isinstance(norm, nn.BatchNorm3d):
-        return packed.with_rows(_batch_norm(packed.rows, norm))
-    voxels = len(packed.rows) // len(packed.active)
-    samples = torch.split(packed.rows, [count * voxels for count in packed.active.counts])
-    return packed.with_rows(torch.cat([_instance_norm(sample, norm) for sample in samples]))
+    plan = planned_norm(norm, packed.active, len(packed.rows) // len(packed.active))
+    result: Tensor = _Normalise.apply(packed.padded, norm.weight, norm.bias, plan, norm)  # type: ignore[no-untyped-call]
+    return Packed(result, packed.block, packed.active)
 
 
-def _instance_norm(rows: Tensor, norm: nn.InstanceNorm3d) -> Tensor:
-    """A batch norm of one sample. Not through ``nn.functional``, which refuses a single voxel: it becomes the shift."""
-    scaled = torch.batch_norm(
-        _channels_last(rows), norm.weight, norm.bias, None, None, True, 0.0, norm.eps, torch.backends.cudnn.enabled
-    )
-    return scaled.view(rows.shape[1], -1).t()
+class _Normalise(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, padded: Tensor, weight: Tensor, bias: Tensor, plan: Norm, norm: nn.InstanceNorm3d | nn.BatchNorm3d
+    ) -> Tensor:
+        result = room(padded, len(padded) - 1, len(weight))
+        moments = plan.forward(padded[:-1], weight, bias, result[:-1])
+        plan.remember(moments, norm)
+        ctx.save_for_backward(padded, weight, *moments)
+        ctx.plan = plan
+        return result
 
-
-def _batch_norm(rows: Tensor, norm: nn.BatchNorm3d) -> Tensor:
-    normed: Tensor = norm(_channels_last(rows))
-    return normed.view(rows.shape[1], -1).t()
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+        padded, weight, *moments = ctx.saved_tensors
+        grad = grad.clone()
+        grad[-1] = 0
+        plan: Norm = ctx.plan
+        return grad, *plan.backward(grad[:-1], padded[:-1], (moments[0], moments[1]), weight), None, None
 
 
 def _channels_last(rows: Tensor) -> Tensor:

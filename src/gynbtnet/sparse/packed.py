@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from math import prod
 
 from torch import Tensor
+from torch.nn.functional import pad
 
 from gynbtnet.networks.presets import Triple
 from gynbtnet.sparse.active_blocks import ActiveBlocks, divided
@@ -14,18 +15,37 @@ class Packed:
     """The active voxels of a feature map.
 
     Attributes:
-        rows: (N·V, C), one row a voxel: the N active blocks in order, the V voxels of each in (z, y, x) order.
+        padded: (N·V + 1, C), one row a voxel: the N active blocks in order, the V voxels of each in (z, y, x) order;
+            the last row is "nothing there" and holds zeros, so that gathering a neighbour needs no copy of the rest.
         block: voxels of one block along (z, y, x); their product is V.
         active: which blocks these are.
     """
 
-    rows: Tensor
+    padded: Tensor
     block: Triple
     active: ActiveBlocks
 
-    def with_rows(self, rows: Tensor) -> "Packed":
-        """Other values in the same places."""
-        return Packed(rows, self.block, self.active)
+    @property
+    def rows(self) -> Tensor:
+        """The (N·V, C) voxels themselves."""
+        return self.padded[:-1]
+
+    @staticmethod
+    def of(rows: Tensor, block: Triple, active: ActiveBlocks) -> "Packed":
+        """Rows (N·V, C), copied to stand before a row of zeros."""
+        return Packed(pad(rows, (0, 0, 0, 1)), block, active)
+
+
+def room(like: Tensor, rows: int, channels: int) -> Tensor:
+    """Memory for a feature map of ``rows`` voxels, (rows + 1, channels); its last row holds the zeros already."""
+    padded = like.new_empty(rows + 1, channels)
+    padded[-1] = 0
+    return padded
+
+
+def every(rows: Tensor, block: Triple, stride: tuple[int, ...]) -> Tensor:
+    """The rows (N·V, C) at every ``stride``-th voxel of each block, as a view (N, z, y, x, C)."""
+    return rows.view(-1, *block, rows.shape[1])[:, :: stride[0], :: stride[1], :: stride[2]]
 
 
 def in_cells(image: Tensor, grid: Triple) -> Tensor:
@@ -49,12 +69,12 @@ def pack(image: Tensor, active: ActiveBlocks) -> Packed:
     if len(image) != len(active.mask):
         raise ValueError(f"{len(image)} images don't go with {len(active.mask)} masks")
     rows = in_cells(image, active.grid).flatten(0, 1).index_select(0, active.cells).flatten(0, 1)
-    return Packed(rows, divided(image.shape[2:], active.grid), active)
+    return Packed.of(rows, divided(image.shape[2:], active.grid), active)
 
 
 def unpack(packed: Packed, fill: Tensor) -> Tensor:
     """The dense (B, C, D, H, W), with ``fill`` (C,) in masked places; its memory lies channels last."""
-    active, channels = packed.active, packed.rows.shape[1]
+    active, channels = packed.active, packed.padded.shape[1]
     blocks = packed.rows.view(len(active), -1, channels)
     batch, *grid = active.mask.shape
     everywhere = fill.to(blocks.dtype).expand(batch * prod(grid), blocks.shape[1], channels)

@@ -1,44 +1,60 @@
-"""3×3×3 convolution of packed blocks, tap by tap: for blocks that are small beside their halo."""
+"""3×3×3 convolution of packed blocks, tap by tap: for blocks that are small beside their halo.
 
-from typing import Any
+For each tap, the input rows that exist are multiplied with the tap's matrix and added to the output rows they meet. No
+product is computed for a tap that falls on a masked block or outside the volume. Within a tap no output row occurs
+twice, so the additions are deterministic on any device.
+"""
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-Pairs = list[tuple[Tensor, Tensor]]
+from gynbtnet.networks.presets import Triple
+from gynbtnet.sparse.active_blocks import ActiveBlocks, divided
+
+CENTRE = 13
+"""The tap that reads the voxel itself: at stride 1 every row meets its own, and nothing is gathered."""
 
 
-class PairConvolution(torch.autograd.Function):
-    """For each tap, multiply the input rows that exist with the tap's matrix and add to the output rows they meet.
+def pair_convolution(
+    padded: Tensor, weight: Tensor, bias: Tensor, active: ActiveBlocks, block: Triple, stride: tuple[int, ...]
+) -> Tensor:
+    """Padded rows (N·V + 1, C_in) → rows (N·V / stride, C_out)."""
+    taps, pairs = _taps(weight), active.pairs(block, stride)
+    if _keeps(stride):
+        result = torch.addmm(bias, padded[:-1], taps[CENTRE].t())
+    else:
+        z, y, x = divided(block, stride)
+        result = bias.repeat(len(active) * z * y * x, 1)
+    for tap, (written, read) in enumerate(pairs):
+        if not (_keeps(stride) and tap == CENTRE):
+            result.index_add_(0, written, padded.index_select(0, read) @ taps[tap].t())
+    return result
 
-    No product is computed for a tap that falls on a masked block or outside the volume. Within a tap no output row
-    occurs twice, so the additions are deterministic on any device.
-    """
 
-    @staticmethod
-    def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor, pairs: Pairs, outputs: int) -> Tensor:
-        """Rows (M, C_in) → (outputs, C_out)."""
-        ctx.save_for_backward(rows, weight)
-        ctx.pairs = pairs
-        result = bias.repeat(outputs, 1)
-        for tap, (written, read) in zip(_taps(weight), pairs, strict=True):
-            result.index_add_(0, written, rows.index_select(0, read) @ tap.t())
-        return result
+def pair_weight_gradient(
+    grad: Tensor, padded: Tensor, weight: Tensor, active: ActiveBlocks, block: Triple, stride: tuple[int, ...]
+) -> Tensor:
+    """The weight's gradient from the padded gradient of the output."""
+    result = torch.empty_like(weight, memory_format=torch.channels_last_3d)
+    for grad_tap, (written, read) in zip(_taps(result), active.pairs(block, stride), strict=True):
+        torch.mm(grad.index_select(0, written).t(), padded.index_select(0, read), out=grad_tap)
+    return result
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None, None]:
-        """Gradients of rows, weight and bias."""
-        rows, weight = ctx.saved_tensors
-        grad_rows = torch.zeros_like(rows) if ctx.needs_input_grad[0] else None
-        grad_weight = torch.empty_like(weight, memory_format=torch.channels_last_3d)
-        for tap, grad_tap, (written, read) in zip(_taps(weight), _taps(grad_weight), ctx.pairs, strict=True):
-            grad_written = grad.index_select(0, written)
-            torch.mm(grad_written.t(), rows.index_select(0, read), out=grad_tap)
-            if grad_rows is not None:
-                grad_rows.index_add_(0, read, grad_written @ tap)
-        return grad_rows, grad_weight, grad.sum(0), None, None
+
+def add_pair_input_gradient(
+    grad_input: Tensor, grad: Tensor, weight: Tensor, active: ActiveBlocks, block: Triple, stride: tuple[int, ...]
+) -> None:
+    """Add to rows (N·V, C_in) what the padded gradient of the output gives."""
+    taps = _taps(weight)
+    for tap, (written, read) in enumerate(active.pairs(block, stride)):
+        if _keeps(stride) and tap == CENTRE:
+            grad_input.addmm_(grad[:-1], taps[CENTRE])
+        else:
+            grad_input.index_add_(0, read, grad.index_select(0, written) @ taps[tap])
+
+
+def _keeps(stride: tuple[int, ...]) -> bool:
+    return set(stride) == {1}
 
 
 def _taps(weight: Tensor) -> tuple[Tensor, ...]:

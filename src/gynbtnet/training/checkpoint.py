@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -69,10 +70,13 @@ def load_checkpoint(folder: Path, network: nn.Module, optimizer: Optimizer) -> P
             "delete this folder to start the run again, or give another output folder."
         ) from error
     places = {name: n for n, name in _names(network, optimizer).items()}
+    parameters = dict(network.named_parameters())
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in saved.items():
         name, slot = key.rsplit(":", 1)
-        state.setdefault(places[name], {})[slot] = value
+        # laid out in memory as its parameter, as it was before: the optimizer's sums then round as they did
+        like = parameters[name] if value.shape == parameters[name].shape else value
+        state.setdefault(places[name], {})[slot] = torch.empty_like(like, dtype=value.dtype).copy_(value)
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     return progress
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import cast
 
 import psutil
@@ -14,7 +15,7 @@ from torch import nn
 from torch.optim import AdamW
 
 from gynbtnet.errors import BadInput
-from gynbtnet.progress import advancing, console
+from gynbtnet.progress import advancing
 from gynbtnet.training.allocator import keep_freed_memory
 from gynbtnet.training.batches import Batch, Batches, load
 from gynbtnet.training.checkpoint import Progress, finished_epochs, load_checkpoint, save_checkpoint, save_weights
@@ -46,7 +47,6 @@ def start_devices(settings: TrainingSettings) -> Fabric:
         precision = "bf16-mixed" if cuda and torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
     fabric = Fabric(accelerator="cuda" if cuda else "cpu", devices=settings.devices, precision=precision)
     fabric.launch()
-    console.quiet = not fabric.is_global_zero
     return fabric
 
 
@@ -74,6 +74,9 @@ def fit(
     steps_per_epoch = settings.steps_per_epoch or math.ceil(len(batches.cases) / shown)
     steps, warm_up = settings.epochs * steps_per_epoch, settings.warm_up_epochs * steps_per_epoch
     bare_optimizer = AdamW(objective.network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
+    if fabric.world_size > 1:
+        for parameter in objective.network.parameters():
+            parameter.register_hook(partial(_laid_out_as, parameter))  # type: ignore[no-untyped-call]
     network, optimizer = fabric.setup(objective.network, bare_optimizer)
     progress = load_checkpoint(run.state, objective.network, bare_optimizer)
     if fabric.is_global_zero:
@@ -119,6 +122,11 @@ def fit(
                     save_weights(objective.network, run.last_weights)
                     save_checkpoint(run.state, objective.network, bare_optimizer, progress)
             fabric.barrier()
+
+
+def _laid_out_as(parameter: nn.Parameter, gradient: torch.Tensor) -> torch.Tensor:
+    """The gradient with the strides of DDP's buckets, also along axes of length 1, where autograd lets them be any."""
+    return gradient if gradient.stride() == parameter.stride() else torch.empty_like(parameter).copy_(gradient)
 
 
 def _close_epoch(

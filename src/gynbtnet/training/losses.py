@@ -71,17 +71,35 @@ def masked_l2(reconstruction: Tensor, image: Tensor, masked: Tensor, *, normalis
     """
     target = _cells(image.float(), masked)
     if normalise:
-        variance, mean = torch.var_mean(target, dim=-1, keepdim=True, correction=0)
-        target = (target - mean) / torch.sqrt(variance + 1e-6)
+        mean, deviation = _mean_and_deviation(target, (-1,))
+        target = (target - mean) / deviation
     return functional.mse_loss(_cells(reconstruction.float(), masked), target)
+
+
+def with_contrast_of(image: Tensor, reconstruction: Tensor, grid: Sequence[int]) -> Tensor:
+    """What a network that learned normalised cells says of ``image``: its cells with the image's mean and deviation.
+
+    The inverse of what :func:`masked_l2` normalises; shapes as there, ``grid`` the cells along (z, y, x).
+    """
+    mean, deviation = _mean_and_deviation(_by_cell(image.float(), grid), (3, 5, 7))
+    return (_by_cell(reconstruction.float(), grid) * deviation + mean).reshape(image.shape)
+
+
+def _mean_and_deviation(values: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    variance, mean = torch.var_mean(values, dim=axes, keepdim=True, correction=0)
+    return mean, torch.sqrt(variance + 1e-6)
 
 
 def _cells(volume: Tensor, chosen: Tensor) -> Tensor:
     """Voxels (chosen cells, channels, voxels of a cell) of ``volume`` (batch, channels, z, y, x)."""
+    return _by_cell(volume, chosen.shape[1:]).permute(0, 2, 4, 6, 1, 3, 5, 7).flatten(5)[chosen]
+
+
+def _by_cell(volume: Tensor, grid: Sequence[int]) -> Tensor:
+    """``volume`` as (batch, channels, cells along z, voxels of a cell along z, the same for y, and for x)."""
     batch, channels, *size = volume.shape
-    grid = chosen.shape[1:]
-    edge = [n // cells for n, cells in zip(size, grid, strict=True)]
-    if [e * cells for e, cells in zip(edge, grid, strict=True)] != size:
+    if any(n % cells for n, cells in zip(size, grid, strict=True)):
         raise ValueError(f"a grid of {tuple(grid)} cells does not divide a patch of {tuple(size)}")
-    parts = volume.reshape(batch, channels, grid[0], edge[0], grid[1], edge[1], grid[2], edge[2])
-    return parts.permute(0, 2, 4, 6, 1, 3, 5, 7).flatten(5)[chosen]
+    return volume.reshape(
+        batch, channels, *(part for n, cells in zip(size, grid, strict=True) for part in (cells, n // cells))
+    )

@@ -13,7 +13,7 @@ from gynbtnet.sparse.active_blocks import ActiveBlocks
 from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
 from gynbtnet.sparse.masking import draw_active_blocks
 from gynbtnet.training.batches import Batch
-from gynbtnet.training.losses import masked_l2
+from gynbtnet.training.losses import masked_l2, with_contrast_of
 from gynbtnet.training.pictures import Plane, grey_rows
 
 
@@ -53,19 +53,19 @@ class MaskedModelling:
     def picture(self, patches: Sequence[Batch]) -> Figure:
         """Scan, masked scan, and the scan with the reconstruction in the masked cells; middle slice of each patch.
 
-        Normalised targets say nothing of a cell's mean and contrast: the picture gives it the true ones.
+        A network that learned normalised cells says nothing of a cell's mean and contrast: the picture lends it the
+        true ones, and says so.
         """
-        return grey_rows(("scan", "seen", "reconstructed"), [self._planes(patch) for patch in patches])
+        lent = ",\nwith true mean and contrast" if self.normalise_target else ""
+        titles = ("scan", "seen", f"reconstructed{lent}")
+        return grey_rows(titles, [self._planes(patch) for patch in patches])
 
     def _planes(self, patch: Batch) -> list[Plane]:
         image, active = patch["image"], self._active(patch)
         hidden = interpolate((~active.mask)[:, None].float(), image.shape[2:]) > 0
         filled = self.network(image, active).float()
         if self.normalise_target:
-            cell = [n // cells for n, cells in zip(image.shape[2:], active.grid, strict=True)]
-            mean = nn.functional.avg_pool3d(image, cell)
-            deviation = (nn.functional.avg_pool3d(image**2, cell) - mean**2).clamp(min=0).sqrt()
-            filled = filled * interpolate(deviation, image.shape[2:]) + interpolate(mean, image.shape[2:])
+            filled = with_contrast_of(image, filled, active.grid)
         volumes = (image, torch.where(hidden, image.min(), image), torch.where(hidden, filled, image))
         middle = image.shape[2] // 2
         return [volume[0, 0, middle].cpu().numpy() for volume in volumes]

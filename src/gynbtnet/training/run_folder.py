@@ -51,6 +51,11 @@ class RunFolder:
         return self.path / "pictures"
 
     @property
+    def scans(self) -> Path:
+        """Cohort and prepared scans, where the run was given scans as they come; not needed once it has ended."""
+        return self.path / "scans"
+
+    @property
     def transfer_report(self) -> Path:
         """What came over from an earlier stage."""
         return self.path / "transfer.json"
@@ -87,7 +92,7 @@ def open_run(path: Path, recipe: Mapping[str, Any], inputs: Mapping[str, Any], p
 
 def _make_run(path: Path, recipe: Mapping[str, Any], inputs: Mapping[str, Any], plan: Plan) -> None:
     """Write what says what the run is, ``recipe.yaml`` last: with it the folder counts as a run."""
-    first_files = {"plans.json", "dataset.json", "inputs.json"}
+    first_files = {"plans.json", "dataset.json", "inputs.json", RunFolder(path).scans.name}
     others = [path] if path.is_file() else sorted(path.glob("[!.]*"))
     if any(other.name not in first_files for other in others):
         raise BadInput(f"{path} holds something, but no recipe.yaml of a run; give a new or an empty folder.")

@@ -44,6 +44,11 @@ class PretrainingSettings(TrainingSettings):
     augmentation: Literal["full", "light", "none"] = Field("light", description="The paper's random crop and flip.")
     mask_ratio: float = Field(0.6, ge=0, lt=1, description="Share of mask cells hidden from the network.")
     normalise_target: bool = Field(True, description="Reconstruct each cell with its own mean and variance removed.")
+    norm: Literal["instance", "batch"] = Field(
+        "instance",
+        description="Over the visible voxels of each patch, or of the batch on all devices, as the paper names it. The "
+        "stages after use instance norm, and take over its scale and shift from either.",
+    )
 
 
 class SegmentationSettings(TrainingSettings):

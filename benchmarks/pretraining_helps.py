@@ -1,0 +1,204 @@
+"""Does masked pretraining learn, and does it help where few scans are contoured?
+
+Pretrains the XS network on scans without labels, then fine-tunes on 2 and on 5 contoured patients with and without it:
+the same patients, seeds, batches and steps in both arms. Synthetic scans, and real ones where their folder is given:
+
+    python benchmarks/pretraining_helps.py [../shared/data] [--out FOLDER] [--seeds 3] [--steps 150]
+
+A run that was stopped goes on when it is called again with the same --out. Prints Markdown, and leaves it in --out.
+"""
+
+import argparse
+import csv
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from gynbtnet.datasets import dicom_rt_export, scan_folders
+from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.datasets.split import hold_out
+from gynbtnet.evaluation.metrics import dice
+from gynbtnet.imaging.volume_files import read_volume
+from gynbtnet.inference.model import Model
+from gynbtnet.inference.predict import predict
+from gynbtnet.inference.settings import PredictionSettings
+from gynbtnet.phantom.cohorts import write_brachytherapy, write_unlabelled
+from gynbtnet.phantom.scene import STRUCTURES
+from gynbtnet.preparation.fingerprint import make_plan
+from gynbtnet.preparation.prepare import prepare
+from gynbtnet.preparation.settings import PlanSettings
+from gynbtnet.preparation.store import PreparedCohort
+from gynbtnet.sparse.active_blocks import ActiveBlocks
+from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
+from gynbtnet.training.augmentation import Augmentation
+from gynbtnet.training.batches import Batches
+from gynbtnet.training.masked_modelling import MaskedModelling
+from gynbtnet.training.settings import PretrainingSettings, SegmentationSettings
+from gynbtnet.training.stages import finetune, pretrain
+
+PATCH = (32, 48, 48)
+LABELLED = (2, 5)  # patients
+EPOCHS = 10  # of the pretraining: points of its curve
+
+
+@dataclass(frozen=True)
+class Scans:
+    """What one comparison is made of: scans without labels, contoured patients to learn from, and others to score."""
+
+    name: str
+    unlabelled: PreparedCohort
+    pool: PreparedCohort
+    test: Cohort
+
+
+def phantom(folder: Path) -> Scans:
+    """Synthetic scans: 24 without labels, 11 contoured patients to draw from, 5 to score."""
+    write_unlabelled(folder / "unlabelled", scans=24)
+    write_brachytherapy(folder / "export", patients=16, fractions=1)
+    cohort = dicom_rt_export.ingest(folder / "export", folder / "cohort", structures=STRUCTURES)
+    plan = PlanSettings(spacing=(4, 3, 3), patch_size=PATCH, preset="XS")
+    return prepared_scans("Phantom", [folder / "unlabelled"], cohort, 5, plan, folder)
+
+
+def real(folder: Path, data: Path) -> Scans:
+    """Soft-tissue sarcomas with their gross tumour volume, 8 of 26 to score; four further scans without labels."""
+    cohort = dicom_rt_export.ingest(data / "sts", folder / "cohort", structures=("GTV_Mass_CT",))
+    further = [data / name for name in ("acrin_flt_breast_001", "crlm_ct_1006", "totalsegmentator_example")]
+    plan = PlanSettings(spacing=(4, 3, 3), patch_size=PATCH, preset="XS")
+    return prepared_scans("Real scans", further, cohort, 8, plan, folder)
+
+
+def prepared_scans(
+    name: str, unlabelled: Sequence[Path], cohort: Cohort, test: int, settings: PlanSettings, folder: Path
+) -> Scans:
+    """Everything prepared; scans of the contoured patients, but not of those to be scored, are pretrained on too."""
+    held_out = hold_out(cohort.patients, test, seed=0)
+    pool = cohort.of_patients(set(cohort.patients).difference(held_out))
+    shown = scan_folders.ingest(unlabelled, folder / "shown", also=pool)
+    return Scans(
+        name,
+        prepare(shown, make_plan(shown, with_batch(settings, 4)), folder / "prepared" / "unlabelled"),
+        prepare(pool, make_plan(pool, with_batch(settings, 2)), folder / "prepared" / "pool"),
+        cohort.of_patients(held_out),
+    )
+
+
+def with_batch(settings: PlanSettings, batch_size: int) -> PlanSettings:
+    return settings.model_copy(update={"batch_size": batch_size})
+
+
+class Nothing(MaskedAutoencoder):
+    """Says of every masked voxel that it is its cell's mean: what can be known of normalised cells without learning."""
+
+    def forward(self, image: torch.Tensor, active: ActiveBlocks) -> torch.Tensor:
+        return torch.zeros_like(image)
+
+
+def learn(scans: Scans, seed: int, steps: int, run: Path) -> tuple[float, float, float]:
+    """Pretrain; the validation loss of :class:`Nothing`, after the first tenth of the steps and after all of them."""
+    settings = PretrainingSettings(
+        seed=seed,
+        epochs=EPOCHS,
+        steps_per_epoch=max(1, steps // EPOCHS),
+        learning_rate=1e-3,
+        validation_patches=24,
+        checkpoint_every=EPOCHS,
+    )
+    validation = scans.unlabelled.ids_of(hold_out(scans.unlabelled.patients, 0.15, seed))
+    pretrain(scans.unlabelled, settings, run, validation_ids=validation)
+    held_out = [case for case in scans.unlabelled.cases if case.id in validation]
+    patches = Batches(held_out, Augmentation("none", PATCH), 1, seed)
+    objective = MaskedModelling(Nothing("XS"), settings.mask_ratio, settings.normalise_target)
+    nothing = objective.validate(patches[number] for number in range(settings.validation_patches))
+    with (run / "log.csv").open(newline="") as file:
+        losses = [float(row["validation_loss"]) for row in csv.DictReader(file)]
+    return nothing["validation_loss"], losses[0], losses[-1]
+
+
+def dsc(scans: Scans, labelled: int, seed: int, steps: int, start: Path | None, run: Path) -> dict[str, float]:
+    """Fine-tune on ``labelled`` patients drawn by ``seed``; mean DSC over the test cases, of each structure."""
+    settings = SegmentationSettings(
+        seed=seed,
+        epochs=1,
+        steps_per_epoch=steps,
+        learning_rate=1e-3,
+        augmentation="light",
+        foreground_share=0.5,
+    )
+    drawn = hold_out(scans.pool.patients, labelled, seed)
+    ids = scans.pool.ids_of(drawn)
+    few = replace(scans.pool, cases=tuple(case for case in scans.pool.cases if case.id in ids))
+    model = Model.load(finetune(few, settings, run, validation_ids=[], start=start))
+    found: dict[str, list[float]] = {structure: [] for structure in scans.test.structures}
+    for case in scans.test.cases:
+        assert case.labels is not None
+        truth = read_volume(case.labels).array
+        labels = predict(model, read_volume(case.image), PredictionSettings(overlap=0.25, mirroring=False)).labels.array
+        for label, structure in enumerate(scans.test.structures, start=1):
+            found[structure].append(dice(truth == label, labels == label))
+    return {structure: float(np.nanmean(values)) for structure, values in found.items()}
+
+
+def compare(scans: Scans, seeds: range, steps: int, out: Path) -> Iterator[str]:
+    """The lines of a Markdown report."""
+    curves = {seed: learn(scans, seed, 2 * steps, out / f"pretraining-{seed}") for seed in seeds}
+    patients, held_out = len(scans.pool.patients), len(scans.test.patients)
+    yield f"### {scans.name}\n"
+    yield (
+        f"{len(scans.unlabelled.cases)} scans without labels, {2 * steps} steps of 4 patches of "
+        f"{'×'.join(map(str, PATCH))}; contoured patients drawn from {patients}, {steps} steps of 2 patches; "
+        f"{held_out} patients to score. {len(seeds)} seeds, mean ± SD over seeds.\n"
+    )
+    yield "| validation loss on masked cells | mean ± SD |\n|---|---|"
+    names = ("each cell's mean, nothing learned", "after a tenth of the steps", "at the end")
+    for name, values in zip(names, zip(*curves.values(), strict=True), strict=True):
+        yield f"| {name} | {spread(values, 3)} |"
+    yield "\n| contoured patients | structure | DSC without | DSC with pretraining | difference | seeds better |"
+    yield "|---|---|---|---|---|---|"
+    for labelled in LABELLED:
+        arms: list[list[dict[str, float]]] = [[], []]
+        for seed in seeds:
+            for arm, start in enumerate((None, out / f"pretraining-{seed}")):
+                run = out / f"{labelled}-patients-{seed}-{'with' if arm else 'without'}"
+                arms[arm].append(dsc(scans, labelled, seed, steps, start, run))
+        structures = scans.test.structures
+        for structure in (*structures, *(("mean",) if len(structures) > 1 else ())):
+            without, with_it = (
+                [figures.get(structure, statistics.fmean(figures.values())) for figures in arm] for arm in arms
+            )
+            gained = [after - before for before, after in zip(without, with_it, strict=True)]
+            better = f"{sum(gain > 0 for gain in gained)} of {len(gained)}"
+            columns = (spread(without, 3), spread(with_it, 3), spread(gained, 3, sign="+"), better)
+            yield f"| {labelled} | {structure} | {' | '.join(columns)} |"
+    yield ""
+
+
+def spread(values: Sequence[float], digits: int, sign: str = "") -> str:
+    deviation = statistics.stdev(values) if len(values) > 1 else float("nan")
+    return f"{statistics.fmean(values):{sign}.{digits}f} ± {deviation:.{digits}f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Fine-tuning on few contoured patients, with and without pretraining.")
+    parser.add_argument("data", type=Path, nargs="?", help="folder with the real scans: sts, acrin_flt_breast_001, …")
+    parser.add_argument("--out", type=Path, default=Path("pretraining_helps"))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=150, help="of a fine-tuning; a pretraining has twice as many")
+    asked = parser.parse_args()
+    lines = []
+    folders = {"phantom": None} | ({"real": asked.data.absolute()} if asked.data else {})
+    for kind, data in folders.items():
+        out = asked.out.absolute() / kind
+        scans = phantom(out) if data is None else real(out, data)
+        lines += compare(scans, range(asked.seeds), asked.steps, out / f"runs-{asked.steps}")
+    report = "\n".join(lines)
+    (asked.out / "table.md").write_text(report)
+    print(report)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+"""A residual block on packed features, as one step of autograd that keeps less than its parts would."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn.functional import leaky_relu
+
+from gynbtnet.networks.blocks import ResidualBlock
+from gynbtnet.sparse.convolution import Convolution, at_autocast_precision, planned
+from gynbtnet.sparse.norm import Moments, Norm, planned_norm
+from gynbtnet.sparse.packed import Packed, room
+
+_leaky_relu_backward_into = torch.ops.aten.leaky_relu_backward.grad_input
+
+Parameters = tuple[Tensor, ...]
+"""Weight and bias of conv1, norm1, conv2, norm2 and, where the block projects, of its shortcut."""
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """The block's parts at their place, and what they compute without an autograd graph."""
+
+    conv1: Convolution
+    norm1: Norm
+    conv2: Convolution
+    norm2: Norm
+    shortcut: Convolution | None
+    slope: float
+    recompute: bool
+
+    def forward(
+        self, x: Tensor, parameters: Parameters, known: tuple[Moments, Moments] | None = None
+    ) -> tuple[Tensor, Tensor, Tensor, Moments, Moments]:
+        """Padded rows of the input → both convolutions' rows, the padded rows of the output, both norms' moments."""
+        w1, b1, scale1, shift1, w2, b2, scale2, shift2, *shortcut = parameters
+        y1 = self.conv1.forward(x, w1, b1)
+        z = room(y1, *y1.shape)
+        moments1 = _normalise(self.norm1, y1, known and known[0], scale1, shift1, z[:-1])
+        leaky_relu(z, self.slope, inplace=True)
+        y2 = self.conv2.forward(z, w2, b2)
+        out = z  # its memory
+        moments2 = _normalise(self.norm2, y2, known and known[1], scale2, shift2, out[:-1])
+        if self.shortcut is None:
+            out[:-1] += x[:-1]
+        else:
+            weight, bias = shortcut
+            out[:-1].addmm_(self.shortcut.read(x), weight.flatten(1).t()).add_(bias)
+        leaky_relu(out, self.slope, inplace=True)
+        return y1, y2, out, moments1, moments2
+
+    def backward(
+        self,
+        grad: Tensor,
+        x: Tensor,
+        found: tuple[Tensor, Tensor, Tensor, Moments, Moments],
+        parameters: Parameters,
+        needs_input: bool,
+    ) -> tuple[Tensor | None, ...]:
+        """Gradients of the input's padded rows and of every parameter."""
+        y1, y2, out, moments1, moments2 = found
+        w1, _, scale1, shift1, w2, _, scale2, _, *shortcut = parameters
+        g = room(y2, *y2.shape)
+        _leaky_relu_backward_into(grad[:-1], out[:-1], self.slope, True, grad_input=g[:-1])
+        grad_x = torch.zeros_like(x) if needs_input else None
+        grads_shortcut: tuple[Tensor, ...] = ()
+        if self.shortcut is not None:
+            grads_shortcut = self.shortcut.weight_gradient(g, x, shortcut[0]), g.sum(0)
+            if grad_x is not None:
+                self.shortcut.add_input_gradient(grad_x[:-1], g, shortcut[0])
+        elif grad_x is not None:
+            grad_x += g
+        grads_norm2 = self.norm2.backward(g[:-1], y2, moments2, scale2)
+        z = room(y1, *y1.shape)
+        self.norm1.again(y1, moments1, scale1, shift1, z[:-1])
+        leaky_relu(z, self.slope, inplace=True)
+        grads2 = self.conv2.weight_gradient(g, z, w2), g.sum(0)
+        grad_z = torch.zeros_like(z)
+        self.conv2.add_input_gradient(grad_z[:-1], g, w2)
+        g = grad_z
+        _leaky_relu_backward_into(g, z, self.slope, True, grad_input=g)
+        del z
+        grads_norm1 = self.norm1.backward(g[:-1], y1, moments1, scale1)
+        grads1 = self.conv1.weight_gradient(g, x, w1), g.sum(0)
+        if grad_x is not None:
+            self.conv1.add_input_gradient(grad_x[:-1], g, w1)
+        return grad_x, *grads1, *grads_norm1, *grads2, *grads_norm2, *grads_shortcut
+
+
+def residual_block(packed: Packed, block: ResidualBlock, *, recompute: bool = False) -> Packed:
+    """What ``block`` gives on active voxels alone.
+
+    Keeps the results of both convolutions and the output, which is the next block's input; the activation between the
+    convolutions is computed again for the gradients. With ``recompute`` only the input is kept.
+
+    Raises:
+        ValueError: where a mask cell's voxels don't divide by the block's stride.
+    """
+    first = planned(block.conv1, packed.active, packed.block)
+    second = planned(block.conv2, packed.active, first.output_block)
+    shortcut = block.shortcut if isinstance(block.shortcut, nn.Conv3d) else None
+    voxels = first.outputs // len(packed.active)
+    plan = _Plan(
+        first,
+        planned_norm(block.norm1, packed.active, voxels),
+        second,
+        planned_norm(block.norm2, packed.active, voxels),
+        None if shortcut is None else planned(shortcut, packed.active, packed.block),
+        block.activation.negative_slope,
+        recompute,
+    )
+    x, w1, b1, w2, b2 = at_autocast_precision(
+        packed.padded, block.conv1.weight, block.conv1.bias, block.conv2.weight, block.conv2.bias
+    )
+    norm1, norm2 = block.norm1, block.norm2
+    parameters: tuple[Tensor | None, ...] = (w1, b1, norm1.weight, norm1.bias, w2, b2, norm2.weight, norm2.bias)
+    if shortcut is not None:
+        parameters += at_autocast_precision(shortcut.weight, shortcut.bias)
+    result: Tensor = _Residual.apply(plan, block, x, *parameters)  # type: ignore[no-untyped-call]
+    return Packed(result, first.output_block, packed.active)
+
+
+class _Residual(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, plan: _Plan, block: ResidualBlock, x: Tensor, *parameters: Tensor) -> Tensor:
+        y1, y2, out, moments1, moments2 = plan.forward(x, parameters)
+        plan.norm1.remember(moments1, block.norm1)
+        plan.norm2.remember(moments2, block.norm2)
+        kept = () if plan.recompute else (y1, y2, out)
+        ctx.save_for_backward(x, *moments1, *moments2, *parameters, *kept)
+        ctx.plan, ctx.parameters = plan, len(parameters)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        plan: _Plan = ctx.plan
+        x, mean1, variance1, mean2, variance2, *others = ctx.saved_tensors
+        parameters, kept = tuple(others[: ctx.parameters]), others[ctx.parameters :]
+        moments = (mean1, variance1), (mean2, variance2)
+        y1, y2, out = kept or plan.forward(x, parameters, moments)[:3]
+        return None, None, *plan.backward(grad, x, (y1, y2, out, *moments), parameters, ctx.needs_input_grad[2])
+
+
+def _normalise(norm: Norm, rows: Tensor, known: Moments | None, weight: Tensor, bias: Tensor, out: Tensor) -> Moments:
+    if known is None:
+        return norm.forward(rows, weight, bias, out)
+    norm.again(rows, known, weight, bias, out)
+    return known
