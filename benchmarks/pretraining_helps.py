@@ -12,7 +12,7 @@ import argparse
 import csv
 import statistics
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -109,7 +109,8 @@ def learn(scans: Scans, seed: int, steps: int, run: Path) -> tuple[float, float,
         checkpoint_every=EPOCHS,
     )
     validation = scans.unlabelled.ids_of(hold_out(scans.unlabelled.patients, 0.15, seed))
-    pretrain(scans.unlabelled, settings, run, validation_ids=validation)
+    training = {case.id for case in scans.unlabelled.cases} - validation
+    pretrain(scans.unlabelled, settings, run, training_ids=training, validation_ids=validation)
     held_out = [case for case in scans.unlabelled.cases if case.id in validation]
     patches = Batches(held_out, Augmentation("none", PATCH), 1, seed)
     objective = MaskedModelling(Nothing("XS"), settings.mask_ratio, settings.normalise_target)
@@ -131,8 +132,7 @@ def dsc(scans: Scans, labelled: int, seed: int, steps: int, start: Path | None, 
     )
     drawn = hold_out(scans.pool.patients, labelled, seed)
     ids = scans.pool.ids_of(drawn)
-    few = replace(scans.pool, cases=tuple(case for case in scans.pool.cases if case.id in ids))
-    model = Model.load(finetune(few, settings, run, validation_ids=[], start=start))
+    model = Model.load(finetune(scans.pool, settings, run, training_ids=ids, validation_ids=[], start=start))
     found: dict[str, list[float]] = {structure: [] for structure in scans.test.structures}
     for case in scans.test.cases:
         assert case.labels is not None

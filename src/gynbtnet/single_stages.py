@@ -81,8 +81,8 @@ def finetune_alone(
         unknown = set(prepared.patients).difference(split.patients)
         if unknown:
             raise BadInput(
-                f"{len(unknown)} of {len(prepared.patients)} patients in {prepared.folder} are unknown to the split; was "
-                "it made from another cohort? Make it again with `gynbtnet split`."
+                f"{len(unknown)} of {len(prepared.patients)} patients in {prepared.folder} are unknown to the split; "
+                "was it made from another cohort? Make it again with `gynbtnet split`."
             )
         validation = split.validation_patients(recipe.split.fold)
         training = set(split.training_patients(recipe.split.fold))

@@ -29,7 +29,8 @@ folder, out, settings, precision = sys.argv[1:]
 prepared = PreparedCohort.open(Path(folder))
 prepared = replace(prepared, plan=replace(prepared.plan, batch_size=1))
 settings = PretrainingSettings.model_validate_json(settings).model_copy(update={"devices": 2, "precision": precision})
-pretrain(prepared, settings, Path(out), validation_ids=[])
+everyone = [case.id for case in prepared.cases]
+pretrain(prepared, settings, Path(out), training_ids=everyone, validation_ids=[])
 """
 
 
@@ -54,7 +55,9 @@ def test_two_processes_train_as_one_with_the_double_batch(prepared: PreparedCoho
     two, said = on_two(prepared, tmp_path, settings, "64-true")
     assert said.count("Pretraining ") == 1
     double: Any = {"precision": "64-true"}
-    one = pretrain(prepared, settings.model_copy(update=double), tmp_path / "one", validation_ids=[])
+    everyone = [case.id for case in prepared.cases]
+    alone = settings.model_copy(update=double)
+    one = pretrain(prepared, alone, tmp_path / "one", training_ids=everyone, validation_ids=[])
     assert logged(two, "loss") == pytest.approx(logged(one, "loss"), rel=1e-5)  # six digits are logged
     weights, expected = (load_file(run / "weights_last.safetensors") for run in (two, one))
     assert any("running_mean" in name for name in expected)
