@@ -3,9 +3,11 @@
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from gynbtnet.errors import BadInput
 
 FULL = os.strerror(errno.ENOSPC)
 _NOTHING_LEFT = 4096  # bytes: a disk with less than a page free is full
@@ -45,6 +47,22 @@ def written_whole(path: Path) -> Iterator[Path]:
         if full and isinstance(error, Exception):
             raise OSError(errno.ENOSPC, FULL, str(path)) from error
         raise
+
+
+def check_replaceable(folder: Path, ours: Collection[str]) -> None:
+    """See that writing ``folder`` whole deletes nothing but what we wrote there before: files with the names ``ours``.
+
+    Raises:
+        BadInput: where something else stands there.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise BadInput(f"{folder} is a file; expected a folder to write to, give another one.")
+    others = [path.name for path in sorted(folder.glob("[!.]*")) if path.name not in ours or path.is_dir()]
+    if others:
+        raise BadInput(
+            f"{folder} would be replaced, and it holds {len(others)} entries that are no earlier result "
+            f"({others[0]!r} for one); give a new or an empty folder."
+        )
 
 
 def _is_full(folder: Path) -> bool:

@@ -1,5 +1,6 @@
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,7 @@ def test_dicom_in_rtstruct_out(bright_model: Model, tmp_path: Path) -> None:
     assert "Research use only, not reviewed" in rtstruct.SeriesDescription
     assert "SYNTHETIC" not in rtstruct.SeriesDescription
     assert bright_model.sha256[:8] in rtstruct.SeriesDescription
+    assert rtstruct.StructureSetLabel == f"GynBTNet {bright_model.sha256[:7]}"
 
     manifest = json.loads((out / "prediction.json").read_text())
     assert manifest["missing"] == ["rectum"]
@@ -109,3 +111,62 @@ def test_nothing_half_written(bright_model: Model, tmp_path: Path, monkeypatch: 
     with pytest.raises(OSError, match="No space left"):
         predict_scan(bright_model, tmp_path / "ct", tmp_path / "out", settings=QUICK)
     assert not (tmp_path / "out").exists()
+
+
+def test_what_stands_is_kept_where_it_would_be_made_again(bright_model: Model, tmp_path: Path) -> None:
+    scan_folder, out = tmp_path / "ct", tmp_path / "out"
+    as_dicom(scan_folder, "planning CT")
+
+    def made_anew(model: Model = bright_model, settings: PredictionSettings = QUICK) -> bool:
+        before = (out / "prediction.json").stat().st_ino
+        predict_scan(model, scan_folder, out, settings=settings)
+        assert (out / "RS.dcm").is_file()
+        return (out / "prediction.json").stat().st_ino != before
+
+    predict_scan(bright_model, scan_folder, out, settings=QUICK)
+    assert not made_anew()
+    assert made_anew(settings=PredictionSettings(mirroring=False, overlap=0.25))
+    assert made_anew()
+    assert made_anew(model=replace(bright_model, sha256="another"))
+    assert made_anew()
+    (out / "RS.dcm").unlink()
+    assert made_anew()
+    (out / "prediction.json").write_text("cut sho")
+    assert made_anew()
+    as_dicom(scan_folder, "another CT")
+    assert made_anew()
+    assert not made_anew()
+
+
+@pytest.mark.parametrize("place", [".", "ct", "ct/out"])
+def test_a_prediction_is_never_written_over_or_into_the_scan(bright_model: Model, tmp_path: Path, place: str) -> None:
+    as_dicom(tmp_path / "ct", "planning CT")
+    files = sorted(tmp_path.rglob("*"))
+    with pytest.raises(BadInput, match="an output folder apart"):
+        predict_scan(bright_model, tmp_path / "ct", tmp_path / place, settings=QUICK)
+    assert sorted(tmp_path.rglob("*")) == files
+
+
+def test_a_folder_of_something_else_is_not_replaced(bright_model: Model, tmp_path: Path) -> None:
+    as_dicom(tmp_path / "scans" / "ct", "planning CT")
+    out = tmp_path / "out" / "ct"
+    out.mkdir(parents=True)
+    (out / "letter.txt").write_text("mine")
+    with pytest.raises(BadInput, match=r"holds 1 entries .*letter\.txt"):
+        predict_scan(bright_model, tmp_path / "scans" / "ct", out, settings=QUICK)
+    (out / "letter.txt").rename(tmp_path / "letter.txt")
+    predict_scan(bright_model, tmp_path / "scans" / "ct", out, settings=QUICK)
+    with pytest.raises(BadInput, match="is a file"):
+        predict_scan(bright_model, tmp_path / "scans" / "ct", tmp_path / "letter.txt", settings=QUICK)
+
+
+def test_one_slice_is_no_scan(bright_model: Model, tmp_path: Path) -> None:
+    ct = as_dicom(tmp_path / "ct", "planning CT")
+    with pytest.raises(BadInput, match="give the folder, not one slice"):
+        predict_scan(bright_model, ct.files[0], tmp_path / "out", settings=QUICK)
+
+
+def test_a_folder_of_image_files_is_no_scan(bright_model: Model, tmp_path: Path) -> None:
+    write_volume(scan(), tmp_path / "s0000" / "ct.nii.gz")
+    with pytest.raises(BadInput, match=r"give the file that holds the scan \(ct\.nii\.gz\?\)"):
+        predict_scan(bright_model, tmp_path / "s0000", tmp_path / "out", settings=QUICK)

@@ -1,5 +1,7 @@
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -89,15 +91,22 @@ def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
 
 def test_a_pretraining_run_contours_nothing(model_folder: Path) -> None:
     replace(Plan.load(model_folder), structures=()).save(model_folder)
-    with pytest.raises(BadInput, match="is a pretraining run"):
+    with pytest.raises(BadInput, match=r"names no structures: a pretraining run, .* or an edited file"):
         Model.load(model_folder)
 
 
 def test_best_weights_are_asked_for_by_name(model_folder: Path) -> None:
-    (model_folder / "weights_last.safetensors").rename(model_folder / "weights_best.safetensors")
+    with pytest.raises(BadInput, match=r"no .*weights_best"):
+        Model.load(model_folder, weights="best")
+    shutil.copy(model_folder / "weights_last.safetensors", model_folder / "weights_best.safetensors")
     assert Model.load(model_folder, weights="best").weights == "weights_best.safetensors"
-    with pytest.raises(BadInput, match=r"no .*weights_last"):
-        Model.load(model_folder)
+
+
+@pytest.mark.parametrize("weights", ["last", "best"])
+def test_a_run_that_has_not_ended_is_no_model(model_folder: Path, weights: Literal["last", "best"]) -> None:
+    (model_folder / "weights_last.safetensors").rename(model_folder / "weights_best.safetensors")
+    with pytest.raises(BadInput, match=r"no .*weights_last.* finished training run"):
+        Model.load(model_folder, weights=weights)
 
 
 def test_damaged_weights_are_told(model_folder: Path) -> None:

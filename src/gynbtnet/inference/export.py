@@ -2,26 +2,30 @@
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pydicom
 
-from gynbtnet.datasets.json_files import sha256_of
+from gynbtnet.datasets.json_files import sha256_of, write_json
 from gynbtnet.datasets.synthetic_marks import dicom_is_synthetic, image_is_synthetic
-from gynbtnet.imaging.ct_series import CTSeries, read_ct_series
+from gynbtnet.errors import BadInput
+from gynbtnet.imaging.ct_series import CTSeries, find_series, read_ct_series
 from gynbtnet.imaging.rtstruct_writer import write_rtstruct
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.imaging.volume_files import read_volume, write_volume
+from gynbtnet.imaging.volume_files import SUFFIXES, read_volume, write_volume
 from gynbtnet.inference.model import Model
 from gynbtnet.inference.predict import predict
 from gynbtnet.inference.settings import PredictionSettings
-from gynbtnet.whole_files import written_whole
+from gynbtnet.whole_files import check_replaceable, written_whole
 
 NOTICE = "For research use only; made by software and not reviewed by a clinician."
 SYNTHETIC = "SYNTHETIC: no real patient was scanned."
+LABELS, RTSTRUCT, MANIFEST = "labels.nii.gz", "RS.dcm", "prediction.json"
 
 
 @dataclass(frozen=True)
@@ -44,10 +48,12 @@ def predict_scan(
 ) -> Path:
     """Contour one scan and write the folder ``out`` whole: ``labels.nii.gz``, ``RS.dcm`` and ``prediction.json``.
 
+    What stands there already is kept where the same version made it from the same scan, weights and settings.
+
     Args:
         model: what contours.
         scan: a folder with a DICOM CT series, or an image file; only DICOM gets an ``RS.dcm``.
-        out: replaced where it exists.
+        out: apart from the scan; an earlier prediction in it is replaced.
         settings: of the sliding window.
         series_uid: which series, where the folder holds several.
         names: how structures are called and coloured in the RTSTRUCT.
@@ -57,60 +63,100 @@ def predict_scan(
         ``out``.
 
     Raises:
-        BadInput: where the scan can't be read as one CT.
+        BadInput: where the scan can't be read as one CT, or ``out`` holds the scan or anything but a prediction.
     """
     settings = settings or PredictionSettings()
+    _check_apart(out, scan)
+    check_replaceable(out, (LABELS, RTSTRUCT, MANIFEST))
     began = time.perf_counter()
     found = _read(scan, series_uid)
     synthetic = synthetic or found.synthetic
+    made_from = _made_from(model, found, settings, synthetic)
+    if _stands(out, made_from):
+        return out
     read = time.perf_counter()
     segmentation = predict(model, found.volume, settings)
     predicted = time.perf_counter()
     volumes = {structure: segmentation.volume_cm3(structure) for structure in segmentation.structures}
-    notice = f"{SYNTHETIC} {NOTICE}" if synthetic else NOTICE
     description = f"Research use only, not reviewed. Model {model.sha256[:8]}"  # DICOM allows 64 characters
     with written_whole(out) as partial:
         partial.mkdir()
-        write_volume(segmentation.labels, partial / "labels.nii.gz")
+        write_volume(segmentation.labels, partial / LABELS)
         if found.series is not None:
             write_rtstruct(
                 segmentation,
                 found.series,
-                partial / "RS.dcm",
+                partial / RTSTRUCT,
                 names=names or StructureNames.load(None),
-                label="GynBTNet",
+                label=f"GynBTNet {model.sha256[:7]}",  # DICOM allows 16
                 description=f"SYNTHETIC. {description}" if synthetic else description,
                 software_version=version("gynbtnet"),
             )
         manifest = {
-            "notice": notice,
-            "synthetic": synthetic,
-            "model": {"name": model.folder.resolve().name, "weights": model.weights, "sha256": model.sha256},
-            "input": {
-                "kind": "image file" if found.series is None else "DICOM",
-                "series_uid": found.series.series_uid if found.series else None,
-                "sha256": sha256_of(*found.files),
-            },
+            "notice": f"{SYNTHETIC} {NOTICE}" if synthetic else NOTICE,
+            **made_from,
             "geometry": found.volume.geometry.to_json(),
-            "settings": settings.model_dump(mode="json"),
-            "versions": {name: version(name) for name in ("gynbtnet", "torch", "SimpleITK", "pydicom")},
             "device": str(model.device),
             "seconds": {
                 "reading": round(read - began, 3),
                 "contouring": round(predicted - read, 3),
                 "writing": round(time.perf_counter() - predicted, 3),
             },
-            "structures": list(segmentation.structures),
             "volumes_cm3": {structure: round(volume, 3) for structure, volume in volumes.items()},
             "missing": [structure for structure, volume in volumes.items() if volume == 0],
         }
-        (partial / "prediction.json").write_text(json.dumps(manifest, indent=2))
+        write_json(manifest, partial / MANIFEST)
     return out
+
+
+def _made_from(model: Model, scan: _Scan, settings: PredictionSettings, synthetic: bool) -> dict[str, Any]:
+    """The part of the manifest that decides what the files hold."""
+    return {
+        "synthetic": synthetic,
+        "model": {"name": model.folder.resolve().name, "weights": model.weights, "sha256": model.sha256},
+        "input": {
+            "kind": "image file" if scan.series is None else "DICOM",
+            "series_uid": scan.series.series_uid if scan.series else None,
+            "sha256": sha256_of(*scan.files),
+        },
+        "settings": settings.model_dump(mode="json"),
+        "versions": {name: version(name) for name in ("gynbtnet", "torch", "SimpleITK", "pydicom")},
+        "structures": list(model.plan.structures),
+        "files": [LABELS] if scan.series is None else [LABELS, RTSTRUCT],
+    }
+
+
+def _stands(out: Path, made_from: Mapping[str, Any]) -> bool:
+    """Whether ``out`` holds, whole, what would be made from the same again."""
+    try:
+        found = json.loads((out / MANIFEST).read_text())
+        same = all(found[key] == value for key, value in made_from.items())
+    except (OSError, ValueError, KeyError, TypeError):  # absent, damaged or of another version: made anew
+        return False
+    return same and all((out / name).is_file() for name in made_from["files"])
+
+
+def _check_apart(out: Path, scan: Path) -> None:
+    """BadInput where writing ``out`` would delete the scan or leave files in its folder."""
+    place, source = out.resolve(), scan.resolve()
+    if place == source or place in source.parents or source in place.parents:
+        raise BadInput(
+            f"The prediction would be written to {out}, where the scan {scan} lies; give an output folder apart."
+        )
 
 
 def _read(scan: Path, series_uid: str | None) -> _Scan:
     if scan.is_file():
+        if not scan.name.endswith(SUFFIXES):
+            raise BadInput(
+                f"{scan} is no image file ({', '.join(SUFFIXES)}); of a DICOM series give the folder, not one slice."
+            )
         return _Scan(read_volume(scan), None, (scan,), image_is_synthetic(scan, scan.parent))
+    images = sorted(path for path in scan.glob("*") if path.name.endswith(SUFFIXES))
+    if images and not find_series(scan):
+        raise BadInput(
+            f"{scan} is a folder of image files without DICOM; give the file that holds the scan ({images[0].name}?)."
+        )
     series = read_ct_series(scan, series_uid)
     header = pydicom.dcmread(series.files[0], stop_before_pixels=True)
     return _Scan(series.volume, series, series.files, dicom_is_synthetic(header))

@@ -42,12 +42,14 @@ class Model:
             BadInput: where the folder is no model, its weights are damaged or another plan's, or CUDA is absent.
         """
         path = folder / f"weights_{weights}.safetensors"
-        if not path.is_file():
-            raise BadInput(f"There is no {path}; expected a model: the folder of a finished training run.")
+        for needed in (path, folder / "weights_last.safetensors"):  # the last ones are written when a run has ended
+            if not needed.is_file():
+                raise BadInput(f"There is no {needed}; expected a model: the folder of a finished training run.")
         plan = Plan.load(folder)
         if not plan.structures:
             raise BadInput(
-                f"{folder} is a pretraining run, which contours nothing; give the folder of a fine-tuned model."
+                f"The plan in {folder} names no structures: a pretraining run, which contours nothing, or an edited "
+                "file; give the folder of a fine-tuned model."
             )
         if device == "cuda" and not torch.cuda.is_available():
             raise BadInput("device is cuda, but PyTorch sees no CUDA device here; set it to auto.")
