@@ -63,9 +63,58 @@ def test_absent_in_both_is_counted_and_not_scored(scanned, predictions, tmp_path
     assert (sigmoid["absent"], sigmoid["cases"]) == (4, 0)
     assert np.isnan(sigmoid["dsc_mean"])
     assert overall["dsc_mean"] == pytest.approx(evaluation.summary["dsc_mean"][:2].mean())
-    assert "| sigmoid | – | – | – | 0 | 0 | 0 | 0 | 4 |" in (tmp_path / "out" / "summary.md").read_text()
+    assert "| sigmoid | – | – | – | 0 | 0 | 0 | 0 | 4 | 0 |" in (tmp_path / "out" / "summary.md").read_text()
     loaded = Evaluation.load(tmp_path / "out")
     assert [(s.missed, np.isnan(s.dsc)) for s in loaded.scores[2::3]] == [("both", True)] * 4
+
+
+def test_a_structure_that_the_source_does_not_contour_is_not_scored(scanned, predictions, tmp_path):
+    undrawn = replace(scanned.cases[3], missing=("rectum",))
+    rewrite_to = tmp_path / "labels.nii.gz"
+    shutil.copy(undrawn.labels, rewrite_to)
+    rewrite(rewrite_to, lambda labels: np.where(labels == 2, 0, labels))
+    cohort = replace(scanned, cases=(*scanned.cases[:3], replace(undrawn, labels=rewrite_to)))
+    evaluation = evaluate(cohort, predictions, tmp_path / "out")
+    known = evaluate(replace(scanned, cases=scanned.cases[:3]), predictions, tmp_path / "known").summary
+    rectum = evaluation.summary.iloc[1]
+    assert (rectum["cases"], rectum["false"], rectum["absent"], rectum["unknown"]) == (3, 0, 0, 1)
+    assert rectum["dsc_mean"] == known.loc[1, "dsc_mean"]
+    assert evaluation.summary.iloc[2]["unknown"] == 1
+    assert "Unknown: not contoured in the case's source" in (tmp_path / "out" / "summary.md").read_text()
+    last = Evaluation.load(tmp_path / "out").scores[-1]
+    assert (last.missed, last.scored, np.isnan(last.truth_cm3)) == ("unknown", False, True)
+    assert last.prediction_cm3 > 0
+
+
+def test_an_earlier_evaluation_is_replaced_and_nothing_else(scanned, predictions, tmp_path):
+    evaluate(scanned, predictions, tmp_path / "out")
+    evaluate(scanned, predictions, tmp_path / "out")
+    (tmp_path / "out" / "letter.txt").write_text("mine")
+    for out in (tmp_path / "out", predictions):
+        with pytest.raises(BadInput, match="would be replaced"):
+            evaluate(scanned, predictions, out)
+    assert (tmp_path / "out" / "letter.txt").read_text() == "mine"
+    assert (predictions / "p1_f1" / "labels.nii.gz").is_file()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda whole: b"",
+        lambda whole: whole.splitlines()[0],
+        lambda whole: whole[:-60],
+        lambda whole: whole.replace(b"dsc", b"dice"),
+        lambda whole: whole.replace(b",none,", b",some,"),
+        lambda whole: whole.replace(b",none,", b",none,1,"),
+        lambda whole: b"\xff\xfe" + whole,
+    ],
+)
+def test_damaged_scores_are_told(scanned, predictions, tmp_path, damage):
+    evaluate(scanned, predictions, tmp_path / "out")
+    path = tmp_path / "out" / "scores.csv"
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(BadInput, match=r"scores\.csv (is damaged|holds no scores)"):
+        Evaluation.load(tmp_path / "out")
 
 
 def test_a_models_own_label_order_is_followed(scanned, predictions, tmp_path):
@@ -93,6 +142,9 @@ def test_what_cannot_be_scored_is_said_and_nothing_is_written(scanned, predictio
     refused(scanned, "label 7 has no name")
     (path.parent / "prediction.json").write_text(json.dumps({"structures": ["rectum", "uterus"]}))
     refused(scanned, "from a model of rectum, uterus; expected bladder")
+    for damaged in ("", "{}", "[1]", '{"structures": 3}'):
+        (path.parent / "prediction.json").write_text(damaged)
+        refused(scanned, "prediction.json is damaged.*predict this scan again")
     path.unlink()
     refused(scanned, "There is no prediction")
     with pytest.raises(BadInput, match=r"no .*scores.csv"):

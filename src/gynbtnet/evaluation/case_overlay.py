@@ -43,7 +43,7 @@ def best_median_worst(scores: Sequence[Score]) -> tuple[tuple[str, str], ...]:
     stay in the cases' order.
     """
     table = score_table(scores)
-    means = table[table["missed"] != "both"].groupby("case", sort=False)["dsc"].mean()
+    means = table[table["dsc"].notna()].groupby("case", sort=False)["dsc"].mean()
     ranked = list(means.sort_values(ascending=False, kind="stable").index)
     places = {"best": 0, "median": len(ranked) // 2, "worst": len(ranked) - 1}
     wanted = ("best", "median", "worst") if len(ranked) > 2 else ("best", "worst")[: len(ranked)]
@@ -60,7 +60,7 @@ def chosen_overlays(
         truth = truth_of(case, cohort.structures)
         prediction = prediction_of(case, predictions, cohort.structures)
         seen = view(read_volume(case.image), prediction, truth)
-        scores = [score for score in evaluation.scores if score.case == case_id and score.missed != "both"]
+        scores = [score for score in evaluation.scores if score.case == case_id and score.scored]
         mean = np.mean([score.dsc for score in scores])
         title = f"{rank.capitalize()} case, mean DSC {mean:.2f}: {case_id}"
         caption = f"Filled: truth. Line: prediction. {_dsc_of(scores)}"

@@ -1,26 +1,29 @@
 """A folder of predictions against a cohort's contours: scores of every case, and their tables on disk."""
 
 import csv
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pydantic import TypeAdapter, ValidationError
 
 from gynbtnet.datasets.case import Case
 from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.datasets.json_files import read_json
 from gynbtnet.errors import BadInput
 from gynbtnet.evaluation.metrics import Score, score
 from gynbtnet.evaluation.score_table import POLICY, markdown_table, score_table, summarise
 from gynbtnet.imaging.volume import Segmentation
 from gynbtnet.imaging.volume_files import read_volume
 from gynbtnet.progress import track
-from gynbtnet.whole_files import written_whole
+from gynbtnet.whole_files import check_replaceable, written_whole
 
 LARGEST_SHIFT = 0.1
 """How far two grids may lie apart, in voxels of the truth: rounding in file headers, not a different scan."""
+
+FILES = ("scores.csv", "summary.csv", "summary.json", "summary.md")
 
 
 @dataclass(frozen=True)
@@ -39,25 +42,32 @@ class Evaluation:
         """Read what :func:`evaluate` wrote.
 
         Raises:
-            BadInput: where the folder holds no ``scores.csv``.
+            BadInput: where the folder holds no ``scores.csv``, or a damaged one.
         """
         path = Path(folder) / "scores.csv"
         if not path.is_file():
             raise BadInput(f"There is no {path}; expected an evaluation folder, as `gynbtnet evaluate` writes it.")
-        with path.open(newline="") as file:
-            return cls(tuple(Score(**_typed(row)) for row in csv.DictReader(file)))
+        try:
+            with path.open(newline="") as file:
+                scores = tuple(_SCORE.validate_python(_with_nan(row)) for row in csv.DictReader(file))
+        except (ValidationError, UnicodeDecodeError, csv.Error) as error:
+            raise BadInput(f"{path} is damaged or was edited; run `gynbtnet evaluate` again.") from error
+        if not scores:
+            raise BadInput(f"{path} holds no scores; run `gynbtnet evaluate` again.")
+        return cls(scores)
 
 
 def evaluate(cohort: Cohort, predictions: Path, out: Path) -> Evaluation:
     """Score ``<predictions>/<case id>/labels.nii.gz`` of every case of ``cohort`` against its labels.
 
     Writes the folder ``out`` whole: ``scores.csv`` (a row per case and structure), ``summary.csv``, ``summary.json``
-    and ``summary.md`` (mean ± SD per structure).
+    and ``summary.md`` (mean ± SD per structure). A structure that a case's source doesn't contour isn't scored there.
 
     Raises:
         BadInput: where there is no case, a case has no labels, or a prediction is absent, lies on another grid or comes
-            from a model of other structures.
+            from a model of other structures; where ``out`` holds anything but an earlier evaluation.
     """
+    check_replaceable(out, FILES)
     if not cohort.cases:
         raise BadInput(f"The selection of the cohort {cohort.folder} has no cases; expected some to evaluate.")
     scores: list[Score] = []
@@ -70,7 +80,7 @@ def evaluate(cohort: Cohort, predictions: Path, out: Path) -> Evaluation:
                 f"{prediction_path(case, predictions)} lies on another grid than its truth {case.labels} (corners up "
                 f"to {shift:.2f} mm apart); expected a prediction on the scan's own grid, predict this scan again."
             )
-        scores += score(truth, prediction, case=case.id, patient=case.patient)
+        scores += score(truth, prediction, case=case.id, patient=case.patient, unknown=case.missing)
     evaluation = Evaluation(tuple(scores))
     _write(evaluation, out)
     return evaluation
@@ -91,13 +101,15 @@ def prediction_of(case: Case, predictions: Path, structures: Sequence[str]) -> S
     """The predicted contours of a case, labels named by ``structures`` unless ``prediction.json`` beside names them.
 
     Raises:
-        BadInput: where the file is absent, or the model that wrote it doesn't know one of ``structures``.
+        BadInput: where a file is absent or damaged, or the model that wrote it doesn't know one of ``structures``.
     """
     path = prediction_path(case, predictions)
     if not path.is_file():
         raise BadInput(f"There is no prediction {path}; expected one for each case, run `gynbtnet predict` first.")
     manifest = path.parent / "prediction.json"
-    known = tuple(json.loads(manifest.read_text())["structures"]) if manifest.is_file() else tuple(structures)
+    known = tuple(structures)
+    if manifest.is_file():
+        known = read_json(_Named, manifest, "predict this scan again with `gynbtnet predict`").structures
     unknown = [name for name in structures if name not in known]
     if unknown:
         raise BadInput(
@@ -112,10 +124,19 @@ def prediction_path(case: Case, predictions: Path) -> Path:
     return Path(predictions) / case.id / "labels.nii.gz"
 
 
-def _typed(row: dict[str, str]) -> dict[str, Any]:
-    """A row of ``scores.csv`` with its numbers as numbers; an empty cell is NaN."""
-    text = ("case", "patient", "structure", "missed")
-    return {name: value if name in text else float(value or "nan") for name, value in row.items()}
+@dataclass(frozen=True)
+class _Named:
+    """What evaluation needs of a ``prediction.json``."""
+
+    structures: tuple[str, ...]
+
+
+_SCORE = TypeAdapter(Score)
+
+
+def _with_nan(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of ``scores.csv``; an empty cell is NaN."""
+    return {name: "nan" if value == "" else value for name, value in row.items()}
 
 
 def _segmentation(path: Path, structures: tuple[str, ...]) -> Segmentation:
@@ -132,7 +153,8 @@ def _write(evaluation: Evaluation, out: Path) -> None:
     summary = evaluation.summary
     with written_whole(out) as folder:
         folder.mkdir()
-        score_table(evaluation.scores).to_csv(folder / "scores.csv", index=False)
-        summary.to_csv(folder / "summary.csv", index=False)
-        (folder / "summary.json").write_text(summary.to_json(orient="records", indent=2, double_precision=6) + "\n")
-        (folder / "summary.md").write_text(f"{markdown_table(summary)}\n{POLICY}\n")
+        scores_csv, summary_csv, summary_json, summary_md = (folder / name for name in FILES)
+        score_table(evaluation.scores).to_csv(scores_csv, index=False)
+        summary.to_csv(summary_csv, index=False)
+        summary_json.write_text(summary.to_json(orient="records", indent=2, double_precision=6) + "\n")
+        summary_md.write_text(f"{markdown_table(summary)}\n{POLICY}\n")

@@ -3,9 +3,12 @@
 Policy. A structure that the truth has and the prediction lacks is *missed*: it scores DSC 0 and, for HD95 and ASD, the
 worst distance of the case (:func:`gynbtnet.evaluation.surface_distance.worst_distance` from the truth's surface). A
 structure that only the prediction has is *false* and scores alike, measured from the prediction's surface. Both are
-counted. A structure that both lack isn't scored.
+counted. A structure that both lack isn't scored. Nor is one that the case's source doesn't contour: it is *unknown*
+whether the patient has it, and so whether the prediction is right.
 """
 
+import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,7 +19,7 @@ from scipy import ndimage
 from gynbtnet.evaluation.surface_distance import Mask, Spacing, surface_distances, worst_distance
 from gynbtnet.imaging.volume import Segmentation
 
-Missed = Literal["none", "prediction", "truth", "both"]
+Missed = Literal["none", "prediction", "truth", "both", "unknown"]
 Box = tuple[slice, ...]
 
 
@@ -28,11 +31,12 @@ class Score:
         case: id of the case.
         patient: whose case it is; scores of one patient's fractions aren't independent.
         structure: its id.
-        dsc: Dice similarity coefficient, 0 to 1; NaN only where ``missed`` is "both".
+        dsc: Dice similarity coefficient, 0 to 1; NaN where ``missed`` is "both" or "unknown".
         hd95_mm: larger of the two directed 95th percentiles of surface distance, mm; NaN as ``dsc``.
         asd_mm: mean surface distance pooled over both surfaces, mm; NaN as ``dsc``.
-        missed: who lacks the structure: "prediction" (missed), "truth" (false structure), "both" (not scored), "none".
-        truth_cm3: volume in the truth.
+        missed: who lacks the structure: "prediction" (missed), "truth" (false structure), "both" (not scored), "none";
+            "unknown" where the truth says nothing of it (not scored).
+        truth_cm3: volume in the truth; NaN where that is unknown.
         prediction_cm3: volume in the prediction.
     """
 
@@ -46,9 +50,18 @@ class Score:
     truth_cm3: float
     prediction_cm3: float
 
+    @property
+    def scored(self) -> bool:
+        """Whether there are figures."""
+        return not math.isnan(self.dsc)
 
-def score(truth: Segmentation, prediction: Segmentation, *, case: str, patient: str) -> list[Score]:
+
+def score(
+    truth: Segmentation, prediction: Segmentation, *, case: str, patient: str, unknown: Collection[str] = ()
+) -> list[Score]:
     """Score every structure of ``truth``, in its order, against the structure of the same name in ``prediction``.
+
+    ``unknown`` are structures that the truth says nothing of.
 
     Raises:
         ValueError: where the shapes differ, or ``prediction`` doesn't know a structure of ``truth``.
@@ -66,10 +79,11 @@ def score(truth: Segmentation, prediction: Segmentation, *, case: str, patient: 
             _masked(segmentation.labels.array[box], segmentation.structures.index(structure) + 1)
             for segmentation in (truth, prediction)
         )
-        missed = _missed(bool(true.any()), bool(predicted.any()))
+        missed = "unknown" if structure in unknown else _missed(bool(true.any()), bool(predicted.any()))
         dsc, hd95, asd = _figures(true, predicted, missed, geometry.spacing, box, geometry.shape)
-        volumes = (float(mask.sum()) * geometry.voxel_volume / 1000 for mask in (true, predicted))
-        scores.append(Score(case, patient, structure, dsc, hd95, asd, missed, *volumes))
+        true_cm3, predicted_cm3 = (float(mask.sum()) * geometry.voxel_volume / 1000 for mask in (true, predicted))
+        true_cm3 = math.nan if missed == "unknown" else true_cm3
+        scores.append(Score(case, patient, structure, dsc, hd95, asd, missed, true_cm3, predicted_cm3))
     return scores
 
 
@@ -82,7 +96,7 @@ def dice(truth: Mask, prediction: Mask) -> float:
 def _figures(
     truth: Mask, prediction: Mask, missed: Missed, spacing: Spacing, box: Box, shape: tuple[int, ...]
 ) -> tuple[float, float, float]:
-    if missed == "both":
+    if missed in ("both", "unknown"):
         return float("nan"), float("nan"), float("nan")
     if missed == "none":
         distances = surface_distances(truth, prediction, spacing)

@@ -44,11 +44,11 @@ class View:
     point: tuple[float, float, float]
 
 
-def view(image: Volume, prediction: Segmentation, truth: Segmentation | None = None, focus: str | None = None) -> View:
+def view(image: Volume, prediction: Segmentation, truth: Segmentation | None = None) -> View:
     """Crop to a cube around all contours with a margin, and look at the middle of the contours.
 
-    The planes cross at the centroid of ``focus``, or at the mean of the structures' centroids, in the truth where it
-    has any contour, else in the prediction. A scan on which nothing is drawn is shown whole, through its centre.
+    The planes cross at the mean of the structures' centroids, in the truth where it has any contour, else in the
+    prediction. A scan on which nothing is drawn is shown whole, through its centre.
 
     Raises:
         ValueError: where image, truth and prediction don't have one shape.
@@ -62,7 +62,7 @@ def view(image: Volume, prediction: Segmentation, truth: Segmentation | None = N
         image=anatomical(_crop(image, box)),
         truth=cropped[0] if truth is not None else None,
         prediction=cropped[-1],
-        point=_middle(drawn, focus, image.geometry),
+        point=_middle(drawn, image.geometry),
     )
 
 
@@ -115,11 +115,10 @@ def _crop(volume: Volume, box: tuple[slice, ...]) -> Volume:
     return Volume(array, Geometry(array.shape, geometry.spacing, tuple(origin), geometry.direction))
 
 
-def _middle(drawn: Sequence[Segmentation], focus: str | None, geometry: Geometry) -> tuple[float, float, float]:
+def _middle(drawn: Sequence[Segmentation], geometry: Geometry) -> tuple[float, float, float]:
     middle = (np.asarray(geometry.shape) - 1) / 2
     for segmentation in drawn:
-        structures = [focus] if focus else segmentation.structures
-        masks = [mask for mask in map(segmentation.mask, structures) if mask.any()]
+        masks = [mask for mask in map(segmentation.mask, segmentation.structures) if mask.any()]
         if masks:
             middle = np.mean([np.argwhere(mask).mean(axis=0) for mask in masks], axis=0)
             break

@@ -1,5 +1,6 @@
 """The report page: one HTML file that needs nothing but itself, readable on a phone and on paper."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -19,7 +20,7 @@ from gynbtnet.whole_files import written_whole
 
 SYNTHETIC = "Synthetic data. No patient was scanned: these figures say that the software works, nothing about patients."
 RESEARCH_USE = "For research use only. Not a medical device; every contour needs review by a qualified person."
-PRESENCE = {"none": "", "prediction": "missed", "truth": "false", "both": "absent"}
+PRESENCE = {"none": "", "prediction": "missed", "truth": "false", "both": "absent", "unknown": "unknown"}
 
 
 @dataclass(frozen=True)
@@ -106,9 +107,8 @@ def _results(evaluation: Evaluation) -> Iterator[str]:
 
 
 def _score_row(score: Score) -> list[str]:
-    absent = score.missed == "both"
-    figures = ["–" if absent else f"{getattr(score, metric):.{DECIMALS[metric]}f}" for metric in METRICS]
-    volumes = [f"{volume:.1f}" for volume in (score.truth_cm3, score.prediction_cm3)]
+    figures = [f"{getattr(score, metric):.{DECIMALS[metric]}f}" if score.scored else "–" for metric in METRICS]
+    volumes = ["–" if math.isnan(volume) else f"{volume:.1f}" for volume in (score.truth_cm3, score.prediction_cm3)]
     return [score.case, score.structure, PRESENCE[score.missed], *figures, *volumes]
 
 

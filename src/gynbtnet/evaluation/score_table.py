@@ -10,13 +10,14 @@ from gynbtnet.evaluation.metrics import Score
 
 METRICS = {"dsc": "DSC", "hd95_mm": "HD95 (mm)", "asd_mm": "ASD (mm)"}
 DECIMALS = {"dsc": 3, "hd95_mm": 1, "asd_mm": 2}
-COUNTS = {"missed": "prediction", "false": "truth", "absent": "both"}
+COUNTS = {"missed": "prediction", "false": "truth", "absent": "both", "unknown": "unknown"}
 """What a summary counts, and who lacks the structure then."""
 POLICY = (
     "Mean ± SD over cases. DSC is better when higher; HD95 (the larger of the two directed 95th percentiles) and ASD "
     "(pooled over both surfaces) when lower. Missed: in the truth, not predicted. False: predicted, not in the truth. "
-    "Both are scored, at DSC 0 and the worst distance that the case allows. Absent in both: not scored. Fractions of "
-    "one patient are not independent, so the number of patients is what the spread rests on."
+    "Both are scored, at DSC 0 and the worst distance that the case allows. Absent in both: not scored. Unknown: "
+    "not contoured in the case's source, so that nobody can say what is right: not scored. Fractions of one patient "
+    "are not independent, so the number of patients is what the spread rests on."
 )
 """What stands below every table."""
 ALL_STRUCTURES = "mean over structures"
@@ -33,13 +34,14 @@ def summarise(scores: Sequence[Score]) -> pd.DataFrame:
 
     Columns: structure; for each metric ``<metric>_mean`` and ``<metric>_sd`` (sample SD, NaN for one case); ``cases``
     and ``patients`` that were scored; ``missed`` (in the truth alone) and ``false`` (in the prediction alone), both of
-    which are scored, at DSC 0 and the worst distance; ``absent`` (in neither, not scored). The last row holds the mean
-    of the structures' means, without an SD, and the sums of the counts of structures.
+    which are scored, at DSC 0 and the worst distance; ``absent`` (in neither) and ``unknown`` (the truth says nothing),
+    which are not. The last row holds the mean of the structures' means, without an SD, and the sums of the counts of
+    structures.
     """
     table = score_table(scores)
     rows = []
     for structure, of_structure in table.groupby("structure", sort=False):
-        scored = of_structure[of_structure["missed"] != "both"]
+        scored = of_structure[of_structure["dsc"].notna()]
         row: dict[str, object] = {"structure": structure}
         for metric in METRICS:
             row[f"{metric}_mean"], row[f"{metric}_sd"] = scored[metric].mean(), scored[metric].std()
@@ -47,7 +49,7 @@ def summarise(scores: Sequence[Score]) -> pd.DataFrame:
         row |= {name: int((of_structure["missed"] == who).sum()) for name, who in COUNTS.items()}
         rows.append(row)
     summary = pd.DataFrame(rows)
-    scored = table[table["missed"] != "both"]
+    scored = table[table["dsc"].notna()]
     overall = {"structure": ALL_STRUCTURES, "cases": scored["case"].nunique(), "patients": scored["patient"].nunique()}
     overall |= {f"{metric}_mean": summary[f"{metric}_mean"].mean() for metric in METRICS}
     overall |= {name: summary[name].sum() for name in COUNTS}
