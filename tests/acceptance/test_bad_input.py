@@ -12,6 +12,7 @@ from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.rtstruct_writer import write_rtstruct
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation, Volume
+from gynbtnet.recipes.loading import load_recipe, save_recipe
 
 GRID = Geometry((6, 24, 24), (4.0, 3.0, 3.0), (-36.0, -36.0, 0.0))
 
@@ -132,3 +133,65 @@ def test_a_recipe_with_a_mistake(gynbtnet, tmp_path: Path, change: str, words: l
 
 def test_no_such_recipe(gynbtnet, tmp_path: Path) -> None:
     refused(gynbtnet("run", "nothing", "--cohort", tmp_path, "--out", tmp_path / "out"), "nothing", "demo")
+
+
+def test_an_experiment_among_its_scans(gynbtnet, tmp_path: Path) -> None:
+    write_ct(tmp_path / "export" / "CT")
+    ended = gynbtnet(
+        *("run", "smoke", "--set", "supervised=null", "--cohort", tmp_path / "export"),
+        *("--out", tmp_path / "export" / "experiment"),
+    )
+    refused(ended, "among its scans")
+    assert not (tmp_path / "export" / "experiment").exists()
+
+
+def test_an_experiment_begun_with_another_recipe(gynbtnet, tmp_path: Path) -> None:
+    out = tmp_path / "experiment"
+    save_recipe(load_recipe("smoke", ["supervised=null"]), out / "recipe.yaml")
+    before = (out / "recipe.yaml").read_bytes()
+    (tmp_path / "export").mkdir()
+    ended = gynbtnet("run", "demo", "--set", "supervised=null", "--cohort", tmp_path / "export", "--out", out)
+    refused(ended, "begun with other settings under name")
+    assert (out / "recipe.yaml").read_bytes() == before
+
+
+def test_scans_for_a_stage_that_is_left_out(gynbtnet, tmp_path: Path) -> None:
+    (tmp_path / "export").mkdir()
+    ended = gynbtnet(
+        *("run", "smoke", "--set", "supervised=null", "--cohort", tmp_path / "export"),
+        *("--supervised", tmp_path / "export", "--out", tmp_path / "out"),
+    )
+    refused(ended, "--supervised", "leaves out")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("phantom", "OUT", "--fractions", "²"), ["--fractions"]),
+        (("phantom", "OUT", "--fractions", "none"), ["--fractions"]),
+        (("split", "NOWHERE", "--out", "OUT"), ["There is no folder"]),
+        (("split", "NOWHERE", "--out", "OUT", "--test", "half"), ["--test is half"]),
+        (("doctor", "NOWHERE"), ["There is no folder"]),
+        (("report", "NOWHERE"), ["experiment"]),
+        (("ingest", "NOWHERE", "--out", "OUT"), ["--structures"]),
+        (("ingest", "NOWHERE", "--out", "OUT", "--structures", "bladder,bladder"), ["twice"]),
+        (("ingest", "NOWHERE", "--out", "OUT", "--layout", "scans", "--structures", "bladder"), ["--structures"]),
+        (("ingest", "NOWHERE", "--out", "OUT", "--layout", "scans", "--aliases", "names.yaml"), ["--aliases"]),
+        (("predict", "NOWHERE", "NOWHERE", "--out", "OUT"), ["model"]),
+        (("predict", "NOWHERE", "NOWHERE", "--out", "OUT", "--set", "prediction.overlap=0"), ["--recipe"]),
+        (("evaluate", "NOWHERE", "NOWHERE", "--out", "OUT"), ["There is no folder"]),
+        (("prepare", "NOWHERE", "NOWHERE", "--out", "NOWHERE"), ["cohort itself"]),
+    ],
+)
+def test_a_mistake_on_the_command_line(gynbtnet, tmp_path: Path, arguments: tuple[str, ...], words: list[str]) -> None:
+    places = {"OUT": tmp_path / "out", "NOWHERE": tmp_path / "nowhere"}
+    refused(gynbtnet(*(places.get(word, word) for word in arguments)), *words)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_out_that_is_a_file(gynbtnet, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("mine")
+    ct = write_ct(tmp_path / "export" / "CT")
+    write_contours(ct, tmp_path / "export" / "RS.dcm")
+    refused(gynbtnet("ingest", tmp_path / "export", "--out", tmp_path / "out", "--structures", "bladder"), "out")
+    assert (tmp_path / "out").read_text() == "mine"

