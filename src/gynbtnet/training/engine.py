@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
+from operator import attrgetter
 from typing import cast
 
 import psutil
@@ -75,7 +76,7 @@ def fit(
     steps, warm_up = settings.epochs * steps_per_epoch, settings.warm_up_epochs * steps_per_epoch
     bare_optimizer = AdamW(objective.network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     if fabric.world_size > 1:
-        for parameter in objective.network.parameters():
+        for parameter in filter(attrgetter("requires_grad"), objective.network.parameters()):
             parameter.register_hook(partial(_laid_out_as, parameter))  # type: ignore[no-untyped-call]
     network, optimizer = fabric.setup(objective.network, bare_optimizer)
     progress = load_checkpoint(run.state, objective.network, bare_optimizer)

@@ -49,6 +49,12 @@ class PretrainingSettings(TrainingSettings):
         description="Over the visible voxels of each patch, or of the batch on all devices, as the paper names it. The "
         "stages after use instance norm, and take over its scale and shift from either.",
     )
+    decoder: Literal["light", "unet"] = Field(
+        "light", description="light: a small one; unet: the segmentation network's. Neither goes on to the next stage."
+    )
+    recompute: bool = Field(
+        False, description="Keep less of the forward pass and compute it again for the gradients: less memory for time."
+    )
 
 
 class SegmentationSettings(TrainingSettings):
