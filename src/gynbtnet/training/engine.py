@@ -36,7 +36,7 @@ def start_devices(settings: TrainingSettings) -> Fabric:
     """The processes, devices and number format that a run asks for, or the best this machine has.
 
     Raises:
-        BadInput: where CUDA is asked for and absent.
+        BadInput: where CUDA is asked for and absent, or bfloat16 on a CPU.
     """
     cuda = torch.cuda.is_available() and settings.accelerator != "cpu"
     if settings.accelerator == "cuda" and not cuda:
@@ -46,6 +46,12 @@ def start_devices(settings: TrainingSettings) -> Fabric:
     precision = settings.precision
     if precision == "auto":
         precision = "bf16-mixed" if cuda and torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
+    if precision == "bf16-mixed" and not cuda:
+        # torch 2.13 with oneDNN: the weight's gradient of a 3×3×3 convolution on a grid of 2×4×4 is wrong or NaN
+        raise BadInput(
+            "precision bf16-mixed needs a GPU: on a CPU, PyTorch's convolutions get gradients wrong in bfloat16 on "
+            "small grids, and are slow in it; set precision to auto."
+        )
     fabric = Fabric(accelerator="cuda" if cuda else "cpu", devices=settings.devices, precision=precision)
     fabric.launch()
     return fabric
