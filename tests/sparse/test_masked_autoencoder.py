@@ -1,5 +1,7 @@
 """The pretraining network: what it shares with the segmentation network, what it reads, that it learns."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 from torch.nn.functional import conv3d
@@ -43,13 +45,34 @@ def test_the_encoder_comes_over_whole(norm):
     assert transfer(source.state_dict(), target, parts="encoder").share == 1
 
 
-def test_it_reconstructs_at_the_images_shape_and_reaches_every_parameter():
-    network = MaskedAutoencoder(Preset((16, 16, 24, 24), 1, (1, 2, 2, 1)), in_channels=2, strides=(1, (1, 2, 2), 2, 1))
+@pytest.mark.parametrize("decoder", ["light", "unet"])
+def test_it_reconstructs_at_the_images_shape_and_reaches_every_parameter(decoder):
+    preset = Preset((16, 16, 24, 24), 1, (1, 2, 2, 1))
+    network = MaskedAutoencoder(preset, in_channels=2, strides=(1, (1, 2, 2), 2, 1), decoder=decoder)
     image = torch.randn(2, 2, 4, 8, 12)
     reconstruction = network(image, draw())
     assert reconstruction.shape == image.shape
     reconstruction.square().sum().backward()
-    assert all(parameter.grad is not None for parameter in network.parameters())
+    assert all((parameter.grad is not None) == parameter.requires_grad for parameter in network.parameters())
+
+
+def test_the_unet_decoder_is_the_segmentation_networks():
+    ours = MaskedAutoencoder(TINY, decoder="unet").decoder.network.state_dict()
+    theirs = GynBTNet(TINY, outputs=1).decoder.state_dict()
+    assert {name: v.shape for name, v in ours.items()} == {name: v.shape for name, v in theirs.items()}
+
+
+@pytest.mark.parametrize("norm", ["instance", "batch"])
+def test_recomputing_changes_nothing_but_rounding(norm):
+    network, active = MaskedAutoencoder(TINY, norm=norm).double(), draw()
+    image = torch.randn(2, 1, 8, 8, 12, dtype=torch.float64)
+    found = []
+    for network.recompute in (False, True):
+        again = deepcopy(network)
+        again(image, active).square().sum().backward()
+        found.append([*(parameter.grad for parameter in again.parameters()), *again.buffers()])
+    for kept, computed in zip(*found, strict=True):
+        torch.testing.assert_close(computed, kept, rtol=1e-9, atol=1e-9)
 
 
 def test_masked_voxels_are_never_read():

@@ -50,8 +50,8 @@ def logged(run: Path, column: str) -> list[float]:
 
 
 def test_two_processes_train_as_one_with_the_double_batch(prepared: PreparedCohort, tmp_path: Path) -> None:
-    """To the running statistics of batch norm, which are of the voxels in both."""
-    settings = SETTINGS.model_copy(update={"norm": "batch"})
+    """To the running statistics of batch norm, which are of the voxels in both; with all that could differ."""
+    settings = SETTINGS.model_copy(update={"norm": "batch", "decoder": "unet", "accumulate": 2, "recompute": True})
     two, said = on_two(prepared, tmp_path, settings, "64-true")
     assert said.count("Pretraining ") == 1
     double: Any = {"precision": "64-true"}

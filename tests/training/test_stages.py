@@ -361,6 +361,11 @@ def test_bfloat16_where_the_device_computes_in_it(
     assert asked["precision"] == expected
 
 
+def test_bfloat16_on_a_cpu_is_refused(prepared: PreparedCohort, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="bf16-mixed needs a GPU"):
+        train(prepared, tmp_path / "run", precision="bf16-mixed", accelerator="cpu")
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
 def test_an_absent_device_is_told(prepared: PreparedCohort, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no CUDA device"):

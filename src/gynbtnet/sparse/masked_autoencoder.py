@@ -1,5 +1,7 @@
 """The network of stage 1: it sees some cells of a scan and reconstructs the others."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
@@ -10,13 +12,16 @@ from gynbtnet.sparse.active_blocks import ActiveBlocks
 from gynbtnet.sparse.densify import Densify
 from gynbtnet.sparse.light_decoder import LightDecoder
 from gynbtnet.sparse.sparse_encoder import sparse_encode
+from gynbtnet.sparse.unet_decoder import UNetDecoder
+
+DecoderKind = Literal["light", "unet"]
 
 NARROWEST = 16
 """Convolutions with fewer channels are slow on a CPU."""
 
 
 class MaskedAutoencoder(nn.Module):
-    """GynBTNet's encoder on active blocks, densified at every level, and a light dense decoder.
+    """GynBTNet's encoder on active blocks, densified at every level, and a dense decoder.
 
     The encoder's names in the ``state_dict`` are those of ``GynBTNet``: ``encoder.…``.
 
@@ -25,6 +30,9 @@ class MaskedAutoencoder(nn.Module):
         in_channels: channels of the image, 1 for CT.
         strides: one a level, a number or (z, y, x); the preset's where None.
         norm: the norm of encoder and densify; the paper names both.
+        decoder: ``light``, or ``unet`` for that of the segmentation network.
+        recompute: keep only each encoder block's output and compute the rest again for the gradients: less memory, more
+            time.
     """
 
     def __init__(
@@ -34,18 +42,22 @@ class MaskedAutoencoder(nn.Module):
         *,
         strides: Strides | None = None,
         norm: NormKind = "instance",
+        decoder: DecoderKind = "light",
+        recompute: bool = False,
     ) -> None:
         super().__init__()
+        self.recompute = recompute
         size = find_preset(preset)
         self.encoder = Encoder(size, in_channels, strides, norm)
         _lay_out_by_tap(self.encoder)
-        widths = [max(channels // 4, NARROWEST) for channels in size.channels]
+        light = decoder == "light"
+        widths = [max(channels // 4, NARROWEST) if light else channels for channels in size.channels]
         deepest = len(widths) - 1
         self.densify = nn.ModuleList(
             Densify(channels, width, deepest=level == deepest, norm=norm)
             for level, (channels, width) in enumerate(zip(size.channels, widths, strict=True))
         )
-        self.decoder = LightDecoder(widths, in_channels)
+        self.decoder = LightDecoder(widths, in_channels) if light else UNetDecoder(size, in_channels)
 
     def forward(self, image: Tensor, active: ActiveBlocks) -> Tensor:
         """The reconstruction (B, in_channels, D, H, W) of an image of that shape; its masked voxels are never read.
@@ -53,7 +65,7 @@ class MaskedAutoencoder(nn.Module):
         Raises:
             ValueError: where the image doesn't divide into mask cells, or a cell by the encoder's total stride.
         """
-        packed = sparse_encode(self.encoder, image, active)
+        packed = sparse_encode(self.encoder, image, active, recompute=self.recompute)
         return self.decoder([level(features) for level, features in zip(self.densify, packed, strict=True)])  # type: ignore[no-any-return]
 
 

@@ -88,6 +88,10 @@ class Norm:
                 g.addcmul_(y, slope.to(g.dtype)).add_(shift.to(g.dtype))
         return grad_weight, grad_bias
 
+    def gradient_of_constant(self, grad: Tensor) -> Tensor:
+        """The gradient of what was added to every row, from the rows' own: none where their mean is taken away."""
+        return grad.sum(0) if self.running is not None else grad.new_zeros(grad.shape[1])
+
     def _parts(self, rows: Tensor) -> tuple[Tensor, ...]:
         return torch.split(rows, self.segments)
 

@@ -76,14 +76,14 @@ class _Plan:
         z = room(y1, *y1.shape)
         self.norm1.again(y1, moments1, scale1, shift1, z[:-1])
         leaky_relu(z, self.slope, inplace=True)
-        grads2 = self.conv2.weight_gradient(g, z, w2), g.sum(0)
+        grads2 = self.conv2.weight_gradient(g, z, w2), self.norm2.gradient_of_constant(g)
         grad_z = torch.zeros_like(z)
         self.conv2.add_input_gradient(grad_z[:-1], g, w2)
         g = grad_z
         _leaky_relu_backward_into(g, z, self.slope, True, grad_input=g)
         del z
         grads_norm1 = self.norm1.backward(g[:-1], y1, moments1, scale1)
-        grads1 = self.conv1.weight_gradient(g, x, w1), g.sum(0)
+        grads1 = self.conv1.weight_gradient(g, x, w1), self.norm1.gradient_of_constant(g)
         if grad_x is not None:
             self.conv1.add_input_gradient(grad_x[:-1], g, w1)
         return grad_x, *grads1, *grads_norm1, *grads2, *grads_norm2, *grads_shortcut

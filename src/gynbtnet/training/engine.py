@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
+from operator import attrgetter
 from typing import cast
 
 import psutil
@@ -35,7 +36,7 @@ def start_devices(settings: TrainingSettings) -> Fabric:
     """The processes, devices and number format that a run asks for, or the best this machine has.
 
     Raises:
-        BadInput: where CUDA is asked for and absent.
+        BadInput: where CUDA is asked for and absent, or bfloat16 on a CPU.
     """
     cuda = torch.cuda.is_available() and settings.accelerator != "cpu"
     if settings.accelerator == "cuda" and not cuda:
@@ -45,6 +46,12 @@ def start_devices(settings: TrainingSettings) -> Fabric:
     precision = settings.precision
     if precision == "auto":
         precision = "bf16-mixed" if cuda and torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
+    if precision == "bf16-mixed" and not cuda:
+        # torch 2.13 with oneDNN: the weight's gradient of a 3×3×3 convolution on a grid of 2×4×4 is wrong or NaN
+        raise BadInput(
+            "precision bf16-mixed needs a GPU: on a CPU, PyTorch's convolutions get gradients wrong in bfloat16 on "
+            "small grids, and are slow in it; set precision to auto."
+        )
     fabric = Fabric(accelerator="cuda" if cuda else "cpu", devices=settings.devices, precision=precision)
     fabric.launch()
     return fabric
@@ -75,7 +82,7 @@ def fit(
     steps, warm_up = settings.epochs * steps_per_epoch, settings.warm_up_epochs * steps_per_epoch
     bare_optimizer = AdamW(objective.network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     if fabric.world_size > 1:
-        for parameter in objective.network.parameters():
+        for parameter in filter(attrgetter("requires_grad"), objective.network.parameters()):
             parameter.register_hook(partial(_laid_out_as, parameter))  # type: ignore[no-untyped-call]
     network, optimizer = fabric.setup(objective.network, bare_optimizer)
     progress = load_checkpoint(run.state, objective.network, bare_optimizer)

@@ -66,7 +66,7 @@ class MaskedModelling:
         filled = self.network(image, active).float()
         if self.normalise_target:
             filled = with_contrast_of(image, filled, active.grid)
-        volumes = (image, torch.where(hidden, image.min(), image), torch.where(hidden, filled, image))
+        volumes = (image, torch.where(hidden, torch.nan, image), torch.where(hidden, filled, image))
         middle = image.shape[2] // 2
         return [volume[0, 0, middle].cpu().numpy() for volume in volumes]
 

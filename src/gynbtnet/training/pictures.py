@@ -6,23 +6,27 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from gynbtnet.whole_files import written_whole
 
 Plane = npt.NDArray[np.float32]
 
+_GREY = colormaps["gray"].with_extremes(bad="steelblue")
+
 
 def grey_rows(titles: Sequence[str], rows: Sequence[Sequence[Plane]]) -> Figure:
-    """A row for each patch, a column for each title; grey values of a row share the range of its first plane."""
+    """A row for each patch, a column for each title; grey values of a row share the range of its first plane.
+
+    NaN is blue, a colour that no tissue has.
+    """
     figure = Figure(figsize=(2.6 * len(titles), 2.7 * len(rows)), layout="constrained")
     axes = figure.subplots(len(rows), len(titles), squeeze=False)
     for place, row in enumerate(rows):
         low, high = np.percentile(row[0], (1, 99))
         for column, plane in enumerate(row):
-            axes[place, column].imshow(
-                plane, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), interpolation="nearest"
-            )
+            axes[place, column].imshow(plane, cmap=_GREY, vmin=low, vmax=max(high, low + 1e-6), interpolation="nearest")
     _finish(axes, titles)
     return figure
 

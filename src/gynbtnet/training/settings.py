@@ -30,7 +30,7 @@ class TrainingSettings(Settings):
         10, ge=1, description="Epochs between two checkpoints; a killed run loses at most these."
     )
     precision: Literal["auto", "32-true", "bf16-mixed"] = Field(
-        "auto", description="auto: bf16-mixed where a GPU computes in bfloat16, else 32-true."
+        "auto", description="auto: bf16-mixed where a GPU computes in bfloat16, else 32-true. A CPU takes only 32-true."
     )
     accelerator: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: the GPU where there is one.")
     devices: int = Field(1, ge=1, description="Processes, one a device; each takes a batch of the plan's size.")
@@ -48,6 +48,12 @@ class PretrainingSettings(TrainingSettings):
         "instance",
         description="Over the visible voxels of each patch, or of the batch on all devices, as the paper names it. The "
         "stages after use instance norm, and take over its scale and shift from either.",
+    )
+    decoder: Literal["light", "unet"] = Field(
+        "light", description="light: a small one; unet: the segmentation network's. Neither goes on to the next stage."
+    )
+    recompute: bool = Field(
+        False, description="Keep less of the forward pass and compute it again for the gradients: less memory for time."
     )
 
 

@@ -55,7 +55,13 @@ def pretrain(
     plan = replace(prepared.plan, structures=())  # labels that the scans may have are not learned
     run = _open(fabric, "pretraining", plan, settings, out, training, validation, {})
     with _seeded(settings.seed):
-        network = MaskedAutoencoder(plan.preset, strides=plan.strides, norm=settings.norm)
+        network = MaskedAutoencoder(
+            plan.preset,
+            strides=plan.strides,
+            norm=settings.norm,
+            decoder=settings.decoder,
+            recompute=settings.recompute,
+        )
     objective = MaskedModelling(network, settings.mask_ratio, settings.normalise_target)
     fit(fabric, objective, training, validation, settings, run)
     return run.path

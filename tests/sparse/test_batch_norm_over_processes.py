@@ -1,0 +1,59 @@
+"""A batch norm while torch.distributed runs: two processes with a sample each are one process with both."""
+
+import subprocess
+import sys
+
+import torch
+from torch import nn
+
+from gynbtnet.networks.presets import Preset
+from gynbtnet.networks.unet import Encoder
+from gynbtnet.sparse.active_blocks import ActiveBlocks
+from gynbtnet.sparse.sparse_encoder import sparse_encode
+
+SCRIPT = """
+import sys
+import torch
+from torch import distributed
+
+sys.path.insert(0, sys.argv[1])
+from test_batch_norm_over_processes import encode
+
+rank = int(sys.argv[2])
+distributed.init_process_group("gloo", init_method=f"file://{sys.argv[3]}/meet", rank=rank, world_size=2)
+torch.save(encode(slice(rank, rank + 1)), f"{sys.argv[3]}/{rank}.pt")
+distributed.destroy_process_group()
+"""
+
+
+def encode(samples):
+    """Features and gradients of some of two samples, which see unequal numbers of cells; the norms' buffers."""
+    torch.manual_seed(0)
+    encoder = Encoder(Preset((3, 4, 5), 2, (1, 2, 2)), norm="batch").double()
+    for parameter in encoder.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    image = torch.randn(2, 1, 8, 8, 16, dtype=torch.float64)
+    mask = torch.rand(2, 2, 2, 4) < torch.tensor([0.3, 0.8]).view(2, 1, 1, 1)
+    features = sparse_encode(encoder, image[samples], ActiveBlocks(mask[samples]))
+    sum(packed.rows.sin().sum() for packed in features).backward()
+    gradients = {name: parameter.grad for name, parameter in encoder.named_parameters()}
+    return [packed.rows.detach() for packed in features], gradients, dict(encoder.named_buffers())
+
+
+def test_two_processes_are_one_with_the_double_batch(tmp_path):
+    here = __file__.rpartition("/")[0]
+    command = [sys.executable, "-c", SCRIPT, here]
+    started = [
+        subprocess.Popen([*command, str(rank), tmp_path], stderr=subprocess.PIPE, text=True) for rank in range(2)
+    ]
+    said = [process.communicate(timeout=120)[1] for process in started]
+    assert [process.returncode for process in started] == [0, 0], said
+    features, gradients, buffers = encode(slice(0, 2))
+    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
+    for whole, *halves in zip(features, first[0], second[0], strict=True):
+        torch.testing.assert_close(torch.cat(halves), whole, rtol=1e-10, atol=1e-10)
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(first[1][name] + second[1][name], gradient, rtol=1e-10, atol=1e-10)
+    for half in (first, second):
+        for name, values in buffers.items():
+            torch.testing.assert_close(half[2][name], values, rtol=1e-12, atol=1e-12)
