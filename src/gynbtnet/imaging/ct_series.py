@@ -14,7 +14,7 @@ from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
 
 from gynbtnet.errors import BadInput
-from gynbtnet.imaging.dicom_objects import CT_IMAGE, lenient
+from gynbtnet.imaging.dicom_objects import CT_IMAGE, RT_STRUCTURE_SET, lenient
 from gynbtnet.imaging.file_search import files_below
 from gynbtnet.imaging.slice_geometry import SlicePlane, geometry_of_slices
 from gynbtnet.imaging.volume import Volume
@@ -189,8 +189,9 @@ def _read_header(path: Path) -> Dataset | None:
             for keyword in ("SOPClassUID", "SOPInstanceUID"):  # some anonymisers empty them but keep the file's own
                 if not header.get(keyword):
                     setattr(header, keyword, header.file_meta.get(f"MediaStorage{keyword}", ""))
-            if not header.get("Modality") and header.file_meta.get("MediaStorageSOPClassUID") == CT_IMAGE:
-                raise ValueError("a CT image without a modality")
+            own_class = header.file_meta.get("MediaStorageSOPClassUID")
+            if not header.get("Modality") and own_class in (CT_IMAGE, RT_STRUCTURE_SET):
+                raise ValueError("an image or structure set without a modality")
             return header if header.get("Modality") else None
         except Exception as error:  # pydicom raises anything at all on damaged bytes
             raise BadInput(f"{path} can't be parsed as DICOM, it is damaged or cut short; export it again.") from error

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pydicom
 from pydicom.config import disable_value_validation
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID, ExplicitVRLittleEndian
@@ -21,6 +22,8 @@ CT_IMAGE = UID("1.2.840.10008.5.1.4.1.1.2")
 RT_STRUCTURE_SET = UID("1.2.840.10008.5.1.4.1.1.481.3")
 RT_DOSE = UID("1.2.840.10008.5.1.4.1.1.481.2")
 RT_PLAN = UID("1.2.840.10008.5.1.4.1.1.481.5")
+
+_UNDEFINED_LENGTH = 0xFFFFFFFF
 
 _PATIENT_AND_STUDY = (
     "SpecificCharacterSet",
@@ -55,11 +58,24 @@ def read_object(path: Path, expected: str) -> FileDataset:
     if not path.is_file():
         raise BadInput(f"There is no file {path}; expected {expected}.")
     try:
-        return pydicom.dcmread(path)
+        dataset = pydicom.dcmread(path)
+        if _is_cut_short(dataset):
+            raise EOFError
+        return dataset
     except InvalidDicomError as error:
         raise BadInput(f"{path} is no DICOM file; expected {expected}.") from error
-    except (ValueError, OSError, EOFError, AttributeError, KeyError, NotImplementedError) as error:
+    except Exception as error:  # pydicom raises anything at all on damaged bytes
         raise BadInput(f"{path} can't be parsed as DICOM, it is damaged or cut short; export it again.") from error
+
+
+def _is_cut_short(dataset: Dataset) -> bool:
+    """Whether the file ended within a value; pydicom reads what is left of it without a word."""
+    return any(
+        isinstance(element, RawDataElement)
+        and element.length != _UNDEFINED_LENGTH
+        and len(element.value or b"") < element.length
+        for element in dataset.values()
+    )
 
 
 def new_object(sop_class: UID, sop_instance_uid: UID, transfer_syntax: UID = ExplicitVRLittleEndian) -> Dataset:

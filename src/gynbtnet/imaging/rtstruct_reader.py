@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset, FileDataset
 
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.contours import Contour, Floats, mask_from_contours
-from gynbtnet.imaging.ct_series import CTSeries, find_series
+from gynbtnet.imaging.ct_series import CTSeries
 from gynbtnet.imaging.dicom_objects import lenient, read_object
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.structure_names import StructureNames
@@ -64,11 +64,6 @@ class _Roi:
     name: str
     frame_of_reference_uid: str
     contours: tuple[Dataset, ...]
-
-
-def find_rtstructs(folder: Path) -> list[Path]:
-    """All RTSTRUCT files below ``folder``, by content."""
-    return sorted(path for series in find_series(folder) if series.modality == "RTSTRUCT" for path in series.files)
 
 
 def read_reference(path: Path) -> RTStructReference:
@@ -145,6 +140,11 @@ def _read(path: Path) -> FileDataset:
     rtstruct = read_object(path, "an RTSTRUCT")
     if rtstruct.get("Modality") != "RTSTRUCT":
         raise BadInput(f"{path} is of modality {rtstruct.get('Modality') or 'unknown'}; expected an RTSTRUCT.")
+    if "RTROIObservationsSequence" not in rtstruct:
+        raise BadInput(
+            f"{path} has no RTROIObservationsSequence, which every RTSTRUCT has behind its contours; "
+            "it was cut short: export it again."
+        )
     return rtstruct
 
 

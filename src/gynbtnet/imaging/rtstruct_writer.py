@@ -56,9 +56,7 @@ def write_rtstruct(
     """
     path = Path(path)
     if path.exists() and not force:
-        raise BadInput(
-            f"{path} exists already; it is never overwritten unless asked: choose another name or use --force."
-        )
+        raise BadInput(f"{path} exists already and is not overwritten; delete it or choose another place.")
     if not 1 <= len(label) <= _LABEL_LENGTH:
         raise BadInput(
             f"The label “{label}” has {len(label)} characters; DICOM allows 1 to {_LABEL_LENGTH}: shorten it."

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from gynbtnet.imaging.ct_series import AIR
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.phantom.anatomy import Fraction, Patient
 from gynbtnet.phantom.noise import add_noise
 from gynbtnet.phantom.points import Points
 from gynbtnet.phantom.scene import STRUCTURES, Scene
 from gynbtnet.phantom.streaks import add_streaks
-from gynbtnet.phantom.tissues import AIR, share_inside
+from gynbtnet.phantom.tissues import ROOM_AIR, share_inside
 
 SLAB = 3_000_000
 """Voxels that are worked out at once: what bounds memory."""
@@ -42,7 +43,7 @@ def render(scene: Scene, patient: Patient, fraction: Fraction, geometry: Geometr
     for start in range(0, geometry.shape[0], depth):
         slab = slice(start, start + depth)
         here = points[slab, slice(None), slice(None)]
-        hu = np.full(here.shape, AIR)
+        hu = np.full(here.shape, ROOM_AIR)
         for layer in scene.layers:
             window = here.window((layer.box[0] - voxel, layer.box[1] + voxel))
             if window is None:
@@ -59,5 +60,5 @@ def render(scene: Scene, patient: Patient, fraction: Fraction, geometry: Geometr
         if scene.applicator is not None:
             add_streaks(hu, here, scene.applicator, patient, fraction)
         add_noise(hu, here, fraction, start)
-        rendered.scan[slab] = np.rint(np.clip(hu, -1024, 3071)).astype(np.int16)
+        rendered.scan[slab] = np.rint(np.clip(hu, AIR, 3071)).astype(np.int16)
     return rendered

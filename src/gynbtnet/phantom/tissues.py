@@ -8,7 +8,7 @@ import numpy as np
 from gynbtnet.phantom.points import Floats, Points
 from gynbtnet.phantom.texture import Texture
 
-AIR = -1000.0
+ROOM_AIR = -1000.0
 FAT = -104.0
 MUSCLE = 54.0
 VISCERAL_WALL = 37.0

@@ -3,15 +3,13 @@
 import numpy as np
 import numpy.typing as npt
 
+from gynbtnet.imaging.ct_series import AIR
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.preparation.normalise import normalise
 from gynbtnet.preparation.plan import Plan
 from gynbtnet.preparation.resample import resample
 from gynbtnet.preparation.turn import turn_to_patient
-
-AIR = -1024.0
-"""HU; what scanners write outside their field of view can be far below, and would shift mean and deviation."""
 
 _ON_GRID = 0.01
 """mm; a grid this near to the planned one is kept as it is."""
@@ -29,6 +27,7 @@ def preprocess_volume(volume: Volume, plan: Plan) -> tuple[npt.NDArray[np.float3
         results back with :func:`~gynbtnet.preparation.resample.resample`, which turns them too.
     """
     geometry = planned_geometry(volume.geometry, plan)
+    # What scanners write outside their field of view can be far below, and would shift mean and deviation.
     hu = np.maximum(volume.array, AIR, dtype=np.float32)
     return normalise(resample(hu, volume.geometry, geometry, order=3), plan)[np.newaxis], geometry
 
