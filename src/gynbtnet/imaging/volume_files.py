@@ -1,8 +1,6 @@
 """Volumes as NIfTI, NRRD or MetaImage files, through SimpleITK."""
 
-import gzip
 import zlib
-from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +8,7 @@ import SimpleITK as sitk
 
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.nifti_check import check_nifti
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.whole_files import written_whole
 
@@ -20,14 +19,15 @@ def read_volume(path: Path) -> Volume:
     """Read a three-dimensional image file; voxel values keep their type.
 
     Raises:
-        BadInput: where the file is absent, unreadable or not three-dimensional.
+        BadInput: where the file is absent, unreadable or not three-dimensional, its spacing is none, its axes are not
+            perpendicular, or a voxel is not finite.
     """
     path = Path(path)
     if not path.is_file():
         raise BadInput(f"There is no file {path}; expected an image ({', '.join(SUFFIXES)}).")
     try:
         image = sitk.ReadImage(str(path))
-        _check_nifti(path, image)
+        broken = check_nifti(path, image)
     except (RuntimeError, OSError, EOFError, zlib.error) as error:
         raise BadInput(
             f"{path} can't be read as an image ({', '.join(SUFFIXES)} expected); is it damaged or cut short?"
@@ -37,7 +37,14 @@ def read_volume(path: Path) -> Volume:
             f"{path} has {image.GetDimension()} dimensions and {image.GetNumberOfComponentsPerPixel()} values a voxel; "
             "expected a three-dimensional scan with one value a voxel."
         )
-    return from_sitk(image)
+    try:
+        volume = from_sitk(image)
+    except ValueError as error:
+        raise BadInput(f"{path} lies on no usable grid: {error}; resample it to perpendicular axes.") from error
+    broken += int(np.count_nonzero(~np.isfinite(volume.array)))
+    if broken:
+        raise BadInput(f"{path} holds no finite number in {broken} voxels; expected a scan in HU: export it again.")
+    return volume
 
 
 def write_volume(volume: Volume, path: Path) -> None:
@@ -60,17 +67,3 @@ def to_sitk(volume: Volume) -> sitk.Image:
     image.SetOrigin(volume.geometry.origin)
     image.SetDirection(volume.geometry.direction)
     return image
-
-
-def _check_nifti(path: Path, image: sitk.Image) -> None:
-    """EOFError, OSError or zlib.error where a NIfTI file is cut short or damaged: SimpleITK reads on without a word."""
-    if path.name.endswith(".nii.gz"):
-        with gzip.open(path) as stream:  # compares the checksum at the end
-            size = sum(len(block) for block in iter(lambda: stream.read(2**20), b""))
-    elif path.name.endswith(".nii"):
-        size = path.stat().st_size
-    else:
-        return
-    header = int(float(image.GetMetaData("vox_offset")))
-    if size < header + prod(image.GetSize()) * int(image.GetMetaData("bitpix")) // 8:
-        raise EOFError
