@@ -34,7 +34,10 @@ def test_strides_left_out_are_the_presets(preset: str) -> None:
     [
         {"patch_size": (80, 160, 150)},
         {"patch_size": (0, 160, 160)},
-        {"patch_size": (8, 16, 16), "strides": ((1, 1, 1), (3, 2, 2))},
+        {"patch_size": (8, 16, 16), "strides": ((1, 1, 1), (3, 2, 2), *((1, 1, 1),) * 4)},
+        {"strides": ((1, 1, 1), (2, 2, 2))},
+        {"preset": "XS", "strides": ((1, 1, 1), *((2, 2, 2),) * 4, (1, 1, 1))},
+        {"spacing": (1.5, float("nan"), 1.5)},
         {"spacing": (1.5, 0.0, 1.5)},
         {"spacing": (1.5, 1.5)},
         {"normalisation": "minmax"},
@@ -49,7 +52,18 @@ def test_settings_that_do_not_fit_are_refused(wrong: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"normalisation": "rgb"}, {"intensity": None}, {"spacing": (1.0, 1.0)}, {"patch_size": (80, 160, 161)}]
+    "wrong",
+    [
+        {"normalisation": "rgb"},
+        {"intensity": None},
+        {"spacing": (1.0, 1.0)},
+        {"spacing": (1.0, float("nan"), 1.0)},
+        {"spacing": (1.0, 1.0, float("inf"))},
+        {"patch_size": (80, 160, 161)},
+        {"strides": PLAN.strides[:-1]},
+        {"preset": "XS"},
+        {"preset": "XXL"},
+    ],
 )
 def test_a_plan_that_does_not_fit_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
@@ -85,6 +99,7 @@ def test_the_words_are_nnunets(tmp_path: Path) -> None:
         ("plans.json", lambda plans: plans["configurations"]["3d_fullres"].update(normalization_schemes=["RGB"])),
         ("plans.json", lambda plans: plans.update(foreground_intensity_properties_per_channel={})),
         ("plans.json", lambda plans: plans.update(configurations=[1])),
+        ("plans.json", lambda plans: plans["configurations"]["3d_fullres"].update(spacing=[float("nan"), 1, 1])),
         ("dataset.json", lambda dataset: dataset["labels"].update(bladder=7)),
     ],
 )

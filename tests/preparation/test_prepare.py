@@ -20,7 +20,7 @@ from gynbtnet.preparation.store import PreparedCohort
 
 from .conftest import WriteCohort
 
-PLAN = Plan(("one", "two"), (1.5, 1.5, 1.5), "zscore", None, (16, 16, 16), 1, "XS", ((1, 1, 1), (2, 2, 2)))
+PLAN = Plan(("one", "two"), (1.5, 1.5, 1.5), "zscore", None, (16, 16, 16), 1, "XS", ((1, 1, 1), *((2, 2, 2),) * 4))
 GRIDS = [
     Geometry((8, 20, 20), (3.0, 1.0, 1.0)),
     Geometry((10, 12, 14), (2.0, 2.0, 2.0)),

@@ -11,7 +11,7 @@ from gynbtnet.preparation.normalise import normalise
 from gynbtnet.preparation.plan import Intensity, Plan
 from gynbtnet.preparation.preprocess import planned_geometry, preprocess_volume
 
-ZSCORE = Plan((), (1.5, 1.5, 1.5), "zscore", None, (16, 16, 16), 1, "XS", ((1, 1, 1), (2, 2, 2)))
+ZSCORE = Plan((), (1.5, 1.5, 1.5), "zscore", None, (16, 16, 16), 1, "XS", ((1, 1, 1), *((2, 2, 2),) * 4))
 CT = replace(ZSCORE, normalisation="ct", intensity=Intensity(50.0, 20.0, -10.0, 120.0))
 
 

@@ -18,7 +18,7 @@ LABELS = np.random.default_rng(1).integers(0, 3, SHAPE).astype(np.uint8)
 BEYOND = 75
 PADDED, PADDED_LABELS = np.pad(IMAGE, BEYOND, constant_values=IMAGE.min()), np.pad(LABELS, BEYOND)
 PADDED_PLAIN = np.pad(IMAGE, BEYOND, constant_values=-2.5)
-PLAN = Plan(("a", "b"), (1.5, 1.5, 1.5), "zscore", None, (16, 16, 16), 1, "XS", ((1, 1, 1), (2, 2, 2)))
+PLAN = Plan(("a", "b"), (1.5, 1.5, 1.5), "zscore", None, (16, 16, 16), 1, "XS", ((1, 1, 1), *((2, 2, 2),) * 4))
 
 
 @pytest.fixture(scope="module")

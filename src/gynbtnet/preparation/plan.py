@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gynbtnet.errors import BadInput
-from gynbtnet.preparation.settings import Normalisation, Triple, check_patch
+from gynbtnet.preparation.settings import Normalisation, Triple, check_spacing, check_strides
 from gynbtnet.whole_files import written_whole
 
 _CONFIGURATION = "3d_fullres"
@@ -36,7 +36,7 @@ class Plan:
         patch_size: voxels (z, y, x); on every axis a multiple of the product of the strides.
         batch_size: patches in a batch.
         preset: the network's size by name.
-        strides: what each level divides the grid by, fine to coarse, (z, y, x).
+        strides: what each of the preset's levels divides the grid by, fine to coarse, (z, y, x).
 
     Raises:
         ValueError: where values don't fit each other.
@@ -56,9 +56,8 @@ class Plan:
             raise ValueError(f"normalisation is one of {', '.join(_SCHEMES)}, not {self.normalisation}")
         if self.normalisation == "ct" and self.intensity is None:
             raise ValueError("normalisation ct needs the cohort's intensity")
-        if len(self.spacing) != 3 or min(self.spacing) <= 0:
-            raise ValueError(f"spacing is three positive lengths in mm, not {self.spacing}")
-        check_patch(self.patch_size, self.strides)
+        check_spacing(self.spacing)
+        check_strides(self.preset, self.strides, self.patch_size)
 
     def save(self, folder: Path) -> None:
         """Write ``plans.json`` and ``dataset.json`` into ``folder``, each whole."""

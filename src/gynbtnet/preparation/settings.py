@@ -1,6 +1,7 @@
 """What a recipe may say about the plan."""
 
-from math import prod
+from collections.abc import Mapping
+from math import inf, prod
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -10,6 +11,9 @@ from gynbtnet.settings import Settings
 Normalisation = Literal["zscore", "ct"]
 PresetName = Literal["XS", "S", "B", "L", "H"]
 Triple = tuple[int, int, int]
+
+_LEVELS: Mapping[str, int] = {"XS": 5, "S": 6, "B": 6, "L": 6, "H": 6}
+"""Levels of each preset's network, see :mod:`gynbtnet.networks.presets`."""
 
 
 class PlanSettings(Settings):
@@ -36,19 +40,28 @@ class PlanSettings(Settings):
         """The strides, those left out filled in."""
         if self.strides is not None:
             return self.strides
-        last = () if self.preset == "XS" else ((1, 1, 1),)
-        return ((1, 1, 1), *((2, 2, 2),) * 4, *last)
+        return ((1, 1, 1), *((2, 2, 2),) * 4, *((1, 1, 1),) * (_LEVELS[self.preset] - 5))
 
     @model_validator(mode="after")
     def _fits(self) -> "PlanSettings":
-        if self.spacing is not None and min(self.spacing) <= 0:
-            raise ValueError(f"spacing is three positive lengths in mm, not {self.spacing}")
-        check_patch(self.patch_size, self.resolved_strides())
+        if self.spacing is not None:
+            check_spacing(self.spacing)
+        check_strides(self.preset, self.resolved_strides(), self.patch_size)
         return self
 
 
-def check_patch(patch_size: Triple, strides: tuple[Triple, ...]) -> None:
-    """ValueError where strides aren't 1 or 2, or their product along an axis doesn't divide the patch."""
+def check_spacing(spacing: tuple[float, ...]) -> None:
+    """ValueError where ``spacing`` isn't three positive lengths."""
+    if len(spacing) != 3 or not all(0 < length < inf for length in spacing):
+        raise ValueError(f"spacing is three positive lengths in mm, not {spacing}")
+
+
+def check_strides(preset: str, strides: tuple[Triple, ...], patch_size: Triple) -> None:
+    """ValueError where strides aren't 1 or 2, one for each level of the preset, or don't divide the patch."""
+    if preset not in _LEVELS:
+        raise ValueError(f"preset is one of {', '.join(_LEVELS)}, not {preset}")
+    if len(strides) != _LEVELS[preset]:
+        raise ValueError(f"strides are {_LEVELS[preset]} for the levels of preset {preset}, not {len(strides)}")
     if any(step not in (1, 2) for stride in strides for step in stride):
         raise ValueError(f"strides are 1 or 2, not {strides}")
     total = tuple(prod(steps) for steps in zip(*strides, strict=True))
