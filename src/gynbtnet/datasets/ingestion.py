@@ -11,6 +11,7 @@ import numpy as np
 
 from gynbtnet.datasets.case import Case, Source
 from gynbtnet.datasets.cohort import MANIFEST, Cohort
+from gynbtnet.datasets.ingestion_notes import notes_on_contours
 from gynbtnet.datasets.json_files import read_json, sha256_of, write_json
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.rtstruct_reader import Overlap
@@ -80,7 +81,7 @@ def ingest_found(
         structures: as the segmentations have them.
         depends_on: what else decides what ``read`` returns, as text: names of ROIs, for instance.
         name: of the cohort; left out, that of ``out``.
-        notes: what readers of results have to know.
+        notes: what readers of results have to know, beside what the contours tell.
 
     Raises:
         BadInput: where ``out`` holds something else, a scan can't be read (its folder is named), or no case has one of
@@ -98,7 +99,7 @@ def ingest_found(
         for case_id, fraction, scan in track(numbered, "Ingesting")
     )
     _check_structures(cases, structures, out)
-    cohort = Cohort(name or out.name, structures, cases, out, notes)
+    cohort = Cohort(name or out.name, structures, cases, out, (*notes, *notes_on_contours(cases, structures)))
     cohort.save()
     return cohort
 

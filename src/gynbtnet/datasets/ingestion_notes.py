@@ -1,0 +1,31 @@
+"""What readers of results have to know of a cohort's contours: counts, and nobody's name."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from gynbtnet.datasets.case import Case
+
+
+def notes_on_contours(cases: Sequence[Case], structures: Sequence[str]) -> tuple[str, ...]:
+    """A sentence each on structures that are missing, on those that overlap, and on ROI names that mean none.
+
+    Only the names of an RTSTRUCT count as unmapped: other sources hold classes that nobody asked for by design.
+    """
+    missing = Counter(structure for case in cases for structure in case.missing)
+    unmapped = Counter(name for case in cases if case.source.rtstruct for name in case.unmapped)
+    shared: dict[tuple[str, str], list[float]] = {}
+    for case in cases:
+        for overlap in case.overlaps:
+            shared.setdefault((overlap.earlier, overlap.later), []).append(overlap.volume_cm3)
+    of_cases = f"Of {len(cases)} cases"
+    notes = []
+    if missing:
+        listed = ", ".join(f"{name} in {missing[name]}" for name in structures if name in missing)
+        notes.append(f"{of_cases}, some lack structures, whose voxels are background there: {listed}.")
+    if shared:
+        listed = ", ".join(f"{a} and {b} by {sum(cm3):.2f} cm³ in {len(cm3)}" for (a, b), cm3 in sorted(shared.items()))
+        notes.append(f"{of_cases}, some have structures that overlap, where the second gets the voxels: {listed}.")
+    if unmapped:
+        listed = ", ".join(f"“{name}” in {count}" for name, count in unmapped.most_common())
+        notes.append(f"{of_cases}, some have ROIs whose names mean none of the structures: {listed}.")
+    return tuple(notes)
