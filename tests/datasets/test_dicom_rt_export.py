@@ -88,7 +88,7 @@ def test_a_structure_that_no_case_has_is_told(export: Path, tmp_path: Path) -> N
 
 def test_patients_from_folders(export: Path, tmp_path: Path, write_export: WriteExport) -> None:
     write_export(export / "C", "", BOTH, seed=5)
-    with pytest.raises(BadInput, match=r"export/C.*no PatientID"):
+    with pytest.raises(BadInput, match=r"export/C.*no PatientID.*--patients-from folder"):
         dicom_rt_export.ingest(export, tmp_path / "cohort", structures=STRUCTURES)
     cohort = dicom_rt_export.ingest(export, tmp_path / "cohort", structures=STRUCTURES, patients_from="folder")
     assert cohort.patients == ("A1", "B", "C")
@@ -109,6 +109,48 @@ def test_the_ct_of_the_same_frame_stands_in_for_one_not_referred_to(export: Path
     rtstruct.save_as(path)
     cohort = dicom_rt_export.ingest(export, tmp_path / "cohort", structures=STRUCTURES)
     assert cohort.case("B_f1").source.ct_folder == export / "B" / "fraction-1" / "CT"
+
+
+def edit(folder: Path, **values: str) -> None:
+    for path in folder.rglob("*.dcm"):
+        dataset = pydicom.dcmread(path)
+        for keyword, value in values.items():
+            setattr(dataset, keyword, value)
+        if "ReferencedFrameOfReferenceSequence" in dataset and "SeriesInstanceUID" in values:
+            frame = dataset.ReferencedFrameOfReferenceSequence[0]
+            frame.RTReferencedStudySequence[0].RTReferencedSeriesSequence[0].SeriesInstanceUID = ""
+        dataset.save_as(path)
+
+
+def test_emptied_series_uids_leave_the_frame_of_reference(export: Path, tmp_path: Path) -> None:
+    edit(export, SeriesInstanceUID="")
+    cohort = dicom_rt_export.ingest(export, tmp_path / "cohort", structures=STRUCTURES)
+    assert [case.source.ct_folder for case in cohort.cases] == [
+        export / "A1" / "fraction-2" / "CT",
+        export / "A1" / "fraction-10" / "CT",
+        export / "B" / "fraction-1" / "CT",
+    ]
+    for path in export.rglob("RS.dcm"):
+        rtstruct = pydicom.dcmread(path)
+        rtstruct.ReferencedFrameOfReferenceSequence = []
+        rtstruct.save_as(path)
+    with pytest.raises(BadInput, match=r"refers to no CT series in .* 0 of the 3 CT series"):
+        dicom_rt_export.ingest(export, tmp_path / "cohort", structures=STRUCTURES)
+
+
+def test_contours_of_another_patient_are_refused_without_ids(export: Path, tmp_path: Path) -> None:
+    path = export / "B" / "fraction-1" / "RS.dcm"
+    rtstruct = pydicom.dcmread(path)
+    rtstruct.PatientID = "Secret"
+    rtstruct.save_as(path)
+    with pytest.raises(BadInput, match=r"RS.dcm has another PatientID than the CT .*--patients-from") as caught:
+        dicom_rt_export.ingest(export, tmp_path / "cohort", structures=STRUCTURES)
+    assert "Secret" not in str(caught.value)
+    by_folder = dicom_rt_export.ingest(export, tmp_path / "cohort", structures=STRUCTURES, patients_from="folder")
+    assert by_folder.patients == ("A1", "B")
+    rtstruct.PatientID = ""  # says nothing of the patient
+    rtstruct.save_as(path)
+    assert len(dicom_rt_export.ingest(export, tmp_path / "cohort", structures=STRUCTURES).cases) == 3
 
 
 def test_what_is_no_export_is_told(export: Path, tmp_path: Path, write_export: WriteExport) -> None:

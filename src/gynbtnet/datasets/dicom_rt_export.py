@@ -40,8 +40,9 @@ def ingest(
         name: of the cohort; left out, that of ``out``.
 
     Raises:
-        BadInput: no RTSTRUCT or no CT, an RTSTRUCT without its CT, two on one CT, a structure that no case has, or a
-            scan or structure set that can't be read.
+        BadInput: no RTSTRUCT or no CT, an RTSTRUCT without its CT, two on one CT, one of another patient than its CT
+            (by PatientID, where that tells patients apart), a structure that no case has, or a scan or structure set
+            that can't be read.
     """
     names = names or StructureNames.load()
     wanted = tuple(structures)
@@ -79,11 +80,12 @@ def _find(folder: Path, patients_from: PatientsFrom) -> tuple[list[FoundScan], i
             f"{folder} holds {held}; expected CT series and the RTSTRUCTs drawn on them. Scans without contours are "
             "ingested as scans, not as a DICOM RT export."
         )
-    drawn_on: dict[str, Path] = {}
+    drawn_on: dict[tuple[Path, ...], Path] = {}
     found = []
     for rtstruct in rtstructs:
-        ct = _ct_of(rtstruct, read_reference(rtstruct), scans, folder)
-        other = drawn_on.setdefault(ct.series_uid, rtstruct)
+        reference = read_reference(rtstruct)
+        ct = _ct_of(rtstruct, reference, scans, folder)
+        other = drawn_on.setdefault(ct.files, rtstruct)
         if other != rtstruct:
             raise BadInput(
                 f"{other} and {rtstruct} are both drawn on the CT in {ct.files[0].parent}; expected one RTSTRUCT a "
@@ -92,19 +94,32 @@ def _find(folder: Path, patients_from: PatientsFrom) -> tuple[list[FoundScan], i
         scan = dicom_scan(ct)
         patient = scan.patient if patients_from == "dicom" else _first_folder(rtstruct, folder)
         if not patient:
-            raise BadInput(f"The CT in {scan.folder} has no PatientID; take patients from folder names instead.")
+            raise BadInput(
+                f"The CT in {scan.folder} has no PatientID; take patients from the names of folders: "
+                "--patients-from folder."
+            )
+        drawn_for = reference.patient_id.strip()
+        if patients_from == "dicom" and drawn_for and drawn_for != patient:
+            raise BadInput(
+                f"{rtstruct} has another PatientID than the CT in {scan.folder} that it was drawn on; export both of "
+                "one patient, or take patients from the names of folders: --patients-from folder."
+            )
         found.append(replace(scan, patient=patient, contours=(rtstruct,), rtstruct=rtstruct))
     return found, len(scans) - len(found)
 
 
 def _ct_of(rtstruct: Path, reference: RTStructReference, scans: Sequence[FoundSeries], folder: Path) -> FoundSeries:
-    """The series that the RTSTRUCT refers to, else the only one in its frame of reference."""
-    referred = [ct for ct in scans if ct.series_uid == reference.series_uid]
+    """The series that the RTSTRUCT refers to, else the only one in its frame of reference.
+
+    Where an anonymiser emptied the series' UIDs, an empty reference means none of them.
+    """
+    referred = [ct for ct in scans if ct.series_uid and ct.series_uid == reference.series_uid]
     same_frame = [ct for ct in scans if ct.frame_of_reference_uid == reference.frame_of_reference_uid]
     candidates = referred or same_frame
     if len(candidates) != 1:
+        referring_to = "a CT series that is not" if reference.series_uid else "no CT series"
         raise BadInput(
-            f"{rtstruct} refers to a CT series that is not in {folder}, and {len(same_frame)} of the {len(scans)} CT "
+            f"{rtstruct} refers to {referring_to} in {folder}, and {len(same_frame)} of the {len(scans)} CT "
             "series there lie in its frame of reference; expected the CT that it was drawn on: export it too."
         )
     return candidates[0]
