@@ -63,6 +63,21 @@ def test_a_folder_without_a_ct_is_told(tmp_path: Path) -> None:
         scan_folders.ingest(tmp_path / "scans", tmp_path / "cohort")
 
 
+@pytest.mark.parametrize("place", ["labelsTr", "s0000/segmentations"])
+def test_a_folder_of_label_maps_given_itself_is_told(tmp_path: Path, place: str) -> None:
+    write_volume(Volume(sphere("bladder"), GRID), tmp_path / place / "case.nii.gz")
+    with pytest.raises(BadInput, match=r"no CT below .* \(1 image files are labels"):
+        scan_folders.ingest(tmp_path / place, tmp_path / "cohort")
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+def test_a_label_map_is_known_by_its_values(tmp_path: Path, kind: type) -> None:
+    write_volume(scan(), tmp_path / "scans" / "a.nii.gz")
+    write_volume(Volume(sphere("bladder").astype(kind) * 7, GRID), tmp_path / "scans" / "liver.nii.gz")
+    with pytest.raises(BadInput, match=r"scans/liver.nii.gz holds a few whole numbers from 0 to 7"):
+        scan_folders.ingest(tmp_path / "scans", tmp_path / "cohort")
+
+
 def test_an_unreadable_scan_is_told_with_its_folder(tmp_path: Path) -> None:
     write_volume(scan(), tmp_path / "scans" / "a.nii.gz")
     (tmp_path / "scans" / "b.nii.gz").write_bytes((tmp_path / "scans" / "a.nii.gz").read_bytes()[:200])

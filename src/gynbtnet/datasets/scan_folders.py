@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.dicom_scans import dicom_scan
 from gynbtnet.datasets.ingestion import FoundScan, ScanContents, ingest_found, natural_order, source_folders
@@ -12,6 +14,7 @@ from gynbtnet.datasets.synthetic_marks import image_is_synthetic
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.ct_series import find_series, read_ct_files
 from gynbtnet.imaging.file_search import files_below
+from gynbtnet.imaging.volume import Volume
 from gynbtnet.imaging.volume_files import SUFFIXES, read_volume
 
 _DRAWN = re.compile(r"(^|[^a-z])(seg|segmentations?|labels?|masks?)([^a-z]|$)|^dose$", re.IGNORECASE)
@@ -21,6 +24,9 @@ _DRAWN_FOLDERS = {"segmentations", "labels", "labelsTr", "labelsTs", "masks"}
 
 _ALIKE = {"ct", "image", "imaging", "img", "scan"}
 """Names that say nothing of the patient."""
+
+_LABELS = 256
+"""Different values that a label map may have; a CT in HU has more, and negative ones."""
 
 
 def ingest(source: Path | Sequence[Path], out: Path, *, also: Cohort | None = None, name: str | None = None) -> Cohort:
@@ -36,7 +42,7 @@ def ingest(source: Path | Sequence[Path], out: Path, *, also: Cohort | None = No
         name: of the cohort; left out, that of ``out``.
 
     Raises:
-        BadInput: where a folder holds no CT, or a scan can't be read.
+        BadInput: where a folder holds no CT, a scan can't be read, or an image file is a label map by its values.
     """
     found = [scan for folder in source_folders(source, out) for scan in _find(folder)]
     if also is not None:
@@ -54,15 +60,33 @@ def ingest(source: Path | Sequence[Path], out: Path, *, also: Cohort | None = No
 
 
 def _read(scan: FoundScan) -> ScanContents:
-    return ScanContents(read_ct_files(scan.files).volume if scan.series_uid is not None else read_volume(scan.files[0]))
+    if scan.series_uid is not None:
+        return ScanContents(read_ct_files(scan.files).volume)
+    image = read_volume(scan.files[0])
+    if _is_label_map(image):
+        raise BadInput(
+            f"{scan.files[0]} holds a few whole numbers from 0 to {image.array.max():g}, as a label map does; expected "
+            "a CT in HU, where air is about -1000: take the file out of the folder."
+        )
+    return ScanContents(image)
+
+
+def _is_label_map(image: Volume) -> bool:
+    if image.array.min() < 0:
+        return False
+    values = np.unique(image.array)
+    return len(values) <= _LABELS and bool((values == np.rint(values)).all())
 
 
 def _find(folder: Path) -> list[FoundScan]:
     found = [dicom_scan(series) for series in find_series(folder) if series.modality == "CT"]
     found = [scan if scan.patient else replace(scan, patient=scan.folder.name) for scan in found]
+    drawn = 0
     for path in files_below(folder):
-        stem, above = _stem(path), path.relative_to(folder).parts[:-1]
-        if stem and not _DRAWN.search(stem) and not _DRAWN_FOLDERS.intersection(above):
+        stem, above = _stem(path), (folder.name, *path.relative_to(folder).parts[:-1])
+        if stem and (_DRAWN.search(stem) or _DRAWN_FOLDERS.intersection(above)):
+            drawn += 1
+        elif stem:
             found.append(
                 FoundScan(
                     patient=path.parent.name if stem.lower() in _ALIKE else stem,
@@ -73,8 +97,10 @@ def _find(folder: Path) -> list[FoundScan]:
                 )
             )
     if not found:
+        passed_over = f" ({drawn} image files are labels, masks or doses by name or folder)" if drawn else ""
         raise BadInput(
-            f"There is no CT below {folder}; expected DICOM CT series or image files ({', '.join(SUFFIXES)})."
+            f"There is no CT below {folder}{passed_over}; expected DICOM CT series or image files "
+            f"({', '.join(SUFFIXES)})."
         )
     return found
 
