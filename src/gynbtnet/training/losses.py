@@ -9,17 +9,17 @@ from torch.nn import functional
 _SMOOTH = 1e-5  # MONAI's and nnU-Net's: a structure absent from truth and prediction costs nothing
 
 
-def dice_ce(logits: Tensor, labels: Tensor, *, batch_dice: bool = False, background: bool = False) -> Tensor:
+def dice_ce(logits: Tensor, labels: Tensor, *, batch_dice: bool = False) -> Tensor:
     """Soft Dice loss plus cross-entropy, both of the softmax, weighted equally.
 
-    Equal to MONAI's ``DiceCELoss(softmax=True, to_onehot_y=True)``, but without a one-hot array: beside the softmax
-    itself only arrays with one value a voxel are made, so that 105 channels fit.
+    The background counts in the cross-entropy alone. Equal to MONAI's ``DiceCELoss(softmax=True, to_onehot_y=True,
+    include_background=False)``, but without a one-hot array: beside the softmax itself only arrays with one value a
+    voxel are made, so that 105 channels fit.
 
     Args:
         logits: (batch, channels, z, y, x), channel 0 the background.
         labels: (batch, z, y, x), integers of any type below ``channels``.
         batch_dice: take the overlap over the whole batch, not of each patch.
-        background: let the background's Dice count; its cross-entropy always does.
 
     Returns:
         The mean over structures (and patches) of 1 − Dice, plus the mean cross-entropy over voxels.
@@ -35,7 +35,7 @@ def dice_ce(logits: Tensor, labels: Tensor, *, batch_dice: bool = False, backgro
     if batch_dice:
         overlap, truth, predicted = (value.sum(0, keepdim=True) for value in (overlap, truth, predicted))
     dice = (2 * overlap + _SMOOTH) / (truth + predicted + _SMOOTH)
-    return (1 - dice[:, 0 if background else 1 :]).mean().float() - of_truth.mean()
+    return (1 - dice[:, 1:]).mean().float() - of_truth.mean()
 
 
 def _by_label(values: Tensor, index: Tensor, channels: int) -> Tensor:
