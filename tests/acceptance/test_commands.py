@@ -1,5 +1,6 @@
 """Every command as its help shows it, from the phantom to the report, with a recipe of a few steps."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -15,6 +16,7 @@ from gynbtnet.cli import app
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import Split
 from gynbtnet.imaging.volume_files import read_volume
+from gynbtnet.preparation.store import PreparedCohort
 
 COMMANDS = get_command(app).commands  # type: ignore[attr-defined]
 IN_ORDER = (
@@ -84,9 +86,10 @@ def test_test_patients_are_in_no_training(here: Path) -> None:
     experiment = here / "experiment"
     held_out = Split.load(experiment / "split.json").test
     for stage in ("pretraining", "task"):
-        inputs = (experiment / "runs" / stage / "inputs.json").read_text()
-        for case in Cohort.load(experiment / "cohorts" / "task").of_patients(held_out).cases:
-            assert case.id not in inputs
+        inputs = json.loads((experiment / "runs" / stage / "inputs.json").read_text())
+        prepared = PreparedCohort.open(experiment / "prepared" / stage)
+        assert sorted(inputs["training"] + inputs["validation"]) == sorted(case.key for case in prepared.cases)
+        assert not set(prepared.patients) & set(held_out)
 
 
 def test_a_run_folder_is_complete_in_itself(here: Path) -> None:

@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -223,3 +224,24 @@ def test_a_folder_that_is_no_run_is_said(tmp_path):
     (tmp_path / "log.csv").write_text("a,b\n1,2\n")
     with pytest.raises(BadInput, match="columns a, b"):
         stage_report(tmp_path, "Stage 1")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("recipe.yaml", b"[cut: sho"),
+        ("recipe.yaml", b""),
+        ("recipe.yaml", b"\xff\xfe"),
+        ("log.csv", b"\n"),
+        ("log.csv", b'epoch,loss\n1,2\n"3,'),
+        ("log.csv", b"epoch,loss\n1,2\n2,1,7,9\n"),
+        ("log.csv", b"\xff\xfe"),
+        ("transfer.json", b""),
+        ("transfer.json", b'{"parts": "encoder"}'),
+    ],
+)
+def test_a_damaged_run_folder_is_told(run, tmp_path, name, content):
+    damaged = shutil.copytree(run, tmp_path / "run")
+    (damaged / name).write_bytes(content)
+    with pytest.raises(BadInput, match=rf"{name} is damaged"):
+        stage_report(damaged, "Stage 3")

@@ -1,6 +1,7 @@
 import csv
 import errno
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from pydantic import ValidationError
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -139,8 +141,7 @@ def test_a_finished_run_is_left_alone(prepared: PreparedCohort, whole_run: Path)
 def test_a_run_folder_is_complete_in_itself(whole_run: Path) -> None:
     assert yaml.safe_load((whole_run / "recipe.yaml").read_text())["settings"]["learning_rate"] == 1e-3
     inputs = json.loads((whole_run / "inputs.json").read_text())
-    assert inputs["training"] == {"ball_0": "digest 0", "ball_1": "digest 1"}
-    assert inputs["validation"] == {"ball_2": "digest 2"}
+    assert inputs == {"training": ["digest 0", "digest 1"], "validation": ["digest 2"], "start": None}
     assert json.loads((whole_run / "environment.json").read_text())[0]["torch"] == torch.__version__
     plan = Plan.load(whole_run)
     network = GynBTNet(plan.preset, outputs=len(plan.structures) + 1, strides=plan.strides)
@@ -167,8 +168,9 @@ def test_another_recipe_is_refused(
 
 def test_other_scans_and_another_plan_are_refused(prepared: PreparedCohort, whole_run: Path) -> None:
     changed = replace(prepared, cases=(replace(prepared.cases[0], key="another digest"), *prepared.cases[1:]))
-    with pytest.raises(BadInput, match=r"made with inputs\.training\.ball_0 = digest 0"):
+    with pytest.raises(BadInput, match=r"made from other inputs \(training\)") as told:
         train(changed, whole_run)
+    assert "ball" not in str(told.value).replace(str(whole_run), "")
     larger = replace(prepared, plan=replace(prepared.plan, patch_size=(16, 32, 48)))
     with pytest.raises(BadInput, match=r"made with plan\.patch_size"):
         train(larger, whole_run)
@@ -238,6 +240,7 @@ def test_a_full_disk_costs_no_older_checkpoint(
         with pytest.raises(OSError, match="No space left"):
             train(prepared, tmp_path / "run")
     assert [path.name for path in (tmp_path / "run" / "state").iterdir()] == ["epoch_000001"]
+    assert not (tmp_path / "run" / "weights_last.safetensors").exists()
     train(prepared, tmp_path / "run")
     last = "weights_last.safetensors"
     assert (tmp_path / "run" / last).read_bytes() == (whole_run / last).read_bytes()
@@ -253,6 +256,24 @@ def test_a_damaged_checkpoint_is_told(
     (tmp_path / "run" / "state" / "epoch_000001" / "weights.safetensors").write_bytes(b"cut sho")
     with pytest.raises(BadInput, match=r"epoch_000001 can't be read"):
         train(prepared, tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", ["recipe.yaml", "inputs.json", "environment.json"])
+@pytest.mark.parametrize("content", [b"", b"[cut sho", b"\xff\xfe"])
+def test_a_damaged_run_folder_is_told(
+    prepared: PreparedCohort, whole_run: Path, tmp_path: Path, name: str, content: bytes
+) -> None:
+    run = shutil.copytree(whole_run, tmp_path / "run", ignore=shutil.ignore_patterns("state"))
+    (run / name).write_bytes(content)
+    with pytest.raises(BadInput, match=rf"{name} is damaged"):
+        train(prepared, run)
+
+
+def test_inputs_that_went_missing_are_told(prepared: PreparedCohort, whole_run: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(whole_run, tmp_path / "run")
+    (run / "inputs.json").unlink()
+    with pytest.raises(BadInput, match=r"There is no file .*inputs\.json"):
+        train(prepared, run)
 
 
 def test_a_loss_that_is_no_number_is_told(prepared: PreparedCohort, tmp_path: Path) -> None:
@@ -376,3 +397,23 @@ def test_a_start_that_is_no_run(prepared: PreparedCohort, tmp_path: Path) -> Non
     settings = SegmentationSettings(**QUICK)
     with pytest.raises(BadInput, match=r"There is no .*weights_last\.safetensors"):
         finetune(prepared, settings, tmp_path / "run", **SIDES, start=tmp_path)
+
+
+def test_a_start_that_has_not_ended_or_is_damaged(
+    prepared: PreparedCohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        interrupt_at(patched, 8)
+        with pytest.raises(KeyboardInterrupt):
+            train(prepared, tmp_path / "start")
+    settings = SegmentationSettings(**QUICK)
+    for words in (r"There is no .*weights_last", r"weights_last\.safetensors is damaged"):
+        with pytest.raises(BadInput, match=words):
+            finetune(prepared, settings, tmp_path / "run", **SIDES, start=tmp_path / "start")
+        assert not (tmp_path / "run").exists()
+        (tmp_path / "start" / "weights_last.safetensors").write_bytes(b"cut sho")
+
+
+def test_a_run_ends_after_its_warm_up() -> None:
+    with pytest.raises(ValidationError, match="warm_up_epochs is 3, expected less than epochs, 3"):
+        SegmentationSettings(**QUICK, warm_up_epochs=3)

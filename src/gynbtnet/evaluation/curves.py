@@ -16,12 +16,15 @@ def read_log(run: Path) -> pd.DataFrame:
     """The log of a run folder, a row an epoch.
 
     Raises:
-        BadInput: where there is none, or it names no epoch.
+        BadInput: where there is none, it names no epoch, or it is damaged.
     """
     path = Path(run) / "log.csv"
     if not path.is_file() or not path.stat().st_size:
         raise BadInput(f"There is no {path}; expected the log of a training run, is {run} a run folder?")
-    log = pd.read_csv(path)
+    try:
+        log = pd.read_csv(path)
+    except ValueError as error:  # what pandas raises where a file is no table or no text is one
+        raise BadInput(f"{path} is damaged; expected a table with a row an epoch, as training writes it.") from error
     if "epoch" not in log.columns:
         raise BadInput(
             f"{path} has the columns {', '.join(log.columns)}; expected one named epoch, as training writes it."

@@ -1,17 +1,15 @@
 """What the report says of one training stage, read from the stage's run folder."""
 
-import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
-import yaml
 
-from gynbtnet.errors import BadInput
+from gynbtnet.datasets.json_files import read_json
 from gynbtnet.evaluation.curves import curve_figures, read_log
 from gynbtnet.evaluation.picture import Picture, picture
+from gynbtnet.networks.transfer import TransferReport
+from gynbtnet.training.dotted import read_dotted
 
 FIRST_AND_LAST = {"loss": "training loss", "validation_loss": "validation loss", "dice_mean": "validation Dice, mean"}
 """Figures of a log of which the report says the first and the last value, with what it calls them."""
@@ -42,17 +40,15 @@ def stage_report(run: Path, name: str) -> StageReport:
     """Read ``recipe.yaml``, ``log.csv`` and, where they are, ``transfer.json`` and ``pictures/*.png`` of a run folder.
 
     Raises:
-        BadInput: where the folder has no recipe or no log.
+        BadInput: where the folder has no recipe or no log, or a file in it is damaged.
     """
-    recipe = run / "recipe.yaml"
-    if not recipe.is_file():
-        raise BadInput(f"There is no {recipe}; expected the settings of a training run, is {run} a run folder?")
+    settings = read_dotted(run / "recipe.yaml")
     log = read_log(run)
     pictures = sorted((run / "pictures").glob("epoch_*.png"))[-1:]
     return StageReport(
         name=name,
         facts=_facts(log),
-        settings=tuple(_flat(yaml.safe_load(recipe.read_text()))),
+        settings=tuple((key, "–" if value is None else str(value)) for key, value in settings.items()),
         curves=tuple(picture(figure, f"{title} over epochs") for title, figure in curve_figures(log).items()),
         transfer=_transfer(run / "transfer.json"),
         pictures=tuple(
@@ -80,17 +76,8 @@ def _facts(log: pd.DataFrame) -> tuple[tuple[str, str], ...]:
 def _transfer(path: Path) -> str | None:
     if not path.is_file():
         return None
-    report: dict[str, Any] = json.loads(path.read_text())
-    counts = ", ".join(f"{len(report[what])} {what}" for what in ("loaded", "reshaped", "skipped"))
-    parts = str(report["parts"]).replace("_", " ")
-    share = f"{100 * report['share']:.1f} % of the parameters"
+    report = read_json(TransferReport, path, "train the stage again, or delete this file to report without it")
+    counts = f"{len(report.loaded)} loaded, {len(report.reshaped)} reshaped, {len(report.skipped)} skipped"
+    parts = report.parts.replace("_", " ")
+    share = f"{100 * report.share:.1f} % of the parameters"
     return f"Started from the stage before ({parts}): {share} taken over ({counts} tensors)."
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Nested settings as dotted names; lists stay as they are written."""
-    for key, value in values.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", "–" if value is None else str(value)

@@ -125,8 +125,10 @@ def fit(
             if log is not None:
                 progress = _close_epoch(fabric, objective, validation, settings, run, progress, figures)
                 log.append(progress.epoch, figures)
-                if progress.epoch % settings.checkpoint_every == 0 or progress.epoch == settings.epochs:
+                ended = progress.epoch == settings.epochs
+                if ended:  # and not before: who finds these weights may take the run for finished
                     save_weights(objective.network, run.last_weights)
+                if ended or progress.epoch % settings.checkpoint_every == 0:
                     save_checkpoint(run.state, objective.network, bare_optimizer, progress)
             fabric.barrier()
 

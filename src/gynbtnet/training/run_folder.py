@@ -1,6 +1,5 @@
 """A run on disk: complete in itself, resumable, and a model that prediction can load."""
 
-import json
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -10,8 +9,10 @@ from typing import Any
 
 import yaml
 
+from gynbtnet.datasets.json_files import read_json, write_json
 from gynbtnet.errors import BadInput
 from gynbtnet.preparation.plan import Plan
+from gynbtnet.training.dotted import dotted, read_dotted
 from gynbtnet.whole_files import written_whole
 
 # A run may be resumed with another value of these: its weights don't depend on them.
@@ -37,7 +38,7 @@ class RunFolder:
 
     @property
     def last_weights(self) -> Path:
-        """Weights at the last checkpoint."""
+        """Weights at the end of the run; absent before."""
         return self.path / "weights_last.safetensors"
 
     @property
@@ -67,26 +68,30 @@ def open_run(path: Path, recipe: Mapping[str, Any], inputs: Mapping[str, Any], p
     Args:
         path: the folder.
         recipe: the resolved settings, plain values.
-        inputs: what the run reads, by hash, plain values; no paths, so that data may be moved.
+        inputs: what the run reads, by hash alone: no paths, so that data may be moved, and no ids, which may be the
+            patients'.
         plan: how the scans were prepared.
 
     Raises:
-        BadInput: where the folder holds a run made from others, or something that is no run.
+        BadInput: where the folder holds a run made from others, a damaged one, or something that is no run.
     """
     if not (path / "recipe.yaml").exists():
         _make_run(path, recipe, inputs, plan)
-    made = {
-        **_flat(yaml.safe_load((path / "recipe.yaml").read_text())),
-        **_flat(json.loads((path / "inputs.json").read_text()), "inputs."),
-        **_flat(asdict(Plan.load(path)), "plan."),
-    }
-    asked = {**_flat(recipe), **_flat(inputs, "inputs."), **_flat(asdict(plan), "plan.")}
+    made = {**read_dotted(path / "recipe.yaml"), **dotted(asdict(Plan.load(path)), "plan.")}
+    asked = {**dotted(recipe), **dotted(asdict(plan), "plan.")}
     for key in sorted(made.keys() | asked.keys()):
         if made.get(key) != asked.get(key) and key not in FREE_TO_CHANGE:
             raise BadInput(
                 f"The run in {path} was made with {key} = {made.get(key)}, but now {key} = {asked.get(key)} is asked "
                 "for; resume it as it was made, or give another output folder."
             )
+    read = read_json(dict[str, Any], path / "inputs.json", "give another output folder to start the run again")
+    others = [name for name in sorted(read.keys() | inputs.keys()) if read.get(name) != inputs.get(name)]
+    if others:
+        raise BadInput(
+            f"The run in {path} was made from other inputs ({', '.join(others)}); resume it with the same scans and "
+            "weights, or give another output folder."
+        )
     return RunFolder(path)
 
 
@@ -97,7 +102,7 @@ def _make_run(path: Path, recipe: Mapping[str, Any], inputs: Mapping[str, Any], 
     if any(other.name not in first_files for other in others):
         raise BadInput(f"{path} holds something, but no recipe.yaml of a run; give a new or an empty folder.")
     plan.save(path)
-    write_json(inputs, path / "inputs.json")
+    write_json(dict(inputs), path / "inputs.json")
     with written_whole(path / "recipe.yaml") as partial:
         partial.write_text(yaml.safe_dump(dict(recipe), sort_keys=False, allow_unicode=True))
 
@@ -105,23 +110,6 @@ def _make_run(path: Path, recipe: Mapping[str, Any], inputs: Mapping[str, Any], 
 def note_environment(run: RunFolder, **now: Any) -> None:
     """Append versions, machine and ``now`` to ``environment.json``, which has an entry for each start of the run."""
     path = run.path / "environment.json"
-    entries = json.loads(path.read_text()) if path.exists() else []
+    entries = read_json(list[Any], path, "delete it to go on without it") if path.exists() else []
     machine = {"python": platform.python_version(), "platform": platform.platform()}
     write_json([*entries, now | machine | {name: version(name) for name in LIBRARIES}], path)
-
-
-def write_json(values: Any, path: Path) -> None:
-    """Write plain values as indented JSON, whole or not at all."""
-    with written_whole(path) as partial:
-        partial.write_text(json.dumps(values, indent=2, ensure_ascii=False))
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, keys joined by dots; tuples become lists, as in a file."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            flat.update(_flat(value, f"{prefix}{key}."))
-        else:
-            flat[f"{prefix}{key}"] = json.loads(json.dumps(value))
-    return flat

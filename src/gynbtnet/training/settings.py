@@ -1,8 +1,8 @@
 """What a training run needs to be told, with the paper's numbers as defaults."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from gynbtnet.settings import Settings
 
@@ -35,6 +35,12 @@ class TrainingSettings(Settings):
     accelerator: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: the GPU where there is one.")
     devices: int = Field(1, ge=1, description="Processes, one a device; each takes a batch of the plan's size.")
     workers: int = Field(0, ge=0, description="Processes that read and augment ahead of the network; 0: none.")
+
+    @model_validator(mode="after")
+    def _ends_after_the_warm_up(self) -> Self:
+        if self.warm_up_epochs >= self.epochs:
+            raise ValueError(f"warm_up_epochs is {self.warm_up_epochs}, expected less than epochs, {self.epochs}")
+        return self
 
 
 class PretrainingSettings(TrainingSettings):

@@ -1,6 +1,6 @@
 """The three stages: the same engine with another objective, other batches and other settings."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -8,9 +8,11 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import Tensor
 
-from gynbtnet.datasets.json_files import sha256_of
+from gynbtnet.datasets.json_files import sha256_of, write_json
 from gynbtnet.errors import BadInput
 from gynbtnet.networks.transfer import Parts, transfer
 from gynbtnet.networks.unet import GynBTNet
@@ -21,7 +23,7 @@ from gynbtnet.training.augmentation import Augmentation
 from gynbtnet.training.batches import Batches
 from gynbtnet.training.engine import fit, start_devices
 from gynbtnet.training.masked_modelling import MaskedModelling
-from gynbtnet.training.run_folder import RunFolder, open_run, write_json
+from gynbtnet.training.run_folder import RunFolder, open_run
 from gynbtnet.training.segmentation import Segmentation
 from gynbtnet.training.settings import PretrainingSettings, SegmentationSettings, TrainingSettings
 
@@ -103,17 +105,16 @@ def finetune(
         )
     fabric = start_devices(settings)
     training, validation = _batches(prepared, settings, training_ids, validation_ids, fabric, settings.foreground_share)
-    weights = None if start is None else _last_weights(start)
-    source = {"start": None if weights is None else sha256_of(weights)}
-    run = _open(fabric, "segmentation", plan, settings, out, training, validation, source)
+    digest, weights = _last_weights(start)
+    run = _open(fabric, "segmentation", plan, settings, out, training, validation, {"start": digest})
     with _seeded(settings.seed):
         outputs = len(plan.structures) + 1
         network = GynBTNet(
             plan.preset, outputs=outputs, strides=plan.strides, deep_supervision=settings.deep_supervision
         )
-    if start is not None and weights is not None:
+    if start is not None:
         parts: Parts = "all_but_heads" if Plan.load(start).structures else "encoder"
-        report = transfer(load_file(weights), network, parts=parts)
+        report = transfer(weights, network, parts=parts)
         if fabric.is_global_zero:
             write_json(report.to_json(), run.transfer_report)
     objective = Segmentation(network, plan.structures, settings.batch_dice, title=f"Training {out.name}")
@@ -173,15 +174,22 @@ def _open(
         return open_run(out, recipe, inputs, plan)
 
 
-def _digests(cases: Collection[PreparedCase]) -> dict[str, str]:
-    return {case.id: case.key for case in cases}
+def _digests(cases: Iterable[PreparedCase]) -> list[str]:
+    """In the order that the batches are drawn in."""
+    return [case.key for case in cases]
 
 
-def _last_weights(run: Path) -> Path:
-    weights = RunFolder(run).last_weights
-    if not weights.is_file():
-        raise BadInput(f"There is no {weights}; expected the folder of a training run that came to its end.")
-    return weights
+def _last_weights(run: Path | None) -> tuple[str | None, dict[str, Tensor]]:
+    """The last weights of a run and their SHA-256; nothing for no run."""
+    if run is None:
+        return None, {}
+    path = RunFolder(run).last_weights
+    if not path.is_file():
+        raise BadInput(f"There is no {path}; expected the folder of a training run that came to its end.")
+    try:
+        return sha256_of(path), load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise BadInput(f"{path} is damaged; copy the run's folder again, or train it again.") from error
 
 
 @contextmanager
