@@ -40,13 +40,6 @@ class TransferReport:
             "skipped": self.skipped,
         }
 
-    def summary(self) -> str:
-        """One line for a log."""
-        return (
-            f"{self.parts.replace('_', ' ')}: {100 * self.share:.1f} % of the parameters taken over "
-            f"({len(self.loaded)} tensors loaded, {len(self.reshaped)} reshaped, {len(self.skipped)} skipped)"
-        )
-
 
 def transfer(
     weights: Mapping[str, Tensor], network: nn.Module, *, parts: Parts, at_least: float = 0.95
