@@ -53,6 +53,11 @@ class ActiveBlocks:
         """Mask cells of one sample along (z, y, x)."""
         return tuple(self.mask.shape[1:])  # type: ignore[return-value]
 
+    @cached_property
+    def places(self) -> tuple[Tensor, ...]:
+        """Sample, z, y and x of every active cell: four times int64 (N,)."""
+        return self.mask.nonzero(as_tuple=True)
+
     def tiles(self, block: Triple, low: tuple[int, ...], high: tuple[int, ...]) -> Tensor:
         """Rows of every block and its halo of ``low`` and ``high`` voxels: int32 (N, low + block + high …)."""
         key = (block, low, high)

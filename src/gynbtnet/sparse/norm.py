@@ -61,12 +61,11 @@ class Norm:
     def again(self, rows: Tensor, moments: Moments, weight: Tensor, bias: Tensor, out: Tensor) -> None:
         """Write the normalised rows into ``out``, from moments found before."""
         for y, into, *known in zip(self._parts(rows), self._parts(out), *moments, strict=True):
-            nothing = weight.new_empty(0)
             _batch_norm_into(
                 *(_channels_last(y), weight, bias, *known, False, 0.0, 0.0),
                 out=_channels_last(into),
-                save_mean=nothing,
-                save_invstd=nothing,
+                save_mean=weight.new_empty(0),
+                save_invstd=weight.new_empty(0),
             )
 
     def backward(self, grad: Tensor, rows: Tensor, moments: Moments, weight: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
+import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
 
 from gynbtnet.networks.presets import Triple
@@ -74,12 +77,32 @@ def pack(image: Tensor, active: ActiveBlocks) -> Packed:
 
 def unpack(packed: Packed, fill: Tensor) -> Tensor:
     """The dense (B, C, D, H, W), with ``fill`` (C,) in masked places; its memory lies channels last."""
-    active, channels = packed.active, packed.padded.shape[1]
-    blocks = packed.rows.view(len(active), -1, channels)
-    batch, *grid = active.mask.shape
-    everywhere = fill.to(blocks.dtype).expand(batch * prod(grid), blocks.shape[1], channels)
-    cells = everywhere.index_copy(0, active.cells, blocks).view(batch, *grid, *packed.block, channels)
-    dense = cells.permute(0, 1, 4, 2, 5, 3, 6, 7).reshape(
-        batch, *(n * cells_along for n, cells_along in zip(packed.block, grid, strict=True)), channels
-    )
-    return dense.movedim(-1, 1)
+    dense: Tensor = _Unpack.apply(packed.padded, fill, packed.active, packed.block)  # type: ignore[no-untyped-call]
+    return dense
+
+
+class _Unpack(torch.autograd.Function):
+    """Autograd's own would copy the whole volume several times."""
+
+    @staticmethod
+    def forward(ctx: Any, padded: Tensor, fill: Tensor, active: ActiveBlocks, block: Triple) -> Tensor:
+        ctx.places, ctx.fill_dtype = (active, block), fill.dtype
+        shape = [n * cells for n, cells in zip(block, active.grid, strict=True)]
+        dense = fill.to(padded.dtype).expand(len(active.mask), *shape, len(fill)).contiguous().movedim(-1, 1)
+        _blocks_of(dense, active, block)[active.places] = padded[:-1].view(-1, *block, len(fill))
+        return dense
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        active, block = ctx.places
+        grad = grad.contiguous(memory_format=torch.channels_last_3d)
+        seen = _blocks_of(grad, active, block)[active.places].flatten(0, 3)
+        unseen = grad.sum((0, 2, 3, 4), dtype=ctx.fill_dtype) - seen.sum(0, dtype=ctx.fill_dtype)
+        return torch.cat((seen, torch.zeros_like(seen[:1]))), unseen, None, None
+
+
+def _blocks_of(dense: Tensor, active: ActiveBlocks, block: Triple) -> Tensor:
+    """View (B, C, D, H, W), lying channels last, as (B, gz, gy, gx, z, y, x, C)."""
+    (gz, gy, gx), (z, y, x) = active.grid, block
+    return dense.movedim(1, -1).view(len(dense), gz, z, gy, y, gx, x, -1).permute(0, 1, 3, 5, 2, 4, 6, 7)
