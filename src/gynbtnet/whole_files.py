@@ -44,7 +44,8 @@ def written_whole(path: Path) -> Iterator[Path]:
     except BaseException as error:
         full = _is_full(path.parent) or FULL in str(error)
         _remove(partial)
-        if full and isinstance(error, Exception):
+        speaks_for_itself = isinstance(error, OSError) and error.errno is not None
+        if full and isinstance(error, Exception) and not speaks_for_itself:
             raise OSError(errno.ENOSPC, FULL, str(path)) from error
         raise
 
@@ -66,7 +67,8 @@ def check_replaceable(folder: Path, ours: Collection[str]) -> None:
 
 
 def _is_full(folder: Path) -> bool:
-    return shutil.disk_usage(folder).free < _NOTHING_LEFT
+    disk = shutil.disk_usage(folder)
+    return disk.total > 0 and disk.free < _NOTHING_LEFT  # the kernel's own mounts have no size
 
 
 def _remove(path: Path) -> None:
