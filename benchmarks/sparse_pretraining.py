@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
+from functools import cache
 from pathlib import Path
 
 import psutil
@@ -134,7 +135,8 @@ def times(options: argparse.Namespace) -> dict[tuple[str, str, float], float]:
     return {key: statistics.median(seconds) for key, seconds in found.items()}
 
 
-def peak_memory(options: argparse.Namespace, what: str, variant: str, ratio: float) -> float:
+@cache
+def peak_memory(what: str, variant: str, ratio: float) -> float:
     """GB above what the process held with network and batch loaded, gradients included; in a fresh process."""
     arguments = [*sys.argv[1:], "--memory-of", f"{what}/{variant}/{ratio}"]
     run = subprocess.run([sys.executable, __file__, *arguments], check=True, capture_output=True, text=True)
@@ -200,7 +202,7 @@ def table(options: argparse.Namespace) -> str:
         f"| forward + backward | masked | s | ours is faster by (dense: at {options.reference:.0%}) | GB | of dense |",
         "|---|---|---|---|---|---|",
     ]
-    dense_memory = peak_memory(options, "encoder", "dense", 0.0)
+    dense_memory = peak_memory("encoder", "dense", 0.0)
     for (what, variant, ratio), seconds in found.items():
         ours = found[what, "ours", options.reference if variant in DENSE else ratio]
         faster = "" if variant == "ours" else f"{seconds / ours:.2f}×"
@@ -208,7 +210,7 @@ def table(options: argparse.Namespace) -> str:
         memory = ""
         # Compiling takes memory of its own, and a mask that saves nothing takes the same at every ratio.
         if variant != "dense, compiled" and (variant != "dense × mask" or ratio == options.reference):
-            peak = peak_memory(options, what, variant, ratio)
+            peak = peak_memory(what, variant, ratio)
             memory = f"{peak:.2f} | {peak / dense_memory:.2f}" if what == "encoder" else f"{peak:.2f} |"
         lines.append(f"| {what}, {variant} | {masked} | {seconds:.2f} | {faster} | {memory or '|'} |")
     fastest = min(found["encoder", variant, 0.0] for variant in DENSE)
