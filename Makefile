@@ -25,7 +25,7 @@ lint: install
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/pytest -m "not slow and not gpu" --cov --cov-report=term
+	$(BIN)/pytest -m "not slow" --cov --cov-report=term
 
 test-all: lint
 	$(BIN)/pytest --cov --cov-report=term
