@@ -7,9 +7,10 @@ DEMO := demo
 
 install: .venv/installed
 
-# torch first and from the constraints: a bare "torch" would fetch CUDA packages on a machine without a GPU.
+# torch first, at the version that the tests ran with: where pip's index holds a CPU build of it, that one is taken, and
+# nothing that is installed afterwards fetches another. For a CUDA build, put its version into constraints.txt.
 .venv/installed: pyproject.toml constraints.txt
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	touch $@
@@ -38,4 +39,4 @@ docs: install
 	$(BIN)/sphinx-build -W --keep-going docs docs/_build
 
 clean:
-	rm -rf .venv $(DEMO) docs/_build
+	rm -rf .venv $(DEMO) example docs/_build

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import psutil
 import torch
-from masked_dense import masked_encode, masked_reconstruction
+from peers.masked_dense import masked_encode, masked_reconstruction
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode

@@ -74,6 +74,7 @@ def main(folder: Path) -> None:
             label="GynBTNet",
             description="SYNTHETIC. Research use only, not reviewed",
             software_version="example",
+            force=True,
         )
 
     # How good they are.

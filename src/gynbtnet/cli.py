@@ -172,6 +172,8 @@ def ingest(
     else:
         names = StructureNames.load(aliases)
         cohort = dicom_rt_export.ingest(source, out, structures=wanted, names=names, patients_from=patients_from.value)
+    for note in cohort.notes:
+        console.print(note)
     console.print(f"{len(cohort.cases)} cases of {len(cohort.patients)} patients in {cohort.folder}")
 
 
@@ -295,11 +297,9 @@ def predict(
     out: Out,
     recipe: Annotated[str | None, typer.Option(help="Take the prediction's settings from this recipe.")] = None,
     series: Annotated[str | None, typer.Option(help="SeriesInstanceUID, where a folder holds several.")] = None,
-    aliases: Annotated[Path | None, typer.Option(help="YAML file with a clinic's own ROI names.")] = None,
     set_: Changes = None,
 ) -> None:
     """Contour scans: for each one a folder with RS.dcm (for DICOM), labels.nii.gz and prediction.json."""
-    from gynbtnet.imaging.structure_names import StructureNames
     from gynbtnet.inference.export import predict_scan
     from gynbtnet.inference.model import Model
     from gynbtnet.inference.prediction_names import prediction_names
@@ -309,10 +309,9 @@ def predict(
     if set_ and not recipe:
         raise BadInput("--set changes a setting of a recipe, and none is named; name one with --recipe.")
     settings = load_recipe(recipe, set_ or ()).prediction if recipe else PredictionSettings()
-    names = StructureNames.load(aliases)
     loaded = Model.load(model, weights=settings.weights, device=settings.device)
     for name, path in prediction_names(scan).items():
-        written = predict_scan(loaded, path, out / name, settings=settings, series_uid=series, names=names)
+        written = predict_scan(loaded, path, out / name, settings=settings, series_uid=series)
         console.print(f"{path} → {written}")
 
 

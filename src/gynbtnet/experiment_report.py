@@ -1,11 +1,11 @@
 """The report page of an experiment, from what its folder holds."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.datasets.json_files import sha256_of
+from gynbtnet.datasets.json_files import read_json, sha256_of
 from gynbtnet.datasets.split import Split
 from gynbtnet.errors import BadInput
 from gynbtnet.evaluation.case_overlay import CaseOverlay, chosen_overlays, prediction_overlay
@@ -94,5 +94,6 @@ def _provenance(experiment: Experiment) -> Iterator[tuple[str, str]]:
         if (run / "weights_last.safetensors").is_file():
             yield f"weights of {stage} (SHA-256)", sha256_of(run / "weights_last.safetensors")
         if (run / "environment.json").is_file():
-            *_, last_start = json.loads((run / "environment.json").read_text())
-            yield f"{stage} was trained with", ", ".join(f"{name} {value}" for name, value in last_start.items())
+            starts = read_json(list[dict[str, Any]], run / "environment.json", "expected what a training run writes")
+            words = [f"{name} {value}" for start in starts[-1:] for name, value in start.items()]
+            yield f"{stage} was trained with", ", ".join(words)

@@ -59,7 +59,6 @@ def run_experiment(recipe: Recipe, scans: Scans, folder: Path, jobs: int = 1) ->
     task: TaskStage = recipe.stage("task")
     _check(recipe, scans, experiment)
     names = StructureNames.load(recipe.aliases)
-    save_recipe(recipe, experiment.recipe)
 
     console.rule("Scans")
     cohort = dicom_rt_export.ingest(
@@ -70,6 +69,7 @@ def run_experiment(recipe: Recipe, scans: Scans, folder: Path, jobs: int = 1) ->
         patients_from=scans.patients_from,
     )
     split = split_patients(cohort, recipe.split.test, recipe.split.folds, recipe.split.seed)
+    save_recipe(recipe, experiment.recipe)
     split.save(experiment.split)
     validation = split.validation_patients(recipe.split.fold)
     seen, test = cohort.of_patients(set(cohort.patients).difference(split.test)), cohort.of_patients(split.test)
@@ -123,6 +123,11 @@ def _check(recipe: Recipe, scans: Scans, experiment: Experiment) -> None:
             raise BadInput(
                 f"{option} names scans for a stage that the recipe {recipe.name} leaves out; leave one away."
             )
+    if scans.patients_from == "folder" and scans.unlabelled:
+        raise BadInput(
+            "Patients told apart by folder can't be recognised among unlabelled scans, and one held out might be "
+            "learned from; leave --unlabelled out, or have patients told apart by PatientID."
+        )
     if experiment.recipe.is_file():
         _check_same_experiment(recipe, experiment)
 

@@ -50,15 +50,19 @@ def written_whole(path: Path) -> Iterator[Path]:
         raise
 
 
-def check_replaceable(folder: Path, ours: Collection[str]) -> None:
-    """See that writing ``folder`` whole deletes nothing but what we wrote there before: files with the names ``ours``.
+def check_replaceable(folder: Path, ours: Collection[str], mark: str) -> None:
+    """See that writing ``folder`` whole deletes nothing but what we wrote there before.
+
+    That is: files with the names ``ours``, and among them ``mark``, which nobody else writes.
 
     Raises:
         BadInput: where something else stands there.
     """
     if folder.exists() and not folder.is_dir():
         raise BadInput(f"{folder} is a file; expected a folder to write to, give another one.")
-    others = [path.name for path in sorted(folder.glob("[!.]*")) if path.name not in ours or path.is_dir()]
+    standing = sorted(folder.glob("[!.]*"))
+    marked = (folder / mark).is_file()
+    others = [path.name for path in standing if not marked or path.name not in ours or path.is_dir()]
     if others:
         raise BadInput(
             f"{folder} would be replaced, and it holds {len(others)} entries that are no earlier result "

@@ -195,3 +195,31 @@ def test_an_out_that_is_a_file(gynbtnet, tmp_path: Path) -> None:
     write_contours(ct, tmp_path / "export" / "RS.dcm")
     refused(gynbtnet("ingest", tmp_path / "export", "--out", tmp_path / "out", "--structures", "bladder"), "out")
     assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_a_clinics_own_files_are_not_replaced_by_a_prediction(gynbtnet, tmp_path: Path, untrained_model: Path) -> None:
+    write_ct(tmp_path / "ct" / "patient")
+    (tmp_path / "out" / "patient").mkdir(parents=True)
+    (tmp_path / "out" / "patient" / "RS.dcm").write_text("drawn by hand")
+    refused(gynbtnet("predict", untrained_model, tmp_path / "ct" / "patient", "--out", tmp_path / "out"), "replaced")
+    assert (tmp_path / "out" / "patient" / "RS.dcm").read_text() == "drawn by hand"
+
+
+def test_another_scans_prediction_is_not_replaced(gynbtnet, tmp_path: Path, untrained_model: Path) -> None:
+    for seed, patient in ((1, "A"), (2, "B")):
+        write_ct(tmp_path / patient / "CT", seed=seed, patient=patient)
+    out = tmp_path / "out"
+    assert gynbtnet("predict", untrained_model, tmp_path / "A" / "CT", "--out", out).code == 0
+    before = (out / "CT" / "prediction.json").read_bytes()
+    refused(gynbtnet("predict", untrained_model, tmp_path / "B" / "CT", "--out", out), "another scan")
+    assert (out / "CT" / "prediction.json").read_bytes() == before
+    assert gynbtnet("predict", untrained_model, tmp_path / "A" / "CT", "--out", out).code == 0
+
+
+def test_a_mended_mistake_goes_on_in_the_same_folder(gynbtnet, tmp_path: Path) -> None:
+    ct = write_ct(tmp_path / "export" / "CT")
+    write_contours(ct, tmp_path / "export" / "RS.dcm", structure="Blase")
+    arguments = ("run", "smoke", "--set", "supervised=null", "--cohort", tmp_path / "export", "--out", tmp_path / "out")
+    refused(gynbtnet(*arguments), "Blase")
+    ended = gynbtnet(*arguments, "--set", "structures=[bladder]")
+    assert "begun with other settings" not in ended.err

@@ -133,9 +133,10 @@ def test_what_stands_is_kept_where_it_would_be_made_again(bright_model: Model, t
     assert made_anew()
     (out / "prediction.json").write_text("cut sho")
     assert made_anew()
-    as_dicom(scan_folder, "another CT")
-    assert made_anew()
     assert not made_anew()
+    as_dicom(scan_folder, "another CT")
+    with pytest.raises(BadInput, match="prediction of another scan"):
+        made_anew()
 
 
 @pytest.mark.parametrize("place", [".", "ct", "ct/out"])

@@ -20,6 +20,5 @@ def test_a_scan_named_twice() -> None:
         prediction_names([Path("/a/CT"), Path("/a/../a/CT")])
 
 
-def test_an_image_and_its_other_form_are_one_name() -> None:
-    with pytest.raises(BadInput, match="named twice"):
-        prediction_names([Path("/a/scan.nii"), Path("/a/scan.nii.gz")])
+def test_images_that_differ_in_form_keep_their_suffix() -> None:
+    assert list(prediction_names([Path("/a/scan.nrrd"), Path("/a/scan.nii.gz")])) == ["scan.nrrd", "scan.nii.gz"]

@@ -26,6 +26,6 @@ def notes_on_contours(cases: Sequence[Case], structures: Sequence[str]) -> tuple
         listed = ", ".join(f"{a} and {b} by {sum(cm3):.2f} cm³ in {len(cm3)}" for (a, b), cm3 in sorted(shared.items()))
         notes.append(f"{of_cases}, some have structures that overlap, where the second gets the voxels: {listed}.")
     if unmapped:
-        listed = ", ".join(f"“{name}” in {count}" for name, count in unmapped.most_common())
+        listed = ", ".join(f"“{name}” in {count}" for name, count in unmapped.most_common(20))
         notes.append(f"{of_cases}, some have ROIs whose names mean none of the structures: {listed}.")
     return tuple(notes)

@@ -38,7 +38,8 @@ def ingest(source: Path | Sequence[Path], out: Path, *, also: Cohort | None = No
     Args:
         source: one folder or several, searched with everything below.
         out: folder for the cohort.
-        also: its cases' scans are added; to learn from the training patients of a cohort, hand over only these.
+        also: its cases' scans are added but those found already; to learn from the training patients of a cohort,
+            hand over only these.
         name: of the cohort; left out, that of ``out``.
 
     Raises:
@@ -55,6 +56,7 @@ def ingest(source: Path | Sequence[Path], out: Path, *, also: Cohort | None = No
                 synthetic=case.synthetic,
             )
             for case in also.cases
+            if not case.source.series_uid or case.source.series_uid not in {scan.series_uid for scan in found}
         ]
     return ingest_found(found, _read, out, name=name)
 

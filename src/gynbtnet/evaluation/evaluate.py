@@ -67,7 +67,7 @@ def evaluate(cohort: Cohort, predictions: Path, out: Path) -> Evaluation:
         BadInput: where there is no case, a case has no labels, or a prediction is absent, lies on another grid or comes
             from a model of other structures; where ``out`` holds anything but an earlier evaluation.
     """
-    check_replaceable(out, FILES)
+    check_replaceable(out, FILES, "scores.csv")
     if not cohort.cases:
         raise BadInput(f"The selection of the cohort {cohort.folder} has no cases; expected some to evaluate.")
     scores: list[Score] = []

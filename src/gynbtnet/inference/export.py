@@ -67,13 +67,14 @@ def predict_scan(
     """
     settings = settings or PredictionSettings()
     _check_apart(out, scan)
-    check_replaceable(out, (LABELS, RTSTRUCT, MANIFEST))
     began = time.perf_counter()
     found = _read(scan, series_uid)
     synthetic = synthetic or found.synthetic
     made_from = _made_from(model, found, settings, synthetic)
     if _stands(out, made_from):
         return out
+    check_replaceable(out, (LABELS, RTSTRUCT, MANIFEST), MANIFEST)
+    _check_same_scan(out, scan, made_from["input"]["sha256"])
     read = time.perf_counter()
     segmentation = predict(model, found.volume, settings)
     predicted = time.perf_counter()
@@ -134,6 +135,19 @@ def _stands(out: Path, made_from: Mapping[str, Any]) -> bool:
     except (OSError, ValueError, KeyError, TypeError):  # absent, damaged or of another version: made anew
         return False
     return same and all((out / name).is_file() for name in made_from["files"])
+
+
+def _check_same_scan(out: Path, scan: Path, sha256: str) -> None:
+    """BadInput where another scan's prediction would be replaced; a damaged one is."""
+    try:
+        standing = json.loads((out / MANIFEST).read_text())["input"]["sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if standing != sha256:
+        raise BadInput(
+            f"{out} holds the prediction of another scan than {scan}, or of what that was before; give another output "
+            "folder, or delete this one."
+        )
 
 
 def _check_apart(out: Path, scan: Path) -> None:

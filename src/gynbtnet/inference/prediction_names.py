@@ -13,9 +13,12 @@ def prediction_names(scans: Sequence[Path]) -> dict[str, Path]:
     Raises:
         BadInput: where a scan is named twice.
     """
-    whole = [_without_suffix(scan.resolve()) for scan in scans]
+    whole = [scan.resolve() for scan in scans]
     if len(set(whole)) < len(whole):
         raise BadInput("A scan is named twice; name each scan once.")
+    shortened = [_without_suffix(path) for path in whole]
+    if len(set(shortened)) == len(shortened):
+        whole = shortened
     for parts in range(1, max((len(path.parts) for path in whole), default=0) + 1):
         names = ["_".join(path.parts[-parts:]).replace("/", "") for path in whole]
         if len(set(names)) == len(names):
