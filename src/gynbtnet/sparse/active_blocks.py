@@ -48,6 +48,15 @@ class ActiveBlocks:
     def __len__(self) -> int:
         return len(self.cells)
 
+    def joined(self) -> "ActiveBlocks":
+        """Where nothing is masked, the fewest cells, which have the least halo; else these blocks themselves.
+
+        An axis keeps two cells where it divides into two: halves of a sample are convolved faster than the whole.
+        """
+        if not self.mask.all():
+            return self
+        return ActiveBlocks(self.mask.new_ones(len(self.mask), *(2 - n % 2 for n in self.grid)))
+
     @property
     def grid(self) -> Triple:
         """Mask cells of one sample along (z, y, x)."""
