@@ -57,7 +57,7 @@ def test_the_real_run_shortened(gynbtnet, real_data: Path, tmp_path: Path) -> No
             for contour in getattr(roi, "ContourSequence", [])
             for image in contour.ContourImageSequence
         }
-        assert slices <= set(ct.sop_instance_uids)
+        assert slices <= {one.sop_instance_uid for one in ct.slices}
         manifest = json.loads((prediction / "prediction.json").read_text())
         if not manifest["missing"]:
             read, _ = read_rtstruct(prediction / "RS.dcm", ct, cohort.structures, StructureNames.load())

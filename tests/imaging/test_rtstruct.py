@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from gynbtnet.errors import BadInput
-from gynbtnet.imaging.ct_series import find_series, read_ct_series
+from gynbtnet.imaging.ct_series import read_ct_series
 from gynbtnet.imaging.dicom_objects import lenient
+from gynbtnet.imaging.dicom_series import find_series
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.rtdose import write_rtdose
 from gynbtnet.imaging.rtstruct_reader import Overlap, read_reference, read_rtstruct
@@ -95,7 +96,7 @@ def test_it_refers_to_the_ct_and_says_what_it_is(ct, rtstruct):
             assert len(points) == contour.NumberOfContourPoints
             slice_uid = contour.ContourImageSequence[0].ReferencedSOPInstanceUID
             z = ct.volume.geometry.to_index(points)[:, 0]
-            assert np.allclose(z, ct.sop_instance_uids.index(slice_uid), atol=1e-3)
+            assert np.allclose(z, [one.sop_instance_uid for one in ct.slices].index(slice_uid), atol=1e-3)
             assert max(len(str(value)) for value in contour.ContourData) <= 16
     reference = read_reference(rtstruct)
     assert (reference.series_uid, reference.study_uid) == (ct.series_uid, ct.study_uid)

@@ -8,7 +8,8 @@ import pydicom
 import pytest
 
 from gynbtnet.errors import BadInput
-from gynbtnet.imaging.ct_series import find_series, read_ct_series
+from gynbtnet.imaging.ct_series import read_ct_series
+from gynbtnet.imaging.dicom_series import find_series
 from gynbtnet.imaging.rtdose import read_rtdose
 from gynbtnet.imaging.rtstruct_reader import read_rtstruct
 from gynbtnet.imaging.structure_names import StructureNames

@@ -9,7 +9,8 @@ from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.dicom_scans import dicom_scan
 from gynbtnet.datasets.ingestion import FoundScan, ScanContents, ingest_found, source_folders
 from gynbtnet.errors import BadInput
-from gynbtnet.imaging.ct_series import FoundSeries, find_series, read_ct_files
+from gynbtnet.imaging.ct_series import read_ct_files
+from gynbtnet.imaging.dicom_series import FoundSeries, find_series
 from gynbtnet.imaging.rtstruct_reader import RTStructReference, read_reference, read_rtstruct
 from gynbtnet.imaging.structure_names import StructureNames
 

@@ -7,8 +7,8 @@ import pydicom
 
 from gynbtnet.datasets.ingestion import FoundScan, natural_order
 from gynbtnet.datasets.synthetic_marks import dicom_is_synthetic
-from gynbtnet.imaging.ct_series import FoundSeries
 from gynbtnet.imaging.dicom_objects import lenient
+from gynbtnet.imaging.dicom_series import FoundSeries
 
 _DATES = ("StudyDate", "StudyTime", "SeriesDate", "SeriesTime")
 _DESCRIPTIONS = ("StudyDescription", "SeriesDescription")

@@ -12,7 +12,8 @@ from gynbtnet.datasets.dicom_scans import dicom_scan
 from gynbtnet.datasets.ingestion import FoundScan, ScanContents, ingest_found, natural_order, source_folders
 from gynbtnet.datasets.synthetic_marks import image_is_synthetic
 from gynbtnet.errors import BadInput
-from gynbtnet.imaging.ct_series import find_series, read_ct_files
+from gynbtnet.imaging.ct_series import read_ct_files
+from gynbtnet.imaging.dicom_series import find_series
 from gynbtnet.imaging.file_search import files_below
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.imaging.volume_files import SUFFIXES, read_volume

@@ -8,68 +8,32 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
-from pydicom.filereader import read_partial
 from pydicom.pixels.utils import pixel_array
-from pydicom.tag import BaseTag, Tag
-from pydicom.uid import UID
 
 from gynbtnet.errors import BadInput
-from gynbtnet.imaging.dicom_objects import CT_IMAGE, RT_STRUCTURE_SET, lenient
-from gynbtnet.imaging.file_search import files_below
+from gynbtnet.imaging.dicom_objects import lenient
+from gynbtnet.imaging.dicom_series import find_series, read_header
 from gynbtnet.imaging.slice_geometry import SlicePlane, geometry_of_slices
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.progress import track
 
 AIR = -1024
 """HU of whatever lies outside a scanner's field of view, and of everything that claims to be thinner than air."""
 
-_MANY_FILES = 2000  # about two seconds of headers
-_HEADER = [
-    Tag(keyword)
-    for keyword in (
-        "ImageType",
-        "SOPClassUID",
-        "SOPInstanceUID",
-        "Modality",
-        "SeriesDescription",
-        "PatientID",
-        "StudyInstanceUID",
-        "SeriesInstanceUID",
-        "FrameOfReferenceUID",
-        "ImagePositionPatient",
-        "ImageOrientationPatient",
-        "Rows",
-        "Columns",
-        "PixelSpacing",
-        "PixelRepresentation",
-        "PixelPaddingValue",
-        "PixelPaddingRangeLimit",
-        "RescaleIntercept",
-        "RescaleSlope",
-    )
-]
-
 
 @dataclass(frozen=True)
-class FoundSeries:
-    """Files of one DICOM series, as their headers tell.
+class CTSlice:
+    """One image of a CT, to which a contour drawn on it refers.
 
     Attributes:
-        modality: DICOM's Modality. What is CT in name only stands apart: ``"CT LOCALIZER"`` for scout views,
-            ``"CT (…)"`` with the name of its SOP class for screenshots, dose reports and enhanced multi-frame CT.
-        description: the SeriesDescription.
-        files: sorted by path.
-
-    Files without a SeriesInstanceUID are one series a folder.
+        z: where it lies along the volume's z, in slices. A whole number, but where the spacing had to be evened out.
+        frame: its number in a multi-frame object, from 1; None where the object is a single image.
     """
 
-    series_uid: str
-    study_uid: str
-    frame_of_reference_uid: str
-    patient_id: str
-    modality: str
-    description: str
-    files: tuple[Path, ...]
+    sop_class_uid: str
+    sop_instance_uid: str
+    file: Path
+    z: float
+    frame: int | None = None
 
 
 @dataclass(frozen=True)
@@ -78,7 +42,8 @@ class CTSeries:
 
     Attributes:
         volume: HU as int16 (float32 where a rescale slope is no whole number); z along the slice normal.
-        sop_instance_uids, files: one a slice, in the order of the volume's z.
+        slices: the images as they were scanned, in the order of z.
+        notes: what was dropped or repaired, a sentence each.
     """
 
     volume: Volume
@@ -86,40 +51,13 @@ class CTSeries:
     study_uid: str
     frame_of_reference_uid: str
     patient_id: str
-    sop_instance_uids: tuple[str, ...]
-    files: tuple[Path, ...]
+    slices: tuple[CTSlice, ...]
+    notes: tuple[str, ...] = ()
 
-
-def find_series(folder: Path) -> list[FoundSeries]:
-    """All DICOM series below ``folder``, by content: file names don't matter, other files are passed over.
-
-    Raises:
-        BadInput: where the folder is absent or a DICOM file in it is damaged.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise BadInput(f"There is no folder {folder}; expected a folder with DICOM files.")
-    files = files_below(folder)
-    grouped: dict[tuple[str, str, str], list[tuple[Path, Dataset]]] = {}
-    with lenient():
-        for path in track(files, "Reading DICOM headers") if len(files) > _MANY_FILES else files:
-            header = _read_header(path)
-            if header is not None:
-                uid = str(header.get("SeriesInstanceUID", ""))
-                place = "" if uid else str(path.parent)  # where an anonymiser emptied UIDs, a folder is a series
-                grouped.setdefault((uid, place, _kind(header)), []).append((path, header))
-        return [
-            FoundSeries(
-                series_uid=series_uid,
-                study_uid=str(members[0][1].get("StudyInstanceUID", "")),
-                frame_of_reference_uid=str(members[0][1].get("FrameOfReferenceUID", "")),
-                patient_id=str(members[0][1].get("PatientID", "")),
-                modality=kind,
-                description=str(members[0][1].get("SeriesDescription", "")),
-                files=tuple(path for path, _ in members),
-            )
-            for (series_uid, _, kind), members in sorted(grouped.items(), key=lambda item: item[0])
-        ]
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that hold the slices, each once."""
+        return tuple(dict.fromkeys(slice.file for slice in self.slices))
 
 
 def read_ct_series(folder: Path, series_uid: str | None = None) -> CTSeries:
@@ -155,7 +93,7 @@ def read_ct_files(files: Sequence[Path]) -> CTSeries:
     if not files:
         raise ValueError("a CT series has files")
     with lenient():
-        headers = [_read_header(Path(path)) or Dataset() for path in files]
+        headers = [read_header(Path(path)) or Dataset() for path in files]
         where = f"The CT series in {Path(files[0]).parent}"
         for keyword in ("SeriesInstanceUID", "FrameOfReferenceUID"):
             if len({header.get(keyword) for header in headers}) > 1:
@@ -173,42 +111,11 @@ def read_ct_files(files: Sequence[Path]) -> CTSeries:
             study_uid=str(headers[0].get("StudyInstanceUID", "")),
             frame_of_reference_uid=str(headers[0].get("FrameOfReferenceUID", "")),
             patient_id=str(headers[0].get("PatientID", "")),
-            sop_instance_uids=tuple(str(header.get("SOPInstanceUID", "")) for header in headers),
-            files=files,
+            slices=tuple(
+                CTSlice(str(header.get("SOPClassUID", "")), str(header.get("SOPInstanceUID", "")), path, float(z))
+                for z, (header, path) in enumerate(zip(headers, files, strict=True))
+            ),
         )
-
-
-def _read_header(path: Path) -> Dataset | None:
-    """What we need of a DICOM file's header; None where the file is no DICOM (PS3.10 7.1) or has no modality."""
-    with path.open("rb") as file:
-        if file.read(132)[128:] != b"DICM":
-            return None
-        file.seek(0)
-        try:
-            header = read_partial(file, stop_when=_is_past_header, specific_tags=list(_HEADER))
-            for keyword in ("SOPClassUID", "SOPInstanceUID"):  # some anonymisers empty them but keep the file's own
-                if not header.get(keyword):
-                    setattr(header, keyword, header.file_meta.get(f"MediaStorage{keyword}", ""))
-            own_class = header.file_meta.get("MediaStorageSOPClassUID")
-            if not header.get("Modality") and own_class in (CT_IMAGE, RT_STRUCTURE_SET):
-                raise ValueError("an image or structure set without a modality")
-            return header if header.get("Modality") else None
-        except Exception as error:  # pydicom raises anything at all on damaged bytes
-            raise BadInput(f"{path} can't be parsed as DICOM, it is damaged or cut short; export it again.") from error
-
-
-def _is_past_header(tag: BaseTag, _vr: str | None, _length: int) -> bool:
-    return int(tag) >= 0x30000000
-
-
-def _kind(header: Dataset) -> str:
-    modality = str(header.Modality)
-    if modality != "CT":
-        return modality
-    if "LOCALIZER" in (header.get("ImageType") or ()):
-        return "CT LOCALIZER"
-    sop_class = UID(str(header.get("SOPClassUID", "")))
-    return "CT" if sop_class == CT_IMAGE else f"CT ({sop_class.name})"
 
 
 def _plane(header: Dataset, path: Path) -> SlicePlane:

@@ -11,9 +11,8 @@ from pydicom.uid import UID, ImplicitVRLittleEndian
 
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.contours import Contour, contours_from_mask
-from gynbtnet.imaging.ct_series import CTSeries
+from gynbtnet.imaging.ct_series import CTSeries, CTSlice
 from gynbtnet.imaging.dicom_objects import (
-    CT_IMAGE,
     RT_STRUCTURE_SET,
     copy_patient_and_study,
     lenient,
@@ -61,7 +60,7 @@ def write_rtstruct(
         raise BadInput(
             f"The label “{label}” has {len(label)} characters; DICOM allows 1 to {_LABEL_LENGTH}: shorten it."
         )
-    if not all((ct.series_uid, ct.study_uid, ct.frame_of_reference_uid, *ct.sop_instance_uids)):
+    if not all((ct.series_uid, ct.study_uid, ct.frame_of_reference_uid, *(one.sop_instance_uid for one in ct.slices))):
         raise BadInput(
             f"The CT in {ct.files[0].parent} lacks UIDs (of study, series, frame of reference or slices) that an "
             "RTSTRUCT must refer to; anonymise it by replacing UIDs, not by emptying them."
@@ -119,7 +118,7 @@ def _reference(ct: CTSeries) -> Dataset:
     """The frame of reference, study, series and slices that contours are drawn on."""
     series = Dataset()
     series.SeriesInstanceUID = ct.series_uid
-    series.ContourImageSequence = [_slice(uid) for uid in ct.sop_instance_uids]
+    series.ContourImageSequence = [_slice(one) for one in ct.slices]
     study = Dataset()
     study.ReferencedSOPClassUID = _STUDY_COMPONENT
     study.ReferencedSOPInstanceUID = ct.study_uid
@@ -130,17 +129,17 @@ def _reference(ct: CTSeries) -> Dataset:
     return frame
 
 
-def _slice(sop_instance_uid: str) -> Dataset:
+def _slice(one: CTSlice) -> Dataset:
     image = Dataset()
-    image.ReferencedSOPClassUID = CT_IMAGE
-    image.ReferencedSOPInstanceUID = sop_instance_uid
+    image.ReferencedSOPClassUID = one.sop_class_uid
+    image.ReferencedSOPInstanceUID = one.sop_instance_uid
     return image
 
 
 def _contour(contour: Contour, ct: CTSeries) -> Dataset:
     """One contour. Its points go in as text: pydicom would make an object of every number, at ten times the cost."""
     item = Dataset()
-    item.ContourImageSequence = [_slice(ct.sop_instance_uids[contour.z])]
+    item.ContourImageSequence = [_slice(ct.slices[contour.z])]
     item.ContourGeometricType = "CLOSED_PLANAR"
     item.NumberOfContourPoints = len(contour.points)
     text = "\\".join(f"{value:.4f}" for value in contour.points.ravel().tolist()).encode()

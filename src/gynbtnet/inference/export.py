@@ -13,7 +13,8 @@ import pydicom
 from gynbtnet.datasets.json_files import sha256_of, write_json
 from gynbtnet.datasets.synthetic_marks import dicom_is_synthetic, image_is_synthetic
 from gynbtnet.errors import BadInput
-from gynbtnet.imaging.ct_series import CTSeries, find_series, read_ct_series
+from gynbtnet.imaging.ct_series import CTSeries, read_ct_series
+from gynbtnet.imaging.dicom_series import find_series
 from gynbtnet.imaging.rtstruct_writer import write_rtstruct
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Volume

@@ -1,0 +1,127 @@
+"""Which DICOM series a folder holds."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydicom.dataset import Dataset
+from pydicom.filereader import read_partial
+from pydicom.tag import BaseTag, Tag
+from pydicom.uid import UID
+
+from gynbtnet.errors import BadInput
+from gynbtnet.imaging.dicom_objects import CT_IMAGE, RT_STRUCTURE_SET, lenient
+from gynbtnet.imaging.file_search import files_below
+from gynbtnet.progress import track
+
+_MANY_FILES = 2000  # about two seconds of headers
+_HEADER = [
+    Tag(keyword)
+    for keyword in (
+        "ImageType",
+        "SOPClassUID",
+        "SOPInstanceUID",
+        "Modality",
+        "SeriesDescription",
+        "PatientID",
+        "StudyInstanceUID",
+        "SeriesInstanceUID",
+        "FrameOfReferenceUID",
+        "ImagePositionPatient",
+        "ImageOrientationPatient",
+        "Rows",
+        "Columns",
+        "PixelSpacing",
+        "PixelRepresentation",
+        "PixelPaddingValue",
+        "PixelPaddingRangeLimit",
+        "RescaleIntercept",
+        "RescaleSlope",
+    )
+]
+
+
+@dataclass(frozen=True)
+class FoundSeries:
+    """Files of one DICOM series, as their headers tell.
+
+    Attributes:
+        modality: DICOM's Modality. What is CT in name only stands apart: ``"CT LOCALIZER"`` for scout views,
+            ``"CT (…)"`` with the name of its SOP class for screenshots, dose reports and enhanced multi-frame CT.
+        description: the SeriesDescription.
+        files: sorted by path.
+
+    Files without a SeriesInstanceUID are one series a folder.
+    """
+
+    series_uid: str
+    study_uid: str
+    frame_of_reference_uid: str
+    patient_id: str
+    modality: str
+    description: str
+    files: tuple[Path, ...]
+
+
+def find_series(folder: Path) -> list[FoundSeries]:
+    """All DICOM series below ``folder``, by content: file names don't matter, other files are passed over.
+
+    Raises:
+        BadInput: where the folder is absent or a DICOM file in it is damaged.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise BadInput(f"There is no folder {folder}; expected a folder with DICOM files.")
+    files = files_below(folder)
+    grouped: dict[tuple[str, str, str], list[tuple[Path, Dataset]]] = {}
+    with lenient():
+        for path in track(files, "Reading DICOM headers") if len(files) > _MANY_FILES else files:
+            header = read_header(path)
+            if header is not None:
+                uid = str(header.get("SeriesInstanceUID", ""))
+                place = "" if uid else str(path.parent)  # where an anonymiser emptied UIDs, a folder is a series
+                grouped.setdefault((uid, place, _kind(header)), []).append((path, header))
+        return [
+            FoundSeries(
+                series_uid=series_uid,
+                study_uid=str(members[0][1].get("StudyInstanceUID", "")),
+                frame_of_reference_uid=str(members[0][1].get("FrameOfReferenceUID", "")),
+                patient_id=str(members[0][1].get("PatientID", "")),
+                modality=kind,
+                description=str(members[0][1].get("SeriesDescription", "")),
+                files=tuple(path for path, _ in members),
+            )
+            for (series_uid, _, kind), members in sorted(grouped.items(), key=lambda item: item[0])
+        ]
+
+
+def read_header(path: Path) -> Dataset | None:
+    """What we need of a DICOM file's header; None where the file is no DICOM (PS3.10 7.1) or has no modality."""
+    with path.open("rb") as file:
+        if file.read(132)[128:] != b"DICM":
+            return None
+        file.seek(0)
+        try:
+            header = read_partial(file, stop_when=_is_past_header, specific_tags=list(_HEADER))
+            for keyword in ("SOPClassUID", "SOPInstanceUID"):  # some anonymisers empty them but keep the file's own
+                if not header.get(keyword):
+                    setattr(header, keyword, header.file_meta.get(f"MediaStorage{keyword}", ""))
+            own_class = header.file_meta.get("MediaStorageSOPClassUID")
+            if not header.get("Modality") and own_class in (CT_IMAGE, RT_STRUCTURE_SET):
+                raise ValueError("an image or structure set without a modality")
+            return header if header.get("Modality") else None
+        except Exception as error:  # pydicom raises anything at all on damaged bytes
+            raise BadInput(f"{path} can't be parsed as DICOM, it is damaged or cut short; export it again.") from error
+
+
+def _is_past_header(tag: BaseTag, _vr: str | None, _length: int) -> bool:
+    return int(tag) >= 0x30000000
+
+
+def _kind(header: Dataset) -> str:
+    modality = str(header.Modality)
+    if modality != "CT":
+        return modality
+    if "LOCALIZER" in (header.get("ImageType") or ()):
+        return "CT LOCALIZER"
+    sop_class = UID(str(header.get("SOPClassUID", "")))
+    return "CT" if sop_class == CT_IMAGE else f"CT ({sop_class.name})"
