@@ -1,23 +1,27 @@
 """CT series from DICOM files."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
-from pydicom.pixels.utils import pixel_array
 
 from gynbtnet.errors import BadInput
-from gynbtnet.imaging.dicom_objects import lenient
-from gynbtnet.imaging.dicom_series import find_series, read_header
-from gynbtnet.imaging.slice_geometry import SlicePlane, geometry_of_slices
+from gynbtnet.imaging.ct_images import CTImage, image_from, matrix_of
+from gynbtnet.imaging.dicom_objects import MULTI_FRAME_CT, lenient, read_object
+from gynbtnet.imaging.dicom_series import complete_uids, find_series
+from gynbtnet.imaging.enhanced_ct import frames_of
+from gynbtnet.imaging.series_choice import choose_ct
+from gynbtnet.imaging.slice_geometry import Stack, stack_slices
+from gynbtnet.imaging.slice_repairs import Repairs, interpolated, shifted
+from gynbtnet.imaging.stored_pixels import stored_pixels
 from gynbtnet.imaging.volume import Volume
+from gynbtnet.progress import track
 
-AIR = -1024
-"""HU of whatever lies outside a scanner's field of view, and of everything that claims to be thinner than air."""
+_MANY_FILES = 400  # about two seconds of slices
 
 
 @dataclass(frozen=True)
@@ -60,118 +64,89 @@ class CTSeries:
         return tuple(dict.fromkeys(slice.file for slice in self.slices))
 
 
-def read_ct_series(folder: Path, series_uid: str | None = None) -> CTSeries:
-    """Read the CT series below ``folder``, or the one named ``series_uid`` where there are several.
+def read_ct_series(folder: Path, series_uid: str | None = None, repairs: Repairs | None = None) -> CTSeries:
+    """Read the CT series below ``folder``; of several the one named ``series_uid``, else the largest axial one.
 
     Raises:
-        BadInput: no CT, several without a choice, or one that is no regular stack of readable slices.
+        BadInput: no CT, not the one named, or one that is no regular stack of readable slices.
     """
-    found = find_series(folder)
-    scans = [series for series in found if series.modality == "CT"]
-    if not scans:
-        others = ", ".join(sorted({series.modality for series in found})) or "no DICOM file at all"
-        raise BadInput(
-            f"There is no CT in {folder} (found: {others}); expected a folder with the slices of a CT series."
-        )
-    listed = "; ".join(f"{s.series_uid} ({len(s.files)} slices, “{s.description[:40]}”)" for s in scans)
-    if series_uid is None and len(scans) > 1:
-        raise BadInput(f"{folder} holds {len(scans)} CT series: {listed}; choose one with --series UID.")
-    chosen = [series for series in scans if series_uid in (None, series.series_uid)]
-    if not chosen:
-        raise BadInput(
-            f"{folder} has no CT series {series_uid}; it holds {listed}: choose one of these with --series UID."
-        )
-    return read_ct_files(chosen[0].files)
+    series, note = choose_ct(find_series(folder), str(folder), series_uid=series_uid)
+    ct = read_ct_files(series.files, repairs)
+    return replace(ct, notes=(note, *ct.notes)) if note else ct
 
 
-def read_ct_files(files: Sequence[Path]) -> CTSeries:
+def read_ct_files(files: Sequence[Path], repairs: Repairs | None = None) -> CTSeries:
     """Read the slices of one CT series, given in any order, as :func:`find_series` found them.
+
+    Args:
+        files: of the series, each with one image, or with many.
+        repairs: which flaws to mend instead of refusing the series.
 
     Raises:
         BadInput: where they are no regular stack of readable CT slices of one series.
     """
     if not files:
         raise ValueError("a CT series has files")
+    where = f"The CT series in {Path(files[0]).parent}"
     with lenient():
-        headers = [read_header(Path(path)) or Dataset() for path in files]
-        where = f"The CT series in {Path(files[0]).parent}"
-        for keyword in ("SeriesInstanceUID", "FrameOfReferenceUID"):
-            if len({header.get(keyword) for header in headers}) > 1:
-                raise BadInput(
-                    f"{where} has several values of {keyword}; expected one: put each series into its own folder."
-                )
-        planes = [_plane(header, path) for header, path in zip(headers, files, strict=True)]
-        geometry, order = geometry_of_slices(planes, where)
-        headers = [headers[i] for i in order]
-        files = tuple(Path(files[i]) for i in order)
-        array = _hounsfield_units(headers, files, geometry.shape)
-        return CTSeries(
-            volume=Volume(array, geometry),
-            series_uid=str(headers[0].get("SeriesInstanceUID", "")),
-            study_uid=str(headers[0].get("StudyInstanceUID", "")),
-            frame_of_reference_uid=str(headers[0].get("FrameOfReferenceUID", "")),
-            patient_id=str(headers[0].get("PatientID", "")),
-            slices=tuple(
-                CTSlice(str(header.get("SOPClassUID", "")), str(header.get("SOPInstanceUID", "")), path, float(z))
-                for z, (header, path) in enumerate(zip(headers, files, strict=True))
-            ),
-        )
-
-
-def _plane(header: Dataset, path: Path) -> SlicePlane:
-    position = _numbers(header, "ImagePositionPatient", 3, path)
-    spacing = _numbers(header, "PixelSpacing", 2, path)
-    if min(spacing) <= 0:
-        raise BadInput(f"{path} has a PixelSpacing of {spacing}; expected two positive lengths in mm: export it again.")
-    return SlicePlane(
-        position=(position[0], position[1], position[2]),
-        orientation=_numbers(header, "ImageOrientationPatient", 6, path),
-        spacing=(spacing[0], spacing[1]),
-        size=(int(header.get("Rows") or 0), int(header.get("Columns") or 0)),
+        headers, images = _read_images([Path(file) for file in files], where)
+    images, doubled = _without_doubles(images)
+    stack = stack_slices([image.plane for image in images], where, repairs or Repairs())
+    images = [images[i] for i in stack.order]
+    return CTSeries(
+        volume=Volume(_hounsfield_units(images, stack), stack.geometry),
+        series_uid=str(headers.get("SeriesInstanceUID", "")),
+        study_uid=str(headers.get("StudyInstanceUID", "")),
+        frame_of_reference_uid=str(headers.get("FrameOfReferenceUID", "")),
+        patient_id=str(headers.get("PatientID", "")),
+        slices=tuple(
+            CTSlice(image.sop_class_uid, image.sop_instance_uid, image.file, float(z), image.frame)
+            for image, z in zip(images, stack.z, strict=True)
+        ),
+        notes=(*doubled, *stack.notes),
     )
 
 
-def _numbers(header: Dataset, keyword: str, count: int, path: Path) -> tuple[float, ...]:
-    """A header's value as ``count`` finite numbers."""
-    try:
-        found: Any = header[keyword].value
-        values = tuple(float(value) for value in (found if isinstance(found, Iterable) else [found]))
-    except (KeyError, TypeError, ValueError):
-        values = ()
-    if len(values) != count or not np.isfinite(values).all():
-        raise BadInput(f"{path} has no usable {keyword}; expected {count} number(s): export the CT series again.")
-    return values
+def _read_images(files: Sequence[Path], where: str) -> tuple[Dataset, list[CTImage]]:
+    """The first header, and every image in the files."""
+    first: Dataset | None = None
+    images: list[CTImage] = []
+    for path in track(files, "Reading slices") if len(files) > _MANY_FILES else files:
+        dataset = read_object(path, "a CT slice")
+        complete_uids(dataset)
+        first = first or dataset
+        for keyword in ("SeriesInstanceUID", "FrameOfReferenceUID"):
+            if dataset.get(keyword) != first.get(keyword):
+                raise BadInput(
+                    f"{where} has several values of {keyword}; expected one: put each series into its own folder."
+                )
+        if dataset.get("SOPClassUID") in MULTI_FRAME_CT:
+            images += frames_of(dataset, path)
+        else:
+            images.append(image_from(dataset, stored_pixels(dataset, matrix_of(dataset, path), path), path))
+    assert first is not None
+    return first, images
 
 
-def _hounsfield_units(headers: list[Dataset], files: Sequence[Path], shape: tuple[int, ...]) -> npt.NDArray[Any]:
-    """The voxels in HU (z, y, x): each slice by its own rescale, padding and whatever is below air as air."""
-    rescales = [
-        (_numbers(header, "RescaleSlope", 1, path)[0], _numbers(header, "RescaleIntercept", 1, path)[0])
-        for header, path in zip(headers, files, strict=True)
-    ]
-    whole = all(value.is_integer() for rescale in rescales for value in rescale)
-    volume = np.empty(shape, np.int16 if whole else np.float32)
-    for header, path, (slope, intercept), target in zip(headers, files, rescales, volume, strict=True):
-        stored = _stored_values(path, target.shape)
-        values = stored * np.float32(slope) + np.float32(intercept)
-        if header.get("PixelPaddingValue") is not None:
-            ends = [header.PixelPaddingValue, header.get("PixelPaddingRangeLimit")]
-            padding = [int(end) for end in ends if end is not None]
-            values[(stored >= min(padding)) & (stored <= max(padding))] = AIR
-        target[...] = np.clip(values, AIR, np.iinfo(np.int16).max)
-    return volume
+def _without_doubles(images: Sequence[CTImage]) -> tuple[list[CTImage], tuple[str, ...]]:
+    """The images without copies: the same pixels at the same place."""
+    kept: dict[tuple[object, ...], list[CTImage]] = {}
+    for image in images:
+        alike = kept.setdefault((image.plane.position, image.plane.orientation), [])
+        if not any(image.same_pixels(other) for other in alike):
+            alike.append(image)
+    rest = [image for alike in kept.values() for image in alike]
+    dropped = len(images) - len(rest)
+    return rest, (f"Dropped {dropped} slice(s) that were there twice, with the same pixels.",) if dropped else ()
 
 
-def _stored_values(path: Path, shape: tuple[int, ...]) -> npt.NDArray[Any]:
-    try:
-        stored: npt.NDArray[Any] = pixel_array(path, raw=True)
-    except Exception as error:  # the decoders of pydicom and its plugins raise anything at all
-        raise BadInput(
-            f"The pixels of {path} can't be decoded ({type(error).__name__}: damaged, or an unsupported "
-            "compression); export the series uncompressed."
-        ) from error
-    if stored.shape != shape:
-        raise BadInput(
-            f"{path} holds pixels of shape {stored.shape}; expected one grey slice of {shape}: export it again."
-        )
-    return stored
+def _hounsfield_units(images: Sequence[CTImage], stack: Stack) -> npt.NDArray[Any]:
+    """The voxels in HU (z, y, x)."""
+    kind = np.int16 if all(image.is_whole for image in images) else np.float32
+    slices = np.empty((len(images), *stack.geometry.shape[1:]), kind)
+    for image, target in zip(images, slices, strict=True):
+        image.write_hounsfield_units(target)
+    if stack.beside.any():
+        slices = shifted(slices, stack.beside)
+    count = stack.geometry.shape[0]
+    return slices if np.array_equal(stack.z, np.arange(count)) else interpolated(slices, stack.z, count)

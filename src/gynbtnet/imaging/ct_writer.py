@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from gynbtnet.imaging.ct_series import AIR, CTSeries, read_ct_series
+from gynbtnet.imaging.ct_series import CTSeries, read_ct_series
 from gynbtnet.imaging.dicom_objects import CT_IMAGE, decimals, new_object, seeded_uid
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging.volume import AIR, Volume
 from gynbtnet.whole_files import written_whole
 
 

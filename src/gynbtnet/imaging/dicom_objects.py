@@ -19,6 +19,7 @@ from gynbtnet.errors import BadInput
 from gynbtnet.whole_files import written_whole
 
 CT_IMAGE = UID("1.2.840.10008.5.1.4.1.1.2")
+MULTI_FRAME_CT = (UID("1.2.840.10008.5.1.4.1.1.2.1"), UID("1.2.840.10008.5.1.4.1.1.2.2"))  # enhanced, and converted
 RT_STRUCTURE_SET = UID("1.2.840.10008.5.1.4.1.1.481.3")
 RT_DOSE = UID("1.2.840.10008.5.1.4.1.1.481.2")
 RT_PLAN = UID("1.2.840.10008.5.1.4.1.1.481.5")

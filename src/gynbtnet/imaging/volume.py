@@ -8,6 +8,9 @@ import numpy.typing as npt
 
 from gynbtnet.imaging.geometry import Geometry
 
+AIR = -1024
+"""HU of whatever lies outside a scanner's field of view, and of everything that claims to be thinner than air."""
+
 
 @dataclass(frozen=True)
 class Volume:

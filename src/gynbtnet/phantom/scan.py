@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from gynbtnet.imaging.ct_series import AIR
 from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.volume import AIR
 from gynbtnet.phantom.anatomy import Fraction, Patient
 from gynbtnet.phantom.noise import add_noise
 from gynbtnet.phantom.points import Points

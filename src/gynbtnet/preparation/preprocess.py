@@ -3,9 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
-from gynbtnet.imaging.ct_series import AIR
 from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging.volume import AIR, Volume
 from gynbtnet.preparation.normalise import normalise
 from gynbtnet.preparation.plan import Plan
 from gynbtnet.preparation.resample import resample

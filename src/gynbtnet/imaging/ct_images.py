@@ -1,0 +1,130 @@
+"""Single images of a CT: what their headers say, and their pixels."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
+
+from gynbtnet.errors import BadInput
+from gynbtnet.imaging.slice_geometry import SlicePlane
+from gynbtnet.imaging.volume import AIR
+
+LARGEST_MATRIX = 4096
+"""Rows and columns of an image; scanners make up to 2048."""
+
+
+@dataclass(frozen=True, eq=False)
+class CTImage:
+    """One image as it lies on disk.
+
+    Attributes:
+        frame: its number in a multi-frame object, from 1; None where the object is a single image.
+        stored: the pixels as stored, (rows, columns).
+        slope, intercept: of the rescale to HU.
+        padding: lowest and highest stored value that stands for "no measurement".
+    """
+
+    file: Path
+    frame: int | None
+    sop_class_uid: str
+    sop_instance_uid: str
+    plane: SlicePlane
+    stored: npt.NDArray[Any]
+    slope: float
+    intercept: float
+    padding: tuple[int, int] | None
+
+    def same_pixels(self, other: "CTImage") -> bool:
+        """Whether both show the same."""
+        rescales_alike = (self.slope, self.intercept) == (other.slope, other.intercept)
+        return rescales_alike and np.array_equal(self.stored, other.stored)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all its HU are whole numbers."""
+        return self.slope.is_integer() and self.intercept.is_integer()
+
+    def write_hounsfield_units(self, into: npt.NDArray[Any]) -> None:
+        """Write HU (rows, columns) into ``into``; padding and whatever is below air become air."""
+        values: npt.NDArray[Any] = self.stored.astype(np.int64 if self.is_whole else np.float32)
+        if self.slope != 1:
+            values *= values.dtype.type(self.slope)
+        values += values.dtype.type(self.intercept)
+        if self.padding is not None:
+            low, high = self.padding
+            values[(self.stored >= low) & (self.stored <= high)] = AIR
+        np.clip(values, AIR, np.iinfo(np.int16).max, out=values)
+        into[...] = values
+
+
+def image_from(
+    header: Mapping[str, Any] | Dataset, stored: npt.NDArray[Any], path: Path, frame: int | None = None
+) -> CTImage:
+    """The image that a header, or what is known of a frame, describes.
+
+    Raises:
+        BadInput: where a value is absent or can't be.
+    """
+    position = numbers(header, "ImagePositionPatient", 3, path)
+    orientation = numbers(header, "ImageOrientationPatient", 6, path)
+    spacing = numbers(header, "PixelSpacing", 2, path)
+    if min(spacing) <= 0:
+        raise BadInput(f"{path} has a PixelSpacing of {spacing}; expected two positive lengths in mm: export it again.")
+    rows, columns = stored.shape
+    return CTImage(
+        file=path,
+        frame=frame,
+        sop_class_uid=str(header.get("SOPClassUID", "")),
+        sop_instance_uid=str(header.get("SOPInstanceUID", "")),
+        plane=SlicePlane(
+            (position[0], position[1], position[2]), orientation, (spacing[0], spacing[1]), (rows, columns)
+        ),
+        stored=stored,
+        slope=numbers(header, "RescaleSlope", 1, path)[0],
+        intercept=numbers(header, "RescaleIntercept", 1, path)[0],
+        padding=_padding(header),
+    )
+
+
+def matrix_of(header: Dataset, path: Path) -> tuple[int, int]:
+    """Rows and columns.
+
+    Raises:
+        BadInput: where they are absent or absurd.
+    """
+    rows, columns = (int(numbers(header, keyword, 1, path)[0]) for keyword in ("Rows", "Columns"))
+    if not (1 <= rows <= LARGEST_MATRIX and 1 <= columns <= LARGEST_MATRIX):
+        raise BadInput(
+            f"{path} says that it has {rows} rows and {columns} columns; expected 1 to {LARGEST_MATRIX}: "
+            "export it again."
+        )
+    return rows, columns
+
+
+def numbers(header: Mapping[str, Any] | Dataset, keyword: str, count: int, path: Path) -> tuple[float, ...]:
+    """A header's value as ``count`` finite numbers.
+
+    Raises:
+        BadInput: where it is none.
+    """
+    try:
+        found: Any = header.get(keyword)
+        values = tuple(float(value) for value in (found if isinstance(found, Iterable | MultiValue) else [found]))
+    except (KeyError, TypeError, ValueError, OverflowError):
+        values = ()
+    if len(values) != count or not np.isfinite(values).all():
+        raise BadInput(f"{path} has no usable {keyword}; expected {count} number(s): export the CT series again.")
+    return values
+
+
+def _padding(header: Mapping[str, Any] | Dataset) -> tuple[int, int] | None:
+    if header.get("PixelPaddingValue") is None:
+        return None
+    ends = [header.get("PixelPaddingValue"), header.get("PixelPaddingRangeLimit")]
+    values = [int(end) for end in ends if end is not None]
+    return min(values), max(values)
