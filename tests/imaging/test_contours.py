@@ -4,9 +4,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from matplotlib.path import Path as Polygon
+from scipy.ndimage import label
 
-from gynbtnet.imaging.contours import CLEARANCE, Contour, contours_from_mask, mask_from_contours
+from gynbtnet.imaging.contours import Contour, mask_from_contours
 from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.outlines import CLEARANCE, contours_from_mask
 
 shapes = st.tuples(st.integers(1, 3), st.integers(1, 9), st.integers(1, 9))
 
@@ -30,11 +32,49 @@ def area(contours):
     return abs(total)
 
 
-@settings(max_examples=200, deadline=None)
-@given(arrays.arrays(bool, shapes), st.tuples(*[st.floats(0.2, 5)] * 3), st.tuples(*[st.floats(-400, 400)] * 3))
-def test_any_mask_comes_back_from_its_outlines(mask, spacing, origin):
+@pytest.mark.parametrize("outlines", ["smooth", "exact"])
+@pytest.mark.parametrize("holes", ["inner", "keyhole"])
+@settings(max_examples=150, deadline=None)
+@given(
+    mask=arrays.arrays(bool, shapes, elements=st.sampled_from([True, True, False])),
+    spacing=st.tuples(*[st.floats(0.2, 5)] * 3),
+    origin=st.tuples(*[st.floats(-400, 400)] * 3),
+)
+def test_any_mask_comes_back_from_its_outlines(outlines, holes, mask, spacing, origin):
     geometry = Geometry(mask.shape, spacing, origin)
-    assert np.array_equal(mask_from_contours(contours_from_mask(mask, geometry), geometry), mask)
+    contours = contours_from_mask(mask, geometry, outlines=outlines, holes=holes)
+    assert np.array_equal(mask_from_contours(contours, geometry), mask)
+    if outlines == "exact":
+        assert area(contours) == pytest.approx(mask.sum() * spacing[1] * spacing[2])
+    if holes == "keyhole":  # one contour for each island, whose voxels share a side
+        assert len(contours) == sum(label(plane)[1] for plane in mask)
+
+
+@pytest.mark.parametrize("outlines", ["smooth", "exact"])
+@settings(max_examples=50, deadline=None)
+@given(mask=arrays.arrays(bool, (1, 12, 12), elements=st.sampled_from([True, True, True, False])))
+def test_keyholes_are_filled_as_matplotlib_fills_them(outlines, mask):
+    contours = contours_from_mask(mask, Geometry(mask.shape), outlines=outlines, holes="keyhole")
+    centres = np.indices((12, 12)).reshape(2, -1).T[:, ::-1] + 1e-7  # off the channels
+    inside = [Polygon(contour.points[:, :2]).contains_points(centres) for contour in contours]
+    assert np.array_equal(np.any(inside, axis=0).reshape(12, 12) if inside else mask[0] & False, mask[0])
+
+
+def test_a_hole_in_an_island_in_a_hole():
+    mask = np.zeros((1, 11, 11), bool)
+    for edge, value in ((0, True), (1, False), (3, True), (4, False)):
+        mask[0, edge : 11 - edge, edge : 11 - edge] = value
+    for outlines in ("smooth", "exact"):
+        contours = contours_from_mask(mask, Geometry(mask.shape), outlines=outlines, holes="keyhole")
+        assert len(contours) == 2
+        assert np.array_equal(mask_from_contours(contours, Geometry(mask.shape)), mask)
+
+
+def test_exact_outlines_have_the_corners_of_voxels_alone():
+    mask = np.zeros((1, 6, 6), bool)
+    mask[0, 1:5, 2:4] = True
+    (contour,) = contours_from_mask(mask, Geometry(mask.shape), outlines="exact")
+    assert sorted(contour.points[:, :2].tolist()) == [[1.5, 0.5], [1.5, 4.5], [3.5, 0.5], [3.5, 4.5]]
 
 
 def test_masks_come_back_in_every_orientation(axis_direction):

