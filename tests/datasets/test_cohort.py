@@ -9,7 +9,7 @@ from gynbtnet.datasets.case import Case, Source
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.rtstruct_reader import Overlap
+from gynbtnet.imaging.label_map import Overlap
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.imaging.volume_files import write_volume
 

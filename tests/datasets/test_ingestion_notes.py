@@ -5,7 +5,7 @@ from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.dicom_rt_export import ingest
 from gynbtnet.datasets.ingestion_notes import notes_on_contours
 from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.rtstruct_reader import Overlap
+from gynbtnet.imaging.label_map import Overlap
 
 from .conftest import WriteExport
 

@@ -11,6 +11,7 @@ import pytest
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.rtdose import write_rtdose
 from gynbtnet.imaging.rtstruct_writer import write_rtstruct
+from gynbtnet.imaging.seg_writer import write_seg
 from gynbtnet.imaging.volume import Segmentation, Volume
 
 TOOL = shutil.which("dciodvfy", path=sysconfig.get_path("scripts")) or shutil.which("dciodvfy")
@@ -46,6 +47,12 @@ def test_ct(ct):
 def test_rtstruct(ct, segmentation, tmp_path, names, outlines, holes):
     write_rtstruct(segmentation, ct, tmp_path / "RS.dcm", names=names, outlines=outlines, holes=holes, **WORDS)
     assert errors(tmp_path / "RS.dcm") == []
+
+
+def test_seg(ct, segmentation, tmp_path, names):
+    words = {"description": WORDS["description"], "software_version": WORDS["software_version"]}
+    write_seg(segmentation, ct, tmp_path / "SEG.dcm", names=names, **words)
+    assert errors(tmp_path / "SEG.dcm") == []
 
 
 def test_rtdose(ct, tmp_path):

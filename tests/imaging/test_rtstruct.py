@@ -1,3 +1,4 @@
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +14,8 @@ from gynbtnet.imaging.ct_series import read_ct_series
 from gynbtnet.imaging.dicom_objects import lenient
 from gynbtnet.imaging.dicom_series import find_series
 from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.rtstruct_reader import Overlap, read_reference, read_rtstruct
+from gynbtnet.imaging.label_map import Overlap
+from gynbtnet.imaging.rtstruct_reader import list_rois, read_reference, read_rtstruct
 from gynbtnet.imaging.rtstruct_writer import write_rtstruct
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.imaging.volume_files import read_volume
@@ -215,11 +217,20 @@ def first_contour(file):
 
 def set_points(file, points):
     first_contour(file).ContourData = points
+    first_contour(file).NumberOfContourPoints = len(points) // 3
 
 
-def shift(file, mm):
+def claim(file, points):
+    first_contour(file).NumberOfContourPoints = points
+
+
+def open_up(file):
+    first_contour(file).ContourGeometricType = "OPEN_PLANAR"
+
+
+def shift(file, mm, axis=2):
     points = np.asarray(first_contour(file).ContourData, float).reshape(-1, 3)
-    set_points(file, [f"{value:.3f}" for value in np.add(points, [0, 0, mm]).ravel()])
+    set_points(file, [f"{value:.3f}" for value in np.add(points, mm * np.eye(3)[axis]).ravel()])
 
 
 def lean(file):
@@ -240,18 +251,20 @@ def other_frame(file):
     [
         (lambda file: setattr(file, "Modality", "RTPLAN"), "is of modality RTPLAN; expected an RTSTRUCT"),
         (other_frame, "“CTV_High” in .* frame of reference 1.2.3; expected the CT's"),
-        (lambda file: rename(file, 1, "HR-CTV"), "two ROIs for hr_ctv: “CTV_High” and “HR-CTV”"),
+        (lambda file: rename(file, 1, "HR-CTV"), "2 ROIs for hr_ctv: “CTV_High”, “HR-CTV”"),
         (lambda file: [rename(file, n, f"x{n}") for n in range(5)], "none of the wanted .*“x0”, “x1”.*alias file"),
         (lambda file: setattr(file, "StructureSetROISequence", []), "its ROIs are: none"),
         (lambda file: set_points(file, [1, 2, -30, 3, 4, -30]), "Contour 1 of “CTV_High” .* 6 coordinates"),
         (lambda file: set_points(file, [1, 2, -30, 3, 4, -30, 5]), "7 coordinates"),
         (lambda file: set_points(file, []), "0 coordinates"),
         (lambda file: first_contour(file).pop("ContourData"), "0 coordinates"),
-        (lambda file: shift(file, 1), "lies 1.00 mm from the nearest slice"),
-        (lambda file: shift(file, -3), "beyond its ends"),
-        (lambda file: shift(file, 30), "beyond its ends"),
+        (lambda file: shift(file, -1.6), "nearest to slice 1 of 5, lies beyond the first or last slice"),
+        (lambda file: shift(file, 30), "nearest to slice 5 of 5, lies beyond the first or last slice"),
+        (lambda file: shift(file, 20, axis=0), "Contour 1 of “CTV_High” .* slice 1 of 5, has points outside the CT's"),
+        (lambda file: shift(file, -20, axis=1), "Contour 1 of “CTV_High” .* slice 1 of 5, has points outside the CT's"),
         (lean, "is not parallel to the CT's slices"),
-        (lambda file: setattr(first_contour(file), "ContourGeometricType", "POINT"), "is of type POINT"),
+        (open_up, "Contour 1 of “CTV_High” .*-30.00.* is of type OPEN_PLANAR"),
+        (lambda file: claim(file, 2_000_000_000), "claims 2000000000 points and holds"),
     ],
 )
 def test_bad_structure_sets_get_one_sentence(ct, rtstruct, names, harm, sentence):
@@ -261,6 +274,97 @@ def test_bad_structure_sets_get_one_sentence(ct, rtstruct, names, harm, sentence
     with pytest.raises(BadInput, match=sentence) as caught:
         read_rtstruct(rtstruct, ct, FIVE, names)
     assert ct.patient_id not in str(caught.value).replace(str(rtstruct), "")
+
+
+def test_all_rois_of_one_structure_are_shown_and_empty_ones_do_not_count(ct, rtstruct, names):
+    file = pydicom.dcmread(rtstruct)
+    rename(file, 1, "HR-CTV")
+    rename(file, 2, "ctv_hr")
+    file.save_as(rtstruct)
+    with pytest.raises(BadInput, match="3 ROIs for hr_ctv: “CTV_High”, “HR-CTV”, “ctv_hr”"):
+        read_rtstruct(rtstruct, ct, FIVE, names)
+    del file.ROIContourSequence[1].ContourSequence
+    for contour in file.ROIContourSequence[2].ContourSequence:  # points mark a place and enclose nothing
+        contour.ContourGeometricType = "POINT"
+    file.save_as(rtstruct)
+    _, report = read_rtstruct(rtstruct, ct, FIVE, names)
+    assert report.rois["hr_ctv"] == "CTV_High"
+    assert {"bladder", "rectum"} <= set(report.missing)
+
+
+def test_rois_are_listed_with_their_kinds(rtstruct):
+    listed = list_rois(rtstruct)
+    assert [(roi.name, roi.kind) for roi in listed][:2] == [("CTV_High", "CTV"), ("Bladder", "ORGAN")]
+    assert all(roi.contours >= 5 for roi in listed)
+
+
+def planes_of(file, roi=0):
+    """The contours of a ROI, by their z."""
+    found = {}
+    for contour in file.ROIContourSequence[roi].ContourSequence:
+        found.setdefault(float(contour.ContourData[2]), []).append(contour)
+    return found
+
+
+def raised(contours, mm):
+    moved = copy.deepcopy(contours)
+    for contour in moved:
+        points = np.add(np.reshape(contour.ContourData, (-1, 3)).astype(float), [0, 0, mm])
+        contour.ContourData = [f"{value:.3f}" for value in points.ravel()]
+    return moved
+
+
+@pytest.mark.parametrize("off", [0.0, 0.5, -1.0, 1.4])
+def test_a_contour_between_slices_belongs_to_the_nearest(ct, rtstruct, names, off):
+    file = pydicom.dcmread(rtstruct)
+    z, contours = list(planes_of(file).items())[2]
+    file.ROIContourSequence[0].ContourSequence = raised(contours, off)
+    file.save_as(rtstruct)
+    found, report = read_rtstruct(rtstruct, ct, FIVE[:1], names)
+    expected = np.zeros(ct.volume.array.shape, bool)
+    expected[2] = segmented(ct).mask("hr_ctv")[2]
+    assert z == -24.0
+    assert np.array_equal(found.mask("hr_ctv"), expected)
+    assert not report.notes
+
+
+def test_of_several_planes_on_one_slice_the_nearest_counts_and_the_others_are_told(ct, rtstruct, names):
+    file = pydicom.dcmread(rtstruct)
+    planes = list(planes_of(file).values())
+    finer = [*raised(planes[0], 5.0), *planes[2], *raised(planes[4], -5.0)]  # at 2 mm, where slices are 3 mm apart
+    file.ROIContourSequence[0].ContourSequence = finer
+    file.save_as(rtstruct)
+    found, report = read_rtstruct(rtstruct, ct, FIVE[:1], names)
+    assert np.array_equal(found.mask("hr_ctv")[2], segmented(ct).mask("hr_ctv")[2])
+    left_out = len(planes[0]) + len(planes[4])
+    assert report.notes[0].startswith(
+        f"“CTV_High” has {left_out} contours between slices that already have nearer ones"
+    )
+
+
+def test_empty_slices_between_contours_are_told(ct, rtstruct, names):
+    file = pydicom.dcmread(rtstruct)
+    planes = list(planes_of(file).values())
+    file.ROIContourSequence[0].ContourSequence = [*planes[0], *planes[2], *planes[4]]
+    file.save_as(rtstruct)
+    found, report = read_rtstruct(rtstruct, ct, FIVE[:1], names)
+    assert found.mask("hr_ctv").any(axis=(1, 2)).tolist() == [True, False, True, False, True]
+    assert report.notes == ("“CTV_High” has 2 slices without a contour between slices that have one.",)
+
+
+def test_an_empty_frame_of_reference_is_accepted_on_the_series_referred_to(ct, rtstruct, names):
+    file = pydicom.dcmread(rtstruct)
+    for roi in file.StructureSetROISequence:
+        roi.ReferencedFrameOfReferenceUID = ""
+    file.ReferencedFrameOfReferenceSequence[0].FrameOfReferenceUID = ""
+    file.save_as(rtstruct)
+    found, _ = read_rtstruct(rtstruct, ct, FIVE, names)
+    assert np.array_equal(found.labels.array, segmented(ct).labels.array)
+    study = file.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence[0]
+    study.RTReferencedSeriesSequence[0].SeriesInstanceUID = "1.2.3"
+    file.save_as(rtstruct)
+    with pytest.raises(BadInput, match="frame of reference \\(unnamed\\)"):
+        read_rtstruct(rtstruct, ct, FIVE, names)
 
 
 @pytest.mark.parametrize("text", [b"nan", b"1e999", b"abc", b"1.5.5"])

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.rtstruct_reader import Overlap
+from gynbtnet.imaging.label_map import Overlap
 
 
 @dataclass(frozen=True)

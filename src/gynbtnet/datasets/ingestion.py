@@ -14,7 +14,7 @@ from gynbtnet.datasets.cohort import MANIFEST, Cohort
 from gynbtnet.datasets.ingestion_notes import notes_on_contours
 from gynbtnet.datasets.json_files import read_json, sha256_of, write_json
 from gynbtnet.errors import BadInput
-from gynbtnet.imaging.rtstruct_reader import Overlap
+from gynbtnet.imaging.label_map import Overlap
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.imaging.volume_files import write_volume
 from gynbtnet.progress import track

@@ -14,12 +14,9 @@ from gynbtnet.datasets.ingestion import FoundScan, ScanContents, ingest_found, n
 from gynbtnet.datasets.synthetic_marks import image_is_synthetic
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.file_search import files_below
-from gynbtnet.imaging.rtstruct_reader import Overlap
-from gynbtnet.imaging.volume import Segmentation, Volume
+from gynbtnet.imaging.label_map import Mask, label_map
+from gynbtnet.imaging.volume import Volume
 from gynbtnet.imaging.volume_files import read_volume
-
-_OFFSET = 0.1
-"""mm by which a mask's voxels may lie beside the scan's: headers are rounded, in particular after conversions."""
 
 _SUFFIX = ".nii.gz"
 
@@ -71,31 +68,19 @@ def _find(folder: Path) -> list[FoundScan]:
 
 def _read(scan: FoundScan, wanted: tuple[str, ...]) -> ScanContents:
     image = read_volume(scan.files[0])
-    labels = np.zeros(image.geometry.shape, np.uint8)
     masks = {_class(path): path for path in scan.contours}
-    overlaps = []
-    for label, structure in enumerate(wanted, start=1):
-        if structure in masks:
-            inside = _mask(masks[structure], image)
-            for other, voxels in enumerate(np.bincount(labels[inside]).tolist()):
-                if other and voxels:
-                    overlaps.append(Overlap(wanted[other - 1], structure, voxels * image.geometry.voxel_volume / 1000))
-            labels[inside] = label
+    drawn = {structure: _mask(masks[structure], image) for structure in wanted if structure in masks}
+    segmentation, overlaps = label_map(drawn, wanted, image.geometry)
     missing = tuple(structure for structure in wanted if structure not in masks)
     unmapped = tuple(structure for structure in masks if structure not in wanted)
-    return ScanContents(image, Segmentation(Volume(labels, image.geometry), wanted), missing, tuple(overlaps), unmapped)
+    return ScanContents(image, segmentation, missing, overlaps, unmapped)
 
 
-def _mask(path: Path, image: Volume) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+def _mask(path: Path, image: Volume) -> Mask:
     mask = read_volume(path)
-    offset = mask.geometry.offset(image.geometry)
-    if offset > _OFFSET:
-        raise BadInput(
-            f"{path} has {mask.geometry.shape} voxels of {mask.geometry.spacing} mm (z, y, x) and its scan "
-            f"{image.geometry.shape} of {image.geometry.spacing} mm, their corners {offset:.2f} mm apart; expected the "
-            "scan's own grid."
-        )
-    inside: np.ndarray[tuple[int, ...], np.dtype[np.bool_]] = mask.array > 0
+    if not image.geometry.is_same(mask.geometry):
+        raise BadInput(f"{path} has {image.geometry.difference(mask.geometry)}; expected the scan's own grid.")
+    inside: Mask = mask.array > 0
     return inside
 
 

@@ -14,6 +14,7 @@ from gynbtnet.imaging.ct_images import CTImage, image_from, matrix_of
 from gynbtnet.imaging.dicom_objects import MULTI_FRAME_CT, lenient, read_object
 from gynbtnet.imaging.dicom_series import complete_uids, find_series
 from gynbtnet.imaging.enhanced_ct import frames_of
+from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.series_choice import choose_ct
 from gynbtnet.imaging.slice_geometry import Stack, stack_slices
 from gynbtnet.imaging.slice_repairs import Repairs, interpolated, shifted
@@ -62,6 +63,39 @@ class CTSeries:
     def files(self) -> tuple[Path, ...]:
         """The files that hold the slices, each once."""
         return tuple(dict.fromkeys(slice.file for slice in self.slices))
+
+    def check_referable(self) -> None:
+        """Raise BadInput where the UIDs that an object drawn on this CT must refer to are not all there."""
+        own = (self.series_uid, self.study_uid, self.frame_of_reference_uid)
+        if not all((*own, *(one.sop_instance_uid for one in self.slices))):
+            raise BadInput(
+                f"The CT in {self.files[0].parent} lacks UIDs (of study, series, frame of reference or slices) that "
+                "contours must refer to; anonymise it by replacing UIDs, not by emptying them."
+            )
+
+    @property
+    def is_mended(self) -> bool:
+        """Whether planes of the volume were interpolated between slices."""
+        return [one.z for one in self.slices] != list(range(self.volume.geometry.shape[0]))
+
+    def slice_at(self, z: float) -> int:
+        """The number of the slice nearest to a place along the volume's z, in slices."""
+        return int(np.abs(np.asarray([one.z for one in self.slices]) - z).argmin())
+
+    def on_planes(self, by_slice: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """An array with one plane a slice, (slices, y, x), as one with a plane for each of the volume's, (z, y, x).
+
+        They are the same, but where the volume was mended: there each plane is that of the slice nearest to it.
+        """
+        if not self.is_mended:
+            return by_slice
+        return by_slice[[self.slice_at(z) for z in range(self.volume.geometry.shape[0])]]
+
+    @property
+    def slice_grid(self) -> Geometry:
+        """A grid with one plane a slice; of a mended volume right within slices, not along z."""
+        geometry = self.volume.geometry
+        return replace(geometry, shape=(len(self.slices), *geometry.shape[1:]))
 
 
 def read_ct_series(folder: Path, series_uid: str | None = None, repairs: Repairs | None = None) -> CTSeries:

@@ -51,7 +51,7 @@ def lenient() -> Iterator[None]:
 
 
 def read_object(path: Path, expected: str) -> FileDataset:
-    """Read a whole DICOM file; call it, and look into what it returns, under :func:`lenient`.
+    """Read a whole DICOM file; call it, and look into what it returns, under :func:`reading`.
 
     Raises:
         BadInput: where the file is absent, damaged or no DICOM; ``expected`` says what it should have been.
@@ -66,6 +66,21 @@ def read_object(path: Path, expected: str) -> FileDataset:
     except InvalidDicomError as error:
         raise BadInput(f"{path} is no DICOM file; expected {expected}.") from error
     except Exception as error:  # pydicom raises anything at all on damaged bytes
+        raise BadInput(f"{path} can't be parsed as DICOM, it is damaged or cut short; export it again.") from error
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Look into the values of a DICOM file: as under :func:`lenient`, and what damaged ones raise names the file.
+
+    pydicom parses a value when it is asked for, and raises anything at all on damaged bytes.
+    """
+    try:
+        with lenient():
+            yield
+    except BadInput:
+        raise
+    except Exception as error:
         raise BadInput(f"{path} can't be parsed as DICOM, it is damaged or cut short; export it again.") from error
 
 
@@ -113,6 +128,19 @@ def copy_patient_and_study(source: Dataset, target: Dataset) -> None:
                 ]  # archives write longer ones; the standard forbids
         elif keyword not in {"SpecificCharacterSet", "StudyDescription"}:
             setattr(target, keyword, "")
+
+
+def series_words(source: Dataset, description: str) -> str:
+    """A SeriesDescription of at most 64 characters, which says of what was made on a synthetic scan that it is."""
+    if "SYNTHETIC" in str(source.get("SeriesDescription", "")).upper() and "SYNTHETIC" not in description:
+        description = f"SYNTHETIC {description}"
+    return description[:64]
+
+
+def refuse_existing(path: Path, *, force: bool) -> None:
+    """Raise BadInput where ``path`` exists and not ``force``."""
+    if path.exists() and not force:
+        raise BadInput(f"{path} exists already and is not overwritten without --force; choose another place.")
 
 
 def write_object(dataset: Dataset, path: Path) -> None:

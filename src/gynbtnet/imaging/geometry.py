@@ -9,6 +9,9 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
+SAME_GRID = 0.1
+"""mm by which the voxels of one grid may lie beside another's: image files round their headers, scanners positions."""
+
 
 @dataclass(frozen=True)
 class Geometry:
@@ -76,6 +79,23 @@ class Geometry:
         corners = np.indices((2, 2, 2)).reshape(3, -1).T * (np.asarray(self.shape) - 1)
         return float(np.linalg.norm(self.to_world(corners) - other.to_world(corners), axis=1).max())
 
+    def is_same(self, other: "Geometry") -> bool:
+        """Whether every voxel lies where the other grid has it, within ``SAME_GRID``."""
+        return self.offset(other) <= SAME_GRID
+
+    def difference(self, other: "Geometry") -> str:
+        """How ``other`` differs from this grid, in numbers; for messages."""
+        if self.shape != other.shape:
+            return (
+                f"{_times(other.shape)} voxels of {_times(other.spacing)} mm (z, y, x) instead of the scan's "
+                f"{_times(self.shape)} of {_times(self.spacing)} mm"
+            )
+        return (
+            f"voxels up to {self.offset(other):.3g} mm away from those of the scan (spacing {_times(other.spacing)} "
+            f"instead of {_times(self.spacing)} mm along z, y, x; origin {_place(other.origin)} instead of "
+            f"{_place(self.origin)} mm)"
+        )
+
     def with_spacing(self, spacing: tuple[float, float, float]) -> "Geometry":
         """The grid that covers the same box at another spacing (z, y, x) in mm; shapes are rounded, as nnU-Net does.
 
@@ -98,3 +118,11 @@ class Geometry:
     def from_json(cls, values: dict[str, Any]) -> "Geometry":
         """The inverse of :meth:`to_json`."""
         return cls(**{name: tuple(values[name]) for name in ("shape", "spacing", "origin", "direction")})
+
+
+def _times(values: tuple[float, ...]) -> str:
+    return "×".join(f"{value:.6g}" for value in values)
+
+
+def _place(values: tuple[float, ...]) -> str:
+    return f"({', '.join(f'{value:.2f}' for value in values)})"

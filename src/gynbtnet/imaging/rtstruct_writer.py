@@ -19,6 +19,8 @@ from gynbtnet.imaging.dicom_objects import (
     lenient,
     new_object,
     new_uid,
+    refuse_existing,
+    series_words,
     set_now,
     write_object,
 )
@@ -67,33 +69,26 @@ def write_rtstruct(
         ValueError: where the segmentation doesn't lie on the grid of ``ct``.
     """
     path = Path(path)
-    if path.exists() and not force:
-        raise BadInput(f"{path} exists already and is not overwritten without --force; choose another place.")
+    refuse_existing(path, force=force)
     if not 1 <= len(label) <= _LABEL_LENGTH:
         raise BadInput(
             f"The label “{label}” has {len(label)} characters; DICOM allows 1 to {_LABEL_LENGTH}: shorten it."
         )
-    if not all((ct.series_uid, ct.study_uid, ct.frame_of_reference_uid, *(one.sop_instance_uid for one in ct.slices))):
-        raise BadInput(
-            f"The CT in {ct.files[0].parent} lacks UIDs (of study, series, frame of reference or slices) that an "
-            "RTSTRUCT must refer to; anonymise it by replacing UIDs, not by emptying them."
-        )
-    if segmentation.labels.geometry.offset(ct.volume.geometry) > 0.01:
+    ct.check_referable()
+    if not ct.volume.geometry.is_same(segmentation.labels.geometry):
         raise ValueError("the segmentation does not lie on the grid of the CT")
     with lenient():
         # In explicit VR a contour of more than 64 kB would have to change its value representation.
         rtstruct = new_object(RT_STRUCTURE_SET, new_uid(), ImplicitVRLittleEndian)
         source = pydicom.dcmread(ct.files[0], stop_before_pixels=True)
         copy_patient_and_study(source, rtstruct)
-        if "SYNTHETIC" in str(source.get("SeriesDescription", "")).upper() and "SYNTHETIC" not in description:
-            description = f"SYNTHETIC {description}"
         set_now(rtstruct, "InstanceCreation", "StructureSet")
         rtstruct.Modality = "RTSTRUCT"
         rtstruct.OperatorsName = ""
         rtstruct.SoftwareVersions = software_version
         rtstruct.SeriesInstanceUID = new_uid()
         rtstruct.SeriesNumber = rtstruct.InstanceNumber = 1
-        rtstruct.SeriesDescription = description[:64]
+        rtstruct.SeriesDescription = series_words(source, description)
         rtstruct.FrameOfReferenceUID = ct.frame_of_reference_uid
         rtstruct.PositionReferenceIndicator = ""
         rtstruct.StructureSetLabel = label

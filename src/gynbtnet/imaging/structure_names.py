@@ -22,7 +22,7 @@ class StructureNames:
     """The names of structures; see ``structure_names.yaml``.
 
     Attributes:
-        entries: per structure of the table its ``tg263`` name, ``type`` and ``colour``.
+        entries: per structure of the table its ``tg263`` name, ``type``, ``colour`` and ``code``.
         aliases: structure by normalised name.
     """
 
@@ -67,6 +67,15 @@ class StructureNames:
             return str(self.entries[structure]["type"])
         start = structure[:3].upper()
         return start if start in _TARGET_TYPES else "ORGAN"
+
+    def code(self, structure: str) -> tuple[str, str]:
+        """SNOMED CT value and meaning; outside the table those of a clinical target volume, or of just a tissue."""
+        if structure in self.entries:
+            value, meaning = self.entries[structure]["code"]
+            return str(value), str(meaning)
+        if self.interpreted_type(structure) == "CTV":
+            return "228792002", "Clinical target volume"
+        return "85756007", "Tissue"
 
     def colour(self, structure: str) -> Colour:
         """Red, green and blue from 0 to 255; outside the table a hue that follows from the name."""
