@@ -24,6 +24,11 @@ class Experiment:
         """The resolved recipe."""
         return self.folder / "recipe.yaml"
 
+    @property
+    def key(self) -> Path:
+        """Which study ID stands for which patient, in all cohorts."""
+        return self.folder / "patients.csv"
+
     def cohort(self, stage: StageName | Literal["further"]) -> Path:
         """The ingested scans of a stage, or those that are predicted and have no contours."""
         return self.folder / "cohorts" / stage

@@ -3,7 +3,7 @@
 Every step keeps what an earlier call finished: a stopped experiment goes on where it was when it is called again.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from gynbtnet.datasets import dicom_rt_export, scan_folders, totalsegmentator
@@ -11,11 +11,13 @@ from gynbtnet.datasets.case import Case
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.dicom_rt_export import PatientsFrom
 from gynbtnet.datasets.json_files import sha256_of
+from gynbtnet.datasets.patient_key import PatientKey
 from gynbtnet.datasets.split import hold_out, split_patients
 from gynbtnet.errors import BadInput
 from gynbtnet.evaluation.evaluate import evaluate
 from gynbtnet.experiment import STAGES, Experiment, StageName
 from gynbtnet.experiment_report import report_experiment
+from gynbtnet.imaging.slice_repairs import Repairs
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.inference.export import predict_scan
 from gynbtnet.inference.model import Model
@@ -40,6 +42,7 @@ class Scans:
         supervised: scans with many organs in the layout of TotalSegmentator, for stage 2.
         further: folders of scans without contours, to be predicted at the end.
         patients_from: what tells the cohort's patients apart, see :func:`gynbtnet.datasets.dicom_rt_export.ingest`.
+        repairs: which flaws of CT series to mend instead of refusing them.
     """
 
     cohort: Path
@@ -47,6 +50,7 @@ class Scans:
     supervised: Path | None = None
     further: tuple[Path, ...] = ()
     patients_from: PatientsFrom = "dicom"
+    repairs: Repairs = field(default_factory=Repairs)
 
 
 def run_experiment(recipe: Recipe, scans: Scans, folder: Path, jobs: int = 1) -> Path:
@@ -59,6 +63,7 @@ def run_experiment(recipe: Recipe, scans: Scans, folder: Path, jobs: int = 1) ->
     task: TaskStage = recipe.stage("task")
     _check(recipe, scans, experiment)
     names = StructureNames.load(recipe.aliases)
+    key = PatientKey.load(experiment.key)
 
     console.rule("Scans")
     cohort = dicom_rt_export.ingest(
@@ -67,15 +72,21 @@ def run_experiment(recipe: Recipe, scans: Scans, folder: Path, jobs: int = 1) ->
         structures=recipe.structures,
         names=names,
         patients_from=scans.patients_from,
+        repairs=scans.repairs,
+        key=key,
     )
     split = split_patients(cohort, recipe.split.test, recipe.split.folds, recipe.split.seed)
     save_recipe(recipe, experiment.recipe)
     split.save(experiment.split)
     validation = split.validation_patients(recipe.split.fold)
     seen, test = cohort.of_patients(set(cohort.patients).difference(split.test)), cohort.of_patients(split.test)
-    unlabelled = _ingest_unlabelled(scans.unlabelled, experiment, seen, test) if recipe.pretraining else None
+    unlabelled = _ingest_unlabelled(scans, experiment, key, seen, test) if recipe.pretraining else None
     organs = _ingest_organs(scans.supervised, experiment, recipe.supervised) if recipe.supervised else None
-    further = scan_folders.ingest(scans.further, experiment.cohort("further")) if scans.further else None
+    further = (
+        scan_folders.ingest(scans.further, experiment.cohort("further"), repairs=scans.repairs, key=key)
+        if scans.further
+        else None
+    )
 
     start = None
     if recipe.pretraining and unlabelled:
@@ -87,9 +98,9 @@ def run_experiment(recipe: Recipe, scans: Scans, folder: Path, jobs: int = 1) ->
     model = _learn("task", task, seen, validation, experiment, start, jobs)
 
     console.rule("Unseen patients")
-    _predict(model, test, experiment.test_predictions, recipe.prediction, names)
+    _predict(model, test, experiment.test_predictions, recipe.prediction, names, scans.repairs)
     if further:
-        _predict(model, further, experiment.further_predictions, recipe.prediction, names)
+        _predict(model, further, experiment.further_predictions, recipe.prediction, names, scans.repairs)
     evaluate(test, experiment.test_predictions, experiment.evaluation)
     return report_experiment(experiment)
 
@@ -143,9 +154,11 @@ def _check_same_experiment(recipe: Recipe, experiment: Experiment) -> None:
             )
 
 
-def _ingest_unlabelled(sources: tuple[Path, ...], experiment: Experiment, seen: Cohort, test: Cohort) -> Cohort:
+def _ingest_unlabelled(scans: Scans, experiment: Experiment, key: PatientKey, seen: Cohort, test: Cohort) -> Cohort:
     """The given scans and those of the patients who are not held out; a held-out patient's scan is refused."""
-    cohort = scan_folders.ingest(sources, experiment.cohort("pretraining"), also=seen)
+    cohort = scan_folders.ingest(
+        scans.unlabelled, experiment.cohort("pretraining"), also=seen, repairs=scans.repairs, key=key
+    )
     leaked = [case for case in cohort.cases if any(_of_same_scan(case, held_out) for held_out in test.cases)]
     if leaked:
         raise BadInput(
@@ -216,7 +229,9 @@ def _prepare(
     return prepare(cohort, plan, experiment.prepared(stage), jobs)
 
 
-def _predict(model: Path, cohort: Cohort, out: Path, settings: PredictionSettings, names: StructureNames) -> None:
+def _predict(
+    model: Path, cohort: Cohort, out: Path, settings: PredictionSettings, names: StructureNames, repairs: Repairs
+) -> None:
     """Contour every case from its source, so that a DICOM scan gets its RTSTRUCT: ``<out>/<case id>/``."""
     loaded = Model.load(model, weights=settings.weights, device=settings.device)
     for case in cohort.cases:
@@ -227,6 +242,7 @@ def _predict(model: Path, cohort: Cohort, out: Path, settings: PredictionSetting
             out / case.id,
             settings=settings,
             series_uid=case.source.series_uid,
+            repairs=repairs,
             names=names,
             synthetic=case.synthetic,
         )

@@ -7,6 +7,7 @@ from typing import Literal
 from gynbtnet.datasets import scan_folders
 from gynbtnet.datasets.split import Split, hold_out
 from gynbtnet.errors import BadInput
+from gynbtnet.imaging.slice_repairs import Repairs
 from gynbtnet.preparation.fingerprint import make_plan
 from gynbtnet.preparation.prepare import prepare
 from gynbtnet.preparation.settings import PlanSettings
@@ -17,7 +18,9 @@ from gynbtnet.training.run_folder import RunFolder
 from gynbtnet.training.stages import finetune, pretrain
 
 
-def pretrain_alone(sources: Sequence[Path], recipe: PretrainingStage, out: Path, jobs: int = 1) -> Path:
+def pretrain_alone(
+    sources: Sequence[Path], recipe: PretrainingStage, out: Path, jobs: int = 1, repairs: Repairs | None = None
+) -> Path:
     """Stage 1 on any folders of CTs, or on one folder of prepared scans; returns the run folder ``out``.
 
     Scans that aren't prepared are ingested and prepared below ``out`` first.
@@ -31,7 +34,7 @@ def pretrain_alone(sources: Sequence[Path], recipe: PretrainingStage, out: Path,
             f"{already[0]} holds prepared scans and is given with {len(sources) - 1} other folders; prepared scans are "
             "trained on alone, so give that folder by itself, or the scans that it was prepared from."
         )
-    prepared = PreparedCohort.open(already[0]) if already else _prepare_scans(sources, recipe.plan, out, jobs)
+    prepared = PreparedCohort.open(already[0]) if already else _prepare_scans(sources, recipe.plan, out, jobs, repairs)
     _check_prepared(prepared, recipe.plan, structures=None)
     validation = hold_out(prepared.patients, recipe.validation, recipe.training.seed)
     return pretrain(
@@ -43,11 +46,13 @@ def pretrain_alone(sources: Sequence[Path], recipe: PretrainingStage, out: Path,
     )
 
 
-def _prepare_scans(sources: Sequence[Path], settings: PlanSettings, out: Path, jobs: int) -> PreparedCohort:
+def _prepare_scans(
+    sources: Sequence[Path], settings: PlanSettings, out: Path, jobs: int, repairs: Repairs | None
+) -> PreparedCohort:
     scans = RunFolder(out).scans
     if not is_first_process():  # the others are started when the first has prepared
         return PreparedCohort.open(scans / "prepared")
-    cohort = scan_folders.ingest(sources, scans / "cohort", name=out.name)
+    cohort = scan_folders.ingest(sources, scans / "cohort", repairs=repairs, name=out.name)
     return prepare(cohort, make_plan(cohort, settings), scans / "prepared", jobs)
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 from gynbtnet.datasets.case import Case, Source
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.dicom_rt_export import ingest
-from gynbtnet.datasets.ingestion_notes import notes_on_contours
+from gynbtnet.datasets.ingestion_notes import notes_on_cases
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.label_map import Overlap
 
@@ -19,7 +19,7 @@ def case(number: int, rtstruct: Path | None = Path("RS.dcm"), **found: object) -
 
 def test_notes_count_what_cases_lack_share_and_call_otherwise() -> None:
     overlap = Overlap("hr_ctv", "bladder", 1.25)
-    notes = notes_on_contours(
+    notes = notes_on_cases(
         [
             case(1, missing=("rectum",), unmapped=("Skin", "Blase")),
             case(2, missing=("hr_ctv", "rectum"), overlaps=(overlap,), unmapped=("Skin",)),
@@ -38,7 +38,7 @@ def test_notes_count_what_cases_lack_share_and_call_otherwise() -> None:
 
 
 def test_nothing_to_say_says_nothing() -> None:
-    assert notes_on_contours([case(1), case(2, rtstruct=None, unmapped=("liver",))], STRUCTURES) == ()
+    assert notes_on_cases([case(1), case(2, rtstruct=None, unmapped=("liver",))], STRUCTURES) == ()
 
 
 def test_an_ingested_cohort_has_the_notes(tmp_path: Path, write_export: WriteExport) -> None:

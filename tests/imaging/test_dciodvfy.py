@@ -9,7 +9,7 @@ import pydicom
 import pytest
 
 from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.rtdose import write_rtdose
+from gynbtnet.imaging.rtdose_writer import write_rtdose
 from gynbtnet.imaging.rtstruct_writer import write_rtstruct
 from gynbtnet.imaging.seg_writer import write_seg
 from gynbtnet.imaging.volume import Segmentation, Volume

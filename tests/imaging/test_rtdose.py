@@ -5,7 +5,8 @@ import SimpleITK as sitk
 
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.rtdose import read_rtdose, write_rtdose
+from gynbtnet.imaging.rtdose_reader import read_rtdose
+from gynbtnet.imaging.rtdose_writer import write_rtdose
 from gynbtnet.imaging.volume import Volume
 
 SHAPE = (3, 4, 5)
@@ -27,7 +28,7 @@ def path(ct, tmp_path):
 def test_every_orientation_comes_back(ct, tmp_path, axis_direction):
     dose = grid(axis_direction)
     write_rtdose(dose, ct, tmp_path / "dose.dcm", description="test")
-    read = read_rtdose(tmp_path / "dose.dcm")
+    read = read_rtdose(tmp_path / "dose.dcm").grid
     where = np.rint(dose.geometry.to_index(read.geometry.to_world(INDEX))).astype(int)
     assert np.allclose(read.array.ravel(), dose.array[tuple(where.T)], rtol=1e-5, atol=1e-5)
 
@@ -60,7 +61,7 @@ def test_frames_may_be_given_downwards_or_by_their_z(path):
     reversed_frames = pydicom.dcmread(path).pixel_array[::-1].tobytes()
     for offsets in ([0, -2, -4], [14, 12, 10]):
         edited(path, GridFrameOffsetVector=offsets, ImagePositionPatient=[3, -2, 14], PixelData=reversed_frames)
-        read = read_rtdose(path)
+        read = read_rtdose(path).grid
         assert np.allclose(read.array, expected.array, rtol=1e-5)
         assert read.geometry.offset(expected.geometry) < 1e-6
 
@@ -74,6 +75,7 @@ def test_frames_may_be_given_downwards_or_by_their_z(path):
         ({"GridFrameOffsetVector": [0, 2]}, "equally spaced"),
         ({"ImagePositionPatient": None}, "lacks a readable dose grid"),
         ({"PixelData": b"\0\0"}, "lacks a readable dose grid"),
+        ({"NumberOfFrames": 2**31 - 1, "Rows": 65535, "Columns": 65535}, "lacks a readable dose grid"),
         ({"ImageOrientationPatient": [1, 0, 0, 1, 0, 0]}, "no usable grid"),
     ],
 )
@@ -89,4 +91,4 @@ def test_negative_doses_are_refused(ct, tmp_path):
 
 def test_no_dose_at_all_is_a_dose(ct, tmp_path):
     write_rtdose(Volume(np.zeros((2, 2, 2)), Geometry((2, 2, 2))), ct, tmp_path / "dose.dcm", description="")
-    assert not read_rtdose(tmp_path / "dose.dcm").array.any()
+    assert not read_rtdose(tmp_path / "dose.dcm").grid.array.any()

@@ -10,7 +10,7 @@ import pytest
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.ct_series import read_ct_series
 from gynbtnet.imaging.dicom_series import find_series
-from gynbtnet.imaging.rtdose import read_rtdose
+from gynbtnet.imaging.rtdose_reader import read_rtdose
 from gynbtnet.imaging.rtstruct_reader import read_rtstruct
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume_files import read_volume
@@ -65,7 +65,7 @@ def test_a_clinics_export_reads_back_as_it_was_made(tmp_path: Path) -> None:
         assert not report.missing and not report.unmapped
         assert np.array_equal(found.labels.array, made.structures.labels.array)
         assert made.dose is not None
-        assert np.allclose(read_rtdose(folder / "RD.dcm").array, made.dose.array, atol=1e-3)
+        assert np.allclose(read_rtdose(folder / "RD.dcm").grid.array, made.dose.array, atol=1e-3)
         names |= {roi.ROIName for roi in pydicom.dcmread(folder / "RS.dcm").StructureSetROISequence}
         for file in folder.rglob("*.dcm"):
             assert "SYNTHETIC PHANTOM" in pydicom.dcmread(file).SeriesDescription

@@ -10,7 +10,7 @@ from gynbtnet.imaging.label_map import Overlap
 
 @dataclass(frozen=True)
 class Source:
-    """Where a case came from, and how to notice that it has changed.
+    """Where a case came from, and how to notice that it has changed; empty where the patients' key is kept apart.
 
     Attributes:
         ct_folder: the folder of the DICOM series, or of the image file.
@@ -32,7 +32,7 @@ class Case:
     """Who was scanned, which files hold scan and contours, and what ingestion noted about them.
 
     Attributes:
-        patient: the patient's identifier as the source has it.
+        patient: the patient's study ID, or the name of the image file.
         fraction: 1 for the patient's first scan in time.
         id: unique in a cohort and safe as a file name.
         image: the CT in HU.
@@ -43,6 +43,7 @@ class Case:
         missing: structures that the cohort asks for and this case doesn't have.
         overlaps: where two structures claimed the same voxels, and the later one got them.
         unmapped: ROI names in the source that stand for no structure of the cohort.
+        notes: what was chosen, dropped or mended when it was read, a sentence each.
     """
 
     patient: str
@@ -56,6 +57,7 @@ class Case:
     missing: tuple[str, ...] = ()
     overlaps: tuple[Overlap, ...] = ()
     unmapped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def synthetic(self) -> bool:

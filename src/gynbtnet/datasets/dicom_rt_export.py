@@ -8,10 +8,13 @@ from typing import Literal
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.dicom_scans import dicom_scan
 from gynbtnet.datasets.ingestion import FoundScan, ScanContents, ingest_found, source_folders
+from gynbtnet.datasets.patient_key import PatientKey
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.ct_series import read_ct_files
 from gynbtnet.imaging.dicom_series import FoundSeries, find_series
 from gynbtnet.imaging.rtstruct_reader import RTStructReference, read_reference, read_rtstruct
+from gynbtnet.imaging.series_choice import choose_ct
+from gynbtnet.imaging.slice_repairs import Repairs
 from gynbtnet.imaging.structure_names import StructureNames
 
 PatientsFrom = Literal["dicom", "folder"]
@@ -24,20 +27,25 @@ def ingest(
     structures: Sequence[str],
     names: StructureNames | None = None,
     patients_from: PatientsFrom = "dicom",
+    repairs: Repairs | None = None,
+    key: PatientKey | None = None,
     name: str | None = None,
 ) -> Cohort:
     """Make a cohort of every RTSTRUCT below ``source`` with the CT series that it was drawn on.
 
-    The CT is the series that the RTSTRUCT refers to, or else the only one in its frame of reference. Several scans of
-    one patient are fractions, numbered by date and time of study and series, or, where these are absent or alike, by
-    the name of the folder. A case without some of the structures is kept, with a note.
+    The CT is the series that the RTSTRUCT refers to, or else the largest axial one in its frame of reference. Several
+    scans of one patient are fractions, numbered by date and time of study and series, or, where these are absent or
+    alike, by the name of the folder. A case without some of the structures is kept, with a note.
 
     Args:
         source: one folder or several, searched with everything below.
         out: folder for the cohort.
         structures: label 1, 2, …; a later one gets the voxels that it shares with an earlier one.
         names: what ROI names mean; left out, the built-in table.
-        patients_from: "dicom" takes the PatientID, "folder" the first folder below ``source``.
+        patients_from: what tells patients apart, before they get study IDs: "dicom" takes the PatientID, "folder" the
+            first folder below ``source``.
+        repairs: which flaws of CT series to mend instead of refusing them.
+        key: gives patients their study IDs; left out, it lies in the cohort.
         name: of the cohort; left out, that of ``out``.
 
     Raises:
@@ -49,9 +57,10 @@ def ingest(
     wanted = tuple(structures)
 
     def read(scan: FoundScan) -> ScanContents:
-        ct = read_ct_files(scan.files)
+        ct = read_ct_files(scan.files, repairs)
         segmentation, report = read_rtstruct(scan.contours[0], ct, wanted, names)
-        return ScanContents(ct.volume, segmentation, report.missing, report.overlaps, report.unmapped)
+        notes = (*scan.notes, *ct.notes, *report.notes)
+        return ScanContents(ct.volume, segmentation, report.missing, report.overlaps, report.unmapped, notes)
 
     found: list[FoundScan] = []
     without = 0
@@ -64,7 +73,8 @@ def ingest(
         read,
         out,
         structures=wanted,
-        depends_on=repr(sorted(alias for alias in names.aliases.items() if alias[1] in wanted)),
+        depends_on=repr((sorted(alias for alias in names.aliases.items() if alias[1] in wanted), repairs)),
+        key=key,
         name=name,
         notes=(f"{without} CT series in the source have no RTSTRUCT and were left out.",) if without else (),
     )
@@ -85,7 +95,7 @@ def _find(folder: Path, patients_from: PatientsFrom) -> tuple[list[FoundScan], i
     found = []
     for rtstruct in rtstructs:
         reference = read_reference(rtstruct)
-        ct = _ct_of(rtstruct, reference, scans, folder)
+        ct, note = _ct_of(rtstruct, reference, scans, folder)
         other = drawn_on.setdefault(ct.files, rtstruct)
         if other != rtstruct:
             raise BadInput(
@@ -105,25 +115,27 @@ def _find(folder: Path, patients_from: PatientsFrom) -> tuple[list[FoundScan], i
                 f"{rtstruct} has another PatientID than the CT in {scan.folder} that it was drawn on; export both of "
                 "one patient, or take patients from the names of folders: --patients-from folder."
             )
-        found.append(replace(scan, patient=patient, contours=(rtstruct,), rtstruct=rtstruct))
+        notes = (note,) if note else ()
+        found.append(replace(scan, patient=patient, contours=(rtstruct,), rtstruct=rtstruct, notes=notes))
     return found, len(scans) - len(found)
 
 
-def _ct_of(rtstruct: Path, reference: RTStructReference, scans: Sequence[FoundSeries], folder: Path) -> FoundSeries:
-    """The series that the RTSTRUCT refers to, else the only one in its frame of reference.
+def _ct_of(
+    rtstruct: Path, reference: RTStructReference, scans: Sequence[FoundSeries], folder: Path
+) -> tuple[FoundSeries, str | None]:
+    """The series that the RTSTRUCT refers to, else the largest axial one in its frame of reference with a note.
 
     Where an anonymiser emptied the series' UIDs, an empty reference means none of them.
     """
     referred = [ct for ct in scans if ct.series_uid and ct.series_uid == reference.series_uid]
     same_frame = [ct for ct in scans if ct.frame_of_reference_uid == reference.frame_of_reference_uid]
-    candidates = referred or same_frame
-    if len(candidates) != 1:
+    if not referred and (not same_frame or (not reference.frame_of_reference_uid and len(same_frame) > 1)):
         referring_to = "a CT series that is not" if reference.series_uid else "no CT series"
         raise BadInput(
             f"{rtstruct} refers to {referring_to} in {folder}, and {len(same_frame)} of the {len(scans)} CT "
             "series there lie in its frame of reference; expected the CT that it was drawn on: export it too."
         )
-    return candidates[0]
+    return choose_ct(referred or same_frame, str(folder))
 
 
 def _first_folder(path: Path, root: Path) -> str:

@@ -11,15 +11,16 @@ import numpy as np
 
 from gynbtnet.datasets.case import Case, Source
 from gynbtnet.datasets.cohort import MANIFEST, Cohort
-from gynbtnet.datasets.ingestion_notes import notes_on_contours
+from gynbtnet.datasets.ingestion_notes import notes_on_cases
 from gynbtnet.datasets.json_files import read_json, sha256_of, write_json
+from gynbtnet.datasets.patient_key import KEY, PatientKey
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.label_map import Overlap
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.imaging.volume_files import write_volume
 from gynbtnet.progress import track
 
-_INGESTION_VERSION = 1
+_INGESTION_VERSION = 2
 _RECORDS = "cases"
 
 
@@ -28,7 +29,7 @@ class FoundScan:
     """A scan in a source, not read yet.
 
     Attributes:
-        patient: as the source identifies him or her.
+        patient: as the source identifies him or her: a PatientID, the name of a folder or of an image file.
         when: orders a patient's scans in time.
         folder: the folder of the CT; named where something is wrong with it.
         files: the scan's files: DICOM slices, or one image file.
@@ -36,6 +37,7 @@ class FoundScan:
         series_uid: of a DICOM series, empty where an anonymiser emptied it; None for image files.
         rtstruct: the structure set, where the contours are one.
         synthetic: whether the source says that no real patient was scanned.
+        notes: why this scan was chosen.
     """
 
     patient: str
@@ -46,6 +48,7 @@ class FoundScan:
     series_uid: str | None = None
     rtstruct: Path | None = None
     synthetic: bool = False
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class ScanContents:
     missing: tuple[str, ...] = ()
     overlaps: tuple[Overlap, ...] = ()
     unmapped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def ingest_found(
@@ -66,6 +70,7 @@ def ingest_found(
     *,
     structures: tuple[str, ...] = (),
     depends_on: str = "",
+    key: PatientKey | None = None,
     name: str | None = None,
     notes: tuple[str, ...] = (),
 ) -> Cohort:
@@ -80,6 +85,8 @@ def ingest_found(
         out: folder for the cohort: absent, empty, or one that an earlier call wrote.
         structures: as the segmentations have them.
         depends_on: what else decides what ``read`` returns, as text: names of ROIs, for instance.
+        key: gives patients their study IDs: those of DICOM scans, or all where it is kept apart. Left out, the key is
+            ``patients.csv`` in ``out``.
         name: of the cohort; left out, that of ``out``.
         notes: what readers of results have to know, beside what the contours tell.
 
@@ -90,16 +97,19 @@ def ingest_found(
     out = Path(out).absolute()
     if out.is_dir() and not (out / _RECORDS).is_dir() and any(out.iterdir()):
         raise BadInput(f"{out} holds files and is no cohort; name a folder that is empty or absent.")
+    key = key or PatientKey.load(out / KEY)
+    if key.apart and key.path.is_relative_to(out):
+        raise BadInput(f"The key {key.path} would lie in the cohort {out}; name a file apart, where only you can look.")
     (out / _RECORDS).mkdir(parents=True, exist_ok=True)
     (out / MANIFEST).unlink(missing_ok=True)
-    numbered = _numbered(found)
+    numbered = _numbered(_under_study_ids(found, key))
     _remove_others(out, {case_id for case_id, _, _ in numbered})
     cases = tuple(
-        _ingest_case(scan, case_id, fraction, read, out, (structures, depends_on))
+        _ingest_case(scan, case_id, fraction, read, out, (structures, depends_on), keeps_source=not key.apart)
         for case_id, fraction, scan in track(numbered, "Ingesting")
     )
     _check_structures(cases, structures, out)
-    cohort = Cohort(name or out.name, structures, cases, out, (*notes, *notes_on_contours(cases, structures)))
+    cohort = Cohort(name or out.name, structures, cases, out, (*notes, *notes_on_cases(cases, structures)))
     cohort.save()
     return cohort
 
@@ -122,6 +132,14 @@ def source_folders(source: Path | Sequence[Path], out: Path) -> tuple[Path, ...]
         if Path(out).resolve().is_relative_to(folder.resolve()):
             raise BadInput(f"The cohort {out} would lie inside its source {folder}; name a folder outside it.")
     return folders
+
+
+def _under_study_ids(found: Sequence[FoundScan], key: PatientKey) -> list[FoundScan]:
+    """The scans with study IDs for patients; names of image files stay, unless the key is kept apart."""
+    replaced = [scan for scan in found if key.apart or scan.series_uid is not None]
+    key.add(scan.patient for scan in replaced)
+    kept = [scan for scan in found if not (key.apart or scan.series_uid is not None)]
+    return [*kept, *(replace(scan, patient=key.study_id(scan.patient)) for scan in replaced)]
 
 
 def _numbered(found: Iterable[FoundScan]) -> list[tuple[str, int, FoundScan]]:
@@ -148,10 +166,12 @@ def _ingest_case(
     read: Callable[[FoundScan], ScanContents],
     out: Path,
     depends_on: tuple[object, ...],
+    *,
+    keeps_source: bool,
 ) -> Case:
     digests = {str(scan.folder if scan.series_uid is not None else scan.files[0]): sha256_of(*scan.files)}
     digests |= {str(path): sha256_of(path) for path in scan.contours}
-    key = _digest(_INGESTION_VERSION, scan.patient, fraction, scan.synthetic, digests, depends_on)
+    key = _digest(_INGESTION_VERSION, scan.patient, fraction, scan.synthetic, digests, depends_on, keeps_source)
     record = out / _RECORDS / f"{case_id}.json"
     if record.is_file():
         standing = read_json(_Record, record, "delete it and ingest again")
@@ -174,12 +194,15 @@ def _ingest_case(
         id=case_id,
         image=out / "imagesTr" / f"{case_id}_0000.nii.gz",
         labels=out / "labelsTr" / f"{case_id}.nii.gz" if segmentation else None,
-        source=Source(scan.folder, scan.series_uid, scan.rtstruct, digests, scan.synthetic),
+        source=Source(scan.folder, scan.series_uid, scan.rtstruct, digests, scan.synthetic)
+        if keeps_source
+        else Source(synthetic=scan.synthetic),
         geometry=contents.image.geometry,
         volumes_cm3=_volumes(segmentation, contents.missing) if segmentation else {},
         missing=contents.missing,
         overlaps=contents.overlaps,
         unmapped=contents.unmapped,
+        notes=contents.notes,
     )
     write_volume(_compact(contents.image), case.image)
     if segmentation and case.labels:

@@ -1,13 +1,18 @@
-"""What readers of results have to know of a cohort's contours: counts, and nobody's name."""
+"""What readers of results have to know of how a cohort was read: counts, and nobody's name."""
 
 from collections import Counter
 from collections.abc import Sequence
 
 from gynbtnet.datasets.case import Case
 
+_MOST = 20
+"""Cases whose own notes are repeated; all of them are in the manifest."""
 
-def notes_on_contours(cases: Sequence[Case], structures: Sequence[str]) -> tuple[str, ...]:
+
+def notes_on_cases(cases: Sequence[Case], structures: Sequence[str]) -> tuple[str, ...]:
     """A sentence each on structures that are missing, on those that overlap, and on ROI names that mean none.
+
+    Then what was chosen, dropped or mended case by case.
 
     Only the names of an RTSTRUCT count as unmapped: other sources hold classes that nobody asked for by design.
     """
@@ -28,4 +33,6 @@ def notes_on_contours(cases: Sequence[Case], structures: Sequence[str]) -> tuple
     if unmapped:
         listed = ", ".join(f"“{name}” in {count}" for name, count in unmapped.most_common(20))
         notes.append(f"{of_cases}, some have ROIs whose names mean none of the structures: {listed}.")
-    return tuple(notes)
+    own = [f"{case.id}: {note}" for case in cases for note in case.notes]
+    more = (f"Of {len(own)} notes on single cases, the first {_MOST} are shown.",) if len(own) > _MOST else ()
+    return (*notes, *own[:_MOST], *more)

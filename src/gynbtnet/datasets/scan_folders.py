@@ -10,11 +10,13 @@ import numpy as np
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.dicom_scans import dicom_scan
 from gynbtnet.datasets.ingestion import FoundScan, ScanContents, ingest_found, natural_order, source_folders
+from gynbtnet.datasets.patient_key import PatientKey
 from gynbtnet.datasets.synthetic_marks import image_is_synthetic
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.ct_series import read_ct_files
 from gynbtnet.imaging.dicom_series import find_series
 from gynbtnet.imaging.file_search import files_below
+from gynbtnet.imaging.slice_repairs import Repairs
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.imaging.volume_files import SUFFIXES, read_volume
 
@@ -30,7 +32,15 @@ _LABELS = 256
 """Different values that a label map may have; a CT in HU has more, and negative ones."""
 
 
-def ingest(source: Path | Sequence[Path], out: Path, *, also: Cohort | None = None, name: str | None = None) -> Cohort:
+def ingest(
+    source: Path | Sequence[Path],
+    out: Path,
+    *,
+    also: Cohort | None = None,
+    repairs: Repairs | None = None,
+    key: PatientKey | None = None,
+    name: str | None = None,
+) -> Cohort:
     """Make a cohort without structures of every CT below ``source``: each DICOM series and each image file.
 
     Image files called a label, a mask, a segmentation or a dose are passed over. A DICOM scan's patient is its
@@ -41,6 +51,8 @@ def ingest(source: Path | Sequence[Path], out: Path, *, also: Cohort | None = No
         out: folder for the cohort.
         also: its cases' scans are added but those found already; to learn from the training patients of a cohort,
             hand over only these.
+        repairs: which flaws of CT series to mend instead of refusing them.
+        key: gives patients their study IDs; left out, it lies in the cohort. Where ``also`` is given, its cohort's.
         name: of the cohort; left out, that of ``out``.
 
     Raises:
@@ -59,12 +71,17 @@ def ingest(source: Path | Sequence[Path], out: Path, *, also: Cohort | None = No
             for case in also.cases
             if not case.source.series_uid or case.source.series_uid not in {scan.series_uid for scan in found}
         ]
-    return ingest_found(found, _read, out, name=name)
+
+    def read(scan: FoundScan) -> ScanContents:
+        return _read(scan, repairs)
+
+    return ingest_found(found, read, out, depends_on=repr(repairs), key=key, name=name)
 
 
-def _read(scan: FoundScan) -> ScanContents:
+def _read(scan: FoundScan, repairs: Repairs | None) -> ScanContents:
     if scan.series_uid is not None:
-        return ScanContents(read_ct_files(scan.files).volume)
+        ct = read_ct_files(scan.files, repairs)
+        return ScanContents(ct.volume, notes=ct.notes)
     image = read_volume(scan.files[0])
     if _is_label_map(image):
         raise BadInput(

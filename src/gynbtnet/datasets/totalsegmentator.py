@@ -11,18 +11,25 @@ import numpy as np
 
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.ingestion import FoundScan, ScanContents, ingest_found, natural_order, source_folders
+from gynbtnet.datasets.patient_key import PatientKey
 from gynbtnet.datasets.synthetic_marks import image_is_synthetic
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.file_search import files_below
 from gynbtnet.imaging.label_map import Mask, label_map
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging.onto_grid import labels_onto
 from gynbtnet.imaging.volume_files import read_volume
 
 _SUFFIX = ".nii.gz"
 
 
 def ingest(
-    source: Path | Sequence[Path], out: Path, *, structures: Sequence[str] | None = None, name: str | None = None
+    source: Path | Sequence[Path],
+    out: Path,
+    *,
+    structures: Sequence[str] | None = None,
+    resample_labels: bool = False,
+    key: PatientKey | None = None,
+    name: str | None = None,
 ) -> Cohort:
     """Make a cohort of every ``ct.nii.gz`` with a folder ``segmentations`` beside it; each is a patient of its own.
 
@@ -30,17 +37,24 @@ def ingest(
         source: one folder or several, searched with everything below.
         out: folder for the cohort.
         structures: the classes wanted, label 1, 2, …; left out, all that any case has, by name.
+        resample_labels: bring masks on another grid than their scan's onto that, by nearest neighbour.
+        key: gives patients their study IDs, where it is kept apart; left out, they keep the names of their folders.
         name: of the cohort; left out, that of ``out``.
 
     Raises:
-        BadInput: where there is no such case, no case has a class wanted, or a mask lies on another grid than its scan.
+        BadInput: where there is no such case, no case has a class wanted, or a mask lies on another grid than its scan
+            and is not to be resampled.
     """
     found = [scan for folder in source_folders(source, out) for scan in _find(folder)]
     classes = sorted({_class(path) for scan in found for path in scan.contours})
     wanted = tuple(classes if structures is None else structures)
     if len(wanted) > np.iinfo(np.uint8).max:
         raise BadInput(f"{len(wanted)} classes are more than the 255 that a label map holds; name those wanted.")
-    return ingest_found(found, lambda scan: _read(scan, wanted), out, structures=wanted, name=name)
+
+    def read(scan: FoundScan) -> ScanContents:
+        return _read(scan, wanted, resample_labels=resample_labels)
+
+    return ingest_found(found, read, out, structures=wanted, depends_on=str(resample_labels), key=key, name=name)
 
 
 def _find(folder: Path) -> list[FoundScan]:
@@ -66,22 +80,28 @@ def _find(folder: Path) -> list[FoundScan]:
     return found
 
 
-def _read(scan: FoundScan, wanted: tuple[str, ...]) -> ScanContents:
+def _read(scan: FoundScan, wanted: tuple[str, ...], *, resample_labels: bool) -> ScanContents:
     image = read_volume(scan.files[0])
-    masks = {_class(path): path for path in scan.contours}
-    drawn = {structure: _mask(masks[structure], image) for structure in wanted if structure in masks}
-    segmentation, overlaps = label_map(drawn, wanted, image.geometry)
-    missing = tuple(structure for structure in wanted if structure not in masks)
-    unmapped = tuple(structure for structure in masks if structure not in wanted)
-    return ScanContents(image, segmentation, missing, overlaps, unmapped)
-
-
-def _mask(path: Path, image: Volume) -> Mask:
-    mask = read_volume(path)
-    if not image.geometry.is_same(mask.geometry):
-        raise BadInput(f"{path} has {image.geometry.difference(mask.geometry)}; expected the scan's own grid.")
-    inside: Mask = mask.array > 0
-    return inside
+    paths = {_class(path): path for path in scan.contours}
+    masks: dict[str, Mask] = {}
+    moved = 0
+    for structure in wanted:
+        if structure in paths:
+            mask = read_volume(paths[structure])
+            if not image.geometry.is_same(mask.geometry):
+                if not resample_labels:
+                    raise BadInput(
+                        f"{paths[structure]} has {image.geometry.difference(mask.geometry)}; expected the scan's own "
+                        "grid: export it again, or have it resampled with --resample-labels."
+                    )
+                mask = labels_onto(mask, image.geometry)
+                moved += 1
+            masks[structure] = mask.array > 0
+    segmentation, overlaps = label_map(masks, wanted, image.geometry)
+    missing = tuple(structure for structure in wanted if structure not in paths)
+    unmapped = tuple(structure for structure in paths if structure not in wanted)
+    notes = (f"Resampled {moved} masks onto the grid of the scan.",) if moved else ()
+    return ScanContents(image, segmentation, missing, overlaps, unmapped, notes)
 
 
 def _class(path: Path) -> str:

@@ -74,11 +74,11 @@ def evaluate(cohort: Cohort, predictions: Path, out: Path) -> Evaluation:
     for case in track(cohort.cases, "Evaluate"):
         truth = truth_of(case, cohort.structures)
         prediction = prediction_of(case, predictions, cohort.structures)
-        shift = truth.labels.geometry.offset(prediction.labels.geometry)
-        if shift > LARGEST_SHIFT * min(truth.labels.geometry.spacing):
+        grid = truth.labels.geometry
+        if not grid.is_same(prediction.labels.geometry):
             raise BadInput(
-                f"{prediction_path(case, predictions)} lies on another grid than its truth {case.labels} (corners up "
-                f"to {shift:.2f} mm apart); expected a prediction on the scan's own grid, predict this scan again."
+                f"{prediction_path(case, predictions)} has {grid.difference(prediction.labels.geometry)}; expected a "
+                "prediction on the scan's own grid: predict this scan again."
             )
         scores += score(truth, prediction, case=case.id, patient=case.patient, unknown=case.missing)
     evaluation = Evaluation(tuple(scores))

@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.ct_images import CTImage, image_from, matrix_of
-from gynbtnet.imaging.dicom_objects import MULTI_FRAME_CT, lenient, read_object
+from gynbtnet.imaging.dicom_objects import MULTI_FRAME_CT, read_object, reading
 from gynbtnet.imaging.dicom_series import complete_uids, find_series
 from gynbtnet.imaging.enhanced_ct import frames_of
 from gynbtnet.imaging.geometry import Geometry
@@ -122,8 +122,7 @@ def read_ct_files(files: Sequence[Path], repairs: Repairs | None = None) -> CTSe
     if not files:
         raise ValueError("a CT series has files")
     where = f"The CT series in {Path(files[0]).parent}"
-    with lenient():
-        headers, images = _read_images([Path(file) for file in files], where)
+    headers, images = _read_images([Path(file) for file in files], where)
     images, doubled = _without_doubles(images)
     stack = stack_slices([image.plane for image in images], where, repairs or Repairs())
     images = [images[i] for i in stack.order]
@@ -146,18 +145,19 @@ def _read_images(files: Sequence[Path], where: str) -> tuple[Dataset, list[CTIma
     first: Dataset | None = None
     images: list[CTImage] = []
     for path in track(files, "Reading slices") if len(files) > _MANY_FILES else files:
-        dataset = read_object(path, "a CT slice")
-        complete_uids(dataset)
-        first = first or dataset
-        for keyword in ("SeriesInstanceUID", "FrameOfReferenceUID"):
-            if dataset.get(keyword) != first.get(keyword):
-                raise BadInput(
-                    f"{where} has several values of {keyword}; expected one: put each series into its own folder."
-                )
-        if dataset.get("SOPClassUID") in MULTI_FRAME_CT:
-            images += frames_of(dataset, path)
-        else:
-            images.append(image_from(dataset, stored_pixels(dataset, matrix_of(dataset, path), path), path))
+        with reading(path):
+            dataset = read_object(path, "a CT slice")
+            complete_uids(dataset)
+            first = first or dataset
+            for keyword in ("SeriesInstanceUID", "FrameOfReferenceUID"):
+                if dataset.get(keyword) != first.get(keyword):
+                    raise BadInput(
+                        f"{where} has several values of {keyword}; expected one: put each series into its own folder."
+                    )
+            if dataset.get("SOPClassUID") in MULTI_FRAME_CT:
+                images += frames_of(dataset, path)
+            else:
+                images.append(image_from(dataset, stored_pixels(dataset, matrix_of(dataset, path), path), path))
     assert first is not None
     return first, images
 

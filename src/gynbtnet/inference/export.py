@@ -16,12 +16,14 @@ from gynbtnet.errors import BadInput
 from gynbtnet.imaging.ct_series import CTSeries, read_ct_series
 from gynbtnet.imaging.dicom_series import find_series
 from gynbtnet.imaging.rtstruct_writer import write_rtstruct
+from gynbtnet.imaging.slice_repairs import Repairs
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.imaging.volume_files import SUFFIXES, read_volume, write_volume
 from gynbtnet.inference.model import Model
 from gynbtnet.inference.predict import predict
 from gynbtnet.inference.settings import PredictionSettings
+from gynbtnet.progress import console
 from gynbtnet.whole_files import check_replaceable, written_whole
 
 NOTICE = "For research use only; made by software and not reviewed by a clinician."
@@ -35,6 +37,7 @@ class _Scan:
     series: CTSeries | None
     files: tuple[Path, ...]
     synthetic: bool
+    notes: tuple[str, ...] = ()
 
 
 def predict_scan(
@@ -44,6 +47,7 @@ def predict_scan(
     *,
     settings: PredictionSettings | None = None,
     series_uid: str | None = None,
+    repairs: Repairs | None = None,
     names: StructureNames | None = None,
     synthetic: bool = False,
 ) -> Path:
@@ -56,7 +60,8 @@ def predict_scan(
         scan: a folder with a DICOM CT series, or an image file; only DICOM gets an ``RS.dcm``.
         out: apart from the scan; an earlier prediction in it is replaced.
         settings: of the sliding window.
-        series_uid: which series, where the folder holds several.
+        series_uid: which series, where the folder holds several; left out, the largest axial one, with a note.
+        repairs: which flaws of the series to mend instead of refusing it; each is told and noted in the manifest.
         names: how structures are called and coloured in the RTSTRUCT.
         synthetic: say in every file that no real patient was scanned; said anyway where the scan itself says so.
 
@@ -69,7 +74,9 @@ def predict_scan(
     settings = settings or PredictionSettings()
     _check_apart(out, scan)
     began = time.perf_counter()
-    found = _read(scan, series_uid)
+    found = _read(scan, series_uid, repairs)
+    for note in found.notes:
+        console.print(note)
     synthetic = synthetic or found.synthetic
     made_from = _made_from(model, found, settings, synthetic)
     if _stands(out, made_from):
@@ -97,6 +104,7 @@ def predict_scan(
         manifest = {
             "notice": f"{SYNTHETIC} {NOTICE}" if synthetic else NOTICE,
             **made_from,
+            "notes": list(found.notes),
             "geometry": found.volume.geometry.to_json(),
             "device": str(model.device),
             "seconds": {
@@ -160,7 +168,7 @@ def _check_apart(out: Path, scan: Path) -> None:
         )
 
 
-def _read(scan: Path, series_uid: str | None) -> _Scan:
+def _read(scan: Path, series_uid: str | None, repairs: Repairs | None) -> _Scan:
     if scan.is_file():
         if not scan.name.endswith(SUFFIXES):
             raise BadInput(
@@ -172,6 +180,6 @@ def _read(scan: Path, series_uid: str | None) -> _Scan:
         raise BadInput(
             f"{scan} is a folder of image files without DICOM; give the file that holds the scan ({images[0].name}?)."
         )
-    series = read_ct_series(scan, series_uid)
+    series = read_ct_series(scan, series_uid, repairs)
     header = pydicom.dcmread(series.files[0], stop_before_pixels=True)
-    return _Scan(series.volume, series, series.files, dicom_is_synthetic(header))
+    return _Scan(series.volume, series, series.files, dicom_is_synthetic(header), series.notes)

@@ -82,8 +82,10 @@ def _prepare_case(case: Case, plan: Plan, out: Path) -> PreparedCase:
     labels = None
     if case.labels is not None:
         truth = read_volume(case.labels)
-        if truth.geometry.offset(volume.geometry) > volume.geometry.spacing[0] / 10:
-            raise BadInput(f"{case.labels} lies on another grid than its scan; run `gynbtnet ingest` again.")
+        if not volume.geometry.is_same(truth.geometry):
+            raise BadInput(
+                f"{case.labels} has {volume.geometry.difference(truth.geometry)}; run `gynbtnet ingest` again."
+            )
         labels = resample_labels(truth.array.astype(np.uint8, copy=False), volume.geometry, geometry)
     foreground = _foreground_voxels(labels) if labels is not None else {}
     prepared = PreparedCase(

@@ -10,9 +10,6 @@ from gynbtnet.preparation.plan import Plan
 from gynbtnet.preparation.resample import resample
 from gynbtnet.preparation.turn import turn_to_patient
 
-_ON_GRID = 0.01
-"""mm; a grid this near to the planned one is kept as it is."""
-
 
 def preprocess_volume(volume: Volume, plan: Plan) -> tuple[npt.NDArray[np.float32], Geometry]:
     """Resample a CT to the plan's spacing with cubic splines, and normalise it.
@@ -35,8 +32,8 @@ def planned_geometry(geometry: Geometry, plan: Plan) -> Geometry:
     """The grid at the plan's spacing that covers the same box.
 
     Its axes run to the patient's left, posterior and superior, so that scans of any origin are seen one way round.
-    Spacing may differ a little from the plan's so that it fills the box.
+    Spacing may differ a little from the plan's so that it fills the box, or so that the scan's own grid can be kept.
     """
     turned = turn_to_patient(geometry).geometry(geometry)
     planned = turned.with_spacing(plan.spacing)
-    return turned if planned.offset(turned) < _ON_GRID else planned
+    return turned if planned.is_same(turned) else planned

@@ -1,0 +1,66 @@
+"""The dose of a plan, and of all plans together.
+
+What counts for a plan is its PLAN dose; where none was exported, the sum of its parts (BRACHY, BEAM and FRACTION doses,
+PS3.3 C.8.8.3). A MULTI_PLAN dose counts only where none of its plans has a dose of its own, so that nothing counts
+twice.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from gynbtnet.errors import BadInput
+from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.onto_grid import dose_onto
+from gynbtnet.imaging.rtdose_reader import Dose
+from gynbtnet.imaging.volume import Volume
+
+_PARTS = ("BRACHY", "BEAM", "FRACTION")
+
+
+def doses_by_plan(doses: Sequence[Dose]) -> Mapping[tuple[str, ...], tuple[Dose, ...]]:
+    """The doses to add up for each plan, by the UIDs of its plans; copies of one RTDOSE count once.
+
+    Raises:
+        BadInput: where a dose is of an unknown summation, or physical and effective doses are mixed.
+    """
+    distinct = list({dose.uid or str(id(dose)): dose for dose in doses}.values())
+    kinds = sorted({dose.kind for dose in distinct})
+    if len(kinds) > 1:
+        raise BadInput(
+            f"The doses are of the types {', '.join(kind or 'unknown' for kind in kinds)}; expected one type, since "
+            "only like is added to like: choose the files of one."
+        )
+    unknown = sorted({dose.summation for dose in distinct}.difference((*_PARTS, "PLAN", "MULTI_PLAN")))
+    if unknown:
+        raise BadInput(
+            f"A dose is summed over “{unknown[0]}”; expected PLAN, MULTI_PLAN, {', '.join(_PARTS)}: export the plan's "
+            "dose."
+        )
+    found: dict[tuple[str, ...], tuple[Dose, ...]] = {}
+    for accepted in (("PLAN",), _PARTS, ("MULTI_PLAN",)):
+        covered = {plan for plans in found for plan in plans}
+        for dose in distinct:
+            if dose.summation in accepted and not covered.intersection(dose.plan_uids):
+                found[dose.plan_uids] = (*found.get(dose.plan_uids, ()), dose)
+    return found
+
+
+def summed_dose(doses: Sequence[Dose], geometry: Geometry) -> Volume:
+    """The sum in Gy, float32, on a grid such as a scan's; 0 where a dose grid doesn't reach.
+
+    Raises:
+        BadInput: there is none, they can't be summed (:func:`doses_by_plan`), or lie in several frames of reference.
+    """
+    if not doses:
+        raise BadInput("There is no dose to sum; expected RTDOSE files.")
+    frames = {dose.frame_of_reference_uid for dose in doses}
+    if len(frames) > 1:
+        raise BadInput(
+            f"The doses lie in {len(frames)} frames of reference; expected one: register the scans before summing."
+        )
+    total = np.zeros(geometry.shape, np.float32)
+    for parts in doses_by_plan(doses).values():
+        for part in parts:
+            total += dose_onto(part.grid, geometry).array
+    return Volume(total, geometry)

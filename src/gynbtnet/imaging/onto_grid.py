@@ -1,0 +1,35 @@
+"""Doses and labels on the grid of a scan, through SimpleITK."""
+
+import SimpleITK as sitk
+
+from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging.volume_files import from_sitk, to_sitk
+
+
+def dose_onto(dose: Volume, geometry: Geometry) -> Volume:
+    """A dose by linear interpolation; 0 outside its own grid."""
+    return _onto(dose, geometry, sitk.sitkLinear)
+
+
+def labels_onto(labels: Volume, geometry: Geometry) -> Volume:
+    """A label map by nearest neighbour; background outside its own grid."""
+    return _onto(labels, geometry, sitk.sitkNearestNeighbor)
+
+
+def _onto(volume: Volume, geometry: Geometry, how: int) -> Volume:
+    if volume.geometry == geometry:
+        return volume
+    resampled = from_sitk(
+        sitk.Resample(
+            to_sitk(volume),
+            geometry.shape[::-1],
+            sitk.Transform(),
+            how,
+            geometry.origin,
+            geometry.spacing[::-1],
+            geometry.direction,
+            0.0,
+        )
+    )
+    return Volume(resampled.array.astype(volume.array.dtype, copy=False), geometry)
