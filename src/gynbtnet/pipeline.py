@@ -146,10 +146,10 @@ def _check(recipe: Recipe, scans: Scans, experiment: Experiment) -> None:
 def _check_same_experiment(recipe: Recipe, experiment: Experiment) -> None:
     """An experiment that stands goes on only as it was begun; how results are predicted and told may change."""
     begun = load_recipe(experiment.recipe)
-    for field in ("name", "structures", "aliases", "split", *STAGES):
-        if getattr(begun, field) != getattr(recipe, field):
+    for setting in ("name", "structures", "aliases", "split", *STAGES):
+        if getattr(begun, setting) != getattr(recipe, setting):
             raise BadInput(
-                f"The experiment in {experiment.folder} was begun with other settings under {field}; give another "
+                f"The experiment in {experiment.folder} was begun with other settings under {setting}; give another "
                 f"--out, or the recipe that it was begun with, {experiment.recipe}."
             )
 

@@ -29,9 +29,9 @@ def test_voxels_masks_and_fractions(export: Path, tmp_path: Path) -> None:
     cohort = dicom_rt_export.ingest(export, tmp_path / "cohort", structures=STRUCTURES)
     assert Cohort.load(tmp_path / "cohort") == cohort
     assert [(case.patient, case.fraction, case.id) for case in cohort.cases] == [
-        ("A/1", 1, "A-1_f1"),
-        ("A/1", 2, "A-1_f2"),  # fraction-10 comes after fraction-2
-        ("B", 1, "B_f1"),
+        ("patient-001", 1, "patient-001_f1"),
+        ("patient-001", 2, "patient-001_f2"),  # fraction-10 comes after fraction-2
+        ("patient-002", 1, "patient-002_f1"),
     ]
     assert cohort.cases[1].source.rtstruct == export / "A1" / "fraction-10" / "RS.dcm"
     assert cohort.synthetic
@@ -61,14 +61,14 @@ def test_dates_come_before_folders(export: Path, tmp_path: Path) -> None:
 def test_a_missing_structure_is_kept_and_noted(export: Path, tmp_path: Path, write_export: WriteExport) -> None:
     write_export(export / "C", "C", {"Blase": "bladder", "Rectum": "rectum"}, seed=5)
     cohort = dicom_rt_export.ingest(export, tmp_path / "cohort", structures=STRUCTURES)
-    assert cohort.case("C_f1").missing == ("bladder",)
-    assert cohort.case("C_f1").unmapped == ("Blase",)
-    assert "bladder" not in cohort.case("C_f1").volumes_cm3
+    assert cohort.case("patient-003_f1").missing == ("bladder",)
+    assert cohort.case("patient-003_f1").unmapped == ("Blase",)
+    assert "bladder" not in cohort.case("patient-003_f1").volumes_cm3
 
     (tmp_path / "aliases.yaml").write_text("bladder: [blase]")
     names = StructureNames.load(tmp_path / "aliases.yaml")
     again = dicom_rt_export.ingest(export, tmp_path / "cohort", structures=STRUCTURES, names=names)
-    assert again.case("C_f1").missing == ()
+    assert again.case("patient-003_f1").missing == ()
 
 
 def test_names_that_nothing_maps_are_told_with_the_folder(
@@ -91,7 +91,7 @@ def test_patients_from_folders(export: Path, tmp_path: Path, write_export: Write
     with pytest.raises(BadInput, match=r"export/C.*no PatientID.*--patients-from folder"):
         dicom_rt_export.ingest(export, tmp_path / "cohort", structures=STRUCTURES)
     cohort = dicom_rt_export.ingest(export, tmp_path / "cohort", structures=STRUCTURES, patients_from="folder")
-    assert cohort.patients == ("A1", "B", "C")
+    assert cohort.patients == ("patient-001", "patient-002", "patient-003")
 
 
 def test_patients_whose_ids_differ_in_forbidden_letters_only(tmp_path: Path, write_export: WriteExport) -> None:
@@ -108,7 +108,7 @@ def test_the_ct_of_the_same_frame_stands_in_for_one_not_referred_to(export: Path
     del rtstruct.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence
     rtstruct.save_as(path)
     cohort = dicom_rt_export.ingest(export, tmp_path / "cohort", structures=STRUCTURES)
-    assert cohort.case("B_f1").source.ct_folder == export / "B" / "fraction-1" / "CT"
+    assert cohort.case("patient-002_f1").source.ct_folder == export / "B" / "fraction-1" / "CT"
 
 
 def edit(folder: Path, **values: str) -> None:
@@ -147,7 +147,7 @@ def test_contours_of_another_patient_are_refused_without_ids(export: Path, tmp_p
         dicom_rt_export.ingest(export, tmp_path / "cohort", structures=STRUCTURES)
     assert "Secret" not in str(caught.value)
     by_folder = dicom_rt_export.ingest(export, tmp_path / "cohort", structures=STRUCTURES, patients_from="folder")
-    assert by_folder.patients == ("A1", "B")
+    assert by_folder.patients == ("patient-001", "patient-002")
     rtstruct.PatientID = ""  # says nothing of the patient
     rtstruct.save_as(path)
     assert len(dicom_rt_export.ingest(export, tmp_path / "cohort", structures=STRUCTURES).cases) == 3
@@ -181,7 +181,7 @@ def _only_the_rtstruct(export: Path, folder: Path) -> Path:
 def test_scans_without_contours_are_left_out_and_noted(export: Path, tmp_path: Path, write_export: WriteExport) -> None:
     write_export(export / "C", "C", seed=5)
     cohort = dicom_rt_export.ingest(export, tmp_path / "cohort", structures=STRUCTURES)
-    assert "C" not in cohort.patients
+    assert len(cohort.patients) == 2
     assert "1 CT series" in cohort.notes[0]
 
 
@@ -213,7 +213,9 @@ def test_an_interrupted_ingestion_goes_on(export: Path, tmp_path: Path, monkeypa
         ingestion, "write_volume", lambda volume, path: (written.append(path.name), write_volume(volume, path))
     )
     dicom_rt_export.ingest(export, tmp_path / "cohort", structures=STRUCTURES)
-    assert written[3:] == ["A-1_f2_0000.nii.gz", "A-1_f2.nii.gz", "B_f1_0000.nii.gz", "B_f1.nii.gz"]
+    assert written[3:] == [
+        f"{one}{end}" for one in ("patient-001_f2", "patient-002_f1") for end in ("_0000.nii.gz", ".nii.gz")
+    ]
     Cohort.load(tmp_path / "cohort")
 
 
@@ -226,7 +228,7 @@ def test_a_changed_source_is_noticed_and_a_removed_one_forgotten(
     for path in (export / "A1" / "fraction-10").rglob("*.dcm"):
         path.unlink()
     after = dicom_rt_export.ingest(export, tmp_path / "cohort", structures=STRUCTURES)
-    assert [case.id for case in after.cases] == ["A-1_f1", "B_f1"]
+    assert [case.id for case in after.cases] == ["patient-001_f1", "patient-002_f1"]
     assert after.cases[0] == before.cases[0]
     np.testing.assert_array_equal(read_volume(after.cases[1].image).array, scan(7).array)
     assert len(list((tmp_path / "cohort" / "labelsTr").iterdir())) == 2
@@ -235,7 +237,7 @@ def test_a_changed_source_is_noticed_and_a_removed_one_forgotten(
 def test_real_export_equals_the_publishers_masks(data: Path, tmp_path: Path) -> None:
     folders = [data / "sts" / name for name in ("STS_003", "STS_015", "STS_044")]
     cohort = dicom_rt_export.ingest(folders, tmp_path / "sts", structures=["GTV_Mass_CT"])
-    assert cohort.patients == ("STS_003", "STS_015", "STS_044")
+    assert cohort.patients == ("patient-001", "patient-002", "patient-003")
     assert not cohort.synthetic
     for case, folder in zip(cohort.cases, folders, strict=True):
         assert case.labels

@@ -25,9 +25,13 @@ def test_dicom_and_files_mixed(tmp_path: Path, write_export: WriteExport) -> Non
     cohort = scan_folders.ingest(source, tmp_path / "cohort")
     assert Cohort.load(tmp_path / "cohort") == cohort
     assert cohort.structures == ()
-    assert sorted(cohort.patients) == ["CT", "P1", "low-dose_scan", "s0001"]
+    assert sorted(cohort.patients) == ["low-dose_scan", "patient-001", "patient-002", "s0001"]
     assert all(case.labels is None for case in cohort.cases)
-    for patient, expected in (("P1", scan(1).array), ("low-dose_scan", scan(3).array), ("s0001", scan(4).array + 0.5)):
+    for patient, expected in (
+        ("patient-002", scan(1).array),
+        ("low-dose_scan", scan(3).array),
+        ("s0001", scan(4).array + 0.5),
+    ):
         (case,) = cohort.of_patients([patient]).cases
         np.testing.assert_array_equal(read_volume(case.image).array, expected)
 
@@ -37,12 +41,12 @@ def test_the_scans_of_some_patients_are_added(tmp_path: Path, write_export: Writ
         write_export(tmp_path / "export" / patient, patient, {"bladder": "bladder"}, seed, "synthetic")
     task = dicom_rt_export.ingest(tmp_path / "export", tmp_path / "task", structures=["bladder"])
     write_volume(scan(5), tmp_path / "scans" / "other.nrrd")
-    cohort = scan_folders.ingest(tmp_path / "scans", tmp_path / "cohort", also=task.of_patients(["train"]))
-    assert cohort.patients == ("other", "train")
-    assert cohort.case("train_f1").synthetic and not cohort.case("other_f1").synthetic
-    np.testing.assert_array_equal(read_volume(cohort.case("train_f1").image).array, scan(0).array)
+    cohort = scan_folders.ingest(tmp_path / "scans", tmp_path / "cohort", also=task.of_patients(["patient-002"]))
+    assert cohort.patients == ("other", "patient-002")
+    assert cohort.case("patient-002_f1").synthetic and not cohort.case("other_f1").synthetic
+    np.testing.assert_array_equal(read_volume(cohort.case("patient-002_f1").image).array, scan(0).array)
     alone = scan_folders.ingest((), tmp_path / "alone", also=task)
-    assert alone.patients == ("test", "train")
+    assert alone.patients == ("patient-001", "patient-002")
 
 
 def test_a_header_that_says_synthetic_is_heard(tmp_path: Path) -> None:
@@ -88,6 +92,6 @@ def test_an_unreadable_scan_is_told_with_its_folder(tmp_path: Path) -> None:
 def test_real_folders_mixed(data: Path, tmp_path: Path) -> None:
     cohort = scan_folders.ingest(data / "totalsegmentator_example", tmp_path / "cohort")
     assert [(case.id, case.geometry.shape) for case in cohort.cases] == [
-        ("CT_f1", (20, 512, 512)),  # its series UID and PatientID are empty
+        ("patient-001_f1", (20, 512, 512)),  # its series UID and PatientID are empty
         ("s0000_f1", (112, 101, 122)),
     ]

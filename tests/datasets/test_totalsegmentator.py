@@ -53,7 +53,7 @@ def test_a_mask_on_another_grid_is_told_with_numbers(tmp_path: Path) -> None:
     moved = Geometry(GRID.shape, GRID.spacing, (-20.0, -30.0, 7.5))
     write_case(tmp_path / "ts" / "s0001", {"spleen": sphere("bladder")}, moved)
     with pytest.raises(
-        BadInput, match=r"spleen.nii.gz has voxels up to 2.5 mm away .* \(-20.00, -30.00, 7.50\) instead of"
+        BadInput, match=r"spleen.nii.gz lies on another grid .* up to 2.5 mm off .* \(-20.00, -30.00, 7.50\) instead of"
     ):
         totalsegmentator.ingest(tmp_path / "ts", tmp_path / "cohort")
     nearly = Geometry(GRID.shape, GRID.spacing, (-20.0, -30.0, 5.001))

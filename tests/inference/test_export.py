@@ -90,11 +90,18 @@ def test_an_image_file_gets_labels_and_no_rtstruct(bright_model: Model, tmp_path
     assert json.loads((out / "prediction.json").read_text())["synthetic"] is False
 
 
-def test_the_series_is_chosen_by_its_uid(bright_model: Model, tmp_path: Path) -> None:
+def test_the_series_is_chosen_by_its_uid_or_its_size(
+    bright_model: Model, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     one, other = (as_dicom(tmp_path / "ct" / name, name) for name in ("one", "other"))
-    with pytest.raises(BadInput, match="2 CT series"):
-        predict_scan(bright_model, tmp_path / "ct", tmp_path / "out", settings=QUICK)
-    assert not (tmp_path / "out").exists()
+    chosen = json.loads(
+        (
+            predict_scan(bright_model, tmp_path / "ct", tmp_path / "first", settings=QUICK) / "prediction.json"
+        ).read_text()
+    )
+    assert chosen["input"]["series_uid"] == min(one.series_uid, other.series_uid)  # alike in size
+    assert "Of 2 CT series took the largest" in capsys.readouterr().err
+    assert "Of 2 CT series took the largest" in chosen["notes"][0]
     out = predict_scan(bright_model, tmp_path / "ct", tmp_path / "out", settings=QUICK, series_uid=other.series_uid)
     assert (
         json.loads((out / "prediction.json").read_text())["input"]["series_uid"] == other.series_uid != one.series_uid

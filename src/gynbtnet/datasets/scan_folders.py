@@ -10,7 +10,7 @@ import numpy as np
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.dicom_scans import dicom_scan
 from gynbtnet.datasets.ingestion import FoundScan, ScanContents, ingest_found, natural_order, source_folders
-from gynbtnet.datasets.patient_key import PatientKey
+from gynbtnet.datasets.patient_key import KEY, PatientKey
 from gynbtnet.datasets.synthetic_marks import image_is_synthetic
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.ct_series import read_ct_files
@@ -52,7 +52,7 @@ def ingest(
         also: its cases' scans are added but those found already; to learn from the training patients of a cohort,
             hand over only these.
         repairs: which flaws of CT series to mend instead of refusing them.
-        key: gives patients their study IDs; left out, it lies in the cohort. Where ``also`` is given, its cohort's.
+        key: gives patients their study IDs; left out, it lies in the cohort, or in that of ``also``.
         name: of the cohort; left out, that of ``out``.
 
     Raises:
@@ -60,6 +60,7 @@ def ingest(
     """
     found = [scan for folder in source_folders(source, out) for scan in _find(folder)]
     if also is not None:
+        key = key or PatientKey.load(also.folder / KEY)
         found += [
             FoundScan(
                 patient=case.patient,

@@ -91,8 +91,9 @@ def _read(scan: FoundScan, wanted: tuple[str, ...], *, resample_labels: bool) ->
             if not image.geometry.is_same(mask.geometry):
                 if not resample_labels:
                     raise BadInput(
-                        f"{paths[structure]} has {image.geometry.difference(mask.geometry)}; expected the scan's own "
-                        "grid: export it again, or have it resampled with --resample-labels."
+                        f"{paths[structure]} lies on another grid than its scan, "
+                        f"{image.geometry.difference(mask.geometry)}; export it again, or have it resampled with "
+                        "--resample-labels."
                     )
                 mask = labels_onto(mask, image.geometry)
                 moved += 1

@@ -20,9 +20,6 @@ from gynbtnet.imaging.volume_files import read_volume
 from gynbtnet.progress import track
 from gynbtnet.whole_files import check_replaceable, written_whole
 
-LARGEST_SHIFT = 0.1
-"""How far two grids may lie apart, in voxels of the truth: rounding in file headers, not a different scan."""
-
 FILES = ("scores.csv", "summary.csv", "summary.json", "summary.md")
 
 
@@ -77,7 +74,8 @@ def evaluate(cohort: Cohort, predictions: Path, out: Path) -> Evaluation:
         grid = truth.labels.geometry
         if not grid.is_same(prediction.labels.geometry):
             raise BadInput(
-                f"{prediction_path(case, predictions)} has {grid.difference(prediction.labels.geometry)}; expected a "
+                f"{prediction_path(case, predictions)} lies on another grid than its truth, "
+                f"{grid.difference(prediction.labels.geometry)}; expected a "
                 "prediction on the scan's own grid: predict this scan again."
             )
         scores += score(truth, prediction, case=case.id, patient=case.patient, unknown=case.missing)

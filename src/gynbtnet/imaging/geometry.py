@@ -87,12 +87,12 @@ class Geometry:
         """How ``other`` differs from this grid, in numbers; for messages."""
         if self.shape != other.shape:
             return (
-                f"{_times(other.shape)} voxels of {_times(other.spacing)} mm (z, y, x) instead of the scan's "
+                f"it has {_times(other.shape)} voxels of {_times(other.spacing)} mm (z, y, x) instead of "
                 f"{_times(self.shape)} of {_times(self.spacing)} mm"
             )
         return (
-            f"voxels up to {self.offset(other):.3g} mm away from those of the scan (spacing {_times(other.spacing)} "
-            f"instead of {_times(self.spacing)} mm along z, y, x; origin {_place(other.origin)} instead of "
+            f"its voxels lie up to {self.offset(other):.3g} mm off (spacing {_times(other.spacing)} instead of "
+            f"{_times(self.spacing)} mm along z, y, x, origin at {_place(other.origin)} instead of "
             f"{_place(self.origin)} mm)"
         )
 

@@ -84,7 +84,8 @@ def _prepare_case(case: Case, plan: Plan, out: Path) -> PreparedCase:
         truth = read_volume(case.labels)
         if not volume.geometry.is_same(truth.geometry):
             raise BadInput(
-                f"{case.labels} has {volume.geometry.difference(truth.geometry)}; run `gynbtnet ingest` again."
+                f"{case.labels} lies on another grid than its scan, "
+                f"{volume.geometry.difference(truth.geometry)}; run `gynbtnet ingest` again."
             )
         labels = resample_labels(truth.array.astype(np.uint8, copy=False), volume.geometry, geometry)
     foreground = _foreground_voxels(labels) if labels is not None else {}
