@@ -18,7 +18,7 @@ from gynbtnet.imaging.dicom_series import find_series
 from gynbtnet.imaging.file_search import files_below
 from gynbtnet.imaging.slice_repairs import Repairs
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.imaging.volume_files import SUFFIXES, read_volume
+from gynbtnet.imaging.volume_files import SUFFIXES, is_image_file, read_volume, without_suffix
 
 _DRAWN = re.compile(r"(^|[^a-z])(seg|segmentations?|labels?|masks?)([^a-z]|$)|^dose$", re.IGNORECASE)
 """In names of files that hold what was drawn on a scan, or computed on it."""
@@ -104,10 +104,12 @@ def _find(folder: Path) -> list[FoundScan]:
     found = [scan if scan.patient else replace(scan, patient=scan.folder.name) for scan in found]
     drawn = 0
     for path in files_below(folder):
-        stem, above = _stem(path), (folder.name, *path.relative_to(folder).parts[:-1])
-        if stem and (_DRAWN.search(stem) or _DRAWN_FOLDERS.intersection(above)):
+        if not is_image_file(path):
+            continue
+        stem, above = without_suffix(path.name), (folder.name, *path.relative_to(folder).parts[:-1])
+        if _DRAWN.search(stem) or _DRAWN_FOLDERS.intersection(above):
             drawn += 1
-        elif stem:
+        else:
             found.append(
                 FoundScan(
                     patient=path.parent.name if stem.lower() in _ALIKE else stem,
@@ -124,9 +126,3 @@ def _find(folder: Path) -> list[FoundScan]:
             f"({', '.join(SUFFIXES)})."
         )
     return found
-
-
-def _stem(path: Path) -> str:
-    """The name without the suffix of an image file; empty for other files and hidden ones."""
-    suffix = next((suffix for suffix in SUFFIXES if path.name.endswith(suffix)), None)
-    return "" if suffix is None or path.name.startswith(".") else path.name.removesuffix(suffix)

@@ -83,6 +83,18 @@ class Geometry:
         """Whether every voxel lies where the other grid has it, within ``SAME_GRID``."""
         return self.offset(other) <= SAME_GRID
 
+    def is_turned(self, other: "Geometry") -> bool:
+        """Whether the other grid has the same voxels, within ``SAME_GRID``, in this or another order along its axes."""
+        unit = self.to_index(other.to_world(np.vstack([np.zeros(3), np.eye(3)])))
+        steps = np.abs(np.rint(unit[1:] - unit[0]))
+        corners = [
+            grid.to_world(np.indices((2, 2, 2)).reshape(3, -1).T * (np.asarray(grid.shape) - 1))
+            for grid in (self, other)
+        ]
+        apart = np.linalg.norm(corners[0][:, None] - corners[1], axis=-1).min(axis=1).max()
+        permuted = bool((steps.sum(axis=0) == 1).all() and (steps.sum(axis=1) == 1).all())
+        return permuted and bool(apart <= SAME_GRID)
+
     def difference(self, other: "Geometry") -> str:
         """How ``other`` differs from this grid, in numbers; for messages."""
         if self.shape != other.shape:

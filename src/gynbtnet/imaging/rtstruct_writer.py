@@ -44,6 +44,7 @@ def write_rtstruct(
     software_version: str,
     outlines: Outlines = "smooth",
     holes: Holes = "keyhole",
+    automatic: bool = True,
     force: bool = False,
 ) -> None:
     """Write every structure as a ROI in the study, series and frame of reference of ``ct``.
@@ -62,6 +63,7 @@ def write_rtstruct(
         outlines: ``smooth``, or ``exact`` along the borders of voxels.
         holes: by ``keyhole``, as the standard has it for closed planar contours and every planning system reads, or
             as ``inner`` contours, which only readers that combine contours by XOR get right.
+        automatic: whether software drew the contours; of others the generation algorithm stays empty.
         force: whether a file that stands at ``path`` is replaced.
 
     Raises:
@@ -102,7 +104,7 @@ def write_rtstruct(
             roi.ROINumber = number
             roi.ReferencedFrameOfReferenceUID = ct.frame_of_reference_uid
             roi.ROIName = names.tg263(structure)
-            roi.ROIGenerationAlgorithm = "AUTOMATIC"
+            roi.ROIGenerationAlgorithm = "AUTOMATIC" if automatic else ""
             rtstruct.StructureSetROISequence.append(roi)
 
             drawing = Dataset()

@@ -40,6 +40,7 @@ def write_seg(
     names: StructureNames,
     description: str,
     software_version: str,
+    automatic: bool = True,
     force: bool = False,
 ) -> None:
     """Write every structure as a segment in the study and frame of reference of ``ct``, one bit a voxel.
@@ -54,6 +55,7 @@ def write_seg(
         names: how structures are called, coded and coloured.
         description: of the series.
         software_version: of what made the segmentation.
+        automatic: whether software drew it; of others DICOM SEG can only say that they were drawn by hand.
         force: whether a file that stands at ``path`` is replaced.
 
     Raises:
@@ -84,7 +86,7 @@ def write_seg(
             pixel_array=by_slice.astype(np.uint8),
             segmentation_type=highdicom.seg.SegmentationTypeValues.BINARY,
             segment_descriptions=[
-                _segment(number, structure, names, algorithm)
+                _segment(number, structure, names, algorithm if automatic else None)
                 for number, structure in enumerate(segmentation.structures, start=1)
             ],
             series_instance_uid=new_uid(),
@@ -113,7 +115,7 @@ def _source(file: Path) -> Dataset:
 
 
 def _segment(
-    number: int, structure: str, names: StructureNames, algorithm: "AlgorithmIdentificationSequence"
+    number: int, structure: str, names: StructureNames, algorithm: "AlgorithmIdentificationSequence | None"
 ) -> "SegmentDescription":
     from highdicom.color import CIELabColor
     from highdicom.seg import SegmentDescription
@@ -127,7 +129,7 @@ def _segment(
         if is_organ
         else codes.SCT.SpatialAndRelationalConcept,  # PS3.16 CID 7150
         segmented_property_type=Code(value, "SCT", meaning),
-        algorithm_type="AUTOMATIC",
+        algorithm_type="AUTOMATIC" if algorithm else "MANUAL",
         algorithm_identification=algorithm,
         display_color=CIELabColor.from_rgb(*names.colour(structure)),
     )

@@ -15,6 +15,16 @@ from gynbtnet.whole_files import written_whole
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 
 
+def is_image_file(path: Path) -> bool:
+    """Whether a file is an image by its name; hidden files are none."""
+    return path.name.endswith(SUFFIXES) and not path.name.startswith(".")
+
+
+def without_suffix(name: str) -> str:
+    """The name of an image file without its suffix, other names as they are."""
+    return name.removesuffix(next((suffix for suffix in SUFFIXES if name.endswith(suffix)), ""))
+
+
 def read_volume(path: Path) -> Volume:
     """Read a three-dimensional image file; voxel values keep their type.
 

@@ -19,7 +19,7 @@ from gynbtnet.imaging.rtstruct_writer import write_rtstruct
 from gynbtnet.imaging.slice_repairs import Repairs
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.imaging.volume_files import SUFFIXES, read_volume, write_volume
+from gynbtnet.imaging.volume_files import SUFFIXES, is_image_file, read_volume, write_volume
 from gynbtnet.inference.model import Model
 from gynbtnet.inference.predict import predict
 from gynbtnet.inference.settings import PredictionSettings
@@ -170,12 +170,12 @@ def _check_apart(out: Path, scan: Path) -> None:
 
 def _read(scan: Path, series_uid: str | None, repairs: Repairs | None) -> _Scan:
     if scan.is_file():
-        if not scan.name.endswith(SUFFIXES):
+        if not is_image_file(scan):
             raise BadInput(
                 f"{scan} is no image file ({', '.join(SUFFIXES)}); of a DICOM series give the folder, not one slice."
             )
         return _Scan(read_volume(scan), None, (scan,), image_is_synthetic(scan, scan.parent))
-    images = sorted(path for path in scan.glob("*") if path.name.endswith(SUFFIXES))
+    images = sorted(path for path in scan.glob("*") if is_image_file(path))
     if images and not find_series(scan):
         raise BadInput(
             f"{scan} is a folder of image files without DICOM; give the file that holds the scan ({images[0].name}?)."

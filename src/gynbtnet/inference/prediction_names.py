@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gynbtnet.errors import BadInput
-from gynbtnet.imaging.volume_files import SUFFIXES
+from gynbtnet.imaging.volume_files import without_suffix
 
 
 def prediction_names(scans: Sequence[Path]) -> dict[str, Path]:
@@ -16,7 +16,7 @@ def prediction_names(scans: Sequence[Path]) -> dict[str, Path]:
     whole = [scan.resolve() for scan in scans]
     if len(set(whole)) < len(whole):
         raise BadInput("A scan is named twice; name each scan once.")
-    shortened = [_without_suffix(path) for path in whole]
+    shortened = [path.with_name(without_suffix(path.name)) for path in whole]
     if len(set(shortened)) == len(shortened):
         whole = shortened
     for parts in range(1, max((len(path.parts) for path in whole), default=0) + 1):
@@ -24,8 +24,3 @@ def prediction_names(scans: Sequence[Path]) -> dict[str, Path]:
         if len(set(names)) == len(names):
             return dict(zip(names, scans, strict=True))
     raise BadInput("The scans can't be told apart by their folders; predict them one by one.")
-
-
-def _without_suffix(path: Path) -> Path:
-    suffix = next((suffix for suffix in SUFFIXES if path.name.endswith(suffix)), "")
-    return path.with_name(path.name.removesuffix(suffix))

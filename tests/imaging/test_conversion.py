@@ -1,0 +1,168 @@
+from dataclasses import replace
+
+import numpy as np
+import pydicom
+import pytest
+
+from gynbtnet.errors import BadInput
+from gynbtnet.imaging.conversion import Conversion, convert
+from gynbtnet.imaging.ct_series import read_ct_series
+from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.label_names import label_names_file, read_label_names, write_label_names
+from gynbtnet.imaging.onto_grid import dose_onto
+from gynbtnet.imaging.rtdose_reader import read_rtdose
+from gynbtnet.imaging.rtdose_writer import write_rtdose
+from gynbtnet.imaging.rtstruct_reader import read_rtstruct
+from gynbtnet.imaging.seg_reader import read_seg
+from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging.volume_files import read_volume, write_volume
+
+FIVE = ("hr_ctv", "bladder", "rectum", "sigmoid", "uterus")
+IMAGES = ["scan.nii.gz", "scan.nii", "scan.nrrd", "scan.mha"]
+
+
+@pytest.fixture
+def labels(ct, tmp_path):
+    """A label map with names beside it, on the grid of the CT."""
+    array = np.random.default_rng(4).integers(0, 6, ct.volume.array.shape).astype(np.uint8)
+    write_volume(Volume(array, ct.volume.geometry), tmp_path / "labels.nii.gz")
+    write_label_names(tmp_path / "labels.nii.gz", FIVE)
+    return tmp_path / "labels.nii.gz"
+
+
+@pytest.fixture
+def how(ct):
+    return Conversion(ct=ct.files[0].parent, outlines="exact")
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_a_ct_becomes_an_image_and_a_ct_again(ct, tmp_path, name):
+    convert([ct.files[0].parent], tmp_path / name, Conversion())
+    image = read_volume(tmp_path / name)
+    assert np.array_equal(image.array, ct.volume.array)
+    assert ct.volume.geometry.is_same(image.geometry)
+    convert([tmp_path / name], tmp_path / "again", Conversion())
+    again = read_ct_series(tmp_path / "again")
+    assert np.array_equal(again.volume.array, ct.volume.array)
+    assert ct.volume.geometry.is_same(again.volume.geometry)
+    assert again.series_uid != ct.series_uid
+
+
+def test_two_images_become_two_series(ct, tmp_path):
+    for number in (1, 2):
+        write_volume(replace(ct.volume, array=ct.volume.array + np.int16(number)), tmp_path / f"{number}.mha")
+        convert([tmp_path / f"{number}.mha"], tmp_path / f"ct{number}", Conversion())
+    one, two = (read_ct_series(tmp_path / f"ct{number}") for number in (1, 2))
+    assert one.series_uid != two.series_uid
+    assert one.frame_of_reference_uid != two.frame_of_reference_uid
+
+
+def test_contours_go_round_through_every_form(ct, labels, how, tmp_path, names):
+    truth = read_volume(labels).array
+    convert([labels], tmp_path / "RS.dcm", how)
+    convert([tmp_path / "RS.dcm"], tmp_path / "SEG.dcm", how, to="seg")
+    convert([tmp_path / "SEG.dcm"], tmp_path / "back.nrrd", how)
+    convert([tmp_path / "back.nrrd"], tmp_path / "RS2.dcm", how)
+    convert([tmp_path / "RS2.dcm"], tmp_path / "end.mha", how)
+    assert np.array_equal(read_rtstruct(tmp_path / "RS.dcm", ct, FIVE, names)[0].labels.array, truth)
+    assert np.array_equal(read_seg(tmp_path / "SEG.dcm", ct, FIVE, names)[0].labels.array, truth)
+    assert np.array_equal(read_volume(tmp_path / "end.mha").array, truth)
+    assert read_label_names(tmp_path / "back.nrrd") == read_label_names(tmp_path / "end.mha") == FIVE
+    assert pydicom.dcmread(tmp_path / "RS.dcm").StructureSetROISequence[0].ROIGenerationAlgorithm == ""
+    assert pydicom.dcmread(tmp_path / "SEG.dcm").SegmentSequence[0].SegmentAlgorithmType == "MANUAL"
+
+
+def test_only_the_structures_wanted_are_taken_and_the_rest_is_told(ct, labels, how, tmp_path):
+    convert([labels], tmp_path / "RS.dcm", how)
+    some = replace(how, structures=("rectum", "hr_ctv", "spleen"))
+    notes = convert([tmp_path / "RS.dcm"], tmp_path / "some.nii.gz", some)
+    truth = read_volume(labels).array
+    expected = np.zeros_like(truth)
+    expected[truth == 3], expected[truth == 1] = 1, 2
+    assert np.array_equal(read_volume(tmp_path / "some.nii.gz").array, expected)
+    assert notes[0] == "The file has no contours of spleen."
+    assert notes[1].startswith("Left out “Bladder”, “Colon_Sigmoid”, “Uterus”, whose names mean none")
+
+
+def test_labels_in_another_order_of_axes_are_turned_and_on_another_grid_resampled_if_allowed(
+    ct, labels, how, tmp_path, names
+):
+    truth = read_volume(labels)
+    z, y, x = truth.array.shape
+    grid = truth.geometry
+    axes = np.asarray(grid.direction).reshape(3, 3)
+    turned = Geometry(
+        (x, z, y),
+        (grid.spacing[2], grid.spacing[0], grid.spacing[1]),
+        tuple(grid.to_world((z - 1, 0, 0))),
+        tuple(np.stack([axes[:, 1], -axes[:, 2], axes[:, 0]], axis=1).ravel()),
+    )
+    write_volume(Volume(truth.array[::-1].transpose(2, 0, 1), turned), tmp_path / "turned.nii.gz")
+    some = replace(how, structures=FIVE)
+    assert convert([tmp_path / "turned.nii.gz"], tmp_path / "RS.dcm", some) == ()
+    assert np.array_equal(read_rtstruct(tmp_path / "RS.dcm", ct, FIVE, names)[0].labels.array, truth.array)
+
+    moved = replace(grid, origin=tuple(np.add(grid.origin, (0.0, 0.0, grid.spacing[0]))))
+    write_volume(Volume(truth.array, moved), tmp_path / "moved.nii.gz")
+    with pytest.raises(BadInput, match=r"another grid than the CT, its voxels lie up to 3 mm off .*--resample-labels"):
+        convert([tmp_path / "moved.nii.gz"], tmp_path / "moved.dcm", some)
+    assert not (tmp_path / "moved.dcm").exists()
+    notes = convert([tmp_path / "moved.nii.gz"], tmp_path / "moved.dcm", replace(some, resample_labels=True))
+    assert notes[0].startswith("Resampled the labels onto the grid of the CT")
+    found = read_rtstruct(tmp_path / "moved.dcm", ct, FIVE, names)[0].labels.array
+    assert np.array_equal(found[1:], truth.array[:-1])
+    assert not found[0].any()
+
+
+def test_doses_are_summed_on_the_scan(ct, how, tmp_path):
+    grid = Geometry((4, 5, 6), (3.0, 2.0, 1.5), (-9.0, 20.5, -29.0))
+    dose = Volume(np.random.default_rng(2).random(grid.shape).astype(np.float32), grid)
+    write_rtdose(dose, ct, tmp_path / "RD.dcm", description="test")
+    convert([tmp_path / "RD.dcm"], tmp_path / "own.nii.gz", Conversion())
+    assert np.allclose(read_volume(tmp_path / "own.nii.gz").array, dose.array, atol=1e-6)
+    convert([tmp_path / "RD.dcm"], tmp_path / "on-ct.nrrd", how)
+    on_ct = read_volume(tmp_path / "on-ct.nrrd")
+    assert np.allclose(on_ct.array, dose_onto(dose, ct.volume.geometry).array, atol=1e-6)
+    convert([tmp_path / "on-ct.nrrd"], tmp_path / "again.dcm", how, to="rtdose")
+    assert np.allclose(read_rtdose(tmp_path / "again.dcm").grid.array, on_ct.array, atol=1e-6)
+    convert([tmp_path / "RD.dcm"], tmp_path / "RD2.dcm", how)
+    assert np.allclose(read_rtdose(tmp_path / "RD2.dcm").grid.array, dose.array, atol=1e-6)
+
+
+def test_what_stands_is_kept_unless_forced(ct, labels, how, tmp_path):
+    (tmp_path / "RS.dcm").write_text("somebody's")
+    with pytest.raises(BadInput, match=r"RS.dcm exists already .* --force"):
+        convert([labels], tmp_path / "RS.dcm", how)
+    assert (tmp_path / "RS.dcm").read_text() == "somebody's"
+    convert([labels], tmp_path / "RS.dcm", replace(how, force=True))
+    assert pydicom.dcmread(tmp_path / "RS.dcm").Modality == "RTSTRUCT"
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(BadInput, match="folder exists already"):
+        convert([ct.files[0].parent], tmp_path / "folder", replace(how, force=True))
+
+
+def test_what_cannot_be_converted_is_refused_in_one_sentence(ct, labels, how, tmp_path):
+    folder = ct.files[0].parent
+    convert([labels], tmp_path / "RS.dcm", how)
+    for source, out, options, to, sentence in [
+        ([], "x.nrrd", how, None, "nothing to convert"),
+        ([folder, folder], "x.nrrd", how, None, "2 sources are given; only RTDOSE"),
+        ([tmp_path / "absent.dcm"], "x.nrrd", how, None, "There is no file"),
+        ([ct.files[0]], "x.nrrd", how, None, "is of modality CT; .* of a CT the folder"),
+        ([folder], "x.nrrd", how, "rtstruct", "holds a scan, which does not become the form “rtstruct”"),
+        ([folder], "x.dcm", how, "image", "is no image file by its name"),
+        ([folder], "x.dcm", how, "ct", "is no folder by its name"),
+        ([tmp_path / "RS.dcm"], "x.nrrd", replace(how, ct=None), None, "needs the CT .* --ct"),
+        ([tmp_path / "RS.dcm"], "x.dcm", how, "rtdose", "holds contours, which does not become"),
+        ([labels], "x.dcm", replace(how, structures=FIVE[:2]), None, "values from 0 to 5; expected the labels 0 to 2"),
+    ]:
+        with pytest.raises(BadInput, match=sentence):
+            convert(source, tmp_path / out, options, to)
+        assert not (tmp_path / out).exists()
+    label_names_file(labels).unlink()
+    with pytest.raises(BadInput, match=r"Nothing says what the labels .* --structures"):
+        convert([labels], tmp_path / "x.dcm", how, to="seg")
+    for text in ("no json", '{"labels": {"background": 0, "bladder": 2}}', '{"labels": 3}'):
+        label_names_file(labels).write_text(text)
+        with pytest.raises(BadInput, match=r"labels.json (gives no names|names the labels)"):
+            convert([labels], tmp_path / "x.dcm", how)
