@@ -28,6 +28,8 @@ ORDER = [
     "experiment_report",
     "pipeline",
     "single_stages",
+    "inspection",
+    "inspection_picture",
     "doctor",
     "cli",
 ]

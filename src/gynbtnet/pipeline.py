@@ -245,4 +245,5 @@ def _predict(
             repairs=repairs,
             names=names,
             synthetic=case.synthetic,
+            force=True,
         )

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.dicom_scans import dicom_scan
 from gynbtnet.datasets.ingestion import FoundScan, ScanContents, ingest_found, natural_order, source_folders
@@ -16,8 +14,8 @@ from gynbtnet.errors import BadInput
 from gynbtnet.imaging.ct_series import read_ct_files
 from gynbtnet.imaging.dicom_series import find_series
 from gynbtnet.imaging.file_search import files_below
+from gynbtnet.imaging.label_map import is_label_map
 from gynbtnet.imaging.slice_repairs import Repairs
-from gynbtnet.imaging.volume import Volume
 from gynbtnet.imaging.volume_files import SUFFIXES, is_image_file, read_volume, without_suffix
 
 _DRAWN = re.compile(r"(^|[^a-z])(seg|segmentations?|labels?|masks?)([^a-z]|$)|^dose$", re.IGNORECASE)
@@ -27,9 +25,6 @@ _DRAWN_FOLDERS = {"segmentations", "labels", "labelsTr", "labelsTs", "masks"}
 
 _ALIKE = {"ct", "image", "imaging", "img", "scan"}
 """Names that say nothing of the patient."""
-
-_LABELS = 256
-"""Different values that a label map may have; a CT in HU has more, and negative ones."""
 
 
 def ingest(
@@ -84,19 +79,12 @@ def _read(scan: FoundScan, repairs: Repairs | None) -> ScanContents:
         ct = read_ct_files(scan.files, repairs)
         return ScanContents(ct.volume, notes=ct.notes)
     image = read_volume(scan.files[0])
-    if _is_label_map(image):
+    if is_label_map(image):
         raise BadInput(
             f"{scan.files[0]} holds a few whole numbers from 0 to {image.array.max():g}, as a label map does; expected "
             "a CT in HU, where air is about -1000: take the file out of the folder."
         )
     return ScanContents(image)
-
-
-def _is_label_map(image: Volume) -> bool:
-    if image.array.min() < 0:
-        return False
-    values = np.unique(image.array)
-    return len(values) <= _LABELS and bool((values == np.rint(values)).all())
 
 
 def _find(folder: Path) -> list[FoundScan]:

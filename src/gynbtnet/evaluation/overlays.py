@@ -9,7 +9,7 @@ import numpy.typing as npt
 from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
 
 from gynbtnet.evaluation.planes import EDGES, PLANES, Plane, PlaneName, anatomical, plane
 from gynbtnet.imaging.geometry import Geometry
@@ -68,16 +68,24 @@ def view(image: Volume, prediction: Segmentation, truth: Segmentation | None = N
 
 def overlay_figure(view: View, names: StructureNames, planes: Sequence[PlaneName] = PLANES) -> Figure:
     """The planes side by side at one scale, in true proportion, soft-tissue window, each with its edges named."""
-    pictures = [plane(view.image, name, view.point) for name in planes]
-    sizes = np.array([[n * s for n, s in zip(one.array.shape, one.spacing, strict=True)] for one in pictures])
-    inches = sizes * LONGEST_SIDE_INCHES / sizes.max()
-    width = inches[:, 1].sum() + GAP_INCHES * (len(planes) - 1)
-    height = inches[:, 0].max()
-    figure = Figure(figsize=(width, height), facecolor="black")
+    figure = Figure(figsize=overlay_size(view, planes), facecolor="black")
+    draw_overlay(figure, view, names, planes)
+    return figure
+
+
+def overlay_size(view: View, planes: Sequence[PlaneName] = PLANES) -> tuple[float, float]:
+    """Width and height in inches of the planes side by side."""
+    inches = _inches(view, planes)
+    return float(inches[:, 1].sum() + GAP_INCHES * (len(planes) - 1)), float(inches[:, 0].max())
+
+
+def draw_overlay(figure: FigureBase, view: View, names: StructureNames, planes: Sequence[PlaneName] = PLANES) -> None:
+    """Draw the planes of :func:`overlay_figure` into a figure, or a part of one."""
+    width, height = overlay_size(view, planes)
     left = 0.0
-    for name, one, (rows, columns) in zip(planes, pictures, inches, strict=True):
+    for name, (rows, columns) in zip(planes, _inches(view, planes), strict=True):
         axes = figure.add_axes((left / width, (1 - rows / height) / 2, columns / width, rows / height))
-        _draw_scan(axes, one, name)
+        _draw_scan(axes, plane(view.image, name, view.point), name)
         for segmentation, draw in ((view.truth, _fill), (view.prediction, _outline)):
             if segmentation is None:
                 continue
@@ -85,7 +93,14 @@ def overlay_figure(view: View, names: StructureNames, planes: Sequence[PlaneName
             for label, structure in enumerate(segmentation.structures, start=1):
                 draw(axes, Plane(labels.array == label, labels.spacing), colour(structure, names))
         left += columns + GAP_INCHES
-    return figure
+
+
+def _inches(view: View, planes: Sequence[PlaneName]) -> npt.NDArray[np.float64]:
+    """Height and width of each picture."""
+    pictures = [plane(view.image, name, view.point) for name in planes]
+    sizes = np.array([[n * s for n, s in zip(one.array.shape, one.spacing, strict=True)] for one in pictures])
+    inches: npt.NDArray[np.float64] = sizes * LONGEST_SIDE_INCHES / sizes.max()
+    return inches
 
 
 def colour(structure: str, names: StructureNames) -> str:

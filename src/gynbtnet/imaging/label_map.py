@@ -1,4 +1,4 @@
-"""One label map of masks that may overlap."""
+"""Label maps: what they look like, and how masks that may overlap become one."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,6 +8,9 @@ import numpy.typing as npt
 
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Segmentation, Volume
+
+_MOST_LABELS = 256
+"""Different values that a label map may have; a CT in HU has more, and negative ones."""
 
 Mask = npt.NDArray[np.bool_]
 
@@ -36,3 +39,11 @@ def label_map(
                 overlaps.append(Overlap(structures[other - 1], structure, voxels * geometry.voxel_volume / 1000))
         labels[inside] = label
     return Segmentation(Volume(labels, geometry), tuple(structures)), tuple(overlaps)
+
+
+def is_label_map(volume: Volume) -> bool:
+    """Whether voxels are labels by their values: a few whole numbers from 0 on. A CT in HU has negative ones."""
+    if volume.array.min() < 0:
+        return False
+    values = np.unique(volume.array)
+    return len(values) <= _MOST_LABELS and bool((values == np.rint(values)).all())

@@ -30,9 +30,8 @@ def read_label_names(labels: Path) -> tuple[str, ...] | None:
     if not path.is_file():
         return None
     try:
-        table = {
-            str(name): int(label) for name, label in json.loads(path.read_text(encoding="utf-8"))["labels"].items()
-        }
+        labelled = json.loads(path.read_text(encoding="utf-8"))["labels"]
+        by_label = {int(label): str(name) for name, label in labelled.items() if int(label) != 0}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadInput(
             f'{path} gives no names of labels; expected {{"labels": {{"background": 0, "hr_ctv": 1}}}}, or no file.'

@@ -32,6 +32,17 @@ class _Frame:
     spacing: Floats
 
 
+def list_segments(path: Path) -> tuple[str, ...]:
+    """The labels of a SEG's segments, in its order.
+
+    Raises:
+        BadInput: where ``path`` is no readable DICOM SEG.
+    """
+    path = Path(path)
+    with reading(path):
+        return tuple(_segments(_read(path)).values())
+
+
 def read_seg(
     path: Path, ct: CTSeries, structures: Sequence[str], names: StructureNames
 ) -> tuple[Segmentation, ContourReport]:
@@ -46,11 +57,9 @@ def read_seg(
     """
     path = Path(path)
     with reading(path):
-        seg = read_object(path, "a DICOM SEG")
-        if seg.get("Modality") != "SEG":
-            raise BadInput(f"{path} is of modality {seg.get('Modality') or 'unknown'}; expected a DICOM SEG.")
+        seg = _read(path)
         frame_of_reference = str(seg.get("FrameOfReferenceUID", ""))
-        segments = {int(one.SegmentNumber): str(one.get("SegmentLabel", "")) for one in seg.SegmentSequence}
+        segments = _segments(seg)
         frames = _frames(seg)
         pixels = np.asarray(seg.pixel_array).reshape(len(frames), int(seg.Rows), int(seg.Columns))
         least = int(seg.MaximumFractionalValue) / 2 if seg.SegmentationType == "FRACTIONAL" else 1
@@ -75,6 +84,17 @@ def read_seg(
     segmentation, overlaps = label_map(masks, structures, ct.volume.geometry)
     rois = {structure: labels[i] for structure, i in choice.rois.items()}
     return segmentation, ContourReport(rois, choice.missing, choice.unmapped, overlaps)
+
+
+def _read(path: Path) -> Dataset:
+    seg = read_object(path, "a DICOM SEG")
+    if seg.get("Modality") != "SEG":
+        raise BadInput(f"{path} is of modality {seg.get('Modality') or 'unknown'}; expected a DICOM SEG.")
+    return seg
+
+
+def _segments(seg: Dataset) -> dict[int, str]:
+    return {int(one.SegmentNumber): str(one.get("SegmentLabel", "")) for one in seg.SegmentSequence}
 
 
 def _frames(seg: Dataset) -> list[_Frame]:

@@ -16,6 +16,7 @@ from gynbtnet.errors import BadInput
 from gynbtnet.imaging.ct_series import CTSeries, read_ct_series
 from gynbtnet.imaging.dicom_series import find_series
 from gynbtnet.imaging.rtstruct_writer import write_rtstruct
+from gynbtnet.imaging.seg_writer import write_seg
 from gynbtnet.imaging.slice_repairs import Repairs
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Volume
@@ -28,7 +29,7 @@ from gynbtnet.whole_files import check_replaceable, written_whole
 
 NOTICE = "For research use only; made by software and not reviewed by a clinician."
 SYNTHETIC = "SYNTHETIC: no real patient was scanned."
-LABELS, RTSTRUCT, MANIFEST = "labels.nii.gz", "RS.dcm", "prediction.json"
+LABELS, RTSTRUCT, SEG, MANIFEST = "labels.nii.gz", "RS.dcm", "SEG.dcm", "prediction.json"
 
 
 @dataclass(frozen=True)
@@ -50,26 +51,31 @@ def predict_scan(
     repairs: Repairs | None = None,
     names: StructureNames | None = None,
     synthetic: bool = False,
+    force: bool = False,
 ) -> Path:
     """Contour one scan and write the folder ``out`` whole: ``labels.nii.gz``, ``RS.dcm`` and ``prediction.json``.
+
+    With ``settings.seg`` there is a ``SEG.dcm`` too, unless nothing was found: a SEG can't be empty.
 
     What stands there already is kept where the same version made it from the same scan, weights and settings.
 
     Args:
         model: what contours.
         scan: a folder with a DICOM CT series, or an image file; only DICOM gets an ``RS.dcm``.
-        out: apart from the scan; an earlier prediction in it is replaced.
-        settings: of the sliding window.
+        out: apart from the scan.
+        settings: of the sliding window and the files.
         series_uid: which series, where the folder holds several; left out, the largest axial one, with a note.
         repairs: which flaws of the series to mend instead of refusing it; each is told and noted in the manifest.
         names: how structures are called and coloured in the RTSTRUCT.
         synthetic: say in every file that no real patient was scanned; said anyway where the scan itself says so.
+        force: whether another prediction of the same scan, which stands in ``out``, is replaced.
 
     Returns:
         ``out``.
 
     Raises:
-        BadInput: where the scan can't be read as one CT, or ``out`` holds the scan or anything but a prediction.
+        BadInput: where the scan can't be read as one CT, or ``out`` holds the scan, anything but a prediction, or
+            another one and not ``force``.
     """
     settings = settings or PredictionSettings()
     _check_apart(out, scan)
@@ -81,8 +87,13 @@ def predict_scan(
     made_from = _made_from(model, found, settings, synthetic)
     if _stands(out, made_from):
         return out
-    check_replaceable(out, (LABELS, RTSTRUCT, MANIFEST), MANIFEST)
+    check_replaceable(out, (LABELS, RTSTRUCT, SEG, MANIFEST), MANIFEST)
     _check_same_scan(out, scan, made_from["input"]["sha256"])
+    if (out / MANIFEST).is_file() and not force:
+        raise BadInput(
+            f"{out} holds another prediction of this scan, which somebody may have corrected; replace it with --force, "
+            "or give another output folder."
+        )
     read = time.perf_counter()
     segmentation = predict(model, found.volume, settings)
     predicted = time.perf_counter()
@@ -100,7 +111,18 @@ def predict_scan(
                 label=f"GynBTNet {model.sha256[:7]}",  # DICOM allows 16
                 description=f"SYNTHETIC. {description}" if synthetic else description,
                 software_version=version("gynbtnet"),
+                outlines=settings.outlines,
+                holes=settings.holes,
             )
+            if settings.seg and segmentation.labels.array.any():
+                write_seg(
+                    segmentation,
+                    found.series,
+                    partial / SEG,
+                    names=names or StructureNames.load(None),
+                    description=f"SYNTHETIC. {description}" if synthetic else description,
+                    software_version=version("gynbtnet"),
+                )
         manifest = {
             "notice": f"{SYNTHETIC} {NOTICE}" if synthetic else NOTICE,
             **made_from,

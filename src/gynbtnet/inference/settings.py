@@ -1,4 +1,4 @@
-"""How a trained model is run over a scan."""
+"""How a trained model is run over a scan, and how its contours are written."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from gynbtnet.settings import Settings
 
 
 class PredictionSettings(Settings):
-    """The sliding window and what is averaged."""
+    """The sliding window, what is averaged, and the files."""
 
     overlap: float = Field(0.5, ge=0, lt=1, description="Share of a window that the next one covers again.")
     mirroring: bool = Field(
@@ -18,3 +18,11 @@ class PredictionSettings(Settings):
         "last", description="Weights of the end of the training, or of its best smoothed validation score."
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: the GPU where there is one.")
+    outlines: Literal["smooth", "exact"] = Field(
+        "smooth", description="Contours of the RTSTRUCT: sub-voxel, or exactly along the borders of voxels."
+    )
+    holes: Literal["keyhole", "inner"] = Field(
+        "keyhole",
+        description="Holes in the RTSTRUCT: as keyholes, which every planning system reads, or as inner contours.",
+    )
+    seg: bool = Field(False, description="Write a DICOM SEG beside the RTSTRUCT.")

@@ -1,0 +1,243 @@
+"""Commands that learn contours from scans, draw them and score them."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gynbtnet.cli.app import command, console
+from gynbtnet.cli.options import (
+    Changes,
+    CohortFolder,
+    Force,
+    GantryTilt,
+    Holes,
+    Jobs,
+    MissingSlices,
+    Out,
+    Outlines,
+    PreparedFolder,
+    RecipeName,
+    Series,
+    SplitFile,
+    UnequalSpacing,
+)
+from gynbtnet.errors import BadInput
+
+if TYPE_CHECKING:
+    from gynbtnet.datasets.cohort import Cohort
+
+
+class Stage(StrEnum):
+    """A stage of the training."""
+
+    pretraining = "pretraining"
+    supervised = "supervised"
+    task = "task"
+
+
+class LearnedStage(StrEnum):
+    """A stage that learns contours."""
+
+    supervised = "supervised"
+    task = "task"
+
+
+@command("gynbtnet split demo/steps/cohorts/task --out demo/steps/split.json")
+def split(
+    cohort: CohortFolder,
+    out: Out,
+    test: Annotated[str, typer.Option(help="Share (0.2) or number (5) of patients held out for the test.")] = "0.2",
+    folds: Annotated[int, typer.Option(help="Cross-validation folds inside the training part.")] = 5,
+    seed: Annotated[int, typer.Option(help="Decides who is held out.", min=0)] = 0,
+) -> None:
+    """Hold out test patients and deal the others into folds; a patient is never split."""
+    from gynbtnet.datasets.cohort import Cohort
+    from gynbtnet.datasets.split import split_patients
+
+    try:
+        held_out = float(test) if "." in test else int(test)
+    except ValueError as error:
+        raise BadInput(f"--test is {test}; expected a share such as 0.2 or a number of patients such as 5.") from error
+    made = split_patients(Cohort.load(cohort), held_out, folds, seed)
+    made.save(out)
+    console.print(f"{len(made.test)} test patients, folds of {', '.join(str(len(fold)) for fold in made.folds)}: {out}")
+
+
+@command(
+    "gynbtnet plan demo/steps/cohorts/task demo --stage task --split demo/steps/split.json --out demo/steps/plans/task"
+)
+def plan(
+    cohort: CohortFolder,
+    recipe: RecipeName,
+    out: Out,
+    stage: Annotated[Stage, typer.Option(help="Which part of the recipe.")],
+    split: SplitFile = None,
+    set_: Changes = None,
+) -> None:
+    """Decide how scans are prepared: spacing, normalisation, patch, network. Test patients have no say in it."""
+    from gynbtnet.preparation.fingerprint import make_plan
+    from gynbtnet.recipes.loading import load_recipe
+
+    _refuse_same(out, cohort)
+    settings = load_recipe(recipe, set_ or ()).stage(stage.value).plan
+    made = make_plan(_without_test(cohort, split), settings)
+    made.save(out)
+    console.print(
+        f"{'×'.join(f'{s:.3g}' for s in made.spacing)} mm, patch {'×'.join(map(str, made.patch_size))}: {out}"
+    )
+
+
+@command(
+    "gynbtnet prepare demo/steps/cohorts/task demo/steps/plans/task --split demo/steps/split.json "
+    "--out demo/steps/prepared/task"
+)
+def prepare(
+    cohort: CohortFolder,
+    plan: Annotated[Path, typer.Argument(help="The folder with plans.json.")],
+    out: Out,
+    split: SplitFile = None,
+    jobs: Jobs = 1,
+) -> None:
+    """Resample, normalise and store the scans, ready for training."""
+    from gynbtnet.preparation.plan import Plan
+    from gynbtnet.preparation.prepare import prepare
+
+    _refuse_same(out, cohort)
+    prepared = prepare(_without_test(cohort, split), Plan.load(plan), out, jobs)
+    console.print(f"{len(prepared.cases)} cases in {out}")
+
+
+@command("gynbtnet pretrain demo/phantom/unlabelled demo --out demo/steps/runs/pretraining")
+def pretrain(
+    source: Annotated[
+        list[Path], typer.Argument(metavar="SOURCE...", help="Folders of CTs, DICOM and NIfTI mixed; or one PREPARED.")
+    ],
+    recipe: RecipeName,
+    out: Out,
+    set_: Changes = None,
+    jobs: Jobs = 1,
+    missing_slices: MissingSlices = False,
+    unequal_spacing: UnequalSpacing = False,
+    gantry_tilt: GantryTilt = False,
+) -> None:
+    """Stage 1: learn from scans without labels, by reconstructing what is masked.
+
+    Scans that aren't prepared yet are ingested and prepared in a folder of the run.
+    """
+    from gynbtnet.imaging.slice_repairs import Repairs
+    from gynbtnet.recipes.loading import load_recipe
+    from gynbtnet.single_stages import pretrain_alone
+
+    stage = load_recipe(recipe, set_ or ()).stage("pretraining")
+    repairs = Repairs(missing_slices, unequal_spacing, gantry_tilt)
+    console.print(f"Weights in {pretrain_alone(source, stage, out, jobs, repairs)}")
+
+
+@command(
+    "gynbtnet finetune demo/steps/prepared/task demo --stage task --split demo/steps/split.json "
+    "--start demo/steps/runs/pretraining --out demo/steps/runs/task"
+)
+def finetune(
+    prepared: PreparedFolder,
+    recipe: RecipeName,
+    out: Out,
+    stage: Annotated[LearnedStage, typer.Option(help="Which part of the recipe.")],
+    start: Annotated[Path | None, typer.Option(help="Run folder of the stage before; left out: from scratch.")] = None,
+    split: Annotated[Path | None, typer.Option(help="Of the task stage: who trains and who validates.")] = None,
+    set_: Changes = None,
+) -> None:
+    """Stages 2 and 3: learn contours, starting from the weights of the stage before."""
+    from gynbtnet.datasets.split import Split
+    from gynbtnet.preparation.store import PreparedCohort
+    from gynbtnet.recipes.loading import load_recipe
+    from gynbtnet.single_stages import finetune_alone
+
+    dealt = Split.load(split) if split else None
+    settings, scans = load_recipe(recipe, set_ or ()), PreparedCohort.open(prepared)
+    console.print(f"The model is {finetune_alone(scans, settings, stage.value, dealt, start, out)}")
+
+
+@command(
+    "gynbtnet predict demo/steps/runs/task demo/phantom/brachytherapy/PHANTOM-001/fraction-1 "
+    "--recipe demo --out demo/steps/contours"
+)
+def predict(
+    model: Annotated[Path, typer.Argument(help="A model: the run folder of stage 2 or 3.")],
+    scan: Annotated[list[Path], typer.Argument(help="DICOM folders or image files, one scan each.")],
+    out: Out,
+    recipe: Annotated[str | None, typer.Option(help="Take the prediction's settings from this recipe.")] = None,
+    series: Series = None,
+    outlines: Annotated[Outlines | None, typer.Option(help="Of the RTSTRUCT: sub-voxel, or along the voxels.")] = None,
+    holes: Annotated[Holes | None, typer.Option(help="Of the RTSTRUCT: as keyholes, or as inner contours.")] = None,
+    seg: Annotated[bool, typer.Option("--seg", help="Write a DICOM SEG too.")] = False,
+    missing_slices: MissingSlices = False,
+    unequal_spacing: UnequalSpacing = False,
+    gantry_tilt: GantryTilt = False,
+    force: Force = False,
+    set_: Changes = None,
+) -> None:
+    """Contour scans: for each one a folder with RS.dcm (for DICOM), labels.nii.gz and prediction.json.
+
+    An earlier prediction of a scan is kept where it would be made again, and otherwise only replaced with --force.
+    """
+    from gynbtnet.imaging.slice_repairs import Repairs
+    from gynbtnet.inference.export import predict_scan
+    from gynbtnet.inference.model import Model
+    from gynbtnet.inference.prediction_names import prediction_names
+    from gynbtnet.inference.settings import PredictionSettings
+    from gynbtnet.recipes.loading import load_recipe
+
+    if set_ and not recipe:
+        raise BadInput("--set changes a setting of a recipe, and none is named; name one with --recipe.")
+    settings = load_recipe(recipe, set_ or ()).prediction if recipe else PredictionSettings()
+    written = {"outlines": outlines, "holes": holes, "seg": seg or None}
+    settings = settings.model_copy(update={name: value for name, value in written.items() if value is not None})
+    repairs = Repairs(missing_slices, unequal_spacing, gantry_tilt)
+    loaded = Model.load(model, weights=settings.weights, device=settings.device)
+    for name, path in prediction_names(scan).items():
+        place = predict_scan(
+            loaded, path, out / name, settings=settings, series_uid=series, repairs=repairs, force=force
+        )
+        console.print(f"{path} → {place}")
+
+
+@command(
+    "gynbtnet evaluate demo/experiment/predictions/test demo/experiment/cohorts/task "
+    "--split demo/experiment/split.json --out demo/steps/evaluation"
+)
+def evaluate(
+    predictions: Annotated[Path, typer.Argument(help="A folder with a prediction for each case.")],
+    cohort: CohortFolder,
+    out: Out,
+    split: Annotated[
+        Path | None, typer.Option(help="Score this split's test patients; left out: all patients.")
+    ] = None,
+) -> None:
+    """Score predictions against contours: DSC, HD95 and ASD, missed structures counted."""
+    from gynbtnet.datasets.cohort import Cohort
+    from gynbtnet.datasets.split import Split
+    from gynbtnet.evaluation.evaluate import evaluate
+
+    whole = Cohort.load(cohort)
+    evaluate(whole.of_patients(Split.load(split).test) if split else whole, predictions, out)
+    console.print((out / "summary.md").read_text())
+
+
+def _without_test(folder: Path, split: Path | None) -> "Cohort":
+    """A cohort, without the test patients of a split where one is given."""
+    from gynbtnet.datasets.cohort import Cohort
+    from gynbtnet.datasets.split import Split
+
+    cohort = Cohort.load(folder)
+    if split is None:
+        return cohort
+    dealt = Split.load(split)
+    dealt.check(cohort)
+    return cohort.of_patients(set(cohort.patients).difference(dealt.test))
+
+
+def _refuse_same(out: Path, cohort: Path) -> None:
+    if out.resolve() == cohort.resolve():
+        raise BadInput(f"--out {out} is the cohort itself, whose files would be overwritten; name another folder.")

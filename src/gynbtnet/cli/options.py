@@ -1,0 +1,60 @@
+"""Options that several commands have."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Out = Annotated[Path, typer.Option("--out", "-o", help="Where the result goes.")]
+RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A shipped recipe's name, or a YAML file.")]
+CohortFolder = Annotated[Path, typer.Argument(metavar="COHORT", help="A folder made by gynbtnet ingest.")]
+PreparedFolder = Annotated[Path, typer.Argument(metavar="PREPARED", help="A folder made by gynbtnet prepare.")]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change one setting, e.g. task.training.epochs=10; repeatable."),
+]
+Jobs = Annotated[int, typer.Option(help="Processes that work side by side.", min=1)]
+SplitFile = Annotated[Path | None, typer.Option(help="A split; its test patients are left out.")]
+Aliases = Annotated[Path | None, typer.Option(help="YAML file with a clinic's own ROI names.")]
+Series = Annotated[
+    str | None, typer.Option(help="SeriesInstanceUID, where a folder holds several; left out, the largest axial one.")
+]
+MissingSlices = Annotated[
+    bool, typer.Option("--allow-missing-slices", help="Interpolate up to three missing slices in a row.")
+]
+UnequalSpacing = Annotated[
+    bool, typer.Option("--allow-unequal-spacing", help="Interpolate unequally spaced slices to equal spacing.")
+]
+GantryTilt = Annotated[
+    bool, typer.Option("--allow-gantry-tilt", help="Shift slices within their planes to undo a gantry tilt.")
+]
+
+
+class PatientsFrom(StrEnum):
+    """What tells the patients of a DICOM RT export apart."""
+
+    dicom = "dicom"
+    folder = "folder"
+
+
+PatientsOption = Annotated[PatientsFrom, typer.Option(help="What tells patients apart.")]
+
+
+class Outlines(StrEnum):
+    """How contours follow the voxels."""
+
+    smooth = "smooth"
+    exact = "exact"
+
+
+class Holes(StrEnum):
+    """How holes are drawn."""
+
+    keyhole = "keyhole"
+    inner = "inner"
+
+
+OutlinesOption = Annotated[Outlines, typer.Option(help="Of an RTSTRUCT: sub-voxel, or exactly along the voxels.")]
+HolesOption = Annotated[Holes, typer.Option(help="Of an RTSTRUCT: as keyholes, or as inner contours.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace what stands there.")]

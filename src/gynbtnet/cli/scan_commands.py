@@ -1,0 +1,255 @@
+"""Commands that look at scans, contours and doses, and bring them into the form that is needed."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from gynbtnet.cli.app import command, console
+from gynbtnet.cli.options import (
+    Aliases,
+    Force,
+    GantryTilt,
+    Holes,
+    HolesOption,
+    MissingSlices,
+    Out,
+    Outlines,
+    OutlinesOption,
+    PatientsFrom,
+    PatientsOption,
+    Series,
+    UnequalSpacing,
+)
+from gynbtnet.errors import BadInput
+
+
+class Layout(StrEnum):
+    """How a source lies on disk."""
+
+    dicom_rt = "dicom-rt"
+    totalsegmentator = "totalsegmentator"
+    scans = "scans"
+
+
+class PhantomKind(StrEnum):
+    """A kind of synthetic cohort, one for each stage."""
+
+    brachytherapy = "brachytherapy"
+    unlabelled = "unlabelled"
+    organs = "organs"
+
+
+class PhantomForm(StrEnum):
+    """How synthetic fractions are written."""
+
+    dicom = "dicom"
+    nifti = "nifti"
+
+
+class Form(StrEnum):
+    """What something is converted to."""
+
+    image = "image"
+    ct = "ct"
+    rtstruct = "rtstruct"
+    seg = "seg"
+    rtdose = "rtdose"
+
+
+@command("gynbtnet inspect demo/phantom/brachytherapy/PHANTOM-001 --out demo/steps/inspection.png")
+def inspect(
+    folder: Annotated[Path, typer.Argument(help="Searched with everything below.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The picture, a PNG.")] = Path("inspection.png"),
+    aliases: Aliases = None,
+    missing_slices: MissingSlices = False,
+    unequal_spacing: UnequalSpacing = False,
+    gantry_tilt: GantryTilt = False,
+) -> None:
+    """Say what a folder holds and whether it can be used: a table, and a picture of the scans with their contours."""
+    from gynbtnet.imaging.slice_repairs import Repairs
+    from gynbtnet.imaging.structure_names import StructureNames
+    from gynbtnet.inspection import inspect
+    from gynbtnet.inspection_picture import write_picture
+
+    if out.suffix != ".png":
+        raise BadInput(f"The picture {out} would be a PNG by its contents and not by its name; end its name in .png.")
+    names = StructureNames.load(aliases)
+    seen = inspect(folder, names, Repairs(missing_slices, unequal_spacing, gantry_tilt))
+    table = Table("patient", "where", "what", "size (z, y, x)", "contents", box=None, header_style="bold")
+    for one in seen.found:
+        contents = f"[red]{escape(one.problem)}[/red] {escape(one.contents)}" if one.problem else escape(one.contents)
+        table.add_row(str(one.patient or ""), escape(one.place), one.kind, one.size, contents.strip())
+    console.print(table)
+    if seen.views:
+        write_picture(seen, names, out)
+        console.print(f"The picture is {out}")
+
+
+@command(
+    "gynbtnet convert demo/phantom/brachytherapy/PHANTOM-001/fraction-1/RS.dcm "
+    "--ct demo/phantom/brachytherapy/PHANTOM-001/fraction-1 --out demo/steps/labels.nii.gz"
+)
+def convert(
+    source: Annotated[
+        list[Path],
+        typer.Argument(help="A folder with a CT, an image file, an RTSTRUCT, a DICOM SEG, or RTDOSE files to sum."),
+    ],
+    out: Out,
+    to: Annotated[
+        Form | None, typer.Option(help="Where the name of --out doesn't say: .dcm is RTSTRUCT or RTDOSE.")
+    ] = None,
+    ct: Annotated[Path | None, typer.Option(help="Folder of the CT that contours or doses belong to.")] = None,
+    structures: Annotated[
+        str | None, typer.Option(help="What to take, by commas; of a label map what label 1, 2, … mean.")
+    ] = None,
+    aliases: Aliases = None,
+    series: Series = None,
+    outlines: OutlinesOption = Outlines.smooth,
+    holes: HolesOption = Holes.keyhole,
+    resample_labels: Annotated[
+        bool, typer.Option("--resample-labels", help="Bring a label map onto the grid of the CT.")
+    ] = False,
+    missing_slices: MissingSlices = False,
+    unequal_spacing: UnequalSpacing = False,
+    gantry_tilt: GantryTilt = False,
+    force: Force = False,
+) -> None:
+    """Convert between DICOM CT, RTSTRUCT, SEG, RTDOSE and NIfTI, NRRD, MHA.
+
+    A CT becomes an image file and the other way round; contours become an RTSTRUCT, a DICOM SEG, or a label map with a
+    JSON file of names beside it; doses are summed, on the grid of the CT where one is given.
+    """
+    from gynbtnet.imaging.conversion import Conversion, convert
+    from gynbtnet.imaging.slice_repairs import Repairs
+    from gynbtnet.imaging.structure_names import StructureNames
+
+    how = Conversion(
+        ct=ct,
+        series_uid=series,
+        repairs=Repairs(missing_slices, unequal_spacing, gantry_tilt),
+        structures=listed(structures),
+        names=StructureNames.load(aliases),
+        outlines=outlines.value,
+        holes=holes.value,
+        resample_labels=resample_labels,
+        force=force,
+    )
+    for note in convert(source, out, how, to.value if to else None):
+        console.print(note)
+    console.print(f"{out} is written")
+
+
+@command(
+    "gynbtnet ingest demo/phantom/brachytherapy --out demo/steps/cohorts/task "
+    "--structures hr_ctv,bladder,rectum,sigmoid,uterus"
+)
+def ingest(
+    source: Annotated[list[Path], typer.Argument(help="Folders with scans.")],
+    out: Out,
+    layout: Annotated[Layout, typer.Option(help="How the source is laid out.")] = Layout.dicom_rt,
+    structures: Annotated[
+        str | None,
+        typer.Option(help="What to take, by commas, in label order; of two that overlap the later one wins."),
+    ] = None,
+    aliases: Aliases = None,
+    patients_from: PatientsOption = PatientsFrom.dicom,
+    pseudonymise: Annotated[
+        Path | None,
+        typer.Option(help="Keep the key to the patients in this file, and nothing in the cohort that leads to them."),
+    ] = None,
+    resample_labels: Annotated[
+        bool, typer.Option("--resample-labels", help="Bring masks on another grid than their scan's onto that.")
+    ] = False,
+    missing_slices: MissingSlices = False,
+    unequal_spacing: UnequalSpacing = False,
+    gantry_tilt: GantryTilt = False,
+) -> None:
+    """Bring scans and contours into one form: a cohort with its manifest.
+
+    Patients get study IDs; the key to them is patients.csv in the cohort, or the file named by --pseudonymise.
+    """
+    from gynbtnet.datasets import dicom_rt_export, scan_folders, totalsegmentator
+    from gynbtnet.datasets.patient_key import PatientKey
+    from gynbtnet.imaging.slice_repairs import Repairs
+    from gynbtnet.imaging.structure_names import StructureNames
+
+    wanted = listed(structures)
+    if layout is not Layout.dicom_rt and (aliases or patients_from is not PatientsFrom.dicom):
+        raise BadInput(f"--aliases and --patients-from are for DICOM RT exports, not for the layout {layout.value}.")
+    if layout is Layout.scans and wanted:
+        raise BadInput("Scans are ingested without contours; leave --structures out, or choose another --layout.")
+    if resample_labels and layout is not Layout.totalsegmentator:
+        raise BadInput(f"--resample-labels is for label maps in image files; the layout {layout.value} has none.")
+    repairs = Repairs(missing_slices, unequal_spacing, gantry_tilt)
+    if layout is Layout.totalsegmentator and repairs != Repairs():
+        raise BadInput("The --allow-… options mend DICOM series; the layout totalsegmentator has none: leave them out.")
+    key = PatientKey.load(pseudonymise, apart=True) if pseudonymise else None
+    if layout is Layout.scans:
+        cohort = scan_folders.ingest(source, out, repairs=repairs, key=key)
+    elif layout is Layout.totalsegmentator:
+        cohort = totalsegmentator.ingest(source, out, structures=wanted, resample_labels=resample_labels, key=key)
+    elif wanted is None:
+        raise BadInput(
+            "A DICOM RT export is ingested without --structures; name them, e.g. --structures hr_ctv,bladder."
+        )
+    else:
+        names = StructureNames.load(aliases)
+        cohort = dicom_rt_export.ingest(
+            source, out, structures=wanted, names=names, patients_from=patients_from.value, repairs=repairs, key=key
+        )
+    for note in cohort.notes:
+        console.print(note)
+    console.print(f"{len(cohort.cases)} cases of {len(cohort.patients)} patients in {cohort.folder}")
+
+
+@command("gynbtnet phantom demo/phantom")
+def phantom(
+    out: Annotated[Path, typer.Argument(help="Folder for the cohorts brachytherapy, unlabelled and organs.")],
+    kind: Annotated[list[PhantomKind] | None, typer.Option(help="Only this kind; repeatable.")] = None,
+    patients: Annotated[int, typer.Option(help="Brachytherapy patients.", min=1)] = 15,
+    fractions: Annotated[str, typer.Option(help="Fractions of each patient, or 4-5: thirty patients make 145.")] = "3",
+    unlabelled: Annotated[int, typer.Option(help="Scans without contours.", min=1)] = 16,
+    organs: Annotated[int, typer.Option(help="Scans with many organs.", min=1)] = 12,
+    spacing: Annotated[tuple[float, float, float], typer.Option(help="mm along z, y, x.")] = (3.0, 3.0, 3.0),
+    matrix: Annotated[tuple[int, int, int], typer.Option(help="Voxels along z, y, x.")] = (64, 96, 128),
+    seed: Annotated[int, typer.Option(help="The same seed gives the same voxels.", min=0)] = 0,
+    form: Annotated[PhantomForm, typer.Option(help="DICOM as a clinic exports it, or NIfTI.")] = PhantomForm.dicom,
+) -> None:
+    """Make synthetic cohorts: female pelves after implant, and scans for the stages before.
+
+    The paper's cohort in size: --patients 30 --fractions 4-5 --spacing 1 0.464 0.464 --matrix 120 512 512.
+    """
+    from gynbtnet.phantom import cohorts
+
+    try:
+        number: int | Literal["4-5"] = "4-5" if fractions == "4-5" else int(fractions)
+    except ValueError as error:
+        raise BadInput(f"--fractions is {fractions}; expected a number of at least 1, or 4-5.") from error
+    kinds = kind or list(PhantomKind)
+    if PhantomKind.brachytherapy in kinds:
+        cohorts.write_brachytherapy(
+            out / "brachytherapy",
+            patients=patients,
+            fractions=number,
+            spacing=spacing,
+            matrix=matrix,
+            seed=seed,
+            form=form.value,
+        )
+    if PhantomKind.unlabelled in kinds:
+        cohorts.write_unlabelled(out / "unlabelled", scans=unlabelled, spacing=spacing, matrix=matrix, seed=seed)
+    if PhantomKind.organs in kinds:
+        cohorts.write_organs(out / "organs", scans=organs, spacing=spacing, matrix=matrix, seed=seed)
+    console.print(f"Synthetic scans of {', '.join(kind.value for kind in kinds)} in {out}")
+
+
+def listed(structures: str | None) -> tuple[str, ...] | None:
+    """The structures that an option names, by commas."""
+    names = tuple(name.strip() for name in structures.split(",")) if structures else None
+    if names and len(set(names)) < len(names):
+        raise BadInput(f"--structures names one twice: {structures}; name each structure once.")
+    return names
