@@ -77,18 +77,59 @@ def test_a_folder_with_no_ct(ingest, tmp_path: Path) -> None:
     refused(ingest(), "export", "CT")
 
 
-def test_two_ct_series_in_one_folder_to_predict(gynbtnet, tmp_path: Path, untrained_model: Path) -> None:
+def test_of_two_ct_series_the_wrong_one_asked_for(gynbtnet, tmp_path: Path, untrained_model: Path) -> None:
     write_ct(tmp_path / "scan" / "1", seed=1)
     write_ct(tmp_path / "scan" / "2", seed=2)
-    refused(gynbtnet("predict", untrained_model, tmp_path / "scan", "--out", tmp_path / "out"), "series", "--series")
+    out = tmp_path / "out"
+    ended = gynbtnet("predict", untrained_model, tmp_path / "scan", "--out", out, "--series", "1.2.3")
+    refused(ended, "no CT series 1.2.3", "--series")
     assert not (tmp_path / "out" / "scan").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("inspect", "export", "--out", "picture.jpg"), ("picture.jpg", ".png")),
+        (("inspect", "nothing"), ("no folder", "nothing")),
+        (("convert", "export/RS.dcm", "--out", "x.nii.gz"), ("needs the CT", "--ct")),
+        (("convert", "export/RS.dcm", "--ct", "export", "--out", "export/RS.dcm"), ("exists already", "--force")),
+        (("convert", "export/RS.dcm", "--ct", "export", "--out", "x.nrrd", "--structures", "a,a"), ("one twice",)),
+        (("ingest", "export", "--out", "c", "--structures", "bladder", "--resample-labels"), ("--resample-labels",)),
+        (
+            ("ingest", "export", "--out", "c", "--structures", "bladder", "--pseudonymise", "c/key.csv"),
+            ("would lie in the cohort", "apart"),
+        ),
+        (
+            ("ingest", "export", "--out", "c", "--structures", "bladder", "--pseudonymise", "export/RS.dcm"),
+            ("no key of patients", "study_id"),
+        ),
+    ],
+)
+def test_options_that_do_not_fit(
+    gynbtnet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], words: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_contours(write_ct(tmp_path / "export" / "CT"), tmp_path / "export" / "RS.dcm")
+    before = sorted(tmp_path.rglob("*"))
+    refused(gynbtnet(*arguments), *words)
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_a_missing_slice(ingest, tmp_path: Path) -> None:
     ct = write_ct(tmp_path / "export" / "CT")
     write_contours(ct, tmp_path / "export" / "RS.dcm")
     ct.files[3].unlink()
-    refused(ingest(), "slice", "mm")
+    refused(ingest(), "slice", "mm", "--allow-missing-slices")
+
+
+def test_a_missing_slice_is_interpolated_where_the_user_says_so(gynbtnet, tmp_path: Path) -> None:
+    ct = write_ct(tmp_path / "export" / "CT")
+    write_contours(ct, tmp_path / "export" / "RS.dcm")
+    ct.files[1].unlink()
+    mend = ("--structures", "bladder", "--allow-missing-slices")
+    ended = gynbtnet("ingest", tmp_path / "export", "--out", tmp_path / "cohort", *mend)
+    assert ended.code == 0, ended.err
+    assert "patient-001_f1: Interpolated 1 slice(s)" in ended.out
 
 
 def test_contours_of_another_frame_of_reference(ingest, tmp_path: Path) -> None:

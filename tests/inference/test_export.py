@@ -12,6 +12,8 @@ from gynbtnet.imaging.ct_series import CTSeries
 from gynbtnet.imaging.ct_writer import write_ct_series
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.rtstruct_reader import read_rtstruct
+from gynbtnet.imaging.seg_reader import read_seg
+from gynbtnet.imaging.slice_repairs import Repairs
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.imaging.volume_files import read_volume, write_volume
@@ -86,7 +88,10 @@ def test_an_image_file_gets_labels_and_no_rtstruct(bright_model: Model, tmp_path
     manifest = json.loads((out / "prediction.json").read_text())
     assert manifest["input"]["sha256"] == hashlib.sha256((tmp_path / "scan.nii.gz").read_bytes()).hexdigest()
     assert manifest["synthetic"] is True
-    predict_scan(bright_model, tmp_path / "scan.nii.gz", out, settings=QUICK)
+    with pytest.raises(BadInput, match=r"another prediction of this scan.*--force"):
+        predict_scan(bright_model, tmp_path / "scan.nii.gz", out, settings=QUICK)
+    assert json.loads((out / "prediction.json").read_text())["synthetic"] is True
+    predict_scan(bright_model, tmp_path / "scan.nii.gz", out, settings=QUICK, force=True)
     assert json.loads((out / "prediction.json").read_text())["synthetic"] is False
 
 
@@ -108,6 +113,28 @@ def test_the_series_is_chosen_by_its_uid_or_its_size(
     )
 
 
+def test_a_seg_holds_what_the_rtstruct_and_the_label_map_hold(bright_model: Model, tmp_path: Path) -> None:
+    series = as_dicom(tmp_path / "ct", "planning CT")
+    settings = QUICK.model_copy(update={"outlines": "exact", "holes": "inner", "seg": True})
+    out = predict_scan(bright_model, tmp_path / "ct", tmp_path / "out", settings=settings)
+    structures, names = bright_model.plan.structures, StructureNames.load()
+    labels = read_volume(out / "labels.nii.gz").array
+    assert labels.any()
+    assert np.array_equal(read_rtstruct(out / "RS.dcm", series, structures, names)[0].labels.array, labels)
+    assert np.array_equal(read_seg(out / "SEG.dcm", series, structures, names)[0].labels.array, labels)
+
+
+def test_a_mended_series_is_contoured_and_the_mending_told(bright_model: Model, tmp_path: Path) -> None:
+    as_dicom(tmp_path / "ct", "planning CT").files[3].unlink()
+    with pytest.raises(BadInput, match=r"lacks 1 slice.*--allow-missing-slices"):
+        predict_scan(bright_model, tmp_path / "ct", tmp_path / "out", settings=QUICK)
+    repairs = Repairs(missing_slices=True)
+    out = predict_scan(bright_model, tmp_path / "ct", tmp_path / "out", settings=QUICK, repairs=repairs)
+    assert json.loads((out / "prediction.json").read_text())["notes"][0].startswith("Interpolated 1 slice")
+    drawn = pydicom.dcmread(out / "RS.dcm").ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence[0]
+    assert len(drawn.RTReferencedSeriesSequence[0].ContourImageSequence) == len(list((tmp_path / "ct").iterdir()))
+
+
 def test_nothing_half_written(bright_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     as_dicom(tmp_path / "ct", "planning CT")
 
@@ -126,7 +153,7 @@ def test_what_stands_is_kept_where_it_would_be_made_again(bright_model: Model, t
 
     def made_anew(model: Model = bright_model, settings: PredictionSettings = QUICK) -> bool:
         before = (out / "prediction.json").stat().st_ino
-        predict_scan(model, scan_folder, out, settings=settings)
+        predict_scan(model, scan_folder, out, settings=settings, force=True)
         assert (out / "RS.dcm").is_file()
         return (out / "prediction.json").stat().st_ino != before
 

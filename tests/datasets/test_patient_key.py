@@ -1,0 +1,41 @@
+import stat
+from pathlib import Path
+
+import pytest
+
+from gynbtnet.datasets.patient_key import PatientKey
+from gynbtnet.errors import BadInput
+
+
+def test_patients_keep_their_study_ids_when_others_are_added(tmp_path: Path) -> None:
+    key = PatientKey.load(tmp_path / "key.csv")
+    key.add(["10", "9", 'A,"B"\n'])
+    assert [key.study_id(one) for one in ("9", "10", 'A,"B"\n')] == ["patient-001", "patient-002", "patient-003"]
+    again = PatientKey.load(tmp_path / "key.csv")
+    again.add(["1", "9"])
+    assert again.study_id("9") == "patient-001"
+    assert again.study_id("1") == "patient-004"
+    assert PatientKey.load(tmp_path / "key.csv").study_ids == again.study_ids
+
+
+def test_a_study_id_stands_for_itself(tmp_path: Path) -> None:
+    key = PatientKey.load(tmp_path / "key.csv")
+    key.add(["DOE"])
+    key.add(["patient-001"])
+    assert key.study_ids == {"DOE": "patient-001"}
+    assert key.study_id("patient-001") == "patient-001"
+
+
+def test_only_its_owner_may_read_it(tmp_path: Path) -> None:
+    key = PatientKey.load(tmp_path / "key.csv")
+    key.add(["DOE"])
+    assert stat.S_IMODE(key.path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a,b\n", "study_id,patient\n1\n", "study_id,patient\n1,2\n1,3\n", "study_id,patient\n1,2\n3,2\n", "\0"]
+)
+def test_what_is_no_key_is_told(tmp_path: Path, text: str) -> None:
+    (tmp_path / "key.csv").write_text(text)
+    with pytest.raises(BadInput, match=r"key.csv is no key of patients; expected a CSV file"):
+        PatientKey.load(tmp_path / "key.csv")
