@@ -15,7 +15,8 @@ from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.label_map import is_label_map
 from gynbtnet.imaging.label_names import read_label_names
 from gynbtnet.imaging.rtdose_reader import read_rtdose
-from gynbtnet.imaging.rtstruct_reader import list_rois, read_reference, read_rtstruct
+from gynbtnet.imaging.rtstruct_reader import list_rois, read_rtstruct
+from gynbtnet.imaging.rtstruct_reference import read_reference
 from gynbtnet.imaging.seg_reader import list_segments
 from gynbtnet.imaging.slice_repairs import Repairs
 from gynbtnet.imaging.structure_names import StructureNames

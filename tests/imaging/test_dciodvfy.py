@@ -8,10 +8,13 @@ import numpy as np
 import pydicom
 import pytest
 
+from gynbtnet.imaging.ct_series import read_ct_series
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.rtdose_writer import write_rtdose
+from gynbtnet.imaging.rtstruct_reader import read_rtstruct
 from gynbtnet.imaging.rtstruct_writer import write_rtstruct
 from gynbtnet.imaging.seg_writer import write_seg
+from gynbtnet.imaging.slice_repairs import Repairs
 from gynbtnet.imaging.volume import Segmentation, Volume
 
 TOOL = shutil.which("dciodvfy", path=sysconfig.get_path("scripts")) or shutil.which("dciodvfy")
@@ -47,6 +50,38 @@ def test_ct(ct):
 def test_rtstruct(ct, segmentation, tmp_path, names, outlines, holes):
     write_rtstruct(segmentation, ct, tmp_path / "RS.dcm", names=names, outlines=outlines, holes=holes, **WORDS)
     assert errors(tmp_path / "RS.dcm") == []
+
+
+def test_contours_that_were_converted(ct, segmentation, tmp_path, names):
+    write_rtstruct(segmentation, ct, tmp_path / "RS.dcm", names=names, automatic=False, **WORDS)
+    words = {"description": WORDS["description"], "software_version": WORDS["software_version"]}
+    write_seg(segmentation, ct, tmp_path / "SEG.dcm", names=names, automatic=False, **words)
+    assert errors(tmp_path / "RS.dcm") == []
+    assert errors(tmp_path / "SEG.dcm") == []
+
+
+def test_contours_on_a_mended_scan(ct, tmp_path, names):
+    ct.files[2].unlink()
+    mended = read_ct_series(ct.files[0].parent, repairs=Repairs(missing_slices=True))
+    labels = np.ones(mended.volume.array.shape, np.uint8)
+    drawn = Segmentation(Volume(labels, mended.volume.geometry), ("bladder",))
+    write_rtstruct(drawn, mended, tmp_path / "RS.dcm", names=names, **WORDS)
+    words = {"description": WORDS["description"], "software_version": WORDS["software_version"]}
+    write_seg(drawn, mended, tmp_path / "SEG.dcm", names=names, **words)
+    assert errors(tmp_path / "RS.dcm") == []
+    assert errors(tmp_path / "SEG.dcm") == []
+
+
+@pytest.mark.parametrize("number", [1, 25])
+def test_contours_on_a_real_scan(public_data, tmp_path, names, number):
+    patient = sorted((public_data / "sts").glob("STS_*"))[number]
+    ct = read_ct_series(patient / "CT")
+    drawn, _ = read_rtstruct(patient / "RS.dcm", ct, ("GTV_Mass_CT",), names)
+    write_rtstruct(drawn, ct, tmp_path / "RS.dcm", names=names, **WORDS)
+    words = {"description": WORDS["description"], "software_version": WORDS["software_version"]}
+    write_seg(drawn, ct, tmp_path / "SEG.dcm", names=names, **words)
+    assert errors(tmp_path / "RS.dcm") == []
+    assert errors(tmp_path / "SEG.dcm") == []
 
 
 def test_seg(ct, segmentation, tmp_path, names):

@@ -15,7 +15,8 @@ from gynbtnet.imaging.dicom_objects import lenient
 from gynbtnet.imaging.dicom_series import find_series
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.label_map import Overlap
-from gynbtnet.imaging.rtstruct_reader import list_rois, read_reference, read_rtstruct
+from gynbtnet.imaging.rtstruct_reader import list_rois, read_rtstruct
+from gynbtnet.imaging.rtstruct_reference import read_reference
 from gynbtnet.imaging.rtstruct_writer import write_rtstruct
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.imaging.volume_files import read_volume

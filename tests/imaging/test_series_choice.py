@@ -1,3 +1,4 @@
+import numpy as np
 import pydicom
 import pytest
 from pydicom.fileset import FileSet
@@ -6,8 +7,9 @@ from gynbtnet.errors import BadInput
 from gynbtnet.imaging.ct_series import read_ct_series
 from gynbtnet.imaging.dicom_series import find_series
 from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.rtstruct_writer import write_rtstruct
 from gynbtnet.imaging.series_choice import choose_ct
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging.volume import Segmentation, Volume
 
 SAGITTAL = (0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
@@ -82,3 +84,17 @@ def test_a_damaged_dicomdir_is_told(disc):
     (disc / "DICOMDIR").write_bytes(content[: len(content) // 2])
     with pytest.raises(BadInput, match="damaged or cut short"):
         read_ct_series(disc)
+
+
+def test_the_ct_that_the_contours_in_its_folder_refer_to_goes_before_the_largest(three, tmp_path, names):
+    axial, small, _ = three
+    words = {"names": names, "label": "test", "description": "test", "software_version": "0"}
+    for ct, name in ((small, "RS.dcm"), (axial, "RS2.dcm")):
+        drawn = Volume(np.ones(ct.volume.array.shape, np.uint8), ct.volume.geometry)
+        write_rtstruct(Segmentation(drawn, ("bladder",)), ct, tmp_path / "scans" / name, **words)
+        read = read_ct_series(tmp_path / "scans")
+        if ct is small:
+            assert (read.series_uid, read.notes) == (small.series_uid, ())
+    assert read.series_uid == axial.series_uid
+    assert read.notes[0].startswith("Of 3 CT series took the largest")  # two structure sets don't agree
+    assert read_ct_series(tmp_path / "scans", referred_uid=small.series_uid).series_uid == small.series_uid

@@ -12,7 +12,8 @@ from gynbtnet.datasets.patient_key import PatientKey
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.ct_series import read_ct_files
 from gynbtnet.imaging.dicom_series import FoundSeries, find_series
-from gynbtnet.imaging.rtstruct_reader import RTStructReference, read_reference, read_rtstruct
+from gynbtnet.imaging.rtstruct_reader import read_rtstruct
+from gynbtnet.imaging.rtstruct_reference import RTStructReference, read_reference
 from gynbtnet.imaging.series_choice import choose_ct
 from gynbtnet.imaging.slice_repairs import Repairs
 from gynbtnet.imaging.structure_names import StructureNames

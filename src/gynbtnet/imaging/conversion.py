@@ -20,6 +20,7 @@ from gynbtnet.imaging.outlines import Holes, Outlines
 from gynbtnet.imaging.rtdose_reader import Dose, read_rtdose
 from gynbtnet.imaging.rtdose_writer import write_rtdose
 from gynbtnet.imaging.rtstruct_reader import ContourReport, read_rtstruct
+from gynbtnet.imaging.rtstruct_reference import read_reference
 from gynbtnet.imaging.rtstruct_writer import write_rtstruct
 from gynbtnet.imaging.seg_reader import read_seg
 from gynbtnet.imaging.seg_writer import write_seg
@@ -140,7 +141,8 @@ def _convert_scan(source: Path, form: Form, out: Path, how: Conversion, to: Form
 def _convert_contours(source: Path, form: Form, out: Path, how: Conversion, to: Form | None) -> tuple[str, ...]:
     to = to or ("image" if is_image_file(out) else "rtstruct")
     notes: tuple[str, ...] = ()
-    ct = _ct(how, source) if form != "image" or to != "image" or how.ct else None
+    drawn_on = read_reference(source).series_uid if form == "rtstruct" else None
+    ct = _ct(how, source, drawn_on) if form != "image" or to != "image" or how.ct else None
     if form == "image":
         segmentation = _labels(source, how)
         if ct is not None:
@@ -263,10 +265,10 @@ def _on_ct(
     return Segmentation(labels_onto(labels, grid), segmentation.structures), (note,)
 
 
-def _ct(how: Conversion, what: Path) -> CTSeries:
+def _ct(how: Conversion, what: Path, referred_uid: str | None = None) -> CTSeries:
     if how.ct is None:
         raise BadInput(f"{what} needs the CT that it belongs to; name its folder with --ct.")
-    return read_ct_series(how.ct, how.series_uid, how.repairs)
+    return read_ct_series(how.ct, how.series_uid, how.repairs, referred_uid=referred_uid)
 
 
 def _image_file(out: Path) -> Path:

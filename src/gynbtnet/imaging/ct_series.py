@@ -15,6 +15,7 @@ from gynbtnet.imaging.dicom_objects import MULTI_FRAME_CT, read_object, reading
 from gynbtnet.imaging.dicom_series import complete_uids, find_series
 from gynbtnet.imaging.enhanced_ct import frames_of
 from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.rtstruct_reference import read_reference
 from gynbtnet.imaging.series_choice import choose_ct
 from gynbtnet.imaging.slice_geometry import Stack, stack_slices
 from gynbtnet.imaging.slice_repairs import Repairs, interpolated, shifted
@@ -98,13 +99,35 @@ class CTSeries:
         return replace(geometry, shape=(len(self.slices), *geometry.shape[1:]))
 
 
-def read_ct_series(folder: Path, series_uid: str | None = None, repairs: Repairs | None = None) -> CTSeries:
-    """Read the CT series below ``folder``; of several the one named ``series_uid``, else the largest axial one.
+def read_ct_series(
+    folder: Path,
+    series_uid: str | None = None,
+    repairs: Repairs | None = None,
+    *,
+    referred_uid: str | None = None,
+) -> CTSeries:
+    """Read the CT series below ``folder``.
+
+    Args:
+        folder: searched with everything below.
+        series_uid: which series to read where there are several. Left out it is the one that contours refer to, or
+            else the largest axial one, with a note.
+        repairs: which flaws to mend instead of refusing the series.
+        referred_uid: the series that contours refer to; left out, those in the folder say it where they agree.
 
     Raises:
         BadInput: no CT, not the one named, or one that is no regular stack of readable slices.
     """
-    series, note = choose_ct(find_series(folder), str(folder), series_uid=series_uid)
+    found = find_series(folder)
+    if series_uid is None and referred_uid is None and sum(series.modality == "CT" for series in found) > 1:
+        drawn = {
+            read_reference(path).series_uid
+            for series in found
+            for path in series.files
+            if series.modality == "RTSTRUCT"
+        }
+        referred_uid = drawn.pop() if len(drawn) == 1 else None
+    series, note = choose_ct(found, str(folder), series_uid=series_uid, referred_uid=referred_uid)
     ct = read_ct_files(series.files, repairs)
     return replace(ct, notes=(note, *ct.notes)) if note else ct
 

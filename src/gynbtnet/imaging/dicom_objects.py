@@ -41,6 +41,8 @@ _PATIENT_AND_STUDY = (
     "StudyID",
 )
 
+_LENGTHS = {"SH": 16, "LO": 64}
+
 
 @contextmanager
 def lenient() -> Iterator[None]:
@@ -118,14 +120,16 @@ def set_now(dataset: Dataset, *kinds: str) -> None:
 
 
 def copy_patient_and_study(source: Dataset, target: Dataset) -> None:
-    """Put ``target`` into the patient and study of ``source``; what the standard wants and is absent becomes empty."""
+    """Put ``target`` into the patient and study of ``source``; what the standard wants and is absent becomes empty.
+
+    Archives hold longer values than the standard allows (PS3.5 table 6.2-1); they are cut.
+    """
     for keyword in _PATIENT_AND_STUDY:
         if keyword in source:
             target[keyword] = source[keyword]
-            if target[keyword].VR == "SH":
-                target[keyword].value = str(target[keyword].value)[
-                    :16
-                ]  # archives write longer ones; the standard forbids
+            length = _LENGTHS.get(target[keyword].VR)
+            if length is not None:
+                target[keyword].value = str(target[keyword].value)[:length]
         elif keyword not in {"SpecificCharacterSet", "StudyDescription"}:
             setattr(target, keyword, "")
 

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from pydicom.dataset import Dataset, FileDataset
+from pydicom.dataset import Dataset
 
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.contours import Contour, Floats, Mask, mask_from_contours
 from gynbtnet.imaging.ct_series import CTSeries
-from gynbtnet.imaging.dicom_objects import read_object, reading
+from gynbtnet.imaging.dicom_objects import reading
 from gynbtnet.imaging.label_map import Overlap, label_map
+from gynbtnet.imaging.rtstruct_reference import RTStructReference, open_rtstruct, reference_of
 from gynbtnet.imaging.structure_choice import choose_structures
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation
@@ -48,16 +49,6 @@ class ContourReport:
     unmapped: tuple[str, ...]
     overlaps: tuple[Overlap, ...]
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class RTStructReference:
-    """What an RTSTRUCT says it was drawn on; empty where it doesn't say."""
-
-    patient_id: str
-    study_uid: str
-    frame_of_reference_uid: str
-    series_uid: str
 
 
 @dataclass(frozen=True)
@@ -93,17 +84,6 @@ class _Region:
     contours: tuple[_Drawn, ...]
 
 
-def read_reference(path: Path) -> RTStructReference:
-    """Which patient, frame of reference and CT series an RTSTRUCT refers to.
-
-    Raises:
-        BadInput: where ``path`` is no readable RTSTRUCT.
-    """
-    path = Path(path)
-    with reading(path):
-        return _reference(_read(path))
-
-
 def list_rois(path: Path) -> tuple[Roi, ...]:
     """The ROIs of an RTSTRUCT, in its order.
 
@@ -112,7 +92,7 @@ def list_rois(path: Path) -> tuple[Roi, ...]:
     """
     path = Path(path)
     with reading(path):
-        return tuple(Roi(one.name, one.kind, len(one.contours)) for one in _regions(_read(path)))
+        return tuple(Roi(one.name, one.kind, len(one.contours)) for one in _regions(open_rtstruct(path)))
 
 
 def read_rtstruct(
@@ -129,8 +109,8 @@ def read_rtstruct(
     """
     path = Path(path)
     with reading(path):
-        rtstruct = _read(path)
-        reference, regions = _reference(rtstruct), _regions(rtstruct)
+        rtstruct = open_rtstruct(path)
+        reference, regions = reference_of(rtstruct), _regions(rtstruct)
     choice = choose_structures(
         [one.name for one in regions], [bool(one.contours) for one in regions], structures, names, path
     )
@@ -143,35 +123,6 @@ def read_rtstruct(
     segmentation, overlaps = label_map(masks, structures, ct.volume.geometry)
     rois = {structure: regions[number].name for structure, number in choice.rois.items()}
     return segmentation, ContourReport(rois, choice.missing, choice.unmapped, overlaps, tuple(notes))
-
-
-def _read(path: Path) -> FileDataset:
-    rtstruct = read_object(path, "an RTSTRUCT")
-    if rtstruct.get("Modality") != "RTSTRUCT":
-        raise BadInput(f"{path} is of modality {rtstruct.get('Modality') or 'unknown'}; expected an RTSTRUCT.")
-    if "RTROIObservationsSequence" not in rtstruct:
-        raise BadInput(
-            f"{path} has no RTROIObservationsSequence, which every RTSTRUCT has behind its contours; "
-            "it was cut short: export it again."
-        )
-    return rtstruct
-
-
-def _reference(rtstruct: Dataset) -> RTStructReference:
-    frame = _first(rtstruct, "ReferencedFrameOfReferenceSequence")
-    study = _first(frame, "RTReferencedStudySequence")
-    series = _first(study, "RTReferencedSeriesSequence")
-    return RTStructReference(
-        patient_id=str(rtstruct.get("PatientID", "")),
-        study_uid=str(rtstruct.get("StudyInstanceUID", "")),
-        frame_of_reference_uid=str(frame.get("FrameOfReferenceUID", "")),
-        series_uid=str(series.get("SeriesInstanceUID", "")),
-    )
-
-
-def _first(dataset: Dataset, keyword: str) -> Dataset:
-    items = dataset.get(keyword)
-    return items[0] if items else Dataset()
 
 
 def _regions(rtstruct: Dataset) -> list[_Region]:

@@ -103,7 +103,7 @@ def write_rtstruct(
             roi = Dataset()
             roi.ROINumber = number
             roi.ReferencedFrameOfReferenceUID = ct.frame_of_reference_uid
-            roi.ROIName = names.tg263(structure)
+            roi.ROIName = names.tg263(structure)[:64]
             roi.ROIGenerationAlgorithm = "AUTOMATIC" if automatic else ""
             rtstruct.StructureSetROISequence.append(roi)
 

@@ -11,7 +11,14 @@ from pydicom.sr.coding import Code
 
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.ct_series import CTSeries
-from gynbtnet.imaging.dicom_objects import lenient, new_uid, refuse_existing, series_words, write_object
+from gynbtnet.imaging.dicom_objects import (
+    copy_patient_and_study,
+    lenient,
+    new_uid,
+    refuse_existing,
+    series_words,
+    write_object,
+)
 from gynbtnet.imaging.dicom_series import complete_uids
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation
@@ -19,17 +26,6 @@ from gynbtnet.imaging.volume import Segmentation
 if TYPE_CHECKING:
     from highdicom import AlgorithmIdentificationSequence
     from highdicom.seg import SegmentDescription
-
-_WANTED = (
-    "PatientID",
-    "PatientName",
-    "PatientBirthDate",
-    "PatientSex",
-    "AccessionNumber",
-    "StudyID",
-    "StudyDate",
-    "StudyTime",
-)
 
 
 def write_seg(
@@ -108,9 +104,7 @@ def _source(file: Path) -> Dataset:
     """The header of a file of the CT, with what the standard wants in it and an anonymiser may have taken."""
     header = pydicom.dcmread(file, stop_before_pixels=True)
     complete_uids(header)
-    for keyword in _WANTED:
-        if keyword not in header:
-            setattr(header, keyword, "")
+    copy_patient_and_study(header, header)
     return header
 
 
