@@ -3,15 +3,21 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := demo
 
-.PHONY: install demo test test-all lint bench docs clean
+.PHONY: install install-dev demo test test-all lint bench docs clean
 
 install: .venv/installed
+install-dev: .venv/installed-dev
 
 # torch first, at the version that the tests ran with: where pip's index holds a CPU build of it, that one is taken, and
 # nothing that is installed afterwards fetches another. For a CUDA build, put its version into constraints.txt.
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+# What tests and benchmarks need besides, the peers among them.
+.venv/installed-dev: .venv/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	touch $@
 
@@ -20,7 +26,7 @@ demo: install
 	$(BIN)/gynbtnet run demo --out $(DEMO)/experiment --cohort $(DEMO)/phantom/brachytherapy \
 	    --unlabelled $(DEMO)/phantom/unlabelled --supervised $(DEMO)/phantom/organs
 
-lint: install
+lint: install-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -31,10 +37,10 @@ test: lint
 test-all: lint
 	$(BIN)/pytest --cov --cov-report=term
 
-bench: install
+bench: install-dev
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 
-docs: install
+docs: install-dev
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
 	$(BIN)/sphinx-build -W --keep-going docs docs/_build
 
