@@ -16,7 +16,9 @@ from gynbtnet.preparation.turn import turn_between
 Floats = npt.NDArray[np.float32]
 
 
-def resample(array: npt.NDArray[np.generic], source: Geometry, target: Geometry, order: int) -> Floats:
+def resample(
+    array: npt.NDArray[np.generic], source: Geometry, target: Geometry, order: int, *, separate: int | None = None
+) -> Floats:
     """Values of ``array`` at the voxel centres of ``target``; up to half a voxel beyond the edge, the edge goes on.
 
     Point samples of the interpolating spline, as nnU-Net takes them: coarser grids are not smoothed first.
@@ -26,6 +28,8 @@ def resample(array: npt.NDArray[np.generic], source: Geometry, target: Geometry,
         source: the grid that the array lies on.
         target: the grid wanted.
         order: of the spline; 1 is linear, 3 is cubic.
+        separate: the axis of ``target`` along which the nearest slice is taken instead; see
+            :func:`~gynbtnet.preparation.anisotropy.separate_axis`.
 
     Returns:
         (…, z, y, x) as float32; may share memory with ``array``.
@@ -36,10 +40,12 @@ def resample(array: npt.NDArray[np.generic], source: Geometry, target: Geometry,
     if array.shape[-3:] != source.shape:
         raise ValueError(f"an array of shape {array.shape} does not lie on a grid of shape {source.shape}")
     turn = turn_between(source, target)
-    return _apply(_matrices(turn.geometry(source), target, order), turn.array(array))
+    return _apply(_matrices(turn.geometry(source), target, order, separate), turn.array(array))
 
 
-def resample_labels(labels: npt.NDArray[np.uint8], source: Geometry, target: Geometry) -> npt.NDArray[np.uint8]:
+def resample_labels(
+    labels: npt.NDArray[np.uint8], source: Geometry, target: Geometry, *, separate: int | None = None
+) -> npt.NDArray[np.uint8]:
     """The label whose linearly interpolated mask is highest at each voxel of ``target``; a tie goes to the structure.
 
     One label after the other inside its own box, so that many small structures cost little and memory doesn't grow with
@@ -49,9 +55,10 @@ def resample_labels(labels: npt.NDArray[np.uint8], source: Geometry, target: Geo
         labels: (z, y, x) on the grid ``source``.
         source: the grid that the labels lie on.
         target: the grid wanted.
+        separate: the axis of ``target`` along which the nearest slice is taken instead of interpolating.
     """
     turn = turn_between(source, target)
-    labels, matrices = turn.array(labels), _matrices(turn.geometry(source), target, order=1)
+    labels, matrices = turn.array(labels), _matrices(turn.geometry(source), target, 1, separate)
     highest, total = np.zeros((2, *target.shape), np.float32)
     found = np.zeros(target.shape, np.uint8)
     for label, box in enumerate(ndimage.find_objects(labels), start=1):
@@ -68,7 +75,7 @@ def resample_labels(labels: npt.NDArray[np.uint8], source: Geometry, target: Geo
     return found
 
 
-def _matrices(source: Geometry, target: Geometry, order: int) -> list[Floats]:
+def _matrices(source: Geometry, target: Geometry, order: int, separate: int | None) -> list[Floats]:
     """For each axis, the (target, source) matrix that interpolates along it; the grids have the same direction."""
     first = source.to_index(target.origin)
     return [
@@ -78,7 +85,7 @@ def _matrices(source: Geometry, target: Geometry, order: int) -> list[Floats]:
             [first[axis], 0],
             (m, n),
             None,
-            order,
+            0 if axis == separate else order,
             "nearest",
         ).astype(np.float32)
         for axis, (n, m) in enumerate(zip(source.shape, target.shape, strict=True))
