@@ -110,6 +110,7 @@ def _check_prepared(prepared: PreparedCohort, settings: PlanSettings, structures
         "separate_z": settings.separate_z,
         "patch_size": settings.patch_size,
         "batch_size": settings.batch_size,
+        "network": settings.network,
         "preset": settings.preset,
         "strides": settings.strides,
     }

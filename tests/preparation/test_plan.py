@@ -45,6 +45,12 @@ def test_strides_left_out_are_the_presets(preset: str) -> None:
         {"preset": "XXL"},
         {"batch_size": 0},
         {"colour": "blue"},
+        {"network": "swin_unetr"},
+        {"network": "swin_unetr", "preset": "F48", "patch_size": (32, 32, 32)},
+        {"network": "swin_unetr", "preset": "F48", "patch_size": None},
+        {"network": "swin_unetr", "preset": "F48", "strides": ((1, 1, 1),)},
+        {"preset": "F48"},
+        {"memory_gb": 0},
     ],
 )
 def test_settings_that_do_not_fit_are_refused(wrong: dict[str, Any]) -> None:
@@ -84,6 +90,12 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     assert Plan.load(tmp_path) == PLAN
 
 
+def test_a_plan_for_the_baseline_comes_back(tmp_path: Path) -> None:
+    plan = replace(PLAN, network="swin_unetr", preset="F48", strides=(), patch_size=(80, 150, 150))
+    plan.save(tmp_path)
+    assert Plan.load(tmp_path) == plan
+
+
 def test_ct_is_the_only_channel_that_is_not_zscored(tmp_path: Path) -> None:
     plan = replace(PLAN, channels=("T2", "ct", "CT"), intensities=PLAN.intensities * 3, separate_z="never")
     assert plan.normalisations == ("zscore", "ct", "ct")
@@ -102,8 +114,8 @@ def test_the_words_are_nnunets(tmp_path: Path) -> None:
     plans, dataset = (json.loads((tmp_path / name).read_text()) for name in ("plans.json", "dataset.json"))
     configuration = plans["configurations"]["3d_fullres"]
     assert configuration["normalization_schemes"] == ["CTNormalization"]
-    assert configuration["architecture"]["arch_kwargs"]["strides"][1] == [2, 2, 2]
-    assert plans["configurations"]["3d_gynbtnet"]["architecture"]["arch_kwargs"]["preset"] == "L"
+    ours = plans["configurations"]["3d_gynbtnet"]["architecture"]["arch_kwargs"]
+    assert (ours["preset"], ours["strides"][1]) == ("L", [2, 2, 2])
     assert configuration["spacing"] == [3.0, 0.9765625, 0.9765625]
     assert plans["foreground_intensity_properties_per_channel"]["0"]["percentile_99_5"] == 300
     assert dataset["labels"] == {"background": 0, "hr_ctv": 1, "bladder": 2}

@@ -1,7 +1,8 @@
 """Plans in nnU-Net's words, both ways: its ``plans.json`` and ``dataset.json``.
 
 Written for stock nnU-Net there are two configurations on the same prepared scans. ``3d_fullres`` names nnU-Net's own
-network, so that it trains wherever nnU-Net is installed; ``3d_gynbtnet`` names ours, where this package is too.
+network, as its planner would lay it out for our patch, so that it trains wherever nnU-Net is installed;
+``3d_gynbtnet`` names ours, where this package is too.
 """
 
 from collections.abc import Mapping
@@ -11,16 +12,19 @@ from typing import Any
 from gynbtnet.networks.presets import PRESETS
 from gynbtnet.preparation.intensity import Intensity
 from gynbtnet.preparation.nnunet_names import channels_of, labels_of, named_channels, structures_of
+from gynbtnet.preparation.nnunet_topology import nnunet_topology
 from gynbtnet.preparation.plan import CT, Plan
-from gynbtnet.preparation.settings import Normalisation, SeparateZ, Triple, preset_strides, total_stride
+from gynbtnet.preparation.settings import NetworkName, Normalisation, SeparateZ, Triple, preset_strides, total_stride
 
 PLANS = "GynBTNetPlans"
 STOCK, OURS = "3d_fullres", "3d_gynbtnet"
 DATA_IDENTIFIER = f"{PLANS}_{STOCK}"
 """The folder in which nnU-Net looks for prepared scans of either configuration, beside the plans."""
 
-NETWORK = "gynbtnet.networks.nnunet_network.NnunetGynBTNet"
-
+_CLASSES: dict[NetworkName, str] = {
+    "gynbtnet": "gynbtnet.networks.nnunet_network.NnunetGynBTNet",
+    "swin_unetr": "gynbtnet.networks.swin_unetr.SwinUNETR",
+}
 _SCHEMES: dict[Normalisation, str] = {"zscore": "ZScoreNormalization", "ct": "CTNormalization"}
 _RESAMPLING = "resample_data_or_seg_to_shape"
 _WIDEST, _NARROWEST = 320, 32  # channels of nnU-Net's own network
@@ -58,12 +62,12 @@ def to_nnunet(plan: Plan, dataset_name: str = "GynBTNet") -> tuple[dict[str, Any
                 **_resampling("data", plan.separate_z, is_seg=False, order=3),
                 **_resampling("seg", plan.separate_z, is_seg=True, order=1),
                 **_resampling("probabilities", plan.separate_z, is_seg=False, order=1),
-                "architecture": _stock_network(plan.strides),
+                "architecture": _stock_network(plan),
             },
             OURS: {
                 "inherits_from": STOCK,
                 "architecture": {
-                    "network_class_name": NETWORK,
+                    "network_class_name": _CLASSES[plan.network],
                     "arch_kwargs": {"preset": plan.preset, "strides": plan.strides},
                     "_kw_requires_import": [],
                 },
@@ -111,7 +115,9 @@ def _read(plans: Mapping[str, Any], found: Mapping[str, Any], dataset: Mapping[s
     normalisation = _normalisation(found, channels)
     separate_z, notes = _separate_z(found)
     architecture = found["architecture"]
-    if architecture["network_class_name"] == NETWORK:
+    networks = {path: name for name, path in _CLASSES.items()}
+    network = networks.get(architecture["network_class_name"])
+    if network is not None:
         preset = str(architecture["arch_kwargs"]["preset"])
         strides = tuple(_three(stride, int) for stride in architecture["arch_kwargs"]["strides"])
         notes = tuple(map(str, plans.get("notes", ())))
@@ -134,6 +140,7 @@ def _read(plans: Mapping[str, Any], found: Mapping[str, Any], dataset: Mapping[s
         preset=preset,
         strides=strides,
         channels=channels,
+        network=network or "gynbtnet",
         separate_z=separate_z,
         notes=notes,
     )
@@ -205,17 +212,18 @@ def _resampling(kind: str, separate_z: SeparateZ, *, is_seg: bool, order: int) -
     }
 
 
-def _stock_network(strides: tuple[Triple, ...]) -> dict[str, Any]:
-    """nnU-Net's own network as its planner describes it, on our strides: our patch divides by them."""
-    levels = len(strides)
+def _stock_network(plan: Plan) -> dict[str, Any]:
+    """nnU-Net's own network as its planner describes it."""
+    topology = nnunet_topology(plan.spacing, plan.patch_size)
+    levels = len(topology.strides)
     return {
         "network_class_name": "dynamic_network_architectures.architectures.unet.PlainConvUNet",
         "arch_kwargs": {
             "n_stages": levels,
             "features_per_stage": [min(_WIDEST, _NARROWEST * 2**level) for level in range(levels)],
             "conv_op": "torch.nn.modules.conv.Conv3d",
-            "kernel_sizes": [[3, 3, 3]] * levels,
-            "strides": strides,
+            "kernel_sizes": topology.kernels,
+            "strides": topology.strides,
             "n_conv_per_stage": [2] * levels,
             "n_conv_per_stage_decoder": [2] * (levels - 1),
             "conv_bias": True,

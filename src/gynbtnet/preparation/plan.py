@@ -10,12 +10,13 @@ from gynbtnet.errors import BadInput
 from gynbtnet.preparation.anisotropy import separate_axis
 from gynbtnet.preparation.intensity import Intensity
 from gynbtnet.preparation.settings import (
+    NetworkName,
     Normalisation,
     SeparateZ,
     Triple,
+    check_network,
     check_patch,
     check_spacing,
-    check_strides,
 )
 from gynbtnet.whole_files import written_whole
 
@@ -36,7 +37,8 @@ class Plan:
         patch_size: voxels (z, y, x); on every axis a multiple of the product of the strides.
         batch_size: patches in a batch.
         preset: the network's size by name.
-        strides: what each of the preset's levels divides the grid by, fine to coarse, (z, y, x).
+        strides: what each of the preset's levels divides the grid by, fine to coarse, (z, y, x); none of "swin_unetr".
+        network: "gynbtnet", or the baseline "swin_unetr".
         channels: what each image of a case is, in their order.
         separate_z: whether thick slices are resampled apart, see :mod:`gynbtnet.preparation.anisotropy`.
         notes: what was chosen or changed on the way, a sentence each.
@@ -53,6 +55,7 @@ class Plan:
     batch_size: int
     preset: str
     strides: tuple[Triple, ...]
+    network: NetworkName = "gynbtnet"
     channels: tuple[str, ...] = ("CT",)
     separate_z: SeparateZ = "auto"
     notes: tuple[str, ...] = ()
@@ -69,8 +72,8 @@ class Plan:
         if self.intensities is not None and len(self.intensities) != len(self.channels):
             raise ValueError(f"intensities are one a channel, not {len(self.intensities)} for {self.channels}")
         check_spacing(self.spacing)
-        check_strides(self.preset, self.strides)
-        check_patch(self.patch_size, self.strides)
+        check_network(self.network, self.preset, self.strides)
+        check_patch(self.network, self.patch_size, self.strides)
 
     @property
     def normalisations(self) -> tuple[Normalisation, ...]:

@@ -45,6 +45,7 @@ def make_plan(source: Cohort | Fingerprint, settings: PlanSettings, *, jobs: int
         batch_size=batch,
         preset=settings.preset,
         strides=settings.resolved_strides(),
+        network=settings.network,
         channels=source.channels,
         separate_z=settings.separate_z,
         notes=notes,

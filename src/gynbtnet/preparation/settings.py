@@ -9,9 +9,15 @@ from gynbtnet.networks.presets import PRESETS
 from gynbtnet.settings import Settings
 
 Normalisation = Literal["zscore", "ct"]
-PresetName = Literal["XS", "S", "B", "L", "H"]
+NetworkName = Literal["gynbtnet", "swin_unetr"]
+PresetName = Literal["XS", "S", "B", "L", "H", "F12", "F24", "F48"]
 SeparateZ = Literal["auto", "never"]
 Triple = tuple[int, int, int]
+
+_FEATURE_SIZES = ("F12", "F24", "F48")
+"""Swin-UNETR's presets, see :mod:`gynbtnet.networks.swin_unetr`."""
+
+_SWIN_UNETR_STRIDE = 32  # a patch that isn't a multiple of it is padded
 
 
 class PlanSettings(Settings):
@@ -44,24 +50,33 @@ class PlanSettings(Settings):
         description="Memory of the device in GB (10⁹ bytes) that a training step may take up, in 32-bit floats; read "
         "where patch_size or batch_size is null.",
     )
-    preset: PresetName = Field("L", description="Size of the network: XS, S, B, L (the paper's) or H.")
+    network: NetworkName = Field("gynbtnet", description="gynbtnet, or the baseline swin_unetr.")
+    preset: PresetName = Field(
+        "L", description="Size of the network: XS, S, B, L (the paper's) or H; of swin_unetr F12, F24 or F48 (its own)."
+    )
     strides: tuple[Triple, ...] | None = Field(
         None,
         description="What each level divides the grid by along (z, y, x); left out, 1, 2, 2, 2, 2 on all axes, and 1 "
-        "more where the preset has six levels.",
+        "more where the preset has six levels. Those of swin_unetr are its own.",
     )
 
     def resolved_strides(self) -> tuple[Triple, ...]:
         """The strides, those left out filled in."""
-        return preset_strides(self.preset) if self.strides is None else self.strides
+        if self.strides is not None:
+            return self.strides
+        return preset_strides(self.preset) if self.preset in PRESETS else ()
 
     @model_validator(mode="after")
     def _fits(self) -> "PlanSettings":
         if self.spacing is not None:
             check_spacing(self.spacing)
-        check_strides(self.preset, self.resolved_strides())
+        check_network(self.network, self.preset, self.resolved_strides())
         if self.patch_size is not None:
-            check_patch(self.patch_size, self.resolved_strides())
+            check_patch(self.network, self.patch_size, self.resolved_strides())
+        if self.network != "gynbtnet" and None in (self.patch_size, self.batch_size):
+            raise ValueError(
+                f"patch_size and batch_size of {self.network} are for you to say: only gynbtnet's memory is known"
+            )
         return self
 
 
@@ -82,6 +97,18 @@ def check_spacing(spacing: tuple[float, ...]) -> None:
         raise ValueError(f"spacing is three positive lengths in mm, not {spacing}")
 
 
+def check_network(network: str, preset: str, strides: tuple[Triple, ...]) -> None:
+    """ValueError where network, preset and strides don't fit each other."""
+    if network == "gynbtnet":
+        check_strides(preset, strides)
+    elif network != "swin_unetr":
+        raise ValueError(f"network is gynbtnet or swin_unetr, not {network}")
+    elif preset not in _FEATURE_SIZES:
+        raise ValueError(f"preset of swin_unetr is one of {', '.join(_FEATURE_SIZES)}, not {preset}")
+    elif strides:
+        raise ValueError("strides of swin_unetr are its own: leave them out")
+
+
 def check_strides(preset: str, strides: tuple[Triple, ...]) -> None:
     """ValueError where strides aren't 1 or 2, one for each level of the preset."""
     if preset not in PRESETS:
@@ -93,8 +120,15 @@ def check_strides(preset: str, strides: tuple[Triple, ...]) -> None:
         raise ValueError(f"strides are 1 or 2, not {strides}")
 
 
-def check_patch(patch_size: Triple, strides: tuple[Triple, ...]) -> None:
-    """ValueError where the product of the strides doesn't divide the patch."""
+def check_patch(network: str, patch_size: Triple, strides: tuple[Triple, ...]) -> None:
+    """ValueError where a network can't read patches of that size; ours wants multiples of its strides' product."""
+    if network == "swin_unetr":
+        if min(patch_size) < 1 or max(patch_size) <= _SWIN_UNETR_STRIDE:
+            raise ValueError(
+                f"patch_size {patch_size} leaves swin_unetr a single voxel to normalise over; it needs more than "
+                f"{_SWIN_UNETR_STRIDE} voxels along an axis"
+            )
+        return
     total = total_stride(strides)
     if any(voxels < 1 or voxels % factor for voxels, factor in zip(patch_size, total, strict=True)):
         raise ValueError(f"patch_size {patch_size} is no multiple of the product of the strides, {total}")
