@@ -92,7 +92,9 @@ def plan(
     settings = load_recipe(recipe, set_ or ()).stage(stage.value).plan
     if source.name == FINGERPRINT:
         if split:
-            raise BadInput(f"{source} was measured without test patients or with them already; leave --split out.")
+            raise BadInput(
+                f"{source} was measured already, and no patient can be taken out of it; leave --split out, or name the cohort."
+            )
         fingerprint = Fingerprint.load(source)
     else:
         _refuse_same(out, source)
