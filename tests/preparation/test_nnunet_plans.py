@@ -22,6 +22,7 @@ pytest.importorskip("nnunetv2", reason="nnU-Net is not installed; pip install 'g
 
 from nnunetv2.preprocessing.resampling.default_resampling import resample_data_or_seg_to_shape
 from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
@@ -114,6 +115,38 @@ def test_nnunet_builds_and_trains_either_network(configuration: str, plan: Plan,
     network.decoder.deep_supervision = False  # type: ignore[union-attr, assignment]
     with torch.no_grad():
         assert network(image).shape == (1, 3, *plan.patch_size)
+
+
+@pytest.mark.parametrize("configuration", [STOCK, OURS])
+def test_nnunets_trainer_makes_a_step(
+    configuration: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The real trainer, from our files: network, loss on its levels, optimiser, a step."""
+    for name in ("raw", "preprocessed", "results"):
+        monkeypatch.setenv(f"nnUNet_{name}", str(tmp_path / name))
+    monkeypatch.setenv("nnUNet_compile", "false")
+    prepared = tmp_path / "preprocessed" / "GynBTNet" / DATA_IDENTIFIER
+    prepared.mkdir(parents=True)
+    (prepared / "case.b2nd").touch()  # the trainer looks at the names of prepared scans before it builds anything
+    PLAN.save(tmp_path)
+    plans, dataset = (json.loads((tmp_path / name).read_text()) for name in ("plans.json", "dataset.json"))
+    trainer = nnUNetTrainer({**plans, "continue_training": False}, configuration, 0, dataset, torch.device("cpu"))
+    trainer.initialize()
+    batch = {
+        "data": torch.randn(2, 2, *PLAN.patch_size),
+        "target": [
+            torch.zeros(2, 1, *(int(n * s) for n, s in zip(PLAN.patch_size, scale, strict=True)))
+            for scale in trainer._get_deep_supervision_scales()
+        ],
+    }
+    before = [parameter.clone() for parameter in trainer.network.parameters()]
+    assert np.isfinite(trainer.train_step(batch)["loss"])
+    moved = [not torch.equal(a, b) for a, b in zip(before, trainer.network.parameters(), strict=True)]
+    assert any(moved)
+    trainer.set_deep_supervision_enabled(False)
+    with torch.no_grad():
+        assert trainer.network(batch["data"]).shape == (2, 3, *PLAN.patch_size)
+    capsys.readouterr()
 
 
 def test_what_nnunet_trains_is_our_network(tmp_path: Path) -> None:

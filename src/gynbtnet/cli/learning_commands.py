@@ -93,7 +93,8 @@ def plan(
     if source.name == FINGERPRINT:
         if split:
             raise BadInput(
-                f"{source} was measured already, and no patient can be taken out of it; leave --split out, or name the cohort."
+                f"{source} was measured already, and no patient can be taken out of it; leave --split out, or name the "
+                "cohort instead."
             )
         fingerprint = Fingerprint.load(source)
     else:
@@ -126,7 +127,10 @@ def prepare(
     from gynbtnet.preparation.prepare import prepare
 
     _refuse_same(out, cohort)
-    prepared = prepare(_without_test(cohort, split), Plan.load(plan), out, jobs)
+    followed = Plan.load(plan)
+    for note in followed.notes:
+        console.print(note)
+    prepared = prepare(_without_test(cohort, split), followed, out, jobs)
     console.print(f"{len(prepared.cases)} cases in {out}")
 
 
