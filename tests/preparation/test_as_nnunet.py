@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from gynbtnet.datasets.case import Case, Source
 from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume_files import read_volume, write_volume
 from gynbtnet.phantom.case import pelvic_geometry, phantom_case
 from gynbtnet.phantom.scene import STRUCTURES
@@ -28,6 +29,8 @@ from gynbtnet.preparation.planning import make_plan
 from gynbtnet.preparation.preprocess import preprocess_volume
 from gynbtnet.preparation.settings import PlanSettings, preset_strides
 from gynbtnet.preparation.target_spacing import shape_at, target_spacing
+
+from .conftest import WriteCohort
 
 pytest.importorskip("nnunetv2", reason="nnU-Net is not installed; pip install 'gynbtnet[nnunet]'")
 
@@ -262,3 +265,24 @@ def test_channels_that_are_no_ct_are_zscored_as_nnunet_does_it() -> None:
     written = to_nnunet(plan)[0]["configurations"][STOCK]
     schemes, by_mask = planner.determine_normalization_scheme_and_whether_mask_is_used_for_norm()
     assert (written["normalization_schemes"], written["use_mask_for_norm"]) == (schemes, by_mask)
+
+
+def test_channels_are_measured_and_prepared_as_nnunet_does_it(write_cohort: WriteCohort) -> None:
+    """A CT and an MRI; on a grid that the plan keeps, where z-scores before and after resampling are the same."""
+    cohort = write_cohort([Geometry((12, 20, 24), (2.0, 1.0, 1.0))], channels=("CT", "T2"))
+    plan = make_plan(cohort, PlanSettings(normalisation="ct", preset="XS", patch_size=(16, 32, 32)))
+    plans, dataset = to_nnunet(plan)
+    manager = PlansManager(json.loads(json.dumps(plans)))
+    (case,) = cohort.cases
+    theirs, _, _ = DefaultPreprocessor(verbose=False).run_case(
+        [str(path) for path in case.images], str(case.labels), manager, manager.get_configuration(STOCK), dataset
+    )
+    ours, _ = preprocess_volume([read_volume(path) for path in case.images], plan)
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    images = np.stack([read_volume(path).array for path in case.images])
+    labels = read_volume(case.labels).array[np.newaxis]  # type: ignore[arg-type]
+    _, statistics = fingerprint_extractor.DatasetFingerprintExtractor.collect_foreground_intensities(labels, images)
+    for mine, of_channel in zip(plan.intensities or (), statistics, strict=True):
+        for name, value in of_channel.items():
+            # half of the voxels are 100 HU and half 200, so that the median is either or between
+            assert getattr(mine, name) == pytest.approx(value, abs=51 if name == "median" else 0.1)

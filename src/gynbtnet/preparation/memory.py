@@ -31,8 +31,8 @@ def training_bytes(
     """Bytes that a step of stage 2 or 3 takes at its peak, in 32-bit floats with AdamW and deep supervision.
 
     An upper bound that was found up to a quarter above the peak: gradients of parameters come into being while maps are
-    given back. In bfloat16 the maps take about half. What a convolution library takes for itself isn't counted, nor the
-    some 0.5 GB of a CUDA context. Stage 1, whose encoder works on active cells alone, takes less.
+    given back. In bfloat16 a map has half the bytes, which isn't reckoned with; nor is what a convolution library takes
+    for itself, or the some 0.5 GB of a CUDA context. Stage 1, whose encoder works on active cells alone, takes less.
 
     Args:
         preset: the network's size by name.
