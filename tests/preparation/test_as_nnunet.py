@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gynbtnet.datasets.case import Case, Source
@@ -234,6 +234,7 @@ def test_the_same_shape(
 
 
 @given(spacings, st.tuples(*[st.integers(1, 20).map(lambda n: 16 * n)] * 3))
+@example((0.21875, 1.0, 7.0), (144, 16, 16))  # an odd number of voxels, left whole, keeps a coarser axis whole
 def test_the_same_levels_where_the_patch_stands(
     spacing: tuple[float, float, float], patch: tuple[int, int, int]
 ) -> None:

@@ -39,7 +39,9 @@ def nnunet_topology(spacing: Spacing, patch_size: Triple) -> Topology:
 
 def _divided(spacing: list[float], size: list[int]) -> list[int]:
     """The axes that the next level divides by 2; none where there is no next level."""
-    large = [axis for axis in range(3) if size[axis] >= 2 * _SMALLEST and size[axis] % 2 == 0]
+    large = [axis for axis in range(3) if size[axis] >= 2 * _SMALLEST]
     finest = min((spacing[axis] for axis in large), default=0.0)
     axes = [axis for axis in large if spacing[axis] < _ALIKE * finest]
-    return [] if len(axes) == 1 and size[axes[0]] < 3 * _SMALLEST else axes
+    if len(axes) == 1 and size[axes[0]] < 3 * _SMALLEST:
+        return []
+    return [axis for axis in axes if size[axis] % 2 == 0]
