@@ -28,7 +28,7 @@ from gynbtnet.inference.predict import predict
 from gynbtnet.inference.settings import PredictionSettings
 from gynbtnet.phantom.cohorts import write_brachytherapy, write_unlabelled
 from gynbtnet.phantom.scene import STRUCTURES
-from gynbtnet.preparation.fingerprint import make_plan
+from gynbtnet.preparation.planning import make_plan
 from gynbtnet.preparation.prepare import prepare
 from gynbtnet.preparation.settings import PlanSettings
 from gynbtnet.preparation.store import PreparedCohort

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gynbtnet.imaging.volume import Segmentation, Volume
     from gynbtnet.inference.model import Model
     from gynbtnet.inference.predict import predict
-    from gynbtnet.preparation.fingerprint import make_plan
+    from gynbtnet.preparation.planning import make_plan
     from gynbtnet.preparation.prepare import prepare
     from gynbtnet.recipes.loading import load_recipe
     from gynbtnet.training.stages import finetune, pretrain
@@ -29,7 +29,7 @@ _HOMES = {
     "Cohort": "datasets.cohort",
     "ingest": "datasets.dicom_rt_export",
     "split_patients": "datasets.split",
-    "make_plan": "preparation.fingerprint",
+    "make_plan": "preparation.planning",
     "prepare": "preparation.prepare",
     "load_recipe": "recipes.loading",
     "pretrain": "training.stages",

@@ -22,7 +22,7 @@ from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.inference.export import predict_scan
 from gynbtnet.inference.model import Model
 from gynbtnet.inference.settings import PredictionSettings
-from gynbtnet.preparation.fingerprint import make_plan
+from gynbtnet.preparation.planning import make_plan
 from gynbtnet.preparation.prepare import prepare
 from gynbtnet.preparation.settings import PlanSettings
 from gynbtnet.preparation.store import PreparedCohort
@@ -224,7 +224,7 @@ def _prepare(
     stage: StageName, cohort: Cohort, settings: PlanSettings, experiment: Experiment, jobs: int
 ) -> PreparedCohort:
     console.rule(STAGES[stage])
-    plan = make_plan(cohort, settings)
+    plan = make_plan(cohort, settings, jobs=jobs)
     plan.save(experiment.plan(stage))
     return prepare(cohort, plan, experiment.prepared(stage), jobs)
 

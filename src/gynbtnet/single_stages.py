@@ -8,7 +8,7 @@ from gynbtnet.datasets import scan_folders
 from gynbtnet.datasets.split import Split, hold_out
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.slice_repairs import Repairs
-from gynbtnet.preparation.fingerprint import make_plan
+from gynbtnet.preparation.planning import make_plan
 from gynbtnet.preparation.prepare import prepare
 from gynbtnet.preparation.settings import PlanSettings
 from gynbtnet.preparation.store import MANIFEST, PreparedCohort
@@ -53,7 +53,7 @@ def _prepare_scans(
     if not is_first_process():  # the others are started when the first has prepared
         return PreparedCohort.open(scans / "prepared")
     cohort = scan_folders.ingest(sources, scans / "cohort", repairs=repairs, name=out.name)
-    return prepare(cohort, make_plan(cohort, settings), scans / "prepared", jobs)
+    return prepare(cohort, make_plan(cohort, settings, jobs=jobs), scans / "prepared", jobs)
 
 
 def finetune_alone(
@@ -107,8 +107,10 @@ def _check_prepared(prepared: PreparedCohort, settings: PlanSettings, structures
         "structures": structures,
         "spacing": settings.spacing,
         "normalisation": settings.normalisation,
+        "separate_z": settings.separate_z,
         "patch_size": settings.patch_size,
         "batch_size": settings.batch_size,
+        "network": settings.network,
         "preset": settings.preset,
         "strides": settings.strides,
     }

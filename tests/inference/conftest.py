@@ -19,7 +19,7 @@ def model_folder(tmp_path: Path) -> Path:
         structures=("bladder", "rectum"),
         spacing=(2.0, 2.0, 2.0),
         normalisation="zscore",
-        intensity=None,
+        intensities=None,
         patch_size=(16, 32, 32),
         batch_size=2,
         preset="XS",

@@ -17,9 +17,12 @@ WriteCohort = Callable[..., Cohort]
 
 @pytest.fixture
 def write_cohort(tmp_path: Path) -> WriteCohort:
-    """Scans of random HU; in each a box of structure 1 at 100 HU and beside it one of structure 2 at 200 HU."""
+    """Scans of random HU; in each a box of structure 1 at 100 HU and beside it one of structure 2 at 200 HU.
 
-    def write(geometries: list[Geometry], labelled: bool = True) -> Cohort:
+    A further channel is the scan with 1000 more.
+    """
+
+    def write(geometries: list[Geometry], labelled: bool = True, channels: tuple[str, ...] = ("CT",)) -> Cohort:
         folder = tmp_path / "cohort"
         cases = []
         for i, geometry in enumerate(geometries):
@@ -29,16 +32,15 @@ def write_cohort(tmp_path: Path) -> WriteCohort:
             labels[depth // 4 : depth // 2, rows // 4 : rows // 2, columns // 4 : columns // 2] = 1
             labels[depth // 4 : depth // 2, rows // 4 : rows // 2, columns // 2 : 3 * columns // 4] = 2
             hu[labels > 0] = labels[labels > 0].astype(np.int16) * 100
-            image_path, labels_path = (
-                folder / "imagesTr" / f"p{i}_f1_0000.nii.gz",
-                folder / "labelsTr" / f"p{i}_f1.nii.gz",
-            )
-            write_volume(Volume(hu, geometry), image_path)
+            images = tuple(folder / "imagesTr" / f"p{i}_f1_{channel:04d}.nii.gz" for channel in range(len(channels)))
+            labels_path = folder / "labelsTr" / f"p{i}_f1.nii.gz"
+            for channel, image_path in enumerate(images):
+                write_volume(Volume(hu + np.int16(1000 * channel), geometry), image_path)
             if labelled:
                 write_volume(Volume(labels, geometry), labels_path)
             source = Source(synthetic=True)
-            cases.append(Case(f"p{i}", 1, f"p{i}_f1", image_path, labels_path if labelled else None, source, geometry))
-        cohort = Cohort("known", ("one", "two") if labelled else (), tuple(cases), folder)
+            cases.append(Case(f"p{i}", 1, f"p{i}_f1", images, labels_path if labelled else None, source, geometry))
+        cohort = Cohort("known", ("one", "two") if labelled else (), tuple(cases), folder, (), channels)
         cohort.save()
         return cohort
 

@@ -8,14 +8,15 @@ from pydantic import ValidationError
 
 from gynbtnet.errors import BadInput
 from gynbtnet.networks.presets import PRESETS
-from gynbtnet.preparation.plan import Intensity, Plan
+from gynbtnet.preparation.intensity import Intensity
+from gynbtnet.preparation.plan import Plan
 from gynbtnet.preparation.settings import PlanSettings
 
 PLAN = Plan(
     structures=("hr_ctv", "bladder"),
     spacing=(3.0, 0.9765625, 0.9765625),
     normalisation="ct",
-    intensity=Intensity(12.5, 80.25, -100.0, 300.0),
+    intensities=(Intensity(12.5, 80.25, -100.0, 300.0, 20.0, -900.0, 2500.0),),
     patch_size=(80, 160, 160),
     batch_size=2,
     preset="L",
@@ -44,6 +45,12 @@ def test_strides_left_out_are_the_presets(preset: str) -> None:
         {"preset": "XXL"},
         {"batch_size": 0},
         {"colour": "blue"},
+        {"network": "swin_unetr"},
+        {"network": "swin_unetr", "preset": "F48", "patch_size": (32, 32, 32)},
+        {"network": "swin_unetr", "preset": "F48", "patch_size": None},
+        {"network": "swin_unetr", "preset": "F48", "strides": ((1, 1, 1),)},
+        {"preset": "F48"},
+        {"memory_gb": 0},
     ],
 )
 def test_settings_that_do_not_fit_are_refused(wrong: dict[str, Any]) -> None:
@@ -55,7 +62,11 @@ def test_settings_that_do_not_fit_are_refused(wrong: dict[str, Any]) -> None:
     "wrong",
     [
         {"normalisation": "rgb"},
-        {"intensity": None},
+        {"intensities": None},
+        {"intensities": PLAN.intensities * 2},
+        {"intensities": PLAN.intensities, "channels": ("CT", "MR")},
+        {"channels": ()},
+        {"separate_z": "always"},
         {"spacing": (1.0, 1.0)},
         {"spacing": (1.0, float("nan"), 1.0)},
         {"spacing": (1.0, 1.0, float("inf"))},
@@ -79,12 +90,32 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     assert Plan.load(tmp_path) == PLAN
 
 
+def test_a_plan_for_the_baseline_comes_back(tmp_path: Path) -> None:
+    plan = replace(PLAN, network="swin_unetr", preset="F48", strides=(), patch_size=(80, 150, 150))
+    plan.save(tmp_path)
+    assert Plan.load(tmp_path) == plan
+
+
+def test_ct_is_the_only_channel_that_is_not_zscored(tmp_path: Path) -> None:
+    plan = replace(PLAN, channels=("T2", "ct", "CT"), intensities=PLAN.intensities * 3, separate_z="never")
+    assert plan.normalisations == ("zscore", "ct", "ct")
+    plan.save(tmp_path)
+    assert Plan.load(tmp_path) == plan
+    assert replace(plan, normalisation="zscore", intensities=None).normalisations == ("zscore",) * 3
+
+
+def test_thick_slices_are_resampled_apart_unless_never() -> None:
+    assert PLAN.separate_axis((5.0, 0.9, 0.9)) == 0
+    assert replace(PLAN, separate_z="never").separate_axis((5.0, 0.9, 0.9)) is None
+
+
 def test_the_words_are_nnunets(tmp_path: Path) -> None:
     PLAN.save(tmp_path)
     plans, dataset = (json.loads((tmp_path / name).read_text()) for name in ("plans.json", "dataset.json"))
     configuration = plans["configurations"]["3d_fullres"]
     assert configuration["normalization_schemes"] == ["CTNormalization"]
-    assert configuration["architecture"]["arch_kwargs"]["strides"][1] == [2, 2, 2]
+    ours = plans["configurations"]["3d_gynbtnet"]["architecture"]["arch_kwargs"]
+    assert (ours["preset"], ours["strides"][1]) == ("L", [2, 2, 2])
     assert configuration["spacing"] == [3.0, 0.9765625, 0.9765625]
     assert plans["foreground_intensity_properties_per_channel"]["0"]["percentile_99_5"] == 300
     assert dataset["labels"] == {"background": 0, "hr_ctv": 1, "bladder": 2}

@@ -48,7 +48,7 @@ def test_prepared_is_what_prediction_sees(write_cohort: WriteCohort, tmp_path: P
     assert PreparedCohort.open(tmp_path / "prepared") == prepared
     assert prepared.synthetic
     for case, ready in zip(cohort.cases, prepared.cases, strict=True):
-        expected, geometry = preprocess_volume(read_volume(case.image), PLAN)
+        expected, geometry = preprocess_volume([read_volume(case.image)], PLAN)
         assert (ready.id, ready.patient, ready.geometry) == (case.id, case.patient, geometry)
         image, labels = ready.crop((0, 0, 0), ready.shape)
         np.testing.assert_array_equal(image, expected)

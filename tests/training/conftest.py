@@ -15,7 +15,7 @@ def ball_plan(**changes: object) -> Plan:
         "structures": ("ball",),
         "spacing": (2.0, 2.0, 2.0),
         "normalisation": "zscore",
-        "intensity": None,
+        "intensities": None,
         "patch_size": (16, 32, 32),
         "batch_size": 2,
         "preset": "XS",

@@ -69,23 +69,45 @@ def split(
     "gynbtnet plan demo/steps/cohorts/task demo --stage task --split demo/steps/split.json --out demo/steps/plans/task"
 )
 def plan(
-    cohort: CohortFolder,
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="COHORT", help="A folder made by gynbtnet ingest, or an earlier plan's fingerprint."),
+    ],
     recipe: RecipeName,
     out: Out,
     stage: Annotated[Stage, typer.Option(help="Which part of the recipe.")],
     split: SplitFile = None,
     set_: Changes = None,
+    jobs: Jobs = 1,
 ) -> None:
-    """Decide how scans are prepared: spacing, normalisation, patch, network. Test patients have no say in it."""
-    from gynbtnet.preparation.fingerprint import make_plan
+    """Decide how scans are prepared: spacing, normalisation, patch, network. Test patients have no say in it.
+
+    What was measured is kept beside the plan, as dataset_fingerprint.json; given instead of the cohort, it makes other
+    plans without reading a scan. With patch_size and batch_size null they are chosen for memory_gb.
+    """
+    from gynbtnet.preparation.fingerprint import FINGERPRINT, Fingerprint, take_fingerprint
+    from gynbtnet.preparation.planning import make_plan
     from gynbtnet.recipes.loading import load_recipe
 
-    _refuse_same(out, cohort)
     settings = load_recipe(recipe, set_ or ()).stage(stage.value).plan
-    made = make_plan(_without_test(cohort, split), settings)
+    if source.name == FINGERPRINT:
+        if split:
+            raise BadInput(
+                f"{source} was measured already, and no patient can be taken out of it; leave --split out, or name the "
+                "cohort instead."
+            )
+        fingerprint = Fingerprint.load(source)
+    else:
+        _refuse_same(out, source)
+        fingerprint = take_fingerprint(_without_test(source, split), jobs=jobs)
+    made = make_plan(fingerprint, settings)
+    fingerprint.save(out)
     made.save(out)
+    for note in made.notes:
+        console.print(note)
     console.print(
-        f"{'×'.join(f'{s:.3g}' for s in made.spacing)} mm, patch {'×'.join(map(str, made.patch_size))}: {out}"
+        f"{'×'.join(f'{s:.3g}' for s in made.spacing)} mm, {made.batch_size} patches of "
+        f"{'×'.join(map(str, made.patch_size))}: {out}"
     )
 
 
@@ -105,7 +127,10 @@ def prepare(
     from gynbtnet.preparation.prepare import prepare
 
     _refuse_same(out, cohort)
-    prepared = prepare(_without_test(cohort, split), Plan.load(plan), out, jobs)
+    followed = Plan.load(plan)
+    for note in followed.notes:
+        console.print(note)
+    prepared = prepare(_without_test(cohort, split), followed, out, jobs)
     console.print(f"{len(prepared.cases)} cases in {out}")
 
 

@@ -35,7 +35,7 @@ class Case:
         patient: the patient's study ID, or the name of the image file.
         fraction: 1 for the patient's first scan in time.
         id: unique in a cohort and safe as a file name.
-        image: the CT in HU.
+        images: one file a channel of the cohort, on one grid; the first is the CT in HU.
         labels: the label map in the order of the cohort's structures; None where the scan has no contours.
         source: where it came from.
         geometry: the scan's grid.
@@ -49,7 +49,7 @@ class Case:
     patient: str
     fraction: int
     id: str
-    image: Path
+    images: tuple[Path, ...]
     labels: Path | None
     source: Source
     geometry: Geometry
@@ -60,16 +60,26 @@ class Case:
     notes: tuple[str, ...] = ()
 
     @property
+    def image(self) -> Path:
+        """The first channel."""
+        return self.images[0]
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The images, and the label map where there is one."""
+        return self.images + ((self.labels,) if self.labels else ())
+
+    @property
     def synthetic(self) -> bool:
         """Whether the source says that no real patient was scanned."""
         return self.source.synthetic
 
     def relative_to(self, folder: Path) -> "Case":
-        """With the paths of image and labels relative to ``folder``, as a manifest in it has them."""
-        return replace(
-            self, image=self.image.relative_to(folder), labels=self.labels and self.labels.relative_to(folder)
-        )
+        """With the paths of images and labels relative to ``folder``, as a manifest in it has them."""
+        images = tuple(path.relative_to(folder) for path in self.images)
+        return replace(self, images=images, labels=self.labels and self.labels.relative_to(folder))
 
     def below(self, folder: Path) -> "Case":
         """The inverse of :meth:`relative_to`."""
-        return replace(self, image=folder / self.image, labels=self.labels and folder / self.labels)
+        images = tuple(folder / path for path in self.images)
+        return replace(self, images=images, labels=self.labels and folder / self.labels)

@@ -25,6 +25,7 @@ class Cohort:
         cases: sorted by patient and fraction.
         folder: where it lies.
         notes: what a reader of its results has to know, a sentence each.
+        channels: what each image of a case is, in their order.
     """
 
     name: str
@@ -32,11 +33,14 @@ class Cohort:
     cases: tuple[Case, ...]
     folder: Path
     notes: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ("CT",)
 
     def __post_init__(self) -> None:
         ids = [case.id for case in self.cases]
         if len(set(ids)) < len(ids):
             raise ValueError("two cases of a cohort have the same id")
+        if any(len(case.images) != len(self.channels) for case in self.cases):
+            raise ValueError(f"every case of a cohort has an image for each of its channels {self.channels}")
 
     @property
     def patients(self) -> tuple[str, ...]:
@@ -76,12 +80,13 @@ class Cohort:
         Raises:
             ValueError: where an image or label map of ``folder`` would be left out, or lies outside it.
         """
-        kept = {case.image for case in self.cases}
+        kept = {path for case in self.cases for path in case.images}
         if any(path not in kept for path in (self.folder / "imagesTr").glob("[!.]*.nii.gz")):
             raise ValueError(f"saving a selection of {self.folder} would hide its other cases")
         cases = tuple(case.relative_to(self.folder) for case in self.cases)
         write_json(self._nnunet_description(), self.folder / "dataset.json")
-        write_json(_Manifest(self.name, self.structures, self.synthetic, self.notes, cases), self.folder / MANIFEST)
+        manifest = _Manifest(self.name, self.structures, self.synthetic, self.notes, cases, self.channels)
+        write_json(manifest, self.folder / MANIFEST)
 
     @classmethod
     def load(cls, folder: Path) -> "Cohort":
@@ -99,18 +104,18 @@ class Cohort:
             "expected a cohort made by `gynbtnet ingest`: if it was interrupted, run it again",
         )
         cases = tuple(case.below(folder) for case in manifest.cases)
-        absent = [path for case in cases for path in (case.image, case.labels) if path and not path.is_file()]
+        absent = [path for case in cases for path in case.files if not path.is_file()]
         if absent:
             raise BadInput(
                 f"{len(absent)} files of the cohort {folder} are absent, the first of them {absent[0]}; "
                 "run `gynbtnet ingest` again."
             )
-        return cls(manifest.name, manifest.structures, cases, folder, manifest.notes)
+        return cls(manifest.name, manifest.structures, cases, folder, manifest.notes, manifest.channels)
 
     def _nnunet_description(self) -> dict[str, object]:
         return {
             "name": self.name,
-            "channel_names": {"0": "CT"},
+            "channel_names": {str(i): channel for i, channel in enumerate(self.channels)},
             "labels": {"background": 0} | {name: i for i, name in enumerate(self.structures, start=1)},
             "numTraining": len(self.cases),
             "file_ending": ".nii.gz",
@@ -124,3 +129,4 @@ class _Manifest:
     synthetic: bool
     notes: tuple[str, ...]
     cases: tuple[Case, ...]
+    channels: tuple[str, ...] = ("CT",)

@@ -192,7 +192,7 @@ def _ingest_case(
         patient=scan.patient,
         fraction=fraction,
         id=case_id,
-        image=out / "imagesTr" / f"{case_id}_0000.nii.gz",
+        images=(out / "imagesTr" / f"{case_id}_0000.nii.gz",),
         labels=out / "labelsTr" / f"{case_id}.nii.gz" if segmentation else None,
         source=Source(scan.folder, scan.series_uid, scan.rtstruct, digests, scan.synthetic)
         if keeps_source

@@ -54,7 +54,13 @@ class Model:
         if device == "cuda" and not torch.cuda.is_available():
             raise BadInput("device is cuda, but PyTorch sees no CUDA device here; set it to auto.")
         place = torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
-        network = GynBTNet(plan.preset, outputs=len(plan.structures) + 1, strides=plan.strides, deep_supervision=False)
+        network = GynBTNet(
+            plan.preset,
+            len(plan.channels),
+            outputs=len(plan.structures) + 1,
+            strides=plan.strides,
+            deep_supervision=False,
+        )
         try:
             network.load_state_dict(load_file(path))
         except (SafetensorError, RuntimeError, OSError) as error:

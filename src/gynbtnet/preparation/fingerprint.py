@@ -1,104 +1,140 @@
-"""What a cohort tells about the plan that fits it: spacing, and intensity inside its structures.
+"""What a cohort tells about the plan that fits it: sizes, spacings, and intensities inside its structures.
 
-nnU-Net's rules (Isensee et al. 2021, Nature Methods 18, supplementary note 2), as its version 2 applies them.
+On disk in the words of nnU-Net's ``dataset_fingerprint.json``, so that either reads the other's. nnU-Net crops scans to
+where they aren't zero; a CT is zero nowhere around the patient, and we crop nothing.
 """
 
+import json
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from joblib import Parallel, delayed
 
+from gynbtnet.datasets.case import Case
 from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.datasets.json_files import write_json
 from gynbtnet.errors import BadInput
-from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume_files import read_volume
-from gynbtnet.preparation.plan import Intensity, Plan
-from gynbtnet.preparation.settings import PlanSettings
+from gynbtnet.preparation.intensity import Intensity
+from gynbtnet.preparation.nnunet_names import channels_of, labels_of, named_channels, structures_of
+from gynbtnet.preparation.settings import Triple
+from gynbtnet.preparation.target_spacing import Spacing
 from gynbtnet.preparation.turn import turn_to_patient
 from gynbtnet.progress import track
 
-_ANISOTROPY = 3
+FINGERPRINT = "dataset_fingerprint.json"
+
 _INTENSITY_SAMPLES = 10_000_000  # of all cases together; more doesn't move the percentiles
 
+Floats = npt.NDArray[np.float32]
 
-def make_plan(cohort: Cohort | None, settings: PlanSettings) -> Plan:
-    """Fill in what the settings leave to the cohort.
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What a plan is made from; small, and holds nothing of a single patient but the size of the scan.
+
+    Attributes:
+        channels: what each image of a case is, in their order.
+        structures: label i + 1 is structures[i]; empty for scans without contours.
+        spacings: of each scan in mm along (z, y, x) as they lie in the patient.
+        shapes: voxels of each scan along (z, y, x).
+        intensities: of each channel inside the structures; None where they weren't measured, or nothing is inside.
+    """
+
+    channels: tuple[str, ...]
+    structures: tuple[str, ...]
+    spacings: tuple[Spacing, ...]
+    shapes: tuple[Triple, ...]
+    intensities: tuple[Intensity, ...] | None
+
+    def save(self, folder: Path) -> None:
+        """Write ``dataset_fingerprint.json`` into ``folder``, whole."""
+        properties = {str(i): asdict(intensity) for i, intensity in enumerate(self.intensities or ())}
+        content = {
+            "channel_names": named_channels(self.channels),
+            "labels": labels_of(self.structures),
+            "spacings": self.spacings,
+            "shapes_after_crop": self.shapes,
+            "foreground_intensity_properties_per_channel": properties,
+            "median_relative_size_after_cropping": 1.0,
+        }
+        write_json(content, Path(folder) / FINGERPRINT)
+
+    @classmethod
+    def load(cls, path: Path) -> "Fingerprint":
+        """Read what :meth:`save` wrote, from the file or the folder that it is in.
+
+        Raises:
+            BadInput: where it is absent or damaged.
+        """
+        path = Path(path) / FINGERPRINT if Path(path).is_dir() else Path(path)
+        if not path.is_file():
+            raise BadInput(f"There is no {path}; expected a fingerprint, which `gynbtnet plan` writes beside a plan.")
+        try:
+            content: Any = json.loads(path.read_bytes())
+            properties = content["foreground_intensity_properties_per_channel"]
+            found = cls(
+                channels=channels_of(content["channel_names"]),
+                structures=structures_of(content["labels"]),
+                spacings=tuple(_three(spacing, float) for spacing in content["spacings"]),
+                shapes=tuple(_three(shape, int) for shape in content["shapes_after_crop"]),
+                intensities=tuple(Intensity(**properties[str(i)]) for i in range(len(properties))) or None,
+            )
+            if not len(found.spacings) == len(found.shapes) > 0:
+                raise ValueError(f"{len(found.spacings)} spacings and {len(found.shapes)} shapes")
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise BadInput(
+                f"{path} is damaged or no fingerprint ({error!r}); write it again with `gynbtnet plan`."
+            ) from error
+        return found
+
+
+def take_fingerprint(cohort: Cohort, *, intensities: bool = True, jobs: int = 1) -> Fingerprint:
+    """Measure a cohort: the training patients' alone, never the test's.
 
     Args:
-        cohort: whose spacing and intensities count: the training patients', never the test's. May be None where the
-            settings leave nothing to it; the plan then has no structures.
-        settings: what a recipe says.
+        cohort: its manifest tells sizes and spacings; scans are read for their intensities.
+        intensities: whether to measure them.
+        jobs: processes at once, each with one scan in memory.
 
     Raises:
-        BadInput: where the settings leave to a cohort what it can't tell.
+        BadInput: where the cohort has no case, or a scan can't be read.
     """
-    if cohort is None and (settings.spacing is None or settings.normalisation == "ct"):
-        raise BadInput(
-            "The plan takes its spacing or its intensities from a cohort, and none is given; give one, or set spacing "
-            "and normalisation: zscore."
-        )
-    if cohort is not None and not cohort.cases:
+    if not cohort.cases:
         raise BadInput(f"The cohort {cohort.folder} has no case to plan for; expected at least one.")
-    spacing = settings.spacing
-    if spacing is None and cohort is not None:
-        spacing = target_spacing([case.geometry for case in cohort.cases])
-    intensity = foreground_intensity(cohort) if cohort is not None and settings.normalisation == "ct" else None
-    assert spacing is not None
-    return Plan(
-        structures=cohort.structures if cohort is not None else (),
-        spacing=spacing,
-        normalisation=settings.normalisation,
-        intensity=intensity,
-        patch_size=settings.patch_size,
-        batch_size=settings.batch_size,
-        preset=settings.preset,
-        strides=settings.resolved_strides(),
+    turned = [turn_to_patient(case.geometry).geometry(case.geometry) for case in cohort.cases]
+    return Fingerprint(
+        channels=cohort.channels,
+        structures=cohort.structures,
+        spacings=tuple(geometry.spacing for geometry in turned),
+        shapes=tuple(geometry.shape for geometry in turned),
+        intensities=_measured(cohort, jobs) if intensities else None,
     )
 
 
-def target_spacing(geometries: Sequence[Geometry]) -> tuple[float, float, float]:
-    """The median spacing (z, y, x) in mm of scans; where slices are thick, the tenth percentile of their distance.
-
-    Slices are thick where their median distance is over 3 times the coarser in-plane spacing and the median number of
-    them under a third of the smaller in-plane size.
-    """
-    turned = [turn_to_patient(geometry).geometry(geometry) for geometry in geometries]
-    spacings = np.array([geometry.spacing for geometry in turned])
-    target = np.median(spacings, axis=0)
-    size = np.median([geometry.shape for geometry in turned], axis=0)
-    thick = int(np.argmax(target))
-    others = [axis for axis in range(3) if axis != thick]
-    in_plane = target[others].max()
-    if target[thick] > _ANISOTROPY * in_plane and size[thick] * _ANISOTROPY < size[others].min():
-        target[thick] = max(np.percentile(spacings[:, thick], 10), in_plane)
-    z, y, x = target
-    return float(z), float(y), float(x)
+def _measured(cohort: Cohort, jobs: int) -> tuple[Intensity, ...] | None:
+    """Of voxels drawn inside the structures, as many from each case, as nnU-Net does it."""
+    labelled = [case for case in cohort.cases if case.labels is not None]
+    samples = _INTENSITY_SAMPLES // max(1, len(labelled))
+    run = Parallel(n_jobs=jobs, return_as="generator")
+    drawing = run(delayed(_drawn)(case, samples, seed) for seed, case in enumerate(labelled))
+    drawn = [values for values in track(drawing, "Measuring intensities", total=len(labelled)) if values[0].size]
+    return tuple(Intensity.of(of_channel) for of_channel in zip(*drawn, strict=True)) or None
 
 
-def foreground_intensity(cohort: Cohort) -> Intensity:
-    """Mean, deviation and percentiles in HU of voxels drawn inside the structures, as many from each case.
-
-    Raises:
-        BadInput: where no case has a voxel of a structure.
-    """
-    samples = _INTENSITY_SAMPLES // max(1, len(cohort.cases))
-    drawn = [
-        values
-        for i, case in enumerate(track(cohort.cases, "Measuring intensities"))
-        if case.labels is not None and len(values := _foreground(case.image, case.labels, samples, i))
-    ]
-    if not drawn:
-        raise BadInput(
-            f"No case of the cohort {cohort.folder} has a voxel inside a structure, and normalisation ct needs some; "
-            "use normalisation: zscore."
-        )
-    values = np.concatenate(drawn)
-    low, high = np.percentile(values, (0.5, 99.5))
-    return Intensity(float(values.mean(dtype=np.float64)), float(values.std(dtype=np.float64)), float(low), float(high))
+def _drawn(case: Case, samples: int, seed: int) -> list[Floats]:
+    """Of every channel the same ``samples`` voxels, drawn with repetition inside the structures of one case."""
+    assert case.labels is not None
+    inside = np.flatnonzero(read_volume(case.labels).array)
+    if inside.size:
+        inside = np.random.default_rng([seed]).choice(inside, samples)
+    return [read_volume(image).array.ravel()[inside].astype(np.float32) for image in case.images]
 
 
-def _foreground(image: Path, labels: Path, samples: int, seed: int) -> npt.NDArray[np.float32]:
-    """HU of ``samples`` voxels drawn, with repetition, inside the structures of one case."""
-    inside = read_volume(image).array[read_volume(labels).array > 0].astype(np.float32)
-    return np.random.default_rng([seed]).choice(inside, samples) if len(inside) else inside
+def _three(values: Sequence[Any], kind: type) -> Any:
+    z, y, x = values
+    return kind(z), kind(y), kind(x)

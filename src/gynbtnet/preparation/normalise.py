@@ -1,22 +1,44 @@
-"""HU to what a network reads."""
+"""What a scan's channel goes through before and after it is resampled, so that a network can read it."""
 
 import numpy as np
 import numpy.typing as npt
 
-from gynbtnet.preparation.plan import Plan
+from gynbtnet.imaging.volume import AIR
+from gynbtnet.preparation.plan import CT, Plan
+
+Floats = npt.NDArray[np.float32]
 
 _LEAST_DEVIATION = 1e-8  # HU; a scan that is constant becomes zero, not NaN
 
 
-def normalise(hu: npt.NDArray[np.float32], plan: Plan) -> npt.NDArray[np.float32]:
-    """Scale a scan as the plan says.
+def clip(values: npt.NDArray[np.generic], plan: Plan, channel: int = 0) -> Floats:
+    """Cut off what no tissue has, before splines spread it: metal would ring far into its surroundings.
 
-    "zscore" gives each scan mean 0 and variance 1 over all its voxels (the paper, stages 1 and 2). "ct" clips to the
-    percentiles of the cohort's foreground and scales by its mean and deviation (nnU-Net's CTNormalization).
+    "ct" clips to the percentiles of the cohort's foreground (nnU-Net's CTNormalization). Any CT is cut off at air,
+    since what scanners write outside their field of view can be far below and would shift mean and deviation.
+
+    Args:
+        values: (z, y, x) of one channel, HU for CT.
+        plan: how its channels are normalised.
+        channel: which of them.
     """
-    if plan.normalisation == "ct" and plan.intensity is not None:
-        mean, deviation = plan.intensity.mean, plan.intensity.std
-        hu = np.clip(hu, plan.intensity.percentile_00_5, plan.intensity.percentile_99_5)
+    floats = values.astype(np.float32)
+    if plan.normalisations[channel] == "ct" and plan.intensities is not None:
+        intensity = plan.intensities[channel]
+        np.clip(floats, intensity.percentile_00_5, intensity.percentile_99_5, out=floats)
+    elif plan.channels[channel].casefold() == CT:
+        np.maximum(floats, AIR, out=floats)
+    return floats
+
+
+def scale(values: Floats, plan: Plan, channel: int = 0) -> Floats:
+    """Centre and scale a channel that was clipped.
+
+    "zscore" gives it mean 0 and variance 1 over all its voxels (the paper, stages 1 and 2); "ct" takes mean and
+    deviation of the cohort's foreground (nnU-Net's CTNormalization).
+    """
+    if plan.normalisations[channel] == "ct" and plan.intensities is not None:
+        mean, deviation = plan.intensities[channel].mean, plan.intensities[channel].std
     else:
-        mean, deviation = float(hu.mean(dtype=np.float64)), float(hu.std(dtype=np.float64))
-    return ((hu - np.float32(mean)) / np.float32(max(deviation, _LEAST_DEVIATION))).astype(np.float32, copy=False)
+        mean, deviation = float(values.mean(dtype=np.float64)), float(values.std(dtype=np.float64))
+    return (values - np.float32(mean)) / np.float32(max(deviation, _LEAST_DEVIATION))

@@ -1,27 +1,27 @@
 """Everything that prediction must repeat of training, in nnU-Net's words on disk."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gynbtnet.errors import BadInput
-from gynbtnet.preparation.settings import Normalisation, Triple, check_spacing, check_strides
+from gynbtnet.preparation.anisotropy import separate_axis
+from gynbtnet.preparation.intensity import Intensity
+from gynbtnet.preparation.settings import (
+    NetworkName,
+    Normalisation,
+    SeparateZ,
+    Triple,
+    check_network,
+    check_patch,
+    check_spacing,
+)
 from gynbtnet.whole_files import written_whole
 
-_CONFIGURATION = "3d_fullres"
-_SCHEMES: Mapping[Normalisation, str] = {"zscore": "ZScoreNormalization", "ct": "CTNormalization"}
-
-
-@dataclass(frozen=True)
-class Intensity:
-    """HU inside the structures of a cohort; the percentiles are the 0.5th and the 99.5th."""
-
-    mean: float
-    std: float
-    percentile_00_5: float
-    percentile_99_5: float
+CT = "ct"
+"""What a channel is called, in upper or lower case, whose values are HU; nnU-Net goes by the same name."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,17 @@ class Plan:
     Attributes:
         structures: output i + 1 of the network is structures[i]; empty before contours are learned.
         spacing: voxel spacing (z, y, x) in mm.
-        normalisation: "zscore" (each scan by its own mean and deviation) or "ct" (by ``intensity``).
-        intensity: needed for "ct".
+        normalisation: of CT channels, "zscore" (each scan by its own mean and deviation) or "ct" (by ``intensities``);
+            all other channels are z-scored.
+        intensities: of each channel, inside the structures; needed for "ct", None else.
         patch_size: voxels (z, y, x); on every axis a multiple of the product of the strides.
         batch_size: patches in a batch.
         preset: the network's size by name.
-        strides: what each of the preset's levels divides the grid by, fine to coarse, (z, y, x).
+        strides: what each of the preset's levels divides the grid by, fine to coarse, (z, y, x); none of "swin_unetr".
+        network: "gynbtnet", or the baseline "swin_unetr".
+        channels: what each image of a case is, in their order.
+        separate_z: whether thick slices are resampled apart, see :mod:`gynbtnet.preparation.anisotropy`.
+        notes: what was chosen or changed on the way, a sentence each.
 
     Raises:
         ValueError: where values don't fit each other.
@@ -45,91 +50,75 @@ class Plan:
     structures: tuple[str, ...]
     spacing: tuple[float, float, float]
     normalisation: Normalisation
-    intensity: Intensity | None
+    intensities: tuple[Intensity, ...] | None
     patch_size: Triple
     batch_size: int
     preset: str
     strides: tuple[Triple, ...]
+    network: NetworkName = "gynbtnet"
+    channels: tuple[str, ...] = ("CT",)
+    separate_z: SeparateZ = "auto"
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.normalisation not in _SCHEMES:
-            raise ValueError(f"normalisation is one of {', '.join(_SCHEMES)}, not {self.normalisation}")
-        if self.normalisation == "ct" and self.intensity is None:
-            raise ValueError("normalisation ct needs the cohort's intensity")
+        if self.normalisation not in ("zscore", "ct"):
+            raise ValueError(f"normalisation is zscore or ct, not {self.normalisation}")
+        if self.separate_z not in ("auto", "never"):
+            raise ValueError(f"separate_z is auto or never, not {self.separate_z}")
+        if not self.channels:
+            raise ValueError("channels are one at least")
+        if "ct" in self.normalisations and self.intensities is None:
+            raise ValueError("normalisation ct needs the cohort's intensities")
+        if self.intensities is not None and len(self.intensities) != len(self.channels):
+            raise ValueError(f"intensities are one a channel, not {len(self.intensities)} for {self.channels}")
         check_spacing(self.spacing)
-        check_strides(self.preset, self.strides, self.patch_size)
+        check_network(self.network, self.preset, self.strides)
+        check_patch(self.network, self.patch_size, self.strides)
+
+    @property
+    def normalisations(self) -> tuple[Normalisation, ...]:
+        """Of each channel."""
+        return tuple(self.normalisation if name.casefold() == CT else "zscore" for name in self.channels)
+
+    def separate_axis(self, spacing: Sequence[float]) -> int | None:
+        """The axis along which a scan of ``spacing`` is resampled apart; (z, y, x) as they lie in the patient."""
+        return separate_axis(spacing, self.spacing) if self.separate_z == "auto" else None
 
     def save(self, folder: Path) -> None:
-        """Write ``plans.json`` and ``dataset.json`` into ``folder``, each whole."""
-        for name, content in (("plans.json", self._plans()), ("dataset.json", self._dataset())):
+        """Write ``plans.json`` and ``dataset.json`` into ``folder``, each whole; stock nnU-Net reads them too."""
+        from gynbtnet.preparation.nnunet_plans import to_nnunet  # it needs Plan itself
+
+        for name, content in zip(("plans.json", "dataset.json"), to_nnunet(self), strict=True):
             with written_whole(Path(folder) / name) as partial:
                 partial.write_text(json.dumps(content, indent=1))
 
     @classmethod
-    def load(cls, folder: Path) -> "Plan":
-        """Read what :meth:`save` wrote.
+    def load(cls, folder: Path, *, preset: str = "L") -> "Plan":
+        """Read what :meth:`save` wrote, or nnU-Net: its preprocessed dataset or its results.
+
+        Args:
+            folder: with ``plans.json``, or nnU-Net's one ``…Plans.json``, and ``dataset.json``.
+            preset: the network that is to read what nnU-Net planned for its own; our plans name theirs.
 
         Raises:
-            BadInput: where a file is absent or damaged, or its values don't fit each other.
+            BadInput: where a file is absent or damaged, or its values don't fit each other or GynBTNet.
         """
-        plans, dataset = (_read(Path(folder) / name) for name in ("plans.json", "dataset.json"))
+        from gynbtnet.preparation.nnunet_plans import from_nnunet
+
+        plans = _plans_in(Path(folder))
         try:
-            configuration = plans["configurations"][_CONFIGURATION]
-            arch_kwargs = configuration["architecture"]["arch_kwargs"]
-            properties = plans["foreground_intensity_properties_per_channel"].get("0")
-            schemes = {scheme: name for name, scheme in _SCHEMES.items()}
-            labels = sorted((int(label), name) for name, label in dataset["labels"].items())
-            if [label for label, _ in labels] != list(range(len(labels))):
-                raise ValueError(f"labels are numbered {[label for label, _ in labels]}, not one by one from 0")
-            return cls(
-                structures=tuple(name for _, name in labels[1:]),
-                spacing=_triple(configuration["spacing"], float),
-                normalisation=schemes[configuration["normalization_schemes"][0]],
-                intensity=Intensity(**{name: float(properties[name]) for name in Intensity.__annotations__})
-                if properties
-                else None,
-                patch_size=_triple(configuration["patch_size"], int),
-                batch_size=int(configuration["batch_size"]),
-                preset=str(arch_kwargs["preset"]),
-                strides=tuple(_triple(stride, int) for stride in arch_kwargs["strides"]),
-            )
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-            found = f"no {error}" if isinstance(error, KeyError) else str(error)
+            return from_nnunet(_read(plans), _read(Path(folder) / "dataset.json"), preset=preset)
+        except ValueError as error:
             raise BadInput(
-                f"plans.json or dataset.json in {folder} is not a plan of GynBTNet ({found}); expected the files "
-                "that `gynbtnet plan` or a training run wrote."
+                f"{plans.name} or dataset.json in {folder} is not a plan that GynBTNet can follow ({error}); expected "
+                "the files that `gynbtnet plan`, a training run or nnU-Net's planning wrote."
             ) from error
 
-    def _plans(self) -> dict[str, Any]:
-        return {
-            "dataset_name": "GynBTNet",
-            "plans_name": "GynBTNetPlans",
-            "image_reader_writer": "SimpleITKIO",
-            "transpose_forward": [0, 1, 2],
-            "transpose_backward": [0, 1, 2],
-            "foreground_intensity_properties_per_channel": {"0": asdict(self.intensity)} if self.intensity else {},
-            "configurations": {
-                _CONFIGURATION: {
-                    "batch_size": self.batch_size,
-                    "patch_size": self.patch_size,
-                    "spacing": self.spacing,
-                    "normalization_schemes": [_SCHEMES[self.normalisation]],
-                    "use_mask_for_norm": [False],
-                    "architecture": {
-                        "network_class_name": "gynbtnet.networks.unet.GynBTNet",
-                        "arch_kwargs": {"preset": self.preset, "strides": self.strides},
-                        "_kw_requires_import": [],
-                    },
-                }
-            },
-        }
 
-    def _dataset(self) -> dict[str, Any]:
-        return {
-            "channel_names": {"0": "CT"},
-            "labels": {"background": 0} | {name: i for i, name in enumerate(self.structures, start=1)},
-            "file_ending": ".nii.gz",
-        }
+def _plans_in(folder: Path) -> Path:
+    """``plans.json``, or where there is none the only file that is called as nnU-Net calls its plans."""
+    named = sorted(folder.glob("*Plans.json"))
+    return named[0] if len(named) == 1 and not (folder / "plans.json").is_file() else folder / "plans.json"
 
 
 def _read(path: Path) -> Any:
@@ -139,9 +128,3 @@ def _read(path: Path) -> Any:
         return json.loads(path.read_bytes())
     except ValueError as error:
         raise BadInput(f"{path} is damaged ({error}); write it again with `gynbtnet plan`.") from error
-
-
-def _triple(values: Any, kind: type) -> Any:
-    if len(values) != 3:
-        raise ValueError(f"{values} doesn't hold three values for (z, y, x)")
-    return tuple(kind(value) for value in values)

@@ -17,7 +17,7 @@ from gynbtnet.datasets.json_files import sha256_of
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.volume_files import read_volume
 from gynbtnet.preparation.plan import Plan
-from gynbtnet.preparation.preprocess import preprocess_volume
+from gynbtnet.preparation.preprocess import planned_separate_axis, preprocess_volume
 from gynbtnet.preparation.resample import resample_labels
 from gynbtnet.preparation.store import (
     MANIFEST,
@@ -77,8 +77,8 @@ def _prepare_case(case: Case, plan: Plan, out: Path) -> PreparedCase:
         standing = read_prepared_case(out, case.id)
         if standing.key == key and all(path.is_file() for path in standing.files):
             return standing
-    volume = read_volume(case.image)
-    image, geometry = preprocess_volume(volume, plan)
+    volume, *others = (read_volume(path) for path in case.images)
+    image, geometry = preprocess_volume([volume, *others], plan)
     labels = None
     if case.labels is not None:
         truth = read_volume(case.labels)
@@ -87,7 +87,12 @@ def _prepare_case(case: Case, plan: Plan, out: Path) -> PreparedCase:
                 f"{case.labels} lies on another grid than its scan, "
                 f"{volume.geometry.difference(truth.geometry)}; run `gynbtnet ingest` again."
             )
-        labels = resample_labels(truth.array.astype(np.uint8, copy=False), volume.geometry, geometry)
+        labels = resample_labels(
+            truth.array.astype(np.uint8, copy=False),
+            volume.geometry,
+            geometry,
+            separate=planned_separate_axis(volume.geometry, plan),
+        )
     foreground = _foreground_voxels(labels) if labels is not None else {}
     prepared = PreparedCase(
         id=case.id,
@@ -108,11 +113,13 @@ def _key(case: Case, plan: Plan) -> str:
     depends_on = {
         "version": PREPARATION_VERSION,
         "patient": case.patient,
-        "image": sha256_of(case.image),
+        "image": sha256_of(*case.images),
         "labels": case.labels and sha256_of(case.labels),
         "spacing": plan.spacing,
         "normalisation": plan.normalisation,
-        "intensity": plan.intensity and asdict(plan.intensity),
+        "separate_z": plan.separate_z,
+        "channels": plan.channels,
+        "intensities": plan.intensities and [asdict(intensity) for intensity in plan.intensities],
         "patch_size": plan.patch_size,
         "structures": plan.structures,
     }

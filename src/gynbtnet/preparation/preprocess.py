@@ -1,39 +1,70 @@
 """One scan as the network reads it: the same code before training and before prediction."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
+from gynbtnet.errors import BadInput
 from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.volume import AIR, Volume
-from gynbtnet.preparation.normalise import normalise
+from gynbtnet.imaging.volume import Volume
+from gynbtnet.preparation.normalise import clip, scale
 from gynbtnet.preparation.plan import Plan
 from gynbtnet.preparation.resample import resample
+from gynbtnet.preparation.target_spacing import shape_at
 from gynbtnet.preparation.turn import turn_to_patient
 
 
-def preprocess_volume(volume: Volume, plan: Plan) -> tuple[npt.NDArray[np.float32], Geometry]:
-    """Resample a CT to the plan's spacing with cubic splines, and normalise it.
+def preprocess_volume(volumes: Sequence[Volume], plan: Plan) -> tuple[npt.NDArray[np.float32], Geometry]:
+    """Resample a scan to the plan's spacing with cubic splines, and normalise it channel by channel.
 
     Args:
-        volume: a CT in HU.
-        plan: spacing and normalisation.
+        volumes: one a channel of the plan, on one grid; CT in HU.
+        plan: channels, spacing and normalisation.
 
     Returns:
-        The scan (1, z, y, x), and the grid that it now lies on, which may be turned against the scan's own: bring
-        results back with :func:`~gynbtnet.preparation.resample.resample`, which turns them too.
+        The scan (channels, z, y, x), and the grid that it now lies on, which may be turned against the scan's own:
+        bring results back with :func:`~gynbtnet.preparation.resample.resample`, which turns them too.
+
+    Raises:
+        BadInput: where there isn't one volume a channel, or they lie on different grids.
     """
-    geometry = planned_geometry(volume.geometry, plan)
-    # What scanners write outside their field of view can be far below, and would shift mean and deviation.
-    hu = np.maximum(volume.array, AIR, dtype=np.float32)
-    return normalise(resample(hu, volume.geometry, geometry, order=3), plan)[np.newaxis], geometry
+    check_channels(volumes, plan)
+    source = volumes[0].geometry
+    geometry, separate = planned_geometry(source, plan), planned_separate_axis(source, plan)
+    image = np.empty((len(volumes), *geometry.shape), np.float32)
+    for channel, volume in enumerate(volumes):
+        clipped = clip(volume.array, plan, channel)
+        image[channel] = scale(resample(clipped, source, geometry, order=3, separate=separate), plan, channel)
+    return image, geometry
+
+
+def check_channels(volumes: Sequence[Volume], plan: Plan) -> None:
+    """BadInput where volumes aren't what the plan's channels ask for."""
+    if len(volumes) != len(plan.channels):
+        raise BadInput(
+            f"The plan reads {len(plan.channels)} channels, {', '.join(plan.channels)}, and {len(volumes)} were given; "
+            "give one scan for each of them, in this order."
+        )
+    for name, volume in zip(plan.channels[1:], volumes[1:], strict=True):
+        if not volumes[0].geometry.is_same(volume.geometry):
+            raise BadInput(
+                f"Channel {name} lies on another grid than {plan.channels[0]}, "
+                f"{volumes[0].geometry.difference(volume.geometry)}; register and resample it onto that first."
+            )
 
 
 def planned_geometry(geometry: Geometry, plan: Plan) -> Geometry:
     """The grid at the plan's spacing that covers the same box.
 
-    Its axes run to the patient's left, posterior and superior, so that scans of any origin are seen one way round.
-    Spacing may differ a little from the plan's so that it fills the box, or so that the scan's own grid can be kept.
+    Its axes run to the patient's left, posterior and superior, so that scans of any origin are seen one way round. Its
+    shape is rounded as nnU-Net rounds it; spacing may differ a little from the plan's so that it fills the box.
     """
     turned = turn_to_patient(geometry).geometry(geometry)
-    planned = turned.with_spacing(plan.spacing)
-    return turned if planned.is_same(turned) else planned
+    shape = shape_at(plan.spacing, turned.shape, turned.spacing)
+    return turned if shape == turned.shape else turned.with_shape(shape)
+
+
+def planned_separate_axis(geometry: Geometry, plan: Plan) -> int | None:
+    """The axis of :func:`planned_geometry` along which a scan is resampled apart, None where there is none."""
+    return plan.separate_axis(turn_to_patient(geometry).geometry(geometry).spacing)

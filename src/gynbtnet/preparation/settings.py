@@ -1,19 +1,23 @@
 """What a recipe may say about the plan."""
 
-from collections.abc import Mapping
 from math import inf, prod
 from typing import Literal
 
 from pydantic import Field, model_validator
 
+from gynbtnet.networks.presets import PRESETS
 from gynbtnet.settings import Settings
 
 Normalisation = Literal["zscore", "ct"]
-PresetName = Literal["XS", "S", "B", "L", "H"]
+NetworkName = Literal["gynbtnet", "swin_unetr"]
+PresetName = Literal["XS", "S", "B", "L", "H", "F12", "F24", "F48"]
+SeparateZ = Literal["auto", "never"]
 Triple = tuple[int, int, int]
 
-_LEVELS: Mapping[str, int] = {"XS": 5, "S": 6, "B": 6, "L": 6, "H": 6}
-"""Levels of each preset's network, see :mod:`gynbtnet.networks.presets`."""
+_FEATURE_SIZES = ("F12", "F24", "F48")
+"""Swin-UNETR's presets, see :mod:`gynbtnet.networks.swin_unetr`."""
+
+_SWIN_UNETR_STRIDE = 32  # a patch that isn't a multiple of it is padded
 
 
 class PlanSettings(Settings):
@@ -24,30 +28,67 @@ class PlanSettings(Settings):
     )
     normalisation: Normalisation = Field(
         "zscore",
-        description="zscore: mean 0 and variance 1 over each scan; ct: by the cohort's intensities inside its "
-        "structures, as nnU-Net does.",
+        description="Of CT channels. zscore: mean 0 and variance 1 over each scan; ct: by the cohort's intensities "
+        "inside its structures, as nnU-Net does. Channels that aren't called CT are z-scored always.",
     )
-    patch_size: Triple = Field((80, 160, 160), description="Voxels (z, y, x) that the network sees at once.")
-    batch_size: int = Field(2, ge=1, description="Patches in a batch.")
-    preset: PresetName = Field("L", description="Size of the network: XS, S, B, L (the paper's) or H.")
+    separate_z: SeparateZ = Field(
+        "auto",
+        description="auto: where slices are over 3 times as thick as their pixels, planes are interpolated one by one "
+        "and the nearest slice is taken between them, as nnU-Net does; never: all three axes together.",
+    )
+    patch_size: Triple | None = Field(
+        (80, 160, 160),
+        description="Voxels (z, y, x) that the network sees at once; null: as large as memory_gb allows, in the "
+        "proportions of the median scan.",
+    )
+    batch_size: int | None = Field(
+        2, ge=1, description="Patches in a batch; null: as many as memory_gb allows, at least 2."
+    )
+    memory_gb: float = Field(
+        24,
+        gt=0,
+        description="Memory of the device in GB (10⁹ bytes) that a training step may take up, in 32-bit floats; read "
+        "where patch_size or batch_size is null.",
+    )
+    network: NetworkName = Field("gynbtnet", description="gynbtnet, or the baseline swin_unetr.")
+    preset: PresetName = Field(
+        "L", description="Size of the network: XS, S, B, L (the paper's) or H; of swin_unetr F12, F24 or F48 (its own)."
+    )
     strides: tuple[Triple, ...] | None = Field(
         None,
         description="What each level divides the grid by along (z, y, x); left out, 1, 2, 2, 2, 2 on all axes, and 1 "
-        "more where the preset has six levels.",
+        "more where the preset has six levels. Those of swin_unetr are its own.",
     )
 
     def resolved_strides(self) -> tuple[Triple, ...]:
         """The strides, those left out filled in."""
         if self.strides is not None:
             return self.strides
-        return ((1, 1, 1), *((2, 2, 2),) * 4, *((1, 1, 1),) * (_LEVELS[self.preset] - 5))
+        return preset_strides(self.preset) if self.preset in PRESETS else ()
 
     @model_validator(mode="after")
     def _fits(self) -> "PlanSettings":
         if self.spacing is not None:
             check_spacing(self.spacing)
-        check_strides(self.preset, self.resolved_strides(), self.patch_size)
+        check_network(self.network, self.preset, self.resolved_strides())
+        if self.patch_size is not None:
+            check_patch(self.network, self.patch_size, self.resolved_strides())
+        if self.network != "gynbtnet" and None in (self.patch_size, self.batch_size):
+            raise ValueError(
+                f"patch_size and batch_size of {self.network} are for you to say: only gynbtnet's memory is known"
+            )
         return self
+
+
+def preset_strides(preset: str) -> tuple[Triple, ...]:
+    """What the levels of a preset divide the grid by along (z, y, x), where nothing else is said."""
+    return tuple((stride, stride, stride) for stride in PRESETS[preset].strides)
+
+
+def total_stride(strides: tuple[Triple, ...]) -> Triple:
+    """Voxels (z, y, x) of the finest level under one of the deepest."""
+    z, y, x = (prod(steps) for steps in zip(*strides, strict=True))
+    return z, y, x
 
 
 def check_spacing(spacing: tuple[float, ...]) -> None:
@@ -56,14 +97,38 @@ def check_spacing(spacing: tuple[float, ...]) -> None:
         raise ValueError(f"spacing is three positive lengths in mm, not {spacing}")
 
 
-def check_strides(preset: str, strides: tuple[Triple, ...], patch_size: Triple) -> None:
-    """ValueError where strides aren't 1 or 2, one for each level of the preset, or don't divide the patch."""
-    if preset not in _LEVELS:
-        raise ValueError(f"preset is one of {', '.join(_LEVELS)}, not {preset}")
-    if len(strides) != _LEVELS[preset]:
-        raise ValueError(f"strides are {_LEVELS[preset]} for the levels of preset {preset}, not {len(strides)}")
+def check_network(network: str, preset: str, strides: tuple[Triple, ...]) -> None:
+    """ValueError where network, preset and strides don't fit each other."""
+    if network == "gynbtnet":
+        check_strides(preset, strides)
+    elif network != "swin_unetr":
+        raise ValueError(f"network is gynbtnet or swin_unetr, not {network}")
+    elif preset not in _FEATURE_SIZES:
+        raise ValueError(f"preset of swin_unetr is one of {', '.join(_FEATURE_SIZES)}, not {preset}")
+    elif strides:
+        raise ValueError("strides of swin_unetr are its own: leave them out")
+
+
+def check_strides(preset: str, strides: tuple[Triple, ...]) -> None:
+    """ValueError where strides aren't 1 or 2, one for each level of the preset."""
+    if preset not in PRESETS:
+        raise ValueError(f"preset is one of {', '.join(PRESETS)}, not {preset}")
+    levels = len(PRESETS[preset].channels)
+    if len(strides) != levels:
+        raise ValueError(f"strides are {levels} for the levels of preset {preset}, not {len(strides)}")
     if any(step not in (1, 2) for stride in strides for step in stride):
         raise ValueError(f"strides are 1 or 2, not {strides}")
-    total = tuple(prod(steps) for steps in zip(*strides, strict=True))
+
+
+def check_patch(network: str, patch_size: Triple, strides: tuple[Triple, ...]) -> None:
+    """ValueError where a network can't read patches of that size; ours wants multiples of its strides' product."""
+    if network == "swin_unetr":
+        if min(patch_size) < 1 or max(patch_size) <= _SWIN_UNETR_STRIDE:
+            raise ValueError(
+                f"patch_size {patch_size} leaves swin_unetr a single voxel to normalise over; it needs more than "
+                f"{_SWIN_UNETR_STRIDE} voxels along an axis"
+            )
+        return
+    total = total_stride(strides)
     if any(voxels < 1 or voxels % factor for voxels, factor in zip(patch_size, total, strict=True)):
         raise ValueError(f"patch_size {patch_size} is no multiple of the product of the strides, {total}")

@@ -16,7 +16,7 @@ from gynbtnet.training.dotted import dotted, read_dotted
 from gynbtnet.whole_files import written_whole
 
 # A run may be resumed with another value of these: its weights don't depend on them.
-FREE_TO_CHANGE = ("settings.workers", "settings.checkpoint_every", "settings.picture_every")
+FREE_TO_CHANGE = ("settings.workers", "settings.checkpoint_every", "settings.picture_every", "plan.notes")
 
 LIBRARIES = ("gynbtnet", "torch", "lightning-fabric", "batchgeneratorsv2", "numpy", "scipy", "SimpleITK")
 

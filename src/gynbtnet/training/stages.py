@@ -59,6 +59,7 @@ def pretrain(
     with _seeded(settings.seed):
         network = MaskedAutoencoder(
             plan.preset,
+            len(plan.channels),
             strides=plan.strides,
             norm=settings.norm,
             decoder=settings.decoder,
@@ -110,7 +111,11 @@ def finetune(
     with _seeded(settings.seed):
         outputs = len(plan.structures) + 1
         network = GynBTNet(
-            plan.preset, outputs=outputs, strides=plan.strides, deep_supervision=settings.deep_supervision
+            plan.preset,
+            len(plan.channels),
+            outputs=outputs,
+            strides=plan.strides,
+            deep_supervision=settings.deep_supervision,
         )
     if start is not None:
         parts: Parts = "all_but_heads" if Plan.load(start).structures else "encoder"

@@ -1,0 +1,38 @@
+"""What voxels inside the structures are like, channel by channel."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class Intensity:
+    """Intensities inside the structures of a cohort, HU for CT; the percentiles are the 0.5th and the 99.5th.
+
+    The fields have nnU-Net's names.
+    """
+
+    mean: float
+    std: float
+    percentile_00_5: float
+    percentile_99_5: float
+    median: float
+    min: float
+    max: float
+
+    @classmethod
+    def of(cls, drawn: Sequence[npt.NDArray[np.float32]]) -> "Intensity":
+        """Of voxels (n,) drawn from each case; a case counts by how many of its voxels there are."""
+        values = np.concatenate(drawn)
+        low, median, high = np.percentile(values, (0.5, 50, 99.5))
+        return cls(
+            mean=float(values.mean(dtype=np.float64)),
+            std=float(values.std(dtype=np.float64)),
+            percentile_00_5=float(low),
+            percentile_99_5=float(high),
+            median=float(median),
+            min=float(values.min()),
+            max=float(values.max()),
+        )

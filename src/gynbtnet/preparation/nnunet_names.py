@@ -1,0 +1,35 @@
+"""Channels and structures as nnU-Net's JSON files name them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def named_channels(channels: tuple[str, ...]) -> dict[str, str]:
+    """``channel_names``: ``{"0": "CT", …}``."""
+    return {str(i): channel for i, channel in enumerate(channels)}
+
+
+def channels_of(names: Mapping[str, Any]) -> tuple[str, ...]:
+    """The inverse of :func:`named_channels`; KeyError where they aren't numbered from 0."""
+    return tuple(str(names[str(i)]) for i in range(len(names)))
+
+
+def labels_of(structures: tuple[str, ...]) -> dict[str, int]:
+    """``labels``: ``{"background": 0, "hr_ctv": 1, …}``."""
+    return {"background": 0} | {name: i for i, name in enumerate(structures, start=1)}
+
+
+def structures_of(labels: Mapping[str, Any]) -> tuple[str, ...]:
+    """The inverse of :func:`labels_of`.
+
+    Raises:
+        ValueError: where a label isn't one number, or they don't go one by one from the background's 0.
+    """
+    if not all(isinstance(label, int) for label in labels.values()):
+        raise ValueError("labels that are regions, several numbers each, where one number each is expected")
+    if "ignore" in labels:
+        raise ValueError("an ignore label, where every voxel is expected to be contoured")
+    numbered = sorted((label, name) for name, label in labels.items())
+    if [label for label, _ in numbered] != list(range(len(numbered))) or numbered[0][1] != "background":
+        raise ValueError(f"labels are numbered {[label for label, _ in numbered]}, not one by one from background 0")
+    return tuple(name for _, name in numbered[1:])

@@ -1,0 +1,70 @@
+"""From a cohort, or what is known of one, to the plan that fits it."""
+
+import numpy as np
+
+from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.errors import BadInput
+from gynbtnet.preparation.fingerprint import Fingerprint, take_fingerprint
+from gynbtnet.preparation.memory import training_bytes
+from gynbtnet.preparation.patch_and_batch import patch_and_batch
+from gynbtnet.preparation.plan import Plan
+from gynbtnet.preparation.settings import PlanSettings
+from gynbtnet.preparation.target_spacing import Spacing, shape_at, target_spacing
+
+
+def make_plan(source: Cohort | Fingerprint, settings: PlanSettings, *, jobs: int = 1) -> Plan:
+    """Fill in what the settings leave open.
+
+    Args:
+        source: whose spacing and intensities count: the training patients', never the test's. Of a cohort as much is
+            read as the settings ask for; with a fingerprint nothing is read again.
+        settings: what a recipe says.
+        jobs: processes that read a cohort's scans.
+
+    Raises:
+        BadInput: where the settings leave open what the source can't tell, or ask for more memory than they allow.
+    """
+    if isinstance(source, Cohort):
+        source = take_fingerprint(source, intensities=settings.normalisation == "ct", jobs=jobs)
+    if settings.normalisation == "ct" and source.intensities is None:
+        raise BadInput(
+            "No voxel inside a structure was measured, and normalisation ct needs some: the cohort has no contours, or "
+            "its fingerprint was taken without them; use normalisation: zscore, or plan from contoured scans."
+        )
+    spacing = settings.spacing or target_spacing(source.spacings, source.shapes)
+    patch, batch = settings.patch_size, settings.batch_size
+    notes: tuple[str, ...] = ()
+    if patch is None or batch is None:
+        patch, batch, notes = _for_memory(source, settings, spacing)
+    return Plan(
+        structures=source.structures,
+        spacing=spacing,
+        normalisation=settings.normalisation,
+        intensities=source.intensities if settings.normalisation == "ct" else None,
+        patch_size=patch,
+        batch_size=batch,
+        preset=settings.preset,
+        strides=settings.resolved_strides(),
+        network=settings.network,
+        channels=source.channels,
+        separate_z=settings.separate_z,
+        notes=notes,
+    )
+
+
+def _for_memory(
+    source: Fingerprint, settings: PlanSettings, spacing: Spacing
+) -> tuple[tuple[int, int, int], int, tuple[str, ...]]:
+    """Patch, batch, and a sentence that says what they were chosen by."""
+    shapes = [shape_at(spacing, *scan) for scan in zip(source.shapes, source.spacings, strict=True)]
+    z, y, x = np.median(shapes, axis=0)
+    network = {"in_channels": len(source.channels), "outputs": len(source.structures) + 1}
+    patch, batch = patch_and_batch(
+        settings, spacing, (float(z), float(y), float(x)), cases=len(source.shapes), **network
+    )
+    taken = training_bytes(settings.preset, settings.resolved_strides(), patch_size=patch, batch_size=batch, **network)
+    note = (
+        f"{batch} patches of {'×'.join(map(str, patch))} voxels were chosen for {settings.memory_gb:g} GB and a median "
+        f"scan of {z:g}×{y:g}×{x:g} voxels; training takes {taken / 1e9:.3g} GB."
+    )
+    return patch, batch, (note,)
