@@ -34,7 +34,7 @@ def cohort(tmp_path: Path) -> Cohort:
                 patient,
                 fraction,
                 case_id,
-                image,
+                (image,),
                 labels,
                 source,
                 GRID,

@@ -14,7 +14,7 @@ STRUCTURES = ("hr_ctv", "bladder", "rectum")
 
 def case(number: int, rtstruct: Path | None = Path("RS.dcm"), **found: object) -> Case:
     name = f"Secret{number}"
-    return Case(name, 1, name, Path(name), None, Source(rtstruct=rtstruct), Geometry((1, 1, 1)), **found)  # type: ignore[arg-type]
+    return Case(name, 1, name, (Path(name),), None, Source(rtstruct=rtstruct), Geometry((1, 1, 1)), **found)  # type: ignore[arg-type]
 
 
 def test_notes_count_what_cases_lack_share_and_call_otherwise() -> None:

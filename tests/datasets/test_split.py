@@ -13,7 +13,7 @@ from gynbtnet.imaging.geometry import Geometry
 
 def cohort_of(fractions: list[int]) -> Cohort:
     cases = tuple(
-        Case(f"p{p}", f, f"p{p}_f{f}", Path(f"p{p}_f{f}.nii.gz"), None, Source(), Geometry((2, 2, 2)))
+        Case(f"p{p}", f, f"p{p}_f{f}", (Path(f"p{p}_f{f}.nii.gz"),), None, Source(), Geometry((2, 2, 2)))
         for p, number in enumerate(fractions)
         for f in range(1, number + 1)
     )

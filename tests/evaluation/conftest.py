@@ -35,7 +35,7 @@ def scanned(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
         write_volume(Volume(label_map(), GEOMETRY), labels)
         volumes = {s: float((label_map() == i).sum()) * 0.036 for i, s in enumerate(STRUCTURES, start=1)}
         source = Source(synthetic=True)
-        cases.append(Case(name[:2], int(name[-1]), name, image, labels, source, GEOMETRY, volumes_cm3=volumes))
+        cases.append(Case(name[:2], int(name[-1]), name, (image,), labels, source, GEOMETRY, volumes_cm3=volumes))
     return Cohort("mini", STRUCTURES, tuple(cases), folder)
 
 

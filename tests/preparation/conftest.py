@@ -37,7 +37,9 @@ def write_cohort(tmp_path: Path) -> WriteCohort:
             if labelled:
                 write_volume(Volume(labels, geometry), labels_path)
             source = Source(synthetic=True)
-            cases.append(Case(f"p{i}", 1, f"p{i}_f1", image_path, labels_path if labelled else None, source, geometry))
+            cases.append(
+                Case(f"p{i}", 1, f"p{i}_f1", (image_path,), labels_path if labelled else None, source, geometry)
+            )
         cohort = Cohort("known", ("one", "two") if labelled else (), tuple(cases), folder)
         cohort.save()
         return cohort

@@ -18,6 +18,7 @@ class Source:
         rtstruct: the structure set; None where the contours were image files, or none.
         sha256: digest of each source by its path; the digest of a DICOM series, under its folder, is over its files'.
         synthetic: whether the source says that no real patient was scanned.
+        applicator: who says which applicator is in place: "table", "folder", "RTPLAN" or "RTSTRUCT"; None where none.
     """
 
     ct_folder: Path | None = None
@@ -25,6 +26,7 @@ class Source:
     rtstruct: Path | None = None
     sha256: Mapping[str, str] = field(default_factory=dict, hash=False)
     synthetic: bool = False
+    applicator: str | None = None
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Case:
         patient: the patient's study ID, or the name of the image file.
         fraction: 1 for the patient's first scan in time.
         id: unique in a cohort and safe as a file name.
-        image: the CT in HU.
+        images: one file a channel of the cohort, on one grid; the first is the CT in HU.
         labels: the label map in the order of the cohort's structures; None where the scan has no contours.
         source: where it came from.
         geometry: the scan's grid.
@@ -44,12 +46,15 @@ class Case:
         overlaps: where two structures claimed the same voxels, and the later one got them.
         unmapped: ROI names in the source that stand for no structure of the cohort.
         notes: what was chosen, dropped or mended when it was read, a sentence each.
+        applicator: its type, see :mod:`gynbtnet.datasets.applicator`; None where nobody says it.
+        position: how the patient lay, as DICOM's PatientPosition, such as "HFS"; None where the source doesn't say.
+        sha256: digest of the voxels of all channels and their grid, whatever file they came in.
     """
 
     patient: str
     fraction: int
     id: str
-    image: Path
+    images: tuple[Path, ...]
     labels: Path | None
     source: Source
     geometry: Geometry
@@ -58,6 +63,19 @@ class Case:
     overlaps: tuple[Overlap, ...] = ()
     unmapped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    applicator: str | None = None
+    position: str | None = None
+    sha256: str = ""
+
+    @property
+    def image(self) -> Path:
+        """The first channel."""
+        return self.images[0]
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The images, and the label map where there is one."""
+        return self.images + ((self.labels,) if self.labels else ())
 
     @property
     def synthetic(self) -> bool:
@@ -65,11 +83,11 @@ class Case:
         return self.source.synthetic
 
     def relative_to(self, folder: Path) -> "Case":
-        """With the paths of image and labels relative to ``folder``, as a manifest in it has them."""
-        return replace(
-            self, image=self.image.relative_to(folder), labels=self.labels and self.labels.relative_to(folder)
-        )
+        """With the paths of images and labels relative to ``folder``, as a manifest in it has them."""
+        images = tuple(path.relative_to(folder) for path in self.images)
+        return replace(self, images=images, labels=self.labels and self.labels.relative_to(folder))
 
     def below(self, folder: Path) -> "Case":
         """The inverse of :meth:`relative_to`."""
-        return replace(self, image=folder / self.image, labels=self.labels and folder / self.labels)
+        images = tuple(folder / path for path in self.images)
+        return replace(self, images=images, labels=self.labels and folder / self.labels)

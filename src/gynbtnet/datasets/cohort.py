@@ -1,6 +1,6 @@
 """The cases of an experiment and their manifest."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,9 +15,10 @@ MANIFEST = "cohort.json"
 class Cohort:
     """Cases on disk in the layout of nnU-Net's raw datasets, with a manifest ``cohort.json``.
 
-    ``imagesTr/<id>_0000.nii.gz`` holds a scan, ``labelsTr/<id>.nii.gz`` its label map, ``dataset.json`` the labels'
-    names. Paths in the manifest are relative to ``folder``, and absolute once loaded; the paths of sources are absolute
-    always. A folder without a manifest is no cohort: it is written last.
+    ``imagesTr/<id>_0000.nii.gz`` holds a scan, ``_0001`` and so on its further channels, ``labelsTr/<id>.nii.gz`` its
+    label map, ``dataset.json`` the names of labels and channels. Paths in the manifest are relative to ``folder``, and
+    absolute once loaded; the paths of sources are absolute always. A folder without a manifest is no cohort: it is
+    written last.
 
     Attributes:
         name: what reports call it.
@@ -25,6 +26,7 @@ class Cohort:
         cases: sorted by patient and fraction.
         folder: where it lies.
         notes: what a reader of its results has to know, a sentence each.
+        channels: what each image of a case is, in their order.
     """
 
     name: str
@@ -32,16 +34,37 @@ class Cohort:
     cases: tuple[Case, ...]
     folder: Path
     notes: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ("CT",)
 
     def __post_init__(self) -> None:
         ids = [case.id for case in self.cases]
         if len(set(ids)) < len(ids):
             raise ValueError("two cases of a cohort have the same id")
+        if any(len(case.images) != len(self.channels) for case in self.cases):
+            raise ValueError(f"every case of a cohort has an image for each of its channels {self.channels}")
 
     @property
     def patients(self) -> tuple[str, ...]:
         """Every patient once, sorted."""
         return tuple(sorted({case.patient for case in self.cases}))
+
+    @property
+    def fractions(self) -> Mapping[str, Mapping[int, tuple[Case, ...]]]:
+        """By patient and then by fraction the cases, all of them sorted; mostly one case a fraction."""
+        found: dict[str, dict[int, tuple[Case, ...]]] = {}
+        for case in sorted(self.cases, key=lambda case: (case.patient, case.fraction, case.id)):
+            of_patient = found.setdefault(case.patient, {})
+            of_patient[case.fraction] = (*of_patient.get(case.fraction, ()), case)
+        return found
+
+    @property
+    def applicators(self) -> Mapping[str, str]:
+        """By patient the applicator, where it is known; of one who had several over the fractions, all with " / "."""
+        found: dict[str, set[str]] = {}
+        for case in self.cases:
+            if case.applicator:
+                found.setdefault(case.patient, set()).add(case.applicator)
+        return {patient: " / ".join(sorted(kinds)) for patient, kinds in sorted(found.items())}
 
     @property
     def synthetic(self) -> bool:
@@ -76,12 +99,13 @@ class Cohort:
         Raises:
             ValueError: where an image or label map of ``folder`` would be left out, or lies outside it.
         """
-        kept = {case.image for case in self.cases}
+        kept = {path for case in self.cases for path in case.images}
         if any(path not in kept for path in (self.folder / "imagesTr").glob("[!.]*.nii.gz")):
             raise ValueError(f"saving a selection of {self.folder} would hide its other cases")
         cases = tuple(case.relative_to(self.folder) for case in self.cases)
         write_json(self._nnunet_description(), self.folder / "dataset.json")
-        write_json(_Manifest(self.name, self.structures, self.synthetic, self.notes, cases), self.folder / MANIFEST)
+        manifest = _Manifest(self.name, self.structures, self.synthetic, self.notes, cases, self.channels)
+        write_json(manifest, self.folder / MANIFEST)
 
     @classmethod
     def load(cls, folder: Path) -> "Cohort":
@@ -99,18 +123,18 @@ class Cohort:
             "expected a cohort made by `gynbtnet ingest`: if it was interrupted, run it again",
         )
         cases = tuple(case.below(folder) for case in manifest.cases)
-        absent = [path for case in cases for path in (case.image, case.labels) if path and not path.is_file()]
+        absent = [path for case in cases for path in case.files if not path.is_file()]
         if absent:
             raise BadInput(
                 f"{len(absent)} files of the cohort {folder} are absent, the first of them {absent[0]}; "
                 "run `gynbtnet ingest` again."
             )
-        return cls(manifest.name, manifest.structures, cases, folder, manifest.notes)
+        return cls(manifest.name, manifest.structures, cases, folder, manifest.notes, manifest.channels)
 
     def _nnunet_description(self) -> dict[str, object]:
         return {
             "name": self.name,
-            "channel_names": {"0": "CT"},
+            "channel_names": {str(i): channel for i, channel in enumerate(self.channels)},
             "labels": {"background": 0} | {name: i for i, name in enumerate(self.structures, start=1)},
             "numTraining": len(self.cases),
             "file_ending": ".nii.gz",
@@ -124,3 +148,4 @@ class _Manifest:
     synthetic: bool
     notes: tuple[str, ...]
     cases: tuple[Case, ...]
+    channels: tuple[str, ...] = ("CT",)
