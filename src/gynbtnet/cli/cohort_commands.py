@@ -206,14 +206,18 @@ def split(
 
 
 def _table(frame: "pd.DataFrame") -> Table:
-    table = Table(*frame.columns, box=None, header_style="bold")
+    table = Table(box=None, header_style="bold")
+    for name in frame.columns:
+        table.add_column(name, overflow="fold")
     for row in frame.itertuples(index=False):
         table.add_row(*(escape(str(cell)) for cell in row))
     return table
 
 
 def _print_dry_run(seen: "DryRun") -> None:
-    table = Table("case", "where", "files", "contours", "applicator", box=None, header_style="bold")
+    table = Table(box=None, header_style="bold")
+    for name in ("case", "where", "files", "contours", "applicator"):
+        table.add_column(name, overflow="fold")
     for one in seen.scans[:MOST_ROWS]:
         scan = one.scan
         files, contours = str(len(scan.files) + len(scan.channels)), str(len(scan.contours))

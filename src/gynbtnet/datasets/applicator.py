@@ -21,7 +21,7 @@ from pathlib import Path
 import pydicom
 from pydicom.dataset import Dataset
 
-from gynbtnet.imaging.dicom_objects import reading
+from gynbtnet.imaging.dicom_objects import read_object, reading
 
 PARTS = {
     "tandem": {"tandem", "tandems", "intrauterine", "iu", "iut"},
@@ -50,7 +50,7 @@ def applicator_of_plan(path: Path) -> str | None:
         BadInput: where the file can't be read.
     """
     with reading(path):
-        plan = pydicom.dcmread(path, specific_tags=["ApplicationSetupSequence"])
+        plan = read_object(path, "an RTPLAN")
         names: list[str] = []
         for setup in plan.get("ApplicationSetupSequence") or ():
             names.append(str(setup.get("ApplicationSetupName", "")))
@@ -116,8 +116,7 @@ def plans_of(rtstruct: Path, plans: Iterable[Path]) -> tuple[Path, ...]:
 
 def _referred(plan: Path) -> str:
     with reading(plan):
-        header = pydicom.dcmread(plan, specific_tags=["ReferencedStructureSetSequence"])
-        items = header.get("ReferencedStructureSetSequence")
+        items = read_object(plan, "an RTPLAN").get("ReferencedStructureSetSequence")
         first = items[0] if items else Dataset()
         return str(first.get("ReferencedSOPInstanceUID", ""))
 

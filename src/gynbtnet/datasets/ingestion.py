@@ -97,7 +97,7 @@ def ingest_found(
     cases, doubles = _without_doubles([one for one in in_order if isinstance(one, Case)], numbered)
     problems += doubles
     if problems and (not leave_out_failing or not cases):
-        refuse(problems, len(numbered))
+        refuse(problems)
     _remove_others(out, {case.id for case in cases})
     _check_structures(cases, found.structures, out)
     archive = found.own_archive

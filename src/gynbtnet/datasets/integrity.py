@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,6 +12,7 @@ from gynbtnet.errors import BadInput
 
 Kind = Literal["missing", "unreadable", "mismatch", "duplicate"]
 REPORT = "integrity.json"
+_MOST_PLACES = 10
 
 
 class LabelMismatch(BadInput):
@@ -82,15 +83,15 @@ class IntegrityReport:
         write_json(IntegrityReport(self.found, self.taken, self.expected, problems), path)
 
 
-def refuse(problems: Iterable[Problem], found: int) -> None:
-    """Raise BadInput with the first problem, and how many others there are."""
-    listed = list(problems)
-    if len(listed) == 1:
-        raise BadInput(listed[0].reason)
-    if listed:
+def refuse(problems: Sequence[Problem]) -> None:
+    """Raise BadInput with the first problem, and where the others are."""
+    if len(problems) == 1:
+        raise BadInput(problems[0].reason)
+    if problems:
+        others = sorted({one.place for one in problems[1:]})
+        listed = ", ".join(others[:_MOST_PLACES]) + (", …" if len(others) > _MOST_PLACES else "")
         raise BadInput(
-            f"{len(listed)} of {found} scans can't be taken, the first of them for this: {listed[0].reason} The "
-            f"others: {', '.join(sorted({one.place for one in listed[1:11]}))}{', …' if len(listed) > 11 else ''}."
+            f"{len(problems)} scans can't be taken, the first for this: {problems[0].reason} Others: {listed}."
         )
 
 
