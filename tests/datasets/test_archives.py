@@ -9,6 +9,12 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
+from gynbtnet.cli.cohort_commands import Layout
+from gynbtnet.datasets import ct_colonography as colonography_adapter
+from gynbtnet.datasets import flare22 as flare22_adapter
+from gynbtnet.datasets import hnscc as hnscc_adapter
+from gynbtnet.datasets import ribfrac as ribfrac_adapter
+from gynbtnet.datasets import tcia_covid as covid_adapter
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.ingestion import Ingestion
 from gynbtnet.datasets.integrity import IntegrityReport
@@ -161,6 +167,10 @@ def test_every_layout_is_built_here_and_told_in_the_docs() -> None:
     page = DOCS.read_text()
     for name in LAYOUTS:
         assert f"`{name}`" in page
+    assert [layout.value for layout in Layout] == list(LAYOUTS)
+    for archive in (flare22_adapter, hnscc_adapter, ribfrac_adapter, colonography_adapter, covid_adapter):
+        assert archive.ARCHIVE.source in page
+        assert f"{archive.ARCHIVE.scans:,}" in page
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from gynbtnet.imaging.volume_files import read_volume
 ARCHIVE = Archive(
     "FLARE22",
     "https://flare22.grand-challenge.org",
-    "research only, of the organs' contours; publishers of copies disagree on that of the images",
+    "research only (unverified: copies of it say different things)",
     2000,
 )
 

@@ -20,7 +20,7 @@ from gynbtnet.imaging.slice_repairs import Repairs
 ARCHIVE = Archive(
     "HNSCC, The Cancer Imaging Archive",
     "doi 10.7937/k9/tcia.2020.a8sh-7363",
-    "by agreement with the archive, since faces can be seen (not certain); see there",
+    "restricted: an agreement with the archive must be signed",
     1287,
 )
 

@@ -27,7 +27,7 @@ from gynbtnet.imaging.volume_files import read_volume
 ARCHIVE = Archive(
     "RibFrac",
     "doi 10.5281/zenodo.3893508, zenodo.3893498 and zenodo.3893496",
-    "not certain (CC BY-NC 4.0 by hearsay); see there",
+    "CC BY-NC 4.0 (unverified)",
     500,
 )
 

@@ -21,7 +21,7 @@ from gynbtnet.imaging.volume_files import read_volume
 ARCHIVE = Archive(
     "CT Images in COVID-19, The Cancer Imaging Archive",
     "doi 10.7937/tcia.2020.gqry-nc81",
-    "not certain (CC BY 4.0 by hearsay); see there",
+    "CC BY 4.0 (unverified)",
     771,
 )
 

@@ -148,7 +148,9 @@ def _draw_counts(figure: FigureBase, groups: Mapping[str, Cohort]) -> None:
     cases = [len(cohort.cases) for cohort in groups.values()]
     for words, counts, offset, alpha in (("patients", patients, -0.2, 1.0), ("cases", cases, 0.2, 0.5)):
         bars = axes.barh(places + offset, counts, 0.38, color=[colours[name] for name in groups], alpha=alpha)
-        axes.bar_label(bars, labels=[f"{count} {words}" for count in counts], padding=3, fontsize=8)
+        axes.bar_label(
+            bars, labels=[f"{count} {words[:-1] if count == 1 else words}" for count in counts], padding=3, fontsize=8
+        )
     axes.set_yticks(places, list(groups), fontsize=8)
     axes.invert_yaxis()
     axes.set_xlim(0, 1.4 * max(1, *cases))
@@ -160,9 +162,9 @@ def _draw_spacings(figure: FigureBase, groups: Mapping[str, Cohort]) -> None:
         spacings = _spacings(cohort)
         axes.scatter(spacings[:, 2], spacings[:, 0], color=colours[name], alpha=0.6, label=name, edgecolors="none")
     axes.set(xlabel="in-plane spacing (mm)", ylabel="slice spacing (mm)")
-    axes.margins(0.1)
-    axes.set_xlim(left=0)
-    axes.set_ylim(bottom=0)
+    largest = np.concatenate([np.ones((1, 3)), *(_spacings(cohort) for cohort in groups.values())]).max(axis=0)
+    axes.set_xlim(0, 1.15 * largest[2])
+    axes.set_ylim(0, 1.15 * largest[0])
     _legend(figure, axes)
 
 
@@ -216,8 +218,8 @@ def _draw_fractions(figure: FigureBase, groups: Mapping[str, Cohort]) -> None:
         axes.bar(np.arange(1, most + 1), heights, 0.7, bottom=bottom, color=colour, label=kind)
         bottom += heights
     axes.set(xlabel="fractions", ylabel="patients")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xticks(range(1, most + 1))
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_xlim(0.4, most + 0.6)
+    axes.set_xlim(0.4, max(most, 5) + 0.6)
     if kinds != ["unknown applicator"]:
         _legend(figure, axes)
