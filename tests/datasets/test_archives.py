@@ -302,6 +302,104 @@ def test_a_cohort_of_ours_keeps_its_patients(ingest: Callable[..., Ingestion], t
     assert again.synthetic
 
 
+def test_several_cohorts_become_one(tmp_path: Path, phantoms: Phantoms) -> None:
+    """Both have a patient-001, who are two people."""
+    for number, name in enumerate(("one", "other")):
+        series(phantoms[number], tmp_path / name / "CT", f"P{number}", "", seed=number)
+        ingest_layout("scans", tmp_path / name, tmp_path / "cohorts" / name)
+    sources = [tmp_path / "cohorts" / name for name in ("one", "other")]
+    cohort = ingest_layout("nnunet", sources, tmp_path / "all").cohort
+    assert cohort.patients == ("one-patient-001", "other-patient-001")
+    same(cohort, {"one-patient-001_f1": phantoms[0], "other-patient-001_f1": phantoms[1]})
+    nnunet(tmp_path / "drawn", phantoms)
+    with pytest.raises(BadInput, match="other labels or channels"):
+        ingest_layout("nnunet", [*sources, tmp_path / "drawn"], tmp_path / "more")
+
+
+def test_a_cohort_of_ours_keeps_what_its_cases_lack(tmp_path: Path, phantoms: Phantoms) -> None:
+    totalsegmentator(tmp_path / "ts", phantoms)
+    (tmp_path / "ts" / "s0001" / "segmentations" / "colon.nii.gz").unlink()
+    cohort = ingest_layout("totalsegmentator", tmp_path / "ts", tmp_path / "cohort").cohort
+    again = ingest_layout("nnunet", cohort.folder, tmp_path / "again").cohort
+    assert [case.missing for case in again.cases] == [case.missing for case in cohort.cases] == [(), ("colon",)]
+    assert [case.volumes_cm3 for case in again.cases] == [case.volumes_cm3 for case in cohort.cases]
+
+
+def move(path: Path, millimetres: float) -> None:
+    """Give an image file another origin along z."""
+    image = sitk.ReadImage(str(path))
+    x, y, z = image.GetOrigin()
+    image.SetOrigin((x, y, z + millimetres))
+    sitk.WriteImage(image, str(path))
+
+
+def test_labels_on_another_grid_are_a_mismatch_or_resampled(tmp_path: Path, phantoms: Phantoms) -> None:
+    nnunet(tmp_path / "raw", phantoms)
+    move(tmp_path / "raw" / "labelsTr" / "case_2.nii.gz", 12.0)  # a slice
+    seen = dry_run_layout("nnunet", tmp_path / "raw", tmp_path / "cohort")
+    done = ingest_layout("nnunet", tmp_path / "raw", tmp_path / "cohort", leave_out_failing=True)
+    for report in (seen.report, done.report):
+        assert [one.kind for one in report.problems] == ["mismatch"]
+        assert "up to 12 mm off" in report.problems[0].reason
+    moved = Choices(resample_labels=True)
+    assert dry_run_layout("nnunet", tmp_path / "raw", tmp_path / "cohort", moved).report.problems == ()
+    cohort = ingest_layout("nnunet", tmp_path / "raw", tmp_path / "cohort", moved).cohort
+    assert cohort.cases[1].notes == ("Resampled its label map onto the grid of the scan.",)
+    assert cohort.cases[1].labels
+    labels = read_volume(cohort.cases[1].labels).array
+    np.testing.assert_array_equal(labels[1:], phantoms[1].structures.labels.array[:-1])
+    assert not labels[0].any()
+
+
+def test_a_header_cut_short_is_seen_in_a_dry_run(tmp_path: Path, phantoms: Phantoms) -> None:
+    scans(tmp_path / "scans", phantoms)
+    (tmp_path / "scans" / "a.nii.gz").write_bytes(b"no image")
+    seen = dry_run_layout("scans", tmp_path / "scans", tmp_path / "cohort")
+    assert [(one.kind, Path(one.place).name) for one in seen.report.problems] == [("unreadable", "a.nii.gz")]
+    assert [one.id for one in seen.scans] == ["b_f1"]
+
+
+@pytest.mark.parametrize("layout", ["flare22", "ribfrac"])
+def test_scans_without_their_labels_are_told(layout: str, ingest: Callable[..., Ingestion], tmp_path: Path) -> None:
+    structure = {"flare22": "liver", "ribfrac": "rib_fracture"}[layout]
+    name = {"flare22": "FLARE22_Tr_0001.nii.gz", "ribfrac": "RibFrac1-label.nii.gz"}[layout]
+    ingest(layout)
+    next((tmp_path / layout).rglob(name)).unlink()
+    image = next((tmp_path / layout).rglob("*.nii.gz"))
+    if layout == "flare22":  # another scan that has its labels
+        extra = image.parents[1] / "FLARE22Train" / "images" / "FLARE22_Tr_0002_0000.nii.gz"
+        write_volume(read_volume(image), extra)
+        write_volume(
+            Volume(np.ones((16, 24, 32), np.uint8), read_volume(image).geometry),
+            extra.with_name("FLARE22_Tr_0002.nii.gz"),
+        )
+    done = ingest(layout, Choices(structures=(structure,)), leave_out_failing=True)
+    assert [one.kind for one in done.report.problems] == ["missing"]
+    assert len(done.cohort.cases) == 1
+
+
+def test_faults_of_a_decathlon_task(tmp_path: Path, phantoms: Phantoms) -> None:
+    task = tmp_path / "task"
+    decathlon(task, phantoms)
+    write_volume(phantoms[0].scan, task / "imagesTr" / "pelvis_001.nii.gz")  # of one channel
+    (task / "labelsTr" / "pelvis_002.nii.gz").unlink()
+    with pytest.raises(BadInput, match=r"2 scans can't be taken"):
+        ingest_layout("decathlon", task, tmp_path / "cohort", leave_out_failing=True)
+    report = dry_run_layout("decathlon", task, tmp_path / "cohort").report
+    assert [(one.kind, Path(one.place).name) for one in report.problems] == [("missing", "pelvis_002.nii.gz")]
+    for files in ("labelsTr/pelvis_002.nii.gz", "labelsTr/pelvis_001.nii.gz"):
+        write_volume(phantoms[1].structures.labels, task / files)
+    for number in (1, 2):
+        image = task / "imagesTr" / f"pelvis_00{number}.nii.gz"
+        image.write_bytes(image.read_bytes()[:400])
+    with pytest.raises(BadInput, match="image with 2 channels; is it damaged"):
+        ingest_layout("decathlon", task, tmp_path / "more", leave_out_failing=True)
+    described = json.loads((task / "dataset.json").read_text())
+    (task / "dataset.json").write_text(json.dumps(described | {"training": ["a"]}))
+    with pytest.raises(BadInput, match="lists no training cases"):
+        ingest_layout("decathlon", task, tmp_path / "cohort")
+
+
 def test_the_heart_of_version_2_is_made_of_version_1s(tmp_path: Path, phantoms: Phantoms) -> None:
     from gynbtnet.datasets.totalsegmentator import COMPOSED
 

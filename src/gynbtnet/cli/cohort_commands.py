@@ -101,7 +101,15 @@ def ingest(
     )
     key = PatientKey.load(pseudonymise, apart=True) if pseudonymise else None
     if dry_run:
-        seen = dry_run_layout(layout.value, source, out, choices, patients_from=patients_from, key=key)
+        seen = dry_run_layout(
+            layout.value,
+            source,
+            out,
+            choices,
+            patients_from=patients_from,
+            key=key,
+            resample_channels=resample_channels,
+        )
         _print_dry_run(seen)
         report = seen.report
     else:

@@ -57,6 +57,7 @@ def find(
         channels=channels,
         depends_on=str((sorted(labels.items()), resample_labels)),
         problems=tuple(problems),
+        resamples_labels=resample_labels,
         archive=ARCHIVE,
     )
 

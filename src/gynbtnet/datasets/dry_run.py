@@ -24,16 +24,17 @@ class DryRun:
     report: IntegrityReport
 
 
-def dry_run(found: FoundScans, key: PatientKey) -> DryRun:
+def dry_run(found: FoundScans, key: PatientKey, *, resample_channels: bool = False) -> DryRun:
     """Number the scans found, and look at their headers.
 
-    It sees what is missing, headers that can't be read, label files on another grid than their scan, and files that are
-    copies of one another. What only the voxels tell the ingestion itself will tell.
+    It sees what is missing, headers that can't be read, labels and channels on another grid than their scan that are not
+    to be resampled, and files that are copies of one another. What only the voxels tell the ingestion itself will tell.
     """
     numbered = number_scans(found.scans, key)
     problems: dict[str, Problem] = {}
     for one in track(numbered, "Looking"):
-        seen = _header_problem(one.scan)
+        labels = () if found.resamples_labels else one.scan.contours
+        seen = _header_problem(one.scan, [*labels, *(() if resample_channels else one.scan.channels)])
         if seen:
             problems[one.id] = seen
     problems |= _copies([one for one in numbered if one.id not in problems])
@@ -43,11 +44,11 @@ def dry_run(found: FoundScans, key: PatientKey) -> DryRun:
     return DryRun(taken, IntegrityReport(len(numbered), len(taken), archive.scans if archive else None, everything))
 
 
-def _header_problem(scan: FoundScan) -> Problem | None:
+def _header_problem(scan: FoundScan, on_its_grid: Sequence[Path]) -> Problem | None:
     if scan.series_uid is not None:
         return None  # of a DICOM series every header was read to find it
     grids = []
-    for path in (scan.files[0], *(path for path in scan.contours if is_image_file(path))):
+    for path in (scan.files[0], *(path for path in on_its_grid if is_image_file(path))):
         try:
             grids.append((path, _grid(path)))
         except (RuntimeError, ValueError):

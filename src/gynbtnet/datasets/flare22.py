@@ -87,5 +87,6 @@ def find(
         structures=wanted,
         depends_on=str(resample_labels),
         problems=tuple(problems),
+        resamples_labels=resample_labels,
         archive=replace(ARCHIVE, scans=None) if wanted else ARCHIVE,
     )

@@ -89,6 +89,7 @@ class FoundScans:
         problems: what was seen to be wrong without reading scans.
         notes: what readers of results have to know, beside what the contours tell.
         archive: where the scans come from, where it is a public archive.
+        resamples_labels: whether ``read`` brings labels on another grid onto that of their scan.
     """
 
     scans: tuple[FoundScan, ...]
@@ -99,6 +100,7 @@ class FoundScans:
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
     archive: Archive | None = None
+    resamples_labels: bool = False
 
     @property
     def own_archive(self) -> Archive | None:

@@ -122,6 +122,7 @@ def dry_run_layout(
     *,
     patients_from: str = DICOM,
     key: PatientKey | None = None,
+    resample_channels: bool = False,
 ) -> DryRun:
     """What :func:`ingest_layout` would take; nothing is written.
 
@@ -129,7 +130,7 @@ def dry_run_layout(
         BadInput: as :func:`ingest_layout`, for what is seen without reading voxels.
     """
     found = _found(layout, source, out, choices or Choices(), patients_from)
-    return dry_run(found, key or PatientKey.load(Path(out) / KEY))
+    return dry_run(found, key or PatientKey.load(Path(out) / KEY), resample_channels=resample_channels)
 
 
 def _found(name: str, source: Path | Sequence[Path], out: Path, choices: Choices, patients_from: str) -> FoundScans:

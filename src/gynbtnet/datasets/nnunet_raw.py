@@ -2,13 +2,14 @@
 
 Further channels are ``CASE_0001.nii.gz`` and so on, named in ``dataset.json``, which may also list the files of each
 case under ``dataset``. A case is a patient of its own, unless patients are told otherwise or the folder is a cohort of
-ours, whose manifest says it. ``imagesTs`` is left alone.
+ours, whose manifest says it; of several datasets those of different ones are different people. ``imagesTs`` is left
+alone.
 
 The format is described in nnU-Net's documentation, dataset_format.md.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gynbtnet.datasets.case import Case
@@ -35,12 +36,17 @@ def find(
     wanted = chosen_structures(labels, structures, str(described[0].path))
     scans: list[FoundScan] = []
     problems: list[Problem] = []
+    lacking: dict[Path, tuple[str, ...]] = {}
     for one in described:
-        for found in _cases(one, labelled=bool(wanted)):
+        known = _known(one.folder)
+        for name, found in _cases(one, known, labelled=bool(wanted)):
             if isinstance(found, Problem):
                 problems.append(found)
             else:
-                scans.append(found)
+                prefix = f"{one.folder.name}-" if len(described) > 1 else ""
+                scans.append(replace(found, patient=f"{prefix}{found.patient}"))
+                if name in known:
+                    lacking[found.files[0]] = tuple(s for s in known[name].missing if s in wanted)
     if not scans:
         raise BadInput(
             f"There is no case in {sources[0]}; expected imagesTr/CASE_0000.nii.gz and labelsTr/CASE.nii.gz."
@@ -50,7 +56,8 @@ def find(
         image = read_volume(scan.files[0])
         if not scan.contours:
             return ScanContents(image)
-        return read_labelled(scan, image, labels, wanted, resample_labels=resample_labels)
+        contents = read_labelled(scan, image, labels, wanted, resample_labels=resample_labels)
+        return replace(contents, missing=lacking.get(scan.files[0], ()))
 
     return FoundScans(
         tuple(scans),
@@ -59,6 +66,7 @@ def find(
         channels=channels,
         depends_on=str((sorted(labels.items()), resample_labels)),
         problems=tuple(problems),
+        resamples_labels=resample_labels,
     )
 
 
@@ -70,24 +78,30 @@ class _Files:
     labels: Path
 
 
-def _cases(described: DatasetJson, *, labelled: bool) -> Iterator[FoundScan | Problem]:
+def _known(folder: Path) -> dict[str, Case]:
+    """The cases of a cohort of ours by their ids; nothing of another dataset."""
+    return {case.id: case for case in Cohort.load(folder).cases} if (folder / MANIFEST).is_file() else {}
+
+
+def _cases(
+    described: DatasetJson, known: Mapping[str, Case], *, labelled: bool
+) -> Iterator[tuple[str, FoundScan | Problem]]:
     folder = described.folder
     ending = str(described.content.get("file_ending", ".nii.gz"))
     if ending not in SUFFIXES:
         raise BadInput(f"{described.path} says that files end in {ending}; expected one of {', '.join(SUFFIXES)}.")
-    known = {case.id: case for case in Cohort.load(folder).cases} if (folder / MANIFEST).is_file() else {}
     listed = _listed(described) if "dataset" in described.content else _by_name(described, ending)
     for name, files in sorted(listed.items()):
         needed = (*files.images, files.labels) if labelled else files.images
         absent = [path for path in needed if not path.is_file()]
         if absent:
-            yield Problem("missing", str(absent[0]), f"The case {name} of {folder} has no {absent[0]}.")
+            yield name, Problem("missing", str(absent[0]), f"The case {name} of {folder} has no {absent[0]}.")
         else:
-            yield _scan(name, files, folder, known.get(name), labelled=labelled)
+            yield name, _scan(name, files, folder, known.get(name), labelled=labelled)
     stated = described.content.get("numTraining")
     if isinstance(stated, int) and stated != len(listed):
         reason = f"{described.path} says that there are {stated} cases, and {len(listed)} are there."
-        yield Problem("missing", str(described.path), reason)
+        yield "", Problem("missing", str(described.path), reason)
 
 
 def _scan(name: str, files: _Files, folder: Path, known: Case | None, *, labelled: bool) -> FoundScan:

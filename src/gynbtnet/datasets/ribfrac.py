@@ -88,6 +88,7 @@ def find(
         structures=wanted,
         depends_on=str(resample_labels),
         problems=tuple(problems),
+        resamples_labels=resample_labels,
         notes=notes,
         archive=ARCHIVE,
     )

@@ -100,6 +100,7 @@ def find(
         structures=wanted,
         depends_on=str(resample_labels),
         problems=tuple(problems),
+        resamples_labels=resample_labels,
         archive=ARCHIVE_2 if _ONLY_IN_2.intersection(classes) else ARCHIVE,
     )
 
