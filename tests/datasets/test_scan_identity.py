@@ -188,6 +188,17 @@ def test_channels_by_the_names_of_files(tmp_path: Path) -> None:
         ingest_layout("scans", tmp_path / "scans", tmp_path / "cohort", both)
 
 
+def test_a_table_names_image_files(tmp_path: Path) -> None:
+    for number, name in enumerate(("a.b.nii.gz", "sub/c.nii.gz", "sub/d.nii.gz"), start=1):
+        write_volume(scan(number), tmp_path / "scans" / name)
+    (tmp_path / "t.csv").write_text("folder,patient\na.b.nii.gz,A\nsub/d.nii.gz,A\n.,B\n")
+    cohort = ingest_layout(
+        "scans", tmp_path / "scans", tmp_path / "cohort", patients_from=str(tmp_path / "t.csv")
+    ).cohort
+    assert [case.id for case in cohort.cases] == ["A_f1", "A_f2", "B_f1"]
+    np.testing.assert_array_equal(read_volume(cohort.cases[2].image).array, scan(2).array)
+
+
 def test_a_dicom_series_has_one_channel(tmp_path: Path, write_export: WriteExport) -> None:
     write_export(tmp_path / "scans", "A")
     with pytest.raises(BadInput, match="DICOM series, which has one channel"):

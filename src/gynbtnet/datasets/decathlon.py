@@ -5,10 +5,10 @@ case is a patient of its own. ``imagesTs`` has no labels and is left alone. Sour
 http://medicaldecathlon.com, CC BY-SA 4.0; Antonelli et al. 2022, Nature Communications 13:4128.
 """
 
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 import SimpleITK as sitk
 
 from gynbtnet.datasets.archive import Archive
@@ -18,6 +18,7 @@ from gynbtnet.datasets.integrity import LabelMismatch, Problem
 from gynbtnet.datasets.labelled_files import chosen_structures, read_labelled
 from gynbtnet.datasets.synthetic_marks import image_is_synthetic
 from gynbtnet.errors import BadInput
+from gynbtnet.imaging.nifti_check import check_nifti
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.imaging.volume_files import from_sitk, read_volume, without_suffix
 
@@ -97,14 +98,15 @@ def _channels(path: Path, number: int) -> list[Volume]:
         return [read_volume(path)]
     try:
         image = sitk.ReadImage(str(path))
+        broken = check_nifti(path, image)
         held = image.GetSize()[3] if image.GetDimension() == 4 else 1
         if held != number:
             raise LabelMismatch(f"{path} has {held} channels; expected the {number} that dataset.json names.")
         volumes = [from_sitk(image[:, :, :, i]) for i in range(number)]
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, OSError, EOFError, zlib.error) as error:
         raise BadInput(
             f"{path} can't be read as an image with {number} channels; is it damaged or cut short?"
         ) from error
-    if not all(np.isfinite(volume.array).all() for volume in volumes):
-        raise BadInput(f"{path} holds voxels that are no finite number; export it again.")
+    if broken:
+        raise BadInput(f"{path} holds no finite number in {broken} voxels; export it again.")
     return volumes

@@ -27,7 +27,7 @@ class DryRun:
 def dry_run(found: FoundScans, key: PatientKey, *, resample_channels: bool = False) -> DryRun:
     """Number the scans found, and look at their headers.
 
-    It sees what is missing, headers that can't be read, labels and channels on another grid than their scan that are not
+    It sees what is missing, headers that can't be read, labels and channels on another grid than their scan that aren't
     to be resampled, and files that are copies of one another. What only the voxels tell the ingestion itself will tell.
     """
     numbered = number_scans(found.scans, key)

@@ -89,7 +89,8 @@ def ingest_found(
     (out / MANIFEST).unlink(missing_ok=True)
     numbered = number_scans(found.scans, key)
     key.save()
-    writer = _Writer(found, out, keeps_source=not key.apart, resample_channels=resample_channels)
+    how = replace(found, scans=(), problems=())  # which goes to every process with every scan
+    writer = _Writer(how, out, keeps_source=not key.apart, resample_channels=resample_channels)
     done = track(writer.write_all(numbered, jobs), "Ingesting", total=len(numbered))
     ended = dict(done)
     in_order = [ended[one.id] for one in numbered]

@@ -3,12 +3,13 @@
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePath
 
 from gynbtnet.datasets.applicator import said_by_user
 from gynbtnet.datasets.told_of_scan import ToldOfScan
 from gynbtnet.errors import BadInput
-from gynbtnet.imaging.volume_files import without_suffix
+from gynbtnet.imaging.volume_files import is_image_file, without_suffix
 
 _CHANNEL = "channel:"
 _COLUMNS = ("folder", "patient", "fraction", "applicator")
@@ -82,7 +83,7 @@ class PatientTable:
         Raises:
             BadInput: where no row fits the scan.
         """
-        row = self.row_of(place, root)
+        row = self.row_of(place)
         if row is None:
             raise BadInput(
                 f"The table {self.path} has no row for the scan in {root / place}; expected one for every scan: add "
@@ -90,16 +91,16 @@ class PatientTable:
             )
         return self.rows[row]
 
-    def row_of(self, place: PurePath, root: Path) -> PurePath | None:
+    def row_of(self, place: PurePath) -> PurePath | None:
         """The folder of the row that tells of ``place``; None where none does."""
-        absolute = root / place
-        fitting = [row for row in self.rows if absolute.is_relative_to(root / row) or _is_file(absolute, root / row)]
-        return max(fitting, key=lambda row: len(row.parts), default=None)
+        if place in self._files:
+            return self._files[place]
+        return next((above for above in (place, *place.parents) if above in self.rows), None)
 
-
-def _is_file(stem: Path, row: Path) -> bool:
-    """Whether a row names the image file whose name without its suffix is ``stem``."""
-    return row.with_name(without_suffix(row.name)) == stem if row.name else False
+    @cached_property
+    def _files(self) -> dict[PurePath, PurePath]:
+        """The rows that name image files, by the files' paths without suffix."""
+        return {row.with_name(without_suffix(row.name)): row for row in self.rows if is_image_file(Path(row))}
 
 
 def _told(cells: dict[str, str], channels: tuple[str, ...], where: str, sources: Sequence[Path]) -> ToldOfScan:

@@ -89,7 +89,7 @@ def _check_contours(
     """Contours in another patient's folder are another patient's."""
     assert scan.rtstruct
     place, root = _place(scan.rtstruct.parent, sources)
-    if isinstance(teller, PatientTable) and teller.row_of(place, root) is None:
+    if isinstance(teller, PatientTable) and teller.row_of(place) is None:
         return  # a table may tell of the CT's own folder alone
     if teller.told(place, root).patient != patient:
         raise BadInput(
@@ -106,7 +106,7 @@ def _place(path: Path, sources: Sequence[Path]) -> tuple[PurePath, Path]:
 
 
 def _unused(table: PatientTable, scans: Sequence[FoundScan], sources: Sequence[Path]) -> tuple[Problem, ...]:
-    used = {table.row_of(*_place(scan.place, sources)) for scan in scans}
+    used = {table.row_of(_place(scan.place, sources)[0]) for scan in scans}
     return tuple(
         Problem("missing", str(row), f"The table {table.path} tells of {row}, and there is no scan.")
         for row in table.rows

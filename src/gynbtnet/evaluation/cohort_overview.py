@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
@@ -214,7 +215,7 @@ def _draw_fractions(figure: FigureBase, groups: Mapping[str, Cohort]) -> None:
     for place, kind in enumerate(kinds):
         counts = Counter(fractions for fractions, its in patients.values() if its == kind)
         heights = np.array([counts[number] for number in range(1, most + 1)], float)
-        colour = "0.75" if kind == "unknown applicator" else f"C{place % 10}"
+        colour = "0.75" if kind == "unknown applicator" else colormaps["Dark2"](place % 8)
         axes.bar(np.arange(1, most + 1), heights, 0.7, bottom=bottom, color=colour, label=kind)
         bottom += heights
     axes.set(xlabel="fractions", ylabel="patients")
