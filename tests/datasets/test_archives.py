@@ -244,6 +244,22 @@ def test_hnscc_leaves_out_short_series(ingest: Callable[..., Ingestion], phantom
     assert done.report.expected == 1287
 
 
+def test_hnscc_layout_on_real_scans(data: Path, tmp_path: Path) -> None:
+    """Two real patients of other archives, laid out as HNSCC is; the voxels by an independent reader."""
+    for number, folder in enumerate(("acrin_flt_breast_001", "crlm_ct_1006"), start=1):
+        study = tmp_path / "HNSCC" / f"HNSCC-01-{number:04d}" / "study"
+        study.mkdir(parents=True)
+        (study / "1.000000-CT").symlink_to(data / folder / "CT")
+    cohort = ingest_layout("hnscc", tmp_path / "HNSCC", tmp_path / "cohort", jobs=2).cohort
+    assert [case.geometry.shape for case in cohort.cases] == [(99, 512, 512), (51, 512, 512)]
+    reader = sitk.ImageSeriesReader()
+    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(data / "crlm_ct_1006" / "CT")))
+    published = sitk.GetArrayFromImage(reader.Execute())
+    ours = read_volume(cohort.cases[1].image).array
+    inside = published > -1024
+    np.testing.assert_array_equal(ours[inside], published[inside])
+
+
 def test_ribfrac_takes_500_and_makes_fractures_one_structure(
     ingest: Callable[..., Ingestion], phantoms: Phantoms
 ) -> None:

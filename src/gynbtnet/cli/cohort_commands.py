@@ -1,5 +1,6 @@
 """Commands that make cohorts of scans, show them and split them."""
 
+from collections import Counter
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -159,6 +160,12 @@ def cohort(
     console.print(_table(cohort_table(groups)))
     for name, group in groups.items():
         console.rule(escape(name), align="left")
+        positions = Counter(case.position or "unknown" for case in group.cases)
+        if set(positions) != {"unknown"}:
+            counted = ", ".join(f"{position} {count}" for position, count in positions.most_common())
+            console.print(f"Patient positions: {counted}")
+        if len(group.channels) > 1:
+            console.print(f"Channels: {escape(', '.join(group.channels))}")
         if any(case.applicator for case in group.cases):
             console.print(_table(applicator_table(group)))
         if group.structures:

@@ -110,6 +110,7 @@ def _row(name: str, cohort: Cohort) -> dict[str, object]:
         "group": name,
         "structures": f"{len(cohort.structures)} classes" if many else ", ".join(cohort.structures) or "none",
         "patients": len(cohort.patients),
+        "fractions a patient": _range(np.array([len(fractions) for fractions in cohort.fractions.values()]), "{:.0f}"),
         "cases": len(cohort.cases),
         "slices": _range(shapes[:, 0], "{:.0f}"),
         "slice spacing (mm)": _range(spacings[:, 0], "{:.2f}"),
