@@ -516,6 +516,18 @@ def test_a_damaged_file_spoils_the_series_of_its_folder_only(
     assert [(one.kind, Path(one.place)) for one in done.report.problems] == [("unreadable", path.parent)]
 
 
+def test_a_damaged_file_among_scans_stops_no_other(tmp_path: Path, phantoms: Phantoms) -> None:
+    scans(tmp_path / "scans", phantoms)
+    series(phantoms[2], tmp_path / "scans" / "dicom", "P1", "", seed=1)
+    path = next((tmp_path / "scans" / "dicom").iterdir())
+    path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(BadInput, match="damaged or cut short"):
+        ingest_layout("scans", tmp_path / "scans", tmp_path / "cohort")
+    done = ingest_layout("scans", tmp_path / "scans", tmp_path / "cohort", leave_out_failing=True)
+    same(done.cohort, {"a_f1": phantoms[0], "b_f1": phantoms[1]})
+    assert [(one.kind, Path(one.place).name) for one in done.report.problems] == [("unreadable", "dicom")]
+
+
 def test_two_scans_of_the_same_voxels_are_one(tmp_path: Path, phantoms: Phantoms) -> None:
     """Also where one is DICOM and the other NIfTI, so that no file is a copy of another."""
     series(phantoms[0], tmp_path / "scans" / "dicom", "P1", "", seed=1)

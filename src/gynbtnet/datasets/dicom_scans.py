@@ -1,7 +1,6 @@
 """CT series in a folder tree as scans to ingest."""
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
 
 import pydicom
@@ -40,29 +39,32 @@ def dicom_scan(series: FoundSeries) -> FoundScan:
     )
 
 
+def ct_series(folder: Path) -> tuple[list[FoundSeries], tuple[Problem, ...]]:
+    """The CT series below a folder, and what can't be read there.
+
+    A damaged file might be a slice of any series in its folder, so that these are told and left out; series in other
+    folders are taken.
+    """
+    damaged: dict[Path, BadInput] = {}
+    series = [one for one in find_series(folder, damaged) if one.modality == "CT"]
+    spoilt = {path.parent: error for path, error in damaged.items()}
+    whole = [one for one in series if not any(path.parent in spoilt for path in one.files)]
+    return whole, tuple(Problem("unreadable", str(place), str(error)) for place, error in spoilt.items())
+
+
 def archive_series(folder: Path) -> tuple[list[FoundSeries], tuple[Problem, ...], int]:
     """The axial CT series of an archive's download, what can't be read in it, and how many CT series are none to take.
 
-    Not taken are those of fewer than ``FEWEST_SLICES`` images and those that aren't axial. A damaged file might be a
-    slice of any series in its folder, so that these are told and left out; series in other folders are taken.
+    Not taken are those of fewer than ``FEWEST_SLICES`` images and those that aren't axial.
 
     Raises:
         BadInput: where no CT is left.
     """
-    damaged: dict[Path, BadInput] = {}
-    series = [one for one in find_series(folder, damaged) if one.modality == "CT"]
-    spoilt = {path.parent for path in damaged}
-    whole = [one for one in series if not spoilt.intersection(path.parent for path in one.files)]
+    whole, problems = ct_series(folder)
     taken = [one for one in whole if one.axial and one.images >= FEWEST_SLICES]
     if not taken:
         raise BadInput(
             f"There is no axial CT series of at least {FEWEST_SLICES} images below {folder}; expected the archive's "
             "DICOM files as its downloader writes them."
         )
-    problems = tuple(Problem("unreadable", str(path.parent), str(error)) for path, error in _one_each(damaged))
     return taken, problems, len(whole) - len(taken)
-
-
-def _one_each(damaged: dict[Path, BadInput]) -> Iterable[tuple[Path, BadInput]]:
-    """The first damaged file of each folder."""
-    return {path.parent: (path, error) for path, error in reversed(damaged.items())}.values()

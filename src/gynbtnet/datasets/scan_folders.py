@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.datasets.dicom_scans import dicom_scan
+from gynbtnet.datasets.dicom_scans import ct_series, dicom_scan
 from gynbtnet.datasets.found_scans import FoundScan, FoundScans, ScanContents, natural_order, source_folders
 from gynbtnet.datasets.ingestion import ingest_found
 from gynbtnet.datasets.integrity import Problem
@@ -19,7 +19,6 @@ from gynbtnet.datasets.patient_key import KEY, PatientKey
 from gynbtnet.datasets.synthetic_marks import image_is_synthetic
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.ct_series import read_ct_files
-from gynbtnet.imaging.dicom_series import find_series
 from gynbtnet.imaging.file_search import files_below
 from gynbtnet.imaging.label_map import is_label_map
 from gynbtnet.imaging.slice_repairs import Repairs
@@ -115,9 +114,10 @@ def _read(scan: FoundScan, repairs: Repairs | None) -> ScanContents:
 
 
 def _find(folder: Path, channels: Sequence[str]) -> tuple[list[FoundScan], list[Problem]]:
-    found = [dicom_scan(series) for series in find_series(folder) if series.modality == "CT"]
+    series, damaged = ct_series(folder)
+    found = [dicom_scan(one) for one in series]
     found = [scan if scan.patient else replace(scan, patient=scan.folder.name) for scan in found]
-    problems: list[Problem] = []
+    problems = list(damaged)
     if len(channels) > 1:
         reason = f"is a DICOM series, which has one channel; expected an image file for each of {', '.join(channels)}."
         problems += [Problem("missing", str(scan.folder), f"The CT in {scan.folder} {reason}") for scan in found]
