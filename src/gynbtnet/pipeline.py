@@ -9,9 +9,9 @@ from pathlib import Path
 from gynbtnet.datasets import dicom_rt_export, scan_folders, totalsegmentator
 from gynbtnet.datasets.case import Case
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.datasets.dicom_rt_export import PatientsFrom
 from gynbtnet.datasets.json_files import sha256_of
 from gynbtnet.datasets.patient_key import PatientKey
+from gynbtnet.datasets.scan_identity import DICOM
 from gynbtnet.datasets.split import hold_out, split_patients
 from gynbtnet.errors import BadInput
 from gynbtnet.evaluation.evaluate import evaluate
@@ -41,7 +41,7 @@ class Scans:
         unlabelled: folders of further scans for stage 1; the training patients' own scans take part unnamed.
         supervised: scans with many organs in the layout of TotalSegmentator, for stage 2.
         further: folders of scans without contours, to be predicted at the end.
-        patients_from: what tells the cohort's patients apart, see :func:`gynbtnet.datasets.dicom_rt_export.ingest`.
+        patients_from: what tells the cohort's patients apart, see :func:`gynbtnet.datasets.scan_identity.identified`.
         repairs: which flaws of CT series to mend instead of refusing them.
     """
 
@@ -49,7 +49,7 @@ class Scans:
     unlabelled: tuple[Path, ...] = ()
     supervised: Path | None = None
     further: tuple[Path, ...] = ()
-    patients_from: PatientsFrom = "dicom"
+    patients_from: str = DICOM
     repairs: Repairs = field(default_factory=Repairs)
 
 
@@ -74,16 +74,17 @@ def run_experiment(recipe: Recipe, scans: Scans, folder: Path, jobs: int = 1) ->
         patients_from=scans.patients_from,
         repairs=scans.repairs,
         key=key,
+        jobs=jobs,
     )
     split = split_patients(cohort, recipe.split.test, recipe.split.folds, recipe.split.seed)
     save_recipe(recipe, experiment.recipe)
     split.save(experiment.split)
     validation = split.validation_patients(recipe.split.fold)
     seen, test = cohort.of_patients(set(cohort.patients).difference(split.test)), cohort.of_patients(split.test)
-    unlabelled = _ingest_unlabelled(scans, experiment, key, seen, test) if recipe.pretraining else None
-    organs = _ingest_organs(scans.supervised, experiment, recipe.supervised) if recipe.supervised else None
+    unlabelled = _ingest_unlabelled(scans, experiment, key, seen, test, jobs) if recipe.pretraining else None
+    organs = _ingest_organs(scans.supervised, experiment, recipe.supervised, jobs) if recipe.supervised else None
     further = (
-        scan_folders.ingest(scans.further, experiment.cohort("further"), repairs=scans.repairs, key=key)
+        scan_folders.ingest(scans.further, experiment.cohort("further"), repairs=scans.repairs, key=key, jobs=jobs)
         if scans.further
         else None
     )
@@ -134,10 +135,10 @@ def _check(recipe: Recipe, scans: Scans, experiment: Experiment) -> None:
             raise BadInput(
                 f"{option} names scans for a stage that the recipe {recipe.name} leaves out; leave one away."
             )
-    if scans.patients_from == "folder" and scans.unlabelled:
+    if scans.patients_from != DICOM and scans.unlabelled:
         raise BadInput(
-            "Patients told apart by folder can't be recognised among unlabelled scans, and one held out might be "
-            "learned from; leave --unlabelled out, or have patients told apart by PatientID."
+            "Patients told apart by folders or a table can't be recognised among unlabelled scans, and one held out "
+            "might be learned from; leave --unlabelled out, or have patients told apart by PatientID."
         )
     if experiment.recipe.is_file():
         _check_same_experiment(recipe, experiment)
@@ -154,10 +155,12 @@ def _check_same_experiment(recipe: Recipe, experiment: Experiment) -> None:
             )
 
 
-def _ingest_unlabelled(scans: Scans, experiment: Experiment, key: PatientKey, seen: Cohort, test: Cohort) -> Cohort:
+def _ingest_unlabelled(
+    scans: Scans, experiment: Experiment, key: PatientKey, seen: Cohort, test: Cohort, jobs: int
+) -> Cohort:
     """The given scans and those of the patients who are not held out; a held-out patient's scan is refused."""
     cohort = scan_folders.ingest(
-        scans.unlabelled, experiment.cohort("pretraining"), also=seen, repairs=scans.repairs, key=key
+        scans.unlabelled, experiment.cohort("pretraining"), also=seen, repairs=scans.repairs, key=key, jobs=jobs
     )
     leaked = [case for case in cohort.cases if any(_of_same_scan(case, held_out) for held_out in test.cases)]
     if leaked:
@@ -175,10 +178,10 @@ def _of_same_scan(case: Case, other: Case) -> bool:
     return case.geometry == other.geometry and sha256_of(case.image) == sha256_of(other.image)
 
 
-def _ingest_organs(source: Path | None, experiment: Experiment, recipe: SupervisedStage) -> Cohort:
+def _ingest_organs(source: Path | None, experiment: Experiment, recipe: SupervisedStage, jobs: int) -> Cohort:
     if source is None:
         raise ValueError("a supervised stage needs scans")
-    return totalsegmentator.ingest(source, experiment.cohort("supervised"), structures=recipe.structures)
+    return totalsegmentator.ingest(source, experiment.cohort("supervised"), structures=recipe.structures, jobs=jobs)
 
 
 def _pretrain(recipe: PretrainingStage, cohort: Cohort, experiment: Experiment, jobs: int) -> Path:

@@ -52,7 +52,7 @@ def _prepare_scans(
     scans = RunFolder(out).scans
     if not is_first_process():  # the others are started when the first has prepared
         return PreparedCohort.open(scans / "prepared")
-    cohort = scan_folders.ingest(sources, scans / "cohort", repairs=repairs, name=out.name)
+    cohort = scan_folders.ingest(sources, scans / "cohort", repairs=repairs, name=out.name, jobs=jobs)
     return prepare(cohort, make_plan(cohort, settings, jobs=jobs), scans / "prepared", jobs)
 
 

@@ -12,6 +12,7 @@ from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.rtstruct_writer import write_rtstruct
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation, Volume
+from gynbtnet.phantom.case import PhantomCase, pelvic_geometry, phantom_case
 
 GRID = Geometry((8, 24, 20), (3.0, 2.0, 2.0), (-20.0, -30.0, 5.0))
 SPHERES = {"bladder": ((4, 9, 6), 4.0), "rectum": ((4, 9, 14), 4.0)}
@@ -68,3 +69,10 @@ def write_export() -> WriteExport:
         return ct
 
     return write
+
+
+@pytest.fixture(scope="session")
+def phantoms() -> tuple[PhantomCase, ...]:
+    """Four synthetic pelves of 16 slices, from which archives are built in miniature."""
+    geometry = pelvic_geometry((12.0, 12.0, 12.0), (16, 24, 32))
+    return tuple(phantom_case(7, patient, 0, geometry) for patient in range(4))

@@ -122,3 +122,27 @@ def test_a_manifest_cut_short_is_told(cohort: Cohort) -> None:
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(BadInput, match="as a whole"):
         Cohort.load(cohort.folder)
+
+
+def test_patients_hold_fractions_which_hold_cases(cohort: Cohort) -> None:
+    assert {
+        patient: {n: [case.id for case in cases] for n, cases in of_it.items()}
+        for patient, of_it in cohort.fractions.items()
+    } == {"a": {1: ["a_f1"], 2: ["a_f2"]}, "b": {1: ["b_f1"]}}
+
+
+def test_several_channels(cohort: Cohort) -> None:
+    case, *others = cohort.cases
+    second = case.image.with_name("a_f1_0001.nii.gz")
+    write_volume(Volume(np.zeros(GRID.shape, np.uint8), GRID), second)
+    with pytest.raises(ValueError, match="an image for each of its channels"):
+        replace(cohort, cases=(replace(case, images=(case.image, second)), *others))
+    for path in [path for other in others for path in other.files]:
+        path.unlink()
+    one = replace(cohort, cases=(replace(case, images=(case.image, second)),), channels=("CT", "MR"))
+    one.save()
+    assert Cohort.load(cohort.folder) == one
+    assert json.loads((cohort.folder / "dataset.json").read_text())["channel_names"] == {"0": "CT", "1": "MR"}
+    second.unlink()
+    with pytest.raises(BadInput, match=r"1 files .*_0001"):
+        Cohort.load(cohort.folder)

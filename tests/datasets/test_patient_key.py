@@ -10,9 +10,11 @@ from gynbtnet.errors import BadInput
 def test_patients_keep_their_study_ids_when_others_are_added(tmp_path: Path) -> None:
     key = PatientKey.load(tmp_path / "key.csv")
     key.add(["10", "9", 'A,"B"\n'])
+    key.save()
     assert [key.study_id(one) for one in ("9", "10", 'A,"B"\n')] == ["patient-001", "patient-002", "patient-003"]
     again = PatientKey.load(tmp_path / "key.csv")
     again.add(["1", "9"])
+    again.save()
     assert again.study_id("9") == "patient-001"
     assert again.study_id("1") == "patient-004"
     assert PatientKey.load(tmp_path / "key.csv").study_ids == again.study_ids
@@ -29,6 +31,8 @@ def test_a_study_id_stands_for_itself(tmp_path: Path) -> None:
 def test_only_its_owner_may_read_it(tmp_path: Path) -> None:
     key = PatientKey.load(tmp_path / "key.csv")
     key.add(["DOE"])
+    assert not key.path.exists()
+    key.save()
     assert stat.S_IMODE(key.path.stat().st_mode) == 0o600
 
 

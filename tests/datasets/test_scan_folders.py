@@ -54,7 +54,7 @@ def test_a_header_that_says_synthetic_is_heard(tmp_path: Path) -> None:
     image.SetMetaData("ITK_FileNotes", "SYNTHETIC PHANTOM")
     (tmp_path / "scans").mkdir()
     sitk.WriteImage(image, str(tmp_path / "scans" / "a.nii.gz"))
-    write_volume(scan(), tmp_path / "scans" / "b.nii.gz")
+    write_volume(scan(1), tmp_path / "scans" / "b.nii.gz")
     assert [case.synthetic for case in scan_folders.ingest(tmp_path / "scans", tmp_path / "cohort").cases] == [
         True,
         False,

@@ -1,3 +1,5 @@
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -6,6 +8,7 @@ from hypothesis import strategies as st
 
 from gynbtnet.datasets.case import Case, Source
 from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.datasets.nnunet_folds import FOLDS, read_folds, write_folds
 from gynbtnet.datasets.split import Split, hold_out, split_patients
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.geometry import Geometry
@@ -110,3 +113,74 @@ def test_messages_name_no_patient() -> None:
     with pytest.raises(BadInput) as told:
         Split(("Jane Doe",), (("Jane Doe",), ("b",)), 0)
     assert "Jane" not in str(told.value)
+
+
+def with_applicators(known: dict[int, str], patients: int) -> Cohort:
+    cohort = cohort_of([4] * patients)
+    cases = tuple(replace(case, applicator=known.get(int(case.patient[1:]))) for case in cohort.cases)
+    return replace(cohort, cases=cases)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    known=st.dictionaries(st.integers(0, 29), st.sampled_from(["tandem+ovoids", "tandem+ring", "cylinder"])),
+    test=st.integers(0, 10),
+    folds=st.integers(2, 5),
+    seed=st.integers(0, 99),
+)
+def test_applicators_are_mixed_alike(known: dict[int, str], test: int, folds: int, seed: int) -> None:
+    cohort = with_applicators(known, 30)
+    split = split_patients(cohort, test, folds, seed)
+    assert sorted(split.patients) == sorted(cohort.patients)
+    assert len(split.test) == test
+    for kind in {*known.values(), None}:
+        of_it = {patient for patient in cohort.patients if known.get(int(patient[1:])) == kind}
+        held_out = len(of_it.intersection(split.test))
+        assert abs(held_out - test * len(of_it) / 30) < 1  # its part of the test, to one patient
+        dealt = [len(of_it.intersection(fold)) for fold in split.folds]
+        assert max(dealt) - min(dealt) <= 1
+    sizes = [len(fold) for fold in split.folds]
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_unknown_applicators_change_no_split() -> None:
+    plain = split_patients(cohort_of([4] * 30), seed=3)
+    assert split_patients(with_applicators({}, 30), seed=3) == plain
+    assert split_patients(with_applicators(dict.fromkeys(range(30), "cylinder"), 30), seed=3) == plain
+
+
+def test_nnunet_folds_there_and_back(tmp_path: Path) -> None:
+    cohort = cohort_of([3] * 12)
+    split = split_patients(cohort, 2, 5, seed=0)
+    write_folds(split, cohort, tmp_path / FOLDS)
+    assert json.loads((tmp_path / FOLDS).read_text()) == split.nnunet_folds(cohort)
+    assert read_folds(tmp_path / FOLDS, cohort) == split
+
+
+def fold(train: str, val: str) -> dict[str, list[str]]:
+    return {"train": train.split(), "val": val.split()}
+
+
+@pytest.mark.parametrize(
+    ("folds", "words"),
+    [
+        ([fold("p0_f1 p0_f2", "p1_f1 p1_f2"), fold("p1_f1 p1_f2", "p9_f1 p0_f1 p0_f2")], "1 cases unknown"),
+        ([fold("p0_f1", "p0_f2 p1_f1 p1_f2"), fold("p1_f1 p1_f2", "p0_f1")], "1 patients on both sides"),
+        ([fold("p0_f1 p0_f2", "p1_f1 p1_f2"), fold("p0_f1 p0_f2", "p1_f1 p1_f2")], "2 cases that validate two folds"),
+        ([fold("p0_f1", "p1_f1 p1_f2"), fold("p1_f1 p1_f2", "p0_f1")], "leaves out 1 cases"),
+        ([fold("p0_f1 p0_f2 p2_f1 p2_f2", "p1_f1 p1_f2"), fold("p1_f1 p1_f2", "p0_f1 p0_f2")], "leaves out 2 cases"),
+        (
+            [
+                fold("p0_f1 p0_f2 p2_f1 p2_f2", "p1_f1 p1_f2"),
+                fold("p1_f1 p1_f2 p2_f1 p2_f2", "p0_f1 p0_f2"),
+            ],
+            "1 patients who validate no fold",
+        ),
+        ([fold("p0_f1 p0_f2 p1_f1 p1_f2", "")], "at least two folds|validate no fold"),
+        ({"train": []}, "splits_final.json"),
+    ],
+)
+def test_folds_that_no_split_means(tmp_path: Path, folds: object, words: str) -> None:
+    (tmp_path / FOLDS).write_text(json.dumps(folds))
+    with pytest.raises(BadInput, match=words):
+        read_folds(tmp_path / FOLDS, cohort_of([2, 2, 2]))

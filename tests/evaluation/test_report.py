@@ -194,6 +194,7 @@ def test_the_cohorts_table(scanned):
         "group": "all",
         "structures": "bladder, rectum",
         "patients": 3,
+        "fractions a patient": "1 (1–2)",
         "cases": 4,
         "slices": "12",
         "slice spacing (mm)": "4.00",

@@ -13,7 +13,6 @@ from gynbtnet.cli.options import (
     Jobs,
     MissingSlices,
     Out,
-    PatientsFrom,
     PatientsOption,
     RecipeName,
     UnequalSpacing,
@@ -35,7 +34,7 @@ def run(
     predict: Annotated[
         list[Path] | None, typer.Option(help="Folder of further scans to contour at the end; repeatable.")
     ] = None,
-    patients_from: PatientsOption = PatientsFrom.dicom,
+    patients_from: PatientsOption = "dicom",
     set_: Changes = None,
     jobs: Jobs = 1,
     missing_slices: MissingSlices = False,
@@ -51,7 +50,7 @@ def run(
     from gynbtnet.recipes.loading import load_recipe
 
     repairs = Repairs(missing_slices, unequal_spacing, gantry_tilt)
-    scans = Scans(cohort, tuple(unlabelled or ()), supervised, tuple(predict or ()), patients_from.value, repairs)
+    scans = Scans(cohort, tuple(unlabelled or ()), supervised, tuple(predict or ()), patients_from, repairs)
     report = run_experiment(load_recipe(recipe, set_ or ()), scans, out, jobs)
     console.print(f"The report is {report}")
 

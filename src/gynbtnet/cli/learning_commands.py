@@ -44,27 +44,6 @@ class LearnedStage(StrEnum):
     task = "task"
 
 
-@command("gynbtnet split demo/steps/cohorts/task --out demo/steps/split.json")
-def split(
-    cohort: CohortFolder,
-    out: Out,
-    test: Annotated[str, typer.Option(help="Share (0.2) or number (5) of patients held out for the test.")] = "0.2",
-    folds: Annotated[int, typer.Option(help="Cross-validation folds inside the training part.")] = 5,
-    seed: Annotated[int, typer.Option(help="Decides who is held out.", min=0)] = 0,
-) -> None:
-    """Hold out test patients and deal the others into folds; a patient is never split."""
-    from gynbtnet.datasets.cohort import Cohort
-    from gynbtnet.datasets.split import split_patients
-
-    try:
-        held_out = float(test) if "." in test else int(test)
-    except ValueError as error:
-        raise BadInput(f"--test is {test}; expected a share such as 0.2 or a number of patients such as 5.") from error
-    made = split_patients(Cohort.load(cohort), held_out, folds, seed)
-    made.save(out)
-    console.print(f"{len(made.test)} test patients, folds of {', '.join(str(len(fold)) for fold in made.folds)}: {out}")
-
-
 @command(
     "gynbtnet plan demo/steps/cohorts/task demo --stage task --split demo/steps/split.json --out demo/steps/plans/task"
 )

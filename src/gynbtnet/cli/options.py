@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from gynbtnet.errors import BadInput
+
 Out = Annotated[Path, typer.Option("--out", "-o", help="Where the result goes.")]
 RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A shipped recipe's name, or a YAML file.")]
 CohortFolder = Annotated[Path, typer.Argument(metavar="COHORT", help="A folder made by gynbtnet ingest.")]
@@ -31,14 +33,13 @@ GantryTilt = Annotated[
 ]
 
 
-class PatientsFrom(StrEnum):
-    """What tells the patients of a DICOM RT export apart."""
-
-    dicom = "dicom"
-    folder = "folder"
-
-
-PatientsOption = Annotated[PatientsFrom, typer.Option(help="What tells patients apart.")]
+PatientsOption = Annotated[
+    str,
+    typer.Option(
+        metavar="dicom|folder|PATTERN|CSV",
+        help="What tells patients apart: PatientID, the first folder, a pattern as {patient}/{fraction}, or a table.",
+    ),
+]
 
 
 class Outlines(StrEnum):
@@ -58,3 +59,11 @@ class Holes(StrEnum):
 OutlinesOption = Annotated[Outlines, typer.Option(help="Of an RTSTRUCT: sub-voxel, or exactly along the voxels.")]
 HolesOption = Annotated[Holes, typer.Option(help="Of an RTSTRUCT: as keyholes, or as inner contours.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what stands there.")]
+
+
+def listed(text: str | None, option: str = "--structures") -> tuple[str, ...] | None:
+    """What an option names, by commas."""
+    names = tuple(name.strip() for name in text.split(",")) if text else None
+    if names and len(set(names)) < len(names):
+        raise BadInput(f"{option} names one twice: {text}; name each once.")
+    return names

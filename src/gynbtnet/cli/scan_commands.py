@@ -19,20 +19,11 @@ from gynbtnet.cli.options import (
     Out,
     Outlines,
     OutlinesOption,
-    PatientsFrom,
-    PatientsOption,
     Series,
     UnequalSpacing,
+    listed,
 )
 from gynbtnet.errors import BadInput
-
-
-class Layout(StrEnum):
-    """How a source lies on disk."""
-
-    dicom_rt = "dicom-rt"
-    totalsegmentator = "totalsegmentator"
-    scans = "scans"
 
 
 class PhantomKind(StrEnum):
@@ -143,69 +134,6 @@ def convert(
     console.print(f"{out} is written")
 
 
-@command(
-    "gynbtnet ingest demo/phantom/brachytherapy --out demo/steps/cohorts/task "
-    "--structures hr_ctv,bladder,rectum,sigmoid,uterus"
-)
-def ingest(
-    source: Annotated[list[Path], typer.Argument(help="Folders with scans.")],
-    out: Out,
-    layout: Annotated[Layout, typer.Option(help="How the source is laid out.")] = Layout.dicom_rt,
-    structures: Annotated[
-        str | None,
-        typer.Option(help="What to take, by commas, in label order; of two that overlap the later one wins."),
-    ] = None,
-    aliases: Aliases = None,
-    patients_from: PatientsOption = PatientsFrom.dicom,
-    pseudonymise: Annotated[
-        Path | None,
-        typer.Option(help="Keep the key to the patients in this file, and nothing in the cohort that leads to them."),
-    ] = None,
-    resample_labels: Annotated[
-        bool, typer.Option("--resample-labels", help="Bring masks on another grid than their scan's onto that.")
-    ] = False,
-    missing_slices: MissingSlices = False,
-    unequal_spacing: UnequalSpacing = False,
-    gantry_tilt: GantryTilt = False,
-) -> None:
-    """Bring scans and contours into one form: a cohort with its manifest.
-
-    Patients get study IDs; the key to them is patients.csv in the cohort, or the file named by --pseudonymise.
-    """
-    from gynbtnet.datasets import dicom_rt_export, scan_folders, totalsegmentator
-    from gynbtnet.datasets.patient_key import PatientKey
-    from gynbtnet.imaging.slice_repairs import Repairs
-    from gynbtnet.imaging.structure_names import StructureNames
-
-    wanted = listed(structures)
-    if layout is not Layout.dicom_rt and (aliases or patients_from is not PatientsFrom.dicom):
-        raise BadInput(f"--aliases and --patients-from are for DICOM RT exports, not for the layout {layout.value}.")
-    if layout is Layout.scans and wanted:
-        raise BadInput("Scans are ingested without contours; leave --structures out, or choose another --layout.")
-    if resample_labels and layout is not Layout.totalsegmentator:
-        raise BadInput(f"--resample-labels is for label maps in image files; the layout {layout.value} has none.")
-    repairs = Repairs(missing_slices, unequal_spacing, gantry_tilt)
-    if layout is Layout.totalsegmentator and repairs != Repairs():
-        raise BadInput("The --allow-… options mend DICOM series; the layout totalsegmentator has none: leave them out.")
-    key = PatientKey.load(pseudonymise, apart=True) if pseudonymise else None
-    if layout is Layout.scans:
-        cohort = scan_folders.ingest(source, out, repairs=repairs, key=key)
-    elif layout is Layout.totalsegmentator:
-        cohort = totalsegmentator.ingest(source, out, structures=wanted, resample_labels=resample_labels, key=key)
-    elif wanted is None:
-        raise BadInput(
-            "A DICOM RT export is ingested without --structures; name them, e.g. --structures hr_ctv,bladder."
-        )
-    else:
-        names = StructureNames.load(aliases)
-        cohort = dicom_rt_export.ingest(
-            source, out, structures=wanted, names=names, patients_from=patients_from.value, repairs=repairs, key=key
-        )
-    for note in cohort.notes:
-        console.print(note)
-    console.print(f"{len(cohort.cases)} cases of {len(cohort.patients)} patients in {cohort.folder}")
-
-
 @command("gynbtnet phantom demo/phantom")
 def phantom(
     out: Annotated[Path, typer.Argument(help="Folder for the cohorts brachytherapy, unlabelled and organs.")],
@@ -245,11 +173,3 @@ def phantom(
     if PhantomKind.organs in kinds:
         cohorts.write_organs(out / "organs", scans=organs, spacing=spacing, matrix=matrix, seed=seed)
     console.print(f"Synthetic scans of {', '.join(kind.value for kind in kinds)} in {out}")
-
-
-def listed(structures: str | None) -> tuple[str, ...] | None:
-    """The structures that an option names, by commas."""
-    names = tuple(name.strip() for name in structures.split(",")) if structures else None
-    if names and len(set(names)) < len(names):
-        raise BadInput(f"--structures names one twice: {structures}; name each structure once.")
-    return names

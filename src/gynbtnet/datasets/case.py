@@ -18,6 +18,7 @@ class Source:
         rtstruct: the structure set; None where the contours were image files, or none.
         sha256: digest of each source by its path; the digest of a DICOM series, under its folder, is over its files'.
         synthetic: whether the source says that no real patient was scanned.
+        applicator: who says which applicator is in place: "table", "folder", "RTPLAN" or "RTSTRUCT"; None where none.
     """
 
     ct_folder: Path | None = None
@@ -25,6 +26,7 @@ class Source:
     rtstruct: Path | None = None
     sha256: Mapping[str, str] = field(default_factory=dict, hash=False)
     synthetic: bool = False
+    applicator: str | None = None
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,9 @@ class Case:
         overlaps: where two structures claimed the same voxels, and the later one got them.
         unmapped: ROI names in the source that stand for no structure of the cohort.
         notes: what was chosen, dropped or mended when it was read, a sentence each.
+        applicator: its type, see :mod:`gynbtnet.datasets.applicator`; None where nobody says it.
+        position: how the patient lay, as DICOM's PatientPosition, such as "HFS"; None where the source doesn't say.
+        sha256: digest of the voxels of all channels and their grid, whatever file they came in.
     """
 
     patient: str
@@ -58,6 +63,9 @@ class Case:
     overlaps: tuple[Overlap, ...] = ()
     unmapped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    applicator: str | None = None
+    position: str | None = None
+    sha256: str = ""
 
     @property
     def image(self) -> Path:

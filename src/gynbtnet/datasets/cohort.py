@@ -1,6 +1,6 @@
 """The cases of an experiment and their manifest."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,9 +15,10 @@ MANIFEST = "cohort.json"
 class Cohort:
     """Cases on disk in the layout of nnU-Net's raw datasets, with a manifest ``cohort.json``.
 
-    ``imagesTr/<id>_0000.nii.gz`` holds a scan, ``labelsTr/<id>.nii.gz`` its label map, ``dataset.json`` the labels'
-    names. Paths in the manifest are relative to ``folder``, and absolute once loaded; the paths of sources are absolute
-    always. A folder without a manifest is no cohort: it is written last.
+    ``imagesTr/<id>_0000.nii.gz`` holds a scan, ``_0001`` and so on its further channels, ``labelsTr/<id>.nii.gz`` its
+    label map, ``dataset.json`` the names of labels and channels. Paths in the manifest are relative to ``folder``, and
+    absolute once loaded; the paths of sources are absolute always. A folder without a manifest is no cohort: it is
+    written last.
 
     Attributes:
         name: what reports call it.
@@ -46,6 +47,24 @@ class Cohort:
     def patients(self) -> tuple[str, ...]:
         """Every patient once, sorted."""
         return tuple(sorted({case.patient for case in self.cases}))
+
+    @property
+    def fractions(self) -> Mapping[str, Mapping[int, tuple[Case, ...]]]:
+        """By patient and then by fraction the cases, all of them sorted; mostly one case a fraction."""
+        found: dict[str, dict[int, tuple[Case, ...]]] = {}
+        for case in sorted(self.cases, key=lambda case: (case.patient, case.fraction, case.id)):
+            of_patient = found.setdefault(case.patient, {})
+            of_patient[case.fraction] = (*of_patient.get(case.fraction, ()), case)
+        return found
+
+    @property
+    def applicators(self) -> Mapping[str, str]:
+        """By patient the applicator, where it is known; of one who had several over the fractions, all with " / "."""
+        found: dict[str, set[str]] = {}
+        for case in self.cases:
+            if case.applicator:
+                found.setdefault(case.patient, set()).add(case.applicator)
+        return {patient: " / ".join(sorted(kinds)) for patient, kinds in sorted(found.items())}
 
     @property
     def synthetic(self) -> bool:

@@ -1,14 +1,22 @@
-"""What a clinic exports: CT series and the RTSTRUCTs drawn on them, in any folders."""
+"""What a clinic exports: CT series and the RTSTRUCTs drawn on them, in any folders.
+
+The CT is the series that the RTSTRUCT refers to, or else the largest axial one in its frame of reference. Several scans
+of one patient are fractions, numbered by date and time of study and series, or, where these are absent or alike, by the
+name of the folder. A case without some of the structures is kept, with a note. The applicator is what RTPLAN and
+RTSTRUCT name, see :mod:`gynbtnet.datasets.applicator`.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
+from gynbtnet.datasets.applicator import applicator_of, plans_of
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.dicom_scans import dicom_scan
-from gynbtnet.datasets.ingestion import FoundScan, ScanContents, ingest_found, source_folders
+from gynbtnet.datasets.found_scans import FoundScan, FoundScans, ScanContents, source_folders
+from gynbtnet.datasets.ingestion import ingest_found
 from gynbtnet.datasets.patient_key import PatientKey
+from gynbtnet.datasets.scan_identity import DICOM, identified
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.ct_series import read_ct_files
 from gynbtnet.imaging.dicom_series import FoundSeries, find_series
@@ -18,8 +26,6 @@ from gynbtnet.imaging.series_choice import choose_ct
 from gynbtnet.imaging.slice_repairs import Repairs
 from gynbtnet.imaging.structure_names import StructureNames
 
-PatientsFrom = Literal["dicom", "folder"]
-
 
 def ingest(
     source: Path | Sequence[Path],
@@ -27,16 +33,13 @@ def ingest(
     *,
     structures: Sequence[str],
     names: StructureNames | None = None,
-    patients_from: PatientsFrom = "dicom",
+    patients_from: str = DICOM,
     repairs: Repairs | None = None,
     key: PatientKey | None = None,
     name: str | None = None,
+    jobs: int = 1,
 ) -> Cohort:
     """Make a cohort of every RTSTRUCT below ``source`` with the CT series that it was drawn on.
-
-    The CT is the series that the RTSTRUCT refers to, or else the largest axial one in its frame of reference. Several
-    scans of one patient are fractions, numbered by date and time of study and series, or, where these are absent or
-    alike, by the name of the folder. A case without some of the structures is kept, with a note.
 
     Args:
         source: one folder or several, searched with everything below.
@@ -44,15 +47,33 @@ def ingest(
         structures: label 1, 2, …; a later one gets the voxels that it shares with an earlier one.
         names: what ROI names mean; left out, the built-in table.
         patients_from: what tells patients apart, before they get study IDs: "dicom" takes the PatientID, "folder" the
-            first folder below ``source``.
+            first folder below ``source``; see :func:`~gynbtnet.datasets.scan_identity.identified` for more.
         repairs: which flaws of CT series to mend instead of refusing them.
         key: gives patients their study IDs; left out, it lies in the cohort.
         name: of the cohort; left out, that of ``out``.
+        jobs: scans at once, each in a process of its own.
 
     Raises:
         BadInput: no RTSTRUCT or no CT, an RTSTRUCT without its CT, two on one CT, one of another patient than its CT
             (by PatientID, where that tells patients apart), a structure that no case has, or a scan or structure set
             that can't be read.
+    """
+    sources = source_folders(source, out)
+    found = find(sources, structures=structures, names=names, repairs=repairs)
+    return ingest_found(identified(found, sources, patients_from), out, key=key, name=name, jobs=jobs).cohort
+
+
+def find(
+    sources: Sequence[Path],
+    *,
+    structures: Sequence[str],
+    names: StructureNames | None = None,
+    repairs: Repairs | None = None,
+) -> FoundScans:
+    """The RTSTRUCTs below some folders, each with its CT.
+
+    Raises:
+        BadInput: as :func:`ingest`, for what is seen without reading voxels.
     """
     names = names or StructureNames.load()
     wanted = tuple(structures)
@@ -65,27 +86,25 @@ def ingest(
 
     found: list[FoundScan] = []
     without = 0
-    for folder in source_folders(source, out):
-        scans, unused = _find(folder, patients_from)
+    for folder in sources:
+        scans, unused = _find(folder)
         found += scans
         without += unused
-    return ingest_found(
-        found,
+    return FoundScans(
+        tuple(found),
         read,
-        out,
         structures=wanted,
         depends_on=repr((sorted(alias for alias in names.aliases.items() if alias[1] in wanted), repairs)),
-        key=key,
-        name=name,
         notes=(f"{without} CT series in the source have no RTSTRUCT and were left out.",) if without else (),
     )
 
 
-def _find(folder: Path, patients_from: PatientsFrom) -> tuple[list[FoundScan], int]:
+def _find(folder: Path) -> tuple[list[FoundScan], int]:
     """Every RTSTRUCT's scan, and the number of CT series without one."""
     series = find_series(folder)
     scans = [one for one in series if one.modality == "CT"]
     rtstructs = sorted(path for one in series if one.modality == "RTSTRUCT" for path in one.files)
+    plans = sorted(path for one in series if one.modality == "RTPLAN" for path in one.files)
     if not scans or not rtstructs:
         held = ", ".join(sorted({one.modality for one in series})) or "no DICOM file"
         raise BadInput(
@@ -104,20 +123,20 @@ def _find(folder: Path, patients_from: PatientsFrom) -> tuple[list[FoundScan], i
                 "scan: take the other one out of the folder."
             )
         scan = dicom_scan(ct)
-        patient = scan.patient if patients_from == "dicom" else _first_folder(rtstruct, folder)
-        if not patient:
-            raise BadInput(
-                f"The CT in {scan.folder} has no PatientID; take patients from the names of folders: "
-                "--patients-from folder."
+        own_plans = plans_of(rtstruct, plans)
+        applicator, said_by, differing = applicator_of(rtstruct, own_plans)
+        found.append(
+            replace(
+                scan,
+                contours=(rtstruct,),
+                rtstruct=rtstruct,
+                notes=(*((note,) if note else ()), *differing),
+                plans=own_plans,
+                applicator=applicator,
+                applicator_by=said_by,
+                drawn_for=reference.patient_id.strip(),
             )
-        drawn_for = reference.patient_id.strip()
-        if patients_from == "dicom" and drawn_for and drawn_for != patient:
-            raise BadInput(
-                f"{rtstruct} has another PatientID than the CT in {scan.folder} that it was drawn on; export both of "
-                "one patient, or take patients from the names of folders: --patients-from folder."
-            )
-        notes = (note,) if note else ()
-        found.append(replace(scan, patient=patient, contours=(rtstruct,), rtstruct=rtstruct, notes=notes))
+        )
     return found, len(scans) - len(found)
 
 
@@ -137,8 +156,3 @@ def _ct_of(
             "series there lie in its frame of reference; expected the CT that it was drawn on: export it too."
         )
     return choose_ct(referred or same_frame, str(folder))
-
-
-def _first_folder(path: Path, root: Path) -> str:
-    steps = path.relative_to(root).parts
-    return steps[0] if len(steps) > 1 else root.name

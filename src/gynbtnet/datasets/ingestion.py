@@ -1,98 +1,83 @@
-"""From what an adapter found to a cohort on disk; the same for every kind of source."""
+"""From what an adapter found to a cohort on disk; the same for every kind of source.
+
+A scan that can't be read doesn't stop the others: they are ingested, and at the end comes the list of those that
+failed. A caller who asks for it gets a cohort without these; all others get the error, and no manifest.
+"""
 
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from joblib import Parallel, delayed
 
 from gynbtnet.datasets.case import Case, Source
 from gynbtnet.datasets.cohort import MANIFEST, Cohort
+from gynbtnet.datasets.found_scans import FoundScan, FoundScans, ScanContents
 from gynbtnet.datasets.ingestion_notes import notes_on_cases
+from gynbtnet.datasets.integrity import REPORT, IntegrityReport, LabelMismatch, Problem, refuse
 from gynbtnet.datasets.json_files import read_json, sha256_of, write_json
 from gynbtnet.datasets.patient_key import KEY, PatientKey
 from gynbtnet.errors import BadInput
-from gynbtnet.imaging.label_map import Overlap
+from gynbtnet.imaging.onto_grid import image_onto
 from gynbtnet.imaging.volume import Segmentation, Volume
-from gynbtnet.imaging.volume_files import write_volume
+from gynbtnet.imaging.volume_files import read_volume, write_volume
 from gynbtnet.progress import track
 
-_INGESTION_VERSION = 2
+_INGESTION_VERSION = 3
 _RECORDS = "cases"
 
 
 @dataclass(frozen=True)
-class FoundScan:
-    """A scan in a source, not read yet.
+class Ingestion:
+    """A cohort, and whether its source was whole."""
 
-    Attributes:
-        patient: as the source identifies him or her: a PatientID, the name of a folder or of an image file.
-        when: orders a patient's scans in time.
-        folder: the folder of the CT; named where something is wrong with it.
-        files: the scan's files: DICOM slices, or one image file.
-        contours: the files of its contours: a structure set, masks, or none.
-        series_uid: of a DICOM series, empty where an anonymiser emptied it; None for image files.
-        rtstruct: the structure set, where the contours are one.
-        synthetic: whether the source says that no real patient was scanned.
-        notes: why this scan was chosen.
-    """
-
-    patient: str
-    when: tuple[str | int, ...]
-    folder: Path
-    files: tuple[Path, ...]
-    contours: tuple[Path, ...] = ()
-    series_uid: str | None = None
-    rtstruct: Path | None = None
-    synthetic: bool = False
-    notes: tuple[str, ...] = ()
+    cohort: Cohort
+    report: IntegrityReport
 
 
 @dataclass(frozen=True)
-class ScanContents:
-    """What an adapter reads of one scan; the notes are as in :class:`~gynbtnet.datasets.case.Case`."""
+class NumberedScan:
+    """A scan with the id and the fraction that it gets in the cohort."""
 
-    image: Volume
-    segmentation: Segmentation | None = None
-    missing: tuple[str, ...] = ()
-    overlaps: tuple[Overlap, ...] = ()
-    unmapped: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+    id: str
+    fraction: int
+    scan: FoundScan
 
 
 def ingest_found(
-    found: Sequence[FoundScan],
-    read: Callable[[FoundScan], ScanContents],
+    found: FoundScans,
     out: Path,
     *,
-    structures: tuple[str, ...] = (),
-    depends_on: str = "",
     key: PatientKey | None = None,
     name: str | None = None,
-    notes: tuple[str, ...] = (),
-) -> Cohort:
+    jobs: int = 1,
+    resample_channels: bool = False,
+    leave_out_failing: bool = False,
+) -> Ingestion:
     """Write every scan found as a case, and then the manifest.
 
     Until the manifest stands, ``out`` is no cohort; a second call goes on where the first one was interrupted. A case
-    is written again where its source, its place in the cohort or what reading depends on has changed.
+    is written again where its source, its place in the cohort or what reading depends on has changed. Of scans with the
+    same voxels the first is taken.
 
     Args:
-        found: what the adapter found, in any order.
-        read: reads one scan.
+        found: what the adapter found.
         out: folder for the cohort: absent, empty, or one that an earlier call wrote.
-        structures: as the segmentations have them.
-        depends_on: what else decides what ``read`` returns, as text: names of ROIs, for instance.
         key: gives patients their study IDs: those of DICOM scans, or all where it is kept apart. Left out, the key is
             ``patients.csv`` in ``out``.
         name: of the cohort; left out, that of ``out``.
-        notes: what readers of results have to know, beside what the contours tell.
+        jobs: scans at once, each in a process of its own.
+        resample_channels: bring further channels on another grid than the first onto that, by linear interpolation,
+            instead of refusing them. That they are registered to it is the user's word.
+        leave_out_failing: make the cohort of the scans that can be taken, and tell the others in the report.
 
     Raises:
-        BadInput: where ``out`` holds something else, a scan can't be read (its folder is named), or no case has one of
-            the structures.
+        BadInput: where ``out`` holds something else, no scan can be taken, no case has one of the structures, or,
+            unless they are to be left out, a scan can't be taken.
     """
     out = Path(out).absolute()
     if out.is_dir() and not (out / _RECORDS).is_dir() and any(out.iterdir()):
@@ -102,113 +87,183 @@ def ingest_found(
         raise BadInput(f"The key {key.path} would lie in the cohort {out}; name a file apart, where only you can look.")
     (out / _RECORDS).mkdir(parents=True, exist_ok=True)
     (out / MANIFEST).unlink(missing_ok=True)
-    numbered = _numbered(_under_study_ids(found, key))
-    _remove_others(out, {case_id for case_id, _, _ in numbered})
-    cases = tuple(
-        _ingest_case(scan, case_id, fraction, read, out, (structures, depends_on), keeps_source=not key.apart)
-        for case_id, fraction, scan in track(numbered, "Ingesting")
+    numbered = number_scans(found.scans, key)
+    key.save()
+    how = replace(found, scans=(), problems=())  # which goes to every process with every scan
+    writer = _Writer(how, out, keeps_source=not key.apart, resample_channels=resample_channels)
+    done = track(writer.write_all(numbered, jobs), "Ingesting", total=len(numbered))
+    ended = dict(done)
+    in_order = [ended[one.id] for one in numbered]
+    problems = [*found.problems, *(one for one in in_order if isinstance(one, Problem))]
+    cases, doubles = _without_doubles([one for one in in_order if isinstance(one, Case)], numbered)
+    problems += doubles
+    if problems and (not leave_out_failing or not cases):
+        refuse(problems)
+    _remove_others(out, {case.id for case in cases})
+    _check_structures(cases, found.structures, out)
+    archive = found.own_archive
+    report = IntegrityReport(len(numbered), len(cases), archive.scans if archive else None, tuple(problems))
+    report.save(out / REPORT, nameless=key.apart)
+    notes = (
+        *((archive.note,) if archive else ()),
+        *report.notes,
+        *found.notes,
+        *notes_on_cases(cases, found.structures),
     )
-    _check_structures(cases, structures, out)
-    cohort = Cohort(name or out.name, structures, cases, out, (*notes, *notes_on_cases(cases, structures)))
+    cohort = Cohort(name or out.name, found.structures, tuple(cases), out, notes, found.channels)
     cohort.save()
-    return cohort
+    return Ingestion(cohort, report)
 
 
-def natural_order(path: Path) -> tuple[str | int, ...]:
-    """A key that sorts ``fraction_10`` after ``fraction_9``."""
-    return tuple(int(part) if part.isdigit() else part for part in re.split(r"(\d+)", str(path)))
+def number_scans(found: Sequence[FoundScan], key: PatientKey) -> list[NumberedScan]:
+    """Scans under study IDs, with the id and fraction that they get in the cohort, by patient and then in time.
 
-
-def source_folders(source: Path | Sequence[Path], out: Path) -> tuple[Path, ...]:
-    """The folders to ingest, absolute.
-
-    Raises:
-        BadInput: where one is absent, or ``out`` lies in it, so that the cohort would become its own source.
+    Names of image files stay, unless the key is kept apart. The key learns new patients and is not written.
     """
-    folders = tuple(Path(folder).absolute() for folder in ([source] if isinstance(source, str | Path) else source))
-    for folder in folders:
-        if not folder.is_dir():
-            raise BadInput(f"There is no folder {folder}; expected one with scans to ingest.")
-        if Path(out).resolve().is_relative_to(folder.resolve()):
-            raise BadInput(f"The cohort {out} would lie inside its source {folder}; name a folder outside it.")
-    return folders
-
-
-def _under_study_ids(found: Sequence[FoundScan], key: PatientKey) -> list[FoundScan]:
-    """The scans with study IDs for patients; names of image files stay, unless the key is kept apart."""
     replaced = [scan for scan in found if key.apart or scan.series_uid is not None]
     key.add(scan.patient for scan in replaced)
-    kept = [scan for scan in found if not (key.apart or scan.series_uid is not None)]
-    return [*kept, *(replace(scan, patient=key.study_id(scan.patient)) for scan in replaced)]
-
-
-def _numbered(found: Iterable[FoundScan]) -> list[tuple[str, int, FoundScan]]:
-    """Id, fraction and scan, by patient and then in time."""
     by_patient: dict[str, list[FoundScan]] = {}
     for scan in found:
-        by_patient.setdefault(scan.patient, []).append(scan)
-    numbered = []
+        is_replaced = key.apart or scan.series_uid is not None
+        patient = key.study_id(scan.patient) if is_replaced else scan.patient
+        by_patient.setdefault(patient, []).append(replace(scan, patient=patient))
+    numbered: list[NumberedScan] = []
     taken: set[str] = set()
     for patient in sorted(by_patient):
         safe = re.sub(r"[^A-Za-z0-9-]+", "-", patient).strip("-") or "patient"
         while safe.lower() in taken:  # other patients may differ in the letters that file names can't hold
             safe += "-2"
         taken.add(safe.lower())
-        scans = sorted(by_patient[patient], key=lambda scan: scan.when)
-        numbered += [(f"{safe}_f{i}", i, scan) for i, scan in enumerate(scans, start=1)]
+        numbered += _of_patient(safe, sorted(by_patient[patient], key=lambda scan: scan.when))
     return numbered
 
 
-def _ingest_case(
-    scan: FoundScan,
-    case_id: str,
-    fraction: int,
-    read: Callable[[FoundScan], ScanContents],
-    out: Path,
-    depends_on: tuple[object, ...],
-    *,
-    keeps_source: bool,
-) -> Case:
-    digests = {str(scan.folder if scan.series_uid is not None else scan.files[0]): sha256_of(*scan.files)}
-    digests |= {str(path): sha256_of(path) for path in scan.contours}
-    key = _digest(_INGESTION_VERSION, scan.patient, fraction, scan.synthetic, digests, depends_on, keeps_source)
-    record = out / _RECORDS / f"{case_id}.json"
-    if record.is_file():
-        standing = read_json(_Record, record, "delete it and ingest again")
-        case = standing.case.below(out)
-        if standing.key == key and case.image.is_file() and (case.labels is None or case.labels.is_file()):
-            return case
-        for path in (record, case.image, case.labels):
-            if path is not None:
+def _of_patient(name: str, scans: Sequence[FoundScan]) -> Iterator[NumberedScan]:
+    """Fractions as told where they are told of all of a patient's scans, else in time; two scans of one get two ids."""
+    told = [scan.fraction for scan in scans]
+    fractions = [number for number in told if number is not None]
+    if len(fractions) < len(scans):
+        fractions = list(range(1, len(scans) + 1))
+    for i in sorted(range(len(scans)), key=lambda i: (fractions[i], i)):
+        earlier = fractions[:i].count(fractions[i])
+        ending = f"-{earlier + 1}" if earlier else ""
+        yield NumberedScan(f"{name}_f{fractions[i]}{ending}", fractions[i], scans[i])
+
+
+@dataclass(frozen=True)
+class _Writer:
+    """Writes cases of one source into one folder."""
+
+    found: FoundScans
+    out: Path
+    keeps_source: bool
+    resample_channels: bool
+
+    def write_all(self, numbered: Sequence[NumberedScan], jobs: int) -> Iterator[tuple[str, Case | Problem]]:
+        """Id and case, or why there is none, in the order in which they end."""
+        if jobs == 1:
+            yield from (self.write(one) for one in numbered)
+        else:
+            run = Parallel(n_jobs=jobs, return_as="generator_unordered")
+            yield from run(delayed(self.write)(one) for one in numbered)
+
+    def write(self, one: NumberedScan) -> tuple[str, Case | Problem]:
+        scan = one.scan
+        digests = {str(scan.place): sha256_of(*scan.files)}
+        digests |= {str(path): sha256_of(path) for path in (*scan.contours, *scan.plans, *scan.channels)}
+        key = _digest(
+            *(_INGESTION_VERSION, scan.patient, one.fraction, scan.synthetic, digests, self.keeps_source),
+            *(self.found.structures, self.found.channels, self.found.depends_on, self.resample_channels),
+            *(scan.applicator, scan.applicator_by, scan.position),
+        )
+        record = self.out / _RECORDS / f"{one.id}.json"
+        if record.is_file():
+            standing = read_json(_Record, record, "delete it and ingest again")
+            case = standing.case.below(self.out)
+            if standing.key == key and all(path.is_file() for path in case.files):
+                return one.id, case
+            for path in (record, *case.files):
                 path.unlink(missing_ok=True)
-    try:
-        contents = read(scan)
-    except BadInput as error:
-        if str(scan.folder) in str(error):
-            raise
-        raise BadInput(f"In {scan.folder}: {error}") from error
-    segmentation = contents.segmentation
-    case = Case(
-        patient=scan.patient,
-        fraction=fraction,
-        id=case_id,
-        images=(out / "imagesTr" / f"{case_id}_0000.nii.gz",),
-        labels=out / "labelsTr" / f"{case_id}.nii.gz" if segmentation else None,
-        source=Source(scan.folder, scan.series_uid, scan.rtstruct, digests, scan.synthetic)
-        if keeps_source
-        else Source(synthetic=scan.synthetic),
-        geometry=contents.image.geometry,
-        volumes_cm3=_volumes(segmentation, contents.missing) if segmentation else {},
-        missing=contents.missing,
-        overlaps=contents.overlaps,
-        unmapped=contents.unmapped,
-        notes=contents.notes,
-    )
-    write_volume(_compact(contents.image), case.image)
-    if segmentation and case.labels:
-        write_volume(segmentation.labels, case.labels)
-    write_json(_Record(key, case.relative_to(out)), record)
-    return case
+        try:
+            contents = self.found.read(scan)
+            channels, notes = self._channels(contents, scan)
+        except BadInput as error:
+            if str(scan.folder) not in str(error):
+                kind = type(error)
+                error = kind(f"In {scan.folder}: {error}")
+            return one.id, Problem.of(error, scan.place)
+        return one.id, self._write_case(one, contents, channels, notes, digests, key)
+
+    def _channels(self, contents: ScanContents, scan: FoundScan) -> tuple[list[Volume], list[str]]:
+        """All images of a scan on the grid of the first."""
+        further = [*contents.channels, *(read_volume(path) for path in scan.channels)]
+        images, notes = [contents.image], []
+        for name, volume in zip(self.found.channels[1:], further, strict=True):
+            if not contents.image.geometry.is_same(volume.geometry):
+                if not self.resample_channels:
+                    raise LabelMismatch(
+                        f"The {name} of the scan in {scan.folder} lies on another grid, "
+                        f"{contents.image.geometry.difference(volume.geometry)}; register it to the scan, and have it "
+                        "brought onto that grid with --resample-channels."
+                    )
+                volume = image_onto(volume, contents.image.geometry)
+                notes.append(f"Resampled its {name} onto the grid of its {self.found.channels[0]}.")
+            images.append(replace(volume, geometry=contents.image.geometry))
+        return images, notes
+
+    def _write_case(
+        self,
+        one: NumberedScan,
+        contents: ScanContents,
+        channels: Sequence[Volume],
+        notes: Iterable[str],
+        digests: dict[str, str],
+        key: str,
+    ) -> Case:
+        scan, segmentation = one.scan, contents.segmentation
+        images = [_compact(volume) for volume in channels]
+        source = Source(scan.folder, scan.series_uid, scan.rtstruct, digests) if self.keeps_source else Source()
+        case = Case(
+            patient=scan.patient,
+            fraction=one.fraction,
+            id=one.id,
+            images=tuple(self.out / "imagesTr" / f"{one.id}_{i:04d}.nii.gz" for i in range(len(images))),
+            labels=self.out / "labelsTr" / f"{one.id}.nii.gz" if segmentation else None,
+            source=replace(source, synthetic=scan.synthetic, applicator=scan.applicator_by),
+            geometry=contents.image.geometry,
+            volumes_cm3=_volumes(segmentation, contents.missing) if segmentation else {},
+            missing=contents.missing,
+            overlaps=contents.overlaps,
+            unmapped=contents.unmapped,
+            notes=(*contents.notes, *notes),
+            applicator=scan.applicator,
+            position=scan.position,
+            sha256=_voxel_digest(images),
+        )
+        for image, path in zip(images, case.images, strict=True):
+            write_volume(image, path)
+        if segmentation and case.labels:
+            write_volume(segmentation.labels, case.labels)
+        write_json(_Record(key, case.relative_to(self.out)), self.out / _RECORDS / f"{one.id}.json")
+        return case
+
+
+def _without_doubles(cases: Sequence[Case], numbered: Sequence[NumberedScan]) -> tuple[list[Case], list[Problem]]:
+    """The cases, and of those with the same voxels only the first."""
+    places = {one.id: one.scan.place for one in numbered}
+    first: dict[str, str] = {}
+    kept, doubles = [], []
+    for case in cases:
+        earlier = first.setdefault(case.sha256, case.id)
+        if earlier == case.id:
+            kept.append(case)
+        else:
+            reason = (
+                f"The scan in {places[case.id]} has the same voxels as that in {places[earlier]}; expected every scan "
+                "once, or a patient might be learned from and tested on: take one of them out."
+            )
+            doubles.append(Problem("duplicate", str(places[case.id]), reason))
+    return kept, doubles
 
 
 def _check_structures(cases: Sequence[Case], structures: tuple[str, ...], out: Path) -> None:
@@ -237,15 +292,25 @@ def _compact(volume: Volume) -> Volume:
     return replace(volume, array=array.astype(np.int16 if fits and whole else np.float32, copy=False))
 
 
+def _voxel_digest(images: Sequence[Volume]) -> str:
+    """The same for the same voxels on the same grid to 0.01 mm, in whatever file they came."""
+    digest = hashlib.sha256()
+    for image in images:
+        digest.update(str([round(spacing, 2) for spacing in image.geometry.spacing]).encode())
+        digest.update(str((image.geometry.shape, image.array.dtype.str)).encode())
+        digest.update(np.ascontiguousarray(image.array).data)
+    return digest.hexdigest()
+
+
 def _digest(*values: object) -> str:
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()
 
 
 def _remove_others(out: Path, ids: set[str]) -> None:
     """Remove what an earlier ingestion wrote of cases that the source doesn't have any more."""
-    for folder, ending in ((_RECORDS, ".json"), ("imagesTr", "_0000.nii.gz"), ("labelsTr", ".nii.gz")):
-        for path in (out / folder).glob(f"[!.]*{ending}"):
-            if path.name.removesuffix(ending) not in ids:
+    for folder, ending in ((_RECORDS, r"\.json"), ("imagesTr", r"_\d{4}\.nii\.gz"), ("labelsTr", r"\.nii\.gz")):
+        for path in (out / folder).glob("[!.]*"):
+            if re.sub(f"{ending}$", "", path.name) not in ids:
                 path.unlink()
 
 

@@ -55,18 +55,20 @@ class PatientKey:
         return cls(path, apart, ids)
 
     def add(self, patients: Iterable[str]) -> None:
-        """Give every new patient the next study ID, in the order of their identifiers, and write the key."""
+        """Give every new patient the next study ID, in the order of their identifiers; :meth:`save` writes it."""
         new = sorted(set(patients).difference(self.study_ids, self.study_ids.values()), key=_natural)
         numbers = [int(found[1]) for one in self.study_ids.values() if (found := re.fullmatch(r"patient-(\d+)", one))]
         for number, patient in enumerate(new, start=max(numbers, default=0) + 1):
             self.study_ids[patient] = f"patient-{number:03d}"
-        if new or not self.path.exists():
-            with written_whole(self.path) as partial:
-                partial.touch(mode=0o600)
-                with partial.open("w", newline="", encoding="utf-8") as stream:
-                    writer = csv.writer(stream)
-                    writer.writerow(_COLUMNS)
-                    writer.writerows([study_id, patient] for patient, study_id in self.study_ids.items())
+
+    def save(self) -> None:
+        """Write the key, whole or not at all, for its owner's eyes only."""
+        with written_whole(self.path) as partial:
+            partial.touch(mode=0o600)
+            with partial.open("w", newline="", encoding="utf-8") as stream:
+                writer = csv.writer(stream)
+                writer.writerow(_COLUMNS)
+                writer.writerows([study_id, patient] for patient, study_id in self.study_ids.items())
 
     def study_id(self, patient: str) -> str:
         """The study ID of a patient who was added; one that is a study ID already stands for itself."""

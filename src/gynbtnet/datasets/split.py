@@ -1,7 +1,7 @@
-"""Who is trained on and who is not: always whole patients."""
+"""Who is trained on and who is not: always whole patients, in the same mixture of applicators on every side."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,16 +99,20 @@ class Split:
 def split_patients(cohort: Cohort, test: float | int = 0.2, folds: int = 5, seed: int = 0) -> Split:
     """Hold out test patients and deal the others into folds of equal size (to one patient).
 
+    Where applicators are known, each applicator's patients are held out in the same share and dealt evenly, to one
+    patient; those whose applicator is unknown count as a group of their own.
+
     Args:
         cohort: whose patients to split.
         test: a number of patients (int), or a share of them (float); 0 for none.
         folds: number of folds, at least two.
-        seed: the same seed and patients give the same split.
+        seed: the same seed, patients and applicators give the same split.
 
     Raises:
         BadInput: where the cohort has too few patients for it.
     """
-    held_out = hold_out(cohort.patients, test, seed)
+    applicators = cohort.applicators
+    held_out = hold_out(cohort.patients, test, seed, applicators)
     rest = sorted(set(cohort.patients).difference(held_out))
     if folds < 2 or len(rest) < folds:
         raise BadInput(
@@ -116,12 +120,22 @@ def split_patients(cohort: Cohort, test: float | int = 0.2, folds: int = 5, seed
             f"{folds} folds need at least two and at most {len(rest)}. A patient is never split: ask for fewer "
             "folds or test patients, or add patients."
         )
-    order = np.random.default_rng([seed, 1]).permutation(len(rest))
-    return Split(held_out, tuple(tuple(sorted(rest[i] for i in order[k::folds])) for k in range(folds)), seed)
+    drawn = [rest[i] for i in np.random.default_rng([seed, 1]).permutation(len(rest))]
+    order = [patient for group in _strata(drawn, applicators) for patient in group]
+    return Split(held_out, tuple(tuple(sorted(order[k::folds])) for k in range(folds)), seed)
 
 
-def hold_out(patients: Sequence[str], share: float | int, seed: int) -> tuple[str, ...]:
+def hold_out(
+    patients: Sequence[str], share: float | int, seed: int, strata: Mapping[str, str] | None = None
+) -> tuple[str, ...]:
     """Draw patients to keep apart: a number of them (int) or a share (float, rounded, at least one patient).
+
+    Args:
+        patients: of whom to draw.
+        share: how many.
+        seed: the same seed gives the same patients.
+        strata: the group of each patient who is known to be in one; each group gives its part of the whole, rounded
+            down, and those with the largest remainders one more until the number is met.
 
     Raises:
         BadInput: where that leaves no patient for the other side.
@@ -137,5 +151,19 @@ def hold_out(patients: Sequence[str], share: float | int, seed: int) -> tuple[st
             f"{number} of {len(patients)} patients can't be held out: the others would be none. A patient is never "
             "split; add patients or hold out fewer."
         )
-    order = np.random.default_rng([seed, 0]).permutation(len(patients))
-    return tuple(sorted(patients[i] for i in order[:number]))
+    drawn = [patients[i] for i in np.random.default_rng([seed, 0]).permutation(len(patients))]
+    groups = _strata(drawn, strata or {})
+    parts = [number * len(group) / len(patients) for group in groups]
+    taken = [math.floor(part) for part in parts]
+    largest_remainders = sorted(range(len(groups)), key=lambda i: taken[i] - parts[i])
+    for i in largest_remainders[: number - sum(taken)]:
+        taken[i] += 1
+    return tuple(sorted(patient for group, n in zip(groups, taken, strict=True) for patient in group[:n]))
+
+
+def _strata(patients: Sequence[str], strata: Mapping[str, str]) -> list[list[str]]:
+    """The patients by their group, in their order within it; those of no known group come last."""
+    groups: dict[str, list[str]] = {name: [] for name in [*sorted(set(strata.values())), ""]}
+    for patient in patients:
+        groups[strata.get(patient, "")].append(patient)
+    return list(groups.values())

@@ -80,14 +80,16 @@ class FoundSeries:
         return f"{self.series_uid} ({self.images} slices, “{self.description[:40]}”)"
 
 
-def find_series(folder: Path) -> list[FoundSeries]:
+def find_series(folder: Path, damaged: dict[Path, BadInput] | None = None) -> list[FoundSeries]:
     """All DICOM series below ``folder``, by content: file names don't matter, other files are passed over.
 
     Args:
         folder: or the DICOMDIR in it.
+        damaged: is filled with the damaged files and what is wrong with each, for a caller who can do without them.
 
     Raises:
-        BadInput: where the folder is absent or a DICOM file in it is damaged: it might be a slice of any series.
+        BadInput: where the folder is absent, or a DICOM file in it is damaged and nobody asks for these: it might be a
+            slice of any series.
     """
     folder = Path(folder)
     if folder.is_file() and is_directory_file(folder):
@@ -98,7 +100,13 @@ def find_series(folder: Path) -> list[FoundSeries]:
     grouped: dict[tuple[str, str, str], list[tuple[Path, Dataset]]] = {}
     with lenient():
         for path in track(files, "Reading DICOM headers") if len(files) > _MANY_FILES else files:
-            header = read_header(path)
+            try:
+                header = read_header(path)
+            except BadInput as error:
+                if damaged is None:
+                    raise
+                damaged[path] = error
+                continue
             if header is not None:
                 uid = str(header.get("SeriesInstanceUID", ""))
                 place = "" if uid else str(path.parent)  # where an anonymiser emptied UIDs, a folder is a series

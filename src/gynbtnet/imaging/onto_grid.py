@@ -1,5 +1,6 @@
-"""Doses and labels on the grid of a scan, through SimpleITK."""
+"""Doses, labels and further images on the grid of a scan, through SimpleITK."""
 
+import numpy as np
 import SimpleITK as sitk
 
 from gynbtnet.imaging.geometry import Geometry
@@ -17,7 +18,13 @@ def labels_onto(labels: Volume, geometry: Geometry) -> Volume:
     return _onto(labels, geometry, sitk.sitkNearestNeighbor)
 
 
-def _onto(volume: Volume, geometry: Geometry, how: int) -> Volume:
+def image_onto(image: Volume, geometry: Geometry) -> Volume:
+    """A further channel by linear interpolation, as float32; its smallest value outside its own grid."""
+    floats = Volume(image.array.astype(np.float32), image.geometry)
+    return _onto(floats, geometry, sitk.sitkLinear, outside=float(image.array.min()))
+
+
+def _onto(volume: Volume, geometry: Geometry, how: int, outside: float = 0.0) -> Volume:
     if volume.geometry == geometry:
         return volume
     resampled = from_sitk(
@@ -29,7 +36,7 @@ def _onto(volume: Volume, geometry: Geometry, how: int) -> Volume:
             geometry.origin,
             geometry.spacing[::-1],
             geometry.direction,
-            0.0,
+            outside,
         )
     )
     return Volume(resampled.array.astype(volume.array.dtype, copy=False), geometry)

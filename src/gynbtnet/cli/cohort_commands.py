@@ -1,0 +1,253 @@
+"""Commands that make cohorts of scans, show them and split them."""
+
+from collections import Counter
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from gynbtnet.cli.app import command, console
+from gynbtnet.cli.options import (
+    Aliases,
+    CohortFolder,
+    GantryTilt,
+    Jobs,
+    MissingSlices,
+    Out,
+    PatientsOption,
+    UnequalSpacing,
+    listed,
+)
+from gynbtnet.errors import BadInput
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from gynbtnet.datasets.dry_run import DryRun
+    from gynbtnet.datasets.integrity import IntegrityReport
+
+MOST_ROWS = 20
+"""Scans, problems and outliers that are listed; the rest is counted."""
+
+
+class Layout(StrEnum):
+    """How a source lies on disk."""
+
+    dicom_rt = "dicom-rt"
+    scans = "scans"
+    totalsegmentator = "totalsegmentator"
+    flare22 = "flare22"
+    hnscc = "hnscc"
+    ribfrac = "ribfrac"
+    ct_colonography = "ct-colonography"
+    tcia_covid = "tcia-covid"
+    nnunet = "nnunet"
+    decathlon = "decathlon"
+
+
+@command(
+    "gynbtnet ingest demo/phantom/brachytherapy --out demo/steps/cohorts/task "
+    "--structures hr_ctv,bladder,rectum,sigmoid,uterus"
+)
+def ingest(
+    source: Annotated[list[Path], typer.Argument(help="Folders with scans.")],
+    out: Out,
+    layout: Annotated[Layout, typer.Option(help="How the source is laid out.")] = Layout.dicom_rt,
+    structures: Annotated[
+        str | None,
+        typer.Option(help="What to take, by commas, in label order; of two that overlap the later one wins."),
+    ] = None,
+    channels: Annotated[
+        str | None, typer.Option(help="What NAME_0000, NAME_0001, … are, by commas; for the layout scans.")
+    ] = None,
+    aliases: Aliases = None,
+    patients_from: PatientsOption = "dicom",
+    pseudonymise: Annotated[
+        Path | None,
+        typer.Option(help="Keep the key to the patients in this file, and nothing in the cohort that leads to them."),
+    ] = None,
+    resample_labels: Annotated[
+        bool, typer.Option("--resample-labels", help="Bring masks on another grid than their scan's onto that.")
+    ] = False,
+    resample_channels: Annotated[
+        bool, typer.Option("--resample-channels", help="Bring registered channels onto the grid of the first.")
+    ] = False,
+    missing_slices: MissingSlices = False,
+    unequal_spacing: UnequalSpacing = False,
+    gantry_tilt: GantryTilt = False,
+    jobs: Jobs = 1,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be taken and what is wrong; write nothing.")
+    ] = False,
+) -> None:
+    """Bring scans and contours into one form: a cohort with its manifest.
+
+    Patients get study IDs; the key to them is patients.csv in the cohort, or the file named by --pseudonymise. Scans
+    that can't be taken are listed at the end, with exit code 1; the cohort holds the others.
+    """
+    from gynbtnet.datasets.layouts import Choices, dry_run_layout, ingest_layout
+    from gynbtnet.datasets.patient_key import PatientKey
+    from gynbtnet.imaging.slice_repairs import Repairs
+
+    repairs = Repairs(missing_slices, unequal_spacing, gantry_tilt)
+    choices = Choices(
+        structures=listed(structures),
+        aliases=aliases,
+        repairs=repairs if repairs != Repairs() else None,
+        resample_labels=resample_labels or None,
+        channels=listed(channels, "--channels"),
+    )
+    key = PatientKey.load(pseudonymise, apart=True) if pseudonymise else None
+    if dry_run:
+        seen = dry_run_layout(
+            layout.value,
+            source,
+            out,
+            choices,
+            patients_from=patients_from,
+            key=key,
+            resample_channels=resample_channels,
+        )
+        _print_dry_run(seen)
+        report = seen.report
+    else:
+        done = ingest_layout(
+            layout.value,
+            source,
+            out,
+            choices,
+            patients_from=patients_from,
+            key=key,
+            jobs=jobs,
+            resample_channels=resample_channels,
+            leave_out_failing=True,
+        )
+        cohort, report = done.cohort, done.report
+        for note in cohort.notes:
+            console.print(note)
+        console.print(f"{len(cohort.cases)} cases of {len(cohort.patients)} patients in {cohort.folder}")
+    _print_problems(report)
+    if report.problems:
+        raise typer.Exit(1)
+
+
+@command("gynbtnet cohort demo/steps/cohorts/task --out demo/steps/cohort.png")
+def cohort(
+    folder: Annotated[list[Path], typer.Argument(metavar="COHORT...", help="Folders made by gynbtnet ingest.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The picture, a PNG.")] = Path("cohort.png"),
+) -> None:
+    """Show what cohorts hold: counts, applicators, spacing, structures and their volumes, outliers, and a picture.
+
+    A figure stands apart, on the logarithmic scale, where it lies more than 3.5 robust standard deviations off the
+    median.
+    """
+    from gynbtnet.datasets.cohort import Cohort
+    from gynbtnet.evaluation.cohort_overview import applicator_table, cohort_figure, cohort_table, structure_table
+    from gynbtnet.evaluation.outliers import outliers
+    from gynbtnet.evaluation.picture import picture
+    from gynbtnet.whole_files import written_whole
+
+    if out.suffix != ".png":
+        raise BadInput(f"The picture {out} would be a PNG by its contents and not by its name; end its name in .png.")
+    loaded = [Cohort.load(one) for one in folder]
+    names = [one.name for one in loaded]
+    groups = {
+        one.name if names.count(one.name) == 1 else str(path): one for path, one in zip(folder, loaded, strict=True)
+    }
+    console.print(_table(cohort_table(groups)))
+    for name, group in groups.items():
+        console.rule(escape(name), align="left")
+        positions = Counter(case.position or "unknown" for case in group.cases)
+        if set(positions) != {"unknown"}:
+            counted = ", ".join(f"{position} {count}" for position, count in positions.most_common())
+            console.print(f"Patient positions: {counted}")
+        if len(group.channels) > 1:
+            console.print(f"Channels: {escape(', '.join(group.channels))}")
+        if any(case.applicator for case in group.cases):
+            console.print(_table(applicator_table(group)))
+        if group.structures:
+            console.print(_table(structure_table(group)))
+        apart = outliers(group)
+        for one in apart[:MOST_ROWS]:
+            console.print(
+                f"{one.case_id}: {one.figure} {one.value:.4g} stands apart from the median {one.median:.4g} "
+                f"({one.score:+.1f} robust standard deviations)"
+            )
+        if len(apart) > MOST_ROWS:
+            console.print(f"… and {len(apart) - MOST_ROWS} more")
+        for note in group.notes:
+            console.print(escape(note))
+    with written_whole(out) as partial:
+        partial.write_bytes(picture(cohort_figure(groups), "What cohorts hold").png)
+    console.print(f"The picture is {out}")
+
+
+@command("gynbtnet split demo/steps/cohorts/task --out demo/steps/split.json")
+def split(
+    cohort: CohortFolder,
+    out: Out,
+    test: Annotated[str, typer.Option(help="Share (0.2) or number (5) of patients held out for the test.")] = "0.2",
+    folds: Annotated[int, typer.Option(help="Cross-validation folds inside the training part.")] = 5,
+    seed: Annotated[int, typer.Option(help="Decides who is held out.", min=0)] = 0,
+    take: Annotated[
+        Path | None,
+        typer.Option("--from", help="Take the folds of this splits_final.json; who is in none is held out."),
+    ] = None,
+) -> None:
+    """Hold out test patients and deal the others into folds; a patient is never split.
+
+    Applicators, where known, are mixed alike on every side. nnU-Net's splits_final.json is written beside --out.
+    """
+    from gynbtnet.datasets.cohort import Cohort
+    from gynbtnet.datasets.nnunet_folds import FOLDS, read_folds, write_folds
+    from gynbtnet.datasets.split import split_patients
+
+    try:
+        held_out = float(test) if "." in test else int(test)
+    except ValueError as error:
+        raise BadInput(f"--test is {test}; expected a share such as 0.2 or a number of patients such as 5.") from error
+    loaded = Cohort.load(cohort)
+    made = read_folds(take, loaded) if take else split_patients(loaded, held_out, folds, seed)
+    made.save(out)
+    write_folds(made, loaded, out.with_name(FOLDS))
+    console.print(f"{len(made.test)} test patients, folds of {', '.join(str(len(fold)) for fold in made.folds)}: {out}")
+    for applicator in sorted(set(loaded.applicators.values())):
+        of_it = {patient for patient, kind in loaded.applicators.items() if kind == applicator}
+        shares = ", ".join(str(len(of_it.intersection(fold))) for fold in made.folds)
+        console.print(f"{applicator}: {len(of_it.intersection(made.test))} in the test, {shares} in the folds")
+
+
+def _table(frame: "pd.DataFrame") -> Table:
+    table = Table(box=None, header_style="bold")
+    for name in frame.columns:
+        table.add_column(name, overflow="fold")
+    for row in frame.itertuples(index=False):
+        table.add_row(*(escape(str(cell)) for cell in row))
+    return table
+
+
+def _print_dry_run(seen: "DryRun") -> None:
+    table = Table(box=None, header_style="bold")
+    for name in ("case", "where", "files", "contours", "applicator"):
+        table.add_column(name, overflow="fold")
+    for one in seen.scans[:MOST_ROWS]:
+        scan = one.scan
+        files, contours = str(len(scan.files) + len(scan.channels)), str(len(scan.contours))
+        table.add_row(one.id, escape(str(scan.place)), files, contours, escape(scan.applicator or ""))
+    console.print(table)
+    if len(seen.scans) > MOST_ROWS:
+        console.print(f"… and {len(seen.scans) - MOST_ROWS} more")
+    for note in seen.report.notes:
+        console.print(note)
+    patients = len({one.scan.patient for one in seen.scans})
+    console.print(f"{len(seen.scans)} scans of {patients} patients would be taken; nothing was written")
+
+
+def _print_problems(report: "IntegrityReport") -> None:
+    for problem in report.problems[:MOST_ROWS]:
+        typer.echo(f"{problem.kind}: {problem.reason}", err=True)
+    if len(report.problems) > MOST_ROWS:
+        typer.echo(f"… and {len(report.problems) - MOST_ROWS} more, all of them in integrity.json", err=True)

@@ -1,0 +1,112 @@
+"""The Medical Segmentation Decathlon: ``TaskNN_Name/dataset.json``, ``imagesTr/CASE.nii.gz``, ``labelsTr/CASE.nii.gz``.
+
+``dataset.json`` lists the training cases; a task of several channels has them in one file, along a fourth dimension. A
+case is a patient of its own. ``imagesTs`` has no labels and is left alone. Source and terms:
+http://medicaldecathlon.com, CC BY-SA 4.0; Antonelli et al. 2022, Nature Communications 13:4128.
+"""
+
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import SimpleITK as sitk
+
+from gynbtnet.datasets.archive import Archive
+from gynbtnet.datasets.dataset_json import DatasetJson, one_description
+from gynbtnet.datasets.found_scans import FoundScan, FoundScans, ScanContents, natural_order
+from gynbtnet.datasets.integrity import LabelMismatch, Problem
+from gynbtnet.datasets.labelled_files import chosen_structures, read_labelled
+from gynbtnet.datasets.synthetic_marks import image_is_synthetic
+from gynbtnet.errors import BadInput
+from gynbtnet.imaging.nifti_check import check_nifti
+from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging.volume_files import from_sitk, read_volume, without_suffix
+
+ARCHIVE = Archive("Medical Segmentation Decathlon", "http://medicaldecathlon.com", "CC BY-SA 4.0")
+
+
+def find(
+    sources: Sequence[Path], *, structures: Sequence[str] | None = None, resample_labels: bool = False
+) -> FoundScans:
+    """The training cases of one task.
+
+    Raises:
+        BadInput: where a folder is no such task, or has no case.
+    """
+    described = one_description(sources)
+    labels, channels = described[0].labels, described[0].channels
+    wanted = chosen_structures(labels, structures, str(described[0].path))
+    scans: list[FoundScan] = []
+    problems: list[Problem] = []
+    for one in described:
+        for found in _cases(one):
+            if isinstance(found, Problem):
+                problems.append(found)
+            else:
+                scans.append(found)
+    if not scans:
+        raise BadInput(f"There is no training case in {sources[0]}; expected those that its dataset.json lists.")
+
+    def read(scan: FoundScan) -> ScanContents:
+        image, *further = _channels(scan.files[0], len(channels))
+        return read_labelled(scan, image, labels, wanted, resample_labels=resample_labels, channels=tuple(further))
+
+    return FoundScans(
+        tuple(scans),
+        read,
+        structures=wanted,
+        channels=channels,
+        depends_on=str((sorted(labels.items()), resample_labels)),
+        problems=tuple(problems),
+        resamples_labels=resample_labels,
+        archive=ARCHIVE,
+    )
+
+
+def _cases(described: DatasetJson) -> Iterator[FoundScan | Problem]:
+    try:
+        listed = [
+            (described.folder / one["image"], described.folder / one["label"]) for one in described.content["training"]
+        ]
+    except (KeyError, TypeError) as error:
+        raise BadInput(
+            f"{described.path} lists no training cases; expected image and label of each, as the Decathlon has them."
+        ) from error
+    for image, labels in listed:
+        absent = [path for path in (image, labels) if not path.is_file()]
+        if absent:
+            yield Problem("missing", str(absent[0]), f"{described.path} lists {absent[0]}, and it is not there.")
+        else:
+            yield FoundScan(
+                patient=without_suffix(image.name),
+                when=natural_order(image),
+                folder=image.parent,
+                files=(image,),
+                contours=(labels,),
+                synthetic=image_is_synthetic(image, described.folder),
+            )
+
+
+def _channels(path: Path, number: int) -> list[Volume]:
+    """The channels of an image of three dimensions, or of four.
+
+    Raises:
+        LabelMismatch: where there are more or fewer than ``number``.
+        BadInput: where it can't be read.
+    """
+    if number == 1:
+        return [read_volume(path)]
+    try:
+        image = sitk.ReadImage(str(path))
+        broken = check_nifti(path, image)
+        held = image.GetSize()[3] if image.GetDimension() == 4 else 1
+        if held != number:
+            raise LabelMismatch(f"{path} has {held} channels; expected the {number} that dataset.json names.")
+        volumes = [from_sitk(image[:, :, :, i]) for i in range(number)]
+    except (RuntimeError, ValueError, OSError, EOFError, zlib.error) as error:
+        raise BadInput(
+            f"{path} can't be read as an image with {number} channels; is it damaged or cut short?"
+        ) from error
+    if broken:
+        raise BadInput(f"{path} holds no finite number in {broken} voxels; export it again.")
+    return volumes

@@ -1,0 +1,92 @@
+"""FLARE22: 2,000 abdominal CTs without contours, and 50 with 13 organs.
+
+The files are ``Case_00001_0000.nii.gz`` … without contours, ``FLARE22_Tr_0001_0000.nii.gz`` … with contours in
+``FLARE22_Tr_0001.nii.gz`` …; they are known by their names, whatever the folders are called. Without structures wanted
+the 2,000 are taken, with structures the 50. The images of the challenge's validation (``FLARETs_…``) are left alone.
+
+Ma et al. 2022, Medical Image Analysis 82:102616; https://flare22.grand-challenge.org.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from gynbtnet.datasets.archive import Archive
+from gynbtnet.datasets.found_scans import FoundScan, FoundScans, ScanContents, natural_order
+from gynbtnet.datasets.integrity import Problem
+from gynbtnet.datasets.labelled_files import chosen_structures, read_labelled
+from gynbtnet.datasets.synthetic_marks import image_is_synthetic
+from gynbtnet.errors import BadInput
+from gynbtnet.imaging.file_search import files_below
+from gynbtnet.imaging.volume_files import read_volume
+
+ARCHIVE = Archive(
+    "FLARE22",
+    "https://flare22.grand-challenge.org",
+    "research only (unverified: copies of it say different things)",
+    2000,
+)
+
+LABELS = {
+    name: label
+    for label, name in enumerate(
+        (
+            *("liver", "kidney_right", "spleen", "pancreas", "aorta", "inferior_vena_cava", "adrenal_gland_right"),
+            *("adrenal_gland_left", "gallbladder", "esophagus", "stomach", "duodenum", "kidney_left"),
+        ),
+        start=1,
+    )
+}
+"""The 13 organs, by the names that TotalSegmentator has for them."""
+
+_UNLABELLED = re.compile(r"(Case_\d{5})_0000\.nii(\.gz)?")
+_LABELLED = re.compile(r"(FLARE22_Tr_\d{4})_0000\.nii(\.gz)?")
+
+
+def find(
+    sources: Sequence[Path], *, structures: Sequence[str] | None = None, resample_labels: bool = False
+) -> FoundScans:
+    """The scans below some folders: without structures those without contours, with structures those with them.
+
+    Raises:
+        BadInput: where there is none.
+    """
+    wanted = () if structures is None else chosen_structures(LABELS, structures, ARCHIVE.title)
+    files = [(path, folder) for folder in sources for path in files_below(folder)]
+    named = {path.name.removesuffix(".gz"): path for path, _ in files}
+    scans: list[FoundScan] = []
+    problems: list[Problem] = []
+    for path, folder in files:
+        match = (_LABELLED if wanted else _UNLABELLED).fullmatch(path.name)
+        if match is None:
+            continue
+        labels = named.get(f"{match[1]}.nii")
+        if wanted and labels is None:
+            problems.append(
+                Problem("missing", str(path), f"{path} has no label map {match[1]}.nii.gz below the source.")
+            )
+            continue
+        scan = FoundScan(
+            match[1], natural_order(path), path.parent, (path,), synthetic=image_is_synthetic(path, folder)
+        )
+        scans.append(replace(scan, contours=(labels,)) if wanted and labels else scan)
+    if not scans:
+        expected = "FLARE22_Tr_0001_0000.nii.gz with FLARE22_Tr_0001.nii.gz" if wanted else "Case_00001_0000.nii.gz"
+        raise BadInput(f"There is no scan of FLARE22 below {sources[0]}; expected files such as {expected}.")
+
+    def read(scan: FoundScan) -> ScanContents:
+        image = read_volume(scan.files[0])
+        if not scan.contours:
+            return ScanContents(image)
+        return read_labelled(scan, image, LABELS, wanted, resample_labels=resample_labels)
+
+    return FoundScans(
+        tuple(scans),
+        read,
+        structures=wanted,
+        depends_on=str(resample_labels),
+        problems=tuple(problems),
+        resamples_labels=resample_labels,
+        archive=replace(ARCHIVE, scans=None) if wanted else ARCHIVE,
+    )

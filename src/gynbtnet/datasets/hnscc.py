@@ -1,0 +1,50 @@
+"""HNSCC: CTs of head and neck, diagnostic and for planning, as DICOM from The Cancer Imaging Archive.
+
+The downloader writes ``HNSCC/HNSCC-01-0001/<date, study>/<series>/1-001.dcm``, with PET, MR and radiotherapy objects
+among the CT series. Every axial CT series of at least 16 images is taken, by PatientID; which of them the paper took is
+not known.
+
+Grossberg et al. 2018, Scientific Data 5:180173.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from gynbtnet.datasets.archive import Archive
+from gynbtnet.datasets.dicom_scans import archive_series, dicom_scan
+from gynbtnet.datasets.found_scans import FoundScan, FoundScans, ScanContents
+from gynbtnet.datasets.integrity import Problem
+from gynbtnet.imaging.ct_series import read_ct_files
+from gynbtnet.imaging.slice_repairs import Repairs
+
+ARCHIVE = Archive(
+    "HNSCC, The Cancer Imaging Archive",
+    "doi 10.7937/k9/tcia.2020.a8sh-7363",
+    "restricted: an agreement with the archive must be signed",
+    1287,
+)
+
+
+def find(sources: Sequence[Path], *, repairs: Repairs | None = None) -> FoundScans:
+    """The CT series below some folders.
+
+    Raises:
+        BadInput: where there is none.
+    """
+    scans: list[FoundScan] = []
+    problems: list[Problem] = []
+    left = 0
+    for folder in sources:
+        series, damaged, others = archive_series(folder)
+        scans += [dicom_scan(one) for one in series]
+        problems += damaged
+        left += others
+
+    def read(scan: FoundScan) -> ScanContents:
+        ct = read_ct_files(scan.files, repairs)
+        return ScanContents(ct.volume, notes=ct.notes)
+
+    notes = (f"{left} CT series that are short or not axial were left out.",) if left else ()
+    return FoundScans(
+        tuple(scans), read, depends_on=repr(repairs), problems=tuple(problems), notes=notes, archive=ARCHIVE
+    )

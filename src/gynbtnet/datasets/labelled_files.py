@@ -1,0 +1,69 @@
+"""A scan and its label map as two image files; several archives lay their cases out so."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from gynbtnet.datasets.found_scans import FoundScan, ScanContents
+from gynbtnet.datasets.integrity import LabelMismatch
+from gynbtnet.errors import BadInput
+from gynbtnet.imaging.label_map import Mask, label_map
+from gynbtnet.imaging.onto_grid import labels_onto
+from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging.volume_files import read_volume
+
+Labels = Mapping[str, int]
+"""Label by name, background left out."""
+
+
+def chosen_structures(labels: Labels, wanted: Sequence[str] | None, where: str) -> tuple[str, ...]:
+    """The structures wanted, or all in the order of their labels.
+
+    Raises:
+        BadInput: where one is wanted that the archive doesn't have, or there are more than a label map holds.
+    """
+    structures = tuple(sorted(labels, key=lambda name: labels[name]) if wanted is None else wanted)
+    unknown = [name for name in structures if name not in labels]
+    if unknown:
+        raise BadInput(f"{where} has no {', '.join(unknown)}; it has {', '.join(labels) or 'no labels'}.")
+    if len(structures) > np.iinfo(np.uint8).max:
+        raise BadInput(f"{len(structures)} structures are more than the 255 that a label map holds; name those wanted.")
+    return structures
+
+
+def read_labelled(
+    scan: FoundScan,
+    image: Volume,
+    labels: Labels,
+    structures: Sequence[str],
+    *,
+    resample_labels: bool,
+    channels: tuple[Volume, ...] = (),
+) -> ScanContents:
+    """The label map of a scan beside its ``image``, with label 1, 2, … in the order of ``structures``.
+
+    Raises:
+        LabelMismatch: where the label map lies on another grid and is not to be resampled, or holds a label without
+            name.
+        BadInput: where it can't be read.
+    """
+    path = scan.contours[0]
+    drawn = read_volume(path)
+    notes: tuple[str, ...] = ()
+    if not image.geometry.is_same(drawn.geometry):
+        if not resample_labels:
+            raise LabelMismatch(
+                f"{path} lies on another grid than its scan, {image.geometry.difference(drawn.geometry)}; export it "
+                "again, or have it resampled with --resample-labels."
+            )
+        drawn = labels_onto(drawn, image.geometry)
+        notes = ("Resampled its label map onto the grid of the scan.",)
+    held = np.unique(drawn.array)
+    nameless = sorted(set(held.tolist()).difference(labels.values(), [0]))
+    if nameless:
+        listed = ", ".join(f"{label:g}" for label in nameless[:5])
+        raise LabelMismatch(f"{path} holds the labels {listed}, which have no name in its dataset; mend one of them.")
+    masks: dict[str, Mask] = {name: drawn.array == labels[name] for name in structures}
+    segmentation, _ = label_map(masks, structures, image.geometry)
+    unmapped = tuple(name for name, label in labels.items() if name not in structures and label in held)
+    return ScanContents(image, segmentation, unmapped=unmapped, notes=notes, channels=channels)

@@ -1,0 +1,94 @@
+"""RibFrac: chest CTs, of which 500 have every rib fracture drawn (420 to train on, 80 to tune on), and 160 have not.
+
+The files are ``RibFrac1-image.nii.gz`` and ``RibFrac1-label.nii.gz``, in folders called after parts of the download. In
+a label map every fracture has a number of its own; wanted as ``rib_fracture`` all of them are one structure. Without
+structures wanted the scans alone are taken; scans above number 500 are those without contours, which the paper left
+out.
+
+Jin et al. 2020, EBioMedicine 62:103106; https://ribfrac.grand-challenge.org.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from gynbtnet.datasets.archive import Archive
+from gynbtnet.datasets.found_scans import FoundScan, FoundScans, ScanContents, natural_order
+from gynbtnet.datasets.integrity import Problem
+from gynbtnet.datasets.labelled_files import chosen_structures, read_labelled
+from gynbtnet.datasets.synthetic_marks import image_is_synthetic
+from gynbtnet.errors import BadInput
+from gynbtnet.imaging.file_search import files_below
+from gynbtnet.imaging.volume_files import read_volume
+
+ARCHIVE = Archive(
+    "RibFrac",
+    "doi 10.5281/zenodo.3893508, zenodo.3893498 and zenodo.3893496",
+    "CC BY-NC 4.0 (unverified)",
+    500,
+)
+
+STRUCTURE = "rib_fracture"
+_LAST = 500
+_IMAGE = re.compile(r"(RibFrac(\d+))-image\.nii(\.gz)?")
+
+
+def find(
+    sources: Sequence[Path], *, structures: Sequence[str] | None = None, resample_labels: bool = False
+) -> FoundScans:
+    """The scans below some folders.
+
+    Raises:
+        BadInput: where there is none, or a structure other than ``rib_fracture`` is wanted.
+    """
+    wanted = () if structures is None else chosen_structures({STRUCTURE: 1}, structures, ARCHIVE.title)
+    files = [(path, folder) for folder in sources for path in files_below(folder)]
+    named = {path.name.removesuffix(".gz"): path for path, _ in files}
+    scans: list[FoundScan] = []
+    problems: list[Problem] = []
+    further = 0
+    for path, folder in files:
+        match = _IMAGE.fullmatch(path.name)
+        if match is None:
+            continue
+        if int(match[2]) > _LAST:
+            further += 1
+            continue
+        labels = named.get(f"{match[1]}-label.nii")
+        if wanted and labels is None:
+            problems.append(Problem("missing", str(path), f"{path} has no {match[1]}-label.nii.gz below the source."))
+            continue
+        scan = FoundScan(
+            match[1], natural_order(path), path.parent, (path,), synthetic=image_is_synthetic(path, folder)
+        )
+        scans.append(replace(scan, contours=(labels,)) if wanted and labels else scan)
+    if not scans:
+        raise BadInput(f"There is no scan of RibFrac below {sources[0]}; expected files such as RibFrac1-image.nii.gz.")
+
+    def read(scan: FoundScan) -> ScanContents:
+        image = read_volume(scan.files[0])
+        if not scan.contours:
+            return ScanContents(image)
+        fractures = {
+            f"{STRUCTURE}_{label}": int(label) for label in np.unique(read_volume(scan.contours[0]).array) if label
+        }
+        each = read_labelled(scan, image, fractures, tuple(fractures), resample_labels=resample_labels)
+        assert each.segmentation
+        drawn = each.segmentation.labels
+        one = replace(drawn, array=(drawn.array > 0).astype(np.uint8))
+        return replace(each, segmentation=replace(each.segmentation, labels=one, structures=wanted))
+
+    notes = (f"{further} scans without contours, above number {_LAST}, were left out.",) if further else ()
+    return FoundScans(
+        tuple(scans),
+        read,
+        structures=wanted,
+        depends_on=str(resample_labels),
+        problems=tuple(problems),
+        resamples_labels=resample_labels,
+        notes=notes,
+        archive=ARCHIVE,
+    )
