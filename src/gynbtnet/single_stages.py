@@ -109,6 +109,7 @@ def _check_prepared(prepared: PreparedCohort, settings: PlanSettings, structures
         "normalisation": settings.normalisation,
         "patch_size": settings.patch_size,
         "batch_size": settings.batch_size,
+        "network": settings.network,
         "preset": settings.preset,
         "strides": settings.strides,
     }

@@ -7,10 +7,11 @@ from typing import Literal
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import nn
 
 from gynbtnet.datasets.json_files import sha256_of
 from gynbtnet.errors import BadInput
-from gynbtnet.networks.unet import GynBTNet
+from gynbtnet.networks.build import build_network
 from gynbtnet.preparation.plan import Plan
 
 
@@ -29,7 +30,7 @@ class Model:
     weights: str
     sha256: str
     plan: Plan
-    network: GynBTNet
+    network: nn.Module
     device: torch.device
 
     @classmethod
@@ -54,12 +55,12 @@ class Model:
         if device == "cuda" and not torch.cuda.is_available():
             raise BadInput("device is cuda, but PyTorch sees no CUDA device here; set it to auto.")
         place = torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
-        network = GynBTNet(plan.preset, outputs=len(plan.structures) + 1, strides=plan.strides, deep_supervision=False)
+        network = build_network(plan, deep_supervision=False)
         try:
             network.load_state_dict(load_file(path))
         except (SafetensorError, RuntimeError, OSError) as error:
             raise BadInput(
-                f"{path} is damaged, or not the weights of the plan beside it (preset {plan.preset}, "
+                f"{path} is damaged, or not the weights of the plan beside it ({plan.network} {plan.preset}, "
                 f"{len(plan.structures)} structures); copy the model's folder again."
             ) from error
         return cls(folder, path.name, sha256_of(path), plan, network.to(place).eval(), place)

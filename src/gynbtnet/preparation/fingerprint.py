@@ -54,6 +54,7 @@ def make_plan(cohort: Cohort | None, settings: PlanSettings) -> Plan:
         batch_size=settings.batch_size,
         preset=settings.preset,
         strides=settings.resolved_strides(),
+        network=settings.network,
     )
 
 

@@ -7,11 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from gynbtnet.errors import BadInput
-from gynbtnet.preparation.settings import Normalisation, Triple, check_spacing, check_strides
+from gynbtnet.preparation.settings import NetworkName, Normalisation, Triple, check_network, check_spacing
 from gynbtnet.whole_files import written_whole
 
 _CONFIGURATION = "3d_fullres"
 _SCHEMES: Mapping[Normalisation, str] = {"zscore": "ZScoreNormalization", "ct": "CTNormalization"}
+_CLASSES: Mapping[NetworkName, str] = {
+    "gynbtnet": "gynbtnet.networks.unet.GynBTNet",
+    "swin_unetr": "gynbtnet.networks.swin_unetr.SwinUNETR",
+}
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,8 @@ class Plan:
         patch_size: voxels (z, y, x); on every axis a multiple of the product of the strides.
         batch_size: patches in a batch.
         preset: the network's size by name.
-        strides: what each of the preset's levels divides the grid by, fine to coarse, (z, y, x).
+        strides: what each of the preset's levels divides the grid by, fine to coarse, (z, y, x); none of "swin_unetr".
+        network: "gynbtnet", or the baseline "swin_unetr".
 
     Raises:
         ValueError: where values don't fit each other.
@@ -50,6 +55,7 @@ class Plan:
     batch_size: int
     preset: str
     strides: tuple[Triple, ...]
+    network: NetworkName = "gynbtnet"
 
     def __post_init__(self) -> None:
         if self.normalisation not in _SCHEMES:
@@ -57,7 +63,7 @@ class Plan:
         if self.normalisation == "ct" and self.intensity is None:
             raise ValueError("normalisation ct needs the cohort's intensity")
         check_spacing(self.spacing)
-        check_strides(self.preset, self.strides, self.patch_size)
+        check_network(self.network, self.preset, self.strides, self.patch_size)
 
     def save(self, folder: Path) -> None:
         """Write ``plans.json`` and ``dataset.json`` into ``folder``, each whole."""
@@ -78,6 +84,7 @@ class Plan:
             arch_kwargs = configuration["architecture"]["arch_kwargs"]
             properties = plans["foreground_intensity_properties_per_channel"].get("0")
             schemes = {scheme: name for name, scheme in _SCHEMES.items()}
+            networks = {path: name for name, path in _CLASSES.items()}
             labels = sorted((int(label), name) for name, label in dataset["labels"].items())
             if [label for label, _ in labels] != list(range(len(labels))):
                 raise ValueError(f"labels are numbered {[label for label, _ in labels]}, not one by one from 0")
@@ -92,6 +99,7 @@ class Plan:
                 batch_size=int(configuration["batch_size"]),
                 preset=str(arch_kwargs["preset"]),
                 strides=tuple(_triple(stride, int) for stride in arch_kwargs["strides"]),
+                network=networks[configuration["architecture"]["network_class_name"]],
             )
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             found = f"no {error}" if isinstance(error, KeyError) else str(error)
@@ -116,7 +124,7 @@ class Plan:
                     "normalization_schemes": [_SCHEMES[self.normalisation]],
                     "use_mask_for_norm": [False],
                     "architecture": {
-                        "network_class_name": "gynbtnet.networks.unet.GynBTNet",
+                        "network_class_name": _CLASSES[self.network],
                         "arch_kwargs": {"preset": self.preset, "strides": self.strides},
                         "_kw_requires_import": [],
                     },

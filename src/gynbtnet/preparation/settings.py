@@ -9,11 +9,17 @@ from pydantic import Field, model_validator
 from gynbtnet.settings import Settings
 
 Normalisation = Literal["zscore", "ct"]
-PresetName = Literal["XS", "S", "B", "L", "H"]
+NetworkName = Literal["gynbtnet", "swin_unetr"]
+PresetName = Literal["XS", "S", "B", "L", "H", "F12", "F24", "F48"]
 Triple = tuple[int, int, int]
 
 _LEVELS: Mapping[str, int] = {"XS": 5, "S": 6, "B": 6, "L": 6, "H": 6}
-"""Levels of each preset's network, see :mod:`gynbtnet.networks.presets`."""
+"""Levels of each of GynBTNet's presets, see :mod:`gynbtnet.networks.presets`."""
+
+_FEATURE_SIZES = ("F12", "F24", "F48")
+"""Swin-UNETR's presets, see :mod:`gynbtnet.networks.swin_unetr`."""
+
+_SWIN_UNETR_STRIDE = 32  # a patch that isn't a multiple of it is padded
 
 
 class PlanSettings(Settings):
@@ -29,24 +35,29 @@ class PlanSettings(Settings):
     )
     patch_size: Triple = Field((80, 160, 160), description="Voxels (z, y, x) that the network sees at once.")
     batch_size: int = Field(2, ge=1, description="Patches in a batch.")
-    preset: PresetName = Field("L", description="Size of the network: XS, S, B, L (the paper's) or H.")
+    network: NetworkName = Field("gynbtnet", description="gynbtnet, or the baseline swin_unetr.")
+    preset: PresetName = Field(
+        "L", description="Size of the network: XS, S, B, L (the paper's) or H; of swin_unetr F12, F24 or F48 (its own)."
+    )
     strides: tuple[Triple, ...] | None = Field(
         None,
         description="What each level divides the grid by along (z, y, x); left out, 1, 2, 2, 2, 2 on all axes, and 1 "
-        "more where the preset has six levels.",
+        "more where the preset has six levels. Those of swin_unetr are its own.",
     )
 
     def resolved_strides(self) -> tuple[Triple, ...]:
         """The strides, those left out filled in."""
         if self.strides is not None:
             return self.strides
+        if self.network == "swin_unetr":
+            return ()
         return ((1, 1, 1), *((2, 2, 2),) * 4, *((1, 1, 1),) * (_LEVELS[self.preset] - 5))
 
     @model_validator(mode="after")
     def _fits(self) -> "PlanSettings":
         if self.spacing is not None:
             check_spacing(self.spacing)
-        check_strides(self.preset, self.resolved_strides(), self.patch_size)
+        check_network(self.network, self.preset, self.resolved_strides(), self.patch_size)
         return self
 
 
@@ -54,6 +65,23 @@ def check_spacing(spacing: tuple[float, ...]) -> None:
     """ValueError where ``spacing`` isn't three positive lengths."""
     if len(spacing) != 3 or not all(0 < length < inf for length in spacing):
         raise ValueError(f"spacing is three positive lengths in mm, not {spacing}")
+
+
+def check_network(network: str, preset: str, strides: tuple[Triple, ...], patch_size: Triple) -> None:
+    """ValueError where network, preset, strides and patch don't fit each other."""
+    if network == "gynbtnet":
+        check_strides(preset, strides, patch_size)
+    elif network != "swin_unetr":
+        raise ValueError(f"network is gynbtnet or swin_unetr, not {network}")
+    elif preset not in _FEATURE_SIZES:
+        raise ValueError(f"preset of swin_unetr is one of {', '.join(_FEATURE_SIZES)}, not {preset}")
+    elif strides:
+        raise ValueError("strides of swin_unetr are its own: leave them out")
+    elif min(patch_size) < 1 or max(patch_size) <= _SWIN_UNETR_STRIDE:
+        raise ValueError(
+            f"patch_size {patch_size} leaves swin_unetr a single voxel to normalise over; it needs more than "
+            f"{_SWIN_UNETR_STRIDE} voxels along an axis"
+        )
 
 
 def check_strides(preset: str, strides: tuple[Triple, ...], patch_size: Triple) -> None:
