@@ -11,6 +11,9 @@ from torch import nn
 
 from gynbtnet.datasets.json_files import sha256_of
 from gynbtnet.errors import BadInput
+from gynbtnet.imaging.volume import Segmentation, Volume
+from gynbtnet.inference.predict import predict
+from gynbtnet.inference.settings import PredictionSettings
 from gynbtnet.networks.build import build_network
 from gynbtnet.preparation.plan import Plan
 
@@ -32,6 +35,25 @@ class Model:
     plan: Plan
     network: nn.Module
     device: torch.device
+
+    @property
+    def title(self) -> str:
+        """What an RTSTRUCT calls it."""
+        return "GynBTNet" if self.plan.network == "gynbtnet" else "Swin-UNETR"
+
+    @property
+    def structures(self) -> tuple[str, ...]:
+        """What it contours, in label order."""
+        return self.plan.structures
+
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """Distributions that its network is made of, besides PyTorch."""
+        return () if self.plan.network == "gynbtnet" else ("monai",)
+
+    def contour(self, volume: Volume, settings: PredictionSettings) -> Segmentation:
+        """:func:`gynbtnet.inference.predict.predict` with this model."""
+        return predict(self, volume, settings)
 
     @classmethod
     def load(
