@@ -10,6 +10,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "gynbtnet"
 # A folder imports only from names before its own. docs/explanation/house.md says what each is.
 ORDER = [
     "errors",
+    "optional_libraries",
     "whole_files",
     "processes",
     "progress",
@@ -22,11 +23,13 @@ ORDER = [
     "sparse",
     "training",
     "inference",
+    "baselines",
     "evaluation",
     "recipes",
     "experiment",
     "experiment_report",
     "pipeline",
+    "comparison",
     "single_stages",
     "inspection",
     "inspection_picture",

@@ -12,13 +12,14 @@ from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.json_files import sha256_of
 from gynbtnet.datasets.patient_key import PatientKey
 from gynbtnet.datasets.scan_identity import DICOM
-from gynbtnet.datasets.split import hold_out, split_patients
+from gynbtnet.datasets.split import Split, hold_out, split_patients
 from gynbtnet.errors import BadInput
 from gynbtnet.evaluation.evaluate import evaluate
 from gynbtnet.experiment import STAGES, Experiment, StageName
 from gynbtnet.experiment_report import report_experiment
 from gynbtnet.imaging.slice_repairs import Repairs
 from gynbtnet.imaging.structure_names import StructureNames
+from gynbtnet.inference.contourer import Contourer
 from gynbtnet.inference.export import predict_scan
 from gynbtnet.inference.model import Model
 from gynbtnet.inference.settings import PredictionSettings
@@ -28,7 +29,7 @@ from gynbtnet.preparation.settings import PlanSettings
 from gynbtnet.preparation.store import PreparedCohort
 from gynbtnet.progress import console
 from gynbtnet.recipes.loading import load_recipe, save_recipe
-from gynbtnet.recipes.recipe import PretrainingStage, Recipe, SupervisedStage, TaskStage
+from gynbtnet.recipes.recipe import AnyPretraining, Recipe, SupervisedStage, TaskStage
 from gynbtnet.training.stages import finetune, pretrain
 
 
@@ -53,6 +54,27 @@ class Scans:
     repairs: Repairs = field(default_factory=Repairs)
 
 
+@dataclass(frozen=True)
+class Ingested:
+    """What an experiment's scans became.
+
+    Attributes:
+        split: who is held out; saved in the experiment.
+        seen, test: the cohort's patients on both sides of the split.
+        unlabelled, organs: for stages 1 and 2; None where the recipe leaves the stage out.
+        further: scans that are predicted and have no contours.
+        names: how structures are called.
+    """
+
+    split: Split
+    seen: Cohort
+    test: Cohort
+    unlabelled: Cohort | None
+    organs: Cohort | None
+    further: Cohort | None
+    names: StructureNames
+
+
 def run_experiment(recipe: Recipe, scans: Scans, folder: Path, jobs: int = 1) -> Path:
     """Walk the whole experiment in ``folder``; returns the report page.
 
@@ -60,7 +82,28 @@ def run_experiment(recipe: Recipe, scans: Scans, folder: Path, jobs: int = 1) ->
         BadInput: where recipe and scans don't fit together, or a step finds something that it can't use.
     """
     experiment = Experiment(Path(folder).absolute())
-    task: TaskStage = recipe.stage("task")
+    ingested = ingest_scans(recipe, scans, experiment, jobs)
+    model = Model.load(
+        train_stages(recipe, ingested, experiment, jobs),
+        weights=recipe.prediction.weights,
+        device=recipe.prediction.device,
+    )
+    console.rule("Unseen patients")
+    predict_cases(model, ingested.test, experiment.test_predictions, recipe.prediction, ingested.names, scans.repairs)
+    if ingested.further:
+        further = experiment.further_predictions
+        predict_cases(model, ingested.further, further, recipe.prediction, ingested.names, scans.repairs)
+    evaluate(ingested.test, experiment.test_predictions, experiment.evaluation)
+    return report_experiment(experiment)
+
+
+def ingest_scans(recipe: Recipe, scans: Scans, experiment: Experiment, jobs: int = 1) -> Ingested:
+    """Bring all scans into cohorts and hold out the test patients, before anything is learned.
+
+    Raises:
+        BadInput: where recipe and scans don't fit together, or a scan can't be used.
+    """
+    recipe.stage("task")
     _check(recipe, scans, experiment)
     names = StructureNames.load(recipe.aliases)
     key = PatientKey.load(experiment.key)
@@ -77,9 +120,9 @@ def run_experiment(recipe: Recipe, scans: Scans, folder: Path, jobs: int = 1) ->
         jobs=jobs,
     )
     split = split_patients(cohort, recipe.split.test, recipe.split.folds, recipe.split.seed)
+    split.validation_patients(recipe.split.fold)
     save_recipe(recipe, experiment.recipe)
     split.save(experiment.split)
-    validation = split.validation_patients(recipe.split.fold)
     seen, test = cohort.of_patients(set(cohort.patients).difference(split.test)), cohort.of_patients(split.test)
     unlabelled = _ingest_unlabelled(scans, experiment, key, seen, test, jobs) if recipe.pretraining else None
     organs = _ingest_organs(scans.supervised, experiment, recipe.supervised, jobs) if recipe.supervised else None
@@ -88,22 +131,19 @@ def run_experiment(recipe: Recipe, scans: Scans, folder: Path, jobs: int = 1) ->
         if scans.further
         else None
     )
+    return Ingested(split, seen, test, unlabelled, organs, further, names)
 
+
+def train_stages(recipe: Recipe, ingested: Ingested, experiment: Experiment, jobs: int = 1) -> Path:
+    """The stages of a recipe, one after another; returns the run folder of the last, which is the model."""
     start = None
-    if recipe.pretraining and unlabelled:
-        start = _pretrain(recipe.pretraining, unlabelled, experiment, jobs)
-    if recipe.supervised and organs:
-        start = _learn(
-            "supervised", recipe.supervised, organs, _drawn(recipe.supervised, organs), experiment, start, jobs
-        )
-    model = _learn("task", task, seen, validation, experiment, start, jobs)
-
-    console.rule("Unseen patients")
-    _predict(model, test, experiment.test_predictions, recipe.prediction, names, scans.repairs)
-    if further:
-        _predict(model, further, experiment.further_predictions, recipe.prediction, names, scans.repairs)
-    evaluate(test, experiment.test_predictions, experiment.evaluation)
-    return report_experiment(experiment)
+    if recipe.pretraining and ingested.unlabelled:
+        start = _pretrain(recipe.pretraining, ingested.unlabelled, experiment, jobs)
+    if recipe.supervised and ingested.organs:
+        drawn = _drawn(recipe.supervised, ingested.organs)
+        start = _learn("supervised", recipe.supervised, ingested.organs, drawn, experiment, start, jobs)
+    validation = ingested.split.validation_patients(recipe.split.fold)
+    return _learn("task", recipe.stage("task"), ingested.seen, validation, experiment, start, jobs)
 
 
 def _check(recipe: Recipe, scans: Scans, experiment: Experiment) -> None:
@@ -184,7 +224,7 @@ def _ingest_organs(source: Path | None, experiment: Experiment, recipe: Supervis
     return totalsegmentator.ingest(source, experiment.cohort("supervised"), structures=recipe.structures, jobs=jobs)
 
 
-def _pretrain(recipe: PretrainingStage, cohort: Cohort, experiment: Experiment, jobs: int) -> Path:
+def _pretrain(recipe: AnyPretraining, cohort: Cohort, experiment: Experiment, jobs: int) -> Path:
     """Stage 1."""
     prepared = _prepare("pretraining", cohort, recipe.plan, experiment, jobs)
     validation = _drawn(recipe, cohort)
@@ -218,7 +258,7 @@ def _learn(
     )
 
 
-def _drawn(recipe: PretrainingStage | SupervisedStage, cohort: Cohort) -> tuple[str, ...]:
+def _drawn(recipe: AnyPretraining | SupervisedStage, cohort: Cohort) -> tuple[str, ...]:
     """The patients who validate a stage that has no folds."""
     return hold_out(cohort.patients, recipe.validation, recipe.training.seed)
 
@@ -232,15 +272,14 @@ def _prepare(
     return prepare(cohort, plan, experiment.prepared(stage), jobs)
 
 
-def _predict(
-    model: Path, cohort: Cohort, out: Path, settings: PredictionSettings, names: StructureNames, repairs: Repairs
+def predict_cases(
+    model: Contourer, cohort: Cohort, out: Path, settings: PredictionSettings, names: StructureNames, repairs: Repairs
 ) -> None:
     """Contour every case from its source, so that a DICOM scan gets its RTSTRUCT: ``<out>/<case id>/``."""
-    loaded = Model.load(model, weights=settings.weights, device=settings.device)
     for case in cohort.cases:
         scan = case.source.ct_folder if case.source.series_uid and case.source.ct_folder else case.image
         predict_scan(
-            loaded,
+            model,
             scan,
             out / case.id,
             settings=settings,

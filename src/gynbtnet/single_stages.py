@@ -13,13 +13,13 @@ from gynbtnet.preparation.prepare import prepare
 from gynbtnet.preparation.settings import PlanSettings
 from gynbtnet.preparation.store import MANIFEST, PreparedCohort
 from gynbtnet.processes import is_first_process
-from gynbtnet.recipes.recipe import PretrainingStage, Recipe
+from gynbtnet.recipes.recipe import AnyPretraining, Recipe
 from gynbtnet.training.run_folder import RunFolder
 from gynbtnet.training.stages import finetune, pretrain
 
 
 def pretrain_alone(
-    sources: Sequence[Path], recipe: PretrainingStage, out: Path, jobs: int = 1, repairs: Repairs | None = None
+    sources: Sequence[Path], recipe: AnyPretraining, out: Path, jobs: int = 1, repairs: Repairs | None = None
 ) -> Path:
     """Stage 1 on any folders of CTs, or on one folder of prepared scans; returns the run folder ``out``.
 

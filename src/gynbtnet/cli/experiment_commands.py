@@ -1,5 +1,6 @@
 """Commands that walk a whole experiment and tell of it, and the one that looks at the machine."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -55,6 +56,58 @@ def run(
     console.print(f"The report is {report}")
 
 
+@command(
+    "gynbtnet baselines demo --cohort demo/phantom/brachytherapy --unlabelled demo/phantom/unlabelled "
+    "--supervised demo/phantom/organs --model gynbtnet --model gynbtnet-from-scratch --out demo/baselines"
+)
+def baselines(
+    recipe: RecipeName,
+    cohort: Annotated[Path, typer.Option(help="A clinic's DICOM RT export: CT series and RTSTRUCT files.")],
+    out: Out,
+    unlabelled: Annotated[
+        list[Path] | None, typer.Option(help="Folder of further CTs for stage 1; repeatable.")
+    ] = None,
+    supervised: Annotated[Path | None, typer.Option(help="Scans in the TotalSegmentator layout, for stage 2.")] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="gynbtnet, gynbtnet-from-scratch, swin-unetr, nnunet, or a YAML file that changes the recipe; "
+            "repeatable. Left out: the four."
+        ),
+    ] = None,
+    patients_from: PatientsOption = "dicom",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="[MODEL:]KEY=VALUE",
+            help="Change one setting of all models, or of one, e.g. nnunet:nnunet.epochs=100; repeatable.",
+        ),
+    ] = None,
+    jobs: Jobs = 1,
+    missing_slices: MissingSlices = False,
+    unequal_spacing: UnequalSpacing = False,
+    gantry_tilt: GantryTilt = False,
+) -> None:
+    """Train GynBTNet and the baselines on one cohort and split, contour its test patients, and score each model.
+
+    Call it again to go on with what was stopped. Swin-UNETR needs the extra gynbtnet[baselines], nnU-Net
+    gynbtnet[nnunet].
+    """
+    from gynbtnet.comparison import compare_models
+    from gynbtnet.imaging.slice_repairs import Repairs
+    from gynbtnet.pipeline import Scans
+    from gynbtnet.recipes.loading import load_recipe
+    from gynbtnet.recipes.variant import BASELINES, load_variants
+
+    repairs = Repairs(missing_slices, unequal_spacing, gantry_tilt)
+    scans = Scans(cohort, tuple(unlabelled or ()), supervised, (), patients_from, repairs)
+    for_all, for_one = _by_model(set_ or ())
+    base = load_recipe(recipe, for_all)
+    variants = load_variants(model or BASELINES, base, for_one)
+    console.print(f"Models, predictions and evaluations are in {compare_models(base, variants, scans, out, jobs)}")
+
+
 @command("gynbtnet report demo/experiment")
 def report(experiment: Annotated[Path, typer.Argument(help="The folder that `gynbtnet run` filled.")]) -> None:
     """Write an experiment's report page anew."""
@@ -75,3 +128,16 @@ def doctor(folder: Annotated[Path, typer.Argument(help="Where results would be w
         table.add_row(what, found)
     console.print(table)
     raise typer.Exit(int(any(found.startswith("missing") for _, found in rows)))
+
+
+def _by_model(changes: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
+    """What changes all models, and what changes a single one, by its name."""
+    for_all: list[str] = []
+    for_one: dict[str, list[str]] = {}
+    for change in changes:
+        model, colon, rest = change.partition(":")
+        if colon and "=" not in model:
+            for_one.setdefault(model, []).append(rest)
+        else:
+            for_all.append(change)
+    return for_all, for_one

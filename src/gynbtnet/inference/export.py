@@ -21,8 +21,7 @@ from gynbtnet.imaging.slice_repairs import Repairs
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.imaging.volume_files import SUFFIXES, is_image_file, read_volume, write_volume
-from gynbtnet.inference.model import Model
-from gynbtnet.inference.predict import predict
+from gynbtnet.inference.contourer import Contourer
 from gynbtnet.inference.settings import PredictionSettings
 from gynbtnet.progress import console
 from gynbtnet.whole_files import check_replaceable, written_whole
@@ -42,7 +41,7 @@ class _Scan:
 
 
 def predict_scan(
-    model: Model,
+    model: Contourer,
     scan: Path,
     out: Path,
     *,
@@ -95,7 +94,7 @@ def predict_scan(
             "or give another output folder."
         )
     read = time.perf_counter()
-    segmentation = predict(model, found.volume, settings)
+    segmentation = model.contour(found.volume, settings)
     predicted = time.perf_counter()
     volumes = {structure: segmentation.volume_cm3(structure) for structure in segmentation.structures}
     description = f"Research use only, not reviewed. Model {model.sha256[:8]}"  # DICOM allows 64 characters
@@ -108,7 +107,7 @@ def predict_scan(
                 found.series,
                 partial / RTSTRUCT,
                 names=names or StructureNames.load(None),
-                label=f"GynBTNet {model.sha256[:7]}",  # DICOM allows 16
+                label=f"{model.title} {model.sha256}"[:16],  # what DICOM allows
                 description=f"SYNTHETIC. {description}" if synthetic else description,
                 software_version=version("gynbtnet"),
                 outlines=settings.outlines,
@@ -141,7 +140,7 @@ def predict_scan(
     return out
 
 
-def _made_from(model: Model, scan: _Scan, settings: PredictionSettings, synthetic: bool) -> dict[str, Any]:
+def _made_from(model: Contourer, scan: _Scan, settings: PredictionSettings, synthetic: bool) -> dict[str, Any]:
     """The part of the manifest that decides what the files hold."""
     return {
         "synthetic": synthetic,
@@ -152,8 +151,8 @@ def _made_from(model: Model, scan: _Scan, settings: PredictionSettings, syntheti
             "sha256": sha256_of(*scan.files),
         },
         "settings": settings.model_dump(mode="json"),
-        "versions": {name: version(name) for name in ("gynbtnet", "torch", "SimpleITK", "pydicom")},
-        "structures": list(model.plan.structures),
+        "versions": {name: version(name) for name in ("gynbtnet", "torch", "SimpleITK", "pydicom", *model.libraries)},
+        "structures": list(model.structures),
         "files": [LABELS] if scan.series is None else [LABELS, RTSTRUCT],
     }
 

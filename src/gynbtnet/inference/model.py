@@ -7,11 +7,15 @@ from typing import Literal
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import nn
 
 from gynbtnet.datasets.json_files import sha256_of
 from gynbtnet.errors import BadInput
-from gynbtnet.networks.unet import GynBTNet
+from gynbtnet.imaging.volume import Segmentation, Volume
+from gynbtnet.inference.predict import predict
+from gynbtnet.inference.settings import PredictionSettings
 from gynbtnet.preparation.plan import Plan
+from gynbtnet.training.planned_network import planned_network
 
 
 @dataclass(frozen=True)
@@ -29,8 +33,27 @@ class Model:
     weights: str
     sha256: str
     plan: Plan
-    network: GynBTNet
+    network: nn.Module
     device: torch.device
+
+    @property
+    def title(self) -> str:
+        """What an RTSTRUCT calls it."""
+        return "GynBTNet" if self.plan.network == "gynbtnet" else "Swin-UNETR"
+
+    @property
+    def structures(self) -> tuple[str, ...]:
+        """What it contours, in label order."""
+        return self.plan.structures
+
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """Distributions that its network is made of, besides PyTorch."""
+        return () if self.plan.network == "gynbtnet" else ("monai",)
+
+    def contour(self, volume: Volume, settings: PredictionSettings) -> Segmentation:
+        """:func:`gynbtnet.inference.predict.predict` with this model."""
+        return predict(self, volume, settings)
 
     @classmethod
     def load(
@@ -54,18 +77,12 @@ class Model:
         if device == "cuda" and not torch.cuda.is_available():
             raise BadInput("device is cuda, but PyTorch sees no CUDA device here; set it to auto.")
         place = torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
-        network = GynBTNet(
-            plan.preset,
-            len(plan.channels),
-            outputs=len(plan.structures) + 1,
-            strides=plan.strides,
-            deep_supervision=False,
-        )
+        network = planned_network(plan, deep_supervision=False)
         try:
             network.load_state_dict(load_file(path))
         except (SafetensorError, RuntimeError, OSError) as error:
             raise BadInput(
-                f"{path} is damaged, or not the weights of the plan beside it (preset {plan.preset}, "
+                f"{path} is damaged, or not the weights of the plan beside it ({plan.network} {plan.preset}, "
                 f"{len(plan.structures)} structures); copy the model's folder again."
             ) from error
         return cls(folder, path.name, sha256_of(path), plan, network.to(place).eval(), place)

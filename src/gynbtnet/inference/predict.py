@@ -1,12 +1,13 @@
 """Contours of a scan, on the scan's own grid."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Segmentation, Volume
-from gynbtnet.inference.model import Model
 from gynbtnet.inference.settings import PredictionSettings
 from gynbtnet.inference.sliding_window import slide
 from gynbtnet.preparation.preprocess import preprocess_volume
@@ -14,10 +15,13 @@ from gynbtnet.preparation.resample import resample
 from gynbtnet.preparation.turn import turn_between
 from gynbtnet.progress import track
 
+if TYPE_CHECKING:
+    from gynbtnet.inference.model import Model
+
 _SLAB_BYTES = 256 * 2**20
 
 
-def predict(model: Model, volume: Volume, settings: PredictionSettings | None = None) -> Segmentation:
+def predict(model: "Model", volume: Volume, settings: PredictionSettings | None = None) -> Segmentation:
     """Contour the structures of ``model`` on a CT in HU of any grid, that of ``volume``."""
     settings = settings or PredictionSettings()
     image, grid = preprocess_volume([volume], model.plan)

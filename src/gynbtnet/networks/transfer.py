@@ -13,6 +13,27 @@ Parts = Literal["encoder", "all_but_heads"]
 
 
 @dataclass(frozen=True)
+class PartNames:
+    """How the names of a network's parts begin in its ``state_dict``; here GynBTNet's.
+
+    A network with other names says so in an attribute ``part_names``.
+
+    Attributes:
+        encoder: what a pretraining leaves behind.
+        heads: what depends on the classes.
+        sees_image: convolutions that depend on the image's number of channels.
+    """
+
+    encoder: str = "encoder."
+    heads: str = "decoder.heads."
+    sees_image: tuple[str, ...] = ("encoder.levels.0.0.",)
+
+    def belongs(self, name: str, parts: Parts) -> bool:
+        """Whether a weight is one of ``parts``."""
+        return name.startswith(self.encoder) if parts == "encoder" else not name.startswith(self.heads)
+
+
+@dataclass(frozen=True)
 class TransferReport:
     """What a transfer did.
 
@@ -52,7 +73,7 @@ def transfer(
 
     Args:
         weights: a ``state_dict`` of an earlier stage.
-        network: a ``GynBTNet``, or anything with ``encoder`` and ``decoder.heads``.
+        network: a ``GynBTNet``, or any network with its names or with ``part_names`` of its own.
         parts: which parts to take over.
         at_least: share of the parameters in ``parts`` below which the weights are refused.
 
@@ -60,13 +81,14 @@ def transfer(
         BadInput: where less than ``at_least`` came over.
     """
     own = network.state_dict()
+    part_names: PartNames = getattr(network, "part_names", PartNames())
     found: dict[str, Tensor] = {}
     loaded: list[str] = []
     reshaped: dict[str, str] = {}
     skipped: dict[str, str] = {}
     for name in sorted(own.keys() | weights.keys()):
         ours, theirs = own.get(name), weights.get(name)
-        if not _belongs(name, parts):
+        if not part_names.belongs(name, parts):
             skipped[name] = "not asked for"
         elif ours is None:
             skipped[name] = "not in this network"
@@ -75,13 +97,13 @@ def transfer(
         elif theirs.shape == ours.shape:
             found[name] = theirs
             loaded.append(name)
-        elif _differs_in_inputs(name, theirs, ours):
+        elif name.startswith(part_names.sees_image) and _differ_in_inputs(theirs, ours):
             found[name] = _with_input_channels(theirs, ours.shape[1])
             reshaped[name] = f"{theirs.shape[1]} input channels shared among {ours.shape[1]}"
         else:
             skipped[name] = f"shape {tuple(theirs.shape)} where the network has {tuple(ours.shape)}"
 
-    sizes = {name: values.numel() for name, values in network.named_parameters() if _belongs(name, parts)}
+    sizes = {name: values.numel() for name, values in network.named_parameters() if part_names.belongs(name, parts)}
     share = sum(sizes.get(name, 0) for name in found) / max(sum(sizes.values()), 1)
     if share < at_least:
         raise BadInput(
@@ -94,18 +116,9 @@ def transfer(
     return TransferReport(parts, tuple(loaded), reshaped, skipped, share)
 
 
-def _belongs(name: str, parts: Parts) -> bool:
-    return name.startswith("encoder.") if parts == "encoder" else not name.startswith("decoder.heads.")
-
-
-def _differs_in_inputs(name: str, theirs: Tensor, ours: Tensor) -> bool:
-    """Whether this is a convolution that sees the image itself, trained with another number of channels."""
-    return (
-        name.startswith("encoder.levels.0.0.")
-        and theirs.ndim == ours.ndim == 5
-        and theirs.shape[0] == ours.shape[0]
-        and theirs.shape[2:] == ours.shape[2:]
-    )
+def _differ_in_inputs(theirs: Tensor, ours: Tensor) -> bool:
+    """Whether these are weights of one convolution, trained with different numbers of input channels."""
+    return theirs.ndim == ours.ndim == 5 and theirs.shape[0] == ours.shape[0] and theirs.shape[2:] == ours.shape[2:]
 
 
 def _with_input_channels(weight: Tensor, channels: int) -> Tensor:

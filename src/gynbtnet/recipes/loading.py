@@ -1,6 +1,6 @@
 """Recipes from YAML, with one clear sentence for whatever is wrong in them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from gynbtnet.errors import BadInput
-from gynbtnet.recipes.recipe import Recipe
+from gynbtnet.recipes.recipe import NETWORKS, Recipe, stage_class
 from gynbtnet.whole_files import written_whole
 
 SHIPPED = Path(__file__).parent
@@ -30,20 +30,28 @@ def load_recipe(name: str | Path, changes: Sequence[str] = ()) -> Recipe:
         BadInput: an unknown recipe, bad YAML, an unknown key, a wrong type or value, a path that isn't there.
     """
     path = SHIPPED / f"{name}.yaml" if str(name) in shipped_recipes() else Path(name)
-    values = _read_yaml(path)
-    for change in changes:
-        _apply(change, values)
-    try:
-        recipe = Recipe.model_validate(values)
-    except ValidationError as problems:
-        where = f"{path}, changed by --set" if changes else str(path)
-        raise BadInput(_sentence(problems, where, values)) from problems
+    recipe = with_changes(read_yaml(path), changes, path)
     if recipe.aliases is not None:
         aliases = path.parent / recipe.aliases
         if not aliases.is_file():
             raise BadInput(f"aliases in {path} names {aliases}, which is not there; expected a YAML file of ROI names.")
         recipe = recipe.model_copy(update={"aliases": aliases.absolute()})
     return recipe
+
+
+def with_changes(values: dict[str, Any], changes: Sequence[str], path: Path) -> Recipe:
+    """The recipe of ``values``, read from ``path``, with single settings changed as in :func:`load_recipe`.
+
+    Raises:
+        BadInput: an unknown key, a wrong type or value.
+    """
+    for change in changes:
+        _apply(change, values)
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as problems:
+        where = f"{path}, changed by --set" if changes else str(path)
+        raise BadInput(_sentence(problems, where, values)) from problems
 
 
 def save_recipe(recipe: Recipe, path: Path) -> None:
@@ -53,7 +61,12 @@ def save_recipe(recipe: Recipe, path: Path) -> None:
         partial.write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The settings in a YAML file, unchecked.
+
+    Raises:
+        BadInput: where the file is absent, no YAML, or holds no settings.
+    """
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -100,7 +113,7 @@ def _sentence(problems: ValidationError, path: str, values: dict[str, Any]) -> s
     places = _key_in_file(first["loc"], values)
     key = ".".join(str(part) for part in places)
     if first["type"] == "extra_forbidden":
-        known = ", ".join(_settings_at(places[:-1]))
+        known = ", ".join(_settings_at(places[:-1], values))
         return f"{key} in {path} is no setting; expected one of: {known}."
     if first["type"] == "missing":
         return f"{key} is missing in {path}; see a shipped recipe for the form."
@@ -111,9 +124,11 @@ def _sentence(problems: ValidationError, path: str, values: dict[str, Any]) -> s
 
 
 def _key_in_file(places: Sequence[str | int], values: Any) -> list[str | int]:
-    """The places that the file has; after them pydantic names the branch of a union that it tried."""
+    """The places that the file has; before or after them pydantic names the branch of a union that it tried."""
     key: list[str | int] = []
     for place in places:
+        if place in NETWORKS:  # a branch, and the name of no setting
+            continue
         key.append(place)
         if isinstance(values, dict):
             values = values.get(place)
@@ -124,11 +139,17 @@ def _key_in_file(places: Sequence[str | int], values: Any) -> list[str | int]:
     return key
 
 
-def _settings_at(places: Sequence[str | int]) -> list[str]:
+def _settings_at(places: Sequence[str | int], values: dict[str, Any]) -> list[str]:
     """Names of the settings of the class that stands at a key of the recipe."""
     kind: type[BaseModel] = Recipe
     for place in places:
-        annotation = kind.model_fields[str(place)].annotation
-        choices = [annotation, *getattr(annotation, "__args__", ())]
-        kind = next(choice for choice in choices if isinstance(choice, type) and issubclass(choice, BaseModel))
+        choices = list(_classes(kind.model_fields[str(place)].annotation))
+        kind = stage_class(values[place]) if place == "pretraining" else choices[0]
     return list(kind.model_fields)
+
+
+def _classes(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for choice in getattr(annotation, "__args__", ()):
+        yield from _classes(choice)

@@ -1,14 +1,16 @@
 """What a recipe holds: every setting of an experiment, composed of the settings that each part reads."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
+from gynbtnet.baselines.settings import NnUNetSettings
 from gynbtnet.errors import BadInput
 from gynbtnet.inference.settings import PredictionSettings
 from gynbtnet.preparation.settings import PlanSettings
 from gynbtnet.settings import Settings
+from gynbtnet.training.proxy_task_settings import ProxyTaskSettings
 from gynbtnet.training.settings import PretrainingSettings, SegmentationSettings
 
 
@@ -27,6 +29,39 @@ class PretrainingStage(Settings):
     validation: float = Field(0.15, ge=0, lt=1, description="Share of the scans' patients that validate.")
     plan: PlanSettings
     training: PretrainingSettings
+
+
+class SwinPretrainingStage(Settings):
+    """Stage 1 of the baseline Swin-UNETR: its proxy tasks on unlabelled scans."""
+
+    validation: float = Field(0.15, ge=0, lt=1, description="Share of the scans' patients that validate.")
+    plan: PlanSettings
+    training: ProxyTaskSettings
+
+
+NETWORKS: dict[str, type[PretrainingStage] | type[SwinPretrainingStage]] = {
+    "gynbtnet": PretrainingStage,
+    "swin_unetr": SwinPretrainingStage,
+}
+"""How each network is pretrained."""
+
+
+def _network_of(stage: Any) -> str:
+    """The network of a stage or of what one is to be made of; GynBTNet where that names none that there is."""
+    plan = stage.get("plan") if isinstance(stage, dict) else getattr(stage, "plan", None)
+    network = plan.get("network") if isinstance(plan, dict) else getattr(plan, "network", None)
+    return network if isinstance(network, str) and network in NETWORKS else "gynbtnet"
+
+
+def stage_class(stage: Any) -> type[PretrainingStage] | type[SwinPretrainingStage]:
+    """The settings that a pretraining stage must have, by its plan's network."""
+    return NETWORKS[_network_of(stage)]
+
+
+AnyPretraining = Annotated[
+    Annotated[PretrainingStage, Tag("gynbtnet")] | Annotated[SwinPretrainingStage, Tag("swin_unetr")],
+    Discriminator(_network_of),
+]
 
 
 class SupervisedStage(Settings):
@@ -56,9 +91,10 @@ class Recipe(Settings):
     structures: tuple[str, ...] = Field((), description="What the task stage contours, in label order.")
     aliases: Path | None = Field(None, description="A file with a clinic's own ROI names.")
     split: SplitSettings = SplitSettings()
-    pretraining: PretrainingStage | None = None
+    pretraining: AnyPretraining | None = None
     supervised: SupervisedStage | None = None
     task: TaskStage | None = None
+    nnunet: NnUNetSettings | None = Field(None, description="The baseline nnU-Net in place of the task stage.")
     prediction: PredictionSettings = PredictionSettings()
     citations: tuple[str, ...] = Field((), description="Shown wherever results on this data are shown.")
 
@@ -71,7 +107,9 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _fits(self) -> "Recipe":
-        if not (self.pretraining or self.supervised or self.task):
+        if self.nnunet and (self.pretraining or self.supervised or self.task):
+            raise ValueError("nnunet takes the place of the stages pretraining, supervised and task: leave them out")
+        if not (self.pretraining or self.supervised or self.task or self.nnunet):
             raise ValueError("expected at least one of the stages pretraining, supervised and task")
         if self.task and not self.structures:
             raise ValueError("the task stage has to be told by structures what it contours")

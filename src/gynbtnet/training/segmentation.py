@@ -8,7 +8,6 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from gynbtnet.networks.unet import GynBTNet
 from gynbtnet.training.batches import Batch
 from gynbtnet.training.losses import deeply_supervised, dice_ce
 from gynbtnet.training.pictures import contour_rows
@@ -18,10 +17,10 @@ from gynbtnet.training.pictures import contour_rows
 class Segmentation:
     """DiceCE on labelled patches; the score is the mean over structures of the Dice on all validation patches together.
 
-    With deep supervision switched on in ``network`` the loss looks at every decoder level.
+    Where ``network`` answers with the logits of every decoder level, the loss looks at them all.
     """
 
-    network: GynBTNet
+    network: nn.Module
     structures: tuple[str, ...]
     batch_dice: bool
     title: str = "Training"

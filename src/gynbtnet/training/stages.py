@@ -15,7 +15,6 @@ from torch import Tensor
 from gynbtnet.datasets.json_files import sha256_of, write_json
 from gynbtnet.errors import BadInput
 from gynbtnet.networks.transfer import Parts, transfer
-from gynbtnet.networks.unet import GynBTNet
 from gynbtnet.preparation.plan import Plan
 from gynbtnet.preparation.store import PreparedCase, PreparedCohort
 from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
@@ -23,6 +22,10 @@ from gynbtnet.training.augmentation import Augmentation
 from gynbtnet.training.batches import Batches
 from gynbtnet.training.engine import fit, start_devices
 from gynbtnet.training.masked_modelling import MaskedModelling
+from gynbtnet.training.objective import Objective
+from gynbtnet.training.planned_network import planned_network, planned_proxy_network
+from gynbtnet.training.proxy_task_settings import ProxyTaskSettings
+from gynbtnet.training.proxy_tasks import ProxyTasks
 from gynbtnet.training.run_folder import RunFolder, open_run
 from gynbtnet.training.segmentation import Segmentation
 from gynbtnet.training.settings import PretrainingSettings, SegmentationSettings, TrainingSettings
@@ -30,17 +33,17 @@ from gynbtnet.training.settings import PretrainingSettings, SegmentationSettings
 
 def pretrain(
     prepared: PreparedCohort,
-    settings: PretrainingSettings,
+    settings: PretrainingSettings | ProxyTaskSettings,
     out: Path,
     *,
     training_ids: Collection[str],
     validation_ids: Collection[str],
 ) -> Path:
-    """Stage 1: masked modelling on scans, with or without labels.
+    """Stage 1 on scans, with or without labels: masked modelling, or the proxy tasks of the baseline Swin-UNETR.
 
     Args:
-        prepared: scans, and the plan with patch, network preset and strides.
-        settings: the run's.
+        prepared: scans, and the plan with patch, network, preset and strides.
+        settings: the run's, of the plan's network.
         out: the run folder; a run that was killed in it is taken up again, a finished one left alone.
         training_ids: cases that are trained on; prepared cases that neither this nor ``validation_ids`` names take no
             part.
@@ -52,22 +55,42 @@ def pretrain(
     Raises:
         BadInput: where cases, settings or an earlier run in ``out`` don't fit together, or the loss diverges.
     """
+    _check_pretraining(prepared.plan, settings)
     fabric = start_devices(settings)
     training, validation = _batches(prepared, settings, training_ids, validation_ids, fabric, foreground_share=0.0)
     plan = replace(prepared.plan, structures=())  # labels that the scans may have are not learned
     run = _open(fabric, "pretraining", plan, settings, out, training, validation, {})
     with _seeded(settings.seed):
-        network = MaskedAutoencoder(
-            plan.preset,
-            len(plan.channels),
-            strides=plan.strides,
-            norm=settings.norm,
-            decoder=settings.decoder,
-            recompute=settings.recompute,
-        )
-    objective = MaskedModelling(network, settings.mask_ratio, settings.normalise_target)
+        objective = _pretraining_objective(plan, settings)
     fit(fabric, objective, training, validation, settings, run)
     return run.path
+
+
+def _check_pretraining(plan: Plan, settings: PretrainingSettings | ProxyTaskSettings) -> None:
+    if (plan.network == "swin_unetr") != isinstance(settings, ProxyTaskSettings):
+        raise BadInput(
+            f"The plan is for {plan.network}, and the settings are for another network's pretraining; masked modelling "
+            "is gynbtnet's, the proxy tasks are swin_unetr's."
+        )
+    if isinstance(settings, ProxyTaskSettings) and plan.patch_size[1] != plan.patch_size[2]:
+        raise BadInput(
+            f"Swin-UNETR's pretraining turns patches about z, and one of {plan.patch_size} voxels (z, y, x) turned is "
+            "of another size; choose a patch_size as long along y as along x."
+        )
+
+
+def _pretraining_objective(plan: Plan, settings: PretrainingSettings | ProxyTaskSettings) -> Objective:
+    if isinstance(settings, ProxyTaskSettings):
+        return ProxyTasks(planned_proxy_network(plan), settings.cut_out)
+    network = MaskedAutoencoder(
+        plan.preset,
+        len(plan.channels),
+        strides=plan.strides,
+        norm=settings.norm,
+        decoder=settings.decoder,
+        recompute=settings.recompute,
+    )
+    return MaskedModelling(network, settings.mask_ratio, settings.normalise_target)
 
 
 def finetune(
@@ -82,7 +105,7 @@ def finetune(
     """Stages 2 and 3: learn contours, from the weights of an earlier stage or from none.
 
     Args:
-        prepared: labelled scans, and the plan with structures, patch, network preset and strides.
+        prepared: labelled scans, and the plan with structures, patch, network, preset and strides.
         settings: the run's.
         out: the run folder; a run that was killed in it is taken up again, a finished one left alone.
         training_ids: cases that are trained on; prepared cases that neither this nor ``validation_ids`` names take no
@@ -109,14 +132,7 @@ def finetune(
     digest, weights = _last_weights(start)
     run = _open(fabric, "segmentation", plan, settings, out, training, validation, {"start": digest})
     with _seeded(settings.seed):
-        outputs = len(plan.structures) + 1
-        network = GynBTNet(
-            plan.preset,
-            len(plan.channels),
-            outputs=outputs,
-            strides=plan.strides,
-            deep_supervision=settings.deep_supervision,
-        )
+        network = planned_network(plan, deep_supervision=settings.deep_supervision)
     if start is not None:
         parts: Parts = "all_but_heads" if Plan.load(start).structures else "encoder"
         report = transfer(weights, network, parts=parts)

@@ -1,0 +1,1 @@
+"""nnU-Net as a baseline: the real one, called as a library on a cohort's own split."""

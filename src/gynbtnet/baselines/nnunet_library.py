@@ -1,0 +1,55 @@
+"""How nnU-Net is called: with the environment variables that it asks for, and without its chatter."""
+
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+
+from gynbtnet.optional_libraries import require
+from gynbtnet.whole_files import written_whole
+
+DATASET_ID = 1
+DATASET = f"Dataset{DATASET_ID:03d}_GynBTNet"
+CONFIGURATION = "3d_fullres"
+
+
+@contextmanager
+def nnunet(log: Path | None = None, **variables: str) -> Iterator[None]:
+    """Let nnU-Net see ``variables`` in the environment, and put what it prints into ``log``, for a while.
+
+    Its warnings are not shown: they are its authors' to mend.
+
+    Args:
+        log: a file that is added to; None: what it prints is dropped.
+        variables: nnU-Net's own, such as ``nnUNet_raw``.
+
+    Raises:
+        BadInput: where nnU-Net isn't installed.
+    """
+    require("nnunet", "nnunetv2")
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        with (log or Path(os.devnull)).open("a") as printed, redirect_stdout(printed), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        _restore(before)
+
+
+def _restore(before: Mapping[str, str | None]) -> None:
+    for name, value in before.items():
+        if value is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = value
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Let ``target`` lead to ``source``; a copy where the system allows no links, as Windows by default."""
+    try:
+        target.symlink_to(source.absolute())
+    except OSError:
+        with written_whole(target) as partial:
+            partial.write_bytes(source.read_bytes())

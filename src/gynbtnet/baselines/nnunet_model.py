@@ -1,0 +1,123 @@
+"""A trained nnU-Net that predicts through its own predictor."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_model
+
+from gynbtnet.baselines.nnunet_library import CONFIGURATION, nnunet
+from gynbtnet.baselines.nnunet_training import RECORD
+from gynbtnet.datasets.json_files import read_json, sha256_of
+from gynbtnet.errors import BadInput
+from gynbtnet.imaging.volume import Segmentation, Volume
+from gynbtnet.inference.settings import PredictionSettings
+from gynbtnet.training.run_folder import RunFolder
+
+REMEDY = "expected the folder of a finished training of nnU-Net, as `gynbtnet baselines` leaves it"
+_TRUSTED = ("torch.nn.", "dynamic_network_architectures.")
+
+
+@dataclass(frozen=True)
+class NnUNetModel:
+    """What :func:`gynbtnet.baselines.nnunet_training.train_nnunet` left, ready to predict.
+
+    It reads ``plans.json``, ``dataset.json``, ``nnunet.json`` and ``weights_last.safetensors``: nnU-Net's words, and
+    nothing that is executed.
+
+    Attributes:
+        folder: where these lie.
+        weights: name of the weights' file.
+        sha256: of the weights.
+        structures: what it contours, in label order.
+        device: where it computes.
+        predictor: nnU-Net's ``nnUNetPredictor``; it mirrors the axes that were mirrored in training.
+    """
+
+    folder: Path
+    weights: str
+    sha256: str
+    structures: tuple[str, ...]
+    device: torch.device
+    predictor: Any
+    title: str = "nnU-Net"
+    libraries: tuple[str, ...] = ("nnunetv2",)
+
+    @classmethod
+    def load(cls, folder: Path, *, device: Literal["auto", "cpu", "cuda"] = "auto") -> "NnUNetModel":
+        """Read plans and weights of a finished training.
+
+        Raises:
+            BadInput: where the folder holds none, a file is damaged, CUDA is asked for and absent, or nnU-Net isn't
+                installed.
+        """
+        path = RunFolder(folder).last_weights
+        if not path.is_file():
+            raise BadInput(f"There is no {path}; {REMEDY}.")
+        if device == "cuda" and not torch.cuda.is_available():
+            raise BadInput("device is cuda, but PyTorch sees no CUDA device here; set it to auto.")
+        place = torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
+        plans, dataset, record = (
+            read_json(dict[str, Any], folder / name, REMEDY) for name in ("plans.json", "dataset.json", RECORD)
+        )
+        with nnunet():
+            try:
+                _check_trusted(plans)
+                predictor = _predictor(plans, dataset, path, place, record["mirroring_axes"])
+                labels = sorted((label, name) for name, label in dataset["labels"].items() if label > 0)
+            except (KeyError, TypeError, AttributeError, ValueError, SafetensorError, RuntimeError, OSError) as error:
+                raise BadInput(
+                    f"The files in {folder} are damaged or don't belong together ({type(error).__name__}: {error}); "
+                    f"{REMEDY}."
+                ) from error
+        return cls(folder, path.name, sha256_of(path), tuple(name for _, name in labels), place, predictor)
+
+    def contour(self, volume: Volume, settings: PredictionSettings) -> Segmentation:
+        """Contours on a CT in HU, the axes of its grid running as in the scans of the training.
+
+        ``settings`` say how windows overlap and whether they are mirrored; nnU-Net's own are half, and yes.
+        """
+        self.predictor.tile_step_size = 1 - settings.overlap
+        self.predictor.use_mirroring = settings.mirroring
+        image = volume.array[np.newaxis].astype(np.float32)
+        with nnunet():
+            labels = self.predictor.predict_single_npy_array(image, {"spacing": list(volume.geometry.spacing)})
+        return Segmentation(Volume(np.asarray(labels, np.uint8), volume.geometry), self.structures)
+
+
+def _check_trusted(plans: Mapping[str, Any]) -> None:
+    """ValueError where plans name anything but networks and their layers to be called."""
+    architecture = plans["configurations"][CONFIGURATION]["architecture"]
+    called = [architecture["network_class_name"]]
+    called += [architecture["arch_kwargs"][name] for name in architecture["_kw_requires_import"]]
+    strange = [name for name in called if name is not None and not name.startswith(_TRUSTED)]
+    if strange:
+        raise ValueError(f"plans.json names {strange[0]} where a network's layer should stand")
+
+
+def _predictor(
+    plans: Mapping[str, Any], dataset: dict[str, Any], weights: Path, device: torch.device, mirrored: list[int] | None
+) -> Any:
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+    from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+    from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
+    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+    manager = PlansManager(dict(plans))
+    configuration = manager.get_configuration(CONFIGURATION)
+    channels = determine_num_input_channels(manager, configuration, dataset)
+    outputs = manager.get_label_manager(dataset).num_segmentation_heads
+    network = nnUNetTrainer.build_network_architecture(
+        manager, configuration, channels, outputs, enable_deep_supervision=False
+    )
+    load_model(network, weights)
+    network.to(device).eval()
+    predictor = nnUNetPredictor(device=device)
+    predictor.manual_initialization(
+        network, manager, configuration, [network.state_dict()], dataset, nnUNetTrainer.__name__, mirrored
+    )
+    return predictor

@@ -1,0 +1,240 @@
+"""nnU-Net on the training patients of a cohort: its own fingerprint, plan, preprocessing, augmentation and schedule."""
+
+import shutil
+from collections.abc import Callable, Iterable
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_model
+
+from gynbtnet.baselines.nnunet_library import CONFIGURATION, DATASET, DATASET_ID, link_or_copy, nnunet
+from gynbtnet.baselines.settings import NnUNetSettings
+from gynbtnet.datasets.case import Case
+from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.datasets.json_files import read_json, sha256_of, write_json
+from gynbtnet.datasets.split import Split
+from gynbtnet.errors import BadInput
+from gynbtnet.progress import advancing, console
+from gynbtnet.training.run_folder import RunFolder, note_environment
+from gynbtnet.whole_files import written_whole
+
+RECORD = "nnunet.json"
+REMEDY = "expected the folder of a training of nnU-Net; give another output folder to start it again"
+
+_PLANNERS = {
+    "default": ("default_experiment_planner", "ExperimentPlanner"),
+    "residual_m": ("residual_unets.residual_encoder_unet_planners", "nnUNetPlannerResEncM"),
+    "residual_l": ("residual_unets.residual_encoder_unet_planners", "nnUNetPlannerResEncL"),
+    "residual_xl": ("residual_unets.residual_encoder_unet_planners", "nnUNetPlannerResEncXL"),
+}
+_FREE_TO_CHANGE = {"workers", "checkpoint_every", "accelerator"}
+
+
+def train_nnunet(
+    cohort: Cohort, split: Split, fold: int, settings: NnUNetSettings, out: Path, *, jobs: int = 1
+) -> Path:
+    """Train nnU-Net's ``3d_fullres`` on one fold of a split.
+
+    It sees the files of the training patients alone, linked into a raw dataset of its own; patients held out for the
+    test have no part in its fingerprint either. ``out`` holds nnU-Net's three folders ``raw``, ``preprocessed`` and
+    ``results``, and at the end the model, see :class:`gynbtnet.baselines.nnunet_model.NnUNetModel`.
+
+    Args:
+        cohort: with labels.
+        split: who is held out, and the folds.
+        fold: whose patients validate.
+        settings: the run's.
+        out: a run that was killed in it is taken up again from nnU-Net's own checkpoint, a finished one left alone.
+        jobs: processes that fingerprint and preprocess.
+
+    Returns:
+        ``out``.
+
+    Raises:
+        BadInput: where cohort and split don't fit together, an earlier run in ``out`` was made from others, CUDA is
+            asked for and absent, or nnU-Net isn't installed.
+    """
+    device = _device(settings)
+    seen = cohort.of_patients(set(split.patients).difference(split.test))
+    shown, held_out = split.training_patients(fold), split.validation_patients(fold)
+    unlabelled = sum(case.labels is None for case in seen.cases)
+    if unlabelled:
+        raise BadInput(f"{unlabelled} of {len(seen.cases)} training cases of {cohort.folder} have no contours.")
+    record = {
+        "settings": settings.model_dump(mode="json"),
+        "training": _digests(seen.of_patients(shown).cases),
+        "validation": _digests(seen.of_patients(held_out).cases),
+        "structures": list(cohort.structures),
+    }
+    _open(out, record)
+    run = RunFolder(out)
+    if run.last_weights.is_file():
+        return out
+    variables = {f"nnUNet_{kind}": str((out / kind).absolute()) for kind in ("raw", "preprocessed", "results")}
+    with nnunet(out / "log.txt", **variables):
+        plans_name = _plan_and_preprocess(seen, settings, out, jobs)
+        write_json(split.nnunet_folds(seen), out / "preprocessed" / DATASET / "splits_final.json")
+    if settings.workers is not None:  # its planner would take 0 for a number of threads
+        variables["nnUNet_n_proc_DA"] = str(settings.workers)
+    with nnunet(out / "log.txt", **variables):
+        _train(fold, settings, device, plans_name, run)
+    return out
+
+
+def _device(settings: NnUNetSettings) -> torch.device:
+    cuda = torch.cuda.is_available() and settings.accelerator != "cpu"
+    if settings.accelerator == "cuda" and not cuda:
+        raise BadInput(
+            "accelerator is cuda, but PyTorch sees no CUDA device here; set it to auto, or install a CUDA build."
+        )
+    return torch.device("cuda" if cuda else "cpu")
+
+
+def _digests(cases: Iterable[Case]) -> list[str]:
+    return [sha256_of(*(path for path in (case.image, case.labels) if path)) for case in cases]
+
+
+def _open(out: Path, record: dict[str, Any]) -> None:
+    """Begin the run, or see that the one that stands in ``out`` was made from the same."""
+    path = out / RECORD
+    if not path.exists():
+        if any(out.glob("[!.]*")):
+            raise BadInput(
+                f"{out} holds something, but no {RECORD} of a training of nnU-Net; give a new or empty folder."
+            )
+        write_json(record, path)
+    made = read_json(dict[str, Any], path, REMEDY)
+    before, now = made.get("settings", {}), record["settings"]
+    for name in sorted({*before, *now}.difference(_FREE_TO_CHANGE)):
+        if before.get(name) != now.get(name):
+            raise BadInput(
+                f"The run in {out} was made with {name} = {before.get(name)}, but now {name} = {now.get(name)} is "
+                "asked for; resume it as it was made, or give another output folder."
+            )
+    others = [name for name in ("training", "validation", "structures") if made.get(name) != record[name]]
+    if others:
+        raise BadInput(
+            f"The run in {out} was made from other inputs ({', '.join(others)}); resume it with the same scans, or "
+            "give another output folder."
+        )
+
+
+def _plan_and_preprocess(seen: Cohort, settings: NnUNetSettings, out: Path, jobs: int) -> str:
+    """Raw dataset, fingerprint, plan and preprocessed scans, unless they stand; returns the name of the plans."""
+    done = out / "preprocessed" / "done.json"  # preprocessing is begun again where it was interrupted
+    if done.is_file():
+        return read_json(str, done, REMEDY)
+    from nnunetv2.experiment_planning.plan_and_preprocess_api import (
+        extract_fingerprint_dataset,
+        plan_experiment_dataset,
+    )
+    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+    _write_raw_dataset(seen, out / "raw" / DATASET)
+    console.print("nnU-Net: fingerprint and plan")
+    extract_fingerprint_dataset(DATASET_ID, num_processes=jobs, verbose=False)
+    module, planner = _PLANNERS[settings.planner]
+    planners = import_module(f"nnunetv2.experiment_planning.experiment_planners.{module}")
+    _, plans_name = plan_experiment_dataset(DATASET_ID, getattr(planners, planner))
+    console.print("nnU-Net: preprocessing")
+    plans = PlansManager(str(out / "preprocessed" / DATASET / f"{plans_name}.json"))
+    preprocessor = plans.get_configuration(CONFIGURATION).preprocessor_class(verbose=False)
+    preprocessor.run(DATASET_ID, CONFIGURATION, plans_name, num_processes=jobs)
+    write_json(plans_name, done)
+    return str(plans_name)
+
+
+def _write_raw_dataset(seen: Cohort, folder: Path) -> None:
+    with written_whole(folder) as partial:
+        for name in ("imagesTr", "labelsTr"):
+            (partial / name).mkdir(parents=True)
+        for case in seen.cases:
+            for path in (case.image, case.labels):
+                if path:
+                    link_or_copy(path, partial / path.parent.name / path.name)
+        description = read_json(dict[str, Any], seen.folder / "dataset.json", "run `gynbtnet ingest` again")
+        write_json(description | {"numTraining": len(seen.cases)}, partial / "dataset.json")
+
+
+def _train(fold: int, settings: NnUNetSettings, device: torch.device, plans_name: str, run: RunFolder) -> None:
+    # its class by name: nnU-Net's search for it imports torchvision
+    from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+    folder = run.path / "preprocessed" / DATASET
+    plans = read_json(dict[str, Any], folder / f"{plans_name}.json", REMEDY)
+    dataset = read_json(dict[str, Any], folder / "dataset.json", REMEDY)
+    place = run.path / "results" / DATASET / f"nnUNetTrainer__{plans_name}__{CONFIGURATION}" / f"fold_{fold}"
+    # where its --c looks, in this order
+    checkpoints = [place / f"checkpoint_{name}.pth" for name in ("final", "latest", "best")]
+    standing = next((path for path in checkpoints if path.is_file()), None)
+
+    trainer = nnUNetTrainer(plans | {"continue_training": standing is not None}, CONFIGURATION, fold, dataset, device)
+    trainer.num_epochs, trainer.save_every = settings.epochs, settings.checkpoint_every
+    trainer.num_iterations_per_epoch = settings.steps_per_epoch
+    trainer.num_val_iterations_per_epoch = settings.validation_steps
+    trainer.save_checkpoint = _whole(trainer.save_checkpoint)
+    trainer.initialize()
+    if standing is not None:
+        _check_harmless(standing)
+        trainer.load_checkpoint(str(standing))
+    note_environment(run, epochs_done=trainer.current_epoch, device=str(device), nnunetv2=version("nnunetv2"))
+    done = trainer.current_epoch * settings.steps_per_epoch
+    with advancing("Training nnU-Net", settings.epochs * settings.steps_per_epoch, done) as advance:
+        trainer.train_step = _noted(trainer.train_step, advance)
+        if trainer.current_epoch < settings.epochs:
+            trainer.run_training()
+    for name in ("plans.json", "dataset.json"):
+        shutil.copyfile(place.parent / name, run.path / name)
+    record = read_json(dict[str, Any], run.path / RECORD, REMEDY)
+    write_json(record | {"mirroring_axes": trainer.inference_allowed_mirroring_axes}, run.path / RECORD)
+    with written_whole(run.last_weights) as partial:
+        save_model(getattr(trainer.network, "_orig_mod", trainer.network), str(partial))
+
+
+def _whole(save: Callable[[str], None]) -> Callable[[str], None]:
+    """nnU-Net's own way to save a checkpoint, whole or not at all."""
+
+    def save_whole(filename: str) -> None:
+        with written_whole(Path(filename)) as partial:
+            save(str(partial))
+
+    return save_whole
+
+
+def _noted(step: Callable[[Any], Any], advance: Callable[..., None]) -> Callable[[Any], Any]:
+    """nnU-Net's own step, with a bar that moves on and shows its loss."""
+
+    def noted_step(batch: Any) -> Any:
+        result = step(batch)
+        advance(note=f"loss {float(result['loss']):.3f}")
+        return result
+
+    return noted_step
+
+
+def _check_harmless(checkpoint: Path) -> None:
+    """See that a checkpoint, which nnU-Net unpickles, names nothing but tensors and numbers.
+
+    Raises:
+        BadInput: where it names more, or is damaged.
+    """
+    scalars = [np.float64, np.float32, np.int64, np.bool_]
+    named: list[Any] = [
+        np.dtype,
+        np.float64(0).__reduce__()[0],
+        *scalars,
+        *(type(np.dtype(scalar)) for scalar in scalars),
+    ]
+    with torch.serialization.safe_globals(named):
+        try:
+            torch.load(checkpoint, map_location="cpu", weights_only=True)
+        except (UnpicklingError, RuntimeError, EOFError, OSError) as error:
+            raise BadInput(
+                f"The checkpoint {checkpoint} is damaged, or holds more than weights and figures; delete it to start "
+                "the run again, or give another output folder."
+            ) from error

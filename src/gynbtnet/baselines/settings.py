@@ -1,0 +1,27 @@
+"""What nnU-Net may be told; the rest it configures itself."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from gynbtnet.settings import Settings
+
+
+class NnUNetSettings(Settings):
+    """nnU-Net's own numbers as defaults; fewer epochs and steps are for machines that can't carry these."""
+
+    epochs: int = Field(1000, ge=1, description="Length of the run; the learning rate reaches zero at its end.")
+    steps_per_epoch: int = Field(250, ge=1, description="Batches that are trained on in an epoch.")
+    validation_steps: int = Field(50, ge=1, description="Batches that are validated on in an epoch.")
+    planner: Literal["default", "residual_m", "residual_l", "residual_xl"] = Field(
+        "default",
+        description="default: the published one; residual_m, _l and _xl: its later ones with residual encoders, for "
+        "GPUs of about 10, 24 and 40 GB.",
+    )
+    checkpoint_every: int = Field(
+        50, ge=1, description="Epochs between two checkpoints; a killed run loses at most these."
+    )
+    workers: int | None = Field(
+        None, ge=0, description="Processes that augment; null: its own choice, up to 12; 0: none, for small machines."
+    )
+    accelerator: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: the GPU where there is one.")

@@ -1,0 +1,44 @@
+"""What prediction asks of whatever draws the contours."""
+
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from gynbtnet.imaging.volume import Segmentation, Volume
+from gynbtnet.inference.settings import PredictionSettings
+
+
+class Contourer(Protocol):
+    """A trained model, ours or another's."""
+
+    @property
+    def title(self) -> str:
+        """What an RTSTRUCT calls it, in at most 10 characters."""
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies."""
+
+    @property
+    def weights(self) -> str:
+        """Name of the weights' file."""
+
+    @property
+    def sha256(self) -> str:
+        """Of the weights."""
+
+    @property
+    def structures(self) -> tuple[str, ...]:
+        """What it contours, in label order."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """Distributions that it computes with, besides those that all do."""
+
+    def contour(self, volume: Volume, settings: PredictionSettings) -> Segmentation:
+        """Contours on a CT in HU of any grid, that of ``volume``."""

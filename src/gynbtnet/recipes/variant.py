@@ -1,0 +1,70 @@
+"""Recipes written as changes to another one, so that all else is the same by construction."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gynbtnet.errors import BadInput
+from gynbtnet.recipes.loading import SHIPPED, read_yaml, with_changes
+from gynbtnet.recipes.recipe import Recipe
+
+BASELINES = ("gynbtnet", "gynbtnet-from-scratch", "swin-unetr", "nnunet")
+"""The shipped ones, in the order in which they are trained."""
+
+_STAGES = ("pretraining", "supervised", "task")
+
+
+def load_variant(name: str | Path, recipe: Recipe, changes: Sequence[str] = ()) -> Recipe:
+    """``recipe`` as a shipped baseline or a YAML file of your own changes it.
+
+    Groups of settings are merged, other values replaced; a key with null is left out (JSON merge patch, RFC 7396). What
+    a variant says of a stage that the recipe leaves out is not needed.
+
+    Args:
+        name: one of ``BASELINES``, or a file, whose name is then the variant's.
+        recipe: what it is compared with.
+        changes: of single settings of the variant, ``"task.training.epochs=10"``.
+
+    Raises:
+        BadInput: an unknown name, bad YAML, or what :func:`gynbtnet.recipes.loading.load_recipe` refuses.
+    """
+    path = SHIPPED / "baselines" / f"{name}.yaml" if str(name) in BASELINES else Path(name)
+    if not path.is_file():
+        raise BadInput(f"There is no model {name}; expected one of {', '.join(BASELINES)}, or a YAML file.")
+    patch = read_yaml(path)
+    values = recipe.model_dump(mode="json")
+    absent = [stage for stage in _STAGES if values[stage] is None]
+    merged = _merge(values, {key: value for key, value in patch.items() if key not in absent})
+    return with_changes(merged | {"name": path.stem}, changes, path)
+
+
+def load_variants(
+    names: Sequence[str], recipe: Recipe, changes: Mapping[str, Sequence[str]] | None = None
+) -> dict[str, Recipe]:
+    """Several variants by their names, with ``changes`` of single settings by the name of the one that they change.
+
+    Raises:
+        BadInput: what :func:`load_variant` refuses; where two variants have one name, or ``changes`` names none.
+    """
+    changes = changes or {}
+    called = [name if name in BASELINES else Path(name).stem for name in names]
+    if len(set(called)) < len(called):
+        raise BadInput(f"Two models have one name: {', '.join(called)}; name each once, and files differently.")
+    unknown = sorted(set(changes).difference(called))
+    if unknown:
+        raise BadInput(f"--set changes the model {unknown[0]}, which is not among {', '.join(called)}.")
+    return {
+        short: load_variant(name, recipe, changes.get(short, ())) for short, name in zip(called, names, strict=True)
+    }
+
+
+def _merge(values: Any, patch: Any) -> Any:
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(values) if isinstance(values, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = _merge(merged.get(key), value)
+    return merged

@@ -1,0 +1,15 @@
+"""What Swin-UNETR's pretraining needs to be told, with its authors' numbers as defaults."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from gynbtnet.training.settings import TrainingSettings
+
+
+class ProxyTaskSettings(TrainingSettings):
+    """Stage 1 of the baseline Swin-UNETR: inpainting, rotation and contrast."""
+
+    learning_rate: float = Field(4e-4, gt=0, description="Highest learning rate of AdamW, as published.")
+    augmentation: Literal["full", "light", "none"] = Field("light", description="Random crop and flip, as GynBTNet's.")
+    cut_out: float = Field(0.3, ge=0, lt=1, description="Share of the voxels that is cut out of each view, at least.")
