@@ -98,6 +98,7 @@ def _prepare_case(case: Case, plan: Plan, out: Path) -> PreparedCase:
         foreground_labels=tuple(foreground),
         key=key,
         folder=out,
+        missing=case.missing,
     )
     write_prepared_case(prepared, image[0], labels, foreground, plan.patch_size)
     return prepared
@@ -115,6 +116,7 @@ def _key(case: Case, plan: Plan) -> str:
         "intensity": plan.intensity and asdict(plan.intensity),
         "patch_size": plan.patch_size,
         "structures": plan.structures,
+        "missing": case.missing,
     }
     return hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()
 
