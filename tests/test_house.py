@@ -28,6 +28,7 @@ ORDER = [
     "experiment_report",
     "pipeline",
     "single_stages",
+    "cross_validation",
     "inspection",
     "inspection_picture",
     "doctor",

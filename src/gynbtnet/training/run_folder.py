@@ -53,6 +53,11 @@ class RunFolder:
         return self.path / "weights_best.safetensors"
 
     @property
+    def log(self) -> Path:
+        """Figures of every epoch."""
+        return self.path / "log.csv"
+
+    @property
     def pictures(self) -> Path:
         """What the network made of the fixed validation patches, every few epochs."""
         return self.path / "pictures"
