@@ -31,6 +31,7 @@ ORDER = [
     "pipeline",
     "comparison",
     "single_stages",
+    "cross_validation",
     "inspection",
     "inspection_picture",
     "doctor",

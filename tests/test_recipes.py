@@ -109,3 +109,28 @@ def test_a_change_changes_one_stage_though_the_file_shares_settings_by_an_anchor
 def test_a_change_that_does_not_fit(change: str, words: str) -> None:
     with pytest.raises(BadInput, match=words):
         load_recipe("smoke", [change])
+
+
+def test_the_later_stages_recipes_are_the_papers() -> None:
+    """Sections 2.2.2, 2.2.3, 2.3 and 2.5."""
+    many, own = load_recipe("supervised").stage("supervised"), load_recipe("task").stage("task")
+    assert many.validation == 0.2
+    assert many.structures is None
+    assert (many.plan.spacing, many.plan.normalisation) == ((1.5, 1.5, 1.5), "zscore")
+    assert (many.plan.patch_size, own.plan.patch_size) == ((112, 128, 128), (80, 160, 160))
+    assert (own.plan.spacing, own.plan.normalisation) == (None, "ct")
+    for stage in (many, own):
+        assert (stage.plan.batch_size, stage.plan.preset) == (2, "L")
+        assert (stage.training.epochs, stage.training.learning_rate, stage.training.warm_up_epochs) == (1000, 5e-5, 0)
+    task = load_recipe("task")
+    assert (task.split.test, task.split.folds) == (0.2, 5)
+    assert task.structures == ("hr_ctv", "bladder", "rectum", "sigmoid", "uterus")
+
+
+def test_the_recipe_for_a_small_gpu_differs_from_the_papers_in_size_and_length_alone() -> None:
+    small = load_recipe("small/gpu")
+    for stage, paper in (("pretraining", "pretrain"), ("supervised", "supervised"), ("task", "task")):
+        ours, theirs = small.stage(stage), load_recipe(paper).stage(stage)
+        assert ours.plan.model_dump(exclude={"preset"}) == theirs.plan.model_dump(exclude={"preset"})
+        assert ours.training.learning_rate == theirs.training.learning_rate
+        assert ours.training.fit_memory

@@ -1,4 +1,4 @@
-"""The one error that is the user's to mend."""
+"""The one error that is the user's to mend, and the one end that is none."""
 
 
 class BadInput(Exception):  # noqa: N818 - "bad input" is what it is; the command line prints the sentence and exits with 2
@@ -7,3 +7,7 @@ class BadInput(Exception):  # noqa: N818 - "bad input" is what it is; the comman
     The message is one sentence that a clinician can act on: what was found, where, what was expected, what to do.
     It never holds a patient's name, ID or birth date. The command line prints it and exits with code 2.
     """
+
+
+class Paused(Exception):  # noqa: N818 - no error: the command line prints the sentence and exits with 75
+    """Work stopped before its end because its settings said so; the same call goes on from there."""

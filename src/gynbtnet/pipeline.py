@@ -27,6 +27,7 @@ from gynbtnet.preparation.planning import make_plan
 from gynbtnet.preparation.prepare import prepare
 from gynbtnet.preparation.settings import PlanSettings
 from gynbtnet.preparation.store import PreparedCohort
+from gynbtnet.processes import started_together
 from gynbtnet.progress import console
 from gynbtnet.recipes.loading import load_recipe, save_recipe
 from gynbtnet.recipes.recipe import AnyPretraining, Recipe, SupervisedStage, TaskStage
@@ -157,10 +158,10 @@ def _check(recipe: Recipe, scans: Scans, experiment: Experiment) -> None:
                 f"The experiment {experiment.folder} would lie among its scans in {folder}; give another --out."
             )
     stages = [stage for stage in (recipe.pretraining, recipe.supervised, recipe.task) if stage]
-    if any(stage.training.devices > 1 for stage in stages):
+    if any(stage.training.devices > 1 for stage in stages) or started_together() not in (None, (1, 1)):
         raise BadInput(
-            f"The recipe {recipe.name} trains on several devices, which a whole experiment can't; train its stages one "
-            "by one with `gynbtnet pretrain` and `gynbtnet finetune`, or set devices to 1."
+            f"Several devices were asked for by the recipe {recipe.name}, torchrun or Slurm, and a whole experiment "
+            "trains on one; train its stages one by one with `gynbtnet pretrain` and `gynbtnet finetune`."
         )
     if recipe.supervised and not scans.supervised:
         raise BadInput(

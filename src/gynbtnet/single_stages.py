@@ -12,7 +12,7 @@ from gynbtnet.preparation.planning import make_plan
 from gynbtnet.preparation.prepare import prepare
 from gynbtnet.preparation.settings import PlanSettings
 from gynbtnet.preparation.store import MANIFEST, PreparedCohort
-from gynbtnet.processes import is_first_process
+from gynbtnet.processes import is_first_process, started_together
 from gynbtnet.recipes.recipe import AnyPretraining, Recipe
 from gynbtnet.training.run_folder import RunFolder
 from gynbtnet.training.stages import finetune, pretrain
@@ -50,6 +50,11 @@ def _prepare_scans(
     sources: Sequence[Path], settings: PlanSettings, out: Path, jobs: int, repairs: Repairs | None
 ) -> PreparedCohort:
     scans = RunFolder(out).scans
+    if started_together() not in (None, (1, 1)):
+        raise BadInput(
+            "torchrun or Slurm started several processes, and these scans aren't prepared; prepare them first, with "
+            "`gynbtnet ingest`, `plan` and `prepare`, and give the prepared folder."
+        )
     if not is_first_process():  # the others are started when the first has prepared
         return PreparedCohort.open(scans / "prepared")
     cohort = scan_folders.ingest(sources, scans / "cohort", repairs=repairs, name=out.name, jobs=jobs)

@@ -23,7 +23,7 @@ from gynbtnet.errors import BadInput
 from gynbtnet.networks.unet import GynBTNet
 from gynbtnet.preparation.plan import Plan
 from gynbtnet.preparation.store import PreparedCase, PreparedCohort
-from gynbtnet.training import checkpoint, engine
+from gynbtnet.training import checkpoint, devices
 from gynbtnet.training.settings import PretrainingSettings, SegmentationSettings, TrainingSettings
 from gynbtnet.training.stages import finetune, pretrain
 
@@ -377,8 +377,8 @@ def test_bfloat16_where_the_device_computes_in_it(
     asked: dict[str, Any] = {}
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: bfloat16 or including_emulation)
-    monkeypatch.setattr(engine, "Fabric", lambda **settings: asked.update(settings) or Mock())
-    engine.start_devices(TrainingSettings(accelerator=accelerator))  # type: ignore[arg-type]
+    monkeypatch.setattr(devices, "Fabric", lambda **settings: asked.update(settings) or Mock())
+    devices.start_devices(TrainingSettings(accelerator=accelerator))  # type: ignore[arg-type]
     assert asked["precision"] == expected
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from gynbtnet.errors import BadInput
+from gynbtnet.errors import BadInput, Paused
 from gynbtnet.processes import is_first_process
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app = typer.Typer(
 console = Console(quiet=not is_first_process())
 FULL = "The disk is full; nothing half-written is kept. Free some space or choose another --out."
 STOPPED = 130  # what a shell expects after Ctrl-C, and what typer exits with
+PAUSED = 75  # EX_TEMPFAIL of sysexits.h: call again
 
 
 def command(example: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -41,11 +42,16 @@ def options(
 
 
 def main() -> None:
-    """Run a command. Exit codes: 0 done, 1 something needed is missing, 2 bad input in one sentence, 130 Ctrl-C."""
+    """Run a command.
+
+    Exit codes: 0 done, 1 something needed is missing, 2 bad input in one sentence, 75 out of time, 130 Ctrl-C.
+    """
     try:
         app()
     except BadInput as problem:
         sentence, code = str(problem), 2
+    except Paused as pause:
+        sentence, code = str(pause), PAUSED
     except SystemExit as end:
         if end.code != STOPPED:
             raise

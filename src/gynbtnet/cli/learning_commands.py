@@ -164,6 +164,41 @@ def finetune(
 
 
 @command(
+    "gynbtnet crossvalidate demo/steps/prepared/task demo --cohort demo/steps/cohorts/task "
+    "--split demo/steps/split.json --start demo/steps/runs/pretraining --out demo/steps/crossvalidation"
+)
+def crossvalidate(
+    prepared: PreparedFolder,
+    recipe: RecipeName,
+    cohort: Annotated[Path, typer.Option(help="The cohort that was prepared: its scans are predicted.")],
+    split: Annotated[Path, typer.Option(help="The split whose folds are trained.")],
+    out: Out,
+    start: Annotated[Path | None, typer.Option(help="Run folder of the stage before, for every fold.")] = None,
+    from_scratch: Annotated[
+        bool, typer.Option("--from-scratch", help="Start from no weights: the baseline, otherwise identical.")
+    ] = False,
+    set_: Changes = None,
+    jobs: Annotated[int, typer.Option(help="Folds that are trained side by side.", min=1)] = 1,
+) -> None:
+    """Train every fold, contour each fold's validation patients with the model that hasn't seen them, score them all.
+
+    Call it again to go on with a cross-validation that was stopped.
+    """
+    from gynbtnet.cross_validation import CrossValidation, crossvalidate
+    from gynbtnet.datasets.cohort import Cohort
+    from gynbtnet.datasets.split import Split
+    from gynbtnet.preparation.store import PreparedCohort
+    from gynbtnet.recipes.loading import load_recipe
+
+    if from_scratch == (start is not None):
+        raise BadInput("Say what every fold starts from: --start with a run folder, or --from-scratch; one of the two.")
+    settings = load_recipe(recipe, set_ or ())
+    scans, whole = PreparedCohort.open(prepared), Cohort.load(cohort)
+    crossvalidate(scans, whole, settings, Split.load(split), out, start=start, jobs=jobs)
+    console.print((CrossValidation(out).evaluation / "summary.md").read_text())
+
+
+@command(
     "gynbtnet predict demo/steps/runs/task demo/phantom/brachytherapy/PHANTOM-001/fraction-1 "
     "--recipe demo --out demo/steps/contours"
 )

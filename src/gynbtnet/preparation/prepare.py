@@ -103,6 +103,7 @@ def _prepare_case(case: Case, plan: Plan, out: Path) -> PreparedCase:
         foreground_labels=tuple(foreground),
         key=key,
         folder=out,
+        missing=case.missing,
     )
     write_prepared_case(prepared, image[0], labels, foreground, plan.patch_size)
     return prepared
@@ -122,6 +123,7 @@ def _key(case: Case, plan: Plan) -> str:
         "intensities": plan.intensities and [asdict(intensity) for intensity in plan.intensities],
         "patch_size": plan.patch_size,
         "structures": plan.structures,
+        "missing": case.missing,
     }
     return hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()
 

@@ -41,6 +41,7 @@ class PreparedCase:
         foreground_labels: labels that occur in the scan.
         key: digest of all that the prepared files depend on.
         folder: where the files lie.
+        missing: structures that the source doesn't contour, whose voxels are labelled as background.
     """
 
     id: str
@@ -51,6 +52,7 @@ class PreparedCase:
     foreground_labels: tuple[int, ...]
     key: str
     folder: Path = Path()
+    missing: tuple[str, ...] = ()
 
     @property
     def shape(self) -> Triple:

@@ -15,8 +15,8 @@ SHIPPED = Path(__file__).parent
 
 
 def shipped_recipes() -> list[str]:
-    """Names of the recipes that come with the package."""
-    return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
+    """Names of the recipes that come with the package, ``small/gpu`` for instance."""
+    return sorted(path.relative_to(SHIPPED).with_suffix("").as_posix() for path in SHIPPED.rglob("*.yaml"))
 
 
 def load_recipe(name: str | Path, changes: Sequence[str] = ()) -> Recipe:

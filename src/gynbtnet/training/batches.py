@@ -18,12 +18,14 @@ from gynbtnet.training.augmentation import Augmentation, Size
 class Batch(TypedDict, total=False):
     """Patches side by side.
 
-    ``image`` (batch, 1, z, y, x) float32; ``labels`` (batch, z, y, x) uint8, absent where a scan has none; ``seeds``
-    (batch,) int64, for what an objective draws for each patch, a mask for instance.
+    ``image`` (batch, 1, z, y, x) float32; ``labels`` (batch, z, y, x) uint8, absent where a scan has none; ``missing``
+    (batch, structures) bool, which structures the labels leave out, absent where they have all; ``seeds`` (batch,)
+    int64, for what an objective draws for each patch, a mask for instance.
     """
 
     image: Tensor
     labels: Tensor
+    missing: Tensor
     seeds: Tensor
 
 
@@ -37,6 +39,7 @@ class Batches(Dataset[Batch]):
 
     Attributes:
         foreground_share: how often a patch is centred on a structure's voxel, each structure of a scan equally often.
+        structures: label i + 1 is structures[i].
     """
 
     cases: Sequence[PreparedCase]
@@ -46,10 +49,12 @@ class Batches(Dataset[Batch]):
     foreground_share: float = 0.0
     rank: int = 0
     devices: int = 1
+    structures: tuple[str, ...] = ()
 
     def __getitem__(self, step: int) -> Batch:
         first = (step * self.devices + self.rank) * self.batch_size
-        patches = [self._patch(number) for number in range(first, first + self.batch_size)]
+        numbers = range(first, first + self.batch_size)
+        patches = [self._patch(number) for number in numbers]
         batch = Batch(
             image=torch.stack([image for image, _, _ in patches]),
             seeds=torch.tensor([seed for _, _, seed in patches]),
@@ -57,11 +62,18 @@ class Batches(Dataset[Batch]):
         labels = [patch for _, patch, _ in patches if patch is not None]
         if len(labels) == len(patches):
             batch["labels"] = torch.stack(labels)
+            missing = [[name in self._case(number).missing for name in self.structures] for number in numbers]
+            if any(map(any, missing)):
+                batch["missing"] = torch.tensor(missing)
         return batch
 
-    def _patch(self, number: int) -> tuple[Tensor, Tensor | None, int]:
+    def _case(self, number: int) -> PreparedCase:
         turn, place = divmod(number, len(self.cases))
-        case = self.cases[np.random.default_rng([self.seed, 0, turn]).permutation(len(self.cases))[place]]
+        order = np.random.default_rng([self.seed, 0, turn]).permutation(len(self.cases))
+        return self.cases[int(order[place])]
+
+    def _patch(self, number: int) -> tuple[Tensor, Tensor | None, int]:
+        case = self._case(number)
         random = np.random.default_rng([self.seed, 1, number])
         size = self.augmentation.patch_size
         centre = self._foreground_voxel(case, random) if random.random() < self.foreground_share else None

@@ -1,14 +1,23 @@
 """All that a killed run needs to go on, whole or absent."""
 
 import json
+import os
 import shutil
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor, empty_like, nn
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+)
+from torch.distributed.fsdp import FSDPModule
 from torch.optim import Optimizer
 
 from gynbtnet.errors import BadInput
@@ -23,78 +32,164 @@ class Progress:
         epoch: epochs done.
         smoothed: exponential average of the validation score, None before the first; higher is better.
         best: highest smoothed score, that of ``weights_best.safetensors``.
+        best_epoch: the epoch of that score.
+        ended: whether the run is over, at its last epoch or out of patience.
+        patches_at_once: patches of a batch that a device computes together; None for all.
+        loss_scale: state of the loss scaling in float16.
     """
 
     epoch: int = 0
     smoothed: float | None = None
     best: float | None = None
+    best_epoch: int = 0
+    ended: bool = False
+    patches_at_once: int | None = None
+    loss_scale: Mapping[str, float] = field(default_factory=dict)
 
 
-def save_checkpoint(folder: Path, network: nn.Module, optimizer: Optimizer, progress: Progress) -> None:
-    """Write ``folder/epoch_<n>`` with weights, optimizer and progress, then remove older ones.
+@dataclass(frozen=True)
+class State:
+    """What training has made so far, whole, whatever devices share it.
 
-    A full disk or a kill at any moment leaves the older checkpoint.
+    Attributes:
+        weights: the network's ``state_dict``.
+        optimizer: the optimiser's tensors as ``<parameter>:<slot>``.
+    """
+
+    weights: Mapping[str, Tensor]
+    optimizer: Mapping[str, Tensor]
+
+
+def whole_weights(network: nn.Module) -> Mapping[str, Tensor]:
+    """The network's ``state_dict``; of a sharded network, which all processes ask together, the first gets it."""
+    if is_sharded(network):
+        options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+        return cast(dict[str, Tensor], get_model_state_dict(network, options=options))
+    return cast(dict[str, Tensor], network.state_dict())
+
+
+def whole_state(network: nn.Module, optimizer: Optimizer) -> State:
+    """Weights and optimiser as they stand; of a sharded network as :func:`whole_weights`."""
+    if is_sharded(network):
+        options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+        slots: Any = get_optimizer_state_dict(network, optimizer, options=options).get("state", {})
+    else:
+        names = _names(network, optimizer)
+        slots = {names[number]: values for number, values in optimizer.state_dict()["state"].items()}
+    tensors = {f"{name}:{slot}": value for name, values in slots.items() for slot, value in values.items()}
+    return State(whole_weights(network), tensors)
+
+
+def save_checkpoint(folder: Path, state: State, progress: Progress) -> None:
+    """Write ``folder/epoch_<n>`` with weights, optimiser and progress, then remove older ones.
+
+    A full disk, a kill or a power cut at any moment leaves the older checkpoint.
     """
     checkpoint = folder / f"epoch_{progress.epoch:06d}"
     with written_whole(checkpoint) as partial:
         partial.mkdir()
-        save_weights(network, partial / "weights.safetensors")
-        names = _names(network, optimizer)
-        state = optimizer.state_dict()["state"]
-        tensors = {
-            f"{names[n]}:{key}": value.contiguous() for n, slots in state.items() for key, value in slots.items()
-        }
-        save_file(tensors, partial / "optimizer.safetensors")
+        save_weights(state.weights, partial / "weights.safetensors")
+        slots = {name: value.contiguous() for name, value in state.optimizer.items()}
+        save_file(slots, partial / "optimizer.safetensors")
         (partial / "progress.json").write_text(json.dumps(asdict(progress), indent=2))
+        for file in partial.iterdir():
+            _put_on_disk(file)
     for older in _checkpoints(folder):
         if older != checkpoint:
             shutil.rmtree(older)
 
 
-def load_checkpoint(folder: Path, network: nn.Module, optimizer: Optimizer) -> Progress:
-    """Put the newest checkpoint into ``network`` and ``optimizer``; a fresh :class:`Progress` where there is none.
+def load_checkpoint(folder: Path, network: nn.Module, optimizer: Optimizer) -> None:
+    """Put the newest checkpoint, where there is one, into ``network`` and ``optimizer``, sharded or not.
 
     Raises:
         BadInput: where the checkpoint is damaged or another network's.
     """
-    checkpoints = _checkpoints(folder)
-    if not checkpoints:
+    checkpoint = _newest(folder)
+    if checkpoint is None:
+        return
+    try:
+        weights = load_file(checkpoint / "weights.safetensors")
+        state = State(weights, load_file(checkpoint / "optimizer.safetensors"))
+        if is_sharded(network):
+            _load_sharded(network, optimizer, state)
+        else:
+            _load(network, optimizer, state)
+    except Exception as error:  # safetensors and torch each have their own
+        raise _damaged(checkpoint, error) from error
+
+
+def read_progress(folder: Path) -> Progress:
+    """How far the newest checkpoint in ``folder`` is; a fresh :class:`Progress` where there is none.
+
+    Raises:
+        BadInput: where the checkpoint is damaged.
+    """
+    checkpoint = _newest(folder)
+    if checkpoint is None:
         return Progress()
     try:
-        network.load_state_dict(load_file(checkpoints[-1] / "weights.safetensors"))
-        saved = load_file(checkpoints[-1] / "optimizer.safetensors")
-        progress = Progress(**json.loads((checkpoints[-1] / "progress.json").read_text()))
-    except Exception as error:  # safetensors, torch and json each have their own
-        raise BadInput(
-            f"The checkpoint {checkpoints[-1]} can't be read ({type(error).__name__}); "
-            "delete this folder to start the run again, or give another output folder."
-        ) from error
-    places = {name: n for n, name in _names(network, optimizer).items()}
+        return Progress(**json.loads((checkpoint / "progress.json").read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise _damaged(checkpoint, error) from error
+
+
+def save_weights(weights: Mapping[str, Tensor], path: Path) -> None:
+    """Write a ``state_dict`` as safetensors, whole or not at all."""
+    with written_whole(path) as partial:
+        save_file({name: value.contiguous() for name, value in weights.items()}, partial)
+
+
+def is_sharded(network: nn.Module) -> bool:
+    """Whether several devices hold a share of ``network`` each, so that they can only compute and save together."""
+    return isinstance(network, FSDPModule)
+
+
+def _load(network: nn.Module, optimizer: Optimizer, state: State) -> None:
+    network.load_state_dict(dict(state.weights))
+    places = {name: number for number, name in _names(network, optimizer).items()}
     parameters = dict(network.named_parameters())
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in saved.items():
-        name, slot = key.rsplit(":", 1)
+    slots: dict[int, dict[str, Tensor]] = {}
+    for name, slot, value in _by_parameter(state):
         # laid out in memory as its parameter, as it was before: the optimizer's sums then round as they did
         like = parameters[name] if value.shape == parameters[name].shape else value
-        state.setdefault(places[name], {})[slot] = torch.empty_like(like, dtype=value.dtype).copy_(value)
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    return progress
+        slots.setdefault(places[name], {})[slot] = empty_like(like, dtype=value.dtype).copy_(value)
+    optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
-def finished_epochs(folder: Path) -> int:
-    """Epochs of the newest checkpoint in ``folder``, 0 where there is none."""
-    checkpoints = _checkpoints(folder)
-    return int(checkpoints[-1].name.removeprefix("epoch_")) if checkpoints else 0
+def _load_sharded(network: nn.Module, optimizer: Optimizer, state: State) -> None:
+    options = StateDictOptions(full_state_dict=True)
+    set_model_state_dict(network, dict(state.weights), options=options)
+    slots: dict[str, Any] = {}
+    for name, slot, value in _by_parameter(state):
+        slots.setdefault(name, {})[slot] = value
+    groups = get_optimizer_state_dict(network, optimizer, options=options)["param_groups"]
+    set_optimizer_state_dict(network, optimizer, {"state": slots, "param_groups": groups}, options=options)
 
 
-def save_weights(network: nn.Module, path: Path) -> None:
-    """Write a network's ``state_dict`` as safetensors, whole or not at all."""
-    with written_whole(path) as partial:
-        save_file({name: value.contiguous() for name, value in network.state_dict().items()}, partial)
+def _by_parameter(state: State) -> list[tuple[str, str, Tensor]]:
+    return [(*key.rsplit(":", 1), value) for key, value in state.optimizer.items()]  # type: ignore[misc]
+
+
+def _newest(folder: Path) -> Path | None:
+    return max(_checkpoints(folder), default=None)
 
 
 def _checkpoints(folder: Path) -> list[Path]:
     return sorted(folder.glob("epoch_*"))
+
+
+def _damaged(checkpoint: Path, error: Exception) -> BadInput:
+    return BadInput(
+        f"The checkpoint {checkpoint} can't be read ({type(error).__name__}); "
+        "delete this folder to start the run again, or give another output folder."
+    )
+
+
+def _put_on_disk(file: Path) -> None:
+    """So that a power cut never leaves the name of a checkpoint without what is in it, and the older one gone."""
+    with file.open("rb+") as stream:
+        os.fsync(stream.fileno())
 
 
 def _names(network: nn.Module, optimizer: Optimizer) -> dict[int, str]:

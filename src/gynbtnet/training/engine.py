@@ -15,11 +15,21 @@ from lightning_fabric import Fabric
 from torch import nn
 from torch.optim import AdamW
 
-from gynbtnet.errors import BadInput
-from gynbtnet.progress import advancing
+from gynbtnet.errors import BadInput, Paused
+from gynbtnet.progress import advancing, console
 from gynbtnet.training.allocator import keep_freed_memory
 from gynbtnet.training.batches import Batch, Batches, load
-from gynbtnet.training.checkpoint import Progress, finished_epochs, load_checkpoint, save_checkpoint, save_weights
+from gynbtnet.training.checkpoint import (
+    Progress,
+    is_sharded,
+    load_checkpoint,
+    read_progress,
+    save_checkpoint,
+    save_weights,
+    whole_state,
+    whole_weights,
+)
+from gynbtnet.training.memory import out_of_memory_told, parted, patches_at_once
 from gynbtnet.training.objective import Objective
 from gynbtnet.training.pictures import save_figure
 from gynbtnet.training.run_folder import RunFolder, note_environment
@@ -32,31 +42,6 @@ _PICTURED = 3  # validation patches in a picture
 _FIGURES = ("step", "learning_rate", "loss", "seconds", "images_per_second", "data_wait_share", "memory_gb")
 
 
-def start_devices(settings: TrainingSettings) -> Fabric:
-    """The processes, devices and number format that a run asks for, or the best this machine has.
-
-    Raises:
-        BadInput: where CUDA is asked for and absent, or bfloat16 on a CPU.
-    """
-    cuda = torch.cuda.is_available() and settings.accelerator != "cpu"
-    if settings.accelerator == "cuda" and not cuda:
-        raise BadInput(
-            "accelerator is cuda, but PyTorch sees no CUDA device here; set it to auto, or install a CUDA build."
-        )
-    precision = settings.precision
-    if precision == "auto":
-        precision = "bf16-mixed" if cuda and torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
-    if precision == "bf16-mixed" and not cuda:
-        # torch 2.13 with oneDNN: the weight's gradient of a 3×3×3 convolution on a grid of 2×4×4 is wrong or NaN
-        raise BadInput(
-            "precision bf16-mixed needs a GPU: on a CPU, PyTorch's convolutions get gradients wrong in bfloat16 on "
-            "small grids, and are slow in it; set precision to auto."
-        )
-    fabric = Fabric(accelerator="cuda" if cuda else "cpu", devices=settings.devices, precision=precision)
-    fabric.launch()
-    return fabric
-
-
 def fit(
     fabric: Fabric,
     objective: Objective,
@@ -65,72 +50,110 @@ def fit(
     settings: TrainingSettings,
     run: RunFolder,
 ) -> None:
-    """Train ``objective.network`` to the end of ``settings.epochs``, from the newest checkpoint in ``run``.
+    """Train ``objective.network`` from the newest checkpoint in ``run`` to the end of ``settings.epochs``, or patience.
 
     A run that was killed and is called again ends with the weights of an uninterrupted one, to the bit on a CPU:
     batches, masks and learning rate are functions of seed and step, and the rest is in the checkpoint. A finished run
     is left alone. Without ``validation`` the best weights are those of the lowest training loss.
 
     Raises:
-        BadInput: where the loss is no longer a number, or a scan can't be read.
+        BadInput: where the loss is no longer a number, a scan can't be read, or memory runs out.
+        Paused: where ``settings.time_budget_hours`` are over before the run has ended.
     """
-    if finished_epochs(run.state) == settings.epochs:
-        return
+    if not read_progress(run.state).ended:
+        with out_of_memory_told(batches.batch_size * batches.devices, batches.augmentation.patch_size):
+            _train(fabric, objective, batches, validation, settings, run)
+
+
+def _train(
+    fabric: Fabric,
+    objective: Objective,
+    batches: Batches,
+    validation: Batches | None,
+    settings: TrainingSettings,
+    run: RunFolder,
+) -> None:
     keep_freed_memory()
     shown = batches.batch_size * batches.devices * settings.accumulate
     steps_per_epoch = settings.steps_per_epoch or math.ceil(len(batches.cases) / shown)
     steps, warm_up = settings.epochs * steps_per_epoch, settings.warm_up_epochs * steps_per_epoch
-    bare_optimizer = AdamW(objective.network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
-    if fabric.world_size > 1:
+    progress = read_progress(run.state)
+    at_once = progress.patches_at_once or _patches_at_once(fabric, objective, batches, settings)
+    parts_per_step = settings.accumulate * (batches.batch_size // at_once)
+
+    if fabric.world_size > 1 and settings.strategy == "ddp":
         for parameter in filter(attrgetter("requires_grad"), objective.network.parameters()):
             parameter.register_hook(partial(_laid_out_as, parameter))  # type: ignore[no-untyped-call]
-    network, optimizer = fabric.setup(objective.network, bare_optimizer)
-    progress = load_checkpoint(run.state, objective.network, bare_optimizer)
+    network = fabric.setup_module(torch.compile(objective.network) if settings.compile else objective.network)  # type: ignore[arg-type]
+    optimizer = AdamW(objective.network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
+    wrapped_optimizer = cast(AdamW, fabric.setup_optimizers(optimizer))
+    load_checkpoint(run.state, objective.network, optimizer)
+    if progress.loss_scale:
+        fabric.strategy.precision.load_state_dict(dict(progress.loss_scale))
     if fabric.is_global_zero:
         note_environment(run, epochs_done=progress.epoch, device=str(fabric.device), processes=fabric.world_size)
 
     done = progress.epoch * steps_per_epoch
     stream = load(batches, range(done * settings.accumulate, steps * settings.accumulate), settings.workers)
     columns = (*_FIGURES, *objective.score_names)
+    clock = _Clock(settings.time_budget_hours)
     with (
         RunLog(run.path, columns, progress.epoch) if fabric.is_global_zero else nullcontext() as log,
         advancing(objective.title, steps, done) as advance,
     ):
-        for epoch in range(progress.epoch, settings.epochs):
+        while not progress.ended:
             meter = _Meter(fabric, stream)
             network.train()
-            for step in range(epoch * steps_per_epoch, (epoch + 1) * steps_per_epoch):
+            for step in range(progress.epoch * steps_per_epoch, (progress.epoch + 1) * steps_per_epoch):
                 learning_rate = cosine(step, steps, settings.learning_rate, warm_up)
-                for group in bare_optimizer.param_groups:
+                for group in optimizer.param_groups:
                     group["lr"] = learning_rate
-                for part in range(1, settings.accumulate + 1):
-                    batch = meter.next_batch()
-                    with fabric.no_backward_sync(network, enabled=part < settings.accumulate):
-                        loss = objective.loss(network, batch)
-                        fabric.backward(loss / settings.accumulate)
+                parts = (part for _ in range(settings.accumulate) for part in parted(meter.next_batch(), at_once))
+                for number, part in enumerate(parts, start=1):
+                    with fabric.no_backward_sync(network, enabled=number < parts_per_step):
+                        loss = objective.loss(network, part)
+                        fabric.backward(loss / parts_per_step)
                     meter.add(loss)
                 if settings.clip is not None:
-                    fabric.clip_gradients(network, optimizer, max_norm=settings.clip, error_if_nonfinite=False)
-                optimizer.step()
-                optimizer.zero_grad()
+                    fabric.clip_gradients(network, wrapped_optimizer, max_norm=settings.clip, error_if_nonfinite=False)
+                wrapped_optimizer.step()
+                wrapped_optimizer.zero_grad()
                 advance(note=f"loss {meter.mean_loss:.3f}")
 
-            progress = replace(progress, epoch=epoch + 1)
+            progress = replace(
+                progress,
+                epoch=progress.epoch + 1,
+                patches_at_once=at_once,
+                loss_scale=fabric.strategy.precision.state_dict(),
+            )
             figures = {"step": step + 1, "learning_rate": learning_rate, **meter.figures()}
             if not math.isfinite(figures["loss"]):
                 raise BadInput(
                     f"The loss became {figures['loss']} in epoch {progress.epoch} of the run in {run.path}; start it "
                     "again in another folder with a lower learning_rate, or with precision 32-true."
                 )
+            if fabric.is_global_zero or is_sharded(objective.network):  # which computes on all devices or not at all
+                score = _validate(fabric, objective, validation, settings, progress, figures)
+                progress = _judge(progress, score, settings)
+            progress, out_of_time = fabric.broadcast((progress, clock.is_over()))
             if log is not None:
-                progress = _close_epoch(fabric, objective, validation, settings, run, progress, figures)
                 log.append(progress.epoch, figures)
-                ended = progress.epoch == settings.epochs
-                if ended:  # and not before: who finds these weights may take the run for finished
-                    save_weights(objective.network, run.last_weights)
-                if ended or progress.epoch % settings.checkpoint_every == 0:
-                    save_checkpoint(run.state, objective.network, bare_optimizer, progress)
-            fabric.barrier()
+            _draw(fabric, objective, validation, settings, progress, run)
+            _keep(fabric, objective, optimizer, settings, progress, run, out_of_time)
+            if out_of_time and not progress.ended:
+                raise Paused(
+                    f"The time budget of {settings.time_budget_hours:g} h is used up after {progress.epoch} of "
+                    f"{settings.epochs} epochs of the run in {run.path}; the same command goes on from there."
+                )
+
+
+def _patches_at_once(fabric: Fabric, objective: Objective, batches: Batches, settings: TrainingSettings) -> int:
+    """Patches of a batch whose gradients are computed together: all, or as many as fit where that is asked for."""
+    if not settings.fit_memory:
+        return batches.batch_size
+    at_once = patches_at_once(fabric, objective, batches[0], settings.memory_gb)
+    console.print(f"Memory holds {at_once} of the {batches.batch_size} patches of a batch at a time.")
+    return at_once
 
 
 def _laid_out_as(parameter: nn.Parameter, gradient: torch.Tensor) -> torch.Tensor:
@@ -138,40 +161,94 @@ def _laid_out_as(parameter: nn.Parameter, gradient: torch.Tensor) -> torch.Tenso
     return gradient if gradient.stride() == parameter.stride() else torch.empty_like(parameter).copy_(gradient)
 
 
-def _close_epoch(
+def _validate(
     fabric: Fabric,
     objective: Objective,
     validation: Batches | None,
     settings: TrainingSettings,
-    run: RunFolder,
     progress: Progress,
     figures: dict[str, float],
-) -> Progress:
-    """Validate, draw and keep the best weights where this epoch is one for it; scores are added to ``figures``."""
-    last = progress.epoch == settings.epochs
+) -> float | None:
+    """The score of this epoch, higher is better, None where it has none; scores are added to ``figures``."""
     if validation is None:
-        return _keep_best(-figures["loss"], progress, objective.network, run)
-    patches = range(settings.validation_patches)
+        return -figures["loss"]
+    if progress.epoch != settings.epochs and progress.epoch % settings.validate_every:
+        return None
+    objective.network.eval()
     with torch.no_grad(), fabric.autocast():
-        objective.network.eval()
-        if last or progress.epoch % settings.picture_every == 0:
-            picture = objective.picture([fabric.to_device(validation[number]) for number in patches[:_PICTURED]])
-            save_figure(picture, run.pictures / f"epoch_{progress.epoch:04d}.png")
-        if last or progress.epoch % settings.validate_every == 0:
-            figures |= objective.validate(fabric.to_device(validation[number]) for number in patches)
-            progress = _keep_best(objective.score(figures), progress, objective.network, run)
-    return progress
+        patches = (fabric.to_device(validation[number]) for number in range(settings.validation_patches))
+        figures |= objective.validate(patches)
+    return objective.score(figures)
 
 
-def _keep_best(score: float, progress: Progress, network: nn.Module, run: RunFolder) -> Progress:
-    """Smooth ``score`` (higher is better) into ``progress`` and write the weights where it is the best so far."""
-    if math.isnan(score):
-        return progress
-    smoothed = score if progress.smoothed is None else _SMOOTHING * progress.smoothed + (1 - _SMOOTHING) * score
-    if progress.best is not None and smoothed <= progress.best:
-        return replace(progress, smoothed=smoothed)
-    save_weights(network, run.best_weights)
-    return replace(progress, smoothed=smoothed, best=smoothed)
+def _judge(progress: Progress, score: float | None, settings: TrainingSettings) -> Progress:
+    """Smooth ``score`` (higher is better) into ``progress`` and see whether the run has ended."""
+    if score is not None and not math.isnan(score):
+        past = progress.smoothed
+        smoothed = score if past is None else _SMOOTHING * past + (1 - _SMOOTHING) * score
+        progress = replace(progress, smoothed=smoothed)
+        if progress.best is None or smoothed > progress.best:
+            progress = replace(progress, best=smoothed, best_epoch=progress.epoch)
+    waited = 0 if progress.best is None else progress.epoch - progress.best_epoch
+    out_of_patience = settings.patience is not None and waited >= settings.patience
+    return replace(progress, ended=out_of_patience or progress.epoch == settings.epochs)
+
+
+def _draw(
+    fabric: Fabric,
+    objective: Objective,
+    validation: Batches | None,
+    settings: TrainingSettings,
+    progress: Progress,
+    run: RunFolder,
+) -> None:
+    """A picture of the first validation patches, where this epoch is one for it."""
+    due = progress.ended or progress.epoch % settings.picture_every == 0
+    if validation is None or not due or not (fabric.is_global_zero or is_sharded(objective.network)):
+        return
+    objective.network.eval()
+    with torch.no_grad(), fabric.autocast():
+        patches = range(min(settings.validation_patches, _PICTURED))
+        picture = objective.picture([fabric.to_device(validation[number]) for number in patches])
+    if fabric.is_global_zero:
+        save_figure(picture, run.pictures / f"epoch_{progress.epoch:04d}.png")
+
+
+def _keep(
+    fabric: Fabric,
+    objective: Objective,
+    optimizer: AdamW,
+    settings: TrainingSettings,
+    progress: Progress,
+    run: RunFolder,
+    out_of_time: bool,
+) -> None:
+    """Write the best and the last weights and the checkpoint, each where this epoch is one for it."""
+    if progress.best_epoch == progress.epoch:
+        weights = whole_weights(objective.network)
+        if fabric.is_global_zero:
+            save_weights(weights, run.best_weights)
+    if progress.ended or out_of_time or progress.epoch % settings.checkpoint_every == 0:
+        state = whole_state(objective.network, optimizer)
+        if fabric.is_global_zero:
+            if progress.ended:  # and not before: who finds these weights may take the run for finished
+                save_weights(state.weights, run.last_weights)
+            save_checkpoint(run.state, state, progress)
+    fabric.barrier()
+
+
+class _Clock:
+    """Whether the hours that a run has been given, from the start of this process, leave time for another epoch."""
+
+    def __init__(self, hours: float | None) -> None:
+        self._end = math.inf if hours is None else psutil.Process().create_time() + 3600 * hours
+        self._last, self._longest = time.time(), 0.0
+
+    def is_over(self) -> bool:
+        """Asked at the end of each epoch: whether one as long as the longest so far would end too late."""
+        now = time.time()
+        self._last, self._longest = now, max(self._longest, now - self._last)
+        return now + self._longest > self._end
 
 
 class _Meter:

@@ -9,20 +9,25 @@ from torch.nn import functional
 _SMOOTH = 1e-5  # MONAI's and nnU-Net's: a structure absent from truth and prediction costs nothing
 
 
-def dice_ce(logits: Tensor, labels: Tensor, *, batch_dice: bool = False) -> Tensor:
+def dice_ce(logits: Tensor, labels: Tensor, missing: Tensor | None = None, *, batch_dice: bool = False) -> Tensor:
     """Soft Dice loss plus cross-entropy, both of the softmax, weighted equally.
 
     The background counts in the cross-entropy alone. Equal to MONAI's ``DiceCELoss(softmax=True, to_onehot_y=True,
     include_background=False)``, but without a one-hot array: beside the softmax itself only arrays with one value a
     voxel are made, so that 105 channels fit.
 
+    A structure that a scan's labels leave out is unknown there, not absent: its voxels are among those labelled
+    background. Its probability is added to the background's for that patch (the marginal loss of Shi et al. 2021,
+    Medical Image Analysis 70, 101979, section 3.2), and its Dice is left out of the mean.
+
     Args:
         logits: (batch, channels, z, y, x), channel 0 the background.
         labels: (batch, z, y, x), integers of any type below ``channels``.
+        missing: (batch, channels − 1), True for a structure that the patch's labels leave out; None where none is.
         batch_dice: take the overlap over the whole batch, not of each patch.
 
     Returns:
-        The mean over structures (and patches) of 1 − Dice, plus the mean cross-entropy over voxels.
+        The mean over patches of the mean over their structures of 1 − Dice, plus the mean cross-entropy over voxels.
     """
     index = labels.long().flatten(1)
     log_probabilities = functional.log_softmax(logits.flatten(2).float(), dim=1)
@@ -32,10 +37,25 @@ def dice_ce(logits: Tensor, labels: Tensor, *, batch_dice: bool = False) -> Tens
     overlap = _by_label(of_truth.exp().double(), index, logits.shape[1])
     truth = _by_label(torch.ones_like(overlap[:, :1]).expand_as(index), index, logits.shape[1])
     predicted = probabilities.sum(2)
+    known = torch.ones_like(overlap)
+    if missing is not None and missing.any():
+        known[:, 1:] = ~missing
+        of_truth = torch.where(index == 0, _background_or_missing(log_probabilities, missing), of_truth)
     if batch_dice:
-        overlap, truth, predicted = (value.sum(0, keepdim=True) for value in (overlap, truth, predicted))
+        overlap, truth, predicted = ((value * known).sum(0, keepdim=True) for value in (overlap, truth, predicted))
+        known = known.amax(0, keepdim=True)
     dice = (2 * overlap + _SMOOTH) / (truth + predicted + _SMOOTH)
-    return (1 - dice[:, 1:]).mean().float() - of_truth.mean()
+    losses, known = ((1 - dice) * known)[:, 1:], known[:, 1:]
+    return (losses.sum(1) / known.sum(1).clamp(min=1)).mean().float() - of_truth.mean()
+
+
+def _background_or_missing(log_probabilities: Tensor, missing: Tensor) -> Tensor:
+    """Log of the probability (batch, voxels) of background and missing structures together."""
+    merged = [
+        patch[[0, *(1 + structures.nonzero()[:, 0]).tolist()]].logsumexp(0)
+        for patch, structures in zip(log_probabilities, missing, strict=True)
+    ]
+    return torch.stack(merged)
 
 
 def _by_label(values: Tensor, index: Tensor, channels: int) -> Tensor:
@@ -43,13 +63,15 @@ def _by_label(values: Tensor, index: Tensor, channels: int) -> Tensor:
     return values.new_zeros(len(values), channels).scatter_add(1, index, values)
 
 
-def deeply_supervised(logits: Sequence[Tensor], labels: Tensor, *, batch_dice: bool = False) -> Tensor:
+def deeply_supervised(
+    logits: Sequence[Tensor], labels: Tensor, missing: Tensor | None = None, *, batch_dice: bool = False
+) -> Tensor:
     """:func:`dice_ce` of every decoder level, finest first, with weights 1, 1/2, 1/4 … that sum to one.
 
     ``labels`` (batch, z, y, x) is brought to each level by nearest neighbours.
     """
     weights = [0.5**level for level in range(len(logits))]
-    losses = [dice_ce(level, _labels_like(labels, level), batch_dice=batch_dice) for level in logits]
+    losses = [dice_ce(level, _labels_like(labels, level), missing, batch_dice=batch_dice) for level in logits]
     return torch.stack([weight / sum(weights) * loss for weight, loss in zip(weights, losses, strict=True)]).sum()
 
 

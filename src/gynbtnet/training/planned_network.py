@@ -24,7 +24,10 @@ def planned_network(plan: Plan, *, deep_supervision: bool) -> nn.Module:
         from gynbtnet.networks.swin_unetr import SwinUNETR
 
         return SwinUNETR(plan.preset, channels, outputs=outputs)
-    return GynBTNet(plan.preset, channels, outputs=outputs, strides=plan.strides, deep_supervision=deep_supervision)
+    network = GynBTNet(plan.preset, channels, outputs=outputs, strides=plan.strides, deep_supervision=deep_supervision)
+    if not deep_supervision:
+        network.decoder.heads[1:].requires_grad_(False)  # several devices wait for every gradient that may come
+    return network
 
 
 def planned_proxy_network(plan: Plan) -> nn.Module:

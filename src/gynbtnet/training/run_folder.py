@@ -15,8 +15,17 @@ from gynbtnet.preparation.plan import Plan
 from gynbtnet.training.dotted import dotted, read_dotted
 from gynbtnet.whole_files import written_whole
 
-# A run may be resumed with another value of these: its weights don't depend on them.
-FREE_TO_CHANGE = ("settings.workers", "settings.checkpoint_every", "settings.picture_every", "plan.notes")
+# A run may be resumed with another value of these: its weights don't depend on them, but for rounding.
+FREE_TO_CHANGE = (
+    "plan.notes",
+    *(
+        f"settings.{name}"
+        for name in (
+            *("workers", "checkpoint_every", "picture_every", "time_budget_hours"),
+            *("accelerator", "devices", "strategy", "compile", "fit_memory", "memory_gb"),
+        )
+    ),
+)
 
 LIBRARIES = ("gynbtnet", "torch", "lightning-fabric", "batchgeneratorsv2", "numpy", "scipy", "SimpleITK")
 
@@ -45,6 +54,11 @@ class RunFolder:
     def best_weights(self) -> Path:
         """Weights at the best smoothed validation score."""
         return self.path / "weights_best.safetensors"
+
+    @property
+    def log(self) -> Path:
+        """Figures of every epoch."""
+        return self.path / "log.csv"
 
     @property
     def pictures(self) -> Path:

@@ -31,19 +31,24 @@ class Segmentation:
         return ("dice_mean", *(f"dice_{structure}" for structure in self.structures))
 
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:
-        """Mean of Dice loss and cross-entropy over the levels."""
+        """Mean of Dice loss and cross-entropy over the levels; what a scan leaves out is not taught by it."""
         logits = network(batch["image"])
-        if isinstance(logits, Tensor):
-            return dice_ce(logits, batch["labels"], batch_dice=self.batch_dice)
-        return deeply_supervised(logits, batch["labels"], batch_dice=self.batch_dice)
+        of_levels = dice_ce if isinstance(logits, Tensor) else deeply_supervised
+        return of_levels(logits, batch["labels"], batch.get("missing"), batch_dice=self.batch_dice)
 
     def validate(self, patches: Iterable[Batch]) -> dict[str, float]:
-        """Dice of each structure over all ``patches``; NaN for one that is in none of them, nor found in any."""
+        """Dice of each structure over all ``patches`` whose scan contours it.
+
+        NaN for one that is in none of them, nor found in any.
+        """
         overlap, total = np.zeros(len(self.structures) + 1), np.zeros(len(self.structures) + 1)
         for patch in patches:
             truth, predicted = patch["labels"].long(), self._predict(patch)
-            overlap += _counts(truth[truth == predicted], len(overlap))
-            total += _counts(truth, len(total)) + _counts(predicted, len(total))
+            known = np.ones(len(overlap), bool)
+            if "missing" in patch:
+                known[1:] = ~patch["missing"][0].cpu().numpy()
+            overlap += known * _counts(truth[truth == predicted], len(overlap))
+            total += known * (_counts(truth, len(total)) + _counts(predicted, len(total)))
         dice = np.divide(2 * overlap, total, out=np.full(len(total), np.nan), where=total > 0)[1:]
         mean = float(np.nanmean(dice)) if np.isfinite(dice).any() else float("nan")
         return dict(zip(self.score_names, (mean, *map(float, dice)), strict=True))

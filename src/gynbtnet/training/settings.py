@@ -8,7 +8,11 @@ from gynbtnet.settings import Settings
 
 
 class TrainingSettings(Settings):
-    """What all three stages share. An epoch is ``steps_per_epoch`` optimiser steps."""
+    """What all three stages share. An epoch is ``steps_per_epoch`` optimiser steps.
+
+    An optimiser step sees ``accumulate`` batches of the plan's ``batch_size``, on whatever machine: several devices
+    share a batch, and ``fit_memory`` computes it in parts. Learning rate and number of steps keep their meaning.
+    """
 
     seed: int = Field(0, ge=0, description="Everything random in the run follows from it.")
     epochs: int = Field(1000, ge=1, description="Length of the run; the learning rate reaches zero at its end.")
@@ -29,17 +33,59 @@ class TrainingSettings(Settings):
     checkpoint_every: int = Field(
         10, ge=1, description="Epochs between two checkpoints; a killed run loses at most these."
     )
-    precision: Literal["auto", "32-true", "bf16-mixed"] = Field(
-        "auto", description="auto: bf16-mixed where a GPU computes in bfloat16, else 32-true. A CPU takes only 32-true."
+    patience: int | None = Field(
+        None,
+        ge=1,
+        description="Epochs without a better smoothed validation score after which the run has ended; null: it goes to "
+        "the end of epochs. The best weights are then the ones to predict with: the learning rate hasn't come down.",
+    )
+    time_budget_hours: float | None = Field(
+        None,
+        gt=0,
+        description="Hours from the start of the command after which no further epoch begins, nor one that would last "
+        "longer. The run isn't ended: it is checkpointed, and the same command goes on with it; null: no limit.",
+    )
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = Field(
+        "auto",
+        description="auto: bf16-mixed where a GPU computes in bfloat16, 16-mixed where it is fast in float16 only, "
+        "else 32-true. A CPU takes only 32-true.",
     )
     accelerator: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: the GPU where there is one.")
-    devices: int = Field(1, ge=1, description="Processes, one a device; each takes a batch of the plan's size.")
+    devices: int = Field(
+        1,
+        ge=1,
+        description="Processes, one a device, that share each batch; torchrun and Slurm bring their own number.",
+    )
+    strategy: Literal["ddp", "fsdp"] = Field(
+        "ddp",
+        description="On several devices: ddp, each holds the network whole; fsdp, each holds a share of its weights, "
+        "gradients and optimiser state, for preset H.",
+    )
+    compile: bool = Field(
+        False, description="Let torch.compile fuse the network's operations: minutes at the start, faster steps after."
+    )
+    fit_memory: bool = Field(
+        False,
+        description="Compute a batch in as few equal parts as memory allows, and average their gradients: the step is "
+        "that of the whole batch. A GPU's memory is tried, a CPU's reckoned from what one patch takes.",
+    )
+    memory_gb: float | None = Field(
+        None, gt=0, description="With fit_memory on a CPU: what a process may use, in GB; null: 80 % of what is free."
+    )
     workers: int = Field(0, ge=0, description="Processes that read and augment ahead of the network; 0: none.")
 
     @model_validator(mode="after")
     def _ends_after_the_warm_up(self) -> Self:
         if self.warm_up_epochs >= self.epochs:
             raise ValueError(f"warm_up_epochs is {self.warm_up_epochs}, expected less than epochs, {self.epochs}")
+        return self
+
+    @model_validator(mode="after")
+    def _is_split_where_it_can_be(self) -> Self:
+        if self.fit_memory and self.strategy == "fsdp":
+            raise ValueError("fit_memory tries what one device holds by itself; with strategy fsdp leave it out")
+        if self.memory_gb is not None and not self.fit_memory:
+            raise ValueError("memory_gb is what fit_memory may use; set fit_memory to true, or leave memory_gb out")
         return self
 
 
@@ -62,6 +108,12 @@ class PretrainingSettings(TrainingSettings):
         False, description="Keep less of the forward pass and compute it again for the gradients: less memory for time."
     )
 
+    @model_validator(mode="after")
+    def _normalises_over_whole_batches(self) -> Self:
+        if self.fit_memory and self.norm == "batch":
+            raise ValueError("norm batch looks at a batch as a whole, and fit_memory would part it; leave one out")
+        return self
+
 
 class SegmentationSettings(TrainingSettings):
     """Stages 2 and 3, and any supervised run."""
@@ -71,3 +123,9 @@ class SegmentationSettings(TrainingSettings):
     )
     deep_supervision: bool = Field(True, description="The loss also looks at the decoder's coarser levels.")
     batch_dice: bool = Field(False, description="The Dice loss pools a batch's patches instead of scoring each one.")
+
+    @model_validator(mode="after")
+    def _scores_whole_batches(self) -> Self:
+        if self.batch_dice and self.fit_memory:
+            raise ValueError("batch_dice pools a batch as a whole, and fit_memory would part it; leave one out")
+        return self

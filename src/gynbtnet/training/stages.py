@@ -20,7 +20,8 @@ from gynbtnet.preparation.store import PreparedCase, PreparedCohort
 from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
 from gynbtnet.training.augmentation import Augmentation
 from gynbtnet.training.batches import Batches
-from gynbtnet.training.engine import fit, start_devices
+from gynbtnet.training.devices import start_devices
+from gynbtnet.training.engine import fit
 from gynbtnet.training.masked_modelling import MaskedModelling
 from gynbtnet.training.objective import Objective
 from gynbtnet.training.planned_network import planned_network, planned_proxy_network
@@ -128,6 +129,11 @@ def finetune(
             f"plan names {len(plan.structures)} structures; training needs contours on every scan."
         )
     fabric = start_devices(settings)
+    if settings.batch_dice and fabric.world_size > 1:
+        raise BadInput(
+            f"batch_dice pools a batch as a whole, and {fabric.world_size} devices would share it; set batch_dice to "
+            "false, or train on one device."
+        )
     training, validation = _batches(prepared, settings, training_ids, validation_ids, fabric, settings.foreground_share)
     digest, weights = _last_weights(start)
     run = _open(fabric, "segmentation", plan, settings, out, training, validation, {"start": digest})
@@ -162,17 +168,25 @@ def _batches(
             f"{len(held_out)} to validate on; {len(both)} are to do both, and {len(absent)} are not prepared. Name at "
             "least one case to train on, each for one of the two, and only prepared ones."
         )
+    share, rest = divmod(prepared.plan.batch_size, fabric.world_size)
+    if rest:
+        raise BadInput(
+            f"{fabric.world_size} devices can't share a batch of {prepared.plan.batch_size} patches evenly; take fewer "
+            "devices, or plan with another batch_size, and with a learning rate for it."
+        )
     training = Batches(
         shown,
         Augmentation(settings.augmentation, prepared.plan.patch_size),
-        prepared.plan.batch_size,
+        share,
         settings.seed,
         foreground_share,
         fabric.global_rank,
         fabric.world_size,
+        prepared.plan.structures,
     )
     unchanged = Augmentation("none", prepared.plan.patch_size)
-    return training, Batches(held_out, unchanged, 1, settings.seed, foreground_share) if held_out else None
+    validation = Batches(held_out, unchanged, 1, settings.seed, foreground_share, structures=prepared.plan.structures)
+    return training, validation if held_out else None
 
 
 def _open(
