@@ -122,6 +122,7 @@ def _train_and_predict(
             model,
             case.image,
             places.predictions / case.id,
+            channels=case.images[1:],
             settings=recipe.prediction,
             synthetic=case.synthetic,
             force=True,

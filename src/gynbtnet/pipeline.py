@@ -283,6 +283,7 @@ def predict_cases(
             model,
             scan,
             out / case.id,
+            channels=case.images[1:],
             settings=settings,
             series_uid=case.source.series_uid,
             repairs=repairs,

@@ -1,6 +1,6 @@
 """A trained nnU-Net that predicts through its own predictor."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +16,7 @@ from gynbtnet.datasets.json_files import read_json, sha256_of
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.inference.settings import PredictionSettings
+from gynbtnet.preparation.nnunet_names import channels_of, structures_of
 from gynbtnet.training.run_folder import RunFolder
 
 REMEDY = "expected the folder of a finished training of nnU-Net, as `gynbtnet baselines` leaves it"
@@ -33,6 +34,7 @@ class NnUNetModel:
         folder: where these lie.
         weights: name of the weights' file.
         sha256: of the weights.
+        channels: what each volume is that it reads.
         structures: what it contours, in label order.
         device: where it computes.
         predictor: nnU-Net's ``nnUNetPredictor``; it mirrors the axes that were mirrored in training.
@@ -41,6 +43,7 @@ class NnUNetModel:
     folder: Path
     weights: str
     sha256: str
+    channels: tuple[str, ...]
     structures: tuple[str, ...]
     device: torch.device
     predictor: Any
@@ -68,25 +71,25 @@ class NnUNetModel:
             try:
                 _check_trusted(plans)
                 predictor = _predictor(plans, dataset, path, place, record["mirroring_axes"])
-                labels = sorted((label, name) for name, label in dataset["labels"].items() if label > 0)
+                channels, structures = channels_of(dataset["channel_names"]), structures_of(dataset["labels"])
             except (KeyError, TypeError, AttributeError, ValueError, SafetensorError, RuntimeError, OSError) as error:
                 raise BadInput(
                     f"The files in {folder} are damaged or don't belong together ({type(error).__name__}: {error}); "
                     f"{REMEDY}."
                 ) from error
-        return cls(folder, path.name, sha256_of(path), tuple(name for _, name in labels), place, predictor)
+        return cls(folder, path.name, sha256_of(path), channels, structures, place, predictor)
 
-    def contour(self, volume: Volume, settings: PredictionSettings) -> Segmentation:
-        """Contours on a CT in HU, the axes of its grid running as in the scans of the training.
+    def contour(self, volumes: Sequence[Volume], settings: PredictionSettings) -> Segmentation:
+        """Contours on a scan, one volume a channel, CT in HU; its grid's axes run as in the scans of the training.
 
         ``settings`` say how windows overlap and whether they are mirrored; nnU-Net's own are half, and yes.
         """
         self.predictor.tile_step_size = 1 - settings.overlap
         self.predictor.use_mirroring = settings.mirroring
-        image = volume.array[np.newaxis].astype(np.float32)
+        image, geometry = np.stack([volume.array for volume in volumes]).astype(np.float32), volumes[0].geometry
         with nnunet():
-            labels = self.predictor.predict_single_npy_array(image, {"spacing": list(volume.geometry.spacing)})
-        return Segmentation(Volume(np.asarray(labels, np.uint8), volume.geometry), self.structures)
+            labels = self.predictor.predict_single_npy_array(image, {"spacing": list(geometry.spacing)})
+        return Segmentation(Volume(np.asarray(labels, np.uint8), geometry), self.structures)
 
 
 def _check_trusted(plans: Mapping[str, Any]) -> None:

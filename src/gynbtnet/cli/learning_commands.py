@@ -206,6 +206,12 @@ def predict(
     model: Annotated[Path, typer.Argument(help="A model: the run folder of stage 2 or 3.")],
     scan: Annotated[list[Path], typer.Argument(help="DICOM folders or image files, one scan each.")],
     out: Out,
+    channel: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Image file of a single scan's next channel, on its grid, such as the registered MRI; repeatable."
+        ),
+    ] = None,
     recipe: Annotated[str | None, typer.Option(help="Take the prediction's settings from this recipe.")] = None,
     series: Series = None,
     outlines: Annotated[Outlines | None, typer.Option(help="Of the RTSTRUCT: sub-voxel, or along the voxels.")] = None,
@@ -230,6 +236,8 @@ def predict(
 
     if set_ and not recipe:
         raise BadInput("--set changes a setting of a recipe, and none is named; name one with --recipe.")
+    if channel and len(scan) > 1:
+        raise BadInput("--channel belongs to one scan, and several are given; contour them one by one.")
     settings = load_recipe(recipe, set_ or ()).prediction if recipe else PredictionSettings()
     written = {"outlines": outlines, "holes": holes, "seg": seg or None}
     settings = settings.model_copy(update={name: value for name, value in written.items() if value is not None})
@@ -237,7 +245,14 @@ def predict(
     loaded = Model.load(model, weights=settings.weights, device=settings.device)
     for name, path in prediction_names(scan).items():
         place = predict_scan(
-            loaded, path, out / name, settings=settings, series_uid=series, repairs=repairs, force=force
+            loaded,
+            path,
+            out / name,
+            channels=channel or (),
+            settings=settings,
+            series_uid=series,
+            repairs=repairs,
+            force=force,
         )
         console.print(f"{path} → {place}")
 

@@ -1,5 +1,6 @@
 """What prediction asks of whatever draws the contours."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -29,6 +30,10 @@ class Contourer(Protocol):
         """Of the weights."""
 
     @property
+    def channels(self) -> tuple[str, ...]:
+        """What each volume is that it reads."""
+
+    @property
     def structures(self) -> tuple[str, ...]:
         """What it contours, in label order."""
 
@@ -40,5 +45,5 @@ class Contourer(Protocol):
     def libraries(self) -> tuple[str, ...]:
         """Distributions that it computes with, besides those that all do."""
 
-    def contour(self, volume: Volume, settings: PredictionSettings) -> Segmentation:
-        """Contours on a CT in HU of any grid, that of ``volume``."""
+    def contour(self, volumes: Sequence[Volume], settings: PredictionSettings) -> Segmentation:
+        """Contours on a scan, one volume a channel on one grid of any kind; CT in HU."""

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +21,7 @@ from gynbtnet.imaging.slice_repairs import Repairs
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.imaging.volume_files import SUFFIXES, is_image_file, read_volume, write_volume
+from gynbtnet.inference.channel_files import further_channels
 from gynbtnet.inference.contourer import Contourer
 from gynbtnet.inference.settings import PredictionSettings
 from gynbtnet.progress import console
@@ -33,7 +34,7 @@ LABELS, RTSTRUCT, SEG, MANIFEST = "labels.nii.gz", "RS.dcm", "SEG.dcm", "predict
 
 @dataclass(frozen=True)
 class _Scan:
-    volume: Volume
+    volumes: tuple[Volume, ...]
     series: CTSeries | None
     files: tuple[Path, ...]
     synthetic: bool
@@ -45,6 +46,7 @@ def predict_scan(
     scan: Path,
     out: Path,
     *,
+    channels: Sequence[Path] = (),
     settings: PredictionSettings | None = None,
     series_uid: str | None = None,
     repairs: Repairs | None = None,
@@ -62,6 +64,8 @@ def predict_scan(
         model: what contours.
         scan: a folder with a DICOM CT series, or an image file; only DICOM gets an ``RS.dcm``.
         out: apart from the scan.
+        channels: image files of the channels after the first, on its grid; left out, see
+            :func:`~gynbtnet.inference.channel_files.further_channels`.
         settings: of the sliding window and the files.
         series_uid: which series, where the folder holds several; left out, the largest axial one, with a note.
         repairs: which flaws of the series to mend instead of refusing it; each is told and noted in the manifest.
@@ -79,7 +83,7 @@ def predict_scan(
     settings = settings or PredictionSettings()
     _check_apart(out, scan)
     began = time.perf_counter()
-    found = _read(scan, series_uid, repairs)
+    found = _read(scan, further_channels(scan, channels, model.channels), series_uid, repairs)
     for note in found.notes:
         console.print(note)
     synthetic = synthetic or found.synthetic
@@ -94,7 +98,7 @@ def predict_scan(
             "or give another output folder."
         )
     read = time.perf_counter()
-    segmentation = model.contour(found.volume, settings)
+    segmentation = model.contour(found.volumes, settings)
     predicted = time.perf_counter()
     volumes = {structure: segmentation.volume_cm3(structure) for structure in segmentation.structures}
     description = f"Research use only, not reviewed. Model {model.sha256[:8]}"  # DICOM allows 64 characters
@@ -126,7 +130,7 @@ def predict_scan(
             "notice": f"{SYNTHETIC} {NOTICE}" if synthetic else NOTICE,
             **made_from,
             "notes": list(found.notes),
-            "geometry": found.volume.geometry.to_json(),
+            "geometry": found.volumes[0].geometry.to_json(),
             "device": str(model.device),
             "seconds": {
                 "reading": round(read - began, 3),
@@ -189,13 +193,14 @@ def _check_apart(out: Path, scan: Path) -> None:
         )
 
 
-def _read(scan: Path, series_uid: str | None, repairs: Repairs | None) -> _Scan:
+def _read(scan: Path, channels: tuple[Path, ...], series_uid: str | None, repairs: Repairs | None) -> _Scan:
+    further = [read_volume(path) for path in channels]
     if scan.is_file():
         if not is_image_file(scan):
             raise BadInput(
                 f"{scan} is no image file ({', '.join(SUFFIXES)}); of a DICOM series give the folder, not one slice."
             )
-        return _Scan(read_volume(scan), None, (scan,), image_is_synthetic(scan, scan.parent))
+        return _Scan((read_volume(scan), *further), None, (scan, *channels), image_is_synthetic(scan, scan.parent))
     images = sorted(path for path in scan.glob("*") if is_image_file(path))
     if images and not find_series(scan):
         raise BadInput(
@@ -203,4 +208,6 @@ def _read(scan: Path, series_uid: str | None, repairs: Repairs | None) -> _Scan:
         )
     series = read_ct_series(scan, series_uid, repairs)
     header = pydicom.dcmread(series.files[0], stop_before_pixels=True)
-    return _Scan(series.volume, series, series.files, dicom_is_synthetic(header), series.notes)
+    return _Scan(
+        (series.volume, *further), series, (*series.files, *channels), dicom_is_synthetic(header), series.notes
+    )

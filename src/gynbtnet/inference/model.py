@@ -1,5 +1,6 @@
 """A trained network with the plan it was trained by."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -42,6 +43,11 @@ class Model:
         return "GynBTNet" if self.plan.network == "gynbtnet" else "Swin-UNETR"
 
     @property
+    def channels(self) -> tuple[str, ...]:
+        """What each volume is that it reads."""
+        return self.plan.channels
+
+    @property
     def structures(self) -> tuple[str, ...]:
         """What it contours, in label order."""
         return self.plan.structures
@@ -51,9 +57,9 @@ class Model:
         """Distributions that its network is made of, besides PyTorch."""
         return () if self.plan.network == "gynbtnet" else ("monai",)
 
-    def contour(self, volume: Volume, settings: PredictionSettings) -> Segmentation:
+    def contour(self, volumes: Sequence[Volume], settings: PredictionSettings) -> Segmentation:
         """:func:`gynbtnet.inference.predict.predict` with this model."""
-        return predict(self, volume, settings)
+        return predict(self, volumes, settings)
 
     @classmethod
     def load(

@@ -1,5 +1,6 @@
 """Contours of a scan, on the scan's own grid."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,10 +22,22 @@ if TYPE_CHECKING:
 _SLAB_BYTES = 256 * 2**20
 
 
-def predict(model: "Model", volume: Volume, settings: PredictionSettings | None = None) -> Segmentation:
-    """Contour the structures of ``model`` on a CT in HU of any grid, that of ``volume``."""
+def predict(
+    model: "Model", scan: Volume | Sequence[Volume], settings: PredictionSettings | None = None
+) -> Segmentation:
+    """Contour the structures of ``model`` on the scan's own grid, whatever that is.
+
+    Args:
+        model: what contours.
+        scan: a CT in HU, or one volume a channel of the model, all on one grid.
+        settings: of the sliding window.
+
+    Raises:
+        BadInput: where there isn't one volume a channel, or they lie on different grids.
+    """
     settings = settings or PredictionSettings()
-    image, grid = preprocess_volume([volume], model.plan)
+    volumes = [scan] if isinstance(scan, Volume) else scan
+    image, grid = preprocess_volume(volumes, model.plan)
     cuda = model.device.type == "cuda"
     bfloat16 = cuda and torch.cuda.is_bf16_supported(including_emulation=False)
     with torch.inference_mode(), torch.autocast(model.device.type, torch.bfloat16, enabled=bfloat16):
@@ -36,8 +49,8 @@ def predict(model: "Model", volume: Volume, settings: PredictionSettings | None 
             mirroring=settings.mirroring,
             device=model.device,
         )
-    labels = labels_on(volume.geometry, logits.numpy(), grid)
-    return Segmentation(Volume(labels, volume.geometry), model.plan.structures)
+    labels = labels_on(volumes[0].geometry, logits.numpy(), grid)
+    return Segmentation(Volume(labels, volumes[0].geometry), model.plan.structures)
 
 
 def labels_on(target: Geometry, logits: npt.NDArray[np.float32], source: Geometry) -> npt.NDArray[np.uint8]:
