@@ -7,7 +7,7 @@ from typing import Literal
 
 StageName = Literal["pretraining", "supervised", "task"]
 STAGES: dict[StageName, str] = {
-    "pretraining": "Stage 1: masked pretraining",
+    "pretraining": "Stage 1: self-supervised pretraining",
     "supervised": "Stage 2: many organs",
     "task": "Stage 3: the clinic's own structures",
 }

@@ -20,7 +20,7 @@ from gynbtnet.preparation.store import PreparedCohort
 
 COMMANDS = get_command(app).commands  # type: ignore[attr-defined]
 IN_ORDER = (
-    *("phantom", "inspect", "convert", "run", "report"),
+    *("phantom", "inspect", "convert", "run", "report", "baselines"),
     *("ingest", "cohort", "split", "plan", "prepare", "pretrain", "finetune", "crossvalidate", "predict", "evaluate"),
     "doctor",
 )

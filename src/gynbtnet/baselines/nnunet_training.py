@@ -19,6 +19,7 @@ from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.json_files import read_json, sha256_of, write_json
 from gynbtnet.datasets.split import Split
 from gynbtnet.errors import BadInput
+from gynbtnet.optional_libraries import require
 from gynbtnet.progress import advancing, console
 from gynbtnet.training.run_folder import RunFolder, note_environment
 from gynbtnet.whole_files import written_whole
@@ -59,6 +60,7 @@ def train_nnunet(
         BadInput: where cohort and split don't fit together, an earlier run in ``out`` was made from others, CUDA is
             asked for and absent, or nnU-Net isn't installed.
     """
+    require("nnunet", "nnunetv2")
     device = _device(settings)
     seen = cohort.of_patients(set(split.patients).difference(split.test))
     shown, held_out = split.training_patients(fold), split.validation_patients(fold)
@@ -104,9 +106,7 @@ def _open(out: Path, record: dict[str, Any]) -> None:
     path = out / RECORD
     if not path.exists():
         if any(out.glob("[!.]*")):
-            raise BadInput(
-                f"{out} holds something, but no {RECORD} of a training of nnU-Net; give a new or empty folder."
-            )
+            raise BadInput(f"{out} holds something, but no training of nnU-Net; give a new or an empty folder.")
         write_json(record, path)
     made = read_json(dict[str, Any], path, REMEDY)
     before, now = made.get("settings", {}), record["settings"]

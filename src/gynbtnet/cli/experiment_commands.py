@@ -58,7 +58,7 @@ def run(
 
 @command(
     "gynbtnet baselines demo --cohort demo/phantom/brachytherapy --unlabelled demo/phantom/unlabelled "
-    "--supervised demo/phantom/organs --model gynbtnet --model gynbtnet-from-scratch --out demo/baselines"
+    "--supervised demo/phantom/organs --model gynbtnet-from-scratch --out demo/baselines"
 )
 def baselines(
     recipe: RecipeName,

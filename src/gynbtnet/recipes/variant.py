@@ -44,7 +44,7 @@ def load_variants(
     """Several variants by their names, with ``changes`` of single settings by the name of the one that they change.
 
     Raises:
-        BadInput: what :func:`load_variant` refuses; where two variants have one name, or ``changes`` names none.
+        BadInput: what :func:`load_variant` refuses; where two have one name, or ``changes`` names none of them.
     """
     changes = changes or {}
     called = [name if name in BASELINES else Path(name).stem for name in names]

@@ -1,0 +1,213 @@
+"""The real nnU-Net on a cohort's own split: what it sees, how it goes on, and what it predicts."""
+
+import json
+import os
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+
+from gynbtnet.baselines import nnunet_training
+from gynbtnet.baselines.nnunet_library import DATASET, link_or_copy, nnunet
+from gynbtnet.baselines.nnunet_model import NnUNetModel, _check_trusted
+from gynbtnet.baselines.nnunet_training import RECORD, _check_harmless, train_nnunet
+from gynbtnet.baselines.settings import NnUNetSettings
+from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.datasets.dicom_rt_export import ingest
+from gynbtnet.datasets.split import Split, split_patients
+from gynbtnet.errors import BadInput
+from gynbtnet.imaging.volume_files import read_volume
+from gynbtnet.inference.settings import PredictionSettings
+from gynbtnet.phantom.cohorts import write_brachytherapy
+
+TINY = {"epochs": 2, "steps_per_epoch": 1, "validation_steps": 1, "checkpoint_every": 1, "workers": 0}
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
+    folder = tmp_path_factory.mktemp("nnunet")
+    write_brachytherapy(folder / "export", patients=3, fractions=1, spacing=(6, 5, 5), matrix=(24, 48, 56), seed=7)
+    return ingest(folder / "export", folder / "cohort", structures=("hr_ctv", "bladder", "rectum"))
+
+
+@pytest.fixture(scope="module")
+def split(cohort: Cohort) -> Split:
+    return split_patients(cohort, test=1, folds=2)
+
+
+def begun(cohort: Cohort, split: Split, out: Path, monkeypatch: pytest.MonkeyPatch, **changes: object) -> None:
+    """A run of which nothing but the record is made."""
+
+    def stop(*_: object) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(nnunet_training, "_plan_and_preprocess", stop)
+    monkeypatch.setattr("gynbtnet.optional_libraries.find_spec", lambda name: object())
+    train_nnunet(cohort, split, 0, NnUNetSettings(**{**TINY, **changes}), out)  # type: ignore[arg-type]
+
+
+def test_a_run_is_taken_up_only_as_it_was_made(
+    cohort: Cohort, split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for changes in ({}, {"workers": 3, "checkpoint_every": 7}):
+        with pytest.raises(KeyboardInterrupt):
+            begun(cohort, split, tmp_path / "run", monkeypatch, **changes)
+    with pytest.raises(BadInput, match="was made with epochs = 2, but now epochs = 5"):
+        begun(cohort, split, tmp_path / "run", monkeypatch, epochs=5)
+    other = Split(split.test, split.folds[::-1], split.seed)
+    with pytest.raises(BadInput, match=r"other inputs \(training, validation\)"):
+        begun(cohort, other, tmp_path / "run", monkeypatch)
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "mine.txt").write_text("mine")
+    with pytest.raises(BadInput, match="no training of nnU-Net"):
+        begun(cohort, split, tmp_path / "letters", monkeypatch)
+
+
+def test_a_missing_nnunet_is_told(
+    cohort: Cohort, split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gynbtnet.optional_libraries.find_spec", lambda name: None)
+    with pytest.raises(BadInput, match=r"needs nnunetv2.*gynbtnet\[nnunet\]"):
+        train_nnunet(cohort, split, 0, NnUNetSettings(**TINY), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_environment_is_left_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gynbtnet.optional_libraries.find_spec", lambda name: object())
+    raw, results = "nnUNet_raw", "nnUNet_results"
+    monkeypatch.setenv(raw, "mine")
+    monkeypatch.delenv(results, raising=False)
+    with pytest.raises(KeyError), nnunet(tmp_path / "log.txt", nnUNet_raw="ours", nnUNet_results="ours"):
+        assert os.environ[raw] == os.environ[results] == "ours"
+        print("chatter")
+        raise KeyError
+    assert os.environ[raw] == "mine"
+    assert results not in os.environ
+    assert (tmp_path / "log.txt").read_text() == "chatter\n"
+
+
+def test_links_lead_to_the_scan_and_are_copies_where_links_are_forbidden(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "scan").write_bytes(b"voxels")
+    link_or_copy(tmp_path / "scan", tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+
+    def forbidden(*_: object) -> None:
+        raise OSError("a privilege is not held")
+
+    monkeypatch.setattr(Path, "symlink_to", forbidden)
+    link_or_copy(tmp_path / "scan", tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == (tmp_path / "link").read_bytes() == b"voxels"
+
+
+class Harmful:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, ("true",)
+
+
+def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path) -> None:
+    torch.save({"epoch": 3, "loss": np.float32(2), "mean": np.float64(1), "weights": torch.ones(2)}, tmp_path / "good")
+    _check_harmless(tmp_path / "good")
+    torch.save({"epoch": Harmful()}, tmp_path / "bad")
+    (tmp_path / "cut").write_bytes(pickle.dumps([1, 2], protocol=2)[:-4])
+    for name in ("bad", "cut"):
+        with pytest.raises(BadInput, match="damaged, or holds more than weights"):
+            _check_harmless(tmp_path / name)
+
+
+def test_plans_name_nothing_but_layers() -> None:
+    def plans(operation: str) -> dict[str, object]:
+        architecture = {
+            "network_class_name": "dynamic_network_architectures.architectures.unet.PlainConvUNet",
+            "arch_kwargs": {"conv_op": operation, "dropout_op": None},
+            "_kw_requires_import": ["conv_op", "dropout_op"],
+        }
+        return {"configurations": {"3d_fullres": {"architecture": architecture}}}
+
+    _check_trusted(plans("torch.nn.modules.conv.Conv3d"))
+    with pytest.raises(ValueError, match=r"names os\.system"):
+        _check_trusted(plans("os.system"))
+
+
+def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"There is no .*weights_last\.safetensors"):
+        NnUNetModel.load(tmp_path)
+
+
+@pytest.mark.slow
+def test_from_a_split_to_contours(
+    cohort: Cohort, split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("nnunetv2", reason="the baseline nnU-Net needs the extra gynbtnet[nnunet]")
+    settings, out = NnUNetSettings(**TINY), tmp_path / "run"
+    noted = nnunet_training._noted
+
+    def stopped_in_the_second_epoch(step, advance):
+        count = 0
+
+        def stopped(batch):
+            nonlocal count
+            count += 1
+            if count == 2:
+                raise KeyboardInterrupt
+            return noted(step, advance)(batch)
+
+        return stopped
+
+    with monkeypatch.context() as patched:
+        patched.setattr(nnunet_training, "_noted", stopped_in_the_second_epoch)
+        with pytest.raises(KeyboardInterrupt):
+            train_nnunet(cohort, split, 0, settings, out)
+    assert not (out / "weights_last.safetensors").exists()
+    train_nnunet(cohort, split, 0, settings, out)
+    starts = json.loads((out / "environment.json").read_text())
+    assert [start["epochs_done"] for start in starts] == [0, 1]
+    assert not any(name.startswith("nnUNet_") for name in os.environ)
+
+    test, seen = cohort.of_patients(split.test), cohort.of_patients(set(cohort.patients).difference(split.test))
+    raw, preprocessed = out / "raw" / DATASET, out / "preprocessed" / DATASET
+    assert {path.name for path in (raw / "imagesTr").iterdir()} == {case.image.name for case in seen.cases}
+    assert json.loads((raw / "dataset.json").read_text())["numTraining"] == len(seen.cases)
+    assert json.loads((preprocessed / "splits_final.json").read_text()) == split.nnunet_folds(cohort)
+    assert not any(case.id in str(path) for case in test.cases for path in out.rglob("*"))
+
+    model = NnUNetModel.load(out, device="cpu")
+    assert model.structures == cohort.structures
+    case = test.cases[0]
+    contours = model.contour(read_volume(case.image), PredictionSettings())
+    assert contours.labels.geometry.is_same(case.geometry)
+    theirs = own_prediction(out, case.image, tmp_path / "theirs")
+    assert np.array_equal(contours.labels.array, theirs)
+
+    (out / RECORD).write_text((out / RECORD).read_text().replace("mirroring_axes", "axes"))
+    with pytest.raises(BadInput, match="don't belong together"):
+        NnUNetModel.load(out)
+
+
+def own_prediction(out: Path, image: Path, target: Path) -> np.ndarray:
+    """What stock nnU-Net predicts from its own checkpoint, from file to file."""
+    with nnunet():
+        from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+        from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+        from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+        (checkpoint,) = out.rglob("checkpoint_final.pth")
+        saved = torch.load(checkpoint, map_location="cpu", weights_only=False)
+        folder = checkpoint.parents[1]
+        plans, dataset = (json.loads((folder / name).read_text()) for name in ("plans.json", "dataset.json"))
+        manager = PlansManager(plans)
+        configuration = manager.get_configuration("3d_fullres")
+        network = nnUNetTrainer.build_network_architecture(
+            manager, configuration, 1, len(dataset["labels"]), enable_deep_supervision=False
+        )
+        predictor = nnUNetPredictor(device=torch.device("cpu"), allow_tqdm=False)
+        mirrored = saved["inference_allowed_mirroring_axes"]
+        predictor.manual_initialization(
+            network, manager, configuration, [saved["network_weights"]], dataset, "nnUNetTrainer", mirrored
+        )
+        predictor.predict_from_files_sequential([[str(image)]], [str(target)])
+    return sitk.GetArrayFromImage(sitk.ReadImage(f"{target}.nii.gz"))
