@@ -8,6 +8,7 @@ from scipy import ndimage
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.imaging.volume_files import to_sitk
+from gynbtnet.preparation.anisotropy import separate_axis
 from gynbtnet.preparation.resample import resample, resample_labels
 
 GRID = Geometry((12, 20, 24), (3.0, 1.0, 1.25), (-20.0, 35.0, 7.0))
@@ -25,7 +26,7 @@ def smooth(geometry: Geometry, seed: int = 0) -> np.ndarray:
 def test_as_scipy_zooms(spacing: tuple[float, float, float], order: int) -> None:
     array, target = smooth(GRID), GRID.with_spacing(spacing)
     zoom = np.asarray(target.shape) / GRID.shape
-    expected = ndimage.zoom(array, zoom, order=order, mode="nearest", grid_mode=True)
+    expected = ndimage.zoom(array, zoom, order=order, mode="nearest", grid_mode=True).clip(array.min(), array.max())
     np.testing.assert_allclose(resample(array, GRID, target, order), expected, atol=1e-3)
 
 
@@ -117,10 +118,10 @@ def test_labels_are_the_highest_of_all_interpolated_masks(spacing: tuple[float, 
     assert ours.dtype == np.uint8
 
 
-def test_a_tie_goes_to_the_structure_and_the_same_grid_changes_nothing() -> None:
+def test_the_nearest_voxel_settles_a_tie_and_the_same_grid_changes_nothing() -> None:
     source = Geometry((1, 1, 4))
     labels = np.array([[[0, 3, 3, 0]]], np.uint8)
-    assert resample_labels(labels, source, source.with_shape((1, 1, 2))).tolist() == [[[3, 3]]]
+    assert resample_labels(labels, source, source.with_shape((1, 1, 2))).tolist() == [[[3, 0]]]  # at 0.5 and 2.5
     np.testing.assert_array_equal(resample_labels(labels, source, source), labels)
 
 
@@ -132,3 +133,73 @@ def test_label_volumes_survive_the_way_to_a_finer_grid_and_back() -> None:
     assert there.sum() * fine.voxel_volume == pytest.approx(ball.sum() * GRID.voxel_volume, rel=0.03)
     back = resample_labels(there, fine, GRID)
     assert (back > 0).sum() == pytest.approx(ball.sum(), rel=0.02)
+
+
+ISOTROPIC, THICK, THIN_AXIS = (2.0, 2.0, 2.0), (5.0, 1.0, 1.25), (1.0, 4.0, 1.1)
+
+
+@pytest.mark.parametrize("kind", ["image", "labels"])
+@pytest.mark.parametrize(
+    ("spacing", "wanted", "axis"),
+    [
+        (ISOTROPIC, (1.3, 1.1, 1.7), None),
+        (ISOTROPIC, (3.0, 4.0, 2.5), None),
+        (ISOTROPIC, (3.1, 1.0, 1.0), 0),
+        (THICK, (1.5, 1.5, 1.5), 0),
+        (THICK, (7.0, 0.8, 1.0), 0),
+        (THICK, (5.0, 1.5, 1.5), 0),
+        (THIN_AXIS, (1.5, 1.5, 1.5), 1),
+        ((0.5, 2.0, 2.0), (1.0, 1.0, 1.0), None),
+        ((2.0, 0.5, 2.0), (4.0, 1.0, 1.0), None),
+    ],
+)
+def test_as_nnunet_resamples(
+    spacing: tuple[float, float, float], wanted: tuple[float, float, float], axis: int | None, kind: str
+) -> None:
+    """Its own function on the same array: which axis is separate, values, the cut at the ends, each slice's labels."""
+    nnunet = pytest.importorskip("nnunetv2.preprocessing.resampling.default_resampling")
+    source = Geometry((14, 19, 23), spacing)
+    target, field = source.with_spacing(wanted), smooth(source)
+    assert tuple(nnunet.compute_new_shape(source.shape, spacing, wanted)) == target.shape
+    assert separate_axis(spacing, wanted) == axis
+    labels = np.digitize(field, [0.5 * field.std(), field.std()]).astype(np.uint8)
+    array = field if kind == "image" else labels
+    expected = nnunet.resample_data_or_seg_to_shape(
+        array[np.newaxis],
+        target.shape,
+        spacing,
+        wanted,
+        is_seg=kind == "labels",
+        order=3 if kind == "image" else 1,
+        order_z=0,
+        force_separate_z=None,
+    )[0]
+    if kind == "image":
+        ours = resample(field, source, target, 3, separate=axis)
+        np.testing.assert_allclose(ours, expected, atol=2e-3 * field.std())
+    else:
+        for label in (1, 2):
+            ours, theirs = resample_labels(labels, source, target, separate=axis) == label, expected == label
+            assert 2 * (ours & theirs).sum() / (ours.sum() + theirs.sum()) >= 0.995
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    spacing=st.tuples(*[st.sampled_from([0.5, 1.0, 1.4, 1.5, 3.0, 3.1, 5.0])] * 3),
+    wanted=st.tuples(*[st.sampled_from([0.5, 1.0, 1.5, 3.0, 5.0])] * 3),
+)
+def test_the_separate_axis_is_nnunets(spacing: tuple[float, float, float], wanted: tuple[float, float, float]) -> None:
+    nnunet = pytest.importorskip("nnunetv2.preprocessing.resampling.default_resampling")
+    assert separate_axis(spacing, wanted) == nnunet.determine_do_sep_z_and_axis(None, spacing, wanted)[1]
+
+
+def test_a_separate_axis_is_found_in_whatever_order_the_axes_stand() -> None:
+    """The same voxels with their axes turned give the same scan."""
+    source = Geometry((6, 18, 22), THICK)
+    array, target = smooth(source), source.with_spacing((1.5, 1.5, 1.5))
+    stored = Geometry((22, 6, 18), (1.25, 5.0, 1.0), direction=(0.0, 0, 1.0, 1.0, 0, 0, 0, 1.0, 0))
+    np.testing.assert_allclose(
+        resample(array.transpose(2, 0, 1), stored, target, 3, separate=0),
+        resample(array, source, target, 3, separate=0),
+        atol=1e-4,
+    )
