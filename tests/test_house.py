@@ -13,6 +13,7 @@ ORDER = [
     "whole_files",
     "processes",
     "progress",
+    "many_scans",
     "settings",
     "imaging",
     "datasets",

@@ -35,20 +35,20 @@ def test_what_is_below_air_counts_as_air() -> None:
     beyond = array.copy()
     beyond[0] = -3024
     geometry = Geometry((8, 8, 8), (3.0, 2.0, 2.0))
-    clean, _ = preprocess_volume(Volume(array, geometry), ZSCORE)
-    clipped, _ = preprocess_volume(Volume(beyond, geometry), ZSCORE)
+    clean, _ = preprocess_volume([Volume(array, geometry)], ZSCORE)
+    clipped, _ = preprocess_volume([Volume(beyond, geometry)], ZSCORE)
     np.testing.assert_array_equal(clean, clipped)
 
 
 def test_a_scan_is_the_same_whichever_way_its_axes_run() -> None:
     array = np.random.default_rng(0).integers(-1000, 1000, (8, 10, 12)).astype(np.int16)
     scan = Volume(array, Geometry((8, 10, 12), (3.0, 2.0, 1.0), (5.0, 6.0, 7.0)))
-    expected, grid = preprocess_volume(scan, ZSCORE)
+    expected, grid = preprocess_volume([scan], ZSCORE)
     assert expected.shape == (1, 16, 13, 8)
     assert expected.dtype == np.float32
     for orientation in ("RAS", "LPI", "ASL", "IPR"):
         turned = from_sitk(sitk.DICOMOrient(to_sitk(scan), orientation))
-        image, turned_grid = preprocess_volume(turned, ZSCORE)
+        image, turned_grid = preprocess_volume([turned], ZSCORE)
         assert turned_grid.offset(grid) < 1e-6
         np.testing.assert_allclose(image, expected, atol=1e-4)
 

@@ -93,7 +93,7 @@ def test_a_patch_larger_than_the_scan_is_centred_and_padded(prepared: PreparedCo
     batch = Batches([case], Augmentation("none", (28, 36, 40)), 1, 0)[0]
     image, labels = case.crop((0, 0, 0), case.shape)
     assert torch.equal(batch["image"][0, :, 4:24], torch.from_numpy(image))
-    assert (batch["image"][0, :, :4] == np.float32(case.pad_value)).all()
+    assert (batch["image"][0, :, :4] == np.float32(case.pad_values[0])).all()
     assert labels is not None
     assert int(batch["labels"].sum()) == int(labels.sum())
 

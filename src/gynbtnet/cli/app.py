@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from gynbtnet.errors import BadInput
+from gynbtnet.errors import BadInput, ScansFailed
 from gynbtnet.processes import is_first_process
 
 app = typer.Typer(
@@ -41,11 +41,13 @@ def options(
 
 
 def main() -> None:
-    """Run a command. Exit codes: 0 done, 1 something needed is missing, 2 bad input in one sentence, 130 Ctrl-C."""
+    """Run a command. Exit codes: 0 done, 1 something is missing or some scans failed, 2 bad input in one sentence, 130 Ctrl-C."""
     try:
         app()
     except BadInput as problem:
         sentence, code = str(problem), 2
+    except ScansFailed as problem:
+        sentence, code = str(problem), 1
     except SystemExit as end:
         if end.code != STOPPED:
             raise

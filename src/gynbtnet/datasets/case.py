@@ -60,6 +60,11 @@ class Case:
     notes: tuple[str, ...] = ()
 
     @property
+    def images(self) -> tuple[Path, ...]:
+        """One file a channel."""
+        return (self.image,)
+
+    @property
     def synthetic(self) -> bool:
         """Whether the source says that no real patient was scanned."""
         return self.source.synthetic

@@ -20,7 +20,7 @@ _SLAB_BYTES = 256 * 2**20
 def predict(model: Model, volume: Volume, settings: PredictionSettings | None = None) -> Segmentation:
     """Contour the structures of ``model`` on a CT in HU of any grid, that of ``volume``."""
     settings = settings or PredictionSettings()
-    image, grid = preprocess_volume(volume, model.plan)
+    image, grid = preprocess_volume([volume], model.plan)
     cuda = model.device.type == "cuda"
     bfloat16 = cuda and torch.cuda.is_bf16_supported(including_emulation=False)
     with torch.inference_mode(), torch.autocast(model.device.type, torch.bfloat16, enabled=bfloat16):

@@ -1,24 +1,28 @@
-"""Where slices are so thick that interpolation between them would invent anatomy."""
+"""Thick slices: along which axis, if any, a scan is interpolated apart from the others.
+
+nnU-Net's rule (``determine_do_sep_z_and_axis`` of its version 2): between thick slices cubic splines invent anatomy, so
+that slices are interpolated one by one in their plane, and along the thick axis the nearest slice is taken.
+"""
 
 from collections.abc import Sequence
 
 ANISOTROPY = 3
-"""nnU-Net's threshold: the longest side of a voxel over its shortest."""
+"""Times that a spacing has to be over another to count as thick."""
 
 
 def separate_axis(source_spacing: Sequence[float], target_spacing: Sequence[float]) -> int | None:
-    """The axis along which scans are resampled apart from the other two, by nearest neighbour; None where there's none.
+    """The axis that is resampled apart from the other two, or None where all three are taken together.
 
-    nnU-Net's rule (``determine_do_sep_z_and_axis`` of its version 2): the axis of the scan's longest spacing where that
-    is over 3 times its shortest, else the axis of the wanted spacing's longest where the same holds there, and in
-    either case only if a single axis is the longest.
+    The scan decides where its own spacing is anisotropic, else the spacing that is wanted. A plane that is coarse along
+    two axes alike, sagittal slices on two thick axes for instance, is no reason.
 
     Args:
-        source_spacing: of the scan, in mm, along the same axes as ``target_spacing``.
-        target_spacing: of the plan, in mm.
+        source_spacing: of the scan along (z, y, x), mm.
+        target_spacing: wanted along the same axes, mm.
     """
     for spacing in (source_spacing, target_spacing):
-        if max(spacing) / min(spacing) > ANISOTROPY:
-            longest = [axis for axis, length in enumerate(spacing) if length == max(spacing)]
-            return longest[0] if len(longest) == 1 else None
+        coarsest = max(spacing)
+        if coarsest / min(spacing) > ANISOTROPY:
+            coarse = [axis for axis, length in enumerate(spacing) if length == coarsest]
+            return coarse[0] if len(coarse) == 1 else None
     return None

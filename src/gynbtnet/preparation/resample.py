@@ -160,7 +160,8 @@ def _nearest(source: Geometry, target: Geometry, axis: int) -> npt.NDArray[np.in
     """For each voxel of ``target`` along an axis the nearest of ``source``; of two as near, the later, as in scipy."""
     first, step = source.to_index(target.origin)[axis], target.spacing[axis] / source.spacing[axis]
     nearest = np.floor(first + step * np.arange(target.shape[axis]) + 0.5 + _TIE).astype(np.intp)
-    return np.clip(nearest, 0, source.shape[axis] - 1)
+    within: npt.NDArray[np.intp] = np.clip(nearest, 0, source.shape[axis] - 1)
+    return within
 
 
 def _nearest_slices(
