@@ -1,8 +1,8 @@
 """Patches a second: our batches beside nnU-Net's loader with its training transforms, on the same scan.
 
 One process and one thread for both, whose patches take turns in blocks; CPU time and wall time, and the peak memory of
-a process of each alone. nnU-Net reads the scan as its own preprocessing stores it, we read ours. Its last transform, which
-halves the labels for deep supervision, is left out, since we do that in the loss. The scan is synthetic.
+a process of each alone. nnU-Net reads the scan as its own preprocessing stores it, we read ours. Its last transform,
+which halves the labels for deep supervision, is left out, since we do that in the loss. The scan is synthetic.
 
     python benchmarks/batches.py                     # 512×512×300, 80×160×160: some minutes
     python benchmarks/batches.py --patches 8 --scan 120 256 256 --patch 48 96 96
@@ -132,7 +132,7 @@ def table(options: argparse.Namespace, folder: Path) -> str:
     write_scan(folder, options.scan, options.patch)
     sources = {name: start(folder) for name, start in SOURCES.items()}
     spent = {name: np.zeros(2) for name in sources}
-    for name, patches in sources.items():
+    for patches in sources.values():
         for _ in range(min(WARM_UP, options.patches)):
             next(patches)
     for _ in range(0, options.patches, BLOCK):

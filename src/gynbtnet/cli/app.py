@@ -41,7 +41,10 @@ def options(
 
 
 def main() -> None:
-    """Run a command. Exit codes: 0 done, 1 something is missing or some scans failed, 2 bad input in one sentence, 130 Ctrl-C."""
+    """Run a command.
+
+    Exit codes: 0 done, 1 something needed is missing or some scans failed, 2 bad input in one sentence, 130 Ctrl-C.
+    """
     try:
         app()
     except BadInput as problem:

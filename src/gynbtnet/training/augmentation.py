@@ -67,12 +67,9 @@ def _transforms(kind: str, patch_size: Size) -> BasicTransform:
         return mirror
     always: dict[str, Any] = {"p_per_channel": 1, "synchronize_channels": False}
     brighter, steeper = BGContrast((0.75, 1.25)), BGContrast((0.7, 1.5))
+    thick = (0,) if is_flat(patch_size) else ()
     coarser = SimulateLowResolutionTransform(
-        (0.5, 1),
-        synchronize_channels=False,
-        synchronize_axes=True,
-        ignore_axes=(0,) if is_flat(patch_size) else (),
-        p_per_channel=0.5,
+        (0.5, 1), synchronize_channels=False, synchronize_axes=True, ignore_axes=thick, p_per_channel=0.5
     )
     steps: tuple[tuple[float, BasicTransform], ...] = (
         (0.1, GaussianNoiseTransform((0, 0.1), p_per_channel=1, synchronize_channels=True)),

@@ -19,8 +19,8 @@ from gynbtnet.training.spatial_change import Size
 class Batch(TypedDict, total=False):
     """Patches side by side.
 
-    ``image`` (batch, channels, z, y, x) float32; ``labels`` (batch, z, y, x) uint8, absent where a scan has none; ``seeds``
-    (batch,) int64, for what an objective draws for each patch, a mask for instance.
+    ``image`` (batch, channels, z, y, x) float32; ``labels`` (batch, z, y, x) uint8, absent where a scan has none;
+    ``seeds`` (batch,) int64, for what an objective draws for each patch, a mask for instance.
     """
 
     image: Tensor

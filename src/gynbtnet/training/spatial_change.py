@@ -80,7 +80,7 @@ class SpatialChange:
             np.subtract(at, lowest[axis], out=parts[axis], casting="unsafe")
         padded = np.pad(box, (0, 1), mode="edge")  # so that each voxel has a next one
         flat = (lowest[0] * padded.shape[1] + lowest[1]) * padded.shape[2] + lowest[2]
-        found = np.take(_uniform(padded).ravel(), flat)
+        found: npt.NDArray[np.uint8] = np.take(_uniform(padded).ravel(), flat)
         mixed = found == _MIXED
         if mixed.any():
             found[mixed] = _highest(padded, flat[mixed], [part[mixed] for part in parts])
