@@ -9,11 +9,13 @@ import typer
 from gynbtnet.cli.app import command, console
 from gynbtnet.cli.options import (
     Changes,
+    Cluster,
     CohortFolder,
     Force,
     GantryTilt,
     Holes,
     Jobs,
+    Memory,
     MissingSlices,
     Out,
     Outlines,
@@ -99,13 +101,17 @@ def prepare(
     out: Out,
     split: SplitFile = None,
     jobs: Jobs = 1,
+    memory: Memory = None,
+    cluster: Cluster = None,
 ) -> None:
     """Resample, normalise and store the scans, ready for training."""
+    from gynbtnet.many_scans import on_cluster
     from gynbtnet.preparation.plan import Plan
     from gynbtnet.preparation.prepare import prepare
 
     _refuse_same(out, cohort)
-    prepared = prepare(_without_test(cohort, split), Plan.load(plan), out, jobs)
+    with on_cluster(cluster):
+        prepared = prepare(_without_test(cohort, split), Plan.load(plan), out, jobs, memory)
     console.print(f"{len(prepared.cases)} cases in {out}")
 
 

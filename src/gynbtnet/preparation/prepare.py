@@ -34,7 +34,7 @@ PREPARATION_VERSION = 2
 
 _NOT_IN_VOXELS = ("batch_size", "preset", "strides", "network", "notes")  # of a plan
 _PROCESS_GB = 0.35  # Python and its libraries
-_SOURCE_BYTES, _TARGET_BYTES = 14, 22  # held at once for each voxel before and after resampling, measured
+_SOURCE_BYTES, _TARGET_BYTES = 12, 20  # held at once for each voxel before and after resampling, measured
 
 
 def prepare(cohort: Cohort, plan: Plan, out: Path, jobs: int = 1, memory_gb: float | None = None) -> PreparedCohort:
