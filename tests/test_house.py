@@ -14,6 +14,7 @@ ORDER = [
     "whole_files",
     "processes",
     "progress",
+    "many_scans",
     "settings",
     "imaging",
     "datasets",

@@ -1,4 +1,6 @@
-"""The one error that is the user's to mend, and the one end that is none."""
+"""The errors that are the user's to mend, and the one end that is none."""
+
+from collections.abc import Sequence
 
 
 class BadInput(Exception):  # noqa: N818 - "bad input" is what it is; the command line prints the sentence and exits with 2
@@ -11,3 +13,19 @@ class BadInput(Exception):  # noqa: N818 - "bad input" is what it is; the comman
 
 class Paused(Exception):  # noqa: N818 - no error: the command line prints the sentence and exits with 75
     """Work stopped before its end because its settings said so; the same call goes on from there."""
+
+
+class ScansFailed(Exception):  # noqa: N818 - they did
+    """Some of many scans failed, and the others are done. The command line prints the list and exits with 1.
+
+    Attributes:
+        failed: of each its name and the reason, a sentence.
+    """
+
+    def __init__(self, failed: Sequence[tuple[str, str]], scans: int) -> None:
+        self.failed = tuple(failed)
+        listed = "".join(f"\n  {name}: {reason}" for name, reason in failed)
+        super().__init__(
+            f"{len(failed)} of {scans} scans failed and the others are done; mend or take out these, and the same "
+            f"command goes on with them alone:{listed}"
+        )

@@ -13,7 +13,7 @@ from gynbtnet.preparation.plan import Plan
 from gynbtnet.preparation.store import PreparedCase, PreparedCohort, write_prepared_case
 
 SHAPE = (20, 33, 41)
-IMAGE = np.random.default_rng(0).normal(size=SHAPE).astype(np.float32)
+IMAGE = np.random.default_rng(0).normal(size=SHAPE).astype(np.float16).astype(np.float32)
 LABELS = np.random.default_rng(1).integers(0, 3, SHAPE).astype(np.uint8)
 BEYOND = 75
 PADDED, PADDED_LABELS = np.pad(IMAGE, BEYOND, constant_values=IMAGE.min()), np.pad(LABELS, BEYOND)
@@ -24,11 +24,11 @@ PLAN = Plan(("a", "b"), (1.5, 1.5, 1.5), "zscore", None, (16, 16, 16), 1, "XS", 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("prepared")
-    labelled = PreparedCase("a_f1", "a", Geometry(SHAPE), float(IMAGE.min()), True, (1, 2), "key", folder)
+    labelled = PreparedCase("a_f1", "a", Geometry(SHAPE), (float(IMAGE.min()),), True, (1, 2), "key", folder)
     foreground = {label: np.argwhere(label == LABELS).astype(np.int32) for label in (1, 2)}
-    write_prepared_case(labelled, IMAGE, LABELS, foreground, PLAN.patch_size)
-    plain = PreparedCase("b_f1", "b", Geometry(SHAPE), -2.5, False, (), "key", folder)
-    write_prepared_case(plain, IMAGE, None, {}, PLAN.patch_size)
+    write_prepared_case(labelled, IMAGE[np.newaxis], LABELS, foreground, PLAN.patch_size)
+    plain = PreparedCase("b_f1", "b", Geometry(SHAPE), (-2.5,), False, (), "key", folder)
+    write_prepared_case(plain, IMAGE[np.newaxis], None, {}, PLAN.patch_size)
     PreparedCohort("cohort", (labelled, plain), PLAN, folder, synthetic=True).save()
     return folder
 
@@ -86,16 +86,16 @@ def test_an_unfinished_folder_is_told(tmp_path: Path) -> None:
 
 
 def test_absent_and_damaged_files_are_told(tmp_path: Path) -> None:
-    case = PreparedCase("a_f1", "a", Geometry(SHAPE), 0.0, True, (1,), "key", tmp_path)
-    write_prepared_case(case, IMAGE, LABELS, {1: np.zeros((1, 3), np.int32)}, PLAN.patch_size)
-    whole = (tmp_path / "a_f1.b2nd").read_bytes()
+    case = PreparedCase("a_f1", "a", Geometry(SHAPE), (0.0,), True, (1,), "key", tmp_path)
+    write_prepared_case(case, IMAGE[np.newaxis], LABELS, {1: np.zeros((1, 3), np.int32)}, PLAN.patch_size)
+    whole = case.image_file.read_bytes()
     for damaged in (whole[: len(whole) // 2], whole[:40], b""):
-        (tmp_path / "a_f1.b2nd").write_bytes(damaged)
+        case.image_file.write_bytes(damaged)
         with pytest.raises(BadInput, match=r"a_f1.b2nd is absent or damaged"):
             case.crop((0, 0, 0), (20, 33, 41))
-    (tmp_path / "a_f1.b2nd").unlink()
+    case.image_file.unlink()
     with pytest.raises(BadInput, match=r"a_f1.b2nd is absent or damaged"):
         case.crop((0, 0, 0), (4, 4, 4))
-    (tmp_path / "a_f1.npz").write_bytes(b"PK")
+    case.foreground_file.write_bytes(b"PK")
     with pytest.raises(BadInput, match=r"a_f1.npz is absent or damaged"):
         case.foreground[1]

@@ -38,14 +38,14 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> PreparedCohort:
             id=f"ball_{number}",
             patient=f"p{number}",
             geometry=Geometry(SHAPE, (2.0, 2.0, 2.0)),
-            pad_value=float(image.min()),
+            pad_values=(float(image.min()),),
             labelled=True,
             foreground_labels=(1,),
             key=f"digest {number}",
             folder=folder,
         )
         voxels = np.argwhere(labels == 1).astype(np.int32)
-        write_prepared_case(case, image, labels, {1: voxels}, (16, 32, 32))
+        write_prepared_case(case, image[np.newaxis], labels, {1: voxels}, (16, 32, 32))
         cases.append(case)
     cohort = PreparedCohort("balls", tuple(cases), ball_plan(), folder, synthetic=True)
     cohort.save()

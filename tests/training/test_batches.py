@@ -1,17 +1,21 @@
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
 from gynbtnet.errors import BadInput
-from gynbtnet.preparation.store import PreparedCohort
+from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.preparation.foreground import foreground_voxels
+from gynbtnet.preparation.store import PreparedCase, PreparedCohort, write_prepared_case
 from gynbtnet.training.augmentation import Augmentation
 from gynbtnet.training.batches import Batch, Batches, load
 
-PATCH = (16, 32, 32)
+PATCH, SHAPE = (16, 32, 32), (20, 36, 40)
 Kind = Literal["full", "light", "none"]
 
 
@@ -93,7 +97,7 @@ def test_a_patch_larger_than_the_scan_is_centred_and_padded(prepared: PreparedCo
     batch = Batches([case], Augmentation("none", (28, 36, 40)), 1, 0)[0]
     image, labels = case.crop((0, 0, 0), case.shape)
     assert torch.equal(batch["image"][0, :, 4:24], torch.from_numpy(image))
-    assert (batch["image"][0, :, :4] == np.float32(case.pad_value)).all()
+    assert (batch["image"][0, :, :4] == np.float32(case.pad_values[0])).all()
     assert labels is not None
     assert int(batch["labels"].sum()) == int(labels.sum())
 
@@ -132,3 +136,70 @@ def test_an_error_in_a_worker_keeps_its_own_words(prepared: PreparedCohort, work
     batches = Batches(lost, Augmentation("none", PATCH), 1, 0)
     with pytest.raises(BadInput, match=r"lost\.b2nd is absent or damaged.* again\.$"):
         next(load(batches, range(1), workers))
+
+
+def test_small_structures_are_shown_as_often_as_large_ones(tmp_path: Path) -> None:
+    """Five structures of 1 to 10,000 voxels: each is the centre of a fifth of the foreground patches, by count."""
+    shape, labels = (40, 48, 48), np.zeros((40, 48, 48), np.uint8)
+    boxes = [(2, 2, 2, 1), (20, 24, 24, 2), (12, 12, 30, 5), (24, 30, 10, 10), (10, 14, 14, 18)]
+    for label, (z, y, x, edge) in reversed(list(enumerate(boxes, start=1))):
+        labels[z : z + edge, y : y + edge, x : x + edge] = label
+    foreground = foreground_voxels(labels)
+    sizes = [len(foreground[label]) for label in range(1, 6)]
+    assert min(sizes) == 1
+    assert max(sizes) > 3000
+    case = PreparedCase("a", "a", Geometry(shape), (0.0,), True, (1, 2, 3, 4, 5), "key", tmp_path)
+    image = np.zeros((1, *shape), np.float32)
+    write_prepared_case(case, image, labels, foreground, (8, 8, 8))
+    draws = 300
+    centred = Counter(
+        int(Batches([case], Augmentation("none", (1, 1, 1)), 1, 3, 1.0)[step]["labels"][0, 0, 0, 0])
+        for step in range(draws)
+    )
+    assert sorted(centred) == [1, 2, 3, 4, 5]
+    spread = 4 * np.sqrt(draws * 0.2 * 0.8)
+    assert all(abs(count - draws / 5) < spread for count in centred.values())
+    # with the share that training uses, a structure of one voxel is in a fifteenth of all patches and more
+    third = Batches([case], Augmentation("none", (8, 8, 8)), 1, 3, 1 / 3)
+    shown = np.mean([bool((third[step]["labels"] == 1).any()) for step in range(draws)])
+    assert shown > 1 / 15 - 4 * np.sqrt(1 / 15 / draws)
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 4 worker processes:UserWarning")
+def test_workers_give_what_the_main_process_gives_for_every_augmentation(prepared: PreparedCohort) -> None:
+    for kind in ("full", "light"):
+        batches = batches_of(prepared, kind)  # type: ignore[arg-type]
+        alone, helped = (list(load(batches, range(4), workers=workers)) for workers in (0, 4))
+        assert all(same(one, other) for one, other in zip(alone, helped, strict=True))
+
+
+def test_several_channels_go_through_together(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    image = random.normal(size=(2, *SHAPE)).astype(np.float32)
+    image[1] = image[0] + 10
+    case = PreparedCase("a", "a", Geometry(SHAPE), (-5.0, 5.0), False, (), "key", tmp_path)
+    write_prepared_case(case, image, None, {}, PATCH)
+    light = Batches([case], Augmentation("light", (48, 48, 48)), 1, 0)[0]["image"]
+    assert light.shape == (1, 2, 48, 48, 48)
+    np.testing.assert_allclose(light[0, 1], light[0, 0] + 10, atol=0.01)  # the padding too
+    full = Batches([case], Augmentation("full", PATCH), 2, 0)
+    assert all(full[step]["image"].shape == (2, 2, *PATCH) for step in range(3))
+
+
+def memory_after(batches: Batches, steps: int, workers: int) -> list[float]:
+    """MB of this process and its workers, ten times over all steps."""
+    process, measured = psutil.Process(), []
+    for step, _ in enumerate(load(batches, range(steps), workers)):
+        if (step + 1) % (steps // 10) == 0:
+            everyone = [process, *process.children(recursive=True)]
+            measured.append(sum(each.memory_full_info().uss for each in everyone) / 1e6)
+    return measured
+
+
+@pytest.mark.parametrize(
+    ("steps", "workers"),
+    [(60, 0), pytest.param(2000, 0, marks=pytest.mark.slow), pytest.param(2000, 2, marks=pytest.mark.slow)],
+)
+def test_memory_stays_flat(prepared: PreparedCohort, steps: int, workers: int) -> None:
+    measured = memory_after(batches_of(prepared), steps, workers)
+    assert max(measured[5:]) < max(measured[2:5]) + 15, measured

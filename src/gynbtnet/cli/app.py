@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from gynbtnet.errors import BadInput, Paused
+from gynbtnet.errors import BadInput, Paused, ScansFailed
 from gynbtnet.processes import is_first_process
 
 app = typer.Typer(
@@ -44,7 +44,8 @@ def options(
 def main() -> None:
     """Run a command.
 
-    Exit codes: 0 done, 1 something needed is missing, 2 bad input in one sentence, 75 out of time, 130 Ctrl-C.
+    Exit codes: 0 done, 1 something needed is missing or some scans failed, 2 bad input in one sentence, 75 out of time,
+    130 Ctrl-C.
     """
     try:
         app()
@@ -52,6 +53,8 @@ def main() -> None:
         sentence, code = str(problem), 2
     except Paused as pause:
         sentence, code = str(pause), PAUSED
+    except ScansFailed as problem:
+        sentence, code = str(problem), 1
     except SystemExit as end:
         if end.code != STOPPED:
             raise

@@ -9,11 +9,13 @@ import typer
 from gynbtnet.cli.app import command, console
 from gynbtnet.cli.options import (
     Changes,
+    Cluster,
     CohortFolder,
     Force,
     GantryTilt,
     Holes,
     Jobs,
+    Memory,
     MissingSlices,
     Out,
     Outlines,
@@ -100,8 +102,11 @@ def prepare(
     out: Out,
     split: SplitFile = None,
     jobs: Jobs = 1,
+    memory: Memory = None,
+    cluster: Cluster = None,
 ) -> None:
     """Resample, normalise and store the scans, ready for training."""
+    from gynbtnet.many_scans import on_cluster
     from gynbtnet.preparation.plan import Plan
     from gynbtnet.preparation.prepare import prepare
 
@@ -109,7 +114,8 @@ def prepare(
     followed = Plan.load(plan)
     for note in followed.notes:
         console.print(note)
-    prepared = prepare(_without_test(cohort, split), followed, out, jobs)
+    with on_cluster(cluster):
+        prepared = prepare(_without_test(cohort, split), followed, out, jobs, memory)
     console.print(f"{len(prepared.cases)} cases in {out}")
 
 

@@ -17,6 +17,14 @@ Changes = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Change one setting, e.g. task.training.epochs=10; repeatable."),
 ]
 Jobs = Annotated[int, typer.Option(help="Processes that work side by side.", min=1)]
+Memory = Annotated[
+    float | None,
+    typer.Option(help="GB that all processes may take together; left out, four fifths of what is free.", min=0.1),
+]
+Cluster = Annotated[
+    str | None,
+    typer.Option(metavar="SCHEDULER", help="Work on a Dask cluster: its scheduler's address or file; not --jobs."),
+]
 SplitFile = Annotated[Path | None, typer.Option(help="A split; its test patients are left out.")]
 Aliases = Annotated[Path | None, typer.Option(help="YAML file with a clinic's own ROI names.")]
 Series = Annotated[

@@ -2,39 +2,42 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
+from math import prod
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
-from joblib import Parallel, delayed
-from scipy import ndimage
 
 from gynbtnet.datasets.case import Case
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.json_files import sha256_of
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.volume_files import read_volume
+from gynbtnet.many_scans import affordable_jobs, for_each_scan
+from gynbtnet.preparation.foreground import foreground_voxels
 from gynbtnet.preparation.plan import Plan
-from gynbtnet.preparation.preprocess import planned_separate_axis, preprocess_volume
+from gynbtnet.preparation.preprocess import planned_geometry, planned_separate_axis, preprocess_volume
 from gynbtnet.preparation.resample import resample_labels
 from gynbtnet.preparation.store import (
     MANIFEST,
     PreparedCase,
     PreparedCohort,
+    is_recorded,
     read_prepared_case,
     write_prepared_case,
 )
-from gynbtnet.progress import track
 
-PREPARATION_VERSION = 1
+PREPARATION_VERSION = 2
 """Raised whenever the same scan and plan would give other voxels, so that prepared scans are made again."""
 
-_FOREGROUND_VOXELS = 10_000  # of each label, to draw patches around; as many as nnU-Net keeps
+_NOT_IN_VOXELS = ("batch_size", "preset", "strides", "network", "notes")  # of a plan
+_PROCESS_GB = 0.35  # Python and its libraries
+_SOURCE_BYTES, _TARGET_BYTES = 12, 20  # held at once for each voxel before and after resampling, measured
 
 
-def prepare(cohort: Cohort, plan: Plan, out: Path, jobs: int = 1) -> PreparedCohort:
+def prepare(cohort: Cohort, plan: Plan, out: Path, jobs: int = 1, memory_gb: float | None = None) -> PreparedCohort:
     """Resample, normalise and store every case of a cohort; cases that ``out`` holds already are kept.
 
     Args:
@@ -42,10 +45,12 @@ def prepare(cohort: Cohort, plan: Plan, out: Path, jobs: int = 1) -> PreparedCoh
         plan: how; the same plan prepares the scans of a prediction.
         out: folder for it. The manifest is written last: an interrupted preparation is not taken for whole, and goes on
             where it stopped. A case is made again where its files, the plan or this version of the software changed.
-        jobs: processes at once, each with one scan in memory.
+        jobs: processes at once, each with one scan in memory; fewer where memory is short.
+        memory_gb: what all processes may take together; None: four fifths of what is free.
 
     Raises:
-        BadInput: where a file is absent or damaged, or a plan's structures aren't the cohort's.
+        BadInput: where a plan's structures aren't the cohort's, or memory doesn't hold a single scan.
+        ScansFailed: at the end, where files of a case are absent or damaged or don't fit; the others are kept.
     """
     if any(case.labels for case in cohort.cases) and cohort.structures != plan.structures:
         raise BadInput(
@@ -55,57 +60,55 @@ def prepare(cohort: Cohort, plan: Plan, out: Path, jobs: int = 1) -> PreparedCoh
     out = Path(out).absolute()
     out.mkdir(parents=True, exist_ok=True)
     (out / MANIFEST).unlink(missing_ok=True)
-    done = {case.id: case for case in track(_prepared(cohort, plan, out, jobs), "Preparing", total=len(cohort.cases))}
-    prepared = PreparedCohort(
-        cohort.name, tuple(done[case.id] for case in cohort.cases), plan, out, synthetic=cohort.synthetic
-    )
+    if cohort.cases:
+        jobs = affordable_jobs(jobs, max(peak_gb(case, plan) for case in cohort.cases), memory_gb)
+    work = partial(_prepare_case, plan=plan, out=out)
+    cases = for_each_scan(work, cohort.cases, name=attrgetter("id"), title="Preparing", jobs=jobs)
+    prepared = PreparedCohort(cohort.name, tuple(cases), plan, out, synthetic=cohort.synthetic)
     prepared.save()
     return prepared
 
 
-def _prepared(cohort: Cohort, plan: Plan, out: Path, jobs: int) -> Iterator[PreparedCase]:
-    if jobs == 1:
-        yield from (_prepare_case(case, plan, out) for case in cohort.cases)
-    else:
-        run = Parallel(n_jobs=jobs, return_as="generator_unordered")
-        yield from run(delayed(_prepare_case)(case, plan, out) for case in cohort.cases)
+def peak_gb(case: Case, plan: Plan) -> float:
+    """About what a process takes at its peak, in GB (1e9 bytes), while it prepares one case."""
+    source, target = prod(case.geometry.shape), prod(planned_geometry(case.geometry, plan).shape)
+    further = (len(case.images) - 1) * 4 * (source + target)
+    return _PROCESS_GB + (source * _SOURCE_BYTES + target * _TARGET_BYTES + further) / 1e9
 
 
-def _prepare_case(case: Case, plan: Plan, out: Path) -> PreparedCase:
+def _prepare_case(case: Case, *, plan: Plan, out: Path) -> PreparedCase:
     key = _key(case, plan)
-    if (out / f"{case.id}.json").is_file():
+    if is_recorded(out, case.id):
         standing = read_prepared_case(out, case.id)
         if standing.key == key and all(path.is_file() for path in standing.files):
             return standing
-    volume, *others = (read_volume(path) for path in case.images)
-    image, geometry = preprocess_volume([volume, *others], plan)
+    volumes = [read_volume(path) for path in case.images]
+    source = volumes[0].geometry
+    image, geometry = preprocess_volume(volumes, plan)
+    del volumes
     labels = None
     if case.labels is not None:
         truth = read_volume(case.labels)
-        if not volume.geometry.is_same(truth.geometry):
+        if not source.is_same(truth.geometry):
             raise BadInput(
-                f"{case.labels} lies on another grid than its scan, "
-                f"{volume.geometry.difference(truth.geometry)}; run `gynbtnet ingest` again."
+                f"{case.labels} lies on another grid than its scan, {source.difference(truth.geometry)}; run "
+                "`gynbtnet ingest` again."
             )
-        labels = resample_labels(
-            truth.array.astype(np.uint8, copy=False),
-            volume.geometry,
-            geometry,
-            separate=planned_separate_axis(volume.geometry, plan),
-        )
-    foreground = _foreground_voxels(labels) if labels is not None else {}
+        contours = truth.array.astype(np.uint8, copy=False)
+        labels = resample_labels(contours, source, geometry, separate=planned_separate_axis(source, plan))
+    foreground = foreground_voxels(labels) if labels is not None else {}
     prepared = PreparedCase(
         id=case.id,
         patient=case.patient,
         geometry=geometry,
-        pad_value=float(image.min()),
+        pad_values=tuple(float(channel.min()) for channel in image),
         labelled=labels is not None,
         foreground_labels=tuple(foreground),
         key=key,
         folder=out,
         missing=case.missing,
     )
-    write_prepared_case(prepared, image[0], labels, foreground, plan.patch_size)
+    write_prepared_case(prepared, image, labels, foreground, plan.patch_size)
     return prepared
 
 
@@ -114,28 +117,9 @@ def _key(case: Case, plan: Plan) -> str:
     depends_on = {
         "version": PREPARATION_VERSION,
         "patient": case.patient,
-        "image": sha256_of(*case.images),
+        "images": [sha256_of(path) for path in case.images],
         "labels": case.labels and sha256_of(case.labels),
-        "spacing": plan.spacing,
-        "normalisation": plan.normalisation,
-        "separate_z": plan.separate_z,
-        "channels": plan.channels,
-        "intensities": plan.intensities and [asdict(intensity) for intensity in plan.intensities],
-        "patch_size": plan.patch_size,
-        "structures": plan.structures,
+        "plan": {name: value for name, value in asdict(plan).items() if name not in _NOT_IN_VOXELS},
         "missing": case.missing,
     }
     return hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()
-
-
-def _foreground_voxels(labels: npt.NDArray[np.uint8]) -> dict[int, npt.NDArray[np.int32]]:
-    """For each label that occurs, some of its voxels (n, 3), drawn without repetition."""
-    voxels = {}
-    for label, box in enumerate(ndimage.find_objects(labels), start=1):
-        if box is None:
-            continue
-        inside = np.flatnonzero(labels[box] == label)
-        chosen = np.random.default_rng([label]).permutation(len(inside))[:_FOREGROUND_VOXELS]
-        found = np.stack(np.unravel_index(inside[np.sort(chosen)], labels[box].shape), axis=1)
-        voxels[label] = (found + [side.start for side in box]).astype(np.int32)
-    return voxels

@@ -5,16 +5,19 @@ dozen voxels, so that it is applied as matrix products of the blocks around its 
 ``scipy.ndimage``, which nnU-Net uses, to rounding, and costs a twentieth of it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
 from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.preparation.turn import Voxel, turn_between
+from gynbtnet.preparation.turn import turn_between
 
 Floats = npt.NDArray[np.float32]
+Take = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 
 _ROWS = 48  # of a matrix that are multiplied at once
 _FADED = 1e-7  # of a coefficient: times 3000 HU less than float32 resolves
@@ -51,16 +54,16 @@ def resample(
     if array.shape[-3:] != source.shape:
         raise ValueError(f"an array of shape {array.shape} does not lie on a grid of shape {source.shape}")
     turn = turn_between(source, target)
-    turned, grid = turn.array(array), turn.geometry(source)
-    if separate is not None:
-        turned, grid = _nearest_slices(turned, grid, target, separate)
-    matrices = [_matrix(grid, target, axis, order) for axis in range(3)]
+    grid = turn.geometry(source)
+    first, last = _slices(grid, target, separate)
+    turned = first(turn.array(array))
+    matrices = [None if axis == separate else _matrix(grid, target, axis, order) for axis in range(3)]
     result = _apply(matrices, turned)
     if order > 1 and any(matrix is not None for matrix in matrices):
         together = tuple(axis - 3 for axis in range(3) if axis != separate)
         lowest, highest = (limit(turned, axis=together, keepdims=True) for limit in (np.min, np.max))
         np.clip(result, lowest, highest, out=result, dtype=np.float32)
-    return result
+    return last(result)
 
 
 def resample_labels(
@@ -78,15 +81,16 @@ def resample_labels(
         separate: the axis of ``target`` along which the nearest slice is taken instead of interpolating.
     """
     turn = turn_between(source, target)
-    turned, grid = turn.array(labels), turn.geometry(source)
-    if separate is not None:
-        turned, grid = _nearest_slices(turned, grid, target, separate)
-    matrices = [_matrix(grid, target, axis, order=1) for axis in range(3)]
+    grid = turn.geometry(source)
+    first, last = _slices(grid, target, separate)
+    turned = first(turn.array(labels))
+    matrices = [None if axis == separate else _matrix(grid, target, axis, order=1) for axis in range(3)]
     if all(matrix is None for matrix in matrices):
-        return np.ascontiguousarray(turned)
-    nearest = turned[np.ix_(*(_nearest(grid, target, axis) for axis in range(3)))]
-    highest, total = np.zeros((2, *target.shape), np.float32)
-    found = np.zeros(target.shape, np.uint8)
+        return last(np.ascontiguousarray(turned))
+    places = [np.arange(turned.shape[axis]) if axis == separate else _nearest(grid, target, axis) for axis in range(3)]
+    nearest = turned[np.ix_(*places)]
+    highest, total = np.zeros((2, *nearest.shape), np.float32)
+    found = np.zeros_like(nearest)
     for label, box in enumerate(ndimage.find_objects(turned), start=1):
         if box is None:
             continue
@@ -98,7 +102,7 @@ def resample_labels(
         found[reached][better] = label
         highest[reached][better] = share[better]
     found[highest < 1 - total + _TIE * (nearest == 0)] = 0
-    return found
+    return last(found)
 
 
 def _matrix(source: Geometry, target: Geometry, axis: int, order: int) -> Floats | None:
@@ -164,16 +168,19 @@ def _nearest(source: Geometry, target: Geometry, axis: int) -> npt.NDArray[np.in
     return within
 
 
-def _nearest_slices(
-    array: npt.NDArray[Voxel], source: Geometry, target: Geometry, axis: int
-) -> tuple[npt.NDArray[Voxel], Geometry]:
-    """The slices nearest to those of ``target`` along ``axis``, and the grid on which they lie where those lie."""
-    start = np.zeros(3)
-    start[axis] = source.to_index(target.origin)[axis]
-    shape, spacing = list(source.shape), list(source.spacing)
-    shape[axis], spacing[axis] = target.shape[axis], target.spacing[axis]
-    grid = Geometry(tuple(shape), tuple(spacing), tuple(source.to_world(start)), source.direction)  # type: ignore[arg-type]
-    return np.take(array, _nearest(source, target, axis), axis=axis - 3), grid
+def _slices(source: Geometry, target: Geometry, axis: int | None) -> tuple[Take, Take]:
+    """What takes the nearest slices along ``axis``: before the others are interpolated, or after, where there are more.
+
+    One of the two takes them, and the other one, like both where there is no such axis, leaves an array as it is.
+    """
+    if axis is None:
+        return _as_it_is, _as_it_is
+    take = partial(np.take, indices=_nearest(source, target, axis), axis=axis - 3)
+    return (_as_it_is, take) if target.shape[axis] > source.shape[axis] else (take, _as_it_is)
+
+
+def _as_it_is(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return array
 
 
 def _extent(wanted: npt.NDArray[np.generic]) -> slice:

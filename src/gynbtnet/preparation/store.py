@@ -12,46 +12,53 @@ import numpy.typing as npt
 from gynbtnet.datasets.json_files import read_json, write_json
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.preparation.nnunet_files import write_for_nnunet, write_nnunet_properties
 from gynbtnet.preparation.plan import Plan
 from gynbtnet.preparation.settings import Triple
 from gynbtnet.whole_files import written_whole
 
 MANIFEST = "prepared.json"
 REMEDY = "expected scans made by `gynbtnet prepare`: if it was interrupted, run it again"
+VOXELS = Path("GynBTNetPlans_3d_fullres")
+"""Where the voxels lie: stock nnU-Net looks for them in a folder that is called after plans and configuration."""
 
-_BLOCKS = (
-    16,
-    32,
-    32,
-)  # the unit that is decompressed: 64 KiB of float32, so that a patch reads little beyond its faces
-_COMPRESSION = {"codec": blosc2.Codec.ZSTD, "clevel": 3, "nthreads": 1}
+_RECORDS = "cases"
+_BLOCKS = (8, 32, 32)  # what is decompressed at once: a patch of 80×160×160 reads 1.6 times what it holds
+_COMPRESSION = {"codec": blosc2.Codec.LZ4, "clevel": 9, "filters": [blosc2.Filter.BITSHUFFLE], "nthreads": 1}
 
 
 @dataclass(frozen=True)
 class PreparedCase:
-    """A scan at the plan's spacing and normalisation; ``<id>.b2nd`` holds it, ``<id>_seg.b2nd`` its labels.
+    """A scan at the plan's spacing and normalisation, in the files that stock nnU-Net's preprocessing leaves.
+
+    ``<id>.b2nd`` holds it (channels, z, y, x), ``<id>_seg.b2nd`` its labels (1, z, y, x), ``<id>.pkl`` where they are,
+    for nnU-Net: what this software reads of the same is ``<id>.npz`` beside its record. Values are kept to the eleven
+    bits of float16, a few tenths of a HU where a CT is z-scored: the bits behind them are noise, and would make up two
+    thirds of every patch that is read.
 
     Holds no open file, so that it can be handed to worker processes of any kind.
 
     Attributes:
         id, patient: as in the cohort.
         geometry: the grid after resampling.
-        pad_value: the scan's lowest value, that of air, for voxels beyond its edges.
+        pad_values: each channel's lowest value, that of air in CT, for voxels beyond the scan's edges.
         labelled: whether there are labels.
         foreground_labels: labels that occur in the scan.
         key: digest of all that the prepared files depend on.
-        folder: where the files lie.
+        folder: where record and foreground lie, below ``cases``.
+        voxels: the folder of the voxels, relative to ``folder`` where they were written with it.
         missing: structures that the source doesn't contour, whose voxels are labelled as background.
     """
 
     id: str
     patient: str
     geometry: Geometry
-    pad_value: float
+    pad_values: tuple[float, ...]
     labelled: bool
     foreground_labels: tuple[int, ...]
     key: str
     folder: Path = Path()
+    voxels: Path = VOXELS
     missing: tuple[str, ...] = ()
 
     @property
@@ -60,48 +67,93 @@ class PreparedCase:
         return self.geometry.shape
 
     @property
+    def image_file(self) -> Path:
+        """The scan's voxels."""
+        return self.folder / self.voxels / f"{self.id}.b2nd"
+
+    @property
+    def labels_file(self) -> Path:
+        """The labels' voxels."""
+        return self.folder / self.voxels / f"{self.id}_seg.b2nd"
+
+    @property
+    def nnunet_properties_file(self) -> Path:
+        """What nnU-Net reads about the labels; a pickle, which is never read here."""
+        return self.folder / self.voxels / f"{self.id}.pkl"
+
+    @property
+    def foreground_file(self) -> Path:
+        """Voxels of each label."""
+        return self.folder / _RECORDS / f"{self.id}.npz"
+
+    @property
+    def record_file(self) -> Path:
+        """The record, which is written last."""
+        return self.folder / _RECORDS / f"{self.id}.json"
+
+    @property
     def files(self) -> tuple[Path, ...]:
-        """Voxels, labels and foreground; the record stands beside them."""
-        labels = (f"{self.id}_seg.b2nd", f"{self.id}.npz") if self.labelled else ()
-        return tuple(self.folder / name for name in (f"{self.id}.b2nd", *labels))
+        """All that the record vouches for."""
+        labelled = (self.labels_file, self.nnunet_properties_file, self.foreground_file) if self.labelled else ()
+        return (self.image_file, *labelled)
 
     @property
     def foreground(self) -> Mapping[int, npt.NDArray[np.int32]]:
         """For each label that occurs, some of its voxels (n, 3) as (z, y, x); a label is read when asked for."""
-        return _Foreground(self.folder / f"{self.id}.npz", self.foreground_labels)
+        return _Foreground(self.foreground_file, self.foreground_labels)
 
     def crop(self, lower: Triple, size: Triple) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8] | None]:
         """Read the box from voxel ``lower`` on, of ``size`` voxels (z, y, x); both may reach beyond the scan.
 
         Returns:
-            The image (1, z, y, x), ``pad_value`` beyond the scan, and the labels (z, y, x), 0 beyond it; None for them
-            where the scan has none.
+            The image (channels, z, y, x), ``pad_values`` beyond the scan, and the labels (z, y, x), 0 beyond it; None
+            for them where the scan has none.
 
         Raises:
             BadInput: where a file is absent or damaged.
         """
-        image = self._read(f"{self.id}.b2nd", lower, size, np.float32, self.pad_value)
-        labels = self._read(f"{self.id}_seg.b2nd", lower, size, np.uint8, 0) if self.labelled else None
-        return image[np.newaxis], labels
+        image: npt.NDArray[np.float32] = np.empty((len(self.pad_values), *size), np.float32)
+        inside = self._read(self.image_file, lower, size, image)
+        for channel, value in zip(image, self.pad_values, strict=True):
+            _fill_around(channel, inside, value)
+        if not self.labelled:
+            return image, None
+        labels: npt.NDArray[np.uint8] = np.empty((1, *size), np.uint8)
+        _fill_around(labels[0], self._read(self.labels_file, lower, size, labels), 0)
+        return image, labels[0]
 
-    def _read(self, name: str, lower: Triple, size: Triple, kind: type, beyond: float) -> npt.NDArray[Any]:
-        first = [max(low, 0) for low in lower]
-        last = [min(low + n, end) for low, n, end in zip(lower, size, self.shape, strict=True)]
-        patch: npt.NDArray[Any] = np.full(size, beyond, kind)
+    def _read(self, path: Path, lower: Triple, size: Triple, patch: npt.NDArray[Any]) -> tuple[slice, ...]:
+        """Fill in what of the box lies in the scan, and return where in ``patch`` (channels, z, y, x) that is."""
+        first = [min(max(low, 0), end) for low, end in zip(lower, self.shape, strict=True)]
+        last = [
+            max(min(low + n, end), start) for low, n, end, start in zip(lower, size, self.shape, first, strict=True)
+        ]
+        inside = tuple(slice(a - low, b - low) for a, b, low in zip(first, last, lower, strict=True))
         if all(start < stop for start, stop in zip(first, last, strict=True)):
-            inside = tuple(slice(a - low, b - low) for a, b, low in zip(first, last, lower, strict=True))
-            path = self.folder / name
             try:
                 stored = blosc2.open(str(path), mode="r", mmap_mode="r", dparams={"nthreads": 1})
-                patch[inside] = stored[tuple(slice(a, b) for a, b in zip(first, last, strict=True))]
+                found = stored[(slice(None), *(slice(a, b) for a, b in zip(first, last, strict=True)))]
+                # nnU-Net marks with -1 what lies outside of what it cropped to
+                patch[(slice(None), *inside)] = np.maximum(found, 0) if found.dtype.kind == "i" else found
             except (OSError, RuntimeError, ValueError) as error:
                 raise BadInput(f"{path} is absent or damaged; delete it and run `gynbtnet prepare` again.") from error
-        return patch
+        return inside
+
+
+def _fill_around(patch: npt.NDArray[Any], inside: tuple[slice, ...], value: float) -> None:
+    """Set all of ``patch`` (z, y, x) that lies outside ``inside``."""
+    for axis, kept in enumerate(inside):
+        beside = [slice(None)] * axis
+        patch[(*beside, slice(0, kept.start))] = value
+        patch[(*beside, slice(kept.stop, None))] = value
 
 
 @dataclass(frozen=True)
 class PreparedCohort:
     """Prepared scans of one cohort, and the plan that they were prepared by.
+
+    Stock nnU-Net trains on the folder where it lies below its ``nnUNet_preprocessed`` under a name as it wants one,
+    ``Dataset500_Pelvis`` for instance.
 
     Attributes:
         name: the cohort's.
@@ -132,8 +184,9 @@ class PreparedCohort:
         return {case.id for case in self.cases if case.patient in patients}
 
     def save(self) -> None:
-        """Write the plan and then the manifest, each whole; the cases' own files stand already."""
+        """Write the plan, what nnU-Net wants beside it, and then the manifest, each whole; the cases stand already."""
         self.plan.save(self.folder)
+        write_for_nnunet(self.folder, [case.geometry for case in self.cases])
         manifest = _Manifest(self.name, self.synthetic, tuple(case.id for case in self.cases))
         write_json(manifest, self.folder / MANIFEST)
 
@@ -150,9 +203,14 @@ class PreparedCohort:
         return cls(manifest.name, cases, Plan.load(folder), folder, manifest.synthetic)
 
 
+def is_recorded(folder: Path, case_id: str) -> bool:
+    """Whether a case was written to its end."""
+    return (folder / _RECORDS / f"{case_id}.json").is_file()
+
+
 def read_prepared_case(folder: Path, case_id: str) -> PreparedCase:
     """Read the record of one case; BadInput where there is none."""
-    return replace(read_json(PreparedCase, folder / f"{case_id}.json", REMEDY), folder=folder)
+    return replace(read_json(PreparedCase, folder / _RECORDS / f"{case_id}.json", REMEDY), folder=folder)
 
 
 def write_prepared_case(
@@ -166,23 +224,30 @@ def write_prepared_case(
 
     Args:
         case: the record.
-        image, labels: (z, y, x).
+        image: (channels, z, y, x).
+        labels: (z, y, x).
         foreground: voxels of each label, (n, 3).
         patch_size: what will be read at once, and so the size of a chunk.
     """
-    record = case.folder / f"{case.id}.json"
-    record.unlink(missing_ok=True)
-    _write_array(image, case.folder / f"{case.id}.b2nd", patch_size)
+    case.record_file.unlink(missing_ok=True)
+    _write_array(image.astype(np.float16), case.image_file, patch_size)
     if labels is not None:
-        _write_array(labels, case.folder / f"{case.id}_seg.b2nd", patch_size)
-        with written_whole(case.folder / f"{case.id}.npz") as partial:
+        _write_array(labels[np.newaxis], case.labels_file, patch_size)
+        write_nnunet_properties(case.nnunet_properties_file, case.geometry, foreground)
+    write_record(case, foreground)
+
+
+def write_record(case: PreparedCase, foreground: Mapping[int, npt.NDArray[np.int32]]) -> None:
+    """Write the voxels to draw patches around, and then the record, each whole."""
+    if case.labelled:
+        with written_whole(case.foreground_file) as partial:
             np.savez(partial, allow_pickle=False, **{str(label): voxels for label, voxels in foreground.items()})
-    write_json(replace(case, folder=Path()), record)
+    write_json(replace(case, folder=Path()), case.record_file)
 
 
 def _write_array(array: npt.NDArray[Any], path: Path, patch_size: Triple) -> None:
-    chunks = tuple(min(n, size) for n, size in zip(array.shape, patch_size, strict=True))
-    blocks = tuple(min(chunk, block) for chunk, block in zip(chunks, _BLOCKS, strict=True))
+    chunks = (1, *(min(n, size) for n, size in zip(array.shape[1:], patch_size, strict=True)))
+    blocks = (1, *(min(chunk, block) for chunk, block in zip(chunks[1:], _BLOCKS, strict=True)))
     with written_whole(path) as partial:
         blosc2.asarray(
             np.ascontiguousarray(array), urlpath=str(partial), chunks=chunks, blocks=blocks, cparams=_COMPRESSION

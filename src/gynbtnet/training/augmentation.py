@@ -17,49 +17,45 @@ from batchgeneratorsv2.transforms.intensity.gaussian_noise import GaussianNoiseT
 from batchgeneratorsv2.transforms.noise.gaussian_blur import GaussianBlurTransform
 from batchgeneratorsv2.transforms.spatial.low_resolution import SimulateLowResolutionTransform
 from batchgeneratorsv2.transforms.spatial.mirroring import MirrorTransform
-from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
 from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 from batchgeneratorsv2.transforms.utils.random import RandomTransform
 
-Size = tuple[int, int, int]
+from gynbtnet.training.spatial_change import Size, SpatialChange, draw_spatial_change, is_flat
 
-_LARGEST_ANGLE = np.deg2rad(30)
-_SCALES = (0.7, 1.4)  # above 1 the patch shows more of the patient
 _AXES = (0, 1, 2)  # a pelvis seen in a mirror is a pelvis: the five structures have no side of their own
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Turns a crop of :attr:`crop_size` into a changed patch of ``patch_size``.
+    """Turns a box of a scan into a changed patch of ``patch_size``.
 
     ``full`` rotates and scales one patch in five each, then adds noise, blurs, brightens, changes contrast, resolution
-    and gamma with nnU-Net's probabilities, and mirrors; ``light`` mirrors; ``none`` returns the crop.
+    and gamma with nnU-Net's probabilities, and mirrors; ``light`` mirrors; ``none`` returns the box.
     """
 
     kind: Literal["full", "light", "none"]
     patch_size: Size
 
-    @property
-    def crop_size(self) -> Size:
-        """What must be cut from the scan (z, y, x) so that a patch turned about one axis lies within."""
-        if self.kind != "full":
-            return self.patch_size
-        cosine, sine = np.cos(_LARGEST_ANGLE), np.sin(_LARGEST_ANGLE)
-        z, y, x = self.patch_size
-        across = [(z, max(y, x)), (y, max(z, x)), (x, max(z, y))]
-        # nnU-Net's reckoning, 0.85 its scale: what a larger one shows beyond this repeats the border
-        z, y, x = (int(np.ceil(max(n, cosine * n + sine * other) / 0.85)) for n, other in across)
-        return z, y, x
+    def draw(self, random: np.random.Generator) -> SpatialChange:
+        """How the next patch is rotated and scaled, and so which box of the scan it shows."""
+        return draw_spatial_change(self.patch_size, random) if self.kind == "full" else SpatialChange(self.patch_size)
 
     def __call__(
-        self, image: npt.NDArray[np.float32], labels: npt.NDArray[np.uint8] | None, seed: npt.NDArray[np.uint32]
+        self,
+        image: npt.NDArray[np.float32],
+        labels: npt.NDArray[np.uint8] | None,
+        change: SpatialChange,
+        seed: npt.NDArray[np.uint32],
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Change ``image`` (channel, z, y, x) and ``labels`` (z, y, x) of :attr:`crop_size` as ``seed`` says."""
-        patch: dict[str, Any] = {"image": torch.from_numpy(image)}
-        if labels is not None:
-            patch["segmentation"] = torch.from_numpy(labels)[None]
-        if self.kind != "none":
-            with _drawing_from(seed):
+        """Change ``image`` (channel, z, y, x) and ``labels`` (z, y, x), both of the change's box, as ``seed`` says.
+
+        The arrays may be written to.
+        """
+        with _alone(seed):
+            patch: dict[str, Any] = {"image": change.image(torch.from_numpy(image))}
+            if labels is not None:
+                patch["segmentation"] = torch.from_numpy(change.labels(labels))[None]
+            if self.kind != "none":
                 patch = _transforms(self.kind, self.patch_size)(**patch)
         return patch["image"].contiguous(), patch["segmentation"][0].contiguous() if labels is not None else None
 
@@ -69,15 +65,14 @@ def _transforms(kind: str, patch_size: Size) -> BasicTransform:
     mirror = MirrorTransform(allowed_axes=_AXES)
     if kind == "light":
         return mirror
-    # nnU-Net turns a patch of thick slices in plane only, since out of plane it would mix voxels of unequal size
-    flat = max(patch_size) / min(patch_size) > 3
     always: dict[str, Any] = {"p_per_channel": 1, "synchronize_channels": False}
     brighter, steeper = BGContrast((0.75, 1.25)), BGContrast((0.7, 1.5))
+    thick = (0,) if is_flat(patch_size) else ()
     coarser = SimulateLowResolutionTransform(
-        (0.5, 1), synchronize_channels=False, synchronize_axes=True, ignore_axes=(0,) if flat else (), p_per_channel=0.5
+        (0.5, 1), synchronize_channels=False, synchronize_axes=True, ignore_axes=thick, p_per_channel=0.5
     )
     steps: tuple[tuple[float, BasicTransform], ...] = (
-        (0.1, GaussianNoiseTransform((0, 0.1), p_per_channel=1)),
+        (0.1, GaussianNoiseTransform((0, 0.1), p_per_channel=1, synchronize_channels=True)),
         (0.2, GaussianBlurTransform((0.5, 1.0), p_per_channel=0.5)),
         (0.15, MultiplicativeBrightnessTransform(brighter, **always)),
         (0.15, ContrastTransform(brighter, preserve_range=True, **always)),
@@ -85,26 +80,11 @@ def _transforms(kind: str, patch_size: Size) -> BasicTransform:
         (0.1, GammaTransform(steeper, p_invert_image=1, p_retain_stats=1, **always)),
         (0.3, GammaTransform(steeper, p_invert_image=0, p_retain_stats=1, **always)),
     )
-    turn = SpatialTransform(
-        patch_size,
-        patch_center_dist_from_border=0,
-        random_crop=False,
-        p_rotation=0.2,
-        rotation=_angle_in_plane if flat else (-_LARGEST_ANGLE, _LARGEST_ANGLE),
-        p_scaling=0.2,
-        scaling=_SCALES,
-        p_synchronize_scaling_across_axes=1,
-        padding_mode_image="border",
-    )
-    return ComposeTransforms([turn, *(RandomTransform(step, probability) for probability, step in steps), mirror])
-
-
-def _angle_in_plane(*, dim: int, **_: Any) -> float:
-    return float(np.random.uniform(-_LARGEST_ANGLE, _LARGEST_ANGLE)) if dim == 0 else 0.0  # noqa: NPY002 - see _drawing_from
+    return ComposeTransforms([*(RandomTransform(step, probability) for probability, step in steps), mirror])
 
 
 @contextmanager
-def _drawing_from(seed: npt.NDArray[np.uint32]) -> Iterator[None]:
+def _alone(seed: npt.NDArray[np.uint32]) -> Iterator[None]:
     """Let the global generators, which batchgeneratorsv2 draws from, follow ``seed`` for a while, then go on as before.
 
     One thread meanwhile: sums over several threads round differently, and the patch must be the same in a worker

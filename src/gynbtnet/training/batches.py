@@ -12,15 +12,16 @@ from torch.utils.data import DataLoader, Dataset
 
 from gynbtnet.errors import BadInput
 from gynbtnet.preparation.store import PreparedCase
-from gynbtnet.training.augmentation import Augmentation, Size
+from gynbtnet.training.augmentation import Augmentation
+from gynbtnet.training.spatial_change import Size
 
 
 class Batch(TypedDict, total=False):
     """Patches side by side.
 
-    ``image`` (batch, 1, z, y, x) float32; ``labels`` (batch, z, y, x) uint8, absent where a scan has none; ``missing``
-    (batch, structures) bool, which structures the labels leave out, absent where they have all; ``seeds`` (batch,)
-    int64, for what an objective draws for each patch, a mask for instance.
+    ``image`` (batch, channels, z, y, x) float32; ``labels`` (batch, z, y, x) uint8, absent where a scan has none;
+    ``missing`` (batch, structures) bool, which structures the labels leave out, absent where they have all; ``seeds``
+    (batch,) int64, for what an objective draws for each patch, a mask for instance.
     """
 
     image: Tensor
@@ -78,10 +79,10 @@ class Batches(Dataset[Batch]):
         size = self.augmentation.patch_size
         centre = self._foreground_voxel(case, random) if random.random() < self.foreground_share else None
         lower = _anywhere(case.shape, size, random) if centre is None else _around(centre, case.shape, size)
-        margin = (np.asarray(self.augmentation.crop_size) - size) // 2
-        image, labels = case.crop(_triple(lower - margin), self.augmentation.crop_size)
+        change = self.augmentation.draw(random)
+        image, labels = case.crop(_triple(lower - change.margin), change.box_size)
         seeds = random.integers(2**32, size=4, dtype=np.uint32)
-        changed, changed_labels = self.augmentation(image, labels, seeds)
+        changed, changed_labels = self.augmentation(image, labels, change, seeds)
         return changed, changed_labels, int(random.integers(2**62))
 
     @staticmethod

@@ -1,0 +1,56 @@
+"""What stock nnU-Net (version 2) wants to find in a prepared folder besides voxels, plan and labels' names.
+
+A pickle for each case says where its labels are. It is written, since nnU-Net reads nothing else, and never read.
+"""
+
+import json
+import pickle
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.whole_files import written_whole
+
+
+def write_for_nnunet(folder: Path, geometries: Sequence[Geometry]) -> None:
+    """Write the plan under the name that nnU-Net asks for, and a fingerprint, which it copies to its results.
+
+    Args:
+        folder: with ``plans.json``; its name is the dataset's in nnU-Net.
+        geometries: of the prepared scans.
+    """
+    plans = json.loads((folder / "plans.json").read_bytes()) | {"dataset_name": folder.name}
+    fingerprint = {
+        "spacings": [geometry.spacing for geometry in geometries],
+        "shapes_after_crop": [geometry.shape for geometry in geometries],
+    }
+    for name, content in ((f"{plans['plans_name']}.json", plans), ("dataset_fingerprint.json", fingerprint)):
+        with written_whole(folder / name) as partial:
+            partial.write_text(json.dumps(content, indent=1))
+
+
+def write_nnunet_properties(path: Path, geometry: Geometry, foreground: Mapping[int, npt.NDArray[np.int32]]) -> None:
+    """Write the properties of a case as nnU-Net's preprocessing does.
+
+    Its ``class_locations`` are voxels (0, z, y, x). For nnU-Net the prepared grid is the scan's own: contours that it
+    predicts while it validates lie on that, where they belong in the patient.
+    """
+    located = {label: np.insert(voxels.astype(np.int64), 0, 0, axis=1) for label, voxels in foreground.items()}
+    properties: dict[str, Any] = {
+        "class_locations": located,
+        "spacing": list(geometry.spacing),
+        "shape_before_cropping": geometry.shape,
+        "bbox_used_for_cropping": [[0, n] for n in geometry.shape],
+        "shape_after_cropping_and_before_resampling": geometry.shape,
+        "sitk_stuff": {
+            "spacing": geometry.spacing[::-1],
+            "origin": geometry.origin,
+            "direction": geometry.direction,
+        },
+    }
+    with written_whole(path) as partial:
+        partial.write_bytes(pickle.dumps(properties))

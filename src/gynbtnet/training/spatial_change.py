@@ -1,0 +1,155 @@
+"""Rotation and scaling of a patch: which box of the scan it shows then, and how that is read."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from batchgeneratorsv2.transforms.spatial.spatial import create_affine_matrix_2d, create_affine_matrix_3d
+from torch import Tensor
+from torch.nn.functional import affine_grid, grid_sample
+
+Size = tuple[int, int, int]
+Floats = npt.NDArray[np.float64]
+
+_PROBABILITY = 0.2  # of a rotation, and of a scaling
+_ANGLE, _ANGLE_IN_PLANE = np.pi / 6, np.pi  # largest, about each axis; about the thick one of flat patches
+_SCALES = (0.7, 1.4)  # above 1 the patch shows more of the patient
+_FLAT = 3  # times that a patch is as wide as it is thick
+_MIXED = 255  # stands for no label where the eight voxels around a point differ
+
+
+def is_flat(patch_size: Size) -> bool:
+    """Whether a patch is of thick slices, as nnU-Net sees it; turned out of plane, it would mix unequal voxels."""
+    return max(patch_size) / patch_size[0] > _FLAT
+
+
+@dataclass(frozen=True)
+class SpatialChange:
+    """A patch voxel at the offset d (z, y, x) from the patch's centre shows the scan at ``matrix`` d from there.
+
+    Only the box that the patch shows is read from the scan: 64 patches of 100 are neither rotated nor scaled, and for
+    the others it is smaller than one that would do for any angle.
+
+    Attributes:
+        patch_size: voxels (z, y, x).
+        matrix: (3, 3); None where nothing changes.
+    """
+
+    patch_size: Size
+    matrix: Floats | None = None
+
+    @property
+    def margin(self) -> npt.NDArray[np.int64]:
+        """By how many voxels (z, y, x) the box goes beyond the patch on either side; negative where it is smaller."""
+        if self.matrix is None:
+            return np.zeros(3, np.int64)
+        half = (np.asarray(self.patch_size) - 1) / 2
+        return np.ceil(np.abs(self.matrix) @ half - half - 1e-9).astype(np.int64)
+
+    @property
+    def box_size(self) -> Size:
+        """Voxels (z, y, x) that the patch shows."""
+        z, y, x = (int(n) for n in np.asarray(self.patch_size) + 2 * self.margin)
+        return z, y, x
+
+    def image(self, box: Tensor) -> Tensor:
+        """The patch (channels, z, y, x) that the box (channels, z, y, x) around it becomes, interpolated linearly."""
+        if self.matrix is None:
+            return box
+        # in torch's units an array reaches from -1 to 1, and its axes are x, y, z
+        theta = self.matrix * np.asarray(self.patch_size) / np.asarray(box.shape[1:])[:, None]
+        affine = torch.zeros(1, 3, 4)
+        affine[0, :, :3] = torch.from_numpy(theta[::-1, ::-1].copy())
+        grid = affine_grid(affine, [1, 1, *self.patch_size], align_corners=False)
+        return grid_sample(box[None], grid, padding_mode="border", align_corners=False)[0]
+
+    def labels(self, box: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """The patch (z, y, x) of labels: at each voxel the one whose linearly interpolated mask is highest.
+
+        Inside of structures that is their label; masks are interpolated only where voxels around a point differ.
+        """
+        if self.matrix is None:
+            return box
+        lowest = [np.empty(self.patch_size, np.int32) for _ in range(3)]
+        parts = [np.empty(self.patch_size, np.float32) for _ in range(3)]
+        for axis, n in enumerate(box.shape):
+            at = self._position(axis, n)
+            np.clip(at, 0, max(n - 1 - 1e-3, 0), out=at)
+            np.copyto(lowest[axis], at, casting="unsafe")
+            np.subtract(at, lowest[axis], out=parts[axis], casting="unsafe")
+        padded = np.pad(box, (0, 1), mode="edge")  # so that each voxel has a next one
+        flat = (lowest[0] * padded.shape[1] + lowest[1]) * padded.shape[2] + lowest[2]
+        found: npt.NDArray[np.uint8] = np.take(_uniform(padded).ravel(), flat)
+        mixed = found == _MIXED
+        if mixed.any():
+            found[mixed] = _highest(padded, flat[mixed], [part[mixed] for part in parts])
+        return found
+
+    def _position(self, axis: int, n: int) -> npt.NDArray[np.float32]:
+        """Where along one axis of a box of ``n`` voxels each voxel of the patch lies, (z, y, x)."""
+        assert self.matrix is not None
+        z, y, x = (
+            (factor * (np.arange(size) - (size - 1) / 2)).astype(np.float32)
+            for factor, size in zip(self.matrix[axis], self.patch_size, strict=True)
+        )
+        position: npt.NDArray[np.float32] = (z[:, None] + np.float32((n - 1) / 2))[..., None] + y[:, None] + x
+        return position
+
+
+def draw_spatial_change(patch_size: Size, random: np.random.Generator) -> SpatialChange:
+    """Rotate one patch in five and scale one in five, as nnU-Net does: by up to 30° about each axis, 0.7 to 1.4 times.
+
+    Flat patches are rotated by any angle and scaled, both in their plane.
+    """
+    rotated, scaled = random.random(2) < _PROBABILITY
+    angles = random.uniform(-1, 1, 3) if rotated else np.zeros(3)
+    scale = random.uniform(*_SCALES) if scaled else 1.0
+    if not rotated and not scaled:
+        return SpatialChange(patch_size)
+    if not is_flat(patch_size):
+        return SpatialChange(patch_size, create_affine_matrix_3d(angles * _ANGLE, [scale] * 3))
+    matrix = np.eye(3)
+    matrix[1:, 1:] = create_affine_matrix_2d(angles[0] * _ANGLE_IN_PLANE, [scale] * 2)
+    return SpatialChange(patch_size, matrix)
+
+
+def _uniform(labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """The label of each voxel where it and the next along every axis have the same, else ``_MIXED``."""
+    lowest, highest = labels, labels
+    for axis in range(3):
+        here = (slice(None),) * axis + (slice(None, -1),)
+        beyond = (slice(None),) * axis + (slice(1, None),)
+        lowest, highest = (
+            np.minimum(lowest[here], lowest[beyond]),
+            np.maximum(highest[here], highest[beyond]),
+        )
+    uniform = np.full_like(labels, _MIXED)
+    uniform[:-1, :-1, :-1][lowest == highest] = lowest[lowest == highest]
+    return uniform
+
+
+def _highest(
+    labels: npt.NDArray[np.uint8], lowest: npt.NDArray[np.int32], parts: list[npt.NDArray[np.float32]]
+) -> npt.NDArray[np.uint8]:
+    """The label with the largest share of the eight voxels around each point.
+
+    Args:
+        labels: (z, y, x).
+        lowest: flat index of the first of the eight, (n,).
+        parts: how far the point lies beyond it along z, y and x, 0 to 1, each (n,).
+    """
+    _, rows, columns = labels.shape
+    flat = labels.ravel()
+    around, weights = [], []
+    for corner in np.ndindex(2, 2, 2):
+        around.append(flat[lowest + (corner[0] * rows + corner[1]) * columns + corner[2]])
+        z, y, x = (part if far else 1 - part for far, part in zip(corner, parts, strict=True))
+        weights.append(z * y * x)
+    best = np.full(len(lowest), -1, np.float32)
+    found = np.zeros(len(lowest), np.uint8)
+    for label in np.flatnonzero(np.bincount(np.concatenate(around), minlength=256)):
+        share = sum(weight * (there == label) for there, weight in zip(around, weights, strict=True))
+        better = share > best
+        found[better], best[better] = label, share[better]
+    return found

@@ -1,0 +1,210 @@
+"""Stock nnU-Net trains on what we prepared, and we on what stock nnU-Net prepared."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gynbtnet.errors import BadInput, ScansFailed
+from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.preparation.adopt import adopt
+from gynbtnet.preparation.plan import Plan
+from gynbtnet.preparation.prepare import prepare
+from gynbtnet.preparation.store import VOXELS, PreparedCohort
+from gynbtnet.training.settings import SegmentationSettings
+from gynbtnet.training.stages import finetune
+
+from .conftest import WriteCohort
+
+PATCH = (16, 16, 32)
+PLAN = Plan(("one", "two"), (1.5, 1.5, 1.5), "zscore", None, PATCH, 2, "XS", ((1, 1, 1), *((2, 2, 2),) * 4))
+GRIDS = [Geometry((12, 40, 40), (3.0, 1.0, 1.0)), Geometry((30, 28, 26), (1.0, 1.5, 1.5))] * 2
+DATASET = "Dataset500_Known"
+
+nnunet_paths = pytest.importorskip("nnunetv2.paths")
+pytestmark = pytest.mark.filterwarnings("ignore")  # nnU-Net's own
+
+
+@pytest.fixture
+def preprocessed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where nnU-Net looks for datasets."""
+    import nnunetv2.training.nnUNetTrainer.nnUNetTrainer as trainer
+
+    for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
+        (tmp_path / name).mkdir()
+        monkeypatch.setenv(name, str(tmp_path / name))
+        path = nnunet_paths.__dict__[name]
+        for module in (nnunet_paths, trainer):
+            if hasattr(module, name):
+                monkeypatch.setattr(module, name, _NnunetPath(tmp_path / name) if hasattr(path, "is_set") else path)
+    monkeypatch.setenv("nnUNet_n_proc_DA", "0")
+    yield tmp_path / "nnUNet_preprocessed"
+
+
+class _NnunetPath(type(Path())):  # type: ignore[misc]
+    def is_set(self) -> bool:
+        return True
+
+
+def nnunet_plans(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What stands in the folder, with the smallest of nnU-Net's own networks and what a plan may leave out."""
+    plans = json.loads((folder / "GynBTNetPlans.json").read_text())
+    configuration = plans["configurations"]["3d_fullres"]
+    resampling = {"order": 1, "order_z": 0, "force_separate_z": None}
+    for kind in ("data", "seg", "probabilities"):
+        configuration.setdefault(f"resampling_fn_{kind}", "resample_data_or_seg_to_shape")
+        configuration.setdefault(f"resampling_fn_{kind}_kwargs", {"is_seg": kind == "seg", **resampling})
+    configuration.setdefault("data_identifier", "GynBTNetPlans_3d_fullres")
+    configuration.setdefault("preprocessor_name", "DefaultPreprocessor")
+    configuration.setdefault("batch_dice", False)
+    plans["foreground_intensity_properties_per_channel"].setdefault("0", {})
+    configuration["architecture"] = {
+        "network_class_name": "dynamic_network_architectures.architectures.unet.PlainConvUNet",
+        "arch_kwargs": {
+            "n_stages": 3,
+            "features_per_stage": [16, 16, 16],
+            "conv_op": "torch.nn.modules.conv.Conv3d",
+            "kernel_sizes": [[3, 3, 3]] * 3,
+            "strides": [[1, 1, 1], [2, 2, 2], [2, 2, 2]],
+            "n_conv_per_stage": [1, 1, 1],
+            "n_conv_per_stage_decoder": [1, 1],
+            "conv_bias": True,
+            "norm_op": "torch.nn.modules.instancenorm.InstanceNorm3d",
+            "norm_op_kwargs": {"eps": 1e-5, "affine": True},
+            "dropout_op": None,
+            "dropout_op_kwargs": None,
+            "nonlin": "torch.nn.LeakyReLU",
+            "nonlin_kwargs": {"inplace": True},
+        },
+        "_kw_requires_import": ["conv_op", "norm_op", "dropout_op", "nonlin"],
+    }
+    return plans, json.loads((folder / "dataset.json").read_text())
+
+
+def test_stock_nnunet_loads_and_draws_batches(write_cohort: WriteCohort, tmp_path: Path) -> None:
+    from nnunetv2.training.dataloading.data_loader import nnUNetDataLoader
+    from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
+    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+    prepared = prepare(write_cohort(GRIDS), PLAN, tmp_path / DATASET)
+    plans, dataset = nnunet_plans(prepared.folder)
+    assert plans["dataset_name"] == DATASET
+    stock = infer_dataset_class(str(prepared.folder / VOXELS))(str(prepared.folder / VOXELS))
+    assert stock.identifiers == [case.id for case in prepared.cases]
+    for case in prepared.cases:
+        image, labels = case.crop((0, 0, 0), case.shape)
+        data, seg, _, properties = stock.load_case(case.id)
+        np.testing.assert_array_equal(data[:], image)
+        np.testing.assert_array_equal(seg[0], labels)
+        assert sorted(properties["class_locations"]) == [1, 2]
+        for label, voxels in properties["class_locations"].items():
+            assert (seg[:][tuple(voxels.T)] == label).all()
+    manager = PlansManager(plans).get_label_manager(dataset)
+    loader = nnUNetDataLoader(stock, 2, PATCH, PATCH, manager, oversample_foreground_percent=1.0)
+    for _ in range(5):
+        batch = next(loader)
+        assert batch["data"].shape == batch["target"].shape == (2, 1, *PATCH)
+        assert all((patch > 0).any() for patch in batch["target"])
+
+
+def test_stock_nnunet_trains(write_cohort: WriteCohort, preprocessed: Path) -> None:
+    """Two steps and a validation step of its own trainer, on the dataset as it lies there."""
+    import torch
+    from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+    prepared = prepare(write_cohort(GRIDS), PLAN, preprocessed / DATASET)
+    ids = [case.id for case in prepared.cases]
+    (prepared.folder / "splits_final.json").write_text(json.dumps([{"train": ids[:3], "val": ids[3:]}]))
+    plans, dataset = nnunet_plans(prepared.folder)
+    plans["continue_training"] = False
+    trainer = nnUNetTrainer(plans, "3d_fullres", 0, dataset, device=torch.device("cpu"))
+    trainer.on_train_start()
+    trainer.on_train_epoch_start()
+    losses = [float(trainer.train_step(next(trainer.dataloader_train))["loss"]) for _ in range(2)]
+    assert np.isfinite(losses).all()
+    trainer.on_validation_epoch_start()
+    assert np.isfinite(trainer.validation_step(next(trainer.dataloader_val))["loss"])
+
+
+@pytest.fixture
+def by_nnunet(write_cohort: WriteCohort, tmp_path: Path) -> Path:
+    """The same scans, prepared by nnU-Net's own preprocessor by the same plan."""
+    from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
+    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+    cohort = write_cohort(GRIDS)
+    ours = prepare(cohort, PLAN, tmp_path / "ours")
+    plans, dataset = nnunet_plans(ours.folder)
+    folder = tmp_path / DATASET
+    plans |= {"plans_name": "nnUNetPlans", "dataset_name": DATASET, "image_reader_writer": "SimpleITKIO"}
+    configuration = plans["configurations"]["3d_fullres"]
+    configuration |= {"data_identifier": "nnUNetPlans_3d_fullres"}
+    configuration["resampling_fn_data_kwargs"] = {"is_seg": False, "order": 3, "order_z": 0, "force_separate_z": None}
+    (folder / "nnUNetPlans_3d_fullres").mkdir(parents=True)
+    (folder / "nnUNetPlans.json").write_text(json.dumps(plans))
+    (folder / "dataset.json").write_text(json.dumps(dataset))
+    manager = PlansManager(json.loads(json.dumps(plans)))
+    for case in cohort.cases:
+        DefaultPreprocessor(verbose=False).run_case_save(
+            str(folder / "nnUNetPlans_3d_fullres" / case.id),
+            [str(path) for path in case.images],
+            str(case.labels),
+            manager,
+            manager.get_configuration("3d_fullres"),
+            dataset,
+        )
+    return folder
+
+
+def test_what_nnunet_prepared_is_what_we_prepare(by_nnunet: Path, tmp_path: Path) -> None:
+    adopted, ours = adopt(by_nnunet, PLAN, tmp_path / "adopted"), PreparedCohort.open(tmp_path / "ours")
+    assert PreparedCohort.open(tmp_path / "adopted") == adopted
+    assert [case.id for case in adopted.cases] == [case.id for case in ours.cases]
+    for theirs, case in zip(adopted.cases, ours.cases, strict=True):
+        assert theirs.shape == case.shape
+        assert theirs.foreground_labels == case.foreground_labels
+        (image, labels), (expected, truth) = (each.crop((0, 0, 0), case.shape) for each in (theirs, case))
+        assert image.dtype == np.float32
+        assert labels is not None
+        assert labels.dtype == np.uint8
+        for label in (1, 2):
+            found, wanted = labels == label, truth == label
+            assert 2 * (found & wanted).sum() / (found.sum() + wanted.sum()) >= 0.995
+            assert (labels[tuple(theirs.foreground[label].T)] == label).all()
+        # nnU-Net normalises before it resamples, we after: the same up to the scale of the whole scan
+        scaled = np.polyfit(expected.ravel(), image.ravel(), 1)
+        assert np.abs(np.polyval(scaled, expected) - image).max() < 0.02
+
+
+def test_we_train_on_what_nnunet_prepared(by_nnunet: Path, tmp_path: Path) -> None:
+    adopted = adopt(by_nnunet, PLAN, tmp_path / "adopted")
+    ids = [case.id for case in adopted.cases]
+    settings = SegmentationSettings(epochs=1, steps_per_epoch=2, workers=0, accelerator="cpu", validation_patches=1)
+    run = finetune(adopted, settings, tmp_path / "run", training_ids=ids[:3], validation_ids=ids[3:])
+    assert (run / "weights_last.safetensors").is_file()
+
+
+def test_what_does_not_fit_is_told_and_nothing_unpickled(by_nnunet: Path, tmp_path: Path) -> None:
+    voxels = by_nnunet / "nnUNetPlans_3d_fullres"
+    for properties in voxels.glob("*.pkl"):
+        properties.write_bytes(b"cos\nsystem\n(S'exit 1'\ntR.")  # would run a command
+    adopt(by_nnunet, PLAN, tmp_path / "adopted")
+    with pytest.raises(BadInput, match=r"at \(1\.5, 1\.5, 1\.5\) mm .* and the plan is for .* at \(2\.0, 2\.0, 2\.0\)"):
+        adopt(by_nnunet, replace(PLAN, spacing=(2.0, 2.0, 2.0)), tmp_path / "other")
+    damaged = next(iter(sorted(voxels.glob("*_seg.b2nd"))))
+    damaged.write_bytes(damaged.read_bytes()[:50])
+    with pytest.raises(ScansFailed, match=r"1 of 4 scans failed.*\n  p0_f1: .*absent or damaged"):
+        adopt(by_nnunet, PLAN, tmp_path / "adopted")
+    with pytest.raises(BadInput, match="interrupted"):
+        PreparedCohort.open(tmp_path / "adopted")
+    shutil.rmtree(voxels)
+    with pytest.raises(BadInput, match="There are no scans"):
+        adopt(by_nnunet, PLAN, tmp_path / "adopted")
+    (by_nnunet / "nnUNetPlans.json").unlink()
+    with pytest.raises(BadInput, match=r"holds 0 files \*Plans\.json"):
+        adopt(by_nnunet, PLAN, tmp_path / "adopted")
