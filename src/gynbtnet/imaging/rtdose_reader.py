@@ -14,8 +14,8 @@ from gynbtnet.imaging.volume import Volume
 
 Floats = npt.NDArray[np.float64]
 
-_LARGEST_GRID = 2**28
-"""Voxels; a grid of 1 mm over half a metre has half as many."""
+_LARGEST_GRID = 2**27
+"""Voxels; a grid of 1 mm over half a metre has no more."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,9 @@ def _grid(dose: Dataset, path: Path) -> Volume:
             raise ValueError(scaling)
     except Exception as error:  # pydicom and its decoders raise anything at all on damaged values
         raise BadInput(f"{path} lacks a readable dose grid, or where it lies; export the RTDOSE again.") from error
-    gy = np.multiply(array, scaling, dtype=np.float64).astype(np.float32)
+    gy = np.empty(shape, np.float32)
+    for frame, stored in zip(gy, array, strict=True):  # one by one: in between they need four times the memory
+        frame[...] = stored.astype(np.float64) * scaling
     return _on_grid(gy, offsets, position, (row, column), (spacing[0], spacing[1]), path)
 
 

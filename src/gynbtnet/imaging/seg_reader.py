@@ -59,19 +59,19 @@ def read_seg(
     with reading(path):
         seg = _read(path)
         frame_of_reference = str(seg.get("FrameOfReferenceUID", ""))
-        segments = _segments(seg)
-        frames = _frames(seg)
-        pixels = np.asarray(seg.pixel_array).reshape(len(frames), int(seg.Rows), int(seg.Columns))
+        if frame_of_reference != ct.frame_of_reference_uid:
+            raise BadInput(
+                f"{path} is drawn in the frame of reference {frame_of_reference or '(unnamed)'}; expected the CT's, "
+                f"{ct.frame_of_reference_uid or '(unnamed)'}: give the CT that it was drawn on."
+            )
+        segments, frames = _segments(seg), _frames(seg)
+        numbers, labels = list(segments), list(segments.values())
+        filled = [any(frame.segment in (number, 0) for frame in frames) for number in numbers]
+        choice = choose_structures(labels, filled, structures, names, path)
+        size = int(seg.Rows), int(seg.Columns)
+        slices = [_slice(frame, size, ct, path) for frame in frames]  # before anything of that size is decoded
+        pixels = np.asarray(seg.pixel_array).reshape(len(frames), *size)
         least = int(seg.MaximumFractionalValue) / 2 if seg.SegmentationType == "FRACTIONAL" else 1
-    if frame_of_reference != ct.frame_of_reference_uid:
-        raise BadInput(
-            f"{path} is drawn in the frame of reference {frame_of_reference or '(unnamed)'}; expected the CT's, "
-            f"{ct.frame_of_reference_uid or '(unnamed)'}: give the CT that it was drawn on."
-        )
-    numbers, labels = list(segments), list(segments.values())
-    filled = [any(frame.segment in (number, 0) for frame in frames) for number in numbers]
-    choice = choose_structures(labels, filled, structures, names, path)
-    slices = [_slice(frame, pixels.shape[1:], ct, path) for frame in frames]
     masks: dict[str, Mask] = {}
     for structure, i in choice.rois.items():
         by_slice = np.zeros(ct.slice_grid.shape, bool)
