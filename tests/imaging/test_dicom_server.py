@@ -102,7 +102,9 @@ def fetch(study_uid: str, into: Path, port: int) -> None:
     assert association.is_established
     wanted = Dataset()
     wanted.QueryRetrieveLevel, wanted.StudyInstanceUID = "STUDY", study_uid
-    statuses = [status.Status for status, _ in association.send_c_get(wanted, StudyRootQueryRetrieveInformationModelGet)]
+    statuses = [
+        status.Status for status, _ in association.send_c_get(wanted, StudyRootQueryRetrieveInformationModelGet)
+    ]
     association.release()
     assert statuses[-1] == 0
 

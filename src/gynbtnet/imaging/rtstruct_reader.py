@@ -26,6 +26,7 @@ from gynbtnet.imaging.volume import Segmentation
 LARGEST_COUNT = 1_000_000
 """Points in a contour, and contours in a ROI; more is damage."""
 
+_LONGEST_NAME = 64  # characters of a ROIName, value representation LO
 _CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 _FLAT = 0.5  # slices over which the points of one contour may spread
 _SAME_PLANE = 0.05  # slices between contours that were drawn on one plane
@@ -136,7 +137,7 @@ def _regions(rtstruct: Dataset) -> list[_Region]:
     }
     return [
         _Region(
-            name=str(roi.get("ROIName", "")),
+            name=str(roi.get("ROIName", ""))[:_LONGEST_NAME],
             kind=kinds.get(str(roi.get("ROINumber")), ""),
             frame_of_reference_uid=str(roi.get("ReferencedFrameOfReferenceUID") or ""),
             contours=tuple(one for one in drawn.get(str(roi.get("ROINumber")), ()) if one.kind != "POINT"),
