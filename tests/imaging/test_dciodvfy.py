@@ -72,12 +72,26 @@ def test_contours_on_a_mended_scan(ct, tmp_path, names):
     assert errors(tmp_path / "SEG.dcm") == []
 
 
-@pytest.mark.parametrize("number", [1, 25])
-def test_contours_on_a_real_scan(public_data, tmp_path, names, number):
-    patient = sorted((public_data / "sts").glob("STS_*"))[number]
-    ct = read_ct_series(patient / "CT")
-    drawn, _ = read_rtstruct(patient / "RS.dcm", ct, ("GTV_Mass_CT",), names)
-    write_rtstruct(drawn, ct, tmp_path / "RS.dcm", names=names, **WORDS)
+@pytest.mark.parametrize(
+    ("scan", "outlines", "holes"),
+    [
+        ("sts/1", "smooth", "keyhole"),
+        ("sts/1", "exact", "inner"),
+        ("sts/25", "exact", "keyhole"),
+        ("sts/25", "smooth", "inner"),
+        ("crlm_ct_1006/CT", "smooth", "keyhole"),
+    ],
+)
+def test_contours_on_a_real_scan(public_data, tmp_path, names, scan, outlines, holes):
+    patient = sorted((public_data / "sts").glob("STS_*"))[int(scan[4:])] if scan.startswith("sts") else None
+    ct = read_ct_series(patient / "CT" if patient else public_data / scan)
+    if patient:
+        drawn, _ = read_rtstruct(patient / "RS.dcm", ct, ("GTV_Mass_CT",), names)
+    else:  # a ring in the middle
+        labels = np.zeros(ct.volume.array.shape, np.uint8)
+        labels[5:9, 100:140, 100:140], labels[6:8, 110:120, 110:120] = 1, 0
+        drawn = Segmentation(Volume(labels, ct.volume.geometry), ("bladder",))
+    write_rtstruct(drawn, ct, tmp_path / "RS.dcm", names=names, outlines=outlines, holes=holes, **WORDS)
     words = {"description": WORDS["description"], "software_version": WORDS["software_version"]}
     write_seg(drawn, ct, tmp_path / "SEG.dcm", names=names, **words)
     assert errors(tmp_path / "RS.dcm") == []

@@ -11,7 +11,7 @@ from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
 
 from gynbtnet.errors import BadInput
-from gynbtnet.imaging.dicom_objects import CT_IMAGE, MULTI_FRAME_CT, RT_STRUCTURE_SET, lenient, reading
+from gynbtnet.imaging.dicom_objects import CT_IMAGE, MULTI_FRAME_CT, RT_STRUCTURE_SET, code, lenient, reading, uid
 from gynbtnet.imaging.dicomdir import absent_files, is_directory_file
 from gynbtnet.imaging.enhanced_ct import orientation_of
 from gynbtnet.imaging.file_search import files_below
@@ -94,9 +94,9 @@ def find_series(folder: Path) -> list[FoundSeries]:
             header = _header(path)
             if header is None:
                 continue
-            uid = str(header.get("SeriesInstanceUID", ""))
-            place = "" if uid else str(path.parent)  # where an anonymiser emptied UIDs, a folder is a series
-            key = uid, place, _kind(header)
+            own_uid = uid(header, "SeriesInstanceUID")
+            place = "" if own_uid else str(path.parent)  # where an anonymiser emptied UIDs, a folder is a series
+            key = own_uid, place, _kind(header)
             members.setdefault(key, []).append((path, _whole_number(header, "NumberOfFrames", 1)))
             if key not in found:
                 found[key] = _series(header, path)
@@ -133,9 +133,9 @@ def _header(path: Path) -> Dataset | None:
 def _series(header: Dataset, path: Path) -> FoundSeries:
     """The series that a file belongs to, with this file alone."""
     return FoundSeries(
-        series_uid=str(header.get("SeriesInstanceUID", "")),
-        study_uid=str(header.get("StudyInstanceUID", "")),
-        frame_of_reference_uid=str(header.get("FrameOfReferenceUID", "")),
+        series_uid=uid(header, "SeriesInstanceUID"),
+        study_uid=uid(header, "StudyInstanceUID"),
+        frame_of_reference_uid=uid(header, "FrameOfReferenceUID"),
         patient_id=str(header.get("PatientID", "")),
         modality=_kind(header),
         description=str(header.get("SeriesDescription", "")),
@@ -158,7 +158,7 @@ def _is_past_header(tag: BaseTag, _vr: str | None, _length: int) -> bool:
 
 
 def _kind(header: Dataset) -> str:
-    modality = str(header.Modality)
+    modality = code(header, "Modality") or "unknown"
     if modality != "CT":
         return modality
     if "LOCALIZER" in (header.get("ImageType") or ()):

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset
 
 from gynbtnet.errors import BadInput
-from gynbtnet.imaging.dicom_objects import read_object, reading
+from gynbtnet.imaging.dicom_objects import code, read_object, reading, uid
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Volume
 
@@ -49,23 +49,22 @@ def read_rtdose(path: Path) -> Dose:
     path = Path(path)
     with reading(path):
         dose = read_object(path, "an RTDOSE")
-        if dose.get("Modality") != "RTDOSE":
-            raise BadInput(f"{path} is of modality {dose.get('Modality', 'unknown')}; expected an RTDOSE.")
-        if dose.get("DoseUnits") != "GY":
-            raise BadInput(
-                f"{path} gives its dose in units of “{dose.get('DoseUnits', '')}”; expected GY: export absolute dose."
-            )
+        modality, units = code(dose, "Modality"), code(dose, "DoseUnits")
+        if modality != "RTDOSE":
+            raise BadInput(f"{path} is of modality {modality or 'unknown'}; expected an RTDOSE.")
+        if units != "GY":
+            raise BadInput(f"{path} gives its dose in units of “{units}”; expected GY: export absolute dose.")
         return Dose(
             grid=_grid(dose, path),
-            kind=str(dose.get("DoseType", "")),
-            summation=str(dose.get("DoseSummationType", "")),
+            kind=code(dose, "DoseType"),
+            summation=code(dose, "DoseSummationType"),
             plan_uids=tuple(
                 sorted(
                     str(plan.get("ReferencedSOPInstanceUID", "")) for plan in dose.get("ReferencedRTPlanSequence") or ()
                 )
             ),
-            uid=str(dose.get("SOPInstanceUID", "")),
-            frame_of_reference_uid=str(dose.get("FrameOfReferenceUID", "")),
+            uid=uid(dose, "SOPInstanceUID"),
+            frame_of_reference_uid=uid(dose, "FrameOfReferenceUID"),
         )
 
 
