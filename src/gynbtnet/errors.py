@@ -10,6 +10,10 @@ class BadInput(Exception):  # noqa: N818 - "bad input" is what it is; the comman
     It never holds a patient's name, ID or birth date. The command line prints it and exits with code 2.
     """
 
+    def __init__(self, sentence: str) -> None:
+        # Names and UIDs from damaged files hold line breaks and worse.
+        super().__init__("".join(one if one.isprintable() else "?" for one in sentence))
+
 
 class Paused(Exception):  # noqa: N818 - no error: the command line prints the sentence and exits with 75
     """Work stopped before its end because its settings said so; the same call goes on from there."""

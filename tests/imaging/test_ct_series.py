@@ -283,6 +283,42 @@ def test_slices_in_any_order_form_the_grid_they_were_cut_from(turns, spacing, or
     assert [order[i] for i in found.order] == list(range(6))
 
 
+POSITIONS = {
+    "HFS": (1, 0, 0, 0, 1, 0),
+    "HFP": (-1, 0, 0, 0, -1, 0),
+    "FFS": (-1, 0, 0, 0, 1, 0),
+    "FFP": (1, 0, 0, 0, -1, 0),
+    "HFDL": (0, -1, 0, 1, 0, 0),
+    "HFDR": (0, 1, 0, -1, 0, 0),
+    "FFDL": (0, 1, 0, 1, 0, 0),
+    "FFDR": (0, -1, 0, -1, 0, 0),
+    "sagittal": (0, 1, 0, 0, 0, -1),
+    "coronal": (1, 0, 0, 0, 0, -1),
+    "oblique": tuple(Rotation.from_euler("xyz", (20, -35, 50), degrees=True).as_matrix().T[:2].ravel()),
+}
+
+
+@pytest.mark.parametrize("position", POSITIONS)
+def test_every_position_of_the_patient_agrees_with_gdcm(tmp_path, write_series, position):
+    """Every voxel lies where GDCM in SimpleITK has it, from files whose names say nothing."""
+    row, column = np.reshape(POSITIONS[position], (2, 3))
+    direction = tuple(np.stack([row, column, np.cross(row, column)], axis=1).ravel())
+    array = np.random.default_rng(5).integers(-1000, 1000, (4, 5, 6)).astype(np.int16)
+    ct = write_series(Volume(array, Geometry(array.shape, (2.5, 0.8, 0.7), (11, -12, 13), direction)), tmp_path / "ct")
+    for path, name in zip(ct.files, "cadb", strict=True):
+        edit(path, PatientPosition=position if position.isupper() else "HFS")
+        path.rename(path.with_name(name))
+    ours = read_ct_series(tmp_path / "ct").volume
+    reader = sitk.ImageSeriesReader()
+    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(tmp_path / "ct")))
+    theirs = reader.Execute()
+    for z, y, x in np.ndindex(ours.array.shape):
+        place = tuple(float(value) for value in ours.geometry.to_world((z, y, x)))
+        index = theirs.TransformPhysicalPointToContinuousIndex(place)
+        assert np.allclose(index, np.rint(index), atol=1e-3)
+        assert theirs[tuple(int(value) for value in np.rint(index))] == ours.array[z, y, x]
+
+
 def test_public_scans_agree_with_simpleitk(public_data):
     for folder in ("acrin_flt_breast_001/CT", "totalsegmentator_example/CT", "sts/STS_003/CT"):
         read = read_ct_series(public_data / folder)

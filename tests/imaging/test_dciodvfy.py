@@ -13,9 +13,12 @@ from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.rtdose_writer import write_rtdose
 from gynbtnet.imaging.rtstruct_reader import read_rtstruct
 from gynbtnet.imaging.rtstruct_writer import write_rtstruct
+from gynbtnet.imaging.seg_reader import read_seg
 from gynbtnet.imaging.seg_writer import write_seg
 from gynbtnet.imaging.slice_repairs import Repairs
 from gynbtnet.imaging.volume import Segmentation, Volume
+
+from .test_enhanced_ct import multi_frame  # noqa: F401 - a fixture
 
 TOOL = shutil.which("dciodvfy", path=sysconfig.get_path("scripts")) or shutil.which("dciodvfy")
 WORDS = {"label": "GynBTNet 0.1", "description": "GynBTNet contours", "software_version": "0.1.0"}
@@ -72,16 +75,42 @@ def test_contours_on_a_mended_scan(ct, tmp_path, names):
     assert errors(tmp_path / "SEG.dcm") == []
 
 
-@pytest.mark.parametrize("number", [1, 25])
-def test_contours_on_a_real_scan(public_data, tmp_path, names, number):
-    patient = sorted((public_data / "sts").glob("STS_*"))[number]
-    ct = read_ct_series(patient / "CT")
-    drawn, _ = read_rtstruct(patient / "RS.dcm", ct, ("GTV_Mass_CT",), names)
-    write_rtstruct(drawn, ct, tmp_path / "RS.dcm", names=names, **WORDS)
+@pytest.mark.parametrize(
+    ("scan", "outlines", "holes"),
+    [
+        ("sts/1", "smooth", "keyhole"),
+        ("sts/1", "exact", "inner"),
+        ("sts/25", "exact", "keyhole"),
+        ("sts/25", "smooth", "inner"),
+        ("crlm_ct_1006/CT", "smooth", "keyhole"),
+    ],
+)
+def test_contours_on_a_real_scan(public_data, tmp_path, names, scan, outlines, holes):
+    patient = sorted((public_data / "sts").glob("STS_*"))[int(scan[4:])] if scan.startswith("sts") else None
+    ct = read_ct_series(patient / "CT" if patient else public_data / scan)
+    if patient:
+        drawn, _ = read_rtstruct(patient / "RS.dcm", ct, ("GTV_Mass_CT",), names)
+    else:  # a ring in the middle
+        labels = np.zeros(ct.volume.array.shape, np.uint8)
+        labels[5:9, 100:140, 100:140], labels[6:8, 110:120, 110:120] = 1, 0
+        drawn = Segmentation(Volume(labels, ct.volume.geometry), ("bladder",))
+    write_rtstruct(drawn, ct, tmp_path / "RS.dcm", names=names, outlines=outlines, holes=holes, **WORDS)
     words = {"description": WORDS["description"], "software_version": WORDS["software_version"]}
     write_seg(drawn, ct, tmp_path / "SEG.dcm", names=names, **words)
     assert errors(tmp_path / "RS.dcm") == []
     assert errors(tmp_path / "SEG.dcm") == []
+
+
+def test_contours_on_a_multi_frame_ct(multi_frame, tmp_path, names):  # noqa: F811
+    ct = read_ct_series(multi_frame.parent)
+    labels = np.random.default_rng(0).integers(0, 3, ct.volume.array.shape).astype(np.uint8)
+    drawn = Segmentation(Volume(labels, ct.volume.geometry), ("hr_ctv", "bladder"))
+    write_rtstruct(drawn, ct, tmp_path / "RS.dcm", names=names, **WORDS)
+    words = {"description": WORDS["description"], "software_version": WORDS["software_version"]}
+    write_seg(drawn, ct, tmp_path / "SEG.dcm", names=names, **words)
+    for path, read in ((tmp_path / "RS.dcm", read_rtstruct), (tmp_path / "SEG.dcm", read_seg)):
+        assert errors(path) == []
+        assert np.array_equal(read(path, ct, drawn.structures, names)[0].labels.array, labels)
 
 
 def test_seg(ct, segmentation, tmp_path, names):

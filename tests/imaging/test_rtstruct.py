@@ -6,6 +6,7 @@ import pydicom
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from scipy.spatial.transform import Rotation
 
@@ -20,6 +21,8 @@ from gynbtnet.imaging.rtstruct_reference import read_reference
 from gynbtnet.imaging.rtstruct_writer import write_rtstruct
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.imaging.volume_files import read_volume
+
+from .conftest import AXIS_DIRECTIONS
 
 FIVE = ("hr_ctv", "bladder", "rectum", "sigmoid", "uterus")
 
@@ -67,6 +70,26 @@ def test_masks_come_back_through_files_in_every_orientation(tmp_path, write_seri
             path = write(segmentation, ct, tmp_path / "RS.dcm", names, outlines=outlines, holes=holes, force=True)
             found, _ = read_rtstruct(path, ct, ("bladder",), names)
             assert np.array_equal(found.labels.array, segmentation.labels.array), (outlines, holes)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    direction=st.sampled_from(AXIS_DIRECTIONS),
+    mask=arrays.arrays(np.uint8, (3, 6, 7), elements=st.sampled_from([0, 1])),
+    outlines=st.sampled_from(["smooth", "exact"]),
+    holes=st.sampled_from(["keyhole", "inner"]),
+)
+def test_any_mask_comes_back_from_any_orientation(
+    tmp_path_factory, write_series, names, direction, mask, outlines, holes
+):
+    """Holes, islands, single voxels, the border: whatever hypothesis finds."""
+    folder = tmp_path_factory.mktemp("turned")
+    geometry = Geometry(mask.shape, (3, 0.7, 0.9), (5, -6, 7), direction)
+    ct = write_series(Volume(np.zeros(geometry.shape), geometry), folder / "ct")
+    labels = mask | (np.arange(mask.size).reshape(mask.shape) == mask.size - 1)  # at least the last corner
+    segmentation = Segmentation(Volume(labels, ct.volume.geometry), ("bladder",))
+    path = write(segmentation, ct, folder / "RS.dcm", names, outlines=outlines, holes=holes)
+    assert np.array_equal(read_rtstruct(path, ct, ("bladder",), names)[0].labels.array, labels)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -435,3 +458,15 @@ def test_a_public_rtstruct_cut_at_half_is_told(public_data, tmp_path, names):
     (tmp_path / "RS.dcm").write_bytes(content[: len(content) // 2])
     with pytest.raises(BadInput, match="cut short"):
         read_rtstruct(tmp_path / "RS.dcm", read_ct_series(public_data / "sts" / "STS_003"), ("GTV_Mass_CT",), names)
+
+
+def test_a_name_with_line_breaks_stays_one_sentence(ct, rtstruct, names):
+    file = pydicom.dcmread(rtstruct)
+    with lenient():
+        rename(file, 0, "HR-CTV\n\x1b[31m" + "x" * 999)
+        file.StructureSetROISequence[0].ReferencedFrameOfReferenceUID = "1.2.3"
+        file.save_as(rtstruct)
+    with pytest.raises(BadInput) as caught:
+        read_rtstruct(rtstruct, ct, ("spleen",), names)
+    assert "HR-CTV??[31m" in str(caught.value)
+    assert len(str(caught.value)) < 600

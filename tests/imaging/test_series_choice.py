@@ -64,6 +64,7 @@ def disc(ct, tmp_path):
         dataset.StudyDate, dataset.StudyTime = "20260101", "120000"
         files.add(dataset)
     files.write(tmp_path / "disc")
+    files._stage["t"].cleanup()  # pydicom leaves it to the garbage collector, which warns when it pleases
     return tmp_path / "disc"
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from gynbtnet.cli.app import command, console
 from gynbtnet.cli.options import (
@@ -70,7 +70,8 @@ def inspect(
         raise BadInput(f"The picture {out} would be a PNG by its contents and not by its name; end its name in .png.")
     names = StructureNames.load(aliases)
     seen = inspect(folder, names, Repairs(missing_slices, unequal_spacing, gantry_tilt))
-    table = Table("patient", "where", "what", "size (z, y, x)", "contents", box=None, header_style="bold")
+    where = Column("where", overflow="fold")  # a place is never cut
+    table = Table("patient", where, "what", "size (z, y, x)", "contents", box=None, header_style="bold")
     for one in seen.found:
         contents = f"[red]{escape(one.problem)}[/red] {escape(one.contents)}" if one.problem else escape(one.contents)
         table.add_row(str(one.patient or ""), escape(one.place), one.kind, one.size, contents.strip())

@@ -19,6 +19,8 @@ Mask = npt.NDArray[np.bool_]
 
 _SNAP = 6  # decimals of a voxel; removes rounding noise, so that the rule for edges is what decides
 
+_AT_ONCE = 2**20  # crossings of edges and rows that are computed together, so that memory stays bounded
+
 
 @dataclass(frozen=True, eq=False)
 class Contour:
@@ -45,17 +47,17 @@ def mask_from_contours(contours: Sequence[Contour], geometry: Geometry) -> Mask:
     ends = np.cumsum(counts)
     following = np.arange(1, len(index) + 1)
     following[ends - 1] = ends - counts
-    crossings = _crossings(index[:, 1:], index[following, 1:], geometry.shape[1:])
-    flips_z, (flips_y, flips_x) = slices[crossings.edge], (crossings.row, crossings.column)
-    if not flips_z.size:
-        return mask
-    low = np.asarray([flips_z.min(), flips_y.min(), flips_x.min()])
-    size = np.asarray([flips_z.max(), flips_y.max(), flips_x.max()]) - low + 1
-    parity = np.zeros(size, np.uint8)
-    np.bitwise_xor.at(parity, (flips_z - low[0], flips_y - low[1], flips_x - low[2]), np.uint8(1))
+    low = np.asarray([slices.min(), *np.ceil(index[:, 1:].min(axis=0)).clip(0, geometry.shape[1:])], np.int64)
+    high = np.asarray([slices.max() + 1, *np.ceil(index[:, 1:].max(axis=0)).clip(0, geometry.shape[1:])], np.int64)
+    parity = np.zeros(high - low + (0, 0, 1), np.uint8)  # a flip may stand one column behind the last
+    rows = np.abs(np.diff(np.stack([index[:, 1], index[following, 1]]).clip(low[1], high[1]), axis=0))[0]
+    parts = np.flatnonzero(np.diff(np.cumsum(rows + 1) // _AT_ONCE)) + 1
+    for edges in np.split(np.arange(len(index)), parts):
+        crossings = _crossings(index[edges, 1:], index[following[edges], 1:], geometry.shape[1:])
+        flips = (slices[edges][crossings.edge] - low[0], crossings.row - low[1], crossings.column - low[2])
+        np.bitwise_xor.at(parity, flips, np.uint8(1))
     np.bitwise_xor.accumulate(parity, axis=2, out=parity)
-    width = min(size[2], geometry.shape[2] - low[2])  # a flip may stand one column behind the last
-    mask[low[0] : low[0] + size[0], low[1] : low[1] + size[1], low[2] : low[2] + width] = parity[:, :, :width]
+    mask[low[0] : high[0], low[1] : high[1], low[2] : high[2]] = parity[:, :, :-1]
     return mask
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.ct_series import CTSeries, read_ct_series
 from gynbtnet.imaging.ct_writer import write_ct_series
-from gynbtnet.imaging.dicom_objects import read_object, reading, refuse_existing
+from gynbtnet.imaging.dicom_objects import code, read_object, reading, refuse_existing
 from gynbtnet.imaging.dose_sum import summed_dose
 from gynbtnet.imaging.label_names import read_label_names, write_label_names
 from gynbtnet.imaging.onto_grid import labels_onto
@@ -100,7 +100,7 @@ def _form(source: Path) -> Form:
     if is_image_file(source):
         return "image"
     with reading(source):
-        modality = read_object(source, f"DICOM or an image file ({', '.join(SUFFIXES)})").get("Modality")
+        modality = code(read_object(source, f"DICOM or an image file ({', '.join(SUFFIXES)})"), "Modality")
     if modality not in _FORMS:
         raise BadInput(
             f"{source} is of modality {modality or 'unknown'}; expected RTSTRUCT, SEG or RTDOSE, and of a CT the "

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
@@ -16,6 +19,9 @@ from gynbtnet.imaging.volume import AIR
 
 LARGEST_MATRIX = 4096
 """Rows and columns of an image; scanners make up to 2048."""
+
+_LARGEST_RESCALE = 1e6
+"""Of slope and intercept; more is damage."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,15 +57,18 @@ class CTImage:
 
     def write_hounsfield_units(self, into: npt.NDArray[Any]) -> None:
         """Write HU (rows, columns) into ``into``; padding and whatever is below air become air."""
-        values: npt.NDArray[Any] = self.stored.astype(np.int64 if self.is_whole else np.float32)
-        if self.slope != 1:
-            values *= values.dtype.type(self.slope)
-        values += values.dtype.type(self.intercept)
+        values: npt.NDArray[Any]
+        if not self.is_whole:
+            values = self.stored.astype(np.float32) * np.float32(self.slope) + np.float32(self.intercept)
+        elif self.slope != 1:
+            values = self.stored.astype(np.int64) * int(self.slope) + int(self.intercept)
+        else:
+            values = self.stored.astype(np.int32)
+            values += int(self.intercept)
         if self.padding is not None:
             low, high = self.padding
             values[(self.stored >= low) & (self.stored <= high)] = AIR
-        np.clip(values, AIR, np.iinfo(np.int16).max, out=values)
-        into[...] = values
+        np.clip(values, AIR, np.iinfo(np.int16).max, out=into, casting="unsafe")
 
 
 def image_from(
@@ -75,6 +84,12 @@ def image_from(
     spacing = numbers(header, "PixelSpacing", 2, path)
     if min(spacing) <= 0:
         raise BadInput(f"{path} has a PixelSpacing of {spacing}; expected two positive lengths in mm: export it again.")
+    slope, intercept = (numbers(header, keyword, 1, path)[0] for keyword in ("RescaleSlope", "RescaleIntercept"))
+    if slope == 0 or max(abs(slope), abs(intercept)) > _LARGEST_RESCALE:
+        raise BadInput(
+            f"{path} has a RescaleSlope of {slope:g} and a RescaleIntercept of {intercept:g}, which make no HU; "
+            "export the CT series again."
+        )
     rows, columns = stored.shape
     return CTImage(
         file=path,
@@ -85,8 +100,8 @@ def image_from(
             (position[0], position[1], position[2]), orientation, (spacing[0], spacing[1]), (rows, columns)
         ),
         stored=stored,
-        slope=numbers(header, "RescaleSlope", 1, path)[0],
-        intercept=numbers(header, "RescaleIntercept", 1, path)[0],
+        slope=slope,
+        intercept=intercept,
         padding=_padding(header),
     )
 
@@ -113,13 +128,22 @@ def numbers(header: Mapping[str, Any] | Dataset, keyword: str, count: int, path:
         BadInput: where it is none.
     """
     try:
-        found: Any = header.get(keyword)
-        values = tuple(float(value) for value in (found if isinstance(found, Iterable | MultiValue) else [found]))
+        values = tuple(float(value) for value in _values(header, keyword))
     except (KeyError, TypeError, ValueError, OverflowError):
         values = ()
-    if len(values) != count or not np.isfinite(values).all():
+    if len(values) != count or not all(map(isfinite, values)):
         raise BadInput(f"{path} has no usable {keyword}; expected {count} number(s): export the CT series again.")
     return values
+
+
+def _values(header: Mapping[str, Any] | Dataset, keyword: str) -> Iterable[Any]:
+    """A header's values. Decimal strings stay text: pydicom makes an object of every number, at twice the cost."""
+    if isinstance(header, Dataset):
+        element: object = header.get_item(keyword)
+        if isinstance(element, RawDataElement) and dictionary_VR(element.tag) == "DS" and element.value:
+            return bytes(element.value).rstrip(b" \0").split(b"\\")
+    found: Any = header.get(keyword)
+    return found if isinstance(found, Iterable | MultiValue) else [found]
 
 
 def _padding(header: Mapping[str, Any] | Dataset) -> tuple[int, int] | None:

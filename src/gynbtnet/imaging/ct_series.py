@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.ct_images import CTImage, image_from, matrix_of
-from gynbtnet.imaging.dicom_objects import MULTI_FRAME_CT, read_object, reading
+from gynbtnet.imaging.dicom_objects import MULTI_FRAME_CT, read_object, reading, uid
 from gynbtnet.imaging.dicom_series import complete_uids, find_series
 from gynbtnet.imaging.enhanced_ct import frames_of
 from gynbtnet.imaging.geometry import Geometry
@@ -149,18 +149,20 @@ def read_ct_files(files: Sequence[Path], repairs: Repairs | None = None) -> CTSe
     images, doubled = _without_doubles(images)
     stack = stack_slices([image.plane for image in images], where, repairs or Repairs())
     images = [images[i] for i in stack.order]
-    return CTSeries(
-        volume=Volume(_hounsfield_units(images, stack), stack.geometry),
-        series_uid=str(headers.get("SeriesInstanceUID", "")),
-        study_uid=str(headers.get("StudyInstanceUID", "")),
-        frame_of_reference_uid=str(headers.get("FrameOfReferenceUID", "")),
-        patient_id=str(headers.get("PatientID", "")),
-        slices=tuple(
-            CTSlice(image.sop_class_uid, image.sop_instance_uid, image.file, float(z), image.frame)
-            for image, z in zip(images, stack.z, strict=True)
-        ),
-        notes=(*doubled, *stack.notes),
-    )
+    volume = Volume(_hounsfield_units(images, stack), stack.geometry)
+    with reading(Path(files[0])):
+        return CTSeries(
+            volume=volume,
+            series_uid=uid(headers, "SeriesInstanceUID"),
+            study_uid=uid(headers, "StudyInstanceUID"),
+            frame_of_reference_uid=uid(headers, "FrameOfReferenceUID"),
+            patient_id=str(headers.get("PatientID", "")),
+            slices=tuple(
+                CTSlice(image.sop_class_uid, image.sop_instance_uid, image.file, float(z), image.frame)
+                for image, z in zip(images, stack.z, strict=True)
+            ),
+            notes=(*doubled, *stack.notes),
+        )
 
 
 def _read_images(files: Sequence[Path], where: str) -> tuple[Dataset, list[CTImage]]:

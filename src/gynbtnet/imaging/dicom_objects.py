@@ -1,6 +1,7 @@
 """What every DICOM object that we read or write has in common."""
 
 import datetime
+import re
 import uuid
 import warnings
 from collections.abc import Iterable, Iterator
@@ -41,6 +42,8 @@ _PATIENT_AND_STUDY = (
     "StudyID",
 )
 
+_CODE = re.compile(r"[A-Za-z0-9_ .+-]{1,16}")
+_LONGEST_UID = 64
 _LENGTHS = {"SH": 16, "LO": 64}
 
 
@@ -84,6 +87,22 @@ def reading(path: Path) -> Iterator[None]:
         raise
     except Exception as error:
         raise BadInput(f"{path} can't be parsed as DICOM, it is damaged or cut short; export it again.") from error
+
+
+def code(dataset: Dataset, keyword: str) -> str:
+    """A coded value (VR CS) or number (IS) as text; empty where it is absent, or is none.
+
+    Where a length is damaged, a value swallows the elements behind it, a patient's name among them. Nothing is told of
+    such a value.
+    """
+    found = str(dataset.get(keyword) or "")
+    return found if _CODE.fullmatch(found) else ""
+
+
+def uid(dataset: Dataset, keyword: str) -> str:
+    """A UID as text; empty where it is absent, or longer than one can be."""
+    found = str(dataset.get(keyword) or "")
+    return found if len(found) <= _LONGEST_UID and found.isprintable() else ""
 
 
 def _is_cut_short(dataset: Dataset) -> bool:

@@ -1,6 +1,6 @@
 """Which DICOM series a folder holds."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
 
 from gynbtnet.errors import BadInput
-from gynbtnet.imaging.dicom_objects import CT_IMAGE, MULTI_FRAME_CT, RT_STRUCTURE_SET, lenient
+from gynbtnet.imaging.dicom_objects import CT_IMAGE, MULTI_FRAME_CT, RT_STRUCTURE_SET, code, lenient, reading, uid
 from gynbtnet.imaging.dicomdir import absent_files, is_directory_file
 from gynbtnet.imaging.enhanced_ct import orientation_of
 from gynbtnet.imaging.file_search import files_below
@@ -23,24 +23,16 @@ _HEADER = [
     for keyword in (
         "ImageType",
         "SOPClassUID",
-        "SOPInstanceUID",
         "Modality",
         "SeriesDescription",
         "PatientID",
         "StudyInstanceUID",
         "SeriesInstanceUID",
         "FrameOfReferenceUID",
-        "ImagePositionPatient",
         "ImageOrientationPatient",
         "Rows",
         "Columns",
         "NumberOfFrames",
-        "PixelSpacing",
-        "PixelRepresentation",
-        "PixelPaddingValue",
-        "PixelPaddingRangeLimit",
-        "RescaleIntercept",
-        "RescaleSlope",
     )
 ]
 
@@ -97,56 +89,70 @@ def find_series(folder: Path, damaged: dict[Path, BadInput] | None = None) -> li
     if not folder.is_dir():
         raise BadInput(f"There is no folder {folder}; expected a folder with DICOM files.")
     files = files_below(folder)
-    grouped: dict[tuple[str, str, str], list[tuple[Path, Dataset]]] = {}
+    found: dict[tuple[str, str, str], FoundSeries] = {}  # with the first file of each
+    members: dict[tuple[str, str, str], list[tuple[Path, int]]] = {}
+    for path in track(files, "Reading DICOM headers") if len(files) > _MANY_FILES else files:
+        try:
+            with reading(path):
+                header = _header(path)
+                if header is None:
+                    continue
+                own_uid = uid(header, "SeriesInstanceUID")
+                place = "" if own_uid else str(path.parent)  # where an anonymiser emptied UIDs, a folder is a series
+                key = own_uid, place, _kind(header)
+                images = _whole_number(header, "NumberOfFrames", 1)
+                first = found.get(key) or _series(header, path)
+        except BadInput as error:
+            if damaged is None:
+                raise
+            damaged[path] = error
+            continue
+        found[key] = first
+        members.setdefault(key, []).append((path, images))
     with lenient():
-        for path in track(files, "Reading DICOM headers") if len(files) > _MANY_FILES else files:
-            try:
-                header = read_header(path)
-            except BadInput as error:
-                if damaged is None:
-                    raise
-                damaged[path] = error
-                continue
-            if header is not None:
-                uid = str(header.get("SeriesInstanceUID", ""))
-                place = "" if uid else str(path.parent)  # where an anonymiser emptied UIDs, a folder is a series
-                grouped.setdefault((uid, place, _kind(header)), []).append((path, header))
         absent = absent_files([path for path in files if is_directory_file(path)])
-        return [
-            FoundSeries(
-                series_uid=series_uid,
-                study_uid=str(members[0][1].get("StudyInstanceUID", "")),
-                frame_of_reference_uid=str(members[0][1].get("FrameOfReferenceUID", "")),
-                patient_id=str(members[0][1].get("PatientID", "")),
-                modality=kind,
-                description=str(members[0][1].get("SeriesDescription", "")),
-                files=tuple(path for path, _ in members),
-                images=sum(_whole_number(header, "NumberOfFrames", 1) for _, header in members),
-                matrix=(_whole_number(members[0][1], "Rows", 0), _whole_number(members[0][1], "Columns", 0)),
-                axial=_is_axial(members[0][1]),
-                absent=absent.get(series_uid, ()),
-            )
-            for (series_uid, _, kind), members in sorted(grouped.items(), key=lambda item: item[0])
-        ]
+    return [
+        replace(
+            found[key],
+            files=tuple(path for path, _ in members[key]),
+            images=sum(images for _, images in members[key]),
+            absent=absent.get(key[0], ()),
+        )
+        for key in sorted(found)
+    ]
 
 
-def read_header(path: Path) -> Dataset | None:
+def _header(path: Path) -> Dataset | None:
     """What we need of a DICOM file's header; None where the file is no DICOM (PS3.10 7.1) or has no modality."""
     with path.open("rb") as file:
         if file.read(132)[128:] != b"DICM":
             return None
         file.seek(0)
-        try:
-            header = read_partial(file, stop_when=_is_past_header, specific_tags=list(_HEADER))
-            if header.file_meta.get("MediaStorageSOPClassUID") in MULTI_FRAME_CT:  # its geometry stands further down
-                header = pydicom.dcmread(path, stop_before_pixels=True)
-            complete_uids(header)
-            own_class = header.file_meta.get("MediaStorageSOPClassUID")
-            if not header.get("Modality") and own_class in (CT_IMAGE, *MULTI_FRAME_CT, RT_STRUCTURE_SET):
-                raise ValueError("an image or structure set without a modality")
-            return header if header.get("Modality") else None
-        except Exception as error:  # pydicom raises anything at all on damaged bytes
-            raise BadInput(f"{path} can't be parsed as DICOM, it is damaged or cut short; export it again.") from error
+        header: Dataset = read_partial(file, stop_when=_is_past_header, specific_tags=list(_HEADER))
+    own_class = header.file_meta.get("MediaStorageSOPClassUID")
+    if own_class in MULTI_FRAME_CT:  # its geometry stands further down
+        header = pydicom.dcmread(path, stop_before_pixels=True)
+    if header.get("Modality"):
+        return header
+    if own_class in (CT_IMAGE, *MULTI_FRAME_CT, RT_STRUCTURE_SET):
+        raise ValueError("an image or structure set without a modality")
+    return None
+
+
+def _series(header: Dataset, path: Path) -> FoundSeries:
+    """The series that a file belongs to, with this file alone."""
+    return FoundSeries(
+        series_uid=uid(header, "SeriesInstanceUID"),
+        study_uid=uid(header, "StudyInstanceUID"),
+        frame_of_reference_uid=uid(header, "FrameOfReferenceUID"),
+        patient_id=str(header.get("PatientID", "")),
+        modality=_kind(header),
+        description=str(header.get("SeriesDescription", "")),
+        files=(path,),
+        images=_whole_number(header, "NumberOfFrames", 1),
+        matrix=(_whole_number(header, "Rows", 0), _whole_number(header, "Columns", 0)),
+        axial=_is_axial(header),
+    )
 
 
 def complete_uids(header: Dataset) -> None:
@@ -161,18 +167,22 @@ def _is_past_header(tag: BaseTag, _vr: str | None, _length: int) -> bool:
 
 
 def _kind(header: Dataset) -> str:
-    modality = str(header.Modality)
+    modality = code(header, "Modality") or "unknown"
     if modality != "CT":
         return modality
     if "LOCALIZER" in (header.get("ImageType") or ()):
         return "CT LOCALIZER"
-    sop_class = UID(str(header.get("SOPClassUID", "")))
+    sop_class = _sop_class(header)
     return "CT" if sop_class in (CT_IMAGE, *MULTI_FRAME_CT) else f"CT ({sop_class.name})"
+
+
+def _sop_class(header: Dataset) -> UID:
+    return UID(str(header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID", "")))
 
 
 def _is_axial(header: Dataset) -> bool:
     """Whether the normal of its first image is nearer to the patient's long axis than to any other direction."""
-    cosines = orientation_of(header) if header.get("SOPClassUID") in MULTI_FRAME_CT else None
+    cosines = orientation_of(header) if _sop_class(header) in MULTI_FRAME_CT else None
     try:
         row, column = np.asarray(cosines or header.get("ImageOrientationPatient"), float).reshape(2, 3)
     except (TypeError, ValueError):

@@ -8,14 +8,14 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset
 
 from gynbtnet.errors import BadInput
-from gynbtnet.imaging.dicom_objects import read_object, reading
+from gynbtnet.imaging.dicom_objects import code, read_object, reading, uid
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Volume
 
 Floats = npt.NDArray[np.float64]
 
-_LARGEST_GRID = 2**28
-"""Voxels; a grid of 1 mm over half a metre has half as many."""
+_LARGEST_GRID = 2**27
+"""Voxels; a grid of 1 mm over half a metre has no more."""
 
 
 @dataclass(frozen=True)
@@ -49,23 +49,22 @@ def read_rtdose(path: Path) -> Dose:
     path = Path(path)
     with reading(path):
         dose = read_object(path, "an RTDOSE")
-        if dose.get("Modality") != "RTDOSE":
-            raise BadInput(f"{path} is of modality {dose.get('Modality', 'unknown')}; expected an RTDOSE.")
-        if dose.get("DoseUnits") != "GY":
-            raise BadInput(
-                f"{path} gives its dose in units of “{dose.get('DoseUnits', '')}”; expected GY: export absolute dose."
-            )
+        modality, units = code(dose, "Modality"), code(dose, "DoseUnits")
+        if modality != "RTDOSE":
+            raise BadInput(f"{path} is of modality {modality or 'unknown'}; expected an RTDOSE.")
+        if units != "GY":
+            raise BadInput(f"{path} gives its dose in units of “{units}”; expected GY: export absolute dose.")
         return Dose(
             grid=_grid(dose, path),
-            kind=str(dose.get("DoseType", "")),
-            summation=str(dose.get("DoseSummationType", "")),
+            kind=code(dose, "DoseType"),
+            summation=code(dose, "DoseSummationType"),
             plan_uids=tuple(
                 sorted(
                     str(plan.get("ReferencedSOPInstanceUID", "")) for plan in dose.get("ReferencedRTPlanSequence") or ()
                 )
             ),
-            uid=str(dose.get("SOPInstanceUID", "")),
-            frame_of_reference_uid=str(dose.get("FrameOfReferenceUID", "")),
+            uid=uid(dose, "SOPInstanceUID"),
+            frame_of_reference_uid=uid(dose, "FrameOfReferenceUID"),
         )
 
 
@@ -84,7 +83,9 @@ def _grid(dose: Dataset, path: Path) -> Volume:
             raise ValueError(scaling)
     except Exception as error:  # pydicom and its decoders raise anything at all on damaged values
         raise BadInput(f"{path} lacks a readable dose grid, or where it lies; export the RTDOSE again.") from error
-    gy = np.multiply(array, scaling, dtype=np.float64).astype(np.float32)
+    gy = np.empty(shape, np.float32)
+    for frame, stored in zip(gy, array, strict=True):  # one by one: in between they need four times the memory
+        frame[...] = stored.astype(np.float64) * scaling
     return _on_grid(gy, offsets, position, (row, column), (spacing[0], spacing[1]), path)
 
 

@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.contours import Contour, Floats, Mask, mask_from_contours
 from gynbtnet.imaging.ct_series import CTSeries
-from gynbtnet.imaging.dicom_objects import reading
+from gynbtnet.imaging.dicom_objects import code, reading, uid
 from gynbtnet.imaging.label_map import Overlap, label_map
 from gynbtnet.imaging.rtstruct_reference import RTStructReference, open_rtstruct, reference_of
 from gynbtnet.imaging.structure_choice import choose_structures
@@ -26,6 +26,7 @@ from gynbtnet.imaging.volume import Segmentation
 LARGEST_COUNT = 1_000_000
 """Points in a contour, and contours in a ROI; more is damage."""
 
+_LONGEST_NAME = 64  # characters of a ROIName, value representation LO
 _CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 _FLAT = 0.5  # slices over which the points of one contour may spread
 _SAME_PLANE = 0.05  # slices between contours that were drawn on one plane
@@ -131,14 +132,14 @@ def _regions(rtstruct: Dataset) -> list[_Region]:
         for item in rtstruct.get("ROIContourSequence") or ()
     }
     kinds = {
-        str(item.get("ReferencedROINumber")): str(item.get("RTROIInterpretedType") or "")
+        str(item.get("ReferencedROINumber")): code(item, "RTROIInterpretedType")
         for item in rtstruct.get("RTROIObservationsSequence") or ()
     }
     return [
         _Region(
-            name=str(roi.get("ROIName", "")),
+            name=str(roi.get("ROIName", ""))[:_LONGEST_NAME],
             kind=kinds.get(str(roi.get("ROINumber")), ""),
-            frame_of_reference_uid=str(roi.get("ReferencedFrameOfReferenceUID") or ""),
+            frame_of_reference_uid=uid(roi, "ReferencedFrameOfReferenceUID"),
             contours=tuple(one for one in drawn.get(str(roi.get("ROINumber")), ()) if one.kind != "POINT"),
         )
         for roi in rtstruct.get("StructureSetROISequence") or ()
@@ -149,8 +150,8 @@ def _drawn(contour: Dataset) -> _Drawn:
     element = contour.get_item("ContourData")
     text = element.value if element is not None else None
     return _Drawn(
-        kind=str(contour.get("ContourGeometricType") or ""),
-        count=str(contour.get("NumberOfContourPoints") or ""),
+        kind=code(contour, "ContourGeometricType"),
+        count=code(contour, "NumberOfContourPoints"),
         text=text if isinstance(text, bytes) else b"\\".join(str(value).encode() for value in text or ()),
     )
 

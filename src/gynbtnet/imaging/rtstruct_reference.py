@@ -6,7 +6,7 @@ from pathlib import Path
 from pydicom.dataset import Dataset, FileDataset
 
 from gynbtnet.errors import BadInput
-from gynbtnet.imaging.dicom_objects import read_object, reading
+from gynbtnet.imaging.dicom_objects import code, read_object, reading, uid
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,9 @@ def open_rtstruct(path: Path) -> FileDataset:
         BadInput: where ``path`` is no RTSTRUCT, or was cut short.
     """
     rtstruct = read_object(path, "an RTSTRUCT")
-    if rtstruct.get("Modality") != "RTSTRUCT":
-        raise BadInput(f"{path} is of modality {rtstruct.get('Modality') or 'unknown'}; expected an RTSTRUCT.")
+    modality = code(rtstruct, "Modality")
+    if modality != "RTSTRUCT":
+        raise BadInput(f"{path} is of modality {modality or 'unknown'}; expected an RTSTRUCT.")
     if "RTROIObservationsSequence" not in rtstruct:
         raise BadInput(
             f"{path} has no RTROIObservationsSequence, which every RTSTRUCT has behind its contours; "
@@ -54,9 +55,9 @@ def reference_of(rtstruct: Dataset) -> RTStructReference:
     series = _first(study, "RTReferencedSeriesSequence")
     return RTStructReference(
         patient_id=str(rtstruct.get("PatientID", "")),
-        study_uid=str(rtstruct.get("StudyInstanceUID", "")),
-        frame_of_reference_uid=str(frame.get("FrameOfReferenceUID", "")),
-        series_uid=str(series.get("SeriesInstanceUID", "")),
+        study_uid=uid(rtstruct, "StudyInstanceUID"),
+        frame_of_reference_uid=uid(frame, "FrameOfReferenceUID"),
+        series_uid=uid(series, "SeriesInstanceUID"),
     )
 
 

@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.contours import Mask
 from gynbtnet.imaging.ct_series import CTSeries
-from gynbtnet.imaging.dicom_objects import read_object, reading
+from gynbtnet.imaging.dicom_objects import code, read_object, reading, uid
 from gynbtnet.imaging.geometry import SAME_GRID, Geometry
 from gynbtnet.imaging.label_map import label_map
 from gynbtnet.imaging.rtstruct_reader import ContourReport
@@ -58,20 +58,20 @@ def read_seg(
     path = Path(path)
     with reading(path):
         seg = _read(path)
-        frame_of_reference = str(seg.get("FrameOfReferenceUID", ""))
-        segments = _segments(seg)
-        frames = _frames(seg)
-        pixels = np.asarray(seg.pixel_array).reshape(len(frames), int(seg.Rows), int(seg.Columns))
+        frame_of_reference = uid(seg, "FrameOfReferenceUID")
+        if frame_of_reference != ct.frame_of_reference_uid:
+            raise BadInput(
+                f"{path} is drawn in the frame of reference {frame_of_reference or '(unnamed)'}; expected the CT's, "
+                f"{ct.frame_of_reference_uid or '(unnamed)'}: give the CT that it was drawn on."
+            )
+        segments, frames = _segments(seg), _frames(seg)
+        numbers, labels = list(segments), list(segments.values())
+        filled = [any(frame.segment in (number, 0) for frame in frames) for number in numbers]
+        choice = choose_structures(labels, filled, structures, names, path)
+        size = int(seg.Rows), int(seg.Columns)
+        slices = [_slice(frame, size, ct, path) for frame in frames]  # before anything of that size is decoded
+        pixels = np.asarray(seg.pixel_array).reshape(len(frames), *size)
         least = int(seg.MaximumFractionalValue) / 2 if seg.SegmentationType == "FRACTIONAL" else 1
-    if frame_of_reference != ct.frame_of_reference_uid:
-        raise BadInput(
-            f"{path} is drawn in the frame of reference {frame_of_reference or '(unnamed)'}; expected the CT's, "
-            f"{ct.frame_of_reference_uid or '(unnamed)'}: give the CT that it was drawn on."
-        )
-    numbers, labels = list(segments), list(segments.values())
-    filled = [any(frame.segment in (number, 0) for frame in frames) for number in numbers]
-    choice = choose_structures(labels, filled, structures, names, path)
-    slices = [_slice(frame, pixels.shape[1:], ct, path) for frame in frames]
     masks: dict[str, Mask] = {}
     for structure, i in choice.rois.items():
         by_slice = np.zeros(ct.slice_grid.shape, bool)
@@ -88,13 +88,14 @@ def read_seg(
 
 def _read(path: Path) -> Dataset:
     seg = read_object(path, "a DICOM SEG")
-    if seg.get("Modality") != "SEG":
-        raise BadInput(f"{path} is of modality {seg.get('Modality') or 'unknown'}; expected a DICOM SEG.")
+    modality = code(seg, "Modality")
+    if modality != "SEG":
+        raise BadInput(f"{path} is of modality {modality or 'unknown'}; expected a DICOM SEG.")
     return seg
 
 
 def _segments(seg: Dataset) -> dict[int, str]:
-    return {int(one.SegmentNumber): str(one.get("SegmentLabel", "")) for one in seg.SegmentSequence}
+    return {int(one.SegmentNumber): str(one.get("SegmentLabel", ""))[:64] for one in seg.SegmentSequence}
 
 
 def _frames(seg: Dataset) -> list[_Frame]:

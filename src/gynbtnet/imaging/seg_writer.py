@@ -105,7 +105,18 @@ def _source(file: Path) -> Dataset:
     header = pydicom.dcmread(file, stop_before_pixels=True)
     complete_uids(header)
     copy_patient_and_study(header, header)
+    if "PerFrameFunctionalGroupsSequence" in header:
+        _share_what_is_common(header)
     return header
+
+
+def _share_what_is_common(header: Dataset) -> None:
+    """Spacing and orientation, the same for all frames of a CT that was read, into the groups where highdicom looks."""
+    shared = (header.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
+    for keyword in ("PixelMeasuresSequence", "PlaneOrientationSequence"):
+        if keyword not in shared:
+            shared[keyword] = header.PerFrameFunctionalGroupsSequence[0][keyword]
+    header.SharedFunctionalGroupsSequence = [shared]
 
 
 def _segment(

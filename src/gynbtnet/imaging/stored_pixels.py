@@ -1,27 +1,37 @@
 """The pixels of a DICOM image as stored, whatever their compression."""
 
+import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 from pydicom.dataset import Dataset
+from pydicom.encaps import generate_frames
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import (
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    JPEG2000TransferSyntaxes,
     JPEGExtended12Bit,
     JPEGLossless,
     JPEGLosslessSV1,
+    JPEGLSTransferSyntaxes,
+    JPEGTransferSyntaxes,
 )
 
 from gynbtnet.errors import BadInput
+from gynbtnet.imaging.codestream_size import codestream_size
 
 _DECODED_BY_GDCM = (JPEGLossless, JPEGLosslessSV1, JPEGExtended12Bit)
 """pydicom's own decoder for these is under the GPL; the one in SimpleITK isn't."""
 
+_LIBJPEG_ON_DAMAGE = (b"Corrupt JPEG data", b"Premature end of JPEG", b"Unsupported marker", b"Must downscale")
+_SAY_THEIR_SIZE = (*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes, *JPEG2000TransferSyntaxes)
 _RESCALE = ("RescaleSlope", "RescaleIntercept", "RescaleType")
 _NATIVE = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 
@@ -36,6 +46,8 @@ def stored_pixels(dataset: Dataset, shape: tuple[int, ...], path: Path) -> npt.N
         syntax = dataset.file_meta.TransferSyntaxUID
         if syntax in _NATIVE and (native := _native(dataset, shape)) is not None:
             return native
+        if syntax in _SAY_THEIR_SIZE:
+            _check_frames(dataset, shape)
         stored = _by_gdcm(dataset) if syntax in _DECODED_BY_GDCM else pixel_array(dataset, raw=True)
     except Exception as error:  # the decoders raise anything at all
         raise BadInput(
@@ -56,6 +68,15 @@ def _native(dataset: Dataset, shape: tuple[int, ...]) -> npt.NDArray[Any] | None
     return np.frombuffer(dataset.PixelData, "<i2" if dataset.PixelRepresentation else "<u2").reshape(shape)
 
 
+def _check_frames(dataset: Dataset, shape: tuple[int, ...]) -> None:
+    """ValueError where a compressed frame claims another size than the image."""
+    count = shape[0] if len(shape) == 3 else 1
+    for frame in generate_frames(dataset.PixelData, number_of_frames=count):
+        size = codestream_size(frame, dataset.file_meta.TransferSyntaxUID)
+        if size != shape[-2:]:
+            raise ValueError(f"a frame of {size[0]}×{size[1]} pixels")
+
+
 def _by_gdcm(dataset: Dataset) -> npt.NDArray[Any]:
     """Through SimpleITK, from a copy with nothing but the pixels: it would apply a rescale."""
     copy = Dataset()
@@ -65,5 +86,23 @@ def _by_gdcm(dataset: Dataset) -> npt.NDArray[Any]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "image.dcm"
         copy.save_as(file, enforce_file_format=True)
-        stored: npt.NDArray[Any] = sitk.GetArrayFromImage(sitk.ReadImage(str(file)))
+        with _complaints() as complaints:
+            stored: npt.NDArray[Any] = sitk.GetArrayFromImage(sitk.ReadImage(str(file)))
+            complaints.seek(0)
+            said = complaints.read()
+    if any(damage in said for damage in _LIBJPEG_ON_DAMAGE):
+        raise ValueError("pixels that libjpeg calls damaged")
     return stored[0] if int(dataset.get("NumberOfFrames") or 1) == 1 and stored.ndim == 3 else stored
+
+
+@contextmanager
+def _complaints() -> Iterator[IO[bytes]]:
+    """What C code writes to standard error goes into a file: libjpeg tells damage there and decodes on."""
+    with tempfile.TemporaryFile() as file:
+        kept = os.dup(2)
+        try:
+            os.dup2(file.fileno(), 2)
+            yield file
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
