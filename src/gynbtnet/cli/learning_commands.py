@@ -144,7 +144,10 @@ def finetune(
     recipe: RecipeName,
     out: Out,
     stage: Annotated[LearnedStage, typer.Option(help="Which part of the recipe.")],
-    start: Annotated[Path | None, typer.Option(help="Run folder of the stage before; left out: from scratch.")] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(help="Run folder of the stage before, or STU-Net's .model or .pth file; left out: from scratch."),
+    ] = None,
     split: Annotated[Path | None, typer.Option(help="Of the task stage: who trains and who validates.")] = None,
     set_: Changes = None,
 ) -> None:
