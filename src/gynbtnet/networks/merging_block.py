@@ -64,8 +64,11 @@ class DecoderLevel(nn.Sequential):
 def saves_time(below: Tensor) -> bool:
     """Whether the split form is faster: measured on a CPU, for grids of any size but the smallest.
 
-    Elsewhere nothing was measured, and the plain form runs. ``benchmarks/decoder.py`` measures both.
+    Elsewhere nothing was measured, and the plain form runs, as it does in an exported graph. ``benchmarks/decoder.py``
+    measures both.
     """
+    if torch.compiler.is_exporting():
+        return False
     return below.device.type == "cpu" and below.shape[0] * below[0, 0].numel() >= _FEWEST
 
 
