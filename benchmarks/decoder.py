@@ -29,7 +29,8 @@ def predict(decoder: Decoder, features: list[torch.Tensor]) -> None:
 
 
 def train(decoder: Decoder, features: list[torch.Tensor]) -> None:
-    sum(level.square().mean() for level in decoder(features, every_level=True)).backward()
+    logits = decoder(features, every_level=True)
+    sum(level.square().mean() for level in logits).backward()
 
 
 def main() -> None:
@@ -41,9 +42,8 @@ def main() -> None:
     options = parser.parse_args()
     keep_freed_memory()
     torch.set_num_threads(1)
-    print(
-        "| preset | what | plain: TFLOP | ours | ratio | plain: CPU s | ours | ratio |\n|---|---|---|---|---|---|---|---|"
-    )
+    print("| preset | what | plain: TFLOP | ours | ratio | plain: CPU s | ours | ratio |")
+    print("|---" * 8 + "|")
     for name in options.presets:
         preset, size, features = PRESETS[name], list(options.patch), []
         for channels, stride in zip(preset.channels, preset.strides, strict=True):
@@ -67,7 +67,8 @@ def main() -> None:
             plain, ours = (min(seconds[form]) for form in ("plain", "ours"))
             many, few = operations["plain"], operations["ours"]
             print(
-                f"| {name} | {what} | {many:.3f} | {few:.3f} | {many / few:.2f}× | {plain:.2f} | {ours:.2f} | {plain / ours:.2f}× |",
+                f"| {name} | {what} | {many:.3f} | {few:.3f} | {many / few:.2f}× "
+                f"| {plain:.2f} | {ours:.2f} | {plain / ours:.2f}× |",
                 flush=True,
             )
 

@@ -74,7 +74,7 @@ def test_stock_nnunet_predicts_the_same_labels_in_any_orientation(trained, tmp_p
     folder = export_nnunet(trained, tmp_path / "nnunet")
     scans, out = tmp_path / "scans", tmp_path / "out"
     scans.mkdir()
-    volumes = {"lps": scan(), "turned": scan((-1, 0, 0, 0, 0, 1, 0, -1, 0))}
+    volumes = {"lps": scan(), "turned": scan((0, -1, 0, 1, 0, 0, 0, 0, 1))}
     for name, volume in volumes.items():
         write_volume(volume, scans / f"{name}_0000.nii.gz")
     run = "from nnunetv2.inference.predict_from_raw_data import predict_entry_point_modelfolder as f; f()"
