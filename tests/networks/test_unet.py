@@ -94,7 +94,7 @@ def test_a_decoder_level_is_nearest_upsampling_then_projection_then_the_skip_beh
     for axis in (2, 3, 4):
         up = up.repeat_interleave(2, axis)
     merged = torch.cat((decoder.projections[0](up), fine), 1)
-    expected = decoder.heads[0](decoder.levels[0](merged))
+    expected = decoder.heads[0](ResidualBlock.forward(decoder.levels[0][0], merged))
     torch.testing.assert_close(decoder([fine, coarse], every_level=True)[0], expected)
 
 

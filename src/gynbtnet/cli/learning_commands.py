@@ -39,6 +39,21 @@ class Stage(StrEnum):
     task = "task"
 
 
+class Format(StrEnum):
+    """What a model is exported to."""
+
+    nnunet = "nnunet"
+    onnx = "onnx"
+    stunet = "stunet"
+
+
+class Weights(StrEnum):
+    """Which weights of a run."""
+
+    last = "last"
+    best = "best"
+
+
 class LearnedStage(StrEnum):
     """A stage that learns contours."""
 
@@ -154,7 +169,10 @@ def finetune(
     recipe: RecipeName,
     out: Out,
     stage: Annotated[LearnedStage, typer.Option(help="Which part of the recipe.")],
-    start: Annotated[Path | None, typer.Option(help="Run folder of the stage before; left out: from scratch.")] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(help="Run folder of the stage before, or STU-Net's .model or .pth file; left out: from scratch."),
+    ] = None,
     split: Annotated[Path | None, typer.Option(help="Of the task stage: who trains and who validates.")] = None,
     set_: Changes = None,
 ) -> None:
@@ -261,6 +279,26 @@ def predict(
             force=force,
         )
         console.print(f"{path} → {place}")
+
+
+@command("gynbtnet export demo/steps/runs/task demo/steps/nnunet --to nnunet")
+def export(
+    model: Annotated[Path, typer.Argument(help="A model: the run folder of stage 2 or 3.")],
+    out: Annotated[Path, typer.Argument(help="The folder (nnunet) or file (onnx, stunet) to write.")],
+    to: Annotated[
+        Format, typer.Option(help="A folder for nnUNetv2_predict, the network as ONNX, or weights in STU-Net's names.")
+    ],
+    weights: Annotated[Weights, typer.Option(help="Of the end of the training, or of its best score.")] = Weights.last,
+    force: Force = False,
+) -> None:
+    """Write a model for other software."""
+    from gynbtnet.inference.model import Model
+    from gynbtnet.inference.nnunet_export import export_nnunet
+    from gynbtnet.inference.onnx_export import export_onnx
+    from gynbtnet.inference.stu_net_export import export_stu_net
+
+    write = {Format.nnunet: export_nnunet, Format.onnx: export_onnx, Format.stunet: export_stu_net}[to]
+    console.print(f"{to.value}: {write(Model.load(model, weights=weights.value, device='cpu'), out, force=force)}")
 
 
 @command(

@@ -36,9 +36,12 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in_channels, D, H, W) → (B, channels, D / stride, …)."""
-        y = self.activation(self.norm1(self.conv1(x)))
-        y = self.norm2(self.conv2(y))
-        y = y + self.shortcut(x)
+        return self._refine(self.conv1(x), self.shortcut(x))
+
+    def _refine(self, y: Tensor, shortcut: Tensor) -> Tensor:
+        """From what the first convolution and the shortcut give to what the block gives."""
+        y = self.norm2(self.conv2(self.activation(self.norm1(y))))
+        y += shortcut
         return self.activation(y)  # type: ignore[no-any-return]
 
 

@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from itertools import pairwise
 from math import prod
 
-import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
 
 from gynbtnet.errors import BadInput
 from gynbtnet.networks.blocks import NormKind, as_triples, make_level
+from gynbtnet.networks.merging_block import DecoderLevel
 from gynbtnet.networks.presets import PRESETS, Preset, Triple
 
 Strides = Sequence[int | Sequence[int]]
@@ -76,13 +75,16 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """The ascending half: upsample, project, concatenate the skip, refine; a segmentation head on every level."""
+    """The ascending half: project, upsample, merge with the skip, refine; a segmentation head on every level.
+
+    The projection stands before the upsampling, where STU-Net has it behind: the same at an eighth of the cost.
+    """
 
     def __init__(self, preset: Preset, outputs: int) -> None:
         super().__init__()
         pairs = list(pairwise(reversed(preset.channels)))
         self.projections = nn.ModuleList(nn.Conv3d(below, channels, 1) for below, channels in pairs)
-        self.levels = nn.ModuleList(make_level(2 * channels, channels, preset.depth) for _, channels in pairs)
+        self.levels = nn.ModuleList(DecoderLevel(channels, preset.depth) for _, channels in pairs)
         self.heads = nn.ModuleList(nn.Conv3d(channels, outputs, 1) for _, channels in pairs)
 
     def forward(self, features: list[Tensor], every_level: bool) -> list[Tensor]:
@@ -91,8 +93,7 @@ class Decoder(nn.Module):
         logits: list[Tensor] = []
         stages = zip(self.projections, self.levels, self.heads, reversed(skips), strict=True)
         for rank, (projection, level, head, skip) in enumerate(stages, start=1):
-            up = projection(upsample(x, skip.shape[2:]))
-            x = level(torch.cat((up, skip), dim=1))
+            x = level(projection(x), skip)
             if every_level or rank == len(skips):
                 logits.insert(0, head(x))
         return logits
@@ -153,11 +154,6 @@ def find_preset(preset: str | Preset) -> Preset:
     if preset not in PRESETS:
         raise BadInput(f"There is no network preset {preset!r}; expected one of {', '.join(PRESETS)}.")
     return PRESETS[preset]
-
-
-def upsample(x: Tensor, shape: Sequence[int]) -> Tensor:
-    """Nearest-neighbour resize of (B, C, D, H, W) to ``shape``; nothing to do below a stride of 1."""
-    return x if x.shape[2:] == torch.Size(shape) else interpolate(x, size=tuple(shape), mode="nearest")
 
 
 def _times(sizes: Sequence[int]) -> str:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from gynbtnet.datasets.json_files import sha256_of, write_json
 from gynbtnet.errors import BadInput
+from gynbtnet.networks.stu_net import read_stu_net
 from gynbtnet.networks.transfer import Parts, transfer
 from gynbtnet.preparation.plan import Plan
 from gynbtnet.preparation.store import PreparedCase, PreparedCohort
@@ -113,7 +114,7 @@ def finetune(
             part.
         validation_ids: cases that choose the best weights; none: those of the lowest training loss are the best.
         start: run folder of an earlier stage, whose last weights are taken over: the encoder of stage 1, all but the
-            heads of a stage that learned contours. None: from scratch.
+            heads of a stage that learned contours; or a file of STU-Net's, all but its heads. None: from scratch.
 
     Returns:
         The run folder.
@@ -140,7 +141,7 @@ def finetune(
     with _seeded(settings.seed):
         network = planned_network(plan, deep_supervision=settings.deep_supervision)
     if start is not None:
-        parts: Parts = "all_but_heads" if Plan.load(start).structures else "encoder"
+        parts: Parts = "all_but_heads" if start.is_file() or Plan.load(start).structures else "encoder"
         report = transfer(weights, network, parts=parts)
         if fabric.is_global_zero:
             write_json(report.to_json(), run.transfer_report)
@@ -215,9 +216,11 @@ def _digests(cases: Iterable[PreparedCase]) -> list[str]:
 
 
 def _last_weights(run: Path | None) -> tuple[str | None, dict[str, Tensor]]:
-    """The last weights of a run and their SHA-256; nothing for no run."""
+    """The last weights of a run, or STU-Net's of a file, and their SHA-256; nothing for no run."""
     if run is None:
         return None, {}
+    if run.is_file():
+        return sha256_of(run), read_stu_net(run)
     path = RunFolder(run).last_weights
     if not path.is_file():
         raise BadInput(f"There is no {path}; expected the folder of a training run that came to its end.")
