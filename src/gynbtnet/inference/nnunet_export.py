@@ -87,7 +87,7 @@ Research use only. nnU-Net 2 finds the network's class in GynBTNet, so both have
     nnUNetv2_predict_from_modelfolder -i SCANS -o CONTOURS -m THIS_FOLDER -f {fold}
 
 Scans are CTs in HU, named `NAME_0000.nii.gz`, of any orientation; further channels are `NAME_0001.nii.gz` and so on.
-The labels are those of `gynbtnet predict` but for single voxels at borders. Three things are nnU-Net's own: values below -1024 HU, which some scanners write outside their
-field of view, aren't raised to that (raise them first); a scan smaller than the patch is padded with its mean and not
-with air; and logits are added in half precision.
+The labels are those of `gynbtnet predict` but for single voxels at borders. Three things are nnU-Net's own: values
+below -1024 HU, which some scanners write outside their field of view, aren't raised to that (raise them first); a scan
+smaller than the patch is padded with its mean and not with air; and logits are added in half precision.
 """
