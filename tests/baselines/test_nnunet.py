@@ -178,7 +178,7 @@ def test_from_a_split_to_contours(
     model = NnUNetModel.load(out, device="cpu")
     assert model.structures == cohort.structures
     case = test.cases[0]
-    contours = model.contour(read_volume(case.image), PredictionSettings())
+    contours = model.contour([read_volume(case.image)], PredictionSettings())
     assert contours.labels.geometry.is_same(case.geometry)
     theirs = own_prediction(out, case.image, tmp_path / "theirs")
     assert np.array_equal(contours.labels.array, theirs)

@@ -98,7 +98,7 @@ def _device(settings: NnUNetSettings) -> torch.device:
 
 
 def _digests(cases: Iterable[Case]) -> list[str]:
-    return [sha256_of(*(path for path in (case.image, case.labels) if path)) for case in cases]
+    return [sha256_of(*case.files) for case in cases]
 
 
 def _open(out: Path, record: dict[str, Any]) -> None:
@@ -154,9 +154,8 @@ def _write_raw_dataset(seen: Cohort, folder: Path) -> None:
         for name in ("imagesTr", "labelsTr"):
             (partial / name).mkdir(parents=True)
         for case in seen.cases:
-            for path in (case.image, case.labels):
-                if path:
-                    link_or_copy(path, partial / path.parent.name / path.name)
+            for path in case.files:
+                link_or_copy(path, partial / path.parent.name / path.name)
         description = read_json(dict[str, Any], seen.folder / "dataset.json", "run `gynbtnet ingest` again")
         write_json(description | {"numTraining": len(seen.cases)}, partial / "dataset.json")
 

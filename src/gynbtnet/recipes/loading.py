@@ -15,8 +15,9 @@ SHIPPED = Path(__file__).parent
 
 
 def shipped_recipes() -> list[str]:
-    """Names of the recipes that come with the package, ``small/gpu`` for instance."""
-    return sorted(path.relative_to(SHIPPED).with_suffix("").as_posix() for path in SHIPPED.rglob("*.yaml"))
+    """Names of the recipes that come with the package, ``small/gpu`` for instance; variants of them don't count."""
+    files = [*SHIPPED.glob("*.yaml"), *SHIPPED.glob("small/*.yaml")]
+    return sorted(path.relative_to(SHIPPED).with_suffix("").as_posix() for path in files)
 
 
 def load_recipe(name: str | Path, changes: Sequence[str] = ()) -> Recipe:
