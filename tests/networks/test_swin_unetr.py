@@ -28,7 +28,7 @@ def swin_plan(**changes):
         "structures": ("bladder", "rectum"),
         "spacing": (2.0, 2.0, 2.0),
         "normalisation": "zscore",
-        "intensity": None,
+        "intensities": None,
         "patch_size": (16, 24, 40),
         "batch_size": 2,
         "preset": "F12",

@@ -118,7 +118,7 @@ def test_from_pretraining_to_a_model_that_predicts(prepared: PreparedCohort, tmp
     assert (report["parts"], report["share"]) == ("encoder", 1.0)
     assert all(name.startswith("swinViT.") for name in report["loaded"])
     plans = json.loads((second / "plans.json").read_text())
-    architecture = plans["configurations"]["3d_fullres"]["architecture"]
+    architecture = plans["configurations"]["3d_gynbtnet"]["architecture"]
     assert architecture["network_class_name"] == "gynbtnet.networks.swin_unetr.SwinUNETR"
 
     model = Model.load(second, device="cpu")

@@ -2,11 +2,11 @@
 
 A model of what the network and its loss keep from the forward pass for the backward one, which tests hold against the
 tensors that PyTorch really keeps. A residual block of c channels keeps four maps of c channels: what its first
-convolution, its first norm, its second convolution and the block itself return. A decoder level keeps besides what it
-upsampled, and the skip with the projection beside it.
+convolution, its first norm, its second convolution and the block itself return. A decoder level keeps besides
+the skip with the projection beside it; on a CPU it keeps less, see
+:func:`~gynbtnet.networks.merging_block.saves_time`, and a step takes less than what is told here.
 """
 
-from itertools import pairwise
 from math import prod
 
 from gynbtnet.networks.presets import PRESETS, Triple
@@ -55,9 +55,8 @@ def kept_floats(preset: str, strides: tuple[Triple, ...], *, in_channels: int, p
     floats = in_channels * voxels[0]
     for channels, here in zip(size.channels, voxels, strict=True):
         floats += size.depth * _MAPS_A_BLOCK * channels * here
-    for level, (channels, below) in enumerate(pairwise(size.channels)):
-        upsampled = below if voxels[level + 1] < voxels[level] else 0
-        floats += (upsampled + 2 * channels + size.depth * _MAPS_A_BLOCK * channels) * voxels[level]
+    for channels, here in zip(size.channels[:-1], voxels, strict=False):
+        floats += (2 + size.depth * _MAPS_A_BLOCK) * channels * here
     return floats
 
 
