@@ -80,10 +80,13 @@ def test_two_processes_share_a_batch_as_one_has_it(prepared: PreparedCohort, tmp
 
 
 def agreement(run: Path, other: Path) -> float:
-    """Share of the weights that are the same to 1e-5, beside those whose gradient is zero but for rounding."""
+    """Share of the weights that are the same to a tenth of one of Adam's steps.
+
+    Where a gradient is zero but for rounding, its sign, and so the step, is anybody's.
+    """
     one, two = (load_file(folder / "weights_last.safetensors") for folder in (run, other))
     moved = torch.cat([(one[name] - two[name]).abs().flatten() for name in one])
-    return float((moved < 1e-5).float().mean())
+    return float((moved < 1e-4).float().mean())
 
 
 def test_torchrun_with_shares_of_the_network_and_without(prepared: PreparedCohort, tmp_path: Path) -> None:
@@ -104,7 +107,7 @@ def test_torchrun_with_shares_of_the_network_and_without(prepared: PreparedCohor
     assert logged(folder / "two", "dice_mean")[0] == pytest.approx(logged(one, "dice_mean")[0], abs=1e-3)
     run = finetune(prepared, settings, folder / "two", **SIDES)
     assert logged(run, "loss") == pytest.approx(logged(one, "loss"), rel=1e-3)
-    assert agreement(run, one) > 0.95
+    assert agreement(run, one) > 0.98
 
 
 @pytest.mark.slow
@@ -120,7 +123,7 @@ def test_a_sharded_network_goes_on_sharded(
         stage(prepared, hurried, tmp_path / "two", **SIDES)
     two, _ = on_two(TORCHRUN, stage, prepared, tmp_path, settings, strategy="fsdp")
     assert logged(two, "loss") == pytest.approx(logged(one, "loss"), rel=1e-3)
-    assert agreement(two, one) > 0.95
+    assert agreement(two, one) > 0.98
 
 
 def test_slurm_brings_its_number_of_processes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ the skip with the projection beside it; on a CPU it keeps less, see
 :func:`~gynbtnet.networks.merging_block.saves_time`, and a step takes less than what is told here.
 """
 
+from itertools import pairwise
 from math import prod
 
 from gynbtnet.networks.presets import PRESETS, Triple
