@@ -31,11 +31,14 @@ lint: install-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# A process a core, each with one thread: two that share cores are many times slower than one.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n logical --maxprocesses 8 --dist loadfile --cov --cov-report=term
+
 test: lint
-	$(BIN)/pytest -m "not slow" --cov --cov-report=term
+	$(PYTEST) -m "not slow"
 
 test-all: lint
-	$(BIN)/pytest --cov --cov-report=term
+	$(PYTEST)
 
 bench: install-dev
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
