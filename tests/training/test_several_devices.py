@@ -8,38 +8,49 @@ from typing import Any
 
 import pytest
 import torch
+from lightning_fabric.plugins.environments import SLURMEnvironment
 from safetensors.torch import load_file
 
+from gynbtnet.errors import BadInput
 from gynbtnet.preparation.store import PreparedCohort
-from gynbtnet.training.settings import PretrainingSettings
-from gynbtnet.training.stages import pretrain
+from gynbtnet.training.devices import start_devices
+from gynbtnet.training.settings import PretrainingSettings, SegmentationSettings, TrainingSettings
+from gynbtnet.training.stages import finetune, pretrain
 
 SETTINGS = PretrainingSettings(epochs=2, steps_per_epoch=1, learning_rate=1e-3, checkpoint_every=1)
+TORCHRUN = [
+    sys.executable,
+    "-m",
+    "torch.distributed.run",
+    "--nproc_per_node=2",
+    "--master_port=0",
+    "--rdzv-backend=c10d",
+]
 
-# double precision, which no recipe offers: rounding alone turns the sign of gradients that are zero, and Adam's steps
 SCRIPT = """
 import sys
-from dataclasses import replace
 from pathlib import Path
 from gynbtnet.preparation.store import PreparedCohort
-from gynbtnet.training.settings import PretrainingSettings
-from gynbtnet.training.stages import pretrain
+from gynbtnet.training import settings, stages
 
-folder, out, settings, precision = sys.argv[1:]
+stage, kind, folder, out, values, changes = sys.argv[1:]
+asked = getattr(settings, kind).model_validate_json(values).model_copy(update=eval(changes))
 prepared = PreparedCohort.open(Path(folder))
-prepared = replace(prepared, plan=replace(prepared.plan, batch_size=1))
-settings = PretrainingSettings.model_validate_json(settings).model_copy(update={"devices": 2, "precision": precision})
-everyone = [case.id for case in prepared.cases]
-pretrain(prepared, settings, Path(out), training_ids=everyone, validation_ids=[])
+validating = [] if asked.precision == "64-true" else ["ball_2"]
+getattr(stages, stage)(prepared, asked, Path(out), training_ids=["ball_0", "ball_1"], validation_ids=validating)
 """
+SIDES: dict[str, Any] = {"training_ids": ["ball_0", "ball_1"], "validation_ids": ["ball_2"]}
 
 
-def on_two(prepared: PreparedCohort, folder: Path, settings: PretrainingSettings, precision: str) -> tuple[Path, str]:
-    """Train in two processes, each with batches of one; the run, and what was said meanwhile."""
+def on_two(
+    launcher: list[str], stage: Any, prepared: PreparedCohort, folder: Path, settings: TrainingSettings, **changes: Any
+) -> tuple[Path, str]:
+    """Train in two processes; the run, and what was said meanwhile."""
     script = folder / "script.py"
     script.write_text(SCRIPT)
-    command = [sys.executable, script, prepared.folder, folder / "two", settings.model_dump_json(), precision]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    kind = type(settings).__name__
+    command = [*launcher, script, stage.__name__, kind, prepared.folder, folder / "two", settings.model_dump_json()]
+    ended = subprocess.run([*command, repr(changes)], capture_output=True, text=True, timeout=300)
     assert ended.returncode == 0, ended.stderr
     return folder / "two", ended.stderr
 
@@ -49,17 +60,95 @@ def logged(run: Path, column: str) -> list[float]:
         return [float(row[column]) for row in csv.DictReader(file)]
 
 
-def test_two_processes_train_as_one_with_the_double_batch(prepared: PreparedCohort, tmp_path: Path) -> None:
-    """To the running statistics of batch norm, which are of the voxels in both; with all that could differ."""
+def test_two_processes_share_a_batch_as_one_has_it(prepared: PreparedCohort, tmp_path: Path) -> None:
+    """To the running statistics of batch norm, which are of the voxels in both; with all that could differ.
+
+    In double precision, which no recipe offers: rounding alone turns the sign of gradients that are zero, and Adam's
+    steps.
+    """
     settings = SETTINGS.model_copy(update={"norm": "batch", "decoder": "unet", "accumulate": 2, "recompute": True})
-    two, said = on_two(prepared, tmp_path, settings, "64-true")
+    double: dict[str, Any] = {"precision": "64-true"}
+    two, said = on_two([sys.executable], pretrain, prepared, tmp_path, settings, devices=2, **double)
     assert said.count("Pretraining ") == 1
-    double: Any = {"precision": "64-true"}
-    everyone = [case.id for case in prepared.cases]
     alone = settings.model_copy(update=double)
-    one = pretrain(prepared, alone, tmp_path / "one", training_ids=everyone, validation_ids=[])
+    one = pretrain(prepared, alone, tmp_path / "one", training_ids=["ball_0", "ball_1"], validation_ids=[])
     assert logged(two, "loss") == pytest.approx(logged(one, "loss"), rel=1e-5)  # six digits are logged
     weights, expected = (load_file(run / "weights_last.safetensors") for run in (two, one))
     assert any("running_mean" in name for name in expected)
     for name, values in expected.items():
         torch.testing.assert_close(weights[name], values, rtol=0, atol=1e-7)
+
+
+def agreement(run: Path, other: Path) -> float:
+    """Share of the weights that are the same to a hundredth of a step; rounding turns the sign of small gradients."""
+    one, two = (load_file(folder / "weights_last.safetensors") for folder in (run, other))
+    moved = torch.cat([(one[name] - two[name]).abs().flatten() for name in one])
+    return float((moved < 1e-5).float().mean())
+
+
+@pytest.mark.slow
+def test_torchrun_with_shares_of_the_network_and_without(prepared: PreparedCohort, tmp_path: Path) -> None:
+    """Started by torchrun, sharded; stopped after an epoch, and gone on with by one process that holds it all."""
+    settings = SegmentationSettings(
+        epochs=2, steps_per_epoch=1, learning_rate=1e-3, validation_patches=1, accumulate=2, deep_supervision=False
+    )
+    one = finetune(prepared, settings, tmp_path / "one", **SIDES)
+    folder = tmp_path / "first"
+    folder.mkdir()
+    changes: dict[str, Any] = {"strategy": "fsdp", "time_budget_hours": 1e-9}
+    with pytest.raises(AssertionError, match="time budget of 1e-09 h is used up after 1 of 2 epochs"):
+        on_two(TORCHRUN, finetune, prepared, folder, settings, **changes)
+    checkpoint = folder / "two" / "state" / "epoch_000001"
+    shapes = {name: values.shape for name, values in load_file(checkpoint / "weights.safetensors").items()}
+    assert shapes == {name: values.shape for name, values in load_file(one / "weights_last.safetensors").items()}
+    assert logged(folder / "two", "loss")[0] == pytest.approx(logged(one, "loss")[0], rel=1e-5)
+    assert logged(folder / "two", "dice_mean")[0] == pytest.approx(logged(one, "dice_mean")[0], abs=1e-3)
+    run = finetune(prepared, settings, folder / "two", **SIDES)
+    assert logged(run, "loss") == pytest.approx(logged(one, "loss"), rel=1e-3)
+    assert agreement(run, one) > 0.8
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("stage", "kind"), [(pretrain, PretrainingSettings), (finetune, SegmentationSettings)])
+def test_a_sharded_network_goes_on_sharded(
+    prepared: PreparedCohort, tmp_path: Path, stage: Any, kind: type[TrainingSettings]
+) -> None:
+    """From a checkpoint that one process wrote."""
+    settings = kind(epochs=2, steps_per_epoch=1, learning_rate=1e-3, validation_patches=1)
+    one = stage(prepared, settings, tmp_path / "one", **SIDES)
+    hurried = settings.model_copy(update={"time_budget_hours": 1e-9})
+    with pytest.raises(Exception, match="time budget"):
+        stage(prepared, hurried, tmp_path / "two", **SIDES)
+    two, _ = on_two(TORCHRUN, stage, prepared, tmp_path, settings, strategy="fsdp")
+    assert logged(two, "loss") == pytest.approx(logged(one, "loss"), rel=1e-3)
+    assert agreement(two, one) > 0.8
+
+
+def test_slurm_brings_its_number_of_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    slurm = {"NTASKS": "8", "NTASKS_PER_NODE": "4", "NNODES": "2", "PROCID": "5", "LOCALID": "1", "NODEID": "1"}
+    for name, value in {**slurm, "JOB_NAME": "train", "JOB_ID": "77", "NODELIST": "gpu[3-4]"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    monkeypatch.setattr("lightning_fabric.Fabric.launch", lambda self: None)
+    fabric = start_devices(TrainingSettings(accelerator="cpu"))
+    assert isinstance(fabric.strategy.cluster_environment, SLURMEnvironment)
+    assert fabric.strategy.cluster_environment.main_address == "gpu3"
+    assert (fabric.world_size, fabric.global_rank, fabric.local_rank) == (8, 5, 1)
+    with pytest.raises(BadInput, match="devices is 3, and 4 processes on 2 machines were started"):
+        start_devices(TrainingSettings(accelerator="cpu", devices=3))
+    monkeypatch.setenv("SLURM_JOB_NAME", "interactive")
+    assert start_devices(TrainingSettings(accelerator="cpu")).world_size == 1
+
+
+def test_a_batch_that_cannot_be_shared(
+    prepared: PreparedCohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Three:
+        world_size, global_rank, is_global_zero = 3, 0, True
+
+    monkeypatch.setattr("gynbtnet.training.stages.start_devices", lambda settings: Three())
+    settings = SegmentationSettings(epochs=1, steps_per_epoch=1)
+    with pytest.raises(BadInput, match="3 devices can't share a batch of 2 patches evenly"):
+        finetune(prepared, settings, tmp_path / "run", **SIDES)
+    with pytest.raises(BadInput, match="batch_dice pools a batch"):
+        finetune(prepared, settings.model_copy(update={"batch_dice": True}), tmp_path / "run", **SIDES)
+    assert not (tmp_path / "run").exists()
