@@ -89,6 +89,7 @@ def agreement(run: Path, other: Path) -> float:
     return float((moved < 1e-4).float().mean())
 
 
+@pytest.mark.slow
 def test_torchrun_with_shares_of_the_network_and_without(prepared: PreparedCohort, tmp_path: Path) -> None:
     """Started by torchrun, sharded; stopped after an epoch, and gone on with by one process that holds it all."""
     settings = SegmentationSettings(
