@@ -20,7 +20,7 @@ from gynbtnet.imaging.volume import Volume
 from gynbtnet.imaging.volume_files import read_volume, write_volume
 from gynbtnet.inference.model import Model
 from gynbtnet.inference.predict import predict
-from gynbtnet.preparation.fingerprint import make_plan
+from gynbtnet.preparation.planning import make_plan
 from gynbtnet.preparation.prepare import prepare
 from gynbtnet.preparation.store import PreparedCohort
 from gynbtnet.recipes.loading import load_recipe
@@ -48,7 +48,7 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
         for path, array in zip(paths, (image, labels), strict=True):
             path.parent.mkdir(exist_ok=True)
             write_volume(Volume(array, GRID), path)
-        cases.append(Case(f"p{number}", 1, name, *paths, source=Source(synthetic=True), geometry=GRID))
+        cases.append(Case(f"p{number}", 1, name, paths[:1], paths[1], Source(synthetic=True), GRID))
     whole = Cohort("balls", ("ball",), tuple(cases), folder)
     whole.save()
     return whole

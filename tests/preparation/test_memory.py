@@ -61,7 +61,7 @@ def test_what_is_kept_is_what_the_model_says(
         by_network = kept.floats
         loss = deeply_supervised(logits, labels)
     expected = batch * kept_floats(preset, strides, in_channels=channels, patch_size=patch)
-    assert by_network == pytest.approx(expected, rel=0.002)  # the rest are the means and deviations of the norms
+    assert by_network == pytest.approx(expected, rel=0.003)  # the rest are the means and deviations of the norms
     with_loss = expected + batch * loss_floats(strides, outputs=outputs, patch_size=patch)
     assert kept.floats == pytest.approx(with_loss, rel=0.01)
     assert loss.requires_grad

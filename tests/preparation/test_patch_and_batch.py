@@ -50,7 +50,8 @@ def test_worked_by_hand() -> None:
 def test_thick_slices_make_flat_patches() -> None:
     settings = PlanSettings(preset="B", patch_size=None, batch_size=2, memory_gb=24)
     patch, _ = patch_and_batch(settings, (5, 0.8, 0.8), (60, 512, 512), cases=30, in_channels=1, outputs=6)
-    assert patch[0] <= 64 < patch[1] == patch[2]
+    assert patch[0] <= 64 < min(patch[1:])
+    assert abs(patch[1] - patch[2]) <= 16
 
 
 def test_the_batch_covers_a_twentieth_of_the_cohort_at_most() -> None:
