@@ -45,7 +45,7 @@ def test_scans_as_they_come_are_trained_on_as_prepared_ones(gynbtnet, scans: Pat
 
 
 def test_two_processes_in_single_precision(gynbtnet, scans: Path, tmp_path: Path) -> None:
-    """As a user asks for two GPUs; the first process ingests, prepares and speaks. One alone agrees."""
+    """As a user asks for two GPUs; the first process ingests, prepares and speaks. One by itself agrees."""
     script = tmp_path / "gynbtnet"
     script.write_text("from gynbtnet.cli import main; main()")
     one_step = [*("--set", "pretraining.training.epochs=1"), *("--set", "pretraining.training.steps_per_epoch=1")]

@@ -63,6 +63,14 @@ def test_prepared_is_what_prediction_sees(write_cohort: WriteCohort, tmp_path: P
             assert (labels[tuple(voxels.T)] == label).all()
 
 
+def test_what_a_case_leaves_out_is_kept(write_cohort: WriteCohort, tmp_path: Path) -> None:
+    cohort = write_cohort(GRIDS[:1])
+    lacking = replace(cohort, cases=(replace(cohort.cases[0], missing=("two",)),))
+    whole, part = (prepare(one, PLAN, tmp_path / "out").cases[0] for one in (cohort, lacking))
+    assert (whole.missing, part.missing) == ((), ("two",))
+    assert whole.key != part.key
+
+
 def test_scans_without_labels(write_cohort: WriteCohort, tmp_path: Path) -> None:
     prepared = prepare(write_cohort(GRIDS[:1], labelled=False), replace(PLAN, structures=()), tmp_path / "prepared")
     assert prepared.cases[0].crop((0, 0, 0), (4, 4, 4))[1] is None

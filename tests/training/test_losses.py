@@ -95,3 +95,39 @@ def test_contrast_undoes_the_normalisation() -> None:
     everywhere = torch.ones(2, 2, 2, 2, dtype=torch.bool)
     assert masked_l2(normalised, image, everywhere).item() < 1e-10
     torch.testing.assert_close(with_contrast_of(image, normalised, (2, 2, 2)), image, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("batch_dice", [False, True])
+def test_nothing_missing_changes_nothing(batch_dice: bool) -> None:
+    logits, labels = random_logits_and_labels(4)
+    plain = dice_ce(logits, labels, batch_dice=batch_dice)
+    assert torch.equal(plain, dice_ce(logits, labels, torch.zeros(2, 3, dtype=torch.bool), batch_dice=batch_dice))
+
+
+def test_a_missing_structure_by_hand() -> None:
+    """Two patches of two voxels, two structures; the second patch doesn't contour structure 2."""
+    first, second = [[0.5, 0.3, 0.2], [0.1, 0.2, 0.7]], [[0.2, 0.2, 0.6], [0.3, 0.6, 0.1]]
+    logits = torch.tensor([first, second]).log().movedim(-1, 1)[..., None, None].requires_grad_()
+    labels = torch.tensor([[0, 2], [0, 1]])[..., None, None]
+    missing = torch.tensor([[False, False], [False, True]])
+    dice_1 = 0 / 0.5, 2 * 0.6 / (1 + 0.8)  # of structure 1 in each patch
+    dice_2 = 2 * 0.7 / (1 + 0.9)
+    of_patches = (1 - dice_1[0] + 1 - dice_2) / 2, 1 - dice_1[1]
+    cross_entropy = -np.log([0.5, 0.7, 0.2 + 0.6, 0.6]).mean()
+    found = dice_ce(logits, labels, missing)
+    assert found.item() == pytest.approx(np.mean(of_patches) + cross_entropy, abs=1e-4)
+    pooled = 1 - 2 * 0.6 / (1 + 0.5 + 0.8), 1 - dice_2  # structure 2 in the first patch alone
+    assert dice_ce(logits, labels, missing, batch_dice=True).item() == pytest.approx(
+        np.mean(pooled) + cross_entropy, abs=1e-4
+    )
+
+
+def test_where_a_missing_structure_may_be_it_is_not_pushed_away() -> None:
+    """In a voxel labelled background the gradient doesn't tell background from the missing structure."""
+    logits = torch.zeros(1, 3, 1, 1, 1, requires_grad=True)
+    labels = torch.zeros(1, 1, 1, 1)
+    dice_ce(logits, labels, torch.tensor([[False, True]])).backward()
+    assert logits.grad is not None
+    background, _, missing = logits.grad.flatten()
+    assert background == missing
+    assert missing < 0

@@ -134,3 +134,17 @@ def test_without_deep_supervision_the_finest_level_is_all() -> None:
     network.zero_grad(set_to_none=True)
     plain.backward()
     assert network.decoder.heads[0].weight.grad is None
+
+
+def test_a_structure_that_a_scan_leaves_out_is_not_scored_there() -> None:
+    truth = torch.tensor([[1, 1, 0, 0], [0, 0, 0, 1]], dtype=torch.uint8).reshape(2, 1, 1, 1, 4)
+    said = torch.tensor([[1, 0, 2, 0], [2, 2, 0, 1]]).reshape(2, 1, 1, 1, 4).float()
+    patches = [Batch(image=image[:, None], labels=labels) for image, labels in zip(said, truth, strict=True)]
+    patches[1]["missing"] = torch.tensor([[False, True, False]])
+    scores = Segmentation(Answers(), ("first", "second", "third"), batch_dice=False).validate(patches)
+    assert scores["dice_first"] == pytest.approx(2 * 2 / (3 + 2))
+    assert scores["dice_second"] == 0  # said once where the scan contours it
+    patches[0]["missing"] = patches[1]["missing"]
+    assert np.isnan(
+        Segmentation(Answers(), ("first", "second", "third"), batch_dice=False).validate(patches)["dice_second"]
+    )

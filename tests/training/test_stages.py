@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from gynbtnet.errors import BadInput
+from gynbtnet.errors import BadInput, Paused
 from gynbtnet.networks.unet import GynBTNet
 from gynbtnet.preparation.plan import Plan
 from gynbtnet.preparation.store import PreparedCase, PreparedCohort
@@ -113,7 +113,8 @@ getattr(stages, stage)(PreparedCohort.open(Path(prepared)), asked, Path(out), **
 def test_a_killed_process_ends_with_the_same_weights(
     prepared: PreparedCohort, tmp_path: Path, stage: Any, kind: type[TrainingSettings]
 ) -> None:
-    settings = kind(**{**QUICK, "epochs": 12})
+    asked = {**QUICK, "epochs": 12, "accumulate": 2, "checkpoint_every": 2, "warm_up_epochs": 2, "patience": 11}
+    settings = kind(**asked)
     stage(prepared, settings, tmp_path / "whole", **SIDES)
     run, random = tmp_path / "run", np.random.default_rng(0)
     command = [sys.executable, "-c", KILLED, stage.__name__, kind.__name__]
@@ -366,15 +367,17 @@ def test_pretraining_resumes_exactly(prepared: PreparedCohort, tmp_path: Path, m
     ("cuda", "bfloat16", "accelerator", "expected"),
     [
         (False, False, "auto", "32-true"),
-        (True, False, "auto", "32-true"),
+        (True, False, "auto", "16-mixed"),
         (True, True, "auto", "bf16-mixed"),
         (True, True, "cpu", "32-true"),
     ],
 )
-def test_bfloat16_where_the_device_computes_in_it(
+def test_the_number_format_that_the_device_is_fast_in(
     monkeypatch: pytest.MonkeyPatch, cuda: bool, bfloat16: bool, accelerator: str, expected: str
 ) -> None:
     asked: dict[str, Any] = {}
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (7, 0))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: int(cuda))
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (6, 1))
@@ -419,3 +422,51 @@ def test_a_start_that_has_not_ended_or_is_damaged(
 def test_a_run_ends_after_its_warm_up() -> None:
     with pytest.raises(ValidationError, match="warm_up_epochs is 3, expected less than epochs, 3"):
         SegmentationSettings(**QUICK, warm_up_epochs=3)
+
+
+def test_out_of_patience_a_run_has_ended(
+    prepared: PreparedCohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Interrupted too, and with the best weights of the epoch before the scores fell."""
+    scores = iter([0.5, 0.6, 0.1, 0.1, 0.1, 0.9])
+    monkeypatch.setattr(
+        "gynbtnet.training.segmentation.Segmentation.validate",
+        lambda self, patches: dict.fromkeys(self.score_names, next(scores)),
+    )
+    run = train(prepared, tmp_path / "run", epochs=9, patience=2, checkpoint_every=9)
+    assert [row["epoch"] for row in rows(run)] == ["1", "2", "3", "4"]
+    progress = checkpoint.read_progress(run / "state")
+    assert (progress.epoch, progress.best_epoch, progress.ended) == (4, 2, True)
+    assert progress.best == pytest.approx(0.9 * 0.5 + 0.1 * 0.6)
+    assert progress.smoothed == pytest.approx(0.9 * (0.9 * 0.51 + 0.1 * 0.1) + 0.1 * 0.1)
+    before = contents(run)
+    train(prepared, run, epochs=9, patience=2, checkpoint_every=9)
+    assert contents(run) == before
+    assert (run / "weights_last.safetensors").read_bytes() != (run / "weights_best.safetensors").read_bytes()
+
+
+def test_out_of_time_a_run_goes_on_when_called_again(prepared: PreparedCohort, whole_run: Path, tmp_path: Path) -> None:
+    for epochs in (1, 2):
+        with pytest.raises(Paused, match=rf"used up after {epochs} of 3 epochs .* the same command goes on"):
+            train(prepared, tmp_path / "run", time_budget_hours=1e-9, checkpoint_every=3)
+        assert not (tmp_path / "run" / "weights_last.safetensors").exists()
+    train(prepared, tmp_path / "run", time_budget_hours=1e-9)
+    for name in ("weights_last.safetensors", "weights_best.safetensors"):
+        assert (tmp_path / "run" / name).read_bytes() == (whole_run / name).read_bytes(), name
+
+
+def test_a_structure_that_scans_leave_out_is_not_taught_there(
+    prepared: PreparedCohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ball is contoured in nobody: nothing says where it isn't, so the loss has nothing to lower."""
+    read = PreparedCase.crop
+
+    def crop(case: PreparedCase, *where: Any) -> Any:
+        image, labels = read(case, *where)
+        return image, np.zeros_like(labels)
+
+    monkeypatch.setattr(PreparedCase, "crop", crop)
+    cases = tuple(replace(case, missing=("ball",), foreground_labels=()) for case in prepared.cases)
+    run = train(replace(prepared, cases=cases), tmp_path / "run", epochs=1)
+    assert float(rows(run)[0]["loss"]) == pytest.approx(0, abs=1e-6)
+    assert rows(run)[0]["dice_ball"] == "nan"
