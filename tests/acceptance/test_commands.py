@@ -21,7 +21,19 @@ from gynbtnet.preparation.store import PreparedCohort
 COMMANDS = get_command(app).commands  # type: ignore[attr-defined]
 IN_ORDER = (
     *("phantom", "inspect", "convert", "run", "report", "baselines"),
-    *("ingest", "cohort", "split", "plan", "prepare", "pretrain", "finetune", "crossvalidate", "predict", "export"),
+    *(
+        "ingest",
+        "cohort",
+        "split",
+        "plan",
+        "prepare",
+        "adopt",
+        "pretrain",
+        "finetune",
+        "crossvalidate",
+        "predict",
+        "export",
+    ),
     *("evaluate", "doctor"),
 )
 SMALL = "--patients 7 --fractions 1 --unlabelled 3 --organs 3 --spacing 6 5 5 --matrix 32 64 80"

@@ -52,38 +52,8 @@ class _NnunetPath(type(Path())):  # type: ignore[misc]
 
 
 def nnunet_plans(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What stands in the folder, with the smallest of nnU-Net's own networks and what a plan may leave out."""
-    plans = json.loads((folder / "GynBTNetPlans.json").read_text())
-    configuration = plans["configurations"]["3d_fullres"]
-    resampling = {"order": 1, "order_z": 0, "force_separate_z": None}
-    for kind in ("data", "seg", "probabilities"):
-        configuration.setdefault(f"resampling_fn_{kind}", "resample_data_or_seg_to_shape")
-        configuration.setdefault(f"resampling_fn_{kind}_kwargs", {"is_seg": kind == "seg", **resampling})
-    configuration.setdefault("data_identifier", "GynBTNetPlans_3d_fullres")
-    configuration.setdefault("preprocessor_name", "DefaultPreprocessor")
-    configuration.setdefault("batch_dice", False)
-    plans["foreground_intensity_properties_per_channel"].setdefault("0", {})
-    configuration["architecture"] = {
-        "network_class_name": "dynamic_network_architectures.architectures.unet.PlainConvUNet",
-        "arch_kwargs": {
-            "n_stages": 3,
-            "features_per_stage": [16, 16, 16],
-            "conv_op": "torch.nn.modules.conv.Conv3d",
-            "kernel_sizes": [[3, 3, 3]] * 3,
-            "strides": [[1, 1, 1], [2, 2, 2], [2, 2, 2]],
-            "n_conv_per_stage": [1, 1, 1],
-            "n_conv_per_stage_decoder": [1, 1],
-            "conv_bias": True,
-            "norm_op": "torch.nn.modules.instancenorm.InstanceNorm3d",
-            "norm_op_kwargs": {"eps": 1e-5, "affine": True},
-            "dropout_op": None,
-            "dropout_op_kwargs": None,
-            "nonlin": "torch.nn.LeakyReLU",
-            "nonlin_kwargs": {"inplace": True},
-        },
-        "_kw_requires_import": ["conv_op", "norm_op", "dropout_op", "nonlin"],
-    }
-    return plans, json.loads((folder / "dataset.json").read_text())
+    """What stands in the folder for nnU-Net: with its own network under ``3d_fullres``."""
+    return json.loads((folder / "GynBTNetPlans.json").read_text()), json.loads((folder / "dataset.json").read_text())
 
 
 def test_stock_nnunet_loads_and_draws_batches(write_cohort: WriteCohort, tmp_path: Path) -> None:
@@ -144,7 +114,6 @@ def by_nnunet(write_cohort: WriteCohort, tmp_path: Path) -> Path:
     plans |= {"plans_name": "nnUNetPlans", "dataset_name": DATASET, "image_reader_writer": "SimpleITKIO"}
     configuration = plans["configurations"]["3d_fullres"]
     configuration |= {"data_identifier": "nnUNetPlans_3d_fullres"}
-    configuration["resampling_fn_data_kwargs"] = {"is_seg": False, "order": 3, "order_z": 0, "force_separate_z": None}
     (folder / "nnUNetPlans_3d_fullres").mkdir(parents=True)
     (folder / "nnUNetPlans.json").write_text(json.dumps(plans))
     (folder / "dataset.json").write_text(json.dumps(dataset))

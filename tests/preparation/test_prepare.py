@@ -84,7 +84,9 @@ def test_two_jobs_make_the_same(write_cohort: WriteCohort, tmp_path: Path) -> No
         np.testing.assert_array_equal(a.crop((0, 0, 0), a.shape)[0], b.crop((0, 0, 0), b.shape)[0])
 
 
-def test_what_has_not_changed_is_kept(write_cohort: WriteCohort, tmp_path: Path, made: list[Path]) -> None:
+def test_what_has_not_changed_is_kept(
+    write_cohort: WriteCohort, tmp_path: Path, made: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     cohort, out = write_cohort(GRIDS), tmp_path / "prepared"
 
     def made_again(cohort: Cohort = cohort, plan: Plan = PLAN) -> list[str]:
@@ -106,6 +108,8 @@ def test_what_has_not_changed_is_kept(write_cohort: WriteCohort, tmp_path: Path,
     assert made_again(plan=replace(PLAN, spacing=(2.0, 2.0, 2.0))) == ["p0", "p1", "p2"]
     (out / VOXELS / "p0_f1.b2nd").unlink()
     assert made_again(plan=replace(PLAN, spacing=(2.0, 2.0, 2.0))) == ["p0"]
+    monkeypatch.setattr("gynbtnet.preparation.prepare.PREPARATION_VERSION", -1)
+    assert made_again(plan=replace(PLAN, spacing=(2.0, 2.0, 2.0))) == ["p0", "p1", "p2"]
 
 
 def test_an_interrupted_preparation_is_not_whole_and_goes_on(

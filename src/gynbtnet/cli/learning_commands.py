@@ -134,6 +134,24 @@ def prepare(
     console.print(f"{len(prepared.cases)} cases in {out}")
 
 
+@command("gynbtnet adopt demo/steps/prepared/task --preset XS --out demo/steps/adopted")
+def adopt(
+    nnunet: Annotated[Path, typer.Argument(help="A dataset that nnU-Net preprocessed, below nnUNet_preprocessed.")],
+    out: Out,
+    preset: Annotated[str, typer.Option(help="Size of the network that is to read it: XS, S, B, L or H.")] = "L",
+    jobs: Jobs = 1,
+) -> None:
+    """Train on what nnU-Net has prepared for its 3d_fullres, where it lies, each case as a patient of its own."""
+    from gynbtnet.preparation.adopt import adopt
+    from gynbtnet.preparation.plan import Plan
+
+    followed = Plan.load(nnunet, preset=preset)
+    for note in followed.notes:
+        console.print(note)
+    adopted = adopt(nnunet, followed, out, jobs)
+    console.print(f"{len(adopted.cases)} cases in {out}")
+
+
 @command("gynbtnet pretrain demo/phantom/unlabelled demo --out demo/steps/runs/pretraining")
 def pretrain(
     source: Annotated[
