@@ -51,25 +51,55 @@ def join_holes(rings: Sequence[Floats]) -> list[Floats]:
             clock as y points down, and so round a hole with it.
     """
     all_rings = [_Ring(points) for points in rings]
+    edges = _Edges.of(all_rings)
     is_hole = [_area(ring.points) < 0 for ring in all_rings]
     holes = sorted((ring for ring, hole in zip(all_rings, is_hole, strict=True) if hole), key=lambda r: -r.leftmost)
     for hole in holes:
-        _join(hole, all_rings)
+        _join(hole, edges)
     return [ring.drawn() for ring, hole in zip(all_rings, is_hole, strict=True) if not hole]
 
 
-def _join(hole: _Ring, rings: Sequence[_Ring]) -> None:
+@dataclass(frozen=True, eq=False)
+class _Edges:
+    """All edges of a slice's rings, side by side: noise has thousands of rings, each to be met by thousands of holes.
+
+    Attributes:
+        rings: as given.
+        start, end: (n, 2) points (y, x) of both ends.
+        ring: the number of the ring that an edge belongs to.
+        edge: its number there.
+    """
+
+    rings: Sequence[_Ring]
+    start: Floats
+    end: Floats
+    ring: Integers
+    edge: Integers
+
+    @classmethod
+    def of(cls, rings: Sequence[_Ring]) -> "_Edges":
+        counts = [len(ring.points) for ring in rings]
+        return cls(
+            rings,
+            np.concatenate([ring.points for ring in rings]) if rings else np.empty((0, 2)),
+            np.concatenate([np.roll(ring.points, -1, axis=0) for ring in rings]) if rings else np.empty((0, 2)),
+            np.repeat(np.arange(len(rings)), counts),
+            np.concatenate([np.arange(n) for n in counts]) if rings else np.empty(0, np.int64),
+        )
+
+
+def _join(hole: _Ring, edges_of_all: _Edges) -> None:
     """Put the whole hole, and the channel there and back, into the ring that lies left of it."""
     corner = int(np.lexsort((hole.points[:, 0], hole.points[:, 1]))[0])
     beside, leftmost = hole.points[corner, 0], hole.leftmost
     for neighbour in (hole.points[corner - 1], hole.points[(corner + 1) % len(hole.points)]):
         reach = neighbour[0] - beside
         y = float(beside + np.sign(reach) * min(abs(reach) / 2, _BESIDE))
-        if reach and (met := _left_of(hole, y, rings)) and met[0].leftmost < leftmost:
+        if reach and (met := _left_of(hole, y, edges_of_all)) and met[0].leftmost < leftmost:
             break
     else:
         y = float(beside)
-        met = _left_of(hole, y, rings)
+        met = _left_of(hole, y, edges_of_all)
     if met is None:
         raise ValueError("a hole lies in no contour")
     ring, edge, x = met
@@ -84,20 +114,21 @@ def _join(hole: _Ring, rings: Sequence[_Ring]) -> None:
     ring.detours.append((edge, _along(ring, edge, meeting), np.concatenate(there_and_back)))
 
 
-def _left_of(hole: _Ring, y: float, rings: Sequence[_Ring]) -> tuple[_Ring, int, float] | None:
+def _left_of(hole: _Ring, y: float, edges: _Edges) -> tuple[_Ring, int, float] | None:
     """The ring, its edge and x that lie next to the left of a hole at ``y``."""
     _, own = hole.crossings(y)
     if not own.size:
         return None
-    found: tuple[_Ring, int, float] | None = None
-    for ring in rings:
-        if ring is hole:
-            continue
-        edges, at = ring.crossings(y)
-        for edge, x in zip(edges.tolist(), at.tolist(), strict=True):
-            if x <= own.min() and (found is None or x > found[2]):
-                found = ring, edge, x
-    return found
+    crossing = np.flatnonzero((edges.start[:, 0] <= y) != (edges.end[:, 0] <= y))
+    (y0, x0), (y1, x1) = edges.start[crossing].T, edges.end[crossing].T
+    at = x0 + (y - y0) * (x1 - x0) / (y1 - y0)
+    is_own = np.asarray([edges.rings[ring] is hole for ring in edges.ring[crossing]], bool)
+    left = (at <= own.min()) & ~is_own
+    if not left.any():
+        return None
+    nearest = int(np.where(left, at, -np.inf).argmax())
+    found = crossing[nearest]
+    return edges.rings[edges.ring[found]], int(edges.edge[found]), float(at[nearest])
 
 
 def _along(ring: _Ring, edge: int, point: Floats) -> float:
