@@ -500,6 +500,7 @@ def test_a_loss_scale_goes_on_where_it_was(
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
 def test_a_compiled_network_learns_the_same(prepared: PreparedCohort, whole_run: Path, tmp_path: Path) -> None:
     run = train(prepared, tmp_path / "run", compile=True)
     assert float(rows(run)[0]["loss"]) == pytest.approx(float(rows(whole_run)[0]["loss"]), rel=1e-4)
