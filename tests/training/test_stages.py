@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision
 from pydantic import ValidationError
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -23,7 +25,7 @@ from gynbtnet.errors import BadInput, Paused
 from gynbtnet.networks.unet import GynBTNet
 from gynbtnet.preparation.plan import Plan
 from gynbtnet.preparation.store import PreparedCase, PreparedCohort
-from gynbtnet.training import checkpoint, devices
+from gynbtnet.training import checkpoint, devices, engine
 from gynbtnet.training.settings import PretrainingSettings, SegmentationSettings, TrainingSettings
 from gynbtnet.training.stages import finetune, pretrain
 
@@ -470,3 +472,40 @@ def test_a_structure_that_scans_leave_out_is_not_taught_there(
     run = train(replace(prepared, cases=cases), tmp_path / "run", epochs=1)
     assert float(rows(run)[0]["loss"]) == pytest.approx(0, abs=1e-6)
     assert rows(run)[0]["dice_ball"] == "nan"
+
+
+@pytest.mark.parametrize(("asked", "before", "expected"), [(False, 1, 6), (True, 2, 2), (True, 4, 2), (True, 1, 1)])
+def test_a_run_that_goes_on_computes_as_many_patches_at_once_as_before(asked: bool, before: int, expected: int) -> None:
+    """As far as its share of the batch, on other devices than before, divides by them."""
+    settings, progress = SegmentationSettings(fit_memory=asked), checkpoint.Progress(patches_at_once=before)
+    batches = Mock(batch_size=6)
+    assert engine._patches_at_once(Mock(), Mock(), batches, settings, progress) == expected
+
+
+def test_a_loss_scale_goes_on_where_it_was(
+    prepared: PreparedCohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In float16 on a CPU, which stands in for a GPU: the scale grows after every step."""
+    scalers = []
+
+    def start(settings: TrainingSettings) -> Fabric:
+        scalers.append(torch.amp.GradScaler("cpu", init_scale=2.0, growth_interval=1))
+        return Fabric(accelerator="cpu", devices=1, plugins=MixedPrecision("16-mixed", "cpu", scaler=scalers[-1]))
+
+    monkeypatch.setattr("gynbtnet.training.stages.start_devices", start)
+    for epochs in (1, 2):
+        with pytest.raises(Paused):
+            train(prepared, tmp_path / "run", time_budget_hours=1e-9, deep_supervision=False)
+        progress = checkpoint.read_progress(tmp_path / "run" / "state")
+        assert progress.loss_scale["scale"] == scalers[-1].get_scale()
+        assert scalers[-1].get_scale() == 2.0 * 2 ** (2 * epochs)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+def test_a_compiled_network_learns_the_same(prepared: PreparedCohort, whole_run: Path, tmp_path: Path) -> None:
+    run = train(prepared, tmp_path / "run", compile=True)
+    assert float(rows(run)[0]["loss"]) == pytest.approx(float(rows(whole_run)[0]["loss"]), rel=1e-4)
+    assert (
+        load_file(run / "weights_last.safetensors").keys() == load_file(whole_run / "weights_last.safetensors").keys()
+    )

@@ -94,6 +94,8 @@ def shard(network: nn.Module, mesh: DeviceMesh) -> nn.Module:
     the block. Its gradients and optimiser state are shared out all the same.
     """
     devices = mesh["data_parallel"]
+    for parameter in network.parameters():
+        parameter.data = parameter.data.contiguous()  # fully_shard takes no other layout
     if not isinstance(network, MaskedAutoencoder):
         for module in network.modules():
             if isinstance(module, ResidualBlock):

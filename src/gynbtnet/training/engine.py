@@ -78,7 +78,7 @@ def _train(
     steps_per_epoch = settings.steps_per_epoch or math.ceil(len(batches.cases) / shown)
     steps, warm_up = settings.epochs * steps_per_epoch, settings.warm_up_epochs * steps_per_epoch
     progress = read_progress(run.state)
-    at_once = progress.patches_at_once or _patches_at_once(fabric, objective, batches, settings)
+    at_once = _patches_at_once(fabric, objective, batches, settings, progress)
     parts_per_step = settings.accumulate * (batches.batch_size // at_once)
 
     if fabric.world_size > 1 and settings.strategy == "ddp":
@@ -147,10 +147,17 @@ def _train(
                 )
 
 
-def _patches_at_once(fabric: Fabric, objective: Objective, batches: Batches, settings: TrainingSettings) -> int:
-    """Patches of a batch whose gradients are computed together: all, or as many as fit where that is asked for."""
+def _patches_at_once(
+    fabric: Fabric, objective: Objective, batches: Batches, settings: TrainingSettings, progress: Progress
+) -> int:
+    """Patches of a device's batch whose gradients are computed together: all, or where it is asked, as many as fit.
+
+    A run that goes on takes as many as before, so that its sums round as they did.
+    """
     if not settings.fit_memory:
         return batches.batch_size
+    if progress.patches_at_once is not None:
+        return math.gcd(progress.patches_at_once, batches.batch_size)
     at_once = patches_at_once(fabric, objective, batches[0], settings.memory_gb)
     console.print(f"Memory holds {at_once} of the {batches.batch_size} patches of a batch at a time.")
     return at_once
