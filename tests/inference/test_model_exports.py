@@ -46,7 +46,7 @@ def untrained(model_folder):
 def trained(model_folder):
     """The model after a few steps towards the two balls."""
     model = Model.load(model_folder, device="cpu")
-    image, _ = preprocess_volume(scan(), model.plan)
+    image, _ = preprocess_volume([scan()], model.plan)
     hu = torch.from_numpy(scan().array)
     labels = ((hu > 150).long() + 2 * ((hu < -75) & (hu > -400)).long())[None]
     image = torch.from_numpy(np.ascontiguousarray(image))[None]
