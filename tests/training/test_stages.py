@@ -482,6 +482,7 @@ def test_a_run_that_goes_on_computes_as_many_patches_at_once_as_before(asked: bo
     assert engine._patches_at_once(Mock(), Mock(), batches, settings, progress) == expected
 
 
+@pytest.mark.slow
 def test_a_loss_scale_goes_on_where_it_was(
     prepared: PreparedCohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
