@@ -378,11 +378,9 @@ def test_the_number_format_that_the_device_is_fast_in(
     monkeypatch: pytest.MonkeyPatch, cuda: bool, bfloat16: bool, accelerator: str, expected: str
 ) -> None:
     asked: dict[str, Any] = {}
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (7, 0))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: int(cuda))
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (6, 1))
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (7, 0))
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: bfloat16 or including_emulation)
     monkeypatch.setattr(devices, "Fabric", lambda **settings: asked.update(settings) or Mock())
     devices.start_devices(TrainingSettings(accelerator=accelerator))  # type: ignore[arg-type]
