@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 from pydicom.dataset import Dataset
-from pydicom.encaps import generate_frames
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import (
     ExplicitVRLittleEndian,
@@ -46,9 +46,8 @@ def stored_pixels(dataset: Dataset, shape: tuple[int, ...], path: Path) -> npt.N
         syntax = dataset.file_meta.TransferSyntaxUID
         if syntax in _NATIVE and (native := _native(dataset, shape)) is not None:
             return native
-        if syntax in _SAY_THEIR_SIZE:
-            _check_frames(dataset, shape)
-        stored = _by_gdcm(dataset) if syntax in _DECODED_BY_GDCM else pixel_array(dataset, raw=True)
+        frames = _checked_frames(dataset, shape) if syntax in _SAY_THEIR_SIZE else []
+        stored = _by_gdcm(dataset, frames) if syntax in _DECODED_BY_GDCM else pixel_array(dataset, raw=True)
     except Exception as error:  # the decoders raise anything at all
         raise BadInput(
             f"The pixels of {path} can't be decoded ({type(error).__name__}: damaged, or an unsupported "
@@ -68,20 +67,28 @@ def _native(dataset: Dataset, shape: tuple[int, ...]) -> npt.NDArray[Any] | None
     return np.frombuffer(dataset.PixelData, "<i2" if dataset.PixelRepresentation else "<u2").reshape(shape)
 
 
-def _check_frames(dataset: Dataset, shape: tuple[int, ...]) -> None:
-    """ValueError where a compressed frame claims another size than the image."""
+def _checked_frames(dataset: Dataset, shape: tuple[int, ...]) -> list[bytes]:
+    """The compressed frames; ValueError where one claims another size than the image."""
     count = shape[0] if len(shape) == 3 else 1
-    for frame in generate_frames(dataset.PixelData, number_of_frames=count):
+    frames = list(generate_frames(dataset.PixelData, number_of_frames=count))
+    for frame in frames:
         size = codestream_size(frame, dataset.file_meta.TransferSyntaxUID)
         if size != shape[-2:]:
             raise ValueError(f"a frame of {size[0]}×{size[1]} pixels")
+    return frames
 
 
-def _by_gdcm(dataset: Dataset) -> npt.NDArray[Any]:
-    """Through SimpleITK, from a copy with nothing but the pixels: it would apply a rescale."""
+def _by_gdcm(dataset: Dataset, frames: list[bytes]) -> npt.NDArray[Any]:
+    """Through SimpleITK, from a copy with nothing but the pixels: it would apply a rescale.
+
+    The frames are encapsulated anew: where the length of a damaged fragment is wrong, GDCM takes what comes next for
+    the next length, and asks for gigabytes.
+    """
     copy = Dataset()
     copy.SOPClassUID, copy.SOPInstanceUID = dataset.file_meta.MediaStorageSOPClassUID, "2.25.1"
     copy.update({e.tag: e for e in dataset if e.tag.group in (0x0028, 0x7FE0) and e.keyword not in _RESCALE})
+    copy.PixelData = encapsulate(frames)
+    copy["PixelData"].VR = "OB"
     copy.file_meta = dataset.file_meta
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "image.dcm"
