@@ -14,6 +14,7 @@ from gynbtnet.errors import BadInput
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.imaging.volume_files import read_volume, write_volume
+from gynbtnet.inference import onnx_export
 from gynbtnet.inference.model import Model
 from gynbtnet.inference.nnunet_export import export_nnunet
 from gynbtnet.inference.onnx_export import export_onnx
@@ -117,6 +118,15 @@ def test_onnx_gives_torchs_numbers_for_any_batch(untrained, tmp_path):
     assert metadata["weights_sha256"] == untrained.sha256
     with pytest.raises(BadInput, match="stands there already"):
         export_onnx(untrained, path)
+
+
+def test_a_network_that_no_onnx_file_holds_is_refused(untrained, tmp_path, monkeypatch):
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxscript")
+    monkeypatch.setattr(onnx_export, "_LARGEST", 10**6)
+    with pytest.raises(BadInput, match=r"take 0\.0 GB, and an ONNX file holds at most 2"):
+        export_onnx(untrained, tmp_path / "model.onnx")
+    assert not (tmp_path / "model.onnx").exists()
 
 
 def test_stu_nets_file_holds_the_weights(untrained, tmp_path):

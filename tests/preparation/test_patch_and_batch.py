@@ -3,9 +3,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gynbtnet.errors import BadInput
-from gynbtnet.preparation.memory import training_bytes
 from gynbtnet.preparation.patch_and_batch import patch_and_batch
 from gynbtnet.preparation.settings import PlanSettings, preset_strides
+from gynbtnet.preparation.step_memory import training_bytes
 
 
 def bytes_of(preset: str, patch: tuple[int, int, int], batch: int) -> int:

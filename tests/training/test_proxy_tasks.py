@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -138,3 +139,8 @@ def test_settings_are_their_own_networks(prepared: PreparedCohort, tmp_path: Pat
     with pytest.raises(BadInput, match="as long along y as along x"):
         pretrain(replace(prepared, plan=plan), ProxyTaskSettings(), tmp_path / "run", **SIDES)
     assert not (tmp_path / "run").exists()
+
+
+def test_the_contrast_of_a_batch_is_not_parted() -> None:
+    with pytest.raises(ValidationError, match="contrast is between the patches of a whole batch"):
+        ProxyTaskSettings(fit_memory=True)

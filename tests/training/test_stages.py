@@ -22,6 +22,7 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from gynbtnet.errors import BadInput, Paused
+from gynbtnet.networks.stu_net import write_stu_net
 from gynbtnet.networks.unet import GynBTNet
 from gynbtnet.preparation.plan import Plan
 from gynbtnet.preparation.store import PreparedCase, PreparedCohort
@@ -340,6 +341,24 @@ def test_pretraining_learns_and_hands_its_encoder_on(prepared: PreparedCohort, t
     kept = [name for name in last if not name.startswith("decoder.heads.")]
     assert all(torch.allclose(last[name], after[name], atol=1e-9) for name in kept)
     assert not torch.allclose(last["decoder.heads.0.weight"], after["decoder.heads.0.weight"], atol=1e-3)
+
+
+def test_a_run_starts_from_a_file_of_stu_nets(prepared: PreparedCohort, tmp_path: Path) -> None:
+    """Of 104 classes: all but the heads go on."""
+    plan = prepared.plan
+    with torch.random.fork_rng():
+        theirs = GynBTNet(plan.preset, outputs=105, strides=plan.strides)
+    write_stu_net(theirs.state_dict(), tmp_path / "published.model")
+    tuning = SegmentationSettings(**{**QUICK, "epochs": 1, "steps_per_epoch": 1, "learning_rate": 1e-12})
+    run = finetune(prepared, tuning, tmp_path / "run", **SIDES, start=tmp_path / "published.model")
+    report = json.loads((run / "transfer.json").read_text())
+    assert report["share"] == 1.0
+    assert report["skipped"]
+    assert all("decoder.heads." in name for name in report["skipped"])
+    last = load_file(run / "weights_last.safetensors")
+    for name, values in theirs.state_dict().items():
+        if not name.startswith("decoder.heads."):
+            assert torch.allclose(last[name], values, atol=1e-9), name
 
 
 def test_an_encoder_with_batch_norm_goes_on_with_instance_norm(prepared: PreparedCohort, tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ from gynbtnet.errors import BadInput
 from gynbtnet.inference.model import Model
 from gynbtnet.whole_files import written_whole
 
+_LARGEST = 2**31 - 2**24  # a protobuf message ends at 2 GiB; what isn't weights takes a few MB
+
 
 def export_onnx(model: Model, out: Path, *, force: bool = False) -> Path:
     """Write the network alone as ONNX: ``image`` (batch, channels, z, y, x) of the plan's patch to ``logits``.
@@ -20,7 +22,8 @@ def export_onnx(model: Model, out: Path, *, force: bool = False) -> Path:
     ``plan``, as JSON: what runs the file has to do as the plan says.
 
     Raises:
-        BadInput: where a file stands at ``out`` and not ``force``, or the packages are absent.
+        BadInput: where a file stands at ``out`` and not ``force``, the packages are absent, or the weights take more
+            than an ONNX file holds.
     """
     try:
         import onnx
@@ -31,6 +34,12 @@ def export_onnx(model: Model, out: Path, *, force: bool = False) -> Path:
         ) from error
     if out.is_dir() or (out.exists() and not force):
         raise BadInput(f"{out} stands there already; replace the file with --force, or give another name.")
+    size = sum(value.numel() * value.element_size() for value in model.network.state_dict().values())
+    if size > _LARGEST:
+        raise BadInput(
+            f"The weights of {model.folder} take {size / 1e9:.1f} GB, and an ONNX file holds at most 2; only presets up "
+            "to L are exported."
+        )
     network = model.network.cpu().eval()
     image = torch.zeros(2, len(model.plan.channels), *model.plan.patch_size)
     batch = torch.export.Dim("batch", min=1)

@@ -9,8 +9,8 @@ ours stays, and the patch is a multiple of what it divides by.
 from math import ceil, prod
 
 from gynbtnet.errors import BadInput
-from gynbtnet.preparation.memory import training_bytes
 from gynbtnet.preparation.settings import PlanSettings, Triple, total_stride
+from gynbtnet.preparation.step_memory import training_bytes
 from gynbtnet.preparation.target_spacing import Spacing
 
 _LARGEST = 256**3  # voxels that the search begins with, nnU-Net's

@@ -5,10 +5,10 @@ import numpy as np
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.errors import BadInput
 from gynbtnet.preparation.fingerprint import Fingerprint, take_fingerprint
-from gynbtnet.preparation.memory import training_bytes
 from gynbtnet.preparation.patch_and_batch import patch_and_batch
 from gynbtnet.preparation.plan import Plan
 from gynbtnet.preparation.settings import PlanSettings
+from gynbtnet.preparation.step_memory import training_bytes
 from gynbtnet.preparation.target_spacing import Spacing, shape_at, target_spacing
 
 

@@ -18,7 +18,7 @@ def dice_ce(logits: Tensor, labels: Tensor, missing: Tensor | None = None, *, ba
 
     A structure that a scan's labels leave out is unknown there, not absent: its voxels are among those labelled
     background. Its probability is added to the background's for that patch (the marginal loss of Shi et al. 2021,
-    Medical Image Analysis 70, 101979, section 3.2), and its Dice is left out of the mean.
+    Medical Image Analysis 70, 101979), and its Dice is left out of the mean.
 
     Args:
         logits: (batch, channels, z, y, x), channel 0 the background.

@@ -6,8 +6,8 @@ from torch import Tensor
 
 from gynbtnet.networks.presets import PRESETS
 from gynbtnet.networks.unet import GynBTNet
-from gynbtnet.preparation.memory import kept_floats, loss_floats, parameters, training_bytes
 from gynbtnet.preparation.settings import preset_strides
+from gynbtnet.preparation.step_memory import kept_floats, loss_floats, parameters, training_bytes
 from gynbtnet.training.losses import deeply_supervised
 
 PLAIN = "gynbtnet.networks.merging_block.saves_time"
