@@ -37,8 +37,8 @@ def export_onnx(model: Model, out: Path, *, force: bool = False) -> Path:
     size = sum(value.numel() * value.element_size() for value in model.network.state_dict().values())
     if size > _LARGEST:
         raise BadInput(
-            f"The weights of {model.folder} take {size / 1e9:.1f} GB, and an ONNX file holds at most 2; only presets up "
-            "to L are exported."
+            f"The weights of {model.folder} take {size / 1e9:.1f} GB, and an ONNX file holds at most 2; presets up to "
+            "L are exported."
         )
     network = model.network.cpu().eval()
     image = torch.zeros(2, len(model.plan.channels), *model.plan.patch_size)
