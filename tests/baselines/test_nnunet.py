@@ -179,9 +179,9 @@ def test_from_a_split_to_contours(
     assert model.structures == cohort.structures
     case = test.cases[0]
     contours = model.contour([read_volume(case.image)], PredictionSettings())
-    assert contours.labels.geometry.is_same(case.geometry)
+    assert contours.segmentation.labels.geometry.is_same(case.geometry)
     theirs = own_prediction(out, case.image, tmp_path / "theirs")
-    assert np.array_equal(contours.labels.array, theirs)
+    assert np.array_equal(contours.segmentation.labels.array, theirs)
 
     (out / RECORD).write_text((out / RECORD).read_text().replace("mirroring_axes", "axes"))
     with pytest.raises(BadInput, match="don't belong together"):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import nan
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from gynbtnet.baselines.nnunet_training import RECORD
 from gynbtnet.datasets.json_files import read_json, sha256_of
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.volume import Segmentation, Volume
+from gynbtnet.inference.contours import Contours
 from gynbtnet.inference.settings import PredictionSettings
 from gynbtnet.preparation.nnunet_names import channels_of, structures_of
 from gynbtnet.training.run_folder import RunFolder
@@ -79,17 +81,19 @@ class NnUNetModel:
                 ) from error
         return cls(folder, path.name, sha256_of(path), channels, structures, place, predictor)
 
-    def contour(self, volumes: Sequence[Volume], settings: PredictionSettings) -> Segmentation:
+    def contour(self, volumes: Sequence[Volume], settings: PredictionSettings) -> Contours:
         """Contours on a scan, one volume a channel, CT in HU; its grid's axes run as in the scans of the training.
 
-        ``settings`` say how windows overlap and whether they are mirrored; nnU-Net's own are half, and yes.
+        ``settings`` say how windows overlap and whether they are mirrored; nnU-Net's own are half, and yes. It keeps
+        no single passes, so that how they agree isn't known.
         """
         self.predictor.tile_step_size = 1 - settings.overlap
         self.predictor.use_mirroring = settings.mirroring
         image, geometry = np.stack([volume.array for volume in volumes]).astype(np.float32), volumes[0].geometry
         with nnunet():
             labels = self.predictor.predict_single_npy_array(image, {"spacing": list(geometry.spacing)})
-        return Segmentation(Volume(np.asarray(labels, np.uint8), geometry), self.structures)
+        segmentation = Segmentation(Volume(np.asarray(labels, np.uint8), geometry), self.structures)
+        return Contours(segmentation, dict.fromkeys(self.structures, nan))
 
 
 def _check_trusted(plans: Mapping[str, Any]) -> None:

@@ -6,7 +6,8 @@ from typing import Protocol
 
 import torch
 
-from gynbtnet.imaging.volume import Segmentation, Volume
+from gynbtnet.imaging.volume import Volume
+from gynbtnet.inference.contours import Contours
 from gynbtnet.inference.settings import PredictionSettings
 
 
@@ -45,5 +46,5 @@ class Contourer(Protocol):
     def libraries(self) -> tuple[str, ...]:
         """Distributions that it computes with, besides those that all do."""
 
-    def contour(self, volumes: Sequence[Volume], settings: PredictionSettings) -> Segmentation:
+    def contour(self, volumes: Sequence[Volume], settings: PredictionSettings) -> Contours:
         """Contours on a scan, one volume a channel on one grid of any kind; CT in HU."""

@@ -98,7 +98,7 @@ def predict_scan(
             "or give another output folder."
         )
     read = time.perf_counter()
-    segmentation = model.contour(found.volumes, settings)
+    segmentation = model.contour(found.volumes, settings).segmentation
     predicted = time.perf_counter()
     volumes = {structure: segmentation.volume_cm3(structure) for structure in segmentation.structures}
     description = f"Research use only, not reviewed. Model {model.sha256[:8]}"  # DICOM allows 64 characters

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import nan
 from pathlib import Path
 from typing import Literal
 
@@ -12,7 +13,8 @@ from torch import nn
 
 from gynbtnet.datasets.json_files import sha256_of
 from gynbtnet.errors import BadInput
-from gynbtnet.imaging.volume import Segmentation, Volume
+from gynbtnet.imaging.volume import Volume
+from gynbtnet.inference.contours import Contours
 from gynbtnet.inference.predict import predict
 from gynbtnet.inference.settings import PredictionSettings
 from gynbtnet.preparation.plan import Plan
@@ -57,9 +59,9 @@ class Model:
         """Distributions that its network is made of, besides PyTorch."""
         return () if self.plan.network == "gynbtnet" else ("monai",)
 
-    def contour(self, volumes: Sequence[Volume], settings: PredictionSettings) -> Segmentation:
+    def contour(self, volumes: Sequence[Volume], settings: PredictionSettings) -> Contours:
         """:func:`gynbtnet.inference.predict.predict` with this model."""
-        return predict(self, volumes, settings)
+        return Contours(predict(self, volumes, settings), dict.fromkeys(self.structures, nan))
 
     @classmethod
     def load(
