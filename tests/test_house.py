@@ -30,12 +30,14 @@ ORDER = [
     "experiment",
     "experiment_report",
     "pipeline",
-    "comparison",
     "single_stages",
     "cross_validation",
+    "comparison",
     "inspection",
     "inspection_picture",
     "doctor",
+    "comparison_results",
+    "compared_experiment",
     "cli",
 ]
 

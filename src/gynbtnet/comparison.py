@@ -1,19 +1,23 @@
 """GynBTNet and its baselines on one cohort and one split, through one prediction and one evaluation."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+
+import torch
+from torch import nn
 
 from gynbtnet.baselines.nnunet_model import NnUNetModel
 from gynbtnet.baselines.nnunet_training import train_nnunet
+from gynbtnet.cross_validation import CrossValidation, contour_fold, crossvalidate, evaluate_folds
+from gynbtnet.datasets.json_files import sha256_of
 from gynbtnet.errors import BadInput
 from gynbtnet.evaluation.evaluate import evaluate
 from gynbtnet.experiment import STAGES, Experiment, StageName
 from gynbtnet.inference.contourer import Contourer
 from gynbtnet.inference.model import Model
 from gynbtnet.optional_libraries import require
-from gynbtnet.pipeline import Ingested, Scans, ingest_scans, predict_cases, train_stages
+from gynbtnet.pipeline import Ingested, Scans, ingest_scans, predict_cases, prepare_stage, train_before_task
 from gynbtnet.progress import console
 from gynbtnet.recipes.loading import save_recipe
 from gynbtnet.recipes.recipe import Recipe
@@ -52,8 +56,13 @@ class ComparedModel(Experiment):
         return super().prepared(stage) if stage in self.shared else self.home / "prepared" / stage
 
     def run(self, stage: StageName) -> Path:
-        """The run folder of a stage; of the task, the model."""
+        """The run folder of a stage; of the task, the folder of its folds, and together they are the model."""
         return self.home / stage
+
+    @property
+    def folds(self) -> CrossValidation:
+        """The task's folds, what each made of its validation patients, and the scores of that."""
+        return CrossValidation(self.run("task"))
 
     @property
     def test_predictions(self) -> Path:
@@ -66,8 +75,16 @@ class ComparedModel(Experiment):
         return self.folder / "evaluations" / self.name
 
 
-def compare_models(recipe: Recipe, variants: Mapping[str, Recipe], scans: Scans, folder: Path, jobs: int = 1) -> Path:
-    """Train each variant of ``recipe``, contour the test patients with it, and score it; returns ``folder``.
+def compare_models(
+    recipe: Recipe,
+    variants: Mapping[str, Recipe],
+    scans: Scans,
+    folder: Path,
+    *,
+    every_fold: bool = False,
+    jobs: int = 1,
+) -> dict[str, ComparedModel]:
+    """Train each variant of ``recipe``, contour the test patients with it, and score it; returns where each keeps what.
 
     All see the same patients on the same side of one split. What an earlier call finished is kept.
 
@@ -76,6 +93,8 @@ def compare_models(recipe: Recipe, variants: Mapping[str, Recipe], scans: Scans,
         variants: by name, as :func:`gynbtnet.recipes.variant.load_variant` reads them.
         scans: as of :func:`gynbtnet.pipeline.run_experiment`.
         folder: for each variant ``models/<name>``, ``predictions/<name>/<case id>`` and ``evaluations/<name>``.
+        every_fold: learn the task once for each fold of the split, and contour the test patients with the mean of all
+            folds; otherwise the recipe's one fold stands alone. What comes before the task is learned once.
         jobs: processes that prepare.
 
     Raises:
@@ -86,15 +105,18 @@ def compare_models(recipe: Recipe, variants: Mapping[str, Recipe], scans: Scans,
         _check(recipe, variant)
     whole = Path(folder).absolute()
     ingested = ingest_scans(recipe, scans, Experiment(whole), jobs)
+    folds = range(len(ingested.split.folds)) if every_fold else (recipe.split.fold,)
+    places = {name: ComparedModel(whole, name, _prepared_alike(recipe, variants[name])) for name in variants}
     for name, variant in variants.items():
-        compared = ComparedModel(whole, name, _prepared_alike(recipe, variant))
+        compared = places[name]
         console.rule(name)
         save_recipe(variant, compared.own_recipe)
-        model = _train(variant, ingested, compared, jobs)
+        learn = _learn_nnunet if variant.nnunet else _learn
+        model = learn(variant, ingested, compared, folds, jobs)
         settings = variant.prediction
         predict_cases(model, ingested.test, compared.test_predictions, settings, ingested.names, scans.repairs)
         evaluate(ingested.test, compared.test_predictions, compared.evaluation)
-    return whole
+    return places
 
 
 def _check(recipe: Recipe, variant: Recipe) -> None:
@@ -126,11 +148,43 @@ def _preparation(recipe: Recipe, stage: StageName) -> dict[str, object] | None:
     return plan | {"structures": getattr(settings, "structures", None)}
 
 
-def _train(variant: Recipe, ingested: Ingested, compared: ComparedModel, jobs: int) -> Contourer:
-    device: Literal["auto", "cpu", "cuda"] = variant.prediction.device
-    if variant.nnunet is None:
-        run = train_stages(variant, ingested, compared, jobs)
-        return Model.load(run, weights=variant.prediction.weights, device=device)
-    fold, out = variant.split.fold, compared.run("task")
-    train_nnunet(ingested.seen, ingested.split, fold, variant.nnunet, out, jobs=jobs)
-    return NnUNetModel.load(out, device=device)
+def _learn(variant: Recipe, ingested: Ingested, compared: ComparedModel, folds: Sequence[int], jobs: int) -> Contourer:
+    start = train_before_task(variant, ingested, compared, jobs)
+    prepared = prepare_stage("task", ingested.seen, variant.stage("task").plan, compared, jobs)
+    home, asked = compared.folds, variant.prediction
+    crossvalidate(prepared, ingested.cohort, variant, ingested.split, home.folder, start=start, folds=folds)
+    members = [Model.load(home.fold(fold), weights=asked.weights, device=asked.device) for fold in folds]
+    return _together(members, home.folder)
+
+
+def _learn_nnunet(
+    variant: Recipe, ingested: Ingested, compared: ComparedModel, folds: Sequence[int], jobs: int
+) -> Contourer:
+    assert variant.nnunet
+    settings, home, device = variant.nnunet, compared.folds, variant.prediction.device
+    cohort, split = ingested.cohort, ingested.split
+    runs = []
+    for fold in folds:
+        console.rule(f"Fold {fold}")
+        runs.append(train_nnunet(ingested.seen, split, fold, settings, home.folder, jobs=jobs))
+        contour_fold(NnUNetModel.load(runs[-1], device=device), cohort, split, fold, home, variant.prediction)
+    evaluate_folds(cohort, split, home, folds)
+    return NnUNetModel.load(*runs, device=device)
+
+
+class _Mean(nn.Module):
+    def __init__(self, networks: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return torch.stack([network(image) for network in self.networks]).mean(0)
+
+
+def _together(members: Sequence[Model], folder: Path) -> Model:
+    """One model whose logits are the mean of all members'."""
+    first, *others = members
+    if not others:
+        return first
+    sha256 = sha256_of(*(member.folder / member.weights for member in members))
+    return replace(first, folder=folder, sha256=sha256, network=_Mean([member.network for member in members]).eval())

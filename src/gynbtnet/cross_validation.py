@@ -1,7 +1,7 @@
 """Every fold of a split: trained, and its validation patients contoured by the one model that hasn't seen them."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -15,8 +15,10 @@ from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import Split
 from gynbtnet.errors import BadInput, Paused
 from gynbtnet.evaluation.evaluate import Evaluation, evaluate
+from gynbtnet.inference.contourer import Contourer
 from gynbtnet.inference.export import predict_scan
 from gynbtnet.inference.model import Model
+from gynbtnet.inference.settings import PredictionSettings
 from gynbtnet.preparation.store import PreparedCohort
 from gynbtnet.processes import started_together
 from gynbtnet.progress import advancing, console
@@ -56,6 +58,7 @@ def crossvalidate(
     out: Path,
     *,
     start: Path | None = None,
+    folds: Sequence[int] | None = None,
     jobs: int = 1,
 ) -> Evaluation:
     """Train the task stage once for each fold of ``split``, predict each fold's validation patients, score them all.
@@ -71,6 +74,7 @@ def crossvalidate(
         split: its folds are trained; its test patients take no part.
         out: the folder, see :class:`CrossValidation`.
         start: run folder of an earlier stage that all folds start from; None: from scratch.
+        folds: which; None: all.
         jobs: folds that are trained side by side, each on a GPU of its own where there are several.
 
     Raises:
@@ -93,16 +97,38 @@ def crossvalidate(
             f"{len(unprepared)} cases of the cohort {cohort.folder} that are not held out are not prepared in "
             f"{prepared.folder}; prepare them with `gynbtnet prepare`."
         )
-    places, folds = CrossValidation(Path(out)), range(len(split.folds))
+    places = CrossValidation(Path(out))
+    chosen = range(len(split.folds)) if folds is None else folds
     work = partial(_train_and_predict, prepared, cohort, recipe, split, places, start)
     if jobs == 1:
-        for fold in folds:
+        for fold in chosen:
             console.rule(f"Fold {fold}")
             work(fold)
     else:
-        _side_by_side(work, [places.fold(fold) for fold in folds], jobs, task.training.epochs)
-    seen = cohort.of_patients(patient for fold in split.folds for patient in fold)
-    return evaluate(seen, places.predictions, places.evaluation)
+        _side_by_side(work, {fold: places.fold(fold) for fold in chosen}, jobs, task.training.epochs)
+    return evaluate_folds(cohort, split, places, chosen)
+
+
+def contour_fold(
+    model: Contourer, cohort: Cohort, split: Split, fold: int, places: CrossValidation, settings: PredictionSettings
+) -> None:
+    """Contour the validation patients of a fold with the model that was trained on the others."""
+    for case in cohort.of_patients(split.validation_patients(fold)).cases:
+        predict_scan(
+            model,
+            case.image,
+            places.predictions / case.id,
+            channels=case.images[1:],
+            settings=settings,
+            synthetic=case.synthetic,
+            force=True,
+        )
+
+
+def evaluate_folds(cohort: Cohort, split: Split, places: CrossValidation, folds: Sequence[int]) -> Evaluation:
+    """Score the validation patients of these folds together."""
+    shown = cohort.of_patients(patient for fold in folds for patient in split.validation_patients(fold))
+    return evaluate(shown, places.predictions, places.evaluation)
 
 
 def _train_and_predict(
@@ -117,19 +143,10 @@ def _train_and_predict(
     of_fold = recipe.model_copy(update={"split": recipe.split.model_copy(update={"fold": fold})})
     run = finetune_alone(prepared, of_fold, "task", split, start, places.fold(fold))
     model = Model.load(run, weights=recipe.prediction.weights, device=recipe.prediction.device)
-    for case in cohort.of_patients(split.validation_patients(fold)).cases:
-        predict_scan(
-            model,
-            case.image,
-            places.predictions / case.id,
-            channels=case.images[1:],
-            settings=recipe.prediction,
-            synthetic=case.synthetic,
-            force=True,
-        )
+    contour_fold(model, cohort, split, fold, places, recipe.prediction)
 
 
-def _side_by_side(work: Callable[[int], None], runs: Sequence[Path], jobs: int, epochs: int) -> None:
+def _side_by_side(work: Callable[[int], None], runs: Mapping[int, Path], jobs: int, epochs: int) -> None:
     """Every fold in a process, ``jobs`` at a time, under one bar of all their epochs."""
     context = get_context("spawn")  # CUDA and PyTorch's threads don't live through a fork
     gpus = _visible_gpus()
@@ -137,15 +154,15 @@ def _side_by_side(work: Callable[[int], None], runs: Sequence[Path], jobs: int, 
     for job in range(jobs):
         places.put(gpus[job % len(gpus)] if gpus else None)
     pool = ProcessPoolExecutor(jobs, context, initializer=_settle, initargs=(places, jobs))
-    done = _epochs_logged(runs)
+    done = _epochs_logged(runs.values())
     try:
-        futures = [pool.submit(work, fold) for fold in range(len(runs))]
+        futures = [pool.submit(work, fold) for fold in runs]
         with advancing("Folds", epochs * len(runs), done) as advance:
             while wait(futures, timeout=_LOOK_EVERY).not_done:
-                logged = _epochs_logged(runs)
+                logged = _epochs_logged(runs.values())
                 advance(logged - done)
                 done = logged
-            advance(_epochs_logged(runs) - done)
+            advance(_epochs_logged(runs.values()) - done)
     except BaseException:
         for child in active_children():
             child.terminate()
@@ -189,6 +206,6 @@ def _visible_gpus() -> list[str]:
     return [str(name).strip() for name in names]
 
 
-def _epochs_logged(runs: Sequence[Path]) -> int:
+def _epochs_logged(runs: Iterable[Path]) -> int:
     logs = [RunFolder(run).log for run in runs]
     return sum(max(0, len(log.read_text().splitlines()) - 1) for log in logs if log.is_file())

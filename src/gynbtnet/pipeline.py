@@ -60,20 +60,29 @@ class Ingested:
     """What an experiment's scans became.
 
     Attributes:
-        split: who is held out; saved in the experiment.
-        seen, test: the cohort's patients on both sides of the split.
+        cohort: a clinic's patients, all of them.
+        split: who of them is held out; saved in the experiment.
         unlabelled, organs: for stages 1 and 2; None where the recipe leaves the stage out.
         further: scans that are predicted and have no contours.
         names: how structures are called.
     """
 
+    cohort: Cohort
     split: Split
-    seen: Cohort
-    test: Cohort
     unlabelled: Cohort | None
     organs: Cohort | None
     further: Cohort | None
     names: StructureNames
+
+    @property
+    def seen(self) -> Cohort:
+        """The patients who are learned from."""
+        return self.cohort.of_patients(set(self.cohort.patients).difference(self.split.test))
+
+    @property
+    def test(self) -> Cohort:
+        """The patients who are held out."""
+        return self.cohort.of_patients(self.split.test)
 
 
 def run_experiment(recipe: Recipe, scans: Scans, folder: Path, jobs: int = 1) -> Path:
@@ -124,27 +133,32 @@ def ingest_scans(recipe: Recipe, scans: Scans, experiment: Experiment, jobs: int
     split.validation_patients(recipe.split.fold)
     save_recipe(recipe, experiment.recipe)
     split.save(experiment.split)
-    seen, test = cohort.of_patients(set(cohort.patients).difference(split.test)), cohort.of_patients(split.test)
-    unlabelled = _ingest_unlabelled(scans, experiment, key, seen, test, jobs) if recipe.pretraining else None
+    unlabelled = _ingest_unlabelled(scans, experiment, key, cohort, split, jobs) if recipe.pretraining else None
     organs = _ingest_organs(scans.supervised, experiment, recipe.supervised, jobs) if recipe.supervised else None
     further = (
         scan_folders.ingest(scans.further, experiment.cohort("further"), repairs=scans.repairs, key=key, jobs=jobs)
         if scans.further
         else None
     )
-    return Ingested(split, seen, test, unlabelled, organs, further, names)
+    return Ingested(cohort, split, unlabelled, organs, further, names)
 
 
 def train_stages(recipe: Recipe, ingested: Ingested, experiment: Experiment, jobs: int = 1) -> Path:
     """The stages of a recipe, one after another; returns the run folder of the last, which is the model."""
+    start = train_before_task(recipe, ingested, experiment, jobs)
+    validation = ingested.split.validation_patients(recipe.split.fold)
+    return _learn("task", recipe.stage("task"), ingested.seen, validation, experiment, start, jobs)
+
+
+def train_before_task(recipe: Recipe, ingested: Ingested, experiment: Experiment, jobs: int = 1) -> Path | None:
+    """Stages 1 and 2, as far as the recipe has them; returns the run folder that the task starts from, if any."""
     start = None
     if recipe.pretraining and ingested.unlabelled:
         start = _pretrain(recipe.pretraining, ingested.unlabelled, experiment, jobs)
     if recipe.supervised and ingested.organs:
         drawn = _drawn(recipe.supervised, ingested.organs)
         start = _learn("supervised", recipe.supervised, ingested.organs, drawn, experiment, start, jobs)
-    validation = ingested.split.validation_patients(recipe.split.fold)
-    return _learn("task", recipe.stage("task"), ingested.seen, validation, experiment, start, jobs)
+    return start
 
 
 def _check(recipe: Recipe, scans: Scans, experiment: Experiment) -> None:
@@ -197,9 +211,10 @@ def _check_same_experiment(recipe: Recipe, experiment: Experiment) -> None:
 
 
 def _ingest_unlabelled(
-    scans: Scans, experiment: Experiment, key: PatientKey, seen: Cohort, test: Cohort, jobs: int
+    scans: Scans, experiment: Experiment, key: PatientKey, whole: Cohort, split: Split, jobs: int
 ) -> Cohort:
     """The given scans and those of the patients who are not held out; a held-out patient's scan is refused."""
+    seen, test = whole.of_patients(set(whole.patients).difference(split.test)), whole.of_patients(split.test)
     cohort = scan_folders.ingest(
         scans.unlabelled, experiment.cohort("pretraining"), also=seen, repairs=scans.repairs, key=key, jobs=jobs
     )
@@ -227,7 +242,7 @@ def _ingest_organs(source: Path | None, experiment: Experiment, recipe: Supervis
 
 def _pretrain(recipe: AnyPretraining, cohort: Cohort, experiment: Experiment, jobs: int) -> Path:
     """Stage 1."""
-    prepared = _prepare("pretraining", cohort, recipe.plan, experiment, jobs)
+    prepared = prepare_stage("pretraining", cohort, recipe.plan, experiment, jobs)
     validation = _drawn(recipe, cohort)
     return pretrain(
         prepared,
@@ -248,7 +263,7 @@ def _learn(
     jobs: int,
 ) -> Path:
     """Stages 2 and 3."""
-    prepared = _prepare(stage, cohort, recipe.plan, experiment, jobs)
+    prepared = prepare_stage(stage, cohort, recipe.plan, experiment, jobs)
     return finetune(
         prepared,
         recipe.training,
@@ -264,9 +279,10 @@ def _drawn(recipe: AnyPretraining | SupervisedStage, cohort: Cohort) -> tuple[st
     return hold_out(cohort.patients, recipe.validation, recipe.training.seed)
 
 
-def _prepare(
-    stage: StageName, cohort: Cohort, settings: PlanSettings, experiment: Experiment, jobs: int
+def prepare_stage(
+    stage: StageName, cohort: Cohort, settings: PlanSettings, experiment: Experiment, jobs: int = 1
 ) -> PreparedCohort:
+    """Plan a stage's scans and prepare them."""
     console.rule(STAGES[stage])
     plan = make_plan(cohort, settings, jobs=jobs)
     plan.save(experiment.plan(stage))

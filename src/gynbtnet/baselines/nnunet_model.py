@@ -1,6 +1,7 @@
 """A trained nnU-Net that predicts through its own predictor."""
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from math import nan
 from pathlib import Path
@@ -27,14 +28,14 @@ _TRUSTED = ("torch.nn.", "dynamic_network_architectures.")
 
 @dataclass(frozen=True)
 class NnUNetModel:
-    """What :func:`gynbtnet.baselines.nnunet_training.train_nnunet` left, ready to predict.
+    """What :func:`gynbtnet.baselines.nnunet_training.train_nnunet` left of a fold or of several, ready to predict.
 
     It reads ``plans.json``, ``dataset.json``, ``nnunet.json`` and ``weights_last.safetensors``: nnU-Net's words, and
     nothing that is executed.
 
     Attributes:
-        folder: where these lie.
-        weights: name of the weights' file.
+        folder: where these lie; of several folds, where the folds lie.
+        weights: name of the weights' file, in each fold.
         sha256: of the weights.
         channels: what each volume is that it reads.
         structures: what it contours, in label order.
@@ -53,33 +54,39 @@ class NnUNetModel:
     libraries: tuple[str, ...] = ("nnunetv2",)
 
     @classmethod
-    def load(cls, folder: Path, *, device: Literal["auto", "cpu", "cuda"] = "auto") -> "NnUNetModel":
-        """Read plans and weights of a finished training.
+    def load(cls, fold: Path, *others: Path, device: Literal["auto", "cpu", "cuda"] = "auto") -> "NnUNetModel":
+        """Read plans and weights of a finished fold, and of others of the same training: nnU-Net averages their logits.
 
         Raises:
-            BadInput: where the folder holds none, a file is damaged, CUDA is asked for and absent, or nnU-Net isn't
-                installed.
+            BadInput: where a folder holds none, a file is damaged, the folds are of several trainings, CUDA is asked
+                for and absent, or nnU-Net isn't installed.
         """
-        path = RunFolder(folder).last_weights
-        if not path.is_file():
-            raise BadInput(f"There is no {path}; {REMEDY}.")
+        folds = (fold, *others)
+        paths = [RunFolder(folder).last_weights for folder in folds]
+        for path in paths:
+            if not path.is_file():
+                raise BadInput(f"There is no {path}; {REMEDY}.")
         if device == "cuda" and not torch.cuda.is_available():
             raise BadInput("device is cuda, but PyTorch sees no CUDA device here; set it to auto.")
         place = torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
         plans, dataset, record = (
-            read_json(dict[str, Any], folder / name, REMEDY) for name in ("plans.json", "dataset.json", RECORD)
+            read_json(dict[str, Any], fold / name, REMEDY) for name in ("plans.json", "dataset.json", RECORD)
         )
+        for other in others:
+            if read_json(dict[str, Any], other / "plans.json", REMEDY) != plans:
+                raise BadInput(f"{other} and {fold} were trained by different plans; expected folds of one training.")
         with nnunet():
             try:
                 _check_trusted(plans)
-                predictor = _predictor(plans, dataset, path, place, record["mirroring_axes"])
+                predictor = _predictor(plans, dataset, paths, place, record["mirroring_axes"])
                 channels, structures = channels_of(dataset["channel_names"]), structures_of(dataset["labels"])
             except (KeyError, TypeError, AttributeError, ValueError, SafetensorError, RuntimeError, OSError) as error:
                 raise BadInput(
-                    f"The files in {folder} are damaged or don't belong together ({type(error).__name__}: {error}); "
+                    f"The files in {fold} are damaged or don't belong together ({type(error).__name__}: {error}); "
                     f"{REMEDY}."
                 ) from error
-        return cls(folder, path.name, sha256_of(path), channels, structures, place, predictor)
+        folder = fold.parent if others else fold
+        return cls(folder, paths[0].name, sha256_of(*paths), channels, structures, place, predictor)
 
     def contour(self, volumes: Sequence[Volume], settings: PredictionSettings) -> Contours:
         """Contours on a scan, one volume a channel, CT in HU; its grid's axes run as in the scans of the training.
@@ -107,7 +114,11 @@ def _check_trusted(plans: Mapping[str, Any]) -> None:
 
 
 def _predictor(
-    plans: Mapping[str, Any], dataset: dict[str, Any], weights: Path, device: torch.device, mirrored: list[int] | None
+    plans: Mapping[str, Any],
+    dataset: dict[str, Any],
+    weights: Sequence[Path],
+    device: torch.device,
+    mirrored: list[int] | None,
 ) -> Any:
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
@@ -121,10 +132,15 @@ def _predictor(
     network = nnUNetTrainer.build_network_architecture(
         manager, configuration, channels, outputs, enable_deep_supervision=False
     )
-    load_model(network, weights)
     network.to(device).eval()
+    parameters = [_parameters(network, path) for path in weights]
     predictor = nnUNetPredictor(device=device)
     predictor.manual_initialization(
-        network, manager, configuration, [network.state_dict()], dataset, nnUNetTrainer.__name__, mirrored
+        network, manager, configuration, parameters, dataset, nnUNetTrainer.__name__, mirrored
     )
     return predictor
+
+
+def _parameters(network: Any, weights: Path) -> Any:
+    load_model(network, weights)
+    return deepcopy(network.state_dict())  # it is overwritten by the next fold's

@@ -43,40 +43,40 @@ def train_nnunet(
 
     It sees the files of the training patients alone, linked into a raw dataset of its own; patients held out for the
     test have no part in its fingerprint either. ``out`` holds nnU-Net's three folders ``raw``, ``preprocessed`` and
-    ``results``, and at the end the model, see :class:`gynbtnet.baselines.nnunet_model.NnUNetModel`.
+    ``results``, which all folds share as they do there, and of each fold ``fold_<number>``, at the end a model, see
+    :class:`gynbtnet.baselines.nnunet_model.NnUNetModel`.
 
     Args:
         cohort: with labels.
         split: who is held out, and the folds.
         fold: whose patients validate.
-        settings: the run's.
-        out: a run that was killed in it is taken up again from nnU-Net's own checkpoint, a finished one left alone.
+        settings: of all folds.
+        out: a fold that was killed in it is taken up again from nnU-Net's own checkpoint, a finished one left alone.
         jobs: processes that fingerprint and preprocess.
 
     Returns:
-        ``out``.
+        the fold's folder.
 
     Raises:
-        BadInput: where cohort and split don't fit together, an earlier run in ``out`` was made from others, CUDA is
+        BadInput: where cohort and split don't fit together, earlier folds in ``out`` were made from others, CUDA is
             asked for and absent, or nnU-Net isn't installed.
     """
     require("nnunet", "nnunetv2")
     device = _device(settings)
+    split.validation_patients(fold)
     seen = cohort.of_patients(set(split.patients).difference(split.test))
-    shown, held_out = split.training_patients(fold), split.validation_patients(fold)
     unlabelled = sum(case.labels is None for case in seen.cases)
     if unlabelled:
         raise BadInput(f"{unlabelled} of {len(seen.cases)} training cases of {cohort.folder} have no contours.")
     record = {
         "settings": settings.model_dump(mode="json"),
-        "training": _digests(seen.of_patients(shown).cases),
-        "validation": _digests(seen.of_patients(held_out).cases),
+        "folds": [_digests(seen.of_patients(patients).cases) for patients in split.folds],
         "structures": list(cohort.structures),
     }
     _open(out, record)
-    run = RunFolder(out)
+    run = RunFolder(out / f"fold_{fold}")
     if run.last_weights.is_file():
-        return out
+        return run.path
     variables = {f"nnUNet_{kind}": str((out / kind).absolute()) for kind in ("raw", "preprocessed", "results")}
     with nnunet(out / "log.txt", **variables):
         plans_name = _plan_and_preprocess(seen, settings, out, jobs)
@@ -84,8 +84,8 @@ def train_nnunet(
     if settings.workers is not None:  # its planner would take 0 for a number of threads
         variables["nnUNet_n_proc_DA"] = str(settings.workers)
     with nnunet(out / "log.txt", **variables):
-        _train(fold, settings, device, plans_name, run)
-    return out
+        _train(fold, settings, device, plans_name, out, run)
+    return run.path
 
 
 def _device(settings: NnUNetSettings) -> torch.device:
@@ -102,7 +102,7 @@ def _digests(cases: Iterable[Case]) -> list[str]:
 
 
 def _open(out: Path, record: dict[str, Any]) -> None:
-    """Begin the run, or see that the one that stands in ``out`` was made from the same."""
+    """Begin the folds, or see that those that stand in ``out`` were made from the same."""
     path = out / RECORD
     if not path.exists():
         if any(out.glob("[!.]*")):
@@ -116,7 +116,7 @@ def _open(out: Path, record: dict[str, Any]) -> None:
                 f"The run in {out} was made with {name} = {before.get(name)}, but now {name} = {now.get(name)} is "
                 "asked for; resume it as it was made, or give another output folder."
             )
-    others = [name for name in ("training", "validation", "structures") if made.get(name) != record[name]]
+    others = [name for name in ("folds", "structures") if made.get(name) != record[name]]
     if others:
         raise BadInput(
             f"The run in {out} was made from other inputs ({', '.join(others)}); resume it with the same scans, or "
@@ -160,14 +160,16 @@ def _write_raw_dataset(seen: Cohort, folder: Path) -> None:
         write_json(description | {"numTraining": len(seen.cases)}, partial / "dataset.json")
 
 
-def _train(fold: int, settings: NnUNetSettings, device: torch.device, plans_name: str, run: RunFolder) -> None:
+def _train(
+    fold: int, settings: NnUNetSettings, device: torch.device, plans_name: str, out: Path, run: RunFolder
+) -> None:
     # its class by name: nnU-Net's search for it imports torchvision
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-    folder = run.path / "preprocessed" / DATASET
+    folder = out / "preprocessed" / DATASET
     plans = read_json(dict[str, Any], folder / f"{plans_name}.json", REMEDY)
     dataset = read_json(dict[str, Any], folder / "dataset.json", REMEDY)
-    place = run.path / "results" / DATASET / f"nnUNetTrainer__{plans_name}__{CONFIGURATION}" / f"fold_{fold}"
+    place = out / "results" / DATASET / f"nnUNetTrainer__{plans_name}__{CONFIGURATION}" / f"fold_{fold}"
     # where its --c looks, in this order
     checkpoints = [place / f"checkpoint_{name}.pth" for name in ("final", "latest", "best")]
     standing = next((path for path in checkpoints if path.is_file()), None)
@@ -189,8 +191,8 @@ def _train(fold: int, settings: NnUNetSettings, device: torch.device, plans_name
             trainer.run_training()
     for name in ("plans.json", "dataset.json"):
         shutil.copyfile(place.parent / name, run.path / name)
-    record = read_json(dict[str, Any], run.path / RECORD, REMEDY)
-    write_json(record | {"mirroring_axes": trainer.inference_allowed_mirroring_axes}, run.path / RECORD)
+    record = read_json(dict[str, Any], out / RECORD, REMEDY)
+    write_json(record | {"fold": fold, "mirroring_axes": trainer.inference_allowed_mirroring_axes}, run.path / RECORD)
     with written_whole(run.last_weights) as partial:
         save_model(getattr(trainer.network, "_orig_mod", trainer.network), str(partial))
 

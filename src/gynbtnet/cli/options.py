@@ -16,6 +16,14 @@ Changes = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change one setting, e.g. task.training.epochs=10; repeatable."),
 ]
+ChangesByModel = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="[MODEL:]KEY=VALUE",
+        help="Change one setting of all models, or of one, e.g. nnunet:nnunet.epochs=100; repeatable.",
+    ),
+]
 Jobs = Annotated[int, typer.Option(help="Processes that work side by side.", min=1)]
 Memory = Annotated[
     float | None,

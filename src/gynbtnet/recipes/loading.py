@@ -2,14 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from gynbtnet.errors import BadInput
 from gynbtnet.recipes.recipe import NETWORKS, Recipe, stage_class
+from gynbtnet.settings import Settings
 from gynbtnet.whole_files import written_whole
+
+T = TypeVar("T", bound=Settings)
 
 SHIPPED = Path(__file__).parent
 
@@ -30,14 +33,27 @@ def load_recipe(name: str | Path, changes: Sequence[str] = ()) -> Recipe:
     Raises:
         BadInput: an unknown recipe, bad YAML, an unknown key, a wrong type or value, a path that isn't there.
     """
-    path = SHIPPED / f"{name}.yaml" if str(name) in shipped_recipes() else Path(name)
-    recipe = with_changes(read_yaml(path), changes, path)
-    if recipe.aliases is not None:
-        aliases = path.parent / recipe.aliases
-        if not aliases.is_file():
-            raise BadInput(f"aliases in {path} names {aliases}, which is not there; expected a YAML file of ROI names.")
-        recipe = recipe.model_copy(update={"aliases": aliases.absolute()})
-    return recipe
+    path = recipe_path(name)
+    return with_aliases(with_changes(read_yaml(path), changes, path), path)
+
+
+def recipe_path(name: str | Path) -> Path:
+    """The file of a shipped recipe, or one's own."""
+    return SHIPPED / f"{name}.yaml" if str(name) in shipped_recipes() else Path(name)
+
+
+def with_aliases(recipe: Recipe, path: Path) -> Recipe:
+    """The recipe with its file of ROI names, which lies beside ``path``, by an absolute path.
+
+    Raises:
+        BadInput: where it isn't there.
+    """
+    if recipe.aliases is None:
+        return recipe
+    aliases = path.parent / recipe.aliases
+    if not aliases.is_file():
+        raise BadInput(f"aliases in {path} names {aliases}, which is not there; expected a YAML file of ROI names.")
+    return recipe.model_copy(update={"aliases": aliases.absolute()})
 
 
 def with_changes(values: dict[str, Any], changes: Sequence[str], path: Path) -> Recipe:
@@ -46,16 +62,25 @@ def with_changes(values: dict[str, Any], changes: Sequence[str], path: Path) -> 
     Raises:
         BadInput: an unknown key, a wrong type or value.
     """
+    return settings_of(Recipe, values, changes, path)
+
+
+def settings_of(kind: type[T], values: dict[str, Any], changes: Sequence[str], path: Path) -> T:
+    """As :func:`with_changes`, for settings of any kind that a file holds.
+
+    Raises:
+        BadInput: an unknown key, a wrong type or value.
+    """
     for change in changes:
         _apply(change, values)
     try:
-        return Recipe.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as problems:
         where = f"{path}, changed by --set" if changes else str(path)
-        raise BadInput(_sentence(problems, where, values)) from problems
+        raise BadInput(_sentence(problems, where, values, kind)) from problems
 
 
-def save_recipe(recipe: Recipe, path: Path) -> None:
+def save_recipe(recipe: Settings, path: Path) -> None:
     """Write a recipe with every setting in it, whole or not at all."""
     with written_whole(path) as partial:
         values = recipe.model_dump(mode="json")
@@ -109,12 +134,12 @@ def _apply(change: str, values: dict[str, Any]) -> None:
         raise BadInput(f"--set {change} can't be read; expected a YAML value after the equals sign.") from error
 
 
-def _sentence(problems: ValidationError, path: str, values: dict[str, Any]) -> str:
+def _sentence(problems: ValidationError, path: str, values: dict[str, Any], kind: type[BaseModel]) -> str:
     first = problems.errors()[0]
     places = _key_in_file(first["loc"], values)
     key = ".".join(str(part) for part in places)
     if first["type"] == "extra_forbidden":
-        known = ", ".join(_settings_at(places[:-1], values))
+        known = ", ".join(_settings_at(kind, places[:-1], values))
         return f"{key} in {path} is no setting; expected one of: {known}."
     if first["type"] == "missing":
         return f"{key} is missing in {path}; see a shipped recipe for the form."
@@ -140,9 +165,8 @@ def _key_in_file(places: Sequence[str | int], values: Any) -> list[str | int]:
     return key
 
 
-def _settings_at(places: Sequence[str | int], values: dict[str, Any]) -> list[str]:
-    """Names of the settings of the class that stands at a key of the recipe."""
-    kind: type[BaseModel] = Recipe
+def _settings_at(kind: type[BaseModel], places: Sequence[str | int], values: dict[str, Any]) -> list[str]:
+    """Names of the settings of the class that stands at a key of a file of ``kind``."""
     for place in places:
         choices = list(_classes(kind.model_fields[str(place)].annotation))
         kind = stage_class(values[place]) if place == "pretraining" else choices[0]

@@ -31,11 +31,22 @@ def load_variant(name: str | Path, recipe: Recipe, changes: Sequence[str] = ()) 
     path = SHIPPED / "baselines" / f"{name}.yaml" if str(name) in BASELINES else Path(name)
     if not path.is_file():
         raise BadInput(f"There is no model {name}; expected one of {', '.join(BASELINES)}, or a YAML file.")
-    patch = read_yaml(path)
+    return varied(recipe, path.stem, [read_yaml(path)], changes, path)
+
+
+def varied(
+    recipe: Recipe, name: str, patches: Sequence[Mapping[str, Any]], changes: Sequence[str], path: Path
+) -> Recipe:
+    """``recipe`` with one merge patch after another, under another name; ``path`` is the file that errors name.
+
+    Raises:
+        BadInput: an unknown key, a wrong type or value.
+    """
     values = recipe.model_dump(mode="json")
     absent = [stage for stage in _STAGES if values[stage] is None]
-    merged = _merge(values, {key: value for key, value in patch.items() if key not in absent})
-    return with_changes(merged | {"name": path.stem}, changes, path)
+    for patch in patches:
+        values = merged(values, {key: value for key, value in patch.items() if key not in absent})
+    return with_changes(values | {"name": name}, changes, path)
 
 
 def load_variants(
@@ -58,13 +69,14 @@ def load_variants(
     }
 
 
-def _merge(values: Any, patch: Any) -> Any:
-    if not isinstance(patch, dict):
+def merged(values: Any, patch: Any) -> Any:
+    """``values`` with a JSON merge patch applied, RFC 7396."""
+    if not isinstance(patch, Mapping):
         return patch
-    merged = dict(values) if isinstance(values, dict) else {}
+    result = dict(values) if isinstance(values, Mapping) else {}
     for key, value in patch.items():
         if value is None:
-            merged.pop(key, None)
+            result.pop(key, None)
         else:
-            merged[key] = _merge(merged.get(key), value)
-    return merged
+            result[key] = merged(result.get(key), value)
+    return result

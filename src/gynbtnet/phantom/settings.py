@@ -1,0 +1,20 @@
+"""Which phantom stands for patients in an experiment."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from gynbtnet.phantom.cohorts import MATRIX, SPACING
+from gynbtnet.settings import Settings
+
+
+class PhantomSettings(Settings):
+    """Synthetic cohorts for the three stages, as ``gynbtnet phantom`` writes them. Sections are the paper's."""
+
+    patients: int = Field(30, ge=1, description="Brachytherapy patients, 2.2.3.")
+    fractions: int | Literal["4-5"] = Field("4-5", description="Of each patient; 4-5 makes 145 of thirty, 2.2.3.")
+    unlabelled: int = Field(24, ge=0, description="Scans without contours for stage 1; the paper has 6,157.")
+    organs: int = Field(12, ge=1, description="Scans with many organs for stage 2; the paper has 1,204.")
+    spacing: tuple[float, float, float] = Field(SPACING, description="mm along z, y, x.")
+    matrix: tuple[int, int, int] = Field(MATRIX, description="Voxels along z, y, x.")
+    seed: int = Field(0, ge=0, description="The same seed gives the same voxels.")
