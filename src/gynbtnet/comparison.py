@@ -1,7 +1,7 @@
 """GynBTNet and its baselines on one cohort and one split, through one prediction and one evaluation."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,7 +13,7 @@ from gynbtnet.cross_validation import CrossValidation, contour_fold, crossvalida
 from gynbtnet.datasets.json_files import sha256_of
 from gynbtnet.errors import BadInput
 from gynbtnet.evaluation.evaluate import evaluate
-from gynbtnet.experiment import STAGES, Experiment, StageName
+from gynbtnet.experiment import STAGES, ComparedModel, Experiment, StageName
 from gynbtnet.inference.contourer import Contourer
 from gynbtnet.inference.model import Model
 from gynbtnet.optional_libraries import require
@@ -23,56 +23,6 @@ from gynbtnet.recipes.loading import save_recipe
 from gynbtnet.recipes.recipe import Recipe
 
 _OF_THE_NETWORK = ("network", "preset", "strides", "batch_size")
-
-
-@dataclass(frozen=True)
-class ComparedModel(Experiment):
-    """An experiment's folder, as one of several models sees it.
-
-    Attributes:
-        name: the model's.
-        shared: stages whose scans are prepared for it as for the recipe that it is compared with.
-    """
-
-    name: str
-    shared: frozenset[StageName]
-
-    @property
-    def home(self) -> Path:
-        """All that was made in training it."""
-        return self.folder / "models" / self.name
-
-    @property
-    def own_recipe(self) -> Path:
-        """Its resolved recipe."""
-        return self.home / "recipe.yaml"
-
-    def plan(self, stage: StageName) -> Path:
-        """How the scans of a stage are prepared."""
-        return self.home / "plans" / stage
-
-    def prepared(self, stage: StageName) -> Path:
-        """The prepared scans of a stage: once for all models that want them alike."""
-        return super().prepared(stage) if stage in self.shared else self.home / "prepared" / stage
-
-    def run(self, stage: StageName) -> Path:
-        """The run folder of a stage; of the task, the folder of its folds, and together they are the model."""
-        return self.home / stage
-
-    @property
-    def folds(self) -> CrossValidation:
-        """The task's folds, what each made of its validation patients, and the scores of that."""
-        return CrossValidation(self.run("task"))
-
-    @property
-    def test_predictions(self) -> Path:
-        """A folder for each case of the test patients."""
-        return self.folder / "predictions" / self.name
-
-    @property
-    def evaluation(self) -> Path:
-        """Scores of the test predictions."""
-        return self.folder / "evaluations" / self.name
 
 
 def compare_models(
@@ -119,6 +69,11 @@ def compare_models(
     return places
 
 
+def folds_of(compared: ComparedModel) -> CrossValidation:
+    """The folds of a model's task, what each made of its validation patients, and the scores of that."""
+    return CrossValidation(compared.run("task"))
+
+
 def _check(recipe: Recipe, variant: Recipe) -> None:
     """Say what is wrong before the hours are spent."""
     for setting in ("structures", "aliases", "split"):
@@ -151,7 +106,7 @@ def _preparation(recipe: Recipe, stage: StageName) -> dict[str, object] | None:
 def _learn(variant: Recipe, ingested: Ingested, compared: ComparedModel, folds: Sequence[int], jobs: int) -> Contourer:
     start = train_before_task(variant, ingested, compared, jobs)
     prepared = prepare_stage("task", ingested.seen, variant.stage("task").plan, compared, jobs)
-    home, asked = compared.folds, variant.prediction
+    home, asked = folds_of(compared), variant.prediction
     crossvalidate(prepared, ingested.cohort, variant, ingested.split, home.folder, start=start, folds=folds)
     members = [Model.load(home.fold(fold), weights=asked.weights, device=asked.device) for fold in folds]
     return _together(members, home.folder)
@@ -161,7 +116,7 @@ def _learn_nnunet(
     variant: Recipe, ingested: Ingested, compared: ComparedModel, folds: Sequence[int], jobs: int
 ) -> Contourer:
     assert variant.nnunet
-    settings, home, device = variant.nnunet, compared.folds, variant.prediction.device
+    settings, home, device = variant.nnunet, folds_of(compared), variant.prediction.device
     cohort, split = ingested.cohort, ingested.split
     runs = []
     for fold in folds:

@@ -5,11 +5,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from pathlib import Path
 
-from gynbtnet.comparison import ComparedModel
+from gynbtnet.comparison import folds_of
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import Split
 from gynbtnet.doctor import examine
 from gynbtnet.evaluation.evaluate import Evaluation
+from gynbtnet.experiment import ComparedModel
 from gynbtnet.evaluation.report import RESEARCH_USE, SYNTHETIC
 from gynbtnet.evaluation.score_table import POLICY, markdown_table
 from gynbtnet.recipes.recipe import Recipe
@@ -56,7 +57,7 @@ def _lines(recipe: Recipe, variants: Mapping[str, Recipe], places: Mapping[str, 
     yield f"## Patients of the folds: {patients} patients, {cases} cases, each contoured by the fold that didn't see it\n"
     for name, place in places.items():
         yield f"### {name}\n"
-        yield markdown_table(Evaluation.load(place.folds.evaluation).summary)
+        yield markdown_table(Evaluation.load(folds_of(place).evaluation).summary)
     yield POLICY
     if recipe.citations:
         yield "\n## Citations of the data\n"

@@ -63,7 +63,10 @@ def test_absent_in_both_is_counted_and_not_scored(scanned, predictions, tmp_path
     assert (sigmoid["absent"], sigmoid["cases"]) == (4, 0)
     assert np.isnan(sigmoid["dsc_mean"])
     assert overall["dsc_mean"] == pytest.approx(evaluation.summary["dsc_mean"][:2].mean())
-    assert "| sigmoid | – | – | – | 0 | 0 | 0 | 0 | 4 | 0 |" in (tmp_path / "out" / "summary.md").read_text()
+    assert (
+        "| sigmoid | – | – | – | – | – | – | – | 0 | 0 | 0 | 0 | 4 | 0 |"
+        in (tmp_path / "out" / "summary.md").read_text()
+    )
     loaded = Evaluation.load(tmp_path / "out")
     assert [(s.missed, np.isnan(s.dsc)) for s in loaded.scores[2::3]] == [("both", True)] * 4
 

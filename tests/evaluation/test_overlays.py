@@ -93,7 +93,8 @@ def test_every_colour_can_be_seen_on_a_dark_scan(structure):
 
 
 def scored(*dsc: float) -> list[Score]:
-    return [Score(f"c{i}", "p", "bladder", value, 1.0, 1.0, "none", 1.0, 1.0) for i, value in enumerate(dsc)]
+    figures = (1.0, 1.0, 1.0, 1.0, 0.0, 1.0)
+    return [Score(f"c{i}", "p", "bladder", value, 1.0, 1.0, "none", *figures) for i, value in enumerate(dsc)]
 
 
 def test_cases_are_chosen_by_mean_dsc():
@@ -103,8 +104,8 @@ def test_cases_are_chosen_by_mean_dsc():
 
 
 def test_a_missed_structure_pulls_its_case_down():
-    missed = Score("c1", "p", "rectum", 0.0, 99.0, 99.0, "prediction", 1.0, 0.0)
-    absent = Score("c0", "p", "rectum", float("nan"), float("nan"), float("nan"), "both", 0.0, 0.0)
+    missed = Score("c1", "p", "rectum", 0.0, 99.0, 99.0, "prediction", 1.0, 0.0, 0.0, 99.0, -1.0, 99.0)
+    absent = Score("c0", "p", "rectum", *[float("nan")] * 3, "both", 0.0, 0.0, *[float("nan")] * 4)
     assert best_median_worst([*scored(0.5, 0.9), missed, absent]) == (("best", "c0"), ("worst", "c1"))
 
 

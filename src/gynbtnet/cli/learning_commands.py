@@ -54,6 +54,14 @@ class Weights(StrEnum):
     best = "best"
 
 
+class Policy(StrEnum):
+    """What a structure costs that truth or prediction lacks."""
+
+    worst = "worst"
+    diagonal = "diagonal"
+    drop = "drop"
+
+
 class LearnedStage(StrEnum):
     """A stage that learns contours."""
 
@@ -330,14 +338,27 @@ def evaluate(
     split: Annotated[
         Path | None, typer.Option(help="Score this split's test patients; left out: all patients.")
     ] = None,
+    policy: Annotated[
+        Policy,
+        typer.Option(
+            help="What a structure that one side lacks costs: the worst distance that the case allows, the scan's "
+            "diagonal, or nothing (drop), which makes means look better and is said in every table."
+        ),
+    ] = Policy.worst,
+    tolerance: Annotated[float, typer.Option(help="Of the surface DSC, in mm.", min=0.001, max=100)] = 2.0,
+    jobs: Jobs = 1,
+    memory: Memory = None,
 ) -> None:
-    """Score predictions against contours: DSC, HD95 and ASD, missed structures counted."""
+    """Score predictions against contours: overlap, surfaces, volumes and centroids, missed structures counted."""
     from gynbtnet.datasets.cohort import Cohort
     from gynbtnet.datasets.split import Split
     from gynbtnet.evaluation.evaluate import evaluate
+    from gynbtnet.evaluation.settings import ScoringSettings
 
     whole = Cohort.load(cohort)
-    evaluate(whole.of_patients(Split.load(split).test) if split else whole, predictions, out)
+    asked = whole.of_patients(Split.load(split).test) if split else whole
+    settings = ScoringSettings(policy=policy.value, tolerance_mm=tolerance)
+    evaluate(asked, predictions, out, settings, jobs=jobs, memory_gb=memory)
     console.print((out / "summary.md").read_text())
 
 

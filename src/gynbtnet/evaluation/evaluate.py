@@ -1,8 +1,10 @@
 """A folder of predictions against a cohort's contours: scores of every case, and their tables on disk."""
 
 import csv
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,27 +14,31 @@ from pydantic import TypeAdapter, ValidationError
 from gynbtnet.datasets.case import Case
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.json_files import read_json
-from gynbtnet.errors import BadInput
+from gynbtnet.errors import BadInput, ScansFailed
 from gynbtnet.evaluation.metrics import Score, score
-from gynbtnet.evaluation.score_table import POLICY, markdown_table, score_table, summarise
+from gynbtnet.evaluation.score_table import how_scored, markdown_table, score_table, summarise
+from gynbtnet.evaluation.settings import ScoringSettings
 from gynbtnet.imaging.volume import Segmentation
 from gynbtnet.imaging.volume_files import read_volume
-from gynbtnet.progress import track
+from gynbtnet.many_scans import affordable_jobs, for_each_scan
 from gynbtnet.whole_files import check_replaceable, written_whole
 
+_BASE_GB = 0.3
+_BYTES_A_VOXEL = 24  # where one structure fills the scan: two label maps, masks, surfaces and one map of distances
 FILES = ("scores.csv", "summary.csv", "summary.json", "summary.md")
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores of a set of cases, in the cohort's order."""
+    """Scores of a set of cases, in the cohort's order, and how they were made."""
 
     scores: tuple[Score, ...]
+    settings: ScoringSettings = field(default_factory=ScoringSettings)
 
     @property
     def summary(self) -> pd.DataFrame:
         """See :func:`gynbtnet.evaluation.score_table.summarise`."""
-        return summarise(self.scores)
+        return summarise(self.scores, self.settings)
 
     @classmethod
     def load(cls, folder: Path) -> "Evaluation":
@@ -46,42 +52,83 @@ class Evaluation:
             raise BadInput(f"There is no {path}; expected an evaluation folder, as `gynbtnet evaluate` writes it.")
         try:
             with path.open(newline="") as file:
-                scores = tuple(_SCORE.validate_python(_with_nan(row)) for row in csv.DictReader(file))
-        except (ValidationError, UnicodeDecodeError, csv.Error) as error:
-            raise BadInput(f"{path} is damaged or was edited; run `gynbtnet evaluate` again.") from error
-        if not scores:
-            raise BadInput(f"{path} holds no scores; run `gynbtnet evaluate` again.")
-        return cls(scores)
+                rows = list(csv.DictReader(file))
+            made = {tuple(row.pop(name) for name in ScoringSettings.model_fields) for row in rows}
+            scores = tuple(_SCORE.validate_python(_with_nan(row)) for row in rows)
+            settings = [
+                ScoringSettings.model_validate(dict(zip(ScoringSettings.model_fields, values, strict=True)))
+                for values in made
+            ]
+        except (ValidationError, KeyError, UnicodeDecodeError, csv.Error) as error:
+            raise BadInput(
+                f"{path} is damaged, edited or of an older version; run `gynbtnet evaluate` again."
+            ) from error
+        if len(settings) != 1:
+            raise BadInput(
+                f"{path} holds no scores, or some of several policies or tolerances; run `gynbtnet evaluate` again."
+            )
+        return cls(scores, settings[0])
 
 
-def evaluate(cohort: Cohort, predictions: Path, out: Path) -> Evaluation:
+def evaluate(
+    cohort: Cohort,
+    predictions: Path,
+    out: Path,
+    settings: ScoringSettings | None = None,
+    *,
+    jobs: int = 1,
+    memory_gb: float | None = None,
+) -> Evaluation:
     """Score ``<predictions>/<case id>/labels.nii.gz`` of every case of ``cohort`` against its labels.
 
     Writes the folder ``out`` whole: ``scores.csv`` (a row per case and structure), ``summary.csv``, ``summary.json``
     and ``summary.md`` (mean ± SD per structure). A structure that a case's source doesn't contour isn't scored there.
 
+    Args:
+        cohort: the truth.
+        predictions: a folder as :func:`gynbtnet.predict` or ``gynbtnet predict`` leaves it.
+        out: folder of the tables.
+        settings: policy and tolerance.
+        jobs: cases at once, each in a process of its own.
+        memory_gb: what they may take together, see :func:`gynbtnet.many_scans.affordable_jobs`.
+
     Raises:
         BadInput: where there is no case, a case has no labels, or a prediction is absent, lies on another grid or comes
             from a model of other structures; where ``out`` holds anything but an earlier evaluation.
     """
+    settings = settings or ScoringSettings()
     check_replaceable(out, FILES, "scores.csv")
     if not cohort.cases:
         raise BadInput(f"The selection of the cohort {cohort.folder} has no cases; expected some to evaluate.")
-    scores: list[Score] = []
-    for case in track(cohort.cases, "Evaluate"):
-        truth = truth_of(case, cohort.structures)
-        prediction = prediction_of(case, predictions, cohort.structures)
-        grid = truth.labels.geometry
-        if not grid.is_same(prediction.labels.geometry):
-            raise BadInput(
-                f"{prediction_path(case, predictions)} lies on another grid than its truth, "
-                f"{grid.difference(prediction.labels.geometry)}; expected a "
-                "prediction on the scan's own grid: predict this scan again."
-            )
-        scores += score(truth, prediction, case=case.id, patient=case.patient, unknown=case.missing)
-    evaluation = Evaluation(tuple(scores))
+    largest = max(math.prod(case.geometry.shape) for case in cohort.cases)
+    try:
+        scored = for_each_scan(
+            partial(_scores_of, cohort.structures, predictions, settings),
+            cohort.cases,
+            name=lambda case: case.id,
+            title="Evaluate",
+            jobs=affordable_jobs(jobs, _BASE_GB + largest * _BYTES_A_VOXEL / 1e9, memory_gb) if jobs > 1 else 1,
+        )
+    except ScansFailed as problem:  # a table of the others would look like one of all
+        (_, reason), *more = problem.failed
+        further = f" {len(more)} more of {len(cohort.cases)} cases can't be scored either." if more else ""
+        raise BadInput(f"{reason}{further}") from problem
+    evaluation = Evaluation(tuple(score for of_case in scored for score in of_case), settings)
     _write(evaluation, out)
     return evaluation
+
+
+def _scores_of(structures: tuple[str, ...], predictions: Path, settings: ScoringSettings, case: Case) -> list[Score]:
+    truth = truth_of(case, structures)
+    prediction = prediction_of(case, predictions, structures)
+    grid = truth.labels.geometry
+    if not grid.is_same(prediction.labels.geometry):
+        raise BadInput(
+            f"{prediction_path(case, predictions)} lies on another grid than its truth, "
+            f"{grid.difference(prediction.labels.geometry)}; expected a "
+            "prediction on the scan's own grid: predict this scan again."
+        )
+    return score(truth, prediction, case=case.id, patient=case.patient, unknown=case.missing, settings=settings)
 
 
 def truth_of(case: Case, structures: Sequence[str]) -> Segmentation:
@@ -152,7 +199,7 @@ def _write(evaluation: Evaluation, out: Path) -> None:
     with written_whole(out) as folder:
         folder.mkdir()
         scores_csv, summary_csv, summary_json, summary_md = (folder / name for name in FILES)
-        score_table(evaluation.scores).to_csv(scores_csv, index=False)
+        score_table(evaluation.scores).assign(**evaluation.settings.model_dump()).to_csv(scores_csv, index=False)
         summary.to_csv(summary_csv, index=False)
         summary_json.write_text(summary.to_json(orient="records", indent=2, double_precision=6) + "\n")
-        summary_md.write_text(f"{markdown_table(summary)}\n{POLICY}\n")
+        summary_md.write_text(f"{markdown_table(summary)}\n{how_scored(evaluation.settings)}\n")

@@ -14,7 +14,7 @@ from gynbtnet.evaluation.case_overlay import CaseOverlay
 from gynbtnet.evaluation.evaluate import Evaluation
 from gynbtnet.evaluation.metrics import Score
 from gynbtnet.evaluation.picture import Picture
-from gynbtnet.evaluation.score_table import ALL_STRUCTURES, DECIMALS, METRICS, POLICY, printed
+from gynbtnet.evaluation.score_table import ALL_STRUCTURES, DECIMALS, METRICS, how_scored, printed
 from gynbtnet.evaluation.stage_report import StageReport
 from gynbtnet.whole_files import written_whole
 
@@ -98,7 +98,7 @@ def _sections(content: ReportContent) -> Iterator[tuple[str, Iterator[str]]]:
 
 def _results(evaluation: Evaluation) -> Iterator[str]:
     yield html.table(*printed(evaluation.summary), emphasised=ALL_STRUCTURES)
-    yield html.paragraph(POLICY, "note")
+    yield html.paragraph(how_scored(evaluation.settings), "note")
     heads = ["case", "structure", "", *METRICS.values(), "truth (cm³)", "prediction (cm³)"]
     yield html.folded(
         f"Every case and structure ({len(evaluation.scores)} rows)",

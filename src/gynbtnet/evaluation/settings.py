@@ -1,0 +1,19 @@
+"""How predictions are scored."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from gynbtnet.settings import Settings
+
+Policy = Literal["worst", "diagonal", "drop"]
+
+
+class ScoringSettings(Settings):
+    """What a structure costs that one side lacks, and how near is near enough."""
+
+    policy: Policy = "worst"
+    """A structure that only truth or only prediction has: at both DSC 0 and, in mm, the worst distance that the case
+    allows, or the diagonal of its scan; or left out of the means, which then look better than they are."""
+    tolerance_mm: float = Field(2.0, gt=0, le=100)
+    """Of the surface DSC: a surface voxel within this of the other surface agrees with it."""
