@@ -1,0 +1,166 @@
+"""Evaluations of several models on one cohort, set side by side."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.errors import BadInput
+from gynbtnet.evaluation.comparison_settings import ComparisonSettings
+from gynbtnet.evaluation.evaluate import Evaluation
+from gynbtnet.evaluation.metrics import Score
+from gynbtnet.evaluation.statistics.model_tests import ModelTests, model_tests
+
+OURS, FROM_SCRATCH = "gynbtnet", "gynbtnet-from-scratch"
+"""What ``gynbtnet baselines`` calls our model, with and without the stages before the task."""
+_ROUNDING_CM3 = 1e-4
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Several models on the same cases.
+
+    Attributes:
+        cohort: the cases that were scored, and no others.
+        evaluations: by model, in the order given.
+        predictions: by model the folder with ``<case id>/labels.nii.gz``, where it is known.
+        tests: of every pair of models.
+        ours: the model that the others are compared with.
+        from_scratch: ours without pretraining; None where there is none. It has a table of its own.
+        settings: how they were compared.
+    """
+
+    cohort: Cohort
+    evaluations: Mapping[str, Evaluation]
+    predictions: Mapping[str, Path]
+    tests: ModelTests
+    ours: str
+    from_scratch: str | None
+    settings: ComparisonSettings
+
+    @cached_property
+    def structures(self) -> tuple[str, ...]:
+        """What was scored, in the order of the evaluations."""
+        return _structures(self.evaluations[self.ours])
+
+    @property
+    def rivals(self) -> tuple[str, ...]:
+        """The models that ours is set beside in the first table: all others, but for ours without pretraining."""
+        return tuple(name for name in self.evaluations if name not in (self.ours, self.from_scratch))
+
+
+def compare(
+    cohort: Cohort,
+    models: Mapping[str, Path],
+    out: Path,
+    *,
+    ours: str | None = None,
+    from_scratch: str | None = None,
+    predictions: Mapping[str, Path] | None = None,
+    settings: ComparisonSettings | None = None,
+) -> Comparison:
+    """Compare the evaluations of several models of the same cases, and write the tables and pictures.
+
+    Args:
+        cohort: of which the evaluated cases are some or all.
+        models: by name the folder that :func:`gynbtnet.evaluation.evaluate.evaluate` wrote.
+        out: the folder that is written whole.
+        ours: the model that the others are compared with; None: ``gynbtnet`` where there is one, else the first.
+        from_scratch: ours without pretraining; None: ``gynbtnet-from-scratch`` where there is one.
+        predictions: by model the folder of its contours; one that is left out is looked for beside the evaluation.
+        settings: metrics, marks, resamples and seed.
+
+    Raises:
+        BadInput: where there are fewer than two models, an evaluation is absent or damaged, they are not of the same
+            cases, structures and truth, or a case is not of the cohort; where ``out`` holds anything but an earlier
+            comparison.
+    """
+    settings = settings or ComparisonSettings()
+    ours, from_scratch = _roles(models, ours, from_scratch)
+    evaluations = {name: Evaluation.load(folder) for name, folder in models.items()}
+    _check(evaluations, models)
+    tests = model_tests(
+        evaluations,
+        ours,
+        _structures(evaluations[ours]),
+        settings.metrics,
+        resamples=settings.resamples,
+        seed=settings.seed,
+    )
+    found = {name: place for name, folder in models.items() if (place := _predictions(Path(folder)))}
+    return Comparison(
+        cohort=_scored(cohort, evaluations[ours]),
+        evaluations=evaluations,
+        predictions=found | dict(predictions or {}),
+        tests=tests,
+        ours=ours,
+        from_scratch=from_scratch,
+        settings=settings,
+    )
+
+
+def _roles(models: Mapping[str, Path], ours: str | None, from_scratch: str | None) -> tuple[str, str | None]:
+    if len(models) < 2:
+        raise BadInput(f"{len(models)} model is given ({', '.join(models)}); expected two or more to compare.")
+    for name in (ours, from_scratch):
+        if name is not None and name not in models:
+            raise BadInput(f"There is no model {name} among {', '.join(models)}; name one of them.")
+    own = ours or (OURS if OURS in models else next(iter(models)))
+    scratch = from_scratch or (FROM_SCRATCH if FROM_SCRATCH in models and own != FROM_SCRATCH else None)
+    if scratch == own:
+        raise BadInput(f"{own} can't be compared with itself; name another model as the one without pretraining.")
+    return own, scratch
+
+
+def _check(evaluations: Mapping[str, Evaluation], folders: Mapping[str, Path]) -> None:
+    """See that all models were scored on the same cases against the same truth."""
+    (first, of_first), *others = evaluations.items()
+    expected = {(one.case, one.structure): one for one in of_first.scores}
+    for name, evaluation in others:
+        found = {(one.case, one.structure): one for one in evaluation.scores}
+        apart = sorted(expected.keys() ^ found.keys())
+        if apart:
+            case, structure = apart[0]
+            which = first if apart[0] in expected else name
+            raise BadInput(
+                f"{folders[first]} and {folders[name]} are not of the same cases and structures: {len(apart)} are in "
+                f"one alone, such as {structure} of {case} in {folders[which]}; evaluate both models on one cohort."
+            )
+        differing = [key for key, one in expected.items() if not _same_truth(one, found[key])]
+        if differing:
+            case, structure = differing[0]
+            raise BadInput(
+                f"{folders[first]} and {folders[name]} have different truth for {structure} of {case} and "
+                f"{len(differing) - 1} more; evaluate both models on one cohort."
+            )
+
+
+def _same_truth(one: Score, other: Score) -> bool:
+    unknown = (one.missed == "unknown", other.missed == "unknown")
+    same_volume = all(unknown) or abs(one.truth_cm3 - other.truth_cm3) <= _ROUNDING_CM3
+    return one.patient == other.patient and unknown[0] == unknown[1] and same_volume
+
+
+def _scored(cohort: Cohort, evaluation: Evaluation) -> Cohort:
+    """The cohort's cases that were scored."""
+    patients = {one.case: one.patient for one in evaluation.scores}
+    cases = tuple(case for case in cohort.cases if patients.get(case.id) == case.patient)
+    if len(cases) < len(patients):
+        raise BadInput(
+            f"{len(patients) - len(cases)} of {len(patients)} evaluated cases are not in the cohort {cohort.folder}; "
+            "name the cohort that the models were evaluated on."
+        )
+    return replace(cohort, cases=cases)
+
+
+def _structures(evaluation: Evaluation) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(one.structure for one in evaluation.scores))
+
+
+def _predictions(evaluation: Path) -> Path | None:
+    """Where the contours lie that a folder holds the scores of, as our commands leave both."""
+    evaluation = evaluation.absolute()
+    beside = evaluation.parent
+    places = (beside.parent / "predictions" / evaluation.name, beside / "predictions" / "test", beside / "predictions")
+    return next((place for place in places if any(place.glob("*/labels.nii.gz"))), None)
