@@ -1,8 +1,8 @@
 """Whether a scan has metal in it, by a rule that looks at its HU alone.
 
-A voxel of at least 2,500 HU is metal: cortical bone ends below 2,000 HU, and a scanner that clips does so at 3,071 HU or
-above. A scan with at least 0.1 cm³ of it, all such voxels together, has metal, and with it the streaks that metal throws.
-Applicators of carbon fibre, plastic and titanium walls thinner than a voxel stay below the rule; so do their streaks.
+A voxel of at least 2,500 HU is metal: cortical bone ends below 2,000 HU, and a scanner that clips does so at 3,071 HU
+or above. A scan with at least 0.1 cm³ of it, all such voxels together, has metal, and with it the streaks that metal
+throws. Applicators of carbon fibre or plastic, and titanium walls thinner than a voxel, stay below; so do their streaks.
 """
 
 import numpy as np

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.evaluate import prediction_of, truth_of
 from gynbtnet.evaluation.overlays import box_around, crop
-from gynbtnet.evaluation.planes import PLANES, PlaneName, anatomical
+from gynbtnet.evaluation.planes import PLANES, anatomical
 from gynbtnet.evaluation.slice_stack import SliceStack, slice_stack
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.imaging.volume_files import read_volume
@@ -58,9 +58,9 @@ class ComparedCase:
         return tuple(slice_stack(self.image, self.drawn, name, float(middle[_AXIS[name]])) for name in PLANES)
 
     def worst_slice(self, structure: str | None = None) -> SliceStack:
-        """The axial slice in which all models together have most voxels wrong; without any, the middle one of the truth.
+        """The axial slice with the most wrong voxels, all models together, of all structures or of one.
 
-        Of all structures or of one.
+        Where nothing is wrong, that with most of the truth.
         """
         truth = self.drawn[TRUTH]
         wrong = sum(

@@ -1,9 +1,9 @@
 """Whether contours of one patient agree over the fractions: the spread of DSC, the drift of volume and place.
 
 Volume and place drift by themselves from fraction to fraction; what counts is whether the prediction's drift is the
-truth's. A drift is the slope of a least-squares line over the fractions' numbers. A place is a centroid relative to that of
-the truth's reference structure in the same fraction, since two fractions share no frame of reference: HR-CTV, which the
-applicator holds, or the cohort's first structure where it has none.
+truth's. A drift is the slope of a least-squares line over the fractions' numbers. A place is a centroid relative to that
+of the truth's reference structure in the same fraction, since two fractions share no frame of reference: HR-CTV, which
+the applicator holds, or the cohort's first structure where it has none.
 """
 
 from collections.abc import Sequence
@@ -108,7 +108,7 @@ def consistency(cohort: Cohort, evaluation: Evaluation, places: dict[str, Places
 
 
 def slope(fractions: Sequence[int], values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Of values (n, d) at n fractions the slopes (d,) of their least-squares lines; NaN where all are one fraction's."""
+    """Of values (n, d) at n fractions the slopes (d,) of least-squares lines; NaN where all are one fraction's."""
     off = np.asarray(fractions, float) - (np.mean(fractions) if fractions else 0.0)
     if not off.any():
         return np.full(values.shape[1], np.nan)

@@ -26,6 +26,8 @@ from gynbtnet.whole_files import check_replaceable, written_whole
 _BASE_GB = 0.3
 _BYTES_A_VOXEL = 24  # where one structure fills the scan: two label maps, masks, surfaces and one map of distances
 FILES = ("scores.csv", "summary.csv", "summary.json", "summary.md")
+PAGE_FILES = ("report.html", "strata.csv", "consistency.csv", "flags.csv")
+"""What :func:`gynbtnet.evaluation.evaluation_report.report_evaluation` adds."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def evaluate(
             from a model of other structures; where ``out`` holds anything but an earlier evaluation.
     """
     settings = settings or ScoringSettings()
-    check_replaceable(out, FILES, "scores.csv")
+    check_replaceable(out, FILES + PAGE_FILES, "scores.csv")
     if not cohort.cases:
         raise BadInput(f"The selection of the cohort {cohort.folder} has no cases; expected some to evaluate.")
     largest = max(math.prod(case.geometry.shape) for case in cohort.cases)

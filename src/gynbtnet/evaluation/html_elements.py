@@ -1,14 +1,18 @@
 """The few HTML elements that a report is made of. Every text that comes in is escaped here."""
 
 import base64
+import csv
+import io
 from collections.abc import Iterable, Sequence
 from html import escape
 
 from gynbtnet.evaluation.picture import Picture
 
+CLASS_NUMBER = ' class="number"'
+
 
 def heading(text: str, level: int = 2) -> str:
-    """A heading of a section (2) or of a part of one (3)."""
+    """A heading of a section (2), of a part of one (3), or of a part of that (4)."""
     return f"<h{level}>{escape(text)}</h{level}>"
 
 
@@ -27,25 +31,51 @@ def paragraph(text: str, kind: str = "") -> str:
     return f'<p class="{escape(kind)}">{escape(text)}</p>' if kind else f"<p>{escape(text)}</p>"
 
 
-def table(heads: Sequence[str], rows: Iterable[Sequence[str]], numbers_from: int = 1, emphasised: str = "") -> str:
-    """A table that scrolls sideways on a narrow screen.
+def table(
+    heads: Sequence[str], rows: Iterable[Sequence[str]], numbers_from: int = 1, emphasised: str = "", download: str = ""
+) -> str:
+    """A table that scrolls sideways on a narrow screen, and that a reader sorts by any column.
 
     Args:
         heads: the column's names.
         rows: as many texts each.
         numbers_from: this column and those behind it are aligned right.
-        emphasised: first cell of the row that is set off from the others.
+        emphasised: first cell of the row that is set off from the others, and stays last.
+        download: name of the file that a link below hands out with the same cells; empty: no link.
     """
+    rows = [list(row) for row in rows]
 
     def cells(texts: Sequence[str], tag: str) -> str:
-        sides = ["" if place < numbers_from else ' class="number"' for place in range(len(texts))]
+        scope = ' scope="col"' if tag == "th" else ""
+        sides = [f"{scope}{'' if place < numbers_from else CLASS_NUMBER}" for place in range(len(texts))]
         return "".join(f"<{tag}{side}>{escape(text)}</{tag}>" for text, side in zip(texts, sides, strict=True))
 
     body = "".join(
         f"<tr{' class=' + chr(34) + 'whole' + chr(34) if row[0] == emphasised else ''}>{cells(row, 'td')}</tr>"
         for row in rows
     )
-    return f'<div class="wide"><table><thead><tr>{cells(heads, "th")}</tr></thead><tbody>{body}</tbody></table></div>'
+    link = csv_link(csv_text(heads, rows), download) if download else ""
+    return (
+        f'<div class="wide" tabindex="0" role="region" aria-label="table"><table class="sortable"><thead><tr>'
+        f"{cells(heads, 'th')}</tr></thead><tbody>{body}</tbody></table></div>{link}"
+    )
+
+
+def csv_text(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Cells as CSV (RFC 4180 but for the line ends)."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerows([heads, *rows])
+    return buffer.getvalue()
+
+
+def csv_link(text: str, name: str) -> str:
+    """A link inside the page that hands out a CSV file."""
+    encoded = base64.b64encode(text.encode()).decode()
+    return (
+        f'<p class="download"><a download="{escape(name)}" href="data:text/csv;charset=utf-8;base64,{encoded}">'
+        f"{escape(name)}</a></p>"
+    )
 
 
 def pairs(values: Iterable[tuple[str, str]]) -> str:
@@ -65,7 +95,10 @@ def image(picture: Picture) -> str:
 
 def figure(pictures: Sequence[Picture], caption: str) -> str:
     """Pictures side by side, one under another on a narrow screen, with a caption where there is something to say."""
-    inside = "".join(image(one) for one in pictures)
+    inside = "".join(
+        f"<div>{image(one)}{csv_link(one.csv, slug(one.description) + '.csv') if one.csv else ''}</div>"
+        for one in pictures
+    )
     below = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
     return f'<figure><div class="{"row" if len(pictures) > 1 else "single"}">{inside}</div>{below}</figure>'
 
@@ -81,6 +114,11 @@ def legend(entries: Iterable[tuple[str, str]]) -> str:
 def folded(summary: str, content: str) -> str:
     """Content (HTML) that opens on a click, and is open on paper."""
     return f"<details><summary>{escape(summary)}</summary>{content}</details>"
+
+
+def kept(*parts: str) -> str:
+    """Parts (HTML) that stay on one page of paper."""
+    return f'<div class="kept">{"".join(parts)}</div>'
 
 
 def bullets(texts: Iterable[str]) -> str:

@@ -16,7 +16,8 @@ from gynbtnet.evaluation.planes import EDGES, PlaneName
 from gynbtnet.evaluation.slice_stack import PER_MM, SliceStack
 
 OVER, UNDER = "#56b4e9", "#ff9d2e"
-SCALE_BAR_MM = 50
+SCALE_BARS_MM = 50, 20
+"""The shorter one where the longer would take a third of the picture."""
 ALONG: Mapping[PlaneName, str] = {"axial": "z", "coronal": "y", "sagittal": "x"}
 _LINES = ("filled", "line", "dashed", "dotted", "dash-dotted")
 _OFF = {True: "", False: ' class="off"'}
@@ -125,7 +126,9 @@ def viewer(case: ViewedCase, key: str) -> str:
                 },
             }
         )
-    drawers = "".join(_switch("line", i, f"{name} ({_LINES[i % len(_LINES)]})", on) for i, (name, on) in enumerate(lines.items()))
+    drawers = "".join(
+        _switch("line", i, f"{name} ({_LINES[i % len(_LINES)]})", on) for i, (name, on) in enumerate(lines.items())
+    )
     mistakes = "".join(_switch("errors", i, f"errors of {name}", False) for i, name in enumerate(case.models, start=1))
     structures = "".join(
         _switch("structure", j, name, True, colour) for j, (name, colour) in enumerate(case.colours.items())
@@ -183,7 +186,7 @@ def _svg(
         f'<use href="#{name}" fill="#000"/></mask>'
         for name in (ids.values() if errors else ())
     )
-    drawn = ""
+    hatched = ""
     for drawer, seen in errors.items():
         uses = "".join(
             f'<use href="#{here}" mask="url(#{there}-not)" fill="url(#{kind})" data-structure="{j}"/>'
@@ -193,21 +196,23 @@ def _svg(
                 ("under", ids[TRUTH, name], ids[drawer, name]),
             )
         )
-        drawn += f'<g data-errors="{who.index(drawer)}"{_OFF[seen]}>{uses}</g>'
+        hatched += f'<g data-errors="{who.index(drawer)}"{_OFF[seen]}>{uses}</g>'
+    filled = lined = ""
     for drawer, seen in lines.items():
-        number = who.index(drawer)
+        number, is_truth = who.index(drawer), drawer == TRUTH
         uses = "".join(
             f'<use href="#{ids[drawer, name]}" data-structure="{j}" stroke="{escape(colour)}" '
-            f'fill="{escape(colour) if drawer == TRUTH else "none"}"/>'
+            f'fill="{escape(colour) if is_truth else "none"}"/>'
             for j, (name, colour) in enumerate(colours.items())
         )
-        style = 'data-of="truth"' if drawer == TRUTH else f'stroke-dasharray="{_dashes(number)}"'
-        drawn += f'<g data-line="{number}" {style}{_OFF[seen]}>{uses}</g>'
+        style = 'data-of="truth"' if is_truth else f'stroke-dasharray="{_dashes(number)}"'
+        group = f'<g data-line="{number}" {style}{_OFF[seen]}>{uses}</g>'
+        filled, lined = filled + group * is_truth, lined + group * (not is_truth)
     return (
         f'<svg class="slice" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(description)}">'
         f'<defs>{parts}</defs><image {box} preserveAspectRatio="none" '
         f'href="data:image/webp;base64,{base64.b64encode(stack.images[place]).decode()}"/>'
-        f"{drawn}{_marks(stack.plane, width, height)}</svg>"
+        f"{filled}{hatched}{lined}{_marks(stack.plane, width, height)}</svg>"
     )
 
 
@@ -217,7 +222,7 @@ def _dashes(number: int) -> str:
 
 
 def _marks(plane: PlaneName, width: int, height: int) -> str:
-    """The picture's edges by name, and how long 50 mm are."""
+    """The picture's edges by name, and a length to compare with."""
     size = max(width, height) / 22
     left, right, top, bottom = EDGES[plane]
     places = (
@@ -226,10 +231,13 @@ def _marks(plane: PlaneName, width: int, height: int) -> str:
         (top, width / 2, size, "middle"),
         (bottom, width / 2, height - size * 0.4, "middle"),
     )
-    texts = "".join(f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}">{word}</text>' for word, x, y, anchor in places)
-    end, bar = width - size * 0.5, SCALE_BAR_MM * PER_MM
+    texts = "".join(
+        f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}">{word}</text>' for word, x, y, anchor in places
+    )
+    length = SCALE_BARS_MM[width < 3 * SCALE_BARS_MM[0] * PER_MM]
+    end, bar = width - size * 0.5, length * PER_MM
     below = height - size * 0.5
     return (
         f'<g class="marks" font-size="{size:.0f}" aria-hidden="true">{texts}<path d="M{end:.0f} {below:.0f}h-{bar}"/>'
-        f'<text x="{end - bar / 2:.0f}" y="{below - size * 0.4:.0f}" text-anchor="middle">{SCALE_BAR_MM} mm</text></g>'
+        f'<text x="{end - bar / 2:.0f}" y="{below - size * 0.4:.0f}" text-anchor="middle">{length} mm</text></g>'
     )

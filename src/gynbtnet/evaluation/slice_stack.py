@@ -8,6 +8,7 @@ looking: figures come from the voxels.
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -106,13 +107,15 @@ def slice_stack(
     )
 
 
-def _pictures(array: npt.NDArray[np.generic], plane: PlaneName, chosen: npt.NDArray[np.intp]) -> npt.NDArray[np.generic]:
+def _pictures(
+    array: npt.NDArray[np.generic], plane: PlaneName, chosen: npt.NDArray[np.intp]
+) -> npt.NDArray[np.generic]:
     """Slices (n, row, column) from the top left; head at the top of a coronal or sagittal one."""
     turned = np.take(array.transpose(_AXES[plane]), chosen, axis=0)
     return turned if plane == "axial" else turned[:, ::-1]
 
 
-def _webp(hu: npt.NDArray[np.generic], size: tuple[int, int]) -> bytes:
+def _webp(hu: npt.NDArray[Any], size: tuple[int, int]) -> bytes:
     low, high = SOFT_TISSUE_HU
     grey = np.clip((hu.astype(np.float32) - low) * (255 / (high - low)), 0, 255).astype(np.uint8)
     picture = Image.fromarray(grey)
