@@ -12,6 +12,8 @@ from typing import Any
 
 FOUND = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 
+FLAGS = ("headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage", "no-first-run", "remote-debugging-pipe")
+
 
 class Browser:
     """One page; what it asks for, logs and throws is kept."""
@@ -19,11 +21,10 @@ class Browser:
     def __init__(self, profile: Path) -> None:
         assert FOUND
         (theirs_in, self._out), (self._in, theirs_out) = os.pipe(), os.pipe()
-        flags = "--headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run --no-proxy-server"
+        flags = [f"--{name}" for name in FLAGS] + [f"--user-data-dir={profile}"]
         self._process = subprocess.Popen(
             # Chromium reads commands from descriptor 3 and answers on 4.
-            ["bash", "-c", f'exec "$0" "$@" 3<&{theirs_in} 4>&{theirs_out}', FOUND]
-            + [*flags.split(), f"--user-data-dir={profile}", "--remote-debugging-pipe", "about:blank"],
+            ["bash", "-c", f'exec "$0" "$@" 3<&{theirs_in} 4>&{theirs_out}', FOUND, *flags, "about:blank"],
             pass_fds=(theirs_in, theirs_out),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

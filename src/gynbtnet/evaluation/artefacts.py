@@ -2,7 +2,7 @@
 
 A voxel of at least 2,500 HU is metal: cortical bone ends below 2,000 HU, and a scanner that clips does so at 3,071 HU
 or above. A scan with at least 0.1 cm³ of it, all such voxels together, has metal, and with it the streaks that metal
-throws. Applicators of carbon fibre or plastic, and titanium walls thinner than a voxel, stay below; so do their streaks.
+throws. Applicators of carbon fibre or plastic, and titanium walls thinner than a voxel, stay below it.
 """
 
 import numpy as np

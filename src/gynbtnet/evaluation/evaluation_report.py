@@ -16,7 +16,7 @@ from gynbtnet.imaging.structure_names import StructureNames
 def report_evaluation(
     cohort: Cohort, predictions: Path, evaluation: Evaluation, out: Path, names: StructureNames | None = None
 ) -> Path:
-    """Write ``report.html`` and its tables ``strata.csv``, ``consistency.csv`` and, where there are flags, ``flags.csv``.
+    """Write ``report.html`` and what it shows: ``strata.csv``, ``consistency.csv`` and, with flags, ``flags.csv``.
 
     Args:
         cohort: the cases that were scored.

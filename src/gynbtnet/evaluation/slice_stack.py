@@ -107,11 +107,9 @@ def slice_stack(
     )
 
 
-def _pictures(
-    array: npt.NDArray[np.generic], plane: PlaneName, chosen: npt.NDArray[np.intp]
-) -> npt.NDArray[np.generic]:
+def _pictures(array: npt.NDArray[Any], plane: PlaneName, chosen: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
     """Slices (n, row, column) from the top left; head at the top of a coronal or sagittal one."""
-    turned = np.take(array.transpose(_AXES[plane]), chosen, axis=0)
+    turned: npt.NDArray[Any] = np.take(array.transpose(_AXES[plane]), chosen, axis=0)
     return turned if plane == "axial" else turned[:, ::-1]
 
 
