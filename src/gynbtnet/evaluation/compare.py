@@ -1,53 +1,24 @@
 """Evaluations of several models on one cohort, set side by side."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
 
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.errors import BadInput
+from gynbtnet.evaluation.comparison import Comparison
+from gynbtnet.evaluation.comparison_folder import check_comparison_folder, write_comparison
 from gynbtnet.evaluation.comparison_settings import ComparisonSettings
 from gynbtnet.evaluation.evaluate import Evaluation
 from gynbtnet.evaluation.metrics import Score
-from gynbtnet.evaluation.statistics.model_tests import ModelTests, model_tests
+from gynbtnet.evaluation.settings import ScoringSettings
+from gynbtnet.evaluation.statistics.model_tests import model_tests
+
+__all__ = ["Comparison", "compare"]
 
 OURS, FROM_SCRATCH = "gynbtnet", "gynbtnet-from-scratch"
 """What ``gynbtnet baselines`` calls our model, with and without the stages before the task."""
 _ROUNDING_CM3 = 1e-4
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Several models on the same cases.
-
-    Attributes:
-        cohort: the cases that were scored, and no others.
-        evaluations: by model, in the order given.
-        predictions: by model the folder with ``<case id>/labels.nii.gz``, where it is known.
-        tests: of every pair of models.
-        ours: the model that the others are compared with.
-        from_scratch: ours without pretraining; None where there is none. It has a table of its own.
-        settings: how they were compared.
-    """
-
-    cohort: Cohort
-    evaluations: Mapping[str, Evaluation]
-    predictions: Mapping[str, Path]
-    tests: ModelTests
-    ours: str
-    from_scratch: str | None
-    settings: ComparisonSettings
-
-    @cached_property
-    def structures(self) -> tuple[str, ...]:
-        """What was scored, in the order of the evaluations."""
-        return _structures(self.evaluations[self.ours])
-
-    @property
-    def rivals(self) -> tuple[str, ...]:
-        """The models that ours is set beside in the first table: all others, but for ours without pretraining."""
-        return tuple(name for name in self.evaluations if name not in (self.ours, self.from_scratch))
 
 
 def compare(
@@ -77,20 +48,22 @@ def compare(
             comparison.
     """
     settings = settings or ComparisonSettings()
+    check_comparison_folder(out)
     ours, from_scratch = _roles(models, ours, from_scratch)
     evaluations = {name: Evaluation.load(folder) for name, folder in models.items()}
     _check(evaluations, models)
+    scored = _scored(cohort, evaluations[ours])
     tests = model_tests(
         evaluations,
         ours,
-        _structures(evaluations[ours]),
+        tuple(dict.fromkeys(one.structure for one in evaluations[ours].scores)),
         settings.metrics,
         resamples=settings.resamples,
         seed=settings.seed,
     )
     found = {name: place for name, folder in models.items() if (place := _predictions(Path(folder)))}
-    return Comparison(
-        cohort=_scored(cohort, evaluations[ours]),
+    comparison = Comparison(
+        cohort=scored,
         evaluations=evaluations,
         predictions=found | dict(predictions or {}),
         tests=tests,
@@ -98,6 +71,8 @@ def compare(
         from_scratch=from_scratch,
         settings=settings,
     )
+    write_comparison(comparison, out)
+    return comparison
 
 
 def _roles(models: Mapping[str, Path], ours: str | None, from_scratch: str | None) -> tuple[str, str | None]:
@@ -118,6 +93,11 @@ def _check(evaluations: Mapping[str, Evaluation], folders: Mapping[str, Path]) -
     (first, of_first), *others = evaluations.items()
     expected = {(one.case, one.structure): one for one in of_first.scores}
     for name, evaluation in others:
+        if evaluation.settings != of_first.settings:
+            raise BadInput(
+                f"{folders[first]} was scored with {_said(of_first.settings)}, {folders[name]} with "
+                f"{_said(evaluation.settings)}; evaluate both models alike."
+            )
         found = {(one.case, one.structure): one for one in evaluation.scores}
         apart = sorted(expected.keys() ^ found.keys())
         if apart:
@@ -136,6 +116,10 @@ def _check(evaluations: Mapping[str, Evaluation], folders: Mapping[str, Path]) -
             )
 
 
+def _said(settings: ScoringSettings) -> str:
+    return f"the policy {settings.policy} and a tolerance of {settings.tolerance_mm:g} mm"
+
+
 def _same_truth(one: Score, other: Score) -> bool:
     unknown = (one.missed == "unknown", other.missed == "unknown")
     same_volume = all(unknown) or abs(one.truth_cm3 - other.truth_cm3) <= _ROUNDING_CM3
@@ -152,10 +136,6 @@ def _scored(cohort: Cohort, evaluation: Evaluation) -> Cohort:
             "name the cohort that the models were evaluated on."
         )
     return replace(cohort, cases=cases)
-
-
-def _structures(evaluation: Evaluation) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(one.structure for one in evaluation.scores))
 
 
 def _predictions(evaluation: Path) -> Path | None:
