@@ -15,6 +15,8 @@ from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import Split
 from gynbtnet.errors import BadInput, Paused
 from gynbtnet.evaluation.evaluate import Evaluation, evaluate
+from gynbtnet.evaluation.evaluation_report import report_evaluation
+from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.inference.export import predict_scan
 from gynbtnet.inference.model import Model
 from gynbtnet.preparation.store import PreparedCohort
@@ -102,7 +104,9 @@ def crossvalidate(
     else:
         _side_by_side(work, [places.fold(fold) for fold in folds], jobs, task.training.epochs)
     seen = cohort.of_patients(patient for fold in split.folds for patient in fold)
-    return evaluate(seen, places.predictions, places.evaluation)
+    evaluation = evaluate(seen, places.predictions, places.evaluation)
+    report_evaluation(seen, places.predictions, evaluation, places.evaluation, StructureNames.load(recipe.aliases))
+    return evaluation
 
 
 def _train_and_predict(

@@ -353,13 +353,16 @@ def evaluate(
     from gynbtnet.datasets.cohort import Cohort
     from gynbtnet.datasets.split import Split
     from gynbtnet.evaluation.evaluate import evaluate
+    from gynbtnet.evaluation.evaluation_report import report_evaluation
     from gynbtnet.evaluation.settings import ScoringSettings
 
     whole = Cohort.load(cohort)
     asked = whole.of_patients(Split.load(split).test) if split else whole
     settings = ScoringSettings(policy=policy.value, tolerance_mm=tolerance)
-    evaluate(asked, predictions, out, settings, jobs=jobs, memory_gb=memory)
+    evaluation = evaluate(asked, predictions, out, settings, jobs=jobs, memory_gb=memory)
+    page = report_evaluation(asked, predictions, evaluation, out)
     console.print((out / "summary.md").read_text())
+    console.print(f"The report is {page}")
 
 
 @command(

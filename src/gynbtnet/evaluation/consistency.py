@@ -2,8 +2,8 @@
 
 Volume and place drift by themselves from fraction to fraction; what counts is whether the prediction's drift is the
 truth's. A drift is the slope of a least-squares line over the fractions' numbers. A place is a centroid relative to
-that of the truth's reference structure in the same fraction, since two fractions share no frame of reference: HR-CTV, which
-the applicator holds, or the cohort's first structure where it has none.
+that of the truth's reference structure in the same fraction, since two fractions share no frame of reference: HR-CTV,
+which the applicator holds, or the cohort's first structure where it has none.
 """
 
 from collections.abc import Sequence

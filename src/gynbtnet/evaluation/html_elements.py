@@ -7,8 +7,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from gynbtnet.evaluation.picture import Picture
-
-CLASS_NUMBER = ' class="number"'
+from gynbtnet.evaluation.printed_table import Cell, PrintedTable
 
 
 def heading(text: str, level: int = 2) -> str:
@@ -47,7 +46,7 @@ def table(
 
     def cells(texts: Sequence[str], tag: str) -> str:
         scope = ' scope="col"' if tag == "th" else ""
-        sides = [f"{scope}{'' if place < numbers_from else CLASS_NUMBER}" for place in range(len(texts))]
+        sides = [scope + _side(place, numbers_from) for place in range(len(texts))]
         return "".join(f"<{tag}{side}>{escape(text)}</{tag}>" for text, side in zip(texts, sides, strict=True))
 
     body = "".join(
@@ -55,10 +54,43 @@ def table(
         for row in rows
     )
     link = csv_link(csv_text(heads, rows), download) if download else ""
-    return (
-        f'<div class="wide" tabindex="0" role="region" aria-label="table"><table class="sortable"><thead><tr>'
-        f"{cells(heads, 'th')}</tr></thead><tbody>{body}</tbody></table></div>{link}"
+    whole = f'<table class="sortable"><thead><tr>{cells(heads, "th")}</tr></thead><tbody>{body}</tbody></table>'
+    return _wide(whole) + link
+
+
+def printed_table(table: PrintedTable) -> str:
+    """A table in groups, its best figures bold and marks behind them, with a link to the same cells as CSV."""
+
+    def cell(one: Cell, place: int) -> str:
+        text = f"<b>{escape(one.text)}</b>" if one.best else escape(one.text)
+        mark = f"<sup>{one.mark}</sup>" if one.mark else ""
+        return f"<td{_side(place, table.texts)}>{text}{mark}</td>"
+
+    heads = ""
+    for row in table.heads:
+        place, cells = 0, ""
+        for head in row:
+            span = f' colspan="{head.columns}"' if head.columns > 1 else ""
+            cells += f'<th scope="col"{span}{_side(place, table.texts)}>{escape(head.text)}</th>'
+            place += head.columns
+        heads += f"<tr>{cells}</tr>"
+    bodies = ""
+    for group in table.groups:
+        rows = ("".join(cell(one, place) for place, one in enumerate(row)) for row in group)
+        bodies += "<tbody>" + "".join(f"<tr>{row}</tr>" for row in rows) + "</tbody>"
+    plain = ([one.text + one.mark for one in row] for row in table.rows)
+    return _wide(f'<table class="grouped"><thead>{heads}</thead>{bodies}</table>') + csv_link(
+        csv_text(table.flat_heads, plain), f"{table.name}.csv"
     )
+
+
+def _side(place: int, texts: int) -> str:
+    return "" if place < texts else ' class="number"'
+
+
+def _wide(content: str) -> str:
+    """What scrolls sideways, with the keyboard too."""
+    return f'<div class="wide" tabindex="0" role="region" aria-label="table">{content}</div>'
 
 
 def csv_text(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -43,7 +43,7 @@ class ModelResults:
 
 
 def model_results(
-    name: str, cohort: Cohort, evaluation: Evaluation, predictions: Path, with_metal: Collection[str]
+    name: str, cohort: Cohort, evaluation: Evaluation, predictions: Path | None, with_metal: Collection[str]
 ) -> ModelResults:
     """Read what belongs to an evaluation of ``cohort``.
 
@@ -51,7 +51,7 @@ def model_results(
         name: the model's.
         cohort: the cases that were scored.
         evaluation: their scores.
-        predictions: ``<case id>/labels.nii.gz`` and ``prediction.json``.
+        predictions: ``<case id>/labels.nii.gz`` and ``prediction.json``; None: neither places nor flags are known.
         with_metal: see :func:`gynbtnet.evaluation.artefacts.cases_with_metal`.
 
     Raises:
@@ -61,6 +61,6 @@ def model_results(
         name=name,
         evaluation=evaluation,
         strata=strata(cohort, evaluation, with_metal),
-        consistency=consistency(cohort, evaluation, places(cohort, predictions)),
-        flags=flags_and_failures(cohort, evaluation, predictions),
+        consistency=consistency(cohort, evaluation, places(cohort, predictions) if predictions else {}),
+        flags=flags_and_failures(cohort, evaluation, predictions) if predictions else None,
     )

@@ -22,6 +22,7 @@ from gynbtnet.evaluation.html_slices import HATCH_LEGEND, HATCHES, panels, viewe
 from gynbtnet.evaluation.metrics import Score
 from gynbtnet.evaluation.model_results import ModelResults
 from gynbtnet.evaluation.picture import Picture
+from gynbtnet.evaluation.printed_table import PrintedTable
 from gynbtnet.evaluation.score_table import ALL_STRUCTURES, DECIMALS, METRICS, how_scored, printed
 from gynbtnet.evaluation.shown_cases import MISSED, ShownCases
 from gynbtnet.evaluation.stage_report import StageReport
@@ -49,6 +50,9 @@ class ReportContent:
         notes: what a reader has to know of the data, a sentence each.
         stages: the training stages in their order.
         results: of each model on the test cases.
+        tables: of the statistics, by the heading above each; the first two are open, the others open on a click.
+        figures: of the statistics.
+        warnings: what the statistics can't show, a sentence each.
         shown: truth and predictions of chosen cases.
         unlabelled: predictions on scans without truth.
         provenance: names and values (versions, seed, recipe, hashes).
@@ -63,6 +67,9 @@ class ReportContent:
     notes: tuple[str, ...] = ()
     stages: tuple[StageReport, ...] = ()
     results: tuple[ModelResults, ...] = ()
+    tables: tuple[tuple[str, PrintedTable], ...] = ()
+    figures: tuple[Picture, ...] = ()
+    warnings: tuple[str, ...] = ()
     shown: ShownCases | None = None
     unlabelled: tuple[CaseOverlay, ...] = ()
     provenance: tuple[tuple[str, str], ...] = ()
@@ -98,6 +105,8 @@ def report_page(content: ReportContent) -> str:
 def _sections(content: ReportContent) -> Iterator[tuple[str, Iterator[str]]]:
     if content.results:
         yield "Results", _results(content.results)
+    if content.tables:
+        yield "Comparison", _comparison(content)
     if content.shown:
         several = len(content.results) > 1
         yield "Truth and prediction", _viewed(content.shown, several)
@@ -141,6 +150,17 @@ def _results(results: Sequence[ModelResults]) -> Iterator[str]:
         scores = one.evaluation.scores
         table = html.table(heads, map(_score_row, scores), numbers_from=3, download=_file("scores", one, results))
         yield html.folded(f"Every case and structure{of_model} ({len(scores)} rows)", table)
+
+
+def _comparison(content: ReportContent) -> Iterator[str]:
+    if content.warnings:
+        yield html.bullets(content.warnings)
+    for title, table in content.tables:
+        drawn = html.printed_table(table) + html.paragraph(table.caption, "note")
+        is_first = table.name in ("table_1", "table_2")
+        yield html.heading(title, 3) + drawn if is_first else html.folded(title, drawn)
+    for picture in content.figures:
+        yield html.figure([picture], picture.description)
 
 
 def _score_row(score: Score) -> list[str]:
@@ -203,7 +223,9 @@ def _strata(results: Sequence[ModelResults]) -> Iterator[str]:
             yield html.table([heads[0], *(f"{head}, DSC" for head in heads[1:-2]), *heads[-2:]], rows)
     for one in results:
         parts = [
-            [*key, *row] for key, table in one.strata.groupby(["by", "group"], sort=False) for row in printed(table)[1]
+            [*map(str, key), *row]
+            for key, table in one.strata.groupby(["by", "group"], sort=False)
+            for row in printed(table)[1]
         ]
         heads = ["by", "group", *printed(one.strata)[0]]
         of_model = f" of {one.name}" if len(results) > 1 else ""
