@@ -33,6 +33,7 @@ HEADS = {
     "prediction_cm3_drift": "volume drift, prediction (cm³ a fraction)",
     "truth_mm_drift": "centroid drift, truth (mm a fraction)",
     "prediction_mm_drift": "centroid drift, prediction (mm a fraction)",
+    "apart_mm_drift": "centroid drift, prediction from truth (mm a fraction)",
 }
 """Columns of :func:`consistency`, and what people read above them."""
 
@@ -80,8 +81,9 @@ def consistency(cohort: Cohort, evaluation: Evaluation, places: dict[str, Places
 
     Columns: ``patient``, ``structure``; ``fractions`` that were scored and ``missed`` of them; ``dsc_mean`` and
     ``dsc_sd`` (sample SD); ``truth_cm3_drift`` and ``prediction_cm3_drift`` in cm³ a fraction, ``truth_mm_drift`` and
-    ``prediction_mm_drift``, the length of the centroid's drift in mm a fraction: each over the fractions in which both
-    truth and prediction have the structure, NaN where that is only one.
+    ``prediction_mm_drift``, the length of the centroid's drift in mm a fraction, and ``apart_mm_drift``, that of the
+    difference of both drifts: each over the fractions in which both truth and prediction have the structure, NaN where
+    that is only one.
     """
     fractions = {case.id: case.fraction for case in cohort.cases}
     scores: dict[tuple[str, str], list[Score]] = {}
@@ -98,11 +100,14 @@ def consistency(cohort: Cohort, evaluation: Evaluation, places: dict[str, Places
         row: dict[str, object] = {"patient": patient, "structure": structure, "fractions": len(of_patient)}
         row |= {"missed": sum(score.missed == "prediction" for score in of_patient)}
         row |= {"dsc_mean": dsc.mean(), "dsc_sd": dsc.std(ddof=1)}
+        drifts = {}
         for side in ("truth", "prediction"):
             volumes = np.array([[getattr(score, f"{side}_cm3")] for score in both]).reshape(-1, 1)
             points = np.array([getattr(places[score.case], side)[structure] for score in placed]).reshape(-1, 3)
+            drifts[side] = slope([fractions[score.case] for score in placed], points)
             row[f"{side}_cm3_drift"] = float(slope([fractions[score.case] for score in both], volumes)[0])
-            row[f"{side}_mm_drift"] = float(np.linalg.norm(slope([fractions[score.case] for score in placed], points)))
+            row[f"{side}_mm_drift"] = float(np.linalg.norm(drifts[side]))
+        row["apart_mm_drift"] = float(np.linalg.norm(drifts["prediction"] - drifts["truth"]))
         rows.append(row)
     return pd.DataFrame(rows, columns=list(HEADS))
 

@@ -116,7 +116,7 @@ def _share(some: int, others: int) -> float:
 
 def printed_cells(table: FlagsAndFailures) -> tuple[list[str], list[list[str]]]:
     """The 2×2 table as people read it: heads and rows."""
-    heads = ["", f"failed (DSC < {table.limit:g}, missed or false)", f"DSC ≥ {table.limit:g}"]
+    heads = ["contours", f"failed (DSC < {table.limit:g}, missed or false)", f"DSC ≥ {table.limit:g}"]
     sides: Mapping[str, bool] = {"flagged": True, "not flagged": False}
     rows = [
         [side, *(str(table.count(flagged=flagged, failed=failed)) for failed in (True, False))]

@@ -129,14 +129,15 @@ def viewer(case: ViewedCase, key: str) -> str:
     drawers = "".join(
         _switch("line", i, f"{name} ({_LINES[i % len(_LINES)]})", on) for i, (name, on) in enumerate(lines.items())
     )
-    mistakes = "".join(_switch("errors", i, f"errors of {name}", False) for i, name in enumerate(case.models, start=1))
+    mistakes = "".join(_switch("errors", i, name, False) for i, name in enumerate(case.models, start=1))
     structures = "".join(
         _switch("structure", j, name, True, colour) for j, (name, colour) in enumerate(case.colours.items())
     )
     packed = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
     return (
         f'<div class="viewer" id="{key}" role="group" aria-label="{escape(case.title)}">'
-        f'<div class="controls switches"><fieldset><legend>Contours</legend>{drawers}{mistakes}</fieldset>'
+        f'<div class="controls switches"><fieldset><legend>Contours</legend>{drawers}</fieldset>'
+        f"<fieldset><legend>Errors</legend>{mistakes}</fieldset>"
         f"<fieldset><legend>Structures</legend>{structures}</fieldset></div>"
         f'<div class="planes">{"".join(planes)}</div>'
         f'<script type="application/json">{packed}</script></div>\n'

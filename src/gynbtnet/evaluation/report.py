@@ -194,6 +194,7 @@ def _errors(shown: ShownCases, several: bool) -> Iterator[str]:
         "note",
     )
     yield HATCH_LEGEND
+    yield html.legend(shown.viewed[0].colours.items())
     for place, row in enumerate(shown.cases):
         drawn = panels(row.panels, f"errors{place}")
         yield html.kept(html.heading(row.title, 3), html.paragraph(row.caption), drawn)
@@ -215,12 +216,14 @@ def _strata(results: Sequence[ModelResults]) -> Iterator[str]:
         "note",
     )
     for by in dict.fromkeys(results[0].strata["by"]):
-        yield html.heading(f"By {by}", 3)
+        heads = [by, *(["model"] if len(results) > 1 else [])]
+        lines = []
         for one in results:
-            if len(results) > 1:
-                yield html.paragraph(one.name)
-            heads, rows = crosstab(one.strata, by, "dsc")
-            yield html.table([heads[0], *(f"{head}, DSC" for head in heads[1:-2]), *heads[-2:]], rows)
+            columns, rows = crosstab(one.strata, by, "dsc")
+            lines += [[row[0], *([one.name] if len(results) > 1 else []), *row[1:]] for row in rows]
+        heads += [*(f"{column}, DSC" for column in columns[1:-2]), *columns[-2:]]
+        yield html.heading(f"By {by}", 3)
+        yield html.table(heads, lines, numbers_from=2 if len(results) > 1 else 1)
     for one in results:
         parts = [
             [*map(str, key), *row]
@@ -242,24 +245,24 @@ def _consistency(results: Sequence[ModelResults]) -> Iterator[str]:
         "the truth of the same fraction.",
         "note",
     )
+    heads = ["structure", "patients", "DSC: SD within a patient, mean", "DSC: largest SD within a patient"]
+    heads += ["volume drift, prediction from truth (cm³ a fraction), mean"]
+    heads += ["centroid drift, prediction from truth (mm a fraction), mean"]
     for one in results:
-        rows = [[_cell(value) for value in row] for row in one.consistency.to_numpy().tolist()]
-        table = html.table(list(HEADS.values()), rows, numbers_from=2, download=_file("consistency", one, results))
-        yield html.folded(f"{one.name or 'Every patient and structure'} ({len(rows)} rows)", table)
-        spread = one.consistency.groupby("structure", sort=False)
-        heads = ["structure", "patients", "DSC: SD within a patient, mean", "largest"]
-        heads += ["volume drift: prediction − truth, mean size (cm³ a fraction)"]
-        heads += ["centroid drift: prediction − truth, mean size (mm a fraction)"]
-        sums = [
-            [str(name), str(len(of)), f"{of['dsc_sd'].mean():.3f}", f"{of['dsc_sd'].max():.3f}"]
-            + [_size(of, unit) for unit in ("cm3", "mm")]
-            for name, of in spread
+        if len(results) > 1:
+            yield html.heading(one.name, 3)
+        table, lines = one.consistency, []
+        for structure, of in table.groupby("structure", sort=False):
+            apart = (of["prediction_cm3_drift"] - of["truth_cm3_drift"]).abs().mean(), of["apart_mm_drift"].mean()
+            spread = _figure(of["dsc_sd"].mean(), 3), _figure(of["dsc_sd"].max(), 3)
+            lines.append([str(structure), str(len(of)), *spread, *(_figure(drift, 2) for drift in apart)])
+        yield html.table(heads, lines, download=_file("consistency_by_structure", one, results))
+        rows = [
+            [_figure(value, 3 if name.startswith("dsc") else 2) for name, value in zip(HEADS, row, strict=True)]
+            for row in table.to_numpy().tolist()
         ]
-        yield html.table(heads, sums, download=_file("consistency_by_structure", one, results))
-
-
-def _size(rows: pd.DataFrame, unit: str) -> str:
-    return _cell(float((rows[f"prediction_{unit}_drift"] - rows[f"truth_{unit}_drift"]).abs().mean()))
+        whole = html.table(list(HEADS.values()), rows, numbers_from=2, download=_file("consistency", one, results))
+        yield html.folded(f"Every patient and structure ({len(rows)} rows)", whole)
 
 
 def _flags(results: Sequence[ModelResults]) -> Iterator[str]:
@@ -274,7 +277,7 @@ def _flags(results: Sequence[ModelResults]) -> Iterator[str]:
             [
                 str(row["case"]),
                 str(row["structure"]),
-                _cell(row["dsc"]),
+                _figure(row["dsc"], 3),
                 "yes" if row["failed"] else "no",
                 str(row["flags"]) or "–",
             ]
@@ -289,7 +292,7 @@ def _flags(results: Sequence[ModelResults]) -> Iterator[str]:
 def _told(flags: FlagsAndFailures) -> str:
     shares = {
         "of the failures were flagged": flags.sensitivity,
-        "of the good contours were not": flags.specificity,
+        "of the good contours were not flagged": flags.specificity,
         "of the flagged contours failed": flags.precision,
     }
     told = ", ".join(f"{100 * share:.0f} % {words}" for words, share in shares.items() if not math.isnan(share))
@@ -297,10 +300,11 @@ def _told(flags: FlagsAndFailures) -> str:
     return f"What the model itself flagged, beside what failed. {told or 'Nothing was scored'}.{without}"
 
 
-def _cell(value: object) -> str:
-    if isinstance(value, float):
-        return "–" if math.isnan(value) else f"{value:z.3f}" if value == 0 or abs(value) < 1 else f"{value:.1f}"
-    return str(value)
+def _figure(value: object, decimals: int) -> str:
+    """A number as text, a word or a count as it is, a dash for NaN."""
+    if not isinstance(value, float):
+        return str(value)
+    return "–" if math.isnan(value) else f"{value:z.{decimals}f}"
 
 
 def _file(name: str, one: ModelResults, results: Sequence[ModelResults]) -> str:

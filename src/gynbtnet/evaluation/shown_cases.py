@@ -121,7 +121,7 @@ class _Drawer:
             of_model = f"{model}, " if len(case.models) > 1 else ""
             found.append(
                 Panel(
-                    title=f"{rank}, {of_model}{_dsc(score)}",
+                    title=f"{rank}, {of_model}{_dsc(score)}: {case.case_id}",
                     note=MISSED[score.missed],
                     stack=stack,
                     lines=(TRUTH, model),
