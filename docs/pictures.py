@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.evaluation.case_overlay import best_median_worst
+from gynbtnet.evaluation.chosen_cases import best_median_worst
 from gynbtnet.evaluation.evaluate import Evaluation, prediction_of, truth_of
 from gynbtnet.evaluation.overlays import overlay_figure, view
 from gynbtnet.experiment import Experiment

@@ -15,6 +15,8 @@ from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import Split
 from gynbtnet.errors import BadInput, Paused
 from gynbtnet.evaluation.evaluate import Evaluation, evaluate
+from gynbtnet.evaluation.evaluation_report import report_evaluation
+from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.inference.contourer import Contourer
 from gynbtnet.inference.export import predict_scan
 from gynbtnet.inference.model import Model
@@ -106,7 +108,7 @@ def crossvalidate(
             work(fold)
     else:
         _side_by_side(work, {fold: places.fold(fold) for fold in chosen}, jobs, task.training.epochs)
-    return evaluate_folds(cohort, split, places, chosen)
+    return evaluate_folds(cohort, split, places, chosen, StructureNames.load(recipe.aliases))
 
 
 def contour_fold(
@@ -125,10 +127,14 @@ def contour_fold(
         )
 
 
-def evaluate_folds(cohort: Cohort, split: Split, places: CrossValidation, folds: Sequence[int]) -> Evaluation:
-    """Score the validation patients of these folds together."""
+def evaluate_folds(
+    cohort: Cohort, split: Split, places: CrossValidation, folds: Sequence[int], names: StructureNames
+) -> Evaluation:
+    """Score the validation patients of these folds together, and write their page."""
     shown = cohort.of_patients(patient for fold in folds for patient in split.validation_patients(fold))
-    return evaluate(shown, places.predictions, places.evaluation)
+    evaluation = evaluate(shown, places.predictions, places.evaluation)
+    report_evaluation(shown, places.predictions, evaluation, places.evaluation, names)
+    return evaluation
 
 
 def _train_and_predict(

@@ -8,10 +8,13 @@ from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.json_files import read_json, sha256_of
 from gynbtnet.datasets.split import Split
 from gynbtnet.errors import BadInput
-from gynbtnet.evaluation.case_overlay import CaseOverlay, chosen_overlays, prediction_overlay
+from gynbtnet.evaluation.artefacts import cases_with_metal
+from gynbtnet.evaluation.case_overlay import CaseOverlay, prediction_overlay
 from gynbtnet.evaluation.cohort_overview import cohort_pictures, cohort_table
 from gynbtnet.evaluation.evaluate import Evaluation, prediction_of
+from gynbtnet.evaluation.model_results import model_results
 from gynbtnet.evaluation.report import ReportContent, write_report
+from gynbtnet.evaluation.shown_cases import shown_cases
 from gynbtnet.evaluation.stage_report import stage_report
 from gynbtnet.experiment import STAGES, Experiment
 from gynbtnet.imaging.structure_names import StructureNames
@@ -39,7 +42,9 @@ def report_experiment(experiment: Experiment) -> Path:
     names = StructureNames.load(recipe.aliases)
     evaluation = Evaluation.load(experiment.evaluation)
     groups = _groups(experiment)
-    cohort = Cohort.load(experiment.cohort("task"))
+    test = groups["test patients"]
+    results = model_results("", test, evaluation, experiment.test_predictions, cases_with_metal(test))
+    results.save(experiment.evaluation)
     content = ReportContent(
         title=f"Experiment {recipe.name}",
         synthetic=any(group.synthetic for group in groups.values()),
@@ -48,8 +53,8 @@ def report_experiment(experiment: Experiment) -> Path:
         cohort_pictures=cohort_pictures(groups),
         notes=_notes(groups),
         stages=tuple(stage_report(experiment.run(stage), STAGES[stage]) for stage in experiment.trained_stages()),
-        evaluation=evaluation,
-        overlays=chosen_overlays(evaluation, cohort, experiment.test_predictions, names),
+        results=(results,),
+        shown=shown_cases(test, {"prediction": evaluation}, {"prediction": experiment.test_predictions}, names),
         unlabelled=tuple(_further(experiment, recipe.structures, names)),
         provenance=tuple(_provenance(experiment)),
         citations=recipe.citations,

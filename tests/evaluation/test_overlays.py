@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from gynbtnet.evaluation.case_overlay import best_median_worst, chosen_overlays, prediction_overlay
-from gynbtnet.evaluation.evaluate import evaluate
-from gynbtnet.evaluation.metrics import Score
+from gynbtnet.evaluation.case_overlay import prediction_overlay
 from gynbtnet.evaluation.overlays import MARGIN_MM, colour, overlay_figure, view
 from gynbtnet.evaluation.picture import picture
 from gynbtnet.imaging.geometry import Geometry
@@ -90,34 +88,6 @@ def test_pictures_are_in_true_proportion():
 def test_every_colour_can_be_seen_on_a_dark_scan(structure):
     red, green, blue = (int(colour(structure, NAMES)[i : i + 2], 16) / 255 for i in (1, 3, 5))
     assert 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.39
-
-
-def scored(*dsc: float) -> list[Score]:
-    figures = (1.0, 1.0, 1.0, 1.0, 0.0, 1.0)
-    return [Score(f"c{i}", "p", "bladder", value, 1.0, 1.0, "none", *figures) for i, value in enumerate(dsc)]
-
-
-def test_cases_are_chosen_by_mean_dsc():
-    assert best_median_worst(scored(0.5, 0.9, 0.1, 0.7, 0.6)) == (("best", "c1"), ("median", "c4"), ("worst", "c2"))
-    assert best_median_worst(scored(0.5, 0.9)) == (("best", "c1"), ("worst", "c0"))
-    assert best_median_worst(scored(0.5)) == (("best", "c0"),)
-
-
-def test_a_missed_structure_pulls_its_case_down():
-    missed = Score("c1", "p", "rectum", 0.0, 99.0, 99.0, "prediction", 1.0, 0.0, 0.0, 99.0, -1.0, 99.0)
-    absent = Score("c0", "p", "rectum", *[float("nan")] * 3, "both", 0.0, 0.0, *[float("nan")] * 4)
-    assert best_median_worst([*scored(0.5, 0.9), missed, absent]) == (("best", "c0"), ("worst", "c1"))
-
-
-def test_overlays_of_an_evaluation(scanned, predicted, tmp_path):
-    evaluation = evaluate(scanned, predicted, tmp_path / "out")
-    best, median, worst = chosen_overlays(evaluation, scanned, predicted, NAMES)
-    assert best.title == "Best case, mean DSC 1.00: p1_f1"
-    assert median.title.endswith("p2_f1")
-    assert worst.title.endswith("p3_f1")
-    assert "bladder 0.62" in worst.caption
-    assert len(best.panels) == 3
-    assert [name for name, _ in best.legend] == ["bladder", "rectum"]
 
 
 def test_a_prediction_without_truth():

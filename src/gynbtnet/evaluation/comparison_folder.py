@@ -30,8 +30,10 @@ MANIFEST, SUMMARY = "comparison.json", "comparison.md"
 _TABLES = ("table_1", "table_2", "tests_of_all", "tests_of_pairs", "effects")
 _KINDS = (".csv", ".json", ".md", ".tex")
 _VOLUMES = "bland_altman_volume"
+PAGE = "report.html"
+"""What :func:`gynbtnet.evaluation.comparison_report.report_comparison` adds."""
 FILES = (
-    *(MANIFEST, SUMMARY),
+    *(MANIFEST, SUMMARY, PAGE),
     *(table + kind for table in _TABLES for kind in _KINDS),
     *(f"box_{metric}{kind}" for metric in BETTER for kind in (".csv", ".png")),
     *(f"{_VOLUMES}.csv", f"{_VOLUMES}_limits.csv", f"{_VOLUMES}.png"),

@@ -56,14 +56,34 @@ def view(image: Volume, prediction: Segmentation, truth: Segmentation | None = N
     drawn = [one for one in (truth, prediction) if one is not None]
     if any(one.labels.geometry.shape != image.geometry.shape for one in drawn):
         raise ValueError("image, truth and prediction must share one grid")
-    box = _box(np.logical_or.reduce([one.labels.array > 0 for one in drawn]), image.geometry)
-    cropped = [Segmentation(anatomical(_crop(one.labels, box)), one.structures) for one in drawn]
+    box = box_around(np.logical_or.reduce([one.labels.array > 0 for one in drawn]), image.geometry)
+    cropped = [Segmentation(anatomical(crop(one.labels, box)), one.structures) for one in drawn]
     return View(
-        image=anatomical(_crop(image, box)),
+        image=anatomical(crop(image, box)),
         truth=cropped[0] if truth is not None else None,
         prediction=cropped[-1],
         point=_middle(drawn, image.geometry),
     )
+
+
+def box_around(drawn: npt.NDArray[np.bool_], geometry: Geometry, margin_mm: float = MARGIN_MM) -> tuple[slice, ...]:
+    """A cube in mm around all that is drawn, within the grid; all of the grid where nothing is."""
+    if not drawn.any():
+        return tuple(slice(0, n) for n in geometry.shape)
+    found = [np.flatnonzero(drawn.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    middles = [(indices[0] + indices[-1]) / 2 for indices in found]
+    half = (
+        max((indices[-1] - indices[0]) * s / 2 for indices, s in zip(found, geometry.spacing, strict=True)) + margin_mm
+    )
+    sides = zip(middles, geometry.spacing, geometry.shape, strict=True)
+    return tuple(slice(max(0, int(m - half / s)), min(n, int(m + half / s) + 2)) for m, s, n in sides)
+
+
+def crop(volume: Volume, box: tuple[slice, ...]) -> Volume:
+    """A part of a volume, where it lay."""
+    array, geometry = volume.array[box], volume.geometry
+    origin = geometry.to_world([side.start for side in box])
+    return Volume(array, Geometry(array.shape, geometry.spacing, tuple(origin), geometry.direction))
 
 
 def overlay_figure(view: View, names: StructureNames, planes: Sequence[PlaneName] = PLANES) -> Figure:
@@ -109,25 +129,6 @@ def colour(structure: str, names: StructureNames) -> str:
     luminance = float(own @ LUMINANCE_WEIGHTS)
     white = max(0.0, (LEAST_LUMINANCE - luminance) / (1 - luminance))
     return to_hex(own + white * (1 - own))
-
-
-def _box(drawn: npt.NDArray[np.bool_], geometry: Geometry) -> tuple[slice, ...]:
-    """A cube in mm around all that is drawn, within the grid; all of the grid where nothing is."""
-    if not drawn.any():
-        return tuple(slice(0, n) for n in geometry.shape)
-    found = [np.flatnonzero(drawn.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
-    middles = [(indices[0] + indices[-1]) / 2 for indices in found]
-    half = (
-        max((indices[-1] - indices[0]) * s / 2 for indices, s in zip(found, geometry.spacing, strict=True)) + MARGIN_MM
-    )
-    sides = zip(middles, geometry.spacing, geometry.shape, strict=True)
-    return tuple(slice(max(0, int(m - half / s)), min(n, int(m + half / s) + 2)) for m, s, n in sides)
-
-
-def _crop(volume: Volume, box: tuple[slice, ...]) -> Volume:
-    array, geometry = volume.array[box], volume.geometry
-    origin = geometry.to_world([side.start for side in box])
-    return Volume(array, Geometry(array.shape, geometry.spacing, tuple(origin), geometry.direction))
 
 
 def _middle(drawn: Sequence[Segmentation], geometry: Geometry) -> tuple[float, float, float]:

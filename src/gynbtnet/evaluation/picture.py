@@ -8,14 +8,15 @@ from matplotlib.figure import Figure
 
 @dataclass(frozen=True)
 class Picture:
-    """PNG bytes and a description in words."""
+    """PNG bytes, a description in words, and the data that were drawn, as CSV; empty where they are the picture."""
 
     png: bytes
     description: str
+    csv: str = ""
 
 
-def picture(figure: Figure, description: str, dots_per_inch: int = 110) -> Picture:
+def picture(figure: Figure, description: str, dots_per_inch: int = 110, csv: str = "") -> Picture:
     """Draw a figure; the same figure gives the same bytes."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dots_per_inch, metadata={"Software": None})
-    return Picture(buffer.getvalue(), description)
+    return Picture(buffer.getvalue(), description, csv)
