@@ -9,10 +9,11 @@ from gynbtnet.comparison import folds_of
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import Split
 from gynbtnet.doctor import examine
-from gynbtnet.evaluation.evaluate import Evaluation
-from gynbtnet.experiment import ComparedModel
+from gynbtnet.evaluation.compare import compare
+from gynbtnet.evaluation.comparison_report import report_comparison
 from gynbtnet.evaluation.report import RESEARCH_USE, SYNTHETIC
-from gynbtnet.evaluation.score_table import POLICY, markdown_table
+from gynbtnet.experiment import ComparedModel
+from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.recipes.recipe import Recipe
 from gynbtnet.training.run_folder import RunFolder
 from gynbtnet.whole_files import written_whole
@@ -23,45 +24,62 @@ _OF_THE_MACHINE = ("gynbtnet", "Python", "system", "cores", "devices", "torch")
 def write_results(
     recipe: Recipe, variants: Mapping[str, Recipe], places: Mapping[str, ComparedModel], path: Path
 ) -> Path:
-    """Write the page whole and return its path.
+    """Compare the models, on the patients held out and on those of the folds, and write the page; returns its path.
 
     Args:
         recipe: what the models were compared on.
         variants: by name the models' own recipes.
         places: by name where each keeps what.
-        path: the file.
+        path: the page; beside it ``comparisons/test`` and ``comparisons/folds``, as ``gynbtnet compare`` leaves them,
+            each with its ``report.html``. A single model has no comparison, and its own table stands on the page.
     """
     with written_whole(path) as partial:
-        partial.write_text("\n".join(_lines(recipe, variants, places)) + "\n", encoding="utf-8")
+        partial.write_text("\n".join(_lines(recipe, variants, places, path.parent)) + "\n", encoding="utf-8")
     return path
 
 
-def _lines(recipe: Recipe, variants: Mapping[str, Recipe], places: Mapping[str, ComparedModel]) -> Iterator[str]:
+def _lines(
+    recipe: Recipe, variants: Mapping[str, Recipe], places: Mapping[str, ComparedModel], folder: Path
+) -> Iterator[str]:
     first = next(iter(places.values()))
     cohort, split = Cohort.load(first.cohort("task")), Split.load(first.split)
     if cohort.synthetic:
         yield f"**{SYNTHETIC}**\n"
     yield f"{RESEARCH_USE}\n"
-    yield f"{recipe.description}\n" if recipe.description else ""
-    yield from _table(("", ""), _made_of(recipe, cohort, split, first.folder))
+    if recipe.description:
+        yield f"{recipe.description}\n"
+    yield from _table(("", ""), _made_of(recipe, cohort, split, folder))
     yield "\n## What was trained\n"
     heads = ("model", "pretraining", "supervised", "task, each fold", "hours")
     yield from _table(heads, [(name, *_trained(variants[name], place)) for name, place in places.items()])
     yield "\nOptimiser steps, and hours of all of them with their validation; nnU-Net doesn't say its own.\n"
+    names = StructureNames.load(recipe.aliases)
     tested = len(cohort.of_patients(split.test).cases)
     yield f"## Patients held out: {len(split.test)} patients, {tested} cases, contoured by all folds together\n"
-    for name, place in places.items():
-        yield f"### {name}\n"
-        yield markdown_table(Evaluation.load(place.evaluation).summary)
+    scored = {name: place.evaluation for name, place in places.items()}
+    contours = {name: place.test_predictions for name, place in places.items()}
+    yield from _tables(cohort, scored, contours, folder / "comparisons" / "test", names)
     patients, cases = len(cohort.patients) - len(split.test), len(cohort.cases) - tested
-    yield f"## Patients of the folds: {patients} patients, {cases} cases, each contoured by the fold that didn't see it\n"
-    for name, place in places.items():
-        yield f"### {name}\n"
-        yield markdown_table(Evaluation.load(folds_of(place).evaluation).summary)
-    yield POLICY
+    yield f"## The others: {patients} patients, {cases} cases, each by the fold that has not seen its patient\n"
+    scored = {name: folds_of(place).evaluation for name, place in places.items()}
+    contours = {name: folds_of(place).predictions for name, place in places.items()}
+    yield from _tables(cohort, scored, contours, folder / "comparisons" / "folds", names)
     if recipe.citations:
-        yield "\n## Citations of the data\n"
+        yield "## Citations of the data\n"
         yield from (f"- {citation}" for citation in recipe.citations)
+
+
+def _tables(
+    cohort: Cohort, scored: Mapping[str, Path], contours: Mapping[str, Path], out: Path, names: StructureNames
+) -> Iterator[str]:
+    """The tables of a comparison, which is written to ``out`` with its page; of a single model its summary."""
+    if len(scored) == 1:
+        yield (next(iter(scored.values())) / "summary.md").read_text(encoding="utf-8")
+        return
+    report_comparison(compare(cohort, scored, out, predictions=contours), out, names)
+    for table in ("table_1", "table_2", "effects"):
+        if (out / f"{table}.md").is_file():
+            yield (out / f"{table}.md").read_text(encoding="utf-8")
 
 
 def _made_of(recipe: Recipe, cohort: Cohort, split: Split, folder: Path) -> Iterator[tuple[str, str]]:

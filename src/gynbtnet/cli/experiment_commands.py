@@ -157,7 +157,8 @@ def experiment(
     repairs = Repairs(missing_slices, unequal_spacing, gantry_tilt)
     scans = Scans(cohort, tuple(unlabelled or ()), supervised, (), patients_from, repairs) if cohort else None
     for_all, for_one = _by_model(set_ or ())
-    console.print(run_comparison(load_comparison(recipe, for_all, model, for_one), scans, out, jobs).read_text())
+    results = run_comparison(load_comparison(recipe, for_all, model, for_one), scans, out, jobs)
+    console.print(f"The results are {results}")
 
 
 @command(
