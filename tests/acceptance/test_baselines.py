@@ -52,7 +52,7 @@ def check_layout(out: Path, models: list[str]) -> None:
     assert len(test.cases) == 1
     for model in models:
         assert load_recipe(out / "models" / model / "recipe.yaml").name == model
-        assert (out / "models" / model / "task" / "weights_last.safetensors").is_file()
+        assert (out / "models" / model / "task" / "fold_0" / "weights_last.safetensors").is_file()
         assert sorted(path.name for path in (out / "predictions" / model).iterdir()) == [case.id for case in test.cases]
         for case in test.cases:
             folder = out / "predictions" / model / case.id
@@ -112,7 +112,7 @@ def test_all_four_in_all_stages(gynbtnet: Callable, phantom: Path, tmp_path: Pat
     assert ended.code == 0, ended.err
     check_layout(tmp_path / "out", ["gynbtnet", "gynbtnet-from-scratch", "swin-unetr", "nnunet"])
     for model in ("gynbtnet", "swin-unetr"):
-        for stage, parts in (("supervised", "encoder"), ("task", "all_but_heads")):
+        for stage, parts in (("supervised", "encoder"), ("task/fold_0", "all_but_heads")):
             report = json.loads((tmp_path / "out" / "models" / model / stage / "transfer.json").read_text())
             assert (report["parts"], report["share"]) == (parts, 1.0)
     assert not list((tmp_path / "out" / "models" / "gynbtnet-from-scratch").rglob("transfer.json"))
