@@ -1,21 +1,16 @@
 """GynBTNet and its baselines on one cohort and one split, through one prediction and one evaluation."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
-
-import torch
-from torch import nn
 
 from gynbtnet.baselines.nnunet_model import NnUNetModel
 from gynbtnet.baselines.nnunet_training import train_nnunet
 from gynbtnet.cross_validation import CrossValidation, contour_fold, crossvalidate, evaluate_folds
-from gynbtnet.datasets.json_files import sha256_of
 from gynbtnet.errors import BadInput
 from gynbtnet.evaluation.evaluate import evaluate
 from gynbtnet.experiment import STAGES, ComparedModel, Experiment, StageName
 from gynbtnet.inference.contourer import Contourer
-from gynbtnet.inference.model import Model
+from gynbtnet.inference.ensemble import load_model
 from gynbtnet.optional_libraries import require
 from gynbtnet.pipeline import Ingested, Scans, ingest_scans, predict_cases, prepare_stage, train_before_task
 from gynbtnet.progress import console
@@ -106,10 +101,9 @@ def _preparation(recipe: Recipe, stage: StageName) -> dict[str, object] | None:
 def _learn(variant: Recipe, ingested: Ingested, compared: ComparedModel, folds: Sequence[int], jobs: int) -> Contourer:
     start = train_before_task(variant, ingested, compared, jobs)
     prepared = prepare_stage("task", ingested.seen, variant.stage("task").plan, compared, jobs)
-    home, asked = folds_of(compared), variant.prediction
+    home = folds_of(compared)
     crossvalidate(prepared, ingested.cohort, variant, ingested.split, home.folder, start=start, folds=folds)
-    members = [Model.load(home.fold(fold), weights=asked.weights, device=asked.device) for fold in folds]
-    return _together(members, home.folder)
+    return load_model(home.folder if len(folds) > 1 else home.fold(folds[0]), variant.prediction)
 
 
 def _learn_nnunet(
@@ -124,22 +118,4 @@ def _learn_nnunet(
         runs.append(train_nnunet(ingested.seen, split, fold, settings, home.folder, jobs=jobs))
         contour_fold(NnUNetModel.load(runs[-1], device=device), cohort, split, fold, home, variant.prediction)
     evaluate_folds(cohort, split, home, folds, ingested.names)
-    return NnUNetModel.load(*runs, device=device)
-
-
-class _Mean(nn.Module):
-    def __init__(self, networks: Sequence[nn.Module]) -> None:
-        super().__init__()
-        self.networks = nn.ModuleList(networks)
-
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        return torch.stack([network(image) for network in self.networks]).mean(0)
-
-
-def _together(members: Sequence[Model], folder: Path) -> Model:
-    """One model whose logits are the mean of all members'."""
-    first, *others = members
-    if not others:
-        return first
-    sha256 = sha256_of(*(member.folder / member.weights for member in members))
-    return replace(first, folder=folder, sha256=sha256, network=_Mean([member.network for member in members]).eval())
+    return NnUNetModel.load(*runs[: variant.prediction.folds], device=device)

@@ -21,6 +21,7 @@ from gynbtnet.inference.contourer import Contourer
 from gynbtnet.inference.export import predict_scan
 from gynbtnet.inference.model import Model
 from gynbtnet.inference.settings import PredictionSettings
+from gynbtnet.preparation.plan import Plan
 from gynbtnet.preparation.store import PreparedCohort
 from gynbtnet.processes import started_together
 from gynbtnet.progress import advancing, console
@@ -33,7 +34,7 @@ _LOOK_EVERY = 2.0  # seconds between two looks at how far the folds are
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """Where a cross-validation keeps what."""
+    """Where a cross-validation keeps what; its folder is a model too, the ensemble of its folds."""
 
     folder: Path
 
@@ -108,6 +109,7 @@ def crossvalidate(
             work(fold)
     else:
         _side_by_side(work, {fold: places.fold(fold) for fold in chosen}, jobs, task.training.epochs)
+    Plan.load(places.fold(chosen[0])).save(places.folder)
     return evaluate_folds(cohort, split, places, chosen, StructureNames.load(recipe.aliases))
 
 
