@@ -1,9 +1,11 @@
 """Does masked pretraining learn, and does it help where few scans are contoured?
 
-Pretrains the XS network on scans without labels, then fine-tunes on 2 and on 5 contoured patients with and without it:
-the same patients, seeds, batches and steps in both arms. Synthetic scans, and real ones where their folder is given:
+Pretrains the XS network on scans without labels, then fine-tunes on 2, 5, 10 and all contoured patients with and
+without it: the same patients, seeds, batches and steps in both arms. Synthetic scans, and real ones where their folder
+is given:
 
     python benchmarks/pretraining_helps.py [../shared/data] [--out FOLDER] [--seeds 3] [--steps 150]
+        [--patients 2 5 10 all]
 
 A run that was stopped goes on when it is called again with the same --out. Prints Markdown, and leaves it in --out.
 """
@@ -41,7 +43,7 @@ from gynbtnet.training.settings import PretrainingSettings, SegmentationSettings
 from gynbtnet.training.stages import finetune, pretrain
 
 PATCH = (32, 48, 48)
-LABELLED = (2, 5)  # patients
+LABELLED = ("2", "5", "10", "all")  # patients
 EPOCHS = 10  # of the pretraining: points of its curve
 
 
@@ -56,9 +58,9 @@ class Scans:
 
 
 def phantom(folder: Path) -> Scans:
-    """Synthetic scans: 24 without labels, 11 contoured patients to draw from, 5 to score."""
+    """Synthetic scans: 24 without labels, 20 contoured patients to draw from, 5 to score."""
     write_unlabelled(folder / "unlabelled", scans=24)
-    write_brachytherapy(folder / "export", patients=16, fractions=1)
+    write_brachytherapy(folder / "export", patients=25, fractions=1)
     cohort = dicom_rt_export.ingest(folder / "export", folder / "cohort", structures=STRUCTURES)
     plan = PlanSettings(spacing=(4, 3, 3), patch_size=PATCH, preset="XS")
     return prepared_scans("Phantom", [folder / "unlabelled"], cohort, 5, plan, folder)
@@ -120,8 +122,8 @@ def learn(scans: Scans, seed: int, steps: int, run: Path) -> tuple[float, float,
     return nothing["validation_loss"], losses[0], losses[-1]
 
 
-def dsc(scans: Scans, labelled: int, seed: int, steps: int, start: Path | None, run: Path) -> dict[str, float]:
-    """Fine-tune on ``labelled`` patients drawn by ``seed``; mean DSC over the test cases, of each structure."""
+def dsc(scans: Scans, labelled: str, seed: int, steps: int, start: Path | None, run: Path) -> dict[str, float]:
+    """Fine-tune on ``labelled`` patients drawn by ``seed``, or all; mean DSC over the test cases, of each structure."""
     settings = SegmentationSettings(
         seed=seed,
         epochs=1,
@@ -130,7 +132,7 @@ def dsc(scans: Scans, labelled: int, seed: int, steps: int, start: Path | None, 
         augmentation="light",
         foreground_share=0.5,
     )
-    drawn = hold_out(scans.pool.patients, labelled, seed)
+    drawn = scans.pool.patients if labelled == "all" else hold_out(scans.pool.patients, int(labelled), seed)
     ids = scans.pool.ids_of(drawn)
     model = Model.load(finetune(scans.pool, settings, run, training_ids=ids, validation_ids=[], start=start))
     found: dict[str, list[float]] = {structure: [] for structure in scans.test.structures}
@@ -143,14 +145,14 @@ def dsc(scans: Scans, labelled: int, seed: int, steps: int, start: Path | None, 
     return {structure: float(np.nanmean(values)) for structure, values in found.items()}
 
 
-def compare(scans: Scans, seeds: range, steps: int, out: Path) -> Iterator[str]:
+def compare(scans: Scans, patients: Sequence[str], seeds: range, steps: int, out: Path) -> Iterator[str]:
     """The lines of a Markdown report."""
     curves = {seed: learn(scans, seed, 2 * steps, out / f"pretraining-{seed}") for seed in seeds}
-    patients, held_out = len(scans.pool.patients), len(scans.test.patients)
+    pool, held_out = len(scans.pool.patients), len(scans.test.patients)
     yield f"### {scans.name}\n"
     yield (
         f"{len(scans.unlabelled.cases)} scans without labels, {2 * steps} steps of 4 patches of "
-        f"{'×'.join(map(str, PATCH))}; contoured patients drawn from {patients}, {steps} steps of 2 patches; "
+        f"{'×'.join(map(str, PATCH))}; contoured patients drawn from {pool}, {steps} steps of 2 patches; "
         f"{held_out} patients to score. {len(seeds)} seeds, mean ± SD over seeds.\n"
     )
     yield "| validation loss on masked cells | mean ± SD |\n|---|---|"
@@ -159,7 +161,7 @@ def compare(scans: Scans, seeds: range, steps: int, out: Path) -> Iterator[str]:
         yield f"| {name} | {spread(values, 3)} |"
     yield "\n| contoured patients | structure | DSC without | DSC with pretraining | difference | seeds better |"
     yield "|---|---|---|---|---|---|"
-    for labelled in LABELLED:
+    for labelled in patients:
         arms: list[list[dict[str, float]]] = [[], []]
         for seed in seeds:
             for arm, start in enumerate((None, out / f"pretraining-{seed}")):
@@ -187,6 +189,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, nargs="?", help="folder with the real scans: sts, acrin_flt_breast_001, …")
     parser.add_argument("--out", type=Path, default=Path("pretraining_helps"))
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--patients", nargs="+", default=LABELLED, help="how many contoured ones, or all")
     parser.add_argument("--steps", type=int, default=150, help="of a fine-tuning; a pretraining has twice as many")
     asked = parser.parse_args()
     lines = []
@@ -194,7 +197,7 @@ def main() -> None:
     for kind, data in folders.items():
         out = asked.out.absolute() / kind
         scans = phantom(out) if data is None else real(out, data)
-        lines += compare(scans, range(asked.seeds), asked.steps, out / f"runs-{asked.steps}")
+        lines += compare(scans, asked.patients, range(asked.seeds), asked.steps, out / f"runs-{asked.steps}")
     report = "\n".join(lines)
     (asked.out / "table.md").write_text(report)
     print(report)
