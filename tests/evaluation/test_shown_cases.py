@@ -68,7 +68,10 @@ def test_what_is_shown(scanned, predicted, with_missed, tmp_path):
     assert [panel.title for panel in shown.cases[2].panels] == ["CT", "truth", "good", "worse"]
     assert [panel.note for panel in shown.cases[2].panels] == ["", "", "", "rectum missed"]
     bladder, rectum = shown.structures
-    assert [panel.title for panel in bladder.panels][:2] == ["best, good, DSC 1.00: p1_f1", "best, worse, DSC 1.00: p1_f1"]
+    assert [panel.title for panel in bladder.panels][:2] == [
+        "best, good, DSC 1.00: p1_f1",
+        "best, worse, DSC 1.00: p1_f1",
+    ]
     assert (rectum.panels[-1].note, rectum.panels[-1].title) == ("missed", "worst, worse, DSC 0.00: p3_f1")
     assert rectum.panels[-1].stack.outlines["worse"]["rectum"] == ("",)
     assert rectum.panels[-1].stack.outlines["truth"]["rectum"] != ("",)

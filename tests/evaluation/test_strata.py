@@ -45,7 +45,11 @@ SCORES = tuple(
 def test_every_case_is_in_one_group_of_each_kind():
     found = groupings(COHORT, SCORES, {"p1_f1", "p3_f2"})
     assert {by: {group: list(ids) for group, ids in groups.items()} for by, groups in found.items()} == {
-        "applicator": {"cylinder": ["p2_f1", "p2_f2"], "tandem+ring": ["p1_f1", "p1_f2"], "unknown": ["p3_f1", "p3_f2"]},
+        "applicator": {
+            "cylinder": ["p2_f1", "p2_f2"],
+            "tandem+ring": ["p1_f1", "p1_f2"],
+            "unknown": ["p3_f1", "p3_f2"],
+        },
         "fraction": {"1": ["p1_f1", "p2_f1", "p3_f1"], "2": ["p1_f2", "p2_f2", "p3_f2"]},
         # Of 10, 20, …, 60 the tertiles are 10 + 50/3 = 26.7 and 43.3.
         "bladder volume (cm³)": {
