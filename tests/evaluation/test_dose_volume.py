@@ -4,7 +4,6 @@ import math
 import shutil
 import subprocess
 import sysconfig
-import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -209,10 +208,10 @@ def test_histograms_equal_plastimatch(tmp_path):
     np.testing.assert_array_equal(np.rint(voxels), theirs[:, 1])
 
 
+@pytest.mark.filterwarnings("ignore")  # its own
 def test_figures_of_dicom_equal_dicompyler(tmp_path, monkeypatch):
     """Not in our extras: it doesn't import beside pydicom 3 as it is."""
     monkeypatch.setattr(pydicom.dicomio, "read_file", pydicom.dcmread, raising=False)
-    warnings.simplefilter("ignore")  # its own
     dvhcalc = pytest.importorskip("dicompylercore.dvhcalc")
     geometry = Geometry((48, 64, 64), (1.0, 1.0, 1.0), (-20.0, -32.0, -24.0))
     dose = inverse_square(geometry)
