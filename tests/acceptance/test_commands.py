@@ -34,7 +34,7 @@ IN_ORDER = (
         "predict",
         "export",
     ),
-    *("evaluate", "doctor"),
+    *("evaluate", "dose", "doctor"),
 )
 SMALL = "--patients 7 --fractions 1 --unlabelled 3 --organs 3 --spacing 6 5 5 --matrix 32 64 80"
 

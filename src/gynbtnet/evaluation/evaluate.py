@@ -2,11 +2,11 @@
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
@@ -23,6 +23,7 @@ from gynbtnet.imaging.volume_files import read_volume
 from gynbtnet.many_scans import affordable_jobs, for_each_scan
 from gynbtnet.whole_files import check_replaceable, written_whole
 
+Result = TypeVar("Result")
 _BASE_GB = 0.3
 _BYTES_A_VOXEL = 24  # where one structure fills the scan: two label maps, masks, surfaces and one map of distances
 FILES = ("scores.csv", "summary.csv", "summary.json", "summary.md")
@@ -100,27 +101,39 @@ def evaluate(
     check_replaceable(out, FILES, "scores.csv")
     if not cohort.cases:
         raise BadInput(f"The selection of the cohort {cohort.folder} has no cases; expected some to evaluate.")
-    largest = max(math.prod(case.geometry.shape) for case in cohort.cases)
-    try:
-        scored = for_each_scan(
-            partial(_scores_of, cohort.structures, predictions, settings),
-            cohort.cases,
-            name=lambda case: case.id,
-            title="Evaluate",
-            jobs=affordable_jobs(jobs, _BASE_GB + largest * _BYTES_A_VOXEL / 1e9, memory_gb) if jobs > 1 else 1,
-        )
-    except ScansFailed as problem:  # a table of the others would look like one of all
-        (_, reason), *more = problem.failed
-        further = f" {len(more)} more of {len(cohort.cases)} cases can't be scored either." if more else ""
-        raise BadInput(f"{reason}{further}") from problem
+    work = partial(_scores_of, cohort.structures, predictions, settings)
+    scored = all_or_none(work, cohort.cases, title="Evaluate", jobs=jobs, memory_gb=memory_gb)
     evaluation = Evaluation(tuple(score for of_case in scored for score in of_case), settings)
     _write(evaluation, out)
     return evaluation
 
 
-def _scores_of(structures: tuple[str, ...], predictions: Path, settings: ScoringSettings, case: Case) -> list[Score]:
-    truth = truth_of(case, structures)
-    prediction = prediction_of(case, predictions, structures)
+def all_or_none(
+    work: Callable[[Case], Result], cases: Sequence[Case], *, title: str, jobs: int, memory_gb: float | None = None
+) -> list[Result]:
+    """What ``work`` makes of every case, as :func:`gynbtnet.many_scans.for_each_scan` does it.
+
+    Raises:
+        BadInput: where one fails, since a table of the others would look like one of all.
+    """
+    largest = max(math.prod(case.geometry.shape) for case in cases)
+    if jobs > 1:
+        jobs = affordable_jobs(jobs, _BASE_GB + largest * _BYTES_A_VOXEL / 1e9, memory_gb)
+    try:
+        return for_each_scan(work, cases, name=lambda case: case.id, title=title, jobs=jobs)
+    except ScansFailed as problem:
+        (_, reason), *more = problem.failed
+        further = f" {len(more)} more of {len(cases)} cases can't be evaluated either." if more else ""
+        raise BadInput(f"{reason}{further}") from problem
+
+
+def matching_prediction(case: Case, predictions: Path, truth: Segmentation) -> Segmentation:
+    """The predicted contours of a case, on the grid of its truth.
+
+    Raises:
+        BadInput: as :func:`prediction_of`, or where they lie on another grid.
+    """
+    prediction = prediction_of(case, predictions, truth.structures)
     grid = truth.labels.geometry
     if not grid.is_same(prediction.labels.geometry):
         raise BadInput(
@@ -128,6 +141,12 @@ def _scores_of(structures: tuple[str, ...], predictions: Path, settings: Scoring
             f"{grid.difference(prediction.labels.geometry)}; expected a "
             "prediction on the scan's own grid: predict this scan again."
         )
+    return prediction
+
+
+def _scores_of(structures: tuple[str, ...], predictions: Path, settings: ScoringSettings, case: Case) -> list[Score]:
+    truth = truth_of(case, structures)
+    prediction = matching_prediction(case, predictions, truth)
     return score(truth, prediction, case=case.id, patient=case.patient, unknown=case.missing, settings=settings)
 
 

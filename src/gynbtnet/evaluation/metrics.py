@@ -3,10 +3,10 @@
 Policy. A structure that the truth has and the prediction lacks is *missed*; one that only the prediction has is
 *false*. By default either scores DSC and surface DSC 0 and, for every distance, the worst that the case allows: no
 prediction on this grid can have a larger one against the structure that is there (:func:`worst_distance`, and for the
-centroid :func:`worst_shift`). With "diagonal" the distances are the grid's diagonal instead, the same for every structure of a
-scan; with "drop" there are no figures. Whichever it is, both are counted. A structure that both lack isn't scored. Nor
-is one that the case's source doesn't contour: it is *unknown* whether the patient has it, and so whether the prediction
-is right.
+centroid :func:`worst_shift`). With "diagonal" the distances are the grid's diagonal instead, the same for every
+structure of a scan; with "drop" there are no figures. Whichever it is, both are counted. A structure that both lack
+isn't scored. Nor is one that the case's source doesn't contour: it is *unknown* whether the patient has it, and so
+whether the prediction is right.
 """
 
 import math

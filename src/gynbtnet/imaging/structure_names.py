@@ -14,7 +14,7 @@ from gynbtnet.errors import BadInput
 Colour = tuple[int, int, int]
 
 _TABLE = Path(__file__).with_suffix(".yaml")
-_TARGET_TYPES = ("GTV", "CTV", "PTV")  # DICOM's interpreted types that target names start with
+TARGET_TYPES = ("GTV", "CTV", "PTV")  # DICOM's interpreted types that target names start with
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class StructureNames:
         if structure in self.entries:
             return str(self.entries[structure]["type"])
         start = structure[:3].upper()
-        return start if start in _TARGET_TYPES else "ORGAN"
+        return start if start in TARGET_TYPES else "ORGAN"
 
     def code(self, structure: str) -> tuple[str, str]:
         """SNOMED CT value and meaning; outside the table those of a clinical target volume, or of just a tissue."""
