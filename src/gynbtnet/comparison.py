@@ -1,7 +1,6 @@
 """GynBTNet and its baselines on one cohort and one split, through one prediction and one evaluation."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -9,7 +8,7 @@ from gynbtnet.baselines.nnunet_model import NnUNetModel
 from gynbtnet.baselines.nnunet_training import train_nnunet
 from gynbtnet.errors import BadInput
 from gynbtnet.evaluation.evaluate import evaluate
-from gynbtnet.experiment import STAGES, Experiment, StageName
+from gynbtnet.experiment import STAGES, ComparedModel, Experiment, StageName
 from gynbtnet.inference.contourer import Contourer
 from gynbtnet.inference.model import Model
 from gynbtnet.optional_libraries import require
@@ -19,51 +18,6 @@ from gynbtnet.recipes.loading import save_recipe
 from gynbtnet.recipes.recipe import Recipe
 
 _OF_THE_NETWORK = ("network", "preset", "strides", "batch_size")
-
-
-@dataclass(frozen=True)
-class ComparedModel(Experiment):
-    """An experiment's folder, as one of several models sees it.
-
-    Attributes:
-        name: the model's.
-        shared: stages whose scans are prepared for it as for the recipe that it is compared with.
-    """
-
-    name: str
-    shared: frozenset[StageName]
-
-    @property
-    def home(self) -> Path:
-        """All that was made in training it."""
-        return self.folder / "models" / self.name
-
-    @property
-    def own_recipe(self) -> Path:
-        """Its resolved recipe."""
-        return self.home / "recipe.yaml"
-
-    def plan(self, stage: StageName) -> Path:
-        """How the scans of a stage are prepared."""
-        return self.home / "plans" / stage
-
-    def prepared(self, stage: StageName) -> Path:
-        """The prepared scans of a stage: once for all models that want them alike."""
-        return super().prepared(stage) if stage in self.shared else self.home / "prepared" / stage
-
-    def run(self, stage: StageName) -> Path:
-        """The run folder of a stage; of the task, the model."""
-        return self.home / stage
-
-    @property
-    def test_predictions(self) -> Path:
-        """A folder for each case of the test patients."""
-        return self.folder / "predictions" / self.name
-
-    @property
-    def evaluation(self) -> Path:
-        """Scores of the test predictions."""
-        return self.folder / "evaluations" / self.name
 
 
 def compare_models(recipe: Recipe, variants: Mapping[str, Recipe], scans: Scans, folder: Path, jobs: int = 1) -> Path:

@@ -73,3 +73,55 @@ class Experiment:
     def trained_stages(self) -> Iterator[StageName]:
         """The stages that have a run folder, in their order."""
         return (stage for stage in STAGES if (self.run(stage) / "log.csv").is_file())
+
+
+@dataclass(frozen=True)
+class ComparedModel(Experiment):
+    """An experiment's folder, as one of several models sees it.
+
+    Attributes:
+        name: the model's.
+        shared: stages whose scans are prepared for it as for the recipe that it is compared with.
+    """
+
+    name: str
+    shared: frozenset[StageName]
+
+    @property
+    def home(self) -> Path:
+        """All that was made in training it."""
+        return self.folder / "models" / self.name
+
+    @property
+    def own_recipe(self) -> Path:
+        """Its resolved recipe."""
+        return self.home / "recipe.yaml"
+
+    def plan(self, stage: StageName) -> Path:
+        """How the scans of a stage are prepared."""
+        return self.home / "plans" / stage
+
+    def prepared(self, stage: StageName) -> Path:
+        """The prepared scans of a stage: once for all models that want them alike."""
+        return super().prepared(stage) if stage in self.shared else self.home / "prepared" / stage
+
+    def run(self, stage: StageName) -> Path:
+        """The run folder of a stage; of the task, the model."""
+        return self.home / stage
+
+    @property
+    def test_predictions(self) -> Path:
+        """A folder for each case of the test patients."""
+        return self.folder / "predictions" / self.name
+
+    @property
+    def evaluation(self) -> Path:
+        """Scores of the test predictions."""
+        return self.folder / "evaluations" / self.name
+
+
+def compared_models(folder: Path) -> tuple[ComparedModel, ...]:
+    """The models of a folder that :func:`gynbtnet.comparison.compare_models` filled and scored, by name."""
+    homes = sorted(path for path in (folder / "models").glob("*") if path.is_dir())
+    models = (ComparedModel(folder, home.name, frozenset()) for home in homes)
+    return tuple(model for model in models if (model.evaluation / "scores.csv").is_file())

@@ -1,6 +1,8 @@
 """Commands that walk a whole experiment and tell of it, and the one that looks at the machine."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +20,16 @@ from gynbtnet.cli.options import (
     RecipeName,
     UnequalSpacing,
 )
+from gynbtnet.errors import BadInput
+
+
+class MarkedBy(StrEnum):
+    """Tests of pairs of models."""
+
+    tukey = "tukey"
+    wilcoxon = "wilcoxon"
+    permutation = "permutation"
+    patient_permutation = "patient_permutation"
 
 
 @command(
@@ -108,6 +120,77 @@ def baselines(
     console.print(f"Models, predictions and evaluations are in {compare_models(base, variants, scans, out, jobs)}")
 
 
+@command(
+    "gynbtnet compare gynbtnet=demo/experiment/evaluation "
+    "gynbtnet-from-scratch=demo/baselines/evaluations/gynbtnet-from-scratch "
+    "--cohort demo/experiment/cohorts/task --out demo/comparison"
+)
+def compare(
+    model: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODEL...",
+            help="NAME=FOLDER with a folder that gynbtnet evaluate left; or the folder that gynbtnet baselines left.",
+        ),
+    ],
+    out: Out,
+    cohort: Annotated[
+        Path | None,
+        typer.Option(help="The cohort that was scored; left out where the folder of gynbtnet baselines has it."),
+    ] = None,
+    ours: Annotated[
+        str | None, typer.Option(help="The model that the others are compared with; left out: gynbtnet, or the first.")
+    ] = None,
+    from_scratch: Annotated[
+        str | None,
+        typer.Option(help="Ours without pretraining, for the second table; left out: gynbtnet-from-scratch."),
+    ] = None,
+    predictions: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=FOLDER", help="A model's contours, where they aren't beside its scores; repeatable."
+        ),
+    ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="dsc, hd95_mm, asd_mm, surface_dsc, hausdorff_mm, centroid_shift_mm; repeatable. Left out: 3."
+        ),
+    ] = None,
+    marks: Annotated[
+        MarkedBy, typer.Option(help="Which test's adjusted p-values * and † are made of.")
+    ] = MarkedBy.permutation,
+    seed: Annotated[int, typer.Option(help="Of random swaps and resamples.", min=0)] = 0,
+) -> None:
+    """Set the scores of several models side by side: the paper's tables, every test, effects, pictures."""
+    from gynbtnet.datasets.cohort import Cohort
+    from gynbtnet.evaluation.compare import compare
+    from gynbtnet.evaluation.comparison_settings import ComparisonSettings, checked_metrics
+
+    found = _found_models(model)
+    place = cohort or found.cohort
+    if place is None:
+        raise BadInput("--cohort is missing; name the cohort that the models were scored on.")
+    settings = ComparisonSettings(marks=marks.value, seed=seed)
+    if metric:
+        settings = settings.model_copy(update={"metrics": checked_metrics(metric)})
+    compared = compare(
+        Cohort.load(place),
+        found.evaluations,
+        out,
+        ours=ours,
+        from_scratch=from_scratch,
+        predictions=found.predictions | _named(predictions or [], "--predictions"),
+        settings=settings,
+    )
+    for name in ("table_1.md", "table_2.md"):
+        if (out / name).is_file():
+            console.print((out / name).read_text(encoding="utf-8"), markup=False)
+    for note in compared.notes:
+        console.print(note)
+    console.print(f"Tables, tests and pictures are in {out}")
+
+
 @command("gynbtnet report demo/experiment")
 def report(experiment: Annotated[Path, typer.Argument(help="The folder that `gynbtnet run` filled.")]) -> None:
     """Write an experiment's report page anew."""
@@ -141,3 +224,50 @@ def _by_model(changes: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
         else:
             for_all.append(change)
     return for_all, for_one
+
+
+@dataclass(frozen=True)
+class _FoundModels:
+    """Where the models lie that were named, and the cohort where a folder has it."""
+
+    evaluations: dict[str, Path]
+    predictions: dict[str, Path]
+    cohort: Path | None
+
+
+def _found_models(named: Sequence[str]) -> _FoundModels:
+    """What each argument stands for: one model, or all models of a folder of baselines."""
+    from gynbtnet.experiment import compared_models
+
+    evaluations: dict[str, Path] = {}
+    predictions: dict[str, Path] = {}
+    cohort = None
+    for argument in named:
+        if "=" in argument and not Path(argument).is_dir():
+            found = _named([argument], "MODEL")
+        else:
+            models = compared_models(Path(argument))
+            if not models:
+                raise BadInput(
+                    f"{argument} is no folder with scored models; expected what `gynbtnet baselines` leaves, or "
+                    "NAME=FOLDER with a folder that `gynbtnet evaluate` left."
+                )
+            found = {model.name: model.evaluation for model in models}
+            predictions |= {model.name: model.test_predictions for model in models}
+            cohort = models[0].cohort("task")
+        twice = found.keys() & evaluations.keys()
+        if twice:
+            raise BadInput(f"Two models are called {min(twice)}; give each a name of its own.")
+        evaluations |= found
+    return _FoundModels(evaluations, predictions, cohort)
+
+
+def _named(arguments: Sequence[str], what: str) -> dict[str, Path]:
+    """NAME=FOLDER, several times."""
+    found: dict[str, Path] = {}
+    for argument in arguments:
+        name, equals, folder = argument.partition("=")
+        if not (name and equals and folder) or name in found:
+            raise BadInput(f"{what} {argument} is not NAME=FOLDER, or its name is there twice; give each model one.")
+        found[name] = Path(folder)
+    return found

@@ -95,7 +95,14 @@ def _draw(axes: Axes, data: pd.DataFrame, marks: Mapping[str, PatientMark]) -> N
     for patient, look in marks.items():
         own = data[data["patient"] == patient]
         axes.scatter(
-            own["mean"], own["difference"], s=18, marker=look.shape, color=look.colour, linewidths=0, alpha=0.85, zorder=3
+            own["mean"],
+            own["difference"],
+            s=18,
+            marker=look.shape,
+            color=look.colour,
+            linewidths=0,
+            alpha=0.85,
+            zorder=3,
         )
     axes.tick_params(labelsize=8)
     axes.margins(x=0.18, y=0.08)
@@ -111,7 +118,17 @@ def _line(axes: Axes, found: Agreement, name: str, style: str) -> None:
     if not np.isnan(low):
         axes.axhspan(low, high, color="0.5", alpha=0.15, linewidth=0, zorder=0)
     right = axes.get_yaxis_transform()
-    axes.text(0.995, value, f"{value:+.1f}", transform=right, ha="right", va="bottom", fontsize=7, color="0.25", zorder=4)
+    axes.text(
+        0.995,
+        value,
+        f"{value:+.1f}".replace("-", "−"),
+        transform=right,
+        ha="right",
+        va="bottom",
+        fontsize=7,
+        color="0.25",
+        zorder=4,
+    )
 
 
 def _legend(marks: Mapping[str, PatientMark]) -> list[Line2D]:
@@ -121,7 +138,10 @@ def _legend(marks: Mapping[str, PatientMark]) -> list[Line2D]:
         Line2D([], [], color="0.5", alpha=0.3, linewidth=6, label="95 % interval"),
     ]
     if len(marks) > MOST_NAMED:
-        return [*handles, Line2D([], [], marker="o", color="none", markeredgecolor="0.3", label=f"{len(marks)} patients")]
+        return [
+            *handles,
+            Line2D([], [], marker="o", color="none", markeredgecolor="0.3", label=f"{len(marks)} patients"),
+        ]
     return handles + [
         Line2D([], [], marker=look.shape, color=look.colour, linewidth=0, markersize=4, label=name)
         for name, look in marks.items()

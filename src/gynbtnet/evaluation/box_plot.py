@@ -42,7 +42,7 @@ def box_figure(data: pd.DataFrame, metric: str, note: str = "") -> Figure:
     columns = min(MOST_COLUMNS, max(1, len(structures)))
     rows = -(-max(1, len(structures)) // columns)
     width = columns * max(2.6, 0.75 * len(models) + 1.0)
-    figure = Figure(figsize=(width, rows * 2.9 + 0.6), layout="constrained")
+    figure = Figure(figsize=(width, rows * 3.4 + 0.6), layout="constrained")
     panels: npt.NDArray[np.object_] = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
     for axes in panels[len(structures) :]:
         axes.set_visible(False)
@@ -82,12 +82,10 @@ def _draw(axes: Axes, data: pd.DataFrame, metric: str, models: list[str], marks:
         means = own.groupby("model")[metric].mean().reindex(models)
         axes.plot(places + offset, means, color=look.colour, linewidth=1.1, alpha=0.8, zorder=2)
         across = own["model"].map(models.index).to_numpy(float) + offset
-        style = {"marker": look.shape, "color": look.colour, "linewidths": 0}
-        axes.scatter(across, own[metric], s=13, alpha=0.7, zorder=3, **style)
+        heights = own[metric].to_numpy(float)
+        axes.scatter(across, heights, s=13, marker=look.shape, color=look.colour, linewidths=0, alpha=0.7, zorder=3)
         lost = (own["missed"] != "none").to_numpy()
-        axes.scatter(
-            across[lost], own[metric].to_numpy()[lost], s=70, facecolors="none", edgecolors="0.1", linewidths=0.9, zorder=4
-        )
+        axes.scatter(across[lost], heights[lost], s=70, facecolors="none", edgecolors="0.1", linewidths=0.9, zorder=4)
     axes.set_xticks(places, models, fontsize=8, rotation=25, ha="right", rotation_mode="anchor")
     axes.set_xlim(-0.5, len(models) - 0.5)
     axes.grid(axis="y", color="0.92")

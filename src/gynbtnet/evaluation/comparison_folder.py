@@ -22,7 +22,7 @@ from gynbtnet.evaluation.comparison_tables import (
 )
 from gynbtnet.evaluation.picture import picture
 from gynbtnet.evaluation.printed_table import PrintedTable, latex, markdown
-from gynbtnet.evaluation.score_table import METRICS
+from gynbtnet.evaluation.score_table import METRICS, how_scored
 from gynbtnet.evaluation.statistics.paired_values import BETTER
 from gynbtnet.whole_files import check_replaceable, written_whole
 
@@ -108,6 +108,7 @@ def _summary(comparison: Comparison, printed: list[PrintedTable]) -> str:
     }
     for table in printed:
         lines += [f"## {titles[table.name]}", "", markdown(table)]
+    lines += ["## The figures", "", how_scored(comparison.evaluations[comparison.ours].settings), ""]
     return "\n".join(lines)
 
 

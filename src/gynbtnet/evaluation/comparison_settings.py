@@ -1,9 +1,11 @@
 """How models are compared."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field, field_validator
 
+from gynbtnet.errors import BadInput
 from gynbtnet.evaluation.score_table import METRICS
 from gynbtnet.evaluation.statistics.paired_values import BETTER
 from gynbtnet.settings import Settings
@@ -26,8 +28,24 @@ class ComparisonSettings(Settings):
     @field_validator("metrics")
     @classmethod
     def _known(cls, metrics: tuple[str, ...]) -> tuple[str, ...]:
-        possible = [name for name in METRICS if name in BETTER]
-        unknown = [name for name in metrics if name not in possible]
-        if unknown or not metrics or len(set(metrics)) < len(metrics):
-            raise ValueError(f"expected some of {', '.join(possible)}, each once")
+        if problem := _problem(metrics):
+            raise ValueError(problem)
         return metrics
+
+
+def checked_metrics(named: Sequence[str]) -> tuple[str, ...]:
+    """Metrics as a user names them.
+
+    Raises:
+        BadInput: where one is unknown, can't be compared, or is there twice.
+    """
+    if problem := _problem(named):
+        raise BadInput(f"The metrics {', '.join(named)} can't be compared as they are; {problem}.")
+    return tuple(named)
+
+
+def _problem(metrics: Sequence[str]) -> str | None:
+    possible = [name for name in METRICS if name in BETTER]
+    if metrics and set(metrics) <= set(possible) and len(set(metrics)) == len(metrics):
+        return None
+    return f"expected some of {', '.join(possible)}, each once"

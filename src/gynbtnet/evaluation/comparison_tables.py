@@ -27,10 +27,12 @@ def model_figures(comparison: Comparison, models: tuple[str, ...]) -> pd.DataFra
     summary; ``left_out``: scored cases that no test could pair.
     """
     rows: list[dict[str, Any]] = []
-    summaries = {name: comparison.evaluations[name].summary.set_index("structure") for name in models}
-    left_out = comparison.tests.effects.groupby("structure")["left_out"].max()
+    summaries = {
+        name: {row["structure"]: row for row in _records(comparison.evaluations[name].summary)} for name in models
+    }
+    left_out = _left_out(comparison)
     for structure in comparison.structures:
-        of_models = [summaries[name].loc[structure] for name in models]
+        of_models = [summaries[name][structure] for name in models]
         for name, figures in zip(models, of_models, strict=True):
             row: dict[str, Any] = {"structure": structure, "model": name}
             for metric in comparison.settings.metrics:
@@ -40,7 +42,7 @@ def model_figures(comparison: Comparison, models: tuple[str, ...]) -> pd.DataFra
                 row[f"{metric}_mark"] = _mark(comparison, models, name, structure, metric, comparison.settings.marks)
             counts = ("cases", "patients", "missed", "false", "absent", "unknown")
             row |= {count: int(figures[count]) for count in counts}
-            rows.append(row | {"left_out": int(left_out[structure])})
+            rows.append(row | {"left_out": left_out[structure]})
     return pd.DataFrame(rows)
 
 
@@ -54,12 +56,12 @@ def table_1(comparison: Comparison) -> PrintedTable | None:
     groups = []
     for structure, of_structure in figures.groupby("structure", sort=False):
         rows: list[Row] = []
-        for row in of_structure.to_dict("records"):
+        for row in _records(of_structure):
             words = [Cell("" if rows else str(structure)), Cell(row["model"])]
             counts = [Cell(str(row[count])) for count in ("cases", "missed", "false")]
             rows.append((*words, *(_cell(row, metric) for metric in metrics), *counts))
         groups.append(tuple(rows))
-    caption = f"{comparison.ours} and {_listed(comparison.rivals)}. {_caption(comparison, models)}"
+    caption = f"{comparison.ours} beside {_listed(comparison.rivals)}. {_caption(comparison, models)}"
     return PrintedTable("table_1", caption, (tuple(map(Head, heads)),), tuple(groups), texts=2)
 
 
@@ -69,13 +71,11 @@ def table_2(comparison: Comparison) -> PrintedTable | None:
         return None
     models = (comparison.from_scratch, comparison.ours)
     figures = model_figures(comparison, models)
-    structures, records = comparison.structures, figures.to_dict("records")
+    structures, records = comparison.structures, _records(figures)
     above = (Head("structure"), *(Head(structure, len(models)) for structure in structures))
     below = (Head("pretraining"), *(Head(words) for _ in structures for words in ("no", "yes")))
     rows = [(Cell(METRICS[metric]), *(_cell(row, metric) for row in records)) for metric in comparison.settings.metrics]
-    rows += [
-        (Cell(count), *(Cell(str(row[count])) for row in records)) for count in ("cases", "missed", "false")
-    ]
+    rows += [(Cell(count), *(Cell(str(row[count])) for row in records)) for count in ("cases", "missed", "false")]
     caption = f"{comparison.ours} with pretraining and, as {comparison.from_scratch}, without. "
     return PrintedTable("table_2", caption + _caption(comparison, models), (above, below), (tuple(rows),))
 
@@ -89,10 +89,11 @@ def tests_of_all(comparison: Comparison) -> PrintedTable:
     for structure in comparison.structures:
         rows: list[Row] = []
         for metric in comparison.settings.metrics:
-            of_cell = tests[(tests["structure"] == structure) & (tests["metric"] == metric)].set_index("test")
-            cells = [Cell("" if rows else structure), Cell(METRICS[metric]), Cell(str(of_cell["cases"].iloc[0]))]
+            of_cell = tests[(tests["structure"] == structure) & (tests["metric"] == metric)]
+            by_test = {row["test"]: row for row in _records(of_cell)}
+            cells = [Cell("" if rows else structure), Cell(METRICS[metric]), Cell(str(by_test["anova"]["cases"]))]
             for test in OF_ALL:
-                found = of_cell.loc[test]
+                found = by_test[test]
                 cells += [Cell(_number(found["statistic"], 2)), Cell(_p(found["p"])), Cell(_p(found["p_adjusted"]))]
                 cells.append(Cell(_number(found["effect"], 2)))
             rows.append(tuple(cells))
@@ -102,8 +103,8 @@ def tests_of_all(comparison: Comparison) -> PrintedTable:
     caption = (
         f"{_synthetic(comparison)}Whether any of {models} models differ. Adjusted: by Benjamini–Hochberg over all "
         f"structures and metrics, for each test. ANOVA takes all values as independent; Friedman pairs the cases; "
-        f"neither knows patients.{few} η² and W, the shares of variance and of agreement, have no interval: neither can "
-        "be below 0, so that one from resampled patients would never hold it."
+        f"neither knows patients.{few} η²: the share of all variance that lies between models; W: how alike the cases "
+        "rank them, 0 to 1. They have no interval: neither can be below 0, so that one from resamples never holds 0."
     )
     return PrintedTable("tests_of_all", caption, (above, below), tuple(groups), texts=2)
 
@@ -118,17 +119,17 @@ def tests_of_pairs(comparison: Comparison) -> PrintedTable:
         *(Head(words) for _ in OF_PAIRS for words in ("p", "adjusted")),
     )
     groups = []
-    for (structure, metric), of_cell in pairs.groupby(["structure", "metric"], sort=False):
+    for _, of_cell in pairs.groupby(["structure", "metric"], sort=False):
         rows: list[Row] = []
-        for (model, other), of_pair in of_cell.groupby(["model", "other"], sort=False):
-            by_test = of_pair.set_index("test")
-            cells = [Cell("" if rows else structure), Cell("" if rows else METRICS[metric]), Cell(model), Cell(other)]
-            cells.append(Cell(str(by_test["cases"].iloc[0])))
+        for _, of_pair in of_cell.groupby(["model", "other"], sort=False):
+            by_test = {row["test"]: row for row in _records(of_pair)}
+            cells = _words(by_test[OF_PAIRS[0]], not rows)
+            cells.append(Cell(str(by_test[OF_PAIRS[0]]["cases"])))
             for test in OF_PAIRS:
-                cells += [Cell(_p(by_test.loc[test, "p"])), Cell(_p(by_test.loc[test, "p_adjusted"]))]
+                cells += [Cell(_p(by_test[test]["p"])), Cell(_p(by_test[test]["p_adjusted"]))]
             rows.append(tuple(cells))
         groups.append(tuple(rows))
-    used = dict.fromkeys(f"{TESTS[test]}: {_adjustment(comparison, test)}" for test in OF_PAIRS)
+    used = dict.fromkeys(f"{TESTS[test]}, {_adjustment(comparison, test)}" for test in OF_PAIRS)
     caption = (
         f"{_synthetic(comparison)}Two-sided p-values of every pair of models. {'; '.join(used)}. The raw p beside "
         "Tukey's is of t with the SD pooled over all models."
@@ -141,17 +142,16 @@ def effects_table(comparison: Comparison) -> PrintedTable:
     heads = ("structure", "metric", "model", "against", "cases", "patients")
     figures = ("difference (95 % CI)", "d_z (95 % CI)", "model better in % of cases (95 % CI)", "left out")
     groups = []
-    for (structure, metric), of_cell in comparison.tests.effects.groupby(["structure", "metric"], sort=False):
+    for _, of_cell in comparison.tests.effects.groupby(["structure", "metric"], sort=False):
         rows: list[Row] = []
-        for row in of_cell.to_dict("records"):
-            words = ("" if rows else structure, "" if rows else METRICS[metric], row["model"], row["other"])
+        for row in _records(of_cell):
             counts = (str(row["cases"]), str(row["patients"]))
             sizes = (
-                _with_interval(row, "difference", DECIMALS[metric]),
+                _with_interval(row, "difference", DECIMALS[row["metric"]]),
                 _with_interval(row, "standardised", 2),
-                _with_interval({**row, **{k: 100 * row[k] for k in row if k.startswith("better")}}, "better", 0),
+                _with_interval(row, "better", 0, times=100),
             )
-            rows.append(tuple(map(Cell, (*words, *counts, *sizes, str(row["left_out"])))))
+            rows.append((*_words(row, not rows), *map(Cell, (*counts, *sizes, str(row["left_out"])))))
         groups.append(tuple(rows))
     smaller = [METRICS[metric] for metric in comparison.settings.metrics if BETTER[metric] < 0]
     caption = (
@@ -171,7 +171,17 @@ def _mark(comparison: Comparison, models: tuple[str, ...], name: str, structure:
     return mark(comparison.tests, test, comparison.ours, others, structure, metric)
 
 
-def _cell(row: dict[Any, Any], metric: str) -> Cell:
+def _words(row: dict[str, Any], first: bool) -> list[Cell]:
+    """Structure and metric in the first row of a group, and the two models."""
+    return [
+        Cell(row["structure"] if first else ""),
+        Cell(METRICS[row["metric"]] if first else ""),
+        Cell(row["model"]),
+        Cell(row["other"]),
+    ]
+
+
+def _cell(row: dict[str, Any], metric: str) -> Cell:
     mean, sd, decimals = row[f"{metric}_mean"], row[f"{metric}_sd"], DECIMALS[metric]
     if np.isnan(mean):
         return Cell("–")
@@ -205,11 +215,12 @@ def _sentences(comparison: Comparison, models: tuple[str, ...]) -> Iterator[str]
         marked = [cell for cell in cells if _mark(comparison, models, ours, *cell, test)]
         standing = sum(bool(_mark(comparison, models, ours, *cell, "patient_permutation")) for cell in marked)
         if marked:
-            yield f"Of the {_many(len(marked), 'marked figure')}, {standing} would be marked with whole patients swapped, "
-            yield "which the fractions of one patient call for. "
-    yield "Missed: in the truth, not predicted; false: predicted, not in the truth."
-    left_out = comparison.tests.effects.groupby("structure")["left_out"].max()
-    if left_out.any():
+            yield f"Of the {_many(len(marked), 'marked figure')}, {standing} would be marked if whole patients were "
+            yield "swapped, which the fractions of one patient call for. "
+    yield "Missed: in the truth, not predicted; false: predicted, not in the truth; "
+    yield f"scored by the policy {comparison.evaluations[ours].settings.policy}."
+    left_out = _left_out(comparison)
+    if any(left_out.values()):
         told = ", ".join(f"{count} of {structure}" for structure, count in left_out.items() if count)
         yield f" The tests leave out {told}: cases that some models have a score for and others haven't."
 
@@ -237,12 +248,22 @@ def _synthetic(comparison: Comparison) -> str:
     return SYNTHETIC if comparison.cohort.synthetic else ""
 
 
-def _with_interval(row: dict[Any, Any], name: str, decimals: int) -> str:
-    value, low, high = (row[f"{name}{end}"] for end in ("", "_low", "_high"))
+def _with_interval(row: dict[str, Any], name: str, decimals: int, times: float = 1) -> str:
+    value, low, high = (times * row[f"{name}{end}"] for end in ("", "_low", "_high"))
     if np.isnan(value):
         return "–"
     form = f"{{:.{decimals}f}}"
-    return form.format(value) + ("" if np.isnan(low) else f" ({form.format(low)} to {form.format(high)})")
+    text = form.format(value) + ("" if np.isnan(low) else f" ({form.format(low)} to {form.format(high)})")
+    return text.replace("-", "−")
+
+
+def _left_out(comparison: Comparison) -> dict[str, int]:
+    """Of each structure the scored cases that can't be paired."""
+    return {row["structure"]: row["left_out"] for row in _records(comparison.tests.effects)}
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [dict(zip(table.columns, row, strict=True)) for row in table.itertuples(index=False, name=None)]
 
 
 def _p(value: float) -> str:
@@ -252,7 +273,7 @@ def _p(value: float) -> str:
 
 
 def _number(value: float, decimals: int) -> str:
-    return "–" if np.isnan(value) else f"{value:.{decimals}f}"
+    return f"{value:.{decimals}f}" if np.isfinite(value) else "–"
 
 
 def _many(count: int, what: str) -> str:

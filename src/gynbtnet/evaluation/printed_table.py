@@ -66,7 +66,7 @@ def markdown(table: PrintedTable) -> str:
 
 
 def latex(table: PrintedTable) -> str:
-    r"""A ``table`` environment that needs ``\usepackage{booktabs}`` and nothing else; special characters are escaped."""
+    r"""A ``table`` environment that needs ``\usepackage{booktabs}`` and no more; special characters are escaped."""
     columns = len(table.flat_heads)
     heads = []
     for row in table.heads:

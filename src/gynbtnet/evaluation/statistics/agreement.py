@@ -3,8 +3,8 @@
 A patient's differences resemble one another, so that the variance of one more measurement is that between patients plus
 that within: S²_d + (1 − 1/m)·S²_w, with S²_d the variance of the patients' mean differences, S²_w that of a patient's
 measurements around their own mean, pooled, and m the harmonic mean of the measurements a patient has (Bland and Altman
-2007, doi 10.1080/10543400701329422, "true value varies"; unequal numbers as Zou 2013, doi 10.1177/0962280211402548). Its
-interval, and those of the limits, come from the intervals of the parts (MOVER, Zou 2013). With one measurement a
+2007, doi 10.1080/10543400701329422, "true value varies"; unequal numbers as Zou 2013, doi 10.1177/0962280211402548).
+Its interval, and those of the limits, come from the intervals of the parts (MOVER, Zou 2013). With one measurement a
 patient these are the classical limits.
 """
 

@@ -22,7 +22,7 @@ def sample_size_notes(cases: int, patients: int, comparisons: int) -> tuple[str,
         notes.append(
             f"With {patients} {'patient' if patients == 1 else 'patients'} the permutation by patient can't give less "
             f"than p = 2/{2**patients} = {least:.2g}, however clear the difference: "
-            + ("it can't be significant at all." if least >= 0.05 else "it can reach 0.05 and never 0.01.")
+            + ("never below 0.05." if least >= 0.05 else "below 0.05, and never below 0.01.")
         )
     if least < 0.05 < comparisons * least:
         notes.append(
