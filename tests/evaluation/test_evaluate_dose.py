@@ -161,6 +161,8 @@ def test_of_scans_in_one_frame_each_has_the_dose_of_its_study(exported, tmp_path
             file.FrameOfReferenceUID = "1.2.3"
         for item in file.get("ReferencedFrameOfReferenceSequence", ()):
             item.FrameOfReferenceUID = "1.2.3"
+        for item in file.get("StructureSetROISequence", ()):
+            item.ReferencedFrameOfReferenceUID = "1.2.3"
         file.save_as(path)
     cohort = ingest(folder, tmp_path / "cohort", structures=STRUCTURES)
     for searched in (None, folder):
