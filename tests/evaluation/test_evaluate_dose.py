@@ -153,6 +153,25 @@ def test_which_dose_counts(implanted, exported, tmp_path):
         evaluate_dose(only, tmp_path / "out", doses=folder)
 
 
+def test_of_scans_in_one_frame_each_has_the_dose_of_its_study(exported, tmp_path):
+    folder = shutil.copytree(exported, tmp_path / "one-frame")
+    for path in folder.rglob("*.dcm"):
+        file = pydicom.dcmread(path)
+        if "FrameOfReferenceUID" in file:
+            file.FrameOfReferenceUID = "1.2.3"
+        for item in file.get("ReferencedFrameOfReferenceSequence", ()):
+            item.FrameOfReferenceUID = "1.2.3"
+        for item in file.get("StructureSetROISequence", ()):
+            item.ReferencedFrameOfReferenceUID = "1.2.3"
+        file.save_as(path)
+    cohort = ingest(folder, tmp_path / "cohort", structures=STRUCTURES)
+    for searched in (None, folder):
+        found = find_doses(cohort.cases, searched)
+        assert {case.id: found[case.id] for case in cohort.cases} == {
+            case.id: (case.source.ct_folder.parent / "RD.dcm",) for case in cohort.cases
+        }
+
+
 def test_what_stands_there_is_kept(implanted, contours, tmp_path):
     (tmp_path / "letter.txt").write_text("mine")
     with pytest.raises(BadInput, match="would be replaced"):

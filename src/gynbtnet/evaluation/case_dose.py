@@ -80,16 +80,18 @@ def _rtdoses(cases: Sequence[Case], folder: Path | None) -> dict[str, tuple[Path
         return searched[root]
 
     scans: dict[str, FoundSeries] = {}
+    seen: dict[str, FoundSeries] = {}
     doses: dict[str, list[FoundSeries]] = {}
     for case in track(cases, "Find doses"):
         root = _common_folder(case)
         if not root.is_dir():
             raise BadInput(f"There is no folder {root} any more, from which cases came; name the doses with --doses.")
+        seen |= {one.series_uid: one for one in series_below(root) if one.modality == "CT"}
         own = [one for one in series_below(root) if one.series_uid == case.source.series_uid]
         if own:
             scans[case.id] = own[0]
             doses[case.id] = [one for one in series_below(folder or root) if one.modality == "RTDOSE"]
-    return {case_id: _of_scan(scan, doses[case_id], list(scans.values())) for case_id, scan in scans.items()}
+    return {case_id: _of_scan(scan, doses[case_id], list(seen.values())) for case_id, scan in scans.items()}
 
 
 def _of_scan(scan: FoundSeries, doses: Sequence[FoundSeries], scans: Sequence[FoundSeries]) -> tuple[Path, ...]:
