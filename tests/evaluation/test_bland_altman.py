@@ -5,7 +5,7 @@ import pytest
 from gynbtnet.evaluation.bland_altman import COLUMNS, agreement_table, bland_altman_figure, with_differences
 from gynbtnet.evaluation.box_plot import box_figure
 from gynbtnet.evaluation.patient_marks import patient_marks
-from gynbtnet.evaluation.picture import picture
+from gynbtnet.pictures.picture import picture
 
 
 def pairs(patients: int = 4, structures: tuple[str, ...] = ("bladder", "rectum")) -> pd.DataFrame:

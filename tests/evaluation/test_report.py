@@ -17,13 +17,13 @@ from gynbtnet.evaluation.curves import curve_figures
 from gynbtnet.evaluation.evaluate import evaluate, prediction_of
 from gynbtnet.evaluation.html_elements import table
 from gynbtnet.evaluation.model_results import model_results
-from gynbtnet.evaluation.picture import Picture, picture
 from gynbtnet.evaluation.printed_table import Cell, Head, PrintedTable
 from gynbtnet.evaluation.report import ReportContent, report_page, write_report
 from gynbtnet.evaluation.shown_cases import ShownCases, shown_cases
 from gynbtnet.evaluation.stage_report import stage_report
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume_files import read_volume
+from gynbtnet.pictures.picture import Picture, picture
 
 NAMES = StructureNames.load()
 VOID = {"meta", "img", "br", "input"}

@@ -22,9 +22,9 @@ from gynbtnet.evaluation.dose_tables import dose_page, dose_table, summarise_dos
 from gynbtnet.evaluation.dvh_picture import dvh_figure
 from gynbtnet.evaluation.evaluate import all_or_none, matching_prediction, truth_of
 from gynbtnet.evaluation.external_beam import ExternalBeam
-from gynbtnet.evaluation.picture import picture
 from gynbtnet.evaluation.settings import DoseSettings
 from gynbtnet.imaging.structure_names import StructureNames
+from gynbtnet.pictures.picture import picture
 from gynbtnet.whole_files import check_replaceable, written_whole
 
 FILES = ("dose.csv", "eqd2.csv", "dose_summary.csv", "dvh.csv", "dvh.png", "dose.md", "dose.json")

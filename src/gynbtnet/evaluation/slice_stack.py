@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from gynbtnet.evaluation.overlays import SOFT_TISSUE_HU
-from gynbtnet.evaluation.planes import PlaneName
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.outlines import contours_from_mask
 from gynbtnet.imaging.volume import Segmentation, Volume
+from gynbtnet.pictures.overlays import SOFT_TISSUE_HU
+from gynbtnet.pictures.planes import PlaneName
 
 PER_MM = 4
 """Units of a path a millimetre."""
@@ -74,7 +74,7 @@ def slice_stack(
     """The slices of a plane.
 
     Args:
-        image: HU, in anatomical axes (:func:`gynbtnet.evaluation.planes.anatomical`).
+        image: HU, in anatomical axes (:func:`gynbtnet.pictures.planes.anatomical`).
         drawn: contours on its grid by who drew them.
         plane: which.
         middle: index along the plane's axis of the slice to begin with.
