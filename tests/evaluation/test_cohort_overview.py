@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.evaluation.cohort_overview import applicator_table, cohort_figure, structure_table
+from gynbtnet.evaluation.cohort_overview import applicator_table, cohort_figure, cohort_pictures, structure_table
 from gynbtnet.pictures.picture import picture
 
 
@@ -58,3 +58,8 @@ def test_a_picture_of_any_cohorts(scanned: Cohort, groups: dict[str, tuple[str, 
 def test_a_picture_of_scans_alone(scanned: Cohort) -> None:
     figure = cohort_figure({"scans": replace(scanned, structures=())})
     assert len(figure.axes) == 3
+
+
+def test_a_cohort_in_which_nothing_was_found(scanned: Cohort) -> None:
+    empty = replace(scanned, cases=tuple(replace(case, volumes_cm3={}) for case in scanned.cases))
+    assert len(cohort_pictures({"scans": empty})) == 2

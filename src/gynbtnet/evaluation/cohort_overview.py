@@ -118,7 +118,12 @@ def _panels(groups: Mapping[str, Cohort]) -> list[tuple[_Draw, str]]:
 
 
 def _contoured(groups: Mapping[str, Cohort]) -> dict[str, Cohort]:
-    return {name: cohort for name, cohort in groups.items() if 0 < len(cohort.structures) <= MOST_STRUCTURES}
+    return {
+        name: cohort
+        for name, cohort in groups.items()
+        if 0 < len(cohort.structures) <= MOST_STRUCTURES
+        and any(volume > 0 for case in cohort.cases for volume in case.volumes_cm3.values())
+    }
 
 
 def _colours(groups: Mapping[str, Cohort]) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """A scan's slices as small pictures, and contours on them as paths: what a page shows of a case.
 
-A slice is WebP in the soft-tissue window, at 0.75 mm a pixel or the scan's own spacing where that is coarser; contours
+A slice is WebP in the soft-tissue window, at 0.9 mm a pixel or the scan's own spacing where that is coarser; contours
 are SVG path data in quarters of a millimetre from the picture's top left corner, with a point every 1.5 mm. That is for
 looking: figures come from the voxels.
 """
@@ -22,10 +22,10 @@ from gynbtnet.pictures.planes import PlaneName
 
 PER_MM = 4
 """Units of a path a millimetre."""
-FINEST_MM = 0.75
+FINEST_MM = 0.9
 NEAREST_MM: Mapping[PlaneName, float] = {"axial": 1.0, "coronal": 3.0, "sagittal": 3.0}
 """Slices that lie nearer to each other than this are thinned out."""
-QUALITY = 50
+QUALITY = 40
 _POINT_MM = 1.5
 _FEWEST_POINTS = 8
 _AXES: Mapping[PlaneName, tuple[int, int, int]] = {"axial": (0, 1, 2), "coronal": (1, 0, 2), "sagittal": (2, 0, 1)}
