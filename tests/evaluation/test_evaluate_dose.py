@@ -119,6 +119,9 @@ def test_doses_as_images_and_a_case_without(implanted, exported, contours, tmp_p
     assert {s.manual_note for s in found.scores if s.case == second.id} == {"no dose"}
     assert {one.manual_verdict for one in found.courses} == {"not judged", ""}
     assert "fraction 2: no dose" in found.courses[0].note
+    shutil.copy(second.image, folder / f"{second.id}.nii.gz")
+    with pytest.raises(BadInput, match="values below 0; expected a dose in Gy"):
+        evaluate_dose(apart, tmp_path / "out", doses=folder)
     with pytest.raises(BadInput, match="no dose of any of 2 cases"):
         find_doses(apart.cases)
     with pytest.raises(BadInput, match="There is no folder"):
