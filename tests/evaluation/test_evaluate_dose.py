@@ -119,6 +119,9 @@ def test_doses_as_images_and_a_case_without(implanted, exported, contours, tmp_p
     assert {s.manual_note for s in found.scores if s.case == second.id} == {"no dose"}
     assert {one.manual_verdict for one in found.courses} == {"not judged", ""}
     assert "fraction 2: no dose" in found.courses[0].note
+    shutil.copy(second.image, folder / f"{second.id}.nii.gz")
+    with pytest.raises(BadInput, match="values below 0; expected a dose in Gy"):
+        evaluate_dose(apart, tmp_path / "out", doses=folder)
     with pytest.raises(BadInput, match="no dose of any of 2 cases"):
         find_doses(apart.cases)
     with pytest.raises(BadInput, match="There is no folder"):
@@ -151,6 +154,25 @@ def test_which_dose_counts(implanted, exported, tmp_path):
     changed("DoseUnits", "RELATIVE")
     with pytest.raises(BadInput, match="expected GY"):
         evaluate_dose(only, tmp_path / "out", doses=folder)
+
+
+def test_of_scans_in_one_frame_each_has_the_dose_of_its_study(exported, tmp_path):
+    folder = shutil.copytree(exported, tmp_path / "one-frame")
+    for path in folder.rglob("*.dcm"):
+        file = pydicom.dcmread(path)
+        if "FrameOfReferenceUID" in file:
+            file.FrameOfReferenceUID = "1.2.3"
+        for item in file.get("ReferencedFrameOfReferenceSequence", ()):
+            item.FrameOfReferenceUID = "1.2.3"
+        for item in file.get("StructureSetROISequence", ()):
+            item.ReferencedFrameOfReferenceUID = "1.2.3"
+        file.save_as(path)
+    cohort = ingest(folder, tmp_path / "cohort", structures=STRUCTURES)
+    for searched in (None, folder):
+        found = find_doses(cohort.cases, searched)
+        assert {case.id: found[case.id] for case in cohort.cases} == {
+            case.id: (case.source.ct_folder.parent / "RD.dcm",) for case in cohort.cases
+        }
 
 
 def test_what_stands_there_is_kept(implanted, contours, tmp_path):

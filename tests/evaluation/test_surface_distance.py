@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from gynbtnet.evaluation.metrics import dice
 from gynbtnet.evaluation.surface_distance import surface, surface_distances, worst_distance
 
 TOLERANCES = (0.9, 2.0, 3.0)
@@ -22,15 +23,21 @@ def blobs(seed: int, shape: tuple[int, int, int] = (14, 20, 17), share: float = 
 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (3.27, 0.977, 0.977), (1.0, 0.464, 0.7)])
-def test_surface_figures_equal_monai(seed, spacing):
+def test_figures_equal_monai(seed, spacing):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # MONAI's own, on import
         import torch
-        from monai.metrics import compute_average_surface_distance, compute_hausdorff_distance, compute_surface_dice
+        from monai.metrics import (
+            compute_average_surface_distance,
+            compute_dice,
+            compute_hausdorff_distance,
+            compute_surface_dice,
+        )
 
         truth, prediction = blobs(seed), blobs(seed + 100, share=0.1)
         one_hot = [torch.from_numpy(mask)[None, None].float() for mask in (prediction, truth)]
         hd95 = compute_hausdorff_distance(*one_hot, include_background=True, percentile=95, spacing=spacing)
+        overlap = compute_dice(*one_hot, include_background=True)
         hausdorff = compute_hausdorff_distance(*one_hot, include_background=True, spacing=spacing)
         asd = compute_average_surface_distance(*one_hot, include_background=True, symmetric=True, spacing=spacing)
         surface_dsc = [
@@ -41,6 +48,7 @@ def test_surface_figures_equal_monai(seed, spacing):
     assert distances.hd95 == pytest.approx(hd95.item(), abs=1e-4)
     assert distances.asd == pytest.approx(asd.item(), abs=1e-4)
     assert distances.hausdorff == pytest.approx(hausdorff.item(), abs=1e-4)
+    assert dice(truth, prediction) == pytest.approx(overlap.item(), abs=1e-4)
     assert [distances.surface_dsc(tolerance) for tolerance in TOLERANCES] == pytest.approx(surface_dsc, abs=1e-4)
 
 
