@@ -95,6 +95,12 @@ def test_automatic_against_manual(implanted, contours, tmp_path):
     assert one["volume_cm3"].iloc[-1] == pytest.approx(case.volumes_cm3["bladder"], rel=1e-4)
     assert sitk.ReadImage(str(out / "dvh.png")).GetWidth() > 500
 
+    apart = pd.read_csv(out / "bland_altman_d2cc.csv").set_index(["case", "structure"])
+    assert apart.loc[(case.id, "bladder"), "difference"] == pytest.approx(row["difference_gy"])
+    assert (implanted.cases[1].id, "sigmoid") not in apart.index
+    assert pd.read_csv(out / "bland_altman_d2cc_limits.csv")["patients"].tolist() == [1] * 3
+    assert sitk.ReadImage(str(out / "bland_altman_d2cc.png")).GetWidth() > 300
+
 
 def test_the_cohorts_own_contours_alone(implanted, tmp_path):
     found = evaluate_dose(implanted, tmp_path / "dose")
