@@ -100,7 +100,7 @@ def test_the_folder(models: dict[str, Path], tmp_path: Path) -> None:
         "24 cases of 6 patients",
         "paired permutation by case, 2,000 random swaps, seed 0, Benjamini–Hochberg over 12 comparisons with gynbtnet",
         "Of the 6 marked figures, 6 would be marked if whole patients were swapped",
-        "scored by the policy worst",
+        "by the policy worst both are scored.",
     ):
         assert words in caption
     assert json.loads((out / "table_2.json").read_text())[0]["model"] == "gynbtnet-from-scratch"

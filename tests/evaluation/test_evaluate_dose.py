@@ -95,6 +95,12 @@ def test_automatic_against_manual(implanted, contours, tmp_path):
     assert one["volume_cm3"].iloc[-1] == pytest.approx(case.volumes_cm3["bladder"], rel=1e-4)
     assert sitk.ReadImage(str(out / "dvh.png")).GetWidth() > 500
 
+    apart = pd.read_csv(out / "bland_altman_d2cc.csv").set_index(["case", "structure"])
+    assert apart.loc[(case.id, "bladder"), "difference"] == pytest.approx(row["difference_gy"])
+    assert (implanted.cases[1].id, "sigmoid") not in apart.index
+    assert pd.read_csv(out / "bland_altman_d2cc_limits.csv")["patients"].tolist() == [1] * 3
+    assert sitk.ReadImage(str(out / "bland_altman_d2cc.png")).GetWidth() > 300
+
 
 def test_the_cohorts_own_contours_alone(implanted, tmp_path):
     found = evaluate_dose(implanted, tmp_path / "dose")
@@ -119,6 +125,9 @@ def test_doses_as_images_and_a_case_without(implanted, exported, contours, tmp_p
     assert {s.manual_note for s in found.scores if s.case == second.id} == {"no dose"}
     assert {one.manual_verdict for one in found.courses} == {"not judged", ""}
     assert "fraction 2: no dose" in found.courses[0].note
+    shutil.copy(second.image, folder / f"{second.id}.nii.gz")
+    with pytest.raises(BadInput, match="values below 0; expected a dose in Gy"):
+        evaluate_dose(apart, tmp_path / "out", doses=folder)
     with pytest.raises(BadInput, match="no dose of any of 2 cases"):
         find_doses(apart.cases)
     with pytest.raises(BadInput, match="There is no folder"):

@@ -52,10 +52,13 @@ def read_dose(files: Sequence[Path]) -> tuple[Volume, ...]:
     """The grids, in Gy, that add up to the dose of one case.
 
     Raises:
-        BadInput: where a file can't be read, a dose is not physical, or the doses belong to several plans.
+        BadInput: where a file can't be read, a dose is not physical or below 0, or the doses belong to several plans.
     """
     if len(files) == 1 and is_image_file(files[0]):
-        return (read_volume(files[0]),)
+        dose = read_volume(files[0])
+        if dose.array.min() < 0:
+            raise BadInput(f"{files[0]} holds values below 0; expected a dose in Gy: name the folder of doses.")
+        return (dose,)
     doses = [read_rtdose(path) for path in files]
     effective = [path for path, dose in zip(files, doses, strict=True) if dose.kind != "PHYSICAL"]
     if effective:
