@@ -75,12 +75,30 @@ def test_two_models_on_one_split_and_again(gynbtnet: Callable, phantom: Path, tm
     check_layout(tmp_path / "out", ["gynbtnet-from-scratch", "larger-patches"])
     assert (tmp_path / "out" / "prepared" / "task" / "prepared.json").is_file()
     assert (tmp_path / "out" / "models" / "larger-patches" / "prepared" / "task" / "prepared.json").is_file()
+    ended = gynbtnet("compare", tmp_path / "out", "--out", tmp_path / "tables", "--ours", "larger-patches")
+    assert ended.code == 0, ended.err
+    assert "larger-patches with pretraining and, as gynbtnet-from-scratch" in " ".join(ended.out.split())
     before = files(tmp_path / "out")
     assert gynbtnet("baselines", *arguments).code == 0
     assert files(tmp_path / "out") == before
     ended = gynbtnet("baselines", *arguments, "--set", "gynbtnet-from-scratch:task.training.learning_rate=1")
     assert ended.code == 2
     assert "was made with settings.learning_rate" in " ".join(ended.err.split())
+
+
+def test_models_that_cannot_be_compared(gynbtnet: Callable, tmp_path: Path) -> None:
+    for arguments, words in (
+        ([tmp_path], "is no folder with scored models"),
+        ([f"a={tmp_path}"], "--cohort is missing"),
+        (["a=", "--cohort", tmp_path], "MODEL a= is not NAME=FOLDER"),
+        ([f"a={tmp_path}", f"a={tmp_path}", "--cohort", tmp_path], "Two models are called a"),
+        ([f"a={tmp_path}", "--metric", "dice", "--cohort", tmp_path], "The metrics dice can't be compared"),
+        ([f"a={tmp_path}", "--predictions", "b", "--cohort", tmp_path], "cohort"),
+    ):
+        ended = gynbtnet("compare", *arguments, "--out", tmp_path / "out")
+        assert ended.code == 2
+        assert words in " ".join(ended.err.split())
+        assert not (tmp_path / "out").exists()
 
 
 def test_what_a_model_may_not_change(gynbtnet: Callable, phantom: Path, tmp_path: Path) -> None:

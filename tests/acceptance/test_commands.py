@@ -20,7 +20,7 @@ from gynbtnet.preparation.store import PreparedCohort
 
 COMMANDS = get_command(app).commands  # type: ignore[attr-defined]
 IN_ORDER = (
-    *("phantom", "inspect", "convert", "run", "report", "baselines"),
+    *("phantom", "inspect", "convert", "run", "report", "baselines", "compare"),
     *(
         "ingest",
         "cohort",
@@ -92,6 +92,7 @@ def test_what_the_examples_left(here: Path) -> None:
     assert "Stage 2" in page
     assert (here / "steps" / "contours" / "fraction-1" / "RS.dcm").is_file()
     assert (here / "steps" / "evaluation" / "summary.md").is_file()
+    assert "gynbtnet with pretraining and, as gynbtnet-from-scratch" in (here / "comparison" / "table_2.md").read_text()
     assert not list(here.rglob(".partial-*"))
 
 

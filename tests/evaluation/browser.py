@@ -1,6 +1,7 @@
 """Chromium without a window, spoken to through its DevTools pipe: no library, no port."""
 
 import base64
+import io
 import json
 import os
 import select
@@ -10,8 +11,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
 FOUND = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 
+KEYS = {"Enter": 13, "End": 35, "Home": 36, "ArrowRight": 39}
 FLAGS = ("headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage", "no-first-run", "remote-debugging-pipe")
 
 
@@ -36,7 +42,7 @@ class Browser:
         targets = self.call("Target.getTargets")["targetInfos"]
         page = next(one["targetId"] for one in targets if one["type"] == "page")
         self._session = self.call("Target.attachToTarget", targetId=page, flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Log", "Network"):
+        for domain in ("Page", "Runtime", "Log", "Network", "DOM"):
             self.call(f"{domain}.enable")
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
@@ -81,9 +87,28 @@ class Browser:
         sent = (event for event in self.events if event.get("method") == "Network.requestWillBeSent")
         return [url for url in (event["params"]["request"]["url"] for event in sent) if not url.startswith("data:")]
 
-    def screenshot(self, path: Path, whole: bool = False) -> None:
-        shot = self.call("Page.captureScreenshot", captureBeyondViewport=whole)
-        path.write_bytes(base64.b64decode(shot["data"]))
+    def press(self, key: str) -> None:
+        code = KEYS[key]
+        text = {"text": "\r"} if key == "Enter" else {}
+        for kind in ("keyDown", "keyUp"):
+            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **text)
+            text = {}
+
+    def wheel(self, selector: str, down: float) -> None:
+        """Turn the wheel over the middle of an element, and wait until the page has been drawn."""
+        box = f"document.querySelector('{selector}').getBoundingClientRect()"
+        x, y = self.run(f"(b => [b.x + b.width / 2, b.y + b.height / 2])({box})")
+        self.call("Input.dispatchMouseEvent", type="mouseWheel", x=x, y=y, deltaX=0, deltaY=down)
+        self.run("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+    def pixels(self, x: float, y: float, width: float, height: float) -> npt.NDArray[np.int64]:
+        """A part of what is seen, (row, column, red green blue)."""
+        clip = {"x": x, "y": y + self.run("window.scrollY"), "width": width, "height": height, "scale": 1}
+        shot = self.call("Page.captureScreenshot", clip=clip, captureBeyondViewport=True)
+        return np.asarray(Image.open(io.BytesIO(base64.b64decode(shot["data"]))).convert("RGB")).astype(int)
+
+    def screenshot(self, path: Path) -> None:
+        path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
 
     def pdf(self) -> bytes:
         printed = self.call("Page.printToPDF", printBackground=True, preferCSSPageSize=True)

@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.evaluation.cohort_overview import applicator_table, cohort_figure, structure_table
-from gynbtnet.evaluation.picture import picture
+from gynbtnet.evaluation.cohort_overview import applicator_table, cohort_figure, cohort_pictures, structure_table
+from gynbtnet.pictures.picture import picture
 
 
 def test_structures_by_hand(scanned: Cohort) -> None:
@@ -58,3 +58,8 @@ def test_a_picture_of_any_cohorts(scanned: Cohort, groups: dict[str, tuple[str, 
 def test_a_picture_of_scans_alone(scanned: Cohort) -> None:
     figure = cohort_figure({"scans": replace(scanned, structures=())})
     assert len(figure.axes) == 3
+
+
+def test_a_cohort_in_which_nothing_was_found(scanned: Cohort) -> None:
+    empty = replace(scanned, cases=tuple(replace(case, volumes_cm3={}) for case in scanned.cases))
+    assert len(cohort_pictures({"scans": empty})) == 2

@@ -10,6 +10,7 @@ import pytest
 
 from gynbtnet.errors import BadInput
 from gynbtnet.evaluation.evaluate import Evaluation, evaluate
+from gynbtnet.evaluation.settings import ScoringSettings
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.imaging.volume_files import read_volume, write_volume
@@ -54,6 +55,47 @@ def test_a_missed_structure_makes_the_means_worse_and_is_counted(scanned, predic
         assert after.loc[row, "hd95_mm_mean"] > before.loc[row, "hd95_mm_mean"]
         assert after.loc[row, "asd_mm_mean"] > before.loc[row, "asd_mm_mean"]
     assert after.loc[0].equals(before.loc[0])
+
+
+def test_a_policy_is_told_in_every_table(scanned, predictions, tmp_path):
+    rewrite(predictions / "p3_f1" / "labels.nii.gz", lambda labels: np.where(labels == 2, 0, labels))
+    worst = evaluate(scanned, predictions, tmp_path / "worst")
+    dropped = evaluate(scanned, predictions, tmp_path / "drop", ScoringSettings(policy="drop", tolerance_mm=3))
+    rectum = dropped.summary.iloc[1]
+    assert (rectum["cases"], rectum["missed"]) == (3, 1)
+    assert rectum["dsc_mean"] > worst.summary.iloc[1]["dsc_mean"]
+    for name in ("scores.csv", "summary.csv"):
+        table = pd.read_csv(tmp_path / "drop" / name)
+        assert (set(table["policy"]), set(table["tolerance_mm"])) == ({"drop"}, {3.0})
+    page = (tmp_path / "drop" / "summary.md").read_text()
+    assert "look better than the contours are" in page
+    assert "surface DSC, 3 mm" in page
+    assert "worst distance that the case allows" in (tmp_path / "worst" / "summary.md").read_text()
+    assert Evaluation.load(tmp_path / "drop").settings == dropped.settings
+
+
+def test_dropping_all_of_a_structure_leaves_no_mean_over_structures(scanned, predictions, tmp_path):
+    for folder in predictions.iterdir():
+        rewrite(folder / "labels.nii.gz", lambda labels: np.where(labels == 2, 0, labels))
+    bladder, rectum, overall = evaluate(
+        scanned, predictions, tmp_path / "out", ScoringSettings(policy="drop")
+    ).summary.to_dict("records")
+    assert (rectum["cases"], rectum["missed"], overall["missed"]) == (0, 4, 4)
+    assert bladder["dsc_mean"] > 0
+    assert np.isnan(overall["dsc_mean"])
+
+
+def test_side_by_side_is_the_same(scanned, predictions, tmp_path):
+    one, two = (evaluate(scanned, predictions, tmp_path / str(jobs), jobs=jobs) for jobs in (1, 2))
+    assert one == two
+
+
+def test_scores_of_two_policies_are_no_evaluation(scanned, predictions, tmp_path):
+    evaluate(scanned, predictions, tmp_path / "out")
+    path = tmp_path / "out" / "scores.csv"
+    path.write_text(path.read_text().replace(",worst,", ",drop,", 1))
+    with pytest.raises(BadInput, match="several policies"):
+        Evaluation.load(tmp_path / "out")
 
 
 def test_absent_in_both_is_counted_and_not_scored(scanned, predictions, tmp_path):
@@ -135,6 +177,10 @@ def test_what_cannot_be_scored_is_said_and_nothing_is_written(scanned, predictio
 
     refused(replace(scanned, cases=()), "no cases")
     refused(replace(scanned, cases=(replace(scanned.cases[0], labels=None),)), "has no labels")
+    shutil.rmtree(shutil.move(predictions / "p1_f2", tmp_path / "away"))
+    shutil.move(predictions / "p3_f1", tmp_path / "third")
+    refused(scanned, "p1_f2.* 1 more of 4 cases can't be evaluated either")
+    scanned = replace(scanned, cases=(scanned.cases[0], scanned.cases[2]))
     path = predictions / "p2_f1" / "labels.nii.gz"
     labels = read_volume(path)
     x, y, z = labels.geometry.origin

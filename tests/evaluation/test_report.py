@@ -11,19 +11,22 @@ import pandas as pd
 import pytest
 
 from gynbtnet.errors import BadInput
-from gynbtnet.evaluation.case_overlay import chosen_overlays, prediction_overlay
+from gynbtnet.evaluation.case_overlay import prediction_overlay
 from gynbtnet.evaluation.cohort_overview import cohort_pictures, cohort_table
 from gynbtnet.evaluation.curves import curve_figures
 from gynbtnet.evaluation.evaluate import evaluate, prediction_of
 from gynbtnet.evaluation.html_elements import table
-from gynbtnet.evaluation.picture import picture
+from gynbtnet.evaluation.model_results import model_results
+from gynbtnet.evaluation.printed_table import Cell, Head, PrintedTable
 from gynbtnet.evaluation.report import ReportContent, report_page, write_report
+from gynbtnet.evaluation.shown_cases import ShownCases, shown_cases
 from gynbtnet.evaluation.stage_report import stage_report
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume_files import read_volume
+from gynbtnet.pictures.picture import Picture, picture
 
 NAMES = StructureNames.load()
-VOID = {"meta", "img", "br"}
+VOID = {"meta", "img", "br", "input"}
 
 
 class Page(HTMLParser):
@@ -49,7 +52,7 @@ class Page(HTMLParser):
         assert self._open.pop() == tag
 
     def handle_data(self, data):
-        if not self._open or self._open[-1] != "style":
+        if not self._open or self._open[-1] not in ("style", "script"):
             self.words.append(data)
 
     @property
@@ -94,8 +97,8 @@ def content(scanned, predicted, run, tmp_path_factory):
         cohort_pictures=cohort_pictures(groups),
         notes=("A note of the cohort.",),
         stages=(stage_report(run, "Stage 3"),),
-        evaluation=evaluation,
-        overlays=chosen_overlays(evaluation, scanned, predicted, NAMES),
+        results=(model_results("", scanned, evaluation, predicted, {"p2_f1"}),),
+        shown=shown_cases(scanned, {"prediction": evaluation}, {"prediction": predicted}, NAMES),
         unlabelled=(prediction_overlay("A pelvis", read_volume(case.image), prediction, NAMES),),
         provenance=(("seed", "0"), ("PyTorch", "2.13.0")),
         citations=("Somebody 2015, https://example.org/data",),
@@ -111,6 +114,10 @@ def test_all_parts_are_shown(content):
         "missed",
         "Every case and structure (8 rows)",
         "Best case, mean DSC 1.00: p1_f1",
+        "worst, DSC 0.25: p3_f1",
+        "By artefacts",
+        "no metal",
+        "DSC: SD within a patient, mean",
         "A pelvis",
         "A note of the cohort.",
         "Stage 3",
@@ -124,20 +131,52 @@ def test_all_parts_are_shown(content):
     ):
         assert words in page.text, words
     assert page.text.count("research use only") == 1
-    assert page.tags.count("img") == 3 * 4 + 3 + 3 + 1  # overlays, cohort, curves, patches
+    assert page.tags.count("img") == 3 + 3 + 3 + 1  # overlay without truth, cohort, curves, patches
+    assert page.tags.count("image") == 3 * 3 + 3 * 3 + 2 * 3  # viewer, errors of cases, errors of structures
+    assert page.tags.count("h1") == 1
+    assert all(value for tag, name, value in page.attributes if name in ("alt", "aria-label"))
+    assert {"alt"} <= {name for tag, name, _ in page.attributes if tag == "img"}
 
 
 def test_the_page_needs_nothing_but_itself(content):
     page = report_page(content)
     sources = [value for _, name, value in Page(page).attributes if name in ("src", "href", "srcset", "action", "data")]
-    assert all(value.startswith(("data:image/png;base64,", "#")) for value in sources)
-    assert not {"script", "link", "iframe", "object"} & set(Page(page).tags)
-    assert "url(" not in page and "@import" not in page
-    anchors = {value for _, name, value in Page(page).attributes if name == "id"}
-    assert {value[1:] for value in sources if value.startswith("#")} == anchors
+    starts = {
+        "data:image/png;base64": b"\x89PNG",
+        "data:image/webp;base64": b"RIFF",
+        "data:text/csv;charset=utf-8;base64": b"",
+    }
     for value in sources:
-        if value.startswith("data:"):
-            assert base64.b64decode(value.split(",", 1)[1], validate=True).startswith(b"\x89PNG")
+        if not value.startswith("#"):
+            kind, encoded = value.split(",", 1)
+            assert base64.b64decode(encoded, validate=True).startswith(starts[kind])
+    assert not {"link", "iframe", "object"} & set(Page(page).tags)
+    assert not re.search(r"url\((?!#)|@import|https?://(?!example\.org|www\.w3\.org)", page)
+    assert "Content-Security-Policy\" content=\"default-src 'none'; img-src data:;" in page
+    anchors = [value for _, name, value in Page(page).attributes if name == "id"]
+    assert len(anchors) == len(set(anchors))
+    used = {value[1:] for value in sources if value.startswith("#")} | set(re.findall(r"url\(#([^)]*)\)", page))
+    assert used <= set(anchors)
+
+
+def test_data_behind_tables_and_figures(content):
+    links = re.findall(r'download="([^"]*)" href="data:text/csv;charset=utf-8;base64,([^"]*)"', report_page(content))
+    data = {name: base64.b64decode(text).decode() for name, text in links}
+    assert data["scores.csv"].splitlines()[0].startswith("case,structure,,DSC,HD95 (mm),ASD (mm),")
+    assert len(data["scores.csv"].splitlines()) == 1 + 8
+    assert data["loss-over-epochs.csv"].splitlines()[0] == "epoch,loss,validation_loss"
+    assert data["volume-of-each-structure-in-each-case.csv"].splitlines()[1] == "training,p1,p1_f1,bladder,5.76"
+    assert {"summary.csv", "strata.csv", "consistency.csv"} <= set(data)
+
+
+def test_tables_of_statistics(content):
+    row = Cell("bladder"), Cell("0.91", best=True, mark="†"), Cell("<0.8")
+    table = PrintedTable("table_1", "What & why.", ((Head(""), Head("DSC", 2)), tuple(map(Head, "abc"))), ((row,),))
+    figure = Picture(content.cohort_pictures[0].png, "Box plot", "model,dsc\nx,1\n")
+    page = report_page(replace(content, tables=(("Models", table),), figures=(figure,), warnings=("Few patients.",)))
+    assert '<th scope="col" colspan="2" class="number">DSC</th>' in page
+    assert '<td class="number"><b>0.91</b><sup>†</sup></td><td class="number">&lt;0.8</td>' in page
+    assert all(words in Page(page).text for words in ("What & why.", "Few patients.", "box-plot.csv"))
 
 
 def test_the_banner_stands_first_where_data_are_synthetic(content):
@@ -149,7 +188,7 @@ def test_the_banner_stands_first_where_data_are_synthetic(content):
 def test_the_same_content_gives_the_same_bytes(content, scanned, predicted, run, tmp_path):
     again = replace(
         content,
-        overlays=chosen_overlays(content.evaluation, scanned, predicted, NAMES),
+        shown=shown_cases(scanned, {"prediction": content.results[0].evaluation}, {"prediction": predicted}, NAMES),
         stages=(stage_report(run, "Stage 3"),),
     )
     write_report(content, tmp_path / "one.html")
@@ -158,10 +197,36 @@ def test_the_same_content_gives_the_same_bytes(content, scanned, predicted, run,
 
 
 def test_every_text_is_escaped(content, scanned):
-    nasty = '<script>alert("1")</script>'
+    nasty = '</script><iframe onload="alert(1)">'
     groups = {nasty: replace(scanned, structures=(nasty,))}
-    scores = tuple(replace(score, case=nasty, structure=nasty) for score in content.evaluation.scores)
-    overlay = replace(content.overlays[0], title=nasty, caption=nasty, legend=((nasty, '"><script>'),))
+    (result,) = content.results
+    scores = tuple(replace(score, case=nasty, structure=nasty) for score in result.evaluation.scores)
+    nasty_result = replace(
+        result,
+        name=nasty,
+        evaluation=replace(result.evaluation, scores=scores),
+        strata=result.strata.assign(by=nasty, group=nasty, structure=nasty),
+        consistency=result.consistency.assign(patient=nasty, structure=nasty),
+    )
+    overlay = replace(content.unlabelled[0], title=nasty, caption=nasty, legend=((nasty, '"><iframe>'),))
+    viewed = content.shown.viewed[0]
+    stacks = tuple(
+        replace(
+            stack,
+            outlines={
+                "truth": {nasty: stack.outlines["truth"]["bladder"]},
+                nasty: {nasty: stack.outlines["truth"]["bladder"]},
+            },
+        )
+        for stack in viewed.stacks
+    )
+    panel = replace(content.shown.cases[0].panels[0], title=nasty, note=nasty, description=nasty)
+    row = replace(content.shown.cases[0], title=nasty, caption=nasty, panels=(panel,))
+    shown = ShownCases(
+        (replace(viewed, title=nasty, caption=nasty, stacks=stacks, models=(nasty,), colours={nasty: "#fff"}),),
+        (row,),
+        (row,),
+    )
     stage = replace(content.stages[0], name=nasty, facts=((nasty, nasty),), settings=((nasty, nasty),), transfer=nasty)
     page = report_page(
         ReportContent(
@@ -171,14 +236,16 @@ def test_every_text_is_escaped(content, scanned):
             cohort=cohort_table(groups),
             notes=(nasty,),
             stages=(stage,),
-            evaluation=replace(content.evaluation, scores=scores),
-            overlays=(overlay,),
+            results=(nasty_result, nasty_result),
+            shown=shown,
+            unlabelled=(overlay,),
             provenance=((nasty, nasty),),
             citations=(nasty,),
         )
     )
-    assert "script" not in Page(page).tags
-    assert Page(page).text.count(nasty) > 15
+    assert "iframe" not in Page(page).tags
+    assert Page(page).tags.count("script") == 2  # our own, and the viewer's data
+    assert Page(page).text.count(nasty) > 30
     assert 'class="whole"' in table(["a"], [["all"]], emphasised="all")
 
 

@@ -206,6 +206,7 @@ def compare(
     """Set the scores of several models side by side: the paper's tables, every test, effects, pictures."""
     from gynbtnet.datasets.cohort import Cohort
     from gynbtnet.evaluation.compare import compare
+    from gynbtnet.evaluation.comparison_report import report_comparison
     from gynbtnet.evaluation.comparison_settings import ComparisonSettings, checked_metrics
 
     found = _found_models(model)
@@ -224,12 +225,13 @@ def compare(
         predictions=found.predictions | _named(predictions or [], "--predictions"),
         settings=settings,
     )
+    page = report_comparison(compared, out)
     for name in ("table_1.md", "table_2.md"):
         if (out / name).is_file():
             console.print((out / name).read_text(encoding="utf-8"), markup=False)
     for note in compared.notes:
         console.print(note)
-    console.print(f"Tables, tests and pictures are in {out}")
+    console.print(f"Tables, tests and pictures are in {out}, and in the report {page}")
 
 
 @command("gynbtnet report demo/experiment")

@@ -1,1 +1,1 @@
-"""How good the contours are: DSC, HD95, ASD, tables, overlays and the report page."""
+"""How good the contours are: DSC, surface distances, doses, tables, overlays and the report page."""

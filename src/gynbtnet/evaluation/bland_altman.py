@@ -1,6 +1,7 @@
 """Bland–Altman: how far automatic and manual figures of a case are apart, against how large they are."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from gynbtnet.evaluation.dose_score import DoseScore
 from gynbtnet.evaluation.evaluate import Evaluation
 from gynbtnet.evaluation.patient_marks import MOST_NAMED, PatientMark, patient_marks
 from gynbtnet.evaluation.score_table import score_table
@@ -29,6 +31,19 @@ def volume_pairs(evaluations: Mapping[str, Evaluation]) -> pd.DataFrame:
     table = table[~table["missed"].isin(["both", "unknown"])]
     named = table.rename(columns={"prediction_cm3": "automatic", "truth_cm3": "manual"})
     return named[list(COLUMNS)].reset_index(drop=True)
+
+
+def dose_pairs(scores: Sequence[DoseScore], figure: str = "D2cc") -> pd.DataFrame:
+    """A dose in Gy in automatic and manual contours, a row a case and structure, where both are known.
+
+    The column ``model`` holds the figure's name.
+    """
+    rows = [
+        (one.structure, figure, one.patient, one.case, one.automatic_gy, one.manual_gy)
+        for one in scores
+        if one.figure == figure and not math.isnan(one.difference_gy)
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"automatic": float, "manual": float})
 
 
 def with_differences(pairs: pd.DataFrame) -> pd.DataFrame:
@@ -52,7 +67,8 @@ def agreement_table(pairs: pd.DataFrame) -> pd.DataFrame:
             low, high = getattr(found, f"{name}_interval")
             row |= {name: getattr(found, name), f"{name}_low": low, f"{name}_high": high}
         rows.append(row)
-    return pd.DataFrame(rows)
+    ends = [f"{name}{end}" for name in ("bias", "lower", "upper") for end in ("", "_low", "_high")]
+    return pd.DataFrame(rows, columns=["structure", "model", "cases", "patients", "sd", *ends])
 
 
 def bland_altman_figure(pairs: pd.DataFrame, quantity: str, unit: str, note: str = "") -> Figure:

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import NullLocator
 
 from gynbtnet.evaluation.evaluate import Evaluation
 from gynbtnet.evaluation.patient_marks import MOST_NAMED, PatientMark, patient_marks
@@ -15,6 +16,7 @@ from gynbtnet.evaluation.score_table import METRICS, score_table
 from gynbtnet.evaluation.statistics.paired_values import BETTER
 
 MOST_COLUMNS = 3
+_TICKS_MM = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500)
 _BOX = {"color": "0.25", "linewidth": 1.0}
 
 
@@ -29,7 +31,7 @@ def box_figure(data: pd.DataFrame, metric: str, note: str = "") -> Figure:
     """A panel a structure. Box: median and quartiles, whiskers to 1.5 times their distance, a diamond at the mean.
 
     Each dot is a case, each line a patient's mean, in one colour and shape through all panels. A case in which the
-    structure is missed or false, and scored at the worst, has a ring.
+    structure is missed or false, and scored at the worst, has a ring. Axes of distances are logarithmic above 1 mm.
 
     Args:
         data: as :func:`box_data` gives it.
@@ -51,14 +53,23 @@ def box_figure(data: pd.DataFrame, metric: str, note: str = "") -> Figure:
         axes.set_title(structure, fontsize=10)
         if place % columns == 0:
             axes.set_ylabel(f"{METRICS[metric]}, {'larger' if BETTER[metric] > 0 else 'smaller'} is better", fontsize=9)
-    if structures and not METRICS[metric].endswith(")"):
-        panels[0].set_ylim(top=1.02)
-    elif structures:
-        panels[0].set_ylim(bottom=0)
+    if structures:
+        _scale(panels[0], metric, float(data[metric].max()))
     if note:
         figure.suptitle(note, fontsize=10, color="0.4", ha="right", x=0.99)
     figure.legend(handles=_legend(marks, data), loc="outside lower center", ncols=4, frameon=False, fontsize=8)
     return figure
+
+
+def _scale(axes: Axes, metric: str, largest: float) -> None:
+    """Shares up to 1; distances linear up to 1 mm and logarithmic above, or a missed structure flattens all others."""
+    if not METRICS[metric].endswith("(mm)"):
+        axes.set_ylim(top=1.02)
+        return
+    axes.set_yscale("symlog", linthresh=1.0, linscale=0.4)
+    axes.set_yticks(_TICKS_MM, [f"{tick:g}" for tick in _TICKS_MM])
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.set_ylim(0, max(10.0, 1.15 * largest))
 
 
 def _draw(axes: Axes, data: pd.DataFrame, metric: str, models: list[str], marks: Mapping[str, PatientMark]) -> None:

@@ -52,10 +52,13 @@ def read_dose(files: Sequence[Path]) -> tuple[Volume, ...]:
     """The grids, in Gy, that add up to the dose of one case.
 
     Raises:
-        BadInput: where a file can't be read, a dose is not physical, or the doses belong to several plans.
+        BadInput: where a file can't be read, a dose is not physical or below 0, or the doses belong to several plans.
     """
     if len(files) == 1 and is_image_file(files[0]):
-        return (read_volume(files[0]),)
+        dose = read_volume(files[0])
+        if dose.array.min() < 0:
+            raise BadInput(f"{files[0]} holds values below 0; expected a dose in Gy: name the folder of doses.")
+        return (dose,)
     doses = [read_rtdose(path) for path in files]
     effective = [path for path, dose in zip(files, doses, strict=True) if dose.kind != "PHYSICAL"]
     if effective:
@@ -80,16 +83,18 @@ def _rtdoses(cases: Sequence[Case], folder: Path | None) -> dict[str, tuple[Path
         return searched[root]
 
     scans: dict[str, FoundSeries] = {}
+    seen: dict[str, FoundSeries] = {}
     doses: dict[str, list[FoundSeries]] = {}
     for case in track(cases, "Find doses"):
         root = _common_folder(case)
         if not root.is_dir():
             raise BadInput(f"There is no folder {root} any more, from which cases came; name the doses with --doses.")
+        seen |= {one.series_uid: one for one in series_below(root) if one.modality == "CT"}
         own = [one for one in series_below(root) if one.series_uid == case.source.series_uid]
         if own:
             scans[case.id] = own[0]
             doses[case.id] = [one for one in series_below(folder or root) if one.modality == "RTDOSE"]
-    return {case_id: _of_scan(scan, doses[case_id], list(scans.values())) for case_id, scan in scans.items()}
+    return {case_id: _of_scan(scan, doses[case_id], list(seen.values())) for case_id, scan in scans.items()}
 
 
 def _of_scan(scan: FoundSeries, doses: Sequence[FoundSeries], scans: Sequence[FoundSeries]) -> tuple[Path, ...]:

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gynbtnet.evaluation.overlays import View, colour, overlay_figure, view
-from gynbtnet.evaluation.picture import Picture, picture
-from gynbtnet.evaluation.planes import PLANES
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation, Volume
+from gynbtnet.pictures.overlays import View, colour, overlay_figure, view
+from gynbtnet.pictures.picture import Picture, picture
+from gynbtnet.pictures.planes import PLANES
 
 
 @dataclass(frozen=True)

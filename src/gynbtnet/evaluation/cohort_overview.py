@@ -13,7 +13,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodF
 
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.outliers import outliers
-from gynbtnet.evaluation.picture import Picture, picture
+from gynbtnet.pictures.picture import Picture, picture
 
 MOST_STRUCTURES = 12
 """Of a cohort with more structures than this the names aren't listed and the volumes not drawn."""
@@ -63,8 +63,30 @@ def cohort_pictures(groups: Mapping[str, Cohort]) -> tuple[Picture, ...]:
     for draw, description in _panels(groups):
         figure = Figure(figsize=_PANEL_INCHES, layout="constrained")
         draw(figure, groups)
-        pictures.append(picture(figure, description))
+        pictures.append(picture(figure, description, csv=_data_of(draw, groups).to_csv(index=False)))
     return tuple(pictures)
+
+
+def _data_of(draw: "_Draw", groups: Mapping[str, Cohort]) -> pd.DataFrame:
+    """What a panel shows, a row a dot or bar."""
+    rows: list[tuple[object, ...]]
+    if draw is _draw_counts:
+        rows = [(name, len(cohort.patients), len(cohort.cases)) for name, cohort in groups.items()]
+        return pd.DataFrame(rows, columns=["group", "patients", "cases"])
+    cases = [(name, case) for name, cohort in groups.items() for case in cohort.cases]
+    if draw is _draw_spacings:
+        rows = [
+            (name, case.patient, case.id, case.geometry.spacing[0], case.geometry.spacing[2]) for name, case in cases
+        ]
+        return pd.DataFrame(rows, columns=["group", "patient", "case", "slice_spacing_mm", "in_plane_spacing_mm"])
+    rows = [
+        (name, case.patient, case.id, structure, round(volume, 3))
+        for name, case in cases
+        if name in _contoured(groups)
+        for structure, volume in case.volumes_cm3.items()
+        if volume > 0
+    ]
+    return pd.DataFrame(rows, columns=["group", "patient", "case", "structure", "volume_cm3"])
 
 
 def cohort_figure(groups: Mapping[str, Cohort]) -> Figure:
@@ -96,7 +118,12 @@ def _panels(groups: Mapping[str, Cohort]) -> list[tuple[_Draw, str]]:
 
 
 def _contoured(groups: Mapping[str, Cohort]) -> dict[str, Cohort]:
-    return {name: cohort for name, cohort in groups.items() if 0 < len(cohort.structures) <= MOST_STRUCTURES}
+    return {
+        name: cohort
+        for name, cohort in groups.items()
+        if 0 < len(cohort.structures) <= MOST_STRUCTURES
+        and any(volume > 0 for case in cohort.cases for volume in case.volumes_cm3.values())
+    }
 
 
 def _colours(groups: Mapping[str, Cohort]) -> dict[str, str]:

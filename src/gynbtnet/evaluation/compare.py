@@ -14,7 +14,7 @@ from gynbtnet.evaluation.metrics import Score
 from gynbtnet.evaluation.settings import ScoringSettings
 from gynbtnet.evaluation.statistics.model_tests import model_tests
 
-__all__ = ["Comparison", "compare"]
+__all__ = ["Comparison", "compare", "comparison_of"]
 
 OURS, FROM_SCRATCH = "gynbtnet", "gynbtnet-from-scratch"
 """What ``gynbtnet baselines`` calls our model, with and without the stages before the task."""
@@ -31,12 +31,33 @@ def compare(
     predictions: Mapping[str, Path] | None = None,
     settings: ComparisonSettings | None = None,
 ) -> Comparison:
-    """Compare the evaluations of several models of the same cases, and write the tables and pictures.
+    """Compare as :func:`comparison_of`, and write tables and pictures as the folder ``out``, whole.
+
+    Raises:
+        BadInput: as :func:`comparison_of`, and where ``out`` holds anything but an earlier comparison.
+    """
+    check_comparison_folder(out)
+    comparison = comparison_of(
+        cohort, models, ours=ours, from_scratch=from_scratch, predictions=predictions, settings=settings
+    )
+    write_comparison(comparison, out)
+    return comparison
+
+
+def comparison_of(
+    cohort: Cohort,
+    models: Mapping[str, Path],
+    *,
+    ours: str | None = None,
+    from_scratch: str | None = None,
+    predictions: Mapping[str, Path] | None = None,
+    settings: ComparisonSettings | None = None,
+) -> Comparison:
+    """The evaluations of several models of the same cases, tested against one another.
 
     Args:
         cohort: of which the evaluated cases are some or all.
         models: by name the folder that :func:`gynbtnet.evaluation.evaluate.evaluate` wrote.
-        out: the folder that is written whole.
         ours: the model that the others are compared with; None: ``gynbtnet`` where there is one, else the first.
         from_scratch: ours without pretraining; None: ``gynbtnet-from-scratch`` where there is one.
         predictions: by model the folder of its contours; one that is left out is looked for beside the evaluation.
@@ -44,11 +65,9 @@ def compare(
 
     Raises:
         BadInput: where there are fewer than two models, an evaluation is absent or damaged, they are not of the same
-            cases, structures and truth, or a case is not of the cohort; where ``out`` holds anything but an earlier
-            comparison.
+            cases, structures and truth or not scored alike, or a case is not of the cohort.
     """
     settings = settings or ComparisonSettings()
-    check_comparison_folder(out)
     ours, from_scratch = _roles(models, ours, from_scratch)
     evaluations = {name: Evaluation.load(folder) for name, folder in models.items()}
     _check(evaluations, models)
@@ -62,7 +81,7 @@ def compare(
         seed=settings.seed,
     )
     found = {name: place for name, folder in models.items() if (place := _predictions(Path(folder)))}
-    comparison = Comparison(
+    return Comparison(
         cohort=scored,
         evaluations=evaluations,
         predictions=found | dict(predictions or {}),
@@ -71,8 +90,6 @@ def compare(
         from_scratch=from_scratch,
         settings=settings,
     )
-    write_comparison(comparison, out)
-    return comparison
 
 
 def _roles(models: Mapping[str, Path], ours: str | None, from_scratch: str | None) -> tuple[str, str | None]:

@@ -9,11 +9,11 @@ import numpy.typing as npt
 
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.evaluate import prediction_of, truth_of
-from gynbtnet.evaluation.overlays import box_around, crop
-from gynbtnet.evaluation.planes import PLANES, anatomical
 from gynbtnet.evaluation.slice_stack import SliceStack, slice_stack
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.imaging.volume_files import read_volume
+from gynbtnet.pictures.overlays import box_around, crop
+from gynbtnet.pictures.planes import PLANES, anatomical
 
 TRUTH = "truth"
 STRUCTURE_MARGIN_MM = 25.0

@@ -20,10 +20,10 @@ from gynbtnet.evaluation.comparison_tables import (
     tests_of_all,
     tests_of_pairs,
 )
-from gynbtnet.evaluation.picture import picture
 from gynbtnet.evaluation.printed_table import PrintedTable, latex, markdown
 from gynbtnet.evaluation.score_table import METRICS, how_scored
 from gynbtnet.evaluation.statistics.paired_values import BETTER
+from gynbtnet.pictures.picture import picture
 from gynbtnet.whole_files import check_replaceable, written_whole
 
 MANIFEST, SUMMARY = "comparison.json", "comparison.md"

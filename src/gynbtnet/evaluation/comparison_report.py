@@ -9,12 +9,12 @@ from gynbtnet.evaluation.comparison import Comparison
 from gynbtnet.evaluation.comparison_folder import PAGE
 from gynbtnet.evaluation.comparison_tables import effects_table, table_1, table_2, tests_of_all, tests_of_pairs
 from gynbtnet.evaluation.model_results import model_results
-from gynbtnet.evaluation.picture import Picture
 from gynbtnet.evaluation.printed_table import PrintedTable
 from gynbtnet.evaluation.report import ReportContent, write_report
 from gynbtnet.evaluation.score_table import METRICS
 from gynbtnet.evaluation.shown_cases import shown_cases
 from gynbtnet.imaging.structure_names import StructureNames
+from gynbtnet.pictures.picture import Picture
 
 
 def report_comparison(comparison: Comparison, out: Path, names: StructureNames | None = None) -> Path:

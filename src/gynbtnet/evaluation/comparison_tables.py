@@ -217,8 +217,9 @@ def _sentences(comparison: Comparison, models: tuple[str, ...]) -> Iterator[str]
         if marked:
             yield f"Of the {_many(len(marked), 'marked figure')}, {standing} would be marked if whole patients were "
             yield "swapped, which the fractions of one patient call for. "
+    policy = comparison.evaluations[ours].settings.policy
     yield "Missed: in the truth, not predicted; false: predicted, not in the truth; "
-    yield f"scored by the policy {comparison.evaluations[ours].settings.policy}."
+    yield f"by the policy {policy} both are {'left out' if policy == 'drop' else 'scored'}."
     left_out = _left_out(comparison)
     if any(left_out.values()):
         told = ", ".join(f"{count} of {structure}" for structure, count in left_out.items() if count)

@@ -38,13 +38,18 @@ def curve_figures(log: pd.DataFrame) -> dict[str, Figure]:
     ``log`` has the column ``epoch`` and any of ``*loss*``, ``dice_*`` and ``learning_rate``; an epoch in which a figure
     is empty, for it wasn't validated, is bridged.
     """
+    return {title: _curve_figure(log, title, names) for title, names in drawn_columns(log).items()}
+
+
+def drawn_columns(log: pd.DataFrame) -> dict[str, list[str]]:
+    """By the title of each figure the columns of the log that are drawn in it."""
     wanted = {
         "loss": [name for name in log.columns if "loss" in name],
         "Dice on validation patches": [name for name in log.columns if name.startswith("dice_")],
         "learning rate": [name for name in log.columns if name == "learning_rate"],
     }
     drawn = {title: [name for name in names if log[name].notna().any()] for title, names in wanted.items()}
-    return {title: _curve_figure(log, title, names) for title, names in drawn.items() if names}
+    return {title: names for title, names in drawn.items() if names}
 
 
 def _curve_figure(log: pd.DataFrame, title: str, names: list[str]) -> Figure:

@@ -64,7 +64,8 @@ def dose_page(
     rows = []
     for row in summary.to_dict("records"):
         cells = [_spread(row, name) for name in (*whose, *(("difference",) if predicted else ()))]
-        cells += [f"{row['absolute_mean']:.2f}" if row["absolute_mean"] == row["absolute_mean"] else "–"] * predicted
+        if predicted:
+            cells.append("–" if pd.isna(row["absolute_mean"]) else f"{row['absolute_mean']:.2f}")
         counts = [str(row[name]) for name in ("cases", "patients", "not_answered", "no_dose")]
         rows.append([str(row["structure"]), str(row["figure"]), *cells, *counts])
     parts += ["## A fraction\n", _markdown(["structure", "figure", *heads, *_COUNTED[:4]], rows), f"{DEFINED}\n"]

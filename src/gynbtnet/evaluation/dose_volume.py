@@ -6,7 +6,7 @@ little accuracy where dose falls steeply. The volume is exactly that of the stru
 
 D(V) is the least dose in the hottest volume V (ICRU report 89): samples are sorted from hot to cold, sample i (from 1)
 stands at the volume (i − ½)·v, v being a sample's, and between samples D is linear. In a dose that changes linearly
-along one axis of a cuboid this is exact.
+along one axis of a cuboid this errs by no more than the change over half a sample.
 
 Where the dose grid doesn't reach, no dose is known. Such samples count as colder than all others: D(V) is then a lower
 bound, and where V reaches into them, there is none.
@@ -56,16 +56,17 @@ class DoseVolume:
     def dose_at(self, volume_cm3: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """D(V) in Gy for one or several volumes V; NaN where V is more than the dose is known of."""
         volumes = np.asarray(volume_cm3, float)
-        if not len(self.doses_gy):
-            return np.full(volumes.shape, np.nan)
-        places = (np.arange(len(self.doses_gy)) + 0.5) * self.sample_cm3
-        found = np.asarray(np.interp(volumes, places, self.doses_gy), np.float64)
-        return np.where(volumes <= self.inside_cm3 * (1 + _ROUNDING), found, np.nan)
+        found = np.full(volumes.shape, np.nan)
+        known = volumes <= self.inside_cm3 * (1 + _ROUNDING)
+        if len(self.doses_gy):
+            places = (np.arange(len(self.doses_gy)) + 0.5) * self.sample_cm3
+            found[known] = np.interp(volumes[known], places, self.doses_gy)
+        return found
 
     def volume_at(self, dose_gy: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """The volume in cm³ that gets at least a dose in Gy: the cumulative histogram."""
         colder = np.searchsorted(self.doses_gy[::-1], np.asarray(dose_gy, float), side="left")
-        return (len(self.doses_gy) - colder) * self.sample_cm3
+        return np.multiply(len(self.doses_gy) - colder, self.sample_cm3, dtype=np.float64)
 
 
 def dose_volume(

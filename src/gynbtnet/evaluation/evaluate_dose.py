@@ -15,6 +15,7 @@ from gynbtnet.datasets.case import Case
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.errors import BadInput
 from gynbtnet.evaluation.aims import Aims
+from gynbtnet.evaluation.bland_altman import agreement_table, bland_altman_figure, dose_pairs, with_differences
 from gynbtnet.evaluation.case_dose import find_doses, read_dose
 from gynbtnet.evaluation.course_dose import CourseDose, course_doses
 from gynbtnet.evaluation.dose_score import DoseScore, score_dose
@@ -22,12 +23,15 @@ from gynbtnet.evaluation.dose_tables import dose_page, dose_table, summarise_dos
 from gynbtnet.evaluation.dvh_picture import dvh_figure
 from gynbtnet.evaluation.evaluate import all_or_none, matching_prediction, truth_of
 from gynbtnet.evaluation.external_beam import ExternalBeam
-from gynbtnet.evaluation.picture import picture
 from gynbtnet.evaluation.settings import DoseSettings
 from gynbtnet.imaging.structure_names import StructureNames
+from gynbtnet.pictures.picture import picture
 from gynbtnet.whole_files import check_replaceable, written_whole
 
-FILES = ("dose.csv", "eqd2.csv", "dose_summary.csv", "dvh.csv", "dvh.png", "dose.md", "dose.json")
+FILES = (
+    *("dose.csv", "eqd2.csv", "dose_summary.csv", "dvh.csv", "dvh.png", "dose.md", "dose.json"),
+    *("bland_altman_d2cc.csv", "bland_altman_d2cc_limits.csv", "bland_altman_d2cc.png"),
+)
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ def evaluate_dose(
 
     Writes the folder ``out`` whole: ``dose.csv`` (a row per case, structure and figure), ``dose_summary.csv``,
     ``eqd2.csv`` (a row per patient, structure and figure), ``dvh.csv`` and ``dvh.png``, ``dose.md`` for people, and
-    ``dose.json`` with the settings.
+    ``dose.json`` with the settings; with predictions also ``bland_altman_d2cc.png``, ``.csv`` and ``_limits.csv``.
 
     Args:
         cohort: cases with manual contours.
@@ -100,6 +104,8 @@ def evaluate_dose(
         curves.to_csv(folder / "dvh.csv", index=False, float_format="%.6g")
         drawn = dvh_figure(curves, synthetic=cohort.synthetic)
         (folder / "dvh.png").write_bytes(picture(drawn, "Dose-volume histograms").png)
+        if predicted:
+            _write_agreement(dose_pairs(scores), folder, "synthetic data" if cohort.synthetic else "")
         page = dose_page(summary, courses, aims, predicted=predicted, synthetic=cohort.synthetic)
         (folder / "dose.md").write_text(page, encoding="utf-8")
         told = {
@@ -110,6 +116,14 @@ def evaluate_dose(
         told["external_beam"] = {patient: asdict(beam) for patient, beam in (external or {}).items()}
         (folder / "dose.json").write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return DoseEvaluation(scores, tuple(courses))
+
+
+def _write_agreement(pairs: pd.DataFrame, folder: Path, note: str) -> None:
+    with_differences(pairs).to_csv(folder / "bland_altman_d2cc.csv", index=False)
+    agreement_table(pairs).to_csv(folder / "bland_altman_d2cc_limits.csv", index=False)
+    drawn = bland_altman_figure(pairs, "D2cc", "Gy", note)
+    shown = picture(drawn, "Automatic minus manual D2cc against their mean")
+    (folder / "bland_altman_d2cc.png").write_bytes(shown.png)
 
 
 def _dose_of(

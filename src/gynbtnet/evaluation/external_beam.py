@@ -58,7 +58,7 @@ def external_beam(told: str, patients: Iterable[str]) -> Mapping[str, ExternalBe
 def _course(dose_gy: str, fractions: str, where: str) -> ExternalBeam:
     try:
         course = ExternalBeam(float(dose_gy), int(fractions))
-    except ValueError:
+    except (ValueError, TypeError):  # TypeError: a row of the file ends early
         course = None
     if course is None or not 0 <= course.dose_gy <= 200 or not 1 <= course.fractions <= 100:
         raise BadInput(

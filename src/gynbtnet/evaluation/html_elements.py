@@ -6,8 +6,8 @@ import io
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from gynbtnet.evaluation.picture import Picture
 from gynbtnet.evaluation.printed_table import Cell, PrintedTable
+from gynbtnet.pictures.picture import Picture
 
 
 def heading(text: str, level: int = 2) -> str:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from html import escape
 
 from gynbtnet.evaluation.compared_case import TRUTH
-from gynbtnet.evaluation.planes import EDGES, PlaneName
 from gynbtnet.evaluation.slice_stack import PER_MM, SliceStack
+from gynbtnet.pictures.planes import EDGES, PlaneName
 
 OVER, UNDER = "#56b4e9", "#ff9d2e"
 SCALE_BARS_MM = 50, 20

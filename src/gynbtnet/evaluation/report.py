@@ -21,12 +21,12 @@ from gynbtnet.evaluation.flags_and_failures import FlagsAndFailures, printed_cel
 from gynbtnet.evaluation.html_slices import HATCH_LEGEND, HATCHES, panels, viewer
 from gynbtnet.evaluation.metrics import Score
 from gynbtnet.evaluation.model_results import ModelResults
-from gynbtnet.evaluation.picture import Picture
 from gynbtnet.evaluation.printed_table import PrintedTable
 from gynbtnet.evaluation.score_table import ALL_STRUCTURES, DECIMALS, METRICS, how_scored, printed
 from gynbtnet.evaluation.shown_cases import MISSED, ShownCases
 from gynbtnet.evaluation.stage_report import StageReport
 from gynbtnet.evaluation.strata import crosstab
+from gynbtnet.pictures.picture import Picture
 from gynbtnet.whole_files import written_whole
 
 SYNTHETIC = "Synthetic data. No patient was scanned: these figures say that the software works, nothing about patients."

@@ -13,9 +13,9 @@ from gynbtnet.evaluation.compared_case import TRUTH, ComparedCase, compared_case
 from gynbtnet.evaluation.evaluate import Evaluation
 from gynbtnet.evaluation.html_slices import Panel, ViewedCase
 from gynbtnet.evaluation.metrics import Score
-from gynbtnet.evaluation.overlays import colour
 from gynbtnet.evaluation.slice_stack import SliceStack
 from gynbtnet.imaging.structure_names import StructureNames
+from gynbtnet.pictures.overlays import colour
 from gynbtnet.progress import track
 
 MISSED = {"none": "", "prediction": "missed", "truth": "false", "both": "absent", "unknown": "unknown"}

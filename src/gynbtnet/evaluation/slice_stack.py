@@ -1,6 +1,6 @@
 """A scan's slices as small pictures, and contours on them as paths: what a page shows of a case.
 
-A slice is WebP in the soft-tissue window, at 0.75 mm a pixel or the scan's own spacing where that is coarser; contours
+A slice is WebP in the soft-tissue window, at 0.9 mm a pixel or the scan's own spacing where that is coarser; contours
 are SVG path data in quarters of a millimetre from the picture's top left corner, with a point every 1.5 mm. That is for
 looking: figures come from the voxels.
 """
@@ -14,18 +14,18 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from gynbtnet.evaluation.overlays import SOFT_TISSUE_HU
-from gynbtnet.evaluation.planes import PlaneName
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.outlines import contours_from_mask
 from gynbtnet.imaging.volume import Segmentation, Volume
+from gynbtnet.pictures.overlays import SOFT_TISSUE_HU
+from gynbtnet.pictures.planes import PlaneName
 
 PER_MM = 4
 """Units of a path a millimetre."""
-FINEST_MM = 0.75
+FINEST_MM = 0.9
 NEAREST_MM: Mapping[PlaneName, float] = {"axial": 1.0, "coronal": 3.0, "sagittal": 3.0}
 """Slices that lie nearer to each other than this are thinned out."""
-QUALITY = 50
+QUALITY = 40
 _POINT_MM = 1.5
 _FEWEST_POINTS = 8
 _AXES: Mapping[PlaneName, tuple[int, int, int]] = {"axial": (0, 1, 2), "coronal": (1, 0, 2), "sagittal": (2, 0, 1)}
@@ -74,7 +74,7 @@ def slice_stack(
     """The slices of a plane.
 
     Args:
-        image: HU, in anatomical axes (:func:`gynbtnet.evaluation.planes.anatomical`).
+        image: HU, in anatomical axes (:func:`gynbtnet.pictures.planes.anatomical`).
         drawn: contours on its grid by who drew them.
         plane: which.
         middle: index along the plane's axis of the slice to begin with.

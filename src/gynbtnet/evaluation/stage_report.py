@@ -6,9 +6,9 @@ from pathlib import Path
 import pandas as pd
 
 from gynbtnet.datasets.json_files import read_json
-from gynbtnet.evaluation.curves import curve_figures, read_log
-from gynbtnet.evaluation.picture import Picture, picture
+from gynbtnet.evaluation.curves import curve_figures, drawn_columns, read_log
 from gynbtnet.networks.transfer import TransferReport
+from gynbtnet.pictures.picture import Picture, picture
 from gynbtnet.training.dotted import read_dotted
 
 FIRST_AND_LAST = {"loss": "training loss", "validation_loss": "validation loss", "dice_mean": "validation Dice, mean"}
@@ -44,12 +44,20 @@ def stage_report(run: Path, name: str) -> StageReport:
     """
     settings = read_dotted(run / "recipe.yaml")
     log = read_log(run)
+    columns = drawn_columns(log)
     pictures = sorted((run / "pictures").glob("epoch_*.png"))[-1:]
     return StageReport(
         name=name,
         facts=_facts(log),
         settings=tuple((key, "–" if value is None else str(value)) for key, value in settings.items()),
-        curves=tuple(picture(figure, f"{title} over epochs") for title, figure in curve_figures(log).items()),
+        curves=tuple(
+            picture(
+                figure,
+                f"{title} over epochs",
+                csv=log[["epoch", *columns[title]]].to_csv(index=False, lineterminator="\n"),
+            )
+            for title, figure in curve_figures(log).items()
+        ),
         transfer=_transfer(run / "transfer.json"),
         pictures=tuple(
             Picture(
