@@ -117,5 +117,5 @@ def _learn_nnunet(
         console.rule(f"Fold {fold}")
         runs.append(train_nnunet(ingested.seen, split, fold, settings, home.folder, jobs=jobs))
         contour_fold(NnUNetModel.load(runs[-1], device=device), cohort, split, fold, home, variant.prediction)
-    evaluate_folds(cohort, split, home, folds, ingested.names)
+    evaluate_folds(cohort, split, home, folds)
     return NnUNetModel.load(*runs[: variant.prediction.folds], device=device)

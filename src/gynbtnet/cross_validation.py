@@ -15,8 +15,6 @@ from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import Split
 from gynbtnet.errors import BadInput, Paused
 from gynbtnet.evaluation.evaluate import Evaluation, evaluate
-from gynbtnet.evaluation.evaluation_report import report_evaluation
-from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.inference.contourer import Contourer
 from gynbtnet.inference.export import predict_scan
 from gynbtnet.inference.model import Model
@@ -110,7 +108,7 @@ def crossvalidate(
     else:
         _side_by_side(work, {fold: places.fold(fold) for fold in chosen}, jobs, task.training.epochs)
     Plan.load(places.fold(chosen[0])).save(places.folder)
-    return evaluate_folds(cohort, split, places, chosen, StructureNames.load(recipe.aliases))
+    return evaluate_folds(cohort, split, places, chosen)
 
 
 def contour_fold(
@@ -129,14 +127,10 @@ def contour_fold(
         )
 
 
-def evaluate_folds(
-    cohort: Cohort, split: Split, places: CrossValidation, folds: Sequence[int], names: StructureNames
-) -> Evaluation:
-    """Score the validation patients of these folds together, and write their page."""
+def evaluate_folds(cohort: Cohort, split: Split, places: CrossValidation, folds: Sequence[int]) -> Evaluation:
+    """Score the validation patients of these folds together."""
     shown = cohort.of_patients(patient for fold in folds for patient in split.validation_patients(fold))
-    evaluation = evaluate(shown, places.predictions, places.evaluation)
-    report_evaluation(shown, places.predictions, evaluation, places.evaluation, names)
-    return evaluation
+    return evaluate(shown, places.predictions, places.evaluation)
 
 
 def _train_and_predict(

@@ -237,6 +237,8 @@ def crossvalidate(
     from gynbtnet.cross_validation import CrossValidation, crossvalidate
     from gynbtnet.datasets.cohort import Cohort
     from gynbtnet.datasets.split import Split
+    from gynbtnet.evaluation.evaluation_report import report_evaluation
+    from gynbtnet.imaging.structure_names import StructureNames
     from gynbtnet.preparation.store import PreparedCohort
     from gynbtnet.recipes.loading import load_recipe
 
@@ -244,8 +246,13 @@ def crossvalidate(
         raise BadInput("Say what every fold starts from: --start with a run folder, or --from-scratch; one of the two.")
     settings = load_recipe(recipe, set_ or ())
     scans, whole = PreparedCohort.open(prepared), Cohort.load(cohort)
-    crossvalidate(scans, whole, settings, Split.load(split), out, start=start, jobs=jobs)
-    console.print((CrossValidation(out).evaluation / "summary.md").read_text())
+    dealt, places = Split.load(split), CrossValidation(out)
+    evaluation = crossvalidate(scans, whole, settings, dealt, out, start=start, jobs=jobs)
+    seen = whole.of_patients(patient for fold in dealt.folds for patient in fold)
+    names = StructureNames.load(settings.aliases)
+    page = report_evaluation(seen, places.predictions, evaluation, places.evaluation, names)
+    console.print((places.evaluation / "summary.md").read_text())
+    console.print(f"The page is {page}")
 
 
 @command(
