@@ -13,7 +13,6 @@ from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume_files import read_volume
 from gynbtnet.pictures.overlays import overlay_figure, view
 
-
 IMAGES = Path(__file__).parent / "images"
 
 
