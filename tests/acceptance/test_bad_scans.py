@@ -15,8 +15,7 @@ from gynbtnet.phantom.case import PhantomCase, pelvic_geometry, phantom_case
 
 from .test_bad_input import refused
 
-
-QUICK = ("--recipe", "smoke", "--set", "prediction.overlap=0", "--set", "prediction.mirroring=false")
+QUICK = ("--recipe", "smoke")
 
 
 @pytest.fixture(scope="module")
