@@ -17,6 +17,7 @@ from gynbtnet.errors import BadInput, Paused
 from gynbtnet.evaluation.evaluate import Evaluation, evaluate
 from gynbtnet.inference.export import predict_scan
 from gynbtnet.inference.model import Model
+from gynbtnet.preparation.plan import Plan
 from gynbtnet.preparation.store import PreparedCohort
 from gynbtnet.processes import started_together
 from gynbtnet.progress import advancing, console
@@ -29,7 +30,7 @@ _LOOK_EVERY = 2.0  # seconds between two looks at how far the folds are
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """Where a cross-validation keeps what."""
+    """Where a cross-validation keeps what; its folder is a model too, the ensemble of its folds."""
 
     folder: Path
 
@@ -101,6 +102,7 @@ def crossvalidate(
             work(fold)
     else:
         _side_by_side(work, [places.fold(fold) for fold in folds], jobs, task.training.epochs)
+    Plan.load(places.fold(0)).save(places.folder)
     seen = cohort.of_patients(patient for fold in split.folds for patient in fold)
     return evaluate(seen, places.predictions, places.evaluation)
 

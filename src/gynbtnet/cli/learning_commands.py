@@ -278,8 +278,9 @@ def predict(
     a scan is kept where it would be made again, and otherwise only replaced with --force.
     """
     from gynbtnet.imaging.slice_repairs import Repairs
+    from gynbtnet.inference.ensemble import load_model
     from gynbtnet.inference.export import Request
-    from gynbtnet.inference.many_predictions import ModelSource, predict_scans
+    from gynbtnet.inference.many_predictions import predict_scans
     from gynbtnet.inference.scan_search import find_scans
     from gynbtnet.inference.settings import PredictionSettings
     from gynbtnet.many_scans import on_cluster
@@ -293,15 +294,14 @@ def predict(
     settings = settings.model_copy(update={name: value for name, value in written.items() if value is not None})
     repairs = Repairs(missing_slices, unequal_spacing, gantry_tilt)
     place = Path.absolute if cluster else Path  # a cluster's workers stand in other folders
-    source = ModelSource(place(model), settings.weights, settings.device)
-    loaded = source.load()
+    loaded = load_model(place(model), settings)
     given = [place(one) for one in channel or ()]
     found = find_scans([place(one) for one in scan], loaded.channels, given=given, series_uid=series)
     requests = {
         name: Request(files, place(out) / name, settings, repairs, force=force) for name, files in found.scans.items()
     }
     with on_cluster(cluster):
-        predict_scans(loaded, source, requests, jobs=jobs, apart=cluster is not None, failed=found.failed)
+        predict_scans(loaded, place(model), requests, jobs=jobs, apart=cluster is not None, failed=found.failed)
     for request in requests.values():
         console.print(f"{request.files.place} → {request.out}", markup=False, highlight=False, soft_wrap=True)
 
@@ -321,14 +321,16 @@ def export(
     force: Force = False,
 ) -> None:
     """Write a model as one file to hand on, or for other software."""
+    from gynbtnet.inference.ensemble import load_model
     from gynbtnet.inference.model import Model
     from gynbtnet.inference.model_archive import write_archive
     from gynbtnet.inference.nnunet_export import export_nnunet
     from gynbtnet.inference.onnx_export import export_onnx
+    from gynbtnet.inference.settings import PredictionSettings
     from gynbtnet.inference.stu_net_export import export_stu_net
 
     if to == Format.zip:
-        Model.load(model, weights=weights.value, device="cpu")
+        load_model(model, PredictionSettings(weights=weights.value, device="cpu"))
         console.print(f"zip: {write_archive(model, out, weights=weights.value, force=force)}")
         return
     write = {Format.nnunet: export_nnunet, Format.onnx: export_onnx, Format.stunet: export_stu_net}[to]
