@@ -8,6 +8,7 @@ import typer
 
 from gynbtnet.cli.app import command, console
 from gynbtnet.cli.options import (
+    BackendForm,
     Changes,
     Cluster,
     CohortFolder,
@@ -23,6 +24,7 @@ from gynbtnet.cli.options import (
     OutputForms,
     PreparedFolder,
     RecipeName,
+    RoiForm,
     SplitFile,
     UnequalSpacing,
 )
@@ -262,6 +264,11 @@ def predict(
     recipe: Annotated[str | None, typer.Option(help="Take the prediction's settings from this recipe.")] = None,
     series: Annotated[str | None, typer.Option(help="SeriesInstanceUID of the one series to take in a folder.")] = None,
     output: OutputForms = None,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="One fold, no mirroring, coarser steps: quicker, and a little worse.")
+    ] = False,
+    roi: Annotated[RoiForm | None, typer.Option(help="Look everywhere, or around the pelvis alone.")] = None,
+    backend: Annotated[BackendForm | None, typer.Option(help="What computes the network.")] = None,
     outlines: Annotated[Outlines | None, typer.Option(help="Of the RTSTRUCT: sub-voxel, or along the voxels.")] = None,
     holes: Annotated[Holes | None, typer.Option(help="Of the RTSTRUCT: as keyholes, or as inner contours.")] = None,
     jobs: Jobs = 1,
@@ -290,7 +297,8 @@ def predict(
         raise BadInput("--set changes a setting of a recipe, and none is named; name one with --recipe.")
     settings = load_recipe(recipe, set_ or ()).prediction if recipe else PredictionSettings()
     forms = tuple(dict.fromkeys(form.value for form in output)) if output else None
-    written = {"outputs": forms, "outlines": outlines, "holes": holes}
+    settings = settings.fast() if fast else settings
+    written = {"outputs": forms, "outlines": outlines, "holes": holes, "roi": roi, "backend": backend}
     settings = settings.model_copy(update={name: value for name, value in written.items() if value is not None})
     repairs = Repairs(missing_slices, unequal_spacing, gantry_tilt)
     place = Path.absolute if cluster else Path  # a cluster's workers stand in other folders

@@ -13,7 +13,7 @@ ModelPath = Annotated[
     Path,
     typer.Argument(
         metavar="MODEL",
-        help="A model: the run folder of stage 2 or 3, the folder of a cross-validation, or a zip of one.",
+        help="The run folder of stage 2 or 3, that of a cross-validation, or a zip of one.",
     ),
 ]
 RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A shipped recipe's name, or a YAML file.")]
@@ -62,6 +62,21 @@ class Outlines(StrEnum):
 
     smooth = "smooth"
     exact = "exact"
+
+
+class RoiForm(StrEnum):
+    """Where contours are looked for."""
+
+    whole = "whole"
+    pelvis = "pelvis"
+
+
+class BackendForm(StrEnum):
+    """What computes the network."""
+
+    eager = "eager"
+    compiled = "compiled"
+    openvino = "openvino"
 
 
 class OutputForm(StrEnum):

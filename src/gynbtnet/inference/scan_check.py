@@ -51,8 +51,8 @@ LEAST_METAL_CM3 = 4.0
 CONTRAST_HU = 150.0
 CONTRAST_EVENNESS = 0.1
 LEAST_CONTRAST_CM3 = 10.0
-"""Regions brighter than soft tissue whose deviation within 9 mm is less than a tenth of their mean, without their rim:
-40 in an abdomen with contrast, 4.4 at most elsewhere: bone is never so even."""
+"""Regions brighter than soft tissue whose deviation within 12 mm is less than a tenth of their mean, without their rim:
+34 in an abdomen with contrast, 2.2 at most elsewhere: bone is never so even."""
 
 _NO_AGENT = ("no", "none", "n", "without", "not")
 
