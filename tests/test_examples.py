@@ -31,14 +31,11 @@ def test_contours_on_one_scan(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     strides = ((1, 1, 1), *((2, 2, 2),) * 4)
-    Plan(("bladder", "rectum"), (3.0, 3.0, 3.0), "zscore", None, (16, 16, 16), 2, "XS", strides).save(
-        tmp_path / "model"
-    )
+    structures, grid = ("bladder", "rectum"), Geometry((16, 18, 20), (3.0, 3.0, 3.0))
+    Plan(structures, grid.spacing, "zscore", None, (16, 32, 32), 2, "XS", strides).save(tmp_path / "model")
     torch.manual_seed(0)
     save_file(GynBTNet("XS", outputs=3, strides=strides).state_dict(), tmp_path / "model" / "weights_last.safetensors")
-    scan = Volume(
-        np.random.default_rng(0).normal(0, 50, (16, 18, 20)).astype(np.int16), Geometry((16, 18, 20), (3, 3, 3))
-    )
+    scan = Volume(np.random.default_rng(0).normal(0, 50, grid.shape).astype(np.int16), grid)
     write_volume(scan, tmp_path / "scan.nii.gz")
     run("contour_a_scan.py", monkeypatch, tmp_path / "model", tmp_path / "scan.nii.gz", tmp_path / "out.nii.gz")
     labels = read_volume(tmp_path / "out.nii.gz")
