@@ -112,6 +112,10 @@ def load_model(folder: Path, settings: PredictionSettings | None = None) -> Mode
         BadInput: where the folder is neither, or its files are damaged or don't belong together.
     """
     settings = settings or PredictionSettings()
+    if not folder.exists():
+        raise BadInput(
+            f"There is no {folder}; expected a model: a run folder, that of a cross-validation, or a zip of one."
+        )
     if folder.is_file():
         with opened_archive(folder) as unpacked:
             return replace(load_model(unpacked, settings), folder=folder)
