@@ -121,9 +121,10 @@ def contour_fold(
             case.image,
             places.predictions / case.id,
             channels=case.images[1:],
-            settings=settings,
+            settings=settings.to_evaluate(is_dicom=False),
             synthetic=case.synthetic,
             force=True,
+            check=False,
         )
 
 

@@ -1,7 +1,7 @@
 """The models of all folds as one, and whatever model a folder holds."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from gynbtnet.errors import BadInput
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.inference.contours import Contours
 from gynbtnet.inference.model import Model
+from gynbtnet.inference.model_archive import opened_archive
 from gynbtnet.inference.passes import Network
 from gynbtnet.inference.predict import contour
 from gynbtnet.inference.settings import PredictionSettings
@@ -45,6 +46,11 @@ class Ensemble:
     def sha256(self) -> str:
         """Of the members' weights, in their order."""
         return hashlib.sha256("".join(member.sha256 for member in self.members).encode()).hexdigest()
+
+    @property
+    def digests(self) -> Mapping[str, str]:
+        """Of each member's weights, by its fold."""
+        return {f"{member.folder.name}/{member.weights}": member.sha256 for member in self.members}
 
     @property
     def plan(self) -> Plan:
@@ -100,10 +106,19 @@ class Ensemble:
 def load_model(folder: Path, settings: PredictionSettings | None = None) -> Model | Ensemble:
     """The model that a run folder is, or the ensemble of the run folders ``fold_0``, ``fold_1`` and so on in it.
 
+    Either may be zipped.
+
     Raises:
         BadInput: where the folder is neither, or its files are damaged or don't belong together.
     """
     settings = settings or PredictionSettings()
+    if not folder.exists():
+        raise BadInput(
+            f"There is no {folder}; expected a model: a run folder, that of a cross-validation, or a zip of one."
+        )
+    if folder.is_file():
+        with opened_archive(folder) as unpacked:
+            return replace(load_model(unpacked, settings), folder=folder)
     if _folds(folder) and not any(folder.glob("weights_*.safetensors")):
         return Ensemble.load(folder, settings)
     return Model.load(folder, weights=settings.weights, device=settings.device)
