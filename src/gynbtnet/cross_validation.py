@@ -4,26 +4,34 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from multiprocessing import Queue, active_children, get_context
 from pathlib import Path
 
+import pandas as pd
 import torch
 
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import Split
 from gynbtnet.errors import BadInput, Paused
 from gynbtnet.evaluation.evaluate import Evaluation, evaluate
+from gynbtnet.evaluation.postprocessing_choice import Trial, choose_postprocessing
+from gynbtnet.evaluation.quality_calibration import calibrate_quality
 from gynbtnet.inference.export import predict_scan
 from gynbtnet.inference.model import Model
+from gynbtnet.preparation.plan import Plan
 from gynbtnet.preparation.store import PreparedCohort
+from gynbtnet.preparation.structure_volumes import volumes_of
 from gynbtnet.processes import started_together
 from gynbtnet.progress import advancing, console
 from gynbtnet.recipes.recipe import Recipe, TaskStage
 from gynbtnet.single_stages import finetune_alone
 from gynbtnet.training.run_folder import RunFolder
+from gynbtnet.whole_files import written_whole
 
+MIRROR_IMAGES = 8
+"""Single passes of a model that is run in mirror images."""
 _LOOK_EVERY = 2.0  # seconds between two looks at how far the folds are
 
 
@@ -44,8 +52,13 @@ class CrossValidation:
 
     @property
     def evaluation(self) -> Path:
-        """Scores of these predictions."""
+        """Scores of these predictions, as the network drew them."""
         return self.folder / "evaluation"
+
+    @property
+    def trials(self) -> Path:
+        """What post-processing was tried on them, and whether it helped."""
+        return self.folder / "postprocessing.csv"
 
 
 def crossvalidate(
@@ -59,6 +72,9 @@ def crossvalidate(
     jobs: int = 1,
 ) -> Evaluation:
     """Train the task stage once for each fold of ``split``, predict each fold's validation patients, score them all.
+
+    What helps these predictions becomes the post-processing of the plan in ``out``, and what they teach about how good
+    contours are becomes ``quality.json`` beside it.
 
     What an earlier call finished is kept, a fold that was killed goes on from its checkpoint. A fold is the run that
     ``gynbtnet finetune`` makes with ``split.fold`` set to its number, and may be one: folds can be trained on several
@@ -102,7 +118,20 @@ def crossvalidate(
     else:
         _side_by_side(work, [places.fold(fold) for fold in folds], jobs, task.training.epochs)
     seen = cohort.of_patients(patient for fold in split.folds for patient in fold)
-    return evaluate(seen, places.predictions, places.evaluation)
+    evaluation = evaluate(seen, places.predictions, places.evaluation)
+    _learn_from_predictions(cohort, split, prepared.plan, recipe, places)
+    return evaluation
+
+
+def _learn_from_predictions(cohort: Cohort, split: Split, plan: Plan, recipe: Recipe, places: CrossValidation) -> None:
+    """Post-processing, the range of volumes, and the calibration of quality, beside the folds that they are for."""
+    seen = cohort.of_patients(patient for fold in split.folds for patient in fold)
+    choice = choose_postprocessing(seen, places.predictions)
+    with written_whole(places.trials) as partial:
+        pd.DataFrame(choice.trials, columns=[field.name for field in fields(Trial)]).to_csv(partial, index=False)
+    passes = MIRROR_IMAGES if recipe.prediction.mirroring else 1
+    calibrate_quality(cohort, split, places.predictions, choice.rules, passes=passes).save(places.folder)
+    replace(plan, volumes=volumes_of(seen), postprocessing=choice.rules).save(places.folder)
 
 
 def _train_and_predict(
