@@ -1,6 +1,7 @@
 """A scan on disk to contours on disk."""
 
 import json
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -98,7 +99,8 @@ def predict_scan(
             "or give another output folder."
         )
     read = time.perf_counter()
-    segmentation = model.contour(found.volumes, settings).segmentation
+    contours = model.contour(found.volumes, settings)
+    segmentation = contours.segmentation
     predicted = time.perf_counter()
     volumes = {structure: segmentation.volume_cm3(structure) for structure in segmentation.structures}
     description = f"Research use only, not reviewed. Model {model.sha256[:8]}"  # DICOM allows 64 characters
@@ -138,6 +140,10 @@ def predict_scan(
                 "writing": round(time.perf_counter() - predicted, 3),
             },
             "volumes_cm3": {structure: round(volume, 3) for structure, volume in volumes.items()},
+            "agreement": {
+                structure: None if math.isnan(dice) else round(dice, 4)
+                for structure, dice in contours.agreement.items()
+            },
             "missing": [structure for structure, volume in volumes.items() if volume == 0],
         }
         write_json(manifest, partial / MANIFEST)

@@ -79,9 +79,12 @@ class CalibratedDSC:
         weights = np.array([1 / len(one.residuals) for one in self.patients for _ in one.residuals])
         weights /= len(self.patients) + 1
         middle = self.line.at(x)
-        low = min(middle, -_quantile(residuals - levels, weights))
-        high = max(middle, _quantile(levels + residuals, weights))
-        return float(expit(middle)), _dsc(low), _dsc(high)
+        low = float(expit(min(middle, -_quantile(residuals - levels, weights))))
+        high = float(expit(max(middle, _quantile(levels + residuals, weights))))
+        # what lies where DSCs were cut off may be anything beyond
+        low = 0.0 if low <= _LEAST_DSC else min(low, 1 - _LEAST_DSC)
+        high = 1.0 if high >= 1 - _LEAST_DSC else max(high, _LEAST_DSC)
+        return float(expit(middle)), low, high
 
 
 def calibrate(patients: Sequence[str], x: Floats, dsc: Floats) -> CalibratedDSC | None:
@@ -112,9 +115,3 @@ def _quantile(values: Floats, weights: Floats) -> float:
     order = np.argsort(values)
     reached = np.cumsum(weights[order]) >= 1 - ALPHA - 1e-9
     return float(values[order][reached.argmax()]) if reached.any() else float("inf")
-
-
-def _dsc(value: float) -> float:
-    """Of a logit; what lies where DSCs were cut off may be anything beyond."""
-    dsc = float(expit(value))
-    return 0.0 if dsc <= _LEAST_DSC else 1.0 if dsc >= 1 - _LEAST_DSC else dsc

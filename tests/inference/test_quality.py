@@ -1,0 +1,143 @@
+"""What is predicted, by which regression, and how it is said."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gynbtnet.errors import BadInput
+from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.volume import Segmentation, Volume
+from gynbtnet.inference.contours import Contours
+from gynbtnet.inference.quality import Quality, StructureQuality, agreement_badness, shape_badness
+from gynbtnet.inference.quality_model import CalibratedDSC, Line, WithoutPatient
+from gynbtnet.inference.review import review
+from gynbtnet.inference.structure_figures import StructureFigures
+from gynbtnet.preparation.plan import Plan
+from gynbtnet.preparation.postprocessing_rules import PostprocessingRule
+from gynbtnet.preparation.structure_volumes import StructureVolume
+
+VOLUME = StructureVolume("bladder", 20, 100.0, 0.5)
+WHOLE = StructureFigures("bladder", 100.0, 1, 1.0, ())
+PLAN = Plan(
+    structures=("hr_ctv", "bladder"),
+    spacing=(2.0, 2.0, 2.0),
+    normalisation="zscore",
+    intensities=None,
+    patch_size=(16, 32, 32),
+    batch_size=2,
+    preset="XS",
+    strides=((1, 1, 1), (2, 2, 2), (2, 2, 2), (2, 2, 2), (1, 2, 2)),
+    volumes=(VOLUME,),
+    postprocessing=(PostprocessingRule("bladder", largest_component=True),),
+)
+
+
+def calibrated(intercept: float, *slopes: float) -> CalibratedDSC:
+    line = Line(intercept, slopes)
+    return CalibratedDSC(line, tuple(WithoutPatient(line, (0.5,)) for _ in range(12)))
+
+
+def quality(**changed: object) -> Quality:
+    shape, agreement = calibrated(2.0, -0.5, -4.0, -0.1), calibrated(3.0, -1.0, 0.0, 0.0, 0.0)
+    bladder = StructureQuality("bladder", 12, VOLUME, shape, agreement)
+    target = StructureQuality("hr_ctv", 3, None, None, None)
+    return replace(Quality(8, (target, bladder)), **changed)
+
+
+def test_figures_that_look_bad() -> None:
+    assert shape_badness(WHOLE, VOLUME) == (0, 0, 0)
+    odd = StructureFigures("bladder", 100 * math.exp(-0.75), 3, 0.9, ("inferior",))
+    assert shape_badness(odd, VOLUME) == pytest.approx((1.5, 0.1, 1))
+    assert shape_badness(replace(odd, volume_cm3=1e-3), VOLUME)[0] == 5
+    assert shape_badness(odd, None)[0] == 0
+    assert agreement_badness(0.9) == pytest.approx(-math.log(9))
+    assert agreement_badness(1.0) == pytest.approx(-math.log(99))
+
+
+def test_agreement_counts_where_passes_are_as_many_as_in_the_calibration() -> None:
+    def dsc(agreement: float, passes: int) -> float:
+        found = quality().predict(WHOLE, agreement, passes)
+        assert found is not None
+        assert found.low < found.dsc < found.high
+        return found.dsc
+
+    by_shape, by_agreement = 1 / (1 + math.exp(-2)), 1 / (1 + math.exp(-3 - math.log(9)))
+    assert dsc(0.9, 8) == pytest.approx(by_agreement)
+    assert dsc(0.9, 40) == pytest.approx(by_shape)
+    assert dsc(math.nan, 8) == pytest.approx(by_shape)
+
+
+def test_what_was_not_drawn_or_not_calibrated_has_no_predicted_dsc() -> None:
+    assert quality().predict(replace(WHOLE, volume_cm3=0.0), 0.9, 8) is None
+    assert quality().predict(replace(WHOLE, structure="hr_ctv"), 0.9, 8) is None
+    assert quality().predict(replace(WHOLE, structure="sigmoid"), 0.9, 8) is None
+
+
+def test_json_keeps_all_and_damage_is_told(tmp_path: Path) -> None:
+    assert Quality.beside(tmp_path) is None
+    quality().save(tmp_path)
+    assert Quality.beside(tmp_path) == quality()
+    (tmp_path / "quality.json").write_text('{"passes": 8, "structures": [{}]}')
+    with pytest.raises(BadInput, match=r"quality\.json is damaged"):
+        Quality.beside(tmp_path)
+
+
+def drawn() -> Contours:
+    """No target; a bladder of 96 cm³ with 8 cm³ beside it, reaching the lowest slice."""
+    labels = np.zeros((16, 12, 12), np.uint8)
+    labels[:12, 2:4, 2:6] = 2
+    labels[14, 8, 3:11] = 2
+    return Contours(
+        Segmentation(Volume(labels, Geometry(labels.shape, (10, 10, 10))), PLAN.structures), {"bladder": 0.6}
+    )
+
+
+def test_a_review_mends_flags_and_predicts() -> None:
+    found = review(drawn(), PLAN, quality(), passes=1)
+    assert found.segmentation.volume_cm3("bladder") == pytest.approx(96)
+    assert [(flag.structure, flag.kind) for flag in found.flags] == [
+        ("hr_ctv", "missing"),
+        ("bladder", "edge"),
+        ("bladder", "disagreement"),
+    ]
+    expected = found.predicted["bladder"]
+    level = 2.0 - 0.5 * abs(math.log(0.96) / 0.5) - 0.1  # of one piece, at the edge
+    assert expected is not None
+    assert (expected.dsc, expected.low, expected.high) == pytest.approx(
+        [1 / (1 + math.exp(-value)) for value in (level, level - 0.5, level + 0.5)]
+    )
+    assert found.predicted["hr_ctv"] is None
+
+
+def test_to_review_is_what_may_lie_below_the_limit_or_was_not_drawn() -> None:
+    found = review(drawn(), PLAN, quality(), passes=1)
+    assert found.to_review("bladder") is False
+    assert found.to_review("hr_ctv") is True
+    assert review(drawn(), PLAN, quality(), passes=1, review_below=0.9).to_review("bladder") is True
+    assert review(drawn(), PLAN, None, passes=1).to_review("bladder") is None
+
+
+def test_the_words() -> None:
+    found = review(drawn(), PLAN, quality(), passes=1, review_below=0.9)
+    assert found.remarks["bladder"] == (
+        "REVIEW. Predicted DSC 0.87, probably 0.80 to 0.91. bladder reaches the scan's inferior edge; its volume and "
+        "dose beyond aren't known. bladder was drawn differently by the model's single passes, which agree to a Dice "
+        "coefficient of 0.60 with their mean; check all of its border."
+    )
+    assert found.remarks["hr_ctv"].startswith("REVIEW. hr_ctv is missing")
+    assert found.summary == "Review hr_ctv, bladder. Flags on hr_ctv, bladder."
+    said = found.to_json()
+    assert said["review"] == {"hr_ctv": True, "bladder": True}
+    assert said["predicted_dsc"]["hr_ctv"] is None
+    assert said["predicted_dsc"]["bladder"]["dsc"] == pytest.approx(0.865, abs=1e-3)
+    assert said["flags"][0].keys() == {"structure", "kind", "sentence"}
+
+
+def test_without_plan_and_quality_there_are_flags_alone() -> None:
+    found = review(drawn(), None, None, passes=1)
+    assert found.segmentation.volume_cm3("bladder") == pytest.approx(104)
+    assert {flag.kind for flag in found.flags} == {"missing", "fragmented", "edge", "disagreement"}
+    assert found.summary.endswith("Quality not calibrated for bladder.")
