@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gynbtnet.cross_validation import MIRROR_IMAGES, CrossValidation, crossvalidate
+from gynbtnet.cross_validation import CrossValidation, crossvalidate
 from gynbtnet.datasets import dicom_rt_export
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import split_patients
@@ -30,7 +30,8 @@ from gynbtnet.imaging.volume import Volume
 from gynbtnet.imaging.volume_files import read_volume
 from gynbtnet.inference.model import Model
 from gynbtnet.inference.quality import Quality
-from gynbtnet.inference.review import REVIEW_BELOW, review
+from gynbtnet.inference.review import review
+from gynbtnet.inference.settings import PredictionSettings
 from gynbtnet.phantom.cohorts import write_brachytherapy
 from gynbtnet.phantom.scene import STRUCTURES
 from gynbtnet.preparation.plan import Plan
@@ -39,6 +40,7 @@ from gynbtnet.preparation.prepare import prepare
 from gynbtnet.progress import track
 from gynbtnet.recipes.loading import load_recipe
 
+REVIEW_BELOW = PredictionSettings().review_below
 AS_THEY_CAME, DISTURBED = "as it came", "weights disturbed"
 FOLDS = 3
 
@@ -121,7 +123,8 @@ def outcomes(places: CrossValidation, held_out: Cohort, changes: Sequence[str], 
         runs = [(name, damage, model) for name, damage in DAMAGE.items()]
         for name, damage, used in (*runs, (DISTURBED, DAMAGE[AS_THEY_CAME], worse)):
             image = Volume(damage(scan.array.astype(np.float32)), scan.geometry)
-            told = review(used.contour([image], settings), plan, quality, passes=MIRROR_IMAGES)
+            said = {"passes": passes_of(settings), "review_below": REVIEW_BELOW}
+            told = review(used.contour([image], settings), plan, quality, **said)
             for structure in held_out.structures:
                 if structure in case.missing:
                     continue

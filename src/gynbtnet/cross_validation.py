@@ -20,6 +20,7 @@ from gynbtnet.evaluation.postprocessing_choice import Trial, choose_postprocessi
 from gynbtnet.evaluation.quality_calibration import calibrate_quality
 from gynbtnet.inference.export import predict_scan
 from gynbtnet.inference.model import Model
+from gynbtnet.inference.quality import passes_of
 from gynbtnet.preparation.plan import Plan
 from gynbtnet.preparation.store import PreparedCohort
 from gynbtnet.preparation.structure_volumes import volumes_of
@@ -30,8 +31,6 @@ from gynbtnet.single_stages import finetune_alone
 from gynbtnet.training.run_folder import RunFolder
 from gynbtnet.whole_files import written_whole
 
-MIRROR_IMAGES = 8
-"""Single passes of a model that is run in mirror images."""
 _LOOK_EVERY = 2.0  # seconds between two looks at how far the folds are
 
 
@@ -129,7 +128,7 @@ def _learn_from_predictions(cohort: Cohort, split: Split, plan: Plan, recipe: Re
     choice = choose_postprocessing(seen, places.predictions)
     with written_whole(places.trials) as partial:
         pd.DataFrame(choice.trials, columns=[field.name for field in fields(Trial)]).to_csv(partial, index=False)
-    passes = MIRROR_IMAGES if recipe.prediction.mirroring else 1
+    passes = passes_of(recipe.prediction)
     calibrate_quality(cohort, split, places.predictions, choice.rules, passes=passes).save(places.folder)
     replace(plan, volumes=volumes_of(seen), postprocessing=choice.rules).save(places.folder)
 

@@ -21,6 +21,7 @@ from gynbtnet.preparation.structure_volumes import volumes_of
 
 GRID = Geometry((10, 12, 20), (10.0, 10.0, 10.0))  # 1 cm³ a voxel
 PATIENTS = 10
+PASSES = "1 mirrored zyx"
 SPLIT = Split((), tuple(tuple(f"p{n}" for n in range(PATIENTS) if n % 2 == fold) for fold in range(2)), 0)
 
 
@@ -63,42 +64,40 @@ def test_what_is_measured(cohort: Cohort) -> None:
 
 
 def test_a_shift_is_seen_in_the_agreement_and_not_in_the_shape(cohort: Cohort) -> None:
-    quality = calibrate_quality(cohort, SPLIT, cohort.folder / "predictions", (), passes=8)
+    quality = calibrate_quality(cohort, SPLIT, cohort.folder / "predictions", (), passes=PASSES)
     (bladder,) = quality.structures
     assert bladder.patients == PATIENTS
     assert bladder.volume == volumes_of(cohort)[0]
     labels = np.zeros(GRID.shape, np.uint8)
     labels[2:8, 2:8, 4:13] = 1
     (figures,) = figures_of(Segmentation(Volume(labels, GRID), ("bladder",)))
-    sure, unsure = (quality.predict(figures, agreement, 8) for agreement in (0.95, 0.65))
+    sure, unsure = (quality.predict(figures, agreement, PASSES) for agreement in (0.95, 0.65))
     assert sure is not None
     assert unsure is not None
     assert sure.dsc > 0.9 > 0.75 > unsure.dsc
     assert unsure.low < unsure.dsc < unsure.high
-    blind = quality.predict(figures, 0.65, 1)
+    blind = quality.predict(figures, 0.65, "others")
     assert blind is not None
     assert blind.high - blind.low > unsure.high - unsure.low
 
 
 def test_without_agreement_shape_alone_is_calibrated(cohort: Cohort, tmp_path: Path) -> None:
-    (bladder,) = calibrate_quality(cohort, SPLIT, cohort.folder / "predictions", (), passes=1).structures
-    assert bladder.from_agreement is None
-    assert bladder.from_shape is not None
     noted = {"structures": ["bladder"], "agreement": {"bladder": None}}
     for case in cohort.cases:
         source, place = cohort.folder / "predictions" / case.id, tmp_path / case.id
         place.mkdir()
         (place / "labels.nii.gz").write_bytes((source / "labels.nii.gz").read_bytes())
         (place / "prediction.json").write_text(json.dumps(noted))
-    (bladder,) = calibrate_quality(cohort, SPLIT, tmp_path, (), passes=8).structures
+    (bladder,) = calibrate_quality(cohort, SPLIT, tmp_path, (), passes=PASSES).structures
     assert bladder.from_agreement is None
+    assert bladder.from_shape is not None
     assert math.isnan(measure(cohort, SPLIT, tmp_path, ())["bladder"][0].agreement)
 
 
 def test_eight_patients_are_not_calibrated(cohort: Cohort) -> None:
     fewer = Split((), tuple(fold[:4] for fold in SPLIT.folds), 0)
     seen = cohort.of_patients(fewer.patients)
-    (bladder,) = calibrate_quality(seen, fewer, cohort.folder / "predictions", (), passes=8).structures
+    (bladder,) = calibrate_quality(seen, fewer, cohort.folder / "predictions", (), passes=PASSES).structures
     assert (bladder.from_shape, bladder.from_agreement, bladder.patients) == (None, None, 8)
 
 

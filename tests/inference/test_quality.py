@@ -11,15 +11,18 @@ from gynbtnet.errors import BadInput
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.inference.contours import Contours
-from gynbtnet.inference.quality import Quality, StructureQuality, agreement_badness, shape_badness
+from gynbtnet.inference.quality import Quality, StructureQuality, agreement_badness, passes_of, shape_badness
 from gynbtnet.inference.quality_model import CalibratedDSC, Line, WithoutPatient
 from gynbtnet.inference.review import review
+from gynbtnet.inference.settings import PredictionSettings
 from gynbtnet.inference.structure_figures import StructureFigures
 from gynbtnet.preparation.plan import Plan
 from gynbtnet.preparation.postprocessing_rules import PostprocessingRule
 from gynbtnet.preparation.structure_volumes import StructureVolume
 
 VOLUME = StructureVolume("bladder", 20, 100.0, 0.5)
+PASSES, FEW = (passes_of(PredictionSettings(mirroring=mirroring)) for mirroring in (True, False))
+MANY = passes_of(PredictionSettings(), members=5)
 WHOLE = StructureFigures("bladder", 100.0, 1, 1.0, ())
 PLAN = Plan(
     structures=("hr_ctv", "bladder"),
@@ -44,7 +47,7 @@ def quality(**changed: object) -> Quality:
     shape, agreement = calibrated(2.0, -0.5, -4.0, -0.1), calibrated(3.0, -1.0, 0.0, 0.0, 0.0)
     bladder = StructureQuality("bladder", 12, VOLUME, shape, agreement)
     target = StructureQuality("hr_ctv", 3, None, None, None)
-    return replace(Quality(8, (target, bladder)), **changed)
+    return replace(Quality(PASSES, (target, bladder)), **changed)
 
 
 def test_figures_that_look_bad() -> None:
@@ -57,30 +60,30 @@ def test_figures_that_look_bad() -> None:
     assert agreement_badness(1.0) == pytest.approx(-math.log(99))
 
 
-def test_agreement_counts_where_passes_are_as_many_as_in_the_calibration() -> None:
-    def dsc(agreement: float, passes: int) -> float:
+def test_agreement_counts_where_passes_are_those_of_the_calibration() -> None:
+    def dsc(agreement: float, passes: str) -> float:
         found = quality().predict(WHOLE, agreement, passes)
         assert found is not None
         assert found.low < found.dsc < found.high
         return found.dsc
 
     by_shape, by_agreement = 1 / (1 + math.exp(-2)), 1 / (1 + math.exp(-3 - math.log(9)))
-    assert dsc(0.9, 8) == pytest.approx(by_agreement)
-    assert dsc(0.9, 40) == pytest.approx(by_shape)
-    assert dsc(math.nan, 8) == pytest.approx(by_shape)
+    assert dsc(0.9, PASSES) == pytest.approx(by_agreement)
+    assert dsc(0.9, MANY) == pytest.approx(by_shape)
+    assert dsc(math.nan, PASSES) == pytest.approx(by_shape)
 
 
 def test_what_was_not_drawn_or_not_calibrated_has_no_predicted_dsc() -> None:
-    assert quality().predict(replace(WHOLE, volume_cm3=0.0), 0.9, 8) is None
-    assert quality().predict(replace(WHOLE, structure="hr_ctv"), 0.9, 8) is None
-    assert quality().predict(replace(WHOLE, structure="sigmoid"), 0.9, 8) is None
+    assert quality().predict(replace(WHOLE, volume_cm3=0.0), 0.9, PASSES) is None
+    assert quality().predict(replace(WHOLE, structure="hr_ctv"), 0.9, PASSES) is None
+    assert quality().predict(replace(WHOLE, structure="sigmoid"), 0.9, PASSES) is None
 
 
 def test_json_keeps_all_and_damage_is_told(tmp_path: Path) -> None:
     assert Quality.beside(tmp_path) is None
     quality().save(tmp_path)
     assert Quality.beside(tmp_path) == quality()
-    (tmp_path / "quality.json").write_text('{"passes": 8, "structures": [{}]}')
+    (tmp_path / "quality.json").write_text('{"passes": "x", "structures": [{}]}')
     with pytest.raises(BadInput, match=r"quality\.json is damaged"):
         Quality.beside(tmp_path)
 
@@ -96,7 +99,7 @@ def drawn() -> Contours:
 
 
 def test_a_review_mends_flags_and_predicts() -> None:
-    found = review(drawn(), PLAN, quality(), passes=1)
+    found = review(drawn(), PLAN, quality(), passes=FEW, review_below=0.7)
     assert found.segmentation.volume_cm3("bladder") == pytest.approx(96)
     assert [(flag.structure, flag.kind) for flag in found.flags] == [
         ("hr_ctv", "missing"),
@@ -113,15 +116,15 @@ def test_a_review_mends_flags_and_predicts() -> None:
 
 
 def test_to_review_is_what_may_lie_below_the_limit_or_was_not_drawn() -> None:
-    found = review(drawn(), PLAN, quality(), passes=1)
+    found = review(drawn(), PLAN, quality(), passes=FEW, review_below=0.7)
     assert found.to_review("bladder") is False
     assert found.to_review("hr_ctv") is True
-    assert review(drawn(), PLAN, quality(), passes=1, review_below=0.9).to_review("bladder") is True
-    assert review(drawn(), PLAN, None, passes=1).to_review("bladder") is None
+    assert review(drawn(), PLAN, quality(), passes=FEW, review_below=0.9).to_review("bladder") is True
+    assert review(drawn(), PLAN, None, passes=FEW, review_below=0.7).to_review("bladder") is None
 
 
 def test_the_words() -> None:
-    found = review(drawn(), PLAN, quality(), passes=1, review_below=0.9)
+    found = review(drawn(), PLAN, quality(), passes=FEW, review_below=0.9)
     assert found.remarks["bladder"] == (
         "REVIEW. Predicted DSC 0.87, probably 0.80 to 0.91. bladder reaches the scan's inferior edge; its volume and "
         "dose beyond aren't known. bladder was drawn differently by the model's single passes, which agree to a Dice "
@@ -137,7 +140,7 @@ def test_the_words() -> None:
 
 
 def test_without_plan_and_quality_there_are_flags_alone() -> None:
-    found = review(drawn(), None, None, passes=1)
+    found = review(drawn(), None, None, passes=FEW, review_below=0.7)
     assert found.segmentation.volume_cm3("bladder") == pytest.approx(104)
     assert {flag.kind for flag in found.flags} == {"missing", "fragmented", "edge", "disagreement"}
     assert found.summary.endswith("Quality not calibrated for bladder.")

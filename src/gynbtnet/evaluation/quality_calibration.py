@@ -41,7 +41,7 @@ class MeasuredStructure:
 
 
 def calibrate_quality(
-    cohort: Cohort, split: Split, predictions: Path, rules: Sequence[PostprocessingRule], *, passes: int
+    cohort: Cohort, split: Split, predictions: Path, rules: Sequence[PostprocessingRule], *, passes: str
 ) -> Quality:
     """Calibrate the DSC to expect on the predictions of every fold's validation patients.
 
@@ -50,7 +50,7 @@ def calibrate_quality(
         split: its folds say which model drew whom.
         predictions: ``<case id>/labels.nii.gz``, and ``prediction.json`` with the agreement of the passes.
         rules: the post-processing that is going to be applied.
-        passes: of each of the models: mirror images.
+        passes: of each of the models, see :func:`gynbtnet.inference.quality.passes_of`.
 
     Raises:
         BadInput: where a prediction is absent or damaged.
@@ -58,9 +58,7 @@ def calibrate_quality(
     measured = measure(cohort, split, predictions, rules)
     seen = cohort.of_patients(patient for fold in split.folds for patient in fold)
     volumes = {volume.structure: volume for volume in volumes_of(seen)}
-    return Quality(
-        passes, tuple(_calibrated(name, measured[name], volumes.get(name), passes) for name in cohort.structures)
-    )
+    return Quality(passes, tuple(_calibrated(name, measured[name], volumes.get(name)) for name in cohort.structures))
 
 
 def measure(
@@ -85,14 +83,12 @@ def measure(
     return found
 
 
-def _calibrated(
-    name: str, cases: Sequence[MeasuredStructure], volume: StructureVolume | None, passes: int
-) -> StructureQuality:
+def _calibrated(name: str, cases: Sequence[MeasuredStructure], volume: StructureVolume | None) -> StructureQuality:
     patients = [case.patient for case in cases]
     shape = np.array([shape_badness(case.figures, case.learned) for case in cases]).reshape(len(cases), 3)
     dsc = np.array([case.dsc for case in cases])
     from_agreement = None
-    if passes > 1 and cases and not any(math.isnan(case.agreement) for case in cases):
+    if cases and not any(math.isnan(case.agreement) for case in cases):
         agreed: Floats = np.array([[agreement_badness(case.agreement)] for case in cases])
         from_agreement = calibrate(patients, np.hstack([agreed, shape]), dsc)
     return StructureQuality(name, len(set(patients)), volume, calibrate(patients, shape, dsc), from_agreement)

@@ -8,6 +8,7 @@ from scipy.special import logit
 
 from gynbtnet.datasets.json_files import read_json, write_json
 from gynbtnet.inference.quality_model import CalibratedDSC
+from gynbtnet.inference.settings import PredictionSettings
 from gynbtnet.inference.structure_figures import StructureFigures
 from gynbtnet.preparation.structure_volumes import StructureVolume
 
@@ -56,21 +57,21 @@ class Quality:
     """What a cross-validation taught, ``quality.json`` beside its plan.
 
     Attributes:
-        passes: of the model that was calibrated: the members of its ensemble times the mirror images. How far passes
-            agree depends on how many and which they are, so that agreement counts only where these are as many.
+        passes: those of the models that were calibrated, see :func:`passes_of`. How far passes agree depends on which
+            they are, so that agreement counts only where these are the same.
         structures: in the plan's order.
     """
 
-    passes: int
+    passes: str
     structures: tuple[StructureQuality, ...]
 
-    def predict(self, figures: StructureFigures, agreement: float, passes: int) -> PredictedDSC | None:
+    def predict(self, figures: StructureFigures, agreement: float, passes: str) -> PredictedDSC | None:
         """The DSC to expect of a structure; None where it wasn't drawn or its quality isn't calibrated.
 
         Args:
             figures: counted on its contours.
             agreement: of the single passes; NaN where it isn't known.
-            passes: how many they were.
+            passes: which they were.
         """
         found = next((one for one in self.structures if one.structure == figures.structure), None)
         if found is None or figures.volume_cm3 == 0:
@@ -94,6 +95,11 @@ class Quality:
         path = Path(folder) / FILE
         remedy = "call `gynbtnet crossvalidate` again, or delete it to predict without it"
         return read_json(cls, path, remedy) if path.is_file() else None
+
+
+def passes_of(settings: PredictionSettings, members: int = 1) -> str:
+    """Which single passes are averaged: how many members of an ensemble, and along which axes they are mirrored."""
+    return f"{members} mirrored {'zyx' if settings.mirroring else '-'}"
 
 
 def agreement_badness(agreement: float) -> float:

@@ -12,9 +12,6 @@ from gynbtnet.inference.quality import PredictedDSC, Quality
 from gynbtnet.inference.structure_figures import figures_of
 from gynbtnet.preparation.plan import Plan
 
-REVIEW_BELOW = 0.7
-"""Human readers reach a DSC of about 0.73 with one another on the HR-CTV (doi 10.5114/jcb.2023.131242)."""
-
 
 @dataclass(frozen=True)
 class Review:
@@ -82,8 +79,8 @@ def review(
     plan: Plan | None,
     quality: Quality | None,
     *,
-    passes: int,
-    review_below: float = REVIEW_BELOW,
+    passes: str,
+    review_below: float,
 ) -> Review:
     """Mend contours by the plan's rules, flag them, and predict their DSC.
 
@@ -91,8 +88,9 @@ def review(
         contours: as they were drawn.
         plan: the model's; None for another's model, whose contours are only flagged.
         quality: that of the cross-validation; None where there was none.
-        passes: members of the ensemble times mirror images.
-        review_below: the DSC below which no interval should reach.
+        passes: those that were averaged, see :func:`gynbtnet.inference.quality.passes_of`.
+        review_below: the DSC below which no interval should reach, see
+            :class:`~gynbtnet.inference.settings.PredictionSettings`.
     """
     mended = postprocess(contours.segmentation, plan.postprocessing) if plan else contours.segmentation
     figures = figures_of(mended)
