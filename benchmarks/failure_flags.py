@@ -29,7 +29,7 @@ from gynbtnet.evaluation.metrics import dice
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.imaging.volume_files import read_volume
 from gynbtnet.inference.model import Model
-from gynbtnet.inference.quality import Quality
+from gynbtnet.inference.quality import Quality, passes_of
 from gynbtnet.inference.review import review
 from gynbtnet.inference.settings import PredictionSettings
 from gynbtnet.phantom.cohorts import write_brachytherapy
