@@ -36,7 +36,7 @@ _LOOK_EVERY = 2.0  # seconds between two looks at how far the folds are
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """Where a cross-validation keeps what."""
+    """Where a cross-validation keeps what; its folder is a model too, the ensemble of its folds."""
 
     folder: Path
 

@@ -1,4 +1,4 @@
-"""Libraries that a baseline needs and nothing else."""
+"""Libraries that a baseline or a backend needs and nothing else."""
 
 from importlib.util import find_spec
 
@@ -14,6 +14,6 @@ def require(extra: str, *libraries: str) -> None:
     missing = [library for library in libraries if find_spec(library) is None]
     if missing:
         raise BadInput(
-            f"This baseline needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed; "
+            f"This needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed; "
             f"install what it needs with `pip install gynbtnet[{extra}]`."
         )

@@ -21,7 +21,7 @@ from gynbtnet.preparation.structure_volumes import volumes_of
 
 GRID = Geometry((10, 12, 20), (10.0, 10.0, 10.0))  # 1 cm³ a voxel
 PATIENTS = 10
-PASSES = "1 mirrored zyx"
+PASSES = "1, mirrored zyx"
 SPLIT = Split((), tuple(tuple(f"p{n}" for n in range(PATIENTS) if n % 2 == fold) for fold in range(2)), 0)
 
 

@@ -7,16 +7,19 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 from torch.nn.functional import interpolate
 
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.inference import predict as predict_module
 from gynbtnet.inference.model import Model
-from gynbtnet.inference.predict import labels_on, predict
+from gynbtnet.inference.native_labels import labels_on
+from gynbtnet.inference.predict import predict
 from gynbtnet.inference.settings import PredictionSettings
+from gynbtnet.inference.sliding_window import Slab
 from gynbtnet.preparation.plan import Plan
+from gynbtnet.preparation.turn import turn_between
 
 QUICK = PredictionSettings(mirroring=False)
 DIRECTIONS = {
@@ -56,15 +59,38 @@ def test_contours_lie_on_the_scan_s_own_grid(
     assert not found.mask("rectum").any()
 
 
-def test_slab_by_slab_equals_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    target = Geometry((23, 30, 28), (1.7, 1.0, 0.9), (4.0, -3.0, 8.0), DIRECTIONS["tilted"])
-    source = target.with_spacing((3.0, 2.0, 2.5))
-    logits = np.random.default_rng(0).normal(size=(4, *source.shape)).astype(np.float32)
-    at_once = labels_on(target, logits, source)
-    monkeypatch.setattr(predict_module, "_SLAB_BYTES", 4 * 4 * 30 * 28 * 3)
-    np.testing.assert_array_equal(labels_on(target, logits, source), at_once)
-    theirs = interpolate(torch.from_numpy(logits)[None], target.shape, mode="trilinear", align_corners=False)[0]
-    assert (at_once == theirs.argmax(0).numpy()).mean() > 0.9999  # ties of rounding
+def in_slabs(logits: torch.Tensor, slices: int) -> list[Slab]:
+    """As the sliding window hands them on, each with the last slice of the one before."""
+    ends = [*range(slices, logits.shape[1], slices), logits.shape[1]]
+    firsts = [0, *(end - 1 for end in ends[:-1])]
+    return [Slab(first, logits[:, first:end]) for first, end in zip(firsts, ends, strict=True)]
+
+
+@pytest.mark.parametrize("slices", [1, 3, 99])
+@pytest.mark.parametrize("name", ["axial", "upside down", "sagittal"])
+@pytest.mark.parametrize("smooth", [0.0, 2.0])
+def test_labels_are_those_of_logits_at_full_resolution(slices: int, name: str, smooth: float) -> None:
+    """Beside PyTorch's trilinear interpolation of everything at once, for noise and for a few large structures."""
+    seen = Geometry((14, 15, 11), (3.0, 2.0, 2.5), (4.0, -3.0, 8.0), DIRECTIONS["axial"])
+    target = seen.with_spacing((1.7, 0.9, 1.0))
+    noise = np.random.default_rng(0).normal(size=(7, *seen.shape))
+    logits = torch.from_numpy(20 * gaussian_filter(noise, (0, smooth, smooth, smooth))).half()
+    theirs = interpolate(logits[None].float(), target.shape, mode="trilinear", align_corners=False)[0].argmax(0).numpy()
+    turn = turn_between(target, replace(target, direction=DIRECTIONS[name]))
+    theirs, target = turn.array(theirs), turn.geometry(target)
+    found = labels_on(target, in_slabs(logits, slices), seen)
+    assert (found == theirs).mean() > 0.9995  # ties of rounding
+
+
+def test_nothing_is_drawn_where_nothing_was_looked_at() -> None:
+    target = Geometry((20, 12, 12), (1.0, 1.0, 1.0))
+    part = Geometry((4, 6, 6), (2.0, 1.0, 1.0), target.to_world((6.5, 0, 3)))
+    logits = torch.zeros(3, 4, 6, 6).half()
+    logits[:2] = -1
+    labels = labels_on(target, in_slabs(logits, 2), part)
+    expected = np.zeros(target.shape, np.uint8)
+    expected[6:14, 0:6, 3:9] = 2
+    np.testing.assert_array_equal(labels, expected)
 
 
 def test_a_scan_smaller_than_the_window(bright_model: Model) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from gynbtnet.errors import BadInput
 from gynbtnet.inference.model import Model
-from gynbtnet.inference.sliding_window import slide
+from gynbtnet.inference.settings import PredictionSettings
 from gynbtnet.preparation.store import PreparedCohort
 from gynbtnet.training.batches import Batch
 from gynbtnet.training.proxy_task_settings import ProxyTaskSettings
@@ -125,8 +125,9 @@ def test_from_pretraining_to_a_model_that_predicts(prepared: PreparedCohort, tmp
     weights = load_file(second / "weights_last.safetensors")
     assert model.network.state_dict().keys() == weights.keys()
     with torch.inference_mode():
-        logits = slide(model.network, np.zeros((1, 20, 30, 32), np.float32), model.plan.patch_size, overlap=0)
-    assert logits.shape == (2, 20, 30, 32)
+        (window,) = model.networks(PredictionSettings())
+        logits = window(torch.zeros(1, 1, *model.plan.patch_size))
+    assert logits.shape == (1, 2, *model.plan.patch_size)
 
 
 def test_settings_are_their_own_networks(prepared: PreparedCohort, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import nan
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -14,9 +14,11 @@ from torch import nn
 from gynbtnet.datasets.json_files import sha256_of
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.volume import Volume
+from gynbtnet.inference.backends import prepared
 from gynbtnet.inference.contours import Contours
-from gynbtnet.inference.predict import predict
-from gynbtnet.inference.settings import PredictionSettings
+from gynbtnet.inference.passes import Network
+from gynbtnet.inference.predict import contour
+from gynbtnet.inference.settings import Backend, PredictionSettings
 from gynbtnet.preparation.plan import Plan
 from gynbtnet.training.planned_network import planned_network
 
@@ -60,8 +62,19 @@ class Model:
         return () if self.plan.network == "gynbtnet" else ("monai",)
 
     def contour(self, volumes: Sequence[Volume], settings: PredictionSettings) -> Contours:
-        """:func:`gynbtnet.inference.predict.predict` with this model."""
-        return Contours(predict(self, volumes, settings), dict.fromkeys(self.structures, nan))
+        """:func:`gynbtnet.inference.predict.contour` with this model."""
+        return contour(self, volumes, settings)
+
+    def networks(self, settings: PredictionSettings) -> tuple[Network, ...]:
+        """Its one network, as the settings' backend computes it; a backend compiles once."""
+        if settings.backend not in self._prepared:
+            size, channels = self.plan.patch_size, len(self.channels)
+            self._prepared[settings.backend] = prepared(self.network, settings.backend, self.device, channels, size)
+        return (self._prepared[settings.backend],)
+
+    @cached_property
+    def _prepared(self) -> dict[Backend, Network]:
+        return {}
 
     @classmethod
     def load(

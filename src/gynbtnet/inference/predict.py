@@ -3,27 +3,26 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
-from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Segmentation, Volume
+from gynbtnet.inference.contours import Contours
+from gynbtnet.inference.native_labels import labels_on
+from gynbtnet.inference.passes import Passes
+from gynbtnet.inference.region import find_region
 from gynbtnet.inference.settings import PredictionSettings
 from gynbtnet.inference.sliding_window import slide
 from gynbtnet.preparation.preprocess import preprocess_volume
-from gynbtnet.preparation.resample import resample
-from gynbtnet.preparation.turn import turn_between
-from gynbtnet.progress import track
 
 if TYPE_CHECKING:
+    from gynbtnet.inference.ensemble import Ensemble
     from gynbtnet.inference.model import Model
 
-_SLAB_BYTES = 256 * 2**20
+_AXES = {"z": 0, "y": 1, "x": 2}
 
 
 def predict(
-    model: "Model", scan: Volume | Sequence[Volume], settings: PredictionSettings | None = None
+    model: "Model | Ensemble", scan: Volume | Sequence[Volume], settings: PredictionSettings | None = None
 ) -> Segmentation:
     """Contour the structures of ``model`` on the scan's own grid, whatever that is.
 
@@ -35,45 +34,33 @@ def predict(
     Raises:
         BadInput: where there isn't one volume a channel, or they lie on different grids.
     """
-    settings = settings or PredictionSettings()
-    volumes = [scan] if isinstance(scan, Volume) else scan
+    return contour(model, [scan] if isinstance(scan, Volume) else scan, settings or PredictionSettings()).segmentation
+
+
+def contour(model: "Model | Ensemble", volumes: Sequence[Volume], settings: PredictionSettings) -> Contours:
+    """What :func:`predict` finds, and how far the passes that were averaged agree.
+
+    Args:
+        model: what contours.
+        volumes: one a channel of the model, all on one grid; CT in HU.
+        settings: of the sliding window.
+
+    Raises:
+        BadInput: where there isn't one volume a channel, or they lie on different grids.
+    """
     image, grid = preprocess_volume(volumes, model.plan)
-    cuda = model.device.type == "cuda"
-    bfloat16 = cuda and torch.cuda.is_bf16_supported(including_emulation=False)
-    with torch.inference_mode(), torch.autocast(model.device.type, torch.bfloat16, enabled=bfloat16):
-        logits = slide(
-            model.network,
-            image,
+    region = find_region(volumes, model.plan, grid, settings.roi)
+    mirrored = [_AXES[name] for name in settings.mirrored_axes] if settings.mirroring else []
+    passes = Passes(model.networks(settings), mirrored)
+    with torch.inference_mode():
+        slabs = slide(
+            passes,
+            image[(slice(None), *region.box)],
             model.plan.patch_size,
             overlap=settings.overlap,
-            mirroring=settings.mirroring,
             device=model.device,
+            body=region.body,
         )
-    labels = labels_on(volumes[0].geometry, logits.numpy(), grid)
-    return Segmentation(Volume(labels, volumes[0].geometry), model.plan.structures)
-
-
-def labels_on(target: Geometry, logits: npt.NDArray[np.float32], source: Geometry) -> npt.NDArray[np.uint8]:
-    """The highest of ``logits`` (channels, z, y, x) on ``source``, interpolated linearly at the voxels of ``target``.
-
-    Slab by slab along the target's z, so that all logits at its resolution never exist.
-    """
-    turn = turn_between(source, target)
-    logits, source = turn.array(logits), turn.geometry(source)
-    labels = np.empty(target.shape, np.uint8)
-    thickness = max(1, _SLAB_BYTES // (4 * len(logits) * target.shape[1] * target.shape[2]))
-    for first in track(range(0, target.shape[0], thickness), "Contours on the scan"):
-        slab = _slab(target, first, min(first + thickness, target.shape[0]))
-        lowest, highest = source.to_index([slab.to_world((0, 0, 0)), slab.to_world((slab.shape[0] - 1, 0, 0))])[:, 0]
-        low = int(np.clip(np.floor(lowest), 0, source.shape[0] - 1))
-        high = int(np.clip(np.ceil(highest), low, source.shape[0] - 1)) + 1
-        fine = resample(logits[:, low:high], _slab(source, low, high), slab, order=1)
-        labels[first : first + slab.shape[0]] = torch.from_numpy(np.ascontiguousarray(fine)).argmax(0).numpy()
-    return labels
-
-
-def _slab(geometry: Geometry, first: int, last: int) -> Geometry:
-    """The slices from ``first`` to before ``last`` of a grid."""
-    _, rows, columns = geometry.shape
-    origin = geometry.to_world((first, 0, 0))
-    return Geometry((last - first, rows, columns), geometry.spacing, tuple(origin), geometry.direction)
+        labels = labels_on(volumes[0].geometry, slabs, region.geometry(grid))
+    structures = model.plan.structures
+    return Contours(Segmentation(Volume(labels, volumes[0].geometry), structures), passes.agreement(structures))

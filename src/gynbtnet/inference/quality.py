@@ -99,7 +99,8 @@ class Quality:
 
 def passes_of(settings: PredictionSettings, members: int = 1) -> str:
     """Which single passes are averaged: how many members of an ensemble, and along which axes they are mirrored."""
-    return f"{members} mirrored {'zyx' if settings.mirroring else '-'}"
+    axes = "".join(sorted(settings.mirrored_axes, reverse=True)) if settings.mirroring else "nothing"
+    return f"{members}, mirrored {axes}"
 
 
 def agreement_badness(agreement: float) -> float:

@@ -6,6 +6,9 @@ from pydantic import Field
 
 from gynbtnet.settings import Settings
 
+Roi = Literal["whole", "pelvis"]
+Backend = Literal["eager", "compiled", "openvino"]
+
 
 class PredictionSettings(Settings):
     """The sliding window, what is averaged, and the files."""
@@ -13,6 +16,20 @@ class PredictionSettings(Settings):
     overlap: float = Field(0.5, ge=0, lt=1, description="Share of a window that the next one covers again.")
     mirroring: bool = Field(
         True, description="Average over the eight mirror images of each window: eight times the work."
+    )
+    mirrored_axes: tuple[Literal["z", "y", "x"], ...] = Field(
+        ("z", "y", "x"),
+        min_length=1,
+        description="What mirroring mirrors: two axes are four times the work, one twice.",
+    )
+    folds: int | None = Field(None, ge=1, description="How many folds of an ensemble are averaged; left out, all.")
+    roi: Roi = Field(
+        "whole", description="pelvis: look only around the pelvis, found by its bones; where there is none, everywhere."
+    )
+    backend: Backend = Field(
+        "eager",
+        description="What computes the network: PyTorch, PyTorch compiled, or OpenVINO on a CPU. compiled needs "
+        "minutes before the first scan and a C++ compiler, or Triton on a GPU; openvino has to be installed.",
     )
     weights: Literal["last", "best"] = Field(
         "last", description="Weights of the end of the training, or of its best smoothed validation score."
@@ -32,3 +49,7 @@ class PredictionSettings(Settings):
         description="A structure whose DSC may lie below it is called to review. Readers of the HR-CTV reach 0.73.",
     )
     seg: bool = Field(False, description="Write a DICOM SEG beside the RTSTRUCT.")
+
+    def fast(self) -> "PredictionSettings":
+        """The same in a hurry: one fold, no mirroring, windows that overlap by a quarter."""
+        return self.model_copy(update={"folds": 1, "mirroring": False, "overlap": 0.25})

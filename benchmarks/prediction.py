@@ -1,0 +1,194 @@
+"""A scan contoured from file to file, beside stock nnU-Net on the same weights, overlap, mirroring and device.
+
+A synthetic scan is made, and a network trained on it for a minute: an untrained one is undecided everywhere. Then, each
+in a process of its own and one after the other: ours, and ``nnUNetv2_predict_from_modelfolder`` on our export. Printed
+are wall and CPU seconds of the whole process tree, its peak memory (proportional set size, so that shared pages count
+once), and the share of voxels with equal labels.
+
+    python benchmarks/prediction.py                                      # preset XS, 512×512×120, mirroring
+    python benchmarks/prediction.py --no-mirroring --backends eager openvino --fast
+    python benchmarks/prediction.py --device cuda --preset L --folds 5   # an ensemble on a GPU
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import torch
+from safetensors.torch import save_file
+
+from gynbtnet.imaging.volume_files import read_volume, write_volume
+from gynbtnet.inference.ensemble import load_model
+from gynbtnet.inference.export import LABELS, predict_scan
+from gynbtnet.inference.model import Model
+from gynbtnet.inference.nnunet_export import export_nnunet
+from gynbtnet.inference.settings import PredictionSettings
+from gynbtnet.phantom.case import pelvic_geometry, phantom_case
+from gynbtnet.preparation.plan import Plan
+from gynbtnet.preparation.preprocess import preprocess_volume
+from gynbtnet.preparation.resample import resample_labels
+from gynbtnet.training.planned_network import planned_network
+
+PATCH = (80, 160, 160)
+THEIRS = "from nnunetv2.inference.predict_from_raw_data import predict_entry_point_modelfolder as run; run()"
+
+
+def make_scan(folder: Path, matrix: tuple[int, int, int], spacing: tuple[float, float, float]) -> None:
+    case = phantom_case(0, 1, 1, pelvic_geometry(spacing, matrix))
+    (folder / "scans").mkdir()
+    write_volume(case.scan, folder / "scans" / "phantom_0000.nii.gz")
+    write_volume(case.structures.labels, folder / "labels.nii.gz")
+
+
+def train(folder: Path, plan: Plan, steps: int, folds: int, device: str) -> None:
+    """A model, or an ensemble whose folds are one network with weights changed a little."""
+    image, grid = preprocess_volume([read_volume(folder / "scans" / "phantom_0000.nii.gz")], plan)
+    drawn = read_volume(folder / "labels.nii.gz")
+    labels = torch.from_numpy(resample_labels(drawn.array.astype(np.uint8), drawn.geometry, grid).astype(np.int64))
+    torch.manual_seed(0)
+    network = planned_network(plan, deep_supervision=False).to(device)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3)
+    weight = torch.tensor([1.0] + [8.0] * len(plan.structures), device=device)
+    crop = tuple(map(min, plan.patch_size, (48, 64, 64)))
+    for step in range(steps):
+        inside = torch.nonzero(labels)
+        middle = inside[torch.randint(len(inside), ())].tolist() if step % 4 else [n // 2 for n in grid.shape]
+        corner = [
+            min(max(m - int(torch.randint(size, ())), 0), n - size)
+            for m, size, n in zip(middle, crop, grid.shape, strict=True)
+        ]
+        box = tuple(slice(low, low + size) for low, size in zip(corner, crop, strict=True))
+        logits = network(torch.from_numpy(image[(slice(None), *box)].copy())[None].to(device))
+        loss = torch.nn.functional.cross_entropy(logits, labels[box][None].to(device), weight)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        if not step % 20:
+            print(f"training: step {step}, cross entropy {loss:.3f}", file=sys.stderr, flush=True)
+    model = folder / "model"
+    for fold in range(folds):
+        place = model / f"fold_{fold}" if folds > 1 else model
+        plan.save(place)
+        state = {
+            name: value.cpu() * (1 + 0.01 * fold * torch.randn(value.shape))
+            for name, value in network.state_dict().items()
+        }
+        save_file(state, place / "weights_last.safetensors")
+        export_nnunet(Model.load(place, device="cpu"), folder / f"export_{fold}")
+        if fold:
+            shutil.move(folder / f"export_{fold}" / "fold_0", folder / "export_0" / f"fold_{fold}")
+
+
+def measured(command: list[str], threads: int) -> tuple[float, float, float]:
+    """Wall and CPU seconds, and peak GB, of a process with all its children."""
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "nnUNet_def_n_proc": str(threads)}
+    before, began = os.times(), time.perf_counter()
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        peak, ended = [0.0], threading.Event()
+
+        def watch() -> None:
+            while not ended.wait(0.1):
+                total = 0
+                try:
+                    for one in (root := psutil.Process(process.pid), *root.children(recursive=True)):
+                        total += one.memory_full_info().pss
+                except psutil.Error:
+                    continue
+                peak[0] = max(peak[0], total)
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        code = process.wait()
+        ended.set()
+        watcher.join()
+        if code:
+            log.seek(0)
+            raise SystemExit(log.read().decode())
+    wall, after = time.perf_counter() - began, os.times()
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    return wall, cpu, peak[0] / 1e9
+
+
+def ours(folder: Path, out: Path, settings: PredictionSettings) -> None:
+    """What the measured process of ours does."""
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    scan = folder / "scans" / "phantom_0000.nii.gz"
+    predict_scan(load_model(folder / "model", settings), scan, out, settings=settings, synthetic=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--preset", default="XS")
+    parser.add_argument("--matrix", type=int, nargs=3, default=(120, 512, 512))
+    parser.add_argument("--spacing", type=float, nargs=3, default=(2.5, 0.9, 0.9), help="mm along z, y, x")
+    parser.add_argument("--planned", type=float, nargs=3, default=(2.5, 1.5, 1.5), help="mm that the network sees")
+    parser.add_argument("--patch", type=int, nargs=3, default=PATCH)
+    parser.add_argument("--folds", type=int, default=1)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--no-mirroring", action="store_true")
+    parser.add_argument("--steps", type=int, default=120, help="of training")
+    parser.add_argument("--backends", nargs="+", default=["eager"])
+    parser.add_argument("--fast", action="store_true", help="ours with --fast too")
+    parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.worker:
+        folder, out, settings = options.worker
+        ours(Path(folder), Path(out), PredictionSettings.model_validate_json(settings))
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        make_scan(folder, tuple(options.matrix), tuple(options.spacing))
+        plan = Plan(
+            structures=("hr_ctv", "bladder", "rectum", "sigmoid", "uterus"),
+            spacing=tuple(options.planned),
+            normalisation="zscore",
+            intensities=None,
+            patch_size=tuple(options.patch),
+            batch_size=2,
+            preset=options.preset,
+            strides=((1, 1, 1), *[(2, 2, 2)] * 4, *[(1, 1, 1)] * (options.preset != "XS")),
+        )
+        train(folder, plan, options.steps, options.folds, options.device)
+        base = PredictionSettings(mirroring=not options.no_mirroring, device=options.device)
+        runs = {f"ours, {name}": base.model_copy(update={"backend": name}) for name in options.backends}
+        if options.fast:
+            runs["ours, --fast"] = base.fast()
+        found, figures = {}, {}
+        command = [sys.executable, "-W", "ignore", "-c", THEIRS, "-i", folder / "scans", "-o", folder / "theirs"]
+        command += ["-m", folder / "export_0", "-f", *range(options.folds), "-device", options.device]
+        command += ["-npp", "1", "-nps", "1", *["--disable_tta"] * options.no_mirroring]
+        figures["nnU-Net"] = measured(list(map(str, command)), options.threads)
+        found["nnU-Net"] = read_volume(folder / "theirs" / "phantom.nii.gz").array
+        truth = read_volume(folder / "labels.nii.gz").array
+        print("| | wall s | CPU s | peak GB | wall | CPU | memory | equal labels | mean DSC |")
+        print("|---" * 9 + "|")
+        for name in ("nnU-Net", *runs):
+            if name in runs:
+                out = folder / name.replace(" ", "_")
+                worker = [sys.executable, __file__, "--worker", str(folder), str(out), runs[name].model_dump_json()]
+                figures[name] = measured(worker, options.threads)
+                found[name] = read_volume(out / LABELS).array
+            dice = [
+                2
+                * ((found[name] == label) & (truth == label)).sum()
+                / ((found[name] == label).sum() + (truth == label).sum())
+                for label in range(1, len(plan.structures) + 1)
+            ]
+            ratios = [theirs / mine for theirs, mine in zip(figures["nnU-Net"], figures[name], strict=True)]
+            equal = (found[name] == found["nnU-Net"]).mean()
+            numbers = [f"{value:.1f}" for value in figures[name]] + [f"{ratio:.2f}×" for ratio in ratios]
+            print(f"| {name} | {' | '.join(numbers)} | {equal:.5%} | {np.mean(dice):.3f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""The models of all folds as one, and whatever model a folder holds."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from gynbtnet.errors import BadInput
+from gynbtnet.imaging.volume import Volume
+from gynbtnet.inference.contours import Contours
+from gynbtnet.inference.model import Model
+from gynbtnet.inference.passes import Network
+from gynbtnet.inference.predict import contour
+from gynbtnet.inference.settings import PredictionSettings
+from gynbtnet.preparation.plan import Plan
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """The folds of a cross-validation, whose logits are averaged as nnU-Net averages them.
+
+    All are held in memory, so that each window is read once: of preset L 1.8 GB each.
+
+    Attributes:
+        folder: what holds ``fold_0``, ``fold_1`` and so on.
+        members: the models, of one plan.
+    """
+
+    folder: Path
+    members: tuple[Model, ...]
+
+    @property
+    def title(self) -> str:
+        """What an RTSTRUCT calls it."""
+        return self.members[0].title
+
+    @property
+    def weights(self) -> str:
+        """Name of each member's weights' file."""
+        return self.members[0].weights
+
+    @property
+    def sha256(self) -> str:
+        """Of the members' weights, in their order."""
+        return hashlib.sha256("".join(member.sha256 for member in self.members).encode()).hexdigest()
+
+    @property
+    def plan(self) -> Plan:
+        """That all members were trained by."""
+        return self.members[0].plan
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """What each volume is that it reads."""
+        return self.plan.channels
+
+    @property
+    def structures(self) -> tuple[str, ...]:
+        """What it contours, in label order."""
+        return self.plan.structures
+
+    @property
+    def device(self) -> torch.device:
+        """Where all members compute."""
+        return self.members[0].device
+
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """Distributions that its networks are made of, besides PyTorch."""
+        return self.members[0].libraries
+
+    def networks(self, settings: PredictionSettings) -> tuple[Network, ...]:
+        """What is averaged: as many members as the settings say, the first ones."""
+        return tuple(network for member in self.members[: settings.folds] for network in member.networks(settings))
+
+    def contour(self, volumes: Sequence[Volume], settings: PredictionSettings) -> Contours:
+        """:func:`gynbtnet.inference.predict.contour` with all members."""
+        return contour(self, volumes, settings)
+
+    @classmethod
+    def load(cls, folder: Path, settings: PredictionSettings) -> "Ensemble":
+        """The folds in a folder, or as many of them as the settings say; only these are read.
+
+        Raises:
+            BadInput: where a fold is no finished run, or was trained by another plan than the first.
+        """
+        folds = _folds(folder)[: settings.folds]
+        members = tuple(Model.load(fold, weights=settings.weights, device=settings.device) for fold in folds)
+        for member in members:
+            if replace(member.plan, notes=()) != replace(members[0].plan, notes=()):
+                raise BadInput(
+                    f"{member.folder} was trained by another plan than {members[0].folder}; an ensemble's folds have "
+                    "one plan, as `gynbtnet crossvalidate` trains them."
+                )
+        return cls(folder, members)
+
+
+def load_model(folder: Path, settings: PredictionSettings | None = None) -> Model | Ensemble:
+    """The model that a run folder is, or the ensemble of the run folders ``fold_0``, ``fold_1`` and so on in it.
+
+    Raises:
+        BadInput: where the folder is neither, or its files are damaged or don't belong together.
+    """
+    settings = settings or PredictionSettings()
+    if _folds(folder) and not any(folder.glob("weights_*.safetensors")):
+        return Ensemble.load(folder, settings)
+    return Model.load(folder, weights=settings.weights, device=settings.device)
+
+
+def _folds(folder: Path) -> list[Path]:
+    numbered = [path for path in folder.glob("fold_*") if path.is_dir() and path.name[5:].isdecimal()]
+    return sorted(numbered, key=lambda path: int(path.name[5:]))
