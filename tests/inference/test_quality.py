@@ -6,14 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.inference.contours import Contours
+from gynbtnet.inference.ensemble import Ensemble
+from gynbtnet.inference.model import Model
 from gynbtnet.inference.quality import Quality, StructureQuality, agreement_badness, passes_of, shape_badness
 from gynbtnet.inference.quality_model import CalibratedDSC, Line, WithoutPatient
-from gynbtnet.inference.review import review
+from gynbtnet.inference.review import review, review_of
 from gynbtnet.inference.settings import PredictionSettings
 from gynbtnet.inference.structure_figures import StructureFigures
 from gynbtnet.preparation.plan import Plan
@@ -144,3 +147,23 @@ def test_without_plan_and_quality_there_are_flags_alone() -> None:
     assert found.segmentation.volume_cm3("bladder") == pytest.approx(104)
     assert {flag.kind for flag in found.flags} == {"missing", "fragmented", "edge", "disagreement"}
     assert found.summary.endswith("Quality not calibrated for bladder.")
+
+
+def test_an_ensemble_goes_by_what_stands_beside_its_folds(tmp_path: Path) -> None:
+    """The rules of the cross-validation, and its quality; the agreement of more passes doesn't count."""
+    fold = replace(PLAN, postprocessing=(), volumes=())
+    network = torch.nn.Identity()
+    member = Model(tmp_path / "fold_0", "weights_last.safetensors", "0" * 64, fold, network, torch.device("cpu"))
+    ensemble = Ensemble(tmp_path, (member, member))
+    PLAN.save(tmp_path)
+    fold_alone = review_of(ensemble.members[0], drawn(), PredictionSettings())
+    assert fold_alone.segmentation.volume_cm3("bladder") == pytest.approx(104)
+    assert fold_alone.predicted == {"hr_ctv": None, "bladder": None}
+    quality(passes=passes_of(PredictionSettings(), 2)).save(tmp_path)
+    found = review_of(ensemble, drawn(), PredictionSettings(review_below=0.2))
+    assert found.to_review("bladder") is False
+    assert found.segmentation.volume_cm3("bladder") == pytest.approx(96)
+    by_agreement, by_shape = found.predicted["bladder"], review_of(ensemble, drawn(), PredictionSettings(folds=1))
+    assert by_agreement is not None
+    assert by_agreement.dsc == pytest.approx(1 / (1 + math.exp(-3 - math.log(0.6 / 0.4))))
+    assert by_shape.predicted["bladder"] != by_agreement

@@ -5,10 +5,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from gynbtnet.imaging.volume import Segmentation
+from gynbtnet.inference.contourer import Contourer
 from gynbtnet.inference.contours import Contours
+from gynbtnet.inference.ensemble import Ensemble
 from gynbtnet.inference.failure_flags import Flag, flags_of
+from gynbtnet.inference.model import Model
 from gynbtnet.inference.postprocessing import postprocess
-from gynbtnet.inference.quality import PredictedDSC, Quality
+from gynbtnet.inference.quality import PredictedDSC, Quality, passes_of
+from gynbtnet.inference.settings import PredictionSettings
 from gynbtnet.inference.structure_figures import figures_of
 from gynbtnet.preparation.plan import Plan
 
@@ -104,4 +108,23 @@ def review(
             for one in figures
         },
         review_below=review_below,
+    )
+
+
+def review_of(model: Contourer, contours: Contours, settings: PredictionSettings) -> Review:
+    """:func:`review` by what stands in the model's folder: of an ensemble, beside its folds.
+
+    Raises:
+        BadInput: where plan or quality is damaged.
+    """
+    if not isinstance(model, Model | Ensemble):
+        return review(contours, None, None, passes="", review_below=settings.review_below)
+    plan = Plan.load(model.folder) if (model.folder / "plans.json").is_file() else model.plan
+    members = len(model.members[: settings.folds]) if isinstance(model, Ensemble) else 1
+    return review(
+        contours,
+        plan,
+        Quality.beside(model.folder),
+        passes=passes_of(settings, members),
+        review_below=settings.review_below,
     )
