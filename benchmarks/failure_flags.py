@@ -4,7 +4,7 @@ Cross-validates the XS network on some patients, which calibrates the predicted 
 first fold's model: their scans as they came, then the same scans damaged in three ways, and then with a model whose
 weights were disturbed. Synthetic scans, and real ones where their folder is given:
 
-    python benchmarks/failure_flags.py [../shared/data] [--out FOLDER] [--steps 200] [--patients 20]
+    python benchmarks/failure_flags.py [../shared/data] [--out FOLDER] [--steps 400] [--patients 24]
 
 A run that was stopped goes on when it is called again with the same --out. Prints Markdown, and leaves it in --out.
 """
@@ -31,18 +31,18 @@ from gynbtnet.imaging.volume_files import read_volume
 from gynbtnet.inference.model import Model
 from gynbtnet.inference.quality import Quality, passes_of
 from gynbtnet.inference.review import review
-from gynbtnet.inference.settings import PredictionSettings
 from gynbtnet.phantom.cohorts import write_brachytherapy
-from gynbtnet.phantom.scene import STRUCTURES
 from gynbtnet.preparation.plan import Plan
 from gynbtnet.preparation.planning import make_plan
 from gynbtnet.preparation.prepare import prepare
 from gynbtnet.progress import track
 from gynbtnet.recipes.loading import load_recipe
 
-REVIEW_BELOW = PredictionSettings().review_below
+BAD = 0.5
+"""A DSC below it: networks trained for a minute seldom reach the 0.7 that is asked for as it comes."""
 AS_THEY_CAME, DISTURBED = "as it came", "weights disturbed"
-FOLDS = 3
+PELVIS = ("hr_ctv", "bladder", "rectum")
+FOLDS = 2
 
 
 def noisy(hu: np.ndarray) -> np.ndarray:
@@ -85,13 +85,17 @@ class Outcome:
     to_review: bool
 
     @property
+    def drawn(self) -> bool:
+        return "missing" not in self.flags
+
+    @property
     def covered(self) -> bool:
         return self.low <= self.dsc <= self.high
 
 
 def phantom(folder: Path, patients: int) -> Cohort:
-    write_brachytherapy(folder / "export", patients=patients, fractions=2, spacing=(4, 4, 4), matrix=(48, 72, 96))
-    return dicom_rt_export.ingest(folder / "export", folder / "cohort", structures=STRUCTURES)
+    write_brachytherapy(folder / "export", patients=patients, fractions=1, spacing=(4, 4, 4), matrix=(48, 72, 96))
+    return dicom_rt_export.ingest(folder / "export", folder / "cohort", structures=PELVIS)
 
 
 def real(folder: Path, data: Path) -> Cohort:
@@ -123,7 +127,7 @@ def outcomes(places: CrossValidation, held_out: Cohort, changes: Sequence[str], 
         runs = [(name, damage, model) for name, damage in DAMAGE.items()]
         for name, damage, used in (*runs, (DISTURBED, DAMAGE[AS_THEY_CAME], worse)):
             image = Volume(damage(scan.array.astype(np.float32)), scan.geometry)
-            said = {"passes": passes_of(settings), "review_below": REVIEW_BELOW}
+            said = {"passes": passes_of(settings), "review_below": BAD}
             told = review(used.contour([image], settings), plan, quality, **said)
             for structure in held_out.structures:
                 if structure in case.missing:
@@ -142,12 +146,12 @@ def table(kind: str, all_of: Sequence[Outcome], patients: int) -> Iterator[str]:
     """The lines of a Markdown report."""
     whose = len({one.patient for one in all_of})
     yield f"### {kind}\n"
-    yield f"Calibrated on {patients} patients, tried on {whose} others. Bad: a DSC below {REVIEW_BELOW}.\n"
-    yield "| scan | structures | mean DSC | bad | flagged | to review | good ones to review | in the interval |"
+    yield f"Calibrated on {patients} patients, tried on {whose} others. Bad: a DSC below {BAD}.\n"
+    yield "| scan | structures | mean DSC | bad | flagged | to review | of good ones | in the interval, of those drawn |"
     yield "|---|---|---|---|---|---|---|---|"
     for scan in dict.fromkeys(one.scan for one in all_of):
         own = [one for one in all_of if one.scan == scan]
-        good = [one for one in own if one.dsc >= REVIEW_BELOW]
+        good = [one for one in own if one.dsc >= BAD]
         cells = [
             str(len(own)),
             f"{np.mean([one.dsc for one in own]):.2f}",
@@ -155,7 +159,7 @@ def table(kind: str, all_of: Sequence[Outcome], patients: int) -> Iterator[str]:
             str(sum(bool(one.flags) for one in own)),
             str(sum(one.to_review for one in own)),
             f"{sum(one.to_review for one in good)} of {len(good)}",
-            f"{np.mean([one.covered for one in own]):.0%}",
+            f"{sum(one.covered for one in own if one.drawn)} of {sum(one.drawn for one in own)}",
         ]
         yield f"| {scan} | {' | '.join(cells)} |"
     yield "\n| bad ones found by | scans | AUROC (95 % interval over patients) | bad |\n|---|---|---|---|"
@@ -171,7 +175,7 @@ def table(kind: str, all_of: Sequence[Outcome], patients: int) -> Iterator[str]:
                 [suspicion(one) for one in own],
                 [one.dsc for one in own],
                 [one.patient for one in own],
-                limit=REVIEW_BELOW,
+                limit=BAD,
             )
             figures = f"{area.auroc:.2f} ({area.low:.2f} to {area.high:.2f})"
             yield f"| {name} | {words} | {figures} | {area.bad} of {area.of} |"
@@ -193,21 +197,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="How well flags and predicted DSCs find bad contours.")
     parser.add_argument("data", type=Path, nargs="?", help="folder with the real scans, in it sts")
     parser.add_argument("--out", type=Path, default=Path("failure_flags"))
-    parser.add_argument("--patients", type=int, default=20, help="synthetic ones, two fractions each")
-    parser.add_argument("--steps", type=int, default=200, help="of each fold's training")
+    parser.add_argument("--patients", type=int, default=24, help="synthetic ones")
+    parser.add_argument("--steps", type=int, default=400, help="of each fold's training")
     asked = parser.parse_args()
     out = asked.out.absolute()
     training = [f"task.training.{setting}" for setting in ("epochs=1", f"steps_per_epoch={asked.steps}")]
-    shared = [*training, "task.training.validation_patches=2", "prediction.overlap=0.25", "supervised=null"]
-    pelvis = [
-        *("task.plan.spacing=[6,6,6]", "task.plan.patch_size=[32,48,64]", "task.training.learning_rate=1e-3"),
-        *("split.test=6", "task.training.foreground_share=0.5", "task.training.augmentation=light"),
-    ]
+    shared = [*training, "task.training.validation_patches=2", "prediction.overlap=0", "supervised=null"]
+    shared += ["task.plan.spacing=[6,6,6]", "task.plan.patch_size=[16,48,48]", "task.training.foreground_share=0.5"]
+    pelvis = [f"structures=[{','.join(PELVIS)}]", "split.test=8"]
     lines = report(
         "Synthetic scans", phantom(out / "phantom", asked.patients), "demo", [*shared, *pelvis], out / "phantom"
     )
     if asked.data:
-        sarcoma = ["task.plan.spacing=[6,6,6]", "task.plan.patch_size=[32,48,48]", "split.test=8"]
+        sarcoma = ["split.test=10", "task.training.augmentation=light"]
         cohort = real(out / "real", asked.data.absolute())
         lines += report("Real scans: soft-tissue sarcomas", cohort, "real_small", [*shared, *sarcoma], out / "real")
     text = "\n".join(lines)
