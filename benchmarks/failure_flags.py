@@ -147,7 +147,7 @@ def table(kind: str, all_of: Sequence[Outcome], patients: int) -> Iterator[str]:
     whose = len({one.patient for one in all_of})
     yield f"### {kind}\n"
     yield f"Calibrated on {patients} patients, tried on {whose} others. Bad: a DSC below {BAD}.\n"
-    yield "| scan | structures | mean DSC | bad | flagged | to review | of good ones | in the interval, of those drawn |"
+    yield "| scan | structures | mean DSC | bad | flagged | to review | of good ones | in the interval, of drawn |"
     yield "|---|---|---|---|---|---|---|---|"
     for scan in dict.fromkeys(one.scan for one in all_of):
         own = [one for one in all_of if one.scan == scan]
