@@ -6,10 +6,10 @@ from pathlib import Path
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.case_overlay import best_median_worst
 from gynbtnet.evaluation.evaluate import Evaluation, prediction_of, truth_of
-from gynbtnet.evaluation.overlays import overlay_figure, view
 from gynbtnet.experiment import Experiment
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume_files import read_volume
+from gynbtnet.pictures.overlays import overlay_figure, view
 
 
 def main(folder: Path) -> None:

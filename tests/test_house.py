@@ -17,6 +17,7 @@ ORDER = [
     "many_scans",
     "settings",
     "imaging",
+    "pictures",
     "datasets",
     "phantom",
     "networks",

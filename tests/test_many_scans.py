@@ -5,7 +5,9 @@ import importlib
 import os
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import cloudpickle
 import pytest
 
 from gynbtnet.errors import BadInput, ScansFailed
-from gynbtnet.many_scans import affordable_jobs, for_each_scan, on_cluster
+from gynbtnet.many_scans import affordable_jobs, for_each_scan, for_each_scan_in_turn, on_cluster
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers can't import a test
 
@@ -55,6 +57,57 @@ def test_who_fails_is_listed_and_the_others_are_done(jobs: int, tmp_path: Path) 
     assert reasons["case_5"].endswith(": a fault")
     assert reasons["case_7"] == "scan_7.dcm can't be used: No such file"
     assert str(told.value).startswith("3 of 7 scans failed")
+
+
+def test_steps_overlap_with_three_scans_in_memory_at_most() -> None:
+    """While a scan is worked on the next is read and the one before written; each step waits for both others."""
+    held: set[int] = set()
+    most, together = 0, threading.Barrier(3, timeout=10)
+
+    def read(scan: int) -> int:
+        nonlocal most
+        held.add(scan)
+        most = max(most, len(held))
+        if 2 <= scan <= 5:
+            together.wait()
+        return scan
+
+    def work(scan: int) -> int:
+        if 1 <= scan <= 4:
+            together.wait()
+        return scan
+
+    def write(scan: int) -> int:
+        if scan <= 3:
+            together.wait()
+        held.remove(scan)
+        return 2 * scan
+
+    done = for_each_scan_in_turn(read, work, write, range(6), name=str, title="Doubling")
+    assert done == [0, 2, 4, 6, 8, 10]
+    assert most == 3
+
+
+@pytest.mark.parametrize("step", range(3))
+def test_whichever_step_fails_the_others_are_done(step: int) -> None:
+    written = []
+
+    def passing(number: int) -> Callable[[int], int]:
+        def do(scan: int) -> int:
+            if number == step:
+                doubled(scan)
+            if number == 2:
+                written.append(scan)
+            return scan
+
+        return do
+
+    with pytest.raises(ScansFailed) as told:
+        for_each_scan_in_turn(*map(passing, range(3)), range(8), name=lambda scan: f"case_{scan}", title="Doubling")
+    assert [name for name, _ in told.value.failed] == ["case_3", "case_5", "case_7"]
+    assert written == [0, 1, 2, 4, 6]
+    with pytest.raises(OSError, match="No space left"):
+        for_each_scan_in_turn(*map(passing, range(3)), [1, 11, 2], name=str, title="Doubling")
 
 
 def test_a_full_disk_stops_at_once() -> None:

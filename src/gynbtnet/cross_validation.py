@@ -151,9 +151,10 @@ def _train_and_predict(
             case.image,
             places.predictions / case.id,
             channels=case.images[1:],
-            settings=recipe.prediction,
+            settings=recipe.prediction.to_evaluate(is_dicom=False),
             synthetic=case.synthetic,
             force=True,
+            check=False,
         )
 
 

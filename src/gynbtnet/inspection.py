@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from gynbtnet.errors import BadInput
-from gynbtnet.evaluation.overlays import View, view
 from gynbtnet.imaging.ct_series import read_ct_files
 from gynbtnet.imaging.dicom_series import FoundSeries, find_series
 from gynbtnet.imaging.file_search import files_below
@@ -22,6 +21,7 @@ from gynbtnet.imaging.slice_repairs import Repairs
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.imaging.volume_files import is_image_file, read_volume
+from gynbtnet.pictures.overlays import View, view
 from gynbtnet.progress import track
 
 MOST_VIEWS = 6

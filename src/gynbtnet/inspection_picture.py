@@ -4,9 +4,9 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from gynbtnet.evaluation.overlays import colour, draw_overlay, overlay_size
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.inspection import Inspection
+from gynbtnet.pictures.overlays import colour, draw_overlay, overlay_size
 from gynbtnet.whole_files import written_whole
 
 _TITLE_INCHES = 0.3

@@ -2,10 +2,11 @@
 
 import errno
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import joblib
 import psutil
@@ -16,6 +17,8 @@ from gynbtnet.progress import console, track
 
 Scan = TypeVar("Scan")
 Result = TypeVar("Result")
+Read = TypeVar("Read")
+Worked = TypeVar("Worked")
 
 _OURS = 0.8  # of the memory that is free when we start
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -64,10 +67,61 @@ def for_each_scan(
             f"The system killed one of {jobs} processes that worked side by side, most likely for want of memory; run "
             "it again with fewer --jobs or less --memory, and it goes on where it stopped."
         ) from error
-    if reasons:
-        failed = [(name(scans[number]), reasons[number]) for number in sorted(reasons)]
-        raise ScansFailed(failed, len(scans))
-    return [results[number] for number in range(len(scans))]
+    return _in_order(results, reasons, scans, name)
+
+
+def for_each_scan_in_turn(
+    read: Callable[[Scan], Read],
+    work: Callable[[Read], Worked],
+    write: Callable[[Worked], Result],
+    scans: Sequence[Scan],
+    *,
+    name: Callable[[Scan], str],
+    title: str,
+) -> list[Result]:
+    """Do three steps for every scan in this process, overlapped; one that fails doesn't stop the others.
+
+    While one is worked on, a thread reads the next one and another writes the one before: three scans at most are in
+    memory.
+
+    Args:
+        read, work, write: what is done; files that are written are whole or absent.
+        scans, name, title: see :func:`for_each_scan`.
+
+    Returns:
+        What ``write`` returned, in the order of ``scans``.
+
+    Raises:
+        ScansFailed: at the end, where any failed: which, and why.
+        OSError: at once, where the disk is full.
+    """
+    results: dict[int, Result] = {}
+    reasons: dict[int, str] = {}
+
+    def settle(writing: "Future[tuple[int, Result | None, str | None]] | None") -> None:
+        if writing is not None:
+            number, done, reason = writing.result()
+            if reason is None:
+                results[number] = cast(Result, done)
+            else:
+                reasons[number] = reason
+
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+        reading = [reader.submit(_attempt, read, 0, scans[0])] if scans else []
+        writing = None
+        for number in track(range(len(scans)), title):
+            _, found, reason = reading.pop().result()
+            if number + 1 < len(scans):
+                reading.append(reader.submit(_attempt, read, number + 1, scans[number + 1]))
+            if reason is None:
+                _, worked, reason = _attempt(work, number, cast(Read, found))
+            settle(writing)
+            if reason is None:
+                writing = writer.submit(_attempt, write, number, cast(Worked, worked))
+            else:
+                writing, reasons[number] = None, reason
+        settle(writing)
+    return _in_order(results, reasons, scans, name)
 
 
 def affordable_jobs(jobs: int, scan_gb: float, memory_gb: float | None = None) -> int:
@@ -125,6 +179,15 @@ def on_cluster(scheduler: str | None) -> Iterator[None]:
         ) from error
     with client, joblib.parallel_config(backend="dask"):
         yield
+
+
+def _in_order(
+    results: Mapping[int, Result], reasons: Mapping[int, str], scans: Sequence[Scan], name: Callable[[Scan], str]
+) -> list[Result]:
+    if reasons:
+        failed = [(name(scans[number]), reasons[number]) for number in sorted(reasons)]
+        raise ScansFailed(failed, len(scans))
+    return [results[number] for number in range(len(scans))]
 
 
 def _attempt(work: Callable[[Scan], Result], number: int, scan: Scan) -> tuple[int, Result | None, str | None]:

@@ -278,16 +278,17 @@ def predict_cases(
 ) -> None:
     """Contour every case from its source, so that a DICOM scan gets its RTSTRUCT: ``<out>/<case id>/``."""
     for case in cohort.cases:
-        scan = case.source.ct_folder if case.source.series_uid and case.source.ct_folder else case.image
+        is_dicom = bool(case.source.series_uid and case.source.ct_folder)
         predict_scan(
             model,
-            scan,
+            case.source.ct_folder if is_dicom and case.source.ct_folder else case.image,
             out / case.id,
             channels=case.images[1:],
-            settings=settings,
+            settings=settings.to_evaluate(is_dicom=is_dicom),
             series_uid=case.source.series_uid,
             repairs=repairs,
             names=names,
             synthetic=case.synthetic,
             force=True,
+            check=False,
         )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
+from threading import Lock
 from typing import TypeVar
 
 from rich.console import Console
@@ -12,6 +13,7 @@ from gynbtnet.processes import is_first_process
 T = TypeVar("T")
 
 console = Console(stderr=True, quiet=not is_first_process())
+_shown = Lock()
 
 
 @contextmanager
@@ -19,8 +21,10 @@ def advancing(description: str, total: int, done: int = 0) -> Iterator[Callable[
     """Show a bar for ``total`` steps of which ``done`` are done; yield ``advance(steps=1, note="")``.
 
     ``note`` is a few words shown behind the bar, a loss for instance. Where the output is no terminal the bar is
-    printed once, when it ends, so that a log holds one line a task.
+    printed once, when it ends, so that a log holds one line a task. Of bars within one another, or in several threads,
+    only the first is shown.
     """
+    outermost = _shown.acquire(blocking=False)
     columns = (
         TextColumn("{task.description:<22}"),
         BarColumn(bar_width=None),
@@ -30,13 +34,17 @@ def advancing(description: str, total: int, done: int = 0) -> Iterator[Callable[
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=console, expand=True) as bars:
-        task = bars.add_task(description, total=total, completed=done, note="")
+    try:
+        with Progress(*columns, console=console, expand=True, disable=not outermost) as bars:
+            task = bars.add_task(description, total=total, completed=done, note="")
 
-        def advance(steps: int = 1, note: str = "") -> None:
-            bars.update(task, advance=steps, note=note)
+            def advance(steps: int = 1, note: str = "") -> None:
+                bars.update(task, advance=steps, note=note)
 
-        yield advance
+            yield advance
+    finally:
+        if outermost:
+            _shown.release()
 
 
 def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:

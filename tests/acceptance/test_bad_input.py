@@ -19,6 +19,7 @@ GRID = Geometry((6, 24, 24), (4.0, 3.0, 3.0), (-36.0, -36.0, 0.0))
 
 def write_ct(folder: Path, seed: int = 1, patient: str = "A") -> CTSeries:
     noise = np.random.default_rng(seed).normal(40, 15, GRID.shape)
+    noise[:, :4] = -1000  # air, as in every CT
     return write_ct_series(
         Volume(noise, GRID),
         folder,

@@ -47,6 +47,7 @@ def raw(tmp_path: Path) -> Path:
         z, y, x = random.integers((2, 4, 4), (8, 16, 16))
         inside[z : z + 8, y : y + 16, x : x + 16] = True
         ct = random.normal(0, 20, GRID.shape)
+        ct[:, :3] = -1000
         mri = random.normal(100, 20, GRID.shape) + 400 * inside
         for channel, image in enumerate((ct, mri)):
             write_volume(Volume(image.astype(np.int16), GRID), folder / f"imagesTr/two_{number}_{channel:04d}.nii.gz")

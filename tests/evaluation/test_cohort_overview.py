@@ -4,7 +4,7 @@ import pytest
 
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.cohort_overview import applicator_table, cohort_figure, structure_table
-from gynbtnet.evaluation.picture import picture
+from gynbtnet.pictures.picture import picture
 
 
 def test_structures_by_hand(scanned: Cohort) -> None:

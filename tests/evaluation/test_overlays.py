@@ -9,11 +9,11 @@ from matplotlib.image import imread
 from gynbtnet.evaluation.case_overlay import best_median_worst, chosen_overlays, prediction_overlay
 from gynbtnet.evaluation.evaluate import evaluate
 from gynbtnet.evaluation.metrics import Score
-from gynbtnet.evaluation.overlays import MARGIN_MM, colour, overlay_figure, view
-from gynbtnet.evaluation.picture import picture
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation, Volume
+from gynbtnet.pictures.overlays import MARGIN_MM, colour, overlay_figure, view
+from gynbtnet.pictures.picture import picture
 
 NAMES = StructureNames.load()
 SPACING = (5.0, 2.0, 2.0)

@@ -16,11 +16,11 @@ from gynbtnet.evaluation.cohort_overview import cohort_pictures, cohort_table
 from gynbtnet.evaluation.curves import curve_figures
 from gynbtnet.evaluation.evaluate import evaluate, prediction_of
 from gynbtnet.evaluation.html_elements import table
-from gynbtnet.evaluation.picture import picture
 from gynbtnet.evaluation.report import ReportContent, report_page, write_report
 from gynbtnet.evaluation.stage_report import stage_report
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume_files import read_volume
+from gynbtnet.pictures.picture import picture
 
 NAMES = StructureNames.load()
 VOID = {"meta", "img", "br"}

@@ -37,6 +37,7 @@ def two_channel_model(bright_model):
 def scan(tmp_path):
     """A CT with a bright block in one place, and a T2 with one in another."""
     arrays = np.zeros((2, *GRID.shape), np.int16)
+    arrays[0, :, :2] = -1000
     arrays[0, 4:8, 4:12, 4:12] = 1000
     arrays[1, 8:12, 20:28, 20:28] = 500
     for i, array in enumerate(arrays):

@@ -20,7 +20,9 @@ from gynbtnet.imaging.volume_files import read_volume, write_volume
 from gynbtnet.inference import export
 from gynbtnet.inference.export import predict_scan
 from gynbtnet.inference.model import Model
+from gynbtnet.inference.review import rules_sha256
 from gynbtnet.inference.settings import PredictionSettings
+from gynbtnet.preparation.postprocessing_rules import PostprocessingRule
 
 QUICK = PredictionSettings(mirroring=False)
 
@@ -30,7 +32,7 @@ def scan() -> Volume:
     distance = np.linalg.norm(
         (np.moveaxis(np.indices(geometry.shape), 0, -1) - (8, 14, 20)) * geometry.spacing, axis=-1
     )
-    return Volume((300 / (1 + np.exp((distance - 11) / 2))).astype(np.int16), geometry)
+    return Volume((300 / (1 + np.exp((distance - 11) / 2)) - 100).astype(np.int16), geometry)
 
 
 def as_dicom(folder: Path, description: str) -> CTSeries:
@@ -42,7 +44,7 @@ def as_dicom(folder: Path, description: str) -> CTSeries:
 def test_dicom_in_rtstruct_out(bright_model: Model, tmp_path: Path) -> None:
     ct = as_dicom(tmp_path / "ct", "planning CT")
     out = predict_scan(bright_model, tmp_path / "ct", tmp_path / "out", settings=QUICK)
-    assert sorted(path.name for path in out.iterdir()) == ["RS.dcm", "labels.nii.gz", "prediction.json"]
+    assert sorted(path.name for path in out.iterdir()) == ["RS.dcm", "labels.nii.gz", "prediction.json", "preview.png"]
 
     labels = read_volume(out / "labels.nii.gz")
     assert labels.geometry.offset(ct.volume.geometry) < 1e-3
@@ -66,10 +68,36 @@ def test_dicom_in_rtstruct_out(bright_model: Model, tmp_path: Path) -> None:
         "name": "model",
         "weights": "weights_last.safetensors",
         "sha256": hashlib.sha256(weights).hexdigest(),
+        "files": {"weights_last.safetensors": hashlib.sha256(weights).hexdigest()},
+        "rules": rules_sha256(bright_model),
     }
     assert manifest["input"]["series_uid"] == ct.series_uid
-    assert manifest["seconds"].keys() == {"reading", "contouring", "writing"}
+    assert [(flag["structure"], flag["kind"]) for flag in manifest["flags"]] == [("rectum", "missing")]
+    assert manifest["review"] == {"bladder": None, "rectum": True}
+    assert manifest["predicted_dsc"] == {"bladder": None, "rectum": None}
+    said = [roi.get("ROIDescription") for roi in rtstruct.StructureSetROISequence]
+    assert said == [None, "REVIEW. rectum is missing: nothing was drawn; draw it by hand, unless the patient has none."]
+    assert rtstruct.StructureSetDescription == ("Review rectum. Flags on rectum. Quality not calibrated for bladder.")
+    assert manifest["seconds"].keys() == {"reading", "network", "export"}
     assert "somebody" not in (out / "prediction.json").read_text()
+
+
+def test_contours_are_mended_by_the_plan_and_made_anew_where_its_rules_change(
+    bright_model: Model, tmp_path: Path
+) -> None:
+    write_volume(scan(), tmp_path / "scan.nii.gz")
+    settings = QUICK.model_copy(update={"preview": False})
+
+    def drawn(model: Model) -> float:
+        out = predict_scan(model, tmp_path / "scan.nii.gz", tmp_path / "out", settings=settings, force=True)
+        return float(json.loads((out / "prediction.json").read_text())["volumes_cm3"]["bladder"])
+
+    whole = drawn(bright_model)
+    rule = PostprocessingRule("bladder", minimum_cm3=whole + 1)
+    strict = replace(bright_model, plan=replace(bright_model.plan, postprocessing=(rule,)))
+    assert whole > 0
+    assert drawn(strict) == 0
+    assert drawn(bright_model) == whole
 
 
 def test_synthetic_scans_are_called_so(bright_model: Model, tmp_path: Path) -> None:
@@ -84,7 +112,7 @@ def test_synthetic_scans_are_called_so(bright_model: Model, tmp_path: Path) -> N
 def test_an_image_file_gets_labels_and_no_rtstruct(bright_model: Model, tmp_path: Path) -> None:
     write_volume(scan(), tmp_path / "scan.nii.gz")
     out = predict_scan(bright_model, tmp_path / "scan.nii.gz", tmp_path / "out", settings=QUICK, synthetic=True)
-    assert sorted(path.name for path in out.iterdir()) == ["labels.nii.gz", "prediction.json"]
+    assert sorted(path.name for path in out.iterdir()) == ["labels.nii.gz", "prediction.json", "preview.png"]
     manifest = json.loads((out / "prediction.json").read_text())
     assert manifest["input"]["sha256"] == hashlib.sha256((tmp_path / "scan.nii.gz").read_bytes()).hexdigest()
     assert manifest["synthetic"] is True
@@ -115,7 +143,7 @@ def test_the_series_is_chosen_by_its_uid_or_its_size(
 
 def test_a_seg_holds_what_the_rtstruct_and_the_label_map_hold(bright_model: Model, tmp_path: Path) -> None:
     series = as_dicom(tmp_path / "ct", "planning CT")
-    settings = QUICK.model_copy(update={"outlines": "exact", "holes": "inner", "seg": True})
+    settings = QUICK.model_copy(update={"outlines": "exact", "holes": "inner", "outputs": ("rtstruct", "seg", "nifti")})
     out = predict_scan(bright_model, tmp_path / "ct", tmp_path / "out", settings=settings)
     structures, names = bright_model.plan.structures, StructureNames.load()
     labels = read_volume(out / "labels.nii.gz").array

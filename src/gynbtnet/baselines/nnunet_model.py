@@ -81,6 +81,11 @@ class NnUNetModel:
                 ) from error
         return cls(folder, path.name, sha256_of(path), channels, structures, place, predictor)
 
+    @property
+    def digests(self) -> Mapping[str, str]:
+        """Of its one file of weights."""
+        return {self.weights: self.sha256}
+
     def contour(self, volumes: Sequence[Volume], settings: PredictionSettings) -> Contours:
         """Contours on a scan, one volume a channel, CT in HU; its grid's axes run as in the scans of the training.
 

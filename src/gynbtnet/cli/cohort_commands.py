@@ -147,7 +147,7 @@ def cohort(
     from gynbtnet.datasets.cohort import Cohort
     from gynbtnet.evaluation.cohort_overview import applicator_table, cohort_figure, cohort_table, structure_table
     from gynbtnet.evaluation.outliers import outliers
-    from gynbtnet.evaluation.picture import picture
+    from gynbtnet.pictures.picture import picture
     from gynbtnet.whole_files import written_whole
 
     if out.suffix != ".png":

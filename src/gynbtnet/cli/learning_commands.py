@@ -17,11 +17,12 @@ from gynbtnet.cli.options import (
     Jobs,
     Memory,
     MissingSlices,
+    ModelPath,
     Out,
     Outlines,
+    OutputForms,
     PreparedFolder,
     RecipeName,
-    Series,
     SplitFile,
     UnequalSpacing,
 )
@@ -42,6 +43,7 @@ class Stage(StrEnum):
 class Format(StrEnum):
     """What a model is exported to."""
 
+    zip = "zip"
     nnunet = "nnunet"
     onnx = "onnx"
     stunet = "stunet"
@@ -245,8 +247,11 @@ def crossvalidate(
     "--recipe demo --out demo/steps/contours"
 )
 def predict(
-    model: Annotated[Path, typer.Argument(help="A model: the run folder of stage 2 or 3.")],
-    scan: Annotated[list[Path], typer.Argument(help="DICOM folders or image files, one scan each.")],
+    model: ModelPath,
+    scan: Annotated[
+        list[Path],
+        typer.Argument(metavar="SCAN...", help="Image files, and folders with DICOM or image files of any patients."),
+    ],
     out: Out,
     channel: Annotated[
         list[Path] | None,
@@ -255,66 +260,77 @@ def predict(
         ),
     ] = None,
     recipe: Annotated[str | None, typer.Option(help="Take the prediction's settings from this recipe.")] = None,
-    series: Series = None,
+    series: Annotated[str | None, typer.Option(help="SeriesInstanceUID of the one series to take in a folder.")] = None,
+    output: OutputForms = None,
     outlines: Annotated[Outlines | None, typer.Option(help="Of the RTSTRUCT: sub-voxel, or along the voxels.")] = None,
     holes: Annotated[Holes | None, typer.Option(help="Of the RTSTRUCT: as keyholes, or as inner contours.")] = None,
-    seg: Annotated[bool, typer.Option("--seg", help="Write a DICOM SEG too.")] = False,
+    jobs: Jobs = 1,
+    cluster: Cluster = None,
     missing_slices: MissingSlices = False,
     unequal_spacing: UnequalSpacing = False,
     gantry_tilt: GantryTilt = False,
     force: Force = False,
     set_: Changes = None,
 ) -> None:
-    """Contour scans: for each one a folder with RS.dcm (for DICOM), labels.nii.gz and prediction.json.
+    """Contour scans: for each one a folder with RS.dcm (for DICOM), labels.nii.gz, preview.png and prediction.json.
 
-    An earlier prediction of a scan is kept where it would be made again, and otherwise only replaced with --force.
+    Scans that can't be contoured are listed at the end, with exit code 1; the others are done. An earlier prediction of
+    a scan is kept where it would be made again, and otherwise only replaced with --force.
     """
     from gynbtnet.imaging.slice_repairs import Repairs
-    from gynbtnet.inference.export import predict_scan
-    from gynbtnet.inference.model import Model
-    from gynbtnet.inference.prediction_names import prediction_names
+    from gynbtnet.inference.export import Request
+    from gynbtnet.inference.many_predictions import ModelSource, predict_scans
+    from gynbtnet.inference.scan_search import find_scans
     from gynbtnet.inference.settings import PredictionSettings
+    from gynbtnet.many_scans import on_cluster
     from gynbtnet.recipes.loading import load_recipe
 
     if set_ and not recipe:
         raise BadInput("--set changes a setting of a recipe, and none is named; name one with --recipe.")
-    if channel and len(scan) > 1:
-        raise BadInput("--channel belongs to one scan, and several are given; contour them one by one.")
     settings = load_recipe(recipe, set_ or ()).prediction if recipe else PredictionSettings()
-    written = {"outlines": outlines, "holes": holes, "seg": seg or None}
+    forms = tuple(dict.fromkeys(form.value for form in output)) if output else None
+    written = {"outputs": forms, "outlines": outlines, "holes": holes}
     settings = settings.model_copy(update={name: value for name, value in written.items() if value is not None})
     repairs = Repairs(missing_slices, unequal_spacing, gantry_tilt)
-    loaded = Model.load(model, weights=settings.weights, device=settings.device)
-    for name, path in prediction_names(scan).items():
-        place = predict_scan(
-            loaded,
-            path,
-            out / name,
-            channels=channel or (),
-            settings=settings,
-            series_uid=series,
-            repairs=repairs,
-            force=force,
-        )
-        console.print(f"{path} → {place}")
+    place = Path.absolute if cluster else Path  # a cluster's workers stand in other folders
+    source = ModelSource(place(model), settings.weights, settings.device)
+    loaded = source.load()
+    given = [place(one) for one in channel or ()]
+    found = find_scans([place(one) for one in scan], loaded.channels, given=given, series_uid=series)
+    requests = {
+        name: Request(files, place(out) / name, settings, repairs, force=force) for name, files in found.scans.items()
+    }
+    with on_cluster(cluster):
+        predict_scans(loaded, source, requests, jobs=jobs, apart=cluster is not None, failed=found.failed)
+    for request in requests.values():
+        console.print(f"{request.files.place} → {request.out}", markup=False, highlight=False, soft_wrap=True)
 
 
 @command("gynbtnet export demo/steps/runs/task demo/steps/nnunet --to nnunet")
 def export(
-    model: Annotated[Path, typer.Argument(help="A model: the run folder of stage 2 or 3.")],
-    out: Annotated[Path, typer.Argument(help="The folder (nnunet) or file (onnx, stunet) to write.")],
+    model: ModelPath,
+    out: Annotated[Path, typer.Argument(help="The folder (nnunet) or file (zip, onnx, stunet) to write.")],
     to: Annotated[
-        Format, typer.Option(help="A folder for nnUNetv2_predict, the network as ONNX, or weights in STU-Net's names.")
+        Format,
+        typer.Option(
+            help="One file for gynbtnet predict, a folder for nnUNetv2_predict, the network as ONNX, or weights in "
+            "STU-Net's names."
+        ),
     ],
     weights: Annotated[Weights, typer.Option(help="Of the end of the training, or of its best score.")] = Weights.last,
     force: Force = False,
 ) -> None:
-    """Write a model for other software."""
+    """Write a model as one file to hand on, or for other software."""
     from gynbtnet.inference.model import Model
+    from gynbtnet.inference.model_archive import write_archive
     from gynbtnet.inference.nnunet_export import export_nnunet
     from gynbtnet.inference.onnx_export import export_onnx
     from gynbtnet.inference.stu_net_export import export_stu_net
 
+    if to == Format.zip:
+        Model.load(model, weights=weights.value, device="cpu")
+        console.print(f"zip: {write_archive(model, out, weights=weights.value, force=force)}")
+        return
     write = {Format.nnunet: export_nnunet, Format.onnx: export_onnx, Format.stunet: export_stu_net}[to]
     console.print(f"{to.value}: {write(Model.load(model, weights=weights.value, device='cpu'), out, force=force)}")
 

@@ -9,6 +9,9 @@ import typer
 from gynbtnet.errors import BadInput
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="Where the result goes.")]
+ModelPath = Annotated[
+    Path, typer.Argument(metavar="MODEL", help="A model: the run folder of stage 2 or 3, or a zip of one.")
+]
 RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A shipped recipe's name, or a YAML file.")]
 CohortFolder = Annotated[Path, typer.Argument(metavar="COHORT", help="A folder made by gynbtnet ingest.")]
 PreparedFolder = Annotated[Path, typer.Argument(metavar="PREPARED", help="A folder made by gynbtnet prepare.")]
@@ -57,6 +60,14 @@ class Outlines(StrEnum):
     exact = "exact"
 
 
+class OutputForm(StrEnum):
+    """A file of contours."""
+
+    rtstruct = "rtstruct"
+    seg = "seg"
+    nifti = "nifti"
+
+
 class Holes(StrEnum):
     """How holes are drawn."""
 
@@ -66,6 +77,10 @@ class Holes(StrEnum):
 
 OutlinesOption = Annotated[Outlines, typer.Option(help="Of an RTSTRUCT: sub-voxel, or exactly along the voxels.")]
 HolesOption = Annotated[Holes, typer.Option(help="Of an RTSTRUCT: as keyholes, or as inner contours.")]
+OutputForms = Annotated[
+    list[OutputForm] | None,
+    typer.Option("--output", help="A file of contours; repeatable. Left out: nifti, and for DICOM rtstruct too."),
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace what stands there.")]
 
 

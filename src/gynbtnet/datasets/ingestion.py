@@ -9,10 +9,10 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
-from joblib import Parallel, delayed
 
 from gynbtnet.datasets.case import Case, Source
 from gynbtnet.datasets.cohort import MANIFEST, Cohort
@@ -25,7 +25,7 @@ from gynbtnet.errors import BadInput
 from gynbtnet.imaging.onto_grid import image_onto
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.imaging.volume_files import read_volume, write_volume
-from gynbtnet.progress import track
+from gynbtnet.many_scans import for_each_scan
 
 _INGESTION_VERSION = 3
 _RECORDS = "cases"
@@ -91,9 +91,7 @@ def ingest_found(
     key.save()
     how = replace(found, scans=(), problems=())  # which goes to every process with every scan
     writer = _Writer(how, out, keeps_source=not key.apart, resample_channels=resample_channels)
-    done = track(writer.write_all(numbered, jobs), "Ingesting", total=len(numbered))
-    ended = dict(done)
-    in_order = [ended[one.id] for one in numbered]
+    in_order = for_each_scan(writer.write, numbered, name=attrgetter("id"), title="Ingesting", jobs=jobs)
     problems = [*found.problems, *(one for one in in_order if isinstance(one, Problem))]
     cases, doubles = _without_doubles([one for one in in_order if isinstance(one, Case)], numbered)
     problems += doubles
@@ -159,15 +157,8 @@ class _Writer:
     keeps_source: bool
     resample_channels: bool
 
-    def write_all(self, numbered: Sequence[NumberedScan], jobs: int) -> Iterator[tuple[str, Case | Problem]]:
-        """Id and case, or why there is none, in the order in which they end."""
-        if jobs == 1:
-            yield from (self.write(one) for one in numbered)
-        else:
-            run = Parallel(n_jobs=jobs, return_as="generator_unordered")
-            yield from run(delayed(self.write)(one) for one in numbered)
-
-    def write(self, one: NumberedScan) -> tuple[str, Case | Problem]:
+    def write(self, one: NumberedScan) -> Case | Problem:
+        """The case, or why there is none."""
         scan = one.scan
         digests = {str(scan.place): sha256_of(*scan.files)}
         digests |= {str(path): sha256_of(path) for path in (*scan.contours, *scan.plans, *scan.channels)}
@@ -181,7 +172,7 @@ class _Writer:
             standing = read_json(_Record, record, "delete it and ingest again")
             case = standing.case.below(self.out)
             if standing.key == key and all(path.is_file() for path in case.files):
-                return one.id, case
+                return case
             for path in (record, *case.files):
                 path.unlink(missing_ok=True)
         try:
@@ -191,8 +182,8 @@ class _Writer:
             if str(scan.folder) not in str(error):
                 kind = type(error)
                 error = kind(f"In {scan.folder}: {error}")
-            return one.id, Problem.of(error, scan.place)
-        return one.id, self._write_case(one, contents, channels, notes, digests, key)
+            return Problem.of(error, scan.place)
+        return self._write_case(one, contents, channels, notes, digests, key)
 
     def _channels(self, contents: ScanContents, scan: FoundScan) -> tuple[list[Volume], list[str]]:
         """All images of a scan on the grid of the first."""

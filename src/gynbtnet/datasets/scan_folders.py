@@ -122,6 +122,23 @@ def _find(folder: Path, channels: Sequence[str]) -> tuple[list[FoundScan], list[
         reason = f"is a DICOM series, which has one channel; expected an image file for each of {', '.join(channels)}."
         problems += [Problem("missing", str(scan.folder), f"The CT in {scan.folder} {reason}") for scan in found]
         found = []
+    files, incomplete, drawn = image_scans(folder, channels)
+    found += files
+    problems += incomplete
+    if not found and not problems:
+        passed_over = f" ({drawn} image files are labels, masks or doses by name or folder)" if drawn else ""
+        wanted = "" if len(channels) == 1 else f" of the channels {', '.join(channels)}, NAME_0000 and so on"
+        raise BadInput(
+            f"There is no CT below {folder}{passed_over}; expected DICOM CT series or image files{wanted} "
+            f"({', '.join(SUFFIXES)})."
+        )
+    return found, problems
+
+
+def image_scans(folder: Path, channels: Sequence[str]) -> tuple[list[FoundScan], list[Problem], int]:
+    """The scans in image files below a folder, those that lack a channel, and how many files hold what was drawn."""
+    found: list[FoundScan] = []
+    problems: list[Problem] = []
     drawn = 0
     for path in files_below(folder):
         if not is_image_file(path):
@@ -140,14 +157,7 @@ def _find(folder: Path, channels: Sequence[str]) -> tuple[list[FoundScan], list[
             else:
                 scan = _file_scan(path, stem.removesuffix("_0000"), folder)
                 found.append(replace(scan, channels=tuple(further)))
-    if not found and not problems:
-        passed_over = f" ({drawn} image files are labels, masks or doses by name or folder)" if drawn else ""
-        wanted = "" if len(channels) == 1 else f" of the channels {', '.join(channels)}, NAME_0000 and so on"
-        raise BadInput(
-            f"There is no CT below {folder}{passed_over}; expected DICOM CT series or image files{wanted} "
-            f"({', '.join(SUFFIXES)})."
-        )
-    return found, problems
+    return found, problems, drawn
 
 
 def _file_scan(path: Path, stem: str, folder: Path) -> FoundScan:

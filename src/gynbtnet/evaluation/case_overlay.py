@@ -9,13 +9,13 @@ import numpy as np
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.evaluate import Evaluation, prediction_of, truth_of
 from gynbtnet.evaluation.metrics import Score
-from gynbtnet.evaluation.overlays import View, colour, overlay_figure, view
-from gynbtnet.evaluation.picture import Picture, picture
-from gynbtnet.evaluation.planes import PLANES
 from gynbtnet.evaluation.score_table import score_table
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.imaging.volume_files import read_volume
+from gynbtnet.pictures.overlays import View, colour, overlay_figure, view
+from gynbtnet.pictures.picture import Picture, picture
+from gynbtnet.pictures.planes import PLANES
 from gynbtnet.progress import track
 
 

@@ -13,7 +13,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodF
 
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.outliers import outliers
-from gynbtnet.evaluation.picture import Picture, picture
+from gynbtnet.pictures.picture import Picture, picture
 
 MOST_STRUCTURES = 12
 """Of a cohort with more structures than this the names aren't listed and the volumes not drawn."""

@@ -4,7 +4,7 @@ import base64
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from gynbtnet.evaluation.picture import Picture
+from gynbtnet.pictures.picture import Picture
 
 
 def heading(text: str, level: int = 2) -> str:

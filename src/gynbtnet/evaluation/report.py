@@ -13,9 +13,9 @@ from gynbtnet.evaluation import html_elements as html
 from gynbtnet.evaluation.case_overlay import CaseOverlay
 from gynbtnet.evaluation.evaluate import Evaluation
 from gynbtnet.evaluation.metrics import Score
-from gynbtnet.evaluation.picture import Picture
 from gynbtnet.evaluation.score_table import ALL_STRUCTURES, DECIMALS, METRICS, POLICY, printed
 from gynbtnet.evaluation.stage_report import StageReport
+from gynbtnet.pictures.picture import Picture
 from gynbtnet.whole_files import written_whole
 
 SYNTHETIC = "Synthetic data. No patient was scanned: these figures say that the software works, nothing about patients."

@@ -7,8 +7,8 @@ import pandas as pd
 
 from gynbtnet.datasets.json_files import read_json
 from gynbtnet.evaluation.curves import curve_figures, read_log
-from gynbtnet.evaluation.picture import Picture, picture
 from gynbtnet.networks.transfer import TransferReport
+from gynbtnet.pictures.picture import Picture, picture
 from gynbtnet.training.dotted import read_dotted
 
 FIRST_AND_LAST = {"loss": "training loss", "validation_loss": "validation loss", "dice_mean": "validation Dice, mean"}

@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.ct_images import CTImage, image_from, matrix_of
 from gynbtnet.imaging.dicom_objects import MULTI_FRAME_CT, read_object, reading, uid
-from gynbtnet.imaging.dicom_series import complete_uids, find_series
+from gynbtnet.imaging.dicom_series import FoundSeries, complete_uids, find_series
 from gynbtnet.imaging.enhanced_ct import frames_of
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.rtstruct_reference import read_reference
@@ -118,18 +118,30 @@ def read_ct_series(
     Raises:
         BadInput: no CT, not the one named, or one that is no regular stack of readable slices.
     """
-    found = find_series(folder)
-    if series_uid is None and referred_uid is None and sum(series.modality == "CT" for series in found) > 1:
-        drawn = {
-            read_reference(path).series_uid
-            for series in found
-            for path in series.files
-            if series.modality == "RTSTRUCT"
-        }
-        referred_uid = drawn.pop() if len(drawn) == 1 else None
-    series, note = choose_ct(found, str(folder), series_uid=series_uid, referred_uid=referred_uid)
+    series, note = chosen_series(folder, series_uid, referred_uid=referred_uid)
     ct = read_ct_files(series.files, repairs)
     return replace(ct, notes=(note, *ct.notes)) if note else ct
+
+
+def chosen_series(
+    folder: Path, series_uid: str | None = None, *, referred_uid: str | None = None
+) -> tuple[FoundSeries, str | None]:
+    """The series that :func:`read_ct_series` reads, and a sentence on the others where size decided."""
+    found = find_series(folder)
+    if series_uid is None and referred_uid is None and sum(series.modality == "CT" for series in found) > 1:
+        drawn = drawn_on(found)
+        referred_uid = drawn.pop() if len(drawn) == 1 else None
+    return choose_ct(found, str(folder), series_uid=series_uid, referred_uid=referred_uid)
+
+
+def drawn_on(found: Sequence[FoundSeries]) -> set[str]:
+    """UIDs of the series that structure sets among ``found`` refer to.
+
+    Raises:
+        BadInput: where a structure set is damaged.
+    """
+    sets = (path for series in found for path in series.files if series.modality == "RTSTRUCT")
+    return {read_reference(path).series_uid for path in sets}
 
 
 def read_ct_files(files: Sequence[Path], repairs: Repairs | None = None) -> CTSeries:

@@ -1,6 +1,6 @@
 """What prediction asks of whatever draws the contours."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -29,6 +29,10 @@ class Contourer(Protocol):
     @property
     def sha256(self) -> str:
         """Of the weights."""
+
+    @property
+    def digests(self) -> Mapping[str, str]:
+        """SHA-256 of each file of weights, by its place in the folder."""
 
     @property
     def channels(self) -> tuple[str, ...]:

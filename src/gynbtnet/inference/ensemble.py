@@ -1,7 +1,7 @@
 """The models of all folds as one, and whatever model a folder holds."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,8 +11,10 @@ from gynbtnet.errors import BadInput
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.inference.contours import Contours
 from gynbtnet.inference.model import Model
+from gynbtnet.inference.model_archive import opened_archive
 from gynbtnet.inference.passes import Network
 from gynbtnet.inference.predict import contour
+from gynbtnet.inference.quality import Quality
 from gynbtnet.inference.settings import PredictionSettings
 from gynbtnet.preparation.plan import Plan
 
@@ -26,10 +28,14 @@ class Ensemble:
     Attributes:
         folder: what holds ``fold_0``, ``fold_1`` and so on.
         members: the models, of one plan.
+        plan: theirs, with what the cross-validation that trained them found out.
+        quality: what it taught about contours; None where it wasn't one.
     """
 
     folder: Path
     members: tuple[Model, ...]
+    plan: Plan
+    quality: Quality | None = None
 
     @property
     def title(self) -> str:
@@ -47,9 +53,9 @@ class Ensemble:
         return hashlib.sha256("".join(member.sha256 for member in self.members).encode()).hexdigest()
 
     @property
-    def plan(self) -> Plan:
-        """That all members were trained by."""
-        return self.members[0].plan
+    def digests(self) -> Mapping[str, str]:
+        """Of each member's file of weights, by its place in the folder."""
+        return {f"fold_{number}/{member.weights}": member.sha256 for number, member in enumerate(self.members)}
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -94,16 +100,21 @@ class Ensemble:
                     f"{member.folder} was trained by another plan than {members[0].folder}; an ensemble's folds have "
                     "one plan, as `gynbtnet crossvalidate` trains them."
                 )
-        return cls(folder, members)
+        plan = Plan.load(folder) if (folder / "plans.json").is_file() else members[0].plan
+        return cls(folder, members, plan, Quality.beside(folder))
 
 
 def load_model(folder: Path, settings: PredictionSettings | None = None) -> Model | Ensemble:
-    """The model that a run folder is, or the ensemble of the run folders ``fold_0``, ``fold_1`` and so on in it.
+    """The model that a run folder is, or the ensemble of the run folders ``fold_0``, ``fold_1`` and so on in it;
+    or either in a zip.
 
     Raises:
         BadInput: where the folder is neither, or its files are damaged or don't belong together.
     """
     settings = settings or PredictionSettings()
+    if folder.is_file():
+        with opened_archive(folder) as unpacked:
+            return replace(load_model(unpacked, settings), folder=folder)
     if _folds(folder) and not any(folder.glob("weights_*.safetensors")):
         return Ensemble.load(folder, settings)
     return Model.load(folder, weights=settings.weights, device=settings.device)

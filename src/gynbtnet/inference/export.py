@@ -1,45 +1,106 @@
-"""A scan on disk to contours on disk."""
+"""A scan on disk to contours on disk, in three steps that several scans can go through side by side."""
 
-import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-import pydicom
-
-from gynbtnet.datasets.json_files import sha256_of, write_json
-from gynbtnet.datasets.synthetic_marks import dicom_is_synthetic, image_is_synthetic
+from gynbtnet.datasets.json_files import write_json
 from gynbtnet.errors import BadInput
-from gynbtnet.imaging.ct_series import CTSeries, read_ct_series
-from gynbtnet.imaging.dicom_series import find_series
 from gynbtnet.imaging.rtstruct_writer import write_rtstruct
 from gynbtnet.imaging.seg_writer import write_seg
 from gynbtnet.imaging.slice_repairs import Repairs
 from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.imaging.volume import Volume
-from gynbtnet.imaging.volume_files import SUFFIXES, is_image_file, read_volume, write_volume
-from gynbtnet.inference.channel_files import further_channels
+from gynbtnet.imaging.volume_files import write_volume
 from gynbtnet.inference.contourer import Contourer
-from gynbtnet.inference.settings import PredictionSettings
+from gynbtnet.inference.contours import Contours
+from gynbtnet.inference.manifest import (
+    MANIFEST,
+    InputRecord,
+    MadeFrom,
+    ModelRecord,
+    Seconds,
+    Told,
+    manifest,
+    standing_scan,
+    stands,
+)
+from gynbtnet.inference.preview import write_preview
+from gynbtnet.inference.review import Review, review_of, rules_sha256
+from gynbtnet.inference.scan_input import ScanFiles, ScanInput, read_scan, scan_at
+from gynbtnet.inference.settings import Output, PredictionSettings
 from gynbtnet.progress import console
 from gynbtnet.whole_files import check_replaceable, written_whole
 
-NOTICE = "For research use only; made by software and not reviewed by a clinician."
-SYNTHETIC = "SYNTHETIC: no real patient was scanned."
-LABELS, RTSTRUCT, SEG, MANIFEST = "labels.nii.gz", "RS.dcm", "SEG.dcm", "prediction.json"
+LABELS, RTSTRUCT, SEG, PREVIEW = "labels.nii.gz", "RS.dcm", "SEG.dcm", "preview.png"
+_NOTHING = "Nothing was found of any structure: the contours are empty."
 
 
 @dataclass(frozen=True)
-class _Scan:
-    volumes: tuple[Volume, ...]
-    series: CTSeries | None
-    files: tuple[Path, ...]
-    synthetic: bool
-    notes: tuple[str, ...] = ()
+class Request:
+    """One scan to contour.
+
+    Attributes:
+        files: the scan.
+        out: folder of its prediction, apart from the scan.
+        settings: of the sliding window and the files.
+        repairs: which flaws of the series to mend instead of refusing it; each is told and noted in the manifest.
+        names: how structures are called and coloured in DICOM.
+        synthetic: say in every file that no real patient was scanned; said anyway where the scan itself says so.
+        force: whether another prediction of the same scan, which stands in ``out``, is replaced.
+        check: whether to see that the scan is a CT of the pelvis, in HU. Those of a cohort, whose like the model has
+            learned from, need no such look.
+    """
+
+    files: ScanFiles
+    out: Path
+    settings: PredictionSettings
+    repairs: Repairs | None = None
+    names: StructureNames | None = None
+    synthetic: bool = False
+    force: bool = False
+    check: bool = True
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """The files of contours: those asked for, or what suits the scan."""
+        of_kind: tuple[Output, ...] = ("nifti",) if self.files.series is None else ("rtstruct", "nifti")
+        return self.settings.outputs or of_kind
+
+
+@dataclass(frozen=True)
+class ReadRequest:
+    """A request whose scan is in memory.
+
+    Attributes:
+        made_from: what decides on the files.
+        seconds: that reading took.
+        kept: whether ``out`` holds these files already, and there is nothing to do.
+    """
+
+    request: Request
+    scan: ScanInput
+    made_from: MadeFrom
+    seconds: float
+    kept: bool
+
+
+@dataclass(frozen=True)
+class Contoured:
+    """A request whose scan has its contours.
+
+    Attributes:
+        review: contours as they are written, and what to look at in them.
+        told: what there is to know of it.
+        seconds: that contouring took.
+    """
+
+    read: ReadRequest
+    review: Review
+    told: Told
+    seconds: float
 
 
 def predict_scan(
@@ -54,139 +115,182 @@ def predict_scan(
     names: StructureNames | None = None,
     synthetic: bool = False,
     force: bool = False,
+    check: bool = True,
 ) -> Path:
-    """Contour one scan and write the folder ``out`` whole: ``labels.nii.gz``, ``RS.dcm`` and ``prediction.json``.
+    """Contour one scan and write the folder ``out`` whole.
 
-    With ``settings.seg`` there is a ``SEG.dcm`` too, unless nothing was found: a SEG can't be empty.
+    It holds ``prediction.json``, the files of contours that ``settings.outputs`` names (``labels.nii.gz``, ``RS.dcm``,
+    ``SEG.dcm``; the last not where nothing was found, since a SEG can't be empty), and ``preview.png``.
 
     What stands there already is kept where the same version made it from the same scan, weights and settings.
 
     Args:
         model: what contours.
-        scan: a folder with a DICOM CT series, or an image file; only DICOM gets an ``RS.dcm``.
+        scan: a folder with a DICOM CT series, or an image file.
         out: apart from the scan.
-        channels: image files of the channels after the first, on its grid; left out, see
-            :func:`~gynbtnet.inference.channel_files.further_channels`.
-        settings: of the sliding window and the files.
-        series_uid: which series, where the folder holds several; left out, the largest axial one, with a note.
-        repairs: which flaws of the series to mend instead of refusing it; each is told and noted in the manifest.
-        names: how structures are called and coloured in the RTSTRUCT.
-        synthetic: say in every file that no real patient was scanned; said anyway where the scan itself says so.
-        force: whether another prediction of the same scan, which stands in ``out``, is replaced.
+        channels, series_uid: see :func:`~gynbtnet.inference.scan_input.scan_at`.
+        settings, repairs, names, synthetic, force, check: see :class:`Request`.
 
     Returns:
         ``out``.
 
     Raises:
-        BadInput: where the scan can't be read as one CT, or ``out`` holds the scan, anything but a prediction, or
-            another one and not ``force``.
+        BadInput: where the scan can't be read as one CT in HU, a file is asked for that it can't have, or ``out`` holds
+            the scan, anything but a prediction, or another one and not ``force``.
     """
     settings = settings or PredictionSettings()
     _check_apart(out, scan)
+    files = scan_at(scan, model.channels, given=channels, series_uid=series_uid)
+    return predict_request(model, Request(files, out, settings, repairs, names, synthetic, force, check))
+
+
+def predict_request(model: Contourer, request: Request) -> Path:
+    """The three steps one after another; returns the folder."""
+    return write_contours(model, contour(model, read_request(model, request)))
+
+
+def read_request(model: Contourer, request: Request) -> ReadRequest:
+    """The first step: read and check the scan, and see that its prediction may be written.
+
+    Raises:
+        BadInput: see :func:`predict_scan`.
+    """
     began = time.perf_counter()
-    found = _read(scan, further_channels(scan, channels, model.channels), series_uid, repairs)
-    for note in found.notes:
-        console.print(note)
-    synthetic = synthetic or found.synthetic
-    made_from = _made_from(model, found, settings, synthetic)
-    if _stands(out, made_from):
-        return out
-    check_replaceable(out, (LABELS, RTSTRUCT, SEG, MANIFEST), MANIFEST)
-    _check_same_scan(out, scan, made_from["input"]["sha256"])
-    if (out / MANIFEST).is_file() and not force:
+    _check_apart(request.out, request.files.place)
+    if request.files.series is None and {"rtstruct", "seg"}.intersection(request.outputs):
+        raise BadInput(
+            f"{request.files.place} is no DICOM series, and an RTSTRUCT or SEG refers to the slices of one; ask for "
+            "nifti alone, or give the DICOM folder of the scan."
+        )
+    scan = read_scan(request.files, model.channels, request.repairs, check=request.check)
+    if scan.series is not None and {"rtstruct", "seg"}.intersection(request.outputs):
+        scan.series.check_referable()
+    for sentence in (*scan.notes, *scan.warnings):
+        console.print(f"{request.files.place}: {sentence}", markup=False, highlight=False, soft_wrap=True)
+    made_from = _made_from(model, scan, request)
+    kept = stands(request.out, made_from)
+    if not kept:
+        _check_out(request, scan.sha256)
+    return ReadRequest(request, scan, made_from, time.perf_counter() - began, kept)
+
+
+def contour(model: Contourer, read: ReadRequest) -> Contoured | Path:
+    """The second step; the path of what stands already needs no third."""
+    if read.kept:
+        return read.request.out
+    began = time.perf_counter()
+    settings = read.request.settings
+    contours = model.contour(read.scan.volumes, settings)
+    reviewed = review_of(model, contours, settings)
+    return Contoured(read, reviewed, _told(reviewed, contours, read.scan), time.perf_counter() - began)
+
+
+def write_contours(model: Contourer, contoured: Contoured | Path) -> Path:
+    """The third step: the files of a prediction, whole; returns their folder."""
+    if isinstance(contoured, Path):
+        return contoured
+    began = time.perf_counter()
+    read, told = contoured.read, contoured.told
+    with written_whole(read.request.out) as partial:
+        partial.mkdir()
+        files = _write_files(contoured, model, partial)
+        seconds = (read.seconds, contoured.seconds, time.perf_counter() - began)
+        content = manifest(
+            read.made_from,
+            told,
+            files=files,
+            geometry=read.scan.volumes[0].geometry.to_json(),
+            device=str(model.device),
+            seconds=Seconds(*(round(one, 3) for one in seconds)),
+        )
+        write_json(content, partial / MANIFEST)
+    return read.request.out
+
+
+def _told(reviewed: Review, contours: Contours, scan: ScanInput) -> Told:
+    segmentation = reviewed.segmentation
+    volumes = {structure: round(segmentation.volume_cm3(structure), 3) for structure in segmentation.structures}
+    missing = tuple(structure for structure in segmentation.structures if not segmentation.mask(structure).any())
+    return Told(
+        notes=scan.notes,
+        warnings=(*scan.warnings, *([_NOTHING] if len(missing) == len(segmentation.structures) else [])),
+        flags=reviewed.flags,
+        volumes_cm3=volumes,
+        missing=missing,
+        agreement={name: None if math.isnan(dice) else round(dice, 4) for name, dice in contours.agreement.items()},
+        predicted_dsc=reviewed.predicted,
+        review={structure: reviewed.to_review(structure) for structure in segmentation.structures},
+    )
+
+
+def _write_files(contoured: Contoured, model: Contourer, folder: Path) -> tuple[str, ...]:
+    """The files beside the manifest; returns their names."""
+    read, segmentation = contoured.read, contoured.review.segmentation
+    request, series, synthetic = read.request, read.scan.series, read.made_from.synthetic
+    names = request.names or StructureNames.load(None)
+    words = f"Research use only, not reviewed. Model {model.sha256[:8]}"  # DICOM allows 64 characters
+    description, software = f"SYNTHETIC. {words}" if synthetic else words, version("gynbtnet")
+    files = []
+    if "nifti" in request.outputs:
+        write_volume(segmentation.labels, folder / LABELS)
+        files.append(LABELS)
+    if series is not None and "rtstruct" in request.outputs:
+        write_rtstruct(
+            segmentation,
+            series,
+            folder / RTSTRUCT,
+            names=names,
+            label=f"{model.title} {model.sha256}"[:16],  # what DICOM allows
+            description=description,
+            software_version=software,
+            outlines=request.settings.outlines,
+            holes=request.settings.holes,
+            remarks=contoured.review.remarks,
+            summary=contoured.review.summary,
+        )
+        files.append(RTSTRUCT)
+    if series is not None and "seg" in request.outputs and segmentation.labels.array.any():
+        write_seg(segmentation, series, folder / SEG, names=names, description=description, software_version=software)
+        files.append(SEG)
+    if request.settings.preview:
+        title = f"{request.out.name}, contoured by {model.title} {model.sha256[:8]}"
+        scan = read.scan.volumes[0]
+        write_preview(
+            scan, segmentation, contoured.told, folder / PREVIEW, names=names, title=title, synthetic=synthetic
+        )
+        files.append(PREVIEW)
+    return tuple(files)
+
+
+def _made_from(model: Contourer, scan: ScanInput, request: Request) -> MadeFrom:
+    return MadeFrom(
+        synthetic=request.synthetic or scan.synthetic,
+        model=ModelRecord(model.folder.resolve().name, model.weights, model.sha256, model.digests, rules_sha256(model)),
+        input=InputRecord(
+            kind="image file" if scan.series is None else "DICOM",
+            series_uid=scan.series.series_uid if scan.series else None,
+            sha256=scan.sha256,
+        ),
+        settings=request.settings.model_dump(mode="json"),
+        versions={name: version(name) for name in ("gynbtnet", "torch", "SimpleITK", "pydicom", *model.libraries)},
+        structures=model.structures,
+    )
+
+
+def _check_out(request: Request, sha256: str) -> None:
+    """BadInput where anything would be replaced but an earlier prediction of this scan, and that by the user's word."""
+    out = request.out
+    check_replaceable(out, (LABELS, RTSTRUCT, SEG, PREVIEW, MANIFEST), MANIFEST)
+    standing = standing_scan(out)
+    if standing not in (None, sha256):
+        raise BadInput(
+            f"{out} holds the prediction of another scan than {request.files.place}, or of what that was before; give "
+            "another output folder, or delete this one."
+        )
+    if (out / MANIFEST).is_file() and not request.force:
         raise BadInput(
             f"{out} holds another prediction of this scan, which somebody may have corrected; replace it with --force, "
             "or give another output folder."
-        )
-    read = time.perf_counter()
-    contours = model.contour(found.volumes, settings)
-    segmentation = contours.segmentation
-    predicted = time.perf_counter()
-    volumes = {structure: segmentation.volume_cm3(structure) for structure in segmentation.structures}
-    description = f"Research use only, not reviewed. Model {model.sha256[:8]}"  # DICOM allows 64 characters
-    with written_whole(out) as partial:
-        partial.mkdir()
-        write_volume(segmentation.labels, partial / LABELS)
-        if found.series is not None:
-            write_rtstruct(
-                segmentation,
-                found.series,
-                partial / RTSTRUCT,
-                names=names or StructureNames.load(None),
-                label=f"{model.title} {model.sha256}"[:16],  # what DICOM allows
-                description=f"SYNTHETIC. {description}" if synthetic else description,
-                software_version=version("gynbtnet"),
-                outlines=settings.outlines,
-                holes=settings.holes,
-            )
-            if settings.seg and segmentation.labels.array.any():
-                write_seg(
-                    segmentation,
-                    found.series,
-                    partial / SEG,
-                    names=names or StructureNames.load(None),
-                    description=f"SYNTHETIC. {description}" if synthetic else description,
-                    software_version=version("gynbtnet"),
-                )
-        manifest = {
-            "notice": f"{SYNTHETIC} {NOTICE}" if synthetic else NOTICE,
-            **made_from,
-            "notes": list(found.notes),
-            "geometry": found.volumes[0].geometry.to_json(),
-            "device": str(model.device),
-            "seconds": {
-                "reading": round(read - began, 3),
-                "contouring": round(predicted - read, 3),
-                "writing": round(time.perf_counter() - predicted, 3),
-            },
-            "volumes_cm3": {structure: round(volume, 3) for structure, volume in volumes.items()},
-            "agreement": {
-                structure: None if math.isnan(dice) else round(dice, 4)
-                for structure, dice in contours.agreement.items()
-            },
-            "missing": [structure for structure, volume in volumes.items() if volume == 0],
-        }
-        write_json(manifest, partial / MANIFEST)
-    return out
-
-
-def _made_from(model: Contourer, scan: _Scan, settings: PredictionSettings, synthetic: bool) -> dict[str, Any]:
-    """The part of the manifest that decides what the files hold."""
-    return {
-        "synthetic": synthetic,
-        "model": {"name": model.folder.resolve().name, "weights": model.weights, "sha256": model.sha256},
-        "input": {
-            "kind": "image file" if scan.series is None else "DICOM",
-            "series_uid": scan.series.series_uid if scan.series else None,
-            "sha256": sha256_of(*scan.files),
-        },
-        "settings": settings.model_dump(mode="json"),
-        "versions": {name: version(name) for name in ("gynbtnet", "torch", "SimpleITK", "pydicom", *model.libraries)},
-        "structures": list(model.structures),
-        "files": [LABELS] if scan.series is None else [LABELS, RTSTRUCT],
-    }
-
-
-def _stands(out: Path, made_from: Mapping[str, Any]) -> bool:
-    """Whether ``out`` holds, whole, what would be made from the same again."""
-    try:
-        found = json.loads((out / MANIFEST).read_text())
-        same = all(found[key] == value for key, value in made_from.items())
-    except (OSError, ValueError, KeyError, TypeError):  # absent, damaged or of another version: made anew
-        return False
-    return same and all((out / name).is_file() for name in made_from["files"])
-
-
-def _check_same_scan(out: Path, scan: Path, sha256: str) -> None:
-    """BadInput where another scan's prediction would be replaced; a damaged one is."""
-    try:
-        standing = json.loads((out / MANIFEST).read_text())["input"]["sha256"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return
-    if standing != sha256:
-        raise BadInput(
-            f"{out} holds the prediction of another scan than {scan}, or of what that was before; give another output "
-            "folder, or delete this one."
         )
 
 
@@ -197,23 +301,3 @@ def _check_apart(out: Path, scan: Path) -> None:
         raise BadInput(
             f"The prediction would be written to {out}, where the scan {scan} lies; give an output folder apart."
         )
-
-
-def _read(scan: Path, channels: tuple[Path, ...], series_uid: str | None, repairs: Repairs | None) -> _Scan:
-    further = [read_volume(path) for path in channels]
-    if scan.is_file():
-        if not is_image_file(scan):
-            raise BadInput(
-                f"{scan} is no image file ({', '.join(SUFFIXES)}); of a DICOM series give the folder, not one slice."
-            )
-        return _Scan((read_volume(scan), *further), None, (scan, *channels), image_is_synthetic(scan, scan.parent))
-    images = sorted(path for path in scan.glob("*") if is_image_file(path))
-    if images and not find_series(scan):
-        raise BadInput(
-            f"{scan} is a folder of image files without DICOM; give the file that holds the scan ({images[0].name}?)."
-        )
-    series = read_ct_series(scan, series_uid, repairs)
-    header = pydicom.dcmread(series.files[0], stop_before_pixels=True)
-    return _Scan(
-        (series.volume, *further), series, (*series.files, *channels), dicom_is_synthetic(header), series.notes
-    )

@@ -1,7 +1,7 @@
 """A trained network with the plan it was trained by."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -16,8 +16,10 @@ from gynbtnet.errors import BadInput
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.inference.backends import prepared
 from gynbtnet.inference.contours import Contours
+from gynbtnet.inference.model_archive import opened_archive
 from gynbtnet.inference.passes import Network
 from gynbtnet.inference.predict import contour
+from gynbtnet.inference.quality import Quality
 from gynbtnet.inference.settings import Backend, PredictionSettings
 from gynbtnet.preparation.plan import Plan
 from gynbtnet.training.planned_network import planned_network
@@ -32,6 +34,7 @@ class Model:
         weights: name of the weights' file.
         sha256: of the weights.
         network: in evaluation mode on ``device``, one output at full resolution.
+        quality: what a cross-validation taught about its contours; None where it stands alone.
     """
 
     folder: Path
@@ -40,6 +43,12 @@ class Model:
     plan: Plan
     network: nn.Module
     device: torch.device
+    quality: Quality | None = None
+
+    @property
+    def digests(self) -> Mapping[str, str]:
+        """Of its one file of weights."""
+        return {self.weights: self.sha256}
 
     @property
     def title(self) -> str:
@@ -80,11 +89,14 @@ class Model:
     def load(
         cls, folder: Path, *, weights: Literal["last", "best"] = "last", device: Literal["auto", "cpu", "cuda"] = "auto"
     ) -> "Model":
-        """Read plan and weights of a run folder; no code in it is executed.
+        """Read plan and weights of a run folder, or of a zip of one; no code in it is executed.
 
         Raises:
             BadInput: where the folder is no model, its weights are damaged or another plan's, or CUDA is absent.
         """
+        if folder.is_file():
+            with opened_archive(folder) as unpacked:
+                return replace(cls.load(unpacked, weights=weights, device=device), folder=folder)
         path = folder / f"weights_{weights}.safetensors"
         for needed in (path, folder / "weights_last.safetensors"):  # the last ones are written when a run has ended
             if not needed.is_file():
@@ -106,4 +118,5 @@ class Model:
                 f"{path} is damaged, or not the weights of the plan beside it ({plan.network} {plan.preset}, "
                 f"{len(plan.structures)} structures); copy the model's folder again."
             ) from error
-        return cls(folder, path.name, sha256_of(path), plan, network.to(place).eval(), place)
+        quality = Quality.beside(folder)
+        return cls(folder, path.name, sha256_of(path), plan, network.to(place).eval(), place, quality)

@@ -1,8 +1,8 @@
 """Contours after they are drawn: mended, flagged, and with the DSC to expect; and the words that say so."""
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from gynbtnet.imaging.volume import Segmentation
 from gynbtnet.inference.contourer import Contourer
@@ -63,20 +63,6 @@ class Review:
         words += [f"Quality not calibrated for {', '.join(unknown)}."] if unknown else []
         return " ".join(words) or "No flags."
 
-    def to_json(self) -> dict[str, Any]:
-        """For a manifest: ``flags``, ``predicted_dsc`` and ``review``, each by structure, and the limit."""
-        return {
-            "flags": [asdict(flag) for flag in self.flags],
-            "predicted_dsc": {
-                structure: {name: round(getattr(expected, name), 3) for name in ("dsc", "low", "high")}
-                if expected
-                else None
-                for structure, expected in self.predicted.items()
-            },
-            "review": {structure: self.to_review(structure) for structure in self.predicted},
-            "review_below": self.review_below,
-        }
-
 
 def review(
     contours: Contours,
@@ -112,19 +98,22 @@ def review(
 
 
 def review_of(model: Contourer, contours: Contours, settings: PredictionSettings) -> Review:
-    """:func:`review` by what stands in the model's folder: of an ensemble, beside its folds.
-
-    Raises:
-        BadInput: where plan or quality is damaged.
-    """
+    """:func:`review` by what our model's plan says and its quality; another's model is flagged alone."""
     if not isinstance(model, Model | Ensemble):
         return review(contours, None, None, passes="", review_below=settings.review_below)
-    plan = Plan.load(model.folder) if (model.folder / "plans.json").is_file() else model.plan
     members = len(model.members[: settings.folds]) if isinstance(model, Ensemble) else 1
     return review(
         contours,
-        plan,
-        Quality.beside(model.folder),
+        model.plan,
+        model.quality,
         passes=passes_of(settings, members),
         review_below=settings.review_below,
     )
+
+
+def rules_sha256(model: Contourer) -> str:
+    """Of all that a review of our model's contours goes by besides its weights; of another's, of nothing."""
+    if not isinstance(model, Model | Ensemble):
+        return hashlib.sha256().hexdigest()
+    goes_by = (model.plan.volumes, model.plan.postprocessing, model.quality)
+    return hashlib.sha256(repr(goes_by).encode()).hexdigest()

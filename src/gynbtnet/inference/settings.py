@@ -6,6 +6,7 @@ from pydantic import Field
 
 from gynbtnet.settings import Settings
 
+Output = Literal["rtstruct", "seg", "nifti"]
 Roi = Literal["whole", "pelvis"]
 Backend = Literal["eager", "compiled", "openvino"]
 
@@ -48,7 +49,19 @@ class PredictionSettings(Settings):
         le=1,
         description="A structure whose DSC may lie below it is called to review. Readers of the HR-CTV reach 0.73.",
     )
-    seg: bool = Field(False, description="Write a DICOM SEG beside the RTSTRUCT.")
+    outputs: tuple[Output, ...] | None = Field(
+        None,
+        min_length=1,
+        description="Files of contours: rtstruct, seg, nifti. Left out: nifti, and of a DICOM scan rtstruct too.",
+    )
+    preview: bool = Field(True, description="Draw a picture of the contours on the scan.")
+
+    def to_evaluate(self, *, is_dicom: bool) -> "PredictionSettings":
+        """The same with the label map among the files, which evaluation reads, and with what only DICOM can have
+        left out where the scan is none.
+        """
+        asked = [form for form in self.outputs or () if form != "nifti" and is_dicom]
+        return self.model_copy(update={"outputs": (*asked, "nifti")}) if self.outputs else self
 
     def fast(self) -> "PredictionSettings":
         """The same in a hurry: one fold, no mirroring, windows that overlap by a quarter."""

@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure, FigureBase
 
-from gynbtnet.evaluation.planes import EDGES, PLANES, Plane, PlaneName, anatomical, plane
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation, Volume
+from gynbtnet.pictures.planes import EDGES, PLANES, Plane, PlaneName, anatomical, plane
 
 SOFT_TISSUE_HU = (40 - 400 / 2, 40 + 400 / 2)
 """Window of level 40, width 400."""

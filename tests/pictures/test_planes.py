@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from gynbtnet.evaluation.planes import PLANES, anatomical, plane
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Volume
+from gynbtnet.pictures.planes import PLANES, anatomical, plane
 
 MIDDLE = np.array([5.0, -20.0, 100.0])
 ANTERIOR, LEFT, HEAD = np.array([0, -1, 0]), np.array([1, 0, 0]), np.array([0, 0, 1])

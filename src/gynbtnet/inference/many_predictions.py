@@ -1,0 +1,91 @@
+"""Many scans through one model: overlapped in this process, side by side in several, or on a cluster."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Literal
+
+from gynbtnet.errors import BadInput, ScansFailed
+from gynbtnet.inference.export import Request, contour, predict_request, read_request, write_contours
+from gynbtnet.inference.model import Model
+from gynbtnet.many_scans import for_each_scan, for_each_scan_in_turn
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """Where a model lies, so that every process can load it once for itself."""
+
+    path: Path
+    weights: Literal["last", "best"] = "last"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    def load(self) -> Model:
+        """The model."""
+        return Model.load(self.path, weights=self.weights, device=self.device)
+
+
+def predict_scans(
+    model: Model,
+    source: ModelSource,
+    requests: Mapping[str, Request],
+    *,
+    jobs: int = 1,
+    apart: bool = False,
+    failed: Sequence[tuple[str, str]] = (),
+) -> None:
+    """Contour every scan; one that fails doesn't stop the others.
+
+    In one process the next scan is read and the one before is written while the network computes: three scans at most
+    are in memory. In several, each has one.
+
+    Args:
+        model: what contours.
+        source: where other processes find it.
+        requests: by the names that a report of failures uses.
+        jobs: processes at once; each loads the model.
+        apart: leave all of it to joblib's backend, within :func:`~gynbtnet.many_scans.on_cluster`.
+        failed: scans that couldn't be found whole, to be told with the others: place and reason.
+
+    Raises:
+        BadInput: where there is one scan and it can't be contoured.
+        ScansFailed: at the end, where any of several failed: which, and why.
+    """
+    if len(requests) == 1 and not failed and not apart:
+        predict_request(model, *requests.values())
+        return
+    reasons = list(failed)
+    try:
+        _predict_all(model, source, requests, jobs=jobs, apart=apart)
+    except ScansFailed as error:
+        reasons += error.failed
+    if reasons:
+        raise ScansFailed(reasons, len(requests) + len(failed))
+
+
+def _predict_all(model: Model, source: ModelSource, requests: Mapping[str, Request], *, jobs: int, apart: bool) -> None:
+    if jobs == 1 and not apart:
+        for_each_scan_in_turn(
+            lambda name: read_request(model, requests[name]),
+            lambda read: contour(model, read),
+            lambda contoured: write_contours(model, contoured),
+            list(requests),
+            name=str,
+            title="Contouring scans",
+        )
+    else:
+        work = partial(_predict, source, model.sha256)
+        for_each_scan(work, list(requests.items()), name=lambda named: named[0], title="Contouring scans", jobs=jobs)
+
+
+def _predict(source: ModelSource, sha256: str, named: tuple[str, Request]) -> Path:
+    return predict_request(_loaded(source, sha256), named[1])
+
+
+@lru_cache(maxsize=1)
+def _loaded(source: ModelSource, sha256: str) -> Model:
+    """The model with these weights: loaded once in a process, and again where others have come in their place."""
+    model = source.load()
+    if model.sha256 != sha256:
+        raise BadInput(f"The weights in {source.path} are others than when the command began; run it again.")
+    return model

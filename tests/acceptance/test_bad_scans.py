@@ -1,0 +1,147 @@
+"""Scans that are no CT of a pelvis, through `gynbtnet predict`: a warning wherever it is read, or one sentence."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+
+from gynbtnet.imaging.ct_writer import write_ct_series
+from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging.volume_files import write_volume
+from gynbtnet.phantom.case import PhantomCase, pelvic_geometry, phantom_case
+
+from .test_bad_input import refused
+
+QUICK = ("--recipe", "smoke")
+
+
+@pytest.fixture(scope="module")
+def phantom() -> PhantomCase:
+    return phantom_case(0, 0, 0, pelvic_geometry((6.0, 5.0, 5.0), (30, 60, 80)))
+
+
+def as_dicom(scan: Volume, folder: Path) -> list[Path]:
+    words = {"study_description": "SYNTHETIC", "series_description": "SYNTHETIC"}
+    return list(write_ct_series(scan, folder, patient_id="PHANTOM", seed=1, **words).files)
+
+
+def slices(scan: Volume, count: int) -> Volume:
+    grid = scan.geometry
+    return Volume(scan.array[14 : 14 + count], replace(grid, shape=(count, *grid.shape[1:])))
+
+
+def predicted(gynbtnet, model: Path, place: Path, out: Path, *words: str) -> Path:
+    """The folder of a prediction whose console and manifest hold every one of ``words`` as a warning."""
+    ended = gynbtnet("predict", *QUICK, model, place, "--out", out)
+    assert ended.code == 0, ended.err
+    assert "Traceback" not in ended.err
+    (folder,) = out.iterdir()
+    told = json.loads((folder / "prediction.json").read_text())["warnings"]
+    for word in words:
+        assert word in ended.err
+        assert any(word in warning for warning in told), told
+    assert (folder / "preview.png").stat().st_size > 10_000
+    return folder
+
+
+def test_two_slices_six_mm_apart(gynbtnet, phantom: PhantomCase, untrained_model: Path, tmp_path: Path) -> None:
+    as_dicom(slices(phantom.scan, 2), tmp_path / "ct")
+    out = predicted(gynbtnet, untrained_model, tmp_path / "ct", tmp_path / "out", "2 slices", "6 mm apart")
+    assert (out / "RS.dcm").is_file()
+
+
+def test_no_pelvis(gynbtnet, phantom: PhantomCase, untrained_model: Path, tmp_path: Path) -> None:
+    leg = np.where(np.arange(80) < 25, phantom.scan.array, -1000).astype(np.int16)
+    write_volume(replace(phantom.scan, array=leg), tmp_path / "leg.nii.gz")
+    predicted(gynbtnet, untrained_model, tmp_path / "leg.nii.gz", tmp_path / "out", "bones of both hips")
+
+
+def test_a_contrast_agent_and_an_implant(gynbtnet, phantom: PhantomCase, untrained_model: Path, tmp_path: Path) -> None:
+    array = phantom.scan.array.copy()
+    hip = np.argwhere(phantom.organs.mask("hip_left"))
+    z, y, x = hip[np.abs(hip - hip.mean(axis=0)).sum(axis=1).argmin()]
+    array[z - 2 : z + 3, y - 2 : y + 3, x - 2 : x + 3] = 3071
+    for path in as_dicom(replace(phantom.scan, array=array), tmp_path / "ct"):
+        header = pydicom.dcmread(path)
+        header.ContrastBolusAgent = "Iodine"
+        header.save_as(path)
+    words = ("contrast agent", "an implant it seems")
+    predicted(gynbtnet, untrained_model, tmp_path / "ct", tmp_path / "out", *words)
+
+
+def test_hu_that_were_never_made(gynbtnet, phantom: PhantomCase, untrained_model: Path, tmp_path: Path) -> None:
+    """A DICOM whose intercept was lost, and a NIfTI of stored values."""
+    for path in as_dicom(phantom.scan, tmp_path / "ct"):
+        header = pydicom.dcmread(path)
+        header.RescaleIntercept = 0
+        header.save_as(path)
+    stored = (phantom.scan.array.astype(np.int32) + 1024).astype(np.uint16)
+    write_volume(replace(phantom.scan, array=stored), tmp_path / "stored.nii.gz")
+    for place in ("ct", "stored.nii.gz"):
+        ended = gynbtnet("predict", *QUICK, untrained_model, tmp_path / place, "--out", tmp_path / "out")
+        refused(ended, "without its rescale", "subtract 1024", place)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_mr_and_nothing_at_all(gynbtnet, phantom: PhantomCase, untrained_model: Path, tmp_path: Path) -> None:
+    for path in as_dicom(phantom.scan, tmp_path / "mr"):
+        header = pydicom.dcmread(path)
+        header.Modality, header.SOPClassUID = "MR", pydicom.uid.MRImageStorage
+        header.save_as(path)
+    ramp = np.linspace(0.5, 1.5, 80, dtype=np.float32)
+    write_volume(replace(phantom.scan, array=(phantom.scan.array + 1024) / 8 * ramp), tmp_path / "mr.nii.gz")
+    write_volume(replace(phantom.scan, array=np.full(phantom.scan.array.shape, -1000)), tmp_path / "air.nii.gz")
+    for place, words in (("mr", "found: MR"), ("mr.nii.gz", "looks like an MR"), ("air.nii.gz", "-1000 everywhere")):
+        refused(gynbtnet("predict", *QUICK, untrained_model, tmp_path / place, "--out", tmp_path / "out"), words)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_of_good_and_bad_ones(gynbtnet, phantom: PhantomCase, untrained_model: Path, tmp_path: Path) -> None:
+    """The good ones are done, the bad ones are listed, and the same command goes on with them alone."""
+    scans, out = tmp_path / "scans", tmp_path / "out"
+    as_dicom(slices(phantom.scan, 12), scans / "A" / "CT")
+    write_volume(slices(phantom.scan, 12), scans / "B.nii.gz")
+    write_volume(slices(replace(phantom.scan, array=phantom.scan.array.clip(0)), 12), scans / "C.nii.gz")
+    (scans / "D.nrrd").write_text("no scan")
+    forms = ("--output", "nifti", "--output", "rtstruct", "--output", "seg")
+    ended = gynbtnet("predict", *QUICK, untrained_model, scans, "--out", out, *forms)
+    assert ended.code == 1
+    assert "Traceback" not in ended.err
+    assert "3 of 4 scans failed and the others are done" in ended.err
+    assert "B: " in ended.err and "B.nii.gz is no DICOM series" in ended.err
+    ended = gynbtnet("predict", *QUICK, untrained_model, scans, "--out", out, "--force")
+    assert ended.code == 1
+    assert "2 of 4 scans failed" in ended.err
+    files = {path.name: sorted(file.name for file in path.iterdir()) for path in out.iterdir()}
+    image = ["labels.nii.gz", "prediction.json", "preview.png"]
+    assert files == {"A_CT": ["RS.dcm", *image], "B": image}
+
+
+def test_what_a_nifti_can_not_have(gynbtnet, phantom: PhantomCase, untrained_model: Path, tmp_path: Path) -> None:
+    write_volume(slices(phantom.scan, 12), tmp_path / "scan.nii.gz")
+    for form in ("rtstruct", "seg"):
+        ended = gynbtnet(
+            "predict", *QUICK, untrained_model, tmp_path / "scan.nii.gz", "-o", tmp_path / "out", "--output", form
+        )
+        refused(ended, "no DICOM series", "ask for nifti alone")
+
+
+def test_a_model_that_is_none(gynbtnet, untrained_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "page.zip").write_text("<html>Sign in</html>")
+    refused(gynbtnet("predict", tmp_path / "page.zip", tmp_path, "--out", tmp_path / "out"), "web page and no zip")
+    assert gynbtnet("export", untrained_model, tmp_path / "model.zip", "--to", "zip").code == 0
+    whole = (tmp_path / "model.zip").read_bytes()
+    (tmp_path / "model.zip").write_bytes(whole[:-1000])
+    refused(gynbtnet("predict", tmp_path / "model.zip", tmp_path, "--out", tmp_path / "out"), "cut short")
+
+
+def test_a_real_pelvis_from_a_zip(gynbtnet, real_data: Path, untrained_model: Path, tmp_path: Path) -> None:
+    assert gynbtnet("export", untrained_model, tmp_path / "model.zip", "--to", "zip").code == 0
+    place = real_data / "totalsegmentator_example" / "Totalsegmentator_dataset" / "s0000" / "ct.nii.gz"
+    folder = predicted(gynbtnet, tmp_path / "model.zip", place, tmp_path / "out", "an implant it seems")
+    told = json.loads((folder / "prediction.json").read_text())
+    assert told["model"]["name"] == "model.zip"
+    assert [warning for warning in told["warnings"] if "implant" not in warning and "Nothing was" not in warning] == []
