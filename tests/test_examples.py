@@ -1,15 +1,48 @@
 import runpy
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import torch
+from safetensors.torch import save_file
 
-EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
+from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging.volume_files import read_volume, write_volume
+from gynbtnet.networks.unet import GynBTNet
+from gynbtnet.preparation.plan import Plan
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_the_example_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.argv", [str(path), str(tmp_path)])
-    runpy.run_path(str(path), run_name="__main__")
+def run(name: str, monkeypatch: pytest.MonkeyPatch, *arguments: Path) -> None:
+    monkeypatch.setattr("sys.argv", [name, *map(str, arguments)])
+    runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+
+
+def test_the_whole_method(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("whole_method.py", monkeypatch, tmp_path)
     scores = pd.read_csv(tmp_path / "evaluation" / "scores.csv")
     assert set(scores["structure"]) == {"hr_ctv", "bladder", "rectum", "sigmoid", "uterus"}
+
+
+def test_contours_on_one_scan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    strides = ((1, 1, 1), *((2, 2, 2),) * 4)
+    structures, grid = ("bladder", "rectum"), Geometry((16, 18, 20), (3.0, 3.0, 3.0))
+    Plan(structures, grid.spacing, "zscore", None, (16, 32, 32), 2, "XS", strides).save(tmp_path / "model")
+    torch.manual_seed(0)
+    save_file(GynBTNet("XS", outputs=3, strides=strides).state_dict(), tmp_path / "model" / "weights_last.safetensors")
+    scan = Volume(np.random.default_rng(0).normal(0, 50, grid.shape).astype(np.int16), grid)
+    write_volume(scan, tmp_path / "scan.nii.gz")
+    run("contour_a_scan.py", monkeypatch, tmp_path / "model", tmp_path / "scan.nii.gz", tmp_path / "out.nii.gz")
+    labels = read_volume(tmp_path / "out.nii.gz")
+    assert labels.geometry.is_same(grid)
+    counted = [(labels.array == label).sum() * 0.027 for label in (1, 2)]
+    assert f"bladder: {counted[0]:.1f} cm³\nrectum: {counted[1]:.1f} cm³" in capsys.readouterr().out
+
+
+def test_every_example_is_run() -> None:
+    assert sorted(path.name for path in EXAMPLES.glob("*.py")) == ["contour_a_scan.py", "whole_method.py"]

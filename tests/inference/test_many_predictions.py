@@ -7,8 +7,9 @@ import pytest
 
 from gynbtnet.errors import BadInput, ScansFailed
 from gynbtnet.imaging.volume_files import read_volume, write_volume
+from gynbtnet.inference.ensemble import load_model
 from gynbtnet.inference.export import Request, predict_scan
-from gynbtnet.inference.many_predictions import ModelSource, predict_scans
+from gynbtnet.inference.many_predictions import predict_scans
 from gynbtnet.inference.model import Model
 from gynbtnet.inference.scan_input import scan_at
 from gynbtnet.inference.settings import PredictionSettings
@@ -38,10 +39,9 @@ def labels(folder: Path) -> np.ndarray:
 
 
 def test_overlapped_they_are_as_one_by_one(bright_model: Model, scans: list[Path], tmp_path: Path) -> None:
-    source = ModelSource(bright_model.folder)
     out = tmp_path / "out"
     with pytest.raises(ScansFailed, match=r"2 of 5 scans failed") as told:
-        predict_scans(bright_model, source, requests(scans, out), failed=[("elsewhere", "is damaged")])
+        predict_scans(bright_model, bright_model.folder, requests(scans, out), failed=[("elsewhere", "is damaged")])
     assert [name for name, _ in told.value.failed] == ["elsewhere", "1.nii.gz"]
     assert "damaged or cut short" in told.value.failed[1][1]
     assert sorted(path.name for path in out.iterdir()) == ["0.nii.gz", "2.nii.gz", "3.nii.gz"]
@@ -53,13 +53,13 @@ def test_overlapped_they_are_as_one_by_one(bright_model: Model, scans: list[Path
 
 def test_one_alone_says_its_sentence(bright_model: Model, scans: list[Path], tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="damaged or cut short"):
-        predict_scans(bright_model, ModelSource(bright_model.folder), requests(scans[1:2], tmp_path / "out"))
+        predict_scans(bright_model, bright_model.folder, requests(scans[1:2], tmp_path / "out"))
 
 
 def test_in_processes_each_loads_the_model(model_folder: Path, scans: list[Path], tmp_path: Path) -> None:
-    source = ModelSource(model_folder, device="cpu")
+    model = load_model(model_folder)
     wanted = [scans[0], scans[2]]
-    predict_scans(source.load(), source, requests(wanted, tmp_path / "out"), jobs=2)
+    predict_scans(model, model_folder, requests(wanted, tmp_path / "out"), jobs=2)
     for path in wanted:
-        alone = predict_scan(source.load(), path, tmp_path / "alone" / path.name, settings=QUICK)
+        alone = predict_scan(model, path, tmp_path / "alone" / path.name, settings=QUICK)
         assert np.array_equal(labels(tmp_path / "out" / path.name), labels(alone))

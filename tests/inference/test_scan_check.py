@@ -14,7 +14,7 @@ from gynbtnet.imaging.volume_files import read_volume
 from gynbtnet.inference.scan_check import check_scan
 from gynbtnet.phantom.case import PhantomCase, pelvic_geometry, phantom_case
 
-HIPS, THICK, SHORT = "bones of both hips", "mm apart", "along the patient"
+HIPS, THICK, SHORT = "hips as a pelvis has them", "mm apart", "along the patient"
 
 
 @pytest.fixture(scope="module", params=[0, 3], ids=["plastic", "metal applicator"])

@@ -8,6 +8,7 @@ import typer
 
 from gynbtnet.cli.app import command, console
 from gynbtnet.cli.options import (
+    BackendForm,
     Changes,
     Cluster,
     CohortFolder,
@@ -23,6 +24,7 @@ from gynbtnet.cli.options import (
     OutputForms,
     PreparedFolder,
     RecipeName,
+    RoiForm,
     SplitFile,
     UnequalSpacing,
 )
@@ -262,6 +264,11 @@ def predict(
     recipe: Annotated[str | None, typer.Option(help="Take the prediction's settings from this recipe.")] = None,
     series: Annotated[str | None, typer.Option(help="SeriesInstanceUID of the one series to take in a folder.")] = None,
     output: OutputForms = None,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="One fold, no mirroring, coarser steps: quicker, and a little worse.")
+    ] = False,
+    roi: Annotated[RoiForm | None, typer.Option(help="Look everywhere, or around the pelvis alone.")] = None,
+    backend: Annotated[BackendForm | None, typer.Option(help="What computes the network.")] = None,
     outlines: Annotated[Outlines | None, typer.Option(help="Of the RTSTRUCT: sub-voxel, or along the voxels.")] = None,
     holes: Annotated[Holes | None, typer.Option(help="Of the RTSTRUCT: as keyholes, or as inner contours.")] = None,
     jobs: Jobs = 1,
@@ -278,8 +285,9 @@ def predict(
     a scan is kept where it would be made again, and otherwise only replaced with --force.
     """
     from gynbtnet.imaging.slice_repairs import Repairs
+    from gynbtnet.inference.ensemble import load_model
     from gynbtnet.inference.export import Request
-    from gynbtnet.inference.many_predictions import ModelSource, predict_scans
+    from gynbtnet.inference.many_predictions import predict_scans
     from gynbtnet.inference.scan_search import find_scans
     from gynbtnet.inference.settings import PredictionSettings
     from gynbtnet.many_scans import on_cluster
@@ -289,19 +297,19 @@ def predict(
         raise BadInput("--set changes a setting of a recipe, and none is named; name one with --recipe.")
     settings = load_recipe(recipe, set_ or ()).prediction if recipe else PredictionSettings()
     forms = tuple(dict.fromkeys(form.value for form in output)) if output else None
-    written = {"outputs": forms, "outlines": outlines, "holes": holes}
+    settings = settings.fast() if fast else settings
+    written = {"outputs": forms, "outlines": outlines, "holes": holes, "roi": roi, "backend": backend}
     settings = settings.model_copy(update={name: value for name, value in written.items() if value is not None})
     repairs = Repairs(missing_slices, unequal_spacing, gantry_tilt)
     place = Path.absolute if cluster else Path  # a cluster's workers stand in other folders
-    source = ModelSource(place(model), settings.weights, settings.device)
-    loaded = source.load()
+    loaded = load_model(place(model), settings)
     given = [place(one) for one in channel or ()]
     found = find_scans([place(one) for one in scan], loaded.channels, given=given, series_uid=series)
     requests = {
         name: Request(files, place(out) / name, settings, repairs, force=force) for name, files in found.scans.items()
     }
     with on_cluster(cluster):
-        predict_scans(loaded, source, requests, jobs=jobs, apart=cluster is not None, failed=found.failed)
+        predict_scans(loaded, place(model), requests, jobs=jobs, apart=cluster is not None, failed=found.failed)
     for request in requests.values():
         console.print(f"{request.files.place} → {request.out}", markup=False, highlight=False, soft_wrap=True)
 
@@ -321,14 +329,16 @@ def export(
     force: Force = False,
 ) -> None:
     """Write a model as one file to hand on, or for other software."""
+    from gynbtnet.inference.ensemble import load_model
     from gynbtnet.inference.model import Model
     from gynbtnet.inference.model_archive import write_archive
     from gynbtnet.inference.nnunet_export import export_nnunet
     from gynbtnet.inference.onnx_export import export_onnx
+    from gynbtnet.inference.settings import PredictionSettings
     from gynbtnet.inference.stu_net_export import export_stu_net
 
     if to == Format.zip:
-        Model.load(model, weights=weights.value, device="cpu")
+        load_model(model, PredictionSettings(weights=weights.value, device="cpu"))
         console.print(f"zip: {write_archive(model, out, weights=weights.value, force=force)}")
         return
     write = {Format.nnunet: export_nnunet, Format.onnx: export_onnx, Format.stunet: export_stu_net}[to]

@@ -10,7 +10,11 @@ from gynbtnet.errors import BadInput
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="Where the result goes.")]
 ModelPath = Annotated[
-    Path, typer.Argument(metavar="MODEL", help="A model: the run folder of stage 2 or 3, or a zip of one.")
+    Path,
+    typer.Argument(
+        metavar="MODEL",
+        help="The run folder of stage 2 or 3, that of a cross-validation, or a zip of one.",
+    ),
 ]
 RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A shipped recipe's name, or a YAML file.")]
 CohortFolder = Annotated[Path, typer.Argument(metavar="COHORT", help="A folder made by gynbtnet ingest.")]
@@ -58,6 +62,21 @@ class Outlines(StrEnum):
 
     smooth = "smooth"
     exact = "exact"
+
+
+class RoiForm(StrEnum):
+    """Where contours are looked for."""
+
+    whole = "whole"
+    pelvis = "pelvis"
+
+
+class BackendForm(StrEnum):
+    """What computes the network."""
+
+    eager = "eager"
+    compiled = "compiled"
+    openvino = "openvino"
 
 
 class OutputForm(StrEnum):

@@ -54,8 +54,8 @@ class Ensemble:
 
     @property
     def digests(self) -> Mapping[str, str]:
-        """Of each member's file of weights, by its place in the folder."""
-        return {f"fold_{number}/{member.weights}": member.sha256 for number, member in enumerate(self.members)}
+        """Of each member's weights, by its fold."""
+        return {f"{member.folder.name}/{member.weights}": member.sha256 for member in self.members}
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -90,7 +90,8 @@ class Ensemble:
         """The folds in a folder, or as many of them as the settings say; only these are read.
 
         Raises:
-            BadInput: where a fold is no finished run, or was trained by another plan than the first.
+            BadInput: where a fold is no finished run, or was trained by another plan than the first or than the one
+                beside them.
         """
         folds = _folds(folder)[: settings.folds]
         members = tuple(Model.load(fold, weights=settings.weights, device=settings.device) for fold in folds)
@@ -100,24 +101,43 @@ class Ensemble:
                     f"{member.folder} was trained by another plan than {members[0].folder}; an ensemble's folds have "
                     "one plan, as `gynbtnet crossvalidate` trains them."
                 )
-        plan = Plan.load(folder) if (folder / "plans.json").is_file() else members[0].plan
-        return cls(folder, members, plan, Quality.beside(folder))
+        return cls(folder, members, _learned(folder, members[0].plan), Quality.beside(folder))
 
 
 def load_model(folder: Path, settings: PredictionSettings | None = None) -> Model | Ensemble:
-    """The model that a run folder is, or the ensemble of the run folders ``fold_0``, ``fold_1`` and so on in it;
-    or either in a zip.
+    """The model that a run folder is, or the ensemble of the run folders ``fold_0``, ``fold_1`` and so on in it.
+
+    Either may be zipped.
 
     Raises:
         BadInput: where the folder is neither, or its files are damaged or don't belong together.
     """
     settings = settings or PredictionSettings()
+    if not folder.exists():
+        raise BadInput(
+            f"There is no {folder}; expected a model: a run folder, that of a cross-validation, or a zip of one."
+        )
     if folder.is_file():
         with opened_archive(folder) as unpacked:
             return replace(load_model(unpacked, settings), folder=folder)
     if _folds(folder) and not any(folder.glob("weights_*.safetensors")):
         return Ensemble.load(folder, settings)
     return Model.load(folder, weights=settings.weights, device=settings.device)
+
+
+def _learned(folder: Path, trained_by: Plan) -> Plan:
+    """The folds' plan with the volumes and rules of the one beside them, where there is one."""
+    if not (folder / "plans.json").is_file():
+        return trained_by
+    beside = Plan.load(folder)
+    if replace(trained_by, notes=(), volumes=(), postprocessing=()) != replace(
+        beside, notes=(), volumes=(), postprocessing=()
+    ):
+        raise BadInput(
+            f"{folder / 'plans.json'} is another plan than that of the folds beside it; copy it again from where they "
+            "were trained, or call `gynbtnet crossvalidate` again."
+        )
+    return replace(trained_by, volumes=beside.volumes, postprocessing=beside.postprocessing)
 
 
 def _folds(folder: Path) -> list[Path]:

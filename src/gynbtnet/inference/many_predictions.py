@@ -1,33 +1,20 @@
 """Many scans through one model: overlapped in this process, side by side in several, or on a cluster."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Literal
 
 from gynbtnet.errors import BadInput, ScansFailed
+from gynbtnet.inference.contourer import Contourer
+from gynbtnet.inference.ensemble import load_model
 from gynbtnet.inference.export import Request, contour, predict_request, read_request, write_contours
-from gynbtnet.inference.model import Model
+from gynbtnet.inference.settings import PredictionSettings
 from gynbtnet.many_scans import for_each_scan, for_each_scan_in_turn
 
 
-@dataclass(frozen=True)
-class ModelSource:
-    """Where a model lies, so that every process can load it once for itself."""
-
-    path: Path
-    weights: Literal["last", "best"] = "last"
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-
-    def load(self) -> Model:
-        """The model."""
-        return Model.load(self.path, weights=self.weights, device=self.device)
-
-
 def predict_scans(
-    model: Model,
-    source: ModelSource,
+    model: Contourer,
+    place: Path,
     requests: Mapping[str, Request],
     *,
     jobs: int = 1,
@@ -41,7 +28,7 @@ def predict_scans(
 
     Args:
         model: what contours.
-        source: where other processes find it.
+        place: where other processes find it, see :func:`~gynbtnet.inference.ensemble.load_model`.
         requests: by the names that a report of failures uses.
         jobs: processes at once; each loads the model.
         apart: leave all of it to joblib's backend, within :func:`~gynbtnet.many_scans.on_cluster`.
@@ -56,14 +43,14 @@ def predict_scans(
         return
     reasons = list(failed)
     try:
-        _predict_all(model, source, requests, jobs=jobs, apart=apart)
+        _predict_all(model, place, requests, jobs=jobs, apart=apart)
     except ScansFailed as error:
         reasons += error.failed
     if reasons:
         raise ScansFailed(reasons, len(requests) + len(failed))
 
 
-def _predict_all(model: Model, source: ModelSource, requests: Mapping[str, Request], *, jobs: int, apart: bool) -> None:
+def _predict_all(model: Contourer, place: Path, requests: Mapping[str, Request], *, jobs: int, apart: bool) -> None:
     if jobs == 1 and not apart:
         for_each_scan_in_turn(
             lambda name: read_request(model, requests[name]),
@@ -74,18 +61,20 @@ def _predict_all(model: Model, source: ModelSource, requests: Mapping[str, Reque
             title="Contouring scans",
         )
     else:
-        work = partial(_predict, source, model.sha256)
+        work = partial(_predict, place, model.sha256)
         for_each_scan(work, list(requests.items()), name=lambda named: named[0], title="Contouring scans", jobs=jobs)
 
 
-def _predict(source: ModelSource, sha256: str, named: tuple[str, Request]) -> Path:
-    return predict_request(_loaded(source, sha256), named[1])
+def _predict(place: Path, sha256: str, named: tuple[str, Request]) -> Path:
+    _, request = named
+    loading = request.settings.model_dump_json(include={"weights", "device", "folds"})
+    return predict_request(_loaded(place, loading, sha256), request)
 
 
 @lru_cache(maxsize=1)
-def _loaded(source: ModelSource, sha256: str) -> Model:
+def _loaded(place: Path, settings: str, sha256: str) -> Contourer:
     """The model with these weights: loaded once in a process, and again where others have come in their place."""
-    model = source.load()
+    model = load_model(place, PredictionSettings.model_validate_json(settings))
     if model.sha256 != sha256:
-        raise BadInput(f"The weights in {source.path} are others than when the command began; run it again.")
+        raise BadInput(f"The weights in {place} are others than when the command began; run it again.")
     return model

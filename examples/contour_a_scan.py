@@ -1,0 +1,21 @@
+"""Contours on one scan from Python: python examples/contour_a_scan.py MODEL SCAN OUT
+
+MODEL is a run folder, the folder of a cross-validation, or a zip of one; SCAN an image file in HU; OUT a label map.
+"""
+
+import sys
+from pathlib import Path
+
+from gynbtnet import load_model, predict
+from gynbtnet.imaging.volume_files import read_volume, write_volume
+
+
+def main(model: Path, scan: Path, out: Path) -> None:
+    contours = predict(load_model(model), read_volume(scan))
+    for structure in contours.structures:
+        print(f"{structure}: {contours.volume_cm3(structure):.1f} cm³")
+    write_volume(contours.labels, out)  # label 1 is the first structure, on the scan's own grid
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:4]))
