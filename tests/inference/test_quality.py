@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 from pathlib import Path
+from shutil import copytree
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ from gynbtnet.errors import BadInput
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.inference.contours import Contours
-from gynbtnet.inference.ensemble import Ensemble
+from gynbtnet.inference.ensemble import Ensemble, load_model
 from gynbtnet.inference.model import Model
+from gynbtnet.inference.model_archive import write_archive
 from gynbtnet.inference.quality import Quality, StructureQuality, agreement_badness, passes_of, shape_badness
 from gynbtnet.inference.quality_model import CalibratedDSC, Line, WithoutPatient
 from gynbtnet.inference.review import review, review_of, rules_sha256
@@ -161,3 +163,21 @@ def test_an_ensemble_goes_by_what_stands_beside_its_folds(tmp_path: Path) -> Non
     assert by_agreement.dsc == pytest.approx(1 / (1 + math.exp(-3 - math.log(0.6 / 0.4))))
     assert by_shape.predicted["bladder"] != by_agreement
     assert len({rules_sha256(one) for one in (ensemble, member, replace(ensemble, plan=fold))}) == 3
+
+
+def test_an_ensemble_takes_rules_and_quality_from_beside_its_folds(model_folder: Path, tmp_path: Path) -> None:
+    whole = tmp_path / "crossvalidation"
+    for number in range(2):
+        copytree(model_folder, whole / f"fold_{number}")
+    assert load_model(whole).plan == Plan.load(model_folder)
+    rules = (PostprocessingRule("rectum", fill_holes=True),)
+    replace(Plan.load(model_folder), postprocessing=rules, volumes=(VOLUME,)).save(whole)
+    quality().save(whole)
+    zipped = write_archive(whole, tmp_path / "model.zip", weights="last")
+    for place in (whole, zipped):
+        loaded = load_model(place)
+        assert isinstance(loaded, Ensemble)
+        assert (loaded.plan.postprocessing, loaded.plan.volumes, loaded.quality) == (rules, (VOLUME,), quality())
+    replace(Plan.load(model_folder), spacing=(3.0, 2.0, 2.0)).save(whole)
+    with pytest.raises(BadInput, match="another plan than that of the folds"):
+        load_model(whole)
