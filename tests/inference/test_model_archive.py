@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from gynbtnet.errors import BadInput
 from gynbtnet.inference.model import Model
-from gynbtnet.inference.model_archive import DIGESTS, write_archive
+from gynbtnet.inference.model_archive import DIGESTS, opened_archive, write_archive
 
 WEIGHTS = "weights_last.safetensors"
 
@@ -110,3 +112,27 @@ def test_a_zip_that_names_files_outside_itself_is_refused(archive: Path, name: s
 def test_a_bomb_is_not_unpacked(archive: Path) -> None:
     with pytest.raises(BadInput, match=r"would grow from .* MB, as no weights do"):
         Model.load(rewritten(archive, {WEIGHTS: bytes(200_000_000)}))
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=4), st.floats(0.3, 1))
+def test_whatever_is_damaged_is_told_or_does_no_harm(
+    small_archive: Path, bytes_changed: list[tuple[int, int]], kept: float
+) -> None:
+    whole = bytearray(small_archive.read_bytes())
+    for place, value in bytes_changed:
+        whole[place % len(whole)] = value
+    path = small_archive.with_name("damaged.zip")
+    path.write_bytes(whole[: int(len(whole) * kept)] if kept < 0.6 else whole)
+    try:
+        with opened_archive(path) as folder:
+            assert all(file.is_relative_to(folder) for file in folder.rglob("*"))
+    except BadInput as error:
+        assert str(path) in str(error)
+
+
+@pytest.fixture
+def small_archive(tmp_path: Path) -> Path:
+    for name in ("plans.json", "dataset.json", WEIGHTS):
+        (tmp_path / name).write_text(20 * name)
+    return write_archive(tmp_path, tmp_path / "small.zip", weights="last")

@@ -3,8 +3,10 @@
 Of a zip only files with a model's names are taken, whatever else it holds, and nothing in them is executed.
 """
 
+import errno
 import json
 import re
+import struct
 import tempfile
 import zipfile
 import zlib
@@ -28,6 +30,8 @@ _MOST_GROWTH = 4
 _SMALL_BYTES = 16 * 2**20
 """That plans and manifests may take besides."""
 _ENCRYPTED = 1
+_OF_DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, IndexError, RuntimeError, OSError)
+"""What zipfile raises; of the last only "invalid argument", where it looks before a file's start."""
 
 
 @dataclass(frozen=True)
@@ -74,15 +78,22 @@ def opened_archive(path: Path) -> Iterator[Path]:
         BadInput: where the file is no zip, is cut short, damaged or encrypted, names files outside itself, would grow
             beyond all sense, holds no model, or its files aren't those whose digests it names.
     """
+    with tempfile.TemporaryDirectory(prefix="gynbtnet-model-") as folder:
+        _unpack(path, Path(folder))
+        try:
+            _check_digests(Path(folder), path)
+            yield Path(folder)
+        except BadInput as error:  # says where the file lies for the moment
+            raise BadInput(str(error).replace(folder, str(path))) from error
+
+
+def _unpack(path: Path, folder: Path) -> None:
     try:
-        with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory(prefix="gynbtnet-model-") as folder:
-            _extract(archive, path, Path(folder))
-            try:
-                _check_digests(Path(folder), path)
-                yield Path(folder)
-            except BadInput as error:  # says where the file lies for the moment
-                raise BadInput(str(error).replace(folder, str(path))) from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        with zipfile.ZipFile(path) as archive:
+            _extract(archive, path, folder)
+    except _OF_DAMAGE as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+            raise
         raise BadInput(f"{path} {_told(path, error)}; copy the model's zip again, or give its folder.") from error
 
 
