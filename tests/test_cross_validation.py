@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from gynbtnet.cross_validation import CrossValidation, crossvalidate
+from gynbtnet.cross_validation import CrossValidation, crossvalidate, learn_from_folds
 from gynbtnet.datasets.case import Case, Source
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.json_files import sha256_of
@@ -20,9 +20,12 @@ from gynbtnet.imaging.volume import Volume
 from gynbtnet.imaging.volume_files import read_volume, write_volume
 from gynbtnet.inference.model import Model
 from gynbtnet.inference.predict import predict
+from gynbtnet.inference.quality import Quality
+from gynbtnet.preparation.plan import Plan
 from gynbtnet.preparation.planning import make_plan
 from gynbtnet.preparation.prepare import prepare
 from gynbtnet.preparation.store import PreparedCohort
+from gynbtnet.preparation.structure_volumes import volumes_of
 from gynbtnet.recipes.loading import load_recipe
 from gynbtnet.recipes.recipe import Recipe
 
@@ -48,7 +51,10 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
         for path, array in zip(paths, (image, labels), strict=True):
             path.parent.mkdir(exist_ok=True)
             write_volume(Volume(array, GRID), path)
-        cases.append(Case(f"p{number}", 1, name, paths[:1], paths[1], Source(synthetic=True), GRID))
+        volumes = {"ball": float(labels.sum()) * GRID.voxel_volume / 1000}
+        cases.append(
+            Case(f"p{number}", 1, name, paths[:1], paths[1], Source(synthetic=True), GRID, volumes_cm3=volumes)
+        )
     whole = Cohort("balls", ("ball",), tuple(cases), folder)
     whole.save()
     return whole
@@ -71,6 +77,7 @@ def done(
 ) -> CrossValidation:
     out = tmp_path_factory.mktemp("out") / "crossvalidation"
     crossvalidate(prepared, cohort, recipe, SPLIT, out)
+    learn_from_folds(cohort, recipe, SPLIT, out)
     return CrossValidation(out)
 
 
@@ -101,6 +108,19 @@ def test_no_fold_learns_from_whom_it_predicts(done: CrossValidation, prepared: P
 def test_every_case_outside_the_test_is_scored(done: CrossValidation) -> None:
     with (done.evaluation / "scores.csv").open(newline="") as file:
         assert sorted(row["case"] for row in csv.DictReader(file)) == [f"p{n}_f1" for n in range(4)]
+
+
+def test_plan_and_quality_stand_beside_the_folds(done: CrossValidation, cohort: Cohort) -> None:
+    plan, quality = Plan.load(done.folder), Quality.beside(done.folder)
+    seen = cohort.of_patients({"p0", "p1", "p2", "p3"})
+    fold = Plan.load(done.fold(0))
+    assert plan == replace(fold, volumes=volumes_of(seen), postprocessing=plan.postprocessing)
+    assert plan.volumes == fold.volumes == volumes_of(seen)
+    assert plan.postprocessing == ()  # four patients are no reason
+    assert quality is not None
+    assert [(one.structure, one.from_shape) for one in quality.structures] == [("ball", None)]
+    with done.trials.open(newline="") as file:
+        assert {row["step"] for row in csv.DictReader(file)} == {"pieces", "holes"}
 
 
 def test_called_again_it_keeps_what_is_done(

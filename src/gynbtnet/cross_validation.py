@@ -4,28 +4,34 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from multiprocessing import Queue, active_children, get_context
 from pathlib import Path
 
+import pandas as pd
 import torch
 
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import Split
 from gynbtnet.errors import BadInput, Paused
 from gynbtnet.evaluation.evaluate import Evaluation, evaluate
+from gynbtnet.evaluation.postprocessing_choice import Trial, choose_postprocessing
+from gynbtnet.evaluation.quality_calibration import calibrate_quality
 from gynbtnet.inference.contourer import Contourer
 from gynbtnet.inference.export import predict_scan
 from gynbtnet.inference.model import Model
+from gynbtnet.inference.quality import passes_of
 from gynbtnet.inference.settings import PredictionSettings
 from gynbtnet.preparation.plan import Plan
 from gynbtnet.preparation.store import PreparedCohort
+from gynbtnet.preparation.structure_volumes import volumes_of
 from gynbtnet.processes import started_together
 from gynbtnet.progress import advancing, console
 from gynbtnet.recipes.recipe import Recipe, TaskStage
 from gynbtnet.single_stages import finetune_alone
 from gynbtnet.training.run_folder import RunFolder
+from gynbtnet.whole_files import written_whole
 
 _LOOK_EVERY = 2.0  # seconds between two looks at how far the folds are
 
@@ -47,8 +53,13 @@ class CrossValidation:
 
     @property
     def evaluation(self) -> Path:
-        """Scores of these predictions."""
+        """Scores of these predictions, as the networks drew them."""
         return self.folder / "evaluation"
+
+    @property
+    def trials(self) -> Path:
+        """What post-processing was tried on them, and whether it helped."""
+        return self.folder / "postprocessing.csv"
 
 
 def crossvalidate(
@@ -132,6 +143,26 @@ def evaluate_folds(cohort: Cohort, split: Split, places: CrossValidation, folds:
     """Score the validation patients of these folds together."""
     shown = cohort.of_patients(patient for fold in folds for patient in split.validation_patients(fold))
     return evaluate(shown, places.predictions, places.evaluation)
+
+
+def learn_from_folds(cohort: Cohort, recipe: Recipe, split: Split, out: Path) -> None:
+    """Make the folds a better model by what their validation patients teach, once all of them are predicted.
+
+    Post-processing that helps these predictions and the range of volumes go into the plan in ``out``, what they teach
+    about how good contours are into ``quality.json`` beside it.
+
+    Args:
+        cohort, recipe, split, out: as :func:`crossvalidate` had them, for all folds.
+    """
+    places = CrossValidation(Path(out))
+    seen = cohort.of_patients(patient for fold in split.folds for patient in fold)
+    choice = choose_postprocessing(seen, places.predictions)
+    with written_whole(places.trials) as partial:
+        pd.DataFrame(choice.trials, columns=[field.name for field in fields(Trial)]).to_csv(partial, index=False)
+    passes = passes_of(recipe.prediction)
+    calibrate_quality(cohort, split, places.predictions, choice.rules, passes=passes).save(places.folder)
+    plan = Plan.load(places.folder)
+    replace(plan, volumes=volumes_of(seen), postprocessing=choice.rules).save(places.folder)
 
 
 def _train_and_predict(

@@ -55,6 +55,20 @@ def test_rtstruct(ct, segmentation, tmp_path, names, outlines, holes):
     assert errors(tmp_path / "RS.dcm") == []
 
 
+def test_an_rtstruct_that_says_what_to_review(ct, segmentation, tmp_path, names):
+    remarks = {"hr_ctv": "REVIEW. " + "Ünlesbar – 3 cm³. " * 80, "bladder": "REVIEW. bladder is missing."}
+    write_rtstruct(
+        segmentation, ct, tmp_path / "RS.dcm", names=names, remarks=remarks, summary="Review.\n" * 300, **WORDS
+    )
+    assert errors(tmp_path / "RS.dcm") == []
+    written = pydicom.dcmread(tmp_path / "RS.dcm")
+    said = [roi.get("ROIDescription") for roi in written.StructureSetROISequence]
+    assert said[1:] == ["REVIEW. bladder is missing.", None]
+    assert said[0].startswith("REVIEW. ?nlesbar - 3 cm3. ?nlesbar")
+    assert said[0].endswith("...")
+    assert max(len(said[0]), len(written.StructureSetDescription)) <= 1024
+
+
 def test_contours_that_were_converted(ct, segmentation, tmp_path, names):
     write_rtstruct(segmentation, ct, tmp_path / "RS.dcm", names=names, automatic=False, **WORDS)
     words = {"description": WORDS["description"], "software_version": WORDS["software_version"]}

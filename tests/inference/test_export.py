@@ -20,7 +20,9 @@ from gynbtnet.imaging.volume_files import read_volume, write_volume
 from gynbtnet.inference import export
 from gynbtnet.inference.export import predict_scan
 from gynbtnet.inference.model import Model
+from gynbtnet.inference.review import rules_sha256
 from gynbtnet.inference.settings import PredictionSettings
+from gynbtnet.preparation.postprocessing_rules import PostprocessingRule
 
 QUICK = PredictionSettings(mirroring=False)
 
@@ -67,10 +69,35 @@ def test_dicom_in_rtstruct_out(bright_model: Model, tmp_path: Path) -> None:
         "weights": "weights_last.safetensors",
         "sha256": hashlib.sha256(weights).hexdigest(),
         "files": {"weights_last.safetensors": hashlib.sha256(weights).hexdigest()},
+        "rules": rules_sha256(bright_model),
     }
     assert manifest["input"]["series_uid"] == ct.series_uid
+    assert [(flag["structure"], flag["kind"]) for flag in manifest["flags"]] == [("rectum", "missing")]
+    assert manifest["review"] == {"bladder": None, "rectum": True}
+    assert manifest["predicted_dsc"] == {"bladder": None, "rectum": None}
+    said = [roi.get("ROIDescription") for roi in rtstruct.StructureSetROISequence]
+    assert said == [None, "REVIEW. rectum is missing: nothing was drawn; draw it by hand, unless the patient has none."]
+    assert rtstruct.StructureSetDescription == ("Review rectum. Flags on rectum. Quality not calibrated for bladder.")
     assert manifest["seconds"].keys() == {"reading", "network", "export"}
     assert "somebody" not in (out / "prediction.json").read_text()
+
+
+def test_contours_are_mended_by_the_plan_and_made_anew_where_its_rules_change(
+    bright_model: Model, tmp_path: Path
+) -> None:
+    write_volume(scan(), tmp_path / "scan.nii.gz")
+    settings = QUICK.model_copy(update={"preview": False})
+
+    def drawn(model: Model) -> float:
+        out = predict_scan(model, tmp_path / "scan.nii.gz", tmp_path / "out", settings=settings, force=True)
+        return float(json.loads((out / "prediction.json").read_text())["volumes_cm3"]["bladder"])
+
+    whole = drawn(bright_model)
+    rule = PostprocessingRule("bladder", minimum_cm3=whole + 1)
+    strict = replace(bright_model, plan=replace(bright_model.plan, postprocessing=(rule,)))
+    assert whole > 0
+    assert drawn(strict) == 0
+    assert drawn(bright_model) == whole
 
 
 def test_synthetic_scans_are_called_so(bright_model: Model, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def contours(*boxes: tuple[slice, ...]) -> Segmentation:
 def told(found: Segmentation, *flags: Flag) -> Told:
     volumes = {name: found.volume_cm3(name) for name in STRUCTURES}
     missing = tuple(name for name in STRUCTURES if not volumes[name])
-    return Told((), ("A warning.",), flags, volumes, missing, dict.fromkeys(STRUCTURES))
+    return Told((), ("A warning.",), flags, volumes, missing, dict.fromkeys(STRUCTURES), {}, {})
 
 
 def drawn(found: Segmentation, path: Path, *flags: Flag, synthetic: bool = False) -> np.ndarray:

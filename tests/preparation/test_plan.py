@@ -10,7 +10,9 @@ from gynbtnet.errors import BadInput
 from gynbtnet.networks.presets import PRESETS
 from gynbtnet.preparation.intensity import Intensity
 from gynbtnet.preparation.plan import Plan
+from gynbtnet.preparation.postprocessing_rules import PostprocessingRule
 from gynbtnet.preparation.settings import PlanSettings
+from gynbtnet.preparation.structure_volumes import StructureVolume
 
 PLAN = Plan(
     structures=("hr_ctv", "bladder"),
@@ -21,6 +23,11 @@ PLAN = Plan(
     batch_size=2,
     preset="L",
     strides=PlanSettings().resolved_strides(),
+    volumes=(StructureVolume("bladder", 24, 130.5, 0.41),),
+    postprocessing=(
+        PostprocessingRule("bladder", minimum_cm3=0.25),
+        PostprocessingRule("hr_ctv", largest_component=True, fill_holes=True),
+    ),
 )
 
 
@@ -74,6 +81,8 @@ def test_settings_that_do_not_fit_are_refused(wrong: dict[str, Any]) -> None:
         {"strides": PLAN.strides[:-1]},
         {"preset": "XS"},
         {"preset": "XXL"},
+        {"postprocessing": (PostprocessingRule("rectum", fill_holes=True),)},
+        {"postprocessing": PLAN.postprocessing * 2},
     ],
 )
 def test_a_plan_that_does_not_fit_is_refused(wrong: dict[str, Any]) -> None:
@@ -88,6 +97,14 @@ def test_settings_are_described() -> None:
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     PLAN.save(tmp_path)
     assert Plan.load(tmp_path) == PLAN
+
+
+def test_a_plan_from_before_there_was_a_section_of_ours_is_read(tmp_path: Path) -> None:
+    PLAN.save(tmp_path)
+    plans = json.loads((tmp_path / "plans.json").read_text())
+    del plans["gynbtnet"]
+    (tmp_path / "plans.json").write_text(json.dumps(plans))
+    assert Plan.load(tmp_path) == replace(PLAN, volumes=(), postprocessing=())
 
 
 def test_a_plan_for_the_baseline_comes_back(tmp_path: Path) -> None:
@@ -131,6 +148,10 @@ def test_the_words_are_nnunets(tmp_path: Path) -> None:
         ("plans.json", lambda plans: plans.update(foreground_intensity_properties_per_channel={})),
         ("plans.json", lambda plans: plans.update(configurations=[1])),
         ("plans.json", lambda plans: plans["configurations"]["3d_fullres"].update(spacing=[float("nan"), 1, 1])),
+        ("plans.json", lambda plans: plans["gynbtnet"].update(postprocessing=[{"structure": "bladder"}])),
+        ("plans.json", lambda plans: plans["gynbtnet"]["postprocessing"][0].update(minimum_cm3="much")),
+        ("plans.json", lambda plans: plans["gynbtnet"]["volumes"][0].update(patients=1)),
+        ("plans.json", lambda plans: plans.update(gynbtnet=[1])),
         ("dataset.json", lambda dataset: dataset["labels"].update(bladder=7)),
     ],
 )

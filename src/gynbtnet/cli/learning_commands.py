@@ -238,7 +238,7 @@ def crossvalidate(
 
     Call it again to go on with a cross-validation that was stopped.
     """
-    from gynbtnet.cross_validation import CrossValidation, crossvalidate
+    from gynbtnet.cross_validation import CrossValidation, crossvalidate, learn_from_folds
     from gynbtnet.datasets.cohort import Cohort
     from gynbtnet.datasets.split import Split
     from gynbtnet.evaluation.evaluation_report import report_evaluation
@@ -252,6 +252,7 @@ def crossvalidate(
     scans, whole = PreparedCohort.open(prepared), Cohort.load(cohort)
     dealt, places = Split.load(split), CrossValidation(out)
     evaluation = crossvalidate(scans, whole, settings, dealt, out, start=start, jobs=jobs)
+    learn_from_folds(whole, settings, dealt, out)
     seen = whole.of_patients(patient for fold in dealt.folds for patient in fold)
     names = StructureNames.load(settings.aliases)
     page = report_evaluation(seen, places.predictions, evaluation, places.evaluation, names)

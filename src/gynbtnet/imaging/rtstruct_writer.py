@@ -1,6 +1,6 @@
 """A segmentation as DICOM RTSTRUCT, on the CT that it belongs to."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pydicom
@@ -31,6 +31,8 @@ from gynbtnet.imaging.volume import Segmentation
 _STUDY_COMPONENT = UID("1.2.840.10008.3.1.2.3.1")  # what RT Referenced Study refers to, retired but demanded
 _CONTOUR_DATA = Tag("ContourData")
 _LABEL_LENGTH = 16  # of a StructureSetLabel, value representation SH
+_TEXT_LENGTH = 1024  # of a description, value representation ST
+_IN_ASCII = str.maketrans({"³": "3", "–": "-", "×": "x", "±": "+/-", "“": '"', "”": '"', "’": "'"})
 
 
 def write_rtstruct(
@@ -45,6 +47,8 @@ def write_rtstruct(
     outlines: Outlines = "smooth",
     holes: Holes = "keyhole",
     automatic: bool = True,
+    remarks: Mapping[str, str] | None = None,
+    summary: str = "",
     force: bool = False,
 ) -> None:
     """Write every structure as a ROI in the study, series and frame of reference of ``ct``.
@@ -64,6 +68,8 @@ def write_rtstruct(
         holes: by ``keyhole``, as the standard has it for closed planar contours and every planning system reads, or
             as ``inner`` contours, which only readers that combine contours by XOR get right.
         automatic: whether software drew the contours; of others the generation algorithm stays empty.
+        remarks: by structure, what its ROI Description says, such as that it is to be reviewed; see :func:`short_text`.
+        summary: what the Structure Set Description says.
         force: whether a file that stands at ``path`` is replaced.
 
     Raises:
@@ -94,6 +100,8 @@ def write_rtstruct(
         rtstruct.FrameOfReferenceUID = ct.frame_of_reference_uid
         rtstruct.PositionReferenceIndicator = ""
         rtstruct.StructureSetLabel = label
+        if summary:
+            rtstruct.StructureSetDescription = short_text(summary)
         rtstruct.ApprovalStatus = "UNAPPROVED"
         rtstruct.ReferencedFrameOfReferenceSequence = [_reference(ct)]
         rtstruct.StructureSetROISequence = []
@@ -104,6 +112,8 @@ def write_rtstruct(
             roi.ROINumber = number
             roi.ReferencedFrameOfReferenceUID = ct.frame_of_reference_uid
             roi.ROIName = names.tg263(structure)[:64]
+            if remark := (remarks or {}).get(structure):
+                roi.ROIDescription = short_text(remark)
             roi.ROIGenerationAlgorithm = "AUTOMATIC" if automatic else ""
             rtstruct.StructureSetROISequence.append(roi)
 
@@ -125,6 +135,19 @@ def write_rtstruct(
             observation.ROIInterpreter = ""
             rtstruct.RTROIObservationsSequence.append(observation)
         write_object(rtstruct, path)
+
+
+def short_text(words: str) -> str:
+    """As DICOM's Short Text takes it in any character set: ASCII without control characters, 1,024 of them at most.
+
+    What is longer is cut at a word's end, and says so with three dots.
+    """
+    plain = words.translate(_IN_ASCII).encode("ascii", "replace").decode()
+    plain = " ".join("".join(one if one.isprintable() else " " for one in plain).split())
+    if len(plain) <= _TEXT_LENGTH:
+        return plain
+    whole, _, _ = plain[: _TEXT_LENGTH - 3].rpartition(" ")
+    return f"{whole or plain[: _TEXT_LENGTH - 3]}..."
 
 
 def _reference(ct: CTSeries) -> Dataset:

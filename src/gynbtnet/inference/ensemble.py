@@ -14,6 +14,7 @@ from gynbtnet.inference.model import Model
 from gynbtnet.inference.model_archive import opened_archive
 from gynbtnet.inference.passes import Network
 from gynbtnet.inference.predict import contour
+from gynbtnet.inference.quality import Quality
 from gynbtnet.inference.settings import PredictionSettings
 from gynbtnet.preparation.plan import Plan
 
@@ -27,10 +28,14 @@ class Ensemble:
     Attributes:
         folder: what holds ``fold_0``, ``fold_1`` and so on.
         members: the models, of one plan.
+        plan: theirs, with what the cross-validation that trained them found out.
+        quality: what it taught about contours; None where it wasn't one.
     """
 
     folder: Path
     members: tuple[Model, ...]
+    plan: Plan
+    quality: Quality | None = None
 
     @property
     def title(self) -> str:
@@ -51,11 +56,6 @@ class Ensemble:
     def digests(self) -> Mapping[str, str]:
         """Of each member's weights, by its fold."""
         return {f"{member.folder.name}/{member.weights}": member.sha256 for member in self.members}
-
-    @property
-    def plan(self) -> Plan:
-        """That all members were trained by."""
-        return self.members[0].plan
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -90,7 +90,8 @@ class Ensemble:
         """The folds in a folder, or as many of them as the settings say; only these are read.
 
         Raises:
-            BadInput: where a fold is no finished run, or was trained by another plan than the first.
+            BadInput: where a fold is no finished run, or was trained by another plan than the first or than the one
+                beside them.
         """
         folds = _folds(folder)[: settings.folds]
         members = tuple(Model.load(fold, weights=settings.weights, device=settings.device) for fold in folds)
@@ -100,7 +101,7 @@ class Ensemble:
                     f"{member.folder} was trained by another plan than {members[0].folder}; an ensemble's folds have "
                     "one plan, as `gynbtnet crossvalidate` trains them."
                 )
-        return cls(folder, members)
+        return cls(folder, members, _learned(folder, members[0].plan), Quality.beside(folder))
 
 
 def load_model(folder: Path, settings: PredictionSettings | None = None) -> Model | Ensemble:
@@ -122,6 +123,21 @@ def load_model(folder: Path, settings: PredictionSettings | None = None) -> Mode
     if _folds(folder) and not any(folder.glob("weights_*.safetensors")):
         return Ensemble.load(folder, settings)
     return Model.load(folder, weights=settings.weights, device=settings.device)
+
+
+def _learned(folder: Path, trained_by: Plan) -> Plan:
+    """The folds' plan with the volumes and rules of the one beside them, where there is one."""
+    if not (folder / "plans.json").is_file():
+        return trained_by
+    beside = Plan.load(folder)
+    if replace(trained_by, notes=(), volumes=(), postprocessing=()) != replace(
+        beside, notes=(), volumes=(), postprocessing=()
+    ):
+        raise BadInput(
+            f"{folder / 'plans.json'} is another plan than that of the folds beside it; copy it again from where they "
+            "were trained, or call `gynbtnet crossvalidate` again."
+        )
+    return replace(trained_by, volumes=beside.volumes, postprocessing=beside.postprocessing)
 
 
 def _folds(folder: Path) -> list[Path]:

@@ -13,11 +13,9 @@ from gynbtnet.imaging.rtstruct_writer import write_rtstruct
 from gynbtnet.imaging.seg_writer import write_seg
 from gynbtnet.imaging.slice_repairs import Repairs
 from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.imaging.volume import Segmentation
 from gynbtnet.imaging.volume_files import write_volume
 from gynbtnet.inference.contourer import Contourer
 from gynbtnet.inference.contours import Contours
-from gynbtnet.inference.failure_flags import flags_of
 from gynbtnet.inference.manifest import (
     MANIFEST,
     InputRecord,
@@ -30,6 +28,7 @@ from gynbtnet.inference.manifest import (
     stands,
 )
 from gynbtnet.inference.preview import write_preview
+from gynbtnet.inference.review import Review, review_of, rules_sha256
 from gynbtnet.inference.scan_input import ScanFiles, ScanInput, read_scan, scan_at
 from gynbtnet.inference.settings import Output, PredictionSettings
 from gynbtnet.progress import console
@@ -93,13 +92,13 @@ class Contoured:
     """A request whose scan has its contours.
 
     Attributes:
-        segmentation: as it is written.
+        review: contours as they are written, and what to look at in them.
         told: what there is to know of it.
         seconds: that contouring took.
     """
 
     read: ReadRequest
-    segmentation: Segmentation
+    review: Review
     told: Told
     seconds: float
 
@@ -180,8 +179,10 @@ def contour(model: Contourer, read: ReadRequest) -> Contoured | Path:
     if read.kept:
         return read.request.out
     began = time.perf_counter()
-    contours = model.contour(read.scan.volumes, read.request.settings)
-    return Contoured(read, contours.segmentation, _told(contours, read.scan), time.perf_counter() - began)
+    settings = read.request.settings
+    contours = model.contour(read.scan.volumes, settings)
+    reviewed = review_of(model, contours, settings)
+    return Contoured(read, reviewed, _told(reviewed, contours, read.scan), time.perf_counter() - began)
 
 
 def write_contours(model: Contourer, contoured: Contoured | Path) -> Path:
@@ -206,23 +207,25 @@ def write_contours(model: Contourer, contoured: Contoured | Path) -> Path:
     return read.request.out
 
 
-def _told(contours: Contours, scan: ScanInput) -> Told:
-    segmentation = contours.segmentation
+def _told(reviewed: Review, contours: Contours, scan: ScanInput) -> Told:
+    segmentation = reviewed.segmentation
     volumes = {structure: round(segmentation.volume_cm3(structure), 3) for structure in segmentation.structures}
     missing = tuple(structure for structure in segmentation.structures if not segmentation.mask(structure).any())
     return Told(
         notes=scan.notes,
         warnings=(*scan.warnings, *([_NOTHING] if len(missing) == len(segmentation.structures) else [])),
-        flags=flags_of(contours, scan.volumes[0]),
+        flags=reviewed.flags,
         volumes_cm3=volumes,
         missing=missing,
         agreement={name: None if math.isnan(dice) else round(dice, 4) for name, dice in contours.agreement.items()},
+        predicted_dsc=reviewed.predicted,
+        review={structure: reviewed.to_review(structure) for structure in segmentation.structures},
     )
 
 
 def _write_files(contoured: Contoured, model: Contourer, folder: Path) -> tuple[str, ...]:
     """The files beside the manifest; returns their names."""
-    read, segmentation = contoured.read, contoured.segmentation
+    read, segmentation = contoured.read, contoured.review.segmentation
     request, series, synthetic = read.request, read.scan.series, read.made_from.synthetic
     names = request.names or StructureNames.load(None)
     words = f"Research use only, not reviewed. Model {model.sha256[:8]}"  # DICOM allows 64 characters
@@ -242,6 +245,8 @@ def _write_files(contoured: Contoured, model: Contourer, folder: Path) -> tuple[
             software_version=software,
             outlines=request.settings.outlines,
             holes=request.settings.holes,
+            remarks=contoured.review.remarks,
+            summary=contoured.review.summary,
         )
         files.append(RTSTRUCT)
     if series is not None and "seg" in request.outputs and segmentation.labels.array.any():
@@ -260,7 +265,7 @@ def _write_files(contoured: Contoured, model: Contourer, folder: Path) -> tuple[
 def _made_from(model: Contourer, scan: ScanInput, request: Request) -> MadeFrom:
     return MadeFrom(
         synthetic=request.synthetic or scan.synthetic,
-        model=ModelRecord(model.folder.resolve().name, model.weights, model.sha256, model.digests),
+        model=ModelRecord(model.folder.resolve().name, model.weights, model.sha256, model.digests, rules_sha256(model)),
         input=InputRecord(
             kind="image file" if scan.series is None else "DICOM",
             series_uid=scan.series.series_uid if scan.series else None,

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from gynbtnet.inference.failure_flags import Flag
+from gynbtnet.inference.quality import PredictedDSC
 
 MANIFEST = "prediction.json"
 SCHEMA = 1
@@ -27,12 +28,14 @@ class ModelRecord:
         weights: what its weights are called.
         sha256: of these; of an ensemble, of all together.
         files: SHA-256 of each weights' file, by its place in the model: one a fold.
+        rules: SHA-256 of what contours are mended, flagged and judged by.
     """
 
     name: str
     weights: str
     sha256: str
     files: Mapping[str, str]
+    rules: str
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,8 @@ class Told:
         missing: structures of which nothing was found.
         agreement: of each structure the mean Dice coefficient of the single passes with their mean; None where there
             was one pass, or nothing.
+        predicted_dsc: of each structure the DSC to expect; None where nothing was drawn or quality isn't calibrated.
+        review: of each structure whether its DSC may be below the settings' limit; None where that isn't known.
     """
 
     notes: tuple[str, ...]
@@ -98,6 +103,8 @@ class Told:
     volumes_cm3: Mapping[str, float]
     missing: tuple[str, ...]
     agreement: Mapping[str, float | None]
+    predicted_dsc: Mapping[str, PredictedDSC | None]
+    review: Mapping[str, bool | None]
 
 
 def manifest(

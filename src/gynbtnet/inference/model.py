@@ -19,6 +19,7 @@ from gynbtnet.inference.contours import Contours
 from gynbtnet.inference.model_archive import opened_archive
 from gynbtnet.inference.passes import Network
 from gynbtnet.inference.predict import contour
+from gynbtnet.inference.quality import Quality
 from gynbtnet.inference.settings import Backend, PredictionSettings
 from gynbtnet.preparation.plan import Plan
 from gynbtnet.training.planned_network import planned_network
@@ -33,6 +34,7 @@ class Model:
         weights: name of the weights' file.
         sha256: of the weights.
         network: in evaluation mode on ``device``, one output at full resolution.
+        quality: what a cross-validation taught about its contours; None where it stands alone.
     """
 
     folder: Path
@@ -41,6 +43,7 @@ class Model:
     plan: Plan
     network: nn.Module
     device: torch.device
+    quality: Quality | None = None
 
     @property
     def digests(self) -> Mapping[str, str]:
@@ -115,4 +118,5 @@ class Model:
                 f"{path} is damaged, or not the weights of the plan beside it ({plan.network} {plan.preset}, "
                 f"{len(plan.structures)} structures); copy the model's folder again."
             ) from error
-        return cls(folder, path.name, sha256_of(path), plan, network.to(place).eval(), place)
+        quality = Quality.beside(folder)
+        return cls(folder, path.name, sha256_of(path), plan, network.to(place).eval(), place, quality)

@@ -23,7 +23,7 @@ from gynbtnet.whole_files import written_whole
 DIGESTS = "digests.json"
 """In a zip: SHA-256 of each other file."""
 
-_PARTS = re.compile(r"(fold_\d+/)?(plans\.json|dataset\.json|weights_(last|best)\.safetensors)")
+_PARTS = re.compile(r"(fold_\d+/)?(plans\.json|dataset\.json|quality\.json|weights_(last|best)\.safetensors)")
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first date that a zip can hold: the same model gives the same bytes
 _MOST_GROWTH = 4
 """Times that a zip may grow when it is opened: weights shrink by a tenth, bombs by a thousand."""

@@ -78,11 +78,15 @@ def _head(told: Told, found: Sequence[str], title: str, synthetic: bool, *, colu
 
 
 def _words(structure: str, told: Told) -> list[tuple[str, str]]:
-    """Of one structure: its volume, how far single passes agreed, its flags."""
+    """Of one structure: its volume, how far single passes agreed, the DSC to expect, its flags."""
     said = [(f"{told.volumes_cm3[structure]:.1f} cm³", "white")]
     agreement = told.agreement.get(structure)
     if agreement is not None:
         said.append((f"agreement {agreement:.2f}", "white"))
+    if expected := told.predicted_dsc.get(structure):
+        said.append((f"DSC {expected.dsc:.2f}, {expected.low:.2f} to {expected.high:.2f}?", "white"))
+    if told.review.get(structure):
+        said.append(("REVIEW", _WARNING))
     flags = [flag.sentence for flag in told.flags if flag.structure == structure]
     return said + [(line, _WARNING) for flag in flags for line in textwrap.wrap(flag, 30)]
 

@@ -43,6 +43,12 @@ class PredictionSettings(Settings):
         "keyhole",
         description="Holes in the RTSTRUCT: as keyholes, which every planning system reads, or as inner contours.",
     )
+    review_below: float = Field(
+        0.7,
+        ge=0,
+        le=1,
+        description="A structure whose DSC may lie below it is called to review. Readers of the HR-CTV reach 0.73.",
+    )
     outputs: tuple[Output, ...] | None = Field(
         None,
         min_length=1,

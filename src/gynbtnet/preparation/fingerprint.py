@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from joblib import Parallel, delayed
+from pydantic import TypeAdapter
 
 from gynbtnet.datasets.case import Case
 from gynbtnet.datasets.cohort import Cohort
@@ -22,12 +23,14 @@ from gynbtnet.imaging.volume_files import read_volume
 from gynbtnet.preparation.intensity import Intensity
 from gynbtnet.preparation.nnunet_names import channels_of, labels_of, named_channels, structures_of
 from gynbtnet.preparation.settings import Triple
+from gynbtnet.preparation.structure_volumes import StructureVolume, volumes_of
 from gynbtnet.preparation.target_spacing import Spacing
 from gynbtnet.preparation.turn import turn_to_patient
 from gynbtnet.progress import track
 
 FINGERPRINT = "dataset_fingerprint.json"
 
+_VOLUMES = TypeAdapter(tuple[StructureVolume, ...])
 _INTENSITY_SAMPLES = 10_000_000  # of all cases together; more doesn't move the percentiles
 
 Floats = npt.NDArray[np.float32]
@@ -43,6 +46,7 @@ class Fingerprint:
         spacings: of each scan in mm along (z, y, x) as they lie in the patient.
         shapes: voxels of each scan along (z, y, x).
         intensities: of each channel inside the structures; None where they weren't measured, or nothing is inside.
+        volumes: of the structures that two patients have.
     """
 
     channels: tuple[str, ...]
@@ -50,6 +54,7 @@ class Fingerprint:
     spacings: tuple[Spacing, ...]
     shapes: tuple[Triple, ...]
     intensities: tuple[Intensity, ...] | None
+    volumes: tuple[StructureVolume, ...] = ()
 
     def save(self, folder: Path) -> None:
         """Write ``dataset_fingerprint.json`` into ``folder``, whole."""
@@ -61,6 +66,7 @@ class Fingerprint:
             "shapes_after_crop": self.shapes,
             "foreground_intensity_properties_per_channel": properties,
             "median_relative_size_after_cropping": 1.0,
+            "structure_volumes": [asdict(volume) for volume in self.volumes],
         }
         write_json(content, Path(folder) / FINGERPRINT)
 
@@ -83,6 +89,7 @@ class Fingerprint:
                 spacings=tuple(_three(spacing, float) for spacing in content["spacings"]),
                 shapes=tuple(_three(shape, int) for shape in content["shapes_after_crop"]),
                 intensities=tuple(Intensity(**properties[str(i)]) for i in range(len(properties))) or None,
+                volumes=_VOLUMES.validate_python(content.get("structure_volumes", ())),
             )
             if not len(found.spacings) == len(found.shapes) > 0:
                 raise ValueError(f"{len(found.spacings)} spacings and {len(found.shapes)} shapes")
@@ -113,6 +120,7 @@ def take_fingerprint(cohort: Cohort, *, intensities: bool = True, jobs: int = 1)
         spacings=tuple(geometry.spacing for geometry in turned),
         shapes=tuple(geometry.shape for geometry in turned),
         intensities=_measured(cohort, jobs) if intensities else None,
+        volumes=volumes_of(cohort),
     )
 
 

@@ -2,22 +2,28 @@
 
 Written for stock nnU-Net there are two configurations on the same prepared scans. ``3d_fullres`` names nnU-Net's own
 network, as its planner would lay it out for our patch, so that it trains wherever nnU-Net is installed;
-``3d_gynbtnet`` names ours, where this package is too.
+``3d_gynbtnet`` names ours, where this package is too. What nnU-Net's plans have no words for, volumes of the structures
+and post-processing, stands under our own name, and nnU-Net passes it over.
 """
 
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from gynbtnet.networks.presets import PRESETS
 from gynbtnet.preparation.intensity import Intensity
 from gynbtnet.preparation.nnunet_names import channels_of, labels_of, named_channels, structures_of
 from gynbtnet.preparation.nnunet_topology import nnunet_topology
 from gynbtnet.preparation.plan import CT, Plan
+from gynbtnet.preparation.postprocessing_rules import PostprocessingRule
 from gynbtnet.preparation.settings import NetworkName, Normalisation, SeparateZ, Triple, preset_strides, total_stride
+from gynbtnet.preparation.structure_volumes import StructureVolume
 
 PLANS = "GynBTNetPlans"
 STOCK, OURS = "3d_fullres", "3d_gynbtnet"
+SECTION = "gynbtnet"
 DATA_IDENTIFIER = f"{PLANS}_{STOCK}"
 """The folder in which nnU-Net looks for prepared scans of either configuration, beside the plans."""
 
@@ -27,6 +33,7 @@ _CLASSES: dict[NetworkName, str] = {
 }
 _SCHEMES: dict[Normalisation, str] = {"zscore": "ZScoreNormalization", "ct": "CTNormalization"}
 _RESAMPLING = "resample_data_or_seg_to_shape"
+_VOLUMES, _RULES = TypeAdapter(tuple[StructureVolume, ...]), TypeAdapter(tuple[PostprocessingRule, ...])
 _WIDEST, _NARROWEST = 320, 32  # channels of nnU-Net's own network
 
 
@@ -72,6 +79,10 @@ def to_nnunet(plan: Plan, dataset_name: str = "GynBTNet") -> tuple[dict[str, Any
                     "_kw_requires_import": [],
                 },
             },
+        },
+        SECTION: {
+            "volumes": [asdict(volume) for volume in plan.volumes],
+            "postprocessing": [asdict(rule) for rule in plan.postprocessing],
         },
     }
     dataset = {
@@ -128,6 +139,7 @@ def _read(plans: Mapping[str, Any], found: Mapping[str, Any], dataset: Mapping[s
         patch, planned = _fitting(patch, total_stride(strides)), patch
         notes += (_changed_network(str(architecture["network_class_name"]), preset, planned, patch),)
     properties = plans["foreground_intensity_properties_per_channel"]
+    own = plans.get(SECTION, {})
     return Plan(
         structures=structures_of(dataset["labels"]),
         spacing=_three(found["spacing"], float, back),
@@ -143,6 +155,8 @@ def _read(plans: Mapping[str, Any], found: Mapping[str, Any], dataset: Mapping[s
         network=network or "gynbtnet",
         separate_z=separate_z,
         notes=notes,
+        volumes=_VOLUMES.validate_python(own.get("volumes", ())),
+        postprocessing=_RULES.validate_python(own.get("postprocessing", ())),
     )
 
 

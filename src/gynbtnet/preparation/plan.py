@@ -9,6 +9,7 @@ from typing import Any
 from gynbtnet.errors import BadInput
 from gynbtnet.preparation.anisotropy import separate_axis
 from gynbtnet.preparation.intensity import Intensity
+from gynbtnet.preparation.postprocessing_rules import PostprocessingRule
 from gynbtnet.preparation.settings import (
     NetworkName,
     Normalisation,
@@ -18,6 +19,7 @@ from gynbtnet.preparation.settings import (
     check_patch,
     check_spacing,
 )
+from gynbtnet.preparation.structure_volumes import StructureVolume
 from gynbtnet.whole_files import written_whole
 
 CT = "ct"
@@ -42,6 +44,8 @@ class Plan:
         channels: what each image of a case is, in their order.
         separate_z: whether thick slices are resampled apart, see :mod:`gynbtnet.preparation.anisotropy`.
         notes: what was chosen or changed on the way, a sentence each.
+        volumes: how large the structures are in those who were planned for; of those that too few have, none.
+        postprocessing: what is mended in contours, at most one rule a structure; a cross-validation chooses it.
 
     Raises:
         ValueError: where values don't fit each other.
@@ -59,6 +63,8 @@ class Plan:
     channels: tuple[str, ...] = ("CT",)
     separate_z: SeparateZ = "auto"
     notes: tuple[str, ...] = ()
+    volumes: tuple[StructureVolume, ...] = ()
+    postprocessing: tuple[PostprocessingRule, ...] = ()
 
     def __post_init__(self) -> None:
         if self.normalisation not in ("zscore", "ct"):
@@ -74,6 +80,9 @@ class Plan:
         check_spacing(self.spacing)
         check_network(self.network, self.preset, self.strides)
         check_patch(self.network, self.patch_size, self.strides)
+        named = [rule.structure for rule in self.postprocessing]
+        if len(set(named)) < len(named) or not set(named) <= set(self.structures):
+            raise ValueError(f"postprocessing has one rule a structure at most, and only of {self.structures}")
 
     @property
     def normalisations(self) -> tuple[Normalisation, ...]:

@@ -49,6 +49,7 @@ def make_plan(source: Cohort | Fingerprint, settings: PlanSettings, *, jobs: int
         channels=source.channels,
         separate_z=settings.separate_z,
         notes=notes,
+        volumes=source.volumes,
     )
 
 

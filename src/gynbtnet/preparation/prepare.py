@@ -32,7 +32,7 @@ from gynbtnet.preparation.store import (
 PREPARATION_VERSION = 2
 """Raised whenever the same scan and plan would give other voxels, so that prepared scans are made again."""
 
-_NOT_IN_VOXELS = ("batch_size", "preset", "strides", "network", "notes")  # of a plan
+_NOT_IN_VOXELS = ("batch_size", "preset", "strides", "network", "notes", "volumes", "postprocessing")  # of a plan
 _PROCESS_GB = 0.35  # Python and its libraries
 _SOURCE_BYTES, _TARGET_BYTES = 12, 20  # held at once for each voxel before and after resampling, measured
 

@@ -1,0 +1,40 @@
+"""The pieces of a mask: voxels that hang together by their faces, six neighbours each."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from gynbtnet.imaging.volume import Segmentation
+
+Box = tuple[slice, ...]
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """One structure, taken apart.
+
+    Attributes:
+        box: the smallest one around it on the scan's grid, (z, y, x); None where it has no voxel.
+        numbers: inside that box 0 outside the structure, and the piece's number from 1 inside, (z, y, x).
+        voxels: of each piece, in the order of their numbers, (pieces,).
+    """
+
+    box: Box | None
+    numbers: npt.NDArray[np.int32]
+    voxels: npt.NDArray[np.int64]
+
+
+def pieces_of(segmentation: Segmentation) -> dict[str, Pieces]:
+    """Of each structure."""
+    labels = segmentation.labels.array
+    boxes = ndimage.find_objects(labels, max_label=len(segmentation.structures))
+    found = {}
+    for label, (structure, box) in enumerate(zip(segmentation.structures, boxes, strict=True), start=1):
+        if box is None:
+            found[structure] = Pieces(None, np.zeros((0, 0, 0), np.int32), np.zeros(0, np.int64))
+        else:
+            numbers, _ = ndimage.label(labels[box] == label)
+            found[structure] = Pieces(box, numbers, np.bincount(numbers.ravel())[1:])
+    return found
