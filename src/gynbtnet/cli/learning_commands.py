@@ -54,6 +54,21 @@ class Weights(StrEnum):
     best = "best"
 
 
+class Roi(StrEnum):
+    """What of a scan is looked at."""
+
+    whole = "whole"
+    pelvis = "pelvis"
+
+
+class Backend(StrEnum):
+    """What computes a network."""
+
+    eager = "eager"
+    compiled = "compiled"
+    openvino = "openvino"
+
+
 class LearnedStage(StrEnum):
     """A stage that learns contours."""
 
@@ -245,7 +260,7 @@ def crossvalidate(
     "--recipe demo --out demo/steps/contours"
 )
 def predict(
-    model: Annotated[Path, typer.Argument(help="A model: the run folder of stage 2 or 3.")],
+    model: Annotated[Path, typer.Argument(help="A model: the run folder of stage 2 or 3, or of a cross-validation.")],
     scan: Annotated[list[Path], typer.Argument(help="DICOM folders or image files, one scan each.")],
     out: Out,
     channel: Annotated[
@@ -259,6 +274,13 @@ def predict(
     outlines: Annotated[Outlines | None, typer.Option(help="Of the RTSTRUCT: sub-voxel, or along the voxels.")] = None,
     holes: Annotated[Holes | None, typer.Option(help="Of the RTSTRUCT: as keyholes, or as inner contours.")] = None,
     seg: Annotated[bool, typer.Option("--seg", help="Write a DICOM SEG too.")] = False,
+    roi: Annotated[Roi | None, typer.Option(help="Look at the whole scan, or around the pelvis alone.")] = None,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="One fold, no mirroring, windows that overlap by a quarter.")
+    ] = False,
+    backend: Annotated[
+        Backend | None, typer.Option(help="What computes the network: PyTorch, PyTorch compiled, or OpenVINO.")
+    ] = None,
     missing_slices: MissingSlices = False,
     unequal_spacing: UnequalSpacing = False,
     gantry_tilt: GantryTilt = False,
@@ -270,8 +292,8 @@ def predict(
     An earlier prediction of a scan is kept where it would be made again, and otherwise only replaced with --force.
     """
     from gynbtnet.imaging.slice_repairs import Repairs
+    from gynbtnet.inference.ensemble import load_model
     from gynbtnet.inference.export import predict_scan
-    from gynbtnet.inference.model import Model
     from gynbtnet.inference.prediction_names import prediction_names
     from gynbtnet.inference.settings import PredictionSettings
     from gynbtnet.recipes.loading import load_recipe
@@ -281,10 +303,11 @@ def predict(
     if channel and len(scan) > 1:
         raise BadInput("--channel belongs to one scan, and several are given; contour them one by one.")
     settings = load_recipe(recipe, set_ or ()).prediction if recipe else PredictionSettings()
-    written = {"outlines": outlines, "holes": holes, "seg": seg or None}
+    written = {"outlines": outlines, "holes": holes, "seg": seg or None, "roi": roi, "backend": backend}
     settings = settings.model_copy(update={name: value for name, value in written.items() if value is not None})
+    settings = settings.fast() if fast else settings
     repairs = Repairs(missing_slices, unequal_spacing, gantry_tilt)
-    loaded = Model.load(model, weights=settings.weights, device=settings.device)
+    loaded = load_model(model, settings)
     for name, path in prediction_names(scan).items():
         place = predict_scan(
             loaded,

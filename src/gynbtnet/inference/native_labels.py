@@ -130,4 +130,5 @@ def _of_tile(
             continue
         share = part.share.view(-1, *[1] * (3 - axis))
         fine = torch.lerp(fine.index_select(axis, part.lower), fine.index_select(axis, part.upper), share)
-    return possible.to(torch.uint8).numpy()[highest(fine).numpy()]
+    labels: npt.NDArray[np.uint8] = possible.to(torch.uint8).numpy()[highest(fine).numpy()]
+    return labels
