@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gynbtnet.imaging.ct_series import read_ct_series
     from gynbtnet.imaging.rtstruct_writer import write_rtstruct
     from gynbtnet.imaging.volume import Segmentation, Volume
+    from gynbtnet.inference.ensemble import load_model
     from gynbtnet.inference.model import Model
     from gynbtnet.inference.predict import predict
     from gynbtnet.preparation.planning import make_plan
@@ -35,6 +36,7 @@ _HOMES = {
     "pretrain": "training.stages",
     "finetune": "training.stages",
     "Model": "inference.model",
+    "load_model": "inference.ensemble",
     "predict": "inference.predict",
     "evaluate": "evaluation.evaluate",
 }
@@ -47,6 +49,7 @@ __all__ = [
     "evaluate",
     "finetune",
     "ingest",
+    "load_model",
     "load_recipe",
     "make_plan",
     "predict",

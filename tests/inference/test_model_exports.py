@@ -85,7 +85,7 @@ def test_several_windows_resampled_and_normalised_as_ct_are_nnunets(trained, tmp
     """A patch of half the scan, a scan at another spacing, intensities of a cohort; 0.5 % of the voxels are borders."""
     pytest.importorskip("nnunetv2")
     hu = scan().array
-    intensity = Intensity(float(hu.mean()), float(np.median(hu)), float(hu.std()), -1010, 310, -1020, 320)
+    intensity = Intensity(float(hu.mean()), float(hu.std()), -1010, 310, float(np.median(hu)), -1020, 320)
     plan = replace(trained.plan, normalisation="ct", intensities=(intensity,), patch_size=(32, 48, 64))
     model = replace(trained, plan=plan)
     fine = zoom(hu, (2.5, 2.2, 2.3), order=1)
