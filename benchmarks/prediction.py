@@ -1,6 +1,6 @@
 """A scan contoured from file to file, beside stock nnU-Net on the same weights, overlap, mirroring and device.
 
-A synthetic scan is made, and a network trained on it for some minutes: an untrained one is undecided everywhere. Then, each
+A synthetic scan is made, and a network trained on it for minutes: an untrained one is undecided everywhere. Then, each
 in a process of its own and one after the other: ours, and ``nnUNetv2_predict_from_modelfolder`` on our export. Printed
 are wall and CPU seconds of the whole process tree, its peak memory (proportional set size, so that shared pages count
 once), and the share of voxels with equal labels.
