@@ -1,6 +1,6 @@
 """A scan contoured from file to file, beside stock nnU-Net on the same weights, overlap, mirroring and device.
 
-A synthetic scan is made, and a network trained on it for a minute: an untrained one is undecided everywhere. Then, each
+A synthetic scan is made, and a network trained on it for minutes: an untrained one is undecided everywhere. Then, each
 in a process of its own and one after the other: ours, and ``nnUNetv2_predict_from_modelfolder`` on our export. Printed
 are wall and CPU seconds of the whole process tree, its peak memory (proportional set size, so that shared pages count
 once), and the share of voxels with equal labels.
@@ -96,7 +96,7 @@ def measured(command: list[str], threads: int) -> tuple[float, float, float]:
         peak, ended = [0.0], threading.Event()
 
         def watch() -> None:
-            while not ended.wait(0.1):
+            while not ended.wait(0.5):
                 total = 0
                 try:
                     for one in (root := psutil.Process(process.pid), *root.children(recursive=True)):
@@ -136,7 +136,7 @@ def main() -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--no-mirroring", action="store_true")
-    parser.add_argument("--steps", type=int, default=120, help="of training")
+    parser.add_argument("--steps", type=int, default=400, help="of training")
     parser.add_argument("--backends", nargs="+", default=["eager"])
     parser.add_argument("--fast", action="store_true", help="ours with --fast too")
     parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)

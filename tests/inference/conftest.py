@@ -10,7 +10,15 @@ from gynbtnet.inference.model import Model
 from gynbtnet.networks.unet import GynBTNet
 from gynbtnet.preparation.plan import Plan
 
+PUBLIC_DATA = Path(__file__).parents[3] / "shared" / "data"
 STRIDES = ((1, 1, 1), (2, 2, 2), (2, 2, 2), (2, 2, 2), (1, 2, 2))
+
+
+@pytest.fixture(scope="session")
+def public_data() -> Path:
+    if not (PUBLIC_DATA / "sts").is_dir():
+        pytest.skip(f"the public scans are not at {PUBLIC_DATA.name}/ beside the repository")
+    return PUBLIC_DATA
 
 
 @pytest.fixture

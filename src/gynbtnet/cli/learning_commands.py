@@ -316,6 +316,7 @@ def predict(
     settings = settings.fast() if fast else settings
     written = {"outputs": forms, "outlines": outlines, "holes": holes, "roi": roi, "backend": backend}
     settings = settings.model_copy(update={name: value for name, value in written.items() if value is not None})
+    settings = settings.fast() if fast else settings
     repairs = Repairs(missing_slices, unequal_spacing, gantry_tilt)
     place = Path.absolute if cluster else Path  # a cluster's workers stand in other folders
     loaded = load_model(place(model), settings)

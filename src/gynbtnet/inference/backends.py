@@ -1,5 +1,6 @@
 """What computes the network."""
 
+import warnings
 from typing import Any
 
 import torch
@@ -42,14 +43,16 @@ def _openvino(network: nn.Module, device: torch.device, shape: tuple[int, ...]) 
         raise BadInput("backend openvino computes on the CPU; set device to cpu, or backend to eager or compiled.")
     import openvino
 
-    with torch.no_grad():
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # PyTorch's parts warn each other
         graph = torch.export.export(network, (torch.zeros(shape),), strict=False)
+        converted = openvino.convert_model(graph)
     options: dict[str, Any] = {
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         "INFERENCE_PRECISION_HINT": "f32",
         "PERFORMANCE_HINT": "LATENCY",
     }
-    request = openvino.compile_model(openvino.convert_model(graph), "CPU", options).create_infer_request()
+    request = openvino.compile_model(converted, "CPU", options).create_infer_request()
 
     def logits(image: Tensor) -> Tensor:
         found = request.infer({0: image.contiguous().numpy()}, share_inputs=True)

@@ -14,6 +14,7 @@ MARGIN = 20.0
 """mm around what is found."""
 
 _THIN = 10.0  # mm: more than half of what a table's top, a mask or a cable measures; arms and legs are thicker
+_LUNG = 25.0  # mm: more than half of what a hollow table's inside measures; a chest wall over a lung may be thin
 _SMALL = 0.02  # of the largest part; smaller ones are no limb
 
 
@@ -32,7 +33,7 @@ def find_body(coarse: Volume) -> npt.NDArray[np.bool_] | None:
     tissue = coarse.array > TISSUE
     if not tissue.any():
         return None
-    core = depth_within(tissue, coarse) > _THIN
+    core = depth_within(tissue | _lungs(tissue, coarse), coarse) > _THIN
     parts, count = ndimage.label(core)
     if not count:
         return None
@@ -40,6 +41,14 @@ def find_body(coarse: Volume) -> npt.NDArray[np.bool_] | None:
     kept = np.isin(parts, 1 + np.flatnonzero(sizes >= _SMALL * sizes.max()))
     grown = depth_within(~kept, coarse) <= _THIN + MARGIN
     return np.stack([ndimage.binary_fill_holes(plane) for plane in grown])
+
+
+def _lungs(tissue: npt.NDArray[np.bool_], scan: Volume) -> npt.NDArray[np.bool_]:
+    """Air that tissue encloses in its slice, where it is thick."""
+    enclosed = np.stack([ndimage.binary_fill_holes(plane) for plane in tissue]) & ~tissue
+    parts, count = ndimage.label(enclosed)
+    depths = ndimage.maximum(depth_within(enclosed, scan), parts, np.arange(1, count + 1))
+    return np.isin(parts, 1 + np.flatnonzero(np.asarray(depths) > _LUNG))
 
 
 def depth_within(mask: npt.NDArray[np.bool_], scan: Volume) -> npt.NDArray[np.float32]:

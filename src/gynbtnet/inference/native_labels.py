@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.inference.highest import highest
 from gynbtnet.inference.sliding_window import Slab
 from gynbtnet.preparation.turn import turn_between
 
-_TILE = (8, 32, 32)  # voxels (z, y, x) of the scan that are looked at together: large enough to outweigh the loop
+_TILE = (4, 32, 32)  # voxels (z, y, x) of the scan that are looked at together: large enough to outweigh the loop
 _SAME = 1e-4  # voxels: what lies beside a voxel's centre by less lies there
 
 
@@ -45,7 +46,7 @@ def labels_on(target: Geometry, slabs: Iterable[Slab], source: Geometry) -> npt.
         ready = z.first + int(np.searchsorted(z.upper, reached, side="right"))
         done = max(done, z.first + int(np.searchsorted(z.lower, slab.first)))
         logits = slab.logits.cpu()
-        highest = _highest(logits)
+        on_grid = highest(logits).numpy()
         for low, row, column in product(
             range(done, ready, _TILE[0]), range(y.first, y.last, _TILE[1]), range(x.first, x.last, _TILE[2])
         ):
@@ -54,7 +55,7 @@ def labels_on(target: Geometry, slabs: Iterable[Slab], source: Geometry) -> npt.
                 y.part(row, row + _TILE[1]),
                 x.part(column, column + _TILE[2]),
             )
-            labels[tuple(part.voxels for part in tile)] = _of_tile(logits, highest, tile)
+            labels[tuple(part.voxels for part in tile)] = _of_tile(logits, on_grid, tile)
         done = max(done, ready)
     return np.ascontiguousarray(turn_between(source, target).array(labels))
 
@@ -107,13 +108,8 @@ class _Part:
     share: Tensor
 
 
-def _highest(logits: Tensor) -> npt.NDArray[np.uint8]:
-    """Which output is highest, the first of several; slice by slice, since half precision is compared slowly."""
-    return np.stack([logits[:, z].float().argmax(0).to(torch.uint8).numpy() for z in range(logits.shape[1])])
-
-
 def _of_tile(
-    logits: Tensor, highest: npt.NDArray[np.uint8], tile: tuple[_Part, _Part, _Part]
+    logits: Tensor, on_grid: npt.NDArray[np.uint8], tile: tuple[_Part, _Part, _Part]
 ) -> npt.NDArray[np.uint8] | int:
     """The labels of a tile.
 
@@ -121,7 +117,7 @@ def _of_tile(
     everywhere between, and the same holds for the mean of several others, of which one at least is as high.
     """
     read = tuple(part.read for part in tile)
-    winners = np.unique(highest[read])
+    winners = np.unique(on_grid[read])
     if len(winners) == 1:
         return int(winners[0])
     near = logits[(slice(None), *read)].float()
@@ -134,4 +130,5 @@ def _of_tile(
             continue
         share = part.share.view(-1, *[1] * (3 - axis))
         fine = torch.lerp(fine.index_select(axis, part.lower), fine.index_select(axis, part.upper), share)
-    return possible[fine.argmax(0)].to(torch.uint8).numpy()
+    labels: npt.NDArray[np.uint8] = possible.to(torch.uint8).numpy()[highest(fine).numpy()]
+    return labels

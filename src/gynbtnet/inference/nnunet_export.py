@@ -20,9 +20,8 @@ _NETWORK = "gynbtnet.networks.turned_network.TurnedGynBTNet"
 def export_nnunet(model: Model, out: Path, *, force: bool = False) -> Path:
     """Write the folder ``out``, which ``nnUNetv2_predict_from_modelfolder -m`` runs where GynBTNet is installed too.
 
-    Window, overlap, mirroring and resampling are nnU-Net's, set to what GynBTNet does. Three differences are left, and
-    the README in the folder says so: nnU-Net doesn't raise what lies below −1024 HU, pads a scan that is smaller than
-    the patch with its mean and not with air, and adds logits in half precision.
+    Window, overlap, mirroring and resampling are nnU-Net's, set to what GynBTNet does. Differences are left, and the
+    README in the folder says which.
 
     Raises:
         BadInput: where the model is no GynBTNet, or ``out`` holds anything, and not an earlier export and ``force``.
@@ -87,7 +86,9 @@ Research use only. nnU-Net 2 finds the network's class in GynBTNet, so both have
     nnUNetv2_predict_from_modelfolder -i SCANS -o CONTOURS -m THIS_FOLDER -f {fold}
 
 Scans are CTs in HU, named `NAME_0000.nii.gz`, of any orientation; further channels are `NAME_0001.nii.gz` and so on.
-The labels are those of `gynbtnet predict` but for single voxels at borders. Three things are nnU-Net's own: values
+The labels are those of `gynbtnet predict` but for single voxels at borders. These things are nnU-Net's own: values
 below -1024 HU, which some scanners write outside their field of view, aren't raised to that (raise them first); a scan
-smaller than the patch is padded with its mean and not with air; and logits are added in half precision.
+is z-scored before it is resampled, and by GynBTNet after; one smaller than the patch is padded with its mean and not
+with air; air around the patient is looked at too; logits, and not their differences from the highest one, are added in
+half precision; and where thick slices are resampled apart, labels come from the nearest slice.
 """

@@ -7,6 +7,7 @@ from math import nan
 import torch
 from torch import Tensor
 
+from gynbtnet.inference.highest import highest
 from gynbtnet.inference.sliding_window import Box
 
 Network = Callable[[Tensor], Tensor]
@@ -64,4 +65,4 @@ class Passes:
 
 
 def _labels(logits: Tensor, cell: Box) -> Tensor:
-    return logits[0][(slice(None), *cell)].argmax(0).flatten()
+    return highest(logits[0][(slice(None), *cell)]).flatten().long()
