@@ -20,7 +20,7 @@ from gynbtnet.preparation.store import PreparedCohort
 
 COMMANDS = get_command(app).commands  # type: ignore[attr-defined]
 IN_ORDER = (
-    *("phantom", "inspect", "convert", "run", "report", "baselines", "compare"),
+    *("phantom", "inspect", "convert", "run", "report", "baselines", "compare", "experiment"),
     *(
         "ingest",
         "cohort",
@@ -36,7 +36,13 @@ IN_ORDER = (
     ),
     *("evaluate", "dose", "doctor"),
 )
-SMALL = "--patients 7 --fractions 1 --unlabelled 3 --organs 3 --spacing 6 5 5 --matrix 32 64 80"
+SMALLER = {
+    "phantom": "--patients 7 --fractions 1 --unlabelled 3 --organs 3 --spacing 6 5 5 --matrix 32 64 80",
+    "experiment": "--model gynbtnet-from-scratch --set phantom.patients=4 --set phantom.fractions=1 --set split.test=1 "
+    "--set split.folds=2 --set task.training.epochs=1 --set task.training.steps_per_epoch=1 "
+    "--set pretraining=null --set supervised=null",
+}
+"""What makes an example quick, besides the recipe of a few steps."""
 
 
 def example(command: str) -> list[str]:
@@ -44,7 +50,7 @@ def example(command: str) -> list[str]:
     found = re.fullmatch(r"Example: `gynbtnet (.*)`", COMMANDS[command].epilog)
     assert found, f"the help of {command} ends with no example"
     arguments = ["smoke" if word == "demo" else word for word in shlex.split(found[1])]
-    return arguments + (shlex.split(SMALL) if command == "phantom" else [])
+    return arguments + shlex.split(SMALLER.get(command, ""))
 
 
 def test_every_command_has_an_example() -> None:

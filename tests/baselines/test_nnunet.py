@@ -58,7 +58,7 @@ def test_a_run_is_taken_up_only_as_it_was_made(
     with pytest.raises(BadInput, match="was made with epochs = 2, but now epochs = 5"):
         begun(cohort, split, tmp_path / "run", monkeypatch, epochs=5)
     other = Split(split.test, split.folds[::-1], split.seed)
-    with pytest.raises(BadInput, match=r"other inputs \(training, validation\)"):
+    with pytest.raises(BadInput, match=r"other inputs \(folds\)"):
         begun(cohort, other, tmp_path / "run", monkeypatch)
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "mine.txt").write_text("mine")
@@ -162,9 +162,9 @@ def test_from_a_split_to_contours(
         patched.setattr(nnunet_training, "_noted", stopped_in_the_second_epoch)
         with pytest.raises(KeyboardInterrupt):
             train_nnunet(cohort, split, 0, settings, out)
-    assert not (out / "weights_last.safetensors").exists()
-    train_nnunet(cohort, split, 0, settings, out)
-    starts = json.loads((out / "environment.json").read_text())
+    assert not (out / "fold_0" / "weights_last.safetensors").exists()
+    fold = train_nnunet(cohort, split, 0, settings, out)
+    starts = json.loads((fold / "environment.json").read_text())
     assert [start["epochs_done"] for start in starts] == [0, 1]
     assert not any(name.startswith("nnUNet_") for name in os.environ)
 
@@ -175,29 +175,42 @@ def test_from_a_split_to_contours(
     assert json.loads((preprocessed / "splits_final.json").read_text()) == split.nnunet_folds(cohort)
     assert not any(case.id in str(path) for case in test.cases for path in out.rglob("*"))
 
-    model = NnUNetModel.load(out, device="cpu")
+    model = NnUNetModel.load(fold, device="cpu")
     assert model.structures == cohort.structures
     case = test.cases[0]
     contours = model.contour([read_volume(case.image)], PredictionSettings())
     assert contours.segmentation.labels.geometry.is_same(case.geometry)
-    theirs = own_prediction(out, case.image, tmp_path / "theirs")
+    theirs = own_prediction(out, [0], case.image, tmp_path / "theirs")
     assert np.array_equal(contours.segmentation.labels.array, theirs)
 
-    (out / RECORD).write_text((out / RECORD).read_text().replace("mirroring_axes", "axes"))
+    made = (out / "preprocessed" / "done.json").stat().st_mtime_ns
+    other = train_nnunet(cohort, split, 1, settings, out)
+    assert (out / "preprocessed" / "done.json").stat().st_mtime_ns == made
+    both = NnUNetModel.load(fold, other, device="cpu")
+    assert both.folder == out
+    assert len({both.sha256, model.sha256, NnUNetModel.load(other, device="cpu").sha256}) == 3
+    together = both.contour([read_volume(case.image)], PredictionSettings()).segmentation.labels.array
+    assert np.array_equal(together, own_prediction(out, [0, 1], case.image, tmp_path / "theirs of both"))
+    assert not np.array_equal(together, theirs)
+
+    (fold / RECORD).write_text((fold / RECORD).read_text().replace("mirroring_axes", "axes"))
     with pytest.raises(BadInput, match="don't belong together"):
-        NnUNetModel.load(out)
+        NnUNetModel.load(fold)
+    (other / "plans.json").write_text("{}")
+    with pytest.raises(BadInput, match="trained by different plans"):
+        NnUNetModel.load(fold, other)
 
 
-def own_prediction(out: Path, image: Path, target: Path) -> np.ndarray:
-    """What stock nnU-Net predicts from its own checkpoint, from file to file."""
+def own_prediction(out: Path, folds: list[int], image: Path, target: Path) -> np.ndarray:
+    """What stock nnU-Net predicts from its own checkpoints, from file to file."""
     with nnunet():
         from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
         from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
         from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-        (checkpoint,) = out.rglob("checkpoint_final.pth")
-        saved = torch.load(checkpoint, map_location="cpu", weights_only=False)
-        folder = checkpoint.parents[1]
+        found = [next(out.rglob(f"fold_{fold}/checkpoint_final.pth")) for fold in folds]
+        saved = [torch.load(checkpoint, map_location="cpu", weights_only=False) for checkpoint in found]
+        folder = found[0].parents[1]
         plans, dataset = (json.loads((folder / name).read_text()) for name in ("plans.json", "dataset.json"))
         manager = PlansManager(plans)
         configuration = manager.get_configuration("3d_fullres")
@@ -205,9 +218,8 @@ def own_prediction(out: Path, image: Path, target: Path) -> np.ndarray:
             manager, configuration, 1, len(dataset["labels"]), enable_deep_supervision=False
         )
         predictor = nnUNetPredictor(device=torch.device("cpu"), allow_tqdm=False)
-        mirrored = saved["inference_allowed_mirroring_axes"]
-        predictor.manual_initialization(
-            network, manager, configuration, [saved["network_weights"]], dataset, "nnUNetTrainer", mirrored
-        )
+        mirrored = saved[0]["inference_allowed_mirroring_axes"]
+        weights = [checkpoint["network_weights"] for checkpoint in saved]
+        predictor.manual_initialization(network, manager, configuration, weights, dataset, "nnUNetTrainer", mirrored)
         predictor.predict_from_files_sequential([[str(image)]], [str(target)])
     return sitk.GetArrayFromImage(sitk.ReadImage(f"{target}.nii.gz"))
