@@ -1,6 +1,7 @@
 """What computes the network."""
 
 import warnings
+from math import prod
 from typing import Any
 
 import torch
@@ -13,17 +14,22 @@ from gynbtnet.inference.sliding_window import Size
 from gynbtnet.optional_libraries import require
 from gynbtnet.training.allocator import keep_freed_memory
 
+_KEPT = 2**28  # bytes
 
-def prepared(network: nn.Module, backend: Backend, device: torch.device, channels: int, window: Size) -> Network:
+
+def prepared(
+    network: nn.Module, backend: Backend, device: torch.device, *, channels: int, outputs: int, window: Size
+) -> Network:
     """A network as ``backend`` computes it, for images (1, channels, z, y, x) of the window's size.
 
     On a GPU that multiplies bfloat16, logits are computed in that. On a CPU memory that is freed is kept for the next
-    layer, which in glibc's allocator saves more than any of the compilers.
+    layer, which in glibc's allocator saves more than any of the compilers. Not where the logits of a window are large:
+    blocks of their size don't fit again where one was, and memory grew with every window.
 
     Raises:
         BadInput: where OpenVINO is asked for and isn't installed, or the network isn't on a CPU.
     """
-    if device.type == "cpu":
+    if device.type == "cpu" and 4 * outputs * prod(window) <= _KEPT:
         keep_freed_memory()
     if backend == "openvino":
         return _openvino(network, device, (1, channels, *window))

@@ -77,8 +77,14 @@ class Model:
     def networks(self, settings: PredictionSettings) -> tuple[Network, ...]:
         """Its one network, as the settings' backend computes it; a backend compiles once."""
         if settings.backend not in self._prepared:
-            size, channels = self.plan.patch_size, len(self.channels)
-            self._prepared[settings.backend] = prepared(self.network, settings.backend, self.device, channels, size)
+            self._prepared[settings.backend] = prepared(
+                self.network,
+                settings.backend,
+                self.device,
+                channels=len(self.channels),
+                outputs=len(self.structures) + 1,
+                window=self.plan.patch_size,
+            )
         return (self._prepared[settings.backend],)
 
     @cached_property

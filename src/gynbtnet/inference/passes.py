@@ -39,6 +39,7 @@ class Passes:
             if len(self._passes) > 1:
                 labels.append(_labels(logits, cell))
             mean = logits.float() if mean is None else mean.add_(logits)
+            del logits  # else they would lie beside the next pass's
         assert mean is not None
         mean /= len(self._passes)
         if labels:

@@ -91,6 +91,7 @@ def slide(
                     sums = torch.zeros(len(seen), min(window[0] + 1, whole[0]), *whole[1:], dtype=torch.half).to(device)
                 weight = torch.einsum("z,y,x->zyx", *(axis[place] for axis, place in zip(shares, places, strict=True)))
                 _add(seen, weight, sums[:, z.start - held : z.stop - held, y, x])
+                del seen  # else it would lie beside the next window's
                 advance()
             if sums is not None:
                 finished = sums[:, : end - held, inside[1], inside[2]]
