@@ -1,5 +1,7 @@
 """The pictures of README and docs, from the demo's experiment: python docs/pictures.py demo/experiment"""
 
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,19 +13,35 @@ from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume_files import read_volume
 from gynbtnet.pictures.overlays import overlay_figure, view
 
+IMAGES = Path(__file__).parent / "images"
+
 
 def main(folder: Path) -> None:
-    """Draw the median test case, truth and prediction, on three planes."""
-    experiment = Experiment(folder)
+    """Draw both."""
+    IMAGES.mkdir(exist_ok=True)
+    draw_overlay(Experiment(folder))
+    photograph(Experiment(folder).report)
+
+
+def draw_overlay(experiment: Experiment) -> None:
+    """The median test case, truth and prediction, on three planes."""
     cohort = Cohort.load(experiment.cohort("task"))
     median = dict(best_median_worst(Evaluation.load(experiment.evaluation).scores))["median"]
     case = cohort.case(median)
     truth = truth_of(case, cohort.structures)
     prediction = prediction_of(case, experiment.test_predictions, cohort.structures)
     figure = overlay_figure(view(read_volume(case.image), prediction, truth), StructureNames.load())
-    out = Path(__file__).parent / "images" / "overlay.png"
-    out.parent.mkdir(exist_ok=True)
-    figure.savefig(out, dpi=110)
+    figure.savefig(IMAGES / "overlay.png", dpi=110)
+
+
+def photograph(page: Path) -> None:
+    """The top of the report page, with its banner and its first case, as Chromium shows it."""
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        raise SystemExit("There is no chromium to photograph the report page with; install it, or leave report.png.")
+    flags = ("--headless=new", "--no-sandbox", "--hide-scrollbars", "--window-size=1180,1750")
+    asked = [chromium, *flags, f"--screenshot={IMAGES / 'report.png'}", page.absolute().as_uri()]
+    subprocess.run(asked, check=True, capture_output=True)
 
 
 if __name__ == "__main__":

@@ -170,6 +170,8 @@ def test_it_prints(desktop):
     desktop.call("Emulation.setEmulatedMedia", media="print")
     desktop.call("Emulation.setDeviceMetricsOverride", width=703, height=1000, deviceScaleFactor=1, mobile=False)
     assert desktop.run(wide) == 0  # the width of A4 without its margins
+    # With a box in a head Chromium wouldn't print it again on a table's next page.
+    assert desktop.run("getComputedStyle(document.querySelector('th button')).display") == "contents"
     desktop.call("Emulation.setEmulatedMedia", media="")
 
 

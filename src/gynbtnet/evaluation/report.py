@@ -206,7 +206,10 @@ def _errors(shown: ShownCases, several: bool) -> Iterator[str]:
         "note",
     )
     for place, row in enumerate(shown.structures):
-        yield html.kept(html.heading(row.title, 4), panels(row.panels, f"structure{place}"))
+        width = len(row.panels) if not several else len(shown.viewed[0].models)
+        parts = [row.panels[first : first + width] for first in range(0, len(row.panels), width)]
+        of_ranks = (panels(part, f"structure{place}-{number}") for number, part in enumerate(parts))
+        yield html.kept(html.heading(row.title, 4), *of_ranks)
 
 
 def _strata(results: Sequence[ModelResults]) -> Iterator[str]:
@@ -220,10 +223,13 @@ def _strata(results: Sequence[ModelResults]) -> Iterator[str]:
         lines = []
         for one in results:
             columns, rows = crosstab(one.strata, by, "dsc")
-            lines += [[row[0], *([one.name] if len(results) > 1 else []), *row[1:]] for row in rows]
+            lines += [
+                (place, [row[0], *([one.name] if len(results) > 1 else []), *row[1:]]) for place, row in enumerate(rows)
+            ]
         heads += [*(f"{column}, DSC" for column in columns[1:-2]), *columns[-2:]]
         yield html.heading(f"By {by}", 3)
-        yield html.table(heads, lines, numbers_from=2 if len(results) > 1 else 1)
+        together = [line for _, line in sorted(lines, key=lambda one: one[0])]  # a group's models side by side
+        yield html.table(heads, together, numbers_from=2 if len(results) > 1 else 1)
     for one in results:
         parts = [
             [*map(str, key), *row]
