@@ -34,8 +34,11 @@ def run_comparison(asked: ComparisonRecipe, scans: Scans | None, folder: Path, j
             f"The experiment {asked.recipe.name} has no phantom; name the scans to learn from with --cohort."
         )
     found = scans or _phantom(asked, Path(folder) / "phantom")
-    places = compare_models(asked.recipe, asked.models, found, folder, every_fold=True, jobs=jobs)
-    return write_results(asked.recipe, asked.models, places, Path(folder) / "results.md")
+    recipe = asked.recipe
+    if scans and asked.phantom:  # what the recipe says of itself is said of its phantom
+        recipe = recipe.model_copy(update={"description": ""})
+    places = compare_models(recipe, asked.models, found, folder, every_fold=True, jobs=jobs)
+    return write_results(recipe, asked.models, places, Path(folder) / "results.md")
 
 
 def _phantom(asked: ComparisonRecipe, folder: Path) -> Scans:

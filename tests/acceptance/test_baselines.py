@@ -40,7 +40,7 @@ def files(folder: Path) -> dict[str, int]:
     return {
         str(path): path.stat().st_mtime_ns
         for path in paths
-        if path.name not in again and "plans" not in path.parts and "prepared" not in path.parts
+        if path.name not in again and not {"plans", "prepared"}.intersection(path.parts) and path.parent.name != "task"
     }
 
 

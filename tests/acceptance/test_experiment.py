@@ -160,19 +160,20 @@ def test_all_four_in_all_stages(gynbtnet: Callable, recipe: Path, tmp_path: Path
     check_models(tmp_path / "out", ["gynbtnet", "gynbtnet-from-scratch", "swin-unetr", "nnunet"])
 
 
-def test_real_scans_are_not_called_synthetic(gynbtnet: Callable, real_data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("recipe", ["sts", pytest.param("hours", marks=pytest.mark.slow)])
+def test_real_scans_are_not_called_synthetic(gynbtnet: Callable, real_data: Path, tmp_path: Path, recipe: str) -> None:
     cohort = tmp_path / "sts"
     cohort.mkdir()
     for folder in sorted((real_data / "sts").glob("STS_*"))[:3]:
         (cohort / folder.name).symlink_to(folder)
     short = [f"task.training.{setting}=1" for setting in ("epochs", "steps_per_epoch", "validation_patches")]
     few = ["pretraining=null", "supervised=null", "split.test=1", "split.folds=2", "task.plan.spacing=[8, 8, 8]"]
-    changes = [word for change in (*short, *few) for word in ("--set", change)]
-    ended = gynbtnet(
-        "experiment", "sts", "--cohort", cohort, "--out", tmp_path / "out", "--model", "gynbtnet", *changes
-    )
+    changes = [word for change in (*short, *few, "structures=[GTV_Mass_CT]") for word in ("--set", change)]
+    arguments = ["--cohort", cohort, "--out", tmp_path / "out", "--model", "gynbtnet", *changes]
+    ended = gynbtnet("experiment", recipe, *arguments)
     assert ended.code == 0, ended.err
     page = (tmp_path / "out" / "results.md").read_text()
     assert "ynthetic" not in page
-    assert "Vallières" in page
-    assert "| GTV_Mass_CT |" in page.replace("\\", "")
+    assert "phantom" not in page
+    assert ("Vallières" in page) == (recipe == "sts")
+    assert "| GTV_Mass_CT |" in page
