@@ -56,7 +56,8 @@ def check_layout(out: Path, models: list[str]) -> None:
         assert sorted(path.name for path in (out / "predictions" / model).iterdir()) == [case.id for case in test.cases]
         for case in test.cases:
             folder = out / "predictions" / model / case.id
-            assert sorted(path.name for path in folder.iterdir()) == ["RS.dcm", "labels.nii.gz", "prediction.json"]
+            written = ["RS.dcm", "labels.nii.gz", "prediction.json", "preview.png"]
+            assert sorted(path.name for path in folder.iterdir()) == written
             assert read_volume(folder / "labels.nii.gz").geometry.is_same(case.geometry)
             manifest = json.loads((folder / "prediction.json").read_text())
             assert manifest["structures"] == list(cohort.structures)

@@ -113,6 +113,7 @@ def check_models(out: Path, models: list[str]) -> None:
     assert all(f"| {model} |" in page for model in models)
 
 
+@pytest.mark.slow
 def test_killed_and_called_again_it_ends_as_if_nothing_had_been(
     gynbtnet: Callable, recipe: Path, killed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
