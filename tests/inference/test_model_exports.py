@@ -72,33 +72,33 @@ def trained(model_folder):
     return model
 
 
-def stock_nnunet(folder, scans, out):
+def stock_nnunet(folder, scans, out, *options):
     """What nnU-Net's own command draws, of every scan in a folder."""
     run = "from nnunetv2.inference.predict_from_raw_data import predict_entry_point_modelfolder as f; f()"
     command = [sys.executable, "-c", run, "-i", scans, "-o", out, "-m", folder, "-f", "0", "-device", "cpu"]
-    command += ["-npp", "1", "-nps", "1", "--disable_tta"]
+    command += ["-npp", "1", "-nps", "1", *options]
     subprocess.run(list(map(str, command)), check=True, env=os.environ | {"nnUNet_n_proc_DA": "0"}, timeout=500)
 
 
 @pytest.mark.slow
-def test_several_windows_resampled_and_normalised_as_ct_are_nearly_nnunets(trained, tmp_path):
-    """A patch of half the scan, a scan at another spacing, intensities of a cohort; 0.5 % of the voxels are borders."""
+@pytest.mark.parametrize("mirroring", [False, True])
+def test_several_windows_resampled_and_normalised_as_ct_are_nnunets(trained, tmp_path, mirroring):
+    """The two balls on finer voxels, by intensities of a cohort."""
     pytest.importorskip("nnunetv2")
     hu = scan().array
     intensity = Intensity(float(hu.mean()), float(hu.std()), -1010, 310, float(np.median(hu)), -1020, 320)
-    plan = replace(trained.plan, normalisation="ct", intensities=(intensity,), patch_size=(32, 48, 64))
-    model = replace(trained, plan=plan)
+    model = replace(trained, plan=replace(trained.plan, normalisation="ct", intensities=(intensity,)))
     fine = zoom(hu, (2.5, 2.2, 2.3), order=1)
-    spacing = tuple(2.0 * n / m for n, m in zip((60, 100, 110), fine.shape, strict=True))
+    spacing = tuple(2.0 * n / m for n, m in zip(hu.shape, fine.shape, strict=True))
     volume = Volume(fine, Geometry(fine.shape, spacing, (3.0, -7.0, 11.0)))
     scans, out = tmp_path / "scans", tmp_path / "out"
     scans.mkdir()
     write_volume(volume, scans / "scan_0000.nii.gz")
-    stock_nnunet(export_nnunet(model, tmp_path / "nnunet"), scans, out)
-    ours = predict(model, volume, PredictionSettings(mirroring=False)).labels.array
+    stock_nnunet(export_nnunet(model, tmp_path / "nnunet"), scans, out, *([] if mirroring else ["--disable_tta"]))
+    ours = predict(model, volume, PredictionSettings(mirroring=mirroring)).labels.array
     theirs = read_volume(out / "scan.nii.gz").array
     assert len(np.unique(ours)) == 3
-    assert (ours == theirs).mean() >= 0.998  # 0.9984 was measured, of a network trained for 30 steps on smaller patches
+    assert (ours == theirs).mean() >= 0.999
 
 
 @pytest.mark.slow
@@ -110,7 +110,7 @@ def test_stock_nnunet_predicts_the_same_labels_in_any_orientation(trained, tmp_p
     volumes = {"lps": scan(), "turned": scan((0, -1, 0, 1, 0, 0, 0, 0, 1))}
     for name, volume in volumes.items():
         write_volume(volume, scans / f"{name}_0000.nii.gz")
-    stock_nnunet(folder, scans, out)
+    stock_nnunet(folder, scans, out, "--disable_tta")
     for name, volume in volumes.items():
         ours = predict(trained, volume, PredictionSettings(mirroring=False)).labels.array
         theirs = read_volume(out / f"{name}.nii.gz").array
