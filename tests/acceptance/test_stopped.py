@@ -13,10 +13,13 @@ from gynbtnet.phantom.cohorts import write_brachytherapy
 
 RECIPE = ["--set", "supervised=null", "--set", "task.training.epochs=3", "--set", "task.training.steps_per_epoch=4"]
 
+# A process that was started in the background ignores Ctrl-C, and so do its children.
+RUN = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from gynbtnet.cli import main; main()"
+
 
 def command(export: Path, out: Path) -> list[str]:
     return [
-        *(sys.executable, "-c", "from gynbtnet.cli import main; main()"),
+        *(sys.executable, "-c", RUN),
         *("run", "smoke", "--cohort", str(export), "--out", str(out), *RECIPE),
     ]
 
