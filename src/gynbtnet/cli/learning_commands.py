@@ -313,7 +313,6 @@ def predict(
         raise BadInput("--set changes a setting of a recipe, and none is named; name one with --recipe.")
     settings = load_recipe(recipe, set_ or ()).prediction if recipe else PredictionSettings()
     forms = tuple(dict.fromkeys(form.value for form in output)) if output else None
-    settings = settings.fast() if fast else settings
     written = {"outputs": forms, "outlines": outlines, "holes": holes, "roi": roi, "backend": backend}
     settings = settings.model_copy(update={name: value for name, value in written.items() if value is not None})
     settings = settings.fast() if fast else settings
