@@ -1,0 +1,116 @@
+"""Commands that score contours, and what dose they would have got."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gynbtnet.cli.app import command, console
+from gynbtnet.cli.options import (
+    CohortFolder,
+    Jobs,
+    Memory,
+    Out,
+)
+
+
+class Policy(StrEnum):
+    """What a structure costs that truth or prediction lacks."""
+
+    worst = "worst"
+    diagonal = "diagonal"
+    drop = "drop"
+
+
+@command(
+    "gynbtnet evaluate demo/experiment/predictions/test demo/experiment/cohorts/task "
+    "--split demo/experiment/split.json --out demo/steps/evaluation"
+)
+def evaluate(
+    predictions: Annotated[Path, typer.Argument(help="A folder with a prediction for each case.")],
+    cohort: CohortFolder,
+    out: Out,
+    split: Annotated[
+        Path | None, typer.Option(help="Score this split's test patients; left out: all patients.")
+    ] = None,
+    policy: Annotated[
+        Policy,
+        typer.Option(
+            help="What a structure that one side lacks costs: the worst distance that the case allows, the scan's "
+            "diagonal, or nothing (drop), which makes means look better and is said in every table."
+        ),
+    ] = Policy.worst,
+    tolerance: Annotated[float, typer.Option(help="Of the surface DSC, in mm.", min=0.001, max=100)] = 2.0,
+    jobs: Jobs = 1,
+    memory: Memory = None,
+) -> None:
+    """Score predictions against contours: overlap, surfaces, volumes and centroids, missed structures counted."""
+    from gynbtnet.datasets.cohort import Cohort
+    from gynbtnet.datasets.split import Split
+    from gynbtnet.evaluation.evaluate import evaluate
+    from gynbtnet.evaluation.evaluation_report import report_evaluation
+    from gynbtnet.evaluation.settings import ScoringSettings
+
+    whole = Cohort.load(cohort)
+    asked = whole.of_patients(Split.load(split).test) if split else whole
+    settings = ScoringSettings(policy=policy.value, tolerance_mm=tolerance)
+    evaluation = evaluate(asked, predictions, out, settings, jobs=jobs, memory_gb=memory)
+    page = report_evaluation(asked, predictions, evaluation, out)
+    console.print((out / "summary.md").read_text())
+    console.print(f"The report is {page}")
+
+
+@command(
+    "gynbtnet dose demo/experiment/cohorts/task --predictions demo/experiment/predictions/test "
+    "--split demo/experiment/split.json --external-beam 45/25 --out demo/steps/dose"
+)
+def dose(
+    cohort: CohortFolder,
+    out: Out,
+    predictions: Annotated[
+        Path | None,
+        typer.Option(help="A folder with a prediction for each case; left out: the cohort's contours alone."),
+    ] = None,
+    split: Annotated[Path | None, typer.Option(help="Only this split's test patients.")] = None,
+    patient: Annotated[str | None, typer.Option(help="Only this patient, by study ID.")] = None,
+    doses: Annotated[
+        Path | None,
+        typer.Option(help="Folder with RTDOSEs, or CASE.nii.gz in Gy; left out: beside what the cases came from."),
+    ] = None,
+    external_beam: Annotated[
+        str | None,
+        typer.Option(
+            metavar="GY/FRACTIONS|CSV", help="Of all patients, as 45/25, or a file: patient,dose_gy,fractions."
+        ),
+    ] = None,
+    aims: Annotated[Path | None, typer.Option(help="A table of aims and limits; left out: EMBRACE II's.")] = None,
+    alpha_beta_target: Annotated[float, typer.Option(help="α/β of targets in Gy.", min=0.1, max=100)] = 10.0,
+    alpha_beta_organ: Annotated[float, typer.Option(help="α/β of organs in Gy.", min=0.1, max=100)] = 3.0,
+    deliveries: Annotated[int, typer.Option(help="How often the dose of each case was delivered.", min=1, max=20)] = 1,
+    jobs: Jobs = 1,
+) -> None:
+    """Dose-volume figures of manual and automatic contours, and each patient's total EQD2 against aims and limits."""
+    from gynbtnet.datasets.cohort import Cohort
+    from gynbtnet.datasets.split import Split
+    from gynbtnet.evaluation.aims import EMBRACE_II, Aims
+    from gynbtnet.evaluation.evaluate_dose import evaluate_dose
+    from gynbtnet.evaluation.external_beam import external_beam as read_external_beam
+    from gynbtnet.evaluation.settings import DoseSettings
+
+    asked = Cohort.load(cohort)
+    asked = asked.of_patients(Split.load(split).test) if split else asked
+    asked = asked.of_patients([patient]) if patient else asked
+    evaluate_dose(
+        asked,
+        out,
+        predictions=predictions,
+        doses=doses,
+        external=read_external_beam(external_beam, asked.patients) if external_beam else None,
+        aims=Aims.load(aims or EMBRACE_II),
+        settings=DoseSettings(
+            alpha_beta_target_gy=alpha_beta_target, alpha_beta_organ_gy=alpha_beta_organ, deliveries=deliveries
+        ),
+        jobs=jobs,
+    )
+    console.print((out / "dose.md").read_text(encoding="utf-8"))
