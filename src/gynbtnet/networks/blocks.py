@@ -5,6 +5,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from gynbtnet.networks.lean_steps import convolve, convolve_over, normalise
 from gynbtnet.networks.presets import Triple
 
 NormKind = Literal["instance", "batch"]
@@ -36,13 +37,14 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in_channels, D, H, W) → (B, channels, D / stride, …)."""
-        return self._refine(self.conv1(x), self.shortcut(x))
-
-    def _refine(self, y: Tensor, shortcut: Tensor) -> Tensor:
-        """From what the first convolution and the shortcut give to what the block gives."""
-        y = self.norm2(self.conv2(self.activation(self.norm1(y))))
-        y += shortcut
+        y = self.refine(convolve(self.conv1, x))
+        y = convolve(self.shortcut, x, onto=y) if isinstance(self.shortcut, nn.Conv3d) else y.add_(x)
         return self.activation(y)  # type: ignore[no-any-return]
+
+    def refine(self, y: Tensor) -> Tensor:
+        """From what the first convolution gives to what the shortcut is added to. ``y`` may be overwritten."""
+        y = self.activation(normalise(self.norm1, y))
+        return normalise(self.norm2, convolve_over(self.conv2, y))
 
 
 def make_norm(kind: NormKind, channels: int) -> nn.InstanceNorm3d | nn.BatchNorm3d:

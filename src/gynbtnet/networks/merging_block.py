@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv3d, interpolate
 
 from gynbtnet.networks.blocks import ResidualBlock
+from gynbtnet.networks.lean_steps import convolve_with
 from gynbtnet.networks.presets import Triple
 from gynbtnet.networks.upsampled_convolution import convolve_upsampled
 
@@ -40,10 +41,10 @@ class MergingBlock(ResidualBlock):
         projection = cast("nn.Conv3d", self.shortcut)
         weight, shortcut_weight = self.conv1.weight, projection.weight
         y = convolve_upsampled(below, weight[:, :channels], cast("Triple", stride))
-        y += conv3d(skip, weight[:, channels:], self.conv1.bias, padding=1)
-        shortcut = conv3d(skip, shortcut_weight[:, channels:], projection.bias)
-        shortcut += upsample(conv3d(below, shortcut_weight[:, :channels]), skip.shape[2:])
-        return self._refine(y, shortcut)
+        y = self.refine(convolve_with(skip, weight[:, channels:], self.conv1.bias, onto=y))
+        y = convolve_with(skip, shortcut_weight[:, channels:], projection.bias, onto=y)
+        y = add_upsampled(y, conv3d(below, shortcut_weight[:, :channels]))
+        return self.activation(y)  # type: ignore[no-any-return]
 
 
 class DecoderLevel(nn.Sequential):
@@ -75,3 +76,11 @@ def saves_time(below: Tensor) -> bool:
 def upsample(x: Tensor, shape: torch.Size) -> Tensor:
     """Nearest-neighbour resize of (B, C, D, H, W) to ``shape``; nothing to do below a stride of 1."""
     return x if x.shape[2:] == shape else interpolate(x, size=tuple(shape), mode="nearest")
+
+
+def add_upsampled(large: Tensor, small: Tensor) -> Tensor:
+    """Add each voxel of ``small`` to all those of ``large`` (B, C, D, H, W) over it; returns ``large``."""
+    steps = [n // m for n, m in zip(large.shape[2:], small.shape[2:], strict=True)]
+    sizes = [size for pair in zip(small.shape[2:], steps, strict=True) for size in pair]
+    large.view(*large.shape[:2], *sizes).add_(small[:, :, :, None, :, None, :, None])
+    return large

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from itertools import pairwise
 from math import prod
+from typing import cast
 
 from torch import Tensor, nn
 
 from gynbtnet.errors import BadInput
 from gynbtnet.networks.blocks import NormKind, as_triples, make_level
+from gynbtnet.networks.lean_steps import convolve
 from gynbtnet.networks.merging_block import DecoderLevel
 from gynbtnet.networks.presets import PRESETS, Preset, Triple
 
@@ -88,14 +90,16 @@ class Decoder(nn.Module):
         self.heads = nn.ModuleList(nn.Conv3d(channels, outputs, 1) for _, channels in pairs)
 
     def forward(self, features: list[Tensor], every_level: bool) -> list[Tensor]:
-        """Logits of every level, or of the finest alone, finest first, from ``features`` fine to coarse."""
-        *skips, x = features
+        """Logits of every level, or of the finest alone, finest first, from ``features`` fine to coarse.
+
+        The list is emptied on the way, so that what was used needs no memory.
+        """
         logits: list[Tensor] = []
-        stages = zip(self.projections, self.levels, self.heads, reversed(skips), strict=True)
-        for rank, (projection, level, head, skip) in enumerate(stages, start=1):
-            x = level(projection(x), skip)
-            if every_level or rank == len(skips):
-                logits.insert(0, head(x))
+        x = features.pop()
+        for projection, level, head in zip(self.projections, self.levels, self.heads, strict=True):
+            x = level(projection(x), features.pop())
+            if every_level or not features:
+                logits.insert(0, convolve(cast("nn.Conv3d", head), x))
         return logits
 
 

@@ -4,8 +4,9 @@ from itertools import product
 
 import torch
 from torch import Tensor
-from torch.nn.functional import conv3d, conv_transpose3d
+from torch.nn.functional import conv_transpose3d
 
+from gynbtnet.networks.lean_steps import slabs_of
 from gynbtnet.networks.presets import Triple
 
 _SUMS = {
@@ -54,15 +55,16 @@ def _interleaved(small: Tensor, weight: Tensor, stride: Triple) -> Tensor:
     z, y, x = stride
     kernel = _summed(weight, stride).view(*weight.shape[:2], 4 - z, z, 4 - y, y, 4 - x, x)
     kernel = kernel.permute(3, 5, 7, 0, 1, 2, 4, 6).flatten(0, 3)
-    every = conv3d(small, kernel, padding=1)
-    sizes = small.shape[2:]
+    _, height, width = sizes = small.shape[2:]
     large = small.new_empty(len(small), channels, *(n * step for n, step in zip(sizes, stride, strict=True)))
-    for part, parity in zip(
-        every.tensor_split(every.shape[1] // channels, dim=1), product(*map(range, stride)), strict=True
-    ):
-        places = [slice(first, None, step) for first, step in zip(parity, stride, strict=True)]
-        read = [slice(first, first + n) for first, n in zip(parity, sizes, strict=True)]
-        large[:, :, *places] = part[:, :, *read]
+    for slices, every in slabs_of(small, kernel):
+        written = large[:, :, slices.start * z : slices.stop * z]
+        read_sizes = (slices.stop - slices.start, height, width)
+        parts = every.tensor_split(z * y * x, dim=1)
+        for part, parity in zip(parts, product(*map(range, stride)), strict=True):
+            places = [slice(first, None, step) for first, step in zip(parity, stride, strict=True)]
+            read = [slice(first, first + n) for first, n in zip(parity, read_sizes, strict=True)]
+            written[:, :, *places] = part[:, :, *read]
     return large
 
 

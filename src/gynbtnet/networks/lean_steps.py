@@ -1,0 +1,97 @@
+"""A network's steps where no gradient is wanted: the numbers of the usual ones, on a CPU with less memory and time.
+
+Convolutions run slab by slab, so that their copies in another memory layout are a slab's, and can be added onto what
+is there; norms are computed in place, a few channels at a time. Whatever gradients are wanted of takes PyTorch's own
+way. ``benchmarks/prediction.py`` measures the whole.
+"""
+
+from collections.abc import Iterator
+from math import ceil
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import conv3d
+
+from gynbtnet.networks.presets import Triple
+
+_SLAB = 2**22  # values of a slab's input or output, whichever is more
+_LARGE = 2**20  # values below which a norm in place saves nothing worth a loop
+_CHANNELS = 4  # at once, at least: as many as a core has cache for
+
+
+def lean(x: Tensor) -> bool:
+    """Whether a step on ``x`` runs in these forms: without gradients, on a CPU, and in no graph that is recorded."""
+    recorded = torch.compiler.is_compiling() or torch.compiler.is_exporting()
+    return x.device.type == "cpu" and not torch.is_grad_enabled() and not recorded
+
+
+def convolve(conv: nn.Conv3d, x: Tensor, onto: Tensor | None = None) -> Tensor:
+    """``conv(x)``, or ``onto`` after that was added to it; ``conv`` is padded so that a stride of 1 keeps the size."""
+    if not lean(x):
+        return conv(x) if onto is None else onto.add_(conv(x))
+    return convolve_with(x, conv.weight, conv.bias, cast("Triple", conv.stride), onto)
+
+
+def convolve_over(conv: nn.Conv3d, x: Tensor) -> Tensor:
+    """``conv(x)`` of as many channels as ``x`` has, in the place of ``x`` where no gradient is wanted."""
+    if not lean(x):
+        return cast("Tensor", conv(x))
+    for z, part in slabs_of(x, conv.weight, conv.bias):
+        x[:, :, z] = part
+    return x
+
+
+def convolve_with(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Triple = (1, 1, 1), onto: Tensor | None = None
+) -> Tensor:
+    """:func:`convolve` with a weight and a bias."""
+    if not lean(x) or stride != (1, 1, 1):
+        y = _convolution(x, weight, bias, stride, cast("Triple", tuple(n // 2 for n in weight.shape[2:])))
+        return y if onto is None else onto.add_(y)
+    if onto is None:
+        onto = x.new_zeros(len(x), len(weight), *x.shape[2:])
+    for z, part in slabs_of(x, weight, bias):
+        onto[:, :, z] += part
+    return onto
+
+
+def slabs_of(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Iterator[tuple[slice, Tensor]]:
+    """A convolution of stride 1 of (B, in_channels, D, H, W), padded with half the kernel.
+
+    Yields:
+        Slices of ``x``, which may be overwritten then, and what comes out for them: as many slices, or from a kernel of
+        even size one more, whose last is the next slab's first.
+    """
+    slices, half = x.shape[2], weight.shape[2] // 2
+    beside = tuple(n // 2 for n in weight.shape[3:])
+    count = ceil(x[:, 0].numel() * max(weight.shape[:2]) / _SLAB)
+    thickness = ceil(slices / count)
+    before = x.new_zeros(*x.shape[:2], half, *x.shape[3:])
+    for low in range(0, slices, thickness):
+        high = min(low + thickness, slices)
+        seen = torch.cat((before, x[:, :, low : high + half], before[:, :, : max(high + half - slices, 0)]), dim=2)
+        if high + half > slices:
+            seen[:, :, high - low + half :] = 0
+        before = x[:, :, high - half : high].clone()
+        yield slice(low, high), _convolution(seen, weight, bias, (1, 1, 1), (0, beside[0], beside[1]))
+
+
+def normalise(norm: nn.Module, x: Tensor) -> Tensor:
+    """``norm(x)``, which takes the place of ``x`` where that is large and no gradient wanted."""
+    if not lean(x) or x.numel() < _LARGE or not isinstance(norm, nn.InstanceNorm3d):
+        return norm(x)  # type: ignore[no-any-return]
+    at_once = max(_CHANNELS, torch.get_num_threads())
+    for first in range(0, x.shape[1], at_once):
+        some = slice(first, first + at_once)
+        scale, shift = (None if values is None else values[some] for values in (norm.weight, norm.bias))
+        part = x[:, some]
+        part.copy_(nn.functional.instance_norm(part, weight=scale, bias=shift, eps=norm.eps))
+    return x
+
+
+def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None, stride: Triple, padding: Triple) -> Tensor:
+    """PyTorch gives a single image of few values to a form of its own that is several times slower than oneDNN's."""
+    if lean(x) and x.dtype == torch.float32 and weight.shape[-1] > 1 and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return torch.mkldnn_convolution(x, weight, bias, padding, stride, (1, 1, 1), 1)
+    return conv3d(x, weight, bias, stride, padding)
