@@ -35,9 +35,11 @@ from gynbtnet.phantom.case import pelvic_geometry, phantom_case
 from gynbtnet.preparation.plan import Plan
 from gynbtnet.preparation.preprocess import preprocess_volume
 from gynbtnet.preparation.resample import resample_labels
+from gynbtnet.training.losses import deeply_supervised
 from gynbtnet.training.planned_network import planned_network
 
 PATCH = (80, 160, 160)
+CROP = (64, 96, 96)  # norms of a much smaller one would be another network's than those of a window
 THEIRS = "from nnunetv2.inference.predict_from_raw_data import predict_entry_point_modelfolder as run; run()"
 
 
@@ -54,10 +56,10 @@ def train(folder: Path, plan: Plan, steps: int, folds: int, device: str) -> None
     drawn = read_volume(folder / "labels.nii.gz")
     labels = torch.from_numpy(resample_labels(drawn.array.astype(np.uint8), drawn.geometry, grid).astype(np.int64))
     torch.manual_seed(0)
-    network = planned_network(plan, deep_supervision=False).to(device)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3)
-    weight = torch.tensor([1.0] + [8.0] * len(plan.structures), device=device)
-    crop = tuple(map(min, plan.patch_size, (48, 64, 64)))
+    network = planned_network(plan, deep_supervision=True).to(device)
+    optimizer = torch.optim.AdamW(network.parameters())
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps)
+    crop = tuple(map(min, plan.patch_size, CROP))
     for step in range(steps):
         inside = torch.nonzero(labels)
         # a quarter of the crops anywhere: a network that has never seen air draws in it
@@ -72,12 +74,14 @@ def train(folder: Path, plan: Plan, steps: int, folds: int, device: str) -> None
         ]
         box = tuple(slice(low, low + size) for low, size in zip(corner, crop, strict=True))
         logits = network(torch.from_numpy(image[(slice(None), *box)].copy())[None].to(device))
-        loss = torch.nn.functional.cross_entropy(logits, labels[box][None].to(device), weight)
+        loss = deeply_supervised(logits, labels[box][None].to(device))
         loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 12)
         optimizer.step()
+        schedule.step()
         optimizer.zero_grad()
         if not step % 20:
-            print(f"training: step {step}, cross entropy {loss:.3f}", file=sys.stderr, flush=True)
+            print(f"training: step {step}, loss {loss:.3f}", file=sys.stderr, flush=True)
     model = folder / "model"
     for fold in range(folds):
         place = model / f"fold_{fold}" if folds > 1 else model
@@ -141,7 +145,8 @@ def main() -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--no-mirroring", action="store_true")
-    parser.add_argument("--steps", type=int, default=400, help="of training")
+    parser.add_argument("--steps", type=int, default=300, help="of training")
+    parser.add_argument("--folder", type=Path, help="keeps scan and model, and goes on with them if they are there")
     parser.add_argument("--backends", nargs="+", default=["eager"])
     parser.add_argument("--fast", action="store_true", help="ours with --fast too")
     parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
@@ -151,8 +156,7 @@ def main() -> None:
         ours(Path(folder), Path(out), PredictionSettings.model_validate_json(settings))
         return
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        make_scan(folder, tuple(options.matrix), tuple(options.spacing))
+        folder = options.folder.absolute() if options.folder else Path(temporary)
         plan = Plan(
             structures=("hr_ctv", "bladder", "rectum", "sigmoid", "uterus"),
             spacing=tuple(options.planned),
@@ -163,7 +167,10 @@ def main() -> None:
             preset=options.preset,
             strides=((1, 1, 1), *[(2, 2, 2)] * 4, *[(1, 1, 1)] * (options.preset != "XS")),
         )
-        train(folder, plan, options.steps, options.folds, options.device)
+        if not folder.exists() or not any(folder.iterdir()):
+            folder.mkdir(exist_ok=True)
+            make_scan(folder, tuple(options.matrix), tuple(options.spacing))
+            train(folder, plan, options.steps, options.folds, options.device)
         base = PredictionSettings(mirroring=not options.no_mirroring, device=options.device)
         runs = {f"ours, {name}": base.model_copy(update={"backend": name}) for name in options.backends}
         if options.fast:

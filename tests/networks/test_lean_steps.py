@@ -104,6 +104,8 @@ def test_gradients_and_recorded_graphs_take_pytorchs_own_way():
     with torch.no_grad():
         assert lean(x)
         assert not lean(x.to("meta"))
+        with torch.autocast("cpu", torch.bfloat16):
+            assert convolve(conv, x).dtype == torch.bfloat16
         assert torch.equal(normalise(norm, x), norm(x))
         graph = torch.export.export(ResidualBlock(2, 2), (x,), strict=False).graph
     targets = [str(node.target) for node in graph.nodes]

@@ -21,9 +21,11 @@ _CHANNELS = 4  # at once, at least: as many as a core has cache for
 
 
 def lean(x: Tensor) -> bool:
-    """Whether a step on ``x`` runs in these forms: without gradients, on a CPU, and in no graph that is recorded."""
-    recorded = torch.compiler.is_compiling() or torch.compiler.is_exporting()
-    return x.device.type == "cpu" and not torch.is_grad_enabled() and not recorded
+    """Whether a step on ``x`` runs in these forms: without gradients, on a CPU, in no graph that is recorded, and in no
+    autocast, which would not see them.
+    """
+    changed = torch.compiler.is_compiling() or torch.compiler.is_exporting() or torch.is_autocast_enabled("cpu")
+    return x.device.type == "cpu" and not torch.is_grad_enabled() and not changed
 
 
 def convolve(conv: nn.Conv3d, x: Tensor, onto: Tensor | None = None) -> Tensor:
