@@ -3,7 +3,6 @@
 import errno
 import importlib
 import os
-import subprocess
 import sys
 import threading
 import time
@@ -133,16 +132,6 @@ def test_memory_limits_the_jobs(capsys: pytest.CaptureFixture[str]) -> None:
     assert affordable_jobs(4, scan_gb=1e6) == 1
 
 
-CLUSTER = """
-import sys
-from distributed import LocalCluster
-if __name__ == "__main__":
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
-        print(cluster.scheduler_address, flush=True)
-        sys.stdin.read()
-"""
-
-
 WORK = """
 import os, time
 from pathlib import Path
@@ -153,33 +142,17 @@ def noted(scan, out):
 """
 
 
-def test_two_workers_of_a_dask_cluster_share_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("distributed")
-    (tmp_path / "cluster.py").write_text(CLUSTER)
+def test_two_workers_of_a_dask_cluster_share_the_work(
+    scheduler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "noted_by_workers.py").write_text(WORK)
     (tmp_path / "out").mkdir()
     monkeypatch.syspath_prepend(tmp_path)
-    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
-    cluster = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "cluster.py"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": path},
-    )
-    with cluster:
-        assert cluster.stdin
-        assert cluster.stdout
-        work = partial(importlib.import_module("noted_by_workers").noted, out=tmp_path / "out")
-        try:
-            with on_cluster(cluster.stdout.readline().strip()):
-                results = for_each_scan(work, [1, 2, 3, 4, 6, 12], name=str, title="Dividing")
-                with pytest.raises(ScansFailed, match=r"1 of 3 scans failed.*\n  0: ZeroDivisionError"):
-                    for_each_scan(work, [5, 0, 7], name=str, title="Dividing")
-        finally:
-            cluster.stdin.close()
+    work = partial(importlib.import_module("noted_by_workers").noted, out=tmp_path / "out")
+    with on_cluster(scheduler):
+        results = for_each_scan(work, [1, 2, 3, 4, 6, 12], name=str, title="Dividing")
+        with pytest.raises(ScansFailed, match=r"1 of 3 scans failed.*\n  0: ZeroDivisionError"):
+            for_each_scan(work, [5, 0, 7], name=str, title="Dividing")
     assert results == [12, 6, 4, 3, 2, 1]
     done = {path.name: path.read_text() for path in (tmp_path / "out").iterdir()}
     assert sorted(map(int, done)) == [0, 1, 2, 3, 4, 5, 6, 7, 12]

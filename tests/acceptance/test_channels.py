@@ -1,10 +1,7 @@
 """CT with an MRI registered to it, from a raw dataset of nnU-Net's to contours; and many scans on a cluster."""
 
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -26,14 +23,6 @@ structures: [bladder]
 task:
   plan: {preset: XS, spacing: [2, 2, 2], patch_size: [16, 32, 32], batch_size: 2}
   training: {epochs: 1, steps_per_epoch: 2, validation_patches: 1, augmentation: none}
-"""
-CLUSTER = """
-import sys
-from distributed import LocalCluster
-if __name__ == "__main__":
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
-        print(cluster.scheduler_address, flush=True)
-        sys.stdin.read()
 """
 
 
@@ -73,29 +62,6 @@ def ingested(raw: Path, tmp_path: Path, gynbtnet: Callable[..., Ended]) -> Path:
     )
     assert done.code == 0, done.err
     return tmp_path / "cohort"
-
-
-@pytest.fixture
-def scheduler(tmp_path: Path) -> Iterator[str]:
-    """The address of a Dask cluster of two workers on this machine."""
-    pytest.importorskip("distributed")
-    (tmp_path / "cluster.py").write_text(CLUSTER)
-    cluster = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "cluster.py"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        cwd=tmp_path,
-        env=dict(os.environ),
-    )
-    with cluster:
-        assert cluster.stdin
-        assert cluster.stdout
-        try:
-            yield cluster.stdout.readline().strip()
-        finally:
-            cluster.stdin.close()
 
 
 def test_two_channels_go_from_scans_to_contours(

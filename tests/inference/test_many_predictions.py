@@ -13,6 +13,7 @@ from gynbtnet.inference.many_predictions import predict_scans
 from gynbtnet.inference.model import Model
 from gynbtnet.inference.scan_input import scan_at
 from gynbtnet.inference.settings import PredictionSettings
+from gynbtnet.many_scans import on_cluster
 
 from .test_export import scan
 
@@ -63,3 +64,15 @@ def test_in_processes_each_loads_the_model(model_folder: Path, scans: list[Path]
     for path in wanted:
         alone = predict_scan(model, path, tmp_path / "alone" / path.name, settings=QUICK)
         assert np.array_equal(labels(tmp_path / "out" / path.name), labels(alone))
+
+
+def test_workers_of_a_cluster_contour_what_this_process_contours(
+    model_folder: Path, scans: list[Path], scheduler: str, tmp_path: Path
+) -> None:
+    model, out = load_model(model_folder), tmp_path / "out"
+    with on_cluster(scheduler), pytest.raises(ScansFailed, match=r"1 of 4 scans failed.*\n  1\.nii\.gz: "):
+        predict_scans(model, model_folder, requests(scans, out), apart=True)
+    assert sorted(path.name for path in out.iterdir()) == ["0.nii.gz", "2.nii.gz", "3.nii.gz"]
+    for path in (scans[0], scans[2], scans[3]):
+        alone = predict_scan(model, path, tmp_path / "alone" / path.name, settings=QUICK)
+        assert np.array_equal(labels(out / path.name), labels(alone))
