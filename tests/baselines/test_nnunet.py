@@ -139,6 +139,31 @@ def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_spacing_and_memory_are_the_planners(
+    cohort: Cohort, split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("nnunetv2", reason="the baseline nnU-Net needs the extra gynbtnet[nnunet]")
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(nnunet_training, "_train", stop)
+    spacing, voxels = (6.0, 7.5, 5.0), []
+    for gigabytes in (8, 0.05):
+        out = tmp_path / f"{gigabytes}"
+        settings = NnUNetSettings(**TINY, spacing=spacing, gpu_memory_gb=gigabytes)
+        with pytest.raises(KeyboardInterrupt):
+            train_nnunet(cohort, split, 0, settings, out)
+        (path,) = (out / "preprocessed" / DATASET).glob("*lans.json")
+        plans = json.loads(path.read_text())
+        planned = plans["configurations"]["3d_fullres"]
+        placed = dict(zip(plans["transpose_forward"], planned["spacing"], strict=True))
+        assert tuple(placed[axis] for axis in range(3)) == spacing
+        voxels.append(int(np.prod(planned["patch_size"])) * planned["batch_size"])
+    assert voxels[1] < voxels[0]
+
+
+@pytest.mark.slow
 def test_from_a_split_to_contours(
     cohort: Cohort, split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -140,7 +140,12 @@ def _plan_and_preprocess(seen: Cohort, settings: NnUNetSettings, out: Path, jobs
     extract_fingerprint_dataset(DATASET_ID, num_processes=jobs, verbose=False)
     module, planner = _PLANNERS[settings.planner]
     planners = import_module(f"nnunetv2.experiment_planning.experiment_planners.{module}")
-    _, plans_name = plan_experiment_dataset(DATASET_ID, getattr(planners, planner))
+    _, plans_name = plan_experiment_dataset(
+        DATASET_ID,
+        getattr(planners, planner),
+        gpu_memory_target_in_gb=settings.gpu_memory_gb,
+        overwrite_target_spacing=settings.spacing,
+    )
     console.print("nnU-Net: preprocessing")
     plans = PlansManager(str(out / "preprocessed" / DATASET / f"{plans_name}.json"))
     preprocessor = plans.get_configuration(CONFIGURATION).preprocessor_class(verbose=False)

@@ -18,6 +18,12 @@ class NnUNetSettings(Settings):
         description="default: the published one; residual_m, _l and _xl: its later ones with residual encoders, for "
         "GPUs of about 10, 24 and 40 GB.",
     )
+    gpu_memory_gb: float | None = Field(
+        None, gt=0, description="What its planner plans for, in place of the planner's own: smaller patches in less."
+    )
+    spacing: tuple[float, float, float] | None = Field(
+        None, description="mm along z, y, x; left out, it chooses. Coarser voxels are for small machines."
+    )
     checkpoint_every: int = Field(
         50, ge=1, description="Epochs between two checkpoints; a killed run loses at most these."
     )
