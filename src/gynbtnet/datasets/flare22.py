@@ -4,7 +4,7 @@ The files are ``Case_00001_0000.nii.gz`` … without contours, ``FLARE22_Tr_0001
 ``FLARE22_Tr_0001.nii.gz`` …; they are known by their names, whatever the folders are called. Without structures wanted
 the 2,000 are taken, with structures the 50. The images of the challenge's validation (``FLARETs_…``) are left alone.
 
-Ma et al. 2022, Medical Image Analysis 82:102616; https://flare22.grand-challenge.org.
+Ma et al. 2024, Lancet Digital Health 6(11):e815–e826; https://flare22.grand-challenge.org.
 """
 
 import re

@@ -76,7 +76,7 @@ def _sections(content: DoseContent) -> Iterator[tuple[str, Iterator[str]]]:
     if content.agreements:
         yield "Automatic against manual", _agreement(content.agreements)
     yield "Dose-volume histograms", _histograms(content.curves, content.cohort.synthetic)
-    yield "Settings and data", iter([html.pairs(content.settings), html.bullets(content.cohort.notes)])
+    yield "Settings and data", _settings(content)
 
 
 def _fraction(content: DoseContent) -> Iterator[str]:
@@ -92,7 +92,8 @@ def _fraction(content: DoseContent) -> Iterator[str]:
 def _course(content: DoseContent) -> Iterator[str]:
     heads, rows = verdict_cells(content.courses, predicted=content.predicted)
     if rows:
-        yield html.paragraph(f"In how many patients. {_changed(content.courses) if content.predicted else ''}")
+        changed = _changed(content.courses) if content.predicted else ""
+        yield html.paragraph(f"How many patients' totals have which verdict. {changed}")
         yield html.table(heads, rows, numbers_from=5, download="verdicts.csv")
     yield html.paragraph(f"{judged_by(content.aims)} {ASSUMED}", "note")
     heads, rows = course_cells(content.courses, predicted=content.predicted)
@@ -106,7 +107,9 @@ def _changed(courses: Sequence[CourseDose]) -> str:
     """In how many totals the automatic contours would have changed what is said of the dose."""
     judged = [one for one in courses if {one.manual_verdict, one.automatic_verdict} <= set(JUDGED)]
     changed = sum(one.manual_verdict != one.automatic_verdict for one in judged)
-    return f"The verdict by automatic contours is another than by manual ones in {changed} of {len(judged)} totals."
+    if not judged:
+        return "No total was judged by both contours."
+    return f"Of {len(judged)} totals judged by both contours the automatic ones have another verdict in {changed}."
 
 
 def _agreement(agreements: Sequence[DoseAgreement]) -> Iterator[str]:
@@ -121,6 +124,12 @@ def _agreement(agreements: Sequence[DoseAgreement]) -> Iterator[str]:
 def _histograms(curves: pd.DataFrame, synthetic: bool) -> Iterator[str]:
     yield html.figure(dvh_panels(curves, synthetic=synthetic), HISTOGRAMS)
     yield html.csv_link(curve_table(curves).to_csv(index=False, float_format="%.6g"), "dvh_by_case.csv")
+
+
+def _settings(content: DoseContent) -> Iterator[str]:
+    yield html.pairs(content.settings)
+    if content.cohort.notes:
+        yield html.bullets(content.cohort.notes)
 
 
 def _csv(table: pd.DataFrame, name: str) -> str:

@@ -132,7 +132,7 @@ def _settings_in_words(
     settings: DoseSettings, external: Mapping[str, ExternalBeam], aims: Aims
 ) -> tuple[tuple[str, str], ...]:
     beams = Counter(f"{beam.dose_gy:g} Gy in {beam.fractions} fractions" for beam in external.values())
-    told = ", ".join(f"{beam} ({count} patients)" for beam, count in beams.items())
+    told = ", ".join(f"{beam} ({count} patient{'s' * (count > 1)})" for beam, count in beams.items())
     return (
         ("α/β of targets", f"{settings.alpha_beta_target_gy:g} Gy"),
         ("α/β of organs", f"{settings.alpha_beta_organ_gy:g} Gy"),
