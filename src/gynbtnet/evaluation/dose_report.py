@@ -64,7 +64,8 @@ def dose_report(content: DoseContent) -> str:
     """The page as HTML, with the same CSV files inside that lie beside it; the same content gives the same bytes."""
     cohort = content.cohort
     whose = "The dose in manual and automatic contours" if content.predicted else "The dose in manual contours"
-    counted = f"{len(cohort.cases)} cases of {len(cohort.patients)} patients"
+    cases, patients = len(cohort.cases), len(cohort.patients)
+    counted = f"{cases} case{'s' * (cases > 1)} of {patients} patient{'s' * (patients > 1)}"
     return html_page(
         f"Dose: {cohort.name}", _sections(content), synthetic=cohort.synthetic, description=f"{whose}, {counted}."
     )
