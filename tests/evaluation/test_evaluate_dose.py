@@ -107,7 +107,7 @@ def test_automatic_against_manual(implanted, contours, tmp_path):
     page = (out / "report.html").read_text(encoding="utf-8")
     handed_out = dict(re.findall(r'download="([^"]*)" href="data:text/csv;charset=utf-8;base64,([^"]*)"', page))
     beside = {path.name for path in out.glob("*.csv")} - {"dvh.csv"}  # the page has the curves a row each
-    assert set(handed_out) == beside | {"verdicts.csv", "dvh_by_case.csv"}
+    assert set(handed_out) == beside | {"dvh_by_case.csv"}
     assert {name for name in beside if base64.b64decode(handed_out[name]) != (out / name).read_bytes()} == set()
 
 

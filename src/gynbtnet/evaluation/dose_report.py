@@ -91,16 +91,17 @@ def _fraction(content: DoseContent) -> Iterator[str]:
 
 
 def _course(content: DoseContent) -> Iterator[str]:
+    several = len({one.patient for one in content.courses}) > 1
+    if content.predicted:
+        yield html.paragraph(_changed(content.courses))
     heads, rows = verdict_cells(content.courses, predicted=content.predicted)
-    if rows:
-        changed = _changed(content.courses) if content.predicted else ""
-        yield html.paragraph(f"How many patients' totals have which verdict. {changed}")
+    if several and rows:
+        yield html.paragraph("How many patients' totals have which verdict:")
         yield html.table(heads, rows, numbers_from=5, download="verdicts.csv")
     yield html.paragraph(f"{judged_by(content.aims)} {ASSUMED}", "note")
     heads, rows = course_cells(content.courses, predicted=content.predicted)
     table = html.table(heads, rows, numbers_from=3, numbers_to=heads.index("aim"))
     whole = table + _csv(dose_table(content.courses, CourseDose), "eqd2.csv")
-    several = len({one.patient for one in content.courses}) > 1
     yield html.folded(f"Every patient and figure ({len(rows)} rows)", whole) if several else whole
 
 
