@@ -11,7 +11,7 @@ from gynbtnet.datasets.split import Split
 from gynbtnet.doctor import examine
 from gynbtnet.evaluation.compare import compare
 from gynbtnet.evaluation.comparison_report import report_comparison
-from gynbtnet.evaluation.report import RESEARCH_USE, SYNTHETIC
+from gynbtnet.evaluation.html_page import RESEARCH_USE, SYNTHETIC
 from gynbtnet.experiment import ComparedModel
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.recipes.recipe import Recipe

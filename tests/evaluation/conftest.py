@@ -1,13 +1,23 @@
-"""A cohort of three patients and four cases with two structures, and predictions of growing error."""
+"""A cohort of three patients and four cases with two structures, predictions of growing error, and made-up doses."""
 
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from gynbtnet.datasets.case import Case, Source
 from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.evaluation.aims import Aims
+from gynbtnet.evaluation.course_dose import course_doses
+from gynbtnet.evaluation.dose_agreement import dose_agreements
+from gynbtnet.evaluation.dose_report import DoseContent
+from gynbtnet.evaluation.dose_score import CURVE_COLUMNS, DoseScore
+from gynbtnet.evaluation.dose_tables import summarise_dose
+from gynbtnet.evaluation.external_beam import ExternalBeam
+from gynbtnet.evaluation.settings import DoseSettings
 from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.imaging.volume_files import write_volume
 
@@ -45,3 +55,42 @@ def predicted(scanned: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Path
     for name, shift in SHIFTS.items():
         write_volume(Volume(label_map(shift), GEOMETRY), folder / name / "labels.nii.gz")
     return folder
+
+
+DOSES = {  # Gy of one fraction, manual and automatic
+    "hr_ctv": ("D90", {"p1_f1": (7.0, 7.2), "p1_f2": (7.0, 6.9), "p2_f1": (7.5, 7.5), "p3_f1": (8.0, 7.8)}),
+    "bladder": ("D2cc", {"p1_f1": (7.0, 7.5), "p1_f2": (7.0, 6.8), "p2_f1": (7.0, 7.1), "p3_f1": (12.0, 12.5)}),
+    "rectum": ("D2cc", {"p1_f1": (5.0, 5.1), "p1_f2": (5.0, 4.8), "p2_f1": (5.0, 5.0), "p3_f1": (5.0, np.nan)}),
+}
+
+
+@pytest.fixture(scope="session")
+def dose_content(scanned: Cohort) -> DoseContent:
+    """What a page of doses shows: one rectum that the prediction lacks, one bladder whose verdict changes."""
+    scores = [
+        DoseScore(
+            name, name[:2], int(name[-1]), structure, figure, manual, automatic, automatic - manual,
+            automatic_note="no contour" if np.isnan(automatic) else "",
+        )
+        for structure, (figure, of_cases) in DOSES.items()
+        for name, (manual, automatic) in of_cases.items()
+    ]  # fmt: skip
+    curves = [
+        (one.case, one.structure, who, percent, percent / 10, dose * factor)
+        for one in scores
+        for who, dose in (("manual", one.manual_gy), ("automatic", one.automatic_gy))
+        for percent, factor in ((0.25, 2.0), (50.0, 1.0), (100.0, 0.5))
+        if not np.isnan(dose)
+    ]
+    beams, aims = dict.fromkeys(scanned.patients, ExternalBeam(45, 25)), Aims.load()
+    return DoseContent(
+        cohort=scanned,
+        scores=scores,
+        summary=summarise_dose(scores, predicted=True),
+        courses=course_doses(scores, beams, aims, DoseSettings(), StructureNames.load(), predicted=True),
+        aims=aims,
+        agreements=dose_agreements(scores, synthetic=True),
+        curves=pd.DataFrame(curves, columns=list(CURVE_COLUMNS)),
+        settings=(("external beam", "45 Gy in 25 fractions"),),
+        predicted=True,
+    )

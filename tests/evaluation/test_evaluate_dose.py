@@ -1,7 +1,9 @@
 """From a clinic's DICOM export of the synthetic pelvis to doses, totals and pictures."""
 
+import base64
 import json
 import math
+import re
 import shutil
 from dataclasses import replace
 
@@ -100,12 +102,20 @@ def test_automatic_against_manual(implanted, contours, tmp_path):
     assert (implanted.cases[1].id, "sigmoid") not in apart.index
     assert pd.read_csv(out / "bland_altman_d2cc_limits.csv")["patients"].tolist() == [1] * 3
     assert sitk.ReadImage(str(out / "bland_altman_d2cc.png")).GetWidth() > 300
+    assert pd.read_csv(out / "bland_altman_d90.csv")["structure"].tolist() == ["hr_ctv"] * 2
+
+    page = (out / "report.html").read_text(encoding="utf-8")
+    handed_out = dict(re.findall(r'download="([^"]*)" href="data:text/csv;charset=utf-8;base64,([^"]*)"', page))
+    beside = {path.name for path in out.glob("*.csv")} - {"dvh.csv"}  # the page has the curves a row each
+    assert set(handed_out) == beside | {"dvh_by_case.csv"}
+    assert {name for name in beside if base64.b64decode(handed_out[name]) != (out / name).read_bytes()} == set()
 
 
 def test_the_cohorts_own_contours_alone(implanted, tmp_path):
     found = evaluate_dose(implanted, tmp_path / "dose")
     assert all(math.isnan(score.automatic_gy) and not score.automatic_note for score in found.scores)
     assert not any(math.isnan(score.manual_gy) for score in found.scores)
+    assert {path.name for path in (tmp_path / "dose").iterdir()} == {name for name in FILES if "bland" not in name}
     page = (tmp_path / "dose" / "dose.md").read_text()
     assert "automatic" not in page.split("##")[1].splitlines()[2]
     assert "external beam not known" in page

@@ -14,6 +14,7 @@ from gynbtnet.errors import BadInput
 from gynbtnet.evaluation.case_overlay import prediction_overlay
 from gynbtnet.evaluation.cohort_overview import cohort_pictures, cohort_table
 from gynbtnet.evaluation.curves import curve_figures
+from gynbtnet.evaluation.dose_report import dose_report
 from gynbtnet.evaluation.evaluate import evaluate, prediction_of
 from gynbtnet.evaluation.html_elements import table
 from gynbtnet.evaluation.model_results import model_results
@@ -138,8 +139,13 @@ def test_all_parts_are_shown(content):
     assert {"alt"} <= {name for tag, name, _ in page.attributes if tag == "img"}
 
 
-def test_the_page_needs_nothing_but_itself(content):
-    page = report_page(content)
+@pytest.fixture(params=["contours", "doses"])
+def any_page(request, content, dose_content):
+    return report_page(content) if request.param == "contours" else dose_report(dose_content)
+
+
+def test_the_page_needs_nothing_but_itself(any_page):
+    page = any_page
     sources = [value for _, name, value in Page(page).attributes if name in ("src", "href", "srcset", "action", "data")]
     starts = {
         "data:image/png;base64": b"\x89PNG",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gynbtnet.evaluation.dose_report import dose_report
 from gynbtnet.evaluation.evaluate import evaluate
 from gynbtnet.evaluation.evaluation_report import report_evaluation
 
@@ -43,6 +44,20 @@ def test_it_loads_without_errors_and_asks_for_nothing(desktop, page):
     seen = "[...document.images].every(image => image.complete && image.naturalWidth > 0)"
     assert desktop.run(seen)
     assert desktop.run("document.images.length") == 3
+
+
+@pytest.mark.parametrize("width", [1280, 375])
+def test_the_page_of_doses(chromium, dose_content, tmp_path, width):
+    path = tmp_path / "report.html"
+    path.write_text(dose_report(dose_content), encoding="utf-8")
+    chromium.open(path, width=width)
+    assert chromium.asked_for() == [path.as_uri()]
+    assert chromium.run("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
+    assert chromium.run("document.documentElement.scrollWidth <= window.innerWidth")
+    chromium.run("document.querySelector('#a-fraction th:nth-child(3) button').click()")
+    shown = "[...document.querySelectorAll('#a-fraction table')[0].tBodies[0].rows].map(row => row.cells[0].innerText)"
+    assert chromium.run(shown) == ["rectum", "hr_ctv", "bladder"]
+    assert chromium.troubles() == []
 
 
 def test_its_policy_forbids_what_it_never_does(chromium, page):

@@ -94,7 +94,7 @@ def dose(
     from gynbtnet.datasets.cohort import Cohort
     from gynbtnet.datasets.split import Split
     from gynbtnet.evaluation.aims import EMBRACE_II, Aims
-    from gynbtnet.evaluation.evaluate_dose import evaluate_dose
+    from gynbtnet.evaluation.evaluate_dose import PAGE, evaluate_dose
     from gynbtnet.evaluation.external_beam import external_beam as read_external_beam
     from gynbtnet.evaluation.settings import DoseSettings
 
@@ -114,3 +114,4 @@ def dose(
         jobs=jobs,
     )
     console.print((out / "dose.md").read_text(encoding="utf-8"))
+    console.print(f"The report is {out / PAGE}")

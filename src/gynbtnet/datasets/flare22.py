@@ -4,7 +4,7 @@ The files are ``Case_00001_0000.nii.gz`` … without contours, ``FLARE22_Tr_0001
 ``FLARE22_Tr_0001.nii.gz`` …; they are known by their names, whatever the folders are called. Without structures wanted
 the 2,000 are taken, with structures the 50. The images of the challenge's validation (``FLARETs_…``) are left alone.
 
-Ma et al. 2022, Medical Image Analysis 82:102616; https://flare22.grand-challenge.org.
+Ma et al. 2024, Lancet Digital Health 6(11):e815–e826; https://flare22.grand-challenge.org.
 """
 
 import re
@@ -13,10 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from gynbtnet.datasets.archive import Archive
-from gynbtnet.datasets.found_scans import FoundScan, FoundScans, ScanContents, natural_order
-from gynbtnet.datasets.integrity import Problem
-from gynbtnet.datasets.labelled_files import chosen_structures, read_labelled
-from gynbtnet.datasets.synthetic_marks import image_is_synthetic
+from gynbtnet.datasets.found_scans import FoundScan, FoundScans, ScanContents
+from gynbtnet.datasets.labelled_files import chosen_structures, read_labelled, scans_by_name
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.file_search import files_below
 from gynbtnet.imaging.volume_files import read_volume
@@ -53,24 +51,8 @@ def find(
         BadInput: where there is none.
     """
     wanted = () if structures is None else chosen_structures(LABELS, structures, ARCHIVE.title)
-    files = [(path, folder) for folder in sources for path in files_below(folder)]
-    named = {path.name.removesuffix(".gz"): path for path, _ in files}
-    scans: list[FoundScan] = []
-    problems: list[Problem] = []
-    for path, folder in files:
-        match = (_LABELLED if wanted else _UNLABELLED).fullmatch(path.name)
-        if match is None:
-            continue
-        labels = named.get(f"{match[1]}.nii")
-        if wanted and labels is None:
-            problems.append(
-                Problem("missing", str(path), f"{path} has no label map {match[1]}.nii.gz below the source.")
-            )
-            continue
-        scan = FoundScan(
-            match[1], natural_order(path), path.parent, (path,), synthetic=image_is_synthetic(path, folder)
-        )
-        scans.append(replace(scan, contours=(labels,)) if wanted and labels else scan)
+    files = ((path, folder) for folder in sources for path in files_below(folder))
+    scans, problems = scans_by_name(files, _LABELLED if wanted else _UNLABELLED, "{}.nii.gz", labelled=bool(wanted))
     if not scans:
         expected = "FLARE22_Tr_0001_0000.nii.gz with FLARE22_Tr_0001.nii.gz" if wanted else "Case_00001_0000.nii.gz"
         raise BadInput(f"There is no scan of FLARE22 below {sources[0]}; expected files such as {expected}.")

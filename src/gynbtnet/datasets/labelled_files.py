@@ -1,11 +1,14 @@
 """A scan and its label map as two image files; several archives lay their cases out so."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
-from gynbtnet.datasets.found_scans import FoundScan, ScanContents
-from gynbtnet.datasets.integrity import LabelMismatch
+from gynbtnet.datasets.found_scans import FoundScan, ScanContents, natural_order
+from gynbtnet.datasets.integrity import LabelMismatch, Problem
+from gynbtnet.datasets.synthetic_marks import image_is_synthetic
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.label_map import Mask, label_map
 from gynbtnet.imaging.onto_grid import labels_onto
@@ -29,6 +32,35 @@ def chosen_structures(labels: Labels, wanted: Sequence[str] | None, where: str) 
     if len(structures) > np.iinfo(np.uint8).max:
         raise BadInput(f"{len(structures)} structures are more than the 255 that a label map holds; name those wanted.")
     return structures
+
+
+def scans_by_name(
+    files: Iterable[tuple[Path, Path]], image: re.Pattern[str], labels: str, *, labelled: bool
+) -> tuple[list[FoundScan], list[Problem]]:
+    """The scans among some files, known by their names, wherever their label maps lie; and those that lack one.
+
+    Args:
+        files: paths, each with the source that it lies below.
+        image: the name of a scan; its first group is the patient.
+        labels: the name of a label map for ``{}`` the patient, with ``.nii.gz``, which may be ``.nii``.
+        labelled: whether label maps are wanted; else they are left alone.
+    """
+    files = list(files)
+    named = {path.name.removesuffix(".gz"): path for path, _ in files}
+    scans: list[FoundScan] = []
+    problems: list[Problem] = []
+    for path, folder in files:
+        match = image.fullmatch(path.name)
+        if match is None:
+            continue
+        expected = labels.format(match[1])
+        drawn = named.get(expected.removesuffix(".gz")) if labelled else None
+        if labelled and drawn is None:
+            problems.append(Problem("missing", str(path), f"{path} has no label map {expected} below the source."))
+            continue
+        contours, synthetic = (drawn,) if drawn else (), image_is_synthetic(path, folder)
+        scans.append(FoundScan(match[1], natural_order(path), path.parent, (path,), contours, synthetic=synthetic))
+    return scans, problems
 
 
 def read_labelled(

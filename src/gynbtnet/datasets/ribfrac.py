@@ -16,10 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from gynbtnet.datasets.archive import Archive
-from gynbtnet.datasets.found_scans import FoundScan, FoundScans, ScanContents, natural_order
-from gynbtnet.datasets.integrity import Problem
-from gynbtnet.datasets.labelled_files import chosen_structures, read_labelled
-from gynbtnet.datasets.synthetic_marks import image_is_synthetic
+from gynbtnet.datasets.found_scans import FoundScan, FoundScans, ScanContents
+from gynbtnet.datasets.labelled_files import chosen_structures, read_labelled, scans_by_name
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.file_search import files_below
 from gynbtnet.imaging.volume_files import read_volume
@@ -46,25 +44,9 @@ def find(
     """
     wanted = () if structures is None else chosen_structures({STRUCTURE: 1}, structures, ARCHIVE.title)
     files = [(path, folder) for folder in sources for path in files_below(folder)]
-    named = {path.name.removesuffix(".gz"): path for path, _ in files}
-    scans: list[FoundScan] = []
-    problems: list[Problem] = []
-    further = 0
-    for path, folder in files:
-        match = _IMAGE.fullmatch(path.name)
-        if match is None:
-            continue
-        if int(match[2]) > _LAST:
-            further += 1
-            continue
-        labels = named.get(f"{match[1]}-label.nii")
-        if wanted and labels is None:
-            problems.append(Problem("missing", str(path), f"{path} has no {match[1]}-label.nii.gz below the source."))
-            continue
-        scan = FoundScan(
-            match[1], natural_order(path), path.parent, (path,), synthetic=image_is_synthetic(path, folder)
-        )
-        scans.append(replace(scan, contours=(labels,)) if wanted and labels else scan)
+    taken = [one for one in files if not _is_further(one[0])]
+    scans, problems = scans_by_name(taken, _IMAGE, "{}-label.nii.gz", labelled=bool(wanted))
+    further = len(files) - len(taken)
     if not scans:
         raise BadInput(f"There is no scan of RibFrac below {sources[0]}; expected files such as RibFrac1-image.nii.gz.")
 
@@ -92,3 +74,9 @@ def find(
         notes=notes,
         archive=ARCHIVE,
     )
+
+
+def _is_further(path: Path) -> bool:
+    """Whether it is a scan without contours, which the paper left out."""
+    match = _IMAGE.fullmatch(path.name)
+    return match is not None and int(match[2]) > _LAST

@@ -4,7 +4,8 @@ The files are ``volume-covid19-A-0001.nii.gz``, and of patients scanned repeated
 ``volume-covid19-A-0700_day000.nii.gz``, where the day is counted from the first scan. A patient is the number; the days
 order the scans.
 
-An et al. 2020, CT Images in COVID-19 [Data set]; Harmon et al. 2020, Nature Communications 11:4080.
+An et al. 2020, CT Images in COVID-19 [Data set]; Harmon et al. 2020, Nature Communications 11,
+doi 10.1038/s41467-020-17971-2.
 """
 
 import re

@@ -24,7 +24,7 @@ from gynbtnet.imaging.label_map import Mask, label_map
 from gynbtnet.imaging.onto_grid import labels_onto
 from gynbtnet.imaging.volume_files import read_volume
 
-ARCHIVE = Archive("TotalSegmentator, version 1", "doi 10.5281/zenodo.6802613", "CC BY 4.0", 1204)
+ARCHIVE = Archive("TotalSegmentator, version 1", "doi 10.5281/zenodo.6802614", "CC BY 4.0", 1204)
 ARCHIVE_2 = Archive("TotalSegmentator, version 2", "doi 10.5281/zenodo.10047292", "CC BY 4.0")
 
 COMPOSED = {

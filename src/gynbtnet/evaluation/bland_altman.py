@@ -17,6 +17,8 @@ from gynbtnet.evaluation.patient_marks import MOST_NAMED, PatientMark, patient_m
 from gynbtnet.evaluation.score_table import score_table
 from gynbtnet.evaluation.statistics.agreement import Agreement, agreement
 
+_LEGEND_INCHES = 1.7
+"""Of an entry, its mark and the space behind it."""
 COLUMNS = ("structure", "model", "patient", "case", "automatic", "manual")
 
 
@@ -87,7 +89,10 @@ def bland_altman_figure(pairs: pd.DataFrame, quantity: str, unit: str, note: str
     structures, models = (list(dict.fromkeys(drawn[name])) for name in ("structure", "model"))
     marks = patient_marks(drawn["patient"])
     rows, columns = max(1, len(structures)), max(1, len(models))
-    figure = Figure(figsize=(max(4.2, columns * 3.1), rows * 2.3 + 0.8), layout="constrained")
+    handles, width = _legend(marks), max(3.8, columns * 3.1)
+    across = int(width / _LEGEND_INCHES)
+    height = rows * 2.3 + 0.4 - (-len(handles) // across) * 0.18
+    figure = Figure(figsize=(width, height), layout="constrained")
     panels: npt.NDArray[np.object_] = figure.subplots(rows, columns, squeeze=False, sharex="row", sharey="row")
     for row, structure in zip(panels, structures, strict=False):
         for axes, model in zip(row, models, strict=True):
@@ -99,7 +104,7 @@ def bland_altman_figure(pairs: pd.DataFrame, quantity: str, unit: str, note: str
         axes.set_xlabel(f"mean {quantity} ({unit})", fontsize=8)
     if note:
         figure.suptitle(note, fontsize=10, color="0.4", ha="right", x=0.99)
-    figure.legend(handles=_legend(marks), loc="outside lower center", ncols=4, frameon=False, fontsize=8)
+    figure.legend(handles=handles, loc="outside lower center", ncols=across, frameon=False, fontsize=8)
     return figure
 
 
@@ -137,7 +142,7 @@ def _line(axes: Axes, found: Agreement, name: str, style: str) -> None:
     axes.text(
         0.995,
         value,
-        f"{value:+.1f}".replace("-", "−"),
+        f"{value:+z.1f}".replace("-", "−"),
         transform=right,
         ha="right",
         va="bottom",

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gynbtnet.evaluation.dose_score import AUTOMATIC, MANUAL
+from gynbtnet.pictures.picture import Picture, picture
 
 _COLUMNS = 3
 _STYLES: dict[str, dict[str, Any]] = {
@@ -18,6 +19,21 @@ _HOTTEST_PERCENT = 0.25
 _TIMES_D50 = 5
 """Of a panel, whichever is less: the dose to the hottest part of any case, and so many times the largest D50, since the
 dose near the source has no bound."""
+
+
+def dvh_panels(curves: pd.DataFrame, *, synthetic: bool) -> tuple[Picture, ...]:
+    """The picture of :func:`dvh_figure` in parts, one a structure."""
+    return tuple(
+        picture(dvh_figure(of, synthetic=synthetic), f"Dose-volume histograms of {structure}")
+        for structure, of in curves.groupby("structure", sort=False)
+    )
+
+
+def curve_table(curves: pd.DataFrame) -> pd.DataFrame:
+    """The same curves, a row each: a column a share of the volume in %, doses in Gy."""
+    wide = curves.pivot(index=["case", "structure", "contours"], columns="volume_percent", values="dose_gy")
+    wide.columns = pd.Index([f"D{percent:g} (Gy)" for percent in wide.columns])
+    return wide.reset_index()
 
 
 def dvh_figure(curves: pd.DataFrame, *, synthetic: bool) -> Figure:

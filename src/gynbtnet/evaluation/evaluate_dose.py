@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -15,11 +16,12 @@ from gynbtnet.datasets.case import Case
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.errors import BadInput
 from gynbtnet.evaluation.aims import Aims
-from gynbtnet.evaluation.bland_altman import agreement_table, bland_altman_figure, dose_pairs, with_differences
 from gynbtnet.evaluation.case_dose import find_doses, read_dose
 from gynbtnet.evaluation.course_dose import CourseDose, course_doses
+from gynbtnet.evaluation.dose_agreement import AGREED, dose_agreements
+from gynbtnet.evaluation.dose_report import DoseContent, dose_report
 from gynbtnet.evaluation.dose_score import DoseScore, score_dose
-from gynbtnet.evaluation.dose_tables import dose_page, dose_table, summarise_dose
+from gynbtnet.evaluation.dose_tables import dose_markdown, dose_table, summarise_dose
 from gynbtnet.evaluation.dvh_picture import dvh_figure
 from gynbtnet.evaluation.evaluate import all_or_none, matching_prediction, truth_of
 from gynbtnet.evaluation.external_beam import ExternalBeam
@@ -28,9 +30,10 @@ from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.pictures.picture import picture
 from gynbtnet.whole_files import check_replaceable, written_whole
 
+PAGE = "report.html"
 FILES = (
-    *("dose.csv", "eqd2.csv", "dose_summary.csv", "dvh.csv", "dvh.png", "dose.md", "dose.json"),
-    *("bland_altman_d2cc.csv", "bland_altman_d2cc_limits.csv", "bland_altman_d2cc.png"),
+    *(PAGE, "dose.csv", "eqd2.csv", "dose_summary.csv", "dvh.csv", "dvh.png", "dose.md", "dose.json"),
+    *(f"bland_altman_{figure.lower()}{end}" for figure in AGREED for end in (".csv", "_limits.csv", ".png")),
 )
 
 
@@ -66,8 +69,9 @@ def evaluate_dose(
     """Read every case's dose, look at it in its structures, and add up each patient's fractions.
 
     Writes the folder ``out`` whole: ``dose.csv`` (a row per case, structure and figure), ``dose_summary.csv``,
-    ``eqd2.csv`` (a row per patient, structure and figure), ``dvh.csv`` and ``dvh.png``, ``dose.md`` for people, and
-    ``dose.json`` with the settings; with predictions also ``bland_altman_d2cc.png``, ``.csv`` and ``_limits.csv``.
+    ``eqd2.csv`` (a row per patient, structure and figure), ``dvh.csv`` and ``dvh.png``, ``report.html`` and ``dose.md``
+    for people, and ``dose.json`` with the settings; with predictions also ``bland_altman_d2cc.png``, ``.csv`` and
+    ``_limits.csv``, and the same of D90.
 
     Args:
         cohort: cases with manual contours.
@@ -104,10 +108,16 @@ def evaluate_dose(
         curves.to_csv(folder / "dvh.csv", index=False, float_format="%.6g")
         drawn = dvh_figure(curves, synthetic=cohort.synthetic)
         (folder / "dvh.png").write_bytes(picture(drawn, "Dose-volume histograms").png)
-        if predicted:
-            _write_agreement(dose_pairs(scores), folder, "synthetic data" if cohort.synthetic else "")
-        page = dose_page(summary, courses, aims, predicted=predicted, synthetic=cohort.synthetic)
-        (folder / "dose.md").write_text(page, encoding="utf-8")
+        agreements = dose_agreements(scores, synthetic=cohort.synthetic)
+        for one in agreements:
+            one.save(folder)
+        said = dose_markdown(summary, courses, aims, predicted=predicted, synthetic=cohort.synthetic)
+        (folder / "dose.md").write_text(said, encoding="utf-8")
+        said_settings = _settings_in_words(settings, external or {}, aims)
+        content = DoseContent(
+            cohort, scores, summary, courses, aims, agreements, curves, said_settings, predicted=predicted
+        )
+        (folder / PAGE).write_text(dose_report(content), encoding="utf-8")
         told = {
             "settings": settings.model_dump(),
             "aims": aims.model_dump(exclude_none=True),
@@ -118,12 +128,18 @@ def evaluate_dose(
     return DoseEvaluation(scores, tuple(courses))
 
 
-def _write_agreement(pairs: pd.DataFrame, folder: Path, note: str) -> None:
-    with_differences(pairs).to_csv(folder / "bland_altman_d2cc.csv", index=False)
-    agreement_table(pairs).to_csv(folder / "bland_altman_d2cc_limits.csv", index=False)
-    drawn = bland_altman_figure(pairs, "D2cc", "Gy", note)
-    shown = picture(drawn, "Automatic minus manual D2cc against their mean")
-    (folder / "bland_altman_d2cc.png").write_bytes(shown.png)
+def _settings_in_words(
+    settings: DoseSettings, external: Mapping[str, ExternalBeam], aims: Aims
+) -> tuple[tuple[str, str], ...]:
+    beams = Counter(f"{beam.dose_gy:g} Gy in {beam.fractions} fractions" for beam in external.values())
+    told = ", ".join(f"{beam} ({count} patient{'s' * (count > 1)})" for beam, count in beams.items())
+    return (
+        ("α/β of targets", f"{settings.alpha_beta_target_gy:g} Gy"),
+        ("α/β of organs", f"{settings.alpha_beta_organ_gy:g} Gy"),
+        ("deliveries of each dose", str(settings.deliveries)),
+        ("external beam", told or "not known"),
+        ("aims and limits", aims.name),
+    )
 
 
 def _dose_of(

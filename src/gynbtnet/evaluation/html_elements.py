@@ -31,7 +31,12 @@ def paragraph(text: str, kind: str = "") -> str:
 
 
 def table(
-    heads: Sequence[str], rows: Iterable[Sequence[str]], numbers_from: int = 1, emphasised: str = "", download: str = ""
+    heads: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    numbers_from: int = 1,
+    emphasised: str = "",
+    download: str = "",
+    numbers_to: int | None = None,
 ) -> str:
     """A table that scrolls sideways on a narrow screen, and that a reader sorts by any column.
 
@@ -41,12 +46,13 @@ def table(
         numbers_from: this column and those behind it are aligned right.
         emphasised: first cell of the row that is set off from the others, and stays last.
         download: name of the file that a link below hands out with the same cells; empty: no link.
+        numbers_to: this column and those behind it are words again; None: there are none.
     """
     rows = [list(row) for row in rows]
 
     def cells(texts: Sequence[str], tag: str) -> str:
         scope = ' scope="col"' if tag == "th" else ""
-        sides = [scope + _side(place, numbers_from) for place in range(len(texts))]
+        sides = [scope + _side(place, numbers_from, numbers_to) for place in range(len(texts))]
         return "".join(f"<{tag}{side}>{escape(text)}</{tag}>" for text, side in zip(texts, sides, strict=True))
 
     body = "".join(
@@ -84,8 +90,8 @@ def printed_table(table: PrintedTable) -> str:
     )
 
 
-def _side(place: int, texts: int) -> str:
-    return "" if place < texts else ' class="number"'
+def _side(place: int, texts: int, end: int | None = None) -> str:
+    return ' class="number"' if texts <= place and (end is None or place < end) else ""
 
 
 def _wide(content: str) -> str:

@@ -1,13 +1,8 @@
-"""The report page: one HTML file that needs nothing but itself, readable on a phone and on paper.
-
-Its policy (Content-Security-Policy) forbids the browser to fetch anything: pictures, data, style and script are inside.
-"""
+"""What a report on contours shows, in its order, as one page."""
 
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
-from importlib.resources import files
 from pathlib import Path
 
 import pandas as pd
@@ -18,6 +13,7 @@ from gynbtnet.evaluation.case_overlay import CaseOverlay
 from gynbtnet.evaluation.chosen_cases import CHOICE
 from gynbtnet.evaluation.consistency import HEADS, reference_of
 from gynbtnet.evaluation.flags_and_failures import FlagsAndFailures, printed_cells
+from gynbtnet.evaluation.html_page import html_page
 from gynbtnet.evaluation.html_slices import HATCH_LEGEND, HATCHES, panels, viewer
 from gynbtnet.evaluation.metrics import Score
 from gynbtnet.evaluation.model_results import ModelResults
@@ -29,10 +25,6 @@ from gynbtnet.evaluation.strata import crosstab
 from gynbtnet.pictures.picture import Picture
 from gynbtnet.whole_files import written_whole
 
-SYNTHETIC = "Synthetic data. No patient was scanned: these figures say that the software works, nothing about patients."
-RESEARCH_USE = "For research use only. Not a medical device; every contour needs review by a qualified person."
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
-"""What a browser may load: nothing that isn't in the page."""
 COMPARED = ("dsc", "hd95_mm", "asd_mm")
 """Metrics that tables of models and groups show; the others stand in the tables that open."""
 
@@ -84,21 +76,12 @@ def write_report(content: ReportContent, path: Path) -> None:
 
 def report_page(content: ReportContent) -> str:
     """The page as HTML."""
-    sections = [(title, "".join(parts)) for title, parts in _sections(content)]
-    style, script = (
-        files("gynbtnet.evaluation").joinpath(name).read_text(encoding="utf-8") for name in ("report.css", "report.js")
-    )
-    links = "".join(f'<li><a href="#{html.slug(title)}">{escape(title)}</a></li>' for title, _ in sections)
-    body = "".join(html.section(title, inside) for title, inside in sections)
-    return (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(content.title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n"
-        f"{html.paragraph(SYNTHETIC, 'banner') if content.synthetic else ''}\n{HATCHES if content.shown else ''}"
-        f"<header><h1>{escape(content.title)}</h1>{html.paragraph(RESEARCH_USE, 'use')}\n"
-        f"{html.paragraph(content.description) if content.description else ''}\n<nav><ul>{links}</ul></nav></header>\n"
-        f"<main>\n{body}</main>\n<script>\n{script}</script>\n</body>\n</html>\n"
+    return html_page(
+        content.title,
+        _sections(content),
+        synthetic=content.synthetic,
+        description=content.description,
+        drawings=HATCHES if content.shown else "",
     )
 
 
