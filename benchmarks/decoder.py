@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 
 from gynbtnet.networks import merging_block
 from gynbtnet.networks.presets import PRESETS
@@ -23,13 +23,21 @@ RULE = merging_block.saves_time
 FORMS: dict[str, Callable[[torch.Tensor], bool]] = {"plain": lambda below: False, "ours": RULE}
 
 
+def convolution(x: list[int], weight: list[int], *_: object, out_shape: list[int], **__: object) -> int:
+    """Operations of oneDNN's convolution, which PyTorch's counter doesn't know."""
+    return int(conv_flop_count(x, weight, out_shape))
+
+
+COUNTED = {torch.ops.aten.mkldnn_convolution: convolution}
+
+
 def predict(decoder: Decoder, features: list[torch.Tensor]) -> None:
     with torch.no_grad():
-        decoder(features, every_level=False)
+        decoder(list(features), every_level=False)
 
 
 def train(decoder: Decoder, features: list[torch.Tensor]) -> None:
-    logits = decoder(features, every_level=True)
+    logits = decoder(list(features), every_level=True)
     sum(level.square().mean() for level in logits).backward()
 
 
@@ -55,7 +63,7 @@ def main() -> None:
             operations = {}
             for form, rule in FORMS.items():
                 merging_block.saves_time = rule
-                with FlopCounterMode(display=False) as counter:
+                with FlopCounterMode(display=False, custom_mapping=COUNTED) as counter:
                     run(decoder, features)
                 operations[form] = counter.get_total_flops() / 1e12
             for _ in range(options.repeats):
