@@ -7,6 +7,7 @@ The limits are wide on purpose: they find a target drawn in another place, not o
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 from scipy.spatial import KDTree
 
 from gynbtnet.imaging.volume import Segmentation
@@ -26,7 +27,8 @@ def wrong_place(segmentation: Segmentation) -> str | None:
     Only structures that the segmentation knows, and that were drawn, are asked.
     """
     names = [name for name in (TARGET, UTERUS, BLADDER, RECTUM) if name in segmentation.structures]
-    points = {name: _points(segmentation, name) for name in names}
+    boxes = ndimage.find_objects(segmentation.labels.array, max_label=len(segmentation.structures))
+    points = {name: _points(segmentation, name, boxes[segmentation.structures.index(name)]) for name in names}
     drawn = {name: of_structure for name, of_structure in points.items() if len(of_structure)}
     if TARGET not in drawn:
         return None
@@ -48,9 +50,12 @@ def wrong_place(segmentation: Segmentation) -> str | None:
     return None
 
 
-def _points(segmentation: Segmentation, structure: str) -> Points:
-    """Centres of a structure's voxels, (n, 3) as (x, y, z) in mm."""
-    return segmentation.labels.geometry.to_world(np.argwhere(segmentation.mask(structure)))
+def _points(segmentation: Segmentation, structure: str, box: tuple[slice, ...] | None) -> Points:
+    """Centres of a structure's voxels, (n, 3) as (x, y, z) in mm; ``box`` holds them all, None where there are none."""
+    if box is None:
+        return np.empty((0, 3))
+    inside = np.argwhere(segmentation.labels.array[box] == segmentation.structures.index(structure) + 1)
+    return segmentation.labels.geometry.to_world(inside + [axis.start for axis in box])
 
 
 def _gap(one: Points, other: Points) -> float:
