@@ -149,10 +149,11 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="keeps scan and model, and goes on with them if they are there")
     parser.add_argument("--backends", nargs="+", default=["eager"])
     parser.add_argument("--fast", action="store_true", help="ours with --fast too")
+    parser.add_argument("--repeats", type=int, default=1, help="of all in turn; the least of each counts")
     parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
-        folder, out, settings = options.worker
+        folder, settings, out = options.worker
         ours(Path(folder), Path(out), PredictionSettings.model_validate_json(settings))
         return
     with tempfile.TemporaryDirectory() as temporary:
@@ -175,30 +176,33 @@ def main() -> None:
         runs = {f"ours, {name}": base.model_copy(update={"backend": name}) for name in options.backends}
         if options.fast:
             runs["ours, --fast"] = base.fast()
-        found, figures = {}, {}
-        command = [sys.executable, "-W", "ignore", "-c", THEIRS, "-i", folder / "scans", "-o", folder / "theirs"]
-        command += ["-m", folder / "export_0", "-f", *range(options.folds), "-device", options.device]
-        command += ["-npp", "1", "-nps", "1", *["--disable_tta"] * options.no_mirroring]
-        figures["nnU-Net"] = measured(list(map(str, command)), options.threads)
-        found["nnU-Net"] = read_volume(folder / "theirs" / "phantom.nii.gz").array
+        theirs = [sys.executable, "-W", "ignore", "-c", THEIRS, "-i", folder / "scans"]
+        theirs += ["-m", folder / "export_0", "-f", *range(options.folds), "-device", options.device]
+        theirs += ["-npp", "1", "-nps", "1", *["--disable_tta"] * options.no_mirroring, "-o"]
+        commands = {"nnU-Net": theirs}
+        for name, settings in runs.items():
+            commands[name] = [sys.executable, __file__, "--worker", folder, settings.model_dump_json()]
+        found, figures = {}, {name: [] for name in commands}
+        for _ in range(options.repeats):
+            for name, command in commands.items():
+                with tempfile.TemporaryDirectory() as out:
+                    figures[name].append(measured([*map(str, command), out], options.threads))
+                    made = Path(out) / ("phantom.nii.gz" if name == "nnU-Net" else LABELS)
+                    found[name] = read_volume(made).array
         truth = read_volume(folder / "labels.nii.gz").array
         print("| | wall s | CPU s | peak GB | wall | CPU | memory | equal labels | mean DSC |")
         print("|---" * 9 + "|")
-        for name in ("nnU-Net", *runs):
-            if name in runs:
-                out = folder / name.replace(" ", "_")
-                worker = [sys.executable, __file__, "--worker", str(folder), str(out), runs[name].model_dump_json()]
-                figures[name] = measured(worker, options.threads)
-                found[name] = read_volume(out / LABELS).array
+        least = {name: [min(values) for values in zip(*rounds, strict=True)] for name, rounds in figures.items()}
+        for name in commands:
             dice = [
                 2
                 * ((found[name] == label) & (truth == label)).sum()
                 / ((found[name] == label).sum() + (truth == label).sum())
                 for label in range(1, len(plan.structures) + 1)
             ]
-            ratios = [theirs / mine for theirs, mine in zip(figures["nnU-Net"], figures[name], strict=True)]
+            ratios = [theirs / mine for theirs, mine in zip(least["nnU-Net"], least[name], strict=True)]
             equal = (found[name] == found["nnU-Net"]).mean()
-            numbers = [f"{value:.1f}" for value in figures[name]] + [f"{ratio:.2f}×" for ratio in ratios]
+            numbers = [f"{value:.1f}" for value in least[name]] + [f"{ratio:.2f}×" for ratio in ratios]
             print(f"| {name} | {' | '.join(numbers)} | {equal:.5%} | {np.mean(dice):.3f} |", flush=True)
 
 

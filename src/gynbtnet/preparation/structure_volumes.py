@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit  # scipy.stats takes half a second to import
 
 from gynbtnet.datasets.cohort import Cohort
 
@@ -46,7 +46,7 @@ class StructureVolume:
         exp(m ± t·s·√(1 + 1/n)) with Student's t of n − 1 degrees of freedom, n the patients: few of them give a wide
         range (Krishnamoorthy and Mathew 2009, Statistical Tolerance Regions, 2.2, on the logarithms).
         """
-        t = float(stats.t.ppf((1 + COVERED) / 2, self.patients - 1))
+        t = float(stdtrit(self.patients - 1, (1 + COVERED) / 2))
         factor = math.exp(min(t * self.spread * math.sqrt(1 + 1 / self.patients), 50.0))
         return self.median_cm3 / factor, self.median_cm3 * factor
 
