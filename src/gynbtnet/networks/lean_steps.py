@@ -15,7 +15,7 @@ from torch.nn.functional import conv3d
 
 from gynbtnet.networks.presets import Triple
 
-_SLAB = 2**23  # values of a slab's input or output, whichever is more
+_SLAB = 2**22  # values of a slab's input or output, whichever is more
 _LARGE = 2**12  # voxels below which a norm in place saves nothing worth a loop
 
 
