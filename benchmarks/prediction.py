@@ -149,6 +149,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="keeps scan and model, and goes on with them if they are there")
     parser.add_argument("--backends", nargs="+", default=["eager"])
     parser.add_argument("--fast", action="store_true", help="ours with --fast too")
+    parser.add_argument("--whole", action="store_true", help="ours with windows where nnU-Net has them too")
     parser.add_argument("--repeats", type=int, default=1, help="of all in turn; the least of each counts")
     parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -174,6 +175,8 @@ def main() -> None:
             train(folder, plan, options.steps, options.folds, options.device)
         base = PredictionSettings(mirroring=not options.no_mirroring, device=options.device)
         runs = {f"ours, {name}": base.model_copy(update={"backend": name}) for name in options.backends}
+        if options.whole:
+            runs["ours, --roi whole"] = base.model_copy(update={"roi": "whole"})
         if options.fast:
             runs["ours, --fast"] = base.fast()
         theirs = [sys.executable, "-W", "ignore", "-c", THEIRS, "-i", folder / "scans"]

@@ -83,7 +83,7 @@ def test_labels_inside_the_body_are_as_without_looking_for_it(bright_model, monk
     hu[8:14, 40:50, 60:75] = 900
     hu[:, 86:88, 100:108] = 900  # outside the body: no structure of a patient's
     volume = Volume(hu, GRID)
-    quick = PredictionSettings(mirroring=False)
+    quick = PredictionSettings(mirroring=False, roi="whole")
     part = predict(bright_model, volume, quick).labels.array
     monkeypatch.setattr("gynbtnet.inference.region.find_body", lambda coarse: None)
     whole = predict(bright_model, volume, quick).labels.array
@@ -92,6 +92,22 @@ def test_labels_inside_the_body_are_as_without_looking_for_it(bright_model, monk
     assert np.array_equal(part[body], whole[body])
     assert whole[:, 86:88, 100:108].all()
     assert not part[:, 86:88, 100:108].any()
+
+
+def test_windows_are_laid_between_the_ends_of_the_body(bright_model) -> None:
+    volume = Volume(trunk(), GRID)
+    grid = planned_geometry(GRID, bright_model.plan)
+    whole, region = (find_region([volume], bright_model.plan, grid, roi) for roi in ("whole", "body"))
+    assert whole.body is not None
+    assert region.body is not None
+    assert whole.geometry(grid) == grid
+    assert whole.body.sum() == region.body.sum()
+    assert np.array_equal(whole.body[region.box], region.body)
+    for axis, size in enumerate(bright_model.plan.patch_size):
+        others = tuple({0, 1, 2} - {axis})
+        length = region.body.shape[axis]
+        assert length == min(size, grid.shape[axis]) or region.body.any(axis=others)[[0, -1]].all()
+    assert region.body.size < whole.body.size
 
 
 def pelvis_of(volume: Volume) -> tuple[Geometry, tuple[slice, slice] | None]:

@@ -75,8 +75,9 @@ class Outlines(StrEnum):
 class RoiForm(StrEnum):
     """Where contours are looked for."""
 
-    whole = "whole"
+    body = "body"
     pelvis = "pelvis"
+    whole = "whole"
 
 
 class BackendForm(StrEnum):

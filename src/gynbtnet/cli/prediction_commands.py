@@ -65,7 +65,9 @@ def predict(
     fast: Annotated[
         bool, typer.Option("--fast", help="One fold, no mirroring, coarser steps: quicker, and a little worse.")
     ] = False,
-    roi: Annotated[RoiForm | None, typer.Option(help="Look everywhere, or around the pelvis alone.")] = None,
+    roi: Annotated[
+        RoiForm | None, typer.Option(help="Look at the patient, at the pelvis alone, or everywhere.")
+    ] = None,
     backend: Annotated[BackendForm | None, typer.Option(help="What computes the network.")] = None,
     outlines: Annotated[Outlines | None, typer.Option(help="Of the RTSTRUCT: sub-voxel, or along the voxels.")] = None,
     holes: Annotated[Holes | None, typer.Option(help="Of the RTSTRUCT: as keyholes, or as inner contours.")] = None,

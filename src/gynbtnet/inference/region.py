@@ -37,9 +37,10 @@ class Region:
 
 
 def find_region(volumes: Sequence[Volume], plan: Plan, grid: Geometry, roi: Roi) -> Region:
-    """The patient, or with ``roi`` "pelvis" the pelvis, as the scan's first CT shows it.
+    """The patient as the scan's first CT shows it: where to lay windows, and which of them to leave out.
 
-    Everything where the scan has no CT or no patient is found; the whole patient, with a warning, where no pelvis is.
+    The box lies between the patient's ends, or around the pelvis, or is all of the grid, as ``roi`` says. Everything
+    where the scan has no CT or no patient is found; as "body", with a warning, where no pelvis is.
 
     Args:
         volumes: one a channel of the plan.
@@ -47,26 +48,36 @@ def find_region(volumes: Sequence[Volume], plan: Plan, grid: Geometry, roi: Roi)
         grid: the network's, as :func:`~gynbtnet.preparation.preprocess.planned_geometry` has it.
         roi: what to look for.
     """
-    whole = tuple(slice(0, n) for n in grid.shape)
+    whole: Box = tuple(slice(0, n) for n in grid.shape)  # type: ignore[assignment]
     ct = [volume for name, volume in zip(plan.channels, volumes, strict=True) if name.casefold() == CT]
     coarse = coarse_scan(ct[0]) if ct else None
     body = find_body(coarse) if coarse else None
     if coarse is None or body is None:
         if roi == "pelvis":
             _warn_of_none()
-        return Region(whole, None)  # type: ignore[arg-type]
+        return Region(whole, None)
     fine = onto(body, coarse.geometry, grid)
     found = find_pelvis(coarse, body) if roi == "pelvis" else None
-    if found is None:
-        if roi == "pelvis":
-            _warn_of_none()
-        return Region(whole, fine)  # type: ignore[arg-type]
-    box = _at_least(_box(found, coarse.geometry, grid), plan.patch_size, grid.shape)
+    if roi == "pelvis" and found is None:
+        _warn_of_none()
+    if roi == "whole":
+        return Region(whole, fine)
+    needed = _box_around(fine) if found is None else _box(found, coarse.geometry, grid)
+    box = _at_least(needed, plan.patch_size, grid.shape)
     return Region(box, fine[box])
 
 
 def _warn_of_none() -> None:
-    console.print("[yellow]No pelvis was found by its bones; the whole scan is contoured, as without --roi.[/yellow]")
+    console.print(
+        "[yellow]No pelvis was found by its bones; the whole patient is contoured, as without --roi.[/yellow]"
+    )
+
+
+def _box_around(body: npt.NDArray[np.bool_]) -> Box:
+    """The voxels between the body's ends on each axis."""
+    shadows = (body.any(axis=axes) for axes in ((1, 2), (0, 2), (0, 1)))
+    ends = (np.flatnonzero(shadow)[[0, -1]] for shadow in shadows)
+    return tuple(slice(int(first), int(last) + 1) for first, last in ends)  # type: ignore[return-value]
 
 
 def _box(found: tuple[slice, slice], coarse: Geometry, grid: Geometry) -> Box:

@@ -7,7 +7,7 @@ from pydantic import Field
 from gynbtnet.settings import Settings
 
 Output = Literal["rtstruct", "seg", "nifti"]
-Roi = Literal["whole", "pelvis"]
+Roi = Literal["body", "pelvis", "whole"]
 Backend = Literal["eager", "compiled", "openvino"]
 
 
@@ -25,7 +25,9 @@ class PredictionSettings(Settings):
     )
     folds: int | None = Field(None, ge=1, description="How many folds of an ensemble are averaged; left out, all.")
     roi: Roi = Field(
-        "whole", description="pelvis: look only around the pelvis, found by its bones; where there is none, everywhere."
+        "body",
+        description="Where windows are laid. body: between the patient's ends; pelvis: only around the pelvis, found "
+        "by its bones, and as body where there is none; whole: over the whole scan, as nnU-Net lays them.",
     )
     backend: Backend = Field(
         "eager",
