@@ -198,7 +198,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="How well flags and predicted DSCs find bad contours.")
     parser.add_argument("data", type=Path, nargs="?", help="folder with the real scans, in it sts")
     parser.add_argument("--out", type=Path, default=Path("failure_flags"))
-    parser.add_argument("--patients", type=int, default=24, help="synthetic ones")
+    parser.add_argument("--patients", type=int, default=24, help="synthetic ones; 0 leaves them out")
     parser.add_argument("--steps", type=int, default=400, help="of each fold's training")
     asked = parser.parse_args()
     out = asked.out.absolute()
@@ -206,9 +206,11 @@ def main() -> None:
     shared = [*training, "task.training.validation_patches=2", "prediction.overlap=0", "supervised=null"]
     shared += ["task.plan.spacing=[6,6,6]", "task.plan.patch_size=[16,48,48]", "task.training.foreground_share=0.5"]
     pelvis = [f"structures=[{','.join(PELVIS)}]", "split.test=8"]
-    lines = report(
-        "Synthetic scans", phantom(out / "phantom", asked.patients), "demo", [*shared, *pelvis], out / "phantom"
-    )
+    out.mkdir(parents=True, exist_ok=True)
+    lines = []
+    if asked.patients:
+        cohort = phantom(out / "phantom", asked.patients)
+        lines += report("Synthetic scans", cohort, "demo", [*shared, *pelvis], out / "phantom")
     if asked.data:
         sarcoma = ["split.test=10", "task.training.augmentation=light"]
         cohort = real(out / "real", asked.data.absolute())
