@@ -1,8 +1,8 @@
 """A network's steps where no gradient is wanted: the numbers of the usual ones, on a CPU with less memory and time.
 
 Convolutions run slab by slab, so that their copies in another memory layout are a slab's, and can be added onto what
-is there; norms are computed in place. Whatever gradients are wanted of takes PyTorch's own
-way. ``benchmarks/prediction.py`` measures the whole.
+is there; norms are computed in place. Whatever gradients are wanted of takes PyTorch's own way.
+``benchmarks/prediction.py`` measures the whole.
 """
 
 from collections.abc import Iterator
@@ -84,7 +84,7 @@ def normalise(norm: nn.Module, x: Tensor) -> Tensor:
     """``norm(x)``, which takes the place of ``x`` where that is large and no gradient wanted.
 
     Channel by channel, so that all steps but the first find it in the cache, and with BLAS's scalar product for the
-    variance, of values whose mean was taken off before: a quarter of the time of PyTorch's own.
+    variance, of values whose mean was taken off before.
     """
     if not lean(x) or not isinstance(norm, nn.InstanceNorm3d) or x[0, 0].numel() < _LARGE or not x.is_contiguous():
         return norm(x)  # type: ignore[no-any-return]
