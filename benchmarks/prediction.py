@@ -35,11 +35,15 @@ from gynbtnet.phantom.case import pelvic_geometry, phantom_case
 from gynbtnet.preparation.plan import Plan
 from gynbtnet.preparation.preprocess import preprocess_volume
 from gynbtnet.preparation.resample import resample_labels
+from gynbtnet.training.allocator import keep_freed_memory
 from gynbtnet.training.losses import deeply_supervised
 from gynbtnet.training.planned_network import planned_network
 
 PATCH = (80, 160, 160)
-CROP = (64, 96, 96)  # norms of a much smaller one would be another network's than those of a window
+SMALL, LARGE = (
+    (32, 64, 64),
+    (64, 96, 96),
+)  # crops: a network learns fast on small ones, and a window's norms on large ones
 THEIRS = "from nnunetv2.inference.predict_from_raw_data import predict_entry_point_modelfolder as run; run()"
 
 
@@ -56,16 +60,18 @@ def train(folder: Path, plan: Plan, steps: int, folds: int, device: str) -> None
     drawn = read_volume(folder / "labels.nii.gz")
     labels = torch.from_numpy(resample_labels(drawn.array.astype(np.uint8), drawn.geometry, grid).astype(np.int64))
     torch.manual_seed(0)
+    keep_freed_memory()
     network = planned_network(plan, deep_supervision=True).to(device)
     optimizer = torch.optim.AdamW(network.parameters())
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps)
-    crop = tuple(map(min, plan.patch_size, CROP))
+    places = [torch.nonzero(labels == label) for label in range(1, len(plan.structures) + 1)]
     for step in range(steps):
-        inside = torch.nonzero(labels)
-        # a quarter of the crops anywhere: a network that has never seen air draws in it
+        crop = tuple(map(min, plan.patch_size, SMALL if step < 0.9 * steps else LARGE))
+        # a sixth of the crops anywhere: a network that has never seen air draws in it
+        kind = step % (len(places) + 1)
         middle = (
-            inside[torch.randint(len(inside), ())].tolist()
-            if step % 4
+            places[kind][torch.randint(len(places[kind]), ())].tolist()
+            if kind < len(places)
             else [int(n * torch.rand(())) for n in grid.shape]
         )
         corner = [
@@ -145,7 +151,7 @@ def main() -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--no-mirroring", action="store_true")
-    parser.add_argument("--steps", type=int, default=300, help="of training")
+    parser.add_argument("--steps", type=int, default=1000, help="of training")
     parser.add_argument("--folder", type=Path, help="keeps scan and model, and goes on with them if they are there")
     parser.add_argument("--backends", nargs="+", default=["eager"])
     parser.add_argument("--fast", action="store_true", help="ours with --fast too")

@@ -81,11 +81,11 @@ def _sections(content: DoseContent) -> Iterator[tuple[str, Iterator[str]]]:
 
 
 def _fraction(content: DoseContent) -> Iterator[str]:
-    yield html.table(*fraction_cells(content.summary, predicted=content.predicted), numbers_from=2)
+    yield html.table(*fraction_cells(content.summary, predicted=content.predicted), numbers=slice(2, None))
     yield _csv(content.summary, "dose_summary.csv")
     yield html.paragraph(DEFINED, "note")
     heads, rows = score_cells(content.scores, predicted=content.predicted)
-    table = html.table(heads, rows, numbers_from=3, numbers_to=heads.index("note"))
+    table = html.table(heads, rows, numbers=slice(3, heads.index("note")))
     whole = table + _csv(dose_table(content.scores, DoseScore), "dose.csv")
     yield html.folded(f"Every case and figure ({len(rows)} rows)", whole)
 
@@ -97,10 +97,10 @@ def _course(content: DoseContent) -> Iterator[str]:
     heads, rows = verdict_cells(content.courses, predicted=content.predicted)
     if several and rows:
         yield html.paragraph("How many patients' totals have which verdict:")
-        yield html.table(heads, rows, numbers_from=5, download="verdicts.csv")
+        yield html.table(heads, rows, numbers=slice(5, None), download="verdicts.csv")
     yield html.paragraph(f"{judged_by(content.aims)} {ASSUMED}", "note")
     heads, rows = course_cells(content.courses, predicted=content.predicted)
-    table = html.table(heads, rows, numbers_from=3, numbers_to=heads.index("aim"))
+    table = html.table(heads, rows, numbers=slice(3, heads.index("aim")))
     whole = table + _csv(dose_table(content.courses, CourseDose), "eqd2.csv")
     yield html.folded(f"Every patient and figure ({len(rows)} rows)", whole) if several else whole
 

@@ -33,26 +33,25 @@ def paragraph(text: str, kind: str = "") -> str:
 def table(
     heads: Sequence[str],
     rows: Iterable[Sequence[str]],
-    numbers_from: int = 1,
+    numbers: slice = slice(1, None),
     emphasised: str = "",
     download: str = "",
-    numbers_to: int | None = None,
 ) -> str:
     """A table that scrolls sideways on a narrow screen, and that a reader sorts by any column.
 
     Args:
         heads: the column's names.
         rows: as many texts each.
-        numbers_from: this column and those behind it are aligned right.
+        numbers: these columns are aligned right.
         emphasised: first cell of the row that is set off from the others, and stays last.
         download: name of the file that a link below hands out with the same cells; empty: no link.
-        numbers_to: this column and those behind it are words again; None: there are none.
     """
     rows = [list(row) for row in rows]
+    right = range(len(heads))[numbers]
 
     def cells(texts: Sequence[str], tag: str) -> str:
         scope = ' scope="col"' if tag == "th" else ""
-        sides = [scope + _side(place, numbers_from, numbers_to) for place in range(len(texts))]
+        sides = [scope + _side(place in right) for place in range(len(texts))]
         return "".join(f"<{tag}{side}>{escape(text)}</{tag}>" for text, side in zip(texts, sides, strict=True))
 
     body = "".join(
@@ -70,14 +69,14 @@ def printed_table(table: PrintedTable) -> str:
     def cell(one: Cell, place: int) -> str:
         text = f"<b>{escape(one.text)}</b>" if one.best else escape(one.text)
         mark = f"<sup>{one.mark}</sup>" if one.mark else ""
-        return f"<td{_side(place, table.texts)}>{text}{mark}</td>"
+        return f"<td{_side(place >= table.texts)}>{text}{mark}</td>"
 
     heads = ""
     for row in table.heads:
         place, cells = 0, ""
         for head in row:
             span = f' colspan="{head.columns}"' if head.columns > 1 else ""
-            cells += f'<th scope="col"{span}{_side(place, table.texts)}>{escape(head.text)}</th>'
+            cells += f'<th scope="col"{span}{_side(place >= table.texts)}>{escape(head.text)}</th>'
             place += head.columns
         heads += f"<tr>{cells}</tr>"
     bodies = ""
@@ -90,8 +89,8 @@ def printed_table(table: PrintedTable) -> str:
     )
 
 
-def _side(place: int, texts: int, end: int | None = None) -> str:
-    return ' class="number"' if texts <= place and (end is None or place < end) else ""
+def _side(number: bool) -> str:
+    return ' class="number"' if number else ""
 
 
 def _wide(content: str) -> str:

@@ -131,7 +131,9 @@ def _results(results: Sequence[ModelResults]) -> Iterator[str]:
     for one in results:
         of_model = f" of {one.name}" if len(results) > 1 else ""
         scores = one.evaluation.scores
-        table = html.table(heads, map(_score_row, scores), numbers_from=3, download=_file("scores", one, results))
+        table = html.table(
+            heads, map(_score_row, scores), numbers=slice(3, None), download=_file("scores", one, results)
+        )
         yield html.folded(f"Every case and structure{of_model} ({len(scores)} rows)", table)
 
 
@@ -212,7 +214,7 @@ def _strata(results: Sequence[ModelResults]) -> Iterator[str]:
         heads += [*(f"{column}, DSC" for column in columns[1:-2]), *columns[-2:]]
         yield html.heading(f"By {by}", 3)
         together = [line for _, line in sorted(lines, key=lambda one: one[0])]  # a group's models side by side
-        yield html.table(heads, together, numbers_from=2 if len(results) > 1 else 1)
+        yield html.table(heads, together, numbers=slice(2 if len(results) > 1 else 1, None))
     for one in results:
         parts = [
             [*map(str, key), *row]
@@ -221,7 +223,7 @@ def _strata(results: Sequence[ModelResults]) -> Iterator[str]:
         ]
         heads = ["by", "group", *printed(one.strata)[0]]
         of_model = f" of {one.name}" if len(results) > 1 else ""
-        table = html.table(heads, parts, numbers_from=3, download=_file("strata", one, results))
+        table = html.table(heads, parts, numbers=slice(3, None), download=_file("strata", one, results))
         yield html.folded(f"All figures of all groups{of_model} ({len(parts)} rows)", table)
 
 
@@ -250,7 +252,9 @@ def _consistency(results: Sequence[ModelResults]) -> Iterator[str]:
             [_figure(value, 3 if name.startswith("dsc") else 2) for name, value in zip(HEADS, row, strict=True)]
             for row in table.to_numpy().tolist()
         ]
-        whole = html.table(list(HEADS.values()), rows, numbers_from=2, download=_file("consistency", one, results))
+        whole = html.table(
+            list(HEADS.values()), rows, numbers=slice(2, None), download=_file("consistency", one, results)
+        )
         yield html.folded(f"Every patient and structure ({len(rows)} rows)", whole)
 
 
@@ -274,7 +278,7 @@ def _flags(results: Sequence[ModelResults]) -> Iterator[str]:
             if row["failed"] or row["flagged"]
         ]
         heads = ["case", "structure", "DSC", "failed", "flags"]
-        table = html.table(heads, rows, numbers_from=9, download=_file("flags", one, results))
+        table = html.table(heads, rows, numbers=slice(9, None), download=_file("flags", one, results))
         yield html.folded(f"Every contour that failed or was flagged ({len(rows)} rows)", table)
 
 
@@ -312,7 +316,7 @@ def _overlays(overlays: Sequence[CaseOverlay]) -> Iterator[str]:
 
 def _cohort(table: pd.DataFrame, pictures: Sequence[Picture], notes: Sequence[str]) -> Iterator[str]:
     rows = ([str(value) for value in row] for row in table.to_numpy())
-    yield html.table([str(name) for name in table.columns], rows, numbers_from=2)
+    yield html.table([str(name) for name in table.columns], rows, numbers=slice(2, None))
     if pictures:
         yield html.figure(pictures, "")
     if notes:
