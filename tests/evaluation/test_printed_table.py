@@ -1,6 +1,9 @@
 """Markdown and LaTeX as a reader of either takes them apart again."""
 
 import re
+import shutil
+import subprocess
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -49,12 +52,22 @@ def parsed(text: str) -> tuple[list[list[str]], str]:
 
 def test_latex() -> None:
     rows, caption = parsed(latex(TWO_ROWS))
-    assert rows[0] == ["structure", r"\multicolumn{2}{c}{hr\_ctv}", r"\multicolumn{2}{c}{a|b}"]
+    assert rows[0] == ["structure", r"\multicolumn{2}{c}{hr\_ctv}", r"\multicolumn{2}{c}{a$|$b}"]
     assert rows[2][1:3] == [r"0.76 $\pm$ 0.14", r"\textbf{0.84 $\pm$ 0.07}$^{\dagger}$"]
     assert rows[2][4] == r"\textbf{0.6}$^{*}$"
     assert rows[3][3:] == ["$-$1", r"100 \%"]
     assert r"50 \% of hr\_ctv \& " in caption
     assert r"cm$^{3}$, $\eta$$^{2}$ \{x\} \textasciitilde{} \textasciicircum{} \textbackslash{} \#1 \$2" in caption
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_latex_compiles(tmp_path: Path) -> None:
+    page = "\\documentclass{article}\n\\usepackage{booktabs}\n\\begin{document}\n%s\\end{document}\n"
+    (tmp_path / "page.tex").write_text(page % latex(TWO_ROWS), encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "page.tex"]
+    told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stdout
+    assert "Missing character" not in told.stdout
 
 
 def test_markdown() -> None:
