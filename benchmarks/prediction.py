@@ -40,10 +40,8 @@ from gynbtnet.training.losses import deeply_supervised
 from gynbtnet.training.planned_network import planned_network
 
 PATCH = (80, 160, 160)
-SMALL, LARGE = (
-    (32, 64, 64),
-    (64, 96, 96),
-)  # crops: a network learns fast on small ones, and a window's norms on large ones
+CROP = (32, 64, 64)  # what a network learns on fast
+WINDOW_EVERY = 15  # steps, a whole window: the norms of a crop are another network's than those of a window
 THEIRS = "from nnunetv2.inference.predict_from_raw_data import predict_entry_point_modelfolder as run; run()"
 
 
@@ -66,9 +64,9 @@ def train(folder: Path, plan: Plan, steps: int, folds: int, device: str) -> None
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps)
     places = [torch.nonzero(labels == label) for label in range(1, len(plan.structures) + 1)]
     for step in range(steps):
-        crop = tuple(map(min, plan.patch_size, SMALL if step < 0.9 * steps else LARGE))
+        crop = tuple(map(min, plan.patch_size, CROP if step % WINDOW_EVERY else plan.patch_size))
         # a sixth of the crops anywhere: a network that has never seen air draws in it
-        kind = step % (len(places) + 1)
+        kind = int(torch.randint(len(places) + 1, ()))
         middle = (
             places[kind][torch.randint(len(places[kind]), ())].tolist()
             if kind < len(places)
@@ -151,7 +149,7 @@ def main() -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--no-mirroring", action="store_true")
-    parser.add_argument("--steps", type=int, default=1000, help="of training")
+    parser.add_argument("--steps", type=int, default=900, help="of training")
     parser.add_argument("--folder", type=Path, help="keeps scan and model, and goes on with them if they are there")
     parser.add_argument("--backends", nargs="+", default=["eager"])
     parser.add_argument("--fast", action="store_true", help="ours with --fast too")

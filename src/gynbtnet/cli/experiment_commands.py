@@ -13,13 +13,16 @@ from gynbtnet.cli.app import command, console
 from gynbtnet.cli.options import (
     Changes,
     ChangesByModel,
+    ExportFolder,
     GantryTilt,
     Jobs,
     MissingSlices,
     Out,
     PatientsOption,
     RecipeName,
+    Supervised,
     UnequalSpacing,
+    Unlabelled,
 )
 from gynbtnet.errors import BadInput
 
@@ -39,12 +42,10 @@ class MarkedBy(StrEnum):
 )
 def run(
     recipe: RecipeName,
-    cohort: Annotated[Path, typer.Option(help="A clinic's DICOM RT export: CT series and RTSTRUCT files.")],
+    cohort: ExportFolder,
     out: Out,
-    unlabelled: Annotated[
-        list[Path] | None, typer.Option(help="Folder of further CTs for stage 1; repeatable.")
-    ] = None,
-    supervised: Annotated[Path | None, typer.Option(help="Scans in the TotalSegmentator layout, for stage 2.")] = None,
+    unlabelled: Unlabelled = None,
+    supervised: Supervised = None,
     predict: Annotated[
         list[Path] | None, typer.Option(help="Folder of further scans to contour at the end; repeatable.")
     ] = None,
@@ -75,12 +76,10 @@ def run(
 )
 def baselines(
     recipe: RecipeName,
-    cohort: Annotated[Path, typer.Option(help="A clinic's DICOM RT export: CT series and RTSTRUCT files.")],
+    cohort: ExportFolder,
     out: Out,
-    unlabelled: Annotated[
-        list[Path] | None, typer.Option(help="Folder of further CTs for stage 1; repeatable.")
-    ] = None,
-    supervised: Annotated[Path | None, typer.Option(help="Scans in the TotalSegmentator layout, for stage 2.")] = None,
+    unlabelled: Unlabelled = None,
+    supervised: Supervised = None,
     model: Annotated[
         list[str] | None,
         typer.Option(

@@ -18,6 +18,9 @@ ModelPath = Annotated[
 ]
 RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A shipped recipe's name, or a YAML file.")]
 CohortFolder = Annotated[Path, typer.Argument(metavar="COHORT", help="A folder made by gynbtnet ingest.")]
+ExportFolder = Annotated[Path, typer.Option(help="A clinic's DICOM RT export: CT series and RTSTRUCT files.")]
+Unlabelled = Annotated[list[Path] | None, typer.Option(help="Folder of further CTs for stage 1; repeatable.")]
+Supervised = Annotated[Path | None, typer.Option(help="Scans in the TotalSegmentator layout, for stage 2.")]
 PreparedFolder = Annotated[Path, typer.Argument(metavar="PREPARED", help="A folder made by gynbtnet prepare.")]
 Changes = Annotated[
     list[str] | None,
