@@ -21,6 +21,7 @@ from gynbtnet.datasets.split import Split
 from gynbtnet.errors import BadInput
 from gynbtnet.optional_libraries import require
 from gynbtnet.progress import advancing, console
+from gynbtnet.training.allocator import keep_freed_memory
 from gynbtnet.training.run_folder import RunFolder, note_environment
 from gynbtnet.whole_files import written_whole
 
@@ -83,6 +84,7 @@ def train_nnunet(
         write_json(split.nnunet_folds(seen), out / "preprocessed" / DATASET / "splits_final.json")
     if settings.workers is not None:  # its planner would take 0 for a number of threads
         variables["nnUNet_n_proc_DA"] = str(settings.workers)
+    keep_freed_memory()  # as ours does
     with nnunet(out / "log.txt", **variables):
         _train(fold, settings, device, plans_name, out, run)
     return run.path
