@@ -149,7 +149,7 @@ def main() -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--no-mirroring", action="store_true")
-    parser.add_argument("--steps", type=int, default=900, help="of training")
+    parser.add_argument("--steps", type=int, default=600, help="of training")
     parser.add_argument("--folder", type=Path, help="keeps scan and model, and goes on with them if they are there")
     parser.add_argument("--backends", nargs="+", default=["eager"])
     parser.add_argument("--fast", action="store_true", help="ours with --fast too")
