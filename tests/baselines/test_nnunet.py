@@ -5,6 +5,7 @@ import os
 import pickle
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -224,6 +225,15 @@ def test_from_a_split_to_contours(
     (other / "plans.json").write_text("{}")
     with pytest.raises(BadInput, match="trained by different plans"):
         NnUNetModel.load(fold, other)
+
+
+def test_its_style_of_curves_stays_its_own() -> None:
+    before = dict(matplotlib.rcParams)
+    with nnunet():
+        seaborn = pytest.importorskip("seaborn")
+        seaborn.set_theme(font_scale=2.5)
+        assert matplotlib.rcParams["ytick.labelsize"] != before["ytick.labelsize"]
+    assert dict(matplotlib.rcParams) == before
 
 
 def own_prediction(out: Path, folds: list[int], image: Path, target: Path) -> np.ndarray:

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
+from matplotlib import rc_context
+
 from gynbtnet.optional_libraries import require
 from gynbtnet.whole_files import written_whole
 
@@ -18,7 +20,8 @@ CONFIGURATION = "3d_fullres"
 def nnunet(log: Path | None = None, **variables: str) -> Iterator[None]:
     """Let nnU-Net see ``variables`` in the environment, and put what it prints into ``log``, for a while.
 
-    Its warnings are not shown: they are its authors' to mend.
+    Its warnings are not shown: they are its authors' to mend. What it makes of matplotlib's style for its own curves
+    is undone.
 
     Args:
         log: a file that is added to; None: what it prints is dropped.
@@ -31,7 +34,12 @@ def nnunet(log: Path | None = None, **variables: str) -> Iterator[None]:
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:
-        with (log or Path(os.devnull)).open("a") as printed, redirect_stdout(printed), warnings.catch_warnings():
+        with (
+            (log or Path(os.devnull)).open("a") as printed,
+            redirect_stdout(printed),
+            warnings.catch_warnings(),
+            rc_context(),
+        ):
             warnings.simplefilter("ignore")
             yield
     finally:

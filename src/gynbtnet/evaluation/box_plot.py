@@ -17,6 +17,8 @@ from gynbtnet.evaluation.statistics.paired_values import BETTER
 
 MOST_COLUMNS = 3
 _TICKS_MM = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500)
+_LEGEND_INCHES = 1.3
+"""Room for a name in the legend."""
 _BOX = {"color": "0.25", "linewidth": 1.0}
 
 
@@ -57,7 +59,8 @@ def box_figure(data: pd.DataFrame, metric: str, note: str = "") -> Figure:
         _scale(panels[0], metric, float(data[metric].max()))
     if note:
         figure.suptitle(note, fontsize=10, color="0.4", ha="right", x=0.99)
-    figure.legend(handles=_legend(marks, data), loc="outside lower center", ncols=4, frameon=False, fontsize=8)
+    across = int(width / _LEGEND_INCHES)
+    figure.legend(handles=_legend(marks, data), loc="outside lower center", ncols=across, frameon=False, fontsize=8)
     return figure
 
 
