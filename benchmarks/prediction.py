@@ -6,6 +6,7 @@ are wall and CPU seconds of the whole process tree, its peak memory (proportiona
 once), and the share of voxels with equal labels.
 
     python benchmarks/prediction.py                                      # preset XS, 512×512×120, mirroring
+    python benchmarks/prediction.py --no-mirroring --planned 2.5 1.5 1.5 --patch 80 160 160 --steps 600
     python benchmarks/prediction.py --no-mirroring --backends eager openvino --fast
     python benchmarks/prediction.py --device cuda --preset L --folds 5   # an ensemble on a GPU
 """
@@ -39,7 +40,7 @@ from gynbtnet.training.allocator import keep_freed_memory
 from gynbtnet.training.losses import deeply_supervised
 from gynbtnet.training.planned_network import planned_network
 
-PATCH = (80, 160, 160)
+PATCH = (64, 96, 96)
 CROP = (32, 64, 64)  # what a network learns on fast
 WINDOW_EVERY = 15  # steps, a whole window: the norms of a crop are another network's than those of a window
 THEIRS = "from nnunetv2.inference.predict_from_raw_data import predict_entry_point_modelfolder as run; run()"
@@ -143,13 +144,13 @@ def main() -> None:
     parser.add_argument("--preset", default="XS")
     parser.add_argument("--matrix", type=int, nargs=3, default=(120, 512, 512))
     parser.add_argument("--spacing", type=float, nargs=3, default=(2.5, 0.9, 0.9), help="mm along z, y, x")
-    parser.add_argument("--planned", type=float, nargs=3, default=(2.5, 1.5, 1.5), help="mm that the network sees")
+    parser.add_argument("--planned", type=float, nargs=3, default=(2.5, 3, 3), help="mm that the network sees")
     parser.add_argument("--patch", type=int, nargs=3, default=PATCH)
     parser.add_argument("--folds", type=int, default=1)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--no-mirroring", action="store_true")
-    parser.add_argument("--steps", type=int, default=600, help="of training")
+    parser.add_argument("--steps", type=int, default=1000, help="of training")
     parser.add_argument("--folder", type=Path, help="keeps scan and model, and goes on with them if they are there")
     parser.add_argument("--backends", nargs="+", default=["eager"])
     parser.add_argument("--fast", action="store_true", help="ours with --fast too")
