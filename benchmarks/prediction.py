@@ -63,10 +63,10 @@ def train(folder: Path, plan: Plan, steps: int, folds: int, device: str) -> None
     network = planned_network(plan, deep_supervision=True).to(device)
     optimizer = torch.optim.AdamW(network.parameters())
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps)
-    places = [torch.nonzero(labels == label) for label in range(1, len(plan.structures) + 1)]
+    places = [torch.nonzero(labels == label) for label in labels.unique() if label]
     for step in range(steps):
         crop = tuple(map(min, plan.patch_size, CROP if step % WINDOW_EVERY else plan.patch_size))
-        # a sixth of the crops anywhere: a network that has never seen air draws in it
+        # as many crops anywhere as on a structure: a network that has never seen air draws in it
         kind = int(torch.randint(len(places) + 1, ()))
         middle = (
             places[kind][torch.randint(len(places[kind]), ())].tolist()
