@@ -10,6 +10,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "gynbtnet"
 # A folder imports only from names before its own. docs/explanation/house.md says what each is.
 ORDER = [
     "errors",
+    "plain_data",
     "optional_libraries",
     "whole_files",
     "processes",

@@ -148,6 +148,25 @@ def test_the_words_are_nnunets(tmp_path: Path) -> None:
         ("plans.json", lambda plans: plans.update(foreground_intensity_properties_per_channel={})),
         ("plans.json", lambda plans: plans.update(configurations=[1])),
         ("plans.json", lambda plans: plans["configurations"]["3d_fullres"].update(spacing=[float("nan"), 1, 1])),
+        ("plans.json", lambda plans: plans["configurations"]["3d_fullres"].update(spacing="123")),
+        ("plans.json", lambda plans: plans["configurations"]["3d_fullres"].update(spacing=[1e-9, 1, 1])),
+        ("plans.json", lambda plans: plans["configurations"]["3d_fullres"].update(spacing=[5000, 1, 1])),
+        ("plans.json", lambda plans: plans["configurations"]["3d_fullres"].update(patch_size=[16e6, 16e6, 16e6])),
+        ("plans.json", lambda plans: plans["configurations"]["3d_fullres"].update(patch_size=[80.5, 160, 160])),
+        ("plans.json", lambda plans: plans["configurations"]["3d_fullres"].update(patch_size=[[80], [160], [160]])),
+        ("plans.json", lambda plans: plans["configurations"]["3d_fullres"].update(patch_size=[-80, 160, 160])),
+        ("plans.json", lambda plans: plans["configurations"]["3d_fullres"].update(batch_size=0)),
+        ("plans.json", lambda plans: plans["configurations"]["3d_fullres"].update(batch_size=10**9)),
+        ("plans.json", lambda plans: plans["configurations"]["3d_fullres"].update(inherits_from="3d_gynbtnet")),
+        ("plans.json", lambda plans: plans["configurations"]["3d_gynbtnet"].update(inherits_from="3d_gynbtnet")),
+        ("plans.json", lambda plans: plans["configurations"]["3d_gynbtnet"].update(inherits_from=["3d_fullres"])),
+        ("plans.json", lambda plans: plans["configurations"]["3d_gynbtnet"]["architecture"].update(arch_kwargs=None)),
+        ("plans.json", lambda plans: plans.update(transpose_backward=[0, 0, 2])),
+        ("plans.json", lambda plans: plans.update(transpose_backward={})),
+        ("plans.json", lambda plans: plans["foreground_intensity_properties_per_channel"]["0"].update(std=-1)),
+        ("dataset.json", lambda dataset: dataset.update(channel_names={str(i): "CT" for i in range(50)})),
+        ("dataset.json", lambda dataset: dataset.update(labels={"background": 0, "a\nb": 1})),
+        ("dataset.json", lambda dataset: dataset.update(labels={"background": 0, "x" * 300: 1})),
         ("plans.json", lambda plans: plans["gynbtnet"].update(postprocessing=[{"structure": "bladder"}])),
         ("plans.json", lambda plans: plans["gynbtnet"]["postprocessing"][0].update(minimum_cm3="much")),
         ("plans.json", lambda plans: plans["gynbtnet"]["volumes"][0].update(patients=1)),
@@ -160,8 +179,9 @@ def test_a_plan_that_was_edited_wrongly_is_told(tmp_path: Path, file: str, edit:
     content = json.loads((tmp_path / file).read_text())
     edit(content)
     (tmp_path / file).write_text(json.dumps(content))
-    with pytest.raises(BadInput, match="not a plan"):
+    with pytest.raises(BadInput, match=r"not a plan|NaN") as refused:
         Plan.load(tmp_path)
+    assert "\n" not in str(refused.value)
 
 
 def test_an_absent_or_damaged_plan_is_told(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The cases of an experiment and their manifest."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from gynbtnet.datasets.json_files import read_json, write_json
 from gynbtnet.errors import BadInput
 
 MANIFEST = "cohort.json"
+_SAFE_ID = re.compile(r"[^\W_][^/\\\x00-\x1f:*?\"<>|]{0,199}")
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,15 @@ class Cohort:
         ids = [case.id for case in self.cases]
         if len(set(ids)) < len(ids):
             raise ValueError("two cases of a cohort have the same id")
-        if any(len(case.images) != len(self.channels) for case in self.cases):
-            raise ValueError(f"every case of a cohort has an image for each of its channels {self.channels}")
+        odd = next((case for case in self.cases if len(case.images) != len(self.channels)), None)
+        if odd is not None:
+            raise ValueError(
+                f"case {odd.id} has {len(odd.images)} images, expected one for each of the channels "
+                f"{', '.join(self.channels)}"
+            )
+        unsafe = next((case_id for case_id in ids if not _SAFE_ID.fullmatch(case_id)), None)
+        if unsafe is not None:
+            raise ValueError(f"the case id {unsafe!r} is not safe as a file name")
 
     @property
     def patients(self) -> tuple[str, ...]:
@@ -123,13 +132,24 @@ class Cohort:
             "expected a cohort made by `gynbtnet ingest`: if it was interrupted, run it again",
         )
         cases = tuple(case.below(folder) for case in manifest.cases)
+        outside = [path for case in manifest.cases for path in case.files if path.is_absolute() or ".." in path.parts]
+        if outside:
+            raise BadInput(
+                f"{folder / MANIFEST} names files outside its folder, the first of them {outside[0]}; expected the "
+                "cohort's own files: run `gynbtnet ingest` again."
+            )
         absent = [path for case in cases for path in case.files if not path.is_file()]
         if absent:
             raise BadInput(
                 f"{len(absent)} files of the cohort {folder} are absent, the first of them {absent[0]}; "
                 "run `gynbtnet ingest` again."
             )
-        return cls(manifest.name, manifest.structures, cases, folder, manifest.notes, manifest.channels)
+        try:
+            return cls(manifest.name, manifest.structures, cases, folder, manifest.notes, manifest.channels)
+        except ValueError as error:
+            raise BadInput(
+                f"{folder / MANIFEST} is damaged or was edited ({error}); run `gynbtnet ingest` again."
+            ) from error
 
     def _nnunet_description(self) -> dict[str, object]:
         return {

@@ -1,12 +1,12 @@
 """``dataset.json``, in which nnU-Net and the Medical Segmentation Decathlon say what labels and channels mean."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gynbtnet.errors import BadInput
+from gynbtnet.plain_data import parse_json
 
 NAME = "dataset.json"
 _BACKGROUND = "background"
@@ -40,12 +40,12 @@ class DatasetJson:
         if not path.is_file():
             raise BadInput(f"There is no {NAME} in {folder}; expected the folder of one dataset.")
         try:
-            content = json.loads(path.read_bytes())
+            content = parse_json(path.read_bytes())
             channels = content.get("channel_names", content.get("modality"))
             names = tuple(str(channels[str(i)]) for i in range(len(channels)))
             stated = content["labels"]
             pairs = [_named(key, value) for key, value in stated.items()]
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:
             raise BadInput(
                 f"{path} can't be read; expected JSON with channel_names (or modality) and labels, numbered from 0."
             ) from error

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from gynbtnet.errors import BadInput
+from gynbtnet.plain_data import PlainDataError, parse_json
 from gynbtnet.whole_files import written_whole
 
 T = TypeVar("T")
@@ -32,7 +33,11 @@ def read_json(kind: type[T], path: Path, remedy: str) -> T:
     if not path.is_file():
         raise BadInput(f"There is no file {path}; {remedy}.")
     try:
-        return TypeAdapter(kind).validate_json(path.read_bytes())
+        content = path.read_bytes()
+        parse_json(content)  # limits, and numbers that are none: pydantic has neither
+        return TypeAdapter(kind).validate_json(content)
+    except (PlainDataError, OSError) as error:
+        raise BadInput(f"{path} is damaged or was edited ({error}); {remedy}.") from error
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(str(step) for step in first["loc"]) or "the file as a whole"

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from gynbtnet.errors import BadInput
 from gynbtnet.evaluation.dose_figures import parse_figure
+from gynbtnet.plain_data import PlainDataError, parse_yaml
 from gynbtnet.settings import Settings
 
 Verdict = Literal["aim met", "aim missed", "limit met", "limit missed", "not judged", ""]
@@ -80,7 +80,7 @@ class Aims(Settings):
             BadInput: where the file is absent or no such table.
         """
         try:
-            return cls.model_validate(yaml.safe_load(Path(path).read_text(encoding="utf-8")))
+            return cls.model_validate(parse_yaml(Path(path).read_text(encoding="utf-8")))
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(map(str, first["loc"])) or "the file as a whole"
@@ -88,7 +88,7 @@ class Aims(Settings):
                 f"The table of aims {path} can't be used ({where}: {first['msg']}); expected the form of "
                 f"{EMBRACE_II.name}, which comes with this package."
             ) from error
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        except (OSError, UnicodeDecodeError, PlainDataError) as error:
             raise BadInput(
                 f"The table of aims {path} can't be read as YAML; give an existing file with --aims."
             ) from error

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.volume_files import without_suffix
+from gynbtnet.plain_data import parse_json
 from gynbtnet.whole_files import written_whole
 
 
@@ -30,9 +31,9 @@ def read_label_names(labels: Path) -> tuple[str, ...] | None:
     if not path.is_file():
         return None
     try:
-        labelled = json.loads(path.read_text(encoding="utf-8"))["labels"]
+        labelled = parse_json(path.read_bytes())["labels"]
         by_label = {int(label): str(name) for name, label in labelled.items() if int(label) != 0}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
         raise BadInput(
             f'{path} gives no names of labels; expected {{"labels": {{"background": 0, "hr_ctv": 1}}}}, or no file.'
         ) from error

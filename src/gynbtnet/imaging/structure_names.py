@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from gynbtnet.errors import BadInput
+from gynbtnet.plain_data import PlainDataError, parse_yaml
 
 Colour = tuple[int, int, int]
 
@@ -38,7 +37,7 @@ class StructureNames:
         Raises:
             BadInput: where the file is absent, no such mapping, or gives one name to two structures.
         """
-        entries = yaml.safe_load(_TABLE.read_text(encoding="utf-8"))
+        entries = parse_yaml(_TABLE.read_text(encoding="utf-8"))
         aliases = {
             normalised(name): structure
             for structure, entry in entries.items()
@@ -96,8 +95,8 @@ def _read_aliases(path: Path) -> dict[str, str]:
     """Structure by normalised name, from a clinic's alias file."""
     expected = "expected one line a structure, such as “hr_ctv: [CTV MR, HR CTV D1]”"
     try:
-        table = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        table = parse_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, PlainDataError) as error:
         raise BadInput(f"The alias file {path} can't be read as YAML; {expected}.") from error
     if not isinstance(table, dict) or not all(isinstance(structure, str) for structure in table):
         raise BadInput(f"The alias file {path} is no table of structures; {expected}.")

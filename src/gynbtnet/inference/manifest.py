@@ -1,6 +1,5 @@
 """``prediction.json``: what was contoured by which model, and what to know of it."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pydantic import TypeAdapter
 
 from gynbtnet.inference.failure_flags import Flag
 from gynbtnet.inference.quality import PredictedDSC
+from gynbtnet.plain_data import parse_json
 
 MANIFEST = "prediction.json"
 SCHEMA = 1
@@ -141,7 +141,7 @@ def as_json(value: Any) -> dict[str, Any]:
 def stands(out: Path, made_from: MadeFrom) -> bool:
     """Whether ``out`` holds, whole, what would be made from the same again."""
     try:
-        found = json.loads((out / MANIFEST).read_text())
+        found = parse_json((out / MANIFEST).read_bytes())
         same = found["schema"] == SCHEMA and all(found[key] == value for key, value in as_json(made_from).items())
         return same and all((out / name).is_file() for name in found["files"])
     except (OSError, ValueError, KeyError, TypeError):  # absent, damaged or of another version: made anew
@@ -151,6 +151,6 @@ def stands(out: Path, made_from: MadeFrom) -> bool:
 def standing_scan(out: Path) -> str | None:
     """The SHA-256 of the scan whose prediction stands in ``out``; None where there is none, or a damaged one."""
     try:
-        return str(json.loads((out / MANIFEST).read_text())["input"]["sha256"])
+        return str(parse_json((out / MANIFEST).read_bytes())["input"]["sha256"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

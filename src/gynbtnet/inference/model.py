@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
 from gynbtnet.datasets.json_files import sha256_of
@@ -21,6 +19,7 @@ from gynbtnet.inference.passes import Network
 from gynbtnet.inference.predict import contour
 from gynbtnet.inference.quality import Quality
 from gynbtnet.inference.settings import Backend, PredictionSettings
+from gynbtnet.networks.weights_file import load_weights
 from gynbtnet.preparation.plan import Plan
 from gynbtnet.training.planned_network import planned_network
 
@@ -116,13 +115,10 @@ class Model:
         if device == "cuda" and not torch.cuda.is_available():
             raise BadInput("device is cuda, but PyTorch sees no CUDA device here; set it to auto.")
         place = torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
+        owner = f"the plan beside it ({plan.network} {plan.preset}, {len(plan.structures)} structures)"
+        with torch.device("meta"):  # which takes no memory: weights of another plan are refused by their header
+            load_weights(planned_network(plan, deep_supervision=False), path, owner)
         network = planned_network(plan, deep_supervision=False)
-        try:
-            network.load_state_dict(load_file(path))
-        except (SafetensorError, RuntimeError, OSError) as error:
-            raise BadInput(
-                f"{path} is damaged, or not the weights of the plan beside it ({plan.network} {plan.preset}, "
-                f"{len(plan.structures)} structures); copy the model's folder again."
-            ) from error
+        load_weights(network, path, owner)
         quality = Quality.beside(folder)
         return cls(folder, path.name, sha256_of(path), plan, network.to(place).eval(), place, quality)

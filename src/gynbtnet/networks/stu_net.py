@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from gynbtnet.errors import BadInput
+from gynbtnet.networks.weights_file import check_finite
 from gynbtnet.whole_files import written_whole
 
 _FAMILIES = (
@@ -73,6 +74,7 @@ def read_stu_net(path: Path) -> dict[str, Tensor]:
             f"{path} holds no STU-Net under {' or '.join(_PLACES)}; expected weights with names such as "
             "conv_blocks_context.0.0.conv1.weight."
         )
+    check_finite(found, path)
     return found
 
 

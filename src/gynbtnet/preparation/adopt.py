@@ -1,7 +1,6 @@
 """Scans that stock nnU-Net has prepared, as they lie in its folder."""
 
 import hashlib
-import json
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.many_scans import for_each_scan
+from gynbtnet.plain_data import parse_json
 from gynbtnet.preparation.foreground import foreground_voxels
 from gynbtnet.preparation.plan import Plan
 from gynbtnet.preparation.store import MANIFEST, PreparedCase, PreparedCohort, write_record
@@ -108,6 +108,6 @@ def _adopted(case_id: str, *, voxels: Path, plan: Plan, out: Path) -> PreparedCa
 
 def _json(path: Path) -> Any:
     try:
-        return json.loads(path.read_bytes())
+        return parse_json(path.read_bytes())
     except (OSError, ValueError) as error:
         raise BadInput(f"{path} is absent or damaged; expected nnU-Net's preprocessed dataset with it.") from error

@@ -4,7 +4,6 @@ On disk in the words of nnU-Net's ``dataset_fingerprint.json``, so that either r
 where they aren't zero; a CT is zero nowhere around the patient, and we crop nothing.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.json_files import write_json
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.volume_files import read_volume
+from gynbtnet.plain_data import parse_json
 from gynbtnet.preparation.intensity import Intensity
 from gynbtnet.preparation.nnunet_names import channels_of, labels_of, named_channels, structures_of
 from gynbtnet.preparation.settings import Triple
@@ -81,7 +81,7 @@ class Fingerprint:
         if not path.is_file():
             raise BadInput(f"There is no {path}; expected a fingerprint, which `gynbtnet plan` writes beside a plan.")
         try:
-            content: Any = json.loads(path.read_bytes())
+            content: Any = parse_json(path.read_bytes())
             properties = content["foreground_intensity_properties_per_channel"]
             found = cls(
                 channels=channels_of(content["channel_names"]),
@@ -93,7 +93,7 @@ class Fingerprint:
             )
             if not len(found.spacings) == len(found.shapes) > 0:
                 raise ValueError(f"{len(found.spacings)} spacings and {len(found.shapes)} shapes")
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError) as error:
             raise BadInput(
                 f"{path} is damaged or no fingerprint ({error!r}); write it again with `gynbtnet plan`."
             ) from error

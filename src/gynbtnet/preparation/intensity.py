@@ -1,7 +1,8 @@
 """What voxels inside the structures are like, channel by channel."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,9 @@ class Intensity:
     """Intensities inside the structures of a cohort, HU for CT; the percentiles are the 0.5th and the 99.5th.
 
     The fields have nnU-Net's names.
+
+    Raises:
+        ValueError: If a value is not finite, or the deviation negative.
     """
 
     mean: float
@@ -21,6 +25,11 @@ class Intensity:
     median: float
     min: float
     max: float
+
+    def __post_init__(self) -> None:
+        values = astuple(self)
+        if not all(map(math.isfinite, values)) or self.std < 0:
+            raise ValueError(f"intensities are finite numbers with a deviation of at least 0, not {values}")
 
     @classmethod
     def of(cls, drawn: Sequence[npt.NDArray[np.float32]]) -> "Intensity":

@@ -6,7 +6,7 @@ network, as its planner would lay it out for our patch, so that it trains wherev
 and post-processing, stands under our own name, and nnU-Net passes it over.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -115,13 +115,15 @@ def from_nnunet(
         return _read(plans, _configuration(plans, chosen), dataset, preset)
     except KeyError as error:
         raise ValueError(f"no {error}") from error
-    except (TypeError, AttributeError, IndexError) as error:
+    except RecursionError as error:
+        raise ValueError("configurations inherit from each other in a circle") from error
+    except (TypeError, AttributeError, IndexError, ArithmeticError) as error:  # such as a patch size of 1e999
         raise ValueError(str(error)) from error
 
 
 def _read(plans: Mapping[str, Any], found: Mapping[str, Any], dataset: Mapping[str, Any], preset: str) -> Plan:
     back = plans["transpose_backward"]
-    patch: Triple = _three(found["patch_size"], int, back)
+    patch: Triple = _three(found["patch_size"], _whole, back)
     channels = channels_of(dataset["channel_names"])
     normalisation = _normalisation(found, channels)
     separate_z, notes = _separate_z(found)
@@ -130,7 +132,7 @@ def _read(plans: Mapping[str, Any], found: Mapping[str, Any], dataset: Mapping[s
     network = networks.get(architecture["network_class_name"])
     if network is not None:
         preset = str(architecture["arch_kwargs"]["preset"])
-        strides = tuple(_three(stride, int) for stride in architecture["arch_kwargs"]["strides"])
+        strides = tuple(_three(stride, _whole) for stride in architecture["arch_kwargs"]["strides"])
         notes = tuple(map(str, plans.get("notes", ())))
     else:
         if preset not in PRESETS:
@@ -148,7 +150,7 @@ def _read(plans: Mapping[str, Any], found: Mapping[str, Any], dataset: Mapping[s
         if normalisation == "ct"
         else None,
         patch_size=patch,
-        batch_size=int(found["batch_size"]),
+        batch_size=_whole(found["batch_size"]),
         preset=preset,
         strides=strides,
         channels=channels,
@@ -256,10 +258,16 @@ def _intensity(properties: Mapping[str, Any]) -> Intensity:
     return Intensity(**{name: float(properties[name]) for name in Intensity.__annotations__})
 
 
-def _three(values: Any, kind: type, order: Any = (0, 1, 2)) -> Any:
-    if len(values) != 3 or sorted(order) != [0, 1, 2]:
+def _three(values: Any, kind: Callable[[Any], float], order: Any = (0, 1, 2)) -> Any:
+    if isinstance(values, str) or len(values) != 3 or sorted(order) != [0, 1, 2]:
         raise ValueError(f"{values} doesn't hold three values for (z, y, x)")
     return tuple(kind(values[axis]) for axis in order)
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, str) or int(value) != value:
+        raise ValueError(f"{value!r} is not a whole number")
+    return int(value)
 
 
 def _times(sizes: Triple) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gynbtnet.errors import BadInput
+from gynbtnet.plain_data import PlainDataError, parse_json
 from gynbtnet.preparation.anisotropy import separate_axis
 from gynbtnet.preparation.intensity import Intensity
 from gynbtnet.preparation.postprocessing_rules import PostprocessingRule
@@ -15,6 +16,7 @@ from gynbtnet.preparation.settings import (
     Normalisation,
     SeparateZ,
     Triple,
+    check_batch,
     check_network,
     check_patch,
     check_spacing,
@@ -24,6 +26,11 @@ from gynbtnet.whole_files import written_whole
 
 CT = "ct"
 """What a channel is called, in upper or lower case, whose values are HU; nnU-Net goes by the same name."""
+
+
+MAX_STRUCTURES = 1024
+MAX_CHANNELS = 32
+_MAX_NAME = 200  # characters of a structure or a channel
 
 
 @dataclass(frozen=True)
@@ -80,6 +87,9 @@ class Plan:
         check_spacing(self.spacing)
         check_network(self.network, self.preset, self.strides)
         check_patch(self.network, self.patch_size, self.strides)
+        check_batch(self.batch_size, self.patch_size)
+        _check_names("structures", self.structures, MAX_STRUCTURES)
+        _check_names("channels", self.channels, MAX_CHANNELS)
         named = [rule.structure for rule in self.postprocessing]
         if len(set(named)) < len(named) or not set(named) <= set(self.structures):
             raise ValueError(f"postprocessing has one rule a structure at most, and only of {self.structures}")
@@ -119,9 +129,18 @@ class Plan:
             return from_nnunet(_read(plans), _read(Path(folder) / "dataset.json"), preset=preset)
         except ValueError as error:
             raise BadInput(
-                f"{plans.name} or dataset.json in {folder} is not a plan that GynBTNet can follow ({error}); expected "
+                f"{plans.name} or dataset.json in {folder} is not a plan that GynBTNet can follow "
+                f"({' '.join(str(error).split())[:300]}); expected "
                 "the files that `gynbtnet plan`, a training run or nnU-Net's planning wrote."
             ) from error
+
+
+def _check_names(kind: str, names: Sequence[str], most: int) -> None:
+    if len(names) > most:
+        raise ValueError(f"{kind} are {most} at most, not {len(names)}")
+    odd = next((name for name in names if not 0 < len(name) <= _MAX_NAME or not name.isprintable()), None)
+    if odd is not None:
+        raise ValueError(f"{kind} have names of 1 to {_MAX_NAME} printable characters, not {odd[:50]!r}")
 
 
 def _plans_in(folder: Path) -> Path:
@@ -134,6 +153,6 @@ def _read(path: Path) -> Any:
     if not path.is_file():
         raise BadInput(f"There is no file {path}; expected a plan that `gynbtnet plan` or a training run wrote.")
     try:
-        return json.loads(path.read_bytes())
-    except ValueError as error:
+        return parse_json(path.read_bytes())
+    except (OSError, PlainDataError) as error:
         raise BadInput(f"{path} is damaged ({error}); write it again with `gynbtnet plan`.") from error

@@ -1,6 +1,6 @@
 """What a recipe may say about the plan."""
 
-from math import inf, prod
+from math import prod
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -16,6 +16,12 @@ Triple = tuple[int, int, int]
 
 _FEATURE_SIZES = ("F12", "F24", "F48")
 """Swin-UNETR's presets, see :mod:`gynbtnet.networks.swin_unetr`."""
+
+SPACINGS_MM = (0.05, 50.0)
+"""Shortest and longest voxel edge of a plan; CTs have 0.2 to 10 mm."""
+MAX_PATCH_VOXELS = 2**28
+"""Voxels of a patch: 645 along each edge, the first feature map of preset XS alone takes 17 GB in 32-bit floats."""
+MAX_BATCH_SIZE = 4096
 
 _SWIN_UNETR_STRIDE = 32  # a patch that isn't a multiple of it is padded
 
@@ -92,9 +98,20 @@ def total_stride(strides: tuple[Triple, ...]) -> Triple:
 
 
 def check_spacing(spacing: tuple[float, ...]) -> None:
-    """ValueError where ``spacing`` isn't three positive lengths."""
-    if len(spacing) != 3 or not all(0 < length < inf for length in spacing):
-        raise ValueError(f"spacing is three positive lengths in mm, not {spacing}")
+    """Raise ValueError if ``spacing`` is not three lengths in mm that a scan may be resampled to."""
+    shortest, longest = SPACINGS_MM
+    if len(spacing) != 3 or not all(shortest <= length <= longest for length in spacing):
+        raise ValueError(f"spacing is three lengths from {shortest} to {longest} mm, not {spacing}")
+
+
+def check_batch(batch_size: int, patch_size: Triple) -> None:
+    """Raise ValueError if a batch is empty, or too large for any device there is."""
+    if not 1 <= batch_size <= MAX_BATCH_SIZE:
+        raise ValueError(f"batch_size is a whole number from 1 to {MAX_BATCH_SIZE}, not {batch_size}")
+    if prod(patch_size) > MAX_PATCH_VOXELS:
+        raise ValueError(
+            f"patch_size {patch_size} has {prod(patch_size):.3g} voxels, more than the {MAX_PATCH_VOXELS:.3g} allowed"
+        )
 
 
 def check_network(network: str, preset: str, strides: tuple[Triple, ...]) -> None:

@@ -8,6 +8,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from gynbtnet.errors import BadInput
+from gynbtnet.plain_data import PlainDataError, parse_yaml
 from gynbtnet.recipes.recipe import NETWORKS, Recipe, stage_class
 from gynbtnet.settings import Settings
 from gynbtnet.whole_files import written_whole
@@ -94,19 +95,16 @@ def read_yaml(path: Path) -> dict[str, Any]:
         BadInput: where the file is absent, no YAML, or holds no settings.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = parse_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         known = ", ".join(shipped_recipes())
         raise BadInput(
             f"There is no recipe {path}; expected a YAML file or one of the shipped ones: {known}."
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError, NotADirectoryError) as error:
-        where = (
-            f" at line {error.problem_mark.line + 1}"
-            if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark
-            else ""
-        )
-        raise BadInput(f"{path} is no YAML file{where}; see a shipped recipe for the form.") from error
+    except PlainDataError as error:
+        raise BadInput(f"The recipe {path} can't be used: {error}; see a shipped recipe for the form.") from error
+    except (UnicodeDecodeError, OSError) as error:
+        raise BadInput(f"{path} is no YAML file; see a shipped recipe for the form.") from error
     if not isinstance(values, dict):
         raise BadInput(f"{path} holds no settings; expected keys such as name, structures, task.")
     return _unshared(values)  # type: ignore[no-any-return]
@@ -129,8 +127,8 @@ def _apply(change: str, values: dict[str, Any]) -> None:
         if not isinstance(values, dict):
             raise BadInput(f"--set {change} can't be applied: {parent} is a value, not a group of settings.")
     try:
-        values[last] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        values[last] = parse_yaml(text)
+    except PlainDataError as error:
         raise BadInput(f"--set {change} can't be read; expected a YAML value after the equals sign.") from error
 
 

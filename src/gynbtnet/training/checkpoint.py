@@ -21,6 +21,7 @@ from torch.distributed.fsdp import FSDPModule
 from torch.optim import Optimizer
 
 from gynbtnet.errors import BadInput
+from gynbtnet.networks.weights_file import read_weights
 from gynbtnet.whole_files import written_whole
 
 
@@ -109,7 +110,7 @@ def load_checkpoint(folder: Path, network: nn.Module, optimizer: Optimizer) -> N
     if checkpoint is None:
         return
     try:
-        weights = load_file(checkpoint / "weights.safetensors")
+        weights = read_weights(checkpoint / "weights.safetensors")
         state = State(weights, load_file(checkpoint / "optimizer.safetensors"))
         if is_sharded(network):
             _load_sharded(network, optimizer, state)

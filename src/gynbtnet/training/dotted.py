@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from gynbtnet.errors import BadInput
+from gynbtnet.plain_data import PlainDataError, parse_yaml
 
 
 def dotted(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -32,8 +31,8 @@ def read_dotted(recipe: Path) -> dict[str, Any]:
             f"There is no {recipe}; expected the settings of a training run, is {recipe.parent} a run folder?"
         )
     try:
-        values = yaml.safe_load(recipe.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        values = parse_yaml(recipe.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, PlainDataError) as error:
         raise BadInput(f"{recipe} is damaged: no YAML; train again in another folder.") from error
     if not isinstance(values, dict):
         raise BadInput(f"{recipe} is damaged: no table of settings; train again in another folder.")

@@ -8,14 +8,13 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from gynbtnet.datasets.json_files import sha256_of, write_json
 from gynbtnet.errors import BadInput
 from gynbtnet.networks.stu_net import read_stu_net
 from gynbtnet.networks.transfer import Parts, transfer
+from gynbtnet.networks.weights_file import read_weights
 from gynbtnet.preparation.plan import Plan
 from gynbtnet.preparation.store import PreparedCase, PreparedCohort
 from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
@@ -224,10 +223,7 @@ def _last_weights(run: Path | None) -> tuple[str | None, dict[str, Tensor]]:
     path = RunFolder(run).last_weights
     if not path.is_file():
         raise BadInput(f"There is no {path}; expected the folder of a training run that came to its end.")
-    try:
-        return sha256_of(path), load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise BadInput(f"{path} is damaged; copy the run's folder again, or train it again.") from error
+    return sha256_of(path), read_weights(path)
 
 
 @contextmanager

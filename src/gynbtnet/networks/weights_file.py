@@ -1,0 +1,103 @@
+"""Weights in safetensors files, checked before and after they are read."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from gynbtnet.errors import BadInput
+
+_FLOATING = ("F64", "F32", "F16", "BF16")
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Read the tensors of a safetensors file on the CPU.
+
+    Args:
+        path: The file. Nothing in it is executed.
+
+    Returns:
+        Tensors by name; floating-point ones hold finite numbers.
+
+    Raises:
+        BadInput: If the file is damaged, or a tensor holds NaN or an infinity.
+    """
+    try:
+        weights = load_file(path)
+    except (SafetensorError, OSError, ValueError, RuntimeError, KeyError, AttributeError) as error:
+        raise BadInput(f"{path} is damaged, or no file of weights (safetensors); copy it again.") from error
+    numbered = [name for name, values in weights.items() if _is_learned(name) and not values.is_floating_point()]
+    if numbered:
+        raise BadInput(
+            f"{path} holds {weights[numbered[0]].dtype} under {numbered[0]}, expected floating-point weights; "
+            "copy it again."
+        )
+    check_finite(weights, path)
+    return weights
+
+
+def _is_learned(name: str) -> bool:
+    return name.endswith((".weight", ".bias"))
+
+
+def check_finite(weights: Mapping[str, Tensor], path: Path) -> None:
+    """Check that weights are numbers.
+
+    Args:
+        weights: Tensors by name.
+        path: The file that they were read from, for the message.
+
+    Raises:
+        BadInput: If a floating-point tensor holds NaN or an infinity.
+    """
+    broken = [name for name, values in weights.items() if not bool(torch.isfinite(values).all())]
+    if broken:
+        raise BadInput(
+            f"{path} holds weights that are NaN or infinite, {len(broken)} of {len(weights)} tensors, the first of "
+            f"them {broken[0]}; the training diverged or the file is damaged: take weights of another run."
+        )
+
+
+def load_weights(network: nn.Module, path: Path, owner: str = "this network") -> None:
+    """Load a file of weights into a network that has exactly these.
+
+    Names and shapes are compared by the file's header, before any tensor is read. So weights of another network are
+    refused at once, however large they are.
+
+    Args:
+        network: The network, on any device; on ``meta`` only the header is compared.
+        path: A safetensors file with one tensor for each entry of the network's ``state_dict``.
+        owner: What the network is, for the message.
+
+    Raises:
+        BadInput: If the file is damaged, its names, shapes or kinds of number are others, or a weight is not finite.
+    """
+    problem = _difference(network.state_dict(), path)
+    if problem is not None:
+        raise BadInput(f"{path} does not hold the weights of {owner}: {problem}; copy the model's folder again.")
+    if next(iter(network.state_dict().values())).is_meta:
+        return
+    network.load_state_dict(read_weights(path))
+
+
+def _difference(expected: Mapping[str, Tensor], path: Path) -> str | None:
+    """Describe how the header of a file differs from what a network expects; None if it doesn't."""
+    try:
+        with safe_open(path, "pt") as file:
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+            shapes = {name: tuple(part.get_shape()) for name, part in slices.items()}
+            kinds = {name: str(part.get_dtype()) for name, part in slices.items()}
+    except (SafetensorError, OSError, ValueError, RuntimeError, KeyError) as error:
+        raise BadInput(f"{path} is damaged, or no file of weights (safetensors); copy it again.") from error
+    absent, odd = sorted(expected.keys() - shapes.keys()), sorted(shapes.keys() - expected.keys())
+    if absent or odd:
+        return f"it lacks {len(absent)} of {len(expected)} tensors and has {len(odd)} others ({(absent + odd)[0]})"
+    for name, values in expected.items():
+        if shapes[name] != tuple(values.shape):
+            return f"{name} has shape {shapes[name]}, expected {tuple(values.shape)}"
+        if values.is_floating_point() != (kinds[name] in _FLOATING):
+            return f"{name} holds numbers of the kind {kinds[name]}, expected {values.dtype}"
+    return None

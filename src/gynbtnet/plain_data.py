@@ -1,0 +1,191 @@
+"""JSON and YAML from anywhere, parsed within limits on size, depth, expansion and time.
+
+Both formats can describe far more than they hold. YAML repeats an anchored value wherever an alias names it, so that
+1 kB expands to gigabytes. Deep nesting exhausts the interpreter's stack. The limits are far above what plans, cohorts
+and recipes need.
+"""
+
+import json
+import math
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+import yaml
+
+MAX_JSON_BYTES = 256 * 2**20
+MAX_YAML_BYTES = 2**20
+MAX_DEPTH = 64
+MAX_YAML_VALUES = 100_000
+"""Scalars, lists and mappings of a YAML document, each alias counted as often as it is expanded."""
+
+_Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+_CONSTRUCTION_ERRORS = (
+    *(yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError),
+    RecursionError,
+)
+"""What PyYAML raises for values such as the date 2026-13-45 or ``!!bool maybe``: its constructors check little."""
+
+
+class PlainDataError(ValueError):
+    """Raised if a text is no JSON or YAML, or exceeds the limits of this module."""
+
+    def __init__(self, reason: str, line: int | None = None) -> None:
+        super().__init__(reason if line is None else f"{reason}, at line {line}")
+
+
+def parse_json(content: bytes) -> Any:
+    """Parse JSON of finite numbers, with every key of an object once.
+
+    Args:
+        content: the bytes of a file, in UTF-8, UTF-16 or UTF-32.
+
+    Returns:
+        Mappings, lists, strings, numbers, booleans and None.
+
+    Raises:
+        PlainDataError: If it is no JSON, holds NaN, an infinity or a key twice, or exceeds a limit.
+    """
+    if len(content) > MAX_JSON_BYTES:
+        raise PlainDataError(f"it has {len(content) / 1e6:.0f} MB, more than the {MAX_JSON_BYTES / 1e6:.0f} MB allowed")
+    try:
+        values = json.loads(
+            content, parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_without_repeated_keys
+        )
+    except PlainDataError:
+        raise
+    except RecursionError as error:
+        raise PlainDataError(f"it is nested more than {MAX_DEPTH} levels deep") from error
+    except UnicodeDecodeError as error:
+        raise PlainDataError("it is no text in UTF-8") from error
+    except ValueError as error:  # JSONDecodeError, and whole numbers of thousands of digits
+        raise PlainDataError(f"it is no JSON: {error}") from error
+    _check_depth(values)
+    return values
+
+
+def parse_yaml(text: str) -> Any:
+    """Parse one YAML document of plain values, with every key of a mapping once.
+
+    The document is measured event by event before any value is built.
+
+    Args:
+        text: the document.
+
+    Returns:
+        Mappings, lists, strings, numbers, dates, booleans and None.
+
+    Raises:
+        PlainDataError: If it is no YAML, contains itself, repeats a key, or exceeds a limit.
+    """
+    if len(text) > MAX_YAML_BYTES:
+        raise PlainDataError(f"it has {len(text) / 1e6:.1f} MB, more than the {MAX_YAML_BYTES / 1e6:.0f} MB allowed")
+    try:
+        _measure(yaml.parse(text, Loader=_Loader))
+        root = yaml.compose(text, Loader=_Loader)
+        _refuse_repeated_keys(root)
+        return yaml.load(text, Loader=_Loader)  # a safe loader: plain values only
+    except PlainDataError:
+        raise
+    except yaml.MarkedYAMLError as error:
+        line = None if error.problem_mark is None else error.problem_mark.line + 1
+        raise PlainDataError("it is no YAML", line) from error
+    except (
+        yaml.YAMLError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        ArithmeticError,
+        RecursionError,
+    ) as error:
+        # such as the date 2026-13-45 and !!bool maybe: PyYAML's constructors check little
+        raise PlainDataError(f"it is no YAML: {' '.join(str(error).split())[:200]}") from error
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise PlainDataError(f"it holds {name}, which is no number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise PlainDataError(f"it holds {text}, which is too large for a number")
+    return value
+
+
+def _without_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in values:
+            raise PlainDataError(f"it holds the key {key!r} twice")
+        values[key] = value
+    return values
+
+
+def _check_depth(values: Any) -> None:
+    level = [values]
+    for _ in range(MAX_DEPTH + 1):
+        level = [child for value in level for child in _children(value)]
+        if not level:
+            return
+    raise PlainDataError(f"it is nested more than {MAX_DEPTH} levels deep")
+
+
+def _children(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict):
+        yield from value.values()
+    elif isinstance(value, list):
+        yield from value
+
+
+def _measure(events: Iterator[Any]) -> None:
+    """Count values with aliases expanded, and the depth, of a stream of YAML events."""
+    sizes: dict[str, int] = {}  # of each anchor that is complete, its values with aliases expanded
+    depths: dict[str, int] = {}
+    stack: list[tuple[str | None, int, int]] = []  # anchor, values before it, deepest level before it
+    values, deepest = 0, 0
+    for event in events:
+        if isinstance(event, yaml.CollectionStartEvent):
+            stack.append((event.anchor, values, deepest))
+            values, deepest = values + 1, 0
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, before, deepest_before = stack.pop()
+            if anchor:
+                sizes[anchor], depths[anchor] = values - before, deepest + 1
+            deepest = max(deepest_before, deepest + 1)
+        elif isinstance(event, yaml.AliasEvent):
+            if event.anchor in {anchor for anchor, _, _ in stack}:
+                raise PlainDataError(f"the anchor &{event.anchor} contains itself", event.start_mark.line + 1)
+            values += sizes.get(event.anchor, 1)  # an unknown anchor is an error of the parser's
+            deepest = max(deepest, depths.get(event.anchor, 0))
+        elif isinstance(event, yaml.ScalarEvent):
+            values += 1
+            if event.anchor:
+                sizes[event.anchor], depths[event.anchor] = 1, 0
+        if len(stack) + deepest > MAX_DEPTH:
+            raise PlainDataError(f"it is nested more than {MAX_DEPTH} levels deep", event.start_mark.line + 1)
+        if values > MAX_YAML_VALUES:
+            raise PlainDataError(f"it expands to more than {MAX_YAML_VALUES} values", event.start_mark.line + 1)
+
+
+def _refuse_repeated_keys(root: yaml.Node | None) -> None:
+    """Walk the node graph, in which an aliased node occurs once however often it is named."""
+    waiting, seen = [root], set[int]()
+    while waiting:
+        node = waiting.pop()
+        if node is None or id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            waiting += node.value
+        elif isinstance(node, yaml.MappingNode):
+            names = set[tuple[str, str]]()
+            for key, value in node.value:
+                if isinstance(key, yaml.ScalarNode):
+                    name = (key.tag, key.value)
+                    if name in names and key.tag != "tag:yaml.org,2002:merge":
+                        raise PlainDataError(f"it holds the key {key.value!r} twice", key.start_mark.line + 1)
+                    names.add(name)
+                waiting += [key, value]
