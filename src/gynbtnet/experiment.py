@@ -56,6 +56,11 @@ class Experiment:
         return self.folder / "predictions" / "test"
 
     @property
+    def validation_predictions(self) -> Path:
+        """A folder per case of the validation patients, as the network segmented it, without post-processing."""
+        return self.folder / "predictions" / "validation"
+
+    @property
     def further_predictions(self) -> Path:
         """A folder for each further scan, which has no truth."""
         return self.folder / "predictions" / "further"

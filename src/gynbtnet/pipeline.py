@@ -3,7 +3,7 @@
 Every step keeps what an earlier call finished: a stopped experiment goes on where it was when it is called again.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gynbtnet.datasets import dicom_rt_export, scan_folders, totalsegmentator
@@ -15,6 +15,7 @@ from gynbtnet.datasets.scan_identity import DICOM
 from gynbtnet.datasets.split import Split, hold_out, split_patients
 from gynbtnet.errors import BadInput
 from gynbtnet.evaluation.evaluate import evaluate
+from gynbtnet.evaluation.postprocessing_default import NOTE, enough_patients, postprocessing_for
 from gynbtnet.experiment import STAGES, Experiment, StageName
 from gynbtnet.experiment_report import report_experiment
 from gynbtnet.imaging.slice_repairs import Repairs
@@ -98,6 +99,7 @@ def run_experiment(recipe: Recipe, scans: Scans, folder: Path, jobs: int = 1) ->
         weights=recipe.prediction.weights,
         device=recipe.prediction.device,
     )
+    model = _with_postprocessing(model, recipe, ingested, experiment)
     console.rule("Unseen patients")
     predict_cases(model, ingested.test, experiment.test_predictions, recipe.prediction, ingested.names, scans.repairs)
     if ingested.further:
@@ -159,6 +161,33 @@ def train_before_task(recipe: Recipe, ingested: Ingested, experiment: Experiment
         drawn = _drawn(recipe.supervised, ingested.organs)
         start = _learn("supervised", recipe.supervised, ingested.organs, drawn, experiment, start, jobs)
     return start
+
+
+def _with_postprocessing(model: Model, recipe: Recipe, ingested: Ingested, experiment: Experiment) -> Model:
+    """Choose post-processing on the validation patients, and write it with its reason into the model's plan.
+
+    They are predicted without any, so that a second call chooses the same.
+    """
+    console.rule("Post-processing")
+    bare = replace(model, plan=replace(model.plan, postprocessing=()))
+    validation = ingested.seen.of_patients(ingested.split.validation_patients(recipe.split.fold))
+    for case in validation.cases if enough_patients(validation) else ():
+        predict_scan(
+            bare,
+            case.image,
+            experiment.validation_predictions / case.id,
+            channels=case.images[1:],
+            settings=recipe.prediction.to_evaluate(is_dicom=False),
+            names=ingested.names,
+            synthetic=case.synthetic,
+            force=True,
+            check=False,
+        )
+    chosen = postprocessing_for(bare.plan.structures, validation, experiment.validation_predictions)
+    notes = [note for note in model.plan.notes if not note.startswith(NOTE)]
+    plan = replace(model.plan, postprocessing=chosen.rules, notes=(*notes, chosen.note))
+    plan.save(experiment.run("task"))
+    return replace(model, plan=plan)
 
 
 def _check(recipe: Recipe, scans: Scans, experiment: Experiment) -> None:

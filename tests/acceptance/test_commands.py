@@ -16,6 +16,7 @@ from gynbtnet.cli import app
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import Split
 from gynbtnet.imaging.volume_files import read_volume
+from gynbtnet.preparation.plan import Plan
 from gynbtnet.preparation.store import PreparedCohort
 
 COMMANDS = get_command(app).commands  # type: ignore[attr-defined]
@@ -110,6 +111,15 @@ def test_test_patients_are_in_no_training(here: Path) -> None:
         prepared = PreparedCohort.open(experiment / "prepared" / stage)
         assert sorted(inputs["training"] + inputs["validation"]) == sorted(case.key for case in prepared.cases)
         assert not set(prepared.patients) & set(held_out)
+
+
+def test_run_states_its_postprocessing(here: Path) -> None:
+    plan = Plan.load(here / "experiment" / "runs" / "task")
+    assert [(rule.structure, rule.largest_component) for rule in plan.postprocessing] == [
+        (name, True) for name in ("bladder", "rectum", "uterus", "hr_ctv") if name in plan.structures
+    ]
+    (note,) = (note for note in plan.notes if note.startswith("Post-processing: "))
+    assert "default" in note
 
 
 def test_a_run_folder_is_complete_in_itself(here: Path) -> None:

@@ -35,6 +35,8 @@ from gynbtnet.progress import track
 
 LEAST_GAIN = 0.001
 MOST_CHANCE = 0.05
+LEAST_PATIENTS = 5
+"""With fewer no gain passes: flipping the signs of four gains, 1 of 16 ways looks as good."""
 _MOST_VOLUMES = 8
 _FLIPS_BITS = 13
 
@@ -236,7 +238,7 @@ def _step(
         chance = chance_of(table[:, 1:] - table[:, :1], best - 1) if best else 1.0
         before, after = float(table[:, 0].mean()), float(table[:, best].mean())
         winner = options[best]
-        tried = _words(winner) if best and winner else "nothing"
+        tried = winner.words if best and winner else "nothing"
         trials.append(Trial(name, step, tried, len(table), before, after, chance, math.nan, math.nan, False))
         if best and winner and after - before > LEAST_GAIN and chance <= MOST_CHANCE:
             winners[name] = winner
@@ -272,15 +274,6 @@ def chance_of(gains: Floats, option: int) -> float:
     scale = np.sqrt((gains**2).sum(axis=0))
     scaled = gains / np.where(scale > 0, scale, 1)
     return float(((signs @ scaled).max(axis=1) >= scaled[:, option].sum() - 1e-9).mean())
-
-
-def _words(rule: PostprocessingRule) -> str:
-    words = [
-        *(["largest component"] if rule.largest_component else []),
-        *([f"at least {rule.minimum_cm3:g} cm³"] if rule.minimum_cm3 else []),
-        *(["holes filled"] if rule.fill_holes else []),
-    ]
-    return ", ".join(words)
 
 
 def _hd95(

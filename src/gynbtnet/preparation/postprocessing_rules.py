@@ -28,3 +28,13 @@ class PostprocessingRule:
             raise ValueError(f"minimum_cm3 is a volume in cm³, not {self.minimum_cm3}")
         if not (self.largest_component or self.minimum_cm3 or self.fill_holes):
             raise ValueError(f"a rule for {self.structure} that does nothing")
+
+    @property
+    def words(self) -> str:
+        """What the rule does, for tables and notes."""
+        words = [
+            *(["largest component"] if self.largest_component else []),
+            *([f"at least {self.minimum_cm3:g} cm³"] if self.minimum_cm3 else []),
+            *(["holes filled"] if self.fill_holes else []),
+        ]
+        return ", ".join(words)

@@ -18,6 +18,7 @@ from gynbtnet.whole_files import written_whole
 # A run may be resumed with another value of these: its weights don't depend on them, but for rounding.
 FREE_TO_CHANGE = (
     "plan.notes",
+    "plan.postprocessing",
     *(
         f"settings.{name}"
         for name in (
