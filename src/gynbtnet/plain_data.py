@@ -156,18 +156,23 @@ def _measure(events: Iterator[Any]) -> None:
                 sizes[anchor], depths[anchor] = values - before, deepest + 1
             deepest = max(deepest_before, deepest + 1)
         elif isinstance(event, yaml.AliasEvent):
-            if event.anchor in {anchor for anchor, _, _ in stack}:
-                raise PlainDataError(f"the anchor &{event.anchor} contains itself", event.start_mark.line + 1)
-            values += sizes.get(event.anchor, 1)  # an unknown anchor is an error of the parser's
-            deepest = max(deepest, depths.get(event.anchor, 0))
+            name = str(event.anchor)
+            if name in {anchor for anchor, _, _ in stack}:
+                raise PlainDataError(f"the anchor &{name} contains itself", _line(event))
+            values += sizes.get(name, 1)  # an unknown anchor is an error that the parser reports
+            deepest = max(deepest, depths.get(name, 0))
         elif isinstance(event, yaml.ScalarEvent):
             values += 1
             if event.anchor:
                 sizes[event.anchor], depths[event.anchor] = 1, 0
         if len(stack) + deepest > MAX_DEPTH:
-            raise PlainDataError(f"it is nested more than {MAX_DEPTH} levels deep", event.start_mark.line + 1)
+            raise PlainDataError(f"it is nested more than {MAX_DEPTH} levels deep", _line(event))
         if values > MAX_YAML_VALUES:
-            raise PlainDataError(f"it expands to more than {MAX_YAML_VALUES} values", event.start_mark.line + 1)
+            raise PlainDataError(f"it expands to more than {MAX_YAML_VALUES} values", _line(event))
+
+
+def _line(event: yaml.Event) -> int | None:
+    return None if event.start_mark is None else event.start_mark.line + 1
 
 
 def _refuse_repeated_keys(root: yaml.Node | None) -> None:

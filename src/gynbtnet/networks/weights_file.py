@@ -26,7 +26,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         BadInput: If the file is damaged, or a tensor holds NaN or an infinity.
     """
     try:
-        weights = load_file(path)
+        weights: dict[str, Tensor] = load_file(path)
     except (SafetensorError, OSError, ValueError, RuntimeError, KeyError, AttributeError) as error:
         raise BadInput(f"{path} is damaged, or no file of weights (safetensors); copy it again.") from error
     numbered = [name for name, values in weights.items() if _is_learned(name) and not values.is_floating_point()]
