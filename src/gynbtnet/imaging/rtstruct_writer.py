@@ -119,9 +119,8 @@ def write_rtstruct(
 
             drawing = Dataset()
             drawing.ROIDisplayColor = list(names.colour(structure))
-            contours = contours_from_mask(
-                segmentation.mask(structure), ct.volume.geometry, outlines=outlines, holes=holes
-            )
+            mask = ct.on_slices(segmentation.mask(structure))
+            contours = contours_from_mask(mask, ct.scanned_grid, outlines=outlines, holes=holes)
             items = _on_slices(contours, ct)
             if items:
                 drawing.ContourSequence = items
@@ -175,16 +174,16 @@ def _slice(one: CTSlice) -> Dataset:
 
 
 def _on_slices(contours: Sequence[Contour], ct: CTSeries) -> list[Dataset]:
-    """Every slice's contours: those of the volume's plane nearest to it, moved along the normal into its own plane."""
-    by_plane: dict[int, list[Contour]] = {}
+    """Every slice's contours, moved along the normal from a plane of equal spacing to the slice's own position."""
+    by_slice: dict[int, list[Contour]] = {}
     for contour in contours:
-        by_plane.setdefault(contour.z, []).append(contour)
+        by_slice.setdefault(contour.z, []).append(contour)
     geometry = ct.volume.geometry
     step = geometry.to_world((1, 0, 0)) - geometry.to_world((0, 0, 0))
     return [
-        _contour(contour.points + step * (one.z - contour.z), one)
-        for one in ct.slices
-        for contour in by_plane.get(round(one.z), ())
+        _contour(contour.points + step * (one.z - number), one)
+        for number, one in enumerate(ct.slices)
+        for contour in by_slice.get(number, ())
     ]
 
 

@@ -1,9 +1,10 @@
 """A segmentation as DICOM SEG, on the CT that it belongs to, through highdicom."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
@@ -63,7 +64,7 @@ def write_seg(
     ct.check_referable()
     if not ct.volume.geometry.is_same(segmentation.labels.geometry):
         raise ValueError("the segmentation does not lie on the grid of the CT")
-    by_slice = segmentation.labels.array[[round(one.z) for one in ct.slices]]
+    by_slice = _by_slice(segmentation, ct)
     if not by_slice.any():
         raise BadInput(f"No structure has a voxel, and a DICOM SEG without frames is none; {path} is not written.")
     import highdicom
@@ -98,6 +99,17 @@ def write_seg(
             series_description=series_words(sources[0], description),
         )
         write_object(seg, path)
+
+
+def _by_slice(segmentation: Segmentation, ct: CTSeries) -> npt.NDArray[Any]:
+    """The labels on the slices that were scanned (slices, y, x); where shapes come to overlap, the later one counts."""
+    labels = segmentation.labels.array
+    if not ct.is_mended:
+        return labels
+    by_slice = np.zeros((len(ct.slices), *labels.shape[1:]), labels.dtype)
+    for number, structure in enumerate(segmentation.structures, start=1):
+        by_slice[ct.on_slices(segmentation.mask(structure))] = number
+    return by_slice
 
 
 def _source(file: Path) -> Dataset:
