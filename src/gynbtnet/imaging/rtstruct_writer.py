@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import pydicom
 from pydicom.charset import default_encoding
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
@@ -19,6 +18,7 @@ from gynbtnet.imaging.dicom_objects import (
     lenient,
     new_object,
     new_uid,
+    read_header,
     refuse_existing,
     series_words,
     set_now,
@@ -88,7 +88,7 @@ def write_rtstruct(
     with lenient():
         # In explicit VR a contour of more than 64 kB would have to change its value representation.
         rtstruct = new_object(RT_STRUCTURE_SET, new_uid(), ImplicitVRLittleEndian)
-        source = pydicom.dcmread(ct.files[0], stop_before_pixels=True)
+        source = read_header(ct.files[0], "a CT slice")
         copy_patient_and_study(source, rtstruct)
         set_now(rtstruct, "InstanceCreation", "StructureSet")
         rtstruct.Modality = "RTSTRUCT"

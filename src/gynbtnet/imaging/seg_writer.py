@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pydicom
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
@@ -16,6 +15,7 @@ from gynbtnet.imaging.dicom_objects import (
     copy_patient_and_study,
     lenient,
     new_uid,
+    read_header,
     refuse_existing,
     series_words,
     write_object,
@@ -114,7 +114,7 @@ def _by_slice(segmentation: Segmentation, ct: CTSeries) -> npt.NDArray[Any]:
 
 def _source(file: Path) -> Dataset:
     """The header of a file of the CT, with what the standard wants in it and an anonymiser may have taken."""
-    header = pydicom.dcmread(file, stop_before_pixels=True)
+    header = read_header(file, "a CT slice")
     complete_uids(header)
     copy_patient_and_study(header, header)
     if "PerFrameFunctionalGroupsSequence" in header:
