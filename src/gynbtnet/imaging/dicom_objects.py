@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pydicom
+from pydicom.charset import python_encoding
 from pydicom.config import disable_value_validation
+from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.errors import InvalidDicomError
+from pydicom.multival import MultiValue
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pydicom.valuerep import format_number_as_ds
 
@@ -41,7 +44,6 @@ _LONGEST_FIRST = 256  # bytes
 _DICOM_ROOT = "1.2.840.10008."
 
 _PATIENT_AND_STUDY = (
-    "SpecificCharacterSet",
     "StudyDate",
     "StudyTime",
     "AccessionNumber",
@@ -57,7 +59,10 @@ _PATIENT_AND_STUDY = (
 
 _CODE = re.compile(r"[A-Za-z0-9_ .+-]{1,16}")
 _LONGEST_UID = 64
-_LENGTHS = {"SH": 16, "LO": 64}
+_LENGTHS = {"SH": 16, "LO": 64, "PN": 64}
+_NAME_PARTS, _NAME_GROUPS = 5, 3  # of a person's name, value representation PN
+_DATE = re.compile(r"\d{8}")
+_TIME = re.compile(r"([01]\d|2[0-3])([0-5]\d([0-5]\d(\.\d{1,6})?)?)?")
 
 
 @contextmanager
@@ -222,18 +227,61 @@ def set_now(dataset: Dataset, *kinds: str) -> None:
 
 
 def copy_patient_and_study(source: Dataset, target: Dataset) -> None:
-    """Put ``target`` into the patient and study of ``source``; what the standard wants and is absent becomes empty.
+    """Put ``target`` into the patient and study of ``source``; values that are absent or invalid become empty.
 
-    Archives hold longer values than the standard allows (PS3.5 table 6.2-1); they are cut.
+    Anonymisers write what the standard doesn't allow (PS3.5 table 6.2-1), such as a date "ANON" or a sex "unknown".
+    Texts that are too long are cut.
+
+    Args:
+        source: a header; call this under :func:`lenient`.
+        target: the object to complete.
     """
+    character_set = source.get("SpecificCharacterSet")
+    if character_set and _is_character_set(character_set):
+        target.SpecificCharacterSet = character_set
+    elif "SpecificCharacterSet" not in target:
+        target.SpecificCharacterSet = "ISO_IR 192"
     for keyword in _PATIENT_AND_STUDY:
-        if keyword in source:
-            target[keyword] = source[keyword]
-            length = _LENGTHS.get(target[keyword].VR)
-            if length is not None:
-                target[keyword].value = str(target[keyword].value)[:length]
-        elif keyword not in {"SpecificCharacterSet", "StudyDescription"}:
-            setattr(target, keyword, "")
+        value = _valid(source, keyword)
+        if value or keyword != "StudyDescription":
+            setattr(target, keyword, value)
+
+
+def _is_character_set(terms: object) -> bool:
+    """Whether all of one or several character sets are defined terms (PS3.3 C.12.1.1.2)."""
+    found = [terms] if isinstance(terms, str) else list(terms)  # type: ignore[call-overload]
+    return all(str(term) in python_encoding and str(term) != "ISO_IR 6" for term in found)
+
+
+def _valid(source: Dataset, keyword: str) -> str:
+    """A value of the patient or study as the standard allows it; empty if it is absent or can't be."""
+    try:
+        found = source.get(keyword)
+        first = found[0] if isinstance(found, MultiValue | list) and found else found
+    except Exception:  # pydicom raises anything at all on values of a wrong kind
+        return ""
+    text = first.decode("ascii", "replace") if isinstance(first, bytes) else str(first or "")
+    text = "".join(one for one in text if one.isprintable()).strip()
+    kind = dictionary_VR(keyword)
+    if kind == "DA":
+        return text if _DATE.fullmatch(text) and _is_date(text) else ""
+    if kind == "TM":
+        return text if _TIME.fullmatch(text) else ""
+    if keyword == "PatientSex":
+        return text if text in ("M", "F", "O") else ""
+    if kind == "PN":
+        groups = [group.split("^")[:_NAME_PARTS] for group in text.split("=")[:_NAME_GROUPS]]
+        text = "=".join("^".join(parts) for parts in groups)
+    length = _LENGTHS.get(kind)
+    return text if length is None else text.replace("\\", " ")[:length].strip()
+
+
+def _is_date(text: str) -> bool:
+    try:
+        datetime.datetime.strptime(text, "%Y%m%d")
+    except ValueError:
+        return False
+    return True
 
 
 def series_words(source: Dataset, description: str) -> str:
