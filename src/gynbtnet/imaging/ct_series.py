@@ -1,5 +1,6 @@
 """CT series from DICOM files."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -21,7 +22,7 @@ from gynbtnet.imaging.series_choice import choose_ct
 from gynbtnet.imaging.shape_interpolation import interpolated_shapes
 from gynbtnet.imaging.slice_geometry import Stack, stack_slices
 from gynbtnet.imaging.slice_repairs import Repairs, interpolated, shifted
-from gynbtnet.imaging.stored_pixels import stored_pixels
+from gynbtnet.imaging.stored_pixels import has_top_bit, stored_pixels
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.progress import track
 
@@ -29,6 +30,9 @@ Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 _MANY_FILES = 400  # about two seconds of slices
+
+MOST_TISSUE_PADDED = 0.05
+"""Share of the tissue that may be padding; more is body that a converter declared as padding."""
 
 
 @dataclass(frozen=True)
@@ -71,12 +75,18 @@ class CTSeries:
         return tuple(dict.fromkeys(slice.file for slice in self.slices))
 
     def check_referable(self) -> None:
-        """Raise BadInput where the UIDs that an object drawn on this CT must refer to are not all there."""
+        """Raise BadInput if the UIDs that an object drawn on this CT must refer to are absent or ambiguous."""
         own = (self.series_uid, self.study_uid, self.frame_of_reference_uid)
         if not all((*own, *(one.sop_instance_uid for one in self.slices))):
             raise BadInput(
                 f"The CT in {self.files[0].parent} lacks UIDs (of study, series, frame of reference or slices) that "
                 "contours must refer to; anonymise it by replacing UIDs, not by emptying them."
+            )
+        shared = _sharing([(one.sop_instance_uid, one.frame) for one in self.slices])
+        if shared:
+            raise BadInput(
+                f"The CT in {self.files[0].parent} has {shared} slices that share a SOPInstanceUID with another, so "
+                "that contours can't refer to one of them; anonymise it with a new UID for each slice."
             )
 
     @property
@@ -198,8 +208,9 @@ def read_ct_files(files: Sequence[Path], repairs: Repairs | None = None) -> CTSe
     if not files:
         raise ValueError("a CT series has files")
     where = f"The CT series in {Path(files[0]).parent}"
-    headers, images = _read_images([Path(file) for file in files], where)
+    headers, images, unsigned = _read_images([Path(file) for file in files], where)
     images, doubled = _without_doubles(images)
+    _check_padding(images, where)
     stack = stack_slices([image.plane for image in images], where, repairs or Repairs())
     images = [images[i] for i in stack.order]
     volume = Volume(_hounsfield_units(images, stack), stack.geometry)
@@ -214,19 +225,24 @@ def read_ct_files(files: Sequence[Path], repairs: Repairs | None = None) -> CTSe
                 CTSlice(image.sop_class_uid, image.sop_instance_uid, image.file, float(z), image.frame)
                 for image, z in zip(images, stack.z, strict=True)
             ),
-            notes=(*doubled, *stack.notes),
+            notes=(*unsigned, *doubled, *_shared_uids(images), *stack.notes),
         )
 
 
-def _read_images(files: Sequence[Path], where: str) -> tuple[Dataset, list[CTImage]]:
-    """The first header, and every image in the files."""
+def _read_images(files: Sequence[Path], where: str) -> tuple[Dataset, list[CTImage], tuple[str, ...]]:
+    """The first header, every image in the files, and a note if any doesn't say whether its values have a sign."""
     first: Dataset | None = None
+    unsaid = 0
     images: list[CTImage] = []
     for path in track(files, "Reading slices") if len(files) > _MANY_FILES else files:
         with reading(path):
             dataset = read_object(path, "a CT slice")
             complete_uids(dataset)
             first = first or dataset
+            if dataset.get("PixelRepresentation") is None:
+                unsaid += 1
+                dataset.PixelRepresentation = 0
+                dataset.PixelRepresentation = int(has_top_bit(dataset, _pixel_shape(dataset, path), path))
             for keyword in ("SeriesInstanceUID", "FrameOfReferenceUID"):
                 if dataset.get(keyword) != first.get(keyword):
                     raise BadInput(
@@ -237,7 +253,48 @@ def _read_images(files: Sequence[Path], where: str) -> tuple[Dataset, list[CTIma
             else:
                 images.append(image_from(dataset, stored_pixels(dataset, matrix_of(dataset, path), path), path))
     assert first is not None
-    return first, images
+    note = (
+        f"{unsaid} of {len(files)} file(s) have no PixelRepresentation; values with the highest bit were read as "
+        "negative, all others as they are."
+    )
+    return first, images, (note,) if unsaid else ()
+
+
+def _pixel_shape(dataset: Dataset, path: Path) -> tuple[int, ...]:
+    """(rows, columns), or (frames, rows, columns)."""
+    frames = (len(dataset.PerFrameFunctionalGroupsSequence),) if dataset.get("SOPClassUID") in MULTI_FRAME_CT else ()
+    return (*frames, *matrix_of(dataset, path))
+
+
+def _check_padding(images: Sequence[CTImage], where: str) -> None:
+    """Raise BadInput if padding would turn more than ``MOST_TISSUE_PADDED`` of the tissue to air."""
+    counts = np.asarray([image.tissue_padded() for image in images])
+    padded, tissue = (int(count) for count in counts.sum(axis=0))
+    if padded > MOST_TISSUE_PADDED * tissue:
+        low, high = next(image.padding for image in images if image.padding)
+        values = f"{low}" if low == high else f"{low} to {high}"
+        raise BadInput(
+            f"{where} declares the stored value(s) {values} as padding (PixelPaddingValue), which are "
+            f"{padded / tissue:.0%} of its tissue; expected values outside of the body: remove PixelPaddingValue from "
+            "the files, or export them again."
+        )
+
+
+def _shared_uids(images: Sequence[CTImage]) -> tuple[str, ...]:
+    """A note if images share a SOPInstanceUID."""
+    shared = _sharing([(image.sop_instance_uid, image.frame) for image in images])
+    if not shared:
+        return ()
+    note = (
+        f"{shared} slices share a SOPInstanceUID with another, so that no RTSTRUCT or SEG can be written on the scan."
+    )
+    return (note,)
+
+
+def _sharing(identities: Sequence[tuple[str, int | None]]) -> int:
+    """How many images have an identity that another one has too; empty UIDs don't count."""
+    counts = Counter(one for one in identities if one[0])
+    return sum(count for count in counts.values() if count > 1)
 
 
 def _without_doubles(images: Sequence[CTImage]) -> tuple[list[CTImage], tuple[str, ...]]:

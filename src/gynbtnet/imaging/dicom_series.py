@@ -10,6 +10,7 @@ from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
 
 from gynbtnet.errors import BadInput
+from gynbtnet.imaging.ct_images import HOUNSFIELD, rescale_type
 from gynbtnet.imaging.dicom_objects import (
     CT_IMAGE,
     MULTI_FRAME_CT,
@@ -44,6 +45,7 @@ _HEADER = [
         "Rows",
         "Columns",
         "NumberOfFrames",
+        "RescaleType",
     )
 ]
 
@@ -59,6 +61,7 @@ class FoundSeries:
         files: sorted by path.
         images: how many; more than files where one holds several.
         matrix: rows and columns, of the first file.
+        in_hu: whether no file names a RescaleType other than HU, as maps of spectral CT do.
         axial: whether its images lie across the patient, within 45°; a tilted gantry is axial too.
         absent: files of the series that a DICOMDIR names and that are not there.
 
@@ -75,6 +78,7 @@ class FoundSeries:
     images: int
     matrix: tuple[int, int]
     axial: bool
+    in_hu: bool = True
     absent: tuple[Path, ...] = ()
 
     @property
@@ -112,13 +116,14 @@ def find_series(folder: Path, damaged: dict[Path, BadInput] | None = None) -> li
                 place = "" if own_uid else str(path.parent)  # where an anonymiser emptied UIDs, a folder is a series
                 key = own_uid, place, _kind(header)
                 images = _whole_number(header, "NumberOfFrames", 1)
+                in_hu = rescale_type(header) in HOUNSFIELD
                 first = found.get(key) or _series(header, path)
         except BadInput as error:
             if damaged is None:
                 raise
             damaged[path] = error
             continue
-        found[key] = first
+        found[key] = first if in_hu else replace(first, in_hu=False)
         members.setdefault(key, []).append((path, images))
     with lenient():
         absent = absent_files([path for path in files if is_directory_file(path)])
