@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 
 from gynbtnet.errors import BadInput
@@ -136,6 +137,22 @@ def test_what_is_written_on_unequal_slices_comes_back(tmp_path):
     for path, read in ((tmp_path / "out.dcm", read_rtstruct), (tmp_path / "seg.dcm", read_seg)):
         found = read(path, ct, ("bladder",), NAMES)[0].mask("bladder")
         assert np.abs(found[:, :, 10].sum(axis=1) - segmentation.mask("bladder")[:, :, 10].sum(axis=1)).max() <= 1
+
+
+@pytest.mark.parametrize("gaps", [[2.5] * 4 + [5.0] * 12, [5.0] * 12 + [2.5] * 4, [3.0] * 9 + [6.0] * 2])
+def test_of_two_frequent_gaps_the_smaller_has_a_grid_for_all_slices(tmp_path, gaps):
+    zs = np.concatenate([[0], np.cumsum(gaps)])
+    CT(tmp_path, zs=zs)
+    ct = read_ct_series(tmp_path, repairs=Repairs(missing_slices=True))
+    assert ct.volume.geometry.spacing[0] == pytest.approx(min(gaps))
+    scanned = [round(one.z) for one in ct.slices]
+    assert np.allclose(np.asarray(scanned) * min(gaps), zs)
+    assert np.array_equal(ct.volume.array[scanned], read_each(tmp_path))
+
+
+def read_each(folder: Path) -> np.ndarray:
+    """The stored values of every slice."""
+    return np.stack([pydicom.dcmread(path).pixel_array for path in sorted(folder.glob("CT*.dcm"))])
 
 
 def test_three_then_six_millimetres(tmp_path):

@@ -193,14 +193,16 @@ def _closest_line(x: Floats, y: Floats) -> tuple[float, float, float]:
 
 
 def _frequent_gaps(gaps: Floats) -> list[float]:
-    """The gaps in mm that may be the usual one: the most frequent first, then others of over a third of all gaps.
+    """The gaps in mm that may be the usual one: the most frequent first, then others that are a quarter of all gaps.
+
+    Of a scan in two parts, of 3 and of 6 mm, the smaller gap has a grid with all slices, although it may be the rarer.
 
     Gaps within ``GRID_TOLERANCE`` of each other count as equal; of equally frequent gaps the smaller comes first.
     """
     distinct = np.unique(np.round(gaps, 3))
     groups = [gaps[np.abs(gaps - gap) <= GRID_TOLERANCE + 1e-6] for gap in distinct]
     groups.sort(key=lambda group: (-len(group), group.mean()))
-    return [float(group.mean()) for group in groups if group is groups[0] or 3 * len(group) > len(gaps)]
+    return [float(group.mean()) for group in groups if group is groups[0] or len(group) >= max(2, len(gaps) / 4)]
 
 
 def _lacking(along: Floats, multiples: Floats, usual: float, where: str, *, allowed: bool) -> tuple[str, ...]:
