@@ -7,7 +7,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from gynbtnet.errors import BadInput
+from gynbtnet.errors import BadInput, ScansFailed
 from gynbtnet.imaging.ct_series import CTSeries
 from gynbtnet.imaging.ct_writer import write_ct_series
 from gynbtnet.imaging.geometry import Geometry
@@ -19,8 +19,10 @@ from gynbtnet.imaging.volume import Volume
 from gynbtnet.imaging.volume_files import read_volume, write_volume
 from gynbtnet.inference import export
 from gynbtnet.inference.export import predict_scan
+from gynbtnet.inference.many_predictions import predict_scans
 from gynbtnet.inference.model import Model
 from gynbtnet.inference.review import rules_sha256
+from gynbtnet.inference.scan_input import scan_at
 from gynbtnet.inference.settings import PredictionSettings
 from gynbtnet.preparation.postprocessing_rules import PostprocessingRule
 
@@ -233,3 +235,80 @@ def test_a_folder_of_image_files_is_no_scan(bright_model: Model, tmp_path: Path)
     write_volume(scan(), tmp_path / "s0000" / "ct.nii.gz")
     with pytest.raises(BadInput, match=r"give the file that holds the scan \(ct\.nii\.gz\?\)"):
         predict_scan(bright_model, tmp_path / "s0000", tmp_path / "out", settings=QUICK)
+
+
+def with_twin_slices(folder: Path) -> None:
+    """Two slices share a SOPInstanceUID, so that no contour can refer to one of them."""
+    files = sorted(folder.iterdir())
+    dataset = pydicom.dcmread(files[3])
+    dataset.SOPInstanceUID = pydicom.dcmread(files[4], stop_before_pixels=True).SOPInstanceUID
+    dataset.save_as(files[3])
+
+
+def test_a_file_that_fails_costs_only_itself(bright_model: Model, tmp_path: Path) -> None:
+    as_dicom(tmp_path / "ct", "planning CT")
+    with_twin_slices(tmp_path / "ct")
+    settings = QUICK.model_copy(update={"outputs": ("rtstruct", "seg", "nifti")})
+    for _ in range(2):  # kept as it is, and reported again
+        with pytest.raises(BadInput, match=r"written without RS.dcm and SEG.dcm. RS.dcm: .* share a SOPInstanceUID"):
+            predict_scan(bright_model, tmp_path / "ct", tmp_path / "out", settings=settings)
+        names = sorted(path.name for path in (tmp_path / "out").iterdir())
+        assert names == ["labels.nii.gz", "prediction.json", "preview.png"]
+    manifest = json.loads((tmp_path / "out" / "prediction.json").read_text())
+    assert manifest["files"] == ["labels.nii.gz", "preview.png"]
+    assert list(manifest["failed"]) == ["RS.dcm", "SEG.dcm"]
+    assert "share a SOPInstanceUID" in manifest["notes"][0]
+    assert (read_volume(tmp_path / "out" / "labels.nii.gz").array == 1).any()
+
+
+def test_without_any_contours_nothing_is_written(bright_model: Model, tmp_path: Path) -> None:
+    as_dicom(tmp_path / "ct", "planning CT")
+    with_twin_slices(tmp_path / "ct")
+    for outputs in (("rtstruct",), ("seg", "rtstruct")):
+        settings = QUICK.model_copy(update={"outputs": outputs})
+        with pytest.raises(BadInput, match="share a SOPInstanceUID"):
+            predict_scan(bright_model, tmp_path / "ct", tmp_path / "out", settings=settings)
+        assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("writer", "file"),
+    [
+        ("write_rtstruct", "RS.dcm"),
+        ("write_seg", "SEG.dcm"),
+        ("write_volume", "labels.nii.gz"),
+        ("write_preview", "preview.png"),
+    ],
+)
+def test_any_one_file_may_fail(
+    bright_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writer: str, file: str
+) -> None:
+    as_dicom(tmp_path / "ct", "planning CT")
+
+    def broken(*arguments: object, **_: object) -> None:
+        for one in arguments:
+            if isinstance(one, Path):
+                one.write_text("half")
+        raise ValueError("Doe^Jane has no such value")
+
+    monkeypatch.setattr(export, writer, broken)
+    settings = QUICK.model_copy(update={"outputs": ("rtstruct", "seg", "nifti")})
+    with pytest.raises(BadInput, match=rf"written without {file}. .*could not be made \(ValueError\)") as caught:
+        predict_scan(bright_model, tmp_path / "ct", tmp_path / "out", settings=settings)
+    assert "Doe" not in str(caught.value)
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert written == {"RS.dcm", "SEG.dcm", "labels.nii.gz", "preview.png", "prediction.json"} - {file}
+
+
+def test_of_several_scans_the_one_without_its_rtstruct_is_listed(bright_model: Model, tmp_path: Path) -> None:
+    requests = {}
+    for name in ("a", "b"):
+        as_dicom(tmp_path / "ct" / name, name)
+        files = scan_at(tmp_path / "ct" / name, bright_model.channels)
+        requests[name] = export.Request(files, tmp_path / "out" / name, QUICK)
+    with_twin_slices(tmp_path / "ct" / "a")
+    with pytest.raises(ScansFailed, match="1 of 2 scans failed") as caught:
+        predict_scans(bright_model, tmp_path / "model", requests)
+    assert [name for name, _ in caught.value.failed] == ["a"]
+    assert (tmp_path / "out" / "a" / "labels.nii.gz").is_file()
+    assert (tmp_path / "out" / "b" / "RS.dcm").is_file()

@@ -23,6 +23,12 @@ LARGEST_MATRIX = 4096
 _LARGEST_RESCALE = 1e6
 """Of slope and intercept; more is damage."""
 
+HOUNSFIELD = {"", "HU", "HOUNSFIELD", "HOUNSFIELD UNIT", "HOUNSFIELD UNITS"}
+"""Rescale types in capitals that mean HU; a CT that names none is in HU (PS3.3 C.8.2.1.1.2)."""
+
+TISSUE = (-300, 2000)
+"""HU of soft tissue, fat and bone: the body without its air, contrast medium and metal."""
+
 
 @dataclass(frozen=True, eq=False)
 class CTImage:
@@ -55,6 +61,15 @@ class CTImage:
         """Whether all its HU are whole numbers."""
         return self.slope.is_integer() and self.intercept.is_integer()
 
+    def tissue_padded(self) -> tuple[int, int]:
+        """Voxels of tissue that the padding turns to air, and all voxels of tissue, by HU without the padding."""
+        if self.padding is None:
+            return 0, 0
+        ends = sorted((one - self.intercept) / self.slope for one in TISSUE)
+        tissue = (self.stored >= ends[0]) & (self.stored <= ends[1])
+        padded = (self.stored >= self.padding[0]) & (self.stored <= self.padding[1])
+        return int(np.count_nonzero(tissue & padded)), int(np.count_nonzero(tissue))
+
     def write_hounsfield_units(self, into: npt.NDArray[Any]) -> None:
         """Write HU (rows, columns) into ``into``; padding and whatever is below air become air."""
         values: npt.NDArray[Any]
@@ -77,7 +92,7 @@ def image_from(
     """The image that a header, or what is known of a frame, describes.
 
     Raises:
-        BadInput: where a value is absent or can't be.
+        BadInput: If a value is absent or can't be, or the values are not HU.
     """
     position = numbers(header, "ImagePositionPatient", 3, path)
     orientation = numbers(header, "ImageOrientationPatient", 6, path)
@@ -89,6 +104,12 @@ def image_from(
         raise BadInput(
             f"{path} has a RescaleSlope of {slope:g} and a RescaleIntercept of {intercept:g}, which make no HU; "
             "export the CT series again."
+        )
+    kind = rescale_type(header)
+    if kind not in HOUNSFIELD:
+        raise BadInput(
+            f"{path} has the RescaleType {kind[:16]}, a map of something else than HU; expected HU: export the CT "
+            "series itself, or name it with --series."
         )
     rows, columns = stored.shape
     return CTImage(
@@ -103,6 +124,17 @@ def image_from(
         slope=slope,
         intercept=intercept,
         padding=_padding(header),
+    )
+
+
+def rescale_type(header: Mapping[str, Any] | Dataset) -> str:
+    """The RescaleType in capitals; empty if the header has none."""
+    found = header.get("RescaleType")
+    values = [found] if isinstance(found, str) or found is None else list(found)
+    return (
+        " ".join("".join(one if one.isprintable() else " " for one in str(value or "")) for value in values)
+        .strip()
+        .upper()
     )
 
 

@@ -1,7 +1,9 @@
 """CT series from DICOM files."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +19,20 @@ from gynbtnet.imaging.enhanced_ct import frames_of
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.rtstruct_reference import read_reference
 from gynbtnet.imaging.series_choice import choose_ct
+from gynbtnet.imaging.shape_interpolation import interpolated_shapes
 from gynbtnet.imaging.slice_geometry import Stack, stack_slices
 from gynbtnet.imaging.slice_repairs import Repairs, interpolated, shifted
-from gynbtnet.imaging.stored_pixels import stored_pixels
+from gynbtnet.imaging.stored_pixels import has_top_bit, stored_pixels
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.progress import track
 
+Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
 _MANY_FILES = 400  # about two seconds of slices
+
+MOST_TISSUE_PADDED = 0.05
+"""Share of the tissue that may be padding; more is body that a converter declared as padding."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +40,7 @@ class CTSlice:
     """One image of a CT, to which a contour drawn on it refers.
 
     Attributes:
-        z: where it lies along the volume's z, in slices. A whole number, but where the spacing had to be evened out.
+        z: position along the volume's z, in slices. A whole number unless the spacing was repaired.
         frame: its number in a multi-frame object, from 1; None where the object is a single image.
     """
 
@@ -66,12 +75,18 @@ class CTSeries:
         return tuple(dict.fromkeys(slice.file for slice in self.slices))
 
     def check_referable(self) -> None:
-        """Raise BadInput where the UIDs that an object drawn on this CT must refer to are not all there."""
+        """Raise BadInput if the UIDs that an object drawn on this CT must refer to are absent or ambiguous."""
         own = (self.series_uid, self.study_uid, self.frame_of_reference_uid)
         if not all((*own, *(one.sop_instance_uid for one in self.slices))):
             raise BadInput(
                 f"The CT in {self.files[0].parent} lacks UIDs (of study, series, frame of reference or slices) that "
                 "contours must refer to; anonymise it by replacing UIDs, not by emptying them."
+            )
+        shared = _sharing([(one.sop_instance_uid, one.frame) for one in self.slices])
+        if shared:
+            raise BadInput(
+                f"The CT in {self.files[0].parent} has {shared} slices that share a SOPInstanceUID with another, so "
+                "that contours can't refer to one of them; anonymise it with a new UID for each slice."
             )
 
     @property
@@ -79,24 +94,60 @@ class CTSeries:
         """Whether planes of the volume were interpolated between slices."""
         return [one.z for one in self.slices] != list(range(self.volume.geometry.shape[0]))
 
+    @cached_property
+    def places(self) -> Floats:
+        """Where structures may be drawn, ascending along the volume's z, in slices.
+
+        These are the scanned slices and, of a repaired volume, the interpolated planes that lie over half a slice from
+        each: contours were drawn there if the planning system had the missing slice.
+        """
+        scanned = np.asarray([one.z for one in self.slices])
+        planes = np.arange(self.volume.geometry.shape[0], dtype=float)
+        apart = np.abs(planes[:, None] - scanned).min(axis=1) > 0.5
+        return np.sort(np.concatenate([scanned, planes[apart]]))
+
+    @cached_property
+    def scanned(self) -> Mask:
+        """Which of the places are scanned slices; the others are interpolated planes."""
+        return np.isin(self.places, [one.z for one in self.slices])
+
     def slice_at(self, z: float) -> int:
-        """The number of the slice nearest to a place along the volume's z, in slices."""
-        return int(np.abs(np.asarray([one.z for one in self.slices]) - z).argmin())
+        """The number of the place nearest to a position along the volume's z, in slices; see :attr:`places`."""
+        return int(np.abs(self.places - z).argmin())
 
-    def on_planes(self, by_slice: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """An array with one plane a slice, (slices, y, x), as one with a plane for each of the volume's, (z, y, x).
+    def on_planes(self, by_place: Mask) -> Mask:
+        """A mask with one plane per place, (places, y, x), as one with a plane for each of the volume's, (z, y, x).
 
-        They are the same, but where the volume was mended: there each plane is that of the slice nearest to it.
+        They are the same unless the volume was repaired. Then each plane has the shape at its own position, by
+        :func:`~gynbtnet.imaging.shape_interpolation.interpolated_shapes` between the scanned slices and the other
+        places on which something is drawn.
         """
         if not self.is_mended:
-            return by_slice
-        return by_slice[[self.slice_at(z) for z in range(self.volume.geometry.shape[0])]]
+            return by_place
+        known = self.scanned | by_place.any(axis=(1, 2))
+        planes = np.arange(self.volume.geometry.shape[0], dtype=float)
+        return interpolated_shapes(by_place[known], self.places[known], planes, self.volume.geometry.spacing)
+
+    def on_slices(self, mask: Mask) -> Mask:
+        """A mask on the volume's grid, (z, y, x), as one with a plane for each scanned slice, (slices, y, x)."""
+        if not self.is_mended:
+            return mask
+        planes, slices = np.arange(len(mask), dtype=float), np.asarray([one.z for one in self.slices])
+        return interpolated_shapes(mask, planes, slices, self.volume.geometry.spacing)
 
     @property
     def slice_grid(self) -> Geometry:
-        """A grid with one plane a slice; of a mended volume right within slices, not along z."""
+        """A grid with one plane per place; of a repaired volume right within slices, not along z."""
+        return self._stacked(len(self.places))
+
+    @property
+    def scanned_grid(self) -> Geometry:
+        """A grid with one plane per scanned slice; of a repaired volume right within slices, not along z."""
+        return self._stacked(len(self.slices))
+
+    def _stacked(self, planes: int) -> Geometry:
         geometry = self.volume.geometry
-        return replace(geometry, shape=(len(self.slices), *geometry.shape[1:]))
+        return replace(geometry, shape=(planes, *geometry.shape[1:]))
 
 
 def read_ct_series(
@@ -157,8 +208,9 @@ def read_ct_files(files: Sequence[Path], repairs: Repairs | None = None) -> CTSe
     if not files:
         raise ValueError("a CT series has files")
     where = f"The CT series in {Path(files[0]).parent}"
-    headers, images = _read_images([Path(file) for file in files], where)
+    headers, images, unsigned = _read_images([Path(file) for file in files], where)
     images, doubled = _without_doubles(images)
+    _check_padding(images, where)
     stack = stack_slices([image.plane for image in images], where, repairs or Repairs())
     images = [images[i] for i in stack.order]
     volume = Volume(_hounsfield_units(images, stack), stack.geometry)
@@ -173,19 +225,24 @@ def read_ct_files(files: Sequence[Path], repairs: Repairs | None = None) -> CTSe
                 CTSlice(image.sop_class_uid, image.sop_instance_uid, image.file, float(z), image.frame)
                 for image, z in zip(images, stack.z, strict=True)
             ),
-            notes=(*doubled, *stack.notes),
+            notes=(*unsigned, *doubled, *_shared_uids(images), *stack.notes),
         )
 
 
-def _read_images(files: Sequence[Path], where: str) -> tuple[Dataset, list[CTImage]]:
-    """The first header, and every image in the files."""
+def _read_images(files: Sequence[Path], where: str) -> tuple[Dataset, list[CTImage], tuple[str, ...]]:
+    """The first header, every image in the files, and a note if any doesn't say whether its values have a sign."""
     first: Dataset | None = None
+    unsaid = 0
     images: list[CTImage] = []
     for path in track(files, "Reading slices") if len(files) > _MANY_FILES else files:
         with reading(path):
             dataset = read_object(path, "a CT slice")
             complete_uids(dataset)
             first = first or dataset
+            if dataset.get("PixelRepresentation") is None:
+                unsaid += 1
+                dataset.PixelRepresentation = 0
+                dataset.PixelRepresentation = int(has_top_bit(dataset, _pixel_shape(dataset, path), path))
             for keyword in ("SeriesInstanceUID", "FrameOfReferenceUID"):
                 if dataset.get(keyword) != first.get(keyword):
                     raise BadInput(
@@ -196,7 +253,48 @@ def _read_images(files: Sequence[Path], where: str) -> tuple[Dataset, list[CTIma
             else:
                 images.append(image_from(dataset, stored_pixels(dataset, matrix_of(dataset, path), path), path))
     assert first is not None
-    return first, images
+    note = (
+        f"{unsaid} of {len(files)} file(s) have no PixelRepresentation; values with the highest bit were read as "
+        "negative, all others as they are."
+    )
+    return first, images, (note,) if unsaid else ()
+
+
+def _pixel_shape(dataset: Dataset, path: Path) -> tuple[int, ...]:
+    """(rows, columns), or (frames, rows, columns)."""
+    frames = (len(dataset.PerFrameFunctionalGroupsSequence),) if dataset.get("SOPClassUID") in MULTI_FRAME_CT else ()
+    return (*frames, *matrix_of(dataset, path))
+
+
+def _check_padding(images: Sequence[CTImage], where: str) -> None:
+    """Raise BadInput if padding would turn more than ``MOST_TISSUE_PADDED`` of the tissue to air."""
+    counts = np.asarray([image.tissue_padded() for image in images])
+    padded, tissue = (int(count) for count in counts.sum(axis=0))
+    if padded > MOST_TISSUE_PADDED * tissue:
+        low, high = next(image.padding for image in images if image.padding)
+        values = f"{low}" if low == high else f"{low} to {high}"
+        raise BadInput(
+            f"{where} declares the stored value(s) {values} as padding (PixelPaddingValue), which are "
+            f"{padded / tissue:.0%} of its tissue; expected values outside of the body: remove PixelPaddingValue from "
+            "the files, or export them again."
+        )
+
+
+def _shared_uids(images: Sequence[CTImage]) -> tuple[str, ...]:
+    """A note if images share a SOPInstanceUID."""
+    shared = _sharing([(image.sop_instance_uid, image.frame) for image in images])
+    if not shared:
+        return ()
+    note = (
+        f"{shared} slices share a SOPInstanceUID with another, so that no RTSTRUCT or SEG can be written on the scan."
+    )
+    return (note,)
+
+
+def _sharing(identities: Sequence[tuple[str, int | None]]) -> int:
+    """How many images have an identity that another one has too; empty UIDs don't count."""
+    counts = Counter(one for one in identities if one[0])
+    return sum(count for count in counts.values() if count > 1)
 
 
 def _without_doubles(images: Sequence[CTImage]) -> tuple[list[CTImage], tuple[str, ...]]:

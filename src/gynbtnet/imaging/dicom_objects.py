@@ -2,18 +2,23 @@
 
 import datetime
 import re
+import struct
 import uuid
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Literal
 
 import pydicom
+from pydicom.charset import python_encoding
 from pydicom.config import disable_value_validation
+from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.errors import InvalidDicomError
-from pydicom.uid import UID, ExplicitVRLittleEndian
+from pydicom.multival import MultiValue
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pydicom.valuerep import format_number_as_ds
 
 from gynbtnet.errors import BadInput
@@ -27,8 +32,18 @@ RT_PLAN = UID("1.2.840.10008.5.1.4.1.1.481.5")
 
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 
+_HEAD = 132  # bytes of preamble and prefix
+_FIRST_ELEMENTS = {
+    *((0x0002, element) for element in (0x0000, 0x0001, 0x0002, 0x0003, 0x0010)),
+    *((0x0008, element) for element in (0x0000, 0x0001, 0x0005, 0x0008, 0x0012, 0x0013, 0x0014, 0x0016, 0x0018)),
+}
+"""What a file without a preamble may begin with: elements of file meta information, or of the SOP Common module."""
+
+_FIRST_VRS = (b"UL", b"OB", b"UI", b"CS", b"DA", b"TM")
+_LONGEST_FIRST = 256  # bytes
+_DICOM_ROOT = "1.2.840.10008."
+
 _PATIENT_AND_STUDY = (
-    "SpecificCharacterSet",
     "StudyDate",
     "StudyTime",
     "AccessionNumber",
@@ -44,7 +59,10 @@ _PATIENT_AND_STUDY = (
 
 _CODE = re.compile(r"[A-Za-z0-9_ .+-]{1,16}")
 _LONGEST_UID = 64
-_LENGTHS = {"SH": 16, "LO": 64}
+_LENGTHS = {"SH": 16, "LO": 64, "PN": 64}
+_NAME_PARTS, _NAME_GROUPS = 5, 3  # of a person's name, value representation PN
+_DATE = re.compile(r"\d{8}")
+_TIME = re.compile(r"([01]\d|2[0-3])([0-5]\d([0-5]\d(\.\d{1,6})?)?)?")
 
 
 @contextmanager
@@ -61,17 +79,87 @@ def read_object(path: Path, expected: str) -> FileDataset:
     Raises:
         BadInput: where the file is absent, damaged or no DICOM; ``expected`` says what it should have been.
     """
+    dataset = _read(path, expected)
+    if _is_cut_short(dataset):
+        raise BadInput(f"{path} can't be parsed as DICOM, it is damaged or cut short; export it again.")
+    return dataset
+
+
+def read_header(path: Path, expected: str, keywords: Sequence[str] | None = None) -> FileDataset:
+    """Read a DICOM file without its pixels; call it, and look into what it returns, under :func:`reading`.
+
+    Args:
+        path: the file.
+        expected: what it should have been, for messages.
+        keywords: the elements to read; None for all.
+
+    Raises:
+        BadInput: As :func:`read_object`.
+    """
+    tags: list[int | str | tuple[int, int]] | None = None
+    if keywords is not None:
+        tags = ["SOPClassUID", "SOPInstanceUID", *keywords]
+    return _read(path, expected, stop_before_pixels=True, specific_tags=tags)
+
+
+def _read(path: Path, expected: str, **how: Any) -> FileDataset:
     if not path.is_file():
         raise BadInput(f"There is no file {path}; expected {expected}.")
     try:
-        dataset = pydicom.dcmread(path)
-        if _is_cut_short(dataset):
-            raise EOFError
+        with path.open("rb") as file:
+            kind = file_kind(file.read(_HEAD))
+        if kind == "other":
+            raise InvalidDicomError
+        dataset = pydicom.dcmread(path, force=kind == "bare", **how)
+        if kind == "bare":
+            complete_meta(dataset)
         return dataset
     except InvalidDicomError as error:
         raise BadInput(f"{path} is no DICOM file; expected {expected}.") from error
     except Exception as error:  # pydicom raises anything at all on damaged bytes
         raise BadInput(f"{path} can't be parsed as DICOM, it is damaged or cut short; export it again.") from error
+
+
+def file_kind(head: bytes) -> Literal["part 10", "bare", "other"]:
+    """What a file is by its first bytes.
+
+    "part 10" has a preamble and the prefix DICM (PS3.10 7.1). "bare" begins with a data element of group 0002 or 0008
+    instead, as planning systems such as XiO write files; whether it is DICOM shows only when it is read, by its
+    SOPClassUID. Everything else is "other".
+    """
+    if head[128:132] == b"DICM":
+        return "part 10"
+    for order in ("<", ">"):
+        if len(head) < 8:
+            break
+        group, element = struct.unpack(f"{order}HH", head[:4])
+        if (group, element) not in _FIRST_ELEMENTS:
+            continue
+        implicit = struct.unpack(f"{order}I", head[4:8])[0] <= _LONGEST_FIRST
+        if head[4:6] in _FIRST_VRS or (implicit and order == "<"):
+            return "bare"
+    return "other"
+
+
+def complete_meta(dataset: FileDataset) -> None:
+    """Complete the file meta information of a file without any, from what was found in reading it.
+
+    Raises:
+        InvalidDicomError: If the object has no SOPClassUID of DICOM, so that the file is something else.
+    """
+    sop_class = str(dataset.get("SOPClassUID", ""))
+    if not sop_class.startswith(_DICOM_ROOT):
+        raise InvalidDicomError
+    meta = dataset.file_meta
+    implicit, little = dataset.original_encoding
+    syntax = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+    for keyword, value in (
+        ("TransferSyntaxUID", syntax),
+        ("MediaStorageSOPClassUID", sop_class),
+        ("MediaStorageSOPInstanceUID", str(dataset.get("SOPInstanceUID", ""))),
+    ):
+        if keyword not in meta:
+            setattr(meta, keyword, UID(value))
 
 
 @contextmanager
@@ -139,18 +227,61 @@ def set_now(dataset: Dataset, *kinds: str) -> None:
 
 
 def copy_patient_and_study(source: Dataset, target: Dataset) -> None:
-    """Put ``target`` into the patient and study of ``source``; what the standard wants and is absent becomes empty.
+    """Put ``target`` into the patient and study of ``source``; values that are absent or invalid become empty.
 
-    Archives hold longer values than the standard allows (PS3.5 table 6.2-1); they are cut.
+    Anonymisers write what the standard doesn't allow (PS3.5 table 6.2-1), such as a date "ANON" or a sex "unknown".
+    Texts that are too long are cut.
+
+    Args:
+        source: a header; call this under :func:`lenient`.
+        target: the object to complete.
     """
+    character_set = source.get("SpecificCharacterSet")
+    if character_set and _is_character_set(character_set):
+        target.SpecificCharacterSet = character_set
+    elif "SpecificCharacterSet" not in target:
+        target.SpecificCharacterSet = "ISO_IR 192"
     for keyword in _PATIENT_AND_STUDY:
-        if keyword in source:
-            target[keyword] = source[keyword]
-            length = _LENGTHS.get(target[keyword].VR)
-            if length is not None:
-                target[keyword].value = str(target[keyword].value)[:length]
-        elif keyword not in {"SpecificCharacterSet", "StudyDescription"}:
-            setattr(target, keyword, "")
+        value = _valid(source, keyword)
+        if value or keyword != "StudyDescription":
+            setattr(target, keyword, value)
+
+
+def _is_character_set(terms: object) -> bool:
+    """Whether all of one or several character sets are defined terms (PS3.3 C.12.1.1.2)."""
+    found = [terms] if isinstance(terms, str) else list(terms)  # type: ignore[call-overload]
+    return all(str(term) in python_encoding and str(term) != "ISO_IR 6" for term in found)
+
+
+def _valid(source: Dataset, keyword: str) -> str:
+    """A value of the patient or study as the standard allows it; empty if it is absent or can't be."""
+    try:
+        found = source.get(keyword)
+        first = found[0] if isinstance(found, MultiValue | list) and found else found
+    except Exception:  # pydicom raises anything at all on values of a wrong kind
+        return ""
+    text = first.decode("ascii", "replace") if isinstance(first, bytes) else str(first or "")
+    text = "".join(one for one in text if one.isprintable()).strip()
+    kind = dictionary_VR(keyword)
+    if kind == "DA":
+        return text if _DATE.fullmatch(text) and _is_date(text) else ""
+    if kind == "TM":
+        return text if _TIME.fullmatch(text) else ""
+    if keyword == "PatientSex":
+        return text if text in ("M", "F", "O") else ""
+    if kind == "PN":
+        groups = [group.split("^")[:_NAME_PARTS] for group in text.split("=")[:_NAME_GROUPS]]
+        text = "=".join("^".join(parts) for parts in groups)
+    length = _LENGTHS.get(kind)
+    return text if length is None else text.replace("\\", " ")[:length].strip()
+
+
+def _is_date(text: str) -> bool:
+    try:
+        datetime.datetime.strptime(text, "%Y%m%d")
+    except ValueError:
+        return False
+    return True
 
 
 def series_words(source: Dataset, description: str) -> str:

@@ -4,14 +4,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pydicom
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_partial
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
 
 from gynbtnet.errors import BadInput
-from gynbtnet.imaging.dicom_objects import CT_IMAGE, MULTI_FRAME_CT, RT_STRUCTURE_SET, code, lenient, reading, uid
+from gynbtnet.imaging.ct_images import HOUNSFIELD, rescale_type
+from gynbtnet.imaging.dicom_objects import (
+    CT_IMAGE,
+    MULTI_FRAME_CT,
+    RT_STRUCTURE_SET,
+    code,
+    complete_meta,
+    file_kind,
+    lenient,
+    read_header,
+    reading,
+    uid,
+)
 from gynbtnet.imaging.dicomdir import absent_files, is_directory_file
 from gynbtnet.imaging.enhanced_ct import orientation_of
 from gynbtnet.imaging.file_search import files_below
@@ -23,6 +34,7 @@ _HEADER = [
     for keyword in (
         "ImageType",
         "SOPClassUID",
+        "SOPInstanceUID",
         "Modality",
         "SeriesDescription",
         "PatientID",
@@ -33,6 +45,7 @@ _HEADER = [
         "Rows",
         "Columns",
         "NumberOfFrames",
+        "RescaleType",
     )
 ]
 
@@ -48,6 +61,7 @@ class FoundSeries:
         files: sorted by path.
         images: how many; more than files where one holds several.
         matrix: rows and columns, of the first file.
+        in_hu: whether no file names a RescaleType other than HU, as maps of spectral CT do.
         axial: whether its images lie across the patient, within 45°; a tilted gantry is axial too.
         absent: files of the series that a DICOMDIR names and that are not there.
 
@@ -64,6 +78,7 @@ class FoundSeries:
     images: int
     matrix: tuple[int, int]
     axial: bool
+    in_hu: bool = True
     absent: tuple[Path, ...] = ()
 
     @property
@@ -101,13 +116,14 @@ def find_series(folder: Path, damaged: dict[Path, BadInput] | None = None) -> li
                 place = "" if own_uid else str(path.parent)  # where an anonymiser emptied UIDs, a folder is a series
                 key = own_uid, place, _kind(header)
                 images = _whole_number(header, "NumberOfFrames", 1)
+                in_hu = rescale_type(header) in HOUNSFIELD
                 first = found.get(key) or _series(header, path)
         except BadInput as error:
             if damaged is None:
                 raise
             damaged[path] = error
             continue
-        found[key] = first
+        found[key] = first if in_hu else replace(first, in_hu=False)
         members.setdefault(key, []).append((path, images))
     with lenient():
         absent = absent_files([path for path in files if is_directory_file(path)])
@@ -123,15 +139,24 @@ def find_series(folder: Path, damaged: dict[Path, BadInput] | None = None) -> li
 
 
 def _header(path: Path) -> Dataset | None:
-    """What we need of a DICOM file's header; None where the file is no DICOM (PS3.10 7.1) or has no modality."""
+    """What we need of a DICOM file's header; None if the file is no DICOM (PS3.10 7.1) or has no modality."""
     with path.open("rb") as file:
-        if file.read(132)[128:] != b"DICM":
+        kind = file_kind(file.read(132))
+        if kind == "other":
             return None
         file.seek(0)
-        header: Dataset = read_partial(file, stop_when=_is_past_header, specific_tags=list(_HEADER))
+        bare = kind == "bare"
+        try:
+            header = read_partial(file, stop_when=_is_past_header, specific_tags=list(_HEADER), force=bare)
+            if bare:
+                complete_meta(header)
+        except Exception:
+            if bare:  # anything may begin with these bytes
+                return None
+            raise
     own_class = header.file_meta.get("MediaStorageSOPClassUID")
     if own_class in MULTI_FRAME_CT:  # its geometry stands further down
-        header = pydicom.dcmread(path, stop_before_pixels=True)
+        header = read_header(path, "a multi-frame CT")
     if header.get("Modality"):
         return header
     if own_class in (CT_IMAGE, *MULTI_FRAME_CT, RT_STRUCTURE_SET):

@@ -101,8 +101,8 @@ def read_rtstruct(
 ) -> tuple[Segmentation, ContourReport]:
     """Read ``structures`` onto the grid of ``ct``, as label 1, 2, … in their order.
 
-    Where structures overlap, the later one in ``structures`` gets the voxels. Of a mended scan each interpolated plane
-    takes the contours of the slice nearest to it.
+    Where structures overlap, the later one in ``structures`` gets the voxels. On a repaired scan
+    contours on an interpolated plane count; a plane without any takes the shape between its neighbours' contours.
 
     Raises:
         BadInput: another frame of reference, no wanted structure, several ROIs for one structure, a contour that is
@@ -178,7 +178,7 @@ def _mask(region: _Region, ct: CTSeries, path: Path) -> tuple[Mask, list[str]]:
     points = [_points(one, f"Contour {i} of {name}") for i, one in enumerate(region.contours, start=1)]
     planes = _planes(points, ct, name)
     slices = np.asarray([ct.slice_at(plane) for plane in planes])
-    places = np.asarray([one.z for one in ct.slices])
+    places = ct.places
     kept = np.zeros(len(points), bool)
     for slice in np.unique(slices):
         here = np.flatnonzero(slices == slice)
@@ -190,7 +190,8 @@ def _mask(region: _Region, ct: CTSeries, path: Path) -> tuple[Mask, list[str]]:
             f"“{region.name}” has {np.count_nonzero(~kept)} contours between slices that already have nearer ones; "
             "they were left out."
         )
-    empty = int(slices.max() - slices.min() + 1 - len(np.unique(slices)))
+    spanned = np.arange(slices.min(), slices.max() + 1)
+    empty = np.count_nonzero(ct.scanned[spanned] & ~np.isin(spanned, slices))
     if empty:
         notes.append(f"“{region.name}” has {empty} slices without a contour between slices that have one.")
     contours = [Contour(points[i], int(slices[i])) for i in np.flatnonzero(kept)]
@@ -220,7 +221,7 @@ def _planes(points: Sequence[Floats], ct: CTSeries, name: str) -> Floats:
         if wrong.any():
             first = int(np.flatnonzero(wrong)[0])
             at = ", ".join(f"{value:.2f}" for value in points[first][0])
-            place = f"at ({at}) mm, nearest to slice {ct.slice_at(middle[first]) + 1} of {len(ct.slices)}"
+            place = f"at ({at}) mm, nearest to slice {ct.slice_at(middle[first]) + 1} of {len(ct.places)}"
             raise BadInput(f"Contour {first + 1} of {name}, {place}, {sentence}.")
     return np.asarray(middle)
 

@@ -1,10 +1,11 @@
 """A segmentation as DICOM SEG, on the CT that it belongs to, through highdicom."""
 
+import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pydicom
+import numpy.typing as npt
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
@@ -13,8 +14,10 @@ from gynbtnet.errors import BadInput
 from gynbtnet.imaging.ct_series import CTSeries
 from gynbtnet.imaging.dicom_objects import (
     copy_patient_and_study,
+    decimals,
     lenient,
     new_uid,
+    read_header,
     refuse_existing,
     series_words,
     write_object,
@@ -22,6 +25,23 @@ from gynbtnet.imaging.dicom_objects import (
 from gynbtnet.imaging.dicom_series import complete_uids
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation
+
+_TAKEN = (
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "SeriesInstanceUID",
+    "FrameOfReferenceUID",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "Rows",
+    "Columns",
+    "NumberOfFrames",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+    "DimensionIndexSequence",
+    "DimensionOrganizationSequence",
+)
+_LOSSY = ("LossyImageCompressionRatio", "LossyImageCompressionMethod")
 
 if TYPE_CHECKING:
     from highdicom import AlgorithmIdentificationSequence
@@ -63,13 +83,13 @@ def write_seg(
     ct.check_referable()
     if not ct.volume.geometry.is_same(segmentation.labels.geometry):
         raise ValueError("the segmentation does not lie on the grid of the CT")
-    by_slice = segmentation.labels.array[[round(one.z) for one in ct.slices]]
+    by_slice = _by_slice(segmentation, ct)
     if not by_slice.any():
         raise BadInput(f"No structure has a voxel, and a DICOM SEG without frames is none; {path} is not written.")
     import highdicom
 
     with lenient():
-        sources = [_source(file) for file in ct.files]
+        sources = [_source(file, ct) for file in ct.files]
         if ct.slices[0].frame is not None:
             by_slice = by_slice[np.argsort([one.frame or 0 for one in ct.slices])]
         algorithm = highdicom.AlgorithmIdentificationSequence(
@@ -95,28 +115,64 @@ def write_seg(
             device_serial_number="0",
             content_label="CONTOURS",
             content_description="Research use only, not reviewed",
-            series_description=series_words(sources[0], description),
+            series_description=series_words(read_header(ct.files[0], "a CT slice"), description),
         )
         write_object(seg, path)
 
 
-def _source(file: Path) -> Dataset:
-    """The header of a file of the CT, with what the standard wants in it and an anonymiser may have taken."""
-    header = pydicom.dcmread(file, stop_before_pixels=True)
+def _by_slice(segmentation: Segmentation, ct: CTSeries) -> npt.NDArray[Any]:
+    """The labels on the slices that were scanned (slices, y, x); where shapes come to overlap, the later one counts."""
+    labels = segmentation.labels.array
+    if not ct.is_mended:
+        return labels
+    by_slice = np.zeros((len(ct.slices), *labels.shape[1:]), labels.dtype)
+    for number, structure in enumerate(segmentation.structures, start=1):
+        by_slice[ct.on_slices(segmentation.mask(structure))] = number
+    return by_slice
+
+
+def _source(file: Path, ct: CTSeries) -> Dataset:
+    """What a SEG takes from a file of the CT: geometry and identity, with valid values of patient and study.
+
+    Everything else stays behind, since anonymisers leave values in it that make no SEG.
+    """
+    header = read_header(file, "a CT slice")
     complete_uids(header)
-    copy_patient_and_study(header, header)
+    source = Dataset()
+    source.file_meta = header.file_meta
+    lossy = header.get("LossyImageCompression") == "01" and all(header.get(keyword) for keyword in _LOSSY)
+    for keyword in (*_TAKEN, *(("LossyImageCompression", *_LOSSY) if lossy else ())):
+        if keyword in header:
+            source[keyword] = header[keyword]
+    source.Modality = "CT"
+    copy_patient_and_study(header, source)
+    source.PixelSpacing = decimals(ct.volume.geometry.spacing[1:])
     if "PerFrameFunctionalGroupsSequence" in header:
-        _share_what_is_common(header)
-    return header
+        _share_what_is_common(source, ct)
+    else:
+        source.SliceThickness = _thickness(header, ct)
+    return source
 
 
-def _share_what_is_common(header: Dataset) -> None:
-    """Spacing and orientation, the same for all frames of a CT that was read, into the groups where highdicom looks."""
-    shared = (header.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
+def _thickness(header: Dataset, ct: CTSeries) -> str:
+    """The SliceThickness in mm as a decimal string; the distance of the slices if the header has none."""
+    try:
+        thickness = float(header.get("SliceThickness") or 0)
+    except (TypeError, ValueError):
+        thickness = 0
+    return decimals([thickness if 0 < thickness < math.inf else ct.volume.geometry.spacing[0]])[0]
+
+
+def _share_what_is_common(source: Dataset, ct: CTSeries) -> None:
+    """Put spacing and orientation, equal in all frames of a CT that was read, where highdicom looks for them."""
+    shared = Dataset()
+    first = source.PerFrameFunctionalGroupsSequence[0]
     for keyword in ("PixelMeasuresSequence", "PlaneOrientationSequence"):
-        if keyword not in shared:
-            shared[keyword] = header.PerFrameFunctionalGroupsSequence[0][keyword]
-    header.SharedFunctionalGroupsSequence = [shared]
+        groups = (source.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
+        shared[keyword] = groups[keyword] if groups.get(keyword) else first[keyword]
+    measures = shared.PixelMeasuresSequence[0]
+    measures.SliceThickness = _thickness(measures, ct)
+    source.SharedFunctionalGroupsSequence = [shared]
 
 
 def _segment(

@@ -12,7 +12,7 @@ def choose_ct(
     """The CT series to read, and a sentence on the others where size decided.
 
     The one asked for; else the one that a structure set refers to; else the only one; else the largest axial one: most
-    slices, then most pixels, then the first by its UID.
+    slices, then most pixels, then the first by its UID. A series in HU comes before a map of anything else.
 
     Args:
         found: all series of a folder.
@@ -54,7 +54,7 @@ def _chosen(
         return referred[0], None
     largest = max(
         sorted(scans, key=lambda series: series.series_uid),
-        key=lambda series: (series.axial, series.images, series.matrix[0] * series.matrix[1]),
+        key=lambda series: (series.in_hu, series.axial, series.images, series.matrix[0] * series.matrix[1]),
     )
     others = "; ".join(series.summary for series in scans if series is not largest)
     note = f"Of {len(scans)} CT series took the largest, {largest.summary}; with --series UID you get {others}."

@@ -58,6 +58,20 @@ def stored_pixels(dataset: Dataset, shape: tuple[int, ...], path: Path) -> npt.N
     return stored
 
 
+def has_top_bit(dataset: Dataset, shape: tuple[int, ...], path: Path) -> bool:
+    """Whether any value has its highest stored bit, and is negative if the image is signed.
+
+    Args:
+        dataset: an image that says that it is unsigned.
+        shape: as :func:`stored_pixels` has it.
+        path: its file, for messages.
+
+    Raises:
+        BadInput: As :func:`stored_pixels`.
+    """
+    return bool((stored_pixels(dataset, shape, path) & (1 << (int(dataset.BitsStored) - 1))).any())
+
+
 def _native(dataset: Dataset, shape: tuple[int, ...]) -> npt.NDArray[Any] | None:
     """Sixteen bits a pixel and all of them used, as nearly every CT is stored: a view of the file's bytes."""
     described = (dataset.BitsAllocated, dataset.BitsStored, dataset.get("SamplesPerPixel", 1))

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -23,6 +23,7 @@ from gynbtnet.inference.manifest import (
     ModelRecord,
     Seconds,
     Told,
+    failed_files,
     manifest,
     standing_scan,
     stands,
@@ -120,7 +121,8 @@ def predict_scan(
     """Contour one scan and write the folder ``out`` whole.
 
     It holds ``prediction.json``, the files of contours that ``settings.outputs`` names (``labels.nii.gz``, ``RS.dcm``,
-    ``SEG.dcm``; the last not where nothing was found, since a SEG can't be empty), and ``preview.png``.
+    ``SEG.dcm``; the last not where nothing was found, since a SEG can't be empty), and ``preview.png``. A file that
+    can't be written costs only itself: the folder has the others, and the manifest says what failed.
 
     What stands there already is kept where the same version made it from the same scan, weights and settings.
 
@@ -136,7 +138,8 @@ def predict_scan(
 
     Raises:
         BadInput: where the scan can't be read as one CT in HU, a file is asked for that it can't have, or ``out`` holds
-            the scan, anything but a prediction, or another one and not ``force``.
+            the scan, anything but a prediction, or another one and not ``force``. Also, at the end, if a file could not
+            be written.
     """
     settings = settings or PredictionSettings()
     _check_apart(out, scan)
@@ -163,8 +166,8 @@ def read_request(model: Contourer, request: Request) -> ReadRequest:
             "nifti alone, or give the DICOM folder of the scan."
         )
     scan = read_scan(request.files, model.channels, request.repairs, check=request.check)
-    if scan.series is not None and {"rtstruct", "seg"}.intersection(request.outputs):
-        scan.series.check_referable()
+    if scan.series is not None and {"rtstruct", "seg"}.issuperset(request.outputs):
+        scan.series.check_referable()  # no other contours would be left
     for sentence in (*scan.notes, *scan.warnings):
         console.print(f"{request.files.place}: {sentence}", markup=False, highlight=False, soft_wrap=True)
     made_from = _made_from(model, scan, request)
@@ -186,25 +189,38 @@ def contour(model: Contourer, read: ReadRequest) -> Contoured | Path:
 
 
 def write_contours(model: Contourer, contoured: Contoured | Path) -> Path:
-    """The third step: the files of a prediction, whole; returns their folder."""
+    """The third step: the files of a prediction, whole; returns their folder.
+
+    Raises:
+        BadInput: If files are missing in it, because they couldn't be written now or when the folder was made.
+    """
     if isinstance(contoured, Path):
+        _report_missing(contoured, failed_files(contoured))
         return contoured
     began = time.perf_counter()
     read, told = contoured.read, contoured.told
     with written_whole(read.request.out) as partial:
         partial.mkdir()
-        files = _write_files(contoured, model, partial)
+        files, failed = _write_files(contoured, model, partial)
         seconds = (read.seconds, contoured.seconds, time.perf_counter() - began)
         content = manifest(
             read.made_from,
             told,
             files=files,
+            failed=failed,
             geometry=read.scan.volumes[0].geometry.to_json(),
             device=str(model.device),
             seconds=Seconds(*(round(one, 3) for one in seconds)),
         )
         write_json(content, partial / MANIFEST)
+    _report_missing(read.request.out, failed)
     return read.request.out
+
+
+def _report_missing(out: Path, failed: Mapping[str, str]) -> None:
+    if failed:
+        reasons = " ".join(f"{name}: {reason}" for name, reason in failed.items())
+        raise BadInput(f"{out} was written without {' and '.join(failed)}. {reasons}")
 
 
 def _told(reviewed: Review, contours: Contours, scan: ScanInput) -> Told:
@@ -223,22 +239,20 @@ def _told(reviewed: Review, contours: Contours, scan: ScanInput) -> Told:
     )
 
 
-def _write_files(contoured: Contoured, model: Contourer, folder: Path) -> tuple[str, ...]:
-    """The files beside the manifest; returns their names."""
+def _write_files(contoured: Contoured, model: Contourer, folder: Path) -> tuple[tuple[str, ...], Mapping[str, str]]:
+    """Write the files beside the manifest, each by itself; returns their names, and reasons of those that failed."""
     read, segmentation = contoured.read, contoured.review.segmentation
     request, series, synthetic = read.request, read.scan.series, read.made_from.synthetic
     names = request.names or StructureNames.load(None)
     words = f"Research use only, not reviewed. Model {model.sha256[:8]}"  # DICOM allows 64 characters
     description, software = f"SYNTHETIC. {words}" if synthetic else words, version("gynbtnet")
-    files = []
-    if "nifti" in request.outputs:
-        write_volume(segmentation.labels, folder / LABELS)
-        files.append(LABELS)
-    if series is not None and "rtstruct" in request.outputs:
+
+    def rtstruct(path: Path) -> None:
+        assert series is not None
         write_rtstruct(
             segmentation,
             series,
-            folder / RTSTRUCT,
+            path,
             names=names,
             label=f"{model.title} {model.sha256}"[:16],  # what DICOM allows
             description=description,
@@ -248,18 +262,48 @@ def _write_files(contoured: Contoured, model: Contourer, folder: Path) -> tuple[
             remarks=contoured.review.remarks,
             summary=contoured.review.summary,
         )
-        files.append(RTSTRUCT)
-    if series is not None and "seg" in request.outputs and segmentation.labels.array.any():
-        write_seg(segmentation, series, folder / SEG, names=names, description=description, software_version=software)
-        files.append(SEG)
-    if request.settings.preview:
+
+    def seg(path: Path) -> None:
+        assert series is not None
+        write_seg(segmentation, series, path, names=names, description=description, software_version=software)
+
+    def preview(path: Path) -> None:
         title = f"{request.out.name}, contoured by {model.title} {model.sha256[:8]}"
         scan = read.scan.volumes[0]
-        write_preview(
-            scan, segmentation, contoured.told, folder / PREVIEW, names=names, title=title, synthetic=synthetic
-        )
-        files.append(PREVIEW)
-    return tuple(files)
+        write_preview(scan, segmentation, contoured.told, path, names=names, title=title, synthetic=synthetic)
+
+    wanted: dict[str, Callable[[Path], None]] = {}
+    if "nifti" in request.outputs:
+        wanted[LABELS] = lambda path: write_volume(segmentation.labels, path)
+    if series is not None and "rtstruct" in request.outputs:
+        wanted[RTSTRUCT] = rtstruct
+    if series is not None and "seg" in request.outputs and segmentation.labels.array.any():
+        wanted[SEG] = seg
+    if request.settings.preview:
+        wanted[PREVIEW] = preview
+    failed = {name: reason for name, write in wanted.items() if (reason := _write_alone(write, folder / name))}
+    if failed and not set(wanted) - set(failed) - {PREVIEW}:
+        raise BadInput(f"No contours of {request.files.place} could be written. {' '.join(failed.values())}")
+    return tuple(name for name in wanted if name not in failed), failed
+
+
+def _write_alone(write: Callable[[Path], None], path: Path) -> str:
+    """Write a file that may fail without the others; returns why it failed, or an empty text.
+
+    Errors of the disk are not its own, and pass.
+    """
+    try:
+        write(path)
+    except BadInput as error:
+        reason = str(error)
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # of a library, whose words may quote a header with the patient's name
+        reason = f"{path.name} could not be made ({type(error).__name__})."
+    else:
+        return ""
+    path.unlink(missing_ok=True)
+    return reason
 
 
 def _made_from(model: Contourer, scan: ScanInput, request: Request) -> MadeFrom:

@@ -108,7 +108,14 @@ class Told:
 
 
 def manifest(
-    made_from: MadeFrom, told: Told, *, files: tuple[str, ...], geometry: Any, device: str, seconds: Seconds
+    made_from: MadeFrom,
+    told: Told,
+    *,
+    files: tuple[str, ...],
+    geometry: Any,
+    device: str,
+    seconds: Seconds,
+    failed: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """The content of ``prediction.json``, flat.
 
@@ -119,12 +126,14 @@ def manifest(
         geometry: of the scan, as :meth:`~gynbtnet.imaging.geometry.Geometry.to_json` has it.
         device: that computed.
         seconds: that it took.
+        failed: names of files that could not be written, each with the reason.
     """
     return {
         "schema": SCHEMA,
         "notice": f"{SYNTHETIC} {NOTICE}" if made_from.synthetic else NOTICE,
         **as_json(made_from),
         "files": list(files),
+        "failed": dict(failed or {}),
         "geometry": geometry,
         "device": device,
         "seconds": as_json(seconds),
@@ -146,6 +155,12 @@ def stands(out: Path, made_from: MadeFrom) -> bool:
         return same and all((out / name).is_file() for name in found["files"])
     except (OSError, ValueError, KeyError, TypeError):  # absent, damaged or of another version: made anew
         return False
+
+
+def failed_files(out: Path) -> Mapping[str, str]:
+    """Names of the files that couldn't be written when the prediction in ``out`` was made, each with the reason."""
+    found: dict[str, str] = json.loads((out / MANIFEST).read_text()).get("failed", {})
+    return found
 
 
 def standing_scan(out: Path) -> str | None:
