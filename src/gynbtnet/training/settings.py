@@ -121,7 +121,9 @@ class SegmentationSettings(TrainingSettings):
     foreground_share: float = Field(
         1 / 3, ge=0, le=1, description="Share of patches centred on a voxel of a structure; the rest lie anywhere."
     )
-    deep_supervision: bool = Field(True, description="The loss also looks at the decoder's coarser levels.")
+    deep_supervision: bool = Field(
+        True, description="The loss also looks at the decoder's coarser levels; false: only the finest head is trained."
+    )
     batch_dice: bool = Field(False, description="The Dice loss pools a batch's patches instead of scoring each one.")
 
     @model_validator(mode="after")
