@@ -141,8 +141,10 @@ def finetune(
     with _seeded(settings.seed):
         network = planned_network(plan, deep_supervision=settings.deep_supervision)
     if start is not None:
-        parts: Parts = "all_but_heads" if start.is_file() or Plan.load(start).structures else "encoder"
-        report = transfer(weights, network, parts=parts)
+        earlier = None if start.is_file() else Plan.load(start)
+        parts: Parts = "all_but_heads" if earlier is None or earlier.structures else "encoder"
+        source_channels = earlier.channels if earlier else None
+        report = transfer(weights, network, parts=parts, channels=plan.channels, source_channels=source_channels)
         if fabric.is_global_zero:
             write_json(report.to_json(), run.transfer_report)
     objective = Segmentation(network, plan.structures, settings.batch_dice, title=f"Training {out.name}")
