@@ -22,6 +22,7 @@ from gynbtnet.inference.predict import contour
 from gynbtnet.inference.quality import Quality
 from gynbtnet.inference.settings import Backend, PredictionSettings
 from gynbtnet.preparation.plan import Plan
+from gynbtnet.preparation.settings import Axis
 from gynbtnet.training.planned_network import planned_network
 
 
@@ -64,6 +65,11 @@ class Model:
     def structures(self) -> tuple[str, ...]:
         """What it contours, in label order."""
         return self.plan.structures
+
+    @property
+    def mirror_axes(self) -> tuple[Axis, ...]:
+        """The patient's axes that were mirrored in training."""
+        return self.plan.mirror_axes
 
     @property
     def libraries(self) -> tuple[str, ...]:
