@@ -128,7 +128,7 @@ def outcomes(places: CrossValidation, held_out: Cohort, changes: Sequence[str], 
         runs = [(name, damage, model) for name, damage in DAMAGE.items()]
         for name, damage, used in (*runs, (DISTURBED, DAMAGE[AS_THEY_CAME], worse)):
             image = Volume(damage(scan.array.astype(np.float32)), scan.geometry)
-            said = {"passes": passes_of(settings), "review_below": BAD}
+            said = {"passes": passes_of(settings, plan), "review_below": BAD}
             told = review(used.contour([image], settings), plan, quality, **said)
             for structure in held_out.structures:
                 if structure in case.missing:

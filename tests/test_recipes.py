@@ -103,12 +103,41 @@ def test_a_change_changes_one_stage_though_the_file_shares_settings_by_an_anchor
     ("change", "words"),
     [
         ("structures=[bladder, bladder]", "each structure once"),
+        ("prediction={mirrored_axes: [w]}", "mirrored_axes"),
+        ("task.training.mirror_axes=[x, x]", "each axis once"),
         ("supervised.plan.patch_size=[16, 32]", r"supervised\.plan\.patch_size.*, changed by --set"),
     ],
 )
 def test_a_change_that_does_not_fit(change: str, words: str) -> None:
     with pytest.raises(BadInput, match=words):
         load_recipe("smoke", [change])
+
+
+def test_prediction_mirrors_no_axis_that_training_does_not() -> None:
+    """It is refused when the recipe is read, and not after the training."""
+    asked = "prediction={mirrored_axes: [z, x]}"
+    for axes in ("task.training.mirror_axes=[x]", "task.training.augmentation=none"):
+        with pytest.raises(BadInput, match=r"prediction mirrors .*z.*, which training doesn't"):
+            load_recipe("smoke", [asked, axes])
+    assert load_recipe("smoke", [asked, "task.training.mirror_axes=[z, x]"]).prediction.mirrored_axes == ("z", "x")
+    load_recipe("smoke", ["prediction={mirrored_axes: [z], mirroring: false}", "task.training.mirror_axes=[x]"])
+    nnunet = ["pretraining=null", "supervised=null", "task=null", "nnunet={mirror_axes: [x]}"]
+    with pytest.raises(BadInput, match="prediction mirrors z, which training doesn't"):
+        load_recipe("smoke", [*nnunet, asked])
+
+
+@pytest.mark.parametrize(
+    ("name", "axes"),
+    [
+        ("demo", ("x",)),
+        ("small/cpu", ("x",)),
+        ("small/gpu", ("x",)),
+        ("real_small", ("x",)),
+        ("task", ("z", "y", "x")),
+    ],
+)
+def test_the_axes_that_the_task_stage_mirrors(name: str, axes: tuple[str, ...]) -> None:
+    assert load_recipe(name).stage("task").training.mirror_axes == axes
 
 
 def test_the_later_stages_recipes_are_the_papers() -> None:

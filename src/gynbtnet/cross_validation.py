@@ -159,9 +159,9 @@ def learn_from_folds(cohort: Cohort, recipe: Recipe, split: Split, out: Path) ->
     choice = choose_postprocessing(seen, places.predictions)
     with written_whole(places.trials) as partial:
         pd.DataFrame(choice.trials, columns=[field.name for field in fields(Trial)]).to_csv(partial, index=False)
-    passes = passes_of(recipe.prediction)
-    calibrate_quality(cohort, split, places.predictions, choice.rules, passes=passes).save(places.folder)
     plan = Plan.load(places.folder)
+    passes = passes_of(recipe.prediction, plan)
+    calibrate_quality(cohort, split, places.predictions, choice.rules, passes=passes).save(places.folder)
     replace(plan, volumes=volumes_of(seen), postprocessing=choice.rules).save(places.folder)
 
 

@@ -169,7 +169,7 @@ def test_from_a_split_to_contours(
     cohort: Cohort, split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("nnunetv2", reason="the baseline nnU-Net needs the extra gynbtnet[nnunet]")
-    settings, out = NnUNetSettings(**TINY), tmp_path / "run"
+    settings, out = NnUNetSettings(**TINY, mirror_axes=("x",)), tmp_path / "run"
     noted = nnunet_training._noted
 
     def stopped_in_the_second_epoch(step, advance):
@@ -203,6 +203,9 @@ def test_from_a_split_to_contours(
 
     model = NnUNetModel.load(fold, device="cpu")
     assert model.structures == cohort.structures
+    assert (model.mirror_axes, model.trained_axes) == (("x",), (2,))
+    with pytest.raises(BadInput, match=r"asks for z, but .* was trained with x mirrored"):
+        model.contour([read_volume(test.cases[0].image)], PredictionSettings(mirrored_axes=("z",)))
     case = test.cases[0]
     contours = model.contour([read_volume(case.image)], PredictionSettings())
     assert contours.segmentation.labels.geometry.is_same(case.geometry)

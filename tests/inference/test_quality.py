@@ -26,8 +26,6 @@ from gynbtnet.preparation.postprocessing_rules import PostprocessingRule
 from gynbtnet.preparation.structure_volumes import StructureVolume
 
 VOLUME = StructureVolume("bladder", 20, 100.0, 0.5)
-PASSES, FEW = (passes_of(PredictionSettings(mirroring=mirroring)) for mirroring in (True, False))
-MANY = passes_of(PredictionSettings(), members=5)
 WHOLE = StructureFigures("bladder", 100.0, 1, 1.0, ())
 PLAN = Plan(
     structures=("hr_ctv", "bladder"),
@@ -41,6 +39,8 @@ PLAN = Plan(
     volumes=(VOLUME,),
     postprocessing=(PostprocessingRule("bladder", largest_component=True),),
 )
+PASSES, FEW = (passes_of(PredictionSettings(mirroring=mirroring), PLAN) for mirroring in (True, False))
+MANY = passes_of(PredictionSettings(), PLAN, members=5)
 
 
 def calibrated(intercept: float, *slopes: float) -> CalibratedDSC:
@@ -151,7 +151,7 @@ def test_an_ensemble_goes_by_what_stands_beside_its_folds(tmp_path: Path) -> Non
     fold = replace(PLAN, postprocessing=(), volumes=())
     network = torch.nn.Identity()
     member = Model(tmp_path / "fold_0", "weights_last.safetensors", "0" * 64, fold, network, torch.device("cpu"))
-    ensemble = Ensemble(tmp_path, (member, member), PLAN, quality(passes=passes_of(PredictionSettings(), 2)))
+    ensemble = Ensemble(tmp_path, (member, member), PLAN, quality(passes=passes_of(PredictionSettings(), PLAN, 2)))
     fold_alone = review_of(ensemble.members[0], drawn(), PredictionSettings())
     assert fold_alone.segmentation.volume_cm3("bladder") == pytest.approx(104)
     assert fold_alone.predicted == {"hr_ctv": None, "bladder": None}

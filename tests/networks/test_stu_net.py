@@ -117,8 +117,9 @@ def test_ddps_prefix_other_channels_and_other_classes(tmp_path):
     theirs = STUNet(TINY, 3, TINY.strides)
     torch.save({"network_weights": {f"module.{n}": v for n, v in theirs.state_dict().items()}}, tmp_path / "w.pth")
     ours = GynBTNet(TINY, in_channels=2, outputs=6)
-    report = transfer(read_stu_net(tmp_path / "w.pth"), ours, parts="all_but_heads")
+    report = transfer(read_stu_net(tmp_path / "w.pth"), ours, parts="all_but_heads", channels=("CT", "MR"))
     assert report.share == 1
+    assert report.channels == ("CT: filters taken over", "MR: new, its filters start at zero")
     assert set(report.reshaped) == {"encoder.levels.0.0.conv1.weight", "encoder.levels.0.0.shortcut.weight"}
 
 

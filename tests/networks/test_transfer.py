@@ -43,7 +43,8 @@ def test_all_but_the_heads_come_over_to_other_classes():
 
 def test_an_image_in_two_equal_channels_gives_what_it_gave_in_one():
     source, target = GynBTNet(TINY, outputs=2), GynBTNet(TINY, in_channels=2, outputs=2)
-    report = transfer(source.state_dict(), target, parts="encoder")
+    report = transfer(source.state_dict(), target, parts="encoder", channels=("CT", "ct"))
+    assert report.channels[0] == "CT: the sum of the filters of 1 channels of this name, shared among 2"
     assert set(report.reshaped) == {"encoder.levels.0.0.conv1.weight", "encoder.levels.0.0.shortcut.weight"}
     image = torch.randn(1, 1, 8, 8, 8)
     expected = source.encoder(image)
@@ -70,3 +71,62 @@ def test_missing_and_unknown_names_are_told_apart():
     report = transfer(weights, target, parts="encoder", at_least=0.5)
     assert report.skipped["encoder.levels.0.0.conv1.bias"] == "not in the weights"
     assert report.skipped["encoder.extra"] == "not in this network"
+
+
+def first_features(network, image):
+    return network.encoder.levels[0](image)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (None, ("CT", "MR")),  # a file without names is one channel, CT
+        (("CT",), ("applicator", "ct")),
+        (("CT", "MR"), ("MR", "CT")),  # the same shape, another order
+        (("MR", "CT"), ("CT", "PET", "MR")),
+        (("CT", "MR", "PET"), ("PET", "CT", "MR")),
+    ],
+)
+def test_known_channels_keep_their_filters_and_new_ones_start_at_zero(before, after):
+    """Features equal those of the source on its own channels, whatever the new channels hold."""
+    names = [name.casefold() for name in before or ("CT",)]
+    source = GynBTNet(TINY, in_channels=len(names), outputs=2)
+    target = GynBTNet(TINY, in_channels=len(after), outputs=2)
+    report = transfer(source.state_dict(), target, parts="encoder", channels=after, source_channels=before)
+    assert report.share == 1
+    image = torch.randn(2, len(after), 8, 8, 8)
+    theirs = image[:, [[name.casefold() for name in after].index(name) for name in names]]
+    torch.testing.assert_close(first_features(target, image), first_features(source, theirs), rtol=1e-5, atol=1e-6)
+    expected = [
+        f"{name}: {'filters taken over' if name.casefold() in names else 'new, its filters start at zero'}"
+        for name in after
+    ]
+    assert list(report.channels) == expected
+
+
+def test_a_new_channel_learns():
+    source, target = GynBTNet(TINY, outputs=2), GynBTNet(TINY, in_channels=2, outputs=2, deep_supervision=False)
+    transfer(source.state_dict(), target, parts="encoder", channels=("CT", "MR"))
+    filters = target.encoder.levels[0][0].conv1.weight
+    assert filters[:, 1].abs().max() == 0
+    target(torch.randn(1, 2, 8, 8, 8)).square().mean().backward()
+    assert filters.grad[:, 1].abs().max() > 0
+
+
+def test_a_channel_that_is_no_longer_there_is_reported():
+    source, target = GynBTNet(TINY, in_channels=2, outputs=2), GynBTNet(TINY, outputs=2)
+    report = transfer(source.state_dict(), target, parts="encoder", channels=("CT",), source_channels=("MR", "CT"))
+    assert report.channels == ("CT: filters taken over", "MR: left out, this network has no such channel")
+    assert torch.equal(target.encoder.levels[0][0].conv1.weight, source.encoder.levels[0][0].conv1.weight[:, 1:])
+
+
+def test_channels_without_a_common_name():
+    one, two = (GynBTNet(TINY, in_channels=number, outputs=2) for number in (1, 2))
+    report = transfer(one.state_dict(), GynBTNet(TINY, outputs=2), parts="encoder", channels=("MR",))
+    assert report.channels == ("MR: filters of CT taken over, though its name is another",)
+    with pytest.raises(BadInput, match="trained on the channels CT, and this network reads MR, PET: no name is in"):
+        transfer(one.state_dict(), two, parts="encoder", channels=("MR", "PET"))
+    with pytest.raises(BadInput, match="no name is in both"):
+        transfer(two.state_dict(), one, parts="encoder", channels=("CT",))  # which of the two is CT isn't known
+    unnamed = transfer(two.state_dict(), GynBTNet(TINY, 2, outputs=2), parts="encoder", channels=("CT", "MR"))
+    assert unnamed.channels[1] == "MR: filters of channel 1 taken over, though its name is another"

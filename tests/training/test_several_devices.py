@@ -79,6 +79,21 @@ def test_two_processes_share_a_batch_as_one_has_it(prepared: PreparedCohort, tmp
         torch.testing.assert_close(weights[name], values, rtol=0, atol=1e-7)
 
 
+def test_two_processes_train_the_finest_head_alone(prepared: PreparedCohort, tmp_path: Path) -> None:
+    """Without deep supervision. DDP fails at its second step if a weight that could be trained gets no gradient."""
+    settings = SegmentationSettings(
+        epochs=1,
+        steps_per_epoch=3,
+        learning_rate=1e-3,
+        validation_patches=1,
+        augmentation="none",
+        deep_supervision=False,
+    )
+    two, _ = on_two([sys.executable], finetune, prepared, tmp_path, settings, devices=2)
+    one = finetune(prepared, settings, tmp_path / "one", **SIDES)
+    assert logged(two, "loss") == pytest.approx(logged(one, "loss"), rel=1e-3)
+
+
 def agreement(run: Path, other: Path) -> float:
     """Share of the weights that are the same to a tenth of one of Adam's steps.
 

@@ -25,7 +25,7 @@ from gynbtnet.errors import BadInput, Paused
 from gynbtnet.networks.stu_net import write_stu_net
 from gynbtnet.networks.unet import GynBTNet
 from gynbtnet.preparation.plan import Plan
-from gynbtnet.preparation.store import PreparedCase, PreparedCohort
+from gynbtnet.preparation.store import PreparedCase, PreparedCohort, write_prepared_case
 from gynbtnet.training import checkpoint, devices, engine
 from gynbtnet.training.settings import PretrainingSettings, SegmentationSettings, TrainingSettings
 from gynbtnet.training.stages import finetune, pretrain
@@ -304,6 +304,18 @@ def test_learns_the_ball(prepared: PreparedCohort, tmp_path: Path) -> None:
     assert float(rows(run)[-1]["dice_ball"]) == dice[-1]
 
 
+def test_without_deep_supervision_the_finest_head_alone_is_trained(prepared: PreparedCohort, tmp_path: Path) -> None:
+    """Heads are numbered from coarse to fine."""
+    quick = {"epochs": 2, "steps_per_epoch": 2, "augmentation": "light", "deep_supervision": False}
+    first = train(prepared, tmp_path / "first", **quick, learning_rate=1e-12)
+    trained = load_file(train(prepared, tmp_path / "run", **quick) / "weights_last.safetensors")
+    drawn = load_file(first / "weights_last.safetensors")
+    heads = sorted(name for name in drawn if name.startswith("decoder.heads.") and name.endswith("weight"))
+    moved = [float((trained[name] - drawn[name]).abs().max()) for name in heads]
+    assert moved[-1] > 1e-4
+    assert max(moved[:-1]) < 1e-9
+
+
 def test_without_validation_the_training_loss_decides(prepared: PreparedCohort, tmp_path: Path) -> None:
     settings = SegmentationSettings(**QUICK)
     run = finetune(prepared, settings, tmp_path / "run", training_ids=["ball_0", "ball_1"], validation_ids=[])
@@ -359,6 +371,29 @@ def test_a_run_starts_from_a_file_of_stu_nets(prepared: PreparedCohort, tmp_path
     for name, values in theirs.state_dict().items():
         if not name.startswith("decoder.heads."):
             assert torch.allclose(last[name], values, atol=1e-9), name
+
+
+def test_channels_of_the_start_are_matched_by_the_plans_names(prepared: PreparedCohort, tmp_path: Path) -> None:
+    """A CT model goes on with MR as the first channel and CT as the second."""
+    tuning = SegmentationSettings(**{**QUICK, "epochs": 1, "steps_per_epoch": 1, "learning_rate": 1e-12})
+    first = finetune(prepared, tuning, tmp_path / "first", **SIDES)
+    cases = []
+    for case in prepared.cases:
+        image, labels = case.crop((0, 0, 0), case.shape)
+        both = np.concatenate([np.zeros_like(image), image])
+        pair = replace(case, folder=tmp_path / "pairs", pad_values=(0.0, *case.pad_values))
+        write_prepared_case(pair, both, labels, dict(case.foreground), prepared.plan.patch_size)
+        cases.append(pair)
+    pairs = replace(prepared, cases=tuple(cases), plan=replace(prepared.plan, channels=("MR", "CT")))
+    second = finetune(pairs, tuning, tmp_path / "second", **SIDES, start=first)
+    before, after = (load_file(run / "weights_last.safetensors") for run in (first, second))
+    name = "encoder.levels.0.0.conv1.weight"
+    assert torch.allclose(after[name][:, 1:], before[name], atol=1e-9)
+    assert after[name][:, 0].abs().max() < 1e-9
+    assert json.loads((second / "transfer.json").read_text())["channels"] == [
+        "MR: new, its filters start at zero",
+        "CT: filters taken over",
+    ]
 
 
 def test_an_encoder_with_batch_norm_goes_on_with_instance_norm(prepared: PreparedCohort, tmp_path: Path) -> None:

@@ -9,20 +9,25 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter
 from safetensors import SafetensorError
 from safetensors.torch import load_model
 
 from gynbtnet.baselines.nnunet_library import CONFIGURATION, nnunet
+from gynbtnet.baselines.nnunet_mirroring import nnunet_axes
 from gynbtnet.baselines.nnunet_training import RECORD
 from gynbtnet.datasets.json_files import read_json, sha256_of
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.inference.contours import Contours
+from gynbtnet.inference.mirroring import mirrored_axes
 from gynbtnet.inference.settings import PredictionSettings
 from gynbtnet.preparation.nnunet_names import channels_of, structures_of
+from gynbtnet.preparation.settings import ALL_AXES, Axis
 from gynbtnet.training.run_folder import RunFolder
 
 REMEDY = "expected the folder of a finished training of nnU-Net, as `gynbtnet baselines` leaves it"
+_WHOLE_NUMBERS, _AXES = TypeAdapter(tuple[int, ...]), TypeAdapter(tuple[Axis, ...])
 _TRUSTED = ("torch.nn.", "dynamic_network_architectures.")
 
 
@@ -40,7 +45,9 @@ class NnUNetModel:
         channels: what each volume is that it reads.
         structures: what it contours, in label order.
         device: where it computes.
-        predictor: nnU-Net's ``nnUNetPredictor``; it mirrors the axes that were mirrored in training.
+        predictor: nnU-Net's ``nnUNetPredictor``.
+        mirror_axes: the patient's axes that were mirrored in training.
+        trained_axes: the axes of nnU-Net's arrays that were.
     """
 
     folder: Path
@@ -50,6 +57,8 @@ class NnUNetModel:
     structures: tuple[str, ...]
     device: torch.device
     predictor: Any
+    mirror_axes: tuple[Axis, ...] = ALL_AXES
+    trained_axes: tuple[int, ...] = (0, 1, 2)
     title: str = "nnU-Net"
     libraries: tuple[str, ...] = ("nnunetv2",)
 
@@ -78,7 +87,9 @@ class NnUNetModel:
         with nnunet():
             try:
                 _check_trusted(plans)
-                predictor = _predictor(plans, dataset, paths, place, record["mirroring_axes"])
+                mirrored = _WHOLE_NUMBERS.validate_python(record["mirroring_axes"] or ())
+                mirror_axes = _AXES.validate_python(record.get("mirror_axes", ALL_AXES))
+                predictor = _predictor(plans, dataset, paths, place, mirrored)
                 channels, structures = channels_of(dataset["channel_names"]), structures_of(dataset["labels"])
             except (KeyError, TypeError, AttributeError, ValueError, SafetensorError, RuntimeError, OSError) as error:
                 raise BadInput(
@@ -86,7 +97,9 @@ class NnUNetModel:
                     f"{REMEDY}."
                 ) from error
         folder = fold.parent if others else fold
-        return cls(folder, paths[0].name, sha256_of(*paths), channels, structures, place, predictor)
+        return cls(
+            folder, paths[0].name, sha256_of(*paths), channels, structures, place, predictor, mirror_axes, mirrored
+        )
 
     @property
     def digests(self) -> Mapping[str, str]:
@@ -98,10 +111,16 @@ class NnUNetModel:
 
         ``settings`` say how windows overlap and whether they are mirrored; nnU-Net's own are half, and yes. It keeps
         no single passes, so that how they agree isn't known.
+
+        Raises:
+            BadInput: If the settings ask for an axis that wasn't mirrored in training.
         """
         self.predictor.tile_step_size = 1 - settings.overlap
-        self.predictor.use_mirroring = settings.mirroring
         image, geometry = np.stack([volume.array for volume in volumes]).astype(np.float32), volumes[0].geometry
+        axes = mirrored_axes(settings, self.mirror_axes, str(self.folder))
+        transpose = self.predictor.plans_manager.transpose_forward
+        mirrored = [axis for axis in nnunet_axes(axes, [geometry], transpose) if axis in self.trained_axes]
+        self.predictor.use_mirroring, self.predictor.allowed_mirroring_axes = bool(mirrored), tuple(mirrored) or None
         with nnunet():
             labels = self.predictor.predict_single_npy_array(image, {"spacing": list(geometry.spacing)})
         segmentation = Segmentation(Volume(np.asarray(labels, np.uint8), geometry), self.structures)
@@ -123,7 +142,7 @@ def _predictor(
     dataset: dict[str, Any],
     weights: Sequence[Path],
     device: torch.device,
-    mirrored: list[int] | None,
+    mirrored: tuple[int, ...],
 ) -> Any:
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
@@ -141,7 +160,7 @@ def _predictor(
     parameters = [_parameters(network, path) for path in weights]
     predictor = nnUNetPredictor(device=device)
     predictor.manual_initialization(
-        network, manager, configuration, parameters, dataset, nnUNetTrainer.__name__, mirrored
+        network, manager, configuration, parameters, dataset, nnUNetTrainer.__name__, mirrored or None
     )
     return predictor
 

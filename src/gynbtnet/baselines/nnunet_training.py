@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import save_model
 
 from gynbtnet.baselines.nnunet_library import CONFIGURATION, DATASET, DATASET_ID, link_or_copy, nnunet
+from gynbtnet.baselines.nnunet_mirroring import nnunet_axes, trainable_axes
 from gynbtnet.baselines.settings import NnUNetSettings
 from gynbtnet.datasets.case import Case
 from gynbtnet.datasets.cohort import Cohort
@@ -20,6 +21,7 @@ from gynbtnet.datasets.json_files import read_json, sha256_of, write_json
 from gynbtnet.datasets.split import Split
 from gynbtnet.errors import BadInput
 from gynbtnet.optional_libraries import require
+from gynbtnet.preparation.settings import ALL_AXES
 from gynbtnet.progress import advancing, console
 from gynbtnet.training.allocator import keep_freed_memory
 from gynbtnet.training.run_folder import RunFolder, note_environment
@@ -86,7 +88,7 @@ def train_nnunet(
         variables["nnUNet_n_proc_DA"] = str(settings.workers)
     keep_freed_memory()  # as ours does
     with nnunet(out / "log.txt", **variables):
-        _train(fold, settings, device, plans_name, out, run)
+        _train(fold, settings, device, plans_name, out, run, seen)
     return run.path
 
 
@@ -111,7 +113,7 @@ def _open(out: Path, record: dict[str, Any]) -> None:
             raise BadInput(f"{out} holds something, but no training of nnU-Net; give a new or an empty folder.")
         write_json(record, path)
     made = read_json(dict[str, Any], path, REMEDY)
-    before, now = made.get("settings", {}), record["settings"]
+    before, now = {"mirror_axes": list(ALL_AXES)} | made.get("settings", {}), record["settings"]
     for name in sorted({*before, *now}.difference(_FREE_TO_CHANGE)):
         if before.get(name) != now.get(name):
             raise BadInput(
@@ -168,7 +170,7 @@ def _write_raw_dataset(seen: Cohort, folder: Path) -> None:
 
 
 def _train(
-    fold: int, settings: NnUNetSettings, device: torch.device, plans_name: str, out: Path, run: RunFolder
+    fold: int, settings: NnUNetSettings, device: torch.device, plans_name: str, out: Path, run: RunFolder, seen: Cohort
 ) -> None:
     # its class by name: nnU-Net's search for it imports torchvision
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
@@ -186,6 +188,9 @@ def _train(
     trainer.num_iterations_per_epoch = settings.steps_per_epoch
     trainer.num_val_iterations_per_epoch = settings.validation_steps
     trainer.save_checkpoint = _whole(trainer.save_checkpoint)
+    names = trainable_axes(settings.mirror_axes, seen.structures)
+    mirrored = nnunet_axes(names, [case.geometry for case in seen.cases], plans["transpose_forward"])
+    trainer.configure_rotation_dummyDA_mirroring_and_inital_patch_size = _mirroring(trainer, mirrored)
     trainer.initialize()
     if standing is not None:
         _check_harmless(standing)
@@ -199,9 +204,22 @@ def _train(
     for name in ("plans.json", "dataset.json"):
         shutil.copyfile(place.parent / name, run.path / name)
     record = read_json(dict[str, Any], out / RECORD, REMEDY)
-    write_json(record | {"fold": fold, "mirroring_axes": trainer.inference_allowed_mirroring_axes}, run.path / RECORD)
+    mirroring = {"mirror_axes": names, "mirroring_axes": trainer.inference_allowed_mirroring_axes}
+    write_json(record | {"fold": fold} | mirroring, run.path / RECORD)
     with written_whole(run.last_weights) as partial:
         save_model(getattr(trainer.network, "_orig_mod", trainer.network), str(partial))
+
+
+def _mirroring(trainer: Any, axes: tuple[int, ...]) -> Callable[[], tuple[Any, ...]]:
+    """nnU-Net's own choice of augmentation, with ``axes`` of its arrays mirrored."""
+    configure = trainer.configure_rotation_dummyDA_mirroring_and_inital_patch_size
+
+    def configure_with_axes() -> tuple[Any, ...]:
+        *others, _ = configure()
+        trainer.inference_allowed_mirroring_axes = axes or None  # as its own trainer without mirroring has it
+        return *others, axes or None
+
+    return configure_with_axes
 
 
 def _whole(save: Callable[[str], None]) -> Callable[[str], None]:

@@ -2,8 +2,9 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from gynbtnet.preparation.settings import ALL_AXES, Axis
 from gynbtnet.settings import Settings
 
 
@@ -24,6 +25,11 @@ class NnUNetSettings(Settings):
     spacing: tuple[float, float, float] | None = Field(
         None, description="mm along z, y, x; left out, it chooses. Coarser voxels are for small machines."
     )
+    mirror_axes: tuple[Axis, ...] = Field(
+        ALL_AXES,
+        description="The patient's axes that its augmentation and its prediction mirror; its own are all three. x is "
+        "left out if structures have sides, for it can't swap their labels.",
+    )
     checkpoint_every: int = Field(
         50, ge=1, description="Epochs between two checkpoints; a killed run loses at most these."
     )
@@ -31,3 +37,10 @@ class NnUNetSettings(Settings):
         None, ge=0, description="Processes that augment; null: its own choice, up to 12; 0: none, for small machines."
     )
     accelerator: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: the GPU where there is one.")
+
+    @field_validator("mirror_axes")
+    @classmethod
+    def _mirrors_each_axis_once(cls, axes: tuple[Axis, ...]) -> tuple[Axis, ...]:
+        if len(set(axes)) < len(axes):
+            raise ValueError("expected each axis once")
+        return tuple(axis for axis in ALL_AXES if axis in axes)

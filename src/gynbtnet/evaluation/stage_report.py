@@ -88,4 +88,5 @@ def _transfer(path: Path) -> str | None:
     counts = f"{len(report.loaded)} loaded, {len(report.reshaped)} reshaped, {len(report.skipped)} skipped"
     parts = report.parts.replace("_", " ")
     share = f"{100 * report.share:.1f} % of the parameters"
-    return f"Started from the stage before ({parts}): {share} taken over ({counts} tensors)."
+    channels = f" Input channels: {'; '.join(report.channels)}." if report.channels else ""
+    return f"Started from the stage before ({parts}): {share} taken over ({counts} tensors).{channels}"

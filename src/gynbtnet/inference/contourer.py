@@ -9,6 +9,7 @@ import torch
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.inference.contours import Contours
 from gynbtnet.inference.settings import PredictionSettings
+from gynbtnet.preparation.settings import Axis
 
 
 class Contourer(Protocol):
@@ -41,6 +42,10 @@ class Contourer(Protocol):
     @property
     def structures(self) -> tuple[str, ...]:
         """What it contours, in label order."""
+
+    @property
+    def mirror_axes(self) -> tuple[Axis, ...]:
+        """The patient's axes that were mirrored in training; prediction mirrors no others."""
 
     @property
     def device(self) -> torch.device:

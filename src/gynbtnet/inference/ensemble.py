@@ -10,6 +10,7 @@ import torch
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.inference.contours import Contours
+from gynbtnet.inference.mirroring import mirrored_axes
 from gynbtnet.inference.model import Model
 from gynbtnet.inference.model_archive import opened_archive
 from gynbtnet.inference.passes import Network
@@ -17,6 +18,7 @@ from gynbtnet.inference.predict import contour
 from gynbtnet.inference.quality import Quality
 from gynbtnet.inference.settings import PredictionSettings
 from gynbtnet.preparation.plan import Plan
+from gynbtnet.preparation.settings import Axis
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,11 @@ class Ensemble:
         return self.plan.structures
 
     @property
+    def mirror_axes(self) -> tuple[Axis, ...]:
+        """The patient's axes that were mirrored in training."""
+        return self.plan.mirror_axes
+
+    @property
     def device(self) -> torch.device:
         """Where all members compute."""
         return self.members[0].device
@@ -110,7 +117,8 @@ def load_model(folder: Path, settings: PredictionSettings | None = None) -> Mode
     Either may be zipped.
 
     Raises:
-        BadInput: where the folder is neither, or its files are damaged or don't belong together.
+        BadInput: If the folder is neither, its files are damaged or don't belong together, or the settings mirror an
+            axis that wasn't mirrored in training.
     """
     settings = settings or PredictionSettings()
     if not folder.exists():
@@ -120,9 +128,14 @@ def load_model(folder: Path, settings: PredictionSettings | None = None) -> Mode
     if folder.is_file():
         with opened_archive(folder) as unpacked:
             return replace(load_model(unpacked, settings), folder=folder)
-    if _folds(folder) and not any(folder.glob("weights_*.safetensors")):
-        return Ensemble.load(folder, settings)
-    return Model.load(folder, weights=settings.weights, device=settings.device)
+    several = _folds(folder) and not any(folder.glob("weights_*.safetensors"))
+    model = (
+        Ensemble.load(folder, settings)
+        if several
+        else Model.load(folder, weights=settings.weights, device=settings.device)
+    )
+    mirrored_axes(settings, model.mirror_axes, str(folder))
+    return model
 
 
 def _learned(folder: Path, trained_by: Plan) -> Plan:

@@ -28,6 +28,7 @@ from gynbtnet.inference.manifest import (
     standing_scan,
     stands,
 )
+from gynbtnet.inference.mirroring import with_mirrored_axes
 from gynbtnet.inference.preview import write_preview
 from gynbtnet.inference.review import Review, review_of, rules_sha256
 from gynbtnet.inference.scan_input import ScanFiles, ScanInput, read_scan, scan_at
@@ -315,7 +316,7 @@ def _made_from(model: Contourer, scan: ScanInput, request: Request) -> MadeFrom:
             series_uid=scan.series.series_uid if scan.series else None,
             sha256=scan.sha256,
         ),
-        settings=request.settings.model_dump(mode="json"),
+        settings=with_mirrored_axes(request.settings, model.mirror_axes, str(model.folder)).model_dump(mode="json"),
         versions={name: version(name) for name in ("gynbtnet", "torch", "SimpleITK", "pydicom", *model.libraries)},
         structures=model.structures,
     )

@@ -21,6 +21,7 @@ from gynbtnet.inference.quality import Quality
 from gynbtnet.inference.settings import Backend, PredictionSettings
 from gynbtnet.networks.weights_file import load_weights
 from gynbtnet.preparation.plan import Plan
+from gynbtnet.preparation.settings import Axis
 from gynbtnet.training.planned_network import planned_network
 
 
@@ -63,6 +64,11 @@ class Model:
     def structures(self) -> tuple[str, ...]:
         """What it contours, in label order."""
         return self.plan.structures
+
+    @property
+    def mirror_axes(self) -> tuple[Axis, ...]:
+        """The patient's axes that were mirrored in training."""
+        return self.plan.mirror_axes
 
     @property
     def libraries(self) -> tuple[str, ...]:

@@ -10,6 +10,8 @@ import torch
 from gynbtnet.errors import BadInput
 from gynbtnet.inference.model import Model
 from gynbtnet.preparation.nnunet_plans import OURS, STOCK, to_nnunet
+from gynbtnet.preparation.plan import Plan
+from gynbtnet.preparation.settings import ALL_AXES
 from gynbtnet.whole_files import check_replaceable, written_whole
 
 _OURS = ("dataset.json", "plans.json", "README.md", "fold_0", "gynbtnet.json")
@@ -41,7 +43,7 @@ def export_nnunet(model: Model, out: Path, *, force: bool = False) -> Path:
                 "network_weights": weights,
                 "trainer_name": "nnUNetTrainer",
                 "init_args": {"configuration": STOCK},
-                "inference_allowed_mirroring_axes": (0, 1, 2),
+                "inference_allowed_mirroring_axes": _mirroring(model.plan),
             },
             partial / "fold_0" / "checkpoint_final.pth",
         )
@@ -74,6 +76,12 @@ def _plans(model: Model) -> tuple[dict[str, Any], dict[str, Any]]:
     return plans, dataset | {"numTraining": 0, "overwrite_image_reader_writer": reader}
 
 
+def _mirroring(plan: Plan) -> tuple[int, ...] | None:
+    """The axes that nnU-Net may mirror: those mirrored in training. It can't swap labels, and so leaves out x there."""
+    axes = tuple(ALL_AXES.index(axis) for axis in plan.mirror_axes if not (axis == "x" and plan.sides_swapped))
+    return axes or None  # it takes None, and not an empty tuple, for none
+
+
 def _write(path: Path, content: dict[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
@@ -90,5 +98,6 @@ The labels are those of `gynbtnet predict` but for single voxels at borders. The
 below -1024 HU, which some scanners write outside their field of view, aren't raised to that (raise them first); a scan
 is z-scored before it is resampled, and by GynBTNet after; one smaller than the patch is padded with its mean and not
 with air; air around the patient is looked at too; logits, and not their differences from the highest one, are added in
-half precision; and where thick slices are resampled apart, labels come from the nearest slice.
+half precision; left and right are not mirrored if structures swap their labels with them; and where thick slices are
+resampled apart, labels come from the nearest slice.
 """

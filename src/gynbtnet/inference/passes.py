@@ -11,6 +11,7 @@ from gynbtnet.inference.highest import highest
 from gynbtnet.inference.sliding_window import Box
 
 Network = Callable[[Tensor], Tensor]
+_X = 4  # of a window (1, channels, z, y, x)
 
 
 class Passes:
@@ -22,12 +23,19 @@ class Passes:
     Args:
         networks: (1, channels, z, y, x) to (1, outputs, z, y, x) of the same size.
         mirrored: axes of the window, 0 to 2, that are mirrored, alone and together.
+        mirrored_labels: for each output the one that its structure has once x is mirrored; None if they stay.
     """
 
-    def __init__(self, networks: Sequence[Network], mirrored: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        networks: Sequence[Network],
+        mirrored: Sequence[int] = (),
+        mirrored_labels: Sequence[int] | None = None,
+    ) -> None:
         axes = [axis + 2 for axis in mirrored]
         flips = [flip for count in range(len(axes) + 1) for flip in combinations(axes, count)]
         self._passes = [(network, flip) for network in networks for flip in flips]
+        self._mirrored_labels = None if mirrored_labels is None else list(mirrored_labels)
         self._counts: Tensor | None = None  # of each pass, its labels (rows) and the mean's (columns)
 
     def __call__(self, window: Tensor, cell: Box) -> Tensor:
@@ -36,6 +44,8 @@ class Passes:
         labels = []
         for network, flip in self._passes:
             logits = network(window.flip(flip)).flip(flip) if flip else network(window)
+            if self._mirrored_labels is not None and _X in flip:
+                logits = logits[:, self._mirrored_labels]
             if len(self._passes) > 1:
                 labels.append(_labels(logits, cell))
             mean = logits.float() if mean is None else mean.add_(logits)

@@ -5,20 +5,21 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from gynbtnet.imaging.sides import mirrored_labels
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.inference.contours import Contours
+from gynbtnet.inference.mirroring import mirrored_axes
 from gynbtnet.inference.native_labels import labels_on
 from gynbtnet.inference.passes import Passes
 from gynbtnet.inference.region import find_region
 from gynbtnet.inference.settings import PredictionSettings
 from gynbtnet.inference.sliding_window import slide
 from gynbtnet.preparation.preprocess import preprocess_volume
+from gynbtnet.preparation.settings import ALL_AXES
 
 if TYPE_CHECKING:
     from gynbtnet.inference.ensemble import Ensemble
     from gynbtnet.inference.model import Model
-
-_AXES = {"z": 0, "y": 1, "x": 2}
 
 
 def predict(
@@ -32,7 +33,8 @@ def predict(
         settings: of the sliding window.
 
     Raises:
-        BadInput: where there isn't one volume a channel, or they lie on different grids.
+        BadInput: If there isn't one volume per channel, they lie on different grids, or an axis is to be mirrored that
+            wasn't mirrored in training.
     """
     return contour(model, [scan] if isinstance(scan, Volume) else scan, settings or PredictionSettings()).segmentation
 
@@ -46,12 +48,16 @@ def contour(model: "Model | Ensemble", volumes: Sequence[Volume], settings: Pred
         settings: of the sliding window.
 
     Raises:
-        BadInput: where there isn't one volume a channel, or they lie on different grids.
+        BadInput: If there isn't one volume per channel, they lie on different grids, or an axis is to be mirrored that
+            wasn't mirrored in training.
     """
     image, grid = preprocess_volume(volumes, model.plan)
     region = find_region(volumes, model.plan, grid, settings.roi)
-    mirrored = [_AXES[name] for name in settings.mirrored_axes] if settings.mirroring else []
-    passes = Passes(model.networks(settings), mirrored)
+    plan = model.plan
+    mirrored = [ALL_AXES.index(axis) for axis in mirrored_axes(settings, plan.mirror_axes, str(model.folder))]
+    passes = Passes(
+        model.networks(settings), mirrored, mirrored_labels(plan.structures) if plan.sides_swapped else None
+    )
     with torch.inference_mode():
         slabs = slide(
             passes,

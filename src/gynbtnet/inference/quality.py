@@ -7,9 +7,11 @@ from pathlib import Path
 from scipy.special import logit
 
 from gynbtnet.datasets.json_files import read_json, write_json
+from gynbtnet.inference.mirroring import mirrored_axes
 from gynbtnet.inference.quality_model import CalibratedDSC
 from gynbtnet.inference.settings import PredictionSettings
 from gynbtnet.inference.structure_figures import StructureFigures
+from gynbtnet.preparation.plan import Plan
 from gynbtnet.preparation.structure_volumes import StructureVolume
 
 FILE = "quality.json"
@@ -97,10 +99,14 @@ class Quality:
         return read_json(cls, path, remedy) if path.is_file() else None
 
 
-def passes_of(settings: PredictionSettings, members: int = 1) -> str:
-    """Which single passes are averaged: how many members of an ensemble, and along which axes they are mirrored."""
-    axes = "".join(sorted(settings.mirrored_axes, reverse=True)) if settings.mirroring else "nothing"
-    return f"{members}, mirrored {axes}"
+def passes_of(settings: PredictionSettings, plan: Plan, members: int = 1) -> str:
+    """Name the single passes that are averaged: the number of members of an ensemble, and the mirrored axes.
+
+    Raises:
+        BadInput: If the settings ask for an axis that wasn't mirrored when the plan's network was trained.
+    """
+    axes = "".join(mirrored_axes(settings, plan.mirror_axes, "the model"))
+    return f"{members}, mirrored {axes or 'nothing'}"
 
 
 def agreement_badness(agreement: float) -> float:

@@ -106,7 +106,7 @@ def review_of(model: Contourer, contours: Contours, settings: PredictionSettings
         contours,
         model.plan,
         model.quality,
-        passes=passes_of(settings, members),
+        passes=passes_of(settings, model.plan, members),
         review_below=settings.review_below,
     )
 

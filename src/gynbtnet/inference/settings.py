@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from gynbtnet.preparation.settings import Axis
 from gynbtnet.settings import Settings
 
 Output = Literal["rtstruct", "seg", "nifti"]
@@ -16,12 +17,13 @@ class PredictionSettings(Settings):
 
     overlap: float = Field(0.5, ge=0, lt=1, description="Share of a window that the next one covers again.")
     mirroring: bool = Field(
-        True, description="Average over the eight mirror images of each window: eight times the work."
+        True, description="Average over the mirror images of each window: twice the work for each mirrored axis."
     )
-    mirrored_axes: tuple[Literal["z", "y", "x"], ...] = Field(
-        ("z", "y", "x"),
+    mirrored_axes: tuple[Axis, ...] | None = Field(
+        None,
         min_length=1,
-        description="What mirroring mirrors: two axes are four times the work, one twice.",
+        description="What mirroring mirrors, all or some of the axes that were mirrored in training: others are "
+        "refused. null: those that were mirrored in training.",
     )
     folds: int | None = Field(None, ge=1, description="How many folds of an ensemble are averaged; left out, all.")
     roi: Roi = Field(

@@ -2,8 +2,8 @@
 
 Written for stock nnU-Net there are two configurations on the same prepared scans. ``3d_fullres`` names nnU-Net's own
 network, as its planner would lay it out for our patch, so that it trains wherever nnU-Net is installed;
-``3d_gynbtnet`` names ours, where this package is too. What nnU-Net's plans have no words for, volumes of the structures
-and post-processing, stands under our own name, and nnU-Net passes it over.
+``3d_gynbtnet`` names ours, where this package is too. What nnU-Net's plans have no words for is stored under our own
+name, and nnU-Net ignores it: volumes of the structures, post-processing and mirrored axes.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,7 +18,16 @@ from gynbtnet.preparation.nnunet_names import channels_of, labels_of, named_chan
 from gynbtnet.preparation.nnunet_topology import nnunet_topology
 from gynbtnet.preparation.plan import CT, Plan
 from gynbtnet.preparation.postprocessing_rules import PostprocessingRule
-from gynbtnet.preparation.settings import NetworkName, Normalisation, SeparateZ, Triple, preset_strides, total_stride
+from gynbtnet.preparation.settings import (
+    ALL_AXES,
+    Axis,
+    NetworkName,
+    Normalisation,
+    SeparateZ,
+    Triple,
+    preset_strides,
+    total_stride,
+)
 from gynbtnet.preparation.structure_volumes import StructureVolume
 
 PLANS = "GynBTNetPlans"
@@ -34,6 +43,7 @@ _CLASSES: dict[NetworkName, str] = {
 _SCHEMES: dict[Normalisation, str] = {"zscore": "ZScoreNormalization", "ct": "CTNormalization"}
 _RESAMPLING = "resample_data_or_seg_to_shape"
 _VOLUMES, _RULES = TypeAdapter(tuple[StructureVolume, ...]), TypeAdapter(tuple[PostprocessingRule, ...])
+_MIRROR_AXES, _YES_OR_NO = TypeAdapter(tuple[Axis, ...]), TypeAdapter(bool)
 _WIDEST, _NARROWEST = 320, 32  # channels of nnU-Net's own network
 
 
@@ -83,6 +93,8 @@ def to_nnunet(plan: Plan, dataset_name: str = "GynBTNet") -> tuple[dict[str, Any
         SECTION: {
             "volumes": [asdict(volume) for volume in plan.volumes],
             "postprocessing": [asdict(rule) for rule in plan.postprocessing],
+            "mirror_axes": plan.mirror_axes,
+            "sides_swapped": plan.sides_swapped,
         },
     }
     dataset = {
@@ -159,6 +171,8 @@ def _read(plans: Mapping[str, Any], found: Mapping[str, Any], dataset: Mapping[s
         notes=notes,
         volumes=_VOLUMES.validate_python(own.get("volumes", ())),
         postprocessing=_RULES.validate_python(own.get("postprocessing", ())),
+        mirror_axes=_MIRROR_AXES.validate_python(own.get("mirror_axes", ALL_AXES)),
+        sides_swapped=_YES_OR_NO.validate_python(own.get("sides_swapped", False)),
     )
 
 

@@ -12,6 +12,8 @@ from gynbtnet.preparation.anisotropy import separate_axis
 from gynbtnet.preparation.intensity import Intensity
 from gynbtnet.preparation.postprocessing_rules import PostprocessingRule
 from gynbtnet.preparation.settings import (
+    ALL_AXES,
+    Axis,
     NetworkName,
     Normalisation,
     SeparateZ,
@@ -53,6 +55,9 @@ class Plan:
         notes: what was chosen or changed on the way, a sentence each.
         volumes: how large the structures are in those who were planned for; of those that too few have, none.
         postprocessing: what is mended in contours, at most one rule a structure; a cross-validation chooses it.
+        mirror_axes: the patient's axes that were mirrored in training, and that prediction may mirror. All three in
+            plans that don't say so, and in those that nothing was trained by yet.
+        sides_swapped: whether structures of the left and the right changed their labels when x was mirrored.
 
     Raises:
         ValueError: where values don't fit each other.
@@ -72,6 +77,8 @@ class Plan:
     notes: tuple[str, ...] = ()
     volumes: tuple[StructureVolume, ...] = ()
     postprocessing: tuple[PostprocessingRule, ...] = ()
+    mirror_axes: tuple[Axis, ...] = ALL_AXES
+    sides_swapped: bool = False
 
     def __post_init__(self) -> None:
         if self.normalisation not in ("zscore", "ct"):
@@ -84,6 +91,8 @@ class Plan:
             raise ValueError("normalisation ct needs the cohort's intensities")
         if self.intensities is not None and len(self.intensities) != len(self.channels):
             raise ValueError(f"intensities are one a channel, not {len(self.intensities)} for {self.channels}")
+        if self.mirror_axes != tuple(axis for axis in ALL_AXES if axis in self.mirror_axes):
+            raise ValueError(f"mirror_axes are some of z, y, x, each once and in this order, not {self.mirror_axes}")
         check_spacing(self.spacing)
         check_network(self.network, self.preset, self.strides)
         check_patch(self.network, self.patch_size, self.strides)

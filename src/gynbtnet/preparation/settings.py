@@ -12,6 +12,10 @@ Normalisation = Literal["zscore", "ct"]
 NetworkName = Literal["gynbtnet", "swin_unetr"]
 PresetName = Literal["XS", "S", "B", "L", "H", "F12", "F24", "F48"]
 SeparateZ = Literal["auto", "never"]
+Axis = Literal["z", "y", "x"]
+"""An axis of the patient: z runs to the head, y to the back, x to the left."""
+ALL_AXES: tuple[Axis, ...] = ("z", "y", "x")
+"""Axes of an array of voxels, in their order; nnU-Net mirrors all of them."""
 Triple = tuple[int, int, int]
 
 _FEATURE_SIZES = ("F12", "F24", "F48")

@@ -113,7 +113,23 @@ class Recipe(Settings):
             raise ValueError("expected at least one of the stages pretraining, supervised and task")
         if self.task and not self.structures:
             raise ValueError("the task stage has to be told by structures what it contours")
+        self._check_mirrored_axes()
         return self
+
+    def _check_mirrored_axes(self) -> None:
+        """See that prediction mirrors no axis that training doesn't, before hours are spent on the training."""
+        if self.nnunet:
+            trained = self.nnunet.mirror_axes
+        elif self.task:
+            trained = self.task.training.mirror_axes if self.task.training.augmentation != "none" else ()
+        else:
+            return
+        untrained = set(self.prediction.mirrored_axes or ()).difference(trained)
+        if self.prediction.mirroring and untrained:
+            raise ValueError(
+                f"prediction mirrors {', '.join(sorted(untrained))}, which training doesn't; leave mirrored_axes out "
+                "of prediction, or add them to mirror_axes of the training"
+            )
 
     def stage(self, name: str) -> Any:
         """The settings of a stage.

@@ -22,7 +22,7 @@ from batchgeneratorsv2.transforms.utils.random import RandomTransform
 
 from gynbtnet.training.spatial_change import Size, SpatialChange, draw_spatial_change, is_flat
 
-_AXES = (0, 1, 2)  # a pelvis seen in a mirror is a pelvis: the five structures have no side of their own
+_X = 2
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,18 @@ class Augmentation:
 
     ``full`` rotates and scales one patch in five each, then adds noise, blurs, brightens, changes contrast, resolution
     and gamma with nnU-Net's probabilities, and mirrors; ``light`` mirrors; ``none`` returns the box.
+
+    Attributes:
+        kind: how much is changed.
+        patch_size: voxels (z, y, x).
+        mirror_axes: positions among (z, y, x) of the axes that are mirrored, each half of the time.
+        mirrored_labels: for each label the one that its structure has once x is mirrored; None if labels stay.
     """
 
     kind: Literal["full", "light", "none"]
     patch_size: Size
+    mirror_axes: tuple[int, ...] = (0, 1, 2)
+    mirrored_labels: tuple[int, ...] | None = None
 
     def draw(self, random: np.random.Generator) -> SpatialChange:
         """How the next patch is rotated and scaled, and so which box of the scan it shows."""
@@ -46,25 +54,40 @@ class Augmentation:
         labels: npt.NDArray[np.uint8] | None,
         change: SpatialChange,
         seed: npt.NDArray[np.uint32],
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+    ) -> tuple[torch.Tensor, torch.Tensor | None, bool]:
         """Change ``image`` (channel, z, y, x) and ``labels`` (z, y, x), both of the change's box, as ``seed`` says.
 
         The arrays may be written to.
+
+        Returns:
+            The changed image and labels, and whether ``mirrored_labels`` were applied.
         """
+        swapped = False
         with _alone(seed):
             patch: dict[str, Any] = {"image": change.image(torch.from_numpy(image))}
             if labels is not None:
                 patch["segmentation"] = torch.from_numpy(change.labels(labels))[None]
             if self.kind != "none":
-                patch = _transforms(self.kind, self.patch_size)(**patch)
-        return patch["image"].contiguous(), patch["segmentation"][0].contiguous() if labels is not None else None
+                patch, swapped = self._mirrored(
+                    patch if self.kind == "light" else _transforms(self.patch_size)(**patch)
+                )
+        changed = patch["segmentation"][0].contiguous() if labels is not None else None
+        return patch["image"].contiguous(), changed, swapped
+
+    def _mirrored(self, patch: dict[str, Any]) -> tuple[dict[str, Any], bool]:
+        mirror = MirrorTransform(allowed_axes=self.mirror_axes)
+        drawn = mirror.get_parameters(**patch)
+        mirrored = mirror.apply(patch, **drawn)
+        if self.mirrored_labels is None or _X not in drawn["axes"]:
+            return mirrored, False
+        if "segmentation" in mirrored:
+            labels = torch.tensor(self.mirrored_labels, dtype=mirrored["segmentation"].dtype)
+            mirrored = mirrored | {"segmentation": labels[mirrored["segmentation"].long()]}
+        return mirrored, True
 
 
 @cache
-def _transforms(kind: str, patch_size: Size) -> BasicTransform:
-    mirror = MirrorTransform(allowed_axes=_AXES)
-    if kind == "light":
-        return mirror
+def _transforms(patch_size: Size) -> BasicTransform:
     always: dict[str, Any] = {"p_per_channel": 1, "synchronize_channels": False}
     brighter, steeper = BGContrast((0.75, 1.25)), BGContrast((0.7, 1.5))
     thick = (0,) if is_flat(patch_size) else ()
@@ -80,7 +103,7 @@ def _transforms(kind: str, patch_size: Size) -> BasicTransform:
         (0.1, GammaTransform(steeper, p_invert_image=1, p_retain_stats=1, **always)),
         (0.3, GammaTransform(steeper, p_invert_image=0, p_retain_stats=1, **always)),
     )
-    return ComposeTransforms([*(RandomTransform(step, probability) for probability, step in steps), mirror])
+    return ComposeTransforms([RandomTransform(step, probability) for probability, step in steps])
 
 
 @contextmanager

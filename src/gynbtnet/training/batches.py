@@ -57,23 +57,31 @@ class Batches(Dataset[Batch]):
         numbers = range(first, first + self.batch_size)
         patches = [self._patch(number) for number in numbers]
         batch = Batch(
-            image=torch.stack([image for image, _, _ in patches]),
-            seeds=torch.tensor([seed for _, _, seed in patches]),
+            image=torch.stack([image for image, *_ in patches]),
+            seeds=torch.tensor([seed for *_, seed in patches]),
         )
-        labels = [patch for _, patch, _ in patches if patch is not None]
+        labels = [patch for _, patch, *_ in patches if patch is not None]
         if len(labels) == len(patches):
             batch["labels"] = torch.stack(labels)
-            missing = [[name in self._case(number).missing for name in self.structures] for number in numbers]
+            missing = [
+                self._missing(number, swapped) for number, (*_, swapped, _) in zip(numbers, patches, strict=True)
+            ]
             if any(map(any, missing)):
                 batch["missing"] = torch.tensor(missing)
         return batch
+
+    def _missing(self, number: int, swapped: bool) -> list[bool]:
+        """Which structures the patch's labels leave out; in a mirror image those of the other side."""
+        missing = [name in self._case(number).missing for name in self.structures]
+        labels = self.augmentation.mirrored_labels
+        return [missing[label - 1] for label in labels[1:]] if swapped and labels else missing
 
     def _case(self, number: int) -> PreparedCase:
         turn, place = divmod(number, len(self.cases))
         order = np.random.default_rng([self.seed, 0, turn]).permutation(len(self.cases))
         return self.cases[int(order[place])]
 
-    def _patch(self, number: int) -> tuple[Tensor, Tensor | None, int]:
+    def _patch(self, number: int) -> tuple[Tensor, Tensor | None, bool, int]:
         case = self._case(number)
         random = np.random.default_rng([self.seed, 1, number])
         size = self.augmentation.patch_size
@@ -82,8 +90,7 @@ class Batches(Dataset[Batch]):
         change = self.augmentation.draw(random)
         image, labels = case.crop(_triple(lower - change.margin), change.box_size)
         seeds = random.integers(2**32, size=4, dtype=np.uint32)
-        changed, changed_labels = self.augmentation(image, labels, change, seeds)
-        return changed, changed_labels, int(random.integers(2**62))
+        return *self.augmentation(image, labels, change, seeds), int(random.integers(2**62))
 
     @staticmethod
     def _foreground_voxel(case: PreparedCase, random: np.random.Generator) -> npt.NDArray[np.int64] | None:

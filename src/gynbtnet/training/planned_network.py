@@ -26,7 +26,8 @@ def planned_network(plan: Plan, *, deep_supervision: bool) -> nn.Module:
         return SwinUNETR(plan.preset, channels, outputs=outputs)
     network = GynBTNet(plan.preset, channels, outputs=outputs, strides=plan.strides, deep_supervision=deep_supervision)
     if not deep_supervision:
-        network.decoder.heads[1:].requires_grad_(False)  # several devices wait for every gradient that may come
+        # Heads run from coarse to fine, and only the finest is used. DDP waits for the gradient of every other one.
+        network.decoder.heads[:-1].requires_grad_(False)
     return network
 
 

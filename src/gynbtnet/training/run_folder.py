@@ -28,6 +28,9 @@ FREE_TO_CHANGE = (
     ),
 )
 
+# What runs did before a setting was there, and their recipes don't say.
+_BEFORE: Mapping[str, Any] = {"settings.mirror_axes": ["z", "y", "x"]}
+
 LIBRARIES = ("gynbtnet", "torch", "lightning-fabric", "batchgeneratorsv2", "numpy", "scipy", "SimpleITK")
 
 
@@ -92,7 +95,7 @@ def open_run(path: Path, recipe: Mapping[str, Any], inputs: Mapping[str, Any], p
     """
     if not (path / "recipe.yaml").exists():
         _make_run(path, recipe, inputs, plan)
-    made = {**read_dotted(path / "recipe.yaml"), **dotted(asdict(Plan.load(path)), "plan.")}
+    made = {**_BEFORE, **read_dotted(path / "recipe.yaml"), **dotted(asdict(Plan.load(path)), "plan.")}
     asked = {**dotted(recipe), **dotted(asdict(plan), "plan.")}
     for key in sorted(made.keys() | asked.keys()):
         if made.get(key) != asked.get(key) and key not in FREE_TO_CHANGE:

@@ -2,8 +2,9 @@
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from gynbtnet.preparation.settings import ALL_AXES, Axis
 from gynbtnet.settings import Settings
 
 
@@ -25,7 +26,13 @@ class TrainingSettings(Settings):
     warm_up_epochs: int = Field(0, ge=0, description="Epochs of linear warm-up before the cosine.")
     clip: float | None = Field(12.0, gt=0, description="Largest gradient norm, as in nnU-Net; null: no clipping.")
     augmentation: Literal["full", "light", "none"] = Field(
-        "full", description="full: nnU-Net's recipe; light: flips only; none: the crop as it is."
+        "full", description="full: nnU-Net's recipe; light: mirrors only; none: the crop as it is."
+    )
+    mirror_axes: tuple[Axis, ...] = Field(
+        ALL_AXES,
+        description="The patient's axes that augmentation mirrors, each half of the time: z turns head and feet, y "
+        "front and back, x left and right. With x, labels such as hip_left and hip_right are swapped; if a structure "
+        "has a side and its counterpart isn't learned, x is left out. Prediction mirrors no other axes.",
     )
     validate_every: int = Field(1, ge=1, description="Epochs between two validations.")
     validation_patches: int = Field(16, ge=1, description="Fixed patches of the validation scans that are scored.")
@@ -74,6 +81,13 @@ class TrainingSettings(Settings):
     )
     workers: int = Field(0, ge=0, description="Processes that read and augment ahead of the network; 0: none.")
 
+    @field_validator("mirror_axes")
+    @classmethod
+    def _mirrors_each_axis_once(cls, axes: tuple[Axis, ...]) -> tuple[Axis, ...]:
+        if len(set(axes)) < len(axes):
+            raise ValueError("expected each axis once")
+        return tuple(axis for axis in ALL_AXES if axis in axes)
+
     @model_validator(mode="after")
     def _ends_after_the_warm_up(self) -> Self:
         if self.warm_up_epochs >= self.epochs:
@@ -121,7 +135,9 @@ class SegmentationSettings(TrainingSettings):
     foreground_share: float = Field(
         1 / 3, ge=0, le=1, description="Share of patches centred on a voxel of a structure; the rest lie anywhere."
     )
-    deep_supervision: bool = Field(True, description="The loss also looks at the decoder's coarser levels.")
+    deep_supervision: bool = Field(
+        True, description="The loss also looks at the decoder's coarser levels; false: only the finest head is trained."
+    )
     batch_dice: bool = Field(False, description="The Dice loss pools a batch's patches instead of scoring each one.")
 
     @model_validator(mode="after")

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gynbtnet.datasets.json_files import sha256_of, write_json
 from gynbtnet.errors import BadInput
+from gynbtnet.imaging.sides import mirrored_labels
 from gynbtnet.networks.stu_net import read_stu_net
 from gynbtnet.networks.transfer import Parts, transfer
 from gynbtnet.networks.weights_file import read_weights
@@ -23,6 +24,7 @@ from gynbtnet.training.batches import Batches
 from gynbtnet.training.devices import start_devices
 from gynbtnet.training.engine import fit
 from gynbtnet.training.masked_modelling import MaskedModelling
+from gynbtnet.training.mirroring import axes_of_arrays, with_mirroring
 from gynbtnet.training.objective import Objective
 from gynbtnet.training.planned_network import planned_network, planned_proxy_network
 from gynbtnet.training.proxy_task_settings import ProxyTaskSettings
@@ -58,8 +60,11 @@ def pretrain(
     """
     _check_pretraining(prepared.plan, settings)
     fabric = start_devices(settings)
-    training, validation = _batches(prepared, settings, training_ids, validation_ids, fabric, foreground_share=0.0)
-    plan = replace(prepared.plan, structures=())  # labels that the scans may have are not learned
+    unlabelled = replace(prepared.plan, structures=())  # labels that the scans may have are not learned
+    plan = with_mirroring(unlabelled, settings)
+    training, validation = _batches(
+        prepared, plan, settings, training_ids, validation_ids, fabric, foreground_share=0.0
+    )
     run = _open(fabric, "pretraining", plan, settings, out, training, validation, {})
     with _seeded(settings.seed):
         objective = _pretraining_objective(plan, settings)
@@ -121,7 +126,7 @@ def finetune(
     Raises:
         BadInput: where cases, settings, start or an earlier run in ``out`` don't fit together, or the loss diverges.
     """
-    plan = prepared.plan
+    plan = with_mirroring(prepared.plan, settings)
     unlabelled = [case.id for case in prepared.cases if not case.labelled]
     if unlabelled or not plan.structures:
         raise BadInput(
@@ -134,14 +139,18 @@ def finetune(
             f"batch_dice pools a batch as a whole, and {fabric.world_size} devices would share it; set batch_dice to "
             "false, or train on one device."
         )
-    training, validation = _batches(prepared, settings, training_ids, validation_ids, fabric, settings.foreground_share)
+    training, validation = _batches(
+        prepared, plan, settings, training_ids, validation_ids, fabric, settings.foreground_share
+    )
     digest, weights = _last_weights(start)
     run = _open(fabric, "segmentation", plan, settings, out, training, validation, {"start": digest})
     with _seeded(settings.seed):
         network = planned_network(plan, deep_supervision=settings.deep_supervision)
     if start is not None:
-        parts: Parts = "all_but_heads" if start.is_file() or Plan.load(start).structures else "encoder"
-        report = transfer(weights, network, parts=parts)
+        earlier = None if start.is_file() else Plan.load(start)
+        parts: Parts = "all_but_heads" if earlier is None or earlier.structures else "encoder"
+        source_channels = earlier.channels if earlier else None
+        report = transfer(weights, network, parts=parts, channels=plan.channels, source_channels=source_channels)
         if fabric.is_global_zero:
             write_json(report.to_json(), run.transfer_report)
     objective = Segmentation(network, plan.structures, settings.batch_dice, title=f"Training {out.name}")
@@ -151,6 +160,7 @@ def finetune(
 
 def _batches(
     prepared: PreparedCohort,
+    plan: Plan,
     settings: TrainingSettings,
     training_ids: Collection[str],
     validation_ids: Collection[str],
@@ -168,24 +178,29 @@ def _batches(
             f"{len(held_out)} to validate on; {len(both)} are to do both, and {len(absent)} are not prepared. Name at "
             "least one case to train on, each for one of the two, and only prepared ones."
         )
-    share, rest = divmod(prepared.plan.batch_size, fabric.world_size)
+    share, rest = divmod(plan.batch_size, fabric.world_size)
     if rest:
         raise BadInput(
-            f"{fabric.world_size} devices can't share a batch of {prepared.plan.batch_size} patches evenly; take fewer "
+            f"{fabric.world_size} devices can't share a batch of {plan.batch_size} patches evenly; take fewer "
             "devices, or plan with another batch_size, and with a learning rate for it."
         )
     training = Batches(
         shown,
-        Augmentation(settings.augmentation, prepared.plan.patch_size),
+        Augmentation(
+            settings.augmentation,
+            plan.patch_size,
+            axes_of_arrays(plan),
+            mirrored_labels(plan.structures) if plan.sides_swapped else None,
+        ),
         share,
         settings.seed,
         foreground_share,
         fabric.global_rank,
         fabric.world_size,
-        prepared.plan.structures,
+        plan.structures,
     )
-    unchanged = Augmentation("none", prepared.plan.patch_size)
-    validation = Batches(held_out, unchanged, 1, settings.seed, foreground_share, structures=prepared.plan.structures)
+    unchanged = Augmentation("none", plan.patch_size)
+    validation = Batches(held_out, unchanged, 1, settings.seed, foreground_share, structures=plan.structures)
     return training, validation if held_out else None
 
 

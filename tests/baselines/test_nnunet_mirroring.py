@@ -1,0 +1,49 @@
+"""The patient's axes in nnU-Net's numbers."""
+
+import pytest
+
+from gynbtnet.baselines.nnunet_mirroring import nnunet_axes, trainable_axes
+from gynbtnet.baselines.settings import NnUNetSettings
+from gynbtnet.imaging.geometry import Geometry
+
+AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+UPSIDE_DOWN = (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0)
+SAGITTAL = (
+    0.0,
+    0.0,
+    1.0,
+    1.0,
+    0.0,
+    0.0,
+    0.0,
+    1.0,
+    0.0,
+)  # slices run to the left, rows to the feet or head, columns to the back
+
+
+def grid(direction: tuple[float, ...]) -> Geometry:
+    return Geometry((8, 8, 8), (2.0, 2.0, 2.0), (0.0, 0.0, 0.0), direction)
+
+
+@pytest.mark.parametrize(
+    ("axes", "directions", "transpose", "expected"),
+    [
+        (("x",), [AXIAL], [0, 1, 2], (2,)),
+        (("x",), [UPSIDE_DOWN], [0, 1, 2], (2,)),
+        (("x",), [AXIAL], [2, 0, 1], (0,)),  # the planner put x first
+        (("z", "y"), [AXIAL], [2, 0, 1], (1, 2)),
+        (("x",), [SAGITTAL], [0, 1, 2], (0,)),
+        (("z",), [SAGITTAL], [0, 1, 2], (1,)),
+        (("x",), [AXIAL, SAGITTAL], [0, 1, 2], ()),  # no axis of the files is x in both
+        (("z", "y", "x"), [AXIAL, SAGITTAL], [0, 1, 2], (0, 1, 2)),
+        ((), [AXIAL], [0, 1, 2], ()),
+    ],
+)
+def test_axes_of_its_arrays(axes, directions, transpose, expected):
+    assert nnunet_axes(axes, [grid(direction) for direction in directions], transpose) == expected
+
+
+def test_x_is_left_out_where_structures_have_sides():
+    assert trainable_axes(("z", "x"), ("bladder", "hip_left", "hip_right")) == ("z",)
+    assert trainable_axes(("z", "x"), ("bladder",)) == ("z", "x")
+    assert NnUNetSettings().mirror_axes == ("z", "y", "x")
