@@ -75,7 +75,9 @@ def computed(operator, args, kwargs):
         return args[0]
 
     def placed(value):
-        return wrapped.get(id(value)) or There(value) if isinstance(value, torch.Tensor) else value
+        if not isinstance(value, torch.Tensor):
+            return value
+        return wrapped[id(value)] if id(value) in wrapped else There(value)
 
     return tree_map(placed, found) if goes_there else found
 
@@ -89,7 +91,7 @@ def moved(network):
         for name, parameter in module._parameters.items():
             module._parameters[name] = nn.Parameter(There(parameter.detach()), parameter.requires_grad)
         for name, values in module._buffers.items():
-            module._buffers[name] = There(values)
+            module._buffers[name] = values if values is None else There(values)
     return network
 
 
