@@ -24,8 +24,8 @@ def seeded():
     torch.manual_seed(0)
 
 
-def draw(batch=2, grid=(2, 2, 3), seed=0):
-    return draw_active_blocks(batch, grid, 0.6, torch.Generator().manual_seed(seed))
+def draw(device, batch=2, grid=(2, 2, 3), seed=0):
+    return draw_active_blocks(batch, grid, 0.6, torch.Generator(device).manual_seed(seed))
 
 
 @pytest.mark.parametrize("preset", ["XS", "S", "B", "L", "H"])
@@ -46,11 +46,11 @@ def test_the_encoder_comes_over_whole(norm):
 
 
 @pytest.mark.parametrize("decoder", ["light", "unet"])
-def test_it_reconstructs_at_the_images_shape_and_reaches_every_parameter(decoder):
+def test_it_reconstructs_at_the_images_shape_and_reaches_every_parameter(decoder, device):
     preset = Preset((16, 16, 24, 24), 1, (1, 2, 2, 1))
-    network = MaskedAutoencoder(preset, in_channels=2, strides=(1, (1, 2, 2), 2, 1), decoder=decoder)
-    image = torch.randn(2, 2, 4, 8, 12)
-    reconstruction = network(image, draw())
+    network = MaskedAutoencoder(preset, in_channels=2, strides=(1, (1, 2, 2), 2, 1), decoder=decoder).to(device)
+    image = torch.randn(2, 2, 4, 8, 12).to(device)
+    reconstruction = network(image, draw(device))
     assert reconstruction.shape == image.shape
     reconstruction.square().sum().backward()
     assert all((parameter.grad is not None) == parameter.requires_grad for parameter in network.parameters())
@@ -63,9 +63,9 @@ def test_the_unet_decoder_is_the_segmentation_networks():
 
 
 @pytest.mark.parametrize("norm", ["instance", "batch"])
-def test_recomputing_changes_nothing_but_rounding(norm):
-    network, active = MaskedAutoencoder(TINY, norm=norm).double(), draw()
-    image = torch.randn(2, 1, 8, 8, 12, dtype=torch.float64)
+def test_recomputing_changes_nothing_but_rounding(norm, device):
+    network, active = MaskedAutoencoder(TINY, norm=norm).double().to(device), draw(device)
+    image = torch.randn(2, 1, 8, 8, 12, dtype=torch.float64).to(device)
     found = []
     for network.recompute in (False, True):
         again = deepcopy(network)
@@ -75,19 +75,19 @@ def test_recomputing_changes_nothing_but_rounding(norm):
         torch.testing.assert_close(computed, kept, rtol=1e-9, atol=1e-9)
 
 
-def test_masked_voxels_are_never_read():
-    network, active = MaskedAutoencoder(TINY), draw()
-    image = torch.randn(2, 1, 8, 8, 12)
+def test_masked_voxels_are_never_read(device):
+    network, active = MaskedAutoencoder(TINY).to(device), draw(device)
+    image = torch.randn(2, 1, 8, 8, 12).to(device)
     hidden = ~active.mask[:, None]
     for axis in (2, 3, 4):
         hidden = hidden.repeat_interleave(4, axis)
     assert torch.equal(network(image.masked_fill(hidden, float("nan")), active), network(image, active))
 
 
-def test_densify_puts_the_token_where_the_mask_is_then_projects():
-    active = ActiveBlocks(torch.tensor([True, False]).view(1, 1, 1, 2))
-    densify = Densify(3, 4, deepest=False).double()
-    image = torch.randn(1, 3, 4, 4, 8, dtype=torch.float64)
+def test_densify_puts_the_token_where_the_mask_is_then_projects(device):
+    active = ActiveBlocks(torch.tensor([True, False], device=device).view(1, 1, 1, 2))
+    densify = Densify(3, 4, deepest=False).double().to(device)
+    image = torch.randn(1, 3, 4, 4, 8, dtype=torch.float64).to(device)
     seen = image[..., :4]
     mean, variance = seen.mean((2, 3, 4), keepdim=True), seen.var((2, 3, 4), keepdim=True, unbiased=False)
     tokens = densify.mask_token.view(1, 3, 1, 1, 1).expand(1, 3, 4, 4, 4)
@@ -108,22 +108,22 @@ def test_mask_tokens_start_small():
     assert abs(token.mean()) < 0.002
 
 
-def test_the_decoder_answers_at_the_finest_level():
-    decoder = LightDecoder((16, 24, 24), outputs=1)
-    features = [torch.randn(1, 16, 4, 8, 8), torch.randn(1, 24, 4, 4, 4), torch.randn(1, 24, 4, 4, 4)]
+def test_the_decoder_answers_at_the_finest_level(device):
+    decoder = LightDecoder((16, 24, 24), outputs=1).to(device)
+    features = [torch.randn(1, 16, 4, 8, 8).to(device), torch.randn(1, 24, 4, 4, 4).to(device), torch.randn(1, 24, 4, 4, 4).to(device)]
     assert decoder(features).shape == (1, 1, 4, 8, 8)
 
 
-def test_it_learns_to_fill_in_what_it_does_not_see():
+def test_it_learns_to_fill_in_what_it_does_not_see(device):
     """Waves across the volume: what a masked cell holds follows from its neighbours."""
     z, y, x = torch.meshgrid(torch.arange(16.0), torch.arange(16.0), torch.arange(16.0), indexing="ij")
-    network = MaskedAutoencoder(TINY)
+    network = MaskedAutoencoder(TINY).to(device)
     optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3)
     losses = []
     for step in range(60):
         phases = torch.rand(2, 1, 1, 1, 1, generator=torch.Generator().manual_seed(step)) * 6
-        image = torch.sin((z + 2 * y + x) / 5 + phases)
-        active = draw(grid=(4, 4, 4), seed=step)
+        image = torch.sin((z + 2 * y + x) / 5 + phases).to(device)
+        active = draw(device, grid=(4, 4, 4), seed=step)
         error = (in_cells(network(image, active), active.grid) - in_cells(image, active.grid)).square()
         loss = error[~active.mask.flatten(1)].mean()
         optimiser.zero_grad()

@@ -89,7 +89,8 @@ def gradients(run, image, module):
     module.zero_grad()
     outputs = run(image)
     generator = torch.Generator().manual_seed(7)
-    total = sum((y * torch.randn(y.shape, generator=generator, dtype=y.dtype)).sum() for y in outputs)
+    weights = [torch.randn(y.shape, generator=generator, dtype=y.dtype).to(y.device) for y in outputs]
+    total = sum((y * weight).sum() for y, weight in zip(outputs, weights, strict=True))
     total.backward()
     return outputs, image.grad, {name: p.grad.clone() for name, p in module.named_parameters()}
 
@@ -113,18 +114,19 @@ def zeros_filled(packed):
     return unpack(packed, packed.padded.new_zeros(packed.padded.shape[1]))
 
 
-def randomised(module):
+def randomised(module, device):
     """Norms start at one and zero, which would hide an exchange of the two."""
     for parameter in module.parameters():
         nn.init.normal_(parameter, std=0.5)
-    return module.double()
+    return module.double().to(device)
 
 
-def draw_mask(counts, grid, generator):
+def draw_mask(counts, grid, seed, device):
+    generator = torch.Generator().manual_seed(seed)
     mask = torch.zeros(len(counts), grid[0] * grid[1] * grid[2], dtype=torch.bool)
     for sample, count in zip(mask, counts, strict=True):
         sample[torch.randperm(len(sample), generator=generator)[:count]] = True
-    return mask.view(-1, *grid)
+    return mask.view(-1, *grid).to(device)
 
 
 # Layers -------------------------------------------------------------------------------------------------------------
@@ -142,22 +144,23 @@ def layers(draw):
     return grid, counts, block, stride, channels, draw(st.integers(0, 2**31))
 
 
-def prepared(layer):
+def prepared(layer, device):
     grid, counts, block, stride, channels, seed = layer
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
-    mask = draw_mask(counts, grid, generator)
+    mask = draw_mask(counts, grid, seed, "cpu")
     shape = [n * cells for n, cells in zip(block, grid, strict=True)]
     image = torch.randn(len(counts), channels[0], *shape, generator=generator, dtype=torch.float64)
-    return mask, image * at_resolution(mask, shape), stride, channels
+    image = image * at_resolution(mask, shape)
+    return mask.to(device), image.to(device), stride, channels
 
 
 @pytest.mark.parametrize("tiled", [EVERYWHERE_TILES, EVERYWHERE_PAIRS], ids=["tiles", "pairs"])
 @settings(max_examples=60, deadline=None)
 @given(layer=layers())
-def test_convolution_3(tiled, layer):
-    mask, image, stride, channels = prepared(layer)
-    conv = randomised(nn.Conv3d(*channels, 3, stride, padding=1))
+def test_convolution_3(tiled, layer, device):
+    mask, image, stride, channels = prepared(layer, device)
+    conv = randomised(nn.Conv3d(*channels, 3, stride, padding=1), device)
     active = ActiveBlocks(mask)
     with patch.object(convolution, "TILED_UP_TO", tiled):
         ours = gradients(lambda x: [zeros_filled(convolve(pack(x, active), conv))], image, conv)
@@ -167,9 +170,9 @@ def test_convolution_3(tiled, layer):
 
 @settings(max_examples=30, deadline=None)
 @given(layer=layers())
-def test_convolution_1(layer):
-    mask, image, stride, channels = prepared(layer)
-    conv = randomised(nn.Conv3d(*channels, 1, stride))
+def test_convolution_1(layer, device):
+    mask, image, stride, channels = prepared(layer, device)
+    conv = randomised(nn.Conv3d(*channels, 1, stride), device)
     active = ActiveBlocks(mask)
     ours = gradients(lambda x: [zeros_filled(convolve(pack(x, active), conv))], image, conv)
     assert_alike(ours, gradients(lambda x: [masked_convolution(x, conv, mask)], image, conv))
@@ -178,10 +181,10 @@ def test_convolution_1(layer):
 @pytest.mark.parametrize("kind", ["instance", "batch"])
 @settings(max_examples=30, deadline=None)
 @given(layer=layers())
-def test_norm(kind, layer):
-    mask, image, _, channels = prepared(layer)
+def test_norm(kind, layer, device):
+    mask, image, _, channels = prepared(layer, device)
     assume(at_resolution(mask, image.shape[2:]).sum() > 1)  # a running variance of one voxel doesn't exist
-    norm, reference = (randomised(make_norm(kind, channels[0])) for _ in range(2))
+    norm, reference = (randomised(make_norm(kind, channels[0]), device) for _ in range(2))
     reference.load_state_dict(norm.state_dict())
     active = ActiveBlocks(mask)
     ours = gradients(lambda x: [zeros_filled(normalise(pack(x, active), norm))], image, norm)
@@ -193,9 +196,9 @@ def test_norm(kind, layer):
         torch.testing.assert_close(norm.state_dict()[name], values, rtol=TOLERANCE, atol=TOLERANCE)
 
 
-def test_batch_norm_uses_its_running_statistics_afterwards():
-    mask, image, *_ = prepared(((2, 2, 2), [3, 5], (2, 2, 2), (1, 1, 1), (3, 3), 1))
-    norm = randomised(nn.BatchNorm3d(3))
+def test_batch_norm_uses_its_running_statistics_afterwards(device):
+    mask, image, *_ = prepared(((2, 2, 2), [3, 5], (2, 2, 2), (1, 1, 1), (3, 3), 1), device)
+    norm = randomised(nn.BatchNorm3d(3), device)
     norm.running_mean.normal_()
     norm.running_var.uniform_(0.5, 2)
     norm.eval()
@@ -216,14 +219,14 @@ ENCODERS = {
 @pytest.mark.parametrize("norm", ["instance", "batch"])
 @pytest.mark.parametrize("cell", [1, 2], ids=["a cell a bottleneck voxel", "a cell eight bottleneck voxels"])
 @pytest.mark.parametrize("name", ENCODERS)
-def test_encoder(name, cell, norm):
+def test_encoder(name, cell, norm, device):
     preset, strides, grid = ENCODERS[name]
     torch.manual_seed(1)
-    encoder, reference = (randomised(Encoder(preset, 2, strides, norm)) for _ in range(2))
+    encoder, reference = (randomised(Encoder(preset, 2, strides, norm), device) for _ in range(2))
     reference.load_state_dict(encoder.state_dict())
     shape = [cells * total * cell for cells, total in zip(grid, encoder.total_stride, strict=True)]
-    mask = draw_mask([3, 7], grid, torch.Generator().manual_seed(2))
-    image = torch.randn(2, 2, *shape, dtype=torch.float64)
+    mask = draw_mask([3, 7], grid, 2, device)
+    image = torch.randn(2, 2, *shape, dtype=torch.float64).to(device)
     active = ActiveBlocks(mask)
     ours = gradients(lambda x: [zeros_filled(y) for y in sparse_encode(encoder, x, active)], image, encoder)
     assert_alike(ours, gradients(lambda x: masked_encode(reference, x, mask), image, reference))
@@ -231,21 +234,21 @@ def test_encoder(name, cell, norm):
         torch.testing.assert_close(buffer, values, rtol=TOLERANCE, atol=TOLERANCE)
 
 
-def test_with_nothing_masked_it_is_the_dense_encoder():
+def test_with_nothing_masked_it_is_the_dense_encoder(device):
     torch.manual_seed(1)
-    encoder = randomised(Encoder(PRESETS["XS"]))
-    image = torch.randn(1, 1, 16, 32, 16, dtype=torch.float64)
-    active = ActiveBlocks(torch.ones(1, 1, 2, 1, dtype=torch.bool))
+    encoder = randomised(Encoder(PRESETS["XS"]), device)
+    image = torch.randn(1, 1, 16, 32, 16, dtype=torch.float64).to(device)
+    active = ActiveBlocks(torch.ones(1, 1, 2, 1, dtype=torch.bool, device=device))
     ours = gradients(lambda x: [zeros_filled(y) for y in sparse_encode(encoder, x, active)], image, encoder)
     assert_alike(ours, gradients(encoder, image, encoder))
 
 
 @pytest.mark.parametrize("norm", ["instance", "batch"])
-def test_masked_voxels_change_nothing_to_the_bit(norm):
+def test_masked_voxels_change_nothing_to_the_bit(norm, device):
     torch.manual_seed(1)
-    encoder = Encoder(Preset((3, 4, 5), 2, (1, 2, 2)), norm=norm)
-    mask = draw_mask([3, 5], (2, 2, 3), torch.Generator().manual_seed(2))
-    image = torch.randn(2, 1, 16, 16, 24)
+    encoder = Encoder(Preset((3, 4, 5), 2, (1, 2, 2)), norm=norm).to(device)
+    mask = draw_mask([3, 5], (2, 2, 3), 2, device)
+    image = torch.randn(2, 1, 16, 16, 24).to(device)
     other = image.masked_fill(~at_resolution(mask, image.shape[2:]), float("nan"))
     active = ActiveBlocks(mask)
 
@@ -257,16 +260,16 @@ def test_masked_voxels_change_nothing_to_the_bit(norm):
     assert all(torch.equal(dp[name], dp0[name]) for name in dp0)
 
 
-def test_single_precision_within_bounds():
+def test_single_precision_within_bounds(device):
     """At a slope of 1: near LeakyReLU's kink the reference itself, in float32, is up to 1e-2 from float64."""
     torch.manual_seed(1)
-    encoder, reference = (Encoder(Preset((4, 6, 8), 2, (1, 2, 2))) for _ in range(2))
+    encoder, reference = (Encoder(Preset((4, 6, 8), 2, (1, 2, 2))).to(device) for _ in range(2))
     reference.double().load_state_dict(encoder.state_dict())
     for block in [*encoder.modules(), *reference.modules()]:
         if isinstance(block, nn.LeakyReLU):
             block.negative_slope = 1.0
-    mask = draw_mask([4, 6], (2, 2, 3), torch.Generator().manual_seed(2))
-    image = torch.randn(2, 1, 16, 16, 24)
+    mask = draw_mask([4, 6], (2, 2, 3), 2, device)
+    image = torch.randn(2, 1, 16, 16, 24).to(device)
     active = ActiveBlocks(mask)
     ours = gradients(lambda x: [zeros_filled(y) for y in sparse_encode(encoder, x, active)], image, encoder)
     # The sum's random weights depend on the type, so they are drawn in single precision for both.
@@ -274,14 +277,14 @@ def test_single_precision_within_bounds():
     assert_alike(ours, theirs, tolerance=1e-3)
 
 
-def test_autocast_reaches_the_sparse_convolutions():
+def test_autocast_reaches_the_sparse_convolutions(device):
     torch.manual_seed(1)
-    mask, image, *_ = prepared(((2, 2, 2), [3, 5], (4, 4, 4), (1, 1, 1), (16, 16), 1))
-    conv = nn.Conv3d(16, 16, 3, padding=1)
+    mask, image, *_ = prepared(((2, 2, 2), [3, 5], (4, 4, 4), (1, 1, 1), (16, 16), 1), device)
+    conv = nn.Conv3d(16, 16, 3, padding=1).to(device)
     active = ActiveBlocks(mask)
     exact = gradients(lambda x: [zeros_filled(convolve(pack(x, active), conv))], image.float(), conv)
     for tiled in (EVERYWHERE_TILES, EVERYWHERE_PAIRS):
-        with patch.object(convolution, "TILED_UP_TO", tiled), torch.autocast("cpu", torch.bfloat16):
+        with patch.object(convolution, "TILED_UP_TO", tiled), torch.autocast(device.type, torch.bfloat16):
             packed = convolve(pack(image.float(), active), conv)
             rounded = gradients(lambda x: [zeros_filled(convolve(pack(x, active), conv)).float()], image.float(), conv)
         assert packed.rows.dtype == torch.bfloat16
@@ -289,35 +292,35 @@ def test_autocast_reaches_the_sparse_convolutions():
 
 
 @pytest.mark.parametrize("norm", ["instance", "batch"])
-def test_half_precision_within_bounds(norm):
+def test_half_precision_within_bounds(norm, device):
     """At a slope of 1, as above: within 2 % of the largest feature and gradient, as the reference itself is."""
     torch.manual_seed(1)
-    encoder = Encoder(Preset((16, 16, 32), 2, (1, 2, 2)), norm=norm)
+    encoder = Encoder(Preset((16, 16, 32), 2, (1, 2, 2)), norm=norm).to(device)
     for block in encoder.modules():
         if isinstance(block, nn.LeakyReLU):
             block.negative_slope = 1.0
-    mask = draw_mask([4, 6], (2, 2, 3), torch.Generator().manual_seed(2))
-    image, active = torch.randn(2, 1, 16, 16, 24), ActiveBlocks(mask)
+    mask = draw_mask([4, 6], (2, 2, 3), 2, device)
+    image, active = torch.randn(2, 1, 16, 16, 24).to(device), ActiveBlocks(mask)
 
     def run(x):
         return [zeros_filled(y).float() for y in sparse_encode(encoder, x, active)]
 
     exact = gradients(run, image, encoder)
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(device.type, torch.bfloat16):
         assert sparse_encode(encoder, image, active)[0].rows.dtype == torch.bfloat16
         rounded = gradients(run, image, encoder)
     assert_alike(rounded, exact, tolerance=2e-2, beside=1)
 
 
-def test_an_encoder_with_running_statistics():
+def test_an_encoder_with_running_statistics(device):
     torch.manual_seed(1)
-    encoder = randomised(Encoder(Preset((3, 4, 5), 2, (1, 2, 2)), norm="batch"))
+    encoder = randomised(Encoder(Preset((3, 4, 5), 2, (1, 2, 2)), norm="batch"), device)
     for values in encoder.buffers():
         if values.is_floating_point():
             values.uniform_(0.5, 2)
     encoder.eval()
-    mask = draw_mask([3, 5], (2, 2, 3), torch.Generator().manual_seed(2))
-    image, active = torch.randn(2, 1, 8, 8, 12, dtype=torch.float64), ActiveBlocks(mask)
+    mask = draw_mask([3, 5], (2, 2, 3), 2, device)
+    image, active = torch.randn(2, 1, 8, 8, 12, dtype=torch.float64).to(device), ActiveBlocks(mask)
     before = {name: values.clone() for name, values in encoder.named_buffers()}
     ours = gradients(lambda x: [zeros_filled(y) for y in sparse_encode(encoder, x, active)], image, encoder)
     with patch(f"{__name__}.masked_norm", lambda x, norm, mask: norm(x) * at_resolution(mask, x.shape[2:])):

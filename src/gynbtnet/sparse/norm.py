@@ -14,7 +14,10 @@ Moments = tuple[Tensor, Tensor]
 """Of each segment and channel, both (segments, C): the mean, and the variance with the norm's epsilon added."""
 
 _batch_norm_into = torch.ops.aten.native_batch_norm.out
-_batch_norm_backward = torch.ops.aten.native_batch_norm_backward
+_batch_norm_backward = torch.ops.aten.native_batch_norm_backward.default
+
+VALUES_AT_ONCE = 2**22
+"""Values that are widened to single precision at a time: 16 MB."""
 
 
 @dataclass(frozen=True)
@@ -64,28 +67,44 @@ class Norm:
             _batch_norm_into(
                 *(_channels_last(y), weight, bias, *known, False, 0.0, 0.0),
                 out=_channels_last(into),
-                save_mean=weight.new_empty(0),
-                save_invstd=weight.new_empty(0),
+                save_mean=torch.empty_like(weight),
+                save_invstd=torch.empty_like(weight),
             )
 
     def backward(self, grad: Tensor, rows: Tensor, moments: Moments, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """Turn ``grad`` of the normalised rows into that of ``rows``, in place; gradients of weight and bias."""
+        """Turn ``grad`` of the normalised rows into that of ``rows``, in place; gradients of weight and bias.
+
+        All arithmetic per channel is in the weight's precision, and each value is rounded once. The saved statistics
+        are always given: CUDA refuses the call without them, and a CPU does not.
+        """
         grad_weight, grad_bias = torch.zeros_like(weight), torch.zeros_like(weight)
         for g, y, mean, variance in zip(self._parts(grad), self._parts(rows), *moments, strict=True):
-            _, along, total = _batch_norm_backward(
-                *(_channels_last(g), _channels_last(y), weight, mean, variance),
-                *(None, None, False, 0.0, [False, True, True]),
+            trains = self.running is None
+            found, along, total = _batch_norm_backward(
+                *(_channels_last(g), _channels_last(y), weight, mean, variance, mean, variance.rsqrt()),
+                *(trains, 0.0, [not self.shared, True, True]),
             )
             grad_weight += along
             grad_bias += total
-            deviation = variance.rsqrt()
-            g *= (weight * deviation).to(g.dtype)
-            if self.running is None:
-                along, total, count = self._totals(along, total, len(y))
-                slope = -weight * variance.reciprocal() * along / count
-                shift = -weight * deviation * total / count - slope * mean
-                g.addcmul_(y, slope.to(g.dtype)).add_(shift.to(g.dtype))
+            if self.shared:
+                self._subtract_totals(g, y, mean, variance, weight, along, total)
+            else:
+                g.copy_(_rows(found))
         return grad_weight, grad_bias
+
+    def _subtract_totals(
+        self, grad: Tensor, rows: Tensor, mean: Tensor, variance: Tensor, weight: Tensor, along: Tensor, total: Tensor
+    ) -> None:
+        """The gradient of ``rows``, in place, from the sums over all processes."""
+        sums = torch.stack((along, total, torch.full_like(total, len(rows))))
+        distributed.all_reduce(sums)
+        along, total, count = sums
+        scale = weight * variance.rsqrt()
+        slope = -weight * variance.reciprocal() * along / count
+        shift = -scale * total / count - slope * mean
+        at_once = max(1, VALUES_AT_ONCE // len(weight))
+        for g, y in zip(grad.split(at_once), rows.split(at_once), strict=True):
+            g.copy_((g * scale).addcmul_(y, slope).add_(shift))
 
     def gradient_of_constant(self, grad: Tensor) -> Tensor:
         """The gradient of what was added to every row, from the rows' own: none where their mean is taken away."""
@@ -104,13 +123,6 @@ class Norm:
         spread = count * (variance + (mean - together) ** 2)
         distributed.all_reduce(spread)
         return together[None], (spread / sums[0])[None]
-
-    def _totals(self, along: Tensor, total: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor | int]:
-        if not self.shared:
-            return along, total, count
-        sums = torch.stack((along, total, torch.full_like(total, count)))
-        distributed.all_reduce(sums)
-        return sums[0], sums[1], sums[2]
 
     def remember(self, moments: Moments, norm: nn.InstanceNorm3d | nn.BatchNorm3d) -> None:
         """Count the batch into a batch norm's running statistics, as it does itself: the variance without bias."""
@@ -175,5 +187,10 @@ class _Normalise(torch.autograd.Function):
 
 
 def _channels_last(rows: Tensor) -> Tensor:
-    """Rows (M, C) seen as (1, C, M, 1, 1), for which the fast channels-last kernels exist."""
-    return rows.t()[None, :, :, None, None]
+    """Rows (M, C) seen as (1, C, M, 1): CUDA has fast channels-last kernels for four axes, and for no more."""
+    return rows.t()[None, :, :, None]
+
+
+def _rows(channels_last: Tensor) -> Tensor:
+    """The inverse of :func:`_channels_last`."""
+    return channels_last[0, :, :, 0].t()

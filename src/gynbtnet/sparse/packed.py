@@ -46,6 +46,11 @@ def room(like: Tensor, rows: int, channels: int) -> Tensor:
     return padded
 
 
+def widened(total: Tensor) -> Tensor:
+    """A tensor to add many others to: in single precision, unless it is that precise; then itself."""
+    return total.float() if total.dtype in (torch.bfloat16, torch.float16) else total
+
+
 def every(rows: Tensor, block: Triple, stride: tuple[int, ...]) -> Tensor:
     """The rows (N·V, C) at every ``stride``-th voxel of each block, as a view (N, z, y, x, C)."""
     return rows.view(-1, *block, rows.shape[1])[:, :: stride[0], :: stride[1], :: stride[2]]

@@ -14,6 +14,7 @@ from torch.nn.grad import conv3d_weight
 
 from gynbtnet.networks.presets import Triple
 from gynbtnet.sparse.active_blocks import ActiveBlocks, divided
+from gynbtnet.sparse.packed import widened
 
 TILES_AT_ONCE = 2**23
 """Values gathered at a time: 32 MB in single precision."""
@@ -38,9 +39,9 @@ def tile_weight_gradient(
     total: Tensor | None = None
     for chunk, tiles in _tiles(padded, _input_table(active, block, stride)):
         part: Tensor = conv3d_weight(tiles, weight.shape, blocks[chunk], stride)  # type: ignore[no-untyped-call]
-        total = part if total is None else total.add_(part)
+        total = widened(part) if total is None else total.add_(part)
     assert total is not None  # an ActiveBlocks is never empty
-    return total
+    return total.to(padded.dtype)
 
 
 def add_tile_input_gradient(

@@ -1,0 +1,172 @@
+"""What CUDA refuses and a CPU doesn't, seen without a GPU.
+
+A whole step of stage 1 runs on a device that is played: its tensors hold a CPU's, and each operator that they meet is
+held against CUDA's rules. No operator takes tensors of two devices, NumPy never sees one, and
+``native_batch_norm_backward`` gets its saved statistics. PyTorch's ``batch_norm_backward_cuda`` asserts these, in
+``aten/src/ATen/native/cuda/Normalization.cu``; the same file has its fast kernels for channels last with four axes.
+"""
+
+import pytest
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map
+
+from gynbtnet.networks.presets import Preset
+from gynbtnet.sparse.active_blocks import ActiveBlocks
+from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
+from gynbtnet.training.masked_modelling import MaskedModelling
+
+PLAYED = torch.device("meta")  # the one device beside the CPU whose backward pass runs in this thread
+BETWEEN_DEVICES = {torch.ops.aten._to_copy.default, torch.ops.aten.copy_.default}
+NORM_BACKWARD = torch.ops.aten.native_batch_norm_backward.default
+
+
+class There(torch.Tensor):
+    """A tensor on the played device."""
+
+    @staticmethod
+    def __new__(cls, here):
+        return torch.Tensor._make_wrapper_subclass(
+            cls,
+            here.size(),
+            strides=here.stride(),
+            storage_offset=here.storage_offset(),
+            dtype=here.dtype,
+            device=PLAYED,
+        )
+
+    def __init__(self, here):
+        self.here = here
+
+    def tolist(self):
+        return self.here.tolist()
+
+    @classmethod
+    def __torch_dispatch__(cls, operator, types, args=(), kwargs=None):
+        return computed(operator, args, kwargs or {})
+
+
+class Device(TorchDispatchMode):
+    """Creates what is to be on the played device, and counts the norms' backward passes."""
+
+    def __init__(self):
+        super().__init__()
+        self.norms = []
+
+    def __torch_dispatch__(self, operator, types, args=(), kwargs=None):
+        if operator is NORM_BACKWARD:
+            self.norms.append(args)
+        return computed(operator, args, kwargs or {})
+
+
+def computed(operator, args, kwargs):
+    tensors = [value for value in tree_leaves((args, kwargs)) if isinstance(value, torch.Tensor)]
+    there = [tensor for tensor in tensors if isinstance(tensor, There)]
+    here = [tensor for tensor in tensors if not isinstance(tensor, There) and tensor.ndim]
+    assert not (there and here) or operator in BETWEEN_DEVICES, f"{operator} takes tensors of two devices"
+    asked = kwargs.get("device")
+    if asked is not None:
+        kwargs = kwargs | {"device": torch.device("cpu")}
+    goes_there = torch.device(asked) == PLAYED if asked is not None else bool(there)
+    wrapped = {id(tensor.here): tensor for tensor in there}
+    found = operator(*tree_map(unwrapped, args), **tree_map(unwrapped, kwargs))
+    if operator is torch.ops.aten.copy_.default:
+        return args[0]
+
+    def placed(value):
+        if not isinstance(value, torch.Tensor):
+            return value
+        return wrapped[id(value)] if id(value) in wrapped else There(value)
+
+    return tree_map(placed, found) if goes_there else found
+
+
+def unwrapped(value):
+    return value.here if isinstance(value, There) else value
+
+
+def moved(network):
+    for module in network.modules():
+        for name, parameter in module._parameters.items():
+            module._parameters[name] = nn.Parameter(There(parameter.detach()), parameter.requires_grad)
+        for name, values in module._buffers.items():
+            module._buffers[name] = values if values is None else There(values)
+    return network
+
+
+def objective(norm, decoder="light", recompute=False):
+    torch.manual_seed(0)
+    preset = Preset((16, 16, 24), 2, (1, 2, 2))
+    network = MaskedAutoencoder(preset, norm=norm, decoder=decoder, recompute=recompute)
+    return MaskedModelling(network, mask_ratio=0.6, normalise_target=True)
+
+
+def a_batch():
+    image = torch.randn(2, 1, 16, 16, 16, generator=torch.Generator().manual_seed(1))
+    return {"image": image, "seeds": torch.tensor([5, 6])}
+
+
+@pytest.fixture
+def autocast_knows_the_device(monkeypatch):
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda device: False)
+
+
+@pytest.mark.usefixtures("autocast_knows_the_device")
+@pytest.mark.parametrize(("norm", "decoder"), [("instance", "light"), ("batch", "light"), ("instance", "unet")])
+@pytest.mark.parametrize("recompute", [False, True])
+def test_a_step_keeps_cudas_rules(norm, decoder, recompute):
+    there, here = objective(norm, decoder, recompute), objective(norm, decoder, recompute)
+    moved(there.network)
+    with Device() as device:
+        loss = there.loss(there.network, {name: There(values) for name, values in a_batch().items()})
+        loss.backward()
+    expected = here.loss(here.network, a_batch())
+    expected.backward()
+    assert loss.here.item() == pytest.approx(expected.item(), rel=1e-6)
+    for ours, theirs in zip(there.network.parameters(), here.network.parameters(), strict=True):
+        assert (ours.grad is None) == (theirs.grad is None)
+        if ours.grad is not None:
+            torch.testing.assert_close(ours.grad.here, theirs.grad, rtol=1e-4, atol=1e-6)
+    assert device.norms
+    for grad, rows, weight, _, _, mean, deviation, *_ in device.norms:
+        assert mean is not None
+        assert deviation is not None
+        assert mean.shape == deviation.shape == weight.shape == rows.shape[1:2]
+        assert mean.dtype == deviation.dtype == torch.float32
+        if rows.ndim == 4:
+            assert rows.is_contiguous(memory_format=torch.channels_last)
+            assert grad.is_contiguous(memory_format=torch.channels_last)
+    assert sum(rows.ndim == 4 for _, rows, *_ in device.norms) >= 12  # each norm of the encoder, at least once
+
+
+@pytest.mark.usefixtures("autocast_knows_the_device")
+def test_validation_and_pictures_keep_cudas_rules(monkeypatch):
+    monkeypatch.setattr(There, "cpu", lambda self: self.here)
+    there = objective("instance")
+    moved(there.network)
+    patch = {name: There(values[:1]) for name, values in a_batch().items()}
+    with torch.no_grad(), Device():
+        assert there.validate([patch])["validation_loss"] > 0
+        there.picture([patch])
+
+
+def test_the_played_device_refuses_what_cuda_refuses():
+    with Device():
+        there = There(torch.ones(2, 3))
+        with pytest.raises(AssertionError, match="two devices"):
+            there + torch.ones(3)
+        with pytest.raises(AssertionError, match="two devices"):
+            there.index_select(0, torch.tensor([0]))
+        with pytest.raises((RuntimeError, TypeError)):
+            there.numpy()
+        assert torch.zeros(2, device=there.device).device == PLAYED
+        assert (there + 1).device == PLAYED
+
+
+def test_a_mask_on_the_device_keeps_its_tables_there():
+    with Device():
+        active = ActiveBlocks(There(torch.ones(1, 2, 2, 2, dtype=torch.bool)))
+        tables = [active.cells, active.tiles((4, 4, 4), (1, 1, 1), (1, 1, 1))]
+        tables += [rows for pair in active.pairs((2, 2, 2), (2, 2, 2)) for rows in pair]
+    assert all(table.device == PLAYED for table in tables)
