@@ -14,6 +14,7 @@ ORDER = [
     "whole_files",
     "processes",
     "progress",
+    "available_memory",
     "many_scans",
     "settings",
     "imaging",
