@@ -1,6 +1,7 @@
 """What the header of an image file says, in whatever format."""
 
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,11 @@ class ImageHeader:
     def shape(self) -> tuple[int, ...]:
         """Of the stored array, (channels, z, y, x)."""
         return (self.channels, *self.geometry.shape)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the stored voxels."""
+        return prod(self.shape) * self.kind.itemsize
 
 
 def unreadable(path: Path, reason: str) -> BadInput:
@@ -80,7 +86,6 @@ def grid(path: Path, shape: tuple[int, ...], spacing: Any, origin: Any, directio
         BadInput: If a value is none, or the axes are not perpendicular.
     """
     try:
-        with np.errstate(all="ignore"):
-            return Geometry(shape, tuple(spacing), tuple(origin), tuple(np.ravel(direction)))  # type: ignore[arg-type]
+        return Geometry(shape, tuple(spacing), tuple(origin), tuple(np.ravel(direction)))  # type: ignore[arg-type]
     except (ValueError, OverflowError) as error:
         raise BadInput(f"{path} lies on no usable grid: {error}; resample it to perpendicular axes.") from error

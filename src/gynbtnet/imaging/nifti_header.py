@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.spatial.transform import Rotation
 
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.geometry import SAME_GRID, Geometry
@@ -46,7 +47,7 @@ _UNITS = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 """Millimetres in a length of each unit: unknown (taken as mm, as all software does), metre, millimetre, micron."""
 
 _FARTHEST_OFFSET = 2**26  # bytes; header extensions that are larger are damage
-_QUATERNION_ROUNDING = 2.5e-7  # of 1 − b² − c² − d², where b, c and d are rounded to 32 bits
+_QUATERNION_ROUNDING = 5e-7  # of numbers of 32 bits, the sform's and the quaternion's
 
 
 def read_nifti_header(path: Path) -> ImageHeader:
@@ -135,8 +136,7 @@ class _Place:
     @property
     def spacing(self) -> Floats:
         """Along x, y, z in mm."""
-        with np.errstate(over="ignore"):
-            lengths: Floats = np.linalg.norm(self.matrix[:, :3], axis=0)
+        lengths: Floats = np.linalg.norm(self.matrix[:, :3], axis=0)
         return lengths
 
 
@@ -155,14 +155,14 @@ def _geometry(path: Path, fields: Any, sizes: tuple[int, ...]) -> Geometry:
     if fields["sform_code"] > 0:
         places.append(_Place("sform", np.asarray(fields["srow"], float) * _UNITS[unit]))
     if fields["qform_code"] > 0:
-        places.append(_qform(path, fields, spacing, _UNITS[unit]))
+        places.append(_qform(path, fields, spacing, _UNITS[unit], places[0] if places else None))
     if not places:
         raise without_place(path, "neither qform nor sform is given")
     for place in places:
         if not np.isfinite(place.matrix).all():
             raise unreadable(path, f"its {place.name} is not finite")
     for one, other in pairwise(places):
-        _check_agreement(path, one, other, last, _quaternion_tolerance(fields, spacing * last))
+        _check_agreement(path, one, other, last)
     placed = _perpendicular(path, places[0], last)
     apart = float(np.abs((placed.spacing - spacing) * last).max())
     if apart > SAME_GRID:
@@ -176,40 +176,40 @@ def _geometry(path: Path, fields: Any, sizes: tuple[int, ...]) -> Geometry:
     return grid(path, sizes[2::-1], placed.spacing[::-1], matrix[:, 3], matrix[:, :3] / placed.spacing)
 
 
-def _qform(path: Path, fields: Any, spacing: Floats, unit: float) -> _Place:
-    """Method 2 of nifti1.h: a unit quaternion, of which the first number follows from the other three."""
-    b, c, d = np.asarray(fields["quatern"], float)
-    with np.errstate(over="ignore"):
-        rest = 1 - (b * b + c * c + d * d)
-    if not rest > -1e-4:
-        raise unreadable(path, f"its qform has the quaternion ({b:g}, {c:g}, {d:g}), which is longer than 1")
-    a = np.sqrt(max(rest, 0))
-    a, b, c, d = np.array([a, b, c, d]) / np.linalg.norm([a, b, c, d])
-    turn = np.array(
-        [
-            [a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)],
-            [2 * (b * c + a * d), a * a + c * c - b * b - d * d, 2 * (c * d - a * b)],
-            [2 * (b * d - a * c), 2 * (c * d + a * b), a * a + d * d - b * b - c * c],
-        ]
-    )
+def _qform(path: Path, fields: Any, spacing: Floats, unit: float, sform: _Place | None) -> _Place:
+    """Method 2 of nifti1.h: a unit quaternion, of which the first number follows from the other three.
+
+    Near a half turn the three leave of the first only four digits. If they are the sform's, rounded to 32 bits, the
+    sform's own rotation is taken.
+    """
+    stored = np.asarray(fields["quatern"], float)
     handed = np.array([1, 1, -1 if fields["pixdim"][0] < 0 else 1])
     offset = np.asarray(fields["qoffset"], float) * unit
-    return _Place("qform", np.column_stack([turn * (spacing * handed), offset]))
+    rest = 1 - float((stored * stored).sum())
+    if not rest > -1e-4:
+        b, c, d = stored
+        raise unreadable(path, f"its qform has the quaternion ({b:g}, {c:g}, {d:g}), which is longer than 1")
+    turn = Rotation.from_quat([*stored, np.sqrt(max(rest, 0))])
+    like = _rotation(sform, handed) if sform else None
+    if like is not None:
+        quaternion = like.as_quat()[:3]
+        if min(np.abs(quaternion - stored).max(), np.abs(quaternion + stored).max()) < _QUATERNION_ROUNDING:
+            turn = like
+    return _Place("qform", np.column_stack([turn.as_matrix() * (spacing * handed), offset]))
 
 
-def _quaternion_tolerance(fields: Any, extent: Floats) -> float:
-    """How far rounding of the quaternion to 32 bits may move the far corner, in mm.
+def _rotation(place: _Place, handed: npt.NDArray[np.intp]) -> Rotation | None:
+    """The rotation nearest to a place's axes, without the mirror image of ``handed``; None if there is none."""
+    if not (np.isfinite(place.matrix).all() and (place.spacing > 0).all()):
+        return None
+    left, _, right = np.linalg.svd(place.matrix[:, :3] / place.spacing * handed)
+    return Rotation.from_matrix(left @ right) if np.linalg.det(left @ right) > 0 else None
 
-    Its first number is the root of what the others leave of 1: near a half turn it keeps four digits.
-    """
-    rest = max(0.0, 1 - float((np.asarray(fields["quatern"], float) ** 2).sum()))
-    return float(2 * (np.sqrt(rest + _QUATERNION_ROUNDING) - np.sqrt(rest)) * np.linalg.norm(extent))
 
-
-def _check_agreement(path: Path, one: _Place, other: _Place, last: npt.NDArray[np.intp], rounding: float) -> None:
+def _check_agreement(path: Path, one: _Place, other: _Place, last: npt.NDArray[np.intp]) -> None:
     corners = np.vstack([np.indices((2, 2, 2)).reshape(3, -1) * last[:, None], np.ones(8)])
     apart = float(np.linalg.norm((one.matrix - other.matrix) @ corners, axis=0).max())
-    if not apart <= SAME_GRID + rounding:
+    if not apart <= SAME_GRID:
         raise BadInput(
             f"{path} places its voxels twice, and {one.name} and {other.name} disagree by up to {apart:.3g} mm "
             f"(spacing {_times(one.spacing)} and {_times(other.spacing)} mm along x, y, z); software differs in which "

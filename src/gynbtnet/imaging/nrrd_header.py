@@ -1,6 +1,7 @@
 """Headers of NRRD files. Source: https://teem.sourceforge.net/nrrd/format.html."""
 
 import re
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -64,14 +65,13 @@ def read_nrrd_header(path: Path) -> ImageHeader:
         raise unreadable(path, "its header lacks the byte order")
     directions, origin = _place(path, fields)
     spacing = np.linalg.norm(directions, axis=1)
-    with np.errstate(all="ignore"):
-        cosines = (directions / spacing[:, None]).T
+    cosines = (directions / spacing[:, None]).T
     return ImageHeader(
         path=path,
         geometry=grid(path, sizes[::-1], spacing[::-1], origin, cosines),
         channels=1,
         kind=np.dtype(order + kind),
-        data=_data(path, fields, encoding, length, int(np.dtype(kind).itemsize) * _product(sizes)),
+        data=_data(path, fields, encoding, length, np.dtype(kind).itemsize * prod(sizes)),
         description=" ".join(fields.get(name, "") for name in ("content", "itk_filenotes", "comment")),
     )
 
@@ -122,8 +122,3 @@ def _data(path: Path, fields: dict[str, str], encoding: Encoding, length: int, s
     if lines != 0 or not 0 <= skipped <= HEADER_BYTES or (skipped and encoding in ("text", "hex")):
         raise unreadable(path, f"its header has {lines} lines and {skipped} bytes skipped before its voxels")
     return VoxelData(path, length, encoding, skipped)
-
-
-def _product(sizes: tuple[int, ...]) -> int:
-    x, y, z = sizes
-    return x * y * z

@@ -25,7 +25,7 @@ def check_grid(geometry: Geometry, where: str) -> None:
     Raises:
         BadInput: If it is one of these.
     """
-    extent = np.asarray(geometry.shape) * np.asarray(geometry.spacing)
+    extent = np.asarray([n * spacing for n, spacing in zip(geometry.shape, geometry.spacing, strict=True)])
     spacing = "×".join(f"{length:.4g}" for length in geometry.spacing)
     if extent.max() > LONGEST_MM:
         voxels = "×".join(map(str, geometry.shape))

@@ -53,7 +53,11 @@ def read_header(path: Path) -> ImageHeader:
         raise BadInput(f"There is no file {path}; expected an image ({', '.join(SUFFIXES)}).")
     if not path.name.endswith(SUFFIXES):
         raise BadInput(f"{path} is no image file by its name; expected one that ends in {', '.join(SUFFIXES)}.")
-    header = _READERS[path.suffix](path)
+    with np.errstate(all="ignore"):  # what overflows is refused
+        header = _READERS[path.suffix](path)
+    problem = header.data.problem(header.size)
+    if problem:
+        raise unreadable(path, problem)
     check_grid(header.geometry, str(path))
     return header
 
@@ -81,13 +85,9 @@ def read_channels(header: ImageHeader) -> list[Volume]:
         BadInput: If the file holds fewer voxels than its header says, or more, or they don't fit into memory, or one
             is not finite.
     """
-    size = int(np.prod(header.shape, dtype=object))
     scaled = _scaled_kind(header)
-    problem = header.data.problem(size * header.kind.itemsize)
-    if problem:
-        raise unreadable(header.path, problem)
     check_memory(
-        size * (header.kind.itemsize + (scaled.itemsize if header.scaling else 0)),
+        header.size * (1 + (scaled.itemsize / header.kind.itemsize if header.scaling else 0)),
         f"{header.path} with its {'×'.join(map(str, header.geometry.shape))} voxels (z, y, x)",
         "crop or resample it, or take a machine with more memory",
     )

@@ -15,6 +15,8 @@ Encoding = Literal["raw", "gzip file", "gzip", "zlib", "bzip2", "text", "hex"]
 
 _BLOCK = 2**20
 _DEFLATE = 1032  # bytes that one compressed byte can stand for at most; zlib.net/zlib_tech.html
+_BZIP2 = 50_000  # the same of bzip2, whose blocks of 900,000 bytes shrink to some 40
+_BYTES_A_CHARACTER = 4  # of voxels as text: eight bytes take a digit and a space at least
 _CHARACTERS = 40  # of one number as text, at most
 _DAMAGE = (OSError, EOFError, zlib.error, ValueError)
 
@@ -40,8 +42,9 @@ class VoxelData:
         held = self.file.stat().st_size - (0 if self.encoding == "gzip file" else self.offset)
         if self.encoding == "raw":
             return _difference(held - self.skipped, size)
-        if self.encoding in ("gzip file", "gzip", "zlib") and held * _DEFLATE + _BLOCK < size:
-            return f"{held} compressed bytes can't hold the {size} bytes of its voxels"
+        most = {"text": held * _BYTES_A_CHARACTER, "hex": held // 2, "bzip2": held * _BZIP2}
+        if size > most.get(self.encoding, held * _DEFLATE) + _BLOCK:
+            return f"{held} bytes of type “{self.encoding}” can't hold the {size} bytes of its voxels"
         return None
 
     def read_into(self, array: npt.NDArray[Any]) -> str | None:
