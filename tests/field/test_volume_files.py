@@ -15,10 +15,12 @@ import SimpleITK as sitk
 
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.conversion import Conversion, convert
+from gynbtnet.imaging.ct_series import read_ct_series
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.imaging.volume_files import from_sitk, read_volume
 
 from .battery import CASES
+from .builders import CT
 
 nib = pytest.importorskip("nibabel")
 
@@ -507,3 +509,19 @@ def test_of_a_bomb_no_more_is_unpacked_than_its_header_promises(tmp_path, monkey
     with pytest.raises(BadInput, match="more voxels than the"):
         read_volume(path)
     assert sum(unpacked) < 2**22
+
+
+# ---------------------------------------------------------------- the same limits for DICOM
+def test_a_ct_of_more_than_three_metres_is_refused(tmp_path):
+    series = CT(tmp_path, change=lambda dataset, number: setattr(dataset, "PixelSpacing", [100, 100]))
+    assert series is not None
+    with pytest.raises(BadInput, match=r"m long along one axis .* expected at most 3 m"):
+        read_ct_series(tmp_path)
+
+
+def test_a_ct_beyond_memory_is_refused_before_its_pixels_are_read(tmp_path, monkeypatch):
+    CT(tmp_path)
+    monkeypatch.setattr("gynbtnet.available_memory.available_bytes", lambda: 10**4)
+    monkeypatch.setattr("gynbtnet.imaging.ct_series.stored_pixels", None)
+    with pytest.raises(BadInput, match=r"pixels needs about .* MB of memory, and 0\.0 MB are available"):
+        read_ct_series(tmp_path)

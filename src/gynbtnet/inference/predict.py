@@ -9,10 +9,11 @@ from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.inference.contours import Contours
 from gynbtnet.inference.native_labels import labels_on
 from gynbtnet.inference.passes import Passes
+from gynbtnet.inference.prediction_memory import check_prediction_memory
 from gynbtnet.inference.region import find_region
 from gynbtnet.inference.settings import PredictionSettings
 from gynbtnet.inference.sliding_window import slide
-from gynbtnet.preparation.preprocess import preprocess_volume
+from gynbtnet.preparation.preprocess import check_channels, preprocess_volume
 
 if TYPE_CHECKING:
     from gynbtnet.inference.ensemble import Ensemble
@@ -46,8 +47,11 @@ def contour(model: "Model | Ensemble", volumes: Sequence[Volume], settings: Pred
         settings: of the sliding window.
 
     Raises:
-        BadInput: where there isn't one volume a channel, or they lie on different grids.
+        BadInput: where there isn't one volume a channel, or they lie on different grids, or the
+            prediction doesn't fit into memory.
     """
+    check_channels(volumes, model.plan)
+    check_prediction_memory(volumes[0].geometry, model.plan, on_cpu=model.device.type == "cpu")
     image, grid = preprocess_volume(volumes, model.plan)
     region = find_region(volumes, model.plan, grid, settings.roi)
     mirrored = [_AXES[name] for name in settings.mirrored_axes] if settings.mirroring else []
