@@ -15,6 +15,7 @@ ORDER = [
     "whole_files",
     "processes",
     "progress",
+    "available_memory",
     "many_scans",
     "settings",
     "imaging",

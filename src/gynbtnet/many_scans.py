@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 import joblib
-import psutil
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
+from gynbtnet.available_memory import available_bytes
 from gynbtnet.errors import BadInput, ScansFailed
 from gynbtnet.progress import console, track
 
@@ -140,7 +140,7 @@ def affordable_jobs(jobs: int, scan_gb: float, memory_gb: float | None = None) -
             f"The largest scan takes about {scan_gb:.1f} GB and the limit is {memory_gb:.1f} GB; raise --memory to "
             "that, or leave it out."
         )
-    limit = memory_gb if memory_gb is not None else _OURS * psutil.virtual_memory().available / 1e9
+    limit = memory_gb if memory_gb is not None else _OURS * available_bytes() / 1e9
     affordable = max(1, min(jobs, int(limit / scan_gb)))
     if affordable < jobs:
         console.print(
@@ -200,6 +200,8 @@ def _attempt(work: Callable[[Scan], Result], number: int, scan: Scan) -> tuple[i
         if error.errno in _DISK_FULL:
             raise
         return number, None, f"{error.filename or 'a file'} can't be used: {error.strerror or error}"
+    except MemoryError as error:
+        return number, None, f"memory ran out ({error}); crop the scan, or take a machine with more memory"
     except Exception as error:  # a fault of ours in one scan is no reason to lose a night's work on the others
         where = traceback.extract_tb(error.__traceback__)[-1]
         return number, None, f"{type(error).__name__} in {Path(where.filename).name}, line {where.lineno}: {error}"

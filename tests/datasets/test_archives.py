@@ -408,7 +408,7 @@ def test_faults_of_a_decathlon_task(tmp_path: Path, phantoms: Phantoms) -> None:
     for number in (1, 2):
         image = task / "imagesTr" / f"pelvis_00{number}.nii.gz"
         image.write_bytes(image.read_bytes()[:400])
-    with pytest.raises(BadInput, match="image with 2 channels; is it damaged"):
+    with pytest.raises(BadInput, match=r"can't be read as an image: .*; is it damaged"):
         ingest_layout("decathlon", task, tmp_path / "more", leave_out_failing=True)
     described = json.loads((task / "dataset.json").read_text())
     (task / "dataset.json").write_text(json.dumps(described | {"training": ["a"]}))

@@ -174,3 +174,16 @@ def test_labels_on_another_grid_are_told(write_cohort: WriteCohort, tmp_path: Pa
     write_volume(replace(volume, geometry=moved), labels)
     with pytest.raises(ScansFailed, match="another grid"):
         prepare(cohort, PLAN, tmp_path / "prepared")
+
+
+def test_a_scan_beyond_memory_is_refused_and_the_others_are_kept(
+    write_cohort: WriteCohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: list[Path]
+) -> None:
+    cohort = write_cohort(GRIDS)
+    wide = replace(cohort.cases[1], geometry=Geometry((500, 512, 512), (5000.0,) * 3))
+    fitting = replace(cohort, cases=(cohort.cases[0], wide, cohort.cases[2]))
+    with pytest.raises(ScansFailed, match=r"1 of 3 scans failed") as failed:
+        prepare(fitting, PLAN, tmp_path / "out", jobs=2)
+    assert "500×512×512 voxels (z, y, x), resampled to 1666667×" in str(failed.value)
+    assert "GB are available" in str(failed.value)
+    assert not made or wide.image not in made

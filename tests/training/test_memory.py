@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -18,7 +18,7 @@ from gynbtnet.errors import BadInput
 from gynbtnet.networks.presets import Preset
 from gynbtnet.networks.unet import GynBTNet
 from gynbtnet.preparation.store import PreparedCohort
-from gynbtnet.training import memory
+from gynbtnet.training import memory, stages
 from gynbtnet.training.batches import Batch
 from gynbtnet.training.segmentation import Segmentation
 from gynbtnet.training.settings import PretrainingSettings, SegmentationSettings
@@ -170,6 +170,24 @@ def test_memory_runs_out_in_a_run(prepared: PreparedCohort, tmp_path: Path, monk
 def test_what_cannot_be_parted(kind: Any, values: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         kind(**values)
+
+
+@pytest.mark.parametrize("stage", ["pretrain", "finetune"])
+def test_a_plan_beyond_memory_is_refused_before_its_network_is_made(
+    prepared: PreparedCohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    wide = replace(prepared, plan=replace(prepared.plan, patch_size=(4096, 4096, 4096)))
+    monkeypatch.setattr(stages, "planned_network", None)
+    monkeypatch.setattr(stages, "MaskedAutoencoder", None)
+    cases = {"training_ids": ["ball_0"], "validation_ids": []}
+    with pytest.raises(
+        BadInput, match=r"preset XS and . patch\(es\) of 4096×4096×4096 voxels needs about .* available"
+    ):
+        if stage == "pretrain":
+            stages.pretrain(wide, PretrainingSettings(), tmp_path / "run", **cases)
+        else:
+            stages.finetune(wide, SegmentationSettings(), tmp_path / "run", **cases)
+    assert not (tmp_path / "run").exists()
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 console = Console(quiet=not is_first_process())
 FULL = "The disk is full; nothing half-written is kept. Free some space or choose another --out."
+_NO_MEMORY = "Memory ran out; crop the scan, take smaller patches, or a machine with more memory"
 STOPPED = 130  # what a shell expects after Ctrl-C, and what typer exits with
 PAUSED = 75  # EX_TEMPFAIL of sysexits.h: call again
 
@@ -59,6 +60,12 @@ def main() -> None:
         if end.code != STOPPED:
             raise
         sentence, code = "Stopped. What was complete is kept; the same command goes on from there.", STOPPED
+    except MemoryError as problem:
+        sentence, code = f"{_NO_MEMORY} ({problem}).", 2
+    except RuntimeError as problem:
+        if "DefaultCPUAllocator" not in str(problem):
+            raise
+        sentence, code = f"{_NO_MEMORY}.", 2
     except OSError as problem:
         full = problem.errno in (errno.ENOSPC, errno.EDQUOT)
         sentence, code = (

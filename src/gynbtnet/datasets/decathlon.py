@@ -5,11 +5,8 @@ case is a patient of its own. ``imagesTs`` has no labels and is left alone. Sour
 http://medicaldecathlon.com, CC BY-SA 4.0; Antonelli et al. 2022, Nature Communications 13:4128.
 """
 
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-import SimpleITK as sitk
 
 from gynbtnet.datasets.archive import Archive
 from gynbtnet.datasets.dataset_json import DatasetJson, one_description
@@ -18,9 +15,8 @@ from gynbtnet.datasets.integrity import LabelMismatch, Problem
 from gynbtnet.datasets.labelled_files import chosen_structures, read_labelled
 from gynbtnet.datasets.synthetic_marks import image_is_synthetic
 from gynbtnet.errors import BadInput
-from gynbtnet.imaging.nifti_check import check_nifti
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.imaging.volume_files import from_sitk, read_volume, without_suffix
+from gynbtnet.imaging.volume_files import read_channels, read_header, read_volume, without_suffix
 
 ARCHIVE = Archive("Medical Segmentation Decathlon", "http://medicaldecathlon.com", "CC BY-SA 4.0")
 
@@ -96,17 +92,7 @@ def _channels(path: Path, number: int) -> list[Volume]:
     """
     if number == 1:
         return [read_volume(path)]
-    try:
-        image = sitk.ReadImage(str(path))
-        broken = check_nifti(path, image)
-        held = image.GetSize()[3] if image.GetDimension() == 4 else 1
-        if held != number:
-            raise LabelMismatch(f"{path} has {held} channels; expected the {number} that dataset.json names.")
-        volumes = [from_sitk(image[:, :, :, i]) for i in range(number)]
-    except (RuntimeError, ValueError, OSError, EOFError, zlib.error) as error:
-        raise BadInput(
-            f"{path} can't be read as an image with {number} channels; is it damaged or cut short?"
-        ) from error
-    if broken:
-        raise BadInput(f"{path} holds no finite number in {broken} voxels; export it again.")
+    volumes = read_channels(read_header(path))
+    if len(volumes) != number:
+        raise LabelMismatch(f"{path} has {len(volumes)} channels; expected the {number} that dataset.json names.")
     return volumes

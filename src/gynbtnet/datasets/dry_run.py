@@ -4,15 +4,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import SimpleITK as sitk
-
 from gynbtnet.datasets.found_scans import FoundScan, FoundScans
 from gynbtnet.datasets.ingestion import NumberedScan, number_scans
 from gynbtnet.datasets.integrity import IntegrityReport, Problem, size_of
 from gynbtnet.datasets.json_files import sha256_of
 from gynbtnet.datasets.patient_key import PatientKey
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.volume_files import is_image_file
+from gynbtnet.errors import BadInput
+from gynbtnet.imaging.volume_files import is_image_file, read_header
 from gynbtnet.progress import track
 
 
@@ -50,25 +48,15 @@ def _header_problem(scan: FoundScan, on_its_grid: Sequence[Path]) -> Problem | N
     grids = []
     for path in (scan.files[0], *(path for path in on_its_grid if is_image_file(path))):
         try:
-            grids.append((path, _grid(path)))
-        except (RuntimeError, ValueError):
-            return Problem("unreadable", str(path), f"{path} has no header that can be read; is it cut short?")
+            grids.append((path, read_header(path).geometry))
+        except BadInput as error:
+            return Problem("unreadable", str(path), str(error))
     (_, first), *others = grids
     for path, grid in others:
         if not first.is_same(grid):
             reason = f"{path} lies on another grid than its scan, {first.difference(grid)}."
             return Problem("mismatch", str(path), reason)
     return None
-
-
-def _grid(path: Path) -> Geometry:
-    """The grid of the first three dimensions."""
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    reader.ReadImageInformation()
-    n = reader.GetDimension()
-    direction = [reader.GetDirection()[n * row + column] for row in range(3) for column in range(3)]
-    return Geometry(reader.GetSize()[2::-1], reader.GetSpacing()[2::-1], reader.GetOrigin()[:3], tuple(direction))
 
 
 def _copies(numbered: Sequence[NumberedScan]) -> dict[str, Problem]:

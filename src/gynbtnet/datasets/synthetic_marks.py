@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
-import SimpleITK as sitk
 from pydicom.dataset import Dataset
+
+from gynbtnet.errors import BadInput
+from gynbtnet.imaging.volume_files import read_header
 
 _WORD = "synthetic"
 
@@ -15,15 +17,12 @@ def dicom_is_synthetic(header: Dataset) -> bool:
 
 def image_is_synthetic(path: Path, root: Path) -> bool:
     """Whether an image file's own description says so, or a ``README.txt`` beside it or above, up to ``root``."""
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
     try:
-        reader.ReadImageInformation()
-    except RuntimeError:
+        description = read_header(path).description
+    except BadInput:
         return False  # reading the voxels will say what is wrong with it
-    for key in ("descrip", "ITK_FileNotes", "Comment"):
-        if reader.HasMetaDataKey(key) and _WORD in reader.GetMetaData(key).lower():
-            return True
+    if _WORD in description.lower():
+        return True
     folders = [folder for folder in path.parents if folder == root or root in folder.parents]
     readmes = [folder / "README.txt" for folder in folders]
     return any(_WORD in readme.read_text(errors="replace").lower() for readme in readmes if readme.is_file())

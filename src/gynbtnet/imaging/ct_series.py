@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,14 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 
+from gynbtnet.available_memory import check_memory
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.ct_images import CTImage, image_from, matrix_of
 from gynbtnet.imaging.dicom_objects import MULTI_FRAME_CT, read_object, reading, uid
 from gynbtnet.imaging.dicom_series import FoundSeries, complete_uids, find_series
 from gynbtnet.imaging.enhanced_ct import frames_of
 from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.plausible_grid import check_grid
 from gynbtnet.imaging.rtstruct_reference import read_reference
 from gynbtnet.imaging.series_choice import choose_ct
 from gynbtnet.imaging.shape_interpolation import interpolated_shapes
@@ -29,6 +32,7 @@ from gynbtnet.progress import track
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
+_BYTES_A_VOXEL = 4  # in HU, of which a rescale may make floats
 _MANY_FILES = 400  # about two seconds of slices
 
 MOST_TISSUE_PADDED = 0.05
@@ -212,6 +216,12 @@ def read_ct_files(files: Sequence[Path], repairs: Repairs | None = None) -> CTSe
     images, doubled = _without_doubles(images)
     _check_padding(images, where)
     stack = stack_slices([image.plane for image in images], where, repairs or Repairs())
+    check_grid(stack.geometry, where)
+    check_memory(
+        prod(stack.geometry.shape) * _BYTES_A_VOXEL,
+        f"{where} with its {'×'.join(map(str, stack.geometry.shape))} voxels (z, y, x)",
+        "take a machine with more memory",
+    )
     images = [images[i] for i in stack.order]
     volume = Volume(_hounsfield_units(images, stack), stack.geometry)
     with reading(Path(files[0])):
@@ -238,6 +248,14 @@ def _read_images(files: Sequence[Path], where: str) -> tuple[Dataset, list[CTIma
         with reading(path):
             dataset = read_object(path, "a CT slice")
             complete_uids(dataset)
+            if first is None:
+                rows, columns = matrix_of(dataset, path)
+                frames = len(files) * max(1, int(dataset.get("NumberOfFrames") or 1))
+                check_memory(
+                    frames * rows * columns * (dataset.get("BitsAllocated") or 16) / 8,
+                    f"{where} with its {frames}×{rows}×{columns} pixels",
+                    "take a machine with more memory",
+                )
             first = first or dataset
             if dataset.get("PixelRepresentation") is None:
                 unsaid += 1

@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.dicom_objects import code, read_object, reading, uid
 from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.plausible_grid import check_grid
 from gynbtnet.imaging.volume import Volume
 
 Floats = npt.NDArray[np.float64]
@@ -162,4 +163,5 @@ def _on_grid(
         )
     except ValueError as error:
         raise BadInput(f"{path} lies on no usable grid: {error}; export the RTDOSE again.") from error
+    check_grid(geometry, str(path))
     return Volume(np.ascontiguousarray(array), geometry)

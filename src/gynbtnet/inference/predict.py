@@ -11,10 +11,11 @@ from gynbtnet.inference.contours import Contours
 from gynbtnet.inference.mirroring import mirrored_axes
 from gynbtnet.inference.native_labels import labels_on
 from gynbtnet.inference.passes import Passes
+from gynbtnet.inference.prediction_memory import check_prediction_memory
 from gynbtnet.inference.region import find_region
 from gynbtnet.inference.settings import PredictionSettings
 from gynbtnet.inference.sliding_window import slide
-from gynbtnet.preparation.preprocess import preprocess_volume
+from gynbtnet.preparation.preprocess import check_channels, preprocess_volume
 from gynbtnet.preparation.settings import ALL_AXES
 
 if TYPE_CHECKING:
@@ -48,9 +49,11 @@ def contour(model: "Model | Ensemble", volumes: Sequence[Volume], settings: Pred
         settings: of the sliding window.
 
     Raises:
-        BadInput: If there isn't one volume per channel, they lie on different grids, or an axis is to be mirrored that
-            wasn't mirrored in training.
+        BadInput: If there isn't one volume per channel, they lie on different grids, an axis is to be mirrored that wasn't
+            mirrored in training, or the prediction doesn't fit into memory.
     """
+    check_channels(volumes, model.plan)
+    check_prediction_memory(volumes[0].geometry, model.plan, on_cpu=model.device.type == "cpu")
     image, grid = preprocess_volume(volumes, model.plan)
     region = find_region(volumes, model.plan, grid, settings.roi)
     plan = model.plan

@@ -143,8 +143,12 @@ def _lateral_metal_cm3(scan: Volume, coarse: Volume, body: Mask | None) -> float
     if body is None:
         return 0.0
     middle = coarse.geometry.to_world((0, 0, np.average(np.nonzero(body)[2])))[0]
-    places = scan.geometry.to_world(np.argwhere(scan.array > METAL_HU))[:, 0]
-    return float(np.count_nonzero(np.abs(places - middle) > LATERAL_MM)) * scan.geometry.voxel_volume / 1000
+    voxels = 0
+    for z, plane in enumerate(scan.array):  # one by one: a noisy scan has gigabytes of indices
+        bright = np.argwhere(plane > METAL_HU)
+        places = scan.geometry.to_world(np.column_stack([np.full(len(bright), z), bright]))[:, 0]
+        voxels += int(np.count_nonzero(np.abs(places - middle) > LATERAL_MM))
+    return voxels * scan.geometry.voxel_volume / 1000
 
 
 def _even_and_bright_cm3(coarse: Volume) -> float:

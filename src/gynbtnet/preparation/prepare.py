@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gynbtnet.available_memory import available_bytes, check_memory
 from gynbtnet.datasets.case import Case
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.json_files import sha256_of
@@ -61,7 +62,8 @@ def prepare(cohort: Cohort, plan: Plan, out: Path, jobs: int = 1, memory_gb: flo
     out.mkdir(parents=True, exist_ok=True)
     (out / MANIFEST).unlink(missing_ok=True)
     if cohort.cases:
-        jobs = affordable_jobs(jobs, max(peak_gb(case, plan) for case in cohort.cases), memory_gb)
+        fitting = [peak for peak in (peak_gb(case, plan) for case in cohort.cases) if peak * 1e9 <= available_bytes()]
+        jobs = affordable_jobs(jobs, max(fitting, default=_PROCESS_GB), memory_gb)
     work = partial(_prepare_case, plan=plan, out=out)
     cases = for_each_scan(work, cohort.cases, name=attrgetter("id"), title="Preparing", jobs=jobs)
     prepared = PreparedCohort(cohort.name, tuple(cases), plan, out, synthetic=cohort.synthetic)
@@ -82,6 +84,12 @@ def _prepare_case(case: Case, *, plan: Plan, out: Path) -> PreparedCase:
         standing = read_prepared_case(out, case.id)
         if standing.key == key and all(path.is_file() for path in standing.files):
             return standing
+    check_memory(
+        (peak_gb(case, plan) - _PROCESS_GB) * 1e9,
+        f"The preparation of {_times(case.geometry.shape)} voxels (z, y, x), resampled to "
+        f"{_times(planned_geometry(case.geometry, plan).shape)},",
+        "crop the scan, plan with a larger spacing, or take a machine with more memory",
+    )
     volumes = [read_volume(path) for path in case.images]
     source = volumes[0].geometry
     image, geometry = preprocess_volume(volumes, plan)
@@ -110,6 +118,10 @@ def _prepare_case(case: Case, *, plan: Plan, out: Path) -> PreparedCase:
     )
     write_prepared_case(prepared, image, labels, foreground, plan.patch_size)
     return prepared
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape))
 
 
 def _key(case: Case, plan: Plan) -> str:

@@ -13,7 +13,10 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from gynbtnet.available_memory import available_bytes, check_memory
 from gynbtnet.errors import BadInput
+from gynbtnet.preparation.plan import Plan
+from gynbtnet.preparation.step_memory import training_bytes
 from gynbtnet.training.batches import Batch
 from gynbtnet.training.objective import Objective
 
@@ -56,6 +59,39 @@ def patches_at_once(fabric: Fabric, objective: Objective, batch: Batch, memory_g
     if fewest == 0:
         raise BadInput(f"Not even one patch of {_voxels(batch)} voxels fits into memory; {REMEDY}.")
     return fewest
+
+
+def check_training_memory(fabric: Fabric, plan: Plan, *, patches: int, least_share: float) -> None:
+    """Refuse a plan whose steps can't fit into a CPU's memory, before the network is made.
+
+    A GPU says by itself that its memory ran out; a CPU's system ends the process.
+
+    Args:
+        fabric: the devices.
+        plan: what is trained.
+        patches: that are computed together at least.
+        least_share: of :func:`~gynbtnet.preparation.step_memory.training_bytes`, an upper bound, that a step surely
+            takes.
+
+    Raises:
+        BadInput: If a step surely takes more than is available.
+    """
+    if fabric.device.type != "cpu" or plan.network != "gynbtnet":
+        return
+    taken = training_bytes(
+        plan.preset,
+        plan.strides,
+        in_channels=len(plan.channels),
+        outputs=len(plan.structures) + 1,
+        patch_size=plan.patch_size,
+        batch_size=patches,
+    )
+    size = "×".join(map(str, plan.patch_size))
+    check_memory(
+        least_share * taken,
+        f"A training step with preset {plan.preset} and {patches} patch(es) of {size} voxels",
+        REMEDY + (", or a smaller batch_size" if patches > 1 else ""),
+    )
 
 
 def peak_bytes(fabric: Fabric, objective: Objective, batch: Batch) -> int:
@@ -118,7 +154,7 @@ def _goes_through(fabric: Fabric, objective: Objective, batch: Batch) -> bool:
 def _bytes_left(fabric: Fabric, memory_gb: float | None) -> float:
     """What this process may take of a CPU's memory beyond what it has."""
     if memory_gb is None:
-        return _SHARE_OF_FREE * psutil.virtual_memory().available / fabric.world_size
+        return _SHARE_OF_FREE * available_bytes() / fabric.world_size
     return memory_gb * 1e9 - float(psutil.Process().memory_info().rss)
 
 

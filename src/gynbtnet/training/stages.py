@@ -24,6 +24,7 @@ from gynbtnet.training.batches import Batches
 from gynbtnet.training.devices import start_devices
 from gynbtnet.training.engine import fit
 from gynbtnet.training.masked_modelling import MaskedModelling
+from gynbtnet.training.memory import check_training_memory
 from gynbtnet.training.mirroring import axes_of_arrays, with_mirroring
 from gynbtnet.training.objective import Objective
 from gynbtnet.training.planned_network import planned_network, planned_proxy_network
@@ -32,6 +33,9 @@ from gynbtnet.training.proxy_tasks import ProxyTasks
 from gynbtnet.training.run_folder import RunFolder, open_run
 from gynbtnet.training.segmentation import Segmentation
 from gynbtnet.training.settings import PretrainingSettings, SegmentationSettings, TrainingSettings
+
+_LEAST_IN_SEGMENTATION, _LEAST_IN_PRETRAINING = 0.5, 0.1
+"""Shares of the upper bound of a step's memory that it surely takes: in half precision, and with most cells masked."""
 
 
 def pretrain(
@@ -65,6 +69,7 @@ def pretrain(
     training, validation = _batches(
         prepared, plan, settings, training_ids, validation_ids, fabric, foreground_share=0.0
     )
+    check_training_memory(fabric, plan, patches=1, least_share=_LEAST_IN_PRETRAINING)
     run = _open(fabric, "pretraining", plan, settings, out, training, validation, {})
     with _seeded(settings.seed):
         objective = _pretraining_objective(plan, settings)
@@ -142,6 +147,8 @@ def finetune(
     training, validation = _batches(
         prepared, plan, settings, training_ids, validation_ids, fabric, settings.foreground_share
     )
+    patches = 1 if settings.fit_memory else training.batch_size
+    check_training_memory(fabric, plan, patches=patches, least_share=_LEAST_IN_SEGMENTATION)
     digest, weights = _last_weights(start)
     run = _open(fabric, "segmentation", plan, settings, out, training, validation, {"start": digest})
     with _seeded(settings.seed):

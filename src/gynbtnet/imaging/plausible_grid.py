@@ -1,0 +1,45 @@
+"""The refusal of grids that no scanner makes."""
+
+import numpy as np
+
+from gynbtnet.errors import BadInput
+from gynbtnet.imaging.geometry import Geometry
+
+LONGEST_MM = 3000.0
+"""A scan from head to foot is 2 m long."""
+
+FINEST_MM = 0.01
+"""A tenth of what the finest clinical scanner resolves."""
+
+FARTHEST_MM = 1e5
+"""From the origin of the frame of reference: positions of tables are given within metres."""
+
+
+def check_grid(geometry: Geometry, where: str) -> None:
+    """Refuse a grid that is longer than 3 m along an axis, finer than 0.01 mm, or 100 m away.
+
+    Args:
+        geometry: the grid.
+        where: the scan, which begins the sentence.
+
+    Raises:
+        BadInput: If it is one of these.
+    """
+    extent = np.asarray([n * spacing for n, spacing in zip(geometry.shape, geometry.spacing, strict=True)])
+    spacing = "×".join(f"{length:.4g}" for length in geometry.spacing)
+    if extent.max() > LONGEST_MM:
+        voxels = "×".join(map(str, geometry.shape))
+        raise BadInput(
+            f"{where} is {extent.max() / 1000:.4g} m long along one axis ({voxels} voxels of {spacing} mm along "
+            f"z, y, x); expected at most {LONGEST_MM / 1000:g} m: correct the spacing in its header or export it again."
+        )
+    if min(geometry.spacing) < FINEST_MM:
+        raise BadInput(
+            f"{where} has voxels of {spacing} mm along z, y, x; expected at least {FINEST_MM} mm: correct the spacing "
+            "in its header or export it again."
+        )
+    if np.abs(geometry.origin).max() > FARTHEST_MM:
+        raise BadInput(
+            f"{where} begins {np.abs(geometry.origin).max() / 1000:.4g} m away from the origin of its coordinates; "
+            f"expected at most {FARTHEST_MM / 1000:g} m: correct the origin in its header or export it again."
+        )
