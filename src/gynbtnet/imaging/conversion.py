@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
@@ -150,7 +150,7 @@ def _convert_contours(source: Path, form: Form, out: Path, how: Conversion, to: 
     else:
         assert ct is not None
         segmentation, report = _drawn(source, form, ct, how)
-        notes = _told(report)
+        notes = _told(report, how)
     notes = (*(ct.notes if ct else ()), *notes)
     if to == "image":
         write_volume(segmentation.labels, _image_file(out))
@@ -215,17 +215,22 @@ def _drawn(source: Path, form: Form, ct: CTSeries, how: Conversion) -> tuple[Seg
     known = how.structures or tuple(dict.fromkeys((*how.names.entries, *how.names.aliases.values())))
     segmentation, report = read(source, ct, known, how.names)
     if how.structures is None and report.missing:
-        segmentation, report = read(source, ct, tuple(report.rois), how.names)
+        segmentation, _ = read(source, ct, tuple(report.rois), how.names)
+        report = replace(report, missing=())  # nobody asked for them
     return segmentation, report
 
 
-def _told(report: ContourReport) -> tuple[str, ...]:
+def _told(report: ContourReport, how: Conversion) -> tuple[str, ...]:
     notes = list(report.notes)
     if report.missing:
         notes.append(f"The file has no contours of {', '.join(report.missing)}.")
-    if report.unmapped:
-        listed = ", ".join(f"“{name}”" for name in report.unmapped)
-        notes.append(f"Left out {listed}, whose names mean none of the structures; map them with an alias file.")
+    meanings = {name: how.names.resolve(name) for name in report.unmapped}
+    unknown = ", ".join(f"“{name}”" for name, meaning in meanings.items() if meaning is None)
+    if unknown:
+        notes.append(f"Left out {unknown}, whose names mean none of the structures; map them with an alias file.")
+    others = ", ".join(f"“{name}” ({meaning})" for name, meaning in meanings.items() if meaning is not None)
+    if others:
+        notes.append(f"Left out {others}, not among the structures asked for.")
     for overlap in report.overlaps:
         notes.append(f"{overlap.later} got {overlap.volume_cm3:.2f} cm³ that {overlap.earlier} covers too.")
     return tuple(notes)

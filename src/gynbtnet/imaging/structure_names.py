@@ -2,6 +2,7 @@
 
 import colorsys
 import hashlib
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,8 +89,9 @@ class StructureNames:
 
 
 def normalised(name: str) -> str:
-    """``name`` without what doesn't count in comparisons: case, spaces, hyphens, underscores."""
-    return "".join(character for character in name.casefold() if not character.isspace() and character not in "-_")
+    """``name`` without what doesn't count in comparisons: case, spaces, hyphens, underscores, how accents are coded."""
+    folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+    return "".join(character for character in folded if not character.isspace() and character not in "-_")
 
 
 def _read_aliases(path: Path) -> dict[str, str]:
