@@ -165,7 +165,7 @@ def test_which_dose_counts(implanted, exported, tmp_path):
     with pytest.raises(BadInput, match="belong to 2 plans; expected the plan that was delivered"):
         evaluate_dose(only, tmp_path / "out", doses=folder)
     changed("DoseType", "EFFECTIVE")
-    with pytest.raises(BadInput, match="no physical dose"):
+    with pytest.raises(BadInput, match="holds a dose of type EFFECTIVE"):
         evaluate_dose(only, tmp_path / "out", doses=folder)
     changed("DoseUnits", "RELATIVE")
     with pytest.raises(BadInput, match="expected GY"):

@@ -102,7 +102,15 @@ def test_a_segmentation_of_a_mended_scan_lies_on_its_slices(ct, tmp_path, names)
     found, _ = read_seg(write(ours, mended, tmp_path / "SEG.dcm", names), mended, FIVE, names)
     scanned = [0, 1, 3, 4]
     assert np.array_equal(found.labels.array[scanned], ours.labels.array[scanned])
-    assert any(np.array_equal(found.labels.array[2], found.labels.array[beside]) for beside in (1, 3))
+
+
+def test_a_frame_on_an_interpolated_plane_counts(ct, tmp_path, names):
+    ours = segmented(ct)
+    path = write(ours, ct, tmp_path / "SEG.dcm", names)
+    ct.files[2].unlink()
+    mended = read_ct_series(tmp_path / "ct", repairs=Repairs(missing_slices=True))
+    found, _ = read_seg(path, mended, FIVE, names)
+    assert np.array_equal(found.labels.array, ours.labels.array)
 
 
 def test_label_maps_and_fractions_are_read(ct, seg, tmp_path, names):

@@ -18,10 +18,9 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import pydicom
 from pydicom.dataset import Dataset
 
-from gynbtnet.imaging.dicom_objects import read_object, reading
+from gynbtnet.imaging.dicom_objects import read_header, read_object, reading
 
 PARTS = {
     "tandem": {"tandem", "tandems", "intrauterine", "iu", "iut"},
@@ -68,7 +67,7 @@ def applicator_of_structures(path: Path) -> str | None:
         BadInput: where the file can't be read.
     """
     with reading(path):
-        rtstruct = pydicom.dcmread(path, specific_tags=["StructureSetROISequence", "RTROIObservationsSequence"])
+        rtstruct = read_header(path, "an RTSTRUCT", ["StructureSetROISequence", "RTROIObservationsSequence"])
         kinds = {
             one.get("ReferencedROINumber"): str(one.get("RTROIInterpretedType", ""))
             for one in rtstruct.get("RTROIObservationsSequence") or ()
@@ -110,7 +109,7 @@ def plans_of(rtstruct: Path, plans: Iterable[Path]) -> tuple[Path, ...]:
         BadInput: where a file can't be read.
     """
     with reading(rtstruct):
-        uid = str(pydicom.dcmread(rtstruct, specific_tags=["SOPInstanceUID"]).get("SOPInstanceUID", ""))
+        uid = str(read_header(rtstruct, "an RTSTRUCT", ["SOPInstanceUID"]).get("SOPInstanceUID", ""))
     return tuple(path for path in plans if uid and _referred(path) == uid)
 
 

@@ -3,13 +3,11 @@
 import os
 from pathlib import Path
 
-import pydicom
-
 from gynbtnet.datasets.found_scans import FoundScan, natural_order
 from gynbtnet.datasets.integrity import Problem
 from gynbtnet.datasets.synthetic_marks import dicom_is_synthetic
 from gynbtnet.errors import BadInput
-from gynbtnet.imaging.dicom_objects import lenient
+from gynbtnet.imaging.dicom_objects import lenient, read_header
 from gynbtnet.imaging.dicom_series import FoundSeries, find_series
 
 _DATES = ("StudyDate", "StudyTime", "SeriesDate", "SeriesTime")
@@ -23,7 +21,7 @@ def dicom_scan(series: FoundSeries) -> FoundScan:
     """A CT series as a scan: its patient by PatientID, its time by study, series and, failing these, folder."""
     with lenient():
         wanted = [*_DATES, *_DESCRIPTIONS, "PatientPosition"]
-        header = pydicom.dcmread(series.files[0], stop_before_pixels=True, specific_tags=wanted)
+        header = read_header(series.files[0], "a DICOM image", wanted)
         dates = tuple(str(header.get(keyword, "") or "") for keyword in _DATES)
         synthetic = dicom_is_synthetic(header)
         position = str(header.get("PatientPosition", "") or "").strip() or None

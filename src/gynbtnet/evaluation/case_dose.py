@@ -6,10 +6,12 @@ the one in its study. A dose that was exported as an image in Gy is named after 
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from gynbtnet.datasets.case import Case
 from gynbtnet.errors import BadInput
+from gynbtnet.imaging.dicom_objects import code, read_header, reading, uid
 from gynbtnet.imaging.dicom_series import FoundSeries, find_series
 from gynbtnet.imaging.dose_sum import doses_by_plan
 from gynbtnet.imaging.file_search import files_below
@@ -28,7 +30,7 @@ def find_doses(cases: Sequence[Case], folder: Path | None = None) -> Mapping[str
             RTDOSEs are sought below the folder that holds both its CT series and its RTSTRUCT.
 
     Raises:
-        BadInput: where the folder is absent, or no case has a dose.
+        BadInput: If the folder is absent, no case has a dose, or a dose is that of several fractions.
     """
     if folder is not None and not Path(folder).is_dir():
         raise BadInput(
@@ -60,11 +62,6 @@ def read_dose(files: Sequence[Path]) -> tuple[Volume, ...]:
             raise BadInput(f"{files[0]} holds values below 0; expected a dose in Gy: name the folder of doses.")
         return (dose,)
     doses = [read_rtdose(path) for path in files]
-    effective = [path for path, dose in zip(files, doses, strict=True) if dose.kind != "PHYSICAL"]
-    if effective:
-        raise BadInput(
-            f"{effective[0]} holds no physical dose; expected one, since EQD2 is made of it: export it anew."
-        )
     plans = doses_by_plan(doses)
     if len(plans) > 1:
         raise BadInput(
@@ -72,6 +69,43 @@ def read_dose(files: Sequence[Path]) -> tuple[Volume, ...]:
             "that was delivered: take the others out of the folder, or name a folder without them with --doses."
         )
     return tuple(dose.grid for parts in plans.values() for dose in parts)
+
+
+def check_one_fraction(doses: Sequence[Path], plans: Sequence[Path]) -> None:
+    """Raise BadInput if a dose belongs to a plan of several fractions.
+
+    An RTDOSE is the dose of the entire delivery of its plan (PS3.3 C.8.8.3.1), and EQD2 needs the dose of one fraction.
+    """
+    fractions = {number.uid: number for number in map(_planned_fractions, dict.fromkeys(plans))}
+    for path in dict.fromkeys(doses):
+        with reading(path):
+            referenced = (
+                read_header(path, "an RTDOSE", ["ReferencedRTPlanSequence"]).get("ReferencedRTPlanSequence") or ()
+            )
+            uids = [uid(plan, "ReferencedSOPInstanceUID") for plan in referenced]
+        for several in (fractions[one] for one in uids if one in fractions and fractions[one].count > 1):
+            raise BadInput(
+                f"{path} is the dose of all {several.count} fractions of the plan in {several.path}; expected that of "
+                "one fraction, since EQD2 is computed per fraction: export the dose of a plan of one fraction, or "
+                "give it as an image CASE.nii.gz in Gy with --doses."
+            )
+
+
+@dataclass(frozen=True)
+class _PlannedFractions:
+    """How many fractions an RTPLAN with this SOPInstanceUID prescribes."""
+
+    path: Path
+    uid: str
+    count: int
+
+
+def _planned_fractions(path: Path) -> _PlannedFractions:
+    with reading(path):
+        plan = read_header(path, "an RTPLAN", ["SOPInstanceUID", "FractionGroupSequence"])
+        groups = plan.get("FractionGroupSequence") or ()
+        counts = [code(group, "NumberOfFractionsPlanned") for group in groups]
+        return _PlannedFractions(path, uid(plan, "SOPInstanceUID"), sum(int(one) for one in counts if one.isdigit()))
 
 
 def _rtdoses(cases: Sequence[Case], folder: Path | None) -> dict[str, tuple[Path, ...]]:
@@ -94,7 +128,11 @@ def _rtdoses(cases: Sequence[Case], folder: Path | None) -> dict[str, tuple[Path
         if own:
             scans[case.id] = own[0]
             doses[case.id] = [one for one in series_below(folder or root) if one.modality == "RTDOSE"]
-    return {case_id: _of_scan(scan, doses[case_id], list(seen.values())) for case_id, scan in scans.items()}
+    found = {case_id: _of_scan(scan, doses[case_id], list(seen.values())) for case_id, scan in scans.items()}
+    plans = [path for below in searched.values() for one in below if one.modality == "RTPLAN" for path in one.files]
+    if any(found.values()) and plans:
+        check_one_fraction([path for files in found.values() for path in files], plans)
+    return found
 
 
 def _of_scan(scan: FoundSeries, doses: Sequence[FoundSeries], scans: Sequence[FoundSeries]) -> tuple[Path, ...]:

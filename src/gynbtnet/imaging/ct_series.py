@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,15 @@ from gynbtnet.imaging.enhanced_ct import frames_of
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.rtstruct_reference import read_reference
 from gynbtnet.imaging.series_choice import choose_ct
+from gynbtnet.imaging.shape_interpolation import interpolated_shapes
 from gynbtnet.imaging.slice_geometry import Stack, stack_slices
 from gynbtnet.imaging.slice_repairs import Repairs, interpolated, shifted
 from gynbtnet.imaging.stored_pixels import stored_pixels
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.progress import track
+
+Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
 
 _MANY_FILES = 400  # about two seconds of slices
 
@@ -31,7 +36,7 @@ class CTSlice:
     """One image of a CT, to which a contour drawn on it refers.
 
     Attributes:
-        z: where it lies along the volume's z, in slices. A whole number, but where the spacing had to be evened out.
+        z: position along the volume's z, in slices. A whole number unless the spacing was repaired.
         frame: its number in a multi-frame object, from 1; None where the object is a single image.
     """
 
@@ -79,24 +84,60 @@ class CTSeries:
         """Whether planes of the volume were interpolated between slices."""
         return [one.z for one in self.slices] != list(range(self.volume.geometry.shape[0]))
 
+    @cached_property
+    def places(self) -> Floats:
+        """Where structures may be drawn, ascending along the volume's z, in slices.
+
+        These are the scanned slices and, of a repaired volume, the interpolated planes that lie over half a slice from
+        each: contours were drawn there if the planning system had the missing slice.
+        """
+        scanned = np.asarray([one.z for one in self.slices])
+        planes = np.arange(self.volume.geometry.shape[0], dtype=float)
+        apart = np.abs(planes[:, None] - scanned).min(axis=1) > 0.5
+        return np.sort(np.concatenate([scanned, planes[apart]]))
+
+    @cached_property
+    def scanned(self) -> Mask:
+        """Which of the places are scanned slices; the others are interpolated planes."""
+        return np.isin(self.places, [one.z for one in self.slices])
+
     def slice_at(self, z: float) -> int:
-        """The number of the slice nearest to a place along the volume's z, in slices."""
-        return int(np.abs(np.asarray([one.z for one in self.slices]) - z).argmin())
+        """The number of the place nearest to a position along the volume's z, in slices; see :attr:`places`."""
+        return int(np.abs(self.places - z).argmin())
 
-    def on_planes(self, by_slice: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """An array with one plane a slice, (slices, y, x), as one with a plane for each of the volume's, (z, y, x).
+    def on_planes(self, by_place: Mask) -> Mask:
+        """A mask with one plane per place, (places, y, x), as one with a plane for each of the volume's, (z, y, x).
 
-        They are the same, but where the volume was mended: there each plane is that of the slice nearest to it.
+        They are the same unless the volume was repaired. Then each plane has the shape at its own position, by
+        :func:`~gynbtnet.imaging.shape_interpolation.interpolated_shapes` between the scanned slices and the other
+        places on which something is drawn.
         """
         if not self.is_mended:
-            return by_slice
-        return by_slice[[self.slice_at(z) for z in range(self.volume.geometry.shape[0])]]
+            return by_place
+        known = self.scanned | by_place.any(axis=(1, 2))
+        planes = np.arange(self.volume.geometry.shape[0], dtype=float)
+        return interpolated_shapes(by_place[known], self.places[known], planes, self.volume.geometry.spacing)
+
+    def on_slices(self, mask: Mask) -> Mask:
+        """A mask on the volume's grid, (z, y, x), as one with a plane for each scanned slice, (slices, y, x)."""
+        if not self.is_mended:
+            return mask
+        planes, slices = np.arange(len(mask), dtype=float), np.asarray([one.z for one in self.slices])
+        return interpolated_shapes(mask, planes, slices, self.volume.geometry.spacing)
 
     @property
     def slice_grid(self) -> Geometry:
-        """A grid with one plane a slice; of a mended volume right within slices, not along z."""
+        """A grid with one plane per place; of a repaired volume right within slices, not along z."""
+        return self._stacked(len(self.places))
+
+    @property
+    def scanned_grid(self) -> Geometry:
+        """A grid with one plane per scanned slice; of a repaired volume right within slices, not along z."""
+        return self._stacked(len(self.slices))
+
+    def _stacked(self, planes: int) -> Geometry:
         geometry = self.volume.geometry
-        return replace(geometry, shape=(len(self.slices), *geometry.shape[1:]))
+        return replace(geometry, shape=(planes, *geometry.shape[1:]))
 
 
 def read_ct_series(

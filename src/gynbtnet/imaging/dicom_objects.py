@@ -2,19 +2,21 @@
 
 import datetime
 import re
+import struct
 import unicodedata
 import uuid
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Literal
 
 import pydicom
 from pydicom.config import disable_value_validation
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.errors import InvalidDicomError
-from pydicom.uid import UID, ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pydicom.valuerep import format_number_as_ds
 
 from gynbtnet.errors import BadInput
@@ -27,6 +29,17 @@ RT_DOSE = UID("1.2.840.10008.5.1.4.1.1.481.2")
 RT_PLAN = UID("1.2.840.10008.5.1.4.1.1.481.5")
 
 _UNDEFINED_LENGTH = 0xFFFFFFFF
+
+_HEAD = 132  # bytes of preamble and prefix
+_FIRST_ELEMENTS = {
+    *((0x0002, element) for element in (0x0000, 0x0001, 0x0002, 0x0003, 0x0010)),
+    *((0x0008, element) for element in (0x0000, 0x0001, 0x0005, 0x0008, 0x0012, 0x0013, 0x0014, 0x0016, 0x0018)),
+}
+"""What a file without a preamble may begin with: elements of file meta information, or of the SOP Common module."""
+
+_FIRST_VRS = (b"UL", b"OB", b"UI", b"CS", b"DA", b"TM")
+_LONGEST_FIRST = 256  # bytes
+_DICOM_ROOT = "1.2.840.10008."
 
 _PATIENT_AND_STUDY = (
     "SpecificCharacterSet",
@@ -62,17 +75,87 @@ def read_object(path: Path, expected: str) -> FileDataset:
     Raises:
         BadInput: where the file is absent, damaged or no DICOM; ``expected`` says what it should have been.
     """
+    dataset = _read(path, expected)
+    if _is_cut_short(dataset):
+        raise BadInput(f"{path} can't be parsed as DICOM, it is damaged or cut short; export it again.")
+    return dataset
+
+
+def read_header(path: Path, expected: str, keywords: Sequence[str] | None = None) -> FileDataset:
+    """Read a DICOM file without its pixels; call it, and look into what it returns, under :func:`reading`.
+
+    Args:
+        path: the file.
+        expected: what it should have been, for messages.
+        keywords: the elements to read; None for all.
+
+    Raises:
+        BadInput: As :func:`read_object`.
+    """
+    tags: list[int | str | tuple[int, int]] | None = None
+    if keywords is not None:
+        tags = ["SOPClassUID", "SOPInstanceUID", *keywords]
+    return _read(path, expected, stop_before_pixels=True, specific_tags=tags)
+
+
+def _read(path: Path, expected: str, **how: Any) -> FileDataset:
     if not path.is_file():
         raise BadInput(f"There is no file {path}; expected {expected}.")
     try:
-        dataset = pydicom.dcmread(path)
-        if _is_cut_short(dataset):
-            raise EOFError
+        with path.open("rb") as file:
+            kind = file_kind(file.read(_HEAD))
+        if kind == "other":
+            raise InvalidDicomError
+        dataset = pydicom.dcmread(path, force=kind == "bare", **how)
+        if kind == "bare":
+            complete_meta(dataset)
         return dataset
     except InvalidDicomError as error:
         raise BadInput(f"{path} is no DICOM file; expected {expected}.") from error
     except Exception as error:  # pydicom raises anything at all on damaged bytes
         raise BadInput(f"{path} can't be parsed as DICOM, it is damaged or cut short; export it again.") from error
+
+
+def file_kind(head: bytes) -> Literal["part 10", "bare", "other"]:
+    """What a file is by its first bytes.
+
+    "part 10" has a preamble and the prefix DICM (PS3.10 7.1). "bare" begins with a data element of group 0002 or 0008
+    instead, as planning systems such as XiO write files; whether it is DICOM shows only when it is read, by its
+    SOPClassUID. Everything else is "other".
+    """
+    if head[128:132] == b"DICM":
+        return "part 10"
+    for order in ("<", ">"):
+        if len(head) < 8:
+            break
+        group, element = struct.unpack(f"{order}HH", head[:4])
+        if (group, element) not in _FIRST_ELEMENTS:
+            continue
+        implicit = struct.unpack(f"{order}I", head[4:8])[0] <= _LONGEST_FIRST
+        if head[4:6] in _FIRST_VRS or (implicit and order == "<"):
+            return "bare"
+    return "other"
+
+
+def complete_meta(dataset: FileDataset) -> None:
+    """Complete the file meta information of a file without any, from what was found in reading it.
+
+    Raises:
+        InvalidDicomError: If the object has no SOPClassUID of DICOM, so that the file is something else.
+    """
+    sop_class = str(dataset.get("SOPClassUID", ""))
+    if not sop_class.startswith(_DICOM_ROOT):
+        raise InvalidDicomError
+    meta = dataset.file_meta
+    implicit, little = dataset.original_encoding
+    syntax = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+    for keyword, value in (
+        ("TransferSyntaxUID", syntax),
+        ("MediaStorageSOPClassUID", sop_class),
+        ("MediaStorageSOPInstanceUID", str(dataset.get("SOPInstanceUID", ""))),
+    ):
+        if keyword not in meta:
+            setattr(meta, keyword, UID(value))
 
 
 @contextmanager

@@ -4,14 +4,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pydicom
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_partial
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
 
 from gynbtnet.errors import BadInput
-from gynbtnet.imaging.dicom_objects import CT_IMAGE, MULTI_FRAME_CT, RT_STRUCTURE_SET, code, lenient, reading, uid
+from gynbtnet.imaging.dicom_objects import (
+    CT_IMAGE,
+    MULTI_FRAME_CT,
+    RT_STRUCTURE_SET,
+    code,
+    complete_meta,
+    file_kind,
+    lenient,
+    read_header,
+    reading,
+    uid,
+)
 from gynbtnet.imaging.dicomdir import absent_files, is_directory_file
 from gynbtnet.imaging.enhanced_ct import orientation_of
 from gynbtnet.imaging.file_search import files_below
@@ -23,6 +33,7 @@ _HEADER = [
     for keyword in (
         "ImageType",
         "SOPClassUID",
+        "SOPInstanceUID",
         "Modality",
         "SeriesDescription",
         "PatientID",
@@ -123,15 +134,24 @@ def find_series(folder: Path, damaged: dict[Path, BadInput] | None = None) -> li
 
 
 def _header(path: Path) -> Dataset | None:
-    """What we need of a DICOM file's header; None where the file is no DICOM (PS3.10 7.1) or has no modality."""
+    """What we need of a DICOM file's header; None if the file is no DICOM (PS3.10 7.1) or has no modality."""
     with path.open("rb") as file:
-        if file.read(132)[128:] != b"DICM":
+        kind = file_kind(file.read(132))
+        if kind == "other":
             return None
         file.seek(0)
-        header: Dataset = read_partial(file, stop_when=_is_past_header, specific_tags=list(_HEADER))
+        bare = kind == "bare"
+        try:
+            header = read_partial(file, stop_when=_is_past_header, specific_tags=list(_HEADER), force=bare)
+            if bare:
+                complete_meta(header)
+        except Exception:
+            if bare:  # anything may begin with these bytes
+                return None
+            raise
     own_class = header.file_meta.get("MediaStorageSOPClassUID")
     if own_class in MULTI_FRAME_CT:  # its geometry stands further down
-        header = pydicom.dcmread(path, stop_before_pixels=True)
+        header = read_header(path, "a multi-frame CT")
     if header.get("Modality"):
         return header
     if own_class in (CT_IMAGE, *MULTI_FRAME_CT, RT_STRUCTURE_SET):

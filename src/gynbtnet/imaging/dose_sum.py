@@ -2,7 +2,8 @@
 
 What counts for a plan is its PLAN dose; where none was exported, the sum of its parts (BRACHY, BEAM and FRACTION doses,
 PS3.3 C.8.8.3). A MULTI_PLAN dose counts only where none of its plans has a dose of its own, so that nothing counts
-twice.
+twice. Two PLAN doses of one plan are one dose that was exported twice if they are equal, and an error if they differ,
+such as doses of two algorithms.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +23,8 @@ def doses_by_plan(doses: Sequence[Dose]) -> Mapping[tuple[str, ...], tuple[Dose,
     """The doses to add up for each plan, by the UIDs of its plans; copies of one RTDOSE count once.
 
     Raises:
-        BadInput: where a dose is of an unknown summation, or physical and effective doses are mixed.
+        BadInput: If a dose is of an unknown summation, physical and effective doses are mixed, or a plan has two PLAN
+            doses, or a set of plans two MULTI_PLAN doses, that differ.
     """
     distinct = list({dose.uid or str(id(dose)): dose for dose in doses}.values())
     kinds = sorted({dose.kind for dose in distinct})
@@ -42,8 +44,27 @@ def doses_by_plan(doses: Sequence[Dose]) -> Mapping[tuple[str, ...], tuple[Dose,
         covered = {plan for plans in found for plan in plans}
         for dose in distinct:
             if dose.summation in accepted and not covered.intersection(dose.plan_uids):
-                found[dose.plan_uids] = (*found.get(dose.plan_uids, ()), dose)
+                before = found.get(dose.plan_uids, ())
+                if before and accepted != _PARTS:
+                    _check_copy(before[0], dose)
+                else:
+                    found[dose.plan_uids] = (*before, dose)
     return found
+
+
+def _check_copy(first: Dose, second: Dose) -> None:
+    """Raise BadInput if two whole doses of one plan differ."""
+    one, other = first.grid, second.grid
+    if one.geometry.is_same(other.geometry) and np.allclose(one.array, other.array, rtol=1e-4, atol=1e-4):
+        return
+    raise BadInput(
+        f"{_named(first)} and {_named(second)} are different {first.summation} doses of the same plan; expected one: "
+        "take the other one out."
+    )
+
+
+def _named(dose: Dose) -> str:
+    return str(dose.path or f"The dose {dose.uid}")
 
 
 def summed_dose(doses: Sequence[Dose], geometry: Geometry) -> Volume:

@@ -15,6 +15,7 @@ from gynbtnet.imaging.dicom_objects import (
     lenient,
     new_object,
     new_uid,
+    read_header,
     seeded_uid,
     set_now,
     write_object,
@@ -41,7 +42,7 @@ def write_rtdose(dose_gy: Volume, ct: CTSeries, path: Path, *, description: str)
     scaling = float(decimals([max(float(array.max()), 1e-6) / (2**32 - 2)])[0])
     dose = new_object(RT_DOSE, new_uid())
     with lenient():
-        copy_patient_and_study(pydicom.dcmread(ct.files[0], stop_before_pixels=True), dose)
+        copy_patient_and_study(read_header(ct.files[0], "a CT slice"), dose)
     set_now(dose, "InstanceCreation", "Content")
     dose.Modality = "RTDOSE"
     dose.OperatorsName = ""

@@ -24,9 +24,10 @@ from gynbtnet.imaging.dicom_objects import reading
 from gynbtnet.imaging.label_map import Overlap, label_map
 from gynbtnet.imaging.rtstruct_reference import RTStructReference, open_rtstruct, reference_of
 from gynbtnet.imaging.rtstruct_regions import DrawnContour, Region, regions_of
+from gynbtnet.imaging.shape_interpolation import interpolated_shapes
 from gynbtnet.imaging.structure_choice import choose_structures
 from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.imaging.undrawn_slices import LONGEST_GAP, fill_gap, gaps_of, is_sparse
+from gynbtnet.imaging.undrawn_slices import LONGEST_GAP, is_sparse, undrawn_between
 from gynbtnet.imaging.volume import Segmentation
 
 LARGEST_COUNT = 1_000_000
@@ -92,8 +93,8 @@ def read_rtstruct(
 ) -> tuple[Segmentation, ContourReport]:
     """Read ``structures`` onto the grid of ``ct``, as label 1, 2, … in their order.
 
-    Where structures overlap, the later one in ``structures`` gets the voxels. Of a mended scan each interpolated plane
-    takes the contours of the slice nearest to it.
+    Where structures overlap, the later one in ``structures`` gets the voxels. On a repaired scan
+    contours on an interpolated plane count; a plane without any takes the shape between its neighbours' contours.
 
     Raises:
         BadInput: another frame of reference, no wanted structure, several ROIs for one structure or of one number, a
@@ -205,7 +206,7 @@ def _placed(region: Region, ct: CTSeries, path: Path) -> _Placed:
 def _moved(placed: Mapping[str, _Placed], ct: CTSeries) -> tuple[dict[str, _Placed], list[str]]:
     """Move contours onto the slices if they are all off them by one distance, and a note if they were off."""
     heights = np.concatenate([one.heights for one in placed.values()])
-    places = np.asarray([one.z for one in ct.slices])
+    places = ct.places
     moved, shift = heights, 0.0
     if (places == np.rint(places)).all():
         moved, shift = onto_planes(heights, ct.volume.geometry.shape[0] - 1)
@@ -228,7 +229,7 @@ def _mask(roi: str, placed: _Placed, ct: CTSeries) -> tuple[Mask, list[str]]:
     """The ROI's voxels on the grid of the CT, and notes."""
     points, heights = placed.points, placed.heights
     slices = np.asarray([ct.slice_at(height) for height in heights])
-    places = np.asarray([one.z for one in ct.slices])
+    places = ct.places
     kept = np.zeros(len(points), bool)
     for slice in np.unique(slices):
         here = np.flatnonzero(slices == slice)
@@ -272,7 +273,7 @@ def _lost(roi: str, name: str, contours: Sequence[Contour], mask: Mask, ct: CTSe
     cm3 = ct.volume.geometry.voxel_volume / 1000
     what = (
         f"has contours that cross others of their slice or enclose nearly the same, on {len(found)} slices, most on "
-        f"slice {worst.z + 1} of {len(ct.slices)}"
+        f"slice {worst.z + 1} of {len(ct.places)}"
     )
     most = max((one for one in found if one.lost > _SMALL_SLICE * enclosed), key=_share, default=None)
     if lost > _MOST_LOST * enclosed or (most is not None and _share(most) > _MOST_LOST_ON_SLICE):
@@ -293,28 +294,27 @@ def _filled(roi: str, name: str, mask: Mask, drawn: Integers, ct: CTSeries) -> t
     Raises:
         BadInput: If it is drawn on even fewer.
     """
-    gaps = gaps_of(drawn)
-    between = [(below, above) for below, above in gaps if above - below - 1 <= LONGEST_GAP]
+    gaps = undrawn_between(drawn, ct.scanned)
     notes = []
-    if is_sparse(drawn):
-        usual = float(np.median([above - below for below, above in gaps]))
-        if usual > LONGEST_GAP + 1:
+    if is_sparse(drawn, gaps):
+        usual = float(np.median([gap.slices for gap in gaps]))
+        if usual > LONGEST_GAP:
             raise BadInput(
-                f"{name} is drawn on every {usual:.0f}th slice only; at most {LONGEST_GAP} slices in a row are "
+                f"{name} is drawn on every {usual + 1:.0f}th slice only; at most {LONGEST_GAP} slices in a row are "
                 "interpolated: interpolate its contours in the planning system and export it again."
             )
-        heights = np.asarray([one.z for one in ct.slices])
-        _, y, x = ct.volume.geometry.spacing
-        for gap in between:
-            mask = fill_gap(mask, gap, heights, (y, x))
-        filled = sum(above - below - 1 for below, above in between)
+        filled = [gap for gap in gaps if gap.slices <= LONGEST_GAP and (mask[gap.below] & mask[gap.above]).any()]
+        for gap in filled:
+            ends, between = [gap.below, gap.above], np.arange(gap.below + 1, gap.above)
+            shapes = interpolated_shapes(mask[ends], ct.places[ends], ct.places[between], ct.volume.geometry.spacing)
+            mask = np.concatenate([mask[: gap.below + 1], shapes, mask[gap.above :]])
         if filled:
             notes.append(
-                f"“{roi}” is drawn on {len(drawn)} of {drawn[-1] - drawn[0] + 1} slices; {filled} slices between them "
-                "were interpolated."
+                f"“{roi}” is drawn on {len(drawn)} of {len(drawn) + sum(gap.slices for gap in gaps)} slices; "
+                f"{sum(gap.slices for gap in filled)} slices between them were interpolated."
             )
-        gaps = [gap for gap in gaps if gap not in between]
-    empty = sum(above - below - 1 for below, above in gaps)
+        gaps = [gap for gap in gaps if gap not in filled]
+    empty = sum(gap.slices for gap in gaps)
     if empty:
         notes.append(f"“{roi}” has {empty} slices without a contour between slices that have one.")
     return mask, notes
@@ -343,7 +343,7 @@ def _planes(points: Sequence[Floats], numbers: Sequence[int], ct: CTSeries, name
         if wrong.any():
             first = int(np.flatnonzero(wrong)[0])
             at = ", ".join(f"{value:.2f}" for value in points[first][0])
-            place = f"at ({at}) mm, nearest to slice {ct.slice_at(middle[first]) + 1} of {len(ct.slices)}"
+            place = f"at ({at}) mm, nearest to slice {ct.slice_at(middle[first]) + 1} of {len(ct.places)}"
             raise BadInput(f"Contour {numbers[first]} of {name}, {place}, {sentence}.")
     return np.asarray(middle)
 

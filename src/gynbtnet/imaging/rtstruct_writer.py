@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import pydicom
 from pydicom.charset import default_encoding
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
@@ -19,6 +18,7 @@ from gynbtnet.imaging.dicom_objects import (
     lenient,
     new_object,
     new_uid,
+    read_header,
     refuse_existing,
     series_words,
     set_now,
@@ -88,7 +88,7 @@ def write_rtstruct(
     with lenient():
         # In explicit VR a contour of more than 64 kB would have to change its value representation.
         rtstruct = new_object(RT_STRUCTURE_SET, new_uid(), ImplicitVRLittleEndian)
-        source = pydicom.dcmread(ct.files[0], stop_before_pixels=True)
+        source = read_header(ct.files[0], "a CT slice")
         copy_patient_and_study(source, rtstruct)
         set_now(rtstruct, "InstanceCreation", "StructureSet")
         rtstruct.Modality = "RTSTRUCT"
@@ -119,9 +119,8 @@ def write_rtstruct(
 
             drawing = Dataset()
             drawing.ROIDisplayColor = list(names.colour(structure))
-            contours = contours_from_mask(
-                segmentation.mask(structure), ct.volume.geometry, outlines=outlines, holes=holes
-            )
+            mask = ct.on_slices(segmentation.mask(structure))
+            contours = contours_from_mask(mask, ct.scanned_grid, outlines=outlines, holes=holes)
             items = _on_slices(contours, ct)
             if items:
                 drawing.ContourSequence = items
@@ -175,16 +174,16 @@ def _slice(one: CTSlice) -> Dataset:
 
 
 def _on_slices(contours: Sequence[Contour], ct: CTSeries) -> list[Dataset]:
-    """Every slice's contours: those of the volume's plane nearest to it, moved along the normal into its own plane."""
-    by_plane: dict[int, list[Contour]] = {}
+    """Every slice's contours, moved along the normal from a plane of equal spacing to the slice's own position."""
+    by_slice: dict[int, list[Contour]] = {}
     for contour in contours:
-        by_plane.setdefault(contour.z, []).append(contour)
+        by_slice.setdefault(contour.z, []).append(contour)
     geometry = ct.volume.geometry
     step = geometry.to_world((1, 0, 0)) - geometry.to_world((0, 0, 0))
     return [
-        _contour(contour.points + step * (one.z - contour.z), one)
-        for one in ct.slices
-        for contour in by_plane.get(round(one.z), ())
+        _contour(contour.points + step * (one.z - number), one)
+        for number, one in enumerate(ct.slices)
+        for contour in by_slice.get(number, ())
     ]
 
 

@@ -131,7 +131,7 @@ def _slice(frame: _Frame, size: tuple[int, ...], ct: CTSeries, path: Path) -> in
         down, across = column * frame.spacing[0] * (size[0] - 1), row * frame.spacing[1] * (size[1] - 1)
         corners = frame.position + np.stack([0 * down, across, down, down + across])
         slice = ct.slice_at(float(geometry.to_index(frame.position)[0]))
-        z, (y, x) = ct.slices[slice].z, (size[0] - 1, size[1] - 1)
+        z, (y, x) = ct.places[slice], (size[0] - 1, size[1] - 1)
         expected = geometry.to_world([(z, 0, 0), (z, 0, x), (z, y, 0), (z, y, x)])
         if np.abs(corners - expected).max() <= SAME_GRID:
             return slice

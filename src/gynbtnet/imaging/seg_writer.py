@@ -1,10 +1,10 @@
 """A segmentation as DICOM SEG, on the CT that it belongs to, through highdicom."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pydicom
+import numpy.typing as npt
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
@@ -15,6 +15,7 @@ from gynbtnet.imaging.dicom_objects import (
     copy_patient_and_study,
     lenient,
     new_uid,
+    read_header,
     refuse_existing,
     series_words,
     write_object,
@@ -63,7 +64,7 @@ def write_seg(
     ct.check_referable()
     if not ct.volume.geometry.is_same(segmentation.labels.geometry):
         raise ValueError("the segmentation does not lie on the grid of the CT")
-    by_slice = segmentation.labels.array[[round(one.z) for one in ct.slices]]
+    by_slice = _by_slice(segmentation, ct)
     if not by_slice.any():
         raise BadInput(f"No structure has a voxel, and a DICOM SEG without frames is none; {path} is not written.")
     import highdicom
@@ -100,9 +101,20 @@ def write_seg(
         write_object(seg, path)
 
 
+def _by_slice(segmentation: Segmentation, ct: CTSeries) -> npt.NDArray[Any]:
+    """The labels on the slices that were scanned (slices, y, x); where shapes come to overlap, the later one counts."""
+    labels = segmentation.labels.array
+    if not ct.is_mended:
+        return labels
+    by_slice = np.zeros((len(ct.slices), *labels.shape[1:]), labels.dtype)
+    for number, structure in enumerate(segmentation.structures, start=1):
+        by_slice[ct.on_slices(segmentation.mask(structure))] = number
+    return by_slice
+
+
 def _source(file: Path) -> Dataset:
     """The header of a file of the CT, with what the standard wants in it and an anonymiser may have taken."""
-    header = pydicom.dcmread(file, stop_before_pixels=True)
+    header = read_header(file, "a CT slice")
     complete_uids(header)
     copy_patient_and_study(header, header)
     if "PerFrameFunctionalGroupsSequence" in header:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import linprog
 
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.geometry import Geometry
@@ -13,8 +14,8 @@ from gynbtnet.imaging.slice_repairs import LONGEST_GAP, Repairs
 
 Floats = npt.NDArray[np.float64]
 
-GAP_TOLERANCE = 0.1
-"""mm by which the gap between two slices may differ from the usual one; scanners round positions to 0.1 mm."""
+GRID_TOLERANCE = 0.1
+"""mm by which a slice may lie off its plane on the fitted grid; scanners round positions to 0.1 mm."""
 
 SHEAR_TOLERANCE = 0.5
 """mm by which slices may lie beside the line along their normal, over the whole scan; a tilted gantry gives more."""
@@ -73,15 +74,15 @@ def stack_slices(planes: Sequence[SlicePlane], where: str, repairs: Repairs) -> 
     along = positions @ axes[2]
     order = np.argsort(along, kind="stable")
     along, positions = along[order], positions[order]
-    step, z, spacing_notes = _spaced(along, where, repairs)
+    grid, spacing_notes = _spaced(along, where, repairs)
     beside, tilt_notes = _tilted((positions - positions[0]) @ axes[:2].T, along, where, repairs)
     geometry = Geometry(
-        shape=(round(z[-1]) + 1, *planes[0].size),
-        spacing=(step, *planes[0].spacing),
-        origin=tuple(positions[0]),
+        shape=(grid.count, *planes[0].size),
+        spacing=(grid.step, *planes[0].spacing),
+        origin=tuple(positions[0] + axes[2] * (grid.first - along[0])),
         direction=tuple(axes.T.ravel()),
     )
-    return Stack(geometry, order, z, beside[:, ::-1] / planes[0].spacing, (*spacing_notes, *tilt_notes))
+    return Stack(geometry, order, grid.z, beside[:, ::-1] / planes[0].spacing, (*spacing_notes, *tilt_notes))
 
 
 def _must_agree(planes: Sequence[SlicePlane], where: str) -> None:
@@ -119,52 +120,140 @@ def _orthonormal(rows: Floats, where: str) -> Floats:
     return np.stack([row, column, np.cross(row, column)]) + 0.0  # no negative zeros
 
 
-def _spaced(along: Floats, where: str, repairs: Repairs) -> tuple[float, Floats, tuple[str, ...]]:
-    """Distance of the grid's slices in mm, each slice's place in slices, and notes; for sorted positions in mm."""
+@dataclass(frozen=True)
+class _Grid:
+    """Equally spaced planes along the normal.
+
+    Attributes:
+        first: position of the first plane in mm along the normal.
+        step: distance of the planes in mm.
+        z: of each slice, in planes.
+        count: number of planes.
+    """
+
+    first: float
+    step: float
+    z: Floats
+    count: int
+
+
+def _spaced(along: Floats, where: str, repairs: Repairs) -> tuple[_Grid, tuple[str, ...]]:
+    """The grid for slices at sorted positions in mm along the normal, and notes.
+
+    The grid is judged as a whole: every slice lies within ``GRID_TOLERANCE`` of its plane, or the spacing is unequal.
+    """
     gaps = np.diff(along)
-    doubled = int((gaps < GAP_TOLERANCE).sum())
+    doubled = int((gaps < GRID_TOLERANCE).sum())
     if doubled:
         at = along[1:][np.argmin(gaps)]
         raise BadInput(
             f"{where} has {doubled} slice(s) with other pixels at the position of another, first at {at:.2f} mm along "
             "the normal; expected one slice a position: separate the series."
         )
-    usual = float(np.median(gaps[gaps < 1.5 * gaps.min()]))
-    odd = np.flatnonzero(np.abs(gaps - usual) > GAP_TOLERANCE)
-    if not odd.size:
-        return float((along[-1] - along[0]) / (len(along) - 1)), np.arange(len(along), dtype=float), ()
-    multiples = np.rint(gaps / usual)
-    if (np.abs(gaps - multiples * usual) <= GAP_TOLERANCE * multiples).all():
-        places = ", ".join(f"{int(multiples[i]) - 1} between {along[i]:.2f} and {along[i + 1]:.2f} mm" for i in odd[:5])
-        missing = int(multiples[odd].sum()) - odd.size
-        lacks = f"{missing} slice(s) ({places} along the normal; the others are {usual:.2f} mm apart)"
-        if not repairs.missing_slices:
-            raise BadInput(
-                f"{where} lacks {lacks}: export the whole series, or interpolate them with --allow-missing-slices."
-            )
-        if multiples.max() > LONGEST_GAP + 1:
-            raise BadInput(
-                f"{where} lacks {lacks}; at most {LONGEST_GAP} in a row are interpolated: export the whole series."
-            )
-        z = np.concatenate([[0], np.cumsum(multiples)])
-        return float((along[-1] - along[0]) / z[-1]), z, (f"Interpolated {lacks}.",)
+    equal = _fitted(along, np.arange(len(along), dtype=float))
+    if equal is not None:
+        return equal, ()
+    frequent = _frequent_gaps(gaps)
+    for usual in frequent:
+        multiples = np.rint(gaps / usual)
+        if multiples.min() >= 1 and (np.abs(gaps - multiples * usual) <= 2 * GRID_TOLERANCE).all():
+            grid = _fitted(along, np.concatenate([[0], np.cumsum(multiples)]))
+            if grid is not None:
+                allowed = repairs.missing_slices or (repairs.unequal_spacing and usual != frequent[0])
+                return grid, _lacking(along, multiples, usual, where, allowed=allowed)
+    return _evened_out(along, frequent[0], where, repairs)
+
+
+def _fitted(along: Floats, numbers: Floats) -> _Grid | None:
+    """The grid in which slices have ``numbers``, or None if one lies over ``GRID_TOLERANCE`` from its plane on any.
+
+    The line through the first and last slice is kept if it fits; otherwise the line with the smallest largest distance
+    decides.
+    """
+    count = round(numbers[-1]) + 1
+    step = float((along[-1] - along[0]) / numbers[-1])
+    if np.abs(along[0] + step * numbers - along).max() <= GRID_TOLERANCE:
+        return _Grid(float(along[0]), step, numbers, count)
+    first, step, distance = _closest_line(numbers, along)
+    return _Grid(first, step, numbers, count) if distance <= GRID_TOLERANCE else None
+
+
+def _closest_line(x: Floats, y: Floats) -> tuple[float, float, float]:
+    """Offset and slope of the line with the smallest largest distance to the points, and that distance."""
+    rows = np.column_stack([np.ones_like(x), x])
+    limit = -np.ones((2 * len(x), 1))
+    found = linprog(
+        c=[0, 0, 1],
+        A_ub=np.hstack([np.vstack([rows, -rows]), limit]),
+        b_ub=np.concatenate([y, -y]),
+        bounds=[(None, None)] * 3,
+    )
+    offset, slope, distance = (float(value) for value in found.x)
+    return offset, slope, distance
+
+
+def _frequent_gaps(gaps: Floats) -> list[float]:
+    """The gaps in mm that may be the usual one: the most frequent first, then others of over a third of all gaps.
+
+    Gaps within ``GRID_TOLERANCE`` of each other count as equal; of equally frequent gaps the smaller comes first.
+    """
+    distinct = np.unique(np.round(gaps, 3))
+    groups = [gaps[np.abs(gaps - gap) <= GRID_TOLERANCE + 1e-6] for gap in distinct]
+    groups.sort(key=lambda group: (-len(group), group.mean()))
+    return [float(group.mean()) for group in groups if group is groups[0] or 3 * len(group) > len(gaps)]
+
+
+def _lacking(along: Floats, multiples: Floats, usual: float, where: str, *, allowed: bool) -> tuple[str, ...]:
+    """A note on slices that are missing; an error if they may not be interpolated, or too many in a row are missing."""
+    odd = np.flatnonzero(multiples > 1)
+    places = ", ".join(f"{int(multiples[i]) - 1} between {along[i]:.2f} and {along[i + 1]:.2f} mm" for i in odd[:5])
+    missing = int(multiples[odd].sum()) - odd.size
+    lacks = f"{missing} slice(s) ({places} along the normal; the others are {usual:.2f} mm apart)"
+    if not allowed:
+        raise BadInput(
+            f"{where} lacks {lacks}: export the whole series, or interpolate them with --allow-missing-slices."
+        )
+    if multiples.max() > LONGEST_GAP + 1:
+        raise BadInput(
+            f"{where} lacks {lacks}; at most {LONGEST_GAP} in a row are interpolated: export the whole series."
+        )
+    return (f"Interpolated {lacks}.",)
+
+
+def _evened_out(along: Floats, usual: float, where: str, repairs: Repairs) -> tuple[_Grid, tuple[str, ...]]:
+    """The grid at the usual spacing that has the most slices on its planes; an error if it may not be used."""
+    gaps = np.diff(along)
+    offset, step, _ = _closest_line(np.arange(len(along), dtype=float), along)
+    off = np.abs(offset + step * np.arange(len(along)) - along)
     unequal = (
-        f"unequal slice spacing: {gaps.min():.2f} to {gaps.max():.2f} mm, first unequal between {along[odd[0]]:.2f} "
-        f"and {along[odd[0] + 1]:.2f} mm along the normal"
+        f"unequal slice spacing: {gaps.min():.2f} to {gaps.max():.2f} mm, up to {off.max():.2f} mm off a regular grid "
+        f"at {along[off.argmax()]:.2f} mm along the normal"
     )
     if not repairs.unequal_spacing:
         raise BadInput(
-            f"{where} has {unequal}; expected equal spacing: export a reconstruction that has it, or interpolate "
-            "slices with --allow-unequal-spacing."
+            f"{where} has {unequal}; expected every slice within {GRID_TOLERANCE} mm of a regular grid: export a "
+            "reconstruction with equal spacing, or interpolate slices with --allow-unequal-spacing."
         )
-    if gaps.max() > (LONGEST_GAP + 1) * usual:
+    if gaps.max() > (LONGEST_GAP + 1) * usual + GRID_TOLERANCE:
         raise BadInput(
             f"{where} has {unequal}; a gap of more than {LONGEST_GAP + 1} usual ones is not interpolated: export a "
             "reconstruction with equal spacing."
         )
-    count = max(2, round((along[-1] - along[0]) / usual) + 1)
-    step = float((along[-1] - along[0]) / (count - 1))
-    return step, (along - along[0]) / step, (f"Interpolated slices every {step:.2f} mm over an {unequal}.",)
+    near = gaps[np.abs(gaps - usual) <= 2 * GRID_TOLERANCE]
+    median = float(np.quantile(near, 0.5, method="lower"))  # a gap that occurs: the mean of two kinds is neither
+    phase, step = max(
+        ((phase, step) for step in (median, usual) for phase in along),
+        key=lambda grid: np.count_nonzero(np.abs(_beside_planes(along, *grid)) <= GRID_TOLERANCE),
+    )
+    z = (along - phase) / step
+    first, last = round(z[0]), max(round(z[-1]), round(z[0]) + 1)
+    note = f"Interpolated slices every {step:.2f} mm over an {unequal}."
+    return _Grid(float(phase + first * step), step, z - first, last - first + 1), (note,)
+
+
+def _beside_planes(along: Floats, phase: float, step: float) -> Floats:
+    """How far slices lie from the nearest plane of a grid, in mm."""
+    return along - phase - step * np.rint((along - phase) / step)
 
 
 def _tilted(beside: Floats, along: Floats, where: str, repairs: Repairs) -> tuple[Floats, tuple[str, ...]]:

@@ -21,7 +21,7 @@ class Repairs:
 
     Attributes:
         missing_slices: up to ``LONGEST_GAP`` slices in a row are interpolated between their neighbours.
-        unequal_spacing: slices are interpolated onto equal spacing, the usual one.
+        unequal_spacing: slices are interpolated onto equal spacing, the usual one; every value keeps its own position.
         gantry_tilt: slices are shifted within their own planes until they stand one behind the other.
     """
 
@@ -31,7 +31,10 @@ class Repairs:
 
 
 def interpolated(slices: npt.NDArray[Any], z: Floats, count: int) -> npt.NDArray[Any]:
-    """``count`` equally spaced slices from slices (n, y, x) that lie at ascending ``z``, from 0 to ``count`` - 1."""
+    """``count`` equally spaced planes, at 0 to ``count`` - 1, from slices (n, y, x) at ascending ``z``.
+
+    Planes beyond the first or last slice take its values.
+    """
     result = np.empty((count, *slices.shape[1:]), slices.dtype)
     upper = np.searchsorted(z, np.arange(count), side="left").clip(1, len(z) - 1)
     for target, (number, above) in zip(result, enumerate(upper.tolist()), strict=True):

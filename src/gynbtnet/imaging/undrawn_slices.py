@@ -1,15 +1,12 @@
-"""Slices between contours of a structure that was drawn on every second or third slice only.
+"""Slices between contours of a structure that have none."""
 
-Between two slices the signed distance to the outline is interpolated linearly, as planning systems do it (Raya and
-Udupa, IEEE TMI 1990, doi 10.1109/42.52980).
-"""
-
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from scipy.ndimage import distance_transform_edt
 
-from gynbtnet.imaging.contours import Floats, Integers, Mask
+from gynbtnet.imaging.contours import Integers, Mask
 
 LONGEST_GAP = 3
 """Slices in a row without a contour that are interpolated."""
@@ -18,43 +15,35 @@ _SPARSE = 0.25
 """Share of the steps between drawn slices that leave slices out, from which a structure counts as drawn sparsely."""
 
 
-def gaps_of(drawn: Integers) -> list[tuple[int, int]]:
-    """The drawn slices (below, above) with undrawn ones between them, for ascending numbers of slices."""
-    return [(a, b) for a, b in pairwise(drawn.tolist()) if b - a > 1]
+@dataclass(frozen=True)
+class Gap:
+    """Slices without a contour.
+
+    Attributes:
+        below: the drawn place below them.
+        above: the drawn place above them.
+        slices: how many scanned slices lie between.
+    """
+
+    below: int
+    above: int
+    slices: int
 
 
-def is_sparse(drawn: Integers) -> bool:
-    """Whether so many steps leave slices out that it is a way of drawing, and no boundary between two parts."""
-    return len(gaps_of(drawn)) >= max(2, _SPARSE * (len(drawn) - 1))
-
-
-def fill_gap(mask: Mask, gap: tuple[int, int], heights: Floats, spacing: tuple[float, float]) -> Mask:
-    """A mask with the slices between two drawn ones interpolated.
+def undrawn_between(drawn: Integers, scanned: Mask) -> list[Gap]:
+    """Find the scanned slices that have no contour, between places that have one.
 
     Args:
-        mask: (slices, y, x).
-        gap: the drawn slices below and above.
-        heights: (slices,) along z; only their ratios count.
-        spacing: mm along (y, x).
+        drawn: places with a contour, ascending.
+        scanned: (places,) which of them are scanned slices; on the others nobody needs to draw.
     """
-    filled = mask.copy()
-    below, above = gap
-    ends = mask[[below, above]]
-    if not ends.any(axis=(1, 2)).all():
-        return filled
-    box = tuple(
-        slice(int(found[0]), int(found[-1]) + 1)
-        for found in (np.flatnonzero(ends.any(axis=a)) for a in ((0, 2), (0, 1)))
-    )
-    first, second = (_signed_distance(one[box], spacing) for one in ends)
-    for z in range(below + 1, above):
-        weight = (heights[z] - heights[below]) / (heights[above] - heights[below])
-        filled[z][box] = (1 - weight) * first + weight * second < 0
-    return filled
+    gaps = [
+        Gap(below, above, int(np.count_nonzero(scanned[below + 1 : above])))
+        for below, above in pairwise(np.asarray(drawn).tolist())
+    ]
+    return [gap for gap in gaps if gap.slices]
 
 
-def _signed_distance(mask: Mask, spacing: tuple[float, float]) -> Floats:
-    """mm from each voxel centre to the nearest on the other side; negative inside."""
-    padded = np.pad(mask, 1)
-    outside, inside = (distance_transform_edt(one, sampling=spacing) for one in (~padded, padded))
-    return np.asarray(outside - inside)[1:-1, 1:-1]
+def is_sparse(drawn: Integers, gaps: Sequence[Gap]) -> bool:
+    """Whether so many steps leave slices out that it is a way of drawing, and no boundary between two parts."""
+    return len(gaps) >= max(2, _SPARSE * (len(drawn) - 1))

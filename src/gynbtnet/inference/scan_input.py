@@ -4,13 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pydicom
-
 from gynbtnet.datasets.json_files import sha256_of
 from gynbtnet.datasets.synthetic_marks import dicom_is_synthetic, image_is_synthetic
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.ct_series import CTSeries, chosen_series, read_ct_files
-from gynbtnet.imaging.dicom_objects import lenient
+from gynbtnet.imaging.dicom_objects import lenient, read_header
 from gynbtnet.imaging.dicom_series import FoundSeries, find_series
 from gynbtnet.imaging.slice_repairs import Repairs
 from gynbtnet.imaging.volume import Volume
@@ -112,7 +110,7 @@ def read_scan(
         series = read_ct_files(files.series.files, repairs)
         first, own = series.volume, series.files
         with lenient():
-            header = pydicom.dcmread(series.files[0], stop_before_pixels=True)
+            header = read_header(series.files[0], "a CT slice")
             synthetic = dicom_is_synthetic(header)
             agent = str(header.get("ContrastBolusAgent", "") or "")
     warnings = check_scan(first, str(files.place), agent) if check and channels[0].casefold() == CT else ()

@@ -1,0 +1,214 @@
+"""Doses as planning systems write them: read with the right values, or refused in one sentence."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pydicom
+import pytest
+
+from gynbtnet.datasets.dicom_rt_export import ingest
+from gynbtnet.errors import BadInput
+from gynbtnet.evaluation.case_dose import find_doses, read_dose
+from gynbtnet.evaluation.evaluate_dose import evaluate_dose
+from gynbtnet.imaging.conversion import Conversion, convert
+from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.onto_grid import dose_onto
+from gynbtnet.imaging.rtdose_reader import read_rtdose
+
+from .battery import CASES, _dose, _with_organs
+from .builders import CT, rtdose, rtplan
+
+STRUCTURES = ("bladder", "rectum")
+
+
+def build(kind: str, folder: Path) -> Path:
+    CASES[kind][0](folder)
+    return folder
+
+
+def figures(folder: Path, out: Path) -> dict[tuple[str, str], float]:
+    """Each structure's figures in Gy."""
+    cohort = ingest(folder, out / "cohort", structures=STRUCTURES)
+    evaluate_dose(cohort, out / "dose")
+    table = pd.read_csv(out / "dose" / "dose.csv")
+    return {(row.structure, row.figure): row.manual_gy for row in table.itertuples()}
+
+
+def d2cc(folder: Path, out: Path) -> list[float]:
+    found = figures(folder, out)
+    return [found[structure, "D2cc"] for structure in STRUCTURES]
+
+
+def refusal(folder: Path, out: Path) -> str:
+    """What the dose of a cohort is refused with; converting must be refused as well."""
+    cohort = ingest(folder, out / "cohort", structures=STRUCTURES)
+    with pytest.raises(Exception, match=r"RD") as caught:
+        evaluate_dose(cohort, out / "dose")
+    assert type(caught.value).__name__ in ("BadInput", "ScansFailed")
+    assert not (out / "dose").exists()
+    return str(caught.value)
+
+
+def convert_refusal(path: Path, out: Path) -> str:
+    with pytest.raises(BadInput) as caught:
+        convert([path], out, Conversion())
+    assert not out.exists()
+    return str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> list[float]:
+    """D2cc of one plain dose; the bladder has only 1.92 cm³, so that its D2cc isn't defined."""
+    folder = tmp_path_factory.mktemp("plain")
+    made = _with_organs(folder / "in")
+    array, origin = _dose(made)
+    rtdose(folder / "in" / "RD.dcm", made, array, origin)
+    return d2cc(folder / "in", folder / "out")
+
+
+def test_the_plain_dose_is_right(tmp_path, plain):
+    """D2cc by hand: the dose at each voxel of the organ is known by a formula, and 2 cm³ are 667 voxels of 3 mm³."""
+    z, y, x = (value.ravel() for value in np.mgrid[2:10, 25:33, 8:21])
+    gy = 1 + 0.05 * (x - 16 + 17) + 0.03 * (y - 20 + 21) + 0.02 * (3 * z - 18 + 19)
+    by_hand = np.sort(gy)[::-1][round(2000 / 3) - 1]
+    assert plain[1] == pytest.approx(by_hand, rel=0.005)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "plan_dose_twice",
+        "plan_and_beams",
+        "offsets_absolute",
+        "offsets_absolute_descending",
+        "feet_first_prone",
+        "sixteen_bits",
+        "dose_rle",
+    ],
+)
+def test_every_form_of_one_dose_has_its_d2cc(tmp_path, plain, kind):
+    assert d2cc(build(kind, tmp_path / "in"), tmp_path) == pytest.approx(plain, rel=0.005, nan_ok=True)
+
+
+@pytest.mark.parametrize("kind", ["offsets_absolute", "offsets_absolute_descending", "sixteen_bits", "dose_rle"])
+def test_every_voxel_has_its_dose(tmp_path, kind):
+    build(kind, tmp_path)
+    grid = read_rtdose(tmp_path / "RD.dcm").grid
+    scan = Geometry((9, 15, 11), (3.0, 2.0, 2.0), (-10.0, -12.0, -15.0))
+    z, y, x = np.indices(scan.shape)
+    expected = 1 + 0.05 * (2 * x - 10 + 17) + 0.03 * (2 * y - 12 + 21) + 0.02 * (3 * z - 15 + 19)
+    assert np.abs(dose_onto(grid, scan).array - expected).max() < 0.006
+
+
+def test_different_doses_of_one_plan_are_refused(tmp_path):
+    made = _with_organs(tmp_path / "in")
+    array, origin = _dose(made)
+    rtdose(tmp_path / "in" / "RD1.dcm", made, array, origin)
+    rtdose(tmp_path / "in" / "RD2.dcm", made, array * 1.02, origin, tag="another algorithm")
+    sentence = refusal(tmp_path / "in", tmp_path)
+    assert "RD1.dcm" in sentence
+    assert "RD2.dcm are different PLAN doses of the same plan" in sentence
+
+
+@pytest.mark.parametrize(
+    ("first", "fits"),
+    [(5, False), (-19, True), (-19.04, True), (19, False), (-18, False), (0, True), (0.0001, True)],
+)
+def test_the_first_offset_is_zero_or_the_position(tmp_path, first, fits):
+    made = CT(tmp_path / "ct", n=2)
+    array, origin = _dose(made)
+    rtdose(tmp_path / "RD.dcm", made, array, origin, gfov=first + np.arange(20) * 2.0)
+    if fits:
+        assert read_rtdose(tmp_path / "RD.dcm").grid.geometry.origin == pytest.approx(origin)
+    else:
+        with pytest.raises(BadInput, match=f"has {first} as the first of its GridFrameOffsetVector"):
+            read_rtdose(tmp_path / "RD.dcm")
+
+
+def test_offsets_by_position_belong_to_axial_frames(tmp_path):
+    a = np.radians(12)
+    tilted = (1, 0, 0, 0, np.cos(a), np.sin(a))
+    made = CT(tmp_path / "ct", n=2)
+    array, origin = _dose(made)
+    rtdose(tmp_path / "RD.dcm", made, array, origin, iop=tilted, gfov=origin[2] + np.arange(20) * 2.0)
+    with pytest.raises(BadInput, match="on axial frames"):
+        read_rtdose(tmp_path / "RD.dcm")
+    rtdose(tmp_path / "RD.dcm", made, array, origin, iop=tilted)
+    far = read_rtdose(tmp_path / "RD.dcm").grid.geometry.to_world((19, 0, 0))
+    assert far == pytest.approx([origin[0], origin[1] - 38 * np.sin(a), origin[2] + 38 * np.cos(a)], abs=1e-3)
+
+
+def edited(path: Path, **values: object) -> None:
+    dose = pydicom.dcmread(path)
+    for keyword, value in values.items():
+        if value is None:
+            delattr(dose, keyword)
+        else:
+            setattr(dose, keyword, value)
+    dose.save_as(path)
+
+
+def negative(path: Path) -> None:
+    dose = pydicom.dcmread(path)
+    stored = np.frombuffer(dose.PixelData, "<i4").copy()
+    stored[7] = -3
+    dose.PixelRepresentation, dose.PixelData = 1, stored.tobytes()
+    dose.save_as(path)
+
+
+NO_DOSE = [
+    ({"DoseGridScaling": -1e-4}, "a DoseGridScaling of -0.0001"),
+    ({"DoseGridScaling": 0}, "a DoseGridScaling of 0"),
+    ({"DoseGridScaling": None}, "no readable DoseGridScaling"),
+    ({"DoseGridScaling": ""}, "no readable DoseGridScaling"),
+    ({"DoseType": "ERROR"}, "a dose of type ERROR"),
+    ({"DoseType": "EFFECTIVE"}, "a dose of type EFFECTIVE"),
+    ({"DoseType": None}, r"a dose of type (none)"),
+    ({"DoseUnits": "RELATIVE"}, "units of “RELATIVE”"),
+    (negative, "holds doses down to -0.003 Gy"),
+]
+
+
+@pytest.mark.parametrize(("harm", "sentence"), NO_DOSE)
+def test_what_is_no_dose_in_gy_is_refused_everywhere(tmp_path, harm, sentence):
+    made = _with_organs(tmp_path / "in")
+    array, origin = _dose(made)
+    path = tmp_path / "in" / "RD.dcm"
+    rtdose(path, made, array, origin)
+    harm(path) if callable(harm) else edited(path, **harm)
+    assert sentence in convert_refusal(path, tmp_path / "dose.nii.gz")
+    assert sentence in refusal(tmp_path / "in", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "sentence"),
+    [
+        ("relative_units", "units of “RELATIVE”"),
+        ("effective_dose", "type EFFECTIVE"),
+        ("offsets_neither", "has 5 as the first of its GridFrameOffsetVector"),
+        ("plan_of_four_fractions", "the dose of all 4 fractions of the plan in"),
+    ],
+)
+def test_doses_of_the_battery_that_are_refused(tmp_path, kind, sentence):
+    assert sentence in refusal(build(kind, tmp_path / "in"), tmp_path)
+
+
+def test_a_dose_of_one_fraction_beside_a_plan_of_another_dose(tmp_path, plain):
+    made = _with_organs(tmp_path / "in")
+    array, origin = _dose(made)
+    rtdose(tmp_path / "in" / "RD.dcm", made, array, origin)
+    rtplan(tmp_path / "in" / "RP.dcm", made, fractions=1, dose=7)
+    rtplan(tmp_path / "in" / "RP2.dcm", made, plan="external", fractions=25, brachy=False)
+    assert d2cc(tmp_path / "in", tmp_path) == pytest.approx(plain, nan_ok=True)
+
+
+def test_a_dose_without_a_preamble_is_read(tmp_path, plain):
+    made = _with_organs(tmp_path / "in")
+    array, origin = _dose(made)
+    path = tmp_path / "in" / "RD.dcm"
+    rtdose(path, made, array, origin)
+    content = path.read_bytes()
+    path.write_bytes(content[144 + int.from_bytes(content[140:144], "little") :])
+    assert find_doses(ingest(tmp_path / "in", tmp_path / "cohort", structures=STRUCTURES).cases)
+    assert read_dose([path])[0].array.max() == pytest.approx(array.max(), abs=1e-3)
