@@ -28,6 +28,7 @@ from gynbtnet.imaging.slice_repairs import Repairs
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.imaging.volume_files import SUFFIXES, is_image_file, read_volume, write_volume
+from gynbtnet.imaging.whole_labels import whole_labels
 
 Form = Literal["image", "ct", "rtstruct", "seg", "rtdose"]
 _FORMS = {"RTSTRUCT": "rtstruct", "SEG": "seg", "RTDOSE": "rtdose"}
@@ -243,9 +244,8 @@ def _labels(source: Path, how: Conversion) -> Segmentation:
         raise BadInput(
             f"Nothing says what the labels in {source} mean; name the structures of label 1, 2, … with --structures."
         )
-    array = volume.array
-    whole = array.dtype.kind in "iub" or bool((array == np.rint(array)).all())
-    if not whole or array.min() < 0 or array.max() > len(structures):
+    array = whole_labels(volume, source).array
+    if array.min() < 0 or array.max() > len(structures):
         raise BadInput(
             f"{source} holds values from {array.min():g} to {array.max():g}; expected the labels 0 to "
             f"{len(structures)} of {', '.join(structures)}: name a structure for each label."

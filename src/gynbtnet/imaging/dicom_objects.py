@@ -3,7 +3,6 @@
 import datetime
 import re
 import struct
-import unicodedata
 import uuid
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -187,12 +186,6 @@ def uid(dataset: Dataset, keyword: str) -> str:
     """A UID as text; empty where it is absent, or longer than one can be."""
     found = str(dataset.get(keyword) or "")
     return found if len(found) <= _LONGEST_UID and found.isprintable() else ""
-
-
-def one_line(text: str) -> str:
-    """A name from a file as it can be printed: composed Unicode (NFC), on one line, without control characters."""
-    composed = unicodedata.normalize("NFC", " ".join(text.split()))
-    return "".join(one if one.isprintable() or unicodedata.category(one) == "Cf" else "?" for one in composed)
 
 
 def _is_cut_short(dataset: Dataset) -> bool:

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 
 from pydicom.dataset import Dataset
 
-from gynbtnet.imaging.dicom_objects import code, one_line, uid
+from gynbtnet.imaging.dicom_objects import code, uid
+from gynbtnet.imaging.printed_names import one_line
 
 _LONGEST_NAME = 64  # characters of a ROIName, value representation LO
 

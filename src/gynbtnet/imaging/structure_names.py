@@ -2,7 +2,6 @@
 
 import colorsys
 import hashlib
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import yaml
 
 from gynbtnet.errors import BadInput
+from gynbtnet.imaging.printed_names import composed
 
 Colour = tuple[int, int, int]
 
@@ -90,7 +90,7 @@ class StructureNames:
 
 def normalised(name: str) -> str:
     """``name`` without what doesn't count in comparisons: case, spaces, hyphens, underscores, how accents are coded."""
-    folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+    folded = composed(composed(name).casefold())
     return "".join(character for character in folded if not character.isspace() and character not in "-_")
 
 
@@ -104,7 +104,8 @@ def _read_aliases(path: Path) -> dict[str, str]:
     if not isinstance(table, dict) or not all(isinstance(structure, str) for structure in table):
         raise BadInput(f"The alias file {path} is no table of structures; {expected}.")
     aliases: dict[str, str] = {}
-    for structure, names in table.items():
+    for written, names in table.items():
+        structure = composed(written)
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise BadInput(f"The alias file {path} gives “{structure}” no list of names; {expected}.")
         for name in names:
