@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 
 from gynbtnet.imaging.dicom_objects import code, uid
 from gynbtnet.imaging.printed_names import one_line
@@ -74,7 +75,8 @@ def _number(item: Dataset, keyword: str) -> str:
 
 def _name(roi: Dataset, rtstruct: Dataset) -> str:
     """The ROI's name; without a stated character set UTF-8 where its bytes are that."""
-    name = str(roi.get("ROIName") or "")
+    found = roi.get("ROIName") or ""
+    name = "\\".join(map(str, found)) if isinstance(found, MultiValue) else str(found)  # a backslash separates values
     if roi.get("SpecificCharacterSet") or rtstruct.get("SpecificCharacterSet"):
         return name
     try:
