@@ -40,6 +40,8 @@ def clinic(tmp_path: Path) -> Path:
     frame = lost.ReferencedFrameOfReferenceSequence[0]
     frame.FrameOfReferenceUID = "1.2.3"
     frame.RTReferencedStudySequence[0].RTReferencedSeriesSequence[0].SeriesInstanceUID = "1.2.4"
+    for roi in lost.StructureSetROISequence:
+        roi.ReferencedFrameOfReferenceUID = "1.2.3"
     lost.save_as(folder / "lost.dcm")
     return folder
 

@@ -1,13 +1,13 @@
 """What a folder holds: scans, contours and doses, and whether they can be used."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from gynbtnet.errors import BadInput
-from gynbtnet.imaging.ct_series import read_ct_files
+from gynbtnet.imaging.ct_series import CTSeries, read_ct_files
 from gynbtnet.imaging.dicom_series import FoundSeries, find_series
 from gynbtnet.imaging.file_search import files_below
 from gynbtnet.imaging.geometry import Geometry
@@ -135,14 +135,36 @@ def _scan(
     contours = _nothing(ct.volume.geometry)
     for path in rtstructs:
         problem = ""
+        notes: tuple[str, ...] = ()
         try:
-            structures = [names.resolve(roi.name) or roi.name for roi in list_rois(path) if roi.contours]
-            if structures:
-                contours, _ = read_rtstruct(path, ct, tuple(dict.fromkeys(structures)), names)
+            contours, notes = _contours(path, ct, names)
         except BadInput as error:
             problem = str(error)
-        entries.append(_rtstruct(path, patient, folder, names, problem))
+        entry = _rtstruct(path, patient, folder, names, problem)
+        entries.append(replace(entry, contents=" ".join(filter(None, (entry.contents, *notes)))))
     return entries, view(ct.volume, contours)
+
+
+def _contours(path: Path, ct: CTSeries, names: StructureNames) -> tuple[Segmentation, tuple[str, ...]]:
+    """The contours of an RTSTRUCT and what had to be decided: of all ROIs, or if that fails, of the known structures.
+
+    A couch that reaches beyond the scan, or a marker smaller than a voxel, is no reason against the organs.
+
+    Raises:
+        BadInput: If a known structure can't be read.
+    """
+    rois = [(names.resolve(roi.name), roi.name) for roi in list_rois(path) if roi.contours]
+    every = tuple(dict.fromkeys(meaning or name for meaning, name in rois))
+    if not every:
+        return _nothing(ct.volume.geometry), ()
+    try:
+        contours, report = read_rtstruct(path, ct, every, names)
+    except BadInput:
+        known = tuple(dict.fromkeys(meaning for meaning, _ in rois if meaning))
+        if not known or known == every:
+            raise
+        contours, report = read_rtstruct(path, ct, known, names)
+    return contours, report.notes
 
 
 def _rtstruct(path: Path, patient: int, folder: Path, names: StructureNames, problem: str) -> Found:

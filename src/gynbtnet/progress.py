@@ -12,7 +12,8 @@ from gynbtnet.processes import is_first_process
 
 T = TypeVar("T")
 
-console = Console(stderr=True, quiet=not is_first_process())
+# Names and paths are printed as they are: nothing in them is markup, and no line is broken.
+console = Console(stderr=True, quiet=not is_first_process(), markup=False, highlight=False, emoji=False, soft_wrap=True)
 _shown = Lock()
 
 
@@ -26,13 +27,13 @@ def advancing(description: str, total: int, done: int = 0) -> Iterator[Callable[
     """
     outermost = _shown.acquire(blocking=False)
     columns = (
-        TextColumn("{task.description:<22}"),
+        TextColumn("{task.description:<22}", markup=False),
         BarColumn(bar_width=None),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
     )
     try:
         with Progress(*columns, console=console, expand=True, disable=not outermost) as bars:

@@ -133,6 +133,8 @@ def test_emptied_series_uids_leave_the_frame_of_reference(export: Path, tmp_path
     for path in export.rglob("RS.dcm"):
         rtstruct = pydicom.dcmread(path)
         rtstruct.ReferencedFrameOfReferenceSequence = []
+        for roi in rtstruct.StructureSetROISequence:
+            roi.ReferencedFrameOfReferenceUID = ""
         rtstruct.save_as(path)
     with pytest.raises(BadInput, match=r"refers to no CT series in .* 0 of the 3 CT series"):
         dicom_rt_export.ingest(export, tmp_path / "cohort", structures=STRUCTURES)

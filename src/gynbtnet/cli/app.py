@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from gynbtnet.errors import BadInput, Paused, ScansFailed
 from gynbtnet.processes import is_first_process
@@ -20,9 +21,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Contours for gynecologic brachytherapy on CT, learned in three stages. Research use only.",
 )
-console = Console(quiet=not is_first_process())
+# Names and paths are printed as they are: nothing in them is markup, and no line is broken.
+console = Console(quiet=not is_first_process(), markup=False, highlight=False, emoji=False, soft_wrap=True)
 FULL = "The disk is full; nothing half-written is kept. Free some space or choose another --out."
 _NO_MEMORY = "Memory ran out; crop the scan, take smaller patches, or a machine with more memory"
+_WIDEST = 2**20  # characters in a line of a table
 STOPPED = 130  # what a shell expects after Ctrl-C, and what typer exits with
 PAUSED = 75  # EX_TEMPFAIL of sysexits.h: call again
 
@@ -30,6 +33,15 @@ PAUSED = 75  # EX_TEMPFAIL of sysexits.h: call again
 def command(example: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Register a command whose help ends with an example; the tests run every example."""
     return app.command(epilog=f"Example: `{example}`", no_args_is_help=False)
+
+
+def print_table(table: Table) -> None:
+    """Print a table, folded on a terminal and otherwise as wide as it is, so that no name is broken."""
+    if console.is_terminal:
+        console.print(table)
+        return
+    width = console.measure(table, options=console.options.update(max_width=_WIDEST)).maximum
+    Console(quiet=console.quiet, width=width, markup=False, highlight=False, emoji=False).print(table)
 
 
 @app.callback(invoke_without_command=True)

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
-from gynbtnet.cli.app import command, console
+from gynbtnet.cli.app import command, console, print_table
 from gynbtnet.cli.options import (
     Aliases,
     CohortFolder,
@@ -22,6 +21,7 @@ from gynbtnet.cli.options import (
     listed,
 )
 from gynbtnet.errors import BadInput
+from gynbtnet.imaging.printed_names import one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -157,19 +157,19 @@ def cohort(
     groups = {
         one.name if names.count(one.name) == 1 else str(path): one for path, one in zip(folder, loaded, strict=True)
     }
-    console.print(_table(cohort_table(groups)))
+    print_table(_table(cohort_table(groups)))
     for name, group in groups.items():
-        console.rule(escape(name), align="left")
+        console.rule(name, align="left")
         positions = Counter(case.position or "unknown" for case in group.cases)
         if set(positions) != {"unknown"}:
             counted = ", ".join(f"{position} {count}" for position, count in positions.most_common())
             console.print(f"Patient positions: {counted}")
         if len(group.channels) > 1:
-            console.print(f"Channels: {escape(', '.join(group.channels))}")
+            console.print(f"Channels: {', '.join(group.channels)}")
         if any(case.applicator for case in group.cases):
-            console.print(_table(applicator_table(group)))
+            print_table(_table(applicator_table(group)))
         if group.structures:
-            console.print(_table(structure_table(group)))
+            print_table(_table(structure_table(group)))
         apart = outliers(group)
         for one in apart[:MOST_ROWS]:
             console.print(
@@ -179,7 +179,7 @@ def cohort(
         if len(apart) > MOST_ROWS:
             console.print(f"… and {len(apart) - MOST_ROWS} more")
         for note in group.notes:
-            console.print(escape(note))
+            console.print(note)
     with written_whole(out) as partial:
         partial.write_bytes(picture(cohort_figure(groups), "What cohorts hold").png)
     console.print(f"The picture is {out}")
@@ -225,7 +225,7 @@ def _table(frame: "pd.DataFrame") -> Table:
     for name in frame.columns:
         table.add_column(name, overflow="fold")
     for row in frame.itertuples(index=False):
-        table.add_row(*(escape(str(cell)) for cell in row))
+        table.add_row(*(str(cell) for cell in row))
     return table
 
 
@@ -236,8 +236,8 @@ def _print_dry_run(seen: "DryRun") -> None:
     for one in seen.scans[:MOST_ROWS]:
         scan = one.scan
         files, contours = str(len(scan.files) + len(scan.channels)), str(len(scan.contours))
-        table.add_row(one.id, escape(str(scan.place)), files, contours, escape(scan.applicator or ""))
-    console.print(table)
+        table.add_row(one.id, one_line(str(scan.place)), files, contours, scan.applicator or "")
+    print_table(table)
     if len(seen.scans) > MOST_ROWS:
         console.print(f"… and {len(seen.scans) - MOST_ROWS} more")
     for note in seen.report.notes:

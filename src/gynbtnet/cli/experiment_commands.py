@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from gynbtnet.cli.app import command, console
+from gynbtnet.cli.app import command, console, print_table
 from gynbtnet.cli.options import (
     Changes,
     ChangesByModel,
@@ -227,7 +227,7 @@ def compare(
     page = report_comparison(compared, out)
     for name in ("table_1.md", "table_2.md"):
         if (out / name).is_file():
-            console.print((out / name).read_text(encoding="utf-8"), markup=False)
+            console.print((out / name).read_text(encoding="utf-8"))
     for note in compared.notes:
         console.print(note)
     console.print(f"Tables, tests and pictures are in {out}, and in the report {page}")
@@ -251,7 +251,7 @@ def doctor(folder: Annotated[Path, typer.Argument(help="Where results would be w
     rows = examine(folder)
     for what, found in rows:
         table.add_row(what, found)
-    console.print(table)
+    print_table(table)
     raise typer.Exit(int(any(found.startswith("missing") for _, found in rows)))
 
 

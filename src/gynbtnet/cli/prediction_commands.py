@@ -111,7 +111,7 @@ def predict(
     with on_cluster(cluster):
         predict_scans(loaded, place(model), requests, jobs=jobs, apart=cluster is not None, failed=found.failed)
     for request in requests.values():
-        console.print(f"{request.files.place} → {request.out}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"{request.files.place} → {request.out}")
 
 
 @command("gynbtnet export demo/steps/runs/task demo/steps/nnunet --to nnunet")

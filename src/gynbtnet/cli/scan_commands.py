@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.markup import escape
 from rich.table import Column, Table
+from rich.text import Text
 
-from gynbtnet.cli.app import command, console
+from gynbtnet.cli.app import command, console, print_table
 from gynbtnet.cli.options import (
     Aliases,
     Force,
@@ -24,6 +24,7 @@ from gynbtnet.cli.options import (
     listed,
 )
 from gynbtnet.errors import BadInput
+from gynbtnet.imaging.printed_names import one_line
 
 
 class PhantomKind(StrEnum):
@@ -73,9 +74,9 @@ def inspect(
     where = Column("where", overflow="fold")  # a place is never cut
     table = Table("patient", where, "what", "size (z, y, x)", "contents", box=None, header_style="bold")
     for one in seen.found:
-        contents = f"[red]{escape(one.problem)}[/red] {escape(one.contents)}" if one.problem else escape(one.contents)
-        table.add_row(str(one.patient or ""), escape(one.place), one.kind, one.size, contents.strip())
-    console.print(table)
+        contents = Text(" ").join(Text(*part) for part in ((one.problem, "red"), (one.contents, "")) if part[0])
+        table.add_row(str(one.patient or ""), one_line(one.place), one.kind, one.size, contents)
+    print_table(table)
     if seen.views:
         write_picture(seen, names, out)
         console.print(f"The picture is {out}")

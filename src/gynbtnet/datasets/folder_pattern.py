@@ -7,6 +7,7 @@ from pathlib import Path, PurePath
 from gynbtnet.datasets.applicator import said_by_user
 from gynbtnet.datasets.told_of_scan import ToldOfScan
 from gynbtnet.errors import BadInput
+from gynbtnet.imaging.printed_names import composed
 
 _FIELDS = ("patient", "fraction", "applicator")
 
@@ -48,7 +49,7 @@ class FolderPattern:
             BadInput: where the place doesn't fit the pattern, or a fraction has no number.
         """
         steps = place.parts or (root.name,)
-        found = re.match(self._expression, "/".join(steps) + "/")
+        found = re.match(self._expression, composed("/".join(steps)) + "/")
         if found is None:
             raise BadInput(
                 f"The scan in {root / place} doesn't fit the pattern {self.text} of folders; expected all scans of a "
@@ -66,6 +67,6 @@ class FolderPattern:
 
     @property
     def _expression(self) -> str:
-        parts = re.split(r"(\{\w+\}|\*)", self.text.strip("/"))
+        parts = re.split(r"(\{\w+\}|\*)", composed(self.text).strip("/"))
         names = {"*": "[^/]*"} | {f"{{{field}}}": f"(?P<{field}>[^/]+?)" for field in _FIELDS}
         return "".join(names.get(part, re.escape(part)) for part in parts) + "/"

@@ -14,6 +14,7 @@ from gynbtnet.imaging.label_map import Mask, label_map
 from gynbtnet.imaging.onto_grid import labels_onto
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.imaging.volume_files import read_volume
+from gynbtnet.imaging.whole_labels import whole_labels
 
 Labels = Mapping[str, int]
 """Label by name, background left out."""
@@ -80,7 +81,7 @@ def read_labelled(
         BadInput: where it can't be read.
     """
     path = scan.contours[0]
-    drawn = read_volume(path)
+    drawn = whole_labels(read_volume(path), path)
     notes: tuple[str, ...] = ()
     if not image.geometry.is_same(drawn.geometry):
         if not resample_labels:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gynbtnet.errors import BadInput
+from gynbtnet.imaging.printed_names import composed
 from gynbtnet.whole_files import written_whole
 
 KEY = "patients.csv"
@@ -49,14 +50,15 @@ class PatientKey:
                 header, *rows = [row for row in csv.reader(stream) if row]
         except (OSError, UnicodeDecodeError, ValueError, csv.Error) as error:
             raise problem from error
-        ids = {row[1]: row[0] for row in rows if len(row) == 2}
+        ids = {composed(row[1]): row[0] for row in rows if len(row) == 2}
         if header != _COLUMNS or len(ids) < len(rows) or len(set(ids.values())) < len(rows):
             raise problem
         return cls(path, apart, ids)
 
     def add(self, patients: Iterable[str]) -> None:
         """Give every new patient the next study ID, in the order of their identifiers; :meth:`save` writes it."""
-        new = sorted(set(patients).difference(self.study_ids, self.study_ids.values()), key=_natural)
+        named = {composed(one) for one in patients}
+        new = sorted(named.difference(self.study_ids, self.study_ids.values()), key=_natural)
         numbers = [int(found[1]) for one in self.study_ids.values() if (found := re.fullmatch(r"patient-(\d+)", one))]
         for number, patient in enumerate(new, start=max(numbers, default=0) + 1):
             self.study_ids[patient] = f"patient-{number:03d}"
@@ -72,7 +74,7 @@ class PatientKey:
 
     def study_id(self, patient: str) -> str:
         """The study ID of a patient who was added; one that is a study ID already stands for itself."""
-        return self.study_ids.get(patient, patient)
+        return self.study_ids.get(composed(patient), patient)
 
 
 def _natural(name: str) -> list[tuple[int, int | str]]:

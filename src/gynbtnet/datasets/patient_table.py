@@ -1,6 +1,7 @@
 """Patients, fractions, applicators and further channels as a table says them."""
 
 import csv
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,6 +10,7 @@ from pathlib import Path, PurePath
 from gynbtnet.datasets.applicator import said_by_user
 from gynbtnet.datasets.told_of_scan import ToldOfScan
 from gynbtnet.errors import BadInput
+from gynbtnet.imaging.printed_names import composed
 from gynbtnet.imaging.volume_files import is_image_file, without_suffix
 
 _CHANNEL = "channel:"
@@ -71,7 +73,7 @@ class PatientTable:
                 zip(columns, ((cell or "").strip() for cell in list(row.values())[: len(columns)]), strict=True)
             )
             if any(cells.values()):
-                folder = PurePath(cells["folder"])
+                folder = PurePath(composed(cells["folder"]))
                 if folder in rows:
                     raise BadInput(f"Line {number} of the table {path} tells of {folder} again; expected one row each.")
                 rows[folder] = _told(cells, channels, f"Line {number} of the table {path}", sources)
@@ -112,13 +114,14 @@ def _told(cells: dict[str, str], channels: tuple[str, ...], where: str, sources:
     files = []
     for channel in channels:
         named = cells[f"{_CHANNEL}{channel}"]
-        found = [source / named for source in sources if named and (source / named).is_file()]
+        spellings = dict.fromkeys((named, composed(named), unicodedata.normalize("NFD", named)))
+        found = [source / one for source in sources for one in spellings if one and (source / one).is_file()]
         if not found:
             raise BadInput(f"{where} names “{named}” for {channel}, and there is no such file below the source.")
         files.append(found[0])
     applicator = cells.get("applicator", "")
     return ToldOfScan(
-        patient=cells.get("patient") or None,
+        patient=composed(cells.get("patient", "")) or None,
         fraction=int(fraction) if fraction else None,
         applicator=said_by_user(applicator) if applicator else None,
         channels=tuple(files),

@@ -21,6 +21,7 @@ from gynbtnet.datasets.labelled_files import chosen_structures, read_labelled, s
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.file_search import files_below
 from gynbtnet.imaging.volume_files import read_volume
+from gynbtnet.imaging.whole_labels import whole_labels
 
 ARCHIVE = Archive(
     "RibFrac",
@@ -55,7 +56,9 @@ def find(
         if not scan.contours:
             return ScanContents(image)
         fractures = {
-            f"{STRUCTURE}_{label}": int(label) for label in np.unique(read_volume(scan.contours[0]).array) if label
+            f"{STRUCTURE}_{label:g}": int(label)
+            for label in np.unique(whole_labels(read_volume(scan.contours[0]), scan.contours[0]).array)
+            if label
         }
         each = read_labelled(scan, image, fractures, tuple(fractures), resample_labels=resample_labels)
         assert each.segmentation

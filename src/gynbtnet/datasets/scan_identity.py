@@ -9,6 +9,7 @@ from gynbtnet.datasets.found_scans import FoundScan, FoundScans
 from gynbtnet.datasets.integrity import Problem
 from gynbtnet.datasets.patient_table import PatientTable
 from gynbtnet.errors import BadInput
+from gynbtnet.imaging.printed_names import composed
 from gynbtnet.imaging.volume_files import without_suffix
 
 DICOM = "dicom"
@@ -102,7 +103,8 @@ def _place(path: Path, sources: Sequence[Path]) -> tuple[PurePath, Path]:
     """Where a scan lies below its source, an image file without its suffix, and the source."""
     root = next(source for source in sources if path.is_relative_to(source))
     place = path.relative_to(root)
-    return (place if path.is_dir() else place.with_name(without_suffix(place.name))), root
+    named = place if path.is_dir() else place.with_name(without_suffix(place.name))
+    return PurePath(composed(str(named))), root
 
 
 def _unused(table: PatientTable, scans: Sequence[FoundScan], sources: Sequence[Path]) -> tuple[Problem, ...]:

@@ -23,6 +23,7 @@ from gynbtnet.imaging.file_search import files_below
 from gynbtnet.imaging.label_map import Mask, label_map
 from gynbtnet.imaging.onto_grid import labels_onto
 from gynbtnet.imaging.volume_files import read_volume
+from gynbtnet.imaging.whole_labels import whole_labels
 
 ARCHIVE = Archive("TotalSegmentator, version 1", "doi 10.5281/zenodo.6802614", "CC BY 4.0", 1204)
 ARCHIVE_2 = Archive("TotalSegmentator, version 2", "doi 10.5281/zenodo.10047292", "CC BY 4.0")
@@ -136,7 +137,7 @@ def _read(scan: FoundScan, wanted: tuple[str, ...], *, resample_labels: bool) ->
 
     def read_mask(path: Path) -> Mask:
         nonlocal moved
-        mask = read_volume(path)
+        mask = whole_labels(read_volume(path), path)
         if not image.geometry.is_same(mask.geometry):
             if not resample_labels:
                 raise LabelMismatch(

@@ -20,6 +20,7 @@ from gynbtnet.evaluation.score_table import how_scored, markdown_table, score_ta
 from gynbtnet.evaluation.settings import ScoringSettings
 from gynbtnet.imaging.volume import Segmentation
 from gynbtnet.imaging.volume_files import read_volume
+from gynbtnet.imaging.whole_labels import whole_labels
 from gynbtnet.many_scans import affordable_jobs, for_each_scan
 from gynbtnet.whole_files import check_replaceable, written_whole
 
@@ -206,7 +207,7 @@ def _with_nan(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _segmentation(path: Path, structures: tuple[str, ...]) -> Segmentation:
-    labels = read_volume(path)
+    labels = whole_labels(read_volume(path), path)
     try:
         return Segmentation(labels, structures)
     except ValueError as error:

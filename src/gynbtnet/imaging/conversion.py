@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
@@ -28,6 +28,7 @@ from gynbtnet.imaging.slice_repairs import Repairs
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.imaging.volume_files import SUFFIXES, is_image_file, read_volume, write_volume
+from gynbtnet.imaging.whole_labels import whole_labels
 
 Form = Literal["image", "ct", "rtstruct", "seg", "rtdose"]
 _FORMS = {"RTSTRUCT": "rtstruct", "SEG": "seg", "RTDOSE": "rtdose"}
@@ -150,7 +151,7 @@ def _convert_contours(source: Path, form: Form, out: Path, how: Conversion, to: 
     else:
         assert ct is not None
         segmentation, report = _drawn(source, form, ct, how)
-        notes = _told(report)
+        notes = _told(report, how)
     notes = (*(ct.notes if ct else ()), *notes)
     if to == "image":
         write_volume(segmentation.labels, _image_file(out))
@@ -215,17 +216,22 @@ def _drawn(source: Path, form: Form, ct: CTSeries, how: Conversion) -> tuple[Seg
     known = how.structures or tuple(dict.fromkeys((*how.names.entries, *how.names.aliases.values())))
     segmentation, report = read(source, ct, known, how.names)
     if how.structures is None and report.missing:
-        segmentation, report = read(source, ct, tuple(report.rois), how.names)
+        segmentation, _ = read(source, ct, tuple(report.rois), how.names)
+        report = replace(report, missing=())  # nobody asked for them
     return segmentation, report
 
 
-def _told(report: ContourReport) -> tuple[str, ...]:
+def _told(report: ContourReport, how: Conversion) -> tuple[str, ...]:
     notes = list(report.notes)
     if report.missing:
         notes.append(f"The file has no contours of {', '.join(report.missing)}.")
-    if report.unmapped:
-        listed = ", ".join(f"“{name}”" for name in report.unmapped)
-        notes.append(f"Left out {listed}, whose names mean none of the structures; map them with an alias file.")
+    meanings = {name: how.names.resolve(name) for name in report.unmapped}
+    unknown = ", ".join(f"“{name}”" for name, meaning in meanings.items() if meaning is None)
+    if unknown:
+        notes.append(f"Left out {unknown}, whose names mean none of the structures; map them with an alias file.")
+    others = ", ".join(f"“{name}” ({meaning})" for name, meaning in meanings.items() if meaning is not None)
+    if others:
+        notes.append(f"Left out {others}, not among the structures asked for.")
     for overlap in report.overlaps:
         notes.append(f"{overlap.later} got {overlap.volume_cm3:.2f} cm³ that {overlap.earlier} covers too.")
     return tuple(notes)
@@ -238,9 +244,8 @@ def _labels(source: Path, how: Conversion) -> Segmentation:
         raise BadInput(
             f"Nothing says what the labels in {source} mean; name the structures of label 1, 2, … with --structures."
         )
-    array = volume.array
-    whole = array.dtype.kind in "iub" or bool((array == np.rint(array)).all())
-    if not whole or array.min() < 0 or array.max() > len(structures):
+    array = whole_labels(volume, source).array
+    if array.min() < 0 or array.max() > len(structures):
         raise BadInput(
             f"{source} holds values from {array.min():g} to {array.max():g}; expected the labels 0 to "
             f"{len(structures)} of {', '.join(structures)}: name a structure for each label."

@@ -184,7 +184,7 @@ def chosen_series(
     """The series that :func:`read_ct_series` reads, and a sentence on the others where size decided."""
     found = find_series(folder)
     if series_uid is None and referred_uid is None and sum(series.modality == "CT" for series in found) > 1:
-        drawn = drawn_on(found)
+        drawn = drawn_on(found) & {series.series_uid for series in found if series.modality == "CT"}
         referred_uid = drawn.pop() if len(drawn) == 1 else None
     return choose_ct(found, str(folder), series_uid=series_uid, referred_uid=referred_uid)
 

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Segmentation, Volume
+from gynbtnet.imaging.whole_labels import LABEL_TOLERANCE, are_whole
 
 _MOST_LABELS = 256
 """Different values that a label map may have; a CT in HU has more, and negative ones."""
@@ -43,7 +44,7 @@ def label_map(
 
 def is_label_map(volume: Volume) -> bool:
     """Whether voxels are labels by their values: a few whole numbers from 0 on. A CT in HU has negative ones."""
-    if volume.array.min() < 0:
+    if volume.array.min() < -LABEL_TOLERANCE:
         return False
     values = np.unique(volume.array)
-    return len(values) <= _MOST_LABELS and bool((values == np.rint(values)).all())
+    return are_whole(values) and len(np.unique(np.rint(values))) <= _MOST_LABELS

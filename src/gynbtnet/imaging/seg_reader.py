@@ -14,6 +14,7 @@ from gynbtnet.imaging.ct_series import CTSeries
 from gynbtnet.imaging.dicom_objects import code, read_object, reading, uid
 from gynbtnet.imaging.geometry import SAME_GRID, Geometry
 from gynbtnet.imaging.label_map import label_map
+from gynbtnet.imaging.printed_names import one_line
 from gynbtnet.imaging.rtstruct_reader import ContourReport
 from gynbtnet.imaging.structure_choice import choose_structures
 from gynbtnet.imaging.structure_names import StructureNames
@@ -95,7 +96,7 @@ def _read(path: Path) -> Dataset:
 
 
 def _segments(seg: Dataset) -> dict[int, str]:
-    return {int(one.SegmentNumber): str(one.get("SegmentLabel", ""))[:64] for one in seg.SegmentSequence}
+    return {int(one.SegmentNumber): one_line(str(one.get("SegmentLabel", "")))[:64] for one in seg.SegmentSequence}
 
 
 def _frames(seg: Dataset) -> list[_Frame]:

@@ -16,15 +16,22 @@ class Choice:
         rois: number of the ROI by structure, in the order of the structures wanted.
         missing: wanted structures that no ROI stands for.
         unmapped: names of ROIs that stand for none of them.
+        unusable: of each ROI that means a missing structure why it doesn't stand for it, a sentence.
     """
 
     rois: dict[str, int]
     missing: tuple[str, ...]
     unmapped: tuple[str, ...]
+    unusable: tuple[str, ...] = ()
 
 
 def choose_structures(
-    found: Sequence[str], filled: Sequence[bool], structures: Sequence[str], names: StructureNames, path: Path
+    found: Sequence[str],
+    filled: Sequence[bool],
+    structures: Sequence[str],
+    names: StructureNames,
+    path: Path,
+    reasons: Sequence[str] | None = None,
 ) -> Choice:
     """Find ``structures`` among the ROIs of a file by their names; nothing is guessed.
 
@@ -34,6 +41,7 @@ def choose_structures(
         structures: that are wanted.
         names: what a name means.
         path: of the file, for messages.
+        reasons: of each ROI why it holds nothing that can be used; left out, it has no contours.
 
     Raises:
         BadInput: where several filled ROIs mean one structure, or none means any of them.
@@ -49,6 +57,16 @@ def choose_structures(
             )
         if numbers:
             rois[structure] = numbers[0]
+    unusable = tuple(
+        f"“{name}” {reasons[i] if reasons else 'has no contours'}."
+        for i, (name, meaning) in enumerate(zip(found, meanings, strict=True))
+        if meaning in structures and meaning not in rois and not filled[i]
+    )
+    if not rois and unusable:
+        raise BadInput(
+            f"{path} has contours of none of the wanted structures ({', '.join(structures)}): "
+            f"{' '.join(unusable)} Draw them on this CT, or give the CT that they were drawn on."
+        )
     if not rois:
         raise BadInput(
             f"{path} has contours of none of the wanted structures ({', '.join(structures)}); its ROIs are: "
@@ -58,6 +76,7 @@ def choose_structures(
         rois=rois,
         missing=tuple(structure for structure in structures if structure not in rois),
         unmapped=tuple(name for name, meaning in zip(found, meanings, strict=True) if meaning not in structures),
+        unusable=unusable,
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gynbtnet.errors import BadInput
+from gynbtnet.imaging.printed_names import composed
 from gynbtnet.plain_data import PlainDataError, parse_yaml
 
 Colour = tuple[int, int, int]
@@ -87,8 +88,9 @@ class StructureNames:
 
 
 def normalised(name: str) -> str:
-    """``name`` without what doesn't count in comparisons: case, spaces, hyphens, underscores."""
-    return "".join(character for character in name.casefold() if not character.isspace() and character not in "-_")
+    """``name`` without what doesn't count in comparisons: case, spaces, hyphens, underscores, how accents are coded."""
+    folded = composed(composed(name).casefold())
+    return "".join(character for character in folded if not character.isspace() and character not in "-_")
 
 
 def _read_aliases(path: Path) -> dict[str, str]:
@@ -101,7 +103,8 @@ def _read_aliases(path: Path) -> dict[str, str]:
     if not isinstance(table, dict) or not all(isinstance(structure, str) for structure in table):
         raise BadInput(f"The alias file {path} is no table of structures; {expected}.")
     aliases: dict[str, str] = {}
-    for structure, names in table.items():
+    for written, names in table.items():
+        structure = composed(written)
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise BadInput(f"The alias file {path} gives “{structure}” no list of names; {expected}.")
         for name in names:

@@ -170,7 +170,7 @@ def read_request(model: Contourer, request: Request) -> ReadRequest:
     if scan.series is not None and {"rtstruct", "seg"}.issuperset(request.outputs):
         scan.series.check_referable()  # no other contours would be left
     for sentence in (*scan.notes, *scan.warnings):
-        console.print(f"{request.files.place}: {sentence}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"{request.files.place}: {sentence}")
     made_from = _made_from(model, scan, request)
     kept = stands(request.out, made_from)
     if not kept:

@@ -159,7 +159,7 @@ def stands(out: Path, made_from: MadeFrom) -> bool:
 
 def failed_files(out: Path) -> Mapping[str, str]:
     """Names of the files that couldn't be written when the prediction in ``out`` was made, each with the reason."""
-    found: dict[str, str] = json.loads((out / MANIFEST).read_text()).get("failed", {})
+    found: dict[str, str] = parse_json((out / MANIFEST).read_bytes()).get("failed", {})
     return found
 
 

@@ -49,8 +49,8 @@ def contour(model: "Model | Ensemble", volumes: Sequence[Volume], settings: Pred
         settings: of the sliding window.
 
     Raises:
-        BadInput: If there isn't one volume per channel, they lie on different grids, an axis is to be mirrored that wasn't
-            mirrored in training, or the prediction doesn't fit into memory.
+        BadInput: If there isn't one volume per channel, they lie on different grids, an axis is to be mirrored that
+            wasn't mirrored in training, or the prediction doesn't fit into memory.
     """
     check_channels(volumes, model.plan)
     check_prediction_memory(volumes[0].geometry, model.plan, on_cpu=model.device.type == "cpu")

@@ -68,9 +68,7 @@ def find_region(volumes: Sequence[Volume], plan: Plan, grid: Geometry, roi: Roi)
 
 
 def _warn_of_none() -> None:
-    console.print(
-        "[yellow]No pelvis was found by its bones; the whole patient is contoured, as without --roi.[/yellow]"
-    )
+    console.print("No pelvis was found by its bones; the whole patient is contoured, as without --roi.", style="yellow")
 
 
 def _box_around(body: npt.NDArray[np.bool_]) -> Box:
