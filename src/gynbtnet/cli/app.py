@@ -59,6 +59,8 @@ def main() -> None:
         if end.code != STOPPED:
             raise
         sentence, code = "Stopped. What was complete is kept; the same command goes on from there.", STOPPED
+    except MemoryError:
+        sentence, code = "The memory is used up. Free some, or ask for fewer --jobs.", 2
     except OSError as problem:
         full = problem.errno in (errno.ENOSPC, errno.EDQUOT)
         sentence, code = (

@@ -10,7 +10,7 @@ from typing import Literal
 from gynbtnet.datasets.json_files import write_json
 from gynbtnet.errors import BadInput
 
-Kind = Literal["missing", "unreadable", "mismatch", "duplicate"]
+Kind = Literal["missing", "unreadable", "mismatch", "duplicate", "ambiguous"]
 REPORT = "integrity.json"
 _MOST_PLACES = 10
 
@@ -25,7 +25,8 @@ class Problem:
 
     Attributes:
         kind: "missing" where a file should be and isn't, "unreadable", "mismatch" where labels or a further channel
-            don't fit their scan, "duplicate" where the same voxels came before.
+            don't fit their scan, "duplicate" where the same voxels came before, "ambiguous" if several structure sets
+            are drawn on one scan.
         place: the file or folder; empty where the patients' key is kept apart.
         reason: a sentence; empty likewise.
     """

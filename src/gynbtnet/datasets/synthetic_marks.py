@@ -6,6 +6,7 @@ import SimpleITK as sitk
 from pydicom.dataset import Dataset
 
 _WORD = "synthetic"
+_DESCRIPTIONS = ("descrip", "ITK_FileNotes", "Comment")
 
 
 def dicom_is_synthetic(header: Dataset) -> bool:
@@ -19,11 +20,11 @@ def image_is_synthetic(path: Path, root: Path) -> bool:
     reader.SetFileName(str(path))
     try:
         reader.ReadImageInformation()
-    except RuntimeError:
+        said = [reader.GetMetaData(key) for key in _DESCRIPTIONS if reader.HasMetaDataKey(key)]
+    except (RuntimeError, ValueError):
         return False  # reading the voxels will say what is wrong with it
-    for key in ("descrip", "ITK_FileNotes", "Comment"):
-        if reader.HasMetaDataKey(key) and _WORD in reader.GetMetaData(key).lower():
-            return True
+    if any(_WORD in words.lower() for words in said):
+        return True
     folders = [folder for folder in path.parents if folder == root or root in folder.parents]
     readmes = [folder / "README.txt" for folder in folders]
     return any(_WORD in readme.read_text(errors="replace").lower() for readme in readmes if readme.is_file())

@@ -1,6 +1,7 @@
 """What every DICOM object that we read or write has in common."""
 
 import datetime
+import logging
 import re
 import uuid
 import warnings
@@ -25,6 +26,7 @@ RT_STRUCTURE_SET = UID("1.2.840.10008.5.1.4.1.1.481.3")
 RT_DOSE = UID("1.2.840.10008.5.1.4.1.1.481.2")
 RT_PLAN = UID("1.2.840.10008.5.1.4.1.1.481.5")
 
+_LOG = logging.getLogger(__name__)
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 
 _PATIENT_AND_STUDY = (
@@ -70,6 +72,8 @@ def read_object(path: Path, expected: str) -> FileDataset:
         return dataset
     except InvalidDicomError as error:
         raise BadInput(f"{path} is no DICOM file; expected {expected}.") from error
+    except MemoryError:
+        raise
     except Exception as error:  # pydicom raises anything at all on damaged bytes
         raise BadInput(f"{path} can't be parsed as DICOM, it is damaged or cut short; export it again.") from error
 
@@ -83,9 +87,14 @@ def reading(path: Path) -> Iterator[None]:
     try:
         with lenient():
             yield
-    except BadInput:
+    except (BadInput, MemoryError):
         raise
+    except OSError as error:
+        if error.errno is None:  # pydicom's own
+            raise BadInput(f"{path} can't be parsed as DICOM, it is damaged or cut short; export it again.") from error
+        raise BadInput(f"{path} can't be read: {error.strerror}; see that it can be, and run it again.") from error
     except Exception as error:
+        _LOG.debug("While %s was read:", path, exc_info=True)
         raise BadInput(f"{path} can't be parsed as DICOM, it is damaged or cut short; export it again.") from error
 
 
