@@ -15,7 +15,7 @@ from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.incomplete_series import NOTE, Completeness, completeness
 from gynbtnet.imaging.label_map import is_label_map
 from gynbtnet.imaging.label_names import read_label_names
-from gynbtnet.imaging.referenced_images import referenced_series
+from gynbtnet.imaging.referenced_images import ReferencedSeries, referenced_series
 from gynbtnet.imaging.rtdose_reader import read_rtdose
 from gynbtnet.imaging.rtstruct_reader import list_rois, read_rtstruct
 from gynbtnet.imaging.rtstruct_reference import read_reference
@@ -27,6 +27,8 @@ from gynbtnet.imaging.volume_files import is_image_file, read_volume
 from gynbtnet.many_scans import reason_of
 from gynbtnet.pictures.overlays import View, view
 from gynbtnet.progress import track
+
+_SEVERAL = "Another structure set is drawn on the same CT; gynbtnet ingest takes one of them with --rtstruct."
 
 MOST_VIEWS = 6
 """Scans that are shown; more would be too small to see."""
@@ -131,11 +133,19 @@ def _elsewhere(path: Path, patient: int, folder: Path, names: StructureNames, se
     lost = "The CT that it was drawn on is not here; export it too."
     try:
         held = {one.series_uid: one.modality for one in series}
-        kinds = {held.get(one.series_uid) or one.kind for one in referenced_series(path) if not one.is_ct}
+        kinds = {held.get(one.series_uid, "" if one.is_ct else one.kind) for one in referenced_series(path)} - {""}
     except BadInput as error:
         return Found(patient, str(path.relative_to(folder)), "RTSTRUCT", problem=str(error))
     entry = _rtstruct(path, patient, folder, names, "" if kinds else lost)
     return replace(entry, contents=f"{entry.contents} (drawn on {', '.join(sorted(kinds))})") if kinds else entry
+
+
+def _referred(path: Path) -> tuple[ReferencedSeries, ...]:
+    """What a structure set refers to; nothing if it can't be read, which its own row says."""
+    try:
+        return referenced_series(path)
+    except BadInput:
+        return ()
 
 
 def _copy(path: Path, kind: str, patient: int, folder: Path) -> Found:
@@ -175,8 +185,9 @@ def _scan(
         return [entry, *(_rtstruct(path, patient, folder, names, lost) for path in rtstructs)], None
     entries = [Found(patient, place, "CT", _size(ct.volume.geometry), " ".join((_range(ct.volume), *ct.notes)))]
     contours = _nothing(ct.volume.geometry)
+    rivals = {path for path in rtstructs if series.series_uid in {one.series_uid for one in _referred(path)}}
     for path in rtstructs:
-        problem = ""
+        problem = _SEVERAL if len(rivals) > 1 and path in rivals else ""
         try:
             structures = [names.resolve(roi.name) or roi.name for roi in list_rois(path) if roi.contours]
             if structures:

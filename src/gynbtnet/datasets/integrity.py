@@ -72,8 +72,10 @@ class IntegrityReport:
         A number of scans other than the paper's is no fault of a source: it may be a part, or a later release.
         """
         notes = []
-        if self.problems:
+        if self.problems and self.found > self.taken:
             notes.append(f"Of {self.found} scans in the source {self.taken} were taken: {self.counts}.")
+        elif self.problems:
+            notes.append(f"{self.taken} scans were taken; the source holds more that can't be: {self.counts}.")
         if self.expected is not None and self.expected != self.taken:
             notes.append(f"The paper took {self.expected} scans from this archive; here are {self.taken}.")
         return tuple(notes)
