@@ -8,10 +8,14 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.layouts import Choices, dry_run_layout, ingest_layout
 from gynbtnet.errors import BadInput
+from gynbtnet.imaging.ct_series import read_ct_files
+from gynbtnet.imaging.dicom_series import search_series
+from gynbtnet.imaging.incomplete_series import completeness
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume_files import read_volume
 from gynbtnet.inference.scan_search import find_scans
@@ -448,3 +452,43 @@ def test_memory_and_the_user_stop_at_once(export: Path, tmp_path: Path, monkeypa
         monkeypatch.setattr(dicom_rt_export, "read_ct_files", Unusual(error))  # type: ignore[arg-type]
         with pytest.raises(error):
             ingested(export, tmp_path / "cohort")
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian])
+def test_a_last_slice_cut_at_any_byte_is_never_missed(syntax: UID, tmp_path: Path) -> None:
+    """Whatever is left of it, the series is left out, or can't be read; the series of another patient is whole."""
+    for name in ("p1", "p2"):
+        CT(f"{tmp_path}/{name}", n=3, rows=8, cols=8, patient=name.upper())
+    path = tmp_path / "p2" / "CT002.dcm"
+    dataset = pydicom.dcmread(path)
+    list(dataset.iterall())
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.save_as(path, implicit_vr=syntax.is_implicit_VR, little_endian=True)
+    content = path.read_bytes()
+    missed = []
+    for length in [*range(0, len(content) - 8, 3), len(content) - 1]:
+        path.write_bytes(content[:length])
+        search = search_series(tmp_path)
+        usable = completeness(search).usable
+        assert tmp_path / "p1" / "CT000.dcm" in {one.files[0] for one in usable}
+        for one in usable:
+            if one.files[0].parent.name == "p2":
+                try:
+                    read_ct_files(one.files)
+                except BadInput:
+                    continue
+                missed.append(length)
+    assert missed == []
+
+
+def test_a_cut_uid_is_no_other_slice(tmp_path: Path) -> None:
+    """What is left of 1.2.3.12 is 1.2.3.1, the UID of a slice that is there."""
+    ct = CT(f"{tmp_path}/p", n=13, rows=8, cols=8)
+    for number in range(len(ct.sop)):
+        path = tmp_path / "p" / f"CT{number:03d}.dcm"
+        dataset = pydicom.dcmread(path)
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.{number}"
+        dataset.save_as(path)
+    path = tmp_path / "p" / "CT012.dcm"
+    cut(path, path.read_bytes().index(b"1.2.3.12") + 7)
+    assert completeness(search_series(tmp_path)).usable == ()

@@ -15,6 +15,7 @@ from gynbtnet.imaging.dicom_objects import CT_IMAGE, MULTI_FRAME_CT, RT_DOSE, RT
 PREFIX = 132
 """Bytes of the preamble and the mark DICM (PS3.10 7.1)."""
 
+_GROUP_LENGTH = 12  # bytes of the element that holds the length of the file meta information
 _NAMED_DICOM = {".dcm", ".dicom", ".ima"}
 _RADIOTHERAPY = (RT_STRUCTURE_SET, RT_DOSE, RT_PLAN)
 _IDENTITY = [Tag(keyword) for keyword in ("SOPClassUID", "SOPInstanceUID", "PatientID")]
@@ -67,6 +68,11 @@ def has_more_than_header(sop_class_uid: str) -> bool:
     return sop_class_uid in _RADIOTHERAPY or name.endswith(" Image Storage")
 
 
+def end_of_meta(meta: Dataset) -> int:
+    """Where the file meta information ends by its own length, in bytes from the start of the file."""
+    return PREFIX + _GROUP_LENGTH + int(meta.get("FileMetaInformationGroupLength", 0))
+
+
 def was_dicom(path: Path, start: bytes) -> bool:
     """Whether a file without DICOM's mark is one by its name, or consists of zeros under a name without an ending.
 
@@ -87,6 +93,8 @@ def _rest(path: Path) -> tuple[Dataset, Dataset]:
     with lenient():
         try:
             meta = read_file_meta_info(path)
+            if path.stat().st_size < end_of_meta(meta):
+                del meta[max(meta.keys())]  # the one that was cut
             with path.open("rb") as file:
                 header = read_partial(file, stop_when=_is_past_identity, specific_tags=list(_IDENTITY))
         except Exception:  # pydicom raises anything at all on damaged bytes; the caller has the reason

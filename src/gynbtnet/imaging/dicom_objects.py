@@ -67,7 +67,7 @@ def read_object(path: Path, expected: str) -> FileDataset:
         raise BadInput(f"There is no file {path}; expected {expected}.")
     try:
         dataset = pydicom.dcmread(path)
-        if _is_cut_short(dataset):
+        if is_cut_short(dataset):
             raise EOFError
         return dataset
     except InvalidDicomError as error:
@@ -114,7 +114,7 @@ def uid(dataset: Dataset, keyword: str) -> str:
     return found if len(found) <= _LONGEST_UID and found.isprintable() else ""
 
 
-def _is_cut_short(dataset: Dataset) -> bool:
+def is_cut_short(dataset: Dataset) -> bool:
     """Whether the file ended within a value; pydicom reads what is left of it without a word."""
     return any(
         isinstance(element, RawDataElement)

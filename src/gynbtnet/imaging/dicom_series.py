@@ -1,6 +1,7 @@
 """Which DICOM series a folder holds."""
 
 import filecmp
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,8 +14,8 @@ from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
 
 from gynbtnet.errors import BadInput
-from gynbtnet.imaging.damaged_dicom import PREFIX, DamagedFile, has_more_than_header, was_dicom
-from gynbtnet.imaging.dicom_objects import CT_IMAGE, MULTI_FRAME_CT, code, lenient, reading, uid
+from gynbtnet.imaging.damaged_dicom import PREFIX, DamagedFile, end_of_meta, has_more_than_header, was_dicom
+from gynbtnet.imaging.dicom_objects import CT_IMAGE, MULTI_FRAME_CT, code, is_cut_short, lenient, reading, uid
 from gynbtnet.imaging.dicomdir import absent_files, is_directory_file
 from gynbtnet.imaging.enhanced_ct import orientation_of
 from gynbtnet.imaging.file_search import files_below
@@ -222,6 +223,9 @@ def _header(path: Path) -> Dataset | None:
             return None
         file.seek(0)
         header: Dataset = read_partial(file, stop_when=is_past_header, specific_tags=list(_HEADER))
+        size = file.seek(0, os.SEEK_END)
+    if is_cut_short(header) or size < end_of_meta(header.file_meta):
+        raise EOFError("the file ends within a value")
     own_class = _sop_class(header)
     if ends and not header.get("Columns") and (has_more_than_header(own_class) or _is_nameless(own_class)):
         raise EOFError("the file ends within its header")
@@ -271,7 +275,8 @@ def _kind(header: Dataset) -> str:
 def _sop_class(header: Dataset) -> UID:
     """The file meta information repeats it, and is whole if the header is cut."""
     said = [uid(header, "SOPClassUID"), uid(header.file_meta, "MediaStorageSOPClassUID")]
-    return UID(next((one for one in said if not _is_nameless(UID(one))), said[0] or said[1]))
+    known = [one for one in said if not _is_nameless(UID(one))]
+    return UID(next((one for one in known if has_more_than_header(one)), (known or said)[0]))
 
 
 def _is_nameless(sop_class: UID) -> bool:
