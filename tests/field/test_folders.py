@@ -1,13 +1,17 @@
 """One bad file costs its own scan alone: an export of three patients, the second one damaged in every way."""
 
+import gzip
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
+import SimpleITK as sitk
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from gynbtnet.datasets.cohort import Cohort
@@ -15,9 +19,11 @@ from gynbtnet.datasets.layouts import Choices, dry_run_layout, ingest_layout
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.ct_series import read_ct_files
 from gynbtnet.imaging.dicom_series import search_series
+from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.incomplete_series import completeness
 from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.imaging.volume_files import read_volume
+from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging.volume_files import read_volume, write_volume
 from gynbtnet.inference.scan_search import find_scans
 from gynbtnet.inspection import inspect
 
@@ -492,3 +498,111 @@ def test_a_cut_uid_is_no_other_slice(tmp_path: Path) -> None:
     path = tmp_path / "p" / "CT012.dcm"
     cut(path, path.read_bytes().index(b"1.2.3.12") + 7)
     assert completeness(search_series(tmp_path)).usable == ()
+
+
+SCAN = Geometry((6, 12, 10), (3.0, 1.0, 1.0))
+
+
+def voxels_of(number: int) -> Volume:
+    return Volume(np.random.default_rng(number).integers(-900, 900, SCAN.shape).astype(np.int16), SCAN)
+
+
+def labels_of(number: int) -> Volume:
+    array = np.zeros(SCAN.shape, np.uint8)
+    array[1:4, 2:8, 2:5] = 1
+    return Volume(array, SCAN)
+
+
+LAYOUT_FILES = {  # scan, contours, structures wanted
+    "totalsegmentator": ("s000{}/ct.nii.gz", "s000{}/segmentations/liver.nii.gz", ("liver",)),
+    "flare22": ("FLARE22_Tr_000{}_0000.nii.gz", "FLARE22_Tr_000{}.nii.gz", ("liver",)),
+    "ribfrac": ("RibFrac{}-image.nii.gz", "RibFrac{}-label.nii.gz", ("rib_fracture",)),
+    "tcia-covid": ("volume-covid19-A-000{}.nii.gz", None, None),
+    "nnunet": ("imagesTr/c{}_0000.nii.gz", "labelsTr/c{}.nii.gz", ("liver",)),
+    "decathlon": ("imagesTr/c{}.nii.gz", "labelsTr/c{}.nii.gz", ("liver",)),
+    "scans": ("c{}.nii.gz", None, None),
+}
+
+
+def build_layout(layout: str, folder: Path) -> None:
+    image, contours, _ = LAYOUT_FILES[layout]
+    for number in (1, 2, 3):
+        write_volume(voxels_of(number), folder / image.format(number))
+        if contours:
+            write_volume(labels_of(number), folder / contours.format(number))
+    described: dict[str, object] = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "liver": 1}}
+    if layout == "decathlon":
+        pairs = [{"image": image.format(n), "label": str(contours).format(n)} for n in (1, 2, 3)]
+        described |= {"modality": {"0": "CT"}, "training": pairs}
+    if layout in ("nnunet", "decathlon"):
+        (folder / "dataset.json").write_text(json.dumps(described))
+
+
+def flat_image(path: Path) -> None:
+    sitk.WriteImage(sitk.GetImageFromArray(np.zeros((5, 6), np.int16)), str(path))
+
+
+def four_dimensions(path: Path) -> None:
+    nib.save(nib.Nifti1Image(np.zeros((4, 5, 6, 3), np.int16), np.eye(4)), path)
+
+
+def bad_header(path: Path, offset: int, value: bytes) -> None:
+    content = bytearray(gzip.decompress(path.read_bytes()))
+    content[offset : offset + len(value)] = value
+    path.write_bytes(gzip.compress(bytes(content)))
+
+
+FILES: dict[str, Callable[[Path], object]] = {
+    "of no length": lambda path: cut(path, 0),
+    "cut in its header": lambda path: cut(path, 100),
+    "cut in its voxels": lambda path: cut(path, path.stat().st_size - 30),
+    "text": lambda path: path.write_text("<html>Sign in</html>"),
+    "random bytes": lambda path: path.write_bytes(random_bytes(2000)),
+    "random bytes, compressed": lambda path: path.write_bytes(gzip.compress(random_bytes(2000))),
+    "of two dimensions": flat_image,
+    "of four dimensions": four_dimensions,
+    "an unknown data type": lambda path: bad_header(path, 70, b"\x63\x00"),
+    "spacing that is no number": lambda path: bad_header(path, 80, b"\x00\x00\xc0\x7f"),
+    "units nobody knows": lambda path: bad_header(path, 123, b"\xff"),
+    "a description of odd bytes": lambda path: bad_header(path, 148, b"\xff\xfe\x80"),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUT_FILES)
+@pytest.mark.parametrize("kind", FILES)
+def test_one_bad_image_file_costs_its_case_alone(layout: str, kind: str, tmp_path: Path) -> None:
+    image, contours, structures = LAYOUT_FILES[layout]
+    for number, which in enumerate(filter(None, (image, contours))):
+        source = tmp_path / str(number)
+        build_layout(layout, source)
+        FILES[kind](source / which.format(2))
+        done = ingest_layout(
+            layout, source, tmp_path / f"c{number}", Choices(structures=structures), leave_out_failing=True
+        )
+        taken = {
+            case.id: next(n for n in (1, 2, 3) if (read_volume(case.image).array == voxels_of(n).array).all())
+            for case in done.cohort.cases
+        }
+        assert {1, 3} <= set(taken.values())
+        if 2 not in taken.values():
+            (problem,) = done.report.problems
+            assert which.format(2).split("/")[-1] in problem.reason
+        dry_run_layout(layout, source, tmp_path / "dry", Choices(structures=structures))
+
+
+@pytest.mark.parametrize("layout", ["nnunet", "decathlon"])
+@pytest.mark.parametrize("entry", [None, "c2", {"image": 3, "images": 3, "label": None}, {"images": [], "label": ""}])
+def test_one_bad_entry_of_a_list_costs_its_case_alone(layout: str, entry: object, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    build_layout(layout, source)
+    described = json.loads((source / "dataset.json").read_text())
+    if layout == "decathlon":
+        described["training"][1] = entry
+    else:
+        files = {f"c{n}": {"images": [f"imagesTr/c{n}_0000.nii.gz"], "label": f"labelsTr/c{n}.nii.gz"} for n in (1, 3)}
+        described["dataset"] = files | {"c2": entry}
+    (source / "dataset.json").write_text(json.dumps(described))
+    done = ingest_layout(layout, source, tmp_path / "cohort", leave_out_failing=True)
+    assert [case.id for case in done.cohort.cases] == ["c1_f1", "c3_f1"]
+    (problem,) = done.report.problems
+    assert "dataset.json" in problem.reason

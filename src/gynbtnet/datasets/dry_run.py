@@ -11,6 +11,7 @@ from gynbtnet.datasets.ingestion import NumberedScan, number_scans
 from gynbtnet.datasets.integrity import IntegrityReport, Problem, size_of
 from gynbtnet.datasets.json_files import sha256_of
 from gynbtnet.datasets.patient_key import PatientKey
+from gynbtnet.errors import BadInput
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume_files import is_image_file
 from gynbtnet.progress import track
@@ -51,7 +52,9 @@ def _header_problem(scan: FoundScan, on_its_grid: Sequence[Path]) -> Problem | N
     for path in (scan.files[0], *(path for path in on_its_grid if is_image_file(path))):
         try:
             grids.append((path, _grid(path)))
-        except (RuntimeError, ValueError):
+        except BadInput as error:
+            return Problem.of(error, path)
+        except Exception:  # whatever a library raises on one header, the others are looked at
             return Problem("unreadable", str(path), f"{path} has no header that can be read; is it cut short?")
     (_, first), *others = grids
     for path, grid in others:
@@ -67,6 +70,8 @@ def _grid(path: Path) -> Geometry:
     reader.SetFileName(str(path))
     reader.ReadImageInformation()
     n = reader.GetDimension()
+    if n < 3:
+        raise BadInput(f"{path} has {n} dimensions; expected a volume of 3.")
     direction = [reader.GetDirection()[n * row + column] for row in range(3) for column in range(3)]
     return Geometry(reader.GetSize()[2::-1], reader.GetSpacing()[2::-1], reader.GetOrigin()[:3], tuple(direction))
 
