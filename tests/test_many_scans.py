@@ -52,8 +52,8 @@ def test_who_fails_is_listed_and_the_others_are_done(jobs: int, tmp_path: Path) 
     reasons = dict(told.value.failed)
     assert list(reasons) == ["case_3", "case_5", "case_7"]
     assert reasons["case_3"] == "its slices are unequally spaced."
-    assert reasons["case_5"].startswith("ZeroDivisionError in ")
-    assert reasons["case_5"].endswith(": a fault")
+    assert reasons["case_5"].startswith("An unexpected ZeroDivisionError in ")
+    assert "a fault" not in reasons["case_5"]  # it might be a patient's name
     assert reasons["case_7"] == "scan_7.dcm can't be used: No such file"
     assert str(told.value).startswith("3 of 7 scans failed")
 
@@ -151,7 +151,7 @@ def test_two_workers_of_a_dask_cluster_share_the_work(
     work = partial(importlib.import_module("noted_by_workers").noted, out=tmp_path / "out")
     with on_cluster(scheduler):
         results = for_each_scan(work, [1, 2, 3, 4, 6, 12], name=str, title="Dividing")
-        with pytest.raises(ScansFailed, match=r"1 of 3 scans failed.*\n  0: ZeroDivisionError"):
+        with pytest.raises(ScansFailed, match=r"1 of 3 scans failed.*\n  0: An unexpected ZeroDivisionError"):
             for_each_scan(work, [5, 0, 7], name=str, title="Dividing")
     assert results == [12, 6, 4, 3, 2, 1]
     done = {path.name: path.read_text() for path in (tmp_path / "out").iterdir()}

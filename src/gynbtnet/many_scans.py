@@ -1,6 +1,7 @@
 """The same work done for every scan, side by side on one machine or on a cluster, whichever of them fail."""
 
 import errno
+import logging
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,6 +22,7 @@ Read = TypeVar("Read")
 Worked = TypeVar("Worked")
 
 _OURS = 0.8  # of the memory that is free when we start
+_LOG = logging.getLogger(__name__)
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -50,6 +52,7 @@ def for_each_scan(
     Raises:
         ScansFailed: at the end, where any failed: which, and why.
         OSError: at once, where the disk is full, since all further scans would fail too.
+        MemoryError: at once likewise.
         BadInput: where the system killed a process, most likely for want of memory.
     """
     run = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", pre_dispatch="2*n_jobs")
@@ -124,6 +127,31 @@ def for_each_scan_in_turn(
     return _in_order(results, reasons, scans, name)
 
 
+def reason_of(error: Exception) -> str:
+    """Why a scan failed, as a sentence for the list of those that did; the log has the whole traceback.
+
+    What an unexpected error says itself is not repeated: it may hold a patient's name.
+
+    Args:
+        error: what was raised while one scan was worked on.
+
+    Raises:
+        Exception: ``error`` itself, if it would stop all other scans too: the disk is full, or the memory.
+    """
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _DISK_FULL):
+        raise error
+    if isinstance(error, BadInput):
+        return str(error)
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"{error.filename or 'a file'} can't be used: {error.strerror or error}"
+    _LOG.debug("A scan failed unexpectedly:", exc_info=error)
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return (
+        f"An unexpected {type(error).__name__} in {Path(where.filename).name}, line {where.lineno}, stopped it; take "
+        "it out, or report this line."
+    )
+
+
 def affordable_jobs(jobs: int, scan_gb: float, memory_gb: float | None = None) -> int:
     """How many of ``jobs`` processes fit into memory, at least one; says so where it is fewer.
 
@@ -194,14 +222,5 @@ def _attempt(work: Callable[[Scan], Result], number: int, scan: Scan) -> tuple[i
     """The number of a scan, and its result or why there is none."""
     try:
         return number, work(scan), None
-    except BadInput as error:
-        return number, None, str(error)
-    except OSError as error:
-        if error.errno in _DISK_FULL:
-            raise
-        return number, None, f"{error.filename or 'a file'} can't be used: {error.strerror or error}"
-    except MemoryError as error:
-        return number, None, f"memory ran out ({error}); crop the scan, or take a machine with more memory"
     except Exception as error:  # a fault of ours in one scan is no reason to lose a night's work on the others
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        return number, None, f"{type(error).__name__} in {Path(where.filename).name}, line {where.lineno}: {error}"
+        return number, None, reason_of(error)

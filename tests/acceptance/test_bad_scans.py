@@ -1,6 +1,7 @@
 """Scans that are no CT of a pelvis, through `gynbtnet predict`: a warning wherever it is read, or one sentence."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,10 +9,12 @@ import numpy as np
 import pydicom
 import pytest
 
+from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.imaging.ct_writer import write_ct_series
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.imaging.volume_files import write_volume
 from gynbtnet.phantom.case import PhantomCase, pelvic_geometry, phantom_case
+from gynbtnet.phantom.clinic_export import write_clinic_fraction
 
 from .test_bad_input import refused
 
@@ -145,3 +148,76 @@ def test_a_real_pelvis_from_a_zip(gynbtnet, real_data: Path, untrained_model: Pa
     told = json.loads((folder / "prediction.json").read_text())
     assert told["model"]["name"] == "model.zip"
     assert [warning for warning in told["warnings"] if "implant" not in warning and "Nothing was" not in warning] == []
+
+
+def short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:300])
+
+
+def two_sets(patient: Path) -> None:
+    second = pydicom.dcmread(patient / "RS.dcm")
+    second.SOPInstanceUID = pydicom.uid.generate_uid()
+    second.save_as(patient / "RS2.dcm")
+
+
+def without_modality(path: Path) -> None:
+    header = pydicom.dcmread(path)
+    del header.Modality
+    header.save_as(path)
+
+
+@pytest.fixture(scope="module")
+def three_patients(phantom: PhantomCase, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("three") / "export"
+    for number in (1, 2, 3):
+        noise = np.random.default_rng(number).integers(-5, 5, phantom.scan.array.shape)
+        scan = slices(replace(phantom.scan, array=(phantom.scan.array + noise).astype(np.int16)), 8)
+        drawn = phantom.structures.labels
+        labels = replace(phantom.structures, labels=replace(scan, array=drawn.array[14:22]))
+        case = replace(phantom, scan=scan, structures=labels, dose=None)
+        write_clinic_fraction(case, folder / f"p{number}", patient_id=f"P{number}", fraction=1, seed=number)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("harm", "name", "seen", "predicted_ones"),
+    [
+        (lambda p2: short(sorted((p2 / "CT").iterdir())[-1]), ".dcm can't be parsed as DICOM", 1, {"p1", "p3"}),
+        (lambda p2: without_modality(sorted((p2 / "CT").iterdir())[0]), "has no Modality; its", 1, {"p1", "p3"}),
+        (lambda p2: short(p2 / "RS.dcm"), "RS.dcm can't be parsed", 1, {"p1", "p2", "p3"}),
+        (two_sets, "are both drawn on one CT", 1, {"p1", "p2", "p3"}),
+        (lambda p2: shutil.rmtree(p2 / "CT"), "RS.dcm refers to a CT series that is not in", 1, {"p1", "p3"}),
+    ],
+)
+def test_one_bad_file_among_three_patients(
+    gynbtnet, three_patients: Path, untrained_model: Path, tmp_path: Path, harm, name, seen, predicted_ones
+) -> None:
+    """Each command takes the others, lists the file and ends with exit code 1."""
+    export = shutil.copytree(three_patients, tmp_path / "export")
+    harm(export / "p2")
+    take = ("ingest", export, "--out", tmp_path / "cohort", "--structures", "bladder")
+    for arguments in ((*take, "--dry-run"), take):
+        ended = gynbtnet(*arguments)
+        assert (ended.code, "Traceback" in ended.err) == (1, False)
+        assert name in ended.err
+    folders = {Path(case.source.ct_folder or "").parent.name for case in Cohort.load(tmp_path / "cohort").cases}
+    assert folders == {"p1", "p3"}
+    ended = gynbtnet("inspect", export, "--out", tmp_path / "seen.png")
+    assert ended.code == seen, ended.err
+    assert all(f"p{number}/RS.dcm" in ended.out for number in (1, 3))
+    ended = gynbtnet("predict", *QUICK, untrained_model, export, "--out", tmp_path / "out", "--output", "nifti")
+    assert {path.name.removesuffix("_CT") for path in (tmp_path / "out").iterdir()} == predicted_ones
+    whole = predicted_ones == {"p1", "p2", "p3"} and name != "RS.dcm can't be parsed"
+    gone = name.startswith("RS.dcm refers")  # to predict, a structure set without a CT is nothing
+    assert ended.code == (0 if whole or gone else 1), ended.err
+    assert "Traceback" not in ended.err
+
+
+def test_one_bad_input_of_several(gynbtnet, three_patients: Path, untrained_model: Path, tmp_path: Path) -> None:
+    export = shutil.copytree(three_patients, tmp_path / "export")
+    short(sorted((export / "p2" / "CT").iterdir())[3])
+    inputs = [export / f"p{number}" for number in (1, 2, 3)]
+    ended = gynbtnet("predict", *QUICK, untrained_model, *inputs, "--out", tmp_path / "out", "--output", "nifti")
+    assert ended.code == 1
+    assert "1 of 3 scans failed" in ended.err
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"p1", "p3"}

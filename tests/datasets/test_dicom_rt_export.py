@@ -167,8 +167,10 @@ def test_what_is_no_export_is_told(export: Path, tmp_path: Path, write_export: W
     told("holds CT; expected", tmp_path / "scans")
     told("holds RTSTRUCT; expected", _only_the_rtstruct(export, tmp_path / "contours"))
     second = export / "B" / "fraction-1" / "RS2.dcm"
-    second.write_bytes((export / "B" / "fraction-1" / "RS.dcm").read_bytes())
-    told(r"RS.dcm and .*RS2.dcm are both drawn", export)
+    rtstruct = pydicom.dcmread(export / "B" / "fraction-1" / "RS.dcm")
+    rtstruct.SOPInstanceUID = rtstruct.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+    rtstruct.save_as(second)
+    told(r"RS.dcm .* and .*RS2.dcm .* are both drawn on one CT.*--rtstruct", export)
     write_export(tmp_path / "scans", "B", seed=9)
     second.rename(tmp_path / "scans" / "RS.dcm")
     told(r"scans/RS.dcm refers to a CT series that is not in", tmp_path / "scans")

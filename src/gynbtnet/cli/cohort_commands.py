@@ -64,6 +64,13 @@ def ingest(
         str | None, typer.Option(help="What NAME_0000, NAME_0001, … are, by commas; for the layout scans.")
     ] = None,
     aliases: Aliases = None,
+    rtstruct: Annotated[
+        str | None,
+        typer.Option(
+            metavar="newest|approved|PATTERN",
+            help="Of several structure sets on one CT: newest, approved, a pattern of file name or label, by commas.",
+        ),
+    ] = None,
     patients_from: PatientsOption = "dicom",
     pseudonymise: Annotated[
         Path | None,
@@ -99,6 +106,7 @@ def ingest(
         repairs=repairs if repairs != Repairs() else None,
         resample_labels=resample_labels or None,
         channels=listed(channels, "--channels"),
+        rtstruct=listed(rtstruct, "--rtstruct"),
     )
     key = PatientKey.load(pseudonymise, apart=True) if pseudonymise else None
     if dry_run:

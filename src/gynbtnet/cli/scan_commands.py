@@ -61,7 +61,10 @@ def inspect(
     unequal_spacing: UnequalSpacing = False,
     gantry_tilt: GantryTilt = False,
 ) -> None:
-    """Say what a folder holds and whether it can be used: a table, and a picture of the scans with their contours."""
+    """Say what a folder holds and whether it can be used: a table, and a picture of the scans with their contours.
+
+    What can't be used is a row of the table with the reason, and the exit code is 1.
+    """
     from gynbtnet.imaging.slice_repairs import Repairs
     from gynbtnet.imaging.structure_names import StructureNames
     from gynbtnet.inspection import inspect
@@ -80,6 +83,8 @@ def inspect(
     if seen.views:
         write_picture(seen, names, out)
         console.print(f"The picture is {out}")
+    if any(one.problem for one in seen.found):
+        raise typer.Exit(1)
 
 
 @command(

@@ -15,7 +15,7 @@ Where nobody says it the applicator is unknown, and stays so.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pydicom.dataset import Dataset
@@ -102,18 +102,27 @@ def applicator_of(rtstruct: Path, plans: Sequence[Path]) -> tuple[str | None, st
     return by_structures, "RTSTRUCT" if by_structures else None, ()
 
 
-def plans_of(rtstruct: Path, plans: Iterable[Path]) -> tuple[Path, ...]:
+def plans_of(rtstruct: Path, plans: Mapping[Path, str]) -> tuple[Path, ...]:
     """The RTPLANs that refer to an RTSTRUCT.
+
+    Args:
+        rtstruct: the RTSTRUCT.
+        plans: by path, the SOPInstanceUID of the RTSTRUCT that each refers to, see :func:`structure_set_of`.
 
     Raises:
         BadInput: where a file can't be read.
     """
     with reading(rtstruct):
         uid = str(read_header(rtstruct, "an RTSTRUCT", ["SOPInstanceUID"]).get("SOPInstanceUID", ""))
-    return tuple(path for path in plans if uid and _referred(path) == uid)
+    return tuple(path for path, referred in plans.items() if uid and referred == uid)
 
 
-def _referred(plan: Path) -> str:
+def structure_set_of(plan: Path) -> str:
+    """The SOPInstanceUID of the RTSTRUCT that an RTPLAN refers to; empty if it refers to none.
+
+    Raises:
+        BadInput: If the file can't be read.
+    """
     with reading(plan):
         items = read_object(plan, "an RTPLAN").get("ReferencedStructureSetSequence")
         first = items[0] if items else Dataset()

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gynbtnet.datasets.archive import Archive
-from gynbtnet.datasets.dicom_scans import archive_series, dicom_scan
+from gynbtnet.datasets.dicom_scans import archive_series
 from gynbtnet.datasets.found_scans import FoundScan, FoundScans, ScanContents
 from gynbtnet.datasets.integrity import Problem
 from gynbtnet.imaging.ct_series import read_ct_files
@@ -45,8 +45,7 @@ def find(sources: Sequence[Path], *, repairs: Repairs | None = None) -> FoundSca
         series, damaged, others = archive_series(folder)
         problems += damaged
         left += others
-        for one in series:
-            scan = dicom_scan(one)
+        for one, scan in series:
             position = _position(scan, one)
             standing = largest.get((scan.patient, position))
             doubles += standing is not None
@@ -56,7 +55,7 @@ def find(sources: Sequence[Path], *, repairs: Repairs | None = None) -> FoundSca
 
     def read(scan: FoundScan) -> ScanContents:
         ct = read_ct_files(scan.files, repairs)
-        return ScanContents(ct.volume, notes=ct.notes)
+        return ScanContents(ct.volume, notes=(*scan.notes, *ct.notes))
 
     positions = Counter(position for _, position in largest)
     counted = ", ".join(f"{count} {position}" for position, count in sorted(positions.items()))

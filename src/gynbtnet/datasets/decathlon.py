@@ -60,15 +60,18 @@ def find(
 
 
 def _cases(described: DatasetJson) -> Iterator[FoundScan | Problem]:
-    try:
-        listed = [
-            (described.folder / one["image"], described.folder / one["label"]) for one in described.content["training"]
-        ]
-    except (KeyError, TypeError) as error:
+    entries = described.content.get("training")
+    listed = [_listed(described, one) for one in entries] if isinstance(entries, list) else []
+    if not any(listed):
         raise BadInput(
             f"{described.path} lists no training cases; expected image and label of each, as the Decathlon has them."
-        ) from error
-    for image, labels in listed:
+        )
+    for number, pair in enumerate(listed, start=1):
+        if pair is None:
+            reason = f"Training case {number} in {described.path} has no image and label; expected the paths of both."
+            yield Problem("missing", str(described.path), reason)
+            continue
+        image, labels = pair
         absent = [path for path in (image, labels) if not path.is_file()]
         if absent:
             yield Problem("missing", str(absent[0]), f"{described.path} lists {absent[0]}, and it is not there.")
@@ -81,6 +84,14 @@ def _cases(described: DatasetJson) -> Iterator[FoundScan | Problem]:
                 contours=(labels,),
                 synthetic=image_is_synthetic(image, described.folder),
             )
+
+
+def _listed(described: DatasetJson, entry: object) -> tuple[Path, Path] | None:
+    """Image and label of a training case; None where the entry doesn't name both."""
+    try:
+        return described.folder / entry["image"], described.folder / entry["label"]  # type: ignore[index]
+    except (KeyError, TypeError):
+        return None
 
 
 def _channels(path: Path, number: int) -> list[Volume]:

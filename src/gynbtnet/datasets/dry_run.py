@@ -50,7 +50,9 @@ def _header_problem(scan: FoundScan, on_its_grid: Sequence[Path]) -> Problem | N
         try:
             grids.append((path, read_header(path).geometry))
         except BadInput as error:
-            return Problem("unreadable", str(path), str(error))
+            return Problem.of(error, path)
+        except Exception:  # whatever a library raises on one header, the others are looked at
+            return Problem("unreadable", str(path), f"{path} has no header that can be read; is it cut short?")
     (_, first), *others = grids
     for path, grid in others:
         if not first.is_same(grid):

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gynbtnet.datasets.archive import Archive
-from gynbtnet.datasets.dicom_scans import archive_series, dicom_scan
+from gynbtnet.datasets.dicom_scans import archive_series
 from gynbtnet.datasets.found_scans import FoundScan, FoundScans, ScanContents
 from gynbtnet.datasets.integrity import Problem
 from gynbtnet.imaging.ct_series import read_ct_files
@@ -36,13 +36,13 @@ def find(sources: Sequence[Path], *, repairs: Repairs | None = None) -> FoundSca
     left = 0
     for folder in sources:
         series, damaged, others = archive_series(folder)
-        scans += [dicom_scan(one) for one in series]
+        scans += [scan for _, scan in series]
         problems += damaged
         left += others
 
     def read(scan: FoundScan) -> ScanContents:
         ct = read_ct_files(scan.files, repairs)
-        return ScanContents(ct.volume, notes=ct.notes)
+        return ScanContents(ct.volume, notes=(*scan.notes, *ct.notes))
 
     notes = (f"{left} CT series that are short or not axial were left out.",) if left else ()
     return FoundScans(

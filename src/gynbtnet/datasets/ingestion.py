@@ -25,7 +25,7 @@ from gynbtnet.errors import BadInput
 from gynbtnet.imaging.onto_grid import image_onto
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.imaging.volume_files import read_volume, write_volume
-from gynbtnet.many_scans import for_each_scan
+from gynbtnet.many_scans import for_each_scan, reason_of
 
 _INGESTION_VERSION = 3
 _RECORDS = "cases"
@@ -79,6 +79,8 @@ def ingest_found(
         BadInput: where ``out`` holds something else, no scan can be taken, no case has one of the structures, or,
             unless they are to be left out, a scan can't be taken.
     """
+    if not found.scans:
+        refuse(found.problems)
     out = Path(out).absolute()
     if out.is_dir() and not (out / _RECORDS).is_dir() and any(out.iterdir()):
         raise BadInput(f"{out} holds files and is no cohort; name a folder that is empty or absent.")
@@ -158,14 +160,20 @@ class _Writer:
     resample_channels: bool
 
     def write(self, one: NumberedScan) -> Case | Problem:
-        """The case, or why there is none."""
+        """The case, or why there is none, whatever it was: one scan never stops the others."""
+        try:
+            return self._case(one)
+        except Exception as error:
+            return Problem("unreadable", str(one.scan.place), f"In {one.scan.place}: {reason_of(error)}")
+
+    def _case(self, one: NumberedScan) -> Case | Problem:
         scan = one.scan
         digests = {str(scan.place): sha256_of(*scan.files)}
         digests |= {str(path): sha256_of(path) for path in (*scan.contours, *scan.plans, *scan.channels)}
         key = _digest(
             *(_INGESTION_VERSION, scan.patient, one.fraction, scan.synthetic, digests, self.keeps_source),
             *(self.found.structures, self.found.channels, self.found.depends_on, self.resample_channels),
-            *(scan.applicator, scan.applicator_by, scan.position),
+            *(scan.applicator, scan.applicator_by, scan.position, scan.notes),
         )
         record = self.out / _RECORDS / f"{one.id}.json"
         if record.is_file():

@@ -10,7 +10,7 @@ from typing import Literal
 from gynbtnet.datasets.json_files import write_json
 from gynbtnet.errors import BadInput
 
-Kind = Literal["missing", "unreadable", "mismatch", "duplicate"]
+Kind = Literal["missing", "unreadable", "mismatch", "duplicate", "ambiguous"]
 REPORT = "integrity.json"
 _MOST_PLACES = 10
 
@@ -25,7 +25,8 @@ class Problem:
 
     Attributes:
         kind: "missing" where a file should be and isn't, "unreadable", "mismatch" where labels or a further channel
-            don't fit their scan, "duplicate" where the same voxels came before.
+            don't fit their scan, "duplicate" where the same voxels came before, "ambiguous" if several structure sets
+            are drawn on one scan.
         place: the file or folder; empty where the patients' key is kept apart.
         reason: a sentence; empty likewise.
     """
@@ -71,8 +72,10 @@ class IntegrityReport:
         A number of scans other than the paper's is no fault of a source: it may be a part, or a later release.
         """
         notes = []
-        if self.problems:
+        if self.problems and self.found > self.taken:
             notes.append(f"Of {self.found} scans in the source {self.taken} were taken: {self.counts}.")
+        elif self.problems:
+            notes.append(f"{self.taken} scans were taken; the source holds more that can't be: {self.counts}.")
         if self.expected is not None and self.expected != self.taken:
             notes.append(f"The paper took {self.expected} scans from this archive; here are {self.taken}.")
         return tuple(notes)

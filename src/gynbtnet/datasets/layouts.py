@@ -36,6 +36,7 @@ class Choices:
         repairs: which flaws of CT series to mend.
         resample_labels: bring labels on another grid than their scan's onto that.
         channels: what the images of a scan are.
+        rtstruct: which of several structure sets on one CT to take.
     """
 
     structures: tuple[str, ...] | None = None
@@ -43,6 +44,7 @@ class Choices:
     repairs: Repairs | None = None
     resample_labels: bool | None = None
     channels: tuple[str, ...] | None = None
+    rtstruct: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Layout:
 _LABELLED = ("structures", "resample_labels")
 
 LAYOUTS = {
-    "dicom-rt": Layout(dicom_rt_export.find, ("structures", "aliases", "repairs"), needs=("structures",)),
+    "dicom-rt": Layout(dicom_rt_export.find, ("structures", "aliases", "repairs", "rtstruct"), needs=("structures",)),
     "scans": Layout(scan_folders.find, ("repairs", "channels")),
     "totalsegmentator": Layout(totalsegmentator.find, _LABELLED),
     "flare22": Layout(flare22.find, _LABELLED),
@@ -81,6 +83,7 @@ _OPTIONS = {
     "repairs": "the --allow-… options",
     "resample_labels": "--resample-labels",
     "channels": "--channels",
+    "rtstruct": "--rtstruct",
 }
 
 
@@ -102,7 +105,7 @@ def ingest_layout(
     Raises:
         BadInput: where the layout doesn't take a choice or lacks one, and as ``ingest_found``.
     """
-    found = _found(layout, source, out, choices or Choices(), patients_from)
+    found = _found(layout, source, out, choices or Choices(), patients_from, leave_out_failing=leave_out_failing)
     return ingest_found(
         found,
         out,
@@ -129,11 +132,19 @@ def dry_run_layout(
     Raises:
         BadInput: as :func:`ingest_layout`, for what is seen without reading voxels.
     """
-    found = _found(layout, source, out, choices or Choices(), patients_from)
+    found = _found(layout, source, out, choices or Choices(), patients_from, leave_out_failing=True)
     return dry_run(found, key or PatientKey.load(Path(out) / KEY), resample_channels=resample_channels)
 
 
-def _found(name: str, source: Path | Sequence[Path], out: Path, choices: Choices, patients_from: str) -> FoundScans:
+def _found(
+    name: str,
+    source: Path | Sequence[Path],
+    out: Path,
+    choices: Choices,
+    patients_from: str,
+    *,
+    leave_out_failing: bool,
+) -> FoundScans:
     layout = LAYOUTS[name]
     made = {field.name: getattr(choices, field.name) for field in fields(choices)}
     made = {choice: value for choice, value in made.items() if value is not None}
@@ -150,4 +161,4 @@ def _found(name: str, source: Path | Sequence[Path], out: Path, choices: Choices
     sources = source_folders(source, out)
     if "aliases" in made:
         made["names"] = StructureNames.load(made.pop("aliases"))
-    return identified(layout.find(sources, **made), sources, patients_from)
+    return identified(layout.find(sources, **made), sources, patients_from, leave_out_failing=leave_out_failing)

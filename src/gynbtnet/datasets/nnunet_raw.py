@@ -90,8 +90,13 @@ def _cases(
     ending = str(described.content.get("file_ending", ".nii.gz"))
     if ending not in SUFFIXES:
         raise BadInput(f"{described.path} says that files end in {ending}; expected one of {', '.join(SUFFIXES)}.")
-    listed = _listed(described) if "dataset" in described.content else _by_name(described, ending)
+    by_list = "dataset" in described.content
+    listed: Mapping[str, _Files | None] = _listed(described) if by_list else _by_name(described, ending)
     for name, files in sorted(listed.items()):
+        if files is None:
+            reason = f"{described.path} lists {name} without a label and one image per channel; expected all of them."
+            yield name, Problem("missing", str(described.path), reason)
+            continue
         needed = (*files.images, files.labels) if labelled else files.images
         absent = [path for path in needed if not path.is_file()]
         if absent:
@@ -133,20 +138,19 @@ def _by_name(described: DatasetJson, ending: str) -> dict[str, _Files]:
     }
 
 
-def _listed(described: DatasetJson) -> dict[str, _Files]:
-    """The cases as ``dataset.json`` lists them."""
-    try:
-        listed = {
-            str(name): _Files(
-                tuple(described.folder / path for path in files["images"]), described.folder / files["label"]
-            )
-            for name, files in described.content["dataset"].items()
-        }
-    except (AttributeError, KeyError, TypeError) as error:
-        raise BadInput(f"{described.path} lists cases without images and label; expected both for each.") from error
-    for name, files in listed.items():
-        if len(files.images) != len(described.channels):
-            raise BadInput(
-                f"{described.path} lists {len(files.images)} images for {name}; expected one for each channel."
-            )
+def _listed(described: DatasetJson) -> dict[str, _Files | None]:
+    """The cases as ``dataset.json`` lists them; None for one that lacks its images or its label."""
+    entries = described.content["dataset"]
+    listed = {str(name): _files(described, one) for name, one in entries.items()} if isinstance(entries, dict) else {}
+    if not any(listed.values()):
+        raise BadInput(f"{described.path} lists cases without images and label; expected both for each.")
     return listed
+
+
+def _files(described: DatasetJson, entry: object) -> _Files | None:
+    try:
+        images, labels = entry["images"], entry["label"]  # type: ignore[index]
+        files = _Files(tuple(described.folder / path for path in images), described.folder / labels)
+    except (KeyError, TypeError):
+        return None
+    return files if len(files.images) == len(described.channels) else None

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.datasets.dicom_scans import ct_series, dicom_scan
+from gynbtnet.datasets.dicom_scans import ct_series
 from gynbtnet.datasets.found_scans import FoundScan, FoundScans, ScanContents, natural_order, source_folders
 from gynbtnet.datasets.ingestion import ingest_found
 from gynbtnet.datasets.integrity import Problem
@@ -103,7 +103,7 @@ def _further(also: Cohort, found: Sequence[FoundScan]) -> list[FoundScan]:
 def _read(scan: FoundScan, repairs: Repairs | None) -> ScanContents:
     if scan.series_uid is not None:
         ct = read_ct_files(scan.files, repairs)
-        return ScanContents(ct.volume, notes=ct.notes)
+        return ScanContents(ct.volume, notes=(*scan.notes, *ct.notes))
     image = read_volume(scan.files[0])
     if is_label_map(image):
         raise BadInput(
@@ -115,8 +115,7 @@ def _read(scan: FoundScan, repairs: Repairs | None) -> ScanContents:
 
 def _find(folder: Path, channels: Sequence[str]) -> tuple[list[FoundScan], list[Problem]]:
     series, damaged = ct_series(folder)
-    found = [dicom_scan(one) for one in series]
-    found = [scan if scan.patient else replace(scan, patient=scan.folder.name) for scan in found]
+    found = [scan if scan.patient else replace(scan, patient=scan.folder.name) for scan in series]
     problems = list(damaged)
     if len(channels) > 1:
         reason = f"is a DICOM series, which has one channel; expected an image file for each of {', '.join(channels)}."

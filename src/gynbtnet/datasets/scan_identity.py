@@ -1,7 +1,8 @@
 """Who was scanned: by the scans' own headers, by the names of folders, or by a table."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path, PurePath
 
 from gynbtnet.datasets.folder_pattern import FolderPattern
@@ -16,7 +17,9 @@ DICOM = "dicom"
 _WORDS = {"folder": "{patient}"}
 
 
-def identified(found: FoundScans, sources: Sequence[Path], patients_from: str = DICOM) -> FoundScans:
+def identified(
+    found: FoundScans, sources: Sequence[Path], patients_from: str = DICOM, *, leave_out_failing: bool = False
+) -> FoundScans:
     """The scans with patient, fraction, applicator and further channels as ``patients_from`` says.
 
     Args:
@@ -26,27 +29,39 @@ def identified(found: FoundScans, sources: Sequence[Path], patients_from: str = 
             first folder below the source; a pattern with ``{patient}`` see
             :class:`~gynbtnet.datasets.folder_pattern.FolderPattern`; the path of a table see
             :class:`~gynbtnet.datasets.patient_table.PatientTable`.
+        leave_out_failing: make each scan that would raise a problem of the source.
 
     Raises:
-        BadInput: where a scan is told nothing, its contours are told to be another patient's, or nobody says whose it
-            is.
+        BadInput: If ``patients_from`` is none of these, or its table can't be read; where a scan is told nothing, its
+            contours are told to be another patient's, or nobody says whose it is.
     """
     if patients_from == DICOM:
-        scans = tuple(_checked(scan) for scan in found.scans)
+        tell: Callable[[FoundScan], FoundScan] = _checked
         problems: tuple[Problem, ...] = ()
         channels = found.channels
     else:
         teller = _teller(patients_from, sources)
-        scans = tuple(_told(scan, teller, sources) for scan in found.scans)
+        tell = partial(_told, teller=teller, sources=sources)
         problems = _unused(teller, found.scans, sources) if isinstance(teller, PatientTable) else ()
         channels = found.channels + teller.channels
-    for scan in scans:
-        if not scan.patient:
-            raise BadInput(
-                f"The CT in {scan.folder} has no PatientID; take patients from the names of folders: "
-                "--patients-from folder, or from a table."
-            )
-    return replace(found, scans=scans, channels=channels, problems=(*found.problems, *problems))
+    scans, unknown = [], []
+    for scan in found.scans:
+        try:
+            scans.append(_with_patient(tell(scan)))
+        except BadInput as error:
+            if not leave_out_failing:
+                raise
+            unknown.append(Problem("mismatch" if scan.patient else "missing", str(scan.place), str(error)))
+    return replace(found, scans=tuple(scans), channels=channels, problems=(*found.problems, *unknown, *problems))
+
+
+def _with_patient(scan: FoundScan) -> FoundScan:
+    if not scan.patient:
+        raise BadInput(
+            f"The CT in {scan.folder} has no PatientID; take patients from the names of folders: "
+            "--patients-from folder, or from a table."
+        )
+    return scan
 
 
 def _teller(patients_from: str, sources: Sequence[Path]) -> FolderPattern | PatientTable:

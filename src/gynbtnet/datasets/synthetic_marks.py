@@ -8,6 +8,7 @@ from gynbtnet.errors import BadInput
 from gynbtnet.imaging.volume_files import read_header
 
 _WORD = "synthetic"
+_DESCRIPTIONS = ("descrip", "ITK_FileNotes", "Comment")
 
 
 def dicom_is_synthetic(header: Dataset) -> bool:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
@@ -16,9 +17,11 @@ from gynbtnet.available_memory import check_memory
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.ct_images import CTImage, image_from, matrix_of
 from gynbtnet.imaging.dicom_objects import MULTI_FRAME_CT, read_object, reading, uid
-from gynbtnet.imaging.dicom_series import FoundSeries, complete_uids, find_series
+from gynbtnet.imaging.dicom_series import FoundSeries, complete_uids, search_series
+from gynbtnet.imaging.dicomdir import is_directory_file
 from gynbtnet.imaging.enhanced_ct import frames_of
 from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.incomplete_series import NOTE, completeness
 from gynbtnet.imaging.plausible_grid import check_grid
 from gynbtnet.imaging.rtstruct_reference import read_reference
 from gynbtnet.imaging.series_choice import choose_ct
@@ -181,22 +184,37 @@ def read_ct_series(
 def chosen_series(
     folder: Path, series_uid: str | None = None, *, referred_uid: str | None = None
 ) -> tuple[FoundSeries, str | None]:
-    """The series that :func:`read_ct_series` reads, and a sentence on the others where size decided."""
-    found = find_series(folder)
+    """The series that :func:`read_ct_series` reads, and a sentence on the others where size decided.
+
+    A damaged file that may be a slice of the series is an error, as is a damaged DICOMDIR, which may name files that
+    are missing. Another damaged file is not.
+    """
+    search = search_series(folder)
+    judged = completeness(search)
+    found = list(search.series)
+    directories = [one for one in search.damaged if is_directory_file(one.path)]
+    if search.damaged and (directories or not any(one.modality == "CT" for one in found)):
+        raise BadInput((directories or search.damaged)[0].reason)
     if series_uid is None and referred_uid is None and sum(series.modality == "CT" for series in found) > 1:
         drawn = drawn_on(found) & {series.series_uid for series in found if series.modality == "CT"}
         referred_uid = drawn.pop() if len(drawn) == 1 else None
-    return choose_ct(found, str(folder), series_uid=series_uid, referred_uid=referred_uid)
+    chosen, note = choose_ct(found, str(folder), series_uid=series_uid, referred_uid=referred_uid)
+    if chosen in judged.incomplete:
+        raise BadInput(judged.incomplete[chosen].reason)
+    doubt = [NOTE] if chosen in judged.doubtful else []
+    return chosen, " ".join([*([note] if note else []), *doubt]) or None
 
 
 def drawn_on(found: Sequence[FoundSeries]) -> set[str]:
     """UIDs of the series that structure sets among ``found`` refer to.
 
-    Raises:
-        BadInput: where a structure set is damaged.
+    A structure set that can't be read says nothing.
     """
-    sets = (path for series in found for path in series.files if series.modality == "RTSTRUCT")
-    return {read_reference(path).series_uid for path in sets}
+    uids: set[str] = set()
+    for path in (path for series in found for path in series.files if series.modality == "RTSTRUCT"):
+        with suppress(BadInput):
+            uids.add(read_reference(path).series_uid)
+    return uids
 
 
 def read_ct_files(files: Sequence[Path], repairs: Repairs | None = None) -> CTSeries:

@@ -1,6 +1,7 @@
 """What every DICOM object that we read or write has in common."""
 
 import datetime
+import logging
 import re
 import struct
 import uuid
@@ -30,6 +31,7 @@ RT_STRUCTURE_SET = UID("1.2.840.10008.5.1.4.1.1.481.3")
 RT_DOSE = UID("1.2.840.10008.5.1.4.1.1.481.2")
 RT_PLAN = UID("1.2.840.10008.5.1.4.1.1.481.5")
 
+_LOG = logging.getLogger(__name__)
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 
 _HEAD = 132  # bytes of preamble and prefix
@@ -80,7 +82,7 @@ def read_object(path: Path, expected: str) -> FileDataset:
         BadInput: where the file is absent, damaged or no DICOM; ``expected`` says what it should have been.
     """
     dataset = _read(path, expected)
-    if _is_cut_short(dataset):
+    if is_cut_short(dataset):
         raise BadInput(f"{path} can't be parsed as DICOM, it is damaged or cut short; export it again.")
     return dataset
 
@@ -116,6 +118,8 @@ def _read(path: Path, expected: str, **how: Any) -> FileDataset:
         return dataset
     except InvalidDicomError as error:
         raise BadInput(f"{path} is no DICOM file; expected {expected}.") from error
+    except MemoryError:
+        raise
     except Exception as error:  # pydicom raises anything at all on damaged bytes
         raise BadInput(f"{path} can't be parsed as DICOM, it is damaged or cut short; export it again.") from error
 
@@ -171,9 +175,14 @@ def reading(path: Path) -> Iterator[None]:
     try:
         with lenient():
             yield
-    except BadInput:
+    except (BadInput, MemoryError):
         raise
+    except OSError as error:
+        if error.errno is None:  # pydicom's own
+            raise BadInput(f"{path} can't be parsed as DICOM, it is damaged or cut short; export it again.") from error
+        raise BadInput(f"{path} can't be read: {error.strerror}; see that it can be, and run it again.") from error
     except Exception as error:
+        _LOG.debug("While %s was read:", path, exc_info=True)
         raise BadInput(f"{path} can't be parsed as DICOM, it is damaged or cut short; export it again.") from error
 
 
@@ -193,7 +202,7 @@ def uid(dataset: Dataset, keyword: str) -> str:
     return found if len(found) <= _LONGEST_UID and found.isprintable() else ""
 
 
-def _is_cut_short(dataset: Dataset) -> bool:
+def is_cut_short(dataset: Dataset) -> bool:
     """Whether the file ended within a value; pydicom reads what is left of it without a word."""
     return any(
         isinstance(element, RawDataElement)

@@ -1,5 +1,8 @@
 """Which DICOM series a folder holds."""
 
+import filecmp
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,13 +14,14 @@ from pydicom.uid import UID
 
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.ct_images import HOUNSFIELD, rescale_type
+from gynbtnet.imaging.damaged_dicom import PREFIX, DamagedFile, end_of_meta, has_more_than_header, was_dicom
 from gynbtnet.imaging.dicom_objects import (
     CT_IMAGE,
     MULTI_FRAME_CT,
-    RT_STRUCTURE_SET,
     code,
     complete_meta,
     file_kind,
+    is_cut_short,
     lenient,
     read_header,
     reading,
@@ -28,6 +32,7 @@ from gynbtnet.imaging.enhanced_ct import orientation_of
 from gynbtnet.imaging.file_search import files_below
 from gynbtnet.progress import track
 
+_DIRECTORY = UID("1.2.840.10008.1.3.10")  # media storage directory, a DICOMDIR
 _MANY_FILES = 2000  # about two seconds of headers
 _HEADER = [
     Tag(keyword)
@@ -64,6 +69,8 @@ class FoundSeries:
         in_hu: whether no file names a RescaleType other than HU, as maps of spectral CT do.
         axial: whether its images lie across the patient, within 45°; a tilted gantry is axial too.
         absent: files of the series that a DICOMDIR names and that are not there.
+        instances: the SOPInstanceUID of each file.
+        copies: exact copies of ``files``, which are left out of them.
 
     Files without a SeriesInstanceUID are one series a folder.
     """
@@ -80,6 +87,8 @@ class FoundSeries:
     axial: bool
     in_hu: bool = True
     absent: tuple[Path, ...] = ()
+    instances: tuple[str, ...] = ()
+    copies: tuple[Path, ...] = ()
 
     @property
     def summary(self) -> str:
@@ -87,16 +96,46 @@ class FoundSeries:
         return f"{self.series_uid} ({self.images} slices, “{self.description[:40]}”)"
 
 
-def find_series(folder: Path, damaged: dict[Path, BadInput] | None = None) -> list[FoundSeries]:
-    """All DICOM series below ``folder``, by content: file names don't matter, other files are passed over.
+@dataclass(frozen=True)
+class SeriesSearch:
+    """What a folder holds: its series, and the files that should be DICOM and can't be used."""
+
+    series: tuple[FoundSeries, ...]
+    damaged: tuple[DamagedFile, ...]
+
+
+@dataclass(frozen=True)
+class _Member:
+    """A file of a series."""
+
+    path: Path
+    images: int
+    instance: str
+
+
+def find_series(folder: Path) -> list[FoundSeries]:
+    """All DICOM series below ``folder``, as :func:`search_series` finds them, if none of its files is damaged.
+
+    Raises:
+        BadInput: If the folder is absent, or a DICOM file in it is damaged: it might be a slice of any series.
+    """
+    search = search_series(folder)
+    if search.damaged:
+        raise BadInput(search.damaged[0].reason)
+    return list(search.series)
+
+
+def search_series(folder: Path) -> SeriesSearch:
+    """Find all DICOM series below ``folder`` by content: file names don't matter, other files are passed over.
+
+    A damaged file stops nothing; :mod:`gynbtnet.imaging.incomplete_series` says which series may lack it. Exact copies
+    of a file count once.
 
     Args:
         folder: or the DICOMDIR in it.
-        damaged: is filled with the damaged files and what is wrong with each, for a caller who can do without them.
 
     Raises:
-        BadInput: where the folder is absent, or a DICOM file in it is damaged and nobody asks for these: it might be a
-            slice of any series.
+        BadInput: If the folder is absent.
     """
     folder = Path(folder)
     if folder.is_file() and is_directory_file(folder):
@@ -105,7 +144,8 @@ def find_series(folder: Path, damaged: dict[Path, BadInput] | None = None) -> li
         raise BadInput(f"There is no folder {folder}; expected a folder with DICOM files.")
     files = files_below(folder)
     found: dict[tuple[str, str, str], FoundSeries] = {}  # with the first file of each
-    members: dict[tuple[str, str, str], list[tuple[Path, int]]] = {}
+    members: dict[tuple[str, str, str], list[_Member]] = {}
+    damaged: list[DamagedFile] = []
     for path in track(files, "Reading DICOM headers") if len(files) > _MANY_FILES else files:
         try:
             with reading(path):
@@ -115,53 +155,112 @@ def find_series(folder: Path, damaged: dict[Path, BadInput] | None = None) -> li
                 own_uid = uid(header, "SeriesInstanceUID")
                 place = "" if own_uid else str(path.parent)  # where an anonymiser emptied UIDs, a folder is a series
                 key = own_uid, place, _kind(header)
-                images = _whole_number(header, "NumberOfFrames", 1)
+                member = _Member(path, _whole_number(header, "NumberOfFrames", 1), _instance(header))
                 in_hu = rescale_type(header) in HOUNSFIELD
                 first = found.get(key) or _series(header, path)
+                if not first.patient_id:
+                    first = replace(first, patient_id=str(header.get("PatientID", "")))
         except BadInput as error:
-            if damaged is None:
-                raise
-            damaged[path] = error
+            damaged.append(DamagedFile.of(path, error))
             continue
         found[key] = first if in_hu else replace(first, in_hu=False)
-        members.setdefault(key, []).append((path, images))
-    with lenient():
-        absent = absent_files([path for path in files if is_directory_file(path)])
-    return [
-        replace(
-            found[key],
-            files=tuple(path for path, _ in members[key]),
-            images=sum(images for _, images in members[key]),
-            absent=absent.get(key[0], ()),
+        members.setdefault(key, []).append(member)
+    strays = _strays(members)
+    damaged += [
+        DamagedFile(
+            one.path,
+            f"{one.path} has no SeriesInstanceUID, unlike the CT images next to it; export it again.",
+            CT_IMAGE,
+            one.instance,
+            found[key].patient_id,
         )
-        for key in sorted(found)
+        for key in strays
+        for one in members[key]
     ]
+    absent: dict[str, tuple[Path, ...]] = {}
+    for path in (path for path in files if is_directory_file(path)):
+        try:
+            with lenient():
+                absent |= absent_files([path])
+        except BadInput as error:
+            damaged.append(DamagedFile(path, str(error), sop_class_uid=_DIRECTORY))
+    series = (_with_files(found[key], members[key], absent) for key in sorted(found) if key not in strays)
+    return SeriesSearch(tuple(series), tuple(sorted(damaged, key=lambda one: one.path)))
+
+
+def _strays(members: Mapping[tuple[str, str, str], Sequence[_Member]]) -> set[tuple[str, str, str]]:
+    """CT images without a SeriesInstanceUID, in a folder where others have one: they are slices of these."""
+    named = {
+        one.path.parent for (series, _, kind), files in members.items() if series and kind == "CT" for one in files
+    }
+    return {key for key in members if not key[0] and key[2] == "CT" and Path(key[1]) in named}
+
+
+def _with_files(series: FoundSeries, members: Sequence[_Member], absent: Mapping[str, tuple[Path, ...]]) -> FoundSeries:
+    """The series with all of its files but exact copies."""
+    kept: list[_Member] = []
+    copies: list[Path] = []
+    by_instance: dict[str, list[_Member]] = {}
+    for one in members:
+        earlier = by_instance.setdefault(one.instance, []) if one.instance else []
+        if any(filecmp.cmp(one.path, other.path, shallow=False) for other in earlier):
+            copies.append(one.path)
+        else:
+            earlier.append(one)
+            kept.append(one)
+    return replace(
+        series,
+        files=tuple(one.path for one in kept),
+        images=sum(one.images for one in kept),
+        absent=absent.get(series.series_uid, ()),
+        instances=tuple(one.instance for one in kept),
+        copies=tuple(copies),
+    )
 
 
 def _header(path: Path) -> Dataset | None:
     """What we need of a DICOM file's header; None if the file is no DICOM (PS3.10 7.1) or has no modality."""
+    ends = True
+
+    def is_past_header(tag: BaseTag, _vr: str | None, _length: int) -> bool:
+        nonlocal ends
+        ends = int(tag) < 0x30000000
+        return not ends
+
     with path.open("rb") as file:
-        kind = file_kind(file.read(132))
+        start = file.read(PREFIX)
+        kind = file_kind(start)
         if kind == "other":
+            if was_dicom(path, start):
+                raise BadInput(
+                    f"{path} is named or placed like a DICOM file and is none, it is damaged or cut short; export it "
+                    "again, or take it out of the folder."
+                )
             return None
         file.seek(0)
         bare = kind == "bare"
         try:
-            header = read_partial(file, stop_when=_is_past_header, specific_tags=list(_HEADER), force=bare)
+            header = read_partial(file, stop_when=is_past_header, specific_tags=list(_HEADER), force=bare)
             if bare:
                 complete_meta(header)
         except Exception:
-            if bare:  # anything may begin with these bytes
+            if bare and not was_dicom(path, start):  # anything may begin with these bytes
                 return None
             raise
-    own_class = header.file_meta.get("MediaStorageSOPClassUID")
+        size = file.seek(0, os.SEEK_END)
+    if is_cut_short(header) or (not bare and size < end_of_meta(header.file_meta)):
+        raise EOFError("the file ends within a value")
+    own_class = _sop_class(header)
+    if ends and not header.get("Columns") and (has_more_than_header(own_class) or _is_nameless(own_class)):
+        raise EOFError("the file ends within its header")
     if own_class in MULTI_FRAME_CT:  # its geometry stands further down
         header = read_header(path, "a multi-frame CT")
     if header.get("Modality"):
         return header
-    if own_class in (CT_IMAGE, *MULTI_FRAME_CT, RT_STRUCTURE_SET):
-        raise ValueError("an image or structure set without a modality")
-    return None
+    if not has_more_than_header(own_class) and not _is_nameless(own_class):
+        return None
+    said = f"; its SOP class is {own_class.name}" if own_class and own_class.name != own_class else ""
+    raise BadInput(f"{path} has no Modality{said}. Export it again, or take it out of the folder.")
 
 
 def _series(header: Dataset, path: Path) -> FoundSeries:
@@ -187,10 +286,6 @@ def complete_uids(header: Dataset) -> None:
             setattr(header, keyword, header.file_meta.get(f"MediaStorage{keyword}", ""))
 
 
-def _is_past_header(tag: BaseTag, _vr: str | None, _length: int) -> bool:
-    return int(tag) >= 0x30000000
-
-
 def _kind(header: Dataset) -> str:
     modality = code(header, "Modality") or "unknown"
     if modality != "CT":
@@ -202,7 +297,20 @@ def _kind(header: Dataset) -> str:
 
 
 def _sop_class(header: Dataset) -> UID:
-    return UID(str(header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID", "")))
+    """The file meta information repeats it, and is whole if the header is cut."""
+    said = [uid(header, "SOPClassUID"), uid(header.file_meta, "MediaStorageSOPClassUID")]
+    known = [one for one in said if not _is_nameless(UID(one))]
+    return UID(next((one for one in known if has_more_than_header(one)), (known or said)[0]))
+
+
+def _is_nameless(sop_class: UID) -> bool:
+    """Whether nothing is known of a class: none is named, or one that the standard doesn't have, as a cut UID."""
+    is_standard = sop_class.startswith("1.2.840.10008.") or not sop_class.is_valid
+    return is_standard and sop_class.name == sop_class
+
+
+def _instance(header: Dataset) -> str:
+    return uid(header, "SOPInstanceUID") or uid(header.file_meta, "MediaStorageSOPInstanceUID")
 
 
 def _is_axial(header: Dataset) -> bool:

@@ -9,7 +9,7 @@ from gynbtnet.datasets.synthetic_marks import dicom_is_synthetic, image_is_synth
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.ct_series import CTSeries, chosen_series, read_ct_files
 from gynbtnet.imaging.dicom_objects import lenient, read_header
-from gynbtnet.imaging.dicom_series import FoundSeries, find_series
+from gynbtnet.imaging.dicom_series import FoundSeries, search_series
 from gynbtnet.imaging.slice_repairs import Repairs
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.imaging.volume_files import SUFFIXES, is_image_file, read_volume
@@ -27,12 +27,14 @@ class ScanFiles:
         series: the series; None for an image file.
         channels: image files of the channels after the first.
         note: why this series was chosen among several.
+        warnings: what was seen already that may spoil its contours, a sentence each.
     """
 
     place: Path
     series: FoundSeries | None
     channels: tuple[Path, ...] = ()
     note: str | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def scan_at(
     if place.is_file():
         return ScanFiles(place, None, further)
     images = sorted(path for path in place.glob("*") if is_image_file(path))
-    if images and not find_series(place):
+    if images and not search_series(place).series:
         raise BadInput(
             f"{place} is a folder of image files without DICOM; give the file that holds the scan ({images[0].name}?)."
         )
@@ -120,5 +122,5 @@ def read_scan(
         sha256=sha256_of(*own, *files.channels),
         synthetic=synthetic,
         notes=(*([files.note] if files.note else []), *(series.notes if series else ())),
-        warnings=warnings,
+        warnings=(*files.warnings, *warnings),
     )

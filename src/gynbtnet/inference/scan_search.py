@@ -1,14 +1,16 @@
 """The scans below what a user names, each with the name that its prediction gets."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gynbtnet.datasets.dicom_scans import damaged_problems
 from gynbtnet.datasets.scan_folders import image_scans
 from gynbtnet.errors import BadInput
-from gynbtnet.imaging.ct_series import drawn_on
-from gynbtnet.imaging.dicom_series import FoundSeries, find_series
+from gynbtnet.imaging.dicom_series import FoundSeries, search_series
+from gynbtnet.imaging.incomplete_series import NOTE, completeness
+from gynbtnet.imaging.referenced_images import referenced_series
 from gynbtnet.imaging.series_choice import choose_ct
 from gynbtnet.imaging.volume_files import SUFFIXES
 from gynbtnet.inference.prediction_names import prediction_names
@@ -43,8 +45,8 @@ def find_scans(
         series_uid: the series wanted, of the one folder that is given.
 
     Raises:
-        BadInput: where an input holds no scan that can be read, one is named twice, or ``given`` or ``series_uid`` is
-            for a single scan and there are several.
+        BadInput: where no input holds a scan that can be read, one is absent or named twice, or ``given`` or
+            ``series_uid`` is for a single scan and there are several.
     """
     if (given or series_uid) and len(inputs) > 1:
         option = "--channel" if given else "--series"
@@ -57,28 +59,34 @@ def find_scans(
     scans: list[ScanFiles] = []
     failed: list[tuple[str, str]] = []
     for one in inputs:
-        below, problems = _below(one, channels)
+        try:
+            below, problems = _below(one, channels)
+        except BadInput as error:
+            if len(inputs) == 1 or not one.exists():
+                raise
+            below, problems = [], [(str(one), str(error))]
         failed += problems
         own = [one] if len(below) == 1 else [_named(scan, below) for scan in below]
         places += own
         least += [max(1, len(place.parts) - len(one.parts)) for place in own]
         scans += below
+    if not scans:
+        raise BadInput(failed[0][1])
     return FoundScans(dict(zip(prediction_names(places, least), scans, strict=True)), tuple(failed))
 
 
 def _below(place: Path, channels: Sequence[str]) -> tuple[list[ScanFiles], list[tuple[str, str]]]:
     if not place.is_dir():
         return [scan_at(place, channels)], []
-    damaged: dict[Path, BadInput] = {}
-    series = find_series(place, damaged)
-    spoilt = {path.parent: error for path, error in damaged.items()}
-    failed = [(str(folder), str(error)) for folder, error in spoilt.items()]
-    whole = [one for one in series if not any(path.parent in spoilt for path in one.files)]
+    search = search_series(place)
+    judged = completeness(search)
+    failed = [(problem.place, problem.reason) for problem in damaged_problems(search.damaged, judged)]
+    whole = [one for one in search.series if one not in judged.incomplete]
     files, incomplete, _ = image_scans(place, channels)
     failed += [(problem.place, problem.reason) for problem in incomplete]
     scans = [ScanFiles(one.files[0], None, one.channels) for one in files]
     if len(channels) == 1:
-        taken, unusable = _dicom_scans(whole, place)
+        taken, unusable = _dicom_scans(whole, place, judged.doubtful)
         scans += taken
         failed += unusable
     if scans:
@@ -97,14 +105,17 @@ def _below(place: Path, channels: Sequence[str]) -> tuple[list[ScanFiles], list[
     )
 
 
-def _dicom_scans(found: Sequence[FoundSeries], place: Path) -> tuple[list[ScanFiles], list[tuple[str, str]]]:
+def _dicom_scans(
+    found: Sequence[FoundSeries], place: Path, doubtful: Container[FoundSeries]
+) -> tuple[list[ScanFiles], list[tuple[str, str]]]:
     alike: dict[tuple[str, ...], list[FoundSeries]] = {}
     for one in found:
         if one.modality == "CT":
             frame = one.frame_of_reference_uid or str(_folder(one))  # where an anonymiser emptied it
             alike.setdefault((one.patient_id, one.study_uid, frame), []).append(one)
-    drawn = drawn_on(found) if any(len(group) > 1 for group in alike.values()) else set()
-    scans, failed = [], []
+    several = any(len(group) > 1 for group in alike.values())
+    drawn, failed = _drawn_on(found) if several else (set(), [])
+    scans = []
     for group in alike.values():
         referred = drawn.intersection(one.series_uid for one in group)
         try:
@@ -112,8 +123,21 @@ def _dicom_scans(found: Sequence[FoundSeries], place: Path) -> tuple[list[ScanFi
         except BadInput as error:
             failed.append((str(_folder(group[0])), str(error)))
         else:
-            scans.append(ScanFiles(_folder(chosen), chosen, note=note))
+            warnings = (NOTE,) if chosen in doubtful else ()
+            scans.append(ScanFiles(_folder(chosen), chosen, note=note, warnings=warnings))
     return scans, failed
+
+
+def _drawn_on(found: Sequence[FoundSeries]) -> tuple[set[str], list[tuple[str, str]]]:
+    """UIDs of the series that structure sets refer to, and the structure sets that can't be read."""
+    drawn: set[str] = set()
+    failed = []
+    for path in (path for one in found if one.modality == "RTSTRUCT" for path in one.files):
+        try:
+            drawn |= {one.series_uid for one in referenced_series(path)}
+        except BadInput as error:
+            failed.append((str(path), str(error)))
+    return drawn, failed
 
 
 def _folder(series: FoundSeries) -> Path:
