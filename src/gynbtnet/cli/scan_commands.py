@@ -11,6 +11,7 @@ from rich.table import Column, Table
 from gynbtnet.cli.app import command, console
 from gynbtnet.cli.options import (
     Aliases,
+    AllowOverlap,
     Force,
     GantryTilt,
     Holes,
@@ -108,6 +109,7 @@ def convert(
     missing_slices: MissingSlices = False,
     unequal_spacing: UnequalSpacing = False,
     gantry_tilt: GantryTilt = False,
+    allow_overlap: AllowOverlap = False,
     force: Force = False,
 ) -> None:
     """Convert between DICOM CT, RTSTRUCT, SEG, RTDOSE and NIfTI, NRRD, MHA.
@@ -128,6 +130,7 @@ def convert(
         outlines=outlines.value,
         holes=holes.value,
         resample_labels=resample_labels,
+        allow_overlap=allow_overlap,
         force=force,
     )
     for note in convert(source, out, how, to.value if to else None):

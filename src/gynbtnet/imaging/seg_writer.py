@@ -20,6 +20,7 @@ from gynbtnet.imaging.dicom_objects import (
     write_object,
 )
 from gynbtnet.imaging.dicom_series import complete_uids
+from gynbtnet.imaging.structure_masks import OverlappingSegmentation
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation
 
@@ -64,6 +65,9 @@ def write_seg(
     if not ct.volume.geometry.is_same(segmentation.labels.geometry):
         raise ValueError("the segmentation does not lie on the grid of the CT")
     by_slice = segmentation.labels.array[[round(one.z) for one in ct.slices]]
+    if isinstance(segmentation, OverlappingSegmentation):  # a plane for each structure, (slices, y, x, structures)
+        planes = [round(one.z) for one in ct.slices]
+        by_slice = np.stack([segmentation.mask(name)[planes] for name in segmentation.structures], axis=-1)
     if not by_slice.any():
         raise BadInput(f"No structure has a voxel, and a DICOM SEG without frames is none; {path} is not written.")
     import highdicom

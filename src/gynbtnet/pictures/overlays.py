@@ -57,7 +57,7 @@ def view(image: Volume, prediction: Segmentation, truth: Segmentation | None = N
     if any(one.labels.geometry.shape != image.geometry.shape for one in drawn):
         raise ValueError("image, truth and prediction must share one grid")
     box = box_around(np.logical_or.reduce([one.labels.array > 0 for one in drawn]), image.geometry)
-    cropped = [Segmentation(anatomical(crop(one.labels, box)), one.structures) for one in drawn]
+    cropped = [one.mapped(lambda volume: anatomical(crop(volume, box))) for one in drawn]
     return View(
         image=anatomical(crop(image, box)),
         truth=cropped[0] if truth is not None else None,
