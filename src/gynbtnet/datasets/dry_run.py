@@ -160,7 +160,7 @@ def _is_cut_short(path: Path, reader: sitk.ImageFileReader) -> bool:
     if not path.name.endswith((".nii", ".nii.gz")) or not reader.HasMetaDataKey("bitpix"):
         return False
     offset, bits = (int(float(reader.GetMetaData(name))) for name in ("vox_offset", "bitpix"))
-    expected = offset + prod(reader.GetSize()) * bits // 8
+    expected: int = offset + prod(reader.GetSize()) * bits // 8
     if path.suffix != ".gz":
         return path.stat().st_size < expected
     with path.open("rb") as stream:
