@@ -46,6 +46,7 @@ class Scans:
         further: folders of scans without contours, to be predicted at the end.
         patients_from: what tells the cohort's patients apart, see :func:`gynbtnet.datasets.scan_identity.identified`.
         repairs: which flaws of CT series to mend instead of refusing them.
+        allow_overlap: see :func:`gynbtnet.datasets.ingestion.ingest_found`.
     """
 
     cohort: Path
@@ -54,6 +55,7 @@ class Scans:
     further: tuple[Path, ...] = ()
     patients_from: str = DICOM
     repairs: Repairs = field(default_factory=Repairs)
+    allow_overlap: bool = False
 
 
 @dataclass(frozen=True)
@@ -130,13 +132,14 @@ def ingest_scans(recipe: Recipe, scans: Scans, experiment: Experiment, jobs: int
         repairs=scans.repairs,
         key=key,
         jobs=jobs,
+        allow_overlap=scans.allow_overlap,
     )
     split = split_patients(cohort, recipe.split.test, recipe.split.folds, recipe.split.seed)
     split.validation_patients(recipe.split.fold)
     save_recipe(recipe, experiment.recipe)
     split.save(experiment.split)
     unlabelled = _ingest_unlabelled(scans, experiment, key, cohort, split, jobs) if recipe.pretraining else None
-    organs = _ingest_organs(scans.supervised, experiment, recipe.supervised, jobs) if recipe.supervised else None
+    organs = _ingest_organs(scans, experiment, recipe.supervised, jobs) if recipe.supervised else None
     further = (
         scan_folders.ingest(scans.further, experiment.cohort("further"), repairs=scans.repairs, key=key, jobs=jobs)
         if scans.further
@@ -263,10 +266,16 @@ def _of_same_scan(case: Case, other: Case) -> bool:
     return case.geometry == other.geometry and sha256_of(case.image) == sha256_of(other.image)
 
 
-def _ingest_organs(source: Path | None, experiment: Experiment, recipe: SupervisedStage, jobs: int) -> Cohort:
-    if source is None:
+def _ingest_organs(scans: Scans, experiment: Experiment, recipe: SupervisedStage, jobs: int) -> Cohort:
+    if scans.supervised is None:
         raise ValueError("a supervised stage needs scans")
-    return totalsegmentator.ingest(source, experiment.cohort("supervised"), structures=recipe.structures, jobs=jobs)
+    return totalsegmentator.ingest(
+        scans.supervised,
+        experiment.cohort("supervised"),
+        structures=recipe.structures,
+        jobs=jobs,
+        allow_overlap=scans.allow_overlap,
+    )
 
 
 def _pretrain(recipe: AnyPretraining, cohort: Cohort, experiment: Experiment, jobs: int) -> Path:

@@ -30,7 +30,7 @@ def test_notes_count_what_cases_lack_share_and_call_otherwise() -> None:
     assert notes == (
         "Of 3 cases, some lack structures, whose voxels are background there: hr_ctv in 1, rectum in 2.",
         (
-            "Of 3 cases, some have structures that overlap, where the second gets the voxels: "
+            "Of 3 cases, some have structures that overlap, and the second has the voxels in the label map: "
             "bladder and rectum by 0.50 cm³ in 1, hr_ctv and bladder by 2.50 cm³ in 2."
         ),
         "Of 3 cases, some have ROIs whose names mean none of the structures: “Skin” in 2, “Blase” in 1.",

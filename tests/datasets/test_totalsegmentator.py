@@ -38,10 +38,15 @@ def test_masks_become_labels_by_name(tmp_path: Path) -> None:
 def test_a_choice_of_classes_and_overlaps(tmp_path: Path) -> None:
     mask = sphere("bladder")
     write_case(tmp_path / "ts" / "s0001", {"spleen": mask, "aorta": mask, "liver": mask})
-    cohort = totalsegmentator.ingest(tmp_path / "ts", tmp_path / "cohort", structures=["spleen", "aorta"])
+    with pytest.raises(BadInput, match=r"spleen would lose .* \(100 %\) to aorta.*--allow-overlap"):
+        totalsegmentator.ingest(tmp_path / "ts", tmp_path / "cohort", structures=["spleen", "aorta"])
+    cohort = totalsegmentator.ingest(
+        tmp_path / "ts", tmp_path / "cohort", structures=["spleen", "aorta"], allow_overlap=True
+    )
     (case,) = cohort.cases
     assert case.unmapped == ("liver",)
-    assert case.volumes_cm3 == {"spleen": 0, "aorta": pytest.approx(mask.sum() * 12 / 1000)}
+    assert case.volumes_cm3 == {name: pytest.approx(mask.sum() * 12 / 1000) for name in ("spleen", "aorta")}
+    assert (case.covered, case.masked) == (("spleen",), ("spleen",))
     assert [(o.earlier, o.later, o.volume_cm3) for o in case.overlaps] == [
         ("spleen", "aorta", pytest.approx(mask.sum() * 12 / 1000))
     ]

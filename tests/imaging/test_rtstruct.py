@@ -222,17 +222,25 @@ def test_an_empty_structure_is_listed_and_read_as_missing(ct, tmp_path, names):
     assert np.array_equal(found.labels.array, labels)
 
 
-def test_the_later_of_two_overlapping_structures_wins(ct, rtstruct, names):
+def test_a_target_wins_over_an_organ_and_of_two_organs_the_later_one(ct, rtstruct, names):
     file = pydicom.dcmread(rtstruct)
     file.ROIContourSequence[1].ContourSequence = file.ROIContourSequence[0].ContourSequence
     file.save_as(rtstruct)
     volume = segmented(ct).volume_cm3("hr_ctv")
     for order in (("hr_ctv", "bladder"), ("bladder", "hr_ctv")):
         found, report = read_rtstruct(rtstruct, ct, order, names)
-        assert np.array_equal(found.mask(order[1]), segmented(ct).mask("hr_ctv"))
-        assert not found.mask(order[0]).any()
-        assert report.overlaps == (Overlap(*order, pytest.approx(volume)),)
+        for structure in order:
+            assert np.array_equal(found.mask(structure), segmented(ct).mask("hr_ctv"))
+        label = order.index("hr_ctv") + 1
+        assert np.array_equal(found.labels.array, label * segmented(ct).mask("hr_ctv"))
+        assert report.overlaps == (Overlap("bladder", "hr_ctv", pytest.approx(volume)),)
         assert report.unmapped == ("Rectum", "Colon_Sigmoid", "Uterus")
+    file.ROIContourSequence[2].ContourSequence = file.ROIContourSequence[0].ContourSequence
+    file.save_as(rtstruct)
+    for order in (("rectum", "bladder"), ("bladder", "rectum")):
+        found, report = read_rtstruct(rtstruct, ct, order, names)
+        assert np.array_equal(found.labels.array, 2 * segmented(ct).mask("hr_ctv"))
+        assert report.overlaps == (Overlap(*order, pytest.approx(volume)),)
 
 
 def first_contour(file):

@@ -11,6 +11,7 @@ from rich.table import Table
 from gynbtnet.cli.app import command, console, print_table
 from gynbtnet.cli.options import (
     Aliases,
+    AllowOverlap,
     CohortFolder,
     GantryTilt,
     Jobs,
@@ -58,7 +59,7 @@ def ingest(
     layout: Annotated[Layout, typer.Option(help="How the source is laid out.")] = Layout.dicom_rt,
     structures: Annotated[
         str | None,
-        typer.Option(help="What to take, by commas, in label order; of two that overlap the later one wins."),
+        typer.Option(help="What to take, by commas, in label order; where two overlap, targets win, else the later."),
     ] = None,
     channels: Annotated[
         str | None, typer.Option(help="What NAME_0000, NAME_0001, … are, by commas; for the layout scans.")
@@ -85,6 +86,7 @@ def ingest(
     missing_slices: MissingSlices = False,
     unequal_spacing: UnequalSpacing = False,
     gantry_tilt: GantryTilt = False,
+    allow_overlap: AllowOverlap = False,
     jobs: Jobs = 1,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be taken and what is wrong; write nothing.")
@@ -117,7 +119,9 @@ def ingest(
             choices,
             patients_from=patients_from,
             key=key,
+            jobs=jobs,
             resample_channels=resample_channels,
+            allow_overlap=allow_overlap,
         )
         _print_dry_run(seen)
         report = seen.report
@@ -132,6 +136,7 @@ def ingest(
             jobs=jobs,
             resample_channels=resample_channels,
             leave_out_failing=True,
+            allow_overlap=allow_overlap,
         )
         cohort, report = done.cohort, done.report
         for note in cohort.notes:
@@ -248,7 +253,7 @@ def _print_dry_run(seen: "DryRun") -> None:
     print_table(table)
     if len(seen.scans) > MOST_ROWS:
         console.print(f"… and {len(seen.scans) - MOST_ROWS} more")
-    for note in seen.report.notes:
+    for note in seen.notes:
         console.print(note)
     patients = len({one.scan.patient for one in seen.scans})
     console.print(f"{len(seen.scans)} scans of {patients} patients would be taken; nothing was written")

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from gynbtnet.cli.app import command, console, print_table
 from gynbtnet.cli.options import (
+    AllowOverlap,
     Changes,
     ChangesByModel,
     ExportFolder,
@@ -55,6 +56,7 @@ def run(
     missing_slices: MissingSlices = False,
     unequal_spacing: UnequalSpacing = False,
     gantry_tilt: GantryTilt = False,
+    allow_overlap: AllowOverlap = False,
 ) -> None:
     """Walk the whole experiment: ingest, split, plan, prepare, train in three stages, predict, evaluate, report.
 
@@ -65,7 +67,9 @@ def run(
     from gynbtnet.recipes.loading import load_recipe
 
     repairs = Repairs(missing_slices, unequal_spacing, gantry_tilt)
-    scans = Scans(cohort, tuple(unlabelled or ()), supervised, tuple(predict or ()), patients_from, repairs)
+    scans = Scans(
+        cohort, tuple(unlabelled or ()), supervised, tuple(predict or ()), patients_from, repairs, allow_overlap
+    )
     report = run_experiment(load_recipe(recipe, set_ or ()), scans, out, jobs)
     console.print(f"The report is {report}")
 
@@ -96,6 +100,7 @@ def baselines(
     missing_slices: MissingSlices = False,
     unequal_spacing: UnequalSpacing = False,
     gantry_tilt: GantryTilt = False,
+    allow_overlap: AllowOverlap = False,
 ) -> None:
     """Train GynBTNet and the baselines on one cohort and split, contour its test patients, and score each model.
 
@@ -109,7 +114,7 @@ def baselines(
     from gynbtnet.recipes.variant import BASELINES, load_variants
 
     repairs = Repairs(missing_slices, unequal_spacing, gantry_tilt)
-    scans = Scans(cohort, tuple(unlabelled or ()), supervised, (), patients_from, repairs)
+    scans = Scans(cohort, tuple(unlabelled or ()), supervised, (), patients_from, repairs, allow_overlap)
     for_all, for_one = _by_model(set_ or ())
     base = load_recipe(recipe, for_all)
     variants = load_variants(model or BASELINES, base, for_one)
@@ -140,6 +145,7 @@ def experiment(
     missing_slices: MissingSlices = False,
     unequal_spacing: UnequalSpacing = False,
     gantry_tilt: GantryTilt = False,
+    allow_overlap: AllowOverlap = False,
 ) -> None:
     """The paper's experiment: every model on every fold, test patients contoured by all folds together, all compared.
 
@@ -154,7 +160,11 @@ def experiment(
     if (unlabelled or supervised) and not cohort:
         raise BadInput("--unlabelled and --supervised go with --cohort, and none is given; name it too, or neither.")
     repairs = Repairs(missing_slices, unequal_spacing, gantry_tilt)
-    scans = Scans(cohort, tuple(unlabelled or ()), supervised, (), patients_from, repairs) if cohort else None
+    scans = (
+        Scans(cohort, tuple(unlabelled or ()), supervised, (), patients_from, repairs, allow_overlap)
+        if cohort
+        else None
+    )
     for_all, for_one = _by_model(set_ or ())
     results = run_comparison(load_comparison(recipe, for_all, model, for_one), scans, out, jobs)
     console.print(f"The results are {results}")

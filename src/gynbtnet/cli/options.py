@@ -58,6 +58,12 @@ UnequalSpacing = Annotated[
 GantryTilt = Annotated[
     bool, typer.Option("--allow-gantry-tilt", help="Shift slices within their planes to undo a gantry tilt.")
 ]
+AllowOverlap = Annotated[
+    bool,
+    typer.Option(
+        "--allow-overlap", help="Accept a structure that loses over 20 % of its volume to others it overlaps."
+    ),
+]
 
 
 PatientsOption = Annotated[

@@ -11,6 +11,7 @@ from rich.text import Text
 from gynbtnet.cli.app import command, console, print_table
 from gynbtnet.cli.options import (
     Aliases,
+    AllowOverlap,
     Force,
     GantryTilt,
     Holes,
@@ -114,6 +115,7 @@ def convert(
     missing_slices: MissingSlices = False,
     unequal_spacing: UnequalSpacing = False,
     gantry_tilt: GantryTilt = False,
+    allow_overlap: AllowOverlap = False,
     force: Force = False,
 ) -> None:
     """Convert between DICOM CT, RTSTRUCT, SEG, RTDOSE and NIfTI, NRRD, MHA.
@@ -134,6 +136,7 @@ def convert(
         outlines=outlines.value,
         holes=holes.value,
         resample_labels=resample_labels,
+        allow_overlap=allow_overlap,
         force=force,
     )
     for note in convert(source, out, how, to.value if to else None):

@@ -41,9 +41,12 @@ class Case:
         labels: the label map in the order of the cohort's structures; None where the scan has no contours.
         source: where it came from.
         geometry: the scan's grid.
-        volumes_cm3: volume of each structure that was found.
+        volumes_cm3: volume of each structure that was found, as it was drawn.
         missing: structures that the cohort asks for and this case doesn't have.
-        overlaps: where two structures claimed the same voxels, and the later one got them.
+        overlaps: where two structures cover the same voxels, and the later one has them in the label map.
+        covered: structures that were drawn, and of which other structures have every voxel in the label map.
+        masks: the drawn masks of structures that lose voxels in the label map; None if none does.
+        masked: these structures, in the order of the bits in ``masks``.
         unmapped: ROI names in the source that stand for no structure of the cohort.
         notes: what was chosen, dropped or mended when it was read, a sentence each.
         applicator: its type, see :mod:`gynbtnet.datasets.applicator`; None where nobody says it.
@@ -66,6 +69,9 @@ class Case:
     applicator: str | None = None
     position: str | None = None
     sha256: str = ""
+    covered: tuple[str, ...] = ()
+    masks: Path | None = None
+    masked: tuple[str, ...] = ()
 
     @property
     def image(self) -> Path:
@@ -74,8 +80,13 @@ class Case:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The images, and the label map where there is one."""
-        return self.images + ((self.labels,) if self.labels else ())
+        """The images, and the label map and the drawn masks where there are any."""
+        return self.images + tuple(path for path in (self.labels, self.masks) if path)
+
+    @property
+    def unlabelled(self) -> tuple[str, ...]:
+        """Structures of which the label map says nothing: unknown to whoever learns from it, not absent."""
+        return self.missing + self.covered
 
     @property
     def synthetic(self) -> bool:
@@ -83,11 +94,13 @@ class Case:
         return self.source.synthetic
 
     def relative_to(self, folder: Path) -> "Case":
-        """With the paths of images and labels relative to ``folder``, as a manifest in it has them."""
+        """With the paths of images, labels and masks relative to ``folder``, as a manifest in it has them."""
         images = tuple(path.relative_to(folder) for path in self.images)
-        return replace(self, images=images, labels=self.labels and self.labels.relative_to(folder))
+        labels, masks = (path and path.relative_to(folder) for path in (self.labels, self.masks))
+        return replace(self, images=images, labels=labels, masks=masks)
 
     def below(self, folder: Path) -> "Case":
         """The inverse of :meth:`relative_to`."""
         images = tuple(folder / path for path in self.images)
-        return replace(self, images=images, labels=self.labels and folder / self.labels)
+        labels, masks = (path and folder / path for path in (self.labels, self.masks))
+        return replace(self, images=images, labels=labels, masks=masks)

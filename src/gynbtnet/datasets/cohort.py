@@ -18,9 +18,10 @@ class Cohort:
     """Cases on disk in the layout of nnU-Net's raw datasets, with a manifest ``cohort.json``.
 
     ``imagesTr/<id>_0000.nii.gz`` holds a scan, ``_0001`` and so on its further channels, ``labelsTr/<id>.nii.gz`` its
-    label map, ``dataset.json`` the names of labels and channels. Paths in the manifest are relative to ``folder``, and
-    absolute once loaded; the paths of sources are absolute always. A folder without a manifest is no cohort: it is
-    written last.
+    label map, ``dataset.json`` the names of labels and channels. If structures overlap, ``masksTr/<id>.nii.gz`` holds
+    the drawn masks of those that lose voxels in the label map; nnU-Net doesn't look at it. Paths in the manifest are
+    relative to ``folder``, and absolute once loaded; the paths of sources are absolute always. A folder without a
+    manifest is no cohort: it is written last.
 
     Attributes:
         name: what reports call it.

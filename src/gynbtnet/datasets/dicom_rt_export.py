@@ -46,13 +46,15 @@ def ingest(
     key: PatientKey | None = None,
     name: str | None = None,
     jobs: int = 1,
+    allow_overlap: bool = False,
 ) -> Cohort:
     """Make a cohort of every RTSTRUCT below ``source`` with the CT series that it was drawn on.
 
     Args:
         source: one folder or several, searched with everything below.
         out: folder for the cohort.
-        structures: label 1, 2, …; a later one gets the voxels that it shares with an earlier one.
+        structures: label 1, 2, …; :func:`~gynbtnet.imaging.label_map.painting_order` decides which of two that overlap
+            has the shared voxels.
         names: what ROI names mean; left out, the built-in table.
         patients_from: what tells patients apart, before they get study IDs: "dicom" takes the PatientID, "folder" the
             first folder below ``source``; see :func:`~gynbtnet.datasets.scan_identity.identified` for more.
@@ -62,6 +64,7 @@ def ingest(
         key: gives patients their study IDs; left out, it lies in the cohort.
         name: of the cohort; left out, that of ``out``.
         jobs: scans at once, each in a process of its own.
+        allow_overlap: see :func:`~gynbtnet.datasets.ingestion.ingest_found`.
 
     Raises:
         BadInput: no RTSTRUCT or no CT, an RTSTRUCT without its CT, two on one CT, one of another patient than its CT
@@ -70,7 +73,9 @@ def ingest(
     """
     sources = source_folders(source, out)
     found = find(sources, structures=structures, names=names, repairs=repairs, rtstruct=rtstruct)
-    return ingest_found(identified(found, sources, patients_from), out, key=key, name=name, jobs=jobs).cohort
+    return ingest_found(
+        identified(found, sources, patients_from), out, key=key, name=name, jobs=jobs, allow_overlap=allow_overlap
+    ).cohort
 
 
 def find(

@@ -1,71 +1,176 @@
-"""What an ingestion would do, without writing anything: headers are read, voxels are not."""
+"""What an ingestion would do, without writing anything.
 
+A DICOM scan is read as the ingestion reads it, with its structure set: what is wrong with it is known. Of image files
+only headers are read, since archives hold thousands. So what a dry run cannot know is in the voxels of image files:
+labels without a name, masks that overlap, labels or scans that are damaged behind a whole header, a label map in a
+scan's place, values that are not finite, and scans with the same voxels in different files. Nor can it know whether the
+disk has room for the cohort, or whether the source changes before the ingestion.
+"""
+
+import gzip
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 
-from gynbtnet.datasets.found_scans import FoundScan, FoundScans
-from gynbtnet.datasets.ingestion import NumberedScan, number_scans
-from gynbtnet.datasets.integrity import IntegrityReport, Problem, size_of
+from gynbtnet.datasets.case import Case, Source
+from gynbtnet.datasets.found_scans import FoundScan, FoundScans, NamedStructures
+from gynbtnet.datasets.ingestion import (
+    NumberedScan,
+    ScanReader,
+    check_destination,
+    notes_of,
+    number_scans,
+    report_of,
+    taken_of,
+)
+from gynbtnet.datasets.integrity import IntegrityReport, LabelMismatch, Problem, size_of
 from gynbtnet.datasets.json_files import sha256_of
-from gynbtnet.datasets.patient_key import PatientKey
+from gynbtnet.datasets.patient_key import KEY, PatientKey
 from gynbtnet.errors import BadInput
+from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.image_header import ImageHeader
 from gynbtnet.imaging.volume_files import is_image_file, read_header
-from gynbtnet.progress import track
+from gynbtnet.many_scans import for_each_scan, reason_of
 
 
 @dataclass(frozen=True)
 class DryRun:
-    """The scans that would become cases, and what is seen to be wrong already."""
+    """What an ingestion would make.
+
+    Attributes:
+        scans: those that would become cases.
+        report: what is wrong with the source.
+        notes: what the cohort's readers would have to know, as far as that is known.
+    """
 
     scans: tuple[NumberedScan, ...]
     report: IntegrityReport
+    notes: tuple[str, ...] = ()
 
 
-def dry_run(found: FoundScans, key: PatientKey, *, resample_channels: bool = False) -> DryRun:
-    """Number the scans found, and look at their headers.
+def dry_run(
+    found: FoundScans,
+    out: Path,
+    *,
+    key: PatientKey | None = None,
+    jobs: int = 1,
+    resample_channels: bool = False,
+    allow_overlap: bool = False,
+) -> DryRun:
+    """Look at the scans found as :func:`gynbtnet.datasets.ingestion.ingest_found` would, which leaves out failing ones.
 
-    It sees what is missing, headers that can't be read, labels and channels on another grid than their scan that aren't
-    to be resampled, and files that are copies of one another. What only the voxels tell the ingestion itself will tell.
+    Its arguments are as there; nothing is written.
+
+    Raises:
+        BadInput: As the ingestion would.
     """
+    check_destination(out, key)
+    key = key or PatientKey.load(Path(out).absolute() / KEY)
     numbered = number_scans(found.scans, key)
-    problems: dict[str, Problem] = {}
-    for one in track(numbered, "Looking"):
-        labels = () if found.resamples_labels else one.scan.contours
-        seen = _header_problem(one.scan, [*labels, *(() if resample_channels else one.scan.channels)])
-        if seen:
-            problems[one.id] = seen
-    problems |= _copies([one for one in numbered if one.id not in problems])
-    taken = tuple(one for one in numbered if one.id not in problems)
-    archive = found.own_archive
-    everything = (*found.problems, *problems.values())
-    return DryRun(taken, IntegrityReport(len(numbered), len(taken), archive.scans if archive else None, everything))
+    reader = ScanReader.of(found, out, key, resample_channels=resample_channels, allow_overlap=allow_overlap)
+    seen = for_each_scan(_Looker(reader).look, numbered, name=attrgetter("id"), title="Looking", jobs=jobs)
+    copies = _copies([one for one, what in zip(numbered, seen, strict=True) if isinstance(what, Case)])
+    seen = [copies.get(one.id, what) for one, what in zip(numbered, seen, strict=True)]
+    cases, problems = taken_of(found, numbered, seen, Path(out).absolute(), leave_out_failing=True)
+    report = report_of(found, len(numbered), cases, problems)
+    ids = {case.id for case in cases}
+    return DryRun(tuple(one for one in numbered if one.id in ids), report, notes_of(found, report, cases))
 
 
-def _header_problem(scan: FoundScan, on_its_grid: Sequence[Path]) -> Problem | None:
-    if scan.series_uid is not None:
-        return None  # of a DICOM series every header was read to find it
-    grids = []
-    for path in (scan.files[0], *(path for path in on_its_grid if is_image_file(path))):
+@dataclass(frozen=True)
+class _Looker:
+    """Says of a scan what its case would be."""
+
+    reader: ScanReader
+
+    def look(self, one: NumberedScan) -> Case | Problem:
+        """The case as far as it is known, or why there would be none."""
+        if one.scan.series_uid is not None:
+            read = self.reader.read(one, {})
+            return read if isinstance(read, Problem) else read.case
+        found, scan = self.reader.found, one.scan
         try:
-            grids.append((path, read_header(path).geometry))
+            grid = _check_headers(scan, found, resample_channels=self.reader.resample_channels)
         except BadInput as error:
-            return Problem.of(error, path)
-        except Exception:  # whatever a library raises on one header, the others are looked at
-            return Problem("unreadable", str(path), f"{path} has no header that can be read; is it cut short?")
-    (_, first), *others = grids
-    for path, grid in others:
-        if not first.is_same(grid):
-            reason = f"{path} lies on another grid than its scan, {first.difference(grid)}."
-            return Problem("mismatch", str(path), reason)
-    return None
+            return Problem.of(error, scan.place)
+        except Exception as error:  # whatever is wrong with one scan, the others are looked at
+            return Problem("unreadable", str(scan.place), f"In {scan.place}: {reason_of(error)}")
+        named = found.named(scan) if found.named else NamedStructures()
+        images = tuple(Path(f"{one.id}_{i:04d}") for i in range(len(found.channels)))
+        return Case(
+            *(scan.patient, one.fraction, one.id, images, None),
+            source=Source(rtstruct=scan.rtstruct, synthetic=scan.synthetic),
+            geometry=grid,
+            missing=named.missing,
+            unmapped=named.unmapped,
+            notes=scan.notes,
+            applicator=scan.applicator,
+            position=scan.position,
+            sha256=one.id,  # voxels are not read: no two are known to be the same
+        )
+
+
+def _check_headers(scan: FoundScan, found: FoundScans, *, resample_channels: bool) -> Geometry:
+    """The grid of a scan in image files.
+
+    Raises:
+        LabelMismatch: If labels or a channel lie on another grid.
+        BadInput: If a header can't be read.
+    """
+    labels = [path for path in scan.contours if is_image_file(path)]
+    grid = _grid(scan.files[0], len(found.channels) - len(scan.channels))
+    for path in (*labels, *scan.channels):
+        other = _grid(path, 1)
+        resampled = found.resamples_labels if path in labels else resample_channels
+        if not resampled and not grid.is_same(other):
+            raise LabelMismatch(f"{path} lies on another grid than its scan, {grid.difference(other)}.")
+    return grid
+
+
+def _grid(path: Path, channels: int) -> Geometry:
+    """The grid of an image file that should hold so many channels.
+
+    Raises:
+        LabelMismatch: If it holds another number of channels.
+        BadInput: If its header can't be read, or shows no such image.
+    """
+    header = read_header(path)
+    if channels > 1 and header.channels != channels:
+        raise LabelMismatch(f"{path} has {header.channels} channels; expected the {channels} that its dataset names.")
+    if header.channels != max(channels, 1):
+        raise BadInput(f"{path} has {header.channels} volumes along a fourth dimension; expected one.")
+    if _is_cut_short(header):
+        raise BadInput(f"{path} holds fewer voxels than its header says; is it cut short?")
+    return header.geometry
+
+
+def _is_cut_short(header: ImageHeader) -> bool:
+    """Whether a compressed file ends before its voxels do, by its length; it is read only if that is odd."""
+    if header.data.encoding != "gzip file":  # of others the header shows it
+        return False
+    expected = header.data.offset + header.data.skipped + header.size
+    with header.path.open("rb") as stream:
+        stream.seek(-4, 2)
+        if int.from_bytes(stream.read(), "little") == expected % 2**32:  # the length that gzip notes at the end
+            return False
+    held = 0
+    try:
+        with gzip.open(header.path) as voxels:
+            while held <= expected and (block := voxels.read(2**20)):
+                held += len(block)
+    except (OSError, EOFError, zlib.error):
+        return True
+    return held < expected
 
 
 def _copies(numbered: Sequence[NumberedScan]) -> dict[str, Problem]:
     """By id those that are copies of an earlier one; only files of equal size are read."""
     by_size: dict[tuple[int, int], list[NumberedScan]] = {}
     for one in numbered:
-        by_size.setdefault(size_of(one.scan.files), []).append(one)
+        if one.scan.series_uid is None:
+            by_size.setdefault(size_of(one.scan.files), []).append(one)
     return dict(copy for alike in by_size.values() if len(alike) > 1 for copy in _copies_of(alike))
 
 

@@ -9,6 +9,7 @@ from gynbtnet.datasets.archive import Archive
 from gynbtnet.datasets.integrity import Problem
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.label_map import Overlap
+from gynbtnet.imaging.overlap_losses import OverlapLoss, overlap_losses
 from gynbtnet.imaging.volume import Segmentation, Volume
 
 
@@ -75,6 +76,19 @@ class ScanContents:
     notes: tuple[str, ...] = ()
     channels: tuple[Volume, ...] = ()
 
+    @property
+    def losses(self) -> tuple[OverlapLoss, ...]:
+        """What structures lose to others in the label map."""
+        return overlap_losses(self.segmentation, self.overlaps) if self.segmentation else ()
+
+
+@dataclass(frozen=True)
+class NamedStructures:
+    """What the names of a scan's files say of its structures; ``missing`` and ``unmapped`` as in ``ScanContents``."""
+
+    missing: tuple[str, ...] = ()
+    unmapped: tuple[str, ...] = ()
+
 
 @dataclass(frozen=True)
 class FoundScans:
@@ -90,6 +104,7 @@ class FoundScans:
         notes: what readers of results have to know, beside what the contours tell.
         archive: where the scans come from, where it is a public archive.
         resamples_labels: whether ``read`` brings labels on another grid onto that of their scan.
+        named: what is known of a scan's structures before it is read; None if nothing is.
     """
 
     scans: tuple[FoundScan, ...]
@@ -101,6 +116,7 @@ class FoundScans:
     notes: tuple[str, ...] = ()
     archive: Archive | None = None
     resamples_labels: bool = False
+    named: Callable[[FoundScan], NamedStructures] | None = None
 
     @property
     def own_archive(self) -> Archive | None:

@@ -7,7 +7,7 @@ failed. A caller who asks for it gets a cohort without these; all others get the
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from pathlib import Path
@@ -23,12 +23,15 @@ from gynbtnet.datasets.json_files import read_json, sha256_of, write_json
 from gynbtnet.datasets.patient_key import KEY, PatientKey
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.onto_grid import image_onto
+from gynbtnet.imaging.overlap_losses import check_losses
+from gynbtnet.imaging.structure_masks import OverlappingSegmentation
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.imaging.volume_files import read_volume, write_volume
 from gynbtnet.many_scans import for_each_scan, reason_of
 
-_INGESTION_VERSION = 3
+_INGESTION_VERSION = 4
 _RECORDS = "cases"
+_MASKS = "masksTr"
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ def ingest_found(
     jobs: int = 1,
     resample_channels: bool = False,
     leave_out_failing: bool = False,
+    allow_overlap: bool = False,
 ) -> Ingestion:
     """Write every scan found as a case, and then the manifest.
 
@@ -74,6 +78,8 @@ def ingest_found(
         resample_channels: bring further channels on another grid than the first onto that, by linear interpolation,
             instead of refusing them. That they are registered to it is the user's word.
         leave_out_failing: make the cohort of the scans that can be taken, and tell the others in the report.
+        allow_overlap: take a scan even if a structure loses more than
+            :data:`~gynbtnet.imaging.overlap_losses.LARGEST_LOSS` of its volume to others in the label map.
 
     Raises:
         BadInput: where ``out`` holds something else, no scan can be taken, no case has one of the structures, or,
@@ -82,37 +88,79 @@ def ingest_found(
     if not found.scans:
         refuse(found.problems)
     out = Path(out).absolute()
-    if out.is_dir() and not (out / _RECORDS).is_dir() and any(out.iterdir()):
-        raise BadInput(f"{out} holds files and is no cohort; name a folder that is empty or absent.")
+    check_destination(out, key)
     key = key or PatientKey.load(out / KEY)
-    if key.apart and key.path.is_relative_to(out):
-        raise BadInput(f"The key {key.path} would lie in the cohort {out}; name a file apart, where only you can look.")
     (out / _RECORDS).mkdir(parents=True, exist_ok=True)
     (out / MANIFEST).unlink(missing_ok=True)
     numbered = number_scans(found.scans, key)
     key.save()
-    how = replace(found, scans=(), problems=())  # which goes to every process with every scan
-    writer = _Writer(how, out, keeps_source=not key.apart, resample_channels=resample_channels)
-    in_order = for_each_scan(writer.write, numbered, name=attrgetter("id"), title="Ingesting", jobs=jobs)
-    problems = [*found.problems, *(one for one in in_order if isinstance(one, Problem))]
-    cases, doubles = _without_doubles([one for one in in_order if isinstance(one, Case)], numbered)
-    problems += doubles
-    if problems and (not leave_out_failing or not cases):
-        refuse(problems)
+    reader = ScanReader.of(found, out, key, resample_channels=resample_channels, allow_overlap=allow_overlap)
+    in_order = for_each_scan(_Writer(reader).write, numbered, name=attrgetter("id"), title="Ingesting", jobs=jobs)
+    cases, problems = taken_of(found, numbered, in_order, out, leave_out_failing=leave_out_failing)
     _remove_others(out, {case.id for case in cases})
-    _check_structures(cases, found.structures, out)
-    archive = found.own_archive
-    report = IntegrityReport(len(numbered), len(cases), archive.scans if archive else None, tuple(problems))
+    report = report_of(found, len(numbered), cases, problems)
     report.save(out / REPORT, nameless=key.apart)
-    notes = (
-        *((archive.note,) if archive else ()),
-        *report.notes,
-        *found.notes,
-        *notes_on_cases(cases, found.structures),
-    )
+    notes = notes_of(found, report, cases)
     cohort = Cohort(name or out.name, found.structures, tuple(cases), out, notes, found.channels)
     cohort.save()
     return Ingestion(cohort, report)
+
+
+def check_destination(out: Path, key: PatientKey | None) -> None:
+    """See that a cohort may be written to ``out``.
+
+    Raises:
+        BadInput: If ``out`` is a file or holds something else, or a key that is kept apart would lie in it.
+    """
+    out = Path(out).absolute()
+    if out.exists() and not out.is_dir():
+        raise BadInput(f"{out} is a file; expected a folder for the cohort: name one that is empty or absent.")
+    if out.is_dir() and not (out / _RECORDS).is_dir() and any(out.iterdir()):
+        raise BadInput(f"{out} holds files and is no cohort; name a folder that is empty or absent.")
+    if key and key.apart and key.path.is_relative_to(out):
+        raise BadInput(f"The key {key.path} would lie in the cohort {out}; name a file apart, where only you can look.")
+
+
+def taken_of(
+    found: FoundScans,
+    numbered: Sequence[NumberedScan],
+    seen: Sequence[Case | Problem],
+    out: Path,
+    *,
+    leave_out_failing: bool,
+) -> tuple[list[Case], list[Problem]]:
+    """The cases that make up the cohort, each once, and everything that is wrong.
+
+    Args:
+        found: what the adapter found.
+        numbered: its scans.
+        seen: what became of each of them.
+        out: folder of the cohort, for messages.
+        leave_out_failing: see :func:`ingest_found`.
+
+    Raises:
+        BadInput: If no scan can be taken, one fails and is not to be left out, or a structure is nowhere.
+    """
+    problems = [*found.problems, *(one for one in seen if isinstance(one, Problem))]
+    cases, doubles = _without_doubles([one for one in seen if isinstance(one, Case)], numbered)
+    problems += doubles
+    if problems and (not leave_out_failing or not cases):
+        refuse(problems)
+    _check_structures(cases, found.structures, out)
+    return cases, problems
+
+
+def report_of(found: FoundScans, scans: int, cases: Sequence[Case], problems: Sequence[Problem]) -> IntegrityReport:
+    """Whether a source with so many ``scans`` was whole."""
+    archive = found.own_archive
+    return IntegrityReport(scans, len(cases), archive.scans if archive else None, tuple(problems))
+
+
+def notes_of(found: FoundScans, report: IntegrityReport, cases: Sequence[Case]) -> tuple[str, ...]:
+    """What readers of a cohort's results have to know, a sentence each."""
+    archive = found.own_archive
+    of_archive = (archive.note,) if archive else ()
+    return (*of_archive, *report.notes, *found.notes, *notes_on_cases(cases, found.structures))
 
 
 def number_scans(found: Sequence[FoundScan], key: PatientKey) -> list[NumberedScan]:
@@ -151,47 +199,50 @@ def _of_patient(name: str, scans: Sequence[FoundScan]) -> Iterator[NumberedScan]
 
 
 @dataclass(frozen=True)
-class _Writer:
-    """Writes cases of one source into one folder."""
+class ScanReader:
+    """Reads the scans of one source as cases of one cohort.
+
+    Attributes:
+        found: what the adapter found, without its scans.
+        out: folder of the cohort.
+        keeps_source: whether cases say where they came from.
+        resample_channels, allow_overlap: see :func:`ingest_found`.
+    """
 
     found: FoundScans
     out: Path
     keeps_source: bool
     resample_channels: bool
+    allow_overlap: bool
 
-    def write(self, one: NumberedScan) -> Case | Problem:
-        """The case, or why there is none, whatever it was: one scan never stops the others."""
-        try:
-            return self._case(one)
-        except Exception as error:
-            return Problem("unreadable", str(one.scan.place), f"In {one.scan.place}: {reason_of(error)}")
+    @classmethod
+    def of(
+        cls, found: FoundScans, out: Path, key: PatientKey, *, resample_channels: bool, allow_overlap: bool
+    ) -> "ScanReader":
+        """The reader of a source, small enough to go to every process with every scan."""
+        how = replace(found, scans=(), problems=())
+        return cls(how, Path(out).absolute(), not key.apart, resample_channels, allow_overlap)
 
-    def _case(self, one: NumberedScan) -> Case | Problem:
+    def read(self, one: NumberedScan, digests: Mapping[str, str]) -> "ReadCase | Problem":
+        """The case with its voxels, or why there is none.
+
+        Args:
+            one: the scan.
+            digests: of its files, by their places.
+        """
         scan = one.scan
-        digests = {str(scan.place): sha256_of(*scan.files)}
-        digests |= {str(path): sha256_of(path) for path in (*scan.contours, *scan.plans, *scan.channels)}
-        key = _digest(
-            *(_INGESTION_VERSION, scan.patient, one.fraction, scan.synthetic, digests, self.keeps_source),
-            *(self.found.structures, self.found.channels, self.found.depends_on, self.resample_channels),
-            *(scan.applicator, scan.applicator_by, scan.position, scan.notes),
-        )
-        record = self.out / _RECORDS / f"{one.id}.json"
-        if record.is_file():
-            standing = read_json(_Record, record, "delete it and ingest again")
-            case = standing.case.below(self.out)
-            if standing.key == key and all(path.is_file() for path in case.files):
-                return case
-            for path in (record, *case.files):
-                path.unlink(missing_ok=True)
         try:
             contents = self.found.read(scan)
             channels, notes = self._channels(contents, scan)
+            losses = contents.losses
+            if not self.allow_overlap:
+                check_losses(losses)
         except BadInput as error:
             if str(scan.folder) not in str(error):
                 kind = type(error)
                 error = kind(f"In {scan.folder}: {error}")
             return Problem.of(error, scan.place)
-        return self._write_case(one, contents, channels, notes, digests, key)
+        return self._case(one, contents, channels, (*notes, *(loss.in_cohort for loss in losses)), digests)
 
     def _channels(self, contents: ScanContents, scan: FoundScan) -> tuple[list[Volume], list[str]]:
         """All images of a scan on the grid of the first."""
@@ -210,16 +261,16 @@ class _Writer:
             images.append(replace(volume, geometry=contents.image.geometry))
         return images, notes
 
-    def _write_case(
+    def _case(
         self,
         one: NumberedScan,
         contents: ScanContents,
         channels: Sequence[Volume],
         notes: Iterable[str],
-        digests: dict[str, str],
-        key: str,
-    ) -> Case:
+        digests: Mapping[str, str],
+    ) -> "ReadCase":
         scan, segmentation = one.scan, contents.segmentation
+        own = segmentation.own if isinstance(segmentation, OverlappingSegmentation) else None
         images = [_compact(volume) for volume in channels]
         source = Source(scan.folder, scan.series_uid, scan.rtstruct, digests) if self.keeps_source else Source()
         case = Case(
@@ -233,18 +284,68 @@ class _Writer:
             volumes_cm3=_volumes(segmentation, contents.missing) if segmentation else {},
             missing=contents.missing,
             overlaps=contents.overlaps,
+            covered=tuple(loss.structure for loss in contents.losses if loss.covered),
+            masks=self.out / _MASKS / f"{one.id}.nii.gz" if own else None,
+            masked=own.structures if own else (),
             unmapped=contents.unmapped,
             notes=(*contents.notes, *notes),
             applicator=scan.applicator,
             position=scan.position,
             sha256=_voxel_digest(images),
         )
-        for image, path in zip(images, case.images, strict=True):
+        return ReadCase(case, tuple(images), segmentation)
+
+
+@dataclass(frozen=True)
+class ReadCase:
+    """A case and its voxels, before they are written."""
+
+    case: Case
+    images: tuple[Volume, ...]
+    segmentation: Segmentation | None
+
+
+@dataclass(frozen=True)
+class _Writer:
+    """Writes the cases that ``reader`` reads into its folder."""
+
+    reader: ScanReader
+
+    def write(self, one: NumberedScan) -> Case | Problem:
+        """Return the case, or why there is none, whatever it was: one scan never stops the others."""
+        try:
+            return self._case(one)
+        except Exception as error:
+            return Problem("unreadable", str(one.scan.place), f"In {one.scan.place}: {reason_of(error)}")
+
+    def _case(self, one: NumberedScan) -> Case | Problem:
+        scan, reader = one.scan, self.reader
+        digests = {str(scan.place): sha256_of(*scan.files)}
+        digests |= {str(path): sha256_of(path) for path in (*scan.contours, *scan.plans, *scan.channels)}
+        key = _digest(
+            *(_INGESTION_VERSION, scan.patient, one.fraction, scan.synthetic, digests, reader.keeps_source),
+            *(reader.found.structures, reader.found.channels, reader.found.depends_on, reader.resample_channels),
+            *(scan.applicator, scan.applicator_by, scan.position, scan.notes, reader.allow_overlap),
+        )
+        record = reader.out / _RECORDS / f"{one.id}.json"
+        if record.is_file():
+            standing = read_json(_Record, record, "delete it and ingest again")
+            case = standing.case.below(reader.out)
+            if standing.key == key and all(path.is_file() for path in case.files):
+                return case
+            for path in (record, *case.files):
+                path.unlink(missing_ok=True)
+        read = reader.read(one, digests)
+        if isinstance(read, Problem):
+            return read
+        for image, path in zip(read.images, read.case.images, strict=True):
             write_volume(image, path)
-        if segmentation and case.labels:
-            write_volume(segmentation.labels, case.labels)
-        write_json(_Record(key, case.relative_to(self.out)), self.out / _RECORDS / f"{one.id}.json")
-        return case
+        if read.segmentation and read.case.labels:
+            write_volume(read.segmentation.labels, read.case.labels)
+        if isinstance(read.segmentation, OverlappingSegmentation) and read.case.masks:
+            read.segmentation.own.write(read.case.masks)
+        write_json(_Record(key, read.case.relative_to(reader.out)), record)
+        return read.case
 
 
 def _without_doubles(cases: Sequence[Case], numbered: Sequence[NumberedScan]) -> tuple[list[Case], list[Problem]]:
@@ -278,6 +379,9 @@ def _check_structures(cases: Sequence[Case], structures: tuple[str, ...], out: P
 def _volumes(segmentation: Segmentation, missing: tuple[str, ...]) -> dict[str, float]:
     voxels = np.bincount(segmentation.labels.array.ravel(), minlength=len(segmentation.structures) + 1)[1:]
     cm3 = voxels * segmentation.labels.geometry.voxel_volume / 1000
+    if isinstance(segmentation, OverlappingSegmentation):
+        for structure in segmentation.own.structures:
+            cm3[segmentation.structures.index(structure)] = segmentation.volume_cm3(structure)
     pairs = zip(segmentation.structures, cm3, strict=True)
     return {structure: round(float(volume), 4) for structure, volume in pairs if structure not in missing}
 
@@ -307,7 +411,12 @@ def _digest(*values: object) -> str:
 
 def _remove_others(out: Path, ids: set[str]) -> None:
     """Remove what an earlier ingestion wrote of cases that the source doesn't have any more."""
-    for folder, ending in ((_RECORDS, r"\.json"), ("imagesTr", r"_\d{4}\.nii\.gz"), ("labelsTr", r"\.nii\.gz")):
+    for folder, ending in (
+        (_RECORDS, r"\.json"),
+        ("imagesTr", r"_\d{4}\.nii\.gz"),
+        ("labelsTr", r"\.nii\.gz"),
+        (_MASKS, r"\.nii\.gz"),
+    ):
         for path in (out / folder).glob("[!.]*"):
             if re.sub(f"{ending}$", "", path.name) not in ids:
                 path.unlink()

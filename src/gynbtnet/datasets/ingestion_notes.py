@@ -29,7 +29,9 @@ def notes_on_cases(cases: Sequence[Case], structures: Sequence[str]) -> tuple[st
         notes.append(f"{of_cases}, some lack structures, whose voxels are background there: {listed}.")
     if shared:
         listed = ", ".join(f"{a} and {b} by {sum(cm3):.2f} cm³ in {len(cm3)}" for (a, b), cm3 in sorted(shared.items()))
-        notes.append(f"{of_cases}, some have structures that overlap, where the second gets the voxels: {listed}.")
+        notes.append(
+            f"{of_cases}, some have structures that overlap, and the second has the voxels in the label map: {listed}."
+        )
     if unmapped:
         listed = ", ".join(f"“{name}” in {count}" for name, count in unmapped.most_common(20))
         notes.append(f"{of_cases}, some have ROIs whose names mean none of the structures: {listed}.")

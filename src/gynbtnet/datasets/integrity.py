@@ -9,8 +9,9 @@ from typing import Literal
 
 from gynbtnet.datasets.json_files import write_json
 from gynbtnet.errors import BadInput
+from gynbtnet.imaging.overlap_losses import OverlapTooLarge
 
-Kind = Literal["missing", "unreadable", "mismatch", "duplicate", "ambiguous"]
+Kind = Literal["missing", "unreadable", "mismatch", "duplicate", "ambiguous", "overlap"]
 REPORT = "integrity.json"
 _MOST_PLACES = 10
 
@@ -26,7 +27,7 @@ class Problem:
     Attributes:
         kind: "missing" where a file should be and isn't, "unreadable", "mismatch" where labels or a further channel
             don't fit their scan, "duplicate" where the same voxels came before, "ambiguous" if several structure sets
-            are drawn on one scan.
+            are drawn on one scan, "overlap" if a structure would lose too much of its volume to others.
         place: the file or folder; empty where the patients' key is kept apart.
         reason: a sentence; empty likewise.
     """
@@ -39,6 +40,8 @@ class Problem:
     def of(cls, error: BadInput, place: Path) -> "Problem":
         """What became of a scan that could not be read."""
         kind: Kind = "mismatch" if isinstance(error, LabelMismatch) else "unreadable"
+        if isinstance(error, OverlapTooLarge):
+            kind = "overlap"
         return cls(kind, str(place), str(error))
 
 

@@ -12,6 +12,7 @@ from gynbtnet.datasets.synthetic_marks import image_is_synthetic
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.label_map import Mask, label_map
 from gynbtnet.imaging.onto_grid import labels_onto
+from gynbtnet.imaging.structure_masks import StructureMasks
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.imaging.volume_files import read_volume
 from gynbtnet.imaging.whole_labels import whole_labels
@@ -72,8 +73,11 @@ def read_labelled(
     *,
     resample_labels: bool,
     channels: tuple[Volume, ...] = (),
+    own: StructureMasks | None = None,
 ) -> ScanContents:
     """The label map of a scan beside its ``image``, with label 1, 2, … in the order of ``structures``.
+
+    Structures of ``own`` have the masks that are drawn there, on the grid of the label map, and not its labels.
 
     Raises:
         LabelMismatch: where the label map lies on another grid and is not to be resampled, or holds a label without
@@ -97,6 +101,8 @@ def read_labelled(
         listed = ", ".join(f"{label:g}" for label in nameless[:5])
         raise LabelMismatch(f"{path} holds the labels {listed}, which have no name in its dataset; mend one of them.")
     masks: dict[str, Mask] = {name: drawn.array == labels[name] for name in structures}
-    segmentation, _ = label_map(masks, structures, image.geometry)
+    if own is not None and own.bits.geometry.is_same(drawn.geometry):
+        masks |= {name: own.mask(name) for name in own.structures if name in masks}
+    segmentation, overlaps = label_map(masks, structures, image.geometry)
     unmapped = tuple(name for name, label in labels.items() if name not in structures and label in held)
-    return ScanContents(image, segmentation, unmapped=unmapped, notes=notes, channels=channels)
+    return ScanContents(image, segmentation, (), overlaps, unmapped, notes, channels)

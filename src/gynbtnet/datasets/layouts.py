@@ -19,7 +19,7 @@ from gynbtnet.datasets import (
 from gynbtnet.datasets.dry_run import DryRun, dry_run
 from gynbtnet.datasets.found_scans import FoundScans, source_folders
 from gynbtnet.datasets.ingestion import Ingestion, ingest_found
-from gynbtnet.datasets.patient_key import KEY, PatientKey
+from gynbtnet.datasets.patient_key import PatientKey
 from gynbtnet.datasets.scan_identity import DICOM, identified
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.slice_repairs import Repairs
@@ -99,6 +99,7 @@ def ingest_layout(
     jobs: int = 1,
     resample_channels: bool = False,
     leave_out_failing: bool = False,
+    allow_overlap: bool = False,
 ) -> Ingestion:
     """Ingest a source of any layout; see :func:`~gynbtnet.datasets.ingestion.ingest_found` for the arguments.
 
@@ -114,6 +115,7 @@ def ingest_layout(
         jobs=jobs,
         resample_channels=resample_channels,
         leave_out_failing=leave_out_failing,
+        allow_overlap=allow_overlap,
     )
 
 
@@ -125,15 +127,17 @@ def dry_run_layout(
     *,
     patients_from: str = DICOM,
     key: PatientKey | None = None,
+    jobs: int = 1,
     resample_channels: bool = False,
+    allow_overlap: bool = False,
 ) -> DryRun:
     """What :func:`ingest_layout` would take; nothing is written.
 
     Raises:
-        BadInput: as :func:`ingest_layout`, for what is seen without reading voxels.
+        BadInput: as :func:`ingest_layout`, for what a dry run can know, see :mod:`gynbtnet.datasets.dry_run`.
     """
     found = _found(layout, source, out, choices or Choices(), patients_from, leave_out_failing=True)
-    return dry_run(found, key or PatientKey.load(Path(out) / KEY), resample_channels=resample_channels)
+    return dry_run(found, out, key=key, jobs=jobs, resample_channels=resample_channels, allow_overlap=allow_overlap)
 
 
 def _found(

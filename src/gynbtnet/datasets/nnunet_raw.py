@@ -15,11 +15,12 @@ from pathlib import Path
 from gynbtnet.datasets.case import Case
 from gynbtnet.datasets.cohort import MANIFEST, Cohort
 from gynbtnet.datasets.dataset_json import DatasetJson, one_description
-from gynbtnet.datasets.found_scans import FoundScan, FoundScans, ScanContents, natural_order
+from gynbtnet.datasets.found_scans import FoundScan, FoundScans, NamedStructures, ScanContents, natural_order
 from gynbtnet.datasets.integrity import Problem
 from gynbtnet.datasets.labelled_files import chosen_structures, read_labelled
 from gynbtnet.datasets.synthetic_marks import image_is_synthetic
 from gynbtnet.errors import BadInput
+from gynbtnet.imaging.structure_masks import StructureMasks
 from gynbtnet.imaging.volume_files import SUFFIXES, read_volume
 
 
@@ -36,7 +37,7 @@ def find(
     wanted = chosen_structures(labels, structures, str(described[0].path))
     scans: list[FoundScan] = []
     problems: list[Problem] = []
-    lacking: dict[Path, tuple[str, ...]] = {}
+    ours: dict[Path, Case] = {}
     for one in described:
         known = _known(one.folder)
         for name, found in _cases(one, known, labelled=bool(wanted)):
@@ -46,18 +47,24 @@ def find(
                 prefix = f"{one.folder.name}-" if len(described) > 1 else ""
                 scans.append(replace(found, patient=f"{prefix}{found.patient}"))
                 if name in known:
-                    lacking[found.files[0]] = tuple(s for s in known[name].missing if s in wanted)
+                    ours[found.files[0]] = known[name]
     if not scans:
         raise BadInput(
             f"There is no case in {sources[0]}; expected imagesTr/CASE_0000.nii.gz and labelsTr/CASE.nii.gz."
         )
 
+    def named(scan: FoundScan) -> NamedStructures:
+        known = ours.get(scan.files[0])
+        return NamedStructures(tuple(name for name in known.missing if name in wanted) if known else ())
+
     def read(scan: FoundScan) -> ScanContents:
         image = read_volume(scan.files[0])
         if not scan.contours:
             return ScanContents(image)
-        contents = read_labelled(scan, image, labels, wanted, resample_labels=resample_labels)
-        return replace(contents, missing=lacking.get(scan.files[0], ()))
+        known = ours.get(scan.files[0])
+        own = StructureMasks.read(known.masks, known.masked) if known and known.masks else None
+        contents = read_labelled(scan, image, labels, wanted, resample_labels=resample_labels, own=own)
+        return replace(contents, missing=named(scan).missing)
 
     return FoundScans(
         tuple(scans),
@@ -67,6 +74,7 @@ def find(
         depends_on=str((sorted(labels.items()), resample_labels)),
         problems=tuple(problems),
         resamples_labels=resample_labels,
+        named=named,
     )
 
 
@@ -116,7 +124,7 @@ def _scan(name: str, files: _Files, folder: Path, known: Case | None, *, labelle
         when=natural_order(image),
         folder=image.parent,
         files=(image,),
-        contours=(files.labels,) if labelled else (),
+        contours=(files.labels, *((known.masks,) if known and known.masks else ())) if labelled else (),
         channels=tuple(channels),
         synthetic=known.synthetic if known else image_is_synthetic(image, folder),
         fraction=known.fraction if known else None,

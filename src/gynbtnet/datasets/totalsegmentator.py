@@ -13,7 +13,14 @@ import numpy as np
 
 from gynbtnet.datasets.archive import Archive
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.datasets.found_scans import FoundScan, FoundScans, ScanContents, natural_order, source_folders
+from gynbtnet.datasets.found_scans import (
+    FoundScan,
+    FoundScans,
+    NamedStructures,
+    ScanContents,
+    natural_order,
+    source_folders,
+)
 from gynbtnet.datasets.ingestion import ingest_found
 from gynbtnet.datasets.integrity import LabelMismatch, Problem
 from gynbtnet.datasets.patient_key import PatientKey
@@ -53,6 +60,7 @@ def ingest(
     key: PatientKey | None = None,
     name: str | None = None,
     jobs: int = 1,
+    allow_overlap: bool = False,
 ) -> Cohort:
     """Make a cohort of every ``ct.nii.gz`` with a folder ``segmentations`` beside it; each is a patient of its own.
 
@@ -64,13 +72,14 @@ def ingest(
         key: gives patients their study IDs, where it is kept apart; left out, they keep the names of their folders.
         name: of the cohort; left out, that of ``out``.
         jobs: scans at once, each in a process of its own.
+        allow_overlap: see :func:`~gynbtnet.datasets.ingestion.ingest_found`.
 
     Raises:
         BadInput: where there is no such case, a scan has no masks, no case has a class wanted, or a mask lies on
             another grid than its scan and is not to be resampled.
     """
     found = find(source_folders(source, out), structures=structures, resample_labels=resample_labels)
-    return ingest_found(found, out, key=key, name=name, jobs=jobs).cohort
+    return ingest_found(found, out, key=key, name=name, jobs=jobs, allow_overlap=allow_overlap).cohort
 
 
 def find(
@@ -102,6 +111,7 @@ def find(
         depends_on=str(resample_labels),
         problems=tuple(problems),
         resamples_labels=resample_labels,
+        named=lambda scan: _named(scan, wanted),
         archive=ARCHIVE_2 if _ONLY_IN_2.intersection(classes) else ARCHIVE,
     )
 
@@ -155,15 +165,25 @@ def _read(scan: FoundScan, wanted: tuple[str, ...], *, resample_labels: bool) ->
         if of_it
     }
     segmentation, overlaps = label_map(masks, wanted, image.geometry)
-    used = {part for of_it in parts.values() for part in of_it}
+    named = _named(scan, wanted)
     notes = (f"Resampled {moved} masks onto the grid of the scan.",) if moved else ()
     return ScanContents(
         image,
         segmentation,
-        missing=tuple(structure for structure in wanted if not parts[structure]),
+        missing=named.missing,
         overlaps=overlaps,
-        unmapped=tuple(name for name in paths if name not in used),
+        unmapped=named.unmapped,
         notes=notes,
+    )
+
+
+def _named(scan: FoundScan, wanted: Sequence[str]) -> NamedStructures:
+    paths = {_class(path): path for path in scan.contours}
+    parts = {structure: _parts(structure, paths, wanted) for structure in wanted}
+    used = {part for of_it in parts.values() for part in of_it}
+    return NamedStructures(
+        missing=tuple(structure for structure in wanted if not parts[structure]),
+        unmapped=tuple(name for name in paths if name not in used),
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +46,7 @@ class ComparedCase:
         anything = np.logical_or.reduce(shapes)
         margin = {} if structure is None else {"margin_mm": STRUCTURE_MARGIN_MM}
         box = box_around(anything, self.image.geometry, **margin)
-        drawn = {who: Segmentation(crop(one.labels, box), one.structures) for who, one in self.drawn.items()}
+        drawn = {who: one.mapped(partial(crop, box=box)) for who, one in self.drawn.items()}
         return ComparedCase(self.case_id, crop(self.image, box), drawn)
 
     def stacks(self) -> tuple[SliceStack, ...]:
@@ -87,7 +88,7 @@ def compared_case(cohort: Cohort, case_id: str, predictions: Mapping[str, Path])
     return ComparedCase(
         case_id=case_id,
         image=anatomical(read_volume(case.image)),
-        drawn={who: Segmentation(anatomical(one.labels), one.structures) for who, one in drawn.items()},
+        drawn={who: one.mapped(anatomical) for who, one in drawn.items()},
     )
 
 

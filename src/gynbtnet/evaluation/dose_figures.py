@@ -7,7 +7,8 @@ from functools import partial
 from typing import Literal
 
 from gynbtnet.evaluation.dose_volume import DoseVolume
-from gynbtnet.imaging.structure_names import TARGET_TYPES, StructureNames
+from gynbtnet.imaging.structure_names import StructureNames
+from gynbtnet.imaging.targets import TARGET_TYPES
 
 TARGET_FIGURES = ("D90", "D98", "D50")
 """Least dose in the hottest 90, 98 and 50 % of the volume."""

@@ -18,6 +18,7 @@ from gynbtnet.errors import BadInput, ScansFailed
 from gynbtnet.evaluation.metrics import Score, score
 from gynbtnet.evaluation.score_table import how_scored, markdown_table, score_table, summarise
 from gynbtnet.evaluation.settings import ScoringSettings
+from gynbtnet.imaging.structure_masks import OverlappingSegmentation, StructureMasks
 from gynbtnet.imaging.volume import Segmentation
 from gynbtnet.imaging.volume_files import read_volume
 from gynbtnet.imaging.whole_labels import whole_labels
@@ -26,7 +27,7 @@ from gynbtnet.whole_files import check_replaceable, written_whole
 
 Result = TypeVar("Result")
 _BASE_GB = 0.3
-_BYTES_A_VOXEL = 24  # where one structure fills the scan: two label maps, masks, surfaces and one map of distances
+_BYTES_A_VOXEL = 26  # where one structure fills the scan: two label maps, masks, surfaces and one map of distances
 FILES = ("scores.csv", "summary.csv", "summary.json", "summary.md")
 PAGE_FILES = ("report.html", "strata.csv", "consistency.csv", "flags.csv")
 """What :func:`gynbtnet.evaluation.evaluation_report.report_evaluation` adds."""
@@ -154,14 +155,20 @@ def _scores_of(structures: tuple[str, ...], predictions: Path, settings: Scoring
 
 
 def truth_of(case: Case, structures: Sequence[str]) -> Segmentation:
-    """The case's own contours.
+    """The case's own contours: of structures that overlap others, the masks as they were drawn.
 
     Raises:
-        BadInput: where the case has none.
+        BadInput: where the case has none, or a file is damaged.
     """
     if case.labels is None:
         raise BadInput(f"The scan {case.image} has no labels; expected contours to evaluate against.")
-    return _segmentation(case.labels, tuple(structures))
+    segmentation = _segmentation(case.labels, tuple(structures))
+    if case.masks is None:
+        return segmentation
+    own = StructureMasks.read(case.masks, case.masked)
+    if not segmentation.labels.geometry.is_same(own.bits.geometry):
+        raise BadInput(f"{case.masks} lies on another grid than {case.labels}; run `gynbtnet ingest` again.")
+    return OverlappingSegmentation(segmentation.labels, segmentation.structures, own)
 
 
 def prediction_of(case: Case, predictions: Path, structures: Sequence[str]) -> Segmentation:

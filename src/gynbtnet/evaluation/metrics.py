@@ -15,17 +15,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 
 from gynbtnet.evaluation.centroid import centroid_shift, worst_shift
 from gynbtnet.evaluation.settings import ScoringSettings
 from gynbtnet.evaluation.surface_distance import Mask, diagonal, surface_distances, worst_distance
 from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.volume import Segmentation
+from gynbtnet.imaging.structure_masks import OverlappingSegmentation
+from gynbtnet.imaging.volume import Box, Segmentation
 
 Missed = Literal["none", "prediction", "truth", "both", "unknown"]
-Box = tuple[slice, ...]
 
 
 @dataclass(frozen=True)
@@ -97,10 +96,7 @@ def score(
         if structure not in prediction.structures:
             raise ValueError(f"the prediction has no structure {structure}, only {', '.join(prediction.structures)}")
         box = _union(truth_boxes[structure], prediction_boxes[structure])
-        true, predicted = (
-            _masked(segmentation.labels.array[box], segmentation.structures.index(structure) + 1)
-            for segmentation in (truth, prediction)
-        )
+        true, predicted = truth.mask(structure, box), prediction.mask(structure, box)
         missed = "unknown" if structure in unknown else _missed(bool(true.any()), bool(predicted.any()))
         true_cm3, predicted_cm3 = (float(mask.sum()) * geometry.voxel_volume / 1000 for mask in (true, predicted))
         figures = _figures(true, predicted, missed, box, geometry, settings)
@@ -177,7 +173,11 @@ def _missed(in_truth: bool, in_prediction: bool) -> Missed:
 def _boxes(segmentation: Segmentation) -> dict[str, Box | None]:
     """The smallest box around each structure, found in one pass; None where a structure is absent."""
     found = ndimage.find_objects(segmentation.labels.array, max_label=len(segmentation.structures))
-    return dict(zip(segmentation.structures, found, strict=True))
+    boxes = dict(zip(segmentation.structures, found, strict=True))
+    if isinstance(segmentation, OverlappingSegmentation):
+        own = segmentation.own
+        boxes |= {name: ndimage.find_objects(own.mask(name).view(np.uint8), 1)[0] for name in own.structures}
+    return boxes
 
 
 def _union(first: Box | None, second: Box | None) -> Box:
@@ -185,7 +185,3 @@ def _union(first: Box | None, second: Box | None) -> Box:
     if not boxes:
         return (slice(0, 0),) * 3
     return tuple(slice(min(s.start for s in sides), max(s.stop for s in sides)) for sides in zip(*boxes, strict=True))
-
-
-def _masked(labels: npt.NDArray[np.integer], label: int) -> Mask:
-    return np.asarray(labels == label)

@@ -17,6 +17,7 @@ from gynbtnet.imaging.dose_sum import summed_dose
 from gynbtnet.imaging.label_names import read_label_names, write_label_names
 from gynbtnet.imaging.onto_grid import labels_onto
 from gynbtnet.imaging.outlines import Holes, Outlines
+from gynbtnet.imaging.overlap_losses import check_losses, overlap_losses
 from gynbtnet.imaging.rtdose_reader import Dose, read_rtdose
 from gynbtnet.imaging.rtdose_writer import write_rtdose
 from gynbtnet.imaging.rtstruct_reader import ContourReport, read_rtstruct
@@ -47,6 +48,8 @@ class Conversion:
         names: how structures are called.
         outlines, holes: of an RTSTRUCT, see :func:`~gynbtnet.imaging.rtstruct_writer.write_rtstruct`.
         resample_labels: bring a label map onto the grid of ``ct`` where it lies on another.
+        allow_overlap: write a label map even if a structure loses more than
+            :data:`~gynbtnet.imaging.overlap_losses.LARGEST_LOSS` of its volume to others in it.
         force: whether an existing file is replaced.
     """
 
@@ -58,6 +61,7 @@ class Conversion:
     outlines: Outlines = "smooth"
     holes: Holes = "keyhole"
     resample_labels: bool = False
+    allow_overlap: bool = False
     force: bool = False
 
 
@@ -151,7 +155,7 @@ def _convert_contours(source: Path, form: Form, out: Path, how: Conversion, to: 
     else:
         assert ct is not None
         segmentation, report = _drawn(source, form, ct, how)
-        notes = _told(report, how)
+        notes = _told(report, segmentation, how, in_label_map=to == "image")
     notes = (*(ct.notes if ct else ()), *notes)
     if to == "image":
         write_volume(segmentation.labels, _image_file(out))
@@ -221,7 +225,12 @@ def _drawn(source: Path, form: Form, ct: CTSeries, how: Conversion) -> tuple[Seg
     return segmentation, report
 
 
-def _told(report: ContourReport, how: Conversion) -> tuple[str, ...]:
+def _told(report: ContourReport, segmentation: Segmentation, how: Conversion, *, in_label_map: bool) -> tuple[str, ...]:
+    """What reading found; of overlaps only what a label map loses by them, since DICOM keeps every contour whole.
+
+    Raises:
+        OverlapTooLarge: If a structure loses too much in the label map and the user doesn't accept that.
+    """
     notes = list(report.notes)
     if report.missing:
         notes.append(f"The file has no contours of {', '.join(report.missing)}.")
@@ -232,9 +241,10 @@ def _told(report: ContourReport, how: Conversion) -> tuple[str, ...]:
     others = ", ".join(f"“{name}” ({meaning})" for name, meaning in meanings.items() if meaning is not None)
     if others:
         notes.append(f"Left out {others}, not among the structures asked for.")
-    for overlap in report.overlaps:
-        notes.append(f"{overlap.later} got {overlap.volume_cm3:.2f} cm³ that {overlap.earlier} covers too.")
-    return tuple(notes)
+    losses = overlap_losses(segmentation, report.overlaps) if in_label_map else ()
+    if not how.allow_overlap:
+        check_losses(losses)
+    return (*notes, *(loss.in_label_map for loss in losses))
 
 
 def _labels(source: Path, how: Conversion) -> Segmentation:

@@ -23,6 +23,7 @@ from gynbtnet.imaging.dicom_objects import (
     write_object,
 )
 from gynbtnet.imaging.dicom_series import complete_uids
+from gynbtnet.imaging.structure_masks import OverlappingSegmentation
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation
 
@@ -121,8 +122,15 @@ def write_seg(
 
 
 def _by_slice(segmentation: Segmentation, ct: CTSeries) -> npt.NDArray[Any]:
-    """The labels on the slices that were scanned (slices, y, x); where shapes come to overlap, the later one counts."""
+    """The structures on the slices that were scanned.
+
+    Returns:
+        Labels (slices, y, x); of a repaired series the later of two shapes that come to overlap counts. If structures
+        overlap, a plane for each of them (slices, y, x, structures).
+    """
     labels = segmentation.labels.array
+    if isinstance(segmentation, OverlappingSegmentation):
+        return np.stack([ct.on_slices(segmentation.mask(name)) for name in segmentation.structures], axis=-1)
     if not ct.is_mended:
         return labels
     by_slice = np.zeros((len(ct.slices), *labels.shape[1:]), labels.dtype)

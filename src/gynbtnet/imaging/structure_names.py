@@ -9,12 +9,12 @@ from typing import Any
 
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.printed_names import composed
+from gynbtnet.imaging.targets import target_type
 from gynbtnet.plain_data import PlainDataError, parse_yaml
 
 Colour = tuple[int, int, int]
 
 _TABLE = Path(__file__).with_suffix(".yaml")
-TARGET_TYPES = ("GTV", "CTV", "PTV")  # DICOM's interpreted types that target names start with
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,10 @@ class StructureNames:
         return str(self.entries[structure]["tg263"]) if structure in self.entries else structure
 
     def interpreted_type(self, structure: str) -> str:
-        """DICOM's RT ROI Interpreted Type; outside the table by the start of the name, else ORGAN."""
+        """DICOM's RT ROI Interpreted Type; outside the table that of a target by its name, otherwise ORGAN."""
         if structure in self.entries:
             return str(self.entries[structure]["type"])
-        start = structure[:3].upper()
-        return start if start in TARGET_TYPES else "ORGAN"
+        return target_type(structure) or "ORGAN"
 
     def code(self, structure: str) -> tuple[str, str]:
         """SNOMED CT value and meaning; outside the table those of a clinical target volume, or of just a tissue."""

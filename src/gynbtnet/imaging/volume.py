@@ -1,12 +1,17 @@
 """A scan in memory: voxels and where they lie."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from types import EllipsisType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from gynbtnet.imaging.geometry import Geometry
+
+Box = tuple[slice, ...]
+"""A part of a grid, by slices along z, y and x."""
 
 AIR = -1024
 """HU of whatever lies outside a scanner's field of view, and of everything that claims to be thinner than air."""
@@ -42,10 +47,14 @@ class Segmentation:
         if highest > len(self.structures):
             raise ValueError(f"label {highest} has no name among {len(self.structures)} structures")
 
-    def mask(self, structure: str) -> npt.NDArray[np.bool_]:
-        """The voxels of one structure, (z, y, x)."""
-        found: npt.NDArray[np.bool_] = self.labels.array == self.structures.index(structure) + 1
+    def mask(self, structure: str, box: Box | EllipsisType = ...) -> npt.NDArray[np.bool_]:
+        """The voxels of one structure (z, y, x), in a part of the grid or all of it."""
+        found: npt.NDArray[np.bool_] = self.labels.array[box] == self.structures.index(structure) + 1
         return found
+
+    def mapped(self, change: Callable[[Volume], Volume]) -> "Segmentation":
+        """The same structures after a change that only moves, turns or leaves out voxels."""
+        return replace(self, labels=change(self.labels))
 
     def volume_cm3(self, structure: str) -> float:
         """Volume of one structure in cm³."""

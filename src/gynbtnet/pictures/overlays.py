@@ -1,6 +1,6 @@
 """Pictures of contours on the scan: the truth filled, the prediction as a line, on three planes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure, FigureBase
 
 from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.structure_masks import OverlappingSegmentation
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.pictures.planes import EDGES, PLANES, Plane, PlaneName, anatomical, plane
@@ -57,7 +58,7 @@ def view(image: Volume, prediction: Segmentation, truth: Segmentation | None = N
     if any(one.labels.geometry.shape != image.geometry.shape for one in drawn):
         raise ValueError("image, truth and prediction must share one grid")
     box = box_around(np.logical_or.reduce([one.labels.array > 0 for one in drawn]), image.geometry)
-    cropped = [Segmentation(anatomical(crop(one.labels, box)), one.structures) for one in drawn]
+    cropped = [one.mapped(lambda volume: anatomical(crop(volume, box))) for one in drawn]
     return View(
         image=anatomical(crop(image, box)),
         truth=cropped[0] if truth is not None else None,
@@ -109,10 +110,25 @@ def draw_overlay(figure: FigureBase, view: View, names: StructureNames, planes: 
         for segmentation, draw in ((view.truth, _fill), (view.prediction, _outline)):
             if segmentation is None:
                 continue
-            labels = plane(segmentation.labels, name, view.point)
-            for label, structure in enumerate(segmentation.structures, start=1):
-                draw(axes, Plane(labels.array == label, labels.spacing), colour(structure, names))
+            for structure, shown in _planes_of(segmentation, name, view.point):
+                draw(axes, shown, colour(structure, names))
         left += columns + GAP_INCHES
+
+
+def _planes_of(
+    segmentation: Segmentation, name: PlaneName, point: tuple[float, float, float]
+) -> Iterator[tuple[str, Plane]]:
+    """Each structure's mask on one plane, as it was drawn."""
+    labels = plane(segmentation.labels, name, point)
+    own = {}
+    if isinstance(segmentation, OverlappingSegmentation):
+        bits = plane(segmentation.own.bits, name, point)
+        own = {
+            structure: (bits.array >> bits.array.dtype.type(i)) & bits.array.dtype.type(1) != 0
+            for i, structure in enumerate(segmentation.own.structures)
+        }
+    for label, structure in enumerate(segmentation.structures, start=1):
+        yield structure, Plane(own.get(structure, labels.array == label), labels.spacing)
 
 
 def _inches(view: View, planes: Sequence[PlaneName]) -> npt.NDArray[np.float64]:

@@ -114,7 +114,7 @@ def _prepare_case(case: Case, *, plan: Plan, out: Path) -> PreparedCase:
         foreground_labels=tuple(foreground),
         key=key,
         folder=out,
-        missing=case.missing,
+        missing=case.unlabelled,
     )
     write_prepared_case(prepared, image, labels, foreground, plan.patch_size)
     return prepared
@@ -132,6 +132,6 @@ def _key(case: Case, plan: Plan) -> str:
         "images": [sha256_of(path) for path in case.images],
         "labels": case.labels and sha256_of(case.labels),
         "plan": {name: value for name, value in asdict(plan).items() if name not in _NOT_IN_VOXELS},
-        "missing": case.missing,
+        "missing": case.unlabelled,
     }
     return hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()

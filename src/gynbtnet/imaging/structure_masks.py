@@ -1,0 +1,102 @@
+"""Structures' own masks, which may overlap, also next to a label map that gives each voxel to one of them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import EllipsisType
+
+import numpy as np
+import numpy.typing as npt
+
+from gynbtnet.errors import BadInput
+from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.volume import Box, Segmentation, Volume
+from gynbtnet.imaging.volume_files import read_volume, write_volume
+
+Mask = npt.NDArray[np.bool_]
+
+MOST_STRUCTURES = 64
+"""Structures that one voxel's bits can hold."""
+
+
+@dataclass(frozen=True, eq=False)
+class StructureMasks:
+    """Masks of structures on one grid, in one volume of bits; any of them may overlap.
+
+    A file holds the volume alone. Whoever keeps the file keeps the names of its structures.
+
+    Attributes:
+        bits: unsigned integers (z, y, x); bit i of a voxel says whether structures[i] covers it.
+        structures: at most ``MOST_STRUCTURES``.
+
+    Raises:
+        ValueError: If there are too many structures, or a voxel has a bit that stands for none.
+    """
+
+    bits: Volume
+    structures: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.structures) > MOST_STRUCTURES:
+            raise ValueError(f"{len(self.structures)} structures do not fit into {MOST_STRUCTURES} bits")
+        if int(self.bits.array.max(initial=0)).bit_length() > len(self.structures):
+            raise ValueError(f"a voxel has a bit beyond those of the {len(self.structures)} structures")
+
+    @classmethod
+    def of(cls, masks: Mapping[str, Mask], geometry: Geometry) -> "StructureMasks":
+        """Pack masks (z, y, x) by structure.
+
+        Raises:
+            ValueError: If there are more than ``MOST_STRUCTURES``.
+        """
+        kind = next((one for one in (np.uint8, np.uint16, np.uint32) if len(masks) <= np.iinfo(one).bits), np.uint64)
+        bits = np.zeros(geometry.shape, kind)
+        for number, mask in enumerate(masks.values()):
+            bits[mask] |= kind(1 << min(number, MOST_STRUCTURES - 1))
+        return cls(Volume(bits, geometry), tuple(masks))
+
+    def mask(self, structure: str, box: Box | EllipsisType = ...) -> Mask:
+        """The voxels of one structure (z, y, x), in a part of the grid or all of it."""
+        bits = self.bits.array[box]
+        found: Mask = (bits >> bits.dtype.type(self.structures.index(structure))) & bits.dtype.type(1) != 0
+        return found
+
+    def write(self, path: Path) -> None:
+        """Write the bits as an image file, whole or not at all."""
+        write_volume(self.bits, path)
+
+    @classmethod
+    def read(cls, path: Path, structures: tuple[str, ...]) -> "StructureMasks":
+        """Read the masks of ``structures`` that :meth:`write` wrote.
+
+        Raises:
+            BadInput: If the file is absent or damaged, or holds bits of other structures.
+        """
+        volume = read_volume(path)
+        if volume.array.dtype.kind != "u":
+            raise BadInput(f"{path} holds {volume.array.dtype} values; expected the bits of masks: ingest again.")
+        try:
+            return cls(volume, structures)
+        except ValueError as error:
+            raise BadInput(f"{path} holds no masks of {', '.join(structures)}: {error}; ingest again.") from error
+
+
+@dataclass(frozen=True)
+class OverlappingSegmentation(Segmentation):
+    """A label map that gives every voxel to one structure, and the whole masks of those that others cover in part.
+
+    Masks and volumes are those as drawn. ``labels`` shows of them what no other structure took.
+
+    Attributes:
+        own: masks of the structures that ``labels`` shows trimmed.
+    """
+
+    own: StructureMasks
+
+    def mask(self, structure: str, box: Box | EllipsisType = ...) -> Mask:
+        """The voxels of one structure as it was drawn."""
+        return self.own.mask(structure, box) if structure in self.own.structures else super().mask(structure, box)
+
+    def mapped(self, change: Callable[[Volume], Volume]) -> "OverlappingSegmentation":
+        """See :meth:`gynbtnet.imaging.volume.Segmentation.mapped`."""
+        return replace(self, labels=change(self.labels), own=replace(self.own, bits=change(self.own.bits)))

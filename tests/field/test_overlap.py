@@ -1,0 +1,210 @@
+"""Contours that overlap: an HR-CTV of 30 cm³, and a uterus contour with the cervix that takes 12 cm³ of it."""
+
+from itertools import permutations
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from gynbtnet.cli import app
+from gynbtnet.datasets import dicom_rt_export, nnunet_raw
+from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.datasets.ingestion import ingest_found
+from gynbtnet.datasets.layouts import Choices, ingest_layout
+from gynbtnet.errors import BadInput
+from gynbtnet.evaluation.evaluate import evaluate, truth_of
+from gynbtnet.evaluation.evaluate_dose import evaluate_dose
+from gynbtnet.imaging.conversion import Conversion, convert
+from gynbtnet.imaging.label_names import read_label_names
+from gynbtnet.imaging.overlap_losses import OverlapTooLarge
+from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging.volume_files import read_volume, write_volume
+from gynbtnet.preparation.plan import Plan
+from gynbtnet.preparation.prepare import prepare
+
+from .builders import CT, rtdose, rtstruct
+
+HR_CTV, UTERUS, BLADDER = "HR-CTV", "Uterus", "Bladder"
+LOWEST_GY, GY_A_MM = 5.0, 0.2
+SLICES, ROWS, COLUMNS = 60, 90, 40  # of 2 × 1 × 1 mm
+OWN_SLICES = range(5, 25)  # of the HR-CTV: 20 of 30 × 25 voxels of 2 mm³, 30 cm³
+ORDERS = list(permutations(("hr_ctv", "uterus", "bladder")))
+
+
+def boxes(ct: CT, slices: range, *box: int) -> list[tuple[str, np.ndarray]]:
+    return [("CLOSED_PLANAR", ct.box(k, *box)) for k in slices]
+
+
+def write_patient(folder: Path, *, beyond: int = 40, patient: str = "CASE", covered: bool = False) -> CT:
+    """A uterus that shares 8 slices, 12 cm³, with the HR-CTV and reaches ``beyond`` slices of 1.5 cm³ above it."""
+    ct = CT(
+        *(folder / "CT", SLICES + 10, ROWS, COLUMNS),
+        step=2.0,
+        patient=patient,
+        hu=lambda k, i, j: k + i + j + beyond,
+    )
+    drawn = {
+        UTERUS: boxes(ct, OWN_SLICES[-8:], 5, 34, 5, 29) + boxes(ct, range(25, 25 + beyond), 5, 34, 5, 29),
+        HR_CTV: boxes(ct, OWN_SLICES, 5, 34, 5, 29),
+        BLADDER: boxes(ct, OWN_SLICES, 10, 29, 10, 19) if covered else boxes(ct, OWN_SLICES, 50, 69, 5, 29),
+    }
+    rtstruct(folder / "RS.dcm", ct, [(n, name, contours) for n, (name, contours) in enumerate(drawn.items(), 1)])
+    z = np.arange(SLICES + 20) * 2.0 - 10
+    dose = np.ones((1, 60, 40)) * (LOWEST_GY + GY_A_MM * (z + 10))[:, None, None]
+    rtdose(folder / "RD.dcm", ct, dose, ct.origin - (10, 5, 10), scaling=1e-6)
+    return ct
+
+
+def d90_gy(first: int, last: int) -> float:
+    """The dose that 90 % of a box over these slices get at least, from the formula of the dose, in Gy."""
+    lower, upper = 2 * first - 1, 2 * last + 1
+    return LOWEST_GY + GY_A_MM * (lower + 0.1 * (upper - lower) + 10)
+
+
+def ingested(folder: Path, structures: tuple[str, ...], **options: bool) -> Cohort:
+    return dicom_rt_export.ingest(folder / "export", folder / "cohort", structures=structures, **options)
+
+
+@pytest.mark.parametrize("structures", ORDERS, ids="-".join)
+def test_volume_dose_and_dice_are_those_of_the_drawn_contours(structures: tuple[str, ...], tmp_path: Path) -> None:
+    write_patient(tmp_path / "export")
+    cohort = ingested(tmp_path, structures)
+    (case,) = cohort.cases
+    assert case.labels and case.masks
+    assert case.volumes_cm3 == {"hr_ctv": 30.0, "uterus": 72.0, "bladder": 20.0}
+    assert case.covered == ()
+    labels = read_volume(case.labels)
+    inside = {name: np.count_nonzero(labels.array == n) * 2 / 1000 for n, name in enumerate(structures, start=1)}
+    assert inside == {"hr_ctv": 30.0, "uterus": 60.0, "bladder": 20.0}
+    assert any("uterus loses 12.00 of 72.00 cm³ (16.7 %) in the label map" in note for note in case.notes)
+    assert any("to hr_ctv" in note for note in cohort.notes)
+
+    prediction = truth_of(case, structures)
+    write_volume(prediction.labels, tmp_path / "predictions" / case.id / "labels.nii.gz")
+    scores = {one.structure: one for one in evaluate(cohort, tmp_path / "predictions", tmp_path / "e").scores}
+    assert (scores["hr_ctv"].dsc, scores["hr_ctv"].truth_cm3, scores["hr_ctv"].hd95_mm) == (1, 30, 0)
+    assert scores["uterus"].dsc == pytest.approx(2 * 60 / (60 + 72))
+    assert (scores["uterus"].truth_cm3, scores["uterus"].prediction_cm3) == (72, 60)
+    assert scores["uterus"].hausdorff_mm == 16  # the 8 slices that the label map doesn't have
+
+    doses = evaluate_dose(cohort, tmp_path / "dose").scores
+    d90 = {one.structure: one.manual_gy for one in doses if one.figure == "D90"}
+    assert d90["hr_ctv"] == pytest.approx(d90_gy(5, 24), abs=0.05)
+    assert abs(d90["hr_ctv"] - d90_gy(5, 16)) > 0.2  # what would be left if the uterus had won
+
+
+def test_a_loss_of_more_than_a_fifth_is_refused_and_costs_the_scan_only(tmp_path: Path) -> None:
+    write_patient(tmp_path / "export" / "A", beyond=31, patient="A")  # 12 of 58.5 cm³: 20.5 %
+    write_patient(tmp_path / "export" / "B", beyond=32, patient="B")  # 12 of 60 cm³: 20 %
+    command = ["ingest", str(tmp_path / "export"), "--out", str(tmp_path / "cohort"), "--structures", "uterus,hr_ctv"]
+    ended = CliRunner().invoke(app, command)
+    assert ended.exit_code == 1, ended.output
+    assert "overlap: In " in ended.stderr
+    for part in ("uterus would lose 12.00 of 58.50 cm³ (20.5 %) to hr_ctv", "At most 20 %", "--allow-overlap"):
+        assert part in ended.stderr
+    assert [case.patient for case in Cohort.load(tmp_path / "cohort").cases] == ["patient-002"]
+    with pytest.raises(BadInput, match="uterus would lose"):  # a caller who wants every scan
+        ingested(tmp_path, ("uterus", "hr_ctv"))
+
+    ended = CliRunner().invoke(app, [*command, "--allow-overlap"])
+    assert ended.exit_code == 0, ended.output
+    first, second = Cohort.load(tmp_path / "cohort").cases
+    assert (first.volumes_cm3["uterus"], second.volumes_cm3["uterus"]) == (58.5, 60)
+    ended = CliRunner().invoke(app, command)  # what was accepted once is not accepted for ever
+    assert ended.exit_code == 1
+
+
+def test_losses_to_several_structures_add_up(tmp_path: Path) -> None:
+    ct = CT(tmp_path / "export" / "CT", 12, 60, 40)
+    drawn = {"Uterus": (0, 49, 0, 9), "HR-CTV": (0, 5, 0, 9), "CTV_IR": (0, 9, 0, 9), "Rectum": (46, 49, 0, 9)}
+    rois = [(n, name, boxes(ct, range(2, 9), *box)) for n, (name, box) in enumerate(drawn.items(), start=1)]
+    rtstruct(tmp_path / "export" / "RS.dcm", ct, rois)
+    aliases = tmp_path / "aliases.yaml"
+    aliases.write_text("ir_ctv: [CTV_IR]\n")
+    choices = Choices(structures=("uterus", "rectum", "hr_ctv", "ir_ctv"), aliases=aliases)
+    with pytest.raises(BadInput, match=r"uterus would lose .* \(28 %\) to ir_ctv and rectum; ir_ctv would .* \(60 %\)"):
+        ingest_layout("dicom-rt", tmp_path / "export", tmp_path / "cohort", choices)
+
+
+@pytest.mark.parametrize("structures", ORDERS, ids="-".join)
+def test_what_is_left_of_nothing_is_unknown_to_training_and_scored_as_drawn(
+    structures: tuple[str, ...], tmp_path: Path
+) -> None:
+    write_patient(tmp_path / "export", covered=True)
+    with pytest.raises(BadInput, match=r"bladder would lose 8.00 of 8.00 cm³ \(100 %\) to hr_ctv"):
+        ingested(tmp_path, structures)
+    cohort = ingested(tmp_path, structures, allow_overlap=True)
+    (case,) = cohort.cases
+    assert (case.missing, case.covered, case.unlabelled) == ((), ("bladder",), ("bladder",))
+    assert any("which means unknown, not absent" in note for note in case.notes)
+    levels = ((1, 1, 1), *((2, 2, 2),) * 4)
+    plan = Plan(structures, (2.0, 2.0, 2.0), "zscore", None, (16, 16, 16), 1, "XS", levels)
+    assert prepare(cohort, plan, tmp_path / "prepared").cases[0].missing == ("bladder",)
+    write_volume(truth_of(case, structures).labels, tmp_path / "predictions" / case.id / "labels.nii.gz")
+    scores = {one.structure: one for one in evaluate(cohort, tmp_path / "predictions", tmp_path / "e").scores}
+    assert (scores["bladder"].missed, scores["bladder"].truth_cm3) == ("prediction", 8)
+
+
+def test_masks_cost_little_and_survive_a_round_through_nnunets_layout(tmp_path: Path) -> None:
+    write_patient(tmp_path / "export")
+    structures = ("hr_ctv", "uterus", "bladder")
+    (case,) = ingested(tmp_path, structures).cases
+    assert case.labels and case.masks
+    whole, more = sum(path.stat().st_size for path in (*case.images, case.labels)), case.masks.stat().st_size
+    assert more <= 0.3 * whole
+    again = ingest_layout("nnunet", tmp_path / "cohort", tmp_path / "again").cohort
+    assert again.cases[0].volumes_cm3 == case.volumes_cm3
+    found = nnunet_raw.find([tmp_path / "cohort"], structures=("uterus",))
+    alone = ingest_found(found, tmp_path / "alone").cohort.cases[0]
+    assert alone.volumes_cm3 == {"uterus": 72}
+    assert alone.masks is None  # nothing takes voxels of it any more
+
+    (case,) = ingested(tmp_path, ("hr_ctv", "bladder")).cases
+    assert case.masks is None and not list((tmp_path / "cohort" / "masksTr").glob("*"))
+
+
+def test_a_cohort_of_before_loads_and_a_damaged_one_is_refused(tmp_path: Path) -> None:
+    write_patient(tmp_path / "export")
+    cohort = ingested(tmp_path, ("hr_ctv", "uterus"))
+    (case,) = cohort.cases
+    assert case.masks
+    write_volume(Volume(read_volume(case.masks).array.astype(np.int16), case.geometry), case.masks)
+    with pytest.raises(BadInput, match="expected the bits of masks"):
+        truth_of(case, cohort.structures)
+    case.masks.unlink()
+    with pytest.raises(BadInput, match="absent"):
+        Cohort.load(cohort.folder)
+    manifest = cohort.folder / "cohort.json"
+    old = [line for line in manifest.read_text().splitlines() if '"covered"' not in line and '"masks"' not in line]
+    text = "\n".join(old)
+    text = text[: text.index(',\n   "masked"')] + text[text.index("]", text.index('"masked"')) + 1 :]
+    manifest.write_text(text)
+    (before,) = Cohort.load(cohort.folder).cases
+    assert (before.masks, before.masked, before.covered) == (None, (), ())
+
+
+@pytest.mark.parametrize("structures", [("hr_ctv", "uterus"), ("uterus", "hr_ctv")], ids="-".join)
+def test_convert_follows_the_same_rules(structures: tuple[str, ...], tmp_path: Path) -> None:
+    write_patient(tmp_path / "few", beyond=31)
+    write_patient(tmp_path / "many")
+    out = tmp_path / "labels.nii.gz"
+
+    def how(name: str, *, allow_overlap: bool = False) -> Conversion:
+        return Conversion(ct=tmp_path / name / "CT", structures=structures, allow_overlap=allow_overlap, force=True)
+
+    notes = convert([tmp_path / "many" / "RS.dcm"], out, how("many"))
+    assert any("uterus loses 12.00 of 72.00 cm³" in note for note in notes)
+    assert read_label_names(out) == structures
+    assert np.count_nonzero(read_volume(out).array == 1 + structures.index("hr_ctv")) == 15_000
+    out.unlink()
+    with pytest.raises(OverlapTooLarge, match=r"uterus would lose 12.00 of 58.50 cm³ .*--allow-overlap"):
+        convert([tmp_path / "few" / "RS.dcm"], out, how("few"))
+    assert not out.exists()
+    convert([tmp_path / "few" / "RS.dcm"], out, how("few", allow_overlap=True))
+
+    # DICOM keeps overlapping structures whole: nothing is lost there and nothing is refused
+    for to, name in (("rtstruct", "RS2.dcm"), ("seg", "SEG.dcm")):
+        convert([tmp_path / "few" / "RS.dcm"], tmp_path / name, how("few"), to)  # type: ignore[arg-type]
+        with pytest.raises(OverlapTooLarge, match=r"uterus would lose 12.00 of 58.50 cm³"):
+            convert([tmp_path / name], out, how("few"))

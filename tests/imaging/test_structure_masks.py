@@ -1,0 +1,70 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gynbtnet.errors import BadInput
+from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.label_map import label_map
+from gynbtnet.imaging.structure_masks import MOST_STRUCTURES, OverlappingSegmentation, StructureMasks
+from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging.volume_files import write_volume
+
+GRID = Geometry((5, 6, 7), (2.0, 1.0, 1.0), (-3.0, 4.0, 5.0))
+
+
+def random_masks(count: int) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(count)
+    return {f"structure {number}": random.random(GRID.shape) < 0.4 for number in range(count)}
+
+
+@pytest.mark.parametrize(("count", "size"), [(1, 1), (8, 1), (9, 2), (32, 4), (33, 8), (64, 8)])
+def test_masks_come_back_from_a_file(count: int, size: int, tmp_path: Path) -> None:
+    masks = random_masks(count)
+    packed = StructureMasks.of(masks, GRID)
+    assert packed.bits.array.itemsize == size
+    packed.write(tmp_path / "masks.nii.gz")
+    read = StructureMasks.read(tmp_path / "masks.nii.gz", packed.structures)
+    assert read.bits.geometry.is_same(GRID)
+    for name, mask in masks.items():
+        np.testing.assert_array_equal(read.mask(name), mask)
+        np.testing.assert_array_equal(read.mask(name, (slice(1, 3), slice(2, 6), slice(0, 4))), mask[1:3, 2:6, :4])
+
+
+def test_files_of_other_structures_are_refused(tmp_path: Path) -> None:
+    packed = StructureMasks.of(random_masks(3), GRID)
+    packed.write(tmp_path / "masks.nii.gz")
+    with pytest.raises(BadInput, match="bit beyond those of the 2 structures"):
+        StructureMasks.read(tmp_path / "masks.nii.gz", ("a", "b"))
+    write_volume(Volume(np.full(GRID.shape, 1.5, np.float32), GRID), tmp_path / "masks.nii.gz")
+    with pytest.raises(BadInput, match="expected the bits of masks"):
+        StructureMasks.read(tmp_path / "masks.nii.gz", ("a", "b"))
+
+
+def test_more_overlapping_structures_than_bits_are_refused() -> None:
+    masks = random_masks(MOST_STRUCTURES + 2)
+    with pytest.raises(ValueError, match="do not fit"):
+        StructureMasks.of(masks, GRID)
+    with pytest.raises(BadInput, match="65 structures are covered by others in part; expected at most 64"):
+        label_map(masks, tuple(masks), GRID)
+
+
+def test_each_lost_voxel_is_counted_once_for_its_loser() -> None:
+    masks = random_masks(6)
+    segmentation, overlaps = label_map(masks, tuple(masks), GRID)
+    assert isinstance(segmentation, OverlappingSegmentation)
+    for label, (name, mask) in enumerate(masks.items(), start=1):
+        np.testing.assert_array_equal(segmentation.mask(name), mask)
+        left = np.count_nonzero(segmentation.labels.array == label)
+        lost = sum(one.volume_cm3 for one in overlaps if one.earlier == name)
+        assert lost == pytest.approx((mask.sum() - left) * 2 / 1000)
+    turned = segmentation.mapped(lambda volume: Volume(volume.array[1:], Geometry((4, 6, 7), GRID.spacing)))
+    np.testing.assert_array_equal(turned.mask("structure 0"), masks["structure 0"][1:])
+
+
+def test_masks_apart_make_a_plain_label_map() -> None:
+    mask = np.zeros(GRID.shape, bool)
+    mask[2] = True
+    segmentation, overlaps = label_map({"a": mask, "b": ~mask}, ("b", "a", "c"), GRID)
+    assert not isinstance(segmentation, OverlappingSegmentation)
+    assert overlaps == ()
