@@ -36,6 +36,7 @@ from gynbtnet.training.run_folder import RunFolder, note_environment
 from gynbtnet.training.run_log import RunLog
 from gynbtnet.training.schedule import cosine
 from gynbtnet.training.settings import TrainingSettings
+from gynbtnet.training.trained_parameters import parameter_groups
 
 _SMOOTHING = 0.9  # nnU-Net's weight of the past in the smoothed validation score
 _PICTURED = 3  # validation patches in a picture
@@ -76,7 +77,8 @@ def _train(
     keep_freed_memory()
     shown = batches.batch_size * batches.devices * settings.accumulate
     steps_per_epoch = settings.steps_per_epoch or math.ceil(len(batches.cases) / shown)
-    steps, warm_up = settings.epochs * steps_per_epoch, settings.warm_up_epochs * steps_per_epoch
+    steps = settings.epochs * steps_per_epoch
+    warm_up = settings.warm_up_epochs * steps_per_epoch or round(settings.warm_up_share * steps)
     progress = read_progress(run.state)
     at_once = _patches_at_once(fabric, objective, batches, settings, progress)
     parts_per_step = settings.accumulate * (batches.batch_size // at_once)
@@ -85,7 +87,7 @@ def _train(
         for parameter in filter(attrgetter("requires_grad"), objective.network.parameters()):
             parameter.register_hook(partial(_laid_out_as, parameter))  # type: ignore[no-untyped-call]
     network = fabric.setup_module(torch.compile(objective.network) if settings.compile else objective.network)  # type: ignore[arg-type]
-    optimizer = AdamW(objective.network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
+    optimizer = AdamW(parameter_groups(objective.network, settings), settings.learning_rate)
     wrapped_optimizer = cast(AdamW, fabric.setup_optimizers(optimizer))
     load_checkpoint(run.state, objective.network, optimizer)
     if progress.loss_scale:
