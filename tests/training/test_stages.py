@@ -1,6 +1,7 @@
 import csv
 import errno
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -220,6 +221,24 @@ def test_scans_that_do_not_tell_enough_for_stage_1(
     assert not (tmp_path / "run").exists()
     paper = {"target_epsilon_hu": None, "crops": "anywhere"}
     assert pretrain(bare, PretrainingSettings(**QUICK, **paper), tmp_path / "run", **SIDES).is_dir()
+
+
+def test_without_a_terminal_training_says_a_line_an_epoch(prepared: PreparedCohort, tmp_path: Path) -> None:
+    settings = SegmentationSettings(**{**QUICK, "validate_every": 2})
+    command = [sys.executable, "-c", KILLED, "finetune", "SegmentationSettings", str(prepared.folder)]
+    command += [str(tmp_path / "run"), settings.model_dump_json()]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ended.stdout == ""
+    assert "ball_" not in ended.stderr
+    dice = r", dice_mean \d\.\d{3}"
+    expected = [
+        rf"Training run: epoch {number}/3, loss \d\.\d{{3}}{score}, \d+\.\d s"
+        for number, score in ((1, ""), (2, dice), (3, dice))
+    ]
+    lines = [line for line in ended.stderr.splitlines() if line.startswith("Training run")]
+    assert all(re.fullmatch(*pair) for pair in zip(expected, lines[:3], strict=True)), lines
+    assert re.fullmatch(r"Training run 6/6, 0:00:\d\d, loss \d\.\d{3}", lines[3])
+    assert len(lines) == 4
 
 
 def test_a_finished_run_is_left_alone(prepared: PreparedCohort, whole_run: Path) -> None:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -16,7 +16,7 @@ from torch import nn
 from torch.optim import AdamW
 
 from gynbtnet.errors import BadInput, Paused
-from gynbtnet.progress import advancing, console
+from gynbtnet.progress import advancing, console, say_in_log
 from gynbtnet.training.allocator import keep_freed_memory
 from gynbtnet.training.batches import Batch, Batches, load
 from gynbtnet.training.checkpoint import (
@@ -101,7 +101,7 @@ def _train(
     clock = _Clock(settings.time_budget_hours)
     with (
         RunLog(run.path, columns, progress.epoch) if fabric.is_global_zero else nullcontext() as log,
-        advancing(objective.title, steps, done) as advance,
+        advancing(objective.title, steps, done, steps_a_line=0) as advance,
     ):
         while not progress.ended:
             meter = _Meter(fabric, stream)
@@ -140,6 +140,7 @@ def _train(
             progress, out_of_time = fabric.broadcast((progress, clock.is_over()))
             if log is not None:
                 log.append(progress.epoch, figures)
+                say_in_log(_line(objective, settings, progress, figures))
             _draw(fabric, objective, validation, settings, progress, run)
             _keep(fabric, objective, optimizer, settings, progress, run, out_of_time)
             if out_of_time and not progress.ended:
@@ -147,6 +148,13 @@ def _train(
                     f"The time budget of {settings.time_budget_hours:g} h is used up after {progress.epoch} of "
                     f"{settings.epochs} epochs of the run in {run.path}; the same command goes on from there."
                 )
+
+
+def _line(objective: Objective, settings: TrainingSettings, progress: Progress, figures: Mapping[str, float]) -> str:
+    """An epoch for a log without a terminal: its loss, the first of its scores if it has any, and its seconds."""
+    shown = [name for name in ("loss", *objective.score_names[:1]) if name in figures]
+    values = ", ".join(f"{name} {figures[name]:.3f}" for name in shown)
+    return f"{objective.title}: epoch {progress.epoch}/{settings.epochs}, {values}, {figures['seconds']:.1f} s"
 
 
 def _patches_at_once(
