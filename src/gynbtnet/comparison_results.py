@@ -19,8 +19,8 @@ from gynbtnet.training.run_folder import RunFolder
 from gynbtnet.whole_files import written_whole
 
 TRANSDUCTIVE = (
-    "Stage 1 saw the scans of these patients, without their contours, before the folds were made: the figures of models "
-    "with a pretraining are transductive. The patients held out were in no stage.\n"
+    "Stage 1 saw the scans of these patients, without their contours: the figures of models with a pretraining are "
+    "transductive. The patients held out were in no stage.\n"
 )
 _OF_THE_MACHINE = ("gynbtnet", "Python", "system", "cores", "devices", "torch")
 

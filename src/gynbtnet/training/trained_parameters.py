@@ -1,6 +1,6 @@
 """Which parameters of a network a run trains, and which of them decay."""
 
-from typing import Any, cast
+from typing import Any
 
 from torch import nn
 
@@ -24,9 +24,9 @@ def freeze_untrained(network: nn.Module, settings: TrainingSettings) -> None:
                 convolution.bias.requires_grad_(False)
     if isinstance(settings, SegmentationSettings) and not settings.supervise_coarsest:
         decoder = getattr(network, "decoder", None)
-        heads = getattr(decoder, "heads", ())
+        heads: list[nn.Module] = list(getattr(decoder, "heads", ()))
         if settings.deep_supervision and len(heads) > 1:
-            cast(nn.Module, heads[0]).requires_grad_(False)  # heads run from coarse to fine
+            heads[0].requires_grad_(False)  # heads run from coarse to fine
 
 
 def parameter_groups(network: nn.Module, settings: TrainingSettings) -> list[dict[str, Any]]:
