@@ -114,8 +114,10 @@ def learn(scans: Scans, seed: int, steps: int, run: Path) -> tuple[float, float,
     training = {case.id for case in scans.unlabelled.cases} - validation
     pretrain(scans.unlabelled, settings, run, training_ids=training, validation_ids=validation)
     held_out = [case for case in scans.unlabelled.cases if case.id in validation]
-    patches = Batches(held_out, Augmentation("none", PATCH), 1, seed)
-    objective = MaskedModelling(Nothing("XS"), settings.mask_ratio, settings.normalise_target)
+    patches = Batches(held_out, Augmentation("none", PATCH), 1, seed, with_units=True)
+    objective = MaskedModelling(
+        Nothing("XS"), settings.mask_ratio, settings.normalise_target, epsilon_hu=settings.target_epsilon_hu
+    )
     nothing = objective.validate(patches[number] for number in range(settings.validation_patches))
     with (run / "log.csv").open(newline="") as file:
         losses = [float(row["validation_loss"]) for row in csv.DictReader(file)]

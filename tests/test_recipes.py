@@ -1,10 +1,12 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from gynbtnet.datasets.split import Split
 from gynbtnet.errors import BadInput
-from gynbtnet.recipes.loading import load_recipe, save_recipe, shipped_recipes
+from gynbtnet.recipes.loading import load_begun, load_recipe, save_recipe, shipped_recipes
+from gynbtnet.training.run_folder import BEFORE
 
 
 @pytest.mark.parametrize("name", shipped_recipes())
@@ -163,3 +165,45 @@ def test_the_recipe_for_a_small_gpu_differs_from_the_papers_in_size_and_length_a
         assert ours.plan.model_dump(exclude={"preset"}) == theirs.plan.model_dump(exclude={"preset"})
         assert ours.training.learning_rate == theirs.training.learning_rate
         assert ours.training.fit_memory
+
+
+PAPERS = {"pretrain": "pretraining", "supervised": "supervised", "task": "task"}
+PAPERS_READING = {
+    "weight_decay_on": "all",
+    "freeze_idle_biases": False,
+    "initialisation": "pytorch",
+    "warm_up_share": 0,
+    "crops": "anywhere",
+    "foreground_rule": "each_patch",
+    "supervise_coarsest": True,
+}
+
+
+@pytest.mark.parametrize(("name", "stage"), PAPERS.items())
+def test_the_papers_recipes_keep_its_reading_and_the_small_ones_take_the_better_one(name: str, stage: str) -> None:
+    paper = load_recipe(name).stage(stage).training
+    read = {key: value for key, value in PAPERS_READING.items() if key in type(paper).model_fields}
+    assert {key: getattr(paper, key) for key in read} == read
+    for small in ("demo", "real_small", "small/cpu", "small/gpu"):
+        ours = load_recipe(small).stage(stage).training
+        assert all(getattr(ours, key) != value for key, value in read.items() if key != "initialisation"), small
+        assert ours.warm_up_share == 0.05
+        if stage == "pretraining":
+            assert ours.target_epsilon_hu == paper.target_epsilon_hu == 20
+
+
+def test_an_experiment_from_before_a_setting_existed_is_as_it_was_begun(tmp_path: Path) -> None:
+    save_recipe(load_recipe("smoke"), tmp_path / "now.yaml")
+    values = yaml.safe_load((tmp_path / "now.yaml").read_text())
+    for stage in PAPERS.values():
+        for key in BEFORE:
+            values[stage]["training"].pop(key, None)
+    (tmp_path / "old.yaml").write_text(yaml.safe_dump(values))
+    begun = load_begun(tmp_path / "old.yaml")
+    assert begun == load_recipe("smoke", ["pretraining.training.target_epsilon_hu=null"])
+    assert load_begun(tmp_path / "now.yaml") == load_recipe("smoke")
+
+
+def test_both_ways_to_say_a_warm_up_are_one_too_many() -> None:
+    with pytest.raises(BadInput, match="say the same"):
+        load_recipe("smoke", ["task.training.warm_up_share=0.1", "task.training.warm_up_epochs=1"])

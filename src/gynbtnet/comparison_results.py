@@ -18,6 +18,10 @@ from gynbtnet.recipes.recipe import Recipe
 from gynbtnet.training.run_folder import RunFolder
 from gynbtnet.whole_files import written_whole
 
+TRANSDUCTIVE = (
+    "Stage 1 saw the scans of these patients, without their contours: the figures of models with a pretraining are "
+    "transductive. The patients held out were in no stage.\n"
+)
 _OF_THE_MACHINE = ("gynbtnet", "Python", "system", "cores", "devices", "torch")
 
 
@@ -61,12 +65,19 @@ def _lines(
     yield from _tables(cohort, scored, contours, folder / "comparisons" / "test", names)
     patients, cases = len(cohort.patients) - len(split.test), len(cohort.cases) - tested
     yield f"## The others: {patients} patients, {cases} cases, each by the fold that has not seen its patient\n"
+    yield from notes_on_folds(variants)
     scored = {name: folds_of(place).evaluation for name, place in places.items()}
     contours = {name: folds_of(place).predictions for name, place in places.items()}
     yield from _tables(cohort, scored, contours, folder / "comparisons" / "folds", names)
     if recipe.citations:
         yield "## Citations of the data\n"
         yield from (f"- {citation}" for citation in recipe.citations)
+
+
+def notes_on_folds(variants: Mapping[str, Recipe]) -> Iterator[str]:
+    """What has to be known of scores out of fold: whether any model's stage 1 saw these patients' scans."""
+    if any(variant.pretraining for variant in variants.values()):
+        yield TRANSDUCTIVE
 
 
 def _tables(

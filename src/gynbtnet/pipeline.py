@@ -30,8 +30,9 @@ from gynbtnet.preparation.settings import PlanSettings
 from gynbtnet.preparation.store import PreparedCohort
 from gynbtnet.processes import started_together
 from gynbtnet.progress import console
-from gynbtnet.recipes.loading import load_recipe, save_recipe
+from gynbtnet.recipes.loading import load_begun, save_recipe
 from gynbtnet.recipes.recipe import AnyPretraining, Recipe, SupervisedStage, TaskStage
+from gynbtnet.training.dotted import dotted
 from gynbtnet.training.stages import finetune, pretrain
 
 
@@ -233,11 +234,15 @@ def _check(recipe: Recipe, scans: Scans, experiment: Experiment) -> None:
 
 def _check_same_experiment(recipe: Recipe, experiment: Experiment) -> None:
     """An experiment that stands goes on only as it was begun; how results are predicted and told may change."""
-    begun = load_recipe(experiment.recipe)
-    for setting in ("name", "structures", "aliases", "split", *STAGES):
-        if getattr(begun, setting) != getattr(recipe, setting):
+    compared = {"name", "structures", "aliases", "split", *STAGES}
+    begun, asked = (
+        dotted(one.model_dump(mode="json", include=compared)) for one in (load_begun(experiment.recipe), recipe)
+    )
+    for setting in [*begun, *asked]:
+        if begun.get(setting) != asked.get(setting):
             raise BadInput(
-                f"The experiment in {experiment.folder} was begun with other settings under {setting}; give another "
+                f"The experiment in {experiment.folder} was begun with other settings under {setting}, "
+                f"{begun.get(setting)} instead of {asked.get(setting)}; give another "
                 f"--out, or the recipe that it was begun with, {experiment.recipe}."
             )
 

@@ -8,6 +8,7 @@ from gynbtnet.datasets import scan_folders
 from gynbtnet.datasets.split import Split, hold_out
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.slice_repairs import Repairs
+from gynbtnet.preparation.plan import CT
 from gynbtnet.preparation.planning import make_plan
 from gynbtnet.preparation.prepare import prepare
 from gynbtnet.preparation.settings import PlanSettings
@@ -119,6 +120,14 @@ def _check_prepared(prepared: PreparedCohort, settings: PlanSettings, structures
         "preset": settings.preset,
         "strides": settings.strides,
     }
+    if settings.ct_scaling is not None:
+        intensities = zip(prepared.plan.channels, prepared.plan.intensities or (), strict=False)
+        scaled = [intensity for channel, intensity in intensities if channel.casefold() == CT]
+        if any(intensity != settings.ct_scaling.as_intensity() for intensity in scaled):
+            raise BadInput(
+                f"The recipe gives ct_scaling, {settings.ct_scaling}, but the scans in {prepared.folder} were prepared "
+                "with other intensities; plan and prepare them again with this recipe."
+            )
     for name, value in asked.items():
         made = getattr(prepared.plan, name)
         if value is not None and value != made:

@@ -111,6 +111,7 @@ def check_models(out: Path, models: list[str]) -> None:
     page = (out / "results.md").read_text()
     assert page.startswith("**Synthetic data.")
     assert all(f"| {model} |" in page for model in models)
+    assert "are transductive" in page
 
 
 @pytest.mark.slow
@@ -176,5 +177,6 @@ def test_real_scans_are_not_called_synthetic(gynbtnet: Callable, real_data: Path
     page = (tmp_path / "out" / "results.md").read_text()
     assert "ynthetic" not in page
     assert "phantom" not in page
+    assert "transductive" not in page
     assert ("Vallières" in page) == (recipe == "sts")
     assert "| GTV_Mass_CT |" in page

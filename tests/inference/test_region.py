@@ -9,13 +9,13 @@ from gynbtnet.imaging.ct_series import read_ct_series
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.imaging.volume_files import read_volume
-from gynbtnet.inference.body import find_body
-from gynbtnet.inference.coarse_scan import coarse_scan, onto
 from gynbtnet.inference.pelvis import find_pelvis
 from gynbtnet.inference.predict import predict
 from gynbtnet.inference.region import find_region
 from gynbtnet.inference.settings import PredictionSettings
 from gynbtnet.phantom.case import pelvic_geometry, phantom_case
+from gynbtnet.preparation.body import find_body
+from gynbtnet.preparation.coarse_scan import coarse_scan, onto
 from gynbtnet.preparation.preprocess import planned_geometry
 
 GRID = Geometry((24, 90, 110), (5.0, 4.0, 4.0))

@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -7,20 +8,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 import gynbtnet.preparation.prepare as module
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.errors import BadInput, ScansFailed
 from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.volume import Volume
 from gynbtnet.imaging.volume_files import read_volume, write_volume
+from gynbtnet.preparation.body_voxels import body_voxels
 from gynbtnet.preparation.plan import Plan
 from gynbtnet.preparation.prepare import prepare
-from gynbtnet.preparation.preprocess import preprocess_volume
+from gynbtnet.preparation.preprocess import planned_geometry, preprocess_volume
 from gynbtnet.preparation.store import VOXELS, PreparedCohort
 
 from .conftest import WriteCohort
 
 PLAN = Plan(("one", "two"), (1.5, 1.5, 1.5), "zscore", None, (16, 16, 16), 1, "XS", ((1, 1, 1), *((2, 2, 2),) * 4))
+UPRIGHT = (1, 0, 0, 0, 1, 0, 0, 0, 1)
 GRIDS = [
     Geometry((8, 20, 20), (3.0, 1.0, 1.0)),
     Geometry((10, 12, 14), (2.0, 2.0, 2.0)),
@@ -61,6 +66,59 @@ def test_prepared_is_what_prediction_sees(write_cohort: WriteCohort, tmp_path: P
             voxels = ready.foreground[label]
             assert len(np.unique(voxels, axis=0)) == len(voxels) == (labels == label).sum()
             assert (labels[tuple(voxels.T)] == label).all()
+
+
+def test_units_bring_a_z_scored_scan_back_to_hu(write_cohort: WriteCohort, tmp_path: Path) -> None:
+    cohort = write_cohort([Geometry((16, 16, 16), (1.5,) * 3), Geometry((16, 20, 18), (1.5,) * 3)])
+    units = []
+    for case, ready in zip(cohort.cases, prepare(cohort, PLAN, tmp_path / "prepared").cases, strict=True):
+        hu = read_volume(case.image).array.astype(float)
+        assert ready.units == (pytest.approx(hu.std(), rel=1e-6),)
+        image, _ = ready.crop((0, 0, 0), ready.shape)
+        np.testing.assert_allclose(image[0] * ready.units[0] + hu.mean(), hu, atol=1)
+        units += ready.units
+    assert units[0] != units[1]
+
+
+def test_scans_that_an_earlier_version_prepared_are_made_again_with_units_and_body(
+    write_cohort: WriteCohort, tmp_path: Path, made: list[Path]
+) -> None:
+    cohort = write_cohort(GRIDS[:2])
+    first = prepare(cohort, PLAN, tmp_path / "out")
+    record = json.loads(first.cases[0].record_file.read_text())
+    del record["units"], record["body_known"]
+    first.cases[0].record_file.write_text(json.dumps(record))
+    first.cases[0].body_file.unlink()
+    opened = PreparedCohort.open(tmp_path / "out").cases[0]
+    assert (opened.units, opened.body_known, len(opened.body)) == ((), False, 0)
+    made.clear()
+    second = prepare(cohort, PLAN, tmp_path / "out")
+    assert made == [cohort.cases[0].image]
+    assert second.cases == first.cases
+    assert second.cases[0].body_file.is_file()
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_voxels_of_the_body_are_in_the_body_and_not_in_the_table(tmp_path: Path, turned: bool) -> None:
+    """A trunk of water with a lung of air, over a table of 12 mm, in a large field of air; in either direction of z."""
+    grid = Geometry((20, 80, 90), (5.0, 4.0, 4.0), direction=(1, 0, 0, 0, 1, 0, 0, 0, -1) if turned else UPRIGHT)
+    hu = np.full(grid.shape, -1000, np.int16)
+    z, y, x = np.ogrid[:20, :80, :90]
+    trunk = np.broadcast_to(((y - 30) / 18) ** 2 + ((x - 45) / 26) ** 2 < 1, grid.shape) & (z > 4)
+    hu[trunk] = 20
+    hu[np.broadcast_to(((y - 30) / 8) ** 2 + ((x - 36) / 8) ** 2 < 1, grid.shape) & (z > 12)] = -850
+    hu[:, 58:61, 5:85] = 100
+    plan = replace(PLAN, structures=(), spacing=(4.0, 3.0, 3.0))
+    prepared_grid = planned_geometry(grid, plan)
+    voxels = body_voxels(Volume(hu, grid), prepared_grid)
+    assert len(voxels) == 1000
+    assert len(np.unique(voxels, axis=0)) > 900
+    near = ndimage.binary_dilation(trunk, iterations=1)  # a voxel's width
+    back = np.rint(grid.to_index(prepared_grid.to_world(voxels))).astype(int)
+    assert near[tuple(back.T)].all()
+    assert (hu[tuple(back.T)] == -850).any()  # the lung is of the body
+    assert np.array_equal(voxels, body_voxels(Volume(hu, grid), prepared_grid))
+    assert body_voxels(Volume(np.full_like(hu, -1000), grid), prepared_grid).shape == (0, 3)
 
 
 def test_what_a_case_leaves_out_is_kept(write_cohort: WriteCohort, tmp_path: Path) -> None:

@@ -43,9 +43,11 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> PreparedCohort:
             foreground_labels=(1,),
             key=f"digest {number}",
             folder=folder,
+            units=(250.0,),
+            body_known=True,
         )
         voxels = np.argwhere(labels == 1).astype(np.int32)
-        write_prepared_case(case, image[np.newaxis], labels, {1: voxels}, (16, 32, 32))
+        write_prepared_case(case, image[np.newaxis], labels, {1: voxels}, (16, 32, 32), voxels[::50])
         cases.append(case)
     cohort = PreparedCohort("balls", tuple(cases), ball_plan(), folder, synthetic=True)
     cohort.save()

@@ -1,6 +1,7 @@
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Literal
 
 import numpy as np
@@ -211,3 +212,72 @@ def _own_bytes(process: psutil.Process) -> int:
 def test_memory_stays_flat(prepared: PreparedCohort, steps: int, workers: int) -> None:
     measured = memory_after(batches_of(prepared), steps, workers)
     assert max(measured[5:]) < max(measured[2:5]) + 15, measured
+
+
+@pytest.mark.parametrize(("batch_size", "share"), [(2, 1 / 3), (2, 0.33), (3, 1 / 3), (4, 0.5), (5, 0.33), (1, 0.5)])
+def test_the_last_of_a_batch_are_centred_on_a_structure_as_in_nnunet(
+    prepared: PreparedCohort, batch_size: int, share: float
+) -> None:
+    loader = pytest.importorskip("nnunetv2.training.dataloading.data_loader")
+    asked = SimpleNamespace(batch_size=batch_size, oversample_foreground_percent=share)
+    theirs = [bool(loader.nnUNetDataLoader._oversample_last_XX_percent(asked, place)) for place in range(batch_size)]
+    small = Augmentation("none", (1, 1, 1))
+    batches = Batches(prepared.cases, small, batch_size, 0, share, last_of=batch_size)
+    shown = np.array([(batches[step]["labels"] == 1).flatten(1).any(1).numpy() for step in range(40)])
+    assert shown[:, theirs].all()
+    assert shown[:, ~np.array(theirs)].mean() < 0.3 if not all(theirs) else True
+
+
+def test_the_last_of_a_batch_are_the_last_on_all_devices_and_in_validation(prepared: PreparedCohort) -> None:
+    whole = batches_of(prepared, batch_size=4, last_of=4)
+    shares = [batches_of(prepared, batch_size=2, rank=rank, devices=2, last_of=4) for rank in (0, 1)]
+    ones = batches_of(prepared, batch_size=1, last_of=4)
+    for step in range(3):
+        image = whole[step]["image"]
+        assert torch.equal(image, torch.cat([share[step]["image"] for share in shares]))
+        assert torch.equal(image, torch.cat([ones[4 * step + place]["image"] for place in range(4)]))
+
+
+def scan_with_a_body(folder: Path) -> PreparedCase:
+    """A scan that is 1 in a small body and 0 in the air around."""
+    shape = (40, 60, 60)
+    image = np.zeros(shape, np.float32)
+    image[10:30, 8:20, 30:45] = 1
+    case = PreparedCase("b", "b", Geometry(shape), (0.0,), False, (), "key", folder, units=(1.0,), body_known=True)
+    write_prepared_case(case, image[np.newaxis], None, {}, PATCH, np.argwhere(image > 0)[::20].astype(np.int32))
+    return case
+
+
+def test_crops_around_the_body_all_show_it(tmp_path: Path) -> None:
+    case, none = scan_with_a_body(tmp_path), Augmentation("none", (8, 8, 8))
+    around, anywhere = (Batches([case], none, 1, 0, around_body=asked) for asked in (True, False))
+    shown = [[bool(batches[step]["image"].any()) for step in range(60)] for batches in (around, anywhere)]
+    assert all(shown[0])
+    assert np.mean(shown[1]) < 0.5
+    helped = list(load(around, range(6), workers=1))
+    assert all(same(one, around[step]) for step, one in enumerate(helped))
+    shares = [Batches([case], none, 1, 0, rank=rank, devices=2, around_body=True)[2]["image"] for rank in (0, 1)]
+    assert torch.equal(torch.cat(shares), Batches([case], none, 2, 0, around_body=True)[2]["image"])
+
+
+def test_a_scan_without_a_body_is_cropped_anywhere(tmp_path: Path) -> None:
+    case = scan_with_a_body(tmp_path)
+    np.save(case.body_file, np.empty((0, 3), np.int32))
+    batches = Batches([case], Augmentation("none", (8, 8, 8)), 1, 0, around_body=True)
+    assert 0 < np.mean([bool(batches[step]["image"].any()) for step in range(40)]) < 0.7
+
+
+def test_a_damaged_list_of_body_voxels_is_told(tmp_path: Path) -> None:
+    case = scan_with_a_body(tmp_path)
+    case.body_file.write_bytes(b"cut sho")
+    with pytest.raises(BadInput, match=r"b_body\.npy is absent or damaged"):
+        Batches([case], Augmentation("none", (8, 8, 8)), 1, 0, around_body=True)[0]
+
+
+def test_a_batch_has_the_units_of_its_scans(prepared: PreparedCohort) -> None:
+    cases = [replace(case, units=(100.0 * (i + 1),)) for i, case in enumerate(prepared.cases)]
+    batches = Batches(cases, Augmentation("none", SHAPE), 2, 0, with_units=True)
+    for step in range(3):
+        for image, unit in zip(batches[step]["image"], batches[step]["units"], strict=True):
+            (case,) = [one for one in cases if np.array_equal(one.crop((0, 0, 0), SHAPE)[0], image)]
+            assert unit.tolist() == list(case.units)

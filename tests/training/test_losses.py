@@ -65,6 +65,47 @@ def test_masked_l2_by_hand() -> None:
     assert masked_l2(reconstruction, image, masked).item() == pytest.approx((target**2).mean(), rel=1e-6)
 
 
+def test_the_coarsest_level_is_left_out_as_nnunet_leaves_it_out() -> None:
+    logits, labels = random_logits_and_labels(3, (1, 8, 8, 8))
+    levels = [logits.float(), interpolate(logits.float(), (4, 4, 4)), interpolate(logits.float(), (2, 4, 4))]
+    coarser = [labels, labels[:, 1::2, 1::2, 1::2]]
+    parts = [dice_ce(level, truth).item() for level, truth in zip(levels, coarser, strict=False)]
+    weights = np.array([1 / 2**i for i in range(3)])  # nnUNetTrainer._build_loss
+    weights[-1] = 0
+    expected = np.dot(parts, (weights / weights.sum())[:2])
+    assert deeply_supervised(levels, labels, coarsest=False).item() == pytest.approx(expected, rel=1e-6)
+    only = deeply_supervised(levels[:1], labels, coarsest=False).item()
+    assert only == pytest.approx(parts[0], rel=1e-6)
+
+
+def test_noise_below_epsilon_costs_little_whatever_the_scans_unit() -> None:
+    """Two cells of air with noise of 10 HU, in scans whose units are 500 and 200 HU, and one of anatomy."""
+    noise = torch.randn(2, 1, 8, 8, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    noise = (noise - noise.mean((2, 3, 4), keepdim=True)) / noise.std((2, 3, 4), correction=0, keepdim=True)
+    units = torch.tensor([[500.0], [200.0]])
+    everywhere = torch.ones(2, 1, 1, 1, dtype=torch.bool)
+    for hu in (10, 300):
+        image = (hu * noise / units[:, :, None, None, None]).float()
+        zeros, epsilon = torch.zeros_like(image), (20 / units) ** 2
+        cost = masked_l2(zeros, image, everywhere, epsilon=epsilon).item()
+        assert cost == pytest.approx(hu**2 / (hu**2 + 20**2), rel=1e-4)
+        assert masked_l2(zeros, image, everywhere).item() == pytest.approx(1, abs=1e-2)  # SparK's
+        normalised = image / (image.var((2, 3, 4), correction=0, keepdim=True) + epsilon[:, :, None, None, None]).sqrt()
+        lent = with_contrast_of(image, normalised, (1, 1, 1), epsilon)
+        torch.testing.assert_close(lent, image, rtol=1e-4, atol=1e-5)
+
+
+def test_every_channel_has_its_own_epsilon() -> None:
+    image = torch.randn(1, 2, 4, 4, 8, generator=torch.Generator().manual_seed(2))
+    masked = torch.tensor([True, False]).reshape(1, 1, 1, 2)
+    epsilon = torch.tensor([[0.5, 3.0]])
+    cells = image[0, :, :, :, :4].double().flatten(1)
+    variance = cells.var(1, correction=0)
+    expected = (variance / (variance + epsilon[0])).mean().item()
+    found = masked_l2(torch.zeros_like(image), image, masked, epsilon=epsilon).item()
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
 def test_masked_l2_looks_at_masked_cells_only() -> None:
     generator = torch.Generator().manual_seed(0)
     image = torch.randn(2, 1, 4, 8, 8, generator=generator)

@@ -40,6 +40,27 @@ def test_masked_modelling_learns_what_it_can_not_see(normalise_target: bool) -> 
     assert losses[-1] < 0.3 * losses[0]
 
 
+def test_epsilon_in_hu_follows_each_scans_unit_and_leaves_other_channels_to_spark() -> None:
+    network = MaskedAutoencoder(SMALL, 2)
+    ours = MaskedModelling(network, 0.6, True, epsilon_hu=20.0, ct=(True, False))
+    batch = Batch(image=torch.zeros(2, 2, 16, 16, 16), seeds=torch.tensor([1, 2]))
+    batch["units"] = torch.tensor([[500.0, 3.0], [200.0, 7.0]])
+    expected = torch.tensor([[(20 / 500) ** 2, 1e-6], [(20 / 200) ** 2, 1e-6]])
+    torch.testing.assert_close(ours._epsilon(batch), expected)
+    assert MaskedModelling(network, 0.6, True)._epsilon(batch) == 1e-6
+
+
+def test_the_loss_and_the_picture_use_it() -> None:
+    network, batch = Says(SMALL), Batch(image=waves()["image"][:1], seeds=torch.tensor([4]))
+    batch["units"] = torch.tensor([[30.0]])
+    network.answer = torch.zeros_like(batch["image"])
+    sparks, ours = (MaskedModelling(network, 0.6, True, epsilon_hu=hu) for hu in (None, 20.0))
+    assert ours.loss(network, batch).item() < 0.7 * sparks.loss(network, batch).item()
+    network.answer = torch.ones_like(batch["image"])
+    drawn = [objective._planes(batch)[2] for objective in (sparks, ours)]
+    assert (drawn[1] - drawn[0]).max() > 0.3  # a one stands for a larger deviation
+
+
 def test_a_patch_s_mask_follows_its_seed_alone() -> None:
     objective, batch = masked_modelling(), waves()
     whole = objective._active(batch).mask

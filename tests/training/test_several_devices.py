@@ -69,7 +69,8 @@ def test_two_processes_share_a_batch_as_one_has_it(prepared: PreparedCohort, tmp
     settings = SETTINGS.model_copy(update={"norm": "batch", "decoder": "unet", "accumulate": 2, "recompute": True})
     double: dict[str, Any] = {"precision": "64-true"}
     two, said = on_two([sys.executable], pretrain, prepared, tmp_path, settings, devices=2, **double)
-    assert said.count("Pretraining ") == 1
+    assert said.count("Pretraining 2/2") == 1
+    assert said.count("Pretraining: epoch") == 2  # the first process alone
     alone = settings.model_copy(update=double)
     one = pretrain(prepared, alone, tmp_path / "one", training_ids=["ball_0", "ball_1"], validation_ids=[])
     assert logged(two, "loss") == pytest.approx(logged(one, "loss"), rel=1e-5)  # six digits are logged
@@ -92,6 +93,29 @@ def test_two_processes_train_the_finest_head_alone(prepared: PreparedCohort, tmp
     two, _ = on_two([sys.executable], finetune, prepared, tmp_path, settings, devices=2)
     one = finetune(prepared, settings, tmp_path / "one", **SIDES)
     assert logged(two, "loss") == pytest.approx(logged(one, "loss"), rel=1e-3)
+
+
+def test_two_processes_wait_for_no_gradient_of_what_is_frozen(prepared: PreparedCohort, tmp_path: Path) -> None:
+    """In double precision: with one of a batch's two patches each, and biases and the coarsest head left out."""
+    settings = SegmentationSettings(
+        epochs=2,
+        steps_per_epoch=2,
+        learning_rate=1e-3,
+        warm_up_share=0.3,
+        initialisation="he",
+        weight_decay_on="weights",
+        freeze_idle_biases=True,
+        supervise_coarsest=False,
+        foreground_rule="last_of_batch",
+    )
+    double: dict[str, Any] = {"precision": "64-true"}
+    two, _ = on_two([sys.executable], finetune, prepared, tmp_path, settings, devices=2, **double)
+    alone = settings.model_copy(update=double)
+    one = finetune(prepared, alone, tmp_path / "one", training_ids=["ball_0", "ball_1"], validation_ids=[])
+    assert logged(two, "loss") == pytest.approx(logged(one, "loss"), rel=1e-5)
+    weights, expected = (load_file(run / "weights_last.safetensors") for run in (two, one))
+    for name, values in expected.items():
+        torch.testing.assert_close(weights[name], values, rtol=0, atol=1e-7)
 
 
 def agreement(run: Path, other: Path) -> float:

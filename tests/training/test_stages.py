@@ -1,6 +1,7 @@
 import csv
 import errno
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -27,6 +28,7 @@ from gynbtnet.networks.unet import GynBTNet
 from gynbtnet.preparation.plan import Plan
 from gynbtnet.preparation.store import PreparedCase, PreparedCohort, write_prepared_case
 from gynbtnet.training import checkpoint, devices, engine
+from gynbtnet.training.run_folder import BEFORE
 from gynbtnet.training.settings import PretrainingSettings, SegmentationSettings, TrainingSettings
 from gynbtnet.training.stages import finetune, pretrain
 
@@ -134,6 +136,109 @@ def test_a_killed_process_ends_with_the_same_weights(
     for name in ("weights_last.safetensors", "weights_best.safetensors", "state/epoch_000012/optimizer.safetensors"):
         assert (run / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
     assert [int(row["epoch"]) for row in rows(run)] == list(range(1, 13))
+
+
+BETTER: dict[str, Any] = {
+    "weight_decay_on": "weights",
+    "freeze_idle_biases": True,
+    "initialisation": "he",
+    "warm_up_share": 0.3,
+}
+BETTER_STAGES: list[tuple[Any, TrainingSettings]] = [
+    (pretrain, PretrainingSettings(**QUICK, **BETTER, crops="body")),
+    (finetune, SegmentationSettings(**QUICK, **BETTER, supervise_coarsest=False, foreground_rule="last_of_batch")),
+]
+
+
+@pytest.mark.parametrize(("stage", "settings"), BETTER_STAGES)
+def test_with_every_other_reading_an_interrupted_run_ends_with_the_same_weights(
+    prepared: PreparedCohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: Any, settings: TrainingSettings
+) -> None:
+    whole = stage(prepared, settings, tmp_path / "whole", **SIDES)
+    with monkeypatch.context() as patched:
+        interrupt_at(patched, 8)
+        with pytest.raises(KeyboardInterrupt):
+            stage(prepared, settings, tmp_path / "run", **SIDES)
+    stage(prepared, settings, tmp_path / "run", **SIDES)
+    for name in ("weights_last.safetensors", "weights_best.safetensors", "state/epoch_000003/optimizer.safetensors"):
+        assert (tmp_path / "run" / name).read_bytes() == (whole / name).read_bytes(), name
+    assert float(rows(whole)[0]["learning_rate"]) == pytest.approx(1e-3 * 2 / 3)  # 2 of 6 steps
+    weights, moments = (
+        load_file(whole / name) for name in ("weights_last.safetensors", "state/epoch_000003/optimizer.safetensors")
+    )
+    idle = [name for name in weights if name.endswith(("conv1.bias", "conv2.bias"))]
+    assert idle
+    assert all(not weights[name].any() and f"{name}:exp_avg" not in moments for name in idle)  # as He leaves them
+
+
+def test_the_weights_of_a_run_with_frozen_parts_are_read_by_any_other(prepared: PreparedCohort, tmp_path: Path) -> None:
+    first = finetune(prepared, BETTER_STAGES[1][1], tmp_path / "first", **SIDES)  # type: ignore[arg-type]
+    second = finetune(prepared, SegmentationSettings(**QUICK), tmp_path / "second", **SIDES, start=first)
+    assert json.loads((second / "transfer.json").read_text())["share"] == 1
+    third = finetune(prepared, BETTER_STAGES[1][1], tmp_path / "third", **SIDES, start=second)  # type: ignore[arg-type]
+    before, after = (load_file(run / "weights_last.safetensors") for run in (second, third))
+    name = "encoder.levels.1.0.conv1.bias"
+    assert before[name].any()
+    assert torch.equal(before[name], after[name])  # frozen with the values that it came with
+
+
+@pytest.mark.parametrize(("stage", "kind"), [(pretrain, PretrainingSettings), (finetune, SegmentationSettings)])
+def test_a_run_from_before_a_setting_existed_goes_on_as_it_was_begun(
+    prepared: PreparedCohort, tmp_path: Path, stage: Any, kind: type[TrainingSettings]
+) -> None:
+    before: dict[str, Any] = {name: value for name, value in BEFORE.items() if name in kind.model_fields}
+    run = stage(prepared, kind(**QUICK, **before), tmp_path / "run", **SIDES)
+    recipe = yaml.safe_load((run / "recipe.yaml").read_text())
+    for name in before:
+        del recipe["settings"][name]
+    (run / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    untouched = contents(run)
+    stage(prepared, kind(**QUICK, **before), run, **SIDES)
+    assert contents(run) == untouched
+    with pytest.raises(BadInput, match=r"made with settings\.weight_decay_on = all, but now .* = weights"):
+        stage(prepared, kind(**QUICK, **{**before, "weight_decay_on": "weights"}), run, **SIDES)
+
+
+def test_defaults_keep_what_runs_did_but_for_epsilon() -> None:
+    fields = PretrainingSettings.model_fields | SegmentationSettings.model_fields
+    changed = {name for name, value in BEFORE.items() if fields[name].default != value}
+    assert changed == {"target_epsilon_hu"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "lacking", "words"),
+    [
+        ({}, {"units": ()}, "How many HU a unit is isn't known of 2 of 2 .* target_epsilon_hu to null"),
+        ({"crops": "body"}, {"body_known": False}, "Where the body is isn't known of 2 of 2 .* prepare them again"),
+    ],
+)
+def test_scans_that_do_not_tell_enough_for_stage_1(
+    prepared: PreparedCohort, tmp_path: Path, settings: dict[str, Any], lacking: dict[str, Any], words: str
+) -> None:
+    bare = replace(prepared, cases=tuple(replace(case, **lacking) for case in prepared.cases))
+    with pytest.raises(BadInput, match=words):
+        pretrain(bare, PretrainingSettings(**QUICK, **settings), tmp_path / "run", **SIDES)
+    assert not (tmp_path / "run").exists()
+    paper = {"target_epsilon_hu": None, "crops": "anywhere"}
+    assert pretrain(bare, PretrainingSettings(**QUICK, **paper), tmp_path / "run", **SIDES).is_dir()
+
+
+def test_without_a_terminal_training_says_a_line_an_epoch(prepared: PreparedCohort, tmp_path: Path) -> None:
+    settings = SegmentationSettings(**{**QUICK, "validate_every": 2})
+    command = [sys.executable, "-c", KILLED, "finetune", "SegmentationSettings", str(prepared.folder)]
+    command += [str(tmp_path / "run"), settings.model_dump_json()]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ended.stdout == ""
+    assert "ball_" not in ended.stderr
+    dice = r", dice_mean \d\.\d{3}"
+    expected = [
+        rf"Training run: epoch {number}/3, loss \d\.\d{{3}}{score}, \d+\.\d s"
+        for number, score in ((1, ""), (2, dice), (3, dice))
+    ]
+    lines = [line for line in ended.stderr.splitlines() if line.startswith("Training run")]
+    assert all(re.fullmatch(*pair) for pair in zip(expected, lines[:3], strict=True)), lines
+    assert re.fullmatch(r"Training run 6/6, 0:00:\d\d, loss \d\.\d{3}", lines[3])
+    assert len(lines) == 4
 
 
 def test_a_finished_run_is_left_alone(prepared: PreparedCohort, whole_run: Path) -> None:

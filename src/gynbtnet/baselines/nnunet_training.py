@@ -197,7 +197,8 @@ def _train(
         trainer.load_checkpoint(str(standing))
     note_environment(run, epochs_done=trainer.current_epoch, device=str(device), nnunetv2=version("nnunetv2"))
     done = trainer.current_epoch * settings.steps_per_epoch
-    with advancing("Training nnU-Net", settings.epochs * settings.steps_per_epoch, done) as advance:
+    steps = settings.epochs * settings.steps_per_epoch
+    with advancing("Training nnU-Net", steps, done, steps_a_line=settings.steps_per_epoch) as advance:
         trainer.train_step = _noted(trainer.train_step, advance)
         if trainer.current_epoch < settings.epochs:
             trainer.run_training()

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.inference.body import MARGIN, TISSUE, depth_within
+from gynbtnet.preparation.body import MARGIN, TISSUE, depth_within
 
 _BONE, _METAL = 180, 2000  # HU, of means over 4 mm
 _MIDLINE, _LATERAL = 45.0, 180.0  # mm from the body's middle: symphysis and sacrum lie within, hips and crests between
@@ -28,8 +28,8 @@ def find_pelvis(coarse: Volume, body: npt.NDArray[np.bool_]) -> tuple[slice, sli
     stands at the midline, within what an adult measures.
 
     Args:
-        coarse: as :func:`~gynbtnet.inference.coarse_scan.coarse_scan` makes it.
-        body: as :func:`~gynbtnet.inference.body.find_body` finds it there.
+        coarse: as :func:`~gynbtnet.preparation.coarse_scan.coarse_scan` makes it.
+        body: as :func:`~gynbtnet.preparation.body.find_body` finds it there.
     """
     height, depth, width = coarse.geometry.spacing
     side = (np.arange(coarse.geometry.shape[2]) - np.average(np.nonzero(body)[2])) * width

@@ -8,11 +8,11 @@ import numpy.typing as npt
 
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.inference.body import find_body
-from gynbtnet.inference.coarse_scan import coarse_scan, onto
 from gynbtnet.inference.pelvis import find_pelvis
 from gynbtnet.inference.settings import Roi
 from gynbtnet.inference.sliding_window import Box, Size
+from gynbtnet.preparation.body import find_body
+from gynbtnet.preparation.coarse_scan import coarse_scan, onto
 from gynbtnet.preparation.plan import CT, Plan
 from gynbtnet.progress import console
 

@@ -15,9 +15,9 @@ from scipy import ndimage
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.label_map import is_label_map
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.inference.body import find_body
-from gynbtnet.inference.coarse_scan import coarse_scan
 from gynbtnet.inference.pelvis import find_pelvis
+from gynbtnet.preparation.body import find_body
+from gynbtnet.preparation.coarse_scan import coarse_scan
 from gynbtnet.preparation.turn import turn_to_patient
 
 Mask = npt.NDArray[np.bool_]

@@ -41,6 +41,11 @@ class ResidualBlock(nn.Module):
         y = convolve(self.shortcut, x, onto=y) if isinstance(self.shortcut, nn.Conv3d) else y.add_(x)
         return self.activation(y)  # type: ignore[no-any-return]
 
+    @property
+    def followed_by_norm(self) -> tuple[tuple[nn.Conv3d, nn.Module], ...]:
+        """Each convolution with the norm that reads its result."""
+        return (self.conv1, self.norm1), (self.conv2, self.norm2)
+
     def refine(self, y: Tensor) -> Tensor:
         """From what the first convolution gives to what the shortcut is added to. ``y`` may be overwritten."""
         y = self.activation(normalise(self.norm1, y))

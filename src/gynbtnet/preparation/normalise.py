@@ -37,8 +37,18 @@ def scale(values: Floats, plan: Plan, channel: int = 0) -> Floats:
     "zscore" gives it mean 0 and variance 1 over all its voxels (the paper, stages 1 and 2); "ct" takes mean and
     deviation of the cohort's foreground (nnU-Net's CTNormalization).
     """
+    return standardise(values, *zero_and_unit(values, plan, channel))
+
+
+def zero_and_unit(values: Floats, plan: Plan, channel: int = 0) -> tuple[float, float]:
+    """The values of a clipped channel, HU for CT, that become 0, and the width that becomes 1; see :func:`scale`."""
     if plan.normalisations[channel] == "ct" and plan.intensities is not None:
         mean, deviation = plan.intensities[channel].mean, plan.intensities[channel].std
     else:
         mean, deviation = float(values.mean(dtype=np.float64)), float(values.std(dtype=np.float64))
-    return (values - np.float32(mean)) / np.float32(max(deviation, _LEAST_DEVIATION))
+    return mean, max(deviation, _LEAST_DEVIATION)
+
+
+def standardise(values: Floats, zero: float, unit: float) -> Floats:
+    """Let ``zero`` become 0 and ``zero + unit`` become 1."""
+    return (values - np.float32(zero)) / np.float32(unit)

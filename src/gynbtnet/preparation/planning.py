@@ -5,11 +5,15 @@ import numpy as np
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.errors import BadInput
 from gynbtnet.preparation.fingerprint import Fingerprint, take_fingerprint
+from gynbtnet.preparation.intensity import Intensity
 from gynbtnet.preparation.patch_and_batch import patch_and_batch
-from gynbtnet.preparation.plan import Plan
+from gynbtnet.preparation.plan import CT, Plan
 from gynbtnet.preparation.settings import PlanSettings
 from gynbtnet.preparation.step_memory import training_bytes
 from gynbtnet.preparation.target_spacing import Spacing, shape_at, target_spacing
+
+_NOT_READ = Intensity(mean=0, std=1, percentile_00_5=-1, percentile_99_5=1, median=0, min=-1, max=1)
+"""Of channels that aren't CT: a plan has one for each channel, and these are z-scored."""
 
 
 def make_plan(source: Cohort | Fingerprint, settings: PlanSettings, *, jobs: int = 1) -> Plan:
@@ -25,11 +29,14 @@ def make_plan(source: Cohort | Fingerprint, settings: PlanSettings, *, jobs: int
         BadInput: where the settings leave open what the source can't tell, or ask for more memory than they allow.
     """
     if isinstance(source, Cohort):
-        source = take_fingerprint(source, intensities=settings.normalisation == "ct", jobs=jobs)
-    if settings.normalisation == "ct" and source.intensities is None:
+        measured = settings.normalisation == "ct" and settings.ct_scaling is None
+        source = take_fingerprint(source, intensities=measured, jobs=jobs)
+    intensities = _intensities(source, settings)
+    if settings.normalisation == "ct" and intensities is None:
         raise BadInput(
             "No voxel inside a structure was measured, and normalisation ct needs some: the cohort has no contours, or "
-            "its fingerprint was taken without them; use normalisation: zscore, or plan from contoured scans."
+            "its fingerprint was taken without them; use normalisation: zscore, plan from contoured scans, or give the "
+            "numbers with ct_scaling."
         )
     spacing = settings.spacing or target_spacing(source.spacings, source.shapes)
     patch, batch = settings.patch_size, settings.batch_size
@@ -40,7 +47,7 @@ def make_plan(source: Cohort | Fingerprint, settings: PlanSettings, *, jobs: int
         structures=source.structures,
         spacing=spacing,
         normalisation=settings.normalisation,
-        intensities=source.intensities if settings.normalisation == "ct" else None,
+        intensities=intensities,
         patch_size=patch,
         batch_size=batch,
         preset=settings.preset,
@@ -51,6 +58,16 @@ def make_plan(source: Cohort | Fingerprint, settings: PlanSettings, *, jobs: int
         notes=notes,
         volumes=source.volumes,
     )
+
+
+def _intensities(source: Fingerprint, settings: PlanSettings) -> tuple[Intensity, ...] | None:
+    """What "ct" scales by; None for "zscore", or if nothing was measured and nothing is given."""
+    if settings.normalisation != "ct":
+        return None
+    if settings.ct_scaling is None:
+        return source.intensities
+    given = settings.ct_scaling.as_intensity()
+    return tuple(given if name.casefold() == CT else _NOT_READ for name in source.channels)
 
 
 def _for_memory(

@@ -17,9 +17,10 @@ from gynbtnet.datasets.json_files import sha256_of
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.volume_files import read_volume
 from gynbtnet.many_scans import affordable_jobs, for_each_scan
+from gynbtnet.preparation.body_voxels import body_voxels
 from gynbtnet.preparation.foreground import foreground_voxels
-from gynbtnet.preparation.plan import Plan
-from gynbtnet.preparation.preprocess import planned_geometry, planned_separate_axis, preprocess_volume
+from gynbtnet.preparation.plan import CT, Plan
+from gynbtnet.preparation.preprocess import planned_geometry, planned_separate_axis, preprocess_with_units
 from gynbtnet.preparation.resample import resample_labels
 from gynbtnet.preparation.store import (
     MANIFEST,
@@ -82,7 +83,7 @@ def _prepare_case(case: Case, *, plan: Plan, out: Path) -> PreparedCase:
     key = _key(case, plan)
     if is_recorded(out, case.id):
         standing = read_prepared_case(out, case.id)
-        if standing.key == key and all(path.is_file() for path in standing.files):
+        if standing.key == key and standing.units and all(path.is_file() for path in standing.files):
             return standing
     check_memory(
         (peak_gb(case, plan) - _PROCESS_GB) * 1e9,
@@ -92,8 +93,11 @@ def _prepare_case(case: Case, *, plan: Plan, out: Path) -> PreparedCase:
     )
     volumes = [read_volume(path) for path in case.images]
     source = volumes[0].geometry
-    image, geometry = preprocess_volume(volumes, plan)
-    del volumes
+    done = preprocess_with_units(volumes, plan)
+    image, geometry = done.image, done.geometry
+    ct = next((volume for volume, name in zip(volumes, plan.channels, strict=True) if name.casefold() == CT), None)
+    body = None if ct is None else body_voxels(ct, geometry)
+    del volumes, ct
     labels = None
     if case.labels is not None:
         truth = read_volume(case.labels)
@@ -115,8 +119,10 @@ def _prepare_case(case: Case, *, plan: Plan, out: Path) -> PreparedCase:
         key=key,
         folder=out,
         missing=case.unlabelled,
+        units=done.units,
+        body_known=body is not None,
     )
-    write_prepared_case(prepared, image, labels, foreground, plan.patch_size)
+    write_prepared_case(prepared, image, labels, foreground, plan.patch_size, body)
     return prepared
 
 

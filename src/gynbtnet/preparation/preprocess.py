@@ -1,6 +1,7 @@
 """One scan as the network reads it: the same code before training and before prediction."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -8,11 +9,26 @@ import numpy.typing as npt
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.preparation.normalise import clip, scale
+from gynbtnet.preparation.normalise import clip, standardise, zero_and_unit
 from gynbtnet.preparation.plan import Plan
 from gynbtnet.preparation.resample import resample
 from gynbtnet.preparation.target_spacing import shape_at
 from gynbtnet.preparation.turn import turn_to_patient
+
+
+@dataclass(frozen=True)
+class Preprocessed:
+    """A scan as the network reads it.
+
+    Attributes:
+        image: (channels, z, y, x).
+        geometry: the grid of ``image``.
+        units: for each channel, how much one unit of ``image`` is in the channel's own values: HU for CT.
+    """
+
+    image: npt.NDArray[np.float32]
+    geometry: Geometry
+    units: tuple[float, ...]
 
 
 def preprocess_volume(volumes: Sequence[Volume], plan: Plan) -> tuple[npt.NDArray[np.float32], Geometry]:
@@ -29,14 +45,23 @@ def preprocess_volume(volumes: Sequence[Volume], plan: Plan) -> tuple[npt.NDArra
     Raises:
         BadInput: where there isn't one volume a channel, or they lie on different grids.
     """
+    done = preprocess_with_units(volumes, plan)
+    return done.image, done.geometry
+
+
+def preprocess_with_units(volumes: Sequence[Volume], plan: Plan) -> Preprocessed:
+    """Do what :func:`preprocess_volume` does, and say what a unit of each channel is."""
     check_channels(volumes, plan)
     source = volumes[0].geometry
     geometry, separate = planned_geometry(source, plan), planned_separate_axis(source, plan)
     image = np.empty((len(volumes), *geometry.shape), np.float32)
+    units = []
     for channel, volume in enumerate(volumes):
-        clipped = clip(volume.array, plan, channel)
-        image[channel] = scale(resample(clipped, source, geometry, order=3, separate=separate), plan, channel)
-    return image, geometry
+        values = resample(clip(volume.array, plan, channel), source, geometry, order=3, separate=separate)
+        zero, unit = zero_and_unit(values, plan, channel)
+        image[channel] = standardise(values, zero, unit)
+        units.append(unit)
+    return Preprocessed(image, geometry, tuple(units))
 
 
 def check_channels(volumes: Sequence[Volume], plan: Plan) -> None:

@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from gynbtnet.networks.presets import PRESETS
+from gynbtnet.preparation.intensity import Intensity
 from gynbtnet.settings import Settings
 
 Normalisation = Literal["zscore", "ct"]
@@ -30,6 +31,35 @@ MAX_BATCH_SIZE = 4096
 _SWIN_UNETR_STRIDE = 32  # a patch that isn't a multiple of it is padded
 
 
+class CTScaling(Settings):
+    """How CT is scaled in place of what a cohort's intensities say, all in HU."""
+
+    lower: float = Field(ge=-1e5, le=1e5, allow_inf_nan=False, description="Lower values are set to this one.")
+    upper: float = Field(ge=-1e5, le=1e5, allow_inf_nan=False, description="Higher values are set to this one.")
+    mean: float = Field(ge=-1e5, le=1e5, allow_inf_nan=False, description="What becomes 0.")
+    sd: float = Field(gt=0, le=1e5, allow_inf_nan=False, description="How much becomes 1.")
+
+    @model_validator(mode="after")
+    def _has_width(self) -> "CTScaling":
+        if self.lower >= self.upper:
+            raise ValueError(f"lower is {self.lower:g} HU, expected less than upper, {self.upper:g} HU")
+        if not self.lower <= self.mean <= self.upper:
+            raise ValueError(f"mean is {self.mean:g} HU, expected one between lower and upper")
+        return self
+
+    def as_intensity(self) -> Intensity:
+        """The same in the words of nnU-Net's CT normalisation, which clips to the two percentiles."""
+        return Intensity(
+            mean=self.mean,
+            std=self.sd,
+            percentile_00_5=self.lower,
+            percentile_99_5=self.upper,
+            median=self.mean,
+            min=self.lower,
+            max=self.upper,
+        )
+
+
 class PlanSettings(Settings):
     """How scans are brought to one form and what network reads them."""
 
@@ -40,6 +70,11 @@ class PlanSettings(Settings):
         "zscore",
         description="Of CT channels. zscore: mean 0 and variance 1 over each scan; ct: by the cohort's intensities "
         "inside its structures, as nnU-Net does. Channels that aren't called CT are z-scored always.",
+    )
+    ct_scaling: CTScaling | None = Field(
+        None,
+        description="With normalisation ct: lower, upper, mean and sd in HU in place of the cohort's intensities. The "
+        "same numbers in every stage let a voxel be the same for the network in all of them. null: the cohort's.",
     )
     separate_z: SeparateZ = Field(
         "auto",
@@ -78,6 +113,11 @@ class PlanSettings(Settings):
 
     @model_validator(mode="after")
     def _fits(self) -> "PlanSettings":
+        if self.ct_scaling is not None and self.normalisation != "ct":
+            raise ValueError(
+                f"ct_scaling is for normalisation ct, not {self.normalisation}; set normalisation to ct, or leave "
+                "ct_scaling out"
+            )
         if self.spacing is not None:
             check_spacing(self.spacing)
         check_network(self.network, self.preset, self.resolved_strides())

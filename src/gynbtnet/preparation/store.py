@@ -48,6 +48,9 @@ class PreparedCase:
         folder: where record and foreground lie, below ``cases``.
         voxels: the folder of the voxels, relative to ``folder`` where they were written with it.
         missing: structures that the source doesn't contour, whose voxels are labelled as background.
+        units: for each channel, how much one unit of the stored values is in the channel's own: HU for CT. Empty if
+            the scan was prepared by an earlier version or by nnU-Net.
+        body_known: whether voxels of the body are stored, to draw patches around.
     """
 
     id: str
@@ -60,6 +63,8 @@ class PreparedCase:
     folder: Path = Path()
     voxels: Path = VOXELS
     missing: tuple[str, ...] = ()
+    units: tuple[float, ...] = ()
+    body_known: bool = False
 
     @property
     def shape(self) -> Triple:
@@ -87,6 +92,11 @@ class PreparedCase:
         return self.folder / _RECORDS / f"{self.id}.npz"
 
     @property
+    def body_file(self) -> Path:
+        """Voxels of the body."""
+        return self.folder / _RECORDS / f"{self.id}_body.npy"
+
+    @property
     def record_file(self) -> Path:
         """The record, which is written last."""
         return self.folder / _RECORDS / f"{self.id}.json"
@@ -95,12 +105,29 @@ class PreparedCase:
     def files(self) -> tuple[Path, ...]:
         """All that the record vouches for."""
         labelled = (self.labels_file, self.nnunet_properties_file, self.foreground_file) if self.labelled else ()
-        return (self.image_file, *labelled)
+        return (self.image_file, *labelled, *((self.body_file,) if self.body_known else ()))
 
     @property
     def foreground(self) -> Mapping[int, npt.NDArray[np.int32]]:
         """For each label that occurs, some of its voxels (n, 3) as (z, y, x); a label is read when asked for."""
         return _Foreground(self.foreground_file, self.foreground_labels)
+
+    @property
+    def body(self) -> npt.NDArray[np.int32]:
+        """Some voxels inside the patient's body (n, 3) as (z, y, x), read when asked for; none if none are known.
+
+        Raises:
+            BadInput: If the file is absent or damaged.
+        """
+        if not self.body_known:
+            return np.empty((0, 3), np.int32)
+        try:
+            found: npt.NDArray[np.int32] = np.load(self.body_file, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise BadInput(
+                f"{self.body_file} is absent or damaged; delete it and run `gynbtnet prepare` again."
+            ) from error
+        return found
 
     def crop(self, lower: Triple, size: Triple) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8] | None]:
         """Read the box from voxel ``lower`` on, of ``size`` voxels (z, y, x); both may reach beyond the scan.
@@ -219,6 +246,7 @@ def write_prepared_case(
     labels: npt.NDArray[np.uint8] | None,
     foreground: Mapping[int, npt.NDArray[np.int32]],
     patch_size: Triple,
+    body: npt.NDArray[np.int32] | None = None,
 ) -> None:
     """Write one case's voxels and then its record, so that a record says: the rest is whole.
 
@@ -228,12 +256,16 @@ def write_prepared_case(
         labels: (z, y, x).
         foreground: voxels of each label, (n, 3).
         patch_size: what will be read at once, and so the size of a chunk.
+        body: voxels of the body (n, 3), if the record says that they are known.
     """
     case.record_file.unlink(missing_ok=True)
     _write_array(image.astype(np.float16), case.image_file, patch_size)
     if labels is not None:
         _write_array(labels[np.newaxis], case.labels_file, patch_size)
         write_nnunet_properties(case.nnunet_properties_file, case.geometry, foreground)
+    if body is not None:
+        with written_whole(case.body_file) as partial, partial.open("wb") as file:
+            np.save(file, body, allow_pickle=False)
     write_record(case, foreground)
 
 

@@ -11,6 +11,7 @@ from gynbtnet.errors import BadInput
 from gynbtnet.plain_data import PlainDataError, parse_yaml
 from gynbtnet.recipes.recipe import NETWORKS, Recipe, stage_class
 from gynbtnet.settings import Settings
+from gynbtnet.training.run_folder import BEFORE
 from gynbtnet.whole_files import written_whole
 
 T = TypeVar("T", bound=Settings)
@@ -36,6 +37,26 @@ def load_recipe(name: str | Path, changes: Sequence[str] = ()) -> Recipe:
     """
     path = recipe_path(name)
     return with_aliases(with_changes(read_yaml(path), changes, path), path)
+
+
+def load_begun(path: Path) -> Recipe:
+    """Read the resolved recipe of an experiment that was begun, maybe by an earlier version.
+
+    A setting of training that the file doesn't hold didn't exist then; it has the value that runs had without it, which
+    may not be today's default.
+
+    Raises:
+        BadInput: If :func:`load_recipe` refuses the file.
+    """
+    recipe, values = load_recipe(path), read_yaml(path)
+    for name in ("pretraining", "supervised", "task"):
+        stage = getattr(recipe, name)
+        if stage is not None:
+            held, known = values[name]["training"], type(stage.training).model_fields
+            absent = {key: value for key, value in BEFORE.items() if key in known and key not in held}
+            training = stage.training.model_copy(update=absent)
+            recipe = recipe.model_copy(update={name: stage.model_copy(update={"training": training})})
+    return recipe
 
 
 def recipe_path(name: str | Path) -> Path:

@@ -26,6 +26,12 @@ class LightDecoder(nn.Module):
         self.norms = nn.ModuleList(nn.InstanceNorm3d(width, affine=True) for _, width in pairs)
         self.head = nn.Conv3d(widths[0], outputs, 1)
 
+    @property
+    def followed_by_norm(self) -> tuple[tuple[nn.Conv3d, nn.Module], ...]:
+        """Each convolution with the norm that reads its result."""
+        pairs = zip(self.convolutions, self.norms, strict=True)
+        return tuple((cast("nn.Conv3d", convolution), norm) for convolution, norm in pairs)
+
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """Dense features of every level, fine to coarse → (B, outputs, D, H, W)."""
         *skips, x = features

@@ -21,13 +21,15 @@ class Batch(TypedDict, total=False):
 
     ``image`` (batch, channels, z, y, x) float32; ``labels`` (batch, z, y, x) uint8, absent where a scan has none;
     ``missing`` (batch, structures) bool, which structures the labels leave out, absent where they have all; ``seeds``
-    (batch,) int64, for what an objective draws for each patch, a mask for instance.
+    (batch,) int64, for what an objective draws for each patch, a mask for instance; ``units`` (batch, channels)
+    float32, what one unit of the image is in the channel's own values, absent unless asked for.
     """
 
     image: Tensor
     labels: Tensor
     missing: Tensor
     seeds: Tensor
+    units: Tensor
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,10 @@ class Batches(Dataset[Batch]):
     Attributes:
         foreground_share: how often a patch is centred on a structure's voxel, each structure of a scan equally often.
         structures: label i + 1 is structures[i].
+        last_of: patches of a whole batch of which the last are centred on a structure's voxel, by nnU-Net's rule; 0:
+            each patch by chance.
+        around_body: whether a patch that isn't centred on a structure is centred on a voxel of the body.
+        with_units: whether a batch has the ``units`` of its scans.
     """
 
     cases: Sequence[PreparedCase]
@@ -51,6 +57,9 @@ class Batches(Dataset[Batch]):
     rank: int = 0
     devices: int = 1
     structures: tuple[str, ...] = ()
+    last_of: int = 0
+    around_body: bool = False
+    with_units: bool = False
 
     def __getitem__(self, step: int) -> Batch:
         first = (step * self.devices + self.rank) * self.batch_size
@@ -60,6 +69,8 @@ class Batches(Dataset[Batch]):
             image=torch.stack([image for image, *_ in patches]),
             seeds=torch.tensor([seed for *_, seed in patches]),
         )
+        if self.with_units:
+            batch["units"] = torch.tensor([self._case(number).units for number in numbers])
         labels = [patch for _, patch, *_ in patches if patch is not None]
         if len(labels) == len(patches):
             batch["labels"] = torch.stack(labels)
@@ -85,12 +96,23 @@ class Batches(Dataset[Batch]):
         case = self._case(number)
         random = np.random.default_rng([self.seed, 1, number])
         size = self.augmentation.patch_size
-        centre = self._foreground_voxel(case, random) if random.random() < self.foreground_share else None
+        centre = self._foreground_voxel(case, random) if self._wants_foreground(number, random) else None
+        if centre is None and self.around_body:
+            centre = _drawn_from(case.body, random)
         lower = _anywhere(case.shape, size, random) if centre is None else _around(centre, case.shape, size)
         change = self.augmentation.draw(random)
         image, labels = case.crop(_triple(lower - change.margin), change.box_size)
         seeds = random.integers(2**32, size=4, dtype=np.uint32)
         return *self.augmentation(image, labels, change, seeds), int(random.integers(2**62))
+
+    def _wants_foreground(self, number: int, random: np.random.Generator) -> bool:
+        """Whether a patch is centred on a structure: by chance, or by its place in the whole batch as in nnU-Net.
+
+        nnU-Net's ``nnUNetDataLoader._oversample_last_XX_percent``.
+        """
+        if not self.last_of:
+            return bool(random.random() < self.foreground_share)
+        return number % self.last_of >= round(self.last_of * (1 - self.foreground_share))
 
     @staticmethod
     def _foreground_voxel(case: PreparedCase, random: np.random.Generator) -> npt.NDArray[np.int64] | None:
@@ -98,8 +120,11 @@ class Batches(Dataset[Batch]):
         present = sorted(foreground)
         if not present:
             return None
-        voxels = foreground[present[random.integers(len(present))]]
-        return np.asarray(voxels[random.integers(len(voxels))], np.int64)
+        return _drawn_from(foreground[present[random.integers(len(present))]], random)
+
+
+def _drawn_from(voxels: npt.NDArray[np.int32], random: np.random.Generator) -> npt.NDArray[np.int64] | None:
+    return np.asarray(voxels[random.integers(len(voxels))], np.int64) if len(voxels) else None
 
 
 def _anywhere(shape: Size, size: Size, random: np.random.Generator) -> npt.NDArray[np.int64]:

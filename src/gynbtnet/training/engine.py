@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -16,7 +16,7 @@ from torch import nn
 from torch.optim import AdamW
 
 from gynbtnet.errors import BadInput, Paused
-from gynbtnet.progress import advancing, console
+from gynbtnet.progress import advancing, console, say_in_log
 from gynbtnet.training.allocator import keep_freed_memory
 from gynbtnet.training.batches import Batch, Batches, load
 from gynbtnet.training.checkpoint import (
@@ -36,6 +36,7 @@ from gynbtnet.training.run_folder import RunFolder, note_environment
 from gynbtnet.training.run_log import RunLog
 from gynbtnet.training.schedule import cosine
 from gynbtnet.training.settings import TrainingSettings
+from gynbtnet.training.trained_parameters import parameter_groups
 
 _SMOOTHING = 0.9  # nnU-Net's weight of the past in the smoothed validation score
 _PICTURED = 3  # validation patches in a picture
@@ -76,7 +77,8 @@ def _train(
     keep_freed_memory()
     shown = batches.batch_size * batches.devices * settings.accumulate
     steps_per_epoch = settings.steps_per_epoch or math.ceil(len(batches.cases) / shown)
-    steps, warm_up = settings.epochs * steps_per_epoch, settings.warm_up_epochs * steps_per_epoch
+    steps = settings.epochs * steps_per_epoch
+    warm_up = settings.warm_up_epochs * steps_per_epoch or round(settings.warm_up_share * steps)
     progress = read_progress(run.state)
     at_once = _patches_at_once(fabric, objective, batches, settings, progress)
     parts_per_step = settings.accumulate * (batches.batch_size // at_once)
@@ -85,7 +87,7 @@ def _train(
         for parameter in filter(attrgetter("requires_grad"), objective.network.parameters()):
             parameter.register_hook(partial(_laid_out_as, parameter))  # type: ignore[no-untyped-call]
     network = fabric.setup_module(torch.compile(objective.network) if settings.compile else objective.network)  # type: ignore[arg-type]
-    optimizer = AdamW(objective.network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
+    optimizer = AdamW(parameter_groups(objective.network, settings), settings.learning_rate)
     wrapped_optimizer = cast(AdamW, fabric.setup_optimizers(optimizer))
     load_checkpoint(run.state, objective.network, optimizer)
     if progress.loss_scale:
@@ -99,7 +101,7 @@ def _train(
     clock = _Clock(settings.time_budget_hours)
     with (
         RunLog(run.path, columns, progress.epoch) if fabric.is_global_zero else nullcontext() as log,
-        advancing(objective.title, steps, done) as advance,
+        advancing(objective.title, steps, done, steps_a_line=0) as advance,
     ):
         while not progress.ended:
             meter = _Meter(fabric, stream)
@@ -138,6 +140,7 @@ def _train(
             progress, out_of_time = fabric.broadcast((progress, clock.is_over()))
             if log is not None:
                 log.append(progress.epoch, figures)
+                say_in_log(_line(objective, settings, progress, figures))
             _draw(fabric, objective, validation, settings, progress, run)
             _keep(fabric, objective, optimizer, settings, progress, run, out_of_time)
             if out_of_time and not progress.ended:
@@ -145,6 +148,13 @@ def _train(
                     f"The time budget of {settings.time_budget_hours:g} h is used up after {progress.epoch} of "
                     f"{settings.epochs} epochs of the run in {run.path}; the same command goes on from there."
                 )
+
+
+def _line(objective: Objective, settings: TrainingSettings, progress: Progress, figures: Mapping[str, float]) -> str:
+    """An epoch for a log without a terminal: its loss, the first of its scores if it has any, and its seconds."""
+    shown = [name for name in ("loss", *objective.score_names[:1]) if name in figures]
+    values = ", ".join(f"{name} {figures[name]:.3f}" for name in shown)
+    return f"{objective.title}: epoch {progress.epoch}/{settings.epochs}, {values}, {figures['seconds']:.1f} s"
 
 
 def _patches_at_once(

@@ -64,12 +64,20 @@ def _by_label(values: Tensor, index: Tensor, channels: int) -> Tensor:
 
 
 def deeply_supervised(
-    logits: Sequence[Tensor], labels: Tensor, missing: Tensor | None = None, *, batch_dice: bool = False
+    logits: Sequence[Tensor],
+    labels: Tensor,
+    missing: Tensor | None = None,
+    *,
+    batch_dice: bool = False,
+    coarsest: bool = True,
 ) -> Tensor:
     """:func:`dice_ce` of every decoder level, finest first, with weights 1, 1/2, 1/4 … that sum to one.
 
-    ``labels`` (batch, z, y, x) is brought to each level by nearest neighbours.
+    ``labels`` (batch, z, y, x) is brought to each level by nearest neighbours. Without ``coarsest`` the last level has
+    weight 0, as in nnU-Net's ``_build_loss``; a single level always counts.
     """
+    if not coarsest and len(logits) > 1:
+        logits = logits[:-1]
     weights = [0.5**level for level in range(len(logits))]
     losses = [dice_ce(level, _labels_like(labels, level), missing, batch_dice=batch_dice) for level in logits]
     return torch.stack([weight / sum(weights) * loss for weight, loss in zip(weights, losses, strict=True)]).sum()
@@ -81,35 +89,53 @@ def _labels_like(labels: Tensor, logits: Tensor) -> Tensor:
     return functional.interpolate(labels[:, None].float(), logits.shape[2:], mode="nearest-exact")[:, 0]
 
 
-def masked_l2(reconstruction: Tensor, image: Tensor, masked: Tensor, *, normalise: bool = True) -> Tensor:
+SPARK_EPSILON = 1e-6
+"""What SparK (Tian et al. 2023) adds to the variance of a cell, in units of the normalised image, squared."""
+
+
+def masked_l2(
+    reconstruction: Tensor,
+    image: Tensor,
+    masked: Tensor,
+    *,
+    normalise: bool = True,
+    epsilon: Tensor | float = SPARK_EPSILON,
+) -> Tensor:
     """Mean squared error over the masked cells.
 
     Args:
         reconstruction: (batch, channels, z, y, x).
         image: as ``reconstruction``, the scan before masking.
         masked: (batch, cells along z, y, x), True where the network saw nothing; the grid must divide the patch.
-        normalise: take (x − mean) / sqrt(variance + 1e-6) of each cell as what is to be reconstructed, so that texture
-            counts in fat as it does in bone (He et al. 2022, section 3; Tian et al. 2023, section 3.3).
+        normalise: take (x − mean) / sqrt(variance + epsilon) of each cell as what is to be reconstructed, so that
+            texture counts in fat as it does in bone (He et al. 2022, section 3; Tian et al. 2023, section 3.3).
+        epsilon: added to the variance of each cell, one number or (batch, channels).
     """
     target = _cells(image.float(), masked)
     if normalise:
-        mean, deviation = _mean_and_deviation(target, (-1,))
+        if isinstance(epsilon, Tensor):
+            epsilon = epsilon[:, None, None, None].expand(*masked.shape, -1)[masked][..., None]
+        mean, deviation = _mean_and_deviation(target, (-1,), epsilon)
         target = (target - mean) / deviation
     return functional.mse_loss(_cells(reconstruction.float(), masked), target)
 
 
-def with_contrast_of(image: Tensor, reconstruction: Tensor, grid: Sequence[int]) -> Tensor:
+def with_contrast_of(
+    image: Tensor, reconstruction: Tensor, grid: Sequence[int], epsilon: Tensor | float = SPARK_EPSILON
+) -> Tensor:
     """What a network that learned normalised cells says of ``image``: its cells with the image's mean and deviation.
 
     The inverse of what :func:`masked_l2` normalises; shapes as there, ``grid`` the cells along (z, y, x).
     """
-    mean, deviation = _mean_and_deviation(_by_cell(image.float(), grid), (3, 5, 7))
+    if isinstance(epsilon, Tensor):
+        epsilon = epsilon.reshape(*epsilon.shape, *(1,) * 6)
+    mean, deviation = _mean_and_deviation(_by_cell(image.float(), grid), (3, 5, 7), epsilon)
     return (_by_cell(reconstruction.float(), grid) * deviation + mean).reshape(image.shape)
 
 
-def _mean_and_deviation(values: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+def _mean_and_deviation(values: Tensor, axes: tuple[int, ...], epsilon: Tensor | float) -> tuple[Tensor, Tensor]:
     variance, mean = torch.var_mean(values, dim=axes, keepdim=True, correction=0)
-    return mean, torch.sqrt(variance + 1e-6)
+    return mean, torch.sqrt(variance + epsilon)
 
 
 def _cells(volume: Tensor, chosen: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from gynbtnet.sparse.active_blocks import ActiveBlocks
 from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
 from gynbtnet.sparse.masking import draw_active_blocks
 from gynbtnet.training.batches import Batch
-from gynbtnet.training.losses import masked_l2, with_contrast_of
+from gynbtnet.training.losses import SPARK_EPSILON, masked_l2, with_contrast_of
 from gynbtnet.training.pictures import Plane, grey_rows
 
 
@@ -24,12 +24,17 @@ class MaskedModelling:
     Attributes:
         mask_ratio: share of the cells that is hidden.
         normalise_target: as ``normalise`` of :func:`masked_l2`.
+        epsilon_hu: root of what is added to the variance of each cell of a CT channel, in HU; None for SparK's 1e-6.
+            With it, a batch has ``units``.
+        ct: for each channel, whether it is CT; the others take SparK's 1e-6.
     """
 
     network: MaskedAutoencoder
     mask_ratio: float
     normalise_target: bool
     title: str = "Pretraining"
+    epsilon_hu: float | None = None
+    ct: tuple[bool, ...] = (True,)
 
     @property
     def score_names(self) -> tuple[str, ...]:
@@ -40,7 +45,13 @@ class MaskedModelling:
         """Mean squared error over the masked cells, each patch's mask drawn from its own seed."""
         active = self._active(batch)
         reconstruction = network(batch["image"], active)
-        return masked_l2(reconstruction, batch["image"], ~active.mask, normalise=self.normalise_target)
+        return masked_l2(
+            reconstruction,
+            batch["image"],
+            ~active.mask,
+            normalise=self.normalise_target,
+            epsilon=self._epsilon(batch),
+        )
 
     def validate(self, patches: Iterable[Batch]) -> dict[str, float]:
         """The mean loss over ``patches``."""
@@ -65,10 +76,17 @@ class MaskedModelling:
         hidden = interpolate((~active.mask)[:, None].float(), image.shape[2:]) > 0
         filled = self.network(image, active).float()
         if self.normalise_target:
-            filled = with_contrast_of(image, filled, active.grid)
+            filled = with_contrast_of(image, filled, active.grid, self._epsilon(patch))
         volumes = (image, torch.where(hidden, torch.nan, image), torch.where(hidden, filled, image))
         middle = image.shape[2] // 2
         return [volume[0, 0, middle].cpu().numpy() for volume in volumes]
+
+    def _epsilon(self, batch: Batch) -> Tensor | float:
+        """What is added to the variance of a cell: each patch has its own scan's unit, which z-scoring made."""
+        if self.epsilon_hu is None:
+            return SPARK_EPSILON
+        of_ct = (self.epsilon_hu / batch["units"]) ** 2
+        return torch.where(torch.tensor(self.ct, device=of_ct.device), of_ct, SPARK_EPSILON)
 
     def _active(self, batch: Batch) -> ActiveBlocks:
         """Drawn sample by sample on the CPU, so that neither the batch nor the device changes a patch's mask."""

@@ -4,10 +4,10 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from gynbtnet.training.settings import TrainingSettings
+from gynbtnet.training.settings import UnlabelledSettings
 
 
-class ProxyTaskSettings(TrainingSettings):
+class ProxyTaskSettings(UnlabelledSettings):
     """Stage 1 of the baseline Swin-UNETR: inpainting, rotation and contrast."""
 
     learning_rate: float = Field(4e-4, gt=0, description="Highest learning rate of AdamW, as published.")

@@ -28,8 +28,18 @@ FREE_TO_CHANGE = (
     ),
 )
 
-# What runs did before a setting was there, and their recipes don't say.
-_BEFORE: Mapping[str, Any] = {"settings.mirror_axes": ["z", "y", "x"]}
+BEFORE: Mapping[str, Any] = {
+    "mirror_axes": ["z", "y", "x"],
+    "weight_decay_on": "all",
+    "freeze_idle_biases": False,
+    "initialisation": "pytorch",
+    "warm_up_share": 0,
+    "crops": "anywhere",
+    "target_epsilon_hu": None,
+    "foreground_rule": "each_patch",
+    "supervise_coarsest": True,
+}
+"""What runs did before there was a setting for it: they go on as they were begun."""
 
 LIBRARIES = ("gynbtnet", "torch", "lightning-fabric", "batchgeneratorsv2", "numpy", "scipy", "SimpleITK")
 
@@ -95,8 +105,9 @@ def open_run(path: Path, recipe: Mapping[str, Any], inputs: Mapping[str, Any], p
     """
     if not (path / "recipe.yaml").exists():
         _make_run(path, recipe, inputs, plan)
-    made = {**_BEFORE, **read_dotted(path / "recipe.yaml"), **dotted(asdict(Plan.load(path)), "plan.")}
+    made = {**read_dotted(path / "recipe.yaml"), **dotted(asdict(Plan.load(path)), "plan.")}
     asked = {**dotted(recipe), **dotted(asdict(plan), "plan.")}
+    made = {f"settings.{name}": value for name, value in BEFORE.items() if f"settings.{name}" in asked} | made
     for key in sorted(made.keys() | asked.keys()):
         if made.get(key) != asked.get(key) and key not in FREE_TO_CHANGE:
             raise BadInput(

@@ -17,13 +17,15 @@ from gynbtnet.training.pictures import contour_rows
 class Segmentation:
     """DiceCE on labelled patches; the score is the mean over structures of the Dice on all validation patches together.
 
-    Where ``network`` answers with the logits of every decoder level, the loss looks at them all.
+    Where ``network`` answers with the logits of every decoder level, the loss looks at them all, or without
+    ``coarsest`` at all but the coarsest.
     """
 
     network: nn.Module
     structures: tuple[str, ...]
     batch_dice: bool
     title: str = "Training"
+    coarsest: bool = True
 
     @property
     def score_names(self) -> tuple[str, ...]:
@@ -33,8 +35,10 @@ class Segmentation:
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:
         """Mean of Dice loss and cross-entropy over the levels; what a scan leaves out is not taught by it."""
         logits = network(batch["image"])
-        of_levels = dice_ce if isinstance(logits, Tensor) else deeply_supervised
-        return of_levels(logits, batch["labels"], batch.get("missing"), batch_dice=self.batch_dice)
+        labels, missing = batch["labels"], batch.get("missing")
+        if isinstance(logits, Tensor):
+            return dice_ce(logits, labels, missing, batch_dice=self.batch_dice)
+        return deeply_supervised(logits, labels, missing, batch_dice=self.batch_dice, coarsest=self.coarsest)
 
     def validate(self, patches: Iterable[Batch]) -> dict[str, float]:
         """Dice of each structure over all ``patches`` whose scan contours it.

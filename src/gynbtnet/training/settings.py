@@ -23,7 +23,24 @@ class TrainingSettings(Settings):
     accumulate: int = Field(1, ge=1, description="Batches whose gradients are averaged before an optimiser step.")
     learning_rate: float = Field(5e-5, gt=0, description="Highest learning rate of AdamW.")
     weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay of AdamW.")
+    weight_decay_on: Literal["all", "weights"] = Field(
+        "all",
+        description="all: every parameter decays, AdamW's default; weights: norms, biases and mask tokens don't, as in "
+        "SparK.",
+    )
+    freeze_idle_biases: bool = Field(
+        False,
+        description="Don't train biases before an instance norm. They have no effect, and their gradients are rounding "
+        "noise.",
+    )
+    initialisation: Literal["pytorch", "he"] = Field(
+        "pytorch",
+        description="New weights. pytorch: as PyTorch draws them; he: convolutions as nnU-Net and STU-Net draw them.",
+    )
     warm_up_epochs: int = Field(0, ge=0, description="Epochs of linear warm-up before the cosine.")
+    warm_up_share: float = Field(
+        0, ge=0, lt=1, description="Share of the optimiser steps for linear warm-up, if warm_up_epochs is 0."
+    )
     clip: float | None = Field(12.0, gt=0, description="Largest gradient norm, as in nnU-Net; null: no clipping.")
     augmentation: Literal["full", "light", "none"] = Field(
         "full", description="full: nnU-Net's recipe; light: mirrors only; none: the crop as it is."
@@ -92,6 +109,8 @@ class TrainingSettings(Settings):
     def _ends_after_the_warm_up(self) -> Self:
         if self.warm_up_epochs >= self.epochs:
             raise ValueError(f"warm_up_epochs is {self.warm_up_epochs}, expected less than epochs, {self.epochs}")
+        if self.warm_up_epochs and self.warm_up_share:
+            raise ValueError("warm_up_epochs and warm_up_share say the same; set one of them, and the other to 0")
         return self
 
     @model_validator(mode="after")
@@ -103,13 +122,29 @@ class TrainingSettings(Settings):
         return self
 
 
-class PretrainingSettings(TrainingSettings):
+class UnlabelledSettings(TrainingSettings):
+    """Stage 1, of any network."""
+
+    crops: Literal["anywhere", "body"] = Field(
+        "anywhere",
+        description="Where random crops are. anywhere: every place in the scan is equally likely, the paper's random "
+        "crop; body: each crop is centred on a voxel of the patient's body, so that none is air alone.",
+    )
+
+
+class PretrainingSettings(UnlabelledSettings):
     """Stage 1, masked image modelling."""
 
     learning_rate: float = Field(1e-4, gt=0, description="Highest learning rate of AdamW.")
     augmentation: Literal["full", "light", "none"] = Field("light", description="The paper's random crop and flip.")
     mask_ratio: float = Field(0.6, ge=0, lt=1, description="Share of mask cells hidden from the network.")
     normalise_target: bool = Field(True, description="Reconstruct each cell with its own mean and variance removed.")
+    target_epsilon_hu: float | None = Field(
+        20,
+        gt=0,
+        description="With normalise_target: deviation in HU below which a CT cell counts as noise, whose square is "
+        "added to the cell's variance. null: 1e-6 of the normalised image's variance, as in SparK, about 0.5 HU.",
+    )
     norm: Literal["instance", "batch"] = Field(
         "instance",
         description="Over the visible voxels of each patch, or of the batch on all devices, as the paper names it. The "
@@ -135,8 +170,16 @@ class SegmentationSettings(TrainingSettings):
     foreground_share: float = Field(
         1 / 3, ge=0, le=1, description="Share of patches centred on a voxel of a structure; the rest lie anywhere."
     )
+    foreground_rule: Literal["each_patch", "last_of_batch"] = Field(
+        "each_patch",
+        description="each_patch: each patch by chance with foreground_share; last_of_batch: nnU-Net's, the last of a "
+        "batch, those from round(batch × (1 − foreground_share)) on: with a batch of 2 always the second.",
+    )
     deep_supervision: bool = Field(
         True, description="The loss also looks at the decoder's coarser levels; false: only the finest head is trained."
+    )
+    supervise_coarsest: bool = Field(
+        True, description="With deep_supervision: the loss looks at the coarsest level too; nnU-Net's doesn't."
     )
     batch_dice: bool = Field(False, description="The Dice loss pools a batch's patches instead of scoring each one.")
 

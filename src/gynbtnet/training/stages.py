@@ -8,15 +8,16 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
 
 from gynbtnet.datasets.json_files import sha256_of, write_json
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.sides import mirrored_labels
+from gynbtnet.networks.initialisation import initialise_he
 from gynbtnet.networks.stu_net import read_stu_net
 from gynbtnet.networks.transfer import Parts, transfer
 from gynbtnet.networks.weights_file import read_weights
-from gynbtnet.preparation.plan import Plan
+from gynbtnet.preparation.plan import CT, Plan
 from gynbtnet.preparation.store import PreparedCase, PreparedCohort
 from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
 from gynbtnet.training.augmentation import Augmentation
@@ -32,7 +33,8 @@ from gynbtnet.training.proxy_task_settings import ProxyTaskSettings
 from gynbtnet.training.proxy_tasks import ProxyTasks
 from gynbtnet.training.run_folder import RunFolder, open_run
 from gynbtnet.training.segmentation import Segmentation
-from gynbtnet.training.settings import PretrainingSettings, SegmentationSettings, TrainingSettings
+from gynbtnet.training.settings import PretrainingSettings, SegmentationSettings, TrainingSettings, UnlabelledSettings
+from gynbtnet.training.trained_parameters import freeze_untrained
 
 _LEAST_IN_SEGMENTATION, _LEAST_IN_PRETRAINING = 0.5, 0.1
 """Shares of the upper bound of a step's memory that it surely takes: in half precision, and with most cells masked."""
@@ -66,13 +68,13 @@ def pretrain(
     fabric = start_devices(settings)
     unlabelled = replace(prepared.plan, structures=())  # labels that the scans may have are not learned
     plan = with_mirroring(unlabelled, settings)
-    training, validation = _batches(
-        prepared, plan, settings, training_ids, validation_ids, fabric, foreground_share=0.0
-    )
+    training, validation = _batches(prepared, plan, settings, training_ids, validation_ids, fabric)
     check_training_memory(fabric, plan, patches=1, least_share=_LEAST_IN_PRETRAINING)
     run = _open(fabric, "pretraining", plan, settings, out, training, validation, {})
     with _seeded(settings.seed):
         objective = _pretraining_objective(plan, settings)
+        _initialise(objective.network, settings)
+    freeze_untrained(objective.network, settings)
     fit(fabric, objective, training, validation, settings, run)
     return run.path
 
@@ -101,7 +103,13 @@ def _pretraining_objective(plan: Plan, settings: PretrainingSettings | ProxyTask
         decoder=settings.decoder,
         recompute=settings.recompute,
     )
-    return MaskedModelling(network, settings.mask_ratio, settings.normalise_target)
+    return MaskedModelling(
+        network,
+        settings.mask_ratio,
+        settings.normalise_target,
+        epsilon_hu=_epsilon_hu(settings),
+        ct=tuple(name.casefold() == CT for name in plan.channels),
+    )
 
 
 def finetune(
@@ -144,15 +152,14 @@ def finetune(
             f"batch_dice pools a batch as a whole, and {fabric.world_size} devices would share it; set batch_dice to "
             "false, or train on one device."
         )
-    training, validation = _batches(
-        prepared, plan, settings, training_ids, validation_ids, fabric, settings.foreground_share
-    )
+    training, validation = _batches(prepared, plan, settings, training_ids, validation_ids, fabric)
     patches = 1 if settings.fit_memory else training.batch_size
     check_training_memory(fabric, plan, patches=patches, least_share=_LEAST_IN_SEGMENTATION)
     digest, weights = _last_weights(start)
     run = _open(fabric, "segmentation", plan, settings, out, training, validation, {"start": digest})
     with _seeded(settings.seed):
         network = planned_network(plan, deep_supervision=settings.deep_supervision)
+        _initialise(network, settings)
     if start is not None:
         earlier = None if start.is_file() else Plan.load(start)
         parts: Parts = "all_but_heads" if earlier is None or earlier.structures else "encoder"
@@ -160,7 +167,14 @@ def finetune(
         report = transfer(weights, network, parts=parts, channels=plan.channels, source_channels=source_channels)
         if fabric.is_global_zero:
             write_json(report.to_json(), run.transfer_report)
-    objective = Segmentation(network, plan.structures, settings.batch_dice, title=f"Training {out.name}")
+    freeze_untrained(network, settings)
+    objective = Segmentation(
+        network,
+        plan.structures,
+        settings.batch_dice,
+        title=f"Training {out.name}",
+        coarsest=settings.supervise_coarsest,
+    )
     fit(fabric, objective, training, validation, settings, run)
     return run.path
 
@@ -172,7 +186,6 @@ def _batches(
     training_ids: Collection[str],
     validation_ids: Collection[str],
     fabric: Fabric,
-    foreground_share: float,
 ) -> tuple[Batches, Batches | None]:
     """What is trained on, and one by one the patches that validate."""
     shown = [case for case in prepared.cases if case.id in training_ids]
@@ -191,6 +204,14 @@ def _batches(
             f"{fabric.world_size} devices can't share a batch of {plan.batch_size} patches evenly; take fewer "
             "devices, or plan with another batch_size, and with a learning rate for it."
         )
+    drawn: dict[str, Any] = {"structures": plan.structures}
+    if isinstance(settings, SegmentationSettings):
+        last_of = plan.batch_size if settings.foreground_rule == "last_of_batch" else 0
+        drawn |= {"foreground_share": settings.foreground_share, "last_of": last_of}
+    if isinstance(settings, UnlabelledSettings):
+        with_units = isinstance(settings, PretrainingSettings) and _epsilon_hu(settings) is not None
+        shown, held_out = (_checked(cases, prepared, settings, with_units) for cases in (shown, held_out))
+        drawn |= {"around_body": settings.crops == "body", "with_units": with_units}
     training = Batches(
         shown,
         Augmentation(
@@ -201,14 +222,54 @@ def _batches(
         ),
         share,
         settings.seed,
-        foreground_share,
-        fabric.global_rank,
-        fabric.world_size,
-        plan.structures,
+        rank=fabric.global_rank,
+        devices=fabric.world_size,
+        **drawn,
     )
     unchanged = Augmentation("none", plan.patch_size)
-    validation = Batches(held_out, unchanged, 1, settings.seed, foreground_share, structures=plan.structures)
+    validation = Batches(held_out, unchanged, 1, settings.seed, **drawn)
     return training, validation if held_out else None
+
+
+def _epsilon_hu(settings: PretrainingSettings) -> float | None:
+    """The epsilon of normalised targets in HU; None if SparK's is asked for, or targets aren't normalised."""
+    return settings.target_epsilon_hu if settings.normalise_target else None
+
+
+def _checked(
+    cases: list[PreparedCase], prepared: PreparedCohort, settings: UnlabelledSettings, with_units: bool
+) -> list[PreparedCase]:
+    """The cases with the units of their channels, if these are needed; BadInput if the scans don't tell enough."""
+    plan = prepared.plan
+    has_ct = any(name.casefold() == CT for name in plan.channels)
+    if settings.crops == "body" and not all(case.body_known for case in cases):
+        without = sum(not case.body_known for case in cases)
+        raise BadInput(
+            f"Where the body is isn't known of {without} of {len(cases)} scans in {prepared.folder}, and crops: body "
+            + (
+                "needs it; prepare them again with `gynbtnet prepare`, or set crops to anywhere."
+                if has_ct
+                else "finds it in a CT channel, which they don't have; set crops to anywhere."
+            )
+        )
+    if not with_units:
+        return cases
+    if "ct" in plan.normalisations and plan.intensities is not None:
+        units = tuple(intensity.std for intensity in plan.intensities)
+        return [replace(case, units=units) for case in cases]
+    without = sum(not case.units for case in cases)
+    if without and has_ct:
+        raise BadInput(
+            f"How many HU a unit is isn't known of {without} of {len(cases)} scans in {prepared.folder}, and "
+            "target_epsilon_hu needs it; prepare them again with `gynbtnet prepare`, or set target_epsilon_hu to null."
+        )
+    return [case if case.units else replace(case, units=(1.0,) * len(plan.channels)) for case in cases]
+
+
+def _initialise(network: nn.Module, settings: TrainingSettings) -> None:
+    """New weights as the settings ask for them; PyTorch has drawn its own already."""
+    if settings.initialisation == "he":
+        initialise_he(network)
 
 
 def _open(

@@ -18,14 +18,15 @@ _LUNG = 25.0  # mm: more than half of what a hollow table's inside measures; a c
 _SMALL = 0.02  # of the largest part; smaller ones are no limb
 
 
-def find_body(coarse: Volume) -> npt.NDArray[np.bool_] | None:
-    """The patient with a margin of 20 mm and with all air inside, or None where a scan shows none.
+def find_body(coarse: Volume, margin: float = MARGIN) -> npt.NDArray[np.bool_] | None:
+    """The patient with a margin and with all air inside, or None where a scan shows none.
 
     What is thicker than 20 mm everywhere around, the largest part and those that compare with it: arms and legs beside
     the trunk. A table's top is thinner, and what lies outside the field of view is air or below.
 
     Args:
-        coarse: as :func:`~gynbtnet.inference.coarse_scan.coarse_scan` makes it.
+        coarse: as :func:`~gynbtnet.preparation.coarse_scan.coarse_scan` makes it.
+        margin: mm around the skin.
 
     Returns:
         A mask on its grid.
@@ -39,7 +40,7 @@ def find_body(coarse: Volume) -> npt.NDArray[np.bool_] | None:
         return None
     sizes = np.bincount(parts.ravel())[1:]
     kept = np.isin(parts, 1 + np.flatnonzero(sizes >= _SMALL * sizes.max()))
-    grown = depth_within(~kept, coarse) <= _THIN + MARGIN
+    grown = depth_within(~kept, coarse) <= _THIN + margin
     return np.stack([ndimage.binary_fill_holes(plane) for plane in grown])
 
 

@@ -1,0 +1,121 @@
+"""One scaling of CT for all stages: the same voxels are the same for the network in each of them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from gynbtnet.datasets.split import Split
+from gynbtnet.errors import BadInput
+from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.volume import Volume
+from gynbtnet.preparation.fingerprint import Fingerprint
+from gynbtnet.preparation.normalise import clip, scale
+from gynbtnet.preparation.plan import Plan
+from gynbtnet.preparation.planning import make_plan
+from gynbtnet.preparation.prepare import prepare
+from gynbtnet.preparation.preprocess import preprocess_volume
+from gynbtnet.preparation.settings import CTScaling, PlanSettings
+from gynbtnet.recipes.loading import load_recipe
+from gynbtnet.single_stages import finetune_alone
+
+from .conftest import WriteCohort
+
+STAGES = ("pretraining", "supervised", "task")
+GRID = Geometry((12, 20, 20), (3.0, 2.0, 2.0))
+SCALING = CTScaling(lower=-1000, upper=1500, mean=100, sd=200)
+SET = "{lower: -1000, upper: 1500, mean: 100, sd: 200}"
+
+
+def plans_of_the_stages(write_cohort: WriteCohort, changes: list[str]) -> list[Plan]:
+    """Each stage planned for its own cohort, the first without contours."""
+    recipe = load_recipe("demo", [*(f"{stage}.plan.spacing=[2, 2, 2]" for stage in STAGES), *changes])
+    plans = []
+    for number, stage in enumerate(STAGES):
+        cohort = write_cohort([Geometry((8 + 4 * number, 16, 16), (2.0, 2.0, 2.0))], labelled=stage != "pretraining")
+        plans.append(make_plan(cohort, recipe.stage(stage).plan))
+    return plans
+
+
+def plan_with(scaling: CTScaling, channels: tuple[str, ...] = ("CT",)) -> Plan:
+    source = Fingerprint(channels, (), ((2.0, 2.0, 2.0),), ((32, 32, 32),), None)
+    patch: dict[str, Any] = {"preset": "XS", "patch_size": (16, 32, 32)}
+    return make_plan(source, PlanSettings(normalisation="ct", ct_scaling=scaling, **patch))
+
+
+def test_the_same_voxels_are_the_same_in_all_three_stages(write_cohort: WriteCohort) -> None:
+    hu = np.random.default_rng(0).integers(-1024, 3000, GRID.shape).astype(np.int16)
+    fixed = [f"{stage}.plan.{change}" for stage in STAGES for change in ("normalisation=ct", f"ct_scaling={SET}")]
+    ours, papers = (
+        [preprocess_volume([Volume(hu, GRID)], plan)[0] for plan in plans_of_the_stages(write_cohort, changes)]
+        for changes in (fixed, [])
+    )
+    np.testing.assert_array_equal(ours[0], ours[1])
+    np.testing.assert_array_equal(ours[0], ours[2])
+    assert np.abs(papers[0] - papers[2]).max() > 1  # z-scored, and by the cohort's intensities
+
+
+def test_worked_by_hand() -> None:
+    hu = np.array([-3000, -1000, 100, 300, 1500, 3000], np.float32).reshape(1, 1, 6)
+    plan = plan_with(SCALING)
+    np.testing.assert_allclose(scale(clip(hu, plan), plan).ravel(), [-5.5, -5.5, 0, 1, 7, 7])
+
+
+@pytest.mark.parametrize("channels", [("CT",), ("CT", "T2")])
+def test_the_numbers_are_in_the_plan_and_nnunet_scales_by_them(channels: tuple[str, ...], tmp_path: Path) -> None:
+    plan = plan_with(SCALING, channels)
+    plan.save(tmp_path)
+    assert Plan.load(tmp_path) == plan
+    plans = pytest.importorskip("nnunetv2.utilities.plans_handling.plans_handler")
+    schemes = pytest.importorskip("nnunetv2.preprocessing.normalization.default_normalization_schemes")
+    manager = plans.PlansManager(str(tmp_path / "plans.json"))
+    named = manager.get_configuration("3d_fullres").normalization_schemes
+    assert named == ["CTNormalization", "ZScoreNormalization"][: len(channels)]
+    properties = manager.foreground_intensity_properties_per_channel["0"]
+    hu = np.random.default_rng(1).integers(-1024, 3000, (4, 5, 6)).astype(np.float32)
+    theirs = schemes.CTNormalization(use_mask_for_norm=False, intensityproperties=properties).run(hu.copy())
+    np.testing.assert_allclose(scale(clip(hu, plan), plan), theirs, rtol=1e-6, atol=1e-6)
+
+
+def test_no_scan_is_read_for_it(write_cohort: WriteCohort) -> None:
+    cohort = write_cohort([GRID])
+    for case in cohort.cases:
+        case.image.unlink()
+    plan = make_plan(cohort, PlanSettings(normalisation="ct", ct_scaling=SCALING, preset="XS", patch_size=(16, 16, 32)))
+    assert plan.intensities == (SCALING.as_intensity(),)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"lower": 1500}, "lower is 1500 HU, expected less than upper"),
+        ({"mean": 2000}, "mean is 2000 HU, expected one between"),
+        ({"sd": 0}, "greater than 0"),
+        ({"sd": float("inf")}, "less than or equal|finite"),
+        ({"upper": float("nan")}, "finite|less than"),
+        ({"window": 3}, "Extra inputs"),
+    ],
+)
+def test_numbers_that_do_not_fit_are_refused(change: dict[str, float], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        CTScaling(**{**SCALING.model_dump(), **change})
+
+
+def test_it_belongs_to_ct_normalisation() -> None:
+    with pytest.raises(BadInput, match="ct_scaling is for normalisation ct, not zscore"):
+        load_recipe("demo", [f"pretraining.plan.ct_scaling={SET}"])
+
+
+def test_scans_that_were_prepared_by_other_numbers_are_told(write_cohort: WriteCohort, tmp_path: Path) -> None:
+    small = [f"task.plan.{change}" for change in ("patch_size=[16, 16, 32]", "spacing=[3, 2, 2]")]
+    recipe = load_recipe("demo", [*small, "structures=[one, two]", f"task.plan.ct_scaling={SET}"])
+    cohort = write_cohort([GRID] * 3)
+    measured = recipe.stage("task").plan.model_copy(update={"ct_scaling": None})
+    prepared = prepare(cohort, make_plan(cohort, measured), tmp_path / "prepared")
+    split = Split((), (("p0",), ("p1", "p2")), 0)
+    with pytest.raises(BadInput, match=r"gives ct_scaling, .* were prepared with other intensities"):
+        finetune_alone(prepared, recipe, "task", split, None, tmp_path / "run")
+    assert json.loads((prepared.folder / "plans.json").read_text())["plans_name"] == "GynBTNetPlans"
