@@ -51,7 +51,18 @@ def test_names_in_brackets_are_printed_whole_by_every_command(export, tmp_path, 
             assert name in out, (words, name)
 
 
-NAMES = ("[/red]", "[bold]Bladder old[/bold]", "[link=x]", ":smile:", "[", "a\\[b]", "100%", "PTV {1}")
+NAMES = (
+    "[/red]",
+    "[bold]Bladder old[/bold]",
+    "[link=x]",
+    ":smile:",
+    "[",
+    "a\\[b]",
+    "100%",
+    "PTV {1}",
+    "PTV $\\frac$",
+    "$x_$",
+)
 
 
 def test_names_that_look_like_markup_are_printed_as_they_are(tmp_path, monkeypatch, capsys):

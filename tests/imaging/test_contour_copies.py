@@ -66,6 +66,15 @@ def test_a_copy_may_be_shifted_by_a_tenth_of_a_millimetre_or_rounded(shift, deci
     assert without_copies([one, Contour(np.round(one.points, decimals), 0)])[1] == 1
 
 
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_contour_that_leads_round_twice_counts_once(closed):
+    one = box(1.5, 1.5, 8.5, 9.5)
+    twice = np.concatenate([one.points, one.points + 0.02, one.points[: int(closed)]])
+    left, copies = without_copies([Contour(twice, 0)])
+    assert copies == 1
+    assert np.array_equal(mask_from_contours(left, GRID), mask_from_contours([one], GRID))
+
+
 @pytest.mark.parametrize(
     "other",
     [

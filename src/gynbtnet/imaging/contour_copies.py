@@ -25,10 +25,13 @@ def without_copies(contours: Sequence[Contour], distance: float = COPY_DISTANCE)
         distance: mm between two lines up to which they are the same; less than the wall of any ring.
 
     Returns:
-        The contours that are left, in their order, and how many copies there were.
+        The contours that are left, in their order, and how many copies there were. One that leads round twice counts
+        as a contour and its copy.
     """
     kept: dict[tuple[int, bytes], Contour] = {}
-    for contour in contours:
+    once = [_wound_once(contour, distance) for contour in contours]
+    twice = sum(len(one.points) < len(contour.points) for one, contour in zip(once, contours, strict=True))
+    for contour in once:
         kept.setdefault((contour.z, contour.points.tobytes()), contour)
     rest = list(kept.values())
     copies = np.zeros(len(rest), bool)
@@ -40,7 +43,18 @@ def without_copies(contours: Sequence[Contour], distance: float = COPY_DISTANCE)
                 if not copies[other] and _is_copy(rest[first].points, rest[other].points, distance):
                     copies[other] = True
     left = [contour for contour, is_copy in zip(rest, copies, strict=True) if not is_copy]
-    return left, len(contours) - len(left)
+    return left, len(contours) - len(left) + twice
+
+
+def _wound_once(contour: Contour, distance: float) -> Contour:
+    """The contour without its second half, if that is the first half again: it was drawn round twice."""
+    points = contour.points
+    if len(points) % 2 and np.linalg.norm(points[0] - points[-1]) <= distance:
+        points = points[:-1]
+    half = len(points) // 2
+    if half < 3 or len(points) % 2 or np.linalg.norm(points[:half] - points[half:], axis=1).max() > distance:
+        return contour
+    return Contour(points[:half], contour.z)
 
 
 def _similar_boxes(contours: Sequence[Contour], distance: float) -> list[tuple[int, list[int]]]:
@@ -69,9 +83,18 @@ def _size(points: Floats) -> tuple[float, float]:
     return float(area), float(np.linalg.norm(following - points, axis=1).sum())
 
 
+def _samples(points: Floats) -> Floats:
+    """The corners and the middles of the edges of a closed polygon."""
+    return np.concatenate([points, (points + np.roll(points, -1, axis=0)) / 2])
+
+
 def _is_along(points: Floats, line: Floats, distance: float) -> bool:
     """Whether the corners and the middles of the edges of one closed polygon lie on another's line."""
-    samples = np.concatenate([points, (points + np.roll(points, -1, axis=0)) / 2])
+    samples = _samples(points)
+    near, _ = KDTree(_samples(line)).query(samples, distance_upper_bound=distance)
+    samples = samples[~np.isfinite(near)]
+    if not len(samples):
+        return True
     edge = np.roll(line, -1, axis=0) - line
     squared = (edge**2).sum(axis=1)
     for some in np.array_split(samples, len(samples) * len(line) // _AT_ONCE + 1):

@@ -6,11 +6,12 @@ cross, or enclose nearly the same, XOR takes away what both enclose, which nobod
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 
 import numpy as np
 import numpy.typing as npt
 
-from gynbtnet.imaging.contours import Contour, Mask, mask_from_contours
+from gynbtnet.imaging.contours import Contour, Floats, Mask, mask_from_contours
 from gynbtnet.imaging.geometry import Geometry
 
 _OUTSIDE = 0.05
@@ -46,6 +47,18 @@ class _Drawn:
     def high(self) -> npt.NDArray[np.int64]:
         return self.low + self.inside.shape
 
+    @cached_property
+    def area(self) -> int:
+        """How many voxels are inside."""
+        return int(np.count_nonzero(self.inside))
+
+    @cached_property
+    def border(self) -> int:
+        """How many of them have a neighbour outside."""
+        padded = np.pad(self.inside, 1)
+        within = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+        return int(np.count_nonzero(self.inside & ~within))
+
     def on(self, low: npt.NDArray[np.int64], high: npt.NDArray[np.int64]) -> Mask:
         """The voxels from ``low`` to ``high``."""
         found = np.zeros(high - low, bool)
@@ -73,10 +86,14 @@ def losses(contours: Sequence[Contour], geometry: Geometry) -> list[Loss]:
 
 
 def _loss(z: int, contours: Sequence[Contour], geometry: Geometry) -> Loss:
-    drawn = [one for one in (_drawn(contour, geometry) for contour in contours) if one.inside.any()]
+    index = [geometry.to_index(contour.points)[:, 1:] for contour in contours]
+    boxes = np.asarray([[one.min(axis=0), one.max(axis=0)] for one in index])
+    if not any(_touching(boxes[i], boxes[:i]).any() for i in range(1, len(boxes))):
+        return Loss(z, 0, 0)
+    drawn = [one for one in map(partial(_drawn, geometry=geometry), contours) if one.area]
     if not drawn:
         return Loss(z, 0, 0)
-    drawn.sort(key=lambda one: -np.count_nonzero(one.inside))
+    drawn.sort(key=lambda one: -one.area)
     lows, highs = np.asarray([one.low for one in drawn]), np.asarray([one.high for one in drawn])
     low, high = lows.min(axis=0), highs.max(axis=0)
     nested, xor = np.zeros(high - low, bool), np.zeros(high - low, bool)
@@ -87,6 +104,11 @@ def _loss(z: int, contours: Sequence[Contour], geometry: Geometry) -> Loss:
         xor[box] ^= one.inside
         nested[box] = nested[box] & ~one.inside if depth % 2 else nested[box] | one.inside
     return Loss(z, int(np.count_nonzero(nested & ~xor)), int(np.count_nonzero(nested)))
+
+
+def _touching(box: Floats, boxes: Floats) -> Mask:
+    """Which of some bounding boxes (n, 2, 2) a box, its low and its high corner, has something in common with."""
+    return np.asarray(((boxes[:, 0] <= box[1]) & (boxes[:, 1] >= box[0])).all(axis=1))
 
 
 def _drawn(contour: Contour, geometry: Geometry) -> _Drawn:
@@ -103,12 +125,9 @@ def _is_hole(small: _Drawn, large: _Drawn) -> bool:
     """Whether a contour lies within another with a wall between them."""
     around = large.on(small.low, small.high)
     common = np.count_nonzero(small.inside & around)
-    if common < (1 - _OUTSIDE) * np.count_nonzero(small.inside):
+    if common < (1 - _OUTSIDE) * small.area:
         return False
-    wall = np.count_nonzero(large.inside) - common
-    padded = np.pad(large.inside, 1)
-    neighbours = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    return bool(wall >= _WALL * np.count_nonzero(large.inside & ~neighbours))
+    return bool(large.area - common >= _WALL * large.border)
 
 
 def _box(start: npt.NDArray[np.int64], end: npt.NDArray[np.int64]) -> tuple[slice, slice]:

@@ -4,6 +4,7 @@ import io
 from dataclasses import dataclass
 
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 
 @dataclass(frozen=True)
@@ -15,8 +16,16 @@ class Picture:
     csv: str = ""
 
 
+def take_names_literally(figure: Figure) -> None:
+    """Keep names with dollar signs from being read as mathematics when the figure is drawn."""
+    for text in figure.findobj(Text):
+        if isinstance(text, Text) and "$" in text.get_text() and "\\mathdefault" not in text.get_text():
+            text.set_parse_math(False)  # but tick labels, which are mathematics
+
+
 def picture(figure: Figure, description: str, dots_per_inch: int = 110, csv: str = "") -> Picture:
     """Draw a figure; the same figure gives the same bytes."""
+    take_names_literally(figure)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dots_per_inch, metadata={"Software": None})
     return Picture(buffer.getvalue(), description, csv)
