@@ -85,6 +85,8 @@ def ingest_found(
         BadInput: where ``out`` holds something else, no scan can be taken, no case has one of the structures, or,
             unless they are to be left out, a scan can't be taken.
     """
+    if not found.scans:
+        refuse(found.problems)
     out = Path(out).absolute()
     check_destination(out, key)
     key = key or PatientKey.load(out / KEY)
