@@ -38,7 +38,9 @@ def test_masks_become_labels_by_name(tmp_path: Path) -> None:
 def test_a_choice_of_classes_and_overlaps(tmp_path: Path) -> None:
     mask = sphere("bladder")
     write_case(tmp_path / "ts" / "s0001", {"spleen": mask, "aorta": mask, "liver": mask})
-    with pytest.raises(BadInput, match=r"spleen would lose .* \(100 %\) to aorta.*--allow-overlap"):
+    with pytest.raises(
+        BadInput, match=r"spleen would lose .* \(100 %\) to aorta.*name it after the other.*--allow-overlap"
+    ):
         totalsegmentator.ingest(tmp_path / "ts", tmp_path / "cohort", structures=["spleen", "aorta"])
     cohort = totalsegmentator.ingest(
         tmp_path / "ts", tmp_path / "cohort", structures=["spleen", "aorta"], allow_overlap=True

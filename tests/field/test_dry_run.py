@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+import SimpleITK as sitk
 from typer.testing import CliRunner
 
 from gynbtnet.cli import app
@@ -17,6 +18,7 @@ from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.imaging.volume_files import write_volume
 
+from .battery import CASES
 from .builders import CT, rtstruct
 
 KINDS = ("missing", "unreadable", "mismatch", "duplicate", "overlap")
@@ -192,6 +194,11 @@ def other_grid(path: Path) -> None:
     write_volume(Volume(np.ones((8, 10, 12), np.uint8), Geometry((8, 10, 12), (3.0, 2.0, 2.5))), path)
 
 
+def stacked(path: Path, *, vector: bool = False) -> None:
+    one = sitk.ReadImage(str(path))
+    sitk.WriteImage(sitk.Compose(one, one, one) if vector else sitk.JoinSeries(one, one), str(path))
+
+
 BAD_IMAGES: dict[str, tuple[Change, str]] = {
     "nothing wrong": (lambda source: None, "liver,spleen"),
     "a scan cut short": (lambda source: shorter(source / "B/ct.nii.gz"), "liver,spleen"),
@@ -201,6 +208,9 @@ BAD_IMAGES: dict[str, tuple[Change, str]] = {
     "a mask on another grid": (lambda source: other_grid(source / "B/segmentations/liver.nii.gz"), "liver,spleen"),
     "no masks": (lambda source: shutil.rmtree(source / "B/segmentations"), "liver,spleen"),
     "a mask is nowhere": (lambda source: None, "liver,aorta"),
+    "a scan of four dimensions": (lambda source: stacked(source / "B/ct.nii.gz"), "liver,spleen"),
+    "a scan of three values a voxel": (lambda source: stacked(source / "B/ct.nii.gz", vector=True), "liver,spleen"),
+    "a mask of four dimensions": (lambda source: stacked(source / "B/segmentations/liver.nii.gz"), "liver,spleen"),
     "a scan twice": (lambda source: shutil.copytree(source / "A", source / "C") and None, "liver"),
 }
 
@@ -248,3 +258,13 @@ def test_notes_are_those_of_the_cohort(tmp_path: Path) -> None:
     said = done.stdout[: done.stdout.index("2 cases of 2 patients")]
     assert "some lack structures" in said and "uterus loses" in said
     assert said in foretold.stdout
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_real_kinds_of_input(case: str, tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    CASES[case][0](tmp_path / "source")
+    for layout in (["--structures", "bladder,rectum"], ["--layout", "scans"]):
+        command = ["ingest", str(tmp_path / "source"), "--out", str(tmp_path / layout[-1]), *layout]
+        foretold, done = answer([*command, "--dry-run"]), answer(command)
+        assert foretold[:2] == done[:2]

@@ -13,13 +13,17 @@ from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.ingestion import ingest_found
 from gynbtnet.datasets.layouts import Choices, ingest_layout
 from gynbtnet.errors import BadInput
+from gynbtnet.evaluation.compared_case import compared_case
+from gynbtnet.evaluation.consistency import places
 from gynbtnet.evaluation.evaluate import evaluate, truth_of
 from gynbtnet.evaluation.evaluate_dose import evaluate_dose
 from gynbtnet.imaging.conversion import Conversion, convert
 from gynbtnet.imaging.label_names import read_label_names
 from gynbtnet.imaging.overlap_losses import OverlapTooLarge
+from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.imaging.volume_files import read_volume, write_volume
+from gynbtnet.pictures.overlays import overlay_figure, view
 from gynbtnet.preparation.plan import Plan
 from gynbtnet.preparation.prepare import prepare
 
@@ -92,6 +96,28 @@ def test_volume_dose_and_dice_are_those_of_the_drawn_contours(structures: tuple[
     d90 = {one.structure: one.manual_gy for one in doses if one.figure == "D90"}
     assert d90["hr_ctv"] == pytest.approx(d90_gy(5, 24), abs=0.05)
     assert abs(d90["hr_ctv"] - d90_gy(5, 16)) > 0.2  # what would be left if the uterus had won
+
+
+def test_pictures_and_places_are_those_of_the_drawn_contours(tmp_path: Path) -> None:
+    write_patient(tmp_path / "export")
+    structures = ("hr_ctv", "uterus")
+    cohort = ingested(tmp_path, structures)
+    (case,) = cohort.cases
+    truth = truth_of(case, structures)
+    write_volume(truth.labels, tmp_path / "predictions" / case.id / "labels.nii.gz")
+    place = places(cohort, tmp_path / "predictions")[case.id]
+    # 48 slices from the 18th to the 65th, and their upper 40: middles of 41 and 45, from the HR-CTV's 14.5
+    assert place.truth["uterus"][2] == pytest.approx((40.5 - 14.5) * 2)
+    assert place.prediction["uterus"][2] == pytest.approx((44.5 - 14.5) * 2)
+
+    shown = compared_case(cohort, case.id, {"model": tmp_path / "predictions"})
+    for seen in (shown, shown.cropped()):
+        assert [np.count_nonzero(one.mask("uterus")) * 2 / 1000 for one in seen.drawn.values()] == [72, 60]
+    assert shown.worst_slice("uterus").outlines["truth"]["uterus"] != ("",)
+    seen = view(read_volume(case.image), truth, truth)
+    (axes,) = overlay_figure(seen, StructureNames.load(), ["coronal"]).axes
+    heights = [np.ptp(np.concatenate([path.vertices for path in one.get_paths()])[:, 1]) for one in axes.collections]
+    assert sorted(heights) == pytest.approx([40, 40, 96, 96], abs=2)  # filled and outlined, 20 and 48 slices
 
 
 def test_a_loss_of_more_than_a_fifth_is_refused_and_costs_the_scan_only(tmp_path: Path) -> None:

@@ -142,7 +142,7 @@ def ingest(
         for note in cohort.notes:
             console.print(note)
         console.print(f"{len(cohort.cases)} cases of {len(cohort.patients)} patients in {cohort.folder}")
-    _print_problems(report)
+    _print_problems(report, None if dry_run else MOST_ROWS)  # a dry run writes no integrity.json
     if report.problems:
         raise typer.Exit(1)
 
@@ -259,8 +259,8 @@ def _print_dry_run(seen: "DryRun") -> None:
     console.print(f"{len(seen.scans)} scans of {patients} patients would be taken; nothing was written")
 
 
-def _print_problems(report: "IntegrityReport") -> None:
-    for problem in report.problems[:MOST_ROWS]:
+def _print_problems(report: "IntegrityReport", most: int | None) -> None:
+    for problem in report.problems[:most]:
         typer.echo(f"{problem.kind}: {problem.reason}", err=True)
-    if len(report.problems) > MOST_ROWS:
-        typer.echo(f"… and {len(report.problems) - MOST_ROWS} more, all of them in integrity.json", err=True)
+    if most is not None and len(report.problems) > most:
+        typer.echo(f"… and {len(report.problems) - most} more, all of them in integrity.json", err=True)

@@ -25,7 +25,7 @@ from gynbtnet.datasets.ingestion import (
     report_of,
     taken_of,
 )
-from gynbtnet.datasets.integrity import IntegrityReport, LabelMismatch, Problem, size_of
+from gynbtnet.datasets.integrity import IntegrityReport, LabelMismatch, Problem, refuse, size_of
 from gynbtnet.datasets.json_files import sha256_of
 from gynbtnet.datasets.patient_key import KEY, PatientKey
 from gynbtnet.errors import BadInput
@@ -66,6 +66,8 @@ def dry_run(
     Raises:
         BadInput: As the ingestion would.
     """
+    if not found.scans:
+        refuse(found.problems)
     check_destination(out, key)
     key = key or PatientKey.load(Path(out).absolute() / KEY)
     numbered = number_scans(found.scans, key)
