@@ -201,7 +201,7 @@ def _attempt(work: Callable[[Scan], Result], number: int, scan: Scan) -> tuple[i
             raise
         return number, None, f"{error.filename or 'a file'} can't be used: {error.strerror or error}"
     except MemoryError as error:
-        return number, None, f"memory ran out ({error}); crop the scan, or take a machine with more memory"
+        return number, None, f"Memory ran out ({error}); crop the scan, or take a machine with more memory."
     except Exception as error:  # a fault of ours in one scan is no reason to lose a night's work on the others
         where = traceback.extract_tb(error.__traceback__)[-1]
         return number, None, f"{type(error).__name__} in {Path(where.filename).name}, line {where.lineno}: {error}"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from math import nan
+from math import nan, prod
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_model
 
+from gynbtnet.available_memory import check_memory
 from gynbtnet.baselines.nnunet_library import CONFIGURATION, nnunet
 from gynbtnet.baselines.nnunet_training import RECORD
 from gynbtnet.datasets.json_files import read_json, sha256_of
@@ -23,6 +24,7 @@ from gynbtnet.preparation.nnunet_names import channels_of, structures_of
 from gynbtnet.training.run_folder import RunFolder
 
 REMEDY = "expected the folder of a finished training of nnU-Net, as `gynbtnet baselines` leaves it"
+_FLOAT = 4  # bytes; the image twice, and all outputs on the scan's grid, it surely holds at once
 _TRUSTED = ("torch.nn.", "dynamic_network_architectures.")
 
 
@@ -99,9 +101,15 @@ class NnUNetModel:
         ``settings`` say how windows overlap and whether they are mirrored; nnU-Net's own are half, and yes. It keeps
         no single passes, so that how they agree isn't known.
         """
+        geometry = volumes[0].geometry
+        check_memory(
+            prod(geometry.shape) * _FLOAT * (2 * len(volumes) + len(self.structures) + 1),
+            f"nnU-Net's prediction of {'×'.join(map(str, geometry.shape))} voxels (z, y, x)",
+            "crop the scan to the pelvis, or take a machine with more memory",
+        )
         self.predictor.tile_step_size = 1 - settings.overlap
         self.predictor.use_mirroring = settings.mirroring
-        image, geometry = np.stack([volume.array for volume in volumes]).astype(np.float32), volumes[0].geometry
+        image = np.stack([volume.array for volume in volumes]).astype(np.float32)
         with nnunet():
             labels = self.predictor.predict_single_npy_array(image, {"spacing": list(geometry.spacing)})
         segmentation = Segmentation(Volume(np.asarray(labels, np.uint8), geometry), self.structures)

@@ -43,8 +43,9 @@ _HEADERS: dict[int, tuple[Any, int, bytes, int]] = {
 """By its size: the fields of a header, place and text of its magic, and where voxels begin at the earliest."""
 
 _KINDS = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"}
-_SEVERAL = {32: 2, 128: 3, 1792: 2, 2048: 2, 2304: 4}
-"""Data types with several values a voxel: complex numbers and colours."""
+_COMPLEX = (32, 1792, 2048)
+_COLOURS = {128: 3, 2304: 4}
+"""Data types with several values a voxel, and how many."""
 
 _UNITS = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 """Millimetres in a length of each unit: unknown (taken as mm, as all software does), metre, millimetre, micron."""
@@ -69,7 +70,11 @@ def read_nifti_header(path: Path) -> ImageHeader:
     fields, earliest = _fields(path, content)
     sizes = _sizes(path, fields)
     code = int(fields["datatype"])
-    check_dimensions(path, sizes, _SEVERAL.get(code, 1), most=4)
+    if code in _COMPLEX:
+        raise BadInput(
+            f"{path} holds complex numbers, 2 values a voxel; expected a three-dimensional scan with one value a voxel."
+        )
+    check_dimensions(path, sizes, _COLOURS.get(code, 1), most=4)
     if code not in _KINDS:
         raise BadInput(f"{path} stores voxels as NIfTI's data type {code}; expected whole numbers or floats.")
     kind = np.dtype(_KINDS[code]).newbyteorder(fields.dtype["datatype"].byteorder)
