@@ -1,17 +1,21 @@
 """What memory there is: of the machine, of control groups as containers and batch jobs have them, of ulimit."""
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import psutil
 import pytest
 
 from gynbtnet import available_memory
 from gynbtnet.available_memory import available_bytes, check_memory
-from gynbtnet.errors import BadInput
+from gynbtnet.errors import BadInput, ScansFailed
+from gynbtnet.many_scans import for_each_scan
 
+cli_app = importlib.import_module("gynbtnet.cli.app")  # the package shows its Typer under the same name
 FREE = 64 * 10**9
 
 
@@ -70,6 +74,34 @@ def test_ulimit_counts() -> None:
     shell = f"ulimit -v 2000000; exec '{sys.executable}' -c '{code}'"
     ended = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=True)
     assert 0 < int(ended.stdout) < 2_000_000 * 1024
+
+
+def test_memory_that_runs_out_all_the_same_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for error in (MemoryError("Unable to allocate 9 GiB"), RuntimeError("DefaultCPUAllocator: can't allocate memory")):
+        monkeypatch.setattr(cli_app, "app", Mock(side_effect=error))
+        with pytest.raises(SystemExit) as ended:
+            cli_app.main()
+        assert ended.value.code == 2
+        said = capsys.readouterr().err
+        assert said.startswith("gynbtnet: Memory ran out; crop the scan")
+        assert said.count("\n") == 1
+    monkeypatch.setattr(cli_app, "app", Mock(side_effect=RuntimeError("a fault of ours")))
+    with pytest.raises(RuntimeError, match="a fault of ours"):
+        cli_app.main()
+
+
+def test_a_scan_that_runs_out_of_memory_does_not_stop_the_others() -> None:
+    def work(scan: int) -> int:
+        if scan == 1:
+            raise MemoryError("Unable to allocate 9 GiB")
+        return scan
+
+    with pytest.raises(ScansFailed) as failed:
+        for_each_scan(work, [0, 1, 2], name=str, title="Working")
+    ((name, reason),) = failed.value.failed
+    assert (name, reason.split(";")[0]) == ("1", "Memory ran out (Unable to allocate 9 GiB)")
 
 
 def test_the_sentence_has_both_sizes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -136,10 +136,12 @@ def reason_of(error: Exception) -> str:
         error: what was raised while one scan was worked on.
 
     Raises:
-        Exception: ``error`` itself, if it would stop all other scans too: the disk is full, or the memory.
+        Exception: ``error`` itself, if it would stop all other scans too: the disk is full.
     """
-    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _DISK_FULL):
+    if isinstance(error, OSError) and error.errno in _DISK_FULL:
         raise error
+    if isinstance(error, MemoryError):
+        return f"Memory ran out ({error}); crop the scan, or take a machine with more memory."
     if isinstance(error, BadInput):
         return str(error)
     if isinstance(error, OSError) and error.errno is not None:

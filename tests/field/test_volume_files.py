@@ -180,10 +180,10 @@ def test_every_type_order_and_version_is_read_as_nibabel_reads_it(tmp_path, kind
     assert volume.array.dtype == (np.dtype(kind) if scaling == (1, 0) else volume.array.dtype)
 
 
-@pytest.mark.parametrize(("kind", "values"), [("complex64", 2), ("complex128", 2)])
-def test_complex_numbers_are_refused(tmp_path, kind, values):
+@pytest.mark.parametrize("kind", ["complex64", "complex128"])
+def test_complex_numbers_are_refused(tmp_path, kind):
     nib.save(nib.Nifti1Image(VALUES.astype(kind), AFFINE), tmp_path / "scan.nii.gz")
-    with pytest.raises(BadInput, match=f"{values} values a voxel; expected a three-dimensional scan"):
+    with pytest.raises(BadInput, match="complex numbers, 2 values a voxel; expected a three-dimensional scan"):
         read_volume(tmp_path / "scan.nii.gz")
 
 

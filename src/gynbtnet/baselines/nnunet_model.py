@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from math import nan
+from math import nan, prod
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from safetensors import SafetensorError
 from safetensors.torch import load_model
 
+from gynbtnet.available_memory import check_memory
 from gynbtnet.baselines.nnunet_library import CONFIGURATION, nnunet
 from gynbtnet.baselines.nnunet_mirroring import nnunet_axes
 from gynbtnet.baselines.nnunet_training import RECORD
@@ -28,6 +29,7 @@ from gynbtnet.training.run_folder import RunFolder
 
 REMEDY = "expected the folder of a finished training of nnU-Net, as `gynbtnet baselines` leaves it"
 _WHOLE_NUMBERS, _AXES = TypeAdapter(tuple[int, ...]), TypeAdapter(tuple[Axis, ...])
+_FLOAT = 4  # bytes; the image twice, and all outputs on the scan's grid, it surely holds at once
 _TRUSTED = ("torch.nn.", "dynamic_network_architectures.")
 
 
@@ -115,8 +117,14 @@ class NnUNetModel:
         Raises:
             BadInput: If the settings ask for an axis that wasn't mirrored in training.
         """
+        geometry = volumes[0].geometry
+        check_memory(
+            prod(geometry.shape) * _FLOAT * (2 * len(volumes) + len(self.structures) + 1),
+            f"nnU-Net's prediction of {'×'.join(map(str, geometry.shape))} voxels (z, y, x)",
+            "crop the scan to the pelvis, or take a machine with more memory",
+        )
         self.predictor.tile_step_size = 1 - settings.overlap
-        image, geometry = np.stack([volume.array for volume in volumes]).astype(np.float32), volumes[0].geometry
+        image = np.stack([volume.array for volume in volumes]).astype(np.float32)
         axes = mirrored_axes(settings, self.mirror_axes, str(self.folder))
         transpose = self.predictor.plans_manager.transpose_forward
         mirrored = [axis for axis in nnunet_axes(axes, [geometry], transpose) if axis in self.trained_axes]

@@ -36,12 +36,16 @@ _NIFTI_2: dict[str, Any] = {
     "offsets": [16, 12, 14, 104, 168, 176, 184, 500, 240, 344, 348, 352, 376, 400],
     "itemsize": 540,
 }
-_HEADERS = {348: (_NIFTI_1, 344, b"n+1\0", 352), 540: (_NIFTI_2, 4, b"n+2\0\r\n\x1a\n", 544)}
+_HEADERS: dict[int, tuple[Any, int, bytes, int]] = {
+    348: (_NIFTI_1, 344, b"n+1\0", 352),
+    540: (_NIFTI_2, 4, b"n+2\0\r\n\x1a\n", 544),
+}
 """By its size: the fields of a header, place and text of its magic, and where voxels begin at the earliest."""
 
 _KINDS = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"}
-_SEVERAL = {32: 2, 128: 3, 1792: 2, 2048: 2, 2304: 4}
-"""Data types with several values a voxel: complex numbers and colours."""
+_COMPLEX = (32, 1792, 2048)
+_COLOURS = {128: 3, 2304: 4}
+"""Data types with several values a voxel, and how many."""
 
 _UNITS = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 """Millimetres in a length of each unit: unknown (taken as mm, as all software does), metre, millimetre, micron."""
@@ -66,7 +70,11 @@ def read_nifti_header(path: Path) -> ImageHeader:
     fields, earliest = _fields(path, content)
     sizes = _sizes(path, fields)
     code = int(fields["datatype"])
-    check_dimensions(path, sizes, _SEVERAL.get(code, 1), most=4)
+    if code in _COMPLEX:
+        raise BadInput(
+            f"{path} holds complex numbers, 2 values a voxel; expected a three-dimensional scan with one value a voxel."
+        )
+    check_dimensions(path, sizes, _COLOURS.get(code, 1), most=4)
     if code not in _KINDS:
         raise BadInput(f"{path} stores voxels as NIfTI's data type {code}; expected whole numbers or floats.")
     kind = np.dtype(_KINDS[code]).newbyteorder(fields.dtype["datatype"].byteorder)
@@ -88,10 +96,11 @@ def read_nifti_header(path: Path) -> ImageHeader:
 
 def _fields(path: Path, content: bytes) -> tuple[Any, int]:
     """The header's values, and where voxels begin at the earliest."""
-    order = next((order for order in ("little", "big") if int.from_bytes(content[:4], order) in _HEADERS), None)  # type: ignore[arg-type]
+    sizes = {order: int(np.frombuffer(content[:4].ljust(4, b"\0"), f"{order}i4")[0]) for order in "<>"}
+    order = next((order for order, size in sizes.items() if size in _HEADERS), None)
     if order is None:
         raise unreadable(path, "it does not begin as a NIfTI file does")
-    layout, place, magic, earliest = _HEADERS[int.from_bytes(content[:4], order)]  # type: ignore[arg-type]
+    layout, place, magic, earliest = _HEADERS[sizes[order]]
     if len(content) < layout["itemsize"]:
         raise unreadable(path, "its header is cut short")
     found = content[place : place + len(magic)]
@@ -99,7 +108,7 @@ def _fields(path: Path, content: bytes) -> tuple[Any, int]:
         raise BadInput(f"{path} is the header of a NIfTI pair (.hdr and .img); convert the two to a single .nii.gz.")
     if found != magic:
         raise unreadable(path, "it lacks NIfTI's magic, as a file of Analyze 7.5 does")
-    fields = np.frombuffer(content, np.dtype(layout).newbyteorder("<" if order == "little" else ">"), 1)[0]
+    fields = np.frombuffer(content, np.dtype(layout).newbyteorder(order), 1)[0]
     return fields, earliest
 
 

@@ -5,11 +5,14 @@ from math import prod
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.image_header import ImageHeader, check_dimensions, grid, unreadable, without_place
 from gynbtnet.imaging.text_header import HEADER_BYTES, UNITS, numbers
 from gynbtnet.imaging.voxel_data import Encoding, VoxelData
+
+Floats = npt.NDArray[np.float64]
 
 _KINDS = {
     "i1": ("signed char", "int8", "int8_t"),
@@ -95,7 +98,7 @@ def _fields(path: Path) -> tuple[dict[str, str], int]:
     return fields, end.end()
 
 
-def _place(path: Path, fields: dict[str, str]) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+def _place(path: Path, fields: dict[str, str]) -> tuple[Floats, Floats]:
     """Steps along x, y and z (a row each) and the origin, in LPS and mm."""
     signs = _SPACES.get(fields.get("space", "").lower())
     vectors = re.findall(r"\(([^()]*)\)", fields.get("space directions", ""))

@@ -40,7 +40,7 @@ def prediction_bytes(grid: Geometry, plan: Plan, *, on_cpu: bool) -> int:
     """Return about how many bytes a prediction takes at its peak, beyond the scan itself and the weights.
 
     Either resampling sets the peak, or the sliding window with the sums of logits of as many slices as a window has.
-    Measured peaks were between three fifths of it and all of it.
+    Measured peaks were between half of it and all of it.
     """
     source, planned = prod(grid.shape), planned_geometry(grid, plan)
     target, channels, outputs = prod(planned.shape), len(plan.channels), len(plan.structures) + 1
@@ -52,7 +52,7 @@ def prediction_bytes(grid: Geometry, plan: Plan, *, on_cpu: bool) -> int:
         depth, height, width = planned.shape
         rows = min(plan.patch_size[0] + 1, max(depth, plan.patch_size[0]))
         window = _HALF * outputs * rows * max(height, plan.patch_size[1]) * max(width, plan.patch_size[2])
-        window += 2 * _FLOAT * outputs * prod(plan.patch_size)
+        window += _FLOAT * outputs * prod(plan.patch_size)
         if plan.network == "gynbtnet":
             window += _MAPS * _FLOAT * PRESETS[plan.preset].channels[0] * prod(plan.patch_size)
     return int(image + max(resampling, labels_and_body + window) + _SPARE)
