@@ -160,9 +160,13 @@ def _find(folder: Path, rules: Sequence[str]) -> _Source:
                 elsewhere.append(kind)
                 continue
             reference = read_reference(rtstruct)
-            ct, note = _ct_of(rtstruct, reference, scans, folder)
         except Exception as error:
             problems.append(_problem(error, rtstruct))
+            continue
+        try:
+            ct, note = _ct_of(rtstruct, reference, scans, folder)
+        except BadInput as error:
+            problems.append(Problem("missing", str(rtstruct), str(error)))
         else:
             drawn.setdefault(ct, []).append(_Drawn(rtstruct, ct, reference, note))
     judged = completeness(search, _referred(search) if search.damaged else None)

@@ -15,7 +15,18 @@ from pydicom.uid import UID
 
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.damaged_dicom import PREFIX, DamagedFile, end_of_meta, has_more_than_header, was_dicom
-from gynbtnet.imaging.dicom_objects import CT_IMAGE, MULTI_FRAME_CT, code, is_cut_short, lenient, reading, uid
+from gynbtnet.imaging.dicom_objects import (
+    CT_IMAGE,
+    MULTI_FRAME_CT,
+    RT_DOSE,
+    RT_PLAN,
+    RT_STRUCTURE_SET,
+    code,
+    is_cut_short,
+    lenient,
+    reading,
+    uid,
+)
 from gynbtnet.imaging.dicomdir import absent_files, is_directory_file
 from gynbtnet.imaging.enhanced_ct import orientation_of
 from gynbtnet.imaging.file_search import files_below
@@ -233,8 +244,8 @@ def _header(path: Path) -> Dataset | None:
         header = pydicom.dcmread(path, stop_before_pixels=True)
     if header.get("Modality"):
         return header
-    if not has_more_than_header(own_class) and not _is_nameless(own_class):
-        return None
+    if own_class not in (CT_IMAGE, *MULTI_FRAME_CT, RT_STRUCTURE_SET, RT_DOSE, RT_PLAN) and not _is_nameless(own_class):
+        return None  # such as a screenshot, which needs none
     said = f"; its SOP class is {own_class.name}" if own_class and own_class.name != own_class else ""
     raise BadInput(f"{path} has no Modality{said}. Export it again, or take it out of the folder.")
 
