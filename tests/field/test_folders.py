@@ -641,3 +641,20 @@ def test_a_broken_file_elsewhere_stops_neither_conversion_nor_dose(export: Path,
     cut(export / "p1" / "RD.dcm", 300)
     with pytest.raises(BadInput, match=r"RD\.dcm can't be parsed"):
         find_doses(cohort.cases)
+
+
+def test_one_of_several_sources_that_holds_nothing_stops_no_other(export: Path, tmp_path: Path) -> None:
+    (export / "p2" / "RS.dcm").unlink()
+    sources = [export / f"p{number}" for number in (1, 2, 3)]
+    done = ingest_layout("dicom-rt", sources, tmp_path / "cohort", BLADDER, leave_out_failing=True)
+    came_through(done.cohort, export, 1, 3)
+    assert [(one.kind, one.place) for one in done.report.problems] == [("missing", str(export / "p2"))]
+    with pytest.raises(BadInput, match="p2 holds CT; expected CT series and the RTSTRUCTs"):
+        ingest_layout("dicom-rt", export / "p2", tmp_path / "other", BLADDER, leave_out_failing=True)
+    assert not (tmp_path / "other").exists()
+
+
+def test_slices_that_share_their_uid_are_no_copies(tmp_path: Path) -> None:
+    CT(f"{tmp_path}/p", rows=8, cols=8, change=lambda d, k: setattr(d, "SOPInstanceUID", "1.2.3"))
+    (series,) = search_series(tmp_path).series
+    assert (len(series.files), series.copies) == (12, ())

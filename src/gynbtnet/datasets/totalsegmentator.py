@@ -13,7 +13,14 @@ import numpy as np
 
 from gynbtnet.datasets.archive import Archive
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.datasets.found_scans import FoundScan, FoundScans, ScanContents, natural_order, source_folders
+from gynbtnet.datasets.found_scans import (
+    FoundScan,
+    FoundScans,
+    ScanContents,
+    in_each_source,
+    natural_order,
+    source_folders,
+)
 from gynbtnet.datasets.ingestion import ingest_found
 from gynbtnet.datasets.integrity import LabelMismatch, Problem
 from gynbtnet.datasets.patient_key import PatientKey
@@ -81,9 +88,8 @@ def find(
         BadInput: where there is none, or more classes are wanted than a label map holds.
     """
     scans: list[FoundScan] = []
-    problems: list[Problem] = []
-    for folder in sources:
-        found, incomplete = _find(folder)
+    held, problems = in_each_source(_find, sources)
+    for found, incomplete in held:
         scans += found
         problems += incomplete
     classes = sorted({_class(path) for scan in scans for path in scan.contours})

@@ -1,9 +1,10 @@
 """Which DICOM series a folder holds."""
 
-import filecmp
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import file_digest
 from pathlib import Path
 
 import numpy as np
@@ -196,14 +197,17 @@ def _with_files(series: FoundSeries, members: Sequence[_Member], absent: Mapping
     """The series with all of its files but exact copies."""
     kept: list[_Member] = []
     copies: list[Path] = []
-    by_instance: dict[str, list[_Member]] = {}
+    counts = Counter(one.instance for one in members)
+    seen: set[tuple[str, bytes]] = set()
     for one in members:
-        earlier = by_instance.setdefault(one.instance, []) if one.instance else []
-        if any(filecmp.cmp(one.path, other.path, shallow=False) for other in earlier):
-            copies.append(one.path)
-        else:
-            earlier.append(one)
-            kept.append(one)
+        if one.instance and counts[one.instance] > 1:
+            with one.path.open("rb") as file:
+                key = one.instance, file_digest(file, "sha256").digest()
+            if key in seen:
+                copies.append(one.path)
+                continue
+            seen.add(key)
+        kept.append(one)
     return replace(
         series,
         files=tuple(one.path for one in kept),
