@@ -12,12 +12,14 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
+from pydicom.data import get_testdata_file
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.layouts import Choices, dry_run_layout, ingest_layout
 from gynbtnet.errors import BadInput
-from gynbtnet.imaging.ct_series import read_ct_files
+from gynbtnet.evaluation.case_dose import find_doses
+from gynbtnet.imaging.ct_series import read_ct_files, read_ct_series
 from gynbtnet.imaging.dicom_series import search_series
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.incomplete_series import completeness
@@ -174,10 +176,10 @@ def with_plan(p2: Path) -> Path:
     return p2 / "RP.dcm"
 
 
-def with_dose(p2: Path) -> Path:
-    ct = CT(f"{p2.parent.parent}/scratch", patient="P2")
-    rtdose(f"{p2}/RD.dcm", ct, np.ones((3, 4, 5)), (-10, -10, -10))
-    return p2 / "RD.dcm"
+def with_dose(folder: Path) -> Path:
+    ct = CT(f"{folder.parent.parent}/scratch", patient=folder.name.upper())
+    rtdose(f"{folder}/RD.dcm", ct, np.ones((3, 4, 5)), (-10, -10, -10))
+    return folder / "RD.dcm"
 
 
 def with_mr(p2: Path) -> CT:
@@ -451,13 +453,12 @@ def test_an_unexpected_error_costs_one_scan(
     assert "p2" in reason and "Roe" not in reason
 
 
-def test_memory_and_the_user_stop_at_once(export: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_user_stops_all_at_once(export: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from gynbtnet.datasets import dicom_rt_export
 
-    for error in (MemoryError, KeyboardInterrupt):
-        monkeypatch.setattr(dicom_rt_export, "read_ct_files", Unusual(error))  # type: ignore[arg-type]
-        with pytest.raises(error):
-            ingested(export, tmp_path / "cohort")
+    monkeypatch.setattr(dicom_rt_export, "read_ct_files", Unusual(KeyboardInterrupt))  # type: ignore[arg-type]
+    with pytest.raises(KeyboardInterrupt):
+        ingested(export, tmp_path / "cohort")
 
 
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian])
@@ -606,3 +607,53 @@ def test_one_bad_entry_of_a_list_costs_its_case_alone(layout: str, entry: object
     assert [case.id for case in done.cohort.cases] == ["c1_f1", "c3_f1"]
     (problem,) = done.report.problems
     assert "dataset.json" in problem.reason
+
+
+def test_public_files_beside_patients_stop_none(export: Path, tmp_path: Path) -> None:
+    """Files of pydicom's own tests, of every kind and with odd headers."""
+    names = ("UN_sequence.dcm", "rtplan_truncated.dcm", "JPEGLSNearLossless_08.dcm", "MR_truncated.dcm", "CT_small.dcm")
+    names += ("MR_small.dcm", "rtdose.dcm", "rtplan.dcm", "SC_rgb_jpeg_app14_dcmd.dcm", "priv_SQ.dcm", "reportsi.dcm")
+    places = [get_testdata_file(name, download=False) for name in names]
+    for path in filter(None, places):
+        shutil.copy(str(path), export)
+        shutil.copy(str(path), export / "p2")
+    cohort, reasons = ingested(export, tmp_path / "cohort")
+    came_through(cohort, export, 1, 2, 3)
+    assert {Path(reason.split(" ")[0]).name for reason in reasons} <= {"UN_sequence.dcm", "rtplan_truncated.dcm"}
+    assert any("UN_sequence.dcm has no Modality; its SOP class is CT Image Storage" in reason for reason in reasons)
+    rows = {one.place: one for one in inspect(export, NAMES).found}
+    assert rows["UN_sequence.dcm"].problem and not rows["p2/CT"].problem
+    assert {scan.place.parent.name for scan in find_scans([export], ("CT",)).scans.values()} >= {"p1", "p2", "p3"}
+
+
+def test_a_broken_file_elsewhere_stops_neither_conversion_nor_dose(export: Path, tmp_path: Path) -> None:
+    (export / "p2" / "odd").write_bytes(bytes(128) + b"DICM" + random_bytes(900))
+    assert read_ct_series(export / "p2").volume.array.shape == (12, 40, 32)
+    cut(slice_of(export / "p2"), 300)
+    with pytest.raises(BadInput, match=r"CT011\.dcm"):
+        read_ct_series(export / "p2")
+    with_dose(export / "p1")
+    cohort, _ = ingested(export, tmp_path / "cohort")
+    cut(slice_of(export / "p1", 4), 1000)
+    found = find_doses(cohort.cases)
+    assert [path.name for files in found.values() for path in files] == ["RD.dcm"]
+    cut(export / "p1" / "RD.dcm", 300)
+    with pytest.raises(BadInput, match=r"RD\.dcm can't be parsed"):
+        find_doses(cohort.cases)
+
+
+def test_one_of_several_sources_that_holds_nothing_stops_no_other(export: Path, tmp_path: Path) -> None:
+    (export / "p2" / "RS.dcm").unlink()
+    sources = [export / f"p{number}" for number in (1, 2, 3)]
+    done = ingest_layout("dicom-rt", sources, tmp_path / "cohort", BLADDER, leave_out_failing=True)
+    came_through(done.cohort, export, 1, 3)
+    assert [(one.kind, one.place) for one in done.report.problems] == [("missing", str(export / "p2"))]
+    with pytest.raises(BadInput, match="p2 holds CT; expected CT series and the RTSTRUCTs"):
+        ingest_layout("dicom-rt", export / "p2", tmp_path / "other", BLADDER, leave_out_failing=True)
+    assert not (tmp_path / "other").exists()
+
+
+def test_slices_that_share_their_uid_are_no_copies(tmp_path: Path) -> None:
+    CT(f"{tmp_path}/p", rows=8, cols=8, change=lambda d, k: setattr(d, "SOPInstanceUID", "1.2.3"))
+    (series,) = search_series(tmp_path).series
+    assert (len(series.files), series.copies) == (12, ())

@@ -14,7 +14,7 @@ from pathlib import Path
 from gynbtnet.datasets.applicator import applicator_of, applicator_of_plan, plans_of, structure_set_of
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.dicom_scans import damaged_problems, dicom_scan
-from gynbtnet.datasets.found_scans import FoundScan, FoundScans, ScanContents, source_folders
+from gynbtnet.datasets.found_scans import FoundScan, FoundScans, ScanContents, in_each_source, source_folders
 from gynbtnet.datasets.ingestion import ingest_found
 from gynbtnet.datasets.integrity import Problem
 from gynbtnet.datasets.patient_key import PatientKey
@@ -100,7 +100,8 @@ def find(
         notes = (*scan.notes, *ct.notes, *report.notes)
         return ScanContents(ct.volume, segmentation, report.missing, report.overlaps, report.unmapped, notes)
 
-    held = [_find(folder, rtstruct) for folder in sources]
+    held, problems = in_each_source(lambda folder: _find(folder, rtstruct), sources)
+    problems += [problem for one in held for problem in one.problems]
     without = sum(one.without for one in held)
     elsewhere = Counter(kind for one in held for kind in one.elsewhere)
     notes = [
@@ -113,7 +114,7 @@ def find(
         read,
         structures=wanted,
         depends_on=repr((sorted(alias for alias in names.aliases.items() if alias[1] in wanted), repairs)),
-        problems=tuple(problem for one in held for problem in one.problems),
+        problems=tuple(problems),
         notes=tuple(notes),
     )
 
@@ -165,9 +166,13 @@ def _find(folder: Path, rules: Sequence[str]) -> _Source:
                 elsewhere.append(kind)
                 continue
             reference = read_reference(rtstruct)
-            ct, note = _ct_of(rtstruct, reference, scans, folder)
         except Exception as error:
             problems.append(_problem(error, rtstruct))
+            continue
+        try:
+            ct, note = _ct_of(rtstruct, reference, scans, folder)
+        except BadInput as error:
+            problems.append(Problem("missing", str(rtstruct), str(error)))
         else:
             drawn.setdefault(ct, []).append(_Drawn(rtstruct, ct, reference, note))
     judged = completeness(search, _referred(search) if search.damaged else None)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from gynbtnet.datasets.archive import Archive
 from gynbtnet.datasets.integrity import Problem
@@ -11,6 +12,8 @@ from gynbtnet.errors import BadInput
 from gynbtnet.imaging.label_map import Overlap
 from gynbtnet.imaging.overlap_losses import OverlapLoss, overlap_losses
 from gynbtnet.imaging.volume import Segmentation, Volume
+
+Held = TypeVar("Held")
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,24 @@ class FoundScans:
 def natural_order(path: Path) -> tuple[str | int, ...]:
     """A key that sorts ``fraction_10`` after ``fraction_9``."""
     return tuple(int(part) if part.isdigit() else part for part in re.split(r"(\d+)", str(path)))
+
+
+def in_each_source(find: Callable[[Path], Held], sources: Sequence[Path]) -> tuple[list[Held], list[Problem]]:
+    """Call ``find`` with every folder; one of several that holds nothing to take becomes a problem.
+
+    Raises:
+        BadInput: If no folder holds anything to take.
+    """
+    held: list[Held] = []
+    problems: list[Problem] = []
+    for folder in sources:
+        try:
+            held.append(find(folder))
+        except BadInput as error:
+            problems.append(Problem("missing", str(folder), str(error)))
+    if problems and not held:
+        raise BadInput(problems[0].reason)
+    return held, problems
 
 
 def source_folders(source: Path | Sequence[Path], out: Path) -> tuple[Path, ...]:

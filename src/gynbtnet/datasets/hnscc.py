@@ -12,8 +12,7 @@ from pathlib import Path
 
 from gynbtnet.datasets.archive import Archive
 from gynbtnet.datasets.dicom_scans import archive_series
-from gynbtnet.datasets.found_scans import FoundScan, FoundScans, ScanContents
-from gynbtnet.datasets.integrity import Problem
+from gynbtnet.datasets.found_scans import FoundScan, FoundScans, ScanContents, in_each_source
 from gynbtnet.imaging.ct_series import read_ct_files
 from gynbtnet.imaging.slice_repairs import Repairs
 
@@ -32,10 +31,9 @@ def find(sources: Sequence[Path], *, repairs: Repairs | None = None) -> FoundSca
         BadInput: where there is none.
     """
     scans: list[FoundScan] = []
-    problems: list[Problem] = []
     left = 0
-    for folder in sources:
-        series, damaged, others = archive_series(folder)
+    held, problems = in_each_source(archive_series, sources)
+    for series, damaged, others in held:
         scans += [scan for _, scan in series]
         problems += damaged
         left += others

@@ -12,7 +12,14 @@ from pathlib import Path
 
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.dicom_scans import ct_series
-from gynbtnet.datasets.found_scans import FoundScan, FoundScans, ScanContents, natural_order, source_folders
+from gynbtnet.datasets.found_scans import (
+    FoundScan,
+    FoundScans,
+    ScanContents,
+    in_each_source,
+    natural_order,
+    source_folders,
+)
 from gynbtnet.datasets.ingestion import ingest_found
 from gynbtnet.datasets.integrity import Problem
 from gynbtnet.datasets.patient_key import KEY, PatientKey
@@ -72,9 +79,8 @@ def find(sources: Sequence[Path], *, channels: Sequence[str] = ("CT",), repairs:
         BadInput: where a folder holds no CT.
     """
     scans: list[FoundScan] = []
-    problems: list[Problem] = []
-    for folder in sources:
-        found, incomplete = _find(folder, channels)
+    held, problems = in_each_source(lambda folder: _find(folder, channels), sources)
+    for found, incomplete in held:
         scans += found
         problems += incomplete
 

@@ -18,6 +18,7 @@ from gynbtnet.datasets.found_scans import (
     FoundScans,
     NamedStructures,
     ScanContents,
+    in_each_source,
     natural_order,
     source_folders,
 )
@@ -91,9 +92,8 @@ def find(
         BadInput: where there is none, or more classes are wanted than a label map holds.
     """
     scans: list[FoundScan] = []
-    problems: list[Problem] = []
-    for folder in sources:
-        found, incomplete = _find(folder)
+    held, problems = in_each_source(_find, sources)
+    for found, incomplete in held:
         scans += found
         problems += incomplete
     classes = sorted({_class(path) for scan in scans for path in scan.contours})

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from gynbtnet.datasets.case import Case
 from gynbtnet.errors import BadInput
-from gynbtnet.imaging.dicom_objects import code, read_header, reading, uid
-from gynbtnet.imaging.dicom_series import FoundSeries, find_series
+from gynbtnet.imaging.dicom_objects import RT_DOSE, code, read_header, reading, uid
+from gynbtnet.imaging.dicom_series import FoundSeries, search_series
 from gynbtnet.imaging.dose_sum import doses_by_plan
 from gynbtnet.imaging.file_search import files_below
 from gynbtnet.imaging.rtdose_reader import read_rtdose
@@ -113,7 +113,11 @@ def _rtdoses(cases: Sequence[Case], folder: Path | None) -> dict[str, tuple[Path
 
     def series_below(root: Path) -> list[FoundSeries]:
         if root not in searched:
-            searched[root] = find_series(root)
+            search = search_series(root)
+            spoilt = [one for one in search.damaged if one.may_be(RT_DOSE)]
+            if spoilt:  # without it a case would have no dose, or a part of it
+                raise BadInput(spoilt[0].reason)
+            searched[root] = list(search.series)
         return searched[root]
 
     scans: dict[str, FoundSeries] = {}

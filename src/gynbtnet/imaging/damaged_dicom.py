@@ -58,8 +58,12 @@ class DamagedFile:
     @property
     def may_be_ct(self) -> bool:
         """Whether it may be a CT slice: it says so, or it doesn't say what it is."""
+        return self.may_be(CT_IMAGE, *MULTI_FRAME_CT)
+
+    def may_be(self, *sop_classes: UID) -> bool:
+        """Whether it may be an object of one of these classes: it says so, or it doesn't say what it is."""
         known = UID(self.sop_class_uid)
-        return known in (CT_IMAGE, *MULTI_FRAME_CT) or not known.is_valid or known.name == known
+        return known in sop_classes or not known.is_valid or known.name == known
 
 
 def has_more_than_header(sop_class_uid: str) -> bool:

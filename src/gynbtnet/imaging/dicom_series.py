@@ -1,9 +1,10 @@
 """Which DICOM series a folder holds."""
 
-import filecmp
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import file_digest
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,9 @@ from gynbtnet.imaging.damaged_dicom import PREFIX, DamagedFile, end_of_meta, has
 from gynbtnet.imaging.dicom_objects import (
     CT_IMAGE,
     MULTI_FRAME_CT,
+    RT_DOSE,
+    RT_PLAN,
+    RT_STRUCTURE_SET,
     code,
     complete_meta,
     file_kind,
@@ -200,14 +204,17 @@ def _with_files(series: FoundSeries, members: Sequence[_Member], absent: Mapping
     """The series with all of its files but exact copies."""
     kept: list[_Member] = []
     copies: list[Path] = []
-    by_instance: dict[str, list[_Member]] = {}
+    counts = Counter(one.instance for one in members)
+    seen: set[tuple[str, bytes]] = set()
     for one in members:
-        earlier = by_instance.setdefault(one.instance, []) if one.instance else []
-        if any(filecmp.cmp(one.path, other.path, shallow=False) for other in earlier):
-            copies.append(one.path)
-        else:
-            earlier.append(one)
-            kept.append(one)
+        if one.instance and counts[one.instance] > 1:
+            with one.path.open("rb") as file:
+                key = one.instance, file_digest(file, "sha256").digest()
+            if key in seen:
+                copies.append(one.path)
+                continue
+            seen.add(key)
+        kept.append(one)
     return replace(
         series,
         files=tuple(one.path for one in kept),
@@ -257,8 +264,8 @@ def _header(path: Path) -> Dataset | None:
         header = read_header(path, "a multi-frame CT")
     if header.get("Modality"):
         return header
-    if not has_more_than_header(own_class) and not _is_nameless(own_class):
-        return None
+    if own_class not in (CT_IMAGE, *MULTI_FRAME_CT, RT_STRUCTURE_SET, RT_DOSE, RT_PLAN) and not _is_nameless(own_class):
+        return None  # such as a screenshot, which needs none
     said = f"; its SOP class is {own_class.name}" if own_class and own_class.name != own_class else ""
     raise BadInput(f"{path} has no Modality{said}. Export it again, or take it out of the folder.")
 

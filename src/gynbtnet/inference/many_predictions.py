@@ -9,7 +9,7 @@ from gynbtnet.inference.contourer import Contourer
 from gynbtnet.inference.ensemble import load_model
 from gynbtnet.inference.export import Request, contour, predict_request, read_request, write_contours
 from gynbtnet.inference.settings import PredictionSettings
-from gynbtnet.many_scans import for_each_scan, for_each_scan_in_turn
+from gynbtnet.many_scans import for_each_scan, for_each_scan_in_turn, reason_of
 
 
 def predict_scans(
@@ -39,7 +39,12 @@ def predict_scans(
         ScansFailed: at the end, where any of several failed: which, and why.
     """
     if len(requests) == 1 and not failed and not apart:
-        predict_request(model, *requests.values())
+        try:
+            predict_request(model, *requests.values())
+        except (BadInput, OSError):
+            raise
+        except Exception as error:
+            raise BadInput(reason_of(error)) from error
         return
     reasons = list(failed)
     try:
