@@ -37,7 +37,9 @@ def test_cells_of_an_image_follow_the_masks_order(device):
     image = torch.rand(2, 1, 4, 2, 6, device=device)
     cells = in_cells(image, (2, 1, 2))
     assert cells.shape == (2, 4, 12, 1)
-    assert torch.equal(cells[some_mask(device).flatten(1)].flatten(0, 1), pack(image, ActiveBlocks(some_mask(device))).rows)
+    assert torch.equal(
+        cells[some_mask(device).flatten(1)].flatten(0, 1), pack(image, ActiveBlocks(some_mask(device))).rows
+    )
 
 
 def test_a_tile_reads_its_block_and_halo(device):
@@ -61,7 +63,9 @@ def test_exactly_the_ratio_is_masked_in_every_sample(ratio, masked, device):
 
 
 def test_a_seed_gives_the_same_mask_and_every_cell_has_its_turn(device):
-    masks = [draw_active_blocks(2, (2, 3, 3), 0.6, torch.Generator(device).manual_seed(seed)).mask for seed in (5, 5, 6)]
+    masks = [
+        draw_active_blocks(2, (2, 3, 3), 0.6, torch.Generator(device).manual_seed(seed)).mask for seed in (5, 5, 6)
+    ]
     assert torch.equal(masks[0], masks[1])
     assert not torch.equal(masks[0], masks[2])
     often = draw_active_blocks(2000, (2, 3, 3), 0.6, torch.Generator(device).manual_seed(0)).mask.float().mean(0)
@@ -90,6 +94,10 @@ def test_what_does_not_fit_is_refused(device):
     with pytest.raises(ValueError, match="1 images don't go with 2 masks"):
         pack(torch.zeros(1, 1, 4, 2, 4, device=device), active)
     with pytest.raises(ValueError, match="1×1×1 or 3×3×3"):
-        convolve(pack(torch.zeros(2, 1, 4, 2, 4, device=device), active), torch.nn.Conv3d(1, 1, 5, padding=2, device=device))
+        convolve(
+            pack(torch.zeros(2, 1, 4, 2, 4, device=device), active), torch.nn.Conv3d(1, 1, 5, padding=2, device=device)
+        )
     with pytest.raises(ValueError, match=r"doesn't divide by \(2, 2, 2\)"):
-        sparse_encode(Encoder(Preset((2, 2, 2), 1, (1, 2, 2))).to(device), torch.zeros(2, 1, 4, 2, 4, device=device), active)
+        sparse_encode(
+            Encoder(Preset((2, 2, 2), 1, (1, 2, 2))).to(device), torch.zeros(2, 1, 4, 2, 4, device=device), active
+        )

@@ -110,7 +110,11 @@ def test_mask_tokens_start_small():
 
 def test_the_decoder_answers_at_the_finest_level(device):
     decoder = LightDecoder((16, 24, 24), outputs=1).to(device)
-    features = [torch.randn(1, 16, 4, 8, 8).to(device), torch.randn(1, 24, 4, 4, 4).to(device), torch.randn(1, 24, 4, 4, 4).to(device)]
+    features = [
+        torch.randn(1, 16, 4, 8, 8).to(device),
+        torch.randn(1, 24, 4, 4, 4).to(device),
+        torch.randn(1, 24, 4, 4, 4).to(device),
+    ]
     assert decoder(features).shape == (1, 1, 4, 8, 8)
 
 
