@@ -17,6 +17,17 @@ _shown = Lock()
 
 
 @contextmanager
+def silent() -> Iterator[None]:
+    """Print nothing on :data:`console` inside; afterwards it prints as before."""
+    before = console.quiet
+    console.quiet = True
+    try:
+        yield
+    finally:
+        console.quiet = before
+
+
+@contextmanager
 def advancing(description: str, total: int, done: int = 0) -> Iterator[Callable[..., None]]:
     """Show a bar for ``total`` steps of which ``done`` are done; yield ``advance(steps=1, note="")``.
 
