@@ -5,7 +5,15 @@ import yaml
 
 from gynbtnet.datasets.split import Split
 from gynbtnet.errors import BadInput
-from gynbtnet.recipes.loading import load_begun, load_recipe, save_recipe, shipped_recipes
+from gynbtnet.recipes.loading import (
+    SHIPPED,
+    load_begun,
+    load_recipe,
+    read_yaml,
+    save_recipe,
+    shipped_recipes,
+    with_changes,
+)
 from gynbtnet.training.run_folder import BEFORE
 
 
@@ -22,6 +30,31 @@ def test_a_change_reaches_its_setting_and_no_other() -> None:
     assert changed.stage("task").training.epochs == 7
     assert changed.split.test == 3
     assert changed.pretraining == load_recipe("demo").pretraining
+
+
+def test_changing_settings_leaves_the_given_ones_as_they_were() -> None:
+    """Also groups within groups, and a group that the file doesn't have."""
+    path = SHIPPED / "demo.yaml"
+    values, before = read_yaml(path), read_yaml(path)
+    changes = ["task.training.epochs=7", "name=other", "prediction.mirroring=false"]
+    changed = with_changes(values, changes, path)
+    assert changed.stage("task").training.epochs == 7
+    assert changed.name == "other"
+    assert values == before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("task", "can't be read; expected KEY=VALUE"),
+        ("task.=1", "can't be read; expected KEY=VALUE"),
+        ("name.first=1", "can't be applied: name is a value, not a group"),
+        ("task.training.epochs=[1", "can't be read; expected a YAML value"),
+    ],
+)
+def test_a_change_that_makes_no_sense_is_refused(change: str, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        load_recipe("demo", [change])
 
 
 def test_defaults_are_the_papers(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from gynbtnet.preparation.plan import Plan
 from gynbtnet.preparation.store import PreparedCohort
 from gynbtnet.preparation.structure_volumes import volumes_of
 from gynbtnet.processes import started_together
-from gynbtnet.progress import advancing, console
+from gynbtnet.progress import advancing, console, silent
 from gynbtnet.recipes.recipe import Recipe, TaskStage
 from gynbtnet.single_stages import finetune_alone
 from gynbtnet.training.run_folder import RunFolder
@@ -190,7 +190,7 @@ def _side_by_side(work: Callable[[int], None], runs: Mapping[int, Path], jobs: i
     pool = ProcessPoolExecutor(jobs, context, initializer=_settle, initargs=(places, jobs))
     done = _epochs_logged(runs.values())
     try:
-        futures = [pool.submit(work, fold) for fold in runs]
+        futures = [pool.submit(_without_bars, work, fold) for fold in runs]
         with advancing("Folds", epochs * len(runs), done, steps_a_line=1) as advance:
             while wait(futures, timeout=_LOOK_EVERY).not_done:
                 logged = _epochs_logged(runs.values())
@@ -225,9 +225,14 @@ def _raise_first(futures: Sequence[Future[None]]) -> None:
         )
 
 
+def _without_bars(work: Callable[[int], None], fold: int) -> None:
+    """The bars of folds side by side would overwrite one another."""
+    with silent():
+        work(fold)
+
+
 def _settle(places: "Queue[str | None]", jobs: int) -> None:
-    """Make this process one of several: a GPU of its own where there are some, its share of the cores, no bars."""
-    console.quiet = True
+    """Make this process one of several: a GPU of its own where there are some, its share of the cores."""
     torch.set_num_threads(max(1, torch.get_num_threads() // jobs))
     gpu = places.get()
     if gpu is not None:

@@ -24,6 +24,17 @@ _shown = Lock()
 
 
 @contextmanager
+def silent() -> Iterator[None]:
+    """Print nothing on :data:`console` inside; afterwards it prints as before."""
+    before = console.quiet
+    console.quiet = True
+    try:
+        yield
+    finally:
+        console.quiet = before
+
+
+@contextmanager
 def advancing(description: str, total: int, done: int = 0, *, steps_a_line: int | None = None) -> Iterator[Advance]:
     """Show how far a task is; yield ``advance(steps=1, note="")``.
 

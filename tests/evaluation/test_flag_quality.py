@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from gynbtnet.evaluation.flag_quality import auroc, clustered_interval, found
 
@@ -47,6 +48,26 @@ def test_a_patient_is_drawn_with_all_cases() -> None:
         counts = np.bincount(cases, minlength=7)
         assert all(len(set(counts[np.array([n for n in range(7) if whose[n] == one])])) == 1 for one in "abc")
     assert (low, high) == (3, 12)  # three times the shortest and the longest patient, each one draw in 27
+
+
+def test_of_few_patients_the_interval_of_a_mean_is_students() -> None:
+    """The plain percentiles of eight patients are a fifth shorter."""
+    values = np.random.default_rng(5).normal(size=8)
+    whose = np.array([f"p{n}" for n in range(8)])
+    low, high = clustered_interval(whose, lambda drawn: float(values[drawn].mean()), seed=0)
+    expected = stats.t.interval(0.95, 7, values.mean(), values.std(ddof=1) / math.sqrt(8))
+    assert high - low == pytest.approx(expected[1] - expected[0], rel=0.1)
+
+
+def test_one_patient_has_no_interval() -> None:
+    area = found([0.1, 0.2, 0.9], [0.9, 0.7, 0.69], ["a", "a", "a"], limit=0.7)
+    assert area.auroc == 1
+    assert math.isnan(area.low)
+    assert math.isnan(area.high)
+
+
+def test_figures_that_resamples_rarely_define_have_no_interval() -> None:
+    assert all(map(math.isnan, clustered_interval(np.array(["a", "b"]), lambda drawn: math.nan, seed=0)))
 
 
 def test_fractions_of_the_same_patients_make_the_interval_no_narrower() -> None:

@@ -91,12 +91,13 @@ def test_a_head_and_a_leg_have_no_hips(phantom: PhantomCase) -> None:
     assert any(HIPS in sentence for sentence in check_scan(changed(phantom.scan, leg), "the scan"))
 
 
-def test_a_hip_implant_is_told_from_an_applicator(phantom: PhantomCase) -> None:
+@pytest.mark.parametrize("hu", [2500, 3071], ids=["at the limit of metal", "where a scanner clips"])
+def test_a_hip_implant_is_told_from_an_applicator(phantom: PhantomCase, hu: int) -> None:
     """An applicator's metal lies in the middle; the same in a femoral head is an implant."""
     array = phantom.scan.array.copy()
     hip = np.argwhere(phantom.organs.mask("hip_left"))
     z, y, x = hip[np.abs(hip - hip.mean(axis=0)).sum(axis=1).argmin()]
-    array[z - 4 : z + 4, y - 3 : y + 3, x - 3 : x + 3] = 3071
+    array[z - 4 : z + 4, y - 3 : y + 3, x - 3 : x + 3] = hu
     warned(changed(phantom.scan, array), "an implant it seems")
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn.functional import interpolate
 
-from gynbtnet.training.losses import deeply_supervised, dice_ce, masked_l2, with_contrast_of
+from gynbtnet.training.losses import deeply_supervised, dice_ce, masked_l2, sums_by_label, with_contrast_of
 
 
 def random_logits_and_labels(
@@ -18,6 +18,20 @@ def random_logits_and_labels(
         torch.uint8
     )  # the last class is absent
     return logits, labels
+
+
+@pytest.mark.parametrize("slots", [1, 7, 1024])
+def test_sums_by_label_are_equal_in_any_number_of_slots(slots: int) -> None:
+    """Also for fewer voxels than slots, in values and gradients."""
+    generator = torch.Generator().manual_seed(1)
+    values = torch.randn(2, 600, generator=generator, dtype=torch.float64).requires_grad_()
+    index = torch.randint(0, 5, (2, 600), generator=generator)
+    expected = torch.stack([(values * (index == label)).sum(1) for label in range(6)], 1)
+    found = sums_by_label(values, index, 6, slots)
+    torch.testing.assert_close(found, expected)
+    weights = torch.randn(2, 6, generator=generator, dtype=torch.float64)
+    gradients = [torch.autograd.grad((sums * weights).sum(), values)[0] for sums in (found, expected)]
+    torch.testing.assert_close(*gradients)
 
 
 @pytest.mark.parametrize("channels", [2, 6, 105])

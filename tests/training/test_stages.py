@@ -667,3 +667,21 @@ def test_a_compiled_network_learns_the_same(prepared: PreparedCohort, whole_run:
     assert (
         load_file(run / "weights_last.safetensors").keys() == load_file(whole_run / "weights_last.safetensors").keys()
     )
+
+
+def test_validation_returns_its_scores_and_leaves_its_arguments_alone() -> None:
+    """Scores in the epochs that are due alone; the best weights follow them, or without validation the loss."""
+    objective = Mock(network=torch.nn.Linear(1, 1))
+    objective.validate.return_value = {"dice_mean": 0.5}
+    objective.score = lambda scores: scores["dice_mean"]
+    settings = TrainingSettings(epochs=5, validate_every=2, validation_patches=1)
+    fabric, patches = Fabric(accelerator="cpu", devices=1), [{"image": torch.zeros(1)}]
+    found = [
+        engine._validate(fabric, objective, patches, settings, checkpoint.Progress(epoch=epoch))  # type: ignore[arg-type]
+        for epoch in range(1, 6)
+    ]
+    assert found == [{}, {"dice_mean": 0.5}, {}, {"dice_mean": 0.5}, {"dice_mean": 0.5}]
+    assert engine._validate(fabric, objective, None, settings, checkpoint.Progress(epoch=2)) == {}
+    assert engine._score(objective, patches, found[0], 3.0) is None  # type: ignore[arg-type]
+    assert engine._score(objective, patches, found[1], 3.0) == 0.5  # type: ignore[arg-type]
+    assert engine._score(objective, None, {}, 3.0) == -3.0

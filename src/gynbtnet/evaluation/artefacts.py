@@ -1,25 +1,24 @@
 """Whether a scan has metal in it, by a rule that looks at its HU alone.
 
-A voxel of at least 2,500 HU is metal: cortical bone ends below 2,000 HU, and a scanner that clips does so at 3,071 HU
-or above. A scan with at least 0.1 cm³ of it, all such voxels together, has metal, and with it the streaks that metal
-throws. Applicators of carbon fibre or plastic, and titanium walls thinner than a voxel, stay below it.
+A scan whose metal voxels (:mod:`gynbtnet.imaging.metal`) have 0.1 cm³ or more together has metal, and with it the
+streaks that metal throws. Applicators of carbon fibre or plastic, and titanium walls thinner than a voxel, stay below.
 """
 
 import numpy as np
 
 from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.imaging.metal import METAL_HU, is_metal
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.imaging.volume_files import read_volume
 from gynbtnet.progress import track
 
-METAL_HU = 2500
 LEAST_CM3 = 0.1
-METAL_RULE = f"Metal: at least {LEAST_CM3:g} cm³ of the scan at {METAL_HU} HU or more."
+METAL_RULE = f"Metal: at least {LEAST_CM3:g} cm³ of the scan at {METAL_HU:g} HU or more."
 
 
 def metal_cm3(scan: Volume) -> float:
     """The volume in cm³ of all voxels of a scan (HU) that are metal."""
-    return int(np.count_nonzero(scan.array >= METAL_HU)) * scan.geometry.voxel_volume / 1000
+    return int(np.count_nonzero(is_metal(scan.array))) * scan.geometry.voxel_volume / 1000
 
 
 def cases_with_metal(cohort: Cohort) -> frozenset[str]:

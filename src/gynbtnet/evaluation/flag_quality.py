@@ -7,19 +7,27 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from gynbtnet.evaluation.statistics.patient_bootstrap import interval, resampled_patients
+
 Floats = npt.NDArray[np.float64]
+
+RESAMPLES = 1000
+LEAST_DEFINED = 100
+"""Resamples that hold both good and bad contours; the interval of fewer says nothing."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """The area under the receiver operating characteristic, and between what it lies.
+    """How well a figure tells bad contours from good ones: the area under the ROC curve, with its interval.
 
     Attributes:
-        auroc: the probability that a bad one looks worse than a good one, ties counting half; NaN without both kinds.
-        low, high: percentile bootstrap interval (95 %) over patients, each drawn with all cases; NaN with ``auroc``.
-        bad: how many were bad.
-        of: of how many.
-        patients: whose they were.
+        auroc: the probability that a bad contour looks worse than a good one, ties counting half; NaN unless there are
+            both.
+        low: lower end of the 95 % interval, from resampling patients with all their cases; NaN if it isn't defined.
+        high: its upper end.
+        bad: number of bad contours.
+        of: number of contours.
+        patients: number of patients.
     """
 
     auroc: float
@@ -33,10 +41,14 @@ class Found:
 def found(
     suspicion: Sequence[float], dsc: Sequence[float], patients: Sequence[str], *, limit: float, seed: int = 0
 ) -> Found:
-    """How well ``suspicion``, larger where something looks worse, finds a DSC below ``limit``; all (n,).
+    """How well ``suspicion`` finds the contours with a DSC below ``limit``.
 
-    Resamples of patients without both good and bad cases say nothing and are drawn again. Where 1,000 draws don't
-    give 100 that do, the interval is NaN.
+    Args:
+        suspicion: (n,), larger if a contour looks worse.
+        dsc: (n,), true DSC.
+        patients: (n,), the patient of each contour.
+        limit: DSC below which a contour is bad.
+        seed: seed of the resamples.
     """
     x, bad = np.asarray(suspicion, float), np.asarray(dsc, float) < limit
     whose = np.asarray(patients)
@@ -55,15 +67,25 @@ def auroc(suspicion: Floats, bad: npt.NDArray[np.bool_]) -> float:
 def clustered_interval(
     whose: npt.NDArray[np.str_], figure: Callable[[npt.NDArray[np.intp]], float], *, seed: int
 ) -> tuple[float, float]:
-    """The 2.5th and 97.5th percentile of ``figure`` of the cases (indices) of patients drawn with replacement."""
-    random = np.random.default_rng(seed)
-    cases_of = [np.flatnonzero(whose == patient) for patient in np.unique(whose)]
-    figures = []
-    for _ in range(1000):
-        drawn = np.concatenate([cases_of[i] for i in random.integers(0, len(cases_of), len(cases_of))])
-        if not np.isnan(value := figure(drawn)):
-            figures.append(value)
-    if len(figures) < 100:
+    """The 95 % interval of ``figure``, from resampling patients, expanded as :func:`interval` says.
+
+    Args:
+        whose: (n,), the patient of each case.
+        figure: returns the figure of some cases, given their indices; NaN if they don't define it.
+        seed: seed of the resamples.
+
+    Returns:
+        Lower and upper end. NaN for fewer than two patients, or if fewer than 100 of 1,000 resamples define the figure.
+    """
+    names, places = np.unique(whose, return_inverse=True)
+    cases_of = [np.flatnonzero(places == patient) for patient in range(len(names))]
+    figures = np.array(
+        [
+            figure(np.concatenate([np.tile(cases, int(n)) for cases, n in zip(cases_of, times, strict=True) if n]))
+            for times in resampled_patients(len(names), RESAMPLES, seed)
+        ]
+    )
+    if np.count_nonzero(~np.isnan(figures)) < LEAST_DEFINED:
         return float("nan"), float("nan")
-    low, high = np.percentile(figures, (2.5, 97.5))
+    low, high = interval(figures, len(names), 0.95)
     return float(low), float(high)

@@ -16,7 +16,7 @@ A false structure of which nothing is left counts as DSC 1 and HD95 0 here, for 
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -90,12 +90,14 @@ def choose_postprocessing(cohort: Cohort, predictions: Path) -> PostprocessingCh
         BadInput: where a case has no contours or no prediction.
     """
     pieces = [_pieces(cohort, case_id, predictions) for case_id in track(_ids(cohort), "Post-processing: pieces")]
-    chosen: dict[str, PostprocessingRule] = {}
-    trials: list[Trial] = []
-    trials += _step("pieces", cohort, predictions, chosen, lambda name: _of_pieces(name, pieces))
+    tried, chosen = _step("pieces", cohort, predictions, {}, lambda name: _of_pieces(name, pieces))
     holes = [_holes(cohort, case_id, predictions, chosen) for case_id in track(_ids(cohort), "Post-processing: holes")]
-    trials += _step("holes", cohort, predictions, chosen, lambda name: _of_holes(name, holes, chosen.get(name)))
-    return PostprocessingChoice(tuple(chosen[name] for name in cohort.structures if name in chosen), tuple(trials))
+    by_then = chosen
+    tried_then, chosen = _step(
+        "holes", cohort, predictions, by_then, lambda name: _of_holes(name, holes, by_then.get(name))
+    )
+    rules = tuple(chosen[name] for name in cohort.structures if name in chosen)
+    return PostprocessingChoice(rules, (*tried, *tried_then))
 
 
 @dataclass(frozen=True)
@@ -188,7 +190,7 @@ def _rounded_up(volume: float) -> float:
     return float(f"{(math.floor(volume / unit * (1 + 1e-9)) + 1) * unit:.2g}")
 
 
-def _holes(cohort: Cohort, case_id: str, predictions: Path, chosen: dict[str, PostprocessingRule]) -> _Overlaps:
+def _holes(cohort: Cohort, case_id: str, predictions: Path, chosen: Mapping[str, PostprocessingRule]) -> _Overlaps:
     """Of each structure that the case's source knows, all of its holes as one part."""
     case, (truth, prediction) = cohort.case(case_id), _pair(cohort, case_id, predictions)
     labels = postprocess(prediction, tuple(chosen.values())).labels
@@ -223,10 +225,10 @@ def _step(
     step: Literal["pieces", "holes"],
     cohort: Cohort,
     predictions: Path,
-    chosen: dict[str, PostprocessingRule],
+    chosen: Mapping[str, PostprocessingRule],
     try_on: Callable[[str], _Tried],
-) -> list[Trial]:
-    """Try one step on every structure, and put into ``chosen`` what is kept."""
+) -> tuple[list[Trial], dict[str, PostprocessingRule]]:
+    """Try one step on every structure; return the trials, and ``chosen`` with the rules that are kept."""
     trials: list[Trial] = []
     winners: dict[str, PostprocessingRule] = {}
     for name in cohort.structures:
@@ -243,16 +245,17 @@ def _step(
         if best and winner and after - before > LEAST_GAIN and chance <= MOST_CHANCE:
             winners[name] = winner
     if not winners:
-        return trials
-    distances = _hd95(cohort, predictions, chosen, chosen | winners)
+        return trials, dict(chosen)
+    distances = _hd95(cohort, predictions, chosen, {**chosen, **winners})
+    kept_rules = dict(chosen)
     for number, trial in enumerate(trials):
         if trial.structure in winners:
             hd95_before, hd95_after = distances[trial.structure]
             kept = hd95_after <= hd95_before
             trials[number] = replace(trial, hd95_before=hd95_before, hd95_after=hd95_after, kept=kept)
             if kept:
-                chosen[trial.structure] = winners[trial.structure]
-    return trials
+                kept_rules[trial.structure] = winners[trial.structure]
+    return trials, kept_rules
 
 
 def chance_of(gains: Floats, option: int) -> float:
@@ -279,7 +282,7 @@ def chance_of(gains: Floats, option: int) -> float:
 def _hd95(
     cohort: Cohort,
     predictions: Path,
-    before: dict[str, PostprocessingRule],
+    before: Mapping[str, PostprocessingRule],
     after: dict[str, PostprocessingRule],
 ) -> dict[str, tuple[float, float]]:
     """Of each structure that a rule changes the mean HD95 over patients with either set of rules, in mm."""

@@ -14,6 +14,7 @@ from scipy import ndimage
 
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.label_map import is_label_map
+from gynbtnet.imaging.metal import is_metal
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.inference.pelvis import find_pelvis
 from gynbtnet.preparation.body import find_body
@@ -38,9 +39,6 @@ SHORTEST_MM = 50.0
 
 THICKEST_MM = 4.9
 """Between slices. An HR-CTV 30 mm high is then on six slices, and half a slice at each end a sixth of it."""
-
-METAL_HU = 2500.0
-"""Cortical bone stays below 2000; scanners of 12 bits end at 3071."""
 
 LATERAL_MM = 50.0
 """From the middle of the body. Applicators lie nearer to it, hips farther."""
@@ -145,7 +143,7 @@ def _lateral_metal_cm3(scan: Volume, coarse: Volume, body: Mask | None) -> float
     middle = coarse.geometry.to_world((0, 0, np.average(np.nonzero(body)[2])))[0]
     voxels = 0
     for z, plane in enumerate(scan.array):  # one by one: a noisy scan has gigabytes of indices
-        bright = np.argwhere(plane > METAL_HU)
+        bright = np.argwhere(is_metal(plane))
         places = scan.geometry.to_world(np.column_stack([np.full(len(bright), z), bright]))[:, 0]
         voxels += int(np.count_nonzero(np.abs(places - middle) > LATERAL_MM))
     return voxels * scan.geometry.voxel_volume / 1000
@@ -155,6 +153,6 @@ def _even_and_bright_cm3(coarse: Volume) -> float:
     """The largest connected region of what a contrast agent may have brightened."""
     mean = ndimage.uniform_filter(coarse.array, 3)
     variance = ndimage.uniform_filter(coarse.array**2, 3) - mean**2
-    bright = (mean > CONTRAST_HU) & (mean < METAL_HU) & (variance < (CONTRAST_EVENNESS * mean) ** 2)
+    bright = (mean > CONTRAST_HU) & ~is_metal(mean) & (variance < (CONTRAST_EVENNESS * mean) ** 2)
     parts, _ = ndimage.label(bright)
     return float(np.bincount(parts.ravel())[1:].max(initial=0)) * coarse.geometry.voxel_volume / 1000

@@ -94,7 +94,7 @@ def settings_of(kind: type[T], values: dict[str, Any], changes: Sequence[str], p
         BadInput: an unknown key, a wrong type or value.
     """
     for change in changes:
-        _apply(change, values)
+        values = _changed(values, change)
     try:
         return kind.model_validate(values)
     except ValidationError as problems:
@@ -138,19 +138,27 @@ def _unshared(values: Any) -> Any:
     return [_unshared(value) for value in values] if isinstance(values, list) else values
 
 
-def _apply(change: str, values: dict[str, Any]) -> None:
+def _changed(values: dict[str, Any], change: str) -> dict[str, Any]:
+    """Copy ``values`` with one setting changed; what doesn't change is shared."""
     key, equals, text = change.partition("=")
-    *parents, last = key.strip().split(".")
-    if not equals or not last:
+    places = key.strip().split(".")
+    if not equals or not places[-1]:
         raise BadInput(f"--set {change} can't be read; expected KEY=VALUE, for example task.training.epochs=10.")
-    for parent in parents:
-        values = values.setdefault(parent, {})
-        if not isinstance(values, dict):
-            raise BadInput(f"--set {change} can't be applied: {parent} is a value, not a group of settings.")
     try:
-        values[last] = parse_yaml(text)
+        value = parse_yaml(text)
     except PlainDataError as error:
         raise BadInput(f"--set {change} can't be read; expected a YAML value after the equals sign.") from error
+    return _with(values, places, value, change)
+
+
+def _with(values: dict[str, Any], places: Sequence[str], value: Any, change: str) -> dict[str, Any]:
+    first, *others = places
+    if not others:
+        return values | {first: value}
+    group = values.get(first, {})
+    if not isinstance(group, dict):
+        raise BadInput(f"--set {change} can't be applied: {first} is a value, not a group of settings.")
+    return values | {first: _with(group, others, value, change)}
 
 
 def _sentence(problems: ValidationError, path: str, values: dict[str, Any], kind: type[BaseModel]) -> str:

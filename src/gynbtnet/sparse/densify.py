@@ -27,4 +27,8 @@ class Densify(nn.Module):
 
     def forward(self, packed: Packed) -> Tensor:
         """Packed features → (B, width, D, H, W)."""
-        return self.projection(unpack(normalise(packed, self.norm), self.mask_token))  # type: ignore[no-any-return]
+        return self.projection(self.filled(packed))  # type: ignore[no-any-return]
+
+    def filled(self, packed: Packed) -> Tensor:
+        """Packed features → (B, C, D, H, W), normalised, with the token in masked voxels; not yet projected."""
+        return unpack(normalise(packed, self.norm), self.mask_token)

@@ -1,6 +1,6 @@
 """The network of stage 1: it sees some cells of a scan and reconstructs the others."""
 
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -65,8 +65,21 @@ class MaskedAutoencoder(nn.Module):
         Raises:
             ValueError: where the image doesn't divide into mask cells, or a cell by the encoder's total stride.
         """
+        return self._reconstructed(self._seen(image, active))
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def _seen(self, image: Tensor, active: ActiveBlocks) -> list[Tensor]:
+        """Dense features of every level, fine to coarse, before their projection.
+
+        Outside the graph that torch.compile builds: its index tables depend on the values of the mask.
+        """
         packed = sparse_encode(self.encoder, image, active, recompute=self.recompute)
-        return self.decoder([level(features) for level, features in zip(self.densify, packed, strict=True)])  # type: ignore[no-any-return]
+        return [cast("Densify", level).filled(features) for level, features in zip(self.densify, packed, strict=True)]
+
+    def _reconstructed(self, seen: list[Tensor]) -> Tensor:
+        return self.decoder(  # type: ignore[no-any-return]
+            [cast("Densify", level).projection(features) for level, features in zip(self.densify, seen, strict=True)]
+        )
 
 
 def _lay_out_by_tap(encoder: Encoder) -> None:

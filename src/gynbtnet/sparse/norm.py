@@ -103,7 +103,7 @@ class Norm:
         slope = -weight * variance.reciprocal() * along / count
         shift = -scale * total / count - slope * mean
         at_once = max(1, VALUES_AT_ONCE // len(weight))
-        for g, y in zip(grad.split(at_once), rows.split(at_once), strict=True):
+        for g, y in zip(torch.split(grad, at_once), torch.split(rows, at_once), strict=True):
             g.copy_((g * scale).addcmul_(y, slope).add_(shift))
 
     def gradient_of_constant(self, grad: Tensor) -> Tensor:

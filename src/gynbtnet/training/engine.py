@@ -135,8 +135,9 @@ def _train(
                     "again in another folder with a lower learning_rate, or with precision 32-true."
                 )
             if fabric.is_global_zero or is_sharded(objective.network):  # which computes on all devices or not at all
-                score = _validate(fabric, objective, validation, settings, progress, figures)
-                progress = _judge(progress, score, settings)
+                scores = _validate(fabric, objective, validation, settings, progress)
+                figures |= scores
+                progress = _judge(progress, _score(objective, validation, scores, figures["loss"]), settings)
             progress, out_of_time = fabric.broadcast((progress, clock.is_over()))
             if log is not None:
                 log.append(progress.epoch, figures)
@@ -184,18 +185,21 @@ def _validate(
     validation: Batches | None,
     settings: TrainingSettings,
     progress: Progress,
-    figures: dict[str, float],
-) -> float | None:
-    """The score of this epoch, higher is better, None where it has none; scores are added to ``figures``."""
-    if validation is None:
-        return -figures["loss"]
-    if progress.epoch != settings.epochs and progress.epoch % settings.validate_every:
-        return None
+) -> dict[str, float]:
+    """The scores of this epoch by name; none if it isn't one to validate."""
+    if validation is None or (progress.epoch != settings.epochs and progress.epoch % settings.validate_every):
+        return {}
     objective.network.eval()
     with torch.no_grad(), fabric.autocast():
         patches = (fabric.to_device(validation[number]) for number in range(settings.validation_patches))
-        figures |= objective.validate(patches)
-    return objective.score(figures)
+        return objective.validate(patches)
+
+
+def _score(objective: Objective, validation: Batches | None, scores: Mapping[str, float], loss: float) -> float | None:
+    """What the best weights are chosen by, higher is better: without validation the loss; None without scores."""
+    if validation is None:
+        return -loss
+    return objective.score(scores) if scores else None
 
 
 def _judge(progress: Progress, score: float | None, settings: TrainingSettings) -> Progress:

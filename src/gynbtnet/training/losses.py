@@ -60,7 +60,18 @@ def _background_or_missing(log_probabilities: Tensor, missing: Tensor) -> Tensor
 
 def _by_label(values: Tensor, index: Tensor, channels: int) -> Tensor:
     """Sums (batch, channels) of ``values`` (batch, voxels) over the voxels of each label."""
-    return values.new_zeros(len(values), channels).scatter_add(1, index, values)
+    return sums_by_label(values, index, channels, 1024 if values.is_cuda else 1)
+
+
+def sums_by_label(values: Tensor, index: Tensor, channels: int, slots: int) -> Tensor:
+    """As the sums over labels, in ``slots`` partial sums that neighbouring voxels take turns to add to.
+
+    On a GPU all voxels are added at once, and those of one label would wait for one another at one address.
+    """
+    if slots > 1:
+        index = index + channels * (torch.arange(index.shape[1], device=index.device) % slots)
+    sums = values.new_zeros(len(values), slots * channels).scatter_add(1, index, values)
+    return sums.view(len(values), slots, channels).sum(1)
 
 
 def deeply_supervised(
