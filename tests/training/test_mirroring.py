@@ -140,9 +140,10 @@ def test_runs_write_their_axes_into_the_plan(prepared: PreparedCohort, tmp_path:
     assert prepared.plan.mirror_axes == ("z", "y", "x")
 
 
-def test_a_run_from_before_the_setting_goes_on(prepared: PreparedCohort, tmp_path: Path) -> None:
-    """Neither its recipe nor its plan names axes, and it mirrored all three."""
-    settings = SegmentationSettings(**QUICK)
+@pytest.mark.parametrize("augmentation", ["light", "none"])
+def test_a_run_from_before_the_setting_goes_on(prepared: PreparedCohort, tmp_path: Path, augmentation: Any) -> None:
+    """Neither its recipe nor its plan names axes. It mirrored all three, or did not augment."""
+    settings = SegmentationSettings(**QUICK, augmentation=augmentation)
     run = finetune(prepared, settings, tmp_path / "run", **SIDES)
     recipe = yaml.safe_load((run / "recipe.yaml").read_text())
     del recipe["settings"]["mirror_axes"]
@@ -151,5 +152,5 @@ def test_a_run_from_before_the_setting_goes_on(prepared: PreparedCohort, tmp_pat
     assert '"mirror_axes"' in plans
     (run / "plans.json").write_text(plans.replace('"mirror_axes"', '"unknown"'))
     assert finetune(prepared, settings, run, **SIDES) == run
-    with pytest.raises(BadInput, match=r"was made with plan\.mirror_axes"):
+    with pytest.raises(BadInput, match=r"was made with (plan|settings)\.mirror_axes"):
         finetune(prepared, settings.model_copy(update={"mirror_axes": ("x",)}), run, **SIDES)

@@ -242,6 +242,8 @@ class ScanReader:
                 kind = type(error)
                 error = kind(f"In {scan.folder}: {error}")
             return Problem.of(error, scan.place)
+        except Exception as error:  # whatever is wrong with one scan, the others are read
+            return Problem("unreadable", str(scan.place), f"In {scan.place}: {reason_of(error)}")
         return self._case(one, contents, channels, (*notes, *(loss.in_cohort for loss in losses)), digests)
 
     def _channels(self, contents: ScanContents, scan: FoundScan) -> tuple[list[Volume], list[str]]:
@@ -314,11 +316,11 @@ class _Writer:
     def write(self, one: NumberedScan) -> Case | Problem:
         """Return the case, or why there is none, whatever it was: one scan never stops the others."""
         try:
-            return self._case(one)
+            return self._written(one)
         except Exception as error:
             return Problem("unreadable", str(one.scan.place), f"In {one.scan.place}: {reason_of(error)}")
 
-    def _case(self, one: NumberedScan) -> Case | Problem:
+    def _written(self, one: NumberedScan) -> Case | Problem:
         scan, reader = one.scan, self.reader
         digests = {str(scan.place): sha256_of(*scan.files)}
         digests |= {str(path): sha256_of(path) for path in (*scan.contours, *scan.plans, *scan.channels)}

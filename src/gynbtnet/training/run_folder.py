@@ -12,6 +12,7 @@ import yaml
 from gynbtnet.datasets.json_files import read_json, write_json
 from gynbtnet.errors import BadInput
 from gynbtnet.preparation.plan import Plan
+from gynbtnet.preparation.settings import ALL_AXES
 from gynbtnet.training.dotted import dotted, read_dotted
 from gynbtnet.whole_files import written_whole
 
@@ -105,7 +106,8 @@ def open_run(path: Path, recipe: Mapping[str, Any], inputs: Mapping[str, Any], p
     """
     if not (path / "recipe.yaml").exists():
         _make_run(path, recipe, inputs, plan)
-    made = {**read_dotted(path / "recipe.yaml"), **dotted(asdict(Plan.load(path)), "plan.")}
+    recorded = read_dotted(path / "recipe.yaml")
+    made = {**recorded, **dotted(asdict(Plan.load(path)), "plan."), **_from_before(recorded)}
     asked = {**dotted(recipe), **dotted(asdict(plan), "plan.")}
     made = {f"settings.{name}": value for name, value in BEFORE.items() if f"settings.{name}" in asked} | made
     for key in sorted(made.keys() | asked.keys()):
@@ -122,6 +124,14 @@ def open_run(path: Path, recipe: Mapping[str, Any], inputs: Mapping[str, Any], p
             "weights, or give another output folder."
         )
     return RunFolder(path)
+
+
+def _from_before(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run did whose recipe is from before ``mirror_axes``: it mirrored all axes, or did not augment at all."""
+    if "settings.mirror_axes" in recorded:
+        return {}
+    mirrored = [] if recorded.get("settings.augmentation") == "none" else list(ALL_AXES)
+    return {"settings.mirror_axes": list(ALL_AXES), "plan.mirror_axes": mirrored}
 
 
 def _make_run(path: Path, recipe: Mapping[str, Any], inputs: Mapping[str, Any], plan: Plan) -> None:
