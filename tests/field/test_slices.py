@@ -283,7 +283,8 @@ def test_what_is_written_on_a_negated_column_lies_on_its_voxels(tmp_path):
 
 def test_a_slice_that_is_turned_is_refused(tmp_path):
     CASES["one_slice_turned"][0](tmp_path)
-    assert "mixes orientations (1 of 12 slices" in refusal(tmp_path)
+    assert "mixes orientations (1 of 12 slices differ from the others, such as" in refusal(tmp_path)
+    assert "CT005.dcm" in refusal(tmp_path)
 
 
 def test_an_image_without_a_position_is_named(tmp_path):

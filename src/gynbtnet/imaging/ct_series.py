@@ -217,7 +217,9 @@ def read_ct_files(files: Sequence[Path], repairs: Repairs | None = None) -> CTSe
     headers, images, unsigned = _read_images([Path(file) for file in files], where)
     images, doubled = _without_doubles(images)
     _check_padding(images, where)
-    stack = stack_slices([image.plane for image in images], where, repairs or Repairs())
+    stack = stack_slices(
+        [image.plane for image in images], where, repairs or Repairs(), [str(image.file) for image in images]
+    )
     images = [images[i] for i in stack.order]
     volume = Volume(_hounsfield_units(images, stack), stack.geometry)
     with reading(Path(files[0])):
