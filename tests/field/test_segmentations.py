@@ -150,3 +150,26 @@ def test_valid_values_are_kept_and_others_emptied(tmp_path):
         assert (str(found.StudyTime), str(found.PatientBirthDate)) == ("120000.5", "")
     measures = pydicom.dcmread(tmp_path / "seg.dcm").SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
     assert float(measures.SliceThickness) == 3
+
+
+@pytest.mark.parametrize(
+    ("character_set", "name"),
+    [
+        ("ISO_IR 100", "Müller^Jörg"),
+        ("ISO_IR 192", "Müller^Łucja"),
+        ("ISO_IR 144", "Люкceмбypг"),
+        ("GB18030", "Wang^XiaoDong=王^小东"),
+        (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎"),
+        (["ISO 2022 IR 6", "ISO 2022 IR 149"], "Hong^Gildong=洪^吉洞"),
+        ("ISO 2022 IR 100", "Müller"),
+    ],
+)
+def test_names_keep_their_characters(tmp_path, character_set, name):
+    def change(dataset: Dataset, _: int) -> None:
+        dataset.SpecificCharacterSet, dataset.PatientName = character_set, name
+
+    made = CT(tmp_path / "in", change=change)
+    rtstruct(tmp_path / "in" / "RS.dcm", made, [(1, "Bladder", boxes(made, range(2, 10), 10, 19, 8, 15))])
+    written_on(tmp_path)
+    for file in ("out.dcm", "seg.dcm"):
+        assert str(pydicom.dcmread(tmp_path / file).PatientName) == name

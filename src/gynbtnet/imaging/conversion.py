@@ -209,7 +209,7 @@ def _convert_doses(doses: Sequence[Dose], out: Path, how: Conversion, to: Form |
 def _write_dose(dose: Volume, out: Path, ct: CTSeries) -> tuple[str, ...]:
     if not np.isfinite(dose.array).all() or dose.array.min() < 0:
         raise BadInput(f"The dose for {out} goes down to {dose.array.min():g} Gy; expected none below 0: is it a dose?")
-    ct.check_referable()
+    ct.check_referable(slices=False)
     write_rtdose(dose, ct, out, description=_DESCRIPTION)
     return ()
 

@@ -66,6 +66,7 @@ class CTSeries:
         volume: HU as int16 (float32 where a rescale slope is no whole number); z along the slice normal.
         slices: the images as they were scanned, in the order of z.
         notes: what was dropped or repaired, a sentence each.
+        is_shifted: whether slices were shifted within their planes, so that voxels are not where the images have them.
     """
 
     volume: Volume
@@ -75,14 +76,19 @@ class CTSeries:
     patient_id: str
     slices: tuple[CTSlice, ...]
     notes: tuple[str, ...] = ()
+    is_shifted: bool = False
 
     @property
     def files(self) -> tuple[Path, ...]:
         """The files that hold the slices, each once."""
         return tuple(dict.fromkeys(slice.file for slice in self.slices))
 
-    def check_referable(self) -> None:
-        """Raise BadInput if the UIDs that an object drawn on this CT must refer to are absent or ambiguous."""
+    def check_referable(self, *, slices: bool = True) -> None:
+        """Raise BadInput if the UIDs that an object on this CT must refer to are absent or ambiguous.
+
+        Args:
+            slices: whether the object refers to single slices, as contours do and a dose doesn't.
+        """
         own = (self.series_uid, self.study_uid, self.frame_of_reference_uid)
         if not all((*own, *(one.sop_instance_uid for one in self.slices))):
             raise BadInput(
@@ -90,7 +96,7 @@ class CTSeries:
                 "contours must refer to; anonymise it by replacing UIDs, not by emptying them."
             )
         shared = _sharing([(one.sop_instance_uid, one.frame) for one in self.slices])
-        if shared:
+        if shared and slices:
             raise BadInput(
                 f"The CT in {self.files[0].parent} has {shared} slices that share a SOPInstanceUID with another, so "
                 "that contours can't refer to one of them; anonymise it with a new UID for each slice."
@@ -233,7 +239,9 @@ def read_ct_files(files: Sequence[Path], repairs: Repairs | None = None) -> CTSe
     headers, images, unsigned = _read_images([Path(file) for file in files], where)
     images, doubled = _without_doubles(images)
     _check_padding(images, where)
-    stack = stack_slices([image.plane for image in images], where, repairs or Repairs())
+    stack = stack_slices(
+        [image.plane for image in images], where, repairs or Repairs(), [str(image.file) for image in images]
+    )
     check_grid(stack.geometry, where)
     check_memory(
         prod(stack.geometry.shape) * _BYTES_A_VOXEL,
@@ -254,6 +262,7 @@ def read_ct_files(files: Sequence[Path], repairs: Repairs | None = None) -> CTSe
                 for image, z in zip(images, stack.z, strict=True)
             ),
             notes=(*unsigned, *doubled, *_shared_uids(images), *stack.notes),
+            is_shifted=bool(stack.beside.any()),
         )
 
 

@@ -259,6 +259,8 @@ def copy_patient_and_study(source: Dataset, target: Dataset) -> None:
 def _is_character_set(terms: object) -> bool:
     """Whether all of one or several character sets are defined terms (PS3.3 C.12.1.1.2)."""
     found = [terms] if isinstance(terms, str) else list(terms)  # type: ignore[call-overload]
+    if len(found) == 1 and str(found[0]).startswith("ISO 2022"):  # a term for one of several
+        return False
     return all(str(term) in python_encoding and str(term) != "ISO_IR 6" for term in found)
 
 

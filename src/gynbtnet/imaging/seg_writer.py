@@ -45,7 +45,7 @@ _TAKEN = (
 _LOSSY = ("LossyImageCompressionRatio", "LossyImageCompressionMethod")
 
 if TYPE_CHECKING:
-    from highdicom import AlgorithmIdentificationSequence
+    from highdicom import AlgorithmIdentificationSequence, PlanePositionSequence
     from highdicom.seg import SegmentDescription
 
 
@@ -63,7 +63,8 @@ def write_seg(
     """Write every structure as a segment in the study and frame of reference of ``ct``, one bit a voxel.
 
     Frames without voxels are left out; a structure without voxels stays in the list of segments. Slices that were
-    interpolated when the CT was read get no frame. On a CT that calls itself synthetic the description says so too.
+    interpolated when the CT was read get no frame. If a gantry tilt was undone, frames have the positions of the
+    voxels, not of the images. On a CT that calls itself synthetic the description says so too.
 
     Args:
         segmentation: on the grid of ``ct``.
@@ -91,8 +92,9 @@ def write_seg(
 
     with lenient():
         sources = [_source(file, ct) for file in ct.files]
+        order = np.arange(len(ct.slices))
         if ct.slices[0].frame is not None:
-            by_slice = by_slice[np.argsort([one.frame or 0 for one in ct.slices])]
+            order = np.argsort([one.frame or 0 for one in ct.slices])
         algorithm = highdicom.AlgorithmIdentificationSequence(
             name="GynBTNet",
             version=software_version,
@@ -100,7 +102,8 @@ def write_seg(
         )
         seg = highdicom.seg.Segmentation(
             source_images=sources,
-            pixel_array=by_slice.astype(np.uint8),
+            pixel_array=by_slice[order].astype(np.uint8),
+            plane_positions=[_position(ct, ct.slices[number].z) for number in order] if ct.is_shifted else None,
             segmentation_type=highdicom.seg.SegmentationTypeValues.BINARY,
             segment_descriptions=[
                 _segment(number, structure, names, algorithm if automatic else None)
@@ -139,6 +142,13 @@ def _by_slice(segmentation: Segmentation, ct: CTSeries) -> npt.NDArray[Any]:
     return by_slice
 
 
+def _position(ct: CTSeries, z: float) -> "PlanePositionSequence":
+    """The position of a slice in the volume; that of its image differs if a gantry tilt was undone."""
+    from highdicom import PlanePositionSequence
+
+    return PlanePositionSequence("PATIENT", ct.volume.geometry.to_world((z, 0, 0)).tolist())
+
+
 def _source(file: Path, ct: CTSeries) -> Dataset:
     """What a SEG takes from a file of the CT: geometry and identity, with valid values of patient and study.
 
@@ -154,6 +164,7 @@ def _source(file: Path, ct: CTSeries) -> Dataset:
             source[keyword] = header[keyword]
     source.Modality = "CT"
     copy_patient_and_study(header, source)
+    source.SpecificCharacterSet = "ISO_IR 192"  # highdicom refuses some that are allowed
     source.PixelSpacing = decimals(ct.volume.geometry.spacing[1:])
     if "PerFrameFunctionalGroupsSequence" in header:
         _share_what_is_common(source, ct)

@@ -57,18 +57,24 @@ class Stack:
     notes: tuple[str, ...] = ()
 
 
-def stack_slices(planes: Sequence[SlicePlane], where: str, repairs: Repairs) -> Stack:
+def stack_slices(planes: Sequence[SlicePlane], where: str, repairs: Repairs, names: Sequence[str] = ()) -> Stack:
     """The volume that slices in any order form.
+
+    Args:
+        planes: of the slices.
+        where: the start of every sentence about them.
+        repairs: which flaws to repair instead of refusing the slices.
+        names: of the slices, such as their files; for messages.
 
     Raises:
         BadInput: fewer than two slices, mixed size, spacing or orientation, two slices at one place; one missing,
-            unequal spacing or a tilted gantry where ``repairs`` doesn't mend it. ``where`` starts the sentence.
+            unequal spacing or a tilted gantry where ``repairs`` doesn't mend it.
     """
     if len(planes) < 2:
         raise BadInput(
             f"{where} has {len(planes)} slice; at least 2 are needed to make a volume: export the whole series."
         )
-    _must_agree(planes, where)
+    _must_agree(planes, where, names)
     axes = _orthonormal(np.asarray(planes[0].orientation).reshape(2, 3), where)
     positions = np.asarray([plane.position for plane in planes])
     along = positions @ axes[2]
@@ -85,7 +91,7 @@ def stack_slices(planes: Sequence[SlicePlane], where: str, repairs: Repairs) -> 
     return Stack(geometry, order, grid.z, beside[:, ::-1] / planes[0].spacing, (*spacing_notes, *tilt_notes))
 
 
-def _must_agree(planes: Sequence[SlicePlane], where: str) -> None:
+def _must_agree(planes: Sequence[SlicePlane], where: str, names: Sequence[str]) -> None:
     """All slices have one size, spacing and orientation."""
     sizes = {plane.size for plane in planes}
     if len(sizes) > 1:
@@ -98,11 +104,13 @@ def _must_agree(planes: Sequence[SlicePlane], where: str) -> None:
         ("pixel spacings", [plane.spacing for plane in planes], 1e-4),
     )
     for name, values, tolerance in kinds:
-        differing = int((np.abs(np.asarray(values) - values[0]).max(axis=1) > tolerance).sum())
+        off = np.abs(np.asarray(values) - np.median(values, axis=0)).max(axis=1)
+        differing, first = int((off > tolerance).sum()), int(off.argmax())
         if differing:
+            named = f", such as {names[first]}" if names else ""
             raise BadInput(
-                f"{where} mixes {name} ({differing} of {len(planes)} slices differ from the first); "
-                "expected one stack of parallel slices: put each stack into its own series."
+                f"{where} mixes {name} ({differing} of {len(planes)} slices differ from the others{named}); expected "
+                "one stack of parallel slices: put each stack into its own series."
             )
 
 
