@@ -23,6 +23,7 @@ from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.inference.contours import Contours
 from gynbtnet.inference.mirroring import mirrored_axes
 from gynbtnet.inference.settings import PredictionSettings
+from gynbtnet.networks.weights_file import check_finite
 from gynbtnet.preparation.nnunet_names import channels_of, structures_of
 from gynbtnet.preparation.settings import ALL_AXES, Axis
 from gynbtnet.training.run_folder import RunFolder
@@ -175,4 +176,5 @@ def _predictor(
 
 def _parameters(network: Any, weights: Path) -> Any:
     load_model(network, weights)
+    check_finite(network.state_dict(), weights)
     return deepcopy(network.state_dict())  # it is overwritten by the next fold's
