@@ -69,8 +69,7 @@ def test_two_processes_share_a_batch_as_one_has_it(prepared: PreparedCohort, tmp
     settings = SETTINGS.model_copy(update={"norm": "batch", "decoder": "unet", "accumulate": 2, "recompute": True})
     double: dict[str, Any] = {"precision": "64-true"}
     two, said = on_two([sys.executable], pretrain, prepared, tmp_path, settings, devices=2, **double)
-    assert said.count("Pretraining 2/2") == 1
-    assert said.count("Pretraining: epoch") == 2  # the first process alone
+    assert said.count("Pretraining") == 2  # a line an epoch, of the first process alone
     alone = settings.model_copy(update=double)
     one = pretrain(prepared, alone, tmp_path / "one", training_ids=["ball_0", "ball_1"], validation_ids=[])
     assert logged(two, "loss") == pytest.approx(logged(one, "loss"), rel=1e-5)  # six digits are logged
