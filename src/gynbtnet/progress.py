@@ -45,7 +45,8 @@ def advancing(description: str, total: int, done: int = 0, *, steps_a_line: int 
         description: the name of the task, without identifiers of patients or scans.
         total: steps of the task.
         done: steps that were done before.
-        steps_a_line: without a terminal, steps between two lines; None: a line every ten seconds; 0: only the last.
+        steps_a_line: without a terminal, steps between two lines; None: a line every ten seconds; 0: no line,
+            for a task that calls :func:`say_in_log` itself.
     """
     outermost = _shown.acquire(blocking=False)
     try:
@@ -138,7 +139,7 @@ def _lines(description: str, total: int, done: int, steps_a_line: int | None) ->
         ended.set()
         if steps_a_line is None:
             clock.join()
-        if said != reached:
+        if said != reached and steps_a_line != 0:
             say()
 
 

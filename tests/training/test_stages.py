@@ -236,9 +236,7 @@ def test_without_a_terminal_training_says_a_line_an_epoch(prepared: PreparedCoho
         for number, score in ((1, ""), (2, dice), (3, dice))
     ]
     lines = [line for line in ended.stderr.splitlines() if line.startswith("Training run")]
-    assert all(re.fullmatch(*pair) for pair in zip(expected, lines[:3], strict=True)), lines
-    assert re.fullmatch(r"Training run 6/6, 0:00:\d\d, loss \d\.\d{3}", lines[3])
-    assert len(lines) == 4
+    assert all(re.fullmatch(*pair) for pair in zip(expected, lines, strict=True)), lines
 
 
 def test_a_finished_run_is_left_alone(prepared: PreparedCohort, whole_run: Path) -> None:
