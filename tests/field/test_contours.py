@@ -9,6 +9,7 @@ import numpy as np
 import pydicom
 import pytest
 
+from gynbtnet.datasets.dicom_rt_export import ingest
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.conversion import Conversion, convert
 from gynbtnet.imaging.ct_series import read_ct_series
@@ -387,14 +388,16 @@ def with_mr_first(file: pydicom.Dataset) -> None:
 
 
 def test_the_frame_of_the_rois_decides_and_not_the_first_one(tmp_path):
-    ct = CT(tmp_path)
-    folder = bladder_of(tmp_path, boxes(ct, range(2, 10), 10, 19, 8, 15), ct, change=lambda file: with_mr_first(file))
+    ct, box = CT(tmp_path / "in"), (10, 19, 8, 15)
+    folder = bladder_of(tmp_path / "in", boxes(ct, range(2, 10), *box), ct, change=with_mr_first)
     reference = read_reference(folder / "RS.dcm")
     assert (reference.frame_of_reference_uid, reference.series_uid) == (ct.frame, ct.series)
     assert reference.listed_frames == (uid("mr frame"), ct.frame)
     found, notes = convert_all(folder, tmp_path)
     assert np.array_equal(found["bladder"], filled(*BLADDER))
     assert not notes
+    (case,) = ingest(folder, tmp_path / "cohort", structures=("bladder",)).cases
+    assert np.array_equal(read_volume(case.labels).array == 1, filled(*BLADDER))
 
 
 def test_a_roi_drawn_on_the_mr_is_left_out_with_a_note(tmp_path):
