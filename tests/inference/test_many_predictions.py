@@ -7,6 +7,7 @@ import pytest
 
 from gynbtnet.errors import BadInput, ScansFailed
 from gynbtnet.imaging.volume_files import read_volume, write_volume
+from gynbtnet.inference import many_predictions
 from gynbtnet.inference.ensemble import load_model
 from gynbtnet.inference.export import Request, predict_scan
 from gynbtnet.inference.many_predictions import predict_scans
@@ -76,3 +77,15 @@ def test_workers_of_a_cluster_contour_what_this_process_contours(
     for path in (scans[0], scans[2], scans[3]):
         alone = predict_scan(model, path, tmp_path / "alone" / path.name, settings=QUICK)
         assert np.array_equal(labels(out / path.name), labels(alone))
+
+
+def test_an_unexpected_error_of_a_single_scan_is_one_sentence(
+    bright_model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OverflowError("Roe^Jane")
+
+    monkeypatch.setattr(many_predictions, "predict_request", fail)
+    with pytest.raises(BadInput, match=r"An unexpected OverflowError in test_many_predictions\.py, line") as told:
+        predict_scans(bright_model, bright_model.folder, {"scan": None})  # type: ignore[dict-item]
+    assert "Roe" not in str(told.value)

@@ -108,11 +108,10 @@ def _rest(path: Path) -> tuple[Dataset, Dataset]:
 
 def _whole_values(dataset: Dataset) -> Dataset:
     whole = Dataset()
-    for tag in dataset.keys():  # noqa: SIM118 - a Dataset's own iteration parses its values
-        raw = dataset.get_item(tag)
+    for raw in list(dataset.values()):
         if not isinstance(raw, RawDataElement) or len(raw.value or b"") == raw.length:
             try:
-                whole[tag] = dataset[tag]
+                whole[raw.tag] = dataset[raw.tag]
             except Exception:
                 continue
     return whole
