@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gynbtnet.inference.backends import prepared
+from gynbtnet.inference.models.backends import prepared
 from gynbtnet.networks.presets import PRESETS
 from gynbtnet.networks.unet import GynBTNet
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import torch
 from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 
-from gynbtnet.networks import merging_block
+from gynbtnet.networks import decoder_block as merging_block
 from gynbtnet.networks.presets import PRESETS
 from gynbtnet.networks.unet import Decoder
 from gynbtnet.training.allocator import keep_freed_memory

@@ -19,25 +19,25 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gynbtnet.cross_validation import CrossValidation, crossvalidate, learn_from_folds
-from gynbtnet.datasets import dicom_rt_export
+from gynbtnet.datasets.adapters import dicom_rt_export
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import split_patients
-from gynbtnet.evaluation.evaluate import truth_of
-from gynbtnet.evaluation.flag_quality import found
-from gynbtnet.evaluation.metrics import dice
+from gynbtnet.evaluation.calibration.auroc import found
+from gynbtnet.evaluation.metrics.evaluate import truth_of
+from gynbtnet.evaluation.metrics.metrics import dice
+from gynbtnet.experiment.cross_validation import CrossValidation, crossvalidate, learn_from_folds
+from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.imaging.volume_files import read_volume
-from gynbtnet.inference.model import Model
-from gynbtnet.inference.quality import Quality, passes_of
+from gynbtnet.inference.engine.settings import PredictionSettings
+from gynbtnet.inference.models.model import Model
+from gynbtnet.inference.quality.predicted_dsc import Quality, passes_of
 from gynbtnet.inference.review import review
-from gynbtnet.inference.settings import PredictionSettings
 from gynbtnet.phantom.cohorts import write_brachytherapy
-from gynbtnet.preparation.plan import Plan
-from gynbtnet.preparation.planning import make_plan
+from gynbtnet.preparation.planning.make_plan import make_plan
+from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.prepare import prepare
-from gynbtnet.progress import track
 from gynbtnet.recipes.loading import load_recipe
+from gynbtnet.runtime.progress import track
 
 BAD = PredictionSettings().review_below
 AS_THEY_CAME, DISTURBED = "as it came", "weights disturbed"

@@ -19,12 +19,12 @@ from scipy.stats import bootstrap
 
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import Split
-from gynbtnet.evaluation.evaluate import truth_of
-from gynbtnet.evaluation.metrics import dice
-from gynbtnet.experiment import ComparedModel
-from gynbtnet.imaging.volume_files import read_volume
-from gynbtnet.inference.ensemble import load_model
-from gynbtnet.inference.settings import PredictionSettings
+from gynbtnet.evaluation.metrics.evaluate import truth_of
+from gynbtnet.evaluation.metrics.metrics import dice
+from gynbtnet.experiment.folders import ComparedModel
+from gynbtnet.imaging.files.volume_files import read_volume
+from gynbtnet.inference.engine.settings import PredictionSettings
+from gynbtnet.inference.models.ensemble import load_model
 
 DEFAULT = PredictionSettings()
 SETTINGS = {

@@ -24,10 +24,10 @@ def make_input(folder: Path, scans: int) -> None:
     import torch
     from safetensors.torch import save_file
 
-    from gynbtnet.imaging.ct_writer import write_ct_series
+    from gynbtnet.imaging.dicom.ct_writer import write_ct_series
     from gynbtnet.networks.unet import GynBTNet
     from gynbtnet.phantom.case import pelvic_geometry, phantom_case
-    from gynbtnet.preparation.plan import Plan
+    from gynbtnet.preparation.planning.plan import Plan
 
     strides = ((1, 1, 1), *((2, 2, 2),) * 4)
     structures = ("hr_ctv", "bladder", "rectum", "sigmoid", "uterus")
@@ -42,11 +42,11 @@ def make_input(folder: Path, scans: int) -> None:
 
 
 def run(way: str, folder: Path) -> dict[str, float]:
-    from gynbtnet.inference.ensemble import load_model
-    from gynbtnet.inference.export import Request, predict_request
-    from gynbtnet.inference.many_predictions import predict_scans
-    from gynbtnet.inference.scan_search import find_scans
-    from gynbtnet.inference.settings import PredictionSettings
+    from gynbtnet.inference.engine.settings import PredictionSettings
+    from gynbtnet.inference.models.ensemble import load_model
+    from gynbtnet.inference.predict_scan import Request, predict_request
+    from gynbtnet.inference.predict_scans import predict_scans
+    from gynbtnet.inference.scans.scan_search import find_scans
 
     settings = PredictionSettings(mirroring=False, overlap=0.25)
     model = load_model(folder / "model", settings)
@@ -88,7 +88,7 @@ def main() -> None:
 
 
 def labels_of(folder: Path) -> bytes:
-    from gynbtnet.imaging.volume_files import read_volume
+    from gynbtnet.imaging.files.volume_files import read_volume
 
     return np.ascontiguousarray(read_volume(folder / "labels.nii.gz").array).tobytes()
 

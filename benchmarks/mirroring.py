@@ -17,17 +17,17 @@ from pathlib import Path
 
 import numpy as np
 
-from gynbtnet.datasets import dicom_rt_export, totalsegmentator
+from gynbtnet.datasets.adapters import dicom_rt_export, totalsegmentator
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.evaluation.metrics import dice
+from gynbtnet.evaluation.metrics.metrics import dice
+from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.imaging.sides import other_side
-from gynbtnet.imaging.volume_files import read_volume
-from gynbtnet.inference.model import Model
-from gynbtnet.inference.predict import predict
-from gynbtnet.inference.settings import PredictionSettings
+from gynbtnet.inference.engine.predict import predict
+from gynbtnet.inference.engine.settings import PredictionSettings
+from gynbtnet.inference.models.model import Model
 from gynbtnet.phantom.cohorts import write_brachytherapy, write_organs
-from gynbtnet.phantom.scene import STRUCTURES
-from gynbtnet.preparation.planning import make_plan
+from gynbtnet.phantom.rendering.scene import STRUCTURES
+from gynbtnet.preparation.planning.make_plan import make_plan
 from gynbtnet.preparation.prepare import prepare
 from gynbtnet.preparation.store import PreparedCohort
 from gynbtnet.recipes.loading import load_recipe

@@ -26,18 +26,18 @@ import psutil
 import torch
 from safetensors.torch import save_file
 
-from gynbtnet.imaging.volume_files import read_volume, write_volume
-from gynbtnet.inference.ensemble import load_model
-from gynbtnet.inference.export import LABELS, predict_scan
-from gynbtnet.inference.model import Model
-from gynbtnet.inference.nnunet_export import export_nnunet
-from gynbtnet.inference.settings import PredictionSettings
+from gynbtnet.imaging.files.volume_files import read_volume, write_volume
+from gynbtnet.inference.engine.settings import PredictionSettings
+from gynbtnet.inference.models.ensemble import load_model
+from gynbtnet.inference.models.model import Model
+from gynbtnet.inference.models.nnunet_export import export_nnunet
+from gynbtnet.inference.predict_scan import LABELS, predict_scan
 from gynbtnet.phantom.case import pelvic_geometry, phantom_case
-from gynbtnet.preparation.plan import Plan
+from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.preprocess import preprocess_volume
 from gynbtnet.preparation.resample import resample_labels
 from gynbtnet.training.allocator import keep_freed_memory
-from gynbtnet.training.losses import deeply_supervised
+from gynbtnet.training.objectives.losses import deeply_supervised
 from gynbtnet.training.planned_network import planned_network
 
 PATCH = (64, 96, 96)

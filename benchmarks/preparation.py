@@ -17,13 +17,13 @@ from pathlib import Path
 import blosc2
 import numpy as np
 
-from gynbtnet.imaging.volume_files import read_volume, write_volume
+from gynbtnet.imaging.files.volume_files import read_volume, write_volume
 from gynbtnet.phantom.case import pelvic_geometry, phantom_case
-from gynbtnet.phantom.scene import STRUCTURES
-from gynbtnet.preparation.anisotropy import separate_axis
+from gynbtnet.phantom.rendering.scene import STRUCTURES
 from gynbtnet.preparation.foreground import foreground_voxels
 from gynbtnet.preparation.normalise import normalise
-from gynbtnet.preparation.plan import Plan
+from gynbtnet.preparation.planning.anisotropy import separate_axis
+from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.resample import resample, resample_labels
 from gynbtnet.preparation.store import PreparedCase, write_prepared_case
 

@@ -20,25 +20,25 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gynbtnet.datasets import dicom_rt_export, scan_folders
+from gynbtnet.datasets.adapters import dicom_rt_export, scan_folders
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import hold_out
-from gynbtnet.evaluation.metrics import dice
-from gynbtnet.imaging.volume_files import read_volume
-from gynbtnet.inference.model import Model
-from gynbtnet.inference.predict import predict
-from gynbtnet.inference.settings import PredictionSettings
+from gynbtnet.evaluation.metrics.metrics import dice
+from gynbtnet.imaging.files.volume_files import read_volume
+from gynbtnet.inference.engine.predict import predict
+from gynbtnet.inference.engine.settings import PredictionSettings
+from gynbtnet.inference.models.model import Model
 from gynbtnet.phantom.cohorts import write_brachytherapy, write_unlabelled
-from gynbtnet.phantom.scene import STRUCTURES
-from gynbtnet.preparation.planning import make_plan
+from gynbtnet.phantom.rendering.scene import STRUCTURES
+from gynbtnet.preparation.planning.make_plan import make_plan
+from gynbtnet.preparation.planning.settings import PlanSettings
 from gynbtnet.preparation.prepare import prepare
-from gynbtnet.preparation.settings import PlanSettings
 from gynbtnet.preparation.store import PreparedCohort
 from gynbtnet.sparse.active_blocks import ActiveBlocks
 from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
-from gynbtnet.training.augmentation import Augmentation
-from gynbtnet.training.batches import Batches
-from gynbtnet.training.masked_modelling import MaskedModelling
+from gynbtnet.training.data.augmentation import Augmentation
+from gynbtnet.training.data.batches import Batches
+from gynbtnet.training.objectives.masked_modelling_objective import MaskedModelling
 from gynbtnet.training.settings import PretrainingSettings, SegmentationSettings
 from gynbtnet.training.stages import finetune, pretrain
 

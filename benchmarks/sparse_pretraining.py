@@ -32,7 +32,7 @@ from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
 from gynbtnet.sparse.masking import draw_active_blocks
 from gynbtnet.sparse.sparse_encoder import sparse_encode
 from gynbtnet.training.allocator import keep_freed_memory
-from gynbtnet.training.losses import masked_l2
+from gynbtnet.training.objectives.losses import masked_l2
 
 DENSE = ("dense", "dense, channels last", "dense, compiled")
 SPENT = {

@@ -19,7 +19,7 @@ from gynbtnet.evaluation.statistics.analysis_of_variance import analysis_of_vari
 from gynbtnet.evaluation.statistics.effect_size import effects
 from gynbtnet.evaluation.statistics.friedman import friedman, signed_ranks
 from gynbtnet.evaluation.statistics.permutation import paired_permutation
-from gynbtnet.progress import track
+from gynbtnet.runtime.progress import track
 
 MODELS = 3
 LEVEL = 0.05

@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.evaluation.chosen_cases import best_median_worst
-from gynbtnet.evaluation.evaluate import Evaluation, prediction_of, truth_of
-from gynbtnet.experiment import Experiment
+from gynbtnet.evaluation.metrics.evaluate import Evaluation, prediction_of, truth_of
+from gynbtnet.evaluation.reports.case_selection import best_median_worst
+from gynbtnet.experiment.folders import Experiment
+from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.imaging.volume_files import read_volume
 from gynbtnet.pictures.overlays import overlay_figure, view
 
 IMAGES = Path(__file__).parent / "images"

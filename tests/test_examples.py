@@ -7,11 +7,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from gynbtnet.imaging.files.volume_files import read_volume, write_volume
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.imaging.volume_files import read_volume, write_volume
 from gynbtnet.networks.unet import GynBTNet
-from gynbtnet.preparation.plan import Plan
+from gynbtnet.preparation.planning.plan import Plan
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

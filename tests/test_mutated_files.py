@@ -17,25 +17,25 @@ from safetensors.torch import save_file
 
 from gynbtnet.datasets.case import Case, Source
 from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.datasets.ingestion.patient_table import PatientTable
 from gynbtnet.datasets.patient_key import PatientKey
-from gynbtnet.datasets.patient_table import PatientTable
 from gynbtnet.datasets.split import Split
-from gynbtnet.errors import BadInput
-from gynbtnet.evaluation.aims import EMBRACE_II, Aims
-from gynbtnet.evaluation.external_beam import external_beam
+from gynbtnet.evaluation.dose.external_beam import external_beam
+from gynbtnet.evaluation.dose.planning_aims import EMBRACE_II, Aims
+from gynbtnet.imaging.files.volume_files import write_volume
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.imaging.volume_files import write_volume
-from gynbtnet.inference.model import Model
-from gynbtnet.inference.quality import FILE, Quality
+from gynbtnet.inference.models.model import Model
+from gynbtnet.inference.quality.predicted_dsc import FILE, Quality
 from gynbtnet.networks.unet import GynBTNet
-from gynbtnet.preparation.fingerprint import Fingerprint
-from gynbtnet.preparation.intensity import Intensity
-from gynbtnet.preparation.plan import Plan
-from gynbtnet.preparation.postprocessing_rules import PostprocessingRule
-from gynbtnet.preparation.structure_volumes import StructureVolume
+from gynbtnet.preparation.planning.fingerprint import Fingerprint
+from gynbtnet.preparation.planning.intensity import Intensity
+from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
+from gynbtnet.preparation.planning.structure_volumes import StructureVolume
 from gynbtnet.recipes.loading import SHIPPED, load_recipe
+from gynbtnet.runtime.errors import BadInput
 
 ODD_VALUES: list[Any] = [
     *(None, True, "", "x" * 1000, "../../x", "\x00\n", -1, 0, 1, 10**30, 1e308, -0.5, 1e-300, [], {}, [[]]),

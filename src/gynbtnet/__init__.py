@@ -7,17 +7,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gynbtnet.datasets.adapters.dicom_rt_export import ingest
     from gynbtnet.datasets.cohort import Cohort
-    from gynbtnet.datasets.dicom_rt_export import ingest
     from gynbtnet.datasets.split import split_patients
-    from gynbtnet.evaluation.evaluate import evaluate
-    from gynbtnet.imaging.ct_series import read_ct_series
-    from gynbtnet.imaging.rtstruct_writer import write_rtstruct
+    from gynbtnet.evaluation.metrics.evaluate import evaluate
+    from gynbtnet.imaging.dicom.ct_series import read_ct_series
+    from gynbtnet.imaging.dicom.rt.rtstruct_writer import write_rtstruct
     from gynbtnet.imaging.volume import Segmentation, Volume
-    from gynbtnet.inference.ensemble import load_model
-    from gynbtnet.inference.model import Model
-    from gynbtnet.inference.predict import predict
-    from gynbtnet.preparation.planning import make_plan
+    from gynbtnet.inference.engine.predict import predict
+    from gynbtnet.inference.models.ensemble import load_model
+    from gynbtnet.inference.models.model import Model
+    from gynbtnet.preparation.planning.make_plan import make_plan
     from gynbtnet.preparation.prepare import prepare
     from gynbtnet.recipes.loading import load_recipe
     from gynbtnet.training.stages import finetune, pretrain

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from gynbtnet.cli import main
 from gynbtnet.networks.unet import GynBTNet
-from gynbtnet.preparation.plan import Plan
+from gynbtnet.preparation.planning.plan import Plan
 
 
 @dataclass(frozen=True)

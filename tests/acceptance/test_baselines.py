@@ -10,8 +10,8 @@ import pytest
 
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import Split
-from gynbtnet.evaluation.evaluate import Evaluation
-from gynbtnet.imaging.volume_files import read_volume
+from gynbtnet.evaluation.metrics.evaluate import Evaluation
+from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.phantom import cohorts
 from gynbtnet.recipes.loading import load_recipe
 

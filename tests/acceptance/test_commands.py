@@ -15,8 +15,8 @@ from typer.main import get_command
 from gynbtnet.cli import app
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import Split
-from gynbtnet.imaging.volume_files import read_volume
-from gynbtnet.preparation.plan import Plan
+from gynbtnet.imaging.files.volume_files import read_volume
+from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.store import PreparedCohort
 
 COMMANDS = get_command(app).commands  # type: ignore[attr-defined]

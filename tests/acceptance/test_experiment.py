@@ -12,12 +12,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from gynbtnet import compared_experiment
-from gynbtnet.cross_validation import CrossValidation
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.datasets.json_files import sha256_of
 from gynbtnet.datasets.split import Split
-from gynbtnet.evaluation.evaluate import Evaluation
+from gynbtnet.evaluation.metrics.evaluate import Evaluation
+from gynbtnet.experiment import paper_experiment as compared_experiment
+from gynbtnet.experiment.cross_validation import CrossValidation
+from gynbtnet.runtime.json_files import sha256_of
 
 TINY = """
 name: tiny

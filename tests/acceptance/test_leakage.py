@@ -7,7 +7,7 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from gynbtnet.datasets import dicom_rt_export, scan_folders
+from gynbtnet.datasets.adapters import dicom_rt_export, scan_folders
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import Split
 from gynbtnet.phantom.cohorts import write_brachytherapy

@@ -16,13 +16,13 @@ from gynbtnet.baselines.nnunet_library import DATASET, link_or_copy, nnunet
 from gynbtnet.baselines.nnunet_model import NnUNetModel, _check_trusted
 from gynbtnet.baselines.nnunet_training import RECORD, _check_harmless, train_nnunet
 from gynbtnet.baselines.settings import NnUNetSettings
+from gynbtnet.datasets.adapters.dicom_rt_export import ingest
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.datasets.dicom_rt_export import ingest
 from gynbtnet.datasets.split import Split, split_patients
-from gynbtnet.errors import BadInput
-from gynbtnet.imaging.volume_files import read_volume
-from gynbtnet.inference.settings import PredictionSettings
+from gynbtnet.imaging.files.volume_files import read_volume
+from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.phantom.cohorts import write_brachytherapy
+from gynbtnet.runtime.errors import BadInput
 
 TINY = {"epochs": 2, "steps_per_epoch": 1, "validation_steps": 1, "checkpoint_every": 1, "workers": 0}
 
@@ -46,7 +46,7 @@ def begun(cohort: Cohort, split: Split, out: Path, monkeypatch: pytest.MonkeyPat
         raise KeyboardInterrupt
 
     monkeypatch.setattr(nnunet_training, "_plan_and_preprocess", stop)
-    monkeypatch.setattr("gynbtnet.optional_libraries.find_spec", lambda name: object())
+    monkeypatch.setattr("gynbtnet.runtime.optional_dependencies.find_spec", lambda name: object())
     train_nnunet(cohort, split, 0, NnUNetSettings(**{**TINY, **changes}), out)  # type: ignore[arg-type]
 
 
@@ -70,14 +70,14 @@ def test_a_run_is_taken_up_only_as_it_was_made(
 def test_a_missing_nnunet_is_told(
     cohort: Cohort, split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gynbtnet.optional_libraries.find_spec", lambda name: None)
+    monkeypatch.setattr("gynbtnet.runtime.optional_dependencies.find_spec", lambda name: None)
     with pytest.raises(BadInput, match=r"needs nnunetv2.*gynbtnet\[nnunet\]"):
         train_nnunet(cohort, split, 0, NnUNetSettings(**TINY), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_the_environment_is_left_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gynbtnet.optional_libraries.find_spec", lambda name: object())
+    monkeypatch.setattr("gynbtnet.runtime.optional_dependencies.find_spec", lambda name: object())
     raw, results = "nnUNet_raw", "nnUNet_results"
     monkeypatch.setenv(raw, "mine")
     monkeypatch.delenv(results, raising=False)

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gynbtnet.imaging.ct_series import CTSeries
-from gynbtnet.imaging.ct_writer import write_ct_series
+from gynbtnet.imaging.dicom.ct_series import CTSeries
+from gynbtnet.imaging.dicom.ct_writer import write_ct_series
+from gynbtnet.imaging.dicom.rt.rtstruct_writer import write_rtstruct
 from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.rtstruct_writer import write_rtstruct
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.phantom.case import PhantomCase, pelvic_geometry, phantom_case

@@ -10,21 +10,21 @@ import pytest
 import SimpleITK as sitk
 
 from gynbtnet.cli.cohort_commands import Layout
-from gynbtnet.datasets import ct_colonography as colonography_adapter
-from gynbtnet.datasets import flare22 as flare22_adapter
-from gynbtnet.datasets import hnscc as hnscc_adapter
-from gynbtnet.datasets import ribfrac as ribfrac_adapter
-from gynbtnet.datasets import tcia_covid as covid_adapter
+from gynbtnet.datasets.adapters import ct_colonography as colonography_adapter
+from gynbtnet.datasets.adapters import flare22 as flare22_adapter
+from gynbtnet.datasets.adapters import hnscc as hnscc_adapter
+from gynbtnet.datasets.adapters import ribfrac as ribfrac_adapter
+from gynbtnet.datasets.adapters import tcia_covid as covid_adapter
+from gynbtnet.datasets.adapters.layouts import LAYOUTS, Choices, dry_run_layout, ingest_layout
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.datasets.ingestion import Ingestion
-from gynbtnet.datasets.integrity import IntegrityReport
-from gynbtnet.datasets.json_files import read_json
-from gynbtnet.datasets.layouts import LAYOUTS, Choices, dry_run_layout, ingest_layout
-from gynbtnet.errors import BadInput
-from gynbtnet.imaging.ct_writer import write_ct_series
+from gynbtnet.datasets.ingestion.ingest import Ingestion
+from gynbtnet.datasets.ingestion.integrity import IntegrityReport
+from gynbtnet.imaging.dicom.ct_writer import write_ct_series
+from gynbtnet.imaging.files.volume_files import read_volume, to_sitk, write_volume
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.imaging.volume_files import read_volume, to_sitk, write_volume
 from gynbtnet.phantom.case import PhantomCase
+from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.json_files import read_json
 
 Phantoms = tuple[PhantomCase, ...]
 DOCS = Path(__file__).parents[2] / "docs" / "reference" / "archives.md"
@@ -417,7 +417,7 @@ def test_faults_of_a_decathlon_task(tmp_path: Path, phantoms: Phantoms) -> None:
 
 
 def test_the_heart_of_version_2_is_made_of_version_1s(tmp_path: Path, phantoms: Phantoms) -> None:
-    from gynbtnet.datasets.totalsegmentator import COMPOSED
+    from gynbtnet.datasets.adapters.totalsegmentator import COMPOSED
 
     case, folder = phantoms[0], tmp_path / "v1" / "s0000"
     write_volume(case.scan, folder / "ct.nii.gz")

@@ -8,18 +8,18 @@ import pytest
 
 from gynbtnet.datasets.case import Case, Source
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.evaluation.aims import Aims
-from gynbtnet.evaluation.course_dose import course_doses
-from gynbtnet.evaluation.dose_agreement import dose_agreements
-from gynbtnet.evaluation.dose_report import DoseContent
-from gynbtnet.evaluation.dose_score import CURVE_COLUMNS, DoseScore
-from gynbtnet.evaluation.dose_tables import summarise_dose
-from gynbtnet.evaluation.external_beam import ExternalBeam
-from gynbtnet.evaluation.settings import DoseSettings
+from gynbtnet.evaluation.dose.agreement import dose_agreements
+from gynbtnet.evaluation.dose.course import course_doses
+from gynbtnet.evaluation.dose.external_beam import ExternalBeam
+from gynbtnet.evaluation.dose.planning_aims import Aims
+from gynbtnet.evaluation.dose.report import DoseContent
+from gynbtnet.evaluation.dose.score import CURVE_COLUMNS, DoseScore
+from gynbtnet.evaluation.dose.tables import summarise_dose
+from gynbtnet.evaluation.metrics.settings import DoseSettings
+from gynbtnet.imaging.files.volume_files import write_volume
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.imaging.volume_files import write_volume
 
 STRUCTURES = ("bladder", "rectum")
 GEOMETRY = Geometry((12, 20, 24), (4.0, 3.0, 3.0), (-36.0, -30.0, 10.0))

@@ -9,15 +9,15 @@ import numpy as np
 import pydicom
 import pytest
 
-from gynbtnet.datasets.dicom_rt_export import ingest
-from gynbtnet.errors import BadInput
+from gynbtnet.datasets.adapters.dicom_rt_export import ingest
 from gynbtnet.imaging.conversion import Conversion, convert
-from gynbtnet.imaging.ct_series import read_ct_series
-from gynbtnet.imaging.label_names import read_label_names
-from gynbtnet.imaging.rtstruct_reader import read_rtstruct
-from gynbtnet.imaging.rtstruct_reference import read_reference
+from gynbtnet.imaging.dicom.ct_series import read_ct_series
+from gynbtnet.imaging.dicom.rt.rtstruct_reader import read_rtstruct
+from gynbtnet.imaging.dicom.rtstruct_reference import read_reference
+from gynbtnet.imaging.files.label_names import read_label_names
+from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.imaging.volume_files import read_volume
+from gynbtnet.runtime.errors import BadInput
 
 from .battery import CASES, boxes
 from .builders import CT, MR_CLASS, contour_item, rtstruct, uid

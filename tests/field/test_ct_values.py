@@ -15,17 +15,17 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from gynbtnet.datasets.dicom_rt_export import ingest
-from gynbtnet.errors import BadInput
+from gynbtnet.datasets.adapters.dicom_rt_export import ingest
+from gynbtnet.datasets.inspection import inspect
 from gynbtnet.imaging.conversion import Conversion, convert
-from gynbtnet.imaging.ct_series import read_ct_series
-from gynbtnet.imaging.dicom_series import find_series
-from gynbtnet.imaging.rtstruct_reader import read_rtstruct
-from gynbtnet.imaging.rtstruct_writer import write_rtstruct
-from gynbtnet.imaging.seg_writer import write_seg
+from gynbtnet.imaging.dicom.ct_series import read_ct_series
+from gynbtnet.imaging.dicom.rt.rtstruct_reader import read_rtstruct
+from gynbtnet.imaging.dicom.rt.rtstruct_writer import write_rtstruct
+from gynbtnet.imaging.dicom.seg_writer import write_seg
+from gynbtnet.imaging.dicom.series import find_series
+from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.imaging.volume_files import read_volume
-from gynbtnet.inspection import inspect
+from gynbtnet.runtime.errors import BadInput
 
 from .battery import CASES, boxes
 from .builders import CT, rtstruct

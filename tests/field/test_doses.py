@@ -7,14 +7,14 @@ import pandas as pd
 import pydicom
 import pytest
 
-from gynbtnet.datasets.dicom_rt_export import ingest
-from gynbtnet.errors import BadInput
-from gynbtnet.evaluation.case_dose import find_doses, read_dose
-from gynbtnet.evaluation.evaluate_dose import evaluate_dose
+from gynbtnet.datasets.adapters.dicom_rt_export import ingest
+from gynbtnet.evaluation.dose.evaluate_dose import evaluate_dose
+from gynbtnet.evaluation.dose.files import find_doses, read_dose
 from gynbtnet.imaging.conversion import Conversion, convert
+from gynbtnet.imaging.dicom.rt.rtdose_reader import read_rtdose
 from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.onto_grid import dose_onto
-from gynbtnet.imaging.rtdose_reader import read_rtdose
+from gynbtnet.imaging.resample_to_grid import dose_onto
+from gynbtnet.runtime.errors import BadInput
 
 from .battery import CASES, _dose, _with_organs
 from .builders import CT, rtdose, rtplan

@@ -13,10 +13,10 @@ import SimpleITK as sitk
 from typer.testing import CliRunner
 
 from gynbtnet.cli import app
-from gynbtnet.errors import BadInput
+from gynbtnet.imaging.files.volume_files import write_volume
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.imaging.volume_files import write_volume
+from gynbtnet.runtime.errors import BadInput
 
 from .battery import CASES
 from .builders import CT, rtstruct

@@ -15,19 +15,19 @@ import SimpleITK as sitk
 from pydicom.data import get_testdata_file
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from gynbtnet.datasets.adapters.layouts import Choices, dry_run_layout, ingest_layout
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.datasets.layouts import Choices, dry_run_layout, ingest_layout
-from gynbtnet.errors import BadInput
-from gynbtnet.evaluation.case_dose import find_doses
-from gynbtnet.imaging.ct_series import read_ct_files, read_ct_series
-from gynbtnet.imaging.dicom_series import search_series
+from gynbtnet.datasets.inspection import inspect
+from gynbtnet.evaluation.dose.files import find_doses
+from gynbtnet.imaging.dicom.ct_series import read_ct_files, read_ct_series
+from gynbtnet.imaging.dicom.incomplete_series import completeness
+from gynbtnet.imaging.dicom.series import search_series
+from gynbtnet.imaging.files.volume_files import read_volume, write_volume
 from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.incomplete_series import completeness
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.imaging.volume_files import read_volume, write_volume
-from gynbtnet.inference.scan_search import find_scans
-from gynbtnet.inspection import inspect
+from gynbtnet.inference.scans.scan_search import find_scans
+from gynbtnet.runtime.errors import BadInput
 
 from .battery import CASES
 from .builders import CT, MR_CLASS, rtdose, rtplan, rtstruct, uid
@@ -439,7 +439,7 @@ class Unusual:
 def test_an_unexpected_error_costs_one_scan(
     error: type[Exception], export: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gynbtnet.datasets import dicom_rt_export
+    from gynbtnet.datasets.adapters import dicom_rt_export
 
     read = dicom_rt_export.read_ct_files
     monkeypatch.setattr(
@@ -454,7 +454,7 @@ def test_an_unexpected_error_costs_one_scan(
 
 
 def test_the_user_stops_all_at_once(export: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from gynbtnet.datasets import dicom_rt_export
+    from gynbtnet.datasets.adapters import dicom_rt_export
 
     monkeypatch.setattr(dicom_rt_export, "read_ct_files", Unusual(KeyboardInterrupt))  # type: ignore[arg-type]
     with pytest.raises(KeyboardInterrupt):

@@ -8,11 +8,11 @@ import pydicom
 import pytest
 
 from gynbtnet.cli import main
-from gynbtnet.datasets.dicom_rt_export import ingest
+from gynbtnet.datasets.adapters.dicom_rt_export import ingest
 from gynbtnet.datasets.patient_key import PatientKey
-from gynbtnet.imaging.label_names import read_label_names
-from gynbtnet.progress import console as progress_console
-from gynbtnet.progress import track
+from gynbtnet.imaging.files.label_names import read_label_names
+from gynbtnet.runtime.progress import console as progress_console
+from gynbtnet.runtime.progress import track
 
 from .battery import CASES, boxes
 from .builders import CT, rtstruct

@@ -8,24 +8,24 @@ import pytest
 from typer.testing import CliRunner
 
 from gynbtnet.cli import app
-from gynbtnet.datasets import dicom_rt_export, nnunet_raw
+from gynbtnet.datasets.adapters import dicom_rt_export, nnunet_raw
+from gynbtnet.datasets.adapters.layouts import Choices, ingest_layout
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.datasets.ingestion import ingest_found
-from gynbtnet.datasets.layouts import Choices, ingest_layout
-from gynbtnet.errors import BadInput
-from gynbtnet.evaluation.compared_case import compared_case
-from gynbtnet.evaluation.consistency import places
-from gynbtnet.evaluation.evaluate import evaluate, truth_of
-from gynbtnet.evaluation.evaluate_dose import evaluate_dose
+from gynbtnet.datasets.ingestion.ingest import ingest_found
+from gynbtnet.evaluation.cohorts.fraction_consistency import places
+from gynbtnet.evaluation.dose.evaluate_dose import evaluate_dose
+from gynbtnet.evaluation.metrics.evaluate import evaluate, truth_of
+from gynbtnet.evaluation.reports.compared_case import compared_case
 from gynbtnet.imaging.conversion import Conversion, convert
-from gynbtnet.imaging.label_names import read_label_names
+from gynbtnet.imaging.files.label_names import read_label_names
+from gynbtnet.imaging.files.volume_files import read_volume, write_volume
 from gynbtnet.imaging.overlap_losses import OverlapTooLarge
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.imaging.volume_files import read_volume, write_volume
 from gynbtnet.pictures.overlays import overlay_figure, view
-from gynbtnet.preparation.plan import Plan
+from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.prepare import prepare
+from gynbtnet.runtime.errors import BadInput
 
 from .builders import CT, rtdose, rtstruct
 

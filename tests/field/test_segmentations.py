@@ -14,11 +14,11 @@ from pydicom.config import disable_value_validation
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
-from gynbtnet.imaging.ct_series import read_ct_series
-from gynbtnet.imaging.rtstruct_reader import read_rtstruct
-from gynbtnet.imaging.rtstruct_writer import write_rtstruct
-from gynbtnet.imaging.seg_reader import read_seg
-from gynbtnet.imaging.seg_writer import write_seg
+from gynbtnet.imaging.dicom.ct_series import read_ct_series
+from gynbtnet.imaging.dicom.rt.rtstruct_reader import read_rtstruct
+from gynbtnet.imaging.dicom.rt.rtstruct_writer import write_rtstruct
+from gynbtnet.imaging.dicom.seg_reader import read_seg
+from gynbtnet.imaging.dicom.seg_writer import write_seg
 from gynbtnet.imaging.structure_names import StructureNames
 
 from .battery import CASES, boxes

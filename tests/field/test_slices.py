@@ -7,16 +7,16 @@ import numpy as np
 import pydicom
 import pytest
 
-from gynbtnet.errors import BadInput
-from gynbtnet.imaging.ct_series import CTSeries, read_ct_series
-from gynbtnet.imaging.rtstruct_reader import read_rtstruct
-from gynbtnet.imaging.rtstruct_writer import write_rtstruct
-from gynbtnet.imaging.seg_reader import read_seg
-from gynbtnet.imaging.seg_writer import write_seg
-from gynbtnet.imaging.shape_interpolation import interpolated_shapes
-from gynbtnet.imaging.slice_repairs import Repairs
+from gynbtnet.imaging.contours.shape_interpolation import interpolated_shapes
+from gynbtnet.imaging.dicom.ct_series import CTSeries, read_ct_series
+from gynbtnet.imaging.dicom.rt.rtstruct_reader import read_rtstruct
+from gynbtnet.imaging.dicom.rt.rtstruct_writer import write_rtstruct
+from gynbtnet.imaging.dicom.seg_reader import read_seg
+from gynbtnet.imaging.dicom.seg_writer import write_seg
+from gynbtnet.imaging.dicom.slice_repairs import Repairs
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation, Volume
+from gynbtnet.runtime.errors import BadInput
 
 from .battery import CASES, P
 from .builders import CT, rtstruct

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from gynbtnet.errors import BadInput
 from gynbtnet.imaging.conversion import Conversion, convert
-from gynbtnet.imaging.ct_series import read_ct_series
+from gynbtnet.imaging.dicom.ct_series import read_ct_series
+from gynbtnet.imaging.files.volume_files import from_sitk, read_volume
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.imaging.volume_files import from_sitk, read_volume
+from gynbtnet.runtime.errors import BadInput
 
 from .battery import CASES
 from .builders import CT
@@ -477,13 +477,13 @@ def little_memory(most: int) -> Iterator[None]:
 def test_a_scan_beyond_memory_is_refused_with_both_sizes(tmp_path, monkeypatch):
     path = changed(tmp_path / "scan.nii.gz", {})
     need = VALUES.nbytes
-    monkeypatch.setattr("gynbtnet.available_memory.available_bytes", lambda: need - 1)
+    monkeypatch.setattr("gynbtnet.runtime.available_memory.available_bytes", lambda: need - 1)
     with (
         little_memory(need),
         pytest.raises(BadInput, match=r"30×44×40 voxels \(z, y, x\) needs about 0.1 MB of memory, and 0.1 MB are"),
     ):
         read_volume(path)
-    monkeypatch.setattr("gynbtnet.available_memory.available_bytes", lambda: need)
+    monkeypatch.setattr("gynbtnet.runtime.available_memory.available_bytes", lambda: need)
     assert np.array_equal(read_volume(path).array, VALUES.T)
     scaled = changed(tmp_path / "scaled.nii.gz", {112: floats(2, 0)})
     with pytest.raises(BadInput, match="needs about"):
@@ -521,7 +521,7 @@ def test_a_ct_of_more_than_three_metres_is_refused(tmp_path):
 
 def test_a_ct_beyond_memory_is_refused_before_its_pixels_are_read(tmp_path, monkeypatch):
     CT(tmp_path)
-    monkeypatch.setattr("gynbtnet.available_memory.available_bytes", lambda: 10**4)
-    monkeypatch.setattr("gynbtnet.imaging.ct_series.stored_pixels", None)
+    monkeypatch.setattr("gynbtnet.runtime.available_memory.available_bytes", lambda: 10**4)
+    monkeypatch.setattr("gynbtnet.imaging.dicom.ct_series.stored_pixels", None)
     with pytest.raises(BadInput, match=r"pixels needs about .* MB of memory, and 0\.0 MB are available"):
         read_ct_series(tmp_path)

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gynbtnet.imaging.ct_series import CTSeries
-from gynbtnet.imaging.ct_writer import write_ct_series
+from gynbtnet.imaging.dicom.ct_series import CTSeries
+from gynbtnet.imaging.dicom.ct_writer import write_ct_series
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Volume

@@ -4,18 +4,18 @@ import numpy as np
 import pydicom
 import pytest
 
-from gynbtnet.errors import BadInput
 from gynbtnet.imaging.conversion import Conversion, convert
-from gynbtnet.imaging.ct_series import read_ct_series
+from gynbtnet.imaging.dicom.ct_series import read_ct_series
+from gynbtnet.imaging.dicom.rt.rtdose_reader import read_rtdose
+from gynbtnet.imaging.dicom.rt.rtdose_writer import write_rtdose
+from gynbtnet.imaging.dicom.rt.rtstruct_reader import read_rtstruct
+from gynbtnet.imaging.dicom.seg_reader import read_seg
+from gynbtnet.imaging.files.label_names import label_names_file, read_label_names, write_label_names
+from gynbtnet.imaging.files.volume_files import read_volume, write_volume
 from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.label_names import label_names_file, read_label_names, write_label_names
-from gynbtnet.imaging.onto_grid import dose_onto
-from gynbtnet.imaging.rtdose_reader import read_rtdose
-from gynbtnet.imaging.rtdose_writer import write_rtdose
-from gynbtnet.imaging.rtstruct_reader import read_rtstruct
-from gynbtnet.imaging.seg_reader import read_seg
+from gynbtnet.imaging.resample_to_grid import dose_onto
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.imaging.volume_files import read_volume, write_volume
+from gynbtnet.runtime.errors import BadInput
 
 FIVE = ("hr_ctv", "bladder", "rectum", "sigmoid", "uterus")
 IMAGES = ["scan.nii.gz", "scan.nii", "scan.nrrd", "scan.mha"]

@@ -3,12 +3,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gynbtnet.errors import BadInput
+from gynbtnet.imaging.files.volume_files import write_volume
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.label_map import label_map
 from gynbtnet.imaging.structure_masks import MOST_STRUCTURES, OverlappingSegmentation, StructureMasks
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.imaging.volume_files import write_volume
+from gynbtnet.runtime.errors import BadInput
 
 GRID = Geometry((5, 6, 7), (2.0, 1.0, 1.0), (-3.0, 4.0, 5.0))
 

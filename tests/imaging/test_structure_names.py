@@ -1,7 +1,7 @@
 import pytest
 
-from gynbtnet.errors import BadInput
 from gynbtnet.imaging.structure_names import StructureNames
+from gynbtnet.runtime.errors import BadInput
 
 FIVE = ("hr_ctv", "bladder", "rectum", "sigmoid", "uterus")
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from gynbtnet.inference.model import Model
+from gynbtnet.inference.models.model import Model
 from gynbtnet.networks.unet import GynBTNet
-from gynbtnet.preparation.plan import Plan
+from gynbtnet.preparation.planning.plan import Plan
 
 PUBLIC_DATA = Path(__file__).parents[3] / "shared" / "data"
 STRIDES = ((1, 1, 1), (2, 2, 2), (2, 2, 2), (2, 2, 2), (1, 2, 2))

@@ -10,10 +10,10 @@ import numpy as np, torch
 from pathlib import Path
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.inference.model import Model
-from gynbtnet.inference.predict import predict
-from gynbtnet.inference.settings import PredictionSettings
-from gynbtnet.preparation.plan import Plan
+from gynbtnet.inference.models.model import Model
+from gynbtnet.inference.engine.predict import predict
+from gynbtnet.inference.engine.settings import PredictionSettings
+from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.training.planned_network import planned_network
 
 class Decided(torch.nn.Module):

@@ -9,9 +9,9 @@ from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.inference import preview
-from gynbtnet.inference.failure_flags import Flag
 from gynbtnet.inference.manifest import Told
 from gynbtnet.inference.preview import write_preview
+from gynbtnet.inference.quality.failure_flags import Flag
 from gynbtnet.pictures.overlays import colour
 
 NAMES = StructureNames.load()

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.nn.functional import conv3d
 
-from gynbtnet.networks import merging_block
+from gynbtnet.networks import decoder_block as merging_block
 from gynbtnet.networks.blocks import ResidualBlock
-from gynbtnet.networks.merging_block import MergingBlock, saves_time
+from gynbtnet.networks.decoder_block import MergingBlock, saves_time
 from gynbtnet.networks.presets import Preset
 from gynbtnet.networks.unet import GynBTNet
 from gynbtnet.networks.upsampled_convolution import convolve_upsampled

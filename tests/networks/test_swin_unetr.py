@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from gynbtnet.errors import BadInput
 from gynbtnet.networks.transfer import transfer
-from gynbtnet.optional_libraries import require
-from gynbtnet.preparation.plan import Plan
+from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.optional_dependencies import require
 from gynbtnet.training.planned_network import planned_network, planned_proxy_network
 
 pytest.importorskip("monai", reason="the baseline Swin-UNETR needs the extra gynbtnet[baselines]")

@@ -5,10 +5,10 @@ import json
 import pytest
 import torch
 
-from gynbtnet.errors import BadInput
 from gynbtnet.networks.presets import Preset
 from gynbtnet.networks.transfer import transfer
 from gynbtnet.networks.unet import GynBTNet
+from gynbtnet.runtime.errors import BadInput
 
 TINY = Preset((4, 6), depth=1, strides=(1, 2))
 

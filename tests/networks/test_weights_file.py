@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from gynbtnet.errors import BadInput
 from gynbtnet.networks.weights_file import load_weights, read_weights
+from gynbtnet.runtime.errors import BadInput
 
 
 def network() -> nn.Sequential:

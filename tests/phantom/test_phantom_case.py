@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from gynbtnet.phantom import scan
-from gynbtnet.phantom.anatomy import KINDS, draw_fraction, draw_patient
+from gynbtnet.phantom.anatomy.patient import KINDS, draw_fraction, draw_patient
 from gynbtnet.phantom.case import PhantomCase, pelvic_geometry, phantom_case
-from gynbtnet.phantom.scene import STRUCTURES, build_scene
+from gynbtnet.phantom.rendering import render as scan
+from gynbtnet.phantom.rendering.scene import STRUCTURES, build_scene
 
 COARSE = pelvic_geometry((4.0, 4.0, 4.0), (48, 72, 96))
 TINY = pelvic_geometry((12.0, 12.0, 12.0), (16, 24, 32))

@@ -7,18 +7,18 @@ import numpy as np
 import pydicom
 import pytest
 
-from gynbtnet.errors import BadInput
-from gynbtnet.imaging.ct_series import read_ct_series
-from gynbtnet.imaging.dicom_series import find_series
-from gynbtnet.imaging.rtdose_reader import read_rtdose
-from gynbtnet.imaging.rtstruct_reader import read_rtstruct
+from gynbtnet.imaging.dicom.ct_series import read_ct_series
+from gynbtnet.imaging.dicom.rt.rtdose_reader import read_rtdose
+from gynbtnet.imaging.dicom.rt.rtstruct_reader import read_rtstruct
+from gynbtnet.imaging.dicom.series import find_series
+from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.imaging.volume_files import read_volume
 from gynbtnet.phantom import cohorts
-from gynbtnet.phantom.anatomy import KINDS, draw_patient
+from gynbtnet.phantom.anatomy.patient import KINDS, draw_patient
 from gynbtnet.phantom.case import pelvic_geometry, phantom_case
 from gynbtnet.phantom.cohorts import fractions_of, write_brachytherapy, write_organs, write_unlabelled
-from gynbtnet.phantom.scene import STRUCTURES
+from gynbtnet.phantom.rendering.scene import STRUCTURES
+from gynbtnet.runtime.errors import BadInput
 
 SPACING, MATRIX = (8.0, 6.0, 6.0), (24, 48, 64)
 

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gynbtnet.phantom.anatomy import draw_fraction, draw_patient
+from gynbtnet.phantom.anatomy.patient import draw_fraction, draw_patient
 from gynbtnet.phantom.case import pelvic_geometry, phantom_case
 from gynbtnet.phantom.dose import PRESCRIBED, dose_rate, plan_dose, points_a
-from gynbtnet.phantom.points import Points
-from gynbtnet.phantom.scene import build_scene
+from gynbtnet.phantom.rendering.scene import build_scene
+from gynbtnet.phantom.shapes.grid_points import Points
 
 
 @settings(max_examples=20, deadline=None)

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.phantom.combined import Grown, Union, Without, smooth_minimum
-from gynbtnet.phantom.points import Points
-from gynbtnet.phantom.shapes import FAR, Blob, Tube, frame, sample
-from gynbtnet.phantom.texture import Texture
+from gynbtnet.phantom.shapes.grid_points import Points
+from gynbtnet.phantom.shapes.shape_operations import Grown, Union, Without, smooth_minimum
+from gynbtnet.phantom.shapes.shapes import FAR, Blob, Tube, frame, sample
+from gynbtnet.phantom.shapes.texture import Texture
 
 GRID = Points(*(np.linspace(-40, 40, n) for n in (41, 37, 45)))
 

@@ -8,9 +8,9 @@ import pytest
 
 from gynbtnet.datasets.case import Case, Source
 from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.imaging.files.volume_files import write_volume
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.imaging.volume_files import write_volume
 
 WriteCohort = Callable[..., Cohort]
 

@@ -15,20 +15,20 @@ from hypothesis import strategies as st
 
 from gynbtnet.datasets.case import Case, Source
 from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.imaging.files.volume_files import read_volume, write_volume
 from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.volume_files import read_volume, write_volume
 from gynbtnet.phantom.case import pelvic_geometry, phantom_case
-from gynbtnet.phantom.scene import STRUCTURES
-from gynbtnet.preparation.anisotropy import separate_axis
-from gynbtnet.preparation.fingerprint import FINGERPRINT, take_fingerprint
-from gynbtnet.preparation.intensity import Intensity
-from gynbtnet.preparation.nnunet_plans import STOCK, from_nnunet, to_nnunet
-from gynbtnet.preparation.nnunet_topology import nnunet_topology
-from gynbtnet.preparation.plan import Plan
-from gynbtnet.preparation.planning import make_plan
+from gynbtnet.phantom.rendering.scene import STRUCTURES
+from gynbtnet.preparation.planning.anisotropy import separate_axis
+from gynbtnet.preparation.planning.fingerprint import FINGERPRINT, take_fingerprint
+from gynbtnet.preparation.planning.intensity import Intensity
+from gynbtnet.preparation.planning.make_plan import make_plan
+from gynbtnet.preparation.planning.nnunet_plans import STOCK, from_nnunet, to_nnunet
+from gynbtnet.preparation.planning.nnunet_topology import nnunet_topology
+from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.preparation.planning.settings import PlanSettings, preset_strides
+from gynbtnet.preparation.planning.target_spacing import shape_at, target_spacing
 from gynbtnet.preparation.preprocess import preprocess_volume
-from gynbtnet.preparation.settings import PlanSettings, preset_strides
-from gynbtnet.preparation.target_spacing import shape_at, target_spacing
 
 from .conftest import WriteCohort
 

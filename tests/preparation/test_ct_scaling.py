@@ -9,18 +9,18 @@ import pytest
 from pydantic import ValidationError
 
 from gynbtnet.datasets.split import Split
-from gynbtnet.errors import BadInput
+from gynbtnet.experiment.single_stages import finetune_alone
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.preparation.fingerprint import Fingerprint
 from gynbtnet.preparation.normalise import clip, scale
-from gynbtnet.preparation.plan import Plan
-from gynbtnet.preparation.planning import make_plan
+from gynbtnet.preparation.planning.fingerprint import Fingerprint
+from gynbtnet.preparation.planning.make_plan import make_plan
+from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.preparation.planning.settings import CTScaling, PlanSettings
 from gynbtnet.preparation.prepare import prepare
 from gynbtnet.preparation.preprocess import preprocess_volume
-from gynbtnet.preparation.settings import CTScaling, PlanSettings
 from gynbtnet.recipes.loading import load_recipe
-from gynbtnet.single_stages import finetune_alone
+from gynbtnet.runtime.errors import BadInput
 
 from .conftest import WriteCohort
 

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gynbtnet.errors import BadInput, ScansFailed
 from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.preparation.adopt import adopt
-from gynbtnet.preparation.plan import Plan
+from gynbtnet.preparation.nnunet_preprocessed import adopt
+from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.prepare import prepare
 from gynbtnet.preparation.store import VOXELS, PreparedCohort
+from gynbtnet.runtime.errors import BadInput, ScansFailed
 from gynbtnet.training.settings import SegmentationSettings
 from gynbtnet.training.stages import finetune
 

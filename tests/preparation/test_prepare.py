@@ -12,15 +12,15 @@ from scipy import ndimage
 
 import gynbtnet.preparation.prepare as module
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.errors import BadInput, ScansFailed
+from gynbtnet.imaging.files.volume_files import read_volume, write_volume
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.imaging.volume_files import read_volume, write_volume
 from gynbtnet.preparation.body_voxels import body_voxels
-from gynbtnet.preparation.plan import Plan
+from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.prepare import prepare
 from gynbtnet.preparation.preprocess import planned_geometry, preprocess_volume
 from gynbtnet.preparation.store import VOXELS, PreparedCohort
+from gynbtnet.runtime.errors import BadInput, ScansFailed
 
 from .conftest import WriteCohort
 
@@ -199,7 +199,7 @@ def test_a_killed_preparation_goes_on(write_cohort: WriteCohort, tmp_path: Path)
     program = (
         "import os, signal, sys; from pathlib import Path\n"
         "import gynbtnet.preparation.store as store, gynbtnet.preparation.prepare as module\n"
-        "from gynbtnet.datasets.cohort import Cohort; from gynbtnet.preparation.plan import Plan\n"
+        "from gynbtnet.datasets.cohort import Cohort; from gynbtnet.preparation.planning.plan import Plan\n"
         "write = store._write_array\n"
         "def killed(array, path, patch):\n"
         "    write(array, path, patch)\n"

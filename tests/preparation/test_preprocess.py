@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from gynbtnet.errors import BadInput
+from gynbtnet.imaging.files.volume_files import from_sitk, to_sitk
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.imaging.volume_files import from_sitk, to_sitk
-from gynbtnet.preparation.intensity import Intensity
 from gynbtnet.preparation.normalise import clip, scale
-from gynbtnet.preparation.plan import Plan
+from gynbtnet.preparation.planning.intensity import Intensity
+from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.preprocess import planned_geometry, preprocess_volume
+from gynbtnet.runtime.errors import BadInput
 
 ZSCORE = Plan((), (1.5, 1.5, 1.5), "zscore", None, (16, 16, 16), 1, "XS", ((1, 1, 1), *((2, 2, 2),) * 4))
 CT = replace(ZSCORE, normalisation="ct", intensities=(Intensity(50.0, 20.0, -10.0, 120.0, 45.0, -500.0, 2000.0),))

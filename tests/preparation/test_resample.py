@@ -5,10 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from gynbtnet.imaging.files.volume_files import to_sitk
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.imaging.volume_files import to_sitk
-from gynbtnet.preparation.anisotropy import separate_axis
+from gynbtnet.preparation.planning.anisotropy import separate_axis
 from gynbtnet.preparation.resample import resample, resample_labels
 
 GRID = Geometry((12, 20, 24), (3.0, 1.0, 1.25), (-20.0, 35.0, 7.0))

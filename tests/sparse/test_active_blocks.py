@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from gynbtnet.errors import BadInput
 from gynbtnet.networks.presets import Preset
 from gynbtnet.networks.unet import Encoder
+from gynbtnet.runtime.errors import BadInput
 from gynbtnet.sparse.active_blocks import ActiveBlocks
 from gynbtnet.sparse.convolution import convolve
 from gynbtnet.sparse.masking import draw_active_blocks

@@ -8,7 +8,7 @@ from lightning_fabric import Fabric
 
 from gynbtnet.networks.presets import Preset
 from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
-from gynbtnet.training.masked_modelling import MaskedModelling
+from gynbtnet.training.objectives.masked_modelling_objective import MaskedModelling
 
 
 @pytest.fixture(autouse=True)

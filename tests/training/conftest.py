@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.preparation.plan import Plan
+from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.store import PreparedCase, PreparedCohort, write_prepared_case
 
 SHAPE = (20, 36, 40)

@@ -14,13 +14,13 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 from torch import nn
 
-from gynbtnet.errors import BadInput
 from gynbtnet.networks.presets import Preset
 from gynbtnet.networks.unet import GynBTNet
 from gynbtnet.preparation.store import PreparedCohort
+from gynbtnet.runtime.errors import BadInput
 from gynbtnet.training import memory, stages
-from gynbtnet.training.batches import Batch
-from gynbtnet.training.segmentation import Segmentation
+from gynbtnet.training.data.batches import Batch
+from gynbtnet.training.objectives.segmentation_objective import Segmentation
 from gynbtnet.training.settings import PretrainingSettings, SegmentationSettings
 from gynbtnet.training.stages import finetune, pretrain
 

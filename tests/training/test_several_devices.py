@@ -11,8 +11,8 @@ import torch
 from lightning_fabric.plugins.environments import SLURMEnvironment
 from safetensors.torch import load_file
 
-from gynbtnet.errors import BadInput
 from gynbtnet.preparation.store import PreparedCohort
+from gynbtnet.runtime.errors import BadInput
 from gynbtnet.training.devices import start_devices
 from gynbtnet.training.settings import PretrainingSettings, SegmentationSettings, TrainingSettings
 from gynbtnet.training.stages import finetune, pretrain

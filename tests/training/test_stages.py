@@ -22,11 +22,11 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from gynbtnet.errors import BadInput, Paused
 from gynbtnet.networks.stu_net import write_stu_net
 from gynbtnet.networks.unet import GynBTNet
-from gynbtnet.preparation.plan import Plan
+from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.store import PreparedCase, PreparedCohort, write_prepared_case
+from gynbtnet.runtime.errors import BadInput, Paused
 from gynbtnet.training import checkpoint, devices, engine
 from gynbtnet.training.run_folder import BEFORE
 from gynbtnet.training.settings import PretrainingSettings, SegmentationSettings, TrainingSettings
@@ -587,7 +587,7 @@ def test_out_of_patience_a_run_has_ended(
     """Interrupted too, and with the best weights of the epoch before the scores fell."""
     scores = iter([0.5, 0.6, 0.1, 0.1, 0.1, 0.9])
     monkeypatch.setattr(
-        "gynbtnet.training.segmentation.Segmentation.validate",
+        "gynbtnet.training.objectives.segmentation_objective.Segmentation.validate",
         lambda self, patches: dict.fromkeys(self.score_names, next(scores)),
     )
     run = train(prepared, tmp_path / "run", epochs=9, patience=2, checkpoint_every=9)

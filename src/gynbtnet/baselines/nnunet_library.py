@@ -8,8 +8,8 @@ from pathlib import Path
 
 from matplotlib import rc_context
 
-from gynbtnet.optional_libraries import require
-from gynbtnet.whole_files import written_whole
+from gynbtnet.runtime.atomic_files import written_whole
+from gynbtnet.runtime.optional_dependencies import require
 
 DATASET_ID = 1
 DATASET = f"Dataset{DATASET_ID:03d}_GynBTNet"

@@ -3,9 +3,9 @@
 from collections.abc import Collection, Sequence
 
 from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.orientation import turn_to_patient
 from gynbtnet.imaging.sides import other_side
-from gynbtnet.preparation.settings import ALL_AXES, Axis
-from gynbtnet.preparation.turn import turn_to_patient
+from gynbtnet.preparation.planning.settings import ALL_AXES, Axis
 
 
 def trainable_axes(asked: Collection[Axis], structures: Sequence[str]) -> tuple[Axis, ...]:

@@ -13,19 +13,19 @@ from pydantic import TypeAdapter
 from safetensors import SafetensorError
 from safetensors.torch import load_model
 
-from gynbtnet.available_memory import check_memory
 from gynbtnet.baselines.nnunet_library import CONFIGURATION, nnunet
 from gynbtnet.baselines.nnunet_mirroring import nnunet_axes
 from gynbtnet.baselines.nnunet_training import RECORD
-from gynbtnet.datasets.json_files import read_json, sha256_of
-from gynbtnet.errors import BadInput
 from gynbtnet.imaging.volume import Segmentation, Volume
-from gynbtnet.inference.contours import Contours
-from gynbtnet.inference.mirroring import mirrored_axes
-from gynbtnet.inference.settings import PredictionSettings
+from gynbtnet.inference.engine.contours import Contours
+from gynbtnet.inference.engine.mirroring import mirrored_axes
+from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.networks.weights_file import check_finite
-from gynbtnet.preparation.nnunet_names import channels_of, structures_of
-from gynbtnet.preparation.settings import ALL_AXES, Axis
+from gynbtnet.preparation.planning.nnunet_names import channels_of, structures_of
+from gynbtnet.preparation.planning.settings import ALL_AXES, Axis
+from gynbtnet.runtime.available_memory import check_memory
+from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.json_files import read_json, sha256_of
 from gynbtnet.training.run_folder import RunFolder
 
 REMEDY = "expected the folder of a finished training of nnU-Net, as `gynbtnet baselines` leaves it"

@@ -17,15 +17,15 @@ from gynbtnet.baselines.nnunet_mirroring import nnunet_axes, trainable_axes
 from gynbtnet.baselines.settings import NnUNetSettings
 from gynbtnet.datasets.case import Case
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.datasets.json_files import read_json, sha256_of, write_json
 from gynbtnet.datasets.split import Split
-from gynbtnet.errors import BadInput
-from gynbtnet.optional_libraries import require
-from gynbtnet.preparation.settings import ALL_AXES
-from gynbtnet.progress import advancing, console
+from gynbtnet.preparation.planning.settings import ALL_AXES
+from gynbtnet.runtime.atomic_files import written_whole
+from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.json_files import read_json, sha256_of, write_json
+from gynbtnet.runtime.optional_dependencies import require
+from gynbtnet.runtime.progress import advancing, console
 from gynbtnet.training.allocator import keep_freed_memory
 from gynbtnet.training.run_folder import RunFolder, note_environment
-from gynbtnet.whole_files import written_whole
 
 RECORD = "nnunet.json"
 REMEDY = "expected the folder of a training of nnU-Net; give another output folder to start it again"

@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from gynbtnet.preparation.settings import ALL_AXES, Axis
-from gynbtnet.settings import Settings
+from gynbtnet.preparation.planning.settings import ALL_AXES, Axis
+from gynbtnet.runtime.settings import Settings
 
 
 class NnUNetSettings(Settings):

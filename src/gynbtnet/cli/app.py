@@ -10,8 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from gynbtnet.errors import BadInput, Paused, ScansFailed
-from gynbtnet.processes import is_first_process
+from gynbtnet.runtime.errors import BadInput, Paused, ScansFailed
+from gynbtnet.runtime.processes import is_first_process
 
 app = typer.Typer(
     name="gynbtnet",

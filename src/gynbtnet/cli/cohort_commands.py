@@ -21,14 +21,14 @@ from gynbtnet.cli.options import (
     UnequalSpacing,
     listed,
 )
-from gynbtnet.errors import BadInput
 from gynbtnet.imaging.printed_names import one_line
+from gynbtnet.runtime.errors import BadInput
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from gynbtnet.datasets.dry_run import DryRun
-    from gynbtnet.datasets.integrity import IntegrityReport
+    from gynbtnet.datasets.ingestion.dry_run import DryRun
+    from gynbtnet.datasets.ingestion.integrity import IntegrityReport
 
 MOST_ROWS = 20
 """Scans, problems and outliers that are listed; the rest is counted."""
@@ -97,9 +97,9 @@ def ingest(
     Patients get study IDs; the key to them is patients.csv in the cohort, or the file named by --pseudonymise. Scans
     that can't be taken are listed at the end, with exit code 1; the cohort holds the others.
     """
-    from gynbtnet.datasets.layouts import Choices, dry_run_layout, ingest_layout
+    from gynbtnet.datasets.adapters.layouts import Choices, dry_run_layout, ingest_layout
     from gynbtnet.datasets.patient_key import PatientKey
-    from gynbtnet.imaging.slice_repairs import Repairs
+    from gynbtnet.imaging.dicom.slice_repairs import Repairs
 
     repairs = Repairs(missing_slices, unequal_spacing, gantry_tilt)
     choices = Choices(
@@ -158,10 +158,15 @@ def cohort(
     median.
     """
     from gynbtnet.datasets.cohort import Cohort
-    from gynbtnet.evaluation.cohort_overview import applicator_table, cohort_figure, cohort_table, structure_table
-    from gynbtnet.evaluation.outliers import outliers
+    from gynbtnet.evaluation.cohorts.cohort_overview import (
+        applicator_table,
+        cohort_figure,
+        cohort_table,
+        structure_table,
+    )
+    from gynbtnet.evaluation.cohorts.outliers import outliers
     from gynbtnet.pictures.picture import picture
-    from gynbtnet.whole_files import written_whole
+    from gynbtnet.runtime.atomic_files import written_whole
 
     if out.suffix != ".png":
         raise BadInput(f"The picture {out} would be a PNG by its contents and not by its name; end its name in .png.")

@@ -48,9 +48,9 @@ def evaluate(
     """Score predictions against contours: overlap, surfaces, volumes and centroids, missed structures counted."""
     from gynbtnet.datasets.cohort import Cohort
     from gynbtnet.datasets.split import Split
-    from gynbtnet.evaluation.evaluate import evaluate
-    from gynbtnet.evaluation.evaluation_report import report_evaluation
-    from gynbtnet.evaluation.settings import ScoringSettings
+    from gynbtnet.evaluation.metrics.evaluate import evaluate
+    from gynbtnet.evaluation.metrics.settings import ScoringSettings
+    from gynbtnet.evaluation.reports.evaluation_report import report_evaluation
 
     whole = Cohort.load(cohort)
     asked = whole.of_patients(Split.load(split).test) if split else whole
@@ -93,10 +93,10 @@ def dose(
     """Dose-volume figures of manual and automatic contours, and each patient's total EQD2 against aims and limits."""
     from gynbtnet.datasets.cohort import Cohort
     from gynbtnet.datasets.split import Split
-    from gynbtnet.evaluation.aims import EMBRACE_II, Aims
-    from gynbtnet.evaluation.evaluate_dose import PAGE, evaluate_dose
-    from gynbtnet.evaluation.external_beam import external_beam as read_external_beam
-    from gynbtnet.evaluation.settings import DoseSettings
+    from gynbtnet.evaluation.dose.evaluate_dose import PAGE, evaluate_dose
+    from gynbtnet.evaluation.dose.external_beam import external_beam as read_external_beam
+    from gynbtnet.evaluation.dose.planning_aims import EMBRACE_II, Aims
+    from gynbtnet.evaluation.metrics.settings import DoseSettings
 
     asked = Cohort.load(cohort)
     asked = asked.of_patients(Split.load(split).test) if split else asked

@@ -25,7 +25,7 @@ from gynbtnet.cli.options import (
     UnequalSpacing,
     Unlabelled,
 )
-from gynbtnet.errors import BadInput
+from gynbtnet.runtime.errors import BadInput
 
 
 class MarkedBy(StrEnum):
@@ -62,8 +62,8 @@ def run(
 
     Call it again to go on with an experiment that was stopped.
     """
-    from gynbtnet.imaging.slice_repairs import Repairs
-    from gynbtnet.pipeline import Scans, run_experiment
+    from gynbtnet.experiment.pipeline import Scans, run_experiment
+    from gynbtnet.imaging.dicom.slice_repairs import Repairs
     from gynbtnet.recipes.loading import load_recipe
 
     repairs = Repairs(missing_slices, unequal_spacing, gantry_tilt)
@@ -107,9 +107,9 @@ def baselines(
     Call it again to go on with what was stopped. Swin-UNETR needs the extra gynbtnet[baselines], nnU-Net
     gynbtnet[nnunet].
     """
-    from gynbtnet.comparison import compare_models
-    from gynbtnet.imaging.slice_repairs import Repairs
-    from gynbtnet.pipeline import Scans
+    from gynbtnet.experiment.model_comparison import compare_models
+    from gynbtnet.experiment.pipeline import Scans
+    from gynbtnet.imaging.dicom.slice_repairs import Repairs
     from gynbtnet.recipes.loading import load_recipe
     from gynbtnet.recipes.variant import BASELINES, load_variants
 
@@ -152,9 +152,9 @@ def experiment(
     On a phantom of 30 patients with 145 scans, or with --cohort on your own. Call it again to go on with what was
     stopped.
     """
-    from gynbtnet.compared_experiment import run_comparison
-    from gynbtnet.imaging.slice_repairs import Repairs
-    from gynbtnet.pipeline import Scans
+    from gynbtnet.experiment.paper_experiment import run_comparison
+    from gynbtnet.experiment.pipeline import Scans
+    from gynbtnet.imaging.dicom.slice_repairs import Repairs
     from gynbtnet.recipes.comparison_recipe import load_comparison
 
     if (unlabelled or supervised) and not cohort:
@@ -214,9 +214,9 @@ def compare(
 ) -> None:
     """Set the scores of several models side by side: the paper's tables, every test, effects, pictures."""
     from gynbtnet.datasets.cohort import Cohort
-    from gynbtnet.evaluation.compare import compare
-    from gynbtnet.evaluation.comparison_report import report_comparison
-    from gynbtnet.evaluation.comparison_settings import ComparisonSettings, checked_metrics
+    from gynbtnet.evaluation.comparison.compare import compare
+    from gynbtnet.evaluation.comparison.report import report_comparison
+    from gynbtnet.evaluation.comparison.settings import ComparisonSettings, checked_metrics
 
     found = _found_models(model)
     place = cohort or found.cohort
@@ -246,8 +246,8 @@ def compare(
 @command("gynbtnet report demo/experiment")
 def report(experiment: Annotated[Path, typer.Argument(help="The folder that `gynbtnet run` filled.")]) -> None:
     """Write an experiment's report page anew."""
-    from gynbtnet.experiment import Experiment
-    from gynbtnet.experiment_report import report_experiment
+    from gynbtnet.experiment.folders import Experiment
+    from gynbtnet.experiment.report import report_experiment
 
     console.print(f"The report is {report_experiment(Experiment(experiment))}")
 
@@ -255,7 +255,7 @@ def report(experiment: Annotated[Path, typer.Argument(help="The folder that `gyn
 @command("gynbtnet doctor")
 def doctor(folder: Annotated[Path, typer.Argument(help="Where results would be written.")] = Path()) -> None:
     """Print versions, cores, memory, devices and disk, and what is missing. Exit code 1 if something needed is."""
-    from gynbtnet.doctor import examine
+    from gynbtnet.runtime.system_report import examine
 
     table = Table(show_header=False, box=None)
     rows = examine(folder)
@@ -289,7 +289,7 @@ class _FoundModels:
 
 def _found_models(named: Sequence[str]) -> _FoundModels:
     """What each argument stands for: one model, or all models of a folder of baselines."""
-    from gynbtnet.experiment import compared_models
+    from gynbtnet.experiment.folders import compared_models
 
     evaluations: dict[str, Path] = {}
     predictions: dict[str, Path] = {}

@@ -21,7 +21,7 @@ from gynbtnet.cli.options import (
     SplitFile,
     UnequalSpacing,
 )
-from gynbtnet.errors import BadInput
+from gynbtnet.runtime.errors import BadInput
 
 if TYPE_CHECKING:
     from gynbtnet.datasets.cohort import Cohort
@@ -62,8 +62,8 @@ def plan(
     What was measured is kept beside the plan, as dataset_fingerprint.json; given instead of the cohort, it makes other
     plans without reading a scan. With patch_size and batch_size null they are chosen for memory_gb.
     """
-    from gynbtnet.preparation.fingerprint import FINGERPRINT, Fingerprint, take_fingerprint
-    from gynbtnet.preparation.planning import make_plan
+    from gynbtnet.preparation.planning.fingerprint import FINGERPRINT, Fingerprint, take_fingerprint
+    from gynbtnet.preparation.planning.make_plan import make_plan
     from gynbtnet.recipes.loading import load_recipe
 
     settings = load_recipe(recipe, set_ or ()).stage(stage.value).plan
@@ -102,9 +102,9 @@ def prepare(
     cluster: Cluster = None,
 ) -> None:
     """Resample, normalise and store the scans, ready for training."""
-    from gynbtnet.many_scans import on_cluster
-    from gynbtnet.preparation.plan import Plan
+    from gynbtnet.preparation.planning.plan import Plan
     from gynbtnet.preparation.prepare import prepare
+    from gynbtnet.runtime.parallel import on_cluster
 
     _refuse_same(out, cohort)
     followed = Plan.load(plan)
@@ -123,8 +123,8 @@ def adopt(
     jobs: Jobs = 1,
 ) -> None:
     """Train on what nnU-Net has prepared for its 3d_fullres, where it lies, each case as a patient of its own."""
-    from gynbtnet.preparation.adopt import adopt
-    from gynbtnet.preparation.plan import Plan
+    from gynbtnet.preparation.nnunet_preprocessed import adopt
+    from gynbtnet.preparation.planning.plan import Plan
 
     followed = Plan.load(nnunet, preset=preset)
     for note in followed.notes:
@@ -150,9 +150,9 @@ def pretrain(
 
     Scans that aren't prepared yet are ingested and prepared in a folder of the run.
     """
-    from gynbtnet.imaging.slice_repairs import Repairs
+    from gynbtnet.experiment.single_stages import pretrain_alone
+    from gynbtnet.imaging.dicom.slice_repairs import Repairs
     from gynbtnet.recipes.loading import load_recipe
-    from gynbtnet.single_stages import pretrain_alone
 
     stage = load_recipe(recipe, set_ or ()).stage("pretraining")
     repairs = Repairs(missing_slices, unequal_spacing, gantry_tilt)
@@ -177,9 +177,9 @@ def finetune(
 ) -> None:
     """Stages 2 and 3: learn contours, starting from the weights of the stage before."""
     from gynbtnet.datasets.split import Split
+    from gynbtnet.experiment.single_stages import finetune_alone
     from gynbtnet.preparation.store import PreparedCohort
     from gynbtnet.recipes.loading import load_recipe
-    from gynbtnet.single_stages import finetune_alone
 
     dealt = Split.load(split) if split else None
     settings, scans = load_recipe(recipe, set_ or ()), PreparedCohort.open(prepared)
@@ -207,10 +207,10 @@ def crossvalidate(
 
     Call it again to go on with a cross-validation that was stopped.
     """
-    from gynbtnet.cross_validation import CrossValidation, crossvalidate, learn_from_folds
     from gynbtnet.datasets.cohort import Cohort
     from gynbtnet.datasets.split import Split
-    from gynbtnet.evaluation.evaluation_report import report_evaluation
+    from gynbtnet.evaluation.reports.evaluation_report import report_evaluation
+    from gynbtnet.experiment.cross_validation import CrossValidation, crossvalidate, learn_from_folds
     from gynbtnet.imaging.structure_names import StructureNames
     from gynbtnet.preparation.store import PreparedCohort
     from gynbtnet.recipes.loading import load_recipe

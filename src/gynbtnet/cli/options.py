@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from gynbtnet.errors import BadInput
 from gynbtnet.imaging.printed_names import composed
+from gynbtnet.runtime.errors import BadInput
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="Where the result goes.")]
 ModelPath = Annotated[

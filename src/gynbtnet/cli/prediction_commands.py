@@ -23,7 +23,7 @@ from gynbtnet.cli.options import (
     RoiForm,
     UnequalSpacing,
 )
-from gynbtnet.errors import BadInput
+from gynbtnet.runtime.errors import BadInput
 
 
 class Format(StrEnum):
@@ -84,14 +84,14 @@ def predict(
     Scans that can't be contoured are listed at the end, with exit code 1; the others are done. An earlier prediction of
     a scan is kept where it would be made again, and otherwise only replaced with --force.
     """
-    from gynbtnet.imaging.slice_repairs import Repairs
-    from gynbtnet.inference.ensemble import load_model
-    from gynbtnet.inference.export import Request
-    from gynbtnet.inference.many_predictions import predict_scans
-    from gynbtnet.inference.scan_search import find_scans
-    from gynbtnet.inference.settings import PredictionSettings
-    from gynbtnet.many_scans import on_cluster
+    from gynbtnet.imaging.dicom.slice_repairs import Repairs
+    from gynbtnet.inference.engine.settings import PredictionSettings
+    from gynbtnet.inference.models.ensemble import load_model
+    from gynbtnet.inference.predict_scan import Request
+    from gynbtnet.inference.predict_scans import predict_scans
+    from gynbtnet.inference.scans.scan_search import find_scans
     from gynbtnet.recipes.loading import load_recipe
+    from gynbtnet.runtime.parallel import on_cluster
 
     if set_ and not recipe:
         raise BadInput("--set changes a setting of a recipe, and none is named; name one with --recipe.")
@@ -129,13 +129,13 @@ def export(
     force: Force = False,
 ) -> None:
     """Write a model as one file to hand on, or for other software."""
-    from gynbtnet.inference.ensemble import load_model
-    from gynbtnet.inference.model import Model
-    from gynbtnet.inference.model_archive import write_archive
-    from gynbtnet.inference.nnunet_export import export_nnunet
-    from gynbtnet.inference.onnx_export import export_onnx
-    from gynbtnet.inference.settings import PredictionSettings
-    from gynbtnet.inference.stu_net_export import export_stu_net
+    from gynbtnet.inference.engine.settings import PredictionSettings
+    from gynbtnet.inference.models.ensemble import load_model
+    from gynbtnet.inference.models.model import Model
+    from gynbtnet.inference.models.model_archive import write_archive
+    from gynbtnet.inference.models.nnunet_export import export_nnunet
+    from gynbtnet.inference.models.onnx_export import export_onnx
+    from gynbtnet.inference.models.stu_net_export import export_stu_net
 
     if to == Format.zip:
         load_model(model, PredictionSettings(weights=weights.value, device="cpu"))

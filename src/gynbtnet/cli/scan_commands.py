@@ -24,8 +24,8 @@ from gynbtnet.cli.options import (
     UnequalSpacing,
     listed,
 )
-from gynbtnet.errors import BadInput
 from gynbtnet.imaging.printed_names import one_line
+from gynbtnet.runtime.errors import BadInput
 
 
 class PhantomKind(StrEnum):
@@ -66,10 +66,10 @@ def inspect(
 
     What can't be used is a row of the table with the reason, and the exit code is 1.
     """
-    from gynbtnet.imaging.slice_repairs import Repairs
+    from gynbtnet.datasets.inspection import inspect
+    from gynbtnet.datasets.inspection_picture import write_picture
+    from gynbtnet.imaging.dicom.slice_repairs import Repairs
     from gynbtnet.imaging.structure_names import StructureNames
-    from gynbtnet.inspection import inspect
-    from gynbtnet.inspection_picture import write_picture
 
     if out.suffix != ".png":
         raise BadInput(f"The picture {out} would be a PNG by its contents and not by its name; end its name in .png.")
@@ -124,7 +124,7 @@ def convert(
     JSON file of names beside it; doses are summed, on the grid of the CT where one is given.
     """
     from gynbtnet.imaging.conversion import Conversion, convert
-    from gynbtnet.imaging.slice_repairs import Repairs
+    from gynbtnet.imaging.dicom.slice_repairs import Repairs
     from gynbtnet.imaging.structure_names import StructureNames
 
     how = Conversion(

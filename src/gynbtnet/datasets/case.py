@@ -49,7 +49,7 @@ class Case:
         masked: these structures, in the order of the bits in ``masks``.
         unmapped: ROI names in the source that stand for no structure of the cohort.
         notes: what was chosen, dropped or mended when it was read, a sentence each.
-        applicator: its type, see :mod:`gynbtnet.datasets.applicator`; None where nobody says it.
+        applicator: its type, see :mod:`gynbtnet.datasets.ingestion.applicator`; None where nobody says it.
         position: how the patient lay, as DICOM's PatientPosition, such as "HFS"; None where the source doesn't say.
         sha256: digest of the voxels of all channels and their grid, whatever file they came in.
     """

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gynbtnet.datasets.case import Case
-from gynbtnet.datasets.json_files import read_json, write_json
-from gynbtnet.errors import BadInput
+from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.json_files import read_json, write_json
 
 MANIFEST = "cohort.json"
 _SAFE_ID = re.compile(r"[^\W_][^/\\\x00-\x1f:*?\"<>|]{0,199}")

@@ -4,9 +4,9 @@ from collections import Counter
 from pathlib import Path
 
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.datasets.json_files import read_json, write_json
 from gynbtnet.datasets.split import Split
-from gynbtnet.errors import BadInput
+from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.json_files import read_json, write_json
 
 FOLDS = "splits_final.json"
 

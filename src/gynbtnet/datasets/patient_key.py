@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gynbtnet.errors import BadInput
 from gynbtnet.imaging.printed_names import composed
-from gynbtnet.whole_files import written_whole
+from gynbtnet.runtime.atomic_files import written_whole
+from gynbtnet.runtime.errors import BadInput
 
 KEY = "patients.csv"
 _COLUMNS = ["study_id", "patient"]

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.datasets.json_files import read_json, write_json
-from gynbtnet.errors import BadInput
+from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.json_files import read_json, write_json
 
 
 @dataclass(frozen=True)

@@ -9,27 +9,27 @@ from typing import Literal
 
 import numpy as np
 
-from gynbtnet.errors import BadInput
-from gynbtnet.imaging.ct_series import CTSeries, read_ct_series
-from gynbtnet.imaging.ct_writer import write_ct_series
-from gynbtnet.imaging.dicom_objects import code, read_object, reading, refuse_existing
-from gynbtnet.imaging.dose_sum import summed_dose
-from gynbtnet.imaging.label_names import read_label_names, write_label_names
-from gynbtnet.imaging.onto_grid import labels_onto
-from gynbtnet.imaging.outlines import Holes, Outlines
+from gynbtnet.imaging.contours.mask_to_contours import Holes, Outlines
+from gynbtnet.imaging.dicom.ct_series import CTSeries, read_ct_series
+from gynbtnet.imaging.dicom.ct_writer import write_ct_series
+from gynbtnet.imaging.dicom.objects import code, read_object, reading, refuse_existing
+from gynbtnet.imaging.dicom.rt.dose_sum import summed_dose
+from gynbtnet.imaging.dicom.rt.rtdose_reader import Dose, read_rtdose
+from gynbtnet.imaging.dicom.rt.rtdose_writer import write_rtdose
+from gynbtnet.imaging.dicom.rt.rtstruct_reader import ContourReport, read_rtstruct
+from gynbtnet.imaging.dicom.rt.rtstruct_writer import write_rtstruct
+from gynbtnet.imaging.dicom.rtstruct_reference import read_reference
+from gynbtnet.imaging.dicom.seg_reader import read_seg
+from gynbtnet.imaging.dicom.seg_writer import write_seg
+from gynbtnet.imaging.dicom.slice_repairs import Repairs
+from gynbtnet.imaging.files.label_names import read_label_names, write_label_names
+from gynbtnet.imaging.files.volume_files import SUFFIXES, is_image_file, read_volume, write_volume
 from gynbtnet.imaging.overlap_losses import check_losses, overlap_losses
-from gynbtnet.imaging.rtdose_reader import Dose, read_rtdose
-from gynbtnet.imaging.rtdose_writer import write_rtdose
-from gynbtnet.imaging.rtstruct_reader import ContourReport, read_rtstruct
-from gynbtnet.imaging.rtstruct_reference import read_reference
-from gynbtnet.imaging.rtstruct_writer import write_rtstruct
-from gynbtnet.imaging.seg_reader import read_seg
-from gynbtnet.imaging.seg_writer import write_seg
-from gynbtnet.imaging.slice_repairs import Repairs
+from gynbtnet.imaging.resample_to_grid import labels_onto
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation, Volume
-from gynbtnet.imaging.volume_files import SUFFIXES, is_image_file, read_volume, write_volume
 from gynbtnet.imaging.whole_labels import whole_labels
+from gynbtnet.runtime.errors import BadInput
 
 Form = Literal["image", "ct", "rtstruct", "seg", "rtdose"]
 _FORMS = {"RTSTRUCT": "rtstruct", "SEG": "seg", "RTDOSE": "rtdose"}
@@ -46,7 +46,7 @@ class Conversion:
         repairs: which flaws of a CT series to mend.
         structures: contours to take, and the meaning of labels 1, 2, …; None for all whose names are known.
         names: how structures are called.
-        outlines, holes: of an RTSTRUCT, see :func:`~gynbtnet.imaging.rtstruct_writer.write_rtstruct`.
+        outlines, holes: of an RTSTRUCT, see :func:`~gynbtnet.imaging.dicom.rt.rtstruct_writer.write_rtstruct`.
         resample_labels: bring a label map onto the grid of ``ct`` where it lies on another.
         allow_overlap: write a label map even if a structure loses more than
             :data:`~gynbtnet.imaging.overlap_losses.LARGEST_LOSS` of its volume to others in it.

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gynbtnet.errors import BadInput
 from gynbtnet.imaging.label_map import Overlap
 from gynbtnet.imaging.targets import target_depth
 from gynbtnet.imaging.volume import Segmentation
+from gynbtnet.runtime.errors import BadInput
 
 LARGEST_LOSS = 0.2
 """Share of its drawn volume that a structure may lose unless the user accepts more."""

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from gynbtnet.errors import BadInput
 from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.runtime.errors import BadInput
 
 LONGEST_MM = 3000.0
 """A scan from head to foot is 2 m long."""

@@ -8,10 +8,10 @@ from types import EllipsisType
 import numpy as np
 import numpy.typing as npt
 
-from gynbtnet.errors import BadInput
+from gynbtnet.imaging.files.volume_files import read_volume, write_volume
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Box, Segmentation, Volume
-from gynbtnet.imaging.volume_files import read_volume, write_volume
+from gynbtnet.runtime.errors import BadInput
 
 Mask = npt.NDArray[np.bool_]
 

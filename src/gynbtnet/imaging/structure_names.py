@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gynbtnet.errors import BadInput
 from gynbtnet.imaging.printed_names import composed
 from gynbtnet.imaging.targets import target_type
-from gynbtnet.plain_data import PlainDataError, parse_yaml
+from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.plain_data import PlainDataError, parse_yaml
 
 Colour = tuple[int, int, int]
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gynbtnet.errors import BadInput
 from gynbtnet.imaging.volume import Volume
+from gynbtnet.runtime.errors import BadInput
 
 LABEL_TOLERANCE = 1e-3
 """By how much a label may differ from a whole number; resampling and scaling leave such rests."""

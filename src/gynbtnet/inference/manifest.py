@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from gynbtnet.inference.failure_flags import Flag
-from gynbtnet.inference.quality import PredictedDSC
-from gynbtnet.plain_data import parse_json
+from gynbtnet.inference.quality.failure_flags import Flag
+from gynbtnet.inference.quality.predicted_dsc import PredictedDSC
+from gynbtnet.runtime.plain_data import parse_json
 
 MANIFEST = "prediction.json"
 SCHEMA = 1
@@ -59,7 +59,7 @@ class MadeFrom:
 
     Attributes:
         synthetic: whether no real patient was scanned.
-        settings: see :class:`~gynbtnet.inference.settings.PredictionSettings`.
+        settings: see :class:`~gynbtnet.inference.engine.settings.PredictionSettings`.
         versions: of GynBTNet and the libraries that decide on voxels.
         structures: what labels 1, 2, … mean.
     """

@@ -14,7 +14,7 @@ from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.inference.manifest import NOTICE, SYNTHETIC, Told
 from gynbtnet.pictures.overlays import View, colour, draw_overlay, overlay_size, view
 from gynbtnet.pictures.picture import picture
-from gynbtnet.whole_files import written_whole
+from gynbtnet.runtime.atomic_files import written_whole
 
 MOST_ROWS = 8
 """Structures that are drawn; more would make a picture that nobody looks through."""

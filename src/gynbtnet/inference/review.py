@@ -5,16 +5,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gynbtnet.imaging.volume import Segmentation
-from gynbtnet.inference.contourer import Contourer
-from gynbtnet.inference.contours import Contours
-from gynbtnet.inference.ensemble import Ensemble
-from gynbtnet.inference.failure_flags import Flag, flags_of
-from gynbtnet.inference.model import Model
-from gynbtnet.inference.postprocessing import postprocess
-from gynbtnet.inference.quality import PredictedDSC, Quality, passes_of
-from gynbtnet.inference.settings import PredictionSettings
-from gynbtnet.inference.structure_figures import figures_of
-from gynbtnet.preparation.plan import Plan
+from gynbtnet.inference.engine.contours import Contours
+from gynbtnet.inference.engine.segmenter import Contourer
+from gynbtnet.inference.engine.settings import PredictionSettings
+from gynbtnet.inference.models.ensemble import Ensemble
+from gynbtnet.inference.models.model import Model
+from gynbtnet.inference.quality.failure_flags import Flag, flags_of
+from gynbtnet.inference.quality.postprocessing import postprocess
+from gynbtnet.inference.quality.predicted_dsc import PredictedDSC, Quality, passes_of
+from gynbtnet.inference.quality.structure_features import figures_of
+from gynbtnet.preparation.planning.plan import Plan
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,9 @@ def review(
         contours: as they were drawn.
         plan: the model's; None for another's model, whose contours are only flagged.
         quality: that of the cross-validation; None where there was none.
-        passes: those that were averaged, see :func:`gynbtnet.inference.quality.passes_of`.
+        passes: those that were averaged, see :func:`gynbtnet.inference.quality.predicted_dsc.passes_of`.
         review_below: the DSC below which no interval should reach, see
-            :class:`~gynbtnet.inference.settings.PredictionSettings`.
+            :class:`~gynbtnet.inference.engine.settings.PredictionSettings`.
     """
     mended = postprocess(contours.segmentation, plan.postprocessing) if plan else contours.segmentation
     figures = figures_of(mended)

@@ -5,7 +5,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from gynbtnet.networks.lean_steps import convolve, convolve_over, normalise
+from gynbtnet.networks.inference_ops import convolve, convolve_over, normalise
 from gynbtnet.networks.presets import Triple
 
 NormKind = Literal["instance", "batch"]

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gynbtnet.errors import BadInput
 from gynbtnet.networks.weights_file import check_finite
-from gynbtnet.whole_files import written_whole
+from gynbtnet.runtime.atomic_files import written_whole
+from gynbtnet.runtime.errors import BadInput
 
 _FAMILIES = (
     (r"encoder\.levels\.", "conv_blocks_context."),

@@ -10,8 +10,8 @@ from monai.networks.nets.swin_unetr import SwinUNETR as MonaiSwinUNETR
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from gynbtnet.errors import BadInput
 from gynbtnet.networks.transfer import PartNames
+from gynbtnet.runtime.errors import BadInput
 
 FEATURE_SIZES: Mapping[str, int] = MappingProxyType({"F12": 12, "F24": 24, "F48": 48})
 """Channels at full resolution of each preset; F48 is the published network (Tang et al. 2022)."""

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from gynbtnet.errors import BadInput
+from gynbtnet.runtime.errors import BadInput
 
 Parts = Literal["encoder", "all_but_heads"]
 

@@ -7,11 +7,11 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from gynbtnet.errors import BadInput
 from gynbtnet.networks.blocks import NormKind, as_triples, make_level
-from gynbtnet.networks.lean_steps import convolve
-from gynbtnet.networks.merging_block import DecoderLevel
+from gynbtnet.networks.decoder_block import DecoderLevel
+from gynbtnet.networks.inference_ops import convolve
 from gynbtnet.networks.presets import PRESETS, Preset, Triple
+from gynbtnet.runtime.errors import BadInput
 
 Strides = Sequence[int | Sequence[int]]
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv_transpose3d
 
-from gynbtnet.networks.lean_steps import slabs_of
+from gynbtnet.networks.inference_ops import slabs_of
 from gynbtnet.networks.presets import Triple
 
 _SUMS = {

@@ -8,7 +8,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from gynbtnet.errors import BadInput
+from gynbtnet.runtime.errors import BadInput
 
 _FLOATING = ("F64", "F32", "F16", "BF16")
 

@@ -6,10 +6,10 @@ import numpy as np
 
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Segmentation, Volume
-from gynbtnet.phantom.anatomy import Kind, draw_fraction, draw_patient
+from gynbtnet.phantom.anatomy.patient import Kind, draw_fraction, draw_patient
 from gynbtnet.phantom.dose import plan_dose
-from gynbtnet.phantom.scan import render
-from gynbtnet.phantom.scene import STRUCTURES, build_scene
+from gynbtnet.phantom.rendering.render import render
+from gynbtnet.phantom.rendering.scene import STRUCTURES, build_scene
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from gynbtnet.imaging.ct_writer import write_ct_series
-from gynbtnet.imaging.rtdose_writer import write_rtdose
-from gynbtnet.imaging.rtstruct_writer import write_rtstruct
+from gynbtnet.imaging.dicom.ct_writer import write_ct_series
+from gynbtnet.imaging.dicom.rt.rtdose_writer import write_rtdose
+from gynbtnet.imaging.dicom.rt.rtstruct_writer import write_rtstruct
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.phantom.case import PhantomCase

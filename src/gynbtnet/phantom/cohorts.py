@@ -6,15 +6,15 @@ from typing import Literal
 
 import numpy as np
 
-from gynbtnet.errors import BadInput
 from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.phantom.anatomy import Kind
+from gynbtnet.phantom.anatomy.patient import Kind
 from gynbtnet.phantom.case import pelvic_geometry, phantom_case
 from gynbtnet.phantom.clinic_export import write_clinic_fraction, write_clinic_scan
 from gynbtnet.phantom.nifti_files import write_nifti_fraction, write_organ_case, write_synthetic
-from gynbtnet.phantom.scene import STRUCTURES
-from gynbtnet.progress import track
-from gynbtnet.whole_files import written_whole
+from gynbtnet.phantom.rendering.scene import STRUCTURES
+from gynbtnet.runtime.atomic_files import written_whole
+from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.progress import track
 
 Form = Literal["dicom", "nifti"]
 

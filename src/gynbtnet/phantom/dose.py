@@ -4,9 +4,9 @@ import numpy as np
 
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.phantom.applicator import Applicator
-from gynbtnet.phantom.pelvic_organs import UterineAxis
-from gynbtnet.phantom.points import Floats, Points
+from gynbtnet.phantom.anatomy.applicator import Applicator
+from gynbtnet.phantom.anatomy.pelvic_organs import UterineAxis
+from gynbtnet.phantom.shapes.grid_points import Floats, Points
 
 PRESCRIBED = 7.0
 """Gy at point A."""

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from gynbtnet.imaging.files.volume_files import to_sitk
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.imaging.volume_files import to_sitk
 from gynbtnet.phantom.case import PhantomCase
-from gynbtnet.whole_files import written_whole
+from gynbtnet.runtime.atomic_files import written_whole
 
 NOTE = "SYNTHETIC PHANTOM"
 

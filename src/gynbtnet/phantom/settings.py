@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from gynbtnet.phantom.cohorts import MATRIX, SPACING
-from gynbtnet.settings import Settings
+from gynbtnet.runtime.settings import Settings
 
 
 class PhantomSettings(Settings):

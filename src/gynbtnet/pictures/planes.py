@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
+from gynbtnet.imaging.files.volume_files import from_sitk, to_sitk
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.imaging.volume_files import from_sitk, to_sitk
 
 PlaneName = Literal["axial", "coronal", "sagittal"]
 PLANES: tuple[PlaneName, ...] = ("axial", "coronal", "sagittal")

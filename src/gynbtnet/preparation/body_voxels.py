@@ -5,8 +5,8 @@ import numpy.typing as npt
 
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.preparation.body import find_body
-from gynbtnet.preparation.coarse_scan import coarse_scan
+from gynbtnet.preparation.body_mask import find_body
+from gynbtnet.preparation.downsampled_scan import coarse_scan
 
 _VOXELS = 1_000  # of a scan: patches that overlap don't need more, and a large archive has thousands of scans
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.whole_files import written_whole
+from gynbtnet.runtime.atomic_files import written_whole
 
 
 def write_for_nnunet(folder: Path, geometries: Sequence[Geometry]) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gynbtnet.imaging.volume import AIR
-from gynbtnet.preparation.plan import CT, Plan
+from gynbtnet.preparation.planning.plan import CT, Plan
 
 Floats = npt.NDArray[np.float32]
 

@@ -10,16 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from gynbtnet.available_memory import available_bytes, check_memory
 from gynbtnet.datasets.case import Case
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.datasets.json_files import sha256_of
-from gynbtnet.errors import BadInput
-from gynbtnet.imaging.volume_files import read_volume
-from gynbtnet.many_scans import affordable_jobs, for_each_scan
+from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.preparation.body_voxels import body_voxels
 from gynbtnet.preparation.foreground import foreground_voxels
-from gynbtnet.preparation.plan import CT, Plan
+from gynbtnet.preparation.planning.plan import CT, Plan
 from gynbtnet.preparation.preprocess import planned_geometry, planned_separate_axis, preprocess_with_units
 from gynbtnet.preparation.resample import resample_labels
 from gynbtnet.preparation.store import (
@@ -30,6 +26,10 @@ from gynbtnet.preparation.store import (
     read_prepared_case,
     write_prepared_case,
 )
+from gynbtnet.runtime.available_memory import available_bytes, check_memory
+from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.json_files import sha256_of
+from gynbtnet.runtime.parallel import affordable_jobs, for_each_scan
 
 PREPARATION_VERSION = 2
 """Raised whenever the same scan and plan would give other voxels, so that prepared scans are made again."""

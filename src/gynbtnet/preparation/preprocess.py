@@ -6,14 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from gynbtnet.errors import BadInput
 from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.orientation import turn_to_patient
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.preparation.normalise import clip, standardise, zero_and_unit
-from gynbtnet.preparation.plan import Plan
+from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.preparation.planning.target_spacing import shape_at
 from gynbtnet.preparation.resample import resample
-from gynbtnet.preparation.target_spacing import shape_at
-from gynbtnet.preparation.turn import turn_to_patient
+from gynbtnet.runtime.errors import BadInput
 
 
 @dataclass(frozen=True)

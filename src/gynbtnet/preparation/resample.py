@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.preparation.turn import turn_between
+from gynbtnet.imaging.orientation import turn_between
 
 Floats = npt.NDArray[np.float32]
 Take = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
@@ -43,7 +43,7 @@ def resample(
         target: the grid wanted.
         order: of the spline; 1 is linear, 3 is cubic.
         separate: the axis of ``target`` along which the nearest slice is taken instead, each slice cut off by its own
-            values; see :func:`~gynbtnet.preparation.anisotropy.separate_axis`.
+            values; see :func:`~gynbtnet.preparation.planning.anisotropy.separate_axis`.
 
     Returns:
         (…, z, y, x) as float32; may share memory with ``array``.

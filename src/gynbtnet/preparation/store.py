@@ -9,13 +9,13 @@ import blosc2
 import numpy as np
 import numpy.typing as npt
 
-from gynbtnet.datasets.json_files import read_json, write_json
-from gynbtnet.errors import BadInput
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.preparation.nnunet_files import write_for_nnunet, write_nnunet_properties
-from gynbtnet.preparation.plan import Plan
-from gynbtnet.preparation.settings import Triple
-from gynbtnet.whole_files import written_whole
+from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.preparation.planning.settings import Triple
+from gynbtnet.runtime.atomic_files import written_whole
+from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.json_files import read_json, write_json
 
 MANIFEST = "prepared.json"
 REMEDY = "expected scans made by `gynbtnet prepare`: if it was interrupted, run it again"

@@ -8,12 +8,12 @@ from typing import Any
 
 from pydantic import Field
 
-from gynbtnet.errors import BadInput
 from gynbtnet.phantom.settings import PhantomSettings
 from gynbtnet.recipes.loading import SHIPPED, read_yaml, recipe_path, settings_of, with_aliases, with_changes
 from gynbtnet.recipes.recipe import Recipe
 from gynbtnet.recipes.variant import BASELINES, merged, varied
-from gynbtnet.settings import Settings
+from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.settings import Settings
 
 _SHIPPED = SHIPPED / "experiment"
 

@@ -7,12 +7,12 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from gynbtnet.errors import BadInput
-from gynbtnet.plain_data import PlainDataError, parse_yaml
 from gynbtnet.recipes.recipe import NETWORKS, Recipe, stage_class
-from gynbtnet.settings import Settings
+from gynbtnet.runtime.atomic_files import written_whole
+from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.plain_data import PlainDataError, parse_yaml
+from gynbtnet.runtime.settings import Settings
 from gynbtnet.training.run_folder import BEFORE
-from gynbtnet.whole_files import written_whole
 
 T = TypeVar("T", bound=Settings)
 

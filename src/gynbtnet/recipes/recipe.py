@@ -6,10 +6,10 @@ from typing import Annotated, Any
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from gynbtnet.baselines.settings import NnUNetSettings
-from gynbtnet.errors import BadInput
-from gynbtnet.inference.settings import PredictionSettings
-from gynbtnet.preparation.settings import PlanSettings
-from gynbtnet.settings import Settings
+from gynbtnet.inference.engine.settings import PredictionSettings
+from gynbtnet.preparation.planning.settings import PlanSettings
+from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.settings import Settings
 from gynbtnet.training.proxy_task_settings import ProxyTaskSettings
 from gynbtnet.training.settings import PretrainingSettings, SegmentationSettings
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gynbtnet.errors import BadInput
 from gynbtnet.recipes.loading import SHIPPED, read_yaml, with_changes
 from gynbtnet.recipes.recipe import Recipe
+from gynbtnet.runtime.errors import BadInput
 
 BASELINES = ("gynbtnet", "gynbtnet-from-scratch", "swin-unetr", "nnunet")
 """The shipped ones, in the order in which they are trained."""

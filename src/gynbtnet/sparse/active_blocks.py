@@ -7,8 +7,8 @@ from math import prod
 import torch
 from torch import Tensor
 
-from gynbtnet.errors import BadInput
 from gynbtnet.networks.presets import Triple
+from gynbtnet.runtime.errors import BadInput
 
 
 class ActiveBlocks:

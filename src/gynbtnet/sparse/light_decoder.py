@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.backends import cudnn
 from torch.nn.functional import leaky_relu, linear
 
-from gynbtnet.networks.merging_block import upsample
+from gynbtnet.networks.decoder_block import upsample
 
 
 class LightDecoder(nn.Module):

@@ -2,8 +2,8 @@
 
 import torch
 
-from gynbtnet.errors import BadInput
 from gynbtnet.networks.presets import Triple
+from gynbtnet.runtime.errors import BadInput
 from gynbtnet.sparse.active_blocks import ActiveBlocks
 
 

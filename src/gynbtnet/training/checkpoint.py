@@ -20,9 +20,9 @@ from torch.distributed.checkpoint.state_dict import (
 from torch.distributed.fsdp import FSDPModule
 from torch.optim import Optimizer
 
-from gynbtnet.errors import BadInput
 from gynbtnet.networks.weights_file import read_weights
-from gynbtnet.whole_files import written_whole
+from gynbtnet.runtime.atomic_files import written_whole
+from gynbtnet.runtime.errors import BadInput
 
 
 @dataclass(frozen=True)

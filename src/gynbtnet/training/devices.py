@@ -10,9 +10,9 @@ from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import fully_shard
 
-from gynbtnet.errors import BadInput
 from gynbtnet.networks.blocks import ResidualBlock
-from gynbtnet.processes import started_together
+from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.processes import started_together
 from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
 from gynbtnet.training.settings import TrainingSettings
 

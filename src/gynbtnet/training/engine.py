@@ -15,10 +15,9 @@ from lightning_fabric import Fabric
 from torch import nn
 from torch.optim import AdamW
 
-from gynbtnet.errors import BadInput, Paused
-from gynbtnet.progress import advancing, console, say_in_log
+from gynbtnet.runtime.errors import BadInput, Paused
+from gynbtnet.runtime.progress import advancing, console, say_in_log
 from gynbtnet.training.allocator import keep_freed_memory
-from gynbtnet.training.batches import Batch, Batches, load
 from gynbtnet.training.checkpoint import (
     Progress,
     is_sharded,
@@ -29,14 +28,15 @@ from gynbtnet.training.checkpoint import (
     whole_state,
     whole_weights,
 )
+from gynbtnet.training.data.batches import Batch, Batches, load
 from gynbtnet.training.memory import out_of_memory_told, parted, patches_at_once
-from gynbtnet.training.objective import Objective
-from gynbtnet.training.pictures import save_figure
+from gynbtnet.training.objectives.objective import Objective
 from gynbtnet.training.run_folder import RunFolder, note_environment
 from gynbtnet.training.run_log import RunLog
 from gynbtnet.training.schedule import cosine
 from gynbtnet.training.settings import TrainingSettings
 from gynbtnet.training.trained_parameters import parameter_groups
+from gynbtnet.training.training_pictures import save_figure
 
 _SMOOTHING = 0.9  # nnU-Net's weight of the past in the smoothed validation score
 _PICTURED = 3  # validation patches in a picture

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from gynbtnet.available_memory import available_bytes, check_memory
-from gynbtnet.errors import BadInput
-from gynbtnet.preparation.plan import Plan
-from gynbtnet.preparation.step_memory import training_bytes
-from gynbtnet.training.batches import Batch
-from gynbtnet.training.objective import Objective
+from gynbtnet.preparation.planning.memory_estimate import training_bytes
+from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.runtime.available_memory import available_bytes, check_memory
+from gynbtnet.runtime.errors import BadInput
+from gynbtnet.training.data.batches import Batch
+from gynbtnet.training.objectives.objective import Objective
 
 _COPIES = 3  # of the weights, beside the gradients, that a step takes: AdamW's two moments, and DDP's buckets
 _SPARE = 0.05  # of a GPU's memory: free pieces are not always of the size that is asked for
@@ -70,7 +70,7 @@ def check_training_memory(fabric: Fabric, plan: Plan, *, patches: int, least_sha
         fabric: the devices.
         plan: what is trained.
         patches: that are computed together at least.
-        least_share: of :func:`~gynbtnet.preparation.step_memory.training_bytes`, an upper bound, that a step surely
+        least_share: of :func:`~gynbtnet.preparation.planning.memory_estimate.training_bytes`, an upper bound, that a step surely
             takes.
 
     Raises:

@@ -3,8 +3,8 @@
 from torch import nn
 
 from gynbtnet.networks.unet import GynBTNet
-from gynbtnet.optional_libraries import require
-from gynbtnet.preparation.plan import Plan
+from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.runtime.optional_dependencies import require
 
 
 def planned_network(plan: Plan, *, deep_supervision: bool) -> nn.Module:

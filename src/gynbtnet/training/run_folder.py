@@ -9,12 +9,12 @@ from typing import Any
 
 import yaml
 
-from gynbtnet.datasets.json_files import read_json, write_json
-from gynbtnet.errors import BadInput
-from gynbtnet.preparation.plan import Plan
-from gynbtnet.preparation.settings import ALL_AXES
-from gynbtnet.training.dotted import dotted, read_dotted
-from gynbtnet.whole_files import written_whole
+from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.preparation.planning.settings import ALL_AXES
+from gynbtnet.runtime.atomic_files import written_whole
+from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.json_files import read_json, write_json
+from gynbtnet.training.flat_settings import dotted, read_dotted
 
 # A run may be resumed with another value of these: its weights don't depend on them, but for rounding.
 FREE_TO_CHANGE = (

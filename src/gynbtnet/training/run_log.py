@@ -8,7 +8,7 @@ from types import TracebackType
 
 from torch.utils.tensorboard import SummaryWriter
 
-from gynbtnet.whole_files import written_whole
+from gynbtnet.runtime.atomic_files import written_whole
 
 
 class RunLog:

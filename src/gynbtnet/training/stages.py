@@ -10,29 +10,29 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from gynbtnet.datasets.json_files import sha256_of, write_json
-from gynbtnet.errors import BadInput
 from gynbtnet.imaging.sides import mirrored_labels
 from gynbtnet.networks.initialisation import initialise_he
 from gynbtnet.networks.stu_net import read_stu_net
 from gynbtnet.networks.transfer import Parts, transfer
 from gynbtnet.networks.weights_file import read_weights
-from gynbtnet.preparation.plan import CT, Plan
+from gynbtnet.preparation.planning.plan import CT, Plan
 from gynbtnet.preparation.store import PreparedCase, PreparedCohort
+from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.json_files import sha256_of, write_json
 from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
-from gynbtnet.training.augmentation import Augmentation
-from gynbtnet.training.batches import Batches
+from gynbtnet.training.data.augmentation import Augmentation
+from gynbtnet.training.data.batches import Batches
+from gynbtnet.training.data.mirroring import axes_of_arrays, with_mirroring
 from gynbtnet.training.devices import start_devices
 from gynbtnet.training.engine import fit
-from gynbtnet.training.masked_modelling import MaskedModelling
 from gynbtnet.training.memory import check_training_memory
-from gynbtnet.training.mirroring import axes_of_arrays, with_mirroring
-from gynbtnet.training.objective import Objective
+from gynbtnet.training.objectives.masked_modelling_objective import MaskedModelling
+from gynbtnet.training.objectives.objective import Objective
+from gynbtnet.training.objectives.segmentation_objective import Segmentation
+from gynbtnet.training.objectives.swin_proxy_tasks import ProxyTasks
 from gynbtnet.training.planned_network import planned_network, planned_proxy_network
 from gynbtnet.training.proxy_task_settings import ProxyTaskSettings
-from gynbtnet.training.proxy_tasks import ProxyTasks
 from gynbtnet.training.run_folder import RunFolder, open_run
-from gynbtnet.training.segmentation import Segmentation
 from gynbtnet.training.settings import PretrainingSettings, SegmentationSettings, TrainingSettings, UnlabelledSettings
 from gynbtnet.training.trained_parameters import freeze_untrained
 

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gynbtnet.evaluation.evaluate import Evaluation
+from gynbtnet.evaluation.metrics.evaluate import Evaluation
 from gynbtnet.evaluation.statistics.adjustment import benjamini_hochberg, holm
 from gynbtnet.evaluation.statistics.analysis_of_variance import analysis_of_variance, tukey
 from gynbtnet.evaluation.statistics.effect_size import Effects, effects
 from gynbtnet.evaluation.statistics.friedman import friedman, signed_ranks
 from gynbtnet.evaluation.statistics.paired_values import BETTER, PairedValues, paired_values
 from gynbtnet.evaluation.statistics.permutation import Permutation, paired_permutation
-from gynbtnet.progress import track
+from gynbtnet.runtime.progress import track
 
 TESTS = {
     "anova": "one-way ANOVA",

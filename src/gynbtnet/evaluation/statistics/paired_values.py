@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from gynbtnet.evaluation.evaluate import Evaluation
+from gynbtnet.evaluation.metrics.evaluate import Evaluation
 
 BETTER = {"dsc": 1, "surface_dsc": 1, "hd95_mm": -1, "asd_mm": -1, "hausdorff_mm": -1, "centroid_shift_mm": -1}
 """Metrics that can be compared: 1 where larger is better, -1 where smaller is. A signed difference is neither."""
@@ -18,7 +18,7 @@ class PairedValues:
 
     Attributes:
         structure: its id.
-        metric: a field of :class:`gynbtnet.evaluation.metrics.Score`.
+        metric: a field of :class:`gynbtnet.evaluation.metrics.metrics.Score`.
         models: k names.
         cases: n ids, sorted.
         patients: whose each case is, n.

@@ -1,0 +1,430 @@
+"""From what an adapter found to a cohort on disk; the same for every kind of source.
+
+A scan that can't be read doesn't stop the others: they are ingested, and at the end comes the list of those that
+failed. A caller who asks for it gets a cohort without these; all others get the error, and no manifest.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from operator import attrgetter
+from pathlib import Path
+
+import numpy as np
+
+from gynbtnet.datasets.case import Case, Source
+from gynbtnet.datasets.cohort import MANIFEST, Cohort
+from gynbtnet.datasets.ingestion.found_scans import FoundScan, FoundScans, ScanContents
+from gynbtnet.datasets.ingestion.integrity import REPORT, IntegrityReport, LabelMismatch, Problem, refuse
+from gynbtnet.datasets.ingestion.notes import notes_on_cases
+from gynbtnet.datasets.patient_key import KEY, PatientKey
+from gynbtnet.imaging.files.volume_files import read_volume, write_volume
+from gynbtnet.imaging.overlap_losses import check_losses
+from gynbtnet.imaging.resample_to_grid import image_onto
+from gynbtnet.imaging.structure_masks import OverlappingSegmentation
+from gynbtnet.imaging.volume import Segmentation, Volume
+from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.json_files import read_json, sha256_of, write_json
+from gynbtnet.runtime.parallel import for_each_scan, reason_of
+
+_INGESTION_VERSION = 4
+_RECORDS = "cases"
+_MASKS = "masksTr"
+
+
+@dataclass(frozen=True)
+class Ingestion:
+    """A cohort, and whether its source was whole."""
+
+    cohort: Cohort
+    report: IntegrityReport
+
+
+@dataclass(frozen=True)
+class NumberedScan:
+    """A scan with the id and the fraction that it gets in the cohort."""
+
+    id: str
+    fraction: int
+    scan: FoundScan
+
+
+def ingest_found(
+    found: FoundScans,
+    out: Path,
+    *,
+    key: PatientKey | None = None,
+    name: str | None = None,
+    jobs: int = 1,
+    resample_channels: bool = False,
+    leave_out_failing: bool = False,
+    allow_overlap: bool = False,
+) -> Ingestion:
+    """Write every scan found as a case, and then the manifest.
+
+    Until the manifest stands, ``out`` is no cohort; a second call goes on where the first one was interrupted. A case
+    is written again where its source, its place in the cohort or what reading depends on has changed. Of scans with the
+    same voxels the first is taken.
+
+    Args:
+        found: what the adapter found.
+        out: folder for the cohort: absent, empty, or one that an earlier call wrote.
+        key: gives patients their study IDs: those of DICOM scans, or all where it is kept apart. Left out, the key is
+            ``patients.csv`` in ``out``.
+        name: of the cohort; left out, that of ``out``.
+        jobs: scans at once, each in a process of its own.
+        resample_channels: bring further channels on another grid than the first onto that, by linear interpolation,
+            instead of refusing them. That they are registered to it is the user's word.
+        leave_out_failing: make the cohort of the scans that can be taken, and tell the others in the report.
+        allow_overlap: take a scan even if a structure loses more than
+            :data:`~gynbtnet.imaging.overlap_losses.LARGEST_LOSS` of its volume to others in the label map.
+
+    Raises:
+        BadInput: where ``out`` holds something else, no scan can be taken, no case has one of the structures, or,
+            unless they are to be left out, a scan can't be taken.
+    """
+    if not found.scans:
+        refuse(found.problems)
+    out = Path(out).absolute()
+    check_destination(out, key)
+    key = key or PatientKey.load(out / KEY)
+    (out / _RECORDS).mkdir(parents=True, exist_ok=True)
+    (out / MANIFEST).unlink(missing_ok=True)
+    numbered = number_scans(found.scans, key)
+    key.save()
+    reader = ScanReader.of(found, out, key, resample_channels=resample_channels, allow_overlap=allow_overlap)
+    in_order = for_each_scan(_Writer(reader).write, numbered, name=attrgetter("id"), title="Ingesting", jobs=jobs)
+    cases, problems = taken_of(found, numbered, in_order, out, leave_out_failing=leave_out_failing)
+    _remove_others(out, {case.id for case in cases})
+    report = report_of(found, len(numbered), cases, problems)
+    report.save(out / REPORT, nameless=key.apart)
+    notes = notes_of(found, report, cases)
+    cohort = Cohort(name or out.name, found.structures, tuple(cases), out, notes, found.channels)
+    cohort.save()
+    return Ingestion(cohort, report)
+
+
+def check_destination(out: Path, key: PatientKey | None) -> None:
+    """See that a cohort may be written to ``out``.
+
+    Raises:
+        BadInput: If ``out`` is a file or holds something else, or a key that is kept apart would lie in it.
+    """
+    out = Path(out).absolute()
+    if out.exists() and not out.is_dir():
+        raise BadInput(f"{out} is a file; expected a folder for the cohort: name one that is empty or absent.")
+    if out.is_dir() and not (out / _RECORDS).is_dir() and any(out.iterdir()):
+        raise BadInput(f"{out} holds files and is no cohort; name a folder that is empty or absent.")
+    if key and key.apart and key.path.is_relative_to(out):
+        raise BadInput(f"The key {key.path} would lie in the cohort {out}; name a file apart, where only you can look.")
+
+
+def taken_of(
+    found: FoundScans,
+    numbered: Sequence[NumberedScan],
+    seen: Sequence[Case | Problem],
+    out: Path,
+    *,
+    leave_out_failing: bool,
+) -> tuple[list[Case], list[Problem]]:
+    """The cases that make up the cohort, each once, and everything that is wrong.
+
+    Args:
+        found: what the adapter found.
+        numbered: its scans.
+        seen: what became of each of them.
+        out: folder of the cohort, for messages.
+        leave_out_failing: see :func:`ingest_found`.
+
+    Raises:
+        BadInput: If no scan can be taken, one fails and is not to be left out, or a structure is nowhere.
+    """
+    problems = [*found.problems, *(one for one in seen if isinstance(one, Problem))]
+    cases, doubles = _without_doubles([one for one in seen if isinstance(one, Case)], numbered)
+    problems += doubles
+    if problems and (not leave_out_failing or not cases):
+        refuse(problems)
+    _check_structures(cases, found.structures, out)
+    return cases, problems
+
+
+def report_of(found: FoundScans, scans: int, cases: Sequence[Case], problems: Sequence[Problem]) -> IntegrityReport:
+    """Whether a source with so many ``scans`` was whole."""
+    archive = found.own_archive
+    return IntegrityReport(scans, len(cases), archive.scans if archive else None, tuple(problems))
+
+
+def notes_of(found: FoundScans, report: IntegrityReport, cases: Sequence[Case]) -> tuple[str, ...]:
+    """What readers of a cohort's results have to know, a sentence each."""
+    archive = found.own_archive
+    of_archive = (archive.note,) if archive else ()
+    return (*of_archive, *report.notes, *found.notes, *notes_on_cases(cases, found.structures))
+
+
+def number_scans(found: Sequence[FoundScan], key: PatientKey) -> list[NumberedScan]:
+    """Scans under study IDs, with the id and fraction that they get in the cohort, by patient and then in time.
+
+    Names of image files stay, unless the key is kept apart. The key learns new patients and is not written.
+    """
+    replaced = [scan for scan in found if key.apart or scan.series_uid is not None]
+    key.add(scan.patient for scan in replaced)
+    by_patient: dict[str, list[FoundScan]] = {}
+    for scan in found:
+        is_replaced = key.apart or scan.series_uid is not None
+        patient = key.study_id(scan.patient) if is_replaced else scan.patient
+        by_patient.setdefault(patient, []).append(replace(scan, patient=patient))
+    numbered: list[NumberedScan] = []
+    taken: set[str] = set()
+    for patient in sorted(by_patient):
+        safe = re.sub(r"[^A-Za-z0-9-]+", "-", patient).strip("-") or "patient"
+        while safe.lower() in taken:  # other patients may differ in the letters that file names can't hold
+            safe += "-2"
+        taken.add(safe.lower())
+        numbered += _of_patient(safe, sorted(by_patient[patient], key=lambda scan: scan.when))
+    return numbered
+
+
+def _of_patient(name: str, scans: Sequence[FoundScan]) -> Iterator[NumberedScan]:
+    """Fractions as told where they are told of all of a patient's scans, else in time; two scans of one get two ids."""
+    told = [scan.fraction for scan in scans]
+    fractions = [number for number in told if number is not None]
+    if len(fractions) < len(scans):
+        fractions = list(range(1, len(scans) + 1))
+    for i in sorted(range(len(scans)), key=lambda i: (fractions[i], i)):
+        earlier = fractions[:i].count(fractions[i])
+        ending = f"-{earlier + 1}" if earlier else ""
+        yield NumberedScan(f"{name}_f{fractions[i]}{ending}", fractions[i], scans[i])
+
+
+@dataclass(frozen=True)
+class ScanReader:
+    """Reads the scans of one source as cases of one cohort.
+
+    Attributes:
+        found: what the adapter found, without its scans.
+        out: folder of the cohort.
+        keeps_source: whether cases say where they came from.
+        resample_channels, allow_overlap: see :func:`ingest_found`.
+    """
+
+    found: FoundScans
+    out: Path
+    keeps_source: bool
+    resample_channels: bool
+    allow_overlap: bool
+
+    @classmethod
+    def of(
+        cls, found: FoundScans, out: Path, key: PatientKey, *, resample_channels: bool, allow_overlap: bool
+    ) -> "ScanReader":
+        """The reader of a source, small enough to go to every process with every scan."""
+        how = replace(found, scans=(), problems=())
+        return cls(how, Path(out).absolute(), not key.apart, resample_channels, allow_overlap)
+
+    def read(self, one: NumberedScan, digests: Mapping[str, str]) -> "ReadCase | Problem":
+        """The case with its voxels, or why there is none.
+
+        Args:
+            one: the scan.
+            digests: of its files, by their places.
+        """
+        scan = one.scan
+        try:
+            contents = self.found.read(scan)
+            channels, notes = self._channels(contents, scan)
+            losses = contents.losses
+            if not self.allow_overlap:
+                check_losses(losses)
+        except BadInput as error:
+            if str(scan.folder) not in str(error):
+                kind = type(error)
+                error = kind(f"In {scan.folder}: {error}")
+            return Problem.of(error, scan.place)
+        except Exception as error:  # whatever is wrong with one scan, the others are read
+            return Problem("unreadable", str(scan.place), f"In {scan.place}: {reason_of(error)}")
+        return self._case(one, contents, channels, (*notes, *(loss.in_cohort for loss in losses)), digests)
+
+    def _channels(self, contents: ScanContents, scan: FoundScan) -> tuple[list[Volume], list[str]]:
+        """All images of a scan on the grid of the first."""
+        further = [*contents.channels, *(read_volume(path) for path in scan.channels)]
+        images, notes = [contents.image], []
+        for name, volume in zip(self.found.channels[1:], further, strict=True):
+            if not contents.image.geometry.is_same(volume.geometry):
+                if not self.resample_channels:
+                    raise LabelMismatch(
+                        f"The {name} of the scan in {scan.folder} lies on another grid, "
+                        f"{contents.image.geometry.difference(volume.geometry)}; register it to the scan, and have it "
+                        "brought onto that grid with --resample-channels."
+                    )
+                volume = image_onto(volume, contents.image.geometry)
+                notes.append(f"Resampled its {name} onto the grid of its {self.found.channels[0]}.")
+            images.append(replace(volume, geometry=contents.image.geometry))
+        return images, notes
+
+    def _case(
+        self,
+        one: NumberedScan,
+        contents: ScanContents,
+        channels: Sequence[Volume],
+        notes: Iterable[str],
+        digests: Mapping[str, str],
+    ) -> "ReadCase":
+        scan, segmentation = one.scan, contents.segmentation
+        own = segmentation.own if isinstance(segmentation, OverlappingSegmentation) else None
+        images = [_compact(volume) for volume in channels]
+        source = Source(scan.folder, scan.series_uid, scan.rtstruct, digests) if self.keeps_source else Source()
+        case = Case(
+            patient=scan.patient,
+            fraction=one.fraction,
+            id=one.id,
+            images=tuple(self.out / "imagesTr" / f"{one.id}_{i:04d}.nii.gz" for i in range(len(images))),
+            labels=self.out / "labelsTr" / f"{one.id}.nii.gz" if segmentation else None,
+            source=replace(source, synthetic=scan.synthetic, applicator=scan.applicator_by),
+            geometry=contents.image.geometry,
+            volumes_cm3=_volumes(segmentation, contents.missing) if segmentation else {},
+            missing=contents.missing,
+            overlaps=contents.overlaps,
+            covered=tuple(loss.structure for loss in contents.losses if loss.covered),
+            masks=self.out / _MASKS / f"{one.id}.nii.gz" if own else None,
+            masked=own.structures if own else (),
+            unmapped=contents.unmapped,
+            notes=(*contents.notes, *notes),
+            applicator=scan.applicator,
+            position=scan.position,
+            sha256=_voxel_digest(images),
+        )
+        return ReadCase(case, tuple(images), segmentation)
+
+
+@dataclass(frozen=True)
+class ReadCase:
+    """A case and its voxels, before they are written."""
+
+    case: Case
+    images: tuple[Volume, ...]
+    segmentation: Segmentation | None
+
+
+@dataclass(frozen=True)
+class _Writer:
+    """Writes the cases that ``reader`` reads into its folder."""
+
+    reader: ScanReader
+
+    def write(self, one: NumberedScan) -> Case | Problem:
+        """Return the case, or why there is none, whatever it was: one scan never stops the others."""
+        try:
+            return self._written(one)
+        except Exception as error:
+            return Problem("unreadable", str(one.scan.place), f"In {one.scan.place}: {reason_of(error)}")
+
+    def _written(self, one: NumberedScan) -> Case | Problem:
+        scan, reader = one.scan, self.reader
+        digests = {str(scan.place): sha256_of(*scan.files)}
+        digests |= {str(path): sha256_of(path) for path in (*scan.contours, *scan.plans, *scan.channels)}
+        key = _digest(
+            *(_INGESTION_VERSION, scan.patient, one.fraction, scan.synthetic, digests, reader.keeps_source),
+            *(reader.found.structures, reader.found.channels, reader.found.depends_on, reader.resample_channels),
+            *(scan.applicator, scan.applicator_by, scan.position, scan.notes, reader.allow_overlap),
+        )
+        record = reader.out / _RECORDS / f"{one.id}.json"
+        if record.is_file():
+            standing = read_json(_Record, record, "delete it and ingest again")
+            case = standing.case.below(reader.out)
+            if standing.key == key and all(path.is_file() for path in case.files):
+                return case
+            for path in (record, *case.files):
+                path.unlink(missing_ok=True)
+        read = reader.read(one, digests)
+        if isinstance(read, Problem):
+            return read
+        for image, path in zip(read.images, read.case.images, strict=True):
+            write_volume(image, path)
+        if read.segmentation and read.case.labels:
+            write_volume(read.segmentation.labels, read.case.labels)
+        if isinstance(read.segmentation, OverlappingSegmentation) and read.case.masks:
+            read.segmentation.own.write(read.case.masks)
+        write_json(_Record(key, read.case.relative_to(reader.out)), record)
+        return read.case
+
+
+def _without_doubles(cases: Sequence[Case], numbered: Sequence[NumberedScan]) -> tuple[list[Case], list[Problem]]:
+    """The cases, and of those with the same voxels only the first."""
+    places = {one.id: one.scan.place for one in numbered}
+    first: dict[str, str] = {}
+    kept, doubles = [], []
+    for case in cases:
+        earlier = first.setdefault(case.sha256, case.id)
+        if earlier == case.id:
+            kept.append(case)
+        else:
+            reason = (
+                f"The scan in {places[case.id]} has the same voxels as that in {places[earlier]}; expected every scan "
+                "once, or a patient might be learned from and tested on: take one of them out."
+            )
+            doubles.append(Problem("duplicate", str(places[case.id]), reason))
+    return kept, doubles
+
+
+def _check_structures(cases: Sequence[Case], structures: tuple[str, ...], out: Path) -> None:
+    nowhere = [name for name in structures if all(name in case.missing for case in cases)]
+    if nowhere:
+        others = sorted({roi for case in cases for roi in case.unmapped})
+        raise BadInput(
+            f"None of the {len(cases)} cases for {out} has {', '.join(nowhere)}; names found that mean none of the "
+            f"structures wanted: {', '.join(others) or 'none'}. Map one in an alias file, or leave the structure out."
+        )
+
+
+def _volumes(segmentation: Segmentation, missing: tuple[str, ...]) -> dict[str, float]:
+    voxels = np.bincount(segmentation.labels.array.ravel(), minlength=len(segmentation.structures) + 1)[1:]
+    cm3 = voxels * segmentation.labels.geometry.voxel_volume / 1000
+    if isinstance(segmentation, OverlappingSegmentation):
+        for structure in segmentation.own.structures:
+            cm3[segmentation.structures.index(structure)] = segmentation.volume_cm3(structure)
+    pairs = zip(segmentation.structures, cm3, strict=True)
+    return {structure: round(float(volume), 4) for structure, volume in pairs if structure not in missing}
+
+
+def _compact(volume: Volume) -> Volume:
+    """HU as int16 where they are whole numbers within its range, otherwise as float32."""
+    array = volume.array
+    limits = np.iinfo(np.int16)
+    fits = limits.min <= array.min() and array.max() <= limits.max
+    whole = array.dtype.kind in "iu" or bool((array == np.rint(array)).all())
+    return replace(volume, array=array.astype(np.int16 if fits and whole else np.float32, copy=False))
+
+
+def _voxel_digest(images: Sequence[Volume]) -> str:
+    """The same for the same voxels on the same grid to 0.01 mm, in whatever file they came."""
+    digest = hashlib.sha256()
+    for image in images:
+        digest.update(str([round(spacing, 2) for spacing in image.geometry.spacing]).encode())
+        digest.update(str((image.geometry.shape, image.array.dtype.str)).encode())
+        digest.update(np.ascontiguousarray(image.array).data)
+    return digest.hexdigest()
+
+
+def _digest(*values: object) -> str:
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()
+
+
+def _remove_others(out: Path, ids: set[str]) -> None:
+    """Remove what an earlier ingestion wrote of cases that the source doesn't have any more."""
+    for folder, ending in (
+        (_RECORDS, r"\.json"),
+        ("imagesTr", r"_\d{4}\.nii\.gz"),
+        ("labelsTr", r"\.nii\.gz"),
+        (_MASKS, r"\.nii\.gz"),
+    ):
+        for path in (out / folder).glob("[!.]*"):
+            if re.sub(f"{ending}$", "", path.name) not in ids:
+                path.unlink()
+
+
+@dataclass(frozen=True)
+class _Record:
+    key: str
+    case: Case

@@ -1,0 +1,133 @@
+"""The folder that a comparison leaves: tables for readers, papers and programs, and pictures with their data."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from gynbtnet.evaluation.comparison.box_plot import box_data, box_figure
+from gynbtnet.evaluation.comparison.comparison import Comparison
+from gynbtnet.evaluation.comparison.tables import (
+    OF_ALL,
+    OF_PAIRS,
+    effects_table,
+    model_figures,
+    table_1,
+    table_2,
+    tests_of_all,
+    tests_of_pairs,
+)
+from gynbtnet.evaluation.metrics.score_table import METRICS, how_scored
+from gynbtnet.evaluation.reports.bland_altman import (
+    agreement_table,
+    bland_altman_figure,
+    volume_pairs,
+    with_differences,
+)
+from gynbtnet.evaluation.reports.grouped_table import PrintedTable, latex, markdown
+from gynbtnet.evaluation.statistics.paired_values import BETTER
+from gynbtnet.pictures.picture import picture
+from gynbtnet.runtime.atomic_files import check_replaceable, written_whole
+
+MANIFEST, SUMMARY = "comparison.json", "comparison.md"
+_TABLES = ("table_1", "table_2", "tests_of_all", "tests_of_pairs", "effects")
+_KINDS = (".csv", ".json", ".md", ".tex")
+_VOLUMES = "bland_altman_volume"
+PAGE = "report.html"
+"""What :func:`gynbtnet.evaluation.comparison.report.report_comparison` adds."""
+FILES = (
+    *(MANIFEST, SUMMARY, PAGE),
+    *(table + kind for table in _TABLES for kind in _KINDS),
+    *(f"box_{metric}{kind}" for metric in BETTER for kind in (".csv", ".png")),
+    *(f"{_VOLUMES}.csv", f"{_VOLUMES}_limits.csv", f"{_VOLUMES}.png"),
+)
+
+
+def check_comparison_folder(out: Path) -> None:
+    """See that nothing but an earlier comparison stands at ``out``, else BadInput."""
+    check_replaceable(out, FILES, MANIFEST)
+
+
+def write_comparison(comparison: Comparison, out: Path) -> None:
+    """Write ``out`` whole.
+
+    ``comparison.md`` is what to read first; each table is there as CSV and JSON with every figure in full, and as
+    Markdown and LaTeX as it is printed; beside each picture lies what it was drawn from, as CSV.
+    """
+    with written_whole(out) as folder:
+        folder.mkdir()
+        printed = [_write_table(table, data, folder) for table, data in _tables(comparison)]
+        for name, figure, data, description in _pictures(comparison):
+            (folder / f"{name}.png").write_bytes(picture(figure, description).png)
+            data.to_csv(folder / f"{name}.csv", index=False)
+        agreement_table(volume_pairs(comparison.evaluations)).to_csv(folder / f"{_VOLUMES}_limits.csv", index=False)
+        (folder / SUMMARY).write_text(_summary(comparison, printed), encoding="utf-8")
+        (folder / MANIFEST).write_text(json.dumps(_manifest(comparison), indent=1) + "\n", encoding="utf-8")
+
+
+def _tables(comparison: Comparison) -> Iterator[tuple[PrintedTable, pd.DataFrame]]:
+    """Each as it is printed, and with every figure."""
+    first, second = table_1(comparison), table_2(comparison)
+    if first:
+        yield first, model_figures(comparison, (*comparison.rivals, comparison.ours))
+    if second and comparison.from_scratch:
+        yield second, model_figures(comparison, (comparison.from_scratch, comparison.ours))
+    tests = comparison.tests.tests
+    yield tests_of_all(comparison), tests[tests["test"].isin(OF_ALL)].drop(columns=["model", "other"])
+    yield tests_of_pairs(comparison), tests[tests["test"].isin(OF_PAIRS)].drop(columns="effect")
+    yield effects_table(comparison), comparison.tests.effects
+
+
+def _write_table(table: PrintedTable, data: pd.DataFrame, folder: Path) -> PrintedTable:
+    path = folder / table.name
+    data.to_csv(path.with_suffix(".csv"), index=False)
+    path.with_suffix(".json").write_text(data.to_json(orient="records", indent=1, double_precision=12) + "\n")
+    path.with_suffix(".md").write_text(markdown(table), encoding="utf-8")
+    path.with_suffix(".tex").write_text(latex(table), encoding="utf-8")
+    return table
+
+
+def _pictures(comparison: Comparison) -> Iterator[tuple[str, Figure, pd.DataFrame, str]]:
+    note = "synthetic data" if comparison.cohort.synthetic else ""
+    for metric in comparison.settings.metrics:
+        data = box_data(comparison.evaluations, metric)
+        yield f"box_{metric}", box_figure(data, metric, note), data, f"{METRICS[metric]} of each model, by structure"
+    pairs = volume_pairs(comparison.evaluations)
+    figure = bland_altman_figure(pairs, "volume", "cm³", note)
+    yield _VOLUMES, figure, with_differences(pairs), "Automatic minus manual volume against their mean"
+
+
+def _summary(comparison: Comparison, printed: list[PrintedTable]) -> str:
+    lines = [f"# {', '.join(comparison.evaluations)} on {comparison.cohort.name}", ""]
+    if comparison.cohort.synthetic:
+        lines += ["**Synthetic data. No patient was scanned.**", ""]
+    lines += ["For research use only.", "", *(f"- {note}" for note in comparison.notes), ""]
+    titles = {
+        "table_1": "The models",
+        "table_2": "Pretraining",
+        "tests_of_all": "Whether any model differs",
+        "tests_of_pairs": "Which models differ",
+        "effects": "By how much",
+    }
+    for table in printed:
+        lines += [f"## {titles[table.name]}", "", markdown(table)]
+    lines += ["## The figures", "", how_scored(comparison.evaluations[comparison.ours].settings), ""]
+    return "\n".join(lines)
+
+
+def _manifest(comparison: Comparison) -> dict[str, object]:
+    return {
+        "cohort": comparison.cohort.name,
+        "synthetic": comparison.cohort.synthetic,
+        "cases": len(comparison.cohort.cases),
+        "patients": len(comparison.cohort.patients),
+        "models": list(comparison.evaluations),
+        "ours": comparison.ours,
+        "from_scratch": comparison.from_scratch,
+        "structures": list(comparison.structures),
+        "settings": comparison.settings.model_dump(mode="json"),
+        "scoring": comparison.evaluations[comparison.ours].settings.model_dump(mode="json"),
+        "notes": list(comparison.notes),
+    }

@@ -1,0 +1,28 @@
+"""How far the centre of mass of one mask lies from another's, in mm."""
+
+import numpy as np
+import numpy.typing as npt
+
+from gynbtnet.evaluation.metrics.surface_distance import Mask, Spacing
+
+
+def centroid(mask: Mask) -> npt.NDArray[np.float64]:
+    """The mean index (z, y, x) of a mask's voxels; the mask isn't empty."""
+    voxels = int(np.count_nonzero(mask))
+    profiles = (mask.sum(axis=tuple({0, 1, 2} - {axis})) for axis in range(3))
+    return np.array([profile @ np.arange(len(profile)) for profile in profiles]) / voxels
+
+
+def centroid_shift(truth: Mask, prediction: Mask, spacing: Spacing) -> float:
+    """The distance in mm between the centroids of two masks (z, y, x), neither empty, on one grid."""
+    return float(np.linalg.norm((centroid(truth) - centroid(prediction)) * np.asarray(spacing)))
+
+
+def worst_shift(mask: Mask, spacing: Spacing, lower: tuple[int, ...], shape: tuple[int, ...]) -> float:
+    """The largest distance in mm from the centroid of ``mask`` to that of anything on the scan's grid: in a corner.
+
+    Arguments as of :func:`gynbtnet.evaluation.metrics.surface_distance.worst_distance`.
+    """
+    centre = centroid(mask) + np.asarray(lower)
+    farthest = np.maximum(centre, np.asarray(shape) - 1 - centre) * np.asarray(spacing)
+    return float(np.linalg.norm(farthest))

@@ -1,0 +1,66 @@
+"""All that a page says of one model's contours: scores, by groups of cases, over fractions, flags beside failures."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.evaluation.calibration.flag_accuracy import FlagsAndFailures, flags_and_failures
+from gynbtnet.evaluation.cohorts.fraction_consistency import consistency, places
+from gynbtnet.evaluation.cohorts.subgroups import strata
+from gynbtnet.evaluation.metrics.evaluate import Evaluation
+from gynbtnet.runtime.atomic_files import written_whole
+
+
+@dataclass(frozen=True)
+class ModelResults:
+    """What is known of one model on one cohort.
+
+    Attributes:
+        name: the model's; empty where it is the only one.
+        evaluation: its scores.
+        strata: see :func:`gynbtnet.evaluation.cohorts.subgroups.strata`.
+        consistency: see :func:`gynbtnet.evaluation.cohorts.fraction_consistency.consistency`.
+        flags: flags beside failures; None where its predictions say nothing of flags.
+    """
+
+    name: str
+    evaluation: Evaluation
+    strata: pd.DataFrame
+    consistency: pd.DataFrame
+    flags: FlagsAndFailures | None
+
+    def save(self, folder: Path) -> None:
+        """Write ``strata.csv``, ``consistency.csv`` and, where there are flags, ``flags.csv``, each whole."""
+        tables = {"strata.csv": self.strata, "consistency.csv": self.consistency}
+        if self.flags:
+            tables["flags.csv"] = self.flags.contours
+        for name, table in tables.items():
+            with written_whole(folder / name) as partial:
+                table.to_csv(partial, index=False)
+
+
+def model_results(
+    name: str, cohort: Cohort, evaluation: Evaluation, predictions: Path | None, with_metal: Collection[str]
+) -> ModelResults:
+    """Read what belongs to an evaluation of ``cohort``.
+
+    Args:
+        name: the model's.
+        cohort: the cases that were scored.
+        evaluation: their scores.
+        predictions: ``<case id>/labels.nii.gz`` and ``prediction.json``; None: neither places nor flags are known.
+        with_metal: see :func:`gynbtnet.evaluation.cohorts.metal_artefacts.cases_with_metal`.
+
+    Raises:
+        BadInput: where a prediction is absent or damaged.
+    """
+    return ModelResults(
+        name=name,
+        evaluation=evaluation,
+        strata=strata(cohort, evaluation, with_metal),
+        consistency=consistency(cohort, evaluation, places(cohort, predictions) if predictions else {}),
+        flags=flags_and_failures(cohort, evaluation, predictions) if predictions else None,
+    )

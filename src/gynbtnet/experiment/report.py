@@ -1,0 +1,104 @@
+"""The report page of an experiment, from what its folder holds."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.datasets.split import Split
+from gynbtnet.evaluation.cohorts.cohort_overview import cohort_pictures, cohort_table
+from gynbtnet.evaluation.cohorts.metal_artefacts import cases_with_metal
+from gynbtnet.evaluation.metrics.evaluate import Evaluation, prediction_of
+from gynbtnet.evaluation.reports.case_overlay import CaseOverlay, prediction_overlay
+from gynbtnet.evaluation.reports.example_cases import shown_cases
+from gynbtnet.evaluation.reports.model_results import model_results
+from gynbtnet.evaluation.reports.report import ReportContent, write_report
+from gynbtnet.evaluation.reports.stage_report import stage_report
+from gynbtnet.experiment.folders import STAGES, Experiment
+from gynbtnet.imaging.files.volume_files import read_volume
+from gynbtnet.imaging.structure_names import StructureNames
+from gynbtnet.recipes.loading import load_recipe
+from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.json_files import read_json, sha256_of
+
+OTHER_GROUPS = {
+    "pretraining": "unlabelled (stage 1)",
+    "supervised": "many organs (stage 2)",
+    "further": "further scans",
+}
+
+
+def report_experiment(experiment: Experiment) -> Path:
+    """Write the report page and return its path.
+
+    Raises:
+        BadInput: where the experiment has no evaluated predictions.
+    """
+    if not experiment.recipe.is_file():
+        raise BadInput(
+            f"There is no {experiment.recipe}; expected the folder of an experiment, as `gynbtnet run` leaves it."
+        )
+    recipe = load_recipe(experiment.recipe)
+    names = StructureNames.load(recipe.aliases)
+    evaluation = Evaluation.load(experiment.evaluation)
+    groups = _groups(experiment)
+    test = groups["test patients"]
+    results = model_results("", test, evaluation, experiment.test_predictions, cases_with_metal(test))
+    results.save(experiment.evaluation)
+    content = ReportContent(
+        title=f"Experiment {recipe.name}",
+        synthetic=any(group.synthetic for group in groups.values()),
+        description=recipe.description,
+        cohort=cohort_table(groups),
+        cohort_pictures=cohort_pictures(groups),
+        notes=_notes(groups),
+        stages=tuple(stage_report(experiment.run(stage), STAGES[stage]) for stage in experiment.trained_stages()),
+        results=(results,),
+        shown=shown_cases(test, {"prediction": evaluation}, {"prediction": experiment.test_predictions}, names),
+        unlabelled=tuple(_further(experiment, recipe.structures, names)),
+        provenance=tuple(_provenance(experiment)),
+        citations=recipe.citations,
+    )
+    write_report(content, experiment.report)
+    return experiment.report
+
+
+def _groups(experiment: Experiment) -> dict[str, Cohort]:
+    """Cases by what they were for: training and test patients, then the scans of the stages before."""
+    cohort, split = Cohort.load(experiment.cohort("task")), Split.load(experiment.split)
+    training = set(cohort.patients).difference(split.test)
+    groups = {"training patients": cohort.of_patients(training), "test patients": cohort.of_patients(split.test)}
+    return groups | {
+        group: Cohort.load(experiment.folder / "cohorts" / stage)
+        for stage, group in OTHER_GROUPS.items()
+        if (experiment.folder / "cohorts" / stage).is_dir()
+    }
+
+
+def _notes(groups: dict[str, Cohort]) -> tuple[str, ...]:
+    """What readers have to know, each sentence once: training and test patients are of one cohort."""
+    return tuple(dict.fromkeys(note for cohort in groups.values() for note in cohort.notes))
+
+
+def _further(experiment: Experiment, structures: tuple[str, ...], names: StructureNames) -> Iterator[CaseOverlay]:
+    """What was predicted on scans that have no truth."""
+    folder = experiment.cohort("further")
+    for case in Cohort.load(folder).cases if folder.is_dir() else ():
+        prediction = prediction_of(case, experiment.further_predictions, structures)
+        yield prediction_overlay(f"Scan {case.id}", read_volume(case.image), prediction, names)
+
+
+def _provenance(experiment: Experiment) -> Iterator[tuple[str, str]]:
+    """What a result can be traced by: digests of all that went in, and what each stage was trained with."""
+    yield "recipe (SHA-256)", sha256_of(experiment.recipe)
+    yield "split (SHA-256)", sha256_of(experiment.split)
+    for manifest in sorted(experiment.folder.glob("cohorts/*/cohort.json")):
+        yield f"cohort {manifest.parent.name} (SHA-256)", sha256_of(manifest)
+    for stage in experiment.trained_stages():
+        run = experiment.run(stage)
+        if (run / "weights_last.safetensors").is_file():
+            yield f"weights of {stage} (SHA-256)", sha256_of(run / "weights_last.safetensors")
+        if (run / "environment.json").is_file():
+            starts = read_json(list[dict[str, Any]], run / "environment.json", "expected what a training run writes")
+            words = [f"{name} {value}" for start in starts[-1:] for name, value in start.items()]
+            yield f"{stage} was trained with", ", ".join(words)

@@ -1,0 +1,76 @@
+"""A dose grid as DICOM RTDOSE."""
+
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from pydicom.dataset import Dataset
+
+from gynbtnet.imaging.dicom.ct_series import CTSeries
+from gynbtnet.imaging.dicom.objects import (
+    RT_DOSE,
+    RT_PLAN,
+    copy_patient_and_study,
+    decimals,
+    lenient,
+    new_object,
+    new_uid,
+    read_header,
+    seeded_uid,
+    set_now,
+    write_object,
+)
+from gynbtnet.imaging.volume import Volume
+
+
+def write_rtdose(dose_gy: Volume, ct: CTSeries, path: Path, *, description: str) -> None:
+    """Write physical dose in Gy as one RTDOSE in the study and frame of reference of ``ct``.
+
+    The standard demands the plan that a dose belongs to; it is named by a UID, but no RTPLAN is written.
+
+    Raises:
+        ValueError: where a dose is negative or not finite.
+    """
+    if not np.isfinite(dose_gy.array).all() or dose_gy.array.min() < 0:
+        raise ValueError("doses are finite and at least 0 Gy")
+    array, geometry = dose_gy.array.astype(np.float64), dose_gy.geometry
+    axes = np.asarray(geometry.direction).reshape(3, 3).T
+    if np.linalg.det(axes) < 0:  # frames of an RTDOSE follow the normal row × column
+        array, first = array[::-1], geometry.to_world((geometry.shape[0] - 1, 0, 0))
+    else:
+        first = geometry.to_world((0, 0, 0))
+    scaling = float(decimals([max(float(array.max()), 1e-6) / (2**32 - 2)])[0])
+    dose = new_object(RT_DOSE, new_uid())
+    with lenient():
+        copy_patient_and_study(read_header(ct.files[0], "a CT slice"), dose)
+    set_now(dose, "InstanceCreation", "Content")
+    dose.Modality = "RTDOSE"
+    dose.OperatorsName = ""
+    dose.SeriesDescription = description[:64]
+    dose.SeriesInstanceUID = new_uid()
+    dose.FrameOfReferenceUID = ct.frame_of_reference_uid
+    dose.PositionReferenceIndicator = ""
+    dose.SeriesNumber = dose.InstanceNumber = 1
+    dose.ImagePositionPatient = decimals(first)
+    dose.ImageOrientationPatient = decimals(axes[:2].ravel())
+    dose.PixelSpacing = decimals(geometry.spacing[1:])
+    dose.SliceThickness = decimals(geometry.spacing[:1])[0]
+    dose.GridFrameOffsetVector = decimals(np.arange(len(array)) * geometry.spacing[0])
+    dose.FrameIncrementPointer = pydicom.tag.Tag("GridFrameOffsetVector")
+    dose.NumberOfFrames, dose.Rows, dose.Columns = array.shape
+    dose.SamplesPerPixel = 1
+    dose.PhotometricInterpretation = "MONOCHROME2"
+    dose.BitsAllocated = dose.BitsStored = 32
+    dose.HighBit = 31
+    dose.PixelRepresentation = 0
+    dose.DoseUnits = "GY"
+    dose.DoseType = "PHYSICAL"
+    dose.DoseSummationType = "PLAN"
+    dose.DoseGridScaling = decimals([scaling])[0]
+    plan = Dataset()
+    plan.ReferencedSOPClassUID = RT_PLAN
+    plan.ReferencedSOPInstanceUID = seeded_uid(ct.series_uid, "plan")
+    dose.ReferencedRTPlanSequence = [plan]
+    dose.PixelData = np.rint(array / scaling).astype("<u4").tobytes()
+    dose["PixelData"].VR = "OW"
+    write_object(dose, Path(path))

@@ -1,0 +1,246 @@
+"""Headers of NIfTI-1 and NIfTI-2 files, by the rules of the format itself.
+
+Sources: nifti1.h and nifti2.h of the NIfTI Data Format Working Group, https://nifti.nimh.nih.gov. Where the format
+leaves a choice of two places for the voxels, the sform is taken if it is given, otherwise the qform, as nibabel and FSL
+do; a file whose two places differ is refused, since other software takes the other one.
+"""
+
+import gzip
+import zlib
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial.transform import Rotation
+
+from gynbtnet.imaging.files.image_header import ImageHeader, check_dimensions, grid, unreadable, without_place
+from gynbtnet.imaging.files.voxel_data import VoxelData
+from gynbtnet.imaging.geometry import SAME_GRID, Geometry
+from gynbtnet.runtime.errors import BadInput
+
+Floats = npt.NDArray[np.float64]
+
+_COMMON = ["qform_code", "sform_code", "quatern", "qoffset", "srow"]
+_NIFTI_1: dict[str, Any] = {
+    "names": ["dim", "datatype", "bitpix", "pixdim", "vox_offset", "slope", "inter", "units", "descrip", *_COMMON],
+    "formats": ["8i2", "i2", "i2", "8f4", "f4", "f4", "f4", "u1", "S80", "i2", "i2", "3f4", "3f4", "(3,4)f4"],
+    "offsets": [40, 70, 72, 76, 108, 112, 116, 123, 148, 252, 254, 256, 268, 280],
+    "itemsize": 348,
+}
+_NIFTI_2: dict[str, Any] = {
+    "names": _NIFTI_1["names"],
+    "formats": ["8i8", "i2", "i2", "8f8", "i8", "f8", "f8", "i4", "S80", "i4", "i4", "3f8", "3f8", "(3,4)f8"],
+    "offsets": [16, 12, 14, 104, 168, 176, 184, 500, 240, 344, 348, 352, 376, 400],
+    "itemsize": 540,
+}
+_HEADERS: dict[int, tuple[Any, int, bytes, int]] = {
+    348: (_NIFTI_1, 344, b"n+1\0", 352),
+    540: (_NIFTI_2, 4, b"n+2\0\r\n\x1a\n", 544),
+}
+"""By its size: the fields of a header, place and text of its magic, and where voxels begin at the earliest."""
+
+_KINDS = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"}
+_COMPLEX = (32, 1792, 2048)
+_COLOURS = {128: 3, 2304: 4}
+"""Data types with several values a voxel, and how many."""
+
+_UNITS = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
+"""Millimetres in a length of each unit: unknown (taken as mm, as all software does), metre, millimetre, micron."""
+
+_FARTHEST_OFFSET = 2**26  # bytes; header extensions that are larger are damage
+_QUATERNION_ROUNDING = 5e-7  # of numbers of 32 bits, the sform's and the quaternion's
+
+
+def read_nifti_header(path: Path) -> ImageHeader:
+    """Read the header of a ``.nii`` or ``.nii.gz`` file.
+
+    Raises:
+        BadInput: If it is no single NIfTI file, contradicts itself, gives no place in the patient or two, or holds what
+            is no scan.
+    """
+    compressed = path.name.endswith(".gz")
+    try:
+        with gzip.open(path, "rb") if compressed else path.open("rb") as stream:
+            content = stream.read(552)
+    except (OSError, EOFError, zlib.error) as error:
+        raise unreadable(path, "it has no readable header") from error
+    fields, earliest = _fields(path, content)
+    sizes = _sizes(path, fields)
+    code = int(fields["datatype"])
+    if code in _COMPLEX:
+        raise BadInput(
+            f"{path} holds complex numbers, 2 values a voxel; expected a three-dimensional scan with one value a voxel."
+        )
+    check_dimensions(path, sizes, _COLOURS.get(code, 1), most=4)
+    if code not in _KINDS:
+        raise BadInput(f"{path} stores voxels as NIfTI's data type {code}; expected whole numbers or floats.")
+    kind = np.dtype(_KINDS[code]).newbyteorder(fields.dtype["datatype"].byteorder)
+    if int(fields["bitpix"]) != 8 * kind.itemsize:
+        raise unreadable(path, f"its header gives voxels of type {code} {int(fields['bitpix'])} bits")
+    offset = float(fields["vox_offset"])
+    if not (earliest <= offset <= _FARTHEST_OFFSET and offset.is_integer()):
+        raise unreadable(path, f"its header has voxels begin at byte {offset:g}")
+    return ImageHeader(
+        path=path,
+        geometry=_geometry(path, fields, sizes),
+        channels=sizes[3] if len(sizes) > 3 else 1,
+        kind=kind,
+        data=VoxelData(path, int(offset), "gzip file") if compressed else VoxelData(path, int(offset), "raw"),
+        scaling=_scaling(path, fields),
+        description=bytes(fields["descrip"]).decode("latin-1"),
+    )
+
+
+def _fields(path: Path, content: bytes) -> tuple[Any, int]:
+    """The header's values, and where voxels begin at the earliest."""
+    sizes = {order: int(np.frombuffer(content[:4].ljust(4, b"\0"), f"{order}i4")[0]) for order in "<>"}
+    order = next((order for order, size in sizes.items() if size in _HEADERS), None)
+    if order is None:
+        raise unreadable(path, "it does not begin as a NIfTI file does")
+    layout, place, magic, earliest = _HEADERS[sizes[order]]
+    if len(content) < layout["itemsize"]:
+        raise unreadable(path, "its header is cut short")
+    found = content[place : place + len(magic)]
+    if found[:3] in (b"ni1", b"ni2"):
+        raise BadInput(f"{path} is the header of a NIfTI pair (.hdr and .img); convert the two to a single .nii.gz.")
+    if found != magic:
+        raise unreadable(path, "it lacks NIfTI's magic, as a file of Analyze 7.5 does")
+    fields = np.frombuffer(content, np.dtype(layout).newbyteorder(order), 1)[0]
+    return fields, earliest
+
+
+def _sizes(path: Path, fields: Any) -> tuple[int, ...]:
+    """Voxels along x, y, z and further dimensions that have more than one."""
+    count, *sizes = map(int, fields["dim"])
+    if not 1 <= count <= 7:
+        raise unreadable(path, f"its header gives {count} dimensions")
+    while count > 3 and sizes[count - 1] == 1:
+        count -= 1
+    return tuple(sizes[:count])
+
+
+def _scaling(path: Path, fields: Any) -> tuple[float, float] | None:
+    """A slope of 0 means that nothing is scaled: neither slope nor intercept counts."""
+    slope, intercept = float(fields["slope"]), float(fields["inter"])
+    if slope == 0 or (slope, intercept) == (1, 0):
+        return None
+    if not np.isfinite([slope, intercept]).all():
+        raise BadInput(
+            f"{path} scales its voxels by {slope:g} and {intercept:g} (scl_slope, scl_inter); expected two finite "
+            "numbers: export it again."
+        )
+    return slope, intercept
+
+
+@dataclass(frozen=True)
+class _Place:
+    """One way in which a header places voxels: a name, and the 3×4 matrix from index to RAS coordinates in mm."""
+
+    name: str
+    matrix: Floats
+
+    @property
+    def spacing(self) -> Floats:
+        """Along x, y, z in mm."""
+        lengths: Floats = np.linalg.norm(self.matrix[:, :3], axis=0)
+        return lengths
+
+
+def _geometry(path: Path, fields: Any, sizes: tuple[int, ...]) -> Geometry:
+    unit = int(fields["units"]) & 7
+    if unit not in _UNITS:
+        raise BadInput(f"{path} gives lengths in the unknown unit {unit} (xyzt_units); expected 2, millimetres.")
+    spacing = np.asarray(fields["pixdim"][1:4], float) * _UNITS[unit]
+    if not (np.isfinite(spacing) & (spacing > 0)).all():
+        raise BadInput(
+            f"{path} gives a spacing of {_times(spacing)} mm (x, y, z); expected three "
+            "positive lengths: correct its header or convert the scan again."
+        )
+    last = np.asarray(sizes[:3]) - 1
+    places = []
+    if fields["sform_code"] > 0:
+        places.append(_Place("sform", np.asarray(fields["srow"], float) * _UNITS[unit]))
+    if fields["qform_code"] > 0:
+        places.append(_qform(path, fields, spacing, _UNITS[unit], places[0] if places else None))
+    if not places:
+        raise without_place(path, "neither qform nor sform is given")
+    for place in places:
+        if not np.isfinite(place.matrix).all():
+            raise unreadable(path, f"its {place.name} is not finite")
+    for one, other in pairwise(places):
+        _check_agreement(path, one, other, last)
+    placed = _perpendicular(path, places[0], last)
+    apart = float(np.abs((placed.spacing - spacing) * last).max())
+    if apart > SAME_GRID:
+        raise BadInput(
+            f"{path} gives a spacing of {_times(spacing)} mm (pixdim) and its {placed.name} {_times(placed.spacing)} "
+            f"mm (x, y, z), so that its far end lies {apart:.3g} mm off; expected one spacing: correct its header or "
+            "convert the scan again."
+        )
+    to_lps = np.array([[-1.0], [-1.0], [1.0]])
+    matrix = placed.matrix * to_lps + 0.0  # no negative zeros
+    return grid(path, sizes[2::-1], placed.spacing[::-1], matrix[:, 3], matrix[:, :3] / placed.spacing)
+
+
+def _qform(path: Path, fields: Any, spacing: Floats, unit: float, sform: _Place | None) -> _Place:
+    """Method 2 of nifti1.h: a unit quaternion, of which the first number follows from the other three.
+
+    Near a half turn the three leave of the first only four digits. If they are the sform's, rounded to 32 bits, the
+    sform's own rotation is taken.
+    """
+    stored = np.asarray(fields["quatern"], float)
+    handed = np.array([1, 1, -1 if fields["pixdim"][0] < 0 else 1])
+    offset = np.asarray(fields["qoffset"], float) * unit
+    rest = 1 - float((stored * stored).sum())
+    if not rest > -1e-4:
+        b, c, d = stored
+        raise unreadable(path, f"its qform has the quaternion ({b:g}, {c:g}, {d:g}), which is longer than 1")
+    turn = Rotation.from_quat([*stored, np.sqrt(max(rest, 0))])
+    like = _rotation(sform, handed) if sform else None
+    if like is not None:
+        quaternion = like.as_quat()[:3]
+        if min(np.abs(quaternion - stored).max(), np.abs(quaternion + stored).max()) < _QUATERNION_ROUNDING:
+            turn = like
+    return _Place("qform", np.column_stack([turn.as_matrix() * (spacing * handed), offset]))
+
+
+def _rotation(place: _Place, handed: npt.NDArray[np.intp]) -> Rotation | None:
+    """The rotation nearest to a place's axes, without the mirror image of ``handed``; None if there is none."""
+    if not (np.isfinite(place.matrix).all() and (place.spacing > 0).all()):
+        return None
+    left, _, right = np.linalg.svd(place.matrix[:, :3] / place.spacing * handed)
+    return Rotation.from_matrix(left @ right) if np.linalg.det(left @ right) > 0 else None
+
+
+def _check_agreement(path: Path, one: _Place, other: _Place, last: npt.NDArray[np.intp]) -> None:
+    corners = np.vstack([np.indices((2, 2, 2)).reshape(3, -1) * last[:, None], np.ones(8)])
+    apart = float(np.linalg.norm((one.matrix - other.matrix) @ corners, axis=0).max())
+    if not apart <= SAME_GRID:
+        raise BadInput(
+            f"{path} places its voxels twice, and {one.name} and {other.name} disagree by up to {apart:.3g} mm "
+            f"(spacing {_times(one.spacing)} and {_times(other.spacing)} mm along x, y, z); software differs in which "
+            "it takes: find out which one is right, and set the other one to it or its code to 0."
+        )
+
+
+def _perpendicular(path: Path, place: _Place, last: npt.NDArray[np.intp]) -> _Place:
+    """The same place with exactly perpendicular axes; headers round their matrices."""
+    if not (place.spacing > 0).all():
+        raise unreadable(path, f"its {place.name} has an axis of no length")
+    turn = place.matrix[:, :3] / place.spacing
+    left, _, right = np.linalg.svd(turn)
+    nearest = left @ right
+    moved = float(np.abs((nearest - turn) * place.spacing * last).sum(axis=1).max())
+    if moved > SAME_GRID:
+        raise BadInput(
+            f"{path} lies on no usable grid: its axes are not perpendicular (sheared {place.name}, by up to "
+            f"{moved:.3g} mm); resample it to perpendicular axes."
+        )
+    return _Place(place.name, np.column_stack([nearest * place.spacing, place.matrix[:, 3]]))
+
+
+def _times(values: Floats) -> str:
+    return " × ".join(f"{value:g}" for value in values)

@@ -1,0 +1,127 @@
+"""Headers of NRRD files. Source: https://teem.sourceforge.net/nrrd/format.html."""
+
+import re
+from math import prod
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from gynbtnet.imaging.files.image_header import ImageHeader, check_dimensions, grid, unreadable, without_place
+from gynbtnet.imaging.files.text_header import HEADER_BYTES, UNITS, numbers
+from gynbtnet.imaging.files.voxel_data import Encoding, VoxelData
+from gynbtnet.runtime.errors import BadInput
+
+Floats = npt.NDArray[np.float64]
+
+_KINDS = {
+    "i1": ("signed char", "int8", "int8_t"),
+    "u1": ("uchar", "unsigned char", "uint8", "uint8_t"),
+    "i2": ("short", "short int", "signed short", "signed short int", "int16", "int16_t"),
+    "u2": ("ushort", "unsigned short", "unsigned short int", "uint16", "uint16_t"),
+    "i4": ("int", "signed int", "int32", "int32_t"),
+    "u4": ("uint", "unsigned int", "uint32", "uint32_t"),
+    "i8": ("longlong", "long long", "long long int", "signed long long", "signed long long int", "int64", "int64_t"),
+    "u8": ("ulonglong", "unsigned long long", "unsigned long long int", "uint64", "uint64_t"),
+    "f4": ("float",),
+    "f8": ("double",),
+}
+_ENCODINGS: dict[str, Encoding] = {
+    "raw": "raw",
+    **dict.fromkeys(("gz", "gzip"), "gzip"),
+    **dict.fromkeys(("bz2", "bzip2"), "bzip2"),
+    **dict.fromkeys(("txt", "text", "ascii"), "text"),
+    "hex": "hex",
+}
+_SPACES = {
+    **dict.fromkeys(("left-posterior-superior", "lps"), (1, 1, 1)),
+    **dict.fromkeys(("right-anterior-superior", "ras"), (-1, -1, 1)),
+    **dict.fromkeys(("left-anterior-superior", "las"), (1, -1, 1)),
+}
+"""What turns the coordinates of each named space to LPS."""
+
+_DETACHED = ("data file", "datafile")
+
+
+def read_nrrd_header(path: Path) -> ImageHeader:
+    """Read the header of a ``.nrrd`` file.
+
+    Raises:
+        BadInput: If it is no NRRD file with attached voxels, contradicts itself, gives no place in the patient, or
+            holds what is no scan.
+    """
+    fields, length = _fields(path)
+    if any(name in fields for name in _DETACHED):
+        raise BadInput(f"{path} keeps its voxels in another file; expected one file with both: convert it.")
+    sizes = tuple(map(int, numbers(path, fields, "sizes", whole=True)))
+    dimensions = numbers(path, fields, "dimension", 1, whole=True)[0]
+    if dimensions != len(sizes):
+        raise unreadable(path, f"its header gives {dimensions:g} dimensions and {len(sizes)} sizes")
+    check_dimensions(path, sizes)
+    types = {name: kind for kind, names in _KINDS.items() for name in names}
+    kind = types.get(" ".join(fields.get("type", "").lower().split()))
+    encoding = _ENCODINGS.get(fields.get("encoding", "").lower())
+    if kind is None or encoding is None:
+        raise unreadable(path, f"it stores voxels of type “{fields.get('type', '')}” as “{fields.get('encoding', '')}”")
+    order = {"little": "<", "big": ">"}.get(fields.get("endian", "").lower(), "")
+    if not order and kind[1] != "1" and encoding not in ("text",):
+        raise unreadable(path, "its header lacks the byte order")
+    directions, origin = _place(path, fields)
+    spacing = np.linalg.norm(directions, axis=1)
+    cosines = (directions / spacing[:, None]).T
+    return ImageHeader(
+        path=path,
+        geometry=grid(path, sizes[::-1], spacing[::-1], origin, cosines),
+        channels=1,
+        kind=np.dtype(order + kind),
+        data=_data(path, fields, encoding, length, np.dtype(kind).itemsize * prod(sizes)),
+        description=" ".join(fields.get(name, "") for name in ("content", "itk_filenotes", "comment")),
+    )
+
+
+def _fields(path: Path) -> tuple[dict[str, str], int]:
+    """Fields and key/value pairs by their names in lower case, and the header's length in bytes."""
+    with path.open("rb") as stream:
+        content = stream.read(HEADER_BYTES)
+    end = re.search(rb"\r?\n\r?\n", content)
+    if not re.match(rb"NRRD000[1-5]\r?\n", content) or end is None:
+        raise unreadable(path, "it does not begin as a NRRD file with voxels does")
+    fields: dict[str, str] = {}
+    for line in content[: end.start()].decode("utf-8", "replace").splitlines()[1:]:
+        if line.startswith("#"):
+            continue
+        name, colon, value = line.partition(":")
+        name = name.strip().lower()
+        if not colon or name in fields:
+            raise unreadable(path, "its header has a line that is no field, or a field twice")
+        fields[name] = value.removeprefix("=").strip()
+    return fields, end.end()
+
+
+def _place(path: Path, fields: dict[str, str]) -> tuple[Floats, Floats]:
+    """Steps along x, y and z (a row each) and the origin, in LPS and mm."""
+    signs = _SPACES.get(fields.get("space", "").lower())
+    vectors = re.findall(r"\(([^()]*)\)", fields.get("space directions", ""))
+    if signs is None or not vectors:
+        raise without_place(path, "it has no “space” of LPS, RAS or LAS with “space directions”")
+    given = {"origin": fields.get("space origin", "(0,0,0)").strip("() ").replace(",", " ")}
+    given |= {f"step {axis}": vector.replace(",", " ") for axis, vector in enumerate(vectors)}
+    origin, *steps = (numbers(path, given, name, 3) for name in given)
+    if len(steps) != 3:
+        raise unreadable(path, f"its header has {len(steps)} space directions")
+    units = re.findall(r'"([^"]*)"', fields.get("space units", "")) or ["mm"]
+    if any(unit not in UNITS for unit in units) or len(set(units)) > 1:
+        raise BadInput(f"{path} gives lengths in {', '.join(units)}; expected mm.")
+    to_lps = np.asarray(signs) * UNITS[units[0]]
+    return np.asarray(steps) * to_lps, np.asarray(origin) * to_lps + 0.0
+
+
+def _data(path: Path, fields: dict[str, str], encoding: Encoding, length: int, size: int) -> VoxelData:
+    lines, skipped = (
+        int(numbers(path, {name: fields.get(name, "0")}, name, 1, whole=True)[0]) for name in ("line skip", "byte skip")
+    )
+    if skipped == -1 and encoding == "raw":
+        return VoxelData(path, path.stat().st_size - size, encoding)
+    if lines != 0 or not 0 <= skipped <= HEADER_BYTES or (skipped and encoding in ("text", "hex")):
+        raise unreadable(path, f"its header has {lines} lines and {skipped} bytes skipped before its voxels")
+    return VoxelData(path, length, encoding, skipped)

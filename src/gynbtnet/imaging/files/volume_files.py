@@ -1,0 +1,144 @@
+"""Volumes as NIfTI, NRRD or MetaImage files: read by readers of our own, written through SimpleITK.
+
+The image library ends the whole process on some damaged headers, and passes over others. Here a header is checked in
+full before a voxel is read, and memory is taken for as many voxels as the file really holds.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk
+
+from gynbtnet.imaging.files.image_header import ImageHeader, check_dimensions, unreadable
+from gynbtnet.imaging.files.meta_image_header import read_meta_image_header
+from gynbtnet.imaging.files.nifti_header import read_nifti_header
+from gynbtnet.imaging.files.nrrd_header import read_nrrd_header
+from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.plausible_grid import check_grid
+from gynbtnet.imaging.volume import Volume
+from gynbtnet.runtime.atomic_files import written_whole
+from gynbtnet.runtime.available_memory import check_memory
+from gynbtnet.runtime.errors import BadInput
+
+SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
+_READERS = {
+    ".gz": read_nifti_header,
+    ".nii": read_nifti_header,
+    ".nrrd": read_nrrd_header,
+    ".mha": read_meta_image_header,
+}
+
+
+def is_image_file(path: Path) -> bool:
+    """Whether a file is an image by its name; hidden files are none."""
+    return path.name.endswith(SUFFIXES) and not path.name.startswith(".")
+
+
+def without_suffix(name: str) -> str:
+    """The name of an image file without its suffix, other names as they are."""
+    return name.removesuffix(next((suffix for suffix in SUFFIXES if name.endswith(suffix)), ""))
+
+
+def read_header(path: Path) -> ImageHeader:
+    """Read and check the header of an image file, and none of its voxels.
+
+    Raises:
+        BadInput: If the file is absent, its header contradicts its format or its size, or it holds no scan of a
+            plausible extent on perpendicular axes.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise BadInput(f"There is no file {path}; expected an image ({', '.join(SUFFIXES)}).")
+    if not path.name.endswith(SUFFIXES):
+        raise BadInput(f"{path} is no image file by its name; expected one that ends in {', '.join(SUFFIXES)}.")
+    with np.errstate(all="ignore"):  # what overflows is refused
+        header = _READERS[path.suffix](path)
+    problem = header.data.problem(header.size)
+    if problem:
+        raise unreadable(path, problem)
+    check_grid(header.geometry, str(path))
+    return header
+
+
+def read_volume(path: Path) -> Volume:
+    """Read a three-dimensional image file; voxel values keep their type, unless the file scales them.
+
+    Raises:
+        BadInput: If the file is absent, unreadable or not three-dimensional, doesn't fit into memory, gives no spacing
+            or place or two of them, its axes are not perpendicular, or a voxel is not finite.
+    """
+    header = read_header(path)
+    if header.channels > 1:
+        check_dimensions(header.path, (*header.geometry.shape[::-1], header.channels))
+    return read_channels(header)[0]
+
+
+def read_channels(header: ImageHeader) -> list[Volume]:
+    """Read the voxels of an image file, one volume per channel.
+
+    Args:
+        header: as :func:`read_header` returned it.
+
+    Raises:
+        BadInput: If the file holds fewer voxels than its header says, or more, or they don't fit into memory, or one
+            is not finite.
+    """
+    scaled = _scaled_kind(header)
+    check_memory(
+        header.size * (1 + (scaled.itemsize / header.kind.itemsize if header.scaling else 0)),
+        f"{header.path} with its {'×'.join(map(str, header.geometry.shape))} voxels (z, y, x)",
+        "crop or resample it, or take a machine with more memory",
+    )
+    stored = np.empty(header.shape, header.kind)
+    problem = header.data.read_into(stored)
+    if problem:
+        raise unreadable(header.path, problem)
+    if not header.kind.isnative:
+        stored = stored.byteswap(inplace=True).view(header.kind.newbyteorder("="))
+    array = stored if header.scaling is None else _scaled(stored, header.scaling, scaled)
+    if array.dtype.kind == "f":
+        broken = sum(int(np.count_nonzero(~np.isfinite(plane))) for channel in array for plane in channel)
+        if broken:
+            raise BadInput(
+                f"{header.path} holds no finite number in {broken} voxels; expected a scan in HU: export it again."
+            )
+    return [Volume(channel, header.geometry) for channel in array]
+
+
+def _scaled_kind(header: ImageHeader) -> np.dtype[Any]:
+    return np.dtype(np.float64 if header.kind.itemsize > 2 and header.kind != np.dtype("f4") else np.float32)
+
+
+def _scaled(stored: npt.NDArray[Any], scaling: tuple[float, float], kind: np.dtype[Any]) -> npt.NDArray[Any]:
+    """Stored values times the slope plus the intercept, computed with 64 bits."""
+    slope, intercept = scaling
+    values = np.empty(stored.shape, kind)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for channel, target in zip(stored, values, strict=True):
+            for plane, to in zip(channel, target, strict=True):
+                to[...] = plane.astype(np.float64) * slope + intercept
+    return values
+
+
+def write_volume(volume: Volume, path: Path) -> None:
+    """Write ``volume`` whole or not at all, in the format of the path's suffix; booleans become bytes."""
+    with written_whole(Path(path)) as partial:
+        sitk.WriteImage(to_sitk(volume), str(partial), useCompression=True, compressionLevel=1)
+
+
+def from_sitk(image: sitk.Image) -> Volume:
+    """A Volume that owns a copy of the image's voxels."""
+    geometry = Geometry(image.GetSize()[::-1], image.GetSpacing()[::-1], image.GetOrigin(), image.GetDirection())
+    return Volume(sitk.GetArrayFromImage(image), geometry)
+
+
+def to_sitk(volume: Volume) -> sitk.Image:
+    """A SimpleITK image with a copy of the voxels."""
+    array = volume.array.astype(np.uint8) if volume.array.dtype == bool else volume.array
+    image = sitk.GetImageFromArray(array)
+    image.SetSpacing(volume.geometry.spacing[::-1])
+    image.SetOrigin(volume.geometry.origin)
+    image.SetDirection(volume.geometry.direction)
+    return image

@@ -1,0 +1,76 @@
+"""What computes the network."""
+
+import warnings
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gynbtnet.inference.engine.settings import Backend
+from gynbtnet.inference.engine.sliding_window import Size
+from gynbtnet.inference.engine.test_time_augmentation import Network
+from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.optional_dependencies import require
+from gynbtnet.training.allocator import keep_freed_memory
+
+_KEPT = 2**28  # bytes
+
+
+def prepared(
+    network: nn.Module, backend: Backend, device: torch.device, *, channels: int, outputs: int, window: Size
+) -> Network:
+    """A network as ``backend`` computes it, for images (1, channels, z, y, x) of the window's size.
+
+    Convolutions compute in the format of :func:`number_format`. On a CPU memory that is freed is kept for the next
+    layer, which in glibc's allocator saves more than any of the compilers. Not where the logits of a window are large:
+    blocks of their size don't fit again where one was, and memory grew with every window.
+
+    Raises:
+        BadInput: where OpenVINO is asked for and isn't installed, or the network isn't on a CPU.
+    """
+    if device.type == "cpu" and 4 * outputs * prod(window) <= _KEPT:
+        keep_freed_memory()
+    if backend == "openvino":
+        return _openvino(network, device, (1, channels, *window))
+    run: Network = torch.compile(network) if backend == "compiled" else network
+    dtype = number_format(device.type)
+
+    def logits(image: Tensor) -> Tensor:
+        with torch.inference_mode(), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+            return run(image)
+
+    return logits
+
+
+def number_format(device_type: str) -> torch.dtype:
+    """The format that a prediction's convolutions compute in: float16 on a GPU, float32 elsewhere.
+
+    float16 has three bits more than bfloat16, and changes a sixth as many labels. Its range ends at 65,504, which
+    suffices for features between norms; nnU-Net predicts in it, too.
+    """
+    return torch.float16 if device_type == "cuda" else torch.float32
+
+
+def _openvino(network: nn.Module, device: torch.device, shape: tuple[int, ...]) -> Network:
+    require("openvino", "openvino")
+    if device.type != "cpu":
+        raise BadInput("backend openvino computes on the CPU; set device to cpu, or backend to eager or compiled.")
+    import openvino
+
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # PyTorch's parts warn each other
+        graph = torch.export.export(network, (torch.zeros(shape),), strict=False)
+        converted = openvino.convert_model(graph)
+    options: dict[str, Any] = {
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        "INFERENCE_PRECISION_HINT": "f32",
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+    request = openvino.compile_model(converted, "CPU", options).create_infer_request()
+
+    def logits(image: Tensor) -> Tensor:
+        found = request.infer({0: image.contiguous().numpy()}, share_inputs=True)
+        return torch.from_numpy(found[0])
+
+    return logits

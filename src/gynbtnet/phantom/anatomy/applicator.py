@@ -1,0 +1,101 @@
+"""Tandem and two ovoids, the packing around them, and the Foley catheter."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gynbtnet.phantom.anatomy.patient import Fraction, Patient
+from gynbtnet.phantom.anatomy.pelvic_organs import UterineAxis, bladder_neck, vaginal_course
+from gynbtnet.phantom.shapes.grid_points import Floats
+from gynbtnet.phantom.shapes.shape_operations import Rough, Union
+from gynbtnet.phantom.shapes.shapes import Blob, Shape, Tube
+from gynbtnet.phantom.shapes.texture import Texture
+
+
+@dataclass(frozen=True)
+class Applicator:
+    """An intracavitary applicator in place.
+
+    Attributes:
+        tandem: the tube in the uterus, outside diameter 6 mm.
+        flange: the stop at the external os.
+        ovoids: caps in the left and right fornix.
+        channels: the tubes that lead to and through the ovoids.
+        packing: gauze around them.
+        tandem_dwells: source positions, (n, 3) in mm, from the tip down.
+        ovoid_dwells: source positions (m, 3) in both ovoids.
+    """
+
+    tandem: Tube
+    flange: Shape
+    ovoids: tuple[Shape, Shape]
+    channels: tuple[Tube, Tube]
+    packing: Shape
+    tandem_dwells: Floats
+    ovoid_dwells: Floats
+
+    @property
+    def metal(self) -> tuple[Tube, ...]:
+        """What throws streaks."""
+        return self.tandem, *self.channels
+
+
+def place_applicator(patient: Patient, fraction: Fraction, axis: UterineAxis) -> Applicator:
+    """The applicator of a fraction: the tandem along the uterine axis, the ovoids against the fornices."""
+    tip = axis.top - 0.55 * patient.uterus_radius - 6
+    below = vaginal_course(axis)[1:]
+    tandem = Tube.through(
+        np.concatenate([axis.at(tip, 0.6 * tip, 22, 8, -6), below, [below[-1] + (0, -10, -45)]]), 3.0, step=5
+    )
+    turn = np.radians(fraction.applicator_turn[2])
+    left = np.asarray([np.cos(turn), np.sin(turn), 0.0])
+    length = np.asarray([-0.35 * left[1], 0.8, -0.6])  # the caps lie back to front, their hind end lower
+    length = length - (length @ left) * left
+    length /= np.linalg.norm(length)
+    radius, half_length = patient.ovoid_radius, 14.0
+    ovoids: list[Shape] = []
+    channels: list[Tube] = []
+    dwells: list[Floats] = []
+    for side in (1.0, -1.0):
+        centre = axis.os - axis.canal * (0.75 * radius + 3) + left * side * (radius + 0.5 * fraction.ovoid_gap + 2)
+        ovoids.append(
+            Blob(
+                centre,
+                (radius, half_length, radius),
+                axes=np.stack([left, length, np.cross(left, length)]),
+                exponent=3.5,
+            )
+        )
+        course = np.concatenate(
+            [[centre + 9 * length, centre, centre - 8 * length], below[1:] + left * side * 6 + (0, -4, 0)]
+        )
+        channels.append(Tube.through(course, 2.4, step=5))
+        dwells.extend(centre + offset * length for offset in (-5.0, 0.0, 5.0))
+    middle = axis.os - axis.canal * (radius + 6)
+    wide = radius * 2 + 6
+    gauze = Union(
+        [
+            Blob(np.add(middle, (0, -5, 0)), (wide, 11.0, 13.0)),
+            Blob(np.add(middle, (0, 9, -2)), (wide * 0.9, 11.0, 14.0)),
+            Blob(np.add(middle, (0, -2, -16)), (0.75 * wide, 12.0, 15.0)),
+        ],
+        blend=8.0,
+    )
+    heights = np.arange(tip - 5, 0, -5.0)
+    return Applicator(
+        tandem=tandem,
+        flange=Blob(axis.os - axis.canal * 1.5, (9.0, 9.0, 2.2)),
+        ovoids=(ovoids[0], ovoids[1]),
+        channels=(channels[0], channels[1]),
+        packing=Rough(gauze, Texture((*fraction.identity, 401), 10.0), 1.5),
+        tandem_dwells=axis.at(*heights),
+        ovoid_dwells=np.asarray(dwells),
+    )
+
+
+def foley(patient: Patient, fraction: Fraction) -> tuple[Shape, Tube]:
+    """Balloon, resting on the bladder's neck, and catheter."""
+    neck = bladder_neck(patient)
+    radius = 9.5 + fraction.noise % 1 * 2
+    course = np.stack([np.add(neck, (0, 3, 16)), neck, np.add(neck, (0, -6, -25)), np.add(neck, (0, -2, -70))])
+    return Blob(np.add(neck, (0, 3, radius + 3)), (radius, radius, radius * 0.95)), Tube.through(course, 2.6, step=6)

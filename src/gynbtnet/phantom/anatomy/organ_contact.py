@@ -1,0 +1,57 @@
+"""The pelvic organs as they settle against each other: the softer one gives way."""
+
+from dataclasses import dataclass
+
+from gynbtnet.phantom.anatomy.applicator import Applicator
+from gynbtnet.phantom.anatomy.patient import Fraction, Patient
+from gynbtnet.phantom.anatomy.pelvic_organs import UterineAxis, bladder, hr_ctv, rectum, sigmoid, uterus
+from gynbtnet.phantom.shapes.shape_operations import Union, Without
+from gynbtnet.phantom.shapes.shapes import Shape, Tube
+
+
+@dataclass(frozen=True)
+class SettledOrgans:
+    """The five structures of one fraction; they touch, and overlap only where the target lies in the uterus.
+
+    Attributes:
+        uterus: the whole, the part that is target included.
+        rectum_course, sigmoid_course: the tubes before their neighbours dented them.
+    """
+
+    uterus: Shape
+    hr_ctv: Shape
+    bladder: Shape
+    rectum: Shape
+    sigmoid: Shape
+    rectum_course: Tube
+    sigmoid_course: Tube
+
+
+def settle(
+    patient: Patient, fraction: Fraction, axis: UterineAxis, applicator: Applicator | None, sacrum: Shape
+) -> SettledOrgans:
+    """Uterus and target yield to bone and ovoids, bladder and bowel to all of these and to the packing."""
+    womb: Shape = Without(uterus(patient, axis), sacrum, gap=5.0, blend=4.0)
+    target = hr_ctv(patient, fraction, axis)
+    firm: list[Shape] = []
+    if applicator is not None:
+        ovoids = Union(applicator.ovoids)
+        womb, target = Without(womb, ovoids, gap=0.3), Without(target, ovoids, gap=0.3)
+        firm = [Union([applicator.packing, *applicator.ovoids])]
+    vesica = _yielding(bladder(patient, fraction), womb, target, *firm, gap=1.2)
+    rectum_course = rectum(patient, fraction, [womb, target, sacrum])
+    sigmoid_course = sigmoid(patient, fraction, rectum_course.path[-1], [womb, target, vesica, sacrum])
+    return SettledOrgans(
+        uterus=womb,
+        hr_ctv=target,
+        bladder=vesica,
+        rectum=_yielding(rectum_course, womb, target, *firm, gap=1.2),
+        sigmoid=_yielding(sigmoid_course, womb, target, vesica, gap=0.6),
+        rectum_course=rectum_course,
+        sigmoid_course=sigmoid_course,
+    )
+
+
+def _yielding(shape: Shape, *stronger: Shape, gap: float) -> Shape:
+    """The shape dented by its stronger neighbours, with ``gap`` mm between them."""
+    return Without(shape, Union(stronger, blend=4.0), gap=gap, blend=5.0)

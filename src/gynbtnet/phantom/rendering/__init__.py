@@ -1,0 +1,1 @@
+"""TODO src/gynbtnet/phantom/rendering."""

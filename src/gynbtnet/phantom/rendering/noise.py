@@ -1,0 +1,56 @@
+"""The noise of a CT: correlated as the reconstruction leaves it, stronger and streaky where the beam met much bone."""
+
+import numpy as np
+from scipy import fft, ndimage
+
+from gynbtnet.phantom.anatomy.patient import Fraction
+from gynbtnet.phantom.shapes.grid_points import Floats, Points
+
+
+def add_noise(hu: Floats, points: Points, fraction: Fraction, first_slice: int) -> None:
+    """Add noise to ``hu`` (z, y, x) in place; each slice draws from its own number, so that slabs don't matter."""
+    step_y, step_x = float(points.y[1] - points.y[0]), float(points.x[1] - points.x[0])
+    shape = points.shape[1:]
+    spectrum = _spectrum(shape, step_y, step_x)
+    for index in range(points.shape[0]):
+        isotropic, lines = (
+            fft.irfft2(fft.rfft2(field) * response, s=shape)
+            for field, response in zip(_white(fraction, first_slice + index, shape), spectrum, strict=True)
+        )
+        level, streaky = _strength(hu[index], step_x)
+        hu[index] += fraction.noise * level * (isotropic + streaky * lines)
+
+
+def _white(fraction: Fraction, index: int, shape: tuple[int, ...]) -> tuple[Floats, Floats]:
+    """Two fields; neighbouring slices share a part of theirs, as overlapping detector rows do."""
+    own, next_ = (
+        np.random.default_rng((*fraction.identity, 801, i)).standard_normal((2, *shape)) for i in (index, index + 1)
+    )
+    mixed = 0.9 * own + 0.436 * next_
+    return mixed[0], mixed[1]
+
+
+def _spectrum(shape: tuple[int, ...], step_y: float, step_x: float) -> tuple[Floats, Floats]:
+    """Square roots of two noise power spectra, each of unit variance: ramp with a soft kernel; long lines along x."""
+    fy, fx = np.abs(fft.fftfreq(shape[0], step_y))[:, None], fft.rfftfreq(shape[1], step_x)[None, :]
+    f = np.hypot(fx, fy)
+    soft = np.sqrt(f + 0.02) * np.exp(-((f / 0.42) ** 2))
+    lines = np.exp(-((fx / 0.02) ** 2)) * np.sqrt(fy + 0.01) * np.exp(-((fy / 0.35) ** 2))
+    return tuple(response / _norm(response, shape) for response in (soft, lines))
+
+
+def _norm(response: Floats, shape: tuple[int, ...]) -> float:
+    twice = np.full(response.shape[1], 2.0)
+    twice[0] = 1.0
+    if shape[1] % 2 == 0:
+        twice[-1] = 1.0
+    return float(np.sqrt((response**2 * twice).sum() / (shape[0] * shape[1])))
+
+
+def _strength(hu: Floats, step: float) -> tuple[Floats, Floats]:
+    """How much noise, and how much of it in lines, by the water-equivalent path of a lateral ray."""
+    path = step * np.maximum(hu + 1000, 0).sum(axis=1, keepdims=True) / 1000
+    path = ndimage.gaussian_filter1d(path, 3.0 / step, axis=0)
+    level = 0.55 + 0.45 * np.exp((path - 330) / 260)
+    streaky = np.clip((path - 310) / 180, 0.0, 0.9)
+    return level, streaky

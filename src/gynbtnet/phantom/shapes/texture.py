@@ -1,0 +1,55 @@
+"""Smooth random fields in patient space, the same on every grid."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from gynbtnet.phantom.shapes.grid_points import Floats, Points
+
+NODES = 44
+"""Nodes of the lattice along an axis; the field repeats after NODES cells."""
+
+UNIT = 0.479**-1.5
+"""Cubic B-splines keep on average 0.479 of white noise's variance along each axis."""
+
+
+@dataclass(frozen=True)
+class Texture:
+    """A field of zero mean and about unit variance: cubic B-splines on a lattice of normal numbers.
+
+    Attributes:
+        seed: what it is drawn from.
+        cell: distance of the lattice's nodes in mm; nothing finer appears.
+    """
+
+    seed: tuple[int, ...]
+    cell: float
+
+    @cached_property
+    def _lattice(self) -> Floats:
+        return UNIT * np.random.default_rng(self.seed).standard_normal((NODES, NODES, NODES))
+
+    def __call__(self, points: Points) -> Floats:
+        """The field at every point, (z, y, x)."""
+        values = self._lattice
+        for axis, coordinates in enumerate((points.z, points.y, points.x)):
+            values = self._along(values, coordinates, axis)
+        return values
+
+    def _along(self, values: Floats, coordinates: Floats, axis: int) -> Floats:
+        node = coordinates / self.cell
+        below = np.floor(node).astype(int)
+        t = node - below
+        weights = (
+            (1 - t) ** 3 / 6,
+            (3 * t**3 - 6 * t**2 + 4) / 6,
+            (-3 * t**3 + 3 * t**2 + 3 * t + 1) / 6,
+            t**3 / 6,
+        )
+        shape = [1, 1, 1]
+        shape[axis] = -1
+        total = np.zeros(1)
+        for offset, weight in zip((-1, 0, 1, 2), weights, strict=True):
+            total = total + np.take(values, (below + offset) % NODES, axis=axis) * weight.reshape(shape)
+        return total

@@ -1,0 +1,41 @@
+"""A scan as it looks from afar: enough to find a body or a pelvis in."""
+
+import numpy as np
+import numpy.typing as npt
+
+from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.orientation import turn_to_patient
+from gynbtnet.imaging.volume import AIR, Volume
+
+_SPACING = 4.0  # mm
+_METAL = 3000  # HU; what is brighter would outshine its surroundings
+
+
+def coarse_scan(ct: Volume) -> Volume:
+    """Means over blocks of about 4 mm of a CT in HU, axes running to the patient's left, posterior and superior."""
+    turn = turn_to_patient(ct.geometry)
+    array, geometry = turn.array(ct.array), turn.geometry(ct.geometry)
+    block = [max(1, round(_SPACING / spacing)) for spacing in geometry.spacing]
+    firsts = [np.arange(0, n, size) for n, size in zip(geometry.shape, block, strict=True)]
+    counts = [np.diff([*first, n]) for first, n in zip(firsts, geometry.shape, strict=True)]
+    shape = tuple(map(len, firsts))
+    means = np.empty(shape, np.float32)
+    for slices, first in zip(means, firsts[0], strict=True):
+        part = np.clip(array[first : first + block[0]], AIR, _METAL).mean(axis=0, dtype=np.float32)
+        rows = np.add.reduceat(part, firsts[1], axis=0)
+        slices[:] = np.add.reduceat(rows, firsts[2], axis=1) / np.outer(counts[1], counts[2])
+    spacing = tuple(size * length for size, length in zip(block, geometry.spacing, strict=True))
+    origin = geometry.to_world([(size - 1) / 2 for size in block])
+    return Volume(means, Geometry(shape, spacing, tuple(origin), geometry.direction))  # type: ignore[arg-type]
+
+
+def onto(mask: npt.NDArray[np.bool_], coarse: Geometry, target: Geometry) -> npt.NDArray[np.bool_]:
+    """A mask on a coarse grid at the voxels of ``target``, whose axes run alike: the nearest voxel's."""
+    origin = coarse.to_index(target.to_world((0, 0, 0)))
+    nearest = [
+        np.clip(np.rint(first + np.arange(n) * (fine / wide)), 0, size - 1).astype(np.intp)
+        for first, n, fine, wide, size in zip(
+            origin, target.shape, target.spacing, coarse.spacing, coarse.shape, strict=True
+        )
+    ]
+    return mask[np.ix_(*nearest)]

@@ -1,0 +1,288 @@
+"""Plans in nnU-Net's words, both ways: its ``plans.json`` and ``dataset.json``.
+
+Written for stock nnU-Net there are two configurations on the same prepared scans. ``3d_fullres`` names nnU-Net's own
+network, as its planner would lay it out for our patch, so that it trains wherever nnU-Net is installed;
+``3d_gynbtnet`` names ours, where this package is too. What nnU-Net's plans have no words for is stored under our own
+name, and nnU-Net ignores it: volumes of the structures, post-processing and mirrored axes.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from gynbtnet.networks.presets import PRESETS
+from gynbtnet.preparation.planning.intensity import Intensity
+from gynbtnet.preparation.planning.nnunet_names import channels_of, labels_of, named_channels, structures_of
+from gynbtnet.preparation.planning.nnunet_topology import nnunet_topology
+from gynbtnet.preparation.planning.plan import CT, Plan
+from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
+from gynbtnet.preparation.planning.settings import (
+    ALL_AXES,
+    Axis,
+    NetworkName,
+    Normalisation,
+    SeparateZ,
+    Triple,
+    preset_strides,
+    total_stride,
+)
+from gynbtnet.preparation.planning.structure_volumes import StructureVolume
+
+PLANS = "GynBTNetPlans"
+STOCK, OURS = "3d_fullres", "3d_gynbtnet"
+SECTION = "gynbtnet"
+DATA_IDENTIFIER = f"{PLANS}_{STOCK}"
+"""The folder in which nnU-Net looks for prepared scans of either configuration, beside the plans."""
+
+_CLASSES: dict[NetworkName, str] = {
+    "gynbtnet": "gynbtnet.networks.nnunet_network.NnunetGynBTNet",
+    "swin_unetr": "gynbtnet.networks.swin_unetr.SwinUNETR",
+}
+_SCHEMES: dict[Normalisation, str] = {"zscore": "ZScoreNormalization", "ct": "CTNormalization"}
+_RESAMPLING = "resample_data_or_seg_to_shape"
+_VOLUMES, _RULES = TypeAdapter(tuple[StructureVolume, ...]), TypeAdapter(tuple[PostprocessingRule, ...])
+_MIRROR_AXES, _YES_OR_NO = TypeAdapter(tuple[Axis, ...]), TypeAdapter(bool)
+_WIDEST, _NARROWEST = 320, 32  # channels of nnU-Net's own network
+
+
+def to_nnunet(plan: Plan, dataset_name: str = "GynBTNet") -> tuple[dict[str, Any], dict[str, Any]]:
+    """The contents of ``plans.json`` and ``dataset.json``.
+
+    Args:
+        plan: what they say.
+        dataset_name: the folder's name among nnU-Net's datasets, such as "Dataset500_Pelvis".
+    """
+    channels = len(plan.channels)
+    intensities = [asdict(intensity) for intensity in plan.intensities] if plan.intensities else [{}] * channels
+    plans = {
+        "dataset_name": dataset_name,
+        "plans_name": PLANS,
+        "image_reader_writer": "SimpleITKIO",
+        "label_manager": "LabelManager",
+        "experiment_planner_used": "ExperimentPlanner",
+        "transpose_forward": [0, 1, 2],
+        "transpose_backward": [0, 1, 2],
+        "foreground_intensity_properties_per_channel": {str(i): found for i, found in enumerate(intensities)},
+        "notes": plan.notes,
+        "configurations": {
+            STOCK: {
+                "data_identifier": DATA_IDENTIFIER,
+                "preprocessor_name": "DefaultPreprocessor",
+                "batch_size": plan.batch_size,
+                "batch_dice": False,
+                "patch_size": plan.patch_size,
+                "spacing": plan.spacing,
+                "normalization_schemes": [_SCHEMES[name] for name in plan.normalisations],
+                "use_mask_for_norm": [False] * channels,
+                **_resampling("data", plan.separate_z, is_seg=False, order=3),
+                **_resampling("seg", plan.separate_z, is_seg=True, order=1),
+                **_resampling("probabilities", plan.separate_z, is_seg=False, order=1),
+                "architecture": _stock_network(plan),
+            },
+            OURS: {
+                "inherits_from": STOCK,
+                "architecture": {
+                    "network_class_name": _CLASSES[plan.network],
+                    "arch_kwargs": {"preset": plan.preset, "strides": plan.strides},
+                    "_kw_requires_import": [],
+                },
+            },
+        },
+        SECTION: {
+            "volumes": [asdict(volume) for volume in plan.volumes],
+            "postprocessing": [asdict(rule) for rule in plan.postprocessing],
+            "mirror_axes": plan.mirror_axes,
+            "sides_swapped": plan.sides_swapped,
+        },
+    }
+    dataset = {
+        "channel_names": named_channels(plan.channels),
+        "labels": labels_of(plan.structures),
+        "file_ending": ".nii.gz",
+    }
+    return plans, dataset
+
+
+def from_nnunet(
+    plans: Mapping[str, Any], dataset: Mapping[str, Any], *, preset: str = "L", configuration: str | None = None
+) -> Plan:
+    """The plan that the contents of ``plans.json`` and ``dataset.json`` stand for, as far as GynBTNet can follow it.
+
+    Spacing, normalisation, resampling, batch and structures are taken over. A plan for another network than ours is
+    read by ``preset``, its patch rounded to what that divides by; notes say what was changed. Axes come back in the
+    order (z, y, x) of the images, where nnU-Net may have prepared scans with the coarsest axis first.
+
+    Args:
+        plans, dataset: the contents of the two files.
+        preset: the network that is to read what was planned for another one; a plan for ours names it.
+        configuration: which of the plans; where None ours, else ``3d_fullres``.
+
+    Raises:
+        ValueError: where something is missing, or is nothing that GynBTNet does.
+    """
+    try:
+        chosen = configuration or (OURS if OURS in plans["configurations"] else STOCK)
+        return _read(plans, _configuration(plans, chosen), dataset, preset)
+    except KeyError as error:
+        raise ValueError(f"no {error}") from error
+    except RecursionError as error:
+        raise ValueError("configurations inherit from each other in a circle") from error
+    except (TypeError, AttributeError, IndexError, ArithmeticError) as error:  # such as a patch size of 1e999
+        raise ValueError(str(error)) from error
+
+
+def _read(plans: Mapping[str, Any], found: Mapping[str, Any], dataset: Mapping[str, Any], preset: str) -> Plan:
+    back = plans["transpose_backward"]
+    patch: Triple = _three(found["patch_size"], _whole, back)
+    channels = channels_of(dataset["channel_names"])
+    normalisation = _normalisation(found, channels)
+    separate_z, notes = _separate_z(found)
+    architecture = found["architecture"]
+    networks = {path: name for name, path in _CLASSES.items()}
+    network = networks.get(architecture["network_class_name"])
+    if network is not None:
+        preset = str(architecture["arch_kwargs"]["preset"])
+        strides = tuple(_three(stride, _whole) for stride in architecture["arch_kwargs"]["strides"])
+        notes = tuple(map(str, plans.get("notes", ())))
+    else:
+        if preset not in PRESETS:
+            raise ValueError(f"preset is one of {', '.join(PRESETS)}, not {preset}")
+        strides = preset_strides(preset)
+        patch, planned = _fitting(patch, total_stride(strides)), patch
+        notes += (_changed_network(str(architecture["network_class_name"]), preset, planned, patch),)
+    properties = plans["foreground_intensity_properties_per_channel"]
+    own = plans.get(SECTION, {})
+    return Plan(
+        structures=structures_of(dataset["labels"]),
+        spacing=_three(found["spacing"], float, back),
+        normalisation=normalisation,
+        intensities=tuple(_intensity(properties[str(i)]) for i in range(len(channels)))
+        if normalisation == "ct"
+        else None,
+        patch_size=patch,
+        batch_size=_whole(found["batch_size"]),
+        preset=preset,
+        strides=strides,
+        channels=channels,
+        network=network or "gynbtnet",
+        separate_z=separate_z,
+        notes=notes,
+        volumes=_VOLUMES.validate_python(own.get("volumes", ())),
+        postprocessing=_RULES.validate_python(own.get("postprocessing", ())),
+        mirror_axes=_MIRROR_AXES.validate_python(own.get("mirror_axes", ALL_AXES)),
+        sides_swapped=_YES_OR_NO.validate_python(own.get("sides_swapped", False)),
+    )
+
+
+def _configuration(plans: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A configuration with all that it inherits."""
+    own = dict(plans["configurations"][name])
+    parent = own.pop("inherits_from", None)
+    if parent == name:
+        raise ValueError(f"configuration {name} inherits from itself")
+    return {**_configuration(plans, parent), **own} if parent else own
+
+
+def _normalisation(found: Mapping[str, Any], channels: tuple[str, ...]) -> Normalisation:
+    """That of the CT channels."""
+    names = {scheme: name for name, scheme in _SCHEMES.items()}
+    schemes = [names.get(scheme) for scheme in found["normalization_schemes"]]
+    of_ct = {scheme for scheme, channel in zip(schemes, channels, strict=True) if channel.casefold() == CT}
+    others = {scheme for scheme, channel in zip(schemes, channels, strict=True) if channel.casefold() != CT}
+    if None in schemes or len(of_ct) > 1 or others - {"zscore"}:
+        raise ValueError(
+            f"channels {', '.join(channels)} are normalised by {', '.join(found['normalization_schemes'])}, where CT "
+            "takes CTNormalization or ZScoreNormalization and any other channel ZScoreNormalization"
+        )
+    if any(found["use_mask_for_norm"]):
+        raise ValueError("channels are normalised where they aren't zero, and GynBTNet normalises the whole scan")
+    return of_ct.pop() or "zscore" if of_ct else "zscore"
+
+
+def _separate_z(found: Mapping[str, Any]) -> tuple[SeparateZ, tuple[str, ...]]:
+    """Whether thick slices are resampled apart, and a sentence where scans are resampled otherwise than we do it."""
+    separate_z: SeparateZ = "never" if found["resampling_fn_data_kwargs"].get("force_separate_z") is False else "auto"
+    for kind, is_seg, order in (("data", False, 3), ("seg", True, 1)):
+        ours = _resampling(kind, separate_z, is_seg=is_seg, order=order)
+        if any(found[name] != value for name, value in ours.items()):
+            note = (
+                f"The plan resamples {kind} by {found[f'resampling_fn_{kind}']} in a way that isn't ours; GynBTNet "
+                "resamples scans with cubic and contours with linear splines."
+            )
+            return separate_z, (note,)
+    return separate_z, ()
+
+
+def _changed_network(class_name: str, preset: str, planned: Triple, patch: Triple) -> str:
+    changed = "" if patch == planned else f", rounded to {_times(patch)}"
+    return (
+        f"The plan was made for {class_name.rsplit('.', maxsplit=1)[-1]}; preset {preset} reads its patches of "
+        f"{_times(planned)} voxels{changed}."
+    )
+
+
+def _fitting(patch: Triple, step: Triple) -> Triple:
+    """The multiple of ``step`` nearest to ``patch``."""
+    z, y, x = (max(1, round(n / factor)) * factor for n, factor in zip(patch, step, strict=True))
+    return (z, y, 2 * x) if (z, y, x) == step else (z, y, x)
+
+
+def _resampling(kind: str, separate_z: SeparateZ, *, is_seg: bool, order: int) -> dict[str, Any]:
+    force_separate_z = None if separate_z == "auto" else False
+    return {
+        f"resampling_fn_{kind}": _RESAMPLING,
+        f"resampling_fn_{kind}_kwargs": {
+            "is_seg": is_seg,
+            "order": order,
+            "order_z": 0,
+            "force_separate_z": force_separate_z,
+        },
+    }
+
+
+def _stock_network(plan: Plan) -> dict[str, Any]:
+    """nnU-Net's own network as its planner describes it."""
+    topology = nnunet_topology(plan.spacing, plan.patch_size)
+    levels = len(topology.strides)
+    return {
+        "network_class_name": "dynamic_network_architectures.architectures.unet.PlainConvUNet",
+        "arch_kwargs": {
+            "n_stages": levels,
+            "features_per_stage": [min(_WIDEST, _NARROWEST * 2**level) for level in range(levels)],
+            "conv_op": "torch.nn.modules.conv.Conv3d",
+            "kernel_sizes": topology.kernels,
+            "strides": topology.strides,
+            "n_conv_per_stage": [2] * levels,
+            "n_conv_per_stage_decoder": [2] * (levels - 1),
+            "conv_bias": True,
+            "norm_op": "torch.nn.modules.instancenorm.InstanceNorm3d",
+            "norm_op_kwargs": {"eps": 1e-5, "affine": True},
+            "dropout_op": None,
+            "dropout_op_kwargs": None,
+            "nonlin": "torch.nn.LeakyReLU",
+            "nonlin_kwargs": {"inplace": True},
+        },
+        "_kw_requires_import": ["conv_op", "norm_op", "dropout_op", "nonlin"],
+    }
+
+
+def _intensity(properties: Mapping[str, Any]) -> Intensity:
+    return Intensity(**{name: float(properties[name]) for name in Intensity.__annotations__})
+
+
+def _three(values: Any, kind: Callable[[Any], float], order: Any = (0, 1, 2)) -> Any:
+    if isinstance(values, str) or len(values) != 3 or sorted(order) != [0, 1, 2]:
+        raise ValueError(f"{values} doesn't hold three values for (z, y, x)")
+    return tuple(kind(values[axis]) for axis in order)
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, str) or int(value) != value:
+        raise ValueError(f"{value!r} is not a whole number")
+    return int(value)
+
+
+def _times(sizes: Triple) -> str:
+    return "×".join(map(str, sizes))

@@ -1,0 +1,167 @@
+"""Everything that prediction must repeat of training, in nnU-Net's words on disk."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gynbtnet.preparation.planning.anisotropy import separate_axis
+from gynbtnet.preparation.planning.intensity import Intensity
+from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
+from gynbtnet.preparation.planning.settings import (
+    ALL_AXES,
+    Axis,
+    NetworkName,
+    Normalisation,
+    SeparateZ,
+    Triple,
+    check_batch,
+    check_network,
+    check_patch,
+    check_spacing,
+)
+from gynbtnet.preparation.planning.structure_volumes import StructureVolume
+from gynbtnet.runtime.atomic_files import written_whole
+from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.plain_data import PlainDataError, parse_json
+
+CT = "ct"
+"""What a channel is called, in upper or lower case, whose values are HU; nnU-Net goes by the same name."""
+
+
+MAX_STRUCTURES = 1024
+MAX_CHANNELS = 32
+_MAX_NAME = 200  # characters of a structure or a channel
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How scans are prepared and what network reads them.
+
+    Attributes:
+        structures: output i + 1 of the network is structures[i]; empty before contours are learned.
+        spacing: voxel spacing (z, y, x) in mm.
+        normalisation: of CT channels, "zscore" (each scan by its own mean and deviation) or "ct" (by ``intensities``);
+            all other channels are z-scored.
+        intensities: of each channel, inside the structures; needed for "ct", None else.
+        patch_size: voxels (z, y, x); on every axis a multiple of the product of the strides.
+        batch_size: patches in a batch.
+        preset: the network's size by name.
+        strides: what each of the preset's levels divides the grid by, fine to coarse, (z, y, x); none of "swin_unetr".
+        network: "gynbtnet", or the baseline "swin_unetr".
+        channels: what each image of a case is, in their order.
+        separate_z: whether thick slices are resampled apart, see :mod:`gynbtnet.preparation.planning.anisotropy`.
+        notes: what was chosen or changed on the way, a sentence each.
+        volumes: how large the structures are in those who were planned for; of those that too few have, none.
+        postprocessing: what is mended in contours, at most one rule a structure; a cross-validation chooses it.
+        mirror_axes: the patient's axes that were mirrored in training, and that prediction may mirror. All three in
+            plans that don't say so, and in those that nothing was trained by yet.
+        sides_swapped: whether structures of the left and the right changed their labels when x was mirrored.
+
+    Raises:
+        ValueError: where values don't fit each other.
+    """
+
+    structures: tuple[str, ...]
+    spacing: tuple[float, float, float]
+    normalisation: Normalisation
+    intensities: tuple[Intensity, ...] | None
+    patch_size: Triple
+    batch_size: int
+    preset: str
+    strides: tuple[Triple, ...]
+    network: NetworkName = "gynbtnet"
+    channels: tuple[str, ...] = ("CT",)
+    separate_z: SeparateZ = "auto"
+    notes: tuple[str, ...] = ()
+    volumes: tuple[StructureVolume, ...] = ()
+    postprocessing: tuple[PostprocessingRule, ...] = ()
+    mirror_axes: tuple[Axis, ...] = ALL_AXES
+    sides_swapped: bool = False
+
+    def __post_init__(self) -> None:
+        if self.normalisation not in ("zscore", "ct"):
+            raise ValueError(f"normalisation is zscore or ct, not {self.normalisation}")
+        if self.separate_z not in ("auto", "never"):
+            raise ValueError(f"separate_z is auto or never, not {self.separate_z}")
+        if not self.channels:
+            raise ValueError("channels are one at least")
+        if "ct" in self.normalisations and self.intensities is None:
+            raise ValueError("normalisation ct needs the cohort's intensities")
+        if self.intensities is not None and len(self.intensities) != len(self.channels):
+            raise ValueError(f"intensities are one a channel, not {len(self.intensities)} for {self.channels}")
+        if self.mirror_axes != tuple(axis for axis in ALL_AXES if axis in self.mirror_axes):
+            raise ValueError(f"mirror_axes are some of z, y, x, each once and in this order, not {self.mirror_axes}")
+        check_spacing(self.spacing)
+        check_network(self.network, self.preset, self.strides)
+        check_patch(self.network, self.patch_size, self.strides)
+        check_batch(self.batch_size, self.patch_size)
+        _check_names("structures", self.structures, MAX_STRUCTURES)
+        _check_names("channels", self.channels, MAX_CHANNELS)
+        named = [rule.structure for rule in self.postprocessing]
+        if len(set(named)) < len(named) or not set(named) <= set(self.structures):
+            raise ValueError(f"postprocessing has one rule a structure at most, and only of {self.structures}")
+
+    @property
+    def normalisations(self) -> tuple[Normalisation, ...]:
+        """Of each channel."""
+        return tuple(self.normalisation if name.casefold() == CT else "zscore" for name in self.channels)
+
+    def separate_axis(self, spacing: Sequence[float]) -> int | None:
+        """The axis along which a scan of ``spacing`` is resampled apart; (z, y, x) as they lie in the patient."""
+        return separate_axis(spacing, self.spacing) if self.separate_z == "auto" else None
+
+    def save(self, folder: Path) -> None:
+        """Write ``plans.json`` and ``dataset.json`` into ``folder``, each whole; stock nnU-Net reads them too."""
+        from gynbtnet.preparation.planning.nnunet_plans import to_nnunet  # it needs Plan itself
+
+        for name, content in zip(("plans.json", "dataset.json"), to_nnunet(self), strict=True):
+            with written_whole(Path(folder) / name) as partial:
+                partial.write_text(json.dumps(content, indent=1))
+
+    @classmethod
+    def load(cls, folder: Path, *, preset: str = "L") -> "Plan":
+        """Read what :meth:`save` wrote, or nnU-Net: its preprocessed dataset or its results.
+
+        Args:
+            folder: with ``plans.json``, or nnU-Net's one ``…Plans.json``, and ``dataset.json``.
+            preset: the network that is to read what nnU-Net planned for its own; our plans name theirs.
+
+        Raises:
+            BadInput: where a file is absent or damaged, or its values don't fit each other or GynBTNet.
+        """
+        from gynbtnet.preparation.planning.nnunet_plans import from_nnunet
+
+        plans = _plans_in(Path(folder))
+        try:
+            return from_nnunet(_read(plans), _read(Path(folder) / "dataset.json"), preset=preset)
+        except ValueError as error:
+            raise BadInput(
+                f"{plans.name} or dataset.json in {folder} is not a plan that GynBTNet can follow "
+                f"({' '.join(str(error).split())[:300]}); expected "
+                "the files that `gynbtnet plan`, a training run or nnU-Net's planning wrote."
+            ) from error
+
+
+def _check_names(kind: str, names: Sequence[str], most: int) -> None:
+    if len(names) > most:
+        raise ValueError(f"{kind} are {most} at most, not {len(names)}")
+    odd = next((name for name in names if not 0 < len(name) <= _MAX_NAME or not name.isprintable()), None)
+    if odd is not None:
+        raise ValueError(f"{kind} have names of 1 to {_MAX_NAME} printable characters, not {odd[:50]!r}")
+
+
+def _plans_in(folder: Path) -> Path:
+    """``plans.json``, or where there is none the only file that is called as nnU-Net calls its plans."""
+    named = sorted(folder.glob("*Plans.json"))
+    return named[0] if len(named) == 1 and not (folder / "plans.json").is_file() else folder / "plans.json"
+
+
+def _read(path: Path) -> Any:
+    if not path.is_file():
+        raise BadInput(f"There is no file {path}; expected a plan that `gynbtnet plan` or a training run wrote.")
+    try:
+        return parse_json(path.read_bytes())
+    except (OSError, PlainDataError) as error:
+        raise BadInput(f"{path} is damaged ({error}); write it again with `gynbtnet plan`.") from error

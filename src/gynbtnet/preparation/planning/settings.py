@@ -1,0 +1,195 @@
+"""What a recipe may say about the plan."""
+
+from math import prod
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from gynbtnet.networks.presets import PRESETS
+from gynbtnet.preparation.planning.intensity import Intensity
+from gynbtnet.runtime.settings import Settings
+
+Normalisation = Literal["zscore", "ct"]
+NetworkName = Literal["gynbtnet", "swin_unetr"]
+PresetName = Literal["XS", "S", "B", "L", "H", "F12", "F24", "F48"]
+SeparateZ = Literal["auto", "never"]
+Axis = Literal["z", "y", "x"]
+"""An axis of the patient: z runs to the head, y to the back, x to the left."""
+ALL_AXES: tuple[Axis, ...] = ("z", "y", "x")
+"""Axes of an array of voxels, in their order; nnU-Net mirrors all of them."""
+Triple = tuple[int, int, int]
+
+_FEATURE_SIZES = ("F12", "F24", "F48")
+"""Swin-UNETR's presets, see :mod:`gynbtnet.networks.swin_unetr`."""
+
+SPACINGS_MM = (0.05, 50.0)
+"""Shortest and longest voxel edge of a plan; CTs have 0.2 to 10 mm."""
+MAX_PATCH_VOXELS = 2**28
+"""Voxels of a patch: 645 along each edge, the first feature map of preset XS alone takes 17 GB in 32-bit floats."""
+MAX_BATCH_SIZE = 4096
+
+_SWIN_UNETR_STRIDE = 32  # a patch that isn't a multiple of it is padded
+
+
+class CTScaling(Settings):
+    """How CT is scaled in place of what a cohort's intensities say, all in HU."""
+
+    lower: float = Field(ge=-1e5, le=1e5, allow_inf_nan=False, description="Lower values are set to this one.")
+    upper: float = Field(ge=-1e5, le=1e5, allow_inf_nan=False, description="Higher values are set to this one.")
+    mean: float = Field(ge=-1e5, le=1e5, allow_inf_nan=False, description="What becomes 0.")
+    sd: float = Field(gt=0, le=1e5, allow_inf_nan=False, description="How much becomes 1.")
+
+    @model_validator(mode="after")
+    def _has_width(self) -> "CTScaling":
+        if self.lower >= self.upper:
+            raise ValueError(f"lower is {self.lower:g} HU, expected less than upper, {self.upper:g} HU")
+        if not self.lower <= self.mean <= self.upper:
+            raise ValueError(f"mean is {self.mean:g} HU, expected one between lower and upper")
+        return self
+
+    def as_intensity(self) -> Intensity:
+        """The same in the words of nnU-Net's CT normalisation, which clips to the two percentiles."""
+        return Intensity(
+            mean=self.mean,
+            std=self.sd,
+            percentile_00_5=self.lower,
+            percentile_99_5=self.upper,
+            median=self.mean,
+            min=self.lower,
+            max=self.upper,
+        )
+
+
+class PlanSettings(Settings):
+    """How scans are brought to one form and what network reads them."""
+
+    spacing: tuple[float, float, float] | None = Field(
+        None, description="Voxel spacing (z, y, x) in mm that scans are resampled to; left out, nnU-Net's rule decides."
+    )
+    normalisation: Normalisation = Field(
+        "zscore",
+        description="Of CT channels. zscore: mean 0 and variance 1 over each scan; ct: by the cohort's intensities "
+        "inside its structures, as nnU-Net does. Channels that aren't called CT are z-scored always.",
+    )
+    ct_scaling: CTScaling | None = Field(
+        None,
+        description="With normalisation ct: lower, upper, mean and sd in HU in place of the cohort's intensities. The "
+        "same numbers in every stage let a voxel be the same for the network in all of them. null: the cohort's.",
+    )
+    separate_z: SeparateZ = Field(
+        "auto",
+        description="auto: where slices are over 3 times as thick as their pixels, planes are interpolated one by one "
+        "and the nearest slice is taken between them, as nnU-Net does; never: all three axes together.",
+    )
+    patch_size: Triple | None = Field(
+        (80, 160, 160),
+        description="Voxels (z, y, x) that the network sees at once; null: as large as memory_gb allows, in the "
+        "proportions of the median scan.",
+    )
+    batch_size: int | None = Field(
+        2, ge=1, description="Patches in a batch; null: as many as memory_gb allows, at least 2."
+    )
+    memory_gb: float = Field(
+        24,
+        gt=0,
+        description="Memory of the device in GB (10⁹ bytes) that a training step may take up, in 32-bit floats; read "
+        "where patch_size or batch_size is null.",
+    )
+    network: NetworkName = Field("gynbtnet", description="gynbtnet, or the baseline swin_unetr.")
+    preset: PresetName = Field(
+        "L", description="Size of the network: XS, S, B, L (the paper's) or H; of swin_unetr F12, F24 or F48 (its own)."
+    )
+    strides: tuple[Triple, ...] | None = Field(
+        None,
+        description="What each level divides the grid by along (z, y, x); left out, 1, 2, 2, 2, 2 on all axes, and 1 "
+        "more where the preset has six levels. Those of swin_unetr are its own.",
+    )
+
+    def resolved_strides(self) -> tuple[Triple, ...]:
+        """The strides, those left out filled in."""
+        if self.strides is not None:
+            return self.strides
+        return preset_strides(self.preset) if self.preset in PRESETS else ()
+
+    @model_validator(mode="after")
+    def _fits(self) -> "PlanSettings":
+        if self.ct_scaling is not None and self.normalisation != "ct":
+            raise ValueError(
+                f"ct_scaling is for normalisation ct, not {self.normalisation}; set normalisation to ct, or leave "
+                "ct_scaling out"
+            )
+        if self.spacing is not None:
+            check_spacing(self.spacing)
+        check_network(self.network, self.preset, self.resolved_strides())
+        if self.patch_size is not None:
+            check_patch(self.network, self.patch_size, self.resolved_strides())
+        if self.network != "gynbtnet" and None in (self.patch_size, self.batch_size):
+            raise ValueError(
+                f"patch_size and batch_size of {self.network} are for you to say: only gynbtnet's memory is known"
+            )
+        return self
+
+
+def preset_strides(preset: str) -> tuple[Triple, ...]:
+    """What the levels of a preset divide the grid by along (z, y, x), where nothing else is said."""
+    return tuple((stride, stride, stride) for stride in PRESETS[preset].strides)
+
+
+def total_stride(strides: tuple[Triple, ...]) -> Triple:
+    """Voxels (z, y, x) of the finest level under one of the deepest."""
+    z, y, x = (prod(steps) for steps in zip(*strides, strict=True))
+    return z, y, x
+
+
+def check_spacing(spacing: tuple[float, ...]) -> None:
+    """Raise ValueError if ``spacing`` is not three lengths in mm that a scan may be resampled to."""
+    shortest, longest = SPACINGS_MM
+    if len(spacing) != 3 or not all(shortest <= length <= longest for length in spacing):
+        raise ValueError(f"spacing is three lengths from {shortest} to {longest} mm, not {spacing}")
+
+
+def check_batch(batch_size: int, patch_size: Triple) -> None:
+    """Raise ValueError if a batch is empty, or too large for any device there is."""
+    if not 1 <= batch_size <= MAX_BATCH_SIZE:
+        raise ValueError(f"batch_size is a whole number from 1 to {MAX_BATCH_SIZE}, not {batch_size}")
+    if prod(patch_size) > MAX_PATCH_VOXELS:
+        raise ValueError(
+            f"patch_size {patch_size} has {prod(patch_size):.3g} voxels, more than the {MAX_PATCH_VOXELS:.3g} allowed"
+        )
+
+
+def check_network(network: str, preset: str, strides: tuple[Triple, ...]) -> None:
+    """ValueError where network, preset and strides don't fit each other."""
+    if network == "gynbtnet":
+        check_strides(preset, strides)
+    elif network != "swin_unetr":
+        raise ValueError(f"network is gynbtnet or swin_unetr, not {network}")
+    elif preset not in _FEATURE_SIZES:
+        raise ValueError(f"preset of swin_unetr is one of {', '.join(_FEATURE_SIZES)}, not {preset}")
+    elif strides:
+        raise ValueError("strides of swin_unetr are its own: leave them out")
+
+
+def check_strides(preset: str, strides: tuple[Triple, ...]) -> None:
+    """ValueError where strides aren't 1 or 2, one for each level of the preset."""
+    if preset not in PRESETS:
+        raise ValueError(f"preset is one of {', '.join(PRESETS)}, not {preset}")
+    levels = len(PRESETS[preset].channels)
+    if len(strides) != levels:
+        raise ValueError(f"strides are {levels} for the levels of preset {preset}, not {len(strides)}")
+    if any(step not in (1, 2) for stride in strides for step in stride):
+        raise ValueError(f"strides are 1 or 2, not {strides}")
+
+
+def check_patch(network: str, patch_size: Triple, strides: tuple[Triple, ...]) -> None:
+    """ValueError where a network can't read patches of that size; ours wants multiples of its strides' product."""
+    if network == "swin_unetr":
+        if min(patch_size) < 1 or max(patch_size) <= _SWIN_UNETR_STRIDE:
+            raise ValueError(
+                f"patch_size {patch_size} leaves swin_unetr a single voxel to normalise over; it needs more than "
+                f"{_SWIN_UNETR_STRIDE} voxels along an axis"
+            )
+        return
+    total = total_stride(strides)
+    if any(voxels < 1 or voxels % factor for voxels, factor in zip(patch_size, total, strict=True)):
+        raise ValueError(f"patch_size {patch_size} is no multiple of the product of the strides, {total}")

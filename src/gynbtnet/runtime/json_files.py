@@ -1,0 +1,55 @@
+"""Frozen dataclasses as JSON files: written whole, checked field by field when read."""
+
+import hashlib
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from gynbtnet.runtime.atomic_files import written_whole
+from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.plain_data import PlainDataError, parse_json
+
+T = TypeVar("T")
+
+
+def write_json(value: Any, path: Path) -> None:
+    """Write a dataclass (nested ones, tuples, mappings and paths allowed) as indented JSON, whole or not at all."""
+    with written_whole(path) as partial:
+        partial.write_bytes(TypeAdapter(type(value)).dump_json(value, indent=1))
+
+
+def read_json(kind: type[T], path: Path, remedy: str) -> T:
+    """Read what :func:`write_json` wrote.
+
+    Args:
+        kind: the dataclass that the file must hold.
+        path: the file.
+        remedy: what the user does about an absent or damaged file, as the end of a sentence.
+
+    Raises:
+        BadInput: where the file is absent, cut short, no JSON, or a field is missing, unknown or of a wrong type.
+    """
+    if not path.is_file():
+        raise BadInput(f"There is no file {path}; {remedy}.")
+    try:
+        content = path.read_bytes()
+        parse_json(content)  # limits, and numbers that are none: pydantic has neither
+        return TypeAdapter(kind).validate_json(content)
+    except (PlainDataError, OSError) as error:
+        raise BadInput(f"{path} is damaged or was edited ({error}); {remedy}.") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(str(step) for step in first["loc"]) or "the file as a whole"
+        raise BadInput(f"{path} is damaged or was edited ({field}: {first['msg']}); {remedy}.") from error
+
+
+def sha256_of(*files: Path) -> str:
+    """The SHA-256 of a file; of several, the SHA-256 over their digests in the order given. Hexadecimal."""
+    digests = []
+    for path in files:
+        with path.open("rb") as stream:
+            digests.append(hashlib.file_digest(stream, "sha256"))
+    if len(digests) == 1:
+        return digests[0].hexdigest()
+    return hashlib.sha256(b"".join(digest.digest() for digest in digests)).hexdigest()

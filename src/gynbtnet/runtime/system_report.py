@@ -1,0 +1,61 @@
+"""What this machine has, and what is missing, in one table."""
+
+import importlib.metadata
+import os
+import platform
+import re
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+import psutil
+
+from gynbtnet.runtime.errors import BadInput
+
+
+def examine(folder: Path) -> list[tuple[str, str]]:
+    """Rows of (what, found) for this machine; ``folder`` is where results would be written.
+
+    A row whose second part starts with "missing" or "low" is something to mend.
+    """
+    if not folder.is_dir():
+        raise BadInput(f"There is no folder {folder}; expected one where results would be written.")
+    memory = psutil.virtual_memory()
+    free_gb = shutil.disk_usage(folder).free / 1e9
+    rows = [
+        ("gynbtnet", version("gynbtnet")),
+        ("Python", platform.python_version()),
+        ("system", f"{platform.system()} {platform.machine()}"),
+        ("cores", f"{len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()}"),
+        ("memory", f"{memory.total / 1e9:.1f} GB, {memory.available / 1e9:.1f} GB available"),
+        (f"disk at {folder}", f"{'low: ' if free_gb < 10 else ''}{free_gb:.1f} GB free"),
+        ("devices", devices()),
+    ]
+    return rows + [(name, version(name)) for name in needed_libraries()]
+
+
+def needed_libraries() -> list[str]:
+    """The distributions that gynbtnet needs, by its own metadata."""
+    requirements = importlib.metadata.requires("gynbtnet") or []
+    names = (re.match(r"[A-Za-z0-9._-]+", line) for line in requirements if "extra ==" not in line)
+    return [name[0] for name in names if name]
+
+
+def version(distribution: str) -> str:
+    """The installed version of a distribution, or a word that it's missing."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return f"missing: pip install {distribution}"
+
+
+def devices() -> str:
+    """The accelerators that torch sees, with memory; "CPU only" where there are none."""
+    if find_spec("torch") is None:
+        return "missing: torch is not installed"
+    import torch
+
+    if torch.cuda.is_available():
+        found = (torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count()))
+        return ", ".join(f"{device.name} ({device.total_memory / 1e9:.0f} GB)" for device in found)
+    return "Apple GPU (MPS)" if torch.backends.mps.is_available() else f"CPU only, {torch.get_num_threads()} threads"

@@ -1,0 +1,64 @@
+"""What the network makes of a few patches, row by row."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+
+from gynbtnet.runtime.atomic_files import written_whole
+
+Plane = npt.NDArray[np.float32]
+
+_GREY = colormaps["gray"].with_extremes(bad="steelblue")
+
+
+def grey_rows(titles: Sequence[str], rows: Sequence[Sequence[Plane]]) -> Figure:
+    """A row for each patch, a column for each title; grey values of a row share the range of its first plane.
+
+    NaN is blue, a colour that no tissue has.
+    """
+    figure = Figure(figsize=(2.6 * len(titles), 2.7 * len(rows)), layout="constrained")
+    axes = figure.subplots(len(rows), len(titles), squeeze=False)
+    for place, row in enumerate(rows):
+        low, high = np.percentile(row[0], (1, 99))
+        for column, plane in enumerate(row):
+            axes[place, column].imshow(plane, cmap=_GREY, vmin=low, vmax=max(high, low + 1e-6), interpolation="nearest")
+    _finish(axes, titles)
+    return figure
+
+
+def contour_rows(planes: Sequence[Plane], truth: Sequence[Plane], predicted: Sequence[Plane], labels: int) -> Figure:
+    """A row for each patch: the scan, the truth over it, the prediction over it; ``labels`` colours."""
+    titles = ("scan", "truth", "prediction")
+    figure = Figure(figsize=(2.6 * 3, 2.7 * len(planes)), layout="constrained")
+    axes = figure.subplots(len(planes), 3, squeeze=False)
+    for place, (plane, *maps) in enumerate(zip(planes, truth, predicted, strict=True)):
+        low, high = np.percentile(plane, (1, 99))
+        for column in range(3):
+            axes[place, column].imshow(
+                plane, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), interpolation="nearest"
+            )
+        for column, labelled in enumerate(maps, start=1):
+            shown = np.ma.masked_equal(labelled, 0)
+            axes[place, column].imshow(
+                shown, cmap="turbo", vmin=1, vmax=max(labels, 2), alpha=0.5, interpolation="nearest"
+            )
+    _finish(axes, titles)
+    return figure
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a PNG whole or not at all."""
+    with written_whole(path) as partial:
+        figure.savefig(partial, dpi=80)
+
+
+def _finish(axes: npt.NDArray[Any], titles: Sequence[str]) -> None:
+    for column, title in enumerate(titles):
+        axes[0, column].set_title(title, fontsize=10)
+    for place in axes.flat:
+        place.set_axis_off()

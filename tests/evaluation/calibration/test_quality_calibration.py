@@ -1,0 +1,109 @@
+"""Out-of-fold predictions with errors that are known, measured and calibrated."""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gynbtnet.datasets.case import Case, Source
+from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.datasets.split import Split
+from gynbtnet.evaluation.calibration.quality_calibration import calibrate_quality, measure
+from gynbtnet.imaging.files.volume_files import write_volume
+from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.volume import Segmentation, Volume
+from gynbtnet.inference.quality.structure_features import figures_of
+from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
+from gynbtnet.preparation.planning.structure_volumes import volumes_of
+
+GRID = Geometry((10, 12, 20), (10.0, 10.0, 10.0))  # 1 cm³ a voxel
+PATIENTS = 10
+PASSES = "1, mirrored zyx"
+SPLIT = Split((), tuple(tuple(f"p{n}" for n in range(PATIENTS) if n % 2 == fold) for fold in range(2)), 0)
+
+
+def shift(number: int) -> int:
+    return number % 4
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
+    """Patient n's bladder, two fractions, drawn n % 4 voxels to the left; passes agree the less."""
+    folder = tmp_path_factory.mktemp("cohort")
+    cases = []
+    for number in range(PATIENTS):
+        for fraction in (1, 2):
+            name = f"p{number}_f{fraction}"
+            truth, drawn = np.zeros(GRID.shape, np.uint8), np.zeros(GRID.shape, np.uint8)
+            truth[2:8, 2:8, 4 : 12 + number % 3] = 1
+            drawn[2:8, 2:8, 4 + shift(number) : 12 + number % 3 + shift(number)] = 1
+            labels, image = folder / "labelsTr" / f"{name}.nii.gz", folder / "imagesTr" / f"{name}_0000.nii.gz"
+            write_volume(Volume(truth, GRID), labels)
+            place = folder / "predictions" / name
+            write_volume(Volume(drawn, GRID), place / "labels.nii.gz")
+            noted = {"structures": ["bladder"], "agreement": {"bladder": 0.95 - 0.1 * shift(number)}}
+            (place / "prediction.json").write_text(json.dumps(noted))
+            volumes = {"bladder": float(truth.sum())}
+            cases.append(Case(f"p{number}", fraction, name, (image,), labels, Source(), GRID, volumes_cm3=volumes))
+    return Cohort("boxes", ("bladder",), tuple(cases), folder)
+
+
+def test_what_is_measured(cohort: Cohort) -> None:
+    measured = measure(cohort, SPLIT, cohort.folder / "predictions", ())["bladder"]
+    assert len(measured) == 2 * PATIENTS
+    for one in measured:
+        number = int(one.patient[1:])
+        length = 8 + number % 3
+        assert one.dsc == pytest.approx((length - shift(number)) / length)
+        assert one.agreement == pytest.approx(0.95 - 0.1 * shift(number))
+        others = cohort.of_patients(SPLIT.folds[1 - number % 2])
+        assert one.learned == volumes_of(others)[0]  # of those whom this fold's model learned from
+
+
+def test_a_shift_is_seen_in_the_agreement_and_not_in_the_shape(cohort: Cohort) -> None:
+    quality = calibrate_quality(cohort, SPLIT, cohort.folder / "predictions", (), passes=PASSES)
+    (bladder,) = quality.structures
+    assert bladder.patients == PATIENTS
+    assert bladder.volume == volumes_of(cohort)[0]
+    labels = np.zeros(GRID.shape, np.uint8)
+    labels[2:8, 2:8, 4:13] = 1
+    (figures,) = figures_of(Segmentation(Volume(labels, GRID), ("bladder",)))
+    sure, unsure = (quality.predict(figures, agreement, PASSES) for agreement in (0.95, 0.65))
+    assert sure is not None
+    assert unsure is not None
+    assert sure.dsc > 0.9 > 0.75 > unsure.dsc
+    assert unsure.low < unsure.dsc < unsure.high
+    blind = quality.predict(figures, 0.65, "others")
+    assert blind is not None
+    assert blind.high - blind.low > unsure.high - unsure.low
+
+
+def test_without_agreement_shape_alone_is_calibrated(cohort: Cohort, tmp_path: Path) -> None:
+    noted = {"structures": ["bladder"], "agreement": {"bladder": None}}
+    for case in cohort.cases:
+        source, place = cohort.folder / "predictions" / case.id, tmp_path / case.id
+        place.mkdir()
+        (place / "labels.nii.gz").write_bytes((source / "labels.nii.gz").read_bytes())
+        (place / "prediction.json").write_text(json.dumps(noted))
+    (bladder,) = calibrate_quality(cohort, SPLIT, tmp_path, (), passes=PASSES).structures
+    assert bladder.from_agreement is None
+    assert bladder.from_shape is not None
+    assert math.isnan(measure(cohort, SPLIT, tmp_path, ())["bladder"][0].agreement)
+
+
+def test_eight_patients_are_not_calibrated(cohort: Cohort) -> None:
+    fewer = Split((), tuple(fold[:4] for fold in SPLIT.folds), 0)
+    seen = cohort.of_patients(fewer.patients)
+    (bladder,) = calibrate_quality(seen, fewer, cohort.folder / "predictions", (), passes=PASSES).structures
+    assert (bladder.from_shape, bladder.from_agreement, bladder.patients) == (None, None, 8)
+
+
+def test_post_processing_comes_first_and_what_is_unknown_is_left_out(cohort: Cohort) -> None:
+    removed = (PostprocessingRule("bladder", minimum_cm3=350),)  # the longest ones, 360 cm³, stay
+    measured = measure(cohort, SPLIT, cohort.folder / "predictions", removed)["bladder"]
+    assert {int(one.patient[1:]) % 3 for one in measured} == {2}
+    unknown = replace(cohort, cases=tuple(replace(case, missing=("bladder",)) for case in cohort.cases))
+    assert measure(unknown, SPLIT, cohort.folder / "predictions", ())["bladder"] == []

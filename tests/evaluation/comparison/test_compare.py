@@ -1,0 +1,266 @@
+"""Evaluations of several models become the paper's tables; what can't be compared becomes one sentence."""
+
+import json
+from collections.abc import Callable
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from gynbtnet.datasets.case import Case, Source
+from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.evaluation.comparison.compare import Comparison, compare, comparison_of
+from gynbtnet.evaluation.comparison.settings import ComparisonSettings, checked_metrics
+from gynbtnet.evaluation.comparison.tables import table_1, table_2
+from gynbtnet.evaluation.metrics.metrics import Score
+from gynbtnet.evaluation.metrics.score_table import score_table
+from gynbtnet.evaluation.metrics.settings import ScoringSettings
+from gynbtnet.evaluation.statistics.significance_marks import mark
+from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.runtime.errors import BadInput
+
+GRID = Geometry((12, 20, 24), (4.0, 3.0, 3.0), (-36.0, -30.0, 10.0))
+SHIFTS = {"gynbtnet": 0.0, "gynbtnet-from-scratch": -0.03, "nnunet": -0.06}
+QUICK = ComparisonSettings(resamples=2000)
+
+
+def scored(case: str, patient: str, structure: str, dsc: float, **further: object) -> Score:
+    known = {"case": case, "patient": patient, "structure": structure, "dsc": dsc, "missed": "none"}
+    known |= {"hd95_mm": 30 * (1 - dsc), "asd_mm": 10 * (1 - dsc), "truth_cm3": 50.0, "prediction_cm3": 60 * dsc}
+    return Score(**({field.name: float("nan") for field in fields(Score)} | known | further))
+
+
+def scores_of(shift: float, seed: int, patients: int = 6, fractions: int = 4) -> list[Score]:
+    """Cases that are hard for all models alike, and a model's own shift and chance."""
+    hard, own = np.random.default_rng(0), np.random.default_rng(seed)
+    return [
+        scored(f"p{p}_f{f}", f"p{p}", structure, float(hard.uniform(0.6, 0.9) + shift + own.normal(0, 0.01)))
+        for p in range(patients)
+        for f in range(1, fractions + 1)
+        for structure in ("bladder", "hr_ctv")
+    ]
+
+
+def save(scores: list[Score], folder: Path, settings: ScoringSettings | None = None) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    table = score_table(scores).assign(**(settings or ScoringSettings()).model_dump())
+    table.to_csv(folder / "scores.csv", index=False)
+    return folder
+
+
+def cohort_of(scores: list[Score]) -> Cohort:
+    cases = dict.fromkeys((one.case, one.patient) for one in scores)
+    source, away = Source(synthetic=True), Path("away.nii.gz")
+    listed = tuple(Case(patient, 1, case, (away,), away, source, GRID) for case, patient in cases)
+    return Cohort("mini", ("bladder", "hr_ctv"), listed, Path())
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> dict[str, Path]:
+    return {
+        name: save(scores_of(shift, seed), tmp_path / "evaluations" / name)
+        for seed, (name, shift) in enumerate(SHIFTS.items())
+    }
+
+
+@pytest.fixture
+def run(models: dict[str, Path]) -> Callable[..., Comparison]:
+    def compared(changed: dict[str, Path] | None = None, **further: object) -> Comparison:
+        settings = {"settings": QUICK} | further
+        return comparison_of(cohort_of(scores_of(0, 0)), models | (changed or {}), **settings)
+
+    return compared
+
+
+def test_the_folder(models: dict[str, Path], tmp_path: Path) -> None:
+    comparison = compare(cohort_of(scores_of(0, 0)), models, tmp_path / "out", settings=QUICK)
+    assert (comparison.ours, comparison.from_scratch, comparison.rivals) == (
+        *("gynbtnet", "gynbtnet-from-scratch"),
+        ("nnunet",),
+    )
+    out = tmp_path / "out"
+    manifest = json.loads((out / "comparison.json").read_text())
+    assert (manifest["cases"], manifest["patients"], manifest["synthetic"]) == (24, 6, True)
+    assert manifest["models"] == list(SHIFTS)
+    first = pd.read_csv(out / "table_1.csv", keep_default_na=False)
+    assert list(first["model"]) == ["nnunet", "gynbtnet"] * 2
+    values = [one.dsc for one in scores_of(0, 0) if one.structure == "hr_ctv"]
+    ours = first.iloc[3]
+    assert float(ours["dsc_mean"]) == pytest.approx(np.mean(values))
+    assert float(ours["dsc_sd"]) == pytest.approx(np.std(values, ddof=1))
+    assert (
+        f"| gynbtnet | **{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}**† |" in (out / "table_1.md").read_text()
+    )
+    caption = (out / "table_1.md").read_text().splitlines()[-1]
+    for words in (
+        "Synthetic data: no patient was scanned.",
+        "24 cases of 6 patients",
+        "paired permutation by case, 2,000 random swaps, seed 0, Benjamini–Hochberg over 12 comparisons with gynbtnet",
+        "Of the 6 marked figures, 6 would be marked if whole patients were swapped",
+        "by the policy worst both are scored.",
+    ):
+        assert words in caption
+    assert json.loads((out / "table_2.json").read_text())[0]["model"] == "gynbtnet-from-scratch"
+    assert "Synthetic data" in (out / "comparison.md").read_text()
+    for picture in ("box_dsc", "box_hd95_mm", "box_asd_mm", "bland_altman_volume"):
+        assert (out / f"{picture}.png").read_bytes().startswith(b"\x89PNG")
+        assert len(pd.read_csv(out / f"{picture}.csv")) == 24 * 2 * 3
+    assert len(pd.read_csv(out / "bland_altman_volume_limits.csv")) == 6
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    compare(cohort_of(scores_of(0, 0)), models, out, settings=QUICK)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    (out / "letter.txt").write_text("mine")
+    with pytest.raises(BadInput, match="would be replaced"):
+        compare(cohort_of(scores_of(0, 0)), models, out, settings=QUICK)
+    assert (out / "letter.txt").read_text() == "mine"
+
+
+def test_p_values_are_those_of_the_pairs(run: Callable[..., Comparison], models: dict[str, Path]) -> None:
+    """The rows say what scipy says of the same columns; Benjamini–Hochberg is over ours, and over the others apart."""
+    tests = run().tests
+    columns = {
+        name: [one.dsc for one in scores_of(shift, seed) if one.structure == "bladder"]
+        for seed, (name, shift) in enumerate(SHIFTS.items())
+    }
+    of_cell = tests.tests[(tests.tests["structure"] == "bladder") & (tests.tests["metric"] == "dsc")].set_index("test")
+    assert of_cell.loc["anova", "p"] == pytest.approx(stats.f_oneway(*columns.values()).pvalue, rel=1e-9)
+    assert of_cell.loc["friedman", "p"] == pytest.approx(stats.friedmanchisquare(*columns.values()).pvalue, rel=1e-9)
+    wilcoxon = stats.wilcoxon(columns["gynbtnet"], columns["nnunet"]).pvalue
+    found = tests.of_pair("wilcoxon", "gynbtnet", "nnunet").loc[("bladder", "dsc"), "p"]
+    assert found == pytest.approx(wilcoxon, rel=1e-9)
+    pairs = tests.tests[tests.tests["test"] == "patient_permutation"]
+    ours = pairs["model"] == "gynbtnet"
+    for family in (pairs[ours], pairs[~ours]):
+        assert family["p_adjusted"].to_numpy() == pytest.approx(stats.false_discovery_control(family["p"]), rel=1e-9)
+    assert set(pairs.loc[ours, "adjustment"]) == {"Benjamini–Hochberg over 12 comparisons"}
+    assert set(pairs.loc[~ours, "adjustment"]) == {"Benjamini–Hochberg over 6 comparisons"}
+    assert (pairs["arrangements"] == 64).all()
+
+
+def test_marks_are_the_papers(run: Callable[..., Comparison]) -> None:
+    """Against every other model, and only where ours is the better one."""
+    comparison = run()
+    tests = comparison.tests
+
+    def with_p(p: dict[str, float]) -> Comparison:
+        table = tests.tests.copy()
+        for other, value in p.items():
+            table.loc[table["other"] == other, "p_adjusted"] = value
+        return replace(comparison, tests=replace(tests, tests=table))
+
+    def marked(p_scratch: float, p_nnunet: float, ours: str = "gynbtnet") -> str:
+        changed = with_p({"gynbtnet-from-scratch": p_scratch, "nnunet": p_nnunet}).tests
+        return mark(changed, "permutation", ours, ["gynbtnet-from-scratch", "nnunet"], "bladder", "hd95_mm")
+
+    assert [marked(0.009, 0.009), marked(0.009, 0.011), marked(0.009, 0.05), marked(0.6, 0.001)] == ["†", "*", "", ""]
+    assert [marked(0.01, 0.01), marked(float("nan"), 0.001)] == ["*", ""]
+    worse = run(ours="nnunet", from_scratch="gynbtnet-from-scratch")
+    cells = [cell for row in table_1(worse).rows for cell in row]
+    assert {cell.mark for cell in cells} == {""}
+    assert sum(cell.best for cell in cells) == 6
+    assert [row[1].text for row in table_1(worse).rows if row[2].best] == ["gynbtnet", "gynbtnet"]
+
+
+@pytest.mark.parametrize(
+    ("by", "words"),
+    [
+        ("tukey", "Tukey HSD, which allows for 3 pairs of models"),
+        ("wilcoxon", "Wilcoxon signed ranks, after Friedman's test, Holm over 3 pairs"),
+        ("patient_permutation", "paired permutation by patient, all 64 swaps, Benjamini–Hochberg over 12 comparisons"),
+    ],
+)
+def test_the_caption_says_where_marks_came_from(run: Callable[..., Comparison], by: str, words: str) -> None:
+    comparison = run(settings=ComparisonSettings(resamples=2000, marks=by))
+    assert words in table_2(comparison).caption
+    marks = {cell.mark for row in table_2(comparison).rows for cell in row}
+    # That cases are hard for all models alike is noise to Tukey's HSD, which doesn't pair them; six patients give no †.
+    assert marks == {"tukey": {""}, "wilcoxon": {"", "†"}, "patient_permutation": {"", "*"}}[by]
+
+
+def test_a_false_structure_of_one_model_is_left_out_of_pairs_and_counted(
+    run: Callable[..., Comparison], tmp_path: Path
+) -> None:
+    """In one case there is no bladder: one model draws it and is scored 0; the others rightly don't and have none."""
+    nothing = {"missed": "both", "truth_cm3": 0.0, "prediction_cm3": 0.0, "hd95_mm": np.nan, "asd_mm": np.nan}
+    folders = {}
+    for seed, (name, shift) in enumerate(SHIFTS.items()):
+        wrong = {"dsc": 0.0, "missed": "truth", "truth_cm3": 0.0}
+        change = wrong if name == "nnunet" else nothing | {"dsc": np.nan}
+        first, *others = scores_of(shift, seed)
+        folders[name] = save([replace(first, **change), *others], tmp_path / "changed" / name)
+    comparison = run(folders)
+    effects = comparison.tests.effects.set_index(["structure", "metric"])
+    assert set(effects.loc["bladder", "left_out"]) == {1}
+    assert set(effects.loc["bladder", "cases"]) == {23}
+    assert set(effects.loc["hr_ctv", "left_out"]) == {0}
+    assert "The tests leave out 1 of bladder" in table_1(comparison).caption
+    rows = [[cell.text for cell in row] for row in table_1(comparison).rows]
+    assert rows[0][-3:] == ["24", "0", "1"]
+    assert rows[1][-3:] == ["23", "0", "0"]
+
+
+def test_order_of_cases_does_not_matter(run: Callable[..., Comparison], tmp_path: Path) -> None:
+    straight = run().tests
+    turned = {
+        name: save(scores_of(shift, seed)[::-1], tmp_path / "turned" / name)
+        for seed, (name, shift) in enumerate(SHIFTS.items())
+    }
+    order = ["structure", "metric", "test", "model", "other"]
+    first, second = (one.tests.sort_values(order, ignore_index=True) for one in (straight, run(turned).tests))
+    pd.testing.assert_frame_equal(first, second)
+
+
+def test_one_case_gives_figures_and_no_test(tmp_path: Path) -> None:
+    few = [scored("p0_f1", "p0", "bladder", 0.8)]
+    models = {name: save(few, tmp_path / name) for name in ("gynbtnet", "gynbtnet-from-scratch")}
+    comparison = compare(cohort_of(few), models, tmp_path / "out", settings=QUICK)
+    assert table_1(comparison) is None
+    assert not (tmp_path / "out" / "table_1.md").exists()
+    assert "| DSC | **0.800** | **0.800** |" in (tmp_path / "out" / "table_2.md").read_text()
+    assert comparison.notes[0].startswith("With 1 patient the permutation by patient can't give less than p = 2/2 = 1")
+
+
+def test_what_cannot_be_compared_is_said_and_nothing_is_written(
+    run: Callable[..., Comparison], models: dict[str, Path], tmp_path: Path
+) -> None:
+    def refused(words: str, changed: dict[str, Path] | None = None, **further: object) -> None:
+        with pytest.raises(BadInput, match=words):
+            run(changed, **further)
+
+    whole = scores_of(-0.06, 2)
+    refused("no .*scores.csv", {"nnunet": tmp_path / "nowhere"})
+    refused("not of the same cases and structures: 1 are in one alone", {"nnunet": save(whole[1:], tmp_path / "a")})
+    other = [replace(whole[0], truth_cm3=51.0), *whole[1:]]
+    refused("different truth for bladder of p0_f1 and 0 more", {"nnunet": save(other, tmp_path / "b")})
+    moved = [replace(whole[0], patient="p1"), *whole[1:]]
+    refused("different truth", {"nnunet": save(moved, tmp_path / "c")})
+    lenient = save(whole, tmp_path / "d", ScoringSettings(policy="drop"))
+    refused("scored with the policy worst .*, .* with the policy drop", {"nnunet": lenient})
+    refused("no model unet among", ours="unet")
+    refused("can't be compared with itself", ours="nnunet", from_scratch="nnunet")
+    with pytest.raises(BadInput, match="1 model is given"):
+        compare(cohort_of(whole), {"nnunet": models["nnunet"]}, tmp_path / "new")
+    with pytest.raises(BadInput, match="4 of 24 evaluated cases are not in the cohort"):
+        compare(cohort_of(scores_of(0, 0, patients=5)), models, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_metrics_that_can_be_compared() -> None:
+    assert checked_metrics(["hausdorff_mm", "dsc"]) == ("hausdorff_mm", "dsc")
+    for named in (["dice"], ["dsc", "dsc"], ["volume_difference_cm3"]):
+        with pytest.raises(BadInput, match="expected some of dsc, hd95_mm"):
+            checked_metrics(named)
+        with pytest.raises(ValueError, match="expected some of dsc, hd95_mm"):
+            ComparisonSettings(metrics=tuple(named))
+
+
+def test_predictions_are_found_beside_the_scores(run: Callable[..., Comparison], tmp_path: Path) -> None:
+    contours = tmp_path / "predictions" / "nnunet" / "p0_f1" / "labels.nii.gz"
+    contours.parent.mkdir(parents=True)
+    contours.touch()
+    assert run().predictions == {"nnunet": tmp_path / "predictions" / "nnunet"}
+    given = run(predictions={"gynbtnet": tmp_path / "elsewhere"}).predictions
+    assert given["gynbtnet"] == tmp_path / "elsewhere"

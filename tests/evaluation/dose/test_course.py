@@ -1,0 +1,166 @@
+"""EQD2 and courses worked by hand; aims, and what isn't judged."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gynbtnet.evaluation.dose.course import course_doses
+from gynbtnet.evaluation.dose.eqd2 import eqd2, total_eqd2
+from gynbtnet.evaluation.dose.external_beam import ExternalBeam, external_beam
+from gynbtnet.evaluation.dose.planning_aims import EMBRACE_II, Aims
+from gynbtnet.evaluation.dose.score import DoseScore
+from gynbtnet.evaluation.metrics.settings import DoseSettings
+from gynbtnet.imaging.structure_names import StructureNames
+from gynbtnet.runtime.errors import BadInput
+
+NAMES, AIMS, SETTINGS = StructureNames.load(), Aims.load(), DoseSettings()
+BEAM = {"p1": ExternalBeam(45, 25)}
+
+
+def score(
+    fraction: int, manual: float, automatic: float, structure="bladder", figure="D2cc", **notes: str
+) -> DoseScore:
+    return DoseScore(
+        f"p1_f{fraction}", "p1", fraction, structure, figure, manual, automatic, automatic - manual, **notes
+    )
+
+
+def course(*scores: DoseScore, external=BEAM, aims=AIMS, settings=SETTINGS, predicted=True):
+    (found,) = course_doses(scores, external, aims, settings, NAMES, predicted=predicted)
+    return found
+
+
+def test_eqd2_by_hand():
+    assert eqd2(2, 10, 25) == 50  # fractions of 2 Gy are their own EQD2
+    assert eqd2(7, 10, 4) == pytest.approx(28 * 17 / 12)
+    assert eqd2(7, 3, 4) == pytest.approx(28 * 10 / 5)
+    assert ExternalBeam(45, 25).eqd2(10) == pytest.approx(44.25)
+    assert ExternalBeam(45, 25).eqd2(3) == pytest.approx(43.2)
+    assert ExternalBeam(0, 1).eqd2(3) == 0
+
+
+@given(dose=st.floats(0.1, 20), alpha_beta=st.floats(1, 20), fractions=st.integers(1, 30))
+def test_eqd2_has_the_biologically_effective_dose_of_its_fractions(dose, alpha_beta, fractions):
+    same = eqd2(dose, alpha_beta, fractions)
+    effect = fractions * dose * (1 + dose / alpha_beta)
+    assert same * (1 + 2 / alpha_beta) == pytest.approx(effect)
+    assert total_eqd2([dose] * fractions, alpha_beta) == pytest.approx(same)
+    assert total_eqd2([dose], alpha_beta, deliveries=fractions) == pytest.approx(same)
+
+
+def test_a_course_by_hand():
+    """45 Gy in 25 and two fractions: bladder 6 and 7 Gy, α/β 3: 43.2 + 6·9/5 + 7·10/5 = 68 Gy."""
+    bladder = course(score(1, 6, 7), score(2, 7, 9))
+    assert bladder.manual_eqd2_gy == pytest.approx(68.0)
+    assert bladder.automatic_eqd2_gy == pytest.approx(43.2 + 14 + 9 * 12 / 5)
+    assert bladder.difference_eqd2_gy == pytest.approx(3.2 + 7.6)
+    assert (bladder.fractions, bladder.alpha_beta_gy) == (2, 3)
+    assert (bladder.aim, bladder.limit, bladder.manual_verdict, bladder.note) == ("< 80", "< 90", "aim met", "")
+    target = course(score(1, 7, 6, "hr_ctv", "D90"))
+    assert target.manual_eqd2_gy == pytest.approx(44.25 + 7 * 17 / 12)
+    assert (target.alpha_beta_gy, target.aim) == (10, "> 90 and < 95")
+    more = course(score(1, 6, 7), settings=DoseSettings(deliveries=3))
+    assert (more.fractions, more.manual_eqd2_gy) == (3, pytest.approx(43.2 + 3 * 6 * 9 / 5))
+
+
+@pytest.mark.parametrize(
+    ("structure", "figure", "total", "verdict"),
+    [
+        ("hr_ctv", "D90", 92, "aim met"),
+        ("hr_ctv", "D90", 90, "limit met"),  # bounds are excluded
+        ("hr_ctv", "D90", 97, "limit met"),
+        ("hr_ctv", "D90", 85, "limit missed"),
+        ("hr_ctv", "D98", 76, "aim met"),
+        ("hr_ctv", "D98", 70, "aim missed"),
+        ("bladder", "D2cc", 79, "aim met"),
+        ("bladder", "D2cc", 80, "limit met"),
+        ("rectum", "D2cc", 75, "limit missed"),
+        ("sigmoid", "D2cc", 71, "limit met"),
+        ("sigmoid", "D1cc", 200, ""),
+        ("bladder", "D2cc", math.nan, "not judged"),
+    ],
+)
+def test_verdicts(structure, figure, total, verdict):
+    aim = AIMS.of(structure, figure)
+    assert (aim.verdict(total) if aim.aim or aim.limit else "") == verdict
+
+
+def test_what_is_not_known_is_not_judged():
+    def asked(found):
+        return found.manual_verdict, found.automatic_verdict, found.note
+
+    alone = course(score(1, 6, 7), external={})
+    assert asked(alone) == ("not judged", "not judged", "external beam not known")
+    assert math.isnan(alone.external_eqd2_gy)
+    assert alone.manual_eqd2_gy == pytest.approx(6 * 9 / 5)
+    other = course(score(1, 6, 7), settings=DoseSettings(alpha_beta_organ_gy=4))
+    assert asked(other) == ("not judged", "not judged", "EMBRACE II holds for α/β 3 Gy")
+    missed = course(score(1, 6, 7), score(2, 6, math.nan, automatic_note="no contour"))
+    assert asked(missed) == ("aim met", "not judged", "fraction 2: automatic no contour")
+    assert math.isnan(missed.automatic_eqd2_gy)
+    least = course(score(1, 6, 7, manual_note="at least, 5 % outside the dose grid"))
+    assert asked(least) == ("not judged", "aim met", "fraction 1: manual at least, 5 % outside the dose grid")
+    gap = course(score(1, 6, 7), score(3, 6, 7))
+    assert asked(gap) == ("not judged", "not judged", "fraction 2 is not in the cohort")
+    assert math.isnan(gap.manual_eqd2_gy)
+    assert "fraction 1 has several scans" in course(score(1, 6, 7), score(1, 6, 7)).note
+    assert course(score(1, 6, math.nan), predicted=False).automatic_verdict == ""
+
+
+def test_a_table_of_ones_own(tmp_path):
+    table = yaml.safe_load(EMBRACE_II.read_text())
+    table["name"] = "Ours"
+    table["structures"] = {"bladder": {"D1cc": {"limit": {"below": 50}}}}
+    path = tmp_path / "ours.yaml"
+    path.write_text(yaml.safe_dump(table))
+    found = course(score(1, 6, 7, figure="D1cc"), aims=Aims.load(path))
+    assert (found.aim, found.limit, found.manual_verdict) == ("", "< 50", "limit missed")
+
+    def refused(change, words):
+        path.write_text(yaml.safe_dump(table | change))
+        with pytest.raises(BadInput, match=words):
+            Aims.load(path)
+
+    refused({"structures": {"bladder": {"V100": {"limit": {"below": 50}}}}}, "V100.*no figure")
+    refused({"structures": {"bladder": {"D2cc": {"limit": {}}}}}, "neither above nor below")
+    refused({"structures": {"bladder": {"D2cc": {"limit": {"under": 50}}}}}, "under")
+    refused({"alpha_beta_gy": {"target": 10}}, "organ")
+    path.write_text("a: [")
+    with pytest.raises(BadInput, match="can't be read as YAML"):
+        Aims.load(path)
+    with pytest.raises(BadInput, match="can't be read"):
+        Aims.load(tmp_path / "none.yaml")
+
+
+def test_external_beam_for_all_or_by_patient(tmp_path):
+    assert external_beam("45/25", ["p1", "p2"]) == {"p1": ExternalBeam(45, 25), "p2": ExternalBeam(45, 25)}
+    path = tmp_path / "beam.csv"
+    path.write_text("patient,dose_gy,fractions\np1,50.4,28\np9,45,25\n")
+    assert external_beam(str(path), ["p1", "p2"]) == {"p1": ExternalBeam(50.4, 28)}
+    for text, words in (
+        ("patient,dose_gy,fractions\np1,45,25\np1,45,25\n", "two rows"),
+        ("patient,dose,fractions\np1,45,25\n", "columns"),
+        ("patient,dose_gy,fractions\np1,45\n", "expected 0 to 200 Gy"),
+        ("patient,dose_gy,fractions\np1,nan,25\n", "expected 0 to 200 Gy"),
+        ("patient,dose_gy,fractions\np1,45,0\n", "expected 0 to 200 Gy"),
+    ):
+        path.write_text(text)
+        with pytest.raises(BadInput, match=words):
+            external_beam(str(path), ["p1"])
+    for told in ("45", "45x25", "450/25", "45/0"):
+        with pytest.raises(BadInput, match="such as 45/25"):
+            external_beam(told, ["p1"])
+
+
+def test_scores_are_kept_in_order():
+    scores = [score(1, 6, 7), score(1, 5, 5, "rectum"), score(2, 6, 7), replace(score(1, 6, 7), patient="p2")]
+    found = course_doses(scores, BEAM, AIMS, SETTINGS, NAMES, predicted=True)
+    assert [(one.patient, one.structure, one.fractions) for one in found] == [
+        ("p1", "bladder", 2),
+        ("p1", "rectum", 1),
+        ("p2", "bladder", 1),
+    ]

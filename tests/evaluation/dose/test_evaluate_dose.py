@@ -1,0 +1,203 @@
+"""From a clinic's DICOM export of the synthetic pelvis to doses, totals and pictures."""
+
+import base64
+import json
+import math
+import re
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pydicom
+import pytest
+import SimpleITK as sitk
+
+from gynbtnet.datasets.adapters.dicom_rt_export import ingest
+from gynbtnet.datasets.case import Source
+from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.evaluation.dose.dvh import dose_volume
+from gynbtnet.evaluation.dose.evaluate_dose import FILES, DoseEvaluation, evaluate_dose
+from gynbtnet.evaluation.dose.external_beam import ExternalBeam
+from gynbtnet.evaluation.dose.files import find_doses
+from gynbtnet.imaging.dicom.rt.rtdose_reader import read_rtdose
+from gynbtnet.imaging.files.volume_files import read_volume, write_volume
+from gynbtnet.imaging.volume import Volume
+from gynbtnet.phantom.cohorts import write_brachytherapy
+from gynbtnet.runtime.errors import BadInput
+
+STRUCTURES = ("hr_ctv", "bladder", "rectum", "sigmoid", "uterus")
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("export") / "phantom"
+    write_brachytherapy(folder, patients=1, fractions=2, spacing=(5.0, 3.0, 3.0), matrix=(36, 88, 104))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def implanted(exported, tmp_path_factory) -> Cohort:
+    return ingest(exported, tmp_path_factory.mktemp("cohort") / "cohort", structures=STRUCTURES)
+
+
+@pytest.fixture(scope="module")
+def contours(implanted, tmp_path_factory):
+    """The truth, moved by a voxel to the left; in fraction 2 no sigmoid."""
+    folder = tmp_path_factory.mktemp("contours")
+    for case in implanted.cases:
+        labels = read_volume(case.labels)
+        moved = np.roll(labels.array, 1, axis=2)
+        if case.fraction == 2:
+            moved[moved == STRUCTURES.index("sigmoid") + 1] = 0
+        write_volume(Volume(moved, labels.geometry), folder / case.id / "labels.nii.gz")
+    return folder
+
+
+def test_automatic_against_manual(implanted, contours, tmp_path):
+    beam = {patient: ExternalBeam(45, 25) for patient in implanted.patients}
+    out = tmp_path / "dose"
+    found = evaluate_dose(implanted, out, predictions=contours, external=beam)
+    assert sorted(path.name for path in out.iterdir()) == sorted(FILES)
+    assert repr(DoseEvaluation.load(out)) == repr(found)  # NaN doesn't equal itself
+    table = pd.read_csv(out / "dose.csv").set_index(["case", "structure", "figure"])
+    assert len(table) == 2 * 4 * 3
+
+    case = implanted.cases[0]
+    dose = read_rtdose(next(case.source.ct_folder.parent.glob("RD.dcm"))).grid
+    own = dose_volume(read_volume(case.labels).array == 2, case.geometry, [dose])
+    row = table.loc[case.id, "bladder", "D2cc"]
+    assert row["manual_gy"] == pytest.approx(own.dose_at(2.0))
+    assert row["difference_gy"] == pytest.approx(row["automatic_gy"] - row["manual_gy"])
+    assert row["difference_gy"] != 0
+    d = [table.loc[case.id, "hr_ctv", name]["manual_gy"] for name in ("D98", "D90", "D50")]
+    assert d == sorted(d)
+    lost = table.loc[implanted.cases[1].id, "sigmoid", "D2cc"]
+    assert (lost["automatic_note"], math.isnan(lost["automatic_gy"])) == ("no contour", True)
+
+    summary = pd.read_csv(out / "dose_summary.csv").set_index(["structure", "figure"])
+    assert tuple(summary.loc[("sigmoid", "D2cc"), ["cases", "patients", "not_answered", "no_dose"]]) == (1, 1, 1, 0)
+    assert summary.loc[("sigmoid", "D2cc"), "manual_mean"] == pytest.approx(
+        table.loc[implanted.cases[0].id, "sigmoid", "D2cc"]["manual_gy"]
+    )
+
+    totals = pd.read_csv(out / "eqd2.csv", keep_default_na=False).set_index(["structure", "figure"])
+    fractions = [table.loc[one.id, "bladder", "D2cc"]["manual_gy"] for one in implanted.cases]
+    by_hand = 43.2 + sum(dose * (dose + 3) / 5 for dose in fractions)
+    assert float(totals.loc[("bladder", "D2cc"), "manual_eqd2_gy"]) == pytest.approx(by_hand)
+    assert totals.loc[("sigmoid", "D2cc"), "automatic_verdict"] == "not judged"
+    page = (out / "dose.md").read_text()
+    for words in ("Synthetic data", "EMBRACE II, GEC-ESTRO Handbook", "same part of the structure is hottest"):
+        assert words in page
+    assert json.loads((out / "dose.json").read_text())["settings"]["alpha_beta_organ_gy"] == 3
+
+    curves = pd.read_csv(out / "dvh.csv")
+    one = curves[(curves["case"] == case.id) & (curves["structure"] == "bladder") & (curves["contours"] == "manual")]
+    assert one["dose_gy"].is_monotonic_decreasing
+    assert one["volume_cm3"].iloc[-1] == pytest.approx(case.volumes_cm3["bladder"], rel=1e-4)
+    assert sitk.ReadImage(str(out / "dvh.png")).GetWidth() > 500
+
+    apart = pd.read_csv(out / "bland_altman_d2cc.csv").set_index(["case", "structure"])
+    assert apart.loc[(case.id, "bladder"), "difference"] == pytest.approx(row["difference_gy"])
+    assert (implanted.cases[1].id, "sigmoid") not in apart.index
+    assert pd.read_csv(out / "bland_altman_d2cc_limits.csv")["patients"].tolist() == [1] * 3
+    assert sitk.ReadImage(str(out / "bland_altman_d2cc.png")).GetWidth() > 300
+    assert pd.read_csv(out / "bland_altman_d90.csv")["structure"].tolist() == ["hr_ctv"] * 2
+
+    page = (out / "report.html").read_text(encoding="utf-8")
+    handed_out = dict(re.findall(r'download="([^"]*)" href="data:text/csv;charset=utf-8;base64,([^"]*)"', page))
+    beside = {path.name for path in out.glob("*.csv")} - {"dvh.csv"}  # the page has the curves a row each
+    assert set(handed_out) == beside | {"dvh_by_case.csv"}
+    assert {name for name in beside if base64.b64decode(handed_out[name]) != (out / name).read_bytes()} == set()
+
+
+def test_the_cohorts_own_contours_alone(implanted, tmp_path):
+    found = evaluate_dose(implanted, tmp_path / "dose")
+    assert all(math.isnan(score.automatic_gy) and not score.automatic_note for score in found.scores)
+    assert not any(math.isnan(score.manual_gy) for score in found.scores)
+    assert {path.name for path in (tmp_path / "dose").iterdir()} == {name for name in FILES if "bland" not in name}
+    page = (tmp_path / "dose" / "dose.md").read_text()
+    assert "automatic" not in page.split("##")[1].splitlines()[2]
+    assert "external beam not known" in page
+
+
+def test_doses_as_images_and_a_case_without(implanted, exported, contours, tmp_path):
+    first, second = implanted.cases
+    folder = tmp_path / "images"
+    grid = read_rtdose(exported / "PHANTOM-001" / "fraction-1" / "RD.dcm").grid
+    write_volume(grid, folder / f"{first.id}.nii.gz")
+    apart = replace(implanted, cases=tuple(replace(case, source=Source(synthetic=True)) for case in implanted.cases))
+    found = evaluate_dose(apart, tmp_path / "out", predictions=contours, doses=folder)
+    by_dicom = evaluate_dose(implanted, tmp_path / "dicom", predictions=contours)
+    assert [s.manual_gy for s in found.scores if s.case == first.id] == pytest.approx(
+        [s.manual_gy for s in by_dicom.scores if s.case == first.id]
+    )
+    assert {s.manual_note for s in found.scores if s.case == second.id} == {"no dose"}
+    assert {one.manual_verdict for one in found.courses} == {"not judged", ""}
+    assert "fraction 2: no dose" in found.courses[0].note
+    shutil.copy(second.image, folder / f"{second.id}.nii.gz")
+    with pytest.raises(BadInput, match="values below 0; expected a dose in Gy"):
+        evaluate_dose(apart, tmp_path / "out", doses=folder)
+    with pytest.raises(BadInput, match="no dose of any of 2 cases"):
+        find_doses(apart.cases)
+    with pytest.raises(BadInput, match="There is no folder"):
+        find_doses(apart.cases, tmp_path / "absent")
+
+
+def test_which_dose_counts(implanted, exported, tmp_path):
+    """A copy counts once; one of another frame not at all; two plans are refused, and an effective dose."""
+    folder = shutil.copytree(exported / "PHANTOM-001" / "fraction-1", tmp_path / "doses")
+    shutil.rmtree(folder / "CT")
+    shutil.copy(folder / "RD.dcm", folder / "copy.dcm")
+    shutil.copy(exported / "PHANTOM-001" / "fraction-2" / "RD.dcm", folder / "other.dcm")
+    only = replace(implanted, cases=implanted.cases[:1])
+    usual = evaluate_dose(only, tmp_path / "usual")
+    assert repr(evaluate_dose(only, tmp_path / "out", doses=folder).scores) == repr(usual.scores)
+
+    def changed(keyword, value):
+        dose = pydicom.dcmread(folder / "RD.dcm")
+        setattr(dose, keyword, value)
+        dose.SOPInstanceUID = "1.2.3.4"
+        dose.ReferencedRTPlanSequence[0].ReferencedSOPInstanceUID = "1.2.3"
+        dose.save_as(folder / "copy.dcm")
+
+    changed("DoseComment", "an alternative")
+    with pytest.raises(BadInput, match="belong to 2 plans; expected the plan that was delivered"):
+        evaluate_dose(only, tmp_path / "out", doses=folder)
+    changed("DoseType", "EFFECTIVE")
+    with pytest.raises(BadInput, match="holds a dose of type EFFECTIVE"):
+        evaluate_dose(only, tmp_path / "out", doses=folder)
+    changed("DoseUnits", "RELATIVE")
+    with pytest.raises(BadInput, match="expected GY"):
+        evaluate_dose(only, tmp_path / "out", doses=folder)
+
+
+def test_of_scans_in_one_frame_each_has_the_dose_of_its_study(exported, tmp_path):
+    folder = shutil.copytree(exported, tmp_path / "one-frame")
+    for path in folder.rglob("*.dcm"):
+        file = pydicom.dcmread(path)
+        if "FrameOfReferenceUID" in file:
+            file.FrameOfReferenceUID = "1.2.3"
+        for item in file.get("ReferencedFrameOfReferenceSequence", ()):
+            item.FrameOfReferenceUID = "1.2.3"
+        for item in file.get("StructureSetROISequence", ()):
+            item.ReferencedFrameOfReferenceUID = "1.2.3"
+        file.save_as(path)
+    cohort = ingest(folder, tmp_path / "cohort", structures=STRUCTURES)
+    for searched in (None, folder):
+        found = find_doses(cohort.cases, searched)
+        assert {case.id: found[case.id] for case in cohort.cases} == {
+            case.id: (case.source.ct_folder.parent / "RD.dcm",) for case in cohort.cases
+        }
+
+
+def test_what_stands_there_is_kept(implanted, contours, tmp_path):
+    (tmp_path / "letter.txt").write_text("mine")
+    with pytest.raises(BadInput, match="would be replaced"):
+        evaluate_dose(implanted, tmp_path)
+    with pytest.raises(BadInput, match=r"There is no .*dose\.csv"):
+        DoseEvaluation.load(tmp_path)
+    evaluate_dose(implanted, tmp_path / "out", predictions=contours)
+    (tmp_path / "out" / "eqd2.csv").write_text("patient,structure\np1,bladder\n")
+    with pytest.raises(BadInput, match=r"eqd2\.csv is damaged"):
+        DoseEvaluation.load(tmp_path / "out")

@@ -1,0 +1,58 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from gynbtnet.evaluation.comparison.box_plot import box_figure
+from gynbtnet.evaluation.reports.bland_altman import COLUMNS, agreement_table, bland_altman_figure, with_differences
+from gynbtnet.evaluation.reports.patient_styles import patient_marks
+from gynbtnet.pictures.picture import picture
+
+
+def pairs(patients: int = 4, structures: tuple[str, ...] = ("bladder", "rectum")) -> pd.DataFrame:
+    random = np.random.default_rng(0)
+    rows = [
+        (structure, model, f"p{p:02d}", f"p{p:02d}_f{f}", manual + random.normal(1, 2), manual)
+        for structure in structures
+        for model in ("ours", "theirs")
+        for p in range(patients)
+        for f, manual in enumerate(random.uniform(40, 80, 3), start=1)
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def test_doses_as_volumes() -> None:
+    """Any two series and their unit; a panel a structure and model, each point as its data say."""
+    data = pairs()
+    figure = bland_altman_figure(data, "D2cc", "Gy", "synthetic data")
+    assert [axes.get_title() for axes in figure.axes] == [
+        *("bladder, ours", "bladder, theirs"),
+        *("rectum, ours", "rectum, theirs"),
+    ]
+    assert figure.axes[0].get_ylabel() == "automatic − manual\n(Gy)"
+    assert figure.axes[2].get_xlabel() == "mean D2cc (Gy)"
+    assert figure.get_suptitle() == "synthetic data"
+    drawn = np.concatenate([points.get_offsets().data for points in figure.axes[0].collections])
+    own = with_differences(data[(data["structure"] == "bladder") & (data["model"] == "ours")])
+    assert np.sort(drawn, axis=0) == pytest.approx(np.sort(own[["mean", "difference"]].to_numpy(), axis=0))
+    assert picture(figure, "").png == picture(bland_altman_figure(data, "D2cc", "Gy", "synthetic data"), "").png
+
+
+def test_limits_are_of_each_panel() -> None:
+    table = agreement_table(pairs())
+    assert list(table["cases"]) == [12] * 4
+    assert (table["lower"] < table["bias"]).all()
+    assert (table["upper_low"] < table["upper"]).all()
+
+
+@pytest.mark.parametrize("data", [pairs(1), pairs(30), pairs().iloc[:0]])
+def test_one_many_and_no_patients(data: pd.DataFrame) -> None:
+    assert picture(bland_altman_figure(data, "volume", "cm³"), "").png
+    boxes = data.assign(missed="none", dsc=0.5)
+    boxes.loc[boxes.index[:1], "missed"] = "prediction"
+    assert picture(box_figure(boxes, "dsc"), "").png
+
+
+def test_patients_differ_in_colour_and_shape() -> None:
+    marks = list(patient_marks(f"p{i:02d}" for i in range(56)).values())
+    assert len(set(marks)) == 56
+    assert len({one.colour for one in marks[:7]}) == len({one.shape for one in marks[:7]}) == 7

@@ -1,0 +1,99 @@
+"""Which cases are shown, what stands beside them, and which slice: nothing is picked by hand."""
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from gynbtnet.evaluation.metrics.evaluate import evaluate
+from gynbtnet.evaluation.metrics.metrics import Score
+from gynbtnet.evaluation.reports.case_selection import best_median_worst, mean_dsc
+from gynbtnet.evaluation.reports.compared_case import compared_case
+from gynbtnet.evaluation.reports.example_cases import shown_cases
+from gynbtnet.imaging.files.volume_files import read_volume, write_volume
+from gynbtnet.imaging.structure_names import StructureNames
+from gynbtnet.imaging.volume import Volume
+
+NAMES = StructureNames.load()
+
+
+def scored(*dsc: float) -> list[Score]:
+    figures = (1.0, 1.0, 1.0, 1.0, 0.0, 1.0)
+    return [Score(f"c{i}", "p", "bladder", value, 1.0, 1.0, "none", *figures) for i, value in enumerate(dsc)]
+
+
+def test_cases_are_chosen_by_mean_dsc():
+    assert best_median_worst(scored(0.5, 0.9, 0.1, 0.7, 0.6)) == (("best", "c1"), ("median", "c4"), ("worst", "c2"))
+    assert best_median_worst(scored(0.5, 0.9)) == (("best", "c1"), ("worst", "c0"))
+    assert best_median_worst(scored(0.5)) == (("best", "c0"),)
+
+
+def test_a_missed_structure_pulls_its_case_down():
+    missed = Score("c1", "p", "rectum", 0.0, 99.0, 99.0, "prediction", 1.0, 0.0, 0.0, 99.0, -1.0, 99.0)
+    absent = Score("c0", "p", "rectum", *[float("nan")] * 3, "both", 0.0, 0.0, *[float("nan")] * 4)
+    assert best_median_worst([*scored(0.5, 0.9), missed, absent]) == (("best", "c0"), ("worst", "c1"))
+
+
+def test_a_missed_structure_counts_as_0_where_the_policy_drops_it():
+    dropped = Score("c1", "p", "rectum", *[float("nan")] * 3, "prediction", 1.0, 0.0, *[float("nan")] * 4)
+    assert mean_dsc([[*scored(0.5, 0.9), dropped]]) == {"c0": 0.5, "c1": 0.45}
+
+
+def test_the_mean_is_over_models_and_may_be_of_one_structure():
+    worse = [replace(score, dsc=score.dsc / 2) for score in scored(0.4, 0.8)]
+    rectum = replace(scored(0.1)[0], structure="rectum")
+    assert mean_dsc([scored(0.4, 0.8), worse]) == pytest.approx({"c0": 0.3, "c1": 0.6})
+    assert mean_dsc([[*scored(0.4), rectum], worse], "rectum") == {"c0": 0.1}
+
+
+@pytest.fixture(scope="module")
+def with_missed(predicted, tmp_path_factory):
+    """The same predictions, but the last case has no rectum."""
+    folder = shutil.copytree(predicted, tmp_path_factory.mktemp("missed") / "predictions")
+    path = folder / "p3_f1" / "labels.nii.gz"
+    labels = read_volume(path)
+    write_volume(Volume(np.where(labels.array == 2, 0, labels.array), labels.geometry), path)
+    return folder
+
+
+def test_what_is_shown(scanned, predicted, with_missed, tmp_path):
+    predictions = {"good": predicted, "worse": with_missed}
+    evaluations = {name: evaluate(scanned, folder, tmp_path / name) for name, folder in predictions.items()}
+    shown = shown_cases(scanned, evaluations, predictions, NAMES)
+    assert [case.title.split(",")[0] for case in shown.viewed] == ["Best case", "Median case", "Worst case"]
+    assert shown.viewed[2].title.endswith("p3_f1")
+    assert [stack.plane for stack in shown.viewed[0].stacks] == ["axial", "coronal", "sagittal"]
+    assert "worse: bladder 0.62, rectum missed" in shown.viewed[2].caption
+    assert [panel.title for panel in shown.cases[2].panels] == ["CT", "truth", "good", "worse"]
+    assert [panel.note for panel in shown.cases[2].panels] == ["", "", "", "rectum missed"]
+    bladder, rectum = shown.structures
+    assert [panel.title for panel in bladder.panels][:2] == [
+        "best, good, DSC 1.00: p1_f1",
+        "best, worse, DSC 1.00: p1_f1",
+    ]
+    assert (rectum.panels[-1].note, rectum.panels[-1].title) == ("missed", "worst, worse, DSC 0.00: p3_f1")
+    assert rectum.panels[-1].stack.outlines["worse"]["rectum"] == ("",)
+    assert rectum.panels[-1].stack.outlines["truth"]["rectum"] != ("",)
+
+
+def test_the_slice_with_the_most_wrong_voxels(scanned, with_missed):
+    case = compared_case(scanned, "p3_f1", {"model": with_missed})
+    # Bladder, slices 4 to 7: shifted by 3 of 8 columns, 5 rows: 2 × 15 wrong. Rectum, slices 2 to 9: 12 missed voxels.
+    wrong = (case.drawn["truth"].labels.array != case.drawn["model"].labels.array).sum(axis=(1, 2))
+    assert wrong.tolist() == [0, 0, 12, 12, 42, 42, 42, 42, 12, 12, 0, 0]
+    assert case.worst_slice().places == (10 + 4 * 4,)
+    assert case.worst_slice("rectum").places == (10 + 4 * 2,)
+
+
+def test_labels_of_a_model_that_knows_more_are_put_into_the_cohorts_order(scanned, predicted, tmp_path):
+    folder = shutil.copytree(predicted, tmp_path / "other")
+    path = folder / "p1_f1" / "labels.nii.gz"
+    labels = read_volume(path)
+    renumbered = np.array([0, 3, 1], np.uint8)[labels.array]
+    renumbered[0, 0, 0] = 2
+    write_volume(Volume(renumbered, labels.geometry), path)
+    (path.parent / "prediction.json").write_text('{"structures": ["rectum", "colon", "bladder"]}')
+    drawn = compared_case(scanned, "p1_f1", {"model": folder}).drawn["model"]
+    assert drawn.structures == ("bladder", "rectum")
+    assert np.array_equal(drawn.labels.array, labels.array)

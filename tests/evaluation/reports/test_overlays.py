@@ -1,0 +1,97 @@
+"""Pictures show the right contours in the right place, and the cases shown are chosen by their scores."""
+
+import io
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from gynbtnet.evaluation.reports.case_overlay import prediction_overlay
+from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.structure_names import StructureNames
+from gynbtnet.imaging.volume import Segmentation, Volume
+from gynbtnet.pictures.overlays import MARGIN_MM, colour, overlay_figure, view
+from gynbtnet.pictures.picture import picture
+
+NAMES = StructureNames.load()
+SPACING = (5.0, 2.0, 2.0)
+# First axis runs to the feet, second to anterior: what is turned on its way to a picture shows itself.
+DIRECTION = (1, 0, 0, 0, -1, 0, 0, 0, -1)
+
+
+def scan(*boxes: tuple[slice, ...]) -> tuple[Volume, Segmentation]:
+    geometry = Geometry((30, 100, 120), SPACING, (-100, 80, 300), DIRECTION)
+    labels = np.zeros(geometry.shape, np.uint8)
+    for label, box in enumerate(boxes, start=1):
+        labels[box] = label
+    structures = ("bladder", "sigmoid", "rectum")[: len(boxes)]
+    return Volume(np.zeros(geometry.shape, np.int16), geometry), Segmentation(Volume(labels, geometry), structures)
+
+
+def pixels(figure) -> np.ndarray:
+    return imread(io.BytesIO(picture(figure, "").png))[..., :3]
+
+
+def test_the_view_holds_all_contours_with_a_margin_and_looks_at_their_middle():
+    image, truth = scan(np.s_[10:14, 40:50, 60:70])
+    _, prediction = scan(np.s_[11:15, 40:50, 80:84])
+    seen = view(image, prediction, truth)
+    np.testing.assert_allclose(seen.point, image.geometry.to_world((11.5, 44.5, 64.5)))
+    np.testing.assert_allclose(view(image, prediction).point, image.geometry.to_world((12.5, 44.5, 81.5)))
+    for name in ("truth", "prediction"):
+        whole, cropped = {"truth": truth, "prediction": prediction}[name], getattr(seen, name)
+        assert cropped.mask("bladder").sum() == whole.mask("bladder").sum()
+    lower, upper = np.argwhere(seen.truth.labels.array | seen.prediction.labels.array).T[:, [0, -1]].T
+    shape = np.array(seen.image.geometry.shape)
+    assert (shape < image.geometry.shape).any()
+    sides = (np.minimum(lower, shape - 1 - upper) * seen.image.geometry.spacing)[1:]
+    assert (sides >= MARGIN_MM - 2).all()
+
+
+def test_nothing_drawn_shows_the_whole_scan():
+    image, empty = scan(np.s_[0:0, 0:0, 0:0])
+    seen = view(image, empty, empty)
+    assert seen.image.geometry.shape == image.geometry.shape
+    assert pixels(overlay_figure(seen, NAMES)).max() > 0.9  # the letters at the edges
+
+
+def test_image_and_contours_must_share_a_grid():
+    image, truth = scan(np.s_[10:14, 40:50, 60:70])
+    other = Volume(image.array[1:], Geometry((29, 100, 120), SPACING))
+    with pytest.raises(ValueError, match="one grid"):
+        view(other, truth)
+
+
+def test_a_contour_lies_where_its_structure_is_and_in_its_colour():
+    """A second structure to the patient's left and in front lies in the upper right of the axial picture."""
+    image, prediction = scan(np.s_[10:14, 40:50, 40:50], np.s_[10:14, 60:70, 60:70])
+    axial = pixels(overlay_figure(view(image, prediction), NAMES, ["axial"]))
+    found = []
+    for structure in prediction.structures:
+        rgb = np.array([int(colour(structure, NAMES)[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+        places = np.argwhere(np.abs(axial - rgb).max(axis=-1) < 0.05)
+        assert len(places) > 20
+        found.append(places.mean(axis=0) / axial.shape[:2])
+    bladder, sigmoid = found
+    assert sigmoid[0] < bladder[0] - 0.1
+    assert sigmoid[1] > bladder[1] + 0.1
+
+
+def test_pictures_are_in_true_proportion():
+    image, empty = scan()
+    for name, proportion in (("axial", 200 / 240), ("coronal", 150 / 240), ("sagittal", 150 / 200)):
+        height, width, _ = pixels(overlay_figure(view(image, empty), NAMES, [name])).shape
+        assert height / width == pytest.approx(proportion, abs=0.01)
+
+
+@pytest.mark.parametrize("structure", ["hr_ctv", "bladder", "rectum", "sigmoid", "uterus", "GTV_Mass_CT"])
+def test_every_colour_can_be_seen_on_a_dark_scan(structure):
+    red, green, blue = (int(colour(structure, NAMES)[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    assert 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.39
+
+
+def test_a_prediction_without_truth():
+    image, prediction = scan(np.s_[10:14, 40:50, 40:50], np.s_[10:10, 0:0, 0:0])
+    overlay = prediction_overlay("a pelvis", image, prediction, NAMES)
+    assert "bladder 8.0 cm³. Not found: sigmoid." in overlay.caption
+    assert [name for name, _ in overlay.legend] == ["bladder"]

@@ -1,0 +1,173 @@
+"""Two folds on four synthetic patients, in sequence and side by side."""
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from gynbtnet.datasets.case import Case, Source
+from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.datasets.split import Split
+from gynbtnet.experiment.cross_validation import CrossValidation, crossvalidate, learn_from_folds
+from gynbtnet.imaging.files.volume_files import read_volume, write_volume
+from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.volume import Volume
+from gynbtnet.inference.engine.predict import predict
+from gynbtnet.inference.models.model import Model
+from gynbtnet.inference.quality.predicted_dsc import Quality
+from gynbtnet.preparation.planning.make_plan import make_plan
+from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.preparation.planning.structure_volumes import volumes_of
+from gynbtnet.preparation.prepare import prepare
+from gynbtnet.preparation.store import PreparedCohort
+from gynbtnet.recipes.loading import load_recipe
+from gynbtnet.recipes.recipe import Recipe
+from gynbtnet.runtime.errors import BadInput, Paused
+from gynbtnet.runtime.json_files import sha256_of
+
+GRID = Geometry((20, 36, 40), (6.0, 5.0, 5.0))
+SPLIT = Split(test=("p4",), folds=(("p0", "p1"), ("p2", "p3")), seed=0)
+CHANGES = [
+    *("structures=[ball]", "task.training.epochs=2", "task.training.steps_per_epoch=1"),
+    *("task.training.validation_patches=1", "task.training.augmentation=none"),
+]
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
+    folder = tmp_path_factory.mktemp("cohort")
+    cases = []
+    for number in range(5):
+        random = np.random.default_rng(number)
+        distance = np.sqrt(((np.indices(GRID.shape).T - (10, 18, 16 + 2 * number)) ** 2).sum(-1)).T
+        labels = (distance < 6).astype(np.uint8)
+        image = (100 * labels + random.normal(0, 20, GRID.shape)).astype(np.float32)
+        name = f"p{number}_f1"
+        paths = folder / "imagesTr" / f"{name}_0000.nii.gz", folder / "labelsTr" / f"{name}.nii.gz"
+        for path, array in zip(paths, (image, labels), strict=True):
+            path.parent.mkdir(exist_ok=True)
+            write_volume(Volume(array, GRID), path)
+        volumes = {"ball": float(labels.sum()) * GRID.voxel_volume / 1000}
+        cases.append(
+            Case(f"p{number}", 1, name, paths[:1], paths[1], Source(synthetic=True), GRID, volumes_cm3=volumes)
+        )
+    whole = Cohort("balls", ("ball",), tuple(cases), folder)
+    whole.save()
+    return whole
+
+
+@pytest.fixture(scope="module")
+def recipe() -> Recipe:
+    return load_recipe("smoke", CHANGES)
+
+
+@pytest.fixture(scope="module")
+def prepared(cohort: Cohort, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> PreparedCohort:
+    seen = cohort.of_patients({"p0", "p1", "p2", "p3"})
+    return prepare(seen, make_plan(seen, recipe.stage("task").plan), tmp_path_factory.mktemp("prepared"))
+
+
+@pytest.fixture(scope="module")
+def done(
+    prepared: PreparedCohort, cohort: Cohort, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory
+) -> CrossValidation:
+    out = tmp_path_factory.mktemp("out") / "crossvalidation"
+    crossvalidate(prepared, cohort, recipe, SPLIT, out)
+    learn_from_folds(cohort, recipe, SPLIT, out)
+    return CrossValidation(out)
+
+
+def test_each_case_is_predicted_by_the_fold_that_has_not_seen_it(done: CrossValidation, cohort: Cohort) -> None:
+    assert sorted(path.name for path in done.predictions.iterdir()) == [f"p{n}_f1" for n in range(4)]
+    for fold, patients in enumerate(SPLIT.folds):
+        model = Model.load(done.fold(fold))
+        for patient in patients:
+            said = json.loads((done.predictions / f"{patient}_f1" / "prediction.json").read_text())
+            sha256 = sha256_of(done.fold(fold) / "weights_last.safetensors")
+            assert (said["model"]["name"], said["model"]["sha256"]) == (f"fold_{fold}", sha256)
+            assert said["model"]["files"] == {"weights_last.safetensors": sha256}
+            assert "SYNTHETIC" in said["notice"]
+        case = cohort.case(f"{patients[0]}_f1")
+        expected = predict(model, read_volume(case.image), load_recipe("smoke").prediction).labels.array
+        kept = read_volume(done.predictions / case.id / "labels.nii.gz").array
+        assert np.array_equal(kept, expected)
+
+
+def test_no_fold_learns_from_whom_it_predicts(done: CrossValidation, prepared: PreparedCohort) -> None:
+    patient_of = {case.key: case.patient for case in prepared.cases}
+    for fold, patients in enumerate(SPLIT.folds):
+        inputs = json.loads((done.fold(fold) / "inputs.json").read_text())
+        assert {patient_of[key] for key in inputs["validation"]} == set(patients)
+        assert {patient_of[key] for key in inputs["training"]} == set(SPLIT.folds[1 - fold])
+
+
+def test_every_case_outside_the_test_is_scored(done: CrossValidation) -> None:
+    with (done.evaluation / "scores.csv").open(newline="") as file:
+        assert sorted(row["case"] for row in csv.DictReader(file)) == [f"p{n}_f1" for n in range(4)]
+
+
+def test_plan_and_quality_stand_beside_the_folds(done: CrossValidation, cohort: Cohort) -> None:
+    plan, quality = Plan.load(done.folder), Quality.beside(done.folder)
+    seen = cohort.of_patients({"p0", "p1", "p2", "p3"})
+    fold = Plan.load(done.fold(0))
+    assert plan == replace(fold, volumes=volumes_of(seen), postprocessing=plan.postprocessing)
+    assert plan.volumes == fold.volumes == volumes_of(seen)
+    assert plan.postprocessing == ()  # four patients are no reason
+    assert quality is not None
+    assert [(one.structure, one.from_shape) for one in quality.structures] == [("ball", None)]
+    with done.trials.open(newline="") as file:
+        assert {row["step"] for row in csv.DictReader(file)} == {"pieces", "holes"}
+
+
+def test_called_again_it_keeps_what_is_done(
+    done: CrossValidation, prepared: PreparedCohort, cohort: Cohort, recipe: Recipe
+) -> None:
+    files = [*done.folder.glob("fold_*/weights_*"), *done.predictions.rglob("*.nii.gz")]
+    before = {path: path.stat().st_mtime_ns for path in files}
+    assert len(before) == 8
+    crossvalidate(prepared, cohort, recipe, SPLIT, done.folder)
+    assert {path: path.stat().st_mtime_ns for path in files} == before
+
+
+def test_folds_side_by_side_are_those_in_sequence(
+    done: CrossValidation, prepared: PreparedCohort, cohort: Cohort, recipe: Recipe, tmp_path: Path
+) -> None:
+    """Out of time after an epoch, too, and called again."""
+    hurried = load_recipe("smoke", [*CHANGES, "task.training.time_budget_hours=1e-9"])
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(Paused, match="2 of 2 folds unfinished"):
+            crossvalidate(prepared, cohort, hurried, SPLIT, tmp_path, jobs=2)
+        assert not (tmp_path / "evaluation").exists()
+        crossvalidate(prepared, cohort, recipe, SPLIT, tmp_path, jobs=2)
+    finally:
+        torch.set_num_threads(threads)
+    for fold in range(2):
+        weights = CrossValidation(tmp_path).fold(fold) / "weights_last.safetensors"
+        assert weights.read_bytes() == (done.fold(fold) / weights.name).read_bytes()
+    assert (tmp_path / "evaluation/scores.csv").read_bytes() == (done.evaluation / "scores.csv").read_bytes()
+
+
+def test_what_does_not_belong_together(
+    prepared: PreparedCohort, cohort: Cohort, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = replace(SPLIT, test=("p5",))
+    with pytest.raises(BadInput, match="1 patients unknown"):
+        crossvalidate(prepared, cohort, recipe, other, tmp_path / "out")
+    fewer = replace(prepared, cases=prepared.cases[:3])
+    with pytest.raises(BadInput, match=r"1 cases of the cohort .* are not prepared"):
+        crossvalidate(fewer, cohort, recipe, SPLIT, tmp_path / "out")
+    several = load_recipe("smoke", [*CHANGES, "task.training.devices=2"])
+    with pytest.raises(BadInput, match="each fold on one device"):
+        crossvalidate(prepared, cohort, several, SPLIT, tmp_path / "out")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(BadInput, match="each fold on one device"):
+        crossvalidate(prepared, cohort, recipe, SPLIT, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

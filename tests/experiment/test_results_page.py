@@ -1,0 +1,13 @@
+"""What the page of a comparison says beside its tables."""
+
+from gynbtnet.experiment.results_page import notes_on_folds
+from gynbtnet.recipes.loading import load_recipe
+from gynbtnet.recipes.variant import load_variants
+
+
+def test_scores_out_of_fold_are_called_transductive_if_stage_1_saw_the_scans() -> None:
+    demo = load_recipe("demo")
+    (note,) = notes_on_folds(load_variants(["gynbtnet", "gynbtnet-from-scratch"], demo))
+    assert "are transductive" in note
+    assert "held out were in no stage" in note
+    assert not list(notes_on_folds(load_variants(["gynbtnet-from-scratch", "nnunet"], demo)))

@@ -1,0 +1,149 @@
+"""Several folds as one model, what is averaged, and how far the passes agree."""
+
+import math
+import shutil
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.volume import Volume
+from gynbtnet.inference.engine.predict import predict
+from gynbtnet.inference.engine.settings import PredictionSettings
+from gynbtnet.inference.engine.test_time_augmentation import Passes
+from gynbtnet.inference.models.ensemble import Ensemble, load_model
+from gynbtnet.inference.models.model import Model
+from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.runtime.errors import BadInput
+
+WHOLE = (slice(None),) * 3
+QUICK = PredictionSettings(mirroring=False, device="cpu")
+
+
+@pytest.fixture
+def folds(model_folder: Path, tmp_path: Path) -> Path:
+    """Three folds with weights of their own, as a cross-validation leaves them."""
+    weights = load_file(model_folder / "weights_last.safetensors")
+    for fold in (0, 1, 10):
+        shutil.copytree(model_folder, tmp_path / "folds" / f"fold_{fold}")
+        torch.manual_seed(fold)
+        changed = {name: value * (1 + 0.2 * torch.randn(value.shape)) for name, value in weights.items()}
+        save_file(changed, tmp_path / "folds" / f"fold_{fold}" / "weights_last.safetensors")
+    (tmp_path / "folds" / "predictions").mkdir()
+    return tmp_path / "folds"
+
+
+def scan() -> Volume:
+    array = np.random.default_rng(0).normal(0, 100, (16, 32, 32)).astype(np.float32)
+    return Volume(array, Geometry(array.shape, (2.0, 2.0, 2.0)))
+
+
+def test_an_ensemble_draws_the_highest_mean_logit(folds: Path) -> None:
+    ensemble = load_model(folds, QUICK)
+    assert isinstance(ensemble, Ensemble)
+    assert [member.folder.name for member in ensemble.members] == ["fold_0", "fold_1", "fold_10"]
+    assert ensemble.structures == ("bladder", "rectum")
+    assert len(ensemble.sha256) == 64
+    image = torch.from_numpy(scan().array)[None, None]
+    image = (image - image.mean()) / image.std(correction=0)
+    with torch.no_grad():
+        logits = torch.stack([member.network(image)[0] for member in ensemble.members])
+    found = ensemble.contour([scan()], QUICK)
+    labels = found.segmentation.labels.array
+    assert (labels == logits.mean(0).argmax(0).numpy()).mean() > 0.999
+    assert (labels != logits[0].argmax(0).numpy()).mean() > 0.01
+    for label, structure in enumerate(ensemble.structures, start=1):
+        mean = logits.mean(0).argmax(0) == label
+        passes = [one.argmax(0) == label for one in logits]
+        dice = [2 * (one & mean).sum() / (one.sum() + mean.sum()) for one in passes]
+        assert found.agreement[structure] == pytest.approx(float(np.mean(dice)), abs=1e-6)
+
+
+def test_as_many_folds_as_are_asked_for(folds: Path) -> None:
+    first = load_model(folds, QUICK.fast())
+    assert isinstance(first, Ensemble)
+    assert len(first.members) == 1
+    alone = load_model(folds / "fold_0", QUICK)
+    assert isinstance(alone, Model)
+    fast = PredictionSettings(device="cpu").fast()
+    assert (fast.folds, fast.mirroring, fast.overlap) == (1, False, 0.25)
+    expected = predict(alone, scan(), fast).labels.array
+    assert np.array_equal(predict(first, scan(), fast).labels.array, expected)
+    whole = load_model(folds, QUICK)
+    assert np.array_equal(predict(whole, scan(), fast).labels.array, expected)
+    assert first.contour([scan()], fast).agreement.keys() == {"bladder", "rectum"}
+    assert all(math.isnan(value) for value in first.contour([scan()], fast).agreement.values())
+
+
+def test_folds_of_different_plans_are_no_ensemble(folds: Path) -> None:
+    replace(Plan.load(folds / "fold_1"), spacing=(3.0, 2.0, 2.0)).save(folds / "fold_1")
+    with pytest.raises(BadInput, match=r"fold_1 was trained by another plan than .*fold_0"):
+        load_model(folds, QUICK)
+
+
+def test_an_unfinished_fold_is_told(folds: Path) -> None:
+    (folds / "fold_1" / "weights_last.safetensors").unlink()
+    with pytest.raises(BadInput, match=r"There is no .*fold_1"):
+        load_model(folds, QUICK)
+    with pytest.raises(BadInput, match="expected a model"):
+        load_model(folds / "predictions", QUICK)
+
+
+@pytest.mark.parametrize("axes", [(), (2,), (0, 2), (0, 1, 2)])
+def test_passes_are_averaged_over_chosen_mirror_images(axes: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    networks = [torch.nn.Conv3d(1, 3, 3, padding=1) for _ in range(2)]
+    image = torch.randn(1, 1, 6, 7, 8)
+    flips = [[axis + 2 for axis in chosen] for n in range(len(axes) + 1) for chosen in combinations(axes, n)]
+    with torch.inference_mode():
+        found = Passes(networks, axes)(image, WHOLE)
+        every = [network(image.flip(flip)).flip(flip) for network in networks for flip in flips]
+    assert len(every) == 2 ** (len(axes) + 1)
+    torch.testing.assert_close(found, torch.stack(every).mean(0))
+
+
+def test_agreement_counts_each_cell_once_and_knows_what_is_not_drawn() -> None:
+    """Two passes by hand: one draws voxels 0 to 3, the other 2 to 5, their mean 0 to 5 but 4; of 3 structures one."""
+    logits = torch.zeros(2, 1, 4, 1, 1, 8)
+    logits[0, 0, 1, ..., 0:4] = 3
+    logits[1, 0, 1, ..., 2:6] = 3
+    logits[1, 0, 0, ..., 4] = 2
+    logits[1, 0, 1, ..., 4] = 2.5
+    logits[0, 0, 0, ..., 4] = 1
+    passes = Passes([lambda image: logits[0].clone(), lambda image: logits[1].clone()])
+    passes(torch.zeros(1, 1, 1, 1, 8), (slice(None), slice(None), slice(0, 6)))
+    agreement = passes.agreement(("a", "b", "c"))
+    # mean: 0, 1, 2, 3, 5; the first draws 4 of these, the second 2, 3, 5 and one more
+    assert agreement["a"] == pytest.approx((2 * 4 / (4 + 5) + 2 * 3 / (4 + 5)) / 2)
+    assert math.isnan(agreement["b"])
+    assert math.isnan(agreement["c"])
+
+
+@pytest.mark.slow
+def test_backends_draw_the_same(model_folder: Path) -> None:
+    pytest.importorskip("openvino")
+    model = Model.load(model_folder, device="cpu")
+    expected = predict(model, scan(), QUICK).labels.array
+    settings = QUICK.model_copy(update={"backend": "openvino"})
+    found = predict(model, scan(), settings).labels.array
+    assert (found == expected).mean() > 0.999
+    assert model.networks(settings) == model.networks(settings)  # compiled once
+
+
+@pytest.mark.slow
+def test_the_compiled_network_draws_the_same(model_folder: Path) -> None:
+    model = Model.load(model_folder, device="cpu")
+    expected = predict(model, scan(), QUICK).labels.array
+    found = predict(model, scan(), QUICK.model_copy(update={"backend": "compiled"})).labels.array
+    assert (found == expected).mean() > 0.999
+
+
+def test_an_absent_openvino_is_told(model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gynbtnet.runtime.optional_dependencies.find_spec", lambda name: None)
+    with pytest.raises(BadInput, match=r"openvino.*gynbtnet\[openvino\]"):
+        predict(Model.load(model_folder, device="cpu"), scan(), QUICK.model_copy(update={"backend": "openvino"}))

@@ -1,0 +1,120 @@
+"""The regression against numpy, the interval by hand and in simulation."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import expit
+
+from gynbtnet.inference.quality.dsc_regression import (
+    ALPHA,
+    FEWEST_PATIENTS,
+    CalibratedDSC,
+    Line,
+    WithoutPatient,
+    calibrate,
+)
+
+
+def test_where_slopes_are_negative_it_is_ridge_regression() -> None:
+    random = np.random.default_rng(0)
+    x = random.normal(2, 3, (40, 2))
+    y = 1.5 - x @ [0.7, 0.2] + random.normal(0, 0.1, 40)
+    weights = random.uniform(0.2, 1, 40)
+    scaled = (x - np.average(x, axis=0, weights=weights)) / np.sqrt(
+        np.average((x - np.average(x, axis=0, weights=weights)) ** 2, axis=0, weights=weights)
+    )
+    design = np.column_stack([np.ones(40), scaled])
+    expected = np.linalg.solve(design.T @ (design * weights[:, None]) + np.diag([0, 1, 1]), design.T @ (weights * y))
+    found = Line.fit(x, y, weights)
+    assert [found.at(row) for row in x] == pytest.approx(design @ expected)
+
+
+def test_what_looks_worse_never_promises_more() -> None:
+    random = np.random.default_rng(1)
+    x = random.normal(size=(30, 3))
+    found = Line.fit(x, x @ [1.0, -1.0, 0.0] + random.normal(0, 0.1, 30), np.ones(30))
+    assert found.slopes[0] == 0
+    assert found.slopes[1] < -0.8
+    assert max(found.slopes) <= 0
+
+
+def test_a_figure_that_never_varies_says_nothing() -> None:
+    x = np.column_stack([np.arange(10.0), np.full(10, 3.0)])
+    assert Line.fit(x, -np.arange(10.0), np.ones(10)).slopes[1] == 0
+
+
+def test_the_interval_is_the_jackknife_plus_where_a_patient_is_a_case() -> None:
+    """Barber et al. 2021: the ⌈(1 − α)(n + 1)⌉-th smallest of μ₋ᵢ(x) + Rᵢ, and the ⌊α(n + 1)⌋-th of μ₋ᵢ(x) − Rᵢ."""
+    random = np.random.default_rng(2)
+    n = 25
+    levels, residuals = random.normal(1, 0.2, n), random.exponential(0.5, n)
+    patients = tuple(
+        WithoutPatient(Line(level, (-0.5,)), (residual,)) for level, residual in zip(levels, residuals, strict=True)
+    )
+    dsc, low, high = CalibratedDSC(Line(1.0, (-0.5,)), patients).at((0.4,))
+    assert dsc == pytest.approx(expit(0.8))
+    assert high == pytest.approx(expit(np.sort(levels - 0.2 + residuals)[math.ceil((1 - ALPHA) * (n + 1)) - 1]))
+    assert low == pytest.approx(expit(np.sort(levels - 0.2 - residuals)[math.floor(ALPHA * (n + 1)) - 1]))
+
+
+def test_a_patient_weighs_the_same_with_any_number_of_cases() -> None:
+    """Nine patients, each a tenth of the weight: 90 % are reached with the last residual of the last."""
+    patients = [WithoutPatient(Line(0.0, ()), (0.1,)) for _ in range(8)]
+    several = CalibratedDSC(Line(0.0, ()), (*patients, WithoutPatient(Line(0.0, ()), (1.0, 2.0, 3.0))))
+    assert several.at(())[1:] == pytest.approx((expit(-3), expit(3)))
+    ten = CalibratedDSC(Line(0.0, ()), (*several.patients, patients[0]))  # 9/11 below, a third of 1/11 each above
+    assert ten.at(())[1:] == pytest.approx((expit(-3), expit(3)))
+    twenty = CalibratedDSC(Line(0.0, ()), (*several.patients, *patients, *patients[:3]))  # 19/21 > 0.9 below
+    assert twenty.at(())[1:] == pytest.approx((expit(-0.1), expit(0.1)))
+
+
+def test_too_few_patients_are_not_calibrated_and_fewer_would_give_no_bound() -> None:
+    cases = [f"p{n % (FEWEST_PATIENTS - 1)}" for n in range(40)]
+    assert calibrate(cases, np.zeros((40, 1)), np.full(40, 0.8)) is None
+    eight = CalibratedDSC(Line(1.0, ()), tuple(WithoutPatient(Line(1.0, ()), (0.1,)) for _ in range(8)))
+    assert eight.at(()) == (pytest.approx(expit(1)), 0.0, 1.0)
+
+
+def test_a_dsc_of_nothing_lies_in_an_interval_that_reaches_down() -> None:
+    patients = [f"p{n}" for n in range(10)]
+    found = calibrate(patients, np.zeros((10, 1)), np.array([0.0] * 5 + [1.0] * 5))
+    assert found is not None
+    assert found.at((0.0,))[1:] == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("patients", [12, 30])
+def test_it_covers_what_it_says_whatever_the_noise(patients: int) -> None:
+    """Fractions of a patient share an error, noise has heavy tails: 90 % of new patients' cases, 80 % guaranteed."""
+    random = np.random.default_rng(patients)
+    covered, bounded = [], []
+    for _ in range(300):
+        whose = np.repeat(np.arange(patients + 1), random.integers(1, 6, patients + 1))
+        x = random.exponential(1, (len(whose), 2))
+        shared = random.standard_t(3, patients + 1)[whose] * 0.5
+        dsc = expit(2 - x @ [0.8, 0.0] + shared + random.laplace(0, 0.3, len(whose)))
+        known = whose < patients
+        found = calibrate([f"p{one}" for one in whose[known]], x[known], dsc[known])
+        assert found is not None
+        intervals = [found.at(figures) for figures in x[~known]]
+        covered.append(
+            np.mean([low <= value <= high for (_, low, high), value in zip(intervals, dsc[~known], strict=True)])
+        )
+        bounded.append(np.mean([value >= low for (_, low, _), value in zip(intervals, dsc[~known], strict=True)]))
+    assert np.mean(covered) >= 1 - ALPHA - 0.03
+    assert np.mean(covered) <= 0.985  # and isn't merely wide
+    assert np.mean(bounded) >= np.mean(covered)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.floats(0, 1), min_size=12, max_size=12), st.floats(0, 10), st.floats(0, 10))
+def test_what_is_predicted_lies_in_its_interval_and_falls(dscs: list[float], one: float, more: float) -> None:
+    x = np.linspace(0, 5, 12)[:, None]
+    found = calibrate([f"p{n}" for n in range(12)], x, np.array(dscs))
+    assert found is not None
+    dsc, low, high = found.at((one,))
+    assert 0 <= low <= dsc + 1e-12
+    assert dsc - 1e-12 <= high <= 1
+    assert found.at((one + more,))[0] <= dsc + 1e-12

@@ -1,0 +1,82 @@
+"""A scan of several channels: which files they are in, and that each reaches the network."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from gynbtnet.imaging.files.volume_files import read_volume, write_volume
+from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.volume import Volume
+from gynbtnet.inference.engine.settings import PredictionSettings
+from gynbtnet.inference.predict_scan import predict_scan
+from gynbtnet.inference.scans.channel_files import further_channels
+from gynbtnet.runtime.errors import BadInput
+
+CHANNELS = ("CT", "T2")
+GRID = Geometry((16, 32, 32), (2.0, 2.0, 2.0))
+
+
+class BrightInTheSecond(torch.nn.Module):
+    """Calls bladder what is bright in the second channel, whatever the first shows."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        second = image[:, 1:2]
+        return torch.cat([1 - second, second - 1, torch.full_like(second, -9)], 1)
+
+
+@pytest.fixture
+def two_channel_model(bright_model):
+    object.__setattr__(bright_model, "plan", replace(bright_model.plan, channels=CHANNELS))
+    object.__setattr__(bright_model, "network", BrightInTheSecond())
+    return bright_model
+
+
+@pytest.fixture
+def scan(tmp_path):
+    """A CT with a bright block in one place, and a T2 with one in another."""
+    arrays = np.zeros((2, *GRID.shape), np.int16)
+    arrays[0, :, :2] = -1000
+    arrays[0, 4:8, 4:12, 4:12] = 1000
+    arrays[1, 8:12, 20:28, 20:28] = 500
+    for i, array in enumerate(arrays):
+        write_volume(Volume(array, GRID), tmp_path / f"scan_{i:04d}.nii.gz")
+    return tmp_path / "scan_0000.nii.gz", arrays[1] > 0
+
+
+def test_the_second_channel_is_found_beside_the_first_and_read(two_channel_model, scan, tmp_path):
+    path, bright = scan
+    out = predict_scan(two_channel_model, path, tmp_path / "out", settings=PredictionSettings(mirroring=False))
+    assert np.array_equal(read_volume(out / "labels.nii.gz").array == 1, bright)
+
+
+def test_a_named_file_goes_first(two_channel_model, scan, tmp_path):
+    path, bright = scan
+    other = tmp_path / "t2.nii.gz"
+    write_volume(Volume(np.flip(bright, 1).astype(np.int16), GRID), other)
+    settings = PredictionSettings(mirroring=False)
+    out = predict_scan(two_channel_model, path, tmp_path / "out", channels=[other], settings=settings)
+    assert np.array_equal(read_volume(out / "labels.nii.gz").array == 1, np.flip(bright, 1))
+
+
+def test_a_channel_on_another_grid_is_refused(two_channel_model, scan, tmp_path):
+    path, bright = scan
+    write_volume(Volume(bright.astype(np.int16), replace(GRID, origin=(0.0, 0.0, 5.0))), tmp_path / "t2.nii.gz")
+    with pytest.raises(BadInput, match=r"T2 lies on another grid than CT.*5 mm off"):
+        predict_scan(two_channel_model, path, tmp_path / "out", channels=[tmp_path / "t2.nii.gz"])
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_channels_are_counted(scan, tmp_path):
+    path, _ = scan
+    with pytest.raises(BadInput, match=r"3 channels \(CT, T2, T1\).*there are 2; give an image file for each"):
+        further_channels(path, (), ("CT", "T2", "T1"))
+    with pytest.raises(BadInput, match=r"1 channels \(CT\).*there are 2"):
+        further_channels(path, [tmp_path / "scan_0001.nii.gz"], ("CT",))
+    with pytest.raises(BadInput, match="There is no file"):
+        further_channels(path, [tmp_path / "absent.nii.gz"], CHANNELS)
+
+
+def test_a_scan_of_one_channel_needs_no_name(tmp_path):
+    assert further_channels(tmp_path / "ct.nii.gz", (), ("CT",)) == ()

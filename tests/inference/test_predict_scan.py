@@ -1,0 +1,314 @@
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+
+from gynbtnet.imaging.dicom.ct_series import CTSeries
+from gynbtnet.imaging.dicom.ct_writer import write_ct_series
+from gynbtnet.imaging.dicom.rt.rtstruct_reader import read_rtstruct
+from gynbtnet.imaging.dicom.seg_reader import read_seg
+from gynbtnet.imaging.dicom.slice_repairs import Repairs
+from gynbtnet.imaging.files.volume_files import read_volume, write_volume
+from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.structure_names import StructureNames
+from gynbtnet.imaging.volume import Volume
+from gynbtnet.inference import predict_scan as export
+from gynbtnet.inference.engine.settings import PredictionSettings
+from gynbtnet.inference.models.model import Model
+from gynbtnet.inference.predict_scan import predict_scan
+from gynbtnet.inference.predict_scans import predict_scans
+from gynbtnet.inference.review import rules_sha256
+from gynbtnet.inference.scans.scan_input import scan_at
+from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
+from gynbtnet.runtime.errors import BadInput, ScansFailed
+
+QUICK = PredictionSettings(mirroring=False)
+
+
+def scan() -> Volume:
+    geometry = Geometry((16, 32, 36), (2.0, 1.5, 1.5), (-20.0, -30.0, 40.0))
+    distance = np.linalg.norm(
+        (np.moveaxis(np.indices(geometry.shape), 0, -1) - (8, 14, 20)) * geometry.spacing, axis=-1
+    )
+    return Volume((300 / (1 + np.exp((distance - 11) / 2)) - 100).astype(np.int16), geometry)
+
+
+def as_dicom(folder: Path, description: str) -> CTSeries:
+    return write_ct_series(
+        scan(), folder, patient_id="somebody", study_description="pelvis", series_description=description, seed=1
+    )
+
+
+def test_dicom_in_rtstruct_out(bright_model: Model, tmp_path: Path) -> None:
+    ct = as_dicom(tmp_path / "ct", "planning CT")
+    out = predict_scan(bright_model, tmp_path / "ct", tmp_path / "out", settings=QUICK)
+    assert sorted(path.name for path in out.iterdir()) == ["RS.dcm", "labels.nii.gz", "prediction.json", "preview.png"]
+
+    labels = read_volume(out / "labels.nii.gz")
+    assert labels.geometry.offset(ct.volume.geometry) < 1e-3
+    structures = ("bladder", "rectum")
+    drawn, _ = read_rtstruct(out / "RS.dcm", ct, structures, StructureNames.load())
+    mask = labels.array == 1
+    assert mask.any()
+    assert 2 * (drawn.mask("bladder") & mask).sum() / (drawn.mask("bladder").sum() + mask.sum()) > 0.98
+
+    rtstruct = pydicom.dcmread(out / "RS.dcm")
+    assert "Research use only, not reviewed" in rtstruct.SeriesDescription
+    assert "SYNTHETIC" not in rtstruct.SeriesDescription
+    assert bright_model.sha256[:8] in rtstruct.SeriesDescription
+    assert rtstruct.StructureSetLabel == f"GynBTNet {bright_model.sha256[:7]}"
+
+    manifest = json.loads((out / "prediction.json").read_text())
+    assert manifest["missing"] == ["rectum"]
+    assert manifest["volumes_cm3"]["bladder"] == pytest.approx(mask.sum() * 4.5 / 1000, abs=1e-3)
+    weights = (bright_model.folder / "weights_last.safetensors").read_bytes()
+    assert manifest["model"] == {
+        "name": "model",
+        "weights": "weights_last.safetensors",
+        "sha256": hashlib.sha256(weights).hexdigest(),
+        "files": {"weights_last.safetensors": hashlib.sha256(weights).hexdigest()},
+        "rules": rules_sha256(bright_model),
+    }
+    assert manifest["input"]["series_uid"] == ct.series_uid
+    assert [(flag["structure"], flag["kind"]) for flag in manifest["flags"]] == [("rectum", "missing")]
+    assert manifest["review"] == {"bladder": None, "rectum": True}
+    assert manifest["predicted_dsc"] == {"bladder": None, "rectum": None}
+    said = [roi.get("ROIDescription") for roi in rtstruct.StructureSetROISequence]
+    assert said == [None, "REVIEW. rectum is missing: nothing was drawn; draw it by hand, unless the patient has none."]
+    assert rtstruct.StructureSetDescription == ("Review rectum. Flags on rectum. Quality not calibrated for bladder.")
+    assert manifest["seconds"].keys() == {"reading", "network", "export"}
+    assert "somebody" not in (out / "prediction.json").read_text()
+
+
+def test_contours_are_mended_by_the_plan_and_made_anew_where_its_rules_change(
+    bright_model: Model, tmp_path: Path
+) -> None:
+    write_volume(scan(), tmp_path / "scan.nii.gz")
+    settings = QUICK.model_copy(update={"preview": False})
+
+    def drawn(model: Model) -> float:
+        out = predict_scan(model, tmp_path / "scan.nii.gz", tmp_path / "out", settings=settings, force=True)
+        return float(json.loads((out / "prediction.json").read_text())["volumes_cm3"]["bladder"])
+
+    whole = drawn(bright_model)
+    rule = PostprocessingRule("bladder", minimum_cm3=whole + 1)
+    strict = replace(bright_model, plan=replace(bright_model.plan, postprocessing=(rule,)))
+    assert whole > 0
+    assert drawn(strict) == 0
+    assert drawn(bright_model) == whole
+
+
+def test_synthetic_scans_are_called_so(bright_model: Model, tmp_path: Path) -> None:
+    as_dicom(tmp_path / "ct", "SYNTHETIC phantom")
+    out = predict_scan(bright_model, tmp_path / "ct", tmp_path / "out", settings=QUICK)
+    assert pydicom.dcmread(out / "RS.dcm").SeriesDescription.startswith("SYNTHETIC")
+    manifest = json.loads((out / "prediction.json").read_text())
+    assert manifest["synthetic"] is True
+    assert manifest["notice"].startswith("SYNTHETIC")
+
+
+def test_an_image_file_gets_labels_and_no_rtstruct(bright_model: Model, tmp_path: Path) -> None:
+    write_volume(scan(), tmp_path / "scan.nii.gz")
+    out = predict_scan(bright_model, tmp_path / "scan.nii.gz", tmp_path / "out", settings=QUICK, synthetic=True)
+    assert sorted(path.name for path in out.iterdir()) == ["labels.nii.gz", "prediction.json", "preview.png"]
+    manifest = json.loads((out / "prediction.json").read_text())
+    assert manifest["input"]["sha256"] == hashlib.sha256((tmp_path / "scan.nii.gz").read_bytes()).hexdigest()
+    assert manifest["synthetic"] is True
+    with pytest.raises(BadInput, match=r"another prediction of this scan.*--force"):
+        predict_scan(bright_model, tmp_path / "scan.nii.gz", out, settings=QUICK)
+    assert json.loads((out / "prediction.json").read_text())["synthetic"] is True
+    predict_scan(bright_model, tmp_path / "scan.nii.gz", out, settings=QUICK, force=True)
+    assert json.loads((out / "prediction.json").read_text())["synthetic"] is False
+
+
+def test_the_series_is_chosen_by_its_uid_or_its_size(
+    bright_model: Model, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, other = (as_dicom(tmp_path / "ct" / name, name) for name in ("one", "other"))
+    chosen = json.loads(
+        (
+            predict_scan(bright_model, tmp_path / "ct", tmp_path / "first", settings=QUICK) / "prediction.json"
+        ).read_text()
+    )
+    assert chosen["input"]["series_uid"] == min(one.series_uid, other.series_uid)  # alike in size
+    assert "Of 2 CT series took the largest" in capsys.readouterr().err
+    assert "Of 2 CT series took the largest" in chosen["notes"][0]
+    out = predict_scan(bright_model, tmp_path / "ct", tmp_path / "out", settings=QUICK, series_uid=other.series_uid)
+    assert (
+        json.loads((out / "prediction.json").read_text())["input"]["series_uid"] == other.series_uid != one.series_uid
+    )
+
+
+def test_a_seg_holds_what_the_rtstruct_and_the_label_map_hold(bright_model: Model, tmp_path: Path) -> None:
+    series = as_dicom(tmp_path / "ct", "planning CT")
+    settings = QUICK.model_copy(update={"outlines": "exact", "holes": "inner", "outputs": ("rtstruct", "seg", "nifti")})
+    out = predict_scan(bright_model, tmp_path / "ct", tmp_path / "out", settings=settings)
+    structures, names = bright_model.plan.structures, StructureNames.load()
+    labels = read_volume(out / "labels.nii.gz").array
+    assert labels.any()
+    assert np.array_equal(read_rtstruct(out / "RS.dcm", series, structures, names)[0].labels.array, labels)
+    assert np.array_equal(read_seg(out / "SEG.dcm", series, structures, names)[0].labels.array, labels)
+
+
+def test_a_mended_series_is_contoured_and_the_mending_told(bright_model: Model, tmp_path: Path) -> None:
+    as_dicom(tmp_path / "ct", "planning CT").files[3].unlink()
+    with pytest.raises(BadInput, match=r"lacks 1 slice.*--allow-missing-slices"):
+        predict_scan(bright_model, tmp_path / "ct", tmp_path / "out", settings=QUICK)
+    repairs = Repairs(missing_slices=True)
+    out = predict_scan(bright_model, tmp_path / "ct", tmp_path / "out", settings=QUICK, repairs=repairs)
+    assert json.loads((out / "prediction.json").read_text())["notes"][0].startswith("Interpolated 1 slice")
+    drawn = pydicom.dcmread(out / "RS.dcm").ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence[0]
+    assert len(drawn.RTReferencedSeriesSequence[0].ContourImageSequence) == len(list((tmp_path / "ct").iterdir()))
+
+
+def test_nothing_half_written(bright_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    as_dicom(tmp_path / "ct", "planning CT")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(export, "write_rtstruct", full)
+    with pytest.raises(OSError, match="No space left"):
+        predict_scan(bright_model, tmp_path / "ct", tmp_path / "out", settings=QUICK)
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_stands_is_kept_where_it_would_be_made_again(bright_model: Model, tmp_path: Path) -> None:
+    scan_folder, out = tmp_path / "ct", tmp_path / "out"
+    as_dicom(scan_folder, "planning CT")
+
+    def made_anew(model: Model = bright_model, settings: PredictionSettings = QUICK) -> bool:
+        before = (out / "prediction.json").stat().st_ino
+        predict_scan(model, scan_folder, out, settings=settings, force=True)
+        assert (out / "RS.dcm").is_file()
+        return (out / "prediction.json").stat().st_ino != before
+
+    predict_scan(bright_model, scan_folder, out, settings=QUICK)
+    assert not made_anew()
+    assert made_anew(settings=PredictionSettings(mirroring=False, overlap=0.25))
+    assert made_anew()
+    assert made_anew(model=replace(bright_model, sha256="another"))
+    assert made_anew()
+    (out / "RS.dcm").unlink()
+    assert made_anew()
+    (out / "prediction.json").write_text("cut sho")
+    assert made_anew()
+    assert not made_anew()
+    as_dicom(scan_folder, "another CT")
+    with pytest.raises(BadInput, match="prediction of another scan"):
+        made_anew()
+
+
+@pytest.mark.parametrize("place", [".", "ct", "ct/out"])
+def test_a_prediction_is_never_written_over_or_into_the_scan(bright_model: Model, tmp_path: Path, place: str) -> None:
+    as_dicom(tmp_path / "ct", "planning CT")
+    files = sorted(tmp_path.rglob("*"))
+    with pytest.raises(BadInput, match="an output folder apart"):
+        predict_scan(bright_model, tmp_path / "ct", tmp_path / place, settings=QUICK)
+    assert sorted(tmp_path.rglob("*")) == files
+
+
+def test_a_folder_of_something_else_is_not_replaced(bright_model: Model, tmp_path: Path) -> None:
+    as_dicom(tmp_path / "scans" / "ct", "planning CT")
+    out = tmp_path / "out" / "ct"
+    out.mkdir(parents=True)
+    (out / "letter.txt").write_text("mine")
+    with pytest.raises(BadInput, match=r"holds 1 entries .*letter\.txt"):
+        predict_scan(bright_model, tmp_path / "scans" / "ct", out, settings=QUICK)
+    (out / "letter.txt").rename(tmp_path / "letter.txt")
+    predict_scan(bright_model, tmp_path / "scans" / "ct", out, settings=QUICK)
+    with pytest.raises(BadInput, match="is a file"):
+        predict_scan(bright_model, tmp_path / "scans" / "ct", tmp_path / "letter.txt", settings=QUICK)
+
+
+def test_one_slice_is_no_scan(bright_model: Model, tmp_path: Path) -> None:
+    ct = as_dicom(tmp_path / "ct", "planning CT")
+    with pytest.raises(BadInput, match="give the folder, not one slice"):
+        predict_scan(bright_model, ct.files[0], tmp_path / "out", settings=QUICK)
+
+
+def test_a_folder_of_image_files_is_no_scan(bright_model: Model, tmp_path: Path) -> None:
+    write_volume(scan(), tmp_path / "s0000" / "ct.nii.gz")
+    with pytest.raises(BadInput, match=r"give the file that holds the scan \(ct\.nii\.gz\?\)"):
+        predict_scan(bright_model, tmp_path / "s0000", tmp_path / "out", settings=QUICK)
+
+
+def with_twin_slices(folder: Path) -> None:
+    """Two slices share a SOPInstanceUID, so that no contour can refer to one of them."""
+    files = sorted(folder.iterdir())
+    dataset = pydicom.dcmread(files[3])
+    dataset.SOPInstanceUID = pydicom.dcmread(files[4], stop_before_pixels=True).SOPInstanceUID
+    dataset.save_as(files[3])
+
+
+def test_a_file_that_fails_costs_only_itself(bright_model: Model, tmp_path: Path) -> None:
+    as_dicom(tmp_path / "ct", "planning CT")
+    with_twin_slices(tmp_path / "ct")
+    settings = QUICK.model_copy(update={"outputs": ("rtstruct", "seg", "nifti")})
+    for _ in range(2):  # kept as it is, and reported again
+        with pytest.raises(BadInput, match=r"written without RS.dcm and SEG.dcm. RS.dcm: .* share a SOPInstanceUID"):
+            predict_scan(bright_model, tmp_path / "ct", tmp_path / "out", settings=settings)
+        names = sorted(path.name for path in (tmp_path / "out").iterdir())
+        assert names == ["labels.nii.gz", "prediction.json", "preview.png"]
+    manifest = json.loads((tmp_path / "out" / "prediction.json").read_text())
+    assert manifest["files"] == ["labels.nii.gz", "preview.png"]
+    assert list(manifest["failed"]) == ["RS.dcm", "SEG.dcm"]
+    assert "share a SOPInstanceUID" in manifest["notes"][0]
+    assert (read_volume(tmp_path / "out" / "labels.nii.gz").array == 1).any()
+
+
+def test_without_any_contours_nothing_is_written(bright_model: Model, tmp_path: Path) -> None:
+    as_dicom(tmp_path / "ct", "planning CT")
+    with_twin_slices(tmp_path / "ct")
+    for outputs in (("rtstruct",), ("seg", "rtstruct")):
+        settings = QUICK.model_copy(update={"outputs": outputs})
+        with pytest.raises(BadInput, match="share a SOPInstanceUID"):
+            predict_scan(bright_model, tmp_path / "ct", tmp_path / "out", settings=settings)
+        assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("writer", "file"),
+    [
+        ("write_rtstruct", "RS.dcm"),
+        ("write_seg", "SEG.dcm"),
+        ("write_volume", "labels.nii.gz"),
+        ("write_preview", "preview.png"),
+    ],
+)
+def test_any_one_file_may_fail(
+    bright_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writer: str, file: str
+) -> None:
+    as_dicom(tmp_path / "ct", "planning CT")
+
+    def broken(*arguments: object, **_: object) -> None:
+        for one in arguments:
+            if isinstance(one, Path):
+                one.write_text("half")
+        raise ValueError("Doe^Jane has no such value")
+
+    monkeypatch.setattr(export, writer, broken)
+    settings = QUICK.model_copy(update={"outputs": ("rtstruct", "seg", "nifti")})
+    with pytest.raises(BadInput, match=rf"written without {file}. .*could not be made \(ValueError\)") as caught:
+        predict_scan(bright_model, tmp_path / "ct", tmp_path / "out", settings=settings)
+    assert "Doe" not in str(caught.value)
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert written == {"RS.dcm", "SEG.dcm", "labels.nii.gz", "preview.png", "prediction.json"} - {file}
+
+
+def test_of_several_scans_the_one_without_its_rtstruct_is_listed(bright_model: Model, tmp_path: Path) -> None:
+    requests = {}
+    for name in ("a", "b"):
+        as_dicom(tmp_path / "ct" / name, name)
+        files = scan_at(tmp_path / "ct" / name, bright_model.channels)
+        requests[name] = export.Request(files, tmp_path / "out" / name, QUICK)
+    with_twin_slices(tmp_path / "ct" / "a")
+    with pytest.raises(ScansFailed, match="1 of 2 scans failed") as caught:
+        predict_scans(bright_model, tmp_path / "model", requests)
+    assert [name for name, _ in caught.value.failed] == ["a"]
+    assert (tmp_path / "out" / "a" / "labels.nii.gz").is_file()
+    assert (tmp_path / "out" / "b" / "RS.dcm").is_file()

@@ -1,0 +1,91 @@
+"""Many scans through one model give what each gives alone, whichever of them fail."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gynbtnet.imaging.files.volume_files import read_volume, write_volume
+from gynbtnet.inference import predict_scans as many_predictions
+from gynbtnet.inference.engine.settings import PredictionSettings
+from gynbtnet.inference.models.ensemble import load_model
+from gynbtnet.inference.models.model import Model
+from gynbtnet.inference.predict_scan import Request, predict_scan
+from gynbtnet.inference.predict_scans import predict_scans
+from gynbtnet.inference.scans.scan_input import scan_at
+from gynbtnet.runtime.errors import BadInput, ScansFailed
+from gynbtnet.runtime.parallel import on_cluster
+
+from .test_predict_scan import scan
+
+QUICK = PredictionSettings(mirroring=False)
+
+
+@pytest.fixture
+def scans(tmp_path: Path) -> list[Path]:
+    """Three scans of balls in different places, and one file that is none."""
+    whole = scan()
+    paths = [tmp_path / f"{number}.nii.gz" for number in range(4)]
+    for number, path in enumerate(paths):
+        write_volume(type(whole)(np.roll(whole.array, 2 * number, 1), whole.geometry), path)
+    paths[1].write_bytes(paths[1].read_bytes()[:100])
+    return paths
+
+
+def requests(scans: list[Path], out: Path) -> dict[str, Request]:
+    return {path.name: Request(scan_at(path, ("CT",)), out / path.name, QUICK) for path in scans}
+
+
+def labels(folder: Path) -> np.ndarray:
+    return read_volume(folder / "labels.nii.gz").array
+
+
+def test_overlapped_they_are_as_one_by_one(bright_model: Model, scans: list[Path], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(ScansFailed, match=r"2 of 5 scans failed") as told:
+        predict_scans(bright_model, bright_model.folder, requests(scans, out), failed=[("elsewhere", "is damaged")])
+    assert [name for name, _ in told.value.failed] == ["elsewhere", "1.nii.gz"]
+    assert "damaged or cut short" in told.value.failed[1][1]
+    assert sorted(path.name for path in out.iterdir()) == ["0.nii.gz", "2.nii.gz", "3.nii.gz"]
+    for path in (scans[0], scans[2], scans[3]):
+        alone = predict_scan(bright_model, path, tmp_path / "alone" / path.name, settings=QUICK)
+        assert labels(alone).any()
+        assert np.array_equal(labels(out / path.name), labels(alone))
+
+
+def test_one_alone_says_its_sentence(bright_model: Model, scans: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="damaged or cut short"):
+        predict_scans(bright_model, bright_model.folder, requests(scans[1:2], tmp_path / "out"))
+
+
+def test_in_processes_each_loads_the_model(model_folder: Path, scans: list[Path], tmp_path: Path) -> None:
+    model = load_model(model_folder)
+    wanted = [scans[0], scans[2]]
+    predict_scans(model, model_folder, requests(wanted, tmp_path / "out"), jobs=2)
+    for path in wanted:
+        alone = predict_scan(model, path, tmp_path / "alone" / path.name, settings=QUICK)
+        assert np.array_equal(labels(tmp_path / "out" / path.name), labels(alone))
+
+
+def test_workers_of_a_cluster_contour_what_this_process_contours(
+    model_folder: Path, scans: list[Path], scheduler: str, tmp_path: Path
+) -> None:
+    model, out = load_model(model_folder), tmp_path / "out"
+    with on_cluster(scheduler), pytest.raises(ScansFailed, match=r"1 of 4 scans failed.*\n  1\.nii\.gz: "):
+        predict_scans(model, model_folder, requests(scans, out), apart=True)
+    assert sorted(path.name for path in out.iterdir()) == ["0.nii.gz", "2.nii.gz", "3.nii.gz"]
+    for path in (scans[0], scans[2], scans[3]):
+        alone = predict_scan(model, path, tmp_path / "alone" / path.name, settings=QUICK)
+        assert np.array_equal(labels(out / path.name), labels(alone))
+
+
+def test_an_unexpected_error_of_a_single_scan_is_one_sentence(
+    bright_model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OverflowError("Roe^Jane")
+
+    monkeypatch.setattr(many_predictions, "predict_request", fail)
+    with pytest.raises(BadInput, match=r"An unexpected OverflowError in test_many_predictions\.py, line") as told:
+        predict_scans(bright_model, bright_model.folder, {"scan": None})  # type: ignore[dict-item]
+    assert "Roe" not in str(told.value)

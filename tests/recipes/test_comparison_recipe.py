@@ -1,0 +1,106 @@
+"""Recipes of experiments with several models: what they are made of, and what is wrong in them."""
+
+from pathlib import Path
+
+import pytest
+
+from gynbtnet.phantom.cohorts import fractions_of
+from gynbtnet.recipes.comparison_recipe import load_comparison, shipped_comparisons
+from gynbtnet.recipes.loading import load_recipe
+from gynbtnet.recipes.variant import BASELINES, load_variant
+from gynbtnet.runtime.errors import BadInput
+
+OWN = """
+name: own
+phantom: {patients: 3, fractions: 1}
+recipe: [smoke, {split: {folds: 3}}]
+models:
+  gynbtnet:
+  wide: {task: {plan: {preset: S}}}
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    path = tmp_path / "own.yaml"
+    path.write_text(OWN)
+    return path
+
+
+@pytest.mark.parametrize("name", shipped_comparisons())
+def test_shipped_ones_have_the_four_models_on_one_split(name: str) -> None:
+    found = load_comparison(name)
+    assert found.recipe.name == name
+    assert tuple(found.models) == BASELINES
+    assert {variant.split for variant in found.models.values()} == {found.recipe.split}
+
+
+def test_three_sizes_and_real_scans() -> None:
+    assert sorted(shipped_comparisons()) == ["gpu", "hours", "minutes", "sts"]
+    for name in ("gpu", "hours", "minutes"):
+        phantom = load_comparison(name).phantom
+        assert phantom is not None
+        assert load_comparison(name).recipe.split.folds == 5  # as in the paper
+        assert phantom.patients == 30
+        assert sum(fractions_of(patient, phantom.fractions) for patient in range(phantom.patients)) == 145
+        assert load_comparison(name).recipe.split.test == 0.2
+    assert load_comparison("sts").phantom is None
+
+
+def test_the_largest_has_the_papers_stages_and_the_baselines_as_they_were_published() -> None:
+    found = load_comparison("gpu")
+    for stage, paper in (("pretraining", "pretrain"), ("supervised", "supervised"), ("task", "task")):
+        assert found.recipe.stage(stage) == load_recipe(paper).stage(stage)
+    assert found.recipe.prediction == load_recipe("task").prediction
+    for name in BASELINES:
+        assert found.models[name] == load_variant(name, found.recipe)
+
+
+def test_what_a_model_changes_changes_it_alone(own: Path) -> None:
+    found = load_comparison(
+        own, ["task.training.epochs=7", "phantom.patients=5"], None, {"wide": ["task.plan.preset=B"]}
+    )
+    assert found.phantom is not None
+    assert (found.phantom.patients, found.recipe.split.folds, found.recipe.split.test) == (5, 3, 1)
+    assert [found.models[name].stage("task").plan.preset for name in ("gynbtnet", "wide")] == ["XS", "B"]
+    assert {variant.stage("task").training.epochs for variant in found.models.values()} == {7}
+    assert list(load_comparison(own, models=["wide"]).models) == ["wide"]
+
+
+def test_a_stage_that_is_left_out_stays_out_of_every_model() -> None:
+    found = load_comparison("minutes", ["supervised=null", "pretraining=null"])
+    assert all(variant.pretraining is variant.supervised is None for variant in found.models.values())
+
+
+def test_recipes_and_roi_names_are_looked_for_beside_the_file(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text((Path(load_recipe.__code__.co_filename).parent / "smoke.yaml").read_text())
+    (tmp_path / "names.yaml").write_text("bladder: [Blase]")
+    (tmp_path / "own.yaml").write_text(
+        "{name: own, recipe: [base.yaml, {aliases: names.yaml}], models: {gynbtnet: {}}}"
+    )
+    assert load_comparison(tmp_path / "own.yaml").models["gynbtnet"].aliases == tmp_path / "names.yaml"
+
+
+@pytest.mark.parametrize(
+    ("text", "changes", "models", "words"),
+    [
+        (OWN, (), ["unet"], "There is no model unet in .*; expected some of gynbtnet, wide"),
+        (OWN, ("phantom.patient=3",), None, r"phantom\.patient in .* is no setting; expected one of: patients"),
+        (OWN, ("phantom.patients=0",), None, r"phantom\.patients in .* is 0; "),
+        (OWN, ("task.training.epoch=3",), None, r"task\.training\.epoch in .* is no setting"),
+        (OWN.replace("preset: S", "preset: Q"), (), None, r"task\.plan\.preset in .* is 'Q'"),
+        (OWN.replace("name: own", "names: own"), (), None, "name is missing in .*own.yaml"),
+        (OWN.replace("smoke", "smokes"), (), None, "There is no recipe .*smokes"),
+        ("{name: own, recipe: [smoke], models: {}}", (), None, "models in "),
+        ("{name: own, recipe: [], models: {gynbtnet: }}", (), None, "recipe in "),
+    ],
+)
+def test_what_does_not_fit(tmp_path: Path, text: str, changes: tuple[str, ...], models: list[str], words: str) -> None:
+    (tmp_path / "own.yaml").write_text(text)
+    with pytest.raises(BadInput, match=words):
+        load_comparison(tmp_path / "own.yaml", changes, models)
+
+
+def test_an_unknown_one_is_told_with_those_that_there_are(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="expected a YAML file or one of the shipped ones: gpu, hours, minutes, sts"):
+        load_comparison(tmp_path / "days.yaml")

@@ -1,0 +1,242 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from gynbtnet.datasets.split import Split
+from gynbtnet.recipes.loading import (
+    SHIPPED,
+    load_begun,
+    load_recipe,
+    read_yaml,
+    save_recipe,
+    shipped_recipes,
+    with_changes,
+)
+from gynbtnet.runtime.errors import BadInput
+from gynbtnet.training.run_folder import BEFORE
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_shipped_recipes_load_and_come_back_from_their_resolved_form(name: str, tmp_path: Path) -> None:
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    save_recipe(recipe, tmp_path / "recipe.yaml")
+    assert load_recipe(tmp_path / "recipe.yaml") == recipe
+
+
+def test_a_change_reaches_its_setting_and_no_other() -> None:
+    changed = load_recipe("demo", ["task.training.epochs=7", "split.test=3"])
+    assert changed.stage("task").training.epochs == 7
+    assert changed.split.test == 3
+    assert changed.pretraining == load_recipe("demo").pretraining
+
+
+def test_changing_settings_leaves_the_given_ones_as_they_were() -> None:
+    """Also groups within groups, and a group that the file doesn't have."""
+    path = SHIPPED / "demo.yaml"
+    values, before = read_yaml(path), read_yaml(path)
+    changes = ["task.training.epochs=7", "name=other", "prediction.mirroring=false"]
+    changed = with_changes(values, changes, path)
+    assert changed.stage("task").training.epochs == 7
+    assert changed.name == "other"
+    assert values == before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("task", "can't be read; expected KEY=VALUE"),
+        ("task.=1", "can't be read; expected KEY=VALUE"),
+        ("name.first=1", "can't be applied: name is a value, not a group"),
+        ("task.training.epochs=[1", "can't be read; expected a YAML value"),
+    ],
+)
+def test_a_change_that_makes_no_sense_is_refused(change: str, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        load_recipe("demo", [change])
+
+
+def test_defaults_are_the_papers(tmp_path: Path) -> None:
+    """Sections 2.2 to 2.5 of the paper."""
+    (tmp_path / "recipe.yaml").write_text("{name: x, structures: [bladder], task: {plan: {}, training: {}}}")
+    recipe = load_recipe(tmp_path / "recipe.yaml", ["pretraining={plan: {}, training: {}}"])
+    assert recipe.pretraining is not None
+    assert recipe.pretraining.training.learning_rate == 1e-4
+    assert recipe.pretraining.training.epochs == 1000
+    assert recipe.pretraining.training.mask_ratio == 0.6
+    assert recipe.pretraining.validation == 0.15
+    assert recipe.task is not None
+    assert recipe.task.training.learning_rate == 5e-5
+    assert recipe.task.training.epochs == 1000
+    assert recipe.task.plan.preset == "L"
+    assert recipe.task.plan.patch_size == (80, 160, 160)
+    assert recipe.task.plan.batch_size == 2
+    assert recipe.split.test == 0.2
+    assert recipe.split.folds == 5
+
+
+def test_the_pretraining_recipe_is_the_papers() -> None:
+    """Sections 2.2, 2.4 and 2.5; the recipe says nothing else that the defaults don't."""
+    recipe = load_recipe("pretrain")
+    assert recipe.task is recipe.supervised is None
+    stage = recipe.stage("pretraining")
+    assert stage.validation == 0.15
+    plan, training = stage.plan, stage.training
+    assert (plan.spacing, plan.normalisation) == ((1.5, 1.5, 1.5), "zscore")
+    assert (plan.patch_size, plan.batch_size, plan.preset) == ((112, 128, 128), 24, "L")
+    assert (training.epochs, training.steps_per_epoch, training.accumulate) == (1000, None, 1)
+    assert (training.learning_rate, training.warm_up_epochs) == (1e-4, 0)
+    assert (training.mask_ratio, training.augmentation) == (0.6, "light")
+    with pytest.raises(BadInput, match="no task stage"):
+        recipe.stage("task")
+
+
+def test_aliases_are_looked_for_beside_the_recipe(tmp_path: Path) -> None:
+    (tmp_path / "names.yaml").write_text("bladder: [Blase]")
+    text = "{name: x, structures: [bladder], aliases: names.yaml, task: {plan: {}, training: {}}}"
+    (tmp_path / "recipe.yaml").write_text(text)
+    assert load_recipe(tmp_path / "recipe.yaml").aliases == tmp_path / "names.yaml"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[1, 2]", "no settings"),
+        ("name: [", "no YAML"),
+        ("{name: x, structures: [], task: {plan: {}, training: {}}}", "structures"),
+        ("{name: x, task: {plan: {}, training: {}}}", "task stage has to be told by structures"),
+        ("{name: x, structures: [bladder]}", "at least one of the stages"),
+        ("{structures: [bladder], task: {plan: {}, training: {}}}", "name is missing"),
+        ("{name: x, structures: [bladder], task: 3}", "task in"),
+    ],
+)
+def test_a_damaged_recipe(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "recipe.yaml").write_text(text)
+    with pytest.raises(BadInput, match=words):
+        load_recipe(tmp_path / "recipe.yaml")
+
+
+def test_a_stage_that_is_left_out() -> None:
+    with pytest.raises(BadInput, match="no supervised stage"):
+        load_recipe("demo", ["supervised=null"]).stage("supervised")
+
+
+def test_a_fold_that_is_not_there() -> None:
+    with pytest.raises(BadInput, match="no fold 2"):
+        Split(("a",), (("b",), ("c",)), 0).validation_patients(2)
+
+
+def test_a_change_changes_one_stage_though_the_file_shares_settings_by_an_anchor() -> None:
+    changed = load_recipe("smoke", ["task.training.epochs=9"])
+    assert changed.task.training.epochs == 9
+    assert changed.supervised is not None
+    assert changed.supervised.training.epochs == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("structures=[bladder, bladder]", "each structure once"),
+        ("prediction={mirrored_axes: [w]}", "mirrored_axes"),
+        ("task.training.mirror_axes=[x, x]", "each axis once"),
+        ("supervised.plan.patch_size=[16, 32]", r"supervised\.plan\.patch_size.*, changed by --set"),
+    ],
+)
+def test_a_change_that_does_not_fit(change: str, words: str) -> None:
+    with pytest.raises(BadInput, match=words):
+        load_recipe("smoke", [change])
+
+
+def test_prediction_mirrors_no_axis_that_training_does_not() -> None:
+    """It is refused when the recipe is read, and not after the training."""
+    asked = "prediction={mirrored_axes: [z, x]}"
+    for axes in ("task.training.mirror_axes=[x]", "task.training.augmentation=none"):
+        with pytest.raises(BadInput, match=r"prediction mirrors .*z.*, which training doesn't"):
+            load_recipe("smoke", [asked, axes])
+    assert load_recipe("smoke", [asked, "task.training.mirror_axes=[z, x]"]).prediction.mirrored_axes == ("z", "x")
+    load_recipe("smoke", ["prediction={mirrored_axes: [z], mirroring: false}", "task.training.mirror_axes=[x]"])
+    nnunet = ["pretraining=null", "supervised=null", "task=null", "nnunet={mirror_axes: [x]}"]
+    with pytest.raises(BadInput, match="prediction mirrors z, which training doesn't"):
+        load_recipe("smoke", [*nnunet, asked])
+
+
+@pytest.mark.parametrize(
+    ("name", "axes"),
+    [
+        ("demo", ("x",)),
+        ("small/cpu", ("x",)),
+        ("small/gpu", ("x",)),
+        ("real_small", ("x",)),
+        ("task", ("z", "y", "x")),
+    ],
+)
+def test_the_axes_that_the_task_stage_mirrors(name: str, axes: tuple[str, ...]) -> None:
+    assert load_recipe(name).stage("task").training.mirror_axes == axes
+
+
+def test_the_later_stages_recipes_are_the_papers() -> None:
+    """Sections 2.2.2, 2.2.3, 2.3 and 2.5."""
+    many, own = load_recipe("supervised").stage("supervised"), load_recipe("task").stage("task")
+    assert many.validation == 0.2
+    assert many.structures is None
+    assert (many.plan.spacing, many.plan.normalisation) == ((1.5, 1.5, 1.5), "zscore")
+    assert (many.plan.patch_size, own.plan.patch_size) == ((112, 128, 128), (80, 160, 160))
+    assert (own.plan.spacing, own.plan.normalisation) == (None, "ct")
+    for stage in (many, own):
+        assert (stage.plan.batch_size, stage.plan.preset) == (2, "L")
+        assert (stage.training.epochs, stage.training.learning_rate, stage.training.warm_up_epochs) == (1000, 5e-5, 0)
+    task = load_recipe("task")
+    assert (task.split.test, task.split.folds) == (0.2, 5)
+    assert task.structures == ("hr_ctv", "bladder", "rectum", "sigmoid", "uterus")
+
+
+def test_the_recipe_for_a_small_gpu_differs_from_the_papers_in_size_and_length_alone() -> None:
+    small = load_recipe("small/gpu")
+    for stage, paper in (("pretraining", "pretrain"), ("supervised", "supervised"), ("task", "task")):
+        ours, theirs = small.stage(stage), load_recipe(paper).stage(stage)
+        assert ours.plan.model_dump(exclude={"preset"}) == theirs.plan.model_dump(exclude={"preset"})
+        assert ours.training.learning_rate == theirs.training.learning_rate
+        assert ours.training.fit_memory
+
+
+PAPERS = {"pretrain": "pretraining", "supervised": "supervised", "task": "task"}
+PAPERS_READING = {
+    "weight_decay_on": "all",
+    "freeze_idle_biases": False,
+    "initialisation": "pytorch",
+    "warm_up_share": 0,
+    "crops": "anywhere",
+    "foreground_rule": "each_patch",
+    "supervise_coarsest": True,
+}
+
+
+@pytest.mark.parametrize(("name", "stage"), PAPERS.items())
+def test_the_papers_recipes_keep_its_reading_and_the_small_ones_take_the_better_one(name: str, stage: str) -> None:
+    paper = load_recipe(name).stage(stage).training
+    read = {key: value for key, value in PAPERS_READING.items() if key in type(paper).model_fields}
+    assert {key: getattr(paper, key) for key in read} == read
+    for small in ("demo", "real_small", "small/cpu", "small/gpu"):
+        ours = load_recipe(small).stage(stage).training
+        assert all(getattr(ours, key) != value for key, value in read.items() if key != "initialisation"), small
+        assert ours.warm_up_share == 0.05
+        if stage == "pretraining":
+            assert ours.target_epsilon_hu == paper.target_epsilon_hu == 20
+
+
+def test_an_experiment_from_before_a_setting_existed_is_as_it_was_begun(tmp_path: Path) -> None:
+    save_recipe(load_recipe("smoke"), tmp_path / "now.yaml")
+    values = yaml.safe_load((tmp_path / "now.yaml").read_text())
+    for stage in PAPERS.values():
+        for key in BEFORE:
+            values[stage]["training"].pop(key, None)
+    (tmp_path / "old.yaml").write_text(yaml.safe_dump(values))
+    begun = load_begun(tmp_path / "old.yaml")
+    assert begun == load_recipe("smoke", ["pretraining.training.target_epsilon_hu=null"])
+    assert load_begun(tmp_path / "now.yaml") == load_recipe("smoke")
+
+
+def test_both_ways_to_say_a_warm_up_are_one_too_many() -> None:
+    with pytest.raises(BadInput, match="say the same"):
+        load_recipe("smoke", ["task.training.warm_up_share=0.1", "task.training.warm_up_epochs=1"])

@@ -1,0 +1,56 @@
+import pytest
+
+from gynbtnet.runtime.atomic_files import written_whole
+
+
+def test_a_file_appears_whole_under_its_suffixes(tmp_path):
+    path = tmp_path / "new" / "scan.nii.gz"
+    with written_whole(path) as partial:
+        assert partial.name.endswith(".nii.gz")
+        assert partial.parent == path.parent
+        partial.write_text("half")
+        assert not path.exists()
+        partial.write_text("whole")
+    assert path.read_text() == "whole"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_file_and_a_folder_are_replaced(tmp_path):
+    file, folder = tmp_path / "file", tmp_path / "folder"
+    for content in ("old", "new"):
+        with written_whole(file) as partial:
+            partial.write_text(content)
+        with written_whole(folder) as partial:
+            partial.mkdir()
+            (partial / content).write_text(content)
+    assert file.read_text() == "new"
+    assert [path.name for path in folder.iterdir()] == ["new"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+def test_an_error_leaves_what_was_there(tmp_path, error):
+    file, folder = tmp_path / "file", tmp_path / "folder"
+    file.write_text("old")
+    folder.mkdir()
+    (folder / "old").touch()
+    with pytest.raises(error), written_whole(file) as partial:
+        partial.write_text("half")
+        raise error
+    with pytest.raises(error), written_whole(folder) as partial:
+        partial.mkdir()
+        (partial / "half").touch()
+        raise error
+    assert file.read_text() == "old"
+    assert [path.name for path in folder.iterdir()] == ["old"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_what_a_killed_run_left_is_removed(tmp_path):
+    left = tmp_path / ".partial-folder"
+    left.mkdir()
+    (left / "half").touch()
+    with written_whole(tmp_path / "folder") as partial:
+        partial.mkdir()
+        (partial / "whole").touch()
+    assert [path.name for path in tmp_path.rglob("*")] == ["folder", "whole"]

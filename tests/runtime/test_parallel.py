@@ -1,0 +1,168 @@
+"""The same work for every scan: results in order, failures told at the end, memory, a cluster."""
+
+import errno
+import importlib
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import cloudpickle
+import pytest
+
+from gynbtnet.runtime.errors import BadInput, ScansFailed
+from gynbtnet.runtime.parallel import affordable_jobs, for_each_scan, for_each_scan_in_turn, on_cluster
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers can't import a test
+
+
+def doubled(scan: int, out: Path | None = None) -> int:
+    if scan == 3:
+        raise BadInput("its slices are unequally spaced.")
+    if scan == 5:
+        raise ZeroDivisionError("a fault")
+    if scan == 7:
+        raise FileNotFoundError(errno.ENOENT, "No such file", "scan_7.dcm")
+    if scan == 9:
+        os.kill(os.getpid(), 9)
+    if scan == 11:
+        raise OSError(errno.ENOSPC, "No space left on device")
+    if out is not None:
+        (out / f"{scan}").write_text(str(os.getpid()))
+        time.sleep(0.3)
+    return 2 * scan
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_results_come_in_the_order_of_scans(jobs: int) -> None:
+    scans = [8, 1, 6, 2, 4]
+    assert for_each_scan(doubled, scans, name=str, title="Doubling", jobs=jobs) == [16, 2, 12, 4, 8]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_who_fails_is_listed_and_the_others_are_done(jobs: int, tmp_path: Path) -> None:
+    with pytest.raises(ScansFailed) as told:
+        for_each_scan(
+            partial(doubled, out=tmp_path), range(1, 8), name=lambda scan: f"case_{scan}", title="Doubling", jobs=jobs
+        )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "2", "4", "6"]
+    reasons = dict(told.value.failed)
+    assert list(reasons) == ["case_3", "case_5", "case_7"]
+    assert reasons["case_3"] == "its slices are unequally spaced."
+    assert reasons["case_5"].startswith("An unexpected ZeroDivisionError in ")
+    assert "a fault" not in reasons["case_5"]  # it might be a patient's name
+    assert reasons["case_7"] == "scan_7.dcm can't be used: No such file"
+    assert str(told.value).startswith("3 of 7 scans failed")
+
+
+def test_steps_overlap_with_three_scans_in_memory_at_most() -> None:
+    """While a scan is worked on the next is read and the one before written; each step waits for both others."""
+    held: set[int] = set()
+    most, together = 0, threading.Barrier(3, timeout=10)
+
+    def read(scan: int) -> int:
+        nonlocal most
+        held.add(scan)
+        most = max(most, len(held))
+        if 2 <= scan <= 5:
+            together.wait()
+        return scan
+
+    def work(scan: int) -> int:
+        if 1 <= scan <= 4:
+            together.wait()
+        return scan
+
+    def write(scan: int) -> int:
+        if scan <= 3:
+            together.wait()
+        held.remove(scan)
+        return 2 * scan
+
+    done = for_each_scan_in_turn(read, work, write, range(6), name=str, title="Doubling")
+    assert done == [0, 2, 4, 6, 8, 10]
+    assert most == 3
+
+
+@pytest.mark.parametrize("step", range(3))
+def test_whichever_step_fails_the_others_are_done(step: int) -> None:
+    written = []
+
+    def passing(number: int) -> Callable[[int], int]:
+        def do(scan: int) -> int:
+            if number == step:
+                doubled(scan)
+            if number == 2:
+                written.append(scan)
+            return scan
+
+        return do
+
+    with pytest.raises(ScansFailed) as told:
+        for_each_scan_in_turn(*map(passing, range(3)), range(8), name=lambda scan: f"case_{scan}", title="Doubling")
+    assert [name for name, _ in told.value.failed] == ["case_3", "case_5", "case_7"]
+    assert written == [0, 1, 2, 4, 6]
+    with pytest.raises(OSError, match="No space left"):
+        for_each_scan_in_turn(*map(passing, range(3)), [1, 11, 2], name=str, title="Doubling")
+
+
+def test_a_full_disk_stops_at_once() -> None:
+    with pytest.raises(OSError, match="No space left"):
+        for_each_scan(doubled, [1, 11, 2], name=str, title="Doubling")
+
+
+def test_a_killed_process_is_told() -> None:
+    with pytest.raises(BadInput, match=r"killed one of 2 processes.* memory"):
+        for_each_scan(doubled, [1, 9, 2, 4], name=str, title="Doubling", jobs=2)
+
+
+def test_memory_limits_the_jobs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert affordable_jobs(4, scan_gb=0.5, memory_gb=2) == 4
+    assert capsys.readouterr().err == ""
+    assert affordable_jobs(4, scan_gb=0.75, memory_gb=2) == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert told.startswith(
+        "2 instead of 4 scans at once: the largest takes about 0.8 GB, and all together may take 2.0"
+    )
+    with pytest.raises(BadInput, match=r"takes about 3\.0 GB and the limit is 2\.0 GB"):
+        affordable_jobs(4, scan_gb=3, memory_gb=2)
+    assert affordable_jobs(4, scan_gb=1e6) == 1
+
+
+WORK = """
+import os, time
+from pathlib import Path
+def noted(scan, out):
+    time.sleep(0.3)
+    (out / str(scan)).write_text(str(os.getpid()))
+    return 12 // scan
+"""
+
+
+def test_two_workers_of_a_dask_cluster_share_the_work(
+    scheduler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "noted_by_workers.py").write_text(WORK)
+    (tmp_path / "out").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    work = partial(importlib.import_module("noted_by_workers").noted, out=tmp_path / "out")
+    with on_cluster(scheduler):
+        results = for_each_scan(work, [1, 2, 3, 4, 6, 12], name=str, title="Dividing")
+        with pytest.raises(ScansFailed, match=r"1 of 3 scans failed.*\n  0: An unexpected ZeroDivisionError"):
+            for_each_scan(work, [5, 0, 7], name=str, title="Dividing")
+    assert results == [12, 6, 4, 3, 2, 1]
+    done = {path.name: path.read_text() for path in (tmp_path / "out").iterdir()}
+    assert sorted(map(int, done)) == [0, 1, 2, 3, 4, 5, 6, 7, 12]
+    assert len(set(done.values())) == 2
+    assert str(os.getpid()) not in done.values()
+
+
+def test_no_cluster_is_this_machine_and_a_silent_one_is_told() -> None:
+    with on_cluster(None):
+        assert for_each_scan(doubled, [1], name=str, title="Doubling") == [2]
+    pytest.importorskip("distributed")
+    with pytest.raises(BadInput, match="No Dask scheduler answers at nonsense"), on_cluster("nonsense"):
+        pass

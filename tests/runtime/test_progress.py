@@ -1,0 +1,147 @@
+"""What long work says of itself: bars in a terminal, plain lines in a log."""
+
+import io
+import os
+import pty
+import queue
+import re
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from rich.console import Console
+
+from gynbtnet.experiment import cross_validation
+from gynbtnet.runtime import progress
+from gynbtnet.runtime.progress import advancing, silent
+
+SLOW = """
+import sys, time
+from gynbtnet.runtime import progress
+from gynbtnet.runtime.parallel import for_each_scan, for_each_scan_in_turn
+
+progress.SECONDS_A_LINE = 0.3
+
+def work(scan):
+    time.sleep(0.5)
+    return scan
+
+name = lambda scan: f"PATIENT_{scan}"
+for_each_scan(work, range(3), name=name, title="Preparing")
+for_each_scan_in_turn(str, work, str, range(3), name=name, title="Segmenting [bold]")
+with progress.advancing("Stuck", 5, done=1) as advance:
+    time.sleep(0.8)
+    with progress.advancing("Inner", 2) as inner:
+        inner(2)
+    advance(4, note="loss 0.500")
+with progress.advancing("Folds", 4, steps_a_line=2) as advance:
+    for _ in range(4):
+        advance()
+print("case,dice")
+"""
+
+
+def run(script: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """In a process whose output goes into pipes."""
+    ended = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, **environment},
+    )
+    assert ended.returncode == 0, ended.stderr
+    return ended
+
+
+@pytest.mark.parametrize("environment", [{}, {"FORCE_COLOR": "1"}, {"TERM": "dumb"}, {"COLUMNS": "20"}])
+def test_without_a_terminal_long_work_says_a_line_every_few_seconds(environment: dict[str, str]) -> None:
+    ended = run(SLOW, **environment)
+    assert ended.stdout == "case,dice\n"
+    lines = ended.stderr.splitlines()
+    assert all(re.fullmatch(r"[\w\[\] ]+ \d/\d, 0:00:\d\d(, left 0:00:\d\d)?(, loss 0.500)?", line) for line in lines)
+    assert "PATIENT" not in ended.stderr
+    for title in ("Preparing", "Segmenting [bold]"):
+        of_task = [line for line in lines if line.startswith(f"{title} ")]
+        assert 3 <= len(of_task) <= 7, lines  # 1.5 s with a line each 0.3 s
+        assert of_task[-1].startswith(f"{title} 3/3, ")
+    stuck = [line for line in lines if line.startswith("Stuck ")]
+    assert stuck[0] == "Stuck 1/5, 0:00:00"  # while a single step takes its time
+    assert stuck[-1].startswith("Stuck 5/5, ")
+    assert stuck[-1].endswith("loss 0.500")
+    assert not any("Inner" in line for line in lines)
+    assert [line[:9] for line in lines if line.startswith("Folds")] == ["Folds 2/4", "Folds 4/4"]
+
+
+def test_a_terminal_keeps_the_bars() -> None:
+    main, side = pty.openpty()
+    with subprocess.Popen([sys.executable, "-c", SLOW], stdout=subprocess.PIPE, stderr=side, text=True) as process:
+        os.close(side)
+        shown = b""
+        while True:
+            try:
+                part = os.read(main, 4096)
+            except OSError:  # the other side is closed
+                break
+            if not part:
+                break
+            shown += part
+        assert process.stdout is not None
+        assert process.stdout.read() == "case,dice\n"
+    os.close(main)
+    assert process.returncode == 0
+    assert b"\x1b[" in shown
+    assert "━".encode() in shown
+    assert not re.search(rb"Preparing \d/\d, 0:00", shown)
+
+
+def test_a_short_task_says_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with advancing("Short", 2) as advance:
+        advance()
+        advance()
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "Short 2/2, 0:00:00\n")
+
+
+def test_a_task_that_fails_says_how_far_it_came(capsys: pytest.CaptureFixture[str]) -> None:
+    before = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), advancing("Failing", 3) as advance:
+        advance()
+        raise KeyboardInterrupt
+    assert time.monotonic() - before < 5  # the thread that says lines has ended
+    assert capsys.readouterr().err.startswith("Failing 1/3, 0:00:00, left ")
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    file = io.StringIO()
+    monkeypatch.setattr(progress, "console", Console(file=file))
+    return file
+
+
+def test_silence_ends_with_its_block_and_with_an_error_in_it(written: io.StringIO) -> None:
+    with silent():
+        progress.console.print("inside")
+        with silent():
+            pass
+        progress.console.print("still inside")
+    with pytest.raises(ZeroDivisionError), silent():
+        1 / 0  # noqa: B018
+    progress.console.print("after")
+    assert written.getvalue() == "after\n"
+
+
+def test_a_fold_side_by_side_is_silent_and_its_process_is_not(written: io.StringIO) -> None:
+    places: queue.Queue[str | None] = queue.Queue()
+    places.put(None)
+    threads = torch.get_num_threads()
+    try:
+        cross_validation._settle(places, 1)  # type: ignore[arg-type]
+    finally:
+        torch.set_num_threads(threads)
+    progress.console.print("settled")
+    cross_validation._without_bars(lambda fold: progress.console.print(f"fold {fold}"), 3)
+    progress.console.print("done")
+    assert written.getvalue() == "settled\ndone\n"
