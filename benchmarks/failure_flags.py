@@ -34,7 +34,7 @@ from gynbtnet.inference.quality.predicted_dsc import Quality, passes_of
 from gynbtnet.inference.review import review
 from gynbtnet.phantom.cohorts import write_brachytherapy
 from gynbtnet.preparation.planning.make_plan import make_plan
-from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.preparation.planning.plan_files import load_plan
 from gynbtnet.preparation.prepare import prepare
 from gynbtnet.recipes.loading import load_recipe
 from gynbtnet.runtime.progress import track
@@ -115,7 +115,7 @@ def trained(cohort: Cohort, recipe: str, changes: Sequence[str], folder: Path) -
 
 
 def outcomes(places: CrossValidation, held_out: Cohort, changes: Sequence[str], recipe: str) -> Iterator[Outcome]:
-    model, plan = Model.load(places.fold(0)), Plan.load(places.folder)
+    model, plan = Model.load(places.fold(0)), load_plan(places.folder)
     quality, settings = Quality.beside(places.folder), load_recipe(recipe, changes).prediction
     settings = settings.model_copy(update={"mirroring": True})
     worse = replace(Model.load(places.fold(0)))

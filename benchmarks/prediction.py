@@ -34,6 +34,7 @@ from gynbtnet.inference.models.nnunet_export import export_nnunet
 from gynbtnet.inference.predict_scan import LABELS, predict_scan
 from gynbtnet.phantom.case import pelvic_geometry, phantom_case
 from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.preparation.planning.plan_files import save_plan
 from gynbtnet.preparation.preprocess import preprocess_volume
 from gynbtnet.preparation.resample import resample_labels
 from gynbtnet.training.allocator import keep_freed_memory
@@ -90,7 +91,7 @@ def train(folder: Path, plan: Plan, steps: int, folds: int, device: str) -> None
     model = folder / "model"
     for fold in range(folds):
         place = model / f"fold_{fold}" if folds > 1 else model
-        plan.save(place)
+        save_plan(plan, place)
         state = {
             name: value.cpu() * (1 + 0.01 * fold * torch.randn(value.shape))
             for name, value in network.state_dict().items()

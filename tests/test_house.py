@@ -1,23 +1,17 @@
 """The house: data flows one way through the folders, and files are named after what they hold."""
 
 import ast
+from collections import Counter
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "gynbtnet"
 
-# A folder imports only from names before its own. docs/explanation/house.md says what each is.
+# A package imports only from packages before its own. docs/explanation/house.md says what each is.
 ORDER = [
-    "errors",
-    "plain_data",
-    "optional_libraries",
-    "whole_files",
-    "processes",
-    "progress",
-    "available_memory",
-    "many_scans",
-    "settings",
+    "runtime",
     "imaging",
     "pictures",
     "datasets",
@@ -31,52 +25,75 @@ ORDER = [
     "evaluation",
     "recipes",
     "experiment",
-    "experiment_report",
-    "pipeline",
-    "single_stages",
-    "cross_validation",
-    "comparison",
-    "inspection",
-    "inspection_picture",
-    "doctor",
-    "comparison_results",
-    "compared_experiment",
     "cli",
 ]
+MOST_FILES = 21
+"""Modules of a package; with more, a reader finds nothing in it."""
 
 
-def place(part: str) -> int:
-    return ORDER.index(part)
+def module_name(path: Path) -> str:
+    parts = path.relative_to(SOURCE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imported_parts(tree: ast.AST) -> set[str]:
-    parts = set()
-    for node in ast.walk(tree):
+MODULES = {module_name(path): path for path in sorted(SOURCE.rglob("*.py"))}
+
+
+def imports_of(module: str) -> set[str]:
+    """Modules of ours that a module imports, delayed imports and those for type checking included."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute, so that they can be read anywhere"
-            if node.module == "gynbtnet":
-                parts |= {alias.name for alias in node.names}
-            elif node.module and node.module.startswith("gynbtnet."):
-                parts.add(node.module.split(".")[1])
+            if (node.module or "").split(".")[0] == "gynbtnet":
+                names = {f"{node.module}.{alias.name}" for alias in node.names}
+                found |= {name if name in MODULES else str(node.module) for name in names}
         elif isinstance(node, ast.Import):
-            parts |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("gynbtnet.")}
-    return parts
+            found |= {alias.name for alias in node.names if alias.name.split(".")[0] == "gynbtnet"}
+    return found - {module}
 
 
-@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda p: str(p.relative_to(SOURCE)))
-def test_imports_go_one_way(path: Path) -> None:
-    if path == SOURCE / "__init__.py":
-        pytest.skip("the package's own front door names parts from everywhere")
-    own = path.relative_to(SOURCE).parts[0].removesuffix(".py")
-    for part in imported_parts(ast.parse(path.read_text())):
-        if part in ORDER:
-            assert place(part) <= place(own), f"{path.relative_to(SOURCE)} imports {part}, which stands after {own}"
-            assert part != own or path.parent != SOURCE, f"{own} imports itself"
+@pytest.mark.parametrize("module", [name for name in MODULES if name.count(".") > 0])
+def test_imports_go_one_way(module: str) -> None:
+    """Between packages, in the order above."""
+    own = module.split(".")[1]
+    if own == "__main__":
+        pytest.skip("it calls the command line and is imported by nothing")
+    for imported in imports_of(module) - {"gynbtnet"}:
+        part = imported.split(".")[1]
+        assert ORDER.index(part) <= ORDER.index(own), f"{module} imports {imported}, which stands after {own}"
 
 
-def test_the_order_names_every_part() -> None:
-    parts = {p.name.removesuffix(".py") for p in SOURCE.iterdir() if p.suffix == ".py" or p.is_dir()}
-    assert parts - {"__init__", "__pycache__", "py.typed"} == set(ORDER)
+def test_no_circle_between_modules() -> None:
+    tuple(TopologicalSorter({module: imports_of(module) for module in MODULES if module != "gynbtnet"}).static_order())
+
+
+def test_no_circle_within_a_package() -> None:
+    """The modules and packages of a package have an order in which each imports only earlier ones."""
+    neighbours: dict[str, dict[str, set[str]]] = {}
+    for module in MODULES:
+        for imported in imports_of(module) if MODULES[module].name != "__init__.py" else ():
+            here, there = module.split("."), imported.split(".")
+            shared = next((i for i, pair in enumerate(zip(here, there, strict=False)) if len(set(pair)) > 1), None)
+            if shared is not None:
+                package = neighbours.setdefault(".".join(here[:shared]), {})
+                package.setdefault(here[shared], set()).add(there[shared])
+    assert len(neighbours) > 20
+    for package, order in neighbours.items():
+        try:
+            tuple(TopologicalSorter(order).static_order())
+        except CycleError as circle:
+            raise AssertionError(f"{package} has a circle: {circle.args[1]}") from circle
+
+
+def test_packages_are_of_a_size_to_be_read() -> None:
+    assert {path.name for path in SOURCE.glob("*.py")} == {"__init__.py", "__main__.py"}
+    sizes = Counter(path.parent for path in SOURCE.rglob("*.py"))
+    assert {str(folder): size for folder, size in sizes.items() if size > MOST_FILES} == {}
+
+
+def test_the_order_names_every_package() -> None:
+    assert {path.name for path in SOURCE.iterdir() if path.is_dir()} - {"__pycache__"} == set(ORDER)
 
 
 def test_no_file_is_named_after_nothing() -> None:

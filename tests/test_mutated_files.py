@@ -32,6 +32,7 @@ from gynbtnet.networks.unet import GynBTNet
 from gynbtnet.preparation.planning.fingerprint import Fingerprint
 from gynbtnet.preparation.planning.intensity import Intensity
 from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
 from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
 from gynbtnet.preparation.planning.structure_volumes import StructureVolume
 from gynbtnet.recipes.loading import SHIPPED, load_recipe
@@ -136,7 +137,7 @@ def cohort(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    PLAN.save(tmp_path / "model")
+    save_plan(PLAN, tmp_path / "model")
     torch.manual_seed(0)
     weights = GynBTNet("XS", outputs=3, strides=STRIDES).state_dict()
     save_file(weights, tmp_path / "model" / "weights_last.safetensors")
@@ -145,8 +146,8 @@ def model(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("name", ["plans.json", "dataset.json"])
 def test_plans(tmp_path: Path, name: str) -> None:
-    PLAN.save(tmp_path)
-    attack(tmp_path / name, lambda: Plan.load(tmp_path), 250, kind="json")
+    save_plan(PLAN, tmp_path)
+    attack(tmp_path / name, lambda: load_plan(tmp_path), 250, kind="json")
 
 
 def test_fingerprints(tmp_path: Path) -> None:

@@ -25,20 +25,20 @@ if TYPE_CHECKING:
 _HOMES = {
     "Volume": "imaging.volume",
     "Segmentation": "imaging.volume",
-    "read_ct_series": "imaging.ct_series",
-    "write_rtstruct": "imaging.rtstruct_writer",
+    "read_ct_series": "imaging.dicom.ct_series",
+    "write_rtstruct": "imaging.dicom.rt.rtstruct_writer",
     "Cohort": "datasets.cohort",
-    "ingest": "datasets.dicom_rt_export",
+    "ingest": "datasets.adapters.dicom_rt_export",
     "split_patients": "datasets.split",
-    "make_plan": "preparation.planning",
+    "make_plan": "preparation.planning.make_plan",
     "prepare": "preparation.prepare",
     "load_recipe": "recipes.loading",
     "pretrain": "training.stages",
     "finetune": "training.stages",
-    "Model": "inference.model",
-    "load_model": "inference.ensemble",
-    "predict": "inference.predict",
-    "evaluate": "evaluation.evaluate",
+    "Model": "inference.models.model",
+    "load_model": "inference.models.ensemble",
+    "predict": "inference.engine.predict",
+    "evaluate": "evaluation.metrics.evaluate",
 }
 
 __all__ = [
@@ -65,3 +65,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'gynbtnet' has no attribute {name!r}")
     return getattr(import_module(f"gynbtnet.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from gynbtnet.imaging.files.volume_files import read_volume, write_volume
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.preparation.planning.plan_files import load_plan
 from gynbtnet.preparation.store import PreparedCohort
 
 from .conftest import Ended
@@ -79,7 +79,7 @@ def test_two_channels_go_from_scans_to_contours(
     ):
         done = gynbtnet(*command)
         assert done.code == 0, done.err
-    assert Plan.load(tmp_path / "run").channels == ("CT", "T2")
+    assert load_plan(tmp_path / "run").channels == ("CT", "T2")
     case = PreparedCohort.open(tmp_path / "prepared").cases[0]
     image, labels = case.crop((0, 0, 0), case.shape)
     assert image.shape == (2, *GRID.shape)

@@ -16,7 +16,7 @@ from gynbtnet.cli import app
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import Split
 from gynbtnet.imaging.files.volume_files import read_volume
-from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.preparation.planning.plan_files import load_plan
 from gynbtnet.preparation.store import PreparedCohort
 
 COMMANDS = get_command(app).commands  # type: ignore[attr-defined]
@@ -114,7 +114,7 @@ def test_test_patients_are_in_no_training(here: Path) -> None:
 
 
 def test_run_states_its_postprocessing(here: Path) -> None:
-    plan = Plan.load(here / "experiment" / "runs" / "task")
+    plan = load_plan(here / "experiment" / "runs" / "task")
     assert [(rule.structure, rule.largest_component) for rule in plan.postprocessing] == [
         (name, True) for name in ("bladder", "rectum", "uterus", "hr_ctv") if name in plan.structures
     ]

@@ -12,7 +12,7 @@ from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.imaging.files.volume_files import write_volume
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.preparation.planning.plan_files import load_plan
 
 from .conftest import Ended
 
@@ -53,8 +53,8 @@ def test_a_fingerprint_makes_the_same_plan_without_the_scans(
     fingerprint = tmp_path / "first" / "dataset_fingerprint.json"
     again = gynbtnet("plan", fingerprint, recipe, "--stage", "task", "--out", tmp_path / "second")
     assert again.code == 0, again.err
-    plan = Plan.load(tmp_path / "first")
-    assert Plan.load(tmp_path / "second") == plan
+    plan = load_plan(tmp_path / "first")
+    assert load_plan(tmp_path / "second") == plan
     assert plan.spacing == (5.0, 1.0, 1.0)
     assert plan.intensities
     assert 100 < plan.intensities[0].percentile_00_5 < plan.intensities[0].percentile_99_5 < 200

@@ -20,7 +20,7 @@ from gynbtnet.inference.engine.predict import predict
 from gynbtnet.inference.models.model import Model
 from gynbtnet.inference.quality.predicted_dsc import Quality
 from gynbtnet.preparation.planning.make_plan import make_plan
-from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.preparation.planning.plan_files import load_plan
 from gynbtnet.preparation.planning.structure_volumes import volumes_of
 from gynbtnet.preparation.prepare import prepare
 from gynbtnet.preparation.store import PreparedCohort
@@ -111,9 +111,9 @@ def test_every_case_outside_the_test_is_scored(done: CrossValidation) -> None:
 
 
 def test_plan_and_quality_stand_beside_the_folds(done: CrossValidation, cohort: Cohort) -> None:
-    plan, quality = Plan.load(done.folder), Quality.beside(done.folder)
+    plan, quality = load_plan(done.folder), Quality.beside(done.folder)
     seen = cohort.of_patients({"p0", "p1", "p2", "p3"})
-    fold = Plan.load(done.fold(0))
+    fold = load_plan(done.fold(0))
     assert plan == replace(fold, volumes=volumes_of(seen), postprocessing=plan.postprocessing)
     assert plan.volumes == fold.volumes == volumes_of(seen)
     assert plan.postprocessing == ()  # four patients are no reason

@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 from gynbtnet.inference.models.model import Model
 from gynbtnet.networks.unet import GynBTNet
 from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.preparation.planning.plan_files import save_plan
 
 PUBLIC_DATA = Path(__file__).parents[3] / "shared" / "data"
 STRIDES = ((1, 1, 1), (2, 2, 2), (2, 2, 2), (2, 2, 2), (1, 2, 2))
@@ -36,7 +37,7 @@ def model_folder(tmp_path: Path) -> Path:
     torch.manual_seed(0)
     network = GynBTNet("XS", outputs=3, strides=STRIDES)
     folder = tmp_path / "model"
-    plan.save(folder)
+    save_plan(plan, folder)
     save_file(network.state_dict(), folder / "weights_last.safetensors")
     return folder
 

@@ -26,6 +26,7 @@ from gynbtnet.preparation.planning.make_plan import make_plan
 from gynbtnet.preparation.planning.nnunet_plans import STOCK, from_nnunet, to_nnunet
 from gynbtnet.preparation.planning.nnunet_topology import nnunet_topology
 from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.preparation.planning.plan_files import load_plan
 from gynbtnet.preparation.planning.settings import PlanSettings, preset_strides
 from gynbtnet.preparation.planning.target_spacing import shape_at, target_spacing
 from gynbtnet.preparation.preprocess import preprocess_volume
@@ -181,7 +182,7 @@ def test_a_plan_of_nnunets_own(planned: Planned) -> None:
     planned.planner.UNet_vram_target_GB = 1
     theirs = planned.planner.plan_experiment()
     folder = Path(str(planned.planner.raw_dataset_folder).replace("raw", "preprocessed"))
-    read = Plan.load(folder, preset="XS")
+    read = load_plan(folder, preset="XS")
     ours = make_plan(planned.cohort, PlanSettings(normalisation="ct", preset="XS", patch_size=(16, 32, 32)))
     np.testing.assert_allclose(read.spacing, ours.spacing, rtol=1e-6)
     assert (read.structures, read.channels, read.normalisation) == (STRUCTURES, ("CT",), "ct")

@@ -16,6 +16,7 @@ from gynbtnet.preparation.normalise import clip, scale
 from gynbtnet.preparation.planning.fingerprint import Fingerprint
 from gynbtnet.preparation.planning.make_plan import make_plan
 from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
 from gynbtnet.preparation.planning.settings import CTScaling, PlanSettings
 from gynbtnet.preparation.prepare import prepare
 from gynbtnet.preparation.preprocess import preprocess_volume
@@ -67,8 +68,8 @@ def test_worked_by_hand() -> None:
 @pytest.mark.parametrize("channels", [("CT",), ("CT", "T2")])
 def test_the_numbers_are_in_the_plan_and_nnunet_scales_by_them(channels: tuple[str, ...], tmp_path: Path) -> None:
     plan = plan_with(SCALING, channels)
-    plan.save(tmp_path)
-    assert Plan.load(tmp_path) == plan
+    save_plan(plan, tmp_path)
+    assert load_plan(tmp_path) == plan
     plans = pytest.importorskip("nnunetv2.utilities.plans_handling.plans_handler")
     schemes = pytest.importorskip("nnunetv2.preprocessing.normalization.default_normalization_schemes")
     manager = plans.PlansManager(str(tmp_path / "plans.json"))

@@ -17,6 +17,7 @@ from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.preparation.body_voxels import body_voxels
 from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.preparation.planning.plan_files import save_plan
 from gynbtnet.preparation.prepare import prepare
 from gynbtnet.preparation.preprocess import planned_geometry, preprocess_volume
 from gynbtnet.preparation.store import VOXELS, PreparedCohort
@@ -195,7 +196,7 @@ def test_an_interrupted_preparation_is_not_whole_and_goes_on(
 
 def test_a_killed_preparation_goes_on(write_cohort: WriteCohort, tmp_path: Path) -> None:
     cohort, out = write_cohort(GRIDS), tmp_path / "prepared"
-    PLAN.save(tmp_path / "plan")
+    save_plan(PLAN, tmp_path / "plan")
     program = (
         "import os, signal, sys; from pathlib import Path\n"
         "import gynbtnet.preparation.store as store, gynbtnet.preparation.prepare as module\n"
@@ -205,7 +206,7 @@ def test_a_killed_preparation_goes_on(write_cohort: WriteCohort, tmp_path: Path)
         "    write(array, path, patch)\n"
         "    if path.name == 'p1_f1_seg.b2nd': os.kill(os.getpid(), signal.SIGKILL)\n"
         "store._write_array = killed\n"
-        "module.prepare(Cohort.load(Path(sys.argv[1])), Plan.load(Path(sys.argv[2])), Path(sys.argv[3]))\n"
+        "module.prepare(Cohort.load(Path(sys.argv[1])), load_plan(Path(sys.argv[2])), Path(sys.argv[3]))\n"
     )
     arguments = [sys.executable, "-c", program, str(cohort.folder), str(tmp_path / "plan"), str(out)]
     source = str(Path(module.__file__).parents[2])

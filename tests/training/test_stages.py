@@ -24,7 +24,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from gynbtnet.networks.stu_net import write_stu_net
 from gynbtnet.networks.unet import GynBTNet
-from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.preparation.planning.plan_files import load_plan
 from gynbtnet.preparation.store import PreparedCase, PreparedCohort, write_prepared_case
 from gynbtnet.runtime.errors import BadInput, Paused
 from gynbtnet.training import checkpoint, devices, engine
@@ -250,7 +250,7 @@ def test_a_run_folder_is_complete_in_itself(whole_run: Path) -> None:
     inputs = json.loads((whole_run / "inputs.json").read_text())
     assert inputs == {"training": ["digest 0", "digest 1"], "validation": ["digest 2"], "start": None}
     assert json.loads((whole_run / "environment.json").read_text())[0]["torch"] == torch.__version__
-    plan = Plan.load(whole_run)
+    plan = load_plan(whole_run)
     network = GynBTNet(plan.preset, outputs=len(plan.structures) + 1, strides=plan.strides)
     network.load_state_dict(load_file(whole_run / "weights_best.safetensors"))
     assert [row["epoch"] for row in rows(whole_run)] == ["1", "2", "3"]
@@ -435,7 +435,7 @@ def test_pretraining_learns_and_hands_its_encoder_on(prepared: PreparedCohort, t
     losses = [float(row["validation_loss"]) for row in rows(first)]
     assert losses[-1] < losses[0]
     assert (first / "pictures" / "epoch_0002.png").stat().st_size > 1000
-    assert Plan.load(first).structures == ()
+    assert load_plan(first).structures == ()
 
     tuning = SegmentationSettings(**{**QUICK, "epochs": 1, "steps_per_epoch": 1, "learning_rate": 1e-12})
     second = finetune(prepared, tuning, tmp_path / "second", **SIDES, start=first)

@@ -21,6 +21,7 @@ from gynbtnet.cli.options import (
     SplitFile,
     UnequalSpacing,
 )
+from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
 from gynbtnet.runtime.errors import BadInput
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def plan(
         fingerprint = take_fingerprint(_without_test(source, split), jobs=jobs)
     made = make_plan(fingerprint, settings)
     fingerprint.save(out)
-    made.save(out)
+    save_plan(made, out)
     for note in made.notes:
         console.print(note)
     console.print(
@@ -102,12 +103,11 @@ def prepare(
     cluster: Cluster = None,
 ) -> None:
     """Resample, normalise and store the scans, ready for training."""
-    from gynbtnet.preparation.planning.plan import Plan
     from gynbtnet.preparation.prepare import prepare
     from gynbtnet.runtime.parallel import on_cluster
 
     _refuse_same(out, cohort)
-    followed = Plan.load(plan)
+    followed = load_plan(plan)
     for note in followed.notes:
         console.print(note)
     with on_cluster(cluster):
@@ -124,9 +124,8 @@ def adopt(
 ) -> None:
     """Train on what nnU-Net has prepared for its 3d_fullres, where it lies, each case as a patient of its own."""
     from gynbtnet.preparation.nnunet_preprocessed import adopt
-    from gynbtnet.preparation.planning.plan import Plan
 
-    followed = Plan.load(nnunet, preset=preset)
+    followed = load_plan(nnunet, preset=preset)
     for note in followed.notes:
         console.print(note)
     adopted = adopt(nnunet, followed, out, jobs)

@@ -1,1 +1,1 @@
-"""TODO src/gynbtnet/experiment."""
+"""A whole experiment: its folders, its steps, its folds, its models and their report."""

@@ -23,7 +23,7 @@ from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.models.model import Model
 from gynbtnet.inference.predict_scan import predict_scan
 from gynbtnet.inference.quality.predicted_dsc import passes_of
-from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
 from gynbtnet.preparation.planning.structure_volumes import volumes_of
 from gynbtnet.preparation.store import PreparedCohort
 from gynbtnet.recipes.recipe import Recipe, TaskStage
@@ -118,7 +118,7 @@ def crossvalidate(
             work(fold)
     else:
         _side_by_side(work, {fold: places.fold(fold) for fold in chosen}, jobs, task.training.epochs)
-    Plan.load(places.fold(chosen[0])).save(places.folder)
+    save_plan(load_plan(places.fold(chosen[0])), places.folder)
     return evaluate_folds(cohort, split, places, chosen)
 
 
@@ -159,10 +159,10 @@ def learn_from_folds(cohort: Cohort, recipe: Recipe, split: Split, out: Path) ->
     choice = choose_postprocessing(seen, places.predictions)
     with written_whole(places.trials) as partial:
         pd.DataFrame(choice.trials, columns=[field.name for field in fields(Trial)]).to_csv(partial, index=False)
-    plan = Plan.load(places.folder)
+    plan = load_plan(places.folder)
     passes = passes_of(recipe.prediction, plan)
     calibrate_quality(cohort, split, places.predictions, choice.rules, passes=passes).save(places.folder)
-    replace(plan, volumes=volumes_of(seen), postprocessing=choice.rules).save(places.folder)
+    save_plan(replace(plan, volumes=volumes_of(seen), postprocessing=choice.rules), places.folder)
 
 
 def _train_and_predict(

@@ -126,7 +126,7 @@ class ComparedModel(Experiment):
 
 
 def compared_models(folder: Path) -> tuple[ComparedModel, ...]:
-    """The models of a folder that :func:`gynbtnet.experiment.model_comparison.compare_models` filled and scored, by name."""
+    """The models of a folder that :mod:`gynbtnet.experiment.model_comparison` filled and scored, by name."""
     homes = sorted(path for path in (folder / "models").glob("*") if path.is_dir())
     models = (ComparedModel(folder, home.name, frozenset()) for home in homes)
     return tuple(model for model in models if (model.evaluation / "scores.csv").is_file())

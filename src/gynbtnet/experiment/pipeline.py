@@ -23,6 +23,7 @@ from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.models.model import Model
 from gynbtnet.inference.predict_scan import predict_scan
 from gynbtnet.preparation.planning.make_plan import make_plan
+from gynbtnet.preparation.planning.plan_files import save_plan
 from gynbtnet.preparation.planning.settings import PlanSettings
 from gynbtnet.preparation.prepare import prepare
 from gynbtnet.preparation.store import PreparedCohort
@@ -45,7 +46,7 @@ class Scans:
         unlabelled: folders of further scans for stage 1; the training patients' own scans take part unnamed.
         supervised: scans with many organs in the layout of TotalSegmentator, for stage 2.
         further: folders of scans without contours, to be predicted at the end.
-        patients_from: what tells the cohort's patients apart, see :func:`gynbtnet.datasets.ingestion.scan_identity.identified`.
+        patients_from: what tells the cohort's patients apart, see :mod:`gynbtnet.datasets.ingestion.scan_identity`.
         repairs: which flaws of CT series to mend instead of refusing them.
         allow_overlap: see :func:`gynbtnet.datasets.ingestion.ingest.ingest_found`.
     """
@@ -190,7 +191,7 @@ def _with_postprocessing(model: Model, recipe: Recipe, ingested: Ingested, exper
     chosen = postprocessing_for(bare.plan.structures, validation, experiment.validation_predictions)
     notes = [note for note in model.plan.notes if not note.startswith(NOTE)]
     plan = replace(model.plan, postprocessing=chosen.rules, notes=(*notes, chosen.note))
-    plan.save(experiment.run("task"))
+    save_plan(plan, experiment.run("task"))
     return replace(model, plan=plan)
 
 
@@ -328,7 +329,7 @@ def prepare_stage(
     """Plan a stage's scans and prepare them."""
     console.rule(STAGES[stage])
     plan = make_plan(cohort, settings, jobs=jobs)
-    plan.save(experiment.plan(stage))
+    save_plan(plan, experiment.plan(stage))
     return prepare(cohort, plan, experiment.prepared(stage), jobs)
 
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.preparation.nnunet_files import write_for_nnunet, write_nnunet_properties
 from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
 from gynbtnet.preparation.planning.settings import Triple
 from gynbtnet.runtime.atomic_files import written_whole
 from gynbtnet.runtime.errors import BadInput
@@ -212,7 +213,7 @@ class PreparedCohort:
 
     def save(self) -> None:
         """Write the plan, what nnU-Net wants beside it, and then the manifest, each whole; the cases stand already."""
-        self.plan.save(self.folder)
+        save_plan(self.plan, self.folder)
         write_for_nnunet(self.folder, [case.geometry for case in self.cases])
         manifest = _Manifest(self.name, self.synthetic, tuple(case.id for case in self.cases))
         write_json(manifest, self.folder / MANIFEST)
@@ -227,7 +228,7 @@ class PreparedCohort:
         folder = Path(folder).absolute()
         manifest = read_json(_Manifest, folder / MANIFEST, REMEDY)
         cases = tuple(read_prepared_case(folder, case_id) for case_id in manifest.ids)
-        return cls(manifest.name, cases, Plan.load(folder), folder, manifest.synthetic)
+        return cls(manifest.name, cases, load_plan(folder), folder, manifest.synthetic)
 
 
 def is_recorded(folder: Path, case_id: str) -> bool:

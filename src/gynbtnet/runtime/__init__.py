@@ -1,1 +1,1 @@
-"""TODO src/gynbtnet/runtime."""
+"""What every package stands on: errors, settings, progress, processes, atomic files, limits on what is parsed."""

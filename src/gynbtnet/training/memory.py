@@ -70,8 +70,8 @@ def check_training_memory(fabric: Fabric, plan: Plan, *, patches: int, least_sha
         fabric: the devices.
         plan: what is trained.
         patches: that are computed together at least.
-        least_share: of :func:`~gynbtnet.preparation.planning.memory_estimate.training_bytes`, an upper bound, that a step surely
-            takes.
+        least_share: of :func:`~gynbtnet.preparation.planning.memory_estimate.training_bytes`, an upper bound, that a
+            step surely takes.
 
     Raises:
         BadInput: If a step surely takes more than is available.

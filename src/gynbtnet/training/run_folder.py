@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
 from gynbtnet.preparation.planning.settings import ALL_AXES
 from gynbtnet.runtime.atomic_files import written_whole
 from gynbtnet.runtime.errors import BadInput
@@ -107,7 +108,7 @@ def open_run(path: Path, recipe: Mapping[str, Any], inputs: Mapping[str, Any], p
     if not (path / "recipe.yaml").exists():
         _make_run(path, recipe, inputs, plan)
     recorded = read_dotted(path / "recipe.yaml")
-    made = {**recorded, **dotted(asdict(Plan.load(path)), "plan."), **_from_before(recorded)}
+    made = {**recorded, **dotted(asdict(load_plan(path)), "plan."), **_from_before(recorded)}
     asked = {**dotted(recipe), **dotted(asdict(plan), "plan.")}
     made = {f"settings.{name}": value for name, value in BEFORE.items() if f"settings.{name}" in asked} | made
     for key in sorted(made.keys() | asked.keys()):
@@ -140,7 +141,7 @@ def _make_run(path: Path, recipe: Mapping[str, Any], inputs: Mapping[str, Any], 
     others = [path] if path.is_file() else sorted(path.glob("[!.]*"))
     if any(other.name not in first_files for other in others):
         raise BadInput(f"{path} holds something, but no recipe.yaml of a run; give a new or an empty folder.")
-    plan.save(path)
+    save_plan(plan, path)
     write_json(dict(inputs), path / "inputs.json")
     with written_whole(path / "recipe.yaml") as partial:
         partial.write_text(yaml.safe_dump(dict(recipe), sort_keys=False, allow_unicode=True))

@@ -16,6 +16,7 @@ from gynbtnet.networks.stu_net import read_stu_net
 from gynbtnet.networks.transfer import Parts, transfer
 from gynbtnet.networks.weights_file import read_weights
 from gynbtnet.preparation.planning.plan import CT, Plan
+from gynbtnet.preparation.planning.plan_files import load_plan
 from gynbtnet.preparation.store import PreparedCase, PreparedCohort
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import sha256_of, write_json
@@ -161,7 +162,7 @@ def finetune(
         network = planned_network(plan, deep_supervision=settings.deep_supervision)
         _initialise(network, settings)
     if start is not None:
-        earlier = None if start.is_file() else Plan.load(start)
+        earlier = None if start.is_file() else load_plan(start)
         parts: Parts = "all_but_heads" if earlier is None or earlier.structures else "encoder"
         source_channels = earlier.channels if earlier else None
         report = transfer(weights, network, parts=parts, channels=plan.channels, source_channels=source_channels)

@@ -22,7 +22,7 @@ from gynbtnet.inference.models.model import Model
 from gynbtnet.inference.models.nnunet_export import export_nnunet
 from gynbtnet.inference.predict_scan import predict_scan
 from gynbtnet.inference.quality.predicted_dsc import passes_of
-from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
 from gynbtnet.preparation.planning.settings import Axis
 from gynbtnet.runtime.errors import BadInput
 
@@ -31,7 +31,7 @@ WHOLE = (slice(None),) * 3
 
 
 def trained_with(folder: Path, axes: Sequence[Axis], **changes: object) -> Path:
-    replace(Plan.load(folder), mirror_axes=tuple(axes), **changes).save(folder)  # type: ignore[arg-type]
+    save_plan(replace(load_plan(folder), mirror_axes=tuple(axes), **changes), folder)  # type: ignore[arg-type]
     return folder
 
 
@@ -87,7 +87,7 @@ def test_left_out_they_are_those_of_the_training(model_folder: Path) -> None:
     assert mirrored_axes(PredictionSettings(mirrored_axes=("x",)), ("z", "x"), "m") == ("x",)
     assert mirrored_axes(settings, (), "m") == ()
     assert mirrored_axes(settings.fast(), ("x",), "m") == ()
-    plan = Plan.load(model_folder)
+    plan = load_plan(model_folder)
     assert passes_of(settings, replace(plan, mirror_axes=("x",))) == "1, mirrored x"
     assert passes_of(settings, replace(plan, mirror_axes=())) == "1, mirrored nothing"
     assert with_mirrored_axes(settings, (), "m").mirroring is False
@@ -110,7 +110,7 @@ def test_plans_from_before_mirrored_all_axes(model_folder: Path) -> None:
     content = json.loads((model_folder / "plans.json").read_text())
     del content["gynbtnet"]["mirror_axes"], content["gynbtnet"]["sides_swapped"]
     (model_folder / "plans.json").write_text(json.dumps(content))
-    plan = Plan.load(model_folder)
+    plan = load_plan(model_folder)
     assert (plan.mirror_axes, plan.sides_swapped) == (("z", "y", "x"), False)
 
 
@@ -120,7 +120,7 @@ def test_a_plan_with_other_axes_is_refused(model_folder: Path, axes: object) -> 
     content["gynbtnet"]["mirror_axes"] = axes
     (model_folder / "plans.json").write_text(json.dumps(content))
     with pytest.raises(BadInput, match="is not a plan that GynBTNet can follow"):
-        Plan.load(model_folder)
+        load_plan(model_folder)
 
 
 def test_the_record_of_a_prediction_names_the_axes(model_folder: Path, tmp_path: Path) -> None:

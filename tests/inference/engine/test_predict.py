@@ -18,7 +18,7 @@ from gynbtnet.inference.engine.predict import predict
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.engine.sliding_window import Slab
 from gynbtnet.inference.models.model import Model
-from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
 from gynbtnet.runtime.errors import BadInput
 
 QUICK = PredictionSettings(mirroring=False)
@@ -116,7 +116,7 @@ def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
 
 
 def test_a_pretraining_run_contours_nothing(model_folder: Path) -> None:
-    replace(Plan.load(model_folder), structures=()).save(model_folder)
+    save_plan(replace(load_plan(model_folder), structures=()), model_folder)
     with pytest.raises(BadInput, match=r"names no structures: a pretraining run, .* or an edited file"):
         Model.load(model_folder)
 

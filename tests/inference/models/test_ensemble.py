@@ -18,7 +18,7 @@ from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.engine.test_time_augmentation import Passes
 from gynbtnet.inference.models.ensemble import Ensemble, load_model
 from gynbtnet.inference.models.model import Model
-from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
 from gynbtnet.runtime.errors import BadInput
 
 WHOLE = (slice(None),) * 3
@@ -81,7 +81,7 @@ def test_as_many_folds_as_are_asked_for(folds: Path) -> None:
 
 
 def test_folds_of_different_plans_are_no_ensemble(folds: Path) -> None:
-    replace(Plan.load(folds / "fold_1"), spacing=(3.0, 2.0, 2.0)).save(folds / "fold_1")
+    save_plan(replace(load_plan(folds / "fold_1"), spacing=(3.0, 2.0, 2.0)), folds / "fold_1")
     with pytest.raises(BadInput, match=r"fold_1 was trained by another plan than .*fold_0"):
         load_model(folds, QUICK)
 

@@ -27,6 +27,7 @@ from gynbtnet.inference.quality.predicted_dsc import (
 from gynbtnet.inference.quality.structure_features import StructureFigures
 from gynbtnet.inference.review import review, review_of, rules_sha256
 from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
 from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
 from gynbtnet.preparation.planning.structure_volumes import StructureVolume
 from gynbtnet.runtime.errors import BadInput
@@ -175,15 +176,15 @@ def test_an_ensemble_takes_rules_and_quality_from_beside_its_folds(model_folder:
     whole = tmp_path / "crossvalidation"
     for number in range(2):
         copytree(model_folder, whole / f"fold_{number}")
-    assert load_model(whole).plan == Plan.load(model_folder)
+    assert load_model(whole).plan == load_plan(model_folder)
     rules = (PostprocessingRule("rectum", fill_holes=True),)
-    replace(Plan.load(model_folder), postprocessing=rules, volumes=(VOLUME,)).save(whole)
+    save_plan(replace(load_plan(model_folder), postprocessing=rules, volumes=(VOLUME,)), whole)
     quality().save(whole)
     zipped = write_archive(whole, tmp_path / "model.zip", weights="last")
     for place in (whole, zipped):
         loaded = load_model(place)
         assert isinstance(loaded, Ensemble)
         assert (loaded.plan.postprocessing, loaded.plan.volumes, loaded.quality) == (rules, (VOLUME,), quality())
-    replace(Plan.load(model_folder), spacing=(3.0, 2.0, 2.0)).save(whole)
+    save_plan(replace(load_plan(model_folder), spacing=(3.0, 2.0, 2.0)), whole)
     with pytest.raises(BadInput, match="another plan than that of the folds"):
         load_model(whole)

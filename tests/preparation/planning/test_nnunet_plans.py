@@ -15,6 +15,7 @@ from gynbtnet.networks.unet import GynBTNet
 from gynbtnet.preparation.planning.intensity import Intensity
 from gynbtnet.preparation.planning.nnunet_plans import DATA_IDENTIFIER, OURS, STOCK, from_nnunet, to_nnunet
 from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
 from gynbtnet.preparation.planning.settings import preset_strides
 from gynbtnet.runtime.errors import BadInput
 
@@ -43,7 +44,7 @@ PLAN = Plan(
 
 def managers(plan: Plan, configuration: str, folder: Path) -> tuple[PlansManager, ConfigurationManager, dict[str, Any]]:
     """nnU-Net's, of the files that a plan is saved as."""
-    plan.save(folder)
+    save_plan(plan, folder)
     manager = PlansManager(str(folder / "plans.json"))
     return manager, manager.get_configuration(configuration), json.loads((folder / "dataset.json").read_text())
 
@@ -128,7 +129,7 @@ def test_nnunets_trainer_makes_a_step(
     prepared = tmp_path / "preprocessed" / "GynBTNet" / DATA_IDENTIFIER
     prepared.mkdir(parents=True)
     (prepared / "case.b2nd").touch()  # the trainer looks at the names of prepared scans before it builds anything
-    PLAN.save(tmp_path)
+    save_plan(PLAN, tmp_path)
     plans, dataset = (json.loads((tmp_path / name).read_text()) for name in ("plans.json", "dataset.json"))
     trainer = nnUNetTrainer({**plans, "continue_training": False}, configuration, 0, dataset, torch.device("cpu"))
     trainer.initialize()
@@ -222,7 +223,7 @@ def test_what_gynbtnet_does_not_do_is_told(tmp_path: Path, edit: Any, words: str
     (tmp_path / "nnUNetPlans.json").write_text(json.dumps(plans))
     (tmp_path / "dataset.json").write_text(json.dumps(dataset))
     with pytest.raises(BadInput, match=rf"nnUNetPlans.json or dataset.json .*not a plan.*{words}"):
-        Plan.load(tmp_path)
+        load_plan(tmp_path)
 
 
 def configuration(plans: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from gynbtnet.networks.presets import PRESETS
 from gynbtnet.preparation.planning.intensity import Intensity
 from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
 from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
 from gynbtnet.preparation.planning.settings import PlanSettings
 from gynbtnet.preparation.planning.structure_volumes import StructureVolume
@@ -95,29 +96,29 @@ def test_settings_are_described() -> None:
 
 
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
-    PLAN.save(tmp_path)
-    assert Plan.load(tmp_path) == PLAN
+    save_plan(PLAN, tmp_path)
+    assert load_plan(tmp_path) == PLAN
 
 
 def test_a_plan_from_before_there_was_a_section_of_ours_is_read(tmp_path: Path) -> None:
-    PLAN.save(tmp_path)
+    save_plan(PLAN, tmp_path)
     plans = json.loads((tmp_path / "plans.json").read_text())
     del plans["gynbtnet"]
     (tmp_path / "plans.json").write_text(json.dumps(plans))
-    assert Plan.load(tmp_path) == replace(PLAN, volumes=(), postprocessing=())
+    assert load_plan(tmp_path) == replace(PLAN, volumes=(), postprocessing=())
 
 
 def test_a_plan_for_the_baseline_comes_back(tmp_path: Path) -> None:
     plan = replace(PLAN, network="swin_unetr", preset="F48", strides=(), patch_size=(80, 150, 150))
-    plan.save(tmp_path)
-    assert Plan.load(tmp_path) == plan
+    save_plan(plan, tmp_path)
+    assert load_plan(tmp_path) == plan
 
 
 def test_ct_is_the_only_channel_that_is_not_zscored(tmp_path: Path) -> None:
     plan = replace(PLAN, channels=("T2", "ct", "CT"), intensities=PLAN.intensities * 3, separate_z="never")
     assert plan.normalisations == ("zscore", "ct", "ct")
-    plan.save(tmp_path)
-    assert Plan.load(tmp_path) == plan
+    save_plan(plan, tmp_path)
+    assert load_plan(tmp_path) == plan
     assert replace(plan, normalisation="zscore", intensities=None).normalisations == ("zscore",) * 3
 
 
@@ -127,7 +128,7 @@ def test_thick_slices_are_resampled_apart_unless_never() -> None:
 
 
 def test_the_words_are_nnunets(tmp_path: Path) -> None:
-    PLAN.save(tmp_path)
+    save_plan(PLAN, tmp_path)
     plans, dataset = (json.loads((tmp_path / name).read_text()) for name in ("plans.json", "dataset.json"))
     configuration = plans["configurations"]["3d_fullres"]
     assert configuration["normalization_schemes"] == ["CTNormalization"]
@@ -175,19 +176,19 @@ def test_the_words_are_nnunets(tmp_path: Path) -> None:
     ],
 )
 def test_a_plan_that_was_edited_wrongly_is_told(tmp_path: Path, file: str, edit: Any) -> None:
-    PLAN.save(tmp_path)
+    save_plan(PLAN, tmp_path)
     content = json.loads((tmp_path / file).read_text())
     edit(content)
     (tmp_path / file).write_text(json.dumps(content))
     with pytest.raises(BadInput, match=r"not a plan|NaN") as refused:
-        Plan.load(tmp_path)
+        load_plan(tmp_path)
     assert "\n" not in str(refused.value)
 
 
 def test_an_absent_or_damaged_plan_is_told(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"no file .*plans.json"):
-        Plan.load(tmp_path)
-    PLAN.save(tmp_path)
+        load_plan(tmp_path)
+    save_plan(PLAN, tmp_path)
     (tmp_path / "plans.json").write_text('{"configurations":')
     with pytest.raises(BadInput, match="damaged"):
-        Plan.load(tmp_path)
+        load_plan(tmp_path)

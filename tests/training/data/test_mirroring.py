@@ -14,6 +14,7 @@ from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.sides import mirrored_labels
 from gynbtnet.preparation.foreground import foreground_voxels
 from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.preparation.planning.plan_files import load_plan
 from gynbtnet.preparation.store import PreparedCase, PreparedCohort, write_prepared_case
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.training.data.augmentation import Augmentation
@@ -134,9 +135,9 @@ def test_axes_that_are_none(axes: object) -> None:
 
 def test_runs_write_their_axes_into_the_plan(prepared: PreparedCohort, tmp_path: Path) -> None:
     run = finetune(prepared, SegmentationSettings(**QUICK, mirror_axes=("x",)), tmp_path / "run", **SIDES)
-    assert Plan.load(run).mirror_axes == ("x",)
+    assert load_plan(run).mirror_axes == ("x",)
     before = pretrain(prepared, PretrainingSettings(**QUICK, mirror_axes=("y",)), tmp_path / "before", **SIDES)
-    assert Plan.load(before).mirror_axes == ("y",)
+    assert load_plan(before).mirror_axes == ("y",)
     assert prepared.plan.mirror_axes == ("z", "y", "x")
 
 

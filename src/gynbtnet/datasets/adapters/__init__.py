@@ -1,1 +1,1 @@
-"""TODO src/gynbtnet/datasets/adapters."""
+"""One file per archive or folder layout that is ingested."""

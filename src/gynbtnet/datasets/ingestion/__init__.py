@@ -1,1 +1,1 @@
-"""TODO src/gynbtnet/datasets/ingestion."""
+"""From scans that an adapter found to a cohort on disk: identity, fractions, applicators, notes, the dry run."""

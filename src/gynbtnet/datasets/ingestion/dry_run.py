@@ -59,7 +59,7 @@ def dry_run(
     resample_channels: bool = False,
     allow_overlap: bool = False,
 ) -> DryRun:
-    """Look at the scans found as :func:`gynbtnet.datasets.ingestion.ingest.ingest_found` would, which leaves out failing ones.
+    """Look at the scans found as :func:`~gynbtnet.datasets.ingestion.ingest.ingest_found` would, without failing ones.
 
     Its arguments are as there; nothing is written.
 

@@ -1,1 +1,1 @@
-"""TODO src/gynbtnet/evaluation/calibration."""
+"""What held-out predictions teach: post-processing, the DSC to expect, how well flags find failures."""

@@ -1,1 +1,1 @@
-"""TODO src/gynbtnet/evaluation/cohorts."""
+"""What a cohort holds and which of its values stand out: subgroups, fractions, outliers, metal."""

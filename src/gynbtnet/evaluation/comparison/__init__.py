@@ -1,1 +1,1 @@
-"""TODO src/gynbtnet/evaluation/comparison."""
+"""Models beside each other on the same cases: tests, tables, box plots, the comparison report."""

@@ -1,1 +1,1 @@
-"""TODO src/gynbtnet/evaluation/dose."""
+"""Dose in structures: DVH, D90 and D2cc, EQD2 over a course, planning aims, the dose report."""

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from gynbtnet.evaluation.dose.pairs import dose_pairs
 from gynbtnet.evaluation.dose.score import DoseScore
-from gynbtnet.evaluation.reports.bland_altman import agreement_table, bland_altman_figure, dose_pairs, with_differences
+from gynbtnet.evaluation.reports.bland_altman import agreement_table, bland_altman_figure, with_differences
 from gynbtnet.pictures.picture import Picture, picture
 
 AGREED = ("D2cc", "D90")

@@ -1,1 +1,1 @@
-"""TODO src/gynbtnet/evaluation/metrics."""
+"""Scores of one case: DSC, surface distances, centroids, and their tables."""

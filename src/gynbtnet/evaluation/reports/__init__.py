@@ -1,1 +1,1 @@
-"""TODO src/gynbtnet/evaluation/reports."""
+"""Report pages: HTML elements, slices, tables, example cases."""

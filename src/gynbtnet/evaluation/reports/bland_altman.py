@@ -1,7 +1,6 @@
 """Bland–Altman: how far automatic and manual figures of a case are apart, against how large they are."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from gynbtnet.evaluation.dose.score import DoseScore
 from gynbtnet.evaluation.metrics.evaluate import Evaluation
 from gynbtnet.evaluation.metrics.score_table import score_table
 from gynbtnet.evaluation.reports.patient_styles import MOST_NAMED, PatientMark, patient_marks
@@ -33,19 +31,6 @@ def volume_pairs(evaluations: Mapping[str, Evaluation]) -> pd.DataFrame:
     table = table[~table["missed"].isin(["both", "unknown"])]
     named = table.rename(columns={"prediction_cm3": "automatic", "truth_cm3": "manual"})
     return named[list(COLUMNS)].reset_index(drop=True)
-
-
-def dose_pairs(scores: Sequence[DoseScore], figure: str = "D2cc") -> pd.DataFrame:
-    """A dose in Gy in automatic and manual contours, a row a case and structure, where both are known.
-
-    The column ``model`` holds the figure's name.
-    """
-    rows = [
-        (one.structure, figure, one.patient, one.case, one.automatic_gy, one.manual_gy)
-        for one in scores
-        if one.figure == figure and not math.isnan(one.difference_gy)
-    ]
-    return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"automatic": float, "manual": float})
 
 
 def with_differences(pairs: pd.DataFrame) -> pd.DataFrame:

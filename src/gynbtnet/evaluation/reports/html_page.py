@@ -30,7 +30,8 @@ def html_page(title: str, sections: Sections, *, synthetic: bool, description: s
     """
     whole = [(heading, "".join(parts)) for heading, parts in sections]
     style, script = (
-        files("gynbtnet.evaluation.reports").joinpath(name).read_text(encoding="utf-8") for name in ("report.css", "report.js")
+        files("gynbtnet.evaluation.reports").joinpath(name).read_text(encoding="utf-8")
+        for name in ("report.css", "report.js")
     )
     links = "".join(f'<li><a href="#{html.slug(heading)}">{escape(heading)}</a></li>' for heading, _ in whole)
     body = "".join(html.section(heading, inside) for heading, inside in whole)

@@ -1,1 +1,1 @@
-"""TODO src/gynbtnet/imaging/contours."""
+"""Contours and masks: polygons to voxels and back, copies, nesting, interpolation between slices."""

@@ -1,1 +1,1 @@
-"""TODO src/gynbtnet/imaging/dicom."""
+"""DICOM: headers, series, CT slices, pixel data, slice geometry, repairs, SEG."""

@@ -25,7 +25,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class _Frame:
-    """Where a frame lies: as in :class:`~gynbtnet.imaging.dicom.slice_geometry.SlicePlane`, and which segment it shows."""
+    """Position of a frame, as in :mod:`~gynbtnet.imaging.dicom.slice_geometry`, and the segment that it shows."""
 
     segment: int
     position: Floats

@@ -132,8 +132,8 @@ def find_series(folder: Path) -> list[FoundSeries]:
 def search_series(folder: Path) -> SeriesSearch:
     """Find all DICOM series below ``folder`` by content: file names don't matter, other files are passed over.
 
-    A damaged file stops nothing; :mod:`gynbtnet.imaging.dicom.incomplete_series` says which series may lack it. Exact copies
-    of a file count once.
+    A damaged file stops nothing; :mod:`gynbtnet.imaging.dicom.incomplete_series` says which series may lack it. Exact
+    copies of a file count once.
 
     Args:
         folder: or the DICOMDIR in it.

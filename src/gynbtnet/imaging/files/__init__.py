@@ -1,1 +1,1 @@
-"""TODO src/gynbtnet/imaging/files."""
+"""Image files: NIfTI, NRRD and MetaImage headers, their voxels, and names of labels."""

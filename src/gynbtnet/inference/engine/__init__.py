@@ -1,1 +1,1 @@
-"""TODO src/gynbtnet/inference/engine."""
+"""From a scan and networks to labels on the scan's grid: sliding window, test-time augmentation, memory."""

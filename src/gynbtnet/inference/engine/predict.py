@@ -1,7 +1,6 @@
 """Contours of a scan, on the scan's own grid."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -12,19 +11,16 @@ from gynbtnet.inference.engine.logits_to_labels import labels_on
 from gynbtnet.inference.engine.mirroring import mirrored_axes
 from gynbtnet.inference.engine.prediction_memory import check_prediction_memory
 from gynbtnet.inference.engine.roi import find_region
+from gynbtnet.inference.engine.segmenter import PlannedModel
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.engine.sliding_window import slide
 from gynbtnet.inference.engine.test_time_augmentation import Passes
 from gynbtnet.preparation.planning.settings import ALL_AXES
 from gynbtnet.preparation.preprocess import check_channels, preprocess_volume
 
-if TYPE_CHECKING:
-    from gynbtnet.inference.models.ensemble import Ensemble
-    from gynbtnet.inference.models.model import Model
-
 
 def predict(
-    model: "Model | Ensemble", scan: Volume | Sequence[Volume], settings: PredictionSettings | None = None
+    model: PlannedModel, scan: Volume | Sequence[Volume], settings: PredictionSettings | None = None
 ) -> Segmentation:
     """Contour the structures of ``model`` on the scan's own grid, whatever that is.
 
@@ -40,7 +36,7 @@ def predict(
     return contour(model, [scan] if isinstance(scan, Volume) else scan, settings or PredictionSettings()).segmentation
 
 
-def contour(model: "Model | Ensemble", volumes: Sequence[Volume], settings: PredictionSettings) -> Contours:
+def contour(model: PlannedModel, volumes: Sequence[Volume], settings: PredictionSettings) -> Contours:
     """What :func:`predict` finds, and how far the passes that were averaged agree.
 
     Args:

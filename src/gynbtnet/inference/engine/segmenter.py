@@ -9,7 +9,28 @@ import torch
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.inference.engine.contours import Contours
 from gynbtnet.inference.engine.settings import PredictionSettings
+from gynbtnet.inference.engine.test_time_augmentation import Network
+from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.planning.settings import Axis
+
+
+class PlannedModel(Protocol):
+    """What the sliding window needs of a model of ours: how scans are prepared, and the networks that read them."""
+
+    @property
+    def plan(self) -> Plan:
+        """Spacing, normalisation, patch and structures."""
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the model, for messages."""
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the networks."""
+
+    def networks(self, settings: PredictionSettings) -> tuple[Network, ...]:
+        """Networks whose outputs are averaged."""
 
 
 class Contourer(Protocol):

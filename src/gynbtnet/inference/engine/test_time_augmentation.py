@@ -17,8 +17,8 @@ _X = 4  # of a window (1, channels, z, y, x)
 class Passes:
     """The mean of the logits of all passes, as nnU-Net takes it: logits are averaged, and not probabilities.
 
-    A :data:`~gynbtnet.inference.engine.sliding_window.WindowNetwork`, which counts on the way what each pass and the mean call
-    the voxels whose nearest window it is, so that each voxel of the scan counts once.
+    A :data:`~gynbtnet.inference.engine.sliding_window.WindowNetwork`, which counts on the way what each pass and the
+    mean call the voxels whose nearest window it is, so that each voxel of the scan counts once.
 
     Args:
         networks: (1, channels, z, y, x) to (1, outputs, z, y, x) of the same size.

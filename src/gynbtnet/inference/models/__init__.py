@@ -1,1 +1,1 @@
-"""TODO src/gynbtnet/inference/models."""
+"""Models: run folders, ensembles, zip files, backends, and exports to nnU-Net, ONNX and STU-Net."""

@@ -17,6 +17,7 @@ from gynbtnet.inference.models.model import Model
 from gynbtnet.inference.models.model_archive import opened_archive
 from gynbtnet.inference.quality.predicted_dsc import Quality
 from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.preparation.planning.plan_files import load_plan
 from gynbtnet.preparation.planning.settings import Axis
 from gynbtnet.runtime.errors import BadInput
 
@@ -142,7 +143,7 @@ def _learned(folder: Path, trained_by: Plan) -> Plan:
     """The folds' plan with the volumes and rules of the one beside them, where there is one."""
     if not (folder / "plans.json").is_file():
         return trained_by
-    beside = Plan.load(folder)
+    beside = load_plan(folder)
     if replace(trained_by, notes=(), volumes=(), postprocessing=()) != replace(
         beside, notes=(), volumes=(), postprocessing=()
     ):

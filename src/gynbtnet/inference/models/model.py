@@ -19,6 +19,7 @@ from gynbtnet.inference.models.model_archive import opened_archive
 from gynbtnet.inference.quality.predicted_dsc import Quality
 from gynbtnet.networks.weights_file import load_weights
 from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.preparation.planning.plan_files import load_plan
 from gynbtnet.preparation.planning.settings import Axis
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import sha256_of
@@ -112,7 +113,7 @@ class Model:
         for needed in (path, folder / "weights_last.safetensors"):  # the last ones are written when a run has ended
             if not needed.is_file():
                 raise BadInput(f"There is no {needed}; expected a model: the folder of a finished training run.")
-        plan = Plan.load(folder)
+        plan = load_plan(folder)
         if not plan.structures:
             raise BadInput(
                 f"The plan in {folder} names no structures: a pretraining run, which contours nothing, or an edited "

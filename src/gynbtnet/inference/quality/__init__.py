@@ -1,1 +1,1 @@
-"""TODO src/gynbtnet/inference/quality."""
+"""How good a prediction is: connected components, post-processing, failure flags, predicted DSC."""

@@ -1,1 +1,1 @@
-"""TODO src/gynbtnet/inference/scans."""
+"""Scans to predict: search, reading, checks, output names."""

@@ -1,1 +1,1 @@
-"""TODO src/gynbtnet/phantom/anatomy."""
+"""The phantom's organs, bones, vessels and applicators."""

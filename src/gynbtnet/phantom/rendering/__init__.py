@@ -1,1 +1,1 @@
-"""TODO src/gynbtnet/phantom/rendering."""
+"""From shapes to a CT: painting, noise, metal streaks."""

@@ -1,1 +1,1 @@
-"""TODO src/gynbtnet/phantom/shapes."""
+"""Shapes and textures that the phantom is painted from."""

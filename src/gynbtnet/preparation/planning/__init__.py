@@ -1,1 +1,1 @@
-"""TODO src/gynbtnet/preparation/planning."""
+"""The plan: fingerprint, spacing, patch and batch, memory estimates, and the plan as nnU-Net writes it."""

@@ -1,10 +1,7 @@
-"""Everything that prediction must repeat of training, in nnU-Net's words on disk."""
+"""Everything that prediction must repeat of training."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from gynbtnet.preparation.planning.anisotropy import separate_axis
 from gynbtnet.preparation.planning.intensity import Intensity
@@ -22,9 +19,6 @@ from gynbtnet.preparation.planning.settings import (
     check_spacing,
 )
 from gynbtnet.preparation.planning.structure_volumes import StructureVolume
-from gynbtnet.runtime.atomic_files import written_whole
-from gynbtnet.runtime.errors import BadInput
-from gynbtnet.runtime.plain_data import PlainDataError, parse_json
 
 CT = "ct"
 """What a channel is called, in upper or lower case, whose values are HU; nnU-Net goes by the same name."""
@@ -112,37 +106,6 @@ class Plan:
         """The axis along which a scan of ``spacing`` is resampled apart; (z, y, x) as they lie in the patient."""
         return separate_axis(spacing, self.spacing) if self.separate_z == "auto" else None
 
-    def save(self, folder: Path) -> None:
-        """Write ``plans.json`` and ``dataset.json`` into ``folder``, each whole; stock nnU-Net reads them too."""
-        from gynbtnet.preparation.planning.nnunet_plans import to_nnunet  # it needs Plan itself
-
-        for name, content in zip(("plans.json", "dataset.json"), to_nnunet(self), strict=True):
-            with written_whole(Path(folder) / name) as partial:
-                partial.write_text(json.dumps(content, indent=1))
-
-    @classmethod
-    def load(cls, folder: Path, *, preset: str = "L") -> "Plan":
-        """Read what :meth:`save` wrote, or nnU-Net: its preprocessed dataset or its results.
-
-        Args:
-            folder: with ``plans.json``, or nnU-Net's one ``…Plans.json``, and ``dataset.json``.
-            preset: the network that is to read what nnU-Net planned for its own; our plans name theirs.
-
-        Raises:
-            BadInput: where a file is absent or damaged, or its values don't fit each other or GynBTNet.
-        """
-        from gynbtnet.preparation.planning.nnunet_plans import from_nnunet
-
-        plans = _plans_in(Path(folder))
-        try:
-            return from_nnunet(_read(plans), _read(Path(folder) / "dataset.json"), preset=preset)
-        except ValueError as error:
-            raise BadInput(
-                f"{plans.name} or dataset.json in {folder} is not a plan that GynBTNet can follow "
-                f"({' '.join(str(error).split())[:300]}); expected "
-                "the files that `gynbtnet plan`, a training run or nnU-Net's planning wrote."
-            ) from error
-
 
 def _check_names(kind: str, names: Sequence[str], most: int) -> None:
     if len(names) > most:
@@ -150,18 +113,3 @@ def _check_names(kind: str, names: Sequence[str], most: int) -> None:
     odd = next((name for name in names if not 0 < len(name) <= _MAX_NAME or not name.isprintable()), None)
     if odd is not None:
         raise ValueError(f"{kind} have names of 1 to {_MAX_NAME} printable characters, not {odd[:50]!r}")
-
-
-def _plans_in(folder: Path) -> Path:
-    """``plans.json``, or where there is none the only file that is called as nnU-Net calls its plans."""
-    named = sorted(folder.glob("*Plans.json"))
-    return named[0] if len(named) == 1 and not (folder / "plans.json").is_file() else folder / "plans.json"
-
-
-def _read(path: Path) -> Any:
-    if not path.is_file():
-        raise BadInput(f"There is no file {path}; expected a plan that `gynbtnet plan` or a training run wrote.")
-    try:
-        return parse_json(path.read_bytes())
-    except (OSError, PlainDataError) as error:
-        raise BadInput(f"{path} is damaged ({error}); write it again with `gynbtnet plan`.") from error

@@ -1,1 +1,1 @@
-"""TODO src/gynbtnet/training/data."""
+"""Batches of patches: crops, augmentation, mirroring."""

@@ -1,1 +1,1 @@
-"""TODO src/gynbtnet/training/objectives."""
+"""What each stage minimises: masked modelling, segmentation, Swin-UNETR's proxy tasks, and the losses."""

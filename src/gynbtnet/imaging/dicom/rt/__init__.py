@@ -1,1 +1,1 @@
-"""TODO src/gynbtnet/imaging/dicom/rt."""
+"""DICOM RT objects: RTSTRUCT and RTDOSE, in and out."""

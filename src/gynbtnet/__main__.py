@@ -1,0 +1,5 @@
+"""``python -m gynbtnet``: the command line."""
+
+from gynbtnet.cli import main
+
+main()

@@ -1,0 +1,57 @@
+"""Plans on disk: ``plans.json`` and ``dataset.json`` in nnU-Net's vocabulary."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from gynbtnet.preparation.planning.nnunet_plans import from_nnunet, to_nnunet
+from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.runtime.atomic_files import written_whole
+from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.plain_data import PlainDataError, parse_json
+
+
+def save_plan(plan: Plan, folder: Path) -> None:
+    """Write ``plans.json`` and ``dataset.json`` into ``folder``, each atomically; stock nnU-Net reads them too."""
+    for name, content in zip(("plans.json", "dataset.json"), to_nnunet(plan), strict=True):
+        with written_whole(Path(folder) / name) as partial:
+            partial.write_text(json.dumps(content, indent=1))
+
+
+def load_plan(folder: Path, *, preset: str = "L") -> Plan:
+    """Read what :func:`save_plan` wrote, or a plan of nnU-Net's: its preprocessed dataset or its results.
+
+    Args:
+        folder: Holds ``plans.json``, or nnU-Net's only ``…Plans.json``, and ``dataset.json``.
+        preset: The network for what nnU-Net planned for its own; our plans name theirs.
+
+    Returns:
+        The plan.
+
+    Raises:
+        BadInput: If a file is absent or damaged, or its values don't fit each other or GynBTNet.
+    """
+    plans = _plans_in(Path(folder))
+    try:
+        return from_nnunet(_read(plans), _read(Path(folder) / "dataset.json"), preset=preset)
+    except ValueError as error:
+        raise BadInput(
+            f"{plans.name} or dataset.json in {folder} is not a plan that GynBTNet can follow "
+            f"({' '.join(str(error).split())[:300]}); expected the files that `gynbtnet plan`, a training run or "
+            "nnU-Net's planning wrote."
+        ) from error
+
+
+def _plans_in(folder: Path) -> Path:
+    """``plans.json``, or where there is none the only file that is called as nnU-Net calls its plans."""
+    named = sorted(folder.glob("*Plans.json"))
+    return named[0] if len(named) == 1 and not (folder / "plans.json").is_file() else folder / "plans.json"
+
+
+def _read(path: Path) -> Any:
+    if not path.is_file():
+        raise BadInput(f"There is no file {path}; expected a plan that `gynbtnet plan` or a training run wrote.")
+    try:
+        return parse_json(path.read_bytes())
+    except (OSError, PlainDataError) as error:
+        raise BadInput(f"{path} is damaged ({error}); write it again with `gynbtnet plan`.") from error
