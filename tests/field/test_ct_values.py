@@ -238,7 +238,6 @@ def test_every_file_without_a_preamble_is_read(tmp_path, syntax, what):
 @pytest.mark.parametrize(
     "content",
     [
-        b"",
         b"\x08\x00",
         b"\x08\x00\x05\x00",
         b"\x08\x00\x05\x00CS\x0a\x00ISO_IR 100",

@@ -1,6 +1,7 @@
 """A dry run answers as the ingestion does: the same exit code and the same kinds of problems, for bad exports."""
 
 import gzip
+import re
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -21,7 +22,8 @@ from gynbtnet.runtime.errors import BadInput
 from .battery import CASES
 from .builders import CT, rtstruct
 
-KINDS = ("missing", "unreadable", "mismatch", "duplicate", "overlap")
+PROGRESS = re.compile(r"(Ingesting|Looking) \d+/\d+, ")
+KINDS = ("missing", "unreadable", "mismatch", "duplicate", "ambiguous", "overlap")
 EXIT_CODE = 2  # of bad input that stops a command
 P = "CLOSED_PLANAR"
 
@@ -151,7 +153,7 @@ def answer(command: list[str]) -> tuple[int, Counter[str], list[str]]:
     if isinstance(ended.exception, BadInput):
         return EXIT_CODE, Counter(), [str(ended.exception)]
     assert ended.exception is None or isinstance(ended.exception, SystemExit), ended.output
-    told = [line for line in ended.stderr.splitlines() if "━" not in line and line.strip()]
+    told = [line for line in ended.stderr.splitlines() if line.strip() and not PROGRESS.match(line)]
     kinds = Counter(kind for line in told for kind in KINDS if line.startswith(f"{kind}: "))
     return ended.exit_code, kinds, told
 

@@ -54,7 +54,7 @@ def load_begun(path: Path) -> Recipe:
         if stage is not None:
             held, known = values[name]["training"], type(stage.training).model_fields
             absent = {key: value for key, value in BEFORE.items() if key in known and key not in held}
-            training = stage.training.model_copy(update=absent)
+            training = type(stage.training).model_validate(stage.training.model_dump() | absent)
             recipe = recipe.model_copy(update={name: stage.model_copy(update={"training": training})})
     return recipe
 

@@ -72,7 +72,7 @@ def _ends_early(path: Path, rtstruct: Dataset) -> bool:
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message=_ENDED)
         try:
-            pydicom.dcmread(path)
+            pydicom.dcmread(path, force=True)  # it was read before, with or without a preamble
         except UserWarning:
             return True
     return False
