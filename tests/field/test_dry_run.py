@@ -143,7 +143,7 @@ BAD: dict[str, tuple[Change, str]] = {
     "no file at all": (lambda export: [shutil.rmtree(export / one) for one in "AB"], "bladder"),  # type: ignore[dict-item]
 }
 
-ONLY_TOLD = ("one name means nothing", "the structure set is lost", "the structure set is empty")
+ONLY_TOLD = ("a folder twice", "one name means nothing", "the structure set is lost", "the structure set is empty")
 """What may be a note and no problem."""
 
 

@@ -123,8 +123,9 @@ class Model:
             raise BadInput("device is cuda, but PyTorch sees no CUDA device here; set it to auto.")
         place = torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
         owner = f"the plan beside it ({plan.network} {plan.preset}, {len(plan.structures)} structures)"
-        with torch.device("meta"):  # which takes no memory: weights of another plan are refused by their header
-            load_weights(planned_network(plan, deep_supervision=False), path, owner)
+        if plan.network == "gynbtnet":  # MONAI's can't be made without memory
+            with torch.device("meta"):  # weights of another plan are refused by their header
+                load_weights(planned_network(plan, deep_supervision=False), path, owner)
         network = planned_network(plan, deep_supervision=False)
         load_weights(network, path, owner)
         quality = Quality.beside(folder)
