@@ -171,6 +171,12 @@ def test_with_every_other_reading_an_interrupted_run_ends_with_the_same_weights(
     assert all(not weights[name].any() and f"{name}:exp_avg" not in moments for name in idle)  # as He leaves them
 
 
+def test_a_short_run_that_is_nearly_all_warm_up_keeps_its_last_step(prepared: PreparedCohort, tmp_path: Path) -> None:
+    settings = SegmentationSettings(**{**QUICK, "epochs": 1}, warm_up_share=0.9)  # of 2 steps, which rounds to both
+    run = finetune(prepared, settings, tmp_path / "run", **SIDES)
+    assert float(rows(run)[-1]["learning_rate"]) == pytest.approx(settings.learning_rate)
+
+
 def test_the_weights_of_a_run_with_frozen_parts_are_read_by_any_other(prepared: PreparedCohort, tmp_path: Path) -> None:
     first = finetune(prepared, BETTER_STAGES[1][1], tmp_path / "first", **SIDES)  # type: ignore[arg-type]
     second = finetune(prepared, SegmentationSettings(**QUICK), tmp_path / "second", **SIDES, start=first)

@@ -78,7 +78,7 @@ def _train(
     shown = batches.batch_size * batches.devices * settings.accumulate
     steps_per_epoch = settings.steps_per_epoch or math.ceil(len(batches.cases) / shown)
     steps = settings.epochs * steps_per_epoch
-    warm_up = settings.warm_up_epochs * steps_per_epoch or round(settings.warm_up_share * steps)
+    warm_up = settings.warm_up_epochs * steps_per_epoch or min(round(settings.warm_up_share * steps), steps - 1)
     progress = read_progress(run.state)
     at_once = _patches_at_once(fabric, objective, batches, settings, progress)
     parts_per_step = settings.accumulate * (batches.batch_size // at_once)
