@@ -191,3 +191,12 @@ def test_an_absent_or_damaged_plan_is_told(tmp_path: Path) -> None:
     (tmp_path / "plans.json").write_text('{"configurations":')
     with pytest.raises(BadInput, match="damaged"):
         Plan.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"mean": 1e308}, {"max": -1e12}, {"percentile_00_5": 1500.0, "percentile_99_5": -1000.0}]
+)
+def test_intensities_that_no_scan_has_are_refused(changes: dict[str, float]) -> None:
+    measured = Intensity(40, 60, -100, 300, 41, -500, 1500)
+    with pytest.raises(ValueError, match=r"intensities are numbers up to|is above the higher one"):
+        replace(measured, **changes)
