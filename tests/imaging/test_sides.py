@@ -2,7 +2,7 @@
 
 import pytest
 
-from gynbtnet.imaging.sides import mirrored_labels, one_sided, other_side
+from gynbtnet.imaging.sides import has_side, mirrored_labels, one_sided
 
 PAIRS = [
     ("hip_left", "hip_right"),
@@ -19,19 +19,51 @@ PAIRS = [
     ("femur-l", "femur-r"),
     ("Niere links", "Niere rechts"),
     ("node (left)", "node (right)"),
+    ("leftkidney", "rightkidney"),
+    ("LeftKidney", "RightKidney"),
+    ("LKidney", "RKidney"),
+    ("FemurL", "FemurR"),
+    ("KIDNEYLEFT", "KIDNEYRIGHT"),
+    ("OvaryLt", "OvaryRt"),
+    ("NiereLi", "NiereRe"),
+    ("linke Niere", "rechte Niere"),
+    ("rein gauche", "rein droit"),
+    ("jambe gauche", "jambe droite"),
+    ("rene_sx", "rene_dx"),
+    ("rinon izquierdo", "rinon derecho"),
+    ("njure v\u00e4nster", "njure ho\u0308ger"),
+    ("左腎", "右腎"),
+    ("Kidney_Lt", "Kidney_Right"),
 ]
+ONLY_TOGETHER = [("FHL", "FHR"), ("kidneyl", "kidneyr"), ("rinon izq", "rinon der")]
 WITHOUT = ["bladder", "hr_ctv", "vertebrae_L5", "L5", "cleft", "bright", "colon", "rectum", "liver", "upright"]
+WITHOUT += ["Rectum", "REST", "Lung", "ovaries_left_right", "GTVn1", "Bowel"]
 
 
 @pytest.mark.parametrize(("left", "right"), PAIRS)
 def test_the_other_side_of_a_name(left: str, right: str) -> None:
-    assert other_side(left) == right
-    assert other_side(right) == left
+    assert mirrored_labels(("bladder", left, right)) == (0, 1, 3, 2)
+    assert one_sided((left, right)) == ()
+    assert one_sided((left, "bladder")) == (left,)
+    assert one_sided(("bladder", right)) == (right,)
+
+
+@pytest.mark.parametrize(("left", "right"), ONLY_TOGETHER)
+def test_names_that_have_a_side_only_beside_the_other_one(left: str, right: str) -> None:
+    assert mirrored_labels((left, right)) == (0, 2, 1)
+    assert one_sided((left,)) == one_sided((right,)) == ()
 
 
 @pytest.mark.parametrize("name", WITHOUT)
 def test_names_without_a_side(name: str) -> None:
-    assert other_side(name) is None
+    assert not has_side(name)
+    assert mirrored_labels((name, "bladder", "rectum")) == (0, 1, 2, 3)
+
+
+def test_names_that_differ_in_case_alone_leave_no_label_without_its_counterpart() -> None:
+    names = ("hip_left", "Hip_Left", "hip_right")
+    assert mirrored_labels(names) == (0, 1, 2, 3)
+    assert one_sided(names) == names
 
 
 def test_labels_of_a_mirror_image() -> None:

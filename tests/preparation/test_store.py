@@ -99,3 +99,57 @@ def test_absent_and_damaged_files_are_told(tmp_path: Path) -> None:
     case.foreground_file.write_bytes(b"PK")
     with pytest.raises(BadInput, match=r"a_f1.npz is absent or damaged"):
         case.foreground[1]
+
+
+VOXELS = np.array([[0, 0, 0], [19, 32, 40]], np.int32)
+
+
+@pytest.mark.parametrize(
+    "voxels",
+    [
+        VOXELS.astype(float),
+        VOXELS[0],
+        VOXELS[:, :2],
+        VOXELS - 1,
+        VOXELS + 1,
+        np.array([{}], dtype=object),
+    ],
+)
+def test_voxels_that_lie_nowhere_in_the_scan_are_told(tmp_path: Path, voxels: np.ndarray) -> None:
+    case = PreparedCase("a", "a", Geometry(SHAPE), (0.0,), True, (1,), "key", tmp_path, body_known=True)
+    write_prepared_case(case, IMAGE[np.newaxis], LABELS, {1: VOXELS}, PLAN.patch_size, VOXELS)
+    assert (case.foreground[1] == case.body).all()
+    np.savez(case.foreground_file, **{"1": voxels})
+    np.save(case.body_file, voxels)
+    with pytest.raises(BadInput, match=r"a\.npz is absent or damaged"):
+        case.foreground[1]
+    with pytest.raises(BadInput, match=r"a_body\.npy is absent or damaged"):
+        _ = case.body
+
+
+def test_files_cut_or_changed_at_any_place_are_read_or_told(tmp_path: Path) -> None:
+    case = PreparedCase("a", "a", Geometry(SHAPE), (0.0,), True, (1,), "key", tmp_path, body_known=True)
+    write_prepared_case(case, IMAGE[np.newaxis], LABELS, {1: VOXELS}, PLAN.patch_size, VOXELS)
+    random = np.random.default_rng(0)
+    for file in (case.foreground_file, case.body_file, case.image_file, case.labels_file):
+        whole = file.read_bytes()
+        for _ in range(25):
+            changed = bytearray(whole)
+            changed[int(random.integers(len(whole)))] ^= int(random.integers(1, 256))
+            for content in (bytes(changed), whole[: int(random.integers(len(whole)))]):
+                file.write_bytes(content)
+                try:
+                    _ = case.foreground[1], case.body, case.crop((0, 0, 0), SHAPE)
+                except BadInput as error:
+                    assert "absent or damaged" in str(error)
+        file.write_bytes(whole)
+
+
+def test_voxels_of_another_scan_are_told(tmp_path: Path) -> None:
+    case = PreparedCase("a", "a", Geometry(SHAPE), (0.0,), True, (1,), "key", tmp_path)
+    write_prepared_case(case, IMAGE[np.newaxis], LABELS, {1: VOXELS}, PLAN.patch_size)
+    other = PreparedCase("b", "b", Geometry((20, 33, 42)), (0.0,), False, (), "key", tmp_path)
+    write_prepared_case(other, np.zeros((1, 20, 33, 42), np.float32), None, {}, PLAN.patch_size)
+    case.image_file.write_bytes(other.image_file.read_bytes())
+    with pytest.raises(BadInput, match=r"a\.b2nd is absent or damaged"):
+        case.crop((0, 0, 0), (8, 8, 8))

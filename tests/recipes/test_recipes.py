@@ -237,6 +237,22 @@ def test_an_experiment_from_before_a_setting_existed_is_as_it_was_begun(tmp_path
     assert load_begun(tmp_path / "now.yaml") == load_recipe("smoke")
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("task.plan.batch_size=1000000000000", "batch_size is a whole number from 1 to 4096"),
+        ("task.plan.patch_size=[1000000000000, 16, 16]", "more than the 2.68e\\+08 allowed"),
+        ("structures=['']", "names of 1 to 200 printable characters"),
+        ('structures=["a\\nb"]', "names of 1 to 200 printable characters"),
+        (f"structures=[{'x' * 201}]", "names of 1 to 200 printable characters"),
+        (f"structures={list(map(str, range(1025)))}", "structures are 1024 at most"),
+    ],
+)
+def test_what_no_plan_can_hold_is_refused_before_scans_are_read(change: str, words: str) -> None:
+    with pytest.raises(BadInput, match=words):
+        load_recipe("smoke", [change])
+
+
 def test_both_ways_to_say_a_warm_up_are_one_too_many() -> None:
     with pytest.raises(BadInput, match="say the same"):
         load_recipe("smoke", ["task.training.warm_up_share=0.1", "task.training.warm_up_epochs=1"])

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,19 +17,20 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from gynbtnet.preparation.planning.make_plan.plan_files import load_plan
 from lightning_fabric import Fabric
 from lightning_fabric.plugins import MixedPrecision
 from pydantic import ValidationError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from gynbtnet.networks.stu_net import write_stu_net
 from gynbtnet.networks.unet import GynBTNet
-from gynbtnet.preparation.planning.plan_files import load_plan
 from gynbtnet.preparation.store import PreparedCase, PreparedCohort, write_prepared_case
 from gynbtnet.runtime.errors import BadInput, Paused
 from gynbtnet.training import checkpoint, devices, engine
 from gynbtnet.training.run_folder import BEFORE
+from gynbtnet.training.run_log import RunLog
 from gynbtnet.training.settings import PretrainingSettings, SegmentationSettings, TrainingSettings
 from gynbtnet.training.stages import finetune, pretrain
 
@@ -169,6 +171,12 @@ def test_with_every_other_reading_an_interrupted_run_ends_with_the_same_weights(
     idle = [name for name in weights if name.endswith(("conv1.bias", "conv2.bias"))]
     assert idle
     assert all(not weights[name].any() and f"{name}:exp_avg" not in moments for name in idle)  # as He leaves them
+
+
+def test_a_short_run_that_is_nearly_all_warm_up_keeps_its_last_step(prepared: PreparedCohort, tmp_path: Path) -> None:
+    settings = SegmentationSettings(**{**QUICK, "epochs": 1}, warm_up_share=0.9)  # of 2 steps, which rounds to both
+    run = finetune(prepared, settings, tmp_path / "run", **SIDES)
+    assert float(rows(run)[-1]["learning_rate"]) == pytest.approx(settings.learning_rate)
 
 
 def test_the_weights_of_a_run_with_frozen_parts_are_read_by_any_other(prepared: PreparedCohort, tmp_path: Path) -> None:
@@ -335,7 +343,7 @@ def test_a_full_disk_costs_no_older_checkpoint(
 ) -> None:
     write, written = checkpoint.save_file, 0
 
-    def save_file(tensors: dict[str, torch.Tensor], path: Path) -> None:
+    def save(tensors: dict[str, torch.Tensor], path: Path) -> None:
         nonlocal written
         written += "optimizer" in path.name
         if written == 2:
@@ -344,7 +352,7 @@ def test_a_full_disk_costs_no_older_checkpoint(
         write(tensors, path)
 
     with monkeypatch.context() as patched:
-        patched.setattr(checkpoint, "save_file", save_file)
+        patched.setattr(checkpoint, "save_file", save)
         with pytest.raises(OSError, match="No space left"):
             train(prepared, tmp_path / "run")
     assert [path.name for path in (tmp_path / "run" / "state").iterdir()] == ["epoch_000001"]
@@ -364,6 +372,61 @@ def test_a_damaged_checkpoint_is_told(
     (tmp_path / "run" / "state" / "epoch_000001" / "weights.safetensors").write_bytes(b"cut sho")
     with pytest.raises(BadInput, match=r"epoch_000001 can't be read"):
         train(prepared, tmp_path / "run")
+
+
+def _changed_progress(**changes: Any) -> Callable[[Path], None]:
+    def change(state: Path) -> None:
+        values = json.loads((state / "progress.json").read_text())
+        (state / "progress.json").write_text(json.dumps(values | changes))
+
+    return change
+
+
+def _changed_moment(name: str, changed: Callable[[torch.Tensor], torch.Tensor | None]) -> Callable[[Path], None]:
+    def change(state: Path) -> None:
+        moments = load_file(state / "optimizer.safetensors")
+        key = next(key for key in moments if key.endswith(name))
+        value = changed(moments.pop(key))
+        save_file(moments if value is None else moments | {key: value}, state / "optimizer.safetensors")
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _changed_progress(epoch="x"),
+        _changed_progress(epoch=-1),
+        _changed_progress(epoch=2),
+        _changed_progress(best="x"),
+        _changed_progress(best_epoch=7),
+        _changed_progress(patches_at_once=0),
+        _changed_progress(loss_scale=[1]),
+        _changed_moment(":exp_avg", lambda values: None),
+        _changed_moment(":exp_avg_sq", lambda values: values.flatten()[:1]),
+        _changed_moment(":exp_avg", lambda values: values * torch.nan),
+        _changed_moment(":exp_avg", lambda values: values.to(torch.int32)),
+        _changed_moment(":step", lambda values: values[None]),
+    ],
+)
+def test_a_checkpoint_with_odd_values_is_told(
+    prepared: PreparedCohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], None]
+) -> None:
+    with monkeypatch.context() as patched:
+        interrupt_at(patched, 8)
+        with pytest.raises(KeyboardInterrupt):
+            train(prepared, tmp_path / "run")
+    change(tmp_path / "run" / "state" / "epoch_000001")
+    with pytest.raises(BadInput, match=r"epoch_000001 can't be read"):
+        train(prepared, tmp_path / "run")
+
+
+@pytest.mark.parametrize("content", ["epoch\nx\n", "a,b\n1,2\n", "epoch,odd\n1,2\n", "epoch\n1,2,3\n"])
+def test_a_damaged_log_is_told(prepared: PreparedCohort, whole_run: Path, tmp_path: Path, content: str) -> None:
+    run = shutil.copytree(whole_run, tmp_path / "run")
+    (run / "log.csv").write_text(content)
+    with pytest.raises(BadInput, match=r"log\.csv is damaged or was edited"):
+        RunLog(run, ("loss",), 3)
 
 
 @pytest.mark.parametrize("name", ["recipe.yaml", "inputs.json", "environment.json"])

@@ -4,13 +4,13 @@ from collections.abc import Collection, Sequence
 
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.orientation import turn_to_patient
-from gynbtnet.imaging.sides import other_side
+from gynbtnet.imaging.sides import has_side, mirrored_labels
 from gynbtnet.preparation.planning.settings import ALL_AXES, Axis
 
 
 def trainable_axes(asked: Collection[Axis], structures: Sequence[str]) -> tuple[Axis, ...]:
     """Give the patient's axes that nnU-Net may mirror: not x if a structure has a side, for it can't swap labels."""
-    sided = any(map(other_side, structures))
+    sided = any(map(has_side, structures)) or mirrored_labels(structures) != tuple(range(len(structures) + 1))
     return tuple(axis for axis in ALL_AXES if axis in asked and not (axis == "x" and sided))
 
 

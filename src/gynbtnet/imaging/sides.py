@@ -1,55 +1,90 @@
 """Left and right in the names of structures: which label a structure has in a mirror image."""
 
 import re
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterable, Sequence
 
-_PAIRS = (("left", "right"), ("l", "r"), ("lt", "rt"), ("links", "rechts"), ("li", "re"), ("sin", "dex"))
-_OTHER = {word: other for pair in _PAIRS for word, other in (pair, pair[::-1])}
-# A word between separators, as in kidney_left, Kidney_L and rib_left4, or the end of a longer word, as in KidneyLeft.
-_SIDE = re.compile(
-    rf"(?<![^\W_])(?i:{'|'.join(_OTHER)})(?![^\W_])"
-    r"|(?<![^\W\d_])(?i:left|right|links|rechts)(?![^\W\d_])"
-    r"|(?<=[a-z])(?:Left|Right|Links|Rechts)(?![a-z])"
-    r"|(?<=[a-z]{3})(?:left|right)(?![a-z])"
+_LEFT = (
+    *("left", "l", "lt", "lft", "sin", "sinister", "sinistra", "sinistro", "sx", "links", "linke", "linker", "linkes"),
+    *("li", "gauche", "gche", "izquierda", "izquierdo", "esquerda", "esquerdo", "vänster", "venstre", "左"),
 )
+_RIGHT = (
+    *("right", "r", "rt", "rgt", "dex", "dexter", "destra", "destro", "dx", "rechts", "rechte", "rechter", "rechtes"),
+    *("re", "droit", "droite", "dte", "derecha", "derecho", "direita", "direito", "höger", "højre", "右"),
+)
+_GLUED = ("left", "right", "links", "rechts", "linke", "rechte")
+"""Words that are a side within a longer word too, as in leftkidney and KIDNEYLEFT."""
 
 
-def other_side(structure: str) -> str | None:
-    """Name the structure on the other side of the patient; None if the name has no side.
+def _any_of(words: Iterable[str]) -> str:
+    return "|".join(sorted(words, key=lambda word: (-len(word), word)))
 
-    The side is a word of the name: ``hip_left``, ``rib_left_4``, ``lung_upper_lobe_right``, ``Femur_Head_L``,
-    ``KidneyRight``. The case of its letters is kept.
-    """
-    found = _swapped(structure)
-    return None if found == structure else found
+
+_GLUED_ANY = _any_of(_GLUED)
+_CAMEL = _any_of(word.capitalize() for word in (*_GLUED, "lt", "rt", "li", "re", "lft", "rgt"))
+_SIDE = re.compile(
+    rf"(?<![^\W_])(?i:{_any_of((*_LEFT, *_RIGHT))})(?![^\W_])"  # kidney_left, Kidney_L
+    r"|(?<![^\W\d_])(?i:left|right|links|rechts)(?![^\W\d_])"  # rib_left4
+    rf"|(?<=[a-z])(?:{_CAMEL})(?![a-z])|(?<![^\W_])(?:{_CAMEL})(?=[A-Z])"  # KidneyLeft, FemurLt, LeftKidney
+    rf"|(?<=[a-z]{{3}})(?:{_GLUED_ANY})(?![a-z])|(?<=[A-Z]{{3}})(?:{_GLUED_ANY.upper()})(?![A-Za-z])"  # kidneyleft
+    rf"|(?<![^\W_])(?i:{_GLUED_ANY})(?=[^\W\d_]{{3}})"  # leftkidney
+    r"|(?<=[a-z])[LR](?![^\W_])|(?<![^\W_])[LR](?=[A-Z][a-z])"  # FemurL, LKidney
+    r"|[左右]"
+)
+_ONLY_TOGETHER = tuple(
+    map(re.compile, (r"(?<![^\W_])(?:izq|der|izda|dcha)(?![^\W_])", r"(?<=[^\W\d_])[lr]$", r"^[lr](?=[^\W\d_])"))
+)
+"""What is a side only if the other one is there too: FHL beside FHR, lkidney beside rkidney."""
+
+_Key = tuple[str, str]
+"""A name without its sides, and its sides in their order, L or R each."""
 
 
 def mirrored_labels(structures: Sequence[str]) -> tuple[int, ...]:
     """Give the label of each label's structure in an image mirrored left to right.
+
+    A side is a word of the name, in several languages: ``hip_left``, ``rib_left_4``, ``Femur_Head_L``, ``LeftKidney``,
+    ``rein droit``. Two structures are the two sides of one if their names are the same but for it.
 
     Args:
         structures: label i + 1 is structures[i].
 
     Returns:
         One label for each label from 0 on. Structures without a side, or whose other side isn't among ``structures``,
-        keep their label.
+        keep their label. Swapping twice changes nothing.
     """
-    labels = {name.casefold(): label for label, name in enumerate(structures, start=1)}
-    others = (other_side(name) for name in structures)
-    return (0, *(labels.get((other or "").casefold(), label) for label, other in enumerate(others, start=1)))
+    labels = list(range(len(structures) + 1))
+    keys = [_key(name, _SIDE) for name in structures]
+    _pair(labels, {i: key for i, key in enumerate(keys, start=1) if key[1]})
+    for side in _ONLY_TOGETHER:
+        _pair(labels, {i: _key(structures[i - 1], side) for i, key in enumerate(keys, start=1) if not key[1]})
+    return tuple(labels)
 
 
 def one_sided(structures: Sequence[str]) -> tuple[str, ...]:
     """List the structures whose other side isn't among ``structures``: a mirror image has no label for it."""
-    names = {name.casefold() for name in structures}
-    return tuple(name for name in structures if (other := other_side(name)) and other.casefold() not in names)
+    labels = mirrored_labels(structures)
+    return tuple(name for i, name in enumerate(structures, start=1) if labels[i] == i and has_side(name))
 
 
-def _swapped(name: str) -> str:
-    return _SIDE.sub(lambda found: _like(found[0], _OTHER[found[0].casefold()]), name)
+def has_side(structure: str) -> bool:
+    """Whether a name says left or right, and not both as ``ovaries_left_right`` does."""
+    return len(set(_key(structure, _SIDE)[1])) == 1
 
 
-def _like(word: str, other: str) -> str:
-    if word.isupper():
-        return other.upper()
-    return other.capitalize() if word[0].isupper() else other
+def _key(name: str, side: re.Pattern[str]) -> _Key:
+    name = unicodedata.normalize("NFC", name)
+    found = name if side is _SIDE else name.casefold()
+    sides = "".join("L" if word.casefold() in (*_LEFT, "izq", "izda") else "R" for word in side.findall(found))
+    return side.sub("\0", found).casefold(), sides
+
+
+def _pair(labels: list[int], keys: dict[int, _Key]) -> None:
+    """Swap, in ``labels``, those whose keys differ in their sides alone, if there are just two of them."""
+    places: dict[_Key, list[int]] = {}
+    for label, key in keys.items():
+        places.setdefault(key, []).append(label)
+    for (name, sides), found in places.items():
+        others = places.get((name, sides.translate({ord("L"): "R", ord("R"): "L"})), [])
+        if sides and len(found) == len(others) == 1 and labels[found[0]] in (found[0], others[0]):
+            labels[found[0]] = others[0]

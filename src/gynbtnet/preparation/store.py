@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.preparation.nnunet_files import write_for_nnunet, write_nnunet_properties
+from gynbtnet.preparation.planning.make_plan.plan_files import load_plan, save_plan
 from gynbtnet.preparation.planning.plan import Plan
-from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
 from gynbtnet.preparation.planning.settings import Triple
 from gynbtnet.runtime.atomic_files import written_whole
 from gynbtnet.runtime.errors import BadInput
@@ -111,7 +111,7 @@ class PreparedCase:
     @property
     def foreground(self) -> Mapping[int, npt.NDArray[np.int32]]:
         """For each label that occurs, some of its voxels (n, 3) as (z, y, x); a label is read when asked for."""
-        return _Foreground(self.foreground_file, self.foreground_labels)
+        return _Foreground(self.foreground_file, self.foreground_labels, self.shape)
 
     @property
     def body(self) -> npt.NDArray[np.int32]:
@@ -123,12 +123,10 @@ class PreparedCase:
         if not self.body_known:
             return np.empty((0, 3), np.int32)
         try:
-            found: npt.NDArray[np.int32] = np.load(self.body_file, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise BadInput(
-                f"{self.body_file} is absent or damaged; delete it and run `gynbtnet prepare` again."
-            ) from error
-        return found
+            with self.body_file.open("rb") as file:
+                return _voxels(np.load(file, allow_pickle=False), self.shape)
+        except Exception as error:  # NumPy and blosc2 raise whatever a damaged header leads to
+            raise _damaged(self.body_file) from error
 
     def crop(self, lower: Triple, size: Triple) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8] | None]:
         """Read the box from voxel ``lower`` on, of ``size`` voxels (z, y, x); both may reach beyond the scan.
@@ -160,11 +158,13 @@ class PreparedCase:
         if all(start < stop for start, stop in zip(first, last, strict=True)):
             try:
                 stored = blosc2.open(str(path), mode="r", mmap_mode="r", dparams={"nthreads": 1})
+                if tuple(stored.shape) != (len(patch), *self.shape) or stored.dtype.kind not in "fiu":
+                    raise ValueError(f"{stored.dtype} of shape {stored.shape}")
                 found = stored[(slice(None), *(slice(a, b) for a, b in zip(first, last, strict=True)))]
                 # nnU-Net marks with -1 what lies outside of what it cropped to
                 patch[(slice(None), *inside)] = np.maximum(found, 0) if found.dtype.kind == "i" else found
-            except (OSError, RuntimeError, ValueError) as error:
-                raise BadInput(f"{path} is absent or damaged; delete it and run `gynbtnet prepare` again.") from error
+            except Exception as error:  # NumPy and blosc2 raise whatever a damaged header leads to
+                raise _damaged(path) from error
         return inside
 
 
@@ -291,22 +291,35 @@ def _write_array(array: npt.NDArray[Any], path: Path, patch_size: Triple) -> Non
 class _Foreground(Mapping[int, npt.NDArray[np.int32]]):
     path: Path
     labels: tuple[int, ...]
+    shape: Triple
 
     def __getitem__(self, label: int) -> npt.NDArray[np.int32]:
         if label not in self.labels:
             raise KeyError(label)
         try:
-            with np.load(self.path, allow_pickle=False) as voxels:
-                found: npt.NDArray[np.int32] = voxels[str(label)]
-        except (OSError, ValueError, KeyError, EOFError) as error:
-            raise BadInput(f"{self.path} is absent or damaged; delete it and run `gynbtnet prepare` again.") from error
-        return found
+            with self.path.open("rb") as file, np.load(file, allow_pickle=False) as voxels:
+                return _voxels(voxels[str(label)], self.shape)
+        except Exception as error:  # NumPy and blosc2 raise whatever a damaged header leads to
+            raise _damaged(self.path) from error
 
     def __iter__(self) -> Iterator[int]:
         return iter(self.labels)
 
     def __len__(self) -> int:
         return len(self.labels)
+
+
+def _voxels(found: npt.NDArray[Any], shape: Triple) -> npt.NDArray[np.int32]:
+    """What a file holds, if these are voxels (n, 3) of a scan of that shape; ValueError if not."""
+    if found.ndim != 2 or found.shape[1] != 3 or found.dtype.kind not in "iu":
+        raise ValueError(f"{found.dtype} of shape {found.shape}")
+    if len(found) and (found.min() < 0 or (found.max(axis=0) >= shape).any()):
+        raise ValueError(f"voxels outside of {shape}")
+    return np.asarray(found, np.int32)
+
+
+def _damaged(path: Path) -> BadInput:
+    return BadInput(f"{path} is absent or damaged; delete it and run `gynbtnet prepare` again.")
 
 
 @dataclass(frozen=True)

@@ -54,9 +54,8 @@ def load_begun(path: Path) -> Recipe:
         if stage is not None:
             held, known = values[name]["training"], type(stage.training).model_fields
             absent = {key: value for key, value in BEFORE.items() if key in known and key not in held}
-            training = type(stage.training).model_validate(stage.training.model_dump() | absent)
-            recipe = recipe.model_copy(update={name: stage.model_copy(update={"training": training})})
-    return recipe
+            values = values | {name: values[name] | {"training": held | absent}}
+    return with_aliases(with_changes(values, (), path), path)
 
 
 def recipe_path(name: str | Path) -> Path:

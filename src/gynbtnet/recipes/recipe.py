@@ -7,7 +7,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from gynbtnet.baselines.settings import NnUNetSettings
 from gynbtnet.inference.engine.settings import PredictionSettings
-from gynbtnet.preparation.planning.settings import PlanSettings
+from gynbtnet.preparation.planning.settings import MAX_STRUCTURES, PlanSettings, check_names
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.settings import Settings
 from gynbtnet.training.proxy_task_settings import ProxyTaskSettings
@@ -103,6 +103,7 @@ class Recipe(Settings):
     def _named_once(cls, structures: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(structures)) < len(structures):
             raise ValueError("expected each structure once")
+        check_names("structures", structures, MAX_STRUCTURES)
         return structures
 
     @model_validator(mode="after")

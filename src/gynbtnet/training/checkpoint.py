@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from pydantic import TypeAdapter
 from safetensors.torch import load_file, save_file
 from torch import Tensor, empty_like, nn
 from torch.distributed.checkpoint.state_dict import (
@@ -23,6 +24,10 @@ from torch.optim import Optimizer
 from gynbtnet.networks.weights_file import read_weights
 from gynbtnet.runtime.atomic_files import written_whole
 from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.plain_data import parse_json
+
+_SLOTS = ("step", "exp_avg", "exp_avg_sq")
+"""What AdamW keeps of each parameter."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,7 @@ def save_checkpoint(folder: Path, state: State, progress: Progress) -> None:
 
     A full disk, a kill or a power cut at any moment leaves the older checkpoint.
     """
-    checkpoint = folder / f"epoch_{progress.epoch:06d}"
+    checkpoint = folder / _name(progress)
     with written_whole(checkpoint) as partial:
         partial.mkdir()
         save_weights(state.weights, partial / "weights.safetensors")
@@ -111,7 +116,10 @@ def load_checkpoint(folder: Path, network: nn.Module, optimizer: Optimizer) -> N
         return
     try:
         weights = read_weights(checkpoint / "weights.safetensors")
-        state = State(weights, load_file(checkpoint / "optimizer.safetensors"))
+        moments: dict[str, Tensor] = load_file(checkpoint / "optimizer.safetensors")
+        if not all(value.is_floating_point() and value.isfinite().all() for value in moments.values()):
+            raise ValueError("the optimiser's numbers are no finite ones")
+        state = State(weights, moments)
         if is_sharded(network):
             _load_sharded(network, optimizer, state)
         else:
@@ -130,9 +138,13 @@ def read_progress(folder: Path) -> Progress:
     if checkpoint is None:
         return Progress()
     try:
-        return Progress(**json.loads((checkpoint / "progress.json").read_text()))
+        progress = TypeAdapter(Progress).validate_python(parse_json((checkpoint / "progress.json").read_bytes()))
     except (OSError, ValueError, TypeError) as error:
         raise _damaged(checkpoint, error) from error
+    whole = progress.patches_at_once is None or progress.patches_at_once > 0
+    if not whole or not 0 <= progress.best_epoch <= progress.epoch or checkpoint.name != _name(progress):
+        raise _damaged(checkpoint, ValueError(progress))
+    return progress
 
 
 def save_weights(weights: Mapping[str, Tensor], path: Path) -> None:
@@ -154,7 +166,11 @@ def _load(network: nn.Module, optimizer: Optimizer, state: State) -> None:
     for name, slot, value in _by_parameter(state):
         # laid out in memory as its parameter, as it was before: the optimizer's sums then round as they did
         like = parameters[name] if value.shape == parameters[name].shape else value
+        if slot not in _SLOTS or value.shape != (() if slot == "step" else parameters[name].shape):
+            raise ValueError(f"{slot} of {name} has shape {tuple(value.shape)}")
         slots.setdefault(places[name], {})[slot] = empty_like(like, dtype=value.dtype).copy_(value)
+    if any(len(found) < len(_SLOTS) for found in slots.values()):
+        raise ValueError(f"a parameter lacks some of {', '.join(_SLOTS)}")
     optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
@@ -170,6 +186,10 @@ def _load_sharded(network: nn.Module, optimizer: Optimizer, state: State) -> Non
 
 def _by_parameter(state: State) -> list[tuple[str, str, Tensor]]:
     return [(*key.rsplit(":", 1), value) for key, value in state.optimizer.items()]  # type: ignore[misc]
+
+
+def _name(progress: Progress) -> str:
+    return f"epoch_{progress.epoch:06d}"
 
 
 def _newest(folder: Path) -> Path | None:

@@ -61,7 +61,13 @@ def fit(
         BadInput: where the loss is no longer a number, a scan can't be read, or memory runs out.
         Paused: where ``settings.time_budget_hours`` are over before the run has ended.
     """
-    if not read_progress(run.state).ended:
+    progress = read_progress(run.state)
+    if not progress.ended and progress.epoch >= settings.epochs:
+        raise BadInput(
+            f"The checkpoint in {run.state} is of epoch {progress.epoch} of {settings.epochs}, and doesn't say that "
+            "the run has ended: it is damaged; delete it to start the run again, or give another output folder."
+        )
+    if not progress.ended:
         with out_of_memory_told(batches.batch_size * batches.devices, batches.augmentation.patch_size):
             _train(fabric, objective, batches, validation, settings, run)
 
@@ -78,7 +84,7 @@ def _train(
     shown = batches.batch_size * batches.devices * settings.accumulate
     steps_per_epoch = settings.steps_per_epoch or math.ceil(len(batches.cases) / shown)
     steps = settings.epochs * steps_per_epoch
-    warm_up = settings.warm_up_epochs * steps_per_epoch or round(settings.warm_up_share * steps)
+    warm_up = settings.warm_up_epochs * steps_per_epoch or min(round(settings.warm_up_share * steps), steps - 1)
     progress = read_progress(run.state)
     at_once = _patches_at_once(fabric, objective, batches, settings, progress)
     parts_per_step = settings.accumulate * (batches.batch_size // at_once)

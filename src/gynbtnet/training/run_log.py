@@ -9,6 +9,7 @@ from types import TracebackType
 from torch.utils.tensorboard import SummaryWriter
 
 from gynbtnet.runtime.atomic_files import written_whole
+from gynbtnet.runtime.errors import BadInput
 
 
 class RunLog:
@@ -28,8 +29,7 @@ class RunLog:
         self._columns = ["epoch", *columns]
         kept = []
         if self._path.exists():
-            with self._path.open(newline="") as file:
-                kept = [row for row in csv.DictReader(file) if int(row["epoch"]) <= epochs_done]
+            kept = _rows(self._path, self._columns, epochs_done)
         with written_whole(self._path) as partial, partial.open("w", newline="") as file:
             writer = csv.DictWriter(file, self._columns)
             writer.writeheader()
@@ -53,3 +53,16 @@ class RunLog:
         for name, value in figures.items():
             self._board.add_scalar(name, value, epoch)
         self._board.flush()
+
+
+def _rows(path: Path, columns: Sequence[str], epochs_done: int) -> list[dict[str, str]]:
+    """The rows up to an epoch; BadInput if the file isn't what :class:`RunLog` wrote."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = [row for row in csv.DictReader(file) if int(row["epoch"]) <= epochs_done]
+        if all(row.keys() <= set(columns) for row in rows):
+            return rows
+        problem = "other columns"
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        problem = type(error).__name__
+    raise BadInput(f"{path} is damaged or was edited ({problem}); delete it to go on without its earlier epochs.")

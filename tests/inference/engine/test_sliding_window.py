@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gynbtnet.inference.engine.sliding_window import relative_error, slide, window_shares, window_starts
+from gynbtnet.runtime.errors import BadInput
 
 shapes = st.tuples(*[st.integers(1, 20)] * 3)
 windows = st.tuples(*[st.integers(1, 9)] * 3)
@@ -192,3 +193,14 @@ def test_shares_are_gaussians_that_add_up_to_one() -> None:
     assert window_shares(16, 16, [0]).unique().tolist() == [1]
     one, other = shares[0][12], shares[1][4]  # voxel 12, 4.5 from one centre and 3.5 from the other; a deviation is 2
     assert float(one / other) == pytest.approx(np.exp((3.5**2 - 4.5**2) / 8))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_outputs_that_are_no_numbers_are_refused(value: float) -> None:
+    def broken(patch: torch.Tensor, cell) -> torch.Tensor:
+        logits = torch.zeros(1, 3, *patch.shape[2:])
+        logits[0, 1, 0, 0, 0] = value
+        return logits
+
+    with pytest.raises(BadInput, match="outputs are not numbers"):
+        gathered(slide(broken, noise((8, 8, 8)), (4, 4, 4)))

@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from gynbtnet.preparation.planning.make_plan.plan_files import load_plan, save_plan
 from pydantic import ValidationError
 
 from gynbtnet.networks.presets import PRESETS
 from gynbtnet.preparation.planning.intensity import Intensity
 from gynbtnet.preparation.planning.plan import Plan
-from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
 from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
 from gynbtnet.preparation.planning.settings import PlanSettings
 from gynbtnet.preparation.planning.structure_volumes import StructureVolume
@@ -192,3 +192,12 @@ def test_an_absent_or_damaged_plan_is_told(tmp_path: Path) -> None:
     (tmp_path / "plans.json").write_text('{"configurations":')
     with pytest.raises(BadInput, match="damaged"):
         load_plan(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"mean": 1e308}, {"max": -1e12}, {"percentile_00_5": 1500.0, "percentile_99_5": -1000.0}]
+)
+def test_intensities_that_no_scan_has_are_refused(changes: dict[str, float]) -> None:
+    measured = Intensity(40, 60, -100, 300, 41, -500, 1500)
+    with pytest.raises(ValueError, match=r"intensities are numbers up to|is above the higher one"):
+        replace(measured, **changes)

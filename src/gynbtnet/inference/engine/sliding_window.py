@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.progress import advancing
 
 Size = tuple[int, int, int]
@@ -62,6 +63,9 @@ def slide(
         overlap: share of a window that the next one covers again, at least; windows are spread evenly.
         device: where the network is, and the sums of as many slices as a window has.
         body: (z, y, x); windows without a voxel of it aren't run, and all outputs are 0 outside it. None: everything.
+
+    Raises:
+        BadInput: If a logit is no finite number.
     """
     shape = image.shape[1:]
     before = [max(size - n, 0) // 2 for size, n in zip(window, shape, strict=True)]
@@ -169,6 +173,11 @@ def _windows_to_run(
 def _add(seen: Tensor, weight: Tensor, sums: Tensor) -> None:
     """Add a window's logits, less the highest of each voxel, output by output so that nothing large stands between."""
     highest = seen.amax(0)
+    if not bool(highest.isfinite().all()):  # one that is NaN makes the highest NaN
+        raise BadInput(
+            "The model's outputs are not numbers at some voxels of this scan; its weights are damaged or from a "
+            "training that diverged: take weights of another run."
+        )
     for output, total in zip(seen, sums, strict=True):
         total += (output - highest).clamp_(min=_LOWEST).mul_(weight)
 

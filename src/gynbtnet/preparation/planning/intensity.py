@@ -1,11 +1,13 @@
 """What voxels inside the structures are like, channel by channel."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+_HIGHEST = 1e9
+"""Far above any CT or MR, and far below what 32-bit floats hold."""
 
 
 @dataclass(frozen=True)
@@ -15,7 +17,7 @@ class Intensity:
     The fields have nnU-Net's names.
 
     Raises:
-        ValueError: If a value is not finite, or the deviation negative.
+        ValueError: If a value is not finite or absurd, the deviation negative, or the percentiles in the wrong order.
     """
 
     mean: float
@@ -28,8 +30,12 @@ class Intensity:
 
     def __post_init__(self) -> None:
         values = astuple(self)
-        if not all(map(math.isfinite, values)) or self.std < 0:
-            raise ValueError(f"intensities are finite numbers with a deviation of at least 0, not {values}")
+        if not all(abs(value) <= _HIGHEST for value in values) or self.std < 0:
+            raise ValueError(
+                f"intensities are numbers up to {_HIGHEST:.0e} with a deviation of at least 0, not {values}"
+            )
+        if self.percentile_00_5 > self.percentile_99_5:
+            raise ValueError(f"the percentile {self.percentile_00_5} is above the higher one, {self.percentile_99_5}")
 
     @classmethod
     def of(cls, drawn: Sequence[npt.NDArray[np.float32]]) -> "Intensity":

@@ -8,12 +8,15 @@ from gynbtnet.preparation.planning.intensity import Intensity
 from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
 from gynbtnet.preparation.planning.settings import (
     ALL_AXES,
+    MAX_CHANNELS,
+    MAX_STRUCTURES,
     Axis,
     NetworkName,
     Normalisation,
     SeparateZ,
     Triple,
     check_batch,
+    check_names,
     check_network,
     check_patch,
     check_spacing,
@@ -22,11 +25,6 @@ from gynbtnet.preparation.planning.structure_volumes import StructureVolume
 
 CT = "ct"
 """What a channel is called, in upper or lower case, whose values are HU; nnU-Net goes by the same name."""
-
-
-MAX_STRUCTURES = 1024
-MAX_CHANNELS = 32
-_MAX_NAME = 200  # characters of a structure or a channel
 
 
 @dataclass(frozen=True)
@@ -91,8 +89,8 @@ class Plan:
         check_network(self.network, self.preset, self.strides)
         check_patch(self.network, self.patch_size, self.strides)
         check_batch(self.batch_size, self.patch_size)
-        _check_names("structures", self.structures, MAX_STRUCTURES)
-        _check_names("channels", self.channels, MAX_CHANNELS)
+        check_names("structures", self.structures, MAX_STRUCTURES)
+        check_names("channels", self.channels, MAX_CHANNELS)
         named = [rule.structure for rule in self.postprocessing]
         if len(set(named)) < len(named) or not set(named) <= set(self.structures):
             raise ValueError(f"postprocessing has one rule a structure at most, and only of {self.structures}")
@@ -105,11 +103,3 @@ class Plan:
     def separate_axis(self, spacing: Sequence[float]) -> int | None:
         """The axis along which a scan of ``spacing`` is resampled apart; (z, y, x) as they lie in the patient."""
         return separate_axis(spacing, self.spacing) if self.separate_z == "auto" else None
-
-
-def _check_names(kind: str, names: Sequence[str], most: int) -> None:
-    if len(names) > most:
-        raise ValueError(f"{kind} are {most} at most, not {len(names)}")
-    odd = next((name for name in names if not 0 < len(name) <= _MAX_NAME or not name.isprintable()), None)
-    if odd is not None:
-        raise ValueError(f"{kind} have names of 1 to {_MAX_NAME} printable characters, not {odd[:50]!r}")

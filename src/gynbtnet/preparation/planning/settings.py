@@ -1,5 +1,6 @@
 """What a recipe may say about the plan."""
 
+from collections.abc import Sequence
 from math import prod
 from typing import Literal
 
@@ -27,6 +28,9 @@ SPACINGS_MM = (0.05, 50.0)
 MAX_PATCH_VOXELS = 2**28
 """Voxels of a patch: 645 along each edge, the first feature map of preset XS alone takes 17 GB in 32-bit floats."""
 MAX_BATCH_SIZE = 4096
+MAX_STRUCTURES = 1024
+MAX_CHANNELS = 32
+_MAX_NAME = 200  # characters of a structure or a channel
 
 _SWIN_UNETR_STRIDE = 32  # a patch that isn't a multiple of it is padded
 
@@ -123,6 +127,7 @@ class PlanSettings(Settings):
         check_network(self.network, self.preset, self.resolved_strides())
         if self.patch_size is not None:
             check_patch(self.network, self.patch_size, self.resolved_strides())
+        check_batch(self.batch_size or 1, self.patch_size or (1, 1, 1))
         if self.network != "gynbtnet" and None in (self.patch_size, self.batch_size):
             raise ValueError(
                 f"patch_size and batch_size of {self.network} are for you to say: only gynbtnet's memory is known"
@@ -156,6 +161,15 @@ def check_batch(batch_size: int, patch_size: Triple) -> None:
         raise ValueError(
             f"patch_size {patch_size} has {prod(patch_size):.3g} voxels, more than the {MAX_PATCH_VOXELS:.3g} allowed"
         )
+
+
+def check_names(kind: str, names: Sequence[str], most: int) -> None:
+    """Raise ValueError if ``names`` are more than ``most``, or one is empty, very long or not printable."""
+    if len(names) > most:
+        raise ValueError(f"{kind} are {most} at most, not {len(names)}")
+    odd = next((name for name in names if not 0 < len(name) <= _MAX_NAME or not name.isprintable()), None)
+    if odd is not None:
+        raise ValueError(f"{kind} have names of 1 to {_MAX_NAME} printable characters, not {odd[:50]!r}")
 
 
 def check_network(network: str, preset: str, strides: tuple[Triple, ...]) -> None:
