@@ -18,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from gynbtnet.preparation.planning.make_plan.plan_files import load_plan
 
 from gynbtnet.datasets.adapters import dicom_rt_export
 from gynbtnet.datasets.cohort import Cohort
@@ -35,6 +34,7 @@ from gynbtnet.inference.quality.predicted_dsc import Quality, passes_of
 from gynbtnet.inference.review import review
 from gynbtnet.phantom.cohorts import write_brachytherapy
 from gynbtnet.preparation.planning.make_plan import make_plan
+from gynbtnet.preparation.planning.plan_files import load_plan
 from gynbtnet.preparation.prepare import prepare
 from gynbtnet.recipes.loading import load_recipe
 from gynbtnet.runtime.progress import track

@@ -24,7 +24,6 @@ from pathlib import Path
 import numpy as np
 import psutil
 import torch
-from gynbtnet.preparation.planning.make_plan.plan_files import save_plan
 from safetensors.torch import save_file
 
 from gynbtnet.imaging.files.volume_files import read_volume, write_volume
@@ -35,6 +34,7 @@ from gynbtnet.inference.models.nnunet_export import export_nnunet
 from gynbtnet.inference.predict_scan import LABELS, predict_scan
 from gynbtnet.phantom.case import pelvic_geometry, phantom_case
 from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.preparation.planning.plan_files import save_plan
 from gynbtnet.preparation.preprocess import preprocess_volume
 from gynbtnet.preparation.resample import resample_labels
 from gynbtnet.training.allocator import keep_freed_memory

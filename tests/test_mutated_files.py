@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from gynbtnet.preparation.planning.make_plan.plan_files import load_plan, save_plan
 from safetensors.torch import save_file
 
 from gynbtnet.datasets.case import Case, Source
@@ -33,6 +32,7 @@ from gynbtnet.networks.unet import GynBTNet
 from gynbtnet.preparation.planning.fingerprint import Fingerprint
 from gynbtnet.preparation.planning.intensity import Intensity
 from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
 from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
 from gynbtnet.preparation.planning.structure_volumes import StructureVolume
 from gynbtnet.recipes.loading import SHIPPED, load_recipe

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pydicom
 import pytest
-from gynbtnet.preparation.planning.make_plan.plan_files import load_plan
 from typer.main import get_command
 
 from gynbtnet.cli import app
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import Split
 from gynbtnet.imaging.files.volume_files import read_volume
+from gynbtnet.preparation.planning.plan_files import load_plan
 from gynbtnet.preparation.store import PreparedCohort
 
 COMMANDS = get_command(app).commands  # type: ignore[attr-defined]

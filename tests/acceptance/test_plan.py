@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gynbtnet.preparation.planning.make_plan.plan_files import load_plan
 
 from gynbtnet.datasets.case import Case, Source
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.imaging.files.volume_files import write_volume
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Volume
+from gynbtnet.preparation.planning.plan_files import load_plan
 
 from .conftest import Ended
 

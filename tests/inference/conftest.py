@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from gynbtnet.preparation.planning.make_plan.plan_files import save_plan
 from safetensors.torch import save_file
 
 from gynbtnet.inference.models.model import Model
 from gynbtnet.networks.unet import GynBTNet
 from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.preparation.planning.plan_files import save_plan
 
 PUBLIC_DATA = Path(__file__).parents[3] / "shared" / "data"
 STRIDES = ((1, 1, 1), (2, 2, 2), (2, 2, 2), (2, 2, 2), (1, 2, 2))

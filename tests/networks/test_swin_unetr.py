@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from gynbtnet.preparation.planning.make_plan.plan_files import load_plan
 
 from gynbtnet.networks.transfer import transfer
 from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.preparation.planning.plan_files import load_plan
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.optional_dependencies import require
 from gynbtnet.training.planned_network import planned_network, planned_proxy_network

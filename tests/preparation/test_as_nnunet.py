@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gynbtnet.preparation.planning.make_plan.plan_files import load_plan
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -27,6 +26,7 @@ from gynbtnet.preparation.planning.make_plan import make_plan
 from gynbtnet.preparation.planning.nnunet_plans import STOCK, from_nnunet, to_nnunet
 from gynbtnet.preparation.planning.nnunet_topology import nnunet_topology
 from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.preparation.planning.plan_files import load_plan
 from gynbtnet.preparation.planning.settings import PlanSettings, preset_strides
 from gynbtnet.preparation.planning.target_spacing import shape_at, target_spacing
 from gynbtnet.preparation.preprocess import preprocess_volume

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gynbtnet.preparation.planning.make_plan.plan_files import load_plan, save_plan
 from pydantic import ValidationError
 
 from gynbtnet.datasets.split import Split
@@ -17,6 +16,7 @@ from gynbtnet.preparation.normalise import clip, scale
 from gynbtnet.preparation.planning.fingerprint import Fingerprint
 from gynbtnet.preparation.planning.make_plan import make_plan
 from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
 from gynbtnet.preparation.planning.settings import CTScaling, PlanSettings
 from gynbtnet.preparation.prepare import prepare
 from gynbtnet.preparation.preprocess import preprocess_volume

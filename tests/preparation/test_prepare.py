@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gynbtnet.preparation.planning.make_plan.plan_files import save_plan
 from scipy import ndimage
 
 import gynbtnet.preparation.prepare as module
@@ -18,6 +17,7 @@ from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.preparation.body_voxels import body_voxels
 from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.preparation.planning.plan_files import save_plan
 from gynbtnet.preparation.prepare import prepare
 from gynbtnet.preparation.preprocess import planned_geometry, preprocess_volume
 from gynbtnet.preparation.store import VOXELS, PreparedCohort

@@ -17,7 +17,6 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from gynbtnet.preparation.planning.make_plan.plan_files import load_plan
 from lightning_fabric import Fabric
 from lightning_fabric.plugins import MixedPrecision
 from pydantic import ValidationError
@@ -26,6 +25,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from gynbtnet.networks.stu_net import write_stu_net
 from gynbtnet.networks.unet import GynBTNet
+from gynbtnet.preparation.planning.plan_files import load_plan
 from gynbtnet.preparation.store import PreparedCase, PreparedCohort, write_prepared_case
 from gynbtnet.runtime.errors import BadInput, Paused
 from gynbtnet.training import checkpoint, devices, engine

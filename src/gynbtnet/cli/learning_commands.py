@@ -21,7 +21,7 @@ from gynbtnet.cli.options import (
     SplitFile,
     UnequalSpacing,
 )
-from gynbtnet.preparation.planning.make_plan.plan_files import load_plan, save_plan
+from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
 from gynbtnet.runtime.errors import BadInput
 
 if TYPE_CHECKING:

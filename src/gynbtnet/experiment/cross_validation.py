@@ -23,7 +23,7 @@ from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.models.model import Model
 from gynbtnet.inference.predict_scan import predict_scan
 from gynbtnet.inference.quality.predicted_dsc import passes_of
-from gynbtnet.preparation.planning.make_plan.plan_files import load_plan, save_plan
+from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
 from gynbtnet.preparation.planning.structure_volumes import volumes_of
 from gynbtnet.preparation.store import PreparedCohort
 from gynbtnet.recipes.recipe import Recipe, TaskStage

@@ -23,7 +23,7 @@ from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.models.model import Model
 from gynbtnet.inference.predict_scan import predict_scan
 from gynbtnet.preparation.planning.make_plan import make_plan
-from gynbtnet.preparation.planning.make_plan.plan_files import save_plan
+from gynbtnet.preparation.planning.plan_files import save_plan
 from gynbtnet.preparation.planning.settings import PlanSettings
 from gynbtnet.preparation.prepare import prepare
 from gynbtnet.preparation.store import PreparedCohort

@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from gynbtnet.preparation.planning.make_plan.plan_files import load_plan, save_plan
 from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
 from gynbtnet.preparation.planning.settings import ALL_AXES
 from gynbtnet.runtime.atomic_files import written_whole
 from gynbtnet.runtime.errors import BadInput

@@ -15,8 +15,8 @@ from gynbtnet.networks.initialisation import initialise_he
 from gynbtnet.networks.stu_net import read_stu_net
 from gynbtnet.networks.transfer import Parts, transfer
 from gynbtnet.networks.weights_file import read_weights
-from gynbtnet.preparation.planning.make_plan.plan_files import load_plan
 from gynbtnet.preparation.planning.plan import CT, Plan
+from gynbtnet.preparation.planning.plan_files import load_plan
 from gynbtnet.preparation.store import PreparedCase, PreparedCohort
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import sha256_of, write_json

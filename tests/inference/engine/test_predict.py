@@ -7,7 +7,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from gynbtnet.preparation.planning.make_plan.plan_files import load_plan, save_plan
 from scipy.ndimage import gaussian_filter
 from torch.nn.functional import interpolate
 
@@ -19,6 +18,7 @@ from gynbtnet.inference.engine.predict import predict
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.engine.sliding_window import Slab
 from gynbtnet.inference.models.model import Model
+from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
 from gynbtnet.runtime.errors import BadInput
 
 QUICK = PredictionSettings(mirroring=False)

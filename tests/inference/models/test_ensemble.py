@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from gynbtnet.preparation.planning.make_plan.plan_files import load_plan, save_plan
 from safetensors.torch import load_file, save_file
 
 from gynbtnet.imaging.geometry import Geometry
@@ -19,6 +18,7 @@ from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.engine.test_time_augmentation import Passes
 from gynbtnet.inference.models.ensemble import Ensemble, load_model
 from gynbtnet.inference.models.model import Model
+from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
 from gynbtnet.runtime.errors import BadInput
 
 WHOLE = (slice(None),) * 3

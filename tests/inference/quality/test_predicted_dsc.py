@@ -8,7 +8,6 @@ from shutil import copytree
 import numpy as np
 import pytest
 import torch
-from gynbtnet.preparation.planning.make_plan.plan_files import load_plan, save_plan
 
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Segmentation, Volume
@@ -28,6 +27,7 @@ from gynbtnet.inference.quality.predicted_dsc import (
 from gynbtnet.inference.quality.structure_features import StructureFigures
 from gynbtnet.inference.review import review, review_of, rules_sha256
 from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
 from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
 from gynbtnet.preparation.planning.structure_volumes import StructureVolume
 from gynbtnet.runtime.errors import BadInput

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from gynbtnet.preparation.planning.make_plan.plan_files import load_plan, save_plan
 from torch import nn
 
 from gynbtnet.networks.unet import GynBTNet
 from gynbtnet.preparation.planning.intensity import Intensity
 from gynbtnet.preparation.planning.nnunet_plans import DATA_IDENTIFIER, OURS, STOCK, from_nnunet, to_nnunet
 from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
 from gynbtnet.preparation.planning.settings import preset_strides
 from gynbtnet.runtime.errors import BadInput
 

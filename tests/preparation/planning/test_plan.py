@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gynbtnet.preparation.planning.make_plan.plan_files import load_plan, save_plan
 from pydantic import ValidationError
 
 from gynbtnet.networks.presets import PRESETS
 from gynbtnet.preparation.planning.intensity import Intensity
 from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
 from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
 from gynbtnet.preparation.planning.settings import PlanSettings
 from gynbtnet.preparation.planning.structure_volumes import StructureVolume

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from gynbtnet.preparation.planning.make_plan.plan_files import load_plan
 from pydantic import ValidationError
 
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.sides import mirrored_labels
 from gynbtnet.preparation.foreground import foreground_voxels
 from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.preparation.planning.plan_files import load_plan
 from gynbtnet.preparation.store import PreparedCase, PreparedCohort, write_prepared_case
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.training.data.augmentation import Augmentation

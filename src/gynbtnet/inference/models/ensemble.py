@@ -16,8 +16,8 @@ from gynbtnet.inference.engine.test_time_augmentation import Network
 from gynbtnet.inference.models.model import Model
 from gynbtnet.inference.models.model_archive import opened_archive
 from gynbtnet.inference.quality.predicted_dsc import Quality
-from gynbtnet.preparation.planning.make_plan.plan_files import load_plan
 from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.preparation.planning.plan_files import load_plan
 from gynbtnet.preparation.planning.settings import Axis
 from gynbtnet.runtime.errors import BadInput
 

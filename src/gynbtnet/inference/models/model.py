@@ -18,8 +18,8 @@ from gynbtnet.inference.models.backends import prepared
 from gynbtnet.inference.models.model_archive import opened_archive
 from gynbtnet.inference.quality.predicted_dsc import Quality
 from gynbtnet.networks.weights_file import load_weights
-from gynbtnet.preparation.planning.make_plan.plan_files import load_plan
 from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.preparation.planning.plan_files import load_plan
 from gynbtnet.preparation.planning.settings import Axis
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import sha256_of
