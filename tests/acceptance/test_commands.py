@@ -13,6 +13,7 @@ import pytest
 from typer.main import get_command
 
 from gynbtnet.cli import app
+from gynbtnet.cli.app import PANELS
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import Split
 from gynbtnet.imaging.files.volume_files import read_volume
@@ -128,6 +129,16 @@ def test_a_run_folder_is_complete_in_itself(here: Path) -> None:
         assert (run / name).is_file()
     for name in ("log.csv", "weights_last.safetensors", "weights_best.safetensors", "tensorboard", "state"):
         assert (run / name).exists()
+
+
+def test_help_shows_every_command_in_its_panel(gynbtnet) -> None:
+    shown = gynbtnet("--help").out
+    places = [shown.index(f"─ {panel} ─") for panel in PANELS]
+    assert places == sorted(places)
+    names = [name for panel in PANELS.values() for name in panel]
+    assert sorted(names) == sorted(IN_ORDER)
+    lines = [shown.index(f"│ {name} ") for name in names]
+    assert lines == sorted(lines)
 
 
 def test_version(gynbtnet) -> None:

@@ -4,17 +4,39 @@ import errno
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from typer.core import TyperGroup
 
 from gynbtnet.runtime.errors import BadInput, Paused, ScansFailed
 from gynbtnet.runtime.processes import is_first_process
 
+PANELS = {
+    "Data": ("inspect", "ingest", "cohort", "split", "convert"),
+    "Training": ("plan", "prepare", "adopt", "pretrain", "finetune", "crossvalidate"),
+    "Prediction": ("predict", "export"),
+    "Evaluation": ("evaluate", "dose", "compare"),
+    "Experiments": ("run", "baselines", "experiment", "report"),
+    "Tools": ("phantom", "doctor"),
+}
+"""Commands by the panel of the help that shows them, both in the order of the work."""
+
+_IN_ORDER = [name for names in PANELS.values() for name in names]
+
+
+class _InOrder(TyperGroup):
+    """Lists commands in the order of the work."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(self.commands, key=_IN_ORDER.index)
+
+
 app = typer.Typer(
     name="gynbtnet",
+    cls=_InOrder,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="markdown",
@@ -32,7 +54,9 @@ PAUSED = 75  # EX_TEMPFAIL of sysexits.h: call again
 
 def command(example: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Register a command whose help ends with an example; the tests run every example."""
-    return app.command(epilog=f"Example: `{example}`", no_args_is_help=False)
+    name = example.split()[1]
+    panel = next(panel for panel, names in PANELS.items() if name in names)
+    return app.command(epilog=f"Example: `{example}`", no_args_is_help=False, rich_help_panel=panel)
 
 
 def print_table(table: Table) -> None:
