@@ -21,7 +21,6 @@ from gynbtnet.cli.options import (
     SplitFile,
     UnequalSpacing,
 )
-from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
 from gynbtnet.runtime.errors import BadInput
 
 if TYPE_CHECKING:
@@ -65,6 +64,7 @@ def plan(
     """
     from gynbtnet.preparation.planning.fingerprint import FINGERPRINT, Fingerprint, take_fingerprint
     from gynbtnet.preparation.planning.make_plan import make_plan
+    from gynbtnet.preparation.planning.plan_files import save_plan
     from gynbtnet.recipes.loading import load_recipe
 
     settings = load_recipe(recipe, set_ or ()).stage(stage.value).plan
@@ -103,6 +103,7 @@ def prepare(
     cluster: Cluster = None,
 ) -> None:
     """Resample, normalise and store the scans, ready for training."""
+    from gynbtnet.preparation.planning.plan_files import load_plan
     from gynbtnet.preparation.prepare import prepare
     from gynbtnet.runtime.parallel import on_cluster
 
@@ -124,6 +125,7 @@ def adopt(
 ) -> None:
     """Train on what nnU-Net has prepared for its 3d_fullres, where it lies, each case as a patient of its own."""
     from gynbtnet.preparation.nnunet_preprocessed import adopt
+    from gynbtnet.preparation.planning.plan_files import load_plan
 
     followed = load_plan(nnunet, preset=preset)
     for note in followed.notes:
