@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gynbtnet.errors import BadInput
-from gynbtnet.plain_data import parse_json
+from gynbtnet.plain_data import load_json
 
 NAME = "dataset.json"
 _BACKGROUND = "background"
@@ -41,7 +41,7 @@ class DatasetJson:
         if not path.is_file():
             raise BadInput(f"There is no {NAME} in {folder}; expected the folder of one dataset.")
         try:
-            content = parse_json(path.read_bytes())
+            content = load_json(path)
             channels = content.get("channel_names", content.get("modality"))
             names = tuple(str(channels[str(i)]) for i in range(len(channels)))
             stated = content["labels"]

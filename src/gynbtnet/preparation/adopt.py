@@ -11,7 +11,7 @@ import numpy as np
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.many_scans import for_each_scan
-from gynbtnet.plain_data import parse_json
+from gynbtnet.plain_data import load_json
 from gynbtnet.preparation.foreground import foreground_voxels
 from gynbtnet.preparation.plan import Plan
 from gynbtnet.preparation.store import MANIFEST, PreparedCase, PreparedCohort, write_record
@@ -108,6 +108,6 @@ def _adopted(case_id: str, *, voxels: Path, plan: Plan, out: Path) -> PreparedCa
 
 def _json(path: Path) -> Any:
     try:
-        return parse_json(path.read_bytes())
+        return load_json(path)
     except (OSError, ValueError) as error:
         raise BadInput(f"{path} is absent or damaged; expected nnU-Net's preprocessed dataset with it.") from error

@@ -19,7 +19,7 @@ from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.json_files import write_json
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.volume_files import read_volume
-from gynbtnet.plain_data import parse_json
+from gynbtnet.plain_data import load_json
 from gynbtnet.preparation.intensity import Intensity
 from gynbtnet.preparation.nnunet_names import channels_of, labels_of, named_channels, structures_of
 from gynbtnet.preparation.settings import Triple
@@ -81,7 +81,7 @@ class Fingerprint:
         if not path.is_file():
             raise BadInput(f"There is no {path}; expected a fingerprint, which `gynbtnet plan` writes beside a plan.")
         try:
-            content: Any = parse_json(path.read_bytes())
+            content: Any = load_json(path)
             properties = content["foreground_intensity_properties_per_channel"]
             found = cls(
                 channels=channels_of(content["channel_names"]),

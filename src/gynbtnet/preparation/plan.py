@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gynbtnet.errors import BadInput
-from gynbtnet.plain_data import PlainDataError, parse_json
+from gynbtnet.plain_data import PlainDataError, load_json
 from gynbtnet.preparation.anisotropy import separate_axis
 from gynbtnet.preparation.intensity import Intensity
 from gynbtnet.preparation.postprocessing_rules import PostprocessingRule
@@ -152,6 +152,6 @@ def _read(path: Path) -> Any:
     if not path.is_file():
         raise BadInput(f"There is no file {path}; expected a plan that `gynbtnet plan` or a training run wrote.")
     try:
-        return parse_json(path.read_bytes())
+        return load_json(path)
     except (OSError, PlainDataError) as error:
         raise BadInput(f"{path} is damaged ({error}); write it again with `gynbtnet plan`.") from error

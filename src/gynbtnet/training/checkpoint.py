@@ -23,7 +23,7 @@ from torch.optim import Optimizer
 
 from gynbtnet.errors import BadInput
 from gynbtnet.networks.weights_file import read_weights
-from gynbtnet.plain_data import parse_json
+from gynbtnet.plain_data import load_json
 from gynbtnet.whole_files import written_whole
 
 _SLOTS = ("step", "exp_avg", "exp_avg_sq")
@@ -138,7 +138,7 @@ def read_progress(folder: Path) -> Progress:
     if checkpoint is None:
         return Progress()
     try:
-        progress = TypeAdapter(Progress).validate_python(parse_json((checkpoint / "progress.json").read_bytes()))
+        progress = TypeAdapter(Progress).validate_python(load_json(checkpoint / "progress.json"))
     except (OSError, ValueError, TypeError) as error:
         raise _damaged(checkpoint, error) from error
     whole = progress.patches_at_once is None or progress.patches_at_once > 0
