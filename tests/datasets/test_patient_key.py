@@ -43,3 +43,10 @@ def test_what_is_no_key_is_told(tmp_path: Path, text: str) -> None:
     (tmp_path / "key.csv").write_text(text)
     with pytest.raises(BadInput, match=r"key.csv is no key of patients; expected a CSV file"):
         PatientKey.load(tmp_path / "key.csv")
+
+
+def test_a_study_id_of_thousands_of_digits_is_a_name_as_any_other(tmp_path: Path) -> None:
+    (tmp_path / "key.csv").write_text(f"study_id,patient\npatient-{'9' * 5000},A\n")
+    key = PatientKey.load(tmp_path / "key.csv")
+    key.add(["B"])
+    assert key.study_id("B") == "patient-001"

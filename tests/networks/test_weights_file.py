@@ -64,7 +64,14 @@ def test_other_weights_are_refused(tmp_path: Path, change: Callable[[dict[str, T
 
 
 @pytest.mark.parametrize(
-    "change", [lambda w: w["0.bias"].fill_(float("nan")), lambda w: w.update({"0.bias": torch.zeros(4).to(torch.int8)})]
+    "change",
+    [
+        lambda w: w["0.bias"].fill_(float("nan")),
+        *(
+            lambda w, kind=kind: w.update({"0.bias": torch.zeros(4).to(kind)})
+            for kind in (torch.int8, torch.bool, torch.complex64, torch.float8_e4m3fn, torch.float8_e5m2)
+        ),
+    ],
 )
 def test_a_transfer_reads_numbers_only(tmp_path: Path, change: Callable[[dict[str, Tensor]], object]) -> None:
     with pytest.raises(BadInput, match=r"0\.bias"):

@@ -4,13 +4,16 @@ import json
 import random
 import resource
 import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gynbtnet.runtime.plain_data import PlainDataError, parse_json, parse_yaml
+from gynbtnet.runtime.plain_data import MAX_JSON_BYTES, PlainDataError, load_json, load_yaml, parse_json, parse_yaml
 
 PLAIN = st.recursive(
     st.none()
@@ -118,3 +121,25 @@ def test_mutated_documents_never_raise_anything_else() -> None:
                 parse(text)  # type: ignore[operator]
             except PlainDataError as error:
                 assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize("load", [load_json, load_yaml])
+def test_a_file_of_any_size_is_refused_before_it_is_read(tmp_path: Path, load: Callable[[Path], Any]) -> None:
+    path = tmp_path / "large"
+    with path.open("wb") as file:
+        file.truncate(2**40)  # a hole, that takes no space on the disk
+    before = time.process_time()
+    with pytest.raises(PlainDataError, match="MB allowed"):
+        load(path)
+    assert time.process_time() - before < 1
+
+
+def test_a_device_without_an_end_is_refused() -> None:
+    with pytest.raises(PlainDataError, match="MB allowed"):
+        load_yaml(Path("/dev/zero"))
+
+
+def test_files_within_the_limits_are_read(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text('{"a": [1, 2.5, "é"]}', encoding="utf-8")
+    assert load_json(tmp_path / "a") == load_yaml(tmp_path / "a") == {"a": [1, 2.5, "é"]}
+    assert MAX_JSON_BYTES > 10**8

@@ -52,6 +52,14 @@ class Cohort:
         unsafe = next((case_id for case_id in ids if not _SAFE_ID.fullmatch(case_id)), None)
         if unsafe is not None:
             raise ValueError(f"the case id {unsafe!r} is not safe as a file name")
+        if len(set(self.structures)) < len(self.structures):
+            raise ValueError("two structures of a cohort have the same name")
+        for case in self.cases:
+            others = {*case.volumes_cm3, *case.missing, *case.covered, *case.masked}.difference(self.structures)
+            if others:
+                raise ValueError(f"case {case.id} has {min(others)!r}, which is none of the cohort's structures")
+            if any(not 0 <= volume < float("inf") for volume in case.volumes_cm3.values()):
+                raise ValueError(f"case {case.id} has a volume that is negative or no number")
 
     @property
     def patients(self) -> tuple[str, ...]:

@@ -59,7 +59,9 @@ class PatientKey:
         """Give every new patient the next study ID, in the order of their identifiers; :meth:`save` writes it."""
         named = {composed(one) for one in patients}
         new = sorted(named.difference(self.study_ids, self.study_ids.values()), key=_natural)
-        numbers = [int(found[1]) for one in self.study_ids.values() if (found := re.fullmatch(r"patient-(\d+)", one))]
+        numbers = [
+            int(found[1]) for one in self.study_ids.values() if (found := re.fullmatch(r"patient-(\d{1,9})", one))
+        ]
         for number, patient in enumerate(new, start=max(numbers, default=0) + 1):
             self.study_ids[patient] = f"patient-{number:03d}"
 

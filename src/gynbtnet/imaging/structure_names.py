@@ -10,7 +10,7 @@ from typing import Any
 from gynbtnet.imaging.printed_names import composed
 from gynbtnet.imaging.targets import target_type
 from gynbtnet.runtime.errors import BadInput
-from gynbtnet.runtime.plain_data import PlainDataError, parse_yaml
+from gynbtnet.runtime.plain_data import PlainDataError, load_yaml
 
 Colour = tuple[int, int, int]
 
@@ -38,7 +38,7 @@ class StructureNames:
         Raises:
             BadInput: where the file is absent, no such mapping, or gives one name to two structures.
         """
-        entries = parse_yaml(_TABLE.read_text(encoding="utf-8"))
+        entries = load_yaml(_TABLE)
         aliases = {
             normalised(name): structure
             for structure, entry in entries.items()
@@ -96,7 +96,7 @@ def _read_aliases(path: Path) -> dict[str, str]:
     """Structure by normalised name, from a clinic's alias file."""
     expected = "expected one line a structure, such as “hr_ctv: [CTV MR, HR CTV D1]”"
     try:
-        table = parse_yaml(path.read_text(encoding="utf-8"))
+        table = load_yaml(path)
     except (OSError, UnicodeDecodeError, PlainDataError) as error:
         raise BadInput(f"The alias file {path} can't be read as YAML; {expected}.") from error
     if not isinstance(table, dict) or not all(isinstance(structure, str) for structure in table):

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from gynbtnet.inference.quality.failure_flags import Flag
 from gynbtnet.inference.quality.predicted_dsc import PredictedDSC
-from gynbtnet.runtime.plain_data import parse_json
+from gynbtnet.runtime.plain_data import load_json
 
 MANIFEST = "prediction.json"
 SCHEMA = 1
@@ -150,7 +150,7 @@ def as_json(value: Any) -> dict[str, Any]:
 def stands(out: Path, made_from: MadeFrom) -> bool:
     """Whether ``out`` holds, whole, what would be made from the same again."""
     try:
-        found = parse_json((out / MANIFEST).read_bytes())
+        found = load_json(out / MANIFEST)
         same = found["schema"] == SCHEMA and all(found[key] == value for key, value in as_json(made_from).items())
         return same and all((out / name).is_file() for name in found["files"])
     except (OSError, ValueError, KeyError, TypeError):  # absent, damaged or of another version: made anew
@@ -159,13 +159,13 @@ def stands(out: Path, made_from: MadeFrom) -> bool:
 
 def failed_files(out: Path) -> Mapping[str, str]:
     """Names of the files that couldn't be written when the prediction in ``out`` was made, each with the reason."""
-    found: dict[str, str] = parse_json((out / MANIFEST).read_bytes()).get("failed", {})
+    found: dict[str, str] = load_json(out / MANIFEST).get("failed", {})
     return found
 
 
 def standing_scan(out: Path) -> str | None:
     """The SHA-256 of the scan whose prediction stands in ``out``; None where there is none, or a damaged one."""
     try:
-        return str(parse_json((out / MANIFEST).read_bytes())["input"]["sha256"])
+        return str(load_json(out / MANIFEST)["input"]["sha256"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

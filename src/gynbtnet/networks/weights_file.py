@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from gynbtnet.runtime.errors import BadInput
 
 _FLOATING = ("F64", "F32", "F16", "BF16")
+_KINDS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -29,7 +30,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         weights: dict[str, Tensor] = load_file(path)
     except (SafetensorError, OSError, ValueError, RuntimeError, KeyError, AttributeError) as error:
         raise BadInput(f"{path} is damaged, or no file of weights (safetensors); copy it again.") from error
-    numbered = [name for name, values in weights.items() if _is_learned(name) and not values.is_floating_point()]
+    numbered = [name for name, values in weights.items() if values.dtype not in _KINDS and _is_odd(name, values)]
     if numbered:
         raise BadInput(
             f"{path} holds {weights[numbered[0]].dtype} under {numbered[0]}, expected floating-point weights; "
@@ -39,8 +40,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return weights
 
 
-def _is_learned(name: str) -> bool:
-    return name.endswith((".weight", ".bias"))
+def _is_odd(name: str, values: Tensor) -> bool:
+    """Whether numbers of another kind than weights have aren't counters, such as those of batch norms."""
+    return name.endswith((".weight", ".bias")) or values.is_floating_point() or values.is_complex()
 
 
 def check_finite(weights: Mapping[str, Tensor], path: Path) -> None:

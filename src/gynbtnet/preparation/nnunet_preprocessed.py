@@ -14,7 +14,7 @@ from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.store import MANIFEST, PreparedCase, PreparedCohort, write_record
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.parallel import for_each_scan
-from gynbtnet.runtime.plain_data import parse_json
+from gynbtnet.runtime.plain_data import load_json
 
 _CONFIGURATION = "3d_fullres"
 
@@ -108,6 +108,6 @@ def _adopted(case_id: str, *, voxels: Path, plan: Plan, out: Path) -> PreparedCa
 
 def _json(path: Path) -> Any:
     try:
-        return parse_json(path.read_bytes())
+        return load_json(path)
     except (OSError, ValueError) as error:
         raise BadInput(f"{path} is absent or damaged; expected nnU-Net's preprocessed dataset with it.") from error

@@ -227,6 +227,8 @@ class PreparedCohort:
         """
         folder = Path(folder).absolute()
         manifest = read_json(_Manifest, folder / MANIFEST, REMEDY)
+        if len(set(manifest.ids)) < len(manifest.ids):
+            raise BadInput(f"{folder / MANIFEST} names a case twice; {REMEDY}.")
         cases = tuple(read_prepared_case(folder, case_id) for case_id in manifest.ids)
         return cls(manifest.name, cases, load_plan(folder), folder, manifest.synthetic)
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from gynbtnet.recipes.recipe import NETWORKS, Recipe, stage_class
 from gynbtnet.runtime.atomic_files import written_whole
 from gynbtnet.runtime.errors import BadInput
-from gynbtnet.runtime.plain_data import PlainDataError, parse_yaml
+from gynbtnet.runtime.plain_data import PlainDataError, load_yaml, parse_yaml
 from gynbtnet.runtime.settings import Settings
 from gynbtnet.training.run_folder import BEFORE
 
@@ -115,7 +115,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         BadInput: where the file is absent, no YAML, or holds no settings.
     """
     try:
-        values = parse_yaml(path.read_text(encoding="utf-8"))
+        values = load_yaml(path)
     except FileNotFoundError as error:
         known = ", ".join(shipped_recipes())
         raise BadInput(

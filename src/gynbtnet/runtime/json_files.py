@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from gynbtnet.runtime.atomic_files import written_whole
 from gynbtnet.runtime.errors import BadInput
-from gynbtnet.runtime.plain_data import PlainDataError, parse_json
+from gynbtnet.runtime.plain_data import MAX_JSON_BYTES, PlainDataError, first_bytes, parse_json
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ def read_json(kind: type[T], path: Path, remedy: str) -> T:
     if not path.is_file():
         raise BadInput(f"There is no file {path}; {remedy}.")
     try:
-        content = path.read_bytes()
+        content = first_bytes(path, MAX_JSON_BYTES)
         parse_json(content)  # limits, and numbers that are none: pydantic has neither
         return TypeAdapter(kind).validate_json(content)
     except (PlainDataError, OSError) as error:

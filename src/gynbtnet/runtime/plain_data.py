@@ -7,7 +7,9 @@ and recipes need.
 
 import json
 import math
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
@@ -21,18 +23,46 @@ MAX_YAML_VALUES = 100_000
 _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-_CONSTRUCTION_ERRORS = (
-    *(yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError),
-    RecursionError,
-)
-"""What PyYAML raises for values such as the date 2026-13-45 or ``!!bool maybe``: its constructors check little."""
-
-
 class PlainDataError(ValueError):
     """Raised if a text is no JSON or YAML, or exceeds the limits of this module."""
 
     def __init__(self, reason: str, line: int | None = None) -> None:
         super().__init__(reason if line is None else f"{reason}, at line {line}")
+
+
+def load_json(path: Path) -> Any:
+    """Parse a JSON file as :func:`parse_json` does, of which no more than the limit is read.
+
+    Raises:
+        PlainDataError: as :func:`parse_json`.
+        OSError: If the file can't be read.
+    """
+    return parse_json(first_bytes(path, MAX_JSON_BYTES))
+
+
+def load_yaml(path: Path) -> Any:
+    """Parse a YAML file in UTF-8 as :func:`parse_yaml` does, of which no more than the limit is read.
+
+    Raises:
+        PlainDataError: as :func:`parse_yaml`.
+        UnicodeDecodeError: If it is no text in UTF-8.
+        OSError: If the file can't be read.
+    """
+    return parse_yaml(first_bytes(path, MAX_YAML_BYTES).decode("utf-8"))
+
+
+def first_bytes(path: Path, most: int) -> bytes:
+    """Read a file that has at most ``most`` bytes, whatever its size says, such as a device's.
+
+    Raises:
+        PlainDataError: If it has more.
+        OSError: If it can't be read.
+    """
+    with Path(path).open("rb") as file:
+        content = b"" if os.fstat(file.fileno()).st_size > most else file.read(most + 1)
+        if len(content) > most or os.fstat(file.fileno()).st_size > most:
+            raise PlainDataError(f"it has more than the {most / 1e6:.0f} MB allowed")
+    return content
 
 
 def parse_json(content: bytes) -> Any:

@@ -24,7 +24,7 @@ from torch.optim import Optimizer
 from gynbtnet.networks.weights_file import read_weights
 from gynbtnet.runtime.atomic_files import written_whole
 from gynbtnet.runtime.errors import BadInput
-from gynbtnet.runtime.plain_data import parse_json
+from gynbtnet.runtime.plain_data import load_json
 
 _SLOTS = ("step", "exp_avg", "exp_avg_sq")
 """What AdamW keeps of each parameter."""
@@ -138,7 +138,7 @@ def read_progress(folder: Path) -> Progress:
     if checkpoint is None:
         return Progress()
     try:
-        progress = TypeAdapter(Progress).validate_python(parse_json((checkpoint / "progress.json").read_bytes()))
+        progress = TypeAdapter(Progress).validate_python(load_json(checkpoint / "progress.json"))
     except (OSError, ValueError, TypeError) as error:
         raise _damaged(checkpoint, error) from error
     whole = progress.patches_at_once is None or progress.patches_at_once > 0

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gynbtnet.runtime.errors import BadInput
-from gynbtnet.runtime.plain_data import PlainDataError, parse_yaml
+from gynbtnet.runtime.plain_data import PlainDataError, load_yaml
 
 
 def dotted(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -31,7 +31,7 @@ def read_dotted(recipe: Path) -> dict[str, Any]:
             f"There is no {recipe}; expected the settings of a training run, is {recipe.parent} a run folder?"
         )
     try:
-        values = parse_yaml(recipe.read_text(encoding="utf-8"))
+        values = load_yaml(recipe)
     except (UnicodeDecodeError, PlainDataError) as error:
         raise BadInput(f"{recipe} is damaged: no YAML; train again in another folder.") from error
     if not isinstance(values, dict):

@@ -134,6 +134,8 @@ def test_without_a_column_of_patients_their_ids_count(export: Path) -> None:
         ("folder,folder\nP1,P1\n", "has the columns"),
         ("folder,fraction\nP1,first\n", "Line 2 .* has the fraction “first”"),
         ("folder,fraction\nP1,0\n", "a whole number from 1"),
+        (f"folder,fraction\nP1,{'9' * 5000}\n", "a whole number from 1"),
+        (f"folder,patient\nP1,{'x' * 200_000}\n", "can't be read"),
         ("folder,patient\n,Anna\n", "names no folder"),
         ("folder,channel:\nP1,x\n", "has the columns"),
         ("folder,channel:MR\nP1,nowhere.nii.gz\n", "names “nowhere.nii.gz” for MR"),

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from gynbtnet.runtime.errors import BadInput
-from gynbtnet.runtime.plain_data import parse_json
+from gynbtnet.runtime.plain_data import load_json
 
 NAME = "dataset.json"
 _BACKGROUND = "background"
+_HIGHEST = 65535  # what label maps of any archive hold
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,13 @@ class DatasetJson:
         if not path.is_file():
             raise BadInput(f"There is no {NAME} in {folder}; expected the folder of one dataset.")
         try:
-            content = parse_json(path.read_bytes())
+            content = load_json(path)
             channels = content.get("channel_names", content.get("modality"))
             names = tuple(str(channels[str(i)]) for i in range(len(channels)))
             stated = content["labels"]
             pairs = [_named(key, value) for key, value in stated.items()]
+            if not names:
+                raise ValueError("no channel")
         except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:
             raise BadInput(
                 f"{path} can't be read; expected JSON with channel_names (or modality) and labels, numbered from 0."
@@ -56,6 +59,12 @@ class DatasetJson:
                 "which a voxel has one."
             )
         labels = {name: label for name, label in pairs if label and name != _BACKGROUND}
+        wrong = next((name for name, label in labels.items() if not 0 < label <= _HIGHEST), None)
+        if wrong is not None or len(set(labels.values())) < len(labels):
+            raise BadInput(
+                f"{path} numbers its labels {', '.join(str(label)[:9] for label in list(labels.values())[:20])}; "
+                f"expected whole numbers from 1 to {_HIGHEST}, each once."
+            )
         return cls(path, names, labels, content)
 
     @property
@@ -81,4 +90,4 @@ def _named(key: str, value: Any) -> tuple[str, int | None]:
     """Name and label of an entry; no label where it is a region."""
     if key.isdigit():
         return str(value), int(key)
-    return key, value if isinstance(value, int) else None
+    return key, value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -1,11 +1,13 @@
 """Patients, fractions, applicators and further channels as a table says them."""
 
 import csv
+import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePath
+from typing import Any
 
 from gynbtnet.datasets.ingestion.applicator import said_by_user
 from gynbtnet.datasets.ingestion.scan_metadata import ToldOfScan
@@ -68,7 +70,7 @@ class PatientTable:
                 "fraction, applicator and channel:NAME, each once."
             )
         rows: dict[PurePath, ToldOfScan] = {}
-        for number, row in enumerate(reader, start=2):
+        for number, row in enumerate(_rows(reader, path), start=2):
             cells = dict(
                 zip(columns, ((cell or "").strip() for cell in list(row.values())[: len(columns)]), strict=True)
             )
@@ -105,12 +107,19 @@ class PatientTable:
         return {row.with_name(without_suffix(row.name)): row for row in self.rows if is_image_file(Path(row))}
 
 
+def _rows(reader: Iterable[dict[str, Any]], path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        yield from reader
+    except csv.Error as error:  # a cell of more than 131,072 characters, for instance
+        raise BadInput(f"The table {path} can't be read ({error}); expected a CSV file in UTF-8.") from error
+
+
 def _told(cells: dict[str, str], channels: tuple[str, ...], where: str, sources: Sequence[Path]) -> ToldOfScan:
     if not cells["folder"]:
         raise BadInput(f"{where} names no folder; expected where its scan lies, or . for the source itself.")
     fraction = cells.get("fraction", "")
-    if fraction and not (fraction.isascii() and fraction.isdigit() and int(fraction) > 0):
-        raise BadInput(f"{where} has the fraction “{fraction}”; expected a whole number from 1.")
+    if fraction and not re.fullmatch(r"0*[1-9][0-9]{0,3}", fraction):
+        raise BadInput(f"{where} has the fraction “{fraction[:50]}”; expected a whole number from 1 to 9999.")
     files = []
     for channel in channels:
         named = cells[f"{_CHANNEL}{channel}"]

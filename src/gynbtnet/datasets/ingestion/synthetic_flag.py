@@ -7,6 +7,7 @@ from pydicom.dataset import Dataset
 from gynbtnet.imaging.files.volume_files import read_header
 from gynbtnet.runtime.errors import BadInput
 
+_LOOKED_AT = 2**20  # characters of a README
 _WORD = "synthetic"
 _DESCRIPTIONS = ("descrip", "ITK_FileNotes", "Comment")
 
@@ -26,4 +27,9 @@ def image_is_synthetic(path: Path, root: Path) -> bool:
         return True
     folders = [folder for folder in path.parents if folder == root or root in folder.parents]
     readmes = [folder / "README.txt" for folder in folders]
-    return any(_WORD in readme.read_text(errors="replace").lower() for readme in readmes if readme.is_file())
+    return any(_says_so(readme) for readme in readmes if readme.is_file())
+
+
+def _says_so(readme: Path) -> bool:
+    with readme.open(errors="replace") as file:
+        return _WORD in file.read(_LOOKED_AT).lower()

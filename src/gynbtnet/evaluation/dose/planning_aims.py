@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from gynbtnet.evaluation.dose.metrics import parse_figure
 from gynbtnet.runtime.errors import BadInput
-from gynbtnet.runtime.plain_data import PlainDataError, parse_yaml
+from gynbtnet.runtime.plain_data import PlainDataError, load_yaml
 from gynbtnet.runtime.settings import Settings
 
 Verdict = Literal["aim met", "aim missed", "limit met", "limit missed", "not judged", ""]
@@ -80,7 +80,7 @@ class Aims(Settings):
             BadInput: where the file is absent or no such table.
         """
         try:
-            return cls.model_validate(parse_yaml(Path(path).read_text(encoding="utf-8")))
+            return cls.model_validate(load_yaml(Path(path)))
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(map(str, first["loc"])) or "the file as a whole"

@@ -6,7 +6,7 @@ from pathlib import Path
 from gynbtnet.imaging.files.volume_files import without_suffix
 from gynbtnet.runtime.atomic_files import written_whole
 from gynbtnet.runtime.errors import BadInput
-from gynbtnet.runtime.plain_data import parse_json
+from gynbtnet.runtime.plain_data import load_json
 
 
 def label_names_file(labels: Path) -> Path:
@@ -31,7 +31,7 @@ def read_label_names(labels: Path) -> tuple[str, ...] | None:
     if not path.is_file():
         return None
     try:
-        labelled = parse_json(path.read_bytes())["labels"]
+        labelled = load_json(path)["labels"]
         by_label = {int(label): str(name) for name, label in labelled.items() if int(label) != 0}
     except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
         raise BadInput(

@@ -25,7 +25,7 @@ from gynbtnet.preparation.planning.structure_volumes import StructureVolume, vol
 from gynbtnet.preparation.planning.target_spacing import Spacing
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import write_json
-from gynbtnet.runtime.plain_data import parse_json
+from gynbtnet.runtime.plain_data import load_json
 from gynbtnet.runtime.progress import track
 
 FINGERPRINT = "dataset_fingerprint.json"
@@ -81,7 +81,7 @@ class Fingerprint:
         if not path.is_file():
             raise BadInput(f"There is no {path}; expected a fingerprint, which `gynbtnet plan` writes beside a plan.")
         try:
-            content: Any = parse_json(path.read_bytes())
+            content: Any = load_json(path)
             properties = content["foreground_intensity_properties_per_channel"]
             found = cls(
                 channels=channels_of(content["channel_names"]),

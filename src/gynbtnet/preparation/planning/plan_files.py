@@ -8,7 +8,7 @@ from gynbtnet.preparation.planning.nnunet_plans import from_nnunet, to_nnunet
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.runtime.atomic_files import written_whole
 from gynbtnet.runtime.errors import BadInput
-from gynbtnet.runtime.plain_data import PlainDataError, parse_json
+from gynbtnet.runtime.plain_data import PlainDataError, load_json
 
 
 def save_plan(plan: Plan, folder: Path) -> None:
@@ -52,6 +52,6 @@ def _read(path: Path) -> Any:
     if not path.is_file():
         raise BadInput(f"There is no file {path}; expected a plan that `gynbtnet plan` or a training run wrote.")
     try:
-        return parse_json(path.read_bytes())
+        return load_json(path)
     except (OSError, PlainDataError) as error:
         raise BadInput(f"{path} is damaged ({error}); write it again with `gynbtnet plan`.") from error

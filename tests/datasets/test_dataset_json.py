@@ -1,0 +1,38 @@
+"""What a dataset.json says, and what none can say."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gynbtnet.datasets.adapters.dataset_json import DatasetJson
+from gynbtnet.runtime.errors import BadInput
+
+GOOD: dict[str, Any] = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "bladder": 1, "rectum": 2}}
+
+
+def test_both_forms_say_the_same(tmp_path: Path) -> None:
+    (tmp_path / "dataset.json").write_text(json.dumps(GOOD))
+    new = DatasetJson.load(tmp_path)
+    older = {"modality": {"0": "CT"}, "labels": {"0": "background", "1": "bladder", "2": "rectum"}}
+    (tmp_path / "dataset.json").write_text(json.dumps(older))
+    old = DatasetJson.load(tmp_path)
+    assert (new.channels, new.labels) == (old.channels, old.labels) == (("CT",), {"bladder": 1, "rectum": 2})
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"channel_names": {}}, "can't be read"),
+        ({"channel_names": []}, "can't be read"),
+        ({"labels": {"bladder": -1}}, "numbers its labels -1"),
+        ({"labels": {"bladder": 10**30}}, "numbers its labels 100000000;"),
+        ({"labels": {"bladder": 1, "rectum": 1}}, "numbers its labels 1, 1; expected"),
+        ({"labels": {"bladder": True}}, "has the label bladder, which is a region"),
+    ],
+)
+def test_what_no_dataset_can_say_is_refused(tmp_path: Path, change: dict[str, Any], words: str) -> None:
+    (tmp_path / "dataset.json").write_text(json.dumps(GOOD | change))
+    with pytest.raises(BadInput, match=words):
+        DatasetJson.load(tmp_path)
