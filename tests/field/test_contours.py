@@ -8,6 +8,9 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
+from pydicom.charset import default_encoding
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
 
 from gynbtnet.datasets.dicom_rt_export import ingest
 from gynbtnet.errors import BadInput
@@ -201,6 +204,69 @@ def test_the_volume_of_doubled_discs_is_that_of_the_discs(tmp_path):
     discs = [(P, disc(0.3, 0.2, -18 + 3 * k, 8)) for k in range(2, 9)]
     found, _ = convert_all(bladder_of(tmp_path, [*discs, *discs[2:4]], ct), tmp_path)
     assert found["bladder"].sum() * 3 == pytest.approx(7 * 3 * np.pi * 64, rel=0.03)
+
+
+@pytest.mark.parametrize("step", [2.5, 3.0, 5.0])
+@pytest.mark.parametrize("height", [0.01, 0.04, 0.05, 0.06, 0.1])
+def test_copies_at_another_height_of_a_slice_count_once(tmp_path, step, height):
+    """Contours within 0.05 slices are on one plane; others of a slice are left out with a note."""
+    ct = CT(tmp_path, step=step)
+    once = boxes(ct, range(2, 10), 10, 19, 8, 15)
+    copies = [(P, points + np.array([0, 0, height * step])) for _, points in once]
+    found, notes = convert_all(bladder_of(tmp_path, [*once, *copies], ct), tmp_path)
+    assert np.array_equal(found["bladder"], filled(*BLADDER))
+    assert "“Bladder” has " in notes
+
+
+@pytest.mark.parametrize("times", [2, 3, 4, 6])
+def test_a_contour_that_leads_round_several_times_counts_once(tmp_path, times):
+    ct = CT(tmp_path)
+    wound = [(P, np.concatenate([points] * times)) for _, points in boxes(ct, range(2, 10), 10, 19, 8, 15)]
+    found, _ = convert_all(bladder_of(tmp_path, wound, ct), tmp_path)
+    assert np.array_equal(found["bladder"], filled(*BLADDER))
+
+
+@pytest.mark.parametrize("corners", [3, 4])
+def test_a_line_drawn_back_and_forth_is_left_out(tmp_path, corners):
+    """It encloses nothing, although its corners are on no straight line; a figure of eight encloses something."""
+    ct = CT(tmp_path)
+    once = boxes(ct, range(2, 10), 10, 19, 8, 15)
+    line = ct.box(5, 10, 19, 8, 15)[:corners]
+    retraced = (P, np.concatenate([line, line[::-1]]))
+    found, notes = convert_all(bladder_of(tmp_path, [*once[:3], retraced, *once[4:]], ct), tmp_path)
+    assert np.array_equal(found["bladder"], filled(*BLADDER) & ~filled(slice(5, 6), slice(None), slice(None)))
+    assert "1 of 8 contours with fewer than three points or without area" in notes
+    eight = (P, ct.box(5, 10, 19, 8, 15)[[0, 2, 1, 3]])
+    found, notes = convert_all(bladder_of(tmp_path / "eight", [eight], CT(tmp_path / "eight")), tmp_path / "eight")
+    assert found["bladder"].sum() == pytest.approx(40, abs=6)
+    assert not notes
+
+
+@pytest.mark.parametrize("keyword", ["ROINumber", "ReferencedROINumber", "NumberOfContourPoints"])
+@pytest.mark.parametrize("form", ["0{}", "00{}", "+{}", " {}"])
+def test_integers_count_as_numbers_however_they_are_written(tmp_path, keyword, form):
+    ct = CT(tmp_path)
+
+    def rewrite(dataset: Dataset) -> None:
+        for element in dataset:
+            if element.VR == "SQ":
+                for item in element.value:
+                    rewrite(item)
+        if keyword in dataset:
+            text = form.format(dataset[keyword].value).encode()
+            tag = dataset[keyword].tag
+            dataset.set_original_encoding(True, True, default_encoding)
+            dataset[tag] = RawDataElement(tag, "IS", len(text) + len(text) % 2, text + b" " * (len(text) % 2), 0, 1, 1)
+
+    rois = [
+        (0, "Rectum", boxes(ct, range(2, 10), 25, 30, 8, 15)),
+        (7, "Bladder", boxes(ct, range(2, 10), 10, 19, 8, 15)),
+    ]
+    rtstruct(tmp_path / "RS.dcm", ct, rois, change=rewrite)
+    found, _ = convert_all(tmp_path, tmp_path)
+    assert np.array_equal(found["bladder"], filled(*BLADDER))
+    assert np.array_equal(found["rectum"], filled(*RECTUM))
+    assert read_reference(tmp_path / "RS.dcm").frame_of_reference_uid == ct.frame
 
 
 # ---------------------------------------------------------------- what XOR would take away

@@ -217,6 +217,23 @@ def test_structures_of_the_battery_without_a_preamble_are_read(tmp_path):
     assert (read_volume(cohort.cases[0].labels).array == 1).sum() == 640
 
 
+@pytest.mark.parametrize("what", [strip, strip_preamble])
+def test_structure_sets_without_a_preamble_are_chosen_by_their_dates(tmp_path, what):
+    """Two on one CT, without the optional observations; every look into them reads them."""
+    made = scan(tmp_path / "in")
+    contours = boxes(made, range(2, 6), 10, 19, 8, 15)
+
+    def later(dataset: Dataset) -> None:
+        dataset.StructureSetDate = "20260102"
+
+    newest = tmp_path / "in" / "RS2.dcm"
+    rtstruct(newest, made, [(1, "Bladder", contours)], observations=False, change=later)
+    for path in (newest, tmp_path / "in" / "RS.dcm"):
+        what(path)
+    cohort = ingest(tmp_path / "in", tmp_path / "cohort", structures=("bladder",), rtstruct=("newest",))
+    assert (read_volume(cohort.cases[0].labels).array == 1).sum() == 320
+
+
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian])
 @pytest.mark.parametrize("what", [strip, strip_preamble])
 def test_every_file_without_a_preamble_is_read(tmp_path, syntax, what):
@@ -238,7 +255,6 @@ def test_every_file_without_a_preamble_is_read(tmp_path, syntax, what):
 @pytest.mark.parametrize(
     "content",
     [
-        b"",
         b"\x08\x00",
         b"\x08\x00\x05\x00",
         b"\x08\x00\x05\x00CS\x0a\x00ISO_IR 100",

@@ -13,10 +13,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-import pydicom
-
 from gynbtnet.errors import BadInput
-from gynbtnet.imaging.dicom_objects import code, reading
+from gynbtnet.imaging.dicom_objects import code, read_header, reading
 
 NEWEST, APPROVED = "newest", "approved"
 _LONGEST = 16  # characters of a StructureSetLabel, value representation SH
@@ -84,7 +82,7 @@ def _narrowed(sets: Sequence[_StructureSet], rule: str) -> list[_StructureSet]:
 def _structure_set(path: Path) -> _StructureSet:
     wanted = ["StructureSetLabel", "StructureSetDate", "StructureSetTime", "ApprovalStatus"]
     with reading(path):
-        header = pydicom.dcmread(path, specific_tags=wanted)
+        header = read_header(path, "an RTSTRUCT", wanted)
         date, time = (code(header, keyword) for keyword in wanted[1:3])
         label = str(header.get("StructureSetLabel", "") or "").strip()[:_LONGEST]
         return _StructureSet(path, label, date, time, code(header, "ApprovalStatus") == "APPROVED")

@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import pydicom
 from pydicom.uid import UID
 
-from gynbtnet.imaging.dicom_objects import CT_IMAGE, MULTI_FRAME_CT, reading, uid
+from gynbtnet.imaging.dicom_objects import CT_IMAGE, MULTI_FRAME_CT, read_header, reading, uid
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ def referenced_series(rtstruct: Path) -> tuple[ReferencedSeries, ...]:
         BadInput: If the file can't be read.
     """
     with reading(rtstruct):
-        header = pydicom.dcmread(rtstruct, specific_tags=["ReferencedFrameOfReferenceSequence"])
+        header = read_header(rtstruct, "an RTSTRUCT", ["ReferencedFrameOfReferenceSequence"])
         found = []
         for frame in header.get("ReferencedFrameOfReferenceSequence") or ():
             for study in frame.get("RTReferencedStudySequence") or ():
@@ -67,7 +66,7 @@ def referenced_frames(rtstruct: Path) -> frozenset[str]:
     """
     with reading(rtstruct):
         wanted = ["ReferencedFrameOfReferenceSequence", "StructureSetROISequence"]
-        header = pydicom.dcmread(rtstruct, specific_tags=wanted)
+        header = read_header(rtstruct, "an RTSTRUCT", wanted)
         named = {uid(one, "FrameOfReferenceUID") for one in header.get(wanted[0]) or ()}
         named |= {uid(one, "ReferencedFrameOfReferenceUID") for one in header.get(wanted[1]) or ()}
         return frozenset(named - {""})

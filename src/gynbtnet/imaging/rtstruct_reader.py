@@ -242,7 +242,9 @@ def _mask(roi: str, placed: _Placed, ct: CTSeries) -> tuple[Mask, list[str]]:
             "they were left out."
         )
     geometry = ct.slice_grid
-    every = [Contour(points[i], int(slices[i])) for i in np.flatnonzero(kept)]
+    normal = np.asarray(geometry.direction).reshape(3, 3)[:, 2]
+    flat = [one - np.outer((one - geometry.origin) @ normal, normal) for one in points]  # copies may differ in height
+    every = [Contour(flat[i], int(slices[i])) for i in np.flatnonzero(kept)]
     contours, copies = without_copies(every, min(COPY_DISTANCE, min(geometry.spacing[1:]) / 2))
     if copies:
         notes.append(f"“{roi}” has {copies} contours that are copies of others on their slices; each counts once.")
@@ -363,7 +365,7 @@ def _points(contour: DrawnContour, where: str) -> Floats:
             f"{where}{at} holds {len(values)} coordinates; expected three a point and at most {LARGEST_COUNT} points: "
             "delete it."
         )
-    if contour.count and contour.count != str(len(values) // 3):
+    if contour.count not in ("", "0", str(len(values) // 3)):
         raise BadInput(
             f"{where}{at} claims {contour.count} points and holds {len(values) // 3}; it is damaged: export it again."
         )
@@ -371,13 +373,25 @@ def _points(contour: DrawnContour, where: str) -> Floats:
 
 
 def _encloses(points: Floats) -> bool:
-    """Whether a contour, points (n, 3) in mm, has three points that are not on one line."""
+    """Whether a contour, points (n, 3) in mm, has three points that are not on one line, and isn't a line retraced."""
     if len(points) < 3:
         return False
     from_first = points - points[0]
     farthest = from_first[np.linalg.norm(from_first, axis=1).argmax()]
     length = float(np.linalg.norm(farthest))
-    return length > _WIDTH and bool(np.linalg.norm(np.cross(from_first, farthest), axis=1).max() > _WIDTH * length)
+    wide = length > _WIDTH and np.linalg.norm(np.cross(from_first, farthest), axis=1).max() > _WIDTH * length
+    return bool(wide) and not _is_retraced(points)
+
+
+def _is_retraced(points: Floats) -> bool:
+    """Whether a closed polygon runs along each of its edges as often back as forth, so that nothing lies within."""
+    corners, number = np.unique(np.rint(points / _WIDTH), axis=0, return_inverse=True)
+    number = number.reshape(-1)
+    following = np.roll(number, -1)
+    moves = number != following
+    forth = np.sort((number * len(corners) + following)[moves])
+    back = np.sort((following * len(corners) + number)[moves])
+    return np.array_equal(forth, back)
 
 
 def _numbers(text: bytes) -> Floats:
