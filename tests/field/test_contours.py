@@ -153,6 +153,22 @@ def test_line_breaks_and_control_characters_in_a_name_stay_on_one_line(tmp_path)
     assert "\n" not in notes
 
 
+@pytest.mark.parametrize("drawn", [None, [], [("POINT", [[0, 0, 0]])], "on the MR"])
+def test_ingestion_says_why_a_structure_is_nowhere(tmp_path, drawn):
+    ct = CT(tmp_path / "in")
+    contours = boxes(ct, range(2, 10), 25, 30, 8, 15) if drawn == "on the MR" else drawn
+
+    def on_the_mr(dataset: Dataset) -> None:
+        if drawn == "on the MR":
+            dataset.StructureSetROISequence[1].ReferencedFrameOfReferenceUID = uid("MR")
+
+    rois = [(1, "Bladder", boxes(ct, range(2, 10), 10, 19, 8, 15)), (2, "Rectum", contours)]
+    rtstruct(tmp_path / "in" / "RS.dcm", ct, rois, change=on_the_mr)
+    reason = "is drawn in the frame of reference" if drawn == "on the MR" else "has no contours."
+    with pytest.raises(BadInput, match=f"has rectum. “Rectum” {reason}"):
+        ingest(tmp_path / "in", tmp_path / "cohort", structures=("bladder", "rectum"))
+
+
 # ---------------------------------------------------------------- copies
 def rotated(points: np.ndarray, by: int) -> np.ndarray:
     return np.roll(points, by, axis=0)

@@ -190,6 +190,25 @@ def test_slices_with_one_uid_are_read_and_not_drawn_on(tmp_path):
     assert "share a SOPInstanceUID" in listed["CT"]
 
 
+def test_negative_values_marked_as_unsigned_are_refused(tmp_path):
+    """Air of -1000 HU would become 64,536 HU, cut to 32,767; a few voxels of that are metal."""
+
+    def hu(_: int, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+        return np.where((i - 20) ** 2 + (j - 16) ** 2 < 144, 40, -1000)
+
+    scan(tmp_path / "in", hu=hu, change=setting(PixelRepresentation=0))
+    with pytest.raises(BadInput, match=r"66% of its voxels above 32767 HU.*PixelRepresentation 0"):
+        read_ct_series(tmp_path / "in")
+    edit(tmp_path / "in", lambda dataset, _: dataset.add_new("PixelPaddingValue", "US", 64536))
+    assert set(np.unique(read_ct_series(tmp_path / "in").volume.array)) == {-1024, 40}
+    scan(
+        tmp_path / "metal",
+        hu=lambda k, i, j: np.where((i == 5) & (j == 5), -1, 40),
+        change=setting(PixelRepresentation=0),
+    )
+    assert read_ct_series(tmp_path / "metal").volume.array.max() == 32767
+
+
 # ---- files without a preamble
 def strip(path: Path) -> None:
     """Take preamble and file meta information from a file of part 10."""

@@ -212,3 +212,23 @@ def test_a_dose_without_a_preamble_is_read(tmp_path, plain):
     path.write_bytes(content[144 + int.from_bytes(content[140:144], "little") :])
     assert find_doses(ingest(tmp_path / "in", tmp_path / "cohort", structures=STRUCTURES).cases)
     assert read_dose([path])[0].array.max() == pytest.approx(array.max(), abs=1e-3)
+
+
+def test_a_dose_without_pixel_representation_is_unsigned(tmp_path):
+    """As PS3.3 C.8.8.3.4 has it; with negative values, which would become 400,000 Gy, it is refused."""
+    made, values = CT(tmp_path / "in"), np.full((5, 8, 8), 2.5)
+    for name, value in (("empty", None), ("absent", "delete")):
+
+        def change(dataset: pydicom.Dataset, value: str | None = value) -> None:
+            dataset.PixelRepresentation = value if value is None else 0
+            if value is not None:
+                del dataset.PixelRepresentation
+
+        rtdose(tmp_path / f"{name}.dcm", made, values, (-8, -8, -8), change=change)
+        assert np.allclose(read_rtdose(tmp_path / f"{name}.dcm").grid.array, 2.5)
+
+    def negative(dataset: pydicom.Dataset) -> None:
+        dataset.PixelData = np.full((5, 8, 8), -3, "<i4").tobytes()
+
+    rtdose(tmp_path / "RD.dcm", made, values, (-8, -8, -8), change=negative)
+    assert "doses up to 4.29497e+06 Gy" in convert_refusal(tmp_path / "RD.dcm", tmp_path / "dose.nii.gz")

@@ -247,6 +247,17 @@ def test_shapes_between_discs_have_the_radius_between():
         assert shape.sum() == pytest.approx(np.pi * radius**2, rel=0.03)
 
 
+@pytest.mark.parametrize("radii", [(10, 30), (8, 12), (15, 18), (20, 10)])
+def test_the_radius_between_is_right_to_a_third_of_a_voxel(radii):
+    """Distances count to the outline, not to the next voxel's centre, so that the nearer shape isn't favoured."""
+    y, x = np.mgrid[:81, :91] * 1.0
+    near = np.hypot(y - 40.3, x - 45.2)
+    drawn = np.stack([near <= radius for radius in radii])
+    shapes = interpolated_shapes(drawn, np.array([0.0, 4.0]), np.array([1.0, 2.0, 3.0]), (3.0, 1, 1))
+    found = np.sqrt(shapes.sum(axis=(1, 2)) / np.pi)
+    assert np.abs(found - np.interp([1, 2, 3], [0, 4], radii)).max() < 0.34
+
+
 def test_shapes_that_do_not_overlap_or_end_are_the_nearer_one():
     drawn = np.zeros((3, 9, 40), bool)
     drawn[0, 2:6, 2:6] = drawn[1, 2:6, 30:34] = True

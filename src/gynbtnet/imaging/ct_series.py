@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 
 from gynbtnet.available_memory import check_memory
 from gynbtnet.errors import BadInput
-from gynbtnet.imaging.ct_images import CTImage, image_from, matrix_of
+from gynbtnet.imaging.ct_images import LARGEST_HU, CTImage, image_from, matrix_of
 from gynbtnet.imaging.dicom_objects import MULTI_FRAME_CT, read_object, reading, uid
 from gynbtnet.imaging.dicom_series import FoundSeries, complete_uids, search_series
 from gynbtnet.imaging.dicomdir import is_directory_file
@@ -40,6 +40,9 @@ _MANY_FILES = 400  # about two seconds of slices
 
 MOST_TISSUE_PADDED = 0.05
 """Share of the tissue that may be padding; more is body that a converter declared as padding."""
+
+MOST_BEYOND_RANGE = 0.01
+"""Share of all voxels that may be above the largest HU; a few are metal."""
 
 
 @dataclass(frozen=True)
@@ -239,6 +242,7 @@ def read_ct_files(files: Sequence[Path], repairs: Repairs | None = None) -> CTSe
     headers, images, unsigned = _read_images([Path(file) for file in files], where)
     images, doubled = _without_doubles(images)
     _check_padding(images, where)
+    _check_range(images, where)
     stack = stack_slices(
         [image.plane for image in images], where, repairs or Repairs(), [str(image.file) for image in images]
     )
@@ -322,6 +326,16 @@ def _check_padding(images: Sequence[CTImage], where: str) -> None:
             f"{where} declares the stored value(s) {values} as padding (PixelPaddingValue), which are "
             f"{padded / tissue:.0%} of its tissue; expected values outside of the body: remove PixelPaddingValue from "
             "the files, or export them again."
+        )
+
+
+def _check_range(images: Sequence[CTImage], where: str) -> None:
+    """Raise BadInput if more voxels than ``MOST_BEYOND_RANGE`` have values that no tissue or metal has."""
+    beyond, voxels = sum(image.beyond_range() for image in images), sum(image.stored.size for image in images)
+    if beyond > MOST_BEYOND_RANGE * voxels:
+        raise BadInput(
+            f"{where} has {beyond / voxels:.0%} of its voxels above {LARGEST_HU} HU; expected HU: its values are "
+            "probably negative and marked as unsigned (PixelRepresentation 0), export it again."
         )
 
 
