@@ -227,8 +227,21 @@ def test_a_dose_without_pixel_representation_is_unsigned(tmp_path):
         rtdose(tmp_path / f"{name}.dcm", made, values, (-8, -8, -8), change=change)
         assert np.allclose(read_rtdose(tmp_path / f"{name}.dcm").grid.array, 2.5)
 
-    def negative(dataset: pydicom.Dataset) -> None:
-        dataset.PixelData = np.full((5, 8, 8), -3, "<i4").tobytes()
+    for representation, share in ((0, 1.0), (None, 0.005)):
 
-    rtdose(tmp_path / "RD.dcm", made, values, (-8, -8, -8), change=negative)
-    assert "doses up to 4.29497e+06 Gy" in convert_refusal(tmp_path / "RD.dcm", tmp_path / "dose.nii.gz")
+        def negative(
+            dataset: pydicom.Dataset, representation: int | None = representation, share: float = share
+        ) -> None:
+            values = np.full(320, 2500, "<i4")
+            values[: max(1, int(share * 320))] = -3
+            dataset.PixelData, dataset.PixelRepresentation = values.tobytes(), representation
+
+        rtdose(tmp_path / "RD.dcm", made, values, (-8, -8, -8), change=negative)
+        assert "doses up to 4.29497e+06 Gy" in convert_refusal(tmp_path / "RD.dcm", tmp_path / "dose.nii.gz")
+
+
+def test_a_huge_dose_within_the_source_is_no_reason_to_refuse(tmp_path):
+    values = np.full((5, 8, 8), 2.5)
+    values[2, 4, 4] = 2e5
+    rtdose(tmp_path / "RD.dcm", CT(tmp_path / "in"), values, (-8, -8, -8))
+    assert np.allclose(read_rtdose(tmp_path / "RD.dcm").grid.array, values)

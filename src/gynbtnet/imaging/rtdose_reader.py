@@ -20,7 +20,10 @@ _LARGEST_GRID = 2**27
 """Voxels; a grid of 1 mm over half a metre has no more."""
 
 _LARGEST_DOSE = 1e5
-"""Gy; next to an HDR source of 1 mm a dose grid reaches some 10,000 Gy."""
+"""Gy; half a millimetre from an HDR source a dose grid reaches some 10,000 Gy."""
+
+_MOST_LARGE = 0.01
+"""Share of the voxels that may have more than the largest dose: those within a source."""
 
 _SAME_OFFSET = 0.1
 """mm by which the first frame offset may differ from 0 or from the position's z; exporters round both."""
@@ -94,7 +97,8 @@ def _grid(dose: Dataset, path: Path) -> Volume:
         shape = tuple(int(dose[keyword].value) for keyword in ("NumberOfFrames", "Rows", "Columns"))
         if min(shape) < 1 or np.prod([float(n) for n in shape]) > _LARGEST_GRID:
             raise ValueError(shape)
-        if dose.get("PixelRepresentation") is None:
+        unsigned_by_default = dose.get("PixelRepresentation") is None
+        if unsigned_by_default:
             dose.PixelRepresentation = 0  # as PS3.3 C.8.8.3.4 has it for every dose but an ERROR
         array = np.asarray(dose.pixel_array).reshape(shape)
         offsets = np.asarray(dose.GridFrameOffsetVector, float).ravel()
@@ -110,10 +114,11 @@ def _grid(dose: Dataset, path: Path) -> Volume:
             f"{path} holds doses down to {float(array.min()) * scaling:g} Gy; expected none below 0: export the RTDOSE "
             "again, without differences of doses."
         )
-    if array.max() * scaling > _LARGEST_DOSE:
+    unsure = unsigned_by_default and int(array.max()) >= 2 ** (8 * array.itemsize - 1)
+    if unsure or np.count_nonzero(array > _LARGEST_DOSE / scaling) > _MOST_LARGE * array.size:
         raise BadInput(
-            f"{path} holds doses up to {float(array.max()) * scaling:g} Gy; expected at most {_LARGEST_DOSE:g}: its "
-            "values are probably negative and marked as unsigned, or its DoseGridScaling is wrong; export it again."
+            f"{path} holds doses up to {float(array.max()) * scaling:g} Gy; its values are probably negative and not "
+            "marked as signed (PixelRepresentation), or its DoseGridScaling is wrong: export it again."
         )
     gy = np.empty(shape, np.float32)
     for frame, stored in zip(gy, array, strict=True):  # one by one: in between they need four times the memory
