@@ -11,11 +11,13 @@ import pytest
 from pydicom.charset import default_encoding
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 
 from gynbtnet.datasets.dicom_rt_export import ingest
 from gynbtnet.errors import BadInput
 from gynbtnet.imaging.conversion import Conversion, convert
 from gynbtnet.imaging.ct_series import read_ct_series
+from gynbtnet.imaging.dicom_objects import lenient
 from gynbtnet.imaging.label_names import read_label_names
 from gynbtnet.imaging.rtstruct_reader import read_rtstruct
 from gynbtnet.imaging.rtstruct_reference import read_reference
@@ -151,6 +153,26 @@ def test_line_breaks_and_control_characters_in_a_name_stay_on_one_line(tmp_path)
     assert found["bladder"].sum() == 640
     assert notes.startswith("Left out “Old PTV 1?”, whose names")
     assert "\n" not in notes
+
+
+def test_small_letters_in_a_type_and_odd_numbers(tmp_path):
+    """ "closed_planar" is closed; "1_0" is no number, although Python reads it as 10."""
+    ct = CT(tmp_path)
+    contours = [("closed_planar", points) for _, points in boxes(ct, range(2, 10), 10, 19, 8, 15)]
+
+    def damage(dataset: Dataset) -> None:
+        data = RawDataElement(Tag("ContourData"), "DS", 24, b"1_0\\1\\0\\5\\5\\0\\5\\1\\0  ", 0, True, True)
+        contour = dataset.ROIContourSequence[0].ContourSequence[0]
+        contour.set_original_encoding(True, True, default_encoding)
+        contour[data.tag], contour.NumberOfContourPoints = data, 3
+
+    with lenient():
+        bladder_of(tmp_path, contours, ct)
+        assert np.array_equal(convert_all(tmp_path, tmp_path)[0]["bladder"], filled(*BLADDER))
+        (tmp_path / "labels.nii.gz").unlink()
+        bladder_of(tmp_path, contours, ct, change=damage)
+    assert "Contour 1 of “Bladder”" in (sentence := refusal(tmp_path, tmp_path))
+    assert "no finite number" in sentence
 
 
 @pytest.mark.parametrize("drawn", [None, [], [("POINT", [[0, 0, 0]])], "on the MR"])
@@ -400,6 +422,22 @@ def test_a_structure_drawn_on_every_fifth_slice_is_refused(tmp_path):
     sentence = refusal(bladder_of(tmp_path, boxes(ct, range(2, 24, 5), 10, 19, 8, 15), ct), tmp_path)
     assert "“Bladder” in" in sentence
     assert "is drawn on every 5th slice only" in sentence
+
+
+@pytest.mark.parametrize(
+    ("slices", "shift"), [([2, 9, 16], 7), ([2, 3, 9, 10, 16, 17], 7), ([2, 3, 9, 10, 16, 17], 0), ([1, 8, 15, 22], -9)]
+)
+def test_nodes_far_apart_are_no_sparse_drawing(tmp_path, slices, shift):
+    """Islands on other places of their slices, or on several slices each, are parts; nothing lies between them."""
+    ct = CT(tmp_path, n=24)
+    left = {k: 12 + shift * (n * 3 // len(slices) % 2) for n, k in enumerate(slices)}
+    nodes = [(P, ct.box(k, 10, 13, left[k], left[k] + 3)) for k in slices]
+    found, notes = convert_all(bladder_of(tmp_path, nodes, ct), tmp_path)
+    expected = np.zeros((24, 40, 32), bool)
+    for k in slices:
+        expected[k, 10:14, left[k] : left[k] + 4] = True
+    assert np.array_equal(found["bladder"], expected)
+    assert "slices without a contour between slices that have one" in notes
 
 
 def test_two_parts_of_a_structure_stay_apart(tmp_path):

@@ -190,6 +190,16 @@ def test_slices_with_one_uid_are_read_and_not_drawn_on(tmp_path):
     assert "share a SOPInstanceUID" in listed["CT"]
 
 
+def test_a_number_with_an_underscore_is_none(tmp_path):
+    """Python reads "1_0" as 10."""
+    scan(tmp_path / "in", ps=(10, 10))
+    path = tmp_path / "in" / "CT000.dcm"
+    path.write_bytes(path.read_bytes().replace(b"10\\10 ", b"1_0\\10").replace(b"10.0\\10.0 ", b"1_0\\10.0  "))
+    assert b"1_0" in path.read_bytes()
+    with pytest.raises(BadInput, match="no usable PixelSpacing"):
+        read_ct_series(tmp_path / "in")
+
+
 def test_negative_values_marked_as_unsigned_are_refused(tmp_path):
     """Air of -1000 HU would become 64,536 HU, cut to 32,767; a few voxels of that are metal."""
 

@@ -245,3 +245,10 @@ def test_a_huge_dose_within_the_source_is_no_reason_to_refuse(tmp_path):
     values[2, 4, 4] = 2e5
     rtdose(tmp_path / "RD.dcm", CT(tmp_path / "in"), values, (-8, -8, -8))
     assert np.allclose(read_rtdose(tmp_path / "RD.dcm").grid.array, values)
+
+
+def test_small_letters_in_units_and_type_are_read(tmp_path):
+    rtdose(tmp_path / "RD.dcm", CT(tmp_path / "in"), np.full((5, 8, 8), 2.5), (-8, -8, -8), units="GY")
+    content = (tmp_path / "RD.dcm").read_bytes()
+    (tmp_path / "RD.dcm").write_bytes(content.replace(b"PHYSICAL", b"Physical").replace(b"GY", b"Gy"))
+    assert np.allclose(read_rtdose(tmp_path / "RD.dcm").grid.array, 2.5)

@@ -186,7 +186,8 @@ def _values(header: Mapping[str, Any] | Dataset, keyword: str) -> Iterable[Any]:
     if isinstance(header, Dataset):
         element: object = header.get_item(keyword)
         if isinstance(element, RawDataElement) and dictionary_VR(element.tag) == "DS" and element.value:
-            return bytes(element.value).rstrip(b" \0").split(b"\\")
+            text = bytes(element.value)
+            return [] if b"_" in text else text.rstrip(b" \0").split(b"\\")  # Python reads "1_0" as 10
     found: Any = header.get(keyword)
     return found if isinstance(found, Iterable | MultiValue) else [found]
 

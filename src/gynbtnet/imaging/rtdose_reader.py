@@ -65,12 +65,12 @@ def read_rtdose(path: Path) -> Dose:
     path = Path(path)
     with reading(path):
         dose = read_object(path, "an RTDOSE")
-        modality, units = code(dose, "Modality"), code(dose, "DoseUnits")
+        modality, units = code(dose, "Modality"), code(dose, "DoseUnits").upper()
         if modality != "RTDOSE":
             raise BadInput(f"{path} is of modality {modality or 'unknown'}; expected an RTDOSE.")
         if units != "GY":
             raise BadInput(f"{path} gives its dose in units of “{units}”; expected GY: export absolute dose.")
-        kind = code(dose, "DoseType")
+        kind = code(dose, "DoseType").upper()
         if kind != "PHYSICAL":
             raise BadInput(
                 f"{path} holds a dose of type {kind or '(none)'}; expected PHYSICAL, since EQD2 and DVHs are made of "
@@ -79,7 +79,7 @@ def read_rtdose(path: Path) -> Dose:
         return Dose(
             grid=_grid(dose, path),
             kind=kind,
-            summation=code(dose, "DoseSummationType"),
+            summation=code(dose, "DoseSummationType").upper(),
             plan_uids=tuple(
                 sorted(
                     str(plan.get("ReferencedSOPInstanceUID", "")) for plan in dose.get("ReferencedRTPlanSequence") or ()

@@ -41,6 +41,7 @@ _WIDTH = 0.01  # mm; what is narrower everywhere is a line and encloses nothing
 _TOLD_SHIFT = 0.1  # mm beside its slice from which a contour is reported
 _MOST_LOST = 0.2  # share of a structure that crossing contours may take from each other
 _MOST_LOST_ON_SLICE = 0.5  # share of a slice
+_MOSTLY = 0.5  # share of a structure's steps; with more that leave many slices out, it is drawn too sparsely
 _SMALL_SLICE = 0.01  # share of a structure; what is lost on a slice and is less stops nothing
 
 
@@ -297,15 +298,18 @@ def _filled(roi: str, name: str, mask: Mask, drawn: Integers, ct: CTSeries) -> t
         BadInput: If it is drawn on even fewer.
     """
     gaps = undrawn_between(drawn, ct.scanned)
+    within = [
+        gap for gap in gaps if (mask[gap.below] & mask[gap.above]).any()
+    ]  # the others part islands from each other
     notes = []
-    if is_sparse(drawn, gaps):
-        usual = float(np.median([gap.slices for gap in gaps]))
-        if usual > LONGEST_GAP:
+    if is_sparse(drawn, within):
+        usual = float(np.median([gap.slices for gap in within]))
+        if usual > LONGEST_GAP and len(within) > _MOSTLY * (len(drawn) - 1):
             raise BadInput(
                 f"{name} is drawn on every {usual + 1:.0f}th slice only; at most {LONGEST_GAP} slices in a row are "
                 "interpolated: interpolate its contours in the planning system and export it again."
             )
-        filled = [gap for gap in gaps if gap.slices <= LONGEST_GAP and (mask[gap.below] & mask[gap.above]).any()]
+        filled = [gap for gap in within if gap.slices <= LONGEST_GAP]
         for gap in filled:
             ends, between = [gap.below, gap.above], np.arange(gap.below + 1, gap.above)
             shapes = interpolated_shapes(mask[ends], ct.places[ends], ct.places[between], ct.volume.geometry.spacing)
@@ -398,6 +402,8 @@ def _numbers(text: bytes) -> Floats:
     """The decimal strings in ``text``; a single NaN where one is no number."""
     if not text.strip(b" \0"):
         return np.empty(0)
+    if b"_" in text:  # Python reads "1_0" as 10
+        return np.asarray([np.nan])
     try:
         return np.asarray([float(value) for value in text.rstrip(b" \0").split(b"\\")])
     except ValueError:

@@ -91,7 +91,7 @@ def _drawn(contour: Dataset) -> DrawnContour:
     element = contour.get_item("ContourData")
     text = element.value if element is not None else None
     return DrawnContour(
-        kind=code(contour, "ContourGeometricType"),
+        kind=code(contour, "ContourGeometricType").upper(),
         count=integer(contour, "NumberOfContourPoints"),
         text=text if isinstance(text, bytes) else b"\\".join(str(value).encode() for value in text or ()),
     )
