@@ -266,6 +266,27 @@ def test_shapes_that_do_not_overlap_or_end_are_the_nearer_one():
         assert np.array_equal(shape, expected)
 
 
+@pytest.mark.parametrize("off", [0, 1e-3, 0.01, 0.09])
+@pytest.mark.parametrize("number", [0, 5, 11])
+@pytest.mark.parametrize("rescaled", [False, True])
+def test_a_copy_of_a_slice_counts_once_however_its_place_is_rounded(tmp_path, off, number, rescaled):
+    """The same pixels within 0.1 mm; with other pixels it is an error that says so."""
+    CT(tmp_path)
+    plain = read_ct_series(tmp_path).volume.array
+    copy = pydicom.dcmread(tmp_path / f"CT{number:03d}.dcm")
+    stored = copy.pixel_array - (100 if rescaled else 0)
+    copy.SOPInstanceUID = copy.file_meta.MediaStorageSOPInstanceUID = "2.25.7"
+    copy.PixelData, copy.RescaleIntercept = stored.astype("<i2").tobytes(), 100 if rescaled else 0
+    copy.ImagePositionPatient = [*copy.ImagePositionPatient[:2], float(copy.ImagePositionPatient[2]) + off]
+    copy.save_as(tmp_path / "copy.dcm")
+    ct = read_ct_series(tmp_path)
+    assert np.array_equal(ct.volume.array, plain)
+    assert ct.notes == ("Dropped 1 slice(s) that were there twice, with the same pixels.",)
+    copy.PixelData = (stored + 1).astype("<i2").tobytes()
+    copy.save_as(tmp_path / "copy.dcm")
+    assert "has 1 slice(s) with other pixels at the position of another" in refusal(tmp_path)
+
+
 @pytest.mark.parametrize("kind", ["oblique_stack", "negated_column", "slice_location_reversed"])
 def test_contours_lie_on_the_voxels_they_were_drawn_on(tmp_path, kind):
     CASES[kind][0](tmp_path)

@@ -55,9 +55,12 @@ class CTImage:
     padding: tuple[int, int] | None
 
     def same_pixels(self, other: "CTImage") -> bool:
-        """Whether both show the same."""
-        rescales_alike = (self.slope, self.intercept) == (other.slope, other.intercept)
-        return rescales_alike and np.array_equal(self.stored, other.stored)
+        """Whether both show the same, however it is stored."""
+        if self.stored.shape != other.stored.shape:
+            return False
+        if (self.slope, self.intercept) == (other.slope, other.intercept):
+            return np.array_equal(self.stored, other.stored)
+        return np.array_equal(*(one.stored * np.float64(one.slope) + one.intercept for one in (self, other)))
 
     @property
     def is_whole(self) -> bool:

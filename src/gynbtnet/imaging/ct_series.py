@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
+from scipy.spatial import KDTree
 
 from gynbtnet.available_memory import check_memory
 from gynbtnet.errors import BadInput
@@ -37,6 +38,9 @@ Mask = npt.NDArray[np.bool_]
 
 _BYTES_A_VOXEL = 4  # in HU, of which a rescale may make floats
 _MANY_FILES = 400  # about two seconds of slices
+
+SAME_PLACE = 0.099
+"""mm within which two slices with the same pixels are copies; slices that are farther apart have a spacing."""
 
 MOST_TISSUE_PADDED = 0.05
 """Share of the tissue that may be padding; more is body that a converter declared as padding."""
@@ -357,15 +361,20 @@ def _sharing(identities: Sequence[tuple[str, int | None]]) -> int:
 
 
 def _without_doubles(images: Sequence[CTImage]) -> tuple[list[CTImage], tuple[str, ...]]:
-    """The images without copies: the same pixels at the same place."""
-    kept: dict[tuple[object, ...], list[CTImage]] = {}
-    for image in images:
-        alike = kept.setdefault((image.plane.position, image.plane.orientation), [])
-        if not any(image.same_pixels(other) for other in alike):
-            alike.append(image)
-    rest = [image for alike in kept.values() for image in alike]
-    dropped = len(images) - len(rest)
-    return rest, (f"Dropped {dropped} slice(s) that were there twice, with the same pixels.",) if dropped else ()
+    """The images without copies: the same pixels at the same place, which exporters round differently."""
+    places = np.asarray([image.plane.position for image in images])
+    near = KDTree(places).query_ball_point(places, SAME_PLACE)
+    dropped: set[int] = set()
+    for number, image in enumerate(images):
+        earlier = (images[other] for other in near[number] if other < number and other not in dropped)
+        if any(_is_parallel(image, other) and image.same_pixels(other) for other in earlier):
+            dropped.add(number)
+    rest = [image for number, image in enumerate(images) if number not in dropped]
+    return rest, (f"Dropped {len(dropped)} slice(s) that were there twice, with the same pixels.",) if dropped else ()
+
+
+def _is_parallel(image: CTImage, other: CTImage) -> bool:
+    return np.allclose(image.plane.orientation, other.plane.orientation, atol=1e-3)
 
 
 def _hounsfield_units(images: Sequence[CTImage], stack: Stack) -> npt.NDArray[Any]:
