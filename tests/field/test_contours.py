@@ -8,10 +8,15 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
+from pydicom.charset import default_encoding
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 
 from gynbtnet.datasets.adapters.dicom_rt_export import ingest
 from gynbtnet.imaging.conversion import Conversion, convert
 from gynbtnet.imaging.dicom.ct_series import read_ct_series
+from gynbtnet.imaging.dicom.objects import lenient
 from gynbtnet.imaging.dicom.rt.rtstruct_reader import read_rtstruct
 from gynbtnet.imaging.dicom.rtstruct_reference import read_reference
 from gynbtnet.imaging.files.label_names import read_label_names
@@ -150,6 +155,42 @@ def test_line_breaks_and_control_characters_in_a_name_stay_on_one_line(tmp_path)
     assert "\n" not in notes
 
 
+def test_small_letters_in_a_type_and_odd_numbers(tmp_path):
+    """ "closed_planar" is closed; "1_0" is no number, although Python reads it as 10."""
+    ct = CT(tmp_path)
+    contours = [("closed_planar", points) for _, points in boxes(ct, range(2, 10), 10, 19, 8, 15)]
+
+    def damage(dataset: Dataset) -> None:
+        data = RawDataElement(Tag("ContourData"), "DS", 24, b"1_0\\1\\0\\5\\5\\0\\5\\1\\0  ", 0, True, True)
+        contour = dataset.ROIContourSequence[0].ContourSequence[0]
+        contour.set_original_encoding(True, True, default_encoding)
+        contour[data.tag], contour.NumberOfContourPoints = data, 3
+
+    with lenient():
+        bladder_of(tmp_path, contours, ct)
+        assert np.array_equal(convert_all(tmp_path, tmp_path)[0]["bladder"], filled(*BLADDER))
+        (tmp_path / "labels.nii.gz").unlink()
+        bladder_of(tmp_path, contours, ct, change=damage)
+    assert "Contour 1 of “Bladder”" in (sentence := refusal(tmp_path, tmp_path))
+    assert "no finite number" in sentence
+
+
+@pytest.mark.parametrize("drawn", [None, [], [("POINT", [[0, 0, 0]])], "on the MR"])
+def test_ingestion_says_why_a_structure_is_nowhere(tmp_path, drawn):
+    ct = CT(tmp_path / "in")
+    contours = boxes(ct, range(2, 10), 25, 30, 8, 15) if drawn == "on the MR" else drawn
+
+    def on_the_mr(dataset: Dataset) -> None:
+        if drawn == "on the MR":
+            dataset.StructureSetROISequence[1].ReferencedFrameOfReferenceUID = uid("MR")
+
+    rois = [(1, "Bladder", boxes(ct, range(2, 10), 10, 19, 8, 15)), (2, "Rectum", contours)]
+    rtstruct(tmp_path / "in" / "RS.dcm", ct, rois, change=on_the_mr)
+    reason = "is drawn in the frame of reference" if drawn == "on the MR" else "has no contours."
+    with pytest.raises(BadInput, match=f"has rectum. “Rectum” {reason}"):
+        ingest(tmp_path / "in", tmp_path / "cohort", structures=("bladder", "rectum"))
+
+
 # ---------------------------------------------------------------- copies
 def rotated(points: np.ndarray, by: int) -> np.ndarray:
     return np.roll(points, by, axis=0)
@@ -201,6 +242,69 @@ def test_the_volume_of_doubled_discs_is_that_of_the_discs(tmp_path):
     discs = [(P, disc(0.3, 0.2, -18 + 3 * k, 8)) for k in range(2, 9)]
     found, _ = convert_all(bladder_of(tmp_path, [*discs, *discs[2:4]], ct), tmp_path)
     assert found["bladder"].sum() * 3 == pytest.approx(7 * 3 * np.pi * 64, rel=0.03)
+
+
+@pytest.mark.parametrize("step", [2.5, 3.0, 5.0])
+@pytest.mark.parametrize("height", [0.01, 0.04, 0.05, 0.06, 0.1])
+def test_copies_at_another_height_of_a_slice_count_once(tmp_path, step, height):
+    """Contours within 0.05 slices are on one plane; others of a slice are left out with a note."""
+    ct = CT(tmp_path, step=step)
+    once = boxes(ct, range(2, 10), 10, 19, 8, 15)
+    copies = [(P, points + np.array([0, 0, height * step])) for _, points in once]
+    found, notes = convert_all(bladder_of(tmp_path, [*once, *copies], ct), tmp_path)
+    assert np.array_equal(found["bladder"], filled(*BLADDER))
+    assert "“Bladder” has " in notes
+
+
+@pytest.mark.parametrize("times", [2, 3, 4, 6])
+def test_a_contour_that_leads_round_several_times_counts_once(tmp_path, times):
+    ct = CT(tmp_path)
+    wound = [(P, np.concatenate([points] * times)) for _, points in boxes(ct, range(2, 10), 10, 19, 8, 15)]
+    found, _ = convert_all(bladder_of(tmp_path, wound, ct), tmp_path)
+    assert np.array_equal(found["bladder"], filled(*BLADDER))
+
+
+@pytest.mark.parametrize("corners", [3, 4])
+def test_a_line_drawn_back_and_forth_is_left_out(tmp_path, corners):
+    """It encloses nothing, although its corners are on no straight line; a figure of eight encloses something."""
+    ct = CT(tmp_path)
+    once = boxes(ct, range(2, 10), 10, 19, 8, 15)
+    line = ct.box(5, 10, 19, 8, 15)[:corners]
+    retraced = (P, np.concatenate([line, line[::-1]]))
+    found, notes = convert_all(bladder_of(tmp_path, [*once[:3], retraced, *once[4:]], ct), tmp_path)
+    assert np.array_equal(found["bladder"], filled(*BLADDER) & ~filled(slice(5, 6), slice(None), slice(None)))
+    assert "1 of 8 contours with fewer than three points or without area" in notes
+    eight = (P, ct.box(5, 10, 19, 8, 15)[[0, 2, 1, 3]])
+    found, notes = convert_all(bladder_of(tmp_path / "eight", [eight], CT(tmp_path / "eight")), tmp_path / "eight")
+    assert found["bladder"].sum() == pytest.approx(40, abs=6)
+    assert not notes
+
+
+@pytest.mark.parametrize("keyword", ["ROINumber", "ReferencedROINumber", "NumberOfContourPoints"])
+@pytest.mark.parametrize("form", ["0{}", "00{}", "+{}", " {}"])
+def test_integers_count_as_numbers_however_they_are_written(tmp_path, keyword, form):
+    ct = CT(tmp_path)
+
+    def rewrite(dataset: Dataset) -> None:
+        for element in dataset:
+            if element.VR == "SQ":
+                for item in element.value:
+                    rewrite(item)
+        if keyword in dataset:
+            text = form.format(dataset[keyword].value).encode()
+            tag = dataset[keyword].tag
+            dataset.set_original_encoding(True, True, default_encoding)
+            dataset[tag] = RawDataElement(tag, "IS", len(text) + len(text) % 2, text + b" " * (len(text) % 2), 0, 1, 1)
+
+    rois = [
+        (0, "Rectum", boxes(ct, range(2, 10), 25, 30, 8, 15)),
+        (7, "Bladder", boxes(ct, range(2, 10), 10, 19, 8, 15)),
+    ]
+    rtstruct(tmp_path / "RS.dcm", ct, rois, change=rewrite)
+    found, _ = convert_all(tmp_path, tmp_path)
+    assert np.array_equal(found["bladder"], filled(*BLADDER))
+    assert np.array_equal(found["rectum"], filled(*RECTUM))
+    assert read_reference(tmp_path / "RS.dcm").frame_of_reference_uid == ct.frame
 
 
 # ---------------------------------------------------------------- what XOR would take away
@@ -318,6 +422,22 @@ def test_a_structure_drawn_on_every_fifth_slice_is_refused(tmp_path):
     sentence = refusal(bladder_of(tmp_path, boxes(ct, range(2, 24, 5), 10, 19, 8, 15), ct), tmp_path)
     assert "“Bladder” in" in sentence
     assert "is drawn on every 5th slice only" in sentence
+
+
+@pytest.mark.parametrize(
+    ("slices", "shift"), [([2, 9, 16], 7), ([2, 3, 9, 10, 16, 17], 7), ([2, 3, 9, 10, 16, 17], 0), ([1, 8, 15, 22], -9)]
+)
+def test_nodes_far_apart_are_no_sparse_drawing(tmp_path, slices, shift):
+    """Islands on other places of their slices, or on several slices each, are parts; nothing lies between them."""
+    ct = CT(tmp_path, n=24)
+    left = {k: 12 + shift * (n * 3 // len(slices) % 2) for n, k in enumerate(slices)}
+    nodes = [(P, ct.box(k, 10, 13, left[k], left[k] + 3)) for k in slices]
+    found, notes = convert_all(bladder_of(tmp_path, nodes, ct), tmp_path)
+    expected = np.zeros((24, 40, 32), bool)
+    for k in slices:
+        expected[k, 10:14, left[k] : left[k] + 4] = True
+    assert np.array_equal(found["bladder"], expected)
+    assert "slices without a contour between slices that have one" in notes
 
 
 def test_two_parts_of_a_structure_stay_apart(tmp_path):

@@ -190,6 +190,35 @@ def test_slices_with_one_uid_are_read_and_not_drawn_on(tmp_path):
     assert "share a SOPInstanceUID" in listed["CT"]
 
 
+def test_a_number_with_an_underscore_is_none(tmp_path):
+    """Python reads "1_0" as 10."""
+    scan(tmp_path / "in", ps=(10, 10))
+    path = tmp_path / "in" / "CT000.dcm"
+    path.write_bytes(path.read_bytes().replace(b"10\\10 ", b"1_0\\10").replace(b"10.0\\10.0 ", b"1_0\\10.0  "))
+    assert b"1_0" in path.read_bytes()
+    with pytest.raises(BadInput, match="no usable PixelSpacing"):
+        read_ct_series(tmp_path / "in")
+
+
+def test_negative_values_marked_as_unsigned_are_refused(tmp_path):
+    """Air of -1000 HU would become 64,536 HU, cut to 32,767; a few voxels of that are metal."""
+
+    def hu(_: int, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+        return np.where((i - 20) ** 2 + (j - 16) ** 2 < 144, 40, -1000)
+
+    scan(tmp_path / "in", hu=hu, change=setting(PixelRepresentation=0))
+    with pytest.raises(BadInput, match=r"66% of its voxels above 32767 HU.*PixelRepresentation 0"):
+        read_ct_series(tmp_path / "in")
+    edit(tmp_path / "in", lambda dataset, _: dataset.add_new("PixelPaddingValue", "US", 64536))
+    assert set(np.unique(read_ct_series(tmp_path / "in").volume.array)) == {-1024, 40}
+    scan(
+        tmp_path / "metal",
+        hu=lambda k, i, j: np.where((i == 5) & (j == 5), -1, 40),
+        change=setting(PixelRepresentation=0),
+    )
+    assert read_ct_series(tmp_path / "metal").volume.array.max() == 32767
+
+
 # ---- files without a preamble
 def strip(path: Path) -> None:
     """Take preamble and file meta information from a file of part 10."""
@@ -215,6 +244,23 @@ def test_structures_of_the_battery_without_a_preamble_are_read(tmp_path):
     CASES["no_preamble_rtstruct"][0](tmp_path / "in")
     cohort = ingest(tmp_path / "in", tmp_path / "cohort", structures=("bladder",))
     assert (read_volume(cohort.cases[0].labels).array == 1).sum() == 640
+
+
+@pytest.mark.parametrize("what", [strip, strip_preamble])
+def test_structure_sets_without_a_preamble_are_chosen_by_their_dates(tmp_path, what):
+    """Two on one CT, without the optional observations; every look into them reads them."""
+    made = scan(tmp_path / "in")
+    contours = boxes(made, range(2, 6), 10, 19, 8, 15)
+
+    def later(dataset: Dataset) -> None:
+        dataset.StructureSetDate = "20260102"
+
+    newest = tmp_path / "in" / "RS2.dcm"
+    rtstruct(newest, made, [(1, "Bladder", contours)], observations=False, change=later)
+    for path in (newest, tmp_path / "in" / "RS.dcm"):
+        what(path)
+    cohort = ingest(tmp_path / "in", tmp_path / "cohort", structures=("bladder",), rtstruct=("newest",))
+    assert (read_volume(cohort.cases[0].labels).array == 1).sum() == 320
 
 
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian])

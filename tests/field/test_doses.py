@@ -212,3 +212,43 @@ def test_a_dose_without_a_preamble_is_read(tmp_path, plain):
     path.write_bytes(content[144 + int.from_bytes(content[140:144], "little") :])
     assert find_doses(ingest(tmp_path / "in", tmp_path / "cohort", structures=STRUCTURES).cases)
     assert read_dose([path])[0].array.max() == pytest.approx(array.max(), abs=1e-3)
+
+
+def test_a_dose_without_pixel_representation_is_unsigned(tmp_path):
+    """As PS3.3 C.8.8.3.4 has it; with negative values, which would become 400,000 Gy, it is refused."""
+    made, values = CT(tmp_path / "in"), np.full((5, 8, 8), 2.5)
+    for name, value in (("empty", None), ("absent", "delete")):
+
+        def change(dataset: pydicom.Dataset, value: str | None = value) -> None:
+            dataset.PixelRepresentation = value if value is None else 0
+            if value is not None:
+                del dataset.PixelRepresentation
+
+        rtdose(tmp_path / f"{name}.dcm", made, values, (-8, -8, -8), change=change)
+        assert np.allclose(read_rtdose(tmp_path / f"{name}.dcm").grid.array, 2.5)
+
+    for representation, share in ((0, 1.0), (None, 0.005)):
+
+        def negative(
+            dataset: pydicom.Dataset, representation: int | None = representation, share: float = share
+        ) -> None:
+            values = np.full(320, 2500, "<i4")
+            values[: max(1, int(share * 320))] = -3
+            dataset.PixelData, dataset.PixelRepresentation = values.tobytes(), representation
+
+        rtdose(tmp_path / "RD.dcm", made, values, (-8, -8, -8), change=negative)
+        assert "doses up to 4.29497e+06 Gy" in convert_refusal(tmp_path / "RD.dcm", tmp_path / "dose.nii.gz")
+
+
+def test_a_huge_dose_within_the_source_is_no_reason_to_refuse(tmp_path):
+    values = np.full((5, 8, 8), 2.5)
+    values[2, 4, 4] = 2e5
+    rtdose(tmp_path / "RD.dcm", CT(tmp_path / "in"), values, (-8, -8, -8))
+    assert np.allclose(read_rtdose(tmp_path / "RD.dcm").grid.array, values)
+
+
+def test_small_letters_in_units_and_type_are_read(tmp_path):
+    rtdose(tmp_path / "RD.dcm", CT(tmp_path / "in"), np.full((5, 8, 8), 2.5), (-8, -8, -8), units="GY")
+    content = (tmp_path / "RD.dcm").read_bytes()
+    (tmp_path / "RD.dcm").write_bytes(content.replace(b"PHYSICAL", b"Physical").replace(b"GY", b"Gy"))
+    assert np.allclose(read_rtdose(tmp_path / "RD.dcm").grid.array, 2.5)

@@ -108,6 +108,18 @@ def test_a_roi_that_the_scan_cannot_hold_leaves_the_organs_in_the_inspection(tmp
     assert "beyond the first or last slice" not in out
 
 
+@pytest.mark.parametrize("name", ["膀胱", "방광", "กระเพาะ"])
+def test_names_in_any_script_are_shown_without_a_warning(tmp_path, monkeypatch, capsys, name):
+    """Warnings are errors here; a font without the characters would warn of each."""
+    ct = CT(tmp_path)
+    rois = [(1, name, boxes(ct, range(2, 10), 10, 19, 8, 15))]
+    rtstruct(tmp_path / "RS.dcm", ct, rois, name_charset="ISO_IR 192")
+    code, out, err = run(monkeypatch, capsys, "inspect", tmp_path, "--out", tmp_path / "seen.png")
+    assert code == 0
+    assert f"“{name}” = ? (8 contours)" in out
+    assert "Glyph" not in err
+
+
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
 def test_folders_of_patients_match_however_accents_are_coded(tmp_path, form):
     """macOS names folders in decomposed Unicode; tables and patterns are typed in composed one."""

@@ -247,12 +247,44 @@ def test_shapes_between_discs_have_the_radius_between():
         assert shape.sum() == pytest.approx(np.pi * radius**2, rel=0.03)
 
 
+@pytest.mark.parametrize("radii", [(10, 30), (8, 12), (15, 18), (20, 10)])
+def test_the_radius_between_is_right_to_a_third_of_a_voxel(radii):
+    """Distances count to the outline, not to the next voxel's centre, so that the nearer shape isn't favoured."""
+    y, x = np.mgrid[:81, :91] * 1.0
+    near = np.hypot(y - 40.3, x - 45.2)
+    drawn = np.stack([near <= radius for radius in radii])
+    shapes = interpolated_shapes(drawn, np.array([0.0, 4.0]), np.array([1.0, 2.0, 3.0]), (3.0, 1, 1))
+    found = np.sqrt(shapes.sum(axis=(1, 2)) / np.pi)
+    assert np.abs(found - np.interp([1, 2, 3], [0, 4], radii)).max() < 0.34
+
+
 def test_shapes_that_do_not_overlap_or_end_are_the_nearer_one():
     drawn = np.zeros((3, 9, 40), bool)
     drawn[0, 2:6, 2:6] = drawn[1, 2:6, 30:34] = True
     shapes = interpolated_shapes(drawn, np.array([0.0, 4.0, 8.0]), np.array([1.0, 3.0, 5.0, 6.0, 7.0]), (3.0, 1, 1))
     for shape, expected in zip(shapes, (drawn[0], drawn[1], drawn[1], drawn[2], drawn[2]), strict=True):
         assert np.array_equal(shape, expected)
+
+
+@pytest.mark.parametrize("off", [0, 1e-3, 0.01, 0.09])
+@pytest.mark.parametrize("number", [0, 5, 11])
+@pytest.mark.parametrize("rescaled", [False, True])
+def test_a_copy_of_a_slice_counts_once_however_its_place_is_rounded(tmp_path, off, number, rescaled):
+    """The same pixels within 0.1 mm; with other pixels it is an error that says so."""
+    CT(tmp_path)
+    plain = read_ct_series(tmp_path).volume.array
+    copy = pydicom.dcmread(tmp_path / f"CT{number:03d}.dcm")
+    stored = copy.pixel_array - (100 if rescaled else 0)
+    copy.SOPInstanceUID = copy.file_meta.MediaStorageSOPInstanceUID = "2.25.7"
+    copy.PixelData, copy.RescaleIntercept = stored.astype("<i2").tobytes(), 100 if rescaled else 0
+    copy.ImagePositionPatient = [*copy.ImagePositionPatient[:2], float(copy.ImagePositionPatient[2]) + off]
+    copy.save_as(tmp_path / "copy.dcm")
+    ct = read_ct_series(tmp_path)
+    assert np.array_equal(ct.volume.array, plain)
+    assert ct.notes == ("Dropped 1 slice(s) that were there twice, with the same pixels.",)
+    copy.PixelData = (stored + 1).astype("<i2").tobytes()
+    copy.save_as(tmp_path / "copy.dcm")
+    assert "has 1 slice(s) with other pixels at the position of another" in refusal(tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["oblique_stack", "negated_column", "slice_location_reversed"])

@@ -80,5 +80,10 @@ def choose_structures(
     )
 
 
+def says_unusable(note: str) -> bool:
+    """Whether a note is a sentence of ``Choice.unusable``."""
+    return note.startswith("“") and (note.endswith("” has no contours.") or "” is drawn in the frame of " in note)
+
+
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(f"“{name}”" for name in names)

@@ -23,6 +23,7 @@ from gynbtnet.datasets.patient_key import KEY, PatientKey
 from gynbtnet.imaging.files.volume_files import read_volume, write_volume
 from gynbtnet.imaging.overlap_losses import check_losses
 from gynbtnet.imaging.resample_to_grid import image_onto
+from gynbtnet.imaging.roi_matching import says_unusable
 from gynbtnet.imaging.structure_masks import OverlappingSegmentation
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.runtime.errors import BadInput
@@ -368,12 +369,17 @@ def _without_doubles(cases: Sequence[Case], numbered: Sequence[NumberedScan]) ->
     return kept, doubles
 
 
+_MOST_REASONS = 3  # sentences on ROIs in one message
+
+
 def _check_structures(cases: Sequence[Case], structures: tuple[str, ...], out: Path) -> None:
     nowhere = [name for name in structures if all(name in case.missing for case in cases)]
     if nowhere:
         others = sorted({roi for case in cases for roi in case.unmapped})
+        reasons = sorted({note for case in cases for note in case.notes if says_unusable(note)})
         raise BadInput(
-            f"None of the {len(cases)} cases for {out} has {', '.join(nowhere)}; names found that mean none of the "
+            f"None of the {len(cases)} cases for {out} has {', '.join(nowhere)}. "
+            f"{''.join(f'{reason} ' for reason in reasons[:_MOST_REASONS])}Names found that mean none of the "
             f"structures wanted: {', '.join(others) or 'none'}. Map one in an alias file, or leave the structure out."
         )
 

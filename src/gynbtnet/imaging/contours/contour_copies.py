@@ -54,7 +54,7 @@ def _wound_once(contour: Contour, distance: float) -> Contour:
     half = len(points) // 2
     if half < 3 or len(points) % 2 or np.linalg.norm(points[:half] - points[half:], axis=1).max() > distance:
         return contour
-    return Contour(points[:half], contour.z)
+    return _wound_once(Contour(points[:half], contour.z), distance)  # four times round is twice twice
 
 
 def _similar_boxes(contours: Sequence[Contour], distance: float) -> list[tuple[int, list[int]]]:

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
+from scipy.spatial import KDTree
 
 from gynbtnet.imaging.contours.shape_interpolation import interpolated_shapes
-from gynbtnet.imaging.dicom.ct_slice import CTImage, image_from, matrix_of
+from gynbtnet.imaging.dicom.ct_slice import LARGEST_HU, CTImage, image_from, matrix_of
 from gynbtnet.imaging.dicom.dicomdir import is_directory_file
 from gynbtnet.imaging.dicom.enhanced_ct import frames_of
 from gynbtnet.imaging.dicom.incomplete_series import NOTE, completeness
@@ -38,8 +39,14 @@ Mask = npt.NDArray[np.bool_]
 _BYTES_A_VOXEL = 4  # in HU, of which a rescale may make floats
 _MANY_FILES = 400  # about two seconds of slices
 
+SAME_PLACE = 0.099
+"""mm within which two slices with the same pixels are copies; slices that are farther apart have a spacing."""
+
 MOST_TISSUE_PADDED = 0.05
 """Share of the tissue that may be padding; more is body that a converter declared as padding."""
+
+MOST_BEYOND_RANGE = 0.01
+"""Share of all voxels that may be above the largest HU; a few are metal."""
 
 
 @dataclass(frozen=True)
@@ -239,6 +246,7 @@ def read_ct_files(files: Sequence[Path], repairs: Repairs | None = None) -> CTSe
     headers, images, unsigned = _read_images([Path(file) for file in files], where)
     images, doubled = _without_doubles(images)
     _check_padding(images, where)
+    _check_range(images, where)
     stack = stack_slices(
         [image.plane for image in images], where, repairs or Repairs(), [str(image.file) for image in images]
     )
@@ -325,6 +333,16 @@ def _check_padding(images: Sequence[CTImage], where: str) -> None:
         )
 
 
+def _check_range(images: Sequence[CTImage], where: str) -> None:
+    """Raise BadInput if more voxels than ``MOST_BEYOND_RANGE`` have values that no tissue or metal has."""
+    beyond, voxels = sum(image.beyond_range() for image in images), sum(image.stored.size for image in images)
+    if beyond > MOST_BEYOND_RANGE * voxels:
+        raise BadInput(
+            f"{where} has {beyond / voxels:.0%} of its voxels above {LARGEST_HU} HU; expected HU: its values are "
+            "probably negative and marked as unsigned (PixelRepresentation 0), export it again."
+        )
+
+
 def _shared_uids(images: Sequence[CTImage]) -> tuple[str, ...]:
     """A note if images share a SOPInstanceUID."""
     shared = _sharing([(image.sop_instance_uid, image.frame) for image in images])
@@ -343,15 +361,20 @@ def _sharing(identities: Sequence[tuple[str, int | None]]) -> int:
 
 
 def _without_doubles(images: Sequence[CTImage]) -> tuple[list[CTImage], tuple[str, ...]]:
-    """The images without copies: the same pixels at the same place."""
-    kept: dict[tuple[object, ...], list[CTImage]] = {}
-    for image in images:
-        alike = kept.setdefault((image.plane.position, image.plane.orientation), [])
-        if not any(image.same_pixels(other) for other in alike):
-            alike.append(image)
-    rest = [image for alike in kept.values() for image in alike]
-    dropped = len(images) - len(rest)
-    return rest, (f"Dropped {dropped} slice(s) that were there twice, with the same pixels.",) if dropped else ()
+    """The images without copies: the same pixels at the same place, which exporters round differently."""
+    places = np.asarray([image.plane.position for image in images])
+    near = KDTree(places).query_ball_point(places, SAME_PLACE)
+    dropped: set[int] = set()
+    for number, image in enumerate(images):
+        earlier = (images[other] for other in near[number] if other < number and other not in dropped)
+        if any(_is_parallel(image, other) and image.same_pixels(other) for other in earlier):
+            dropped.add(number)
+    rest = [image for number, image in enumerate(images) if number not in dropped]
+    return rest, (f"Dropped {len(dropped)} slice(s) that were there twice, with the same pixels.",) if dropped else ()
+
+
+def _is_parallel(image: CTImage, other: CTImage) -> bool:
+    return np.allclose(image.plane.orientation, other.plane.orientation, atol=1e-3)
 
 
 def _hounsfield_units(images: Sequence[CTImage], stack: Stack) -> npt.NDArray[Any]:

@@ -26,6 +26,9 @@ _LARGEST_RESCALE = 1e6
 HOUNSFIELD = {"", "HU", "HOUNSFIELD", "HOUNSFIELD UNIT", "HOUNSFIELD UNITS"}
 """Rescale types in capitals that mean HU; a CT that names none is in HU (PS3.3 C.8.2.1.1.2)."""
 
+LARGEST_HU = int(np.iinfo(np.int16).max)
+"""What is above is cut to it; metal on an extended scale reaches 31,000."""
+
 TISSUE = (-300, 2000)
 """HU of soft tissue, fat and bone: the body without its air, contrast medium and metal."""
 
@@ -52,9 +55,13 @@ class CTImage:
     padding: tuple[int, int] | None
 
     def same_pixels(self, other: "CTImage") -> bool:
-        """Whether both show the same."""
-        rescales_alike = (self.slope, self.intercept) == (other.slope, other.intercept)
-        return rescales_alike and np.array_equal(self.stored, other.stored)
+        """Whether both show the same, however it is stored."""
+        if self.stored.shape != other.stored.shape:
+            return False
+        if (self.slope, self.intercept) == (other.slope, other.intercept):
+            return np.array_equal(self.stored, other.stored)
+        here, there = (one.stored * np.float64(one.slope) + one.intercept for one in (self, other))
+        return np.array_equal(here, there)
 
     @property
     def is_whole(self) -> bool:
@@ -70,6 +77,16 @@ class CTImage:
         padded = (self.stored >= self.padding[0]) & (self.stored <= self.padding[1])
         return int(np.count_nonzero(tissue & padded)), int(np.count_nonzero(tissue))
 
+    def beyond_range(self) -> int:
+        """Voxels above ``LARGEST_HU`` that are no padding."""
+        ends = [float(end) * self.slope + self.intercept for end in (self.stored.min(), self.stored.max())]
+        if max(ends) <= LARGEST_HU:
+            return 0
+        beyond = self.stored * np.float64(self.slope) + self.intercept > LARGEST_HU
+        if self.padding is not None:
+            beyond &= (self.stored < self.padding[0]) | (self.stored > self.padding[1])
+        return int(np.count_nonzero(beyond))
+
     def write_hounsfield_units(self, into: npt.NDArray[Any]) -> None:
         """Write HU (rows, columns) into ``into``; padding and whatever is below air become air."""
         values: npt.NDArray[Any]
@@ -83,7 +100,7 @@ class CTImage:
         if self.padding is not None:
             low, high = self.padding
             values[(self.stored >= low) & (self.stored <= high)] = AIR
-        np.clip(values, AIR, np.iinfo(np.int16).max, out=into, casting="unsafe")
+        np.clip(values, AIR, LARGEST_HU, out=into, casting="unsafe")
 
 
 def image_from(
@@ -173,7 +190,8 @@ def _values(header: Mapping[str, Any] | Dataset, keyword: str) -> Iterable[Any]:
     if isinstance(header, Dataset):
         element: object = header.get_item(keyword)
         if isinstance(element, RawDataElement) and dictionary_VR(element.tag) == "DS" and element.value:
-            return bytes(element.value).rstrip(b" \0").split(b"\\")
+            text = bytes(element.value)
+            return [] if b"_" in text else text.rstrip(b" \0").split(b"\\")  # Python reads "1_0" as 10
     found: Any = header.get(keyword)
     return found if isinstance(found, Iterable | MultiValue) else [found]
 

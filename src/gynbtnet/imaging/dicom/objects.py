@@ -60,6 +60,7 @@ _PATIENT_AND_STUDY = (
 )
 
 _CODE = re.compile(r"[A-Za-z0-9_ .+-]{1,16}")
+_INTEGER = re.compile(r" *[+-]?[0-9]{1,12} *")
 _LONGEST_UID = 64
 _LENGTHS = {"SH": 16, "LO": 64, "PN": 64}
 _NAME_PARTS, _NAME_GROUPS = 5, 3  # of a person's name, value representation PN
@@ -194,6 +195,12 @@ def code(dataset: Dataset, keyword: str) -> str:
     """
     found = str(dataset.get(keyword) or "")
     return found if _CODE.fullmatch(found) else ""
+
+
+def integer(dataset: Dataset, keyword: str) -> str:
+    """An integer string (IS) as text without leading zeros and plus; empty if it is absent, or is none."""
+    found = str(dataset.get(keyword, ""))
+    return str(int(found)) if _INTEGER.fullmatch(found) else ""
 
 
 def uid(dataset: Dataset, keyword: str) -> str:

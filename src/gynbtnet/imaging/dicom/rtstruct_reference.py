@@ -5,10 +5,9 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-import pydicom
 from pydicom.dataset import Dataset, FileDataset
 
-from gynbtnet.imaging.dicom.objects import CT_IMAGE, MULTI_FRAME_CT, code, read_object, reading, uid
+from gynbtnet.imaging.dicom.objects import CT_IMAGE, MULTI_FRAME_CT, code, integer, read_object, reading, uid
 from gynbtnet.runtime.errors import BadInput
 
 _ENDED = ".*(nexpected end of file|No tag to read)"  # pydicom's warnings about a value without its end
@@ -72,8 +71,8 @@ def _ends_early(path: Path, rtstruct: Dataset) -> bool:
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message=_ENDED)
         try:
-            pydicom.dcmread(path, force=True)  # it was read before, with or without a preamble
-        except UserWarning:
+            read_object(path, "an RTSTRUCT")
+        except BadInput:
             return True
     return False
 
@@ -133,13 +132,13 @@ def _listed(rtstruct: Dataset) -> list[_Listed]:
 def _roi_frames(rtstruct: Dataset) -> tuple[str, ...]:
     """The frames of reference that ROIs with contours name, the most frequent first."""
     drawn = {
-        str(item.get("ReferencedROINumber"))
+        integer(item, "ReferencedROINumber")
         for item in rtstruct.get("ROIContourSequence") or ()
         if item.get("ContourSequence")
     }
     named = Counter(
         uid(roi, "ReferencedFrameOfReferenceUID")
         for roi in rtstruct.get("StructureSetROISequence") or ()
-        if str(roi.get("ROINumber")) in drawn
+        if integer(roi, "ROINumber") in drawn
     )
     return tuple(frame for frame, _ in named.most_common() if frame)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
-from gynbtnet.imaging.dicom.objects import code, uid
+from gynbtnet.imaging.dicom.objects import code, integer, uid
 from gynbtnet.imaging.printed_names import one_line
 
 _LONGEST_NAME = 64  # characters of a ROIName, value representation LO
@@ -46,15 +46,15 @@ def regions_of(rtstruct: Dataset) -> list[Region]:
     """The ROIs of an RTSTRUCT that was read, in its order; one that is listed twice with its name counts once."""
     drawn: dict[str, list[Dataset]] = {}
     for item in rtstruct.get("ROIContourSequence") or ():
-        drawn.setdefault(_number(item, "ReferencedROINumber"), []).extend(item.get("ContourSequence") or ())
+        drawn.setdefault(integer(item, "ReferencedROINumber"), []).extend(item.get("ContourSequence") or ())
     kinds = {
-        _number(item, "ReferencedROINumber"): code(item, "RTROIInterpretedType")
+        integer(item, "ReferencedROINumber"): code(item, "RTROIInterpretedType")
         for item in rtstruct.get("RTROIObservationsSequence") or ()
     }
     contours = {number: tuple(_drawn(one) for one in items) for number, items in drawn.items()}
     found: dict[tuple[str, str], Region] = {}
     for roi in rtstruct.get("StructureSetROISequence") or ():
-        number = _number(roi, "ROINumber")
+        number = integer(roi, "ROINumber")
         region = Region(
             number=number,
             name=one_line(_name(roi, rtstruct))[:_LONGEST_NAME],
@@ -67,10 +67,6 @@ def regions_of(rtstruct: Dataset) -> list[Region]:
         if not first.frame_of_reference_uid:
             found[number, region.name] = replace(first, frame_of_reference_uid=region.frame_of_reference_uid)
     return list(found.values())
-
-
-def _number(item: Dataset, keyword: str) -> str:
-    return str(item.get(keyword))
 
 
 def _name(roi: Dataset, rtstruct: Dataset) -> str:
@@ -95,7 +91,7 @@ def _drawn(contour: Dataset) -> DrawnContour:
     element = contour.get_item("ContourData")
     text = element.value if element is not None else None
     return DrawnContour(
-        kind=code(contour, "ContourGeometricType"),
-        count=code(contour, "NumberOfContourPoints"),
+        kind=code(contour, "ContourGeometricType").upper(),
+        count=integer(contour, "NumberOfContourPoints"),
         text=text if isinstance(text, bytes) else b"\\".join(str(value).encode() for value in text or ()),
     )

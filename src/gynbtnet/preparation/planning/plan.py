@@ -7,12 +7,6 @@ from gynbtnet.preparation.planning.anisotropy import separate_axis
 from gynbtnet.preparation.planning.intensity import Intensity
 from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
 from gynbtnet.preparation.planning.settings import (
-from gynbtnet.runtime.errors import BadInput
-from gynbtnet.runtime.plain_data import PlainDataError, load_json
-from gynbtnet.preparation.planning.anisotropy import separate_axis
-from gynbtnet.preparation.planning.intensity import Intensity
-from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
-from gynbtnet.preparation.planning.settings import (
     ALL_AXES,
     MAX_CHANNELS,
     MAX_STRUCTURES,

@@ -19,6 +19,12 @@ Floats = npt.NDArray[np.float64]
 _LARGEST_GRID = 2**27
 """Voxels; a grid of 1 mm over half a metre has no more."""
 
+_LARGEST_DOSE = 1e5
+"""Gy; half a millimetre from an HDR source a dose grid reaches some 10,000 Gy."""
+
+_MOST_LARGE = 0.01
+"""Share of the voxels that may have more than the largest dose: those within a source."""
+
 _SAME_OFFSET = 0.1
 """mm by which the first frame offset may differ from 0 or from the position's z; exporters round both."""
 
@@ -59,12 +65,12 @@ def read_rtdose(path: Path) -> Dose:
     path = Path(path)
     with reading(path):
         dose = read_object(path, "an RTDOSE")
-        modality, units = code(dose, "Modality"), code(dose, "DoseUnits")
+        modality, units = code(dose, "Modality"), code(dose, "DoseUnits").upper()
         if modality != "RTDOSE":
             raise BadInput(f"{path} is of modality {modality or 'unknown'}; expected an RTDOSE.")
         if units != "GY":
             raise BadInput(f"{path} gives its dose in units of “{units}”; expected GY: export absolute dose.")
-        kind = code(dose, "DoseType")
+        kind = code(dose, "DoseType").upper()
         if kind != "PHYSICAL":
             raise BadInput(
                 f"{path} holds a dose of type {kind or '(none)'}; expected PHYSICAL, since EQD2 and DVHs are made of "
@@ -73,7 +79,7 @@ def read_rtdose(path: Path) -> Dose:
         return Dose(
             grid=_grid(dose, path),
             kind=kind,
-            summation=code(dose, "DoseSummationType"),
+            summation=code(dose, "DoseSummationType").upper(),
             plan_uids=tuple(
                 sorted(
                     str(plan.get("ReferencedSOPInstanceUID", "")) for plan in dose.get("ReferencedRTPlanSequence") or ()
@@ -91,6 +97,9 @@ def _grid(dose: Dataset, path: Path) -> Volume:
         shape = tuple(int(dose[keyword].value) for keyword in ("NumberOfFrames", "Rows", "Columns"))
         if min(shape) < 1 or np.prod([float(n) for n in shape]) > _LARGEST_GRID:
             raise ValueError(shape)
+        unsigned_by_default = dose.get("PixelRepresentation") is None
+        if unsigned_by_default:
+            dose.PixelRepresentation = 0  # as PS3.3 C.8.8.3.4 has it for every dose but an ERROR
         array = np.asarray(dose.pixel_array).reshape(shape)
         offsets = np.asarray(dose.GridFrameOffsetVector, float).ravel()
         position = np.asarray(dose.ImagePositionPatient, float).reshape(3)
@@ -104,6 +113,12 @@ def _grid(dose: Dataset, path: Path) -> Volume:
         raise BadInput(
             f"{path} holds doses down to {float(array.min()) * scaling:g} Gy; expected none below 0: export the RTDOSE "
             "again, without differences of doses."
+        )
+    unsure = unsigned_by_default and int(array.max()) >= 2 ** (8 * array.itemsize - 1)
+    if unsure or np.count_nonzero(array > _LARGEST_DOSE / scaling) > _MOST_LARGE * array.size:
+        raise BadInput(
+            f"{path} holds doses up to {float(array.max()) * scaling:g} Gy; its values are probably negative and not "
+            "marked as signed (PixelRepresentation), or its DoseGridScaling is wrong: export it again."
         )
     gy = np.empty(shape, np.float32)
     for frame, stored in zip(gy, array, strict=True):  # one by one: in between they need four times the memory

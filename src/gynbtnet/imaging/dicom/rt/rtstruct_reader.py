@@ -41,6 +41,7 @@ _WIDTH = 0.01  # mm; what is narrower everywhere is a line and encloses nothing
 _TOLD_SHIFT = 0.1  # mm beside its slice from which a contour is reported
 _MOST_LOST = 0.2  # share of a structure that crossing contours may take from each other
 _MOST_LOST_ON_SLICE = 0.5  # share of a slice
+_MOSTLY = 0.5  # share of a structure's steps; with more that leave many slices out, it is drawn too sparsely
 _SMALL_SLICE = 0.01  # share of a structure; what is lost on a slice and is less stops nothing
 
 
@@ -242,7 +243,9 @@ def _mask(roi: str, placed: _Placed, ct: CTSeries) -> tuple[Mask, list[str]]:
             "they were left out."
         )
     geometry = ct.slice_grid
-    every = [Contour(points[i], int(slices[i])) for i in np.flatnonzero(kept)]
+    normal = np.asarray(geometry.direction).reshape(3, 3)[:, 2]
+    flat = [one - np.outer((one - geometry.origin) @ normal, normal) for one in points]  # copies may differ in height
+    every = [Contour(flat[i], int(slices[i])) for i in np.flatnonzero(kept)]
     contours, copies = without_copies(every, min(COPY_DISTANCE, min(geometry.spacing[1:]) / 2))
     if copies:
         notes.append(f"“{roi}” has {copies} contours that are copies of others on their slices; each counts once.")
@@ -295,15 +298,18 @@ def _filled(roi: str, name: str, mask: Mask, drawn: Integers, ct: CTSeries) -> t
         BadInput: If it is drawn on even fewer.
     """
     gaps = undrawn_between(drawn, ct.scanned)
+    within = [
+        gap for gap in gaps if (mask[gap.below] & mask[gap.above]).any()
+    ]  # the others part islands from each other
     notes = []
-    if is_sparse(drawn, gaps):
-        usual = float(np.median([gap.slices for gap in gaps]))
-        if usual > LONGEST_GAP:
+    if is_sparse(drawn, within):
+        usual = float(np.median([gap.slices for gap in within]))
+        if usual > LONGEST_GAP and len(within) > _MOSTLY * (len(drawn) - 1):
             raise BadInput(
                 f"{name} is drawn on every {usual + 1:.0f}th slice only; at most {LONGEST_GAP} slices in a row are "
                 "interpolated: interpolate its contours in the planning system and export it again."
             )
-        filled = [gap for gap in gaps if gap.slices <= LONGEST_GAP and (mask[gap.below] & mask[gap.above]).any()]
+        filled = [gap for gap in within if gap.slices <= LONGEST_GAP]
         for gap in filled:
             ends, between = [gap.below, gap.above], np.arange(gap.below + 1, gap.above)
             shapes = interpolated_shapes(mask[ends], ct.places[ends], ct.places[between], ct.volume.geometry.spacing)
@@ -363,7 +369,7 @@ def _points(contour: DrawnContour, where: str) -> Floats:
             f"{where}{at} holds {len(values)} coordinates; expected three a point and at most {LARGEST_COUNT} points: "
             "delete it."
         )
-    if contour.count and contour.count != str(len(values) // 3):
+    if contour.count not in ("", "0", str(len(values) // 3)):
         raise BadInput(
             f"{where}{at} claims {contour.count} points and holds {len(values) // 3}; it is damaged: export it again."
         )
@@ -371,19 +377,33 @@ def _points(contour: DrawnContour, where: str) -> Floats:
 
 
 def _encloses(points: Floats) -> bool:
-    """Whether a contour, points (n, 3) in mm, has three points that are not on one line."""
+    """Whether a contour, points (n, 3) in mm, has three points that are not on one line, and isn't a line retraced."""
     if len(points) < 3:
         return False
     from_first = points - points[0]
     farthest = from_first[np.linalg.norm(from_first, axis=1).argmax()]
     length = float(np.linalg.norm(farthest))
-    return length > _WIDTH and bool(np.linalg.norm(np.cross(from_first, farthest), axis=1).max() > _WIDTH * length)
+    wide = length > _WIDTH and np.linalg.norm(np.cross(from_first, farthest), axis=1).max() > _WIDTH * length
+    return bool(wide) and not _is_retraced(points)
+
+
+def _is_retraced(points: Floats) -> bool:
+    """Whether a closed polygon runs along each of its edges as often back as forth, so that nothing lies within."""
+    corners, number = np.unique(np.rint(points / _WIDTH), axis=0, return_inverse=True)
+    number = number.reshape(-1)
+    following = np.roll(number, -1)
+    moves = number != following
+    forth = np.sort((number * len(corners) + following)[moves])
+    back = np.sort((following * len(corners) + number)[moves])
+    return np.array_equal(forth, back)
 
 
 def _numbers(text: bytes) -> Floats:
     """The decimal strings in ``text``; a single NaN where one is no number."""
     if not text.strip(b" \0"):
         return np.empty(0)
+    if b"_" in text:  # Python reads "1_0" as 10
+        return np.asarray([np.nan])
     try:
         return np.asarray([float(value) for value in text.rstrip(b" \0").split(b"\\")])
     except ValueError:
