@@ -1,6 +1,7 @@
 """A dry run answers as the ingestion does: the same exit code and the same kinds of problems, for bad exports."""
 
 import gzip
+import re
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -141,8 +142,11 @@ BAD: dict[str, tuple[Change, str]] = {
     "no file at all": (lambda export: [shutil.rmtree(export / one) for one in "AB"], "bladder"),  # type: ignore[dict-item]
 }
 
-ONLY_TOLD = ("one name means nothing", "the structure set is lost", "the structure set is empty")
+ONLY_TOLD = ("one name means nothing", "the structure set is lost", "the structure set is empty", "a folder twice")
 """What may be a note and no problem."""
+
+
+PROGRESS = re.compile(r"(Looking|Ingesting) \d+/\d+, |.*━")  # what else than the answer is printed
 
 
 def answer(command: list[str]) -> tuple[int, Counter[str], list[str]]:
@@ -151,7 +155,7 @@ def answer(command: list[str]) -> tuple[int, Counter[str], list[str]]:
     if isinstance(ended.exception, BadInput):
         return EXIT_CODE, Counter(), [str(ended.exception)]
     assert ended.exception is None or isinstance(ended.exception, SystemExit), ended.output
-    told = [line for line in ended.stderr.splitlines() if "━" not in line and line.strip()]
+    told = [line for line in ended.stderr.splitlines() if line.strip() and not PROGRESS.match(line)]
     kinds = Counter(kind for line in told for kind in KINDS if line.startswith(f"{kind}: "))
     return ended.exit_code, kinds, told
 
