@@ -60,7 +60,8 @@ class CTImage:
             return False
         if (self.slope, self.intercept) == (other.slope, other.intercept):
             return np.array_equal(self.stored, other.stored)
-        return np.array_equal(*(one.stored * np.float64(one.slope) + one.intercept for one in (self, other)))
+        own, others = (one.stored * np.float64(one.slope) + one.intercept for one in (self, other))
+        return np.array_equal(own, others)
 
     @property
     def is_whole(self) -> bool:
