@@ -15,8 +15,8 @@ import pytest
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import Split
 from gynbtnet.evaluation.metrics.evaluate import Evaluation
+from gynbtnet.experiment import paper_experiment as compared_experiment
 from gynbtnet.experiment.cross_validation import CrossValidation
-from gynbtnet.experiment.folders import paper_experiment as compared_experiment
 from gynbtnet.runtime.json_files import sha256_of
 
 TINY = """

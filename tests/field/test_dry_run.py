@@ -147,6 +147,9 @@ ONLY_TOLD = ("a folder twice", "one name means nothing", "the structure set is l
 """What may be a note and no problem."""
 
 
+PROGRESS = re.compile(r"(Looking|Ingesting) \d+/\d+, |.*━")  # what else than the answer is printed
+
+
 def answer(command: list[str]) -> tuple[int, Counter[str], list[str]]:
     """Exit code, problems by kind, and the sentences about them."""
     ended = CliRunner().invoke(app, command)

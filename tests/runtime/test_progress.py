@@ -13,7 +13,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from gynbtnet.experiment.folders import cross_validation
+from gynbtnet.experiment import cross_validation
 from gynbtnet.runtime import progress
 from gynbtnet.runtime.progress import advancing, silent
 
