@@ -6,12 +6,12 @@ import pytest
 
 from gynbtnet.datasets.adapters import dicom_rt_export
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.datasets.ingestion.ingest import ingest as ingestion
+from gynbtnet.datasets.ingestion import ingest as ingestion
 from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.runtime.errors import BadInput
 
-from ...conftest import GRID, WriteExport, scan, sphere
+from ..conftest import GRID, WriteExport, scan, sphere
 
 BOTH = {"Bladder": "bladder", "RECTUM": "rectum"}
 STRUCTURES = ("bladder", "rectum")

@@ -10,7 +10,7 @@ from gynbtnet.imaging.files.volume_files import read_volume, to_sitk, write_volu
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.runtime.errors import BadInput
 
-from ...conftest import GRID, WriteExport, scan, sphere
+from ..conftest import GRID, WriteExport, scan, sphere
 
 
 def test_dicom_and_files_mixed(tmp_path: Path, write_export: WriteExport) -> None:

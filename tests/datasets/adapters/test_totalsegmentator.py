@@ -10,7 +10,7 @@ from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.runtime.errors import BadInput
 
-from ...conftest import GRID, scan, sphere
+from ..conftest import GRID, scan, sphere
 
 
 def write_case(folder: Path, masks: dict[str, np.ndarray], grid: Geometry = GRID) -> None:

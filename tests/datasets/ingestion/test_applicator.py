@@ -11,7 +11,7 @@ from gynbtnet.datasets.adapters import dicom_rt_export
 from gynbtnet.datasets.ingestion.applicator import PARTS, applicator_in, said_by_user
 from gynbtnet.runtime.errors import BadInput
 
-from ...conftest import WriteExport
+from ..conftest import WriteExport
 
 BLADDER = {"Bladder": "bladder"}
 

@@ -7,7 +7,7 @@ from gynbtnet.datasets.ingestion.notes import notes_on_cases
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.label_map import Overlap
 
-from ...conftest import WriteExport
+from ..conftest import WriteExport
 
 STRUCTURES = ("hr_ctv", "bladder", "rectum")
 

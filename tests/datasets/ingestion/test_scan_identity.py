@@ -13,7 +13,7 @@ from gynbtnet.imaging.printed_names import composed
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.runtime.errors import BadInput
 
-from ...conftest import GRID, WriteExport, scan
+from ..conftest import GRID, WriteExport, scan
 
 ROOT = Path("/source")
 BLADDER = Choices(structures=("bladder",))

@@ -111,7 +111,7 @@ def test_a_contrast_agent_shows_in_the_bladder_or_the_header(phantom: PhantomCas
 
 @pytest.fixture(scope="module")
 def real_data() -> Path:
-    folder = Path(__file__).parents[7].parent / "shared" / "data"
+    folder = Path(__file__).parents[3].parent / "shared" / "data"
     if not folder.is_dir():
         pytest.skip(f"the real scans are not at {folder}")
     return folder

@@ -9,7 +9,7 @@ from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.preparation.planning.fingerprint import FINGERPRINT, Fingerprint, take_fingerprint
 from gynbtnet.runtime.errors import BadInput
 
-from ...conftest import WriteCohort
+from ..conftest import WriteCohort
 
 GRIDS = [Geometry((8, 8, 8)), Geometry((16, 16, 16), (2.0, 1.0, 1.0))]
 

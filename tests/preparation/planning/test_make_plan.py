@@ -9,7 +9,7 @@ from gynbtnet.preparation.planning.make_plan import make_plan
 from gynbtnet.preparation.planning.settings import PlanSettings
 from gynbtnet.runtime.errors import BadInput
 
-from ...conftest import WriteCohort
+from ..conftest import WriteCohort
 
 SMALL = {"preset": "XS", "patch_size": (16, 16, 16)}
 
