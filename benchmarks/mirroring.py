@@ -21,7 +21,7 @@ from gynbtnet.datasets.adapters import dicom_rt_export, totalsegmentator
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.metrics.metrics import dice
 from gynbtnet.imaging.files.volume_files import read_volume
-from gynbtnet.imaging.sides import other_side
+from gynbtnet.imaging.sides import has_side
 from gynbtnet.inference.engine.predict import predict
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.models.model import Model
@@ -101,7 +101,7 @@ def main() -> None:
         seen, held_out = cohort.patients[: SCANS[stage][0]], cohort.patients[SCANS[stage][0] :]
         pool = cohort.of_patients(seen)
         prepared = prepare(pool, make_plan(pool, load_recipe("demo").stage(stage).plan), folder / "prepared")
-        paired = [name for name in prepared.structures if other_side(name)]
+        paired = [name for name in prepared.structures if has_side(name)]
         steps = asked.steps_supervised if stage == "supervised" else asked.steps_task
         print(f"\n{stage}: {len(seen)} scans, {steps} steps, {len(held_out)} scans to score\n")
         print("| mirrored | DSC, paired | DSC, others | CPU s |\n|---|---|---|---|", flush=True)
