@@ -45,7 +45,7 @@ def test_from_a_table_to_folds_with_applicators(gynbtnet, ingest: Callable, tmp_
     assert "20 scans of 10 patients would be taken; nothing was written" in ended.out
     assert sorted(tmp_path.rglob("*")) == before
     assert ingest("--jobs", 2).code == 0
-    ended = gynbtnet("cohort", tmp_path / "cohort", "--out", tmp_path / "cohort.png")
+    ended = gynbtnet("describe", tmp_path / "cohort", "--out", tmp_path / "cohort.png")
     assert ended.code == 0, ended.err
     assert "tandem+ovoids" in ended.out and "mm³" in ended.out
     assert imread(tmp_path / "cohort.png").std() > 0.05
@@ -107,8 +107,8 @@ def test_a_scan_under_two_names_is_told(gynbtnet, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("cohort", "NOWHERE"), ("There is no folder",)),
-        (("cohort", "NOWHERE", "--out", "picture.jpg"), ("picture.jpg", ".png")),
+        (("describe", "NOWHERE"), ("There is no folder",)),
+        (("describe", "NOWHERE", "--out", "picture.jpg"), ("picture.jpg", ".png")),
         (
             ("ingest", "HERE", "--out", "OUT", "--structures", "a", "--patients-from", "{who}"),
             ("no pattern", "{patient}"),

@@ -25,11 +25,11 @@ IN_ORDER = (
     *("phantom", "inspect", "convert", "run", "report", "baselines", "compare", "experiment"),
     *(
         "ingest",
-        "cohort",
+        "describe",
         "split",
         "plan",
         "prepare",
-        "adopt",
+        "import-nnunet",
         "pretrain",
         "finetune",
         "crossvalidate",

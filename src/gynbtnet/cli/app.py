@@ -15,8 +15,8 @@ from gynbtnet.runtime.errors import BadInput, Paused, ScansFailed
 from gynbtnet.runtime.processes import is_first_process
 
 PANELS = {
-    "Data": ("inspect", "ingest", "cohort", "split", "convert"),
-    "Training": ("plan", "prepare", "adopt", "pretrain", "finetune", "crossvalidate"),
+    "Data": ("inspect", "ingest", "describe", "split", "convert"),
+    "Training": ("plan", "prepare", "import-nnunet", "pretrain", "finetune", "crossvalidate"),
     "Prediction": ("predict", "export"),
     "Evaluation": ("evaluate", "dose", "compare"),
     "Experiments": ("run", "baselines", "experiment", "report"),

@@ -147,15 +147,14 @@ def ingest(
         raise typer.Exit(1)
 
 
-@command("gynbtnet cohort demo/steps/cohorts/task --out demo/steps/cohort.png")
-def cohort(
+@command("gynbtnet describe demo/steps/cohorts/task --out demo/steps/cohort.png")
+def describe(
     folder: Annotated[list[Path], typer.Argument(metavar="COHORT...", help="Folders made by gynbtnet ingest.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The picture, a PNG.")] = Path("cohort.png"),
 ) -> None:
     """Show what cohorts hold: counts, applicators, spacing, structures and their volumes, outliers, and a picture.
 
-    A figure stands apart, on the logarithmic scale, where it lies more than 3.5 robust standard deviations off the
-    median.
+    A value is an outlier if it is more than 3.5 robust standard deviations from the median, on the logarithmic scale.
     """
     from gynbtnet.datasets.cohort import Cohort
     from gynbtnet.evaluation.cohorts.cohort_overview import (

@@ -116,14 +116,14 @@ def prepare(
     console.print(f"{len(prepared.cases)} cases in {out}")
 
 
-@command("gynbtnet adopt demo/steps/prepared/task --preset XS --out demo/steps/adopted")
-def adopt(
+@command("gynbtnet import-nnunet demo/steps/prepared/task --preset XS --out demo/steps/imported")
+def import_nnunet(
     nnunet: Annotated[Path, typer.Argument(help="A dataset that nnU-Net preprocessed, below nnUNet_preprocessed.")],
     out: Out,
     preset: Annotated[str, typer.Option(help="Size of the network that is to read it: XS, S, B, L or H.")] = "L",
     jobs: Jobs = 1,
 ) -> None:
-    """Train on what nnU-Net has prepared for its 3d_fullres, where it lies, each case as a patient of its own."""
+    """Import a dataset preprocessed by nnU-Net (3d_fullres) without copying it; each case counts as one patient."""
     from gynbtnet.preparation.nnunet_preprocessed import adopt
     from gynbtnet.preparation.planning.plan_files import load_plan
 
