@@ -416,6 +416,19 @@ def test_faults_of_a_decathlon_task(tmp_path: Path, phantoms: Phantoms) -> None:
         ingest_layout("decathlon", task, tmp_path / "cohort")
 
 
+def test_a_name_that_no_file_can_have_costs_its_own_case(tmp_path: Path, phantoms: Phantoms) -> None:
+    task = tmp_path / "task"
+    decathlon(task, phantoms)
+    described = json.loads((task / "dataset.json").read_text())
+    odd = {"image": f"./imagesTr/{'x' * 300}.nii.gz", "label": "./labelsTr/pelvis_001.nii.gz"}
+    whole = len(described["training"])
+    (task / "dataset.json").write_text(json.dumps(described | {"training": [odd, *described["training"]]}))
+    ingestion = ingest_layout("decathlon", task, tmp_path / "cohort", leave_out_failing=True)
+    assert len(ingestion.cohort.cases) == whole
+    (problem,) = ingestion.report.problems
+    assert "is not there" in problem.reason
+
+
 def test_the_heart_of_version_2_is_made_of_version_1s(tmp_path: Path, phantoms: Phantoms) -> None:
     from gynbtnet.datasets.adapters.totalsegmentator import COMPOSED
 

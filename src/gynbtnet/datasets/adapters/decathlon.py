@@ -72,7 +72,7 @@ def _cases(described: DatasetJson) -> Iterator[FoundScan | Problem]:
             yield Problem("missing", str(described.path), reason)
             continue
         image, labels = pair
-        absent = [path for path in (image, labels) if not path.is_file()]
+        absent = [path for path in (image, labels) if not _is_there(path)]
         if absent:
             yield Problem("missing", str(absent[0]), f"{described.path} lists {absent[0]}, and it is not there.")
         else:
@@ -84,6 +84,13 @@ def _cases(described: DatasetJson) -> Iterator[FoundScan | Problem]:
                 contours=(labels,),
                 synthetic=image_is_synthetic(image, described.folder),
             )
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # such as a name that is too long for the file system
+        return False
 
 
 def _listed(described: DatasetJson, entry: object) -> tuple[Path, Path] | None:
