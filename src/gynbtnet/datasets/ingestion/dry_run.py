@@ -16,16 +16,10 @@ from pathlib import Path
 
 from gynbtnet.datasets.case import Case, Source
 from gynbtnet.datasets.ingestion.found_scans import FoundScan, FoundScans, NamedStructures
-from gynbtnet.datasets.ingestion.ingest import (
-    NumberedScan,
-    ScanReader,
-    check_destination,
-    notes_of,
-    number_scans,
-    report_of,
-    taken_of,
-)
+from gynbtnet.datasets.ingestion.ingest import check_destination, notes_of, report_of, taken_of
 from gynbtnet.datasets.ingestion.integrity import IntegrityReport, LabelMismatch, Problem, refuse, size_of
+from gynbtnet.datasets.ingestion.scan_numbering import NumberedScan, number_scans
+from gynbtnet.datasets.ingestion.scan_reader import ScanReader
 from gynbtnet.datasets.patient_key import KEY, PatientKey
 from gynbtnet.imaging.files.image_header import ImageHeader
 from gynbtnet.imaging.files.volume_files import is_image_file, read_header

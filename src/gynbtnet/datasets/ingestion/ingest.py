@@ -7,32 +7,28 @@ failed. A caller who asks for it gets a cohort without these; all others get the
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 
-import numpy as np
-
-from gynbtnet.datasets.case import Case, Source
+from gynbtnet.datasets.case import Case
 from gynbtnet.datasets.cohort import MANIFEST, Cohort
-from gynbtnet.datasets.ingestion.found_scans import FoundScan, FoundScans, ScanContents
-from gynbtnet.datasets.ingestion.integrity import REPORT, IntegrityReport, LabelMismatch, Problem, refuse
+from gynbtnet.datasets.ingestion.found_scans import FoundScans
+from gynbtnet.datasets.ingestion.integrity import REPORT, IntegrityReport, Problem, refuse
 from gynbtnet.datasets.ingestion.notes import notes_on_cases
+from gynbtnet.datasets.ingestion.scan_numbering import NumberedScan, number_scans
+from gynbtnet.datasets.ingestion.scan_reader import MASKS, ScanReader
 from gynbtnet.datasets.patient_key import KEY, PatientKey
-from gynbtnet.imaging.files.volume_files import read_volume, write_volume
-from gynbtnet.imaging.overlap_losses import check_losses
-from gynbtnet.imaging.resample_to_grid import image_onto
+from gynbtnet.imaging.files.volume_files import write_volume
 from gynbtnet.imaging.roi_matching import says_unusable
 from gynbtnet.imaging.structure_masks import OverlappingSegmentation
-from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import read_json, sha256_of, write_json
 from gynbtnet.runtime.parallel import for_each_scan, reason_of
 
 _INGESTION_VERSION = 4
 _RECORDS = "cases"
-_MASKS = "masksTr"
 
 
 @dataclass(frozen=True)
@@ -41,15 +37,6 @@ class Ingestion:
 
     cohort: Cohort
     report: IntegrityReport
-
-
-@dataclass(frozen=True)
-class NumberedScan:
-    """A scan with the id and the fraction that it gets in the cohort."""
-
-    id: str
-    fraction: int
-    scan: FoundScan
 
 
 def ingest_found(
@@ -164,150 +151,6 @@ def notes_of(found: FoundScans, report: IntegrityReport, cases: Sequence[Case]) 
     return (*of_archive, *report.notes, *found.notes, *notes_on_cases(cases, found.structures))
 
 
-def number_scans(found: Sequence[FoundScan], key: PatientKey) -> list[NumberedScan]:
-    """Scans under study IDs, with the id and fraction that they get in the cohort, by patient and then in time.
-
-    Names of image files stay, unless the key is kept apart. The key learns new patients and is not written.
-    """
-    replaced = [scan for scan in found if key.apart or scan.series_uid is not None]
-    key.add(scan.patient for scan in replaced)
-    by_patient: dict[str, list[FoundScan]] = {}
-    for scan in found:
-        is_replaced = key.apart or scan.series_uid is not None
-        patient = key.study_id(scan.patient) if is_replaced else scan.patient
-        by_patient.setdefault(patient, []).append(replace(scan, patient=patient))
-    numbered: list[NumberedScan] = []
-    taken: set[str] = set()
-    for patient in sorted(by_patient):
-        safe = re.sub(r"[^A-Za-z0-9-]+", "-", patient).strip("-") or "patient"
-        while safe.lower() in taken:  # other patients may differ in the letters that file names can't hold
-            safe += "-2"
-        taken.add(safe.lower())
-        numbered += _of_patient(safe, sorted(by_patient[patient], key=lambda scan: scan.when))
-    return numbered
-
-
-def _of_patient(name: str, scans: Sequence[FoundScan]) -> Iterator[NumberedScan]:
-    """Fractions as told where they are told of all of a patient's scans, else in time; two scans of one get two ids."""
-    told = [scan.fraction for scan in scans]
-    fractions = [number for number in told if number is not None]
-    if len(fractions) < len(scans):
-        fractions = list(range(1, len(scans) + 1))
-    for i in sorted(range(len(scans)), key=lambda i: (fractions[i], i)):
-        earlier = fractions[:i].count(fractions[i])
-        ending = f"-{earlier + 1}" if earlier else ""
-        yield NumberedScan(f"{name}_f{fractions[i]}{ending}", fractions[i], scans[i])
-
-
-@dataclass(frozen=True)
-class ScanReader:
-    """Reads the scans of one source as cases of one cohort.
-
-    Attributes:
-        found: what the adapter found, without its scans.
-        out: folder of the cohort.
-        keeps_source: whether cases say where they came from.
-        resample_channels, allow_overlap: see :func:`ingest_found`.
-    """
-
-    found: FoundScans
-    out: Path
-    keeps_source: bool
-    resample_channels: bool
-    allow_overlap: bool
-
-    @classmethod
-    def of(
-        cls, found: FoundScans, out: Path, key: PatientKey, *, resample_channels: bool, allow_overlap: bool
-    ) -> "ScanReader":
-        """The reader of a source, small enough to go to every process with every scan."""
-        how = replace(found, scans=(), problems=())
-        return cls(how, Path(out).absolute(), not key.apart, resample_channels, allow_overlap)
-
-    def read(self, one: NumberedScan, digests: Mapping[str, str]) -> "ReadCase | Problem":
-        """The case with its voxels, or why there is none.
-
-        Args:
-            one: the scan.
-            digests: of its files, by their places.
-        """
-        scan = one.scan
-        try:
-            contents = self.found.read(scan)
-            channels, notes = self._channels(contents, scan)
-            losses = contents.losses
-            if not self.allow_overlap:
-                check_losses(losses)
-        except BadInput as error:
-            if str(scan.folder) not in str(error):
-                kind = type(error)
-                error = kind(f"In {scan.folder}: {error}")
-            return Problem.of(error, scan.place)
-        except Exception as error:  # whatever is wrong with one scan, the others are read
-            return Problem("unreadable", str(scan.place), f"In {scan.place}: {reason_of(error)}")
-        return self._case(one, contents, channels, (*notes, *(loss.in_cohort for loss in losses)), digests)
-
-    def _channels(self, contents: ScanContents, scan: FoundScan) -> tuple[list[Volume], list[str]]:
-        """All images of a scan on the grid of the first."""
-        further = [*contents.channels, *(read_volume(path) for path in scan.channels)]
-        images, notes = [contents.image], []
-        for name, volume in zip(self.found.channels[1:], further, strict=True):
-            if not contents.image.geometry.is_same(volume.geometry):
-                if not self.resample_channels:
-                    raise LabelMismatch(
-                        f"The {name} of the scan in {scan.folder} lies on another grid, "
-                        f"{contents.image.geometry.difference(volume.geometry)}; register it to the scan, and have it "
-                        "brought onto that grid with --resample-channels."
-                    )
-                volume = image_onto(volume, contents.image.geometry)
-                notes.append(f"Resampled its {name} onto the grid of its {self.found.channels[0]}.")
-            images.append(replace(volume, geometry=contents.image.geometry))
-        return images, notes
-
-    def _case(
-        self,
-        one: NumberedScan,
-        contents: ScanContents,
-        channels: Sequence[Volume],
-        notes: Iterable[str],
-        digests: Mapping[str, str],
-    ) -> "ReadCase":
-        scan, segmentation = one.scan, contents.segmentation
-        own = segmentation.own if isinstance(segmentation, OverlappingSegmentation) else None
-        images = [_compact(volume) for volume in channels]
-        source = Source(scan.folder, scan.series_uid, scan.rtstruct, digests) if self.keeps_source else Source()
-        case = Case(
-            patient=scan.patient,
-            fraction=one.fraction,
-            id=one.id,
-            images=tuple(self.out / "imagesTr" / f"{one.id}_{i:04d}.nii.gz" for i in range(len(images))),
-            labels=self.out / "labelsTr" / f"{one.id}.nii.gz" if segmentation else None,
-            source=replace(source, synthetic=scan.synthetic, applicator=scan.applicator_by),
-            geometry=contents.image.geometry,
-            volumes_cm3=_volumes(segmentation, contents.missing) if segmentation else {},
-            missing=contents.missing,
-            overlaps=contents.overlaps,
-            covered=tuple(loss.structure for loss in contents.losses if loss.covered),
-            masks=self.out / _MASKS / f"{one.id}.nii.gz" if own else None,
-            masked=own.structures if own else (),
-            unmapped=contents.unmapped,
-            notes=(*contents.notes, *notes),
-            applicator=scan.applicator,
-            position=scan.position,
-            sha256=_voxel_digest(images),
-        )
-        return ReadCase(case, tuple(images), segmentation)
-
-
-@dataclass(frozen=True)
-class ReadCase:
-    """A case and its voxels, before they are written."""
-
-    case: Case
-    images: tuple[Volume, ...]
-    segmentation: Segmentation | None
-
-
 @dataclass(frozen=True)
 class _Writer:
     """Writes the cases that ``reader`` reads into its folder."""
@@ -384,35 +227,6 @@ def _check_structures(cases: Sequence[Case], structures: tuple[str, ...], out: P
         )
 
 
-def _volumes(segmentation: Segmentation, missing: tuple[str, ...]) -> dict[str, float]:
-    voxels = np.bincount(segmentation.labels.array.ravel(), minlength=len(segmentation.structures) + 1)[1:]
-    cm3 = voxels * segmentation.labels.geometry.voxel_volume / 1000
-    if isinstance(segmentation, OverlappingSegmentation):
-        for structure in segmentation.own.structures:
-            cm3[segmentation.structures.index(structure)] = segmentation.volume_cm3(structure)
-    pairs = zip(segmentation.structures, cm3, strict=True)
-    return {structure: round(float(volume), 4) for structure, volume in pairs if structure not in missing}
-
-
-def _compact(volume: Volume) -> Volume:
-    """HU as int16 where they are whole numbers within its range, otherwise as float32."""
-    array = volume.array
-    limits = np.iinfo(np.int16)
-    fits = limits.min <= array.min() and array.max() <= limits.max
-    whole = array.dtype.kind in "iu" or bool((array == np.rint(array)).all())
-    return replace(volume, array=array.astype(np.int16 if fits and whole else np.float32, copy=False))
-
-
-def _voxel_digest(images: Sequence[Volume]) -> str:
-    """The same for the same voxels on the same grid to 0.01 mm, in whatever file they came."""
-    digest = hashlib.sha256()
-    for image in images:
-        digest.update(str([round(spacing, 2) for spacing in image.geometry.spacing]).encode())
-        digest.update(str((image.geometry.shape, image.array.dtype.str)).encode())
-        digest.update(np.ascontiguousarray(image.array).data)
-    return digest.hexdigest()
-
-
 def _digest(*values: object) -> str:
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()
 
@@ -423,7 +237,7 @@ def _remove_others(out: Path, ids: set[str]) -> None:
         (_RECORDS, r"\.json"),
         ("imagesTr", r"_\d{4}\.nii\.gz"),
         ("labelsTr", r"\.nii\.gz"),
-        (_MASKS, r"\.nii\.gz"),
+        (MASKS, r"\.nii\.gz"),
     ):
         for path in (out / folder).glob("[!.]*"):
             if re.sub(f"{ending}$", "", path.name) not in ids:
