@@ -12,6 +12,7 @@ from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.networks.unet import GynBTNet
 from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.preparation.planning.plan_files import save_plan
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -32,7 +33,7 @@ def test_contours_on_one_scan(
 ) -> None:
     strides = ((1, 1, 1), *((2, 2, 2),) * 4)
     structures, grid = ("bladder", "rectum"), Geometry((16, 18, 20), (3.0, 3.0, 3.0))
-    Plan(structures, grid.spacing, "zscore", None, (16, 32, 32), 2, "XS", strides).save(tmp_path / "model")
+    save_plan(Plan(structures, grid.spacing, "zscore", None, (16, 32, 32), 2, "XS", strides), tmp_path / "model")
     torch.manual_seed(0)
     save_file(GynBTNet("XS", outputs=3, strides=strides).state_dict(), tmp_path / "model" / "weights_last.safetensors")
     scan = Volume(np.random.default_rng(0).normal(0, 50, grid.shape).astype(np.int16), grid)

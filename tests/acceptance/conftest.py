@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from gynbtnet.cli import main
 from gynbtnet.networks.unet import GynBTNet
 from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.preparation.planning.plan_files import save_plan
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def untrained_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder whose network has learned nothing."""
     folder = tmp_path_factory.mktemp("model")
     strides = ((1, 1, 1), *((2, 2, 2),) * 4)
-    Plan(("bladder",), (4.0, 3.0, 3.0), "zscore", None, (16, 32, 32), 2, "XS", strides).save(folder)
+    save_plan(Plan(("bladder",), (4.0, 3.0, 3.0), "zscore", None, (16, 32, 32), 2, "XS", strides), folder)
     torch.manual_seed(0)
     save_file(GynBTNet("XS", outputs=2).state_dict(), folder / "weights_last.safetensors")
     return folder

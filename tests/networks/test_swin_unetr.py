@@ -5,7 +5,7 @@ import torch
 
 from gynbtnet.networks.transfer import transfer
 from gynbtnet.preparation.planning.plan import Plan
-from gynbtnet.preparation.planning.plan_files import load_plan
+from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.optional_dependencies import require
 from gynbtnet.training.planned_network import planned_network, planned_proxy_network
@@ -123,7 +123,7 @@ def test_the_heads_answer_for_the_whole_patch():
 
 
 def test_plans_come_back_with_their_network(tmp_path):
-    swin_plan().save(tmp_path)
+    save_plan(swin_plan(), tmp_path)
     assert load_plan(tmp_path) == swin_plan()
 
 

@@ -200,7 +200,7 @@ def test_a_killed_preparation_goes_on(write_cohort: WriteCohort, tmp_path: Path)
     program = (
         "import os, signal, sys; from pathlib import Path\n"
         "import gynbtnet.preparation.store as store, gynbtnet.preparation.prepare as module\n"
-        "from gynbtnet.datasets.cohort import Cohort; from gynbtnet.preparation.planning.plan import Plan\n"
+        "from gynbtnet.datasets.cohort import Cohort; from gynbtnet.preparation.planning.plan_files import load_plan\n"
         "write = store._write_array\n"
         "def killed(array, path, patch):\n"
         "    write(array, path, patch)\n"

@@ -52,14 +52,6 @@ class Cohort:
         unsafe = next((case_id for case_id in ids if not _SAFE_ID.fullmatch(case_id)), None)
         if unsafe is not None:
             raise ValueError(f"the case id {unsafe!r} is not safe as a file name")
-        if len(set(self.structures)) < len(self.structures):
-            raise ValueError("two structures of a cohort have the same name")
-        for case in self.cases:
-            others = {*case.volumes_cm3, *case.missing, *case.covered, *case.masked}.difference(self.structures)
-            if others:
-                raise ValueError(f"case {case.id} has {min(others)!r}, which is none of the cohort's structures")
-            if any(not 0 <= volume < float("inf") for volume in case.volumes_cm3.values()):
-                raise ValueError(f"case {case.id} has a volume that is negative or no number")
 
     @property
     def patients(self) -> tuple[str, ...]:
@@ -154,6 +146,7 @@ class Cohort:
                 "run `gynbtnet ingest` again."
             )
         try:
+            _check_structures(manifest.structures, cases)
             return cls(manifest.name, manifest.structures, cases, folder, manifest.notes, manifest.channels)
         except ValueError as error:
             raise BadInput(
@@ -178,3 +171,15 @@ class _Manifest:
     notes: tuple[str, ...]
     cases: tuple[Case, ...]
     channels: tuple[str, ...] = ("CT",)
+
+
+def _check_structures(structures: tuple[str, ...], cases: Iterable[Case]) -> None:
+    """Raise ValueError if a manifest contradicts itself in what it says of structures."""
+    if len(set(structures)) < len(structures):
+        raise ValueError("two structures of a cohort have the same name")
+    for case in cases:
+        others = {*case.volumes_cm3, *case.missing, *case.covered, *case.masked}.difference(structures)
+        if others:
+            raise ValueError(f"case {case.id} has {min(others)!r}, which is none of the cohort's structures")
+        if any(not 0 <= volume < float("inf") for volume in case.volumes_cm3.values()):
+            raise ValueError(f"case {case.id} has a volume that is negative or no number")
