@@ -42,7 +42,7 @@ def test_names_in_brackets_are_printed_whole_by_every_command(export, tmp_path, 
         ("inspect", export, "--out", tmp_path / "seen.png"),
         ("convert", export / "RS.dcm", "--ct", export, "--out", tmp_path / "labels.nii.gz"),
         ("ingest", export, "--out", tmp_path / "cohort", "--structures", "bladder"),
-        ("cohort", tmp_path / "cohort", "--out", tmp_path / "cohort.png"),
+        ("describe", tmp_path / "cohort", "--out", tmp_path / "cohort.png"),
     )
     for words in commands:
         code, out, _ = run(monkeypatch, capsys, *words)
