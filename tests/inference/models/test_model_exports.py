@@ -48,7 +48,7 @@ def untrained(model_folder):
 
 @pytest.fixture
 def trained(model_folder):
-    """The model after a few steps towards the two balls."""
+    """The model after some steps towards the two balls, with few voxels left on the edge of a decision."""
     model = Model.load(model_folder, device="cpu")
     image, _ = preprocess_volume([scan()], model.plan)
     hu = torch.from_numpy(scan().array)
@@ -57,7 +57,7 @@ def trained(model_folder):
     network = model.network.train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
     corners = torch.Generator().manual_seed(0)
-    for _ in range(30):
+    for _ in range(90):
         z, y, x = (
             int(torch.randint(n - p + 1, (), generator=corners))
             for n, p in zip((24, 40, 44), (16, 32, 32), strict=True)
