@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from gynbtnet.evaluation.metrics.evaluate import evaluate
     from gynbtnet.imaging.dicom.ct_series import read_ct_series
     from gynbtnet.imaging.dicom.rt.rtstruct_writer import write_rtstruct
-    from gynbtnet.imaging.volume import Segmentation, Volume
+    from gynbtnet.imaging.volume import Segmentation as Segmentation
+    from gynbtnet.imaging.volume import Volume as Volume
     from gynbtnet.inference.engine.predict import predict
     from gynbtnet.inference.models.ensemble import load_model
     from gynbtnet.inference.models.model import Model

@@ -10,7 +10,7 @@ from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.structure_masks import MOST_STRUCTURES, OverlappingSegmentation, StructureMasks
 from gynbtnet.imaging.targets import target_depth
 from gynbtnet.imaging.volume import Segmentation, Volume
-from gynbtnet.imaging.whole_labels import LABEL_TOLERANCE, are_whole
+from gynbtnet.imaging.whole_labels import LABEL_TOLERANCE, are_whole_numbers
 from gynbtnet.runtime.errors import BadInput
 
 _MOST_LABELS = 256
@@ -85,4 +85,4 @@ def is_label_map(volume: Volume) -> bool:
     if volume.array.min() < -LABEL_TOLERANCE:
         return False
     values = np.unique(volume.array)
-    return are_whole(values) and len(np.unique(np.rint(values))) <= _MOST_LABELS
+    return are_whole_numbers(values) and len(np.unique(np.rint(values))) <= _MOST_LABELS

@@ -6,7 +6,7 @@ from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.phantom.anatomy.applicator import Applicator
 from gynbtnet.phantom.anatomy.pelvic_organs import UterineAxis
-from gynbtnet.phantom.shapes.grid_points import Floats, Points
+from gynbtnet.phantom.shapes.grid_points import Floats, GridPoints
 
 PRESCRIBED = 7.0
 """Gy at point A."""
@@ -20,7 +20,7 @@ GRID = 2.0
 """Finest spacing of the dose grid in mm."""
 
 
-def dose_rate(positions: Floats, weights: Floats, points: Points) -> Floats:
+def dose_rate(positions: Floats, weights: Floats, points: GridPoints) -> Floats:
     """Sum over isotropic point sources of weight · g(r)/r², r in mm, (z, y, x): TG-43's point-source form.
 
     Args:
@@ -59,8 +59,8 @@ def plan_dose(applicator: Applicator, axis: UterineAxis, geometry: Geometry, set
     positions = np.concatenate([applicator.tandem_dwells, applicator.ovoid_dwells])
     weights = np.repeat([1.0, OVOID_WEIGHT], [len(applicator.tandem_dwells), len(applicator.ovoid_dwells)])
     reference = [
-        float(dose_rate(positions, weights, Points(*(np.asarray([c]) for c in point[::-1]))).item())
+        float(dose_rate(positions, weights, GridPoints(*(np.asarray([c]) for c in point[::-1]))).item())
         for point in points_a(axis)
     ]
-    dose = PRESCRIBED / np.mean(reference) * dose_rate(positions, weights, Points.of(grid, setup))
+    dose = PRESCRIBED / np.mean(reference) * dose_rate(positions, weights, GridPoints.of(grid, setup))
     return Volume(dose.astype(np.float32), grid)

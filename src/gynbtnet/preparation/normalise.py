@@ -11,7 +11,7 @@ Floats = npt.NDArray[np.float32]
 _LEAST_DEVIATION = 1e-8  # HU; a scan that is constant becomes zero, not NaN
 
 
-def clip(values: npt.NDArray[np.generic], plan: Plan, channel: int = 0) -> Floats:
+def clip_to_plan(values: npt.NDArray[np.generic], plan: Plan, channel: int = 0) -> Floats:
     """Cut off what no tissue has, before splines spread it: metal would ring far into its surroundings.
 
     "ct" clips to the percentiles of the cohort's foreground (nnU-Net's CTNormalization). Any CT is cut off at air,
@@ -31,7 +31,7 @@ def clip(values: npt.NDArray[np.generic], plan: Plan, channel: int = 0) -> Float
     return floats
 
 
-def scale(values: Floats, plan: Plan, channel: int = 0) -> Floats:
+def normalise_channel(values: Floats, plan: Plan, channel: int = 0) -> Floats:
     """Centre and scale a channel that was clipped.
 
     "zscore" gives it mean 0 and variance 1 over all its voxels (the paper, stages 1 and 2); "ct" takes mean and
@@ -41,7 +41,7 @@ def scale(values: Floats, plan: Plan, channel: int = 0) -> Floats:
 
 
 def zero_and_unit(values: Floats, plan: Plan, channel: int = 0) -> tuple[float, float]:
-    """The values of a clipped channel, HU for CT, that become 0, and the width that becomes 1; see :func:`scale`."""
+    """Return the value of a clipped channel (HU for CT) that becomes 0, and the width that becomes 1."""
     if plan.normalisations[channel] == "ct" and plan.intensities is not None:
         mean, deviation = plan.intensities[channel].mean, plan.intensities[channel].std
     else:

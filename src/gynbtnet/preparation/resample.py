@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.orientation import turn_between
+from gynbtnet.imaging.orientation import reorientation_between
 
 Floats = npt.NDArray[np.float32]
 Take = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
@@ -53,7 +53,7 @@ def resample(
     """
     if array.shape[-3:] != source.shape:
         raise ValueError(f"an array of shape {array.shape} does not lie on a grid of shape {source.shape}")
-    turn = turn_between(source, target)
+    turn = reorientation_between(source, target)
     grid = turn.geometry(source)
     first, last = _slices(grid, target, separate)
     turned = first(turn.array(array))
@@ -80,7 +80,7 @@ def resample_labels(
         target: the grid wanted.
         separate: the axis of ``target`` along which the nearest slice is taken instead of interpolating.
     """
-    turn = turn_between(source, target)
+    turn = reorientation_between(source, target)
     grid = turn.geometry(source)
     first, last = _slices(grid, target, separate)
     turned = first(turn.array(labels))

@@ -25,11 +25,11 @@ import numpy as np
 import numpy.typing as npt
 
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.evaluation.metrics.evaluate import prediction_of, truth_of
+from gynbtnet.evaluation.metrics.evaluate import read_prediction, read_truth
 from gynbtnet.evaluation.metrics.metrics import score
 from gynbtnet.imaging.volume import Segmentation
-from gynbtnet.inference.quality.connected_components import pieces_of
-from gynbtnet.inference.quality.postprocessing import holes_of, kept_pieces, postprocess
+from gynbtnet.inference.quality.connected_components import connected_components
+from gynbtnet.inference.quality.postprocessing import find_holes, keep_components, postprocess
 from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
 from gynbtnet.runtime.progress import track
 
@@ -72,14 +72,14 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class PostprocessingChoice:
+class PostprocessingSelection:
     """The rules that helped, and all that was tried."""
 
     rules: tuple[PostprocessingRule, ...]
     trials: tuple[Trial, ...]
 
 
-def choose_postprocessing(cohort: Cohort, predictions: Path) -> PostprocessingChoice:
+def select_postprocessing(cohort: Cohort, predictions: Path) -> PostprocessingSelection:
     """Try post-processing on the predictions of a cohort's cases, each made by a model that hasn't seen its patient.
 
     Args:
@@ -97,7 +97,7 @@ def choose_postprocessing(cohort: Cohort, predictions: Path) -> PostprocessingCh
         "holes", cohort, predictions, by_then, lambda name: _of_holes(name, holes, by_then.get(name))
     )
     rules = tuple(chosen[name] for name in cohort.structures if name in chosen)
-    return PostprocessingChoice(rules, (*tried, *tried_then))
+    return PostprocessingSelection(rules, (*tried, *tried_then))
 
 
 @dataclass(frozen=True)
@@ -129,8 +129,8 @@ def _ids(cohort: Cohort) -> list[str]:
 
 def _pair(cohort: Cohort, case_id: str, predictions: Path) -> tuple[Segmentation, Segmentation]:
     case = cohort.case(case_id)
-    return truth_of(case, cohort.structures), _in_order(
-        prediction_of(case, predictions, cohort.structures), cohort.structures
+    return read_truth(case, cohort.structures), _in_order(
+        read_prediction(case, predictions, cohort.structures), cohort.structures
     )
 
 
@@ -138,7 +138,7 @@ def _pieces(cohort: Cohort, case_id: str, predictions: Path) -> _Overlaps:
     """Of each structure that the case's source knows, piece by piece."""
     case, (truth, prediction) = cohort.case(case_id), _pair(cohort, case_id, predictions)
     found = {}
-    for name, pieces in pieces_of(prediction).items():
+    for name, pieces in connected_components(prediction).items():
         if name in case.missing:
             continue
         true = truth.mask(name)
@@ -164,7 +164,7 @@ def _of_pieces(name: str, cases: Sequence[_Overlaps]) -> _Tried:
     found: dict[str, list[Floats]] = {}
     for case in of_cases:
         every = np.ones(len(case.parts), bool)
-        figures = [case.dsc(kept_pieces(case.parts, rule, case.voxel_mm3) if rule else every) for rule in options]
+        figures = [case.dsc(keep_components(case.parts, rule, case.voxel_mm3) if rule else every) for rule in options]
         found.setdefault(case.patient, []).append(np.array(figures))
     return options, found
 
@@ -194,7 +194,7 @@ def _holes(cohort: Cohort, case_id: str, predictions: Path, chosen: Mapping[str,
     """Of each structure that the case's source knows, all of its holes as one part."""
     case, (truth, prediction) = cohort.case(case_id), _pair(cohort, case_id, predictions)
     labels = postprocess(prediction, tuple(chosen.values())).labels
-    numbers, owner = holes_of(labels.array)
+    numbers, owner = find_holes(labels.array)
     owned = owner[numbers]
     found = {}
     for label, name in enumerate(cohort.structures, start=1):

@@ -17,7 +17,7 @@ COPY_DISTANCE = 0.15
 _AT_ONCE = 2**22  # distances that are computed together, so that memory stays bounded
 
 
-def without_copies(contours: Sequence[Contour], distance: float = COPY_DISTANCE) -> tuple[list[Contour], int]:
+def drop_copies(contours: Sequence[Contour], distance: float = COPY_DISTANCE) -> tuple[list[Contour], int]:
     """Keep the first of the contours of a slice that have the same line.
 
     Args:

@@ -11,7 +11,7 @@ from functools import cached_property, partial
 import numpy as np
 import numpy.typing as npt
 
-from gynbtnet.imaging.contours.contours_to_mask import Contour, Floats, Mask, mask_from_contours
+from gynbtnet.imaging.contours.contours_to_mask import Contour, Floats, Mask, contours_to_mask
 from gynbtnet.imaging.geometry import Geometry
 
 _OUTSIDE = 0.05
@@ -68,7 +68,7 @@ class _Drawn:
         return found
 
 
-def losses(contours: Sequence[Contour], geometry: Geometry) -> list[Loss]:
+def nesting_losses(contours: Sequence[Contour], geometry: Geometry) -> list[Loss]:
     """Compare XOR with the contours' nesting, on the slices where contours cross.
 
     Args:
@@ -118,7 +118,7 @@ def _drawn(contour: Contour, geometry: Geometry) -> _Drawn:
     high = np.ceil(index.max(axis=0)).astype(np.int64).clip(0, size - 1) + 1
     origin = tuple(geometry.to_world((0.0, *low.tolist())))
     crop = replace(geometry, shape=(1, *(high - low).tolist()), origin=origin)
-    return _Drawn(low, mask_from_contours([Contour(contour.points, 0)], crop)[0])
+    return _Drawn(low, contours_to_mask([Contour(contour.points, 0)], crop)[0])
 
 
 def _is_hole(small: _Drawn, large: _Drawn) -> bool:

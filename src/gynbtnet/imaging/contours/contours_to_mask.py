@@ -35,7 +35,7 @@ class Contour:
     z: int
 
 
-def mask_from_contours(contours: Sequence[Contour], geometry: Geometry) -> Mask:
+def contours_to_mask(contours: Sequence[Contour], geometry: Geometry) -> Mask:
     """The voxels (z, y, x) whose centres lie in an odd number of contours of their slice."""
     mask = np.zeros(geometry.shape, bool)
     contours = [contour for contour in contours if len(contour.points)]

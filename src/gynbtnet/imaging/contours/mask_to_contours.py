@@ -14,8 +14,8 @@ from gynbtnet.imaging.contours.contours_to_mask import Contour, Floats, Integers
 from gynbtnet.imaging.contours.keyholes import join_holes
 from gynbtnet.imaging.geometry import Geometry
 
-Outlines = Literal["smooth", "exact"]
-Holes = Literal["keyhole", "inner"]
+ContourStyle = Literal["smooth", "exact"]
+HoleStyle = Literal["keyhole", "inner"]
 
 CLEARANCE = 0.1
 """Voxels that a smooth outline keeps away from every voxel centre, however smooth it could become otherwise."""
@@ -24,8 +24,8 @@ _SMOOTHING_STEPS = 20
 _SMOOTHING_WEIGHTS = (0.5, -0.53)  # towards the neighbours, then back a little more: smooth without shrinking
 
 
-def contours_from_mask(
-    mask: Mask, geometry: Geometry, *, outlines: Outlines = "smooth", holes: Holes = "inner"
+def mask_to_contours(
+    mask: Mask, geometry: Geometry, *, outlines: ContourStyle = "smooth", holes: HoleStyle = "inner"
 ) -> list[Contour]:
     """The outlines of a mask (z, y, x), slice by slice.
 

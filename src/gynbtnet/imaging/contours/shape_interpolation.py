@@ -16,7 +16,7 @@ SAME_PLANE = 0.1
 """mm within which a wanted plane is a drawn one, and takes its shape unchanged."""
 
 
-def interpolated_shapes(drawn: Mask, at: Floats, wanted: Floats, spacing: tuple[float, float, float]) -> Mask:
+def interpolate_shapes(drawn: Mask, at: Floats, wanted: Floats, spacing: tuple[float, float, float]) -> Mask:
     """The shape on each wanted plane.
 
     Args:

@@ -30,7 +30,7 @@ class Gap:
     slices: int
 
 
-def undrawn_between(drawn: Integers, scanned: Mask) -> list[Gap]:
+def find_gaps(drawn: Integers, scanned: Mask) -> list[Gap]:
     """Find the scanned slices that have no contour, between places that have one.
 
     Args:

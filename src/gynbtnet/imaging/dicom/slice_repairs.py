@@ -30,7 +30,7 @@ class Repairs:
     gantry_tilt: bool = False
 
 
-def interpolated(slices: npt.NDArray[Any], z: Floats, count: int) -> npt.NDArray[Any]:
+def interpolate_slices(slices: npt.NDArray[Any], z: Floats, count: int) -> npt.NDArray[Any]:
     """``count`` equally spaced planes, at 0 to ``count`` - 1, from slices (n, y, x) at ascending ``z``.
 
     Planes beyond the first or last slice take its values.
@@ -44,7 +44,7 @@ def interpolated(slices: npt.NDArray[Any], z: Floats, count: int) -> npt.NDArray
     return result
 
 
-def shifted(slices: npt.NDArray[Any], by: Floats) -> npt.NDArray[Any]:
+def shift_slices(slices: npt.NDArray[Any], by: Floats) -> npt.NDArray[Any]:
     """Slices (n, y, x), each moved by its own (y, x) voxels with linear interpolation; what comes in is air."""
     moved = np.empty_like(slices)
     for target, one, (y, x) in zip(moved, slices, by, strict=True):

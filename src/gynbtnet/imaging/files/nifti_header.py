@@ -16,7 +16,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial.transform import Rotation
 
-from gynbtnet.imaging.files.image_header import ImageHeader, check_dimensions, grid, unreadable, without_place
+from gynbtnet.imaging.files.image_header import (
+    ImageHeader,
+    check_dimensions,
+    grid_geometry,
+    unreadable,
+    without_position,
+)
 from gynbtnet.imaging.files.voxel_data import VoxelData
 from gynbtnet.imaging.geometry import SAME_GRID, Geometry
 from gynbtnet.runtime.errors import BadInput
@@ -166,7 +172,7 @@ def _geometry(path: Path, fields: Any, sizes: tuple[int, ...]) -> Geometry:
     if fields["qform_code"] > 0:
         places.append(_qform(path, fields, spacing, _UNITS[unit], places[0] if places else None))
     if not places:
-        raise without_place(path, "neither qform nor sform is given")
+        raise without_position(path, "neither qform nor sform is given")
     for place in places:
         if not np.isfinite(place.matrix).all():
             raise unreadable(path, f"its {place.name} is not finite")
@@ -182,7 +188,7 @@ def _geometry(path: Path, fields: Any, sizes: tuple[int, ...]) -> Geometry:
         )
     to_lps = np.array([[-1.0], [-1.0], [1.0]])
     matrix = placed.matrix * to_lps + 0.0  # no negative zeros
-    return grid(path, sizes[2::-1], placed.spacing[::-1], matrix[:, 3], matrix[:, :3] / placed.spacing)
+    return grid_geometry(path, sizes[2::-1], placed.spacing[::-1], matrix[:, 3], matrix[:, :3] / placed.spacing)
 
 
 def _qform(path: Path, fields: Any, spacing: Floats, unit: float, sform: _Place | None) -> _Place:

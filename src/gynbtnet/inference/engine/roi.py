@@ -12,13 +12,13 @@ from gynbtnet.inference.engine.pelvis_finder import find_pelvis
 from gynbtnet.inference.engine.settings import Roi
 from gynbtnet.inference.engine.sliding_window import Box, Size
 from gynbtnet.preparation.body_mask import find_body
-from gynbtnet.preparation.downsampled_scan import coarse_scan, onto
+from gynbtnet.preparation.downsampled_scan import downsample_scan, resample_mask
 from gynbtnet.preparation.planning.plan import CT, Plan
 from gynbtnet.runtime.progress import console
 
 
 @dataclass(frozen=True)
-class Region:
+class RegionOfInterest:
     """A part of the network's grid.
 
     Attributes:
@@ -36,7 +36,7 @@ class Region:
         return Geometry(shape, grid.spacing, tuple(origin), grid.direction)
 
 
-def find_region(volumes: Sequence[Volume], plan: Plan, grid: Geometry, roi: Roi) -> Region:
+def find_region(volumes: Sequence[Volume], plan: Plan, grid: Geometry, roi: Roi) -> RegionOfInterest:
     """The patient as the scan's first CT shows it: where to lay windows, and which of them to leave out.
 
     The box lies between the patient's ends, or around the pelvis, or is all of the grid, as ``roi`` says. Everything
@@ -50,21 +50,21 @@ def find_region(volumes: Sequence[Volume], plan: Plan, grid: Geometry, roi: Roi)
     """
     whole: Box = tuple(slice(0, n) for n in grid.shape)  # type: ignore[assignment]
     ct = [volume for name, volume in zip(plan.channels, volumes, strict=True) if name.casefold() == CT]
-    coarse = coarse_scan(ct[0]) if ct else None
+    coarse = downsample_scan(ct[0]) if ct else None
     body = find_body(coarse) if coarse else None
     if coarse is None or body is None:
         if roi == "pelvis":
             _warn_of_none()
-        return Region(whole, None)
-    fine = onto(body, coarse.geometry, grid)
+        return RegionOfInterest(whole, None)
+    fine = resample_mask(body, coarse.geometry, grid)
     found = find_pelvis(coarse, body) if roi == "pelvis" else None
     if roi == "pelvis" and found is None:
         _warn_of_none()
     if roi == "whole":
-        return Region(whole, fine)
+        return RegionOfInterest(whole, fine)
     needed = _box_around(fine) if found is None else _box(found, coarse.geometry, grid)
     box = _at_least(needed, plan.patch_size, grid.shape)
-    return Region(box, fine[box])
+    return RegionOfInterest(box, fine[box])
 
 
 def _warn_of_none() -> None:

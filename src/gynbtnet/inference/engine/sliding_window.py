@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from gynbtnet.runtime.errors import BadInput
-from gynbtnet.runtime.progress import advancing
+from gynbtnet.runtime.progress import progress_bar
 
 Size = tuple[int, int, int]
 Box = tuple[slice, slice, slice]
@@ -45,7 +45,7 @@ class Slab:
     logits: Tensor
 
 
-def slide(
+def sliding_window_logits(
     network: WindowNetwork,
     image: npt.NDArray[np.float32],
     window: Size,
@@ -77,12 +77,12 @@ def slide(
         padded = pad(padded, sides, value=float(image.min()))
     whole = padded.shape[2:]
     starts = [window_starts(n, size, overlap) for n, size in zip(whole, window, strict=True)]
-    shares = [window_shares(*axis).to(device) for axis in zip(whole, window, starts, strict=True)]
-    cells = [window_cells(*axis) for axis in zip(whole, window, starts, strict=True)]
+    shares = [importance_weights(*axis).to(device) for axis in zip(whole, window, starts, strict=True)]
+    cells = [nearest_window_ranges(*axis) for axis in zip(whole, window, starts, strict=True)]
     levels = _windows_to_run(starts, window, body, before)
     sums: Tensor | None = None
     held = 0  # the slice of the scan that the sums begin with
-    with advancing("Predicting", sum(map(len, levels))) as advance:
+    with progress_bar("Predicting", sum(map(len, levels))) as advance:
         for rank, (level, end) in enumerate(zip(levels, [*starts[0][1:], whole[0]], strict=True)):
             for places in level:
                 z, y, x = (
@@ -119,7 +119,7 @@ def window_starts(size: int, window: int, overlap: float) -> list[int]:
     return [round(place * (size - window) / (count - 1)) for place in range(count)]
 
 
-def window_shares(size: int, window: int, starts: Sequence[int]) -> Tensor:
+def importance_weights(size: int, window: int, starts: Sequence[int]) -> Tensor:
     """What each window counts at each of its voxels along an axis, (windows, window).
 
     A Gaussian around the window's centre, divided by the sum of those of all windows that see the voxel: shares at a
@@ -132,7 +132,7 @@ def window_shares(size: int, window: int, starts: Sequence[int]) -> Tensor:
     return torch.stack([gaussian / total[start : start + window] for start in starts]).float()
 
 
-def window_cells(size: int, window: int, starts: Sequence[int]) -> list[slice]:
+def nearest_window_ranges(size: int, window: int, starts: Sequence[int]) -> list[slice]:
     """Of each window along an axis the voxels, counted from its start, of which no other window's centre is nearer."""
     middles = [(one + other + window) // 2 for one, other in pairwise(starts)]
     edges = [0, *middles, size]

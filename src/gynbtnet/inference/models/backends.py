@@ -17,7 +17,7 @@ from gynbtnet.training.allocator import keep_freed_memory
 _KEPT = 2**28  # bytes
 
 
-def prepared(
+def prepare_network(
     network: nn.Module, backend: Backend, device: torch.device, *, channels: int, outputs: int, window: Size
 ) -> Network:
     """A network as ``backend`` computes it, for images (1, channels, z, y, x) of the window's size.

@@ -21,7 +21,7 @@ _POSTERIOR = 1  # axis of world points, LPS
 Points = npt.NDArray[np.float64]
 
 
-def wrong_place(segmentation: Segmentation) -> str | None:
+def implausible_target_position(segmentation: Segmentation) -> str | None:
     """What is wrong with where the HR-CTV lies, as the predicate of a sentence; None where it wasn't drawn, or nothing.
 
     Only structures that the segmentation knows, and that were drawn, are asked.

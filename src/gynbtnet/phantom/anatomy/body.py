@@ -6,9 +6,9 @@ from functools import cached_property
 import numpy as np
 
 from gynbtnet.phantom.anatomy.patient import Patient
-from gynbtnet.phantom.shapes.grid_points import Box, Floats, Points
-from gynbtnet.phantom.shapes.shape_operations import Between, Rough, Without
-from gynbtnet.phantom.shapes.shapes import TINY, Blob, Shape
+from gynbtnet.phantom.shapes.grid_points import Box, Floats, GridPoints
+from gynbtnet.phantom.shapes.shape_operations import Clipped, Difference, Noisy
+from gynbtnet.phantom.shapes.shapes import TINY, Shape, Superellipsoid
 from gynbtnet.phantom.shapes.texture import Texture
 
 LEVELS = np.asarray([-200.0, -90.0, -60.0, -10.0, 40.0, 90.0, 140.0, 220.0])
@@ -32,7 +32,7 @@ class Trunk:
         high = (HALF_WIDTH.max() + self.fat[1], 8 + BACK.max() + self.fat[2], LEVELS[-1])
         return np.asarray(low) * self.scale * 1.05, np.asarray(high) * self.scale * 1.05
 
-    def distance(self, points: Points) -> Floats:
+    def distance(self, points: GridPoints) -> Floats:
         """First order within each slice; the outline changes slowly from slice to slice."""
         x, y, z = points.open
         level = z / self.scale[2]
@@ -54,7 +54,7 @@ class Trunk:
 def skin(patient: Patient) -> Shape:
     """The whole body: trunk above, thighs below, a cleft between them."""
     trunk = Trunk(patient.skeleton, patient.fat)
-    return Rough(_Legged(trunk, 20.0), Texture((*patient.identity, 201), 60.0), 2.0)
+    return Noisy(_Legged(trunk, 20.0), Texture((*patient.identity, 201), 60.0), 2.0)
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class _Legged:
     def box(self) -> Box:
         return self.trunk.box
 
-    def distance(self, points: Points) -> Floats:
+    def distance(self, points: GridPoints) -> Floats:
         x, y, z = points.open
         depth = np.maximum(-72 - z, 0.0)
         cleft = (0.25 * depth - np.abs(x)) / 1.03
@@ -80,10 +80,11 @@ def couch(patient: Patient) -> Shape:
     """The shell of the scanner's curved table top, under the patient's back."""
     top = (8 + BACK.max()) * patient.skeleton[1] + patient.fat[2] + 1
     curve = 420.0
-    board = Without(
-        Blob((0, top - curve, 0), (curve + 34, curve + 34, 1e5)), Blob((0, top - curve, 0), (curve, curve, 1e5))
+    board = Difference(
+        Superellipsoid((0, top - curve, 0), (curve + 34, curve + 34, 1e5)),
+        Superellipsoid((0, top - curve, 0), (curve, curve, 1e5)),
     )
-    return Between(board, (-215, top - 70, LEVELS[0] - 300), (215, top + 40, LEVELS[-1] + 300))
+    return Clipped(board, (-215, top - 70, LEVELS[0] - 300), (215, top + 40, LEVELS[-1] + 300))
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class AbdominalWall:
         low, high = self.outer.box
         return np.asarray((low[0], low[1], 38.0)), high
 
-    def distance(self, points: Points) -> Floats:
+    def distance(self, points: GridPoints) -> Floats:
         """Half the local thickness less the distance from the layer's middle."""
         _, y, z = points.open
         edge = np.interp(z, [60.0, 150.0], [-45.0, 60.0])  # from the groin along the crest to the flank

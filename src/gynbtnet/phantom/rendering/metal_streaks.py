@@ -9,7 +9,7 @@ from scipy import fft
 
 from gynbtnet.phantom.anatomy.applicator import Applicator
 from gynbtnet.phantom.anatomy.patient import Fraction, Patient
-from gynbtnet.phantom.shapes.grid_points import Floats, Points
+from gynbtnet.phantom.shapes.grid_points import Floats, GridPoints
 from gynbtnet.phantom.shapes.shapes import Tube
 
 LEVEL = 5.0
@@ -27,7 +27,7 @@ STARVATION = 3000.0
 """Standard deviation in HU·mm of a ray through 6 mm of steel."""
 
 
-def add_streaks(hu: Floats, points: Points, applicator: Applicator, patient: Patient, fraction: Fraction) -> None:
+def add_streaks(hu: Floats, points: GridPoints, applicator: Applicator, patient: Patient, fraction: Fraction) -> None:
     """Add the artefacts of the applicator's metal to ``hu`` (z, y, x) in place, inside the body and out."""
     low = min(tube.box[0][2] for tube in applicator.metal) - LEVEL
     high = max(tube.box[1][2] for tube in applicator.metal) + LEVEL
@@ -93,7 +93,7 @@ def _coarse(axis: Floats) -> Floats:
     return np.linspace(axis[0], axis[-1], count)
 
 
-def _finer(plane: Floats, y: Floats, x: Floats, points: Points) -> Floats:
+def _finer(plane: Floats, y: Floats, x: Floats, points: GridPoints) -> Floats:
     """Bilinear interpolation of a coarse plane at the points' (y, x)."""
     for axis, coarse, fine in ((0, y, points.y), (1, x, points.x)):
         place = np.clip((fine - coarse[0]) / (coarse[1] - coarse[0]), 0, coarse.size - 1)

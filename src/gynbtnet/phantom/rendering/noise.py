@@ -4,10 +4,10 @@ import numpy as np
 from scipy import fft, ndimage
 
 from gynbtnet.phantom.anatomy.patient import Fraction
-from gynbtnet.phantom.shapes.grid_points import Floats, Points
+from gynbtnet.phantom.shapes.grid_points import Floats, GridPoints
 
 
-def add_noise(hu: Floats, points: Points, fraction: Fraction, first_slice: int) -> None:
+def add_noise(hu: Floats, points: GridPoints, fraction: Fraction, first_slice: int) -> None:
     """Add noise to ``hu`` (z, y, x) in place; each slice draws from its own number, so that slabs don't matter."""
     step_y, step_x = float(points.y[1] - points.y[0]), float(points.x[1] - points.x[0])
     shape = points.shape[1:]

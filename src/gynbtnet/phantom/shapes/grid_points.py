@@ -13,7 +13,7 @@ Box = tuple[Floats, Floats]
 
 
 @dataclass(frozen=True)
-class Points:
+class GridPoints:
     """World points of a rectilinear grid in mm; x to the patient's left, y to the back, z to the head.
 
     Attributes:
@@ -27,7 +27,7 @@ class Points:
     x: Floats
 
     @classmethod
-    def of(cls, geometry: Geometry, shift: Floats) -> "Points":
+    def of(cls, geometry: Geometry, shift: Floats) -> "GridPoints":
         """The voxel centres of ``geometry``, in the coordinates of a patient who lies ``shift`` (x, y, z) mm off.
 
         Raises:
@@ -65,5 +65,5 @@ class Points:
             slices.append(slice(start, stop))
         return slices[0], slices[1], slices[2]
 
-    def __getitem__(self, window: Window) -> "Points":
-        return Points(self.z[window[0]], self.y[window[1]], self.x[window[2]])
+    def __getitem__(self, window: Window) -> "GridPoints":
+        return GridPoints(self.z[window[0]], self.y[window[1]], self.x[window[2]])

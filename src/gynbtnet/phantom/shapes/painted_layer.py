@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gynbtnet.phantom.shapes.grid_points import Box, Floats, Points
+from gynbtnet.phantom.shapes.grid_points import Box, Floats, GridPoints
 from gynbtnet.phantom.shapes.shapes import Shape, sample
 from gynbtnet.phantom.shapes.tissues import Tissue
 
 
 @dataclass(frozen=True)
-class Layer:
+class PaintedLayer:
     """A shape, its tissue, and what a contour calls it; painted over all that came before.
 
     Attributes:
@@ -37,7 +37,7 @@ class Layer:
         """Lowest and highest corner (x, y, z) in mm."""
         return self.shape.box
 
-    def distance(self, points: Points) -> Floats:
+    def distance(self, points: GridPoints) -> Floats:
         """Signed distance in mm, (z, y, x)."""
         found = self.shape.distance(points)
         if self.within is not None:

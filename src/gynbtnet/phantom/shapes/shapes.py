@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.interpolate import CubicSpline
 
-from gynbtnet.phantom.shapes.grid_points import Box, Floats, Points
+from gynbtnet.phantom.shapes.grid_points import Box, Floats, GridPoints
 
 FAR = 12.0
 """Beyond this distance in mm a surface is simply "far": no blending and no partial volume reaches it."""
@@ -24,11 +24,11 @@ class Shape(Protocol):
     def box(self) -> Box:
         """Lowest and highest corner (x, y, z) in mm of the inside."""
 
-    def distance(self, points: Points) -> Floats:
+    def distance(self, points: GridPoints) -> Floats:
         """Signed distance in mm at every point, (z, y, x); at least FAR where it is not worked out."""
 
 
-def sample(shape: Shape, points: Points, margin: float = FAR) -> Floats:
+def sample(shape: Shape, points: GridPoints, margin: float = FAR) -> Floats:
     """Signed distance (z, y, x), worked out within ``margin`` mm of the shape's box and FAR elsewhere."""
     result = np.full(points.shape, FAR)
     window = points.window((shape.box[0] - margin, shape.box[1] + margin))
@@ -37,7 +37,7 @@ def sample(shape: Shape, points: Points, margin: float = FAR) -> Floats:
     return result
 
 
-def frame(first: npt.ArrayLike, second: npt.ArrayLike) -> Floats:
+def orthonormal_frame(first: npt.ArrayLike, second: npt.ArrayLike) -> Floats:
     """Orthonormal rows: ``first``, the part of ``second`` across it, and their cross product."""
     u = np.asarray(first, float) / np.linalg.norm(first)
     v = np.asarray(second, float) - np.dot(second, u) * u
@@ -46,7 +46,7 @@ def frame(first: npt.ArrayLike, second: npt.ArrayLike) -> Floats:
 
 
 @dataclass(frozen=True)
-class Blob:
+class Superellipsoid:
     """An ellipsoid, or with another exponent a superellipsoid, turned and bent.
 
     Attributes:
@@ -73,7 +73,7 @@ class Blob:
         arch = sum(abs(k) * r * r for k, r in zip(self.bend, radii[:2], strict=True)) * np.abs(self.axes[2])
         return centre - reach - arch, centre + reach + arch
 
-    def distance(self, points: Points) -> Floats:
+    def distance(self, points: GridPoints) -> Floats:
         """First order: (q - 1)/|grad q| with q the norm whose unit ball this is."""
         x, y, z = (a - c for a, c in zip(points.open, np.asarray(self.centre, float), strict=True))
         if np.array_equal(self.axes, np.eye(3)):
@@ -136,7 +136,7 @@ class Tube:
         reach = self.radii[:, None] * np.asarray([self.flat, 1.0, 1.0])
         return (self.path - reach).min(0), (self.path + reach).max(0)
 
-    def distance(self, points: Points) -> Floats:
+    def distance(self, points: GridPoints) -> Floats:
         """The smallest distance to a cone with round ends, segment by segment, each only in its own neighbourhood."""
         result = np.full(points.shape, FAR)
         for a, b, ra, rb in zip(self.path[:-1], self.path[1:], self.radii[:-1], self.radii[1:], strict=True):

@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from gynbtnet.phantom.shapes.grid_points import Floats, Points
+from gynbtnet.phantom.shapes.grid_points import Floats, GridPoints
 
 NODES = 44
 """Nodes of the lattice along an axis; the field repeats after NODES cells."""
@@ -30,7 +30,7 @@ class Texture:
     def _lattice(self) -> Floats:
         return UNIT * np.random.default_rng(self.seed).standard_normal((NODES, NODES, NODES))
 
-    def __call__(self, points: Points) -> Floats:
+    def __call__(self, points: GridPoints) -> Floats:
         """The field at every point, (z, y, x)."""
         values = self._lattice
         for axis, coordinates in enumerate((points.z, points.y, points.x)):

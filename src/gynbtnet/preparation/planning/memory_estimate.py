@@ -44,13 +44,13 @@ def training_bytes(
         batch_size: patches.
     """
     finest = PRESETS[preset].channels[0] * prod(patch_size)
-    kept = kept_floats(preset, strides, in_channels=in_channels, patch_size=patch_size)
+    kept = activation_floats(preset, strides, in_channels=in_channels, patch_size=patch_size)
     loss = loss_floats(strides, outputs=outputs, patch_size=patch_size)
-    weights = parameters(preset, in_channels=in_channels, outputs=outputs)
+    weights = count_parameters(preset, in_channels=in_channels, outputs=outputs)
     return _BYTES_A_PARAMETER * weights + _FLOAT * batch_size * (kept + loss + _GRADIENT_MAPS * finest)
 
 
-def kept_floats(preset: str, strides: tuple[Triple, ...], *, in_channels: int, patch_size: Triple) -> int:
+def activation_floats(preset: str, strides: tuple[Triple, ...], *, in_channels: int, patch_size: Triple) -> int:
     """Floats that the network keeps of one patch for the backward pass, the patch itself among them."""
     size, voxels = PRESETS[preset], _voxels(strides, patch_size)
     floats = in_channels * voxels[0]
@@ -66,7 +66,7 @@ def loss_floats(strides: tuple[Triple, ...], *, outputs: int, patch_size: Triple
     return (_LOSS_MAPS * outputs + _LOSS_VALUES) * sum(_voxels(strides, patch_size)[:-1])
 
 
-def parameters(preset: str, *, in_channels: int, outputs: int) -> int:
+def count_parameters(preset: str, *, in_channels: int, outputs: int) -> int:
     """Number of the network's parameters."""
     size = PRESETS[preset]
     total = sum(_level(before, channels, size.depth) for before, channels in pairwise((in_channels, *size.channels)))

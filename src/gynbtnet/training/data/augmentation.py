@@ -20,7 +20,7 @@ from batchgeneratorsv2.transforms.spatial.mirroring import MirrorTransform
 from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 from batchgeneratorsv2.transforms.utils.random import RandomTransform
 
-from gynbtnet.training.data.spatial_augmentation import Size, SpatialChange, draw_spatial_change, is_flat
+from gynbtnet.training.data.spatial_augmentation import Size, SpatialAugmentation, draw_spatial_augmentation, is_flat
 
 _X = 2
 
@@ -44,15 +44,19 @@ class Augmentation:
     mirror_axes: tuple[int, ...] = (0, 1, 2)
     mirrored_labels: tuple[int, ...] | None = None
 
-    def draw(self, random: np.random.Generator) -> SpatialChange:
+    def draw(self, random: np.random.Generator) -> SpatialAugmentation:
         """How the next patch is rotated and scaled, and so which box of the scan it shows."""
-        return draw_spatial_change(self.patch_size, random) if self.kind == "full" else SpatialChange(self.patch_size)
+        return (
+            draw_spatial_augmentation(self.patch_size, random)
+            if self.kind == "full"
+            else SpatialAugmentation(self.patch_size)
+        )
 
     def __call__(
         self,
         image: npt.NDArray[np.float32],
         labels: npt.NDArray[np.uint8] | None,
-        change: SpatialChange,
+        change: SpatialAugmentation,
         seed: npt.NDArray[np.uint32],
     ) -> tuple[torch.Tensor, torch.Tensor | None, bool]:
         """Change ``image`` (channel, z, y, x) and ``labels`` (z, y, x), both of the change's box, as ``seed`` says.

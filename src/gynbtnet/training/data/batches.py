@@ -144,7 +144,7 @@ def _triple(values: npt.NDArray[Any]) -> Size:
     return z, y, x
 
 
-def load(batches: Batches, steps: range, workers: int) -> Iterator[Batch]:
+def load_batches(batches: Batches, steps: range, workers: int) -> Iterator[Batch]:
     """The batches of ``steps`` in order, read ahead by ``workers`` processes.
 
     Raises:

@@ -25,7 +25,7 @@ def is_flat(patch_size: Size) -> bool:
 
 
 @dataclass(frozen=True)
-class SpatialChange:
+class SpatialAugmentation:
     """A patch voxel at the offset d (z, y, x) from the patch's centre shows the scan at ``matrix`` d from there.
 
     Only the box that the patch shows is read from the scan: 64 patches of 100 are neither rotated nor scaled, and for
@@ -97,7 +97,7 @@ class SpatialChange:
         return position
 
 
-def draw_spatial_change(patch_size: Size, random: np.random.Generator) -> SpatialChange:
+def draw_spatial_augmentation(patch_size: Size, random: np.random.Generator) -> SpatialAugmentation:
     """Rotate one patch in five and scale one in five, as nnU-Net does: by up to 30° about each axis, 0.7 to 1.4 times.
 
     Flat patches are rotated by any angle and scaled, both in their plane.
@@ -106,12 +106,12 @@ def draw_spatial_change(patch_size: Size, random: np.random.Generator) -> Spatia
     angles = random.uniform(-1, 1, 3) if rotated else np.zeros(3)
     scale = random.uniform(*_SCALES) if scaled else 1.0
     if not rotated and not scaled:
-        return SpatialChange(patch_size)
+        return SpatialAugmentation(patch_size)
     if not is_flat(patch_size):
-        return SpatialChange(patch_size, create_affine_matrix_3d(angles * _ANGLE, [scale] * 3))
+        return SpatialAugmentation(patch_size, create_affine_matrix_3d(angles * _ANGLE, [scale] * 3))
     matrix = np.eye(3)
     matrix[1:, 1:] = create_affine_matrix_2d(angles[0] * _ANGLE_IN_PLANE, [scale] * 2)
-    return SpatialChange(patch_size, matrix)
+    return SpatialAugmentation(patch_size, matrix)
 
 
 def _uniform(labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
