@@ -6,7 +6,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from gynbtnet.networks.inference_ops import convolve, convolve_inplace, normalise
-from gynbtnet.networks.presets import Triple
+from gynbtnet.runtime.array_types import Triple
 
 NormKind = Literal["instance", "batch"]
 

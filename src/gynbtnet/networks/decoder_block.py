@@ -8,8 +8,8 @@ from torch.nn.functional import conv3d, interpolate
 
 from gynbtnet.networks.blocks import ResidualBlock
 from gynbtnet.networks.inference_ops import convolve_with
-from gynbtnet.networks.presets import Triple
 from gynbtnet.networks.upsampled_convolution import convolve_upsampled
+from gynbtnet.runtime.array_types import Triple
 
 _FEWEST = 256  # voxels below under which summing the weights costs more than it saves, measured at 256 and 512 channels
 

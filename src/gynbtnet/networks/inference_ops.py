@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv3d
 
-from gynbtnet.networks.presets import Triple
+from gynbtnet.runtime.array_types import Triple
 
 _SLAB = 2**22  # values of a slab's input or output, whichever is more
 _LARGE = 2**12  # voxels below which a norm in place saves nothing worth a loop

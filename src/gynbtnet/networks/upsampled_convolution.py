@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import conv_transpose3d
 
 from gynbtnet.networks.inference_ops import convolve_slabs
-from gynbtnet.networks.presets import Triple
+from gynbtnet.runtime.array_types import Triple
 
 _SUMS = {
     1: ((1, 0, 0), (0, 1, 0), (0, 0, 1)),

@@ -42,7 +42,7 @@ def as_displayed(volume: Volume) -> Volume:
 
 
 def plane(volume: Volume, name: PlaneName, point: npt.ArrayLike) -> Plane:
-    """Return the plane of an :func:`as_displayed` volume nearest to ``point``, (x, y, z) in mm, clamped to the volume."""
+    """Return the plane of an :func:`as_displayed` volume nearest to ``point``, (x, y, z) in mm, or its edge."""
     z, y, x = nearest_voxel(volume.geometry, point)
     sz, sy, sx = volume.geometry.spacing
     if name == "axial":

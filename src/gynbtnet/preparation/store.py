@@ -13,7 +13,7 @@ from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.preparation.nnunet_files import write_for_nnunet, write_nnunet_properties
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
-from gynbtnet.preparation.planning.settings import Triple
+from gynbtnet.runtime.array_types import Triple
 from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import read_json, write_json

@@ -7,7 +7,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-from gynbtnet.networks.presets import Triple
+from gynbtnet.runtime.array_types import Triple
 from gynbtnet.runtime.errors import BadInput
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from gynbtnet.networks.presets import Triple
+from gynbtnet.runtime.array_types import Triple
 from gynbtnet.sparse.active_blocks import ActiveBlocks, divide_exactly
 from gynbtnet.sparse.packed import Packed, empty_rows, strided_rows
 from gynbtnet.sparse.pair_convolution import add_pair_input_gradient, pair_convolution, pair_weight_gradient

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
 
-from gynbtnet.networks.presets import Triple
+from gynbtnet.runtime.array_types import Triple
 from gynbtnet.sparse.active_blocks import ActiveBlocks, divide_exactly
 
 

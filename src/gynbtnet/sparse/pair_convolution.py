@@ -8,7 +8,7 @@ twice, so the additions are deterministic on any device.
 import torch
 from torch import Tensor
 
-from gynbtnet.networks.presets import Triple
+from gynbtnet.runtime.array_types import Triple
 from gynbtnet.sparse.active_blocks import ActiveBlocks, divide_exactly
 from gynbtnet.sparse.packed import zero_padded
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import conv3d, conv_transpose3d
 from torch.nn.grad import conv3d_weight
 
-from gynbtnet.networks.presets import Triple
+from gynbtnet.runtime.array_types import Triple
 from gynbtnet.sparse.active_blocks import ActiveBlocks, divide_exactly
 from gynbtnet.sparse.packed import zero_padded
 

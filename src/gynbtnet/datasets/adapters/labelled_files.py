@@ -10,11 +10,12 @@ from gynbtnet.datasets.ingestion.found_scans import FoundScan, ScanContents, nat
 from gynbtnet.datasets.ingestion.integrity import LabelMismatch, Problem
 from gynbtnet.datasets.ingestion.synthetic_flag import image_is_synthetic
 from gynbtnet.imaging.files.volume_files import read_volume
-from gynbtnet.imaging.label_map import Mask, label_map
+from gynbtnet.imaging.label_map import label_map
 from gynbtnet.imaging.resample_to_grid import resample_segmentation
 from gynbtnet.imaging.structure_masks import StructureMasks
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.imaging.whole_labels import as_whole_labels
+from gynbtnet.runtime.array_types import Mask
 from gynbtnet.runtime.errors import BadInput
 
 Labels = Mapping[str, int]

@@ -28,9 +28,10 @@ from gynbtnet.datasets.ingestion.synthetic_flag import image_is_synthetic
 from gynbtnet.datasets.patient_key import PatientKey
 from gynbtnet.imaging.file_search import files_below
 from gynbtnet.imaging.files.volume_files import read_volume
-from gynbtnet.imaging.label_map import Mask, label_map
+from gynbtnet.imaging.label_map import label_map
 from gynbtnet.imaging.resample_to_grid import resample_segmentation
 from gynbtnet.imaging.whole_labels import as_whole_labels
+from gynbtnet.runtime.array_types import Mask
 from gynbtnet.runtime.errors import BadInput
 
 ARCHIVE = Archive("TotalSegmentator, version 1", "doi 10.5281/zenodo.6802614", "CC BY 4.0", 1204)

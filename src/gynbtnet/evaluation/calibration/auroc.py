@@ -8,8 +8,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from gynbtnet.evaluation.statistics.patient_bootstrap import interval, resampled_patients
-
-Floats = npt.NDArray[np.float64]
+from gynbtnet.runtime.array_types import FloatArray
 
 RESAMPLES = 1000
 LEAST_DEFINED = 100
@@ -56,7 +55,7 @@ def auroc_with_interval(
     return AurocInterval(auroc(x, bad), low, high, int(bad.sum()), len(x), len(set(patients)))
 
 
-def auroc(suspicion: Floats, bad: npt.NDArray[np.bool_]) -> float:
+def auroc(suspicion: FloatArray, bad: npt.NDArray[np.bool_]) -> float:
     """Mann and Whitney's U of the bad ones, divided by the number of pairs; NaN where there is none."""
     pairs = int(bad.sum()) * int((~bad).sum())
     if not pairs:

@@ -31,6 +31,7 @@ from gynbtnet.imaging.volume import Segmentation
 from gynbtnet.inference.quality.connected_components import connected_components
 from gynbtnet.inference.quality.postprocessing import find_holes, keep_components, postprocess
 from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
+from gynbtnet.runtime.array_types import FloatArray
 from gynbtnet.runtime.progress import track
 
 LEAST_GAIN = 0.001
@@ -40,7 +41,6 @@ LEAST_PATIENTS = 5
 _MOST_VOLUMES = 8
 _FLIPS_BITS = 13
 
-Floats = npt.NDArray[np.float64]
 Option = PostprocessingRule | None
 
 
@@ -119,7 +119,7 @@ class _Overlap:
 
 
 _Overlaps = dict[str, _Overlap]
-_Tried = tuple[list[Option], dict[str, list[Floats]]]
+_Tried = tuple[list[Option], dict[str, list[FloatArray]]]
 """Options, the first of them no change, and of each patient the DSC of every case with every option."""
 
 
@@ -161,7 +161,7 @@ def _of_pieces(name: str, cases: Sequence[_Overlaps]) -> _Tried:
     of_cases = [case[name] for case in cases if name in case and (case[name].truth or len(case[name].parts))]
     options: list[Option] = [None, *(PostprocessingRule(name, minimum_cm3=cm3) for cm3 in _volumes(of_cases))]
     options.append(PostprocessingRule(name, largest_component=True))
-    found: dict[str, list[Floats]] = {}
+    found: dict[str, list[FloatArray]] = {}
     for case in of_cases:
         every = np.ones(len(case.parts), bool)
         figures = [case.dsc(keep_components(case.parts, rule, case.voxel_mm3) if rule else every) for rule in options]
@@ -214,7 +214,7 @@ def _holes(cohort: Cohort, case_id: str, predictions: Path, chosen: Mapping[str,
 
 def _of_holes(name: str, cases: Sequence[_Overlaps], standing: Option) -> _Tried:
     fill = replace(standing, fill_holes=True) if standing else PostprocessingRule(name, fill_holes=True)
-    found: dict[str, list[Floats]] = {}
+    found: dict[str, list[FloatArray]] = {}
     for case in (case[name] for case in cases if name in case and (case[name].truth or case[name].fixed[0])):
         figures = [case.dsc(np.array([filled])) for filled in (False, True)]
         found.setdefault(case.patient, []).append(np.array(figures))
@@ -258,7 +258,7 @@ def _step(
     return trials, kept_rules
 
 
-def chance_of(gains: Floats, option: int) -> float:
+def chance_of(gains: FloatArray, option: int) -> float:
     """How often any option looks as good as ``option`` does where signs are flipped patient by patient.
 
     The maximum over options is that of Westfall and Young 1993, Resampling-Based Multiple Testing. All ways to flip

@@ -11,12 +11,13 @@ from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import Split
 from gynbtnet.evaluation.metrics.evaluate import find_prediction, read_prediction, read_truth
 from gynbtnet.evaluation.metrics.metrics import dice
-from gynbtnet.inference.quality.dsc_regression import Floats, calibrate
+from gynbtnet.inference.quality.dsc_regression import calibrate
 from gynbtnet.inference.quality.postprocessing import postprocess
 from gynbtnet.inference.quality.predicted_dsc import Quality, StructureQuality, agreement_feature, shape_features
 from gynbtnet.inference.quality.structure_features import StructureFeatures, structure_features
 from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
 from gynbtnet.preparation.planning.structure_volumes import StructureVolume, structure_volumes
+from gynbtnet.runtime.array_types import FloatArray
 from gynbtnet.runtime.json_files import read_json
 from gynbtnet.runtime.progress import track
 
@@ -89,7 +90,7 @@ def _calibrated(name: str, cases: Sequence[MeasuredStructure], volume: Structure
     dsc = np.array([case.dsc for case in cases])
     from_agreement = None
     if cases and not any(math.isnan(case.agreement) for case in cases):
-        agreed: Floats = np.array([[agreement_feature(case.agreement)] for case in cases])
+        agreed: FloatArray = np.array([[agreement_feature(case.agreement)] for case in cases])
         from_agreement = calibrate(patients, np.hstack([agreed, shape]), dsc)
     return StructureQuality(name, len(set(patients)), volume, calibrate(patients, shape, dsc), from_agreement)
 

@@ -11,8 +11,9 @@ from functools import cached_property, partial
 import numpy as np
 import numpy.typing as npt
 
-from gynbtnet.imaging.contours.contours_to_mask import Contour, Floats, Mask, contours_to_mask
+from gynbtnet.imaging.contours.contours_to_mask import Contour, contours_to_mask
 from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.runtime.array_types import FloatArray, Mask
 
 _OUTSIDE = 0.05
 """Share of a hole's voxels that may lie outside of the contour around it; holes are drawn by hand."""
@@ -106,7 +107,7 @@ def _loss(z: int, contours: Sequence[Contour], geometry: Geometry) -> Loss:
     return Loss(z, int(np.count_nonzero(nested & ~xor)), int(np.count_nonzero(nested)))
 
 
-def _touching(box: Floats, boxes: Floats) -> Mask:
+def _touching(box: FloatArray, boxes: FloatArray) -> Mask:
     """Which of some bounding boxes (n, 2, 2) a box, its low and its high corner, has something in common with."""
     return np.asarray(((boxes[:, 0] <= box[1]) & (boxes[:, 1] >= box[0])).all(axis=1))
 

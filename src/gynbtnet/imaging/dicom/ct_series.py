@@ -29,12 +29,10 @@ from gynbtnet.imaging.dicom.slice_repairs import Repairs, interpolate_slices, sh
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.plausible_grid import check_grid
 from gynbtnet.imaging.volume import Volume
+from gynbtnet.runtime.array_types import FloatArray, Mask
 from gynbtnet.runtime.available_memory import check_memory
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.progress import track
-
-Floats = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
 
 _BYTES_A_VOXEL = 4  # in HU, of which a rescale may make floats
 _MANY_FILES = 400  # about two seconds of slices
@@ -115,7 +113,7 @@ class CTSeries:
         return [one.z for one in self.slices] != list(range(self.volume.geometry.shape[0]))
 
     @cached_property
-    def places(self) -> Floats:
+    def places(self) -> FloatArray:
         """Where structures may be drawn, ascending along the volume's z, in slices.
 
         These are the scanned slices and, of a repaired volume, the interpolated planes that lie over half a slice from

@@ -5,10 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from pydicom.dataset import Dataset
 
-from gynbtnet.imaging.contours.contours_to_mask import Mask
 from gynbtnet.imaging.dicom.ct_series import CTSeries
 from gynbtnet.imaging.dicom.objects import code_value, dicom_errors_as_bad_input, read_object, uid_value
 from gynbtnet.imaging.dicom.rt.rtstruct_reader import ContourReport
@@ -18,9 +16,8 @@ from gynbtnet.imaging.printed_names import as_one_line
 from gynbtnet.imaging.roi_matching import match_rois
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation
+from gynbtnet.runtime.array_types import FloatArray, Mask
 from gynbtnet.runtime.errors import BadInput
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -28,9 +25,9 @@ class _Frame:
     """Position of a frame, as in :mod:`~gynbtnet.imaging.dicom.slice_geometry`, and the segment that it shows."""
 
     segment: int
-    position: Floats
-    orientation: Floats
-    spacing: Floats
+    position: FloatArray
+    orientation: FloatArray
+    spacing: FloatArray
 
 
 def list_segments(path: Path) -> tuple[str, ...]:

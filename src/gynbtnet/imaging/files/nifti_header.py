@@ -25,9 +25,8 @@ from gynbtnet.imaging.files.image_header import (
 )
 from gynbtnet.imaging.files.voxel_data import VoxelData
 from gynbtnet.imaging.geometry import SAME_GRID, Geometry
+from gynbtnet.runtime.array_types import FloatArray
 from gynbtnet.runtime.errors import BadInput
-
-Floats = npt.NDArray[np.float64]
 
 _COMMON = ["qform_code", "sform_code", "quatern", "qoffset", "srow"]
 _NIFTI_1: dict[str, Any] = {
@@ -146,12 +145,12 @@ class _Place:
     """One way in which a header places voxels: a name, and the 3×4 matrix from index to RAS coordinates in mm."""
 
     name: str
-    matrix: Floats
+    matrix: FloatArray
 
     @property
-    def spacing(self) -> Floats:
+    def spacing(self) -> FloatArray:
         """Along x, y, z in mm."""
-        lengths: Floats = np.linalg.norm(self.matrix[:, :3], axis=0)
+        lengths: FloatArray = np.linalg.norm(self.matrix[:, :3], axis=0)
         return lengths
 
 
@@ -191,7 +190,7 @@ def _geometry(path: Path, fields: Any, sizes: tuple[int, ...]) -> Geometry:
     return grid_geometry(path, sizes[2::-1], placed.spacing[::-1], matrix[:, 3], matrix[:, :3] / placed.spacing)
 
 
-def _qform(path: Path, fields: Any, spacing: Floats, unit: float, sform: _Place | None) -> _Place:
+def _qform(path: Path, fields: Any, spacing: FloatArray, unit: float, sform: _Place | None) -> _Place:
     """Method 2 of nifti1.h: a unit quaternion, of which the first number follows from the other three.
 
     Near a half turn the three leave of the first only four digits. If they are the sform's, rounded to 32 bits, the
@@ -248,5 +247,5 @@ def _perpendicular(path: Path, place: _Place, last: npt.NDArray[np.intp]) -> _Pl
     return _Place(place.name, np.column_stack([nearest * place.spacing, place.matrix[:, 3]]))
 
 
-def _times(values: Floats) -> str:
+def _times(values: FloatArray) -> str:
     return " × ".join(f"{value:g}" for value in values)

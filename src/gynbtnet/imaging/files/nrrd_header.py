@@ -5,7 +5,6 @@ from math import prod
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from gynbtnet.imaging.files.image_header import (
     ImageHeader,
@@ -16,9 +15,8 @@ from gynbtnet.imaging.files.image_header import (
 )
 from gynbtnet.imaging.files.text_header import HEADER_BYTES, UNITS, number_field
 from gynbtnet.imaging.files.voxel_data import Encoding, VoxelData
+from gynbtnet.runtime.array_types import FloatArray
 from gynbtnet.runtime.errors import BadInput
-
-Floats = npt.NDArray[np.float64]
 
 _KINDS = {
     "i1": ("signed char", "int8", "int8_t"),
@@ -104,7 +102,7 @@ def _fields(path: Path) -> tuple[dict[str, str], int]:
     return fields, end.end()
 
 
-def _place(path: Path, fields: dict[str, str]) -> tuple[Floats, Floats]:
+def _place(path: Path, fields: dict[str, str]) -> tuple[FloatArray, FloatArray]:
     """Steps along x, y and z (a row each) and the origin, in LPS and mm."""
     signs = _SPACES.get(fields.get("space", "").lower())
     vectors = re.findall(r"\(([^()]*)\)", fields.get("space directions", ""))

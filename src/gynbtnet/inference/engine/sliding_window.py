@@ -16,11 +16,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from gynbtnet.runtime.array_types import Box, Triple
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.progress import progress_bar
 
-Size = tuple[int, int, int]
-Box = tuple[slice, slice, slice]
 WindowNetwork = Callable[[Tensor, Box], Tensor]
 """Logits (1, outputs, z, y, x) of an image (1, channels, z, y, x) of the window's size. The box are the voxels whose
 nearest window this is: every voxel of the scan lies in the box of one window."""
@@ -48,7 +47,7 @@ class Slab:
 def sliding_window_logits(
     network: WindowNetwork,
     image: npt.NDArray[np.float32],
-    window: Size,
+    window: Triple,
     *,
     overlap: float = 0.5,
     device: torch.device | str = "cpu",
@@ -90,7 +89,7 @@ def sliding_window_logits(
                     for axis, place, size in zip(starts, places, window, strict=True)
                 )
                 cell = tuple(axis[place] for axis, place in zip(cells, places, strict=True))
-                seen = network(padded[..., z, y, x].to(device), cell)[0]  # type: ignore[arg-type]
+                seen = network(padded[..., z, y, x].to(device), cell)[0]
                 if sums is None:
                     sums = torch.zeros(len(seen), min(window[0] + 1, whole[0]), *whole[1:], dtype=torch.half).to(device)
                 weight = torch.einsum("z,y,x->zyx", *(axis[place] for axis, place in zip(shares, places, strict=True)))
@@ -139,7 +138,7 @@ def nearest_window_ranges(size: int, window: int, starts: Sequence[int]) -> list
     return [slice(low - start, high - start) for start, (low, high) in zip(starts, pairwise(edges), strict=True)]
 
 
-def relative_error(starts: Sequence[Sequence[int]], window: Size) -> float:
+def relative_error(starts: Sequence[Sequence[int]], window: Triple) -> float:
     """By how much of itself a logit of :class:`Slab` may be off, float32's own rounding aside.
 
     Every summand is at most 0, so that no partial sum is larger than the whole one; each of a voxel's n windows rounds
@@ -157,7 +156,7 @@ def relative_error(starts: Sequence[Sequence[int]], window: Size) -> float:
 
 
 def _windows_to_run(
-    starts: Sequence[Sequence[int]], window: Size, body: npt.NDArray[np.bool_] | None, before: Sequence[int]
+    starts: Sequence[Sequence[int]], window: Triple, body: npt.NDArray[np.bool_] | None, before: Sequence[int]
 ) -> list[list[tuple[int, int, int]]]:
     """Of each level along z the windows, as places in ``starts``, that see something of the body."""
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gynbtnet.inference.engine.argmax import argmax_labels
-from gynbtnet.inference.engine.sliding_window import Box
+from gynbtnet.runtime.array_types import Box
 
 Network = Callable[[Tensor], Tensor]
 _X = 4  # of a window (1, channels, z, y, x)

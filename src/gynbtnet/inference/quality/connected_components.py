@@ -7,8 +7,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from gynbtnet.imaging.volume import Segmentation
-
-Box = tuple[slice, ...]
+from gynbtnet.runtime.array_types import Box
 
 
 @dataclass(frozen=True)

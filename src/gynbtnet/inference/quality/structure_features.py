@@ -6,7 +6,8 @@ import numpy as np
 
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Segmentation
-from gynbtnet.inference.quality.connected_components import Box, connected_components
+from gynbtnet.inference.quality.connected_components import connected_components
+from gynbtnet.runtime.array_types import Box
 
 _SIDES = (("right", "left"), ("anterior", "posterior"), ("inferior", "superior"))  # low and high end of LPS x, y, z
 

@@ -19,9 +19,8 @@ from gynbtnet.imaging.volume import Volume
 from gynbtnet.inference.engine.pelvis_finder import find_pelvis
 from gynbtnet.preparation.body_mask import find_body
 from gynbtnet.preparation.downsampled_scan import downsample_scan
+from gynbtnet.runtime.array_types import Mask
 from gynbtnet.runtime.errors import BadInput
-
-Mask = npt.NDArray[np.bool_]
 
 LEAST_FAT_AND_AIR = 0.01
 """Share of voxels below −50 HU. Fat and air are 0.4 and more of every CT seen, even of those cropped to a limb; an MR,

@@ -6,10 +6,10 @@ import numpy as np
 
 from gynbtnet.phantom.anatomy.patient import Fraction, Patient
 from gynbtnet.phantom.anatomy.pelvic_organs import UterineAxis, bladder_neck, vaginal_course
-from gynbtnet.phantom.shapes.grid_points import Floats
 from gynbtnet.phantom.shapes.shape_operations import Noisy, Union
 from gynbtnet.phantom.shapes.shapes import Shape, Superellipsoid, Tube
 from gynbtnet.phantom.shapes.texture import Texture
+from gynbtnet.runtime.array_types import FloatArray
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Applicator:
     ovoids: tuple[Shape, Shape]
     channels: tuple[Tube, Tube]
     packing: Shape
-    tandem_dwells: Floats
-    ovoid_dwells: Floats
+    tandem_dwells: FloatArray
+    ovoid_dwells: FloatArray
 
     @property
     def metal(self) -> tuple[Tube, ...]:
@@ -55,7 +55,7 @@ def place_applicator(patient: Patient, fraction: Fraction, axis: UterineAxis) ->
     radius, half_length = patient.ovoid_radius, 14.0
     ovoids: list[Shape] = []
     channels: list[Tube] = []
-    dwells: list[Floats] = []
+    dwells: list[FloatArray] = []
     for side in (1.0, -1.0):
         centre = axis.os - axis.canal * (0.75 * radius + 3) + left * side * (radius + 0.5 * fraction.ovoid_gap + 2)
         ovoids.append(

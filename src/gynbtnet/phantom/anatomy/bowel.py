@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 
 from gynbtnet.phantom.anatomy.patient import Fraction, Patient
-from gynbtnet.phantom.shapes.grid_points import Floats
 from gynbtnet.phantom.shapes.painted_layer import PaintedLayer
 from gynbtnet.phantom.shapes.shapes import Shape, Tube
 from gynbtnet.phantom.shapes.texture import Texture
 from gynbtnet.phantom.shapes.tissues import GAS, Speckled, Uniform
+from gynbtnet.runtime.array_types import FloatArray
 
 
 def small_bowel(patient: Patient, fraction: Fraction, loops: int = 13) -> list[Tube]:
@@ -29,7 +29,7 @@ def small_bowel(patient: Patient, fraction: Fraction, loops: int = 13) -> list[T
 
 
 def filling(
-    course: Tube, organ: Shape, stool: Floats, gas: Floats, wall: float, texture: Texture
+    course: Tube, organ: Shape, stool: FloatArray, gas: FloatArray, wall: float, texture: Texture
 ) -> Iterator[PaintedLayer]:
     """Stool and gas along a bowel's ``course``, within the lumen of ``organ`` as its neighbours left it.
 

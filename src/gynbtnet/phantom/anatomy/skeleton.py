@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from gynbtnet.phantom.anatomy.patient import Patient
-from gynbtnet.phantom.shapes.grid_points import Floats
 from gynbtnet.phantom.shapes.shape_operations import Clipped, Difference, Noisy, Union
 from gynbtnet.phantom.shapes.shapes import Shape, Superellipsoid, Tube, orthonormal_frame
 from gynbtnet.phantom.shapes.texture import Texture
+from gynbtnet.runtime.array_types import FloatArray
 
 SACRAL_CURVE = np.asarray(
     [(0, 34, 104), (0, 52, 84), (0, 68, 62), (0, 77, 38), (0, 76, 16), (0, 68, -2), (0, 58, -14)], float
@@ -26,17 +26,17 @@ class Placed:
     patient: Patient
     side: float = 1.0
 
-    def __call__(self, *points: tuple[float, float, float]) -> Floats:
+    def __call__(self, *points: tuple[float, float, float]) -> FloatArray:
         """The points (n, 3), or one point (3,), scaled and mirrored."""
         scaled = np.asarray(points, float) * self.patient.skeleton * np.asarray([self.side, 1.0, 1.0])
-        placed: Floats = scaled[0] if len(points) == 1 else scaled
+        placed: FloatArray = scaled[0] if len(points) == 1 else scaled
         return placed
 
-    def turn(self, first: tuple[float, float, float], second: tuple[float, float, float]) -> Floats:
+    def turn(self, first: tuple[float, float, float], second: tuple[float, float, float]) -> FloatArray:
         """Axes for a blob, mirrored; the third axis points the same way on both sides."""
         mirror = np.asarray([self.side, 1.0, 1.0])
         axes = orthonormal_frame(np.asarray(first) * mirror, np.asarray(second) * mirror)
-        turned: Floats = axes * np.asarray([[1.0], [1.0], [self.side]])
+        turned: FloatArray = axes * np.asarray([[1.0], [1.0], [self.side]])
         return turned
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from joblib import Parallel, delayed
 from pydantic import TypeAdapter
 
@@ -25,9 +24,8 @@ from gynbtnet.preparation.planning.nnunet_names import (
     parse_channel_names,
     parse_labels,
 )
-from gynbtnet.preparation.planning.settings import Triple
 from gynbtnet.preparation.planning.structure_volumes import StructureVolume, structure_volumes
-from gynbtnet.preparation.planning.target_spacing import Spacing
+from gynbtnet.runtime.array_types import Float32Array, Spacing, Triple
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import write_json
 from gynbtnet.runtime.plain_data import load_json
@@ -37,8 +35,6 @@ FINGERPRINT = "dataset_fingerprint.json"
 
 _VOLUMES = TypeAdapter(tuple[StructureVolume, ...])
 _INTENSITY_SAMPLES = 10_000_000  # of all cases together; more doesn't move the percentiles
-
-Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -139,7 +135,7 @@ def _measured(cohort: Cohort, jobs: int) -> tuple[Intensity, ...] | None:
     return tuple(Intensity.of(of_channel) for of_channel in zip(*drawn, strict=True)) or None
 
 
-def _drawn(case: Case, samples: int, seed: int) -> list[Floats]:
+def _drawn(case: Case, samples: int, seed: int) -> list[Float32Array]:
     """Of every channel the same ``samples`` voxels, drawn with repetition inside the structures of one case."""
     assert case.labels is not None
     inside = np.flatnonzero(read_volume(case.labels).array)

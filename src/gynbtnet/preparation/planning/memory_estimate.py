@@ -10,7 +10,8 @@ the skip with the projection beside it; on a CPU it keeps less, see
 from itertools import pairwise
 from math import prod
 
-from gynbtnet.networks.presets import PRESETS, Triple
+from gynbtnet.networks.presets import PRESETS
+from gynbtnet.runtime.array_types import Triple
 
 _FLOAT = 4  # bytes
 _BYTES_A_PARAMETER = 4 * _FLOAT  # the parameter, its gradient, and AdamW's two moments
@@ -51,7 +52,7 @@ def training_bytes(
 
 
 def activation_floats(preset: str, strides: tuple[Triple, ...], *, in_channels: int, patch_size: Triple) -> int:
-    """Floats that the network keeps of one patch for the backward pass, the patch itself among them."""
+    """FloatArray that the network keeps of one patch for the backward pass, the patch itself among them."""
     size, voxels = PRESETS[preset], _voxels(strides, patch_size)
     floats = in_channels * voxels[0]
     for channels, here in zip(size.channels, voxels, strict=True):
@@ -62,7 +63,7 @@ def activation_floats(preset: str, strides: tuple[Triple, ...], *, in_channels: 
 
 
 def loss_floats(strides: tuple[Triple, ...], *, outputs: int, patch_size: Triple) -> int:
-    """Floats that DiceCE on every decoder level keeps of one patch."""
+    """FloatArray that DiceCE on every decoder level keeps of one patch."""
     return (_LOSS_MAPS * outputs + _LOSS_VALUES) * sum(_voxels(strides, patch_size)[:-1])
 
 

@@ -29,11 +29,11 @@ from gynbtnet.preparation.planning.settings import (
     NetworkName,
     Normalisation,
     SeparateZ,
-    Triple,
     preset_strides,
     total_stride,
 )
 from gynbtnet.preparation.planning.structure_volumes import StructureVolume
+from gynbtnet.runtime.array_types import Triple
 
 PLANS = "GynBTNetPlans"
 STOCK, OURS = "3d_fullres", "3d_gynbtnet"

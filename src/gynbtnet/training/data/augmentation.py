@@ -20,7 +20,8 @@ from batchgeneratorsv2.transforms.spatial.mirroring import MirrorTransform
 from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 from batchgeneratorsv2.transforms.utils.random import RandomTransform
 
-from gynbtnet.training.data.spatial_augmentation import Size, SpatialAugmentation, draw_spatial_augmentation, is_flat
+from gynbtnet.runtime.array_types import Triple
+from gynbtnet.training.data.spatial_augmentation import SpatialAugmentation, draw_spatial_augmentation, is_flat
 
 _X = 2
 
@@ -40,7 +41,7 @@ class Augmentation:
     """
 
     kind: Literal["full", "light", "none"]
-    patch_size: Size
+    patch_size: Triple
     mirror_axes: tuple[int, ...] = (0, 1, 2)
     mirrored_labels: tuple[int, ...] | None = None
 
@@ -91,7 +92,7 @@ class Augmentation:
 
 
 @cache
-def _transforms(patch_size: Size) -> BasicTransform:
+def _transforms(patch_size: Triple) -> BasicTransform:
     always: dict[str, Any] = {"p_per_channel": 1, "synchronize_channels": False}
     brighter, steeper = BGContrast((0.75, 1.25)), BGContrast((0.7, 1.5))
     thick = (0,) if is_flat(patch_size) else ()

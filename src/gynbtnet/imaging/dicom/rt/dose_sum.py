@@ -71,7 +71,7 @@ def sum_doses(doses: Sequence[Dose], geometry: Geometry) -> Volume:
     """The sum in Gy, float32, on a grid such as a scan's; 0 where a dose grid doesn't reach.
 
     Raises:
-        BadInput: If there is none, if they can't be summed (:func:`group_doses_by_plan`) or have several frames of reference.
+        BadInput: If there is none, or if they can't be summed; see :func:`group_doses_by_plan`.
     """
     if not doses:
         raise BadInput("There is no dose to sum; expected RTDOSE files.")

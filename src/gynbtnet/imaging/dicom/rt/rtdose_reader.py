@@ -12,9 +12,8 @@ from gynbtnet.imaging.dicom.objects import code_value, dicom_errors_as_bad_input
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.plausible_grid import check_grid
 from gynbtnet.imaging.volume import Volume
+from gynbtnet.runtime.array_types import FloatArray
 from gynbtnet.runtime.errors import BadInput
-
-Floats = npt.NDArray[np.float64]
 
 _LARGEST_GRID = 2**27
 """Voxels; a grid of 1 mm over half a metre has no more."""
@@ -140,9 +139,9 @@ def _scaling(dose: Dataset, path: Path) -> float:
 
 def _on_grid(
     array: npt.NDArray[np.float32],
-    offsets: Floats,
-    position: Floats,
-    axes: tuple[Floats, Floats],
+    offsets: FloatArray,
+    position: FloatArray,
+    axes: tuple[FloatArray, FloatArray],
     spacing: tuple[float, float],
     path: Path,
 ) -> Volume:

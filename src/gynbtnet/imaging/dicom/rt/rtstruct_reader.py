@@ -17,7 +17,7 @@ import numpy as np
 from gynbtnet.imaging.contours.contour_copies import COPY_DISTANCE, drop_copies
 from gynbtnet.imaging.contours.contour_nesting import Loss, nesting_losses
 from gynbtnet.imaging.contours.contour_planes import SAME_PLANE, snap_to_planes
-from gynbtnet.imaging.contours.contours_to_mask import Contour, Floats, Integers, Mask, contours_to_mask
+from gynbtnet.imaging.contours.contours_to_mask import Contour, contours_to_mask
 from gynbtnet.imaging.contours.shape_interpolation import interpolate_shapes
 from gynbtnet.imaging.contours.undrawn_slices import LONGEST_GAP, find_gaps, is_sparse
 from gynbtnet.imaging.dicom.ct_series import CTSeries
@@ -28,6 +28,7 @@ from gynbtnet.imaging.label_map import Overlap, label_map
 from gynbtnet.imaging.roi_matching import match_rois
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation
+from gynbtnet.runtime.array_types import FloatArray, IntArray, Mask
 from gynbtnet.runtime.errors import BadInput
 
 LARGEST_COUNT = 1_000_000
@@ -171,8 +172,8 @@ class _Placed:
     """
 
     name: str
-    points: tuple[Floats, ...]
-    heights: Floats
+    points: tuple[FloatArray, ...]
+    heights: FloatArray
     notes: tuple[str, ...]
 
 
@@ -289,7 +290,7 @@ def _share(loss: Loss) -> float:
     return loss.lost / loss.enclosed
 
 
-def _filled(roi: str, name: str, mask: Mask, drawn: Integers, ct: CTSeries) -> tuple[Mask, list[str]]:
+def _filled(roi: str, name: str, mask: Mask, drawn: IntArray, ct: CTSeries) -> tuple[Mask, list[str]]:
     """Interpolate slices without a contour if the structure is drawn on every second or third one; and notes.
 
     Raises:
@@ -324,7 +325,7 @@ def _filled(roi: str, name: str, mask: Mask, drawn: Integers, ct: CTSeries) -> t
     return mask, notes
 
 
-def _planes(points: Sequence[Floats], numbers: Sequence[int], ct: CTSeries, name: str) -> Floats:
+def _planes(points: Sequence[FloatArray], numbers: Sequence[int], ct: CTSeries, name: str) -> FloatArray:
     """Where each contour lies along the volume's z, in slices; ``numbers`` are theirs in the file.
 
     Raises:
@@ -352,7 +353,7 @@ def _planes(points: Sequence[Floats], numbers: Sequence[int], ct: CTSeries, name
     return np.asarray(middle)
 
 
-def _points(contour: DrawnContour, where: str) -> Floats:
+def _points(contour: DrawnContour, where: str) -> FloatArray:
     """Points (n, 3) in mm. The text is parsed here: pydicom makes an object of every number, at 20 times the cost."""
     values = _numbers(contour.text)
     at = f", at ({', '.join(f'{value:.2f}' for value in values[:3])}) mm," if len(values) >= 3 else ""
@@ -374,7 +375,7 @@ def _points(contour: DrawnContour, where: str) -> Floats:
     return values.reshape(-1, 3)
 
 
-def _encloses(points: Floats) -> bool:
+def _encloses(points: FloatArray) -> bool:
     """Whether a contour, points (n, 3) in mm, has three points that are not on one line, and isn't a line retraced."""
     if len(points) < 3:
         return False
@@ -385,7 +386,7 @@ def _encloses(points: Floats) -> bool:
     return bool(wide) and not _is_retraced(points)
 
 
-def _is_retraced(points: Floats) -> bool:
+def _is_retraced(points: FloatArray) -> bool:
     """Whether a closed polygon runs along each of its edges as often back as forth, so that nothing lies within."""
     corners, number = np.unique(np.rint(points / _WIDTH), axis=0, return_inverse=True)
     number = number.reshape(-1)
@@ -396,7 +397,7 @@ def _is_retraced(points: Floats) -> bool:
     return np.array_equal(forth, back)
 
 
-def _numbers(text: bytes) -> Floats:
+def _numbers(text: bytes) -> FloatArray:
     """The decimal strings in ``text``; a single NaN where one is no number."""
     if not text.strip(b" \0"):
         return np.empty(0)

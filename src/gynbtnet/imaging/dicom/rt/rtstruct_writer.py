@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 from pydicom.uid import UID, ImplicitVRLittleEndian
 
-from gynbtnet.imaging.contours.contours_to_mask import Contour, Floats
+from gynbtnet.imaging.contours.contours_to_mask import Contour
 from gynbtnet.imaging.contours.mask_to_contours import ContourStyle, HoleStyle, mask_to_contours
 from gynbtnet.imaging.dicom.ct_series import CTSeries, CTSlice
 from gynbtnet.imaging.dicom.objects import (
@@ -26,6 +26,7 @@ from gynbtnet.imaging.dicom.objects import (
 )
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation
+from gynbtnet.runtime.array_types import FloatArray
 from gynbtnet.runtime.errors import BadInput
 
 _STUDY_COMPONENT = UID("1.2.840.10008.3.1.2.3.1")  # what RT Referenced Study refers to, retired but demanded
@@ -187,7 +188,7 @@ def _on_slices(contours: Sequence[Contour], ct: CTSeries) -> list[Dataset]:
     ]
 
 
-def _contour(points: Floats, one: CTSlice) -> Dataset:
+def _contour(points: FloatArray, one: CTSlice) -> Dataset:
     """One contour. Its points go in as text: pydicom would make an object of every number, at ten times the cost."""
     item = Dataset()
     item.ContourImageSequence = [_slice(one)]
