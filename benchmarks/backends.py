@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gynbtnet.inference.models.backends import prepared
+from gynbtnet.inference.models.backends import prepare_network
 from gynbtnet.networks.presets import PRESETS
 from gynbtnet.networks.unet import GynBTNet
 
@@ -33,7 +33,7 @@ def worker(variant: str, preset: str, patch: tuple[int, int, int], out: Path) ->
     image = torch.randn(1, 1, *patch)
     began = time.perf_counter()
     if variant in ("eager", "compiled", "openvino"):
-        run = prepared(network, variant, torch.device("cpu"), channels=1, outputs=6, window=patch)
+        run = prepare_network(network, variant, torch.device("cpu"), channels=1, outputs=6, window=patch)
     else:
         run = network
     if variant == "channels last":

@@ -25,7 +25,7 @@ import torch
 from gynbtnet.phantom.case import pelvic_geometry, phantom_case
 from gynbtnet.phantom.rendering.scene import STRUCTURES
 from gynbtnet.preparation.foreground import foreground_voxels
-from gynbtnet.preparation.normalise import clip, scale
+from gynbtnet.preparation.normalise import clip_to_plan, normalise_channel
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.store import PreparedCase, PreparedCohort, write_prepared_case
 from gynbtnet.training.data.augmentation import Augmentation
@@ -43,7 +43,7 @@ def write_scan(folder: Path, size: tuple[int, int, int], patch: tuple[int, int, 
 
     phantom = phantom_case(0, 0, 0, pelvic_geometry(SPACING, size))
     plan = Plan(STRUCTURES, SPACING, "zscore", None, patch, 2, "XS", ((1, 1, 1), *((2, 2, 2),) * 4))
-    image = scale(clip(phantom.scan.array, plan), plan)[np.newaxis]
+    image = normalise_channel(clip_to_plan(phantom.scan.array, plan), plan)[np.newaxis]
     labels = phantom.structures.labels.array
     voxels = foreground_voxels(labels)
     case = PreparedCase(

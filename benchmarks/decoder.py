@@ -19,7 +19,7 @@ from gynbtnet.networks.presets import PRESETS
 from gynbtnet.networks.unet import Decoder
 from gynbtnet.training.allocator import keep_freed_memory
 
-RULE = merging_block.saves_time
+RULE = merging_block.use_split_form
 FORMS: dict[str, Callable[[torch.Tensor], bool]] = {"plain": lambda below: False, "ours": RULE}
 
 
@@ -62,13 +62,13 @@ def main() -> None:
             seconds: dict[str, list[float]] = {form: [] for form in FORMS}
             operations = {}
             for form, rule in FORMS.items():
-                merging_block.saves_time = rule
+                merging_block.use_split_form = rule
                 with FlopCounterMode(display=False, custom_mapping=COUNTED) as counter:
                     run(decoder, features)
                 operations[form] = counter.get_total_flops() / 1e12
             for _ in range(options.repeats):
                 for form, rule in FORMS.items():
-                    merging_block.saves_time = rule
+                    merging_block.use_split_form = rule
                     start = time.process_time()
                     run(decoder, features)
                     seconds[form].append(time.process_time() - start)

@@ -22,15 +22,15 @@ import torch
 from gynbtnet.datasets.adapters import dicom_rt_export
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import split_patients
-from gynbtnet.evaluation.calibration.auroc import found
-from gynbtnet.evaluation.metrics.evaluate import truth_of
+from gynbtnet.evaluation.calibration.auroc import auroc_with_interval
+from gynbtnet.evaluation.metrics.evaluate import read_truth
 from gynbtnet.evaluation.metrics.metrics import dice
-from gynbtnet.experiment.cross_validation import CrossValidation, crossvalidate, learn_from_folds
+from gynbtnet.experiment.cross_validation import CrossValidation, calibrate_from_folds, crossvalidate
 from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.models.model import Model
-from gynbtnet.inference.quality.predicted_dsc import Quality, passes_of
+from gynbtnet.inference.quality.predicted_dsc import Quality, tta_signature
 from gynbtnet.inference.review import review
 from gynbtnet.phantom.cohorts import write_brachytherapy
 from gynbtnet.preparation.planning.make_plan import make_plan
@@ -110,7 +110,7 @@ def trained(cohort: Cohort, recipe: str, changes: Sequence[str], folder: Path) -
     prepared = prepare(seen, make_plan(seen, settings.stage("task").plan), folder / "prepared")
     places = CrossValidation(folder / "crossvalidation")
     crossvalidate(prepared, cohort, settings, split, places.folder)
-    learn_from_folds(cohort, settings, split, places.folder)
+    calibrate_from_folds(cohort, settings, split, places.folder)
     return places, cohort.of_patients(split.test)
 
 
@@ -124,11 +124,11 @@ def outcomes(places: CrossValidation, held_out: Cohort, changes: Sequence[str], 
         for weights in worse.network.parameters():
             weights += 0.35 * weights.std(correction=0) * torch.randn(weights.shape, generator=random)
     for case in track(held_out.cases, "Held-out patients"):
-        scan, truth = read_volume(case.image), truth_of(case, held_out.structures)
+        scan, truth = read_volume(case.image), read_truth(case, held_out.structures)
         runs = [(name, damage, model) for name, damage in DAMAGE.items()]
         for name, damage, used in (*runs, (DISTURBED, DAMAGE[AS_THEY_CAME], worse)):
             image = Volume(damage(scan.array.astype(np.float32)), scan.geometry)
-            said = {"passes": passes_of(settings, plan), "review_below": BAD}
+            said = {"passes": tta_signature(settings, plan), "review_below": BAD}
             told = review(used.contour([image], settings), plan, quality, **said)
             for structure in held_out.structures:
                 if structure in case.missing:
@@ -172,7 +172,7 @@ def table(kind: str, all_of: Sequence[Outcome], patients: int) -> Iterator[str]:
     for words, of in (("as they came", [AS_THEY_CAME]), ("all", list(dict.fromkeys(one.scan for one in all_of)))):
         own = [one for one in all_of if one.scan in of]
         for name, suspicion in suspicions.items():
-            area = found(
+            area = auroc_with_interval(
                 [suspicion(one) for one in own],
                 [one.dsc for one in own],
                 [one.patient for one in own],

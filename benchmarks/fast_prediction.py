@@ -19,7 +19,7 @@ from scipy.stats import bootstrap
 
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import Split
-from gynbtnet.evaluation.metrics.evaluate import truth_of
+from gynbtnet.evaluation.metrics.evaluate import read_truth
 from gynbtnet.evaluation.metrics.metrics import dice
 from gynbtnet.experiment.folders import ComparedModel
 from gynbtnet.imaging.files.volume_files import read_volume
@@ -42,7 +42,7 @@ def figures(home: ComparedModel, settings: PredictionSettings) -> Iterator[tuple
     model = load_model(home.run("task"), settings)
     for patient in Split.load(home.split).test:
         case = cohort.of_patients([patient]).cases[0]
-        scan, truth = read_volume(case.image), truth_of(case, cohort.structures)
+        scan, truth = read_volume(case.image), read_truth(case, cohort.structures)
         start = time.process_time()
         found = model.contour([scan], settings).segmentation
         seconds = time.process_time() - start

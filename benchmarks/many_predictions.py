@@ -44,14 +44,14 @@ def make_input(folder: Path, scans: int) -> None:
 def run(way: str, folder: Path) -> dict[str, float]:
     from gynbtnet.inference.engine.settings import PredictionSettings
     from gynbtnet.inference.models.ensemble import load_model
-    from gynbtnet.inference.predict_scan import Request, predict_request
+    from gynbtnet.inference.predict_scan import PredictionRequest, predict_request
     from gynbtnet.inference.predict_scans import predict_scans
     from gynbtnet.inference.scans.scan_search import find_scans
 
     settings = PredictionSettings(mirroring=False, overlap=0.25)
     model = load_model(folder / "model", settings)
     found = find_scans([folder / "scans"], model.channels).scans
-    requests = {name: Request(files, folder / way / name, settings) for name, files in found.items()}
+    requests = {name: PredictionRequest(files, folder / way / name, settings) for name, files in found.items()}
     wall, cpu = time.perf_counter(), time.process_time()
     if way == "overlapped":
         predict_scans(model, folder / "model", requests)

@@ -39,7 +39,7 @@ from gynbtnet.preparation.preprocess import preprocess_volume
 from gynbtnet.preparation.resample import resample_labels
 from gynbtnet.training.allocator import keep_freed_memory
 from gynbtnet.training.objectives.losses import deeply_supervised
-from gynbtnet.training.planned_network import planned_network
+from gynbtnet.training.planned_network import build_network
 
 PATCH = (64, 96, 96)
 CROP = (32, 64, 64)  # what a network learns on fast
@@ -61,7 +61,7 @@ def train(folder: Path, plan: Plan, steps: int, folds: int, device: str) -> None
     labels = torch.from_numpy(resample_labels(drawn.array.astype(np.uint8), drawn.geometry, grid).astype(np.int64))
     torch.manual_seed(0)
     keep_freed_memory()
-    network = planned_network(plan, deep_supervision=True).to(device)
+    network = build_network(plan, deep_supervision=True).to(device)
     optimizer = torch.optim.AdamW(network.parameters())
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps)
     places = [torch.nonzero(labels == label) for label in labels.unique() if label]

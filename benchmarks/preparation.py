@@ -21,7 +21,7 @@ from gynbtnet.imaging.files.volume_files import read_volume, write_volume
 from gynbtnet.phantom.case import pelvic_geometry, phantom_case
 from gynbtnet.phantom.rendering.scene import STRUCTURES
 from gynbtnet.preparation.foreground import foreground_voxels
-from gynbtnet.preparation.normalise import clip, scale
+from gynbtnet.preparation.normalise import clip_to_plan, normalise_channel
 from gynbtnet.preparation.planning.anisotropy import separate_axis
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.resample import resample, resample_labels
@@ -103,7 +103,7 @@ def _dice(one: np.ndarray, other: np.ndarray) -> float:
 def reading(folder: Path) -> list[str]:
     phantom = phantom_case(0, 0, 0, pelvic_geometry(LARGE_SPACING, LARGE))
     plan = Plan(STRUCTURES, LARGE_SPACING, "zscore", None, PATCH, 2, "XS", ((1, 1, 1), *((2, 2, 2),) * 4))
-    image = scale(clip(phantom.scan.array, plan), plan)[np.newaxis]
+    image = normalise_channel(clip_to_plan(phantom.scan.array, plan), plan)[np.newaxis]
     labels = phantom.structures.labels.array
     voxels = foreground_voxels(labels)
     case = PreparedCase("a", "a", phantom.scan.geometry, (float(image.min()),), True, tuple(voxels), "", folder)

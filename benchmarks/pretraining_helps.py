@@ -22,7 +22,7 @@ import torch
 
 from gynbtnet.datasets.adapters import dicom_rt_export, scan_folders
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.datasets.split import hold_out
+from gynbtnet.datasets.split import hold_out_patients
 from gynbtnet.evaluation.metrics.metrics import dice
 from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.inference.engine.predict import predict
@@ -38,7 +38,7 @@ from gynbtnet.sparse.active_blocks import ActiveBlocks
 from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
 from gynbtnet.training.data.augmentation import Augmentation
 from gynbtnet.training.data.batches import Batches
-from gynbtnet.training.objectives.masked_modelling_objective import MaskedModelling
+from gynbtnet.training.objectives.masked_modelling_objective import MaskedModellingObjective
 from gynbtnet.training.settings import PretrainingSettings, SegmentationSettings
 from gynbtnet.training.stages import finetune, pretrain
 
@@ -78,7 +78,7 @@ def prepared_scans(
     name: str, unlabelled: Sequence[Path], cohort: Cohort, test: int, settings: PlanSettings, folder: Path
 ) -> Scans:
     """Everything prepared; scans of the contoured patients, but not of those to be scored, are pretrained on too."""
-    held_out = hold_out(cohort.patients, test, seed=0)
+    held_out = hold_out_patients(cohort.patients, test, seed=0)
     pool = cohort.of_patients(set(cohort.patients).difference(held_out))
     shown = scan_folders.ingest(unlabelled, folder / "shown", also=pool)
     return Scans(
@@ -110,12 +110,12 @@ def learn(scans: Scans, seed: int, steps: int, run: Path) -> tuple[float, float,
         validation_patches=24,
         checkpoint_every=EPOCHS,
     )
-    validation = scans.unlabelled.ids_of(hold_out(scans.unlabelled.patients, 0.15, seed))
+    validation = scans.unlabelled.ids_of(hold_out_patients(scans.unlabelled.patients, 0.15, seed))
     training = {case.id for case in scans.unlabelled.cases} - validation
     pretrain(scans.unlabelled, settings, run, training_ids=training, validation_ids=validation)
     held_out = [case for case in scans.unlabelled.cases if case.id in validation]
     patches = Batches(held_out, Augmentation("none", PATCH), 1, seed, with_units=True)
-    objective = MaskedModelling(
+    objective = MaskedModellingObjective(
         Nothing("XS"), settings.mask_ratio, settings.normalise_target, epsilon_hu=settings.target_epsilon_hu
     )
     nothing = objective.validate(patches[number] for number in range(settings.validation_patches))
@@ -134,7 +134,7 @@ def dsc(scans: Scans, labelled: str, seed: int, steps: int, start: Path | None, 
         augmentation="light",
         foreground_share=0.5,
     )
-    drawn = scans.pool.patients if labelled == "all" else hold_out(scans.pool.patients, int(labelled), seed)
+    drawn = scans.pool.patients if labelled == "all" else hold_out_patients(scans.pool.patients, int(labelled), seed)
     ids = scans.pool.ids_of(drawn)
     model = Model.load(finetune(scans.pool, settings, run, training_ids=ids, validation_ids=[], start=start))
     found: dict[str, list[float]] = {structure: [] for structure in scans.test.structures}

@@ -6,12 +6,12 @@ import sys
 from pathlib import Path
 
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.evaluation.metrics.evaluate import Evaluation, prediction_of, truth_of
+from gynbtnet.evaluation.metrics.evaluate import Evaluation, read_prediction, read_truth
 from gynbtnet.evaluation.reports.case_selection import best_median_worst
 from gynbtnet.experiment.folders import Experiment
 from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.pictures.overlays import overlay_figure, view
+from gynbtnet.pictures.overlays import make_view, overlay_figure
 
 IMAGES = Path(__file__).parent / "images"
 
@@ -28,9 +28,9 @@ def draw_overlay(experiment: Experiment) -> None:
     cohort = Cohort.load(experiment.cohort("task"))
     median = dict(best_median_worst(Evaluation.load(experiment.evaluation).scores))["median"]
     case = cohort.case(median)
-    truth = truth_of(case, cohort.structures)
-    prediction = prediction_of(case, experiment.test_predictions, cohort.structures)
-    figure = overlay_figure(view(read_volume(case.image), prediction, truth), StructureNames.load())
+    truth = read_truth(case, cohort.structures)
+    prediction = read_prediction(case, experiment.test_predictions, cohort.structures)
+    figure = overlay_figure(make_view(read_volume(case.image), prediction, truth), StructureNames.load())
     figure.savefig(IMAGES / "overlay.png", dpi=110)
 
 

@@ -20,8 +20,8 @@ from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.ingestion.patient_table import PatientTable
 from gynbtnet.datasets.patient_key import PatientKey
 from gynbtnet.datasets.split import Split
-from gynbtnet.evaluation.dose.external_beam import external_beam
-from gynbtnet.evaluation.dose.planning_aims import EMBRACE_II, Aims
+from gynbtnet.evaluation.dose.external_beam import parse_external_beam
+from gynbtnet.evaluation.dose.planning_aims import EMBRACE_II, PlanningAims
 from gynbtnet.imaging.files.volume_files import write_volume
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.structure_names import StructureNames
@@ -187,7 +187,7 @@ def test_tables(tmp_path: Path) -> None:
     attack(path, lambda: PatientTable.load(path, [tmp_path]), 150)
     beams = tmp_path / "beams.csv"
     beams.write_text("patient,dose_gy,fractions\na,45,25\nb,50.4,28\n")
-    attack(beams, lambda: external_beam(str(beams), ["a", "b"]), 150)
+    attack(beams, lambda: parse_external_beam(str(beams), ["a", "b"]), 150)
     key = tmp_path / "key.csv"
     written = PatientKey.load(key)
     written.add(["x", "y"])
@@ -198,7 +198,7 @@ def test_tables(tmp_path: Path) -> None:
 def test_aims_and_aliases(tmp_path: Path) -> None:
     path = tmp_path / "aims.yaml"
     path.write_bytes(EMBRACE_II.read_bytes())
-    attack(path, lambda: Aims.load(path), 100, kind="yaml")
+    attack(path, lambda: PlanningAims.load(path), 100, kind="yaml")
     aliases = tmp_path / "aliases.yaml"
     aliases.write_text("hr_ctv: [CTV MR, 'HR CTV D1']\nbladder: [Blase]\n")
     attack(aliases, lambda: StructureNames.load(aliases), 150, kind="yaml")

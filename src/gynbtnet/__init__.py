@@ -1,10 +1,11 @@
 """GynBTNet: contours for gynecologic brachytherapy, learned in three stages. Research use only.
 
-The names below are the method, step by step; each is imported when it is first asked for.
+The names below are the method, step by step. Each is imported when it is first used.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from gynbtnet.runtime.public_names import lazy_names
 
 if TYPE_CHECKING:
     from gynbtnet.datasets.adapters.dicom_rt_export import ingest
@@ -21,25 +22,6 @@ if TYPE_CHECKING:
     from gynbtnet.preparation.prepare import prepare
     from gynbtnet.recipes.loading import load_recipe
     from gynbtnet.training.stages import finetune, pretrain
-
-_HOMES = {
-    "Volume": "imaging.volume",
-    "Segmentation": "imaging.volume",
-    "read_ct_series": "imaging.dicom.ct_series",
-    "write_rtstruct": "imaging.dicom.rt.rtstruct_writer",
-    "Cohort": "datasets.cohort",
-    "ingest": "datasets.adapters.dicom_rt_export",
-    "split_patients": "datasets.split",
-    "make_plan": "preparation.planning.make_plan",
-    "prepare": "preparation.prepare",
-    "load_recipe": "recipes.loading",
-    "pretrain": "training.stages",
-    "finetune": "training.stages",
-    "Model": "inference.models.model",
-    "load_model": "inference.models.ensemble",
-    "predict": "inference.engine.predict",
-    "evaluate": "evaluation.metrics.evaluate",
-}
 
 __all__ = [
     "Cohort",
@@ -60,12 +42,22 @@ __all__ = [
     "write_rtstruct",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'gynbtnet' has no attribute {name!r}")
-    return getattr(import_module(f"gynbtnet.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "imaging.volume": ["Segmentation", "Volume"],
+        "imaging.dicom.ct_series": ["read_ct_series"],
+        "imaging.dicom.rt.rtstruct_writer": ["write_rtstruct"],
+        "datasets.cohort": ["Cohort"],
+        "datasets.adapters.dicom_rt_export": ["ingest"],
+        "datasets.split": ["split_patients"],
+        "preparation.planning.make_plan": ["make_plan"],
+        "preparation.prepare": ["prepare"],
+        "recipes.loading": ["load_recipe"],
+        "training.stages": ["finetune", "pretrain"],
+        "inference.models.model": ["Model"],
+        "inference.models.ensemble": ["load_model"],
+        "inference.engine.predict": ["predict"],
+        "evaluation.metrics.evaluate": ["evaluate"],
+    },
+)

@@ -12,7 +12,7 @@ import SimpleITK as sitk
 import torch
 
 from gynbtnet.baselines import nnunet_training
-from gynbtnet.baselines.nnunet_library import DATASET, link_or_copy, nnunet
+from gynbtnet.baselines.nnunet_library import DATASET, import_nnunet_library, link_or_copy
 from gynbtnet.baselines.nnunet_model import NnUNetModel, _check_trusted
 from gynbtnet.baselines.nnunet_training import RECORD, _check_harmless, train_nnunet
 from gynbtnet.baselines.settings import NnUNetSettings
@@ -81,7 +81,7 @@ def test_the_environment_is_left_as_it_was(tmp_path: Path, monkeypatch: pytest.M
     raw, results = "nnUNet_raw", "nnUNet_results"
     monkeypatch.setenv(raw, "mine")
     monkeypatch.delenv(results, raising=False)
-    with pytest.raises(KeyError), nnunet(tmp_path / "log.txt", nnUNet_raw="ours", nnUNet_results="ours"):
+    with pytest.raises(KeyError), import_nnunet_library(tmp_path / "log.txt", nnUNet_raw="ours", nnUNet_results="ours"):
         assert os.environ[raw] == os.environ[results] == "ours"
         print("chatter")
         raise KeyError
@@ -232,7 +232,7 @@ def test_from_a_split_to_contours(
 
 def test_its_style_of_curves_stays_its_own() -> None:
     before = dict(matplotlib.rcParams)
-    with nnunet():
+    with import_nnunet_library():
         seaborn = pytest.importorskip("seaborn")
         seaborn.set_theme(font_scale=2.5)
         assert matplotlib.rcParams["ytick.labelsize"] != before["ytick.labelsize"]
@@ -241,7 +241,7 @@ def test_its_style_of_curves_stays_its_own() -> None:
 
 def own_prediction(out: Path, folds: list[int], image: Path, target: Path) -> np.ndarray:
     """What stock nnU-Net predicts from its own checkpoints, from file to file."""
-    with nnunet():
+    with import_nnunet_library():
         from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
         from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
         from nnunetv2.utilities.plans_handling.plans_handler import PlansManager

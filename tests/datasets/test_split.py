@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from gynbtnet.datasets.case import Case, Source
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.nnunet_folds import FOLDS, read_folds, write_folds
-from gynbtnet.datasets.split import Split, hold_out, split_patients
+from gynbtnet.datasets.split import Split, hold_out_patients, split_patients
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.runtime.errors import BadInput
 
@@ -54,11 +54,11 @@ def test_the_papers_split_is_80_to_20_of_30_patients() -> None:
 
 def test_a_count_and_a_share_are_told_apart() -> None:
     patients = [f"p{i}" for i in range(26)]
-    assert len(hold_out(patients, 5, seed=0)) == 5
-    assert len(hold_out(patients, 0.15, seed=0)) == 4
-    assert hold_out(patients, 0, seed=0) == hold_out(patients, 0.0, seed=0) == ()
-    assert len(hold_out(patients[:2], 0.01, seed=0)) == 1
-    assert hold_out(patients, 5, seed=0) != hold_out(patients, 5, seed=1)
+    assert len(hold_out_patients(patients, 5, seed=0)) == 5
+    assert len(hold_out_patients(patients, 0.15, seed=0)) == 4
+    assert hold_out_patients(patients, 0, seed=0) == hold_out_patients(patients, 0.0, seed=0) == ()
+    assert len(hold_out_patients(patients[:2], 0.01, seed=0)) == 1
+    assert hold_out_patients(patients, 5, seed=0) != hold_out_patients(patients, 5, seed=1)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.dose.agreement import dose_agreements
 from gynbtnet.evaluation.dose.course import course_doses
 from gynbtnet.evaluation.dose.external_beam import ExternalBeam
-from gynbtnet.evaluation.dose.planning_aims import Aims
+from gynbtnet.evaluation.dose.planning_aims import PlanningAims
 from gynbtnet.evaluation.dose.report import DoseContent
 from gynbtnet.evaluation.dose.score import CURVE_COLUMNS, DoseScore
 from gynbtnet.evaluation.dose.tables import summarise_dose
@@ -82,7 +82,7 @@ def dose_content(scanned: Cohort) -> DoseContent:
         for percent, factor in ((0.25, 2.0), (50.0, 1.0), (100.0, 0.5))
         if not np.isnan(dose)
     ]
-    beams, aims = dict.fromkeys(scanned.patients, ExternalBeam(45, 25)), Aims.load()
+    beams, aims = dict.fromkeys(scanned.patients, ExternalBeam(45, 25)), PlanningAims.load()
     return DoseContent(
         cohort=scanned,
         scores=scores,

@@ -12,7 +12,7 @@ import torch
 from gynbtnet.datasets.case import Case, Source
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import Split
-from gynbtnet.experiment.cross_validation import CrossValidation, crossvalidate, learn_from_folds
+from gynbtnet.experiment.cross_validation import CrossValidation, calibrate_from_folds, crossvalidate
 from gynbtnet.imaging.files.volume_files import read_volume, write_volume
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Volume
@@ -21,7 +21,7 @@ from gynbtnet.inference.models.model import Model
 from gynbtnet.inference.quality.predicted_dsc import Quality
 from gynbtnet.preparation.planning.make_plan import make_plan
 from gynbtnet.preparation.planning.plan_files import load_plan
-from gynbtnet.preparation.planning.structure_volumes import volumes_of
+from gynbtnet.preparation.planning.structure_volumes import structure_volumes
 from gynbtnet.preparation.prepare import prepare
 from gynbtnet.preparation.store import PreparedCohort
 from gynbtnet.recipes.loading import load_recipe
@@ -77,7 +77,7 @@ def done(
 ) -> CrossValidation:
     out = tmp_path_factory.mktemp("out") / "crossvalidation"
     crossvalidate(prepared, cohort, recipe, SPLIT, out)
-    learn_from_folds(cohort, recipe, SPLIT, out)
+    calibrate_from_folds(cohort, recipe, SPLIT, out)
     return CrossValidation(out)
 
 
@@ -114,8 +114,8 @@ def test_plan_and_quality_stand_beside_the_folds(done: CrossValidation, cohort: 
     plan, quality = load_plan(done.folder), Quality.beside(done.folder)
     seen = cohort.of_patients({"p0", "p1", "p2", "p3"})
     fold = load_plan(done.fold(0))
-    assert plan == replace(fold, volumes=volumes_of(seen), postprocessing=plan.postprocessing)
-    assert plan.volumes == fold.volumes == volumes_of(seen)
+    assert plan == replace(fold, volumes=structure_volumes(seen), postprocessing=plan.postprocessing)
+    assert plan.volumes == fold.volumes == structure_volumes(seen)
     assert plan.postprocessing == ()  # four patients are no reason
     assert quality is not None
     assert [(one.structure, one.from_shape) for one in quality.structures] == [("ball", None)]

@@ -13,7 +13,7 @@ from gynbtnet.evaluation.dose.files import find_doses, read_dose
 from gynbtnet.imaging.conversion import Conversion, convert
 from gynbtnet.imaging.dicom.rt.rtdose_reader import read_rtdose
 from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.resample_to_grid import dose_onto
+from gynbtnet.imaging.resample_to_grid import resample_dose
 from gynbtnet.runtime.errors import BadInput
 
 from .battery import CASES, _dose, _with_organs
@@ -98,7 +98,7 @@ def test_every_voxel_has_its_dose(tmp_path, kind):
     scan = Geometry((9, 15, 11), (3.0, 2.0, 2.0), (-10.0, -12.0, -15.0))
     z, y, x = np.indices(scan.shape)
     expected = 1 + 0.05 * (2 * x - 10 + 17) + 0.03 * (2 * y - 12 + 21) + 0.02 * (3 * z - 15 + 19)
-    assert np.abs(dose_onto(grid, scan).array - expected).max() < 0.006
+    assert np.abs(resample_dose(grid, scan).array - expected).max() < 0.006
 
 
 def test_different_doses_of_one_plan_are_refused(tmp_path):

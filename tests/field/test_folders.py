@@ -20,7 +20,7 @@ from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.inspection import inspect
 from gynbtnet.evaluation.dose.files import find_doses
 from gynbtnet.imaging.dicom.ct_series import read_ct_files, read_ct_series
-from gynbtnet.imaging.dicom.incomplete_series import completeness
+from gynbtnet.imaging.dicom.incomplete_series import assess_completeness
 from gynbtnet.imaging.dicom.series import search_series
 from gynbtnet.imaging.files.volume_files import read_volume, write_volume
 from gynbtnet.imaging.geometry import Geometry
@@ -476,7 +476,7 @@ def test_a_last_slice_cut_at_any_byte_is_never_missed(syntax: UID, tmp_path: Pat
     for length in [*range(0, len(content) - 8, 3), len(content) - 1]:
         path.write_bytes(content[:length])
         search = search_series(tmp_path)
-        usable = completeness(search).usable
+        usable = assess_completeness(search).usable
         assert tmp_path / "p1" / "CT000.dcm" in {one.files[0] for one in usable}
         for one in usable:
             if one.files[0].parent.name == "p2":
@@ -498,7 +498,7 @@ def test_a_cut_uid_is_no_other_slice(tmp_path: Path) -> None:
         dataset.save_as(path)
     path = tmp_path / "p" / "CT012.dcm"
     cut(path, path.read_bytes().index(b"1.2.3.12") + 7)
-    assert completeness(search_series(tmp_path)).usable == ()
+    assert assess_completeness(search_series(tmp_path)).usable == ()
 
 
 SCAN = Geometry((6, 12, 10), (3.0, 1.0, 1.0))

@@ -12,9 +12,9 @@ from gynbtnet.datasets.adapters import dicom_rt_export, nnunet_raw
 from gynbtnet.datasets.adapters.layouts import Choices, ingest_layout
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.ingestion.ingest import ingest_found
-from gynbtnet.evaluation.cohorts.fraction_consistency import places
+from gynbtnet.evaluation.cohorts.fraction_consistency import centroids
 from gynbtnet.evaluation.dose.evaluate_dose import evaluate_dose
-from gynbtnet.evaluation.metrics.evaluate import evaluate, truth_of
+from gynbtnet.evaluation.metrics.evaluate import evaluate, read_truth
 from gynbtnet.evaluation.reports.compared_case import compared_case
 from gynbtnet.imaging.conversion import Conversion, convert
 from gynbtnet.imaging.files.label_names import read_label_names
@@ -22,7 +22,7 @@ from gynbtnet.imaging.files.volume_files import read_volume, write_volume
 from gynbtnet.imaging.overlap_losses import OverlapTooLarge
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.pictures.overlays import overlay_figure, view
+from gynbtnet.pictures.overlays import make_view, overlay_figure
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.prepare import prepare
 from gynbtnet.runtime.errors import BadInput
@@ -84,7 +84,7 @@ def test_volume_dose_and_dice_are_those_of_the_drawn_contours(structures: tuple[
     assert any("uterus loses 12.00 of 72.00 cm³ (16.7 %) in the label map" in note for note in case.notes)
     assert any("to hr_ctv" in note for note in cohort.notes)
 
-    prediction = truth_of(case, structures)
+    prediction = read_truth(case, structures)
     write_volume(prediction.labels, tmp_path / "predictions" / case.id / "labels.nii.gz")
     scores = {one.structure: one for one in evaluate(cohort, tmp_path / "predictions", tmp_path / "e").scores}
     assert (scores["hr_ctv"].dsc, scores["hr_ctv"].truth_cm3, scores["hr_ctv"].hd95_mm) == (1, 30, 0)
@@ -103,9 +103,9 @@ def test_pictures_and_places_are_those_of_the_drawn_contours(tmp_path: Path) -> 
     structures = ("hr_ctv", "uterus")
     cohort = ingested(tmp_path, structures)
     (case,) = cohort.cases
-    truth = truth_of(case, structures)
+    truth = read_truth(case, structures)
     write_volume(truth.labels, tmp_path / "predictions" / case.id / "labels.nii.gz")
-    place = places(cohort, tmp_path / "predictions")[case.id]
+    place = centroids(cohort, tmp_path / "predictions")[case.id]
     # 48 slices from the 18th to the 65th, and their upper 40: middles of 41 and 45, from the HR-CTV's 14.5
     assert place.truth["uterus"][2] == pytest.approx((40.5 - 14.5) * 2)
     assert place.prediction["uterus"][2] == pytest.approx((44.5 - 14.5) * 2)
@@ -114,7 +114,7 @@ def test_pictures_and_places_are_those_of_the_drawn_contours(tmp_path: Path) -> 
     for seen in (shown, shown.cropped()):
         assert [np.count_nonzero(one.mask("uterus")) * 2 / 1000 for one in seen.drawn.values()] == [72, 60]
     assert shown.worst_slice("uterus").outlines["truth"]["uterus"] != ("",)
-    seen = view(read_volume(case.image), truth, truth)
+    seen = make_view(read_volume(case.image), truth, truth)
     (axes,) = overlay_figure(seen, StructureNames.load(), ["coronal"]).axes
     heights = [np.ptp(np.concatenate([path.vertices for path in one.get_paths()])[:, 1]) for one in axes.collections]
     assert sorted(heights) == pytest.approx([40, 40, 96, 96], abs=2)  # filled and outlined, 20 and 48 slices
@@ -167,7 +167,7 @@ def test_what_is_left_of_nothing_is_unknown_to_training_and_scored_as_drawn(
     levels = ((1, 1, 1), *((2, 2, 2),) * 4)
     plan = Plan(structures, (2.0, 2.0, 2.0), "zscore", None, (16, 16, 16), 1, "XS", levels)
     assert prepare(cohort, plan, tmp_path / "prepared").cases[0].missing == ("bladder",)
-    write_volume(truth_of(case, structures).labels, tmp_path / "predictions" / case.id / "labels.nii.gz")
+    write_volume(read_truth(case, structures).labels, tmp_path / "predictions" / case.id / "labels.nii.gz")
     scores = {one.structure: one for one in evaluate(cohort, tmp_path / "predictions", tmp_path / "e").scores}
     assert (scores["bladder"].missed, scores["bladder"].truth_cm3) == ("prediction", 8)
 
@@ -197,7 +197,7 @@ def test_a_cohort_of_before_loads_and_a_damaged_one_is_refused(tmp_path: Path) -
     assert case.masks
     write_volume(Volume(read_volume(case.masks).array.astype(np.int16), case.geometry), case.masks)
     with pytest.raises(BadInput, match="expected the bits of masks"):
-        truth_of(case, cohort.structures)
+        read_truth(case, cohort.structures)
     case.masks.unlink()
     with pytest.raises(BadInput, match="absent"):
         Cohort.load(cohort.folder)

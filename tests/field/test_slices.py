@@ -7,7 +7,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from gynbtnet.imaging.contours.shape_interpolation import interpolated_shapes
+from gynbtnet.imaging.contours.shape_interpolation import interpolate_shapes
 from gynbtnet.imaging.dicom.ct_series import CTSeries, read_ct_series
 from gynbtnet.imaging.dicom.rt.rtstruct_reader import read_rtstruct
 from gynbtnet.imaging.dicom.rt.rtstruct_writer import write_rtstruct
@@ -239,7 +239,7 @@ def test_shapes_between_discs_have_the_radius_between():
     y, x = np.mgrid[:81, :91] * 1.0
     near = np.hypot(y - 40, x - 45)
     drawn = np.stack([near <= 10, near <= 30])
-    shapes = interpolated_shapes(drawn, np.array([2.0, 6.0]), np.array([1.0, 2.0, 2.01, 3.0, 5.0, 6.0]), (3.0, 1, 1))
+    shapes = interpolate_shapes(drawn, np.array([2.0, 6.0]), np.array([1.0, 2.0, 2.01, 3.0, 5.0, 6.0]), (3.0, 1, 1))
     assert np.array_equal(shapes[0], drawn[0])
     assert np.array_equal(shapes[2], drawn[0])  # 0.03 mm beside a drawn plane
     assert np.array_equal(shapes[5], drawn[1])
@@ -253,7 +253,7 @@ def test_the_radius_between_is_right_to_a_third_of_a_voxel(radii):
     y, x = np.mgrid[:81, :91] * 1.0
     near = np.hypot(y - 40.3, x - 45.2)
     drawn = np.stack([near <= radius for radius in radii])
-    shapes = interpolated_shapes(drawn, np.array([0.0, 4.0]), np.array([1.0, 2.0, 3.0]), (3.0, 1, 1))
+    shapes = interpolate_shapes(drawn, np.array([0.0, 4.0]), np.array([1.0, 2.0, 3.0]), (3.0, 1, 1))
     found = np.sqrt(shapes.sum(axis=(1, 2)) / np.pi)
     assert np.abs(found - np.interp([1, 2, 3], [0, 4], radii)).max() < 0.34
 
@@ -261,7 +261,7 @@ def test_the_radius_between_is_right_to_a_third_of_a_voxel(radii):
 def test_shapes_that_do_not_overlap_or_end_are_the_nearer_one():
     drawn = np.zeros((3, 9, 40), bool)
     drawn[0, 2:6, 2:6] = drawn[1, 2:6, 30:34] = True
-    shapes = interpolated_shapes(drawn, np.array([0.0, 4.0, 8.0]), np.array([1.0, 3.0, 5.0, 6.0, 7.0]), (3.0, 1, 1))
+    shapes = interpolate_shapes(drawn, np.array([0.0, 4.0, 8.0]), np.array([1.0, 3.0, 5.0, 6.0, 7.0]), (3.0, 1, 1))
     for shape, expected in zip(shapes, (drawn[0], drawn[1], drawn[1], drawn[2], drawn[2]), strict=True):
         assert np.array_equal(shape, expected)
 

@@ -13,7 +13,7 @@ from gynbtnet.imaging.dicom.seg_reader import read_seg
 from gynbtnet.imaging.files.label_names import label_names_file, read_label_names, write_label_names
 from gynbtnet.imaging.files.volume_files import read_volume, write_volume
 from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.resample_to_grid import dose_onto
+from gynbtnet.imaging.resample_to_grid import resample_dose
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.runtime.errors import BadInput
 
@@ -123,7 +123,7 @@ def test_doses_are_summed_on_the_scan(ct, how, tmp_path):
     assert np.allclose(read_volume(tmp_path / "own.nii.gz").array, dose.array, atol=1e-6)
     convert([tmp_path / "RD.dcm"], tmp_path / "on-ct.nrrd", how)
     on_ct = read_volume(tmp_path / "on-ct.nrrd")
-    assert np.allclose(on_ct.array, dose_onto(dose, ct.volume.geometry).array, atol=1e-6)
+    assert np.allclose(on_ct.array, resample_dose(dose, ct.volume.geometry).array, atol=1e-6)
     convert([tmp_path / "on-ct.nrrd"], tmp_path / "again.dcm", how, to="rtdose")
     assert np.allclose(read_rtdose(tmp_path / "again.dcm").grid.array, on_ct.array, atol=1e-6)
     convert([tmp_path / "RD.dcm"], tmp_path / "RD2.dcm", how)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from gynbtnet.imaging.files.volume_files import from_sitk, to_sitk
 from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.orientation import turn_between, turn_to_patient
+from gynbtnet.imaging.orientation import reorientation_between, reorientation_to_lps
 from gynbtnet.imaging.volume import Volume
 
 
@@ -25,7 +25,7 @@ def grids(draw: st.DrawFn, tilt: float = 0.3) -> Geometry:
 def test_as_simpleitk_orients_to_lps(grid: Geometry) -> None:
     volume = Volume(np.arange(np.prod(grid.shape), dtype=np.int32).reshape(grid.shape), grid)
     expected = from_sitk(sitk.DICOMOrient(to_sitk(volume), "LPS"))
-    turn = turn_to_patient(grid)
+    turn = reorientation_to_lps(grid)
     np.testing.assert_array_equal(turn.array(volume.array), expected.array)
     assert turn.geometry(grid).offset(expected.geometry) < 1e-6
 
@@ -33,10 +33,10 @@ def test_as_simpleitk_orients_to_lps(grid: Geometry) -> None:
 @settings(max_examples=60, deadline=None)
 @given(grids())
 def test_there_and_back(grid: Geometry) -> None:
-    turned = turn_to_patient(grid).geometry(grid)
+    turned = reorientation_to_lps(grid).geometry(grid)
     array = np.random.default_rng(0).normal(size=(2, *grid.shape))
-    there = turn_between(grid, turned).array(array)
-    back = turn_between(turned, grid)
+    there = reorientation_between(grid, turned).array(array)
+    back = reorientation_between(turned, grid)
     np.testing.assert_array_equal(back.array(there), array)
     assert back.geometry(turned).offset(grid) < 1e-6
 
@@ -44,4 +44,4 @@ def test_there_and_back(grid: Geometry) -> None:
 def test_oblique_grids_are_refused() -> None:
     tilted = Geometry((2, 2, 2), direction=(0.8, -0.6, 0, 0.6, 0.8, 0, 0, 0, 1))
     with pytest.raises(ValueError, match="obliquely"):
-        turn_between(Geometry((2, 2, 2)), tilted)
+        reorientation_between(Geometry((2, 2, 2)), tilted)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gynbtnet.imaging.sides import has_side, mirrored_labels, one_sided
+from gynbtnet.imaging.sides import has_side, has_unpaired_sides, mirrored_labels
 
 PAIRS = [
     ("hip_left", "hip_right"),
@@ -43,15 +43,15 @@ WITHOUT += ["Rectum", "REST", "Lung", "ovaries_left_right", "GTVn1", "Bowel"]
 @pytest.mark.parametrize(("left", "right"), PAIRS)
 def test_the_other_side_of_a_name(left: str, right: str) -> None:
     assert mirrored_labels(("bladder", left, right)) == (0, 1, 3, 2)
-    assert one_sided((left, right)) == ()
-    assert one_sided((left, "bladder")) == (left,)
-    assert one_sided(("bladder", right)) == (right,)
+    assert has_unpaired_sides((left, right)) == ()
+    assert has_unpaired_sides((left, "bladder")) == (left,)
+    assert has_unpaired_sides(("bladder", right)) == (right,)
 
 
 @pytest.mark.parametrize(("left", "right"), ONLY_TOGETHER)
 def test_names_that_have_a_side_only_beside_the_other_one(left: str, right: str) -> None:
     assert mirrored_labels((left, right)) == (0, 2, 1)
-    assert one_sided((left,)) == one_sided((right,)) == ()
+    assert has_unpaired_sides((left,)) == has_unpaired_sides((right,)) == ()
 
 
 @pytest.mark.parametrize("name", WITHOUT)
@@ -63,15 +63,15 @@ def test_names_without_a_side(name: str) -> None:
 def test_names_that_differ_in_case_alone_leave_no_label_without_its_counterpart() -> None:
     names = ("hip_left", "Hip_Left", "hip_right")
     assert mirrored_labels(names) == (0, 1, 2, 3)
-    assert one_sided(names) == names
+    assert has_unpaired_sides(names) == names
 
 
 def test_labels_of_a_mirror_image() -> None:
     names = ("bladder", "hip_right", "femur_left", "hip_left", "femur_right", "kidney_left", "Psoas_L", "psoas_r")
     assert mirrored_labels(names) == (0, 1, 4, 5, 2, 3, 6, 8, 7)
-    assert one_sided(names) == ("kidney_left",)
+    assert has_unpaired_sides(names) == ("kidney_left",)
     assert mirrored_labels(("bladder", "rectum")) == (0, 1, 2)
-    assert one_sided(("bladder", "rectum")) == ()
+    assert has_unpaired_sides(("bladder", "rectum")) == ()
 
 
 def test_swapping_twice_changes_nothing() -> None:

@@ -22,7 +22,7 @@ from gynbtnet.inference.models.model import Model
 from gynbtnet.inference.predict_scan import predict_scan
 from gynbtnet.inference.predict_scans import predict_scans
 from gynbtnet.inference.review import rules_sha256
-from gynbtnet.inference.scans.scan_input import scan_at
+from gynbtnet.inference.scans.scan_input import locate_scan
 from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
 from gynbtnet.runtime.errors import BadInput, ScansFailed
 
@@ -304,8 +304,8 @@ def test_of_several_scans_the_one_without_its_rtstruct_is_listed(bright_model: M
     requests = {}
     for name in ("a", "b"):
         as_dicom(tmp_path / "ct" / name, name)
-        files = scan_at(tmp_path / "ct" / name, bright_model.channels)
-        requests[name] = export.Request(files, tmp_path / "out" / name, QUICK)
+        files = locate_scan(tmp_path / "ct" / name, bright_model.channels)
+        requests[name] = export.PredictionRequest(files, tmp_path / "out" / name, QUICK)
     with_twin_slices(tmp_path / "ct" / "a")
     with pytest.raises(ScansFailed, match="1 of 2 scans failed") as caught:
         predict_scans(bright_model, tmp_path / "model", requests)

@@ -10,11 +10,11 @@ from gynbtnet.inference import predict_scans as many_predictions
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.models.ensemble import load_model
 from gynbtnet.inference.models.model import Model
-from gynbtnet.inference.predict_scan import Request, predict_scan
+from gynbtnet.inference.predict_scan import PredictionRequest, predict_scan
 from gynbtnet.inference.predict_scans import predict_scans
-from gynbtnet.inference.scans.scan_input import scan_at
+from gynbtnet.inference.scans.scan_input import locate_scan
 from gynbtnet.runtime.errors import BadInput, ScansFailed
-from gynbtnet.runtime.parallel import on_cluster
+from gynbtnet.runtime.parallel import use_cluster
 
 from .test_predict_scan import scan
 
@@ -32,8 +32,8 @@ def scans(tmp_path: Path) -> list[Path]:
     return paths
 
 
-def requests(scans: list[Path], out: Path) -> dict[str, Request]:
-    return {path.name: Request(scan_at(path, ("CT",)), out / path.name, QUICK) for path in scans}
+def requests(scans: list[Path], out: Path) -> dict[str, PredictionRequest]:
+    return {path.name: PredictionRequest(locate_scan(path, ("CT",)), out / path.name, QUICK) for path in scans}
 
 
 def labels(folder: Path) -> np.ndarray:
@@ -71,7 +71,7 @@ def test_workers_of_a_cluster_contour_what_this_process_contours(
     model_folder: Path, scans: list[Path], scheduler: str, tmp_path: Path
 ) -> None:
     model, out = load_model(model_folder), tmp_path / "out"
-    with on_cluster(scheduler), pytest.raises(ScansFailed, match=r"1 of 4 scans failed.*\n  1\.nii\.gz: "):
+    with use_cluster(scheduler), pytest.raises(ScansFailed, match=r"1 of 4 scans failed.*\n  1\.nii\.gz: "):
         predict_scans(model, model_folder, requests(scans, out), apart=True)
     assert sorted(path.name for path in out.iterdir()) == ["0.nii.gz", "2.nii.gz", "3.nii.gz"]
     for path in (scans[0], scans[2], scans[3]):

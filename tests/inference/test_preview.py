@@ -9,7 +9,7 @@ from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.inference import preview
-from gynbtnet.inference.manifest import Told
+from gynbtnet.inference.manifest import PredictionSummary
 from gynbtnet.inference.preview import write_preview
 from gynbtnet.inference.quality.failure_flags import Flag
 from gynbtnet.pictures.overlays import colour
@@ -26,10 +26,10 @@ def contours(*boxes: tuple[slice, ...]) -> Segmentation:
     return Segmentation(Volume(labels, GRID), STRUCTURES)
 
 
-def told(found: Segmentation, *flags: Flag) -> Told:
+def told(found: Segmentation, *flags: Flag) -> PredictionSummary:
     volumes = {name: found.volume_cm3(name) for name in STRUCTURES}
     missing = tuple(name for name in STRUCTURES if not volumes[name])
-    return Told((), ("A warning.",), flags, volumes, missing, dict.fromkeys(STRUCTURES), {}, {})
+    return PredictionSummary((), ("A warning.",), flags, volumes, missing, dict.fromkeys(STRUCTURES), {}, {})
 
 
 def drawn(found: Segmentation, path: Path, *flags: Flag, synthetic: bool = False) -> np.ndarray:

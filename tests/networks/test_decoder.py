@@ -8,7 +8,7 @@ from torch.nn.functional import conv3d
 
 from gynbtnet.networks import decoder_block as merging_block
 from gynbtnet.networks.blocks import ResidualBlock
-from gynbtnet.networks.decoder_block import MergingBlock, saves_time
+from gynbtnet.networks.decoder_block import DecoderBlock, use_split_form
 from gynbtnet.networks.presets import Preset
 from gynbtnet.networks.unet import GynBTNet
 from gynbtnet.networks.upsampled_convolution import convolve_upsampled
@@ -42,7 +42,7 @@ def test_the_convolution_is_that_of_the_upsampled_map_at_every_border(stride, si
 
 @pytest.mark.parametrize("stride", STRIDES)
 def test_the_split_block_has_the_plain_ones_values_and_gradients(stride):
-    block = MergingBlock(4).double()
+    block = DecoderBlock(4).double()
     for parameter in block.parameters():
         torch.nn.init.normal_(parameter)
     size = (2, 3, 4)
@@ -68,7 +68,7 @@ def test_a_whole_network_gives_the_same_either_way(monkeypatch):
     image = torch.randn(2, 2, 4, 6, 8, dtype=torch.float64)
 
     def run(split):
-        monkeypatch.setattr(merging_block, "saves_time", lambda below: split)
+        monkeypatch.setattr(merging_block, "use_split_form", lambda below: split)
         logits = network(image)
         gradients = torch.autograd.grad(sum(level.square().sum() for level in logits), list(network.parameters()))
         return [*logits, *gradients]
@@ -78,11 +78,11 @@ def test_a_whole_network_gives_the_same_either_way(monkeypatch):
 
 
 def test_the_parameters_are_those_of_a_residual_block_on_both_maps():
-    ours, plain = MergingBlock(4).state_dict(), ResidualBlock(8, 4, projects=True).state_dict()
+    ours, plain = DecoderBlock(4).state_dict(), ResidualBlock(8, 4, projects=True).state_dict()
     assert {name: values.shape for name, values in ours.items()} == {n: v.shape for n, v in plain.items()}
 
 
 def test_the_plain_form_runs_where_it_is_faster_or_nothing_was_measured():
-    assert saves_time(torch.zeros(1, 2, 4, 8, 8))
-    assert not saves_time(torch.zeros(1, 2, 4, 7, 8))
-    assert not saves_time(torch.zeros(1, 2, 4, 8, 8, device="meta"))
+    assert use_split_form(torch.zeros(1, 2, 4, 8, 8))
+    assert not use_split_form(torch.zeros(1, 2, 4, 7, 8))
+    assert not use_split_form(torch.zeros(1, 2, 4, 8, 8, device="meta"))

@@ -11,7 +11,14 @@ from torch.nn.functional import conv3d, instance_norm
 
 from gynbtnet.networks import inference_ops as lean_steps
 from gynbtnet.networks.blocks import ResidualBlock
-from gynbtnet.networks.inference_ops import convolve, convolve_over, convolve_with, lean, normalise, slabs_of
+from gynbtnet.networks.inference_ops import (
+    convolve,
+    convolve_inplace,
+    convolve_slabs,
+    convolve_with,
+    is_cpu_inference,
+    normalise,
+)
 from gynbtnet.networks.unet import GynBTNet
 
 EXACT = {"rtol": 1e-10, "atol": 1e-10}
@@ -42,7 +49,7 @@ def test_a_convolution_in_slabs_is_the_whole_one(monkeypatch, thickness, kernel,
         torch.testing.assert_close(convolve(conv, x, onto=there), summed, **EXACT)
         torch.testing.assert_close(there, summed, **EXACT)
         over = x.clone()
-        assert convolve_over(conv, over) is over
+        assert convolve_inplace(conv, over) is over
         torch.testing.assert_close(over, expected, **EXACT)
 
 
@@ -54,7 +61,7 @@ def test_slabs_of_an_even_kernel_end_with_what_the_next_begins_with(monkeypatch,
     in_slabs_of(monkeypatch, thickness, x, 4)
     seen = []
     with torch.no_grad():
-        for z, part in slabs_of(x, weight):
+        for z, part in convolve_slabs(x, weight):
             torch.testing.assert_close(part, expected[:, :, z.start : z.stop + (kernel[0] == 2)], **EXACT)
             seen.append(z)
     assert [n for z in seen for n in range(z.start, z.stop)] == list(range(5))
@@ -99,11 +106,11 @@ def test_a_network_gives_with_gradients_what_it_gives_without(monkeypatch):
 
 def test_gradients_and_recorded_graphs_take_pytorchs_own_way():
     x, conv, norm = torch.randn(1, 2, 3, 3, 3), nn.Conv3d(2, 2, 3, padding=1), nn.BatchNorm3d(2).eval()
-    assert not lean(x)
-    assert convolve_over(conv, x).grad_fn is not None
+    assert not is_cpu_inference(x)
+    assert convolve_inplace(conv, x).grad_fn is not None
     with torch.no_grad():
-        assert lean(x)
-        assert not lean(x.to("meta"))
+        assert is_cpu_inference(x)
+        assert not is_cpu_inference(x.to("meta"))
         with torch.autocast("cpu", torch.bfloat16):
             assert convolve(conv, x).dtype == torch.bfloat16
         assert torch.equal(normalise(norm, x), norm(x))

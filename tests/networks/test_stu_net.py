@@ -10,7 +10,7 @@ from torch.nn.functional import interpolate, leaky_relu
 
 from gynbtnet.networks.presets import PRESETS, Preset
 from gynbtnet.networks.stu_net import read_stu_net, write_stu_net
-from gynbtnet.networks.transfer import transfer
+from gynbtnet.networks.transfer import transfer_weights
 from gynbtnet.networks.unet import GynBTNet
 from gynbtnet.runtime.errors import BadInput
 
@@ -83,7 +83,7 @@ def test_a_published_checkpoint_gives_the_same_at_every_level(tmp_path, last):
     path = tmp_path / "base_ep4k.model"
     torch.save({"state_dict": theirs.state_dict(), **beside}, path)
     ours = GynBTNet(TINY, outputs=3, strides=strides)
-    report = transfer(read_stu_net(path), ours, parts="all_but_heads")
+    report = transfer_weights(read_stu_net(path), ours, parts="all_but_heads")
     assert report.share == 1
     assert not report.reshaped
     ours.load_state_dict(read_stu_net(path))
@@ -117,7 +117,7 @@ def test_ddps_prefix_other_channels_and_other_classes(tmp_path):
     theirs = STUNet(TINY, 3, TINY.strides)
     torch.save({"network_weights": {f"module.{n}": v for n, v in theirs.state_dict().items()}}, tmp_path / "w.pth")
     ours = GynBTNet(TINY, in_channels=2, outputs=6)
-    report = transfer(read_stu_net(tmp_path / "w.pth"), ours, parts="all_but_heads", channels=("CT", "MR"))
+    report = transfer_weights(read_stu_net(tmp_path / "w.pth"), ours, parts="all_but_heads", channels=("CT", "MR"))
     assert report.share == 1
     assert report.channels == ("CT: filters taken over", "MR: new, its filters start at zero")
     assert set(report.reshaped) == {"encoder.levels.0.0.conv1.weight", "encoder.levels.0.0.shortcut.weight"}

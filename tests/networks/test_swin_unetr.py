@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from gynbtnet.networks.transfer import transfer
+from gynbtnet.networks.transfer import transfer_weights
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.optional_dependencies import require
-from gynbtnet.training.planned_network import planned_network, planned_proxy_network
+from gynbtnet.training.planned_network import build_network, build_proxy_network
 
 pytest.importorskip("monai", reason="the baseline Swin-UNETR needs the extra gynbtnet[baselines]")
 pytest.importorskip("einops", reason="the baseline Swin-UNETR needs the extra gynbtnet[baselines]")
@@ -16,7 +16,7 @@ pytest.importorskip("einops", reason="the baseline Swin-UNETR needs the extra gy
 from monai.networks.nets.swin_unetr import SwinUNETR as MonaiSwinUNETR
 
 from gynbtnet.networks.swin_pretraining import SwinPretraining
-from gynbtnet.networks.swin_unetr import SwinUNETR, like, padded
+from gynbtnet.networks.swin_unetr import SwinUNETR, crop_like, pad_to_multiple
 
 
 @pytest.fixture(autouse=True)
@@ -54,10 +54,10 @@ def test_a_patch_that_fits_gives_what_monai_gives():
 
 def test_the_papers_patch_is_padded_to_96_and_cropped_back():
     image = torch.randn(1, 2, 80, 160, 160)
-    larger = padded(image)
+    larger = pad_to_multiple(image)
     assert larger.shape == (1, 2, 96, 160, 160)
     assert torch.equal(larger[:, :, 8:88], image)
-    assert torch.equal(like(larger, image), image)
+    assert torch.equal(crop_like(larger, image), image)
     assert torch.equal(larger[:, :, 0], image[:, :, 0])
     assert torch.equal(larger[:, :, -1], image[:, :, -1])
 
@@ -65,21 +65,21 @@ def test_the_papers_patch_is_padded_to_96_and_cropped_back():
 @pytest.mark.parametrize("shape", [(16, 40, 40), (31, 33, 64), (1, 1, 1)])
 def test_padding_is_undone_for_any_size(shape):
     image = torch.randn(1, 1, *shape)
-    assert all(n % 32 == 0 and n - m < 32 for n, m in zip(padded(image).shape[2:], shape, strict=True))
-    assert torch.equal(like(padded(image), image), image)
+    assert all(n % 32 == 0 and n - m < 32 for n, m in zip(pad_to_multiple(image).shape[2:], shape, strict=True))
+    assert torch.equal(crop_like(pad_to_multiple(image), image), image)
 
 
 def test_logits_lie_on_the_patch():
-    network = planned_network(swin_plan(), deep_supervision=True).eval()
+    network = build_network(swin_plan(), deep_supervision=True).eval()
     image = torch.randn(1, 1, 16, 24, 40)
     with torch.inference_mode():
         assert network(image).shape == (1, 3, 16, 24, 40)
 
 
 def test_the_pretrained_encoder_comes_over_whole():
-    source, target = planned_proxy_network(swin_plan()), planned_network(swin_plan(), deep_supervision=False)
+    source, target = build_proxy_network(swin_plan()), build_network(swin_plan(), deep_supervision=False)
     before = {name: values.clone() for name, values in target.state_dict().items()}
-    report = transfer(source.state_dict(), target, parts="encoder")
+    report = transfer_weights(source.state_dict(), target, parts="encoder")
     assert report.share == 1
     for name, values in target.state_dict().items():
         expected = source.state_dict() if name.startswith("swinViT.") else before
@@ -89,7 +89,7 @@ def test_the_pretrained_encoder_comes_over_whole():
 
 def test_all_but_the_head_comes_over_to_other_classes_and_channels():
     source, target = SwinUNETR("F12", outputs=5), SwinUNETR("F12", in_channels=2, outputs=3)
-    report = transfer(source.state_dict(), target, parts="all_but_heads", channels=("CT", "MR"))
+    report = transfer_weights(source.state_dict(), target, parts="all_but_heads", channels=("CT", "MR"))
     assert report.share == 1
     assert set(report.skipped) == {"out.conv.conv.weight", "out.conv.conv.bias"}
     assert set(report.reshaped) == {
@@ -106,11 +106,11 @@ def test_all_but_the_head_comes_over_to_other_classes_and_channels():
 
 
 def test_another_networks_weights_are_refused():
-    gynbtnet = planned_network(
+    gynbtnet = build_network(
         swin_plan(network="gynbtnet", preset="XS", strides=((1, 1, 1),) * 5), deep_supervision=True
     )
     with pytest.raises(BadInput, match=r"cover 0\.0 % of this network's encoder"):
-        transfer(gynbtnet.state_dict(), SwinUNETR("F12", outputs=3), parts="encoder")
+        transfer_weights(gynbtnet.state_dict(), SwinUNETR("F12", outputs=3), parts="encoder")
 
 
 def test_the_heads_answer_for_the_whole_patch():

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from gynbtnet.networks.presets import Preset
-from gynbtnet.networks.transfer import transfer
+from gynbtnet.networks.transfer import transfer_weights
 from gynbtnet.networks.unet import GynBTNet
 from gynbtnet.runtime.errors import BadInput
 
@@ -22,7 +22,7 @@ def test_the_encoder_comes_over_and_the_decoder_stays():
     source, target = GynBTNet(TINY, outputs=2), GynBTNet(TINY, outputs=5)
     before = {name: values.clone() for name, values in target.state_dict().items()}
     weights = {**source.state_dict(), "mask_token": torch.zeros(4)}
-    report = transfer(weights, target, parts="encoder")
+    report = transfer_weights(weights, target, parts="encoder")
     for name, values in target.state_dict().items():
         assert torch.equal(values, weights[name] if name.startswith("encoder.") else before[name])
     assert report.share == 1
@@ -34,7 +34,7 @@ def test_the_encoder_comes_over_and_the_decoder_stays():
 
 def test_all_but_the_heads_come_over_to_other_classes():
     source, target = GynBTNet(TINY, outputs=2), GynBTNet(TINY, outputs=5)
-    report = transfer(source.state_dict(), target, parts="all_but_heads")
+    report = transfer_weights(source.state_dict(), target, parts="all_but_heads")
     assert report.share == 1
     assert torch.equal(target.decoder.levels[0][0].conv1.weight, source.decoder.levels[0][0].conv1.weight)
     assert {"decoder.heads.0.weight", "decoder.heads.0.bias"} == set(report.skipped)
@@ -43,7 +43,7 @@ def test_all_but_the_heads_come_over_to_other_classes():
 
 def test_an_image_in_two_equal_channels_gives_what_it_gave_in_one():
     source, target = GynBTNet(TINY, outputs=2), GynBTNet(TINY, in_channels=2, outputs=2)
-    report = transfer(source.state_dict(), target, parts="encoder", channels=("CT", "ct"))
+    report = transfer_weights(source.state_dict(), target, parts="encoder", channels=("CT", "ct"))
     assert report.channels[0] == "CT: the sum of the filters of 1 channels of this name, shared among 2"
     assert set(report.reshaped) == {"encoder.levels.0.0.conv1.weight", "encoder.levels.0.0.shortcut.weight"}
     image = torch.randn(1, 1, 8, 8, 8)
@@ -57,9 +57,9 @@ def test_too_little_is_refused_and_changes_nothing():
     before = {name: values.clone() for name, values in target.state_dict().items()}
     other = GynBTNet(Preset((4, 8), depth=1, strides=(1, 2)), outputs=2)
     with pytest.raises(BadInput, match=r"cover \d+\.\d % of this network's encoder, expected at least 95.0 %"):
-        transfer(other.state_dict(), target, parts="encoder")
+        transfer_weights(other.state_dict(), target, parts="encoder")
     assert all(torch.equal(values, before[name]) for name, values in target.state_dict().items())
-    report = transfer(other.state_dict(), target, parts="encoder", at_least=0)
+    report = transfer_weights(other.state_dict(), target, parts="encoder", at_least=0)
     assert 0 < report.share < 0.95
     assert "shape (8, 4, 3, 3, 3)" in report.skipped["encoder.levels.1.0.conv1.weight"]
 
@@ -68,7 +68,7 @@ def test_missing_and_unknown_names_are_told_apart():
     target = GynBTNet(TINY, outputs=2)
     weights = dict(target.state_dict())
     weights["encoder.extra"] = weights.pop("encoder.levels.0.0.conv1.bias")
-    report = transfer(weights, target, parts="encoder", at_least=0.5)
+    report = transfer_weights(weights, target, parts="encoder", at_least=0.5)
     assert report.skipped["encoder.levels.0.0.conv1.bias"] == "not in the weights"
     assert report.skipped["encoder.extra"] == "not in this network"
 
@@ -92,7 +92,7 @@ def test_known_channels_keep_their_filters_and_new_ones_start_at_zero(before, af
     names = [name.casefold() for name in before or ("CT",)]
     source = GynBTNet(TINY, in_channels=len(names), outputs=2)
     target = GynBTNet(TINY, in_channels=len(after), outputs=2)
-    report = transfer(source.state_dict(), target, parts="encoder", channels=after, source_channels=before)
+    report = transfer_weights(source.state_dict(), target, parts="encoder", channels=after, source_channels=before)
     assert report.share == 1
     image = torch.randn(2, len(after), 8, 8, 8)
     theirs = image[:, [[name.casefold() for name in after].index(name) for name in names]]
@@ -106,7 +106,7 @@ def test_known_channels_keep_their_filters_and_new_ones_start_at_zero(before, af
 
 def test_a_new_channel_learns():
     source, target = GynBTNet(TINY, outputs=2), GynBTNet(TINY, in_channels=2, outputs=2, deep_supervision=False)
-    transfer(source.state_dict(), target, parts="encoder", channels=("CT", "MR"))
+    transfer_weights(source.state_dict(), target, parts="encoder", channels=("CT", "MR"))
     filters = target.encoder.levels[0][0].conv1.weight
     assert filters[:, 1].abs().max() == 0
     target(torch.randn(1, 2, 8, 8, 8)).square().mean().backward()
@@ -115,18 +115,20 @@ def test_a_new_channel_learns():
 
 def test_a_channel_that_is_no_longer_there_is_reported():
     source, target = GynBTNet(TINY, in_channels=2, outputs=2), GynBTNet(TINY, outputs=2)
-    report = transfer(source.state_dict(), target, parts="encoder", channels=("CT",), source_channels=("MR", "CT"))
+    report = transfer_weights(
+        source.state_dict(), target, parts="encoder", channels=("CT",), source_channels=("MR", "CT")
+    )
     assert report.channels == ("CT: filters taken over", "MR: left out, this network has no such channel")
     assert torch.equal(target.encoder.levels[0][0].conv1.weight, source.encoder.levels[0][0].conv1.weight[:, 1:])
 
 
 def test_channels_without_a_common_name():
     one, two = (GynBTNet(TINY, in_channels=number, outputs=2) for number in (1, 2))
-    report = transfer(one.state_dict(), GynBTNet(TINY, outputs=2), parts="encoder", channels=("MR",))
+    report = transfer_weights(one.state_dict(), GynBTNet(TINY, outputs=2), parts="encoder", channels=("MR",))
     assert report.channels == ("MR: filters of CT taken over, though its name is another",)
     with pytest.raises(BadInput, match="trained on the channels CT, and this network reads MR, PET: no name is in"):
-        transfer(one.state_dict(), two, parts="encoder", channels=("MR", "PET"))
+        transfer_weights(one.state_dict(), two, parts="encoder", channels=("MR", "PET"))
     with pytest.raises(BadInput, match="no name is in both"):
-        transfer(two.state_dict(), one, parts="encoder", channels=("CT",))  # which of the two is CT isn't known
-    unnamed = transfer(two.state_dict(), GynBTNet(TINY, 2, outputs=2), parts="encoder", channels=("CT", "MR"))
+        transfer_weights(two.state_dict(), one, parts="encoder", channels=("CT",))  # which of the two is CT isn't known
+    unnamed = transfer_weights(two.state_dict(), GynBTNet(TINY, 2, outputs=2), parts="encoder", channels=("CT", "MR"))
     assert unnamed.channels[1] == "MR: filters of channel 1 taken over, though its name is another"

@@ -11,13 +11,13 @@ from gynbtnet.phantom.anatomy.patient import draw_fraction, draw_patient
 from gynbtnet.phantom.case import pelvic_geometry, phantom_case
 from gynbtnet.phantom.dose import PRESCRIBED, dose_rate, plan_dose, points_a
 from gynbtnet.phantom.rendering.scene import build_scene
-from gynbtnet.phantom.shapes.grid_points import Points
+from gynbtnet.phantom.shapes.grid_points import GridPoints
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.floats(3, 40))
 def test_one_source_follows_the_inverse_square(r: float) -> None:
-    at = Points(np.asarray([0.0]), np.asarray([0.0]), np.asarray([r, 2 * r]))
+    at = GridPoints(np.asarray([0.0]), np.asarray([0.0]), np.asarray([r, 2 * r]))
     near, far = dose_rate(np.zeros((1, 3)), np.ones(1), at)[0, 0]
     assert near / far == pytest.approx(4, rel=0.09)  # the rest is attenuation
     assert near == pytest.approx(1 / r**2, rel=0.02)

@@ -6,12 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.phantom.shapes.grid_points import Points
-from gynbtnet.phantom.shapes.shape_operations import Grown, Union, Without, smooth_minimum
-from gynbtnet.phantom.shapes.shapes import FAR, Blob, Tube, frame, sample
+from gynbtnet.phantom.shapes.grid_points import GridPoints
+from gynbtnet.phantom.shapes.shape_operations import Difference, Dilated, Union, smooth_minimum
+from gynbtnet.phantom.shapes.shapes import FAR, Superellipsoid, Tube, orthonormal_frame, sample
 from gynbtnet.phantom.shapes.texture import Texture
 
-GRID = Points(*(np.linspace(-40, 40, n) for n in (41, 37, 45)))
+GRID = GridPoints(*(np.linspace(-40, 40, n) for n in (41, 37, 45)))
 
 
 def radius_from(centre: tuple[float, float, float]) -> np.ndarray:
@@ -22,16 +22,16 @@ def radius_from(centre: tuple[float, float, float]) -> np.ndarray:
 @settings(max_examples=25, deadline=None)
 @given(st.tuples(*[st.floats(-15, 15)] * 3), st.floats(3, 20), st.floats(0.1, 3))
 def test_a_ball_is_exact_however_turned(centre: tuple[float, float, float], radius: float, angle: float) -> None:
-    axes = frame((np.cos(angle), np.sin(angle), 0.3), (0, 0, 1))
-    distance = Blob(centre, (radius, radius, radius), axes=axes).distance(GRID)
+    axes = orthonormal_frame((np.cos(angle), np.sin(angle), 0.3), (0, 0, 1))
+    distance = Superellipsoid(centre, (radius, radius, radius), axes=axes).distance(GRID)
     assert np.allclose(distance, radius_from(centre) - radius, atol=1e-6)
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.tuples(*[st.floats(6, 25)] * 3), st.sampled_from([2.0, 2.5, 4.0]), st.floats(0, 3))
 def test_what_is_inside_lies_in_the_box(radii: tuple[float, float, float], exponent: float, angle: float) -> None:
-    axes = frame((np.cos(angle), np.sin(angle), 0.5), (0.2, 0.1, 1))
-    blob = Blob((1, 2, 3), radii, axes=axes, exponent=exponent, bend=(0.004, -0.003))
+    axes = orthonormal_frame((np.cos(angle), np.sin(angle), 0.5), (0.2, 0.1, 1))
+    blob = Superellipsoid((1, 2, 3), radii, axes=axes, exponent=exponent, bend=(0.004, -0.003))
     x, y, z = np.broadcast_arrays(*GRID.open)
     inside = np.stack([x, y, z], axis=-1)[blob.distance(GRID) < 0]
     assert (inside >= blob.box[0] - 1e-9).all() and (inside <= blob.box[1] + 1e-9).all()
@@ -39,8 +39,8 @@ def test_what_is_inside_lies_in_the_box(radii: tuple[float, float, float], expon
 
 def test_an_ellipsoid_has_the_volume_of_the_formula() -> None:
     radii = (21.0, 12.0, 16.0)
-    fine = Points(*[np.arange(-30, 30) + 0.5] * 3)
-    inside = (Blob((0, 0, 0), radii, axes=frame((1, 1, 0), (0, 0, 1))).distance(fine) < 0).sum()
+    fine = GridPoints(*[np.arange(-30, 30) + 0.5] * 3)
+    inside = (Superellipsoid((0, 0, 0), radii, axes=orthonormal_frame((1, 1, 0), (0, 0, 1))).distance(fine) < 0).sum()
     assert inside == pytest.approx(4 / 3 * np.pi * np.prod(radii), rel=0.01)
 
 
@@ -59,15 +59,15 @@ def test_a_tube_is_as_far_as_its_nearest_centre() -> None:
 
 
 def test_joined_dented_grown() -> None:
-    left, right = Blob((-8, 0, 0), (10, 10, 10)), Blob((8, 0, 0), (10, 10, 10))
+    left, right = Superellipsoid((-8, 0, 0), (10, 10, 10)), Superellipsoid((8, 0, 0), (10, 10, 10))
     a, b = left.distance(GRID), right.distance(GRID)
     joined = Union([left, right], blend=4.0).distance(GRID)
     lower = np.minimum(a, b)
     near = lower < FAR - 4.0
     assert (joined <= lower + 1e-9).all() and (joined >= lower - 1.0 - 1e-9)[near].all()
-    dented = Without(left, right, gap=2.0).distance(GRID) < 0
+    dented = Difference(left, right, gap=2.0).distance(GRID) < 0
     assert np.array_equal(dented, (a < 0) & (b > 2.0))
-    assert np.array_equal(Grown(left, 3.0).distance(GRID) < 0, a < 3.0)
+    assert np.array_equal(Dilated(left, 3.0).distance(GRID) < 0, a < 3.0)
     assert sample(left, GRID)[0, 0, 0] == FAR
 
 
@@ -84,11 +84,11 @@ def test_a_texture_belongs_to_the_patient_not_to_the_grid() -> None:
     values = texture(GRID)
     part = GRID[slice(3, 20), slice(5, 6), slice(0, 40)]
     assert np.allclose(texture(part), values[3:20, 5:6, 0:40], atol=1e-12)
-    wide = texture(Points(*[np.arange(-170, 170, 7.3)] * 3))
+    wide = texture(GridPoints(*[np.arange(-170, 170, 7.3)] * 3))
     assert abs(wide.mean()) < 0.05 and wide.std() == pytest.approx(1, abs=0.05)
 
 
 def test_an_oblique_grid_is_a_programming_error() -> None:
     geometry = Geometry((8, 8, 8), direction=(0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0))
     with pytest.raises(ValueError, match="along the patient axes"):
-        Points.of(geometry, np.zeros(3))
+        GridPoints.of(geometry, np.zeros(3))

@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.pictures.planes import PLANES, anatomical, plane
+from gynbtnet.pictures.planes import PLANES, as_displayed, plane
 
 MIDDLE = np.array([5.0, -20.0, 100.0])
 ANTERIOR, LEFT, HEAD = np.array([0, -1, 0]), np.array([1, 0, 0]), np.array([0, 0, 1])
@@ -33,7 +33,7 @@ def marked(direction: np.ndarray, toward: np.ndarray, shape=(13, 15, 17), spacin
 
 def mark_on(volume: Volume, name) -> np.ndarray:
     """Where the mark lies on the plane through MIDDLE, in mm (down, right) from the picture's centre."""
-    seen = plane(anatomical(volume), name, MIDDLE)
+    seen = plane(as_displayed(volume), name, MIDDLE)
     (place,) = np.argwhere(seen.array)
     return (place - (np.array(seen.array.shape) - 1) / 2) * seen.spacing
 
@@ -63,7 +63,7 @@ def test_rows_and_columns_keep_their_spacing_and_values_their_place():
     geometry = Geometry((4, 5, 6), (3.0, 1.5, 2.0))
     volume = Volume(np.arange(120).reshape(4, 5, 6).astype(np.int16), geometry)
     point = geometry.to_world((1, 2, 3))
-    seen = {name: plane(anatomical(volume), name, point) for name in PLANES}
+    seen = {name: plane(as_displayed(volume), name, point) for name in PLANES}
     assert {name: one.spacing for name, one in seen.items()} == {
         "axial": (1.5, 2.0),
         "coronal": (3.0, 2.0),

@@ -12,7 +12,7 @@ from gynbtnet.datasets.split import Split
 from gynbtnet.experiment.single_stages import finetune_alone
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.preparation.normalise import clip, scale
+from gynbtnet.preparation.normalise import clip_to_plan, normalise_channel
 from gynbtnet.preparation.planning.fingerprint import Fingerprint
 from gynbtnet.preparation.planning.make_plan import make_plan
 from gynbtnet.preparation.planning.plan import Plan
@@ -62,7 +62,7 @@ def test_the_same_voxels_are_the_same_in_all_three_stages(write_cohort: WriteCoh
 def test_worked_by_hand() -> None:
     hu = np.array([-3000, -1000, 100, 300, 1500, 3000], np.float32).reshape(1, 1, 6)
     plan = plan_with(SCALING)
-    np.testing.assert_allclose(scale(clip(hu, plan), plan).ravel(), [-5.5, -5.5, 0, 1, 7, 7])
+    np.testing.assert_allclose(normalise_channel(clip_to_plan(hu, plan), plan).ravel(), [-5.5, -5.5, 0, 1, 7, 7])
 
 
 @pytest.mark.parametrize("channels", [("CT",), ("CT", "T2")])
@@ -78,7 +78,7 @@ def test_the_numbers_are_in_the_plan_and_nnunet_scales_by_them(channels: tuple[s
     properties = manager.foreground_intensity_properties_per_channel["0"]
     hu = np.random.default_rng(1).integers(-1024, 3000, (4, 5, 6)).astype(np.float32)
     theirs = schemes.CTNormalization(use_mask_for_norm=False, intensityproperties=properties).run(hu.copy())
-    np.testing.assert_allclose(scale(clip(hu, plan), plan), theirs, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(normalise_channel(clip_to_plan(hu, plan), plan), theirs, rtol=1e-6, atol=1e-6)
 
 
 def test_no_scan_is_read_for_it(write_cohort: WriteCohort) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.preparation.nnunet_preprocessed import adopt
+from gynbtnet.preparation.nnunet_preprocessed import import_nnunet
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.prepare import prepare
 from gynbtnet.preparation.store import VOXELS, PreparedCohort
@@ -131,7 +131,7 @@ def by_nnunet(write_cohort: WriteCohort, tmp_path: Path) -> Path:
 
 
 def test_what_nnunet_prepared_is_what_we_prepare(by_nnunet: Path, tmp_path: Path) -> None:
-    adopted, ours = adopt(by_nnunet, PLAN, tmp_path / "adopted"), PreparedCohort.open(tmp_path / "ours")
+    adopted, ours = import_nnunet(by_nnunet, PLAN, tmp_path / "adopted"), PreparedCohort.open(tmp_path / "ours")
     assert PreparedCohort.open(tmp_path / "adopted") == adopted
     assert [case.id for case in adopted.cases] == [case.id for case in ours.cases]
     for theirs, case in zip(adopted.cases, ours.cases, strict=True):
@@ -151,7 +151,7 @@ def test_what_nnunet_prepared_is_what_we_prepare(by_nnunet: Path, tmp_path: Path
 
 
 def test_we_train_on_what_nnunet_prepared(by_nnunet: Path, tmp_path: Path) -> None:
-    adopted = adopt(by_nnunet, PLAN, tmp_path / "adopted")
+    adopted = import_nnunet(by_nnunet, PLAN, tmp_path / "adopted")
     ids = [case.id for case in adopted.cases]
     settings = SegmentationSettings(epochs=1, steps_per_epoch=2, workers=0, accelerator="cpu", validation_patches=1)
     run = finetune(adopted, settings, tmp_path / "run", training_ids=ids[:3], validation_ids=ids[3:])
@@ -162,18 +162,18 @@ def test_what_does_not_fit_is_told_and_nothing_unpickled(by_nnunet: Path, tmp_pa
     voxels = by_nnunet / "nnUNetPlans_3d_fullres"
     for properties in voxels.glob("*.pkl"):
         properties.write_bytes(b"cos\nsystem\n(S'exit 1'\ntR.")  # would run a command
-    adopt(by_nnunet, PLAN, tmp_path / "adopted")
+    import_nnunet(by_nnunet, PLAN, tmp_path / "adopted")
     with pytest.raises(BadInput, match=r"at \(1\.5, 1\.5, 1\.5\) mm .* and the plan is for .* at \(2\.0, 2\.0, 2\.0\)"):
-        adopt(by_nnunet, replace(PLAN, spacing=(2.0, 2.0, 2.0)), tmp_path / "other")
+        import_nnunet(by_nnunet, replace(PLAN, spacing=(2.0, 2.0, 2.0)), tmp_path / "other")
     damaged = next(iter(sorted(voxels.glob("*_seg.b2nd"))))
     damaged.write_bytes(damaged.read_bytes()[:50])
     with pytest.raises(ScansFailed, match=r"1 of 4 scans failed.*\n  p0_f1: .*absent or damaged"):
-        adopt(by_nnunet, PLAN, tmp_path / "adopted")
+        import_nnunet(by_nnunet, PLAN, tmp_path / "adopted")
     with pytest.raises(BadInput, match="interrupted"):
         PreparedCohort.open(tmp_path / "adopted")
     shutil.rmtree(voxels)
     with pytest.raises(BadInput, match="There are no scans"):
-        adopt(by_nnunet, PLAN, tmp_path / "adopted")
+        import_nnunet(by_nnunet, PLAN, tmp_path / "adopted")
     (by_nnunet / "nnUNetPlans.json").unlink()
     with pytest.raises(BadInput, match=r"holds 0 files \*Plans\.json"):
-        adopt(by_nnunet, PLAN, tmp_path / "adopted")
+        import_nnunet(by_nnunet, PLAN, tmp_path / "adopted")

@@ -19,7 +19,7 @@ from gynbtnet.preparation.body_voxels import body_voxels
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.planning.plan_files import save_plan
 from gynbtnet.preparation.prepare import prepare
-from gynbtnet.preparation.preprocess import planned_geometry, preprocess_volume
+from gynbtnet.preparation.preprocess import preprocess_volume, target_geometry
 from gynbtnet.preparation.store import VOXELS, PreparedCohort
 from gynbtnet.runtime.errors import BadInput, ScansFailed
 
@@ -110,7 +110,7 @@ def test_voxels_of_the_body_are_in_the_body_and_not_in_the_table(tmp_path: Path,
     hu[np.broadcast_to(((y - 30) / 8) ** 2 + ((x - 36) / 8) ** 2 < 1, grid.shape) & (z > 12)] = -850
     hu[:, 58:61, 5:85] = 100
     plan = replace(PLAN, structures=(), spacing=(4.0, 3.0, 3.0))
-    prepared_grid = planned_geometry(grid, plan)
+    prepared_grid = target_geometry(grid, plan)
     voxels = body_voxels(Volume(hu, grid), prepared_grid)
     assert len(voxels) == 1000
     assert len(np.unique(voxels, axis=0)) > 900

@@ -7,10 +7,10 @@ import SimpleITK as sitk
 from gynbtnet.imaging.files.volume_files import from_sitk, to_sitk
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.preparation.normalise import clip, scale
+from gynbtnet.preparation.normalise import clip_to_plan, normalise_channel
 from gynbtnet.preparation.planning.intensity import Intensity
 from gynbtnet.preparation.planning.plan import Plan
-from gynbtnet.preparation.preprocess import planned_geometry, preprocess_volume
+from gynbtnet.preparation.preprocess import preprocess_volume, target_geometry
 from gynbtnet.runtime.errors import BadInput
 
 ZSCORE = Plan((), (1.5, 1.5, 1.5), "zscore", None, (16, 16, 16), 1, "XS", ((1, 1, 1), *((2, 2, 2),) * 4))
@@ -20,16 +20,16 @@ CT_AND_T2 = replace(CT, channels=("CT", "T2"), intensities=CT.intensities * 2)
 
 def test_zscore_is_by_each_scan() -> None:
     hu = np.random.default_rng(0).normal(-300, 450, (10, 10, 10)).astype(np.float32)
-    scaled = scale(clip(hu, ZSCORE), ZSCORE)
+    scaled = normalise_channel(clip_to_plan(hu, ZSCORE), ZSCORE)
     assert scaled.dtype == np.float32
     assert scaled.mean() == pytest.approx(0, abs=1e-5)
     assert scaled.std() == pytest.approx(1, abs=1e-5)
-    assert (scale(np.full((2, 2, 2), 7, np.float32), ZSCORE) == 0).all()
+    assert (normalise_channel(np.full((2, 2, 2), 7, np.float32), ZSCORE) == 0).all()
 
 
 def test_ct_is_by_the_cohort_worked_by_hand() -> None:
     hu = np.array([[[-1000, -10, 50, 70, 3000]]], np.float32)
-    np.testing.assert_allclose(scale(clip(hu, CT), CT), [[[-3, -3, 0, 1, 3.5]]])
+    np.testing.assert_allclose(normalise_channel(clip_to_plan(hu, CT), CT), [[[-3, -3, 0, 1, 3.5]]])
 
 
 def test_metal_is_cut_off_before_splines_spread_it() -> None:
@@ -89,4 +89,4 @@ def test_a_scan_is_the_same_whichever_way_its_axes_run() -> None:
 
 def test_a_scan_on_the_planned_grid_keeps_it() -> None:
     geometry = Geometry((8, 10, 12), (1.5, 1.5 + 1e-6, 1.5))
-    assert planned_geometry(geometry, ZSCORE) == geometry
+    assert target_geometry(geometry, ZSCORE) == geometry

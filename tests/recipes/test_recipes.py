@@ -6,8 +6,8 @@ import yaml
 from gynbtnet.datasets.split import Split
 from gynbtnet.recipes.loading import (
     SHIPPED,
-    load_begun,
     load_recipe,
+    load_run_recipe,
     read_yaml,
     save_recipe,
     shipped_recipes,
@@ -232,9 +232,9 @@ def test_an_experiment_from_before_a_setting_existed_is_as_it_was_begun(tmp_path
         for key in BEFORE:
             values[stage]["training"].pop(key, None)
     (tmp_path / "old.yaml").write_text(yaml.safe_dump(values))
-    begun = load_begun(tmp_path / "old.yaml")
+    begun = load_run_recipe(tmp_path / "old.yaml")
     assert begun == load_recipe("smoke", ["pretraining.training.target_epsilon_hu=null"])
-    assert load_begun(tmp_path / "now.yaml") == load_recipe("smoke")
+    assert load_run_recipe(tmp_path / "now.yaml") == load_recipe("smoke")
 
 
 @pytest.mark.parametrize(

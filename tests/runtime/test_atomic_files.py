@@ -1,11 +1,11 @@
 import pytest
 
-from gynbtnet.runtime.atomic_files import written_whole
+from gynbtnet.runtime.atomic_files import atomic_write
 
 
 def test_a_file_appears_whole_under_its_suffixes(tmp_path):
     path = tmp_path / "new" / "scan.nii.gz"
-    with written_whole(path) as partial:
+    with atomic_write(path) as partial:
         assert partial.name.endswith(".nii.gz")
         assert partial.parent == path.parent
         partial.write_text("half")
@@ -18,9 +18,9 @@ def test_a_file_appears_whole_under_its_suffixes(tmp_path):
 def test_a_file_and_a_folder_are_replaced(tmp_path):
     file, folder = tmp_path / "file", tmp_path / "folder"
     for content in ("old", "new"):
-        with written_whole(file) as partial:
+        with atomic_write(file) as partial:
             partial.write_text(content)
-        with written_whole(folder) as partial:
+        with atomic_write(folder) as partial:
             partial.mkdir()
             (partial / content).write_text(content)
     assert file.read_text() == "new"
@@ -34,10 +34,10 @@ def test_an_error_leaves_what_was_there(tmp_path, error):
     file.write_text("old")
     folder.mkdir()
     (folder / "old").touch()
-    with pytest.raises(error), written_whole(file) as partial:
+    with pytest.raises(error), atomic_write(file) as partial:
         partial.write_text("half")
         raise error
-    with pytest.raises(error), written_whole(folder) as partial:
+    with pytest.raises(error), atomic_write(folder) as partial:
         partial.mkdir()
         (partial / "half").touch()
         raise error
@@ -50,7 +50,7 @@ def test_what_a_killed_run_left_is_removed(tmp_path):
     left = tmp_path / ".partial-folder"
     left.mkdir()
     (left / "half").touch()
-    with written_whole(tmp_path / "folder") as partial:
+    with atomic_write(tmp_path / "folder") as partial:
         partial.mkdir()
         (partial / "whole").touch()
     assert [path.name for path in tmp_path.rglob("*")] == ["folder", "whole"]

@@ -13,7 +13,7 @@ import pytest
 from gynbtnet.runtime import available_memory
 from gynbtnet.runtime.available_memory import available_bytes, check_memory
 from gynbtnet.runtime.errors import BadInput, ScansFailed
-from gynbtnet.runtime.parallel import for_each_scan
+from gynbtnet.runtime.parallel import map_scans
 
 cli_app = importlib.import_module("gynbtnet.cli.app")  # the package shows its Typer under the same name
 FREE = 64 * 10**9
@@ -99,7 +99,7 @@ def test_a_scan_that_runs_out_of_memory_does_not_stop_the_others() -> None:
         return scan
 
     with pytest.raises(ScansFailed) as failed:
-        for_each_scan(work, [0, 1, 2], name=str, title="Working")
+        map_scans(work, [0, 1, 2], name=str, title="Working")
     ((name, reason),) = failed.value.failed
     assert (name, reason.split(";")[0]) == ("1", "Memory ran out (Unable to allocate 9 GiB)")
 

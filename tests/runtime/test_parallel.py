@@ -14,7 +14,7 @@ import cloudpickle
 import pytest
 
 from gynbtnet.runtime.errors import BadInput, ScansFailed
-from gynbtnet.runtime.parallel import affordable_jobs, for_each_scan, for_each_scan_in_turn, on_cluster
+from gynbtnet.runtime.parallel import limit_jobs_to_memory, map_scans, pipeline_scans, use_cluster
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers can't import a test
 
@@ -39,13 +39,13 @@ def doubled(scan: int, out: Path | None = None) -> int:
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_results_come_in_the_order_of_scans(jobs: int) -> None:
     scans = [8, 1, 6, 2, 4]
-    assert for_each_scan(doubled, scans, name=str, title="Doubling", jobs=jobs) == [16, 2, 12, 4, 8]
+    assert map_scans(doubled, scans, name=str, title="Doubling", jobs=jobs) == [16, 2, 12, 4, 8]
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_who_fails_is_listed_and_the_others_are_done(jobs: int, tmp_path: Path) -> None:
     with pytest.raises(ScansFailed) as told:
-        for_each_scan(
+        map_scans(
             partial(doubled, out=tmp_path), range(1, 8), name=lambda scan: f"case_{scan}", title="Doubling", jobs=jobs
         )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "2", "4", "6"]
@@ -82,7 +82,7 @@ def test_steps_overlap_with_three_scans_in_memory_at_most() -> None:
         held.remove(scan)
         return 2 * scan
 
-    done = for_each_scan_in_turn(read, work, write, range(6), name=str, title="Doubling")
+    done = pipeline_scans(read, work, write, range(6), name=str, title="Doubling")
     assert done == [0, 2, 4, 6, 8, 10]
     assert most == 3
 
@@ -102,34 +102,34 @@ def test_whichever_step_fails_the_others_are_done(step: int) -> None:
         return do
 
     with pytest.raises(ScansFailed) as told:
-        for_each_scan_in_turn(*map(passing, range(3)), range(8), name=lambda scan: f"case_{scan}", title="Doubling")
+        pipeline_scans(*map(passing, range(3)), range(8), name=lambda scan: f"case_{scan}", title="Doubling")
     assert [name for name, _ in told.value.failed] == ["case_3", "case_5", "case_7"]
     assert written == [0, 1, 2, 4, 6]
     with pytest.raises(OSError, match="No space left"):
-        for_each_scan_in_turn(*map(passing, range(3)), [1, 11, 2], name=str, title="Doubling")
+        pipeline_scans(*map(passing, range(3)), [1, 11, 2], name=str, title="Doubling")
 
 
 def test_a_full_disk_stops_at_once() -> None:
     with pytest.raises(OSError, match="No space left"):
-        for_each_scan(doubled, [1, 11, 2], name=str, title="Doubling")
+        map_scans(doubled, [1, 11, 2], name=str, title="Doubling")
 
 
 def test_a_killed_process_is_told() -> None:
     with pytest.raises(BadInput, match=r"killed one of 2 processes.* memory"):
-        for_each_scan(doubled, [1, 9, 2, 4], name=str, title="Doubling", jobs=2)
+        map_scans(doubled, [1, 9, 2, 4], name=str, title="Doubling", jobs=2)
 
 
 def test_memory_limits_the_jobs(capsys: pytest.CaptureFixture[str]) -> None:
-    assert affordable_jobs(4, scan_gb=0.5, memory_gb=2) == 4
+    assert limit_jobs_to_memory(4, scan_gb=0.5, memory_gb=2) == 4
     assert capsys.readouterr().err == ""
-    assert affordable_jobs(4, scan_gb=0.75, memory_gb=2) == 2
+    assert limit_jobs_to_memory(4, scan_gb=0.75, memory_gb=2) == 2
     told = " ".join(capsys.readouterr().err.split())
     assert told.startswith(
         "2 instead of 4 scans at once: the largest takes about 0.8 GB, and all together may take 2.0"
     )
     with pytest.raises(BadInput, match=r"takes about 3\.0 GB and the limit is 2\.0 GB"):
-        affordable_jobs(4, scan_gb=3, memory_gb=2)
-    assert affordable_jobs(4, scan_gb=1e6) == 1
+        limit_jobs_to_memory(4, scan_gb=3, memory_gb=2)
+    assert limit_jobs_to_memory(4, scan_gb=1e6) == 1
 
 
 WORK = """
@@ -149,10 +149,10 @@ def test_two_workers_of_a_dask_cluster_share_the_work(
     (tmp_path / "out").mkdir()
     monkeypatch.syspath_prepend(tmp_path)
     work = partial(importlib.import_module("noted_by_workers").noted, out=tmp_path / "out")
-    with on_cluster(scheduler):
-        results = for_each_scan(work, [1, 2, 3, 4, 6, 12], name=str, title="Dividing")
+    with use_cluster(scheduler):
+        results = map_scans(work, [1, 2, 3, 4, 6, 12], name=str, title="Dividing")
         with pytest.raises(ScansFailed, match=r"1 of 3 scans failed.*\n  0: An unexpected ZeroDivisionError"):
-            for_each_scan(work, [5, 0, 7], name=str, title="Dividing")
+            map_scans(work, [5, 0, 7], name=str, title="Dividing")
     assert results == [12, 6, 4, 3, 2, 1]
     done = {path.name: path.read_text() for path in (tmp_path / "out").iterdir()}
     assert sorted(map(int, done)) == [0, 1, 2, 3, 4, 5, 6, 7, 12]
@@ -161,8 +161,8 @@ def test_two_workers_of_a_dask_cluster_share_the_work(
 
 
 def test_no_cluster_is_this_machine_and_a_silent_one_is_told() -> None:
-    with on_cluster(None):
-        assert for_each_scan(doubled, [1], name=str, title="Doubling") == [2]
+    with use_cluster(None):
+        assert map_scans(doubled, [1], name=str, title="Doubling") == [2]
     pytest.importorskip("distributed")
-    with pytest.raises(BadInput, match="No Dask scheduler answers at nonsense"), on_cluster("nonsense"):
+    with pytest.raises(BadInput, match="No Dask scheduler answers at nonsense"), use_cluster("nonsense"):
         pass

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from gynbtnet.experiment import cross_validation
 from gynbtnet.runtime import progress
-from gynbtnet.runtime.progress import advancing, silent
+from gynbtnet.runtime.progress import progress_bar, without_progress
 
 SLOW = """
 import sys, time
@@ -98,7 +98,7 @@ def test_a_terminal_keeps_the_bars() -> None:
 
 
 def test_a_short_task_says_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    with advancing("Short", 2) as advance:
+    with progress_bar("Short", 2) as advance:
         advance()
         advance()
     captured = capsys.readouterr()
@@ -107,7 +107,7 @@ def test_a_short_task_says_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_task_that_fails_says_how_far_it_came(capsys: pytest.CaptureFixture[str]) -> None:
     before = time.monotonic()
-    with pytest.raises(KeyboardInterrupt), advancing("Failing", 3) as advance:
+    with pytest.raises(KeyboardInterrupt), progress_bar("Failing", 3) as advance:
         advance()
         raise KeyboardInterrupt
     assert time.monotonic() - before < 5  # the thread that says lines has ended
@@ -122,12 +122,12 @@ def written(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
 
 
 def test_silence_ends_with_its_block_and_with_an_error_in_it(written: io.StringIO) -> None:
-    with silent():
+    with without_progress():
         progress.console.print("inside")
-        with silent():
+        with without_progress():
             pass
         progress.console.print("still inside")
-    with pytest.raises(ZeroDivisionError), silent():
+    with pytest.raises(ZeroDivisionError), without_progress():
         1 / 0  # noqa: B018
     progress.console.print("after")
     assert written.getvalue() == "after\n"

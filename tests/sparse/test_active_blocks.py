@@ -9,7 +9,7 @@ from gynbtnet.runtime.errors import BadInput
 from gynbtnet.sparse.active_blocks import ActiveBlocks
 from gynbtnet.sparse.convolution import convolve
 from gynbtnet.sparse.masking import draw_active_blocks
-from gynbtnet.sparse.packed import in_cells, pack, unpack
+from gynbtnet.sparse.packed import pack, split_into_cells, unpack
 from gynbtnet.sparse.sparse_encoder import sparse_encode
 
 
@@ -35,7 +35,7 @@ def test_packing_keeps_active_voxels_in_order_and_unpacking_fills_the_rest(devic
 
 def test_cells_of_an_image_follow_the_masks_order(device):
     image = torch.rand(2, 1, 4, 2, 6, device=device)
-    cells = in_cells(image, (2, 1, 2))
+    cells = split_into_cells(image, (2, 1, 2))
     assert cells.shape == (2, 4, 12, 1)
     assert torch.equal(
         cells[some_mask(device).flatten(1)].flatten(0, 1), pack(image, ActiveBlocks(some_mask(device))).rows

@@ -8,7 +8,7 @@ from lightning_fabric import Fabric
 
 from gynbtnet.networks.presets import Preset
 from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
-from gynbtnet.training.objectives.masked_modelling_objective import MaskedModelling
+from gynbtnet.training.objectives.masked_modelling_objective import MaskedModellingObjective
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +33,8 @@ def test_a_compiled_step_is_an_eager_one(backend, norm, decoder):
     torch.manual_seed(0)
     network = MaskedAutoencoder(Preset((16, 16), 1, (1, 2)), norm=norm, decoder=decoder)
     eager, compiled = (
-        MaskedModelling(copied, mask_ratio=0.6, normalise_target=True) for copied in (network, deepcopy(network))
+        MaskedModellingObjective(copied, mask_ratio=0.6, normalise_target=True)
+        for copied in (network, deepcopy(network))
     )
     graphs = []
 

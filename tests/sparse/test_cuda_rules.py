@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from gynbtnet.networks.presets import Preset
 from gynbtnet.sparse.active_blocks import ActiveBlocks
 from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
-from gynbtnet.training.objectives.masked_modelling_objective import MaskedModelling
+from gynbtnet.training.objectives.masked_modelling_objective import MaskedModellingObjective
 
 PLAYED = torch.device("meta")  # the one device beside the CPU whose backward pass runs in this thread
 BETWEEN_DEVICES = {torch.ops.aten._to_copy.default, torch.ops.aten.copy_.default}
@@ -99,7 +99,7 @@ def objective(norm, decoder="light", recompute=False):
     torch.manual_seed(0)
     preset = Preset((16, 16, 24), 2, (1, 2, 2))
     network = MaskedAutoencoder(preset, norm=norm, decoder=decoder, recompute=recompute)
-    return MaskedModelling(network, mask_ratio=0.6, normalise_target=True)
+    return MaskedModellingObjective(network, mask_ratio=0.6, normalise_target=True)
 
 
 def a_batch():

@@ -7,14 +7,14 @@ import torch
 from torch.nn.functional import conv3d
 
 from gynbtnet.networks.presets import Preset
-from gynbtnet.networks.transfer import transfer
+from gynbtnet.networks.transfer import transfer_weights
 from gynbtnet.networks.unet import GynBTNet
 from gynbtnet.sparse.active_blocks import ActiveBlocks
 from gynbtnet.sparse.densify import Densify
 from gynbtnet.sparse.light_decoder import LightDecoder
 from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
 from gynbtnet.sparse.masking import draw_active_blocks
-from gynbtnet.sparse.packed import in_cells, pack
+from gynbtnet.sparse.packed import pack, split_into_cells
 
 TINY = Preset((16, 16, 24), depth=1, strides=(1, 2, 2))
 
@@ -42,7 +42,7 @@ def test_the_encoder_has_the_segmentation_networks_names_and_shapes(preset):
 @pytest.mark.parametrize("norm", ["instance", "batch"])
 def test_the_encoder_comes_over_whole(norm):
     source, target = MaskedAutoencoder(TINY, norm=norm), GynBTNet(TINY, outputs=3)
-    assert transfer(source.state_dict(), target, parts="encoder").share == 1
+    assert transfer_weights(source.state_dict(), target, parts="encoder").share == 1
 
 
 @pytest.mark.parametrize("decoder", ["light", "unet"])
@@ -128,7 +128,7 @@ def test_it_learns_to_fill_in_what_it_does_not_see(device):
         phases = torch.rand(2, 1, 1, 1, 1, generator=torch.Generator().manual_seed(step)) * 6
         image = torch.sin((z + 2 * y + x) / 5 + phases).to(device)
         active = draw(device, grid=(4, 4, 4), seed=step)
-        error = (in_cells(network(image, active), active.grid) - in_cells(image, active.grid)).square()
+        error = (split_into_cells(network(image, active), active.grid) - split_into_cells(image, active.grid)).square()
         loss = error[~active.mask.flatten(1)].mean()
         optimiser.zero_grad()
         loss.backward()

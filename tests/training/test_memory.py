@@ -20,7 +20,7 @@ from gynbtnet.preparation.store import PreparedCohort
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.training import memory, stages
 from gynbtnet.training.data.batches import Batch
-from gynbtnet.training.objectives.segmentation_objective import Segmentation
+from gynbtnet.training.objectives.segmentation_objective import SegmentationObjective
 from gynbtnet.training.settings import PretrainingSettings, SegmentationSettings
 from gynbtnet.training.stages import finetune, pretrain
 
@@ -32,9 +32,9 @@ def cpu() -> Fabric:
     return Fabric(accelerator="cpu", devices=1)
 
 
-def segmentation() -> Segmentation:
+def segmentation() -> SegmentationObjective:
     torch.manual_seed(0)
-    return Segmentation(GynBTNet(SMALL, outputs=3), ("first", "second"), batch_dice=False)
+    return SegmentationObjective(GynBTNet(SMALL, outputs=3), ("first", "second"), batch_dice=False)
 
 
 def patches(number: int, size: int = 32) -> Batch:
@@ -45,7 +45,7 @@ def patches(number: int, size: int = 32) -> Batch:
 
 def test_a_batch_falls_into_equal_parts() -> None:
     batch = patches(6, 4)
-    parts = list(memory.parted(batch, 2))
+    parts = list(memory.split_batch(batch, 2))
     assert [len(part["image"]) for part in parts] == [2, 2, 2]
     assert torch.equal(torch.cat([part["labels"] for part in parts]), batch["labels"])
     assert torch.equal(torch.cat([part["seeds"] for part in parts]), batch["seeds"])
@@ -75,7 +75,7 @@ def test_as_many_divisors_as_the_budget_holds(
     weights = sum(parameter.nbytes for parameter in objective.network.parameters())
     monkeypatch.setattr(memory.psutil, "Process", lambda: Mock(memory_info=lambda: Mock(rss=10**9)))
     budget = (10**9 + 3 * weights + patches_worth * one) / 1e9
-    assert memory.patches_at_once(cpu(), objective, patches(6), budget) == expected
+    assert memory.micro_batch_size(cpu(), objective, patches(6), budget) == expected
     assert all(parameter.grad is None for parameter in objective.network.parameters())
 
 
@@ -83,11 +83,11 @@ def test_not_even_one_patch() -> None:
     with pytest.raises(
         BadInput, match="Not even one patch of 32×32×32 voxels fits into memory; take a smaller patch_size"
     ):
-        memory.patches_at_once(cpu(), segmentation(), patches(2), 0.001)
+        memory.micro_batch_size(cpu(), segmentation(), patches(2), 0.001)
 
 
 @dataclass(frozen=True)
-class Holds(Segmentation):
+class Holds(SegmentationObjective):
     """Runs out of a GPU's memory with more than ``most`` patches."""
 
     most: int = 0
@@ -107,7 +107,7 @@ def test_a_gpu_is_tried(monkeypatch: pytest.MonkeyPatch, most: int, expected: in
     empty = torch.empty
     monkeypatch.setattr(torch, "empty", lambda size, *, dtype, device: empty(1, dtype=dtype))
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: Mock(total_memory=8e9))
-    assert memory.patches_at_once(fabric, objective, patches(6, 16), None) == expected
+    assert memory.micro_batch_size(fabric, objective, patches(6, 16), None) == expected
 
 
 def test_a_step_in_parts_is_that_of_the_whole_batch(
@@ -142,12 +142,12 @@ def test_a_step_in_parts_is_that_of_the_whole_batch(
 def test_out_of_memory_says_what_to_change(error: Exception, told: bool) -> None:
     words = r"batch_size 24 and patch_size 112×128×128; set fit_memory.*patch_size.*recompute: true.*precision"
     expected = pytest.raises(BadInput if told else type(error), match=words if told else "shapes")
-    with expected, memory.out_of_memory_told(24, (112, 128, 128)):
+    with expected, memory.explain_out_of_memory(24, (112, 128, 128)):
         raise error
 
 
 def test_an_allocation_that_a_cpu_refuses() -> None:
-    with pytest.raises(BadInput, match="Memory ran out"), memory.out_of_memory_told(2, (16, 16, 16)):
+    with pytest.raises(BadInput, match="Memory ran out"), memory.explain_out_of_memory(2, (16, 16, 16)):
         torch.empty(2**60, dtype=torch.uint8)
 
 

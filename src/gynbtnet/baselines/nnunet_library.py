@@ -8,7 +8,7 @@ from pathlib import Path
 
 from matplotlib import rc_context
 
-from gynbtnet.runtime.atomic_files import written_whole
+from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.optional_dependencies import require
 
 DATASET_ID = 1
@@ -17,7 +17,7 @@ CONFIGURATION = "3d_fullres"
 
 
 @contextmanager
-def nnunet(log: Path | None = None, **variables: str) -> Iterator[None]:
+def import_nnunet_library(log: Path | None = None, **variables: str) -> Iterator[None]:
     """Let nnU-Net see ``variables`` in the environment, and put what it prints into ``log``, for a while.
 
     Its warnings are not shown: they are its authors' to mend. What it makes of matplotlib's style for its own curves
@@ -59,5 +59,5 @@ def link_or_copy(source: Path, target: Path) -> None:
     try:
         target.symlink_to(source.absolute())
     except OSError:
-        with written_whole(target) as partial:
+        with atomic_write(target) as partial:
             partial.write_bytes(source.read_bytes())

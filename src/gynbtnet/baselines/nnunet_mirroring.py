@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 
 from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.orientation import turn_to_patient
+from gynbtnet.imaging.orientation import reorientation_to_lps
 from gynbtnet.imaging.sides import has_side, mirrored_labels
 from gynbtnet.preparation.planning.settings import ALL_AXES, Axis
 
@@ -28,5 +28,5 @@ def nnunet_axes(axes: Collection[Axis], geometries: Sequence[Geometry], transpos
 
 def _patient_axes(geometry: Geometry) -> tuple[Axis, ...]:
     """The patient's axis that each array axis (z, y, x) of a file runs along, nearly."""
-    order = turn_to_patient(geometry).order
+    order = reorientation_to_lps(geometry).order
     return tuple(ALL_AXES[order.index(axis)] for axis in range(3))

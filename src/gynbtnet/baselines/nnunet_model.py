@@ -13,15 +13,15 @@ from pydantic import TypeAdapter
 from safetensors import SafetensorError
 from safetensors.torch import load_model
 
-from gynbtnet.baselines.nnunet_library import CONFIGURATION, nnunet
+from gynbtnet.baselines.nnunet_library import CONFIGURATION, import_nnunet_library
 from gynbtnet.baselines.nnunet_mirroring import nnunet_axes
 from gynbtnet.baselines.nnunet_training import RECORD
 from gynbtnet.imaging.volume import Segmentation, Volume
-from gynbtnet.inference.engine.contours import Contours
-from gynbtnet.inference.engine.mirroring import mirrored_axes
+from gynbtnet.inference.engine.contours import Prediction
+from gynbtnet.inference.engine.mirroring import tta_axes
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.networks.weights_file import check_finite
-from gynbtnet.preparation.planning.nnunet_names import channels_of, structures_of
+from gynbtnet.preparation.planning.nnunet_names import parse_channel_names, parse_labels
 from gynbtnet.preparation.planning.settings import ALL_AXES, Axis
 from gynbtnet.runtime.available_memory import check_memory
 from gynbtnet.runtime.errors import BadInput
@@ -87,13 +87,13 @@ class NnUNetModel:
         for other in others:
             if read_json(dict[str, Any], other / "plans.json", REMEDY) != plans:
                 raise BadInput(f"{other} and {fold} were trained by different plans; expected folds of one training.")
-        with nnunet():
+        with import_nnunet_library():
             try:
                 _check_trusted(plans)
                 mirrored = _WHOLE_NUMBERS.validate_python(record["mirroring_axes"] or ())
                 mirror_axes = _AXES.validate_python(record.get("mirror_axes", ALL_AXES))
                 predictor = _predictor(plans, dataset, paths, place, mirrored)
-                channels, structures = channels_of(dataset["channel_names"]), structures_of(dataset["labels"])
+                channels, structures = parse_channel_names(dataset["channel_names"]), parse_labels(dataset["labels"])
             except (KeyError, TypeError, AttributeError, ValueError, SafetensorError, RuntimeError, OSError) as error:
                 raise BadInput(
                     f"The files in {fold} are damaged or don't belong together ({type(error).__name__}: {error}); "
@@ -109,7 +109,7 @@ class NnUNetModel:
         """Of its one file of weights."""
         return {self.weights: self.sha256}
 
-    def contour(self, volumes: Sequence[Volume], settings: PredictionSettings) -> Contours:
+    def contour(self, volumes: Sequence[Volume], settings: PredictionSettings) -> Prediction:
         """Contours on a scan, one volume a channel, CT in HU; its grid's axes run as in the scans of the training.
 
         ``settings`` say how windows overlap and whether they are mirrored; nnU-Net's own are half, and yes. It keeps
@@ -126,14 +126,14 @@ class NnUNetModel:
         )
         self.predictor.tile_step_size = 1 - settings.overlap
         image = np.stack([volume.array for volume in volumes]).astype(np.float32)
-        axes = mirrored_axes(settings, self.mirror_axes, str(self.folder))
+        axes = tta_axes(settings, self.mirror_axes, str(self.folder))
         transpose = self.predictor.plans_manager.transpose_forward
         mirrored = [axis for axis in nnunet_axes(axes, [geometry], transpose) if axis in self.trained_axes]
         self.predictor.use_mirroring, self.predictor.allowed_mirroring_axes = bool(mirrored), tuple(mirrored) or None
-        with nnunet():
+        with import_nnunet_library():
             labels = self.predictor.predict_single_npy_array(image, {"spacing": list(geometry.spacing)})
         segmentation = Segmentation(Volume(np.asarray(labels, np.uint8), geometry), self.structures)
-        return Contours(segmentation, dict.fromkeys(self.structures, nan))
+        return Prediction(segmentation, dict.fromkeys(self.structures, nan))
 
 
 def _check_trusted(plans: Mapping[str, Any]) -> None:

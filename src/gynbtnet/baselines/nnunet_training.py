@@ -12,18 +12,18 @@ import numpy as np
 import torch
 from safetensors.torch import save_model
 
-from gynbtnet.baselines.nnunet_library import CONFIGURATION, DATASET, DATASET_ID, link_or_copy, nnunet
+from gynbtnet.baselines.nnunet_library import CONFIGURATION, DATASET, DATASET_ID, import_nnunet_library, link_or_copy
 from gynbtnet.baselines.nnunet_mirroring import nnunet_axes, trainable_axes
 from gynbtnet.baselines.settings import NnUNetSettings
 from gynbtnet.datasets.case import Case
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import Split
 from gynbtnet.preparation.planning.settings import ALL_AXES
-from gynbtnet.runtime.atomic_files import written_whole
+from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import read_json, sha256_of, write_json
 from gynbtnet.runtime.optional_dependencies import require
-from gynbtnet.runtime.progress import advancing, console
+from gynbtnet.runtime.progress import console, progress_bar
 from gynbtnet.training.allocator import keep_freed_memory
 from gynbtnet.training.run_folder import RunFolder, note_environment
 
@@ -81,13 +81,13 @@ def train_nnunet(
     if run.last_weights.is_file():
         return run.path
     variables = {f"nnUNet_{kind}": str((out / kind).absolute()) for kind in ("raw", "preprocessed", "results")}
-    with nnunet(out / "log.txt", **variables):
+    with import_nnunet_library(out / "log.txt", **variables):
         plans_name = _plan_and_preprocess(seen, settings, out, jobs)
         write_json(split.nnunet_folds(seen), out / "preprocessed" / DATASET / "splits_final.json")
     if settings.workers is not None:  # its planner would take 0 for a number of threads
         variables["nnUNet_n_proc_DA"] = str(settings.workers)
     keep_freed_memory()  # as ours does
-    with nnunet(out / "log.txt", **variables):
+    with import_nnunet_library(out / "log.txt", **variables):
         _train(fold, settings, device, plans_name, out, run, seen)
     return run.path
 
@@ -159,7 +159,7 @@ def _plan_and_preprocess(seen: Cohort, settings: NnUNetSettings, out: Path, jobs
 
 
 def _write_raw_dataset(seen: Cohort, folder: Path) -> None:
-    with written_whole(folder) as partial:
+    with atomic_write(folder) as partial:
         for name in ("imagesTr", "labelsTr"):
             (partial / name).mkdir(parents=True)
         for case in seen.cases:
@@ -198,7 +198,7 @@ def _train(
     note_environment(run, epochs_done=trainer.current_epoch, device=str(device), nnunetv2=version("nnunetv2"))
     done = trainer.current_epoch * settings.steps_per_epoch
     steps = settings.epochs * settings.steps_per_epoch
-    with advancing("Training nnU-Net", steps, done, steps_a_line=settings.steps_per_epoch) as advance:
+    with progress_bar("Training nnU-Net", steps, done, steps_a_line=settings.steps_per_epoch) as advance:
         trainer.train_step = _noted(trainer.train_step, advance)
         if trainer.current_epoch < settings.epochs:
             trainer.run_training()
@@ -207,7 +207,7 @@ def _train(
     record = read_json(dict[str, Any], out / RECORD, REMEDY)
     mirroring = {"mirror_axes": names, "mirroring_axes": trainer.inference_allowed_mirroring_axes}
     write_json(record | {"fold": fold} | mirroring, run.path / RECORD)
-    with written_whole(run.last_weights) as partial:
+    with atomic_write(run.last_weights) as partial:
         save_model(getattr(trainer.network, "_orig_mod", trainer.network), str(partial))
 
 
@@ -227,7 +227,7 @@ def _whole(save: Callable[[str], None]) -> Callable[[str], None]:
     """nnU-Net's own way to save a checkpoint, whole or not at all."""
 
     def save_whole(filename: str) -> None:
-        with written_whole(Path(filename)) as partial:
+        with atomic_write(Path(filename)) as partial:
             save(str(partial))
 
     return save_whole

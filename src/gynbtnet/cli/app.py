@@ -12,7 +12,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from gynbtnet.runtime.errors import BadInput, Paused, ScansFailed
-from gynbtnet.runtime.processes import is_first_process
+from gynbtnet.runtime.processes import is_main_process
 
 PANELS = {
     "Data": ("inspect", "ingest", "describe", "split", "convert"),
@@ -44,7 +44,7 @@ app = typer.Typer(
     help="Contours for gynecologic brachytherapy on CT, learned in three stages. Research use only.",
 )
 # Names and paths are printed as they are: nothing in them is markup, and no line is broken.
-console = Console(quiet=not is_first_process(), markup=False, highlight=False, emoji=False, soft_wrap=True)
+console = Console(quiet=not is_main_process(), markup=False, highlight=False, emoji=False, soft_wrap=True)
 FULL = "The disk is full; nothing half-written is kept. Free some space or choose another --out."
 _NO_MEMORY = "Memory ran out; crop the scan, take smaller patches, or a machine with more memory"
 _WIDEST = 2**20  # characters in a line of a table

@@ -21,7 +21,7 @@ from gynbtnet.cli.options import (
     UnequalSpacing,
     listed,
 )
-from gynbtnet.imaging.printed_names import one_line
+from gynbtnet.imaging.printed_names import as_one_line
 from gynbtnet.runtime.errors import BadInput
 
 if TYPE_CHECKING:
@@ -163,9 +163,9 @@ def describe(
         cohort_table,
         structure_table,
     )
-    from gynbtnet.evaluation.cohorts.outliers import outliers
+    from gynbtnet.evaluation.cohorts.outliers import find_outliers
     from gynbtnet.pictures.picture import picture
-    from gynbtnet.runtime.atomic_files import written_whole
+    from gynbtnet.runtime.atomic_files import atomic_write
 
     if out.suffix != ".png":
         raise BadInput(f"The picture {out} would be a PNG by its contents and not by its name; end its name in .png.")
@@ -187,7 +187,7 @@ def describe(
             print_table(_table(applicator_table(group)))
         if group.structures:
             print_table(_table(structure_table(group)))
-        apart = outliers(group)
+        apart = find_outliers(group)
         for one in apart[:MOST_ROWS]:
             console.print(
                 f"{one.case_id}: {one.figure} {one.value:.4g} stands apart from the median {one.median:.4g} "
@@ -197,7 +197,7 @@ def describe(
             console.print(f"… and {len(apart) - MOST_ROWS} more")
         for note in group.notes:
             console.print(note)
-    with written_whole(out) as partial:
+    with atomic_write(out) as partial:
         partial.write_bytes(picture(cohort_figure(groups), "What cohorts hold").png)
     console.print(f"The picture is {out}")
 
@@ -253,7 +253,7 @@ def _print_dry_run(seen: "DryRun") -> None:
     for one in seen.scans[:MOST_ROWS]:
         scan = one.scan
         files, contours = str(len(scan.files) + len(scan.channels)), str(len(scan.contours))
-        table.add_row(one.id, one_line(str(scan.place)), files, contours, scan.applicator or "")
+        table.add_row(one.id, as_one_line(str(scan.place)), files, contours, scan.applicator or "")
     print_table(table)
     if len(seen.scans) > MOST_ROWS:
         console.print(f"… and {len(seen.scans) - MOST_ROWS} more")

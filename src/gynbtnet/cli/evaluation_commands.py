@@ -94,8 +94,8 @@ def dose(
     from gynbtnet.datasets.cohort import Cohort
     from gynbtnet.datasets.split import Split
     from gynbtnet.evaluation.dose.evaluate_dose import PAGE, evaluate_dose
-    from gynbtnet.evaluation.dose.external_beam import external_beam as read_external_beam
-    from gynbtnet.evaluation.dose.planning_aims import EMBRACE_II, Aims
+    from gynbtnet.evaluation.dose.external_beam import parse_external_beam as read_external_beam
+    from gynbtnet.evaluation.dose.planning_aims import EMBRACE_II, PlanningAims
     from gynbtnet.evaluation.metrics.settings import DoseSettings
 
     asked = Cohort.load(cohort)
@@ -107,7 +107,7 @@ def dose(
         predictions=predictions,
         doses=doses,
         external=read_external_beam(external_beam, asked.patients) if external_beam else None,
-        aims=Aims.load(aims or EMBRACE_II),
+        aims=PlanningAims.load(aims or EMBRACE_II),
         settings=DoseSettings(
             alpha_beta_target_gy=alpha_beta_target, alpha_beta_organ_gy=alpha_beta_organ, deliveries=deliveries
         ),

@@ -255,10 +255,10 @@ def report(experiment: Annotated[Path, typer.Argument(help="The folder that `gyn
 @command("gynbtnet doctor")
 def doctor(folder: Annotated[Path, typer.Argument(help="Where results would be written.")] = Path()) -> None:
     """Print versions, cores, memory, devices and disk, and what is missing. Exit code 1 if something needed is."""
-    from gynbtnet.runtime.system_report import examine
+    from gynbtnet.runtime.system_report import system_report
 
     table = Table(show_header=False, box=None)
-    rows = examine(folder)
+    rows = system_report(folder)
     for what, found in rows:
         table.add_row(what, found)
     print_table(table)

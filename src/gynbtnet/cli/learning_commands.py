@@ -105,13 +105,13 @@ def prepare(
     """Resample, normalise and store the scans, ready for training."""
     from gynbtnet.preparation.planning.plan_files import load_plan
     from gynbtnet.preparation.prepare import prepare
-    from gynbtnet.runtime.parallel import on_cluster
+    from gynbtnet.runtime.parallel import use_cluster
 
     _refuse_same(out, cohort)
     followed = load_plan(plan)
     for note in followed.notes:
         console.print(note)
-    with on_cluster(cluster):
+    with use_cluster(cluster):
         prepared = prepare(_without_test(cohort, split), followed, out, jobs, memory)
     console.print(f"{len(prepared.cases)} cases in {out}")
 
@@ -124,13 +124,13 @@ def import_nnunet(
     jobs: Jobs = 1,
 ) -> None:
     """Import a dataset preprocessed by nnU-Net (3d_fullres) without copying it; each case counts as one patient."""
-    from gynbtnet.preparation.nnunet_preprocessed import adopt
+    from gynbtnet.preparation.nnunet_preprocessed import import_nnunet
     from gynbtnet.preparation.planning.plan_files import load_plan
 
     followed = load_plan(nnunet, preset=preset)
     for note in followed.notes:
         console.print(note)
-    adopted = adopt(nnunet, followed, out, jobs)
+    adopted = import_nnunet(nnunet, followed, out, jobs)
     console.print(f"{len(adopted.cases)} cases in {out}")
 
 
@@ -211,7 +211,7 @@ def crossvalidate(
     from gynbtnet.datasets.cohort import Cohort
     from gynbtnet.datasets.split import Split
     from gynbtnet.evaluation.reports.evaluation_report import report_evaluation
-    from gynbtnet.experiment.cross_validation import CrossValidation, crossvalidate, learn_from_folds
+    from gynbtnet.experiment.cross_validation import CrossValidation, calibrate_from_folds, crossvalidate
     from gynbtnet.imaging.structure_names import StructureNames
     from gynbtnet.preparation.store import PreparedCohort
     from gynbtnet.recipes.loading import load_recipe
@@ -222,7 +222,7 @@ def crossvalidate(
     scans, whole = PreparedCohort.open(prepared), Cohort.load(cohort)
     dealt, places = Split.load(split), CrossValidation(out)
     evaluation = crossvalidate(scans, whole, settings, dealt, out, start=start, jobs=jobs)
-    learn_from_folds(whole, settings, dealt, out)
+    calibrate_from_folds(whole, settings, dealt, out)
     seen = whole.of_patients(patient for fold in dealt.folds for patient in fold)
     names = StructureNames.load(settings.aliases)
     page = report_evaluation(seen, places.predictions, evaluation, places.evaluation, names)

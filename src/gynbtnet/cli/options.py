@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from gynbtnet.imaging.printed_names import composed
+from gynbtnet.imaging.printed_names import unicode_composed
 from gynbtnet.runtime.errors import BadInput
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="Where the result goes.")]
@@ -124,7 +124,7 @@ Force = Annotated[bool, typer.Option("--force", help="Replace what stands there.
 
 def listed(text: str | None, option: str = "--structures") -> tuple[str, ...] | None:
     """What an option names, by commas."""
-    names = tuple(composed(name.strip()) for name in text.split(",")) if text else None
+    names = tuple(unicode_composed(name.strip()) for name in text.split(",")) if text else None
     if names and len(set(names)) < len(names):
         raise BadInput(f"{option} names one twice: {text}; name each once.")
     return names

@@ -87,11 +87,11 @@ def predict(
     from gynbtnet.imaging.dicom.slice_repairs import Repairs
     from gynbtnet.inference.engine.settings import PredictionSettings
     from gynbtnet.inference.models.ensemble import load_model
-    from gynbtnet.inference.predict_scan import Request
+    from gynbtnet.inference.predict_scan import PredictionRequest
     from gynbtnet.inference.predict_scans import predict_scans
     from gynbtnet.inference.scans.scan_search import find_scans
     from gynbtnet.recipes.loading import load_recipe
-    from gynbtnet.runtime.parallel import on_cluster
+    from gynbtnet.runtime.parallel import use_cluster
 
     if set_ and not recipe:
         raise BadInput("--set changes a setting of a recipe, and none is named; name one with --recipe.")
@@ -106,9 +106,10 @@ def predict(
     given = [place(one) for one in channel or ()]
     found = find_scans([place(one) for one in scan], loaded.channels, given=given, series_uid=series)
     requests = {
-        name: Request(files, place(out) / name, settings, repairs, force=force) for name, files in found.scans.items()
+        name: PredictionRequest(files, place(out) / name, settings, repairs, force=force)
+        for name, files in found.scans.items()
     }
-    with on_cluster(cluster):
+    with use_cluster(cluster):
         predict_scans(loaded, place(model), requests, jobs=jobs, apart=cluster is not None, failed=found.failed)
     for request in requests.values():
         console.print(f"{request.files.place} → {request.out}")

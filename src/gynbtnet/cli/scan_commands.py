@@ -24,7 +24,7 @@ from gynbtnet.cli.options import (
     UnequalSpacing,
     listed,
 )
-from gynbtnet.imaging.printed_names import one_line
+from gynbtnet.imaging.printed_names import as_one_line
 from gynbtnet.runtime.errors import BadInput
 
 
@@ -79,7 +79,7 @@ def inspect(
     table = Table("patient", where, "what", "size (z, y, x)", "contents", box=None, header_style="bold")
     for one in seen.found:
         contents = Text(" ").join(Text(*part) for part in ((one.problem, "red"), (one.contents, "")) if part[0])
-        table.add_row(str(one.patient or ""), one_line(one.place), one.kind, one.size, contents)
+        table.add_row(str(one.patient or ""), as_one_line(one.place), one.kind, one.size, contents)
     print_table(table)
     if seen.views:
         write_picture(seen, names, out)

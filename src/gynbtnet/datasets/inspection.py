@@ -8,7 +8,7 @@ import numpy as np
 
 from gynbtnet.imaging.dicom.ct_series import CTSeries, read_ct_files
 from gynbtnet.imaging.dicom.damaged_files import DamagedFile
-from gynbtnet.imaging.dicom.incomplete_series import NOTE, Completeness, completeness
+from gynbtnet.imaging.dicom.incomplete_series import NOTE, Completeness, assess_completeness
 from gynbtnet.imaging.dicom.rt.referenced_images import ReferencedSeries, referenced_series
 from gynbtnet.imaging.dicom.rt.rtdose_reader import read_rtdose
 from gynbtnet.imaging.dicom.rt.rtstruct_reader import list_rois, read_rtstruct
@@ -23,9 +23,9 @@ from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.label_map import is_label_map
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation, Volume
-from gynbtnet.pictures.overlays import View, view
+from gynbtnet.pictures.overlays import View, make_view
 from gynbtnet.runtime.errors import BadInput
-from gynbtnet.runtime.parallel import reason_of
+from gynbtnet.runtime.parallel import failure_reason
 from gynbtnet.runtime.progress import track
 
 _SEVERAL = "Another structure set is drawn on the same CT; gynbtnet ingest takes one of them with --rtstruct."
@@ -35,7 +35,7 @@ MOST_VIEWS = 6
 
 
 @dataclass(frozen=True)
-class Found:
+class InspectedItem:
     """One thing in a folder.
 
     Attributes:
@@ -59,7 +59,7 @@ class Found:
 class Inspection:
     """What was found, and by their places the scans to be shown with their contours."""
 
-    found: tuple[Found, ...]
+    found: tuple[InspectedItem, ...]
     views: tuple[tuple[str, View], ...]
 
 
@@ -78,7 +78,7 @@ def inspect(folder: Path, names: StructureNames, repairs: Repairs | None = None)
     """
     folder = Path(folder)
     search = search_series(folder)
-    series, judged = search.series, completeness(search)
+    series, judged = search.series, assess_completeness(search)
     patients = {patient: number for number, patient in enumerate(sorted({one.patient_id for one in series}), start=1)}
     found = [_damaged(one, patients.get(one.patient_id) if one.patient_id else None, folder) for one in search.damaged]
     views: list[tuple[str, View]] = []
@@ -100,23 +100,23 @@ def inspect(folder: Path, names: StructureNames, repairs: Repairs | None = None)
         elif one.modality in ("RTDOSE", "SEG"):
             found += [_single(path, one.modality, patient, folder, names) for path in one.files]
         else:
-            found.append(Found(patient, _place(one.files, folder), one.modality, f"images: {one.images}"))
+            found.append(InspectedItem(patient, _place(one.files, folder), one.modality, f"images: {one.images}"))
         found += [_copy(path, one.modality, patient, folder) for path in one.copies]
     for path in (path for path in files_below(folder) if is_image_file(path)):
         entry, volume = _image(path, folder)
         found.append(entry)
         if volume is not None and len(views) < MOST_VIEWS and not is_label_map(volume):
-            views.append((entry.place, view(volume, _nothing(volume.geometry))))
+            views.append((entry.place, make_view(volume, _nothing(volume.geometry))))
     if not found:
         raise BadInput(f"{folder} holds no DICOM and no image file; expected scans, contours or doses.")
     return Inspection(tuple(sorted(found, key=lambda one: (one.patient or 0, one.place, one.kind))), tuple(views))
 
 
-def _damaged(damaged: DamagedFile, patient: int | None, folder: Path) -> Found:
-    return Found(patient, str(damaged.path.relative_to(folder)), "DICOM", problem=damaged.reason)
+def _damaged(damaged: DamagedFile, patient: int | None, folder: Path) -> InspectedItem:
+    return InspectedItem(patient, str(damaged.path.relative_to(folder)), "DICOM", problem=damaged.reason)
 
 
-def _with_doubt(entry: Found, series: FoundSeries, judged: Completeness) -> Found:
+def _with_doubt(entry: InspectedItem, series: FoundSeries, judged: Completeness) -> InspectedItem:
     """The row of a CT series that may lack a slice."""
     if series in judged.incomplete:
         name = judged.incomplete[series].path.name
@@ -128,14 +128,16 @@ def _with_doubt(entry: Found, series: FoundSeries, judged: Completeness) -> Foun
     return entry
 
 
-def _elsewhere(path: Path, patient: int, folder: Path, names: StructureNames, series: Sequence[FoundSeries]) -> Found:
+def _elsewhere(
+    path: Path, patient: int, folder: Path, names: StructureNames, series: Sequence[FoundSeries]
+) -> InspectedItem:
     """A structure set that was drawn on no CT in the folder."""
     lost = "The CT that it was drawn on is not here; export it too."
     try:
         held = {one.series_uid: one.modality for one in series}
         kinds = {held.get(one.series_uid, "" if one.is_ct else one.kind) for one in referenced_series(path)} - {""}
     except BadInput as error:
-        return Found(patient, str(path.relative_to(folder)), "RTSTRUCT", problem=str(error))
+        return InspectedItem(patient, str(path.relative_to(folder)), "RTSTRUCT", problem=str(error))
     entry = _rtstruct(path, patient, folder, names, "" if kinds else lost)
     return replace(entry, contents=f"{entry.contents} (drawn on {', '.join(sorted(kinds))})") if kinds else entry
 
@@ -148,8 +150,10 @@ def _referred(path: Path) -> tuple[ReferencedSeries, ...]:
         return ()
 
 
-def _copy(path: Path, kind: str, patient: int, folder: Path) -> Found:
-    return Found(patient, str(path.relative_to(folder)), kind, contents="An exact copy of another file; left out.")
+def _copy(path: Path, kind: str, patient: int, folder: Path) -> InspectedItem:
+    return InspectedItem(
+        patient, str(path.relative_to(folder)), kind, contents="An exact copy of another file; left out."
+    )
 
 
 def _drawn_on(series: Sequence[FoundSeries], scans: dict[str, FoundSeries]) -> dict[str, tuple[Path, ...]]:
@@ -174,16 +178,16 @@ def _scan(
     folder: Path,
     names: StructureNames,
     repairs: Repairs | None,
-) -> tuple[list[Found], View | None]:
+) -> tuple[list[InspectedItem], View | None]:
     """A CT series and what was drawn on it."""
     place = _place(series.files, folder)
     try:
         ct = read_ct_files(series.files, repairs)
     except Exception as error:
-        entry = Found(patient, place, "CT", f"images: {series.images}", problem=reason_of(error))
+        entry = InspectedItem(patient, place, "CT", f"images: {series.images}", problem=failure_reason(error))
         lost = "The CT that it was drawn on can't be read."
         return [entry, *(_rtstruct(path, patient, folder, names, lost) for path in rtstructs)], None
-    entries = [Found(patient, place, "CT", _size(ct.volume.geometry), " ".join((_range(ct.volume), *ct.notes)))]
+    entries = [InspectedItem(patient, place, "CT", _size(ct.volume.geometry), " ".join((_range(ct.volume), *ct.notes)))]
     contours = _nothing(ct.volume.geometry)
     rivals = {path for path in rtstructs if series.series_uid in {one.series_uid for one in _referred(path)}}
     for path in rtstructs:
@@ -192,10 +196,10 @@ def _scan(
         try:
             contours, notes = _contours(path, ct, names)
         except Exception as error:
-            problem = reason_of(error)
+            problem = failure_reason(error)
         entry = _rtstruct(path, patient, folder, names, problem)
         entries.append(replace(entry, contents=" ".join(filter(None, (entry.contents, *notes)))))
-    return entries, view(ct.volume, contours)
+    return entries, make_view(ct.volume, contours)
 
 
 def _contours(path: Path, ct: CTSeries, names: StructureNames) -> tuple[Segmentation, tuple[str, ...]]:
@@ -220,41 +224,41 @@ def _contours(path: Path, ct: CTSeries, names: StructureNames) -> tuple[Segmenta
     return contours, report.notes
 
 
-def _rtstruct(path: Path, patient: int, folder: Path, names: StructureNames, problem: str) -> Found:
+def _rtstruct(path: Path, patient: int, folder: Path, names: StructureNames, problem: str) -> InspectedItem:
     place = str(path.relative_to(folder))
     try:
         rois = list_rois(path)
     except Exception as error:
-        return Found(patient, place, "RTSTRUCT", problem=reason_of(error))
+        return InspectedItem(patient, place, "RTSTRUCT", problem=failure_reason(error))
     listed = ", ".join(f"{_meaning(roi.name, names)} ({roi.contours} contours)" for roi in rois)
-    return Found(patient, place, "RTSTRUCT", f"ROIs: {len(rois)}", listed, problem)
+    return InspectedItem(patient, place, "RTSTRUCT", f"ROIs: {len(rois)}", listed, problem)
 
 
-def _single(path: Path, modality: str, patient: int, folder: Path, names: StructureNames) -> Found:
+def _single(path: Path, modality: str, patient: int, folder: Path, names: StructureNames) -> InspectedItem:
     """An RTDOSE or a SEG."""
     place = str(path.relative_to(folder))
     try:
         if modality == "SEG":
             labels = list_segments(path)
             listed = ", ".join(_meaning(label, names) for label in labels)
-            return Found(patient, place, modality, f"segments: {len(labels)}", listed)
+            return InspectedItem(patient, place, modality, f"segments: {len(labels)}", listed)
         dose = read_rtdose(path)
     except Exception as error:
-        return Found(patient, place, modality, problem=reason_of(error))
+        return InspectedItem(patient, place, modality, problem=failure_reason(error))
     contents = f"{dose.kind.lower()} dose of {dose.summation.lower()}, up to {dose.grid.array.max():.2f} Gy"
-    return Found(patient, place, modality, _size(dose.grid.geometry), contents)
+    return InspectedItem(patient, place, modality, _size(dose.grid.geometry), contents)
 
 
-def _image(path: Path, folder: Path) -> tuple[Found, Volume | None]:
+def _image(path: Path, folder: Path) -> tuple[InspectedItem, Volume | None]:
     place = str(path.relative_to(folder))
     try:
         volume = read_volume(path)
         labels = read_label_names(path)
     except Exception as error:
-        return Found(None, place, "image", problem=reason_of(error)), None
+        return InspectedItem(None, place, "image", problem=failure_reason(error)), None
     named = f" of {', '.join(labels)}" if labels else ""
     contents = f"labels{named}, {_range(volume)}" if is_label_map(volume) else _range(volume)
-    return Found(None, place, "image", _size(volume.geometry), contents), volume
+    return InspectedItem(None, place, "image", _size(volume.geometry), contents), volume
 
 
 def _meaning(name: str, names: StructureNames) -> str:

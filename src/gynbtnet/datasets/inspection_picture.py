@@ -8,7 +8,7 @@ from gynbtnet.datasets.inspection import Inspection
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.pictures.overlays import colour, draw_overlay, overlay_size
 from gynbtnet.pictures.picture import take_names_literally, without_font_warnings
-from gynbtnet.runtime.atomic_files import written_whole
+from gynbtnet.runtime.atomic_files import atomic_write
 
 _TITLE_INCHES = 0.3
 _DPI = 110
@@ -36,5 +36,5 @@ def write_picture(inspection: Inspection, names: StructureNames, path: Path) -> 
             title.text(where, 0.5, structure, color=colour(structure, names), fontsize=11, va="center", ha="right")
         draw_overlay(row, seen, names)
     take_names_literally(figure)
-    with written_whole(Path(path)) as partial, without_font_warnings():
+    with atomic_write(Path(path)) as partial, without_font_warnings():
         figure.savefig(partial, dpi=_DPI, facecolor="black")

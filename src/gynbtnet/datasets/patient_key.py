@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gynbtnet.imaging.printed_names import composed
-from gynbtnet.runtime.atomic_files import written_whole
+from gynbtnet.imaging.printed_names import unicode_composed
+from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.errors import BadInput
 
 KEY = "patients.csv"
@@ -50,14 +50,14 @@ class PatientKey:
                 header, *rows = [row for row in csv.reader(stream) if row]
         except (OSError, UnicodeDecodeError, ValueError, csv.Error) as error:
             raise problem from error
-        ids = {composed(row[1]): row[0] for row in rows if len(row) == 2}
+        ids = {unicode_composed(row[1]): row[0] for row in rows if len(row) == 2}
         if header != _COLUMNS or len(ids) < len(rows) or len(set(ids.values())) < len(rows):
             raise problem
         return cls(path, apart, ids)
 
     def add(self, patients: Iterable[str]) -> None:
         """Give every new patient the next study ID, in the order of their identifiers; :meth:`save` writes it."""
-        named = {composed(one) for one in patients}
+        named = {unicode_composed(one) for one in patients}
         new = sorted(named.difference(self.study_ids, self.study_ids.values()), key=_natural)
         numbers = [
             int(found[1]) for one in self.study_ids.values() if (found := re.fullmatch(r"patient-(\d{1,9})", one))
@@ -67,7 +67,7 @@ class PatientKey:
 
     def save(self) -> None:
         """Write the key, whole or not at all, for its owner's eyes only."""
-        with written_whole(self.path) as partial:
+        with atomic_write(self.path) as partial:
             partial.touch(mode=0o600)
             with partial.open("w", newline="", encoding="utf-8") as stream:
                 writer = csv.writer(stream)
@@ -76,7 +76,7 @@ class PatientKey:
 
     def study_id(self, patient: str) -> str:
         """The study ID of a patient who was added; one that is a study ID already stands for itself."""
-        return self.study_ids.get(composed(patient), patient)
+        return self.study_ids.get(unicode_composed(patient), patient)
 
 
 def _natural(name: str) -> list[tuple[int, int | str]]:

@@ -112,7 +112,7 @@ def split_patients(cohort: Cohort, test: float | int = 0.2, folds: int = 5, seed
         BadInput: where the cohort has too few patients for it.
     """
     applicators = cohort.applicators
-    held_out = hold_out(cohort.patients, test, seed, applicators)
+    held_out = hold_out_patients(cohort.patients, test, seed, applicators)
     rest = sorted(set(cohort.patients).difference(held_out))
     if folds < 2 or len(rest) < folds:
         raise BadInput(
@@ -125,7 +125,7 @@ def split_patients(cohort: Cohort, test: float | int = 0.2, folds: int = 5, seed
     return Split(held_out, tuple(tuple(sorted(order[k::folds])) for k in range(folds)), seed)
 
 
-def hold_out(
+def hold_out_patients(
     patients: Sequence[str], share: float | int, seed: int, strata: Mapping[str, str] | None = None
 ) -> tuple[str, ...]:
     """Draw patients to keep apart: a number of them (int) or a share (float, rounded, at least one patient).

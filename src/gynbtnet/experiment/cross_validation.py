@@ -14,23 +14,23 @@ import torch
 
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import Split
-from gynbtnet.evaluation.calibration.postprocessing_selection import Trial, choose_postprocessing
+from gynbtnet.evaluation.calibration.postprocessing_selection import Trial, select_postprocessing
 from gynbtnet.evaluation.calibration.quality_calibration import calibrate_quality
 from gynbtnet.evaluation.metrics.evaluate import Evaluation, evaluate
 from gynbtnet.experiment.single_stages import finetune_alone
-from gynbtnet.inference.engine.segmenter import Contourer
+from gynbtnet.inference.engine.segmenter import Segmenter
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.models.model import Model
 from gynbtnet.inference.predict_scan import predict_scan
-from gynbtnet.inference.quality.predicted_dsc import passes_of
+from gynbtnet.inference.quality.predicted_dsc import tta_signature
 from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
-from gynbtnet.preparation.planning.structure_volumes import volumes_of
+from gynbtnet.preparation.planning.structure_volumes import structure_volumes
 from gynbtnet.preparation.store import PreparedCohort
 from gynbtnet.recipes.recipe import Recipe, TaskStage
-from gynbtnet.runtime.atomic_files import written_whole
+from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.errors import BadInput, Paused
-from gynbtnet.runtime.processes import started_together
-from gynbtnet.runtime.progress import advancing, console, silent
+from gynbtnet.runtime.processes import launcher_world_size
+from gynbtnet.runtime.progress import console, progress_bar, without_progress
 from gynbtnet.training.run_folder import RunFolder
 
 _LOOK_EVERY = 2.0  # seconds between two looks at how far the folds are
@@ -94,7 +94,7 @@ def crossvalidate(
         Paused: where the recipe's time budget is over before all folds have ended.
     """
     task: TaskStage = recipe.stage("task")
-    if task.training.devices > 1 or started_together() not in (None, (1, 1)):
+    if task.training.devices > 1 or launcher_world_size() not in (None, (1, 1)):
         raise BadInput(
             "A cross-validation trains each fold on one device, several folds side by side with --jobs; for folds on "
             "several devices train each with `gynbtnet finetune --set split.fold=…` into fold_0, fold_1, … of --out, "
@@ -122,8 +122,8 @@ def crossvalidate(
     return evaluate_folds(cohort, split, places, chosen)
 
 
-def contour_fold(
-    model: Contourer, cohort: Cohort, split: Split, fold: int, places: CrossValidation, settings: PredictionSettings
+def predict_fold(
+    model: Segmenter, cohort: Cohort, split: Split, fold: int, places: CrossValidation, settings: PredictionSettings
 ) -> None:
     """Contour the validation patients of a fold with the model that was trained on the others."""
     for case in cohort.of_patients(split.validation_patients(fold)).cases:
@@ -145,7 +145,7 @@ def evaluate_folds(cohort: Cohort, split: Split, places: CrossValidation, folds:
     return evaluate(shown, places.predictions, places.evaluation)
 
 
-def learn_from_folds(cohort: Cohort, recipe: Recipe, split: Split, out: Path) -> None:
+def calibrate_from_folds(cohort: Cohort, recipe: Recipe, split: Split, out: Path) -> None:
     """Make the folds a better model by what their validation patients teach, once all of them are predicted.
 
     Post-processing that helps these predictions and the range of volumes go into the plan in ``out``, what they teach
@@ -156,13 +156,13 @@ def learn_from_folds(cohort: Cohort, recipe: Recipe, split: Split, out: Path) ->
     """
     places = CrossValidation(Path(out))
     seen = cohort.of_patients(patient for fold in split.folds for patient in fold)
-    choice = choose_postprocessing(seen, places.predictions)
-    with written_whole(places.trials) as partial:
+    choice = select_postprocessing(seen, places.predictions)
+    with atomic_write(places.trials) as partial:
         pd.DataFrame(choice.trials, columns=[field.name for field in fields(Trial)]).to_csv(partial, index=False)
     plan = load_plan(places.folder)
-    passes = passes_of(recipe.prediction, plan)
+    passes = tta_signature(recipe.prediction, plan)
     calibrate_quality(cohort, split, places.predictions, choice.rules, passes=passes).save(places.folder)
-    save_plan(replace(plan, volumes=volumes_of(seen), postprocessing=choice.rules), places.folder)
+    save_plan(replace(plan, volumes=structure_volumes(seen), postprocessing=choice.rules), places.folder)
 
 
 def _train_and_predict(
@@ -177,7 +177,7 @@ def _train_and_predict(
     of_fold = recipe.model_copy(update={"split": recipe.split.model_copy(update={"fold": fold})})
     run = finetune_alone(prepared, of_fold, "task", split, start, places.fold(fold))
     model = Model.load(run, weights=recipe.prediction.weights, device=recipe.prediction.device)
-    contour_fold(model, cohort, split, fold, places, recipe.prediction)
+    predict_fold(model, cohort, split, fold, places, recipe.prediction)
 
 
 def _side_by_side(work: Callable[[int], None], runs: Mapping[int, Path], jobs: int, epochs: int) -> None:
@@ -191,7 +191,7 @@ def _side_by_side(work: Callable[[int], None], runs: Mapping[int, Path], jobs: i
     done = _epochs_logged(runs.values())
     try:
         futures = [pool.submit(_without_bars, work, fold) for fold in runs]
-        with advancing("Folds", epochs * len(runs), done, steps_a_line=1) as advance:
+        with progress_bar("Folds", epochs * len(runs), done, steps_a_line=1) as advance:
             while wait(futures, timeout=_LOOK_EVERY).not_done:
                 logged = _epochs_logged(runs.values())
                 advance(logged - done)
@@ -227,7 +227,7 @@ def _raise_first(futures: Sequence[Future[None]]) -> None:
 
 def _without_bars(work: Callable[[int], None], fold: int) -> None:
     """The bars of folds side by side would overwrite one another."""
-    with silent():
+    with without_progress():
         work(fold)
 
 

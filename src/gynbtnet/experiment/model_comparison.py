@@ -6,10 +6,10 @@ from pathlib import Path
 from gynbtnet.baselines.nnunet_model import NnUNetModel
 from gynbtnet.baselines.nnunet_training import train_nnunet
 from gynbtnet.evaluation.metrics.evaluate import evaluate
-from gynbtnet.experiment.cross_validation import CrossValidation, contour_fold, crossvalidate, evaluate_folds
+from gynbtnet.experiment.cross_validation import CrossValidation, crossvalidate, evaluate_folds, predict_fold
 from gynbtnet.experiment.folders import STAGES, ComparedModel, Experiment, StageName
 from gynbtnet.experiment.pipeline import Ingested, Scans, ingest_scans, predict_cases, prepare_stage, train_before_task
-from gynbtnet.inference.engine.segmenter import Contourer
+from gynbtnet.inference.engine.segmenter import Segmenter
 from gynbtnet.inference.models.ensemble import load_model
 from gynbtnet.recipes.loading import save_recipe
 from gynbtnet.recipes.recipe import Recipe
@@ -98,7 +98,7 @@ def _preparation(recipe: Recipe, stage: StageName) -> dict[str, object] | None:
     return plan | {"structures": getattr(settings, "structures", None)}
 
 
-def _learn(variant: Recipe, ingested: Ingested, compared: ComparedModel, folds: Sequence[int], jobs: int) -> Contourer:
+def _learn(variant: Recipe, ingested: Ingested, compared: ComparedModel, folds: Sequence[int], jobs: int) -> Segmenter:
     start = train_before_task(variant, ingested, compared, jobs)
     prepared = prepare_stage("task", ingested.seen, variant.stage("task").plan, compared, jobs)
     home = folds_of(compared)
@@ -108,7 +108,7 @@ def _learn(variant: Recipe, ingested: Ingested, compared: ComparedModel, folds: 
 
 def _learn_nnunet(
     variant: Recipe, ingested: Ingested, compared: ComparedModel, folds: Sequence[int], jobs: int
-) -> Contourer:
+) -> Segmenter:
     assert variant.nnunet
     settings, home, device = variant.nnunet, folds_of(compared), variant.prediction.device
     cohort, split = ingested.cohort, ingested.split
@@ -116,6 +116,6 @@ def _learn_nnunet(
     for fold in folds:
         console.rule(f"Fold {fold}")
         runs.append(train_nnunet(ingested.seen, split, fold, settings, home.folder, jobs=jobs))
-        contour_fold(NnUNetModel.load(runs[-1], device=device), cohort, split, fold, home, variant.prediction)
+        predict_fold(NnUNetModel.load(runs[-1], device=device), cohort, split, fold, home, variant.prediction)
     evaluate_folds(cohort, split, home, folds)
     return NnUNetModel.load(*runs[: variant.prediction.folds], device=device)

@@ -11,14 +11,14 @@ from gynbtnet.datasets.case import Case
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.ingestion.scan_identity import DICOM
 from gynbtnet.datasets.patient_key import PatientKey
-from gynbtnet.datasets.split import Split, hold_out, split_patients
+from gynbtnet.datasets.split import Split, hold_out_patients, split_patients
 from gynbtnet.evaluation.calibration.postprocessing_default import NOTE, enough_patients, postprocessing_for
 from gynbtnet.evaluation.metrics.evaluate import evaluate
 from gynbtnet.experiment.folders import STAGES, Experiment, StageName
 from gynbtnet.experiment.report import report_experiment
 from gynbtnet.imaging.dicom.slice_repairs import Repairs
 from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.inference.engine.segmenter import Contourer
+from gynbtnet.inference.engine.segmenter import Segmenter
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.models.model import Model
 from gynbtnet.inference.predict_scan import predict_scan
@@ -27,13 +27,13 @@ from gynbtnet.preparation.planning.plan_files import save_plan
 from gynbtnet.preparation.planning.settings import PlanSettings
 from gynbtnet.preparation.prepare import prepare
 from gynbtnet.preparation.store import PreparedCohort
-from gynbtnet.recipes.loading import load_begun, save_recipe
+from gynbtnet.recipes.loading import load_run_recipe, save_recipe
 from gynbtnet.recipes.recipe import AnyPretraining, Recipe, SupervisedStage, TaskStage
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import sha256_of
-from gynbtnet.runtime.processes import started_together
+from gynbtnet.runtime.processes import launcher_world_size
 from gynbtnet.runtime.progress import console
-from gynbtnet.training.flat_settings import dotted
+from gynbtnet.training.flat_settings import flatten_settings
 from gynbtnet.training.stages import finetune, pretrain
 
 
@@ -206,7 +206,7 @@ def _check(recipe: Recipe, scans: Scans, experiment: Experiment) -> None:
                 f"The experiment {experiment.folder} would lie among its scans in {folder}; give another --out."
             )
     stages = [stage for stage in (recipe.pretraining, recipe.supervised, recipe.task) if stage]
-    if any(stage.training.devices > 1 for stage in stages) or started_together() not in (None, (1, 1)):
+    if any(stage.training.devices > 1 for stage in stages) or launcher_world_size() not in (None, (1, 1)):
         raise BadInput(
             f"Several devices were asked for by the recipe {recipe.name}, torchrun or Slurm, and a whole experiment "
             "trains on one; train its stages one by one with `gynbtnet pretrain` and `gynbtnet finetune`."
@@ -237,7 +237,8 @@ def _check_same_experiment(recipe: Recipe, experiment: Experiment) -> None:
     """An experiment that stands goes on only as it was begun; how results are predicted and told may change."""
     compared = {"name", "structures", "aliases", "split", *STAGES}
     begun, asked = (
-        dotted(one.model_dump(mode="json", include=compared)) for one in (load_begun(experiment.recipe), recipe)
+        flatten_settings(one.model_dump(mode="json", include=compared))
+        for one in (load_run_recipe(experiment.recipe), recipe)
     )
     for setting in [*begun, *asked]:
         if begun.get(setting) != asked.get(setting):
@@ -320,7 +321,7 @@ def _learn(
 
 def _drawn(recipe: AnyPretraining | SupervisedStage, cohort: Cohort) -> tuple[str, ...]:
     """The patients who validate a stage that has no folds."""
-    return hold_out(cohort.patients, recipe.validation, recipe.training.seed)
+    return hold_out_patients(cohort.patients, recipe.validation, recipe.training.seed)
 
 
 def prepare_stage(
@@ -334,7 +335,7 @@ def prepare_stage(
 
 
 def predict_cases(
-    model: Contourer, cohort: Cohort, out: Path, settings: PredictionSettings, names: StructureNames, repairs: Repairs
+    model: Segmenter, cohort: Cohort, out: Path, settings: PredictionSettings, names: StructureNames, repairs: Repairs
 ) -> None:
     """Contour every case from its source, so that a DICOM scan gets its RTSTRUCT: ``<out>/<case id>/``."""
     for case in cohort.cases:

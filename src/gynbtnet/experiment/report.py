@@ -8,9 +8,9 @@ from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import Split
 from gynbtnet.evaluation.cohorts.cohort_overview import cohort_pictures, cohort_table
 from gynbtnet.evaluation.cohorts.metal_artefacts import cases_with_metal
-from gynbtnet.evaluation.metrics.evaluate import Evaluation, prediction_of
+from gynbtnet.evaluation.metrics.evaluate import Evaluation, read_prediction
 from gynbtnet.evaluation.reports.case_overlay import CaseOverlay, prediction_overlay
-from gynbtnet.evaluation.reports.example_cases import shown_cases
+from gynbtnet.evaluation.reports.example_cases import example_cases
 from gynbtnet.evaluation.reports.model_results import model_results
 from gynbtnet.evaluation.reports.report import ReportContent, write_report
 from gynbtnet.evaluation.reports.stage_report import stage_report
@@ -54,7 +54,7 @@ def report_experiment(experiment: Experiment) -> Path:
         notes=_notes(groups),
         stages=tuple(stage_report(experiment.run(stage), STAGES[stage]) for stage in experiment.trained_stages()),
         results=(results,),
-        shown=shown_cases(test, {"prediction": evaluation}, {"prediction": experiment.test_predictions}, names),
+        shown=example_cases(test, {"prediction": evaluation}, {"prediction": experiment.test_predictions}, names),
         unlabelled=tuple(_further(experiment, recipe.structures, names)),
         provenance=tuple(_provenance(experiment)),
         citations=recipe.citations,
@@ -84,7 +84,7 @@ def _further(experiment: Experiment, structures: tuple[str, ...], names: Structu
     """What was predicted on scans that have no truth."""
     folder = experiment.cohort("further")
     for case in Cohort.load(folder).cases if folder.is_dir() else ():
-        prediction = prediction_of(case, experiment.further_predictions, structures)
+        prediction = read_prediction(case, experiment.further_predictions, structures)
         yield prediction_overlay(f"Scan {case.id}", read_volume(case.image), prediction, names)
 
 

@@ -14,8 +14,8 @@ from gynbtnet.experiment.folders import ComparedModel
 from gynbtnet.experiment.model_comparison import folds_of
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.recipes.recipe import Recipe
-from gynbtnet.runtime.atomic_files import written_whole
-from gynbtnet.runtime.system_report import examine
+from gynbtnet.runtime.atomic_files import atomic_write
+from gynbtnet.runtime.system_report import system_report
 from gynbtnet.training.run_folder import RunFolder
 
 TRANSDUCTIVE = (
@@ -37,7 +37,7 @@ def write_results(
         path: the page; beside it ``comparisons/test`` and ``comparisons/folds``, as ``gynbtnet compare`` leaves them,
             each with its ``report.html``. A single model has no comparison, and its own table stands on the page.
     """
-    with written_whole(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text("\n".join(_lines(recipe, variants, places, path.parent)) + "\n", encoding="utf-8")
     return path
 
@@ -98,7 +98,7 @@ def _made_of(recipe: Recipe, cohort: Cohort, split: Split, folder: Path) -> Iter
     yield "ended", date.today().isoformat()
     yield "cohort", f"{len(cohort.patients)} patients, {len(cohort.cases)} cases"
     yield "held out", f"{len(split.test)} patients; the others in {len(split.folds)} folds"
-    yield from ((what, found) for what, found in examine(folder) if what in _OF_THE_MACHINE)
+    yield from ((what, found) for what, found in system_report(folder) if what in _OF_THE_MACHINE)
 
 
 def _trained(variant: Recipe, place: ComparedModel) -> tuple[str, ...]:

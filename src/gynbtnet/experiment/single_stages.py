@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from gynbtnet.datasets.adapters import scan_folders
-from gynbtnet.datasets.split import Split, hold_out
+from gynbtnet.datasets.split import Split, hold_out_patients
 from gynbtnet.imaging.dicom.slice_repairs import Repairs
 from gynbtnet.preparation.planning.make_plan import make_plan
 from gynbtnet.preparation.planning.plan import CT
@@ -14,7 +14,7 @@ from gynbtnet.preparation.prepare import prepare
 from gynbtnet.preparation.store import MANIFEST, PreparedCohort
 from gynbtnet.recipes.recipe import AnyPretraining, Recipe
 from gynbtnet.runtime.errors import BadInput
-from gynbtnet.runtime.processes import is_first_process, started_together
+from gynbtnet.runtime.processes import is_main_process, launcher_world_size
 from gynbtnet.training.run_folder import RunFolder
 from gynbtnet.training.stages import finetune, pretrain
 
@@ -37,7 +37,7 @@ def pretrain_alone(
         )
     prepared = PreparedCohort.open(already[0]) if already else _prepare_scans(sources, recipe.plan, out, jobs, repairs)
     _check_prepared(prepared, recipe.plan, structures=None)
-    validation = hold_out(prepared.patients, recipe.validation, recipe.training.seed)
+    validation = hold_out_patients(prepared.patients, recipe.validation, recipe.training.seed)
     return pretrain(
         prepared,
         recipe.training,
@@ -51,12 +51,12 @@ def _prepare_scans(
     sources: Sequence[Path], settings: PlanSettings, out: Path, jobs: int, repairs: Repairs | None
 ) -> PreparedCohort:
     scans = RunFolder(out).scans
-    if started_together() not in (None, (1, 1)):
+    if launcher_world_size() not in (None, (1, 1)):
         raise BadInput(
             "torchrun or Slurm started several processes, and these scans aren't prepared; prepare them first, with "
             "`gynbtnet ingest`, `plan` and `prepare`, and give the prepared folder."
         )
-    if not is_first_process():  # the others are started when the first has prepared
+    if not is_main_process():  # the others are started when the first has prepared
         return PreparedCohort.open(scans / "prepared")
     cohort = scan_folders.ingest(sources, scans / "cohort", repairs=repairs, name=out.name, jobs=jobs)
     return prepare(cohort, make_plan(cohort, settings, jobs=jobs), scans / "prepared", jobs)
@@ -84,7 +84,7 @@ def finetune_alone(
             raise BadInput(
                 "The supervised stage has no folds: its recipe says which share validates; leave --split out."
             )
-        validation = hold_out(prepared.patients, settings.validation, settings.training.seed)
+        validation = hold_out_patients(prepared.patients, settings.validation, settings.training.seed)
         training = set(prepared.patients).difference(validation)
     elif split is None:
         raise BadInput("The task stage learns from the training patients of a split; name its file with --split.")

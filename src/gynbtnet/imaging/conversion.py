@@ -9,11 +9,11 @@ from typing import Literal
 
 import numpy as np
 
-from gynbtnet.imaging.contours.mask_to_contours import Holes, Outlines
+from gynbtnet.imaging.contours.mask_to_contours import ContourStyle, HoleStyle
 from gynbtnet.imaging.dicom.ct_series import CTSeries, read_ct_series
 from gynbtnet.imaging.dicom.ct_writer import write_ct_series
-from gynbtnet.imaging.dicom.objects import code, read_object, reading, refuse_existing
-from gynbtnet.imaging.dicom.rt.dose_sum import summed_dose
+from gynbtnet.imaging.dicom.objects import code_value, dicom_errors_as_bad_input, read_object, refuse_existing
+from gynbtnet.imaging.dicom.rt.dose_sum import sum_doses
 from gynbtnet.imaging.dicom.rt.rtdose_reader import Dose, read_rtdose
 from gynbtnet.imaging.dicom.rt.rtdose_writer import write_rtdose
 from gynbtnet.imaging.dicom.rt.rtstruct_reader import ContourReport, read_rtstruct
@@ -24,14 +24,14 @@ from gynbtnet.imaging.dicom.seg_writer import write_seg
 from gynbtnet.imaging.dicom.slice_repairs import Repairs
 from gynbtnet.imaging.files.label_names import read_label_names, write_label_names
 from gynbtnet.imaging.files.volume_files import SUFFIXES, is_image_file, read_volume, write_volume
-from gynbtnet.imaging.overlap_losses import check_losses, overlap_losses
-from gynbtnet.imaging.resample_to_grid import labels_onto
+from gynbtnet.imaging.overlap_losses import check_losses, measure_overlap_losses
+from gynbtnet.imaging.resample_to_grid import resample_segmentation
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation, Volume
-from gynbtnet.imaging.whole_labels import whole_labels
+from gynbtnet.imaging.whole_labels import as_whole_labels
 from gynbtnet.runtime.errors import BadInput
 
-Form = Literal["image", "ct", "rtstruct", "seg", "rtdose"]
+OutputFormat = Literal["image", "ct", "rtstruct", "seg", "rtdose"]
 _FORMS = {"RTSTRUCT": "rtstruct", "SEG": "seg", "RTDOSE": "rtdose"}
 _DESCRIPTION = "Converted by GynBTNet, research use only, not reviewed"
 
@@ -58,14 +58,14 @@ class Conversion:
     repairs: Repairs = field(default_factory=Repairs)
     structures: tuple[str, ...] | None = None
     names: StructureNames = field(default_factory=StructureNames.load)
-    outlines: Outlines = "smooth"
-    holes: Holes = "keyhole"
+    outlines: ContourStyle = "smooth"
+    holes: HoleStyle = "keyhole"
     resample_labels: bool = False
     allow_overlap: bool = False
     force: bool = False
 
 
-def convert(source: Sequence[Path], out: Path, how: Conversion, to: Form | None = None) -> tuple[str, ...]:
+def convert(source: Sequence[Path], out: Path, how: Conversion, to: OutputFormat | None = None) -> tuple[str, ...]:
     """Convert ``source`` to ``out``; returns what had to be decided, a sentence each.
 
     A scan is a folder with a CT series or an image file. Contours are an RTSTRUCT, a DICOM SEG, or an image file with
@@ -99,13 +99,13 @@ def convert(source: Sequence[Path], out: Path, how: Conversion, to: Form | None 
     return _convert_scan(source[0], form, out, how, to)
 
 
-def _form(source: Path) -> Form:
+def _form(source: Path) -> OutputFormat:
     if source.is_dir():
         return "ct"
     if is_image_file(source):
         return "image"
-    with reading(source):
-        modality = code(read_object(source, f"DICOM or an image file ({', '.join(SUFFIXES)})"), "Modality")
+    with dicom_errors_as_bad_input(source):
+        modality = code_value(read_object(source, f"DICOM or an image file ({', '.join(SUFFIXES)})"), "Modality")
     if modality not in _FORMS:
         raise BadInput(
             f"{source} is of modality {modality or 'unknown'}; expected RTSTRUCT, SEG or RTDOSE, and of a CT the "
@@ -114,7 +114,9 @@ def _form(source: Path) -> Form:
     return _FORMS[modality]  # type: ignore[return-value]
 
 
-def _convert_scan(source: Path, form: Form, out: Path, how: Conversion, to: Form | None) -> tuple[str, ...]:
+def _convert_scan(
+    source: Path, form: OutputFormat, out: Path, how: Conversion, to: OutputFormat | None
+) -> tuple[str, ...]:
     to = to or ("image" if is_image_file(out) else "ct")
     notes: tuple[str, ...] = ()
     if form == "ct":
@@ -143,7 +145,9 @@ def _convert_scan(source: Path, form: Form, out: Path, how: Conversion, to: Form
     return notes
 
 
-def _convert_contours(source: Path, form: Form, out: Path, how: Conversion, to: Form | None) -> tuple[str, ...]:
+def _convert_contours(
+    source: Path, form: OutputFormat, out: Path, how: Conversion, to: OutputFormat | None
+) -> tuple[str, ...]:
     to = to or ("image" if is_image_file(out) else "rtstruct")
     notes: tuple[str, ...] = ()
     drawn_on = read_reference(source).series_uid if form == "rtstruct" else None
@@ -190,12 +194,12 @@ def _convert_contours(source: Path, form: Form, out: Path, how: Conversion, to: 
     return notes
 
 
-def _convert_doses(doses: Sequence[Dose], out: Path, how: Conversion, to: Form | None) -> tuple[str, ...]:
+def _convert_doses(doses: Sequence[Dose], out: Path, how: Conversion, to: OutputFormat | None) -> tuple[str, ...]:
     to = to or ("image" if is_image_file(out) else "rtdose")
     ct = _ct(how, out) if how.ct or to == "rtdose" else None
     if ct is not None and any(dose.frame_of_reference_uid != ct.frame_of_reference_uid for dose in doses):
         raise BadInput(f"A dose lies in another frame of reference than the CT in {how.ct}; give the CT of its plan.")
-    total = summed_dose(doses, ct.volume.geometry if ct is not None and to == "image" else doses[0].grid.geometry)
+    total = sum_doses(doses, ct.volume.geometry if ct is not None and to == "image" else doses[0].grid.geometry)
     notes = ct.notes if ct else ()
     if to == "image":
         write_volume(total, _image_file(out))
@@ -214,7 +218,7 @@ def _write_dose(dose: Volume, out: Path, ct: CTSeries) -> tuple[str, ...]:
     return ()
 
 
-def _drawn(source: Path, form: Form, ct: CTSeries, how: Conversion) -> tuple[Segmentation, ContourReport]:
+def _drawn(source: Path, form: OutputFormat, ct: CTSeries, how: Conversion) -> tuple[Segmentation, ContourReport]:
     """The structures wanted, else all that the file has under known names."""
     read = read_rtstruct if form == "rtstruct" else read_seg
     known = how.structures or tuple(dict.fromkeys((*how.names.entries, *how.names.aliases.values())))
@@ -241,7 +245,7 @@ def _told(report: ContourReport, segmentation: Segmentation, how: Conversion, *,
     others = ", ".join(f"“{name}” ({meaning})" for name, meaning in meanings.items() if meaning is not None)
     if others:
         notes.append(f"Left out {others}, not among the structures asked for.")
-    losses = overlap_losses(segmentation, report.overlaps) if in_label_map else ()
+    losses = measure_overlap_losses(segmentation, report.overlaps) if in_label_map else ()
     if not how.allow_overlap:
         check_losses(losses)
     return (*notes, *(loss.in_label_map for loss in losses))
@@ -254,7 +258,7 @@ def _labels(source: Path, how: Conversion) -> Segmentation:
         raise BadInput(
             f"Nothing says what the labels in {source} mean; name the structures of label 1, 2, … with --structures."
         )
-    array = whole_labels(volume, source).array
+    array = as_whole_labels(volume, source).array
     if array.min() < 0 or array.max() > len(structures):
         raise BadInput(
             f"{source} holds values from {array.min():g} to {array.max():g}; expected the labels 0 to "
@@ -270,14 +274,14 @@ def _on_ct(
     """The same voxels in the order of the CT's, or resampled onto its grid where that is allowed."""
     labels, grid = segmentation.labels, ct.volume.geometry
     if grid.is_turned(labels.geometry):
-        return Segmentation(labels_onto(labels, grid), segmentation.structures), ()
+        return Segmentation(resample_segmentation(labels, grid), segmentation.structures), ()
     if not how.resample_labels:
         raise BadInput(
             f"{source} lies on another grid than the CT, {grid.difference(labels.geometry)}; give the CT that it was "
             "drawn on, or have it resampled with --resample-labels."
         )
     note = f"Resampled the labels onto the grid of the CT: {grid.difference(labels.geometry)}."
-    return Segmentation(labels_onto(labels, grid), segmentation.structures), (note,)
+    return Segmentation(resample_segmentation(labels, grid), segmentation.structures), (note,)
 
 
 def _ct(how: Conversion, what: Path, referred_uid: str | None = None) -> CTSeries:
@@ -292,5 +296,5 @@ def _image_file(out: Path) -> Path:
     return out
 
 
-def _impossible(source: Path, what: str, to: Form) -> BadInput:
+def _impossible(source: Path, what: str, to: OutputFormat) -> BadInput:
     return BadInput(f"{source} holds {what}, which does not become the form “{to}”; choose another one with --to.")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from gynbtnet.runtime.array_types import FloatArray
 
 SAME_GRID = 0.1
 """mm by which the voxels of one grid may lie beside another's: image files round their headers, scanners positions."""
@@ -51,18 +51,18 @@ class Geometry:
             raise ValueError(f"a direction is nine cosines of an orthonormal matrix, not {self.direction}")
 
     @cached_property
-    def affine(self) -> Floats:
+    def affine(self) -> FloatArray:
         """4×4 matrix from index (x, y, z, 1) to world (x, y, z, 1) in mm."""
         matrix = np.eye(4)
         matrix[:3, :3] = np.asarray(self.direction).reshape(3, 3) * np.asarray(self.spacing[::-1])
         matrix[:3, 3] = self.origin
         return matrix
 
-    def to_world(self, index: npt.ArrayLike) -> Floats:
+    def to_world(self, index: npt.ArrayLike) -> FloatArray:
         """World points (…, 3) as (x, y, z) in mm of index points (…, 3) as (z, y, x); fractions of a voxel allowed."""
         return np.asarray(index, float)[..., ::-1] @ self.affine[:3, :3].T + self.affine[:3, 3]
 
-    def to_index(self, world: npt.ArrayLike) -> Floats:
+    def to_index(self, world: npt.ArrayLike) -> FloatArray:
         """Index points (…, 3) as (z, y, x), fractional, of world points (…, 3) as (x, y, z) in mm."""
         inverse = np.linalg.inv(self.affine[:3, :3])
         return ((np.asarray(world, float) - self.affine[:3, 3]) @ inverse.T)[..., ::-1]

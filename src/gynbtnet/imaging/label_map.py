@@ -4,19 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.structure_masks import MOST_STRUCTURES, OverlappingSegmentation, StructureMasks
 from gynbtnet.imaging.targets import target_depth
 from gynbtnet.imaging.volume import Segmentation, Volume
-from gynbtnet.imaging.whole_labels import LABEL_TOLERANCE, are_whole
+from gynbtnet.imaging.whole_labels import LABEL_TOLERANCE, are_whole_numbers
+from gynbtnet.runtime.array_types import Mask
 from gynbtnet.runtime.errors import BadInput
 
 _MOST_LABELS = 256
 """Different values that a label map may have; a CT in HU has more, and negative ones."""
-
-Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -85,4 +83,4 @@ def is_label_map(volume: Volume) -> bool:
     if volume.array.min() < -LABEL_TOLERANCE:
         return False
     values = np.unique(volume.array)
-    return are_whole(values) and len(np.unique(np.rint(values))) <= _MOST_LABELS
+    return are_whole_numbers(values) and len(np.unique(np.rint(values))) <= _MOST_LABELS

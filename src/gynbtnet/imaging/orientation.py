@@ -17,7 +17,7 @@ Voxel = TypeVar("Voxel", bound=np.generic)
 
 
 @dataclass(frozen=True)
-class Turn:
+class Reorientation:
     """Axes (z, y, x) taken in ``order``, then those with ``backward`` reversed; nothing is interpolated."""
 
     order: tuple[int, ...]
@@ -41,12 +41,12 @@ class Turn:
         return Geometry(shape, spacing, tuple(geometry.to_world(first)), tuple(columns.ravel()))  # type: ignore[arg-type]
 
 
-def turn_to_patient(geometry: Geometry) -> Turn:
+def reorientation_to_lps(geometry: Geometry) -> Reorientation:
     """What makes the axes x, y, z run as nearly as they can to the patient's left, posterior and superior."""
     return _turn(np.asarray(geometry.direction).reshape(3, 3))
 
 
-def turn_between(source: Geometry, target: Geometry) -> Turn:
+def reorientation_between(source: Geometry, target: Geometry) -> Reorientation:
     """What brings an array on ``source`` to the axes of ``target``.
 
     Raises:
@@ -58,8 +58,8 @@ def turn_between(source: Geometry, target: Geometry) -> Turn:
     return _turn(cosines)
 
 
-def _turn(cosines: npt.NDArray[np.float64]) -> Turn:
+def _turn(cosines: npt.NDArray[np.float64]) -> Reorientation:
     """Of the cosines between wanted (rows) and present (columns) axes x, y, z, the nearest order and senses."""
     order = max(permutations(range(3)), key=lambda axes: sum(abs(cosines[i, axis]) for i, axis in enumerate(axes)))
     backward = tuple(bool(cosines[i, axis] < 0) for i, axis in enumerate(order))
-    return Turn(tuple(2 - axis for axis in reversed(order)), backward[::-1])
+    return Reorientation(tuple(2 - axis for axis in reversed(order)), backward[::-1])

@@ -60,7 +60,7 @@ class OverlapLoss:
         return f"{self.lost_cm3:.2f} of {self.drawn_cm3:.2f} cm³ ({percent:.3g} %)"
 
 
-def overlap_losses(segmentation: Segmentation, overlaps: Sequence[Overlap]) -> tuple[OverlapLoss, ...]:
+def measure_overlap_losses(segmentation: Segmentation, overlaps: Sequence[Overlap]) -> tuple[OverlapLoss, ...]:
     """The losses of every structure that loses any, in the order of the structures.
 
     Args:

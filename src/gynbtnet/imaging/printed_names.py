@@ -3,12 +3,12 @@
 import unicodedata
 
 
-def composed(text: str) -> str:
+def unicode_composed(text: str) -> str:
     """Text in composed Unicode (NFC), so that an accent is the same character however it was coded."""
     return unicodedata.normalize("NFC", text)
 
 
-def one_line(text: str) -> str:
+def as_one_line(text: str) -> str:
     """A name as it can be printed: composed Unicode on one line, with ``?`` for control characters."""
-    line = composed(" ".join(text.split()))
+    line = unicode_composed(" ".join(text.split()))
     return "".join(one if one.isprintable() or unicodedata.category(one) == "Cf" else "?" for one in line)

@@ -8,17 +8,17 @@ from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Volume
 
 
-def dose_onto(dose: Volume, geometry: Geometry) -> Volume:
+def resample_dose(dose: Volume, geometry: Geometry) -> Volume:
     """A dose by linear interpolation; 0 outside its own grid."""
     return _onto(dose, geometry, sitk.sitkLinear)
 
 
-def labels_onto(labels: Volume, geometry: Geometry) -> Volume:
+def resample_segmentation(labels: Volume, geometry: Geometry) -> Volume:
     """A label map by nearest neighbour; background outside its own grid."""
     return _onto(labels, geometry, sitk.sitkNearestNeighbor)
 
 
-def image_onto(image: Volume, geometry: Geometry) -> Volume:
+def resample_image(image: Volume, geometry: Geometry) -> Volume:
     """A further channel by linear interpolation, as float32; its smallest value outside its own grid."""
     floats = Volume(image.array.astype(np.float32), image.geometry)
     return _onto(floats, geometry, sitk.sitkLinear, outside=float(image.array.min()))

@@ -9,7 +9,7 @@ from gynbtnet.runtime.errors import BadInput
 
 
 @dataclass(frozen=True)
-class Choice:
+class RoiMatch:
     """Which ROI stands for which structure.
 
     Attributes:
@@ -25,14 +25,14 @@ class Choice:
     unusable: tuple[str, ...] = ()
 
 
-def choose_structures(
+def match_rois(
     found: Sequence[str],
     filled: Sequence[bool],
     structures: Sequence[str],
     names: StructureNames,
     path: Path,
     reasons: Sequence[str] | None = None,
-) -> Choice:
+) -> RoiMatch:
     """Find ``structures`` among the ROIs of a file by their names; nothing is guessed.
 
     Args:
@@ -72,7 +72,7 @@ def choose_structures(
             f"{path} has contours of none of the wanted structures ({', '.join(structures)}); its ROIs are: "
             f"{_listed(found) or 'none'}; map their names with an alias file."
         )
-    return Choice(
+    return RoiMatch(
         rois=rois,
         missing=tuple(structure for structure in structures if structure not in rois),
         unmapped=tuple(name for name, meaning in zip(found, meanings, strict=True) if meaning not in structures),

@@ -61,7 +61,7 @@ def mirrored_labels(structures: Sequence[str]) -> tuple[int, ...]:
     return tuple(labels)
 
 
-def one_sided(structures: Sequence[str]) -> tuple[str, ...]:
+def has_unpaired_sides(structures: Sequence[str]) -> tuple[str, ...]:
     """List the structures whose other side isn't among ``structures``: a mirror image has no label for it."""
     labels = mirrored_labels(structures)
     return tuple(name for i, name in enumerate(structures, start=1) if labels[i] == i and has_side(name))

@@ -6,14 +6,12 @@ from pathlib import Path
 from types import EllipsisType
 
 import numpy as np
-import numpy.typing as npt
 
 from gynbtnet.imaging.files.volume_files import read_volume, write_volume
 from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.volume import Box, Segmentation, Volume
+from gynbtnet.imaging.volume import Segmentation, Volume
+from gynbtnet.runtime.array_types import Box, Mask
 from gynbtnet.runtime.errors import BadInput
-
-Mask = npt.NDArray[np.bool_]
 
 MOST_STRUCTURES = 64
 """Structures that one voxel's bits can hold."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gynbtnet.imaging.printed_names import composed
+from gynbtnet.imaging.printed_names import unicode_composed
 from gynbtnet.imaging.targets import target_type
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.plain_data import PlainDataError, load_yaml
@@ -40,7 +40,7 @@ class StructureNames:
         """
         entries = load_yaml(_TABLE)
         aliases = {
-            normalised(name): structure
+            normalise_name(name): structure
             for structure, entry in entries.items()
             for name in (structure, entry["tg263"], *entry["aliases"])
         }
@@ -51,9 +51,9 @@ class StructureNames:
 
         A structure of ``wanted`` answers to its own id; next the aliases are asked.
         """
-        name = normalised(roi_name)
+        name = normalise_name(roi_name)
         for structure in wanted:
-            if normalised(structure) == name:
+            if normalise_name(structure) == name:
                 return structure
         return self.aliases.get(name)
 
@@ -86,9 +86,9 @@ class StructureNames:
         return red, green, blue
 
 
-def normalised(name: str) -> str:
+def normalise_name(name: str) -> str:
     """``name`` without what doesn't count in comparisons: case, spaces, hyphens, underscores, how accents are coded."""
-    folded = composed(composed(name).casefold())
+    folded = unicode_composed(unicode_composed(name).casefold())
     return "".join(character for character in folded if not character.isspace() and character not in "-_")
 
 
@@ -103,11 +103,11 @@ def _read_aliases(path: Path) -> dict[str, str]:
         raise BadInput(f"The alias file {path} is no table of structures; {expected}.")
     aliases: dict[str, str] = {}
     for written, names in table.items():
-        structure = composed(written)
+        structure = unicode_composed(written)
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise BadInput(f"The alias file {path} gives “{structure}” no list of names; {expected}.")
         for name in names:
-            other = aliases.setdefault(normalised(name), structure)
+            other = aliases.setdefault(normalise_name(name), structure)
             if other != structure:
                 raise BadInput(
                     f"The alias file {path} gives “{name}” to both {other} and {structure}; "

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.runtime.array_types import Box
 
-Box = tuple[slice, ...]
 """A part of a grid, by slices along z, y and x."""
 
 AIR = -1024

@@ -14,12 +14,12 @@ LABEL_TOLERANCE = 1e-3
 """By how much a label may differ from a whole number; resampling and scaling leave such rests."""
 
 
-def are_whole(values: npt.NDArray[Any]) -> bool:
+def are_whole_numbers(values: npt.NDArray[Any]) -> bool:
     """Whether all values are whole numbers within the tolerance."""
     return values.dtype.kind in "iub" or bool((np.abs(values - np.rint(values)) <= LABEL_TOLERANCE).all())
 
 
-def whole_labels(volume: Volume, path: Path) -> Volume:
+def as_whole_labels(volume: Volume, path: Path) -> Volume:
     """Round the labels of a map to the whole numbers that they stand for.
 
     Args:
@@ -34,7 +34,7 @@ def whole_labels(volume: Volume, path: Path) -> Volume:
         return volume
     rounded = np.rint(array)
     off = np.abs(array - rounded)
-    if not are_whole(array):
+    if not are_whole_numbers(array):
         worst, count = float(array.flat[int(off.argmax())]), np.count_nonzero(off > LABEL_TOLERANCE)
         raise BadInput(
             f"{path} holds values that are no whole numbers ({worst:.9g}), {count} of {array.size}; expected a "

@@ -54,7 +54,7 @@ class InputRecord:
 
 
 @dataclass(frozen=True)
-class MadeFrom:
+class Provenance:
     """All that decides what the files hold: made from the same again, they are the same.
 
     Attributes:
@@ -82,7 +82,7 @@ class Seconds:
 
 
 @dataclass(frozen=True)
-class Told:
+class PredictionSummary:
     """What there is to know of the contours.
 
     Attributes:
@@ -107,9 +107,9 @@ class Told:
     review: Mapping[str, bool | None]
 
 
-def manifest(
-    made_from: MadeFrom,
-    told: Told,
+def make_manifest(
+    made_from: Provenance,
+    told: PredictionSummary,
     *,
     files: tuple[str, ...],
     geometry: Any,
@@ -147,7 +147,7 @@ def as_json(value: Any) -> dict[str, Any]:
     return found
 
 
-def stands(out: Path, made_from: MadeFrom) -> bool:
+def is_up_to_date(out: Path, made_from: Provenance) -> bool:
     """Whether ``out`` holds, whole, what would be made from the same again."""
     try:
         found = load_json(out / MANIFEST)
@@ -163,7 +163,7 @@ def failed_files(out: Path) -> Mapping[str, str]:
     return found
 
 
-def standing_scan(out: Path) -> str | None:
+def existing_input_sha256(out: Path) -> str | None:
     """The SHA-256 of the scan whose prediction stands in ``out``; None where there is none, or a damaged one."""
     try:
         return str(load_json(out / MANIFEST)["input"]["sha256"])

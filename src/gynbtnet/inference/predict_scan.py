@@ -12,26 +12,26 @@ from gynbtnet.imaging.dicom.seg_writer import write_seg
 from gynbtnet.imaging.dicom.slice_repairs import Repairs
 from gynbtnet.imaging.files.volume_files import write_volume
 from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.inference.engine.contours import Contours
-from gynbtnet.inference.engine.mirroring import with_mirrored_axes
-from gynbtnet.inference.engine.segmenter import Contourer
+from gynbtnet.inference.engine.contours import Prediction
+from gynbtnet.inference.engine.mirroring import with_tta_axes
+from gynbtnet.inference.engine.segmenter import Segmenter
 from gynbtnet.inference.engine.settings import Output, PredictionSettings
 from gynbtnet.inference.manifest import (
     MANIFEST,
     InputRecord,
-    MadeFrom,
     ModelRecord,
+    PredictionSummary,
+    Provenance,
     Seconds,
-    Told,
+    existing_input_sha256,
     failed_files,
-    manifest,
-    standing_scan,
-    stands,
+    is_up_to_date,
+    make_manifest,
 )
 from gynbtnet.inference.preview import write_preview
 from gynbtnet.inference.review import Review, review_of, rules_sha256
-from gynbtnet.inference.scans.scan_input import ScanFiles, ScanInput, read_scan, scan_at
-from gynbtnet.runtime.atomic_files import check_replaceable, written_whole
+from gynbtnet.inference.scans.scan_input import ScanFiles, ScanInput, locate_scan, read_scan
+from gynbtnet.runtime.atomic_files import atomic_write, ensure_replaceable
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import write_json
 from gynbtnet.runtime.progress import console
@@ -41,7 +41,7 @@ _NOTHING = "Nothing was found of any structure: the contours are empty."
 
 
 @dataclass(frozen=True)
-class Request:
+class PredictionRequest:
     """One scan to contour.
 
     Attributes:
@@ -73,7 +73,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class ReadRequest:
+class LoadedRequest:
     """A request whose scan is in memory.
 
     Attributes:
@@ -82,15 +82,15 @@ class ReadRequest:
         kept: whether ``out`` holds these files already, and there is nothing to do.
     """
 
-    request: Request
+    request: PredictionRequest
     scan: ScanInput
-    made_from: MadeFrom
+    made_from: Provenance
     seconds: float
     kept: bool
 
 
 @dataclass(frozen=True)
-class Contoured:
+class PendingPrediction:
     """A request whose scan has its contours.
 
     Attributes:
@@ -99,14 +99,14 @@ class Contoured:
         seconds: that contouring took.
     """
 
-    read: ReadRequest
+    read: LoadedRequest
     review: Review
-    told: Told
+    told: PredictionSummary
     seconds: float
 
 
 def predict_scan(
-    model: Contourer,
+    model: Segmenter,
     scan: Path,
     out: Path,
     *,
@@ -132,7 +132,7 @@ def predict_scan(
         scan: a folder with a DICOM CT series, or an image file.
         out: apart from the scan.
         channels, series_uid: see :func:`~gynbtnet.inference.scans.scan_input.scan_at`.
-        settings, repairs, names, synthetic, force, check: see :class:`Request`.
+        settings, repairs, names, synthetic, force, check: see :class:`PredictionRequest`.
 
     Returns:
         ``out``.
@@ -144,16 +144,16 @@ def predict_scan(
     """
     settings = settings or PredictionSettings()
     _check_apart(out, scan)
-    files = scan_at(scan, model.channels, given=channels, series_uid=series_uid)
-    return predict_request(model, Request(files, out, settings, repairs, names, synthetic, force, check))
+    files = locate_scan(scan, model.channels, given=channels, series_uid=series_uid)
+    return predict_request(model, PredictionRequest(files, out, settings, repairs, names, synthetic, force, check))
 
 
-def predict_request(model: Contourer, request: Request) -> Path:
+def predict_request(model: Segmenter, request: PredictionRequest) -> Path:
     """The three steps one after another; returns the folder."""
-    return write_contours(model, contour(model, read_request(model, request)))
+    return write_prediction(model, segment_request(model, load_request(model, request)))
 
 
-def read_request(model: Contourer, request: Request) -> ReadRequest:
+def load_request(model: Segmenter, request: PredictionRequest) -> LoadedRequest:
     """The first step: read and check the scan, and see that its prediction may be written.
 
     Raises:
@@ -172,13 +172,13 @@ def read_request(model: Contourer, request: Request) -> ReadRequest:
     for sentence in (*scan.notes, *scan.warnings):
         console.print(f"{request.files.place}: {sentence}")
     made_from = _made_from(model, scan, request)
-    kept = stands(request.out, made_from)
+    kept = is_up_to_date(request.out, made_from)
     if not kept:
         _check_out(request, scan.sha256)
-    return ReadRequest(request, scan, made_from, time.perf_counter() - began, kept)
+    return LoadedRequest(request, scan, made_from, time.perf_counter() - began, kept)
 
 
-def contour(model: Contourer, read: ReadRequest) -> Contoured | Path:
+def segment_request(model: Segmenter, read: LoadedRequest) -> PendingPrediction | Path:
     """The second step; the path of what stands already needs no third."""
     if read.kept:
         return read.request.out
@@ -186,10 +186,10 @@ def contour(model: Contourer, read: ReadRequest) -> Contoured | Path:
     settings = read.request.settings
     contours = model.contour(read.scan.volumes, settings)
     reviewed = review_of(model, contours, settings)
-    return Contoured(read, reviewed, _told(reviewed, contours, read.scan), time.perf_counter() - began)
+    return PendingPrediction(read, reviewed, _told(reviewed, contours, read.scan), time.perf_counter() - began)
 
 
-def write_contours(model: Contourer, contoured: Contoured | Path) -> Path:
+def write_prediction(model: Segmenter, contoured: PendingPrediction | Path) -> Path:
     """The third step: the files of a prediction, whole; returns their folder.
 
     Raises:
@@ -200,11 +200,11 @@ def write_contours(model: Contourer, contoured: Contoured | Path) -> Path:
         return contoured
     began = time.perf_counter()
     read, told = contoured.read, contoured.told
-    with written_whole(read.request.out) as partial:
+    with atomic_write(read.request.out) as partial:
         partial.mkdir()
         files, failed = _write_files(contoured, model, partial)
         seconds = (read.seconds, contoured.seconds, time.perf_counter() - began)
-        content = manifest(
+        content = make_manifest(
             read.made_from,
             told,
             files=files,
@@ -224,11 +224,11 @@ def _report_missing(out: Path, failed: Mapping[str, str]) -> None:
         raise BadInput(f"{out} was written without {' and '.join(failed)}. {reasons}")
 
 
-def _told(reviewed: Review, contours: Contours, scan: ScanInput) -> Told:
+def _told(reviewed: Review, contours: Prediction, scan: ScanInput) -> PredictionSummary:
     segmentation = reviewed.segmentation
     volumes = {structure: round(segmentation.volume_cm3(structure), 3) for structure in segmentation.structures}
     missing = tuple(structure for structure in segmentation.structures if not segmentation.mask(structure).any())
-    return Told(
+    return PredictionSummary(
         notes=scan.notes,
         warnings=(*scan.warnings, *([_NOTHING] if len(missing) == len(segmentation.structures) else [])),
         flags=reviewed.flags,
@@ -240,7 +240,9 @@ def _told(reviewed: Review, contours: Contours, scan: ScanInput) -> Told:
     )
 
 
-def _write_files(contoured: Contoured, model: Contourer, folder: Path) -> tuple[tuple[str, ...], Mapping[str, str]]:
+def _write_files(
+    contoured: PendingPrediction, model: Segmenter, folder: Path
+) -> tuple[tuple[str, ...], Mapping[str, str]]:
     """Write the files beside the manifest, each by itself; returns their names, and reasons of those that failed."""
     read, segmentation = contoured.read, contoured.review.segmentation
     request, series, synthetic = read.request, read.scan.series, read.made_from.synthetic
@@ -307,8 +309,8 @@ def _write_alone(write: Callable[[Path], None], path: Path) -> str:
     return reason
 
 
-def _made_from(model: Contourer, scan: ScanInput, request: Request) -> MadeFrom:
-    return MadeFrom(
+def _made_from(model: Segmenter, scan: ScanInput, request: PredictionRequest) -> Provenance:
+    return Provenance(
         synthetic=request.synthetic or scan.synthetic,
         model=ModelRecord(model.folder.resolve().name, model.weights, model.sha256, model.digests, rules_sha256(model)),
         input=InputRecord(
@@ -316,17 +318,17 @@ def _made_from(model: Contourer, scan: ScanInput, request: Request) -> MadeFrom:
             series_uid=scan.series.series_uid if scan.series else None,
             sha256=scan.sha256,
         ),
-        settings=with_mirrored_axes(request.settings, model.mirror_axes, str(model.folder)).model_dump(mode="json"),
+        settings=with_tta_axes(request.settings, model.mirror_axes, str(model.folder)).model_dump(mode="json"),
         versions={name: version(name) for name in ("gynbtnet", "torch", "SimpleITK", "pydicom", *model.libraries)},
         structures=model.structures,
     )
 
 
-def _check_out(request: Request, sha256: str) -> None:
+def _check_out(request: PredictionRequest, sha256: str) -> None:
     """BadInput where anything would be replaced but an earlier prediction of this scan, and that by the user's word."""
     out = request.out
-    check_replaceable(out, (LABELS, RTSTRUCT, SEG, PREVIEW, MANIFEST), MANIFEST)
-    standing = standing_scan(out)
+    ensure_replaceable(out, (LABELS, RTSTRUCT, SEG, PREVIEW, MANIFEST), MANIFEST)
+    standing = existing_input_sha256(out)
     if standing not in (None, sha256):
         raise BadInput(
             f"{out} holds the prediction of another scan than {request.files.place}, or of what that was before; give "

@@ -4,18 +4,24 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 
-from gynbtnet.inference.engine.segmenter import Contourer
+from gynbtnet.inference.engine.segmenter import Segmenter
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.models.ensemble import load_model
-from gynbtnet.inference.predict_scan import Request, contour, predict_request, read_request, write_contours
+from gynbtnet.inference.predict_scan import (
+    PredictionRequest,
+    load_request,
+    predict_request,
+    segment_request,
+    write_prediction,
+)
 from gynbtnet.runtime.errors import BadInput, ScansFailed
-from gynbtnet.runtime.parallel import for_each_scan, for_each_scan_in_turn, reason_of
+from gynbtnet.runtime.parallel import failure_reason, map_scans, pipeline_scans
 
 
 def predict_scans(
-    model: Contourer,
+    model: Segmenter,
     place: Path,
-    requests: Mapping[str, Request],
+    requests: Mapping[str, PredictionRequest],
     *,
     jobs: int = 1,
     apart: bool = False,
@@ -44,7 +50,7 @@ def predict_scans(
         except (BadInput, OSError):
             raise
         except Exception as error:
-            raise BadInput(reason_of(error)) from error
+            raise BadInput(failure_reason(error)) from error
         return
     reasons = list(failed)
     try:
@@ -55,29 +61,31 @@ def predict_scans(
         raise ScansFailed(reasons, len(requests) + len(failed))
 
 
-def _predict_all(model: Contourer, place: Path, requests: Mapping[str, Request], *, jobs: int, apart: bool) -> None:
+def _predict_all(
+    model: Segmenter, place: Path, requests: Mapping[str, PredictionRequest], *, jobs: int, apart: bool
+) -> None:
     if jobs == 1 and not apart:
-        for_each_scan_in_turn(
-            lambda name: read_request(model, requests[name]),
-            lambda read: contour(model, read),
-            lambda contoured: write_contours(model, contoured),
+        pipeline_scans(
+            lambda name: load_request(model, requests[name]),
+            lambda read: segment_request(model, read),
+            lambda contoured: write_prediction(model, contoured),
             list(requests),
             name=str,
             title="Contouring scans",
         )
     else:
         work = partial(_predict, place, model.sha256)
-        for_each_scan(work, list(requests.items()), name=lambda named: named[0], title="Contouring scans", jobs=jobs)
+        map_scans(work, list(requests.items()), name=lambda named: named[0], title="Contouring scans", jobs=jobs)
 
 
-def _predict(place: Path, sha256: str, named: tuple[str, Request]) -> Path:
+def _predict(place: Path, sha256: str, named: tuple[str, PredictionRequest]) -> Path:
     _, request = named
     loading = request.settings.model_dump_json(include={"weights", "device", "folds"})
     return predict_request(_loaded(place, loading, sha256), request)
 
 
 @lru_cache(maxsize=1)
-def _loaded(place: Path, settings: str, sha256: str) -> Contourer:
+def _loaded(place: Path, settings: str, sha256: str) -> Segmenter:
     """The model with these weights: loaded once in a process, and again where others have come in their place."""
     model = load_model(place, PredictionSettings.model_validate_json(settings))
     if model.sha256 != sha256:

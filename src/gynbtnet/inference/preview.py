@@ -11,10 +11,10 @@ from matplotlib.figure import Figure, SubFigure
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation, Volume
-from gynbtnet.inference.manifest import NOTICE, SYNTHETIC, Told
-from gynbtnet.pictures.overlays import View, colour, draw_overlay, overlay_size, view
+from gynbtnet.inference.manifest import NOTICE, SYNTHETIC, PredictionSummary
+from gynbtnet.pictures.overlays import View, colour, draw_overlay, make_view, overlay_size
 from gynbtnet.pictures.picture import picture
-from gynbtnet.runtime.atomic_files import written_whole
+from gynbtnet.runtime.atomic_files import atomic_write
 
 MOST_ROWS = 8
 """Structures that are drawn; more would make a picture that nobody looks through."""
@@ -27,7 +27,14 @@ _WARNING = "#ffb454"
 
 
 def write_preview(
-    scan: Volume, contours: Segmentation, told: Told, path: Path, *, names: StructureNames, title: str, synthetic: bool
+    scan: Volume,
+    contours: Segmentation,
+    told: PredictionSummary,
+    path: Path,
+    *,
+    names: StructureNames,
+    title: str,
+    synthetic: bool,
 ) -> None:
     """Write a PNG with a row a structure: axial, coronal and sagittal planes through its middle, and its words.
 
@@ -42,7 +49,7 @@ def write_preview(
         title: the first line.
         synthetic: whether to say that no real patient was scanned.
     """
-    seen = view(scan, contours)
+    seen = make_view(scan, contours)
     found = [structure for structure in contours.structures if structure not in told.missing]
     width, row_height = overlay_size(seen)
     width += _WORDS_INCHES
@@ -60,11 +67,13 @@ def write_preview(
         at = _middle(contours.mask(structure), contours.labels.geometry)
         heading = (structure, colour(structure, names))
         _draw_row(row, replace(seen, point=at), names, heading, _words(structure, told))
-    with written_whole(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_bytes(picture(figure, title, _DPI).png)
 
 
-def _head(told: Told, found: Sequence[str], title: str, synthetic: bool, *, columns: int) -> list[tuple[str, str]]:
+def _head(
+    told: PredictionSummary, found: Sequence[str], title: str, synthetic: bool, *, columns: int
+) -> list[tuple[str, str]]:
     """Lines of text and their colours."""
     said = [(title, "white"), (NOTICE, "white")]
     said += [(SYNTHETIC, _WARNING)] if synthetic else []
@@ -77,7 +86,7 @@ def _head(told: Told, found: Sequence[str], title: str, synthetic: bool, *, colu
     return [(line, shade) for text, shade in said for line in textwrap.wrap(text, columns)]
 
 
-def _words(structure: str, told: Told) -> list[tuple[str, str]]:
+def _words(structure: str, told: PredictionSummary) -> list[tuple[str, str]]:
     """Of one structure: its volume, how far single passes agreed, the DSC to expect, its flags."""
     said = [(f"{told.volumes_cm3[structure]:.1f} cm³", "white")]
     agreement = told.agreement.get(structure)

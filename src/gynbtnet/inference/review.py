@@ -5,15 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gynbtnet.imaging.volume import Segmentation
-from gynbtnet.inference.engine.contours import Contours
-from gynbtnet.inference.engine.segmenter import Contourer
+from gynbtnet.inference.engine.contours import Prediction
+from gynbtnet.inference.engine.segmenter import Segmenter
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.models.ensemble import Ensemble
 from gynbtnet.inference.models.model import Model
-from gynbtnet.inference.quality.failure_flags import Flag, flags_of
+from gynbtnet.inference.quality.failure_flags import Flag, failure_flags
 from gynbtnet.inference.quality.postprocessing import postprocess
-from gynbtnet.inference.quality.predicted_dsc import PredictedDSC, Quality, passes_of
-from gynbtnet.inference.quality.structure_features import figures_of
+from gynbtnet.inference.quality.predicted_dsc import PredictedDSC, Quality, tta_signature
+from gynbtnet.inference.quality.structure_features import structure_features
 from gynbtnet.preparation.planning.plan import Plan
 
 
@@ -65,7 +65,7 @@ class Review:
 
 
 def review(
-    contours: Contours,
+    contours: Prediction,
     plan: Plan | None,
     quality: Quality | None,
     *,
@@ -83,10 +83,10 @@ def review(
             :class:`~gynbtnet.inference.engine.settings.PredictionSettings`.
     """
     mended = postprocess(contours.segmentation, plan.postprocessing) if plan else contours.segmentation
-    figures = figures_of(mended)
+    figures = structure_features(mended)
     return Review(
         segmentation=mended,
-        flags=flags_of(Contours(mended, contours.agreement), figures, plan.volumes if plan else ()),
+        flags=failure_flags(Prediction(mended, contours.agreement), figures, plan.volumes if plan else ()),
         predicted={
             one.structure: quality.predict(one, contours.agreement.get(one.structure, float("nan")), passes)
             if quality
@@ -97,7 +97,7 @@ def review(
     )
 
 
-def review_of(model: Contourer, contours: Contours, settings: PredictionSettings) -> Review:
+def review_of(model: Segmenter, contours: Prediction, settings: PredictionSettings) -> Review:
     """:func:`review` by what our model's plan says and its quality; another's model is flagged alone."""
     if not isinstance(model, Model | Ensemble):
         return review(contours, None, None, passes="", review_below=settings.review_below)
@@ -106,12 +106,12 @@ def review_of(model: Contourer, contours: Contours, settings: PredictionSettings
         contours,
         model.plan,
         model.quality,
-        passes=passes_of(settings, model.plan, members),
+        passes=tta_signature(settings, model.plan, members),
         review_below=settings.review_below,
     )
 
 
-def rules_sha256(model: Contourer) -> str:
+def rules_sha256(model: Segmenter) -> str:
     """Of all that a review of our model's contours goes by besides its weights; of another's, of nothing."""
     if not isinstance(model, Model | Ensemble):
         return hashlib.sha256().hexdigest()

@@ -5,8 +5,8 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from gynbtnet.networks.inference_ops import convolve, convolve_over, normalise
-from gynbtnet.networks.presets import Triple
+from gynbtnet.networks.inference_ops import convolve, convolve_inplace, normalise
+from gynbtnet.runtime.array_types import Triple
 
 NormKind = Literal["instance", "batch"]
 
@@ -49,7 +49,7 @@ class ResidualBlock(nn.Module):
     def refine(self, y: Tensor) -> Tensor:
         """From what the first convolution gives to what the shortcut is added to. ``y`` may be overwritten."""
         y = self.activation(normalise(self.norm1, y))
-        return normalise(self.norm2, convolve_over(self.conv2, y))
+        return normalise(self.norm2, convolve_inplace(self.conv2, y))
 
 
 def make_norm(kind: NormKind, channels: int) -> nn.InstanceNorm3d | nn.BatchNorm3d:

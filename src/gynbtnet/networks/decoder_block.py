@@ -8,13 +8,13 @@ from torch.nn.functional import conv3d, interpolate
 
 from gynbtnet.networks.blocks import ResidualBlock
 from gynbtnet.networks.inference_ops import convolve_with
-from gynbtnet.networks.presets import Triple
 from gynbtnet.networks.upsampled_convolution import convolve_upsampled
+from gynbtnet.runtime.array_types import Triple
 
 _FEWEST = 256  # voxels below under which summing the weights costs more than it saves, measured at 256 and 512 channels
 
 
-class MergingBlock(ResidualBlock):
+class DecoderBlock(ResidualBlock):
     """A residual block over two maps of as many channels: the one from below, upsampled, and behind it the skip.
 
     Convolutions are linear, so those that read both maps are each a sum of two, and what they make of the upsampled map
@@ -26,7 +26,7 @@ class MergingBlock(ResidualBlock):
 
     def forward(self, below: Tensor, skip: Tensor) -> Tensor:  # type: ignore[override]
         """(B, channels, d, h, w) and (B, channels, D, H, W) → (B, channels, D, H, W)."""
-        if saves_time(below):
+        if use_split_form(below):
             return self.split(below, skip)
         return self.plain(below, skip)
 
@@ -51,7 +51,7 @@ class DecoderLevel(nn.Sequential):
     """A merging block, then residual blocks."""
 
     def __init__(self, channels: int, depth: int) -> None:
-        super().__init__(MergingBlock(channels), *(ResidualBlock(channels, channels) for _ in range(depth - 1)))
+        super().__init__(DecoderBlock(channels), *(ResidualBlock(channels, channels) for _ in range(depth - 1)))
 
     def forward(self, below: Tensor, skip: Tensor) -> Tensor:  # type: ignore[override]
         """(B, channels, d, h, w) and (B, channels, D, H, W) → (B, channels, D, H, W)."""
@@ -62,7 +62,7 @@ class DecoderLevel(nn.Sequential):
         return x  # type: ignore[no-any-return]
 
 
-def saves_time(below: Tensor) -> bool:
+def use_split_form(below: Tensor) -> bool:
     """Whether the split form is faster: measured on a CPU, for grids of any size but the smallest.
 
     Elsewhere nothing was measured, and the plain form runs, as it does in an exported graph. ``benchmarks/decoder.py``

@@ -13,13 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv3d
 
-from gynbtnet.networks.presets import Triple
+from gynbtnet.runtime.array_types import Triple
 
 _SLAB = 2**22  # values of a slab's input or output, whichever is more
 _LARGE = 2**12  # voxels below which a norm in place saves nothing worth a loop
 
 
-def lean(x: Tensor) -> bool:
+def is_cpu_inference(x: Tensor) -> bool:
     """Whether a step on ``x`` runs in these forms: without gradients, on a CPU, in no graph that is recorded, and in no
     autocast, which would not see them.
     """
@@ -29,16 +29,16 @@ def lean(x: Tensor) -> bool:
 
 def convolve(conv: nn.Conv3d, x: Tensor, onto: Tensor | None = None) -> Tensor:
     """``conv(x)``, or ``onto`` after that was added to it; ``conv`` is padded so that a stride of 1 keeps the size."""
-    if not lean(x):
+    if not is_cpu_inference(x):
         return conv(x) if onto is None else onto.add_(conv(x))
     return convolve_with(x, conv.weight, conv.bias, cast("Triple", conv.stride), onto)
 
 
-def convolve_over(conv: nn.Conv3d, x: Tensor) -> Tensor:
+def convolve_inplace(conv: nn.Conv3d, x: Tensor) -> Tensor:
     """``conv(x)`` of as many channels as ``x`` has, in the place of ``x`` where no gradient is wanted."""
-    if not lean(x):
+    if not is_cpu_inference(x):
         return cast("Tensor", conv(x))
-    for z, part in slabs_of(x, conv.weight, conv.bias):
+    for z, part in convolve_slabs(x, conv.weight, conv.bias):
         x[:, :, z] = part
     return x
 
@@ -47,11 +47,11 @@ def convolve_with(
     x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Triple = (1, 1, 1), onto: Tensor | None = None
 ) -> Tensor:
     """:func:`convolve` with a weight and a bias."""
-    if not lean(x) or stride != (1, 1, 1):
+    if not is_cpu_inference(x) or stride != (1, 1, 1):
         y = _convolution(x, weight, bias, stride, cast("Triple", tuple(n // 2 for n in weight.shape[2:])))
         return y if onto is None else onto.add_(y)
     y = x.new_empty(len(x), len(weight), *x.shape[2:]) if onto is None else onto
-    for z, part in slabs_of(x, weight, bias):
+    for z, part in convolve_slabs(x, weight, bias):
         if onto is None:
             y[:, :, z] = part
         else:
@@ -59,7 +59,7 @@ def convolve_with(
     return y
 
 
-def slabs_of(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Iterator[tuple[slice, Tensor]]:
+def convolve_slabs(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Iterator[tuple[slice, Tensor]]:
     """A convolution of stride 1 of (B, in_channels, D, H, W), padded with half the kernel.
 
     Yields:
@@ -86,7 +86,12 @@ def normalise(norm: nn.Module, x: Tensor) -> Tensor:
     Channel by channel, so that all steps but the first find it in the cache, and with BLAS's scalar product for the
     variance, of values whose mean was taken off before.
     """
-    if not lean(x) or not isinstance(norm, nn.InstanceNorm3d) or x[0, 0].numel() < _LARGE or not x.is_contiguous():
+    if (
+        not is_cpu_inference(x)
+        or not isinstance(norm, nn.InstanceNorm3d)
+        or x[0, 0].numel() < _LARGE
+        or not x.is_contiguous()
+    ):
         return norm(x)  # type: ignore[no-any-return]
     for image in x:
         for channel, values in enumerate(image.flatten(1)):
@@ -101,6 +106,7 @@ def normalise(norm: nn.Module, x: Tensor) -> Tensor:
 
 def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None, stride: Triple, padding: Triple) -> Tensor:
     """PyTorch gives a single image of few values to a form of its own that is several times slower than oneDNN's."""
-    if lean(x) and x.dtype == torch.float32 and weight.shape[-1] > 1 and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+    on_cpu = is_cpu_inference(x) and x.dtype == torch.float32
+    if on_cpu and weight.shape[-1] > 1 and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return torch.mkldnn_convolution(x, weight, bias, padding, stride, (1, 1, 1), 1)
     return conv3d(x, weight, bias, stride, padding)

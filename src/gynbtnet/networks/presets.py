@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-Triple = tuple[int, int, int]
-
 
 @dataclass(frozen=True)
 class Preset:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gynbtnet.networks.weights_file import check_finite
-from gynbtnet.runtime.atomic_files import written_whole
+from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.errors import BadInput
 
 _FAMILIES = (
@@ -81,7 +81,7 @@ def read_stu_net(path: Path) -> dict[str, Tensor]:
 def write_stu_net(weights: Mapping[str, Tensor], path: Path) -> None:
     """Write weights of a ``GynBTNet`` as STU-Net has them, under ``network_weights`` (``.pth``) or ``state_dict``."""
     place = "state_dict" if path.suffix == ".model" else "network_weights"
-    with written_whole(path) as partial:
+    with atomic_write(path) as partial:
         torch.save({place: {_renamed(name, _FAMILIES): value.cpu() for name, value in weights.items()}}, partial)
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from gynbtnet.networks.swin_unetr import find_feature_size, like, padded, swin_encoder
+from gynbtnet.networks.swin_unetr import crop_like, find_feature_size, pad_to_multiple, swin_encoder
 
 ROTATIONS = 4
 _REPRESENTATION = 512  # as published
@@ -52,8 +52,8 @@ class SwinPretraining(nn.Module):
 
     def forward(self, image: Tensor) -> ProxyAnswers:
         """The heads' answers to an image (B, in_channels, D, H, W)."""
-        features = self.swinViT(padded(image))[-1]
+        features = self.swinViT(pad_to_multiple(image))[-1]
         whole = features.mean((2, 3, 4))
         return ProxyAnswers(
-            like(self.reconstruction(features), image), self.rotation(whole), self.representation(whole)
+            crop_like(self.reconstruction(features), image), self.rotation(whole), self.representation(whole)
         )

@@ -48,7 +48,7 @@ class SwinUNETR(MonaiSwinUNETR):  # type: ignore[misc]
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits (B, outputs, D, H, W) of an image (B, in_channels, D, H, W)."""
-        return like(super().forward(padded(image)), image)
+        return crop_like(super().forward(pad_to_multiple(image)), image)
 
 
 def swin_encoder(preset: str, in_channels: int) -> nn.Module:
@@ -64,12 +64,12 @@ def find_feature_size(preset: str) -> int:
     return FEATURE_SIZES[preset]
 
 
-def padded(image: Tensor) -> Tensor:
+def pad_to_multiple(image: Tensor) -> Tensor:
     """(B, C, D, H, W) with its border repeated on both sides of each axis, up to multiples of 32."""
     return pad(image, [n for sides in reversed(_sides(image.shape[2:])) for n in sides], mode="replicate")
 
 
-def like(values: Tensor, image: Tensor) -> Tensor:
+def crop_like(values: Tensor, image: Tensor) -> Tensor:
     """The part of ``values`` (B, C, …), made of ``padded(image)``, that lies on ``image``."""
     z, y, x = (
         slice(before, before + n) for n, (before, _) in zip(image.shape[2:], _sides(image.shape[2:]), strict=True)

@@ -67,7 +67,7 @@ class TransferReport:
         }
 
 
-def transfer(
+def transfer_weights(
     weights: Mapping[str, Tensor],
     network: nn.Module,
     *,

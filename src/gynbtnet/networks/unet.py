@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from gynbtnet.networks.blocks import NormKind, as_triples, make_level
 from gynbtnet.networks.decoder_block import DecoderLevel
 from gynbtnet.networks.inference_ops import convolve
-from gynbtnet.networks.presets import PRESETS, Preset, Triple
+from gynbtnet.networks.presets import PRESETS, Preset
+from gynbtnet.runtime.array_types import Triple
 from gynbtnet.runtime.errors import BadInput
 
 Strides = Sequence[int | Sequence[int]]

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv_transpose3d
 
-from gynbtnet.networks.inference_ops import slabs_of
-from gynbtnet.networks.presets import Triple
+from gynbtnet.networks.inference_ops import convolve_slabs
+from gynbtnet.runtime.array_types import Triple
 
 _SUMS = {
     1: ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
@@ -57,7 +57,7 @@ def _interleaved(small: Tensor, weight: Tensor, stride: Triple) -> Tensor:
     kernel = kernel.permute(3, 5, 7, 0, 1, 2, 4, 6).flatten(0, 3)
     _, height, width = sizes = small.shape[2:]
     large = small.new_empty(len(small), channels, *(n * step for n, step in zip(sizes, stride, strict=True)))
-    for slices, every in slabs_of(small, kernel):
+    for slices, every in convolve_slabs(small, kernel):
         written = large[:, :, slices.start * z : slices.stop * z]
         read_sizes = (slices.stop - slices.start, height, width)
         parts = every.tensor_split(z * y * x, dim=1)

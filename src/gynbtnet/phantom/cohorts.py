@@ -12,7 +12,7 @@ from gynbtnet.phantom.case import pelvic_geometry, phantom_case
 from gynbtnet.phantom.clinic_export import write_clinic_fraction, write_clinic_scan
 from gynbtnet.phantom.nifti_files import write_nifti_fraction, write_organ_case, write_synthetic
 from gynbtnet.phantom.rendering.scene import STRUCTURES
-from gynbtnet.runtime.atomic_files import written_whole
+from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.progress import track
 
@@ -80,7 +80,7 @@ def write_brachytherapy(
         if folder.exists():
             continue
         case = phantom_case(seed, patient, fraction, geometry)
-        with written_whole(folder) as partial:
+        with atomic_write(folder) as partial:
             partial.mkdir()
             if form == "dicom":
                 write_clinic_fraction(case, partial, patient_id=patient_id, fraction=number, seed=seed)
@@ -107,7 +107,7 @@ def write_organs(
         folder = Path(out) / f"s{number:04d}"
         if not folder.exists():
             case = phantom_case(seed, number, 0, _other_view(spacing, matrix, (seed, 1, number)), "organs")
-            with written_whole(folder) as partial:
+            with atomic_write(folder) as partial:
                 write_organ_case(case, partial)
     return scans
 
@@ -178,7 +178,7 @@ def _begin(
                 f"{out} holds a phantom of other settings ({made.name} says which); choose another folder or delete it."
             )
         return
-    with written_whole(Path(out) / "README.txt") as partial:
+    with atomic_write(Path(out) / "README.txt") as partial:
         partial.write_text(README.format(kind=kind, layout=layout))
-    with written_whole(made) as partial:
+    with atomic_write(made) as partial:
         partial.write_text(json.dumps(settings, indent=2) + "\n")

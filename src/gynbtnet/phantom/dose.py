@@ -6,7 +6,8 @@ from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.phantom.anatomy.applicator import Applicator
 from gynbtnet.phantom.anatomy.pelvic_organs import UterineAxis
-from gynbtnet.phantom.shapes.grid_points import Floats, Points
+from gynbtnet.phantom.shapes.grid_points import GridPoints
+from gynbtnet.runtime.array_types import FloatArray
 
 PRESCRIBED = 7.0
 """Gy at point A."""
@@ -20,7 +21,7 @@ GRID = 2.0
 """Finest spacing of the dose grid in mm."""
 
 
-def dose_rate(positions: Floats, weights: Floats, points: Points) -> Floats:
+def dose_rate(positions: FloatArray, weights: FloatArray, points: GridPoints) -> FloatArray:
     """Sum over isotropic point sources of weight · g(r)/r², r in mm, (z, y, x): TG-43's point-source form.
 
     Args:
@@ -37,7 +38,7 @@ def dose_rate(positions: Floats, weights: Floats, points: Points) -> Floats:
     return rate
 
 
-def points_a(axis: UterineAxis) -> Floats:
+def points_a(axis: UterineAxis) -> FloatArray:
     """Left and right point A (2, 3) in mm: 2 cm up the tandem from the flange and 2 cm aside."""
     aside = np.cross(np.cross(axis.canal, (1.0, 0.0, 0.0)), axis.canal)
     aside /= np.linalg.norm(aside)
@@ -45,7 +46,7 @@ def points_a(axis: UterineAxis) -> Floats:
     return np.stack([up + 20 * aside, up - 20 * aside])
 
 
-def plan_dose(applicator: Applicator, axis: UterineAxis, geometry: Geometry, setup: Floats) -> Volume:
+def plan_dose(applicator: Applicator, axis: UterineAxis, geometry: Geometry, setup: FloatArray) -> Volume:
     """Dose in Gy (float32) over the scan's box, PRESCRIBED in the mean of both points A.
 
     Args:
@@ -59,8 +60,8 @@ def plan_dose(applicator: Applicator, axis: UterineAxis, geometry: Geometry, set
     positions = np.concatenate([applicator.tandem_dwells, applicator.ovoid_dwells])
     weights = np.repeat([1.0, OVOID_WEIGHT], [len(applicator.tandem_dwells), len(applicator.ovoid_dwells)])
     reference = [
-        float(dose_rate(positions, weights, Points(*(np.asarray([c]) for c in point[::-1]))).item())
+        float(dose_rate(positions, weights, GridPoints(*(np.asarray([c]) for c in point[::-1]))).item())
         for point in points_a(axis)
     ]
-    dose = PRESCRIBED / np.mean(reference) * dose_rate(positions, weights, Points.of(grid, setup))
+    dose = PRESCRIBED / np.mean(reference) * dose_rate(positions, weights, GridPoints.of(grid, setup))
     return Volume(dose.astype(np.float32), grid)

@@ -8,7 +8,7 @@ import SimpleITK as sitk
 from gynbtnet.imaging.files.volume_files import to_sitk
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.phantom.case import PhantomCase
-from gynbtnet.runtime.atomic_files import written_whole
+from gynbtnet.runtime.atomic_files import atomic_write
 
 NOTE = "SYNTHETIC PHANTOM"
 
@@ -17,7 +17,7 @@ def write_synthetic(volume: Volume, path: Path) -> None:
     """Write ``volume`` whole, with the note in the header's ``descrip``."""
     image = to_sitk(volume)
     image.SetMetaData("ITK_FileNotes", NOTE)
-    with written_whole(Path(path)) as partial:
+    with atomic_write(Path(path)) as partial:
         sitk.WriteImage(image, str(partial), useCompression=True, compressionLevel=1)
 
 

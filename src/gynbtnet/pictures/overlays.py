@@ -15,7 +15,7 @@ from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.structure_masks import OverlappingSegmentation
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation, Volume
-from gynbtnet.pictures.planes import EDGES, PLANES, Plane, PlaneName, anatomical, plane
+from gynbtnet.pictures.planes import EDGES, PLANES, Plane, PlaneName, as_displayed, plane
 
 SOFT_TISSUE_HU = (40 - 400 / 2, 40 + 400 / 2)
 """Window of level 40, width 400."""
@@ -45,7 +45,7 @@ class View:
     point: tuple[float, float, float]
 
 
-def view(image: Volume, prediction: Segmentation, truth: Segmentation | None = None) -> View:
+def make_view(image: Volume, prediction: Segmentation, truth: Segmentation | None = None) -> View:
     """Crop to a cube around all contours with a margin, and look at the middle of the contours.
 
     The planes cross at the mean of the structures' centroids, in the truth where it has any contour, else in the
@@ -58,9 +58,9 @@ def view(image: Volume, prediction: Segmentation, truth: Segmentation | None = N
     if any(one.labels.geometry.shape != image.geometry.shape for one in drawn):
         raise ValueError("image, truth and prediction must share one grid")
     box = box_around(np.logical_or.reduce([one.labels.array > 0 for one in drawn]), image.geometry)
-    cropped = [one.mapped(lambda volume: anatomical(crop(volume, box))) for one in drawn]
+    cropped = [one.mapped(lambda volume: as_displayed(crop(volume, box))) for one in drawn]
     return View(
-        image=anatomical(crop(image, box)),
+        image=as_displayed(crop(image, box)),
         truth=cropped[0] if truth is not None else None,
         prediction=cropped[-1],
         point=_middle(drawn, image.geometry),

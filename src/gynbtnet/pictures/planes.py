@@ -33,7 +33,7 @@ class Plane:
     spacing: tuple[float, float]
 
 
-def anatomical(volume: Volume) -> Volume:
+def as_displayed(volume: Volume) -> Volume:
     """The same voxels with axes permuted and flipped so that z runs to the head, y to posterior, x to the left.
 
     An oblique grid isn't resampled: each of its axes goes to the nearest of the patient's.
@@ -42,7 +42,7 @@ def anatomical(volume: Volume) -> Volume:
 
 
 def plane(volume: Volume, name: PlaneName, point: npt.ArrayLike) -> Plane:
-    """The plane of an :func:`anatomical` volume nearest to ``point``, (x, y, z) in mm; the edge where it is outside."""
+    """Return the plane of an :func:`as_displayed` volume nearest to ``point``, (x, y, z) in mm, or its edge."""
     z, y, x = nearest_voxel(volume.geometry, point)
     sz, sy, sx = volume.geometry.spacing
     if name == "axial":

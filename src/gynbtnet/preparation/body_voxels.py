@@ -6,7 +6,7 @@ import numpy.typing as npt
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.preparation.body_mask import find_body
-from gynbtnet.preparation.downsampled_scan import coarse_scan
+from gynbtnet.preparation.downsampled_scan import downsample_scan
 
 _VOXELS = 1_000  # of a scan: patches that overlap don't need more, and a large archive has thousands of scans
 
@@ -22,7 +22,7 @@ def body_voxels(ct: Volume, grid: Geometry) -> npt.NDArray[np.int32]:
         At most 1,000 voxels (n, 3) of ``grid`` as (z, y, x), the same at every call. None of them if the scan shows no
         body.
     """
-    coarse = coarse_scan(ct)
+    coarse = downsample_scan(ct)
     body = find_body(coarse, margin=0)
     inside = np.argwhere(body) if body is not None else np.empty((0, 3), np.intp)
     chosen = np.sort(np.random.default_rng([0]).permutation(len(inside))[:_VOXELS])

@@ -4,16 +4,16 @@ import numpy as np
 import numpy.typing as npt
 
 from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.orientation import turn_to_patient
+from gynbtnet.imaging.orientation import reorientation_to_lps
 from gynbtnet.imaging.volume import AIR, Volume
 
 _SPACING = 4.0  # mm
 _METAL = 3000  # HU; what is brighter would outshine its surroundings
 
 
-def coarse_scan(ct: Volume) -> Volume:
+def downsample_scan(ct: Volume) -> Volume:
     """Means over blocks of about 4 mm of a CT in HU, axes running to the patient's left, posterior and superior."""
-    turn = turn_to_patient(ct.geometry)
+    turn = reorientation_to_lps(ct.geometry)
     array, geometry = turn.array(ct.array), turn.geometry(ct.geometry)
     block = [max(1, round(_SPACING / spacing)) for spacing in geometry.spacing]
     firsts = [np.arange(0, n, size) for n, size in zip(geometry.shape, block, strict=True)]
@@ -29,7 +29,7 @@ def coarse_scan(ct: Volume) -> Volume:
     return Volume(means, Geometry(shape, spacing, tuple(origin), geometry.direction))  # type: ignore[arg-type]
 
 
-def onto(mask: npt.NDArray[np.bool_], coarse: Geometry, target: Geometry) -> npt.NDArray[np.bool_]:
+def resample_mask(mask: npt.NDArray[np.bool_], coarse: Geometry, target: Geometry) -> npt.NDArray[np.bool_]:
     """A mask on a coarse grid at the voxels of ``target``, whose axes run alike: the nearest voxel's."""
     origin = coarse.to_index(target.to_world((0, 0, 0)))
     nearest = [

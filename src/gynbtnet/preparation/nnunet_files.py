@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.runtime.atomic_files import written_whole
+from gynbtnet.runtime.atomic_files import atomic_write
 
 
 def write_for_nnunet(folder: Path, geometries: Sequence[Geometry]) -> None:
@@ -29,7 +29,7 @@ def write_for_nnunet(folder: Path, geometries: Sequence[Geometry]) -> None:
         "shapes_after_crop": [geometry.shape for geometry in geometries],
     }
     for name, content in ((f"{plans['plans_name']}.json", plans), ("dataset_fingerprint.json", fingerprint)):
-        with written_whole(folder / name) as partial:
+        with atomic_write(folder / name) as partial:
             partial.write_text(json.dumps(content, indent=1))
 
 
@@ -52,5 +52,5 @@ def write_nnunet_properties(path: Path, geometry: Geometry, foreground: Mapping[
             "direction": geometry.direction,
         },
     }
-    with written_whole(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_bytes(pickle.dumps(properties))

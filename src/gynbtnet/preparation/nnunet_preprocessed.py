@@ -13,13 +13,13 @@ from gynbtnet.preparation.foreground import foreground_voxels
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.store import MANIFEST, PreparedCase, PreparedCohort, write_record
 from gynbtnet.runtime.errors import BadInput
-from gynbtnet.runtime.parallel import for_each_scan
+from gynbtnet.runtime.parallel import map_scans
 from gynbtnet.runtime.plain_data import load_json
 
 _CONFIGURATION = "3d_fullres"
 
 
-def adopt(nnunet: Path, plan: Plan, out: Path, jobs: int = 1) -> PreparedCohort:
+def import_nnunet(nnunet: Path, plan: Plan, out: Path, jobs: int = 1) -> PreparedCohort:
     """Let training read what nnU-Net's preprocessing wrote for its configuration ``3d_fullres``.
 
     Voxels stay where they are, and nothing is written there. Where structures lie is found from the labels anew, since
@@ -45,7 +45,7 @@ def adopt(nnunet: Path, plan: Plan, out: Path, jobs: int = 1) -> PreparedCohort:
     out.mkdir(parents=True, exist_ok=True)
     (out / MANIFEST).unlink(missing_ok=True)
     work = partial(_adopted, voxels=voxels, plan=plan, out=out)
-    cases = for_each_scan(work, ids, name=str, title="Adopting", jobs=jobs)
+    cases = map_scans(work, ids, name=str, title="Adopting", jobs=jobs)
     cohort = PreparedCohort(nnunet.name, tuple(cases), plan, out, synthetic=False)
     cohort.save()
     return cohort

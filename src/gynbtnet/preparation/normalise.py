@@ -5,13 +5,12 @@ import numpy.typing as npt
 
 from gynbtnet.imaging.volume import AIR
 from gynbtnet.preparation.planning.plan import CT, Plan
-
-Floats = npt.NDArray[np.float32]
+from gynbtnet.runtime.array_types import Float32Array
 
 _LEAST_DEVIATION = 1e-8  # HU; a scan that is constant becomes zero, not NaN
 
 
-def clip(values: npt.NDArray[np.generic], plan: Plan, channel: int = 0) -> Floats:
+def clip_to_plan(values: npt.NDArray[np.generic], plan: Plan, channel: int = 0) -> Float32Array:
     """Cut off what no tissue has, before splines spread it: metal would ring far into its surroundings.
 
     "ct" clips to the percentiles of the cohort's foreground (nnU-Net's CTNormalization). Any CT is cut off at air,
@@ -31,7 +30,7 @@ def clip(values: npt.NDArray[np.generic], plan: Plan, channel: int = 0) -> Float
     return floats
 
 
-def scale(values: Floats, plan: Plan, channel: int = 0) -> Floats:
+def normalise_channel(values: Float32Array, plan: Plan, channel: int = 0) -> Float32Array:
     """Centre and scale a channel that was clipped.
 
     "zscore" gives it mean 0 and variance 1 over all its voxels (the paper, stages 1 and 2); "ct" takes mean and
@@ -40,8 +39,8 @@ def scale(values: Floats, plan: Plan, channel: int = 0) -> Floats:
     return standardise(values, *zero_and_unit(values, plan, channel))
 
 
-def zero_and_unit(values: Floats, plan: Plan, channel: int = 0) -> tuple[float, float]:
-    """The values of a clipped channel, HU for CT, that become 0, and the width that becomes 1; see :func:`scale`."""
+def zero_and_unit(values: Float32Array, plan: Plan, channel: int = 0) -> tuple[float, float]:
+    """Return the value of a clipped channel (HU for CT) that becomes 0, and the width that becomes 1."""
     if plan.normalisations[channel] == "ct" and plan.intensities is not None:
         mean, deviation = plan.intensities[channel].mean, plan.intensities[channel].std
     else:
@@ -49,6 +48,6 @@ def zero_and_unit(values: Floats, plan: Plan, channel: int = 0) -> tuple[float, 
     return mean, max(deviation, _LEAST_DEVIATION)
 
 
-def standardise(values: Floats, zero: float, unit: float) -> Floats:
+def standardise(values: Float32Array, zero: float, unit: float) -> Float32Array:
     """Let ``zero`` become 0 and ``zero + unit`` become 1."""
     return (values - np.float32(zero)) / np.float32(unit)

@@ -16,7 +16,7 @@ from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.preparation.body_voxels import body_voxels
 from gynbtnet.preparation.foreground import foreground_voxels
 from gynbtnet.preparation.planning.plan import CT, Plan
-from gynbtnet.preparation.preprocess import planned_geometry, planned_separate_axis, preprocess_with_units
+from gynbtnet.preparation.preprocess import preprocess_with_units, separate_resampling_axis, target_geometry
 from gynbtnet.preparation.resample import resample_labels
 from gynbtnet.preparation.store import (
     MANIFEST,
@@ -29,7 +29,7 @@ from gynbtnet.preparation.store import (
 from gynbtnet.runtime.available_memory import available_bytes, check_memory
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import sha256_of
-from gynbtnet.runtime.parallel import affordable_jobs, for_each_scan
+from gynbtnet.runtime.parallel import limit_jobs_to_memory, map_scans
 
 PREPARATION_VERSION = 2
 """Raised whenever the same scan and plan would give other voxels, so that prepared scans are made again."""
@@ -64,9 +64,9 @@ def prepare(cohort: Cohort, plan: Plan, out: Path, jobs: int = 1, memory_gb: flo
     (out / MANIFEST).unlink(missing_ok=True)
     if cohort.cases:
         fitting = [peak for peak in (peak_gb(case, plan) for case in cohort.cases) if peak * 1e9 <= available_bytes()]
-        jobs = affordable_jobs(jobs, max(fitting, default=_PROCESS_GB), memory_gb)
+        jobs = limit_jobs_to_memory(jobs, max(fitting, default=_PROCESS_GB), memory_gb)
     work = partial(_prepare_case, plan=plan, out=out)
-    cases = for_each_scan(work, cohort.cases, name=attrgetter("id"), title="Preparing", jobs=jobs)
+    cases = map_scans(work, cohort.cases, name=attrgetter("id"), title="Preparing", jobs=jobs)
     prepared = PreparedCohort(cohort.name, tuple(cases), plan, out, synthetic=cohort.synthetic)
     prepared.save()
     return prepared
@@ -74,7 +74,7 @@ def prepare(cohort: Cohort, plan: Plan, out: Path, jobs: int = 1, memory_gb: flo
 
 def peak_gb(case: Case, plan: Plan) -> float:
     """About what a process takes at its peak, in GB (1e9 bytes), while it prepares one case."""
-    source, target = prod(case.geometry.shape), prod(planned_geometry(case.geometry, plan).shape)
+    source, target = prod(case.geometry.shape), prod(target_geometry(case.geometry, plan).shape)
     further = (len(case.images) - 1) * 4 * (source + target)
     return _PROCESS_GB + (source * _SOURCE_BYTES + target * _TARGET_BYTES + further) / 1e9
 
@@ -88,7 +88,7 @@ def _prepare_case(case: Case, *, plan: Plan, out: Path) -> PreparedCase:
     check_memory(
         (peak_gb(case, plan) - _PROCESS_GB) * 1e9,
         f"The preparation of {_times(case.geometry.shape)} voxels (z, y, x), resampled to "
-        f"{_times(planned_geometry(case.geometry, plan).shape)},",
+        f"{_times(target_geometry(case.geometry, plan).shape)},",
         "crop the scan, plan with a larger spacing, or take a machine with more memory",
     )
     volumes = [read_volume(path) for path in case.images]
@@ -107,7 +107,7 @@ def _prepare_case(case: Case, *, plan: Plan, out: Path) -> PreparedCase:
                 "`gynbtnet ingest` again."
             )
         contours = truth.array.astype(np.uint8, copy=False)
-        labels = resample_labels(contours, source, geometry, separate=planned_separate_axis(source, plan))
+        labels = resample_labels(contours, source, geometry, separate=separate_resampling_axis(source, plan))
     foreground = foreground_voxels(labels) if labels is not None else {}
     prepared = PreparedCase(
         id=case.id,

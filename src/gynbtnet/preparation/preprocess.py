@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.orientation import turn_to_patient
+from gynbtnet.imaging.orientation import reorientation_to_lps
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.preparation.normalise import clip, standardise, zero_and_unit
+from gynbtnet.preparation.normalise import clip_to_plan, standardise, zero_and_unit
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.planning.target_spacing import shape_at
 from gynbtnet.preparation.resample import resample
@@ -53,11 +53,11 @@ def preprocess_with_units(volumes: Sequence[Volume], plan: Plan) -> Preprocessed
     """Do what :func:`preprocess_volume` does, and say what a unit of each channel is."""
     check_channels(volumes, plan)
     source = volumes[0].geometry
-    geometry, separate = planned_geometry(source, plan), planned_separate_axis(source, plan)
+    geometry, separate = target_geometry(source, plan), separate_resampling_axis(source, plan)
     image = np.empty((len(volumes), *geometry.shape), np.float32)
     units = []
     for channel, volume in enumerate(volumes):
-        values = resample(clip(volume.array, plan, channel), source, geometry, order=3, separate=separate)
+        values = resample(clip_to_plan(volume.array, plan, channel), source, geometry, order=3, separate=separate)
         zero, unit = zero_and_unit(values, plan, channel)
         image[channel] = standardise(values, zero, unit)
         units.append(unit)
@@ -79,17 +79,17 @@ def check_channels(volumes: Sequence[Volume], plan: Plan) -> None:
             )
 
 
-def planned_geometry(geometry: Geometry, plan: Plan) -> Geometry:
+def target_geometry(geometry: Geometry, plan: Plan) -> Geometry:
     """The grid at the plan's spacing that covers the same box.
 
     Its axes run to the patient's left, posterior and superior, so that scans of any origin are seen one way round. Its
     shape is rounded as nnU-Net rounds it; spacing may differ a little from the plan's so that it fills the box.
     """
-    turned = turn_to_patient(geometry).geometry(geometry)
+    turned = reorientation_to_lps(geometry).geometry(geometry)
     shape = shape_at(plan.spacing, turned.shape, turned.spacing)
     return turned if shape == turned.shape else turned.with_shape(shape)
 
 
-def planned_separate_axis(geometry: Geometry, plan: Plan) -> int | None:
-    """The axis of :func:`planned_geometry` along which a scan is resampled apart, None where there is none."""
-    return plan.separate_axis(turn_to_patient(geometry).geometry(geometry).spacing)
+def separate_resampling_axis(geometry: Geometry, plan: Plan) -> int | None:
+    """The axis of :func:`target_geometry` along which a scan is resampled apart, None where there is none."""
+    return plan.separate_axis(reorientation_to_lps(geometry).geometry(geometry).spacing)

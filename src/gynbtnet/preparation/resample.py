@@ -14,9 +14,9 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.orientation import turn_between
+from gynbtnet.imaging.orientation import reorientation_between
+from gynbtnet.runtime.array_types import Float32Array
 
-Floats = npt.NDArray[np.float32]
 Take = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 
 _ROWS = 48  # of a matrix that are multiplied at once
@@ -31,7 +31,7 @@ def resample(
     order: int,
     *,
     separate: int | None = None,
-) -> Floats:
+) -> Float32Array:
     """Values of ``array`` at the voxel centres of ``target``; up to half a voxel beyond the edge, the edge goes on.
 
     Point samples of the interpolating spline, as nnU-Net takes them: coarser grids are not smoothed first, and where a
@@ -53,7 +53,7 @@ def resample(
     """
     if array.shape[-3:] != source.shape:
         raise ValueError(f"an array of shape {array.shape} does not lie on a grid of shape {source.shape}")
-    turn = turn_between(source, target)
+    turn = reorientation_between(source, target)
     grid = turn.geometry(source)
     first, last = _slices(grid, target, separate)
     turned = first(turn.array(array))
@@ -80,7 +80,7 @@ def resample_labels(
         target: the grid wanted.
         separate: the axis of ``target`` along which the nearest slice is taken instead of interpolating.
     """
-    turn = turn_between(source, target)
+    turn = reorientation_between(source, target)
     grid = turn.geometry(source)
     first, last = _slices(grid, target, separate)
     turned = first(turn.array(labels))
@@ -105,7 +105,7 @@ def resample_labels(
     return last(found)
 
 
-def _matrix(source: Geometry, target: Geometry, axis: int, order: int) -> Floats | None:
+def _matrix(source: Geometry, target: Geometry, axis: int, order: int) -> Float32Array | None:
     """The (target, source) matrix that interpolates along one axis; None where every voxel stays.
 
     The grids have the same direction.
@@ -123,7 +123,7 @@ def _matrix(source: Geometry, target: Geometry, axis: int, order: int) -> Floats
     return None if n == m and np.allclose(matrix, np.eye(n), atol=1e-6) else matrix
 
 
-def _part(matrix: Floats | None, columns: slice) -> tuple[Floats | None, slice]:
+def _part(matrix: Float32Array | None, columns: slice) -> tuple[Float32Array | None, slice]:
     """What of a matrix reads ``columns``, and the rows that it reaches; they stand together."""
     if matrix is None:
         return None, columns
@@ -131,7 +131,7 @@ def _part(matrix: Floats | None, columns: slice) -> tuple[Floats | None, slice]:
     return matrix[reached, columns], reached
 
 
-def _apply(matrices: Iterable[Floats | None], array: npt.NDArray[np.generic]) -> Floats:
+def _apply(matrices: Iterable[Float32Array | None], array: npt.NDArray[np.generic]) -> Float32Array:
     """Multiply along z, y and x, beginning where it makes the array smallest."""
     result = np.ascontiguousarray(array, np.float32)
     steps = [(axis, matrix) for axis, matrix in zip((-3, -2, -1), matrices, strict=True) if matrix is not None]
@@ -140,7 +140,7 @@ def _apply(matrices: Iterable[Floats | None], array: npt.NDArray[np.generic]) ->
     return result
 
 
-def _along(axis: int, matrix: Floats, array: Floats) -> Floats:
+def _along(axis: int, matrix: Float32Array, array: Float32Array) -> Float32Array:
     """Multiply along one axis, block by block of rows with the columns that they read."""
     rows, columns = matrix.shape
     shape = list(array.shape)

@@ -13,8 +13,8 @@ from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.preparation.nnunet_files import write_for_nnunet, write_nnunet_properties
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
-from gynbtnet.preparation.planning.settings import Triple
-from gynbtnet.runtime.atomic_files import written_whole
+from gynbtnet.runtime.array_types import Triple
+from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import read_json, write_json
 
@@ -267,7 +267,7 @@ def write_prepared_case(
         _write_array(labels[np.newaxis], case.labels_file, patch_size)
         write_nnunet_properties(case.nnunet_properties_file, case.geometry, foreground)
     if body is not None:
-        with written_whole(case.body_file) as partial, partial.open("wb") as file:
+        with atomic_write(case.body_file) as partial, partial.open("wb") as file:
             np.save(file, body, allow_pickle=False)
     write_record(case, foreground)
 
@@ -275,7 +275,7 @@ def write_prepared_case(
 def write_record(case: PreparedCase, foreground: Mapping[int, npt.NDArray[np.int32]]) -> None:
     """Write the voxels to draw patches around, and then the record, each whole."""
     if case.labelled:
-        with written_whole(case.foreground_file) as partial:
+        with atomic_write(case.foreground_file) as partial:
             np.savez(partial, allow_pickle=False, **{str(label): voxels for label, voxels in foreground.items()})
     write_json(replace(case, folder=Path()), case.record_file)
 
@@ -283,7 +283,7 @@ def write_record(case: PreparedCase, foreground: Mapping[int, npt.NDArray[np.int
 def _write_array(array: npt.NDArray[Any], path: Path, patch_size: Triple) -> None:
     chunks = (1, *(min(n, size) for n, size in zip(array.shape[1:], patch_size, strict=True)))
     blocks = (1, *(min(chunk, block) for chunk, block in zip(chunks[1:], _BLOCKS, strict=True)))
-    with written_whole(path) as partial:
+    with atomic_write(path) as partial:
         blosc2.asarray(
             np.ascontiguousarray(array), urlpath=str(partial), chunks=chunks, blocks=blocks, cparams=_COMPRESSION
         )

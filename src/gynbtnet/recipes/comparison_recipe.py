@@ -11,7 +11,7 @@ from pydantic import Field
 from gynbtnet.phantom.settings import PhantomSettings
 from gynbtnet.recipes.loading import SHIPPED, read_yaml, recipe_path, settings_of, with_aliases, with_changes
 from gynbtnet.recipes.recipe import Recipe
-from gynbtnet.recipes.variant import BASELINES, merged, varied
+from gynbtnet.recipes.variant import BASELINES, apply_patches, merge_settings
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.settings import Settings
 
@@ -77,7 +77,9 @@ def load_comparison(
         )
     of_phantom = [change for change in changes if change.startswith("phantom")]
     written = settings_of(_Written, read_yaml(path), of_phantom, path)
-    values = reduce(merged, [_resolved(part, path) if isinstance(part, str) else part for part in written.recipe])
+    values = reduce(
+        merge_settings, [_resolved(part, path) if isinstance(part, str) else part for part in written.recipe]
+    )
     told = {"name": written.name, "description": written.description}
     recipe = with_changes(values | told, [change for change in changes if change not in of_phantom], path)
     recipe = with_aliases(recipe, path)
@@ -90,7 +92,7 @@ def load_comparison(
     for model in chosen:
         baseline = [read_yaml(SHIPPED / "baselines" / f"{model}.yaml")] if model in BASELINES else []
         patches = [*baseline, written.models[model] or {}]
-        variants[model] = varied(recipe, model, patches, of_models.get(model, ()), path)
+        variants[model] = apply_patches(recipe, model, patches, of_models.get(model, ()), path)
     return ComparisonRecipe(recipe, variants, written.phantom)
 
 

@@ -8,7 +8,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from gynbtnet.recipes.recipe import NETWORKS, Recipe, stage_class
-from gynbtnet.runtime.atomic_files import written_whole
+from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.plain_data import PlainDataError, load_yaml, parse_yaml
 from gynbtnet.runtime.settings import Settings
@@ -39,7 +39,7 @@ def load_recipe(name: str | Path, changes: Sequence[str] = ()) -> Recipe:
     return with_aliases(with_changes(read_yaml(path), changes, path), path)
 
 
-def load_begun(path: Path) -> Recipe:
+def load_run_recipe(path: Path) -> Recipe:
     """Read the resolved recipe of an experiment that was begun, maybe by an earlier version.
 
     A setting of training that the file doesn't hold didn't exist then; it has the value that runs had without it, which
@@ -103,7 +103,7 @@ def settings_of(kind: type[T], values: dict[str, Any], changes: Sequence[str], p
 
 def save_recipe(recipe: Settings, path: Path) -> None:
     """Write a recipe with every setting in it, whole or not at all."""
-    with written_whole(path) as partial:
+    with atomic_write(path) as partial:
         values = recipe.model_dump(mode="json")
         partial.write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), encoding="utf-8")
 

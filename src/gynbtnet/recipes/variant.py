@@ -31,10 +31,10 @@ def load_variant(name: str | Path, recipe: Recipe, changes: Sequence[str] = ()) 
     path = SHIPPED / "baselines" / f"{name}.yaml" if str(name) in BASELINES else Path(name)
     if not path.is_file():
         raise BadInput(f"There is no model {name}; expected one of {', '.join(BASELINES)}, or a YAML file.")
-    return varied(recipe, path.stem, [read_yaml(path)], changes, path)
+    return apply_patches(recipe, path.stem, [read_yaml(path)], changes, path)
 
 
-def varied(
+def apply_patches(
     recipe: Recipe, name: str, patches: Sequence[Mapping[str, Any]], changes: Sequence[str], path: Path
 ) -> Recipe:
     """``recipe`` with one merge patch after another, under another name; ``path`` is the file that errors name.
@@ -45,7 +45,7 @@ def varied(
     values = recipe.model_dump(mode="json")
     absent = [stage for stage in _STAGES if values[stage] is None]
     for patch in patches:
-        values = merged(values, {key: value for key, value in patch.items() if key not in absent})
+        values = merge_settings(values, {key: value for key, value in patch.items() if key not in absent})
     return with_changes(values | {"name": name}, changes, path)
 
 
@@ -69,7 +69,7 @@ def load_variants(
     }
 
 
-def merged(values: Any, patch: Any) -> Any:
+def merge_settings(values: Any, patch: Any) -> Any:
     """``values`` with a JSON merge patch applied, RFC 7396."""
     if not isinstance(patch, Mapping):
         return patch
@@ -78,5 +78,5 @@ def merged(values: Any, patch: Any) -> Any:
         if value is None:
             result.pop(key, None)
         else:
-            result[key] = merged(result.get(key), value)
+            result[key] = merge_settings(result.get(key), value)
     return result

@@ -14,7 +14,7 @@ _NOTHING_LEFT = 4096  # bytes: a disk with less than a page free is full
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``, to be written as a file or made as a folder, and rename it at the end.
 
     After an error, Ctrl-C included, the temporary is removed and what stood at ``path`` before stays as it was. After a
@@ -50,7 +50,7 @@ def written_whole(path: Path) -> Iterator[Path]:
         raise
 
 
-def check_replaceable(folder: Path, ours: Collection[str], mark: str) -> None:
+def ensure_replaceable(folder: Path, ours: Collection[str], mark: str) -> None:
     """See that writing ``folder`` whole deletes nothing but what we wrote there before.
 
     That is: files with the names ``ours``, and among them ``mark``, which nobody else writes.

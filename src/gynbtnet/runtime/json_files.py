@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from gynbtnet.runtime.atomic_files import written_whole
+from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.plain_data import MAX_JSON_BYTES, PlainDataError, first_bytes, parse_json
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 def write_json(value: Any, path: Path) -> None:
     """Write a dataclass (nested ones, tuples, mappings and paths allowed) as indented JSON, whole or not at all."""
-    with written_whole(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_bytes(TypeAdapter(type(value)).dump_json(value, indent=1))
 
 

@@ -26,7 +26,7 @@ _LOG = logging.getLogger(__name__)
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-def for_each_scan(
+def map_scans(
     work: Callable[[Scan], Result],
     scans: Sequence[Scan],
     *,
@@ -36,7 +36,7 @@ def for_each_scan(
 ) -> list[Result]:
     """Call ``work`` with every scan under a progress bar; one that fails doesn't stop the others.
 
-    Runs on joblib: on this machine in ``jobs`` processes, or, within :func:`on_cluster`, on its workers. ``work`` and
+    Runs on joblib: on this machine in ``jobs`` processes, or, within :func:`use_cluster`, on its workers. ``work`` and
     what it takes and returns must be picklable then, and files lie where all workers see them under the same path.
 
     Args:
@@ -44,7 +44,7 @@ def for_each_scan(
         scans: one for each call.
         name: what a report calls a scan.
         title: what the progress bar says.
-        jobs: processes at once, see :func:`affordable_jobs`.
+        jobs: processes at once, see :func:`limit_jobs_to_memory`.
 
     Returns:
         What ``work`` returned, in the order of ``scans``.
@@ -73,7 +73,7 @@ def for_each_scan(
     return _in_order(results, reasons, scans, name)
 
 
-def for_each_scan_in_turn(
+def pipeline_scans(
     read: Callable[[Scan], Read],
     work: Callable[[Read], Worked],
     write: Callable[[Worked], Result],
@@ -89,7 +89,7 @@ def for_each_scan_in_turn(
 
     Args:
         read, work, write: what is done; files that are written are whole or absent.
-        scans, name, title: see :func:`for_each_scan`.
+        scans, name, title: see :func:`map_scans`.
 
     Returns:
         What ``write`` returned, in the order of ``scans``.
@@ -127,7 +127,7 @@ def for_each_scan_in_turn(
     return _in_order(results, reasons, scans, name)
 
 
-def reason_of(error: Exception) -> str:
+def failure_reason(error: Exception) -> str:
     """Why a scan failed, as a sentence for the list of those that did; the log has the whole traceback.
 
     What an unexpected error says itself is not repeated: it may hold a patient's name.
@@ -154,7 +154,7 @@ def reason_of(error: Exception) -> str:
     )
 
 
-def affordable_jobs(jobs: int, scan_gb: float, memory_gb: float | None = None) -> int:
+def limit_jobs_to_memory(jobs: int, scan_gb: float, memory_gb: float | None = None) -> int:
     """How many of ``jobs`` processes fit into memory, at least one; says so where it is fewer.
 
     Args:
@@ -181,8 +181,8 @@ def affordable_jobs(jobs: int, scan_gb: float, memory_gb: float | None = None) -
 
 
 @contextmanager
-def on_cluster(scheduler: str | None) -> Iterator[None]:
-    """Let :func:`for_each_scan` run on the workers of a Dask cluster; None: on this machine, as without.
+def use_cluster(scheduler: str | None) -> Iterator[None]:
+    """Let :func:`map_scans` run on the workers of a Dask cluster; None: on this machine, as without.
 
     Each worker thread takes one scan at a time: start workers with one thread and the memory of a scan.
 
@@ -225,4 +225,4 @@ def _attempt(work: Callable[[Scan], Result], number: int, scan: Scan) -> tuple[i
     try:
         return number, work(scan), None
     except Exception as error:  # a fault of ours in one scan is no reason to lose a night's work on the others
-        return number, None, reason_of(error)
+        return number, None, failure_reason(error)

@@ -3,7 +3,7 @@
 import os
 
 
-def is_first_process() -> bool:
+def is_main_process() -> bool:
     """Whether this is the process that the user started, or the first of all that torchrun or Slurm started.
 
     A run on several devices starts itself again, once for each further device.
@@ -12,7 +12,7 @@ def is_first_process() -> bool:
     return next((rank for rank in ranks if rank is not None), "0") == "0"
 
 
-def started_together() -> tuple[int, int] | None:
+def launcher_world_size() -> tuple[int, int] | None:
     """How many processes torchrun or Slurm's srun started on each machine, and on how many machines.
 
     None for a process that the user started by itself, in a Slurm job for interactive work too.

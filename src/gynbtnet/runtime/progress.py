@@ -10,7 +10,7 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from gynbtnet.runtime.processes import is_first_process
+from gynbtnet.runtime.processes import is_main_process
 
 T = TypeVar("T")
 Advance = Callable[..., None]
@@ -19,12 +19,12 @@ SECONDS_A_LINE = 10.0
 """Time between two lines of a task without a terminal."""
 
 # Names and paths are printed as they are: nothing in them is markup, and no line is broken.
-console = Console(stderr=True, quiet=not is_first_process(), markup=False, highlight=False, emoji=False, soft_wrap=True)
+console = Console(stderr=True, quiet=not is_main_process(), markup=False, highlight=False, emoji=False, soft_wrap=True)
 _shown = Lock()
 
 
 @contextmanager
-def silent() -> Iterator[None]:
+def without_progress() -> Iterator[None]:
     """Print nothing on :data:`console` inside; afterwards it prints as before."""
     before = console.quiet
     console.quiet = True
@@ -35,7 +35,7 @@ def silent() -> Iterator[None]:
 
 
 @contextmanager
-def advancing(description: str, total: int, done: int = 0, *, steps_a_line: int | None = None) -> Iterator[Advance]:
+def progress_bar(description: str, total: int, done: int = 0, *, steps_a_line: int | None = None) -> Iterator[Advance]:
     """Show how far a task is; yield ``advance(steps=1, note="")``.
 
     A terminal shows a bar. Anything else, such as the log of Slurm, a CI or ``| tee``, gets plain lines on stderr, the
@@ -46,7 +46,7 @@ def advancing(description: str, total: int, done: int = 0, *, steps_a_line: int 
         total: steps of the task.
         done: steps that were done before.
         steps_a_line: without a terminal, steps between two lines; None: a line every ten seconds; 0: no line,
-            for a task that calls :func:`say_in_log` itself.
+            for a task that calls :func:`write_log_line` itself.
     """
     outermost = _shown.acquire(blocking=False)
     try:
@@ -68,7 +68,7 @@ def on_terminal() -> bool:
     return console.is_terminal and not console.is_dumb_terminal and console.file.isatty()
 
 
-def say_in_log(line: str) -> None:
+def write_log_line(line: str) -> None:
     """Write a plain line to stderr if no terminal shows a bar."""
     if not on_terminal():
         console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -80,7 +80,7 @@ def track(items: Iterable[T], description: str, total: int | None = None) -> Ite
         if not isinstance(items, Sized):
             raise TypeError("track() needs total= for an iterable without a length")
         total = len(items)
-    with advancing(description, total) as advance:
+    with progress_bar(description, total) as advance:
         for item in items:
             yield item
             advance()
@@ -118,7 +118,7 @@ def _lines(description: str, total: int, done: int, steps_a_line: int | None) ->
         line = f"{description} {reached}/{total}, {_clock(taken)}"
         if done < reached < total:
             line += f", left {_clock(taken * (total - reached) / (reached - done))}"
-        say_in_log(f"{line}, {words}" if words else line)
+        write_log_line(f"{line}, {words}" if words else line)
 
     def say_by_the_clock() -> None:
         while not ended.wait(SECONDS_A_LINE):

@@ -13,7 +13,7 @@ import psutil
 from gynbtnet.runtime.errors import BadInput
 
 
-def examine(folder: Path) -> list[tuple[str, str]]:
+def system_report(folder: Path) -> list[tuple[str, str]]:
     """Rows of (what, found) for this machine; ``folder`` is where results would be written.
 
     A row whose second part starts with "missing" or "low" is something to mend.

@@ -7,7 +7,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-from gynbtnet.networks.presets import Triple
+from gynbtnet.runtime.array_types import Triple
 from gynbtnet.runtime.errors import BadInput
 
 
@@ -117,7 +117,7 @@ class ActiveBlocks:
         return windows[self.mask].flatten(1)
 
 
-def divided(sizes: Sequence[int], by: Sequence[int]) -> Triple:
+def divide_exactly(sizes: Sequence[int], by: Sequence[int]) -> Triple:
     """Sizes along (z, y, x), each divided by another.
 
     Raises:

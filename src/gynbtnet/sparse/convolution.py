@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from gynbtnet.networks.presets import Triple
-from gynbtnet.sparse.active_blocks import ActiveBlocks, divided
-from gynbtnet.sparse.packed import Packed, every, room
+from gynbtnet.runtime.array_types import Triple
+from gynbtnet.sparse.active_blocks import ActiveBlocks, divide_exactly
+from gynbtnet.sparse.packed import Packed, empty_rows, strided_rows
 from gynbtnet.sparse.pair_convolution import add_pair_input_gradient, pair_convolution, pair_weight_gradient
 from gynbtnet.sparse.tile_convolution import add_tile_input_gradient, tile_convolution, tile_weight_gradient
 
@@ -39,7 +39,7 @@ class Convolution:
     @cached_property
     def output_block(self) -> Triple:
         """Voxels of one block at the output."""
-        return divided(self.block, self.stride)
+        return divide_exactly(self.block, self.stride)
 
     @property
     def outputs(self) -> int:
@@ -64,7 +64,7 @@ class Convolution:
     def add_input_gradient(self, grad_input: Tensor, grad: Tensor, weight: Tensor) -> None:
         """Add the input's gradient to rows of the input, from the padded rows of the output's gradient."""
         if self.kernel == 1:
-            into = every(grad_input, self.block, self.stride)
+            into = strided_rows(grad_input, self.block, self.stride)
             into += (grad[:-1] @ weight.flatten(1)).view(into.shape)
         else:
             add = add_tile_input_gradient if self._tiled(weight) else add_pair_input_gradient
@@ -72,7 +72,7 @@ class Convolution:
 
     def read(self, padded: Tensor) -> Tensor:
         """The input's rows that a 1×1×1 convolution reads: a view at stride 1."""
-        return every(padded[:-1], self.block, self.stride).reshape(-1, padded.shape[1])
+        return strided_rows(padded[:-1], self.block, self.stride).reshape(-1, padded.shape[1])
 
     def _tiled(self, weight: Tensor) -> bool:
         halo = prod(n + 2 for n in self.block) / prod(self.block)
@@ -80,7 +80,7 @@ class Convolution:
         return any(halo <= largest and matrix < channels for largest, channels in TILED_UP_TO)
 
 
-def planned(conv: nn.Conv3d, active: ActiveBlocks, block: Triple) -> Convolution:
+def plan_convolution(conv: nn.Conv3d, active: ActiveBlocks, block: Triple) -> Convolution:
     """``conv`` at a place where blocks have ``block`` voxels.
 
     Raises:
@@ -90,7 +90,7 @@ def planned(conv: nn.Conv3d, active: ActiveBlocks, block: Triple) -> Convolution
     kernel, stride = conv.kernel_size, conv.stride
     if kernel not in ((1, 1, 1), (3, 3, 3)) or conv.padding != tuple(k // 2 for k in kernel) or conv.bias is None:
         raise ValueError(f"a sparse convolution is 1×1×1 or 3×3×3, padded by half, with a bias; not {conv}")
-    divided(block, stride)
+    divide_exactly(block, stride)
     return Convolution(active, block, stride, kernel[0])
 
 
@@ -100,9 +100,9 @@ def convolve(packed: Packed, conv: nn.Conv3d) -> Packed:
     Computes active blocks only. Equals ``conv(dense) * mask`` in values and gradients.
 
     Raises:
-        ValueError: as :func:`planned`.
+        ValueError: as :func:`plan_convolution`.
     """
-    plan = planned(conv, packed.active, packed.block)
+    plan = plan_convolution(conv, packed.active, packed.block)
     tensors = at_autocast_precision(packed.padded, conv.weight, conv.bias)
     result: Tensor = _Convolve.apply(*tensors, plan)  # type: ignore[no-untyped-call]
     return Packed(result, plan.output_block, packed.active)
@@ -122,7 +122,7 @@ class _Convolve(torch.autograd.Function):
     def forward(ctx: Any, padded: Tensor, weight: Tensor, bias: Tensor, plan: Convolution) -> Tensor:
         ctx.save_for_backward(padded, weight)
         ctx.plan = plan
-        result = room(padded, plan.outputs, len(weight))
+        result = empty_rows(padded, plan.outputs, len(weight))
         result[:-1] = plan.forward(padded, weight, bias)
         return result
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from gynbtnet.networks.presets import Triple
+from gynbtnet.runtime.array_types import Triple
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.sparse.active_blocks import ActiveBlocks
 

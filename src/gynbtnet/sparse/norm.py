@@ -8,7 +8,7 @@ from torch import Tensor, distributed, nn
 from torch.autograd.function import once_differentiable
 
 from gynbtnet.sparse.active_blocks import ActiveBlocks
-from gynbtnet.sparse.packed import Packed, room
+from gynbtnet.sparse.packed import Packed, empty_rows
 
 Moments = tuple[Tensor, Tensor]
 """Of each segment and channel, both (segments, C): the mean, and the variance with the norm's epsilon added."""
@@ -139,7 +139,7 @@ class Norm:
         norm.running_var.lerp_((variance - norm.eps) * count / (count - 1), share)
 
 
-def planned_norm(norm: nn.InstanceNorm3d | nn.BatchNorm3d, active: ActiveBlocks, voxels: int) -> Norm:
+def plan_norm(norm: nn.InstanceNorm3d | nn.BatchNorm3d, active: ActiveBlocks, voxels: int) -> Norm:
     """``norm`` at a place where blocks have ``voxels`` voxels.
 
     An instance norm takes each sample's active voxels. A batch norm takes the batch's, and while torch.distributed runs
@@ -159,7 +159,7 @@ def normalise(packed: Packed, norm: nn.InstanceNorm3d | nn.BatchNorm3d) -> Packe
 
     A batch norm counts active voxels into its running statistics while it trains, and uses those afterwards.
     """
-    plan = planned_norm(norm, packed.active, len(packed.rows) // len(packed.active))
+    plan = plan_norm(norm, packed.active, len(packed.rows) // len(packed.active))
     result: Tensor = _Normalise.apply(packed.padded, norm.weight, norm.bias, plan, norm)  # type: ignore[no-untyped-call]
     return Packed(result, packed.block, packed.active)
 
@@ -169,7 +169,7 @@ class _Normalise(torch.autograd.Function):
     def forward(
         ctx: Any, padded: Tensor, weight: Tensor, bias: Tensor, plan: Norm, norm: nn.InstanceNorm3d | nn.BatchNorm3d
     ) -> Tensor:
-        result = room(padded, len(padded) - 1, len(weight))
+        result = empty_rows(padded, len(padded) - 1, len(weight))
         moments = plan.forward(padded[:-1], weight, bias, result[:-1])
         plan.remember(moments, norm)
         ctx.save_for_backward(padded, weight, *moments)

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
 
-from gynbtnet.networks.presets import Triple
-from gynbtnet.sparse.active_blocks import ActiveBlocks, divided
+from gynbtnet.runtime.array_types import Triple
+from gynbtnet.sparse.active_blocks import ActiveBlocks, divide_exactly
 
 
 @dataclass(frozen=True)
@@ -39,31 +39,31 @@ class Packed:
         return Packed(pad(rows, (0, 0, 0, 1)), block, active)
 
 
-def room(like: Tensor, rows: int, channels: int) -> Tensor:
+def empty_rows(like: Tensor, rows: int, channels: int) -> Tensor:
     """Memory for a feature map of ``rows`` voxels, (rows + 1, channels); its last row holds the zeros already."""
     padded = like.new_empty(rows + 1, channels)
     padded[-1] = 0
     return padded
 
 
-def widened(total: Tensor) -> Tensor:
+def zero_padded(total: Tensor) -> Tensor:
     """A tensor to add many others to: in single precision, unless it is that precise; then itself."""
     return total.float() if total.dtype in (torch.bfloat16, torch.float16) else total
 
 
-def every(rows: Tensor, block: Triple, stride: tuple[int, ...]) -> Tensor:
+def strided_rows(rows: Tensor, block: Triple, stride: tuple[int, ...]) -> Tensor:
     """The rows (N·V, C) at every ``stride``-th voxel of each block, as a view (N, z, y, x, C)."""
     return rows.view(-1, *block, rows.shape[1])[:, :: stride[0], :: stride[1], :: stride[2]]
 
 
-def in_cells(image: Tensor, grid: Triple) -> Tensor:
+def split_into_cells(image: Tensor, grid: Triple) -> Tensor:
     """View (B, C, D, H, W) by mask cell: (B, cells, voxels, C), cells and voxels in (z, y, x) order.
 
     Raises:
         ValueError: where the image doesn't divide into ``grid`` cells.
     """
     batch, channels, *shape = image.shape
-    z, y, x = divided(shape, grid)
+    z, y, x = divide_exactly(shape, grid)
     split = image.view(batch, channels, grid[0], z, grid[1], y, grid[2], x)
     return split.permute(0, 2, 4, 6, 3, 5, 7, 1).reshape(batch, prod(grid), z * y * x, channels)
 
@@ -76,8 +76,8 @@ def pack(image: Tensor, active: ActiveBlocks) -> Packed:
     """
     if len(image) != len(active.mask):
         raise ValueError(f"{len(image)} images don't go with {len(active.mask)} masks")
-    rows = in_cells(image, active.grid).flatten(0, 1).index_select(0, active.cells).flatten(0, 1)
-    return Packed.of(rows, divided(image.shape[2:], active.grid), active)
+    rows = split_into_cells(image, active.grid).flatten(0, 1).index_select(0, active.cells).flatten(0, 1)
+    return Packed.of(rows, divide_exactly(image.shape[2:], active.grid), active)
 
 
 def unpack(packed: Packed, fill: Tensor) -> Tensor:

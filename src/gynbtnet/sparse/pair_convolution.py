@@ -8,9 +8,9 @@ twice, so the additions are deterministic on any device.
 import torch
 from torch import Tensor
 
-from gynbtnet.networks.presets import Triple
-from gynbtnet.sparse.active_blocks import ActiveBlocks, divided
-from gynbtnet.sparse.packed import widened
+from gynbtnet.runtime.array_types import Triple
+from gynbtnet.sparse.active_blocks import ActiveBlocks, divide_exactly
+from gynbtnet.sparse.packed import zero_padded
 
 CENTRE = 13
 """The tap that reads the voxel itself: at stride 1 every row meets its own, and nothing is gathered."""
@@ -22,13 +22,13 @@ def pair_convolution(
     """Padded rows (N·V + 1, C_in) → rows (N·V / stride, C_out)."""
     taps, pairs = _taps(weight), active.pairs(block, stride)
     if _keeps(stride):
-        result = widened(torch.addmm(bias, padded[:-1], taps[CENTRE].t()))
+        result = zero_padded(torch.addmm(bias, padded[:-1], taps[CENTRE].t()))
     else:
-        z, y, x = divided(block, stride)
-        result = widened(bias).repeat(len(active) * z * y * x, 1)
+        z, y, x = divide_exactly(block, stride)
+        result = zero_padded(bias).repeat(len(active) * z * y * x, 1)
     for tap, (written, read) in enumerate(pairs):
         if not (_keeps(stride) and tap == CENTRE):
-            result.index_add_(0, written, widened(padded.index_select(0, read) @ taps[tap].t()))
+            result.index_add_(0, written, zero_padded(padded.index_select(0, read) @ taps[tap].t()))
     return result.to(padded.dtype)
 
 
@@ -47,12 +47,12 @@ def add_pair_input_gradient(
 ) -> None:
     """Add to rows (N·V, C_in) what the padded gradient of the output gives."""
     taps = _taps(weight)
-    total = widened(grad_input)
+    total = zero_padded(grad_input)
     for tap, (written, read) in enumerate(active.pairs(block, stride)):
         if _keeps(stride) and tap == CENTRE:
             total += grad[:-1] @ taps[CENTRE]
         else:
-            total.index_add_(0, read, widened(grad.index_select(0, written) @ taps[tap]))
+            total.index_add_(0, read, zero_padded(grad.index_select(0, written) @ taps[tap]))
     if total is not grad_input:
         grad_input.copy_(total)
 

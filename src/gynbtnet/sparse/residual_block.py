@@ -9,9 +9,9 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import leaky_relu
 
 from gynbtnet.networks.blocks import ResidualBlock
-from gynbtnet.sparse.convolution import Convolution, at_autocast_precision, planned
-from gynbtnet.sparse.norm import Moments, Norm, planned_norm
-from gynbtnet.sparse.packed import Packed, room
+from gynbtnet.sparse.convolution import Convolution, at_autocast_precision, plan_convolution
+from gynbtnet.sparse.norm import Moments, Norm, plan_norm
+from gynbtnet.sparse.packed import Packed, empty_rows
 
 _leaky_relu_backward_into = torch.ops.aten.leaky_relu_backward.grad_input
 
@@ -37,7 +37,7 @@ class _Plan:
         """Padded rows of the input → both convolutions' rows, the padded rows of the output, both norms' moments."""
         w1, b1, scale1, shift1, w2, b2, scale2, shift2, *shortcut = parameters
         y1 = self.conv1.forward(x, w1, b1)
-        z = room(y1, *y1.shape)
+        z = empty_rows(y1, *y1.shape)
         moments1 = _normalise(self.norm1, y1, known and known[0], scale1, shift1, z[:-1])
         leaky_relu(z, self.slope, inplace=True)
         y2 = self.conv2.forward(z, w2, b2)
@@ -62,7 +62,7 @@ class _Plan:
         """Gradients of the input's padded rows and of every parameter."""
         y1, y2, out, moments1, moments2 = found
         w1, _, scale1, shift1, w2, _, scale2, _, *shortcut = parameters
-        g = room(y2, *y2.shape)
+        g = empty_rows(y2, *y2.shape)
         _leaky_relu_backward_into(grad[:-1], out[:-1], self.slope, True, grad_input=g[:-1])
         grad_x = torch.zeros_like(x) if needs_input else None
         grads_shortcut: tuple[Tensor, ...] = ()
@@ -73,7 +73,7 @@ class _Plan:
         elif grad_x is not None:
             grad_x += g
         grads_norm2 = self.norm2.backward(g[:-1], y2, moments2, scale2)
-        z = room(y1, *y1.shape)
+        z = empty_rows(y1, *y1.shape)
         self.norm1.again(y1, moments1, scale1, shift1, z[:-1])
         leaky_relu(z, self.slope, inplace=True)
         grads2 = self.conv2.weight_gradient(g, z, w2), self.norm2.gradient_of_constant(g)
@@ -98,16 +98,16 @@ def residual_block(packed: Packed, block: ResidualBlock, *, recompute: bool = Fa
     Raises:
         ValueError: where a mask cell's voxels don't divide by the block's stride.
     """
-    first = planned(block.conv1, packed.active, packed.block)
-    second = planned(block.conv2, packed.active, first.output_block)
+    first = plan_convolution(block.conv1, packed.active, packed.block)
+    second = plan_convolution(block.conv2, packed.active, first.output_block)
     shortcut = block.shortcut if isinstance(block.shortcut, nn.Conv3d) else None
     voxels = first.outputs // len(packed.active)
     plan = _Plan(
         first,
-        planned_norm(block.norm1, packed.active, voxels),
+        plan_norm(block.norm1, packed.active, voxels),
         second,
-        planned_norm(block.norm2, packed.active, voxels),
-        None if shortcut is None else planned(shortcut, packed.active, packed.block),
+        plan_norm(block.norm2, packed.active, voxels),
+        None if shortcut is None else plan_convolution(shortcut, packed.active, packed.block),
         block.activation.negative_slope,
         recompute,
     )

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from gynbtnet.networks.blocks import ResidualBlock
 from gynbtnet.networks.unet import Encoder
-from gynbtnet.sparse.active_blocks import ActiveBlocks, divided
+from gynbtnet.sparse.active_blocks import ActiveBlocks, divide_exactly
 from gynbtnet.sparse.packed import Packed, pack
 from gynbtnet.sparse.residual_block import residual_block
 
@@ -25,7 +25,7 @@ def sparse_encode(encoder: Encoder, image: Tensor, active: ActiveBlocks, *, reco
     Raises:
         ValueError: where the image doesn't divide into mask cells, or a cell by the encoder's total stride.
     """
-    divided(image.shape[2:], active.grid)
+    divide_exactly(image.shape[2:], active.grid)
     packed = pack(image, active.joined())
     features = []
     for level in encoder.levels.children():

@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.nn.functional import conv3d, conv_transpose3d
 from torch.nn.grad import conv3d_weight
 
-from gynbtnet.networks.presets import Triple
-from gynbtnet.sparse.active_blocks import ActiveBlocks, divided
-from gynbtnet.sparse.packed import widened
+from gynbtnet.runtime.array_types import Triple
+from gynbtnet.sparse.active_blocks import ActiveBlocks, divide_exactly
+from gynbtnet.sparse.packed import zero_padded
 
 TILES_AT_ONCE = 2**23
 """Values gathered at a time: 32 MB in single precision."""
@@ -24,7 +24,7 @@ def tile_convolution(
     padded: Tensor, weight: Tensor, bias: Tensor, active: ActiveBlocks, block: Triple, stride: tuple[int, ...]
 ) -> Tensor:
     """Padded rows (N·V + 1, C_in) → rows (N·V / stride, C_out)."""
-    smaller = divided(block, stride)
+    smaller = divide_exactly(block, stride)
     result = padded.new_empty(len(active), *smaller, len(weight))
     for chunk, tiles in _tiles(padded, _input_table(active, block, stride)):
         result[chunk] = conv3d(tiles, weight, bias, stride).movedim(1, -1)
@@ -35,11 +35,11 @@ def tile_weight_gradient(
     grad: Tensor, padded: Tensor, weight: Tensor, active: ActiveBlocks, block: Triple, stride: tuple[int, ...]
 ) -> Tensor:
     """The weight's gradient from the padded gradient of the output."""
-    blocks = grad[:-1].view(len(active), *divided(block, stride), -1).movedim(-1, 1)
+    blocks = grad[:-1].view(len(active), *divide_exactly(block, stride), -1).movedim(-1, 1)
     total: Tensor | None = None
     for chunk, tiles in _tiles(padded, _input_table(active, block, stride)):
         part: Tensor = conv3d_weight(tiles, weight.shape, blocks[chunk], stride)  # type: ignore[no-untyped-call]
-        total = widened(part) if total is None else total.add_(part)
+        total = zero_padded(part) if total is None else total.add_(part)
     assert total is not None  # an ActiveBlocks is never empty
     return total.to(padded.dtype)
 
@@ -50,7 +50,7 @@ def add_tile_input_gradient(
     """Add to rows (N·V, C_in) what the padded gradient of the output gives."""
     # An input voxel is read by outputs of its own block and, at stride 1, of both neighbours, at stride 2 of the next
     # one alone.
-    table = active.tiles(divided(block, stride), tuple(2 - s for s in stride), (1, 1, 1))
+    table = active.tiles(divide_exactly(block, stride), tuple(2 - s for s in stride), (1, 1, 1))
     into = grad_input.view(len(active), *block, -1)
     for chunk, tiles in _tiles(grad, table):
         spread = conv_transpose3d(tiles, weight, stride=stride, padding=[3 - s for s in stride])

@@ -22,7 +22,7 @@ from torch.distributed.fsdp import FSDPModule
 from torch.optim import Optimizer
 
 from gynbtnet.networks.weights_file import read_weights
-from gynbtnet.runtime.atomic_files import written_whole
+from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.plain_data import load_json
 
@@ -92,7 +92,7 @@ def save_checkpoint(folder: Path, state: State, progress: Progress) -> None:
     A full disk, a kill or a power cut at any moment leaves the older checkpoint.
     """
     checkpoint = folder / _name(progress)
-    with written_whole(checkpoint) as partial:
+    with atomic_write(checkpoint) as partial:
         partial.mkdir()
         save_weights(state.weights, partial / "weights.safetensors")
         slots = {name: value.contiguous() for name, value in state.optimizer.items()}
@@ -149,7 +149,7 @@ def read_progress(folder: Path) -> Progress:
 
 def save_weights(weights: Mapping[str, Tensor], path: Path) -> None:
     """Write a ``state_dict`` as safetensors, whole or not at all."""
-    with written_whole(path) as partial:
+    with atomic_write(path) as partial:
         save_file({name: value.contiguous() for name, value in weights.items()}, partial)
 
 

@@ -12,7 +12,7 @@ from torch.distributed.fsdp import fully_shard
 
 from gynbtnet.networks.blocks import ResidualBlock
 from gynbtnet.runtime.errors import BadInput
-from gynbtnet.runtime.processes import started_together
+from gynbtnet.runtime.processes import launcher_world_size
 from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
 from gynbtnet.training.settings import TrainingSettings
 
@@ -54,7 +54,7 @@ def start_devices(settings: TrainingSettings) -> Fabric:
 
 def _processes(asked: int) -> tuple[int, int]:
     """Processes on each machine, and machines."""
-    started = started_together()
+    started = launcher_world_size()
     if started is None:
         return asked, 1
     processes, machines = started

@@ -16,7 +16,7 @@ from torch import nn
 from torch.optim import AdamW
 
 from gynbtnet.runtime.errors import BadInput, Paused
-from gynbtnet.runtime.progress import advancing, console, say_in_log
+from gynbtnet.runtime.progress import console, progress_bar, write_log_line
 from gynbtnet.training.allocator import keep_freed_memory
 from gynbtnet.training.checkpoint import (
     Progress,
@@ -28,12 +28,12 @@ from gynbtnet.training.checkpoint import (
     whole_state,
     whole_weights,
 )
-from gynbtnet.training.data.batches import Batch, Batches, load
-from gynbtnet.training.memory import out_of_memory_told, parted, patches_at_once
+from gynbtnet.training.data.batches import Batch, Batches, load_batches
+from gynbtnet.training.memory import explain_out_of_memory, micro_batch_size, split_batch
 from gynbtnet.training.objectives.objective import Objective
 from gynbtnet.training.run_folder import RunFolder, note_environment
 from gynbtnet.training.run_log import RunLog
-from gynbtnet.training.schedule import cosine
+from gynbtnet.training.schedule import cosine_with_warm_up
 from gynbtnet.training.settings import TrainingSettings
 from gynbtnet.training.trained_parameters import parameter_groups
 from gynbtnet.training.training_pictures import save_figure
@@ -68,7 +68,7 @@ def fit(
             "the run has ended: it is damaged; delete it to start the run again, or give another output folder."
         )
     if not progress.ended:
-        with out_of_memory_told(batches.batch_size * batches.devices, batches.augmentation.patch_size):
+        with explain_out_of_memory(batches.batch_size * batches.devices, batches.augmentation.patch_size):
             _train(fabric, objective, batches, validation, settings, run)
 
 
@@ -102,21 +102,21 @@ def _train(
         note_environment(run, epochs_done=progress.epoch, device=str(fabric.device), processes=fabric.world_size)
 
     done = progress.epoch * steps_per_epoch
-    stream = load(batches, range(done * settings.accumulate, steps * settings.accumulate), settings.workers)
+    stream = load_batches(batches, range(done * settings.accumulate, steps * settings.accumulate), settings.workers)
     columns = (*_FIGURES, *objective.score_names)
     clock = _Clock(settings.time_budget_hours)
     with (
         RunLog(run.path, columns, progress.epoch) if fabric.is_global_zero else nullcontext() as log,
-        advancing(objective.title, steps, done, steps_a_line=0) as advance,
+        progress_bar(objective.title, steps, done, steps_a_line=0) as advance,
     ):
         while not progress.ended:
             meter = _Meter(fabric, stream)
             network.train()
             for step in range(progress.epoch * steps_per_epoch, (progress.epoch + 1) * steps_per_epoch):
-                learning_rate = cosine(step, steps, settings.learning_rate, warm_up)
+                learning_rate = cosine_with_warm_up(step, steps, settings.learning_rate, warm_up)
                 for group in optimizer.param_groups:
                     group["lr"] = learning_rate
-                parts = (part for _ in range(settings.accumulate) for part in parted(meter.next_batch(), at_once))
+                parts = (part for _ in range(settings.accumulate) for part in split_batch(meter.next_batch(), at_once))
                 for number, part in enumerate(parts, start=1):
                     with fabric.no_backward_sync(network, enabled=number < parts_per_step):
                         loss = objective.loss(network, part)
@@ -147,7 +147,7 @@ def _train(
             progress, out_of_time = fabric.broadcast((progress, clock.is_over()))
             if log is not None:
                 log.append(progress.epoch, figures)
-                say_in_log(_line(objective, settings, progress, figures))
+                write_log_line(_line(objective, settings, progress, figures))
             _draw(fabric, objective, validation, settings, progress, run)
             _keep(fabric, objective, optimizer, settings, progress, run, out_of_time)
             if out_of_time and not progress.ended:
@@ -175,7 +175,7 @@ def _patches_at_once(
         return batches.batch_size
     if progress.patches_at_once is not None:
         return math.gcd(progress.patches_at_once, batches.batch_size)
-    at_once = patches_at_once(fabric, objective, batches[0], settings.memory_gb)
+    at_once = micro_batch_size(fabric, objective, batches[0], settings.memory_gb)
     console.print(f"Memory holds {at_once} of the {batches.batch_size} patches of a batch at a time.")
     return at_once
 

@@ -9,18 +9,18 @@ from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.plain_data import PlainDataError, load_yaml
 
 
-def dotted(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten_settings(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested mappings as one, keys joined by dots; tuples become lists, as in a file."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, Mapping):
-            flat.update(dotted(value, f"{prefix}{key}."))
+            flat.update(flatten_settings(value, f"{prefix}{key}."))
         else:
             flat[f"{prefix}{key}"] = json.loads(json.dumps(value, default=str))
     return flat
 
 
-def read_dotted(recipe: Path) -> dict[str, Any]:
+def read_flat_settings(recipe: Path) -> dict[str, Any]:
     """The settings in ``recipe.yaml`` of a run folder.
 
     Raises:
@@ -36,4 +36,4 @@ def read_dotted(recipe: Path) -> dict[str, Any]:
         raise BadInput(f"{recipe} is damaged: no YAML; train again in another folder.") from error
     if not isinstance(values, dict):
         raise BadInput(f"{recipe} is damaged: no table of settings; train again in another folder.")
-    return dotted(values)
+    return flatten_settings(values)

@@ -25,7 +25,7 @@ _SPARE = 0.05  # of a GPU's memory: free pieces are not always of the size that 
 _SHARE_OF_FREE = 0.8  # of a CPU's memory
 
 
-def patches_at_once(fabric: Fabric, objective: Objective, batch: Batch, memory_gb: float | None) -> int:
+def micro_batch_size(fabric: Fabric, objective: Objective, batch: Batch, memory_gb: float | None) -> int:
     """The most patches, of the divisors of ``batch``'s, whose gradients a device has memory for.
 
     A GPU computes the gradients of the whole batch, of a half, and so on until one goes through, with the optimiser's
@@ -104,7 +104,7 @@ def peak_bytes(fabric: Fabric, objective: Objective, batch: Batch) -> int:
     return int(live.highest)
 
 
-def parted(batch: Batch, size: int | None) -> Iterator[Batch]:
+def split_batch(batch: Batch, size: int | None) -> Iterator[Batch]:
     """``batch`` in parts of ``size`` patches; None for the whole."""
     step = size or len(batch["image"])
     for first in range(0, len(batch["image"]), step):
@@ -117,7 +117,7 @@ REMEDY = (
 
 
 @contextmanager
-def out_of_memory_told(batch_size: int, patch_size: tuple[int, int, int]) -> Iterator[None]:
+def explain_out_of_memory(batch_size: int, patch_size: tuple[int, int, int]) -> Iterator[None]:
     """Turn what PyTorch raises where memory runs out, on any device, into what to change."""
     try:
         yield
@@ -169,7 +169,7 @@ def _compute_gradients(fabric: Fabric, objective: Objective, batch: Batch) -> No
 
 
 def _first(batch: Batch, size: int) -> Batch:
-    return next(parted(batch, size))
+    return next(split_batch(batch, size))
 
 
 def _voxels(batch: Batch) -> str:

@@ -7,7 +7,7 @@ from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.runtime.optional_dependencies import require
 
 
-def planned_network(plan: Plan, *, deep_supervision: bool) -> nn.Module:
+def build_network(plan: Plan, *, deep_supervision: bool) -> nn.Module:
     """The segmentation network of a plan, one output more than it has structures, with new weights.
 
     Args:
@@ -31,7 +31,7 @@ def planned_network(plan: Plan, *, deep_supervision: bool) -> nn.Module:
     return network
 
 
-def planned_proxy_network(plan: Plan) -> nn.Module:
+def build_proxy_network(plan: Plan) -> nn.Module:
     """What Swin-UNETR is pretrained as, with new weights.
 
     Raises:

@@ -12,10 +12,10 @@ import yaml
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
 from gynbtnet.preparation.planning.settings import ALL_AXES
-from gynbtnet.runtime.atomic_files import written_whole
+from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import read_json, write_json
-from gynbtnet.training.flat_settings import dotted, read_dotted
+from gynbtnet.training.flat_settings import flatten_settings, read_flat_settings
 
 # A run may be resumed with another value of these: its weights don't depend on them, but for rounding.
 FREE_TO_CHANGE = (
@@ -107,9 +107,9 @@ def open_run(path: Path, recipe: Mapping[str, Any], inputs: Mapping[str, Any], p
     """
     if not (path / "recipe.yaml").exists():
         _make_run(path, recipe, inputs, plan)
-    recorded = read_dotted(path / "recipe.yaml")
-    made = {**recorded, **dotted(asdict(load_plan(path)), "plan."), **_from_before(recorded)}
-    asked = {**dotted(recipe), **dotted(asdict(plan), "plan.")}
+    recorded = read_flat_settings(path / "recipe.yaml")
+    made = {**recorded, **flatten_settings(asdict(load_plan(path)), "plan."), **_from_before(recorded)}
+    asked = {**flatten_settings(recipe), **flatten_settings(asdict(plan), "plan.")}
     made = {f"settings.{name}": value for name, value in BEFORE.items() if f"settings.{name}" in asked} | made
     for key in sorted(made.keys() | asked.keys()):
         if made.get(key) != asked.get(key) and key not in FREE_TO_CHANGE:
@@ -143,7 +143,7 @@ def _make_run(path: Path, recipe: Mapping[str, Any], inputs: Mapping[str, Any], 
         raise BadInput(f"{path} holds something, but no recipe.yaml of a run; give a new or an empty folder.")
     save_plan(plan, path)
     write_json(dict(inputs), path / "inputs.json")
-    with written_whole(path / "recipe.yaml") as partial:
+    with atomic_write(path / "recipe.yaml") as partial:
         partial.write_text(yaml.safe_dump(dict(recipe), sort_keys=False, allow_unicode=True))
 
 

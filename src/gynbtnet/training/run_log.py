@@ -8,7 +8,7 @@ from types import TracebackType
 
 from torch.utils.tensorboard import SummaryWriter
 
-from gynbtnet.runtime.atomic_files import written_whole
+from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.errors import BadInput
 
 
@@ -30,7 +30,7 @@ class RunLog:
         kept = []
         if self._path.exists():
             kept = _rows(self._path, self._columns, epochs_done)
-        with written_whole(self._path) as partial, partial.open("w", newline="") as file:
+        with atomic_write(self._path) as partial, partial.open("w", newline="") as file:
             writer = csv.DictWriter(file, self._columns)
             writer.writeheader()
             writer.writerows(kept)

@@ -3,7 +3,7 @@
 import math
 
 
-def cosine(step: int, steps: int, highest: float, warm_up: int = 0) -> float:
+def cosine_with_warm_up(step: int, steps: int, highest: float, warm_up: int = 0) -> float:
     """Learning rate of optimiser step ``step`` of ``steps``, both counted from 0.
 
     It rises in equal parts over ``warm_up`` steps to ``highest``, which the first step after them has, then falls along

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from gynbtnet.imaging.sides import mirrored_labels
 from gynbtnet.networks.initialisation import initialise_he
 from gynbtnet.networks.stu_net import read_stu_net
-from gynbtnet.networks.transfer import Parts, transfer
+from gynbtnet.networks.transfer import Parts, transfer_weights
 from gynbtnet.networks.weights_file import read_weights
 from gynbtnet.preparation.planning.plan import CT, Plan
 from gynbtnet.preparation.planning.plan_files import load_plan
@@ -27,11 +27,11 @@ from gynbtnet.training.data.mirroring import axes_of_arrays, with_mirroring
 from gynbtnet.training.devices import start_devices
 from gynbtnet.training.engine import fit
 from gynbtnet.training.memory import check_training_memory
-from gynbtnet.training.objectives.masked_modelling_objective import MaskedModelling
+from gynbtnet.training.objectives.masked_modelling_objective import MaskedModellingObjective
 from gynbtnet.training.objectives.objective import Objective
-from gynbtnet.training.objectives.segmentation_objective import Segmentation
-from gynbtnet.training.objectives.swin_proxy_tasks import ProxyTasks
-from gynbtnet.training.planned_network import planned_network, planned_proxy_network
+from gynbtnet.training.objectives.segmentation_objective import SegmentationObjective
+from gynbtnet.training.objectives.swin_proxy_tasks import SwinProxyTasks
+from gynbtnet.training.planned_network import build_network, build_proxy_network
 from gynbtnet.training.proxy_task_settings import ProxyTaskSettings
 from gynbtnet.training.run_folder import RunFolder, open_run
 from gynbtnet.training.settings import PretrainingSettings, SegmentationSettings, TrainingSettings, UnlabelledSettings
@@ -95,7 +95,7 @@ def _check_pretraining(plan: Plan, settings: PretrainingSettings | ProxyTaskSett
 
 def _pretraining_objective(plan: Plan, settings: PretrainingSettings | ProxyTaskSettings) -> Objective:
     if isinstance(settings, ProxyTaskSettings):
-        return ProxyTasks(planned_proxy_network(plan), settings.cut_out)
+        return SwinProxyTasks(build_proxy_network(plan), settings.cut_out)
     network = MaskedAutoencoder(
         plan.preset,
         len(plan.channels),
@@ -104,7 +104,7 @@ def _pretraining_objective(plan: Plan, settings: PretrainingSettings | ProxyTask
         decoder=settings.decoder,
         recompute=settings.recompute,
     )
-    return MaskedModelling(
+    return MaskedModellingObjective(
         network,
         settings.mask_ratio,
         settings.normalise_target,
@@ -159,17 +159,19 @@ def finetune(
     digest, weights = _last_weights(start)
     run = _open(fabric, "segmentation", plan, settings, out, training, validation, {"start": digest})
     with _seeded(settings.seed):
-        network = planned_network(plan, deep_supervision=settings.deep_supervision)
+        network = build_network(plan, deep_supervision=settings.deep_supervision)
         _initialise(network, settings)
     if start is not None:
         earlier = None if start.is_file() else load_plan(start)
         parts: Parts = "all_but_heads" if earlier is None or earlier.structures else "encoder"
         source_channels = earlier.channels if earlier else None
-        report = transfer(weights, network, parts=parts, channels=plan.channels, source_channels=source_channels)
+        report = transfer_weights(
+            weights, network, parts=parts, channels=plan.channels, source_channels=source_channels
+        )
         if fabric.is_global_zero:
             write_json(report.to_json(), run.transfer_report)
     freeze_untrained(network, settings)
-    objective = Segmentation(
+    objective = SegmentationObjective(
         network,
         plan.structures,
         settings.batch_dice,

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-from gynbtnet.runtime.atomic_files import written_whole
+from gynbtnet.runtime.atomic_files import atomic_write
 
 Plane = npt.NDArray[np.float32]
 
@@ -53,7 +53,7 @@ def contour_rows(planes: Sequence[Plane], truth: Sequence[Plane], predicted: Seq
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a PNG whole or not at all."""
-    with written_whole(path) as partial:
+    with atomic_write(path) as partial:
         figure.savefig(partial, dpi=80)
 
 

@@ -8,7 +8,7 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from gynbtnet.datasets.adapters import dicom_rt_export
-from gynbtnet.datasets.ingestion.applicator import PARTS, applicator_in, said_by_user
+from gynbtnet.datasets.ingestion.applicator import PARTS, applicator_in, canonical_applicator
 from gynbtnet.runtime.errors import BadInput
 
 from ..conftest import WriteExport
@@ -45,8 +45,8 @@ def test_a_type_says_itself_again(words: list[str]) -> None:
 
 
 def test_a_users_own_word_stands() -> None:
-    assert said_by_user(" tandem & ring ") == "tandem+ring"
-    assert said_by_user(" Geneva   special") == "Geneva special"
+    assert canonical_applicator(" tandem & ring ") == "tandem+ring"
+    assert canonical_applicator(" Geneva   special") == "Geneva special"
 
 
 def write_plan(folder: Path, *, channels: tuple[str, ...] = (), setup: str = "", name: str = "RP.dcm") -> None:

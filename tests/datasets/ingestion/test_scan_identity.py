@@ -9,7 +9,7 @@ from gynbtnet.datasets.adapters.layouts import Choices, ingest_layout
 from gynbtnet.datasets.ingestion.folder_pattern import FolderPattern
 from gynbtnet.imaging.files.volume_files import read_volume, write_volume
 from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.printed_names import composed
+from gynbtnet.imaging.printed_names import unicode_composed
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.runtime.errors import BadInput
 
@@ -42,7 +42,7 @@ def test_a_pattern_is_read_off(pattern: str, place: str, told: tuple[str, int | 
 def test_what_a_pattern_writes_it_reads(patient: str, fraction: int, rest: list[str]) -> None:
     place = PurePath("c", patient, f"Fx {fraction}", *rest)
     said = FolderPattern("c/{patient}/Fx {fraction}").told(place, ROOT)
-    assert (said.patient, said.fraction) == (composed(patient), fraction)
+    assert (said.patient, said.fraction) == (unicode_composed(patient), fraction)
 
 
 @pytest.mark.parametrize("pattern", ["{fraction}", "{patient}/{patient}", "{patient}/{day}", "plain", "{}", "{patient"])

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from gynbtnet.evaluation.calibration.auroc import auroc, clustered_interval, found
+from gynbtnet.evaluation.calibration.auroc import auroc, auroc_with_interval, clustered_interval
 
 
 def test_by_hand() -> None:
@@ -26,12 +26,12 @@ def test_it_is_that_of_scikit_learn(pairs: list[tuple[int, bool]]) -> None:
 
 
 def test_bad_is_below_the_limit() -> None:
-    area = found([0.1, 0.2, 0.9], [0.9, 0.7, 0.69], ["a", "b", "c"], limit=0.7)
+    area = auroc_with_interval([0.1, 0.2, 0.9], [0.9, 0.7, 0.69], ["a", "b", "c"], limit=0.7)
     assert (area.auroc, area.bad, area.of, area.patients) == (1.0, 1, 3, 3)
 
 
 def test_without_bad_ones_there_is_no_area() -> None:
-    area = found([0.1, 0.2], [0.9, 0.8], ["a", "b"], limit=0.7)
+    area = auroc_with_interval([0.1, 0.2], [0.9, 0.8], ["a", "b"], limit=0.7)
     assert all(math.isnan(figure) for figure in (area.auroc, area.low, area.high))
 
 
@@ -60,7 +60,7 @@ def test_of_few_patients_the_interval_of_a_mean_is_students() -> None:
 
 
 def test_one_patient_has_no_interval() -> None:
-    area = found([0.1, 0.2, 0.9], [0.9, 0.7, 0.69], ["a", "a", "a"], limit=0.7)
+    area = auroc_with_interval([0.1, 0.2, 0.9], [0.9, 0.7, 0.69], ["a", "a", "a"], limit=0.7)
     assert area.auroc == 1
     assert math.isnan(area.low)
     assert math.isnan(area.high)
@@ -73,8 +73,8 @@ def test_figures_that_resamples_rarely_define_have_no_interval() -> None:
 def test_fractions_of_the_same_patients_make_the_interval_no_narrower() -> None:
     random = np.random.default_rng(3)
     dsc, noise = random.uniform(0.5, 0.9, 30), random.normal(0, 0.15, 30)
-    once = found(list(-dsc + noise), list(dsc), [f"p{n}" for n in range(30)], limit=0.7)
-    often = found(
+    once = auroc_with_interval(list(-dsc + noise), list(dsc), [f"p{n}" for n in range(30)], limit=0.7)
+    often = auroc_with_interval(
         list(np.repeat(-dsc + noise, 4)),
         list(np.repeat(dsc, 4)),
         [f"p{n}" for n in np.repeat(np.arange(30), 4)],

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from gynbtnet.evaluation.calibration.flag_accuracy import flags_and_failures, printed_cells
+from gynbtnet.evaluation.calibration.flag_accuracy import flag_accuracy, printed_cells
 from gynbtnet.evaluation.metrics.evaluate import Evaluation, evaluate
 from gynbtnet.runtime.errors import BadInput
 
@@ -32,7 +32,7 @@ def test_the_four_cells(scanned, predictions, tmp_path):
     say(predictions, "p1_f2")
     say(predictions, "p2_f1", flag("rectum"))
     say(predictions, "p3_f1", flag("bladder", "It is small."), flag("bladder", "It is in pieces."))
-    found = flags_and_failures(scanned, evaluation, predictions)
+    found = flag_accuracy(scanned, evaluation, predictions)
     assert printed_cells(found)[1] == [["flagged", "2", "1"], ["not flagged", "1", "4"]]
     assert (found.sensitivity, found.specificity, found.precision) == pytest.approx((2 / 3, 4 / 5, 2 / 3))
     row = found.contours[(found.contours["case"] == "p3_f1") & (found.contours["structure"] == "bladder")].iloc[0]
@@ -45,7 +45,7 @@ def test_missed_is_failed_whatever_the_policy_and_unknown_is_neither(scanned, pr
     scores = list(evaluate(scanned, predictions, tmp_path / "out").scores)
     scores[0] = replace(scores[0], dsc=float("nan"), missed="prediction")
     scores[1] = replace(scores[1], dsc=float("nan"), missed="unknown")
-    found = flags_and_failures(scanned, Evaluation(tuple(scores)), predictions)
+    found = flag_accuracy(scanned, Evaluation(tuple(scores)), predictions)
     assert list(found.contours["failed"]) == [True, False, False]
     assert found.without == 2
     assert found.sensitivity == 0
@@ -54,14 +54,14 @@ def test_missed_is_failed_whatever_the_policy_and_unknown_is_neither(scanned, pr
 def test_a_flag_of_the_whole_scan_is_one_of_each_structure(scanned, predictions, tmp_path):
     evaluation = evaluate(scanned, predictions, tmp_path / "out")
     say(predictions, "p1_f1", {"kind": "scan", "sentence": "The scan is cut."})
-    assert list(flags_and_failures(scanned, evaluation, predictions).contours["flagged"]) == [True, True]
+    assert list(flag_accuracy(scanned, evaluation, predictions).contours["flagged"]) == [True, True]
 
 
 def test_predictions_without_flags(scanned, predictions, tmp_path):
     evaluation = evaluate(scanned, predictions, tmp_path / "out")
-    assert flags_and_failures(scanned, evaluation, predictions) is None
+    assert flag_accuracy(scanned, evaluation, predictions) is None
     (predictions / "p1_f1" / "prediction.json").write_text('{"structures": ["bladder", "rectum"]}')
-    assert flags_and_failures(scanned, evaluation, predictions) is None
+    assert flag_accuracy(scanned, evaluation, predictions) is None
     (predictions / "p1_f1" / "prediction.json").write_text('{"flags": "many"}')
     with pytest.raises(BadInput, match="flags"):
-        flags_and_failures(scanned, evaluation, predictions)
+        flag_accuracy(scanned, evaluation, predictions)

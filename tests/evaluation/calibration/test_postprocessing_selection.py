@@ -13,7 +13,7 @@ from gynbtnet.evaluation.calibration.postprocessing_selection import (
     LEAST_GAIN,
     MOST_CHANCE,
     chance_of,
-    choose_postprocessing,
+    select_postprocessing,
 )
 from gynbtnet.evaluation.metrics.metrics import dice
 from gynbtnet.imaging.files.volume_files import read_volume, write_volume
@@ -48,7 +48,7 @@ def with_piece(voxels: int) -> np.ndarray:
 
 
 def test_small_pieces_go_where_that_helps_and_the_other_structure_is_left_alone(tmp_path: Path) -> None:
-    chosen = choose_postprocessing(
+    chosen = select_postprocessing(
         cohort(tmp_path, *(with_piece(n) for n in (3, 5, 4, 8, 6))), tmp_path / "predictions"
     )
     (rule,) = chosen.rules
@@ -68,7 +68,7 @@ def test_a_structure_that_is_really_in_two_pieces_keeps_them(tmp_path: Path) -> 
     torn[4, 2:7, 2:8] = 0
     predictions = [torn if n < 3 else with_piece(4) for n in range(8)]
     truths = dict.fromkeys(range(3), torn)
-    chosen = choose_postprocessing(cohort(tmp_path, *predictions, truths=truths), tmp_path / "predictions")
+    chosen = select_postprocessing(cohort(tmp_path, *predictions, truths=truths), tmp_path / "predictions")
     assert [rule for rule in chosen.rules if rule.largest_component] == []
     assert chosen.rules == (PostprocessingRule("bladder", minimum_cm3=4.1),)
 
@@ -76,7 +76,7 @@ def test_a_structure_that_is_really_in_two_pieces_keeps_them(tmp_path: Path) -> 
 def test_holes_are_filled_where_that_helps(tmp_path: Path) -> None:
     hollow = TRUTH.copy()
     hollow[4, 3:6, 3:7] = 0
-    chosen = choose_postprocessing(cohort(tmp_path, *[hollow] * 5), tmp_path / "predictions")
+    chosen = select_postprocessing(cohort(tmp_path, *[hollow] * 5), tmp_path / "predictions")
     assert chosen.rules == (PostprocessingRule("bladder", fill_holes=True),)
     (trial,) = (one for one in chosen.trials if one.kept)
     assert trial.dsc_before == pytest.approx(dice(TRUTH == 1, hollow == 1))
@@ -87,12 +87,12 @@ def test_holes_that_are_true_stay(tmp_path: Path) -> None:
     hollow = TRUTH.copy()
     hollow[4, 3:6, 3:7] = 0
     same = dict.fromkeys(range(5), hollow)
-    assert choose_postprocessing(cohort(tmp_path, *[hollow] * 5, truths=same), tmp_path / "predictions").rules == ()
+    assert select_postprocessing(cohort(tmp_path, *[hollow] * 5, truths=same), tmp_path / "predictions").rules == ()
 
 
 def test_one_patient_is_no_reason(tmp_path: Path) -> None:
     """Of five patients one has a piece to take away: that is as likely as not."""
-    chosen = choose_postprocessing(cohort(tmp_path, with_piece(9), *[TRUTH] * 4), tmp_path / "predictions")
+    chosen = select_postprocessing(cohort(tmp_path, with_piece(9), *[TRUTH] * 4), tmp_path / "predictions")
     assert chosen.rules == ()
     bladder = chosen.trials[0]
     assert bladder.dsc_after > bladder.dsc_before
@@ -102,15 +102,15 @@ def test_one_patient_is_no_reason(tmp_path: Path) -> None:
 
 def test_four_patients_are_too_few(tmp_path: Path) -> None:
     made = cohort(tmp_path, *[with_piece(5)] * 5)
-    assert choose_postprocessing(made, tmp_path / "predictions").rules
+    assert select_postprocessing(made, tmp_path / "predictions").rules
     fewer = replace(made, cases=made.cases[:4])
-    assert choose_postprocessing(fewer, tmp_path / "predictions").rules == ()
+    assert select_postprocessing(fewer, tmp_path / "predictions").rules == ()
 
 
 def test_fractions_of_one_patient_are_one_patient(tmp_path: Path) -> None:
     made = cohort(tmp_path, *[with_piece(5)] * 6)
     alike = replace(made, cases=tuple(replace(case, patient=f"p{n // 2}") for n, case in enumerate(made.cases)))
-    chosen = choose_postprocessing(alike, tmp_path / "predictions")
+    chosen = select_postprocessing(alike, tmp_path / "predictions")
     assert chosen.rules == ()
     assert chosen.trials[0].patients == 3
 
@@ -118,7 +118,7 @@ def test_fractions_of_one_patient_are_one_patient(tmp_path: Path) -> None:
 def test_a_structure_that_the_source_leaves_out_has_no_say(tmp_path: Path) -> None:
     made = cohort(tmp_path, *[with_piece(5)] * 5)
     unknown = replace(made, cases=tuple(replace(case, missing=("bladder",)) for case in made.cases))
-    chosen = choose_postprocessing(unknown, tmp_path / "predictions")
+    chosen = select_postprocessing(unknown, tmp_path / "predictions")
     assert {trial.structure for trial in chosen.trials} == {"rectum"}
 
 
@@ -127,7 +127,7 @@ def test_patients_without_the_structure_gain_where_all_of_it_goes(tmp_path: Path
     false = without.copy()
     false[9, 0, 15:] = 1
     made = cohort(tmp_path, *[with_piece(5)] * 5, *[false] * 5, truths=dict.fromkeys(range(5, 10), without))
-    found = choose_postprocessing(made, tmp_path / "predictions")
+    found = select_postprocessing(made, tmp_path / "predictions")
     assert found.rules == (PostprocessingRule("bladder", minimum_cm3=5.1),)
     assert found.trials[0].dsc_after == 1
     assert read_volume(tmp_path / "predictions/p9_f1/labels.nii.gz").array.max() == 2  # predictions stay as they were

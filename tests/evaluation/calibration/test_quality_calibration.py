@@ -11,13 +11,13 @@ import pytest
 from gynbtnet.datasets.case import Case, Source
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import Split
-from gynbtnet.evaluation.calibration.quality_calibration import calibrate_quality, measure
+from gynbtnet.evaluation.calibration.quality_calibration import calibrate_quality, measure_structures
 from gynbtnet.imaging.files.volume_files import write_volume
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Segmentation, Volume
-from gynbtnet.inference.quality.structure_features import figures_of
+from gynbtnet.inference.quality.structure_features import structure_features
 from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
-from gynbtnet.preparation.planning.structure_volumes import volumes_of
+from gynbtnet.preparation.planning.structure_volumes import structure_volumes
 
 GRID = Geometry((10, 12, 20), (10.0, 10.0, 10.0))  # 1 cm³ a voxel
 PATIENTS = 10
@@ -52,7 +52,7 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
 
 
 def test_what_is_measured(cohort: Cohort) -> None:
-    measured = measure(cohort, SPLIT, cohort.folder / "predictions", ())["bladder"]
+    measured = measure_structures(cohort, SPLIT, cohort.folder / "predictions", ())["bladder"]
     assert len(measured) == 2 * PATIENTS
     for one in measured:
         number = int(one.patient[1:])
@@ -60,17 +60,17 @@ def test_what_is_measured(cohort: Cohort) -> None:
         assert one.dsc == pytest.approx((length - shift(number)) / length)
         assert one.agreement == pytest.approx(0.95 - 0.1 * shift(number))
         others = cohort.of_patients(SPLIT.folds[1 - number % 2])
-        assert one.learned == volumes_of(others)[0]  # of those whom this fold's model learned from
+        assert one.learned == structure_volumes(others)[0]  # of those whom this fold's model learned from
 
 
 def test_a_shift_is_seen_in_the_agreement_and_not_in_the_shape(cohort: Cohort) -> None:
     quality = calibrate_quality(cohort, SPLIT, cohort.folder / "predictions", (), passes=PASSES)
     (bladder,) = quality.structures
     assert bladder.patients == PATIENTS
-    assert bladder.volume == volumes_of(cohort)[0]
+    assert bladder.volume == structure_volumes(cohort)[0]
     labels = np.zeros(GRID.shape, np.uint8)
     labels[2:8, 2:8, 4:13] = 1
-    (figures,) = figures_of(Segmentation(Volume(labels, GRID), ("bladder",)))
+    (figures,) = structure_features(Segmentation(Volume(labels, GRID), ("bladder",)))
     sure, unsure = (quality.predict(figures, agreement, PASSES) for agreement in (0.95, 0.65))
     assert sure is not None
     assert unsure is not None
@@ -91,7 +91,7 @@ def test_without_agreement_shape_alone_is_calibrated(cohort: Cohort, tmp_path: P
     (bladder,) = calibrate_quality(cohort, SPLIT, tmp_path, (), passes=PASSES).structures
     assert bladder.from_agreement is None
     assert bladder.from_shape is not None
-    assert math.isnan(measure(cohort, SPLIT, tmp_path, ())["bladder"][0].agreement)
+    assert math.isnan(measure_structures(cohort, SPLIT, tmp_path, ())["bladder"][0].agreement)
 
 
 def test_eight_patients_are_not_calibrated(cohort: Cohort) -> None:
@@ -103,7 +103,7 @@ def test_eight_patients_are_not_calibrated(cohort: Cohort) -> None:
 
 def test_post_processing_comes_first_and_what_is_unknown_is_left_out(cohort: Cohort) -> None:
     removed = (PostprocessingRule("bladder", minimum_cm3=350),)  # the longest ones, 360 cm³, stay
-    measured = measure(cohort, SPLIT, cohort.folder / "predictions", removed)["bladder"]
+    measured = measure_structures(cohort, SPLIT, cohort.folder / "predictions", removed)["bladder"]
     assert {int(one.patient[1:]) % 3 for one in measured} == {2}
     unknown = replace(cohort, cases=tuple(replace(case, missing=("bladder",)) for case in cohort.cases))
-    assert measure(unknown, SPLIT, cohort.folder / "predictions", ())["bladder"] == []
+    assert measure_structures(unknown, SPLIT, cohort.folder / "predictions", ())["bladder"] == []

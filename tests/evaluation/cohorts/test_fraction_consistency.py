@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 
 from gynbtnet.datasets.case import Case, Source
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.evaluation.cohorts.fraction_consistency import Places, consistency, places, reference_of, slope
+from gynbtnet.evaluation.cohorts.fraction_consistency import (
+    Centroids,
+    centroids,
+    fraction_consistency,
+    reference_of,
+    slope,
+)
 from gynbtnet.evaluation.metrics.evaluate import Evaluation, evaluate
 from gynbtnet.evaluation.metrics.metrics import Missed, Score
 from gynbtnet.imaging.geometry import Geometry
@@ -23,8 +29,8 @@ def a_score(case: str, dsc: float, truth: float, prediction: float, missed: Miss
     return Score(case, case[:2], "bladder", dsc, 1.0, 1.0, missed, truth, prediction, 1.0, 1.0, 0.0, 1.0)
 
 
-def at(truth: tuple[float, ...], prediction: tuple[float, ...]) -> Places:
-    return Places({"bladder": np.array(truth)}, {"bladder": np.array(prediction)})
+def at(truth: tuple[float, ...], prediction: tuple[float, ...]) -> Centroids:
+    return Centroids({"bladder": np.array(truth)}, {"bladder": np.array(prediction)})
 
 
 def test_spread_and_drift():
@@ -34,7 +40,7 @@ def test_spread_and_drift():
         "p1_f2": at((0, 3, 4), (1, 3, 0)),
         "p1_f3": at((0, 6, 8), (1, 6, 0)),
     }
-    table = consistency(COHORT, Evaluation((*scores, a_score("p2_f1", 0.5, 1, 1))), where)
+    table = fraction_consistency(COHORT, Evaluation((*scores, a_score("p2_f1", 0.5, 1, 1))), where)
     assert len(table) == 1  # the second patient has one fraction
     assert table.loc[0].to_dict() == {
         "patient": "p1",
@@ -58,7 +64,7 @@ def test_a_missed_structure_counts_in_the_spread_and_not_in_the_drift():
         a_score("p1_f3", 0.9, 120, 94),
     )
     where = {"p1_f1": at((0, 0, 0), (0, 0, 0)), "p1_f3": at((0, 0, 8), (0, 0, 8))}
-    row = consistency(COHORT, Evaluation(scores), where).loc[0]
+    row = fraction_consistency(COHORT, Evaluation(scores), where).loc[0]
     assert (row["fractions"], row["missed"]) == (3, 1)
     assert row["dsc_sd"] == pytest.approx(np.std([0.9, 0, 0.9], ddof=1))
     assert row["prediction_cm3_drift"] == pytest.approx(2)
@@ -67,7 +73,7 @@ def test_a_missed_structure_counts_in_the_spread_and_not_in_the_drift():
 
 def test_one_fraction_with_both_has_no_drift():
     scores = (a_score("p1_f1", 0.9, 100, 90), a_score("p1_f2", 0.0, 110, 0, "prediction"))
-    row = consistency(COHORT, Evaluation(scores), {}).loc[0]
+    row = fraction_consistency(COHORT, Evaluation(scores), {}).loc[0]
     assert np.isnan(row["truth_cm3_drift"])
     assert np.isnan(row["apart_mm_drift"])
 
@@ -82,7 +88,7 @@ def test_a_slope_is_that_of_the_fitted_line(points):
 
 
 def test_places_are_measured_from_the_reference_of_the_truth(scanned, predicted):
-    found = places(scanned, predicted)
+    found = centroids(scanned, predicted)
     # The bladder, label 1, is the reference. Rectum: 6 slices of 4 mm, y 12–14 beside 4–8, x as far; all moved by 3 mm.
     truth, moved = found["p1_f2"].truth, found["p1_f2"].prediction
     assert truth["bladder"] == pytest.approx([0, 0, 0])
@@ -92,7 +98,7 @@ def test_places_are_measured_from_the_reference_of_the_truth(scanned, predicted)
 
 
 def test_a_patient_whose_prediction_moves(scanned, predicted, tmp_path):
-    table = consistency(scanned, evaluate(scanned, predicted, tmp_path / "out"), places(scanned, predicted))
+    table = fraction_consistency(scanned, evaluate(scanned, predicted, tmp_path / "out"), centroids(scanned, predicted))
     assert list(table["patient"]) == ["p1", "p1"]
     assert list(table["truth_mm_drift"]) == pytest.approx([0, 0], abs=1e-6)
     assert list(table["apart_mm_drift"]) == pytest.approx([3, 3])

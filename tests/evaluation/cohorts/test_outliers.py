@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gynbtnet.datasets.case import Case, Source
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.evaluation.cohorts.outliers import outliers, robust_scores
+from gynbtnet.evaluation.cohorts.outliers import find_outliers, robust_scores
 from gynbtnet.imaging.geometry import Geometry
 
 
@@ -35,7 +35,7 @@ def test_units_do_not_matter(values: list[float], factor: float) -> None:
 
 
 def test_a_volume_that_stands_apart_is_found() -> None:
-    (found,) = outliers(cohort_of([100, 110, 90, 105, 95, 5]))
+    (found,) = find_outliers(cohort_of([100, 110, 90, 105, 95, 5]))
     assert (found.case_id, found.figure, found.value) == ("p5_f1", "volume of bladder (cm³)", 5)
     assert found.median == pytest.approx(97.5)
     assert found.score < -3.5
@@ -44,12 +44,12 @@ def test_a_volume_that_stands_apart_is_found() -> None:
 def test_one_among_equals_stands_apart_and_nearly_equals_do_not() -> None:
     cohort = cohort_of([100.0] * 8)
     thick = replace(cohort.cases[3], geometry=Geometry((4, 4, 4), (5.0, 1.0, 1.0)))
-    found = outliers(replace(cohort, cases=(*cohort.cases[:3], thick, *cohort.cases[4:])))
+    found = find_outliers(replace(cohort, cases=(*cohort.cases[:3], thick, *cohort.cases[4:])))
     assert [(one.case_id, one.figure) for one in found] == [("p3_f1", "slice spacing (mm)")]
-    assert outliers(cohort_of([100.0] * 7 + [103.0])) == ()
+    assert find_outliers(cohort_of([100.0] * 7 + [103.0])) == ()
 
 
 def test_few_values_and_absent_structures_stand_nowhere() -> None:
-    assert outliers(cohort_of([1, 1, 1, 1000])) == ()
-    assert outliers(cohort_of([100, 110, 90, 105, 95, 0])) == ()
-    assert outliers(cohort_of([])) == ()
+    assert find_outliers(cohort_of([1, 1, 1, 1000])) == ()
+    assert find_outliers(cohort_of([100, 110, 90, 105, 95, 0])) == ()
+    assert find_outliers(cohort_of([])) == ()

@@ -7,7 +7,7 @@ import pytest
 
 from gynbtnet.datasets.case import Case, Source
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.evaluation.cohorts.subgroups import crosstab, groupings, strata
+from gynbtnet.evaluation.cohorts.subgroups import crosstab, groupings, subgroups
 from gynbtnet.evaluation.metrics.evaluate import Evaluation
 from gynbtnet.evaluation.metrics.metrics import Score
 from gynbtnet.imaging.geometry import Geometry
@@ -62,7 +62,7 @@ def test_every_case_is_in_one_group_of_each_kind():
 
 
 def test_figures_of_the_groups():
-    table = strata(COHORT, Evaluation(SCORES), {"p1_f1"}).set_index(["by", "group", "structure"])
+    table = subgroups(COHORT, Evaluation(SCORES), {"p1_f1"}).set_index(["by", "group", "structure"])
     ring = table.loc[("applicator", "tandem+ring", "bladder")]
     assert (ring["dsc_mean"], ring["dsc_sd"]) == pytest.approx((0.85, np.std([0.9, 0.8], ddof=1)))
     assert (ring["cases"], ring["patients"]) == (2, 1)
@@ -75,7 +75,7 @@ def test_figures_of_the_groups():
 
 
 def test_as_people_read_it():
-    heads, rows = crosstab(strata(COHORT, Evaluation(SCORES), ()), "fraction", "dsc")
+    heads, rows = crosstab(subgroups(COHORT, Evaluation(SCORES), ()), "fraction", "dsc")
     assert heads == ["fraction", "bladder", "rectum", "mean over structures", "cases", "patients"]
     assert rows == [
         ["1", "0.700 ± 0.200", "1.000 ± 0.000", "0.850", "3", "3"],

@@ -12,9 +12,9 @@ from scipy import stats
 
 from gynbtnet.datasets.case import Case, Source
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.evaluation.comparison.compare import Comparison, compare, comparison_of
+from gynbtnet.evaluation.comparison.compare import Comparison, compare, make_comparison
 from gynbtnet.evaluation.comparison.settings import ComparisonSettings, checked_metrics
-from gynbtnet.evaluation.comparison.tables import table_1, table_2
+from gynbtnet.evaluation.comparison.tables import model_table, pretraining_table
 from gynbtnet.evaluation.metrics.metrics import Score
 from gynbtnet.evaluation.metrics.score_table import score_table
 from gynbtnet.evaluation.metrics.settings import ScoringSettings
@@ -70,7 +70,7 @@ def models(tmp_path: Path) -> dict[str, Path]:
 def run(models: dict[str, Path]) -> Callable[..., Comparison]:
     def compared(changed: dict[str, Path] | None = None, **further: object) -> Comparison:
         settings = {"settings": QUICK} | further
-        return comparison_of(cohort_of(scores_of(0, 0)), models | (changed or {}), **settings)
+        return make_comparison(cohort_of(scores_of(0, 0)), models | (changed or {}), **settings)
 
     return compared
 
@@ -158,10 +158,10 @@ def test_marks_are_the_papers(run: Callable[..., Comparison]) -> None:
     assert [marked(0.009, 0.009), marked(0.009, 0.011), marked(0.009, 0.05), marked(0.6, 0.001)] == ["†", "*", "", ""]
     assert [marked(0.01, 0.01), marked(float("nan"), 0.001)] == ["*", ""]
     worse = run(ours="nnunet", from_scratch="gynbtnet-from-scratch")
-    cells = [cell for row in table_1(worse).rows for cell in row]
+    cells = [cell for row in model_table(worse).rows for cell in row]
     assert {cell.mark for cell in cells} == {""}
     assert sum(cell.best for cell in cells) == 6
-    assert [row[1].text for row in table_1(worse).rows if row[2].best] == ["gynbtnet", "gynbtnet"]
+    assert [row[1].text for row in model_table(worse).rows if row[2].best] == ["gynbtnet", "gynbtnet"]
 
 
 @pytest.mark.parametrize(
@@ -174,8 +174,8 @@ def test_marks_are_the_papers(run: Callable[..., Comparison]) -> None:
 )
 def test_the_caption_says_where_marks_came_from(run: Callable[..., Comparison], by: str, words: str) -> None:
     comparison = run(settings=ComparisonSettings(resamples=2000, marks=by))
-    assert words in table_2(comparison).caption
-    marks = {cell.mark for row in table_2(comparison).rows for cell in row}
+    assert words in pretraining_table(comparison).caption
+    marks = {cell.mark for row in pretraining_table(comparison).rows for cell in row}
     # That cases are hard for all models alike is noise to Tukey's HSD, which doesn't pair them; six patients give no †.
     assert marks == {"tukey": {""}, "wilcoxon": {"", "†"}, "patient_permutation": {"", "*"}}[by]
 
@@ -196,8 +196,8 @@ def test_a_false_structure_of_one_model_is_left_out_of_pairs_and_counted(
     assert set(effects.loc["bladder", "left_out"]) == {1}
     assert set(effects.loc["bladder", "cases"]) == {23}
     assert set(effects.loc["hr_ctv", "left_out"]) == {0}
-    assert "The tests leave out 1 of bladder" in table_1(comparison).caption
-    rows = [[cell.text for cell in row] for row in table_1(comparison).rows]
+    assert "The tests leave out 1 of bladder" in model_table(comparison).caption
+    rows = [[cell.text for cell in row] for row in model_table(comparison).rows]
     assert rows[0][-3:] == ["24", "0", "1"]
     assert rows[1][-3:] == ["23", "0", "0"]
 
@@ -217,7 +217,7 @@ def test_one_case_gives_figures_and_no_test(tmp_path: Path) -> None:
     few = [scored("p0_f1", "p0", "bladder", 0.8)]
     models = {name: save(few, tmp_path / name) for name in ("gynbtnet", "gynbtnet-from-scratch")}
     comparison = compare(cohort_of(few), models, tmp_path / "out", settings=QUICK)
-    assert table_1(comparison) is None
+    assert model_table(comparison) is None
     assert not (tmp_path / "out" / "table_1.md").exists()
     assert "| DSC | **0.800** | **0.800** |" in (tmp_path / "out" / "table_2.md").read_text()
     assert comparison.notes[0].startswith("With 1 patient the permutation by patient can't give less than p = 2/2 = 1")

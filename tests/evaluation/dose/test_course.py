@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from gynbtnet.evaluation.dose.course import course_doses
 from gynbtnet.evaluation.dose.eqd2 import eqd2, total_eqd2
-from gynbtnet.evaluation.dose.external_beam import ExternalBeam, external_beam
-from gynbtnet.evaluation.dose.planning_aims import EMBRACE_II, Aims
+from gynbtnet.evaluation.dose.external_beam import ExternalBeam, parse_external_beam
+from gynbtnet.evaluation.dose.planning_aims import EMBRACE_II, PlanningAims
 from gynbtnet.evaluation.dose.score import DoseScore
 from gynbtnet.evaluation.metrics.settings import DoseSettings
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.runtime.errors import BadInput
 
-NAMES, AIMS, SETTINGS = StructureNames.load(), Aims.load(), DoseSettings()
+NAMES, AIMS, SETTINGS = StructureNames.load(), PlanningAims.load(), DoseSettings()
 BEAM = {"p1": ExternalBeam(45, 25)}
 
 
@@ -117,13 +117,13 @@ def test_a_table_of_ones_own(tmp_path):
     table["structures"] = {"bladder": {"D1cc": {"limit": {"below": 50}}}}
     path = tmp_path / "ours.yaml"
     path.write_text(yaml.safe_dump(table))
-    found = course(score(1, 6, 7, figure="D1cc"), aims=Aims.load(path))
+    found = course(score(1, 6, 7, figure="D1cc"), aims=PlanningAims.load(path))
     assert (found.aim, found.limit, found.manual_verdict) == ("", "< 50", "limit missed")
 
     def refused(change, words):
         path.write_text(yaml.safe_dump(table | change))
         with pytest.raises(BadInput, match=words):
-            Aims.load(path)
+            PlanningAims.load(path)
 
     refused({"structures": {"bladder": {"V100": {"limit": {"below": 50}}}}}, "V100.*no figure")
     refused({"structures": {"bladder": {"D2cc": {"limit": {}}}}}, "neither above nor below")
@@ -131,16 +131,16 @@ def test_a_table_of_ones_own(tmp_path):
     refused({"alpha_beta_gy": {"target": 10}}, "organ")
     path.write_text("a: [")
     with pytest.raises(BadInput, match="can't be read as YAML"):
-        Aims.load(path)
+        PlanningAims.load(path)
     with pytest.raises(BadInput, match="can't be read"):
-        Aims.load(tmp_path / "none.yaml")
+        PlanningAims.load(tmp_path / "none.yaml")
 
 
 def test_external_beam_for_all_or_by_patient(tmp_path):
-    assert external_beam("45/25", ["p1", "p2"]) == {"p1": ExternalBeam(45, 25), "p2": ExternalBeam(45, 25)}
+    assert parse_external_beam("45/25", ["p1", "p2"]) == {"p1": ExternalBeam(45, 25), "p2": ExternalBeam(45, 25)}
     path = tmp_path / "beam.csv"
     path.write_text("patient,dose_gy,fractions\np1,50.4,28\np9,45,25\n")
-    assert external_beam(str(path), ["p1", "p2"]) == {"p1": ExternalBeam(50.4, 28)}
+    assert parse_external_beam(str(path), ["p1", "p2"]) == {"p1": ExternalBeam(50.4, 28)}
     for text, words in (
         ("patient,dose_gy,fractions\np1,45,25\np1,45,25\n", "two rows"),
         ("patient,dose,fractions\np1,45,25\n", "columns"),
@@ -150,10 +150,10 @@ def test_external_beam_for_all_or_by_patient(tmp_path):
     ):
         path.write_text(text)
         with pytest.raises(BadInput, match=words):
-            external_beam(str(path), ["p1"])
+            parse_external_beam(str(path), ["p1"])
     for told in ("45", "45x25", "450/25", "45/0"):
         with pytest.raises(BadInput, match="such as 45/25"):
-            external_beam(told, ["p1"])
+            parse_external_beam(told, ["p1"])
 
 
 def test_scores_are_kept_in_order():

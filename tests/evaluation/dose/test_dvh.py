@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import brentq
 
-from gynbtnet.evaluation.dose.dvh import dose_volume
-from gynbtnet.evaluation.dose.metrics import NO_CONTOUR, dose_figure, figures_of, parse_figure
+from gynbtnet.evaluation.dose.dvh import dose_volume_histogram
+from gynbtnet.evaluation.dose.metrics import NO_CONTOUR, dose_metric, dose_metric_names, parse_metric_name
 from gynbtnet.imaging.dicom.ct_writer import write_ct_series
 from gynbtnet.imaging.dicom.rt.rtdose_writer import write_rtdose
 from gynbtnet.imaging.dicom.rt.rtstruct_writer import write_rtstruct
@@ -60,7 +60,7 @@ def test_the_mean_and_the_extremes_of_a_linear_dose(gradient, spacing, turned, p
     mask[1:5, 2:6, 1:7] = True
     grid = Geometry((30, 30, 30), (3.0, 4.0, 5.0), (-70.0, -60.0, -40.0))
     linear = grid.to_world(np.indices(grid.shape).reshape(3, -1).T) @ gradient + 60
-    found = dose_volume(mask, scan, [Volume(linear.reshape(grid.shape).astype(np.float32), grid)])
+    found = dose_volume_histogram(mask, scan, [Volume(linear.reshape(grid.shape).astype(np.float32), grid)])
     corners = scan.to_world(np.array(np.meshgrid([0.5, 4.5], [1.5, 5.5], [0.5, 6.5])).reshape(3, -1).T)
     doses = corners @ gradient + 60
     assert found.outside_cm3 == 0
@@ -85,9 +85,9 @@ def test_a_slope_along_one_axis_by_hand(slope, axis, spacing, percent):
     mask[2:10, 3:9, 1:11] = True
     first, last = ((1.5, 9.5), (2.5, 8.5), (0.5, 10.5))[axis]
     dose = np.broadcast_to(np.moveaxis(slope * spacing[axis] * np.arange(12.0)[:, None, None], 0, axis), scan.shape)
-    found = dose_volume(mask, scan, [Volume(np.ascontiguousarray(dose, np.float32), scan)])
+    found = dose_volume_histogram(mask, scan, [Volume(np.ascontiguousarray(dose, np.float32), scan)])
     exact = slope * spacing[axis] * (last - (last - first) * percent / 100)
-    assert float(dose_figure(f"D{percent:.5f}", found).dose_gy) == pytest.approx(exact, abs=slope * 0.26 + 1e-4)
+    assert float(dose_metric(f"D{percent:.5f}", found).dose_gy) == pytest.approx(exact, abs=slope * 0.26 + 1e-4)
     one_sample = 0.51 / (spacing[axis] * (last - first)) * found.volume_cm3
     assert found.volume_at(exact) == pytest.approx(found.volume_cm3 * percent / 100, abs=one_sample)
 
@@ -95,14 +95,14 @@ def test_a_slope_along_one_axis_by_hand(slope, axis, spacing, percent):
 def test_inverse_square_around_the_source():
     """The hottest V of a ball around the source is the ball of volume V, on whose surface the dose is D(V)."""
     geometry = Geometry((51, 51, 51), (1.0, 1.0, 1.0), (-25.0, -25.0, -25.0))
-    found = dose_volume(ball(geometry, SOURCE, 20), geometry, [inverse_square(geometry)])
+    found = dose_volume_histogram(ball(geometry, SOURCE, 20), geometry, [inverse_square(geometry)])
     radius = (3 * found.volume_cm3 * 1000 / (4 * math.pi)) ** (1 / 3)
     for percent in (98, 90, 50):
         exact = STRENGTH / (radius * (percent / 100) ** (1 / 3)) ** 2
-        assert dose_figure(f"D{percent}", found).dose_gy == pytest.approx(
+        assert dose_metric(f"D{percent}", found).dose_gy == pytest.approx(
             exact, rel=0.01
         )  # the ball's voxels aren't round
-    assert dose_figure("D2cc", found).dose_gy == pytest.approx(
+    assert dose_metric("D2cc", found).dose_gy == pytest.approx(
         STRENGTH / (3 * 2000 / (4 * math.pi)) ** (2 / 3), rel=0.01
     )
 
@@ -114,16 +114,16 @@ def test_inverse_square_in_an_organ_beside_the_source(spacing):
     grid = Geometry((64, 64, 64), (1.0, 1.0, 1.0), (12.0, -32.0, -32.0))
     centre, radius = np.array([44.0, 1.0, 0.0]), 25.0
     distance = float(np.linalg.norm(centre))
-    found = dose_volume(ball(scan, centre, radius), scan, [inverse_square(grid)])
+    found = dose_volume_histogram(ball(scan, centre, radius), scan, [inverse_square(grid)])
     for name, volume, near in (("D2cc", 2000, 0.01), ("D1cc", 1000, 0.015), ("D0.1cc", 100, 0.03)):
         reach = brentq(lambda r: lens(r, radius, distance) - volume, distance - radius, distance)  # noqa: B023
-        assert dose_figure(name, found).dose_gy == pytest.approx(STRENGTH / reach**2, rel=near)
+        assert dose_metric(name, found).dose_gy == pytest.approx(STRENGTH / reach**2, rel=near)
 
 
 def test_finer_samples_change_little():
     dose = inverse_square(SCAN)
     mask = ball(SCAN, (20.0, 5.0, 3.0), 8)
-    coarse, usual, fine = (dose_volume(mask, SCAN, [dose], finest_mm) for finest_mm in (3.0, 0.5, 0.25))
+    coarse, usual, fine = (dose_volume_histogram(mask, SCAN, [dose], finest_mm) for finest_mm in (3.0, 0.5, 0.25))
     assert coarse.volume_cm3 == pytest.approx(usual.volume_cm3) == pytest.approx(fine.volume_cm3)
     for volume in (0.1, 1.0):
         assert usual.dose_at(volume) == pytest.approx(fine.dose_at(volume), rel=2e-3)
@@ -134,48 +134,48 @@ def test_four_samples_by_hand():
     """Doses 9, 7, 4, 1 Gy of 1 cm³ each: D(V) passes them at 0.5, 1.5, 2.5 and 3.5 cm³."""
     cube = Geometry((1, 1, 4), (10.0, 10.0, 10.0))
     dose = Volume(np.array([[[4, 9, 1, 7]]], np.float32), cube)
-    found = dose_volume(np.ones(cube.shape, bool), cube, [dose], finest_mm=10)
+    found = dose_volume_histogram(np.ones(cube.shape, bool), cube, [dose], finest_mm=10)
     np.testing.assert_allclose(found.doses_gy, [9, 7, 4, 1])
     np.testing.assert_allclose(found.dose_at([0.1, 0.5, 1, 2, 3.5, 4]), [9, 9, 8, 5.5, 1, 1])
     np.testing.assert_allclose(found.volume_at([0, 1, 4.5, 9, 9.1]), [4, 4, 2, 1, 0])
-    assert dose_figure("D50", found).dose_gy == 5.5
-    twice = dose_volume(np.ones(cube.shape, bool), cube, [dose, dose], finest_mm=10)
+    assert dose_metric("D50", found).dose_gy == 5.5
+    twice = dose_volume_histogram(np.ones(cube.shape, bool), cube, [dose, dose], finest_mm=10)
     np.testing.assert_allclose(twice.doses_gy, [18, 14, 8, 2])
 
 
 def test_a_structure_smaller_than_the_volume_is_flagged():
     cube = Geometry((1, 1, 1), (10.0, 10.0, 15.0))
-    found = dose_volume(np.ones(cube.shape, bool), cube, [Volume(np.full((1, 1, 1), 5, np.float32), cube)])
-    none = dose_figure("D2cc", found)
+    found = dose_volume_histogram(np.ones(cube.shape, bool), cube, [Volume(np.full((1, 1, 1), 5, np.float32), cube)])
+    none = dose_metric("D2cc", found)
     assert (math.isnan(none.dose_gy), none.note) == (True, "of only 1.5 cm³")
-    assert dose_figure("D1cc", found).dose_gy == 5
-    assert dose_figure("D2cc", dose_volume(np.zeros(cube.shape, bool), cube, [])) == NO_CONTOUR
+    assert dose_metric("D1cc", found).dose_gy == 5
+    assert dose_metric("D2cc", dose_volume_histogram(np.zeros(cube.shape, bool), cube, [])) == NO_CONTOUR
 
 
 def test_where_the_dose_grid_ends_nothing_is_made_up():
     """Four cubes of 1 cm³, of which the grid reaches three: it ends half a voxel beyond its last centre."""
     cube = Geometry((1, 1, 4), (10.0, 10.0, 10.0))
     dose = Volume(np.array([[[9, 7, 4]]], np.float32), replace(cube, shape=(1, 1, 3)))
-    found = dose_volume(np.ones(cube.shape, bool), cube, [dose], finest_mm=10)
+    found = dose_volume_histogram(np.ones(cube.shape, bool), cube, [dose], finest_mm=10)
     assert (found.inside_cm3, found.outside_cm3) == pytest.approx((3, 1))
-    assert dose_figure("D2cc", found).note == "at least, 25 % outside the dose grid"
-    assert dose_figure("D2cc", found).dose_gy == 5.5
-    none = dose_figure("D90", found)
+    assert dose_metric("D2cc", found).note == "at least, 25 % outside the dose grid"
+    assert dose_metric("D2cc", found).dose_gy == 5.5
+    none = dose_metric("D90", found)
     assert (math.isnan(none.dose_gy), none.note) == (True, "25 % outside the dose grid")
-    outside = dose_volume(np.ones(cube.shape, bool), replace(cube, origin=(500, 0, 0)), [dose])
-    assert math.isnan(dose_figure("D1cc", outside).dose_gy)
+    outside = dose_volume_histogram(np.ones(cube.shape, bool), replace(cube, origin=(500, 0, 0)), [dose])
+    assert math.isnan(dose_metric("D1cc", outside).dose_gy)
 
 
 def test_names_of_figures():
-    assert parse_figure("D90") == (90, "%")
-    assert parse_figure("D0.1cc") == (0.1, "cm³")
+    assert parse_metric_name("D90") == (90, "%")
+    assert parse_metric_name("D0.1cc") == (0.1, "cm³")
     for wrong in ("V100", "D", "D101", "D0", "D2ccm", "d90"):
         with pytest.raises(ValueError, match="no figure"):
-            parse_figure(wrong)
+            parse_metric_name(wrong)
     names = StructureNames.load()
-    assert figures_of("hr_ctv", names) == figures_of("GTV_res", names) == ("D90", "D98", "D50")
-    assert figures_of("bladder", names) == ("D2cc", "D1cc", "D0.1cc")
-    assert figures_of("uterus", names) == ()
+    assert dose_metric_names("hr_ctv", names) == dose_metric_names("GTV_res", names) == ("D90", "D98", "D50")
+    assert dose_metric_names("bladder", names) == ("D2cc", "D1cc", "D0.1cc")
+    assert dose_metric_names("uterus", names) == ()
 
 
 PLASTIMATCH = shutil.which("plastimatch", path=sysconfig.get_path("scripts")) or shutil.which("plastimatch")
@@ -203,7 +203,7 @@ def test_histograms_equal_plastimatch(tmp_path):
     command += ["--input-dose", tmp_path / "dose.mha", "--output-csv", tmp_path / "dvh.csv", "--normalization", "vox"]
     subprocess.run([*map(str, command), "--bin-width", "0.25", "--num-bins", "400"], check=True, capture_output=True)
     theirs = np.genfromtxt(tmp_path / "dvh.csv", delimiter=",", skip_header=1)
-    found = dose_volume(mask, geometry, [dose], finest_mm=2)
+    found = dose_volume_histogram(mask, geometry, [dose], finest_mm=2)
     voxels = found.volume_at(theirs[:, 0] - 0.125) / found.sample_cm3
     np.testing.assert_array_equal(np.rint(voxels), theirs[:, 1])
 
@@ -224,10 +224,10 @@ def test_figures_of_dicom_equal_dicompyler(tmp_path, monkeypatch):
     write_rtstruct(drawn, ct, tmp_path / "RS.dcm", **words)
     write_rtdose(dose, ct, tmp_path / "RD.dcm", description="SYNTHETIC")
     theirs = dvhcalc.get_dvh(str(tmp_path / "RS.dcm"), str(tmp_path / "RD.dcm"), 1)
-    found = dose_volume(drawn.mask("bladder"), geometry, [dose])
+    found = dose_volume_histogram(drawn.mask("bladder"), geometry, [dose])
     assert found.volume_cm3 == pytest.approx(theirs.volume, rel=0.02)
-    assert dose_figure("D2cc", found).dose_gy == pytest.approx(theirs.D2cc.value, rel=0.01)
-    assert dose_figure("D1cc", found).dose_gy == pytest.approx(theirs.D1cc.value, rel=0.01)
-    assert dose_figure("D0.1cc", found).dose_gy == pytest.approx(theirs.dose_constraint(0.1, "cm3").value, rel=0.03)
-    assert dose_figure("D90", found).dose_gy == pytest.approx(theirs.D90.value, rel=0.01)
-    assert dose_figure("D50", found).dose_gy == pytest.approx(theirs.D50.value, rel=0.01)
+    assert dose_metric("D2cc", found).dose_gy == pytest.approx(theirs.D2cc.value, rel=0.01)
+    assert dose_metric("D1cc", found).dose_gy == pytest.approx(theirs.D1cc.value, rel=0.01)
+    assert dose_metric("D0.1cc", found).dose_gy == pytest.approx(theirs.dose_constraint(0.1, "cm3").value, rel=0.03)
+    assert dose_metric("D90", found).dose_gy == pytest.approx(theirs.D90.value, rel=0.01)
+    assert dose_metric("D50", found).dose_gy == pytest.approx(theirs.D50.value, rel=0.01)

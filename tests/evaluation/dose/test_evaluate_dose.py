@@ -16,7 +16,7 @@ import SimpleITK as sitk
 from gynbtnet.datasets.adapters.dicom_rt_export import ingest
 from gynbtnet.datasets.case import Source
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.evaluation.dose.dvh import dose_volume
+from gynbtnet.evaluation.dose.dvh import dose_volume_histogram
 from gynbtnet.evaluation.dose.evaluate_dose import FILES, DoseEvaluation, evaluate_dose
 from gynbtnet.evaluation.dose.external_beam import ExternalBeam
 from gynbtnet.evaluation.dose.files import find_doses
@@ -65,7 +65,7 @@ def test_automatic_against_manual(implanted, contours, tmp_path):
 
     case = implanted.cases[0]
     dose = read_rtdose(next(case.source.ct_folder.parent.glob("RD.dcm"))).grid
-    own = dose_volume(read_volume(case.labels).array == 2, case.geometry, [dose])
+    own = dose_volume_histogram(read_volume(case.labels).array == 2, case.geometry, [dose])
     row = table.loc[case.id, "bladder", "D2cc"]
     assert row["manual_gy"] == pytest.approx(own.dose_at(2.0))
     assert row["difference_gy"] == pytest.approx(row["automatic_gy"] - row["manual_gy"])

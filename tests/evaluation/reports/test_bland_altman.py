@@ -4,7 +4,7 @@ import pytest
 
 from gynbtnet.evaluation.comparison.box_plot import box_figure
 from gynbtnet.evaluation.reports.bland_altman import COLUMNS, agreement_table, bland_altman_figure, with_differences
-from gynbtnet.evaluation.reports.patient_styles import patient_marks
+from gynbtnet.evaluation.reports.patient_styles import patient_styles
 from gynbtnet.pictures.picture import picture
 
 
@@ -53,6 +53,6 @@ def test_one_many_and_no_patients(data: pd.DataFrame) -> None:
 
 
 def test_patients_differ_in_colour_and_shape() -> None:
-    marks = list(patient_marks(f"p{i:02d}" for i in range(56)).values())
+    marks = list(patient_styles(f"p{i:02d}" for i in range(56)).values())
     assert len(set(marks)) == 56
     assert len({one.colour for one in marks[:7]}) == len({one.shape for one in marks[:7]}) == 7

@@ -10,7 +10,7 @@ from gynbtnet.evaluation.metrics.evaluate import evaluate
 from gynbtnet.evaluation.metrics.metrics import Score
 from gynbtnet.evaluation.reports.case_selection import best_median_worst, mean_dsc
 from gynbtnet.evaluation.reports.compared_case import compared_case
-from gynbtnet.evaluation.reports.example_cases import shown_cases
+from gynbtnet.evaluation.reports.example_cases import example_cases
 from gynbtnet.imaging.files.volume_files import read_volume, write_volume
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Volume
@@ -60,7 +60,7 @@ def with_missed(predicted, tmp_path_factory):
 def test_what_is_shown(scanned, predicted, with_missed, tmp_path):
     predictions = {"good": predicted, "worse": with_missed}
     evaluations = {name: evaluate(scanned, folder, tmp_path / name) for name, folder in predictions.items()}
-    shown = shown_cases(scanned, evaluations, predictions, NAMES)
+    shown = example_cases(scanned, evaluations, predictions, NAMES)
     assert [case.title.split(",")[0] for case in shown.viewed] == ["Best case", "Median case", "Worst case"]
     assert shown.viewed[2].title.endswith("p3_f1")
     assert [stack.plane for stack in shown.viewed[0].stacks] == ["axial", "coronal", "sagittal"]

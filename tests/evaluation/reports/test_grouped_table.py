@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gynbtnet.evaluation.reports.grouped_table import Cell, Head, PrintedTable, latex, markdown
+from gynbtnet.evaluation.reports.grouped_table import Cell, GroupedTable, Head, latex, markdown
 
-TWO_ROWS = PrintedTable(
+TWO_ROWS = GroupedTable(
     "table_2",
     "p < 0.05; 50 % of hr_ctv & “more”: 1 ± 2 cm³, η² {x} ~ ^ \\ #1 $2 †",
     (
@@ -80,7 +80,7 @@ def test_markdown() -> None:
 
 @given(st.text(st.characters(codec="ascii", exclude_categories=["Cc"]) | st.sampled_from("±†×–²³ηχ"), max_size=30))
 def test_whatever_a_model_is_called(name: str) -> None:
-    table = PrintedTable("t", name, ((Head("model"), Head("DSC")),), (((Cell(name), Cell("1", True, "*")),),), texts=1)
+    table = GroupedTable("t", name, ((Head("model"), Head("DSC")),), (((Cell(name), Cell("1", True, "*")),),), texts=1)
     rows, _ = parsed(latex(table))
     assert rows[1][1] == r"\textbf{1}$^{*}$"
     first = markdown(table).splitlines()[2]
@@ -90,4 +90,4 @@ def test_whatever_a_model_is_called(name: str) -> None:
 def test_heads_are_told_apart_by_both_rows() -> None:
     assert TWO_ROWS.flat_heads[1:3] == ("hr_ctv, no", "hr_ctv, yes")
     with pytest.raises(ValueError, match="zip"):
-        PrintedTable("t", "", ((Head("a", 2),), (Head("b"),)), ()).flat_heads  # noqa: B018
+        GroupedTable("t", "", ((Head("a", 2),), (Head("b"),)), ()).flat_heads  # noqa: B018

@@ -10,7 +10,7 @@ from gynbtnet.evaluation.reports.case_overlay import prediction_overlay
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation, Volume
-from gynbtnet.pictures.overlays import MARGIN_MM, colour, overlay_figure, view
+from gynbtnet.pictures.overlays import MARGIN_MM, colour, make_view, overlay_figure
 from gynbtnet.pictures.picture import picture
 
 NAMES = StructureNames.load()
@@ -35,9 +35,9 @@ def pixels(figure) -> np.ndarray:
 def test_the_view_holds_all_contours_with_a_margin_and_looks_at_their_middle():
     image, truth = scan(np.s_[10:14, 40:50, 60:70])
     _, prediction = scan(np.s_[11:15, 40:50, 80:84])
-    seen = view(image, prediction, truth)
+    seen = make_view(image, prediction, truth)
     np.testing.assert_allclose(seen.point, image.geometry.to_world((11.5, 44.5, 64.5)))
-    np.testing.assert_allclose(view(image, prediction).point, image.geometry.to_world((12.5, 44.5, 81.5)))
+    np.testing.assert_allclose(make_view(image, prediction).point, image.geometry.to_world((12.5, 44.5, 81.5)))
     for name in ("truth", "prediction"):
         whole, cropped = {"truth": truth, "prediction": prediction}[name], getattr(seen, name)
         assert cropped.mask("bladder").sum() == whole.mask("bladder").sum()
@@ -50,7 +50,7 @@ def test_the_view_holds_all_contours_with_a_margin_and_looks_at_their_middle():
 
 def test_nothing_drawn_shows_the_whole_scan():
     image, empty = scan(np.s_[0:0, 0:0, 0:0])
-    seen = view(image, empty, empty)
+    seen = make_view(image, empty, empty)
     assert seen.image.geometry.shape == image.geometry.shape
     assert pixels(overlay_figure(seen, NAMES)).max() > 0.9  # the letters at the edges
 
@@ -59,13 +59,13 @@ def test_image_and_contours_must_share_a_grid():
     image, truth = scan(np.s_[10:14, 40:50, 60:70])
     other = Volume(image.array[1:], Geometry((29, 100, 120), SPACING))
     with pytest.raises(ValueError, match="one grid"):
-        view(other, truth)
+        make_view(other, truth)
 
 
 def test_a_contour_lies_where_its_structure_is_and_in_its_colour():
     """A second structure to the patient's left and in front lies in the upper right of the axial picture."""
     image, prediction = scan(np.s_[10:14, 40:50, 40:50], np.s_[10:14, 60:70, 60:70])
-    axial = pixels(overlay_figure(view(image, prediction), NAMES, ["axial"]))
+    axial = pixels(overlay_figure(make_view(image, prediction), NAMES, ["axial"]))
     found = []
     for structure in prediction.structures:
         rgb = np.array([int(colour(structure, NAMES)[i : i + 2], 16) for i in (1, 3, 5)]) / 255
@@ -80,7 +80,7 @@ def test_a_contour_lies_where_its_structure_is_and_in_its_colour():
 def test_pictures_are_in_true_proportion():
     image, empty = scan()
     for name, proportion in (("axial", 200 / 240), ("coronal", 150 / 240), ("sagittal", 150 / 200)):
-        height, width, _ = pixels(overlay_figure(view(image, empty), NAMES, [name])).shape
+        height, width, _ = pixels(overlay_figure(make_view(image, empty), NAMES, [name])).shape
         assert height / width == pytest.approx(proportion, abs=0.01)
 
 

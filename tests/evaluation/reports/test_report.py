@@ -12,10 +12,10 @@ import pytest
 
 from gynbtnet.evaluation.cohorts.cohort_overview import cohort_pictures, cohort_table
 from gynbtnet.evaluation.dose.report import dose_report
-from gynbtnet.evaluation.metrics.evaluate import evaluate, prediction_of
+from gynbtnet.evaluation.metrics.evaluate import evaluate, read_prediction
 from gynbtnet.evaluation.reports.case_overlay import prediction_overlay
-from gynbtnet.evaluation.reports.example_cases import ShownCases, shown_cases
-from gynbtnet.evaluation.reports.grouped_table import Cell, Head, PrintedTable
+from gynbtnet.evaluation.reports.example_cases import ExampleCases, example_cases
+from gynbtnet.evaluation.reports.grouped_table import Cell, GroupedTable, Head
 from gynbtnet.evaluation.reports.html_elements import table
 from gynbtnet.evaluation.reports.model_results import model_results
 from gynbtnet.evaluation.reports.report import ReportContent, report_page, write_report
@@ -89,7 +89,7 @@ def content(scanned, predicted, run, tmp_path_factory):
     unlabelled = replace(scanned, structures=(), cases=scanned.cases[:2])
     groups = {"unlabelled": unlabelled, "training": training, "test": test}
     case = scanned.cases[0]
-    prediction = prediction_of(case, predicted, scanned.structures)
+    prediction = read_prediction(case, predicted, scanned.structures)
     return ReportContent(
         title="A <b>demo</b> & more",
         synthetic=True,
@@ -99,7 +99,7 @@ def content(scanned, predicted, run, tmp_path_factory):
         notes=("A note of the cohort.",),
         stages=(stage_report(run, "Stage 3"),),
         results=(model_results("", scanned, evaluation, predicted, {"p2_f1"}),),
-        shown=shown_cases(scanned, {"prediction": evaluation}, {"prediction": predicted}, NAMES),
+        shown=example_cases(scanned, {"prediction": evaluation}, {"prediction": predicted}, NAMES),
         unlabelled=(prediction_overlay("A pelvis", read_volume(case.image), prediction, NAMES),),
         provenance=(("seed", "0"), ("PyTorch", "2.13.0")),
         citations=("Somebody 2015, https://example.org/data",),
@@ -177,7 +177,7 @@ def test_data_behind_tables_and_figures(content):
 
 def test_tables_of_statistics(content):
     row = Cell("bladder"), Cell("0.91", best=True, mark="†"), Cell("<0.8")
-    table = PrintedTable("table_1", "What & why.", ((Head(""), Head("DSC", 2)), tuple(map(Head, "abc"))), ((row,),))
+    table = GroupedTable("table_1", "What & why.", ((Head(""), Head("DSC", 2)), tuple(map(Head, "abc"))), ((row,),))
     figure = Picture(content.cohort_pictures[0].png, "Box plot", "model,dsc\nx,1\n")
     page = report_page(replace(content, tables=(("Models", table),), figures=(figure,), warnings=("Few patients.",)))
     assert '<th scope="col" colspan="2" class="number">DSC</th>' in page
@@ -194,7 +194,7 @@ def test_the_banner_stands_first_where_data_are_synthetic(content):
 def test_the_same_content_gives_the_same_bytes(content, scanned, predicted, run, tmp_path):
     again = replace(
         content,
-        shown=shown_cases(scanned, {"prediction": content.results[0].evaluation}, {"prediction": predicted}, NAMES),
+        shown=example_cases(scanned, {"prediction": content.results[0].evaluation}, {"prediction": predicted}, NAMES),
         stages=(stage_report(run, "Stage 3"),),
     )
     write_report(content, tmp_path / "one.html")
@@ -211,8 +211,8 @@ def test_every_text_is_escaped(content, scanned):
         result,
         name=nasty,
         evaluation=replace(result.evaluation, scores=scores),
-        strata=result.strata.assign(by=nasty, group=nasty, structure=nasty),
-        consistency=result.consistency.assign(patient=nasty, structure=nasty),
+        subgroups=result.subgroups.assign(by=nasty, group=nasty, structure=nasty),
+        fraction_consistency=result.fraction_consistency.assign(patient=nasty, structure=nasty),
     )
     overlay = replace(content.unlabelled[0], title=nasty, caption=nasty, legend=((nasty, '"><iframe>'),))
     viewed = content.shown.viewed[0]
@@ -228,7 +228,7 @@ def test_every_text_is_escaped(content, scanned):
     )
     panel = replace(content.shown.cases[0].panels[0], title=nasty, note=nasty, description=nasty)
     row = replace(content.shown.cases[0], title=nasty, caption=nasty, panels=(panel,))
-    shown = ShownCases(
+    shown = ExampleCases(
         (replace(viewed, title=nasty, caption=nasty, stacks=stacks, models=(nasty,), colours={nasty: "#fff"}),),
         (row,),
         (row,),

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from gynbtnet.imaging.contours.contour_copies import without_copies
-from gynbtnet.imaging.contours.contour_nesting import Loss, losses
-from gynbtnet.imaging.contours.contour_planes import onto_planes
-from gynbtnet.imaging.contours.contours_to_mask import Contour, mask_from_contours
-from gynbtnet.imaging.contours.mask_to_contours import contours_from_mask
+from gynbtnet.imaging.contours.contour_copies import drop_copies
+from gynbtnet.imaging.contours.contour_nesting import Loss, nesting_losses
+from gynbtnet.imaging.contours.contour_planes import snap_to_planes
+from gynbtnet.imaging.contours.contours_to_mask import Contour, contours_to_mask
+from gynbtnet.imaging.contours.mask_to_contours import mask_to_contours
 from gynbtnet.imaging.geometry import Geometry
 
 GRID = Geometry((3, 12, 14), (3.0, 0.9, 0.8), (-5.0, 7.0, -3.0))
@@ -39,22 +39,22 @@ def rewritten(points: np.ndarray, start: int, is_reversed: bool, has_middles: bo
     data=st.data(),
 )
 def test_start_direction_order_and_copies_never_change_a_mask(mask, outlines, holes, data):
-    contours = contours_from_mask(mask, GRID, outlines=outlines, holes=holes)
+    contours = mask_to_contours(mask, GRID, outlines=outlines, holes=holes)
     how = st.tuples(st.integers(0, 9), st.booleans(), st.booleans())
     written = [
         Contour(rewritten(one.points, *data.draw(how)), one.z)
         for one in contours
         for _ in range(data.draw(st.integers(1, 3)))
     ]
-    left, copies = without_copies(data.draw(st.permutations(written)))
+    left, copies = drop_copies(data.draw(st.permutations(written)))
     assert copies == len(written) - len(contours)
-    assert np.array_equal(mask_from_contours(left, GRID), mask)
+    assert np.array_equal(contours_to_mask(left, GRID), mask)
 
 
 @settings(max_examples=60, deadline=None)
 @given(mask=masks, outlines=st.sampled_from(["smooth", "exact"]))
 def test_no_hole_or_island_of_a_mask_counts_as_lost(mask, outlines):
-    assert losses(contours_from_mask(mask, GRID, outlines=outlines, holes="inner"), GRID) == []
+    assert nesting_losses(mask_to_contours(mask, GRID, outlines=outlines, holes="inner"), GRID) == []
 
 
 @settings(max_examples=40, deadline=None)
@@ -62,17 +62,17 @@ def test_no_hole_or_island_of_a_mask_counts_as_lost(mask, outlines):
 def test_a_copy_may_be_shifted_by_a_tenth_of_a_millimetre_or_rounded(shift, decimals):
     one = box(1.5, 1.5, 8.5, 9.5)
     other = Contour(np.round(one.points + np.array([*shift, 0]), decimals), 0)
-    assert without_copies([one, other])[0] == [one] or decimals == 1
-    assert without_copies([one, Contour(np.round(one.points, decimals), 0)])[1] == 1
+    assert drop_copies([one, other])[0] == [one] or decimals == 1
+    assert drop_copies([one, Contour(np.round(one.points, decimals), 0)])[1] == 1
 
 
 @pytest.mark.parametrize("closed", [False, True])
 def test_a_contour_that_leads_round_twice_counts_once(closed):
     one = box(1.5, 1.5, 8.5, 9.5)
     twice = np.concatenate([one.points, one.points + 0.02, one.points[: int(closed)]])
-    left, copies = without_copies([Contour(twice, 0)])
+    left, copies = drop_copies([Contour(twice, 0)])
     assert copies == 1
-    assert np.array_equal(mask_from_contours(left, GRID), mask_from_contours([one], GRID))
+    assert np.array_equal(contours_to_mask(left, GRID), contours_to_mask([one], GRID))
 
 
 @pytest.mark.parametrize(
@@ -87,11 +87,11 @@ def test_a_contour_that_leads_round_twice_counts_once(closed):
 )
 def test_what_is_no_copy_is_kept(other):
     one = box(1.5, 1.5, 8.5, 9.5)
-    assert without_copies([one, other]) == ([one, other], 0)
+    assert drop_copies([one, other]) == ([one, other], 0)
 
 
 def lost(contours: Sequence[Contour]) -> list[tuple[int, int, int]]:
-    found = losses(contours, GRID)
+    found = nesting_losses(contours, GRID)
     assert all(isinstance(one, Loss) for one in found)
     return [(one.z, one.lost, one.enclosed) for one in found]
 
@@ -126,7 +126,7 @@ def test_contours_that_reach_beyond_the_image_are_counted_within_it():
 )
 def test_contours_off_by_one_distance_get_their_own_planes(numbers, off, noise, seed):
     heights = np.asarray(numbers) + off + np.random.default_rng(seed).uniform(-noise, noise, len(numbers))
-    moved, by = onto_planes(heights, 22)
+    moved, by = snap_to_planes(heights, 22)
     assert np.rint(moved).tolist() == numbers
     assert by == pytest.approx(-off, abs=noise + 1e-9)
 
@@ -140,13 +140,13 @@ def test_contours_off_by_one_distance_get_their_own_planes(numbers, off, noise, 
 )
 def test_contours_half_way_all_go_down_and_at_the_first_plane_all_up(numbers, off, noise, seed):
     heights = np.asarray(numbers) - off + np.random.default_rng(seed).uniform(-noise, noise, len(numbers))
-    moved, _ = onto_planes(heights, 22)
+    moved, _ = snap_to_planes(heights, 22)
     assert np.rint(moved).tolist() == [number - (0 not in numbers) for number in numbers]
 
 
 def test_planes_at_several_distances_keep_their_places_and_ties_go_down():
-    moved, by = onto_planes(np.asarray([1.0, 2.3, 3.5001, 4.4999, 5.49]), 9)
+    moved, by = snap_to_planes(np.asarray([1.0, 2.3, 3.5001, 4.4999, 5.49]), 9)
     assert by == 0
     assert np.rint(moved).tolist() == [1, 2, 3, 4, 5]
-    moved, by = onto_planes(np.asarray([-0.4, 0.6, 1.4, 2.4]), 9)
+    moved, by = snap_to_planes(np.asarray([-0.4, 0.6, 1.4, 2.4]), 9)
     assert (np.rint(moved).tolist(), by) == ([0, 1, 1, 2], 0)

@@ -22,7 +22,7 @@ from pydicom.uid import (
 )
 
 from gynbtnet.datasets.inspection import Inspection, inspect
-from gynbtnet.imaging.contours.contours_to_mask import Contour, mask_from_contours
+from gynbtnet.imaging.contours.contours_to_mask import Contour, contours_to_mask
 from gynbtnet.imaging.dicom.ct_series import CTSeries, read_ct_series
 from gynbtnet.imaging.dicom.ct_writer import write_ct_series
 from gynbtnet.imaging.dicom.rt.rtdose_reader import read_rtdose
@@ -245,4 +245,4 @@ def test_a_contour_that_crosses_every_row_again_and_again_takes_bounded_memory(e
     points = np.zeros((200_000, 3))
     points[:, 0], points[:, 1] = np.linspace(-9, 30, len(points)), np.where(np.arange(len(points)) % 2, 31, -8)
     points[:, 2] = export.ct.volume.geometry.origin[2]
-    assert outcome(lambda: mask_from_contours([Contour(points, 0)], export.ct.volume.geometry)) == "result"
+    assert outcome(lambda: contours_to_mask([Contour(points, 0)], export.ct.volume.geometry)) == "result"

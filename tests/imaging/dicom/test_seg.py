@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gynbtnet.imaging.dicom.ct_series import read_ct_series
-from gynbtnet.imaging.dicom.objects import lenient
+from gynbtnet.imaging.dicom.objects import lenient_pydicom
 from gynbtnet.imaging.dicom.rt.rtstruct_reader import read_rtstruct
 from gynbtnet.imaging.dicom.rt.rtstruct_writer import write_rtstruct
 from gynbtnet.imaging.dicom.seg_reader import read_seg
@@ -130,11 +130,11 @@ def test_label_maps_and_fractions_are_read(ct, seg, tmp_path, names):
         "device_serial_number": "1",
     }
     ours = segmented(ct)
-    with lenient():
+    with lenient_pydicom():
         labelmap = highdicom.seg.Segmentation(pixel_array=ours.labels.array, segmentation_type="LABELMAP", **same)
     labelmap.save_as(tmp_path / "labelmap.dcm")
     share = np.stack([ours.mask(name) for name in FIVE], axis=-1) * 0.5
-    with lenient():
+    with lenient_pydicom():
         fractional = highdicom.seg.Segmentation(
             pixel_array=share, segmentation_type="FRACTIONAL", max_fractional_value=200, **same
         )

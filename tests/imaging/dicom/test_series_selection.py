@@ -6,7 +6,7 @@ from pydicom.fileset import FileSet
 from gynbtnet.imaging.dicom.ct_series import read_ct_series
 from gynbtnet.imaging.dicom.rt.rtstruct_writer import write_rtstruct
 from gynbtnet.imaging.dicom.series import find_series
-from gynbtnet.imaging.dicom.series_selection import choose_ct
+from gynbtnet.imaging.dicom.series_selection import select_ct
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.runtime.errors import BadInput
@@ -38,19 +38,19 @@ def test_the_largest_axial_one_is_taken_and_the_others_are_told(three, tmp_path)
 def test_a_structure_set_s_and_a_user_s_choice_go_first(three, tmp_path):
     axial, small, side = three
     found = find_series(tmp_path / "scans")
-    assert choose_ct(found, "here", referred_uid=small.series_uid)[0].series_uid == small.series_uid
-    chosen, note = choose_ct(found, "here", series_uid=side.series_uid, referred_uid=small.series_uid)
+    assert select_ct(found, "here", referred_uid=small.series_uid)[0].series_uid == small.series_uid
+    chosen, note = select_ct(found, "here", series_uid=side.series_uid, referred_uid=small.series_uid)
     assert (chosen.series_uid, note) == (side.series_uid, None)
-    assert choose_ct(found, "here", referred_uid="1.2.3")[0].series_uid == axial.series_uid
+    assert select_ct(found, "here", referred_uid="1.2.3")[0].series_uid == axial.series_uid
     with pytest.raises(BadInput, match=rf"here has no CT series 9.9; it holds .*{axial.series_uid}"):
-        choose_ct(found, "here", series_uid="9.9")
+        select_ct(found, "here", series_uid="9.9")
 
 
 def test_of_the_same_size_the_order_of_files_decides_nothing(ct, volume, tmp_path, write_series):
     other = write_series(volume, tmp_path / "other", seed=2)
     first = min(ct.series_uid, other.series_uid)
     found = find_series(tmp_path)
-    assert choose_ct(found, "")[0].series_uid == choose_ct(found[::-1], "")[0].series_uid == first
+    assert select_ct(found, "")[0].series_uid == select_ct(found[::-1], "")[0].series_uid == first
 
 
 @pytest.fixture

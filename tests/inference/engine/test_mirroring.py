@@ -13,15 +13,15 @@ from gynbtnet.imaging.files.volume_files import write_volume
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.sides import mirrored_labels
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.inference.engine.mirroring import mirrored_axes, with_mirrored_axes
+from gynbtnet.inference.engine.mirroring import tta_axes, with_tta_axes
 from gynbtnet.inference.engine.predict import predict
 from gynbtnet.inference.engine.settings import PredictionSettings
-from gynbtnet.inference.engine.test_time_augmentation import Passes
+from gynbtnet.inference.engine.test_time_augmentation import AveragedForward
 from gynbtnet.inference.models.ensemble import load_model
 from gynbtnet.inference.models.model import Model
 from gynbtnet.inference.models.nnunet_export import export_nnunet
 from gynbtnet.inference.predict_scan import predict_scan
-from gynbtnet.inference.quality.predicted_dsc import passes_of
+from gynbtnet.inference.quality.predicted_dsc import tta_signature
 from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
 from gynbtnet.preparation.planning.settings import Axis
 from gynbtnet.runtime.errors import BadInput
@@ -55,11 +55,11 @@ def test_mirrored_passes_keep_left_and_right(axes: tuple[int, ...]) -> None:
     image = torch.randn(1, 1, 4, 6, 8)
     image[..., 4:] += 0.5  # unlike its mirror image
     expected = Sides()(image).argmax(1)
-    found = Passes([Sides()], axes, mirrored_labels(SIDED))(image, WHOLE)
+    found = AveragedForward([Sides()], axes, mirrored_labels(SIDED))(image, WHOLE)
     assert torch.equal(found.argmax(1), expected)
     torch.testing.assert_close(found, Sides()(image))
     if 2 in axes:
-        assert not torch.allclose(Passes([Sides()], axes)(image, WHOLE), Sides()(image))
+        assert not torch.allclose(AveragedForward([Sides()], axes)(image, WHOLE), Sides()(image))
 
 
 @pytest.mark.parametrize(
@@ -83,15 +83,15 @@ def test_the_mirrored_axis_is_the_patients_in_any_scan(model_folder: Path, direc
 
 def test_left_out_they_are_those_of_the_training(model_folder: Path) -> None:
     settings = PredictionSettings()
-    assert mirrored_axes(settings, ("z", "x"), "m") == ("z", "x")
-    assert mirrored_axes(PredictionSettings(mirrored_axes=("x",)), ("z", "x"), "m") == ("x",)
-    assert mirrored_axes(settings, (), "m") == ()
-    assert mirrored_axes(settings.fast(), ("x",), "m") == ()
+    assert tta_axes(settings, ("z", "x"), "m") == ("z", "x")
+    assert tta_axes(PredictionSettings(mirrored_axes=("x",)), ("z", "x"), "m") == ("x",)
+    assert tta_axes(settings, (), "m") == ()
+    assert tta_axes(settings.fast(), ("x",), "m") == ()
     plan = load_plan(model_folder)
-    assert passes_of(settings, replace(plan, mirror_axes=("x",))) == "1, mirrored x"
-    assert passes_of(settings, replace(plan, mirror_axes=())) == "1, mirrored nothing"
-    assert with_mirrored_axes(settings, (), "m").mirroring is False
-    assert with_mirrored_axes(settings, ("y",), "m").mirrored_axes == ("y",)
+    assert tta_signature(settings, replace(plan, mirror_axes=("x",))) == "1, mirrored x"
+    assert tta_signature(settings, replace(plan, mirror_axes=())) == "1, mirrored nothing"
+    assert with_tta_axes(settings, (), "m").mirroring is False
+    assert with_tta_axes(settings, ("y",), "m").mirrored_axes == ("y",)
 
 
 def test_an_axis_that_was_not_mirrored_is_refused(model_folder: Path) -> None:

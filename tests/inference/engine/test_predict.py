@@ -11,9 +11,9 @@ from scipy.ndimage import gaussian_filter
 from torch.nn.functional import interpolate
 
 from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.orientation import turn_between
+from gynbtnet.imaging.orientation import reorientation_between
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.inference.engine.logits_to_labels import labels_on
+from gynbtnet.inference.engine.logits_to_labels import logits_to_labels
 from gynbtnet.inference.engine.predict import predict
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.engine.sliding_window import Slab
@@ -76,9 +76,9 @@ def test_labels_are_those_of_logits_at_full_resolution(slices: int, name: str, s
     noise = np.random.default_rng(0).normal(size=(7, *seen.shape))
     logits = torch.from_numpy(20 * gaussian_filter(noise, (0, smooth, smooth, smooth))).half()
     theirs = interpolate(logits[None].float(), target.shape, mode="trilinear", align_corners=False)[0].argmax(0).numpy()
-    turn = turn_between(target, replace(target, direction=DIRECTIONS[name]))
+    turn = reorientation_between(target, replace(target, direction=DIRECTIONS[name]))
     theirs, target = turn.array(theirs), turn.geometry(target)
-    found = labels_on(target, in_slabs(logits, slices), seen)
+    found = logits_to_labels(target, in_slabs(logits, slices), seen)
     assert (found == theirs).mean() > 0.9995  # ties of rounding
 
 
@@ -87,7 +87,7 @@ def test_nothing_is_drawn_where_nothing_was_looked_at() -> None:
     part = Geometry((4, 6, 6), (2.0, 1.0, 1.0), target.to_world((6.5, 0, 3)))
     logits = torch.zeros(3, 4, 6, 6).half()
     logits[:2] = -1
-    labels = labels_on(target, in_slabs(logits, 2), part)
+    labels = logits_to_labels(target, in_slabs(logits, 2), part)
     expected = np.zeros(target.shape, np.uint8)
     expected[6:14, 0:6, 3:9] = 2
     np.testing.assert_array_equal(labels, expected)

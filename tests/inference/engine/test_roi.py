@@ -15,8 +15,8 @@ from gynbtnet.inference.engine.roi import find_region
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.phantom.case import pelvic_geometry, phantom_case
 from gynbtnet.preparation.body_mask import find_body
-from gynbtnet.preparation.downsampled_scan import coarse_scan, onto
-from gynbtnet.preparation.preprocess import planned_geometry
+from gynbtnet.preparation.downsampled_scan import downsample_scan, resample_mask
+from gynbtnet.preparation.preprocess import target_geometry
 
 GRID = Geometry((24, 90, 110), (5.0, 4.0, 4.0))
 
@@ -33,10 +33,10 @@ def trunk() -> np.ndarray:
 
 
 def found(hu: np.ndarray) -> np.ndarray:
-    coarse = coarse_scan(Volume(hu, GRID))
+    coarse = downsample_scan(Volume(hu, GRID))
     body = find_body(coarse)
     assert body is not None
-    return onto(body, coarse.geometry, GRID)
+    return resample_mask(body, coarse.geometry, GRID)
 
 
 def test_the_body_is_found_with_the_air_in_it_and_without_the_table() -> None:
@@ -66,7 +66,7 @@ def test_arms_belong_to_the_body_and_cables_do_not() -> None:
 @pytest.mark.parametrize("value", [-1024, -1000, -3024])
 def test_a_scan_without_a_body_is_looked_at_whole(bright_model, value: int) -> None:
     empty = Volume(np.full((16, 32, 32), value, np.int16), Geometry((16, 32, 32), (2.0, 2.0, 2.0)))
-    grid = planned_geometry(empty.geometry, bright_model.plan)
+    grid = target_geometry(empty.geometry, bright_model.plan)
     region = find_region([empty], bright_model.plan, grid, "whole")
     assert region.body is None
     assert region.geometry(grid) == grid
@@ -75,7 +75,7 @@ def test_a_scan_without_a_body_is_looked_at_whole(bright_model, value: int) -> N
 def test_a_channel_that_is_no_ct_is_looked_at_whole(bright_model) -> None:
     plan = replace(bright_model.plan, channels=("T2",))
     volume = Volume(np.full((16, 32, 32), -1024, np.int16), Geometry((16, 32, 32), (2.0, 2.0, 2.0)))
-    assert find_region([volume], plan, planned_geometry(volume.geometry, plan), "whole").body is None
+    assert find_region([volume], plan, target_geometry(volume.geometry, plan), "whole").body is None
 
 
 def test_labels_inside_the_body_are_as_without_looking_for_it(bright_model, monkeypatch) -> None:
@@ -96,7 +96,7 @@ def test_labels_inside_the_body_are_as_without_looking_for_it(bright_model, monk
 
 def test_windows_are_laid_between_the_ends_of_the_body(bright_model) -> None:
     volume = Volume(trunk(), GRID)
-    grid = planned_geometry(GRID, bright_model.plan)
+    grid = target_geometry(GRID, bright_model.plan)
     whole, region = (find_region([volume], bright_model.plan, grid, roi) for roi in ("whole", "body"))
     assert whole.body is not None
     assert region.body is not None
@@ -111,7 +111,7 @@ def test_windows_are_laid_between_the_ends_of_the_body(bright_model) -> None:
 
 
 def pelvis_of(volume: Volume) -> tuple[Geometry, tuple[slice, slice] | None]:
-    coarse = coarse_scan(volume)
+    coarse = downsample_scan(volume)
     body = find_body(coarse)
     assert body is not None
     return coarse.geometry, find_pelvis(coarse, body)
@@ -134,7 +134,7 @@ def test_a_long_scan_is_looked_at_in_the_pelvis_alone(bright_model) -> None:
     top = np.minimum(case.scan.array[-1], 60)
     array = np.concatenate([case.scan.array, np.repeat(top[None], 100, 0)]).astype(np.float32)
     volume = Volume(array, replace(case.scan.geometry, shape=array.shape))
-    grid = planned_geometry(volume.geometry, bright_model.plan)
+    grid = target_geometry(volume.geometry, bright_model.plan)
     region = find_region([volume], bright_model.plan, grid, "pelvis")
     assert region.box[0].start == 0
     assert 240 <= region.box[0].stop * grid.spacing[0] < 400

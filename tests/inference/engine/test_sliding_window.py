@@ -7,7 +7,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gynbtnet.inference.engine.sliding_window import relative_error, slide, window_shares, window_starts
+from gynbtnet.inference.engine.sliding_window import (
+    importance_weights,
+    relative_error,
+    sliding_window_logits,
+    window_starts,
+)
 from gynbtnet.runtime.errors import BadInput
 
 shapes = st.tuples(*[st.integers(1, 20)] * 3)
@@ -46,7 +51,7 @@ def in_single_precision(network, image: np.ndarray, window, overlap: float) -> t
 
 
 def alone(network):
-    """As what :func:`slide` runs."""
+    """As what :func:`sliding_window_logits` runs."""
     return lambda patch, cell: network(patch)
 
 
@@ -56,7 +61,9 @@ def test_the_identity_gives_the_scan_back(
     shape: tuple[int, int, int], window: tuple[int, int, int], overlap: float
 ) -> None:
     image = noise(shape)
-    found = gathered(slide(lambda patch, cell: torch.cat([patch, -patch], 1), image, window, overlap=overlap))
+    found = gathered(
+        sliding_window_logits(lambda patch, cell: torch.cat([patch, -patch], 1), image, window, overlap=overlap)
+    )
     assert found.shape == (2, *shape)
     assert (found <= 0).all()
     np.testing.assert_allclose(found[0] - found[1], 2 * image[0], rtol=0.03, atol=1e-5)
@@ -74,7 +81,7 @@ def test_every_voxel_lies_in_the_cell_of_one_window(
         return patch
 
     image = np.arange(1, 1 + np.prod(shape), dtype=np.float32).reshape(1, *shape)
-    list(slide(network, image, window, overlap=overlap))
+    list(sliding_window_logits(network, image, window, overlap=overlap))
     values = torch.cat(seen)
     if all(n >= size for n, size in zip(shape, window, strict=True)):
         assert sorted(values.tolist()) == image.ravel().tolist()
@@ -88,7 +95,7 @@ def test_half_precision_keeps_its_bound(scale: float) -> None:
     image, window = noise((14, 23, 27)) * np.float32(scale), (6, 8, 10)
     network = convolution(9)
     with torch.no_grad():
-        found = gathered(slide(alone(network), image, window, overlap=0.6))
+        found = gathered(sliding_window_logits(alone(network), image, window, overlap=0.6))
         exact = in_single_precision(network, image, window, 0.6)
     starts = [window_starts(n, size, 0.6) for n, size in zip(image.shape[1:], window, strict=True)]
     bound = relative_error(starts, window)
@@ -103,7 +110,7 @@ def test_half_precision_keeps_its_bound(scale: float) -> None:
 
 def test_what_is_far_below_the_highest_stays_finite() -> None:
     image = noise((8, 8, 8))
-    found = gathered(slide(lambda patch, cell: torch.cat([patch, patch - 1e9], 1), image, (4, 4, 4)))
+    found = gathered(sliding_window_logits(lambda patch, cell: torch.cat([patch, patch - 1e9], 1), image, (4, 4, 4)))
     assert torch.isfinite(found).all()
     assert (found[1] <= -5e4).all()
 
@@ -119,9 +126,9 @@ def test_only_windows_that_see_the_body_are_run() -> None:
 
     image, window = noise(body.shape), (4, 8, 8)
     with torch.no_grad():
-        part = gathered(slide(network, image, window, body=body))
+        part = gathered(sliding_window_logits(network, image, window, body=body))
         some = len(runs)
-        whole = gathered(slide(network, image, window))
+        whole = gathered(sliding_window_logits(network, image, window))
     assert 0 < some < (len(runs) - some) / 2
     offset = body.shape[0] - part.shape[1]  # levels before the first window have no slab
     assert offset >= 0
@@ -150,7 +157,7 @@ def test_padding_is_air() -> None:
         return torch.cat([patch, torch.full_like(patch, 99)], 1)
 
     image = noise((3, 9, 4))
-    found = gathered(slide(network, image, (4, 8, 8)))
+    found = gathered(sliding_window_logits(network, image, (4, 8, 8)))
     np.testing.assert_allclose(99 + found[0], image[0], atol=0.2)
     assert all(patch.shape == (1, 1, 4, 8, 8) for patch in seen)
     assert all((patch[..., :2] == image.min()).all() and (patch[..., 6:] == image.min()).all() for patch in seen)
@@ -169,7 +176,7 @@ def test_equal_to_monai_s() -> None:
     image, network = noise((16, 24, 32)), convolution()
     profiles = [torch.exp(-0.5 * ((torch.arange(n) - (n - 1) / 2) * 8 / n) ** 2) for n in (8, 8, 16)]
     with torch.no_grad():
-        ours = gathered(slide(alone(network), image, (8, 8, 16), overlap=0.5))
+        ours = gathered(sliding_window_logits(alone(network), image, (8, 8, 16), overlap=0.5))
         theirs = sliding_window_inference(
             torch.from_numpy(image)[None],
             (8, 8, 16),
@@ -185,12 +192,12 @@ def test_equal_to_monai_s() -> None:
 def test_shares_are_gaussians_that_add_up_to_one() -> None:
     starts = window_starts(40, 16, 0.5)
     assert starts == [0, 8, 16, 24]
-    shares = window_shares(40, 16, starts)
+    shares = importance_weights(40, 16, starts)
     total = torch.zeros(40)
     for start, share in zip(starts, shares, strict=True):
         total[start : start + 16] += share
     torch.testing.assert_close(total, torch.ones(40))
-    assert window_shares(16, 16, [0]).unique().tolist() == [1]
+    assert importance_weights(16, 16, [0]).unique().tolist() == [1]
     one, other = shares[0][12], shares[1][4]  # voxel 12, 4.5 from one centre and 3.5 from the other; a deviation is 2
     assert float(one / other) == pytest.approx(np.exp((3.5**2 - 4.5**2) / 8))
 
@@ -203,4 +210,4 @@ def test_outputs_that_are_no_numbers_are_refused(value: float) -> None:
         return logits
 
     with pytest.raises(BadInput, match="outputs are not numbers"):
-        gathered(slide(broken, noise((8, 8, 8)), (4, 4, 4)))
+        gathered(sliding_window_logits(broken, noise((8, 8, 8)), (4, 4, 4)))

@@ -15,7 +15,7 @@ from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.inference.engine.predict import predict
 from gynbtnet.inference.engine.settings import PredictionSettings
-from gynbtnet.inference.engine.test_time_augmentation import Passes
+from gynbtnet.inference.engine.test_time_augmentation import AveragedForward
 from gynbtnet.inference.models.ensemble import Ensemble, load_model
 from gynbtnet.inference.models.model import Model
 from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
@@ -101,7 +101,7 @@ def test_passes_are_averaged_over_chosen_mirror_images(axes: tuple[int, ...]) ->
     image = torch.randn(1, 1, 6, 7, 8)
     flips = [[axis + 2 for axis in chosen] for n in range(len(axes) + 1) for chosen in combinations(axes, n)]
     with torch.inference_mode():
-        found = Passes(networks, axes)(image, WHOLE)
+        found = AveragedForward(networks, axes)(image, WHOLE)
         every = [network(image.flip(flip)).flip(flip) for network in networks for flip in flips]
     assert len(every) == 2 ** (len(axes) + 1)
     torch.testing.assert_close(found, torch.stack(every).mean(0))
@@ -115,7 +115,7 @@ def test_agreement_counts_each_cell_once_and_knows_what_is_not_drawn() -> None:
     logits[1, 0, 0, ..., 4] = 2
     logits[1, 0, 1, ..., 4] = 2.5
     logits[0, 0, 0, ..., 4] = 1
-    passes = Passes([lambda image: logits[0].clone(), lambda image: logits[1].clone()])
+    passes = AveragedForward([lambda image: logits[0].clone(), lambda image: logits[1].clone()])
     passes(torch.zeros(1, 1, 1, 1, 8), (slice(None), slice(None), slice(0, 6)))
     agreement = passes.agreement(("a", "b", "c"))
     # mean: 0, 1, 2, 3, 5; the first draws 4 of these, the second 2, 3, 5 and one more

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gynbtnet.inference.models.model import Model
-from gynbtnet.inference.models.model_archive import DIGESTS, opened_archive, write_archive
+from gynbtnet.inference.models.model_archive import DIGESTS, open_archive, write_archive
 from gynbtnet.runtime.errors import BadInput
 
 WEIGHTS = "weights_last.safetensors"
@@ -125,7 +125,7 @@ def test_whatever_is_damaged_is_told_or_does_no_harm(
     path = small_archive.with_name("damaged.zip")
     path.write_bytes(whole[: int(len(whole) * kept)] if kept < 0.6 else whole)
     try:
-        with opened_archive(path) as folder:
+        with open_archive(path) as folder:
             assert all(file.is_relative_to(folder) for file in folder.rglob("*"))
     except BadInput as error:
         assert str(path) in str(error)

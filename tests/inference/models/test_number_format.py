@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from gynbtnet.inference.models import backends
-from gynbtnet.inference.models.backends import number_format, prepared
+from gynbtnet.inference.models.backends import number_format, prepare_network
 
 
 def test_float16_on_a_gpu_and_single_precision_elsewhere() -> None:
@@ -25,7 +25,9 @@ def test_a_prediction_computes_in_it(dtype: torch.dtype) -> None:
         return dtype
 
     with patch.object(backends, "number_format", says):
-        network = prepared(nn.Conv3d(1, 2, 1), "eager", torch.device("cpu"), channels=1, outputs=2, window=(4, 4, 4))
+        network = prepare_network(
+            nn.Conv3d(1, 2, 1), "eager", torch.device("cpu"), channels=1, outputs=2, window=(4, 4, 4)
+        )
         logits: Tensor = network(torch.zeros(1, 1, 4, 4, 4))
     assert asked == ["cpu"]
     assert logits.dtype == dtype

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Segmentation, Volume
-from gynbtnet.inference.engine.contours import Contours
-from gynbtnet.inference.quality.failure_flags import flags_of
-from gynbtnet.inference.quality.structure_features import figures_of
+from gynbtnet.inference.engine.contours import Prediction
+from gynbtnet.inference.quality.failure_flags import failure_flags
+from gynbtnet.inference.quality.structure_features import structure_features
 from gynbtnet.preparation.planning.structure_volumes import StructureVolume
 
 NAMES = ("hr_ctv", "bladder", "rectum", "uterus")
@@ -34,7 +34,7 @@ def pelvis(geometry: Geometry = GRID, **boxes: tuple[slice, ...] | None) -> Segm
 
 
 def flagged(segmentation: Segmentation, volumes=(), **agreement: float) -> list[tuple[str, str]]:
-    found = flags_of(Contours(segmentation, agreement), figures_of(segmentation), volumes)
+    found = failure_flags(Prediction(segmentation, agreement), structure_features(segmentation), volumes)
     assert all(flag.sentence.startswith(flag.structure) and flag.sentence.endswith(".") for flag in found)
     return [(flag.structure, flag.kind) for flag in found]
 
@@ -51,7 +51,7 @@ def test_fragmented() -> None:
     segmentation = pelvis()
     labels = segmentation.labels.array
     labels[14, 22, 1:17] = 2  # 336 voxels in the main piece: 95.5 % of 352
-    assert figures_of(segmentation)[1].main_share == pytest.approx(336 / 352)
+    assert structure_features(segmentation)[1].main_share == pytest.approx(336 / 352)
     assert flagged(segmentation) == []
     labels[13, 22, 1:3] = 2  # 94.9 % of 354
     assert flagged(segmentation) == [("bladder", "fragmented")]
@@ -68,13 +68,13 @@ def test_fragmented() -> None:
 )
 def test_cut_at_the_edge(box: tuple[slice, ...], sides: tuple[str, ...]) -> None:
     segmentation = pelvis(rectum=box)
-    assert figures_of(segmentation)[2].edges == sides
+    assert structure_features(segmentation)[2].edges == sides
     assert flagged(segmentation) == [("rectum", "edge")]
 
 
 def test_sides_follow_the_patient_whatever_the_grid() -> None:
     upside_down = replace(GRID, direction=(-1, 0, 0, 0, 1, 0, 0, 0, -1))
-    assert figures_of(pelvis(upside_down, rectum=np.s_[0:14, 15:20, 0:12]))[2].edges == ("superior", "left")
+    assert structure_features(pelvis(upside_down, rectum=np.s_[0:14, 15:20, 0:12]))[2].edges == ("superior", "left")
 
 
 def test_volume_outside_the_range_of_the_training() -> None:
@@ -91,7 +91,7 @@ def test_a_target_far_from_the_uterus() -> None:
     assert flagged(pelvis(uterus=np.s_[9:12, 10:14, 8:12])) == []  # one slice between: 10 mm from centre to centre
     far = pelvis(uterus=np.s_[10:14, 10:14, 8:12])
     assert flagged(far) == [("hr_ctv", "place")]
-    sentence = flags_of(Contours(far, {}), figures_of(far))[0].sentence
+    sentence = failure_flags(Prediction(far, {}), structure_features(far))[0].sentence
     assert sentence == "hr_ctv lies 15 mm from the uterus, which it should adjoin; check that the cervix was found."
 
 
@@ -130,4 +130,6 @@ def test_flags_of_place_and_edge_are_the_same_on_any_grid(axes: list[int], signs
         grid = Geometry(turned.shape, (5, 5, 5), tuple(corner), tuple(direction.ravel()))
         found = Segmentation(Volume(turned, grid), NAMES)
         assert flagged(found) == flagged(segmentation)
-        assert [set(one.edges) for one in figures_of(found)] == [set(one.edges) for one in figures_of(segmentation)]
+        assert [set(one.edges) for one in structure_features(found)] == [
+            set(one.edges) for one in structure_features(segmentation)
+        ]

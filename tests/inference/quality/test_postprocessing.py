@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Segmentation, Volume
-from gynbtnet.inference.quality.connected_components import pieces_of
+from gynbtnet.inference.quality.connected_components import connected_components
 from gynbtnet.inference.quality.postprocessing import postprocess
 from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
 
@@ -38,7 +38,7 @@ def mended(labels: np.ndarray, *rules: PostprocessingRule) -> np.ndarray:
 def test_pieces_touch_by_faces() -> None:
     labels = np.zeros((2, 3, 4), np.uint8)
     labels[0, 0, :2] = labels[1, 1, 2] = labels[0, 2, 3] = 1  # corners and edges don't count
-    pieces = pieces_of(segmented(labels))
+    pieces = connected_components(segmented(labels))
     assert sorted(pieces["hr_ctv"].voxels) == [1, 1, 2]
     assert pieces["bladder"].box is None
     assert len(pieces["bladder"].voxels) == 0

@@ -11,7 +11,7 @@ import torch
 
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Segmentation, Volume
-from gynbtnet.inference.engine.contours import Contours
+from gynbtnet.inference.engine.contours import Prediction
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.models.ensemble import Ensemble, load_model
 from gynbtnet.inference.models.model import Model
@@ -20,11 +20,11 @@ from gynbtnet.inference.quality.dsc_regression import CalibratedDSC, Line, Witho
 from gynbtnet.inference.quality.predicted_dsc import (
     Quality,
     StructureQuality,
-    agreement_badness,
-    passes_of,
-    shape_badness,
+    agreement_feature,
+    shape_features,
+    tta_signature,
 )
-from gynbtnet.inference.quality.structure_features import StructureFigures
+from gynbtnet.inference.quality.structure_features import StructureFeatures
 from gynbtnet.inference.review import review, review_of, rules_sha256
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
@@ -33,7 +33,7 @@ from gynbtnet.preparation.planning.structure_volumes import StructureVolume
 from gynbtnet.runtime.errors import BadInput
 
 VOLUME = StructureVolume("bladder", 20, 100.0, 0.5)
-WHOLE = StructureFigures("bladder", 100.0, 1, 1.0, ())
+WHOLE = StructureFeatures("bladder", 100.0, 1, 1.0, ())
 PLAN = Plan(
     structures=("hr_ctv", "bladder"),
     spacing=(2.0, 2.0, 2.0),
@@ -46,8 +46,8 @@ PLAN = Plan(
     volumes=(VOLUME,),
     postprocessing=(PostprocessingRule("bladder", largest_component=True),),
 )
-PASSES, FEW = (passes_of(PredictionSettings(mirroring=mirroring), PLAN) for mirroring in (True, False))
-MANY = passes_of(PredictionSettings(), PLAN, members=5)
+PASSES, FEW = (tta_signature(PredictionSettings(mirroring=mirroring), PLAN) for mirroring in (True, False))
+MANY = tta_signature(PredictionSettings(), PLAN, members=5)
 
 
 def calibrated(intercept: float, *slopes: float) -> CalibratedDSC:
@@ -63,13 +63,13 @@ def quality(**changed: object) -> Quality:
 
 
 def test_figures_that_look_bad() -> None:
-    assert shape_badness(WHOLE, VOLUME) == (0, 0, 0)
-    odd = StructureFigures("bladder", 100 * math.exp(-0.75), 3, 0.9, ("inferior",))
-    assert shape_badness(odd, VOLUME) == pytest.approx((1.5, 0.1, 1))
-    assert shape_badness(replace(odd, volume_cm3=1e-3), VOLUME)[0] == 5
-    assert shape_badness(odd, None)[0] == 0
-    assert agreement_badness(0.9) == pytest.approx(-math.log(9))
-    assert agreement_badness(1.0) == pytest.approx(-math.log(99))
+    assert shape_features(WHOLE, VOLUME) == (0, 0, 0)
+    odd = StructureFeatures("bladder", 100 * math.exp(-0.75), 3, 0.9, ("inferior",))
+    assert shape_features(odd, VOLUME) == pytest.approx((1.5, 0.1, 1))
+    assert shape_features(replace(odd, volume_cm3=1e-3), VOLUME)[0] == 5
+    assert shape_features(odd, None)[0] == 0
+    assert agreement_feature(0.9) == pytest.approx(-math.log(9))
+    assert agreement_feature(1.0) == pytest.approx(-math.log(99))
 
 
 def test_agreement_counts_where_passes_are_those_of_the_calibration() -> None:
@@ -100,12 +100,12 @@ def test_json_keeps_all_and_damage_is_told(tmp_path: Path) -> None:
         Quality.beside(tmp_path)
 
 
-def drawn() -> Contours:
+def drawn() -> Prediction:
     """No target; a bladder of 96 cm³ with 8 cm³ beside it, reaching the lowest slice."""
     labels = np.zeros((16, 12, 12), np.uint8)
     labels[:12, 2:4, 2:6] = 2
     labels[14, 8, 3:11] = 2
-    return Contours(
+    return Prediction(
         Segmentation(Volume(labels, Geometry(labels.shape, (10, 10, 10))), PLAN.structures), {"bladder": 0.6}
     )
 
@@ -158,7 +158,7 @@ def test_an_ensemble_goes_by_what_stands_beside_its_folds(tmp_path: Path) -> Non
     fold = replace(PLAN, postprocessing=(), volumes=())
     network = torch.nn.Identity()
     member = Model(tmp_path / "fold_0", "weights_last.safetensors", "0" * 64, fold, network, torch.device("cpu"))
-    ensemble = Ensemble(tmp_path, (member, member), PLAN, quality(passes=passes_of(PredictionSettings(), PLAN, 2)))
+    ensemble = Ensemble(tmp_path, (member, member), PLAN, quality(passes=tta_signature(PredictionSettings(), PLAN, 2)))
     fold_alone = review_of(ensemble.members[0], drawn(), PredictionSettings())
     assert fold_alone.segmentation.volume_cm3("bladder") == pytest.approx(104)
     assert fold_alone.predicted == {"hr_ctv": None, "bladder": None}

@@ -11,7 +11,7 @@ from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.predict_scan import predict_scan
-from gynbtnet.inference.scans.channel_files import further_channels
+from gynbtnet.inference.scans.channel_files import find_further_channels
 from gynbtnet.runtime.errors import BadInput
 
 CHANNELS = ("CT", "T2")
@@ -71,12 +71,12 @@ def test_a_channel_on_another_grid_is_refused(two_channel_model, scan, tmp_path)
 def test_missing_channels_are_counted(scan, tmp_path):
     path, _ = scan
     with pytest.raises(BadInput, match=r"3 channels \(CT, T2, T1\).*there are 2; give an image file for each"):
-        further_channels(path, (), ("CT", "T2", "T1"))
+        find_further_channels(path, (), ("CT", "T2", "T1"))
     with pytest.raises(BadInput, match=r"1 channels \(CT\).*there are 2"):
-        further_channels(path, [tmp_path / "scan_0001.nii.gz"], ("CT",))
+        find_further_channels(path, [tmp_path / "scan_0001.nii.gz"], ("CT",))
     with pytest.raises(BadInput, match="There is no file"):
-        further_channels(path, [tmp_path / "absent.nii.gz"], CHANNELS)
+        find_further_channels(path, [tmp_path / "absent.nii.gz"], CHANNELS)
 
 
 def test_a_scan_of_one_channel_needs_no_name(tmp_path):
-    assert further_channels(tmp_path / "ct.nii.gz", (), ("CT",)) == ()
+    assert find_further_channels(tmp_path / "ct.nii.gz", (), ("CT",)) == ()

@@ -6,11 +6,16 @@ from torch import Tensor
 
 from gynbtnet.networks.presets import PRESETS
 from gynbtnet.networks.unet import GynBTNet
-from gynbtnet.preparation.planning.memory_estimate import kept_floats, loss_floats, parameters, training_bytes
+from gynbtnet.preparation.planning.memory_estimate import (
+    activation_floats,
+    count_parameters,
+    loss_floats,
+    training_bytes,
+)
 from gynbtnet.preparation.planning.settings import preset_strides
 from gynbtnet.training.objectives.losses import deeply_supervised
 
-PLAIN = "gynbtnet.networks.decoder_block.saves_time"
+PLAIN = "gynbtnet.networks.decoder_block.use_split_form"
 """Set to say no, as it does on a GPU: a CPU's decoder keeps less than the model says."""
 
 FLAT = ((1, 1, 1), (1, 2, 2), (2, 2, 2), (2, 2, 2), (1, 1, 1))
@@ -60,7 +65,7 @@ def test_what_is_kept_is_what_the_model_says(
         logits = network(torch.randn(batch, channels, *patch))
         by_network = kept.floats
         loss = deeply_supervised(logits, labels)
-    expected = batch * kept_floats(preset, strides, in_channels=channels, patch_size=patch)
+    expected = batch * activation_floats(preset, strides, in_channels=channels, patch_size=patch)
     assert by_network == pytest.approx(expected, rel=0.003)  # the rest are the means and deviations of the norms
     with_loss = expected + batch * loss_floats(strides, outputs=outputs, patch_size=patch)
     assert kept.floats == pytest.approx(with_loss, rel=0.01)
@@ -71,7 +76,7 @@ def test_what_is_kept_is_what_the_model_says(
 def test_parameters_are_counted(preset: str) -> None:
     with torch.device("meta"):
         network = GynBTNet(preset, 2, outputs=6)
-    assert parameters(preset, in_channels=2, outputs=6) == sum(p.numel() for p in network.parameters())
+    assert count_parameters(preset, in_channels=2, outputs=6) == sum(p.numel() for p in network.parameters())
 
 
 def test_the_peak_of_a_step_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,6 +99,6 @@ def test_the_peak_of_a_step_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for event in sorted(events, key=lambda event: event.start_ns()):
         now += event.nbytes()
         peak = max(peak, now)
-    weights_and_moments = 12 * parameters("XS", in_channels=1, outputs=6)
+    weights_and_moments = 12 * count_parameters("XS", in_channels=1, outputs=6)
     bound = training_bytes("XS", preset_strides("XS"), in_channels=1, outputs=6, patch_size=(32, 32, 48), batch_size=2)
     assert 0.75 * bound < weights_and_moments + peak < bound

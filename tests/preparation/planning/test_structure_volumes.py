@@ -8,7 +8,7 @@ from scipy import stats
 from gynbtnet.datasets.case import Case, Source
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.preparation.planning.structure_volumes import StructureVolume, volumes_of
+from gynbtnet.preparation.planning.structure_volumes import StructureVolume, structure_volumes
 
 
 def cohort(*volumes: tuple[str, float]) -> Cohort:
@@ -23,7 +23,7 @@ def cohort(*volumes: tuple[str, float]) -> Cohort:
 
 def test_one_scan_a_patient_is_the_textbooks_prediction_interval() -> None:
     values = [80.0, 120.0, 100.0, 150.0, 70.0]
-    (found,) = volumes_of(cohort(*((f"p{n}", value) for n, value in enumerate(values))))
+    (found,) = structure_volumes(cohort(*((f"p{n}", value) for n, value in enumerate(values))))
     logs = np.log(values)
     t = stats.t.ppf(0.995, 4)
     half = t * logs.std(ddof=1) * math.sqrt(1 + 1 / 5)
@@ -33,16 +33,16 @@ def test_one_scan_a_patient_is_the_textbooks_prediction_interval() -> None:
 
 
 def test_a_patient_counts_once_however_many_fractions() -> None:
-    once = volumes_of(cohort(("a", 50.0), ("b", 100.0), ("c", 200.0)))
-    often = volumes_of(cohort(*[("a", 50.0)] * 5, ("b", 100.0), ("c", 200.0)))
+    once = structure_volumes(cohort(("a", 50.0), ("b", 100.0), ("c", 200.0)))
+    often = structure_volumes(cohort(*[("a", 50.0)] * 5, ("b", 100.0), ("c", 200.0)))
     assert often[0].median_cm3 == pytest.approx(once[0].median_cm3)
     assert often[0].spread == pytest.approx(once[0].spread)
     assert often[0].patients == 3
 
 
 def test_what_one_patient_has_gives_no_range_and_volumes_alike_a_little() -> None:
-    assert volumes_of(cohort(("a", 50.0), ("a", 60.0))) == ()
-    (alike,) = volumes_of(cohort(("a", 50.0), ("b", 50.0)))
+    assert structure_volumes(cohort(("a", 50.0), ("a", 60.0))) == ()
+    (alike,) = structure_volumes(cohort(("a", 50.0), ("b", 50.0)))
     assert alike.spread == 0.05
 
 
@@ -57,7 +57,7 @@ def test_one_in_a_hundred_of_further_patients_is_outside() -> None:
     outside = []
     for _ in range(2000):
         drawn = np.exp(random.normal(4, 0.5, 9))
-        (found,) = volumes_of(cohort(*((f"p{n}", value) for n, value in enumerate(drawn[:8]))))
+        (found,) = structure_volumes(cohort(*((f"p{n}", value) for n, value in enumerate(drawn[:8]))))
         low, high = found.range_cm3
         outside.append(not low <= drawn[8] <= high)
     assert np.mean(outside) == pytest.approx(0.01, abs=0.007)  # three standard errors

@@ -14,7 +14,7 @@ from gynbtnet.preparation.foreground import foreground_voxels
 from gynbtnet.preparation.store import PreparedCase, PreparedCohort, write_prepared_case
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.training.data.augmentation import Augmentation
-from gynbtnet.training.data.batches import Batch, Batches, load
+from gynbtnet.training.data.batches import Batch, Batches, load_batches
 
 PATCH, SHAPE = (16, 32, 32), (20, 36, 40)
 Kind = Literal["full", "light", "none"]
@@ -47,8 +47,8 @@ def test_a_batch_is_a_function_of_seed_and_step(prepared: PreparedCohort) -> Non
 
 def test_the_number_of_workers_changes_nothing(prepared: PreparedCohort) -> None:
     batches = batches_of(prepared)
-    alone = list(load(batches, range(3, 11), workers=0))
-    helped = list(load(batches, range(3, 11), workers=2))
+    alone = list(load_batches(batches, range(3, 11), workers=0))
+    helped = list(load_batches(batches, range(3, 11), workers=2))
     assert len(helped) == 8
     assert all(same(one, other) for one, other in zip(alone, helped, strict=True))
 
@@ -136,7 +136,7 @@ def test_an_error_in_a_worker_keeps_its_own_words(prepared: PreparedCohort, work
     lost = [replace(case, id="lost") for case in prepared.cases]
     batches = Batches(lost, Augmentation("none", PATCH), 1, 0)
     with pytest.raises(BadInput, match=r"lost\.b2nd is absent or damaged.* again\.$"):
-        next(load(batches, range(1), workers))
+        next(load_batches(batches, range(1), workers))
 
 
 def test_small_structures_are_shown_as_often_as_large_ones(tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_small_structures_are_shown_as_often_as_large_ones(tmp_path: Path) -> No
 def test_workers_give_what_the_main_process_gives_for_every_augmentation(prepared: PreparedCohort) -> None:
     for kind in ("full", "light"):
         batches = batches_of(prepared, kind)  # type: ignore[arg-type]
-        alone, helped = (list(load(batches, range(4), workers=workers)) for workers in (0, 4))
+        alone, helped = (list(load_batches(batches, range(4), workers=workers)) for workers in (0, 4))
         assert all(same(one, other) for one, other in zip(alone, helped, strict=True))
 
 
@@ -190,7 +190,7 @@ def test_several_channels_go_through_together(tmp_path: Path) -> None:
 def memory_after(batches: Batches, steps: int, workers: int) -> list[float]:
     """MB of this process and its workers, ten times over all steps."""
     process, measured = psutil.Process(), []
-    for step, _ in enumerate(load(batches, range(steps), workers)):
+    for step, _ in enumerate(load_batches(batches, range(steps), workers)):
         if (step + 1) % (steps // 10) == 0:
             everyone = [process, *process.children(recursive=True)]
             measured.append(sum(map(_own_bytes, everyone)) / 1e6)
@@ -254,7 +254,7 @@ def test_crops_around_the_body_all_show_it(tmp_path: Path) -> None:
     shown = [[bool(batches[step]["image"].any()) for step in range(60)] for batches in (around, anywhere)]
     assert all(shown[0])
     assert np.mean(shown[1]) < 0.5
-    helped = list(load(around, range(6), workers=1))
+    helped = list(load_batches(around, range(6), workers=1))
     assert all(same(one, around[step]) for step, one in enumerate(helped))
     shares = [Batches([case], none, 1, 0, rank=rank, devices=2, around_body=True)[2]["image"] for rank in (0, 1)]
     assert torch.equal(torch.cat(shares), Batches([case], none, 2, 0, around_body=True)[2]["image"])

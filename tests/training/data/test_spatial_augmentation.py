@@ -6,7 +6,7 @@ import torch
 from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
 from scipy import ndimage
 
-from gynbtnet.training.data.spatial_augmentation import SpatialChange, draw_spatial_change, is_flat
+from gynbtnet.training.data.spatial_augmentation import SpatialAugmentation, draw_spatial_augmentation, is_flat
 
 PATCH = (16, 24, 28)
 MARGIN = 24
@@ -31,7 +31,7 @@ def test_as_nnunet_turns_a_crop_with_a_margin(angles: tuple[float, float, float]
     crop = {"image": torch.from_numpy(image)[None], "segmentation": torch.from_numpy(labels)[None]}
     parameters = turn.get_parameters(**crop)
     expected = turn.apply(crop, **parameters)
-    change = SpatialChange(PATCH, parameters["affine"])
+    change = SpatialAugmentation(PATCH, parameters["affine"])
     low = MARGIN - change.margin
     box = tuple(slice(first, first + n) for first, n in zip(low, change.box_size, strict=True))
     np.testing.assert_allclose(
@@ -43,7 +43,7 @@ def test_as_nnunet_turns_a_crop_with_a_margin(angles: tuple[float, float, float]
 
 
 def test_nothing_drawn_reads_the_patch_alone() -> None:
-    change = SpatialChange(PATCH)
+    change = SpatialAugmentation(PATCH)
     assert change.box_size == PATCH
     box = torch.zeros(1, *PATCH)
     assert change.image(box) is box
@@ -52,7 +52,7 @@ def test_nothing_drawn_reads_the_patch_alone() -> None:
 def test_a_box_holds_all_that_the_patch_shows_and_no_more() -> None:
     random = np.random.default_rng(1)
     changed = [
-        change for change in (draw_spatial_change(PATCH, random) for _ in range(400)) if change.matrix is not None
+        change for change in (draw_spatial_augmentation(PATCH, random) for _ in range(400)) if change.matrix is not None
     ]
     corners = (np.indices((2, 2, 2)).reshape(3, -1).T - 0.5) * (np.asarray(PATCH) - 1)
     for change in changed:
@@ -64,7 +64,7 @@ def test_a_box_holds_all_that_the_patch_shows_and_no_more() -> None:
 
 def test_drawn_as_often_and_as_far_as_nnunet_says() -> None:
     random = np.random.default_rng(0)
-    matrices = [draw_spatial_change(PATCH, random).matrix for _ in range(4000)]
+    matrices = [draw_spatial_augmentation(PATCH, random).matrix for _ in range(4000)]
     changed = [matrix for matrix in matrices if matrix is not None]
     scales = np.array([np.cbrt(np.linalg.det(matrix)) for matrix in changed])
     rotated = np.array(
@@ -84,7 +84,7 @@ def test_flat_patches_are_turned_in_their_plane_by_any_angle() -> None:
     assert not is_flat((64, 16, 16))  # thick slices are those of the first axis
     random, angles = np.random.default_rng(0), []
     for _ in range(400):
-        change = draw_spatial_change((16, 64, 48), random)
+        change = draw_spatial_augmentation((16, 64, 48), random)
         if change.matrix is not None:
             np.testing.assert_array_equal(change.matrix[0], [1, 0, 0])
             np.testing.assert_array_equal(change.matrix[:, 0], [1, 0, 0])

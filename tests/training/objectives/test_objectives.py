@@ -9,8 +9,8 @@ from gynbtnet.networks.unet import GynBTNet
 from gynbtnet.sparse.active_blocks import ActiveBlocks
 from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
 from gynbtnet.training.data.batches import Batch
-from gynbtnet.training.objectives.masked_modelling_objective import MaskedModelling
-from gynbtnet.training.objectives.segmentation_objective import Segmentation
+from gynbtnet.training.objectives.masked_modelling_objective import MaskedModellingObjective
+from gynbtnet.training.objectives.segmentation_objective import SegmentationObjective
 
 SMALL = Preset((16, 16, 16), depth=1, strides=(1, 2, 2))
 
@@ -21,9 +21,9 @@ def waves() -> Batch:
     return Batch(image=torch.stack([image, -image])[:, None], seeds=torch.tensor([4, 5]))
 
 
-def masked_modelling(normalise_target: bool = False) -> MaskedModelling:
+def masked_modelling(normalise_target: bool = False) -> MaskedModellingObjective:
     torch.manual_seed(0)
-    return MaskedModelling(MaskedAutoencoder(SMALL), mask_ratio=0.6, normalise_target=normalise_target)
+    return MaskedModellingObjective(MaskedAutoencoder(SMALL), mask_ratio=0.6, normalise_target=normalise_target)
 
 
 @pytest.mark.parametrize("normalise_target", [False, True])
@@ -42,19 +42,19 @@ def test_masked_modelling_learns_what_it_can_not_see(normalise_target: bool) -> 
 
 def test_epsilon_in_hu_follows_each_scans_unit_and_leaves_other_channels_to_spark() -> None:
     network = MaskedAutoencoder(SMALL, 2)
-    ours = MaskedModelling(network, 0.6, True, epsilon_hu=20.0, ct=(True, False))
+    ours = MaskedModellingObjective(network, 0.6, True, epsilon_hu=20.0, ct=(True, False))
     batch = Batch(image=torch.zeros(2, 2, 16, 16, 16), seeds=torch.tensor([1, 2]))
     batch["units"] = torch.tensor([[500.0, 3.0], [200.0, 7.0]])
     expected = torch.tensor([[(20 / 500) ** 2, 1e-6], [(20 / 200) ** 2, 1e-6]])
     torch.testing.assert_close(ours._epsilon(batch), expected)
-    assert MaskedModelling(network, 0.6, True)._epsilon(batch) == 1e-6
+    assert MaskedModellingObjective(network, 0.6, True)._epsilon(batch) == 1e-6
 
 
 def test_the_loss_and_the_picture_use_it() -> None:
     network, batch = Says(SMALL), Batch(image=waves()["image"][:1], seeds=torch.tensor([4]))
     batch["units"] = torch.tensor([[30.0]])
     network.answer = torch.zeros_like(batch["image"])
-    sparks, ours = (MaskedModelling(network, 0.6, True, epsilon_hu=hu) for hu in (None, 20.0))
+    sparks, ours = (MaskedModellingObjective(network, 0.6, True, epsilon_hu=hu) for hu in (None, 20.0))
     assert ours.loss(network, batch).item() < 0.7 * sparks.loss(network, batch).item()
     network.answer = torch.ones_like(batch["image"])
     drawn = [objective._planes(batch)[2] for objective in (sparks, ours)]
@@ -91,7 +91,7 @@ class Says(MaskedAutoencoder):
 @pytest.mark.parametrize("normalise_target", [False, True])
 def test_the_picture_shows_the_scan_where_it_was_seen_and_the_answer_where_not(normalise_target: bool) -> None:
     network, batch = Says(SMALL), Batch(image=waves()["image"][:1], seeds=torch.tensor([4]))
-    objective = MaskedModelling(network, mask_ratio=0.6, normalise_target=normalise_target)
+    objective = MaskedModellingObjective(network, mask_ratio=0.6, normalise_target=normalise_target)
     network.answer = torch.zeros_like(batch["image"])
     axes = objective.picture([batch]).axes
     assert ("true mean" in axes[2].get_title()) == normalise_target
@@ -123,7 +123,7 @@ def test_dice_is_counted_over_all_patches() -> None:
         Batch(image=torch.from_numpy(p)[None, None].float(), labels=torch.from_numpy(t)[None].to(torch.uint8))
         for t, p in zip(truth, predicted, strict=True)
     ]
-    objective = Segmentation(Answers(), ("first", "second", "third"), batch_dice=False)
+    objective = SegmentationObjective(Answers(), ("first", "second", "third"), batch_dice=False)
     scores = objective.validate(patches)
     expected = 2 * ((truth == 1) & (predicted == 1)).sum() / ((truth == 1).sum() + (predicted == 1).sum())
     assert scores["dice_first"] == pytest.approx(expected)
@@ -135,14 +135,14 @@ def test_dice_is_counted_over_all_patches() -> None:
 
 def test_nothing_to_score_is_no_number() -> None:
     empty = Batch(image=torch.zeros(1, 1, 4, 4, 4), labels=torch.zeros(1, 4, 4, 4, dtype=torch.uint8))
-    objective = Segmentation(Answers(), ("first", "second", "third"), batch_dice=False)
+    objective = SegmentationObjective(Answers(), ("first", "second", "third"), batch_dice=False)
     assert np.isnan(objective.score(objective.validate([empty])))
 
 
 def test_without_deep_supervision_the_finest_level_is_all() -> None:
     torch.manual_seed(0)
     network = GynBTNet(SMALL, outputs=2, deep_supervision=True)
-    objective = Segmentation(network, ("wave",), batch_dice=False)
+    objective = SegmentationObjective(network, ("wave",), batch_dice=False)
     batch = waves()
     batch["labels"] = (batch["image"][:, 0] > 0).to(torch.uint8)
     deep = objective.loss(network, batch)
@@ -162,10 +162,12 @@ def test_a_structure_that_a_scan_leaves_out_is_not_scored_there() -> None:
     said = torch.tensor([[1, 0, 2, 0], [2, 2, 0, 1]]).reshape(2, 1, 1, 1, 4).float()
     patches = [Batch(image=image[:, None], labels=labels) for image, labels in zip(said, truth, strict=True)]
     patches[1]["missing"] = torch.tensor([[False, True, False]])
-    scores = Segmentation(Answers(), ("first", "second", "third"), batch_dice=False).validate(patches)
+    scores = SegmentationObjective(Answers(), ("first", "second", "third"), batch_dice=False).validate(patches)
     assert scores["dice_first"] == pytest.approx(2 * 2 / (3 + 2))
     assert scores["dice_second"] == 0  # said once where the scan contours it
     patches[0]["missing"] = patches[1]["missing"]
     assert np.isnan(
-        Segmentation(Answers(), ("first", "second", "third"), batch_dice=False).validate(patches)["dice_second"]
+        SegmentationObjective(Answers(), ("first", "second", "third"), batch_dice=False).validate(patches)[
+            "dice_second"
+        ]
     )

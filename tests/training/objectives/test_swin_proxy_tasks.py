@@ -17,7 +17,7 @@ from gynbtnet.inference.models.model import Model
 from gynbtnet.preparation.store import PreparedCohort
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.training.data.batches import Batch
-from gynbtnet.training.objectives.swin_proxy_tasks import ProxyTasks, contrast, draw_views
+from gynbtnet.training.objectives.swin_proxy_tasks import SwinProxyTasks, contrast, draw_views
 from gynbtnet.training.proxy_task_settings import ProxyTaskSettings
 from gynbtnet.training.settings import PretrainingSettings, SegmentationSettings
 from gynbtnet.training.stages import finetune, pretrain
@@ -83,13 +83,13 @@ class KnowsAll(nn.Module):
 def test_who_knows_all_pays_only_what_contrast_leaves() -> None:
     batch = patches()
     network = KnowsAll(batch)
-    loss = ProxyTasks(network, 0.3).loss(network, batch).item()
+    loss = SwinProxyTasks(network, 0.3).loss(network, batch).item()
     assert loss == pytest.approx(-np.log(np.e**2 / (np.e**2 + 4)), rel=1e-5)
 
 
 def test_validation_tells_views_from_all_others() -> None:
     torch.manual_seed(0)
-    objective = ProxyTasks(SwinPretraining("F12").eval(), 0.3)
+    objective = SwinProxyTasks(SwinPretraining("F12").eval(), 0.3)
     batch = Batch(image=torch.randn(2, 1, 40, 24, 24), seeds=torch.tensor([1, 2]))
     with torch.no_grad():
         whole = objective.loss(objective.network, batch).item()

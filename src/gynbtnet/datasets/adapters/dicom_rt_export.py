@@ -13,25 +13,30 @@ from pathlib import Path
 
 from gynbtnet.datasets.adapters.dicom_scans import damaged_problems, dicom_scan
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.datasets.ingestion.applicator import applicator_of, applicator_of_plan, plans_of, structure_set_of
+from gynbtnet.datasets.ingestion.applicator import (
+    applicator_of_plan,
+    find_applicator,
+    find_plans,
+    referenced_structure_set,
+)
 from gynbtnet.datasets.ingestion.found_scans import FoundScan, FoundScans, ScanContents, in_each_source, source_folders
 from gynbtnet.datasets.ingestion.ingest import ingest_found
 from gynbtnet.datasets.ingestion.integrity import Problem
-from gynbtnet.datasets.ingestion.scan_identity import DICOM, identified
+from gynbtnet.datasets.ingestion.scan_identity import DICOM, assign_patients
 from gynbtnet.datasets.ingestion.structure_set_choice import AmbiguousContours, chosen_structure_set
 from gynbtnet.datasets.patient_key import PatientKey
 from gynbtnet.imaging.dicom.ct_series import read_ct_files
-from gynbtnet.imaging.dicom.incomplete_series import completeness
+from gynbtnet.imaging.dicom.incomplete_series import assess_completeness
 from gynbtnet.imaging.dicom.objects import RT_PLAN
 from gynbtnet.imaging.dicom.rt.referenced_images import referenced_frames, referenced_series
 from gynbtnet.imaging.dicom.rt.rtstruct_reader import read_rtstruct
 from gynbtnet.imaging.dicom.rtstruct_reference import RTStructReference, read_reference
 from gynbtnet.imaging.dicom.series import FoundSeries, SeriesSearch, search_series
-from gynbtnet.imaging.dicom.series_selection import choose_ct
+from gynbtnet.imaging.dicom.series_selection import select_ct
 from gynbtnet.imaging.dicom.slice_repairs import Repairs
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.runtime.errors import BadInput
-from gynbtnet.runtime.parallel import reason_of
+from gynbtnet.runtime.parallel import failure_reason
 
 
 def ingest(
@@ -74,7 +79,7 @@ def ingest(
     sources = source_folders(source, out)
     found = find(sources, structures=structures, names=names, repairs=repairs, rtstruct=rtstruct)
     return ingest_found(
-        identified(found, sources, patients_from), out, key=key, name=name, jobs=jobs, allow_overlap=allow_overlap
+        assign_patients(found, sources, patients_from), out, key=key, name=name, jobs=jobs, allow_overlap=allow_overlap
     ).cohort
 
 
@@ -175,7 +180,7 @@ def _find(folder: Path, rules: Sequence[str]) -> _Source:
             problems.append(Problem("missing", str(rtstruct), str(error)))
         else:
             drawn.setdefault(ct, []).append(_Drawn(rtstruct, ct, reference, note))
-    judged = completeness(search, _referred(search) if search.damaged else None)
+    judged = assess_completeness(search, _referred(search) if search.damaged else None)
     problems += damaged_problems(search.damaged, judged)
     plans, unreadable = _plans(search.series)
     problems += unreadable
@@ -228,8 +233,8 @@ def _scan(
     else:
         chosen = candidates[0]
     scan = dicom_scan(chosen.ct, doubtful=doubtful)
-    own_plans = plans_of(chosen.rtstruct, plans)
-    applicator, said_by, differing = applicator_of(chosen.rtstruct, own_plans)
+    own_plans = find_plans(chosen.rtstruct, plans)
+    applicator, said_by, differing = find_applicator(chosen.rtstruct, own_plans)
     if any(path.parent == chosen.rtstruct.parent for path in spoilt_plans):
         notes.append("An RTPLAN next to its structure set can't be read; the applicator is known without it.")
     return replace(
@@ -251,14 +256,14 @@ def _plans(series: Sequence[FoundSeries]) -> tuple[dict[Path, str], list[Problem
     for path in sorted(path for one in series if one.modality == "RTPLAN" for path in one.files):
         try:
             applicator_of_plan(path)
-            plans[path] = structure_set_of(path)
+            plans[path] = referenced_structure_set(path)
         except Exception as error:
             problems.append(_problem(error, path))
     return plans, problems
 
 
 def _problem(error: Exception, path: Path) -> Problem:
-    reason = reason_of(error)
+    reason = failure_reason(error)
     return Problem("unreadable", str(path), reason if str(path) in reason else f"{path}: {reason}")
 
 
@@ -302,4 +307,4 @@ def _ct_of(
             f"{rtstruct} refers to {referring_to} in {folder}, and {len(same_frame)} of the {len(scans)} CT "
             "series there lie in its frame of reference; expected the CT that it was drawn on: export it too."
         )
-    return choose_ct(referred or same_frame, str(folder))
+    return select_ct(referred or same_frame, str(folder))

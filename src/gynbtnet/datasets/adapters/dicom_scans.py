@@ -8,8 +8,8 @@ from gynbtnet.datasets.ingestion.found_scans import FoundScan, natural_order
 from gynbtnet.datasets.ingestion.integrity import Problem
 from gynbtnet.datasets.ingestion.synthetic_flag import dicom_is_synthetic
 from gynbtnet.imaging.dicom.damaged_files import DamagedFile
-from gynbtnet.imaging.dicom.incomplete_series import NOTE, Completeness, completeness
-from gynbtnet.imaging.dicom.objects import read_header, reading
+from gynbtnet.imaging.dicom.incomplete_series import NOTE, Completeness, assess_completeness
+from gynbtnet.imaging.dicom.objects import dicom_errors_as_bad_input, read_header
 from gynbtnet.imaging.dicom.series import FoundSeries, search_series
 from gynbtnet.runtime.errors import BadInput
 
@@ -32,7 +32,7 @@ def dicom_scan(series: FoundSeries, *, doubtful: bool = False) -> FoundScan:
     Raises:
         BadInput: If the header of its first file can't be read.
     """
-    with reading(series.files[0]):
+    with dicom_errors_as_bad_input(series.files[0]):
         wanted = [*_DATES, *_DESCRIPTIONS, "PatientPosition"]
         header = read_header(series.files[0], "a DICOM image", wanted)
         dates = tuple(str(header.get(keyword, "") or "") for keyword in _DATES)
@@ -101,7 +101,7 @@ def archive_series(folder: Path) -> tuple[list[tuple[FoundSeries, FoundScan]], t
 
 def _ct_series(folder: Path) -> tuple[list[tuple[FoundSeries, FoundScan]], tuple[Problem, ...]]:
     search = search_series(folder)
-    judged = completeness(search)
+    judged = assess_completeness(search)
     problems = damaged_problems(search.damaged, judged)
     found = []
     for one in judged.usable:

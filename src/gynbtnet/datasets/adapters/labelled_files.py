@@ -10,11 +10,12 @@ from gynbtnet.datasets.ingestion.found_scans import FoundScan, ScanContents, nat
 from gynbtnet.datasets.ingestion.integrity import LabelMismatch, Problem
 from gynbtnet.datasets.ingestion.synthetic_flag import image_is_synthetic
 from gynbtnet.imaging.files.volume_files import read_volume
-from gynbtnet.imaging.label_map import Mask, label_map
-from gynbtnet.imaging.resample_to_grid import labels_onto
+from gynbtnet.imaging.label_map import label_map
+from gynbtnet.imaging.resample_to_grid import resample_segmentation
 from gynbtnet.imaging.structure_masks import StructureMasks
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.imaging.whole_labels import whole_labels
+from gynbtnet.imaging.whole_labels import as_whole_labels
+from gynbtnet.runtime.array_types import Mask
 from gynbtnet.runtime.errors import BadInput
 
 Labels = Mapping[str, int]
@@ -85,7 +86,7 @@ def read_labelled(
         BadInput: where it can't be read.
     """
     path = scan.contours[0]
-    drawn = whole_labels(read_volume(path), path)
+    drawn = as_whole_labels(read_volume(path), path)
     notes: tuple[str, ...] = ()
     if not image.geometry.is_same(drawn.geometry):
         if not resample_labels:
@@ -93,7 +94,7 @@ def read_labelled(
                 f"{path} lies on another grid than its scan, {image.geometry.difference(drawn.geometry)}; export it "
                 "again, or have it resampled with --resample-labels."
             )
-        drawn = labels_onto(drawn, image.geometry)
+        drawn = resample_segmentation(drawn, image.geometry)
         notes = ("Resampled its label map onto the grid of the scan.",)
     held = np.unique(drawn.array)
     nameless = sorted(set(held.tolist()).difference(labels.values(), [0]))

@@ -19,7 +19,7 @@ from gynbtnet.datasets.adapters import (
 from gynbtnet.datasets.ingestion.dry_run import DryRun, dry_run
 from gynbtnet.datasets.ingestion.found_scans import FoundScans, source_folders
 from gynbtnet.datasets.ingestion.ingest import Ingestion, ingest_found
-from gynbtnet.datasets.ingestion.scan_identity import DICOM, identified
+from gynbtnet.datasets.ingestion.scan_identity import DICOM, assign_patients
 from gynbtnet.datasets.patient_key import PatientKey
 from gynbtnet.imaging.dicom.slice_repairs import Repairs
 from gynbtnet.imaging.structure_names import StructureNames
@@ -165,4 +165,4 @@ def _found(
     sources = source_folders(source, out)
     if "aliases" in made:
         made["names"] = StructureNames.load(made.pop("aliases"))
-    return identified(layout.find(sources, **made), sources, patients_from, leave_out_failing=leave_out_failing)
+    return assign_patients(layout.find(sources, **made), sources, patients_from, leave_out_failing=leave_out_failing)

@@ -20,7 +20,7 @@ from gynbtnet.datasets.ingestion.found_scans import FoundScan, FoundScans, ScanC
 from gynbtnet.datasets.ingestion.public_archive import Archive
 from gynbtnet.imaging.file_search import files_below
 from gynbtnet.imaging.files.volume_files import read_volume
-from gynbtnet.imaging.whole_labels import whole_labels
+from gynbtnet.imaging.whole_labels import as_whole_labels
 from gynbtnet.runtime.errors import BadInput
 
 ARCHIVE = Archive(
@@ -57,7 +57,7 @@ def find(
             return ScanContents(image)
         fractures = {
             f"{STRUCTURE}_{label:g}": int(label)
-            for label in np.unique(whole_labels(read_volume(scan.contours[0]), scan.contours[0]).array)
+            for label in np.unique(as_whole_labels(read_volume(scan.contours[0]), scan.contours[0]).array)
             if label
         }
         each = read_labelled(scan, image, fractures, tuple(fractures), resample_labels=resample_labels)

@@ -28,9 +28,10 @@ from gynbtnet.datasets.ingestion.synthetic_flag import image_is_synthetic
 from gynbtnet.datasets.patient_key import PatientKey
 from gynbtnet.imaging.file_search import files_below
 from gynbtnet.imaging.files.volume_files import read_volume
-from gynbtnet.imaging.label_map import Mask, label_map
-from gynbtnet.imaging.resample_to_grid import labels_onto
-from gynbtnet.imaging.whole_labels import whole_labels
+from gynbtnet.imaging.label_map import label_map
+from gynbtnet.imaging.resample_to_grid import resample_segmentation
+from gynbtnet.imaging.whole_labels import as_whole_labels
+from gynbtnet.runtime.array_types import Mask
 from gynbtnet.runtime.errors import BadInput
 
 ARCHIVE = Archive("TotalSegmentator, version 1", "doi 10.5281/zenodo.6802614", "CC BY 4.0", 1204)
@@ -147,14 +148,14 @@ def _read(scan: FoundScan, wanted: tuple[str, ...], *, resample_labels: bool) ->
 
     def read_mask(path: Path) -> Mask:
         nonlocal moved
-        mask = whole_labels(read_volume(path), path)
+        mask = as_whole_labels(read_volume(path), path)
         if not image.geometry.is_same(mask.geometry):
             if not resample_labels:
                 raise LabelMismatch(
                     f"{path} lies on another grid than its scan, {image.geometry.difference(mask.geometry)}; export it "
                     "again, or have it resampled with --resample-labels."
                 )
-            mask = labels_onto(mask, image.geometry)
+            mask = resample_segmentation(mask, image.geometry)
             moved += 1
         return mask.array > 0
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset
 
-from gynbtnet.imaging.dicom.objects import read_header, read_object, reading
+from gynbtnet.imaging.dicom.objects import dicom_errors_as_bad_input, read_header, read_object
 
 PARTS = {
     "tandem": {"tandem", "tandems", "intrauterine", "iu", "iut"},
@@ -48,7 +48,7 @@ def applicator_of_plan(path: Path) -> str | None:
     Raises:
         BadInput: where the file can't be read.
     """
-    with reading(path):
+    with dicom_errors_as_bad_input(path):
         plan = read_object(path, "an RTPLAN")
         names: list[str] = []
         for setup in plan.get("ApplicationSetupSequence") or ():
@@ -66,7 +66,7 @@ def applicator_of_structures(path: Path) -> str | None:
     Raises:
         BadInput: where the file can't be read.
     """
-    with reading(path):
+    with dicom_errors_as_bad_input(path):
         rtstruct = read_header(path, "an RTSTRUCT", ["StructureSetROISequence", "RTROIObservationsSequence"])
         kinds = {
             one.get("ReferencedROINumber"): str(one.get("RTROIInterpretedType", ""))
@@ -82,7 +82,7 @@ def applicator_of_structures(path: Path) -> str | None:
         return applicator_in(ambiguous if "tandem" in certain else certain)
 
 
-def applicator_of(rtstruct: Path, plans: Sequence[Path]) -> tuple[str | None, str | None, tuple[str, ...]]:
+def find_applicator(rtstruct: Path, plans: Sequence[Path]) -> tuple[str | None, str | None, tuple[str, ...]]:
     """Type, who says it, and a sentence where plans or structures say different things.
 
     Plans that disagree say nothing.
@@ -102,34 +102,34 @@ def applicator_of(rtstruct: Path, plans: Sequence[Path]) -> tuple[str | None, st
     return by_structures, "RTSTRUCT" if by_structures else None, ()
 
 
-def plans_of(rtstruct: Path, plans: Mapping[Path, str]) -> tuple[Path, ...]:
+def find_plans(rtstruct: Path, plans: Mapping[Path, str]) -> tuple[Path, ...]:
     """The RTPLANs that refer to an RTSTRUCT.
 
     Args:
         rtstruct: the RTSTRUCT.
-        plans: by path, the SOPInstanceUID of the RTSTRUCT that each refers to, see :func:`structure_set_of`.
+        plans: by path, the SOPInstanceUID of the RTSTRUCT that each refers to, see :func:`referenced_structure_set`.
 
     Raises:
         BadInput: where a file can't be read.
     """
-    with reading(rtstruct):
+    with dicom_errors_as_bad_input(rtstruct):
         uid = str(read_header(rtstruct, "an RTSTRUCT", ["SOPInstanceUID"]).get("SOPInstanceUID", ""))
     return tuple(path for path, referred in plans.items() if uid and referred == uid)
 
 
-def structure_set_of(plan: Path) -> str:
+def referenced_structure_set(plan: Path) -> str:
     """The SOPInstanceUID of the RTSTRUCT that an RTPLAN refers to; empty if it refers to none.
 
     Raises:
         BadInput: If the file can't be read.
     """
-    with reading(plan):
+    with dicom_errors_as_bad_input(plan):
         items = read_object(plan, "an RTPLAN").get("ReferencedStructureSetSequence")
         first = items[0] if items else Dataset()
         return str(first.get("ReferencedSOPInstanceUID", ""))
 
 
-def said_by_user(text: str) -> str:
+def canonical_applicator(text: str) -> str:
     """An applicator as a user writes it, in our words where it names parts that we know, else as it stands."""
     return applicator_in([text]) or " ".join(text.split())
 

@@ -16,8 +16,14 @@ from pathlib import Path
 
 from gynbtnet.datasets.case import Case, Source
 from gynbtnet.datasets.ingestion.found_scans import FoundScan, FoundScans, NamedStructures
-from gynbtnet.datasets.ingestion.ingest import check_destination, notes_of, report_of, taken_of
-from gynbtnet.datasets.ingestion.integrity import IntegrityReport, LabelMismatch, Problem, refuse, size_of
+from gynbtnet.datasets.ingestion.ingest import check_destination, collect_notes, count_taken, make_report
+from gynbtnet.datasets.ingestion.integrity import (
+    IntegrityReport,
+    LabelMismatch,
+    Problem,
+    raise_first_problem,
+    total_bytes,
+)
 from gynbtnet.datasets.ingestion.scan_numbering import NumberedScan, number_scans
 from gynbtnet.datasets.ingestion.scan_reader import ScanReader
 from gynbtnet.datasets.patient_key import KEY, PatientKey
@@ -26,7 +32,7 @@ from gynbtnet.imaging.files.volume_files import is_image_file, read_header
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import sha256_of
-from gynbtnet.runtime.parallel import for_each_scan, reason_of
+from gynbtnet.runtime.parallel import failure_reason, map_scans
 
 
 @dataclass(frozen=True)
@@ -61,18 +67,18 @@ def dry_run(
         BadInput: As the ingestion would.
     """
     if not found.scans:
-        refuse(found.problems)
+        raise_first_problem(found.problems)
     check_destination(out, key)
     key = key or PatientKey.load(Path(out).absolute() / KEY)
     numbered = number_scans(found.scans, key)
     reader = ScanReader.of(found, out, key, resample_channels=resample_channels, allow_overlap=allow_overlap)
-    seen = for_each_scan(_Looker(reader).look, numbered, name=attrgetter("id"), title="Looking", jobs=jobs)
+    seen = map_scans(_Looker(reader).look, numbered, name=attrgetter("id"), title="Looking", jobs=jobs)
     copies = _copies([one for one, what in zip(numbered, seen, strict=True) if isinstance(what, Case)])
     seen = [copies.get(one.id, what) for one, what in zip(numbered, seen, strict=True)]
-    cases, problems = taken_of(found, numbered, seen, Path(out).absolute(), leave_out_failing=True)
-    report = report_of(found, len(numbered), cases, problems)
+    cases, problems = count_taken(found, numbered, seen, Path(out).absolute(), leave_out_failing=True)
+    report = make_report(found, len(numbered), cases, problems)
     ids = {case.id for case in cases}
-    return DryRun(tuple(one for one in numbered if one.id in ids), report, notes_of(found, report, cases))
+    return DryRun(tuple(one for one in numbered if one.id in ids), report, collect_notes(found, report, cases))
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,7 @@ class _Looker:
         except BadInput as error:
             return Problem.of(error, scan.place)
         except Exception as error:  # whatever is wrong with one scan, the others are looked at
-            return Problem("unreadable", str(scan.place), f"In {scan.place}: {reason_of(error)}")
+            return Problem("unreadable", str(scan.place), f"In {scan.place}: {failure_reason(error)}")
         named = found.named(scan) if found.named else NamedStructures()
         images = tuple(Path(f"{one.id}_{i:04d}") for i in range(len(found.channels)))
         return Case(
@@ -166,7 +172,7 @@ def _copies(numbered: Sequence[NumberedScan]) -> dict[str, Problem]:
     by_size: dict[tuple[int, int], list[NumberedScan]] = {}
     for one in numbered:
         if one.scan.series_uid is None:
-            by_size.setdefault(size_of(one.scan.files), []).append(one)
+            by_size.setdefault(total_bytes(one.scan.files), []).append(one)
     return dict(copy for alike in by_size.values() if len(alike) > 1 for copy in _copies_of(alike))
 
 

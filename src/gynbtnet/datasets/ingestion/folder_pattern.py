@@ -4,9 +4,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from gynbtnet.datasets.ingestion.applicator import said_by_user
-from gynbtnet.datasets.ingestion.scan_metadata import ToldOfScan
-from gynbtnet.imaging.printed_names import composed
+from gynbtnet.datasets.ingestion.applicator import canonical_applicator
+from gynbtnet.datasets.ingestion.scan_metadata import ScanMetadata
+from gynbtnet.imaging.printed_names import unicode_composed
 from gynbtnet.runtime.errors import BadInput
 
 _FIELDS = ("patient", "fraction", "applicator")
@@ -42,14 +42,14 @@ class FolderPattern:
         """No further channels: a pattern names none."""
         return ()
 
-    def told(self, place: PurePath, root: Path) -> ToldOfScan:
+    def told(self, place: PurePath, root: Path) -> ScanMetadata:
         """What it says of the scan at ``place``, relative to the source ``root``.
 
         Raises:
             BadInput: where the place doesn't fit the pattern, or a fraction has no number.
         """
         steps = place.parts or (root.name,)
-        found = re.match(self._expression, composed("/".join(steps)) + "/")
+        found = re.match(self._expression, unicode_composed("/".join(steps)) + "/")
         if found is None:
             raise BadInput(
                 f"The scan in {root / place} doesn't fit the pattern {self.text} of folders; expected all scans of a "
@@ -59,14 +59,14 @@ class FolderPattern:
         numbers = re.findall(r"\d+", said.get("fraction") or "")
         if "fraction" in said and not numbers:
             raise BadInput(f"The name of a fraction in {root / place} has no number; expected one such as Fx3.")
-        return ToldOfScan(
+        return ScanMetadata(
             patient=said["patient"],
             fraction=int(numbers[-1]) if numbers else None,
-            applicator=said_by_user(said["applicator"]) if "applicator" in said else None,
+            applicator=canonical_applicator(said["applicator"]) if "applicator" in said else None,
         )
 
     @property
     def _expression(self) -> str:
-        parts = re.split(r"(\{\w+\}|\*)", composed(self.text).strip("/"))
+        parts = re.split(r"(\{\w+\}|\*)", unicode_composed(self.text).strip("/"))
         names = {"*": "[^/]*"} | {f"{{{field}}}": f"(?P<{field}>[^/]+?)" for field in _FIELDS}
         return "".join(names.get(part, re.escape(part)) for part in parts) + "/"

@@ -9,7 +9,7 @@ from typing import TypeVar
 from gynbtnet.datasets.ingestion.integrity import Problem
 from gynbtnet.datasets.ingestion.public_archive import Archive
 from gynbtnet.imaging.label_map import Overlap
-from gynbtnet.imaging.overlap_losses import OverlapLoss, overlap_losses
+from gynbtnet.imaging.overlap_losses import OverlapLoss, measure_overlap_losses
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.runtime.errors import BadInput
 
@@ -82,7 +82,7 @@ class ScanContents:
     @property
     def losses(self) -> tuple[OverlapLoss, ...]:
         """What structures lose to others in the label map."""
-        return overlap_losses(self.segmentation, self.overlaps) if self.segmentation else ()
+        return measure_overlap_losses(self.segmentation, self.overlaps) if self.segmentation else ()
 
 
 @dataclass(frozen=True)

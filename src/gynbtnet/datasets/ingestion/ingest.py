@@ -15,7 +15,7 @@ from pathlib import Path
 from gynbtnet.datasets.case import Case
 from gynbtnet.datasets.cohort import MANIFEST, Cohort
 from gynbtnet.datasets.ingestion.found_scans import FoundScans
-from gynbtnet.datasets.ingestion.integrity import REPORT, IntegrityReport, Problem, refuse
+from gynbtnet.datasets.ingestion.integrity import REPORT, IntegrityReport, Problem, raise_first_problem
 from gynbtnet.datasets.ingestion.notes import notes_on_cases
 from gynbtnet.datasets.ingestion.scan_numbering import NumberedScan, number_scans
 from gynbtnet.datasets.ingestion.scan_reader import MASKS, ScanReader
@@ -25,7 +25,7 @@ from gynbtnet.imaging.roi_matching import says_unusable
 from gynbtnet.imaging.structure_masks import OverlappingSegmentation
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import read_json, sha256_of, write_json
-from gynbtnet.runtime.parallel import for_each_scan, reason_of
+from gynbtnet.runtime.parallel import failure_reason, map_scans
 
 _INGESTION_VERSION = 4
 _RECORDS = "cases"
@@ -74,7 +74,7 @@ def ingest_found(
             unless they are to be left out, a scan can't be taken.
     """
     if not found.scans:
-        refuse(found.problems)
+        raise_first_problem(found.problems)
     out = Path(out).absolute()
     check_destination(out, key)
     key = key or PatientKey.load(out / KEY)
@@ -83,12 +83,12 @@ def ingest_found(
     numbered = number_scans(found.scans, key)
     key.save()
     reader = ScanReader.of(found, out, key, resample_channels=resample_channels, allow_overlap=allow_overlap)
-    in_order = for_each_scan(_Writer(reader).write, numbered, name=attrgetter("id"), title="Ingesting", jobs=jobs)
-    cases, problems = taken_of(found, numbered, in_order, out, leave_out_failing=leave_out_failing)
+    in_order = map_scans(_Writer(reader).write, numbered, name=attrgetter("id"), title="Ingesting", jobs=jobs)
+    cases, problems = count_taken(found, numbered, in_order, out, leave_out_failing=leave_out_failing)
     _remove_others(out, {case.id for case in cases})
-    report = report_of(found, len(numbered), cases, problems)
+    report = make_report(found, len(numbered), cases, problems)
     report.save(out / REPORT, nameless=key.apart)
-    notes = notes_of(found, report, cases)
+    notes = collect_notes(found, report, cases)
     cohort = Cohort(name or out.name, found.structures, tuple(cases), out, notes, found.channels)
     cohort.save()
     return Ingestion(cohort, report)
@@ -109,7 +109,7 @@ def check_destination(out: Path, key: PatientKey | None) -> None:
         raise BadInput(f"The key {key.path} would lie in the cohort {out}; name a file apart, where only you can look.")
 
 
-def taken_of(
+def count_taken(
     found: FoundScans,
     numbered: Sequence[NumberedScan],
     seen: Sequence[Case | Problem],
@@ -133,18 +133,18 @@ def taken_of(
     cases, doubles = _without_doubles([one for one in seen if isinstance(one, Case)], numbered)
     problems += doubles
     if problems and (not leave_out_failing or not cases):
-        refuse(problems)
+        raise_first_problem(problems)
     _check_structures(cases, found.structures, out)
     return cases, problems
 
 
-def report_of(found: FoundScans, scans: int, cases: Sequence[Case], problems: Sequence[Problem]) -> IntegrityReport:
+def make_report(found: FoundScans, scans: int, cases: Sequence[Case], problems: Sequence[Problem]) -> IntegrityReport:
     """Whether a source with so many ``scans`` was whole."""
     archive = found.own_archive
     return IntegrityReport(scans, len(cases), archive.scans if archive else None, tuple(problems))
 
 
-def notes_of(found: FoundScans, report: IntegrityReport, cases: Sequence[Case]) -> tuple[str, ...]:
+def collect_notes(found: FoundScans, report: IntegrityReport, cases: Sequence[Case]) -> tuple[str, ...]:
     """What readers of a cohort's results have to know, a sentence each."""
     archive = found.own_archive
     of_archive = (archive.note,) if archive else ()
@@ -162,7 +162,7 @@ class _Writer:
         try:
             return self._written(one)
         except Exception as error:
-            return Problem("unreadable", str(one.scan.place), f"In {one.scan.place}: {reason_of(error)}")
+            return Problem("unreadable", str(one.scan.place), f"In {one.scan.place}: {failure_reason(error)}")
 
     def _written(self, one: NumberedScan) -> Case | Problem:
         scan, reader = one.scan, self.reader

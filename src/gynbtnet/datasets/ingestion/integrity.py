@@ -11,7 +11,7 @@ from gynbtnet.imaging.overlap_losses import OverlapTooLarge
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import write_json
 
-Kind = Literal["missing", "unreadable", "mismatch", "duplicate", "ambiguous", "overlap"]
+ProblemKind = Literal["missing", "unreadable", "mismatch", "duplicate", "ambiguous", "overlap"]
 REPORT = "integrity.json"
 _MOST_PLACES = 10
 
@@ -32,14 +32,14 @@ class Problem:
         reason: a sentence; empty likewise.
     """
 
-    kind: Kind
+    kind: ProblemKind
     place: str
     reason: str
 
     @classmethod
     def of(cls, error: BadInput, place: Path) -> "Problem":
         """What became of a scan that could not be read."""
-        kind: Kind = "mismatch" if isinstance(error, LabelMismatch) else "unreadable"
+        kind: ProblemKind = "mismatch" if isinstance(error, LabelMismatch) else "unreadable"
         if isinstance(error, OverlapTooLarge):
             kind = "overlap"
         return cls(kind, str(place), str(error))
@@ -89,7 +89,7 @@ class IntegrityReport:
         write_json(IntegrityReport(self.found, self.taken, self.expected, problems), path)
 
 
-def refuse(problems: Sequence[Problem]) -> None:
+def raise_first_problem(problems: Sequence[Problem]) -> None:
     """Raise BadInput with the first problem, and where the others are."""
     if len(problems) == 1:
         raise BadInput(problems[0].reason)
@@ -101,7 +101,7 @@ def refuse(problems: Sequence[Problem]) -> None:
         )
 
 
-def size_of(files: Iterable[Path]) -> tuple[int, int]:
+def total_bytes(files: Iterable[Path]) -> tuple[int, int]:
     """Number and bytes of files: scans that differ in these are no copies of one another."""
     sizes = [os.stat(path).st_size for path in files]  # noqa: PTH116 - of many slices, quicker than a Path's
     return len(sizes), sum(sizes)

@@ -9,10 +9,10 @@ from functools import cached_property
 from pathlib import Path, PurePath
 from typing import Any
 
-from gynbtnet.datasets.ingestion.applicator import said_by_user
-from gynbtnet.datasets.ingestion.scan_metadata import ToldOfScan
+from gynbtnet.datasets.ingestion.applicator import canonical_applicator
+from gynbtnet.datasets.ingestion.scan_metadata import ScanMetadata
 from gynbtnet.imaging.files.volume_files import is_image_file, without_suffix
-from gynbtnet.imaging.printed_names import composed
+from gynbtnet.imaging.printed_names import unicode_composed
 from gynbtnet.runtime.errors import BadInput
 
 _CHANNEL = "channel:"
@@ -45,7 +45,7 @@ class PatientTable:
 
     path: Path
     channels: tuple[str, ...]
-    rows: dict[PurePath, ToldOfScan]
+    rows: dict[PurePath, ScanMetadata]
     source: str = "table"
 
     @classmethod
@@ -69,19 +69,19 @@ class PatientTable:
                 f"The table {path} has the columns {', '.join(columns) or 'none'}; expected folder and any of patient, "
                 "fraction, applicator and channel:NAME, each once."
             )
-        rows: dict[PurePath, ToldOfScan] = {}
+        rows: dict[PurePath, ScanMetadata] = {}
         for number, row in enumerate(_rows(reader, path), start=2):
             cells = dict(
                 zip(columns, ((cell or "").strip() for cell in list(row.values())[: len(columns)]), strict=True)
             )
             if any(cells.values()):
-                folder = PurePath(composed(cells["folder"]))
+                folder = PurePath(unicode_composed(cells["folder"]))
                 if folder in rows:
                     raise BadInput(f"Line {number} of the table {path} tells of {folder} again; expected one row each.")
                 rows[folder] = _told(cells, channels, f"Line {number} of the table {path}", sources)
         return cls(Path(path), channels, rows)
 
-    def told(self, place: PurePath, root: Path) -> ToldOfScan:
+    def told(self, place: PurePath, root: Path) -> ScanMetadata:
         """What it says of the scan at ``place``, relative to the source ``root``.
 
         Raises:
@@ -114,7 +114,7 @@ def _rows(reader: Iterable[dict[str, Any]], path: Path) -> Iterator[dict[str, An
         raise BadInput(f"The table {path} can't be read ({error}); expected a CSV file in UTF-8.") from error
 
 
-def _told(cells: dict[str, str], channels: tuple[str, ...], where: str, sources: Sequence[Path]) -> ToldOfScan:
+def _told(cells: dict[str, str], channels: tuple[str, ...], where: str, sources: Sequence[Path]) -> ScanMetadata:
     if not cells["folder"]:
         raise BadInput(f"{where} names no folder; expected where its scan lies, or . for the source itself.")
     fraction = cells.get("fraction", "")
@@ -123,15 +123,15 @@ def _told(cells: dict[str, str], channels: tuple[str, ...], where: str, sources:
     files = []
     for channel in channels:
         named = cells[f"{_CHANNEL}{channel}"]
-        spellings = dict.fromkeys((named, composed(named), unicodedata.normalize("NFD", named)))
+        spellings = dict.fromkeys((named, unicode_composed(named), unicodedata.normalize("NFD", named)))
         found = [source / one for source in sources for one in spellings if one and (source / one).is_file()]
         if not found:
             raise BadInput(f"{where} names “{named}” for {channel}, and there is no such file below the source.")
         files.append(found[0])
     applicator = cells.get("applicator", "")
-    return ToldOfScan(
-        patient=composed(cells.get("patient", "")) or None,
+    return ScanMetadata(
+        patient=unicode_composed(cells.get("patient", "")) or None,
         fraction=int(fraction) if fraction else None,
-        applicator=said_by_user(applicator) if applicator else None,
+        applicator=canonical_applicator(applicator) if applicator else None,
         channels=tuple(files),
     )

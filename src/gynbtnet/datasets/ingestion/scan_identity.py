@@ -10,14 +10,14 @@ from gynbtnet.datasets.ingestion.found_scans import FoundScan, FoundScans
 from gynbtnet.datasets.ingestion.integrity import Problem
 from gynbtnet.datasets.ingestion.patient_table import PatientTable
 from gynbtnet.imaging.files.volume_files import without_suffix
-from gynbtnet.imaging.printed_names import composed
+from gynbtnet.imaging.printed_names import unicode_composed
 from gynbtnet.runtime.errors import BadInput
 
 DICOM = "dicom"
 _WORDS = {"folder": "{patient}"}
 
 
-def identified(
+def assign_patients(
     found: FoundScans, sources: Sequence[Path], patients_from: str = DICOM, *, leave_out_failing: bool = False
 ) -> FoundScans:
     """The scans with patient, fraction, applicator and further channels as ``patients_from`` says.
@@ -119,7 +119,7 @@ def _place(path: Path, sources: Sequence[Path]) -> tuple[PurePath, Path]:
     root = next(source for source in sources if path.is_relative_to(source))
     place = path.relative_to(root)
     named = place if path.is_dir() else place.with_name(without_suffix(place.name))
-    return PurePath(composed(str(named))), root
+    return PurePath(unicode_composed(str(named))), root
 
 
 def _unused(table: PatientTable, scans: Sequence[FoundScan], sources: Sequence[Path]) -> tuple[Problem, ...]:

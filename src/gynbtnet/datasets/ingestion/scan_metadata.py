@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class ToldOfScan:
+class ScanMetadata:
     """What a table or the names of folders say of a scan; None where they say nothing.
 
     Attributes:

@@ -14,11 +14,11 @@ from gynbtnet.datasets.ingestion.scan_numbering import NumberedScan
 from gynbtnet.datasets.patient_key import PatientKey
 from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.imaging.overlap_losses import check_losses
-from gynbtnet.imaging.resample_to_grid import image_onto
+from gynbtnet.imaging.resample_to_grid import resample_image
 from gynbtnet.imaging.structure_masks import OverlappingSegmentation
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.runtime.errors import BadInput
-from gynbtnet.runtime.parallel import reason_of
+from gynbtnet.runtime.parallel import failure_reason
 
 MASKS = "masksTr"
 """Folder of the drawn masks of a cohort."""
@@ -78,7 +78,7 @@ class ScanReader:
                 error = kind(f"In {scan.folder}: {error}")
             return Problem.of(error, scan.place)
         except Exception as error:  # whatever is wrong with one scan, the others are read
-            return Problem("unreadable", str(scan.place), f"In {scan.place}: {reason_of(error)}")
+            return Problem("unreadable", str(scan.place), f"In {scan.place}: {failure_reason(error)}")
         return self._case(one, contents, channels, (*notes, *(loss.in_cohort for loss in losses)), digests)
 
     def _channels(self, contents: ScanContents, scan: FoundScan) -> tuple[list[Volume], list[str]]:
@@ -93,7 +93,7 @@ class ScanReader:
                         f"{contents.image.geometry.difference(volume.geometry)}; register it to the scan, and have it "
                         "brought onto that grid with --resample-channels."
                     )
-                volume = image_onto(volume, contents.image.geometry)
+                volume = resample_image(volume, contents.image.geometry)
                 notes.append(f"Resampled its {name} onto the grid of its {self.found.channels[0]}.")
             images.append(replace(volume, geometry=contents.image.geometry))
         return images, notes

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from gynbtnet.imaging.dicom.objects import code, read_header, reading
+from gynbtnet.imaging.dicom.objects import code_value, dicom_errors_as_bad_input, read_header
 from gynbtnet.runtime.errors import BadInput
 
 NEWEST, APPROVED = "newest", "approved"
@@ -81,8 +81,8 @@ def _narrowed(sets: Sequence[_StructureSet], rule: str) -> list[_StructureSet]:
 
 def _structure_set(path: Path) -> _StructureSet:
     wanted = ["StructureSetLabel", "StructureSetDate", "StructureSetTime", "ApprovalStatus"]
-    with reading(path):
+    with dicom_errors_as_bad_input(path):
         header = read_header(path, "an RTSTRUCT", wanted)
-        date, time = (code(header, keyword) for keyword in wanted[1:3])
+        date, time = (code_value(header, keyword) for keyword in wanted[1:3])
         label = str(header.get("StructureSetLabel", "") or "").strip()[:_LONGEST]
-        return _StructureSet(path, label, date, time, code(header, "ApprovalStatus") == "APPROVED")
+        return _StructureSet(path, label, date, time, code_value(header, "ApprovalStatus") == "APPROVED")

@@ -8,8 +8,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from gynbtnet.evaluation.statistics.patient_bootstrap import interval, resampled_patients
-
-Floats = npt.NDArray[np.float64]
+from gynbtnet.runtime.array_types import FloatArray
 
 RESAMPLES = 1000
 LEAST_DEFINED = 100
@@ -17,7 +16,7 @@ LEAST_DEFINED = 100
 
 
 @dataclass(frozen=True)
-class Found:
+class AurocInterval:
     """How well a figure tells bad contours from good ones: the area under the ROC curve, with its interval.
 
     Attributes:
@@ -38,9 +37,9 @@ class Found:
     patients: int
 
 
-def found(
+def auroc_with_interval(
     suspicion: Sequence[float], dsc: Sequence[float], patients: Sequence[str], *, limit: float, seed: int = 0
-) -> Found:
+) -> AurocInterval:
     """How well ``suspicion`` finds the contours with a DSC below ``limit``.
 
     Args:
@@ -53,10 +52,10 @@ def found(
     x, bad = np.asarray(suspicion, float), np.asarray(dsc, float) < limit
     whose = np.asarray(patients)
     low, high = clustered_interval(whose, lambda drawn: auroc(x[drawn], bad[drawn]), seed=seed)
-    return Found(auroc(x, bad), low, high, int(bad.sum()), len(x), len(set(patients)))
+    return AurocInterval(auroc(x, bad), low, high, int(bad.sum()), len(x), len(set(patients)))
 
 
-def auroc(suspicion: Floats, bad: npt.NDArray[np.bool_]) -> float:
+def auroc(suspicion: FloatArray, bad: npt.NDArray[np.bool_]) -> float:
     """Mann and Whitney's U of the bad ones, divided by the number of pairs; NaN where there is none."""
     pairs = int(bad.sum()) * int((~bad).sum())
     if not pairs:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.evaluation.metrics.evaluate import Evaluation, prediction_path
+from gynbtnet.evaluation.metrics.evaluate import Evaluation, find_prediction
 from gynbtnet.runtime.json_files import read_json
 
 FAILED_BELOW = 0.7
@@ -19,7 +19,7 @@ FAILED_BELOW = 0.7
 
 
 @dataclass(frozen=True)
-class SaidFlag:
+class RecordedFlag:
     """A flag as ``prediction.json`` has it; one without a structure is of the whole scan."""
 
     kind: str
@@ -28,7 +28,7 @@ class SaidFlag:
 
 
 @dataclass(frozen=True)
-class FlagsAndFailures:
+class FlagAccuracy:
     """Flags beside DSC.
 
     Attributes:
@@ -63,9 +63,9 @@ class FlagsAndFailures:
         return _share(self.count(flagged=True, failed=True), self.count(flagged=True, failed=False))
 
 
-def flags_and_failures(
+def flag_accuracy(
     cohort: Cohort, evaluation: Evaluation, predictions: Path, limit: float = FAILED_BELOW
-) -> FlagsAndFailures | None:
+) -> FlagAccuracy | None:
     """Read the flags of every prediction beside its scores; None where no prediction says anything of flags.
 
     Contours that nobody can judge (absent in both, or unknown) are left out.
@@ -73,7 +73,7 @@ def flags_and_failures(
     Raises:
         BadInput: where a ``prediction.json`` is damaged.
     """
-    said = {case.id: _flags(prediction_path(case, predictions).parent / "prediction.json") for case in cohort.cases}
+    said = {case.id: _flags(find_prediction(case, predictions).parent / "prediction.json") for case in cohort.cases}
     told = {case_id: flags for case_id, flags in said.items() if flags is not None}
     if not told:
         return None
@@ -94,17 +94,17 @@ def flags_and_failures(
             }
         )
     columns = ["case", "structure", "dsc", "missed", "failed", "flagged", "flags"]
-    return FlagsAndFailures(limit, pd.DataFrame(rows, columns=columns), without=len(said) - len(told))
+    return FlagAccuracy(limit, pd.DataFrame(rows, columns=columns), without=len(said) - len(told))
 
 
 @dataclass(frozen=True)
 class _Prediction:
     """What is read of a ``prediction.json``."""
 
-    flags: tuple[SaidFlag, ...] | None = None
+    flags: tuple[RecordedFlag, ...] | None = None
 
 
-def _flags(manifest: Path) -> tuple[SaidFlag, ...] | None:
+def _flags(manifest: Path) -> tuple[RecordedFlag, ...] | None:
     if not manifest.is_file():
         return None
     return read_json(_Prediction, manifest, "predict this scan again with `gynbtnet predict`").flags
@@ -114,7 +114,7 @@ def _share(some: int, others: int) -> float:
     return some / (some + others) if some + others else float("nan")
 
 
-def printed_cells(table: FlagsAndFailures) -> tuple[list[str], list[list[str]]]:
+def printed_cells(table: FlagAccuracy) -> tuple[list[str], list[list[str]]]:
     """The 2×2 table as people read it: heads and rows."""
     heads = ["contours", f"failed (DSC < {table.limit:g}, missed or false)", f"DSC ≥ {table.limit:g}"]
     sides: Mapping[str, bool] = {"flagged": True, "not flagged": False}

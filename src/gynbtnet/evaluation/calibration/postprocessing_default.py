@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.evaluation.calibration.postprocessing_selection import LEAST_PATIENTS, choose_postprocessing
+from gynbtnet.evaluation.calibration.postprocessing_selection import LEAST_PATIENTS, select_postprocessing
 from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
 
 ONE_COMPONENT = ("bladder", "rectum", "uterus", "hr_ctv")
@@ -23,7 +23,7 @@ NOTE = "Post-processing: "
 
 
 @dataclass(frozen=True)
-class ChosenPostprocessing:
+class DefaultPostprocessing:
     """Rules for a plan, and where they come from.
 
     Attributes:
@@ -40,7 +40,7 @@ def enough_patients(cohort: Cohort) -> bool:
     return len(cohort.patients) >= LEAST_PATIENTS
 
 
-def postprocessing_for(structures: Sequence[str], validation: Cohort, predictions: Path) -> ChosenPostprocessing:
+def postprocessing_for(structures: Sequence[str], validation: Cohort, predictions: Path) -> DefaultPostprocessing:
     """Choose rules on validation patients, or take the default if these are too few.
 
     Args:
@@ -56,13 +56,13 @@ def postprocessing_for(structures: Sequence[str], validation: Cohort, prediction
         BadInput: If a case that is read has no contours or no prediction.
     """
     if enough_patients(validation):
-        rules = choose_postprocessing(validation, predictions).rules
+        rules = select_postprocessing(validation, predictions).rules
         outcome = "; ".join(f"{rule.structure}: {rule.words}" for rule in rules) or "nothing, for nothing helped"
-        return ChosenPostprocessing(
+        return DefaultPostprocessing(
             rules, f"{NOTE}chosen on the predictions of {len(validation.patients)} validation patients: {outcome}."
         )
     kept = tuple(name for name in ONE_COMPONENT if name in structures)
-    return ChosenPostprocessing(
+    return DefaultPostprocessing(
         tuple(PostprocessingRule(name, largest_component=True) for name in kept),
         f"{NOTE}the largest component of {', '.join(kept) or 'no structure'} is kept. This is a default, not a "
         f"choice: there were {len(validation.patients)} validation patients, and a choice needs {LEAST_PATIENTS}.",

@@ -25,12 +25,13 @@ import numpy as np
 import numpy.typing as npt
 
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.evaluation.metrics.evaluate import prediction_of, truth_of
+from gynbtnet.evaluation.metrics.evaluate import read_prediction, read_truth
 from gynbtnet.evaluation.metrics.metrics import score
 from gynbtnet.imaging.volume import Segmentation
-from gynbtnet.inference.quality.connected_components import pieces_of
-from gynbtnet.inference.quality.postprocessing import holes_of, kept_pieces, postprocess
+from gynbtnet.inference.quality.connected_components import connected_components
+from gynbtnet.inference.quality.postprocessing import find_holes, keep_components, postprocess
 from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
+from gynbtnet.runtime.array_types import FloatArray
 from gynbtnet.runtime.progress import track
 
 LEAST_GAIN = 0.001
@@ -40,7 +41,6 @@ LEAST_PATIENTS = 5
 _MOST_VOLUMES = 8
 _FLIPS_BITS = 13
 
-Floats = npt.NDArray[np.float64]
 Option = PostprocessingRule | None
 
 
@@ -72,14 +72,14 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class PostprocessingChoice:
+class PostprocessingSelection:
     """The rules that helped, and all that was tried."""
 
     rules: tuple[PostprocessingRule, ...]
     trials: tuple[Trial, ...]
 
 
-def choose_postprocessing(cohort: Cohort, predictions: Path) -> PostprocessingChoice:
+def select_postprocessing(cohort: Cohort, predictions: Path) -> PostprocessingSelection:
     """Try post-processing on the predictions of a cohort's cases, each made by a model that hasn't seen its patient.
 
     Args:
@@ -97,7 +97,7 @@ def choose_postprocessing(cohort: Cohort, predictions: Path) -> PostprocessingCh
         "holes", cohort, predictions, by_then, lambda name: _of_holes(name, holes, by_then.get(name))
     )
     rules = tuple(chosen[name] for name in cohort.structures if name in chosen)
-    return PostprocessingChoice(rules, (*tried, *tried_then))
+    return PostprocessingSelection(rules, (*tried, *tried_then))
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class _Overlap:
 
 
 _Overlaps = dict[str, _Overlap]
-_Tried = tuple[list[Option], dict[str, list[Floats]]]
+_Tried = tuple[list[Option], dict[str, list[FloatArray]]]
 """Options, the first of them no change, and of each patient the DSC of every case with every option."""
 
 
@@ -129,8 +129,8 @@ def _ids(cohort: Cohort) -> list[str]:
 
 def _pair(cohort: Cohort, case_id: str, predictions: Path) -> tuple[Segmentation, Segmentation]:
     case = cohort.case(case_id)
-    return truth_of(case, cohort.structures), _in_order(
-        prediction_of(case, predictions, cohort.structures), cohort.structures
+    return read_truth(case, cohort.structures), _in_order(
+        read_prediction(case, predictions, cohort.structures), cohort.structures
     )
 
 
@@ -138,7 +138,7 @@ def _pieces(cohort: Cohort, case_id: str, predictions: Path) -> _Overlaps:
     """Of each structure that the case's source knows, piece by piece."""
     case, (truth, prediction) = cohort.case(case_id), _pair(cohort, case_id, predictions)
     found = {}
-    for name, pieces in pieces_of(prediction).items():
+    for name, pieces in connected_components(prediction).items():
         if name in case.missing:
             continue
         true = truth.mask(name)
@@ -161,10 +161,10 @@ def _of_pieces(name: str, cases: Sequence[_Overlaps]) -> _Tried:
     of_cases = [case[name] for case in cases if name in case and (case[name].truth or len(case[name].parts))]
     options: list[Option] = [None, *(PostprocessingRule(name, minimum_cm3=cm3) for cm3 in _volumes(of_cases))]
     options.append(PostprocessingRule(name, largest_component=True))
-    found: dict[str, list[Floats]] = {}
+    found: dict[str, list[FloatArray]] = {}
     for case in of_cases:
         every = np.ones(len(case.parts), bool)
-        figures = [case.dsc(kept_pieces(case.parts, rule, case.voxel_mm3) if rule else every) for rule in options]
+        figures = [case.dsc(keep_components(case.parts, rule, case.voxel_mm3) if rule else every) for rule in options]
         found.setdefault(case.patient, []).append(np.array(figures))
     return options, found
 
@@ -194,7 +194,7 @@ def _holes(cohort: Cohort, case_id: str, predictions: Path, chosen: Mapping[str,
     """Of each structure that the case's source knows, all of its holes as one part."""
     case, (truth, prediction) = cohort.case(case_id), _pair(cohort, case_id, predictions)
     labels = postprocess(prediction, tuple(chosen.values())).labels
-    numbers, owner = holes_of(labels.array)
+    numbers, owner = find_holes(labels.array)
     owned = owner[numbers]
     found = {}
     for label, name in enumerate(cohort.structures, start=1):
@@ -214,7 +214,7 @@ def _holes(cohort: Cohort, case_id: str, predictions: Path, chosen: Mapping[str,
 
 def _of_holes(name: str, cases: Sequence[_Overlaps], standing: Option) -> _Tried:
     fill = replace(standing, fill_holes=True) if standing else PostprocessingRule(name, fill_holes=True)
-    found: dict[str, list[Floats]] = {}
+    found: dict[str, list[FloatArray]] = {}
     for case in (case[name] for case in cases if name in case and (case[name].truth or case[name].fixed[0])):
         figures = [case.dsc(np.array([filled])) for filled in (False, True)]
         found.setdefault(case.patient, []).append(np.array(figures))
@@ -258,7 +258,7 @@ def _step(
     return trials, kept_rules
 
 
-def chance_of(gains: Floats, option: int) -> float:
+def chance_of(gains: FloatArray, option: int) -> float:
     """How often any option looks as good as ``option`` does where signs are flipped patient by patient.
 
     The maximum over options is that of Westfall and Young 1993, Resampling-Based Multiple Testing. All ways to flip

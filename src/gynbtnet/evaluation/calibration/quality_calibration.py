@@ -9,14 +9,15 @@ import numpy as np
 
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import Split
-from gynbtnet.evaluation.metrics.evaluate import prediction_of, prediction_path, truth_of
+from gynbtnet.evaluation.metrics.evaluate import find_prediction, read_prediction, read_truth
 from gynbtnet.evaluation.metrics.metrics import dice
-from gynbtnet.inference.quality.dsc_regression import Floats, calibrate
+from gynbtnet.inference.quality.dsc_regression import calibrate
 from gynbtnet.inference.quality.postprocessing import postprocess
-from gynbtnet.inference.quality.predicted_dsc import Quality, StructureQuality, agreement_badness, shape_badness
-from gynbtnet.inference.quality.structure_features import StructureFigures, figures_of
+from gynbtnet.inference.quality.predicted_dsc import Quality, StructureQuality, agreement_feature, shape_features
+from gynbtnet.inference.quality.structure_features import StructureFeatures, structure_features
 from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
-from gynbtnet.preparation.planning.structure_volumes import StructureVolume, volumes_of
+from gynbtnet.preparation.planning.structure_volumes import StructureVolume, structure_volumes
+from gynbtnet.runtime.array_types import FloatArray
 from gynbtnet.runtime.json_files import read_json
 from gynbtnet.runtime.progress import track
 
@@ -34,7 +35,7 @@ class MeasuredStructure:
     """
 
     patient: str
-    figures: StructureFigures
+    figures: StructureFeatures
     agreement: float
     learned: StructureVolume | None
     dsc: float
@@ -55,25 +56,25 @@ def calibrate_quality(
     Raises:
         BadInput: where a prediction is absent or damaged.
     """
-    measured = measure(cohort, split, predictions, rules)
+    measured = measure_structures(cohort, split, predictions, rules)
     seen = cohort.of_patients(patient for fold in split.folds for patient in fold)
-    volumes = {volume.structure: volume for volume in volumes_of(seen)}
+    volumes = {volume.structure: volume for volume in structure_volumes(seen)}
     return Quality(passes, tuple(_calibrated(name, measured[name], volumes.get(name)) for name in cohort.structures))
 
 
-def measure(
+def measure_structures(
     cohort: Cohort, split: Split, predictions: Path, rules: Sequence[PostprocessingRule]
 ) -> dict[str, list[MeasuredStructure]]:
     """Of each structure the cases on which it was drawn and can be scored."""
     found: dict[str, list[MeasuredStructure]] = {name: [] for name in cohort.structures}
     for number in track(range(len(split.folds)), "Calibrating"):
-        learned = volumes_of(cohort.of_patients(split.training_patients(number)))
+        learned = structure_volumes(cohort.of_patients(split.training_patients(number)))
         volumes = {volume.structure: volume for volume in learned}
         for case in cohort.of_patients(split.validation_patients(number)).cases:
-            truth = truth_of(case, cohort.structures)
-            mended = postprocess(prediction_of(case, predictions, cohort.structures), rules)
-            agreement = _agreement(prediction_path(case, predictions).with_name("prediction.json"))
-            for figures in figures_of(mended):
+            truth = read_truth(case, cohort.structures)
+            mended = postprocess(read_prediction(case, predictions, cohort.structures), rules)
+            agreement = _agreement(find_prediction(case, predictions).with_name("prediction.json"))
+            for figures in structure_features(mended):
                 name = figures.structure
                 if figures.volume_cm3 == 0 or name not in found or name in case.missing:
                     continue
@@ -85,11 +86,11 @@ def measure(
 
 def _calibrated(name: str, cases: Sequence[MeasuredStructure], volume: StructureVolume | None) -> StructureQuality:
     patients = [case.patient for case in cases]
-    shape = np.array([shape_badness(case.figures, case.learned) for case in cases]).reshape(len(cases), 3)
+    shape = np.array([shape_features(case.figures, case.learned) for case in cases]).reshape(len(cases), 3)
     dsc = np.array([case.dsc for case in cases])
     from_agreement = None
     if cases and not any(math.isnan(case.agreement) for case in cases):
-        agreed: Floats = np.array([[agreement_badness(case.agreement)] for case in cases])
+        agreed: FloatArray = np.array([[agreement_feature(case.agreement)] for case in cases])
         from_agreement = calibrate(patients, np.hstack([agreed, shape]), dsc)
     return StructureQuality(name, len(set(patients)), volume, calibrate(patients, shape, dsc), from_agreement)
 

@@ -16,7 +16,7 @@ import pandas as pd
 
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.metrics.centroid import centroid
-from gynbtnet.evaluation.metrics.evaluate import Evaluation, prediction_of, truth_of
+from gynbtnet.evaluation.metrics.evaluate import Evaluation, read_prediction, read_truth
 from gynbtnet.evaluation.metrics.metrics import Score
 from gynbtnet.imaging.volume import Segmentation
 from gynbtnet.runtime.progress import track
@@ -35,13 +35,13 @@ HEADS = {
     "prediction_mm_drift": "centroid drift, prediction (mm a fraction)",
     "apart_mm_drift": "centroid drift, prediction from truth (mm a fraction)",
 }
-"""Columns of :func:`consistency`, and what people read above them."""
+"""Columns of :func:`fraction_consistency`, and what people read above them."""
 
 Points = dict[str, npt.NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
-class Places:
+class Centroids:
     """Where the structures of a case lie.
 
     Attributes:
@@ -53,7 +53,7 @@ class Places:
     prediction: Points
 
 
-def places(cohort: Cohort, predictions: Path) -> dict[str, Places]:
+def centroids(cohort: Cohort, predictions: Path) -> dict[str, Centroids]:
     """By case id, of the cases whose truth has the reference structure; every label map is read.
 
     Raises:
@@ -61,11 +61,11 @@ def places(cohort: Cohort, predictions: Path) -> dict[str, Places]:
     """
     found = {}
     for case in track(cohort.cases, "Find centroids"):
-        truth = _centroids(truth_of(case, cohort.structures))
+        truth = _centroids(read_truth(case, cohort.structures))
         reference = truth.get(reference_of(cohort.structures))
         if reference is not None:
-            prediction = _centroids(prediction_of(case, predictions, cohort.structures))
-            found[case.id] = Places(
+            prediction = _centroids(read_prediction(case, predictions, cohort.structures))
+            found[case.id] = Centroids(
                 *({name: point - reference for name, point in one.items()} for one in (truth, prediction))
             )
     return found
@@ -76,7 +76,7 @@ def reference_of(structures: Sequence[str]) -> str:
     return TARGET if TARGET in structures else structures[0]
 
 
-def consistency(cohort: Cohort, evaluation: Evaluation, places: dict[str, Places]) -> pd.DataFrame:
+def fraction_consistency(cohort: Cohort, evaluation: Evaluation, places: dict[str, Centroids]) -> pd.DataFrame:
     """A row for each patient with more than one scored fraction and each structure.
 
     Columns: ``patient``, ``structure``; ``fractions`` that were scored and ``missed`` of them; ``dsc_mean`` and

@@ -38,7 +38,7 @@ class Outlier:
     score: float
 
 
-def outliers(cohort: Cohort) -> tuple[Outlier, ...]:
+def find_outliers(cohort: Cohort) -> tuple[Outlier, ...]:
     """The figures that stand apart, the farthest first: volumes of structures, and spacings of slices and voxels."""
     found: list[Outlier] = []
     figures: dict[str, dict[str, float]] = {f"volume of {name} (cm³)": {} for name in cohort.structures}

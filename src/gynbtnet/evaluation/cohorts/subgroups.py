@@ -8,7 +8,7 @@ import pandas as pd
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.metrics.evaluate import Evaluation
 from gynbtnet.evaluation.metrics.metrics import Score
-from gynbtnet.evaluation.metrics.score_table import METRICS, printed, summarise
+from gynbtnet.evaluation.metrics.score_table import METRICS, printed_summary, summarise
 
 BLADDER = "bladder"
 UNKNOWN = "unknown"
@@ -44,7 +44,7 @@ def groupings(cohort: Cohort, scores: Sequence[Score], with_metal: Collection[st
     return found | {"artefacts": metal}
 
 
-def strata(cohort: Cohort, evaluation: Evaluation, with_metal: Collection[str]) -> pd.DataFrame:
+def subgroups(cohort: Cohort, evaluation: Evaluation, with_metal: Collection[str]) -> pd.DataFrame:
     """The summary of each group, see :func:`groupings` and :func:`gynbtnet.evaluation.metrics.score_table.summarise`.
 
     Columns: ``by``, ``group``, then those of a summary.
@@ -66,7 +66,7 @@ def crosstab(strata: pd.DataFrame, by: str, metric: str) -> tuple[list[str], lis
     structures, place = list(dict.fromkeys(of_kind["structure"])), 1 + list(METRICS).index(metric)
     rows = []
     for group, table in of_kind.groupby("group", sort=False):
-        cells = [row[place] for row in printed(table)[1]]
+        cells = [row[place] for row in printed_summary(table)[1]]
         whole = table.iloc[-1]
         rows.append([str(group), *cells, str(int(whole["cases"])), str(int(whole["patients"]))])
     return [by, *structures, "cases", "patients"], rows

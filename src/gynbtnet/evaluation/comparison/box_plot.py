@@ -12,7 +12,7 @@ from matplotlib.ticker import NullLocator
 
 from gynbtnet.evaluation.metrics.evaluate import Evaluation
 from gynbtnet.evaluation.metrics.score_table import METRICS, score_table
-from gynbtnet.evaluation.reports.patient_styles import MOST_NAMED, PatientMark, patient_marks
+from gynbtnet.evaluation.reports.patient_styles import MOST_NAMED, PatientStyle, patient_styles
 from gynbtnet.evaluation.statistics.paired_values import BETTER
 
 MOST_COLUMNS = 3
@@ -42,7 +42,7 @@ def box_figure(data: pd.DataFrame, metric: str, note: str = "") -> Figure:
     """
     structures = list(dict.fromkeys(data["structure"]))
     models = list(dict.fromkeys(data["model"]))
-    marks = patient_marks(data["patient"])
+    marks = patient_styles(data["patient"])
     columns = min(MOST_COLUMNS, max(1, len(structures)))
     rows = -(-max(1, len(structures)) // columns)
     width = columns * max(2.6, 0.75 * len(models) + 1.0)
@@ -75,7 +75,7 @@ def _scale(axes: Axes, metric: str, largest: float) -> None:
     axes.set_ylim(0, max(10.0, 1.15 * largest))
 
 
-def _draw(axes: Axes, data: pd.DataFrame, metric: str, models: list[str], marks: Mapping[str, PatientMark]) -> None:
+def _draw(axes: Axes, data: pd.DataFrame, metric: str, models: list[str], marks: Mapping[str, PatientStyle]) -> None:
     places = np.arange(len(models))
     values = [data.loc[data["model"] == model, metric].to_numpy() for model in models]
     axes.boxplot(
@@ -107,7 +107,7 @@ def _draw(axes: Axes, data: pd.DataFrame, metric: str, models: list[str], marks:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _legend(marks: Mapping[str, PatientMark], data: pd.DataFrame) -> list[Line2D]:
+def _legend(marks: Mapping[str, PatientStyle], data: pd.DataFrame) -> list[Line2D]:
     handles = [Line2D([], [], marker="D", color="none", markeredgecolor="0.1", markersize=5, label="mean")]
     if (data["missed"] != "none").any():
         ring = Line2D([], [], marker="o", color="none", markeredgecolor="0.1", markersize=8, label="missed or false")

@@ -14,7 +14,7 @@ from gynbtnet.evaluation.metrics.settings import ScoringSettings
 from gynbtnet.evaluation.statistics.model_tests import model_tests
 from gynbtnet.runtime.errors import BadInput
 
-__all__ = ["Comparison", "compare", "comparison_of"]
+__all__ = ["Comparison", "compare", "make_comparison"]
 
 OURS, FROM_SCRATCH = "gynbtnet", "gynbtnet-from-scratch"
 """What ``gynbtnet baselines`` calls our model, with and without the stages before the task."""
@@ -31,20 +31,20 @@ def compare(
     predictions: Mapping[str, Path] | None = None,
     settings: ComparisonSettings | None = None,
 ) -> Comparison:
-    """Compare as :func:`comparison_of`, and write tables and pictures as the folder ``out``, whole.
+    """Compare as :func:`make_comparison`, and write tables and pictures as the folder ``out``, whole.
 
     Raises:
-        BadInput: as :func:`comparison_of`, and where ``out`` holds anything but an earlier comparison.
+        BadInput: as :func:`make_comparison`, and where ``out`` holds anything but an earlier comparison.
     """
     check_comparison_folder(out)
-    comparison = comparison_of(
+    comparison = make_comparison(
         cohort, models, ours=ours, from_scratch=from_scratch, predictions=predictions, settings=settings
     )
     write_comparison(comparison, out)
     return comparison
 
 
-def comparison_of(
+def make_comparison(
     cohort: Cohort,
     models: Mapping[str, Path],
     *,

@@ -13,23 +13,23 @@ from gynbtnet.evaluation.comparison.tables import (
     OF_ALL,
     OF_PAIRS,
     effects_table,
-    model_figures,
-    table_1,
-    table_2,
+    model_table,
+    pretraining_table,
+    summarise_models,
     tests_of_all,
     tests_of_pairs,
 )
-from gynbtnet.evaluation.metrics.score_table import METRICS, how_scored
+from gynbtnet.evaluation.metrics.score_table import METRICS, scoring_sentence
 from gynbtnet.evaluation.reports.bland_altman import (
     agreement_table,
     bland_altman_figure,
     volume_pairs,
     with_differences,
 )
-from gynbtnet.evaluation.reports.grouped_table import PrintedTable, latex, markdown
+from gynbtnet.evaluation.reports.grouped_table import GroupedTable, latex, markdown
 from gynbtnet.evaluation.statistics.paired_values import BETTER
 from gynbtnet.pictures.picture import picture
-from gynbtnet.runtime.atomic_files import check_replaceable, written_whole
+from gynbtnet.runtime.atomic_files import atomic_write, ensure_replaceable
 
 MANIFEST, SUMMARY = "comparison.json", "comparison.md"
 _TABLES = ("table_1", "table_2", "tests_of_all", "tests_of_pairs", "effects")
@@ -47,7 +47,7 @@ FILES = (
 
 def check_comparison_folder(out: Path) -> None:
     """See that nothing but an earlier comparison stands at ``out``, else BadInput."""
-    check_replaceable(out, FILES, MANIFEST)
+    ensure_replaceable(out, FILES, MANIFEST)
 
 
 def write_comparison(comparison: Comparison, out: Path) -> None:
@@ -56,7 +56,7 @@ def write_comparison(comparison: Comparison, out: Path) -> None:
     ``comparison.md`` is what to read first; each table is there as CSV and JSON with every figure in full, and as
     Markdown and LaTeX as it is printed; beside each picture lies what it was drawn from, as CSV.
     """
-    with written_whole(out) as folder:
+    with atomic_write(out) as folder:
         folder.mkdir()
         printed = [_write_table(table, data, folder) for table, data in _tables(comparison)]
         for name, figure, data, description in _pictures(comparison):
@@ -67,20 +67,20 @@ def write_comparison(comparison: Comparison, out: Path) -> None:
         (folder / MANIFEST).write_text(json.dumps(_manifest(comparison), indent=1) + "\n", encoding="utf-8")
 
 
-def _tables(comparison: Comparison) -> Iterator[tuple[PrintedTable, pd.DataFrame]]:
+def _tables(comparison: Comparison) -> Iterator[tuple[GroupedTable, pd.DataFrame]]:
     """Each as it is printed, and with every figure."""
-    first, second = table_1(comparison), table_2(comparison)
+    first, second = model_table(comparison), pretraining_table(comparison)
     if first:
-        yield first, model_figures(comparison, (*comparison.rivals, comparison.ours))
+        yield first, summarise_models(comparison, (*comparison.rivals, comparison.ours))
     if second and comparison.from_scratch:
-        yield second, model_figures(comparison, (comparison.from_scratch, comparison.ours))
+        yield second, summarise_models(comparison, (comparison.from_scratch, comparison.ours))
     tests = comparison.tests.tests
     yield tests_of_all(comparison), tests[tests["test"].isin(OF_ALL)].drop(columns=["model", "other"])
     yield tests_of_pairs(comparison), tests[tests["test"].isin(OF_PAIRS)].drop(columns="effect")
     yield effects_table(comparison), comparison.tests.effects
 
 
-def _write_table(table: PrintedTable, data: pd.DataFrame, folder: Path) -> PrintedTable:
+def _write_table(table: GroupedTable, data: pd.DataFrame, folder: Path) -> GroupedTable:
     path = folder / table.name
     data.to_csv(path.with_suffix(".csv"), index=False)
     path.with_suffix(".json").write_text(data.to_json(orient="records", indent=1, double_precision=12) + "\n")
@@ -99,7 +99,7 @@ def _pictures(comparison: Comparison) -> Iterator[tuple[str, Figure, pd.DataFram
     yield _VOLUMES, figure, with_differences(pairs), "Automatic minus manual volume against their mean"
 
 
-def _summary(comparison: Comparison, printed: list[PrintedTable]) -> str:
+def _summary(comparison: Comparison, printed: list[GroupedTable]) -> str:
     lines = [f"# {', '.join(comparison.evaluations)} on {comparison.cohort.name}", ""]
     if comparison.cohort.synthetic:
         lines += ["**Synthetic data. No patient was scanned.**", ""]
@@ -113,7 +113,7 @@ def _summary(comparison: Comparison, printed: list[PrintedTable]) -> str:
     }
     for table in printed:
         lines += [f"## {titles[table.name]}", "", markdown(table)]
-    lines += ["## The figures", "", how_scored(comparison.evaluations[comparison.ours].settings), ""]
+    lines += ["## The figures", "", scoring_sentence(comparison.evaluations[comparison.ours].settings), ""]
     return "\n".join(lines)
 
 

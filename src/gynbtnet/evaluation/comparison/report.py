@@ -7,10 +7,16 @@ from gynbtnet.evaluation.cohorts.cohort_overview import cohort_pictures, cohort_
 from gynbtnet.evaluation.cohorts.metal_artefacts import cases_with_metal
 from gynbtnet.evaluation.comparison.comparison import Comparison
 from gynbtnet.evaluation.comparison.folder import PAGE
-from gynbtnet.evaluation.comparison.tables import effects_table, table_1, table_2, tests_of_all, tests_of_pairs
+from gynbtnet.evaluation.comparison.tables import (
+    effects_table,
+    model_table,
+    pretraining_table,
+    tests_of_all,
+    tests_of_pairs,
+)
 from gynbtnet.evaluation.metrics.score_table import METRICS
-from gynbtnet.evaluation.reports.example_cases import shown_cases
-from gynbtnet.evaluation.reports.grouped_table import PrintedTable
+from gynbtnet.evaluation.reports.example_cases import example_cases
+from gynbtnet.evaluation.reports.grouped_table import GroupedTable
 from gynbtnet.evaluation.reports.model_results import model_results
 from gynbtnet.evaluation.reports.report import ReportContent, write_report
 from gynbtnet.imaging.structure_names import StructureNames
@@ -49,14 +55,14 @@ def report_comparison(comparison: Comparison, out: Path, names: StructureNames |
         tables=tuple(_tables(comparison)),
         figures=tuple(_figures(comparison, out)),
         warnings=comparison.notes,
-        shown=shown_cases(cohort, drawn, predictions, names or StructureNames.load()) if drawn else None,
+        shown=example_cases(cohort, drawn, predictions, names or StructureNames.load()) if drawn else None,
     )
     write_report(content, out / PAGE)
     return out / PAGE
 
 
-def _tables(comparison: Comparison) -> Iterator[tuple[str, PrintedTable]]:
-    first, second = table_1(comparison), table_2(comparison)
+def _tables(comparison: Comparison) -> Iterator[tuple[str, GroupedTable]]:
+    first, second = model_table(comparison), pretraining_table(comparison)
     if first:
         yield "The models", first
     if second:

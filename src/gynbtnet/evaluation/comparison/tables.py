@@ -8,7 +8,7 @@ import pandas as pd
 
 from gynbtnet.evaluation.comparison.comparison import Comparison
 from gynbtnet.evaluation.metrics.score_table import DECIMALS, METRICS
-from gynbtnet.evaluation.reports.grouped_table import Cell, Head, PrintedTable, Row
+from gynbtnet.evaluation.reports.grouped_table import Cell, GroupedTable, Head, Row
 from gynbtnet.evaluation.statistics.model_tests import TESTS
 from gynbtnet.evaluation.statistics.paired_values import BETTER
 from gynbtnet.evaluation.statistics.significance_marks import SIGNIFICANT, STRONGLY, Mark, mark
@@ -18,7 +18,7 @@ OF_ALL = ("anova", "friedman")
 OF_PAIRS = ("tukey", "wilcoxon", "permutation", "patient_permutation")
 
 
-def model_figures(comparison: Comparison, models: tuple[str, ...]) -> pd.DataFrame:
+def summarise_models(comparison: Comparison, models: tuple[str, ...]) -> pd.DataFrame:
     """A row a structure and model.
 
     Columns: ``structure``, ``model``; for each metric ``<metric>_mean``, ``_sd``, ``_best`` (whether no model of
@@ -46,12 +46,12 @@ def model_figures(comparison: Comparison, models: tuple[str, ...]) -> pd.DataFra
     return pd.DataFrame(rows)
 
 
-def table_1(comparison: Comparison) -> PrintedTable | None:
+def model_table(comparison: Comparison) -> GroupedTable | None:
     """Models × structures × metrics, ours last, as the paper's Table 1; None where ours has no rival."""
     if not comparison.rivals:
         return None
     models = (*comparison.rivals, comparison.ours)
-    figures, metrics = model_figures(comparison, models), comparison.settings.metrics
+    figures, metrics = summarise_models(comparison, models), comparison.settings.metrics
     heads = ["structure", "model", *(METRICS[metric] for metric in metrics), "cases", "missed", "false"]
     groups = []
     for structure, of_structure in figures.groupby("structure", sort=False):
@@ -62,25 +62,25 @@ def table_1(comparison: Comparison) -> PrintedTable | None:
             rows.append((*words, *(_cell(row, metric) for metric in metrics), *counts))
         groups.append(tuple(rows))
     caption = f"{comparison.ours} beside {_listed(comparison.rivals)}. {_caption(comparison, models)}"
-    return PrintedTable("table_1", caption, (tuple(map(Head, heads)),), tuple(groups), texts=2)
+    return GroupedTable("table_1", caption, (tuple(map(Head, heads)),), tuple(groups), texts=2)
 
 
-def table_2(comparison: Comparison) -> PrintedTable | None:
+def pretraining_table(comparison: Comparison) -> GroupedTable | None:
     """Metrics × structures, without and with pretraining, as the paper's Table 2; None where all have pretraining."""
     if comparison.from_scratch is None:
         return None
     models = (comparison.from_scratch, comparison.ours)
-    figures = model_figures(comparison, models)
+    figures = summarise_models(comparison, models)
     structures, records = comparison.structures, _records(figures)
     above = (Head("structure"), *(Head(structure, len(models)) for structure in structures))
     below = (Head("pretraining"), *(Head(words) for _ in structures for words in ("no", "yes")))
     rows = [(Cell(METRICS[metric]), *(_cell(row, metric) for row in records)) for metric in comparison.settings.metrics]
     rows += [(Cell(count), *(Cell(str(row[count])) for row in records)) for count in ("cases", "missed", "false")]
     caption = f"{comparison.ours} with pretraining and, as {comparison.from_scratch}, without. "
-    return PrintedTable("table_2", caption + _caption(comparison, models), (above, below), (tuple(rows),))
+    return GroupedTable("table_2", caption + _caption(comparison, models), (above, below), (tuple(rows),))
 
 
-def tests_of_all(comparison: Comparison) -> PrintedTable:
+def tests_of_all(comparison: Comparison) -> GroupedTable:
     """ANOVA and Friedman of every structure and metric."""
     tests = comparison.tests.tests
     above = (Head("structure"), Head("metric"), Head("cases"), Head(TESTS["anova"], 4), Head(TESTS["friedman"], 4))
@@ -106,10 +106,10 @@ def tests_of_all(comparison: Comparison) -> PrintedTable:
         f"neither knows patients.{few} η²: the share of all variance that lies between models; W: how alike the cases "
         "rank them, 0 to 1. They have no interval: neither can be below 0, so that one from resamples never holds 0."
     )
-    return PrintedTable("tests_of_all", caption, (above, below), tuple(groups), texts=2)
+    return GroupedTable("tests_of_all", caption, (above, below), tuple(groups), texts=2)
 
 
-def tests_of_pairs(comparison: Comparison) -> PrintedTable:
+def tests_of_pairs(comparison: Comparison) -> GroupedTable:
     """p-values of every test of every pair of models, raw and adjusted."""
     tests = comparison.tests.tests
     pairs = tests[tests["test"].isin(OF_PAIRS)]
@@ -134,10 +134,10 @@ def tests_of_pairs(comparison: Comparison) -> PrintedTable:
         f"{_synthetic(comparison)}Two-sided p-values of every pair of models. {'; '.join(used)}. The raw p beside "
         "Tukey's is of t with the SD pooled over all models."
     )
-    return PrintedTable("tests_of_pairs", caption, (above, below), tuple(groups), texts=4)
+    return GroupedTable("tests_of_pairs", caption, (above, below), tuple(groups), texts=4)
 
 
-def effects_table(comparison: Comparison) -> PrintedTable:
+def effects_table(comparison: Comparison) -> GroupedTable:
     """How large each difference is, with 95 % intervals by patient."""
     heads = ("structure", "metric", "model", "against", "cases", "patients")
     figures = ("difference (95 % CI)", "d_z (95 % CI)", "model better in % of cases (95 % CI)", "left out")
@@ -161,7 +161,7 @@ def effects_table(comparison: Comparison) -> PrintedTable:
         "resamples of patients, each with all cases, expanded for the number of patients. Left out: cases that some "
         "models have a score for and others haven't."
     )
-    return PrintedTable("effects", caption, (tuple(map(Head, (*heads, *figures))),), tuple(groups), texts=4)
+    return GroupedTable("effects", caption, (tuple(map(Head, (*heads, *figures))),), tuple(groups), texts=4)
 
 
 def _mark(comparison: Comparison, models: tuple[str, ...], name: str, structure: str, metric: str, test: str) -> Mark:

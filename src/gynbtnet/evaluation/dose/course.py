@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from gynbtnet.evaluation.dose.eqd2 import total_eqd2
 from gynbtnet.evaluation.dose.external_beam import ExternalBeam
 from gynbtnet.evaluation.dose.metrics import is_target
-from gynbtnet.evaluation.dose.planning_aims import Aims, Verdict
+from gynbtnet.evaluation.dose.planning_aims import PlanningAims, Verdict
 from gynbtnet.evaluation.dose.score import DoseScore
 from gynbtnet.evaluation.metrics.settings import DoseSettings
 from gynbtnet.imaging.structure_names import StructureNames
@@ -62,7 +62,7 @@ class CourseDose:
 def course_doses(
     scores: Sequence[DoseScore],
     external: Mapping[str, ExternalBeam],
-    aims: Aims,
+    aims: PlanningAims,
     settings: DoseSettings,
     names: StructureNames,
     *,
@@ -87,7 +87,7 @@ def course_doses(
 def _course(
     scores: Sequence[DoseScore],
     external: Mapping[str, ExternalBeam],
-    aims: Aims,
+    aims: PlanningAims,
     settings: DoseSettings,
     names: StructureNames,
     predicted: bool,

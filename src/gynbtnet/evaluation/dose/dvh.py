@@ -30,7 +30,7 @@ _ROUNDING = 1e-6  # of a volume in relation to it, and of a voxel
 
 
 @dataclass(frozen=True)
-class DoseVolume:
+class DoseVolumeHistogram:
     """Dose in one structure.
 
     Attributes:
@@ -69,9 +69,9 @@ class DoseVolume:
         return np.multiply(len(self.doses_gy) - colder, self.sample_cm3, dtype=np.float64)
 
 
-def dose_volume(
+def dose_volume_histogram(
     mask: npt.NDArray[np.bool_], geometry: Geometry, doses: Sequence[Volume], finest_mm: float = FINEST_MM
-) -> DoseVolume:
+) -> DoseVolumeHistogram:
     """The dose in a structure.
 
     Args:
@@ -87,7 +87,7 @@ def dose_volume(
     found = [_doses_at(voxels[i : i + step], within, geometry, doses) for i in range(0, len(voxels), step)]
     known = np.sort(np.concatenate(found or [np.zeros(0, np.float32)]))[::-1]
     sample_cm3 = geometry.voxel_volume / len(within) / 1000
-    return DoseVolume(known, sample_cm3, (len(voxels) * len(within) - len(known)) * sample_cm3)
+    return DoseVolumeHistogram(known, sample_cm3, (len(voxels) * len(within) - len(known)) * sample_cm3)
 
 
 def _doses_at(

@@ -19,15 +19,15 @@ from gynbtnet.evaluation.dose.course import CourseDose, course_doses
 from gynbtnet.evaluation.dose.dvh_plot import dvh_figure
 from gynbtnet.evaluation.dose.external_beam import ExternalBeam
 from gynbtnet.evaluation.dose.files import find_doses, read_dose
-from gynbtnet.evaluation.dose.planning_aims import Aims
+from gynbtnet.evaluation.dose.planning_aims import PlanningAims
 from gynbtnet.evaluation.dose.report import DoseContent, dose_report
 from gynbtnet.evaluation.dose.score import DoseScore, score_dose
 from gynbtnet.evaluation.dose.tables import dose_markdown, dose_table, summarise_dose
-from gynbtnet.evaluation.metrics.evaluate import all_or_none, matching_prediction, truth_of
+from gynbtnet.evaluation.metrics.evaluate import all_or_none, matching_prediction, read_truth
 from gynbtnet.evaluation.metrics.settings import DoseSettings
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.pictures.picture import picture
-from gynbtnet.runtime.atomic_files import check_replaceable, written_whole
+from gynbtnet.runtime.atomic_files import atomic_write, ensure_replaceable
 from gynbtnet.runtime.errors import BadInput
 
 PAGE = "report.html"
@@ -61,7 +61,7 @@ def evaluate_dose(
     predictions: Path | None = None,
     doses: Path | None = None,
     external: Mapping[str, ExternalBeam] | None = None,
-    aims: Aims | None = None,
+    aims: PlanningAims | None = None,
     settings: DoseSettings | None = None,
     names: StructureNames | None = None,
     jobs: int = 1,
@@ -88,8 +88,8 @@ def evaluate_dose(
         BadInput: where there is no case or no dose, contours or a dose can't be read, or ``out`` holds anything but an
             earlier result.
     """
-    settings, aims, names = settings or DoseSettings(), aims or Aims.load(), names or StructureNames.load()
-    check_replaceable(out, FILES, "dose.csv")
+    settings, aims, names = settings or DoseSettings(), aims or PlanningAims.load(), names or StructureNames.load()
+    ensure_replaceable(out, FILES, "dose.csv")
     if not cohort.cases:
         raise BadInput(f"The selection of the cohort {cohort.folder} has no cases; expected some with doses.")
     files = find_doses(cohort.cases, doses)
@@ -100,7 +100,7 @@ def evaluate_dose(
     predicted = predictions is not None
     courses = course_doses(scores, external or {}, aims, settings, names, predicted=predicted)
     summary = summarise_dose(scores, predicted=predicted)
-    with written_whole(out) as folder:
+    with atomic_write(out) as folder:
         folder.mkdir()
         dose_table(scores, DoseScore).to_csv(folder / "dose.csv", index=False)
         dose_table(courses, CourseDose).to_csv(folder / "eqd2.csv", index=False)
@@ -129,7 +129,7 @@ def evaluate_dose(
 
 
 def _settings_in_words(
-    settings: DoseSettings, external: Mapping[str, ExternalBeam], aims: Aims
+    settings: DoseSettings, external: Mapping[str, ExternalBeam], aims: PlanningAims
 ) -> tuple[tuple[str, str], ...]:
     beams = Counter(f"{beam.dose_gy:g} Gy in {beam.fractions} fractions" for beam in external.values())
     told = ", ".join(f"{beam} ({count} patient{'s' * (count > 1)})" for beam, count in beams.items())
@@ -149,7 +149,7 @@ def _dose_of(
     names: StructureNames,
     case: Case,
 ) -> tuple[list[DoseScore], pd.DataFrame]:
-    manual = truth_of(case, structures)
+    manual = read_truth(case, structures)
     automatic = None if predictions is None else matching_prediction(case, predictions, manual)
     return score_dose(case, read_dose(files[case.id]) if files[case.id] else (), manual, automatic, names)
 

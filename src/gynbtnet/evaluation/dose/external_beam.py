@@ -25,7 +25,7 @@ class ExternalBeam:
         return eqd2(self.dose_gy / self.fractions, alpha_beta_gy, self.fractions)
 
 
-def external_beam(told: str, patients: Iterable[str]) -> Mapping[str, ExternalBeam]:
+def parse_external_beam(told: str, patients: Iterable[str]) -> Mapping[str, ExternalBeam]:
     """By patient, from "45/25" (Gy in fractions, for all) or a CSV file with patient, dose_gy and fractions.
 
     Patients who aren't in the file are left out.

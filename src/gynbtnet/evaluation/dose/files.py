@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gynbtnet.datasets.case import Case
-from gynbtnet.imaging.dicom.objects import RT_DOSE, code, read_header, reading, uid
-from gynbtnet.imaging.dicom.rt.dose_sum import doses_by_plan
+from gynbtnet.imaging.dicom.objects import RT_DOSE, code_value, dicom_errors_as_bad_input, read_header, uid_value
+from gynbtnet.imaging.dicom.rt.dose_sum import group_doses_by_plan
 from gynbtnet.imaging.dicom.rt.rtdose_reader import read_rtdose
 from gynbtnet.imaging.dicom.series import FoundSeries, search_series
 from gynbtnet.imaging.file_search import files_below
@@ -62,7 +62,7 @@ def read_dose(files: Sequence[Path]) -> tuple[Volume, ...]:
             raise BadInput(f"{files[0]} holds values below 0; expected a dose in Gy: name the folder of doses.")
         return (dose,)
     doses = [read_rtdose(path) for path in files]
-    plans = doses_by_plan(doses)
+    plans = group_doses_by_plan(doses)
     if len(plans) > 1:
         raise BadInput(
             f"{files[0]} and {len(files) - 1} more RTDOSEs of one scan belong to {len(plans)} plans; expected the plan "
@@ -78,11 +78,11 @@ def check_one_fraction(doses: Sequence[Path], plans: Sequence[Path]) -> None:
     """
     fractions = {number.uid: number for number in map(_planned_fractions, dict.fromkeys(plans))}
     for path in dict.fromkeys(doses):
-        with reading(path):
+        with dicom_errors_as_bad_input(path):
             referenced = (
                 read_header(path, "an RTDOSE", ["ReferencedRTPlanSequence"]).get("ReferencedRTPlanSequence") or ()
             )
-            uids = [uid(plan, "ReferencedSOPInstanceUID") for plan in referenced]
+            uids = [uid_value(plan, "ReferencedSOPInstanceUID") for plan in referenced]
         for several in (fractions[one] for one in uids if one in fractions and fractions[one].count > 1):
             raise BadInput(
                 f"{path} is the dose of all {several.count} fractions of the plan in {several.path}; expected that of "
@@ -101,11 +101,13 @@ class _PlannedFractions:
 
 
 def _planned_fractions(path: Path) -> _PlannedFractions:
-    with reading(path):
+    with dicom_errors_as_bad_input(path):
         plan = read_header(path, "an RTPLAN", ["SOPInstanceUID", "FractionGroupSequence"])
         groups = plan.get("FractionGroupSequence") or ()
-        counts = [code(group, "NumberOfFractionsPlanned") for group in groups]
-        return _PlannedFractions(path, uid(plan, "SOPInstanceUID"), sum(int(one) for one in counts if one.isdigit()))
+        counts = [code_value(group, "NumberOfFractionsPlanned") for group in groups]
+        return _PlannedFractions(
+            path, uid_value(plan, "SOPInstanceUID"), sum(int(one) for one in counts if one.isdigit())
+        )
 
 
 def _rtdoses(cases: Sequence[Case], folder: Path | None) -> dict[str, tuple[Path, ...]]:

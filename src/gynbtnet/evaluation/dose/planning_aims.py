@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from gynbtnet.evaluation.dose.metrics import parse_figure
+from gynbtnet.evaluation.dose.metrics import parse_metric_name
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.plain_data import PlainDataError, load_yaml
 from gynbtnet.runtime.settings import Settings
@@ -64,16 +64,18 @@ class AlphaBeta(Settings):
     organ: float = Field(gt=0)
 
 
-class Aims(Settings):
+class PlanningAims(Settings):
     """A table of aims; see ``aims_embrace2.yaml``."""
 
     name: str
     source: str
     alpha_beta_gy: AlphaBeta
-    structures: Mapping[str, Mapping[Annotated[str, AfterValidator(lambda name: parse_figure(name) and name)], Aim]]
+    structures: Mapping[
+        str, Mapping[Annotated[str, AfterValidator(lambda name: parse_metric_name(name) and name)], Aim]
+    ]
 
     @classmethod
-    def load(cls, path: Path = EMBRACE_II) -> "Aims":
+    def load(cls, path: Path = EMBRACE_II) -> "PlanningAims":
         """Read a table.
 
         Raises:

@@ -9,15 +9,15 @@ from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.dose.agreement import DoseAgreement, limit_cells
 from gynbtnet.evaluation.dose.course import ASSUMED, CourseDose
 from gynbtnet.evaluation.dose.dvh_plot import curve_table, dvh_panels
-from gynbtnet.evaluation.dose.planning_aims import Aims
+from gynbtnet.evaluation.dose.planning_aims import PlanningAims
 from gynbtnet.evaluation.dose.score import DoseScore
 from gynbtnet.evaluation.dose.tables import (
     DEFINED,
     JUDGED,
+    aims_sentence,
     course_cells,
     dose_table,
     fraction_cells,
-    judged_by,
     score_cells,
     verdict_cells,
 )
@@ -53,7 +53,7 @@ class DoseContent:
     scores: Sequence[DoseScore]
     summary: pd.DataFrame
     courses: Sequence[CourseDose]
-    aims: Aims
+    aims: PlanningAims
     agreements: Sequence[DoseAgreement]
     curves: pd.DataFrame
     settings: Sequence[tuple[str, str]]
@@ -87,7 +87,7 @@ def _fraction(content: DoseContent) -> Iterator[str]:
     heads, rows = score_cells(content.scores, predicted=content.predicted)
     table = html.table(heads, rows, numbers=slice(3, heads.index("note")))
     whole = table + _csv(dose_table(content.scores, DoseScore), "dose.csv")
-    yield html.folded(f"Every case and figure ({len(rows)} rows)", whole)
+    yield html.details(f"Every case and figure ({len(rows)} rows)", whole)
 
 
 def _course(content: DoseContent) -> Iterator[str]:
@@ -98,11 +98,11 @@ def _course(content: DoseContent) -> Iterator[str]:
     if several and rows:
         yield html.paragraph("How many patients' totals have which verdict:")
         yield html.table(heads, rows, numbers=slice(5, None), download="verdicts.csv")
-    yield html.paragraph(f"{judged_by(content.aims)} {ASSUMED}", "note")
+    yield html.paragraph(f"{aims_sentence(content.aims)} {ASSUMED}", "note")
     heads, rows = course_cells(content.courses, predicted=content.predicted)
     table = html.table(heads, rows, numbers=slice(3, heads.index("aim")))
     whole = table + _csv(dose_table(content.courses, CourseDose), "eqd2.csv")
-    yield html.folded(f"Every patient and figure ({len(rows)} rows)", whole) if several else whole
+    yield html.details(f"Every patient and figure ({len(rows)} rows)", whole) if several else whole
 
 
 def _changed(courses: Sequence[CourseDose]) -> str:
@@ -129,7 +129,7 @@ def _histograms(curves: pd.DataFrame, synthetic: bool) -> Iterator[str]:
 
 
 def _settings(content: DoseContent) -> Iterator[str]:
-    yield html.pairs(content.settings)
+    yield html.definition_list(content.settings)
     if content.cohort.notes:
         yield html.bullets(content.cohort.notes)
 

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from gynbtnet.datasets.case import Case
-from gynbtnet.evaluation.dose.dvh import DoseVolume, dose_volume
-from gynbtnet.evaluation.dose.metrics import NO_CONTOUR, NO_DOSE, dose_figure, figures_of
+from gynbtnet.evaluation.dose.dvh import DoseVolumeHistogram, dose_volume_histogram
+from gynbtnet.evaluation.dose.metrics import NO_CONTOUR, NO_DOSE, dose_metric, dose_metric_names
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation, Volume
 
@@ -68,26 +68,26 @@ def score_dose(
         contours = {MANUAL: manual, AUTOMATIC: automatic}
         undrawn = structure in case.missing
         found = {
-            who: dose_volume(segmentation.mask(structure), segmentation.labels.geometry, doses)
+            who: dose_volume_histogram(segmentation.mask(structure), segmentation.labels.geometry, doses)
             for who, segmentation in contours.items()
             if segmentation is not None and doses and not (who == MANUAL and undrawn)
         }
         scores += [
             _score(case, structure, name, found, automatic is not None, bool(doses))
-            for name in figures_of(structure, names)
+            for name in dose_metric_names(structure, names)
         ]
         curves += [_curve(case.id, structure, who, dose) for who, dose in found.items() if dose.inside_cm3]
     return scores, pd.concat(curves) if curves else pd.DataFrame(columns=CURVE_COLUMNS)
 
 
 def _score(
-    case: Case, structure: str, name: str, found: Mapping[str, DoseVolume], predicted: bool, has_dose: bool
+    case: Case, structure: str, name: str, found: Mapping[str, DoseVolumeHistogram], predicted: bool, has_dose: bool
 ) -> DoseScore:
     if not has_dose:
         manual = automatic = NO_DOSE
     else:
         manual, automatic = (
-            dose_figure(name, found[who]) if who in found else NO_CONTOUR for who in (MANUAL, AUTOMATIC)
+            dose_metric(name, found[who]) if who in found else NO_CONTOUR for who in (MANUAL, AUTOMATIC)
         )
     return DoseScore(
         case=case.id,
@@ -103,7 +103,7 @@ def _score(
     )
 
 
-def _curve(case: str, structure: str, who: str, dose: DoseVolume) -> pd.DataFrame:
+def _curve(case: str, structure: str, who: str, dose: DoseVolumeHistogram) -> pd.DataFrame:
     volumes = dose.volume_cm3 * PERCENT / 100
     columns = (case, structure, who, PERCENT, volumes, dose.dose_at(volumes))
     return pd.DataFrame(dict(zip(CURVE_COLUMNS, columns, strict=True)))

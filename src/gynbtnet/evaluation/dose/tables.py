@@ -8,7 +8,7 @@ import pandas as pd
 
 from gynbtnet.evaluation.dose.course import ASSUMED, CourseDose
 from gynbtnet.evaluation.dose.metrics import NO_DOSE
-from gynbtnet.evaluation.dose.planning_aims import Aims
+from gynbtnet.evaluation.dose.planning_aims import PlanningAims
 from gynbtnet.evaluation.dose.score import AUTOMATIC, MANUAL, DoseScore
 
 DEFINED = (
@@ -119,17 +119,17 @@ def verdict_cells(courses: Sequence[CourseDose], *, predicted: bool) -> Cells:
 
 
 def dose_markdown(
-    summary: pd.DataFrame, courses: Sequence[CourseDose], aims: Aims, *, predicted: bool, synthetic: bool
+    summary: pd.DataFrame, courses: Sequence[CourseDose], aims: PlanningAims, *, predicted: bool, synthetic: bool
 ) -> str:
     """What people read in a terminal: doses of fractions, totals of courses, what they assume."""
     parts = ["**Synthetic data: no patient was treated with these doses.**\n"] if synthetic else []
     parts += ["## A fraction\n", _markdown(*fraction_cells(summary, predicted=predicted)), f"{DEFINED}\n"]
     parts += ["## A course, total EQD2\n", _markdown(*course_cells(courses, predicted=predicted))]
-    parts += [f"{judged_by(aims)} {ASSUMED}\n"]
+    parts += [f"{aims_sentence(aims)} {ASSUMED}\n"]
     return "\n".join(parts)
 
 
-def judged_by(aims: Aims) -> str:
+def aims_sentence(aims: PlanningAims) -> str:
     """What verdicts are made of, and where it stands."""
     return f"Aims and limits in EQD2: {aims.name}, {aims.source}."
 

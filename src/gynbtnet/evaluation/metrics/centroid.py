@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from gynbtnet.evaluation.metrics.surface_distance import Mask, Spacing
+from gynbtnet.runtime.array_types import Mask, Spacing
 
 
 def centroid(mask: Mask) -> npt.NDArray[np.float64]:

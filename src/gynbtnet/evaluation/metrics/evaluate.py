@@ -14,16 +14,16 @@ from pydantic import TypeAdapter, ValidationError
 from gynbtnet.datasets.case import Case
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.metrics.metrics import Score, score
-from gynbtnet.evaluation.metrics.score_table import how_scored, markdown_table, score_table, summarise
+from gynbtnet.evaluation.metrics.score_table import markdown_table, score_table, scoring_sentence, summarise
 from gynbtnet.evaluation.metrics.settings import ScoringSettings
 from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.imaging.structure_masks import OverlappingSegmentation, StructureMasks
 from gynbtnet.imaging.volume import Segmentation
-from gynbtnet.imaging.whole_labels import whole_labels
-from gynbtnet.runtime.atomic_files import check_replaceable, written_whole
+from gynbtnet.imaging.whole_labels import as_whole_labels
+from gynbtnet.runtime.atomic_files import atomic_write, ensure_replaceable
 from gynbtnet.runtime.errors import BadInput, ScansFailed
 from gynbtnet.runtime.json_files import read_json
-from gynbtnet.runtime.parallel import affordable_jobs, for_each_scan
+from gynbtnet.runtime.parallel import limit_jobs_to_memory, map_scans
 
 Result = TypeVar("Result")
 _BASE_GB = 0.3
@@ -102,7 +102,7 @@ def evaluate(
             from a model of other structures; where ``out`` holds anything but an earlier evaluation.
     """
     settings = settings or ScoringSettings()
-    check_replaceable(out, FILES + PAGE_FILES, "scores.csv")
+    ensure_replaceable(out, FILES + PAGE_FILES, "scores.csv")
     if not cohort.cases:
         raise BadInput(f"The selection of the cohort {cohort.folder} has no cases; expected some to evaluate.")
     work = partial(_scores_of, cohort.structures, predictions, settings)
@@ -122,9 +122,9 @@ def all_or_none(
     """
     largest = max(math.prod(case.geometry.shape) for case in cases)
     if jobs > 1:
-        jobs = affordable_jobs(jobs, _BASE_GB + largest * _BYTES_A_VOXEL / 1e9, memory_gb)
+        jobs = limit_jobs_to_memory(jobs, _BASE_GB + largest * _BYTES_A_VOXEL / 1e9, memory_gb)
     try:
-        return for_each_scan(work, cases, name=lambda case: case.id, title=title, jobs=jobs)
+        return map_scans(work, cases, name=lambda case: case.id, title=title, jobs=jobs)
     except ScansFailed as problem:
         (_, reason), *more = problem.failed
         further = f" {len(more)} more of {len(cases)} cases can't be evaluated either." if more else ""
@@ -135,13 +135,13 @@ def matching_prediction(case: Case, predictions: Path, truth: Segmentation) -> S
     """The predicted contours of a case, on the grid of its truth.
 
     Raises:
-        BadInput: as :func:`prediction_of`, or where they lie on another grid.
+        BadInput: as :func:`read_prediction`, or where they lie on another grid.
     """
-    prediction = prediction_of(case, predictions, truth.structures)
+    prediction = read_prediction(case, predictions, truth.structures)
     grid = truth.labels.geometry
     if not grid.is_same(prediction.labels.geometry):
         raise BadInput(
-            f"{prediction_path(case, predictions)} lies on another grid than its truth, "
+            f"{find_prediction(case, predictions)} lies on another grid than its truth, "
             f"{grid.difference(prediction.labels.geometry)}; expected a "
             "prediction on the scan's own grid: predict this scan again."
         )
@@ -149,12 +149,12 @@ def matching_prediction(case: Case, predictions: Path, truth: Segmentation) -> S
 
 
 def _scores_of(structures: tuple[str, ...], predictions: Path, settings: ScoringSettings, case: Case) -> list[Score]:
-    truth = truth_of(case, structures)
+    truth = read_truth(case, structures)
     prediction = matching_prediction(case, predictions, truth)
     return score(truth, prediction, case=case.id, patient=case.patient, unknown=case.missing, settings=settings)
 
 
-def truth_of(case: Case, structures: Sequence[str]) -> Segmentation:
+def read_truth(case: Case, structures: Sequence[str]) -> Segmentation:
     """The case's own contours: of structures that overlap others, the masks as they were drawn.
 
     Raises:
@@ -171,13 +171,13 @@ def truth_of(case: Case, structures: Sequence[str]) -> Segmentation:
     return OverlappingSegmentation(segmentation.labels, segmentation.structures, own)
 
 
-def prediction_of(case: Case, predictions: Path, structures: Sequence[str]) -> Segmentation:
+def read_prediction(case: Case, predictions: Path, structures: Sequence[str]) -> Segmentation:
     """The predicted contours of a case, labels named by ``structures`` unless ``prediction.json`` beside names them.
 
     Raises:
         BadInput: where a file is absent or damaged, or the model that wrote it doesn't know one of ``structures``.
     """
-    path = prediction_path(case, predictions)
+    path = find_prediction(case, predictions)
     if not path.is_file():
         raise BadInput(f"There is no prediction {path}; expected one for each case, run `gynbtnet predict` first.")
     manifest = path.parent / "prediction.json"
@@ -193,7 +193,7 @@ def prediction_of(case: Case, predictions: Path, structures: Sequence[str]) -> S
     return _segmentation(path, known)
 
 
-def prediction_path(case: Case, predictions: Path) -> Path:
+def find_prediction(case: Case, predictions: Path) -> Path:
     """Where a case's predicted label map lies."""
     return Path(predictions) / case.id / "labels.nii.gz"
 
@@ -214,7 +214,7 @@ def _with_nan(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _segmentation(path: Path, structures: tuple[str, ...]) -> Segmentation:
-    labels = whole_labels(read_volume(path), path)
+    labels = as_whole_labels(read_volume(path), path)
     try:
         return Segmentation(labels, structures)
     except ValueError as error:
@@ -225,10 +225,10 @@ def _segmentation(path: Path, structures: tuple[str, ...]) -> Segmentation:
 
 def _write(evaluation: Evaluation, out: Path) -> None:
     summary = evaluation.summary
-    with written_whole(out) as folder:
+    with atomic_write(out) as folder:
         folder.mkdir()
         scores_csv, summary_csv, summary_json, summary_md = (folder / name for name in FILES)
         score_table(evaluation.scores).assign(**evaluation.settings.model_dump()).to_csv(scores_csv, index=False)
         summary.to_csv(summary_csv, index=False)
         summary_json.write_text(summary.to_json(orient="records", indent=2, double_precision=6) + "\n")
-        summary_md.write_text(f"{markdown_table(summary)}\n{how_scored(evaluation.settings)}\n")
+        summary_md.write_text(f"{markdown_table(summary)}\n{scoring_sentence(evaluation.settings)}\n")

@@ -19,10 +19,11 @@ from scipy import ndimage
 
 from gynbtnet.evaluation.metrics.centroid import centroid_shift, worst_shift
 from gynbtnet.evaluation.metrics.settings import ScoringSettings
-from gynbtnet.evaluation.metrics.surface_distance import Mask, diagonal, surface_distances, worst_distance
+from gynbtnet.evaluation.metrics.surface_distance import diagonal, surface_distances, worst_distance
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.structure_masks import OverlappingSegmentation
-from gynbtnet.imaging.volume import Box, Segmentation
+from gynbtnet.imaging.volume import Segmentation
+from gynbtnet.runtime.array_types import Box, Mask
 
 Missed = Literal["none", "prediction", "truth", "both", "unknown"]
 

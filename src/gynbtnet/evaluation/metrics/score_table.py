@@ -38,7 +38,7 @@ _COST = {
 }
 
 
-def how_scored(settings: ScoringSettings) -> str:
+def scoring_sentence(settings: ScoringSettings) -> str:
     """What stands below every table: what the figures are, and what the policy makes of missing structures."""
     return (
         "Mean ± SD over cases. DSC and surface DSC are better when higher; HD95 (the larger of the two directed 95th "
@@ -90,7 +90,7 @@ def summarise(scores: Sequence[Score], settings: ScoringSettings | None = None) 
     return summary.assign(policy=settings.policy, tolerance_mm=settings.tolerance_mm)
 
 
-def printed(summary: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+def printed_summary(summary: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     """A summary as people read it: the columns' names, and the rows as text with mean ± SD in one cell."""
     counts = ["cases", "patients", *COUNTS]
     heads = METRICS | {"surface_dsc": f"surface DSC, {summary['tolerance_mm'].iloc[0]:g} mm"}
@@ -103,7 +103,7 @@ def printed(summary: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
 
 def markdown_table(summary: pd.DataFrame) -> str:
     """A summary as a Markdown table."""
-    heads, rows = printed(summary)
+    heads, rows = printed_summary(summary)
     lines = [" | ".join(cells) for cells in (heads, ["---", *["---:"] * (len(heads) - 1)], *rows)]
     return "".join(f"| {line} |\n" for line in lines)
 

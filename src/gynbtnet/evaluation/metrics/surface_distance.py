@@ -11,8 +11,7 @@ import edt
 import numpy as np
 import numpy.typing as npt
 
-Mask = npt.NDArray[np.bool_]
-Spacing = tuple[float, float, float]
+from gynbtnet.runtime.array_types import Mask, Spacing
 
 ROUNDING = 1e-4
 """mm; distances come in single precision, and one that equals a tolerance is within it."""

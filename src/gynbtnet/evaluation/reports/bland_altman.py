@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 
 from gynbtnet.evaluation.metrics.evaluate import Evaluation
 from gynbtnet.evaluation.metrics.score_table import score_table
-from gynbtnet.evaluation.reports.patient_styles import MOST_NAMED, PatientMark, patient_marks
+from gynbtnet.evaluation.reports.patient_styles import MOST_NAMED, PatientStyle, patient_styles
 from gynbtnet.evaluation.statistics.agreement import Agreement, agreement
 
 _LEGEND_INCHES = 1.7
@@ -72,7 +72,7 @@ def bland_altman_figure(pairs: pd.DataFrame, quantity: str, unit: str, note: str
     """
     drawn = with_differences(pairs)
     structures, models = (list(dict.fromkeys(drawn[name])) for name in ("structure", "model"))
-    marks = patient_marks(drawn["patient"])
+    marks = patient_styles(drawn["patient"])
     rows, columns = max(1, len(structures)), max(1, len(models))
     handles, width = _legend(marks), max(3.8, columns * 3.1)
     across = int(width / _LEGEND_INCHES)
@@ -93,7 +93,7 @@ def bland_altman_figure(pairs: pd.DataFrame, quantity: str, unit: str, note: str
     return figure
 
 
-def _draw(axes: Axes, data: pd.DataFrame, marks: Mapping[str, PatientMark]) -> None:
+def _draw(axes: Axes, data: pd.DataFrame, marks: Mapping[str, PatientStyle]) -> None:
     found = agreement(data["difference"].to_numpy(), list(data["patient"]))
     axes.axhline(0, color="0.75", linewidth=0.8, zorder=1)
     for name, style in (("bias", "-"), ("lower", "--"), ("upper", "--")):
@@ -137,7 +137,7 @@ def _line(axes: Axes, found: Agreement, name: str, style: str) -> None:
     )
 
 
-def _legend(marks: Mapping[str, PatientMark]) -> list[Line2D]:
+def _legend(marks: Mapping[str, PatientStyle]) -> list[Line2D]:
     handles = [
         Line2D([], [], color="0.25", linewidth=1.1, label="bias"),
         Line2D([], [], color="0.25", linewidth=1.1, linestyle="--", label="limits of agreement"),

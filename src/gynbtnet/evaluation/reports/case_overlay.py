@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation, Volume
-from gynbtnet.pictures.overlays import View, colour, overlay_figure, view
+from gynbtnet.pictures.overlays import View, colour, make_view, overlay_figure
 from gynbtnet.pictures.picture import Picture, picture
 from gynbtnet.pictures.planes import PLANES
 
@@ -35,7 +35,7 @@ def prediction_overlay(title: str, image: Volume, prediction: Segmentation, name
     caption = f"Line: prediction; there is no truth to compare with. {found or 'Nothing was found'}."
     caption += f" Not found: {absent}." if found and absent else ""
     shown = [structure for structure, volume in volumes.items() if volume]
-    return _overlay(title, caption, view(image, prediction), shown, names)
+    return _overlay(title, caption, make_view(image, prediction), shown, names)
 
 
 def _overlay(title: str, caption: str, seen: View, structures: Sequence[str], names: StructureNames) -> CaseOverlay:

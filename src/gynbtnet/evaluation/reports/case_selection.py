@@ -13,10 +13,10 @@ CHOICE = "the mean DSC over structures{models}, a missed or false structure coun
 
 def best_median_worst(scores: Sequence[Score]) -> tuple[tuple[Rank, str], ...]:
     """("best", case), ("median", case) and ("worst", case) by :func:`mean_dsc` of one model's scores."""
-    return ranked(mean_dsc([scores]))
+    return rank_cases(mean_dsc([scores]))
 
 
-def ranked(figures: Mapping[str, float]) -> tuple[tuple[Rank, str], ...]:
+def rank_cases(figures: Mapping[str, float]) -> tuple[tuple[Rank, str], ...]:
     """The best, the median and the worst case by a figure that is better when higher.
 
     Two cases are the best and the worst, one is the best. The median of an even number is the lower one; equal figures

@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.evaluation.metrics.evaluate import prediction_of, truth_of
+from gynbtnet.evaluation.metrics.evaluate import read_prediction, read_truth
 from gynbtnet.evaluation.reports.slice_stack import SliceStack, slice_stack
 from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.pictures.overlays import box_around, crop
-from gynbtnet.pictures.planes import PLANES, anatomical
+from gynbtnet.pictures.planes import PLANES, as_displayed
 
 TRUTH = "truth"
 STRUCTURE_MARGIN_MM = 25.0
@@ -80,15 +80,15 @@ def compared_case(cohort: Cohort, case_id: str, predictions: Mapping[str, Path])
         BadInput: as of :func:`gynbtnet.evaluation.metrics.evaluate.evaluate`.
     """
     case = cohort.case(case_id)
-    drawn = {TRUTH: truth_of(case, cohort.structures)}
+    drawn = {TRUTH: read_truth(case, cohort.structures)}
     drawn |= {
-        model: _in_order(prediction_of(case, folder, cohort.structures), cohort.structures)
+        model: _in_order(read_prediction(case, folder, cohort.structures), cohort.structures)
         for model, folder in predictions.items()
     }
     return ComparedCase(
         case_id=case_id,
-        image=anatomical(read_volume(case.image)),
-        drawn={who: one.mapped(anatomical) for who, one in drawn.items()},
+        image=as_displayed(read_volume(case.image)),
+        drawn={who: one.mapped(as_displayed) for who, one in drawn.items()},
     )
 
 

@@ -6,7 +6,7 @@ from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.cohorts.cohort_overview import cohort_pictures, cohort_table
 from gynbtnet.evaluation.cohorts.metal_artefacts import cases_with_metal
 from gynbtnet.evaluation.metrics.evaluate import Evaluation
-from gynbtnet.evaluation.reports.example_cases import shown_cases
+from gynbtnet.evaluation.reports.example_cases import example_cases
 from gynbtnet.evaluation.reports.model_results import model_results
 from gynbtnet.evaluation.reports.report import ReportContent, write_report
 from gynbtnet.imaging.structure_names import StructureNames
@@ -41,7 +41,7 @@ def report_evaluation(
         cohort_pictures=cohort_pictures(groups),
         notes=cohort.notes,
         results=(results,),
-        shown=shown_cases(
+        shown=example_cases(
             cohort, {"prediction": evaluation}, {"prediction": predictions}, names or StructureNames.load()
         ),
         provenance=(("scores (SHA-256)", sha256_of(out / "scores.csv")),),

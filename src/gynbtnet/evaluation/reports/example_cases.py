@@ -10,7 +10,7 @@ from pathlib import Path
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.metrics.evaluate import Evaluation
 from gynbtnet.evaluation.metrics.metrics import Score
-from gynbtnet.evaluation.reports.case_selection import Rank, mean_dsc, ranked
+from gynbtnet.evaluation.reports.case_selection import Rank, mean_dsc, rank_cases
 from gynbtnet.evaluation.reports.compared_case import TRUTH, ComparedCase, compared_case
 from gynbtnet.evaluation.reports.html_slices import Panel, ViewedCase
 from gynbtnet.evaluation.reports.slice_stack import SliceStack
@@ -32,7 +32,7 @@ class PanelRow:
 
 
 @dataclass(frozen=True)
-class ShownCases:
+class ExampleCases:
     """What was chosen to be shown.
 
     Attributes:
@@ -46,9 +46,9 @@ class ShownCases:
     structures: tuple[PanelRow, ...]
 
 
-def shown_cases(
+def example_cases(
     cohort: Cohort, evaluations: Mapping[str, Evaluation], predictions: Mapping[str, Path], names: StructureNames
-) -> ShownCases:
+) -> ExampleCases:
     """Choose by :func:`gynbtnet.evaluation.reports.case_selection.mean_dsc` over all models, read, and draw.
 
     Args:
@@ -62,8 +62,8 @@ def shown_cases(
     """
     models = [evaluation.scores for evaluation in evaluations.values()]
     means = mean_dsc(models)
-    whole = {case_id: rank for rank, case_id in ranked(means)}
-    by_structure = {name: ranked(mean_dsc(models, name)) for name in cohort.structures}
+    whole = {case_id: rank for rank, case_id in rank_cases(means)}
+    by_structure = {name: rank_cases(mean_dsc(models, name)) for name in cohort.structures}
     wanted = dict.fromkeys([*whole, *(case_id for chosen in by_structure.values() for _, case_id in chosen)])
     drawer = _Drawer(evaluations, {name: colour(name, names) for name in cohort.structures})
     viewed: dict[str, ViewedCase] = {}
@@ -78,7 +78,7 @@ def shown_cases(
         for structure, chosen in by_structure.items():
             for rank in (rank for rank, one in chosen if one == case_id):
                 panels[structure, rank] = drawer.of_structure(case.cropped(structure), structure, rank)
-    return ShownCases(
+    return ExampleCases(
         viewed=tuple(viewed[case_id] for case_id in whole),
         cases=tuple(rows[case_id] for case_id in whole),
         structures=tuple(

@@ -27,7 +27,7 @@ Row = tuple[Cell, ...]
 
 
 @dataclass(frozen=True)
-class PrintedTable:
+class GroupedTable:
     """A table with its caption.
 
     Attributes:
@@ -56,7 +56,7 @@ class PrintedTable:
         return tuple(", ".join(text for text in texts if text) for texts in zip(*spread, strict=True))
 
 
-def markdown(table: PrintedTable) -> str:
+def markdown(table: GroupedTable) -> str:
     """The table and below it the caption."""
     heads = table.flat_heads
     rule = ["---" if place < table.texts else "---:" for place in range(len(heads))]
@@ -65,7 +65,7 @@ def markdown(table: PrintedTable) -> str:
     return "".join(f"| {line} |\n" for line in lines) + f"\n{_markdown_text(table.caption)}\n"
 
 
-def latex(table: PrintedTable) -> str:
+def latex(table: GroupedTable) -> str:
     r"""A ``table`` environment that needs ``\usepackage{booktabs}`` and no more; special characters are escaped."""
     columns = len(table.flat_heads)
     heads = []

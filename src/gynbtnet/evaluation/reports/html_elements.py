@@ -6,7 +6,7 @@ import io
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from gynbtnet.evaluation.reports.grouped_table import Cell, PrintedTable
+from gynbtnet.evaluation.reports.grouped_table import Cell, GroupedTable
 from gynbtnet.pictures.picture import Picture
 
 
@@ -63,7 +63,7 @@ def table(
     return _wide(whole) + link
 
 
-def printed_table(table: PrintedTable) -> str:
+def grouped_table(table: GroupedTable) -> str:
     """A table in groups, its best figures bold and marks behind them, with a link to the same cells as CSV."""
 
     def cell(one: Cell, place: int) -> str:
@@ -115,7 +115,7 @@ def csv_link(text: str, name: str) -> str:
     )
 
 
-def pairs(values: Iterable[tuple[str, str]]) -> str:
+def definition_list(values: Iterable[tuple[str, str]]) -> str:
     """Names and their values."""
     return (
         '<dl class="pairs">'
@@ -148,12 +148,12 @@ def legend(entries: Iterable[tuple[str, str]]) -> str:
     return f'<ul class="legend">{items}</ul>'
 
 
-def folded(summary: str, content: str) -> str:
+def details(summary: str, content: str) -> str:
     """Content (HTML) that opens on a click, and is open on paper."""
     return f"<details><summary>{escape(summary)}</summary>{content}</details>"
 
 
-def kept(*parts: str) -> str:
+def note_kept(*parts: str) -> str:
     """Parts (HTML) that stay on one page of paper."""
     return f'<div class="kept">{"".join(parts)}</div>'
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pandas as pd
 
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.evaluation.calibration.flag_accuracy import FlagsAndFailures, flags_and_failures
-from gynbtnet.evaluation.cohorts.fraction_consistency import consistency, places
-from gynbtnet.evaluation.cohorts.subgroups import strata
+from gynbtnet.evaluation.calibration.flag_accuracy import FlagAccuracy, flag_accuracy
+from gynbtnet.evaluation.cohorts.fraction_consistency import centroids, fraction_consistency
+from gynbtnet.evaluation.cohorts.subgroups import subgroups
 from gynbtnet.evaluation.metrics.evaluate import Evaluation
-from gynbtnet.runtime.atomic_files import written_whole
+from gynbtnet.runtime.atomic_files import atomic_write
 
 
 @dataclass(frozen=True)
@@ -21,24 +21,24 @@ class ModelResults:
     Attributes:
         name: the model's; empty where it is the only one.
         evaluation: its scores.
-        strata: see :func:`gynbtnet.evaluation.cohorts.subgroups.strata`.
-        consistency: see :func:`gynbtnet.evaluation.cohorts.fraction_consistency.consistency`.
+        strata: see :func:`gynbtnet.evaluation.cohorts.subgroups.subgroups`.
+        consistency: see :func:`gynbtnet.evaluation.cohorts.fraction_consistency.fraction_consistency`.
         flags: flags beside failures; None where its predictions say nothing of flags.
     """
 
     name: str
     evaluation: Evaluation
-    strata: pd.DataFrame
-    consistency: pd.DataFrame
-    flags: FlagsAndFailures | None
+    subgroups: pd.DataFrame
+    fraction_consistency: pd.DataFrame
+    flags: FlagAccuracy | None
 
     def save(self, folder: Path) -> None:
         """Write ``strata.csv``, ``consistency.csv`` and, where there are flags, ``flags.csv``, each whole."""
-        tables = {"strata.csv": self.strata, "consistency.csv": self.consistency}
+        tables = {"strata.csv": self.subgroups, "consistency.csv": self.fraction_consistency}
         if self.flags:
             tables["flags.csv"] = self.flags.contours
         for name, table in tables.items():
-            with written_whole(folder / name) as partial:
+            with atomic_write(folder / name) as partial:
                 table.to_csv(partial, index=False)
 
 
@@ -60,7 +60,9 @@ def model_results(
     return ModelResults(
         name=name,
         evaluation=evaluation,
-        strata=strata(cohort, evaluation, with_metal),
-        consistency=consistency(cohort, evaluation, places(cohort, predictions) if predictions else {}),
-        flags=flags_and_failures(cohort, evaluation, predictions) if predictions else None,
+        subgroups=subgroups(cohort, evaluation, with_metal),
+        fraction_consistency=fraction_consistency(
+            cohort, evaluation, centroids(cohort, predictions) if predictions else {}
+        ),
+        flags=flag_accuracy(cohort, evaluation, predictions) if predictions else None,
     )

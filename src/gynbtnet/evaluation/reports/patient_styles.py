@@ -11,19 +11,19 @@ MOST_NAMED = 14
 
 
 @dataclass(frozen=True)
-class PatientMark:
+class PatientStyle:
     """A colour (#rrggbb) and one of matplotlib's marker shapes."""
 
     colour: str
     shape: str
 
 
-def patient_marks(patients: Iterable[str]) -> dict[str, PatientMark]:
+def patient_styles(patients: Iterable[str]) -> dict[str, PatientStyle]:
     """Of each patient, sorted; no two of the first 56 look alike, and the first 7 differ in colour and in shape."""
     names = sorted(set(patients))
     marks = {}
     for place, name in enumerate(names):
         colour = place % len(COLOURS)
         shape = (place % len(COLOURS) + place // len(COLOURS)) % len(SHAPES)
-        marks[name] = PatientMark(COLOURS[colour], SHAPES[shape])
+        marks[name] = PatientStyle(COLOURS[colour], SHAPES[shape])
     return marks

@@ -7,23 +7,23 @@ from pathlib import Path
 
 import pandas as pd
 
-from gynbtnet.evaluation.calibration.flag_accuracy import FlagsAndFailures, printed_cells
+from gynbtnet.evaluation.calibration.flag_accuracy import FlagAccuracy, printed_cells
 from gynbtnet.evaluation.cohorts.fraction_consistency import HEADS, reference_of
 from gynbtnet.evaluation.cohorts.metal_artefacts import METAL_RULE
 from gynbtnet.evaluation.cohorts.subgroups import crosstab
 from gynbtnet.evaluation.metrics.metrics import Score
-from gynbtnet.evaluation.metrics.score_table import ALL_STRUCTURES, DECIMALS, METRICS, how_scored, printed
+from gynbtnet.evaluation.metrics.score_table import ALL_STRUCTURES, DECIMALS, METRICS, printed_summary, scoring_sentence
 from gynbtnet.evaluation.reports import html_elements as html
 from gynbtnet.evaluation.reports.case_overlay import CaseOverlay
 from gynbtnet.evaluation.reports.case_selection import CHOICE
-from gynbtnet.evaluation.reports.example_cases import MISSED, ShownCases
-from gynbtnet.evaluation.reports.grouped_table import PrintedTable
+from gynbtnet.evaluation.reports.example_cases import MISSED, ExampleCases
+from gynbtnet.evaluation.reports.grouped_table import GroupedTable
 from gynbtnet.evaluation.reports.html_page import html_page
 from gynbtnet.evaluation.reports.html_slices import HATCH_LEGEND, HATCHES, panels, viewer
 from gynbtnet.evaluation.reports.model_results import ModelResults
 from gynbtnet.evaluation.reports.stage_report import StageReport
 from gynbtnet.pictures.picture import Picture
-from gynbtnet.runtime.atomic_files import written_whole
+from gynbtnet.runtime.atomic_files import atomic_write
 
 COMPARED = ("dsc", "hd95_mm", "asd_mm")
 """Metrics that tables of models and groups show; the others stand in the tables that open."""
@@ -59,10 +59,10 @@ class ReportContent:
     notes: tuple[str, ...] = ()
     stages: tuple[StageReport, ...] = ()
     results: tuple[ModelResults, ...] = ()
-    tables: tuple[tuple[str, PrintedTable], ...] = ()
+    tables: tuple[tuple[str, GroupedTable], ...] = ()
     figures: tuple[Picture, ...] = ()
     warnings: tuple[str, ...] = ()
-    shown: ShownCases | None = None
+    shown: ExampleCases | None = None
     unlabelled: tuple[CaseOverlay, ...] = ()
     provenance: tuple[tuple[str, str], ...] = ()
     citations: tuple[str, ...] = ()
@@ -70,7 +70,7 @@ class ReportContent:
 
 def write_report(content: ReportContent, path: Path) -> None:
     """Write the page whole or not at all; the same content gives the same bytes."""
-    with written_whole(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text(report_page(content), encoding="utf-8")
 
 
@@ -96,7 +96,7 @@ def _sections(content: ReportContent) -> Iterator[tuple[str, Iterator[str]]]:
         yield "Over- and under-segmentation", _errors(content.shown, several)
     if content.results:
         yield "Groups of cases", _strata(content.results)
-        if any(len(one.consistency) for one in content.results):
+        if any(len(one.fraction_consistency) for one in content.results):
             yield "Fractions of a patient", _consistency(content.results)
         if any(one.flags for one in content.results):
             yield "Flags and failures", _flags(content.results)
@@ -107,13 +107,13 @@ def _sections(content: ReportContent) -> Iterator[tuple[str, Iterator[str]]]:
     if content.stages:
         yield "Training", (part for stage in content.stages for part in _stage(stage))
     if content.provenance:
-        yield "Provenance", iter([html.pairs(content.provenance)])
+        yield "Provenance", iter([html.definition_list(content.provenance)])
     if content.citations:
         yield "Citations of the data", iter([html.bullets(content.citations)])
 
 
 def _results(results: Sequence[ModelResults]) -> Iterator[str]:
-    summaries = {one.name: printed(one.evaluation.summary) for one in results}
+    summaries = {one.name: printed_summary(one.evaluation.summary) for one in results}
     if len(results) == 1:
         yield html.table(*summaries[results[0].name], emphasised=ALL_STRUCTURES, download="summary.csv")
     else:
@@ -125,8 +125,8 @@ def _results(results: Sequence[ModelResults]) -> Iterator[str]:
             yield html.table(["model", *structures], rows, download=f"models_{metric}.csv")
         for name, summary in summaries.items():
             table = html.table(*summary, emphasised=ALL_STRUCTURES, download=f"summary_{html.slug(name)}.csv")
-            yield html.folded(f"All figures of {name}", table)
-    yield html.paragraph(how_scored(results[0].evaluation.settings), "note")
+            yield html.details(f"All figures of {name}", table)
+    yield html.paragraph(scoring_sentence(results[0].evaluation.settings), "note")
     heads = ["case", "structure", "", *METRICS.values(), "truth (cm³)", "prediction (cm³)"]
     for one in results:
         of_model = f" of {one.name}" if len(results) > 1 else ""
@@ -134,16 +134,16 @@ def _results(results: Sequence[ModelResults]) -> Iterator[str]:
         table = html.table(
             heads, map(_score_row, scores), numbers=slice(3, None), download=_file("scores", one, results)
         )
-        yield html.folded(f"Every case and structure{of_model} ({len(scores)} rows)", table)
+        yield html.details(f"Every case and structure{of_model} ({len(scores)} rows)", table)
 
 
 def _comparison(content: ReportContent) -> Iterator[str]:
     if content.warnings:
         yield html.bullets(content.warnings)
     for title, table in content.tables:
-        drawn = html.printed_table(table) + html.paragraph(table.caption, "note")
+        drawn = html.grouped_table(table) + html.paragraph(table.caption, "note")
         is_first = table.name in ("table_1", "table_2")
-        yield html.heading(title, 3) + drawn if is_first else html.folded(title, drawn)
+        yield html.heading(title, 3) + drawn if is_first else html.details(title, drawn)
     for picture in content.figures:
         yield html.figure([picture], picture.description)
 
@@ -158,7 +158,7 @@ def _choice(several: bool) -> str:
     return CHOICE.format(models=" and models" if several else "")
 
 
-def _viewed(shown: ShownCases, several: bool) -> Iterator[str]:
+def _viewed(shown: ExampleCases, several: bool) -> Iterator[str]:
     yield html.paragraph(
         f"The best, the median and the worst case by {_choice(several)}. Move through the slices with the sliders, "
         "the arrow keys or the wheel. Slices lie at least 1 mm (axial) or 3 mm apart and are compressed for this page, "
@@ -168,10 +168,10 @@ def _viewed(shown: ShownCases, several: bool) -> Iterator[str]:
     for place, case in enumerate(shown.viewed):
         legend = "" if place else HATCH_LEGEND
         drawn = viewer(case, f"case{place}")
-        yield html.kept(html.heading(case.title, 3), html.paragraph(case.caption), legend, drawn)
+        yield html.note_kept(html.heading(case.title, 3), html.paragraph(case.caption), legend, drawn)
 
 
-def _errors(shown: ShownCases, several: bool) -> Iterator[str]:
+def _errors(shown: ExampleCases, several: bool) -> Iterator[str]:
     yield html.paragraph(
         "What a model draws beside the truth is over-segmentation, what it leaves out under-segmentation. Shown is the "
         f"axial slice with the most wrong voxels{', all models together' if several else ''}. Cases: the best, the "
@@ -182,7 +182,7 @@ def _errors(shown: ShownCases, several: bool) -> Iterator[str]:
     yield html.legend(shown.viewed[0].colours.items())
     for place, row in enumerate(shown.cases):
         drawn = panels(row.panels, f"errors{place}")
-        yield html.kept(html.heading(row.title, 3), html.paragraph(row.caption), drawn)
+        yield html.note_kept(html.heading(row.title, 3), html.paragraph(row.caption), drawn)
     yield html.heading("Each structure", 3)
     yield html.paragraph(
         "The best, the median and the worst case of each structure by its DSC"
@@ -194,7 +194,7 @@ def _errors(shown: ShownCases, several: bool) -> Iterator[str]:
         width = len(row.panels) if not several else len(shown.viewed[0].models)
         parts = [row.panels[first : first + width] for first in range(0, len(row.panels), width)]
         of_ranks = (panels(part, f"structure{place}-{number}") for number, part in enumerate(parts))
-        yield html.kept(html.heading(row.title, 4), *of_ranks)
+        yield html.note_kept(html.heading(row.title, 4), *of_ranks)
 
 
 def _strata(results: Sequence[ModelResults]) -> Iterator[str]:
@@ -203,11 +203,11 @@ def _strata(results: Sequence[ModelResults]) -> Iterator[str]:
         f"{METAL_RULE} Groups are small and not drawn by chance: a difference between them is a question, no answer.",
         "note",
     )
-    for by in dict.fromkeys(results[0].strata["by"]):
+    for by in dict.fromkeys(results[0].subgroups["by"]):
         heads = [by, *(["model"] if len(results) > 1 else [])]
         lines = []
         for one in results:
-            columns, rows = crosstab(one.strata, by, "dsc")
+            columns, rows = crosstab(one.subgroups, by, "dsc")
             lines += [
                 (place, [row[0], *([one.name] if len(results) > 1 else []), *row[1:]]) for place, row in enumerate(rows)
             ]
@@ -218,17 +218,17 @@ def _strata(results: Sequence[ModelResults]) -> Iterator[str]:
     for one in results:
         parts = [
             [*map(str, key), *row]
-            for key, table in one.strata.groupby(["by", "group"], sort=False)
-            for row in printed(table)[1]
+            for key, table in one.subgroups.groupby(["by", "group"], sort=False)
+            for row in printed_summary(table)[1]
         ]
-        heads = ["by", "group", *printed(one.strata)[0]]
+        heads = ["by", "group", *printed_summary(one.subgroups)[0]]
         of_model = f" of {one.name}" if len(results) > 1 else ""
         table = html.table(heads, parts, numbers=slice(3, None), download=_file("strata", one, results))
-        yield html.folded(f"All figures of all groups{of_model} ({len(parts)} rows)", table)
+        yield html.details(f"All figures of all groups{of_model} ({len(parts)} rows)", table)
 
 
 def _consistency(results: Sequence[ModelResults]) -> Iterator[str]:
-    structures = [row[0] for row in printed(results[0].evaluation.summary)[1][:-1]]
+    structures = [row[0] for row in printed_summary(results[0].evaluation.summary)[1][:-1]]
     yield html.paragraph(
         "Of each patient with several fractions: the spread of DSC over them, and how fast volume and centroid drift, "
         "by the slope of a least-squares line. Organs move and fill by themselves; where the prediction's drift isn't "
@@ -242,7 +242,7 @@ def _consistency(results: Sequence[ModelResults]) -> Iterator[str]:
     for one in results:
         if len(results) > 1:
             yield html.heading(one.name, 3)
-        table, lines = one.consistency, []
+        table, lines = one.fraction_consistency, []
         for structure, of in table.groupby("structure", sort=False):
             apart = (of["prediction_cm3_drift"] - of["truth_cm3_drift"]).abs().mean(), of["apart_mm_drift"].mean()
             spread = _figure(of["dsc_sd"].mean(), 3), _figure(of["dsc_sd"].max(), 3)
@@ -255,7 +255,7 @@ def _consistency(results: Sequence[ModelResults]) -> Iterator[str]:
         whole = html.table(
             list(HEADS.values()), rows, numbers=slice(2, None), download=_file("consistency", one, results)
         )
-        yield html.folded(f"Every patient and structure ({len(rows)} rows)", whole)
+        yield html.details(f"Every patient and structure ({len(rows)} rows)", whole)
 
 
 def _flags(results: Sequence[ModelResults]) -> Iterator[str]:
@@ -279,10 +279,10 @@ def _flags(results: Sequence[ModelResults]) -> Iterator[str]:
         ]
         heads = ["case", "structure", "DSC", "failed", "flags"]
         table = html.table(heads, rows, numbers=slice(9, None), download=_file("flags", one, results))
-        yield html.folded(f"Every contour that failed or was flagged ({len(rows)} rows)", table)
+        yield html.details(f"Every contour that failed or was flagged ({len(rows)} rows)", table)
 
 
-def _told(flags: FlagsAndFailures) -> str:
+def _told(flags: FlagAccuracy) -> str:
     shares = {
         "of the failures were flagged": flags.sensitivity,
         "of the good contours were not flagged": flags.specificity,
@@ -327,8 +327,8 @@ def _stage(stage: StageReport) -> Iterator[str]:
     yield html.heading(stage.name, 3)
     if stage.transfer:
         yield html.paragraph(stage.transfer)
-    yield html.pairs(stage.facts)
+    yield html.definition_list(stage.facts)
     yield html.figure(stage.curves, "")
     for picture in stage.pictures:
         yield html.figure([picture], picture.description)
-    yield html.folded(f"Settings ({len(stage.settings)})", html.pairs(stage.settings))
+    yield html.details(f"Settings ({len(stage.settings)})", html.definition_list(stage.settings))

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from gynbtnet.imaging.contours.mask_to_contours import contours_from_mask
+from gynbtnet.imaging.contours.mask_to_contours import mask_to_contours
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.pictures.overlays import SOFT_TISSUE_HU
@@ -128,7 +128,7 @@ def _paths(mask: npt.NDArray[np.bool_], grid: Geometry) -> tuple[str, ...]:
     """Path data of each slice; a hole is a contour of its own, for fill-rule evenodd."""
     paths = [""] * len(mask)
     half = np.asarray(grid.spacing[:0:-1]) / 2  # the first voxel's corner is the picture's
-    for contour in contours_from_mask(mask, grid):
+    for contour in mask_to_contours(mask, grid):
         points = _thinned(contour.points[:, :2] + half)
         steps = np.rint(points * PER_MM).astype(int)
         first, moves = steps[0], np.diff(steps, axis=0)

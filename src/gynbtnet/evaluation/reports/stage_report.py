@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from gynbtnet.evaluation.reports.training_curves import curve_figures, drawn_columns, read_log
+from gynbtnet.evaluation.reports.training_curves import curve_figures, plotted_columns, read_log
 from gynbtnet.networks.transfer import TransferReport
 from gynbtnet.pictures.picture import Picture, picture
 from gynbtnet.runtime.json_files import read_json
-from gynbtnet.training.flat_settings import read_dotted
+from gynbtnet.training.flat_settings import read_flat_settings
 
 FIRST_AND_LAST = {"loss": "training loss", "validation_loss": "validation loss", "dice_mean": "validation Dice, mean"}
 """Figures of a log of which the report says the first and the last value, with what it calls them."""
@@ -42,9 +42,9 @@ def stage_report(run: Path, name: str) -> StageReport:
     Raises:
         BadInput: where the folder has no recipe or no log, or a file in it is damaged.
     """
-    settings = read_dotted(run / "recipe.yaml")
+    settings = read_flat_settings(run / "recipe.yaml")
     log = read_log(run)
-    columns = drawn_columns(log)
+    columns = plotted_columns(log)
     pictures = sorted((run / "pictures").glob("epoch_*.png"))[-1:]
     return StageReport(
         name=name,

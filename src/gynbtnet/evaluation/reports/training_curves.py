@@ -38,10 +38,10 @@ def curve_figures(log: pd.DataFrame) -> dict[str, Figure]:
     ``log`` has the column ``epoch`` and any of ``*loss*``, ``dice_*`` and ``learning_rate``; an epoch in which a figure
     is empty, for it wasn't validated, is bridged.
     """
-    return {title: _curve_figure(log, title, names) for title, names in drawn_columns(log).items()}
+    return {title: _curve_figure(log, title, names) for title, names in plotted_columns(log).items()}
 
 
-def drawn_columns(log: pd.DataFrame) -> dict[str, list[str]]:
+def plotted_columns(log: pd.DataFrame) -> dict[str, list[str]]:
     """By the title of each figure the columns of the log that are drawn in it."""
     wanted = {
         "loss": [name for name in log.columns if "loss" in name],

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.spatial import KDTree
 
-from gynbtnet.imaging.contours.contours_to_mask import Contour, Floats
+from gynbtnet.imaging.contours.contours_to_mask import Contour
+from gynbtnet.runtime.array_types import FloatArray
 
 COPY_DISTANCE = 0.15
 """mm between the lines of two contours up to which they are copies: a shift of 0.1 mm along both axes."""
@@ -17,7 +18,7 @@ COPY_DISTANCE = 0.15
 _AT_ONCE = 2**22  # distances that are computed together, so that memory stays bounded
 
 
-def without_copies(contours: Sequence[Contour], distance: float = COPY_DISTANCE) -> tuple[list[Contour], int]:
+def drop_copies(contours: Sequence[Contour], distance: float = COPY_DISTANCE) -> tuple[list[Contour], int]:
     """Keep the first of the contours of a slice that have the same line.
 
     Args:
@@ -67,7 +68,7 @@ def _similar_boxes(contours: Sequence[Contour], distance: float) -> list[tuple[i
     return [(i, sorted(other for other in near if other > i)) for i, near in enumerate(found) if len(near) > 1]
 
 
-def _is_copy(first: Floats, second: Floats, distance: float) -> bool:
+def _is_copy(first: FloatArray, second: FloatArray, distance: float) -> bool:
     """Whether two closed polygons, points (n, 3) in mm, have one line within ``distance`` and enclose the same area."""
     (area, length), (other_area, other_length) = _size(first), _size(second)
     if abs(area - other_area) > distance * max(length, other_length):
@@ -75,7 +76,7 @@ def _is_copy(first: Floats, second: Floats, distance: float) -> bool:
     return _is_along(first, second, distance) and _is_along(second, first, distance)
 
 
-def _size(points: Floats) -> tuple[float, float]:
+def _size(points: FloatArray) -> tuple[float, float]:
     """Area in mm² and length in mm of a closed polygon."""
     following = np.roll(points, -1, axis=0)
     from_first = points - points[0]
@@ -83,12 +84,12 @@ def _size(points: Floats) -> tuple[float, float]:
     return float(area), float(np.linalg.norm(following - points, axis=1).sum())
 
 
-def _samples(points: Floats) -> Floats:
+def _samples(points: FloatArray) -> FloatArray:
     """The corners and the middles of the edges of a closed polygon."""
     return np.concatenate([points, (points + np.roll(points, -1, axis=0)) / 2])
 
 
-def _is_along(points: Floats, line: Floats, distance: float) -> bool:
+def _is_along(points: FloatArray, line: FloatArray, distance: float) -> bool:
     """Whether the corners and the middles of the edges of one closed polygon lie on another's line."""
     samples = _samples(points)
     near, _ = KDTree(_samples(line)).query(samples, distance_upper_bound=distance)

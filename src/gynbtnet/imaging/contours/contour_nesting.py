@@ -11,8 +11,9 @@ from functools import cached_property, partial
 import numpy as np
 import numpy.typing as npt
 
-from gynbtnet.imaging.contours.contours_to_mask import Contour, Floats, Mask, mask_from_contours
+from gynbtnet.imaging.contours.contours_to_mask import Contour, contours_to_mask
 from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.runtime.array_types import FloatArray, Mask
 
 _OUTSIDE = 0.05
 """Share of a hole's voxels that may lie outside of the contour around it; holes are drawn by hand."""
@@ -68,7 +69,7 @@ class _Drawn:
         return found
 
 
-def losses(contours: Sequence[Contour], geometry: Geometry) -> list[Loss]:
+def nesting_losses(contours: Sequence[Contour], geometry: Geometry) -> list[Loss]:
     """Compare XOR with the contours' nesting, on the slices where contours cross.
 
     Args:
@@ -106,7 +107,7 @@ def _loss(z: int, contours: Sequence[Contour], geometry: Geometry) -> Loss:
     return Loss(z, int(np.count_nonzero(nested & ~xor)), int(np.count_nonzero(nested)))
 
 
-def _touching(box: Floats, boxes: Floats) -> Mask:
+def _touching(box: FloatArray, boxes: FloatArray) -> Mask:
     """Which of some bounding boxes (n, 2, 2) a box, its low and its high corner, has something in common with."""
     return np.asarray(((boxes[:, 0] <= box[1]) & (boxes[:, 1] >= box[0])).all(axis=1))
 
@@ -118,7 +119,7 @@ def _drawn(contour: Contour, geometry: Geometry) -> _Drawn:
     high = np.ceil(index.max(axis=0)).astype(np.int64).clip(0, size - 1) + 1
     origin = tuple(geometry.to_world((0.0, *low.tolist())))
     crop = replace(geometry, shape=(1, *(high - low).tolist()), origin=origin)
-    return _Drawn(low, mask_from_contours([Contour(contour.points, 0)], crop)[0])
+    return _Drawn(low, contours_to_mask([Contour(contour.points, 0)], crop)[0])
 
 
 def _is_hole(small: _Drawn, large: _Drawn) -> bool:

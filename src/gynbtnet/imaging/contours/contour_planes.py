@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gynbtnet.imaging.contours.contours_to_mask import Floats
+from gynbtnet.runtime.array_types import FloatArray
 
 SAME_PLANE = 0.05
 """Slices between contours that were drawn on one plane."""
@@ -11,7 +11,7 @@ _HALF = 0.48  # slices beside a plane from which the other neighbour is as near
 _TIE = 0.02  # slices; of two planes that are equally near, the lower one is taken in spite of rounding noise
 
 
-def onto_planes(heights: Floats, last: int) -> tuple[Floats, float]:
+def snap_to_planes(heights: FloatArray, last: int) -> tuple[FloatArray, float]:
     """Move contours that all lie off the planes by one distance onto them, all the same way.
 
     Contours of another kind keep their height, except for half-way ones, which get nearer to the lower plane.

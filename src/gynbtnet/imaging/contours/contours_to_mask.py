@@ -9,13 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from gynbtnet.imaging.geometry import Geometry
-
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
+from gynbtnet.runtime.array_types import FloatArray, IntArray, Mask
 
 _SNAP = 6  # decimals of a voxel; removes rounding noise, so that the rule for edges is what decides
 
@@ -31,11 +27,11 @@ class Contour:
         z: index of the slice.
     """
 
-    points: Floats
+    points: FloatArray
     z: int
 
 
-def mask_from_contours(contours: Sequence[Contour], geometry: Geometry) -> Mask:
+def contours_to_mask(contours: Sequence[Contour], geometry: Geometry) -> Mask:
     """The voxels (z, y, x) whose centres lie in an odd number of contours of their slice."""
     mask = np.zeros(geometry.shape, bool)
     contours = [contour for contour in contours if len(contour.points)]
@@ -65,12 +61,12 @@ def mask_from_contours(contours: Sequence[Contour], geometry: Geometry) -> Mask:
 class _Crossings:
     """Where edges cross rows of voxel centres: number of the edge, row, first column to the right."""
 
-    edge: Integers
-    row: Integers
-    column: Integers
+    edge: IntArray
+    row: IntArray
+    column: IntArray
 
 
-def _crossings(start: Floats, end: Floats, size: tuple[int, int]) -> _Crossings:
+def _crossings(start: FloatArray, end: FloatArray, size: tuple[int, int]) -> _Crossings:
     """All crossings of edges, given by (y, x) of both ends, with rows of an image of ``size``.
 
     A row counts for an edge from its upper end, inclusive, to its lower end, exclusive.

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from gynbtnet.imaging.contours.contours_to_mask import Floats, Integers
+from gynbtnet.runtime.array_types import FloatArray, IntArray
 
 _BESIDE = 0.25
 """Voxels between a channel and the hole's leftmost point, across the channel."""
@@ -20,14 +20,14 @@ _BESIDE = 0.25
 class _Ring:
     """A closed polygon (n, 2) with what has been joined to it: on which edge, how far along it, which points."""
 
-    points: Floats
-    detours: list[tuple[int, float, Floats]] = field(default_factory=list)
+    points: FloatArray
+    detours: list[tuple[int, float, FloatArray]] = field(default_factory=list)
 
     @property
     def leftmost(self) -> float:
         return float(self.points[:, 1].min())
 
-    def drawn(self) -> Floats:
+    def drawn(self) -> FloatArray:
         """The points with all detours."""
         parts, drawn_to = [], 0
         for edge, _, points in sorted(self.detours, key=lambda detour: detour[:2]):
@@ -35,7 +35,7 @@ class _Ring:
             drawn_to = edge + 1
         return np.concatenate([*parts, self.points[drawn_to:]])
 
-    def crossings(self, y: float) -> tuple[Integers, Floats]:
+    def crossings(self, y: float) -> tuple[IntArray, FloatArray]:
         """Edges that cross a row at ``y``, and at which x."""
         start, end = self.points, np.roll(self.points, -1, axis=0)
         edges = np.flatnonzero((start[:, 0] <= y) != (end[:, 0] <= y))
@@ -43,7 +43,7 @@ class _Ring:
         return edges, x0 + (y - y0) * (x1 - x0) / (y1 - y0)
 
 
-def join_holes(rings: Sequence[Floats]) -> list[Floats]:
+def join_holes(rings: Sequence[FloatArray]) -> list[FloatArray]:
     """The contours of one slice with every hole joined to another.
 
     Args:
@@ -71,10 +71,10 @@ class _Edges:
     """
 
     rings: Sequence[_Ring]
-    start: Floats
-    end: Floats
-    ring: Integers
-    edge: Integers
+    start: FloatArray
+    end: FloatArray
+    ring: IntArray
+    edge: IntArray
 
     @classmethod
     def of(cls, rings: Sequence[_Ring]) -> "_Edges":
@@ -131,12 +131,12 @@ def _left_of(hole: _Ring, y: float, edges: _Edges) -> tuple[_Ring, int, float] |
     return edges.rings[edges.ring[found]], int(edges.edge[found]), float(at[nearest])
 
 
-def _along(ring: _Ring, edge: int, point: Floats) -> float:
+def _along(ring: _Ring, edge: int, point: FloatArray) -> float:
     """How far along an edge a point on it lies."""
     return float(np.abs(point - ring.points[edge]).sum())
 
 
-def _area(points: Floats) -> float:
+def _area(points: FloatArray) -> float:
     """Twice the signed area of a polygon of points (y, x); above 0 where it runs against the clock as y points down."""
     y, x = points.T
     return float((y * np.roll(x, -1) - x * np.roll(y, -1)).sum())

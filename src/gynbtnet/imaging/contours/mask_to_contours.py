@@ -10,12 +10,13 @@ from typing import Literal
 
 import numpy as np
 
-from gynbtnet.imaging.contours.contours_to_mask import Contour, Floats, Integers, Mask
+from gynbtnet.imaging.contours.contours_to_mask import Contour
 from gynbtnet.imaging.contours.keyholes import join_holes
 from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.runtime.array_types import FloatArray, IntArray, Mask
 
-Outlines = Literal["smooth", "exact"]
-Holes = Literal["keyhole", "inner"]
+ContourStyle = Literal["smooth", "exact"]
+HoleStyle = Literal["keyhole", "inner"]
 
 CLEARANCE = 0.1
 """Voxels that a smooth outline keeps away from every voxel centre, however smooth it could become otherwise."""
@@ -24,8 +25,8 @@ _SMOOTHING_STEPS = 20
 _SMOOTHING_WEIGHTS = (0.5, -0.53)  # towards the neighbours, then back a little more: smooth without shrinking
 
 
-def contours_from_mask(
-    mask: Mask, geometry: Geometry, *, outlines: Outlines = "smooth", holes: Holes = "inner"
+def mask_to_contours(
+    mask: Mask, geometry: Geometry, *, outlines: ContourStyle = "smooth", holes: HoleStyle = "inner"
 ) -> list[Contour]:
     """The outlines of a mask (z, y, x), slice by slice.
 
@@ -53,15 +54,15 @@ def contours_from_mask(
     return [Contour(points, int(z + low[0])) for points, z in zip(parts, slices, strict=True)]
 
 
-def _joined(slices: list[int], rings: list[Floats]) -> tuple[list[int], list[Floats]]:
-    by_slice: dict[int, list[Floats]] = {}
+def _joined(slices: list[int], rings: list[FloatArray]) -> tuple[list[int], list[FloatArray]]:
+    by_slice: dict[int, list[FloatArray]] = {}
     for z, ring in zip(slices, rings, strict=True):
         by_slice.setdefault(z, []).append(ring)
     joined = [(z, ring) for z, apart in by_slice.items() for ring in join_holes(apart)]
     return [z for z, _ in joined], [ring for _, ring in joined]
 
 
-def _cropped(mask: Mask) -> tuple[Integers, Mask]:
+def _cropped(mask: Mask) -> tuple[IntArray, Mask]:
     """The mask's bounding box with one voxel of background around within the slice, and where it starts."""
     box = [np.flatnonzero(mask.any(axis=axes))[[0, -1]] for axes in ((1, 2), (0, 2), (0, 1))]
     cut = mask[tuple(slice(first, last + 1) for first, last in box)]
@@ -79,9 +80,9 @@ class _Walks:
         ends: where each walk ends.
     """
 
-    edges: Integers
-    cells: Integers
-    ends: Integers
+    edges: IntArray
+    cells: IntArray
+    ends: IntArray
 
 
 def _cells(shape: tuple[int, ...]) -> tuple[int, int, int]:
@@ -121,7 +122,7 @@ def _walks(inside: Mask) -> _Walks:
     return _Walks(numbers[steps], np.concatenate(crosses)[order][steps], np.asarray(ends))
 
 
-def _exact(walks: _Walks, shape: tuple[int, ...]) -> list[Floats]:
+def _exact(walks: _Walks, shape: tuple[int, ...]) -> list[FloatArray]:
     """Rings (n, 2) of corners (y, x) of voxels, without those on a straight line."""
     _, y, x = np.unravel_index(walks.cells, _cells(shape))
     corners = np.stack([y, x], axis=1) + 0.5
@@ -129,7 +130,7 @@ def _exact(walks: _Walks, shape: tuple[int, ...]) -> list[Floats]:
     return [ring[((np.roll(ring, 1, 0) - ring) != (ring - np.roll(ring, -1, 0))).any(axis=1)] for ring in rings]
 
 
-def _smooth(walks: _Walks, shape: tuple[int, ...]) -> list[Floats]:
+def _smooth(walks: _Walks, shape: tuple[int, ...]) -> list[FloatArray]:
     """Rings (n, 2) of points (y, x), one on each grid edge of a walk, so that the walks run smoothly.
 
     Points start half-way and slide along their grid edges to the chord of their two neighbours, by Taubin's scheme

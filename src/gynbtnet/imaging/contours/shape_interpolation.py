@@ -6,17 +6,15 @@ shape is where the mixture is positive. Between a plane with a shape and one wit
 """
 
 import numpy as np
-import numpy.typing as npt
 from scipy.ndimage import distance_transform_edt
 
-Floats = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
+from gynbtnet.runtime.array_types import FloatArray, Mask
 
 SAME_PLANE = 0.1
 """mm within which a wanted plane is a drawn one, and takes its shape unchanged."""
 
 
-def interpolated_shapes(drawn: Mask, at: Floats, wanted: Floats, spacing: tuple[float, float, float]) -> Mask:
+def interpolate_shapes(drawn: Mask, at: FloatArray, wanted: FloatArray, spacing: tuple[float, float, float]) -> Mask:
     """The shape on each wanted plane.
 
     Args:
@@ -54,13 +52,13 @@ def _mix(below: Mask, above: Mask, share: float, spacing: tuple[float, ...], int
     into[box] = shape if shape.any() else (above if share > 0.5 else below)[box]
 
 
-def _signed_distance(mask: Mask, spacing: tuple[float, ...]) -> Floats:
+def _signed_distance(mask: Mask, spacing: tuple[float, ...]) -> FloatArray:
     """Distance in mm to the outline: positive inside, negative outside.
 
     The outline is half a voxel from the nearest centre of the other kind. Without that half the mixture of two shapes
     would favour the nearer one.
     """
-    inside: Floats = distance_transform_edt(mask, sampling=spacing)
-    outside: Floats = distance_transform_edt(~mask, sampling=spacing)
+    inside: FloatArray = distance_transform_edt(mask, sampling=spacing)
+    outside: FloatArray = distance_transform_edt(~mask, sampling=spacing)
     half = min(spacing) / 2
     return np.where(mask, inside - half, half - outside)

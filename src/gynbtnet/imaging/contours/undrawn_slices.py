@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from gynbtnet.imaging.contours.contours_to_mask import Integers, Mask
+from gynbtnet.runtime.array_types import IntArray, Mask
 
 LONGEST_GAP = 3
 """Slices in a row without a contour that are interpolated."""
@@ -30,7 +30,7 @@ class Gap:
     slices: int
 
 
-def undrawn_between(drawn: Integers, scanned: Mask) -> list[Gap]:
+def find_gaps(drawn: IntArray, scanned: Mask) -> list[Gap]:
     """Find the scanned slices that have no contour, between places that have one.
 
     Args:
@@ -44,6 +44,6 @@ def undrawn_between(drawn: Integers, scanned: Mask) -> list[Gap]:
     return [gap for gap in gaps if gap.slices]
 
 
-def is_sparse(drawn: Integers, gaps: Sequence[Gap]) -> bool:
+def is_sparse(drawn: IntArray, gaps: Sequence[Gap]) -> bool:
     """Whether so many steps leave slices out that it is a way of drawing, and no boundary between two parts."""
     return len(gaps) >= max(2, _SPARSE * (len(drawn) - 1))

@@ -14,27 +14,25 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset
 from scipy.spatial import KDTree
 
-from gynbtnet.imaging.contours.shape_interpolation import interpolated_shapes
-from gynbtnet.imaging.dicom.ct_slice import LARGEST_HU, CTImage, image_from, matrix_of
+from gynbtnet.imaging.contours.shape_interpolation import interpolate_shapes
+from gynbtnet.imaging.dicom.ct_slice import LARGEST_HU, CTImage, matrix_size, read_ct_image
 from gynbtnet.imaging.dicom.dicomdir import is_directory_file
-from gynbtnet.imaging.dicom.enhanced_ct import frames_of
-from gynbtnet.imaging.dicom.incomplete_series import NOTE, completeness
-from gynbtnet.imaging.dicom.objects import MULTI_FRAME_CT, read_object, reading, uid
-from gynbtnet.imaging.dicom.pixel_data import has_top_bit, stored_pixels
+from gynbtnet.imaging.dicom.enhanced_ct import split_frames
+from gynbtnet.imaging.dicom.incomplete_series import NOTE, assess_completeness
+from gynbtnet.imaging.dicom.objects import MULTI_FRAME_CT, dicom_errors_as_bad_input, read_object, uid_value
+from gynbtnet.imaging.dicom.pixel_data import decode_pixels, has_top_bit
 from gynbtnet.imaging.dicom.rtstruct_reference import read_reference
 from gynbtnet.imaging.dicom.series import FoundSeries, complete_uids, search_series
-from gynbtnet.imaging.dicom.series_selection import choose_ct
+from gynbtnet.imaging.dicom.series_selection import select_ct
 from gynbtnet.imaging.dicom.slice_geometry import Stack, stack_slices
-from gynbtnet.imaging.dicom.slice_repairs import Repairs, interpolated, shifted
+from gynbtnet.imaging.dicom.slice_repairs import Repairs, interpolate_slices, shift_slices
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.plausible_grid import check_grid
 from gynbtnet.imaging.volume import Volume
+from gynbtnet.runtime.array_types import FloatArray, Mask
 from gynbtnet.runtime.available_memory import check_memory
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.progress import track
-
-Floats = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
 
 _BYTES_A_VOXEL = 4  # in HU, of which a rescale may make floats
 _MANY_FILES = 400  # about two seconds of slices
@@ -115,7 +113,7 @@ class CTSeries:
         return [one.z for one in self.slices] != list(range(self.volume.geometry.shape[0]))
 
     @cached_property
-    def places(self) -> Floats:
+    def places(self) -> FloatArray:
         """Where structures may be drawn, ascending along the volume's z, in slices.
 
         These are the scanned slices and, of a repaired volume, the interpolated planes that lie over half a slice from
@@ -146,14 +144,14 @@ class CTSeries:
             return by_place
         known = self.scanned | by_place.any(axis=(1, 2))
         planes = np.arange(self.volume.geometry.shape[0], dtype=float)
-        return interpolated_shapes(by_place[known], self.places[known], planes, self.volume.geometry.spacing)
+        return interpolate_shapes(by_place[known], self.places[known], planes, self.volume.geometry.spacing)
 
     def on_slices(self, mask: Mask) -> Mask:
         """A mask on the volume's grid, (z, y, x), as one with a plane for each scanned slice, (slices, y, x)."""
         if not self.is_mended:
             return mask
         planes, slices = np.arange(len(mask), dtype=float), np.asarray([one.z for one in self.slices])
-        return interpolated_shapes(mask, planes, slices, self.volume.geometry.spacing)
+        return interpolate_shapes(mask, planes, slices, self.volume.geometry.spacing)
 
     @property
     def slice_grid(self) -> Geometry:
@@ -189,12 +187,12 @@ def read_ct_series(
     Raises:
         BadInput: no CT, not the one named, or one that is no regular stack of readable slices.
     """
-    series, note = chosen_series(folder, series_uid, referred_uid=referred_uid)
+    series, note = select_series(folder, series_uid, referred_uid=referred_uid)
     ct = read_ct_files(series.files, repairs)
     return replace(ct, notes=(note, *ct.notes)) if note else ct
 
 
-def chosen_series(
+def select_series(
     folder: Path, series_uid: str | None = None, *, referred_uid: str | None = None
 ) -> tuple[FoundSeries, str | None]:
     """The series that :func:`read_ct_series` reads, and a sentence on the others where size decided.
@@ -203,22 +201,22 @@ def chosen_series(
     are missing. Another damaged file is not.
     """
     search = search_series(folder)
-    judged = completeness(search)
+    judged = assess_completeness(search)
     found = list(search.series)
     directories = [one for one in search.damaged if is_directory_file(one.path)]
     if search.damaged and (directories or not any(one.modality == "CT" for one in found)):
         raise BadInput((directories or search.damaged)[0].reason)
     if series_uid is None and referred_uid is None and sum(series.modality == "CT" for series in found) > 1:
-        drawn = drawn_on(found) & {series.series_uid for series in found if series.modality == "CT"}
+        drawn = contoured_series(found) & {series.series_uid for series in found if series.modality == "CT"}
         referred_uid = drawn.pop() if len(drawn) == 1 else None
-    chosen, note = choose_ct(found, str(folder), series_uid=series_uid, referred_uid=referred_uid)
+    chosen, note = select_ct(found, str(folder), series_uid=series_uid, referred_uid=referred_uid)
     if chosen in judged.incomplete:
         raise BadInput(judged.incomplete[chosen].reason)
     doubt = [NOTE] if chosen in judged.doubtful else []
     return chosen, " ".join([*([note] if note else []), *doubt]) or None
 
 
-def drawn_on(found: Sequence[FoundSeries]) -> set[str]:
+def contoured_series(found: Sequence[FoundSeries]) -> set[str]:
     """UIDs of the series that structure sets among ``found`` refer to.
 
     A structure set that can't be read says nothing.
@@ -258,12 +256,12 @@ def read_ct_files(files: Sequence[Path], repairs: Repairs | None = None) -> CTSe
     )
     images = [images[i] for i in stack.order]
     volume = Volume(_hounsfield_units(images, stack), stack.geometry)
-    with reading(Path(files[0])):
+    with dicom_errors_as_bad_input(Path(files[0])):
         return CTSeries(
             volume=volume,
-            series_uid=uid(headers, "SeriesInstanceUID"),
-            study_uid=uid(headers, "StudyInstanceUID"),
-            frame_of_reference_uid=uid(headers, "FrameOfReferenceUID"),
+            series_uid=uid_value(headers, "SeriesInstanceUID"),
+            study_uid=uid_value(headers, "StudyInstanceUID"),
+            frame_of_reference_uid=uid_value(headers, "FrameOfReferenceUID"),
             patient_id=str(headers.get("PatientID", "")),
             slices=tuple(
                 CTSlice(image.sop_class_uid, image.sop_instance_uid, image.file, float(z), image.frame)
@@ -280,11 +278,11 @@ def _read_images(files: Sequence[Path], where: str) -> tuple[Dataset, list[CTIma
     unsaid = 0
     images: list[CTImage] = []
     for path in track(files, "Reading slices") if len(files) > _MANY_FILES else files:
-        with reading(path):
+        with dicom_errors_as_bad_input(path):
             dataset = read_object(path, "a CT slice")
             complete_uids(dataset)
             if first is None:
-                rows, columns = matrix_of(dataset, path)
+                rows, columns = matrix_size(dataset, path)
                 frames = len(files) * max(1, int(dataset.get("NumberOfFrames") or 1))
                 check_memory(
                     frames * rows * columns * (dataset.get("BitsAllocated") or 16) / 8,
@@ -302,9 +300,9 @@ def _read_images(files: Sequence[Path], where: str) -> tuple[Dataset, list[CTIma
                         f"{where} has several values of {keyword}; expected one: put each series into its own folder."
                     )
             if dataset.get("SOPClassUID") in MULTI_FRAME_CT:
-                images += frames_of(dataset, path)
+                images += split_frames(dataset, path)
             else:
-                images.append(image_from(dataset, stored_pixels(dataset, matrix_of(dataset, path), path), path))
+                images.append(read_ct_image(dataset, decode_pixels(dataset, matrix_size(dataset, path), path), path))
     assert first is not None
     note = (
         f"{unsaid} of {len(files)} file(s) have no PixelRepresentation; values with the highest bit were read as "
@@ -316,7 +314,7 @@ def _read_images(files: Sequence[Path], where: str) -> tuple[Dataset, list[CTIma
 def _pixel_shape(dataset: Dataset, path: Path) -> tuple[int, ...]:
     """(rows, columns), or (frames, rows, columns)."""
     frames = (len(dataset.PerFrameFunctionalGroupsSequence),) if dataset.get("SOPClassUID") in MULTI_FRAME_CT else ()
-    return (*frames, *matrix_of(dataset, path))
+    return (*frames, *matrix_size(dataset, path))
 
 
 def _check_padding(images: Sequence[CTImage], where: str) -> None:
@@ -384,6 +382,6 @@ def _hounsfield_units(images: Sequence[CTImage], stack: Stack) -> npt.NDArray[An
     for image, target in zip(images, slices, strict=True):
         image.write_hounsfield_units(target)
     if stack.beside.any():
-        slices = shifted(slices, stack.beside)
+        slices = shift_slices(slices, stack.beside)
     count = stack.geometry.shape[0]
-    return slices if np.array_equal(stack.z, np.arange(count)) else interpolated(slices, stack.z, count)
+    return slices if np.array_equal(stack.z, np.arange(count)) else interpolate_slices(slices, stack.z, count)

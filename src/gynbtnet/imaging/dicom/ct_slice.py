@@ -103,7 +103,7 @@ class CTImage:
         np.clip(values, AIR, LARGEST_HU, out=into, casting="unsafe")
 
 
-def image_from(
+def read_ct_image(
     header: Mapping[str, Any] | Dataset, stored: npt.NDArray[Any], path: Path, frame: int | None = None
 ) -> CTImage:
     """The image that a header, or what is known of a frame, describes.
@@ -111,12 +111,12 @@ def image_from(
     Raises:
         BadInput: If a value is absent or can't be, or the values are not HU.
     """
-    position = numbers(header, "ImagePositionPatient", 3, path)
-    orientation = numbers(header, "ImageOrientationPatient", 6, path)
-    spacing = numbers(header, "PixelSpacing", 2, path)
+    position = number_values(header, "ImagePositionPatient", 3, path)
+    orientation = number_values(header, "ImageOrientationPatient", 6, path)
+    spacing = number_values(header, "PixelSpacing", 2, path)
     if min(spacing) <= 0:
         raise BadInput(f"{path} has a PixelSpacing of {spacing}; expected two positive lengths in mm: export it again.")
-    slope, intercept = (numbers(header, keyword, 1, path)[0] for keyword in ("RescaleSlope", "RescaleIntercept"))
+    slope, intercept = (number_values(header, keyword, 1, path)[0] for keyword in ("RescaleSlope", "RescaleIntercept"))
     if slope == 0 or max(abs(slope), abs(intercept)) > _LARGEST_RESCALE:
         raise BadInput(
             f"{path} has a RescaleSlope of {slope:g} and a RescaleIntercept of {intercept:g}, which make no HU; "
@@ -155,13 +155,13 @@ def rescale_type(header: Mapping[str, Any] | Dataset) -> str:
     )
 
 
-def matrix_of(header: Dataset, path: Path) -> tuple[int, int]:
+def matrix_size(header: Dataset, path: Path) -> tuple[int, int]:
     """Rows and columns.
 
     Raises:
         BadInput: where they are absent or absurd.
     """
-    rows, columns = (int(numbers(header, keyword, 1, path)[0]) for keyword in ("Rows", "Columns"))
+    rows, columns = (int(number_values(header, keyword, 1, path)[0]) for keyword in ("Rows", "Columns"))
     if not (1 <= rows <= LARGEST_MATRIX and 1 <= columns <= LARGEST_MATRIX):
         raise BadInput(
             f"{path} says that it has {rows} rows and {columns} columns; expected 1 to {LARGEST_MATRIX}: "
@@ -170,7 +170,7 @@ def matrix_of(header: Dataset, path: Path) -> tuple[int, int]:
     return rows, columns
 
 
-def numbers(header: Mapping[str, Any] | Dataset, keyword: str, count: int, path: Path) -> tuple[float, ...]:
+def number_values(header: Mapping[str, Any] | Dataset, keyword: str, count: int, path: Path) -> tuple[float, ...]:
     """A header's value as ``count`` finite numbers.
 
     Raises:

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from gynbtnet.imaging.dicom.ct_series import CTSeries, read_ct_series
-from gynbtnet.imaging.dicom.objects import CT_IMAGE, decimals, new_object, seeded_uid
+from gynbtnet.imaging.dicom.objects import CT_IMAGE, decimal_strings, new_object, seeded_uid
 from gynbtnet.imaging.volume import AIR, Volume
-from gynbtnet.runtime.atomic_files import written_whole
+from gynbtnet.runtime.atomic_files import atomic_write
 
 
 def write_ct_series(
@@ -28,7 +28,7 @@ def write_ct_series(
     geometry = volume.geometry
     axes = np.asarray(geometry.direction).reshape(3, 3).T
     stored = np.clip(np.rint(np.asarray(volume.array, np.float32)) - AIR, 0, 2**16 - 1).astype("<u2")
-    with written_whole(Path(folder)) as partial:
+    with atomic_write(Path(folder)) as partial:
         partial.mkdir()
         for z, pixels in enumerate(stored):
             ct = new_object(CT_IMAGE, seeded_uid(*identity, "slice", z))
@@ -49,10 +49,10 @@ def write_ct_series(
             ct.AcquisitionNumber = 1
             ct.InstanceNumber = z + 1
             ct.KVP = None
-            ct.SliceThickness = decimals(geometry.spacing[:1])[0]
-            ct.ImagePositionPatient = decimals(geometry.to_world((z, 0, 0)))
-            ct.ImageOrientationPatient = decimals(axes[:2].ravel())
-            ct.PixelSpacing = decimals(geometry.spacing[1:])
+            ct.SliceThickness = decimal_strings(geometry.spacing[:1])[0]
+            ct.ImagePositionPatient = decimal_strings(geometry.to_world((z, 0, 0)))
+            ct.ImageOrientationPatient = decimal_strings(axes[:2].ravel())
+            ct.PixelSpacing = decimal_strings(geometry.spacing[1:])
             ct.Rows, ct.Columns = pixels.shape
             ct.SamplesPerPixel = 1
             ct.PhotometricInterpretation = "MONOCHROME2"

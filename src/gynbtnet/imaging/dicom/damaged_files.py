@@ -9,7 +9,15 @@ from pydicom.filereader import read_file_meta_info, read_partial
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
 
-from gynbtnet.imaging.dicom.objects import CT_IMAGE, MULTI_FRAME_CT, RT_DOSE, RT_PLAN, RT_STRUCTURE_SET, lenient, uid
+from gynbtnet.imaging.dicom.objects import (
+    CT_IMAGE,
+    MULTI_FRAME_CT,
+    RT_DOSE,
+    RT_PLAN,
+    RT_STRUCTURE_SET,
+    lenient_pydicom,
+    uid_value,
+)
 from gynbtnet.runtime.errors import BadInput
 
 PREFIX = 132
@@ -48,11 +56,11 @@ class DamagedFile:
         return cls(
             path,
             str(error),
-            uid(meta, "MediaStorageSOPClassUID") or uid(header, "SOPClassUID"),
-            uid(meta, "MediaStorageSOPInstanceUID") or uid(header, "SOPInstanceUID"),
+            uid_value(meta, "MediaStorageSOPClassUID") or uid_value(header, "SOPClassUID"),
+            uid_value(meta, "MediaStorageSOPInstanceUID") or uid_value(header, "SOPInstanceUID"),
             str(header.get("PatientID", "")),
-            uid(header, "StudyInstanceUID"),
-            uid(header, "SeriesInstanceUID"),
+            uid_value(header, "StudyInstanceUID"),
+            uid_value(header, "SeriesInstanceUID"),
         )
 
     @property
@@ -94,7 +102,7 @@ def was_dicom(path: Path, start: bytes) -> bool:
 def _rest(path: Path) -> tuple[Dataset, Dataset]:
     """What can be read of a header and of its file meta information; a value that was cut is left out."""
     header, meta = Dataset(), Dataset()
-    with lenient():
+    with lenient_pydicom():
         try:
             meta = read_file_meta_info(path)
             if path.stat().st_size < end_of_meta(meta):

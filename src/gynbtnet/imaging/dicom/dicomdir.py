@@ -14,7 +14,7 @@ def is_directory_file(path: Path) -> bool:
     return path.name.upper() == "DICOMDIR"
 
 
-def absent_files(directories: Iterable[Path]) -> dict[str, tuple[Path, ...]]:
+def find_absent_files(directories: Iterable[Path]) -> dict[str, tuple[Path, ...]]:
     """By SeriesInstanceUID, the files that DICOMDIRs name and that are not there.
 
     Raises:

@@ -5,8 +5,8 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
-from gynbtnet.imaging.dicom.ct_slice import CTImage, image_from, matrix_of
-from gynbtnet.imaging.dicom.pixel_data import stored_pixels
+from gynbtnet.imaging.dicom.ct_slice import CTImage, matrix_size, read_ct_image
+from gynbtnet.imaging.dicom.pixel_data import decode_pixels
 from gynbtnet.runtime.errors import BadInput
 
 MOST_FRAMES = 10_000
@@ -20,7 +20,7 @@ _MACROS = (
 """Functional groups that say where a frame lies and what its values mean (PS3.3 C.7.6.16.2)."""
 
 
-def frames_of(dataset: Dataset, path: Path) -> list[CTImage]:
+def split_frames(dataset: Dataset, path: Path) -> list[CTImage]:
     """The images of a multi-frame object, in the order of its frames.
 
     Raises:
@@ -33,20 +33,20 @@ def frames_of(dataset: Dataset, path: Path) -> list[CTImage]:
             f"{path} says that it has {declared} frames and describes {len(frames)}; expected one description a frame, "
             f"at most {MOST_FRAMES}: export it again."
         )
-    shape = (declared, *matrix_of(dataset, path))
-    pixels = stored_pixels(dataset, shape, path)
+    shape = (declared, *matrix_size(dataset, path))
+    pixels = decode_pixels(dataset, shape, path)
     shared = _described((dataset.get("SharedFunctionalGroupsSequence") or [Dataset()])[0])
     own: dict[str, Any] = {
         keyword: dataset.get(keyword)
         for keyword in ("SOPClassUID", "SOPInstanceUID", "PixelPaddingValue", "PixelPaddingRangeLimit")
     }
     return [
-        image_from(own | shared | _described(frame), stored, path, number)
+        read_ct_image(own | shared | _described(frame), stored, path, number)
         for number, (frame, stored) in enumerate(zip(frames, pixels, strict=True), start=1)
     ]
 
 
-def orientation_of(dataset: Dataset) -> Any:
+def plane_orientation(dataset: Dataset) -> Any:
     """The first frame's ImageOrientationPatient; None where there is none."""
     for keyword in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
         for group in (dataset.get(keyword) or ())[:1]:

@@ -42,7 +42,7 @@ class Completeness:
         return tuple(one for one, cause in self.incomplete.items() if cause is damaged)
 
 
-def completeness(search: SeriesSearch, referred: Mapping[str, frozenset[str]] | None = None) -> Completeness:
+def assess_completeness(search: SeriesSearch, referred: Mapping[str, frozenset[str]] | None = None) -> Completeness:
     """Say which CT series may lack a slice.
 
     Args:

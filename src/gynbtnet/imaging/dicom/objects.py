@@ -22,7 +22,7 @@ from pydicom.multival import MultiValue
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pydicom.valuerep import format_number_as_ds
 
-from gynbtnet.runtime.atomic_files import written_whole
+from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.errors import BadInput
 
 CT_IMAGE = UID("1.2.840.10008.5.1.4.1.1.2")
@@ -69,7 +69,7 @@ _TIME = re.compile(r"([01]\d|2[0-3])([0-5]\d([0-5]\d(\.\d{1,6})?)?)?")
 
 
 @contextmanager
-def lenient() -> Iterator[None]:
+def lenient_pydicom() -> Iterator[None]:
     """Values that break a rule of the standard without harm (too long, oddly spelt) pass without a word."""
     with disable_value_validation(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -77,7 +77,7 @@ def lenient() -> Iterator[None]:
 
 
 def read_object(path: Path, expected: str) -> FileDataset:
-    """Read a whole DICOM file; call it, and look into what it returns, under :func:`reading`.
+    """Read a whole DICOM file; call it, and look into what it returns, under :func:`dicom_errors_as_bad_input`.
 
     Raises:
         BadInput: where the file is absent, damaged or no DICOM; ``expected`` says what it should have been.
@@ -89,7 +89,7 @@ def read_object(path: Path, expected: str) -> FileDataset:
 
 
 def read_header(path: Path, expected: str, keywords: Sequence[str] | None = None) -> FileDataset:
-    """Read a DICOM file without its pixels; call it, and look into what it returns, under :func:`reading`.
+    """Read a DICOM file without its pixels; use it and its result inside :func:`dicom_errors_as_bad_input`.
 
     Args:
         path: the file.
@@ -168,13 +168,13 @@ def complete_meta(dataset: FileDataset) -> None:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Look into the values of a DICOM file: as under :func:`lenient`, and what damaged ones raise names the file.
+def dicom_errors_as_bad_input(path: Path) -> Iterator[None]:
+    """Read values of a DICOM file as :func:`lenient_pydicom` does; errors of damaged values name the file.
 
     pydicom parses a value when it is asked for, and raises anything at all on damaged bytes.
     """
     try:
-        with lenient():
+        with lenient_pydicom():
             yield
     except (BadInput, MemoryError):
         raise
@@ -187,7 +187,7 @@ def reading(path: Path) -> Iterator[None]:
         raise BadInput(f"{path} can't be parsed as DICOM, it is damaged or cut short; export it again.") from error
 
 
-def code(dataset: Dataset, keyword: str) -> str:
+def code_value(dataset: Dataset, keyword: str) -> str:
     """A coded value (VR CS) or number (IS) as text; empty where it is absent, or is none.
 
     Where a length is damaged, a value swallows the elements behind it, a patient's name among them. Nothing is told of
@@ -197,13 +197,13 @@ def code(dataset: Dataset, keyword: str) -> str:
     return found if _CODE.fullmatch(found) else ""
 
 
-def integer(dataset: Dataset, keyword: str) -> str:
+def integer_value(dataset: Dataset, keyword: str) -> str:
     """An integer string (IS) as text without leading zeros and plus; empty if it is absent, or is none."""
     found = str(dataset.get(keyword, ""))
     return str(int(found)) if _INTEGER.fullmatch(found) else ""
 
 
-def uid(dataset: Dataset, keyword: str) -> str:
+def uid_value(dataset: Dataset, keyword: str) -> str:
     """A UID as text; empty where it is absent, or longer than one can be."""
     found = str(dataset.get(keyword) or "")
     return found if len(found) <= _LONGEST_UID and found.isprintable() else ""
@@ -234,7 +234,7 @@ def new_object(sop_class: UID, sop_instance_uid: UID, transfer_syntax: UID = Exp
     return dataset
 
 
-def set_now(dataset: Dataset, *kinds: str) -> None:
+def set_content_date(dataset: Dataset, *kinds: str) -> None:
     """Set the date and time of each of ``kinds``, such as ``"InstanceCreation"``, to now."""
     now = datetime.datetime.now()
     for kind in kinds:
@@ -249,7 +249,7 @@ def copy_patient_and_study(source: Dataset, target: Dataset) -> None:
     Texts that are too long are cut.
 
     Args:
-        source: a header; call this under :func:`lenient`.
+        source: a header; call this under :func:`lenient_pydicom`.
         target: the object to complete.
     """
     character_set = source.get("SpecificCharacterSet")
@@ -302,7 +302,7 @@ def _is_date(text: str) -> bool:
     return True
 
 
-def series_words(source: Dataset, description: str) -> str:
+def series_description(source: Dataset, description: str) -> str:
     """A SeriesDescription of at most 64 characters, which says of what was made on a synthetic scan that it is."""
     if "SYNTHETIC" in str(source.get("SeriesDescription", "")).upper() and "SYNTHETIC" not in description:
         description = f"SYNTHETIC {description}"
@@ -317,11 +317,11 @@ def refuse_existing(path: Path, *, force: bool) -> None:
 
 def write_object(dataset: Dataset, path: Path) -> None:
     """Write a DICOM file whole or not at all."""
-    with written_whole(path) as partial:
+    with atomic_write(path) as partial:
         dataset.save_as(partial, enforce_file_format=True)
 
 
-def decimals(values: Iterable[float]) -> list[str]:
+def decimal_strings(values: Iterable[float]) -> list[str]:
     """Values as decimal strings, each of at most the 16 characters that DICOM allows."""
     return [format_number_as_ds(float(value)) for value in values]
 

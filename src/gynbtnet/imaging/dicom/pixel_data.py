@@ -36,7 +36,7 @@ _RESCALE = ("RescaleSlope", "RescaleIntercept", "RescaleType")
 _NATIVE = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 
 
-def stored_pixels(dataset: Dataset, shape: tuple[int, ...], path: Path) -> npt.NDArray[Any]:
+def decode_pixels(dataset: Dataset, shape: tuple[int, ...], path: Path) -> npt.NDArray[Any]:
     """The values as stored, of ``shape``: (rows, columns), or (frames, rows, columns).
 
     Raises:
@@ -63,13 +63,13 @@ def has_top_bit(dataset: Dataset, shape: tuple[int, ...], path: Path) -> bool:
 
     Args:
         dataset: an image that says that it is unsigned.
-        shape: as :func:`stored_pixels` has it.
+        shape: as :func:`decode_pixels` has it.
         path: its file, for messages.
 
     Raises:
-        BadInput: As :func:`stored_pixels`.
+        BadInput: As :func:`decode_pixels`.
     """
-    return bool((stored_pixels(dataset, shape, path) & (1 << (int(dataset.BitsStored) - 1))).any())
+    return bool((decode_pixels(dataset, shape, path) & (1 << (int(dataset.BitsStored) - 1))).any())
 
 
 def _native(dataset: Dataset, shape: tuple[int, ...]) -> npt.NDArray[Any] | None:

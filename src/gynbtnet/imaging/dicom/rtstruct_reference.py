@@ -7,7 +7,15 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset, FileDataset
 
-from gynbtnet.imaging.dicom.objects import CT_IMAGE, MULTI_FRAME_CT, code, integer, read_object, reading, uid
+from gynbtnet.imaging.dicom.objects import (
+    CT_IMAGE,
+    MULTI_FRAME_CT,
+    code_value,
+    dicom_errors_as_bad_input,
+    integer_value,
+    read_object,
+    uid_value,
+)
 from gynbtnet.runtime.errors import BadInput
 
 _ENDED = ".*(nexpected end of file|No tag to read)"  # pydicom's warnings about a value without its end
@@ -43,8 +51,8 @@ def read_reference(path: Path) -> RTStructReference:
         BadInput: where ``path`` is no readable RTSTRUCT.
     """
     path = Path(path)
-    with reading(path):
-        return reference_of(open_rtstruct(path))
+    with dicom_errors_as_bad_input(path):
+        return referenced_series_of(open_rtstruct(path))
 
 
 def open_rtstruct(path: Path) -> FileDataset:
@@ -54,7 +62,7 @@ def open_rtstruct(path: Path) -> FileDataset:
         BadInput: where ``path`` is no RTSTRUCT, or was cut short.
     """
     rtstruct = read_object(path, "an RTSTRUCT")
-    modality = code(rtstruct, "Modality")
+    modality = code_value(rtstruct, "Modality")
     if modality != "RTSTRUCT":
         raise BadInput(f"{path} is of modality {modality or 'unknown'}; expected an RTSTRUCT.")
     if "RTROIObservationsSequence" not in rtstruct and _ends_early(path, rtstruct):
@@ -77,7 +85,7 @@ def _ends_early(path: Path, rtstruct: Dataset) -> bool:
     return False
 
 
-def reference_of(rtstruct: Dataset) -> RTStructReference:
+def referenced_series_of(rtstruct: Dataset) -> RTStructReference:
     """What an RTSTRUCT that was read refers to."""
     listed = _listed(rtstruct)
     frames = _roi_frames(rtstruct) or tuple(dict.fromkeys(one.frame for one in listed))
@@ -86,7 +94,7 @@ def reference_of(rtstruct: Dataset) -> RTStructReference:
     series = sorted(listed, key=lambda one: (one.frame != frame, one.is_other))
     return RTStructReference(
         patient_id=str(rtstruct.get("PatientID", "")),
-        study_uid=uid(rtstruct, "StudyInstanceUID"),
+        study_uid=uid_value(rtstruct, "StudyInstanceUID"),
         frame_of_reference_uid=frame,
         series_uid=next((one.series for one in series if one.series), ""),
         series_uids=tuple(dict.fromkeys(one.series for one in listed if one.series)),
@@ -114,12 +122,12 @@ class _Listed:
 def _listed(rtstruct: Dataset) -> list[_Listed]:
     found = []
     for frame in rtstruct.get("ReferencedFrameOfReferenceSequence") or ():
-        frame_uid = uid(frame, "FrameOfReferenceUID")
+        frame_uid = uid_value(frame, "FrameOfReferenceUID")
         series = [
             _Listed(
                 frame_uid,
-                uid(one, "SeriesInstanceUID"),
-                frozenset(uid(image, "ReferencedSOPClassUID") for image in one.get("ContourImageSequence") or ())
+                uid_value(one, "SeriesInstanceUID"),
+                frozenset(uid_value(image, "ReferencedSOPClassUID") for image in one.get("ContourImageSequence") or ())
                 - {""},
             )
             for study in frame.get("RTReferencedStudySequence") or ()
@@ -132,13 +140,13 @@ def _listed(rtstruct: Dataset) -> list[_Listed]:
 def _roi_frames(rtstruct: Dataset) -> tuple[str, ...]:
     """The frames of reference that ROIs with contours name, the most frequent first."""
     drawn = {
-        integer(item, "ReferencedROINumber")
+        integer_value(item, "ReferencedROINumber")
         for item in rtstruct.get("ROIContourSequence") or ()
         if item.get("ContourSequence")
     }
     named = Counter(
-        uid(roi, "ReferencedFrameOfReferenceUID")
+        uid_value(roi, "ReferencedFrameOfReferenceUID")
         for roi in rtstruct.get("StructureSetROISequence") or ()
-        if integer(roi, "ROINumber") in drawn
+        if integer_value(roi, "ROINumber") in drawn
     )
     return tuple(frame for frame, _ in named.most_common() if frame)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
-from gynbtnet.imaging.dicom.objects import code, integer, uid
-from gynbtnet.imaging.printed_names import one_line
+from gynbtnet.imaging.dicom.objects import code_value, integer_value, uid_value
+from gynbtnet.imaging.printed_names import as_one_line
 
 _LONGEST_NAME = 64  # characters of a ROIName, value representation LO
 
@@ -42,24 +42,24 @@ class Region:
     image_uids: tuple[str, ...] = ()
 
 
-def regions_of(rtstruct: Dataset) -> list[Region]:
+def read_regions(rtstruct: Dataset) -> list[Region]:
     """The ROIs of an RTSTRUCT that was read, in its order; one that is listed twice with its name counts once."""
     drawn: dict[str, list[Dataset]] = {}
     for item in rtstruct.get("ROIContourSequence") or ():
-        drawn.setdefault(integer(item, "ReferencedROINumber"), []).extend(item.get("ContourSequence") or ())
+        drawn.setdefault(integer_value(item, "ReferencedROINumber"), []).extend(item.get("ContourSequence") or ())
     kinds = {
-        integer(item, "ReferencedROINumber"): code(item, "RTROIInterpretedType")
+        integer_value(item, "ReferencedROINumber"): code_value(item, "RTROIInterpretedType")
         for item in rtstruct.get("RTROIObservationsSequence") or ()
     }
     contours = {number: tuple(_drawn(one) for one in items) for number, items in drawn.items()}
     found: dict[tuple[str, str], Region] = {}
     for roi in rtstruct.get("StructureSetROISequence") or ():
-        number = integer(roi, "ROINumber")
+        number = integer_value(roi, "ROINumber")
         region = Region(
             number=number,
-            name=one_line(_name(roi, rtstruct))[:_LONGEST_NAME],
+            name=as_one_line(_name(roi, rtstruct))[:_LONGEST_NAME],
             kind=kinds.get(number, ""),
-            frame_of_reference_uid=uid(roi, "ReferencedFrameOfReferenceUID"),
+            frame_of_reference_uid=uid_value(roi, "ReferencedFrameOfReferenceUID"),
             contours=tuple(one for one in contours.get(number, ()) if one.kind != "POINT"),
             image_uids=_images(drawn.get(number, ())),
         )
@@ -84,14 +84,14 @@ def _name(roi: Dataset, rtstruct: Dataset) -> str:
 def _images(contours: Sequence[Dataset]) -> tuple[str, ...]:
     """UIDs of the images that the first contour refers to."""
     images = contours[0].get("ContourImageSequence") if contours else None
-    return tuple(found for image in images or () if (found := uid(image, "ReferencedSOPInstanceUID")))
+    return tuple(found for image in images or () if (found := uid_value(image, "ReferencedSOPInstanceUID")))
 
 
 def _drawn(contour: Dataset) -> DrawnContour:
     element = contour.get_item("ContourData")
     text = element.value if element is not None else None
     return DrawnContour(
-        kind=code(contour, "ContourGeometricType").upper(),
-        count=integer(contour, "NumberOfContourPoints"),
+        kind=code_value(contour, "ContourGeometricType").upper(),
+        count=integer_value(contour, "NumberOfContourPoints"),
         text=text if isinstance(text, bytes) else b"\\".join(str(value).encode() for value in text or ()),
     )

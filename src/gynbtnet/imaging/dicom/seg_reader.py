@@ -5,22 +5,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from pydicom.dataset import Dataset
 
-from gynbtnet.imaging.contours.contours_to_mask import Mask
 from gynbtnet.imaging.dicom.ct_series import CTSeries
-from gynbtnet.imaging.dicom.objects import code, read_object, reading, uid
+from gynbtnet.imaging.dicom.objects import code_value, dicom_errors_as_bad_input, read_object, uid_value
 from gynbtnet.imaging.dicom.rt.rtstruct_reader import ContourReport
 from gynbtnet.imaging.geometry import SAME_GRID, Geometry
 from gynbtnet.imaging.label_map import label_map
-from gynbtnet.imaging.printed_names import one_line
-from gynbtnet.imaging.roi_matching import choose_structures
+from gynbtnet.imaging.printed_names import as_one_line
+from gynbtnet.imaging.roi_matching import match_rois
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation
+from gynbtnet.runtime.array_types import FloatArray, Mask
 from gynbtnet.runtime.errors import BadInput
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -28,9 +25,9 @@ class _Frame:
     """Position of a frame, as in :mod:`~gynbtnet.imaging.dicom.slice_geometry`, and the segment that it shows."""
 
     segment: int
-    position: Floats
-    orientation: Floats
-    spacing: Floats
+    position: FloatArray
+    orientation: FloatArray
+    spacing: FloatArray
 
 
 def list_segments(path: Path) -> tuple[str, ...]:
@@ -40,7 +37,7 @@ def list_segments(path: Path) -> tuple[str, ...]:
         BadInput: where ``path`` is no readable DICOM SEG.
     """
     path = Path(path)
-    with reading(path):
+    with dicom_errors_as_bad_input(path):
         return tuple(_segments(_read(path)).values())
 
 
@@ -57,9 +54,9 @@ def read_seg(
             that don't lie on the slices of ``ct``.
     """
     path = Path(path)
-    with reading(path):
+    with dicom_errors_as_bad_input(path):
         seg = _read(path)
-        frame_of_reference = uid(seg, "FrameOfReferenceUID")
+        frame_of_reference = uid_value(seg, "FrameOfReferenceUID")
         if frame_of_reference != ct.frame_of_reference_uid:
             raise BadInput(
                 f"{path} is drawn in the frame of reference {frame_of_reference or '(unnamed)'}; expected the CT's, "
@@ -68,7 +65,7 @@ def read_seg(
         segments, frames = _segments(seg), _frames(seg)
         numbers, labels = list(segments), list(segments.values())
         filled = [any(frame.segment in (number, 0) for frame in frames) for number in numbers]
-        choice = choose_structures(labels, filled, structures, names, path)
+        choice = match_rois(labels, filled, structures, names, path)
         size = int(seg.Rows), int(seg.Columns)
         slices = [_slice(frame, size, ct, path) for frame in frames]  # before anything of that size is decoded
         pixels = np.asarray(seg.pixel_array).reshape(len(frames), *size)
@@ -89,14 +86,14 @@ def read_seg(
 
 def _read(path: Path) -> Dataset:
     seg = read_object(path, "a DICOM SEG")
-    modality = code(seg, "Modality")
+    modality = code_value(seg, "Modality")
     if modality != "SEG":
         raise BadInput(f"{path} is of modality {modality or 'unknown'}; expected a DICOM SEG.")
     return seg
 
 
 def _segments(seg: Dataset) -> dict[int, str]:
-    return {int(one.SegmentNumber): one_line(str(one.get("SegmentLabel", "")))[:64] for one in seg.SegmentSequence}
+    return {int(one.SegmentNumber): as_one_line(str(one.get("SegmentLabel", "")))[:64] for one in seg.SegmentSequence}
 
 
 def _frames(seg: Dataset) -> list[_Frame]:

@@ -13,12 +13,12 @@ from pydicom.sr.coding import Code
 from gynbtnet.imaging.dicom.ct_series import CTSeries
 from gynbtnet.imaging.dicom.objects import (
     copy_patient_and_study,
-    decimals,
-    lenient,
+    decimal_strings,
+    lenient_pydicom,
     new_uid,
     read_header,
     refuse_existing,
-    series_words,
+    series_description,
     write_object,
 )
 from gynbtnet.imaging.dicom.series import complete_uids
@@ -90,7 +90,7 @@ def write_seg(
         raise BadInput(f"No structure has a voxel, and a DICOM SEG without frames is none; {path} is not written.")
     import highdicom
 
-    with lenient():
+    with lenient_pydicom():
         sources = [_source(file, ct) for file in ct.files]
         order = np.arange(len(ct.slices))
         if ct.slices[0].frame is not None:
@@ -119,7 +119,7 @@ def write_seg(
             device_serial_number="0",
             content_label="CONTOURS",
             content_description="Research use only, not reviewed",
-            series_description=series_words(read_header(ct.files[0], "a CT slice"), description),
+            series_description=series_description(read_header(ct.files[0], "a CT slice"), description),
         )
         write_object(seg, path)
 
@@ -165,7 +165,7 @@ def _source(file: Path, ct: CTSeries) -> Dataset:
     source.Modality = "CT"
     copy_patient_and_study(header, source)
     source.SpecificCharacterSet = "ISO_IR 192"  # highdicom refuses some that are allowed
-    source.PixelSpacing = decimals(ct.volume.geometry.spacing[1:])
+    source.PixelSpacing = decimal_strings(ct.volume.geometry.spacing[1:])
     if "PerFrameFunctionalGroupsSequence" in header:
         _share_what_is_common(source, ct)
     else:
@@ -179,7 +179,7 @@ def _thickness(header: Dataset, ct: CTSeries) -> str:
         thickness = float(header.get("SliceThickness") or 0)
     except (TypeError, ValueError):
         thickness = 0
-    return decimals([thickness if 0 < thickness < math.inf else ct.volume.geometry.spacing[0]])[0]
+    return decimal_strings([thickness if 0 < thickness < math.inf else ct.volume.geometry.spacing[0]])[0]
 
 
 def _share_what_is_common(source: Dataset, ct: CTSeries) -> None:

@@ -15,22 +15,22 @@ from pydicom.uid import UID
 
 from gynbtnet.imaging.dicom.ct_slice import HOUNSFIELD, rescale_type
 from gynbtnet.imaging.dicom.damaged_files import PREFIX, DamagedFile, end_of_meta, has_more_than_header, was_dicom
-from gynbtnet.imaging.dicom.dicomdir import absent_files, is_directory_file
-from gynbtnet.imaging.dicom.enhanced_ct import orientation_of
+from gynbtnet.imaging.dicom.dicomdir import find_absent_files, is_directory_file
+from gynbtnet.imaging.dicom.enhanced_ct import plane_orientation
 from gynbtnet.imaging.dicom.objects import (
     CT_IMAGE,
     MULTI_FRAME_CT,
     RT_DOSE,
     RT_PLAN,
     RT_STRUCTURE_SET,
-    code,
+    code_value,
     complete_meta,
+    dicom_errors_as_bad_input,
     file_kind,
     is_cut_short,
-    lenient,
+    lenient_pydicom,
     read_header,
-    reading,
-    uid,
+    uid_value,
 )
 from gynbtnet.imaging.file_search import files_below
 from gynbtnet.runtime.errors import BadInput
@@ -152,11 +152,11 @@ def search_series(folder: Path) -> SeriesSearch:
     damaged: list[DamagedFile] = []
     for path in track(files, "Reading DICOM headers") if len(files) > _MANY_FILES else files:
         try:
-            with reading(path):
+            with dicom_errors_as_bad_input(path):
                 header = _header(path)
                 if header is None:
                     continue
-                own_uid = uid(header, "SeriesInstanceUID")
+                own_uid = uid_value(header, "SeriesInstanceUID")
                 place = "" if own_uid else str(path.parent)  # where an anonymiser emptied UIDs, a folder is a series
                 key = own_uid, place, _kind(header)
                 member = _Member(path, _whole_number(header, "NumberOfFrames", 1), _instance(header))
@@ -184,8 +184,8 @@ def search_series(folder: Path) -> SeriesSearch:
     absent: dict[str, tuple[Path, ...]] = {}
     for path in (path for path in files if is_directory_file(path)):
         try:
-            with lenient():
-                absent |= absent_files([path])
+            with lenient_pydicom():
+                absent |= find_absent_files([path])
         except BadInput as error:
             damaged.append(DamagedFile(path, str(error), sop_class_uid=_DIRECTORY))
     series = (_with_files(found[key], members[key], absent) for key in sorted(found) if key not in strays)
@@ -273,9 +273,9 @@ def _header(path: Path) -> Dataset | None:
 def _series(header: Dataset, path: Path) -> FoundSeries:
     """The series that a file belongs to, with this file alone."""
     return FoundSeries(
-        series_uid=uid(header, "SeriesInstanceUID"),
-        study_uid=uid(header, "StudyInstanceUID"),
-        frame_of_reference_uid=uid(header, "FrameOfReferenceUID"),
+        series_uid=uid_value(header, "SeriesInstanceUID"),
+        study_uid=uid_value(header, "StudyInstanceUID"),
+        frame_of_reference_uid=uid_value(header, "FrameOfReferenceUID"),
         patient_id=str(header.get("PatientID", "")),
         modality=_kind(header),
         description=str(header.get("SeriesDescription", "")),
@@ -294,7 +294,7 @@ def complete_uids(header: Dataset) -> None:
 
 
 def _kind(header: Dataset) -> str:
-    modality = code(header, "Modality") or "unknown"
+    modality = code_value(header, "Modality") or "unknown"
     if modality != "CT":
         return modality
     if "LOCALIZER" in (header.get("ImageType") or ()):
@@ -305,7 +305,7 @@ def _kind(header: Dataset) -> str:
 
 def _sop_class(header: Dataset) -> UID:
     """The file meta information repeats it, and is whole if the header is cut."""
-    said = [uid(header, "SOPClassUID"), uid(header.file_meta, "MediaStorageSOPClassUID")]
+    said = [uid_value(header, "SOPClassUID"), uid_value(header.file_meta, "MediaStorageSOPClassUID")]
     known = [one for one in said if not _is_nameless(UID(one))]
     return UID(next((one for one in known if has_more_than_header(one)), (known or said)[0]))
 
@@ -317,12 +317,12 @@ def _is_nameless(sop_class: UID) -> bool:
 
 
 def _instance(header: Dataset) -> str:
-    return uid(header, "SOPInstanceUID") or uid(header.file_meta, "MediaStorageSOPInstanceUID")
+    return uid_value(header, "SOPInstanceUID") or uid_value(header.file_meta, "MediaStorageSOPInstanceUID")
 
 
 def _is_axial(header: Dataset) -> bool:
     """Whether the normal of its first image is nearer to the patient's long axis than to any other direction."""
-    cosines = orientation_of(header) if _sop_class(header) in MULTI_FRAME_CT else None
+    cosines = plane_orientation(header) if _sop_class(header) in MULTI_FRAME_CT else None
     try:
         row, column = np.asarray(cosines or header.get("ImageOrientationPatient"), float).reshape(2, 3)
     except (TypeError, ValueError):

@@ -6,7 +6,7 @@ from gynbtnet.imaging.dicom.series import FoundSeries
 from gynbtnet.runtime.errors import BadInput
 
 
-def choose_ct(
+def select_ct(
     found: Sequence[FoundSeries], where: str, *, series_uid: str | None = None, referred_uid: str | None = None
 ) -> tuple[FoundSeries, str | None]:
     """The CT series to read, and a sentence on the others where size decided.

@@ -10,9 +10,8 @@ from scipy.optimize import linprog
 
 from gynbtnet.imaging.dicom.slice_repairs import LONGEST_GAP, Repairs
 from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.runtime.array_types import FloatArray
 from gynbtnet.runtime.errors import BadInput
-
-Floats = npt.NDArray[np.float64]
 
 GRID_TOLERANCE = 0.1
 """mm by which a slice may lie off its plane on the fitted grid; scanners round positions to 0.1 mm."""
@@ -52,8 +51,8 @@ class Stack:
 
     geometry: Geometry
     order: npt.NDArray[np.intp]
-    z: Floats
-    beside: Floats
+    z: FloatArray
+    beside: FloatArray
     notes: tuple[str, ...] = ()
 
 
@@ -114,7 +113,7 @@ def _must_agree(planes: Sequence[SlicePlane], where: str, names: Sequence[str]) 
             )
 
 
-def _orthonormal(rows: Floats, where: str) -> Floats:
+def _orthonormal(rows: FloatArray, where: str) -> FloatArray:
     """Row, column and normal as the rows of an exactly orthonormal matrix; DICOM rounds its cosines."""
     row, column = rows
     if abs(row @ column) > 1e-3 or not np.allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-3):
@@ -141,11 +140,11 @@ class _Grid:
 
     first: float
     step: float
-    z: Floats
+    z: FloatArray
     count: int
 
 
-def _spaced(along: Floats, where: str, repairs: Repairs) -> tuple[_Grid, tuple[str, ...]]:
+def _spaced(along: FloatArray, where: str, repairs: Repairs) -> tuple[_Grid, tuple[str, ...]]:
     """The grid for slices at sorted positions in mm along the normal, and notes.
 
     The grid is judged as a whole: every slice lies within ``GRID_TOLERANCE`` of its plane, or the spacing is unequal.
@@ -172,7 +171,7 @@ def _spaced(along: Floats, where: str, repairs: Repairs) -> tuple[_Grid, tuple[s
     return _evened_out(along, frequent[0], where, repairs)
 
 
-def _fitted(along: Floats, numbers: Floats) -> _Grid | None:
+def _fitted(along: FloatArray, numbers: FloatArray) -> _Grid | None:
     """The grid in which slices have ``numbers``, or None if one lies over ``GRID_TOLERANCE`` from its plane on any.
 
     The line through the first and last slice is kept if it fits; otherwise the line with the smallest largest distance
@@ -186,7 +185,7 @@ def _fitted(along: Floats, numbers: Floats) -> _Grid | None:
     return _Grid(first, step, numbers, count) if distance <= GRID_TOLERANCE else None
 
 
-def _closest_line(x: Floats, y: Floats) -> tuple[float, float, float]:
+def _closest_line(x: FloatArray, y: FloatArray) -> tuple[float, float, float]:
     """Offset and slope of the line with the smallest largest distance to the points, and that distance."""
     rows = np.column_stack([np.ones_like(x), x])
     limit = -np.ones((2 * len(x), 1))
@@ -200,7 +199,7 @@ def _closest_line(x: Floats, y: Floats) -> tuple[float, float, float]:
     return offset, slope, distance
 
 
-def _frequent_gaps(gaps: Floats) -> list[float]:
+def _frequent_gaps(gaps: FloatArray) -> list[float]:
     """The gaps in mm that may be the usual one: the most frequent first, then others that are a quarter of all gaps.
 
     Of a scan in two parts, of 3 and of 6 mm, the smaller gap has a grid with all slices, although it may be the rarer.
@@ -213,7 +212,7 @@ def _frequent_gaps(gaps: Floats) -> list[float]:
     return [float(group.mean()) for group in groups if group is groups[0] or len(group) >= max(2, len(gaps) / 4)]
 
 
-def _lacking(along: Floats, multiples: Floats, usual: float, where: str, *, allowed: bool) -> tuple[str, ...]:
+def _lacking(along: FloatArray, multiples: FloatArray, usual: float, where: str, *, allowed: bool) -> tuple[str, ...]:
     """A note on slices that are missing; an error if they may not be interpolated, or too many in a row are missing."""
     odd = np.flatnonzero(multiples > 1)
     places = ", ".join(f"{int(multiples[i]) - 1} between {along[i]:.2f} and {along[i + 1]:.2f} mm" for i in odd[:5])
@@ -230,7 +229,7 @@ def _lacking(along: Floats, multiples: Floats, usual: float, where: str, *, allo
     return (f"Interpolated {lacks}.",)
 
 
-def _evened_out(along: Floats, usual: float, where: str, repairs: Repairs) -> tuple[_Grid, tuple[str, ...]]:
+def _evened_out(along: FloatArray, usual: float, where: str, repairs: Repairs) -> tuple[_Grid, tuple[str, ...]]:
     """The grid at the usual spacing that has the most slices on its planes; an error if it may not be used."""
     gaps = np.diff(along)
     offset, step, _ = _closest_line(np.arange(len(along), dtype=float), along)
@@ -261,12 +260,12 @@ def _evened_out(along: Floats, usual: float, where: str, repairs: Repairs) -> tu
     return _Grid(float(phase + first * step), step, z - first, last - first + 1), (note,)
 
 
-def _beside_planes(along: Floats, phase: float, step: float) -> Floats:
+def _beside_planes(along: FloatArray, phase: float, step: float) -> FloatArray:
     """How far slices lie from the nearest plane of a grid, in mm."""
     return along - phase - step * np.rint((along - phase) / step)
 
 
-def _tilted(beside: Floats, along: Floats, where: str, repairs: Repairs) -> tuple[Floats, tuple[str, ...]]:
+def _tilted(beside: FloatArray, along: FloatArray, where: str, repairs: Repairs) -> tuple[FloatArray, tuple[str, ...]]:
     """How far each slice lies beside the first one's normal, (x, y) in mm and 0 within the tolerance; and notes."""
     if np.abs(beside).max() <= SHEAR_TOLERANCE:
         return np.zeros_like(beside), ()

@@ -8,8 +8,7 @@ import numpy.typing as npt
 from scipy.ndimage import shift
 
 from gynbtnet.imaging.volume import AIR
-
-Floats = npt.NDArray[np.float64]
+from gynbtnet.runtime.array_types import FloatArray
 
 LONGEST_GAP = 3
 """Slices missing in a row that may be interpolated."""
@@ -30,7 +29,7 @@ class Repairs:
     gantry_tilt: bool = False
 
 
-def interpolated(slices: npt.NDArray[Any], z: Floats, count: int) -> npt.NDArray[Any]:
+def interpolate_slices(slices: npt.NDArray[Any], z: FloatArray, count: int) -> npt.NDArray[Any]:
     """``count`` equally spaced planes, at 0 to ``count`` - 1, from slices (n, y, x) at ascending ``z``.
 
     Planes beyond the first or last slice take its values.
@@ -44,7 +43,7 @@ def interpolated(slices: npt.NDArray[Any], z: Floats, count: int) -> npt.NDArray
     return result
 
 
-def shifted(slices: npt.NDArray[Any], by: Floats) -> npt.NDArray[Any]:
+def shift_slices(slices: npt.NDArray[Any], by: FloatArray) -> npt.NDArray[Any]:
     """Slices (n, y, x), each moved by its own (y, x) voxels with linear interpolation; what comes in is air."""
     moved = np.empty_like(slices)
     for target, one, (y, x) in zip(moved, slices, by, strict=True):

@@ -50,7 +50,7 @@ def unreadable(path: Path, reason: str) -> BadInput:
     return BadInput(f"{path} can't be read as an image: {reason}; is it damaged or cut short? Export it again.")
 
 
-def without_place(path: Path, reason: str) -> BadInput:
+def without_position(path: Path, reason: str) -> BadInput:
     """Return the error for an image that doesn't say where its voxels are in the patient."""
     return BadInput(
         f"{path} doesn't say how its voxels lie in the patient: {reason}, so that left and right are unknown; convert "
@@ -79,7 +79,7 @@ def check_dimensions(path: Path, sizes: tuple[int, ...], values: int = 1, *, mos
         raise unreadable(path, f"its header gives sizes of {'×'.join(map(str, sizes))} voxels")
 
 
-def grid(path: Path, shape: tuple[int, ...], spacing: Any, origin: Any, direction: Any) -> Geometry:
+def grid_geometry(path: Path, shape: tuple[int, ...], spacing: Any, origin: Any, direction: Any) -> Geometry:
     """Return the geometry that a header gives; for the arguments see :class:`~gynbtnet.imaging.geometry.Geometry`.
 
     Raises:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from gynbtnet.imaging.files.volume_files import without_suffix
-from gynbtnet.runtime.atomic_files import written_whole
+from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.plain_data import load_json
 
@@ -17,7 +17,7 @@ def label_names_file(labels: Path) -> Path:
 def write_label_names(labels: Path, structures: tuple[str, ...]) -> None:
     """Write the names of the labels 1, 2, … beside the label map."""
     table = {"labels": {"background": 0} | {name: label for label, name in enumerate(structures, start=1)}}
-    with written_whole(label_names_file(labels)) as partial:
+    with atomic_write(label_names_file(labels)) as partial:
         partial.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gynbtnet.imaging.files.image_header import ImageHeader, check_dimensions, grid, unreadable
-from gynbtnet.imaging.files.text_header import HEADER_BYTES, UNITS, numbers
+from gynbtnet.imaging.files.image_header import ImageHeader, check_dimensions, grid_geometry, unreadable
+from gynbtnet.imaging.files.text_header import HEADER_BYTES, UNITS, number_field
 from gynbtnet.imaging.files.voxel_data import VoxelData
 from gynbtnet.runtime.errors import BadInput
 
@@ -49,30 +49,32 @@ def read_meta_image_header(path: Path) -> ImageHeader:
         BadInput: If it is no MetaImage with its own voxels, contradicts itself, or holds what is no scan.
     """
     fields, length = _fields(path)
-    sizes = tuple(map(int, numbers(path, fields, "DimSize", whole=True)))
-    if numbers(path, fields, "NDims", 1, whole=True)[0] != len(sizes):
+    sizes = tuple(map(int, number_field(path, fields, "DimSize", whole=True)))
+    if number_field(path, fields, "NDims", 1, whole=True)[0] != len(sizes):
         raise unreadable(path, f"its header has {fields['NDims']} dimensions and {len(sizes)} sizes")
-    check_dimensions(path, sizes, int(numbers(path, fields, "ElementNumberOfChannels", 1, whole=True)[0]))
+    check_dimensions(path, sizes, int(number_field(path, fields, "ElementNumberOfChannels", 1, whole=True)[0]))
     kind = _KINDS.get(fields.get("ElementType", ""))
     if kind is None:
         raise unreadable(path, f"it stores voxels of type “{fields.get('ElementType', '')[:60]}”")
     slope, intercept = (
-        numbers(path, fields, f"ElementToIntensityFunction{name}", 1)[0] for name in ("Slope", "Offset")
+        number_field(path, fields, f"ElementToIntensityFunction{name}", 1)[0] for name in ("Slope", "Offset")
     )
     if (slope, intercept) != (1, 0):
         raise BadInput(f"{path} scales its voxels by {slope:g} and {intercept:g}, which isn't read; convert it.")
-    if numbers(path, fields, "HeaderSize", 1, whole=True)[0] != 0:
+    if number_field(path, fields, "HeaderSize", 1, whole=True)[0] != 0:
         raise unreadable(path, f"its header has a HeaderSize of {fields['HeaderSize']}")
     unit = UNITS.get(fields.get("DistanceUnits", "mm").replace("?", "mm"))
     if unit is None:
         raise BadInput(f"{path} gives lengths in {fields['DistanceUnits'][:60]}; expected mm.")
-    spacing = np.asarray(numbers(path, fields, "ElementSpacing", 3)) * unit
-    columns = np.reshape(numbers(path, fields, "TransformMatrix", 9), (3, 3)).T
+    spacing = np.asarray(number_field(path, fields, "ElementSpacing", 3)) * unit
+    columns = np.reshape(number_field(path, fields, "TransformMatrix", 9), (3, 3)).T
     text = not _flag(path, fields, "BinaryData")
     compressed = _flag(path, fields, "CompressedData")
     return ImageHeader(
         path=path,
-        geometry=grid(path, sizes[::-1], spacing[::-1], np.asarray(numbers(path, fields, "Offset", 3)) * unit, columns),
+        geometry=grid_geometry(
+            path, sizes[::-1], spacing[::-1], np.asarray(number_field(path, fields, "Offset", 3)) * unit, columns
+        ),
         channels=1,
         kind=np.dtype((">" if _flag(path, fields, "BinaryDataByteOrderMSB") else "<") + kind),
         data=VoxelData(path, length, "text" if text else "zlib" if compressed else "raw"),

@@ -16,12 +16,17 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial.transform import Rotation
 
-from gynbtnet.imaging.files.image_header import ImageHeader, check_dimensions, grid, unreadable, without_place
+from gynbtnet.imaging.files.image_header import (
+    ImageHeader,
+    check_dimensions,
+    grid_geometry,
+    unreadable,
+    without_position,
+)
 from gynbtnet.imaging.files.voxel_data import VoxelData
 from gynbtnet.imaging.geometry import SAME_GRID, Geometry
+from gynbtnet.runtime.array_types import FloatArray
 from gynbtnet.runtime.errors import BadInput
-
-Floats = npt.NDArray[np.float64]
 
 _COMMON = ["qform_code", "sform_code", "quatern", "qoffset", "srow"]
 _NIFTI_1: dict[str, Any] = {
@@ -140,12 +145,12 @@ class _Place:
     """One way in which a header places voxels: a name, and the 3×4 matrix from index to RAS coordinates in mm."""
 
     name: str
-    matrix: Floats
+    matrix: FloatArray
 
     @property
-    def spacing(self) -> Floats:
+    def spacing(self) -> FloatArray:
         """Along x, y, z in mm."""
-        lengths: Floats = np.linalg.norm(self.matrix[:, :3], axis=0)
+        lengths: FloatArray = np.linalg.norm(self.matrix[:, :3], axis=0)
         return lengths
 
 
@@ -166,7 +171,7 @@ def _geometry(path: Path, fields: Any, sizes: tuple[int, ...]) -> Geometry:
     if fields["qform_code"] > 0:
         places.append(_qform(path, fields, spacing, _UNITS[unit], places[0] if places else None))
     if not places:
-        raise without_place(path, "neither qform nor sform is given")
+        raise without_position(path, "neither qform nor sform is given")
     for place in places:
         if not np.isfinite(place.matrix).all():
             raise unreadable(path, f"its {place.name} is not finite")
@@ -182,10 +187,10 @@ def _geometry(path: Path, fields: Any, sizes: tuple[int, ...]) -> Geometry:
         )
     to_lps = np.array([[-1.0], [-1.0], [1.0]])
     matrix = placed.matrix * to_lps + 0.0  # no negative zeros
-    return grid(path, sizes[2::-1], placed.spacing[::-1], matrix[:, 3], matrix[:, :3] / placed.spacing)
+    return grid_geometry(path, sizes[2::-1], placed.spacing[::-1], matrix[:, 3], matrix[:, :3] / placed.spacing)
 
 
-def _qform(path: Path, fields: Any, spacing: Floats, unit: float, sform: _Place | None) -> _Place:
+def _qform(path: Path, fields: Any, spacing: FloatArray, unit: float, sform: _Place | None) -> _Place:
     """Method 2 of nifti1.h: a unit quaternion, of which the first number follows from the other three.
 
     Near a half turn the three leave of the first only four digits. If they are the sform's, rounded to 32 bits, the
@@ -242,5 +247,5 @@ def _perpendicular(path: Path, place: _Place, last: npt.NDArray[np.intp]) -> _Pl
     return _Place(place.name, np.column_stack([nearest * place.spacing, place.matrix[:, 3]]))
 
 
-def _times(values: Floats) -> str:
+def _times(values: FloatArray) -> str:
     return " × ".join(f"{value:g}" for value in values)

@@ -5,14 +5,18 @@ from math import prod
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from gynbtnet.imaging.files.image_header import ImageHeader, check_dimensions, grid, unreadable, without_place
-from gynbtnet.imaging.files.text_header import HEADER_BYTES, UNITS, numbers
+from gynbtnet.imaging.files.image_header import (
+    ImageHeader,
+    check_dimensions,
+    grid_geometry,
+    unreadable,
+    without_position,
+)
+from gynbtnet.imaging.files.text_header import HEADER_BYTES, UNITS, number_field
 from gynbtnet.imaging.files.voxel_data import Encoding, VoxelData
+from gynbtnet.runtime.array_types import FloatArray
 from gynbtnet.runtime.errors import BadInput
-
-Floats = npt.NDArray[np.float64]
 
 _KINDS = {
     "i1": ("signed char", "int8", "int8_t"),
@@ -53,8 +57,8 @@ def read_nrrd_header(path: Path) -> ImageHeader:
     fields, length = _fields(path)
     if any(name in fields for name in _DETACHED):
         raise BadInput(f"{path} keeps its voxels in another file; expected one file with both: convert it.")
-    sizes = tuple(map(int, numbers(path, fields, "sizes", whole=True)))
-    dimensions = numbers(path, fields, "dimension", 1, whole=True)[0]
+    sizes = tuple(map(int, number_field(path, fields, "sizes", whole=True)))
+    dimensions = number_field(path, fields, "dimension", 1, whole=True)[0]
     if dimensions != len(sizes):
         raise unreadable(path, f"its header gives {dimensions:g} dimensions and {len(sizes)} sizes")
     check_dimensions(path, sizes)
@@ -71,7 +75,7 @@ def read_nrrd_header(path: Path) -> ImageHeader:
     cosines = (directions / spacing[:, None]).T
     return ImageHeader(
         path=path,
-        geometry=grid(path, sizes[::-1], spacing[::-1], origin, cosines),
+        geometry=grid_geometry(path, sizes[::-1], spacing[::-1], origin, cosines),
         channels=1,
         kind=np.dtype(order + kind),
         data=_data(path, fields, encoding, length, np.dtype(kind).itemsize * prod(sizes)),
@@ -98,15 +102,15 @@ def _fields(path: Path) -> tuple[dict[str, str], int]:
     return fields, end.end()
 
 
-def _place(path: Path, fields: dict[str, str]) -> tuple[Floats, Floats]:
+def _place(path: Path, fields: dict[str, str]) -> tuple[FloatArray, FloatArray]:
     """Steps along x, y and z (a row each) and the origin, in LPS and mm."""
     signs = _SPACES.get(fields.get("space", "").lower())
     vectors = re.findall(r"\(([^()]*)\)", fields.get("space directions", ""))
     if signs is None or not vectors:
-        raise without_place(path, "it has no “space” of LPS, RAS or LAS with “space directions”")
+        raise without_position(path, "it has no “space” of LPS, RAS or LAS with “space directions”")
     given = {"origin": fields.get("space origin", "(0,0,0)").strip("() ").replace(",", " ")}
     given |= {f"step {axis}": vector.replace(",", " ") for axis, vector in enumerate(vectors)}
-    origin, *steps = (numbers(path, given, name, 3) for name in given)
+    origin, *steps = (number_field(path, given, name, 3) for name in given)
     if len(steps) != 3:
         raise unreadable(path, f"its header has {len(steps)} space directions")
     units = re.findall(r'"([^"]*)"', fields.get("space units", "")) or ["mm"]
@@ -118,7 +122,8 @@ def _place(path: Path, fields: dict[str, str]) -> tuple[Floats, Floats]:
 
 def _data(path: Path, fields: dict[str, str], encoding: Encoding, length: int, size: int) -> VoxelData:
     lines, skipped = (
-        int(numbers(path, {name: fields.get(name, "0")}, name, 1, whole=True)[0]) for name in ("line skip", "byte skip")
+        int(number_field(path, {name: fields.get(name, "0")}, name, 1, whole=True)[0])
+        for name in ("line skip", "byte skip")
     )
     if skipped == -1 and encoding == "raw":
         return VoxelData(path, path.stat().st_size - size, encoding)

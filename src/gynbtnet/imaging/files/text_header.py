@@ -13,7 +13,7 @@ UNITS = {"mm": 1.0, "millimeter": 1.0, "millimeters": 1.0, "cm": 10.0, "m": 1000
 """Millimetres in a length of each unit."""
 
 
-def numbers(
+def number_field(
     path: Path, fields: Mapping[str, str], name: str, count: int | None = None, *, whole: bool = False
 ) -> tuple[float, ...]:
     """Return the numbers of a field.

@@ -18,7 +18,7 @@ from gynbtnet.imaging.files.nrrd_header import read_nrrd_header
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.plausible_grid import check_grid
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.runtime.atomic_files import written_whole
+from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.available_memory import check_memory
 from gynbtnet.runtime.errors import BadInput
 
@@ -124,7 +124,7 @@ def _scaled(stored: npt.NDArray[Any], scaling: tuple[float, float], kind: np.dty
 
 def write_volume(volume: Volume, path: Path) -> None:
     """Write ``volume`` whole or not at all, in the format of the path's suffix; booleans become bytes."""
-    with written_whole(Path(path)) as partial:
+    with atomic_write(Path(path)) as partial:
         sitk.WriteImage(to_sitk(volume), str(partial), useCompression=True, compressionLevel=1)
 
 

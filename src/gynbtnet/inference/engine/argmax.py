@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 
-def highest(logits: Tensor) -> Tensor:
+def argmax_labels(logits: Tensor) -> Tensor:
     """Of (outputs, …) the number of the highest output, the first of several, (…) as uint8.
 
     ``torch.argmax`` along the first axis, output by output: on a CPU several times as fast.

@@ -7,7 +7,7 @@ from gynbtnet.imaging.volume import Segmentation
 
 
 @dataclass(frozen=True)
-class Contours:
+class Prediction:
     """Structures on a scan's own grid, and how sure of them the contourer was.
 
     Attributes:

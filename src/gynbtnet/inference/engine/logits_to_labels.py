@@ -10,15 +10,15 @@ import torch
 from torch import Tensor
 
 from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.orientation import turn_between
-from gynbtnet.inference.engine.argmax import highest
+from gynbtnet.imaging.orientation import reorientation_between
+from gynbtnet.inference.engine.argmax import argmax_labels
 from gynbtnet.inference.engine.sliding_window import Slab
 
 _TILE = (4, 32, 32)  # voxels (z, y, x) of the scan that are looked at together: large enough to outweigh the loop
 _SAME = 1e-4  # voxels: what lies beside a voxel's centre by less lies there
 
 
-def labels_on(target: Geometry, slabs: Iterable[Slab], source: Geometry) -> npt.NDArray[np.uint8]:
+def logits_to_labels(target: Geometry, slabs: Iterable[Slab], source: Geometry) -> npt.NDArray[np.uint8]:
     """The highest logit, interpolated linearly, at the voxels of ``target``; 0 where ``slabs`` don't reach.
 
     Neither all logits on the network's grid ever exist, nor those of more than a few thousand voxels on the scan's: a
@@ -36,7 +36,7 @@ def labels_on(target: Geometry, slabs: Iterable[Slab], source: Geometry) -> npt.
     Raises:
         ValueError: where the axes of the grids lie obliquely to each other.
     """
-    turn = turn_between(target, source)
+    turn = reorientation_between(target, source)
     grid = turn.geometry(target)
     labels = np.zeros(grid.shape, np.uint8)
     z, y, x = (_Places.along(axis, grid, source) for axis in range(3))
@@ -46,7 +46,7 @@ def labels_on(target: Geometry, slabs: Iterable[Slab], source: Geometry) -> npt.
         ready = z.first + int(np.searchsorted(z.upper, reached, side="right"))
         done = max(done, z.first + int(np.searchsorted(z.lower, slab.first)))
         logits = slab.logits.cpu()
-        on_grid = highest(logits).numpy()
+        on_grid = argmax_labels(logits).numpy()
         for low, row, column in product(
             range(done, ready, _TILE[0]), range(y.first, y.last, _TILE[1]), range(x.first, x.last, _TILE[2])
         ):
@@ -57,7 +57,7 @@ def labels_on(target: Geometry, slabs: Iterable[Slab], source: Geometry) -> npt.
             )
             labels[tuple(part.voxels for part in tile)] = _of_tile(logits, on_grid, tile)
         done = max(done, ready)
-    return np.ascontiguousarray(turn_between(source, target).array(labels))
+    return np.ascontiguousarray(reorientation_between(source, target).array(labels))
 
 
 @dataclass(frozen=True)
@@ -130,5 +130,5 @@ def _of_tile(
             continue
         share = part.share.view(-1, *[1] * (3 - axis))
         fine = torch.lerp(fine.index_select(axis, part.lower), fine.index_select(axis, part.upper), share)
-    labels: npt.NDArray[np.uint8] = possible.to(torch.uint8).numpy()[highest(fine).numpy()]
+    labels: npt.NDArray[np.uint8] = possible.to(torch.uint8).numpy()[argmax_labels(fine).numpy()]
     return labels

@@ -7,7 +7,7 @@ from gynbtnet.preparation.planning.settings import ALL_AXES, Axis
 from gynbtnet.runtime.errors import BadInput
 
 
-def mirrored_axes(settings: PredictionSettings, trained: Sequence[Axis], model: str) -> tuple[Axis, ...]:
+def tta_axes(settings: PredictionSettings, trained: Sequence[Axis], model: str) -> tuple[Axis, ...]:
     """Give the axes that are mirrored, in the order z, y, x.
 
     Args:
@@ -30,11 +30,11 @@ def mirrored_axes(settings: PredictionSettings, trained: Sequence[Axis], model: 
     return tuple(axis for axis in ALL_AXES if axis in asked)
 
 
-def with_mirrored_axes(settings: PredictionSettings, trained: Sequence[Axis], model: str) -> PredictionSettings:
+def with_tta_axes(settings: PredictionSettings, trained: Sequence[Axis], model: str) -> PredictionSettings:
     """Give the settings that name the axes that are mirrored, for the record of a prediction.
 
     Raises:
-        BadInput: as :func:`mirrored_axes`.
+        BadInput: as :func:`tta_axes`.
     """
-    axes = mirrored_axes(settings, trained, model)
+    axes = tta_axes(settings, trained, model)
     return settings.model_copy(update={"mirroring": bool(axes), "mirrored_axes": axes or None})

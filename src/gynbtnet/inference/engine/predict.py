@@ -6,15 +6,15 @@ import torch
 
 from gynbtnet.imaging.sides import mirrored_labels
 from gynbtnet.imaging.volume import Segmentation, Volume
-from gynbtnet.inference.engine.contours import Contours
-from gynbtnet.inference.engine.logits_to_labels import labels_on
-from gynbtnet.inference.engine.mirroring import mirrored_axes
+from gynbtnet.inference.engine.contours import Prediction
+from gynbtnet.inference.engine.logits_to_labels import logits_to_labels
+from gynbtnet.inference.engine.mirroring import tta_axes
 from gynbtnet.inference.engine.prediction_memory import check_prediction_memory
 from gynbtnet.inference.engine.roi import find_region
 from gynbtnet.inference.engine.segmenter import PlannedModel
 from gynbtnet.inference.engine.settings import PredictionSettings
-from gynbtnet.inference.engine.sliding_window import slide
-from gynbtnet.inference.engine.test_time_augmentation import Passes
+from gynbtnet.inference.engine.sliding_window import sliding_window_logits
+from gynbtnet.inference.engine.test_time_augmentation import AveragedForward
 from gynbtnet.preparation.planning.settings import ALL_AXES
 from gynbtnet.preparation.preprocess import check_channels, preprocess_volume
 
@@ -33,10 +33,10 @@ def predict(
         BadInput: If there isn't one volume per channel, they lie on different grids, or an axis is to be mirrored that
             wasn't mirrored in training.
     """
-    return contour(model, [scan] if isinstance(scan, Volume) else scan, settings or PredictionSettings()).segmentation
+    return segment(model, [scan] if isinstance(scan, Volume) else scan, settings or PredictionSettings()).segmentation
 
 
-def contour(model: PlannedModel, volumes: Sequence[Volume], settings: PredictionSettings) -> Contours:
+def segment(model: PlannedModel, volumes: Sequence[Volume], settings: PredictionSettings) -> Prediction:
     """What :func:`predict` finds, and how far the passes that were averaged agree.
 
     Args:
@@ -53,12 +53,12 @@ def contour(model: PlannedModel, volumes: Sequence[Volume], settings: Prediction
     image, grid = preprocess_volume(volumes, model.plan)
     region = find_region(volumes, model.plan, grid, settings.roi)
     plan = model.plan
-    mirrored = [ALL_AXES.index(axis) for axis in mirrored_axes(settings, plan.mirror_axes, str(model.folder))]
-    passes = Passes(
+    mirrored = [ALL_AXES.index(axis) for axis in tta_axes(settings, plan.mirror_axes, str(model.folder))]
+    passes = AveragedForward(
         model.networks(settings), mirrored, mirrored_labels(plan.structures) if plan.sides_swapped else None
     )
     with torch.inference_mode():
-        slabs = slide(
+        slabs = sliding_window_logits(
             passes,
             image[(slice(None), *region.box)],
             model.plan.patch_size,
@@ -66,6 +66,6 @@ def contour(model: PlannedModel, volumes: Sequence[Volume], settings: Prediction
             device=model.device,
             body=region.body,
         )
-        labels = labels_on(volumes[0].geometry, slabs, region.geometry(grid))
+        labels = logits_to_labels(volumes[0].geometry, slabs, region.geometry(grid))
     structures = model.plan.structures
-    return Contours(Segmentation(Volume(labels, volumes[0].geometry), structures), passes.agreement(structures))
+    return Prediction(Segmentation(Volume(labels, volumes[0].geometry), structures), passes.agreement(structures))

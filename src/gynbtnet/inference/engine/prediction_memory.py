@@ -6,7 +6,7 @@ from math import prod
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.networks.presets import PRESETS
 from gynbtnet.preparation.planning.plan import Plan
-from gynbtnet.preparation.preprocess import planned_geometry
+from gynbtnet.preparation.preprocess import target_geometry
 from gynbtnet.runtime.available_memory import check_memory
 
 _BYTES_OF_SCAN = 6  # per voxel of the scan while a channel is normalised and resampled: measured
@@ -27,7 +27,7 @@ def check_prediction_memory(grid: Geometry, plan: Plan, *, on_cpu: bool) -> None
     Raises:
         BadInput: If the prediction needs more than is available.
     """
-    planned = planned_geometry(grid, plan)
+    planned = target_geometry(grid, plan)
     check_memory(
         prediction_bytes(grid, plan, on_cpu=on_cpu),
         f"The prediction of {_times(grid.shape)} voxels (z, y, x), which the model sees as {_times(planned.shape)} of "
@@ -42,7 +42,7 @@ def prediction_bytes(grid: Geometry, plan: Plan, *, on_cpu: bool) -> int:
     Either resampling sets the peak, or the sliding window with the sums of logits of as many slices as a window has.
     Measured peaks were between half of it and all of it.
     """
-    source, planned = prod(grid.shape), planned_geometry(grid, plan)
+    source, planned = prod(grid.shape), target_geometry(grid, plan)
     target, channels, outputs = prod(planned.shape), len(plan.channels), len(plan.structures) + 1
     image = _FLOAT * channels * target
     resampling = _BYTES_OF_SCAN * source + _BYTES_OF_IMAGE * target

@@ -10,15 +10,15 @@ from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.inference.engine.pelvis_finder import find_pelvis
 from gynbtnet.inference.engine.settings import Roi
-from gynbtnet.inference.engine.sliding_window import Box, Size
 from gynbtnet.preparation.body_mask import find_body
-from gynbtnet.preparation.downsampled_scan import coarse_scan, onto
+from gynbtnet.preparation.downsampled_scan import downsample_scan, resample_mask
 from gynbtnet.preparation.planning.plan import CT, Plan
+from gynbtnet.runtime.array_types import Box, Triple
 from gynbtnet.runtime.progress import console
 
 
 @dataclass(frozen=True)
-class Region:
+class RegionOfInterest:
     """A part of the network's grid.
 
     Attributes:
@@ -36,7 +36,7 @@ class Region:
         return Geometry(shape, grid.spacing, tuple(origin), grid.direction)
 
 
-def find_region(volumes: Sequence[Volume], plan: Plan, grid: Geometry, roi: Roi) -> Region:
+def find_region(volumes: Sequence[Volume], plan: Plan, grid: Geometry, roi: Roi) -> RegionOfInterest:
     """The patient as the scan's first CT shows it: where to lay windows, and which of them to leave out.
 
     The box lies between the patient's ends, or around the pelvis, or is all of the grid, as ``roi`` says. Everything
@@ -48,23 +48,23 @@ def find_region(volumes: Sequence[Volume], plan: Plan, grid: Geometry, roi: Roi)
         grid: the network's, as :func:`~gynbtnet.preparation.preprocess.planned_geometry` has it.
         roi: what to look for.
     """
-    whole: Box = tuple(slice(0, n) for n in grid.shape)  # type: ignore[assignment]
+    whole: Box = tuple(slice(0, n) for n in grid.shape)
     ct = [volume for name, volume in zip(plan.channels, volumes, strict=True) if name.casefold() == CT]
-    coarse = coarse_scan(ct[0]) if ct else None
+    coarse = downsample_scan(ct[0]) if ct else None
     body = find_body(coarse) if coarse else None
     if coarse is None or body is None:
         if roi == "pelvis":
             _warn_of_none()
-        return Region(whole, None)
-    fine = onto(body, coarse.geometry, grid)
+        return RegionOfInterest(whole, None)
+    fine = resample_mask(body, coarse.geometry, grid)
     found = find_pelvis(coarse, body) if roi == "pelvis" else None
     if roi == "pelvis" and found is None:
         _warn_of_none()
     if roi == "whole":
-        return Region(whole, fine)
+        return RegionOfInterest(whole, fine)
     needed = _box_around(fine) if found is None else _box(found, coarse.geometry, grid)
     box = _at_least(needed, plan.patch_size, grid.shape)
-    return Region(box, fine[box])
+    return RegionOfInterest(box, fine[box])
 
 
 def _warn_of_none() -> None:
@@ -75,7 +75,7 @@ def _box_around(body: npt.NDArray[np.bool_]) -> Box:
     """The voxels between the body's ends on each axis."""
     shadows = (body.any(axis=axes) for axes in ((1, 2), (0, 2), (0, 1)))
     ends = (np.flatnonzero(shadow)[[0, -1]] for shadow in shadows)
-    return tuple(slice(int(first), int(last) + 1) for first, last in ends)  # type: ignore[return-value]
+    return tuple(slice(int(first), int(last) + 1) for first, last in ends)
 
 
 def _box(found: tuple[slice, slice], coarse: Geometry, grid: Geometry) -> Box:
@@ -84,14 +84,14 @@ def _box(found: tuple[slice, slice], coarse: Geometry, grid: Geometry) -> Box:
     first = grid.to_index(coarse.to_world([side.start - 0.5 for side in (z, rows, x)]))
     last = grid.to_index(coarse.to_world([side.stop - 0.5 for side in (z, rows, x)]))
     limits = zip(np.rint(first).astype(int), np.rint(last).astype(int), grid.shape, strict=True)
-    return tuple(slice(max(0, int(low)), min(n, int(high))) for low, high, n in limits)  # type: ignore[return-value]
+    return tuple(slice(max(0, int(low)), min(n, int(high))) for low, high, n in limits)
 
 
-def _at_least(box: Box, window: Size, shape: Size) -> Box:
+def _at_least(box: Box, window: Triple, shape: Triple) -> Box:
     """The box, grown where it is smaller than the window and the scan isn't: what is there is better than padding."""
     grown = []
     for side, size, n in zip(box, window, shape, strict=True):
         more = max(0, min(size, n) - (side.stop - side.start))
         start = min(max(0, side.start - more // 2), n - (side.stop - side.start) - more)
         grown.append(slice(start, start + side.stop - side.start + more))
-    return tuple(grown)  # type: ignore[return-value]
+    return tuple(grown)

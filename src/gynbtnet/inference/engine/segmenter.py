@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.inference.engine.contours import Contours
+from gynbtnet.inference.engine.contours import Prediction
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.engine.test_time_augmentation import Network
 from gynbtnet.preparation.planning.plan import Plan
@@ -33,7 +33,7 @@ class PlannedModel(Protocol):
         """Networks whose outputs are averaged."""
 
 
-class Contourer(Protocol):
+class Segmenter(Protocol):
     """A trained model, ours or another's."""
 
     @property
@@ -76,5 +76,5 @@ class Contourer(Protocol):
     def libraries(self) -> tuple[str, ...]:
         """Distributions that it computes with, besides those that all do."""
 
-    def contour(self, volumes: Sequence[Volume], settings: PredictionSettings) -> Contours:
+    def contour(self, volumes: Sequence[Volume], settings: PredictionSettings) -> Prediction:
         """Contours on a scan, one volume a channel on one grid of any kind; CT in HU."""

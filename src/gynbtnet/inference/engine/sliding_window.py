@@ -16,11 +16,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from gynbtnet.runtime.array_types import Box, Triple
 from gynbtnet.runtime.errors import BadInput
-from gynbtnet.runtime.progress import advancing
+from gynbtnet.runtime.progress import progress_bar
 
-Size = tuple[int, int, int]
-Box = tuple[slice, slice, slice]
 WindowNetwork = Callable[[Tensor, Box], Tensor]
 """Logits (1, outputs, z, y, x) of an image (1, channels, z, y, x) of the window's size. The box are the voxels whose
 nearest window this is: every voxel of the scan lies in the box of one window."""
@@ -45,10 +44,10 @@ class Slab:
     logits: Tensor
 
 
-def slide(
+def sliding_window_logits(
     network: WindowNetwork,
     image: npt.NDArray[np.float32],
-    window: Size,
+    window: Triple,
     *,
     overlap: float = 0.5,
     device: torch.device | str = "cpu",
@@ -77,12 +76,12 @@ def slide(
         padded = pad(padded, sides, value=float(image.min()))
     whole = padded.shape[2:]
     starts = [window_starts(n, size, overlap) for n, size in zip(whole, window, strict=True)]
-    shares = [window_shares(*axis).to(device) for axis in zip(whole, window, starts, strict=True)]
-    cells = [window_cells(*axis) for axis in zip(whole, window, starts, strict=True)]
+    shares = [importance_weights(*axis).to(device) for axis in zip(whole, window, starts, strict=True)]
+    cells = [nearest_window_ranges(*axis) for axis in zip(whole, window, starts, strict=True)]
     levels = _windows_to_run(starts, window, body, before)
     sums: Tensor | None = None
     held = 0  # the slice of the scan that the sums begin with
-    with advancing("Predicting", sum(map(len, levels))) as advance:
+    with progress_bar("Predicting", sum(map(len, levels))) as advance:
         for rank, (level, end) in enumerate(zip(levels, [*starts[0][1:], whole[0]], strict=True)):
             for places in level:
                 z, y, x = (
@@ -90,7 +89,7 @@ def slide(
                     for axis, place, size in zip(starts, places, window, strict=True)
                 )
                 cell = tuple(axis[place] for axis, place in zip(cells, places, strict=True))
-                seen = network(padded[..., z, y, x].to(device), cell)[0]  # type: ignore[arg-type]
+                seen = network(padded[..., z, y, x].to(device), cell)[0]
                 if sums is None:
                     sums = torch.zeros(len(seen), min(window[0] + 1, whole[0]), *whole[1:], dtype=torch.half).to(device)
                 weight = torch.einsum("z,y,x->zyx", *(axis[place] for axis, place in zip(shares, places, strict=True)))
@@ -119,7 +118,7 @@ def window_starts(size: int, window: int, overlap: float) -> list[int]:
     return [round(place * (size - window) / (count - 1)) for place in range(count)]
 
 
-def window_shares(size: int, window: int, starts: Sequence[int]) -> Tensor:
+def importance_weights(size: int, window: int, starts: Sequence[int]) -> Tensor:
     """What each window counts at each of its voxels along an axis, (windows, window).
 
     A Gaussian around the window's centre, divided by the sum of those of all windows that see the voxel: shares at a
@@ -132,14 +131,14 @@ def window_shares(size: int, window: int, starts: Sequence[int]) -> Tensor:
     return torch.stack([gaussian / total[start : start + window] for start in starts]).float()
 
 
-def window_cells(size: int, window: int, starts: Sequence[int]) -> list[slice]:
+def nearest_window_ranges(size: int, window: int, starts: Sequence[int]) -> list[slice]:
     """Of each window along an axis the voxels, counted from its start, of which no other window's centre is nearer."""
     middles = [(one + other + window) // 2 for one, other in pairwise(starts)]
     edges = [0, *middles, size]
     return [slice(low - start, high - start) for start, (low, high) in zip(starts, pairwise(edges), strict=True)]
 
 
-def relative_error(starts: Sequence[Sequence[int]], window: Size) -> float:
+def relative_error(starts: Sequence[Sequence[int]], window: Triple) -> float:
     """By how much of itself a logit of :class:`Slab` may be off, float32's own rounding aside.
 
     Every summand is at most 0, so that no partial sum is larger than the whole one; each of a voxel's n windows rounds
@@ -157,7 +156,7 @@ def relative_error(starts: Sequence[Sequence[int]], window: Size) -> float:
 
 
 def _windows_to_run(
-    starts: Sequence[Sequence[int]], window: Size, body: npt.NDArray[np.bool_] | None, before: Sequence[int]
+    starts: Sequence[Sequence[int]], window: Triple, body: npt.NDArray[np.bool_] | None, before: Sequence[int]
 ) -> list[list[tuple[int, int, int]]]:
     """Of each level along z the windows, as places in ``starts``, that see something of the body."""
 

@@ -7,14 +7,14 @@ from math import nan
 import torch
 from torch import Tensor
 
-from gynbtnet.inference.engine.argmax import highest
-from gynbtnet.inference.engine.sliding_window import Box
+from gynbtnet.inference.engine.argmax import argmax_labels
+from gynbtnet.runtime.array_types import Box
 
 Network = Callable[[Tensor], Tensor]
 _X = 4  # of a window (1, channels, z, y, x)
 
 
-class Passes:
+class AveragedForward:
     """The mean of the logits of all passes, as nnU-Net takes it: logits are averaged, and not probabilities.
 
     A :data:`~gynbtnet.inference.engine.sliding_window.WindowNetwork`, which counts on the way what each pass and the
@@ -76,4 +76,4 @@ class Passes:
 
 
 def _labels(logits: Tensor, cell: Box) -> Tensor:
-    return highest(logits[0][(slice(None), *cell)]).flatten().long()
+    return argmax_labels(logits[0][(slice(None), *cell)]).flatten().long()

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from gynbtnet.inference.engine.settings import Backend
-from gynbtnet.inference.engine.sliding_window import Size
 from gynbtnet.inference.engine.test_time_augmentation import Network
+from gynbtnet.runtime.array_types import Triple
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.optional_dependencies import require
 from gynbtnet.training.allocator import keep_freed_memory
@@ -17,8 +17,8 @@ from gynbtnet.training.allocator import keep_freed_memory
 _KEPT = 2**28  # bytes
 
 
-def prepared(
-    network: nn.Module, backend: Backend, device: torch.device, *, channels: int, outputs: int, window: Size
+def prepare_network(
+    network: nn.Module, backend: Backend, device: torch.device, *, channels: int, outputs: int, window: Triple
 ) -> Network:
     """A network as ``backend`` computes it, for images (1, channels, z, y, x) of the window's size.
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import torch
 
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.inference.engine.contours import Contours
-from gynbtnet.inference.engine.mirroring import mirrored_axes
-from gynbtnet.inference.engine.predict import contour
+from gynbtnet.inference.engine.contours import Prediction
+from gynbtnet.inference.engine.mirroring import tta_axes
+from gynbtnet.inference.engine.predict import segment
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.engine.test_time_augmentation import Network
 from gynbtnet.inference.models.model import Model
-from gynbtnet.inference.models.model_archive import opened_archive
+from gynbtnet.inference.models.model_archive import open_archive
 from gynbtnet.inference.quality.predicted_dsc import Quality
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.planning.plan_files import load_plan
@@ -89,9 +89,9 @@ class Ensemble:
         """What is averaged: as many members as the settings say, the first ones."""
         return tuple(network for member in self.members[: settings.folds] for network in member.networks(settings))
 
-    def contour(self, volumes: Sequence[Volume], settings: PredictionSettings) -> Contours:
+    def contour(self, volumes: Sequence[Volume], settings: PredictionSettings) -> Prediction:
         """:func:`gynbtnet.inference.engine.predict.contour` with all members."""
-        return contour(self, volumes, settings)
+        return segment(self, volumes, settings)
 
     @classmethod
     def load(cls, folder: Path, settings: PredictionSettings) -> "Ensemble":
@@ -109,7 +109,7 @@ class Ensemble:
                     f"{member.folder} was trained by another plan than {members[0].folder}; an ensemble's folds have "
                     "one plan, as `gynbtnet crossvalidate` trains them."
                 )
-        return cls(folder, members, _learned(folder, members[0].plan), Quality.beside(folder))
+        return cls(folder, members, _merge_calibration(folder, members[0].plan), Quality.beside(folder))
 
 
 def load_model(folder: Path, settings: PredictionSettings | None = None) -> Model | Ensemble:
@@ -127,7 +127,7 @@ def load_model(folder: Path, settings: PredictionSettings | None = None) -> Mode
             f"There is no {folder}; expected a model: a run folder, that of a cross-validation, or a zip of one."
         )
     if folder.is_file():
-        with opened_archive(folder) as unpacked:
+        with open_archive(folder) as unpacked:
             return replace(load_model(unpacked, settings), folder=folder)
     several = _folds(folder) and not any(folder.glob("weights_*.safetensors"))
     model = (
@@ -135,11 +135,11 @@ def load_model(folder: Path, settings: PredictionSettings | None = None) -> Mode
         if several
         else Model.load(folder, weights=settings.weights, device=settings.device)
     )
-    mirrored_axes(settings, model.mirror_axes, str(folder))
+    tta_axes(settings, model.mirror_axes, str(folder))
     return model
 
 
-def _learned(folder: Path, trained_by: Plan) -> Plan:
+def _merge_calibration(folder: Path, trained_by: Plan) -> Plan:
     """The folds' plan with the volumes and rules of the one beside them, where there is one."""
     if not (folder / "plans.json").is_file():
         return trained_by

@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.inference.engine.contours import Contours
-from gynbtnet.inference.engine.predict import contour
+from gynbtnet.inference.engine.contours import Prediction
+from gynbtnet.inference.engine.predict import segment
 from gynbtnet.inference.engine.settings import Backend, PredictionSettings
 from gynbtnet.inference.engine.test_time_augmentation import Network
-from gynbtnet.inference.models.backends import prepared
-from gynbtnet.inference.models.model_archive import opened_archive
+from gynbtnet.inference.models.backends import prepare_network
+from gynbtnet.inference.models.model_archive import open_archive
 from gynbtnet.inference.quality.predicted_dsc import Quality
 from gynbtnet.networks.weights_file import load_weights
 from gynbtnet.preparation.planning.plan import Plan
@@ -23,7 +23,7 @@ from gynbtnet.preparation.planning.plan_files import load_plan
 from gynbtnet.preparation.planning.settings import Axis
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import sha256_of
-from gynbtnet.training.planned_network import planned_network
+from gynbtnet.training.planned_network import build_network
 
 
 @dataclass(frozen=True)
@@ -76,14 +76,14 @@ class Model:
         """Distributions that its network is made of, besides PyTorch."""
         return () if self.plan.network == "gynbtnet" else ("monai",)
 
-    def contour(self, volumes: Sequence[Volume], settings: PredictionSettings) -> Contours:
+    def contour(self, volumes: Sequence[Volume], settings: PredictionSettings) -> Prediction:
         """:func:`gynbtnet.inference.engine.predict.contour` with this model."""
-        return contour(self, volumes, settings)
+        return segment(self, volumes, settings)
 
     def networks(self, settings: PredictionSettings) -> tuple[Network, ...]:
         """Its one network, as the settings' backend computes it; a backend compiles once."""
         if settings.backend not in self._prepared:
-            self._prepared[settings.backend] = prepared(
+            self._prepared[settings.backend] = prepare_network(
                 self.network,
                 settings.backend,
                 self.device,
@@ -107,7 +107,7 @@ class Model:
             BadInput: where the folder is no model, its weights are damaged or another plan's, or CUDA is absent.
         """
         if folder.is_file():
-            with opened_archive(folder) as unpacked:
+            with open_archive(folder) as unpacked:
                 return replace(cls.load(unpacked, weights=weights, device=device), folder=folder)
         path = folder / f"weights_{weights}.safetensors"
         for needed in (path, folder / "weights_last.safetensors"):  # the last ones are written when a run has ended
@@ -125,8 +125,8 @@ class Model:
         owner = f"the plan beside it ({plan.network} {plan.preset}, {len(plan.structures)} structures)"
         if plan.network == "gynbtnet":  # MONAI's can't be made without memory
             with torch.device("meta"):  # weights of another plan are refused by their header
-                load_weights(planned_network(plan, deep_supervision=False), path, owner)
-        network = planned_network(plan, deep_supervision=False)
+                load_weights(build_network(plan, deep_supervision=False), path, owner)
+        network = build_network(plan, deep_supervision=False)
         load_weights(network, path, owner)
         quality = Quality.beside(folder)
         return cls(folder, path.name, sha256_of(path), plan, network.to(place).eval(), place, quality)

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from shutil import copyfileobj
 
-from gynbtnet.runtime.atomic_files import written_whole
+from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import read_json, sha256_of
 
@@ -62,7 +62,7 @@ def write_archive(folder: Path, out: Path, *, weights: str, force: bool = False)
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     names = [name for name in names if _PARTS.fullmatch(name) and (weights == "best" or "weights_best" not in name)]
     digests = _Digests({name: sha256_of(folder / name) for name in names})
-    with written_whole(out) as partial, zipfile.ZipFile(partial, "w") as archive:
+    with atomic_write(out) as partial, zipfile.ZipFile(partial, "w") as archive:
         archive.writestr(_entry(DIGESTS), json.dumps(asdict(digests), indent=1))
         for name in names:
             with (folder / name).open("rb") as source, archive.open(_entry(name), "w", force_zip64=True) as target:
@@ -71,7 +71,7 @@ def write_archive(folder: Path, out: Path, *, weights: str, force: bool = False)
 
 
 @contextmanager
-def opened_archive(path: Path) -> Iterator[Path]:
+def open_archive(path: Path) -> Iterator[Path]:
     """The folder of a zipped model, for as long as it is open: at the top of the zip, or in a folder there.
 
     Raises:

@@ -11,7 +11,7 @@ from gynbtnet.inference.models.model import Model
 from gynbtnet.preparation.planning.nnunet_plans import OURS, STOCK, to_nnunet
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.planning.settings import ALL_AXES
-from gynbtnet.runtime.atomic_files import check_replaceable, written_whole
+from gynbtnet.runtime.atomic_files import atomic_write, ensure_replaceable
 from gynbtnet.runtime.errors import BadInput
 
 _OURS = ("dataset.json", "plans.json", "README.md", "fold_0", "gynbtnet.json")
@@ -31,7 +31,7 @@ def export_nnunet(model: Model, out: Path, *, force: bool = False) -> Path:
     if model.plan.network != "gynbtnet":
         raise BadInput(f"{model.folder} is a {model.title}; only GynBTNet is exported for nnU-Net.")
     _check(out, force)
-    with written_whole(out) as partial:
+    with atomic_write(out) as partial:
         (partial / "fold_0").mkdir(parents=True)
         for name, content in zip(("plans.json", "dataset.json"), _plans(model), strict=True):
             _write(partial / name, content)
@@ -58,7 +58,7 @@ def _check(out: Path, force: bool) -> None:
         if others:
             raise BadInput(f"{out} holds {others[0]!r}, which is no part of an export; give another folder.")
         return
-    check_replaceable(out, _OURS, _MARK)
+    ensure_replaceable(out, _OURS, _MARK)
 
 
 def _plans(model: Model) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from gynbtnet.inference.models.model import Model
-from gynbtnet.runtime.atomic_files import written_whole
+from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.errors import BadInput
 
 _LARGEST = 2**31 - 2**24  # a protobuf message ends at 2 GiB; what isn't weights takes a few MB
@@ -43,7 +43,7 @@ def export_onnx(model: Model, out: Path, *, force: bool = False) -> Path:
     network = model.network.cpu().eval()
     image = torch.zeros(2, len(model.plan.channels), *model.plan.patch_size)
     batch = torch.export.Dim("batch", min=1)
-    with warnings.catch_warnings(), torch.no_grad(), written_whole(out) as partial:
+    with warnings.catch_warnings(), torch.no_grad(), atomic_write(out) as partial:
         warnings.simplefilter("ignore")  # the exporter's, about its own workings
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         program = torch.onnx.export(

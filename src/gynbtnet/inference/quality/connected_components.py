@@ -7,12 +7,11 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from gynbtnet.imaging.volume import Segmentation
-
-Box = tuple[slice, ...]
+from gynbtnet.runtime.array_types import Box
 
 
 @dataclass(frozen=True)
-class Pieces:
+class Components:
     """One structure, taken apart.
 
     Attributes:
@@ -26,15 +25,15 @@ class Pieces:
     voxels: npt.NDArray[np.int64]
 
 
-def pieces_of(segmentation: Segmentation) -> dict[str, Pieces]:
+def connected_components(segmentation: Segmentation) -> dict[str, Components]:
     """Of each structure."""
     labels = segmentation.labels.array
     boxes = ndimage.find_objects(labels, max_label=len(segmentation.structures))
     found = {}
     for label, (structure, box) in enumerate(zip(segmentation.structures, boxes, strict=True), start=1):
         if box is None:
-            found[structure] = Pieces(None, np.zeros((0, 0, 0), np.int32), np.zeros(0, np.int64))
+            found[structure] = Components(None, np.zeros((0, 0, 0), np.int32), np.zeros(0, np.int64))
         else:
             numbers, _ = ndimage.label(labels[box] == label)
-            found[structure] = Pieces(box, numbers, np.bincount(numbers.ravel())[1:])
+            found[structure] = Components(box, numbers, np.bincount(numbers.ravel())[1:])
     return found

@@ -15,9 +15,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import optimize
 from scipy.special import expit, logit
+
+from gynbtnet.runtime.array_types import FloatArray
 
 ALPHA = 0.1
 """The interval's nominal coverage is 1 − ALPHA, 90 %; what is guaranteed is 80 %."""
@@ -25,8 +26,6 @@ FEWEST_PATIENTS = 9
 """1/ALPHA − 1: from fewer patients no bound follows, and none is given."""
 _RIDGE = 1.0
 _LEAST_DSC = 0.01  # logits of 0 and 1 are infinite
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Line:
         return self.intercept + float(np.dot(self.slopes, x))
 
     @classmethod
-    def fit(cls, x: Floats, y: Floats, weights: Floats) -> "Line":
+    def fit(cls, x: FloatArray, y: FloatArray, weights: FloatArray) -> "Line":
         """Least squares with a ridge and no positive slope; x (n, figures), y and weights (n,), each figure scaled."""
         centre, level = np.average(x, axis=0, weights=weights), float(np.average(y, weights=weights))
         scale = np.sqrt(np.average((x - centre) ** 2, axis=0, weights=weights))
@@ -87,7 +86,7 @@ class CalibratedDSC:
         return float(expit(middle)), low, high
 
 
-def calibrate(patients: Sequence[str], x: Floats, dsc: Floats) -> CalibratedDSC | None:
+def calibrate(patients: Sequence[str], x: FloatArray, dsc: FloatArray) -> CalibratedDSC | None:
     """Fit to cases whose DSC is known; None where they are of fewer than ``FEWEST_PATIENTS``.
 
     Args:
@@ -110,7 +109,7 @@ def calibrate(patients: Sequence[str], x: Floats, dsc: Floats) -> CalibratedDSC 
     return CalibratedDSC(Line.fit(x, y, weights), tuple(left_out))
 
 
-def _quantile(values: Floats, weights: Floats) -> float:
+def _quantile(values: FloatArray, weights: FloatArray) -> float:
     """The smallest value up to which there are 1 − ALPHA of the weight; what ``weights`` lack to 1 lies at infinity."""
     order = np.argsort(values)
     reached = np.cumsum(weights[order]) >= 1 - ALPHA - 1e-9

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from gynbtnet.inference.engine.contours import Contours
-from gynbtnet.inference.quality.structure_features import StructureFigures
-from gynbtnet.inference.quality.target_position import TARGET, wrong_place
+from gynbtnet.inference.engine.contours import Prediction
+from gynbtnet.inference.quality.structure_features import StructureFeatures
+from gynbtnet.inference.quality.target_position import TARGET, implausible_target_position
 from gynbtnet.preparation.planning.structure_volumes import COVERED, StructureVolume
 
-Kind = Literal["missing", "fragmented", "edge", "volume", "place", "disagreement"]
+FlagKind = Literal["missing", "fragmented", "edge", "volume", "place", "disagreement"]
 
 MAIN_SHARE = 0.95
 """Of a structure's voxels in its largest piece, less is fragmented."""
@@ -30,12 +30,12 @@ class Flag:
     """
 
     structure: str
-    kind: Kind
+    kind: FlagKind
     sentence: str
 
 
-def flags_of(
-    contours: Contours, figures: Sequence[StructureFigures], volumes: Sequence[StructureVolume] = ()
+def failure_flags(
+    contours: Prediction, figures: Sequence[StructureFeatures], volumes: Sequence[StructureVolume] = ()
 ) -> tuple[Flag, ...]:
     """The flags of all structures, in their order.
 
@@ -45,7 +45,7 @@ def flags_of(
         volumes: those of the training; a structure that isn't among them has no range.
     """
     known = {volume.structure: volume for volume in volumes}
-    place = wrong_place(contours.segmentation)
+    place = implausible_target_position(contours.segmentation)
     found: list[Flag] = []
     for of_structure in figures:
         name = of_structure.structure
@@ -61,7 +61,7 @@ def flags_of(
     return tuple(found)
 
 
-def _of_shape(figures: StructureFigures) -> Iterator[Flag]:
+def _of_shape(figures: StructureFeatures) -> Iterator[Flag]:
     name = figures.structure
     if figures.main_share < MAIN_SHARE:
         sentence = (
@@ -74,7 +74,7 @@ def _of_shape(figures: StructureFigures) -> Iterator[Flag]:
         yield Flag(name, "edge", f"{name} reaches the scan's {sides} edge; its volume and dose beyond aren't known.")
 
 
-def _of_volume(figures: StructureFigures, learned: StructureVolume | None) -> Iterator[Flag]:
+def _of_volume(figures: StructureFeatures, learned: StructureVolume | None) -> Iterator[Flag]:
     if learned is None:
         return
     low, high = learned.range_cm3

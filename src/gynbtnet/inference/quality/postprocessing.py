@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from gynbtnet.imaging.volume import Segmentation, Volume
-from gynbtnet.inference.quality.connected_components import pieces_of
+from gynbtnet.inference.quality.connected_components import connected_components
 from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
 
 
@@ -27,10 +27,12 @@ def postprocess(segmentation: Segmentation, rules: Sequence[PostprocessingRule])
         raise ValueError(f"rules for {', '.join(unknown)}, where there are only {', '.join(segmentation.structures)}")
     geometry = segmentation.labels.geometry
     labels = segmentation.labels.array.copy()
-    pieces = pieces_of(segmentation) if any(rule.largest_component or rule.minimum_cm3 for rule in rules) else {}
+    pieces = (
+        connected_components(segmentation) if any(rule.largest_component or rule.minimum_cm3 for rule in rules) else {}
+    )
     for rule in rules:
         if (of_structure := pieces.get(rule.structure)) is not None and of_structure.box is not None:
-            removed = np.append(False, ~kept_pieces(of_structure.voxels, rule, geometry.voxel_volume))
+            removed = np.append(False, ~keep_components(of_structure.voxels, rule, geometry.voxel_volume))
             labels[of_structure.box][removed[of_structure.numbers]] = 0
     filled = [segmentation.structures.index(rule.structure) + 1 for rule in rules if rule.fill_holes]
     if filled:
@@ -38,7 +40,7 @@ def postprocess(segmentation: Segmentation, rules: Sequence[PostprocessingRule])
     return Segmentation(Volume(labels, geometry), segmentation.structures)
 
 
-def kept_pieces(voxels: npt.NDArray[np.int64], rule: PostprocessingRule, voxel_mm3: float) -> npt.NDArray[np.bool_]:
+def keep_components(voxels: npt.NDArray[np.int64], rule: PostprocessingRule, voxel_mm3: float) -> npt.NDArray[np.bool_]:
     """Whether a rule keeps each piece, (pieces,); ``voxels`` are theirs. Of several largest ones the first is kept."""
     kept = voxels * voxel_mm3 / 1000 >= rule.minimum_cm3
     if rule.largest_component and len(voxels):
@@ -46,7 +48,7 @@ def kept_pieces(voxels: npt.NDArray[np.int64], rule: PostprocessingRule, voxel_m
     return kept
 
 
-def holes_of(labels: npt.NDArray[np.unsignedinteger]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+def find_holes(labels: npt.NDArray[np.unsignedinteger]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
     """The holes of all structures of a label map (z, y, x).
 
     Returns:
@@ -79,7 +81,7 @@ def _fill(labels: npt.NDArray[np.unsignedinteger], filled: Sequence[int]) -> Non
     if not occupied:
         return
     box = tuple(slice(max(0, side.start - 1), side.stop + 1) for side in occupied[0])
-    numbers, owner = holes_of(labels[box])
+    numbers, owner = find_holes(labels[box])
     owner[~np.isin(owner, filled)] = 0
     taken = owner[numbers]
     np.copyto(labels[box], taken.astype(labels.dtype), where=taken > 0)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from scipy.special import logit
 
-from gynbtnet.inference.engine.mirroring import mirrored_axes
+from gynbtnet.inference.engine.mirroring import tta_axes
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.quality.dsc_regression import CalibratedDSC
-from gynbtnet.inference.quality.structure_features import StructureFigures
+from gynbtnet.inference.quality.structure_features import StructureFeatures
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.planning.structure_volumes import StructureVolume
 from gynbtnet.runtime.json_files import read_json, write_json
@@ -59,7 +59,7 @@ class Quality:
     """What a cross-validation taught, ``quality.json`` beside its plan.
 
     Attributes:
-        passes: those of the models that were calibrated, see :func:`passes_of`. How far passes agree depends on which
+        passes: those of the calibrated models, see :func:`tta_signature`. How far passes agree depends on which
             they are, so that agreement counts only where these are the same.
         structures: in the plan's order.
     """
@@ -67,7 +67,7 @@ class Quality:
     passes: str
     structures: tuple[StructureQuality, ...]
 
-    def predict(self, figures: StructureFigures, agreement: float, passes: str) -> PredictedDSC | None:
+    def predict(self, figures: StructureFeatures, agreement: float, passes: str) -> PredictedDSC | None:
         """The DSC to expect of a structure; None where it wasn't drawn or its quality isn't calibrated.
 
         Args:
@@ -78,9 +78,9 @@ class Quality:
         found = next((one for one in self.structures if one.structure == figures.structure), None)
         if found is None or figures.volume_cm3 == 0:
             return None
-        shape = shape_badness(figures, found.volume)
+        shape = shape_features(figures, found.volume)
         if found.from_agreement and passes == self.passes and not math.isnan(agreement):
-            return PredictedDSC(figures.structure, *found.from_agreement.at((agreement_badness(agreement), *shape)))
+            return PredictedDSC(figures.structure, *found.from_agreement.at((agreement_feature(agreement), *shape)))
         return PredictedDSC(figures.structure, *found.from_shape.at(shape)) if found.from_shape else None
 
     def save(self, folder: Path) -> None:
@@ -99,22 +99,22 @@ class Quality:
         return read_json(cls, path, remedy) if path.is_file() else None
 
 
-def passes_of(settings: PredictionSettings, plan: Plan, members: int = 1) -> str:
+def tta_signature(settings: PredictionSettings, plan: Plan, members: int = 1) -> str:
     """Name the single passes that are averaged: the number of members of an ensemble, and the mirrored axes.
 
     Raises:
         BadInput: If the settings ask for an axis that wasn't mirrored when the plan's network was trained.
     """
-    axes = "".join(mirrored_axes(settings, plan.mirror_axes, "the model"))
+    axes = "".join(tta_axes(settings, plan.mirror_axes, "the model"))
     return f"{members}, mirrored {axes or 'nothing'}"
 
 
-def agreement_badness(agreement: float) -> float:
+def agreement_feature(agreement: float) -> float:
     """The logit of the agreement, negative."""
     return -float(logit(min(max(agreement, _CLIPPED), 1 - _CLIPPED)))
 
 
-def shape_badness(figures: StructureFigures, volume: StructureVolume | None) -> tuple[float, float, float]:
+def shape_features(figures: StructureFeatures, volume: StructureVolume | None) -> tuple[float, float, float]:
     """What looks bad about a structure that was drawn, larger being worse.
 
     How many spreads its volume lies from the mean of the training, 5 at most; the share outside the largest piece;

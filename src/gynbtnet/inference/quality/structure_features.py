@@ -6,13 +6,14 @@ import numpy as np
 
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Segmentation
-from gynbtnet.inference.quality.connected_components import Box, pieces_of
+from gynbtnet.inference.quality.connected_components import connected_components
+from gynbtnet.runtime.array_types import Box
 
 _SIDES = (("right", "left"), ("anterior", "posterior"), ("inferior", "superior"))  # low and high end of LPS x, y, z
 
 
 @dataclass(frozen=True)
-class StructureFigures:
+class StructureFeatures:
     """Of one structure on one scan.
 
     Attributes:
@@ -30,14 +31,14 @@ class StructureFigures:
     edges: tuple[str, ...]
 
 
-def figures_of(segmentation: Segmentation) -> tuple[StructureFigures, ...]:
+def structure_features(segmentation: Segmentation) -> tuple[StructureFeatures, ...]:
     """Of every structure, in order."""
     geometry = segmentation.labels.geometry
     found = []
-    for structure, pieces in pieces_of(segmentation).items():
+    for structure, pieces in connected_components(segmentation).items():
         voxels = int(pieces.voxels.sum())
         found.append(
-            StructureFigures(
+            StructureFeatures(
                 structure=structure,
                 volume_cm3=voxels * geometry.voxel_volume / 1000,
                 pieces=len(pieces.voxels),

@@ -6,11 +6,11 @@ The limits are wide on purpose: they find a target drawn in another place, not o
 """
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 from scipy.spatial import KDTree
 
 from gynbtnet.imaging.volume import Segmentation
+from gynbtnet.runtime.array_types import FloatArray
 
 TARGET, UTERUS, BLADDER, RECTUM = "hr_ctv", "uterus", "bladder", "rectum"
 UTERUS_GAP_MM = 10.0
@@ -18,10 +18,8 @@ UTERUS_GAP_MM = 10.0
 VAULT_GAP_MM = 20.0
 _POSTERIOR = 1  # axis of world points, LPS
 
-Points = npt.NDArray[np.float64]
 
-
-def wrong_place(segmentation: Segmentation) -> str | None:
+def implausible_target_position(segmentation: Segmentation) -> str | None:
     """What is wrong with where the HR-CTV lies, as the predicate of a sentence; None where it wasn't drawn, or nothing.
 
     Only structures that the segmentation knows, and that were drawn, are asked.
@@ -50,7 +48,7 @@ def wrong_place(segmentation: Segmentation) -> str | None:
     return None
 
 
-def _points(segmentation: Segmentation, structure: str, box: tuple[slice, ...] | None) -> Points:
+def _points(segmentation: Segmentation, structure: str, box: tuple[slice, ...] | None) -> FloatArray:
     """Centres of a structure's voxels, (n, 3) as (x, y, z) in mm; ``box`` holds them all, None where there are none."""
     if box is None:
         return np.empty((0, 3))
@@ -58,6 +56,6 @@ def _points(segmentation: Segmentation, structure: str, box: tuple[slice, ...] |
     return segmentation.labels.geometry.to_world(inside + [axis.start for axis in box])
 
 
-def _gap(one: Points, other: Points) -> float:
+def _gap(one: FloatArray, other: FloatArray) -> float:
     """Between the nearest voxel centres of two structures, in mm."""
     return float(KDTree(other).query(one)[0].min())

@@ -9,7 +9,7 @@ from gynbtnet.runtime.errors import BadInput
 _FIRST = re.compile(r"_0000(?=\.)")
 
 
-def further_channels(scan: Path, given: Sequence[Path], channels: Sequence[str]) -> tuple[Path, ...]:
+def find_further_channels(scan: Path, given: Sequence[Path], channels: Sequence[str]) -> tuple[Path, ...]:
     """The image files of a scan's channels after the first, in the order of the model's.
 
     Those that are given; else, where the scan is called ``NAME_0000.nii.gz`` as nnU-Net's first channels are,

@@ -7,7 +7,7 @@ from gynbtnet.imaging.files.volume_files import without_suffix
 from gynbtnet.runtime.errors import BadInput
 
 
-def prediction_names(scans: Sequence[Path], least: Sequence[int] = ()) -> dict[str, Path]:
+def output_names(scans: Sequence[Path], least: Sequence[int] = ()) -> dict[str, Path]:
     """A name for each scan: its file's or folder's, with as many of the folders above as it takes to tell them apart.
 
     Args:

@@ -14,14 +14,13 @@ from scipy import ndimage
 
 from gynbtnet.imaging.label_map import is_label_map
 from gynbtnet.imaging.metal import is_metal
-from gynbtnet.imaging.orientation import turn_to_patient
+from gynbtnet.imaging.orientation import reorientation_to_lps
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.inference.engine.pelvis_finder import find_pelvis
 from gynbtnet.preparation.body_mask import find_body
-from gynbtnet.preparation.downsampled_scan import coarse_scan
+from gynbtnet.preparation.downsampled_scan import downsample_scan
+from gynbtnet.runtime.array_types import Mask
 from gynbtnet.runtime.errors import BadInput
-
-Mask = npt.NDArray[np.bool_]
 
 LEAST_FAT_AND_AIR = 0.01
 """Share of voxels below −50 HU. Fat and air are 0.4 and more of every CT seen, even of those cropped to a limb; an MR,
@@ -78,7 +77,7 @@ def check_scan(volume: Volume, where: str, contrast_agent: str = "") -> tuple[st
             "in HU, where air is about −1000: give the scan."
         )
     _check_hounsfield_units(volume.array, where)
-    turn = turn_to_patient(volume.geometry)
+    turn = reorientation_to_lps(volume.geometry)
     scan = Volume(turn.array(volume.array), turn.geometry(volume.geometry))
     return (*_of_grid(scan), *_of_contents(scan, contrast_agent))
 
@@ -118,7 +117,7 @@ def _of_grid(scan: Volume) -> Iterator[str]:
 
 
 def _of_contents(scan: Volume, contrast_agent: str) -> Iterator[str]:
-    coarse = coarse_scan(scan)
+    coarse = downsample_scan(scan)
     body = find_body(coarse)
     if body is None or find_pelvis(coarse, body) is None:
         yield (

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gynbtnet.datasets.ingestion.synthetic_flag import dicom_is_synthetic, image_is_synthetic
-from gynbtnet.imaging.dicom.ct_series import CTSeries, chosen_series, read_ct_files
-from gynbtnet.imaging.dicom.objects import lenient, read_header
+from gynbtnet.imaging.dicom.ct_series import CTSeries, read_ct_files, select_series
+from gynbtnet.imaging.dicom.objects import lenient_pydicom, read_header
 from gynbtnet.imaging.dicom.series import FoundSeries, search_series
 from gynbtnet.imaging.dicom.slice_repairs import Repairs
 from gynbtnet.imaging.files.volume_files import SUFFIXES, is_image_file, read_volume
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.inference.scans.channel_files import further_channels
+from gynbtnet.inference.scans.channel_files import find_further_channels
 from gynbtnet.inference.scans.scan_check import check_scan
 from gynbtnet.preparation.planning.plan import CT
 from gynbtnet.runtime.errors import BadInput
@@ -58,7 +58,7 @@ class ScanInput:
     warnings: tuple[str, ...]
 
 
-def scan_at(
+def locate_scan(
     place: Path, channels: Sequence[str], *, given: Sequence[Path] = (), series_uid: str | None = None
 ) -> ScanFiles:
     """The one scan at a place.
@@ -66,7 +66,7 @@ def scan_at(
     Args:
         place: an image file, or a folder with a DICOM CT series.
         channels: what the model reads.
-        given: image files of the channels after the first, see :func:`further_channels`.
+        given: image files of the channels after the first, see :func:`find_further_channels`.
         series_uid: which series, where the folder holds several; left out, the one that contours refer to, or the
             largest axial one, with a note.
 
@@ -77,7 +77,7 @@ def scan_at(
         raise BadInput(
             f"{place} is no image file ({', '.join(SUFFIXES)}); of a DICOM series give the folder, not one slice."
         )
-    further = further_channels(place, given, channels)
+    further = find_further_channels(place, given, channels)
     if place.is_file():
         return ScanFiles(place, None, further)
     images = sorted(path for path in place.glob("*") if is_image_file(path))
@@ -85,7 +85,7 @@ def scan_at(
         raise BadInput(
             f"{place} is a folder of image files without DICOM; give the file that holds the scan ({images[0].name}?)."
         )
-    series, note = chosen_series(place, series_uid)
+    series, note = select_series(place, series_uid)
     return ScanFiles(place, series, further, note)
 
 
@@ -111,7 +111,7 @@ def read_scan(
     else:
         series = read_ct_files(files.series.files, repairs)
         first, own = series.volume, series.files
-        with lenient():
+        with lenient_pydicom():
             header = read_header(series.files[0], "a CT slice")
             synthetic = dicom_is_synthetic(header)
             agent = str(header.get("ContrastBolusAgent", "") or "")

@@ -7,18 +7,18 @@ from pathlib import Path
 
 from gynbtnet.datasets.adapters.dicom_scans import damaged_problems
 from gynbtnet.datasets.adapters.scan_folders import image_scans
-from gynbtnet.imaging.dicom.incomplete_series import NOTE, completeness
+from gynbtnet.imaging.dicom.incomplete_series import NOTE, assess_completeness
 from gynbtnet.imaging.dicom.rt.referenced_images import referenced_series
 from gynbtnet.imaging.dicom.series import FoundSeries, search_series
-from gynbtnet.imaging.dicom.series_selection import choose_ct
+from gynbtnet.imaging.dicom.series_selection import select_ct
 from gynbtnet.imaging.files.volume_files import SUFFIXES
-from gynbtnet.inference.scans.output_names import prediction_names
-from gynbtnet.inference.scans.scan_input import ScanFiles, scan_at
+from gynbtnet.inference.scans.output_names import output_names
+from gynbtnet.inference.scans.scan_input import ScanFiles, locate_scan
 from gynbtnet.runtime.errors import BadInput
 
 
 @dataclass(frozen=True)
-class FoundScans:
+class ScanSearch:
     """What was found.
 
     Attributes:
@@ -32,7 +32,7 @@ class FoundScans:
 
 def find_scans(
     inputs: Sequence[Path], channels: Sequence[str], *, given: Sequence[Path] = (), series_uid: str | None = None
-) -> FoundScans:
+) -> ScanSearch:
     """Every scan below ``inputs``: an image file, a folder of DICOM series of any patients, one of image files, mixed.
 
     Of the series of one patient in one study and frame of reference, which show the same, one is taken: the one that a
@@ -52,8 +52,8 @@ def find_scans(
         option = "--channel" if given else "--series"
         raise BadInput(f"{option} belongs to one scan, and {len(inputs)} inputs are given; contour them one by one.")
     if given or series_uid:
-        found = scan_at(inputs[0], channels, given=given, series_uid=series_uid)
-        return FoundScans({next(iter(prediction_names(inputs))): found}, ())
+        found = locate_scan(inputs[0], channels, given=given, series_uid=series_uid)
+        return ScanSearch({next(iter(output_names(inputs))): found}, ())
     places: list[Path] = []
     least: list[int] = []
     scans: list[ScanFiles] = []
@@ -72,14 +72,14 @@ def find_scans(
         scans += below
     if not scans:
         raise BadInput(failed[0][1])
-    return FoundScans(dict(zip(prediction_names(places, least), scans, strict=True)), tuple(failed))
+    return ScanSearch(dict(zip(output_names(places, least), scans, strict=True)), tuple(failed))
 
 
 def _below(place: Path, channels: Sequence[str]) -> tuple[list[ScanFiles], list[tuple[str, str]]]:
     if not place.is_dir():
-        return [scan_at(place, channels)], []
+        return [locate_scan(place, channels)], []
     search = search_series(place)
-    judged = completeness(search)
+    judged = assess_completeness(search)
     failed = [(problem.place, problem.reason) for problem in damaged_problems(search.damaged, judged)]
     whole = [one for one in search.series if one not in judged.incomplete]
     files, incomplete, _ = image_scans(place, channels)
@@ -119,7 +119,7 @@ def _dicom_scans(
     for group in alike.values():
         referred = drawn.intersection(one.series_uid for one in group)
         try:
-            chosen, note = choose_ct(group, str(place), referred_uid=referred.pop() if len(referred) == 1 else None)
+            chosen, note = select_ct(group, str(place), referred_uid=referred.pop() if len(referred) == 1 else None)
         except BadInput as error:
             failed.append((str(_folder(group[0])), str(error)))
         else:

@@ -6,10 +6,10 @@ import numpy as np
 
 from gynbtnet.phantom.anatomy.patient import Fraction, Patient
 from gynbtnet.phantom.anatomy.pelvic_organs import UterineAxis, bladder_neck, vaginal_course
-from gynbtnet.phantom.shapes.grid_points import Floats
-from gynbtnet.phantom.shapes.shape_operations import Rough, Union
-from gynbtnet.phantom.shapes.shapes import Blob, Shape, Tube
+from gynbtnet.phantom.shapes.shape_operations import Noisy, Union
+from gynbtnet.phantom.shapes.shapes import Shape, Superellipsoid, Tube
 from gynbtnet.phantom.shapes.texture import Texture
+from gynbtnet.runtime.array_types import FloatArray
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Applicator:
     ovoids: tuple[Shape, Shape]
     channels: tuple[Tube, Tube]
     packing: Shape
-    tandem_dwells: Floats
-    ovoid_dwells: Floats
+    tandem_dwells: FloatArray
+    ovoid_dwells: FloatArray
 
     @property
     def metal(self) -> tuple[Tube, ...]:
@@ -55,11 +55,11 @@ def place_applicator(patient: Patient, fraction: Fraction, axis: UterineAxis) ->
     radius, half_length = patient.ovoid_radius, 14.0
     ovoids: list[Shape] = []
     channels: list[Tube] = []
-    dwells: list[Floats] = []
+    dwells: list[FloatArray] = []
     for side in (1.0, -1.0):
         centre = axis.os - axis.canal * (0.75 * radius + 3) + left * side * (radius + 0.5 * fraction.ovoid_gap + 2)
         ovoids.append(
-            Blob(
+            Superellipsoid(
                 centre,
                 (radius, half_length, radius),
                 axes=np.stack([left, length, np.cross(left, length)]),
@@ -75,19 +75,19 @@ def place_applicator(patient: Patient, fraction: Fraction, axis: UterineAxis) ->
     wide = radius * 2 + 6
     gauze = Union(
         [
-            Blob(np.add(middle, (0, -5, 0)), (wide, 11.0, 13.0)),
-            Blob(np.add(middle, (0, 9, -2)), (wide * 0.9, 11.0, 14.0)),
-            Blob(np.add(middle, (0, -2, -16)), (0.75 * wide, 12.0, 15.0)),
+            Superellipsoid(np.add(middle, (0, -5, 0)), (wide, 11.0, 13.0)),
+            Superellipsoid(np.add(middle, (0, 9, -2)), (wide * 0.9, 11.0, 14.0)),
+            Superellipsoid(np.add(middle, (0, -2, -16)), (0.75 * wide, 12.0, 15.0)),
         ],
         blend=8.0,
     )
     heights = np.arange(tip - 5, 0, -5.0)
     return Applicator(
         tandem=tandem,
-        flange=Blob(axis.os - axis.canal * 1.5, (9.0, 9.0, 2.2)),
+        flange=Superellipsoid(axis.os - axis.canal * 1.5, (9.0, 9.0, 2.2)),
         ovoids=(ovoids[0], ovoids[1]),
         channels=(channels[0], channels[1]),
-        packing=Rough(gauze, Texture((*fraction.identity, 401), 10.0), 1.5),
+        packing=Noisy(gauze, Texture((*fraction.identity, 401), 10.0), 1.5),
         tandem_dwells=axis.at(*heights),
         ovoid_dwells=np.asarray(dwells),
     )
@@ -98,4 +98,6 @@ def foley(patient: Patient, fraction: Fraction) -> tuple[Shape, Tube]:
     neck = bladder_neck(patient)
     radius = 9.5 + fraction.noise % 1 * 2
     course = np.stack([np.add(neck, (0, 3, 16)), neck, np.add(neck, (0, -6, -25)), np.add(neck, (0, -2, -70))])
-    return Blob(np.add(neck, (0, 3, radius + 3)), (radius, radius, radius * 0.95)), Tube.through(course, 2.6, step=6)
+    return Superellipsoid(np.add(neck, (0, 3, radius + 3)), (radius, radius, radius * 0.95)), Tube.through(
+        course, 2.6, step=6
+    )

@@ -6,10 +6,11 @@ from functools import cached_property
 import numpy as np
 
 from gynbtnet.phantom.anatomy.patient import Patient
-from gynbtnet.phantom.shapes.grid_points import Box, Floats, Points
-from gynbtnet.phantom.shapes.shape_operations import Between, Rough, Without
-from gynbtnet.phantom.shapes.shapes import TINY, Blob, Shape
+from gynbtnet.phantom.shapes.grid_points import Bounds, GridPoints
+from gynbtnet.phantom.shapes.shape_operations import Clipped, Difference, Noisy
+from gynbtnet.phantom.shapes.shapes import TINY, Shape, Superellipsoid
 from gynbtnet.phantom.shapes.texture import Texture
+from gynbtnet.runtime.array_types import FloatArray
 
 LEVELS = np.asarray([-200.0, -90.0, -60.0, -10.0, 40.0, 90.0, 140.0, 220.0])
 HALF_WIDTH = np.asarray([150.0, 154.0, 156.0, 156.0, 150.0, 141.0, 130.0, 126.0])
@@ -26,13 +27,13 @@ class Trunk:
     fat: tuple[float, float, float]
 
     @cached_property
-    def box(self) -> Box:
+    def box(self) -> Bounds:
         """Lowest and highest corner."""
         low = (-HALF_WIDTH.max() - self.fat[1], 8 - FRONT.max() - self.fat[0], LEVELS[0])
         high = (HALF_WIDTH.max() + self.fat[1], 8 + BACK.max() + self.fat[2], LEVELS[-1])
         return np.asarray(low) * self.scale * 1.05, np.asarray(high) * self.scale * 1.05
 
-    def distance(self, points: Points) -> Floats:
+    def distance(self, points: GridPoints) -> FloatArray:
         """First order within each slice; the outline changes slowly from slice to slice."""
         x, y, z = points.open
         level = z / self.scale[2]
@@ -47,14 +48,14 @@ class Trunk:
         un, vn = u ** (power - 1), v ** (power - 1)
         norm = (un * u + vn * v) ** (1 / power)
         slope = np.sqrt((un / width) ** 2 + (vn / depth) ** 2)
-        found: Floats = (norm - 1) * (norm ** (power - 1) + TINY) / (slope + TINY / 100)
+        found: FloatArray = (norm - 1) * (norm ** (power - 1) + TINY) / (slope + TINY / 100)
         return found
 
 
 def skin(patient: Patient) -> Shape:
     """The whole body: trunk above, thighs below, a cleft between them."""
     trunk = Trunk(patient.skeleton, patient.fat)
-    return Rough(_Legged(trunk, 20.0), Texture((*patient.identity, 201), 60.0), 2.0)
+    return Noisy(_Legged(trunk, 20.0), Texture((*patient.identity, 201), 60.0), 2.0)
 
 
 @dataclass(frozen=True)
@@ -65,10 +66,10 @@ class _Legged:
     half_width: float
 
     @property
-    def box(self) -> Box:
+    def box(self) -> Bounds:
         return self.trunk.box
 
-    def distance(self, points: Points) -> Floats:
+    def distance(self, points: GridPoints) -> FloatArray:
         x, y, z = points.open
         depth = np.maximum(-72 - z, 0.0)
         cleft = (0.25 * depth - np.abs(x)) / 1.03
@@ -80,10 +81,11 @@ def couch(patient: Patient) -> Shape:
     """The shell of the scanner's curved table top, under the patient's back."""
     top = (8 + BACK.max()) * patient.skeleton[1] + patient.fat[2] + 1
     curve = 420.0
-    board = Without(
-        Blob((0, top - curve, 0), (curve + 34, curve + 34, 1e5)), Blob((0, top - curve, 0), (curve, curve, 1e5))
+    board = Difference(
+        Superellipsoid((0, top - curve, 0), (curve + 34, curve + 34, 1e5)),
+        Superellipsoid((0, top - curve, 0), (curve, curve, 1e5)),
     )
-    return Between(board, (-215, top - 70, LEVELS[0] - 300), (215, top + 40, LEVELS[-1] + 300))
+    return Clipped(board, (-215, top - 70, LEVELS[0] - 300), (215, top + 40, LEVELS[-1] + 300))
 
 
 @dataclass(frozen=True)
@@ -93,17 +95,17 @@ class AbdominalWall:
     outer: Trunk
 
     @property
-    def box(self) -> Box:
+    def box(self) -> Bounds:
         """Lowest and highest corner."""
         low, high = self.outer.box
         return np.asarray((low[0], low[1], 38.0)), high
 
-    def distance(self, points: Points) -> Floats:
+    def distance(self, points: GridPoints) -> FloatArray:
         """Half the local thickness less the distance from the layer's middle."""
         _, y, z = points.open
         edge = np.interp(z, [60.0, 150.0], [-45.0, 60.0])  # from the groin along the crest to the flank
         half = 6.0 * np.clip((z - 38) / 45, 0.0, 1.0) * np.clip((edge - y) / 30, 0.0, 1.0)
-        found: Floats = np.abs(self.outer.distance(points) + half) - half + 1.0
+        found: FloatArray = np.abs(self.outer.distance(points) + half) - half + 1.0
         return found
 
 

@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 
 from gynbtnet.phantom.anatomy.patient import Fraction, Patient
-from gynbtnet.phantom.shapes.grid_points import Floats
-from gynbtnet.phantom.shapes.painted_layer import Layer
+from gynbtnet.phantom.shapes.painted_layer import PaintedLayer
 from gynbtnet.phantom.shapes.shapes import Shape, Tube
 from gynbtnet.phantom.shapes.texture import Texture
 from gynbtnet.phantom.shapes.tissues import GAS, Speckled, Uniform
+from gynbtnet.runtime.array_types import FloatArray
 
 
 def small_bowel(patient: Patient, fraction: Fraction, loops: int = 13) -> list[Tube]:
@@ -28,7 +28,9 @@ def small_bowel(patient: Patient, fraction: Fraction, loops: int = 13) -> list[T
     return tubes
 
 
-def filling(course: Tube, organ: Shape, stool: Floats, gas: Floats, wall: float, texture: Texture) -> Iterator[Layer]:
+def filling(
+    course: Tube, organ: Shape, stool: FloatArray, gas: FloatArray, wall: float, texture: Texture
+) -> Iterator[PaintedLayer]:
     """Stool and gas along a bowel's ``course``, within the lumen of ``organ`` as its neighbours left it.
 
     Args:
@@ -43,8 +45,8 @@ def filling(course: Tube, organ: Shape, stool: Floats, gas: Floats, wall: float,
     for place, (hu, share) in enumerate(zip(stool, gas, strict=True)):
         part = course.part(max(place - 0.1, 0) / places, min(place + 1.1, places) / places)
         lumen = replace(part, radii=np.maximum(part.radii - wall, 1.0))
-        yield Layer(lumen, Speckled(float(hu), 14.0, 1.3, -350.0, texture), within=organ, depth=wall)
+        yield PaintedLayer(lumen, Speckled(float(hu), 14.0, 1.3, -350.0, texture), within=organ, depth=wall)
         if share > 0.08:
             up = lumen.radii * (1 - np.sqrt(share)) * 0.9
             bubble = Tube(part.path - up[:, None] * (0, 1, 0), lumen.radii * np.sqrt(share), part.flat)
-            yield Layer(bubble, Uniform(GAS), within=organ, depth=wall)
+            yield PaintedLayer(bubble, Uniform(GAS), within=organ, depth=wall)

@@ -4,8 +4,8 @@ import numpy as np
 
 from gynbtnet.phantom.anatomy.patient import Patient
 from gynbtnet.phantom.anatomy.skeleton import ILIAC_BLADE, Placed
-from gynbtnet.phantom.shapes.shape_operations import Rough, Union
-from gynbtnet.phantom.shapes.shapes import Blob, Shape, Tube
+from gynbtnet.phantom.shapes.shape_operations import Noisy, Union
+from gynbtnet.phantom.shapes.shapes import Shape, Superellipsoid, Tube
 from gynbtnet.phantom.shapes.texture import Texture
 
 
@@ -15,7 +15,7 @@ def muscles(patient: Patient) -> dict[str, Shape]:
     for name, side in (("left", 1.0), ("right", -1.0)):
         for muscle, shape in _muscles_of_a_side(Placed(patient, side), patient.muscle).items():
             key = f"{muscle}_{name}"
-            found[key] = Rough(shape, Texture((*patient.identity, 202), 18.0), 1.0)
+            found[key] = Noisy(shape, Texture((*patient.identity, 202), 18.0), 1.0)
     return found
 
 
@@ -25,17 +25,19 @@ def _muscles_of_a_side(at: Placed, thick: float) -> dict[str, Shape]:
 
     return {
         "autochthon": tube([(26, 82, 40), (30, 84, 90), (32, 74, 140), (32, 66, 220)], [8, 17, 21, 22], flat=1.15),
-        "gluteus_maximus": Blob(
+        "gluteus_maximus": Superellipsoid(
             at((80, 78, 4)),
             (70, 88, 24 * thick),
             axes=at.turn((0.90, -0.42, -0.1), (0.28, 0.1, 0.95)),
             exponent=2.3,
             bend=(0.0028, 0.0008),
         ),
-        "gluteus_medius": Blob(
+        "gluteus_medius": Superellipsoid(
             at((114, 12, 60)), (60, 64, 15 * thick), axes=at.turn(*ILIAC_BLADE), exponent=2.2, bend=(0.0016, 0.0006)
         ),
-        "gluteus_minimus": Blob(at((108, -4, 42)), (40, 42, 9 * thick), axes=at.turn(*ILIAC_BLADE), bend=(0.0016, 0.0)),
+        "gluteus_minimus": Superellipsoid(
+            at((108, -4, 42)), (40, 42, 9 * thick), axes=at.turn(*ILIAC_BLADE), bend=(0.0016, 0.0)
+        ),
         "iliopsoas": Union(
             [
                 tube(
@@ -50,13 +52,13 @@ def _muscles_of_a_side(at: Placed, thick: float) -> dict[str, Shape]:
                     ],
                     [17, 19, 18, 17, 16, 14, 8],
                 ),
-                Blob(
+                Superellipsoid(
                     at((80, 4, 84)), (56, 44, 10 * thick), axes=at.turn(*ILIAC_BLADE), exponent=2.2, bend=(0.0016, 0.0)
                 ),
             ],
             blend=8.0,
         ),
-        "muscle_obturator_internus": Blob(
+        "muscle_obturator_internus": Superellipsoid(
             at((58, 6, -10)), (10 * thick, 36, 32), axes=at.turn((0.94, 0.34, 0.0), (-0.34, 0.94, 0.0))
         ),
         "muscle_obturator_externus": tube([(32, -36, -42), (70, -10, -48), (112, 14, -32)], [15, 15, 7]),

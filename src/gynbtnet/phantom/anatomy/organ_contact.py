@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from gynbtnet.phantom.anatomy.applicator import Applicator
 from gynbtnet.phantom.anatomy.patient import Fraction, Patient
 from gynbtnet.phantom.anatomy.pelvic_organs import UterineAxis, bladder, hr_ctv, rectum, sigmoid, uterus
-from gynbtnet.phantom.shapes.shape_operations import Union, Without
+from gynbtnet.phantom.shapes.shape_operations import Difference, Union
 from gynbtnet.phantom.shapes.shapes import Shape, Tube
 
 
 @dataclass(frozen=True)
-class SettledOrgans:
+class OrgansInContact:
     """The five structures of one fraction; they touch, and overlap only where the target lies in the uterus.
 
     Attributes:
@@ -27,21 +27,21 @@ class SettledOrgans:
     sigmoid_course: Tube
 
 
-def settle(
+def resolve_organ_contact(
     patient: Patient, fraction: Fraction, axis: UterineAxis, applicator: Applicator | None, sacrum: Shape
-) -> SettledOrgans:
+) -> OrgansInContact:
     """Uterus and target yield to bone and ovoids, bladder and bowel to all of these and to the packing."""
-    womb: Shape = Without(uterus(patient, axis), sacrum, gap=5.0, blend=4.0)
+    womb: Shape = Difference(uterus(patient, axis), sacrum, gap=5.0, blend=4.0)
     target = hr_ctv(patient, fraction, axis)
     firm: list[Shape] = []
     if applicator is not None:
         ovoids = Union(applicator.ovoids)
-        womb, target = Without(womb, ovoids, gap=0.3), Without(target, ovoids, gap=0.3)
+        womb, target = Difference(womb, ovoids, gap=0.3), Difference(target, ovoids, gap=0.3)
         firm = [Union([applicator.packing, *applicator.ovoids])]
     vesica = _yielding(bladder(patient, fraction), womb, target, *firm, gap=1.2)
     rectum_course = rectum(patient, fraction, [womb, target, sacrum])
     sigmoid_course = sigmoid(patient, fraction, rectum_course.path[-1], [womb, target, vesica, sacrum])
-    return SettledOrgans(
+    return OrgansInContact(
         uterus=womb,
         hr_ctv=target,
         bladder=vesica,
@@ -54,4 +54,4 @@ def settle(
 
 def _yielding(shape: Shape, *stronger: Shape, gap: float) -> Shape:
     """The shape dented by its stronger neighbours, with ``gap`` mm between them."""
-    return Without(shape, Union(stronger, blend=4.0), gap=gap, blend=5.0)
+    return Difference(shape, Union(stronger, blend=4.0), gap=gap, blend=5.0)

@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from gynbtnet.phantom.shapes.grid_points import Floats
+from gynbtnet.runtime.array_types import FloatArray
 
 Kind = Literal["unlabelled", "organs", "brachytherapy"]
 KINDS: tuple[Kind, ...] = ("unlabelled", "organs", "brachytherapy")
@@ -57,8 +57,8 @@ class Patient:
     vaginal_extension: float
     target_contrast: float
     rectum_radius: float
-    rectum_knots: Floats
-    sigmoid_knots: Floats
+    rectum_knots: FloatArray
+    sigmoid_knots: FloatArray
     sigmoid_radius: float
     rim: float
     bladder_width: float
@@ -90,17 +90,17 @@ class Fraction:
     """
 
     identity: tuple[int, ...]
-    setup: Floats
+    setup: FloatArray
     implant: bool
     bladder_volume: float
-    rectum_filling: Floats
-    rectum_gas: Floats
-    rectum_stool: Floats
-    sigmoid_shift: Floats
-    sigmoid_filling: Floats
-    sigmoid_gas: Floats
-    sigmoid_stool: Floats
-    applicator_turn: Floats
+    rectum_filling: FloatArray
+    rectum_gas: FloatArray
+    rectum_stool: FloatArray
+    sigmoid_shift: FloatArray
+    sigmoid_filling: FloatArray
+    sigmoid_gas: FloatArray
+    sigmoid_stool: FloatArray
+    applicator_turn: FloatArray
     applicator_depth: float
     ovoid_gap: float
     target_scale: float
@@ -170,7 +170,7 @@ def draw_fraction(patient: Patient, number: int) -> Fraction:
     )
 
 
-def _sigmoid_course(rng: np.random.Generator) -> Floats:
+def _sigmoid_course(rng: np.random.Generator) -> FloatArray:
     """One to three loops between the rectosigmoid and the left iliac fossa."""
     side = rng.choice([-1.0, 1.0])
     loops = {

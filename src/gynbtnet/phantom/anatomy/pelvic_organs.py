@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from gynbtnet.phantom.anatomy.patient import Fraction, Patient
-from gynbtnet.phantom.shapes.grid_points import Floats, Points
-from gynbtnet.phantom.shapes.shape_operations import Rough, Union
-from gynbtnet.phantom.shapes.shapes import FAR, Blob, Shape, Tube, sample
+from gynbtnet.phantom.shapes.grid_points import GridPoints
+from gynbtnet.phantom.shapes.shape_operations import Noisy, Union
+from gynbtnet.phantom.shapes.shapes import FAR, Shape, Superellipsoid, Tube, sample
 from gynbtnet.phantom.shapes.texture import Texture
+from gynbtnet.runtime.array_types import FloatArray
 
 RECTUM_COURSE = np.asarray([(0, 38, -55), (0, 47, -36), (0, 52, -12), (0, 54, 14), (0, 54, 38), (0, 47, 60)], float)
 """Middle of the rectum from the anorectal junction to the rectosigmoid, x, y, z in mm."""
@@ -28,17 +29,19 @@ class UterineAxis:
         length: of the body above the internal os.
     """
 
-    os: Floats
-    canal: Floats
-    body: Floats
+    os: FloatArray
+    canal: FloatArray
+    body: FloatArray
     length: float
 
     CERVIX = 24.0
 
-    def at(self, *heights: float) -> Floats:
+    def at(self, *heights: float) -> FloatArray:
         """Points (n, 3) at heights in mm above the external os; below it along the canal."""
         h = np.asarray(heights, float)[:, None]
-        points: Floats = self.os + np.minimum(h, self.CERVIX) * self.canal + np.maximum(h - self.CERVIX, 0) * self.body
+        points: FloatArray = (
+            self.os + np.minimum(h, self.CERVIX) * self.canal + np.maximum(h - self.CERVIX, 0) * self.body
+        )
         return points
 
     @property
@@ -55,7 +58,7 @@ def uterine_axis(patient: Patient, fraction: Fraction) -> UterineAxis:
         version, deviation = version * patient.tandem_bend, deviation * 0.5
         turn, pushed = fraction.applicator_turn, fraction.applicator_depth
 
-    def direction(forward: float, left: float) -> Floats:
+    def direction(forward: float, left: float) -> FloatArray:
         a, b = np.radians(forward + turn[0]), np.radians(left + turn[1])
         return np.asarray([np.sin(b), -np.sin(a) * np.cos(b), np.cos(a) * np.cos(b)])
 
@@ -70,7 +73,7 @@ def uterus(patient: Patient, axis: UterineAxis) -> Shape:
     radius, length = patient.uterus_radius, patient.uterus_length
     knots = axis.at(2, 9, 20, 24 + 0.25 * length, 24 + 0.6 * length, 24 + length - 0.75 * radius)
     radii = [10.5, 12.5, 11.5, 0.8 * radius, radius, 0.75 * radius]
-    return Rough(Tube.through(knots, radii, step=5, flat=1.25), Texture((*patient.identity, 301), 16.0), 0.9)
+    return Noisy(Tube.through(knots, radii, step=5, flat=1.25), Texture((*patient.identity, 301), 16.0), 0.9)
 
 
 def hr_ctv(patient: Patient, fraction: Fraction, axis: UterineAxis) -> Shape:
@@ -81,15 +84,15 @@ def hr_ctv(patient: Patient, fraction: Fraction, axis: UterineAxis) -> Shape:
     axes[0] = np.cross(axes[1], axes[2])
     middle = axis.at(13.0)[0]
     cervix = Tube.through(axis.at(2, 10, 19), [11.0, 13.0, 12.5], flat=1.25)
-    parts: list[Shape] = [Blob(middle, (across, deep, along), axes=axes, exponent=2.2), cervix]
+    parts: list[Shape] = [Superellipsoid(middle, (across, deep, along), axes=axes, exponent=2.2), cervix]
     for side, reach in zip((1.0, -1.0), patient.parametrium, strict=True):
         if reach > 2:
             centre = middle + axes[0] * side * (across + 0.4 * reach - 4) + (0.0, 3.0, 0.0)
-            parts.append(Blob(centre, (6 + 0.7 * reach, 0.62 * deep, 0.55 * along), axes=axes))
+            parts.append(Superellipsoid(centre, (6 + 0.7 * reach, 0.62 * deep, 0.55 * along), axes=axes))
     if patient.vaginal_extension > 2:
         reach = patient.vaginal_extension
-        parts.append(Blob(axis.at(-0.6 * along + 11 - 0.5 * reach)[0], (13.0, 10.0, 5 + reach), axes=axes))
-    return Rough(Union(parts, blend=9.0), Texture((*patient.identity, 302), 15.0), 1.3)
+        parts.append(Superellipsoid(axis.at(-0.6 * along + 11 - 0.5 * reach)[0], (13.0, 10.0, 5 + reach), axes=axes))
+    return Noisy(Union(parts, blend=9.0), Texture((*patient.identity, 302), 15.0), 1.3)
 
 
 def bladder(patient: Patient, fraction: Fraction) -> Shape:
@@ -100,10 +103,10 @@ def bladder(patient: Patient, fraction: Fraction) -> Shape:
     centre = np.add(
         bladder_neck(patient), (0.12 * radii[0] * np.sign(patient.deviation), 0.16 * radii[1], 0.94 * radii[2])
     )
-    return Rough(Blob(centre, radii, exponent=2.25), Texture((*fraction.identity, 303), 30.0), 1.6)
+    return Noisy(Superellipsoid(centre, radii, exponent=2.25), Texture((*fraction.identity, 303), 30.0), 1.6)
 
 
-def bladder_neck(patient: Patient) -> Floats:
+def bladder_neck(patient: Patient) -> FloatArray:
     """Where bladder and urethra meet, (x, y, z) in mm."""
     return np.asarray([0.0, -25.0, -25.0]) * patient.skeleton
 
@@ -123,7 +126,7 @@ def anal_canal(patient: Patient) -> Tube:
     return Tube.through(np.stack([top, np.add(top, (0, 3, -16)), np.add(top, (0, 9, -34))]), [12, 13, 12])
 
 
-def sigmoid(patient: Patient, fraction: Fraction, start: Floats, obstacles: list[Shape]) -> Tube:
+def sigmoid(patient: Patient, fraction: Fraction, start: FloatArray, obstacles: list[Shape]) -> Tube:
     """From the rectosigmoid at ``start`` over uterus and bladder to the left iliac fossa, out of what it meets."""
     loops = (patient.sigmoid_knots + fraction.sigmoid_shift) * patient.skeleton
     knots = np.concatenate([start[None], loops, DESCENDING[:1] * patient.skeleton])
@@ -144,13 +147,13 @@ def vagina(axis: UterineAxis, packed: bool) -> Tube:
     return Tube.through(vaginal_course(axis), radii, flat=1.7)
 
 
-def vaginal_course(axis: UterineAxis) -> Floats:
+def vaginal_course(axis: UterineAxis) -> FloatArray:
     """Middle of the vagina from the os down, (4, 3) in mm."""
     x, y, z = axis.os
     return np.asarray([(x, y, z - 2), (0.8 * x, y - 3, z - 30), (0.3 * x, y - 12, z - 60), (0, y - 20, z - 96)])
 
 
-def _pushed_out(tube: Tube, obstacles: list[Shape], bias: Floats, clearance: float, fixed: int) -> Floats:
+def _pushed_out(tube: Tube, obstacles: list[Shape], bias: FloatArray, clearance: float, fixed: int) -> FloatArray:
     """The tube's path moved out of obstacles, in small steps up their distance, smoothed after each.
 
     Args:
@@ -162,7 +165,7 @@ def _pushed_out(tube: Tube, obstacles: list[Shape], bias: Floats, clearance: flo
     """
     low, high = tube.path.min(0) - 40, tube.path.max(0) + 40
     step = 4.0
-    grid = Points(*(np.arange(a, b, step) for a, b in zip(low[::-1], high[::-1], strict=True)))
+    grid = GridPoints(*(np.arange(a, b, step) for a, b in zip(low[::-1], high[::-1], strict=True)))
     distance = sample(Union(obstacles), grid)
     slopes = np.stack([np.gradient(distance, step, axis=axis) for axis in (2, 1, 0)], axis=-1) + bias
     slopes /= np.maximum(np.linalg.norm(slopes, axis=-1, keepdims=True), 1e-6)

@@ -9,8 +9,9 @@ from scipy import fft
 
 from gynbtnet.phantom.anatomy.applicator import Applicator
 from gynbtnet.phantom.anatomy.patient import Fraction, Patient
-from gynbtnet.phantom.shapes.grid_points import Floats, Points
+from gynbtnet.phantom.shapes.grid_points import GridPoints
 from gynbtnet.phantom.shapes.shapes import Tube
+from gynbtnet.runtime.array_types import FloatArray
 
 LEVEL = 5.0
 """Distance in mm of the axial planes in which streaks are worked out; between them they are interpolated."""
@@ -27,14 +28,16 @@ STARVATION = 3000.0
 """Standard deviation in HU·mm of a ray through 6 mm of steel."""
 
 
-def add_streaks(hu: Floats, points: Points, applicator: Applicator, patient: Patient, fraction: Fraction) -> None:
+def add_streaks(
+    hu: FloatArray, points: GridPoints, applicator: Applicator, patient: Patient, fraction: Fraction
+) -> None:
     """Add the artefacts of the applicator's metal to ``hu`` (z, y, x) in place, inside the body and out."""
     low = min(tube.box[0][2] for tube in applicator.metal) - LEVEL
     high = max(tube.box[1][2] for tube in applicator.metal) + LEVEL
     inside = np.flatnonzero((points.z > low) & (points.z < high))
     y, x = _coarse(points.y), _coarse(points.x)
     amount = 0.12 + 0.88 * patient.metal
-    known: dict[int, Floats] = {}
+    known: dict[int, FloatArray] = {}
     for index in inside:
         below = int(np.floor(points.z[index] / LEVEL))
         for level in (below, below + 1):
@@ -45,10 +48,10 @@ def add_streaks(hu: Floats, points: Points, applicator: Applicator, patient: Pat
         hu[index] += _finer((1 - t) * known[below] + t * known[below + 1], y, x, points)
 
 
-def _artefact(applicator: Applicator, z: float, y: Floats, x: Floats, rng: np.random.Generator) -> Floats:
+def _artefact(applicator: Applicator, z: float, y: FloatArray, x: FloatArray, rng: np.random.Generator) -> FloatArray:
     """One axial plane (y, x) in HU."""
     angles = np.arange(VIEWS) * np.pi / VIEWS
-    offsets: Floats = np.arange(BINS, dtype=np.float64) - (BINS - 1) / 2
+    offsets: FloatArray = np.arange(BINS, dtype=np.float64) - (BINS - 1) / 2
     noise = rng.standard_normal((VIEWS, BINS))
     path = np.zeros((VIEWS, BINS))
     for tube in applicator.metal:
@@ -65,11 +68,11 @@ def _artefact(applicator: Applicator, z: float, y: Floats, x: Floats, rng: np.ra
     plane = np.zeros((y.size, x.size))
     for view, (c, s) in enumerate(zip(cos[:, 0], sin[:, 0], strict=True)):
         plane += np.interp(c * x[None, :] + s * y[:, None], offsets, filtered[view])
-    artefact: Floats = np.clip(plane * np.pi / VIEWS, -600.0, 600.0)
+    artefact: FloatArray = np.clip(plane * np.pi / VIEWS, -600.0, 600.0)
     return artefact
 
 
-def _path(tube: Tube, z: float, angles: Floats, offsets: Floats) -> Floats:
+def _path(tube: Tube, z: float, angles: FloatArray, offsets: FloatArray) -> FloatArray:
     """Length in mm (views, bins) of the rays through a tube, of which a plane's slice is a row of discs."""
     fine = np.arange(0, len(tube.path) - 1, 0.2)
     at = np.arange(len(tube.path))
@@ -84,16 +87,16 @@ def _path(tube: Tube, z: float, angles: Floats, offsets: Floats) -> Floats:
     path = np.zeros((angles.size, offsets.size))
     for position in along.T:
         path += np.sqrt(np.maximum(radius**2 - (offsets[None, :] - position[:, None]) ** 2, 0.0))
-    length: Floats = 2 * share * path
+    length: FloatArray = 2 * share * path
     return length
 
 
-def _coarse(axis: Floats) -> Floats:
+def _coarse(axis: FloatArray) -> FloatArray:
     count = max(2, int(np.ceil((axis[-1] - axis[0]) / max(STEP, float(axis[1] - axis[0])))) + 1)
     return np.linspace(axis[0], axis[-1], count)
 
 
-def _finer(plane: Floats, y: Floats, x: Floats, points: Points) -> Floats:
+def _finer(plane: FloatArray, y: FloatArray, x: FloatArray, points: GridPoints) -> FloatArray:
     """Bilinear interpolation of a coarse plane at the points' (y, x)."""
     for axis, coarse, fine in ((0, y, points.y), (1, x, points.x)):
         place = np.clip((fine - coarse[0]) / (coarse[1] - coarse[0]), 0, coarse.size - 1)

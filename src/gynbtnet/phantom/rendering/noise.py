@@ -4,10 +4,11 @@ import numpy as np
 from scipy import fft, ndimage
 
 from gynbtnet.phantom.anatomy.patient import Fraction
-from gynbtnet.phantom.shapes.grid_points import Floats, Points
+from gynbtnet.phantom.shapes.grid_points import GridPoints
+from gynbtnet.runtime.array_types import FloatArray
 
 
-def add_noise(hu: Floats, points: Points, fraction: Fraction, first_slice: int) -> None:
+def add_noise(hu: FloatArray, points: GridPoints, fraction: Fraction, first_slice: int) -> None:
     """Add noise to ``hu`` (z, y, x) in place; each slice draws from its own number, so that slabs don't matter."""
     step_y, step_x = float(points.y[1] - points.y[0]), float(points.x[1] - points.x[0])
     shape = points.shape[1:]
@@ -21,7 +22,7 @@ def add_noise(hu: Floats, points: Points, fraction: Fraction, first_slice: int) 
         hu[index] += fraction.noise * level * (isotropic + streaky * lines)
 
 
-def _white(fraction: Fraction, index: int, shape: tuple[int, ...]) -> tuple[Floats, Floats]:
+def _white(fraction: Fraction, index: int, shape: tuple[int, ...]) -> tuple[FloatArray, FloatArray]:
     """Two fields; neighbouring slices share a part of theirs, as overlapping detector rows do."""
     own, next_ = (
         np.random.default_rng((*fraction.identity, 801, i)).standard_normal((2, *shape)) for i in (index, index + 1)
@@ -30,7 +31,7 @@ def _white(fraction: Fraction, index: int, shape: tuple[int, ...]) -> tuple[Floa
     return mixed[0], mixed[1]
 
 
-def _spectrum(shape: tuple[int, ...], step_y: float, step_x: float) -> tuple[Floats, Floats]:
+def _spectrum(shape: tuple[int, ...], step_y: float, step_x: float) -> tuple[FloatArray, FloatArray]:
     """Square roots of two noise power spectra, each of unit variance: ramp with a soft kernel; long lines along x."""
     fy, fx = np.abs(fft.fftfreq(shape[0], step_y))[:, None], fft.rfftfreq(shape[1], step_x)[None, :]
     f = np.hypot(fx, fy)
@@ -39,7 +40,7 @@ def _spectrum(shape: tuple[int, ...], step_y: float, step_x: float) -> tuple[Flo
     return tuple(response / _norm(response, shape) for response in (soft, lines))
 
 
-def _norm(response: Floats, shape: tuple[int, ...]) -> float:
+def _norm(response: FloatArray, shape: tuple[int, ...]) -> float:
     twice = np.full(response.shape[1], 2.0)
     twice[0] = 1.0
     if shape[1] % 2 == 0:
@@ -47,7 +48,7 @@ def _norm(response: Floats, shape: tuple[int, ...]) -> float:
     return float(np.sqrt((response**2 * twice).sum() / (shape[0] * shape[1])))
 
 
-def _strength(hu: Floats, step: float) -> tuple[Floats, Floats]:
+def _strength(hu: FloatArray, step: float) -> tuple[FloatArray, FloatArray]:
     """How much noise, and how much of it in lines, by the water-equivalent path of a lateral ray."""
     path = step * np.maximum(hu + 1000, 0).sum(axis=1, keepdims=True) / 1000
     path = ndimage.gaussian_filter1d(path, 3.0 / step, axis=0)

@@ -11,7 +11,7 @@ from gynbtnet.phantom.anatomy.patient import Fraction, Patient
 from gynbtnet.phantom.rendering.metal_streaks import add_streaks
 from gynbtnet.phantom.rendering.noise import add_noise
 from gynbtnet.phantom.rendering.scene import STRUCTURES, Scene
-from gynbtnet.phantom.shapes.grid_points import Points
+from gynbtnet.phantom.shapes.grid_points import GridPoints
 from gynbtnet.phantom.shapes.tissues import ROOM_AIR, share_inside
 
 SLAB = 3_000_000
@@ -37,7 +37,7 @@ def render(scene: Scene, patient: Patient, fraction: Fraction, geometry: Geometr
         np.zeros(geometry.shape, np.uint8),
         names,
     )
-    points = Points.of(geometry, fraction.setup)
+    points = GridPoints.of(geometry, fraction.setup)
     voxel = float(np.prod(geometry.spacing)) ** (1 / 3)
     depth = max(1, SLAB // (geometry.shape[1] * geometry.shape[2]))
     for start in range(0, geometry.shape[0], depth):

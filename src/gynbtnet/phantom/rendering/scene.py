@@ -9,7 +9,7 @@ from gynbtnet.phantom.anatomy.applicator import Applicator, foley, place_applica
 from gynbtnet.phantom.anatomy.body import abdominal_wall, couch, skin
 from gynbtnet.phantom.anatomy.bowel import filling, small_bowel
 from gynbtnet.phantom.anatomy.muscles import muscles
-from gynbtnet.phantom.anatomy.organ_contact import SettledOrgans, settle
+from gynbtnet.phantom.anatomy.organ_contact import OrgansInContact, resolve_organ_contact
 from gynbtnet.phantom.anatomy.patient import Fraction, Patient
 from gynbtnet.phantom.anatomy.pelvic_organs import (
     UterineAxis,
@@ -20,9 +20,9 @@ from gynbtnet.phantom.anatomy.pelvic_organs import (
 )
 from gynbtnet.phantom.anatomy.skeleton import bones
 from gynbtnet.phantom.anatomy.vessels import vessels
-from gynbtnet.phantom.shapes.painted_layer import Layer
-from gynbtnet.phantom.shapes.shape_operations import Grown, Union
-from gynbtnet.phantom.shapes.shapes import Blob, Shape
+from gynbtnet.phantom.shapes.painted_layer import PaintedLayer
+from gynbtnet.phantom.shapes.shape_operations import Dilated, Union
+from gynbtnet.phantom.shapes.shapes import Shape, Superellipsoid
 from gynbtnet.phantom.shapes.texture import Texture
 from gynbtnet.phantom.shapes.tissues import (
     BLOOD,
@@ -44,7 +44,7 @@ STRUCTURES = ("hr_ctv", "bladder", "rectum", "sigmoid", "uterus")
 class Scene:
     """Layers from the skin inwards, and what dose and streaks need of the applicator."""
 
-    layers: tuple[Layer, ...]
+    layers: tuple[PaintedLayer, ...]
     axis: UterineAxis
     applicator: Applicator | None
 
@@ -54,7 +54,7 @@ def build_scene(patient: Patient, fraction: Fraction) -> Scene:
     axis = uterine_axis(patient, fraction)
     applicator = place_applicator(patient, fraction, axis) if fraction.implant else None
     skeleton = bones(patient)
-    organs = settle(patient, fraction, axis, applicator, skeleton["sacrum"])
+    organs = resolve_organ_contact(patient, fraction, axis, applicator, skeleton["sacrum"])
     layers = [
         *_frame_of_the_body(patient, skeleton),
         *_surroundings(patient, fraction, axis, Union([skeleton["sacrum"], skeleton["vertebrae_L5"]])),
@@ -64,47 +64,47 @@ def build_scene(patient: Patient, fraction: Fraction) -> Scene:
     return Scene(tuple(layers), axis, applicator)
 
 
-def _frame_of_the_body(patient: Patient, skeleton: dict[str, Shape]) -> Iterator[Layer]:
+def _frame_of_the_body(patient: Patient, skeleton: dict[str, Shape]) -> Iterator[PaintedLayer]:
     """Couch, skin, fat, muscles, vessels, bones: the same in every fraction."""
 
     def texture(number: int, cell: float) -> Texture:
         return Texture((*patient.identity, number), cell)
 
-    yield Layer(couch(patient), Hollow(1.5, 60.0, Uniform(-960.0)))
-    yield Layer(skin(patient), Hollow(2.2, 10.0, Mottled(FAT, 7.0, texture(501, 9.0))))
-    yield Layer(abdominal_wall(patient), Uniform(MUSCLE - 6))
+    yield PaintedLayer(couch(patient), Hollow(1.5, 60.0, Uniform(-960.0)))
+    yield PaintedLayer(skin(patient), Hollow(2.2, 10.0, Mottled(FAT, 7.0, texture(501, 9.0))))
+    yield PaintedLayer(abdominal_wall(patient), Uniform(MUSCLE - 6))
     flesh = Mottled(MUSCLE, 9.0, texture(502, 5.0))
     for name, shape in muscles(patient).items():
-        yield Layer(shape, flesh, organ=None if name.startswith("muscle_") else name)
+        yield PaintedLayer(shape, flesh, organ=None if name.startswith("muscle_") else name)
     for name, shape in vessels(patient).items():
-        yield Layer(shape, Uniform(BLOOD), organ=name if name.startswith("iliac") else None)
+        yield PaintedLayer(shape, Uniform(BLOOD), organ=name if name.startswith("iliac") else None)
     bone = Bone(2.6, patient.bone, texture(503, 4.0))
     for name, shape in skeleton.items():
         if name == "disc":
-            yield Layer(shape, Uniform(85.0))
+            yield PaintedLayer(shape, Uniform(85.0))
         else:
-            yield Layer(shape, bone, organ=name)
+            yield PaintedLayer(shape, bone, organ=name)
 
 
-def _surroundings(patient: Patient, fraction: Fraction, axis: UterineAxis, spine: Shape) -> Iterator[Layer]:
+def _surroundings(patient: Patient, fraction: Fraction, axis: UterineAxis, spine: Shape) -> Iterator[PaintedLayer]:
     """What the five structures lie among: small bowel, parametria, ovaries, vagina, anus, descending colon."""
 
     def texture(number: int, cell: float) -> Texture:
         return Texture((*fraction.identity, number), cell)
 
     for tube in small_bowel(patient, fraction):
-        yield Layer(tube, Hollow(2.4, VISCERAL_WALL, Uniform(18.0)), organ="small_bowel", outside=spine)
-    parametria = Blob(axis.at(10)[0] + (0, 3, 0), (48.0, 11.0, 15.0))
-    yield Layer(parametria, Mottled(-10.0, 45.0, texture(602, 7.0)), opacity=0.55)
+        yield PaintedLayer(tube, Hollow(2.4, VISCERAL_WALL, Uniform(18.0)), organ="small_bowel", outside=spine)
+    parametria = Superellipsoid(axis.at(10)[0] + (0, 3, 0), (48.0, 11.0, 15.0))
+    yield PaintedLayer(parametria, Mottled(-10.0, 45.0, texture(602, 7.0)), opacity=0.55)
     for side in (-1.0, 1.0):
-        yield Layer(Blob(axis.at(34)[0] + (side * 40, 10, 6), (14.0, 9.0, 12.0)), Uniform(27.0))
-    yield Layer(vagina(axis, fraction.implant), Uniform(VISCERAL_WALL + 6))
-    yield Layer(anal_canal(patient), Hollow(9.5, MUSCLE - 6, Uniform(10.0)))
+        yield PaintedLayer(Superellipsoid(axis.at(34)[0] + (side * 40, 10, 6), (14.0, 9.0, 12.0)), Uniform(27.0))
+    yield PaintedLayer(vagina(axis, fraction.implant), Uniform(VISCERAL_WALL + 6))
+    yield PaintedLayer(anal_canal(patient), Hollow(9.5, MUSCLE - 6, Uniform(10.0)))
     stool = Speckled(35, 30, 0.9, -500, texture(604, 4.5))
-    yield Layer(descending_colon(patient), Hollow(2.5, VISCERAL_WALL, stool), organ="colon")
+    yield PaintedLayer(descending_colon(patient), Hollow(2.5, VISCERAL_WALL, stool), organ="colon")
 
 
-def _organs(patient: Patient, fraction: Fraction, organs: SettledOrgans) -> Iterator[Layer]:
+def _organs(patient: Patient, fraction: Fraction, organs: OrgansInContact) -> Iterator[PaintedLayer]:
     """The five structures, weakest first: what a later one covers is the later one's, as in a clinic's contours.
 
     Rims of fat are what separates neighbours of the same HU: thin, uneven, and in some patients hardly there.
@@ -114,32 +114,36 @@ def _organs(patient: Patient, fraction: Fraction, organs: SettledOrgans) -> Iter
         return Texture((*fraction.identity, number), cell)
 
     rim = Mottled(FAT + 18, 20.0, texture(603, 12.0))
-    yield Layer(Grown(organs.sigmoid, patient.rim), rim, opacity=0.8)
-    yield Layer(Grown(organs.uterus, 0.7 * patient.rim), rim, opacity=0.8)
-    yield Layer(organs.uterus, Mottled(50.0, 6.0, texture(605, 8.0)), structure="uterus")
-    yield Layer(organs.sigmoid, Hollow(2.6, VISCERAL_WALL + 4, Uniform(30.0)), structure="sigmoid", organ="colon")
+    yield PaintedLayer(Dilated(organs.sigmoid, patient.rim), rim, opacity=0.8)
+    yield PaintedLayer(Dilated(organs.uterus, 0.7 * patient.rim), rim, opacity=0.8)
+    yield PaintedLayer(organs.uterus, Mottled(50.0, 6.0, texture(605, 8.0)), structure="uterus")
+    yield PaintedLayer(
+        organs.sigmoid, Hollow(2.6, VISCERAL_WALL + 4, Uniform(30.0)), structure="sigmoid", organ="colon"
+    )
     stool, gas = np.pad(fraction.sigmoid_stool, 1, constant_values=30), np.pad(fraction.sigmoid_gas, 1)
     yield from filling(organs.sigmoid_course, organs.sigmoid, stool, gas, 2.6, texture(606, 4.0))
-    yield Layer(Grown(organs.rectum, 2.0), rim, opacity=0.6)
-    yield Layer(organs.rectum, Hollow(2.8, VISCERAL_WALL + 2, Uniform(30.0)), structure="rectum", organ="colon")
+    yield PaintedLayer(Dilated(organs.rectum, 2.0), rim, opacity=0.6)
+    yield PaintedLayer(organs.rectum, Hollow(2.8, VISCERAL_WALL + 2, Uniform(30.0)), structure="rectum", organ="colon")
     stool, gas = fraction.rectum_stool, fraction.rectum_gas
     yield from filling(organs.rectum_course, organs.rectum, stool, gas, 2.8, texture(607, 4.0))
     urine = Hollow(3.2, VISCERAL_WALL, Mottled(URINE, 1.5, texture(608, 12.0)))
-    yield Layer(organs.bladder, urine, structure="bladder", organ="urinary_bladder")
+    yield PaintedLayer(organs.bladder, urine, structure="bladder", organ="urinary_bladder")
     tumour = Mottled(50.0 + patient.target_contrast, 7.0, texture(609, 7.0))
-    yield Layer(organs.hr_ctv, tumour, structure="hr_ctv")
+    yield PaintedLayer(organs.hr_ctv, tumour, structure="hr_ctv")
 
 
-def _implant(patient: Patient, fraction: Fraction, applicator: Applicator, organs: SettledOrgans) -> Iterator[Layer]:
+def _implant(
+    patient: Patient, fraction: Fraction, applicator: Applicator, organs: OrgansInContact
+) -> Iterator[PaintedLayer]:
     """Packing, ovoids, tandem, catheter. They change no label: a contour of the uterus includes the tandem."""
     gauze = Speckled(20.0, 70.0, 1.0, -600.0, Texture((*fraction.identity, 610), 3.2))
     spared = Union([organs.hr_ctv, organs.uterus, organs.bladder, organs.rectum])
-    yield Layer(applicator.packing, gauze, outside=spared)
+    yield PaintedLayer(applicator.packing, gauze, outside=spared)
     cap, steel = Uniform(190.0 + 60 * patient.metal), Uniform(500.0 + 6500 * patient.metal)
-    yield Layer(Union(applicator.ovoids), cap)
-    yield Layer(applicator.flange, cap)
+    yield PaintedLayer(Union(applicator.ovoids), cap)
+    yield PaintedLayer(applicator.flange, cap)
     for tube in applicator.metal:
-        yield Layer(tube, steel)
+        yield PaintedLayer(tube, steel)
     balloon, catheter = foley(patient, fraction)
-    yield Layer(catheter, Hollow(0.9, 160.0, Uniform(20.0)))
-    yield Layer(balloon, Hollow(0.8, 60.0, Uniform(patient.balloon)))
+    yield PaintedLayer(catheter, Hollow(0.9, 160.0, Uniform(20.0)))
+    yield PaintedLayer(balloon, Hollow(0.8, 60.0, Uniform(patient.balloon)))

@@ -3,17 +3,16 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.runtime.array_types import FloatArray
 
-Floats = npt.NDArray[np.float64]
 Window = tuple[slice, slice, slice]
-Box = tuple[Floats, Floats]
+Bounds = tuple[FloatArray, FloatArray]
 
 
 @dataclass(frozen=True)
-class Points:
+class GridPoints:
     """World points of a rectilinear grid in mm; x to the patient's left, y to the back, z to the head.
 
     Attributes:
@@ -22,12 +21,12 @@ class Points:
         x: (nx,) increasing coordinates.
     """
 
-    z: Floats
-    y: Floats
-    x: Floats
+    z: FloatArray
+    y: FloatArray
+    x: FloatArray
 
     @classmethod
-    def of(cls, geometry: Geometry, shift: Floats) -> "Points":
+    def of(cls, geometry: Geometry, shift: FloatArray) -> "GridPoints":
         """The voxel centres of ``geometry``, in the coordinates of a patient who lies ``shift`` (x, y, z) mm off.
 
         Raises:
@@ -51,11 +50,11 @@ class Points:
         return self.z.size, self.y.size, self.x.size
 
     @property
-    def open(self) -> tuple[Floats, Floats, Floats]:
+    def open(self) -> tuple[FloatArray, FloatArray, FloatArray]:
         """x, y and z as arrays that broadcast to the shape (z, y, x)."""
         return self.x[None, None, :], self.y[None, :, None], self.z[:, None, None]
 
-    def window(self, box: Box) -> Window | None:
+    def window(self, box: Bounds) -> Window | None:
         """The indices of the points in ``box`` = (lowest, highest) corner (x, y, z) in mm; None where there is none."""
         slices = []
         for axis, low, high in zip((self.z, self.y, self.x), box[0][::-1], box[1][::-1], strict=True):
@@ -65,5 +64,5 @@ class Points:
             slices.append(slice(start, stop))
         return slices[0], slices[1], slices[2]
 
-    def __getitem__(self, window: Window) -> "Points":
-        return Points(self.z[window[0]], self.y[window[1]], self.x[window[2]])
+    def __getitem__(self, window: Window) -> "GridPoints":
+        return GridPoints(self.z[window[0]], self.y[window[1]], self.x[window[2]])

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gynbtnet.phantom.shapes.grid_points import Box, Floats, Points
+from gynbtnet.phantom.shapes.grid_points import Bounds, GridPoints
 from gynbtnet.phantom.shapes.shapes import Shape, sample
 from gynbtnet.phantom.shapes.tissues import Tissue
+from gynbtnet.runtime.array_types import FloatArray
 
 
 @dataclass(frozen=True)
-class Layer:
+class PaintedLayer:
     """A shape, its tissue, and what a contour calls it; painted over all that came before.
 
     Attributes:
@@ -33,11 +34,11 @@ class Layer:
     opacity: float = 1.0
 
     @property
-    def box(self) -> Box:
+    def box(self) -> Bounds:
         """Lowest and highest corner (x, y, z) in mm."""
         return self.shape.box
 
-    def distance(self, points: Points) -> Floats:
+    def distance(self, points: GridPoints) -> FloatArray:
         """Signed distance in mm, (z, y, x)."""
         found = self.shape.distance(points)
         if self.within is not None:

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.interpolate import CubicSpline
 
-from gynbtnet.phantom.shapes.grid_points import Box, Floats, Points
+from gynbtnet.phantom.shapes.grid_points import Bounds, GridPoints
+from gynbtnet.runtime.array_types import FloatArray
 
 FAR = 12.0
 """Beyond this distance in mm a surface is simply "far": no blending and no partial volume reaches it."""
@@ -21,14 +22,14 @@ class Shape(Protocol):
     """A body with a bounding box and a signed distance."""
 
     @property
-    def box(self) -> Box:
+    def box(self) -> Bounds:
         """Lowest and highest corner (x, y, z) in mm of the inside."""
 
-    def distance(self, points: Points) -> Floats:
+    def distance(self, points: GridPoints) -> FloatArray:
         """Signed distance in mm at every point, (z, y, x); at least FAR where it is not worked out."""
 
 
-def sample(shape: Shape, points: Points, margin: float = FAR) -> Floats:
+def sample(shape: Shape, points: GridPoints, margin: float = FAR) -> FloatArray:
     """Signed distance (z, y, x), worked out within ``margin`` mm of the shape's box and FAR elsewhere."""
     result = np.full(points.shape, FAR)
     window = points.window((shape.box[0] - margin, shape.box[1] + margin))
@@ -37,7 +38,7 @@ def sample(shape: Shape, points: Points, margin: float = FAR) -> Floats:
     return result
 
 
-def frame(first: npt.ArrayLike, second: npt.ArrayLike) -> Floats:
+def orthonormal_frame(first: npt.ArrayLike, second: npt.ArrayLike) -> FloatArray:
     """Orthonormal rows: ``first``, the part of ``second`` across it, and their cross product."""
     u = np.asarray(first, float) / np.linalg.norm(first)
     v = np.asarray(second, float) - np.dot(second, u) * u
@@ -46,7 +47,7 @@ def frame(first: npt.ArrayLike, second: npt.ArrayLike) -> Floats:
 
 
 @dataclass(frozen=True)
-class Blob:
+class Superellipsoid:
     """An ellipsoid, or with another exponent a superellipsoid, turned and bent.
 
     Attributes:
@@ -59,12 +60,12 @@ class Blob:
 
     centre: npt.ArrayLike
     radii: npt.ArrayLike
-    axes: Floats = field(default_factory=lambda: np.eye(3))
+    axes: FloatArray = field(default_factory=lambda: np.eye(3))
     exponent: float = 2.0
     bend: tuple[float, float] = (0.0, 0.0)
 
     @cached_property
-    def box(self) -> Box:
+    def box(self) -> Bounds:
         """Lowest and highest corner."""
         centre, radii = np.asarray(self.centre, float), np.asarray(self.radii, float)
         reach = (
@@ -73,7 +74,7 @@ class Blob:
         arch = sum(abs(k) * r * r for k, r in zip(self.bend, radii[:2], strict=True)) * np.abs(self.axes[2])
         return centre - reach - arch, centre + reach + arch
 
-    def distance(self, points: Points) -> Floats:
+    def distance(self, points: GridPoints) -> FloatArray:
         """First order: (q - 1)/|grad q| with q the norm whose unit ball this is."""
         x, y, z = (a - c for a, c in zip(points.open, np.asarray(self.centre, float), strict=True))
         if np.array_equal(self.axes, np.eye(3)):
@@ -88,14 +89,14 @@ class Blob:
             squared = a + b + c
             slope = np.sqrt(a / ru**2 + b / rv**2 + c / rw**2)
             norm = np.sqrt(squared)
-            near: Floats = (norm - 1) * (norm + TINY) / (slope + TINY / min(ru, rv, rw))
+            near: FloatArray = (norm - 1) * (norm + TINY) / (slope + TINY / min(ru, rv, rw))
             return near
         n = self.exponent
         u, v, w = np.abs(u) / ru, np.abs(v) / rv, np.abs(w) / rw
         un, vn, wn = u ** (n - 1), v ** (n - 1), w ** (n - 1)
         norm = (un * u + vn * v + wn * w) ** (1 / n)
         slope = np.sqrt((un / ru) ** 2 + (vn / rv) ** 2 + (wn / rw) ** 2)
-        found: Floats = (norm - 1) * (norm ** (n - 1) + TINY) / (slope + TINY / min(ru, rv, rw))
+        found: FloatArray = (norm - 1) * (norm ** (n - 1) + TINY) / (slope + TINY / min(ru, rv, rw))
         return found
 
 
@@ -109,8 +110,8 @@ class Tube:
         flat: the cross-section is stretched along x by this factor.
     """
 
-    path: Floats
-    radii: Floats
+    path: FloatArray
+    radii: FloatArray
     flat: float = 1.0
 
     @classmethod
@@ -120,7 +121,7 @@ class Tube:
         along = np.concatenate([[0.0], np.cumsum(np.sqrt(np.linalg.norm(np.diff(knots, axis=0), axis=1)))])
         length = float(np.linalg.norm(np.diff(knots, axis=0), axis=1).sum())
         at = np.linspace(0, along[-1], max(3, round(length / step) + 1))
-        radius: Floats = np.interp(at, along, np.broadcast_to(np.asarray(radii, float), along.shape))
+        radius: FloatArray = np.interp(at, along, np.broadcast_to(np.asarray(radii, float), along.shape))
         return cls(CubicSpline(along, knots)(at), radius, flat)
 
     def part(self, start: float, stop: float) -> "Tube":
@@ -131,12 +132,12 @@ class Tube:
         return Tube(self.path[low : high + 1], self.radii[low : high + 1], self.flat)
 
     @cached_property
-    def box(self) -> Box:
+    def box(self) -> Bounds:
         """Lowest and highest corner."""
         reach = self.radii[:, None] * np.asarray([self.flat, 1.0, 1.0])
         return (self.path - reach).min(0), (self.path + reach).max(0)
 
-    def distance(self, points: Points) -> Floats:
+    def distance(self, points: GridPoints) -> FloatArray:
         """The smallest distance to a cone with round ends, segment by segment, each only in its own neighbourhood."""
         result = np.full(points.shape, FAR)
         for a, b, ra, rb in zip(self.path[:-1], self.path[1:], self.radii[:-1], self.radii[1:], strict=True):

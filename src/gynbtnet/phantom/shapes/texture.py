@@ -5,7 +5,8 @@ from functools import cached_property
 
 import numpy as np
 
-from gynbtnet.phantom.shapes.grid_points import Floats, Points
+from gynbtnet.phantom.shapes.grid_points import GridPoints
+from gynbtnet.runtime.array_types import FloatArray
 
 NODES = 44
 """Nodes of the lattice along an axis; the field repeats after NODES cells."""
@@ -27,17 +28,17 @@ class Texture:
     cell: float
 
     @cached_property
-    def _lattice(self) -> Floats:
+    def _lattice(self) -> FloatArray:
         return UNIT * np.random.default_rng(self.seed).standard_normal((NODES, NODES, NODES))
 
-    def __call__(self, points: Points) -> Floats:
+    def __call__(self, points: GridPoints) -> FloatArray:
         """The field at every point, (z, y, x)."""
         values = self._lattice
         for axis, coordinates in enumerate((points.z, points.y, points.x)):
             values = self._along(values, coordinates, axis)
         return values
 
-    def _along(self, values: Floats, coordinates: Floats, axis: int) -> Floats:
+    def _along(self, values: FloatArray, coordinates: FloatArray, axis: int) -> FloatArray:
         node = coordinates / self.cell
         below = np.floor(node).astype(int)
         t = node - below

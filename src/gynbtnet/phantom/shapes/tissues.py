@@ -5,8 +5,9 @@ from typing import Protocol
 
 import numpy as np
 
-from gynbtnet.phantom.shapes.grid_points import Floats, Points
+from gynbtnet.phantom.shapes.grid_points import GridPoints
 from gynbtnet.phantom.shapes.texture import Texture
+from gynbtnet.runtime.array_types import FloatArray
 
 ROOM_AIR = -1000.0
 FAT = -104.0
@@ -20,11 +21,11 @@ GAS = -880.0
 class Tissue(Protocol):
     """HU at every point of a shape."""
 
-    def __call__(self, distance: Floats, points: Points, voxel: float) -> Floats | float:
+    def __call__(self, distance: FloatArray, points: GridPoints, voxel: float) -> FloatArray | float:
         """HU that broadcast to ``distance`` (z, y, x), the signed distance in mm; ``voxel`` is a voxel's size in mm."""
 
 
-def share_inside(distance: Floats, voxel: float) -> Floats:
+def share_inside(distance: FloatArray, voxel: float) -> FloatArray:
     """Partial volume: the share of a voxel of ``voxel`` mm that lies inside a surface at a signed distance."""
     return np.clip(0.5 - distance / voxel, 0.0, 1.0)
 
@@ -35,7 +36,7 @@ class Uniform:
 
     hu: float
 
-    def __call__(self, distance: Floats, points: Points, voxel: float) -> float:
+    def __call__(self, distance: FloatArray, points: GridPoints, voxel: float) -> float:
         """The same everywhere."""
         return self.hu
 
@@ -48,7 +49,7 @@ class Mottled:
     spread: float
     texture: Texture
 
-    def __call__(self, distance: Floats, points: Points, voxel: float) -> Floats:
+    def __call__(self, distance: FloatArray, points: GridPoints, voxel: float) -> FloatArray:
         """The mean and the field."""
         return self.hu + self.spread * self.texture(points)
 
@@ -61,7 +62,7 @@ class Bone:
     density: float
     texture: Texture
 
-    def __call__(self, distance: Floats, points: Points, voxel: float) -> Floats:
+    def __call__(self, distance: FloatArray, points: GridPoints, voxel: float) -> FloatArray:
         """Marrow within cortex."""
         marrow = self.density * (250 + 65 * self.texture(points))
         shell = np.clip(1.5 + distance / self.cortex, 0.0, 1.0)
@@ -76,7 +77,7 @@ class Hollow:
     wall_hu: float
     content: Tissue
 
-    def __call__(self, distance: Floats, points: Points, voxel: float) -> Floats:
+    def __call__(self, distance: FloatArray, points: GridPoints, voxel: float) -> FloatArray:
         """Content within the wall."""
         inside = share_inside(distance + self.wall, voxel)
         return self.wall_hu + inside * (self.content(distance, points, voxel) - self.wall_hu)
@@ -92,7 +93,7 @@ class Speckled:
     gas: float
     texture: Texture
 
-    def __call__(self, distance: Floats, points: Points, voxel: float) -> Floats:
+    def __call__(self, distance: FloatArray, points: GridPoints, voxel: float) -> FloatArray:
         """Matter, and gas where the field is high."""
         field = self.texture(points)
         share = np.clip(2.0 * (field - self.bubbles), 0.0, 1.0)

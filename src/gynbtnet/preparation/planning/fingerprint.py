@@ -10,19 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from joblib import Parallel, delayed
 from pydantic import TypeAdapter
 
 from gynbtnet.datasets.case import Case
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.imaging.files.volume_files import read_volume
-from gynbtnet.imaging.orientation import turn_to_patient
+from gynbtnet.imaging.orientation import reorientation_to_lps
 from gynbtnet.preparation.planning.intensity import Intensity
-from gynbtnet.preparation.planning.nnunet_names import channels_of, labels_of, named_channels, structures_of
-from gynbtnet.preparation.planning.settings import Triple
-from gynbtnet.preparation.planning.structure_volumes import StructureVolume, volumes_of
-from gynbtnet.preparation.planning.target_spacing import Spacing
+from gynbtnet.preparation.planning.nnunet_names import (
+    nnunet_channel_names,
+    nnunet_labels,
+    parse_channel_names,
+    parse_labels,
+)
+from gynbtnet.preparation.planning.structure_volumes import StructureVolume, structure_volumes
+from gynbtnet.runtime.array_types import Float32Array, Spacing, Triple
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import write_json
 from gynbtnet.runtime.plain_data import load_json
@@ -32,8 +35,6 @@ FINGERPRINT = "dataset_fingerprint.json"
 
 _VOLUMES = TypeAdapter(tuple[StructureVolume, ...])
 _INTENSITY_SAMPLES = 10_000_000  # of all cases together; more doesn't move the percentiles
-
-Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,8 @@ class Fingerprint:
         """Write ``dataset_fingerprint.json`` into ``folder``, whole."""
         properties = {str(i): asdict(intensity) for i, intensity in enumerate(self.intensities or ())}
         content = {
-            "channel_names": named_channels(self.channels),
-            "labels": labels_of(self.structures),
+            "channel_names": nnunet_channel_names(self.channels),
+            "labels": nnunet_labels(self.structures),
             "spacings": self.spacings,
             "shapes_after_crop": self.shapes,
             "foreground_intensity_properties_per_channel": properties,
@@ -84,8 +85,8 @@ class Fingerprint:
             content: Any = load_json(path)
             properties = content["foreground_intensity_properties_per_channel"]
             found = cls(
-                channels=channels_of(content["channel_names"]),
-                structures=structures_of(content["labels"]),
+                channels=parse_channel_names(content["channel_names"]),
+                structures=parse_labels(content["labels"]),
                 spacings=tuple(_three(spacing, float) for spacing in content["spacings"]),
                 shapes=tuple(_three(shape, int) for shape in content["shapes_after_crop"]),
                 intensities=tuple(Intensity(**properties[str(i)]) for i in range(len(properties))) or None,
@@ -113,14 +114,14 @@ def take_fingerprint(cohort: Cohort, *, intensities: bool = True, jobs: int = 1)
     """
     if not cohort.cases:
         raise BadInput(f"The cohort {cohort.folder} has no case to plan for; expected at least one.")
-    turned = [turn_to_patient(case.geometry).geometry(case.geometry) for case in cohort.cases]
+    turned = [reorientation_to_lps(case.geometry).geometry(case.geometry) for case in cohort.cases]
     return Fingerprint(
         channels=cohort.channels,
         structures=cohort.structures,
         spacings=tuple(geometry.spacing for geometry in turned),
         shapes=tuple(geometry.shape for geometry in turned),
         intensities=_measured(cohort, jobs) if intensities else None,
-        volumes=volumes_of(cohort),
+        volumes=structure_volumes(cohort),
     )
 
 
@@ -134,7 +135,7 @@ def _measured(cohort: Cohort, jobs: int) -> tuple[Intensity, ...] | None:
     return tuple(Intensity.of(of_channel) for of_channel in zip(*drawn, strict=True)) or None
 
 
-def _drawn(case: Case, samples: int, seed: int) -> list[Floats]:
+def _drawn(case: Case, samples: int, seed: int) -> list[Float32Array]:
     """Of every channel the same ``samples`` voxels, drawn with repetition inside the structures of one case."""
     assert case.labels is not None
     inside = np.flatnonzero(read_volume(case.labels).array)

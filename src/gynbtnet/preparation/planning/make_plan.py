@@ -9,7 +9,8 @@ from gynbtnet.preparation.planning.memory_estimate import training_bytes
 from gynbtnet.preparation.planning.patch_and_batch import patch_and_batch
 from gynbtnet.preparation.planning.plan import CT, Plan
 from gynbtnet.preparation.planning.settings import PlanSettings
-from gynbtnet.preparation.planning.target_spacing import Spacing, shape_at, target_spacing
+from gynbtnet.preparation.planning.target_spacing import shape_at, target_spacing
+from gynbtnet.runtime.array_types import Spacing
 from gynbtnet.runtime.errors import BadInput
 
 _NOT_READ = Intensity(mean=0, std=1, percentile_00_5=-1, percentile_99_5=1, median=0, min=-1, max=1)

@@ -10,7 +10,8 @@ the skip with the projection beside it; on a CPU it keeps less, see
 from itertools import pairwise
 from math import prod
 
-from gynbtnet.networks.presets import PRESETS, Triple
+from gynbtnet.networks.presets import PRESETS
+from gynbtnet.runtime.array_types import Triple
 
 _FLOAT = 4  # bytes
 _BYTES_A_PARAMETER = 4 * _FLOAT  # the parameter, its gradient, and AdamW's two moments
@@ -44,14 +45,14 @@ def training_bytes(
         batch_size: patches.
     """
     finest = PRESETS[preset].channels[0] * prod(patch_size)
-    kept = kept_floats(preset, strides, in_channels=in_channels, patch_size=patch_size)
+    kept = activation_floats(preset, strides, in_channels=in_channels, patch_size=patch_size)
     loss = loss_floats(strides, outputs=outputs, patch_size=patch_size)
-    weights = parameters(preset, in_channels=in_channels, outputs=outputs)
+    weights = count_parameters(preset, in_channels=in_channels, outputs=outputs)
     return _BYTES_A_PARAMETER * weights + _FLOAT * batch_size * (kept + loss + _GRADIENT_MAPS * finest)
 
 
-def kept_floats(preset: str, strides: tuple[Triple, ...], *, in_channels: int, patch_size: Triple) -> int:
-    """Floats that the network keeps of one patch for the backward pass, the patch itself among them."""
+def activation_floats(preset: str, strides: tuple[Triple, ...], *, in_channels: int, patch_size: Triple) -> int:
+    """FloatArray that the network keeps of one patch for the backward pass, the patch itself among them."""
     size, voxels = PRESETS[preset], _voxels(strides, patch_size)
     floats = in_channels * voxels[0]
     for channels, here in zip(size.channels, voxels, strict=True):
@@ -62,11 +63,11 @@ def kept_floats(preset: str, strides: tuple[Triple, ...], *, in_channels: int, p
 
 
 def loss_floats(strides: tuple[Triple, ...], *, outputs: int, patch_size: Triple) -> int:
-    """Floats that DiceCE on every decoder level keeps of one patch."""
+    """FloatArray that DiceCE on every decoder level keeps of one patch."""
     return (_LOSS_MAPS * outputs + _LOSS_VALUES) * sum(_voxels(strides, patch_size)[:-1])
 
 
-def parameters(preset: str, *, in_channels: int, outputs: int) -> int:
+def count_parameters(preset: str, *, in_channels: int, outputs: int) -> int:
     """Number of the network's parameters."""
     size = PRESETS[preset]
     total = sum(_level(before, channels, size.depth) for before, channels in pairwise((in_channels, *size.channels)))

@@ -4,23 +4,23 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def named_channels(channels: tuple[str, ...]) -> dict[str, str]:
+def nnunet_channel_names(channels: tuple[str, ...]) -> dict[str, str]:
     """``channel_names``: ``{"0": "CT", …}``."""
     return {str(i): channel for i, channel in enumerate(channels)}
 
 
-def channels_of(names: Mapping[str, Any]) -> tuple[str, ...]:
-    """The inverse of :func:`named_channels`; KeyError where they aren't numbered from 0."""
+def parse_channel_names(names: Mapping[str, Any]) -> tuple[str, ...]:
+    """The inverse of :func:`nnunet_channel_names`; KeyError where they aren't numbered from 0."""
     return tuple(str(names[str(i)]) for i in range(len(names)))
 
 
-def labels_of(structures: tuple[str, ...]) -> dict[str, int]:
+def nnunet_labels(structures: tuple[str, ...]) -> dict[str, int]:
     """``labels``: ``{"background": 0, "hr_ctv": 1, …}``."""
     return {"background": 0} | {name: i for i, name in enumerate(structures, start=1)}
 
 
-def structures_of(labels: Mapping[str, Any]) -> tuple[str, ...]:
-    """The inverse of :func:`labels_of`.
+def parse_labels(labels: Mapping[str, Any]) -> tuple[str, ...]:
+    """The inverse of :func:`nnunet_labels`.
 
     Raises:
         ValueError: where a label isn't one number, or they don't go one by one from the background's 0.

@@ -14,7 +14,12 @@ from pydantic import TypeAdapter
 
 from gynbtnet.networks.presets import PRESETS
 from gynbtnet.preparation.planning.intensity import Intensity
-from gynbtnet.preparation.planning.nnunet_names import channels_of, labels_of, named_channels, structures_of
+from gynbtnet.preparation.planning.nnunet_names import (
+    nnunet_channel_names,
+    nnunet_labels,
+    parse_channel_names,
+    parse_labels,
+)
 from gynbtnet.preparation.planning.nnunet_topology import nnunet_topology
 from gynbtnet.preparation.planning.plan import CT, Plan
 from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
@@ -24,11 +29,11 @@ from gynbtnet.preparation.planning.settings import (
     NetworkName,
     Normalisation,
     SeparateZ,
-    Triple,
     preset_strides,
     total_stride,
 )
 from gynbtnet.preparation.planning.structure_volumes import StructureVolume
+from gynbtnet.runtime.array_types import Triple
 
 PLANS = "GynBTNetPlans"
 STOCK, OURS = "3d_fullres", "3d_gynbtnet"
@@ -98,8 +103,8 @@ def to_nnunet(plan: Plan, dataset_name: str = "GynBTNet") -> tuple[dict[str, Any
         },
     }
     dataset = {
-        "channel_names": named_channels(plan.channels),
-        "labels": labels_of(plan.structures),
+        "channel_names": nnunet_channel_names(plan.channels),
+        "labels": nnunet_labels(plan.structures),
         "file_ending": ".nii.gz",
     }
     return plans, dataset
@@ -136,7 +141,7 @@ def from_nnunet(
 def _read(plans: Mapping[str, Any], found: Mapping[str, Any], dataset: Mapping[str, Any], preset: str) -> Plan:
     back = plans["transpose_backward"]
     patch: Triple = _three(found["patch_size"], _whole, back)
-    channels = channels_of(dataset["channel_names"])
+    channels = parse_channel_names(dataset["channel_names"])
     normalisation = _normalisation(found, channels)
     separate_z, notes = _separate_z(found)
     architecture = found["architecture"]
@@ -155,7 +160,7 @@ def _read(plans: Mapping[str, Any], found: Mapping[str, Any], dataset: Mapping[s
     properties = plans["foreground_intensity_properties_per_channel"]
     own = plans.get(SECTION, {})
     return Plan(
-        structures=structures_of(dataset["labels"]),
+        structures=parse_labels(dataset["labels"]),
         spacing=_three(found["spacing"], float, back),
         normalisation=normalisation,
         intensities=tuple(_intensity(properties[str(i)]) for i in range(len(channels)))

@@ -7,8 +7,7 @@ that is possible.
 
 from dataclasses import dataclass
 
-from gynbtnet.preparation.planning.settings import Triple
-from gynbtnet.preparation.planning.target_spacing import Spacing
+from gynbtnet.runtime.array_types import Spacing, Triple
 
 _SMALLEST = 4  # voxels along an axis of the deepest level
 _ALIKE = 2  # times that the spacing of an axis may be the finest and still be divided, or seen by a kernel of 3

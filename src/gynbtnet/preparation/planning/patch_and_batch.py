@@ -9,8 +9,8 @@ ours stays, and the patch is a multiple of what it divides by.
 from math import ceil, prod
 
 from gynbtnet.preparation.planning.memory_estimate import training_bytes
-from gynbtnet.preparation.planning.settings import PlanSettings, Triple, total_stride
-from gynbtnet.preparation.planning.target_spacing import Spacing
+from gynbtnet.preparation.planning.settings import PlanSettings, total_stride
+from gynbtnet.runtime.array_types import Spacing, Triple
 from gynbtnet.runtime.errors import BadInput
 
 _LARGEST = 256**3  # voxels that the search begins with, nnU-Net's

@@ -14,7 +14,6 @@ from gynbtnet.preparation.planning.settings import (
     NetworkName,
     Normalisation,
     SeparateZ,
-    Triple,
     check_batch,
     check_names,
     check_network,
@@ -22,6 +21,7 @@ from gynbtnet.preparation.planning.settings import (
     check_spacing,
 )
 from gynbtnet.preparation.planning.structure_volumes import StructureVolume
+from gynbtnet.runtime.array_types import Triple
 
 CT = "ct"
 """What a channel is called, in upper or lower case, whose values are HU; nnU-Net goes by the same name."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from gynbtnet.preparation.planning.nnunet_plans import from_nnunet, to_nnunet
 from gynbtnet.preparation.planning.plan import Plan
-from gynbtnet.runtime.atomic_files import written_whole
+from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.plain_data import PlainDataError, load_json
 
@@ -14,7 +14,7 @@ from gynbtnet.runtime.plain_data import PlainDataError, load_json
 def save_plan(plan: Plan, folder: Path) -> None:
     """Write ``plans.json`` and ``dataset.json`` into ``folder``, each atomically; stock nnU-Net reads them too."""
     for name, content in zip(("plans.json", "dataset.json"), to_nnunet(plan), strict=True):
-        with written_whole(Path(folder) / name) as partial:
+        with atomic_write(Path(folder) / name) as partial:
             partial.write_text(json.dumps(content, indent=1))
 
 

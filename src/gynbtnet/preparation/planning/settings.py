@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from gynbtnet.networks.presets import PRESETS
 from gynbtnet.preparation.planning.intensity import Intensity
+from gynbtnet.runtime.array_types import Triple
 from gynbtnet.runtime.settings import Settings
 
 Normalisation = Literal["zscore", "ct"]
@@ -18,7 +19,6 @@ Axis = Literal["z", "y", "x"]
 """An axis of the patient: z runs to the head, y to the back, x to the left."""
 ALL_AXES: tuple[Axis, ...] = ("z", "y", "x")
 """Axes of an array of voxels, in their order; nnU-Net mirrors all of them."""
-Triple = tuple[int, int, int]
 
 _FEATURE_SIZES = ("F12", "F24", "F48")
 """Swin-UNETR's presets, see :mod:`gynbtnet.networks.swin_unetr`."""

@@ -55,7 +55,7 @@ class StructureVolume:
         return math.log(volume_cm3 / self.median_cm3) / self.spread
 
 
-def volumes_of(cohort: Cohort) -> tuple[StructureVolume, ...]:
+def structure_volumes(cohort: Cohort) -> tuple[StructureVolume, ...]:
     """By the contours of a cohort, each structure that two patients have; in the cohort's order."""
     found = []
     for structure in cohort.structures:

@@ -8,9 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from gynbtnet.preparation.planning.anisotropy import ANISOTROPY
-from gynbtnet.preparation.planning.settings import Triple
-
-Spacing = tuple[float, float, float]
+from gynbtnet.runtime.array_types import Spacing, Triple
 
 _BESIDE_THE_PLANE = 1e-5
 """mm that nnU-Net adds where the tenth percentile is finer than the plane, so that which axis is the coarsest stays."""

@@ -20,7 +20,8 @@ from batchgeneratorsv2.transforms.spatial.mirroring import MirrorTransform
 from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 from batchgeneratorsv2.transforms.utils.random import RandomTransform
 
-from gynbtnet.training.data.spatial_augmentation import Size, SpatialChange, draw_spatial_change, is_flat
+from gynbtnet.runtime.array_types import Triple
+from gynbtnet.training.data.spatial_augmentation import SpatialAugmentation, draw_spatial_augmentation, is_flat
 
 _X = 2
 
@@ -40,19 +41,23 @@ class Augmentation:
     """
 
     kind: Literal["full", "light", "none"]
-    patch_size: Size
+    patch_size: Triple
     mirror_axes: tuple[int, ...] = (0, 1, 2)
     mirrored_labels: tuple[int, ...] | None = None
 
-    def draw(self, random: np.random.Generator) -> SpatialChange:
+    def draw(self, random: np.random.Generator) -> SpatialAugmentation:
         """How the next patch is rotated and scaled, and so which box of the scan it shows."""
-        return draw_spatial_change(self.patch_size, random) if self.kind == "full" else SpatialChange(self.patch_size)
+        return (
+            draw_spatial_augmentation(self.patch_size, random)
+            if self.kind == "full"
+            else SpatialAugmentation(self.patch_size)
+        )
 
     def __call__(
         self,
         image: npt.NDArray[np.float32],
         labels: npt.NDArray[np.uint8] | None,
-        change: SpatialChange,
+        change: SpatialAugmentation,
         seed: npt.NDArray[np.uint32],
     ) -> tuple[torch.Tensor, torch.Tensor | None, bool]:
         """Change ``image`` (channel, z, y, x) and ``labels`` (z, y, x), both of the change's box, as ``seed`` says.
@@ -87,7 +92,7 @@ class Augmentation:
 
 
 @cache
-def _transforms(patch_size: Size) -> BasicTransform:
+def _transforms(patch_size: Triple) -> BasicTransform:
     always: dict[str, Any] = {"p_per_channel": 1, "synchronize_channels": False}
     brighter, steeper = BGContrast((0.75, 1.25)), BGContrast((0.7, 1.5))
     thick = (0,) if is_flat(patch_size) else ()

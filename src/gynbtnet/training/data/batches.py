@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from gynbtnet.preparation.store import PreparedCase
+from gynbtnet.runtime.array_types import Triple
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.training.data.augmentation import Augmentation
-from gynbtnet.training.data.spatial_augmentation import Size
 
 
 class Batch(TypedDict, total=False):
@@ -127,24 +127,24 @@ def _drawn_from(voxels: npt.NDArray[np.int32], random: np.random.Generator) -> n
     return np.asarray(voxels[random.integers(len(voxels))], np.int64) if len(voxels) else None
 
 
-def _anywhere(shape: Size, size: Size, random: np.random.Generator) -> npt.NDArray[np.int64]:
+def _anywhere(shape: Triple, size: Triple, random: np.random.Generator) -> npt.NDArray[np.int64]:
     """Lowest corner of a patch within the scan; centred along an axis where the scan is the smaller."""
     room = np.asarray(shape) - size
     return np.where(room > 0, random.integers(np.maximum(room, 0) + 1), room // 2)
 
 
-def _around(centre: npt.NDArray[np.int64], shape: Size, size: Size) -> npt.NDArray[np.int64]:
+def _around(centre: npt.NDArray[np.int64], shape: Triple, size: Triple) -> npt.NDArray[np.int64]:
     """Lowest corner of the patch around ``centre``, moved into the scan where it fits."""
     room = np.asarray(shape) - size
     return np.where(room > 0, np.clip(centre - np.asarray(size) // 2, 0, np.maximum(room, 0)), room // 2)
 
 
-def _triple(values: npt.NDArray[Any]) -> Size:
+def _triple(values: npt.NDArray[Any]) -> Triple:
     z, y, x = (int(value) for value in values)
     return z, y, x
 
 
-def load(batches: Batches, steps: range, workers: int) -> Iterator[Batch]:
+def load_batches(batches: Batches, steps: range, workers: int) -> Iterator[Batch]:
     """The batches of ``steps`` in order, read ahead by ``workers`` processes.
 
     Raises:

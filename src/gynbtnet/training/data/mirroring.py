@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from gynbtnet.imaging.sides import mirrored_labels, one_sided
+from gynbtnet.imaging.sides import has_unpaired_sides, mirrored_labels
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.planning.settings import ALL_AXES
 from gynbtnet.training.settings import TrainingSettings
@@ -16,7 +16,7 @@ def with_mirroring(plan: Plan, settings: TrainingSettings) -> Plan:
     """
     if settings.augmentation == "none":
         return replace(plan, mirror_axes=(), sides_swapped=False)
-    alone = one_sided(plan.structures)
+    alone = has_unpaired_sides(plan.structures)
     if "x" in settings.mirror_axes and alone:
         named = ", ".join(alone[:3]) + (f" and {len(alone) - 3} more" if len(alone) > 3 else "")
         note = f"The x axis isn't mirrored, because the structures don't include the other side of {named}."

@@ -9,8 +9,7 @@ from batchgeneratorsv2.transforms.spatial.spatial import create_affine_matrix_2d
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
-Size = tuple[int, int, int]
-Floats = npt.NDArray[np.float64]
+from gynbtnet.runtime.array_types import FloatArray, Triple
 
 _PROBABILITY = 0.2  # of a rotation, and of a scaling
 _ANGLE, _ANGLE_IN_PLANE = np.pi / 6, np.pi  # largest, about each axis; about the thick one of flat patches
@@ -19,13 +18,13 @@ _FLAT = 3  # times that a patch is as wide as it is thick
 _MIXED = 255  # stands for no label where the eight voxels around a point differ
 
 
-def is_flat(patch_size: Size) -> bool:
+def is_flat(patch_size: Triple) -> bool:
     """Whether a patch is of thick slices, as nnU-Net sees it; turned out of plane, it would mix unequal voxels."""
     return max(patch_size) / patch_size[0] > _FLAT
 
 
 @dataclass(frozen=True)
-class SpatialChange:
+class SpatialAugmentation:
     """A patch voxel at the offset d (z, y, x) from the patch's centre shows the scan at ``matrix`` d from there.
 
     Only the box that the patch shows is read from the scan: 64 patches of 100 are neither rotated nor scaled, and for
@@ -36,8 +35,8 @@ class SpatialChange:
         matrix: (3, 3); None where nothing changes.
     """
 
-    patch_size: Size
-    matrix: Floats | None = None
+    patch_size: Triple
+    matrix: FloatArray | None = None
 
     @property
     def margin(self) -> npt.NDArray[np.int64]:
@@ -48,7 +47,7 @@ class SpatialChange:
         return np.ceil(np.abs(self.matrix) @ half - half - 1e-9).astype(np.int64)
 
     @property
-    def box_size(self) -> Size:
+    def box_size(self) -> Triple:
         """Voxels (z, y, x) that the patch shows."""
         z, y, x = (int(n) for n in np.asarray(self.patch_size) + 2 * self.margin)
         return z, y, x
@@ -97,7 +96,7 @@ class SpatialChange:
         return position
 
 
-def draw_spatial_change(patch_size: Size, random: np.random.Generator) -> SpatialChange:
+def draw_spatial_augmentation(patch_size: Triple, random: np.random.Generator) -> SpatialAugmentation:
     """Rotate one patch in five and scale one in five, as nnU-Net does: by up to 30° about each axis, 0.7 to 1.4 times.
 
     Flat patches are rotated by any angle and scaled, both in their plane.
@@ -106,12 +105,12 @@ def draw_spatial_change(patch_size: Size, random: np.random.Generator) -> Spatia
     angles = random.uniform(-1, 1, 3) if rotated else np.zeros(3)
     scale = random.uniform(*_SCALES) if scaled else 1.0
     if not rotated and not scaled:
-        return SpatialChange(patch_size)
+        return SpatialAugmentation(patch_size)
     if not is_flat(patch_size):
-        return SpatialChange(patch_size, create_affine_matrix_3d(angles * _ANGLE, [scale] * 3))
+        return SpatialAugmentation(patch_size, create_affine_matrix_3d(angles * _ANGLE, [scale] * 3))
     matrix = np.eye(3)
     matrix[1:, 1:] = create_affine_matrix_2d(angles[0] * _ANGLE_IN_PLANE, [scale] * 2)
-    return SpatialChange(patch_size, matrix)
+    return SpatialAugmentation(patch_size, matrix)
 
 
 def _uniform(labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

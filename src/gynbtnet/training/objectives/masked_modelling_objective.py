@@ -18,7 +18,7 @@ from gynbtnet.training.training_pictures import Plane, grey_rows
 
 
 @dataclass(frozen=True)
-class MaskedModelling:
+class MaskedModellingObjective:
     """L2 on the masked cells, a mask cell being one voxel of the deepest level; the score is that loss on fixed masks.
 
     Attributes:

@@ -14,7 +14,7 @@ from gynbtnet.training.training_pictures import contour_rows
 
 
 @dataclass(frozen=True)
-class Segmentation:
+class SegmentationObjective:
     """DiceCE on labelled patches; the score is the mean over structures of the Dice on all validation patches together.
 
     Where ``network`` answers with the logits of every decoder level, the loss looks at them all, or without

@@ -42,7 +42,7 @@ class Views:
 
 
 @dataclass(frozen=True)
-class ProxyTasks:
+class SwinProxyTasks:
     """The sum of three losses with weight 1 each: inpainting (L1), rotation (cross-entropy), contrast (NT-Xent).
 
     The score is that sum on fixed views. ``network`` is a :class:`gynbtnet.networks.swin_pretraining.SwinPretraining`.

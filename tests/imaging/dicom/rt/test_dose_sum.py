@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from scipy.ndimage import map_coordinates
 
-from gynbtnet.imaging.dicom.rt.dose_sum import doses_by_plan, summed_dose
+from gynbtnet.imaging.dicom.rt.dose_sum import group_doses_by_plan, sum_doses
 from gynbtnet.imaging.dicom.rt.rtdose_reader import Dose, read_rtdose
 from gynbtnet.imaging.dicom.rt.rtdose_writer import write_rtdose
 from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.resample_to_grid import dose_onto, labels_onto
+from gynbtnet.imaging.resample_to_grid import resample_dose, resample_segmentation
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.runtime.errors import BadInput
 
@@ -24,7 +24,7 @@ def test_a_dose_on_a_scan_is_interpolated_linearly_and_nothing_outside(axis_dire
     of = dose("1", grid=replace(GRID, direction=axis_direction)).grid
     corner = of.geometry.to_world((2.6, 3.1, 3.4)) - [5.4, 6.6, 7.8]
     scan = Geometry((13, 13, 13), (1.3, 1.1, 0.9), tuple(corner))
-    found = dose_onto(of, scan)
+    found = resample_dose(of, scan)
     where = of.geometry.to_index(scan.to_world(np.indices(scan.shape).reshape(3, -1).T))
     last = np.asarray(of.geometry.shape) - 1
     inside = ((where >= 0) & (where <= last)).all(axis=1)
@@ -41,7 +41,7 @@ def test_labels_on_a_scan_are_those_of_the_nearest_voxel(axis_direction):
     geometry = replace(GRID, direction=axis_direction)
     labels = Volume(np.random.default_rng(1).integers(0, 9, GRID.shape).astype(np.uint8), geometry)
     scan = Geometry((5, 5, 5), (1.3, 1.1, 0.9), tuple(geometry.to_world((1.21, 1.19, 1.13))), axis_direction)
-    found = labels_onto(labels, scan)
+    found = resample_segmentation(labels, scan)
     where = np.rint(geometry.to_index(scan.to_world(np.indices(scan.shape).reshape(3, -1).T))).astype(int)
     inside = ((where >= 0) & (where < GRID.shape)).all(axis=1)
     assert found.array.dtype == np.uint8
@@ -52,9 +52,9 @@ def test_labels_on_a_scan_are_those_of_the_nearest_voxel(axis_direction):
 def test_plans_add_up_on_the_scan():
     finer = Geometry((12, 14, 16), (1.0, 0.75, 0.5), GRID.origin)
     first, second = dose("1"), dose("2", plan=("1.3",), grid=finer, seed=1)
-    total = summed_dose([first, second], GRID)
-    assert np.allclose(total.array, first.grid.array + dose_onto(second.grid, GRID).array)
-    assert set(doses_by_plan([first, second])) == {("1.1",), ("1.3",)}
+    total = sum_doses([first, second], GRID)
+    assert np.allclose(total.array, first.grid.array + resample_dose(second.grid, GRID).array)
+    assert set(group_doses_by_plan([first, second])) == {("1.1",), ("1.3",)}
 
 
 def test_nothing_counts_twice():
@@ -62,10 +62,10 @@ def test_nothing_counts_twice():
     parts = [dose("2", summation="BRACHY", seed=2), dose("3", summation="BRACHY", seed=3)]
     other = dose("4", plan=("1.3",), summation="BRACHY", seed=4)
     both = dose("5", plan=("1.1", "1.3"), summation="MULTI_PLAN", seed=5)
-    assert np.array_equal(summed_dose([plan, copy, *parts], GRID).array, plan.grid.array)
-    assert np.allclose(summed_dose(parts, GRID).array, parts[0].grid.array + parts[1].grid.array)
-    assert np.allclose(summed_dose([both, plan, other], GRID).array, plan.grid.array + other.grid.array)
-    assert np.array_equal(summed_dose([both], GRID).array, both.grid.array)
+    assert np.array_equal(sum_doses([plan, copy, *parts], GRID).array, plan.grid.array)
+    assert np.allclose(sum_doses(parts, GRID).array, parts[0].grid.array + parts[1].grid.array)
+    assert np.allclose(sum_doses([both, plan, other], GRID).array, plan.grid.array + other.grid.array)
+    assert np.array_equal(sum_doses([both], GRID).array, both.grid.array)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_nothing_counts_twice():
 )
 def test_what_cannot_be_summed_is_named(doses, sentence):
     with pytest.raises(BadInput, match=sentence):
-        summed_dose(doses, GRID)
+        sum_doses(doses, GRID)
 
 
 def test_a_file_says_whose_dose_it_is(ct, tmp_path):
@@ -88,4 +88,4 @@ def test_a_file_says_whose_dose_it_is(ct, tmp_path):
     assert (read.kind, read.summation, len(read.plan_uids)) == ("PHYSICAL", "PLAN", 1)
     assert read.frame_of_reference_uid == ct.frame_of_reference_uid
     assert read.uid
-    assert np.allclose(summed_dose([read], GRID).array, dose("1").grid.array, atol=1e-6)
+    assert np.allclose(sum_doses([read], GRID).array, dose("1").grid.array, atol=1e-6)

@@ -12,14 +12,14 @@ import numpy as np
 
 from gynbtnet.imaging.dicom.rt.rtdose_reader import Dose
 from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.resample_to_grid import dose_onto
+from gynbtnet.imaging.resample_to_grid import resample_dose
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.runtime.errors import BadInput
 
 _PARTS = ("BRACHY", "BEAM", "FRACTION")
 
 
-def doses_by_plan(doses: Sequence[Dose]) -> Mapping[tuple[str, ...], tuple[Dose, ...]]:
+def group_doses_by_plan(doses: Sequence[Dose]) -> Mapping[tuple[str, ...], tuple[Dose, ...]]:
     """The doses to add up for each plan, by the UIDs of its plans; copies of one RTDOSE count once.
 
     Raises:
@@ -67,11 +67,11 @@ def _named(dose: Dose) -> str:
     return str(dose.path or f"The dose {dose.uid}")
 
 
-def summed_dose(doses: Sequence[Dose], geometry: Geometry) -> Volume:
+def sum_doses(doses: Sequence[Dose], geometry: Geometry) -> Volume:
     """The sum in Gy, float32, on a grid such as a scan's; 0 where a dose grid doesn't reach.
 
     Raises:
-        BadInput: there is none, they can't be summed (:func:`doses_by_plan`), or lie in several frames of reference.
+        BadInput: If there is none, or if they can't be summed; see :func:`group_doses_by_plan`.
     """
     if not doses:
         raise BadInput("There is no dose to sum; expected RTDOSE files.")
@@ -81,7 +81,7 @@ def summed_dose(doses: Sequence[Dose], geometry: Geometry) -> Volume:
             f"The doses lie in {len(frames)} frames of reference; expected one: register the scans before summing."
         )
     total = np.zeros(geometry.shape, np.float32)
-    for parts in doses_by_plan(doses).values():
+    for parts in group_doses_by_plan(doses).values():
         for part in parts:
-            total += dose_onto(part.grid, geometry).array
+            total += resample_dose(part.grid, geometry).array
     return Volume(total, geometry)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydicom.uid import UID
 
-from gynbtnet.imaging.dicom.objects import CT_IMAGE, MULTI_FRAME_CT, read_header, reading, uid
+from gynbtnet.imaging.dicom.objects import CT_IMAGE, MULTI_FRAME_CT, dicom_errors_as_bad_input, read_header, uid_value
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def referenced_series(rtstruct: Path) -> tuple[ReferencedSeries, ...]:
     Raises:
         BadInput: If the file can't be read.
     """
-    with reading(rtstruct):
+    with dicom_errors_as_bad_input(rtstruct):
         header = read_header(rtstruct, "an RTSTRUCT", ["ReferencedFrameOfReferenceSequence"])
         found = []
         for frame in header.get("ReferencedFrameOfReferenceSequence") or ():
@@ -50,9 +50,9 @@ def referenced_series(rtstruct: Path) -> tuple[ReferencedSeries, ...]:
                     images = series.get("ContourImageSequence") or ()
                     found.append(
                         ReferencedSeries(
-                            uid(series, "SeriesInstanceUID"),
-                            frozenset(uid(one, "ReferencedSOPInstanceUID") for one in images),
-                            frozenset(uid(one, "ReferencedSOPClassUID") for one in images),
+                            uid_value(series, "SeriesInstanceUID"),
+                            frozenset(uid_value(one, "ReferencedSOPInstanceUID") for one in images),
+                            frozenset(uid_value(one, "ReferencedSOPClassUID") for one in images),
                         )
                     )
         return tuple(found)
@@ -64,9 +64,9 @@ def referenced_frames(rtstruct: Path) -> frozenset[str]:
     Raises:
         BadInput: If the file can't be read.
     """
-    with reading(rtstruct):
+    with dicom_errors_as_bad_input(rtstruct):
         wanted = ["ReferencedFrameOfReferenceSequence", "StructureSetROISequence"]
         header = read_header(rtstruct, "an RTSTRUCT", wanted)
-        named = {uid(one, "FrameOfReferenceUID") for one in header.get(wanted[0]) or ()}
-        named |= {uid(one, "ReferencedFrameOfReferenceUID") for one in header.get(wanted[1]) or ()}
+        named = {uid_value(one, "FrameOfReferenceUID") for one in header.get(wanted[0]) or ()}
+        named |= {uid_value(one, "ReferencedFrameOfReferenceUID") for one in header.get(wanted[1]) or ()}
         return frozenset(named - {""})

@@ -8,13 +8,12 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 
-from gynbtnet.imaging.dicom.objects import code, read_object, reading, uid
+from gynbtnet.imaging.dicom.objects import code_value, dicom_errors_as_bad_input, read_object, uid_value
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.plausible_grid import check_grid
 from gynbtnet.imaging.volume import Volume
+from gynbtnet.runtime.array_types import FloatArray
 from gynbtnet.runtime.errors import BadInput
-
-Floats = npt.NDArray[np.float64]
 
 _LARGEST_GRID = 2**27
 """Voxels; a grid of 1 mm over half a metre has no more."""
@@ -63,14 +62,14 @@ def read_rtdose(path: Path) -> Dose:
             is below 0, it has more voxels than a plan, its frames are not equally spaced, or its pixels are unreadable.
     """
     path = Path(path)
-    with reading(path):
+    with dicom_errors_as_bad_input(path):
         dose = read_object(path, "an RTDOSE")
-        modality, units = code(dose, "Modality"), code(dose, "DoseUnits").upper()
+        modality, units = code_value(dose, "Modality"), code_value(dose, "DoseUnits").upper()
         if modality != "RTDOSE":
             raise BadInput(f"{path} is of modality {modality or 'unknown'}; expected an RTDOSE.")
         if units != "GY":
             raise BadInput(f"{path} gives its dose in units of “{units}”; expected GY: export absolute dose.")
-        kind = code(dose, "DoseType").upper()
+        kind = code_value(dose, "DoseType").upper()
         if kind != "PHYSICAL":
             raise BadInput(
                 f"{path} holds a dose of type {kind or '(none)'}; expected PHYSICAL, since EQD2 and DVHs are made of "
@@ -79,14 +78,14 @@ def read_rtdose(path: Path) -> Dose:
         return Dose(
             grid=_grid(dose, path),
             kind=kind,
-            summation=code(dose, "DoseSummationType").upper(),
+            summation=code_value(dose, "DoseSummationType").upper(),
             plan_uids=tuple(
                 sorted(
                     str(plan.get("ReferencedSOPInstanceUID", "")) for plan in dose.get("ReferencedRTPlanSequence") or ()
                 )
             ),
-            uid=uid(dose, "SOPInstanceUID"),
-            frame_of_reference_uid=uid(dose, "FrameOfReferenceUID"),
+            uid=uid_value(dose, "SOPInstanceUID"),
+            frame_of_reference_uid=uid_value(dose, "FrameOfReferenceUID"),
             path=path,
         )
 
@@ -140,9 +139,9 @@ def _scaling(dose: Dataset, path: Path) -> float:
 
 def _on_grid(
     array: npt.NDArray[np.float32],
-    offsets: Floats,
-    position: Floats,
-    axes: tuple[Floats, Floats],
+    offsets: FloatArray,
+    position: FloatArray,
+    axes: tuple[FloatArray, FloatArray],
     spacing: tuple[float, float],
     path: Path,
 ) -> Volume:

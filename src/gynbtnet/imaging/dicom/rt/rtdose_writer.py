@@ -11,13 +11,13 @@ from gynbtnet.imaging.dicom.objects import (
     RT_DOSE,
     RT_PLAN,
     copy_patient_and_study,
-    decimals,
-    lenient,
+    decimal_strings,
+    lenient_pydicom,
     new_object,
     new_uid,
     read_header,
     seeded_uid,
-    set_now,
+    set_content_date,
     write_object,
 )
 from gynbtnet.imaging.volume import Volume
@@ -39,11 +39,11 @@ def write_rtdose(dose_gy: Volume, ct: CTSeries, path: Path, *, description: str)
         array, first = array[::-1], geometry.to_world((geometry.shape[0] - 1, 0, 0))
     else:
         first = geometry.to_world((0, 0, 0))
-    scaling = float(decimals([max(float(array.max()), 1e-6) / (2**32 - 2)])[0])
+    scaling = float(decimal_strings([max(float(array.max()), 1e-6) / (2**32 - 2)])[0])
     dose = new_object(RT_DOSE, new_uid())
-    with lenient():
+    with lenient_pydicom():
         copy_patient_and_study(read_header(ct.files[0], "a CT slice"), dose)
-    set_now(dose, "InstanceCreation", "Content")
+    set_content_date(dose, "InstanceCreation", "Content")
     dose.Modality = "RTDOSE"
     dose.OperatorsName = ""
     dose.SeriesDescription = description[:64]
@@ -51,11 +51,11 @@ def write_rtdose(dose_gy: Volume, ct: CTSeries, path: Path, *, description: str)
     dose.FrameOfReferenceUID = ct.frame_of_reference_uid
     dose.PositionReferenceIndicator = ""
     dose.SeriesNumber = dose.InstanceNumber = 1
-    dose.ImagePositionPatient = decimals(first)
-    dose.ImageOrientationPatient = decimals(axes[:2].ravel())
-    dose.PixelSpacing = decimals(geometry.spacing[1:])
-    dose.SliceThickness = decimals(geometry.spacing[:1])[0]
-    dose.GridFrameOffsetVector = decimals(np.arange(len(array)) * geometry.spacing[0])
+    dose.ImagePositionPatient = decimal_strings(first)
+    dose.ImageOrientationPatient = decimal_strings(axes[:2].ravel())
+    dose.PixelSpacing = decimal_strings(geometry.spacing[1:])
+    dose.SliceThickness = decimal_strings(geometry.spacing[:1])[0]
+    dose.GridFrameOffsetVector = decimal_strings(np.arange(len(array)) * geometry.spacing[0])
     dose.FrameIncrementPointer = pydicom.tag.Tag("GridFrameOffsetVector")
     dose.NumberOfFrames, dose.Rows, dose.Columns = array.shape
     dose.SamplesPerPixel = 1
@@ -66,7 +66,7 @@ def write_rtdose(dose_gy: Volume, ct: CTSeries, path: Path, *, description: str)
     dose.DoseUnits = "GY"
     dose.DoseType = "PHYSICAL"
     dose.DoseSummationType = "PLAN"
-    dose.DoseGridScaling = decimals([scaling])[0]
+    dose.DoseGridScaling = decimal_strings([scaling])[0]
     plan = Dataset()
     plan.ReferencedSOPClassUID = RT_PLAN
     plan.ReferencedSOPInstanceUID = seeded_uid(ct.series_uid, "plan")

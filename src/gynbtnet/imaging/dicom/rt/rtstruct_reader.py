@@ -14,20 +14,21 @@ from pathlib import Path
 
 import numpy as np
 
-from gynbtnet.imaging.contours.contour_copies import COPY_DISTANCE, without_copies
-from gynbtnet.imaging.contours.contour_nesting import Loss, losses
-from gynbtnet.imaging.contours.contour_planes import SAME_PLANE, onto_planes
-from gynbtnet.imaging.contours.contours_to_mask import Contour, Floats, Integers, Mask, mask_from_contours
-from gynbtnet.imaging.contours.shape_interpolation import interpolated_shapes
-from gynbtnet.imaging.contours.undrawn_slices import LONGEST_GAP, is_sparse, undrawn_between
+from gynbtnet.imaging.contours.contour_copies import COPY_DISTANCE, drop_copies
+from gynbtnet.imaging.contours.contour_nesting import Loss, nesting_losses
+from gynbtnet.imaging.contours.contour_planes import SAME_PLANE, snap_to_planes
+from gynbtnet.imaging.contours.contours_to_mask import Contour, contours_to_mask
+from gynbtnet.imaging.contours.shape_interpolation import interpolate_shapes
+from gynbtnet.imaging.contours.undrawn_slices import LONGEST_GAP, find_gaps, is_sparse
 from gynbtnet.imaging.dicom.ct_series import CTSeries
-from gynbtnet.imaging.dicom.objects import reading
-from gynbtnet.imaging.dicom.rtstruct_reference import RTStructReference, open_rtstruct, reference_of
-from gynbtnet.imaging.dicom.rtstruct_regions import DrawnContour, Region, regions_of
+from gynbtnet.imaging.dicom.objects import dicom_errors_as_bad_input
+from gynbtnet.imaging.dicom.rtstruct_reference import RTStructReference, open_rtstruct, referenced_series_of
+from gynbtnet.imaging.dicom.rtstruct_regions import DrawnContour, Region, read_regions
 from gynbtnet.imaging.label_map import Overlap, label_map
-from gynbtnet.imaging.roi_matching import choose_structures
+from gynbtnet.imaging.roi_matching import match_rois
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation
+from gynbtnet.runtime.array_types import FloatArray, IntArray, Mask
 from gynbtnet.runtime.errors import BadInput
 
 LARGEST_COUNT = 1_000_000
@@ -85,8 +86,8 @@ def list_rois(path: Path) -> tuple[Roi, ...]:
         BadInput: where ``path`` is no readable RTSTRUCT.
     """
     path = Path(path)
-    with reading(path):
-        return tuple(Roi(one.name, one.kind, len(one.contours)) for one in regions_of(open_rtstruct(path)))
+    with dicom_errors_as_bad_input(path):
+        return tuple(Roi(one.name, one.kind, len(one.contours)) for one in read_regions(open_rtstruct(path)))
 
 
 def read_rtstruct(
@@ -103,13 +104,11 @@ def read_rtstruct(
             no voxel or take too much from each other.
     """
     path = Path(path)
-    with reading(path):
+    with dicom_errors_as_bad_input(path):
         rtstruct = open_rtstruct(path)
-        reference, regions = reference_of(rtstruct), regions_of(rtstruct)
+        reference, regions = referenced_series_of(rtstruct), read_regions(rtstruct)
     unused = [_why_unused(one, reference, ct) for one in regions]
-    choice = choose_structures(
-        [one.name for one in regions], [not why for why in unused], structures, names, path, unused
-    )
+    choice = match_rois([one.name for one in regions], [not why for why in unused], structures, names, path, unused)
     _refuse_shared_numbers(list(choice.rois.values()), regions, path)
     placed, moved = _moved({key: _placed(regions[i], ct, path) for key, i in choice.rois.items()}, ct)
     masks: dict[str, Mask] = {}
@@ -173,8 +172,8 @@ class _Placed:
     """
 
     name: str
-    points: tuple[Floats, ...]
-    heights: Floats
+    points: tuple[FloatArray, ...]
+    heights: FloatArray
     notes: tuple[str, ...]
 
 
@@ -210,7 +209,7 @@ def _moved(placed: Mapping[str, _Placed], ct: CTSeries) -> tuple[dict[str, _Plac
     places = ct.places
     moved, shift = heights, 0.0
     if (places == np.rint(places)).all():
-        moved, shift = onto_planes(heights, ct.volume.geometry.shape[0] - 1)
+        moved, shift = snap_to_planes(heights, ct.volume.geometry.shape[0] - 1)
     step = ct.volume.geometry.spacing[0]
     beside = np.abs(heights[:, None] - places).min(axis=1).max() * step
     notes = []
@@ -246,10 +245,10 @@ def _mask(roi: str, placed: _Placed, ct: CTSeries) -> tuple[Mask, list[str]]:
     normal = np.asarray(geometry.direction).reshape(3, 3)[:, 2]
     flat = [one - np.outer((one - geometry.origin) @ normal, normal) for one in points]  # copies may differ in height
     every = [Contour(flat[i], int(slices[i])) for i in np.flatnonzero(kept)]
-    contours, copies = without_copies(every, min(COPY_DISTANCE, min(geometry.spacing[1:]) / 2))
+    contours, copies = drop_copies(every, min(COPY_DISTANCE, min(geometry.spacing[1:]) / 2))
     if copies:
         notes.append(f"“{roi}” has {copies} contours that are copies of others on their slices; each counts once.")
-    mask = mask_from_contours(contours, geometry)
+    mask = contours_to_mask(contours, geometry)
     if not mask.any():
         raise BadInput(
             f"{placed.name} has {len(contours)} contours, and no voxel centre of the CT is inside of them (voxels of "
@@ -267,7 +266,7 @@ def _lost(roi: str, name: str, contours: Sequence[Contour], mask: Mask, ct: CTSe
     Raises:
         BadInput: If a structure or a slice of it loses too much.
     """
-    found = losses(contours, ct.slice_grid)
+    found = nesting_losses(contours, ct.slice_grid)
     if not found:
         return []
     lost = sum(one.lost for one in found)
@@ -291,13 +290,13 @@ def _share(loss: Loss) -> float:
     return loss.lost / loss.enclosed
 
 
-def _filled(roi: str, name: str, mask: Mask, drawn: Integers, ct: CTSeries) -> tuple[Mask, list[str]]:
+def _filled(roi: str, name: str, mask: Mask, drawn: IntArray, ct: CTSeries) -> tuple[Mask, list[str]]:
     """Interpolate slices without a contour if the structure is drawn on every second or third one; and notes.
 
     Raises:
         BadInput: If it is drawn on even fewer.
     """
-    gaps = undrawn_between(drawn, ct.scanned)
+    gaps = find_gaps(drawn, ct.scanned)
     within = [
         gap for gap in gaps if (mask[gap.below] & mask[gap.above]).any()
     ]  # the others part islands from each other
@@ -312,7 +311,7 @@ def _filled(roi: str, name: str, mask: Mask, drawn: Integers, ct: CTSeries) -> t
         filled = [gap for gap in within if gap.slices <= LONGEST_GAP]
         for gap in filled:
             ends, between = [gap.below, gap.above], np.arange(gap.below + 1, gap.above)
-            shapes = interpolated_shapes(mask[ends], ct.places[ends], ct.places[between], ct.volume.geometry.spacing)
+            shapes = interpolate_shapes(mask[ends], ct.places[ends], ct.places[between], ct.volume.geometry.spacing)
             mask = np.concatenate([mask[: gap.below + 1], shapes, mask[gap.above :]])
         if filled:
             notes.append(
@@ -326,7 +325,7 @@ def _filled(roi: str, name: str, mask: Mask, drawn: Integers, ct: CTSeries) -> t
     return mask, notes
 
 
-def _planes(points: Sequence[Floats], numbers: Sequence[int], ct: CTSeries, name: str) -> Floats:
+def _planes(points: Sequence[FloatArray], numbers: Sequence[int], ct: CTSeries, name: str) -> FloatArray:
     """Where each contour lies along the volume's z, in slices; ``numbers`` are theirs in the file.
 
     Raises:
@@ -354,7 +353,7 @@ def _planes(points: Sequence[Floats], numbers: Sequence[int], ct: CTSeries, name
     return np.asarray(middle)
 
 
-def _points(contour: DrawnContour, where: str) -> Floats:
+def _points(contour: DrawnContour, where: str) -> FloatArray:
     """Points (n, 3) in mm. The text is parsed here: pydicom makes an object of every number, at 20 times the cost."""
     values = _numbers(contour.text)
     at = f", at ({', '.join(f'{value:.2f}' for value in values[:3])}) mm," if len(values) >= 3 else ""
@@ -376,7 +375,7 @@ def _points(contour: DrawnContour, where: str) -> Floats:
     return values.reshape(-1, 3)
 
 
-def _encloses(points: Floats) -> bool:
+def _encloses(points: FloatArray) -> bool:
     """Whether a contour, points (n, 3) in mm, has three points that are not on one line, and isn't a line retraced."""
     if len(points) < 3:
         return False
@@ -387,7 +386,7 @@ def _encloses(points: Floats) -> bool:
     return bool(wide) and not _is_retraced(points)
 
 
-def _is_retraced(points: Floats) -> bool:
+def _is_retraced(points: FloatArray) -> bool:
     """Whether a closed polygon runs along each of its edges as often back as forth, so that nothing lies within."""
     corners, number = np.unique(np.rint(points / _WIDTH), axis=0, return_inverse=True)
     number = number.reshape(-1)
@@ -398,7 +397,7 @@ def _is_retraced(points: Floats) -> bool:
     return np.array_equal(forth, back)
 
 
-def _numbers(text: bytes) -> Floats:
+def _numbers(text: bytes) -> FloatArray:
     """The decimal strings in ``text``; a single NaN where one is no number."""
     if not text.strip(b" \0"):
         return np.empty(0)

@@ -9,23 +9,24 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 from pydicom.uid import UID, ImplicitVRLittleEndian
 
-from gynbtnet.imaging.contours.contours_to_mask import Contour, Floats
-from gynbtnet.imaging.contours.mask_to_contours import Holes, Outlines, contours_from_mask
+from gynbtnet.imaging.contours.contours_to_mask import Contour
+from gynbtnet.imaging.contours.mask_to_contours import ContourStyle, HoleStyle, mask_to_contours
 from gynbtnet.imaging.dicom.ct_series import CTSeries, CTSlice
 from gynbtnet.imaging.dicom.objects import (
     RT_STRUCTURE_SET,
     copy_patient_and_study,
-    lenient,
+    lenient_pydicom,
     new_object,
     new_uid,
     read_header,
     refuse_existing,
-    series_words,
-    set_now,
+    series_description,
+    set_content_date,
     write_object,
 )
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation
+from gynbtnet.runtime.array_types import FloatArray
 from gynbtnet.runtime.errors import BadInput
 
 _STUDY_COMPONENT = UID("1.2.840.10008.3.1.2.3.1")  # what RT Referenced Study refers to, retired but demanded
@@ -44,8 +45,8 @@ def write_rtstruct(
     label: str,
     description: str,
     software_version: str,
-    outlines: Outlines = "smooth",
-    holes: Holes = "keyhole",
+    outlines: ContourStyle = "smooth",
+    holes: HoleStyle = "keyhole",
     automatic: bool = True,
     remarks: Mapping[str, str] | None = None,
     summary: str = "",
@@ -85,18 +86,18 @@ def write_rtstruct(
     ct.check_referable()
     if not ct.volume.geometry.is_same(segmentation.labels.geometry):
         raise ValueError("the segmentation does not lie on the grid of the CT")
-    with lenient():
+    with lenient_pydicom():
         # In explicit VR a contour of more than 64 kB would have to change its value representation.
         rtstruct = new_object(RT_STRUCTURE_SET, new_uid(), ImplicitVRLittleEndian)
         source = read_header(ct.files[0], "a CT slice")
         copy_patient_and_study(source, rtstruct)
-        set_now(rtstruct, "InstanceCreation", "StructureSet")
+        set_content_date(rtstruct, "InstanceCreation", "StructureSet")
         rtstruct.Modality = "RTSTRUCT"
         rtstruct.OperatorsName = ""
         rtstruct.SoftwareVersions = software_version
         rtstruct.SeriesInstanceUID = new_uid()
         rtstruct.SeriesNumber = rtstruct.InstanceNumber = 1
-        rtstruct.SeriesDescription = series_words(source, description)
+        rtstruct.SeriesDescription = series_description(source, description)
         rtstruct.FrameOfReferenceUID = ct.frame_of_reference_uid
         rtstruct.PositionReferenceIndicator = ""
         rtstruct.StructureSetLabel = label
@@ -120,7 +121,7 @@ def write_rtstruct(
             drawing = Dataset()
             drawing.ROIDisplayColor = list(names.colour(structure))
             mask = ct.on_slices(segmentation.mask(structure))
-            contours = contours_from_mask(mask, ct.scanned_grid, outlines=outlines, holes=holes)
+            contours = mask_to_contours(mask, ct.scanned_grid, outlines=outlines, holes=holes)
             items = _on_slices(contours, ct)
             if items:
                 drawing.ContourSequence = items
@@ -187,7 +188,7 @@ def _on_slices(contours: Sequence[Contour], ct: CTSeries) -> list[Dataset]:
     ]
 
 
-def _contour(points: Floats, one: CTSlice) -> Dataset:
+def _contour(points: FloatArray, one: CTSlice) -> Dataset:
     """One contour. Its points go in as text: pydicom would make an object of every number, at ten times the cost."""
     item = Dataset()
     item.ContourImageSequence = [_slice(one)]
