@@ -60,7 +60,7 @@ def plan(
     """Decide how scans are prepared: spacing, normalisation, patch, network. Test patients have no say in it.
 
     What was measured is kept beside the plan, as dataset_fingerprint.json; given instead of the cohort, it makes other
-    plans without reading a scan. With patch_size and batch_size null they are chosen for memory_gb.
+    plans without reading a scan. With patch_size and batch_size null they are chosen for plan_memory_gb.
     """
     from gynbtnet.preparation.planning.fingerprint import FINGERPRINT, Fingerprint, take_fingerprint
     from gynbtnet.preparation.planning.make_plan import make_plan

@@ -2,7 +2,7 @@
 
 An outline leads round the inside of a mask, slice by slice. Contours of a slice don't touch each other in a smooth
 outline: voxels that meet at a corner only get contours of their own. Either kind gives back the very same mask through
-:func:`~gynbtnet.imaging.contours.contours_to_mask.mask_from_contours`.
+:func:`~gynbtnet.imaging.contours.contours_to_mask.contours_to_mask`.
 """
 
 from dataclasses import dataclass

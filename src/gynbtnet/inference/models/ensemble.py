@@ -90,7 +90,7 @@ class Ensemble:
         return tuple(network for member in self.members[: settings.folds] for network in member.networks(settings))
 
     def contour(self, volumes: Sequence[Volume], settings: PredictionSettings) -> Prediction:
-        """:func:`gynbtnet.inference.engine.predict.contour` with all members."""
+        """:func:`gynbtnet.inference.engine.predict.segment` with all members."""
         return segment(self, volumes, settings)
 
     @classmethod
