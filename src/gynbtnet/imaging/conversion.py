@@ -273,7 +273,7 @@ def _on_ct(
 ) -> tuple[Segmentation, tuple[str, ...]]:
     """The same voxels in the order of the CT's, or resampled onto its grid where that is allowed."""
     labels, grid = segmentation.labels, ct.volume.geometry
-    if grid.is_turned(labels.geometry):
+    if grid.is_reoriented(labels.geometry):
         return Segmentation(resample_segmentation(labels, grid), segmentation.structures), ()
     if not how.resample_labels:
         raise BadInput(

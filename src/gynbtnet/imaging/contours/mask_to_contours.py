@@ -13,6 +13,7 @@ import numpy as np
 from gynbtnet.imaging.contours.contours_to_mask import Contour
 from gynbtnet.imaging.contours.keyholes import join_holes
 from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.mask_measures import bounding_box
 from gynbtnet.runtime.array_types import FloatArray, IntArray, Mask
 
 ContourStyle = Literal["smooth", "exact"]
@@ -39,9 +40,11 @@ def mask_to_contours(
     """
     if mask.shape != geometry.shape:
         raise ValueError(f"a mask of shape {mask.shape} does not lie on a grid of shape {geometry.shape}")
-    if not mask.any():
+    box = bounding_box(mask)
+    if box is None:
         return []
-    low, inside = _cropped(mask)
+    low = np.asarray([side.start for side in box]) - [0, 1, 1]
+    inside = np.pad(mask[box], ((0, 0), (1, 1), (1, 1)))
     walks = _walks(inside)
     rings = _smooth(walks, inside.shape) if outlines == "smooth" else _exact(walks, inside.shape)
     slices = [int(z) for z in np.unravel_index(walks.cells[walks.ends - 1], _cells(inside.shape))[0]]
@@ -60,13 +63,6 @@ def _joined(slices: list[int], rings: list[FloatArray]) -> tuple[list[int], list
         by_slice.setdefault(z, []).append(ring)
     joined = [(z, ring) for z, apart in by_slice.items() for ring in join_holes(apart)]
     return [z for z, _ in joined], [ring for _, ring in joined]
-
-
-def _cropped(mask: Mask) -> tuple[IntArray, Mask]:
-    """The mask's bounding box with one voxel of background around within the slice, and where it starts."""
-    box = [np.flatnonzero(mask.any(axis=axes))[[0, -1]] for axes in ((1, 2), (0, 2), (0, 1))]
-    cut = mask[tuple(slice(first, last + 1) for first, last in box)]
-    return np.asarray([first for first, _ in box]) - [0, 1, 1], np.pad(cut, ((0, 0), (1, 1), (1, 1)))
 
 
 @dataclass(frozen=True, eq=False)
