@@ -145,7 +145,9 @@ def test_the_series_is_chosen_by_its_uid_or_its_size(
 
 def test_a_seg_holds_what_the_rtstruct_and_the_label_map_hold(bright_model: Model, tmp_path: Path) -> None:
     series = as_dicom(tmp_path / "ct", "planning CT")
-    settings = QUICK.model_copy(update={"outlines": "exact", "holes": "inner", "outputs": ("rtstruct", "seg", "nifti")})
+    settings = QUICK.model_copy(
+        update={"contour_style": "exact", "hole_style": "inner", "outputs": ("rtstruct", "seg", "nifti")}
+    )
     out = predict_scan(bright_model, tmp_path / "ct", tmp_path / "out", settings=settings)
     structures, names = bright_model.plan.structures, StructureNames.load()
     labels = read_volume(out / "labels.nii.gz").array
