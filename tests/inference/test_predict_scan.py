@@ -78,8 +78,8 @@ def test_dicom_in_rtstruct_out(bright_model: Model, tmp_path: Path) -> None:
     assert manifest["review"] == {"bladder": None, "rectum": True}
     assert manifest["predicted_dsc"] == {"bladder": None, "rectum": None}
     said = [roi.get("ROIDescription") for roi in rtstruct.StructureSetROISequence]
-    assert said == [None, "REVIEW. rectum is missing: nothing was drawn; draw it by hand, unless the patient has none."]
-    assert rtstruct.StructureSetDescription == ("Review rectum. Flags on rectum. Quality not calibrated for bladder.")
+    assert said == [None, "REVIEW. Rectum was not found. Contour it manually unless it has been removed."]
+    assert rtstruct.StructureSetDescription == "Review: Rectum. Flagged: Rectum. No predicted DSC: Bladder."
     assert manifest["seconds"].keys() == {"reading", "network", "export"}
     assert "somebody" not in (out / "prediction.json").read_text()
 
