@@ -27,16 +27,16 @@ _SMOOTHING_WEIGHTS = (0.5, -0.53)  # towards the neighbours, then back a little 
 
 
 def mask_to_contours(
-    mask: Mask, geometry: Geometry, *, outlines: ContourStyle = "smooth", holes: HoleStyle = "inner"
+    mask: Mask, geometry: Geometry, *, contour_style: ContourStyle = "smooth", hole_style: HoleStyle = "inner"
 ) -> list[Contour]:
     """The outlines of a mask (z, y, x), slice by slice.
 
     Args:
         mask: the voxels inside.
         geometry: where they lie.
-        outlines: ``smooth`` passes between the centres of inside and outside voxels and never changes a centre's side;
-            ``exact`` runs along the borders of voxels.
-        holes: ``inner`` makes each a contour of its own, for XOR; ``keyhole`` joins it to the contour around it.
+        contour_style: ``smooth`` runs between the centres of inside and outside voxels and never moves a centre to the
+            other side; ``exact`` runs along voxel edges.
+        hole_style: ``inner`` makes a hole a separate contour, for XOR; ``keyhole`` joins it to the contour around it.
     """
     if mask.shape != geometry.shape:
         raise ValueError(f"a mask of shape {mask.shape} does not lie on a grid of shape {geometry.shape}")
@@ -46,9 +46,9 @@ def mask_to_contours(
     low = np.asarray([side.start for side in box]) - [0, 1, 1]
     inside = np.pad(mask[box], ((0, 0), (1, 1), (1, 1)))
     walks = _walks(inside)
-    rings = _smooth(walks, inside.shape) if outlines == "smooth" else _exact(walks, inside.shape)
+    rings = _smooth(walks, inside.shape) if contour_style == "smooth" else _exact(walks, inside.shape)
     slices = [int(z) for z in np.unravel_index(walks.cells[walks.ends - 1], _cells(inside.shape))[0]]
-    if holes == "keyhole":
+    if hole_style == "keyhole":
         slices, rings = _joined(slices, rings)
     counts = np.cumsum([len(ring) for ring in rings])
     planes = np.repeat(slices, np.diff(counts, prepend=0)).astype(float)
