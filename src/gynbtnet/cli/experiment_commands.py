@@ -133,7 +133,8 @@ def benchmark(
     if (unlabelled or supervised) and not cohort:
         raise BadInput("--unlabelled and --supervised need --cohort; add it, or leave them out.")
     repairs = Repairs(missing_slices, unequal_spacing, gantry_tilt)
-    scans = cohort and Scans(cohort, tuple(unlabelled or ()), supervised, (), patients_from, repairs, allow_overlap)
+    extra = tuple(unlabelled or ())
+    scans = Scans(cohort, extra, supervised, (), patients_from, repairs, allow_overlap) if cohort else None
     for_all, for_one = _by_model(set_ or ())
     if is_comparison(recipe):
         results = run_comparison(load_comparison(recipe, for_all, model, for_one), scans, out, jobs)
