@@ -31,7 +31,7 @@ def export(tmp_path: Path) -> Path:
 @pytest.fixture
 def ingest(gynbtnet, export: Path, tmp_path: Path) -> Callable:
     def run(*options: object):
-        table = ("--patients-from", tmp_path / "patients.csv")
+        table = ("--patient-id-from", tmp_path / "patients.csv")
         bladder = ("--structures", "bladder")
         return gynbtnet("ingest", export, "--out", tmp_path / "cohort", *bladder, *table, *options)
 
@@ -110,7 +110,7 @@ def test_a_scan_under_two_names_is_told(gynbtnet, tmp_path: Path) -> None:
         (("describe", "NOWHERE"), ("There is no folder",)),
         (("describe", "NOWHERE", "--out", "picture.jpg"), ("picture.jpg", ".png")),
         (
-            ("ingest", "HERE", "--out", "OUT", "--structures", "a", "--patients-from", "{who}"),
+            ("ingest", "HERE", "--out", "OUT", "--structures", "a", "--patient-id-from", "{who}"),
             ("no pattern", "{patient}"),
         ),
         (("ingest", "HERE", "--out", "OUT", "--layout", "scans", "--channels", "CT,CT"), ("--channels", "twice")),

@@ -21,7 +21,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from gynbtnet.datasets.inspection import Inspection, inspect
+from gynbtnet.datasets.inspection import Inspection, inspect_folder
 from gynbtnet.imaging.contours.contours_to_mask import Contour, contours_to_mask
 from gynbtnet.imaging.dicom.ct_series import CTSeries, read_ct_series
 from gynbtnet.imaging.dicom.ct_writer import write_ct_series
@@ -167,7 +167,7 @@ def survive(export: Export, kind: str, form: str, count: int, folder: Path) -> C
             export.files[kind].write_bytes(content)
             try:
                 ended[harm, outcome(lambda: export.read(kind))] += 1
-                outcome(lambda: told_nothing(inspect(export.folder, NAMES)))
+                outcome(lambda: told_nothing(inspect_folder(export.folder, NAMES)))
             except Exception as error:
                 raise AssertionError(f"{kind}, {form}, seed {seed}: {harm}") from error
     finally:
