@@ -646,7 +646,7 @@ def test_one_of_several_sources_that_holds_nothing_stops_no_other(export: Path, 
     done = ingest(sources, tmp_path / "cohort", "dicom-rt", **BLADDER, leave_out_failing=True)
     came_through(done.cohort, export, 1, 3)
     assert [(one.kind, one.path) for one in done.report.problems] == [("missing", str(export / "p2"))]
-    with pytest.raises(BadInput, match="p2 holds CT; expected CT series and the RTSTRUCTs"):
+    with pytest.raises(BadInput, match="p2 contains CT; expected CT series and the RTSTRUCTs"):
         ingest(export / "p2", tmp_path / "other", "dicom-rt", **BLADDER, leave_out_failing=True)
     assert not (tmp_path / "other").exists()
 
