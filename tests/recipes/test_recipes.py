@@ -111,7 +111,7 @@ def test_aliases_are_looked_for_beside_the_recipe(tmp_path: Path) -> None:
     ("text", "words"),
     [
         ("[1, 2]", "no settings"),
-        ("name: [", "no YAML"),
+        ("name: [", "not YAML"),
         ("{name: x, structures: [], task: {plan: {}, training: {}}}", "structures"),
         ("{name: x, task: {plan: {}, training: {}}}", "task stage has to be told by structures"),
         ("{name: x, structures: [bladder]}", "at least one of the stages"),

@@ -181,7 +181,7 @@ def test_a_plan_beyond_memory_is_refused_before_its_network_is_made(
     prepared: PreparedCohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
     wide = replace(prepared, plan=replace(prepared.plan, patch_size=(640, 640, 640)))
-    monkeypatch.setattr(stages, "planned_network", None)
+    monkeypatch.setattr(stages, "build_network", None)
     monkeypatch.setattr(stages, "MaskedAutoencoder", None)
     cases = {"training_ids": ["ball_0"], "validation_ids": []}
     with pytest.raises(BadInput, match=r"preset XS and . patch\(es\) of 640×640×640 voxels needs about .* available"):
