@@ -260,8 +260,8 @@ def _write_files(
             label=f"{model.title} {model.sha256}"[:16],  # what DICOM allows
             description=description,
             software_version=software,
-            outlines=request.settings.outlines,
-            holes=request.settings.holes,
+            contour_style=request.settings.contour_style,
+            hole_style=request.settings.hole_style,
             remarks=contoured.review.remarks,
             summary=contoured.review.summary,
         )

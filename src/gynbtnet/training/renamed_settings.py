@@ -15,6 +15,8 @@ RENAMED: Mapping[tuple[str, str], str] = {
     ("training", "memory_gb"): "micro_batch_memory_gb",
     ("training", "cut_out"): "cutout_ratio",
     ("plan", "memory_gb"): "plan_memory_gb",
+    ("prediction", "outlines"): "contour_style",
+    ("prediction", "holes"): "hole_style",
     ("nnunet", "checkpoint_every"): "checkpoint_interval_epochs",
 }
 """Today's name of a setting by its group in a recipe and its former name."""
