@@ -1,6 +1,7 @@
 """The decoder's saving form against its plain one: the same parameters, values and gradients."""
 
 from itertools import product
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from gynbtnet.networks.presets import Preset
 from gynbtnet.networks.unet import GynBTNet
 from gynbtnet.networks.upsampled_convolution import convolve_upsampled
 
-EXACT = {"rtol": 1e-10, "atol": 1e-10}
+EXACT: dict[str, Any] = {"rtol": 1e-10, "atol": 1e-10}
 STRIDES = list(product((1, 2), repeat=3))
 
 

@@ -1,6 +1,7 @@
 """Steps without gradients against PyTorch's own, cut into slabs of every thickness."""
 
 from itertools import product
+from typing import Any
 
 import pytest
 import torch
@@ -21,7 +22,7 @@ from gynbtnet.networks.inference_ops import (
 )
 from gynbtnet.networks.unet import GynBTNet
 
-EXACT = {"rtol": 1e-10, "atol": 1e-10}
+EXACT: dict[str, Any] = {"rtol": 1e-10, "atol": 1e-10}
 
 
 @pytest.fixture(autouse=True)

@@ -103,11 +103,11 @@ def test_whichever_step_fails_the_others_are_done(step: int) -> None:
         return do
 
     with pytest.raises(ScansFailed) as told:
-        pipeline_scans(*map(passing, range(3)), range(8), name=lambda scan: f"case_{scan}", title="Doubling")
+        pipeline_scans(passing(0), passing(1), passing(2), range(8), name=lambda scan: f"case_{scan}", title="Doubling")
     assert [name for name, _ in told.value.failed] == ["case_3", "case_5", "case_7"]
     assert written == [0, 1, 2, 4, 6]
     with pytest.raises(OSError, match="No space left"):
-        pipeline_scans(*map(passing, range(3)), [1, 11, 2], name=str, title="Doubling")
+        pipeline_scans(passing(0), passing(1), passing(2), [1, 11, 2], name=str, title="Doubling")
 
 
 def test_a_full_disk_stops_at_once() -> None:
