@@ -121,7 +121,7 @@ def write_rtstruct(
             drawing = Dataset()
             drawing.ROIDisplayColor = list(names.colour(structure))
             mask = ct.on_slices(segmentation.mask(structure))
-            contours = mask_to_contours(mask, ct.scanned_grid, outlines=outlines, holes=holes)
+            contours = mask_to_contours(mask, ct.scanned_grid, contour_style=outlines, hole_style=holes)
             items = _on_slices(contours, ct)
             if items:
                 drawing.ContourSequence = items
