@@ -32,7 +32,7 @@ def labels(ct, tmp_path):
 
 @pytest.fixture
 def how(ct):
-    return Conversion(ct=ct.files[0].parent, outlines="exact")
+    return Conversion(ct=ct.files[0].parent, contour_style="exact")
 
 
 @pytest.mark.parametrize("name", IMAGES)

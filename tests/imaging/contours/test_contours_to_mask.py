@@ -40,7 +40,7 @@ def area(contours):
     spacing=st.tuples(*[st.floats(0.2, 5)] * 3),
     origin=st.tuples(*[st.floats(-400, 400)] * 3),
 )
-def test_any_mask_comes_back_from_its_outlines(contour_style, hole_style, mask, spacing, origin):
+def test_any_mask_comes_back_from_its_contours(contour_style, hole_style, mask, spacing, origin):
     geometry = Geometry(mask.shape, spacing, origin)
     contours = mask_to_contours(mask, geometry, contour_style=contour_style, hole_style=hole_style)
     assert np.array_equal(contours_to_mask(contours, geometry), mask)

@@ -28,7 +28,7 @@ def find_pelvis(coarse: Volume, body: npt.NDArray[np.bool_]) -> tuple[slice, sli
     stands at the midline, within what an adult measures.
 
     Args:
-        coarse: as :func:`~gynbtnet.preparation.downsampled_scan.coarse_scan` makes it.
+        coarse: as :func:`~gynbtnet.preparation.downsampled_scan.downsample_scan` makes it.
         body: as :func:`~gynbtnet.preparation.body_mask.find_body` finds it there.
     """
     height, depth, width = coarse.geometry.spacing

@@ -40,7 +40,7 @@ def find_region(volumes: Sequence[Volume], plan: Plan, grid: Geometry, roi: Roi)
     Args:
         volumes: one a channel of the plan.
         plan: which of them is a CT, and how large the network's window is.
-        grid: the network's, as :func:`~gynbtnet.preparation.preprocess.planned_geometry` has it.
+        grid: the network's, as :func:`~gynbtnet.preparation.preprocess.target_geometry` has it.
         roi: what to look for.
     """
     whole: Box = tuple(slice(0, n) for n in grid.shape)

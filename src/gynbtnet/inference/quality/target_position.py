@@ -33,17 +33,17 @@ def implausible_target_position(segmentation: Segmentation) -> str | None:
     if UTERUS in drawn:
         gap = _gap(target, drawn[UTERUS])
         if gap > UTERUS_GAP_MM:
-            return f"lies {gap:.0f} mm from the {UTERUS}, which it should adjoin"
+            return f"is {gap:.0f} mm from the {UTERUS} but should adjoin it"
     else:
         gaps = {name: _gap(target, drawn[name]) for name in (BLADDER, RECTUM) if name in drawn}
         if gaps and min(gaps.values()) > VAULT_GAP_MM:
             nearest = min(gaps, key=lambda name: gaps[name])
-            return f"touches nothing that it should: the nearest, the {nearest}, lies {gaps[nearest]:.0f} mm away"
+            return f"is too far from its neighbours: the nearest, the {nearest}, is {gaps[nearest]:.0f} mm away"
     depth = target[:, _POSTERIOR].mean()
     if BLADDER in drawn and depth < drawn[BLADDER][:, _POSTERIOR].mean():
-        return f"lies before the {BLADDER}, where it should lie behind it"
+        return f"is anterior to the {BLADDER} but should be posterior to it"
     if RECTUM in drawn and depth > drawn[RECTUM][:, _POSTERIOR].mean():
-        return f"lies behind the {RECTUM}, where it should lie before it"
+        return f"is posterior to the {RECTUM} but should be anterior to it"
     return None
 
 
