@@ -641,5 +641,5 @@ def test_labels_that_are_not_whole_are_refused_with_a_value(tmp_path):
     labels = np.zeros((20, 22, 15))
     labels[5:10, 5:10, 4:8] = 0.75
     nib.save(nib.Nifti1Image(labels, np.diag([-1.0, -1, 2, 1])), tmp_path / "l.nii.gz")
-    with pytest.raises(BadInput, match=r"holds values that are no whole numbers \(0\.75\), 100 of 6600"):
+    with pytest.raises(BadInput, match=r"has values that are not whole numbers \(0\.75\), 100 of 6600"):
         convert([tmp_path / "l.nii.gz"], tmp_path / "out.nii.gz", Conversion(structures=("bladder", "rectum")))

@@ -164,7 +164,7 @@ def test_what_is_left_of_nothing_is_unknown_to_training_and_scored_as_drawn(
     cohort = ingested(tmp_path, structures, allow_overlap=True)
     (case,) = cohort.cases
     assert (case.missing, case.covered, case.unlabelled) == ((), ("bladder",), ("bladder",))
-    assert any("which means unknown, not absent" in note for note in case.notes)
+    assert any("this means unknown, not absent" in note for note in case.notes)
     levels = ((1, 1, 1), *((2, 2, 2),) * 4)
     plan = Plan(structures, (2.0, 2.0, 2.0), "zscore", None, (16, 16, 16), 1, "XS", levels)
     assert prepare(cohort, plan, tmp_path / "prepared").cases[0].missing == ("bladder",)

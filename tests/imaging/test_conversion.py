@@ -165,5 +165,5 @@ def test_what_cannot_be_converted_is_refused_in_one_sentence(ct, labels, how, tm
         convert([labels], tmp_path / "x.dcm", how, to="seg")
     for text in ("no json", '{"labels": {"background": 0, "bladder": 2}}', '{"labels": 3}'):
         label_names_file(labels).write_text(text)
-        with pytest.raises(BadInput, match=r"labels.json (gives no names|names the labels)"):
+        with pytest.raises(BadInput, match=r"labels.json (does not name|names the labels)"):
             convert([labels], tmp_path / "x.dcm", how)
