@@ -207,7 +207,7 @@ def compare(
             help="dsc, hd95_mm, asd_mm, surface_dsc, hausdorff_mm, centroid_shift_mm; repeatable. Left out: 3."
         ),
     ] = None,
-    marks: Annotated[
+    significance_test: Annotated[
         MarkedBy, typer.Option(help="Which test's adjusted p-values * and † are made of.")
     ] = MarkedBy.permutation,
     seed: Annotated[int, typer.Option(help="Of random swaps and resamples.", min=0)] = 0,
@@ -222,7 +222,7 @@ def compare(
     place = cohort or found.cohort
     if place is None:
         raise BadInput("--cohort is missing; name the cohort that the models were scored on.")
-    settings = ComparisonSettings(marks=marks.value, seed=seed)
+    settings = ComparisonSettings(significance_test=significance_test.value, seed=seed)
     if metric:
         settings = settings.model_copy(update={"metrics": checked_metrics(metric)})
     compared = compare(
