@@ -166,7 +166,7 @@ def _read_pair(cohort: Cohort, case_id: str, predictions: Path) -> tuple[Segment
     """Return truth and prediction of a case, with the same structures in the same order."""
     case = cohort.case(case_id)
     prediction = read_prediction(case, predictions, cohort.structures)
-    return read_truth(case, cohort.structures), _relabelled(prediction, cohort.structures)
+    return read_truth(case, cohort.structures), prediction.relabelled(cohort.structures)
 
 
 def _component_overlaps(cohort: Cohort, case_id: str, predictions: Path) -> _Overlaps:
@@ -354,13 +354,3 @@ def _mean_hd95(
                 by_patient[name].setdefault(case.patient, []).append((distances[0], distances[1]))
     means = {name: np.mean([np.mean(cases, axis=0) for cases in by_patient[name].values()], axis=0) for name in changed}
     return {name: (float(pair[0]), float(pair[1])) for name, pair in means.items()}
-
-
-def _relabelled(segmentation: Segmentation, structures: Sequence[str]) -> Segmentation:
-    """Return the segmentation with the label numbers of ``structures``."""
-    if segmentation.structures == tuple(structures):
-        return segmentation
-    label_of = {name: label for label, name in enumerate(structures, start=1)}
-    table = np.array([0, *(label_of.get(name, 0) for name in segmentation.structures)], np.uint8)
-    labels = replace(segmentation.labels, array=table[segmentation.labels.array])
-    return Segmentation(labels, tuple(structures))

@@ -1,16 +1,9 @@
 """Distance between the centres of mass of two masks, in mm."""
 
 import numpy as np
-import numpy.typing as npt
 
+from gynbtnet.imaging.mask_measures import centroid
 from gynbtnet.runtime.array_types import Mask, Spacing
-
-
-def centroid(mask: Mask) -> npt.NDArray[np.float64]:
-    """Return the mean index (z, y, x) of the voxels of a mask that is not empty."""
-    n_voxels = int(np.count_nonzero(mask))
-    profiles = (mask.sum(axis=tuple({0, 1, 2} - {axis})) for axis in range(3))
-    return np.array([profile @ np.arange(len(profile)) for profile in profiles]) / n_voxels
 
 
 def centroid_shift(truth: Mask, prediction: Mask, spacing: Spacing) -> float:

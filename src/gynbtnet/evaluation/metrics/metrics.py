@@ -20,14 +20,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-from scipy import ndimage
-
 from gynbtnet.evaluation.metrics.centroid import centroid_shift, worst_shift
 from gynbtnet.evaluation.metrics.settings import ScoringSettings
 from gynbtnet.evaluation.metrics.surface_distance import grid_diagonal, surface_distances, worst_distance
 from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.structure_masks import OverlappingSegmentation
+from gynbtnet.imaging.mask_measures import union_of_boxes
 from gynbtnet.imaging.volume import Segmentation
 from gynbtnet.runtime.array_types import Box, Mask
 
@@ -106,12 +103,12 @@ def score_case(
     geometry = truth.labels.geometry
     if geometry.shape != prediction.labels.geometry.shape:
         raise ValueError(f"shapes differ: truth {geometry.shape}, prediction {prediction.labels.geometry.shape}")
-    truth_boxes, prediction_boxes = _bounding_boxes(truth), _bounding_boxes(prediction)
+    truth_boxes, prediction_boxes = truth.boxes(), prediction.boxes()
     scores = []
     for structure in truth.structures:
         if structure not in prediction.structures:
             raise ValueError(f"the prediction has no structure {structure}, only {', '.join(prediction.structures)}")
-        box = _union(truth_boxes[structure], prediction_boxes[structure])
+        box = union_of_boxes((truth_boxes[structure], prediction_boxes[structure])) or _EMPTY_BOX
         truth_mask, predicted_mask = truth.mask(structure, box), prediction.mask(structure, box)
         missing_in: MissingIn = "unknown"
         if structure not in unknown:
@@ -171,6 +168,7 @@ class _Metrics:
     centroid_shift: float
 
 
+_EMPTY_BOX: Box = (slice(0, 0),) * 3
 _NOT_SCORED = _Metrics(*[math.nan] * 6)
 
 
@@ -204,20 +202,3 @@ def _missing_in(in_truth: bool, in_prediction: bool) -> MissingIn:
     if in_truth:
         return "none" if in_prediction else "prediction"
     return "truth" if in_prediction else "both"
-
-
-def _bounding_boxes(segmentation: Segmentation) -> dict[str, Box | None]:
-    """Return the bounding box of each structure; None if it is absent."""
-    label_boxes = ndimage.find_objects(segmentation.labels.array, max_label=len(segmentation.structures))
-    boxes = dict(zip(segmentation.structures, label_boxes, strict=True))
-    if isinstance(segmentation, OverlappingSegmentation):
-        own = segmentation.own
-        boxes |= {name: ndimage.find_objects(own.mask(name).view(np.uint8), 1)[0] for name in own.structures}
-    return boxes
-
-
-def _union(first: Box | None, second: Box | None) -> Box:
-    boxes = [box for box in (first, second) if box is not None]
-    if not boxes:
-        return (slice(0, 0),) * 3
-    return tuple(slice(min(s.start for s in sides), max(s.stop for s in sides)) for sides in zip(*boxes, strict=True))
