@@ -69,10 +69,10 @@ def dose_content(scanned: Cohort) -> DoseContent:
     """What a page of doses shows: one rectum that the prediction lacks, one bladder whose verdict changes."""
     scores = [
         DoseScore(
-            name, name[:2], int(name[-1]), structure, figure, manual, automatic, automatic - manual,
+            name, name[:2], int(name[-1]), structure, metric, manual, automatic, automatic - manual,
             automatic_note="no contour" if np.isnan(automatic) else "",
         )
-        for structure, (figure, of_cases) in DOSES.items()
+        for structure, (metric, of_cases) in DOSES.items()
         for name, (manual, automatic) in of_cases.items()
     ]  # fmt: skip
     curves = [

@@ -94,7 +94,7 @@ def test_volume_dose_and_dice_are_those_of_the_drawn_contours(structures: tuple[
     assert scores["uterus"].hausdorff_mm == 16  # the 8 slices that the label map doesn't have
 
     doses = evaluate_dose(cohort, tmp_path / "dose").scores
-    d90 = {one.structure: one.manual_gy for one in doses if one.figure == "D90"}
+    d90 = {one.structure: one.manual_gy for one in doses if one.metric == "D90"}
     assert d90["hr_ctv"] == pytest.approx(d90_gy(5, 24), abs=0.05)
     assert abs(d90["hr_ctv"] - d90_gy(5, 16)) > 0.2  # what would be left if the uterus had won
 
@@ -170,7 +170,7 @@ def test_what_is_left_of_nothing_is_unknown_to_training_and_scored_as_drawn(
     assert prepare(cohort, plan, tmp_path / "prepared").cases[0].missing == ("bladder",)
     write_volume(read_truth(case, structures).labels, tmp_path / "predictions" / case.id / "labels.nii.gz")
     scores = {one.structure: one for one in evaluate(cohort, tmp_path / "predictions", tmp_path / "e").scores}
-    assert (scores["bladder"].missed, scores["bladder"].truth_cm3) == ("prediction", 8)
+    assert (scores["bladder"].missing_in, scores["bladder"].truth_cm3) == ("prediction", 8)
 
 
 def test_masks_cost_little_and_survive_a_round_through_nnunets_layout(tmp_path: Path) -> None:

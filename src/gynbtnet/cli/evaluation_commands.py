@@ -15,8 +15,8 @@ from gynbtnet.cli.options import (
 )
 
 
-class Policy(StrEnum):
-    """What a structure costs that truth or prediction lacks."""
+class MissingStructurePolicy(StrEnum):
+    """Scores of a structure that the truth or the prediction lacks."""
 
     worst = "worst"
     diagonal = "diagonal"
@@ -34,13 +34,13 @@ def evaluate(
     split: Annotated[
         Path | None, typer.Option(help="Score only the test patients of this split. Default: all patients.")
     ] = None,
-    policy: Annotated[
-        Policy,
+    missing_structure_policy: Annotated[
+        MissingStructurePolicy,
         typer.Option(
-            help="What a structure that one side lacks costs: the worst distance that the case allows, the scan's "
-            "diagonal, or nothing (drop), which makes means look better and is said in every table."
+            help="Score of a structure that only one side has: the largest distance that the case allows, the scan's "
+            "diagonal, or not scored (drop), which makes means look better; every table states it."
         ),
-    ] = Policy.worst,
+    ] = MissingStructurePolicy.worst,
     tolerance: Annotated[float, typer.Option(help="Tolerance of the surface DSC in mm.", min=0.001, max=100)] = 2.0,
     jobs: Jobs = 1,
     memory: Memory = None,
@@ -54,7 +54,7 @@ def evaluate(
 
     patients = Cohort.load(cohort)
     patients = patients.of_patients(Split.load(split).test) if split else patients
-    settings = ScoringSettings(policy=policy.value, tolerance_mm=tolerance)
+    settings = ScoringSettings(missing_structure_policy=missing_structure_policy.value, tolerance_mm=tolerance)
     evaluation = evaluate(patients, predictions, out, settings, jobs=jobs, memory_gb=memory)
     page = report_evaluation(patients, predictions, evaluation, out)
     console.print((out / "summary.md").read_text())
@@ -88,10 +88,12 @@ def dose(
     aims: Annotated[Path | None, typer.Option(help="YAML file of aims and limits. Default: EMBRACE II.")] = None,
     alpha_beta_target: Annotated[float, typer.Option(help="α/β of targets in Gy.", min=0.1, max=100)] = 10.0,
     alpha_beta_organ: Annotated[float, typer.Option(help="α/β of organs in Gy.", min=0.1, max=100)] = 3.0,
-    deliveries: Annotated[int, typer.Option(help="How often the dose of each case was delivered.", min=1, max=20)] = 1,
+    fractions_per_plan: Annotated[
+        int, typer.Option(help="Number of times that the dose of each case was delivered.", min=1, max=20)
+    ] = 1,
     jobs: Jobs = 1,
 ) -> None:
-    """Dose-volume figures of manual and automatic contours, and each patient's total EQD2 against aims and limits."""
+    """Dose-volume metrics of manual and automatic contours, and each patient's total EQD2 against aims and limits."""
     from gynbtnet.datasets.cohort import Cohort
     from gynbtnet.datasets.split import Split
     from gynbtnet.evaluation.dose.evaluate_dose import PAGE, evaluate_dose
@@ -110,7 +112,9 @@ def dose(
         external=parse_external_beam(external_beam, patients.patients) if external_beam else None,
         aims=PlanningAims.load(aims or EMBRACE_II),
         settings=DoseSettings(
-            alpha_beta_target_gy=alpha_beta_target, alpha_beta_organ_gy=alpha_beta_organ, deliveries=deliveries
+            alpha_beta_target_gy=alpha_beta_target,
+            alpha_beta_organ_gy=alpha_beta_organ,
+            fractions_per_plan=fractions_per_plan,
         ),
         jobs=jobs,
     )

@@ -189,7 +189,7 @@ def compare(
             help="dsc, hd95_mm, asd_mm, surface_dsc, hausdorff_mm, centroid_shift_mm; repeatable. Default: first three."
         ),
     ] = None,
-    marks: Annotated[
+    significance_test: Annotated[
         MarkedBy, typer.Option(help="Which test's adjusted p-values * and † are made of.")
     ] = MarkedBy.permutation,
     seed: Annotated[int, typer.Option(help="Seed of random swaps and resamples.", min=0)] = 0,
@@ -204,7 +204,7 @@ def compare(
     folder = cohort or models.cohort
     if folder is None:
         raise BadInput("--cohort is missing; name the cohort that the models were scored on.")
-    settings = ComparisonSettings(marks=marks.value, seed=seed)
+    settings = ComparisonSettings(significance_test=significance_test.value, seed=seed)
     if metric:
         settings = settings.model_copy(update={"metrics": checked_metrics(metric)})
     compared = compare(

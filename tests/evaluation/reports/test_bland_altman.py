@@ -47,8 +47,8 @@ def test_limits_are_of_each_panel() -> None:
 @pytest.mark.parametrize("data", [pairs(1), pairs(30), pairs().iloc[:0]])
 def test_one_many_and_no_patients(data: pd.DataFrame) -> None:
     assert picture(bland_altman_figure(data, "volume", "cm³"), "").png
-    boxes = data.assign(missed="none", dsc=0.5)
-    boxes.loc[boxes.index[:1], "missed"] = "prediction"
+    boxes = data.assign(missing_in="none", dsc=0.5)
+    boxes.loc[boxes.index[:1], "missing_in"] = "prediction"
     assert picture(box_figure(boxes, "dsc"), "").png
 
 
