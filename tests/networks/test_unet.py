@@ -1,4 +1,4 @@
-"""The networks against the counts of the paper's reading and a plain account of what a block does."""
+"""The networks: parameter counts of the paper, and a block computed step by step."""
 
 import pytest
 import torch
@@ -67,7 +67,7 @@ def test_the_first_block_of_every_level_projects_and_the_others_do_not():
         assert isinstance(level[1].shortcut, torch.nn.Identity)
 
 
-def test_a_block_is_what_it_says():
+def test_a_block_computes_what_its_docstring_describes():
     block = ResidualBlock(3, 4, stride=(1, 2, 2), project_shortcut=True).double()
     for norm in (block.norm1, block.norm2):
         torch.nn.init.normal_(norm.weight)
@@ -98,7 +98,7 @@ def test_a_decoder_level_is_nearest_upsampling_then_projection_then_the_skip_beh
     torch.testing.assert_close(decoder([fine, coarse], deep_supervision=True)[0], expected)
 
 
-def test_a_patch_that_does_not_fit_is_told_with_its_numbers():
+def test_a_patch_that_does_not_fit_is_reported_with_its_numbers():
     network = GynBTNet("XS", outputs=2)
     with pytest.raises(BadInput, match=r"32×40×48.*16×16×16"):
         network(torch.zeros(1, 1, 32, 40, 48))

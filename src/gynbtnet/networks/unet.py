@@ -1,7 +1,7 @@
 """GynBTNet: a residual U-Net with STU-Net's design.
 
-An encoder of residual blocks halves the grid from level to level. A decoder goes back up, and each of its levels
-reads the upsampled map of the level below together with the encoder's map of its own size, the skip.
+An encoder of residual blocks halves the grid from level to level. A decoder goes back up. Each of its levels reads the
+upsampled map of the level below, and the skip, which is the encoder's map of the same size.
 
     image → Encoder → features of every level → Decoder → logits of every level
 """

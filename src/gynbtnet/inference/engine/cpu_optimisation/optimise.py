@@ -16,7 +16,7 @@ from gynbtnet.networks.unet import GynBTNet
 def optimise_for_cpu(network: nn.Module, tuning: CpuTuning | None = None) -> nn.Module:
     """Return a network that predicts the same on a CPU with less memory and in less time.
 
-    Convolutions run in slabs, norms and second convolutions overwrite their inputs, the upsampled maps of the decoder
+    Convolutions run in slabs. Norms and second convolutions overwrite their inputs. The upsampled maps of the decoder
     are never computed, and feature maps are freed after use. ``benchmarks/cpu_optimisation.py`` measures it.
 
     Args:

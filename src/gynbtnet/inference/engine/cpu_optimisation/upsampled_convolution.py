@@ -14,10 +14,10 @@ _SUMS = {
     1: ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
     2: ((1, 1, 0, 0), (0, 1, 1, 0), (0, 0, 1, 1)),
 }
-"""How the 3 weights along an axis (rows) are summed into weights on the small map (columns), by the axis's stride.
+"""Sums of the 3 weights along an axis (rows) that are the weights on the small map (columns), by the axis's stride.
 
-At stride 2 the columns are: first weight of an even output index, first of an odd one, second of an even one, second of
-an odd one. Two of the three voxels that an output reads are copies of the same voxel of the small map."""
+The columns at stride 2 are the first weight of an even and of an odd output index, then the second weight of both. Two
+of the three voxels that an output reads are copies of the same voxel of the small map."""
 
 
 def convolve_upsampled(small: Tensor, weight: Tensor, stride: Triple, tuning: CpuTuning) -> Tensor:
