@@ -131,7 +131,7 @@ def predict_scan(
         model: what contours.
         scan: a folder with a DICOM CT series, or an image file.
         out: apart from the scan.
-        channels, series_uid: see :func:`~gynbtnet.inference.scans.scan_input.scan_at`.
+        channels, series_uid: see :func:`~gynbtnet.inference.scans.scan_input.locate_scan`.
         settings, repairs, names, synthetic, force, check: see :class:`PredictionRequest`.
 
     Returns:
@@ -260,8 +260,8 @@ def _write_files(
             label=f"{model.title} {model.sha256}"[:16],  # what DICOM allows
             description=description,
             software_version=software,
-            outlines=request.settings.outlines,
-            holes=request.settings.holes,
+            contour_style=request.settings.contour_style,
+            hole_style=request.settings.hole_style,
             remarks=contoured.review.remarks,
             summary=contoured.review.summary,
         )

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation
 from gynbtnet.inference.engine.contours import Prediction
 from gynbtnet.inference.engine.segmenter import Segmenter
@@ -42,26 +43,29 @@ class Review:
 
     @property
     def remarks(self) -> dict[str, str]:
-        """Of each structure what an RTSTRUCT's ROI Description or a preview says, verdict first; "" where nothing."""
+        """Remark per structure for ROI Descriptions and the preview, verdict first; empty if there is none."""
         found = {}
         for structure, expected in self.predicted.items():
             words = ["REVIEW."] if self.to_review(structure) else []
             if expected is not None:
-                words.append(f"Predicted DSC {expected.dsc:.2f}, probably {expected.low:.2f} to {expected.high:.2f}.")
+                words.append(f"Predicted DSC {expected.dsc:.2f} (likely {expected.low:.2f} to {expected.high:.2f}).")
             words += [flag.sentence for flag in self.flags if flag.structure == structure]
             found[structure] = " ".join(words)
         return found
 
     @property
     def summary(self) -> str:
-        """A sentence or two on all structures, for an RTSTRUCT's Structure Set Description or a preview's title."""
+        """Short text on all structures, for the Structure Set Description of an RTSTRUCT and the title of a preview."""
         called = [structure for structure in self.predicted if self.to_review(structure)]
         flagged = list(dict.fromkeys(flag.structure for flag in self.flags))
         unknown = [structure for structure in self.predicted if self.to_review(structure) is None]
-        words = [f"Review {', '.join(called)}."] if called else []
-        words += [f"Flags on {', '.join(flagged)}."] if flagged else []
-        words += [f"Quality not calibrated for {', '.join(unknown)}."] if unknown else []
-        return " ".join(words) or "No flags."
+        names = StructureNames.load()
+        sentences = [
+            f"{heading}: {', '.join(map(names.display_name, structures))}."
+            for heading, structures in (("Review", called), ("Flagged", flagged), ("No predicted DSC", unknown))
+            if structures
+        ]
+        return " ".join(sentences) or "No flags."
 
 
 def review(
@@ -78,7 +82,7 @@ def review(
         contours: as they were drawn.
         plan: the model's; None for another's model, whose contours are only flagged.
         quality: that of the cross-validation; None where there was none.
-        passes: those that were averaged, see :func:`gynbtnet.inference.quality.predicted_dsc.passes_of`.
+        passes: those that were averaged, see :func:`gynbtnet.inference.quality.predicted_dsc.tta_signature`.
         review_below: the DSC below which no interval should reach, see
             :class:`~gynbtnet.inference.engine.settings.PredictionSettings`.
     """

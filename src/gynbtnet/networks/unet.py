@@ -17,6 +17,7 @@ from gynbtnet.networks.blocks import NormKind, make_level, upsample
 from gynbtnet.networks.presets import Preset, find_preset
 from gynbtnet.runtime.array_types import Triple
 from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.phrases import by_axis
 
 Strides = Sequence[int | Sequence[int]]
 """One stride per level, fine to coarse: a number for all axes, or (z, y, x)."""
@@ -83,13 +84,13 @@ class Encoder(nn.Module):
         """
         if len(shape) != 3 or any(n < 1 or n % s for n, s in zip(shape, self.total_stride, strict=True)):
             raise BadInput(
-                f"A patch of {_times(shape)} voxels is not divisible by this network's total stride of "
-                f"{_times(self.total_stride)}; choose a patch size in multiples of it."
+                f"A patch of {by_axis(shape)} voxels is not divisible by this network's total stride of "
+                f"{by_axis(self.total_stride)}; choose a patch size in multiples of it."
             )
         if tuple(shape) == self.total_stride:
             raise BadInput(
-                f"A patch of {_times(shape)} voxels leaves a single voxel at this network's deepest level, too few to "
-                f"normalise over; choose a larger multiple of {_times(self.total_stride)}."
+                f"A patch of {by_axis(shape)} voxels leaves a single voxel at this network's deepest level, too few to "
+                f"normalise over; choose a larger multiple of {by_axis(self.total_stride)}."
             )
         return tuple(n // s for n, s in zip(shape, self.total_stride, strict=True))  # type: ignore[return-value]
 
@@ -185,7 +186,3 @@ def _as_triples(strides: Strides) -> tuple[Triple, ...]:
     if any(len(triple) != 3 or not set(triple) <= {1, 2} for triple in triples):
         raise ValueError(f"a stride is 1 or 2, or three such numbers (z, y, x), not {list(strides)}")
     return triples  # type: ignore[return-value]
-
-
-def _times(sizes: Sequence[int]) -> str:
-    return "×".join(str(size) for size in sizes)

@@ -3,8 +3,10 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
+from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.inference.engine.contours import Prediction
 from gynbtnet.inference.quality.structure_features import StructureFeatures
 from gynbtnet.inference.quality.target_position import TARGET, implausible_target_position
@@ -41,7 +43,7 @@ def failure_flags(
 
     Args:
         contours: what was drawn.
-        figures: counted on it, see :func:`gynbtnet.inference.quality.structure_features.figures_of`.
+        figures: counted on it, see :func:`gynbtnet.inference.quality.structure_features.structure_features`.
         volumes: those of the training; a structure that isn't among them has no range.
     """
     known = {volume.structure: volume for volume in volumes}
@@ -50,13 +52,13 @@ def failure_flags(
     for of_structure in figures:
         name = of_structure.structure
         if of_structure.volume_cm3 == 0:
-            sentence = f"{name} is missing: nothing was drawn; draw it by hand, unless the patient has none."
+            sentence = f"{_display_name(name)} was not found. Contour it manually unless it has been removed."
             found.append(Flag(name, "missing", sentence))
             continue
         found += _of_shape(of_structure)
         found += _of_volume(of_structure, known.get(name))
         if name == TARGET and place:
-            found.append(Flag(name, "place", f"{name} {place}; check that the cervix was found."))
+            found.append(Flag(name, "place", f"{_display_name(name)} {place}. Check that the cervix was found."))
         found += _of_agreement(name, contours.agreement.get(name, math.nan))
     return tuple(found)
 
@@ -65,13 +67,16 @@ def _of_shape(figures: StructureFeatures) -> Iterator[Flag]:
     name = figures.structure
     if figures.main_share < MAIN_SHARE:
         sentence = (
-            f"{name} is in {figures.pieces} pieces, with {100 * (1 - figures.main_share):.0f} % of its volume outside "
-            "the largest; join them or delete what doesn't belong."
+            f"{_display_name(name)} has {figures.pieces} separate parts; {100 * (1 - figures.main_share):.0f} % of its "
+            "volume is outside the largest. Connect them or delete the wrong ones."
         )
         yield Flag(name, "fragmented", sentence)
     if figures.edges:
         sides = " and ".join(figures.edges)
-        yield Flag(name, "edge", f"{name} reaches the scan's {sides} edge; its volume and dose beyond aren't known.")
+        sentence = (
+            f"{_display_name(name)} reaches the {sides} edge of the scan. Its volume and dose beyond it are unknown."
+        )
+        yield Flag(name, "edge", sentence)
 
 
 def _of_volume(figures: StructureFeatures, learned: StructureVolume | None) -> Iterator[Flag]:
@@ -81,8 +86,9 @@ def _of_volume(figures: StructureFeatures, learned: StructureVolume | None) -> I
     if not low <= figures.volume_cm3 <= high:
         size = "small" if figures.volume_cm3 < low else "large"
         sentence = (
-            f"{figures.structure} is {size}: {figures.volume_cm3:.3g} cm³, where {100 * COVERED:.0f} % of patients "
-            f"like the {learned.patients} of the training have {low:.3g} to {high:.3g} cm³; check its extent."
+            f"{_display_name(figures.structure)} is unusually {size}: {figures.volume_cm3:.3g} cm³. "
+            f"{100 * COVERED:.0f} % of patients similar to the {learned.patients} training patients have {low:.3g} to "
+            f"{high:.3g} cm³. Check its extent."
         )
         yield Flag(figures.structure, "volume", sentence)
 
@@ -90,7 +96,13 @@ def _of_volume(figures: StructureFeatures, learned: StructureVolume | None) -> I
 def _of_agreement(structure: str, agreement: float) -> Iterator[Flag]:
     if agreement < AGREEMENT:  # NaN, where there was one pass, is less than nothing
         sentence = (
-            f"{structure} was drawn differently by the model's single passes, which agree to a Dice coefficient of "
-            f"{agreement:.2f} with their mean; check all of its border."
+            f"{_display_name(structure)} is uncertain: the averaged predictions agree with their mean only to "
+            f"a Dice coefficient of {agreement:.2f}. Check its whole border."
         )
         yield Flag(structure, "disagreement", sentence)
+
+
+@cache
+def _display_name(structure: str) -> str:
+    """Return the clinical name that people read, such as HR-CTV for ``hr_ctv``."""
+    return StructureNames.load().display_name(structure)
