@@ -93,7 +93,7 @@ def test_a_wrong_model_is_told(archive: Path, model_folder: Path) -> None:
         ({DIGESTS: None, "dataset.json": other}, "does not hold the weights of the plan beside it"),
         ({DIGESTS: None, "plans.json": None}, "no file .*changed.zip/plans.json"),
         ({DIGESTS: b"{}"}, "damaged or was edited"),
-        ({DIGESTS: None, WEIGHTS: b"no weights"}, "is damaged, or no file of weights"),
+        ({DIGESTS: None, WEIGHTS: b"no weights"}, "is damaged or not a file of weights"),
     )
     for changes, words in changed:
         with pytest.raises(BadInput, match=words) as told:
