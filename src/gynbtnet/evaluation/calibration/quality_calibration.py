@@ -51,7 +51,7 @@ def calibrate_quality(
         split: its folds say which model drew whom.
         predictions: ``<case id>/labels.nii.gz``, and ``prediction.json`` with the agreement of the passes.
         rules: the post-processing that is going to be applied.
-        passes: of each of the models, see :func:`gynbtnet.inference.quality.predicted_dsc.passes_of`.
+        passes: of each of the models, see :func:`gynbtnet.inference.engine.mirroring.tta_signature`.
 
     Raises:
         BadInput: where a prediction is absent or damaged.

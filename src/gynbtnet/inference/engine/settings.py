@@ -47,7 +47,7 @@ class PredictionSettings(Settings):
         "keyhole",
         description="Holes in the RTSTRUCT: as keyholes, which every planning system reads, or as inner contours.",
     )
-    review_below: float = Field(
+    review_dsc_threshold: float = Field(
         0.7,
         ge=0,
         le=1,
