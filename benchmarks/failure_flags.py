@@ -204,7 +204,11 @@ def main() -> None:
     out = asked.out.absolute()
     training = [f"task.training.{setting}" for setting in ("epochs=1", f"steps_per_epoch={asked.steps}")]
     shared = [*training, "task.training.validation_patches=2", "prediction.overlap=0", "supervised=null"]
-    shared += ["task.plan.spacing=[6,6,6]", "task.plan.patch_size=[16,48,48]", "task.training.foreground_share=0.5"]
+    shared += [
+        "task.plan.spacing=[6,6,6]",
+        "task.plan.patch_size=[16,48,48]",
+        "task.training.foreground_oversampling=0.5",
+    ]
     pelvis = [f"structures=[{','.join(PELVIS)}]", "split.test=8"]
     out.mkdir(parents=True, exist_ok=True)
     lines = []

@@ -131,7 +131,7 @@ def test_what_is_written_on_unequal_slices_comes_back(tmp_path):
     ct = read_ct_series(tmp_path / "ct", repairs=Repairs(unequal_spacing=True))
     segmentation, _ = read_rtstruct(tmp_path / "RS.dcm", ct, ("bladder",), NAMES)
     words = {"names": NAMES, "description": "test", "software_version": "1"}
-    write_rtstruct(segmentation, ct, tmp_path / "out.dcm", label="test", outlines="exact", **words)
+    write_rtstruct(segmentation, ct, tmp_path / "out.dcm", label="test", contour_style="exact", **words)
     write_seg(segmentation, ct, tmp_path / "seg.dcm", **words)
     scanned = ct.on_slices(segmentation.mask("bladder"))
     assert np.abs(scanned[:, :, 10].sum(axis=1) - (1 + np.asarray(SHORT_GAP) / 4)).max() <= 1
@@ -183,7 +183,7 @@ def test_a_tilted_gantry_keeps_values_and_contours_in_the_room(tmp_path, zs, mor
     labels[2:6, 5:20, 8:15] = 1
     drawn = Segmentation(Volume(labels, ct.volume.geometry), ("bladder",))
     words = {"names": NAMES, "description": "test", "software_version": "1"}
-    write_rtstruct(drawn, ct, tmp_path / "RS.dcm", label="test", outlines="exact", **words)
+    write_rtstruct(drawn, ct, tmp_path / "RS.dcm", label="test", contour_style="exact", **words)
     write_seg(drawn, ct, tmp_path / "SEG.dcm", **words)
     for path, read in ((tmp_path / "RS.dcm", read_rtstruct), (tmp_path / "SEG.dcm", read_seg)):
         found = read(path, ct, ("bladder",), NAMES)[0].mask("bladder")
@@ -307,7 +307,7 @@ def test_what_is_written_on_a_negated_column_lies_on_its_voxels(tmp_path):
     ct = read_ct_series(tmp_path / "in")
     drawn, _ = read_rtstruct(tmp_path / "in" / "RS.dcm", ct, ("bladder",), NAMES)
     words = {"names": NAMES, "description": "test", "software_version": "1"}
-    write_rtstruct(drawn, ct, tmp_path / "RS.dcm", label="test", outlines="exact", **words)
+    write_rtstruct(drawn, ct, tmp_path / "RS.dcm", label="test", contour_style="exact", **words)
     write_seg(drawn, ct, tmp_path / "SEG.dcm", **words)
     for path, read in ((tmp_path / "RS.dcm", read_rtstruct), (tmp_path / "SEG.dcm", read_seg)):
         assert np.array_equal(read(path, ct, ("bladder",), NAMES)[0].labels.array, drawn.labels.array)

@@ -522,6 +522,6 @@ def test_a_ct_of_more_than_three_metres_is_refused(tmp_path):
 def test_a_ct_beyond_memory_is_refused_before_its_pixels_are_read(tmp_path, monkeypatch):
     CT(tmp_path)
     monkeypatch.setattr("gynbtnet.runtime.available_memory.available_bytes", lambda: 10**4)
-    monkeypatch.setattr("gynbtnet.imaging.dicom.ct_series.stored_pixels", None)
+    monkeypatch.setattr("gynbtnet.imaging.dicom.ct_series.decode_pixels", None)
     with pytest.raises(BadInput, match=r"pixels needs about .* MB of memory, and 0\.0 MB are available"):
         read_ct_series(tmp_path)

@@ -84,8 +84,8 @@ def test_dicom_in_rtstruct_out(bright_model: Model, tmp_path: Path) -> None:
     assert manifest["review"] == {"bladder": None, "rectum": True}
     assert manifest["predicted_dsc"] == {"bladder": None, "rectum": None}
     said = [roi.get("ROIDescription") for roi in rtstruct.StructureSetROISequence]
-    assert said == [None, "REVIEW. rectum is missing: nothing was drawn; draw it by hand, unless the patient has none."]
-    assert rtstruct.StructureSetDescription == ("Review rectum. Flags on rectum. Quality not calibrated for bladder.")
+    assert said == [None, "REVIEW. Rectum was not found. Contour it manually unless it has been removed."]
+    assert rtstruct.StructureSetDescription == "Review: Rectum. Flagged: Rectum. No predicted DSC: Bladder."
     assert manifest["seconds"].keys() == {"reading", "network", "export"}
     assert "somebody" not in (out / "prediction.json").read_text()
 
@@ -151,7 +151,9 @@ def test_the_series_is_chosen_by_its_uid_or_its_size(
 
 def test_a_seg_holds_what_the_rtstruct_and_the_label_map_hold(bright_model: Model, tmp_path: Path) -> None:
     series = as_dicom(tmp_path / "ct", "planning CT")
-    settings = QUICK.model_copy(update={"outlines": "exact", "holes": "inner", "outputs": ("rtstruct", "seg", "nifti")})
+    settings = QUICK.model_copy(
+        update={"contour_style": "exact", "hole_style": "inner", "outputs": ("rtstruct", "seg", "nifti")}
+    )
     out = predict_path(bright_model, tmp_path / "ct", tmp_path / "out", settings=settings)
     structures, names = bright_model.plan.structures, StructureNames.load()
     labels = read_volume(out / "labels.nii.gz").array

@@ -113,10 +113,10 @@ def test_a_gpu_is_tried(monkeypatch: pytest.MonkeyPatch, most: int, expected: in
 def test_a_step_in_parts_is_that_of_the_whole_batch(
     prepared: PreparedCohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gynbtnet.training.engine.patches_at_once", lambda *_: 1)
+    monkeypatch.setattr("gynbtnet.training.engine.micro_batch_size", lambda *_: 1)
     common: dict[str, Any] = {"epochs": 1, "steps_per_epoch": 1, "learning_rate": 1e-3, "validation_patches": 1}
     runs = [
-        train(prepared, kind(**common, fit_memory=parts), tmp_path / f"{kind.__name__}{parts}", **SIDES)
+        train(prepared, kind(**common, auto_micro_batch=parts), tmp_path / f"{kind.__name__}{parts}", **SIDES)
         for train, kind in ((finetune, SegmentationSettings), (pretrain, PretrainingSettings))
         for parts in (False, True)
     ]
@@ -140,7 +140,7 @@ def test_a_step_in_parts_is_that_of_the_whole_batch(
     ],
 )
 def test_out_of_memory_says_what_to_change(error: Exception, told: bool) -> None:
-    words = r"batch_size 24 and patch_size 112×128×128; set fit_memory.*patch_size.*recompute: true.*precision"
+    words = "batch_size 24 and patch_size 112×128×128; set auto_micro_batch.*patch_size.*activation_checkpointing: true"
     expected = pytest.raises(BadInput if told else type(error), match=words if told else "shapes")
     with expected, memory.explain_out_of_memory(24, (112, 128, 128)):
         raise error
@@ -161,10 +161,14 @@ def test_memory_runs_out_in_a_run(prepared: PreparedCohort, tmp_path: Path, monk
 @pytest.mark.parametrize(
     ("kind", "values", "words"),
     [
-        (PretrainingSettings, {"fit_memory": True, "norm": "batch"}, "norm batch looks at a batch as a whole"),
-        (SegmentationSettings, {"fit_memory": True, "batch_dice": True}, "batch_dice pools a batch"),
-        (SegmentationSettings, {"fit_memory": True, "strategy": "fsdp"}, "fit_memory tries what one device holds"),
-        (SegmentationSettings, {"memory_gb": 4}, "memory_gb is what fit_memory may use"),
+        (PretrainingSettings, {"auto_micro_batch": True, "norm": "batch"}, "norm batch looks at a batch as a whole"),
+        (SegmentationSettings, {"auto_micro_batch": True, "batch_dice": True}, "batch_dice pools a batch"),
+        (
+            SegmentationSettings,
+            {"auto_micro_batch": True, "strategy": "fsdp"},
+            "auto_micro_batch tries what one device holds",
+        ),
+        (SegmentationSettings, {"micro_batch_memory_gb": 4}, "micro_batch_memory_gb limits auto_micro_batch"),
     ],
 )
 def test_what_cannot_be_parted(kind: Any, values: dict[str, Any], words: str) -> None:

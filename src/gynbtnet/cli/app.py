@@ -16,10 +16,10 @@ from gynbtnet.runtime.processes import is_main_process
 
 PANELS = {
     "Data": ("inspect", "ingest", "describe", "split", "convert"),
-    "Training": ("plan", "prepare", "import-nnunet", "pretrain", "finetune", "crossvalidate"),
+    "Training": ("plan", "prepare", "import-nnunet", "pretrain", "finetune"),
     "Prediction": ("predict", "export"),
     "Evaluation": ("evaluate", "dose", "compare"),
-    "Experiments": ("run", "baselines", "experiment", "report"),
+    "Experiments": ("run", "benchmark", "report"),
     "Tools": ("phantom", "doctor"),
 }
 """Commands by the panel of the help that shows them, both in the order of the work."""

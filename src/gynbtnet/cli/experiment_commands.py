@@ -1,4 +1,4 @@
-"""Commands that walk a whole experiment and tell of it, and the one that looks at the machine."""
+"""Commands for whole experiments, comparisons and reports, and a check of the machine."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,9 +58,9 @@ def run(
     gantry_tilt: GantryTilt = False,
     allow_overlap: AllowOverlap = False,
 ) -> None:
-    """Walk the whole experiment: ingest, split, plan, prepare, train in three stages, predict, evaluate, report.
+    """Train and evaluate one model: ingest, split, plan, prepare, three stages, predict, evaluate, report.
 
-    Call it again to go on with an experiment that was stopped.
+    The same command resumes what was stopped.
     """
     from gynbtnet.experiment.pipeline import Scans, run_experiment
     from gynbtnet.imaging.dicom.slice_repairs import Repairs
@@ -75,24 +75,39 @@ def run(
 
 
 @command(
-    "gynbtnet baselines demo --cohort demo/phantom/brachytherapy --unlabelled demo/phantom/unlabelled "
-    "--supervised demo/phantom/organs --model gynbtnet-from-scratch --out demo/baselines"
+    "gynbtnet benchmark demo --cohort demo/phantom/brachytherapy --unlabelled demo/phantom/unlabelled "
+    "--supervised demo/phantom/organs --model gynbtnet-from-scratch --out demo/benchmark"
 )
-def baselines(
-    recipe: RecipeName,
-    cohort: ExportFolder,
+def benchmark(
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            metavar="RECIPE",
+            help="A recipe for --cohort; or minutes, hours, gpu or sts: a recipe with its models and its phantom.",
+        ),
+    ],
     out: Out,
+    cohort: Annotated[
+        Path | None,
+        typer.Option(help="A clinic's DICOM RT export. Not needed if the recipe brings a phantom."),
+    ] = None,
     unlabelled: Unlabelled = None,
     supervised: Supervised = None,
     model: Annotated[
         list[str] | None,
         typer.Option(
             help="gynbtnet, gynbtnet-from-scratch, swin-unetr, nnunet, or a YAML file that changes the recipe; "
-            "repeatable. Left out: the four."
+            "repeatable. Default: all four, or those of the recipe."
         ),
     ] = None,
     every_fold: Annotated[
-        bool, typer.Option("--every-fold", help="Learn the task on every fold of the split, not on split.fold alone.")
+        bool, typer.Option("--every-fold", help="Train the task on every fold of the split, not only on split.fold.")
+    ] = False,
+    compare: Annotated[
+        bool,
+        typer.Option(
+            "--compare", help="Train every fold and compare the models: the paper's tables, tests, figures, results.md."
+        ),
     ] = False,
     patients_from: PatientsOption = "dicom",
     set_: ChangesByModel = None,
@@ -102,77 +117,44 @@ def baselines(
     gantry_tilt: GantryTilt = False,
     allow_overlap: AllowOverlap = False,
 ) -> None:
-    """Train GynBTNet and the baselines on one cohort and split, contour its test patients, and score each model.
+    """Train several models on one cohort and split, segment the test patients, and score each model.
 
-    Call it again to go on with what was stopped. Swin-UNETR needs the extra gynbtnet[baselines], nnU-Net
-    gynbtnet[nnunet].
+    A recipe with its own models (minutes, hours, gpu, sts) is the paper's experiment and includes --compare. The same
+    command resumes what was stopped. Swin-UNETR needs the extra gynbtnet[baselines], nnU-Net gynbtnet[nnunet].
     """
     from gynbtnet.experiment.model_comparison import compare_models
+    from gynbtnet.experiment.paper_experiment import run_comparison
     from gynbtnet.experiment.pipeline import Scans
     from gynbtnet.imaging.dicom.slice_repairs import Repairs
+    from gynbtnet.recipes.comparison_recipe import ComparisonRecipe, is_comparison, load_comparison
     from gynbtnet.recipes.loading import load_recipe
     from gynbtnet.recipes.variant import BASELINES, load_variants
 
+    if (unlabelled or supervised) and not cohort:
+        raise BadInput("--unlabelled and --supervised need --cohort; add it, or leave them out.")
     repairs = Repairs(missing_slices, unequal_spacing, gantry_tilt)
-    scans = Scans(cohort, tuple(unlabelled or ()), supervised, (), patients_from, repairs, allow_overlap)
+    extra = tuple(unlabelled or ())
+    scans = Scans(cohort, extra, supervised, (), patients_from, repairs, allow_overlap) if cohort else None
     for_all, for_one = _by_model(set_ or ())
+    if is_comparison(recipe):
+        results = run_comparison(load_comparison(recipe, for_all, model, for_one), scans, out, jobs)
+        console.print(f"The results are {results}")
+        return
+    if scans is None:
+        raise BadInput(f"--cohort is missing: the recipe {recipe} brings no phantom; name a DICOM RT export.")
     base = load_recipe(recipe, for_all)
     variants = load_variants(model or BASELINES, base, for_one)
+    if compare:
+        results = run_comparison(ComparisonRecipe(base, variants, None), scans, out, jobs)
+        console.print(f"The results are {results}")
+        return
     compare_models(base, variants, scans, out, every_fold=every_fold, jobs=jobs)
     console.print(f"Models, predictions and evaluations are in {out}")
 
 
-@command("gynbtnet experiment minutes --out demo/minutes")
-def experiment(
-    recipe: Annotated[
-        str, typer.Argument(metavar="RECIPE", help="minutes, hours, gpu, sts, or a YAML file of the same form.")
-    ],
-    out: Out,
-    cohort: Annotated[
-        Path | None,
-        typer.Option(help="A clinic's DICOM RT export in the phantom's place."),
-    ] = None,
-    unlabelled: Annotated[
-        list[Path] | None, typer.Option(help="With --cohort: folder of further CTs for stage 1; repeatable.")
-    ] = None,
-    supervised: Annotated[
-        Path | None, typer.Option(help="With --cohort: scans in the TotalSegmentator layout, for stage 2.")
-    ] = None,
-    model: Annotated[list[str] | None, typer.Option(help="Only this model of the recipe's; repeatable.")] = None,
-    patients_from: PatientsOption = "dicom",
-    set_: ChangesByModel = None,
-    jobs: Jobs = 1,
-    missing_slices: MissingSlices = False,
-    unequal_spacing: UnequalSpacing = False,
-    gantry_tilt: GantryTilt = False,
-    allow_overlap: AllowOverlap = False,
-) -> None:
-    """The paper's experiment: every model on every fold, test patients contoured by all folds together, all compared.
-
-    On a phantom of 30 patients with 145 scans, or with --cohort on your own. Call it again to go on with what was
-    stopped.
-    """
-    from gynbtnet.experiment.paper_experiment import run_comparison
-    from gynbtnet.experiment.pipeline import Scans
-    from gynbtnet.imaging.dicom.slice_repairs import Repairs
-    from gynbtnet.recipes.comparison_recipe import load_comparison
-
-    if (unlabelled or supervised) and not cohort:
-        raise BadInput("--unlabelled and --supervised go with --cohort, and none is given; name it too, or neither.")
-    repairs = Repairs(missing_slices, unequal_spacing, gantry_tilt)
-    scans = (
-        Scans(cohort, tuple(unlabelled or ()), supervised, (), patients_from, repairs, allow_overlap)
-        if cohort
-        else None
-    )
-    for_all, for_one = _by_model(set_ or ())
-    results = run_comparison(load_comparison(recipe, for_all, model, for_one), scans, out, jobs)
-    console.print(f"The results are {results}")
-
-
 @command(
     "gynbtnet compare gynbtnet=demo/experiment/evaluation "
-    "gynbtnet-from-scratch=demo/baselines/evaluations/gynbtnet-from-scratch "
+    "gynbtnet-from-scratch=demo/benchmark/evaluations/gynbtnet-from-scratch "
     "--cohort demo/experiment/cohorts/task --out demo/comparison"
 )
 def compare(
@@ -180,13 +162,13 @@ def compare(
         list[str],
         typer.Argument(
             metavar="MODEL...",
-            help="NAME=FOLDER with a folder that gynbtnet evaluate left; or the folder that gynbtnet baselines left.",
+            help="NAME=FOLDER with a folder that gynbtnet evaluate left; or the folder that gynbtnet benchmark left.",
         ),
     ],
     out: Out,
     cohort: Annotated[
         Path | None,
-        typer.Option(help="The cohort that was scored; left out where the folder of gynbtnet baselines has it."),
+        typer.Option(help="The cohort that was scored; left out where the folder of gynbtnet benchmark has it."),
     ] = None,
     ours: Annotated[
         str | None, typer.Option(help="The model that the others are compared with; left out: gynbtnet, or the first.")
@@ -212,7 +194,7 @@ def compare(
     ] = MarkedBy.permutation,
     seed: Annotated[int, typer.Option(help="Of random swaps and resamples.", min=0)] = 0,
 ) -> None:
-    """Set the scores of several models side by side: the paper's tables, every test, effects, pictures."""
+    """Compare evaluations of several models: the paper's tables, statistical tests, effect sizes, figures."""
     from gynbtnet.datasets.cohort import Cohort
     from gynbtnet.evaluation.comparison.compare import compare
     from gynbtnet.evaluation.comparison.report import report_comparison
@@ -245,7 +227,7 @@ def compare(
 
 @command("gynbtnet report demo/experiment")
 def report(experiment: Annotated[Path, typer.Argument(help="The folder that `gynbtnet run` filled.")]) -> None:
-    """Write an experiment's report page anew."""
+    """Write the report page of `gynbtnet run` again."""
     from gynbtnet.experiment.folders import Experiment
     from gynbtnet.experiment.report import report_experiment
 
@@ -301,7 +283,7 @@ def _found_models(named: Sequence[str]) -> _FoundModels:
             models = compared_models(Path(argument))
             if not models:
                 raise BadInput(
-                    f"{argument} is no folder with scored models; expected what `gynbtnet baselines` leaves, or "
+                    f"{argument} is no folder with scored models; expected what `gynbtnet benchmark` leaves, or "
                     "NAME=FOLDER with a folder that `gynbtnet evaluate` left."
                 )
             found = {model.name: model.evaluation for model in models}

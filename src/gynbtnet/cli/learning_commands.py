@@ -25,6 +25,8 @@ from gynbtnet.runtime.errors import BadInput
 
 if TYPE_CHECKING:
     from gynbtnet.datasets.cohort import Cohort
+    from gynbtnet.preparation.store import PreparedCohort
+    from gynbtnet.recipes.recipe import Recipe
 
 
 class Stage(StrEnum):
@@ -60,7 +62,7 @@ def plan(
     """Decide how scans are prepared: spacing, normalisation, patch, network. Test patients have no say in it.
 
     What was measured is kept beside the plan, as dataset_fingerprint.json; given instead of the cohort, it makes other
-    plans without reading a scan. With patch_size and batch_size null they are chosen for memory_gb.
+    plans without reading a scan. With patch_size and batch_size null they are chosen for plan_memory_gb.
     """
     from gynbtnet.preparation.planning.fingerprint import FINGERPRINT, Fingerprint, take_fingerprint
     from gynbtnet.preparation.planning.make_plan import make_plan
@@ -168,65 +170,68 @@ def finetune(
     prepared: PreparedFolder,
     recipe: RecipeName,
     out: Out,
-    stage: Annotated[LearnedStage, typer.Option(help="Which part of the recipe.")],
+    stage: Annotated[LearnedStage, typer.Option(help="The part of the recipe to train.")],
     start: Annotated[
         Path | None,
-        typer.Option(help="Run folder of the stage before, or STU-Net's .model or .pth file; left out: from scratch."),
+        typer.Option(
+            help="Run folder of the previous stage, or STU-Net's .model or .pth file. Default: new random weights."
+        ),
     ] = None,
-    split: Annotated[Path | None, typer.Option(help="Of the task stage: who trains and who validates.")] = None,
+    split: Annotated[
+        Path | None, typer.Option(help="For the task stage: the split into training and validation patients.")
+    ] = None,
+    every_fold: Annotated[
+        bool,
+        typer.Option(
+            "--every-fold",
+            help="Cross-validate the task stage: train every fold, segment its validation patients, score them all. "
+            "Needs --split and --cohort.",
+        ),
+    ] = False,
+    cohort: Annotated[
+        Path | None, typer.Option(help="With --every-fold: the cohort that was prepared; its scans are segmented.")
+    ] = None,
     set_: Changes = None,
+    jobs: Annotated[int, typer.Option(help="With --every-fold: folds that are trained at the same time.", min=1)] = 1,
 ) -> None:
-    """Stages 2 and 3: learn contours, starting from the weights of the stage before."""
+    """Stages 2 and 3: train segmentation, starting from the weights of the previous stage.
+
+    The same command resumes what was stopped.
+    """
     from gynbtnet.datasets.split import Split
     from gynbtnet.experiment.single_stages import finetune_alone
     from gynbtnet.preparation.store import PreparedCohort
     from gynbtnet.recipes.loading import load_recipe
 
-    dealt = Split.load(split) if split else None
     settings, scans = load_recipe(recipe, set_ or ()), PreparedCohort.open(prepared)
-    console.print(f"The model is {finetune_alone(scans, settings, stage.value, dealt, start, out)}")
+    if every_fold:
+        if stage != LearnedStage.task or split is None or cohort is None:
+            raise BadInput("--every-fold needs --stage task, --split and --cohort; add what is missing.")
+        _cross_validate(scans, settings, cohort, split, start, out, jobs)
+        return
+    if cohort is not None or jobs > 1:
+        raise BadInput("--cohort and --jobs belong to --every-fold; add it, or leave them out.")
+    folds = Split.load(split) if split else None
+    console.print(f"The model is {finetune_alone(scans, settings, stage.value, folds, start, out)}")
 
 
-@command(
-    "gynbtnet crossvalidate demo/steps/prepared/task demo --cohort demo/steps/cohorts/task "
-    "--split demo/steps/split.json --start demo/steps/runs/pretraining --out demo/steps/crossvalidation"
-)
-def crossvalidate(
-    prepared: PreparedFolder,
-    recipe: RecipeName,
-    cohort: Annotated[Path, typer.Option(help="The cohort that was prepared: its scans are predicted.")],
-    split: Annotated[Path, typer.Option(help="The split whose folds are trained.")],
-    out: Out,
-    start: Annotated[Path | None, typer.Option(help="Run folder of the stage before, for every fold.")] = None,
-    from_scratch: Annotated[
-        bool, typer.Option("--from-scratch", help="Start from no weights: the baseline, otherwise identical.")
-    ] = False,
-    set_: Changes = None,
-    jobs: Annotated[int, typer.Option(help="Folds that are trained side by side.", min=1)] = 1,
+def _cross_validate(
+    prepared: "PreparedCohort", recipe: "Recipe", cohort: Path, split: Path, start: Path | None, out: Path, jobs: int
 ) -> None:
-    """Train every fold, contour each fold's validation patients with the model that hasn't seen them, score them all.
-
-    Call it again to go on with a cross-validation that was stopped.
-    """
+    """Train and score every fold, calibrate the predicted DSC, and write the report page."""
     from gynbtnet.datasets.cohort import Cohort
     from gynbtnet.datasets.split import Split
     from gynbtnet.evaluation.reports.evaluation_report import report_evaluation
     from gynbtnet.experiment.cross_validation import CrossValidation, calibrate_from_folds, crossvalidate
     from gynbtnet.imaging.structure_names import StructureNames
-    from gynbtnet.preparation.store import PreparedCohort
-    from gynbtnet.recipes.loading import load_recipe
 
-    if from_scratch == (start is not None):
-        raise BadInput("Say what every fold starts from: --start with a run folder, or --from-scratch; one of the two.")
-    settings = load_recipe(recipe, set_ or ())
-    scans, whole = PreparedCohort.open(prepared), Cohort.load(cohort)
-    dealt, places = Split.load(split), CrossValidation(out)
-    evaluation = crossvalidate(scans, whole, settings, dealt, out, start=start, jobs=jobs)
-    calibrate_from_folds(whole, settings, dealt, out)
-    seen = whole.of_patients(patient for fold in dealt.folds for patient in fold)
-    names = StructureNames.load(settings.aliases)
-    page = report_evaluation(seen, places.predictions, evaluation, places.evaluation, names)
-    console.print((places.evaluation / "summary.md").read_text())
+    patients, folds, folders = Cohort.load(cohort), Split.load(split), CrossValidation(out)
+    evaluation = crossvalidate(prepared, patients, recipe, folds, out, start=start, jobs=jobs)
+    calibrate_from_folds(patients, recipe, folds, out)
+    validated = patients.of_patients(patient for fold in folds.folds for patient in fold)
+    names = StructureNames.load(recipe.aliases)
+    page = report_evaluation(validated, folders.predictions, evaluation, folders.evaluation, names)
+    console.print((folders.evaluation / "summary.md").read_text())
     console.print(f"The page is {page}")
 
 

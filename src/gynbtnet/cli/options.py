@@ -75,8 +75,8 @@ PatientsOption = Annotated[
 ]
 
 
-class Outlines(StrEnum):
-    """How contours follow the voxels."""
+class ContourStyle(StrEnum):
+    """RTSTRUCT contour styles."""
 
     smooth = "smooth"
     exact = "exact"
@@ -106,15 +106,17 @@ class OutputForm(StrEnum):
     nifti = "nifti"
 
 
-class Holes(StrEnum):
-    """How holes are drawn."""
+class HoleStyle(StrEnum):
+    """RTSTRUCT hole styles."""
 
     keyhole = "keyhole"
     inner = "inner"
 
 
-OutlinesOption = Annotated[Outlines, typer.Option(help="Of an RTSTRUCT: sub-voxel, or exactly along the voxels.")]
-HolesOption = Annotated[Holes, typer.Option(help="Of an RTSTRUCT: as keyholes, or as inner contours.")]
+ContourStyleOption = Annotated[
+    ContourStyle, typer.Option(help="RTSTRUCT contours: sub-voxel, or exactly along voxel edges.")
+]
+HoleStyleOption = Annotated[HoleStyle, typer.Option(help="RTSTRUCT holes: as keyholes, or as inner contours.")]
 OutputForms = Annotated[
     list[OutputForm] | None,
     typer.Option("--output", help="A file of contours; repeatable. Left out: nifti, and for DICOM rtstruct too."),

@@ -11,14 +11,14 @@ from gynbtnet.cli.options import (
     BackendForm,
     Changes,
     Cluster,
+    ContourStyle,
     Force,
     GantryTilt,
-    Holes,
+    HoleStyle,
     Jobs,
     MissingSlices,
     ModelPath,
     Out,
-    Outlines,
     OutputForms,
     RoiForm,
     UnequalSpacing,
@@ -69,8 +69,12 @@ def predict(
         RoiForm | None, typer.Option(help="Look at the patient, at the pelvis alone, or everywhere.")
     ] = None,
     backend: Annotated[BackendForm | None, typer.Option(help="What computes the network.")] = None,
-    outlines: Annotated[Outlines | None, typer.Option(help="Of the RTSTRUCT: sub-voxel, or along the voxels.")] = None,
-    holes: Annotated[Holes | None, typer.Option(help="Of the RTSTRUCT: as keyholes, or as inner contours.")] = None,
+    contour_style: Annotated[
+        ContourStyle | None, typer.Option(help="RTSTRUCT contours: sub-voxel, or exactly along voxel edges.")
+    ] = None,
+    hole_style: Annotated[
+        HoleStyle | None, typer.Option(help="RTSTRUCT holes: as keyholes, or as inner contours.")
+    ] = None,
     jobs: Jobs = 1,
     cluster: Cluster = None,
     missing_slices: MissingSlices = False,
@@ -97,7 +101,13 @@ def predict(
         raise BadInput("--set changes a setting of a recipe, and none is named; name one with --recipe.")
     settings = load_recipe(recipe, set_ or ()).prediction if recipe else PredictionSettings()
     forms = tuple(dict.fromkeys(form.value for form in output)) if output else None
-    written = {"outputs": forms, "outlines": outlines, "holes": holes, "roi": roi, "backend": backend}
+    written = {
+        "outputs": forms,
+        "contour_style": contour_style,
+        "hole_style": hole_style,
+        "roi": roi,
+        "backend": backend,
+    }
     settings = settings.model_copy(update={name: value for name, value in written.items() if value is not None})
     settings = settings.fast() if fast else settings
     repairs = Repairs(missing_slices, unequal_spacing, gantry_tilt)

@@ -8,7 +8,7 @@ import numpy as np
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.structure_masks import MOST_STRUCTURES, OverlappingSegmentation, StructureMasks
 from gynbtnet.imaging.targets import target_depth
-from gynbtnet.imaging.volume import Segmentation, Volume
+from gynbtnet.imaging.volume import Segmentation, Volume, label_type
 from gynbtnet.imaging.whole_labels import LABEL_TOLERANCE, are_whole_numbers
 from gynbtnet.runtime.array_types import Mask
 from gynbtnet.runtime.errors import BadInput
@@ -55,7 +55,7 @@ def label_map(
     Raises:
         BadInput: If more structures lose voxels than masks can be kept of.
     """
-    labels = np.zeros(geometry.shape, np.uint8 if len(structures) < 256 else np.uint16)
+    labels = np.zeros(geometry.shape, label_type(len(structures)))
     number = {structure: label for label, structure in enumerate(structures, start=1)}
     overlaps = []
     for structure in painting_order(structures):

@@ -7,6 +7,7 @@ from gynbtnet.imaging.label_map import Overlap
 from gynbtnet.imaging.targets import target_depth
 from gynbtnet.imaging.volume import Segmentation
 from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.phrases import enumeration
 
 LARGEST_LOSS = 0.2
 """Share of its drawn volume that a structure may lose unless the user accepts more."""
@@ -46,7 +47,7 @@ class OverlapLoss:
         """What a reader of the label map has to know of it."""
         said = f"{self.structure} loses {self.amount} in the label map, which gives these voxels to "
         rest = " Nothing of it is left there, which means unknown, not absent." if self.covered else ""
-        return f"{said}{_listed(self.winners)}.{rest}"
+        return f"{said}{enumeration(self.winners)}.{rest}"
 
     @property
     def in_cohort(self) -> str:
@@ -71,14 +72,13 @@ def measure_overlap_losses(segmentation: Segmentation, overlaps: Sequence[Overla
     for structure in segmentation.structures:
         taken = sorted((one for one in overlaps if one.earlier == structure), key=lambda one: -one.volume_cm3)
         if taken:
-            label = segmentation.structures.index(structure) + 1
             found.append(
                 OverlapLoss(
                     structure=structure,
                     drawn_cm3=segmentation.volume_cm3(structure),
                     lost_cm3=sum(one.volume_cm3 for one in taken),
                     winners=tuple(one.later for one in taken),
-                    covered=not bool((segmentation.labels.array == label).any()),
+                    covered=not bool((segmentation.labels.array == segmentation.label_of(structure)).any()),
                 )
             )
     return tuple(found)
@@ -94,13 +94,9 @@ def check_losses(losses: Sequence[OverlapLoss]) -> None:
     if large:
         equals = any(target_depth(one.structure) == target_depth(other) for one in large for other in one.winners)
         order = "name it after the other in --structures, " if equals else ""
-        said = "; ".join(f"{one.structure} would lose {one.amount} to {_listed(one.winners)}" for one in large)
+        said = "; ".join(f"{one.structure} would lose {one.amount} to {enumeration(one.winners)}" for one in large)
         raise OverlapTooLarge(
             f"Contours overlap, and a label map gives each voxel to one structure: {said}. At most "
             f"{100 * LARGEST_LOSS:.0f} % may be lost: correct the contours, {order}leave one of the structures out, or "
             "accept it with --allow-overlap."
         )
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

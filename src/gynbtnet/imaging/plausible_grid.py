@@ -4,6 +4,7 @@ import numpy as np
 
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.phrases import by_axis
 
 LONGEST_MM = 3000.0
 """A scan from head to foot is 2 m long."""
@@ -26,12 +27,12 @@ def check_grid(geometry: Geometry, where: str) -> None:
         BadInput: If it is one of these.
     """
     extent = np.asarray([n * spacing for n, spacing in zip(geometry.shape, geometry.spacing, strict=True)])
-    spacing = "×".join(f"{length:.4g}" for length in geometry.spacing)
+    spacing = by_axis(geometry.spacing)
     if extent.max() > LONGEST_MM:
-        voxels = "×".join(map(str, geometry.shape))
+        voxels = f"{by_axis(geometry.shape)} voxels of {spacing} mm along z, y, x"
         raise BadInput(
-            f"{where} is {extent.max() / 1000:.4g} m long along one axis ({voxels} voxels of {spacing} mm along "
-            f"z, y, x); expected at most {LONGEST_MM / 1000:g} m: correct the spacing in its header or export it again."
+            f"{where} is {extent.max() / 1000:.4g} m long along one axis ({voxels}); expected at most "
+            f"{LONGEST_MM / 1000:g} m: correct the spacing in its header or export it again."
         )
     if min(geometry.spacing) < FINEST_MM:
         raise BadInput(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.phrases import quoted
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def match_rois(
         numbers = [i for i, meaning in enumerate(meanings) if meaning == structure and filled[i]]
         if len(numbers) > 1:
             raise BadInput(
-                f"{path} has {len(numbers)} ROIs for {structure}: {_listed([found[i] for i in numbers])}; expected "
+                f"{path} has {len(numbers)} ROIs for {structure}: {quoted([found[i] for i in numbers])}; expected "
                 "one: rename the others, or give the right one alone in an alias file."
             )
         if numbers:
@@ -70,7 +71,7 @@ def match_rois(
     if not rois:
         raise BadInput(
             f"{path} has contours of none of the wanted structures ({', '.join(structures)}); its ROIs are: "
-            f"{_listed(found) or 'none'}; map their names with an alias file."
+            f"{quoted(found) or 'none'}; map their names with an alias file."
         )
     return RoiMatch(
         rois=rois,
@@ -83,7 +84,3 @@ def match_rois(
 def says_unusable(note: str) -> bool:
     """Whether a note is a sentence of ``Choice.unusable``."""
     return note.startswith("“") and (note.endswith("” has no contours.") or "” is drawn in the frame of " in note)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(f"“{name}”" for name in names)

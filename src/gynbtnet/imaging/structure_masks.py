@@ -1,6 +1,6 @@
 """Structures' own masks, which may overlap, also next to a label map that gives each voxel to one of them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import EllipsisType
@@ -9,6 +9,7 @@ import numpy as np
 
 from gynbtnet.imaging.files.volume_files import read_volume, write_volume
 from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.mask_measures import bounding_box
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.runtime.array_types import Box, Mask
 from gynbtnet.runtime.errors import BadInput
@@ -59,6 +60,11 @@ class StructureMasks:
         found: Mask = (bits >> bits.dtype.type(self.structures.index(structure))) & bits.dtype.type(1) != 0
         return found
 
+    def selected(self, structures: Sequence[str]) -> "StructureMasks | None":
+        """Return the masks of those structures that are among ``structures``; None if there are none."""
+        masks = {name: self.mask(name) for name in self.structures if name in structures}
+        return StructureMasks.of(masks, self.bits.geometry) if masks else None
+
     def write(self, path: Path) -> None:
         """Write the bits as an image file, whole or not at all."""
         write_volume(self.bits, path)
@@ -98,3 +104,19 @@ class OverlappingSegmentation(Segmentation):
     def mapped(self, change: Callable[[Volume], Volume]) -> "OverlappingSegmentation":
         """See :meth:`gynbtnet.imaging.volume.Segmentation.mapped`."""
         return replace(self, labels=change(self.labels), own=replace(self.own, bits=change(self.own.bits)))
+
+    def boxes(self) -> dict[str, Box | None]:
+        """Return the smallest box around each structure's mask; see :meth:`Segmentation.boxes`."""
+        return super().boxes() | {name: bounding_box(self.own.mask(name)) for name in self.own.structures}
+
+    def volumes_cm3(self) -> dict[str, float]:
+        """Return the volume of each structure's mask in cm³; see :meth:`Segmentation.volumes_cm3`."""
+        return super().volumes_cm3() | {name: self.volume_cm3(name) for name in self.own.structures}
+
+    def relabelled(self, structures: Sequence[str]) -> Segmentation:
+        """Return the segmentation with other labels, with the masks of the kept structures.
+
+        See :meth:`Segmentation.relabelled`.
+        """
+        own, relabelled = self.own.selected(structures), super().relabelled(structures)
+        return OverlappingSegmentation(relabelled.labels, relabelled.structures, own) if own else relabelled

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation
 from gynbtnet.inference.quality.failure_flags import Flag
 from gynbtnet.inference.quality.predicted_dsc import PredictedDSC
@@ -66,7 +67,7 @@ class Prediction:
             sentences = ["REVIEW."] if self.needs_review(structure) else []
             if predicted is not None:
                 sentences.append(
-                    f"Predicted DSC {predicted.dsc:.2f}, probably {predicted.low:.2f} to {predicted.high:.2f}."
+                    f"Predicted DSC {predicted.dsc:.2f} (likely {predicted.low:.2f} to {predicted.high:.2f})."
                 )
             sentences += [flag.sentence for flag in self.flags if flag.structure == structure]
             remarks[structure] = " ".join(sentences)
@@ -78,7 +79,10 @@ class Prediction:
         to_review = [structure for structure in self.predicted_dsc if self.needs_review(structure)]
         flagged = list(dict.fromkeys(flag.structure for flag in self.flags))
         unknown = [structure for structure in self.predicted_dsc if self.needs_review(structure) is None]
-        sentences = [f"Review {', '.join(to_review)}."] if to_review else []
-        sentences += [f"Flags on {', '.join(flagged)}."] if flagged else []
-        sentences += [f"Quality not calibrated for {', '.join(unknown)}."] if unknown else []
+        names = StructureNames.load()
+        sentences = [
+            f"{heading}: {', '.join(map(names.display_name, structures))}."
+            for heading, structures in (("Review", to_review), ("Flagged", flagged), ("No predicted DSC", unknown))
+            if structures
+        ]
         return " ".join(sentences) or "No flags."

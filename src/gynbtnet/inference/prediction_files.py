@@ -77,8 +77,8 @@ def write_prediction_files(
             label=f"{model.title} {model.sha256}"[:16],  # DICOM allows 16 characters
             description=description,
             software_version=software,
-            outlines=request.settings.outlines,
-            holes=request.settings.holes,
+            contour_style=request.settings.contour_style,
+            hole_style=request.settings.hole_style,
             remarks=prediction.remarks,
             summary=prediction.summary,
         )

@@ -13,6 +13,7 @@ from gynbtnet.networks.inference_ops import convolve
 from gynbtnet.networks.presets import PRESETS, Preset
 from gynbtnet.runtime.array_types import Triple
 from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.phrases import by_axis
 
 Strides = Sequence[int | Sequence[int]]
 
@@ -53,13 +54,13 @@ class Encoder(nn.Module):
         """
         if len(shape) != 3 or any(n < 1 or n % s for n, s in zip(shape, self.total_stride, strict=True)):
             raise BadInput(
-                f"A patch of {_times(shape)} voxels doesn't divide by this network's total stride of "
-                f"{_times(self.total_stride)}; choose a patch size in multiples of that."
+                f"A patch of {by_axis(shape)} voxels doesn't divide by this network's total stride of "
+                f"{by_axis(self.total_stride)}; choose a patch size in multiples of that."
             )
         if tuple(shape) == self.total_stride:
             raise BadInput(
-                f"A patch of {_times(shape)} voxels leaves a single one at this network's deepest level, too few to "
-                f"normalise over; choose a larger multiple of {_times(self.total_stride)}."
+                f"A patch of {by_axis(shape)} voxels leaves a single one at this network's deepest level, too few to "
+                f"normalise over; choose a larger multiple of {by_axis(self.total_stride)}."
             )
         return tuple(n // s for n, s in zip(shape, self.total_stride, strict=True))  # type: ignore[return-value]
 
@@ -159,7 +160,3 @@ def find_preset(preset: str | Preset) -> Preset:
     if preset not in PRESETS:
         raise BadInput(f"There is no network preset {preset!r}; expected one of {', '.join(PRESETS)}.")
     return PRESETS[preset]
-
-
-def _times(sizes: Sequence[int]) -> str:
-    return "×".join(str(size) for size in sizes)

@@ -12,10 +12,10 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure, FigureBase
 
 from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.structure_masks import OverlappingSegmentation
+from gynbtnet.imaging.mask_measures import union_of_boxes
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation, Volume
-from gynbtnet.pictures.planes import EDGES, PLANES, Plane, PlaneName, as_displayed, plane
+from gynbtnet.pictures.planes import EDGES, PLANES, Plane, PlaneName, as_displayed, plane, plane_box
 
 SOFT_TISSUE_HU = (40 - 400 / 2, 40 + 400 / 2)
 """Window of level 40, width 400."""
@@ -57,34 +57,15 @@ def make_view(image: Volume, prediction: Segmentation, truth: Segmentation | Non
     drawn = [one for one in (truth, prediction) if one is not None]
     if any(one.labels.geometry.shape != image.geometry.shape for one in drawn):
         raise ValueError("image, truth and prediction must share one grid")
-    box = box_around(np.logical_or.reduce([one.labels.array > 0 for one in drawn]), image.geometry)
-    cropped = [one.mapped(lambda volume: as_displayed(crop(volume, box))) for one in drawn]
+    around = union_of_boxes(box for one in drawn for box in one.boxes().values())
+    box = image.geometry.cube_around(around, MARGIN_MM)
+    cropped = [one.cropped(box).mapped(as_displayed) for one in drawn]
     return View(
-        image=as_displayed(crop(image, box)),
+        image=as_displayed(image.cropped(box)),
         truth=cropped[0] if truth is not None else None,
         prediction=cropped[-1],
         point=_middle(drawn, image.geometry),
     )
-
-
-def box_around(drawn: npt.NDArray[np.bool_], geometry: Geometry, margin_mm: float = MARGIN_MM) -> tuple[slice, ...]:
-    """A cube in mm around all that is drawn, within the grid; all of the grid where nothing is."""
-    if not drawn.any():
-        return tuple(slice(0, n) for n in geometry.shape)
-    found = [np.flatnonzero(drawn.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
-    middles = [(indices[0] + indices[-1]) / 2 for indices in found]
-    half = (
-        max((indices[-1] - indices[0]) * s / 2 for indices, s in zip(found, geometry.spacing, strict=True)) + margin_mm
-    )
-    sides = zip(middles, geometry.spacing, geometry.shape, strict=True)
-    return tuple(slice(max(0, int(m - half / s)), min(n, int(m + half / s) + 2)) for m, s, n in sides)
-
-
-def crop(volume: Volume, box: tuple[slice, ...]) -> Volume:
-    """A part of a volume, where it lay."""
-    array, geometry = volume.array[box], volume.geometry
-    origin = geometry.to_world([side.start for side in box])
-    return Volume(array, Geometry(array.shape, geometry.spacing, tuple(origin), geometry.direction))
 
 
 def overlay_figure(view: View, names: StructureNames, planes: Sequence[PlaneName] = PLANES) -> Figure:
@@ -119,16 +100,9 @@ def _planes_of(
     segmentation: Segmentation, name: PlaneName, point: tuple[float, float, float]
 ) -> Iterator[tuple[str, Plane]]:
     """Each structure's mask on one plane, as it was drawn."""
-    labels = plane(segmentation.labels, name, point)
-    own = {}
-    if isinstance(segmentation, OverlappingSegmentation):
-        bits = plane(segmentation.own.bits, name, point)
-        own = {
-            structure: (bits.array >> bits.array.dtype.type(i)) & bits.array.dtype.type(1) != 0
-            for i, structure in enumerate(segmentation.own.structures)
-        }
-    for label, structure in enumerate(segmentation.structures, start=1):
-        yield structure, Plane(own.get(structure, labels.array == label), labels.spacing)
+    slab = segmentation.cropped(plane_box(segmentation.labels.geometry, name, point))
+    for structure in segmentation.structures:
+        yield structure, plane(Volume(slab.mask(structure), slab.labels.geometry), name, point)
 
 
 def _inches(view: View, planes: Sequence[PlaneName]) -> npt.NDArray[np.float64]:
@@ -148,13 +122,14 @@ def colour(structure: str, names: StructureNames) -> str:
 
 
 def _middle(drawn: Sequence[Segmentation], geometry: Geometry) -> tuple[float, float, float]:
-    middle = (np.asarray(geometry.shape) - 1) / 2
+    """Return the mean of the structures' centroids in the first segmentation that has any, else the grid's centre."""
+    middle = geometry.to_world((np.asarray(geometry.shape) - 1) / 2)
     for segmentation in drawn:
-        masks = [mask for mask in map(segmentation.mask, segmentation.structures) if mask.any()]
-        if masks:
-            middle = np.mean([np.argwhere(mask).mean(axis=0) for mask in masks], axis=0)
+        centroids = [point for name in segmentation.structures if (point := segmentation.centroid_mm(name)) is not None]
+        if centroids:
+            middle = np.mean(centroids, axis=0)
             break
-    x, y, z = geometry.to_world(middle)
+    x, y, z = middle
     return float(x), float(y), float(z)
 
 

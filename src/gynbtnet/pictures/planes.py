@@ -7,13 +7,13 @@ the picture. Sagittal: anterior on the left.
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
 from gynbtnet.imaging.files.volume_files import from_sitk, to_sitk
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Volume
+from gynbtnet.runtime.array_types import Box
 
 PlaneName = Literal["axial", "coronal", "sagittal"]
 PLANES: tuple[PlaneName, ...] = ("axial", "coronal", "sagittal")
@@ -43,7 +43,7 @@ def as_displayed(volume: Volume) -> Volume:
 
 def plane(volume: Volume, name: PlaneName, point: npt.ArrayLike) -> Plane:
     """Return the plane of an :func:`as_displayed` volume nearest to ``point``, (x, y, z) in mm, or its edge."""
-    z, y, x = nearest_voxel(volume.geometry, point)
+    z, y, x = volume.geometry.nearest_voxel(point)
     sz, sy, sx = volume.geometry.spacing
     if name == "axial":
         return Plane(volume.array[z], (sy, sx))
@@ -52,7 +52,8 @@ def plane(volume: Volume, name: PlaneName, point: npt.ArrayLike) -> Plane:
     return Plane(volume.array[::-1, :, x], (sz, sy))
 
 
-def nearest_voxel(geometry: Geometry, point: npt.ArrayLike) -> tuple[int, int, int]:
-    """Index (z, y, x) of the voxel of the grid nearest to a world point (x, y, z) in mm."""
-    index = np.clip(np.rint(geometry.to_index(point)), 0, np.asarray(geometry.shape) - 1)
-    return int(index[0]), int(index[1]), int(index[2])
+def plane_box(geometry: Geometry, name: PlaneName, point: npt.ArrayLike) -> Box:
+    """Return the box, one voxel thick, that :func:`plane` shows of an :func:`as_displayed` grid."""
+    axis = PLANES.index(name)
+    index = geometry.nearest_voxel(point)[axis]
+    return tuple(slice(index, index + 1) if other == axis else slice(None) for other in range(3))

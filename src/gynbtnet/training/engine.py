@@ -81,13 +81,13 @@ def _train(
     run: RunFolder,
 ) -> None:
     keep_freed_memory()
-    shown = batches.batch_size * batches.devices * settings.accumulate
+    shown = batches.batch_size * batches.devices * settings.gradient_accumulation_steps
     steps_per_epoch = settings.steps_per_epoch or math.ceil(len(batches.cases) / shown)
     steps = settings.epochs * steps_per_epoch
     warm_up = settings.warm_up_epochs * steps_per_epoch or min(round(settings.warm_up_share * steps), steps - 1)
     progress = read_progress(run.state)
     at_once = _patches_at_once(fabric, objective, batches, settings, progress)
-    parts_per_step = settings.accumulate * (batches.batch_size // at_once)
+    parts_per_step = settings.gradient_accumulation_steps * (batches.batch_size // at_once)
 
     if fabric.world_size > 1 and settings.strategy == "ddp":
         for parameter in filter(attrgetter("requires_grad"), objective.network.parameters()):
@@ -102,7 +102,11 @@ def _train(
         note_environment(run, epochs_done=progress.epoch, device=str(fabric.device), processes=fabric.world_size)
 
     done = progress.epoch * steps_per_epoch
-    stream = load_batches(batches, range(done * settings.accumulate, steps * settings.accumulate), settings.workers)
+    stream = load_batches(
+        batches,
+        range(done * settings.gradient_accumulation_steps, steps * settings.gradient_accumulation_steps),
+        settings.workers,
+    )
     columns = (*_FIGURES, *objective.score_names)
     clock = _Clock(settings.time_budget_hours)
     with (
@@ -116,14 +120,20 @@ def _train(
                 learning_rate = cosine_with_warm_up(step, steps, settings.learning_rate, warm_up)
                 for group in optimizer.param_groups:
                     group["lr"] = learning_rate
-                parts = (part for _ in range(settings.accumulate) for part in split_batch(meter.next_batch(), at_once))
+                parts = (
+                    part
+                    for _ in range(settings.gradient_accumulation_steps)
+                    for part in split_batch(meter.next_batch(), at_once)
+                )
                 for number, part in enumerate(parts, start=1):
                     with fabric.no_backward_sync(network, enabled=number < parts_per_step):
                         loss = objective.loss(network, part)
                         fabric.backward(loss / parts_per_step)
                     meter.add(loss)
-                if settings.clip is not None:
-                    fabric.clip_gradients(network, wrapped_optimizer, max_norm=settings.clip, error_if_nonfinite=False)
+                if settings.max_grad_norm is not None:
+                    fabric.clip_gradients(
+                        network, wrapped_optimizer, max_norm=settings.max_grad_norm, error_if_nonfinite=False
+                    )
                 wrapped_optimizer.step()
                 wrapped_optimizer.zero_grad()
                 advance(note=f"loss {meter.mean_loss:.3f}")
@@ -171,11 +181,11 @@ def _patches_at_once(
 
     A run that goes on takes as many as before, so that its sums round as they did.
     """
-    if not settings.fit_memory:
+    if not settings.auto_micro_batch:
         return batches.batch_size
     if progress.patches_at_once is not None:
         return math.gcd(progress.patches_at_once, batches.batch_size)
-    at_once = micro_batch_size(fabric, objective, batches[0], settings.memory_gb)
+    at_once = micro_batch_size(fabric, objective, batches[0], settings.micro_batch_memory_gb)
     console.print(f"Memory holds {at_once} of the {batches.batch_size} patches of a batch at a time.")
     return at_once
 
@@ -193,7 +203,9 @@ def _validate(
     progress: Progress,
 ) -> dict[str, float]:
     """The scores of this epoch by name; none if it isn't one to validate."""
-    if validation is None or (progress.epoch != settings.epochs and progress.epoch % settings.validate_every):
+    if validation is None or (
+        progress.epoch != settings.epochs and progress.epoch % settings.validation_interval_epochs
+    ):
         return {}
     objective.network.eval()
     with torch.no_grad(), fabric.autocast():
@@ -230,7 +242,7 @@ def _draw(
     run: RunFolder,
 ) -> None:
     """A picture of the first validation patches, where this epoch is one for it."""
-    due = progress.ended or progress.epoch % settings.picture_every == 0
+    due = progress.ended or progress.epoch % settings.picture_interval_epochs == 0
     if validation is None or not due or not (fabric.is_global_zero or is_sharded(objective.network)):
         return
     objective.network.eval()
@@ -255,7 +267,7 @@ def _keep(
         weights = whole_weights(objective.network)
         if fabric.is_global_zero:
             save_weights(weights, run.best_weights)
-    if progress.ended or out_of_time or progress.epoch % settings.checkpoint_every == 0:
+    if progress.ended or out_of_time or progress.epoch % settings.checkpoint_interval_epochs == 0:
         state = whole_state(objective.network, optimizer)
         if fabric.is_global_zero:
             if progress.ended:  # and not before: who finds these weights may take the run for finished

@@ -64,17 +64,17 @@ def synthetic(tmp_path, write_series, names):
     return mask > 0, ct.volume.geometry, theirs
 
 
-@pytest.mark.parametrize("outlines", ["smooth", "exact"])
-def test_a_synthetic_structure(synthetic, outlines):
+@pytest.mark.parametrize("contour_style", ["smooth", "exact"])
+def test_a_synthetic_structure(synthetic, contour_style):
     mask, geometry, theirs = synthetic
-    compare(mask, geometry, theirs(outlines=outlines))
+    compare(mask, geometry, theirs(contour_style=contour_style))
 
 
 def test_inner_contours_are_filled_which_is_why_keyholes_are_the_default(synthetic):
     mask, geometry, theirs = synthetic
     filled = mask.copy()
     filled[1:3, 8:13, 8:12] = True
-    compare(filled, geometry, theirs(holes="inner"))
+    compare(filled, geometry, theirs(hole_style="inner"))
 
 
 @pytest.mark.parametrize("number", [0, 1, 25])

@@ -59,7 +59,7 @@ def test_rtstruct_seg_and_nifti_have_the_same_content(ct, tmp_path, names, seed)
     ours = segmented(ct, seed)
     write(ours, ct, tmp_path / "SEG.dcm", names, force=True)
     words = {"label": "test", "description": "contours", "software_version": "0.1.0"}
-    write_rtstruct(ours, ct, tmp_path / "RS.dcm", names=names, outlines="exact", force=True, **words)
+    write_rtstruct(ours, ct, tmp_path / "RS.dcm", names=names, contour_style="exact", force=True, **words)
     write_volume(ours.labels, tmp_path / "labels.nii.gz")
     from_seg, seg_report = read_seg(tmp_path / "SEG.dcm", ct, FIVE, names)
     from_rtstruct, rtstruct_report = read_rtstruct(tmp_path / "RS.dcm", ct, FIVE, names)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.inference.quality.failure_flags import failure_flags
 from gynbtnet.inference.quality.structure_features import structure_features
@@ -34,7 +35,8 @@ def pelvis(geometry: Geometry = GRID, **boxes: tuple[slice, ...] | None) -> Segm
 
 def flagged(segmentation: Segmentation, volumes=(), **agreement: float) -> list[tuple[str, str]]:
     found = failure_flags(segmentation, agreement, structure_features(segmentation), volumes)
-    assert all(flag.sentence.startswith(flag.structure) and flag.sentence.endswith(".") for flag in found)
+    shown = StructureNames.load().display_name
+    assert all(flag.sentence.startswith(shown(flag.structure)) and flag.sentence.endswith(".") for flag in found)
     return [(flag.structure, flag.kind) for flag in found]
 
 
@@ -91,7 +93,7 @@ def test_a_target_far_from_the_uterus() -> None:
     far = pelvis(uterus=np.s_[10:14, 10:14, 8:12])
     assert flagged(far) == [("hr_ctv", "place")]
     sentence = failure_flags(far, {}, structure_features(far))[0].sentence
-    assert sentence == "hr_ctv lies 15 mm from the uterus, which it should adjoin; check that the cervix was found."
+    assert sentence == "HR-CTV is 15 mm from the uterus but should adjoin it. Check that the cervix was found."
 
 
 def test_a_target_before_the_bladder_or_behind_the_rectum() -> None:

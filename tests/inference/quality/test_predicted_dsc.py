@@ -163,19 +163,19 @@ def test_to_review_is_what_may_lie_below_the_limit_or_was_not_drawn() -> None:
 def test_the_words() -> None:
     found = reviewed(0.9, quality())
     assert found.remarks["bladder"] == (
-        "REVIEW. Predicted DSC 0.87, probably 0.80 to 0.91. bladder reaches the scan's inferior edge; its volume and "
-        "dose beyond aren't known. bladder was drawn differently by the model's single passes, which agree to a Dice "
-        "coefficient of 0.60 with their mean; check all of its border."
+        "REVIEW. Predicted DSC 0.87 (likely 0.80 to 0.91). Bladder reaches the inferior edge of the scan. Its volume "
+        "and dose beyond it are unknown. Bladder is uncertain: the averaged predictions agree with their mean "
+        "only to a Dice coefficient of 0.60. Check its whole border."
     )
-    assert found.remarks["hr_ctv"].startswith("REVIEW. hr_ctv is missing")
-    assert found.summary == "Review hr_ctv, bladder. Flags on hr_ctv, bladder."
+    assert found.remarks["hr_ctv"].startswith("REVIEW. HR-CTV was not found.")
+    assert found.summary == "Review: HR-CTV, Bladder. Flagged: HR-CTV, Bladder."
 
 
 def test_without_plan_and_quality_there_are_flags_alone() -> None:
     found = review_segmentation(ThirdParty(), drawn(), PredictionSettings())
     assert found.segmentation.volume_cm3("bladder") == pytest.approx(104)
     assert {flag.kind for flag in found.flags} == {"missing", "fragmented", "edge", "disagreement"}
-    assert found.summary.endswith("Quality not calibrated for bladder.")
+    assert found.summary.endswith("No predicted DSC: Bladder.")
 
 
 def test_an_ensemble_goes_by_what_stands_beside_its_folds(tmp_path: Path) -> None:

@@ -21,10 +21,10 @@ Kind = Literal["full", "light", "none"]
 
 
 def batches_of(
-    prepared: PreparedCohort, kind: Kind = "full", foreground_share: float = 1 / 3, **others: int
+    prepared: PreparedCohort, kind: Kind = "full", foreground_oversampling: float = 1 / 3, **others: int
 ) -> Batches:
     values = {"batch_size": 2, "seed": 5, **others}
-    return Batches(prepared.cases, Augmentation(kind, PATCH), foreground_share=foreground_share, **values)
+    return Batches(prepared.cases, Augmentation(kind, PATCH), foreground_oversampling=foreground_oversampling, **values)
 
 
 def same(one: Batch, other: Batch) -> bool:
@@ -105,7 +105,7 @@ def test_a_patch_larger_than_the_scan_is_centred_and_padded(prepared: PreparedCo
 
 def test_labels_follow_the_image(prepared: PreparedCohort) -> None:
     """The balls are brighter than the noise by four standard deviations, wherever augmentation takes them."""
-    batches = batches_of(prepared, foreground_share=1.0)
+    batches = batches_of(prepared, foreground_oversampling=1.0)
     for step in range(20):
         batch = batches[step]
         inside = batch["labels"] == 1
@@ -127,7 +127,7 @@ def test_light_is_a_mirror_image(prepared: PreparedCohort) -> None:
 
 def test_unlabelled_scans_give_no_labels(prepared: PreparedCohort) -> None:
     cases = [replace(case, labelled=False, foreground_labels=()) for case in prepared.cases]
-    batch = Batches(cases, Augmentation("full", PATCH), 2, 0, foreground_share=1.0)[0]
+    batch = Batches(cases, Augmentation("full", PATCH), 2, 0, foreground_oversampling=1.0)[0]
     assert set(batch) == {"image", "seeds"}
 
 

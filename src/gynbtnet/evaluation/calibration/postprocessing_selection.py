@@ -129,9 +129,8 @@ def _ids(cohort: Cohort) -> list[str]:
 
 def _pair(cohort: Cohort, case_id: str, predictions: Path) -> tuple[Segmentation, Segmentation]:
     case = cohort.case(case_id)
-    return read_truth(case, cohort.structures), _in_order(
-        read_prediction(case, predictions, cohort.structures), cohort.structures
-    )
+    prediction = read_prediction(case, predictions, cohort.structures)
+    return read_truth(case, cohort.structures), prediction.relabelled(cohort.structures)
 
 
 def _pieces(cohort: Cohort, case_id: str, predictions: Path) -> _Overlaps:
@@ -309,13 +308,3 @@ def _hd95(
                 found[name].setdefault(case.patient, []).append((distances[0], distances[1]))
     means = {name: np.mean([np.mean(cases, axis=0) for cases in found[name].values()], axis=0) for name in changed}
     return {name: (float(pair[0]), float(pair[1])) for name, pair in means.items()}
-
-
-def _in_order(segmentation: Segmentation, structures: Sequence[str]) -> Segmentation:
-    """With the labels of a cohort, whatever the model's were."""
-    if segmentation.structures == tuple(structures):
-        return segmentation
-    label_of = {name: label for label, name in enumerate(structures, start=1)}
-    table = np.array([0, *(label_of.get(name, 0) for name in segmentation.structures)], np.uint8)
-    labels = replace(segmentation.labels, array=table[segmentation.labels.array])
-    return Segmentation(labels, tuple(structures))

@@ -15,7 +15,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.evaluation.metrics.centroid import centroid
 from gynbtnet.evaluation.metrics.evaluate import Evaluation, read_prediction, read_truth
 from gynbtnet.evaluation.metrics.metrics import Score
 from gynbtnet.imaging.volume import Segmentation
@@ -122,6 +121,5 @@ def slope(fractions: Sequence[int], values: npt.NDArray[np.float64]) -> npt.NDAr
 
 
 def _centroids(segmentation: Segmentation) -> Points:
-    masks = {structure: segmentation.mask(structure) for structure in segmentation.structures}
-    geometry = segmentation.labels.geometry
-    return {structure: geometry.to_world(centroid(mask)) for structure, mask in masks.items() if mask.any()}
+    centroids = {structure: segmentation.centroid_mm(structure) for structure in segmentation.structures}
+    return {structure: point for structure, point in centroids.items() if point is not None}

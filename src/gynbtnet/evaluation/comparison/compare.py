@@ -17,7 +17,7 @@ from gynbtnet.runtime.errors import BadInput
 __all__ = ["Comparison", "compare", "make_comparison"]
 
 OURS, FROM_SCRATCH = "gynbtnet", "gynbtnet-from-scratch"
-"""What ``gynbtnet baselines`` calls our model, with and without the stages before the task."""
+"""What ``gynbtnet benchmark`` calls our model, with and without the stages before the task."""
 _ROUNDING_CM3 = 1e-4
 
 

@@ -12,6 +12,7 @@ from gynbtnet.evaluation.reports.grouped_table import Cell, GroupedTable, Head, 
 from gynbtnet.evaluation.statistics.model_tests import TESTS
 from gynbtnet.evaluation.statistics.paired_values import BETTER
 from gynbtnet.evaluation.statistics.significance_marks import SIGNIFICANT, STRONGLY, Mark, mark
+from gynbtnet.runtime.phrases import enumeration
 
 SYNTHETIC = "Synthetic data: no patient was scanned. "
 OF_ALL = ("anova", "friedman")
@@ -61,7 +62,7 @@ def model_table(comparison: Comparison) -> GroupedTable | None:
             counts = [Cell(str(row[count])) for count in ("cases", "missed", "false")]
             rows.append((*words, *(_cell(row, metric) for metric in metrics), *counts))
         groups.append(tuple(rows))
-    caption = f"{comparison.ours} beside {_listed(comparison.rivals)}. {_caption(comparison, models)}"
+    caption = f"{comparison.ours} beside {enumeration(comparison.rivals)}. {_caption(comparison, models)}"
     return GroupedTable("table_1", caption, (tuple(map(Head, heads)),), tuple(groups), texts=2)
 
 
@@ -156,7 +157,7 @@ def effects_table(comparison: Comparison) -> GroupedTable:
     smaller = [METRICS[metric] for metric in comparison.settings.metrics if BETTER[metric] < 0]
     caption = (
         f"{_synthetic(comparison)}Mean difference, model minus the other, in the metric's unit"
-        + (f"; of {_listed(smaller)} a negative one favours the model" if smaller else "")
+        + (f"; of {enumeration(smaller)} a negative one favours the model" if smaller else "")
         + f". d_z: the same over the SD of the differences. 95 % intervals from {comparison.settings.resamples:,} "
         "resamples of patients, each with all cases, expanded for the number of patients. Left out: cases that some "
         "models have a score for and others haven't."
@@ -279,7 +280,3 @@ def _number(value: float, decimals: int) -> str:
 
 def _many(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"
-
-
-def _listed(names: tuple[str, ...] | list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

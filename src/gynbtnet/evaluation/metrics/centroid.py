@@ -1,16 +1,9 @@
 """How far the centre of mass of one mask lies from another's, in mm."""
 
 import numpy as np
-import numpy.typing as npt
 
+from gynbtnet.imaging.mask_measures import centroid
 from gynbtnet.runtime.array_types import Mask, Spacing
-
-
-def centroid(mask: Mask) -> npt.NDArray[np.float64]:
-    """The mean index (z, y, x) of a mask's voxels; the mask isn't empty."""
-    voxels = int(np.count_nonzero(mask))
-    profiles = (mask.sum(axis=tuple({0, 1, 2} - {axis})) for axis in range(3))
-    return np.array([profile @ np.arange(len(profile)) for profile in profiles]) / voxels
 
 
 def centroid_shift(truth: Mask, prediction: Mask, spacing: Spacing) -> float:

@@ -95,7 +95,7 @@ def evaluate(
         out: folder of the tables.
         settings: policy and tolerance.
         jobs: cases at once, each in a process of its own.
-        memory_gb: what they may take together, see :func:`gynbtnet.runtime.parallel.affordable_jobs`.
+        memory_gb: what they may take together, see :func:`gynbtnet.runtime.parallel.limit_jobs_to_memory`.
 
     Raises:
         BadInput: where there is no case, a case has no labels, or a prediction is absent, lies on another grid or comes
@@ -115,7 +115,7 @@ def evaluate(
 def all_or_none(
     work: Callable[[Case], Result], cases: Sequence[Case], *, title: str, jobs: int, memory_gb: float | None = None
 ) -> list[Result]:
-    """What ``work`` makes of every case, as :func:`gynbtnet.runtime.parallel.for_each_scan` does it.
+    """What ``work`` makes of every case, as :func:`gynbtnet.runtime.parallel.map_scans` does it.
 
     Raises:
         BadInput: where one fails, since a table of the others would look like one of all.

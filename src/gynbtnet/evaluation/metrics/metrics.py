@@ -14,14 +14,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-from scipy import ndimage
-
 from gynbtnet.evaluation.metrics.centroid import centroid_shift, worst_shift
 from gynbtnet.evaluation.metrics.settings import ScoringSettings
 from gynbtnet.evaluation.metrics.surface_distance import diagonal, surface_distances, worst_distance
 from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.structure_masks import OverlappingSegmentation
+from gynbtnet.imaging.mask_measures import union_of_boxes
 from gynbtnet.imaging.volume import Segmentation
 from gynbtnet.runtime.array_types import Box, Mask
 
@@ -91,12 +88,12 @@ def score(
     geometry = truth.labels.geometry
     if geometry.shape != prediction.labels.geometry.shape:
         raise ValueError(f"shapes differ: truth {geometry.shape}, prediction {prediction.labels.geometry.shape}")
-    truth_boxes, prediction_boxes = _boxes(truth), _boxes(prediction)
+    truth_boxes, prediction_boxes = truth.boxes(), prediction.boxes()
     scores = []
     for structure in truth.structures:
         if structure not in prediction.structures:
             raise ValueError(f"the prediction has no structure {structure}, only {', '.join(prediction.structures)}")
-        box = _union(truth_boxes[structure], prediction_boxes[structure])
+        box = union_of_boxes((truth_boxes[structure], prediction_boxes[structure])) or _EMPTY_BOX
         true, predicted = truth.mask(structure, box), prediction.mask(structure, box)
         missed = "unknown" if structure in unknown else _missed(bool(true.any()), bool(predicted.any()))
         true_cm3, predicted_cm3 = (float(mask.sum()) * geometry.voxel_volume / 1000 for mask in (true, predicted))
@@ -137,6 +134,7 @@ class _Figures:
     centroid_shift: float
 
 
+_EMPTY_BOX: Box = (slice(0, 0),) * 3
 _NOT_SCORED = _Figures(*[math.nan] * 6)
 
 
@@ -169,20 +167,3 @@ def _missed(in_truth: bool, in_prediction: bool) -> Missed:
     if in_truth:
         return "none" if in_prediction else "prediction"
     return "truth" if in_prediction else "both"
-
-
-def _boxes(segmentation: Segmentation) -> dict[str, Box | None]:
-    """The smallest box around each structure, found in one pass; None where a structure is absent."""
-    found = ndimage.find_objects(segmentation.labels.array, max_label=len(segmentation.structures))
-    boxes = dict(zip(segmentation.structures, found, strict=True))
-    if isinstance(segmentation, OverlappingSegmentation):
-        own = segmentation.own
-        boxes |= {name: ndimage.find_objects(own.mask(name).view(np.uint8), 1)[0] for name in own.structures}
-    return boxes
-
-
-def _union(first: Box | None, second: Box | None) -> Box:
-    boxes = [box for box in (first, second) if box is not None]
-    if not boxes:
-        return (slice(0, 0),) * 3
-    return tuple(slice(min(s.start for s in sides), max(s.stop for s in sides)) for sides in zip(*boxes, strict=True))

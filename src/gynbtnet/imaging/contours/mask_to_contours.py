@@ -2,7 +2,7 @@
 
 An outline leads round the inside of a mask, slice by slice. Contours of a slice don't touch each other in a smooth
 outline: voxels that meet at a corner only get contours of their own. Either kind gives back the very same mask through
-:func:`~gynbtnet.imaging.contours.contours_to_mask.mask_from_contours`.
+:func:`~gynbtnet.imaging.contours.contours_to_mask.contours_to_mask`.
 """
 
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ import numpy as np
 from gynbtnet.imaging.contours.contours_to_mask import Contour
 from gynbtnet.imaging.contours.keyholes import join_holes
 from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.mask_measures import bounding_box
 from gynbtnet.runtime.array_types import FloatArray, IntArray, Mask
 
 ContourStyle = Literal["smooth", "exact"]
@@ -26,26 +27,28 @@ _SMOOTHING_WEIGHTS = (0.5, -0.53)  # towards the neighbours, then back a little 
 
 
 def mask_to_contours(
-    mask: Mask, geometry: Geometry, *, outlines: ContourStyle = "smooth", holes: HoleStyle = "inner"
+    mask: Mask, geometry: Geometry, *, contour_style: ContourStyle = "smooth", hole_style: HoleStyle = "inner"
 ) -> list[Contour]:
     """The outlines of a mask (z, y, x), slice by slice.
 
     Args:
         mask: the voxels inside.
         geometry: where they lie.
-        outlines: ``smooth`` passes between the centres of inside and outside voxels and never changes a centre's side;
-            ``exact`` runs along the borders of voxels.
-        holes: ``inner`` makes each a contour of its own, for XOR; ``keyhole`` joins it to the contour around it.
+        contour_style: ``smooth`` runs between the centres of inside and outside voxels and never moves a centre to the
+            other side; ``exact`` runs along voxel edges.
+        hole_style: ``inner`` makes a hole a separate contour, for XOR; ``keyhole`` joins it to the contour around it.
     """
     if mask.shape != geometry.shape:
         raise ValueError(f"a mask of shape {mask.shape} does not lie on a grid of shape {geometry.shape}")
-    if not mask.any():
+    box = bounding_box(mask)
+    if box is None:
         return []
-    low, inside = _cropped(mask)
+    low = np.asarray([side.start for side in box]) - [0, 1, 1]
+    inside = np.pad(mask[box], ((0, 0), (1, 1), (1, 1)))
     walks = _walks(inside)
-    rings = _smooth(walks, inside.shape) if outlines == "smooth" else _exact(walks, inside.shape)
+    rings = _smooth(walks, inside.shape) if contour_style == "smooth" else _exact(walks, inside.shape)
     slices = [int(z) for z in np.unravel_index(walks.cells[walks.ends - 1], _cells(inside.shape))[0]]
-    if holes == "keyhole":
+    if hole_style == "keyhole":
         slices, rings = _joined(slices, rings)
     counts = np.cumsum([len(ring) for ring in rings])
     planes = np.repeat(slices, np.diff(counts, prepend=0)).astype(float)
@@ -60,13 +63,6 @@ def _joined(slices: list[int], rings: list[FloatArray]) -> tuple[list[int], list
         by_slice.setdefault(z, []).append(ring)
     joined = [(z, ring) for z, apart in by_slice.items() for ring in join_holes(apart)]
     return [z for z, _ in joined], [ring for _, ring in joined]
-
-
-def _cropped(mask: Mask) -> tuple[IntArray, Mask]:
-    """The mask's bounding box with one voxel of background around within the slice, and where it starts."""
-    box = [np.flatnonzero(mask.any(axis=axes))[[0, -1]] for axes in ((1, 2), (0, 2), (0, 1))]
-    cut = mask[tuple(slice(first, last + 1) for first, last in box)]
-    return np.asarray([first for first, _ in box]) - [0, 1, 1], np.pad(cut, ((0, 0), (1, 1), (1, 1)))
 
 
 @dataclass(frozen=True, eq=False)

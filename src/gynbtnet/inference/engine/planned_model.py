@@ -105,7 +105,7 @@ class PlannedModel(ABC):
                 device=self.device,
                 body=region.body,
             )
-            labels = logits_to_labels(scan_grid, slabs, region.geometry(grid))
+            labels = logits_to_labels(scan_grid, slabs, grid.cropped(region.box))
         return SegmentationResult(
             Segmentation(Volume(labels, scan_grid), plan.structures),
             forward.agreement(plan.structures),

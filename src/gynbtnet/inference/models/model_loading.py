@@ -59,7 +59,7 @@ def _load_ensemble(folder: Path, settings: PredictionSettings) -> Ensemble:
         if replace(member.plan, notes=()) != replace(members[0].plan, notes=()):
             raise BadInput(
                 f"{member.folder} was trained by another plan than {members[0].folder}; expected folds of one plan, as "
-                "`gynbtnet crossvalidate` trains them."
+                "`gynbtnet finetune --every-fold` trains them."
             )
     return Ensemble.combine(folder, members, _merge_calibration(folder, members[0].plan), Quality.load(folder))
 
@@ -74,7 +74,7 @@ def _merge_calibration(folder: Path, fold_plan: Plan) -> Plan:
     ):
         raise BadInput(
             f"{folder / 'plans.json'} is another plan than that of the folds in this folder; copy it again from the "
-            "folder in which they were trained, or call `gynbtnet crossvalidate` again."
+            "folder in which they were trained, or call `gynbtnet finetune --every-fold` again."
         )
     return replace(fold_plan, volumes=calibrated.volumes, postprocessing=calibrated.postprocessing)
 

@@ -3,8 +3,10 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
+from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation
 from gynbtnet.inference.quality.structure_features import StructureFeatures
 from gynbtnet.inference.quality.target_position import TARGET, implausible_target_position
@@ -55,13 +57,13 @@ def failure_flags(
     for structure_feature in features:
         name = structure_feature.structure
         if structure_feature.volume_cm3 == 0:
-            sentence = f"{name} is missing: nothing was drawn; draw it by hand, unless the patient has none."
+            sentence = f"{_display_name(name)} was not found. Contour it manually unless it has been removed."
             flags.append(Flag(name, "missing", sentence))
             continue
         flags += _shape_flags(structure_feature)
         flags += _volume_flags(structure_feature, reference.get(name))
         if name == TARGET and position:
-            flags.append(Flag(name, "place", f"{name} {position}; check that the cervix was found."))
+            flags.append(Flag(name, "place", f"{_display_name(name)} {position}. Check that the cervix was found."))
         flags += _agreement_flags(name, agreement.get(name, math.nan))
     return tuple(flags)
 
@@ -70,13 +72,17 @@ def _shape_flags(features: StructureFeatures) -> Iterator[Flag]:
     name = features.structure
     if features.largest_share < LARGEST_SHARE:
         sentence = (
-            f"{name} is in {features.components} pieces, with {100 * (1 - features.largest_share):.0f} % of its volume "
-            "outside the largest; join them or delete what doesn't belong."
+            f"{_display_name(name)} has {features.components} separate parts; "
+            f"{100 * (1 - features.largest_share):.0f} % of its volume is outside the largest. Connect them or delete "
+            "the wrong ones."
         )
         yield Flag(name, "fragmented", sentence)
     if features.edges:
         sides = " and ".join(features.edges)
-        yield Flag(name, "edge", f"{name} reaches the scan's {sides} edge; its volume and dose beyond aren't known.")
+        sentence = (
+            f"{_display_name(name)} reaches the {sides} edge of the scan. Its volume and dose beyond it are unknown."
+        )
+        yield Flag(name, "edge", sentence)
 
 
 def _volume_flags(features: StructureFeatures, reference: StructureVolume | None) -> Iterator[Flag]:
@@ -86,8 +92,9 @@ def _volume_flags(features: StructureFeatures, reference: StructureVolume | None
     if not low <= features.volume_cm3 <= high:
         size = "small" if features.volume_cm3 < low else "large"
         sentence = (
-            f"{features.structure} is {size}: {features.volume_cm3:.3g} cm³, where {100 * COVERED:.0f} % of patients "
-            f"like the {reference.patients} of the training have {low:.3g} to {high:.3g} cm³; check its extent."
+            f"{_display_name(features.structure)} is unusually {size}: {features.volume_cm3:.3g} cm³. "
+            f"{100 * COVERED:.0f} % of patients similar to the {reference.patients} training patients have {low:.3g} "
+            f"to {high:.3g} cm³. Check its extent."
         )
         yield Flag(features.structure, "volume", sentence)
 
@@ -95,7 +102,13 @@ def _volume_flags(features: StructureFeatures, reference: StructureVolume | None
 def _agreement_flags(structure: str, agreement: float) -> Iterator[Flag]:
     if agreement < AGREEMENT:  # false for NaN, which means one forward pass
         sentence = (
-            f"{structure} was drawn differently by the model's single passes, which agree to a Dice coefficient of "
-            f"{agreement:.2f} with their mean; check all of its border."
+            f"{_display_name(structure)} is uncertain: the averaged predictions agree with their mean only to "
+            f"a Dice coefficient of {agreement:.2f}. Check its whole border."
         )
         yield Flag(structure, "disagreement", sentence)
+
+
+@cache
+def _display_name(structure: str) -> str:
+    """Return the clinical name that people read, such as HR-CTV for ``hr_ctv``."""
+    return StructureNames.load().display_name(structure)
