@@ -114,7 +114,10 @@ def test_a_scan_under_two_names_is_told(gynbtnet, tmp_path: Path) -> None:
             ("not a pattern", "{patient}"),
         ),
         (("ingest", "HERE", "--out", "OUT", "--layout", "scans", "--channels", "CT,CT"), ("--channels", "twice")),
-        (("ingest", "HERE", "--out", "OUT", "--layout", "tcia-covid", "--allow-gantry-tilt"), ("doesn't use", "--allow-")),
+        (
+            ("ingest", "HERE", "--out", "OUT", "--layout", "tcia-covid", "--allow-gantry-tilt"),
+            ("doesn't use", "--allow-"),
+        ),
     ],
 )
 def test_mistakes_are_told(gynbtnet, tmp_path: Path, arguments: tuple[str, ...], words: tuple[str, ...]) -> None:

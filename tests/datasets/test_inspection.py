@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -26,12 +27,17 @@ def clinic(tmp_path: Path) -> Path:
     """A CT with RTSTRUCT, SEG and RTDOSE, a label map, and an RTSTRUCT without its CT."""
     folder = tmp_path / "clinic"
     scan = Volume(np.random.default_rng(0).integers(-100, 200, GRID.shape).astype(np.int16), GRID)
-    identity = {"patient_id": "SECRET", "study_description": "test", "series_description": "test", "seed": 0}
+    identity: dict[str, Any] = {
+        "patient_id": "SECRET",
+        "study_description": "test",
+        "series_description": "test",
+        "seed": 0,
+    }
     ct = write_ct_series(scan, folder / "CT", **identity)
     labels = np.zeros(GRID.shape, np.uint8)
     labels[2:5, 4:12, 4:12], labels[3:6, 14:20, 6:12] = 1, 2
     contours = Segmentation(Volume(labels, ct.volume.geometry), ("hr_ctv", "Sandbag"))
-    options = {"names": NAMES, "description": "test", "software_version": "0"}
+    options: dict[str, Any] = {"names": NAMES, "description": "test", "software_version": "0"}
     write_rtstruct(contours, ct, folder / "RS.dcm", label="test", **options)
     write_seg(contours, ct, folder / "SEG.dcm", **options)
     write_rtdose(Volume(np.full((3, 3, 3), 7.0), Geometry((3, 3, 3))), ct, folder / "RD.dcm", description="test")

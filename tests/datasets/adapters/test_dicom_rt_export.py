@@ -3,11 +3,12 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from pydicom.uid import UID
 
 from gynbtnet.datasets import ingest
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.ingestion import ingest_found as ingestion
-from gynbtnet.imaging.files.volume_files import read_volume
+from gynbtnet.imaging.files.volume_files import read_volume, write_volume
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.runtime.errors import BadInput
 
@@ -171,7 +172,7 @@ def test_a_source_that_is_not_an_export_is_refused(export: Path, tmp_path: Path,
     check_refused("contains RTSTRUCT; expected", _only_the_rtstruct(export, tmp_path / "contours"))
     second = export / "B" / "fraction-1" / "RS2.dcm"
     rtstruct = pydicom.dcmread(export / "B" / "fraction-1" / "RS.dcm")
-    rtstruct.SOPInstanceUID = rtstruct.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+    rtstruct.SOPInstanceUID = rtstruct.file_meta.MediaStorageSOPInstanceUID = UID("1.2.3")
     rtstruct.save_as(second)
     check_refused(r"RS.dcm .* and .*RS2.dcm .* are both drawn on one CT.*--rtstruct", export)
     write_export(tmp_path / "scans", "B", seed=9)
@@ -203,7 +204,6 @@ def test_out_must_be_empty_and_outside_the_source(export: Path, tmp_path: Path) 
 
 def test_an_interrupted_ingestion_resumes(export: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[str] = []
-    write_volume = ingestion.write_volume
 
     def recorded(volume: object, path: Path) -> None:
         if len(written) == 3:  # the second scan's labels
