@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ AFFINE = np.array([[-1.0, 0, 0, 20], [0, -1, 0, 22], [0, 0, 2, -10], [0, 0, 0, 1
 VALUES = np.random.default_rng(0).integers(-100, 200, SHAPE).astype(np.int16)
 
 
-def saved(path: Path, image: "nib.Nifti1Image", changes: dict[int, bytes] | None = None) -> Path:
+def saved(path: Path, image: Any, changes: dict[int, bytes] | None = None) -> Path:
     """The image as nibabel writes it, with bytes of its header replaced."""
     nib.save(image, path)
     opened = gzip.open if path.suffix == ".gz" else open
