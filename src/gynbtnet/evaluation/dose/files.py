@@ -116,7 +116,7 @@ def _rtdoses(cases: Sequence[Case], folder: Path | None) -> dict[str, tuple[Path
     def series_below(root: Path) -> list[FoundSeries]:
         if root not in searched:
             search = search_series(root)
-            spoilt = [one for one in search.damaged if one.may_be(RT_DOSE)]
+            spoilt = [one for one in search.damaged if one.is_possibly(RT_DOSE)]
             if spoilt:  # without it a case would have no dose, or a part of it
                 raise BadInput(spoilt[0].reason)
             searched[root] = list(search.series)
