@@ -178,8 +178,8 @@ def table(kind: str, all_of: Sequence[Outcome], patients: int) -> Iterator[str]:
                 [one.patient for one in own],
                 limit=BAD,
             )
-            figures = f"{area.auroc:.2f} ({area.low:.2f} to {area.high:.2f})"
-            yield f"| {name} | {words} | {figures} | {area.bad} of {area.of} |"
+            interval = f"{area.auroc:.2f} ({area.low:.2f} to {area.high:.2f})"
+            yield f"| {name} | {words} | {interval} | {area.n_bad} of {area.n_contours} |"
     yield ""
 
 
@@ -204,7 +204,11 @@ def main() -> None:
     out = asked.out.absolute()
     training = [f"task.training.{setting}" for setting in ("epochs=1", f"steps_per_epoch={asked.steps}")]
     shared = [*training, "task.training.validation_patches=2", "prediction.overlap=0", "supervised=null"]
-    shared += ["task.plan.spacing=[6,6,6]", "task.plan.patch_size=[16,48,48]", "task.training.foreground_share=0.5"]
+    shared += [
+        "task.plan.spacing=[6,6,6]",
+        "task.plan.patch_size=[16,48,48]",
+        "task.training.foreground_oversampling=0.5",
+    ]
     pelvis = [f"structures=[{','.join(PELVIS)}]", "split.test=8"]
     out.mkdir(parents=True, exist_ok=True)
     lines = []

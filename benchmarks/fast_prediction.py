@@ -1,10 +1,10 @@
 """What ``--fast`` costs in DSC and saves in time, on the patients held out of an experiment.
 
-The model is the ensemble of folds that ``gynbtnet experiment`` trained; each patient's first scan is contoured with the
+The model is the ensemble of folds that ``gynbtnet benchmark`` trained; each patient's first scan is contoured with the
 default settings, with less of them, and with ``--fast``. One process and one thread, CPU seconds of each scan; the
 difference in DSC is that to the default settings on the same scan, with its 95 % interval over patients.
 
-    gynbtnet experiment hours --out hours
+    gynbtnet benchmark hours --out hours
     python benchmarks/fast_prediction.py hours
 """
 
@@ -52,7 +52,7 @@ def figures(home: ComparedModel, settings: PredictionSettings) -> Iterator[tuple
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("experiment", type=Path, help="folder that `gynbtnet experiment` filled")
+    parser.add_argument("experiment", type=Path, help="folder that `gynbtnet benchmark` filled")
     parser.add_argument("--model", default="gynbtnet")
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -24,7 +24,7 @@ from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.phantom.cohorts import write_brachytherapy
 from gynbtnet.runtime.errors import BadInput
 
-TINY = {"epochs": 2, "steps_per_epoch": 1, "validation_steps": 1, "checkpoint_every": 1, "workers": 0}
+TINY = {"epochs": 2, "steps_per_epoch": 1, "validation_steps": 1, "checkpoint_interval_epochs": 1, "workers": 0}
 
 
 @pytest.fixture(scope="module")
@@ -47,13 +47,13 @@ def begun(cohort: Cohort, split: Split, out: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(nnunet_training, "_plan_and_preprocess", stop)
     monkeypatch.setattr("gynbtnet.runtime.optional_dependencies.find_spec", lambda name: object())
-    train_nnunet(cohort, split, 0, NnUNetSettings(**{**TINY, **changes}), out)  # type: ignore[arg-type]
+    train_nnunet(cohort, split, 0, NnUNetSettings(**{**TINY, **changes}), out)
 
 
 def test_a_run_is_taken_up_only_as_it_was_made(
     cohort: Cohort, split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for changes in ({}, {"workers": 3, "checkpoint_every": 7}):
+    for changes in ({}, {"workers": 3, "checkpoint_interval_epochs": 7}):
         with pytest.raises(KeyboardInterrupt):
             begun(cohort, split, tmp_path / "run", monkeypatch, **changes)
     with pytest.raises(BadInput, match="was made with epochs = 2, but now epochs = 5"):

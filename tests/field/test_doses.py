@@ -27,16 +27,17 @@ def build(kind: str, folder: Path) -> Path:
     return folder
 
 
-def figures(folder: Path, out: Path) -> dict[tuple[str, str], float]:
-    """Each structure's figures in Gy."""
+def dose_metrics(folder: Path, out: Path) -> dict[tuple[str, str], float]:
+    """Return the dose metrics of each structure in Gy."""
     cohort = ingest(folder, out / "cohort", structures=STRUCTURES)
     evaluate_dose(cohort, out / "dose")
     table = pd.read_csv(out / "dose" / "dose.csv")
-    return {(row.structure, row.figure): row.manual_gy for row in table.itertuples()}
+    rows = zip(table["structure"], table["metric"], table["manual_gy"], strict=True)
+    return {(structure, metric): dose_gy for structure, metric, dose_gy in rows}
 
 
 def d2cc(folder: Path, out: Path) -> list[float]:
-    found = figures(folder, out)
+    found = dose_metrics(folder, out)
     return [found[structure, "D2cc"] for structure in STRUCTURES]
 
 

@@ -28,7 +28,7 @@ from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import read_json, sha256_of
 from gynbtnet.training.run_folder import RunFolder
 
-REMEDY = "expected the folder of a finished training of nnU-Net, as `gynbtnet baselines` leaves it"
+REMEDY = "expected the folder of a finished training of nnU-Net, as `gynbtnet benchmark` leaves it"
 _WHOLE_NUMBERS, _AXES = TypeAdapter(tuple[int, ...]), TypeAdapter(tuple[Axis, ...])
 _FLOAT = 4  # bytes; the image twice, and all outputs on the scan's grid, it surely holds at once
 _TRUSTED = ("torch.nn.", "dynamic_network_architectures.")

@@ -287,7 +287,7 @@ def _labels_on_ct(
 ) -> tuple[Segmentation, tuple[str, ...]]:
     """Reorder the voxels as in the CT, or resample them onto its grid if that is allowed."""
     labels, grid = segmentation.labels, ct.volume.geometry
-    if grid.is_turned(labels.geometry):
+    if grid.is_reoriented(labels.geometry):
         return Segmentation(resample_segmentation(labels, grid), segmentation.structures), ()
     if not options.resample_labels:
         raise BadInput(

@@ -131,7 +131,7 @@ def predict_scan(
         model: what contours.
         scan: a folder with a DICOM CT series, or an image file.
         out: apart from the scan.
-        channels, series_uid: see :func:`~gynbtnet.inference.scans.scan_input.scan_at`.
+        channels, series_uid: see :func:`~gynbtnet.inference.scans.scan_input.locate_scan`.
         settings, repairs, names, synthetic, force, check: see :class:`PredictionRequest`.
 
     Returns:

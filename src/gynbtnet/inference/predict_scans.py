@@ -37,7 +37,7 @@ def predict_scans(
         place: where other processes find it, see :func:`~gynbtnet.inference.models.ensemble.load_model`.
         requests: by the names that a report of failures uses.
         jobs: processes at once; each loads the model.
-        apart: leave all of it to joblib's backend, within :func:`~gynbtnet.runtime.parallel.on_cluster`.
+        apart: leave all of it to joblib's backend, within :func:`~gynbtnet.runtime.parallel.use_cluster`.
         failed: scans that couldn't be found whole, to be told with the others: place and reason.
 
     Raises:

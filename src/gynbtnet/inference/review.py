@@ -82,7 +82,7 @@ def review(
         contours: as they were drawn.
         plan: the model's; None for another's model, whose contours are only flagged.
         quality: that of the cross-validation; None where there was none.
-        passes: those that were averaged, see :func:`gynbtnet.inference.quality.predicted_dsc.passes_of`.
+        passes: those that were averaged, see :func:`gynbtnet.inference.quality.predicted_dsc.tta_signature`.
         review_below: the DSC below which no interval should reach, see
             :class:`~gynbtnet.inference.engine.settings.PredictionSettings`.
     """

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +11,9 @@ from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.metrics.evaluate import read_prediction, read_truth
 from gynbtnet.evaluation.reports.slice_stack import SliceStack, slice_stack
 from gynbtnet.imaging.files.volume_files import read_volume
+from gynbtnet.imaging.mask_measures import union_of_boxes
 from gynbtnet.imaging.volume import Segmentation, Volume
-from gynbtnet.pictures.overlays import box_around, crop
+from gynbtnet.pictures.overlays import MARGIN_MM
 from gynbtnet.pictures.planes import PLANES, as_displayed
 
 TRUTH = "truth"
@@ -42,12 +42,12 @@ class ComparedCase:
 
     def cropped(self, structure: str | None = None) -> "ComparedCase":
         """The part around all that is drawn, or around one structure; all where nothing is drawn."""
-        shapes = [one.labels.array > 0 if structure is None else one.mask(structure) for one in self.drawn.values()]
-        anything = np.logical_or.reduce(shapes)
-        margin = {} if structure is None else {"margin_mm": STRUCTURE_MARGIN_MM}
-        box = box_around(anything, self.image.geometry, **margin)
-        drawn = {who: one.mapped(partial(crop, box=box)) for who, one in self.drawn.items()}
-        return ComparedCase(self.case_id, crop(self.image, box), drawn)
+        boxes = [one.boxes() for one in self.drawn.values()]
+        shown = [box for each in boxes for name, box in each.items() if structure in (None, name)]
+        margin = MARGIN_MM if structure is None else STRUCTURE_MARGIN_MM
+        box = self.image.geometry.cube_around(union_of_boxes(shown), margin)
+        drawn = {who: one.cropped(box) for who, one in self.drawn.items()}
+        return ComparedCase(self.case_id, self.image.cropped(box), drawn)
 
     def stacks(self) -> tuple[SliceStack, ...]:
         """The slices of the three planes, beginning where the truth's middle lies, or the drawings' without a truth."""
@@ -82,7 +82,7 @@ def compared_case(cohort: Cohort, case_id: str, predictions: Mapping[str, Path])
     case = cohort.case(case_id)
     drawn = {TRUTH: read_truth(case, cohort.structures)}
     drawn |= {
-        model: _in_order(read_prediction(case, folder, cohort.structures), cohort.structures)
+        model: read_prediction(case, folder, cohort.structures).relabelled(cohort.structures)
         for model, folder in predictions.items()
     }
     return ComparedCase(
@@ -90,15 +90,6 @@ def compared_case(cohort: Cohort, case_id: str, predictions: Mapping[str, Path])
         image=as_displayed(read_volume(case.image)),
         drawn={who: one.mapped(as_displayed) for who, one in drawn.items()},
     )
-
-
-def _in_order(segmentation: Segmentation, structures: tuple[str, ...]) -> Segmentation:
-    """With labels in the order of ``structures``; others of the model are left out."""
-    order = np.zeros(len(segmentation.structures) + 1, np.uint8)
-    for label, structure in enumerate(structures, start=1):
-        order[segmentation.structures.index(structure) + 1] = label
-    labels = segmentation.labels
-    return Segmentation(Volume(order[labels.array], labels.geometry), structures)
 
 
 def _wrong(truth: Segmentation, model: Segmentation, structure: str | None) -> npt.NDArray[np.int64]:

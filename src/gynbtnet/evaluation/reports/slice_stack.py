@@ -74,7 +74,7 @@ def slice_stack(
     """The slices of a plane.
 
     Args:
-        image: HU, in anatomical axes (:func:`gynbtnet.pictures.planes.anatomical`).
+        image: HU, in anatomical axes (:func:`gynbtnet.pictures.planes.as_displayed`).
         drawn: contours on its grid by who drew them.
         plane: which.
         middle: index along the plane's axis of the slice to begin with.

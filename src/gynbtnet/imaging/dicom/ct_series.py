@@ -107,14 +107,14 @@ class CTSeries:
         uids = (self.series_uid, self.study_uid, self.frame_of_reference_uid)
         if not all((*uids, *(image.sop_instance_uid for image in self.slices))):
             raise BadInput(
-                f"The CT in {self.files[0].parent} lacks UIDs (of study, series, frame of reference or slices) that "
-                "contours must refer to; anonymise it by replacing UIDs, not by emptying them."
+                f"The CT in {self.files[0].parent} lacks UIDs of study, series, frame of reference or slices, which "
+                "contours must refer to. Anonymise it by replacing UIDs, not by emptying them."
             )
         shared = _count_shared([(image.sop_instance_uid, image.frame) for image in self.slices])
         if shared and slices:
             raise BadInput(
                 f"The CT in {self.files[0].parent} has {shared} slices that share a SOPInstanceUID with another, so "
-                "contours can't refer to one of them; anonymise it with a new UID for each slice."
+                "contours can't refer to one of them. Anonymise it with a new UID for each slice."
             )
 
     @property
@@ -355,8 +355,8 @@ def _check_padding(images: Sequence[CTImage], where: str) -> None:
         values = f"{low}" if low == high else f"{low} to {high}"
         raise BadInput(
             f"{where} declares the stored value(s) {values} as padding (PixelPaddingValue), which are "
-            f"{padded / tissue:.0%} of its tissue; expected values outside of the body: remove PixelPaddingValue from "
-            "the files, or export them again."
+            f"{padded / tissue:.0%} of its tissue; expected values outside the body. Remove PixelPaddingValue from the "
+            "files, or export them again."
         )
 
 

@@ -1,7 +1,7 @@
 """Completeness of CT series in a folder with damaged files.
 
-A damaged file is a slice of the series that its header names. Without a name it may be a slice of any CT series in its
-folder, unless its header or the references of structure sets exclude that. If these series are of one patient, all
+A damaged file is a slice of the series that its header names. If it names none, it may be a slice of any CT series in
+its folder, unless its header or a structure set excludes that. If these series are of one patient, all
 count as incomplete. If they are of several patients, the owner of the slice is unknown: every series is used, with a
 note. A slice missing in the middle of a series is found by the geometry.
 """

@@ -139,8 +139,8 @@ def file_kind(head: bytes) -> Literal["part 10", "bare", "other"]:
 
     Returns:
         ``part 10`` if there is a preamble and the prefix DICM (PS3.10 7.1). ``bare`` if a data element of group 0002 or
-        0008 comes first instead, as in files of planning systems such as XiO; only its SOPClassUID shows later if it
-        is DICOM. Otherwise ``other``.
+        0008 comes first instead, as in files of planning systems such as XiO. Only the SOPClassUID of a bare file shows
+        later if it is DICOM. Otherwise ``other``.
     """
     if head[128:132] == b"DICM":
         return "part 10"

@@ -59,8 +59,8 @@ def read_seg(
         The segmentation on the grid of ``ct``, and a report.
 
     Raises:
-        BadInput: If the file isn't a SEG, has another frame of reference, has none of the structures, has several
-            segments for one of them, or has frames that aren't on the slices of ``ct``.
+        BadInput: If the file isn't a SEG, has another frame of reference, or has none of the structures. If several
+            segments match one structure, or frames aren't on the slices of ``ct``.
     """
     path = Path(path)
     with dicom_errors_as_bad_input(path):

@@ -202,8 +202,8 @@ def _closest_line(x: FloatArray, y: FloatArray) -> tuple[float, float, float]:
 def _frequent_gaps(gaps: FloatArray) -> list[float]:
     """Return the gaps in mm that may be the usual one.
 
-    The most frequent gap comes first, then others that are at least a quarter of all gaps. In a scan with one part at
-    3 mm and one at 6 mm, only the smaller gap has a grid with all slices, although it may be rarer.
+    The most frequent gap comes first, then others that are at least a quarter of all gaps. In a scan with gaps of 3
+    and 6 mm, only the smaller gap has a grid with all slices, even if it is rarer.
 
     Gaps within ``GRID_TOLERANCE_MM`` of each other count as equal; of equally frequent gaps the smaller comes first.
     """

@@ -66,6 +66,6 @@ def segment(model: PlannedModel, volumes: Sequence[Volume], settings: Prediction
             device=model.device,
             body=region.body,
         )
-        labels = logits_to_labels(volumes[0].geometry, slabs, region.geometry(grid))
+        labels = logits_to_labels(volumes[0].geometry, slabs, grid.cropped(region.box))
     structures = model.plan.structures
     return Prediction(Segmentation(Volume(labels, volumes[0].geometry), structures), passes.agreement(structures))

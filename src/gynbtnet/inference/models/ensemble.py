@@ -90,7 +90,7 @@ class Ensemble:
         return tuple(network for member in self.members[: settings.folds] for network in member.networks(settings))
 
     def contour(self, volumes: Sequence[Volume], settings: PredictionSettings) -> Prediction:
-        """:func:`gynbtnet.inference.engine.predict.contour` with all members."""
+        """:func:`gynbtnet.inference.engine.predict.segment` with all members."""
         return segment(self, volumes, settings)
 
     @classmethod
@@ -107,7 +107,7 @@ class Ensemble:
             if replace(member.plan, notes=()) != replace(members[0].plan, notes=()):
                 raise BadInput(
                     f"{member.folder} was trained by another plan than {members[0].folder}; an ensemble's folds have "
-                    "one plan, as `gynbtnet crossvalidate` trains them."
+                    "one plan, as `gynbtnet finetune --every-fold` trains them."
                 )
         return cls(folder, members, _merge_calibration(folder, members[0].plan), Quality.beside(folder))
 
@@ -149,7 +149,7 @@ def _merge_calibration(folder: Path, trained_by: Plan) -> Plan:
     ):
         raise BadInput(
             f"{folder / 'plans.json'} is another plan than that of the folds beside it; copy it again from where they "
-            "were trained, or call `gynbtnet crossvalidate` again."
+            "were trained, or call `gynbtnet finetune --every-fold` again."
         )
     return replace(trained_by, volumes=beside.volumes, postprocessing=beside.postprocessing)
 

@@ -77,7 +77,7 @@ class Model:
         return () if self.plan.network == "gynbtnet" else ("monai",)
 
     def contour(self, volumes: Sequence[Volume], settings: PredictionSettings) -> Prediction:
-        """:func:`gynbtnet.inference.engine.predict.contour` with this model."""
+        """:func:`gynbtnet.inference.engine.predict.segment` with this model."""
         return segment(self, volumes, settings)
 
     def networks(self, settings: PredictionSettings) -> tuple[Network, ...]:

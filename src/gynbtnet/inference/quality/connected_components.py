@@ -28,12 +28,11 @@ class Components:
 def connected_components(segmentation: Segmentation) -> dict[str, Components]:
     """Of each structure."""
     labels = segmentation.labels.array
-    boxes = ndimage.find_objects(labels, max_label=len(segmentation.structures))
     found = {}
-    for label, (structure, box) in enumerate(zip(segmentation.structures, boxes, strict=True), start=1):
+    for structure, box in segmentation.boxes().items():
         if box is None:
             found[structure] = Components(None, np.zeros((0, 0, 0), np.int32), np.zeros(0, np.int64))
         else:
-            numbers, _ = ndimage.label(labels[box] == label)
+            numbers, _ = ndimage.label(labels[box] == segmentation.label_of(structure))
             found[structure] = Components(box, numbers, np.bincount(numbers.ravel())[1:])
     return found

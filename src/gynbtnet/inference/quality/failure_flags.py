@@ -43,7 +43,7 @@ def failure_flags(
 
     Args:
         contours: what was drawn.
-        figures: counted on it, see :func:`gynbtnet.inference.quality.structure_features.figures_of`.
+        figures: counted on it, see :func:`gynbtnet.inference.quality.structure_features.structure_features`.
         volumes: those of the training; a structure that isn't among them has no range.
     """
     known = {volume.structure: volume for volume in volumes}

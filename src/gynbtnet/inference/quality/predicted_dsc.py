@@ -95,7 +95,7 @@ class Quality:
             BadInput: where it is damaged.
         """
         path = Path(folder) / FILE
-        remedy = "call `gynbtnet crossvalidate` again, or delete it to predict without it"
+        remedy = "call `gynbtnet finetune --every-fold` again, or delete it to predict without it"
         return read_json(cls, path, remedy) if path.is_file() else None
 
 

@@ -6,7 +6,6 @@ The limits are wide on purpose: they find a target drawn in another place, not o
 """
 
 import numpy as np
-from scipy import ndimage
 from scipy.spatial import KDTree
 
 from gynbtnet.imaging.volume import Segmentation
@@ -25,8 +24,8 @@ def implausible_target_position(segmentation: Segmentation) -> str | None:
     Only structures that the segmentation knows, and that were drawn, are asked.
     """
     names = [name for name in (TARGET, UTERUS, BLADDER, RECTUM) if name in segmentation.structures]
-    boxes = ndimage.find_objects(segmentation.labels.array, max_label=len(segmentation.structures))
-    points = {name: _points(segmentation, name, boxes[segmentation.structures.index(name)]) for name in names}
+    boxes = segmentation.boxes()
+    points = {name: _points(segmentation, name, boxes[name]) for name in names}
     drawn = {name: of_structure for name, of_structure in points.items() if len(of_structure)}
     if TARGET not in drawn:
         return None
@@ -52,7 +51,7 @@ def _points(segmentation: Segmentation, structure: str, box: tuple[slice, ...] |
     """Centres of a structure's voxels, (n, 3) as (x, y, z) in mm; ``box`` holds them all, None where there are none."""
     if box is None:
         return np.empty((0, 3))
-    inside = np.argwhere(segmentation.labels.array[box] == segmentation.structures.index(structure) + 1)
+    inside = np.argwhere(segmentation.mask(structure, box))
     return segmentation.labels.geometry.to_world(inside + [axis.start for axis in box])
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gynbtnet.imaging.contours.contour_nesting import Loss, nesting_losses
+from gynbtnet.imaging.contours.contour_nesting import XorLoss, nesting_losses
 from gynbtnet.imaging.contours.contours_to_mask import Contour
 from gynbtnet.imaging.dicom.ct_series import CTSeries
 from gynbtnet.imaging.dicom.rt.contour_placement import PlacedROI
@@ -50,5 +50,5 @@ def check_crossing_contours(
     return (f"“{placed.roi_name}” {finding}; {lost * voxel_cm3:.2f} cm³ inside two of them count as a hole.",)
 
 
-def _lost_share(loss: Loss) -> float:
+def _lost_share(loss: XorLoss) -> float:
     return loss.lost / loss.enclosed

@@ -38,8 +38,8 @@ def roi_mask(placed: PlacedROI, ct: CTSeries) -> tuple[Mask, tuple[str, ...]]:
     if not mask.any():
         raise BadInput(
             f"{placed.title} has {len(contours)} contours, and no voxel centre of the CT is inside them (voxels of "
-            f"{' × '.join(f'{value:.3g}' for value in geometry.spacing[1:])} mm within a slice); expected a structure "
-            "larger than a voxel, whose contours don't cancel each other: draw it again, or delete the ROI."
+            f"{' × '.join(f'{value:.3g}' for value in geometry.spacing[1:])} mm within a slice). Expected a structure "
+            "larger than a voxel, whose contours don't cancel each other. Draw it again, or delete the ROI."
         )
     crossing_notes = check_crossing_contours(contours, mask, placed, ct)
     mask, gap_notes = interpolate_gaps(mask, drawn, placed, ct)

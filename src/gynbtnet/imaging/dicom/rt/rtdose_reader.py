@@ -59,8 +59,8 @@ def read_rtdose(path: Path) -> Dose:
     """Read the dose grid of one RTDOSE.
 
     Raises:
-        BadInput: If the file isn't an RTDOSE, or its dose is not physical or not in Gy. Also if its scaling is not
-            positive, a value is below 0, the grid is impossibly large, its frames are not equally spaced, or its
+        BadInput: If the file isn't an RTDOSE, or its dose is not physical or not in Gy. If its scaling is not
+            positive, a value is below 0, or the grid is impossibly large. If its frames are not equally spaced, or its
             pixels are unreadable.
     """
     path = Path(path)
@@ -170,7 +170,7 @@ def _on_grid(
         if not is_axial or abs(offsets[0] - position[2]) > _OFFSET_TOLERANCE_MM:
             raise BadInput(
                 f"The GridFrameOffsetVector of {path} begins with {offsets[0]:g}, and the dose begins at z = "
-                f"{position[2]:g} mm; expected 0, or this z on axial frames, otherwise its position is unknown: export "
+                f"{position[2]:g} mm. Expected 0, or this z on axial frames; otherwise its position is unknown. Export "
                 "it again."
             )
         offsets = offsets * np.sign(normal[2])

@@ -2,11 +2,11 @@
 
 A contour belongs to the slice nearest to its plane, by position and never by UID. Contours that are all off their
 slices by the same distance are moved together. If contours were drawn on a finer scan, planes at several heights may be
-nearest to one slice; the nearest of them counts, with a note on the others. Copies of a contour count once.
+nearest to one slice. The nearest of them counts, with a note on the others. Copies of a contour count once.
 
 Slices between contours stay empty, with a note; if the structure is drawn on every second or third slice, they are
-interpolated. A contour more than half a slice beyond the ends of the scan, or more than a voxel outside the image, was
-drawn on another scan and is an error. So is a structure with contours but without a voxel.
+interpolated. A contour that belongs to another scan is an error: it is more than half a slice beyond the ends of the
+scan, or more than a voxel outside the image. A structure with contours but without a voxel is an error too.
 """
 
 from collections.abc import Sequence
@@ -46,9 +46,9 @@ def read_rtstruct(
         The segmentation on the grid of ``ct``, and a report.
 
     Raises:
-        BadInput: If the file isn't an RTSTRUCT, has another frame of reference, has none of the structures, or has
-            several ROIs for one structure or of one number. Also if a contour is open, not finite, tilted against the
-            slices or outside the scan, or if contours enclose no voxel or take too much from each other.
+        BadInput: If the file isn't an RTSTRUCT, has another frame of reference, or has none of the structures. If
+            several ROIs match one structure, or have one number. If a contour is open, not finite, tilted against the
+            slices or outside the scan. If contours enclose no voxel, or take too much from each other.
     """
     path = Path(path)
     with dicom_errors_as_bad_input(path):

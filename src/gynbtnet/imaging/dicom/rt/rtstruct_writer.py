@@ -66,8 +66,8 @@ def write_rtstruct(
         description: the SeriesDescription.
         software_version: version of the software that made the contours.
         contour_style: ``smooth`` (sub-voxel) or ``exact`` (along voxel edges).
-        hole_style: ``keyhole``, the standard's form for closed planar contours, which every planning system reads, or
-            ``inner``, separate contours, which are correct only in readers that combine contours by XOR.
+        hole_style: ``keyhole`` is the standard's form for closed planar contours, and every planning system reads it.
+            ``inner`` makes separate contours, which are correct only in readers that combine contours by XOR.
         automatic: True if software made the contours; otherwise the ROIGenerationAlgorithm stays empty.
         remarks: ROIDescription by structure, such as a request to review it; see :func:`short_text`.
         summary: the StructureSetDescription.
