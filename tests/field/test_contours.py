@@ -70,15 +70,15 @@ def bladder_of(folder: Path, contours: Sequence[tuple[str, np.ndarray]], ct: CT 
         ("doubled_contours", {"bladder": BLADDER, "rectum": RECTUM}, "8 contours that are copies of others"),
         ("point_and_line_contours", {"bladder": BLADDER, "rectum": RECTUM}, "2 of 10 contours with fewer than three"),
         ("empty_roi_left_out", {"bladder": BLADDER, "rectum": RECTUM}, "“Uterus” has no contours."),
-        ("applicator_lines", {"bladder": BLADDER}, "Left out “Tandem”, “Point A”, whose names mean none"),
+        ("applicator_lines", {"bladder": BLADDER}, "Omitted “Tandem”, “Point A”: unknown"),
         ("oblique_stack", {"bladder": BLADDER}, ""),
         ("negated_column", {"bladder": BLADDER}, ""),
         ("slice_location_reversed", {"bladder": BLADDER}, ""),
         ("to_the_edge", {"bladder": (slice(2, 10), slice(0, 40), slice(0, 9))}, ""),
-        ("couch_beyond_scan", {"bladder": BLADDER}, "Left out “Couch”, whose names mean none"),
-        ("near_slab_faces", {"bladder": (slice(0, 12), *BLADDER[1:])}, "up to 1.20 mm beside the CT's slices"),
+        ("couch_beyond_scan", {"bladder": BLADDER}, "Omitted “Couch”: unknown"),
+        ("near_slab_faces", {"bladder": (slice(0, 12), *BLADDER[1:])}, "up to 1.20 mm off the CT's slices"),
         ("every_other_slice", {"bladder": (slice(1, 10), *BLADDER[1:])}, "5 of 9 slices; 4 slices between them were"),
-        ("name_in_brackets", {"bladder": BLADDER}, "Left out “Iso 45 [cGy]”, “CTV [old]”, whose names"),
+        ("name_in_brackets", {"bladder": BLADDER}, "Omitted “Iso 45 [cGy]”, “CTV [old]”: unknown"),
     ],
 )
 def test_contours_are_read_as_they_were_meant(tmp_path, kind, expected, note):
@@ -152,7 +152,7 @@ def test_line_breaks_and_control_characters_in_a_name_stay_on_one_line(tmp_path)
         rtstruct(tmp_path / "RS.dcm", ct, [(1, "Old\r\nPTV\t1\x07", box), (2, "Blad\nder", box)])
     found, notes = convert_all(tmp_path, tmp_path)
     assert found["bladder"].sum() == 640
-    assert notes.startswith("Left out “Old PTV 1?”, whose names")
+    assert notes.startswith("Omitted “Old PTV 1?”: unknown")
     assert "\n" not in notes
 
 
@@ -173,7 +173,7 @@ def test_small_letters_in_a_type_and_odd_numbers(tmp_path):
         (tmp_path / "labels.nii.gz").unlink()
         bladder_of(tmp_path, contours, ct, change=damage)
     assert "Contour 1 of “Bladder”" in (sentence := refusal(tmp_path, tmp_path))
-    assert "no finite number" in sentence
+    assert "not a finite number" in sentence
 
 
 @pytest.mark.parametrize("drawn", [None, [], [("POINT", [[0, 0, 0]])], "on the MR"])
@@ -336,8 +336,8 @@ def test_a_small_overlap_of_islands_is_told(tmp_path):
     islands = [*boxes(ct, range(2, 10), 10, 19, 8, 15), *boxes(ct, range(4, 6), 19, 22, 15, 18)]
     found, notes = convert_all(bladder_of(tmp_path, islands, ct), tmp_path)
     assert found["bladder"].sum() == 640 + 2 * (16 - 2)
-    assert "cross others of their slice" in notes
-    assert "0.01 cm³ inside of two of them count as a hole" in notes
+    assert "cross others on their slice" in notes
+    assert "0.01 cm³ inside two of them count as a hole" in notes
 
 
 def test_a_structure_between_the_voxel_centres_is_refused(tmp_path):
@@ -370,7 +370,7 @@ def test_contours_without_area_are_left_out_and_a_roi_of_nothing_else_is_refused
     assert np.array_equal(found["bladder"], filled(*BLADDER))
     assert "“Bladder” has 2 of 10 contours with fewer than three points or without area" in notes
     (tmp_path / "labels.nii.gz").unlink()
-    assert "has 2 contours, and none of them encloses anything" in refusal(bladder_of(tmp_path, lines, ct), tmp_path)
+    assert "has 2 contours, and none encloses an area" in refusal(bladder_of(tmp_path, lines, ct), tmp_path)
 
 
 # ---------------------------------------------------------------- between slices
@@ -385,7 +385,7 @@ def test_contours_half_a_slice_off_move_the_same_way(tmp_path, rounding, slices,
     contours = [(P, ct.box(("mm", ct.zs[k] + off + e), 10, 19, 8, 15)) for k, e in zip(slices, noise, strict=True)]
     found, notes = convert_all(bladder_of(tmp_path, contours, ct), tmp_path)
     assert np.array_equal(found["bladder"], filled(slice(first, first + 8), *BLADDER[1:]))
-    assert "All contours lie 1.5" in notes
+    assert "All contours are 1.5" in notes
     assert ("moved up" if slices[0] == 0 else "moved down") in notes
 
 
@@ -405,7 +405,7 @@ def test_contours_off_by_one_distance_go_to_the_nearest_slices(tmp_path, off):
     contours = [(P, ct.box(("mm", ct.zs[k] + off), 10, 19, 8, 15)) for k in range(2, 10)]
     found, notes = convert_all(bladder_of(tmp_path, contours, ct), tmp_path)
     assert np.array_equal(found["bladder"], filled(*BLADDER))
-    assert f"All contours lie {abs(off):.2f} mm beside the CT's slices" in notes
+    assert f"All contours are {abs(off):.2f} mm off the CT's slices" in notes
 
 
 @pytest.mark.parametrize("step", [2, 3, 4])
@@ -424,7 +424,7 @@ def test_a_structure_drawn_on_every_fifth_slice_is_refused(tmp_path):
     ct = CT(tmp_path, n=24)
     sentence = refusal(bladder_of(tmp_path, boxes(ct, range(2, 24, 5), 10, 19, 8, 15), ct), tmp_path)
     assert "“Bladder” in" in sentence
-    assert "is drawn on every 5th slice only" in sentence
+    assert "has contours on every 5th slice only" in sentence
 
 
 @pytest.mark.parametrize(
@@ -456,7 +456,7 @@ def test_rois_of_one_number_are_refused_with_both_names(tmp_path):
     folder = build("roi_number_twice", tmp_path / "in")
     for wanted in (None, ("bladder",), ("rectum",)):
         sentence = refusal(folder, tmp_path, structures=wanted)
-        assert "2 ROIs of the number 19: “Bladder” and “Rectum”" in sentence
+        assert "2 ROIs with the number 19: “Bladder” and “Rectum”" in sentence
 
 
 def test_a_roi_listed_twice_is_one_and_rois_of_one_number_that_nobody_wants_do_not_matter(tmp_path):

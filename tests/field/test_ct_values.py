@@ -66,7 +66,7 @@ def edit(folder: Path, change: Callable[[Dataset, int], None]) -> None:
 @pytest.mark.parametrize("kind", ["Z_EFF", "MGML", "ED", "EDW", "OD", "US", "HU_MOD", "PCT"])
 def test_maps_of_something_else_are_no_ct(tmp_path, kind):
     scan(tmp_path / "in", change=setting(RescaleType=kind))
-    with pytest.raises(BadInput, match=f"RescaleType {kind}, a map of something else than HU"):
+    with pytest.raises(BadInput, match=f"RescaleType {kind}, a map of values other than HU"):
         read_ct_series(tmp_path / "in")
     with pytest.raises(BadInput, match=f"RescaleType {kind}"):
         convert([tmp_path / "in"], tmp_path / "out.nii.gz", Conversion())
@@ -174,7 +174,7 @@ def test_slices_with_one_uid_are_read_and_not_drawn_on(tmp_path):
     ct = read_ct_series(tmp_path / "in")
     assert np.array_equal(ct.volume.array, usual())
     assert ct.notes == (
-        "2 slices share a SOPInstanceUID with another, so that no RTSTRUCT or SEG can be written on the scan.",
+        "2 slices share a SOPInstanceUID with another, so no RTSTRUCT or SEG can be written for the scan.",
     )
     drawn, _ = read_rtstruct(tmp_path / "in" / "RS.dcm", ct, ("bladder",), NAMES)
     assert drawn.mask("bladder").sum() == 640
@@ -302,5 +302,5 @@ def test_other_files_are_no_dicom(tmp_path, content):
     (tmp_path / "other").write_bytes(content)
     assert [one.images for one in find_series(tmp_path)] == [12]
     assert np.array_equal(read_ct_series(tmp_path).volume.array, usual())
-    with pytest.raises(BadInput, match=r"other (is no DICOM file|can't be parsed)"):
+    with pytest.raises(BadInput, match=r"other (is not a DICOM file|can't be parsed)"):
         convert([tmp_path / "other"], tmp_path / "out.nii.gz", Conversion(ct=tmp_path))

@@ -79,7 +79,7 @@ def test_unequal_spacing_is_called_so(tmp_path, zs, range_mm, iop):
 def test_a_grid_within_a_tenth_of_a_millimetre_is_equal(tmp_path, zs):
     made = CT(tmp_path, zs=zs)
     ct = read_ct_series(tmp_path)
-    assert not ct.is_mended
+    assert not ct.is_repaired
     assert ct.notes == ()
     planes = ct.volume.geometry.to_world([(k, 0, 0) for k in range(len(zs))])
     assert np.abs(planes - [made.world(k, 0, 0) for k in range(len(zs))]).max() <= 0.1 + 1e-3
@@ -135,7 +135,7 @@ def test_what_is_written_on_unequal_slices_comes_back(tmp_path):
     words: dict[str, Any] = {"names": NAMES, "description": "test", "software_version": "1"}
     write_rtstruct(segmentation, ct, tmp_path / "out.dcm", label="test", contour_style="exact", **words)
     write_seg(segmentation, ct, tmp_path / "seg.dcm", **words)
-    scanned = ct.on_slices(segmentation.mask("bladder"))
+    scanned = ct.mask_on_slices(segmentation.mask("bladder"))
     assert np.abs(scanned[:, :, 10].sum(axis=1) - (1 + np.asarray(SHORT_GAP) / 4)).max() <= 1
     for path, read in ((tmp_path / "out.dcm", read_rtstruct), (tmp_path / "seg.dcm", read_seg)):
         found = read(path, ct, ("bladder",), NAMES)[0].mask("bladder")
@@ -283,7 +283,7 @@ def test_a_copy_of_a_slice_counts_once_however_its_place_is_rounded(tmp_path, of
     copy.save_as(tmp_path / "copy.dcm")
     ct = read_ct_series(tmp_path)
     assert np.array_equal(ct.volume.array, plain)
-    assert ct.notes == ("Dropped 1 slice(s) that were there twice, with the same pixels.",)
+    assert ct.notes == ("Dropped 1 duplicate slice(s) with the same pixels.",)
     copy.PixelData = (stored + 1).astype("<i2").tobytes()
     copy.save_as(tmp_path / "copy.dcm")
     assert "has 1 slice(s) with other pixels at the position of another" in refusal(tmp_path)

@@ -210,7 +210,7 @@ def damage_header(ct):
 @pytest.mark.parametrize(
     ("harm", "sentence"),
     [
-        (lambda ct: remove(ct, *range(5)), "no CT in .* no DICOM file at all"),
+        (lambda ct: remove(ct, *range(5)), "no CT in .* no DICOM file"),
         (no_ct, r"no CT in .* \(found: MR\)"),
         (lambda ct: remove(ct, 1, 2, 3, 4), "has 1 slice; at least 2"),
         (lambda ct: remove(ct, 3), r"lacks 1 slice.*1 between -24.00 and -18.00 mm.*3.00 mm apart"),
@@ -244,7 +244,7 @@ def test_slices_that_are_there_twice_count_once(ct):
     read = read_ct_series(ct.files[0].parent)
     assert np.array_equal(read.volume.array, ct.volume.array)
     assert len(read.slices) == 5
-    assert read.notes == ("Dropped 1 slice(s) that were there twice, with the same pixels.",)
+    assert read.notes == ("Dropped 1 duplicate slice(s) with the same pixels.",)
 
 
 def test_one_of_two_series_is_chosen_by_its_uid(ct):

@@ -28,7 +28,8 @@ from gynbtnet.imaging.dicom.ct_series import CTSeries, read_ct_series
 from gynbtnet.imaging.dicom.ct_writer import write_ct_series
 from gynbtnet.imaging.dicom.rt.rtdose_reader import read_rtdose
 from gynbtnet.imaging.dicom.rt.rtdose_writer import write_rtdose
-from gynbtnet.imaging.dicom.rt.rtstruct_reader import list_rois, read_rtstruct
+from gynbtnet.imaging.dicom.rt.rtstruct_reader import read_rtstruct
+from gynbtnet.imaging.dicom.rt.rtstruct_rois import list_rois
 from gynbtnet.imaging.dicom.rt.rtstruct_writer import write_rtstruct
 from gynbtnet.imaging.dicom.seg_reader import read_seg
 from gynbtnet.imaging.dicom.seg_writer import write_seg
@@ -235,7 +236,7 @@ def test_a_rescale_that_makes_no_hounsfield_units_is_told(export, values):
     dataset.update(values)
     try:
         dataset.save_as(export.files["CT"])
-        with pytest.raises(BadInput, match="which make no HU"):
+        with pytest.raises(BadInput, match="which don't convert to HU"):
             export.read("CT")
     finally:
         export.files["CT"].write_bytes(whole)

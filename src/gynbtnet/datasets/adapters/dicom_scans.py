@@ -8,7 +8,7 @@ from gynbtnet.datasets.ingestion.found_scans import FoundScan, natural_order
 from gynbtnet.datasets.ingestion.integrity import Problem
 from gynbtnet.datasets.ingestion.synthetic_flag import dicom_is_synthetic
 from gynbtnet.imaging.dicom.damaged_files import DamagedFile
-from gynbtnet.imaging.dicom.incomplete_series import NOTE, Completeness, assess_completeness
+from gynbtnet.imaging.dicom.incomplete_series import POSSIBLY_SHORTER, Completeness, assess_completeness
 from gynbtnet.imaging.dicom.objects import dicom_errors_as_bad_input, read_header
 from gynbtnet.imaging.dicom.series import FoundSeries, search_series
 from gynbtnet.runtime.errors import BadInput
@@ -49,7 +49,7 @@ def dicom_scan(series: FoundSeries, *, doubtful: bool = False) -> FoundScan:
         synthetic=synthetic,
         position=position,
         notes=(
-            *((NOTE,) if doubtful else ()),
+            *((POSSIBLY_SHORTER,) if doubtful else ()),
             *((f"Left out {copies} file(s) that are exact copies of others.",) if copies else ()),
         ),
     )
@@ -64,7 +64,7 @@ def damaged_problems(damaged: Sequence[DamagedFile], judged: Completeness) -> li
     for folder, files in by_folder.items():
         alone = len(files) <= _MOST_FILES
         for group in [[one] for one in files] if alone else [files]:
-            lost = {str(series.files[0].parent) for one in group for series in judged.cost_of(one)}
+            lost = {str(series.files[0].parent) for one in group for series in judged.made_incomplete_by(one)}
             cost = f" The scan in {', '.join(sorted(lost))} may lack it and is not taken." if lost else ""
             others = "" if alone else f" {len(files) - 1} more files in this folder can't be used either."
             place = folder if lost or not alone else group[0].path
@@ -106,9 +106,13 @@ def _ct_series(folder: Path) -> tuple[list[tuple[FoundSeries, FoundScan]], tuple
     found = []
     for one in judged.usable:
         place = one.files[0].parent
-        if one.absent:
-            reason = f"The DICOMDIR names {len(one.absent)} file(s) of the CT series in {place} that are not there, "
-            problems.append(Problem("missing", str(place), f"{reason}first {one.absent[0]}; copy the whole export."))
+        if one.missing_files:
+            reason = (
+                f"The DICOMDIR names {len(one.missing_files)} file(s) of the CT series in {place} that are not there, "
+            )
+            problems.append(
+                Problem("missing", str(place), f"{reason}first {one.missing_files[0]}; copy the whole export.")
+            )
             continue
         try:
             found.append((one, dicom_scan(one, doubtful=one in judged.doubtful)))

@@ -28,7 +28,7 @@ from gynbtnet.datasets.ingestion.synthetic_flag import image_is_synthetic
 from gynbtnet.datasets.patient_key import PatientKey
 from gynbtnet.imaging.file_search import files_below
 from gynbtnet.imaging.files.volume_files import read_volume
-from gynbtnet.imaging.label_map import label_map
+from gynbtnet.imaging.label_map import paint_label_map
 from gynbtnet.imaging.resample_to_grid import resample_segmentation
 from gynbtnet.imaging.whole_labels import as_whole_labels
 from gynbtnet.runtime.array_types import Mask
@@ -165,7 +165,7 @@ def _read(scan: FoundScan, wanted: tuple[str, ...], *, resample_labels: bool) ->
         for structure, of_it in parts.items()
         if of_it
     }
-    segmentation, overlaps = label_map(masks, wanted, image.geometry)
+    segmentation, overlaps = paint_label_map(masks, wanted, image.geometry)
     named = _named(scan, wanted)
     notes = (f"Resampled {moved} masks onto the grid of the scan.",) if moved else ()
     return ScanContents(
