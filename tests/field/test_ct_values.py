@@ -1,4 +1,4 @@
-"""What the values of a CT mean, whose they are, and which files hold them."""
+"""Meaning of CT values, their patient, and the files that contain them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -36,7 +36,7 @@ WORDS: dict[str, Any] = {"names": NAMES, "description": "test", "software_versio
 
 
 def scan(folder: Path, **how: Any) -> CT:
-    """A CT with the bladder on eight slices."""
+    """Write a CT with the bladder on eight slices."""
     made = CT(folder, **how)
     rtstruct(folder / "RS.dcm", made, [(1, "Bladder", boxes(made, range(2, 10), 10, 19, 8, 15))])
     return made
@@ -96,7 +96,7 @@ def test_a_ct_comes_before_a_larger_map(tmp_path):
 
 # ---- padding
 def water(number: int, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """A body of fat, water and muscle in air."""
+    """Return a body of fat, water and muscle in air."""
     body = (rows > 4) & (rows < 35) & (columns > 3) & (columns < 28)
     return np.where(body, np.where(rows > 30, -100, np.where(rows > 20, 40, 0)), -1000)
 
@@ -249,7 +249,7 @@ def test_structures_of_the_battery_without_a_preamble_are_read(tmp_path):
 
 @pytest.mark.parametrize("what", [strip, strip_preamble])
 def test_structure_sets_without_a_preamble_are_chosen_by_their_dates(tmp_path, what):
-    """Two on one CT, without the optional observations; every look into them reads them."""
+    """Two on one CT, without the optional observations; every command reads them."""
     made = scan(tmp_path / "in")
     contours = boxes(made, range(2, 6), 10, 19, 8, 15)
 

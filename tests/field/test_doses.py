@@ -1,4 +1,4 @@
-"""Doses as planning systems write them: read with the right values, or refused in one sentence."""
+"""Doses as planning systems write them: read with correct values, or refused in one sentence."""
 
 from pathlib import Path
 
@@ -41,7 +41,7 @@ def d2cc(folder: Path, out: Path) -> list[float]:
 
 
 def refusal(folder: Path, out: Path) -> str:
-    """What the dose of a cohort is refused with; converting must be refused as well."""
+    """Return the error of a cohort's dose; the conversion must be refused as well."""
     cohort = ingest(folder, out / "cohort", structures=STRUCTURES)
     with pytest.raises(Exception, match=r"RD") as caught:
         evaluate_dose(cohort, out / "dose")
@@ -59,7 +59,7 @@ def convert_refusal(path: Path, out: Path) -> str:
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> list[float]:
-    """D2cc of one plain dose; the bladder has only 1.92 cm³, so that its D2cc isn't defined."""
+    """Return the D2cc of one plain dose; the bladder has only 1.92 cm³, so its D2cc isn't defined."""
     folder = tmp_path_factory.mktemp("plain")
     made = _with_organs(folder / "in")
     array, origin = _dose(made)
@@ -215,7 +215,7 @@ def test_a_dose_without_a_preamble_is_read(tmp_path, plain):
 
 
 def test_a_dose_without_pixel_representation_is_unsigned(tmp_path):
-    """As PS3.3 C.8.8.3.4 has it; with negative values, which would become 400,000 Gy, it is refused."""
+    """As in PS3.3 C.8.8.3.4; with negative values, which would become 400,000 Gy, it is refused."""
     made, values = CT(tmp_path / "in"), np.full((5, 8, 8), 2.5)
     for name, value in (("empty", None), ("absent", "delete")):
 
