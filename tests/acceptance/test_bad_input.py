@@ -92,8 +92,8 @@ def test_of_two_ct_series_the_wrong_one_asked_for(gynbtnet, tmp_path: Path, untr
     [
         (("inspect", "export", "--out", "picture.jpg"), ("picture.jpg", ".png")),
         (("inspect", "nothing"), ("no folder", "nothing")),
-        (("convert", "export/RS.dcm", "--out", "x.nii.gz"), ("needs the CT", "--ct")),
-        (("convert", "export/RS.dcm", "--ct", "export", "--out", "export/RS.dcm"), ("exists already", "--force")),
+        (("convert", "export/RS.dcm", "--out", "x.nii.gz"), ("requires the CT", "--ct")),
+        (("convert", "export/RS.dcm", "--ct", "export", "--out", "export/RS.dcm"), ("already exists", "--force")),
         (("convert", "export/RS.dcm", "--ct", "export", "--out", "x.nrrd", "--structures", "a,a"), ("one twice",)),
         (("ingest", "export", "--out", "c", "--structures", "bladder", "--resample-labels"), ("--resample-labels",)),
         (

@@ -1,4 +1,4 @@
-"""What the values of a CT mean, whose they are, and which files hold them."""
+"""Meaning of CT values, their patient, and the files that contain them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -36,7 +36,7 @@ WORDS: dict[str, Any] = {"names": NAMES, "description": "test", "software_versio
 
 
 def scan(folder: Path, **how: Any) -> CT:
-    """A CT with the bladder on eight slices."""
+    """Write a CT with the bladder on eight slices."""
     made = CT(folder, **how)
     rtstruct(folder / "RS.dcm", made, [(1, "Bladder", boxes(made, range(2, 10), 10, 19, 8, 15))])
     return made
@@ -66,7 +66,7 @@ def edit(folder: Path, change: Callable[[Dataset, int], None]) -> None:
 @pytest.mark.parametrize("kind", ["Z_EFF", "MGML", "ED", "EDW", "OD", "US", "HU_MOD", "PCT"])
 def test_maps_of_something_else_are_no_ct(tmp_path, kind):
     scan(tmp_path / "in", change=setting(RescaleType=kind))
-    with pytest.raises(BadInput, match=f"RescaleType {kind}, a map of something else than HU"):
+    with pytest.raises(BadInput, match=f"RescaleType {kind}, a map of values other than HU"):
         read_ct_series(tmp_path / "in")
     with pytest.raises(BadInput, match=f"RescaleType {kind}"):
         convert([tmp_path / "in"], tmp_path / "out.nii.gz", Conversion())
@@ -96,7 +96,7 @@ def test_a_ct_comes_before_a_larger_map(tmp_path):
 
 # ---- padding
 def water(number: int, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """A body of fat, water and muscle in air."""
+    """Return a body of fat, water and muscle in air."""
     body = (rows > 4) & (rows < 35) & (columns > 3) & (columns < 28)
     return np.where(body, np.where(rows > 30, -100, np.where(rows > 20, 40, 0)), -1000)
 
@@ -174,7 +174,7 @@ def test_slices_with_one_uid_are_read_and_not_drawn_on(tmp_path):
     ct = read_ct_series(tmp_path / "in")
     assert np.array_equal(ct.volume.array, usual())
     assert ct.notes == (
-        "2 slices share a SOPInstanceUID with another, so that no RTSTRUCT or SEG can be written on the scan.",
+        "2 slices share a SOPInstanceUID with another, so no RTSTRUCT or SEG can be written for the scan.",
     )
     drawn, _ = read_rtstruct(tmp_path / "in" / "RS.dcm", ct, ("bladder",), NAMES)
     assert drawn.mask("bladder").sum() == 640
@@ -249,7 +249,7 @@ def test_structures_of_the_battery_without_a_preamble_are_read(tmp_path):
 
 @pytest.mark.parametrize("what", [strip, strip_preamble])
 def test_structure_sets_without_a_preamble_are_chosen_by_their_dates(tmp_path, what):
-    """Two on one CT, without the optional observations; every look into them reads them."""
+    """Two on one CT, without the optional observations; every command reads them."""
     made = scan(tmp_path / "in")
     contours = boxes(made, range(2, 6), 10, 19, 8, 15)
 
@@ -302,5 +302,5 @@ def test_other_files_are_no_dicom(tmp_path, content):
     (tmp_path / "other").write_bytes(content)
     assert [one.images for one in find_series(tmp_path)] == [12]
     assert np.array_equal(read_ct_series(tmp_path).volume.array, usual())
-    with pytest.raises(BadInput, match=r"other (is no DICOM file|can't be parsed)"):
+    with pytest.raises(BadInput, match=r"other (is not a DICOM file|can't be parsed)"):
         convert([tmp_path / "other"], tmp_path / "out.nii.gz", Conversion(ct=tmp_path))

@@ -1,4 +1,4 @@
-"""A dry run answers as the ingestion does: the same exit code and the same kinds of problems, for bad exports."""
+"""A dry run gives the same exit code and the same kinds of problems as the ingestion, for bad exports."""
 
 import gzip
 import re
@@ -144,14 +144,14 @@ BAD: dict[str, tuple[Change, str]] = {
 }
 
 ONLY_TOLD = ("a folder twice", "one name means nothing", "the structure set is lost", "the structure set is empty")
-"""What may be a note and no problem."""
+"""Exports for which a note is enough, without a problem."""
 
 
 PROGRESS = re.compile(r"(Looking|Ingesting) \d+/\d+, |.*━")  # what else than the answer is printed
 
 
 def answer(command: list[str]) -> tuple[int, Counter[str], list[str]]:
-    """Exit code, problems by kind, and the sentences about them."""
+    """Return the exit code, the problems by kind, and their sentences."""
     ended = CliRunner().invoke(app, command)
     if isinstance(ended.exception, BadInput):
         return EXIT_CODE, Counter(), [str(ended.exception)]

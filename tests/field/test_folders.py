@@ -1,4 +1,4 @@
-"""One bad file costs its own scan alone: an export of three patients, the second one damaged in every way."""
+"""One bad file affects only its own scan: an export of three patients, the second one damaged in many ways."""
 
 import gzip
 import json
@@ -37,7 +37,7 @@ P = "CLOSED_PLANAR"
 BLADDER: dict[str, Any] = {"structures": ("bladder",)}
 NAMES = StructureNames.load()
 VOXELS = 10 * 8 * 8
-"""Of the bladder in every patient: 8 slices of 10 × 8 voxels."""
+"""Size of the bladder in every patient: 8 slices of 10 × 8 voxels."""
 
 
 def patient(folder: Path, name: str, seed: int) -> None:
@@ -61,7 +61,7 @@ def export(whole: Path, tmp_path: Path) -> Path:
 
 
 def slice_of(p2: Path, number: int = 11) -> Path:
-    """A slice of the second patient; left out, the last one, whose absence no geometry shows."""
+    """Return a slice of the second patient; by default the last one, whose absence isn't visible in the geometry."""
     return p2 / "CT" / f"CT{number:03d}.dcm"
 
 
@@ -192,13 +192,13 @@ def with_mr(p2: Path) -> CT:
 
 
 def ingested(export: Path, out: Path, **options: Any) -> tuple[Cohort, list[str]]:
-    """The cohort, and the reasons of its problems."""
+    """Return the cohort and the reasons of its problems."""
     done = ingest(export, out, **{**BLADDER, **options}, leave_out_failing=True)
     return done.cohort, [one.reason for one in done.report.problems]
 
 
 def came_through(cohort: Cohort, export: Path, *numbers: int) -> None:
-    """The patients of these numbers, with the voxels and contours that they were built from, and no other."""
+    """Check that the cohort has exactly these patients, with their original voxels and contours."""
     places = {case.source.rtstruct.parent.name: case for case in cohort.cases if case.source.rtstruct}
     assert sorted(places) == [f"p{number}" for number in numbers]
     for number in numbers:
@@ -269,7 +269,7 @@ def test_predict_finds_the_others(kind: str, export: Path) -> None:
 
 
 def test_a_flat_folder_of_all_patients(export: Path, tmp_path: Path) -> None:
-    """What a structure set refers to says whose slice is damaged, and which scans are whole."""
+    """References of structure sets identify the patient of the damaged slice, and the complete scans."""
     flat = tmp_path / "flat"
     flat.mkdir()
     for path in sorted(export.rglob("*.dcm")):
@@ -367,8 +367,8 @@ def built(kind: str, folder: Path) -> Path:
     return folder
 
 
-def test_mr_structures_beside(tmp_path: Path) -> None:
-    source = built("mr_structures_beside", tmp_path / "in")
+def test_mr_with_own_structures(tmp_path: Path) -> None:
+    source = built("mr_with_own_structures", tmp_path / "in")
     done = ingest(source, tmp_path / "cohort", "dicom-rt", **BLADDER, leave_out_failing=True)
     (case,) = done.cohort.cases
     assert case.volumes_cm3["bladder"] == pytest.approx(640 * 3 / 1000)
@@ -391,7 +391,7 @@ def test_mr_structures_beside(tmp_path: Path) -> None:
 
 
 def test_structures_on_an_mr_in_the_frame_of_the_ct(tmp_path: Path) -> None:
-    """Beside the CT's own structure set they are left out with a note."""
+    """If the CT has its own structure set, they are omitted with a note."""
     ct = CT(tmp_path / "in" / "ct")
     rtstruct(f"{tmp_path}/in/RS.dcm", ct, [(1, "Bladder", [(P, ct.box(k, 10, 19, 8, 15)) for k in range(2, 10)])])
     mr = CT(
@@ -416,8 +416,8 @@ def test_two_structure_sets(tmp_path: Path) -> None:
     assert "b/RS1.dcm" in problem.reason and "b/RS2.dcm" in problem.reason
 
 
-def test_image_without_place(tmp_path: Path) -> None:
-    source = built("image_without_place", tmp_path / "in" / "p1")
+def test_image_without_position(tmp_path: Path) -> None:
+    source = built("image_without_position", tmp_path / "in" / "p1")
     patient(tmp_path / "in" / "p2", "P2", 1)
     done = ingest(source.parent, tmp_path / "cohort", "dicom-rt", **BLADDER, leave_out_failing=True)
     came_through(done.cohort, source, 2)
@@ -427,7 +427,7 @@ def test_image_without_place(tmp_path: Path) -> None:
 
 @dataclass(frozen=True)
 class Unusual:
-    """An error of a library that nobody expected."""
+    """An unexpected error of a library."""
 
     error: type[Exception]
 
@@ -463,7 +463,7 @@ def test_the_user_stops_all_at_once(export: Path, tmp_path: Path, monkeypatch: p
 
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian])
 def test_a_last_slice_cut_at_any_byte_is_never_missed(syntax: UID, tmp_path: Path) -> None:
-    """Whatever is left of it, the series is left out, or can't be read; the series of another patient is whole."""
+    """The series is omitted or can't be read, however much of the slice remains; another patient's is complete."""
     for name in ("p1", "p2"):
         CT(f"{tmp_path}/{name}", n=3, rows=8, cols=8, patient=name.upper())
     path = tmp_path / "p2" / "CT002.dcm"
@@ -489,7 +489,7 @@ def test_a_last_slice_cut_at_any_byte_is_never_missed(syntax: UID, tmp_path: Pat
 
 
 def test_a_cut_uid_is_no_other_slice(tmp_path: Path) -> None:
-    """What is left of 1.2.3.12 is 1.2.3.1, the UID of a slice that is there."""
+    """The rest of 1.2.3.12 is 1.2.3.1, the UID of an existing slice."""
     ct = CT(f"{tmp_path}/p", n=13, rows=8, cols=8)
     for number in range(len(ct.sop)):
         path = tmp_path / "p" / f"CT{number:03d}.dcm"

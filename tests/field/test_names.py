@@ -1,4 +1,4 @@
-"""Names and paths as they occur: printed as they are, and matched however their accents are coded."""
+"""Names and paths as they occur: printed unchanged, and matched for any coding of accents."""
 
 import sys
 import unicodedata
@@ -23,7 +23,7 @@ BRACKETS = ("Iso 45 [cGy]", "CTV [old]")
 
 
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
-    """Run a command; returns its exit code and what it printed."""
+    """Run a command; return its exit code and its output."""
     monkeypatch.setattr(sys, "argv", ["gynbtnet", *map(str, words)])
     with pytest.raises(SystemExit) as end:
         main()

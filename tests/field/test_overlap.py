@@ -60,7 +60,7 @@ def write_patient(folder: Path, *, beyond: int = 40, patient: str = "CASE", cove
 
 
 def d90_gy(first: int, last: int) -> float:
-    """The dose that 90 % of a box over these slices get at least, from the formula of the dose, in Gy."""
+    """Return the D90 in Gy of a box over these slices, from the formula of the dose."""
     lower, upper = 2 * first - 1, 2 * last + 1
     return LOWEST_GY + GY_A_MM * (lower + 0.1 * (upper - lower) + 10)
 

@@ -29,7 +29,7 @@ TOOL = shutil.which("dciodvfy", path=sysconfig.get_path("scripts")) or shutil.wh
 
 
 def odd(tag: str, vr: str, value: Any) -> Callable[[Dataset, int], None]:
-    """Sets an element without a look at its value."""
+    """Set an element without validation of its value."""
 
     def change(dataset: Dataset, _: int) -> None:
         with disable_value_validation():
@@ -42,7 +42,7 @@ PLACEHOLDER = "98765432"
 
 
 def word(tag: str, text: str) -> Callable[[Dataset, int], None]:
-    """A word in place of a number, which no library writes: a placeholder that is overwritten in the file."""
+    """Write a word instead of a number, which no library writes: overwrite a placeholder in the file."""
     change = odd(tag, "DS", PLACEHOLDER)
     change.word = text.ljust(len(PLACEHOLDER))  # type: ignore[attr-defined]
     return change

@@ -141,8 +141,8 @@ def test_the_series_is_chosen_by_its_uid_or_its_size(
         ).read_text()
     )
     assert chosen["input"]["series_uid"] == min(one.series_uid, other.series_uid)  # alike in size
-    assert "Of 2 CT series took the largest" in capsys.readouterr().err
-    assert "Of 2 CT series took the largest" in chosen["notes"][0]
+    assert "Selected the largest of 2 CT series" in capsys.readouterr().err
+    assert "Selected the largest of 2 CT series" in chosen["notes"][0]
     out = predict_path(bright_model, tmp_path / "ct", tmp_path / "out", settings=QUICK, series_uid=other.series_uid)
     assert (
         json.loads((out / "prediction.json").read_text())["input"]["series_uid"] == other.series_uid != one.series_uid

@@ -153,7 +153,7 @@ def describe(
         structure_table,
     )
     from gynbtnet.evaluation.cohorts.outliers import find_outliers
-    from gynbtnet.pictures.picture import picture
+    from gynbtnet.pictures.picture import render_picture
     from gynbtnet.runtime.atomic_files import atomic_write
 
     if out.suffix != ".png":
@@ -188,7 +188,7 @@ def describe(
         for note in group.notes:
             console.print(note)
     with atomic_write(out) as partial:
-        partial.write_bytes(picture(cohort_figure(groups), "Overview of the cohorts").png)
+        partial.write_bytes(render_picture(cohort_figure(groups), "Overview of the cohorts").png)
     console.print(f"The figure is {out}")
 
 

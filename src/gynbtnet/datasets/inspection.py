@@ -8,10 +8,11 @@ import numpy as np
 
 from gynbtnet.imaging.dicom.ct_series import CTSeries, read_ct_files
 from gynbtnet.imaging.dicom.damaged_files import DamagedFile
-from gynbtnet.imaging.dicom.incomplete_series import NOTE, Completeness, assess_completeness
+from gynbtnet.imaging.dicom.incomplete_series import POSSIBLY_SHORTER, Completeness, assess_completeness
 from gynbtnet.imaging.dicom.rt.referenced_images import ReferencedSeries, referenced_series
 from gynbtnet.imaging.dicom.rt.rtdose_reader import read_rtdose
-from gynbtnet.imaging.dicom.rt.rtstruct_reader import list_rois, read_rtstruct
+from gynbtnet.imaging.dicom.rt.rtstruct_reader import read_rtstruct
+from gynbtnet.imaging.dicom.rt.rtstruct_rois import list_rois
 from gynbtnet.imaging.dicom.rtstruct_reference import read_reference
 from gynbtnet.imaging.dicom.seg_reader import list_segments
 from gynbtnet.imaging.dicom.series import FoundSeries, search_series
@@ -141,7 +142,7 @@ def _with_completeness(item: InspectedItem, series: FoundSeries, completeness: C
         name = completeness.incomplete[series].path.name
         return replace(item, problem=_joined(item.problem, f"It may lack {name}, which can't be used."))
     if series in completeness.doubtful:
-        return replace(item, contents=_joined(item.contents, NOTE))
+        return replace(item, contents=_joined(item.contents, POSSIBLY_SHORTER))
     return item
 
 
@@ -267,7 +268,7 @@ def _inspect_file(path: Path, modality: str, patient: int, folder: Path, names: 
         dose = read_rtdose(path)
     except Exception as error:
         return InspectedItem(patient, relative, modality, problem=failure_reason(error))
-    contents = f"{dose.kind.lower()} dose of {dose.summation.lower()}, up to {dose.grid.array.max():.2f} Gy"
+    contents = f"{dose.dose_type.lower()} dose of {dose.summation_type.lower()}, up to {dose.grid.array.max():.2f} Gy"
     return InspectedItem(patient, relative, modality, _describe_size(dose.grid.geometry), contents)
 
 

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from gynbtnet.datasets.inspection import Inspection
 from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.pictures.overlays import colour, draw_overlay, overlay_size
+from gynbtnet.pictures.overlays import draw_overlay, overlay_size, visible_colour
 from gynbtnet.pictures.picture import take_names_literally, without_font_warnings
 from gynbtnet.runtime.atomic_files import atomic_write
 
@@ -38,7 +38,7 @@ def write_inspection_picture(inspection: Inspection, names: StructureNames, path
         present = [name for name in view.prediction.structures if view.prediction.mask(name).any()]
         for number, structure in enumerate(reversed(present)):
             x = 0.99 - 0.09 * number
-            title.text(x, 0.5, structure, color=colour(structure, names), fontsize=11, va="center", ha="right")
+            title.text(x, 0.5, structure, color=visible_colour(structure, names), fontsize=11, va="center", ha="right")
         draw_overlay(row, view, names)
     take_names_literally(figure)
     with atomic_write(Path(path)) as partial, without_font_warnings():

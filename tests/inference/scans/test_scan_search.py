@@ -72,7 +72,7 @@ def test_of_one_acquisition_one_series_is_taken(tmp_path: Path) -> None:
         header.save_as(path)
     (scan,) = find_scans([tmp_path / "in"], CT).scans.values()
     assert scan.series and scan.series.series_uid == thin.series_uid
-    assert scan.note and "took the largest" in scan.note
+    assert scan.note and "Selected the largest" in scan.note
     (scan,) = find_scans([tmp_path / "in"], CT, series_uid=thick.series_uid).scans.values()
     assert scan.series and scan.series.series_uid == thick.series_uid
 

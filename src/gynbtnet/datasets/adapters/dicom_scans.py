@@ -10,7 +10,7 @@ from gynbtnet.datasets.ingestion.integrity import Problem
 from gynbtnet.datasets.ingestion.synthetic_flag import dicom_is_synthetic
 from gynbtnet.imaging.dicom.ct_series import read_ct_files
 from gynbtnet.imaging.dicom.damaged_files import DamagedFile
-from gynbtnet.imaging.dicom.incomplete_series import NOTE, Completeness, assess_completeness
+from gynbtnet.imaging.dicom.incomplete_series import POSSIBLY_SHORTER, Completeness, assess_completeness
 from gynbtnet.imaging.dicom.objects import dicom_errors_as_bad_input, read_header
 from gynbtnet.imaging.dicom.series import FoundSeries, search_series
 from gynbtnet.imaging.dicom.slice_repairs import Repairs
@@ -53,7 +53,7 @@ def dicom_scan(series: FoundSeries, *, doubtful: bool = False) -> FoundScan:
         synthetic=synthetic,
         position=position,
         notes=(
-            *((NOTE,) if doubtful else ()),
+            *((POSSIBLY_SHORTER,) if doubtful else ()),
             *((f"Left out {copies} file(s) that are exact copies of others.",) if copies else ()),
         ),
     )
@@ -78,7 +78,7 @@ def damaged_problems(damaged: Sequence[DamagedFile], completeness: Completeness)
     for folder, files in by_folder.items():
         is_listed = len(files) <= _MAX_LISTED_FILES
         for group in [[file] for file in files] if is_listed else [files]:
-            lost = {str(series.files[0].parent) for file in group for series in completeness.cost_of(file)}
+            lost = {str(series.files[0].parent) for file in group for series in completeness.made_incomplete_by(file)}
             cost = f" The scan in {', '.join(sorted(lost))} may lack it and is not taken." if lost else ""
             others = "" if is_listed else f" {len(files) - 1} more files in this folder can't be used either."
             path = folder if lost or not is_listed else group[0].path
@@ -134,10 +134,10 @@ def _usable_series(folder: Path) -> tuple[list[tuple[FoundSeries, FoundScan]], t
     usable = []
     for series in completeness.usable:
         path = series.files[0].parent
-        if series.absent:
+        if series.missing_files:
             reason = (
-                f"The DICOMDIR lists {len(series.absent)} file(s) of the CT series in {path} that don't exist, "
-                f"first {series.absent[0]}; copy the whole export."
+                f"The DICOMDIR lists {len(series.missing_files)} file(s) of the CT series in {path} that don't exist, "
+                f"first {series.missing_files[0]}; copy the whole export."
             )
             problems.append(Problem("missing", str(path), reason))
             continue

@@ -10,7 +10,7 @@ from gynbtnet.datasets.ingestion.found_scans import FoundScan, ScanContents, nat
 from gynbtnet.datasets.ingestion.integrity import LabelMismatch, Problem
 from gynbtnet.datasets.ingestion.synthetic_flag import image_is_synthetic
 from gynbtnet.imaging.files.volume_files import read_volume
-from gynbtnet.imaging.label_map import label_map
+from gynbtnet.imaging.label_map import paint_label_map
 from gynbtnet.imaging.resample_to_grid import resample_segmentation
 from gynbtnet.imaging.structure_masks import StructureMasks
 from gynbtnet.imaging.volume import Volume
@@ -119,6 +119,6 @@ def read_labelled(
     structure_masks: dict[str, Mask] = {name: label_image.array == labels[name] for name in structures}
     if masks is not None and masks.bits.geometry.is_same(label_image.geometry):
         structure_masks |= {name: masks.mask(name) for name in masks.structures if name in structure_masks}
-    segmentation, overlaps = label_map(structure_masks, structures, image.geometry)
+    segmentation, overlaps = paint_label_map(structure_masks, structures, image.geometry)
     unmapped = tuple(name for name, label in labels.items() if name not in structures and label in present)
     return ScanContents(image, segmentation, (), overlaps, unmapped, notes, channels)

@@ -25,7 +25,7 @@ from gynbtnet.datasets.ingestion.public_archive import Archive
 from gynbtnet.datasets.ingestion.synthetic_flag import image_is_synthetic
 from gynbtnet.imaging.file_search import files_below
 from gynbtnet.imaging.files.volume_files import read_volume
-from gynbtnet.imaging.label_map import label_map
+from gynbtnet.imaging.label_map import paint_label_map
 from gynbtnet.imaging.resample_to_grid import resample_segmentation
 from gynbtnet.imaging.whole_labels import as_whole_labels
 from gynbtnet.runtime.array_types import Mask
@@ -130,7 +130,7 @@ def _read(scan: FoundScan, structures: tuple[str, ...], *, resample_labels: bool
         for structure, classes in _classes_by_structure(paths, structures).items()
         if classes
     }
-    segmentation, overlaps = label_map(masks, structures, image.geometry)
+    segmentation, overlaps = paint_label_map(masks, structures, image.geometry)
     named = _named_structures(scan, structures)
     notes = (f"Resampled {resampled} masks onto the grid of the scan.",) if resampled else ()
     return ScanContents(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gynbtnet.datasets.adapters.dicom_scans import damaged_problems
 from gynbtnet.datasets.adapters.scan_folders import image_scans
-from gynbtnet.imaging.dicom.incomplete_series import NOTE, assess_completeness
+from gynbtnet.imaging.dicom.incomplete_series import POSSIBLY_SHORTER, assess_completeness
 from gynbtnet.imaging.dicom.rt.referenced_images import referenced_series
 from gynbtnet.imaging.dicom.series import FoundSeries, search_series
 from gynbtnet.imaging.dicom.series_selection import select_ct
@@ -123,7 +123,7 @@ def _dicom_scans(
         except BadInput as error:
             failed.append((str(_folder(group[0])), str(error)))
         else:
-            warnings = (NOTE,) if chosen in doubtful else ()
+            warnings = (POSSIBLY_SHORTER,) if chosen in doubtful else ()
             scans.append(ScanFiles(_folder(chosen), chosen, note=note, warnings=warnings))
     return scans, failed
 
