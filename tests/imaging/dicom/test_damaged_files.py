@@ -153,7 +153,7 @@ def outcome(action: Callable[[], object]) -> str:
 
 def check_no_patient_data(seen: Inspection) -> None:
     """Check that the table of an inspection contains no patient data."""
-    assert not [secret for secret in SECRETS if secret in repr(seen.items)], seen.found
+    assert not [secret for secret in SECRETS if secret in repr(seen.items)], seen.items
 
 
 def survive(export: Export, kind: str, form: str, count: int, folder: Path) -> Counter[tuple[str, str]]:
