@@ -189,9 +189,7 @@ def test_tables(tmp_path: Path) -> None:
     beams.write_text("patient,dose_gy,fractions\na,45,25\nb,50.4,28\n")
     attack(beams, lambda: parse_external_beam(str(beams), ["a", "b"]), 150)
     key = tmp_path / "key.csv"
-    written = PatientKey.load(key)
-    written.add(["x", "y"])
-    written.save()
+    PatientKey.load(key).with_patients(["x", "y"]).save()
     attack(key, lambda: PatientKey.load(key), 150)
 
 
