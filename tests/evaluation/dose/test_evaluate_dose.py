@@ -172,7 +172,7 @@ def test_which_dose_counts(implanted, exported, tmp_path):
         dose.save_as(folder / "copy.dcm")
 
     changed("DoseComment", "an alternative")
-    with pytest.raises(BadInput, match="belong to 2 plans; expected the plan that was delivered"):
+    with pytest.raises(BadInput, match="belong to 2 plans. Expected: the plan that was delivered"):
         evaluate_dose(only, tmp_path / "out", doses=folder)
     changed("DoseType", "EFFECTIVE")
     with pytest.raises(BadInput, match="holds a dose of type EFFECTIVE"):

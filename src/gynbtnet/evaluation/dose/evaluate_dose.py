@@ -78,7 +78,7 @@ def evaluate_dose(
 
     Writes the folder ``out`` atomically: ``dose.csv`` (one row per case, structure and metric), ``dose_summary.csv``,
     ``eqd2.csv`` (one row per patient, structure and metric), ``dvh.csv`` and ``dvh.png``, ``report.html`` and
-    ``dose.md`` for people, and ``dose.json`` with the settings. With predictions it also writes
+    ``dose.md`` for people; ``dose.json`` has the settings. With predictions it also writes
     ``bland_altman_d2cc.png``, ``.csv`` and ``_limits.csv``, and the same for D90.
 
     Args:

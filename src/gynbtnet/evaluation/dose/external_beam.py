@@ -73,7 +73,7 @@ def _external_beam(dose_gy: str, fractions: str, source: str) -> ExternalBeam:
         beam = None
     if beam is None or not 0 <= beam.dose_gy <= 200 or not 1 <= beam.fractions <= 100:
         raise BadInput(
-            f"{source} gives {dose_gy} Gy in {fractions} fractions of external beam; expected 0 to 200 Gy in 1 to 100 "
-            "fractions, such as 45/25, or 0/1 if there was none."
+            f"{source} gives {dose_gy} Gy in {fractions} fractions of external beam. Expected: 0 to 200 Gy in 1 to "
+            "100 fractions, such as 45/25, or 0/1 if there was none."
         )
     return beam

@@ -23,8 +23,8 @@ class PairedValues:
         cases: n ids, sorted.
         patients: patient of each case, n.
         values: (n, k), in the metric's unit.
-        left_out: number of cases that have a score for some models only and cannot be paired: some models predicted a
-            structure that is absent, or the policy dropped the case.
+        left_out: number of cases that cannot be paired, since only some models have a score. Either some models
+            predicted a structure that is absent, or the policy dropped the case.
     """
 
     structure: str
