@@ -1,4 +1,4 @@
-"""A cohort of three patients and four cases with two structures, predictions of growing error, and made-up doses."""
+"""A cohort of three patients and four cases with two structures, predictions with increasing errors, and doses."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ SHIFTS = {"p1_f1": 0, "p1_f2": 1, "p2_f1": 2, "p3_f1": 3}
 
 
 def label_map(shift: int = 0) -> np.ndarray:
-    """A bladder in front of a rectum; ``shift`` voxels to the left moves both."""
+    """Return a bladder in front of a rectum, both moved ``shift`` voxels to the left."""
     labels = np.zeros(GEOMETRY.shape, np.uint8)
     labels[4:8, 4:9, 6 + shift : 14 + shift] = 1
     labels[2:10, 12:15, 8 + shift : 12 + shift] = 2
@@ -66,7 +66,7 @@ DOSES = {  # Gy of one fraction, manual and automatic
 
 @pytest.fixture(scope="session")
 def dose_content(scanned: Cohort) -> DoseContent:
-    """What a page of doses shows: one rectum that the prediction lacks, one bladder whose verdict changes."""
+    """Return the content of a dose report: the prediction lacks one rectum, and changes the verdict of one bladder."""
     scores = [
         DoseScore(
             name, name[:2], int(name[-1]), structure, metric, manual, automatic, automatic - manual,

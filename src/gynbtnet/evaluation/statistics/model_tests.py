@@ -3,7 +3,7 @@
 Families: Tukey's HSD, and Holm's adjustment of the signed-rank tests, are adjusted over all pairs of models within one
 structure and metric. The paired permutations are adjusted by Benjamini–Hochberg over structures and metrics together,
 in two families per test. The first family is the comparisons of our model with each other model, used by the
-significance marks; the second is the comparisons among the other models. ANOVA and Friedman have one p-value per
+significance marks. The second is the comparisons among the other models. ANOVA and Friedman have one p-value per
 structure and metric and are one family each.
 """
 
