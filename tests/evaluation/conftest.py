@@ -37,7 +37,7 @@ def label_map(shift: int = 0) -> np.ndarray:
 @pytest.fixture(scope="session")
 def scanned(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     folder = tmp_path_factory.mktemp("cohort")
-    cases = []
+    cases: list[Case] = []
     for name in SHIFTS:
         image, labels = folder / "imagesTr" / f"{name}_0000.nii.gz", folder / "labelsTr" / f"{name}.nii.gz"
         noise = np.random.default_rng([1, len(cases)]).normal(20, 30, GEOMETRY.shape)

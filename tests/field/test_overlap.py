@@ -2,6 +2,7 @@
 
 from itertools import permutations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -66,7 +67,7 @@ def d90_gy(first: int, last: int) -> float:
     return LOWEST_GY + GY_A_MM * (lower + 0.1 * (upper - lower) + 10)
 
 
-def ingested(folder: Path, structures: tuple[str, ...], **options: bool) -> Cohort:
+def ingested(folder: Path, structures: tuple[str, ...], **options: Any) -> Cohort:
     return dicom_rt_export.ingest(folder / "export", folder / "cohort", structures=structures, **options)
 
 
@@ -114,8 +115,8 @@ def test_pictures_and_places_are_those_of_the_drawn_contours(tmp_path: Path) -> 
     for seen in (shown, shown.cropped()):
         assert [np.count_nonzero(one.mask("uterus")) * 2 / 1000 for one in seen.drawn.values()] == [72, 60]
     assert shown.worst_slice("uterus").outlines["truth"]["uterus"] != ("",)
-    seen = make_view(read_volume(case.image), truth, truth)
-    (axes,) = overlay_figure(seen, StructureNames.load(), ["coronal"]).axes
+    view = make_view(read_volume(case.image), truth, truth)
+    (axes,) = overlay_figure(view, StructureNames.load(), ["coronal"]).axes
     heights = [np.ptp(np.concatenate([path.vertices for path in one.get_paths()])[:, 1]) for one in axes.collections]
     assert sorted(heights) == pytest.approx([40, 40, 96, 96], abs=2)  # filled and outlined, 20 and 48 slices
 
@@ -163,7 +164,7 @@ def test_what_is_left_of_nothing_is_unknown_to_training_and_scored_as_drawn(
     cohort = ingested(tmp_path, structures, allow_overlap=True)
     (case,) = cohort.cases
     assert (case.missing, case.covered, case.unlabelled) == ((), ("bladder",), ("bladder",))
-    assert any("which means unknown, not absent" in note for note in case.notes)
+    assert any("this means unknown, not absent" in note for note in case.notes)
     levels = ((1, 1, 1), *((2, 2, 2),) * 4)
     plan = Plan(structures, (2.0, 2.0, 2.0), "zscore", None, (16, 16, 16), 1, "XS", levels)
     assert prepare(cohort, plan, tmp_path / "prepared").cases[0].missing == ("bladder",)

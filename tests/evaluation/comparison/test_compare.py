@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,7 +29,7 @@ QUICK = ComparisonSettings(n_resamples=2000)
 
 
 def scored(case: str, patient: str, structure: str, dsc: float, **further: object) -> Score:
-    known = {"case": case, "patient": patient, "structure": structure, "dsc": dsc, "missing_in": "none"}
+    known: dict[str, Any] = {"case": case, "patient": patient, "structure": structure, "dsc": dsc, "missing_in": "none"}
     known |= {"hd95_mm": 30 * (1 - dsc), "asd_mm": 10 * (1 - dsc), "truth_cm3": 50.0, "prediction_cm3": 60 * dsc}
     return Score(**({field.name: float("nan") for field in fields(Score)} | known | further))
 
@@ -69,7 +70,7 @@ def models(tmp_path: Path) -> dict[str, Path]:
 @pytest.fixture
 def run(models: dict[str, Path]) -> Callable[..., Comparison]:
     def compared(changed: dict[str, Path] | None = None, **further: object) -> Comparison:
-        settings = {"settings": QUICK} | further
+        settings: dict[str, Any] = {"settings": QUICK} | further
         return make_comparison(cohort_of(scores_of(0, 0)), models | (changed or {}), **settings)
 
     return compared
@@ -186,7 +187,13 @@ def test_a_false_structure_of_one_model_is_left_out_of_pairs_and_counted(
     run: Callable[..., Comparison], tmp_path: Path
 ) -> None:
     """In one case there is no bladder: one model draws it and is scored 0; the others rightly don't and have none."""
-    nothing = {"missing_in": "both", "truth_cm3": 0.0, "prediction_cm3": 0.0, "hd95_mm": np.nan, "asd_mm": np.nan}
+    nothing: dict[str, Any] = {
+        "missing_in": "both",
+        "truth_cm3": 0.0,
+        "prediction_cm3": 0.0,
+        "hd95_mm": np.nan,
+        "asd_mm": np.nan,
+    }
     folders = {}
     for seed, (name, shift) in enumerate(SHIFTS.items()):
         wrong = {"dsc": 0.0, "missing_in": "truth", "truth_cm3": 0.0}
@@ -195,9 +202,9 @@ def test_a_false_structure_of_one_model_is_left_out_of_pairs_and_counted(
         folders[name] = save([replace(first, **change), *others], tmp_path / "changed" / name)
     comparison = run(folders)
     effects = comparison.tests.effects.set_index(["structure", "metric"])
-    assert set(effects.loc["bladder", "left_out"]) == {1}
-    assert set(effects.loc["bladder", "cases"]) == {23}
-    assert set(effects.loc["hr_ctv", "left_out"]) == {0}
+    assert set(effects["left_out"]["bladder"]) == {1}
+    assert set(effects["cases"]["bladder"]) == {23}
+    assert set(effects["left_out"]["hr_ctv"]) == {0}
     assert "The tests leave out 1 of bladder" in model_table(comparison).caption
     rows = [[cell.text for cell in row] for row in model_table(comparison).rows]
     assert rows[0][-3:] == ["24", "0", "1"]

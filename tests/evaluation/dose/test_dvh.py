@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sysconfig
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pydicom.dicomio
@@ -216,7 +217,7 @@ def test_metrics_of_dicom_equal_dicompyler(tmp_path, monkeypatch):
     labels = np.zeros(geometry.shape, np.uint8)
     labels[ball(geometry, (25.0, 0.0, 0.0), 14)] = 1
     contours = Segmentation(Volume(labels, geometry), ("bladder",))
-    words = {"patient_id": "P", "study_description": "SYNTHETIC", "series_description": "SYNTHETIC"}
+    words: dict[str, Any] = {"patient_id": "P", "study_description": "SYNTHETIC", "series_description": "SYNTHETIC"}
     ct = write_ct_series(Volume(labels.astype(np.int16), geometry), tmp_path / "CT", seed=1, **words)
     words = {"names": StructureNames.load(), "label": "test", "description": "SYNTHETIC", "software_version": "0"}
     write_rtstruct(contours, ct, tmp_path / "RS.dcm", **words)
