@@ -22,9 +22,7 @@ import torch
 from gynbtnet.datasets.adapters import dicom_rt_export
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import split_patients
-from gynbtnet.evaluation.calibration.auroc import auroc_with_interval
-from gynbtnet.evaluation.metrics.evaluate import read_truth
-from gynbtnet.evaluation.metrics.metrics import dice
+from gynbtnet.evaluation import auroc_with_interval, dice, read_truth
 from gynbtnet.experiment.cross_validation import CrossValidation, calibrate_from_folds, crossvalidate
 from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.imaging.volume import Volume

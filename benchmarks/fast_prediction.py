@@ -19,8 +19,7 @@ from scipy.stats import bootstrap
 
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import Split
-from gynbtnet.evaluation.metrics.evaluate import read_truth
-from gynbtnet.evaluation.metrics.metrics import dice
+from gynbtnet.evaluation import dice, read_truth
 from gynbtnet.experiment.folders import ComparedModel
 from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.inference.engine.settings import PredictionSettings

@@ -121,7 +121,7 @@ def work(who: str, wanted: tuple[str, ...], folder: Path) -> Callable[[], Figure
             return {name: list(map(float, values)) for name, values in figures.items()}
 
         return by_hand
-    from gynbtnet.evaluation.metrics.metrics import score_case
+    from gynbtnet.evaluation import score_case
     from gynbtnet.imaging.geometry import Geometry
     from gynbtnet.imaging.volume import Segmentation, Volume
 

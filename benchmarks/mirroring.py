@@ -19,7 +19,7 @@ import numpy as np
 
 from gynbtnet.datasets.adapters import dicom_rt_export, totalsegmentator
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.evaluation.metrics.metrics import dice
+from gynbtnet.evaluation import dice
 from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.imaging.sides import has_side
 from gynbtnet.inference.engine.predict import predict

@@ -23,7 +23,7 @@ import torch
 from gynbtnet.datasets.adapters import dicom_rt_export, scan_folders
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import hold_out_patients
-from gynbtnet.evaluation.metrics.metrics import dice
+from gynbtnet.evaluation import dice
 from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.inference.engine.predict import predict
 from gynbtnet.inference.engine.settings import PredictionSettings

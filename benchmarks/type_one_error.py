@@ -15,10 +15,14 @@ from collections.abc import Iterator
 import numpy as np
 from scipy import stats
 
-from gynbtnet.evaluation.statistics.analysis_of_variance import one_way_anova, tukey_hsd
-from gynbtnet.evaluation.statistics.effect_size import effect_sizes
-from gynbtnet.evaluation.statistics.friedman import friedman_test, wilcoxon_signed_rank
-from gynbtnet.evaluation.statistics.permutation import paired_permutation_test
+from gynbtnet.evaluation import (
+    effect_sizes,
+    friedman_test,
+    one_way_anova,
+    paired_permutation_test,
+    tukey_hsd,
+    wilcoxon_signed_rank,
+)
 from gynbtnet.runtime.progress import track
 
 MODELS = 3

@@ -6,8 +6,7 @@ import sys
 from pathlib import Path
 
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.evaluation.metrics.evaluate import Evaluation, read_prediction, read_truth
-from gynbtnet.evaluation.reports.case_selection import best_median_worst
+from gynbtnet.evaluation import Evaluation, best_median_worst, read_prediction, read_truth
 from gynbtnet.experiment.folders import Experiment
 from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.imaging.structure_names import StructureNames

@@ -20,8 +20,7 @@ from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.ingestion.patient_table import PatientTable
 from gynbtnet.datasets.patient_key import PatientKey
 from gynbtnet.datasets.split import Split
-from gynbtnet.evaluation.dose.external_beam import parse_external_beam
-from gynbtnet.evaluation.dose.planning_aims import EMBRACE_II, PlanningAims
+from gynbtnet.evaluation import EMBRACE_II, PlanningAims, parse_external_beam
 from gynbtnet.imaging.files.volume_files import write_volume
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.structure_names import StructureNames

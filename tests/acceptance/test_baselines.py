@@ -11,7 +11,7 @@ import pytest
 
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import Split
-from gynbtnet.evaluation.metrics.evaluate import Evaluation
+from gynbtnet.evaluation import Evaluation
 from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.phantom import cohorts
 from gynbtnet.recipes.loading import load_recipe

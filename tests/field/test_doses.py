@@ -8,8 +8,7 @@ import pydicom
 import pytest
 
 from gynbtnet.datasets.adapters.dicom_rt_export import ingest
-from gynbtnet.evaluation.dose.evaluate_dose import evaluate_dose
-from gynbtnet.evaluation.dose.files import find_doses, read_dose
+from gynbtnet.evaluation import evaluate_dose, find_doses, read_dose
 from gynbtnet.imaging.conversion import Conversion, convert
 from gynbtnet.imaging.dicom.rt.rtdose_reader import read_rtdose
 from gynbtnet.imaging.geometry import Geometry
@@ -27,16 +26,16 @@ def build(kind: str, folder: Path) -> Path:
     return folder
 
 
-def figures(folder: Path, out: Path) -> dict[tuple[str, str], float]:
-    """Each structure's figures in Gy."""
+def dose_metrics(folder: Path, out: Path) -> dict[tuple[str, str], float]:
+    """Return the dose-volume metrics of each structure in Gy."""
     cohort = ingest(folder, out / "cohort", structures=STRUCTURES)
     evaluate_dose(cohort, out / "dose")
     table = pd.read_csv(out / "dose" / "dose.csv")
-    return {(row.structure, row.metric): row.manual_gy for row in table.itertuples()}
+    return table.set_index(["structure", "metric"])["manual_gy"].to_dict()
 
 
 def d2cc(folder: Path, out: Path) -> list[float]:
-    found = figures(folder, out)
+    found = dose_metrics(folder, out)
     return [found[structure, "D2cc"] for structure in STRUCTURES]
 
 

@@ -18,7 +18,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEnd
 from gynbtnet.datasets.adapters.layouts import Choices, dry_run_layout, ingest_layout
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.inspection import inspect
-from gynbtnet.evaluation.dose.files import find_doses
+from gynbtnet.evaluation import find_doses
 from gynbtnet.imaging.dicom.ct_series import read_ct_files, read_ct_series
 from gynbtnet.imaging.dicom.incomplete_series import assess_completeness
 from gynbtnet.imaging.dicom.series import search_series

@@ -13,9 +13,7 @@ from gynbtnet.datasets.adapters import dicom_rt_export, nnunet_raw
 from gynbtnet.datasets.adapters.layouts import Choices, ingest_layout
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.ingestion.ingest import ingest_found
-from gynbtnet.evaluation.cohorts.fraction_consistency import centroids
-from gynbtnet.evaluation.dose.evaluate_dose import evaluate_dose
-from gynbtnet.evaluation.metrics.evaluate import evaluate, read_truth
+from gynbtnet.evaluation import centroids, evaluate, evaluate_dose, read_truth
 from gynbtnet.evaluation.reports.compared_case import compared_case
 from gynbtnet.imaging.conversion import Conversion, convert
 from gynbtnet.imaging.files.label_names import read_label_names

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gynbtnet.evaluation.calibration.flag_accuracy import flag_accuracy, flag_table_cells
-from gynbtnet.evaluation.metrics.evaluate import Evaluation, evaluate
+from gynbtnet.evaluation.metrics.evaluation import Evaluation, evaluate
 from gynbtnet.runtime.errors import BadInput
 
 

@@ -14,7 +14,7 @@ from gynbtnet.evaluation.cohorts.fraction_consistency import (
     reference_of,
     slope,
 )
-from gynbtnet.evaluation.metrics.evaluate import Evaluation, evaluate
+from gynbtnet.evaluation.metrics.evaluation import Evaluation, evaluate
 from gynbtnet.evaluation.metrics.metrics import MissingIn, Score
 from gynbtnet.imaging.geometry import Geometry
 

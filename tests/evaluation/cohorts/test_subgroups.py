@@ -8,7 +8,7 @@ import pytest
 from gynbtnet.datasets.case import Case, Source
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.cohorts.subgroups import crosstab, groupings, subgroups
-from gynbtnet.evaluation.metrics.evaluate import Evaluation
+from gynbtnet.evaluation.metrics.evaluation import Evaluation
 from gynbtnet.evaluation.metrics.metrics import Score
 from gynbtnet.imaging.geometry import Geometry
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gynbtnet.evaluation.dose.course import course_doses
-from gynbtnet.evaluation.dose.eqd2 import eqd2, total_eqd2
+from gynbtnet.evaluation.dose.eqd2 import to_eqd2, total_eqd2
 from gynbtnet.evaluation.dose.external_beam import ExternalBeam, parse_external_beam
 from gynbtnet.evaluation.dose.planning_aims import EMBRACE_II, PlanningAims
 from gynbtnet.evaluation.dose.score import DoseScore
@@ -35,9 +35,9 @@ def course(*scores: DoseScore, external=BEAM, aims=AIMS, settings=SETTINGS, pred
 
 
 def test_eqd2_by_hand():
-    assert eqd2(2, 10, 25) == 50  # fractions of 2 Gy are their own EQD2
-    assert eqd2(7, 10, 4) == pytest.approx(28 * 17 / 12)
-    assert eqd2(7, 3, 4) == pytest.approx(28 * 10 / 5)
+    assert to_eqd2(2, 10, 25) == 50  # fractions of 2 Gy are their own EQD2
+    assert to_eqd2(7, 10, 4) == pytest.approx(28 * 17 / 12)
+    assert to_eqd2(7, 3, 4) == pytest.approx(28 * 10 / 5)
     assert ExternalBeam(45, 25).eqd2(10) == pytest.approx(44.25)
     assert ExternalBeam(45, 25).eqd2(3) == pytest.approx(43.2)
     assert ExternalBeam(0, 1).eqd2(3) == 0
@@ -45,7 +45,7 @@ def test_eqd2_by_hand():
 
 @given(dose=st.floats(0.1, 20), alpha_beta=st.floats(1, 20), fractions=st.integers(1, 30))
 def test_eqd2_has_the_same_biologically_effective_dose(dose, alpha_beta, fractions):
-    same = eqd2(dose, alpha_beta, fractions)
+    same = to_eqd2(dose, alpha_beta, fractions)
     effect = fractions * dose * (1 + dose / alpha_beta)
     assert same * (1 + 2 / alpha_beta) == pytest.approx(effect)
     assert total_eqd2([dose] * fractions, alpha_beta) == pytest.approx(same)

@@ -7,7 +7,7 @@ from math import nan
 import numpy as np
 import pytest
 
-from gynbtnet.evaluation.metrics.evaluate import evaluate
+from gynbtnet.evaluation.metrics.evaluation import evaluate
 from gynbtnet.evaluation.metrics.metrics import Score
 from gynbtnet.evaluation.reports.case_selection import best_median_worst, mean_dsc
 from gynbtnet.evaluation.reports.compared_case import compared_case

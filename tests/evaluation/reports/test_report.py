@@ -13,7 +13,7 @@ import pytest
 
 from gynbtnet.evaluation.cohorts.cohort_overview import cohort_pictures, cohort_table
 from gynbtnet.evaluation.dose.report import dose_report
-from gynbtnet.evaluation.metrics.evaluate import evaluate, read_prediction
+from gynbtnet.evaluation.metrics.evaluation import evaluate, read_prediction
 from gynbtnet.evaluation.reports.case_overlay import prediction_overlay
 from gynbtnet.evaluation.reports.example_cases import ExampleCases, example_cases
 from gynbtnet.evaluation.reports.grouped_table import Cell, GroupedTable, Head

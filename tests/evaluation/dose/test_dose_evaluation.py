@@ -16,8 +16,8 @@ import SimpleITK as sitk
 from gynbtnet.datasets.adapters.dicom_rt_export import ingest
 from gynbtnet.datasets.case import Source
 from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.evaluation.dose.dose_evaluation import DOSE_FILES, DoseEvaluation, evaluate_dose
 from gynbtnet.evaluation.dose.dvh import dose_volume_histogram
-from gynbtnet.evaluation.dose.evaluate_dose import DOSE_FILES, DoseEvaluation, evaluate_dose
 from gynbtnet.evaluation.dose.external_beam import ExternalBeam
 from gynbtnet.evaluation.dose.files import find_doses
 from gynbtnet.imaging.dicom.rt.rtdose_reader import read_rtdose

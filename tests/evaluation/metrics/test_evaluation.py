@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gynbtnet.evaluation.metrics.evaluate import Evaluation, evaluate
+from gynbtnet.evaluation.metrics.evaluation import Evaluation, evaluate
 from gynbtnet.evaluation.metrics.settings import ScoringSettings
 from gynbtnet.imaging.files.volume_files import read_volume, write_volume
 from gynbtnet.imaging.geometry import Geometry

@@ -23,7 +23,7 @@ from gynbtnet.evaluation.dose.planning_aims import PlanningAims
 from gynbtnet.evaluation.dose.report import DoseContent, dose_report
 from gynbtnet.evaluation.dose.score import DoseScore, score_dose
 from gynbtnet.evaluation.dose.tables import dose_markdown, dose_table, summarise_dose
-from gynbtnet.evaluation.metrics.evaluate import map_cases, read_matching_prediction, read_truth
+from gynbtnet.evaluation.metrics.evaluation import map_cases, read_matching_prediction, read_truth
 from gynbtnet.evaluation.metrics.settings import DoseSettings
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.pictures.picture import picture
@@ -84,7 +84,8 @@ def evaluate_dose(
     Args:
         cohort: cases with manual contours.
         out: folder of the tables.
-        predictions: folder with automatic contours, as :func:`gynbtnet.evaluation.metrics.evaluate.evaluate` takes it.
+        predictions: folder with automatic contours, as :func:`gynbtnet.evaluation.metrics.evaluation.evaluate` takes
+            it.
         doses: folder that is searched for doses, see :func:`gynbtnet.evaluation.dose.files.find_doses`.
         external: external beam by patient; the totals of other patients are not judged.
         aims: aims and limits for the totals; default: EMBRACE II's.
