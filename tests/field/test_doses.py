@@ -31,7 +31,7 @@ def dose_metrics(folder: Path, out: Path) -> dict[tuple[str, str], float]:
     cohort = ingest(folder, out / "cohort", structures=STRUCTURES)
     evaluate_dose(cohort, out / "dose")
     table = pd.read_csv(out / "dose" / "dose.csv")
-    return table.set_index(["structure", "metric"])["manual_gy"].to_dict()
+    return dict(zip(zip(table["structure"], table["metric"], strict=True), table["manual_gy"], strict=True))
 
 
 def d2cc(folder: Path, out: Path) -> list[float]:
