@@ -17,11 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from gynbtnet.datasets import ingest
-from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.evaluation.metrics.metrics import dice
-from gynbtnet.imaging.files.volume_files import read_volume
-from gynbtnet.imaging.sides import has_side
+from gynbtnet.datasets import Cohort, ingest
+from gynbtnet.evaluation import dice
+from gynbtnet.imaging import has_side, read_volume
 from gynbtnet.inference.engine.predict import predict
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.models.model import Model

@@ -20,11 +20,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gynbtnet.datasets import ingest
-from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.datasets.split import hold_out_patients
-from gynbtnet.evaluation.metrics.metrics import dice
-from gynbtnet.imaging.files.volume_files import read_volume
+from gynbtnet.datasets import Cohort, hold_out_patients, ingest
+from gynbtnet.evaluation import dice
+from gynbtnet.imaging import read_volume
 from gynbtnet.inference.engine.predict import predict
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.models.model import Model

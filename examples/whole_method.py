@@ -20,8 +20,7 @@ from gynbtnet import (
     split_patients,
     write_rtstruct,
 )
-from gynbtnet.imaging.files.volume_files import write_volume
-from gynbtnet.imaging.structure_names import StructureNames
+from gynbtnet.imaging import StructureNames, write_volume
 from gynbtnet.phantom.cohorts import write_brachytherapy
 
 

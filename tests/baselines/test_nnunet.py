@@ -16,10 +16,8 @@ from gynbtnet.baselines.nnunet_library import DATASET, import_nnunet_library, li
 from gynbtnet.baselines.nnunet_model import NnUNetModel, _check_trusted
 from gynbtnet.baselines.nnunet_training import RECORD, _check_harmless, train_nnunet
 from gynbtnet.baselines.settings import NnUNetSettings
-from gynbtnet.datasets import ingest
-from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.datasets.split import Split, split_patients
-from gynbtnet.imaging.files.volume_files import read_volume
+from gynbtnet.datasets import Cohort, Split, ingest, split_patients
+from gynbtnet.imaging import read_volume
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.phantom.cohorts import write_brachytherapy
 from gynbtnet.runtime.errors import BadInput

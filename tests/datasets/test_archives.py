@@ -20,9 +20,7 @@ from gynbtnet.datasets.adapters import tcia_covid as covid_adapter
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.ingestion.ingest_found import Ingestion
 from gynbtnet.datasets.ingestion.integrity import IntegrityReport
-from gynbtnet.imaging.dicom.ct_writer import write_ct_series
-from gynbtnet.imaging.files.volume_files import read_volume, to_sitk, write_volume
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging import Volume, read_volume, to_sitk, write_ct_series, write_volume
 from gynbtnet.phantom.case import PhantomCase
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import read_json

@@ -16,17 +16,19 @@ import SimpleITK as sitk
 from pydicom.data import get_testdata_file
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from gynbtnet.datasets import dry_run, ingest
-from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.datasets.inspection import inspect_folder
-from gynbtnet.evaluation.dose.files import find_doses
-from gynbtnet.imaging.dicom.ct_series import read_ct_files, read_ct_series
-from gynbtnet.imaging.dicom.incomplete_series import assess_completeness
-from gynbtnet.imaging.dicom.series import search_series
-from gynbtnet.imaging.files.volume_files import read_volume, write_volume
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.datasets import Cohort, dry_run, ingest, inspect_folder
+from gynbtnet.evaluation import find_doses
+from gynbtnet.imaging import (
+    Geometry,
+    StructureNames,
+    Volume,
+    assess_completeness,
+    read_ct_files,
+    read_ct_series,
+    read_volume,
+    search_series,
+    write_volume,
+)
 from gynbtnet.inference.scans.scan_search import find_scans
 from gynbtnet.runtime.errors import BadInput
 
@@ -440,7 +442,7 @@ def test_an_unexpected_error_costs_one_scan(
     error: type[Exception], export: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from gynbtnet.datasets.adapters import dicom_rt_export
-    from gynbtnet.imaging.dicom.ct_series import read_ct_files as read
+    from gynbtnet.imaging import read_ct_files as read
 
     monkeypatch.setattr(
         dicom_rt_export,

@@ -6,22 +6,25 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gynbtnet.evaluation.dose.evaluate_dose import evaluate_dose
+from gynbtnet.evaluation.metrics.evaluate import evaluate, read_truth
 from typer.testing import CliRunner
 
 from gynbtnet.cli import app
-from gynbtnet.datasets import ingest
-from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.evaluation.cohorts.fraction_consistency import centroids
-from gynbtnet.evaluation.dose.evaluate_dose import evaluate_dose
-from gynbtnet.evaluation.metrics.evaluate import evaluate, read_truth
+from gynbtnet.datasets import Cohort, ingest
+from gynbtnet.evaluation import centroids
 from gynbtnet.evaluation.reports.compared_case import compared_case
-from gynbtnet.imaging.conversion import Conversion, convert
-from gynbtnet.imaging.files.label_names import read_label_names
-from gynbtnet.imaging.files.volume_files import read_volume, write_volume
-from gynbtnet.imaging.overlap_losses import OverlapTooLarge
-from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.imaging.volume import Volume
-from gynbtnet.pictures.overlays import make_view, overlay_figure
+from gynbtnet.imaging import (
+    Conversion,
+    OverlapTooLarge,
+    StructureNames,
+    Volume,
+    convert,
+    read_label_names,
+    read_volume,
+    write_volume,
+)
+from gynbtnet.pictures import make_view, overlay_figure
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.prepare import prepare
 from gynbtnet.runtime.errors import BadInput

@@ -13,7 +13,7 @@ from gynbtnet.datasets.ingestion.scan_identity import DICOM
 from gynbtnet.datasets.patient_key import PatientKey
 from gynbtnet.datasets.split import Split, hold_out_patients, split_patients
 from gynbtnet.evaluation.calibration.postprocessing_default import NOTE, choose_postprocessing, has_enough_patients
-from gynbtnet.evaluation.metrics.evaluate import evaluate
+from gynbtnet.evaluation.metrics.evaluation import evaluate
 from gynbtnet.experiment.folders import STAGES, Experiment, StageName
 from gynbtnet.experiment.report import report_experiment
 from gynbtnet.imaging.dicom.slice_repairs import Repairs
