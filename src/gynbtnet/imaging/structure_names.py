@@ -57,6 +57,10 @@ class StructureNames:
                 return structure
         return self.aliases.get(name)
 
+    def display_name(self, structure: str) -> str:
+        """Return the name that people read in reports and pictures; a structure outside the table keeps its id."""
+        return str(self.entries[structure]["name"]) if structure in self.entries else structure
+
     def tg263(self, structure: str) -> str:
         """The name to write; a structure outside the table keeps its id."""
         return str(self.entries[structure]["tg263"]) if structure in self.entries else structure
