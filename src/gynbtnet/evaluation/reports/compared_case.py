@@ -1,4 +1,4 @@
-"""One case with its truth and what each model drew, as a page shows it."""
+"""A case with its truth and the predictions of several models, as a page shows it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,77 +23,91 @@ _AXIS = {name: axis for axis, name in enumerate(PLANES)}
 
 @dataclass(frozen=True)
 class ComparedCase:
-    """A scan and several contourings of it, in anatomical axes.
+    """A scan and several segmentations of it, reoriented to anatomical axes.
 
     Attributes:
-        case_id: of the case.
-        image: HU.
-        drawn: by who drew them, truth first; all on the image's grid, with the cohort's structures in its order.
+        case_id: id of the case.
+        image: the scan in HU.
+        segmentations: the truth first, then the prediction of each model, by model; all on the grid of ``image``, with
+            the structures of the cohort in its order.
     """
 
     case_id: str
     image: Volume
-    drawn: Mapping[str, Segmentation]
+    segmentations: Mapping[str, Segmentation]
 
     @property
     def models(self) -> tuple[str, ...]:
-        """Who drew, but for the truth."""
-        return tuple(self.drawn)[1:]
+        """Names of the models, without the truth."""
+        return tuple(self.segmentations)[1:]
 
     def cropped(self, structure: str | None = None) -> "ComparedCase":
-        """The part around all that is drawn, or around one structure; all where nothing is drawn."""
-        shapes = [one.labels.array > 0 if structure is None else one.mask(structure) for one in self.drawn.values()]
-        anything = np.logical_or.reduce(shapes)
+        """Return the part around all contours, or around those of one structure; everything if there are none."""
+        masks = [
+            segmentation.labels.array > 0 if structure is None else segmentation.mask(structure)
+            for segmentation in self.segmentations.values()
+        ]
         margin = {} if structure is None else {"margin_mm": STRUCTURE_MARGIN_MM}
-        box = box_around(anything, self.image.geometry, **margin)
-        drawn = {who: one.mapped(partial(crop, box=box)) for who, one in self.drawn.items()}
-        return ComparedCase(self.case_id, crop(self.image, box), drawn)
+        box = box_around(np.logical_or.reduce(masks), self.image.geometry, **margin)
+        parts = {name: whole.mapped(partial(crop, box=box)) for name, whole in self.segmentations.items()}
+        return ComparedCase(self.case_id, crop(self.image, box), parts)
 
     def stacks(self) -> tuple[SliceStack, ...]:
-        """The slices of the three planes, beginning where the truth's middle lies, or the drawings' without a truth."""
-        anything = next((one for one in self.drawn.values() if one.labels.array.any()), None)
+        """Return the slices of the three planes.
+
+        The slice shown first is through the centre of the truth. If the truth is empty, the first prediction with a
+        contour takes its role; if all are empty, the centre of the scan.
+        """
+        labels = [contours.labels.array for contours in self.segmentations.values() if contours.labels.array.any()]
         shape = self.image.array.shape
-        middle = (
-            np.mean(np.argwhere(anything.labels.array), axis=0) if anything is not None else (np.asarray(shape) - 1) / 2
-        )
-        return tuple(slice_stack(self.image, self.drawn, name, float(middle[_AXIS[name]])) for name in PLANES)
+        middle = np.mean(np.argwhere(labels[0]), axis=0) if labels else (np.asarray(shape) - 1) / 2
+        return tuple(slice_stack(self.image, self.segmentations, name, float(middle[_AXIS[name]])) for name in PLANES)
 
     def worst_slice(self, structure: str | None = None) -> SliceStack:
-        """The axial slice with the most wrong voxels, all models together, of all structures or of one.
+        """Return the axial slice with the most wrong voxels, summed over the models.
 
-        Where nothing is wrong, that with most of the truth.
+        If no voxel is wrong, it is the slice with the largest area of the truth.
+
+        Args:
+            structure: the only structure to compare; None: all.
         """
-        truth = self.drawn[TRUTH]
+        truth = self.segmentations[TRUTH]
         wrong = sum(
-            (_wrong(truth, self.drawn[model], structure) for model in self.models), np.zeros(len(self.image.array), int)
+            (_wrong_voxels(truth, self.segmentations[model], structure) for model in self.models),
+            np.zeros(len(self.image.array), int),
         )
         if not wrong.any():
             wrong = (truth.labels.array > 0 if structure is None else truth.mask(structure)).sum(axis=(1, 2))
-        place = int(np.argmax(wrong))
-        return slice_stack(self.image, self.drawn, "axial", place, slice(place, place + 1))
+        index = int(np.argmax(wrong))
+        return slice_stack(self.image, self.segmentations, "axial", index, slice(index, index + 1))
 
 
-def compared_case(cohort: Cohort, case_id: str, predictions: Mapping[str, Path]) -> ComparedCase:
-    """Read a case of ``cohort`` and its contours in each model's folder of ``predictions``.
+def read_compared_case(cohort: Cohort, case_id: str, predictions: Mapping[str, Path]) -> ComparedCase:
+    """Read a case of a cohort and its prediction by each model.
+
+    Args:
+        cohort: the cohort of the case.
+        case_id: id of the case.
+        predictions: folder of predictions, by model.
 
     Raises:
-        BadInput: as of :func:`gynbtnet.evaluation.metrics.evaluate.evaluate`.
+        BadInput: If a prediction is absent or damaged, see :func:`gynbtnet.evaluation.metrics.evaluate.evaluate`.
     """
     case = cohort.case(case_id)
-    drawn = {TRUTH: read_truth(case, cohort.structures)}
-    drawn |= {
+    segmentations = {TRUTH: read_truth(case, cohort.structures)}
+    segmentations |= {
         model: _in_order(read_prediction(case, folder, cohort.structures), cohort.structures)
         for model, folder in predictions.items()
     }
     return ComparedCase(
         case_id=case_id,
         image=as_displayed(read_volume(case.image)),
-        drawn={who: one.mapped(as_displayed) for who, one in drawn.items()},
+        segmentations={name: segmentation.mapped(as_displayed) for name, segmentation in segmentations.items()},
     )
 
 
 def _in_order(segmentation: Segmentation, structures: tuple[str, ...]) -> Segmentation:
-    """With labels in the order of ``structures``; others of the model are left out."""
+    """Return the segmentation with its labels in the order of ``structures``, without other structures."""
     order = np.zeros(len(segmentation.structures) + 1, np.uint8)
     for label, structure in enumerate(structures, start=1):
         order[segmentation.structures.index(structure) + 1] = label
@@ -101,8 +115,8 @@ def _in_order(segmentation: Segmentation, structures: tuple[str, ...]) -> Segmen
     return Segmentation(Volume(order[labels.array], labels.geometry), structures)
 
 
-def _wrong(truth: Segmentation, model: Segmentation, structure: str | None) -> npt.NDArray[np.int64]:
-    """Voxels of each slice in which one has what the other hasn't."""
+def _wrong_voxels(truth: Segmentation, model: Segmentation, structure: str | None) -> npt.NDArray[np.int64]:
+    """Count the voxels of each slice in which truth and prediction differ."""
     if structure is not None:
         differ = truth.mask(structure) != model.mask(structure)
     else:
