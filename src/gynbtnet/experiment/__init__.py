@@ -1,1 +1,1 @@
-"""A whole experiment: its folders, its steps, its folds, its models and their report."""
+"""Whole experiments: ingestion, training stages, cross-validation, comparison of models, report pages."""
