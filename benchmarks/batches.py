@@ -71,7 +71,7 @@ def write_scan(folder: Path, size: tuple[int, int, int], patch: tuple[int, int, 
 def our_patches(folder: Path) -> Iterator[object]:
     prepared = PreparedCohort.open(folder)
     augmentation = Augmentation("full", prepared.plan.patch_size)
-    batches = Batches(prepared.cases, augmentation, 1, seed=0, foreground_share=1 / 3)
+    batches = Batches(prepared.cases, augmentation, 1, seed=0, foreground_oversampling=1 / 3)
     step = 0
     while True:
         yield batches[step]

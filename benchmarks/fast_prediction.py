@@ -1,10 +1,10 @@
 """What ``--fast`` costs in DSC and saves in time, on the patients held out of an experiment.
 
-The model is the ensemble of folds that ``gynbtnet experiment`` trained; each patient's first scan is contoured with the
+The model is the ensemble of folds that ``gynbtnet benchmark`` trained; each patient's first scan is contoured with the
 default settings, with less of them, and with ``--fast``. One process and one thread, CPU seconds of each scan; the
 difference in DSC is that to the default settings on the same scan, with its 95 % interval over patients.
 
-    gynbtnet experiment hours --out hours
+    gynbtnet benchmark hours --out hours
     python benchmarks/fast_prediction.py hours
 """
 
@@ -24,7 +24,7 @@ from gynbtnet.evaluation.metrics.metrics import dice
 from gynbtnet.experiment.folders import ComparedModel
 from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.inference.engine.settings import PredictionSettings
-from gynbtnet.inference.models.ensemble import load_model
+from gynbtnet.inference.models.model_loading import load_model
 
 DEFAULT = PredictionSettings()
 SETTINGS = {
@@ -44,7 +44,7 @@ def figures(home: ComparedModel, settings: PredictionSettings) -> Iterator[tuple
         case = cohort.of_patients([patient]).cases[0]
         scan, truth = read_volume(case.image), read_truth(case, cohort.structures)
         start = time.process_time()
-        found = model.contour([scan], settings).segmentation
+        found = model.segment([scan], settings).segmentation
         seconds = time.process_time() - start
         known = [name for name in cohort.structures if name not in case.missing]
         yield float(np.nanmean([dice(truth.mask(name), found.mask(name)) for name in known])), seconds
@@ -52,7 +52,7 @@ def figures(home: ComparedModel, settings: PredictionSettings) -> Iterator[tuple
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("experiment", type=Path, help="folder that `gynbtnet experiment` filled")
+    parser.add_argument("experiment", type=Path, help="folder that `gynbtnet benchmark` filled")
     parser.add_argument("--model", default="gynbtnet")
     options = parser.parse_args()
     torch.set_num_threads(1)

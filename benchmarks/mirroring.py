@@ -56,7 +56,7 @@ def train(
         "mirror_axes": tuple(axis for axis in "zyx" if axis in axes) if axes != "none" else (),
         "epochs": 10,
         "steps_per_epoch": steps // 10,
-        "checkpoint_every": 2,
+        "checkpoint_interval_epochs": 2,
         "warm_up_epochs": min(recipe.warm_up_epochs, 1),
     }
     if rate is not None:

@@ -108,7 +108,7 @@ def learn(scans: Scans, seed: int, steps: int, run: Path) -> tuple[float, float,
         steps_per_epoch=max(1, steps // EPOCHS),
         learning_rate=1e-3,
         validation_patches=24,
-        checkpoint_every=EPOCHS,
+        checkpoint_interval_epochs=EPOCHS,
     )
     validation = scans.unlabelled.ids_of(hold_out_patients(scans.unlabelled.patients, 0.15, seed))
     training = {case.id for case in scans.unlabelled.cases} - validation
@@ -132,7 +132,7 @@ def dsc(scans: Scans, labelled: str, seed: int, steps: int, start: Path | None, 
         steps_per_epoch=steps,
         learning_rate=1e-3,
         augmentation="light",
-        foreground_share=0.5,
+        foreground_oversampling=0.5,
     )
     drawn = scans.pool.patients if labelled == "all" else hold_out_patients(scans.pool.patients, int(labelled), seed)
     ids = scans.pool.ids_of(drawn)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pydicom
 import pytest
@@ -15,7 +16,7 @@ from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.phantom import cohorts
 from gynbtnet.recipes.loading import load_recipe
 
-SMALL = {"spacing": (6.0, 5.0, 5.0), "matrix": (24, 48, 56), "seed": 7}
+SMALL: dict[str, Any] = {"spacing": (6.0, 5.0, 5.0), "matrix": (24, 48, 56), "seed": 7}
 QUICK = ["task.training.epochs=1", "task.training.steps_per_epoch=1", "task.training.validation_patches=1"]
 SWIN = ["plan.preset=F12", "plan.patch_size=[40,32,32]", "plan.batch_size=2"]
 NNUNET = ["epochs=1", "steps_per_epoch=1", "validation_steps=1", "workers=0"]
@@ -71,7 +72,7 @@ def test_two_models_on_one_split_and_again(gynbtnet: Callable, phantom: Path, tm
     arguments = ["smoke", "--cohort", phantom / "brachytherapy", "--out", tmp_path / "out"]
     arguments += ["--model", "gynbtnet-from-scratch", "--model", tmp_path / "larger-patches.yaml"]
     arguments += changes("pretraining=null", "supervised=null", *QUICK)
-    ended = gynbtnet("baselines", *arguments)
+    ended = gynbtnet("benchmark", *arguments)
     assert ended.code == 0, ended.err
     check_layout(tmp_path / "out", ["gynbtnet-from-scratch", "larger-patches"])
     assert (tmp_path / "out" / "prepared" / "task" / "prepared.json").is_file()
@@ -80,11 +81,22 @@ def test_two_models_on_one_split_and_again(gynbtnet: Callable, phantom: Path, tm
     assert ended.code == 0, ended.err
     assert "larger-patches with pretraining and, as gynbtnet-from-scratch" in " ".join(ended.out.split())
     before = files(tmp_path / "out")
-    assert gynbtnet("baselines", *arguments).code == 0
+    assert gynbtnet("benchmark", *arguments).code == 0
     assert files(tmp_path / "out") == before
-    ended = gynbtnet("baselines", *arguments, "--set", "gynbtnet-from-scratch:task.training.learning_rate=1")
+    ended = gynbtnet("benchmark", *arguments, "--set", "gynbtnet-from-scratch:task.training.learning_rate=1")
     assert ended.code == 2
     assert "was made with settings.learning_rate" in " ".join(ended.err.split())
+
+
+def test_models_of_an_ordinary_recipe_are_compared(gynbtnet: Callable, phantom: Path, tmp_path: Path) -> None:
+    arguments = ["smoke", "--cohort", phantom / "brachytherapy", "--out", tmp_path / "out", "--compare"]
+    arguments += ["--model", "gynbtnet-from-scratch", *changes("pretraining=null", "supervised=null", *QUICK)]
+    ended = gynbtnet("benchmark", *arguments)
+    assert ended.code == 0, ended.err
+    assert (tmp_path / "out" / "results.md").is_file()
+    folds = Split.load(tmp_path / "out" / "split.json").folds
+    models = tmp_path / "out" / "models" / "gynbtnet-from-scratch" / "task"
+    assert sorted(path.name for path in models.glob("fold_*")) == [f"fold_{fold}" for fold in range(len(folds))]
 
 
 def test_models_that_cannot_be_compared(gynbtnet: Callable, tmp_path: Path) -> None:
@@ -105,7 +117,7 @@ def test_models_that_cannot_be_compared(gynbtnet: Callable, tmp_path: Path) -> N
 def test_what_a_model_may_not_change(gynbtnet: Callable, phantom: Path, tmp_path: Path) -> None:
     (tmp_path / "other.yaml").write_text("split: {seed: 3}")
     arguments = ["smoke", "--cohort", phantom / "brachytherapy", "--out", tmp_path / "out", "--model"]
-    ended = gynbtnet("baselines", *arguments, tmp_path / "other.yaml", *changes("supervised=null"))
+    ended = gynbtnet("benchmark", *arguments, tmp_path / "other.yaml", *changes("supervised=null"))
     assert ended.code == 2
     assert "The model other changes split" in " ".join(ended.err.split())
     assert not (tmp_path / "out").exists()
@@ -120,7 +132,7 @@ def test_all_four_in_all_stages(gynbtnet: Callable, phantom: Path, tmp_path: Pat
     cohorts.write_organs(phantom / "organs", scans=2, **SMALL)
     stages = ("pretraining", "supervised", "task")
     ended = gynbtnet(
-        "baselines",
+        "benchmark",
         "smoke",
         *("--cohort", phantom / "brachytherapy", "--unlabelled", phantom / "unlabelled"),
         *("--supervised", phantom / "organs", "--out", tmp_path / "out"),

@@ -22,7 +22,7 @@ from gynbtnet.preparation.store import PreparedCohort
 
 COMMANDS = get_command(app).commands  # type: ignore[attr-defined]
 IN_ORDER = (
-    *("phantom", "inspect", "convert", "run", "report", "baselines", "compare", "experiment"),
+    *("phantom", "inspect", "convert", "run", "report", "benchmark", "compare"),
     *(
         "ingest",
         "describe",
@@ -32,7 +32,6 @@ IN_ORDER = (
         "import-nnunet",
         "pretrain",
         "finetune",
-        "crossvalidate",
         "predict",
         "export",
     ),
@@ -40,9 +39,6 @@ IN_ORDER = (
 )
 SMALLER = {
     "phantom": "--patients 7 --fractions 1 --unlabelled 3 --organs 3 --spacing 6 5 5 --matrix 32 64 80",
-    "experiment": "--model gynbtnet-from-scratch --set phantom.patients=4 --set phantom.fractions=1 --set split.test=1 "
-    "--set split.folds=2 --set task.training.epochs=1 --set task.training.steps_per_epoch=1 "
-    "--set pretraining=null --set supervised=null",
 }
 """What makes an example quick, besides the recipe of a few steps."""
 
@@ -77,6 +73,40 @@ def test_example(command: str, gynbtnet, here: Path) -> None:
     ended = gynbtnet(*example(command))
     assert ended.code == 0, ended.err
     assert "Traceback" not in ended.err
+
+
+def finetune_every_fold(here: Path, *changed: str) -> list[str]:
+    """Return the arguments of the example of ``finetune``, with a cross-validation in its place."""
+    every = ["--every-fold", "--cohort", str(here / "steps" / "cohorts" / "task")]
+    return [*example("finetune")[:-1], str(here / "steps" / "crossvalidation"), *every, *changed]
+
+
+def test_finetune_every_fold(gynbtnet, here: Path) -> None:
+    ended = gynbtnet(*finetune_every_fold(here, "--jobs", "2"))
+    assert ended.code == 0, ended.err
+    out = here / "steps" / "crossvalidation"
+    folds = Split.load(here / "steps" / "split.json").folds
+    assert all((out / f"fold_{fold}" / "weights_best.safetensors").is_file() for fold in range(len(folds)))
+    assert (out / "evaluation" / "summary.md").read_text() in ended.out
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        (["--stage", "supervised"], "--every-fold needs --stage task, --split and --cohort"),
+        (["--cohort", "nowhere"], "nowhere"),
+    ],
+)
+def test_finetune_every_fold_with_wrong_arguments(gynbtnet, here: Path, changed: list[str], words: str) -> None:
+    ended = gynbtnet(*finetune_every_fold(here, *changed))
+    assert ended.code == 2
+    assert words in " ".join(ended.err.split())
+
+
+def test_finetune_of_one_fold_takes_no_cohort(gynbtnet, here: Path) -> None:
+    ended = gynbtnet(*example("finetune"), "--cohort", here / "steps" / "cohorts" / "task")
+    assert ended.code == 2
+    assert "--cohort and --jobs belong to --every-fold" in " ".join(ended.err.split())
 
 
 def test_what_the_examples_left(here: Path) -> None:

@@ -50,7 +50,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def started(recipe: Path, out: Path, *arguments: str) -> subprocess.Popen[bytes]:
     code = "from gynbtnet.cli import main; main()"
-    words = [sys.executable, "-c", code, "experiment", str(recipe), "--out", str(out), *arguments]
+    words = [sys.executable, "-c", code, "benchmark", str(recipe), "--out", str(out), *arguments]
     return subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
@@ -119,17 +119,17 @@ def test_killed_and_called_again_it_ends_as_if_nothing_had_been(
     gynbtnet: Callable, recipe: Path, killed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert not (killed / "results.md").exists()
-    ended = gynbtnet("experiment", recipe, "--out", killed, *QUICK)
+    ended = gynbtnet("benchmark", recipe, "--out", killed, *QUICK)
     assert ended.code == 0, ended.err
     check_models(killed, ["gynbtnet", "gynbtnet-from-scratch"])
     whole = tmp_path / "whole"
     monkeypatch.setattr(
         compared_experiment, "write_results", lambda *given: given[-1]
     )  # drawing takes most of the time
-    assert gynbtnet("experiment", recipe, "--out", whole, *QUICK).code == 0
+    assert gynbtnet("benchmark", recipe, "--out", whole, *QUICK).code == 0
     assert len(figures(whole)) == 4 + 2 * 5  # of each model the scores twice, and last and best weights
     assert {name: digest for name, digest in figures(killed).items() if name in figures(whole)} == figures(whole)
-    ended = gynbtnet("experiment", recipe, "--out", killed, *QUICK, "--set", "phantom.seed=8")
+    ended = gynbtnet("benchmark", recipe, "--out", killed, *QUICK, "--set", "phantom.seed=8")
     assert ended.code == 2
     assert "holds a phantom of other settings" in " ".join(ended.err.split())
 
@@ -138,15 +138,16 @@ def test_killed_and_called_again_it_ends_as_if_nothing_had_been(
     ("arguments", "words"),
     [
         (["sts"], "has no phantom; name the scans to learn from with --cohort"),
-        (["minutes", "--unlabelled", "."], "--unlabelled and --supervised go with --cohort"),
+        (["minutes", "--unlabelled", "."], "--unlabelled and --supervised need --cohort"),
         (["minutes", "--cohort", "nowhere"], "There is no folder nowhere"),
-        (["days"], "There is no experiment days; expected a YAML file or one of the shipped ones"),
+        (["days"], "There is no recipe days; expected a YAML file or a shipped recipe: gpu, hours, minutes, sts with"),
+        (["smoke"], "--cohort is missing: the recipe smoke brings no phantom"),
         (["minutes", "--model", "unet"], "There is no model unet"),
         (["minutes", "--set", "unet:task.training.epochs=1"], "There is no model unet"),
     ],
 )
 def test_what_does_not_fit(gynbtnet: Callable, tmp_path: Path, arguments: list[str], words: str) -> None:
-    ended = gynbtnet("experiment", *arguments, "--out", tmp_path / "out")
+    ended = gynbtnet("benchmark", *arguments, "--out", tmp_path / "out")
     assert ended.code == 2
     assert words in " ".join(ended.err.split())
     assert not (tmp_path / "out").exists()
@@ -157,7 +158,7 @@ def test_all_four_in_all_stages(gynbtnet: Callable, recipe: Path, tmp_path: Path
     absent = [name for name in ("monai", "einops", "nnunetv2") if not find_spec(name)]
     if absent:
         pytest.skip(f"the baselines need {', '.join(absent)}: the extras gynbtnet[baselines,nnunet]")
-    ended = gynbtnet("experiment", recipe, "--out", tmp_path / "out")
+    ended = gynbtnet("benchmark", recipe, "--out", tmp_path / "out")
     assert ended.code == 0, ended.err
     check_models(tmp_path / "out", ["gynbtnet", "gynbtnet-from-scratch", "swin-unetr", "nnunet"])
 
@@ -172,7 +173,7 @@ def test_real_scans_are_not_called_synthetic(gynbtnet: Callable, real_data: Path
     few = ["pretraining=null", "supervised=null", "split.test=1", "split.folds=2", "task.plan.spacing=[8, 8, 8]"]
     changes = [word for change in (*short, *few, "structures=[GTV_Mass_CT]") for word in ("--set", change)]
     arguments = ["--cohort", cohort, "--out", tmp_path / "out", "--model", "gynbtnet", *changes]
-    ended = gynbtnet("experiment", recipe, *arguments)
+    ended = gynbtnet("benchmark", recipe, *arguments)
     assert ended.code == 0, ended.err
     page = (tmp_path / "out" / "results.md").read_text()
     assert "ynthetic" not in page

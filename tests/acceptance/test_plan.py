@@ -19,7 +19,7 @@ from .conftest import Ended
 RECIPE = """
 name: planned
 structures: [bladder]
-task: {plan: {preset: XS, normalisation: ct, patch_size: null, batch_size: null, memory_gb: 4}, training: {}}
+task: {plan: {preset: XS, normalisation: ct, patch_size: null, batch_size: null, plan_memory_gb: 4}, training: {}}
 """
 
 
@@ -64,8 +64,8 @@ def test_a_fingerprint_makes_the_same_plan_without_the_scans(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--set", "task.plan.memory_gb=0.05"], "memory_gb allows 0.05; choose a smaller preset"),
-        (["--set", "task.plan.memory_gb=none"], "memory_gb"),
+        (["--set", "task.plan.plan_memory_gb=0.05"], "plan_memory_gb allows 0.05; choose a smaller preset"),
+        (["--set", "task.plan.plan_memory_gb=none"], "plan_memory_gb"),
         (["--split", "split.json"], "leave --split out"),
     ],
 )

@@ -24,7 +24,7 @@ from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.phantom.cohorts import write_brachytherapy
 from gynbtnet.runtime.errors import BadInput
 
-TINY = {"epochs": 2, "steps_per_epoch": 1, "validation_steps": 1, "checkpoint_every": 1, "workers": 0}
+TINY = {"epochs": 2, "steps_per_epoch": 1, "validation_steps": 1, "checkpoint_interval_epochs": 1, "workers": 0}
 
 
 @pytest.fixture(scope="module")
@@ -47,13 +47,13 @@ def begun(cohort: Cohort, split: Split, out: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(nnunet_training, "_plan_and_preprocess", stop)
     monkeypatch.setattr("gynbtnet.runtime.optional_dependencies.find_spec", lambda name: object())
-    train_nnunet(cohort, split, 0, NnUNetSettings(**{**TINY, **changes}), out)  # type: ignore[arg-type]
+    train_nnunet(cohort, split, 0, NnUNetSettings(**{**TINY, **changes}), out)
 
 
 def test_a_run_is_taken_up_only_as_it_was_made(
     cohort: Cohort, split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for changes in ({}, {"workers": 3, "checkpoint_every": 7}):
+    for changes in ({}, {"workers": 3, "checkpoint_interval_epochs": 7}):
         with pytest.raises(KeyboardInterrupt):
             begun(cohort, split, tmp_path / "run", monkeypatch, **changes)
     with pytest.raises(BadInput, match="was made with epochs = 2, but now epochs = 5"):
@@ -205,9 +205,9 @@ def test_from_a_split_to_contours(
     assert model.structures == cohort.structures
     assert (model.mirror_axes, model.trained_axes) == (("x",), (2,))
     with pytest.raises(BadInput, match=r"asks for z, but .* was trained with x mirrored"):
-        model.contour([read_volume(test.cases[0].image)], PredictionSettings(mirrored_axes=("z",)))
+        model.segment([read_volume(test.cases[0].image)], PredictionSettings(mirrored_axes=("z",)))
     case = test.cases[0]
-    contours = model.contour([read_volume(case.image)], PredictionSettings())
+    contours = model.segment([read_volume(case.image)], PredictionSettings())
     assert contours.segmentation.labels.geometry.is_same(case.geometry)
     theirs = own_prediction(out, [0], case.image, tmp_path / "theirs")
     assert np.array_equal(contours.segmentation.labels.array, theirs)
@@ -218,7 +218,7 @@ def test_from_a_split_to_contours(
     both = NnUNetModel.load(fold, other, device="cpu")
     assert both.folder == out
     assert len({both.sha256, model.sha256, NnUNetModel.load(other, device="cpu").sha256}) == 3
-    together = both.contour([read_volume(case.image)], PredictionSettings()).segmentation.labels.array
+    together = both.segment([read_volume(case.image)], PredictionSettings()).segmentation.labels.array
     assert np.array_equal(together, own_prediction(out, [0, 1], case.image, tmp_path / "theirs of both"))
     assert not np.array_equal(together, theirs)
 

@@ -32,7 +32,7 @@ def labels(ct, tmp_path):
 
 @pytest.fixture
 def how(ct):
-    return Conversion(ct=ct.files[0].parent, outlines="exact")
+    return Conversion(ct=ct.files[0].parent, contour_style="exact")
 
 
 @pytest.mark.parametrize("name", IMAGES)
@@ -105,7 +105,7 @@ def test_labels_in_another_order_of_axes_are_turned_and_on_another_grid_resample
 
     moved = replace(grid, origin=tuple(np.add(grid.origin, (0.0, 0.0, grid.spacing[0]))))
     write_volume(Volume(truth.array, moved), tmp_path / "moved.nii.gz")
-    with pytest.raises(BadInput, match=r"another grid than the CT, its voxels lie up to 3 mm off .*--resample-labels"):
+    with pytest.raises(BadInput, match=r"another grid than the CT, its voxels are up to 3 mm off .*--resample-labels"):
         convert([tmp_path / "moved.nii.gz"], tmp_path / "moved.dcm", some)
     assert not (tmp_path / "moved.dcm").exists()
     notes = convert([tmp_path / "moved.nii.gz"], tmp_path / "moved.dcm", replace(some, resample_labels=True))
@@ -158,12 +158,12 @@ def test_what_cannot_be_converted_is_refused_in_one_sentence(ct, labels, how, tm
         ([labels], "x.dcm", replace(how, structures=FIVE[:2]), None, "values from 0 to 5; expected the labels 0 to 2"),
     ]:
         with pytest.raises(BadInput, match=sentence):
-            convert(source, tmp_path / out, options, to)
+            convert(source, tmp_path / out, options, to)  # type: ignore[arg-type]
         assert not (tmp_path / out).exists()
     label_names_file(labels).unlink()
     with pytest.raises(BadInput, match=r"Nothing says what the labels .* --structures"):
         convert([labels], tmp_path / "x.dcm", how, to="seg")
     for text in ("no json", '{"labels": {"background": 0, "bladder": 2}}', '{"labels": 3}'):
         label_names_file(labels).write_text(text)
-        with pytest.raises(BadInput, match=r"labels.json (gives no names|names the labels)"):
+        with pytest.raises(BadInput, match=r"labels.json (does not name|names the labels)"):
             convert([labels], tmp_path / "x.dcm", how)

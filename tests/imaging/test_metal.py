@@ -1,4 +1,4 @@
-"""What counts as metal, for every part that asks."""
+"""One limit of HU for metal in the whole package."""
 
 import re
 from pathlib import Path
@@ -16,5 +16,5 @@ def test_metal_begins_at_the_limit() -> None:
 
 def test_the_limit_has_one_home() -> None:
     source = Path(gynbtnet.__file__).parent
-    naming = [path for path in source.rglob("*.py") if re.search(r"METAL_HU *=|[<>]=? *METAL_HU", path.read_text())]
+    naming = [path for path in source.rglob("*.py") if re.search(r"METAL(_HU)? *=|[<>]=? *_?METAL", path.read_text())]
     assert [path.relative_to(source).as_posix() for path in naming] == ["imaging/metal.py"]

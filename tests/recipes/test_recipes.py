@@ -1,9 +1,13 @@
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
+from gynbtnet.baselines.settings import NnUNetSettings
 from gynbtnet.datasets.split import Split
+from gynbtnet.inference.engine.settings import PredictionSettings
+from gynbtnet.preparation.planning.settings import PlanSettings
 from gynbtnet.recipes.loading import (
     SHIPPED,
     load_recipe,
@@ -13,8 +17,13 @@ from gynbtnet.recipes.loading import (
     shipped_recipes,
     with_changes,
 )
+from gynbtnet.recipes.recipe import PretrainingStage
+from gynbtnet.recipes.variant import load_variant
 from gynbtnet.runtime.errors import BadInput
+from gynbtnet.training.proxy_task_settings import ProxyTaskSettings
+from gynbtnet.training.renamed_settings import RENAMED
 from gynbtnet.training.run_folder import BEFORE
+from gynbtnet.training.settings import PretrainingSettings, SegmentationSettings
 
 
 @pytest.mark.parametrize("name", shipped_recipes())
@@ -61,7 +70,7 @@ def test_defaults_are_the_papers(tmp_path: Path) -> None:
     """Sections 2.2 to 2.5 of the paper."""
     (tmp_path / "recipe.yaml").write_text("{name: x, structures: [bladder], task: {plan: {}, training: {}}}")
     recipe = load_recipe(tmp_path / "recipe.yaml", ["pretraining={plan: {}, training: {}}"])
-    assert recipe.pretraining is not None
+    assert isinstance(recipe.pretraining, PretrainingStage)
     assert recipe.pretraining.training.learning_rate == 1e-4
     assert recipe.pretraining.training.epochs == 1000
     assert recipe.pretraining.training.mask_ratio == 0.6
@@ -85,7 +94,7 @@ def test_the_pretraining_recipe_is_the_papers() -> None:
     plan, training = stage.plan, stage.training
     assert (plan.spacing, plan.normalisation) == ((1.5, 1.5, 1.5), "zscore")
     assert (plan.patch_size, plan.batch_size, plan.preset) == ((112, 128, 128), 24, "L")
-    assert (training.epochs, training.steps_per_epoch, training.accumulate) == (1000, None, 1)
+    assert (training.epochs, training.steps_per_epoch, training.gradient_accumulation_steps) == (1000, None, 1)
     assert (training.learning_rate, training.warm_up_epochs) == (1e-4, 0)
     assert (training.mask_ratio, training.augmentation) == (0.6, "light")
     with pytest.raises(BadInput, match="no task stage"):
@@ -103,7 +112,7 @@ def test_aliases_are_looked_for_beside_the_recipe(tmp_path: Path) -> None:
     ("text", "words"),
     [
         ("[1, 2]", "no settings"),
-        ("name: [", "no YAML"),
+        ("name: [", "not YAML"),
         ("{name: x, structures: [], task: {plan: {}, training: {}}}", "structures"),
         ("{name: x, task: {plan: {}, training: {}}}", "task stage has to be told by structures"),
         ("{name: x, structures: [bladder]}", "at least one of the stages"),
@@ -197,7 +206,7 @@ def test_the_recipe_for_a_small_gpu_differs_from_the_papers_in_size_and_length_a
         ours, theirs = small.stage(stage), load_recipe(paper).stage(stage)
         assert ours.plan.model_dump(exclude={"preset"}) == theirs.plan.model_dump(exclude={"preset"})
         assert ours.training.learning_rate == theirs.training.learning_rate
-        assert ours.training.fit_memory
+        assert ours.training.auto_micro_batch
 
 
 PAPERS = {"pretrain": "pretraining", "supervised": "supervised", "task": "task"}
@@ -235,6 +244,40 @@ def test_an_experiment_from_before_a_setting_existed_is_as_it_was_begun(tmp_path
     begun = load_run_recipe(tmp_path / "old.yaml")
     assert begun == load_recipe("smoke", ["pretraining.training.target_epsilon_hu=null"])
     assert load_run_recipe(tmp_path / "now.yaml") == load_recipe("smoke")
+
+
+def group_settings(group: str) -> set[str]:
+    """Return the names of the settings that a group of a recipe may hold."""
+    kinds = {
+        "training": (SegmentationSettings, PretrainingSettings, ProxyTaskSettings),
+        "plan": (PlanSettings,),
+        "nnunet": (NnUNetSettings,),
+        "prediction": (PredictionSettings,),
+    }[group]
+    return {name for kind in kinds for name in kind.model_fields}
+
+
+@pytest.mark.parametrize(("group", "former", "today"), [(*key, name) for key, name in RENAMED.items()])
+def test_a_former_key_names_the_one_of_today(group: str, former: str, today: str) -> None:
+    assert today in group_settings(group)
+    assert former not in group_settings(group)
+    model = {"cut_out": "swin-unetr"}.get(former, "nnunet" if group == "nnunet" else "gynbtnet")
+    stage = "pretraining" if former in ("recompute", "cut_out") else "task"
+    key = f"{group}.{former}" if group in ("nnunet", "prediction") else f"{stage}.{group}.{former}"
+    with pytest.raises(BadInput, match=rf"{re.escape(key)} in .* is now called {today}; rename it\."):
+        load_variant(model, load_recipe("demo"), [f"{key}=1"])
+
+
+def test_an_experiment_begun_with_former_keys_goes_on(tmp_path: Path) -> None:
+    save_recipe(load_recipe("smoke"), tmp_path / "now.yaml")
+    values = yaml.safe_load((tmp_path / "now.yaml").read_text())
+    for (group, former), today in RENAMED.items():
+        for holder in (values, *(values[stage] for stage in PAPERS.values())):
+            if isinstance(holder.get(group), dict) and today in holder[group]:
+                holder[group][former] = holder[group].pop(today)
+    (tmp_path / "old.yaml").write_text(yaml.safe_dump(values))
+    assert "clip:" in (tmp_path / "old.yaml").read_text()
+    assert load_run_recipe(tmp_path / "old.yaml") == load_recipe("smoke")
 
 
 @pytest.mark.parametrize(

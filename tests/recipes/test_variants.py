@@ -38,7 +38,7 @@ def test_swin_unetr_differs_in_its_network_and_its_pretraining() -> None:
         assert theirs.model_copy(update=network) == ours
     assert swin.stage("task").training == DEMO.stage("task").training
     assert isinstance(swin.pretraining, SwinPretrainingStage)
-    assert swin.pretraining.training.cut_out == 0.3
+    assert swin.pretraining.training.cutout_ratio == 0.3
     assert swin.pretraining.training.learning_rate == 4e-4
     assert swin.pretraining.training.epochs == DEMO.stage("pretraining").training.epochs
 
@@ -76,9 +76,13 @@ def test_changes_of_one_model_and_a_variant_of_ones_own(tmp_path: Path) -> None:
         (["nnunet"], {"swin-unetr": ["task.training.epochs=1"]}, "not among nnunet"),
         (["nnunet"], {"nnunet": ["nnunet.epoch=1"]}, r"nnunet\.epoch in .* is no setting; expected one of: epochs"),
         (["nnunet"], {"nnunet": ["task={plan: {}, training: {}}"]}, "takes the place of the stages"),
-        (["swin-unetr"], {"swin-unetr": ["pretraining.training.mask_ratio=0.5"]}, "expected one of: .*cut_out"),
-        (["swin-unetr"], {"swin-unetr": ["pretraining.training.cut_out=2"]}, r"pretraining\.training\.cut_out in"),
-        (["gynbtnet"], {"gynbtnet": ["pretraining.training.cut_out=0.5"]}, "expected one of: .*mask_ratio"),
+        (["swin-unetr"], {"swin-unetr": ["pretraining.training.mask_ratio=0.5"]}, "expected one of: .*cutout_ratio"),
+        (
+            ["swin-unetr"],
+            {"swin-unetr": ["pretraining.training.cutout_ratio=2"]},
+            r"pretraining\.training\.cutout_ratio in",
+        ),
+        (["gynbtnet"], {"gynbtnet": ["pretraining.training.cutout_ratio=0.5"]}, "expected one of: .*mask_ratio"),
         (["swin-unetr"], {"swin-unetr": ["task.plan.patch_size=[16, 32, 32]"]}, "single voxel to normalise over"),
     ],
 )

@@ -13,30 +13,30 @@ import pytest
 import torch
 from rich.console import Console
 
-from gynbtnet.experiment import cross_validation
+from gynbtnet.experiment import parallel_folds
 from gynbtnet.runtime import progress
 from gynbtnet.runtime.progress import progress_bar, without_progress
 
 SLOW = """
 import sys, time
 from gynbtnet.runtime import progress
-from gynbtnet.runtime.parallel import for_each_scan, for_each_scan_in_turn
+from gynbtnet.runtime.parallel import map_scans, pipeline_scans
 
-progress.SECONDS_A_LINE = 0.3
+progress.SECONDS_PER_LINE = 0.3
 
 def work(scan):
     time.sleep(0.5)
     return scan
 
 name = lambda scan: f"PATIENT_{scan}"
-for_each_scan(work, range(3), name=name, title="Preparing")
-for_each_scan_in_turn(str, work, str, range(3), name=name, title="Segmenting [bold]")
-with progress.advancing("Stuck", 5, done=1) as advance:
+map_scans(work, range(3), name=name, title="Preparing")
+pipeline_scans(str, work, str, range(3), name=name, title="Segmenting [bold]")
+with progress.progress_bar("Stuck", 5, done=1) as advance:
     time.sleep(0.8)
-    with progress.advancing("Inner", 2) as inner:
+    with progress.progress_bar("Inner", 2) as inner:
         inner(2)
     advance(4, note="loss 0.500")
-with progress.advancing("Folds", 4, steps_a_line=2) as advance:
+with progress.progress_bar("Folds", 4, steps_per_line=2) as advance:
     for _ in range(4):
         advance()
 print("case,dice")
@@ -138,10 +138,10 @@ def test_a_fold_side_by_side_is_silent_and_its_process_is_not(written: io.String
     places.put(None)
     threads = torch.get_num_threads()
     try:
-        cross_validation._settle(places, 1)  # type: ignore[arg-type]
+        parallel_folds._set_up_process(places, 1)  # type: ignore[arg-type]
     finally:
         torch.set_num_threads(threads)
     progress.console.print("settled")
-    cross_validation._without_bars(lambda fold: progress.console.print(f"fold {fold}"), 3)
+    parallel_folds._run_without_progress(lambda fold: progress.console.print(f"fold {fold}"), 3)
     progress.console.print("done")
     assert written.getvalue() == "settled\ndone\n"

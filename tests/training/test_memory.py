@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
+import psutil
 import pytest
 import torch
 from lightning_fabric import Fabric
@@ -73,7 +74,7 @@ def test_as_many_divisors_as_the_budget_holds(
     objective = segmentation()
     one = memory.peak_bytes(cpu(), objective, patches(1))
     weights = sum(parameter.nbytes for parameter in objective.network.parameters())
-    monkeypatch.setattr(memory.psutil, "Process", lambda: Mock(memory_info=lambda: Mock(rss=10**9)))
+    monkeypatch.setattr(psutil, "Process", lambda: Mock(memory_info=lambda: Mock(rss=10**9)))
     budget = (10**9 + 3 * weights + patches_worth * one) / 1e9
     assert memory.micro_batch_size(cpu(), objective, patches(6), budget) == expected
     assert all(parameter.grad is None for parameter in objective.network.parameters())
@@ -113,10 +114,10 @@ def test_a_gpu_is_tried(monkeypatch: pytest.MonkeyPatch, most: int, expected: in
 def test_a_step_in_parts_is_that_of_the_whole_batch(
     prepared: PreparedCohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gynbtnet.training.engine.patches_at_once", lambda *_: 1)
+    monkeypatch.setattr("gynbtnet.training.engine.micro_batch_size", lambda *_: 1)
     common: dict[str, Any] = {"epochs": 1, "steps_per_epoch": 1, "learning_rate": 1e-3, "validation_patches": 1}
     runs = [
-        train(prepared, kind(**common, fit_memory=parts), tmp_path / f"{kind.__name__}{parts}", **SIDES)
+        train(prepared, kind(**common, auto_micro_batch=parts), tmp_path / f"{kind.__name__}{parts}", **SIDES)  # type: ignore[arg-type]
         for train, kind in ((finetune, SegmentationSettings), (pretrain, PretrainingSettings))
         for parts in (False, True)
     ]
@@ -140,7 +141,7 @@ def test_a_step_in_parts_is_that_of_the_whole_batch(
     ],
 )
 def test_out_of_memory_says_what_to_change(error: Exception, told: bool) -> None:
-    words = r"batch_size 24 and patch_size 112×128×128; set fit_memory.*patch_size.*recompute: true.*precision"
+    words = "batch_size 24 and patch_size 112×128×128; set auto_micro_batch.*patch_size.*activation_checkpointing: true"
     expected = pytest.raises(BadInput if told else type(error), match=words if told else "shapes")
     with expected, memory.explain_out_of_memory(24, (112, 128, 128)):
         raise error
@@ -161,10 +162,14 @@ def test_memory_runs_out_in_a_run(prepared: PreparedCohort, tmp_path: Path, monk
 @pytest.mark.parametrize(
     ("kind", "values", "words"),
     [
-        (PretrainingSettings, {"fit_memory": True, "norm": "batch"}, "norm batch looks at a batch as a whole"),
-        (SegmentationSettings, {"fit_memory": True, "batch_dice": True}, "batch_dice pools a batch"),
-        (SegmentationSettings, {"fit_memory": True, "strategy": "fsdp"}, "fit_memory tries what one device holds"),
-        (SegmentationSettings, {"memory_gb": 4}, "memory_gb is what fit_memory may use"),
+        (PretrainingSettings, {"auto_micro_batch": True, "norm": "batch"}, "norm batch looks at a batch as a whole"),
+        (SegmentationSettings, {"auto_micro_batch": True, "batch_dice": True}, "batch_dice pools a batch"),
+        (
+            SegmentationSettings,
+            {"auto_micro_batch": True, "strategy": "fsdp"},
+            "auto_micro_batch tries what one device holds",
+        ),
+        (SegmentationSettings, {"micro_batch_memory_gb": 4}, "micro_batch_memory_gb limits auto_micro_batch"),
     ],
 )
 def test_what_cannot_be_parted(kind: Any, values: dict[str, Any], words: str) -> None:
@@ -177,9 +182,9 @@ def test_a_plan_beyond_memory_is_refused_before_its_network_is_made(
     prepared: PreparedCohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
     wide = replace(prepared, plan=replace(prepared.plan, patch_size=(640, 640, 640)))
-    monkeypatch.setattr(stages, "planned_network", None)
+    monkeypatch.setattr(stages, "build_network", None)
     monkeypatch.setattr(stages, "MaskedAutoencoder", None)
-    cases = {"training_ids": ["ball_0"], "validation_ids": []}
+    cases: dict[str, Any] = {"training_ids": ["ball_0"], "validation_ids": []}
     with pytest.raises(BadInput, match=r"preset XS and . patch\(es\) of 640×640×640 voxels needs about .* available"):
         if stage == "pretrain":
             stages.pretrain(wide, PretrainingSettings(), tmp_path / "run", **cases)
@@ -191,7 +196,7 @@ def test_a_plan_beyond_memory_is_refused_before_its_network_is_made(
 if __name__ == "__main__":
     objective, batch = segmentation(), patches(2, 64)
     memory.peak_bytes(cpu(), objective, patches(1, 16))
-    before = memory.psutil.Process().memory_info().rss
+    before = psutil.Process().memory_info().rss
     objective.loss(objective.network, batch).backward()
     (peak,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
     print(1024 * int(peak.split()[1]) - before)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from lightning_fabric.plugins.environments import SLURMEnvironment
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from safetensors.torch import load_file
 
 from gynbtnet.preparation.store import PreparedCohort
@@ -17,7 +17,7 @@ from gynbtnet.training.devices import start_devices
 from gynbtnet.training.settings import PretrainingSettings, SegmentationSettings, TrainingSettings
 from gynbtnet.training.stages import finetune, pretrain
 
-SETTINGS = PretrainingSettings(epochs=2, steps_per_epoch=1, learning_rate=1e-3, checkpoint_every=1)
+SETTINGS = PretrainingSettings(epochs=2, steps_per_epoch=1, learning_rate=1e-3, checkpoint_interval_epochs=1)
 TORCHRUN = [
     sys.executable,
     "-m",
@@ -66,7 +66,9 @@ def test_two_processes_share_a_batch_as_one_has_it(prepared: PreparedCohort, tmp
     In double precision, which no recipe offers: rounding alone turns the sign of gradients that are zero, and Adam's
     steps.
     """
-    settings = SETTINGS.model_copy(update={"norm": "batch", "decoder": "unet", "accumulate": 2, "recompute": True})
+    settings = SETTINGS.model_copy(
+        update={"norm": "batch", "decoder": "unet", "gradient_accumulation_steps": 2, "activation_checkpointing": True}
+    )
     double: dict[str, Any] = {"precision": "64-true"}
     two, said = on_two([sys.executable], pretrain, prepared, tmp_path, settings, devices=2, **double)
     assert said.count("Pretraining") == 2  # a line an epoch, of the first process alone
@@ -131,7 +133,12 @@ def agreement(run: Path, other: Path) -> float:
 def test_torchrun_with_shares_of_the_network_and_without(prepared: PreparedCohort, tmp_path: Path) -> None:
     """Started by torchrun, sharded; stopped after an epoch, and gone on with by one process that holds it all."""
     settings = SegmentationSettings(
-        epochs=2, steps_per_epoch=1, learning_rate=1e-3, validation_patches=1, accumulate=2, deep_supervision=False
+        epochs=2,
+        steps_per_epoch=1,
+        learning_rate=1e-3,
+        validation_patches=1,
+        gradient_accumulation_steps=2,
+        deep_supervision=False,
     )
     one = finetune(prepared, settings, tmp_path / "one", **SIDES)
     folder = tmp_path / "first"
@@ -179,8 +186,9 @@ def test_slurm_brings_its_number_of_processes(monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setenv(f"SLURM_{name}", value)
     monkeypatch.setattr("lightning_fabric.Fabric.launch", lambda self: None)
     fabric = start_devices(TrainingSettings(accelerator="cpu"))
-    assert isinstance(fabric.strategy.cluster_environment, SLURMEnvironment)
-    assert fabric.strategy.cluster_environment.main_address == "gpu3"
+    environment = getattr(fabric.strategy, "cluster_environment", None)
+    assert isinstance(environment, SLURMEnvironment)
+    assert environment.main_address == "gpu3"
     assert (fabric.world_size, fabric.global_rank, fabric.local_rank) == (8, 5, 1)
     with pytest.raises(BadInput, match="devices is 3, and 4 processes on 2 machines were started"):
         start_devices(TrainingSettings(accelerator="cpu", devices=3))

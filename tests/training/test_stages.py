@@ -29,6 +29,7 @@ from gynbtnet.preparation.planning.plan_files import load_plan
 from gynbtnet.preparation.store import PreparedCase, PreparedCohort, write_prepared_case
 from gynbtnet.runtime.errors import BadInput, Paused
 from gynbtnet.training import checkpoint, devices, engine
+from gynbtnet.training.renamed_settings import RENAMED
 from gynbtnet.training.run_folder import BEFORE
 from gynbtnet.training.run_log import RunLog
 from gynbtnet.training.settings import PretrainingSettings, SegmentationSettings, TrainingSettings
@@ -37,7 +38,7 @@ from gynbtnet.training.stages import finetune, pretrain
 QUICK: dict[str, Any] = {
     "epochs": 3,
     "steps_per_epoch": 2,
-    "checkpoint_every": 1,
+    "checkpoint_interval_epochs": 1,
     "validation_patches": 1,
     "learning_rate": 1e-3,
 }
@@ -120,7 +121,14 @@ getattr(stages, stage)(PreparedCohort.open(Path(prepared)), asked, Path(out), **
 def test_a_killed_process_ends_with_the_same_weights(
     prepared: PreparedCohort, tmp_path: Path, stage: Any, kind: type[TrainingSettings]
 ) -> None:
-    asked = {**QUICK, "epochs": 12, "accumulate": 2, "checkpoint_every": 2, "warm_up_epochs": 2, "patience": 11}
+    asked = {
+        **QUICK,
+        "epochs": 12,
+        "gradient_accumulation_steps": 2,
+        "checkpoint_interval_epochs": 2,
+        "warm_up_epochs": 2,
+        "patience": 11,
+    }
     settings = kind(**asked)
     stage(prepared, settings, tmp_path / "whole", **SIDES)
     run, random = tmp_path / "run", np.random.default_rng(0)
@@ -207,6 +215,24 @@ def test_a_run_from_before_a_setting_existed_goes_on_as_it_was_begun(
         stage(prepared, kind(**QUICK, **{**before, "weight_decay_on": "weights"}), run, **SIDES)
 
 
+@pytest.mark.parametrize(("stage", "kind"), [(pretrain, PretrainingSettings), (finetune, SegmentationSettings)])
+def test_a_run_begun_with_former_names_of_settings_goes_on(
+    prepared: PreparedCohort, tmp_path: Path, stage: Any, kind: type[TrainingSettings]
+) -> None:
+    run = stage(prepared, kind(**QUICK), tmp_path / "run", **SIDES)
+    recipe = yaml.safe_load((run / "recipe.yaml").read_text())
+    for (group, former), today in RENAMED.items():
+        if group == "training" and today in recipe["settings"]:
+            recipe["settings"][former] = recipe["settings"].pop(today)
+    assert "clip" in recipe["settings"]
+    (run / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    untouched = contents(run)
+    stage(prepared, kind(**QUICK), run, **SIDES)
+    assert contents(run) == untouched
+    with pytest.raises(BadInput, match=r"made with settings\.max_grad_norm = 12\.0, but now .* = 3\.0"):
+        stage(prepared, kind(**QUICK, max_grad_norm=3), run, **SIDES)
+
+
 def test_defaults_keep_what_runs_did_but_for_epsilon() -> None:
     fields = PretrainingSettings.model_fields | SegmentationSettings.model_fields
     before = {name: tuple(value) if isinstance(value, list) else value for name, value in BEFORE.items()}
@@ -233,7 +259,7 @@ def test_scans_that_do_not_tell_enough_for_stage_1(
 
 
 def test_without_a_terminal_training_says_a_line_an_epoch(prepared: PreparedCohort, tmp_path: Path) -> None:
-    settings = SegmentationSettings(**{**QUICK, "validate_every": 2})
+    settings = SegmentationSettings(**{**QUICK, "validation_interval_epochs": 2})
     command = [sys.executable, "-c", KILLED, "finetune", "SegmentationSettings", str(prepared.folder)]
     command += [str(tmp_path / "run"), settings.model_dump_json()]
     ended = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -341,7 +367,7 @@ def test_contours_are_needed(prepared: PreparedCohort, tmp_path: Path) -> None:
 def test_a_full_disk_costs_no_older_checkpoint(
     prepared: PreparedCohort, whole_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write, written = checkpoint.save_file, 0
+    written = 0
 
     def save(tensors: dict[str, torch.Tensor], path: Path) -> None:
         nonlocal written
@@ -349,7 +375,7 @@ def test_a_full_disk_costs_no_older_checkpoint(
         if written == 2:
             path.write_bytes(b"cut sho")
             raise OSError(errno.ENOSPC, "No space left on device")
-        write(tensors, path)
+        save_file(tensors, path)
 
     with monkeypatch.context() as patched:
         patched.setattr(checkpoint, "save_file", save)
@@ -449,7 +475,7 @@ def test_inputs_that_went_missing_are_told(prepared: PreparedCohort, whole_run: 
 
 def test_a_loss_that_is_no_number_is_told(prepared: PreparedCohort, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="lower learning_rate"):
-        train(prepared, tmp_path / "run", learning_rate=1e30, clip=None)
+        train(prepared, tmp_path / "run", learning_rate=1e30, max_grad_norm=None)
     assert not (tmp_path / "run" / "weights_last.safetensors").exists()
 
 
@@ -457,7 +483,7 @@ def test_accumulated_batches_weigh_as_one_large(prepared: PreparedCohort, tmp_pa
     common: dict[str, Any] = {"epochs": 1, "steps_per_epoch": 1, "deep_supervision": False}
     halved = replace(prepared, plan=replace(prepared.plan, batch_size=1))
     large = train(prepared, tmp_path / "large", **common)
-    small = train(halved, tmp_path / "small", accumulate=2, **common)
+    small = train(halved, tmp_path / "small", gradient_accumulation_steps=2, **common)
     one, other = (load_file(run / "weights_last.safetensors") for run in (large, small))
     # Adam's first step is the gradient's sign: all but the gradients that are zero to rounding agree
     moved = torch.cat([(one[name] - other[name]).abs().flatten() for name in one])
@@ -604,7 +630,7 @@ def test_the_number_format_that_the_device_is_fast_in(
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (7, 0))
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: bfloat16 or including_emulation)
     monkeypatch.setattr(devices, "Fabric", lambda **settings: asked.update(settings) or Mock())
-    devices.start_devices(TrainingSettings(accelerator=accelerator))  # type: ignore[arg-type]
+    devices.start_devices(TrainingSettings(accelerator=accelerator))
     assert asked["precision"] == expected
 
 
@@ -651,17 +677,17 @@ def test_out_of_patience_a_run_has_ended(
     """Interrupted too, and with the best weights of the epoch before the scores fell."""
     scores = iter([0.5, 0.6, 0.1, 0.1, 0.1, 0.9])
     monkeypatch.setattr(
-        "gynbtnet.training.objectives.segmentation_objective.Segmentation.validate",
+        "gynbtnet.training.objectives.segmentation_objective.SegmentationObjective.validate",
         lambda self, patches: dict.fromkeys(self.score_names, next(scores)),
     )
-    run = train(prepared, tmp_path / "run", epochs=9, patience=2, checkpoint_every=9)
+    run = train(prepared, tmp_path / "run", epochs=9, patience=2, checkpoint_interval_epochs=9)
     assert [row["epoch"] for row in rows(run)] == ["1", "2", "3", "4"]
     progress = checkpoint.read_progress(run / "state")
     assert (progress.epoch, progress.best_epoch, progress.ended) == (4, 2, True)
     assert progress.best == pytest.approx(0.9 * 0.5 + 0.1 * 0.6)
     assert progress.smoothed == pytest.approx(0.9 * (0.9 * 0.51 + 0.1 * 0.1) + 0.1 * 0.1)
     before = contents(run)
-    train(prepared, run, epochs=9, patience=2, checkpoint_every=9)
+    train(prepared, run, epochs=9, patience=2, checkpoint_interval_epochs=9)
     assert contents(run) == before
     assert (run / "weights_last.safetensors").read_bytes() != (run / "weights_best.safetensors").read_bytes()
 
@@ -669,7 +695,7 @@ def test_out_of_patience_a_run_has_ended(
 def test_out_of_time_a_run_goes_on_when_called_again(prepared: PreparedCohort, whole_run: Path, tmp_path: Path) -> None:
     for epochs in (1, 2):
         with pytest.raises(Paused, match=rf"used up after {epochs} of 3 epochs .* the same command goes on"):
-            train(prepared, tmp_path / "run", time_budget_hours=1e-9, checkpoint_every=3)
+            train(prepared, tmp_path / "run", time_budget_hours=1e-9, checkpoint_interval_epochs=3)
         assert not (tmp_path / "run" / "weights_last.safetensors").exists()
     train(prepared, tmp_path / "run", time_budget_hours=1e-9)
     for name in ("weights_last.safetensors", "weights_best.safetensors"):
@@ -696,7 +722,7 @@ def test_a_structure_that_scans_leave_out_is_not_taught_there(
 @pytest.mark.parametrize(("asked", "before", "expected"), [(False, 1, 6), (True, 2, 2), (True, 4, 2), (True, 1, 1)])
 def test_a_run_that_goes_on_computes_as_many_patches_at_once_as_before(asked: bool, before: int, expected: int) -> None:
     """As far as its share of the batch, on other devices than before, divides by them."""
-    settings, progress = SegmentationSettings(fit_memory=asked), checkpoint.Progress(patches_at_once=before)
+    settings, progress = SegmentationSettings(auto_micro_batch=asked), checkpoint.Progress(patches_at_once=before)
     batches = Mock(batch_size=6)
     assert engine._patches_at_once(Mock(), Mock(), batches, settings, progress) == expected
 
@@ -736,7 +762,7 @@ def test_validation_returns_its_scores_and_leaves_its_arguments_alone() -> None:
     objective = Mock(network=torch.nn.Linear(1, 1))
     objective.validate.return_value = {"dice_mean": 0.5}
     objective.score = lambda scores: scores["dice_mean"]
-    settings = TrainingSettings(epochs=5, validate_every=2, validation_patches=1)
+    settings = TrainingSettings(epochs=5, validation_interval_epochs=2, validation_patches=1)
     fabric, patches = Fabric(accelerator="cpu", devices=1), [{"image": torch.zeros(1)}]
     found = [
         engine._validate(fabric, objective, patches, settings, checkpoint.Progress(epoch=epoch))  # type: ignore[arg-type]

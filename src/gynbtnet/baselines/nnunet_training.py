@@ -25,6 +25,7 @@ from gynbtnet.runtime.json_files import read_json, sha256_of, write_json
 from gynbtnet.runtime.optional_dependencies import require
 from gynbtnet.runtime.progress import console, progress_bar
 from gynbtnet.training.allocator import keep_freed_memory
+from gynbtnet.training.renamed_settings import with_todays_names
 from gynbtnet.training.run_folder import RunFolder, note_environment
 
 RECORD = "nnunet.json"
@@ -36,7 +37,7 @@ _PLANNERS = {
     "residual_l": ("residual_unets.residual_encoder_unet_planners", "nnUNetPlannerResEncL"),
     "residual_xl": ("residual_unets.residual_encoder_unet_planners", "nnUNetPlannerResEncXL"),
 }
-_FREE_TO_CHANGE = {"workers", "checkpoint_every", "accelerator"}
+_FREE_TO_CHANGE = {"workers", "checkpoint_interval_epochs", "accelerator"}
 
 
 def train_nnunet(
@@ -113,7 +114,8 @@ def _open(out: Path, record: dict[str, Any]) -> None:
             raise BadInput(f"{out} holds something, but no training of nnU-Net; give a new or an empty folder.")
         write_json(record, path)
     made = read_json(dict[str, Any], path, REMEDY)
-    before, now = {"mirror_axes": list(ALL_AXES)} | made.get("settings", {}), record["settings"]
+    before = {"mirror_axes": list(ALL_AXES)} | with_todays_names(made.get("settings", {}), "nnunet")
+    now = record["settings"]
     for name in sorted({*before, *now}.difference(_FREE_TO_CHANGE)):
         if before.get(name) != now.get(name):
             raise BadInput(
@@ -184,7 +186,7 @@ def _train(
     standing = next((path for path in checkpoints if path.is_file()), None)
 
     trainer = nnUNetTrainer(plans | {"continue_training": standing is not None}, CONFIGURATION, fold, dataset, device)
-    trainer.num_epochs, trainer.save_every = settings.epochs, settings.checkpoint_every
+    trainer.num_epochs, trainer.save_every = settings.epochs, settings.checkpoint_interval_epochs
     trainer.num_iterations_per_epoch = settings.steps_per_epoch
     trainer.num_val_iterations_per_epoch = settings.validation_steps
     trainer.save_checkpoint = _whole(trainer.save_checkpoint)
@@ -198,7 +200,7 @@ def _train(
     note_environment(run, epochs_done=trainer.current_epoch, device=str(device), nnunetv2=version("nnunetv2"))
     done = trainer.current_epoch * settings.steps_per_epoch
     steps = settings.epochs * settings.steps_per_epoch
-    with progress_bar("Training nnU-Net", steps, done, steps_a_line=settings.steps_per_epoch) as advance:
+    with progress_bar("Training nnU-Net", steps, done, steps_per_line=settings.steps_per_epoch) as advance:
         trainer.train_step = _noted(trainer.train_step, advance)
         if trainer.current_epoch < settings.epochs:
             trainer.run_training()

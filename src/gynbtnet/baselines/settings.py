@@ -30,7 +30,7 @@ class NnUNetSettings(Settings):
         description="The patient's axes that its augmentation and its prediction mirror; its own are all three. x is "
         "left out if structures have sides, for it can't swap their labels.",
     )
-    checkpoint_every: int = Field(
+    checkpoint_interval_epochs: int = Field(
         50, ge=1, description="Epochs between two checkpoints; a killed run loses at most these."
     )
     workers: int | None = Field(

@@ -1,4 +1,4 @@
-"""Commands that learn contours from scans."""
+"""Commands that plan, prepare and train."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -25,10 +25,12 @@ from gynbtnet.runtime.errors import BadInput
 
 if TYPE_CHECKING:
     from gynbtnet.datasets.cohort import Cohort
+    from gynbtnet.preparation.store import PreparedCohort
+    from gynbtnet.recipes.recipe import Recipe
 
 
 class Stage(StrEnum):
-    """A stage of the training."""
+    """Training stage."""
 
     pretraining = "pretraining"
     supervised = "supervised"
@@ -36,7 +38,7 @@ class Stage(StrEnum):
 
 
 class LearnedStage(StrEnum):
-    """A stage that learns contours."""
+    """Training stage that learns segmentation."""
 
     supervised = "supervised"
     task = "task"
@@ -48,19 +50,19 @@ class LearnedStage(StrEnum):
 def plan(
     source: Annotated[
         Path,
-        typer.Argument(metavar="COHORT", help="A folder made by gynbtnet ingest, or an earlier plan's fingerprint."),
+        typer.Argument(metavar="COHORT", help="Folder made by gynbtnet ingest, or the fingerprint of an earlier plan."),
     ],
     recipe: RecipeName,
     out: Out,
-    stage: Annotated[Stage, typer.Option(help="Which part of the recipe.")],
+    stage: Annotated[Stage, typer.Option(help="The part of the recipe to plan.")],
     split: SplitFile = None,
     set_: Changes = None,
     jobs: Jobs = 1,
 ) -> None:
-    """Decide how scans are prepared: spacing, normalisation, patch, network. Test patients have no say in it.
+    """Plan the preparation: spacing, normalisation, patch size, network. Test patients are excluded.
 
-    What was measured is kept beside the plan, as dataset_fingerprint.json; given instead of the cohort, it makes other
-    plans without reading a scan. With patch_size and batch_size null they are chosen for memory_gb.
+    The measurements are stored next to the plan, as dataset_fingerprint.json. Given instead of the cohort, this file
+    makes other plans without reading a scan. If patch_size and batch_size are null, they are chosen for plan_memory_gb.
     """
     from gynbtnet.preparation.planning.fingerprint import FINGERPRINT, Fingerprint, take_fingerprint
     from gynbtnet.preparation.planning.make_plan import make_plan
@@ -71,7 +73,7 @@ def plan(
     if source.name == FINGERPRINT:
         if split:
             raise BadInput(
-                f"{source} was measured already, and no patient can be taken out of it; leave --split out, or name the "
+                f"{source} already includes all patients, so --split can't exclude any; leave --split out, or give the "
                 "cohort instead."
             )
         fingerprint = Fingerprint.load(source)
@@ -95,49 +97,52 @@ def plan(
 )
 def prepare(
     cohort: CohortFolder,
-    plan: Annotated[Path, typer.Argument(help="The folder with plans.json.")],
+    plan: Annotated[Path, typer.Argument(help="Folder with plans.json.")],
     out: Out,
     split: SplitFile = None,
     jobs: Jobs = 1,
     memory: Memory = None,
     cluster: Cluster = None,
 ) -> None:
-    """Resample, normalise and store the scans, ready for training."""
+    """Resample, normalise and store the scans for training."""
     from gynbtnet.preparation.planning.plan_files import load_plan
     from gynbtnet.preparation.prepare import prepare
     from gynbtnet.runtime.parallel import use_cluster
 
     _refuse_same(out, cohort)
-    followed = load_plan(plan)
-    for note in followed.notes:
+    settings = load_plan(plan)
+    for note in settings.notes:
         console.print(note)
     with use_cluster(cluster):
-        prepared = prepare(_without_test(cohort, split), followed, out, jobs, memory)
+        prepared = prepare(_without_test(cohort, split), settings, out, jobs, memory)
     console.print(f"{len(prepared.cases)} cases in {out}")
 
 
 @command("gynbtnet import-nnunet demo/steps/prepared/task --preset XS --out demo/steps/imported")
 def import_nnunet(
-    nnunet: Annotated[Path, typer.Argument(help="A dataset that nnU-Net preprocessed, below nnUNet_preprocessed.")],
+    nnunet: Annotated[Path, typer.Argument(help="Dataset that nnU-Net preprocessed, a folder in nnUNet_preprocessed.")],
     out: Out,
-    preset: Annotated[str, typer.Option(help="Size of the network that is to read it: XS, S, B, L or H.")] = "L",
+    preset: Annotated[str, typer.Option(help="Size of the network to train: XS, S, B, L or H.")] = "L",
     jobs: Jobs = 1,
 ) -> None:
     """Import a dataset preprocessed by nnU-Net (3d_fullres) without copying it; each case counts as one patient."""
     from gynbtnet.preparation.nnunet_preprocessed import import_nnunet
     from gynbtnet.preparation.planning.plan_files import load_plan
 
-    followed = load_plan(nnunet, preset=preset)
-    for note in followed.notes:
+    settings = load_plan(nnunet, preset=preset)
+    for note in settings.notes:
         console.print(note)
-    adopted = import_nnunet(nnunet, followed, out, jobs)
-    console.print(f"{len(adopted.cases)} cases in {out}")
+    imported = import_nnunet(nnunet, settings, out, jobs)
+    console.print(f"{len(imported.cases)} cases in {out}")
 
 
 @command("gynbtnet pretrain demo/phantom/unlabelled demo --out demo/steps/runs/pretraining")
 def pretrain(
     source: Annotated[
-        list[Path], typer.Argument(metavar="SOURCE...", help="Folders of CTs, DICOM and NIfTI mixed; or one PREPARED.")
+        list[Path],
+        typer.Argument(
+            metavar="SOURCE...", help="Folders of CTs, DICOM and NIfTI mixed, or one folder made by gynbtnet prepare."
+        ),
     ],
     recipe: RecipeName,
     out: Out,
@@ -147,9 +152,9 @@ def pretrain(
     unequal_spacing: UnequalSpacing = False,
     gantry_tilt: GantryTilt = False,
 ) -> None:
-    """Stage 1: learn from scans without labels, by reconstructing what is masked.
+    """Stage 1: learn from unlabelled scans, by reconstructing masked voxels.
 
-    Scans that aren't prepared yet are ingested and prepared in a folder of the run.
+    Scans that aren't prepared yet are ingested and prepared inside the run folder.
     """
     from gynbtnet.experiment.single_stages import pretrain_alone
     from gynbtnet.imaging.dicom.slice_repairs import Repairs
@@ -168,81 +173,84 @@ def finetune(
     prepared: PreparedFolder,
     recipe: RecipeName,
     out: Out,
-    stage: Annotated[LearnedStage, typer.Option(help="Which part of the recipe.")],
+    stage: Annotated[LearnedStage, typer.Option(help="The part of the recipe to train.")],
     start: Annotated[
         Path | None,
-        typer.Option(help="Run folder of the stage before, or STU-Net's .model or .pth file; left out: from scratch."),
+        typer.Option(
+            help="Run folder of the previous stage, or STU-Net's .model or .pth file. Default: new random weights."
+        ),
     ] = None,
-    split: Annotated[Path | None, typer.Option(help="Of the task stage: who trains and who validates.")] = None,
+    split: Annotated[
+        Path | None, typer.Option(help="For the task stage: the split into training and validation patients.")
+    ] = None,
+    every_fold: Annotated[
+        bool,
+        typer.Option(
+            "--every-fold",
+            help="Cross-validate the task stage: train every fold, segment its validation patients, score them all. "
+            "Needs --split and --cohort.",
+        ),
+    ] = False,
+    cohort: Annotated[
+        Path | None, typer.Option(help="With --every-fold: the cohort that was prepared; its scans are segmented.")
+    ] = None,
     set_: Changes = None,
+    jobs: Annotated[int, typer.Option(help="With --every-fold: folds that are trained at the same time.", min=1)] = 1,
 ) -> None:
-    """Stages 2 and 3: learn contours, starting from the weights of the stage before."""
+    """Stages 2 and 3: train segmentation, starting from the weights of the previous stage.
+
+    The same command resumes what was stopped.
+    """
     from gynbtnet.datasets.split import Split
     from gynbtnet.experiment.single_stages import finetune_alone
     from gynbtnet.preparation.store import PreparedCohort
     from gynbtnet.recipes.loading import load_recipe
 
-    dealt = Split.load(split) if split else None
     settings, scans = load_recipe(recipe, set_ or ()), PreparedCohort.open(prepared)
-    console.print(f"The model is {finetune_alone(scans, settings, stage.value, dealt, start, out)}")
+    if every_fold:
+        if stage != LearnedStage.task or split is None or cohort is None:
+            raise BadInput("--every-fold needs --stage task, --split and --cohort; add what is missing.")
+        _cross_validate(scans, settings, cohort, split, start, out, jobs)
+        return
+    if cohort is not None or jobs > 1:
+        raise BadInput("--cohort and --jobs belong to --every-fold; add it, or leave them out.")
+    folds = Split.load(split) if split else None
+    console.print(f"The model is {finetune_alone(scans, settings, stage.value, folds, start, out)}")
 
 
-@command(
-    "gynbtnet crossvalidate demo/steps/prepared/task demo --cohort demo/steps/cohorts/task "
-    "--split demo/steps/split.json --start demo/steps/runs/pretraining --out demo/steps/crossvalidation"
-)
-def crossvalidate(
-    prepared: PreparedFolder,
-    recipe: RecipeName,
-    cohort: Annotated[Path, typer.Option(help="The cohort that was prepared: its scans are predicted.")],
-    split: Annotated[Path, typer.Option(help="The split whose folds are trained.")],
-    out: Out,
-    start: Annotated[Path | None, typer.Option(help="Run folder of the stage before, for every fold.")] = None,
-    from_scratch: Annotated[
-        bool, typer.Option("--from-scratch", help="Start from no weights: the baseline, otherwise identical.")
-    ] = False,
-    set_: Changes = None,
-    jobs: Annotated[int, typer.Option(help="Folds that are trained side by side.", min=1)] = 1,
+def _cross_validate(
+    prepared: "PreparedCohort", recipe: "Recipe", cohort: Path, split: Path, start: Path | None, out: Path, jobs: int
 ) -> None:
-    """Train every fold, contour each fold's validation patients with the model that hasn't seen them, score them all.
-
-    Call it again to go on with a cross-validation that was stopped.
-    """
+    """Train and score every fold, calibrate the predicted DSC, and write the report page."""
     from gynbtnet.datasets.cohort import Cohort
     from gynbtnet.datasets.split import Split
     from gynbtnet.evaluation.reports.evaluation_report import report_evaluation
     from gynbtnet.experiment.cross_validation import CrossValidation, calibrate_from_folds, crossvalidate
     from gynbtnet.imaging.structure_names import StructureNames
-    from gynbtnet.preparation.store import PreparedCohort
-    from gynbtnet.recipes.loading import load_recipe
 
-    if from_scratch == (start is not None):
-        raise BadInput("Say what every fold starts from: --start with a run folder, or --from-scratch; one of the two.")
-    settings = load_recipe(recipe, set_ or ())
-    scans, whole = PreparedCohort.open(prepared), Cohort.load(cohort)
-    dealt, places = Split.load(split), CrossValidation(out)
-    evaluation = crossvalidate(scans, whole, settings, dealt, out, start=start, jobs=jobs)
-    calibrate_from_folds(whole, settings, dealt, out)
-    seen = whole.of_patients(patient for fold in dealt.folds for patient in fold)
-    names = StructureNames.load(settings.aliases)
-    page = report_evaluation(seen, places.predictions, evaluation, places.evaluation, names)
-    console.print((places.evaluation / "summary.md").read_text())
+    patients, folds, folders = Cohort.load(cohort), Split.load(split), CrossValidation(out)
+    evaluation = crossvalidate(prepared, patients, recipe, folds, out, start=start, jobs=jobs)
+    calibrate_from_folds(patients, recipe, folds, out)
+    validated = patients.of_patients(patient for fold in folds.folds for patient in fold)
+    names = StructureNames.load(recipe.aliases)
+    page = report_evaluation(validated, folders.predictions, evaluation, folders.evaluation, names)
+    console.print((folders.evaluation / "summary.md").read_text())
     console.print(f"The page is {page}")
 
 
 def _without_test(folder: Path, split: Path | None) -> "Cohort":
-    """A cohort, without the test patients of a split where one is given."""
+    """Load a cohort without the test patients of the split, if one is given."""
     from gynbtnet.datasets.cohort import Cohort
     from gynbtnet.datasets.split import Split
 
     cohort = Cohort.load(folder)
     if split is None:
         return cohort
-    dealt = Split.load(split)
-    dealt.check(cohort)
-    return cohort.of_patients(set(cohort.patients).difference(dealt.test))
+    folds = Split.load(split)
+    folds.check(cohort)
+    return cohort.of_patients(set(cohort.patients).difference(folds.test))
 
 
 def _refuse_same(out: Path, cohort: Path) -> None:
     if out.resolve() == cohort.resolve():
-        raise BadInput(f"--out {out} is the cohort itself, whose files would be overwritten; name another folder.")
+        raise BadInput(f"--out {out} is the cohort itself, and its files would be overwritten; give another folder.")

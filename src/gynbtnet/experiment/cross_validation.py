@@ -14,10 +14,11 @@ from gynbtnet.evaluation.calibration.quality_calibration import calibrate_qualit
 from gynbtnet.evaluation.metrics.evaluate import Evaluation, evaluate
 from gynbtnet.experiment.parallel_folds import run_folds_in_parallel
 from gynbtnet.experiment.single_stages import finetune_alone
+from gynbtnet.inference.engine.mirroring import tta_signature
 from gynbtnet.inference.engine.segmenter import Segmenter
 from gynbtnet.inference.models.model import Model
-from gynbtnet.inference.predict_scan import predict_scan
-from gynbtnet.inference.quality.predicted_dsc import tta_signature
+from gynbtnet.inference.prediction_request import PredictionRequest
+from gynbtnet.inference.scan_prediction import predict_scan
 from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
 from gynbtnet.preparation.planning.structure_volumes import structure_volumes
 from gynbtnet.preparation.store import PreparedCohort
@@ -133,7 +134,7 @@ def predict_fold(context: FoldContext, model: Segmenter, fold: int) -> None:
         fold: number of the fold.
     """
     for case in context.cohort.of_patients(context.split.validation_patients(fold)).cases:
-        predict_scan(
+        request = PredictionRequest.from_path(
             model,
             case.image,
             context.folders.predictions / case.id,
@@ -143,6 +144,7 @@ def predict_fold(context: FoldContext, model: Segmenter, fold: int) -> None:
             force=True,
             check=False,
         )
+        predict_scan(model, request)
 
 
 def evaluate_folds(context: FoldContext, folds: Sequence[int]) -> Evaluation:

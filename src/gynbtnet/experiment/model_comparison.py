@@ -18,7 +18,7 @@ from gynbtnet.experiment.pipeline import predict_cases
 from gynbtnet.experiment.scans import Scans, ingest_scans
 from gynbtnet.experiment.stage_training import TrainingContext, prepare_stage, train_before_task
 from gynbtnet.inference.engine.segmenter import Segmenter
-from gynbtnet.inference.models.ensemble import load_model
+from gynbtnet.inference.models.model_loading import load_model
 from gynbtnet.recipes.loading import save_recipe
 from gynbtnet.recipes.recipe import Recipe
 from gynbtnet.runtime.errors import BadInput

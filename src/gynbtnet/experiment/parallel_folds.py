@@ -38,7 +38,7 @@ def run_folds_in_parallel(run_fold: Callable[[int], None], runs: Mapping[int, Pa
     done = _logged_epochs(runs.values())
     try:
         futures = [pool.submit(_run_without_progress, run_fold, fold) for fold in runs]
-        with progress_bar("Folds", epochs * len(runs), done, steps_a_line=1) as advance:
+        with progress_bar("Folds", epochs * len(runs), done, steps_per_line=1) as advance:
             while wait(futures, timeout=_POLL_SECONDS).not_done:
                 logged = _logged_epochs(runs.values())
                 advance(logged - done)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.evaluation.calibration.postprocessing_default import NOTE, enough_patients, postprocessing_for
+from gynbtnet.evaluation.calibration.postprocessing_default import NOTE, choose_postprocessing, has_enough_patients
 from gynbtnet.evaluation.metrics.evaluate import evaluate
 from gynbtnet.experiment.folders import Experiment
 from gynbtnet.experiment.report import report_experiment
@@ -16,7 +16,8 @@ from gynbtnet.experiment.stage_training import TrainingContext, train_all_stages
 from gynbtnet.inference.engine.segmenter import Segmenter
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.models.model import Model
-from gynbtnet.inference.predict_scan import predict_scan
+from gynbtnet.inference.prediction_request import PredictionRequest
+from gynbtnet.inference.scan_prediction import predict_scan
 from gynbtnet.preparation.planning.plan_files import save_plan
 from gynbtnet.recipes.recipe import Recipe
 from gynbtnet.runtime.progress import console
@@ -67,7 +68,7 @@ def predict_cases(
     """
     for case in cohort.cases:
         is_dicom = bool(case.source.series_uid and case.source.ct_folder)
-        predict_scan(
+        request = PredictionRequest.from_path(
             model,
             case.source.ct_folder if is_dicom and case.source.ct_folder else case.image,
             out / case.id,
@@ -80,6 +81,7 @@ def predict_cases(
             force=True,
             check=False,
         )
+        predict_scan(model, request)
 
 
 def _with_postprocessing(model: Model, context: TrainingContext) -> Model:
@@ -91,8 +93,8 @@ def _with_postprocessing(model: Model, context: TrainingContext) -> Model:
     recipe, ingested, folders = context.recipe, context.ingested, context.folders
     bare = replace(model, plan=replace(model.plan, postprocessing=()))
     validation = ingested.training.of_patients(ingested.split.validation_patients(recipe.split.fold))
-    for case in validation.cases if enough_patients(validation) else ():
-        predict_scan(
+    for case in validation.cases if has_enough_patients(validation) else ():
+        request = PredictionRequest.from_path(
             bare,
             case.image,
             folders.validation_predictions / case.id,
@@ -103,7 +105,8 @@ def _with_postprocessing(model: Model, context: TrainingContext) -> Model:
             force=True,
             check=False,
         )
-    choice = postprocessing_for(bare.plan.structures, validation, folders.validation_predictions)
+        predict_scan(bare, request)
+    choice = choose_postprocessing(bare.plan.structures, validation, folders.validation_predictions)
     notes = [note for note in model.plan.notes if not note.startswith(NOTE)]
     plan = replace(model.plan, postprocessing=choice.rules, notes=(*notes, choice.note))
     save_plan(plan, folders.run("task"))

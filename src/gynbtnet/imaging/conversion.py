@@ -46,7 +46,8 @@ class Conversion:
         repairs: which flaws of a CT series to mend.
         structures: contours to take, and the meaning of labels 1, 2, …; None for all whose names are known.
         names: how structures are called.
-        outlines, holes: of an RTSTRUCT, see :func:`~gynbtnet.imaging.dicom.rt.rtstruct_writer.write_rtstruct`.
+        contour_style: contours in an RTSTRUCT, see :func:`~gynbtnet.imaging.dicom.rt.rtstruct_writer.write_rtstruct`.
+        hole_style: holes in an RTSTRUCT, see the same function.
         resample_labels: bring a label map onto the grid of ``ct`` where it lies on another.
         allow_overlap: write a label map even if a structure loses more than
             :data:`~gynbtnet.imaging.overlap_losses.LARGEST_LOSS` of its volume to others in it.
@@ -58,8 +59,8 @@ class Conversion:
     repairs: Repairs = field(default_factory=Repairs)
     structures: tuple[str, ...] | None = None
     names: StructureNames = field(default_factory=StructureNames.load)
-    outlines: ContourStyle = "smooth"
-    holes: HoleStyle = "keyhole"
+    contour_style: ContourStyle = "smooth"
+    hole_style: HoleStyle = "keyhole"
     resample_labels: bool = False
     allow_overlap: bool = False
     force: bool = False
@@ -173,8 +174,8 @@ def _convert_contours(
             label="Converted",
             description=_DESCRIPTION,
             software_version=version("gynbtnet"),
-            outlines=how.outlines,
-            holes=how.holes,
+            contour_style=how.contour_style,
+            hole_style=how.hole_style,
             automatic=False,
             force=how.force,
         )
@@ -273,7 +274,7 @@ def _on_ct(
 ) -> tuple[Segmentation, tuple[str, ...]]:
     """The same voxels in the order of the CT's, or resampled onto its grid where that is allowed."""
     labels, grid = segmentation.labels, ct.volume.geometry
-    if grid.is_turned(labels.geometry):
+    if grid.is_reoriented(labels.geometry):
         return Segmentation(resample_segmentation(labels, grid), segmentation.structures), ()
     if not how.resample_labels:
         raise BadInput(

@@ -1,4 +1,4 @@
-"""Where the voxels of a scan lie in the patient."""
+"""Grid of a scan's voxels in patient coordinates."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,25 +7,26 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gynbtnet.runtime.array_types import FloatArray
+from gynbtnet.runtime.array_types import Box, FloatArray, Triple
+from gynbtnet.runtime.phrases import by_axis
 
 SAME_GRID = 0.1
-"""mm by which the voxels of one grid may lie beside another's: image files round their headers, scanners positions."""
+"""Largest distance in mm between matching voxels of two grids that count as one: headers and positions are rounded."""
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """The grid of a scan: index order (z, y, x), world order (x, y, z) in DICOM's LPS patient coordinates, mm.
+    """Grid of a scan: index order (z, y, x), world order (x, y, z) in DICOM's LPS patient coordinates, mm.
 
     Attributes:
         shape: voxels along (z, y, x).
-        spacing: distance of voxel centres in mm along (z, y, x); all positive.
+        spacing: distance between voxel centres in mm along (z, y, x); all positive.
         origin: centre of voxel (0, 0, 0) in mm, (x, y, z).
-        direction: nine cosines, row by row, of the matrix whose *columns* are the world directions of the index axes
-            x, y, z (SimpleITK's convention; ITK Software Guide, section 4.1.4). Orthonormal to 1e-4.
+        direction: nine cosines of a matrix, row by row. Its *columns* are the world directions of the index axes x, y,
+            z (SimpleITK's convention; ITK Software Guide, section 4.1.4). Orthonormal to 1e-4.
 
     Raises:
-        ValueError: where a value cannot be a grid.
+        ValueError: If a value can't belong to a grid.
     """
 
     shape: tuple[int, int, int]
@@ -59,13 +60,26 @@ class Geometry:
         return matrix
 
     def to_world(self, index: npt.ArrayLike) -> FloatArray:
-        """World points (…, 3) as (x, y, z) in mm of index points (…, 3) as (z, y, x); fractions of a voxel allowed."""
+        """Return world points (…, 3) as (x, y, z) in mm.
+
+        Args:
+            index: index points (…, 3) as (z, y, x); fractions of a voxel are allowed.
+        """
         return np.asarray(index, float)[..., ::-1] @ self.affine[:3, :3].T + self.affine[:3, 3]
 
     def to_index(self, world: npt.ArrayLike) -> FloatArray:
-        """Index points (…, 3) as (z, y, x), fractional, of world points (…, 3) as (x, y, z) in mm."""
+        """Return index points (…, 3) as (z, y, x), with fractions of a voxel.
+
+        Args:
+            world: world points (…, 3) as (x, y, z) in mm.
+        """
         inverse = np.linalg.inv(self.affine[:3, :3])
         return ((np.asarray(world, float) - self.affine[:3, 3]) @ inverse.T)[..., ::-1]
+
+    def nearest_voxel(self, point: npt.ArrayLike) -> Triple:
+        """Return the index (z, y, x) of the voxel of the grid that is nearest to a world point (x, y, z) in mm."""
+        index = np.clip(np.rint(self.to_index(point)), 0, np.asarray(self.shape) - 1)
+        return int(index[0]), int(index[1]), int(index[2])
 
     @property
     def voxel_volume(self) -> float:
@@ -73,68 +87,98 @@ class Geometry:
         return float(np.prod(self.spacing))
 
     def offset(self, other: "Geometry") -> float:
-        """The largest distance in mm between the same corner voxel of both grids; infinite where shapes differ."""
+        """Return the largest distance in mm between matching corner voxels; infinity if the shapes differ."""
         if self.shape != other.shape:
             return float("inf")
-        corners = np.indices((2, 2, 2)).reshape(3, -1).T * (np.asarray(self.shape) - 1)
-        return float(np.linalg.norm(self.to_world(corners) - other.to_world(corners), axis=1).max())
+        return float(np.linalg.norm(self._corners - other._corners, axis=1).max())
 
     def is_same(self, other: "Geometry") -> bool:
-        """Whether every voxel lies where the other grid has it, within ``SAME_GRID``."""
+        """Return True if every voxel is within ``SAME_GRID`` of the same voxel of the other grid."""
         return self.offset(other) <= SAME_GRID
 
-    def is_turned(self, other: "Geometry") -> bool:
-        """Whether the other grid has the same voxels, within ``SAME_GRID``, in this or another order along its axes."""
+    def is_reoriented(self, other: "Geometry") -> bool:
+        """Return True if both grids have the same voxels, within ``SAME_GRID``, in any order along their axes."""
         unit = self.to_index(other.to_world(np.vstack([np.zeros(3), np.eye(3)])))
         steps = np.abs(np.rint(unit[1:] - unit[0]))
-        corners = [
-            grid.to_world(np.indices((2, 2, 2)).reshape(3, -1).T * (np.asarray(grid.shape) - 1))
-            for grid in (self, other)
-        ]
-        apart = np.linalg.norm(corners[0][:, None] - corners[1], axis=-1).min(axis=1).max()
+        distance = np.linalg.norm(self._corners[:, None] - other._corners, axis=-1).min(axis=1).max()
         permuted = bool((steps.sum(axis=0) == 1).all() and (steps.sum(axis=1) == 1).all())
-        return permuted and bool(apart <= SAME_GRID)
+        return permuted and bool(distance <= SAME_GRID)
 
     def difference(self, other: "Geometry") -> str:
-        """How ``other`` differs from this grid, in numbers; for messages."""
+        """Return how ``other`` differs from this grid, in numbers, as the end of a sentence for messages."""
         if self.shape != other.shape:
             return (
-                f"it has {_times(other.shape)} voxels of {_times(other.spacing)} mm (z, y, x) instead of "
-                f"{_times(self.shape)} of {_times(self.spacing)} mm"
+                f"it has {by_axis(other.shape)} voxels of {by_axis(other.spacing, 6)} mm (z, y, x) instead of "
+                f"{by_axis(self.shape)} of {by_axis(self.spacing, 6)} mm"
             )
         return (
-            f"its voxels lie up to {self.offset(other):.3g} mm off (spacing {_times(other.spacing)} instead of "
-            f"{_times(self.spacing)} mm along z, y, x, origin at {_place(other.origin)} instead of "
-            f"{_place(self.origin)} mm)"
+            f"its voxels are up to {self.offset(other):.3g} mm off (spacing {by_axis(other.spacing, 6)} instead of "
+            f"{by_axis(self.spacing, 6)} mm along z, y, x, origin at {_coordinates(other.origin)} instead of "
+            f"{_coordinates(self.origin)} mm)"
         )
 
-    def with_spacing(self, spacing: tuple[float, float, float]) -> "Geometry":
-        """The grid that covers the same box at another spacing (z, y, x) in mm; shapes are rounded, as nnU-Net does.
+    def cropped(self, box: Box) -> "Geometry":
+        """Return the grid of the voxels in a box; they keep their positions in the patient.
 
-        The outer faces of the first voxels coincide; spacing becomes exactly what fills the box.
+        Args:
+            box: one slice per axis (z, y, x), without steps.
+
+        Raises:
+            ValueError: If the box is empty or has steps.
+        """
+        ranges = [range(n)[side] for n, side in zip(self.shape, box, strict=True)]
+        if any(indices.step != 1 for indices in ranges):
+            raise ValueError(f"a box has slices without steps, not {box}")
+        shape = tuple(map(len, ranges))
+        origin = self.to_world([indices.start for indices in ranges])
+        return Geometry(shape, self.spacing, tuple(origin), self.direction)  # type: ignore[arg-type]
+
+    def cube_around(self, box: Box | None, margin_mm: float) -> Box:
+        """Return a box of equal extent in mm along all axes, concentric with ``box``, cut off at the grid's ends.
+
+        Args:
+            box: the part of the grid that the cube contains; None: the cube is the whole grid.
+            margin_mm: distance in mm from the centres of the outermost voxels of the longest side to the cube's faces.
+        """
+        if box is None:
+            return tuple(slice(0, n) for n in self.shape)
+        middles = [(side.start + side.stop - 1) / 2 for side in box]
+        half = max((side.stop - 1 - side.start) * s / 2 for side, s in zip(box, self.spacing, strict=True)) + margin_mm
+        sides = zip(middles, self.spacing, self.shape, strict=True)
+        return tuple(slice(max(0, int(m - half / s)), min(n, int(m + half / s) + 2)) for m, s, n in sides)
+
+    def with_spacing(self, spacing: tuple[float, float, float]) -> "Geometry":
+        """Return the grid that covers the same extent with another spacing; shapes are rounded, as nnU-Net does.
+
+        The outer faces of the first voxels coincide. The spacing becomes exactly the one that fills the extent.
+
+        Args:
+            spacing: requested distance between voxel centres along (z, y, x) in mm.
         """
         shape = tuple(max(1, round(n * s / t)) for n, s, t in zip(self.shape, self.spacing, spacing, strict=True))
         return self.with_shape(shape)
 
     def with_shape(self, shape: tuple[int, ...]) -> "Geometry":
-        """The grid of ``shape`` (z, y, x) that covers the same box."""
+        """Return the grid of ``shape`` (z, y, x) that covers the same extent."""
         exact = np.asarray(self.spacing) * np.asarray(self.shape) / np.asarray(shape)
         first = (exact / np.asarray(self.spacing) - 1) / 2
         return Geometry(tuple(shape), tuple(exact), tuple(self.to_world(first)), self.direction)  # type: ignore[arg-type]
 
     def to_json(self) -> dict[str, Any]:
-        """As plain lists, for a manifest."""
+        """Return the fields as plain lists, for a manifest."""
         return {name: list(getattr(self, name)) for name in ("shape", "spacing", "origin", "direction")}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "Geometry":
-        """The inverse of :meth:`to_json`."""
+        """Return the grid that :meth:`to_json` described."""
         return cls(**{name: tuple(values[name]) for name in ("shape", "spacing", "origin", "direction")})
 
+    @property
+    def _corners(self) -> FloatArray:
+        """World points (8, 3) of the corner voxels' centres."""
+        return self.to_world(np.indices((2, 2, 2)).reshape(3, -1).T * (np.asarray(self.shape) - 1))
 
-def _times(values: tuple[float, ...]) -> str:
-    return "×".join(f"{value:.6g}" for value in values)
 
-
-def _place(values: tuple[float, ...]) -> str:
+def _coordinates(values: tuple[float, ...]) -> str:
+    """Write coordinates for a message, such as ``(1.00, -2.50, 3.00)``."""
     return f"({', '.join(f'{value:.2f}' for value in values)})"

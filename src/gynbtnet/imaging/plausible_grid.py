@@ -1,37 +1,38 @@
-"""The refusal of grids that no scanner makes."""
+"""Check that a grid can come from a scanner."""
 
 import numpy as np
 
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.phrases import by_axis
 
 LONGEST_MM = 3000.0
-"""A scan from head to foot is 2 m long."""
+"""Largest extent along an axis in mm; a scan from head to foot is 2 m long."""
 
 FINEST_MM = 0.01
-"""A tenth of what the finest clinical scanner resolves."""
+"""Smallest spacing in mm: a tenth of the resolution of the finest clinical scanner."""
 
 FARTHEST_MM = 1e5
-"""From the origin of the frame of reference: positions of tables are given within metres."""
+"""Largest coordinate of the origin in mm; table positions are within metres of the frame of reference's origin."""
 
 
 def check_grid(geometry: Geometry, where: str) -> None:
-    """Refuse a grid that is longer than 3 m along an axis, finer than 0.01 mm, or 100 m away.
+    """Check that a grid is at most 3 m long, at least 0.01 mm fine, and at most 100 m away.
 
     Args:
         geometry: the grid.
-        where: the scan, which begins the sentence.
+        where: the scan, with which the message begins.
 
     Raises:
-        BadInput: If it is one of these.
+        BadInput: If a limit is exceeded.
     """
     extent = np.asarray([n * spacing for n, spacing in zip(geometry.shape, geometry.spacing, strict=True)])
-    spacing = "×".join(f"{length:.4g}" for length in geometry.spacing)
+    spacing = by_axis(geometry.spacing)
     if extent.max() > LONGEST_MM:
-        voxels = "×".join(map(str, geometry.shape))
+        voxels = f"{by_axis(geometry.shape)} voxels of {spacing} mm along z, y, x"
         raise BadInput(
-            f"{where} is {extent.max() / 1000:.4g} m long along one axis ({voxels} voxels of {spacing} mm along "
-            f"z, y, x); expected at most {LONGEST_MM / 1000:g} m: correct the spacing in its header or export it again."
+            f"{where} is {extent.max() / 1000:.4g} m long along one axis ({voxels}); expected at most "
+            f"{LONGEST_MM / 1000:g} m: correct the spacing in its header or export it again."
         )
     if min(geometry.spacing) < FINEST_MM:
         raise BadInput(

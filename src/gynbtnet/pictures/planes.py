@@ -1,4 +1,4 @@
-"""Axial, coronal and sagittal planes of a scan as a clinician expects to see them, whatever order its voxels have.
+"""Axial, coronal and sagittal planes of a scan in the orientation that clinicians expect, for any voxel order.
 
 Axial: anterior at the top. Coronal and sagittal: head at the top. Axial and coronal: the patient's right on the left of
 the picture. Sagittal: anterior on the left.
@@ -7,13 +7,13 @@ the picture. Sagittal: anterior on the left.
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
 from gynbtnet.imaging.files.volume_files import from_sitk, to_sitk
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Volume
+from gynbtnet.runtime.array_types import Box
 
 PlaneName = Literal["axial", "coronal", "sagittal"]
 PLANES: tuple[PlaneName, ...] = ("axial", "coronal", "sagittal")
@@ -22,28 +22,39 @@ EDGES: dict[PlaneName, tuple[str, str, str, str]] = {
     "coronal": ("R", "L", "H", "F"),
     "sagittal": ("A", "P", "H", "F"),
 }
-"""What lies at the left, right, top and bottom of each picture: right, left, anterior, posterior, head, feet."""
+"""Names of the left, right, top and bottom edge: right, left, anterior, posterior, head or feet of the patient."""
 
 
 @dataclass(frozen=True)
 class Plane:
-    """One picture: ``array`` (row, column) from the top left, and how many mm a row and a column are apart."""
+    """One plane of a scan or mask.
+
+    Attributes:
+        array: values (row, column), from the top left.
+        spacing: distance between rows and between columns in mm.
+    """
 
     array: npt.NDArray[Any]
     spacing: tuple[float, float]
 
 
 def as_displayed(volume: Volume) -> Volume:
-    """The same voxels with axes permuted and flipped so that z runs to the head, y to posterior, x to the left.
+    """Return the same voxels with axes permuted and flipped: z runs to the head, y to posterior, x to the left.
 
-    An oblique grid isn't resampled: each of its axes goes to the nearest of the patient's.
+    An oblique grid isn't resampled: each of its axes is assigned to the nearest axis of the patient.
     """
     return from_sitk(sitk.DICOMOrient(to_sitk(volume), "LPS"))
 
 
 def plane(volume: Volume, name: PlaneName, point: npt.ArrayLike) -> Plane:
-    """Return the plane of an :func:`as_displayed` volume nearest to ``point``, (x, y, z) in mm, or its edge."""
-    z, y, x = nearest_voxel(volume.geometry, point)
+    """Return the plane of a volume that is nearest to a point.
+
+    Args:
+        volume: scan or mask, from :func:`as_displayed`.
+        name: axial, coronal or sagittal.
+        point: position (x, y, z) in mm; outside the volume, the outermost plane is returned.
+    """
+    z, y, x = volume.geometry.nearest_voxel(point)
     sz, sy, sx = volume.geometry.spacing
     if name == "axial":
         return Plane(volume.array[z], (sy, sx))
@@ -52,7 +63,8 @@ def plane(volume: Volume, name: PlaneName, point: npt.ArrayLike) -> Plane:
     return Plane(volume.array[::-1, :, x], (sz, sy))
 
 
-def nearest_voxel(geometry: Geometry, point: npt.ArrayLike) -> tuple[int, int, int]:
-    """Index (z, y, x) of the voxel of the grid nearest to a world point (x, y, z) in mm."""
-    index = np.clip(np.rint(geometry.to_index(point)), 0, np.asarray(geometry.shape) - 1)
-    return int(index[0]), int(index[1]), int(index[2])
+def plane_box(geometry: Geometry, name: PlaneName, point: npt.ArrayLike) -> Box:
+    """Return the box, one voxel thick, that :func:`plane` shows of an :func:`as_displayed` grid."""
+    axis = PLANES.index(name)
+    index = geometry.nearest_voxel(point)[axis]
+    return tuple(slice(index, index + 1) if other == axis else slice(None) for other in range(3))

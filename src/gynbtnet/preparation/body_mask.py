@@ -25,7 +25,7 @@ def find_body(coarse: Volume, margin: float = MARGIN) -> npt.NDArray[np.bool_] |
     the trunk. A table's top is thinner, and what lies outside the field of view is air or below.
 
     Args:
-        coarse: as :func:`~gynbtnet.preparation.downsampled_scan.coarse_scan` makes it.
+        coarse: as :func:`~gynbtnet.preparation.downsampled_scan.downsample_scan` makes it.
         margin: mm around the skin.
 
     Returns:

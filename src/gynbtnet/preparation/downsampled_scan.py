@@ -8,7 +8,7 @@ from gynbtnet.imaging.orientation import reorientation_to_lps
 from gynbtnet.imaging.volume import AIR, Volume
 
 _SPACING = 4.0  # mm
-_METAL = 3000  # HU; what is brighter would outshine its surroundings
+_BRIGHTEST = 3000  # HU; brighter voxels would dominate the mean of their block
 
 
 def downsample_scan(ct: Volume) -> Volume:
@@ -21,7 +21,7 @@ def downsample_scan(ct: Volume) -> Volume:
     shape = tuple(map(len, firsts))
     means = np.empty(shape, np.float32)
     for slices, first in zip(means, firsts[0], strict=True):
-        part = np.clip(array[first : first + block[0]], AIR, _METAL).mean(axis=0, dtype=np.float32)
+        part = np.clip(array[first : first + block[0]], AIR, _BRIGHTEST).mean(axis=0, dtype=np.float32)
         rows = np.add.reduceat(part, firsts[1], axis=0)
         slices[:] = np.add.reduceat(rows, firsts[2], axis=1) / np.outer(counts[1], counts[2])
     spacing = tuple(size * length for size, length in zip(block, geometry.spacing, strict=True))

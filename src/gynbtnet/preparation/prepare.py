@@ -30,6 +30,7 @@ from gynbtnet.runtime.available_memory import available_bytes, check_memory
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import sha256_of
 from gynbtnet.runtime.parallel import limit_jobs_to_memory, map_scans
+from gynbtnet.runtime.phrases import by_axis
 
 PREPARATION_VERSION = 2
 """Raised whenever the same scan and plan would give other voxels, so that prepared scans are made again."""
@@ -87,8 +88,8 @@ def _prepare_case(case: Case, *, plan: Plan, out: Path) -> PreparedCase:
             return standing
     check_memory(
         (peak_gb(case, plan) - _PROCESS_GB) * 1e9,
-        f"The preparation of {_times(case.geometry.shape)} voxels (z, y, x), resampled to "
-        f"{_times(target_geometry(case.geometry, plan).shape)},",
+        f"The preparation of {by_axis(case.geometry.shape)} voxels (z, y, x), resampled to "
+        f"{by_axis(target_geometry(case.geometry, plan).shape)},",
         "crop the scan, plan with a larger spacing, or take a machine with more memory",
     )
     volumes = [read_volume(path) for path in case.images]
@@ -124,10 +125,6 @@ def _prepare_case(case: Case, *, plan: Plan, out: Path) -> PreparedCase:
     )
     write_prepared_case(prepared, image, labels, foreground, plan.patch_size, body)
     return prepared
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return "×".join(map(str, shape))
 
 
 def _key(case: Case, plan: Plan) -> str:

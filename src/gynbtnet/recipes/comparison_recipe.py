@@ -9,7 +9,15 @@ from typing import Any
 from pydantic import Field
 
 from gynbtnet.phantom.settings import PhantomSettings
-from gynbtnet.recipes.loading import SHIPPED, read_yaml, recipe_path, settings_of, with_aliases, with_changes
+from gynbtnet.recipes.loading import (
+    SHIPPED,
+    read_yaml,
+    recipe_path,
+    settings_of,
+    shipped_recipes,
+    with_aliases,
+    with_changes,
+)
 from gynbtnet.recipes.recipe import Recipe
 from gynbtnet.recipes.variant import BASELINES, apply_patches, merge_settings
 from gynbtnet.runtime.errors import BadInput
@@ -46,6 +54,24 @@ class _Written(Settings):
 def shipped_comparisons() -> list[str]:
     """Names of those that come with the package."""
     return sorted(path.stem for path in _SHIPPED.glob("*.yaml"))
+
+
+def is_comparison(name: str | Path) -> bool:
+    """Return whether a shipped name or a YAML file is a comparison: it has ``models``, which a recipe hasn't.
+
+    Raises:
+        BadInput: If there is no such recipe, or the file is no YAML file of settings.
+    """
+    if str(name) in shipped_comparisons():
+        return True
+    if str(name) in shipped_recipes():
+        return False
+    if not Path(name).is_file():
+        raise BadInput(
+            f"There is no recipe {name}; expected a YAML file or a shipped recipe: {', '.join(shipped_comparisons())} "
+            f"with several models, or {', '.join(shipped_recipes())}."
+        )
+    return "models" in read_yaml(Path(name))
 
 
 def load_comparison(

@@ -12,6 +12,7 @@ from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.plain_data import PlainDataError, load_yaml, parse_yaml
 from gynbtnet.runtime.settings import Settings
+from gynbtnet.training.renamed_settings import RENAMED, with_todays_names
 from gynbtnet.training.run_folder import BEFORE
 
 T = TypeVar("T", bound=Settings)
@@ -48,7 +49,8 @@ def load_run_recipe(path: Path) -> Recipe:
     Raises:
         BadInput: If :func:`load_recipe` refuses the file.
     """
-    recipe, values = load_recipe(path), read_yaml(path)
+    values = with_todays_names(read_yaml(path))
+    recipe = with_aliases(with_changes(values, (), path), path)
     for name in ("pretraining", "supervised", "task"):
         stage = getattr(recipe, name)
         if stage is not None:
@@ -165,8 +167,11 @@ def _sentence(problems: ValidationError, path: str, values: dict[str, Any], kind
     places = _key_in_file(first["loc"], values)
     key = ".".join(str(part) for part in places)
     if first["type"] == "extra_forbidden":
-        known = ", ".join(_settings_at(kind, places[:-1], values))
-        return f"{key} in {path} is no setting; expected one of: {known}."
+        known = _settings_at(kind, places[:-1], values)
+        name = RENAMED.get((str(places[-2]) if len(places) > 1 else "", str(places[-1])))
+        if name in known:
+            return f"{key} in {path} is now called {name}; rename it."
+        return f"{key} in {path} is no setting; expected one of: {', '.join(known)}."
     if first["type"] == "missing":
         return f"{key} is missing in {path}; see a shipped recipe for the form."
     expected = first["msg"].removeprefix("Value error, ")

@@ -1,5 +1,6 @@
 """One training loop for every stage: set up, train, validate, save."""
 
+import logging
 import math
 import time
 from collections.abc import Iterator, Mapping
@@ -16,7 +17,7 @@ from torch import nn
 from torch.optim import AdamW
 
 from gynbtnet.runtime.errors import BadInput, Paused
-from gynbtnet.runtime.progress import console, progress_bar, write_log_line
+from gynbtnet.runtime.progress import progress_bar, write_log_line
 from gynbtnet.training.allocator import keep_freed_memory
 from gynbtnet.training.checkpoint import (
     Progress,
@@ -38,6 +39,7 @@ from gynbtnet.training.settings import TrainingSettings
 from gynbtnet.training.trained_parameters import parameter_groups
 from gynbtnet.training.training_pictures import save_figure
 
+_LOG = logging.getLogger(__name__)
 _SMOOTHING = 0.9  # nnU-Net's weight of the past in the smoothed validation score
 _PICTURED = 3  # validation patches in a picture
 _FIGURES = ("step", "learning_rate", "loss", "seconds", "images_per_second", "data_wait_share", "memory_gb")
@@ -81,13 +83,13 @@ def _train(
     run: RunFolder,
 ) -> None:
     keep_freed_memory()
-    shown = batches.batch_size * batches.devices * settings.accumulate
+    shown = batches.batch_size * batches.devices * settings.gradient_accumulation_steps
     steps_per_epoch = settings.steps_per_epoch or math.ceil(len(batches.cases) / shown)
     steps = settings.epochs * steps_per_epoch
     warm_up = settings.warm_up_epochs * steps_per_epoch or min(round(settings.warm_up_share * steps), steps - 1)
     progress = read_progress(run.state)
     at_once = _patches_at_once(fabric, objective, batches, settings, progress)
-    parts_per_step = settings.accumulate * (batches.batch_size // at_once)
+    parts_per_step = settings.gradient_accumulation_steps * (batches.batch_size // at_once)
 
     if fabric.world_size > 1 and settings.strategy == "ddp":
         for parameter in filter(attrgetter("requires_grad"), objective.network.parameters()):
@@ -102,12 +104,16 @@ def _train(
         note_environment(run, epochs_done=progress.epoch, device=str(fabric.device), processes=fabric.world_size)
 
     done = progress.epoch * steps_per_epoch
-    stream = load_batches(batches, range(done * settings.accumulate, steps * settings.accumulate), settings.workers)
+    stream = load_batches(
+        batches,
+        range(done * settings.gradient_accumulation_steps, steps * settings.gradient_accumulation_steps),
+        settings.workers,
+    )
     columns = (*_FIGURES, *objective.score_names)
     clock = _Clock(settings.time_budget_hours)
     with (
         RunLog(run.path, columns, progress.epoch) if fabric.is_global_zero else nullcontext() as log,
-        progress_bar(objective.title, steps, done, steps_a_line=0) as advance,
+        progress_bar(objective.title, steps, done, steps_per_line=0) as advance,
     ):
         while not progress.ended:
             meter = _Meter(fabric, stream)
@@ -116,14 +122,20 @@ def _train(
                 learning_rate = cosine_with_warm_up(step, steps, settings.learning_rate, warm_up)
                 for group in optimizer.param_groups:
                     group["lr"] = learning_rate
-                parts = (part for _ in range(settings.accumulate) for part in split_batch(meter.next_batch(), at_once))
+                parts = (
+                    part
+                    for _ in range(settings.gradient_accumulation_steps)
+                    for part in split_batch(meter.next_batch(), at_once)
+                )
                 for number, part in enumerate(parts, start=1):
                     with fabric.no_backward_sync(network, enabled=number < parts_per_step):
                         loss = objective.loss(network, part)
                         fabric.backward(loss / parts_per_step)
                     meter.add(loss)
-                if settings.clip is not None:
-                    fabric.clip_gradients(network, wrapped_optimizer, max_norm=settings.clip, error_if_nonfinite=False)
+                if settings.max_grad_norm is not None:
+                    fabric.clip_gradients(
+                        network, wrapped_optimizer, max_norm=settings.max_grad_norm, error_if_nonfinite=False
+                    )
                 wrapped_optimizer.step()
                 wrapped_optimizer.zero_grad()
                 advance(note=f"loss {meter.mean_loss:.3f}")
@@ -171,12 +183,12 @@ def _patches_at_once(
 
     A run that goes on takes as many as before, so that its sums round as they did.
     """
-    if not settings.fit_memory:
+    if not settings.auto_micro_batch:
         return batches.batch_size
     if progress.patches_at_once is not None:
         return math.gcd(progress.patches_at_once, batches.batch_size)
-    at_once = micro_batch_size(fabric, objective, batches[0], settings.memory_gb)
-    console.print(f"Memory holds {at_once} of the {batches.batch_size} patches of a batch at a time.")
+    at_once = micro_batch_size(fabric, objective, batches[0], settings.micro_batch_memory_gb)
+    _LOG.info("Memory holds %d of the %d patches of a batch at a time.", at_once, batches.batch_size)
     return at_once
 
 
@@ -193,7 +205,9 @@ def _validate(
     progress: Progress,
 ) -> dict[str, float]:
     """The scores of this epoch by name; none if it isn't one to validate."""
-    if validation is None or (progress.epoch != settings.epochs and progress.epoch % settings.validate_every):
+    if validation is None or (
+        progress.epoch != settings.epochs and progress.epoch % settings.validation_interval_epochs
+    ):
         return {}
     objective.network.eval()
     with torch.no_grad(), fabric.autocast():
@@ -230,7 +244,7 @@ def _draw(
     run: RunFolder,
 ) -> None:
     """A picture of the first validation patches, where this epoch is one for it."""
-    due = progress.ended or progress.epoch % settings.picture_every == 0
+    due = progress.ended or progress.epoch % settings.picture_interval_epochs == 0
     if validation is None or not due or not (fabric.is_global_zero or is_sharded(objective.network)):
         return
     objective.network.eval()
@@ -255,7 +269,7 @@ def _keep(
         weights = whole_weights(objective.network)
         if fabric.is_global_zero:
             save_weights(weights, run.best_weights)
-    if progress.ended or out_of_time or progress.epoch % settings.checkpoint_every == 0:
+    if progress.ended or out_of_time or progress.epoch % settings.checkpoint_interval_epochs == 0:
         state = whole_state(objective.network, optimizer)
         if fabric.is_global_zero:
             if progress.ended:  # and not before: who finds these weights may take the run for finished

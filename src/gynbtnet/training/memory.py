@@ -112,7 +112,8 @@ def split_batch(batch: Batch, size: int | None) -> Iterator[Batch]:
 
 
 REMEDY = (
-    "take a smaller patch_size or preset in the plan, in stage 1 recompute: true, or on a GPU precision: bf16-mixed"
+    "take a smaller patch_size or preset in the plan, in stage 1 activation_checkpointing: true, or on a GPU "
+    "precision: bf16-mixed"
 )
 
 
@@ -126,8 +127,8 @@ def explain_out_of_memory(batch_size: int, patch_size: tuple[int, int, int]) -> 
             raise
         size = "×".join(map(str, patch_size))
         raise BadInput(
-            f"Memory ran out in training with batch_size {batch_size} and patch_size {size}; set fit_memory: true, "
-            f"which computes a batch in parts, or take a smaller batch_size, or {REMEDY}."
+            f"Memory ran out in training with batch_size {batch_size} and patch_size {size}; set auto_micro_batch: "
+            f"true, which computes a batch in parts, or take a smaller batch_size, or {REMEDY}."
         ) from error
 
 

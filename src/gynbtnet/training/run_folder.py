@@ -16,6 +16,7 @@ from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import read_json, write_json
 from gynbtnet.training.flat_settings import flatten_settings, read_flat_settings
+from gynbtnet.training.renamed_settings import with_todays_names
 
 # A run may be resumed with another value of these: its weights don't depend on them, but for rounding.
 FREE_TO_CHANGE = (
@@ -24,8 +25,8 @@ FREE_TO_CHANGE = (
     *(
         f"settings.{name}"
         for name in (
-            *("workers", "checkpoint_every", "picture_every", "time_budget_hours"),
-            *("accelerator", "devices", "strategy", "compile", "fit_memory", "memory_gb"),
+            *("workers", "checkpoint_interval_epochs", "picture_interval_epochs", "time_budget_hours"),
+            *("accelerator", "devices", "strategy", "compile", "auto_micro_batch", "micro_batch_memory_gb"),
         )
     ),
 )
@@ -107,7 +108,7 @@ def open_run(path: Path, recipe: Mapping[str, Any], inputs: Mapping[str, Any], p
     """
     if not (path / "recipe.yaml").exists():
         _make_run(path, recipe, inputs, plan)
-    recorded = read_flat_settings(path / "recipe.yaml")
+    recorded = _recorded_settings(path / "recipe.yaml")
     made = {**recorded, **flatten_settings(asdict(load_plan(path)), "plan."), **_from_before(recorded)}
     asked = {**flatten_settings(recipe), **flatten_settings(asdict(plan), "plan.")}
     made = {f"settings.{name}": value for name, value in BEFORE.items() if f"settings.{name}" in asked} | made
@@ -125,6 +126,14 @@ def open_run(path: Path, recipe: Mapping[str, Any], inputs: Mapping[str, Any], p
             "weights, or give another output folder."
         )
     return RunFolder(path)
+
+
+def _recorded_settings(recipe: Path) -> dict[str, Any]:
+    """Return the flat settings of a run, by today's names."""
+    flat = read_flat_settings(recipe)
+    own = {name.removeprefix("settings."): value for name, value in flat.items() if name.startswith("settings.")}
+    others = {name: value for name, value in flat.items() if not name.startswith("settings.")}
+    return others | flatten_settings(with_todays_names(own, "training"), "settings.")
 
 
 def _from_before(recorded: Mapping[str, Any]) -> dict[str, Any]:

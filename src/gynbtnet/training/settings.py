@@ -11,8 +11,9 @@ from gynbtnet.runtime.settings import Settings
 class TrainingSettings(Settings):
     """What all three stages share. An epoch is ``steps_per_epoch`` optimiser steps.
 
-    An optimiser step sees ``accumulate`` batches of the plan's ``batch_size``, on whatever machine: several devices
-    share a batch, and ``fit_memory`` computes it in parts. Learning rate and number of steps keep their meaning.
+    An optimiser step uses ``gradient_accumulation_steps`` batches of the plan's ``batch_size`` on every machine.
+    Several devices share a batch, and ``auto_micro_batch`` computes it in parts. Learning rate and number of steps
+    keep their meaning.
     """
 
     seed: int = Field(0, ge=0, description="Everything random in the run follows from it.")
@@ -20,7 +21,9 @@ class TrainingSettings(Settings):
     steps_per_epoch: int | None = Field(
         None, ge=1, description="Optimiser steps in an epoch; null: one pass, a random crop of each training scan."
     )
-    accumulate: int = Field(1, ge=1, description="Batches whose gradients are averaged before an optimiser step.")
+    gradient_accumulation_steps: int = Field(
+        1, ge=1, description="Batches whose gradients are averaged before an optimiser step."
+    )
     learning_rate: float = Field(5e-5, gt=0, description="Highest learning rate of AdamW.")
     weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay of AdamW.")
     weight_decay_on: Literal["all", "weights"] = Field(
@@ -41,7 +44,9 @@ class TrainingSettings(Settings):
     warm_up_share: float = Field(
         0, ge=0, lt=1, description="Share of the optimiser steps for linear warm-up, if warm_up_epochs is 0."
     )
-    clip: float | None = Field(12.0, gt=0, description="Largest gradient norm, as in nnU-Net; null: no clipping.")
+    max_grad_norm: float | None = Field(
+        12.0, gt=0, description="Largest gradient norm, as in nnU-Net; null: no clipping."
+    )
     augmentation: Literal["full", "light", "none"] = Field(
         "full", description="full: nnU-Net's recipe; light: mirrors only; none: the crop as it is."
     )
@@ -51,10 +56,10 @@ class TrainingSettings(Settings):
         "front and back, x left and right. With x, labels such as hip_left and hip_right are swapped; if a structure "
         "has a side and its counterpart isn't learned, x is left out. Prediction mirrors no other axes.",
     )
-    validate_every: int = Field(1, ge=1, description="Epochs between two validations.")
+    validation_interval_epochs: int = Field(1, ge=1, description="Epochs between two validations.")
     validation_patches: int = Field(16, ge=1, description="Fixed patches of the validation scans that are scored.")
-    picture_every: int = Field(10, ge=1, description="Epochs between two pictures of validation patches.")
-    checkpoint_every: int = Field(
+    picture_interval_epochs: int = Field(10, ge=1, description="Epochs between two pictures of validation patches.")
+    checkpoint_interval_epochs: int = Field(
         10, ge=1, description="Epochs between two checkpoints; a killed run loses at most these."
     )
     patience: int | None = Field(
@@ -88,13 +93,15 @@ class TrainingSettings(Settings):
     compile: bool = Field(
         False, description="Let torch.compile fuse the network's operations: minutes at the start, faster steps after."
     )
-    fit_memory: bool = Field(
+    auto_micro_batch: bool = Field(
         False,
         description="Compute a batch in as few equal parts as memory allows, and average their gradients: the step is "
         "that of the whole batch. A GPU's memory is tried, a CPU's reckoned from what one patch takes.",
     )
-    memory_gb: float | None = Field(
-        None, gt=0, description="With fit_memory on a CPU: what a process may use, in GB; null: 80 % of what is free."
+    micro_batch_memory_gb: float | None = Field(
+        None,
+        gt=0,
+        description="With auto_micro_batch on a CPU: what a process may use, in GB; null: 80 % of what is free.",
     )
     workers: int = Field(0, ge=0, description="Processes that read and augment ahead of the network; 0: none.")
 
@@ -115,10 +122,13 @@ class TrainingSettings(Settings):
 
     @model_validator(mode="after")
     def _is_split_where_it_can_be(self) -> Self:
-        if self.fit_memory and self.strategy == "fsdp":
-            raise ValueError("fit_memory tries what one device holds by itself; with strategy fsdp leave it out")
-        if self.memory_gb is not None and not self.fit_memory:
-            raise ValueError("memory_gb is what fit_memory may use; set fit_memory to true, or leave memory_gb out")
+        if self.auto_micro_batch and self.strategy == "fsdp":
+            raise ValueError("auto_micro_batch tries what one device holds by itself; with strategy fsdp leave it out")
+        if self.micro_batch_memory_gb is not None and not self.auto_micro_batch:
+            raise ValueError(
+                "micro_batch_memory_gb limits auto_micro_batch; set auto_micro_batch to true, or leave "
+                "micro_batch_memory_gb out"
+            )
         return self
 
 
@@ -153,27 +163,29 @@ class PretrainingSettings(UnlabelledSettings):
     decoder: Literal["light", "unet"] = Field(
         "light", description="light: a small one; unet: the segmentation network's. Neither goes on to the next stage."
     )
-    recompute: bool = Field(
+    activation_checkpointing: bool = Field(
         False, description="Keep less of the forward pass and compute it again for the gradients: less memory for time."
     )
 
     @model_validator(mode="after")
     def _normalises_over_whole_batches(self) -> Self:
-        if self.fit_memory and self.norm == "batch":
-            raise ValueError("norm batch looks at a batch as a whole, and fit_memory would part it; leave one out")
+        if self.auto_micro_batch and self.norm == "batch":
+            raise ValueError(
+                "norm batch looks at a batch as a whole, and auto_micro_batch would part it; leave one out"
+            )
         return self
 
 
 class SegmentationSettings(TrainingSettings):
     """Stages 2 and 3, and any supervised run."""
 
-    foreground_share: float = Field(
+    foreground_oversampling: float = Field(
         1 / 3, ge=0, le=1, description="Share of patches centred on a voxel of a structure; the rest lie anywhere."
     )
     foreground_rule: Literal["each_patch", "last_of_batch"] = Field(
         "each_patch",
-        description="each_patch: each patch by chance with foreground_share; last_of_batch: nnU-Net's, the last of a "
-        "batch, those from round(batch × (1 − foreground_share)) on: with a batch of 2 always the second.",
+        description="each_patch: each patch by chance with foreground_oversampling; last_of_batch: nnU-Net's, the last "
+        "of a batch, those from round(batch × (1 − foreground_oversampling)) on: with a batch of 2 always the second.",
     )
     deep_supervision: bool = Field(
         True, description="The loss also looks at the decoder's coarser levels; false: only the finest head is trained."
@@ -185,6 +197,6 @@ class SegmentationSettings(TrainingSettings):
 
     @model_validator(mode="after")
     def _scores_whole_batches(self) -> Self:
-        if self.batch_dice and self.fit_memory:
-            raise ValueError("batch_dice pools a batch as a whole, and fit_memory would part it; leave one out")
+        if self.batch_dice and self.auto_micro_batch:
+            raise ValueError("batch_dice pools a batch as a whole, and auto_micro_batch would part it; leave one out")
         return self

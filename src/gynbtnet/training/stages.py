@@ -95,14 +95,14 @@ def _check_pretraining(plan: Plan, settings: PretrainingSettings | ProxyTaskSett
 
 def _pretraining_objective(plan: Plan, settings: PretrainingSettings | ProxyTaskSettings) -> Objective:
     if isinstance(settings, ProxyTaskSettings):
-        return SwinProxyTasks(build_proxy_network(plan), settings.cut_out)
+        return SwinProxyTasks(build_proxy_network(plan), settings.cutout_ratio)
     network = MaskedAutoencoder(
         plan.preset,
         len(plan.channels),
         strides=plan.strides,
         norm=settings.norm,
         decoder=settings.decoder,
-        recompute=settings.recompute,
+        recompute=settings.activation_checkpointing,
     )
     return MaskedModellingObjective(
         network,
@@ -154,7 +154,7 @@ def finetune(
             "false, or train on one device."
         )
     training, validation = _batches(prepared, plan, settings, training_ids, validation_ids, fabric)
-    patches = 1 if settings.fit_memory else training.batch_size
+    patches = 1 if settings.auto_micro_batch else training.batch_size
     check_training_memory(fabric, plan, patches=patches, least_share=_LEAST_IN_SEGMENTATION)
     digest, weights = _last_weights(start)
     run = _open(fabric, "segmentation", plan, settings, out, training, validation, {"start": digest})
@@ -210,7 +210,7 @@ def _batches(
     drawn: dict[str, Any] = {"structures": plan.structures}
     if isinstance(settings, SegmentationSettings):
         last_of = plan.batch_size if settings.foreground_rule == "last_of_batch" else 0
-        drawn |= {"foreground_share": settings.foreground_share, "last_of": last_of}
+        drawn |= {"foreground_oversampling": settings.foreground_oversampling, "last_of": last_of}
     if isinstance(settings, UnlabelledSettings):
         with_units = isinstance(settings, PretrainingSettings) and _epsilon_hu(settings) is not None
         shown, held_out = (_checked(cases, prepared, settings, with_units) for cases in (shown, held_out))

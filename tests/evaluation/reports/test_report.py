@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -120,6 +121,7 @@ def test_all_parts_are_shown(content):
         "worst, DSC 0.25: p3_f1",
         "By artefacts",
         "no metal",
+        "relative to the centroid of Bladder",
         "mean SD of DSC within a patient",
         "A pelvis",
         "A note of the cohort.",
@@ -172,6 +174,10 @@ def test_data_behind_tables_and_figures(content):
     data = {name: base64.b64decode(text).decode() for name, text in links}
     assert data["scores.csv"].splitlines()[0].startswith("case,structure,,DSC,HD95 (mm),ASD (mm),")
     assert len(data["scores.csv"].splitlines()) == 1 + 8
+    # People read names, programs read identifiers.
+    assert data["scores.csv"].splitlines()[1].startswith("p1_f1,bladder,")
+    assert data["summary.csv"].splitlines()[1].startswith("bladder,")
+    assert {line.split(",")[2] for line in data["strata.csv"].splitlines()[1:]} >= {"bladder", "rectum"}
     assert data["loss-over-epochs.csv"].splitlines()[0] == "epoch,loss,validation_loss"
     assert data["volume-of-each-structure-in-each-case.csv"].splitlines()[1] == "training,p1,p1_f1,bladder,5.76"
     assert {"summary.csv", "strata.csv", "consistency.csv"} <= set(data)
@@ -295,8 +301,8 @@ def test_curves_are_drawn_for_the_columns_that_are_there():
     )
     (loss,) = curve_figures(log).values()
     training, validation = loss.axes[0].get_lines()
-    assert (training.get_label(), list(training.get_ydata())) == ("training", [3, 2, 1])
-    assert (validation.get_label(), list(validation.get_xdata())) == ("validation", [2])
+    assert (training.get_label(), np.asarray(training.get_ydata()).tolist()) == ("training", [3, 2, 1])
+    assert (validation.get_label(), np.asarray(validation.get_xdata()).tolist()) == ("validation", [2])
     crowd = pd.DataFrame({"epoch": [1, 2]} | {f"dice_{name}": [0.1, 0.2] for name in ("mean", *"abcdefghij")})
     (dice,) = curve_figures(crowd).values()
     assert [text.get_text() for text in dice.axes[0].get_legend().get_texts()] == ["mean"]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from gynbtnet.imaging.contours.contour_copies import drop_copies
-from gynbtnet.imaging.contours.contour_nesting import Loss, nesting_losses
+from gynbtnet.imaging.contours.contour_nesting import XorLoss, nesting_losses
 from gynbtnet.imaging.contours.contour_planes import snap_to_planes
 from gynbtnet.imaging.contours.contours_to_mask import Contour, contours_to_mask
 from gynbtnet.imaging.contours.mask_to_contours import mask_to_contours
@@ -34,12 +34,12 @@ def rewritten(points: np.ndarray, start: int, is_reversed: bool, has_middles: bo
 @settings(max_examples=60, deadline=None)
 @given(
     mask=masks,
-    outlines=st.sampled_from(["smooth", "exact"]),
-    holes=st.sampled_from(["keyhole", "inner"]),
+    contour_style=st.sampled_from(["smooth", "exact"]),
+    hole_style=st.sampled_from(["keyhole", "inner"]),
     data=st.data(),
 )
-def test_start_direction_order_and_copies_never_change_a_mask(mask, outlines, holes, data):
-    contours = mask_to_contours(mask, GRID, outlines=outlines, holes=holes)
+def test_start_direction_order_and_copies_never_change_a_mask(mask, contour_style, hole_style, data):
+    contours = mask_to_contours(mask, GRID, contour_style=contour_style, hole_style=hole_style)
     how = st.tuples(st.integers(0, 9), st.booleans(), st.booleans())
     written = [
         Contour(rewritten(one.points, *data.draw(how)), one.z)
@@ -52,9 +52,9 @@ def test_start_direction_order_and_copies_never_change_a_mask(mask, outlines, ho
 
 
 @settings(max_examples=60, deadline=None)
-@given(mask=masks, outlines=st.sampled_from(["smooth", "exact"]))
-def test_no_hole_or_island_of_a_mask_counts_as_lost(mask, outlines):
-    assert nesting_losses(mask_to_contours(mask, GRID, outlines=outlines, holes="inner"), GRID) == []
+@given(mask=masks, contour_style=st.sampled_from(["smooth", "exact"]))
+def test_no_hole_or_island_of_a_mask_counts_as_lost(mask, contour_style):
+    assert nesting_losses(mask_to_contours(mask, GRID, contour_style=contour_style, hole_style="inner"), GRID) == []
 
 
 @settings(max_examples=40, deadline=None)
@@ -92,7 +92,7 @@ def test_what_is_no_copy_is_kept(other):
 
 def lost(contours: Sequence[Contour]) -> list[tuple[int, int, int]]:
     found = nesting_losses(contours, GRID)
-    assert all(isinstance(one, Loss) for one in found)
+    assert all(isinstance(one, XorLoss) for one in found)
     return [(one.z, one.lost, one.enclosed) for one in found]
 
 

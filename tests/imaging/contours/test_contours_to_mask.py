@@ -32,29 +32,29 @@ def area(contours):
     return abs(total)
 
 
-@pytest.mark.parametrize("outlines", ["smooth", "exact"])
-@pytest.mark.parametrize("holes", ["inner", "keyhole"])
+@pytest.mark.parametrize("contour_style", ["smooth", "exact"])
+@pytest.mark.parametrize("hole_style", ["inner", "keyhole"])
 @settings(max_examples=150, deadline=None)
 @given(
     mask=arrays.arrays(bool, shapes, elements=st.sampled_from([True, True, False])),
     spacing=st.tuples(*[st.floats(0.2, 5)] * 3),
     origin=st.tuples(*[st.floats(-400, 400)] * 3),
 )
-def test_any_mask_comes_back_from_its_outlines(outlines, holes, mask, spacing, origin):
+def test_any_mask_comes_back_from_its_contours(contour_style, hole_style, mask, spacing, origin):
     geometry = Geometry(mask.shape, spacing, origin)
-    contours = mask_to_contours(mask, geometry, outlines=outlines, holes=holes)
+    contours = mask_to_contours(mask, geometry, contour_style=contour_style, hole_style=hole_style)
     assert np.array_equal(contours_to_mask(contours, geometry), mask)
-    if outlines == "exact":
+    if contour_style == "exact":
         assert area(contours) == pytest.approx(mask.sum() * spacing[1] * spacing[2])
-    if holes == "keyhole":  # one contour for each island, whose voxels share a side
+    if hole_style == "keyhole":  # one contour for each island, whose voxels share a side
         assert len(contours) == sum(label(plane)[1] for plane in mask)
 
 
-@pytest.mark.parametrize("outlines", ["smooth", "exact"])
+@pytest.mark.parametrize("contour_style", ["smooth", "exact"])
 @settings(max_examples=50, deadline=None)
 @given(mask=arrays.arrays(bool, (1, 12, 12), elements=st.sampled_from([True, True, True, False])))
-def test_keyholes_are_filled_as_matplotlib_fills_them(outlines, mask):
-    contours = mask_to_contours(mask, Geometry(mask.shape), outlines=outlines, holes="keyhole")
+def test_keyholes_are_filled_as_matplotlib_fills_them(contour_style, mask):
+    contours = mask_to_contours(mask, Geometry(mask.shape), contour_style=contour_style, hole_style="keyhole")
     centres = np.indices((12, 12)).reshape(2, -1).T[:, ::-1] + 1e-7  # off the channels
     inside = [Polygon(contour.points[:, :2]).contains_points(centres) for contour in contours]
     assert np.array_equal(np.any(inside, axis=0).reshape(12, 12) if inside else mask[0] & False, mask[0])
@@ -64,8 +64,8 @@ def test_a_hole_in_an_island_in_a_hole():
     mask = np.zeros((1, 11, 11), bool)
     for edge, value in ((0, True), (1, False), (3, True), (4, False)):
         mask[0, edge : 11 - edge, edge : 11 - edge] = value
-    for outlines in ("smooth", "exact"):
-        contours = mask_to_contours(mask, Geometry(mask.shape), outlines=outlines, holes="keyhole")
+    for contour_style in ("smooth", "exact"):
+        contours = mask_to_contours(mask, Geometry(mask.shape), contour_style=contour_style, hole_style="keyhole")
         assert len(contours) == 2
         assert np.array_equal(contours_to_mask(contours, Geometry(mask.shape)), mask)
 
@@ -73,7 +73,7 @@ def test_a_hole_in_an_island_in_a_hole():
 def test_exact_outlines_have_the_corners_of_voxels_alone():
     mask = np.zeros((1, 6, 6), bool)
     mask[0, 1:5, 2:4] = True
-    (contour,) = mask_to_contours(mask, Geometry(mask.shape), outlines="exact")
+    (contour,) = mask_to_contours(mask, Geometry(mask.shape), contour_style="exact")
     assert sorted(contour.points[:, :2].tolist()) == [[1.5, 0.5], [1.5, 4.5], [3.5, 0.5], [3.5, 4.5]]
 
 
@@ -171,5 +171,5 @@ def test_thin_structures_keep_their_area():
 
 
 def test_a_mask_off_the_grid_is_refused():
-    with pytest.raises(ValueError, match="does not lie"):
+    with pytest.raises(ValueError, match="does not fit"):
         mask_to_contours(np.zeros((1, 2, 3), bool), Geometry((1, 3, 2)))

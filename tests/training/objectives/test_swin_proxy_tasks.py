@@ -24,7 +24,7 @@ from gynbtnet.training.stages import finetune, pretrain
 
 pytest.importorskip("monai", reason="the baseline Swin-UNETR needs the extra gynbtnet[baselines]")
 
-from gynbtnet.networks.swin_pretraining import ProxyAnswers, SwinPretraining
+from gynbtnet.networks.swin_pretraining import ProxyOutputs, SwinPretraining
 
 SIDES = {"training_ids": ["ball_0", "ball_1"], "validation_ids": ["ball_2"]}
 
@@ -74,10 +74,10 @@ class KnowsAll(nn.Module):
         super().__init__()
         self.views, self.patches = draw_views(batch, 0.3), len(batch["image"])
 
-    def forward(self, seen: Tensor) -> ProxyAnswers:
+    def forward(self, seen: Tensor) -> ProxyOutputs:
         assert torch.equal(seen, self.views.seen)
         rotation = 100.0 * nn.functional.one_hot(self.views.turns, 4)
-        return ProxyAnswers(self.views.whole, rotation, torch.eye(self.patches).repeat(2, 1))
+        return ProxyOutputs(self.views.whole, rotation, torch.eye(self.patches).repeat(2, 1))
 
 
 def test_who_knows_all_pays_only_what_contrast_leaves() -> None:
@@ -103,7 +103,7 @@ def test_validation_tells_views_from_all_others() -> None:
 def test_from_pretraining_to_a_model_that_predicts(prepared: PreparedCohort, tmp_path: Path) -> None:
     plan = replace(prepared.plan, network="swin_unetr", preset="F12", strides=(), patch_size=(40, 32, 32))
     swin = replace(prepared, plan=plan)
-    quick = {"epochs": 1, "steps_per_epoch": 1, "checkpoint_every": 1, "validation_patches": 1}
+    quick = {"epochs": 1, "steps_per_epoch": 1, "checkpoint_interval_epochs": 1, "validation_patches": 1}
     first = pretrain(swin, ProxyTaskSettings(**quick), tmp_path / "pretraining", **SIDES)
     with (first / "log.csv").open(newline="") as file:
         (row,) = csv.DictReader(file)
@@ -144,4 +144,4 @@ def test_settings_are_their_own_networks(prepared: PreparedCohort, tmp_path: Pat
 
 def test_the_contrast_of_a_batch_is_not_parted() -> None:
     with pytest.raises(ValidationError, match="contrast is between the patches of a whole batch"):
-        ProxyTaskSettings(fit_memory=True)
+        ProxyTaskSettings(auto_micro_batch=True)

@@ -62,7 +62,7 @@ def ingest(
             has the shared voxels.
         names: what ROI names mean; left out, the built-in table.
         patients_from: what tells patients apart, before they get study IDs: "dicom" takes the PatientID, "folder" the
-            first folder below ``source``; see :func:`~gynbtnet.datasets.ingestion.scan_identity.identified` for more.
+            first folder below ``source``; see :func:`~gynbtnet.datasets.ingestion.scan_identity.assign_patients`.
         repairs: which flaws of CT series to mend instead of refusing them.
         rtstruct: which of several structure sets on one CT to take, see
             :mod:`~gynbtnet.datasets.ingestion.structure_set_choice`; left out, none.

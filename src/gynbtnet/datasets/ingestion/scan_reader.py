@@ -134,13 +134,8 @@ class ScanReader:
 
 
 def _volumes(segmentation: Segmentation, missing: tuple[str, ...]) -> dict[str, float]:
-    voxels = np.bincount(segmentation.labels.array.ravel(), minlength=len(segmentation.structures) + 1)[1:]
-    cm3 = voxels * segmentation.labels.geometry.voxel_volume / 1000
-    if isinstance(segmentation, OverlappingSegmentation):
-        for structure in segmentation.own.structures:
-            cm3[segmentation.structures.index(structure)] = segmentation.volume_cm3(structure)
-    pairs = zip(segmentation.structures, cm3, strict=True)
-    return {structure: round(float(volume), 4) for structure, volume in pairs if structure not in missing}
+    volumes = segmentation.volumes_cm3().items()
+    return {structure: round(volume, 4) for structure, volume in volumes if structure not in missing}
 
 
 def _compact(volume: Volume) -> Volume:

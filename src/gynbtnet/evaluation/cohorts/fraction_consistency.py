@@ -17,7 +17,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.evaluation.metrics.centroid import centroid
 from gynbtnet.evaluation.metrics.evaluate import Evaluation, read_prediction, read_truth
 from gynbtnet.evaluation.metrics.metrics import Score
 from gynbtnet.imaging.volume import Segmentation
@@ -105,17 +104,17 @@ def fraction_consistency(cohort: Cohort, evaluation: Evaluation, positions: dict
     fractions = {case.id: case.fraction for case in cohort.cases}
     scores: dict[tuple[str, str], list[Score]] = {}
     for score in evaluation.scores:
-        if score.scored:
+        if score.is_scored:
             scores.setdefault((score.patient, score.structure), []).append(score)
     rows = []
     for (patient, structure), of_patient in scores.items():
         if len({fractions[score.case] for score in of_patient}) < 2:
             continue
         dsc = np.array([score.dsc for score in of_patient])
-        both = [score for score in of_patient if score.missed == "none"]
+        both = [score for score in of_patient if score.missing_in == "none"]
         located = [score for score in both if score.case in positions]
         row: dict[str, object] = {"patient": patient, "structure": structure, "fractions": len(of_patient)}
-        row |= {"missed": sum(score.missed == "prediction" for score in of_patient)}
+        row |= {"missed": sum(score.missing_in == "prediction" for score in of_patient)}
         row |= {"dsc_mean": dsc.mean(), "dsc_sd": dsc.std(ddof=1)}
         drifts = {}
         for side in ("truth", "prediction"):
@@ -147,6 +146,5 @@ def slope(fractions: Sequence[int], values: npt.NDArray[np.float64]) -> npt.NDAr
 
 
 def _centroids(segmentation: Segmentation) -> Points:
-    masks = {structure: segmentation.mask(structure) for structure in segmentation.structures}
-    geometry = segmentation.labels.geometry
-    return {structure: geometry.to_world(centroid(mask)) for structure, mask in masks.items() if mask.any()}
+    points = {structure: segmentation.centroid_mm(structure) for structure in segmentation.structures}
+    return {structure: point for structure, point in points.items() if point is not None}

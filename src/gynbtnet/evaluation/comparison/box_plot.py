@@ -13,7 +13,7 @@ from matplotlib.ticker import NullLocator
 from gynbtnet.evaluation.metrics.evaluate import Evaluation
 from gynbtnet.evaluation.metrics.score_table import METRICS, score_table
 from gynbtnet.evaluation.reports.patient_styles import MOST_NAMED, PatientStyle, patient_styles
-from gynbtnet.evaluation.statistics.paired_values import BETTER
+from gynbtnet.evaluation.statistics.paired_values import BETTER_SIGN
 from gynbtnet.imaging.structure_names import StructureNames
 
 MOST_COLUMNS = 3
@@ -32,12 +32,12 @@ def box_data(evaluations: Mapping[str, Evaluation], metric: str) -> pd.DataFrame
         metric: the metric to plot.
 
     Returns:
-        One row per scored case, structure and model, with ``structure``, ``model``, ``patient``, ``case``, ``missed``
-        and the metric.
+        One row per scored case, structure and model, with ``structure``, ``model``, ``patient``, ``case``,
+        ``missing_in`` and the metric.
     """
     tables = [score_table(evaluation.scores).assign(model=name) for name, evaluation in evaluations.items()]
     table = pd.concat(tables, ignore_index=True)
-    return table.loc[table[metric].notna(), ["structure", "model", "patient", "case", "missed", metric]]
+    return table.loc[table[metric].notna(), ["structure", "model", "patient", "case", "missing_in", metric]]
 
 
 def box_figure(data: pd.DataFrame, metric: str, note: str = "", names: StructureNames | None = None) -> Figure:
@@ -67,7 +67,9 @@ def box_figure(data: pd.DataFrame, metric: str, note: str = "", names: Structure
         _draw_panel(axes, data[data["structure"] == structure], metric, models, styles)
         axes.set_title(names.display_name(structure), fontsize=10)
         if number % columns == 0:
-            axes.set_ylabel(f"{METRICS[metric]}, {'larger' if BETTER[metric] > 0 else 'smaller'} is better", fontsize=9)
+            axes.set_ylabel(
+                f"{METRICS[metric]}, {'larger' if BETTER_SIGN[metric] > 0 else 'smaller'} is better", fontsize=9
+            )
     if structures:
         _scale(panels[0], metric, float(data[metric].max()))
     if note:
@@ -105,7 +107,7 @@ def _draw_panel(
         x = cases["model"].map(models.index).to_numpy(float) + offset
         y = cases[metric].to_numpy(float)
         axes.scatter(x, y, s=13, marker=style.shape, color=style.colour, linewidths=0, alpha=0.7, zorder=3)
-        missed = (cases["missed"] != "none").to_numpy()
+        missed = (cases["missing_in"] != "none").to_numpy()
         axes.scatter(x[missed], y[missed], s=70, facecolors="none", edgecolors="0.1", linewidths=0.9, zorder=4)
     axes.set_xticks(positions, models, fontsize=8, rotation=25, ha="right", rotation_mode="anchor")
     axes.set_xlim(-0.5, len(models) - 0.5)
@@ -131,7 +133,7 @@ def _draw_boxes(axes: Axes, values: Sequence[npt.NDArray[np.float64]]) -> None:
 
 def _legend(styles: Mapping[str, PatientStyle], data: pd.DataFrame) -> list[Line2D]:
     handles = [Line2D([], [], marker="D", color="none", markeredgecolor="0.1", markersize=5, label="mean")]
-    if (data["missed"] != "none").any():
+    if (data["missing_in"] != "none").any():
         ring = Line2D([], [], marker="o", color="none", markeredgecolor="0.1", markersize=8, label="missed or false")
         handles.append(ring)
     if len(styles) > MOST_NAMED:

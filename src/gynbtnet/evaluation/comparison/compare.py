@@ -11,13 +11,13 @@ from gynbtnet.evaluation.comparison.settings import ComparisonSettings
 from gynbtnet.evaluation.metrics.evaluate import Evaluation
 from gynbtnet.evaluation.metrics.metrics import Score
 from gynbtnet.evaluation.metrics.settings import ScoringSettings
-from gynbtnet.evaluation.statistics.model_tests import model_tests
+from gynbtnet.evaluation.statistics.model_tests import run_model_tests
 from gynbtnet.runtime.errors import BadInput
 
 __all__ = ["Comparison", "compare", "make_comparison"]
 
 OURS, FROM_SCRATCH = "gynbtnet", "gynbtnet-from-scratch"
-"""Names that ``gynbtnet baselines`` gives to our model with and without pretraining."""
+"""Names that ``gynbtnet benchmark`` gives to our model with and without pretraining."""
 _ROUNDING_CM3 = 1e-4
 
 
@@ -83,12 +83,12 @@ def make_comparison(
     evaluations = {name: Evaluation.load(folder) for name, folder in models.items()}
     _check_comparable(evaluations, models)
     scored = _scored_cases(cohort, evaluations[ours])
-    tests = model_tests(
+    tests = run_model_tests(
         evaluations,
         ours,
         tuple(dict.fromkeys(score.structure for score in evaluations[ours].scores)),
         settings.metrics,
-        resamples=settings.resamples,
+        n_resamples=settings.n_resamples,
         seed=settings.seed,
     )
     nearby = {name: _find_predictions(Path(folder)) for name, folder in models.items()}
@@ -147,11 +147,11 @@ def _check_comparable(evaluations: Mapping[str, Evaluation], folders: Mapping[st
 
 
 def _describe(settings: ScoringSettings) -> str:
-    return f"the policy {settings.policy} and a tolerance of {settings.tolerance_mm:g} mm"
+    return f"the policy {settings.missing_structure_policy} and a tolerance of {settings.tolerance_mm:g} mm"
 
 
 def _has_same_truth(score: Score, other: Score) -> bool:
-    unknown = (score.missed == "unknown", other.missed == "unknown")
+    unknown = (score.missing_in == "unknown", other.missing_in == "unknown")
     same_volume = all(unknown) or abs(score.truth_cm3 - other.truth_cm3) <= _ROUNDING_CM3
     return score.patient == other.patient and unknown[0] == unknown[1] and same_volume
 

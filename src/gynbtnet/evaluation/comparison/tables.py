@@ -1,6 +1,6 @@
 """Tables of a comparison: the paper's tables 1 and 2, the p-values of every test, and the effect sizes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,14 @@ from gynbtnet.evaluation.comparison.comparison import Comparison
 from gynbtnet.evaluation.metrics.score_table import DECIMALS, METRICS
 from gynbtnet.evaluation.reports.grouped_table import Cell, GroupedTable, Head, Row
 from gynbtnet.evaluation.statistics.model_tests import TESTS
-from gynbtnet.evaluation.statistics.paired_values import BETTER
-from gynbtnet.evaluation.statistics.significance_marks import SIGNIFICANT, STRONGLY, Mark, mark
+from gynbtnet.evaluation.statistics.paired_values import BETTER_SIGN
+from gynbtnet.evaluation.statistics.significance_marks import (
+    SIGNIFICANT,
+    STRONGLY_SIGNIFICANT,
+    SignificanceMark,
+    significance_mark,
+)
+from gynbtnet.runtime.phrases import enumeration
 
 SYNTHETIC = "Synthetic data: no patient was scanned. "
 OVERALL_TESTS = ("anova", "friedman")
@@ -46,7 +52,9 @@ def summarise_models(comparison: Comparison, models: tuple[str, ...]) -> pd.Data
                 means = [_as_printed(other[f"{metric}_mean"], metric) for other in by_model.values()]
                 row |= {f"{metric}_{kind}": float(summary[f"{metric}_{kind}"]) for kind in ("mean", "sd")}
                 row[f"{metric}_best"] = _as_printed(row[f"{metric}_mean"], metric) == _best(means, metric)
-                row[f"{metric}_mark"] = _mark(comparison, models, name, structure, metric, comparison.settings.marks)
+                row[f"{metric}_mark"] = _mark(
+                    comparison, models, name, structure, metric, comparison.settings.significance_test
+                )
             counts = ("cases", "patients", "missed", "false", "absent", "unknown")
             row |= {count: int(summary[count]) for count in counts}
             rows.append(row | {"left_out": left_out[structure]})
@@ -68,7 +76,7 @@ def model_table(comparison: Comparison) -> GroupedTable | None:
             counts = [Cell(str(row[count])) for count in _COUNTS]
             rows.append((*labels, *(_cell(row, metric) for metric in metrics), *counts))
         groups.append(tuple(rows))
-    caption = f"{comparison.ours} compared with {_listed(comparison.rivals)}. {_caption(comparison, models)}"
+    caption = f"{comparison.ours} compared with {enumeration(comparison.rivals)}. {_caption(comparison, models)}"
     return GroupedTable("table_1", caption, (tuple(map(Head, heads)),), tuple(groups), texts=2)
 
 
@@ -166,23 +174,25 @@ def effects_table(comparison: Comparison) -> GroupedTable:
             cells = map(Cell, (*counts, *sizes, str(row["left_out"])))
             rows.append((*_labels(comparison, row, first=not rows), *cells))
         groups.append(tuple(rows))
-    smaller = [METRICS[metric] for metric in comparison.settings.metrics if BETTER[metric] < 0]
+    smaller = [METRICS[metric] for metric in comparison.settings.metrics if BETTER_SIGN[metric] < 0]
     caption = (
         f"{_synthetic(comparison)}Difference: mean of model minus the other, in the unit of the metric"
-        + (f"; for {_listed(smaller)} a negative difference favours the model" if smaller else "")
+        + (f"; for {enumeration(smaller)} a negative difference favours the model" if smaller else "")
         + ". d_z: the same divided by the SD of the differences. 95 % intervals are from "
-        f"{comparison.settings.resamples:,} resamples of patients, each with all cases, expanded for the number of "
+        f"{comparison.settings.n_resamples:,} resamples of patients, each with all cases, expanded for the number of "
         "patients. Left out: cases that only some of the models have a score for."
     )
     return GroupedTable("effects", caption, (tuple(map(Head, (*heads, *effects))),), tuple(groups), texts=4)
 
 
-def _mark(comparison: Comparison, models: tuple[str, ...], name: str, structure: str, metric: str, test: str) -> Mark:
+def _mark(
+    comparison: Comparison, models: tuple[str, ...], name: str, structure: str, metric: str, test: str
+) -> SignificanceMark:
     """Return the significance mark of a cell; only our model has one."""
     if name != comparison.ours:
         return ""
     others = [other for other in models if other != comparison.ours]
-    return mark(comparison.tests, test, comparison.ours, others, structure, metric)
+    return significance_mark(comparison.tests, test, comparison.ours, others, structure, metric)
 
 
 def _labels(comparison: Comparison, row: dict[str, Any], *, first: bool) -> list[Cell]:
@@ -209,7 +219,7 @@ def _as_printed(mean: float, metric: str) -> float:
 
 def _best(means: list[float], metric: str) -> float:
     known = [mean for mean in means if not np.isnan(mean)]
-    return (max if BETTER[metric] > 0 else min)(known, default=float("nan"))
+    return (max if BETTER_SIGN[metric] > 0 else min)(known, default=float("nan"))
 
 
 def _caption(comparison: Comparison, models: tuple[str, ...]) -> str:
@@ -217,16 +227,16 @@ def _caption(comparison: Comparison, models: tuple[str, ...]) -> str:
 
 
 def _caption_sentences(comparison: Comparison, models: tuple[str, ...]) -> Iterator[str]:
-    ours, test = comparison.ours, comparison.settings.marks
+    ours, test = comparison.ours, comparison.settings.significance_test
     cases, patients = len(comparison.cohort.cases), len(comparison.cohort.patients)
     yield _synthetic(comparison)
     yield f"Mean ± SD over the scored cases ({_counted(cases, 'case')} of {_counted(patients, 'patient')} in all). "
-    yield f"Bold: best mean. * p < {SIGNIFICANT:g}, † p < {STRONGLY:g}: {ours} is better than "
+    yield f"Bold: best mean. * p < {SIGNIFICANT:g}, † p < {STRONGLY_SIGNIFICANT:g}: {ours} is better than "
     yield "the other model" if len(models) == 2 else "every other model of this table, each comparison having such a p"
     yield f". p from the {TESTS[test]}, {_adjustment(comparison, test)}. "
     if test != "patient_permutation":
         yield _clustering_sentence(comparison, models)
-    policy = comparison.evaluations[ours].settings.policy
+    policy = comparison.evaluations[ours].settings.missing_structure_policy
     yield "Missed: in the truth, not predicted. False: predicted, not in the truth. "
     yield f"With the policy {policy} both are {'left out' if policy == 'drop' else 'scored'}."
     left_out = {structure: count for structure, count in _left_out(comparison).items() if count}
@@ -237,7 +247,7 @@ def _caption_sentences(comparison: Comparison, models: tuple[str, ...]) -> Itera
 
 def _clustering_sentence(comparison: Comparison, models: tuple[str, ...]) -> str:
     """Return how many significance marks remain if whole patients are swapped; empty without any mark."""
-    ours, test = comparison.ours, comparison.settings.marks
+    ours, test = comparison.ours, comparison.settings.significance_test
     cells = [(structure, metric) for structure in comparison.structures for metric in comparison.settings.metrics]
     marked = [cell for cell in cells if _mark(comparison, models, ours, *cell, test)]
     remaining = sum(bool(_mark(comparison, models, ours, *cell, "patient_permutation")) for cell in marked)
@@ -261,9 +271,9 @@ def _adjustment(comparison: Comparison, test: str) -> str:
     sampled, complete = selected[~selected["exact"]], selected[selected["exact"]]
     swaps = []
     if len(complete):
-        swaps.append(f"all {complete['arrangements'].max():,} swaps")
+        swaps.append(f"all {complete['n_permutations'].max():,} swaps")
     if len(sampled):
-        swaps.append(f"{sampled['arrangements'].max():,} random swaps, seed {comparison.settings.seed}")
+        swaps.append(f"{sampled['n_permutations'].max():,} random swaps, seed {comparison.settings.seed}")
     others = " (separately: comparisons of the other models)" if len(comparison.evaluations) > 2 else ""
     return f"{' or '.join(swaps)}, {adjustment} with {comparison.ours} in all structures and metrics{others}"
 
@@ -302,7 +312,3 @@ def _number(value: float, decimals: int) -> str:
 
 def _counted(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from gynbtnet.evaluation.metrics.evaluate import Evaluation
 from gynbtnet.evaluation.metrics.score_table import score_table
 from gynbtnet.evaluation.reports.patient_styles import MOST_NAMED, PatientStyle, patient_styles
-from gynbtnet.evaluation.statistics.agreement import Agreement, agreement
+from gynbtnet.evaluation.statistics.agreement import LimitsOfAgreement, limits_of_agreement
 from gynbtnet.imaging.structure_names import StructureNames
 
 _LEGEND_INCHES = 1.7
@@ -34,7 +34,7 @@ def volume_pairs(evaluations: Mapping[str, Evaluation]) -> pd.DataFrame:
     """
     tables = [score_table(evaluation.scores).assign(model=name) for name, evaluation in evaluations.items()]
     table = pd.concat(tables, ignore_index=True)
-    table = table[~table["missed"].isin(["both", "unknown"])]
+    table = table[~table["missing_in"].isin(["both", "unknown"])]
     renamed = table.rename(columns={"prediction_cm3": "automatic", "truth_cm3": "manual"})
     return renamed[list(COLUMNS)].reset_index(drop=True)
 
@@ -57,7 +57,7 @@ def agreement_table(pairs: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for (structure, model), group in with_differences(pairs).groupby(["structure", "model"], sort=False):
-        limits = agreement(group["difference"].to_numpy(), list(group["patient"]))
+        limits = limits_of_agreement(group["difference"].to_numpy(), list(group["patient"]))
         row: dict[str, Any] = {"structure": structure, "model": model}
         row |= {"cases": limits.cases, "patients": limits.patients, "sd": limits.sd}
         for name in ("bias", "lower", "upper"):
@@ -74,8 +74,8 @@ def bland_altman_figure(
     """Plot differences against means, one panel per structure and model.
 
     Each dot is a case, in its patient's colour and shape. The solid line is the bias, the dashed lines are the limits
-    of agreement, the bands their 95 % intervals, see :func:`gynbtnet.evaluation.statistics.agreement.agreement`. All
-    panels of a structure share their axes.
+    of agreement, the bands their 95 % intervals. All panels of a structure share their axes. The method is
+    :func:`gynbtnet.evaluation.statistics.agreement.limits_of_agreement`.
 
     Args:
         pairs: measurements with the columns ``COLUMNS``.
@@ -108,7 +108,7 @@ def bland_altman_figure(
 
 
 def _draw(axes: Axes, data: pd.DataFrame, styles: Mapping[str, PatientStyle]) -> None:
-    limits = agreement(data["difference"].to_numpy(), list(data["patient"]))
+    limits = limits_of_agreement(data["difference"].to_numpy(), list(data["patient"]))
     axes.axhline(0, color="0.75", linewidth=0.8, zorder=1)
     for name, line_style in (("bias", "-"), ("lower", "--"), ("upper", "--")):
         _draw_line(axes, limits, name, line_style)
@@ -129,7 +129,7 @@ def _draw(axes: Axes, data: pd.DataFrame, styles: Mapping[str, PatientStyle]) ->
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _draw_line(axes: Axes, limits: Agreement, name: str, line_style: str) -> None:
+def _draw_line(axes: Axes, limits: LimitsOfAgreement, name: str, line_style: str) -> None:
     """Draw a line with its value at the right, and its interval as a band."""
     value, (low, high) = getattr(limits, name), getattr(limits, f"{name}_interval")
     if np.isnan(value):

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +11,9 @@ from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.metrics.evaluate import read_prediction, read_truth
 from gynbtnet.evaluation.reports.slice_stack import SliceStack, slice_stack
 from gynbtnet.imaging.files.volume_files import read_volume
+from gynbtnet.imaging.mask_measures import union_of_boxes
 from gynbtnet.imaging.volume import Segmentation, Volume
-from gynbtnet.pictures.overlays import box_around, crop
+from gynbtnet.pictures.overlays import MARGIN_MM
 from gynbtnet.pictures.planes import PLANES, as_displayed
 
 TRUTH = "truth"
@@ -43,14 +43,16 @@ class ComparedCase:
 
     def cropped(self, structure: str | None = None) -> "ComparedCase":
         """Return the part around all contours, or around those of one structure; everything if there are none."""
-        masks = [
-            segmentation.labels.array > 0 if structure is None else segmentation.mask(structure)
+        boxes = [
+            box
             for segmentation in self.segmentations.values()
+            for name, box in segmentation.boxes().items()
+            if structure in (None, name)
         ]
-        margin = {} if structure is None else {"margin_mm": STRUCTURE_MARGIN_MM}
-        box = box_around(np.logical_or.reduce(masks), self.image.geometry, **margin)
-        parts = {name: whole.mapped(partial(crop, box=box)) for name, whole in self.segmentations.items()}
-        return ComparedCase(self.case_id, crop(self.image, box), parts)
+        margin = MARGIN_MM if structure is None else STRUCTURE_MARGIN_MM
+        box = self.image.geometry.cube_around(union_of_boxes(boxes), margin)
+        parts = {name: segmentation.cropped(box) for name, segmentation in self.segmentations.items()}
+        return ComparedCase(self.case_id, self.image.cropped(box), parts)
 
     def stacks(self) -> tuple[SliceStack, ...]:
         """Return the slices of the three planes.
@@ -96,7 +98,7 @@ def read_compared_case(cohort: Cohort, case_id: str, predictions: Mapping[str, P
     case = cohort.case(case_id)
     segmentations = {TRUTH: read_truth(case, cohort.structures)}
     segmentations |= {
-        model: _in_order(read_prediction(case, folder, cohort.structures), cohort.structures)
+        model: read_prediction(case, folder, cohort.structures).relabelled(cohort.structures)
         for model, folder in predictions.items()
     }
     return ComparedCase(
@@ -104,15 +106,6 @@ def read_compared_case(cohort: Cohort, case_id: str, predictions: Mapping[str, P
         image=as_displayed(read_volume(case.image)),
         segmentations={name: segmentation.mapped(as_displayed) for name, segmentation in segmentations.items()},
     )
-
-
-def _in_order(segmentation: Segmentation, structures: tuple[str, ...]) -> Segmentation:
-    """Return the segmentation with its labels in the order of ``structures``, without other structures."""
-    order = np.zeros(len(segmentation.structures) + 1, np.uint8)
-    for label, structure in enumerate(structures, start=1):
-        order[segmentation.structures.index(structure) + 1] = label
-    labels = segmentation.labels
-    return Segmentation(Volume(order[labels.array], labels.geometry), structures)
 
 
 def _wrong_voxels(truth: Segmentation, model: Segmentation, structure: str | None) -> npt.NDArray[np.int64]:

@@ -20,7 +20,7 @@ from gynbtnet.pictures.overlays import colour
 from gynbtnet.runtime.progress import track
 
 MISSED = {"none": "", "prediction": "missed", "truth": "false", "both": "absent", "unknown": "unknown"}
-"""Word that people read for each value of ``Score.missed``."""
+"""Word that people read for each value of ``Score.missing_in``."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ class _Drawer:
             panels.append(
                 Panel(
                     title=f"{rank}, {model_name}{_dsc(score)}: {case.case_id}",
-                    note=MISSED[score.missed],
+                    note=MISSED[score.missing_in],
                     stack=stack,
                     lines=(TRUTH, model),
                     errors=(model,),
@@ -161,7 +161,9 @@ class _Drawer:
     def _missed(self, model: str, case_id: str) -> str:
         scores = self._scores[model, case_id].values()
         return ", ".join(
-            f"{self._name(score)} {MISSED[score.missed]}" for score in scores if score.missed in ("prediction", "truth")
+            f"{self._name(score)} {MISSED[score.missing_in]}"
+            for score in scores
+            if score.missing_in in ("prediction", "truth")
         )
 
     def _caption(self, case: ComparedCase) -> str:
@@ -169,7 +171,7 @@ class _Drawer:
         for model in case.models:
             scores = self._scores[model, case.case_id].values()
             values = ", ".join(
-                f"{self._name(score)} {MISSED[score.missed] or format(score.dsc, '.2f')}" for score in scores
+                f"{self._name(score)} {MISSED[score.missing_in] or format(score.dsc, '.2f')}" for score in scores
             )
             sentences.append(f"{f'{model}: ' if len(case.models) > 1 else ''}{values}")
         return f"DSC. {'. '.join(sentences)}."
@@ -179,7 +181,7 @@ class _Drawer:
 
 
 def _dsc(score: Score) -> str:
-    return f"DSC {score.dsc:.2f}" if score.scored else "not scored"
+    return f"DSC {score.dsc:.2f}" if score.is_scored else "not scored"
 
 
 def _position(stack: SliceStack) -> str:

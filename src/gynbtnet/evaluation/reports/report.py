@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from gynbtnet.evaluation.calibration.flag_accuracy import FlagAccuracy, printed_cells
+from gynbtnet.evaluation.calibration.flag_accuracy import FlagAccuracy, flag_table_cells
 from gynbtnet.evaluation.cohorts.fraction_consistency import COLUMN_TITLES, reference_structure
 from gynbtnet.evaluation.cohorts.metal_artefacts import METAL_RULE
 from gynbtnet.evaluation.cohorts.subgroups import crosstab
 from gynbtnet.evaluation.metrics.metrics import Score
-from gynbtnet.evaluation.metrics.score_table import ALL_STRUCTURES, DECIMALS, METRICS, printed_summary, scoring_sentence
+from gynbtnet.evaluation.metrics.score_table import ALL_STRUCTURES, DECIMALS, METRICS, printed_summary, scoring_note
 from gynbtnet.evaluation.reports import html_elements as html
 from gynbtnet.evaluation.reports.case_overlay import CaseOverlay
 from gynbtnet.evaluation.reports.case_selection import RANKING_RULE
@@ -130,7 +130,7 @@ def _results(content: ReportContent) -> Iterator[str]:
         yield from _models_side_by_side(content)
     else:
         yield _summary_table(content, content.results[0], "summary.csv")
-    yield html.paragraph(scoring_sentence(content.results[0].evaluation.settings), "note")
+    yield html.paragraph(scoring_note(content.results[0].evaluation.settings), "note")
     heads = ["case", "structure", "", *METRICS.values(), "truth (cm³)", "prediction (cm³)"]
     for model in content.results:
         rows = [_score_row(score) for score in model.evaluation.scores]
@@ -148,12 +148,11 @@ def _models_side_by_side(content: ReportContent) -> Iterator[str]:
     """Yield a table per metric with a row per model, then all metrics of each model."""
     summaries = {model.name: printed_summary(model.evaluation.summary)[1] for model in content.results}
     structures = [row[0] for row in summaries[content.results[0].name]]
-    shown = [content.names.display_name(structure) for structure in structures]
     for metric in COMPARED:
         column = 1 + list(METRICS).index(metric)
         rows = [[name, *(row[column] for row in summary)] for name, summary in summaries.items()]
         yield html.heading(METRICS[metric], 3)
-        yield html.table(["model", *shown], rows, download=f"models_{metric}.csv")
+        yield html.table(["model", *structures], rows, download=f"models_{metric}.csv")
     for model in content.results:
         table = _summary_table(content, model, f"summary_{html.slug(model.name)}.csv")
         yield html.details(f"All metrics of {model.name}", table)
@@ -161,8 +160,8 @@ def _models_side_by_side(content: ReportContent) -> Iterator[str]:
 
 def _summary_table(content: ReportContent, model: ModelResults, download: str) -> str:
     heads, rows = printed_summary(model.evaluation.summary)
-    shown = _with_names(rows, 0, content.names)
-    return html.table(heads, shown, emphasised=ALL_STRUCTURES, download=download, data=rows)
+    data = _with_identifiers(rows, model.evaluation.summary)
+    return html.table(heads, rows, emphasised=ALL_STRUCTURES, download=download, data=data)
 
 
 def _comparison(content: ReportContent) -> Iterator[str]:
@@ -177,9 +176,9 @@ def _comparison(content: ReportContent) -> Iterator[str]:
 
 
 def _score_row(score: Score) -> list[str]:
-    values = [f"{getattr(score, metric):.{DECIMALS[metric]}f}" if score.scored else "–" for metric in METRICS]
+    values = [f"{getattr(score, metric):.{DECIMALS[metric]}f}" if score.is_scored else "–" for metric in METRICS]
     volumes = ["–" if math.isnan(volume) else f"{volume:.1f}" for volume in (score.truth_cm3, score.prediction_cm3)]
-    return [score.case, score.structure, MISSED[score.missed], *values, *volumes]
+    return [score.case, score.structure, MISSED[score.missing_in], *values, *volumes]
 
 
 def _ranking_rule(several_models: bool) -> str:
@@ -247,7 +246,7 @@ def _subgroups(content: ReportContent) -> Iterator[str]:
         rows = [
             [*map(str, key), *row]
             for key, table in model.subgroups.groupby(["by", "group"], sort=False)
-            for row in printed_summary(table)[1]
+            for row in _with_identifiers(printed_summary(table)[1], table)
         ]
         table = html.table(
             ["by", "group", *printed_summary(model.subgroups)[0]],
@@ -275,8 +274,8 @@ def _subgroup_table(content: ReportContent, by: str) -> str:
 
 
 def _fractions(content: ReportContent) -> Iterator[str]:
-    structures = [row[0] for row in printed_summary(content.results[0].evaluation.summary)[1][:-1]]
-    reference = content.names.display_name(reference_structure(structures))
+    structures = dict.fromkeys(score.structure for score in content.results[0].evaluation.scores)
+    reference = content.names.display_name(reference_structure(tuple(structures)))
     yield html.paragraph(
         "For each patient with several fractions: the spread of DSC over the fractions, and the drift of volume and "
         "centroid. A drift is the slope of a least-squares line. Organs move and fill by themselves; if the drift of "
@@ -325,7 +324,7 @@ def _flags(content: ReportContent) -> Iterator[str]:
         if content.has_several_models:
             yield html.heading(model.name, 3)
         yield html.paragraph(_flag_sentences(model.flags))
-        yield html.table(*printed_cells(model.flags))
+        yield html.table(*flag_table_cells(model.flags))
         rows = [
             [
                 str(row["case"]),
@@ -354,7 +353,11 @@ def _flag_sentences(flags: FlagAccuracy) -> str:
         "of the flagged contours failed": flags.precision,
     }
     known = ", ".join(f"{100 * share:.0f} % {label}" for label, share in shares.items() if not math.isnan(share))
-    without = f" {flags.without} cases have no record of flags and are left out." if flags.without else ""
+    without = (
+        f" {flags.n_cases_without_flags} cases have no record of flags and are left out."
+        if flags.n_cases_without_flags
+        else ""
+    )
     return (
         "Contours that the model itself flagged, compared with contours that failed. "
         f"{known or 'Nothing was scored'}.{without}"
@@ -364,6 +367,11 @@ def _flag_sentences(flags: FlagAccuracy) -> str:
 def _with_names(rows: Iterable[Sequence[str]], column: int, names: StructureNames) -> list[list[str]]:
     """Return the rows with the structure in a column replaced by the name that people read."""
     return [[*row[:column], names.display_name(row[column]), *row[column + 1 :]] for row in rows]
+
+
+def _with_identifiers(rows: Sequence[Sequence[str]], summary: pd.DataFrame) -> list[list[str]]:
+    """Return the printed rows of a summary with the identifiers of the structures, as data files have them."""
+    return [[str(structure), *row[1:]] for structure, row in zip(summary["structure"], rows, strict=True)]
 
 
 def _value(value: object, decimals: int) -> str:

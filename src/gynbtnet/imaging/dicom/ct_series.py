@@ -137,7 +137,7 @@ class CTSeries:
         """A mask with one plane per place, (places, y, x), as one with a plane for each of the volume's, (z, y, x).
 
         They are the same unless the volume was repaired. Then each plane has the shape at its own position, by
-        :func:`~gynbtnet.imaging.contours.shape_interpolation.interpolated_shapes` between the scanned slices and the
+        :func:`~gynbtnet.imaging.contours.shape_interpolation.interpolate_shapes` between the scanned slices and the
         other places on which something is drawn.
         """
         if not self.is_mended:

@@ -56,7 +56,7 @@ def read_reference(path: Path) -> RTStructReference:
 
 
 def open_rtstruct(path: Path) -> FileDataset:
-    """Read a whole RTSTRUCT; call it under :func:`~gynbtnet.imaging.dicom.objects.reading`.
+    """Read a whole RTSTRUCT; call it under :func:`~gynbtnet.imaging.dicom.objects.dicom_errors_as_bad_input`.
 
     Raises:
         BadInput: where ``path`` is no RTSTRUCT, or was cut short.

@@ -26,11 +26,11 @@ def logits_to_labels(target: Geometry, slabs: Iterable[Slab], source: Geometry) 
     elsewhere only those outputs are interpolated that can be highest.
 
     The network's grid follows the scan's own axes, also where these lie obliquely in the room
-    (:func:`~gynbtnet.imaging.orientation.turn_to_patient`), so that slabs stream along one axis of the scan, whichever.
+    (:func:`~gynbtnet.imaging.orientation.reorientation_to_lps`), so slabs stream along one axis of the scan.
 
     Args:
         target: the scan's grid.
-        slabs: of logits on ``source``, as :func:`~gynbtnet.inference.engine.sliding_window.slide` hands them on.
+        slabs: logits on ``source``, from :func:`~gynbtnet.inference.engine.sliding_window.sliding_window_logits`.
         source: the network's grid, or the part of it that was looked at.
 
     Raises:

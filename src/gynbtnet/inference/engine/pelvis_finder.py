@@ -6,7 +6,7 @@ import numpy.typing as npt
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.preparation.body_mask import MARGIN, TISSUE, depth_within
 
-_BONE, _METAL = 180, 2000  # HU, of means over 4 mm
+_BONE, _BRIGHTEST_BONE = 180, 2000  # HU of means over 4 mm; a block with metal in it is brighter
 _MIDLINE, _LATERAL = 45.0, 180.0  # mm from the body's middle: symphysis and sacrum lie within, hips and crests between
 _HIP = 1800.0  # mm² of bone on each side in the slice of the hip joints; adults have 2300, a contrasted bowel 1700
 _CREST = 60.0  # mm² of it in the uppermost slices of the iliac crests
@@ -28,13 +28,13 @@ def find_pelvis(coarse: Volume, body: npt.NDArray[np.bool_]) -> tuple[slice, sli
     stands at the midline, within what an adult measures.
 
     Args:
-        coarse: as :func:`~gynbtnet.preparation.downsampled_scan.coarse_scan` makes it.
+        coarse: as :func:`~gynbtnet.preparation.downsampled_scan.downsample_scan` makes it.
         body: as :func:`~gynbtnet.preparation.body_mask.find_body` finds it there.
     """
     height, depth, width = coarse.geometry.spacing
     side = (np.arange(coarse.geometry.shape[2]) - np.average(np.nonzero(body)[2])) * width
     outer = (np.abs(side) > _MIDLINE) & (np.abs(side) < _LATERAL)
-    bone = ((coarse.array > _BONE) & (coarse.array < _METAL) & body).sum(1) * depth * width  # mm² (z, x)
+    bone = ((coarse.array > _BONE) & (coarse.array < _BRIGHTEST_BONE) & body).sum(1) * depth * width  # mm² (z, x)
     lateral = np.minimum(bone[:, outer & (side < 0)].sum(1), bone[:, outer & (side > 0)].sum(1))
     central = bone[:, np.abs(side) <= _MIDLINE].sum(1)
     tissue = ((coarse.array > TISSUE) & body).sum(1) * depth * width

@@ -1,6 +1,5 @@
 """How much memory a prediction takes, and the refusal of a scan that can't be predicted in what there is."""
 
-from collections.abc import Sequence
 from math import prod
 
 from gynbtnet.imaging.geometry import Geometry
@@ -8,6 +7,7 @@ from gynbtnet.networks.presets import PRESETS
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.preprocess import target_geometry
 from gynbtnet.runtime.available_memory import check_memory
+from gynbtnet.runtime.phrases import by_axis
 
 _BYTES_OF_SCAN = 6  # per voxel of the scan while a channel is normalised and resampled: measured
 _BYTES_OF_IMAGE = 8  # per voxel of the network's grid, for what resampling returns and makes on its way: measured
@@ -30,8 +30,8 @@ def check_prediction_memory(grid: Geometry, plan: Plan, *, on_cpu: bool) -> None
     planned = target_geometry(grid, plan)
     check_memory(
         prediction_bytes(grid, plan, on_cpu=on_cpu),
-        f"The prediction of {_times(grid.shape)} voxels (z, y, x), which the model sees as {_times(planned.shape)} of "
-        f"{_times(planned.spacing)} mm,",
+        f"The prediction of {by_axis(grid.shape)} voxels (z, y, x), which the model sees as "
+        f"{by_axis(planned.shape)} of {by_axis(planned.spacing)} mm,",
         "crop the scan to the pelvis, or take a machine with more memory",
     )
 
@@ -56,7 +56,3 @@ def prediction_bytes(grid: Geometry, plan: Plan, *, on_cpu: bool) -> int:
         if plan.network == "gynbtnet":
             window += _MAPS * _FLOAT * PRESETS[plan.preset].channels[0] * prod(plan.patch_size)
     return int(image + max(resampling, labels_and_body + window) + _SPARE)
-
-
-def _times(values: Sequence[float]) -> str:
-    return "×".join(f"{value:.4g}" for value in values)

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.mask_measures import bounding_box
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.inference.engine.pelvis_finder import find_pelvis
 from gynbtnet.inference.engine.settings import Roi
@@ -29,12 +30,6 @@ class RegionOfInterest:
     box: Box
     body: npt.NDArray[np.bool_] | None
 
-    def geometry(self, grid: Geometry) -> Geometry:
-        """The part as a grid."""
-        shape = tuple(side.stop - side.start for side in self.box)
-        origin = grid.to_world([side.start for side in self.box])
-        return Geometry(shape, grid.spacing, tuple(origin), grid.direction)
-
 
 def find_region(volumes: Sequence[Volume], plan: Plan, grid: Geometry, roi: Roi) -> RegionOfInterest:
     """The patient as the scan's first CT shows it: where to lay windows, and which of them to leave out.
@@ -45,7 +40,7 @@ def find_region(volumes: Sequence[Volume], plan: Plan, grid: Geometry, roi: Roi)
     Args:
         volumes: one a channel of the plan.
         plan: which of them is a CT, and how large the network's window is.
-        grid: the network's, as :func:`~gynbtnet.preparation.preprocess.planned_geometry` has it.
+        grid: the network's, as :func:`~gynbtnet.preparation.preprocess.target_geometry` has it.
         roi: what to look for.
     """
     whole: Box = tuple(slice(0, n) for n in grid.shape)
@@ -62,20 +57,13 @@ def find_region(volumes: Sequence[Volume], plan: Plan, grid: Geometry, roi: Roi)
         _warn_of_none()
     if roi == "whole":
         return RegionOfInterest(whole, fine)
-    needed = _box_around(fine) if found is None else _box(found, coarse.geometry, grid)
-    box = _at_least(needed, plan.patch_size, grid.shape)
+    needed = bounding_box(fine) if found is None else _box(found, coarse.geometry, grid)
+    box = _at_least(needed or whole, plan.patch_size, grid.shape)
     return RegionOfInterest(box, fine[box])
 
 
 def _warn_of_none() -> None:
     console.print("No pelvis was found by its bones; the whole patient is contoured, as without --roi.", style="yellow")
-
-
-def _box_around(body: npt.NDArray[np.bool_]) -> Box:
-    """The voxels between the body's ends on each axis."""
-    shadows = (body.any(axis=axes) for axes in ((1, 2), (0, 2), (0, 1)))
-    ends = (np.flatnonzero(shadow)[[0, -1]] for shadow in shadows)
-    return tuple(slice(int(first), int(last) + 1) for first, last in ends)
 
 
 def _box(found: tuple[slice, slice], coarse: Geometry, grid: Geometry) -> Box:

@@ -40,14 +40,14 @@ class PredictionSettings(Settings):
         "last", description="Weights of the end of the training, or of its best smoothed validation score."
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: the GPU where there is one.")
-    outlines: Literal["smooth", "exact"] = Field(
-        "smooth", description="Contours of the RTSTRUCT: sub-voxel, or exactly along the borders of voxels."
+    contour_style: Literal["smooth", "exact"] = Field(
+        "smooth", description="Contours in the RTSTRUCT: smooth (sub-voxel) or exact (along voxel edges)."
     )
-    holes: Literal["keyhole", "inner"] = Field(
+    hole_style: Literal["keyhole", "inner"] = Field(
         "keyhole",
-        description="Holes in the RTSTRUCT: as keyholes, which every planning system reads, or as inner contours.",
+        description="Holes in the RTSTRUCT: keyhole (read by every planning system) or inner (separate contours).",
     )
-    review_below: float = Field(
+    review_dsc_threshold: float = Field(
         0.7,
         ge=0,
         le=1,

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gynbtnet.inference.engine.cpu_optimisation.optimise import optimise_for_cpu
 from gynbtnet.inference.engine.settings import Backend
 from gynbtnet.inference.engine.test_time_augmentation import Network
 from gynbtnet.runtime.array_types import Triple
@@ -33,7 +34,11 @@ def prepare_network(
         keep_freed_memory()
     if backend == "openvino":
         return _openvino(network, device, (1, channels, *window))
-    run: Network = torch.compile(network) if backend == "compiled" else network
+    run: Network
+    if backend == "compiled":
+        run = torch.compile(network)
+    else:
+        run = optimise_for_cpu(network) if device.type == "cpu" else network
     dtype = number_format(device.type)
 
     def logits(image: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from gynbtnet.imaging.mask_measures import bounding_box
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.inference.quality.connected_components import connected_components
 from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
@@ -34,7 +35,7 @@ def postprocess(segmentation: Segmentation, rules: Sequence[PostprocessingRule])
         if (of_structure := pieces.get(rule.structure)) is not None and of_structure.box is not None:
             removed = np.append(False, ~keep_components(of_structure.voxels, rule, geometry.voxel_volume))
             labels[of_structure.box][removed[of_structure.numbers]] = 0
-    filled = [segmentation.structures.index(rule.structure) + 1 for rule in rules if rule.fill_holes]
+    filled = [segmentation.label_of(rule.structure) for rule in rules if rule.fill_holes]
     if filled:
         _fill(labels, filled)
     return Segmentation(Volume(labels, geometry), segmentation.structures)
@@ -77,10 +78,10 @@ def find_holes(labels: npt.NDArray[np.unsignedinteger]) -> tuple[npt.NDArray[np.
 
 def _fill(labels: npt.NDArray[np.unsignedinteger], filled: Sequence[int]) -> None:
     """Fill the holes of these labels in place, inside the smallest box around all structures."""
-    occupied = ndimage.find_objects((labels > 0).astype(np.uint8))
-    if not occupied:
+    occupied = bounding_box(labels > 0)
+    if occupied is None:
         return
-    box = tuple(slice(max(0, side.start - 1), side.stop + 1) for side in occupied[0])
+    box = tuple(slice(max(0, side.start - 1), side.stop + 1) for side in occupied)
     numbers, owner = find_holes(labels[box])
     owner[~np.isin(owner, filled)] = 0
     taken = owner[numbers]

@@ -6,7 +6,6 @@ The limits are wide on purpose: they find a target drawn in another place, not o
 """
 
 import numpy as np
-from scipy import ndimage
 from scipy.spatial import KDTree
 
 from gynbtnet.imaging.volume import Segmentation
@@ -25,8 +24,8 @@ def implausible_target_position(segmentation: Segmentation) -> str | None:
     Only structures that the segmentation knows, and that were drawn, are asked.
     """
     names = [name for name in (TARGET, UTERUS, BLADDER, RECTUM) if name in segmentation.structures]
-    boxes = ndimage.find_objects(segmentation.labels.array, max_label=len(segmentation.structures))
-    points = {name: _points(segmentation, name, boxes[segmentation.structures.index(name)]) for name in names}
+    boxes = segmentation.boxes()
+    points = {name: _points(segmentation, name, boxes[name]) for name in names}
     drawn = {name: of_structure for name, of_structure in points.items() if len(of_structure)}
     if TARGET not in drawn:
         return None
@@ -34,17 +33,17 @@ def implausible_target_position(segmentation: Segmentation) -> str | None:
     if UTERUS in drawn:
         gap = _gap(target, drawn[UTERUS])
         if gap > UTERUS_GAP_MM:
-            return f"lies {gap:.0f} mm from the {UTERUS}, which it should adjoin"
+            return f"is {gap:.0f} mm from the {UTERUS} but should adjoin it"
     else:
         gaps = {name: _gap(target, drawn[name]) for name in (BLADDER, RECTUM) if name in drawn}
         if gaps and min(gaps.values()) > VAULT_GAP_MM:
             nearest = min(gaps, key=lambda name: gaps[name])
-            return f"touches nothing that it should: the nearest, the {nearest}, lies {gaps[nearest]:.0f} mm away"
+            return f"is too far from its neighbours: the nearest, the {nearest}, is {gaps[nearest]:.0f} mm away"
     depth = target[:, _POSTERIOR].mean()
     if BLADDER in drawn and depth < drawn[BLADDER][:, _POSTERIOR].mean():
-        return f"lies before the {BLADDER}, where it should lie behind it"
+        return f"is anterior to the {BLADDER} but should be posterior to it"
     if RECTUM in drawn and depth > drawn[RECTUM][:, _POSTERIOR].mean():
-        return f"lies behind the {RECTUM}, where it should lie before it"
+        return f"is posterior to the {RECTUM} but should be anterior to it"
     return None
 
 
@@ -52,7 +51,7 @@ def _points(segmentation: Segmentation, structure: str, box: tuple[slice, ...] |
     """Centres of a structure's voxels, (n, 3) as (x, y, z) in mm; ``box`` holds them all, None where there are none."""
     if box is None:
         return np.empty((0, 3))
-    inside = np.argwhere(segmentation.labels.array[box] == segmentation.structures.index(structure) + 1)
+    inside = np.argwhere(segmentation.mask(structure, box))
     return segmentation.labels.geometry.to_world(inside + [axis.start for axis in box])
 
 

@@ -83,7 +83,7 @@ def _for_memory(
     )
     taken = training_bytes(settings.preset, settings.resolved_strides(), patch_size=patch, batch_size=batch, **network)
     note = (
-        f"{batch} patches of {'×'.join(map(str, patch))} voxels were chosen for {settings.memory_gb:g} GB and a median "
-        f"scan of {z:g}×{y:g}×{x:g} voxels; training takes {taken / 1e9:.3g} GB."
+        f"{batch} patches of {'×'.join(map(str, patch))} voxels were chosen for {settings.plan_memory_gb:g} GB and a "
+        f"median scan of {z:g}×{y:g}×{x:g} voxels; training takes {taken / 1e9:.3g} GB."
     )
     return patch, batch, (note,)

@@ -34,6 +34,7 @@ from gynbtnet.preparation.planning.settings import (
 )
 from gynbtnet.preparation.planning.structure_volumes import StructureVolume
 from gynbtnet.runtime.array_types import Triple
+from gynbtnet.runtime.phrases import by_axis
 
 PLANS = "GynBTNetPlans"
 STOCK, OURS = "3d_fullres", "3d_gynbtnet"
@@ -221,10 +222,10 @@ def _separate_z(found: Mapping[str, Any]) -> tuple[SeparateZ, tuple[str, ...]]:
 
 
 def _changed_network(class_name: str, preset: str, planned: Triple, patch: Triple) -> str:
-    changed = "" if patch == planned else f", rounded to {_times(patch)}"
+    changed = "" if patch == planned else f", rounded to {by_axis(patch)}"
     return (
         f"The plan was made for {class_name.rsplit('.', maxsplit=1)[-1]}; preset {preset} reads its patches of "
-        f"{_times(planned)} voxels{changed}."
+        f"{by_axis(planned)} voxels{changed}."
     )
 
 
@@ -287,7 +288,3 @@ def _whole(value: Any) -> int:
     if isinstance(value, str) or int(value) != value:
         raise ValueError(f"{value!r} is not a whole number")
     return int(value)
-
-
-def _times(sizes: Triple) -> str:
-    return "×".join(map(str, sizes))

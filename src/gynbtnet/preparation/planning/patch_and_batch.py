@@ -27,7 +27,7 @@ def patch_and_batch(
     in_channels: int,
     outputs: int,
 ) -> tuple[Triple, int]:
-    """Fill in what the settings leave to ``memory_gb``: patch (z, y, x), batch, or both.
+    """Fill in what the settings leave to ``plan_memory_gb``: patch (z, y, x), batch, or both.
 
     Args:
         settings: with the budget, the preset and its strides.
@@ -40,7 +40,7 @@ def patch_and_batch(
     Raises:
         BadInput: where even the smallest patch takes more than the budget.
     """
-    budget, strides = settings.memory_gb * 1e9, settings.resolved_strides()
+    budget, strides = settings.plan_memory_gb * 1e9, settings.resolved_strides()
 
     def taken(patch: Triple, batch: int) -> int:
         return training_bytes(
@@ -57,8 +57,8 @@ def patch_and_batch(
     if taken(patch, fewest) > budget:
         raise BadInput(
             f"Preset {settings.preset} with {fewest} patches of {'×'.join(map(str, patch))} voxels takes "
-            f"{taken(patch, fewest) / 1e9:.3g} GB to train, and memory_gb allows {settings.memory_gb:g}; choose a "
-            "smaller preset or batch, or a device with more memory."
+            f"{taken(patch, fewest) / 1e9:.3g} GB to train, and plan_memory_gb allows {settings.plan_memory_gb:g}; "
+            "choose a smaller preset or batch, or a device with more memory."
         )
     if settings.batch_size is not None:
         return patch, settings.batch_size

@@ -87,13 +87,13 @@ class PlanSettings(Settings):
     )
     patch_size: Triple | None = Field(
         (80, 160, 160),
-        description="Voxels (z, y, x) that the network sees at once; null: as large as memory_gb allows, in the "
+        description="Voxels (z, y, x) that the network sees at once; null: as large as plan_memory_gb allows, in the "
         "proportions of the median scan.",
     )
     batch_size: int | None = Field(
-        2, ge=1, description="Patches in a batch; null: as many as memory_gb allows, at least 2."
+        2, ge=1, description="Patches in a batch; null: as many as plan_memory_gb allows, at least 2."
     )
-    memory_gb: float = Field(
+    plan_memory_gb: float = Field(
         24,
         gt=0,
         description="Memory of the device in GB (10⁹ bytes) that a training step may take up, in 32-bit floats; read "

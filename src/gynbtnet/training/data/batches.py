@@ -41,7 +41,8 @@ class Batches(Dataset[Batch]):
     its own share ``rank`` of the batches that a single device with ``devices`` times the batch would get.
 
     Attributes:
-        foreground_share: how often a patch is centred on a structure's voxel, each structure of a scan equally often.
+        foreground_oversampling: share of patches that are centred on a structure's voxel; each structure of a scan has
+            the same chance.
         structures: label i + 1 is structures[i].
         last_of: patches of a whole batch of which the last are centred on a structure's voxel, by nnU-Net's rule; 0:
             each patch by chance.
@@ -53,7 +54,7 @@ class Batches(Dataset[Batch]):
     augmentation: Augmentation
     batch_size: int
     seed: int
-    foreground_share: float = 0.0
+    foreground_oversampling: float = 0.0
     rank: int = 0
     devices: int = 1
     structures: tuple[str, ...] = ()
@@ -111,8 +112,8 @@ class Batches(Dataset[Batch]):
         nnU-Net's ``nnUNetDataLoader._oversample_last_XX_percent``.
         """
         if not self.last_of:
-            return bool(random.random() < self.foreground_share)
-        return number % self.last_of >= round(self.last_of * (1 - self.foreground_share))
+            return bool(random.random() < self.foreground_oversampling)
+        return number % self.last_of >= round(self.last_of * (1 - self.foreground_oversampling))
 
     @staticmethod
     def _foreground_voxel(case: PreparedCase, random: np.random.Generator) -> npt.NDArray[np.int64] | None:

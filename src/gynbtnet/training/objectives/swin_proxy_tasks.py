@@ -48,11 +48,11 @@ class SwinProxyTasks:
     The score is that sum on fixed views. ``network`` is a :class:`gynbtnet.networks.swin_pretraining.SwinPretraining`.
 
     Attributes:
-        cut_out: share of a view's voxels that is cut out, at least.
+        cutout_ratio: share of a view's voxels that is cut out, at least.
     """
 
     network: nn.Module
-    cut_out: float
+    cutout_ratio: float
     title: str = "Pretraining"
 
     @property
@@ -62,7 +62,7 @@ class SwinProxyTasks:
 
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:
         """Inpainting, rotation and contrast of two views of each patch; the other patches are what it is told from."""
-        views = draw_views(batch, self.cut_out)
+        views = draw_views(batch, self.cutout_ratio)
         answers = network(views.seen)
         return (
             l1_loss(answers.image, views.whole)
@@ -74,7 +74,7 @@ class SwinProxyTasks:
         """The losses over ``patches``, each view told from those of all the others."""
         inpainting, rotation, representations = [], [], []
         for patch in patches:
-            views = draw_views(patch, self.cut_out)
+            views = draw_views(patch, self.cutout_ratio)
             answers = self.network(views.seen)
             inpainting.append(l1_loss(answers.image, views.whole).item())
             rotation.append(cross_entropy(answers.rotation, views.turns).item())
@@ -95,23 +95,23 @@ class SwinProxyTasks:
         return grey_rows(("scan, turned", "seen", "reconstructed"), [self._planes(patch) for patch in patches])
 
     def _planes(self, patch: Batch) -> list[Plane]:
-        views = draw_views(patch, self.cut_out)
+        views = draw_views(patch, self.cutout_ratio)
         reconstructed = self.network(views.seen).image.float()
         volumes = (views.whole, views.whole.masked_fill(views.cut, torch.nan), reconstructed)
         middle = views.whole.shape[2] // 2
         return [volume[0, 0, middle].cpu().numpy() for volume in volumes]
 
 
-def draw_views(batch: Batch, cut_out: float) -> Views:
+def draw_views(batch: Batch, cutout_ratio: float) -> Views:
     """Two views of each patch, drawn from the patch's own seed, so that neither batch nor device changes them.
 
     Quarter turns need patches as long along y as along x. Boxes are cut out one by one, each edge at most a quarter of
-    the patch's, until ``cut_out`` of the voxels is gone.
+    the patch's, until ``cutout_ratio`` of the voxels is gone.
     """
     image = batch["image"]
     drawn = [torch.Generator().manual_seed(seed) for seed in batch["seeds"].tolist()]
     turns = torch.stack([torch.randint(_TURNS, (2,), generator=random) for random in drawn], 1).flatten()
-    cut = torch.stack([torch.stack([_cut_outs(image.shape[2:], cut_out, r) for _ in range(2)]) for r in drawn], 1)
+    cut = torch.stack([torch.stack([_cut_outs(image.shape[2:], cutout_ratio, r) for _ in range(2)]) for r in drawn], 1)
     turned = [patch.rot90(int(turn), (2, 3)) for patch, turn in zip(torch.cat((image, image)), turns, strict=True)]
     return Views(torch.stack(turned), turns.to(image.device), cut.flatten(0, 1)[:, None].to(image.device))
 

@@ -1,5 +1,6 @@
 import copy
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -65,22 +66,30 @@ def test_masks_come_back_through_files_in_every_orientation(tmp_path, write_seri
     geometry = Geometry((3, 5, 6), (3, 0.7, 0.9), (5, -6, 7), axis_direction)
     ct = write_series(Volume(np.zeros(geometry.shape), geometry), tmp_path / "ct")
     segmentation = segmented(ct, structures=("bladder",))  # with holes, islands and single voxels, up to the border
-    for outlines in ("smooth", "exact"):
-        for holes in ("keyhole", "inner"):
-            path = write(segmentation, ct, tmp_path / "RS.dcm", names, outlines=outlines, holes=holes, force=True)
+    for contour_style in ("smooth", "exact"):
+        for hole_style in ("keyhole", "inner"):
+            path = write(
+                segmentation,
+                ct,
+                tmp_path / "RS.dcm",
+                names,
+                contour_style=contour_style,
+                hole_style=hole_style,
+                force=True,
+            )
             found, _ = read_rtstruct(path, ct, ("bladder",), names)
-            assert np.array_equal(found.labels.array, segmentation.labels.array), (outlines, holes)
+            assert np.array_equal(found.labels.array, segmentation.labels.array), (contour_style, hole_style)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     direction=st.sampled_from(AXIS_DIRECTIONS),
     mask=arrays.arrays(np.uint8, (3, 6, 7), elements=st.sampled_from([0, 1])),
-    outlines=st.sampled_from(["smooth", "exact"]),
-    holes=st.sampled_from(["keyhole", "inner"]),
+    contour_style=st.sampled_from(["smooth", "exact"]),
+    hole_style=st.sampled_from(["keyhole", "inner"]),
 )
 def test_any_mask_comes_back_from_any_orientation(
-    tmp_path_factory, write_series, names, direction, mask, outlines, holes
+    tmp_path_factory, write_series, names, direction, mask, contour_style, hole_style
 ):
     """Holes, islands, single voxels, the border: whatever hypothesis finds."""
     folder = tmp_path_factory.mktemp("turned")
@@ -88,7 +97,7 @@ def test_any_mask_comes_back_from_any_orientation(
     ct = write_series(Volume(np.zeros(geometry.shape), geometry), folder / "ct")
     labels = mask | (np.arange(mask.size).reshape(mask.shape) == mask.size - 1)  # at least the last corner
     segmentation = Segmentation(Volume(labels, ct.volume.geometry), ("bladder",))
-    path = write(segmentation, ct, folder / "RS.dcm", names, outlines=outlines, holes=holes)
+    path = write(segmentation, ct, folder / "RS.dcm", names, contour_style=contour_style, hole_style=hole_style)
     assert np.array_equal(read_rtstruct(path, ct, ("bladder",), names)[0].labels.array, labels)
 
 
@@ -97,16 +106,24 @@ def test_any_mask_comes_back_from_any_orientation(
     seed=st.integers(0, 2**32 - 1),
     turns=st.tuples(*[st.floats(-180, 180)] * 3),
     origin=st.tuples(*[st.floats(-900, 900)] * 3),
-    outlines=st.sampled_from(["smooth", "exact"]),
-    holes=st.sampled_from(["keyhole", "inner"]),
+    contour_style=st.sampled_from(["smooth", "exact"]),
+    hole_style=st.sampled_from(["keyhole", "inner"]),
 )
-def test_masks_come_back_from_any_oblique_scan(ct, tmp_path, names, seed, turns, origin, outlines, holes):
+def test_masks_come_back_from_any_oblique_scan(ct, tmp_path, names, seed, turns, origin, contour_style, hole_style):
     direction = tuple(Rotation.from_euler("xyz", turns, degrees=True).as_matrix().ravel())
     geometry = Geometry(ct.volume.geometry.shape, (2.5, 0.47, 0.51), origin, direction)
     oblique = replace(ct, volume=Volume(ct.volume.array, geometry))
     labels = (np.random.default_rng(seed).random(geometry.shape) < 0.7).astype(np.uint8)
     segmentation = Segmentation(Volume(labels, geometry), ("bladder",))
-    path = write(segmentation, oblique, tmp_path / "RS.dcm", names, outlines=outlines, holes=holes, force=True)
+    path = write(
+        segmentation,
+        oblique,
+        tmp_path / "RS.dcm",
+        names,
+        contour_style=contour_style,
+        hole_style=hole_style,
+        force=True,
+    )
     found, _ = read_rtstruct(path, oblique, ("bladder",), names)
     assert np.array_equal(found.labels.array, labels)
 
@@ -233,14 +250,14 @@ def test_a_target_wins_over_an_organ_and_of_two_organs_the_later_one(ct, rtstruc
             assert np.array_equal(found.mask(structure), segmented(ct).mask("hr_ctv"))
         label = order.index("hr_ctv") + 1
         assert np.array_equal(found.labels.array, label * segmented(ct).mask("hr_ctv"))
-        assert report.overlaps == (Overlap("bladder", "hr_ctv", pytest.approx(volume)),)
+        assert report.overlaps == (Overlap("bladder", "hr_ctv", pytest.approx(volume)),)  # type: ignore[arg-type]
         assert report.unmapped == ("Rectum", "Colon_Sigmoid", "Uterus")
     file.ROIContourSequence[2].ContourSequence = file.ROIContourSequence[0].ContourSequence
     file.save_as(rtstruct)
     for order in (("rectum", "bladder"), ("bladder", "rectum")):
         found, report = read_rtstruct(rtstruct, ct, order, names)
         assert np.array_equal(found.labels.array, 2 * segmented(ct).mask("hr_ctv"))
-        assert report.overlaps == (Overlap(*order, pytest.approx(volume)),)
+        assert report.overlaps == (Overlap(*order, pytest.approx(volume)),)  # type: ignore[arg-type]
 
 
 def first_contour(file):
@@ -330,7 +347,7 @@ def test_rois_are_listed_with_their_kinds(rtstruct):
 
 def planes_of(file, roi=0):
     """The contours of a ROI, by their z."""
-    found = {}
+    found: dict[float, list[Any]] = {}
     for contour in file.ROIContourSequence[roi].ContourSequence:
         found.setdefault(float(contour.ContourData[2]), []).append(contour)
     return found

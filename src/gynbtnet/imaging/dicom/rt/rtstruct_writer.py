@@ -45,8 +45,8 @@ def write_rtstruct(
     label: str,
     description: str,
     software_version: str,
-    outlines: ContourStyle = "smooth",
-    holes: HoleStyle = "keyhole",
+    contour_style: ContourStyle = "smooth",
+    hole_style: HoleStyle = "keyhole",
     automatic: bool = True,
     remarks: Mapping[str, str] | None = None,
     summary: str = "",
@@ -65,9 +65,9 @@ def write_rtstruct(
         label: what planning systems list, at most 16 characters; say which model.
         description: of the series.
         software_version: of what made the contours.
-        outlines: ``smooth``, or ``exact`` along the borders of voxels.
-        holes: by ``keyhole``, as the standard has it for closed planar contours and every planning system reads, or
-            as ``inner`` contours, which only readers that combine contours by XOR get right.
+        contour_style: ``smooth`` (sub-voxel) or ``exact`` (along voxel edges).
+        hole_style: ``keyhole``, the standard's form for closed planar contours, which every planning system reads, or
+            ``inner``, separate contours, which are correct only in readers that combine contours by XOR.
         automatic: whether software drew the contours; of others the generation algorithm stays empty.
         remarks: by structure, what its ROI Description says, such as that it is to be reviewed; see :func:`short_text`.
         summary: what the Structure Set Description says.
@@ -121,7 +121,7 @@ def write_rtstruct(
             drawing = Dataset()
             drawing.ROIDisplayColor = list(names.colour(structure))
             mask = ct.on_slices(segmentation.mask(structure))
-            contours = mask_to_contours(mask, ct.scanned_grid, outlines=outlines, holes=holes)
+            contours = mask_to_contours(mask, ct.scanned_grid, contour_style=contour_style, hole_style=hole_style)
             items = _on_slices(contours, ct)
             if items:
                 drawing.ContourSequence = items
