@@ -172,7 +172,7 @@ def test_the_page_needs_nothing_but_itself(any_page):
 def test_data_behind_tables_and_figures(content):
     links = re.findall(r'download="([^"]*)" href="data:text/csv;charset=utf-8;base64,([^"]*)"', report_page(content))
     data = {name: base64.b64decode(text).decode() for name, text in links}
-    assert data["scores.csv"].splitlines()[0].startswith("case,structure,,DSC,HD95 (mm),ASD (mm),")
+    assert data["scores.csv"].splitlines()[0].startswith("case,structure,status,DSC,HD95 (mm),ASD (mm),")
     assert len(data["scores.csv"].splitlines()) == 1 + 8
     # People read names, programs read identifiers.
     assert data["scores.csv"].splitlines()[1].startswith("p1_f1,bladder,")

@@ -14,6 +14,7 @@ from html import escape
 from gynbtnet.evaluation.reports.compared_case import TRUTH
 from gynbtnet.evaluation.reports.slice_stack import UNITS_PER_MM, SliceStack
 from gynbtnet.pictures.planes import EDGES, PlaneName
+from gynbtnet.runtime.phrases import enumeration
 
 OVER, UNDER = "#56b4e9", "#ff9d2e"
 SCALE_BARS_MM = 50, 20
@@ -183,7 +184,7 @@ def viewer(case: ViewedCase, key: str) -> str:
     planes, data = [], []
     for stack in case.stacks:
         plane_key = f"{key}-{stack.plane}"
-        description = f"{stack.plane} slices of {case.title}, with the contours of {', '.join(sources)}"
+        description = f"{stack.plane.capitalize()} slices with the contours of {enumeration(sources)}: {case.title}"
         drawing = _Drawing(stack, stack.first, plane_key, case.styles, lines, errors, description)
         planes.append(_plane(drawing))
         data.append(

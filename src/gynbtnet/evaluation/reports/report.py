@@ -131,7 +131,7 @@ def _results(content: ReportContent) -> Iterator[str]:
     else:
         yield _summary_table(content, content.results[0], "summary.csv")
     yield html.paragraph(scoring_note(content.results[0].evaluation.settings), "note")
-    heads = ["case", "structure", "", *METRICS.values(), "truth (cm³)", "prediction (cm³)"]
+    heads = ["case", "structure", "status", *METRICS.values(), "truth (cm³)", "prediction (cm³)"]
     for model in content.results:
         rows = [_score_row(score) for score in model.evaluation.scores]
         table = html.table(
