@@ -25,7 +25,7 @@ from gynbtnet.datasets.split import split_patients
 from gynbtnet.evaluation.calibration.auroc import auroc_with_interval
 from gynbtnet.evaluation.metrics.evaluate import read_truth
 from gynbtnet.evaluation.metrics.metrics import dice
-from gynbtnet.experiment.cross_validation import CrossValidation, calibrate_from_folds, crossvalidate
+from gynbtnet.experiment import CrossValidation, calibrate_from_folds, crossvalidate
 from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.inference.engine.settings import PredictionSettings

@@ -15,8 +15,7 @@ import pytest
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import Split
 from gynbtnet.evaluation.metrics.evaluate import Evaluation
-from gynbtnet.experiment import paper_experiment as compared_experiment
-from gynbtnet.experiment.cross_validation import CrossValidation
+from gynbtnet.experiment import CrossValidation, paper_experiment
 from gynbtnet.runtime.json_files import sha256_of
 
 TINY = """
@@ -123,9 +122,7 @@ def test_killed_and_called_again_it_ends_as_if_nothing_had_been(
     assert ended.code == 0, ended.err
     check_models(killed, ["gynbtnet", "gynbtnet-from-scratch"])
     whole = tmp_path / "whole"
-    monkeypatch.setattr(
-        compared_experiment, "write_results", lambda *given: given[-1]
-    )  # drawing takes most of the time
+    monkeypatch.setattr(paper_experiment, "write_results", lambda *given: given[-1])  # drawing takes most of the time
     assert gynbtnet("benchmark", recipe, "--out", whole, *QUICK).code == 0
     assert len(figures(whole)) == 4 + 2 * 5  # of each model the scores twice, and last and best weights
     assert {name: digest for name, digest in figures(killed).items() if name in figures(whole)} == figures(whole)

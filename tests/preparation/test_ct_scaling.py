@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from gynbtnet.datasets.split import Split
-from gynbtnet.experiment.single_stages import finetune_alone
+from gynbtnet.experiment import finetune_alone
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.preparation.normalise import clip_to_plan, normalise_channel

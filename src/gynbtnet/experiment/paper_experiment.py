@@ -14,14 +14,14 @@ from gynbtnet.runtime.json_files import read_json, write_json
 from gynbtnet.runtime.progress import console
 
 
-def run_comparison(asked: ComparisonRecipe, scans: Scans | None, folder: Path, jobs: int = 1) -> Path:
+def run_comparison(comparison: ComparisonRecipe, scans: Scans | None, folder: Path, jobs: int = 1) -> Path:
     """Run the whole experiment: write the phantom, ingest, train, predict, evaluate, compare.
 
     Results of an earlier call are kept: an experiment that was killed at any moment ends with the same results when it
     is called again.
 
     Args:
-        asked: recipe, models and phantom.
+        comparison: recipe, models and phantom.
         scans: scans for training and test; None: the recipe's phantom, which is written to ``folder`` first.
         folder: folder of the experiment, see :func:`gynbtnet.experiment.model_comparison.compare_models`.
         jobs: number of parallel processes for ingestion and preparation.
@@ -33,16 +33,16 @@ def run_comparison(asked: ComparisonRecipe, scans: Scans | None, folder: Path, j
         BadInput: If there are neither scans nor a phantom, ``folder`` has an experiment with other scans, or a step
             can't use its input.
     """
-    recipe = asked.recipe
-    if scans is None and asked.phantom is None:
+    recipe = comparison.recipe
+    if scans is None and comparison.phantom is None:
         raise BadInput(f"The experiment {recipe.name} has no phantom; name the scans to learn from with --cohort.")
-    if scans is None and asked.phantom:
-        scans = _write_phantom(asked.phantom, recipe, Path(folder) / "phantom")
-    elif asked.phantom:  # the description of the recipe is that of its phantom
+    if scans is None and comparison.phantom:
+        scans = _write_phantom(comparison.phantom, recipe, Path(folder) / "phantom")
+    elif comparison.phantom:  # the description of the recipe is that of its phantom
         recipe = recipe.model_copy(update={"description": ""})
     assert scans is not None
-    models = compare_models(recipe, asked.models, scans, folder, every_fold=True, jobs=jobs)
-    return write_results(recipe, asked.models, models, Path(folder) / "results.md")
+    models = compare_models(recipe, comparison.models, scans, folder, every_fold=True, jobs=jobs)
+    return write_results(recipe, comparison.models, models, Path(folder) / "results.md")
 
 
 def _write_phantom(phantom: PhantomSettings, recipe: Recipe, folder: Path) -> Scans:

@@ -23,7 +23,7 @@ def a_case(mask: np.ndarray) -> tuple[Volume, dict[str, Segmentation]]:
 
 
 def polygons(path: str) -> list[np.ndarray]:
-    """The corners of each part of path data, in mm; read by other rules than it was written."""
+    """Return the corners of each part of path data, in mm, read by other rules than it was written."""
     parts = []
     for first, moves in re.findall(r"M([^l]*)l([^z]*)z", path):
         numbers = [np.array(re.findall(r"-?[0-9]+", text), float).reshape(-1, 2) for text in (first, moves)]
