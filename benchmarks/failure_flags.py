@@ -21,7 +21,7 @@ import torch
 
 from gynbtnet.datasets import Cohort, ingest, split_patients
 from gynbtnet.evaluation import auroc_with_interval, dice, read_truth
-from gynbtnet.experiment.cross_validation import CrossValidation, calibrate_from_folds, crossvalidate
+from gynbtnet.experiment import CrossValidation, calibrate_from_folds, crossvalidate
 from gynbtnet.imaging import Volume, read_volume
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.models.model import Model
