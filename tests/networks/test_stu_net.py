@@ -98,9 +98,9 @@ def test_names_and_shapes_of_every_preset_are_stu_nets(preset):
     with torch.device("meta"):
         theirs = STUNet(PRESETS[preset], 105, PRESETS[preset].strides).state_dict()
         ours = GynBTNet(preset, outputs=105).state_dict()
-    from gynbtnet.networks.stu_net import _FAMILIES, _renamed
+    from gynbtnet.networks.stu_net import _TO_STU_NET, _renamed
 
-    assert {_renamed(n, _FAMILIES): v.shape for n, v in ours.items()} == {n: v.shape for n, v in theirs.items()}
+    assert {_renamed(n, _TO_STU_NET): v.shape for n, v in ours.items()} == {n: v.shape for n, v in theirs.items()}
 
 
 @pytest.mark.parametrize("name", ["weights.pth", "weights.model"])
@@ -131,15 +131,15 @@ class Trap:
 def test_a_file_that_would_run_code_is_refused_and_runs_none(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save({"network_weights": {}, "plans": Trap()}, "trap.pth")
-    with pytest.raises(BadInput, match="would run code when read"):
+    with pytest.raises(BadInput, match="contains objects that would run code"):
         read_stu_net(tmp_path / "trap.pth")
     assert not (tmp_path / "trapped").exists()
 
 
-def test_other_files_are_told(tmp_path):
+def test_other_files_are_refused(tmp_path):
     (tmp_path / "text.pth").write_text("no checkpoint")
     torch.save({"network_weights": {"other": torch.zeros(1)}}, tmp_path / "other.pth")
-    with pytest.raises(BadInput, match="no PyTorch checkpoint"):
+    with pytest.raises(BadInput, match="not a PyTorch checkpoint"):
         read_stu_net(tmp_path / "text.pth")
     with pytest.raises(BadInput, match="does not contain STU-Net's weights under network_weights or state_dict"):
         read_stu_net(tmp_path / "other.pth")

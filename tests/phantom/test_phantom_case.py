@@ -1,4 +1,4 @@
-"""What a synthetic patient must be: reproducible, the same person in each fraction, plausible, closed."""
+"""Properties of a synthetic patient: reproducible, the same person in each fraction, plausible, closed."""
 
 import hashlib
 from dataclasses import replace

@@ -16,7 +16,7 @@ from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.phantom import cohorts
 from gynbtnet.phantom.anatomy.patient import KINDS, draw_patient
 from gynbtnet.phantom.case import pelvic_geometry, phantom_case
-from gynbtnet.phantom.cohorts import fractions_of, write_brachytherapy, write_organs, write_unlabelled
+from gynbtnet.phantom.cohorts import fraction_count, write_brachytherapy, write_organs, write_unlabelled
 from gynbtnet.phantom.rendering.scene import STRUCTURES
 from gynbtnet.runtime.errors import BadInput
 
@@ -42,7 +42,7 @@ def descrip(path: Path) -> str:
 
 
 def test_thirty_patients_make_the_papers_145_cases() -> None:
-    counts = [fractions_of(patient, "4-5") for patient in range(30)]
+    counts = [fraction_count(patient, "4-5") for patient in range(30)]
     assert sum(counts) == 145 and set(counts) == {4, 5}
 
 
@@ -73,7 +73,7 @@ def test_a_clinics_export_reads_back_as_it_was_made(tmp_path: Path) -> None:
 
 
 def test_the_same_as_nifti(tmp_path: Path) -> None:
-    write_brachytherapy(tmp_path, patients=1, fractions=1, spacing=SPACING, matrix=MATRIX, form="nifti")
+    write_brachytherapy(tmp_path, patients=1, fractions=1, spacing=SPACING, matrix=MATRIX, file_format="nifti")
     folder = tmp_path / "PHANTOM-001" / "fraction-1"
     made = phantom_case(0, 0, 0, pelvic_geometry(SPACING, MATRIX))
     assert np.array_equal(read_volume(folder / "ct.nii.gz").array, made.scan.array)
@@ -111,16 +111,18 @@ def test_a_broken_run_goes_on_and_other_settings_are_refused(tmp_path: Path, mon
     with monkeypatch.context() as broken:
         broken.setattr(cohorts, "write_nifti_fraction", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            write_brachytherapy(tmp_path, patients=1, fractions=2, spacing=SPACING, matrix=MATRIX, form="nifti")
+            write_brachytherapy(tmp_path, patients=1, fractions=2, spacing=SPACING, matrix=MATRIX, file_format="nifti")
     assert not list(tmp_path.glob("PHANTOM-*/*"))
-    write_brachytherapy(tmp_path, patients=1, fractions=1, spacing=SPACING, matrix=MATRIX, form="nifti")
+    write_brachytherapy(tmp_path, patients=1, fractions=1, spacing=SPACING, matrix=MATRIX, file_format="nifti")
     first = tmp_path / "PHANTOM-001" / "fraction-1" / "ct.nii.gz"
     written = first.stat().st_mtime_ns
-    write_brachytherapy(tmp_path, patients=1, fractions=2, spacing=SPACING, matrix=MATRIX, form="nifti")
+    write_brachytherapy(tmp_path, patients=1, fractions=2, spacing=SPACING, matrix=MATRIX, file_format="nifti")
     assert first.stat().st_mtime_ns == written
     assert (tmp_path / "PHANTOM-001" / "fraction-2").is_dir()
     with pytest.raises(BadInput, match="other settings"):
-        write_brachytherapy(tmp_path, patients=1, fractions=1, spacing=SPACING, matrix=MATRIX, seed=1, form="nifti")
+        write_brachytherapy(
+            tmp_path, patients=1, fractions=1, spacing=SPACING, matrix=MATRIX, seed=1, file_format="nifti"
+        )
 
 
 @pytest.mark.parametrize(

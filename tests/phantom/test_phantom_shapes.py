@@ -91,4 +91,4 @@ def test_a_texture_belongs_to_the_patient_not_to_the_grid() -> None:
 def test_an_oblique_grid_is_a_programming_error() -> None:
     geometry = Geometry((8, 8, 8), direction=(0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0))
     with pytest.raises(ValueError, match="along the patient axes"):
-        GridPoints.of(geometry, np.zeros(3))
+        GridPoints.from_geometry(geometry, np.zeros(3))

@@ -1,4 +1,4 @@
-"""Index tables, packing and mask drawing, against what a mask says."""
+"""Index tables, packing and random masks, checked against the mask."""
 
 import pytest
 import torch

@@ -67,7 +67,7 @@ def test_recomputing_changes_nothing_but_rounding(norm, device):
     network, active = MaskedAutoencoder(TINY, norm=norm).double().to(device), draw(device)
     image = torch.randn(2, 1, 8, 8, 12, dtype=torch.float64).to(device)
     found = []
-    for network.recompute in (False, True):
+    for network.activation_checkpointing in (False, True):
         again = deepcopy(network)
         again(image, active).square().sum().backward()
         found.append([*(parameter.grad for parameter in again.parameters()), *again.buffers()])

@@ -1,1 +1,1 @@
-"""Block-sparse submanifold convolution and the masked autoencoder that runs the encoder with it."""
+"""Block-sparse submanifold convolution, and the masked autoencoder of stage 1 that uses it."""
