@@ -47,7 +47,7 @@ def begun(cohort: Cohort, split: Split, out: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(nnunet_training, "_plan_and_preprocess", stop)
     monkeypatch.setattr("gynbtnet.runtime.optional_dependencies.find_spec", lambda name: object())
-    train_nnunet(cohort, split, 0, NnUNetSettings(**{**TINY, **changes}), out)  # type: ignore[arg-type]
+    train_nnunet(cohort, split, 0, NnUNetSettings(**{**TINY, **changes}), out)
 
 
 def test_a_run_is_taken_up_only_as_it_was_made(

@@ -87,5 +87,5 @@ def test_an_unexpected_error_of_a_single_scan_is_one_sentence(
 
     monkeypatch.setattr(many_predictions, "predict_request", fail)
     with pytest.raises(BadInput, match=r"An unexpected OverflowError in test_predict_scans\.py, line") as told:
-        predict_scans(bright_model, bright_model.folder, {"scan": None})  # type: ignore[dict-item]
+        predict_scans(bright_model, bright_model.folder, {"scan": None})
     assert "Roe" not in str(told.value)

@@ -56,7 +56,7 @@ def test_a_row_for_each_structure_that_was_found(tmp_path: Path) -> None:
 def test_words_are_added_and_not_cut(tmp_path: Path) -> None:
     found = contours(np.s_[3:8, 8:16, 8:16])
     plain = drawn(found, tmp_path / "plain.png")
-    said = drawn(found, tmp_path / "said.png", Flag("bladder", "cut", "It ends at the edge."), synthetic=True)
+    said = drawn(found, tmp_path / "said.png", Flag("bladder", "edge", "It ends at the edge."), synthetic=True)
     assert len(said) > len(plain)  # one line more
     assert (tmp_path / "plain.png").read_bytes() != (tmp_path / "said.png").read_bytes()
     lines = preview._head(told(found), ["bladder"], "a scan", True, columns=60)
@@ -68,7 +68,7 @@ def test_words_are_added_and_not_cut(tmp_path: Path) -> None:
         "Not found: rectum, sigmoid.",
     ):
         assert sentence in words
-    flag = Flag("bladder", "cut", "It ends at the edge of the scan, where some of it is lost.")
+    flag = Flag("bladder", "edge", "It ends at the edge of the scan, where some of it is lost.")
     shown = [line for line, _ in preview._words("bladder", told(found, flag))]
     assert shown[0] == f"{found.volume_cm3('bladder'):.1f} cm³"
     assert " ".join(shown[1:]) == flag.sentence

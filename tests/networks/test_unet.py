@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 from torch.nn.functional import conv3d, leaky_relu
 
 from gynbtnet.networks.blocks import ResidualBlock
@@ -82,6 +83,7 @@ def test_a_block_computes_what_its_docstring_describes():
     y = conv3d(x, block.conv1.weight, block.conv1.bias, stride=(1, 2, 2), padding=1)
     y = leaky_relu(normalised(y, block.norm1), 0.01)
     y = normalised(conv3d(y, block.conv2.weight, block.conv2.bias, padding=1), block.norm2)
+    assert isinstance(block.shortcut, nn.Conv3d)
     y = y + conv3d(x, block.shortcut.weight, block.shortcut.bias, stride=(1, 2, 2))
     torch.testing.assert_close(block(x), leaky_relu(y, 0.01))
 

@@ -84,7 +84,7 @@ def test_labels_are_those_of_logits_at_full_resolution(slices: int, name: str, s
 
 def test_nothing_is_drawn_where_nothing_was_looked_at() -> None:
     target = Geometry((20, 12, 12), (1.0, 1.0, 1.0))
-    part = Geometry((4, 6, 6), (2.0, 1.0, 1.0), target.to_world((6.5, 0, 3)))
+    part = Geometry((4, 6, 6), (2.0, 1.0, 1.0), tuple(target.to_world((6.5, 0, 3)).tolist()))
     logits = torch.zeros(3, 4, 6, 6).half()
     logits[:2] = -1
     labels = logits_to_labels(target, in_slabs(logits, 2), part)

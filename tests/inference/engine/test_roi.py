@@ -42,7 +42,7 @@ def found(hu: np.ndarray) -> np.ndarray:
 def test_the_body_is_found_with_the_air_in_it_and_without_the_table() -> None:
     bare = trunk()
     inside = np.broadcast_to(
-        ((np.ogrid[:90][:, None] - 45) / 24) ** 2 + ((np.ogrid[:110] - 55) / 36) ** 2 < 1, GRID.shape
+        ((np.arange(90)[:, None] - 45) / 24) ** 2 + ((np.arange(110) - 55) / 36) ** 2 < 1, GRID.shape
     )
     body = found(bare)
     assert body[inside].all()

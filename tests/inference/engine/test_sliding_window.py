@@ -39,7 +39,7 @@ def in_single_precision(network, image: np.ndarray, window, overlap: float) -> t
     axes = [window_starts(n, size, overlap) for n, size in zip(image.shape[1:], window, strict=True)]
     profiles = [torch.exp(-0.5 * ((torch.arange(n) - (n - 1) / 2) * 8 / n) ** 2).double() for n in window]
     weight = torch.einsum("z,y,x->zyx", *profiles)
-    total, sums = torch.zeros(image.shape[1:]).double(), 0
+    total, sums = torch.zeros(image.shape[1:]).double(), torch.zeros(1).double()
     for corner in product(*axes):
         box = tuple(slice(low, low + size) for low, size in zip(corner, window, strict=True))
         logits = network(torch.from_numpy(image[(slice(None), *box)].copy())[None])[0].double()

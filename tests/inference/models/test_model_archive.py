@@ -86,7 +86,7 @@ def test_a_wrong_model_is_told(archive: Path, model_folder: Path) -> None:
     dataset = json.loads((model_folder / "dataset.json").read_text())
     del dataset["labels"]["rectum"]
     other = json.dumps(dataset).encode()
-    for changes, words in (
+    changed: tuple[tuple[dict[str, bytes | None], str], ...] = (
         ({WEIGHTS: None}, "holds no model"),
         ({WEIGHTS: (model_folder / WEIGHTS).read_bytes()[:-8] + b"\0" * 8}, f"{WEIGHTS} in .* is not the file"),
         ({"dataset.json": other}, "dataset.json in .* is not the file"),
@@ -94,7 +94,8 @@ def test_a_wrong_model_is_told(archive: Path, model_folder: Path) -> None:
         ({DIGESTS: None, "plans.json": None}, "no file .*changed.zip/plans.json"),
         ({DIGESTS: b"{}"}, "damaged or was edited"),
         ({DIGESTS: None, WEIGHTS: b"no weights"}, "is damaged or not a file of weights"),
-    ):
+    )
+    for changes, words in changed:
         with pytest.raises(BadInput, match=words) as told:
             Model.load(rewritten(archive, changes))
         assert "gynbtnet-model-" not in str(told.value)

@@ -50,10 +50,10 @@ def untrained(model_folder):
 def trained(model_folder):
     """The model after some steps towards the two balls, with few voxels left on the edge of a decision."""
     model = Model.load(model_folder, device="cpu")
-    image, _ = preprocess_volume([scan()], model.plan)
+    array, _ = preprocess_volume([scan()], model.plan)
     hu = torch.from_numpy(scan().array)
     labels = ((hu > 150).long() + 2 * ((hu < -75) & (hu > -400)).long())[None]
-    image = torch.from_numpy(np.ascontiguousarray(image))[None]
+    image = torch.from_numpy(np.ascontiguousarray(array))[None]
     network = model.network.train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
     corners = torch.Generator().manual_seed(0)

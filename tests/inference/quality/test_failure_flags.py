@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -98,9 +99,9 @@ def test_a_target_far_from_the_uterus() -> None:
 
 
 def test_a_target_before_the_bladder_or_behind_the_rectum() -> None:
-    uterus = {"uterus": np.s_[8:12, 0:14, 8:12]}
+    uterus: dict[str, Any] = {"uterus": np.s_[8:12, 0:14, 8:12]}
     assert flagged(pelvis(hr_ctv=np.s_[5:8, 1:4, 8:12], **uterus))[:1] == [("hr_ctv", "place")]
-    behind = {"uterus": np.s_[8:12, 10:23, 8:12], "rectum": np.s_[1:4, 15:20, 8:12]}
+    behind: dict[str, Any] = {"uterus": np.s_[8:12, 10:23, 8:12], "rectum": np.s_[1:4, 15:20, 8:12]}
     assert flagged(pelvis(hr_ctv=np.s_[5:8, 20:23, 8:12], **behind)) == [("hr_ctv", "place")]
 
 
@@ -129,7 +130,7 @@ def test_flags_of_place_and_edge_are_the_same_on_any_grid(axes: list[int], signs
         for new, (old, sign) in enumerate(zip(axes, signs, strict=True)):  # new index axis along world axis 2 - old
             direction[2 - old, 2 - new] = sign
             corner[2 - old] = 0 if sign > 0 else 5.0 * (labels.shape[old] - 1)
-        grid = Geometry(turned.shape, (5, 5, 5), tuple(corner), tuple(direction.ravel()))
+        grid = Geometry(turned.shape, (5, 5, 5), (corner[0], corner[1], corner[2]), tuple(direction.ravel()))
         found = Segmentation(Volume(turned, grid), NAMES)
         assert flagged(found) == flagged(segmentation)
         assert [set(one.edges) for one in structure_features(found)] == [

@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 from shutil import copytree
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,7 +56,7 @@ def calibrated(intercept: float, *slopes: float) -> CalibratedDSC:
     return CalibratedDSC(line, tuple(WithoutPatient(line, (0.5,)) for _ in range(12)))
 
 
-def quality(**changed: object) -> Quality:
+def quality(**changed: Any) -> Quality:
     shape, agreement = calibrated(2.0, -0.5, -4.0, -0.1), calibrated(3.0, -1.0, 0.0, 0.0, 0.0)
     bladder = StructureQuality("bladder", 12, VOLUME, shape, agreement)
     target = StructureQuality("hr_ctv", 3, None, None, None)
