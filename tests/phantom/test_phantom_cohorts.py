@@ -129,6 +129,6 @@ def test_a_broken_run_goes_on_and_other_settings_are_refused(tmp_path: Path, mon
     "wrong", [{"matrix": (4, 48, 64)}, {"spacing": (0.0, 1.0, 1.0)}, {"seed": -1}, {"patients": 0}, {"fractions": 0}]
 )
 def test_what_can_t_be_made_is_refused(tmp_path: Path, wrong: dict[str, object]) -> None:
-    with pytest.raises(BadInput, match="expected at least"):
+    with pytest.raises(BadInput, match="at least"):
         write_brachytherapy(tmp_path, **({"patients": 1, "fractions": 1} | wrong))  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())

@@ -89,15 +89,15 @@ def test_what_does_not_fit_is_refused(device):
     active = ActiveBlocks(some_mask(device))
     with pytest.raises(ValueError, match="bool"):
         ActiveBlocks(some_mask(device).float())
-    with pytest.raises(ValueError, match=r"\(3, 2, 2\) doesn't divide by \(2, 1, 2\)"):
+    with pytest.raises(ValueError, match=r"\(3, 2, 2\) is not divisible by \(2, 1, 2\)"):
         pack(torch.zeros(2, 1, 3, 2, 2, device=device), active)
-    with pytest.raises(ValueError, match="1 images don't go with 2 masks"):
+    with pytest.raises(ValueError, match="1 images need as many masks, not 2"):
         pack(torch.zeros(1, 1, 4, 2, 4, device=device), active)
     with pytest.raises(ValueError, match="1×1×1 or 3×3×3"):
         convolve(
             pack(torch.zeros(2, 1, 4, 2, 4, device=device), active), torch.nn.Conv3d(1, 1, 5, padding=2, device=device)
         )
-    with pytest.raises(ValueError, match=r"doesn't divide by \(2, 2, 2\)"):
+    with pytest.raises(ValueError, match=r"is not divisible by \(2, 2, 2\)"):
         sparse_encode(
             Encoder(Preset((2, 2, 2), 1, (1, 2, 2))).to(device), torch.zeros(2, 1, 4, 2, 4, device=device), active
         )
