@@ -209,7 +209,7 @@ def test_calibrations(tmp_path: Path) -> None:
     volume = {"structure": "bladder", "patients": 9, "median_cm3": 90, "spread": 0.3}
     bladder = {"structure": "bladder", "patients": 9, "volume": volume, "from_shape": None, "from_agreement": None}
     path.write_text(json.dumps({"passes": "one", "structures": [bladder]}))
-    attack(path, lambda: Quality.beside(tmp_path), 150, kind="json")
+    attack(path, lambda: Quality.load(tmp_path), 150, kind="json")
 
 
 def test_models(model: Path) -> None:
@@ -252,6 +252,6 @@ def test_a_large_plan_for_small_weights_is_refused_before_it_takes_memory(
             drawn.append(0 if self.is_meta else self.numel()) or uniform(self, *bounds, **generator)
         ),
     )
-    with pytest.raises(BadInput, match="does not hold the weights of the plan beside it"):
+    with pytest.raises(BadInput, match="does not hold the weights of the plan in its folder"):
         Model.load(model)
     assert sum(drawn) == 0

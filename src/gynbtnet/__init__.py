@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from gynbtnet.imaging.dicom.rt.rtstruct_writer import write_rtstruct
     from gynbtnet.imaging.volume import Segmentation, Volume
     from gynbtnet.inference.engine.predict import predict
-    from gynbtnet.inference.models.ensemble import load_model
     from gynbtnet.inference.models.model import Model
+    from gynbtnet.inference.models.model_loading import load_model
     from gynbtnet.preparation.planning.make_plan import make_plan
     from gynbtnet.preparation.prepare import prepare
     from gynbtnet.recipes.loading import load_recipe
@@ -56,7 +56,7 @@ __getattr__, __dir__ = lazy_names(
         "recipes.loading": ["load_recipe"],
         "training.stages": ["finetune", "pretrain"],
         "inference.models.model": ["Model"],
-        "inference.models.ensemble": ["load_model"],
+        "inference.models.model_loading": ["load_model"],
         "inference.engine.predict": ["predict"],
         "evaluation.metrics.evaluate": ["evaluate"],
     },

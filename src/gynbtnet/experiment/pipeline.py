@@ -21,7 +21,8 @@ from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.inference.engine.segmenter import Segmenter
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.models.model import Model
-from gynbtnet.inference.predict_scan import predict_scan
+from gynbtnet.inference.prediction_request import PredictionRequest
+from gynbtnet.inference.scan_prediction import predict_scan
 from gynbtnet.preparation.planning.make_plan import make_plan
 from gynbtnet.preparation.planning.plan_files import save_plan
 from gynbtnet.preparation.planning.settings import PlanSettings
@@ -177,7 +178,7 @@ def _with_postprocessing(model: Model, recipe: Recipe, ingested: Ingested, exper
     bare = replace(model, plan=replace(model.plan, postprocessing=()))
     validation = ingested.seen.of_patients(ingested.split.validation_patients(recipe.split.fold))
     for case in validation.cases if has_enough_patients(validation) else ():
-        predict_scan(
+        request = PredictionRequest.from_path(
             bare,
             case.image,
             experiment.validation_predictions / case.id,
@@ -188,6 +189,7 @@ def _with_postprocessing(model: Model, recipe: Recipe, ingested: Ingested, exper
             force=True,
             check=False,
         )
+        predict_scan(bare, request)
     chosen = choose_postprocessing(bare.plan.structures, validation, experiment.validation_predictions)
     notes = [note for note in model.plan.notes if not note.startswith(NOTE)]
     plan = replace(model.plan, postprocessing=chosen.rules, notes=(*notes, chosen.note))
@@ -340,7 +342,7 @@ def predict_cases(
     """Contour every case from its source, so that a DICOM scan gets its RTSTRUCT: ``<out>/<case id>/``."""
     for case in cohort.cases:
         is_dicom = bool(case.source.series_uid and case.source.ct_folder)
-        predict_scan(
+        request = PredictionRequest.from_path(
             model,
             case.source.ct_folder if is_dicom and case.source.ct_folder else case.image,
             out / case.id,
@@ -353,3 +355,4 @@ def predict_cases(
             force=True,
             check=False,
         )
+        predict_scan(model, request)
