@@ -22,7 +22,7 @@ from gynbtnet import (
 )
 from gynbtnet.imaging.files.volume_files import write_volume
 from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.phantom.cohorts import write_brachytherapy
+from gynbtnet.phantom import write_brachytherapy
 
 
 def main(folder: Path) -> None:

@@ -13,8 +13,7 @@ from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.imaging.dicom.ct_writer import write_ct_series
 from gynbtnet.imaging.files.volume_files import write_volume
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.phantom.case import PhantomCase, pelvic_geometry, phantom_case
-from gynbtnet.phantom.clinic_export import write_clinic_fraction
+from gynbtnet.phantom import PhantomCase, pelvic_geometry, phantom_case, write_clinic_fraction
 
 from .test_bad_input import refused
 

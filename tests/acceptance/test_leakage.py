@@ -9,7 +9,7 @@ import pytest
 from gynbtnet.datasets.adapters import dicom_rt_export, scan_folders
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import Split
-from gynbtnet.phantom.cohorts import write_brachytherapy
+from gynbtnet.phantom import write_brachytherapy
 from gynbtnet.preparation.store import PreparedCohort
 from gynbtnet.training import stages
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gynbtnet.phantom.cohorts import fraction_count
+from gynbtnet.phantom import fraction_count
 from gynbtnet.recipes.comparison_recipe import load_comparison, shipped_comparisons
 from gynbtnet.recipes.loading import load_recipe
 from gynbtnet.recipes.variant import BASELINES, load_variant

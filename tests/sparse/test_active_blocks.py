@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from gynbtnet.networks.presets import Preset
-from gynbtnet.networks.unet import Encoder
+from gynbtnet.networks import Encoder, Preset
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.sparse.active_blocks import ActiveBlocks
 from gynbtnet.sparse.convolution import convolve

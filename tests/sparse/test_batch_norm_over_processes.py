@@ -6,8 +6,7 @@ import sys
 import torch
 from torch import nn
 
-from gynbtnet.networks.presets import Preset
-from gynbtnet.networks.unet import Encoder
+from gynbtnet.networks import Encoder, Preset
 from gynbtnet.sparse.active_blocks import ActiveBlocks
 from gynbtnet.sparse.sparse_encoder import sparse_encode
 

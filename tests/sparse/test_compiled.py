@@ -6,7 +6,7 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 
-from gynbtnet.networks.presets import Preset
+from gynbtnet.networks import Preset
 from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
 from gynbtnet.training.data.batches import Batch
 from gynbtnet.training.objectives.masked_modelling_objective import MaskedModellingObjective

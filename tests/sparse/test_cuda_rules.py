@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from gynbtnet.networks.presets import Preset
+from gynbtnet.networks import Preset
 from gynbtnet.sparse.active_blocks import ActiveBlocks
 from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
 from gynbtnet.training.objectives.masked_modelling_objective import MaskedModellingObjective

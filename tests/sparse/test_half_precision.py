@@ -11,8 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from gynbtnet.networks.presets import Preset
-from gynbtnet.networks.unet import Encoder
+from gynbtnet.networks import Encoder, Preset
 from gynbtnet.sparse.active_blocks import ActiveBlocks
 from gynbtnet.sparse.convolution import convolve
 from gynbtnet.sparse.masking import draw_active_blocks

@@ -7,9 +7,7 @@ import torch
 from torch import nn
 from torch.nn.functional import conv3d
 
-from gynbtnet.networks.presets import Preset
-from gynbtnet.networks.transfer import transfer_weights
-from gynbtnet.networks.unet import GynBTNet
+from gynbtnet.networks import GynBTNet, Preset, transfer_weights
 from gynbtnet.sparse.active_blocks import ActiveBlocks
 from gynbtnet.sparse.densify import Densify
 from gynbtnet.sparse.light_decoder import LightDecoder

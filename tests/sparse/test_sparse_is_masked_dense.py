@@ -12,9 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.functional import conv3d, leaky_relu
 
-from gynbtnet.networks.blocks import make_norm
-from gynbtnet.networks.presets import PRESETS, Preset
-from gynbtnet.networks.unet import Encoder
+from gynbtnet.networks import PRESETS, Encoder, Preset, make_norm
 from gynbtnet.sparse.active_blocks import ActiveBlocks
 from gynbtnet.sparse.convolution import convolve
 from gynbtnet.sparse.norm import normalise

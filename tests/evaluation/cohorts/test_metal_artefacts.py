@@ -11,8 +11,7 @@ from gynbtnet.evaluation.cohorts.metal_artefacts import cases_with_metal, metal_
 from gynbtnet.imaging.files.volume_files import write_volume
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.phantom.anatomy.patient import draw_patient
-from gynbtnet.phantom.case import pelvic_geometry, phantom_case
+from gynbtnet.phantom import draw_patient, pelvic_geometry, phantom_case
 
 
 def test_the_volume_of_metal():

@@ -23,7 +23,7 @@ from gynbtnet.evaluation.dose.files import find_doses
 from gynbtnet.imaging.dicom.rt.rtdose_reader import read_rtdose
 from gynbtnet.imaging.files.volume_files import read_volume, write_volume
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.phantom.cohorts import write_brachytherapy
+from gynbtnet.phantom import write_brachytherapy
 from gynbtnet.runtime.errors import BadInput
 
 STRUCTURES = ("hr_ctv", "bladder", "rectum", "sigmoid", "uterus")

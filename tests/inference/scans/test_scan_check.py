@@ -11,7 +11,7 @@ from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.inference.scans.scan_check import check_scan
-from gynbtnet.phantom.case import PhantomCase, pelvic_geometry, phantom_case
+from gynbtnet.phantom import PhantomCase, pelvic_geometry, phantom_case
 from gynbtnet.runtime.errors import BadInput
 
 HIPS, THICK, SHORT = "hips as a pelvis has them", "mm apart", "along the patient"

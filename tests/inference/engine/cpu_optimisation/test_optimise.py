@@ -9,9 +9,7 @@ from torch import nn
 from gynbtnet.inference.engine.cpu_optimisation.blocks import CpuDecoderBlock
 from gynbtnet.inference.engine.cpu_optimisation.optimise import optimise_for_cpu
 from gynbtnet.inference.engine.cpu_optimisation.tuning import CpuTuning
-from gynbtnet.networks.blocks import ResidualBlock, upsample
-from gynbtnet.networks.presets import Preset
-from gynbtnet.networks.unet import GynBTNet
+from gynbtnet.networks import GynBTNet, Preset, ResidualBlock, upsample
 from gynbtnet.runtime.errors import BadInput
 
 EXACT = {"rtol": 1e-10, "atol": 1e-10}
