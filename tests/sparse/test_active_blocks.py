@@ -72,19 +72,19 @@ def test_a_seed_gives_the_same_mask_and_every_cell_has_its_turn(device):
 
 
 @pytest.mark.parametrize("ratio", [-0.1, 0.99, 1, 1.5])
-def test_a_ratio_that_leaves_nothing_is_told(ratio, device):
+def test_a_ratio_that_leaves_no_cell_is_refused(ratio, device):
     with pytest.raises(BadInput, match=rf"mask ratio of {ratio} masks .* of 18 cells"):
         draw_active_blocks(1, (2, 3, 3), ratio, torch.Generator(device))
 
 
-def test_an_empty_sample_is_told(device):
+def test_a_sample_without_active_cells_is_refused(device):
     mask = some_mask(device)
     mask[1] = False
     with pytest.raises(BadInput, match="Sample 1 of the batch has none of its 4 mask cells active"):
         ActiveBlocks(mask)
 
 
-def test_what_does_not_fit_is_refused(device):
+def test_mismatched_shapes_are_refused(device):
     active = ActiveBlocks(some_mask(device))
     with pytest.raises(ValueError, match="bool"):
         ActiveBlocks(some_mask(device).float())
