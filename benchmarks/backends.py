@@ -19,8 +19,7 @@ import numpy as np
 import torch
 
 from gynbtnet.inference.models.backends import prepare_network
-from gynbtnet.networks.presets import PRESETS
-from gynbtnet.networks.unet import GynBTNet
+from gynbtnet.networks import PRESETS, GynBTNet
 
 VARIANTS = ("as it comes", "channels last", "bfloat16", "eager", "compiled", "openvino")
 """The last three are what --backend names; the others keep no freed memory either."""

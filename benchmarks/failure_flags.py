@@ -27,7 +27,7 @@ from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.models.model import Model
 from gynbtnet.inference.quality.predicted_dsc import Quality
 from gynbtnet.inference.review import review_segmentation
-from gynbtnet.phantom.cohorts import write_brachytherapy
+from gynbtnet.phantom import write_brachytherapy
 from gynbtnet.preparation.planning.make_plan import make_plan
 from gynbtnet.preparation.planning.plan_files import load_plan
 from gynbtnet.preparation.prepare import prepare

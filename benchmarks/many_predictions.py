@@ -25,8 +25,8 @@ def make_input(folder: Path, scans: int) -> None:
     from safetensors.torch import save_file
 
     from gynbtnet.imaging import write_ct_series
-    from gynbtnet.networks.unet import GynBTNet
-    from gynbtnet.phantom.case import pelvic_geometry, phantom_case
+    from gynbtnet.networks import GynBTNet
+    from gynbtnet.phantom import pelvic_geometry, phantom_case
     from gynbtnet.preparation.planning.plan import Plan
 
     strides = ((1, 1, 1), *((2, 2, 2),) * 4)

@@ -34,7 +34,7 @@ from gynbtnet.inference.models.nnunet_export import export_nnunet
 from gynbtnet.inference.prediction_files import LABELS
 from gynbtnet.inference.prediction_request import PredictionRequest
 from gynbtnet.inference.scan_prediction import predict_scan
-from gynbtnet.phantom.case import pelvic_geometry, phantom_case
+from gynbtnet.phantom import pelvic_geometry, phantom_case
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.planning.plan_files import save_plan
 from gynbtnet.preparation.preprocess import preprocess_volume

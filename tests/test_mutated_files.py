@@ -20,7 +20,7 @@ from gynbtnet.evaluation import EMBRACE_II, PlanningAims, parse_external_beam
 from gynbtnet.imaging import Geometry, StructureNames, Volume, write_volume
 from gynbtnet.inference.models.model import Model
 from gynbtnet.inference.quality.predicted_dsc import FILE, Quality
-from gynbtnet.networks.unet import GynBTNet
+from gynbtnet.networks import GynBTNet
 from gynbtnet.preparation.planning.fingerprint import Fingerprint
 from gynbtnet.preparation.planning.intensity import Intensity
 from gynbtnet.preparation.planning.plan import Plan

@@ -11,8 +11,7 @@ import pytest
 
 from gynbtnet.datasets import Cohort
 from gynbtnet.imaging import Volume, write_ct_series, write_volume
-from gynbtnet.phantom.case import PhantomCase, pelvic_geometry, phantom_case
-from gynbtnet.phantom.clinic_export import write_clinic_fraction
+from gynbtnet.phantom import PhantomCase, pelvic_geometry, phantom_case, write_clinic_fraction
 
 from .test_bad_input import refused
 

@@ -19,7 +19,7 @@ from gynbtnet.baselines.settings import NnUNetSettings
 from gynbtnet.datasets import Cohort, Split, ingest, split_patients
 from gynbtnet.imaging import read_volume
 from gynbtnet.inference.engine.settings import PredictionSettings
-from gynbtnet.phantom.cohorts import write_brachytherapy
+from gynbtnet.phantom import write_brachytherapy
 from gynbtnet.runtime.errors import BadInput
 
 TINY = {"epochs": 2, "steps_per_epoch": 1, "validation_steps": 1, "checkpoint_interval_epochs": 1, "workers": 0}

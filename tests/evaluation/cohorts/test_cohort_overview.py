@@ -9,7 +9,7 @@ from gynbtnet.evaluation.cohorts.cohort_overview import (
     cohort_pictures,
     structure_table,
 )
-from gynbtnet.pictures.picture import render_picture
+from gynbtnet.pictures import render_picture
 
 
 def test_structures_by_hand(scanned: Cohort) -> None:

@@ -8,9 +8,7 @@ from matplotlib.image import imread
 
 from gynbtnet.evaluation.reports.case_overlay import prediction_overlay
 from gynbtnet.imaging import Geometry, Segmentation, StructureNames, Volume
-from gynbtnet.pictures import MARGIN_MM, PlaneName, make_view, overlay_figure
-from gynbtnet.pictures.overlays import visible_colour
-from gynbtnet.pictures.picture import render_picture
+from gynbtnet.pictures import MARGIN_MM, PlaneName, make_view, overlay_figure, render_picture, visible_colour
 
 NAMES = StructureNames.load()
 SPACING = (5.0, 2.0, 2.0)

@@ -10,7 +10,7 @@ from gynbtnet.inference.engine.pelvis_finder import find_pelvis
 from gynbtnet.inference.engine.predict import predict
 from gynbtnet.inference.engine.roi import find_region
 from gynbtnet.inference.engine.settings import PredictionSettings
-from gynbtnet.phantom.case import pelvic_geometry, phantom_case
+from gynbtnet.phantom import pelvic_geometry, phantom_case
 from gynbtnet.preparation.body_mask import find_body
 from gynbtnet.preparation.downsampled_scan import downsample_scan, resample_mask
 from gynbtnet.preparation.preprocess import target_geometry

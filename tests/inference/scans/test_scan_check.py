@@ -8,7 +8,7 @@ import pytest
 
 from gynbtnet.imaging import Geometry, Volume, read_ct_series, read_volume
 from gynbtnet.inference.scans.scan_check import check_scan
-from gynbtnet.phantom.case import PhantomCase, pelvic_geometry, phantom_case
+from gynbtnet.phantom import PhantomCase, pelvic_geometry, phantom_case
 from gynbtnet.runtime.errors import BadInput
 
 HIPS, THICK, SHORT = "hips as a pelvis has them", "mm apart", "along the patient"

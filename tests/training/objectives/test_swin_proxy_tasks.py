@@ -24,7 +24,7 @@ from gynbtnet.training.stages import finetune, pretrain
 
 pytest.importorskip("monai", reason="the baseline Swin-UNETR needs the extra gynbtnet[baselines]")
 
-from gynbtnet.networks.swin_pretraining import ProxyOutputs, SwinPretraining
+from gynbtnet.networks import ProxyOutputs, SwinPretraining
 
 SIDES = {"training_ids": ["ball_0", "ball_1"], "validation_ids": ["ball_2"]}
 
