@@ -170,7 +170,7 @@ def test_from_a_split_to_contours(
 ) -> None:
     pytest.importorskip("nnunetv2", reason="the baseline nnU-Net needs the extra gynbtnet[nnunet]")
     settings, out = NnUNetSettings(**TINY, mirror_axes=("x",)), tmp_path / "run"
-    noted = nnunet_training._noted
+    noted = nnunet_training._with_progress
 
     def stopped_in_the_second_epoch(step, advance):
         count = 0
@@ -185,7 +185,7 @@ def test_from_a_split_to_contours(
         return stopped
 
     with monkeypatch.context() as patched:
-        patched.setattr(nnunet_training, "_noted", stopped_in_the_second_epoch)
+        patched.setattr(nnunet_training, "_with_progress", stopped_in_the_second_epoch)
         with pytest.raises(KeyboardInterrupt):
             train_nnunet(cohort, split, 0, settings, out)
     assert not (out / "fold_0" / "weights_last.safetensors").exists()

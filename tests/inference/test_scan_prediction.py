@@ -258,7 +258,7 @@ def test_one_slice_is_no_scan(bright_model: Model, tmp_path: Path) -> None:
 
 def test_a_folder_of_image_files_is_no_scan(bright_model: Model, tmp_path: Path) -> None:
     write_volume(scan(), tmp_path / "s0000" / "ct.nii.gz")
-    with pytest.raises(BadInput, match=r"give the file that holds the scan \(ct\.nii\.gz\?\)"):
+    with pytest.raises(BadInput, match=r"give the file of the scan \(ct\.nii\.gz\?\)"):
         predict_path(bright_model, tmp_path / "s0000", tmp_path / "out", settings=QUICK)
 
 

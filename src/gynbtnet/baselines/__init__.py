@@ -1,1 +1,1 @@
-"""nnU-Net as a baseline: the real one, called as a library on a cohort's own split."""
+"""nnU-Net as a baseline: nnU-Net itself, called as a library on the split of a cohort."""

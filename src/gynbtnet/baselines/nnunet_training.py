@@ -1,4 +1,4 @@
-"""nnU-Net on the training patients of a cohort: its own fingerprint, plan, preprocessing, augmentation and schedule."""
+"""Training of nnU-Net on a cohort's training patients, with its own plan, preprocessing, augmentation and schedule."""
 
 import shutil
 from collections.abc import Callable, Iterable
@@ -45,25 +45,25 @@ def train_nnunet(
 ) -> Path:
     """Train nnU-Net's ``3d_fullres`` on one fold of a split.
 
-    It sees the files of the training patients alone, linked into a raw dataset of its own; patients held out for the
-    test have no part in its fingerprint either. ``out`` holds nnU-Net's three folders ``raw``, ``preprocessed`` and
-    ``results``, which all folds share as they do there, and of each fold ``fold_<number>``, at the end a model, see
+    Only the files of the training patients are linked into a raw dataset. Test patients have no influence on the
+    fingerprint either. ``out`` contains nnU-Net's folders ``raw``, ``preprocessed`` and ``results``, which all folds
+    share, and a folder ``fold_<number>`` per fold. A finished fold is a model, see
     :class:`gynbtnet.baselines.nnunet_model.NnUNetModel`.
 
     Args:
-        cohort: with labels.
-        split: who is held out, and the folds.
-        fold: whose patients validate.
-        settings: of all folds.
-        out: a fold that was killed in it is taken up again from nnU-Net's own checkpoint, a finished one left alone.
-        jobs: processes that fingerprint and preprocess.
+        cohort: cohort with labels.
+        split: test patients and folds.
+        fold: number of the fold whose patients are for validation.
+        settings: settings of all folds.
+        out: output folder. An interrupted fold resumes from nnU-Net's checkpoint, and a finished fold is kept.
+        jobs: number of processes for fingerprint and preprocessing.
 
     Returns:
-        the fold's folder.
+        The folder of the fold.
 
     Raises:
-        BadInput: where cohort and split don't fit together, earlier folds in ``out`` were made from others, CUDA is
-            asked for and absent, or nnU-Net isn't installed.
+        BadInput: If cohort and split don't match, or earlier folds in ``out`` have other inputs or settings. Also if
+            CUDA is asked for and not available, or nnU-Net isn't installed.
     """
     require("nnunet", "nnunetv2")
     device = _device(settings)
@@ -85,9 +85,9 @@ def train_nnunet(
     with import_nnunet_library(out / "log.txt", **variables):
         plans_name = _plan_and_preprocess(seen, settings, out, jobs)
         write_json(split.nnunet_folds(seen), out / "preprocessed" / DATASET / "splits_final.json")
-    if settings.workers is not None:  # its planner would take 0 for a number of threads
+    if settings.workers is not None:  # the planner would use 0 as a number of threads
         variables["nnUNet_n_proc_DA"] = str(settings.workers)
-    keep_freed_memory()  # as ours does
+    keep_freed_memory()  # as in our own training
     with import_nnunet_library(out / "log.txt", **variables):
         _train(fold, settings, device, plans_name, out, run, seen)
     return run.path
@@ -97,7 +97,7 @@ def _device(settings: NnUNetSettings) -> torch.device:
     cuda = torch.cuda.is_available() and settings.accelerator != "cpu"
     if settings.accelerator == "cuda" and not cuda:
         raise BadInput(
-            "accelerator is cuda, but PyTorch sees no CUDA device here; set it to auto, or install a CUDA build."
+            "accelerator is cuda, but PyTorch finds no CUDA device; set it to auto, or install a CUDA build."
         )
     return torch.device("cuda" if cuda else "cpu")
 
@@ -107,11 +107,11 @@ def _digests(cases: Iterable[Case]) -> list[str]:
 
 
 def _open(out: Path, record: dict[str, Any]) -> None:
-    """Begin the folds, or see that those that stand in ``out`` were made from the same."""
+    """Record settings and inputs of the folds, or check that existing folds in ``out`` have the same."""
     path = out / RECORD
     if not path.exists():
         if any(out.glob("[!.]*")):
-            raise BadInput(f"{out} holds something, but no training of nnU-Net; give a new or an empty folder.")
+            raise BadInput(f"{out} is not empty and contains no nnU-Net training; give a new or an empty folder.")
         write_json(record, path)
     made = read_json(dict[str, Any], path, REMEDY)
     before = {"mirror_axes": list(ALL_AXES)} | with_todays_names(made.get("settings", {}), "nnunet")
@@ -131,8 +131,8 @@ def _open(out: Path, record: dict[str, Any]) -> None:
 
 
 def _plan_and_preprocess(seen: Cohort, settings: NnUNetSettings, out: Path, jobs: int) -> str:
-    """Raw dataset, fingerprint, plan and preprocessed scans, unless they stand; returns the name of the plans."""
-    done = out / "preprocessed" / "done.json"  # preprocessing is begun again where it was interrupted
+    """Make raw dataset, fingerprint, plan and preprocessed scans unless they exist; return the name of the plans."""
+    done = out / "preprocessed" / "done.json"  # interrupted preprocessing starts again
     if done.is_file():
         return read_json(str, done, REMEDY)
     from nnunetv2.experiment_planning.plan_and_preprocess_api import (
@@ -174,38 +174,38 @@ def _write_raw_dataset(seen: Cohort, folder: Path) -> None:
 def _train(
     fold: int, settings: NnUNetSettings, device: torch.device, plans_name: str, out: Path, run: RunFolder, seen: Cohort
 ) -> None:
-    # its class by name: nnU-Net's search for it imports torchvision
+    # nnU-Net's search for the class by its name would import torchvision
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
     folder = out / "preprocessed" / DATASET
     plans = read_json(dict[str, Any], folder / f"{plans_name}.json", REMEDY)
     dataset = read_json(dict[str, Any], folder / "dataset.json", REMEDY)
-    place = out / "results" / DATASET / f"nnUNetTrainer__{plans_name}__{CONFIGURATION}" / f"fold_{fold}"
-    # where its --c looks, in this order
-    checkpoints = [place / f"checkpoint_{name}.pth" for name in ("final", "latest", "best")]
-    standing = next((path for path in checkpoints if path.is_file()), None)
+    results = out / "results" / DATASET / f"nnUNetTrainer__{plans_name}__{CONFIGURATION}" / f"fold_{fold}"
+    # the order in which nnU-Net's option --c looks for a checkpoint
+    checkpoints = [results / f"checkpoint_{name}.pth" for name in ("final", "latest", "best")]
+    checkpoint = next((path for path in checkpoints if path.is_file()), None)
 
-    trainer = nnUNetTrainer(plans | {"continue_training": standing is not None}, CONFIGURATION, fold, dataset, device)
+    trainer = nnUNetTrainer(plans | {"continue_training": checkpoint is not None}, CONFIGURATION, fold, dataset, device)
     trainer.num_epochs, trainer.save_every = settings.epochs, settings.checkpoint_interval_epochs
     trainer.num_iterations_per_epoch = settings.steps_per_epoch
     trainer.num_val_iterations_per_epoch = settings.validation_steps
-    trainer.save_checkpoint = _whole(trainer.save_checkpoint)
+    trainer.save_checkpoint = _atomic(trainer.save_checkpoint)
     names = trainable_axes(settings.mirror_axes, seen.structures)
     mirrored = nnunet_axes(names, [case.geometry for case in seen.cases], plans["transpose_forward"])
     trainer.configure_rotation_dummyDA_mirroring_and_inital_patch_size = _mirroring(trainer, mirrored)
     trainer.initialize()
-    if standing is not None:
-        _check_harmless(standing)
-        trainer.load_checkpoint(str(standing))
+    if checkpoint is not None:
+        _check_harmless(checkpoint)
+        trainer.load_checkpoint(str(checkpoint))
     note_environment(run, epochs_done=trainer.current_epoch, device=str(device), nnunetv2=version("nnunetv2"))
     done = trainer.current_epoch * settings.steps_per_epoch
     steps = settings.epochs * settings.steps_per_epoch
     with progress_bar("Training nnU-Net", steps, done, steps_a_line=settings.steps_per_epoch) as advance:
-        trainer.train_step = _noted(trainer.train_step, advance)
+        trainer.train_step = _with_progress(trainer.train_step, advance)
         if trainer.current_epoch < settings.epochs:
             trainer.run_training()
     for name in ("plans.json", "dataset.json"):
-        shutil.copyfile(place.parent / name, run.path / name)
+        shutil.copyfile(results.parent / name, run.path / name)
     record = read_json(dict[str, Any], out / RECORD, REMEDY)
     mirroring = {"mirror_axes": names, "mirroring_axes": trainer.inference_allowed_mirroring_axes}
     write_json(record | {"fold": fold} | mirroring, run.path / RECORD)
@@ -214,56 +214,56 @@ def _train(
 
 
 def _mirroring(trainer: Any, axes: tuple[int, ...]) -> Callable[[], tuple[Any, ...]]:
-    """nnU-Net's own choice of augmentation, with ``axes`` of its arrays mirrored."""
+    """Return nnU-Net's configuration of augmentation, with ``axes`` of its arrays mirrored."""
     configure = trainer.configure_rotation_dummyDA_mirroring_and_inital_patch_size
 
     def configure_with_axes() -> tuple[Any, ...]:
         *others, _ = configure()
-        trainer.inference_allowed_mirroring_axes = axes or None  # as its own trainer without mirroring has it
+        trainer.inference_allowed_mirroring_axes = axes or None  # None if no axis is mirrored, as in nnU-Net
         return *others, axes or None
 
     return configure_with_axes
 
 
-def _whole(save: Callable[[str], None]) -> Callable[[str], None]:
-    """nnU-Net's own way to save a checkpoint, whole or not at all."""
+def _atomic(save: Callable[[str], None]) -> Callable[[str], None]:
+    """Return nnU-Net's function that saves a checkpoint, made atomic."""
 
-    def save_whole(filename: str) -> None:
+    def save_atomically(filename: str) -> None:
         with atomic_write(Path(filename)) as partial:
             save(str(partial))
 
-    return save_whole
+    return save_atomically
 
 
-def _noted(step: Callable[[Any], Any], advance: Callable[..., None]) -> Callable[[Any], Any]:
-    """nnU-Net's own step, with a bar that moves on and shows its loss."""
+def _with_progress(step: Callable[[Any], Any], advance: Callable[..., None]) -> Callable[[Any], Any]:
+    """Return nnU-Net's training step, with a progress bar that shows the loss."""
 
-    def noted_step(batch: Any) -> Any:
+    def step_with_progress(batch: Any) -> Any:
         result = step(batch)
         advance(note=f"loss {float(result['loss']):.3f}")
         return result
 
-    return noted_step
+    return step_with_progress
 
 
 def _check_harmless(checkpoint: Path) -> None:
-    """See that a checkpoint, which nnU-Net unpickles, names nothing but tensors and numbers.
+    """Check that a checkpoint, which nnU-Net unpickles, contains only tensors and numbers.
 
     Raises:
-        BadInput: where it names more, or is damaged.
+        BadInput: If it contains anything else, or is damaged.
     """
     scalars = [np.float64, np.float32, np.int64, np.bool_]
-    named: list[Any] = [
+    allowed: list[Any] = [
         np.dtype,
         np.float64(0).__reduce__()[0],
         *scalars,
         *(type(np.dtype(scalar)) for scalar in scalars),
     ]
-    with torch.serialization.safe_globals(named):
+    with torch.serialization.safe_globals(allowed):
         try:
             torch.load(checkpoint, map_location="cpu", weights_only=True)
         except (UnpicklingError, RuntimeError, EOFError, OSError) as error:
             raise BadInput(
-                f"The checkpoint {checkpoint} is damaged, or holds more than weights and figures; delete it to start "
-                "the run again, or give another output folder."
+                f"The checkpoint {checkpoint} is damaged, or contains more than weights and numbers; delete it to "
+                "start the run again, or give another output folder."
             ) from error

@@ -122,7 +122,7 @@ def predict(
     with use_cluster(cluster):
         predict_scans(loaded, place(model), requests, jobs=jobs, apart=cluster is not None, failed=found.failed)
     for request in requests.values():
-        console.print(f"{request.files.place} → {request.out}")
+        console.print(f"{request.files.path} → {request.out}")
 
 
 @command("gynbtnet export demo/steps/runs/task demo/steps/nnunet --to nnunet")

@@ -24,8 +24,8 @@ def predict_scans(
 ) -> None:
     """Predict every scan; a scan that fails does not stop the others.
 
-    In one process the next scan is read and the previous one is written while the network computes, so at most three
-    scans are in memory. In several processes each has one scan in memory.
+    In one process, the next scan is read and the previous one is written while the network computes. At most three
+    scans are then in memory. In several processes each has one scan in memory.
 
     Args:
         model: trained model.

@@ -103,7 +103,7 @@ def write_prediction_files(
     reasons = {name: _write_independently(write, folder / name) for name, write in writers.items()}
     failed = {name: reason for name, reason in reasons.items() if reason}
     if failed and not set(writers) - set(failed) - {PREVIEW}:
-        raise BadInput(f"No contours of {request.files.place} could be written. {' '.join(failed.values())}")
+        raise BadInput(f"No contours of {request.files.path} could be written. {' '.join(failed.values())}")
     return WrittenFiles(tuple(name for name in writers if name not in failed), failed)
 
 

@@ -19,7 +19,7 @@ from gynbtnet.pictures.picture import picture
 from gynbtnet.runtime.atomic_files import atomic_write
 
 MOST_ROWS = 8
-"""Largest number of structures with a row of their own; a longer picture would not be read."""
+"""Largest number of rows, one per structure; nobody would read a longer picture."""
 
 _TEXT_INCHES = 2.6
 _LINE_INCHES = 0.21

@@ -95,17 +95,17 @@ def load_request(model: Segmenter, request: PredictionRequest) -> LoadedRequest:
         BadInput: If either check fails, see :func:`predict_scan`.
     """
     began = time.perf_counter()
-    check_separate(request.out, request.files.place)
+    check_separate(request.out, request.files.path)
     if request.files.series is None and {"rtstruct", "seg"}.intersection(request.outputs):
         raise BadInput(
-            f"{request.files.place} is no DICOM series, and an RTSTRUCT or SEG refers to the slices of one; ask for "
-            "nifti only, or give the DICOM folder of the scan."
+            f"{request.files.path} is not a DICOM series, which RTSTRUCT and SEG need; ask for nifti only, or give the "
+            "DICOM folder of the scan."
         )
     scan = read_scan(request.files, model.channels, request.repairs, check=request.check)
     if scan.series is not None and {"rtstruct", "seg"}.issuperset(request.outputs):
         scan.series.check_referable()  # otherwise there would be no file with contours
     for sentence in (*scan.notes, *scan.warnings):
-        console.print(f"{request.files.place}: {sentence}")
+        console.print(f"{request.files.path}: {sentence}")
     provenance = _provenance(model, scan, request)
     up_to_date = is_up_to_date(request.out, provenance)
     if not up_to_date:
@@ -188,7 +188,7 @@ def _check_out(request: PredictionRequest, sha256: str) -> None:
     ensure_replaceable(out, (LABELS, RTSTRUCT, SEG, PREVIEW, MANIFEST), MANIFEST)
     if existing_input_sha256(out) not in (None, sha256):
         raise BadInput(
-            f"{out} contains the prediction of another scan than {request.files.place}, or of an earlier version of "
+            f"{out} contains the prediction of another scan than {request.files.path}, or of an earlier version of "
             "it; give another output folder, or delete this one."
         )
     if (out / MANIFEST).is_file() and not request.force:

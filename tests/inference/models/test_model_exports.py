@@ -126,7 +126,7 @@ def test_the_nnunet_folder_is_replaced_only_by_force(untrained, tmp_path):
         export_nnunet(untrained, folder)
     export_nnunet(untrained, folder, force=True)
     (folder / "notes.txt").touch()
-    with pytest.raises(BadInput, match=r"'notes\.txt', which is no part of an export"):
+    with pytest.raises(BadInput, match=r"'notes\.txt', which is not part of an export"):
         export_nnunet(untrained, folder, force=True)
 
 
@@ -145,7 +145,7 @@ def test_onnx_gives_torchs_numbers_for_any_batch(untrained, tmp_path):
     metadata = session.get_modelmeta().custom_metadata_map
     assert json.loads(metadata["plan"])["structures"] == ["bladder", "rectum"]
     assert metadata["weights_sha256"] == untrained.sha256
-    with pytest.raises(BadInput, match="stands there already"):
+    with pytest.raises(BadInput, match="exists already"):
         export_onnx(untrained, path)
 
 
@@ -153,7 +153,7 @@ def test_a_network_that_no_onnx_file_holds_is_refused(untrained, tmp_path, monke
     pytest.importorskip("onnx")
     pytest.importorskip("onnxscript")
     monkeypatch.setattr(onnx_export, "_LARGEST", 10**6)
-    with pytest.raises(BadInput, match=r"take 0\.0 GB, and an ONNX file holds at most 2"):
+    with pytest.raises(BadInput, match=r"take 0\.0 GB, but an ONNX file is limited to 2 GB"):
         export_onnx(untrained, tmp_path / "model.onnx")
     assert not (tmp_path / "model.onnx").exists()
 
@@ -162,7 +162,7 @@ def test_stu_nets_file_holds_the_weights(untrained, tmp_path):
     path = export_stu_net(untrained, tmp_path / "weights.model")
     for name, values in read_stu_net(path).items():
         assert torch.equal(values, untrained.network.state_dict()[name])
-    with pytest.raises(BadInput, match="stands there already"):
+    with pytest.raises(BadInput, match="exists already"):
         export_stu_net(untrained, path)
     with pytest.raises(BadInput, match=r"ends in \.pth or \.model"):
         export_stu_net(untrained, tmp_path / "weights.bin")

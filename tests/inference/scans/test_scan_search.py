@@ -99,10 +99,10 @@ def test_an_mr_alone_is_no_ct(tmp_path: Path) -> None:
 
 
 def test_what_belongs_to_one_scan_is_refused_for_several(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="--series belongs to one scan, and 2 inputs are given"):
+    with pytest.raises(BadInput, match="--series is for one scan, but 2 inputs are given"):
         find_scans([tmp_path, tmp_path], CT, series_uid="1.2")
     dicom(tmp_path / "in", 1)
-    with pytest.raises(BadInput, match="one channel, and the model reads CT, T2"):
+    with pytest.raises(BadInput, match="one channel, but the model reads CT, T2"):
         find_scans([tmp_path / "in"], ("CT", "T2"))
     (tmp_path / "empty").mkdir()
     with pytest.raises(BadInput, match="no DICOM file at all"):

@@ -107,8 +107,9 @@ def agreement_feature(agreement: float) -> float:
 def shape_features(features: StructureFeatures, volume: StructureVolume | None) -> tuple[float, float, float]:
     """Return three features of the shape; a larger value looks worse.
 
-    These are the distance of the volume from the mean of the training in standard deviations (at most 5), the share of
-    voxels outside the largest component, and 1 if the structure reaches the scan's edge, otherwise 0.
+    The first is the distance of the volume from the mean of the training, in standard deviations (at most 5). The
+    second is the share of voxels outside the largest component. The third is 1 if the structure reaches the scan's
+    edge, otherwise 0.
     """
     deviation = min(abs(volume.score(features.volume_cm3)), _MOST_UNUSUAL) if volume else 0.0
     return deviation, 1 - features.largest_share, float(bool(features.edges))
