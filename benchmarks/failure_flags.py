@@ -178,8 +178,8 @@ def table(kind: str, all_of: Sequence[Outcome], patients: int) -> Iterator[str]:
                 [one.patient for one in own],
                 limit=BAD,
             )
-            figures = f"{area.auroc:.2f} ({area.low:.2f} to {area.high:.2f})"
-            yield f"| {name} | {words} | {figures} | {area.bad} of {area.of} |"
+            interval = f"{area.auroc:.2f} ({area.low:.2f} to {area.high:.2f})"
+            yield f"| {name} | {words} | {interval} | {area.n_bad} of {area.n_contours} |"
     yield ""
 
 

@@ -121,7 +121,7 @@ def work(who: str, wanted: tuple[str, ...], folder: Path) -> Callable[[], Figure
             return {name: list(map(float, values)) for name, values in figures.items()}
 
         return by_hand
-    from gynbtnet.evaluation.metrics.metrics import score
+    from gynbtnet.evaluation.metrics.metrics import score_case
     from gynbtnet.imaging.geometry import Geometry
     from gynbtnet.imaging.volume import Segmentation, Volume
 
@@ -130,7 +130,7 @@ def work(who: str, wanted: tuple[str, ...], folder: Path) -> Callable[[], Figure
 
     def ours() -> Figures:
         """Always everything: it comes with the same distances."""
-        scores = score(*both, case="", patient="")
+        scores = score_case(*both, case="", patient="")
         columns = {
             "DSC": [one.dsc for one in scores],
             "HD95": [one.hd95_mm for one in scores],

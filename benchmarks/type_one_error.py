@@ -15,10 +15,10 @@ from collections.abc import Iterator
 import numpy as np
 from scipy import stats
 
-from gynbtnet.evaluation.statistics.analysis_of_variance import analysis_of_variance, tukey
-from gynbtnet.evaluation.statistics.effect_size import effects
-from gynbtnet.evaluation.statistics.friedman import friedman, signed_ranks
-from gynbtnet.evaluation.statistics.permutation import paired_permutation
+from gynbtnet.evaluation.statistics.analysis_of_variance import one_way_anova, tukey_hsd
+from gynbtnet.evaluation.statistics.effect_size import effect_sizes
+from gynbtnet.evaluation.statistics.friedman import friedman_test, wilcoxon_signed_rank
+from gynbtnet.evaluation.statistics.permutation import paired_permutation_test
 from gynbtnet.runtime.progress import track
 
 MODELS = 3
@@ -36,32 +36,32 @@ def equal_models(random: np.random.Generator, cases: int, patients: int, correla
     return hard + np.sqrt(correlation) * suits + np.sqrt(1 - correlation) * chance
 
 
-def found(values: np.ndarray, patients: int, resamples: int, seed: int) -> Iterator[str]:
+def found(values: np.ndarray, patients: int, n_resamples: int, seed: int) -> Iterator[str]:
     """The tests that find a difference; pairs are the first two models, without adjustment."""
     names, whose = [str(i) for i in range(len(values))], [str(i % patients) for i in range(len(values))]
     difference = values[:, :1] - values[:, 1:2]
     p = {
-        "one-way ANOVA": analysis_of_variance(values).p,
-        "Tukey HSD, any pair": min(pair.p_adjusted for pair in tukey(values).values()),
-        "Friedman": friedman(values).p,
-        "Wilcoxon signed ranks": signed_ranks(difference[:, 0]).p,
+        "one-way ANOVA": one_way_anova(values).p,
+        "Tukey HSD, any pair": min(pair.p_adjusted for pair in tukey_hsd(values).values()),
+        "Friedman": friedman_test(values).p,
+        "Wilcoxon signed-rank test": wilcoxon_signed_rank(difference[:, 0]).p,
         "paired t (scipy)": stats.ttest_1samp(difference[:, 0], 0).pvalue,
-        "permutation by case": paired_permutation(difference, names, resamples, seed).p[0],
-        "**permutation by patient**": paired_permutation(difference, whose, resamples, seed).p[0],
+        "permutation by case": paired_permutation_test(difference, names, n_resamples, seed).p[0],
+        "**permutation by patient**": paired_permutation_test(difference, whose, n_resamples, seed).p[0],
     }
     yield from (name for name, value in p.items() if value < LEVEL)
     for name, units in (("95 % interval, cases resampled", names), ("**95 % interval, patients resampled**", whose)):
-        interval = effects(difference, units, 1, resamples=resamples, seed=seed)[0].difference
+        interval = effect_sizes(difference, units, 1, n_resamples=n_resamples, seed=seed)[0].difference
         if not interval.low <= 0 <= interval.high:
             yield name
 
 
-def rates(cases: int, patients: int, correlation: float, runs: int, resamples: int = 1999) -> dict[str, float]:
+def rates(cases: int, patients: int, correlation: float, runs: int, n_resamples: int = 1999) -> dict[str, float]:
     """Of each test the share of ``runs`` cohorts in which it found something."""
     random = np.random.default_rng([cases, patients, round(100 * correlation)])
     counts: Counter[str] = Counter()
     for run in track(range(runs), f"{cases} cases, {correlation:g}"):
-        counts.update(found(equal_models(random, cases, patients, correlation), patients, resamples, run))
+        counts.update(found(equal_models(random, cases, patients, correlation), patients, n_resamples, run))
     return {name: count / runs for name, count in counts.items()}
 
 

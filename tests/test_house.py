@@ -79,11 +79,11 @@ def test_no_circle_within_a_package() -> None:
                 package = neighbours.setdefault(".".join(here[:shared]), {})
                 package.setdefault(here[shared], set()).add(there[shared])
     assert len(neighbours) > 20
-    for package, order in neighbours.items():
+    for name, graph in neighbours.items():
         try:
-            tuple(TopologicalSorter(order).static_order())
+            tuple(TopologicalSorter(graph).static_order())
         except CycleError as circle:
-            raise AssertionError(f"{package} has a circle: {circle.args[1]}") from circle
+            raise AssertionError(f"{name} has a circle: {circle.args[1]}") from circle
 
 
 def test_packages_are_of_a_size_to_be_read() -> None:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pydicom
 import pytest
@@ -15,7 +16,7 @@ from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.phantom import cohorts
 from gynbtnet.recipes.loading import load_recipe
 
-SMALL = {"spacing": (6.0, 5.0, 5.0), "matrix": (24, 48, 56), "seed": 7}
+SMALL: dict[str, Any] = {"spacing": (6.0, 5.0, 5.0), "matrix": (24, 48, 56), "seed": 7}
 QUICK = ["task.training.epochs=1", "task.training.steps_per_epoch=1", "task.training.validation_patches=1"]
 SWIN = ["plan.preset=F12", "plan.patch_size=[40,32,32]", "plan.batch_size=2"]
 NNUNET = ["epochs=1", "steps_per_epoch=1", "validation_steps=1", "workers=0"]

@@ -99,7 +99,7 @@ def test_a_cluster_prepares_what_one_machine_prepares(
     ingested: Path, scheduler: str, tmp_path: Path, gynbtnet: Callable[..., Ended]
 ) -> None:
     folders = tmp_path / "alone", tmp_path / "cluster"
-    for folder, options in zip(folders, (["--memory", "4"], ["--cluster", scheduler]), strict=True):
+    for folder, options in zip(folders, (["--memory-gb", "4"], ["--cluster", scheduler]), strict=True):
         done = gynbtnet("prepare", ingested, tmp_path / "plan", "--out", folder, *options)
         assert done.code == 0, done.err
     alone, cluster = map(PreparedCohort.open, folders)

@@ -41,7 +41,7 @@ def test_from_a_clinics_export_to_totals(gynbtnet, folder: Path) -> None:
     assert set(totals["fractions"]) == {2}
     assert len(totals) == 4 * 3
     judged = totals[totals["aim"] != ""]
-    assert set(judged["structure"] + judged["figure"]) == {
+    assert set(judged["structure"] + judged["metric"]) == {
         "hr_ctvD90", "hr_ctvD98", "bladderD2cc", "rectumD2cc", "sigmoidD2cc"
     }  # fmt: skip
     assert not (judged["manual_verdict"] == "not judged").any()
@@ -49,7 +49,7 @@ def test_from_a_clinics_export_to_totals(gynbtnet, folder: Path) -> None:
     assert (folder / "dose" / "dvh.png").stat().st_size > 10_000
 
     scored = gynbtnet(
-        "evaluate", folder / "predictions", folder / "cohort", "--policy", "drop", "--tolerance", 3,
+        "evaluate", folder / "predictions", folder / "cohort", "--missing-structure-policy", "drop", "--tolerance", 3,
         "--out", folder / "evaluation",
     )  # fmt: skip
     assert scored.code == 0, scored.err
@@ -60,7 +60,7 @@ def test_from_a_clinics_export_to_totals(gynbtnet, folder: Path) -> None:
 def test_a_question_that_cannot_be_answered(gynbtnet, folder: Path) -> None:
     for options, words in (
         (("--external-beam", "45"), "expected Gy/fractions such as 45/25"),
-        (("--aims", folder / "none.yaml"), "can't be read as YAML"),
+        (("--aims", folder / "none.yaml"), "cannot be read as YAML"),
         (("--patient", "nobody"), "not in the cohort"),
         (("--doses", folder / "predictions" / "none"), "There is no folder"),
         (("--predictions", folder), "There is no prediction"),

@@ -1,7 +1,6 @@
 """No held-out patient's scan reaches a training, whichever way the commands are put together."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pydicom
@@ -92,10 +91,10 @@ def test_patients_told_apart_by_folder_are_not_mixed_with_unlabelled_scans(
 
 
 @pytest.fixture
-def trained_on(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[str]]:
+def trained_on(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """Ids of the cases that batches were made of."""
     seen: set[str] = set()
-    made = stages.Batches
+    from gynbtnet.training.data.batches import Batches as made
 
     def noted(cases, *others, **named):
         seen.update(case.id for case in cases)

@@ -1,4 +1,4 @@
-"""The real nnU-Net on a cohort's own split: what it sees, how it goes on, and what it predicts."""
+"""nnU-Net itself on the split of a cohort: its input, resumed training, and its predictions."""
 
 import json
 import os
@@ -40,14 +40,14 @@ def split(cohort: Cohort) -> Split:
 
 
 def begun(cohort: Cohort, split: Split, out: Path, monkeypatch: pytest.MonkeyPatch, **changes: object) -> None:
-    """A run of which nothing but the record is made."""
+    """Make a run that consists only of its record."""
 
     def stop(*_: object) -> str:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(nnunet_training, "_plan_and_preprocess", stop)
     monkeypatch.setattr("gynbtnet.runtime.optional_dependencies.find_spec", lambda name: object())
-    train_nnunet(cohort, split, 0, NnUNetSettings(**{**TINY, **changes}), out)  # type: ignore[arg-type]
+    train_nnunet(cohort, split, 0, NnUNetSettings(**{**TINY, **changes}), out)
 
 
 def test_a_run_is_taken_up_only_as_it_was_made(
@@ -67,7 +67,7 @@ def test_a_run_is_taken_up_only_as_it_was_made(
         begun(cohort, split, tmp_path / "letters", monkeypatch)
 
 
-def test_a_missing_nnunet_is_told(
+def test_a_missing_nnunet_is_reported(
     cohort: Cohort, split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gynbtnet.runtime.optional_dependencies.find_spec", lambda name: None)
@@ -240,15 +240,15 @@ def test_its_style_of_curves_stays_its_own() -> None:
 
 
 def own_prediction(out: Path, folds: list[int], image: Path, target: Path) -> np.ndarray:
-    """What stock nnU-Net predicts from its own checkpoints, from file to file."""
+    """Compare with the predictions of unmodified nnU-Net from its own checkpoints, from file to file."""
     with import_nnunet_library():
         from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
         from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
         from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-        found = [next(out.rglob(f"fold_{fold}/checkpoint_final.pth")) for fold in folds]
-        saved = [torch.load(checkpoint, map_location="cpu", weights_only=False) for checkpoint in found]
-        folder = found[0].parents[1]
+        checkpoints = [next(out.rglob(f"fold_{fold}/checkpoint_final.pth")) for fold in folds]
+        saved = [torch.load(checkpoint, map_location="cpu", weights_only=False) for checkpoint in checkpoints]
+        folder = checkpoints[0].parents[1]
         plans, dataset = (json.loads((folder / name).read_text()) for name in ("plans.json", "dataset.json"))
         manager = PlansManager(plans)
         configuration = manager.get_configuration("3d_fullres")

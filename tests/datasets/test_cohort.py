@@ -120,7 +120,7 @@ def test_a_damaged_manifest_is_told_with_its_field(cohort: Cohort, field: str) -
 def test_a_manifest_cut_short_is_told(cohort: Cohort) -> None:
     path = cohort.folder / "cohort.json"
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(BadInput, match="no JSON"):
+    with pytest.raises(BadInput, match="not JSON"):
         Cohort.load(cohort.folder)
 
 

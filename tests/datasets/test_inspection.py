@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -26,12 +27,17 @@ def clinic(tmp_path: Path) -> Path:
     """A CT with RTSTRUCT, SEG and RTDOSE, a label map, and an RTSTRUCT without its CT."""
     folder = tmp_path / "clinic"
     scan = Volume(np.random.default_rng(0).integers(-100, 200, GRID.shape).astype(np.int16), GRID)
-    words = {"patient_id": "SECRET", "study_description": "test", "series_description": "test", "seed": 0}
+    words: dict[str, Any] = {
+        "patient_id": "SECRET",
+        "study_description": "test",
+        "series_description": "test",
+        "seed": 0,
+    }
     ct = write_ct_series(scan, folder / "CT", **words)
     labels = np.zeros(GRID.shape, np.uint8)
     labels[2:5, 4:12, 4:12], labels[3:6, 14:20, 6:12] = 1, 2
     drawn = Segmentation(Volume(labels, ct.volume.geometry), ("hr_ctv", "Sandbag"))
-    said = {"names": NAMES, "description": "test", "software_version": "0"}
+    said: dict[str, Any] = {"names": NAMES, "description": "test", "software_version": "0"}
     write_rtstruct(drawn, ct, folder / "RS.dcm", label="test", **said)
     write_seg(drawn, ct, folder / "SEG.dcm", **said)
     write_rtdose(Volume(np.full((3, 3, 3), 7.0), Geometry((3, 3, 3))), ct, folder / "RD.dcm", description="test")

@@ -37,7 +37,7 @@ def label_map(shift: int = 0) -> np.ndarray:
 @pytest.fixture(scope="session")
 def scanned(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     folder = tmp_path_factory.mktemp("cohort")
-    cases = []
+    cases: list[Case] = []
     for name in SHIFTS:
         image, labels = folder / "imagesTr" / f"{name}_0000.nii.gz", folder / "labelsTr" / f"{name}.nii.gz"
         noise = np.random.default_rng([1, len(cases)]).normal(20, 30, GEOMETRY.shape)
@@ -69,10 +69,10 @@ def dose_content(scanned: Cohort) -> DoseContent:
     """What a page of doses shows: one rectum that the prediction lacks, one bladder whose verdict changes."""
     scores = [
         DoseScore(
-            name, name[:2], int(name[-1]), structure, figure, manual, automatic, automatic - manual,
+            name, name[:2], int(name[-1]), structure, metric, manual, automatic, automatic - manual,
             automatic_note="no contour" if np.isnan(automatic) else "",
         )
-        for structure, (figure, of_cases) in DOSES.items()
+        for structure, (metric, of_cases) in DOSES.items()
         for name, (manual, automatic) in of_cases.items()
     ]  # fmt: skip
     curves = [

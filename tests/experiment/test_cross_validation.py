@@ -120,7 +120,7 @@ def test_plan_and_quality_stand_beside_the_folds(done: CrossValidation, cohort: 
     assert quality is not None
     assert [(one.structure, one.from_shape) for one in quality.structures] == [("ball", None)]
     with done.trials.open(newline="") as file:
-        assert {row["step"] for row in csv.DictReader(file)} == {"pieces", "holes"}
+        assert {row["step"] for row in csv.DictReader(file)} == {"components", "holes"}
 
 
 def test_called_again_it_keeps_what_is_done(

@@ -5,6 +5,7 @@ Every function writes one kind into a folder; ``CASES`` has it with where the ki
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -12,7 +13,7 @@ from pydicom.uid import ExplicitVRBigEndian, RLELossless
 
 from .builders import CT, MR_CLASS, contour_item, rtdose, rtplan, rtstruct, uid
 
-CASES = {}
+CASES: dict[str, Any] = {}
 
 
 def case(source, expect):
@@ -554,17 +555,18 @@ def dose_rle(f):
     for one in v:
         o = {"bits_allocated": 32, "samples_per_pixel": 1, "rows": rows, "columns": cols}
         r = EncodeRunner(RLELossless)
-        r.set_options(
-            rows=rows,
-            columns=cols,
-            samples_per_pixel=1,
-            bits_allocated=32,
-            bits_stored=32,
-            pixel_representation=0,
-            photometric_interpretation="MONOCHROME2",
-            number_of_frames=1,
-            pixel_keyword="PixelData",
-        )
+        options: dict[str, Any] = {
+            "rows": rows,
+            "columns": cols,
+            "samples_per_pixel": 1,
+            "bits_allocated": 32,
+            "bits_stored": 32,
+            "pixel_representation": 0,
+            "photometric_interpretation": "MONOCHROME2",
+            "number_of_frames": 1,
+            "pixel_keyword": "PixelData",
+        }
+        r.set_options(**options)
         frames.append(_encode_frame(one.astype("<u4").tobytes(), r))
     d.PixelData = encapsulate(frames)
     d["PixelData"].VR = "OB"

@@ -3,6 +3,7 @@
 import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 import nibabel as nib
 import numpy as np
@@ -32,7 +33,7 @@ BLADDER = (slice(2, 10), slice(10, 20), slice(8, 16))  # 8 slices of 10 × 8 vox
 RECTUM = (slice(2, 10), slice(25, 31), slice(8, 16))
 
 
-def convert_all(folder: Path, out: Path, **how: object) -> tuple[dict[str, np.ndarray], str]:
+def convert_all(folder: Path, out: Path, **how: Any) -> tuple[dict[str, np.ndarray], str]:
     """The masks of an RTSTRUCT on its CT, by name, as ``gynbtnet convert`` writes them; and the notes."""
     notes = convert([folder / "RS.dcm"], out / "labels.nii.gz", Conversion(ct=folder, **how))
     labels = read_volume(out / "labels.nii.gz").array
@@ -40,7 +41,7 @@ def convert_all(folder: Path, out: Path, **how: object) -> tuple[dict[str, np.nd
     return {name: labels == label for label, name in enumerate(names, start=1)}, "\n".join(notes)
 
 
-def refusal(folder: Path, out: Path, **how: object) -> str:
+def refusal(folder: Path, out: Path, **how: Any) -> str:
     with pytest.raises(BadInput) as caught:
         convert_all(folder, out, **how)
     assert not (out / "labels.nii.gz").exists()
@@ -124,7 +125,7 @@ def test_names_of_any_character_set_match_an_alias_file_in_utf_8(tmp_path, kind)
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
 def test_accents_match_however_they_are_coded(tmp_path, form):
     ct = CT(tmp_path)
-    other = {"NFC": "NFD", "NFD": "NFC"}[form]
+    other: Literal["NFC", "NFD"] = "NFD" if form == "NFC" else "NFC"
     name = unicodedata.normalize(form, "Blase Füllung é")
     rtstruct(tmp_path / "RS.dcm", ct, [(1, name, boxes(ct, range(2, 10), 10, 19, 8, 15))], name_charset="ISO_IR 192")
     structure = unicodedata.normalize(form, "blasé")
@@ -294,7 +295,9 @@ def test_integers_count_as_numbers_however_they_are_written(tmp_path, keyword, f
             text = form.format(dataset[keyword].value).encode()
             tag = dataset[keyword].tag
             dataset.set_original_encoding(True, True, default_encoding)
-            dataset[tag] = RawDataElement(tag, "IS", len(text) + len(text) % 2, text + b" " * (len(text) % 2), 0, 1, 1)
+            dataset[tag] = RawDataElement(
+                tag, "IS", len(text) + len(text) % 2, text + b" " * (len(text) % 2), 0, True, True
+            )
 
     rois = [
         (0, "Rectum", boxes(ct, range(2, 10), 25, 30, 8, 15)),
@@ -638,5 +641,5 @@ def test_labels_that_are_not_whole_are_refused_with_a_value(tmp_path):
     labels = np.zeros((20, 22, 15))
     labels[5:10, 5:10, 4:8] = 0.75
     nib.save(nib.Nifti1Image(labels, np.diag([-1.0, -1, 2, 1])), tmp_path / "l.nii.gz")
-    with pytest.raises(BadInput, match=r"holds values that are no whole numbers \(0\.75\), 100 of 6600"):
+    with pytest.raises(BadInput, match=r"has values that are not whole numbers \(0\.75\), 100 of 6600"):
         convert([tmp_path / "l.nii.gz"], tmp_path / "out.nii.gz", Conversion(structures=("bladder", "rectum")))

@@ -9,6 +9,7 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import (
+    UID,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -152,7 +153,7 @@ def test_an_empty_pixel_representation_is_reported(tmp_path, syntax, absent, low
         dataset = pydicom.dcmread(path)
         if syntax == RLELossless:
             dataset.compress(syntax, generate_instance_uid=False)
-        dataset.file_meta.TransferSyntaxUID = syntax
+        dataset.file_meta.TransferSyntaxUID = UID(syntax)
         dataset.PixelRepresentation = None
         if absent:
             del dataset.PixelRepresentation
@@ -165,7 +166,7 @@ def test_an_empty_pixel_representation_is_reported(tmp_path, syntax, absent, low
 # ---- whose slices
 def twins(dataset: Dataset, number: int) -> None:
     if number in (4, 7):
-        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = "1.2.3.4.5"
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = UID("1.2.3.4.5")
 
 
 def test_slices_with_one_uid_are_read_and_not_drawn_on(tmp_path):
@@ -235,7 +236,7 @@ def in_syntax(path: Path, syntax: str) -> None:
     if syntax == ExplicitVRBigEndian and "PixelData" in dataset:
         dataset.PixelData = np.frombuffer(dataset.PixelData, "<u2").astype(">u2").tobytes()
         dataset["PixelData"].VR = "OW"
-    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.file_meta.TransferSyntaxUID = UID(syntax)
     implicit, little = syntax == ImplicitVRLittleEndian, syntax != ExplicitVRBigEndian
     pydicom.dcmwrite(path, dataset, implicit_vr=implicit, little_endian=little, enforce_file_format=True)
 

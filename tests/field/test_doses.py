@@ -32,7 +32,7 @@ def figures(folder: Path, out: Path) -> dict[tuple[str, str], float]:
     cohort = ingest(folder, out / "cohort", structures=STRUCTURES)
     evaluate_dose(cohort, out / "dose")
     table = pd.read_csv(out / "dose" / "dose.csv")
-    return {(row.structure, row.figure): row.manual_gy for row in table.itertuples()}
+    return {(row.structure, row.metric): row.manual_gy for row in table.itertuples()}
 
 
 def d2cc(folder: Path, out: Path) -> list[float]:

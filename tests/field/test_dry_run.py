@@ -27,7 +27,7 @@ KINDS = ("missing", "unreadable", "mismatch", "duplicate", "ambiguous", "overlap
 EXIT_CODE = 2  # of bad input that stops a command
 P = "CLOSED_PLANAR"
 
-Change = Callable[[Path], None]
+Change = Callable[[Path], object]
 
 
 def patient(folder: Path, name: str, *, uterus: bool = False, seed: int = 0) -> None:
@@ -137,10 +137,10 @@ BAD: dict[str, tuple[Change, str]] = {
     "a copy under another name": (copied, "bladder,rectum"),
     "a folder twice": (twice, "bladder,rectum"),
     "only one scan, and it is bad": (
-        lambda export: (shutil.rmtree(export / "A"), names("Blase", "Darm")(export)),  # type: ignore[dict-item]
+        lambda export: (shutil.rmtree(export / "A"), names("Blase", "Darm")(export)),
         "bladder,rectum",
     ),
-    "no file at all": (lambda export: [shutil.rmtree(export / one) for one in "AB"], "bladder"),  # type: ignore[dict-item]
+    "no file at all": (lambda export: [shutil.rmtree(export / one) for one in "AB"], "bladder"),
 }
 
 ONLY_TOLD = ("a folder twice", "one name means nothing", "the structure set is lost", "the structure set is empty")

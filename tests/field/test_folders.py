@@ -163,7 +163,7 @@ BESIDE: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "an empty file elsewhere": (lambda p: (p.parent / "empty.dcm").write_bytes(b""), "empty.dcm"),
     "a cut MR slice": (
-        lambda p: cut(Path(with_mr(p).sop and f"{p}/MR/CT003.dcm"), 400),
+        lambda p: cut(Path(str(with_mr(p).sop and f"{p}/MR/CT003.dcm")), 400),
         "CT003.dcm",
     ),
     "a DICOMDIR of random bytes": (lambda p: (p.parent / "DICOMDIR").write_bytes(random_bytes(500)), "DICOMDIR"),
@@ -185,7 +185,7 @@ def with_dose(folder: Path) -> Path:
 def with_mr(p2: Path) -> CT:
     def mr(dataset: pydicom.Dataset, _number: int) -> None:
         dataset.Modality, dataset.SOPClassUID = "MR", MR_CLASS
-        dataset.file_meta.MediaStorageSOPClassUID = MR_CLASS
+        dataset.file_meta.MediaStorageSOPClassUID = UID(MR_CLASS)
 
     return CT(f"{p2}/MR", patient="P2", series="mr", frame="mr frame", study="mr study", change=mr)
 
@@ -440,8 +440,8 @@ def test_an_unexpected_error_costs_one_scan(
     error: type[Exception], export: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from gynbtnet.datasets.adapters import dicom_rt_export
+    from gynbtnet.imaging.dicom.ct_series import read_ct_files as read
 
-    read = dicom_rt_export.read_ct_files
     monkeypatch.setattr(
         dicom_rt_export,
         "read_ct_files",
@@ -494,7 +494,7 @@ def test_a_cut_uid_is_no_other_slice(tmp_path: Path) -> None:
     for number in range(len(ct.sop)):
         path = tmp_path / "p" / f"CT{number:03d}.dcm"
         dataset = pydicom.dcmread(path)
-        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.{number}"
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = UID(f"1.2.3.{number}")
         dataset.save_as(path)
     path = tmp_path / "p" / "CT012.dcm"
     cut(path, path.read_bytes().index(b"1.2.3.12") + 7)
@@ -611,7 +611,13 @@ def test_one_bad_entry_of_a_list_costs_its_case_alone(layout: str, entry: object
 
 def test_public_files_beside_patients_stop_none(export: Path, tmp_path: Path) -> None:
     """Files of pydicom's own tests, of every kind and with odd headers."""
-    names = ("UN_sequence.dcm", "rtplan_truncated.dcm", "JPEGLSNearLossless_08.dcm", "MR_truncated.dcm", "CT_small.dcm")
+    names: tuple[str, ...] = (
+        "UN_sequence.dcm",
+        "rtplan_truncated.dcm",
+        "JPEGLSNearLossless_08.dcm",
+        "MR_truncated.dcm",
+        "CT_small.dcm",
+    )
     names += ("MR_small.dcm", "rtdose.dcm", "rtplan.dcm", "SC_rgb_jpeg_app14_dcmd.dcm", "priv_SQ.dcm", "reportsi.dcm")
     places = [get_testdata_file(name, download=False) for name in names]
     for path in filter(None, places):

@@ -3,6 +3,7 @@
 import sys
 import unicodedata
 from pathlib import Path
+from typing import Literal
 
 import pydicom
 import pytest
@@ -123,7 +124,7 @@ def test_names_in_any_script_are_shown_without_a_warning(tmp_path, monkeypatch, 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
 def test_folders_of_patients_match_however_accents_are_coded(tmp_path, form):
     """macOS names folders in decomposed Unicode; tables and patterns are typed in composed one."""
-    other = {"NFC": "NFD", "NFD": "NFC"}[form]
+    other: Literal["NFC", "NFD"] = "NFD" if form == "NFC" else "NFC"
     folder = tmp_path / "in" / unicodedata.normalize(form, "Bär_é1") / "CT"
     ct = CT(folder)
     rtstruct(folder / "RS.dcm", ct, [(1, "Bladder", boxes(ct, range(2, 10), 10, 19, 8, 15))])

@@ -2,6 +2,7 @@
 
 from itertools import permutations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -66,7 +67,7 @@ def d90_gy(first: int, last: int) -> float:
     return LOWEST_GY + GY_A_MM * (lower + 0.1 * (upper - lower) + 10)
 
 
-def ingested(folder: Path, structures: tuple[str, ...], **options: bool) -> Cohort:
+def ingested(folder: Path, structures: tuple[str, ...], **options: Any) -> Cohort:
     return dicom_rt_export.ingest(folder / "export", folder / "cohort", structures=structures, **options)
 
 
@@ -93,7 +94,7 @@ def test_volume_dose_and_dice_are_those_of_the_drawn_contours(structures: tuple[
     assert scores["uterus"].hausdorff_mm == 16  # the 8 slices that the label map doesn't have
 
     doses = evaluate_dose(cohort, tmp_path / "dose").scores
-    d90 = {one.structure: one.manual_gy for one in doses if one.figure == "D90"}
+    d90 = {one.structure: one.manual_gy for one in doses if one.metric == "D90"}
     assert d90["hr_ctv"] == pytest.approx(d90_gy(5, 24), abs=0.05)
     assert abs(d90["hr_ctv"] - d90_gy(5, 16)) > 0.2  # what would be left if the uterus had won
 
@@ -114,8 +115,8 @@ def test_pictures_and_places_are_those_of_the_drawn_contours(tmp_path: Path) -> 
     for seen in (shown, shown.cropped()):
         assert [np.count_nonzero(one.mask("uterus")) * 2 / 1000 for one in seen.drawn.values()] == [72, 60]
     assert shown.worst_slice("uterus").outlines["truth"]["uterus"] != ("",)
-    seen = make_view(read_volume(case.image), truth, truth)
-    (axes,) = overlay_figure(seen, StructureNames.load(), ["coronal"]).axes
+    view = make_view(read_volume(case.image), truth, truth)
+    (axes,) = overlay_figure(view, StructureNames.load(), ["coronal"]).axes
     heights = [np.ptp(np.concatenate([path.vertices for path in one.get_paths()])[:, 1]) for one in axes.collections]
     assert sorted(heights) == pytest.approx([40, 40, 96, 96], abs=2)  # filled and outlined, 20 and 48 slices
 
@@ -163,13 +164,13 @@ def test_what_is_left_of_nothing_is_unknown_to_training_and_scored_as_drawn(
     cohort = ingested(tmp_path, structures, allow_overlap=True)
     (case,) = cohort.cases
     assert (case.missing, case.covered, case.unlabelled) == ((), ("bladder",), ("bladder",))
-    assert any("which means unknown, not absent" in note for note in case.notes)
+    assert any("this means unknown, not absent" in note for note in case.notes)
     levels = ((1, 1, 1), *((2, 2, 2),) * 4)
     plan = Plan(structures, (2.0, 2.0, 2.0), "zscore", None, (16, 16, 16), 1, "XS", levels)
     assert prepare(cohort, plan, tmp_path / "prepared").cases[0].missing == ("bladder",)
     write_volume(read_truth(case, structures).labels, tmp_path / "predictions" / case.id / "labels.nii.gz")
     scores = {one.structure: one for one in evaluate(cohort, tmp_path / "predictions", tmp_path / "e").scores}
-    assert (scores["bladder"].missed, scores["bladder"].truth_cm3) == ("prediction", 8)
+    assert (scores["bladder"].missing_in, scores["bladder"].truth_cm3) == ("prediction", 8)
 
 
 def test_masks_cost_little_and_survive_a_round_through_nnunets_layout(tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ def written_on(folder: Path) -> None:
     ct = read_ct_series(folder / "in")
     drawn, _ = read_rtstruct(folder / "in" / "RS.dcm", ct, ("bladder",), NAMES)
     assert drawn.mask("bladder").sum() == 640
-    words = {"names": NAMES, "description": "test", "software_version": "1"}
+    words: dict[str, Any] = {"names": NAMES, "description": "test", "software_version": "1"}
     write_rtstruct(drawn, ct, folder / "out.dcm", label="test", contour_style="exact", **words)
     write_seg(drawn, ct, folder / "seg.dcm", **words)
     for path, read in ((folder / "out.dcm", read_rtstruct), (folder / "seg.dcm", read_seg)):

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
 import pytest
+from pydicom.uid import UID
 
 from gynbtnet.imaging.contours.shape_interpolation import interpolate_shapes
 from gynbtnet.imaging.dicom.ct_series import CTSeries, read_ct_series
@@ -130,7 +132,7 @@ def test_what_is_written_on_unequal_slices_comes_back(tmp_path):
     rtstruct(tmp_path / "RS.dcm", made, [(1, "Bladder", drawn)])
     ct = read_ct_series(tmp_path / "ct", repairs=Repairs(unequal_spacing=True))
     segmentation, _ = read_rtstruct(tmp_path / "RS.dcm", ct, ("bladder",), NAMES)
-    words = {"names": NAMES, "description": "test", "software_version": "1"}
+    words: dict[str, Any] = {"names": NAMES, "description": "test", "software_version": "1"}
     write_rtstruct(segmentation, ct, tmp_path / "out.dcm", label="test", contour_style="exact", **words)
     write_seg(segmentation, ct, tmp_path / "seg.dcm", **words)
     scanned = ct.on_slices(segmentation.mask("bladder"))
@@ -182,7 +184,7 @@ def test_a_tilted_gantry_keeps_values_and_contours_in_the_room(tmp_path, zs, mor
     labels = np.zeros(ct.volume.array.shape, np.uint8)
     labels[2:6, 5:20, 8:15] = 1
     drawn = Segmentation(Volume(labels, ct.volume.geometry), ("bladder",))
-    words = {"names": NAMES, "description": "test", "software_version": "1"}
+    words: dict[str, Any] = {"names": NAMES, "description": "test", "software_version": "1"}
     write_rtstruct(drawn, ct, tmp_path / "RS.dcm", label="test", contour_style="exact", **words)
     write_seg(drawn, ct, tmp_path / "SEG.dcm", **words)
     for path, read in ((tmp_path / "RS.dcm", read_rtstruct), (tmp_path / "SEG.dcm", read_seg)):
@@ -275,7 +277,7 @@ def test_a_copy_of_a_slice_counts_once_however_its_place_is_rounded(tmp_path, of
     plain = read_ct_series(tmp_path).volume.array
     copy = pydicom.dcmread(tmp_path / f"CT{number:03d}.dcm")
     stored = copy.pixel_array - (100 if rescaled else 0)
-    copy.SOPInstanceUID = copy.file_meta.MediaStorageSOPInstanceUID = "2.25.7"
+    copy.SOPInstanceUID = copy.file_meta.MediaStorageSOPInstanceUID = UID("2.25.7")
     copy.PixelData, copy.RescaleIntercept = stored.astype("<i2").tobytes(), 100 if rescaled else 0
     copy.ImagePositionPatient = [*copy.ImagePositionPatient[:2], float(copy.ImagePositionPatient[2]) + off]
     copy.save_as(tmp_path / "copy.dcm")
@@ -306,7 +308,7 @@ def test_what_is_written_on_a_negated_column_lies_on_its_voxels(tmp_path):
     CASES["negated_column"][0](tmp_path / "in")
     ct = read_ct_series(tmp_path / "in")
     drawn, _ = read_rtstruct(tmp_path / "in" / "RS.dcm", ct, ("bladder",), NAMES)
-    words = {"names": NAMES, "description": "test", "software_version": "1"}
+    words: dict[str, Any] = {"names": NAMES, "description": "test", "software_version": "1"}
     write_rtstruct(drawn, ct, tmp_path / "RS.dcm", label="test", contour_style="exact", **words)
     write_seg(drawn, ct, tmp_path / "SEG.dcm", **words)
     for path, read in ((tmp_path / "RS.dcm", read_rtstruct), (tmp_path / "SEG.dcm", read_seg)):

@@ -2,6 +2,7 @@ import itertools
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,7 +43,7 @@ def volume() -> Volume:
 
 @pytest.fixture
 def write_series() -> Callable[..., CTSeries]:
-    words = {"patient_id": "P1", "study_description": "test", "series_description": "SYNTHETIC test"}
+    words: dict[str, Any] = {"patient_id": "P1", "study_description": "test", "series_description": "SYNTHETIC test"}
     return partial(write_ct_series, seed=1, **words)
 
 

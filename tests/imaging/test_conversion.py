@@ -158,12 +158,12 @@ def test_what_cannot_be_converted_is_refused_in_one_sentence(ct, labels, how, tm
         ([labels], "x.dcm", replace(how, structures=FIVE[:2]), None, "values from 0 to 5; expected the labels 0 to 2"),
     ]:
         with pytest.raises(BadInput, match=sentence):
-            convert(source, tmp_path / out, options, to)
+            convert(source, tmp_path / out, options, to)  # type: ignore[arg-type]
         assert not (tmp_path / out).exists()
     label_names_file(labels).unlink()
     with pytest.raises(BadInput, match=r"Nothing says what the labels .* --structures"):
         convert([labels], tmp_path / "x.dcm", how, to="seg")
     for text in ("no json", '{"labels": {"background": 0, "bladder": 2}}', '{"labels": 3}'):
         label_names_file(labels).write_text(text)
-        with pytest.raises(BadInput, match=r"labels.json (gives no names|names the labels)"):
+        with pytest.raises(BadInput, match=r"labels.json (does not name|names the labels)"):
             convert([labels], tmp_path / "x.dcm", how)

@@ -45,7 +45,7 @@ def test_more_overlapping_structures_than_bits_are_refused() -> None:
     masks = random_masks(MOST_STRUCTURES + 2)
     with pytest.raises(ValueError, match="do not fit"):
         StructureMasks.of(masks, GRID)
-    with pytest.raises(BadInput, match="65 structures are covered by others in part; expected at most 64"):
+    with pytest.raises(BadInput, match="65 structures are partly covered by others; expected at most 64"):
         label_map(masks, tuple(masks), GRID)
 
 

@@ -66,11 +66,11 @@ def test_a_clinics_aliases_are_added_and_win(tmp_path):
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        ("- hr_ctv\n", "no table of structures"),
-        ("", "no table of structures"),
-        ("1: [a]\n", "no table of structures"),
-        ("hr_ctv: CTV\n", "gives “hr_ctv” no list of names"),
-        ("hr_ctv: [1]\n", "gives “hr_ctv” no list of names"),
+        ("- hr_ctv\n", "not a table of structures"),
+        ("", "not a table of structures"),
+        ("1: [a]\n", "not a table of structures"),
+        ("hr_ctv: CTV\n", "does not give “hr_ctv” a list of names"),
+        ("hr_ctv: [1]\n", "does not give “hr_ctv” a list of names"),
         ("hr_ctv: [CTV 1]\nuterus: [ctv_1]\n", "“ctv_1” to both hr_ctv and uterus"),
         ("hr_ctv: [", "can't be read as YAML"),
         (None, "can't be read as YAML"),

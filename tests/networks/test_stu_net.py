@@ -141,5 +141,5 @@ def test_other_files_are_told(tmp_path):
     torch.save({"network_weights": {"other": torch.zeros(1)}}, tmp_path / "other.pth")
     with pytest.raises(BadInput, match="no PyTorch checkpoint"):
         read_stu_net(tmp_path / "text.pth")
-    with pytest.raises(BadInput, match="holds no STU-Net under network_weights or state_dict"):
+    with pytest.raises(BadInput, match="does not contain STU-Net's weights under network_weights or state_dict"):
         read_stu_net(tmp_path / "other.pth")

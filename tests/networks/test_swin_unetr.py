@@ -41,7 +41,7 @@ def swin_plan(**changes):
 
 def test_the_default_is_the_published_size():
     size = sum(values.numel() for values in SwinUNETR(outputs=14).parameters())
-    assert size == pytest.approx(62.19e6, rel=1e-3)  # what MONAI tells of feature size 48
+    assert size == pytest.approx(62.19e6, rel=1e-3)  # as MONAI reports for feature size 48
 
 
 def test_a_patch_that_fits_gives_what_monai_gives():
@@ -69,14 +69,14 @@ def test_padding_is_undone_for_any_size(shape):
     assert torch.equal(crop_like(pad_to_multiple(image), image), image)
 
 
-def test_logits_lie_on_the_patch():
+def test_logits_have_the_size_of_the_patch():
     network = build_network(swin_plan(), deep_supervision=True).eval()
     image = torch.randn(1, 1, 16, 24, 40)
     with torch.inference_mode():
         assert network(image).shape == (1, 3, 16, 24, 40)
 
 
-def test_the_pretrained_encoder_comes_over_whole():
+def test_the_whole_pretrained_encoder_is_transferred():
     source, target = build_proxy_network(swin_plan()), build_network(swin_plan(), deep_supervision=False)
     before = {name: values.clone() for name, values in target.state_dict().items()}
     report = transfer_weights(source.state_dict(), target, parts="encoder")
@@ -84,10 +84,10 @@ def test_the_pretrained_encoder_comes_over_whole():
     for name, values in target.state_dict().items():
         expected = source.state_dict() if name.startswith("swinViT.") else before
         assert torch.equal(values, expected[name]), name
-    assert report.skipped["rotation.weight"] == report.skipped["out.conv.conv.weight"] == "not asked for"
+    assert report.skipped["rotation.weight"] == report.skipped["out.conv.conv.weight"] == "not selected"
 
 
-def test_all_but_the_head_comes_over_to_other_classes_and_channels():
+def test_all_but_the_head_is_transferred_to_other_classes_and_channels():
     source, target = SwinUNETR("F12", outputs=5), SwinUNETR("F12", in_channels=2, outputs=3)
     report = transfer_weights(source.state_dict(), target, parts="all_but_heads", channels=("CT", "MR"))
     assert report.share == 1
@@ -113,13 +113,13 @@ def test_another_networks_weights_are_refused():
         transfer_weights(gynbtnet.state_dict(), SwinUNETR("F12", outputs=3), parts="encoder")
 
 
-def test_the_heads_answer_for_the_whole_patch():
+def test_the_heads_give_outputs_for_the_whole_patch():
     network = SwinPretraining("F12").eval()
     with torch.inference_mode():
-        answers = network(torch.randn(2, 1, 40, 24, 24))
-    assert answers.image.shape == (2, 1, 40, 24, 24)
-    assert answers.rotation.shape == (2, 4)
-    assert answers.representation.shape == (2, 512)
+        outputs = network(torch.randn(2, 1, 40, 24, 24))
+    assert outputs.image.shape == (2, 1, 40, 24, 24)
+    assert outputs.rotation.shape == (2, 4)
+    assert outputs.representation.shape == (2, 512)
 
 
 def test_plans_come_back_with_their_network(tmp_path):
@@ -141,12 +141,12 @@ def test_plans_that_do_not_fit(changes, words):
         swin_plan(**changes)
 
 
-def test_a_size_that_is_not_there():
+def test_an_unknown_preset_is_refused():
     with pytest.raises(BadInput, match="F12, F24, F48"):
         SwinUNETR("F96", outputs=2)
 
 
-def test_a_missing_library_is_told_with_its_remedy():
+def test_a_missing_library_is_reported_with_its_remedy():
     require("baselines", "torch")
     with pytest.raises(BadInput, match=r"needs nowhere_lib.*pip install gynbtnet\[baselines\]"):
         require("baselines", "torch", "nowhere_lib")

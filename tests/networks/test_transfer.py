@@ -1,4 +1,4 @@
-"""What comes over from one stage to the next, and what is told about it."""
+"""Transfer of weights from one stage to the next, and its report."""
 
 import json
 
@@ -18,7 +18,7 @@ def seeded():
     torch.manual_seed(0)
 
 
-def test_the_encoder_comes_over_and_the_decoder_stays():
+def test_the_encoder_is_transferred_and_the_decoder_stays():
     source, target = GynBTNet(TINY, outputs=2), GynBTNet(TINY, outputs=5)
     before = {name: values.clone() for name, values in target.state_dict().items()}
     weights = {**source.state_dict(), "mask_token": torch.zeros(4)}
@@ -27,12 +27,12 @@ def test_the_encoder_comes_over_and_the_decoder_stays():
         assert torch.equal(values, weights[name] if name.startswith("encoder.") else before[name])
     assert report.share == 1
     assert set(report.loaded) == {name for name in before if name.startswith("encoder.")}
-    assert report.skipped["mask_token"] == "not asked for"
+    assert report.skipped["mask_token"] == "not selected"
     assert not set(report.loaded) & set(report.skipped)
     assert set(report.loaded) | set(report.skipped) == set(weights)
 
 
-def test_all_but_the_heads_come_over_to_other_classes():
+def test_all_but_the_heads_are_transferred_to_other_classes():
     source, target = GynBTNet(TINY, outputs=2), GynBTNet(TINY, outputs=5)
     report = transfer_weights(source.state_dict(), target, parts="all_but_heads")
     assert report.share == 1
@@ -59,16 +59,16 @@ def test_too_little_is_refused_and_changes_nothing():
     with pytest.raises(BadInput, match=r"cover \d+\.\d % of this network's encoder, expected at least 95.0 %"):
         transfer_weights(other.state_dict(), target, parts="encoder")
     assert all(torch.equal(values, before[name]) for name, values in target.state_dict().items())
-    report = transfer_weights(other.state_dict(), target, parts="encoder", at_least=0)
+    report = transfer_weights(other.state_dict(), target, parts="encoder", min_share=0)
     assert 0 < report.share < 0.95
     assert "shape (8, 4, 3, 3, 3)" in report.skipped["encoder.levels.1.0.conv1.weight"]
 
 
-def test_missing_and_unknown_names_are_told_apart():
+def test_missing_and_unknown_names_are_distinguished():
     target = GynBTNet(TINY, outputs=2)
     weights = dict(target.state_dict())
     weights["encoder.extra"] = weights.pop("encoder.levels.0.0.conv1.bias")
-    report = transfer_weights(weights, target, parts="encoder", at_least=0.5)
+    report = transfer_weights(weights, target, parts="encoder", min_share=0.5)
     assert report.skipped["encoder.levels.0.0.conv1.bias"] == "not in the weights"
     assert report.skipped["encoder.extra"] == "not in this network"
 
@@ -88,7 +88,7 @@ def first_features(network, image):
     ],
 )
 def test_known_channels_keep_their_filters_and_new_ones_start_at_zero(before, after):
-    """Features equal those of the source on its own channels, whatever the new channels hold."""
+    """Features equal those of the source on its own channels, for any values in the new channels."""
     names = [name.casefold() for name in before or ("CT",)]
     source = GynBTNet(TINY, in_channels=len(names), outputs=2)
     target = GynBTNet(TINY, in_channels=len(after), outputs=2)
@@ -113,7 +113,7 @@ def test_a_new_channel_learns():
     assert filters.grad[:, 1].abs().max() > 0
 
 
-def test_a_channel_that_is_no_longer_there_is_reported():
+def test_a_channel_that_the_network_lacks_is_reported():
     source, target = GynBTNet(TINY, in_channels=2, outputs=2), GynBTNet(TINY, outputs=2)
     report = transfer_weights(
         source.state_dict(), target, parts="encoder", channels=("CT",), source_channels=("MR", "CT")
@@ -125,10 +125,10 @@ def test_a_channel_that_is_no_longer_there_is_reported():
 def test_channels_without_a_common_name():
     one, two = (GynBTNet(TINY, in_channels=number, outputs=2) for number in (1, 2))
     report = transfer_weights(one.state_dict(), GynBTNet(TINY, outputs=2), parts="encoder", channels=("MR",))
-    assert report.channels == ("MR: filters of CT taken over, though its name is another",)
+    assert report.channels == ("MR: filters of CT taken over, although the names differ",)
     with pytest.raises(BadInput, match="trained on the channels CT, and this network reads MR, PET: no name is in"):
         transfer_weights(one.state_dict(), two, parts="encoder", channels=("MR", "PET"))
     with pytest.raises(BadInput, match="no name is in both"):
         transfer_weights(two.state_dict(), one, parts="encoder", channels=("CT",))  # which of the two is CT isn't known
     unnamed = transfer_weights(two.state_dict(), GynBTNet(TINY, 2, outputs=2), parts="encoder", channels=("CT", "MR"))
-    assert unnamed.channels[1] == "MR: filters of channel 1 taken over, though its name is another"
+    assert unnamed.channels[1] == "MR: filters of channel 1 taken over, although the names differ"

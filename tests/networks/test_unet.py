@@ -1,7 +1,8 @@
-"""The networks against the counts of the paper's reading and a plain account of what a block does."""
+"""The networks: parameter counts of the paper, and a block computed step by step."""
 
 import pytest
 import torch
+from torch import nn
 from torch.nn.functional import conv3d, leaky_relu
 
 from gynbtnet.networks.blocks import ResidualBlock
@@ -67,8 +68,8 @@ def test_the_first_block_of_every_level_projects_and_the_others_do_not():
         assert isinstance(level[1].shortcut, torch.nn.Identity)
 
 
-def test_a_block_is_what_it_says():
-    block = ResidualBlock(3, 4, stride=(1, 2, 2), projects=True).double()
+def test_a_block_computes_what_its_docstring_describes():
+    block = ResidualBlock(3, 4, stride=(1, 2, 2), project_shortcut=True).double()
     for norm in (block.norm1, block.norm2):
         torch.nn.init.normal_(norm.weight)
         torch.nn.init.normal_(norm.bias)
@@ -82,6 +83,7 @@ def test_a_block_is_what_it_says():
     y = conv3d(x, block.conv1.weight, block.conv1.bias, stride=(1, 2, 2), padding=1)
     y = leaky_relu(normalised(y, block.norm1), 0.01)
     y = normalised(conv3d(y, block.conv2.weight, block.conv2.bias, padding=1), block.norm2)
+    assert isinstance(block.shortcut, nn.Conv3d)
     y = y + conv3d(x, block.shortcut.weight, block.shortcut.bias, stride=(1, 2, 2))
     torch.testing.assert_close(block(x), leaky_relu(y, 0.01))
 
@@ -95,19 +97,19 @@ def test_a_decoder_level_is_nearest_upsampling_then_projection_then_the_skip_beh
         up = up.repeat_interleave(2, axis)
     merged = torch.cat((decoder.projections[0](up), fine), 1)
     expected = decoder.heads[0](ResidualBlock.forward(decoder.levels[0][0], merged))
-    torch.testing.assert_close(decoder([fine, coarse], every_level=True)[0], expected)
+    torch.testing.assert_close(decoder([fine, coarse], deep_supervision=True)[0], expected)
 
 
-def test_a_patch_that_does_not_fit_is_told_with_its_numbers():
+def test_a_patch_that_does_not_fit_is_reported_with_its_numbers():
     network = GynBTNet("XS", outputs=2)
     with pytest.raises(BadInput, match=r"32×40×48.*16×16×16"):
         network(torch.zeros(1, 1, 32, 40, 48))
-    with pytest.raises(BadInput, match="16×16×16 voxels leaves a single one"):
+    with pytest.raises(BadInput, match="16×16×16 voxels leaves a single voxel"):
         network(torch.zeros(1, 1, 16, 16, 16))
 
 
 def test_wrong_strides_and_names():
-    with pytest.raises(ValueError, match="3 levels need as many strides, not 2"):
+    with pytest.raises(ValueError, match="3 levels need 3 strides, not 2"):
         GynBTNet(TINY, outputs=2, strides=(1, 2))
     with pytest.raises(ValueError, match="a stride is 1 or 2"):
         GynBTNet(TINY, outputs=2, strides=(1, 2, (1, 3, 2)))
@@ -118,3 +120,18 @@ def test_wrong_strides_and_names():
 def test_batch_norm_in_the_encoder_keeps_the_parameters_names():
     instance, batch = Encoder(TINY), Encoder(TINY, norm="batch")
     assert dict(instance.named_parameters()).keys() == dict(batch.named_parameters()).keys()
+
+
+def test_forward_changes_none_of_its_arguments_and_is_the_same_without_gradients():
+    network = GynBTNet("XS", outputs=2, deep_supervision=False)
+    image = torch.randn(1, 1, 32, 32, 48)
+    before = image.clone()
+    expected = network(image)
+    with torch.inference_mode():
+        assert torch.equal(network(image), expected)
+        features = network.encoder(image)
+        copies = [level.clone() for level in features]
+        network.decoder(features, deep_supervision=True)
+    assert torch.equal(image, before)
+    assert len(features) == len(copies)
+    assert all(torch.equal(level, copy) for level, copy in zip(features, copies, strict=True))

@@ -1,7 +1,9 @@
 """What a synthetic patient must be: reproducible, the same person in each fraction, plausible, closed."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -75,7 +77,7 @@ def test_the_volume_does_not_depend_on_the_grid() -> None:
 
 
 def test_tissues_have_their_hu(cases: list[PhantomCase]) -> None:
-    def median(mask: np.ndarray) -> float:
+    def median(mask: Sequence[Any]) -> float:
         return float(np.median(np.concatenate([case.scan.array[m] for case, m in zip(cases, mask, strict=True)])))
 
     def core(structure: str) -> list[np.ndarray]:

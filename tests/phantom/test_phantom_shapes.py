@@ -39,7 +39,8 @@ def test_what_is_inside_lies_in_the_box(radii: tuple[float, float, float], expon
 
 def test_an_ellipsoid_has_the_volume_of_the_formula() -> None:
     radii = (21.0, 12.0, 16.0)
-    fine = GridPoints(*[np.arange(-30, 30) + 0.5] * 3)
+    axis = np.arange(-30, 30, dtype=np.float64) + 0.5
+    fine = GridPoints(axis, axis, axis)
     inside = (Superellipsoid((0, 0, 0), radii, axes=orthonormal_frame((1, 1, 0), (0, 0, 1))).distance(fine) < 0).sum()
     assert inside == pytest.approx(4 / 3 * np.pi * np.prod(radii), rel=0.01)
 

@@ -1,4 +1,4 @@
-"""A point of the patient lands where a clinician looks for it, whatever order the voxels have."""
+"""Planes show the patient in the orientation that clinicians expect, for any order of voxels."""
 
 import itertools
 
@@ -22,7 +22,7 @@ AXES = [
 
 
 def marked(direction: np.ndarray, toward: np.ndarray, shape=(13, 15, 17), spacing=(3.0, 1.5, 2.0)) -> Volume:
-    """Zeros centred on MIDDLE, with one voxel marked 6 mm from there, ``toward`` some side of the patient."""
+    """Return zeros centred on MIDDLE, with one voxel marked 6 mm from there, ``toward`` a side of the patient."""
     centred = Geometry(shape, spacing, (0, 0, 0), tuple(direction.ravel()))
     origin = MIDDLE - centred.to_world((np.array(shape) - 1) / 2)
     geometry = Geometry(shape, spacing, tuple(origin), tuple(direction.ravel()))
@@ -32,10 +32,10 @@ def marked(direction: np.ndarray, toward: np.ndarray, shape=(13, 15, 17), spacin
 
 
 def mark_on(volume: Volume, name) -> np.ndarray:
-    """Where the mark lies on the plane through MIDDLE, in mm (down, right) from the picture's centre."""
-    seen = plane(as_displayed(volume), name, MIDDLE)
-    (place,) = np.argwhere(seen.array)
-    return (place - (np.array(seen.array.shape) - 1) / 2) * seen.spacing
+    """Return the mark's position on the plane through MIDDLE, in mm (down, right) from the picture's centre."""
+    shown = plane(as_displayed(volume), name, MIDDLE)
+    (index,) = np.argwhere(shown.array)
+    return (index - (np.array(shown.array.shape) - 1) / 2) * shown.spacing
 
 
 @pytest.mark.parametrize("axes", AXES)
@@ -59,19 +59,19 @@ def test_oblique_grids_go_to_the_nearest_axes(axes, tilt):
         np.testing.assert_allclose(mark_on(volume, name), expected, atol=1e-6)
 
 
-def test_rows_and_columns_keep_their_spacing_and_values_their_place():
+def test_rows_and_columns_keep_their_spacing_and_values_their_positions():
     geometry = Geometry((4, 5, 6), (3.0, 1.5, 2.0))
     volume = Volume(np.arange(120).reshape(4, 5, 6).astype(np.int16), geometry)
     point = geometry.to_world((1, 2, 3))
-    seen = {name: plane(as_displayed(volume), name, point) for name in PLANES}
-    assert {name: one.spacing for name, one in seen.items()} == {
+    shown = {name: plane(as_displayed(volume), name, point) for name in PLANES}
+    assert {name: each.spacing for name, each in shown.items()} == {
         "axial": (1.5, 2.0),
         "coronal": (3.0, 2.0),
         "sagittal": (3.0, 1.5),
     }
-    np.testing.assert_array_equal(seen["axial"].array, volume.array[1])
-    np.testing.assert_array_equal(seen["coronal"].array, volume.array[::-1, 2])
-    np.testing.assert_array_equal(seen["sagittal"].array, volume.array[::-1, :, 3])
+    np.testing.assert_array_equal(shown["axial"].array, volume.array[1])
+    np.testing.assert_array_equal(shown["coronal"].array, volume.array[::-1, 2])
+    np.testing.assert_array_equal(shown["sagittal"].array, volume.array[::-1, :, 3])
 
 
 def test_a_point_outside_shows_the_edge():

@@ -132,8 +132,7 @@ def test_the_same_fingerprint(planned: Planned, tmp_path: Path) -> None:
 def foreground(cohort: Cohort) -> list[np.ndarray]:
     """All HU inside the structures, case by case."""
     return [
-        read_volume(case.image).array[read_volume(case.labels).array > 0].astype(np.float64)  # type: ignore[arg-type]
-        for case in cohort.cases
+        read_volume(case.image).array[read_volume(case.labels).array > 0].astype(np.float64) for case in cohort.cases
     ]
 
 
@@ -188,7 +187,7 @@ def test_a_plan_of_nnunets_own(planned: Planned) -> None:
     assert (read.structures, read.channels, read.normalisation) == (STRUCTURES, ("CT",), "ct")
     assert read.separate_z == "auto"
     assert read.intensities
-    assert read.intensities[0].mean == pytest.approx(ours.intensities[0].mean, abs=1)  # type: ignore[index]
+    assert read.intensities[0].mean == pytest.approx(ours.intensities[0].mean, abs=1)
     configuration = theirs["configurations"][STOCK]
     assert read.batch_size == configuration["batch_size"]
     assert all(abs(a - b) <= 8 or a == 16 for a, b in zip(read.patch_size, configuration["patch_size"], strict=True))
@@ -250,7 +249,7 @@ def test_the_same_levels_where_the_patch_stands(
 
 @given(st.lists(st.tuples(spacings, shapes), min_size=1, max_size=12))
 def test_the_same_target_spacing(scans: list[tuple[tuple[float, float, float], tuple[int, int, int]]]) -> None:
-    of_scans, sizes = ([scan[i] for scan in scans] for i in range(2))
+    of_scans, sizes = [spacing for spacing, _ in scans], [size for _, size in scans]
     planner = ExperimentPlanner.__new__(ExperimentPlanner)  # without the data set that its constructor reads
     planner.dataset_fingerprint = {"spacings": of_scans, "shapes_after_crop": sizes}
     planner.anisotropy_threshold, planner.overwrite_target_spacing = ANISO_THRESHOLD, None
@@ -282,7 +281,7 @@ def test_channels_are_measured_and_prepared_as_nnunet_does_it(write_cohort: Writ
     ours, _ = preprocess_volume([read_volume(path) for path in case.images], plan)
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
     images = np.stack([read_volume(path).array for path in case.images])
-    labels = read_volume(case.labels).array[np.newaxis]  # type: ignore[arg-type]
+    labels = read_volume(case.labels).array[np.newaxis]
     _, statistics = fingerprint_extractor.DatasetFingerprintExtractor.collect_foreground_intensities(labels, images)
     for mine, of_channel in zip(plan.intensities or (), statistics, strict=True):
         for name, value in of_channel.items():

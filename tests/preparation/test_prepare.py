@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.planning.plan_files import save_plan
 from gynbtnet.preparation.prepare import prepare
 from gynbtnet.preparation.preprocess import preprocess_volume, target_geometry
-from gynbtnet.preparation.store import VOXELS, PreparedCohort
+from gynbtnet.preparation.store import VOXELS, PreparedCohort, write_prepared_case
 from gynbtnet.runtime.errors import BadInput, ScansFailed
 
 from .conftest import WriteCohort
@@ -71,7 +72,7 @@ def test_prepared_is_what_prediction_sees(write_cohort: WriteCohort, tmp_path: P
 
 def test_units_bring_a_z_scored_scan_back_to_hu(write_cohort: WriteCohort, tmp_path: Path) -> None:
     cohort = write_cohort([Geometry((16, 16, 16), (1.5,) * 3), Geometry((16, 20, 18), (1.5,) * 3)])
-    units = []
+    units: list[Any] = []
     for case, ready in zip(cohort.cases, prepare(cohort, PLAN, tmp_path / "prepared").cases, strict=True):
         hu = read_volume(case.image).array.astype(float)
         assert ready.units == (pytest.approx(hu.std(), rel=1e-6),)
@@ -176,13 +177,13 @@ def test_an_interrupted_preparation_is_not_whole_and_goes_on(
 ) -> None:
     cohort, out = write_cohort(GRIDS), tmp_path / "prepared"
     prepare(cohort, replace(PLAN, spacing=(2.0, 2.0, 2.0)), out)
-    write, calls = module.write_prepared_case, []
+    calls: list[Any] = []
 
-    def interrupted(*arguments: object) -> None:
+    def interrupted(*arguments: Any) -> None:
         calls.append(arguments)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        write(*arguments)  # type: ignore[arg-type]
+        write_prepared_case(*arguments)
 
     monkeypatch.setattr(module, "write_prepared_case", interrupted)
     with pytest.raises(KeyboardInterrupt):

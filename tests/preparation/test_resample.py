@@ -68,7 +68,7 @@ def test_constants_stay_and_the_box_is_covered(
     target = source.with_spacing(wanted)
     corners = [(-0.5,) * 3, tuple(n - 0.5 for n in target.shape)]
     np.testing.assert_allclose(
-        source.to_index(target.to_world(corners)), [(-0.5,) * 3, np.asarray(shape) - 0.5], atol=1e-9
+        source.to_index(target.to_world(corners)), np.stack([np.full(3, -0.5), np.asarray(shape) - 0.5]), atol=1e-9
     )
     resampled = resample(np.full(shape, 7.0, np.float32), source, target, order)
     np.testing.assert_allclose(resampled, np.full(target.shape, 7.0), rtol=1e-4)

@@ -1,6 +1,7 @@
 import pickle
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -119,7 +120,8 @@ def test_voxels_that_lie_nowhere_in_the_scan_are_told(tmp_path: Path, voxels: np
     case = PreparedCase("a", "a", Geometry(SHAPE), (0.0,), True, (1,), "key", tmp_path, body_known=True)
     write_prepared_case(case, IMAGE[np.newaxis], LABELS, {1: VOXELS}, PLAN.patch_size, VOXELS)
     assert (case.foreground[1] == case.body).all()
-    np.savez(case.foreground_file, **{"1": voxels})
+    foreground: dict[str, Any] = {"1": voxels}
+    np.savez(case.foreground_file, **foreground)
     np.save(case.body_file, voxels)
     with pytest.raises(BadInput, match=r"a\.npz is absent or damaged"):
         case.foreground[1]

@@ -17,6 +17,7 @@ from gynbtnet.recipes.loading import (
     shipped_recipes,
     with_changes,
 )
+from gynbtnet.recipes.recipe import PretrainingStage
 from gynbtnet.recipes.variant import load_variant
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.training.proxy_task_settings import ProxyTaskSettings
@@ -69,7 +70,7 @@ def test_defaults_are_the_papers(tmp_path: Path) -> None:
     """Sections 2.2 to 2.5 of the paper."""
     (tmp_path / "recipe.yaml").write_text("{name: x, structures: [bladder], task: {plan: {}, training: {}}}")
     recipe = load_recipe(tmp_path / "recipe.yaml", ["pretraining={plan: {}, training: {}}"])
-    assert recipe.pretraining is not None
+    assert isinstance(recipe.pretraining, PretrainingStage)
     assert recipe.pretraining.training.learning_rate == 1e-4
     assert recipe.pretraining.training.epochs == 1000
     assert recipe.pretraining.training.mask_ratio == 0.6
@@ -111,7 +112,7 @@ def test_aliases_are_looked_for_beside_the_recipe(tmp_path: Path) -> None:
     ("text", "words"),
     [
         ("[1, 2]", "no settings"),
-        ("name: [", "no YAML"),
+        ("name: [", "not YAML"),
         ("{name: x, structures: [], task: {plan: {}, training: {}}}", "structures"),
         ("{name: x, task: {plan: {}, training: {}}}", "task stage has to be told by structures"),
         ("{name: x, structures: [bladder]}", "at least one of the stages"),

@@ -2,6 +2,7 @@
 
 import errno
 import importlib
+import logging
 import os
 import sys
 import threading
@@ -102,11 +103,11 @@ def test_whichever_step_fails_the_others_are_done(step: int) -> None:
         return do
 
     with pytest.raises(ScansFailed) as told:
-        pipeline_scans(*map(passing, range(3)), range(8), name=lambda scan: f"case_{scan}", title="Doubling")
+        pipeline_scans(passing(0), passing(1), passing(2), range(8), name=lambda scan: f"case_{scan}", title="Doubling")
     assert [name for name, _ in told.value.failed] == ["case_3", "case_5", "case_7"]
     assert written == [0, 1, 2, 4, 6]
     with pytest.raises(OSError, match="No space left"):
-        pipeline_scans(*map(passing, range(3)), [1, 11, 2], name=str, title="Doubling")
+        pipeline_scans(passing(0), passing(1), passing(2), [1, 11, 2], name=str, title="Doubling")
 
 
 def test_a_full_disk_stops_at_once() -> None:
@@ -114,20 +115,38 @@ def test_a_full_disk_stops_at_once() -> None:
         map_scans(doubled, [1, 11, 2], name=str, title="Doubling")
 
 
+def unexpected(scan: int) -> int:
+    if scan == 2:
+        raise KeyError("PATIENT NAME")
+    return scan
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_the_log_keeps_the_traceback_of_an_unexpected_error(jobs: int, caplog: pytest.LogCaptureFixture) -> None:
+    """Also one of another process, and without its message, which may hold a name."""
+    caplog.set_level(logging.DEBUG, "gynbtnet")
+    with pytest.raises(ScansFailed) as failed:
+        map_scans(unexpected, [1, 2, 3], name=str, title="Failing", jobs=jobs)
+    assert "An unexpected KeyError in " in str(failed.value)
+    (message,) = caplog.messages
+    assert message.startswith("An unexpected KeyError:") and "in unexpected" in message
+    assert "PATIENT" not in str(failed.value)
+
+
 def test_a_killed_process_is_told() -> None:
-    with pytest.raises(BadInput, match=r"killed one of 2 processes.* memory"):
+    with pytest.raises(BadInput, match=r"killed one of 2 parallel processes.* memory"):
         map_scans(doubled, [1, 9, 2, 4], name=str, title="Doubling", jobs=2)
 
 
-def test_memory_limits_the_jobs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_memory_limits_the_jobs(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "gynbtnet")
     assert limit_jobs_to_memory(4, scan_gb=0.5, memory_gb=2) == 4
-    assert capsys.readouterr().err == ""
+    assert caplog.messages == []
     assert limit_jobs_to_memory(4, scan_gb=0.75, memory_gb=2) == 2
-    told = " ".join(capsys.readouterr().err.split())
-    assert told.startswith(
-        "2 instead of 4 scans at once: the largest takes about 0.8 GB, and all together may take 2.0"
-    )
-    with pytest.raises(BadInput, match=r"takes about 3\.0 GB and the limit is 2\.0 GB"):
+    assert caplog.messages == [
+        "2 instead of 4 scans in parallel: the largest needs about 0.8 GB, and 2.0 GB may be used."
+    ]
+    with pytest.raises(BadInput, match=r"needs about 3\.0 GB and the limit is 2\.0 GB"):
         limit_jobs_to_memory(4, scan_gb=3, memory_gb=2)
     assert limit_jobs_to_memory(4, scan_gb=1e6) == 1
 

@@ -20,23 +20,23 @@ from gynbtnet.runtime.progress import progress_bar, without_progress
 SLOW = """
 import sys, time
 from gynbtnet.runtime import progress
-from gynbtnet.runtime.parallel import for_each_scan, for_each_scan_in_turn
+from gynbtnet.runtime.parallel import map_scans, pipeline_scans
 
-progress.SECONDS_A_LINE = 0.3
+progress.SECONDS_PER_LINE = 0.3
 
 def work(scan):
     time.sleep(0.5)
     return scan
 
 name = lambda scan: f"PATIENT_{scan}"
-for_each_scan(work, range(3), name=name, title="Preparing")
-for_each_scan_in_turn(str, work, str, range(3), name=name, title="Segmenting [bold]")
-with progress.advancing("Stuck", 5, done=1) as advance:
+map_scans(work, range(3), name=name, title="Preparing")
+pipeline_scans(str, work, str, range(3), name=name, title="Segmenting [bold]")
+with progress.progress_bar("Stuck", 5, done=1) as advance:
     time.sleep(0.8)
-    with progress.advancing("Inner", 2) as inner:
+    with progress.progress_bar("Inner", 2) as inner:
         inner(2)
     advance(4, note="loss 0.500")
-with progress.advancing("Folds", 4, steps_a_line=2) as advance:
+with progress.progress_bar("Folds", 4, steps_per_line=2) as advance:
     for _ in range(4):
         advance()
 print("case,dice")

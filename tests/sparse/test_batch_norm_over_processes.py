@@ -35,7 +35,7 @@ def encode(samples):
     image = torch.randn(2, 1, 8, 8, 16, dtype=torch.float64)
     mask = torch.rand(2, 2, 2, 4) < torch.tensor([0.3, 0.8]).view(2, 1, 1, 1)
     features = sparse_encode(encoder, image[samples], ActiveBlocks(mask[samples]))
-    sum(packed.rows.sin().sum() for packed in features).backward()
+    torch.stack([packed.rows.sin().sum() for packed in features]).sum().backward()
     gradients = {name: parameter.grad for name, parameter in encoder.named_parameters()}
     return [packed.rows.detach() for packed in features], gradients, dict(encoder.named_buffers())
 

@@ -8,6 +8,7 @@ from lightning_fabric import Fabric
 
 from gynbtnet.networks.presets import Preset
 from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
+from gynbtnet.training.data.batches import Batch
 from gynbtnet.training.objectives.masked_modelling_objective import MaskedModellingObjective
 
 
@@ -43,10 +44,10 @@ def test_a_compiled_step_is_an_eager_one(backend, norm, decoder):
         return torch._dynamo.lookup_backend(backend)(graph, inputs)
 
     fabric = Fabric(accelerator="cpu", devices=1)
-    wrapped = fabric.setup_module(torch.compile(compiled.network, backend=counted))
+    wrapped = fabric.setup_module(torch.compile(compiled.network, backend=counted))  # type: ignore[arg-type]
     for step in range(3):
         image = torch.randn(2, 1, 8, 8, 8, generator=torch.Generator().manual_seed(step))
-        batch = {"image": image, "seeds": torch.tensor([2 * step, 2 * step + 1])}
+        batch: Batch = {"image": image, "seeds": torch.tensor([2 * step, 2 * step + 1])}
         expected = eager.loss(eager.network, batch)
         found = compiled.loss(wrapped, batch)
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)

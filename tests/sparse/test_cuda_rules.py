@@ -43,7 +43,7 @@ class There(torch.Tensor):
         return self.here.tolist()
 
     @classmethod
-    def __torch_dispatch__(cls, operator, types, args=(), kwargs=None):
+    def __torch_dispatch__(cls, operator, types, args=(), kwargs=None):  # type: ignore[override]
         return computed(operator, args, kwargs or {})
 
 

@@ -39,7 +39,8 @@ def gradients(preset, norm, shape, grid, device, dtype):
         features = sparse_encode(encoder, image.to(device, next(encoder.parameters()).dtype), active)
     assert features[0].rows.dtype == dtype
     weights = [torch.randn(packed.rows.shape, generator=random).to(device) for packed in features]
-    sum((packed.rows * weight).sum() for packed, weight in zip(features, weights, strict=True)).backward()
+    sums = [(packed.rows * weight).sum() for packed, weight in zip(features, weights, strict=True)]
+    torch.stack(sums).sum().backward()
     return {name: parameter.grad.double() for name, parameter in encoder.named_parameters()}
 
 

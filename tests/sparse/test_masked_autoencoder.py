@@ -4,6 +4,7 @@ from copy import deepcopy
 
 import pytest
 import torch
+from torch import nn
 from torch.nn.functional import conv3d
 
 from gynbtnet.networks.presets import Preset
@@ -57,7 +58,7 @@ def test_it_reconstructs_at_the_images_shape_and_reaches_every_parameter(decoder
 
 
 def test_the_unet_decoder_is_the_segmentation_networks():
-    ours = MaskedAutoencoder(TINY, decoder="unet").decoder.network.state_dict()
+    ours = MaskedAutoencoder(TINY, decoder="unet").decoder.get_submodule("network").state_dict()
     theirs = GynBTNet(TINY, outputs=1).decoder.state_dict()
     assert {name: v.shape for name, v in ours.items()} == {name: v.shape for name, v in theirs.items()}
 
@@ -92,6 +93,7 @@ def test_densify_puts_the_token_where_the_mask_is_then_projects(device):
     mean, variance = seen.mean((2, 3, 4), keepdim=True), seen.var((2, 3, 4), keepdim=True, unbiased=False)
     tokens = densify.mask_token.view(1, 3, 1, 1, 1).expand(1, 3, 4, 4, 4)
     dense = torch.cat(((seen - mean) / (variance + 1e-5).sqrt(), tokens), dim=4)
+    assert isinstance(densify.projection, nn.Conv3d)
     expected = conv3d(dense, densify.projection.weight, densify.projection.bias, padding=1)
     torch.testing.assert_close(densify(pack(image, active)), expected)
 

@@ -160,7 +160,7 @@ def prepared(layer, device):
 @given(layer=layers())
 def test_convolution_3(tiled, layer, device):
     mask, image, stride, channels = prepared(layer, device)
-    conv = randomised(nn.Conv3d(*channels, 3, stride, padding=1), device)
+    conv = randomised(nn.Conv3d(channels[0], channels[1], 3, stride, padding=1), device)
     active = ActiveBlocks(mask)
     with patch.object(convolution, "TILED_UP_TO", tiled):
         ours = gradients(lambda x: [zeros_filled(convolve(pack(x, active), conv))], image, conv)
@@ -172,7 +172,7 @@ def test_convolution_3(tiled, layer, device):
 @given(layer=layers())
 def test_convolution_1(layer, device):
     mask, image, stride, channels = prepared(layer, device)
-    conv = randomised(nn.Conv3d(*channels, 1, stride), device)
+    conv = randomised(nn.Conv3d(channels[0], channels[1], 1, stride), device)
     active = ActiveBlocks(mask)
     ours = gradients(lambda x: [zeros_filled(convolve(pack(x, active), conv))], image, conv)
     assert_alike(ours, gradients(lambda x: [masked_convolution(x, conv, mask)], image, conv))

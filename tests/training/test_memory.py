@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
+import psutil
 import pytest
 import torch
 from lightning_fabric import Fabric
@@ -73,7 +74,7 @@ def test_as_many_divisors_as_the_budget_holds(
     objective = segmentation()
     one = memory.peak_bytes(cpu(), objective, patches(1))
     weights = sum(parameter.nbytes for parameter in objective.network.parameters())
-    monkeypatch.setattr(memory.psutil, "Process", lambda: Mock(memory_info=lambda: Mock(rss=10**9)))
+    monkeypatch.setattr(psutil, "Process", lambda: Mock(memory_info=lambda: Mock(rss=10**9)))
     budget = (10**9 + 3 * weights + patches_worth * one) / 1e9
     assert memory.micro_batch_size(cpu(), objective, patches(6), budget) == expected
     assert all(parameter.grad is None for parameter in objective.network.parameters())
@@ -116,7 +117,7 @@ def test_a_step_in_parts_is_that_of_the_whole_batch(
     monkeypatch.setattr("gynbtnet.training.engine.micro_batch_size", lambda *_: 1)
     common: dict[str, Any] = {"epochs": 1, "steps_per_epoch": 1, "learning_rate": 1e-3, "validation_patches": 1}
     runs = [
-        train(prepared, kind(**common, auto_micro_batch=parts), tmp_path / f"{kind.__name__}{parts}", **SIDES)
+        train(prepared, kind(**common, auto_micro_batch=parts), tmp_path / f"{kind.__name__}{parts}", **SIDES)  # type: ignore[arg-type]
         for train, kind in ((finetune, SegmentationSettings), (pretrain, PretrainingSettings))
         for parts in (False, True)
     ]
@@ -181,9 +182,9 @@ def test_a_plan_beyond_memory_is_refused_before_its_network_is_made(
     prepared: PreparedCohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
     wide = replace(prepared, plan=replace(prepared.plan, patch_size=(640, 640, 640)))
-    monkeypatch.setattr(stages, "planned_network", None)
+    monkeypatch.setattr(stages, "build_network", None)
     monkeypatch.setattr(stages, "MaskedAutoencoder", None)
-    cases = {"training_ids": ["ball_0"], "validation_ids": []}
+    cases: dict[str, Any] = {"training_ids": ["ball_0"], "validation_ids": []}
     with pytest.raises(BadInput, match=r"preset XS and . patch\(es\) of 640×640×640 voxels needs about .* available"):
         if stage == "pretrain":
             stages.pretrain(wide, PretrainingSettings(), tmp_path / "run", **cases)
@@ -195,7 +196,7 @@ def test_a_plan_beyond_memory_is_refused_before_its_network_is_made(
 if __name__ == "__main__":
     objective, batch = segmentation(), patches(2, 64)
     memory.peak_bytes(cpu(), objective, patches(1, 16))
-    before = memory.psutil.Process().memory_info().rss
+    before = psutil.Process().memory_info().rss
     objective.loss(objective.network, batch).backward()
     (peak,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
     print(1024 * int(peak.split()[1]) - before)

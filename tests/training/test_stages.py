@@ -367,7 +367,7 @@ def test_contours_are_needed(prepared: PreparedCohort, tmp_path: Path) -> None:
 def test_a_full_disk_costs_no_older_checkpoint(
     prepared: PreparedCohort, whole_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write, written = checkpoint.save_file, 0
+    written = 0
 
     def save(tensors: dict[str, torch.Tensor], path: Path) -> None:
         nonlocal written
@@ -375,7 +375,7 @@ def test_a_full_disk_costs_no_older_checkpoint(
         if written == 2:
             path.write_bytes(b"cut sho")
             raise OSError(errno.ENOSPC, "No space left on device")
-        write(tensors, path)
+        save_file(tensors, path)
 
     with monkeypatch.context() as patched:
         patched.setattr(checkpoint, "save_file", save)
@@ -630,7 +630,7 @@ def test_the_number_format_that_the_device_is_fast_in(
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (7, 0))
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: bfloat16 or including_emulation)
     monkeypatch.setattr(devices, "Fabric", lambda **settings: asked.update(settings) or Mock())
-    devices.start_devices(TrainingSettings(accelerator=accelerator))  # type: ignore[arg-type]
+    devices.start_devices(TrainingSettings(accelerator=accelerator))
     assert asked["precision"] == expected
 
 

@@ -80,9 +80,9 @@ def test_frozen_biases_are_those_that_change_nothing() -> None:
         for name, parameter in network.named_parameters():
             if not name.endswith("bias") or "norm" in name:
                 continue
-            parameter += 0.7
+            parameter.add_(0.7)
             moved = max(float((one - other).abs().max()) for one, other in zip(before, network(image), strict=True))
-            parameter -= 0.7
+            parameter.sub_(0.7)
             assert (moved < 1e-12) == (not parameter.requires_grad), name
     frozen = [name for name, parameter in network.named_parameters() if not parameter.requires_grad]
     assert len(frozen) == 2 * 2 * 3 + 2 * 2 * 2  # two a block; two blocks at three levels down and two up
@@ -124,5 +124,5 @@ def test_he_initialisation_is_nnunets() -> None:
     reference.apply(theirs.InitWeights_He(1e-2))
     for (name, one), other in zip(ours.named_parameters(), reference.parameters(), strict=True):
         assert torch.equal(one, other), name
-    weight = ours.encoder.levels[1][0].conv1.weight.detach()
+    weight = ours.get_parameter("encoder.levels.1.0.conv1.weight").detach()
     assert float(weight.std()) == pytest.approx((2 / (1 + 0.01**2) / (16 * 27)) ** 0.5, rel=0.05)

@@ -200,7 +200,7 @@ def _train(
     note_environment(run, epochs_done=trainer.current_epoch, device=str(device), nnunetv2=version("nnunetv2"))
     done = trainer.current_epoch * settings.steps_per_epoch
     steps = settings.epochs * settings.steps_per_epoch
-    with progress_bar("Training nnU-Net", steps, done, steps_a_line=settings.steps_per_epoch) as advance:
+    with progress_bar("Training nnU-Net", steps, done, steps_per_line=settings.steps_per_epoch) as advance:
         trainer.train_step = _with_progress(trainer.train_step, advance)
         if trainer.current_epoch < settings.epochs:
             trainer.run_training()

@@ -30,8 +30,8 @@ class NnUNetSettings(Settings):
     )
     mirror_axes: tuple[Axis, ...] = Field(
         ALL_AXES,
-        description="Axes of the patient that augmentation and prediction mirror; nnU-Net's default is all "
-        "three. x is omitted if structures have sides, because nnU-Net can't swap their labels.",
+        description="Axes of the patient that augmentation and prediction mirror; nnU-Net mirrors all "
+        "three. If structures have sides, x is omitted, because nnU-Net can't swap their labels.",
     )
     checkpoint_interval_epochs: int = Field(
         50, ge=1, description="Epochs between two checkpoints; an interrupted run loses at most these."

@@ -1,9 +1,10 @@
-"""The command line: what all commands have in common."""
+"""The command line: the application, its help, exit codes and error messages."""
 
 import errno
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -11,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from typer.core import TyperGroup
 
+from gynbtnet.cli.log_output import show_log
 from gynbtnet.runtime.errors import BadInput, Paused, ScansFailed
 from gynbtnet.runtime.processes import is_main_process
 
@@ -22,7 +24,7 @@ PANELS = {
     "Experiments": ("run", "benchmark", "report"),
     "Tools": ("phantom", "doctor"),
 }
-"""Commands by the panel of the help that shows them, both in the order of the work."""
+"""Commands by help panel, both in the order of the work."""
 
 _IN_ORDER = [name for names in PANELS.values() for name in names]
 
@@ -43,11 +45,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Contours for gynecologic brachytherapy on CT, learned in three stages. Research use only.",
 )
-# Names and paths are printed as they are: nothing in them is markup, and no line is broken.
+# Names and paths are printed unchanged: without markup and without line breaks.
 console = Console(quiet=not is_main_process(), markup=False, highlight=False, emoji=False, soft_wrap=True)
-FULL = "The disk is full; nothing half-written is kept. Free some space or choose another --out."
-_NO_MEMORY = "Memory ran out; crop the scan, take smaller patches, or a machine with more memory"
-_WIDEST = 2**20  # characters in a line of a table
+FULL = "The disk is full; no incomplete file is kept. Free some space or choose another --out."
+_NO_MEMORY = "Memory ran out; crop the scan, use smaller patches, or use a machine with more memory"
+_WIDEST = 2**20  # characters per line of a table
 STOPPED = 130  # what a shell expects after Ctrl-C, and what typer exits with
 PAUSED = 75  # EX_TEMPFAIL of sysexits.h: call again
 
@@ -60,7 +62,7 @@ def command(example: str) -> Callable[[Callable[..., None]], Callable[..., None]
 
 
 def print_table(table: Table) -> None:
-    """Print a table, folded on a terminal and otherwise as wide as it is, so that no name is broken."""
+    """Print a table: wrapped on a terminal, otherwise in full width, so that no name is broken."""
     if console.is_terminal:
         console.print(table)
         return
@@ -71,8 +73,12 @@ def print_table(table: Table) -> None:
 @app.callback(invoke_without_command=True)
 def options(
     show_version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+    log_file: Annotated[
+        Path | None, typer.Option("--log-file", help="Append all messages and tracebacks to this file.")
+    ] = None,
 ) -> None:
     """Options before any command."""
+    show_log(log_file)
     if show_version:
         console.print(f"gynbtnet {version('gynbtnet')}")
         raise typer.Exit
@@ -81,8 +87,8 @@ def options(
 def main() -> None:
     """Run a command.
 
-    Exit codes: 0 done, 1 something needed is missing or some scans failed, 2 bad input in one sentence, 75 out of time,
-    130 Ctrl-C.
+    Exit codes: 0: done. 1: a requirement is missing, or some scans failed. 2: bad input, reported in one sentence. 75:
+    out of time. 130: Ctrl-C.
     """
     try:
         app()
@@ -95,7 +101,7 @@ def main() -> None:
     except SystemExit as end:
         if end.code != STOPPED:
             raise
-        sentence, code = "Stopped. What was complete is kept; the same command goes on from there.", STOPPED
+        sentence, code = "Stopped. Completed work is kept; run the same command to resume.", STOPPED
     except MemoryError as problem:
         sentence, code = f"{_NO_MEMORY} ({problem}).", 2
     except RuntimeError as problem:
@@ -108,6 +114,6 @@ def main() -> None:
             FULL if full else f"{problem.filename or 'A file'} can't be used: {problem.strerror or problem}.",
             2,
         )
-    # Only here are the bars of the loops that the exception broke off closed, so that the sentence stands last.
+    # By now the exception has closed all progress bars, so the sentence is the last line.
     typer.echo(f"gynbtnet: {sentence}", err=True)
     sys.exit(code)

@@ -1,4 +1,4 @@
-"""Commands that make cohorts of scans, show them and split them."""
+"""Commands that ingest, describe and split cohorts."""
 
 from collections import Counter
 from enum import StrEnum
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from gynbtnet.datasets.ingestion.integrity import IntegrityReport
 
 MOST_ROWS = 20
-"""Scans, problems and outliers that are listed; the rest is counted."""
+"""Largest number of scans, problems and outliers listed; the others are counted."""
 
 
 class Layout(StrEnum):
-    """How a source lies on disk."""
+    """Dataset layout on disk."""
 
     dicom_rt = "dicom-rt"
     scans = "scans"
@@ -56,32 +56,37 @@ class Layout(StrEnum):
 def ingest(
     source: Annotated[list[Path], typer.Argument(help="Folders with scans.")],
     out: Out,
-    layout: Annotated[Layout, typer.Option(help="How the source is laid out.")] = Layout.dicom_rt,
+    layout: Annotated[Layout, typer.Option(help="Layout of the source.")] = Layout.dicom_rt,
     structures: Annotated[
         str | None,
-        typer.Option(help="What to take, by commas, in label order; where two overlap, targets win, else the later."),
+        typer.Option(
+            help="Structures to ingest, comma-separated, in label order. If two overlap, targets win, else the later."
+        ),
     ] = None,
     channels: Annotated[
-        str | None, typer.Option(help="What NAME_0000, NAME_0001, … are, by commas; for the layout scans.")
+        str | None, typer.Option(help="Channels NAME_0000, NAME_0001, …, comma-separated; for the layout scans.")
     ] = None,
     aliases: Aliases = None,
     rtstruct: Annotated[
         str | None,
         typer.Option(
             metavar="newest|approved|PATTERN",
-            help="Of several structure sets on one CT: newest, approved, a pattern of file name or label, by commas.",
+            help="Choice among several structure sets of one CT, comma-separated: newest, approved, or a pattern of "
+            "file name or label.",
         ),
     ] = None,
     patients_from: PatientsOption = "dicom",
     pseudonymise: Annotated[
         Path | None,
-        typer.Option(help="Keep the key to the patients in this file, and nothing in the cohort that leads to them."),
+        typer.Option(
+            help="Write the key to the patients to this file, and nothing that identifies them to the cohort."
+        ),
     ] = None,
     resample_labels: Annotated[
-        bool, typer.Option("--resample-labels", help="Bring masks on another grid than their scan's onto that.")
+        bool, typer.Option("--resample-labels", help="Resample masks to the grid of their scan.")
     ] = False,
     resample_channels: Annotated[
-        bool, typer.Option("--resample-channels", help="Bring registered channels onto the grid of the first.")
+        bool, typer.Option("--resample-channels", help="Resample registered channels to the grid of the first.")
     ] = False,
     missing_slices: MissingSlices = False,
     unequal_spacing: UnequalSpacing = False,
@@ -89,13 +94,13 @@ def ingest(
     allow_overlap: AllowOverlap = False,
     jobs: Jobs = 1,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be taken and what is wrong; write nothing.")
+        bool, typer.Option("--dry-run", help="Report what would be ingested and all problems; write nothing.")
     ] = False,
 ) -> None:
-    """Bring scans and contours into one form: a cohort with its manifest.
+    """Ingest scans and contours into a cohort: an nnU-Net raw dataset with a manifest.
 
-    Patients get study IDs; the key to them is patients.csv in the cohort, or the file named by --pseudonymise. Scans
-    that can't be taken are listed at the end, with exit code 1; the cohort holds the others.
+    Patients get study IDs. The key to them is patients.csv in the cohort, or the file given by --pseudonymise. Scans
+    that can't be used are listed at the end, with exit code 1; the cohort contains the others.
     """
     from gynbtnet.datasets.adapters.layouts import Choices, dry_run_layout, ingest_layout
     from gynbtnet.datasets.patient_key import PatientKey
@@ -150,9 +155,9 @@ def ingest(
 @command("gynbtnet describe demo/steps/cohorts/task --out demo/steps/cohort.png")
 def describe(
     folder: Annotated[list[Path], typer.Argument(metavar="COHORT...", help="Folders made by gynbtnet ingest.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The picture, a PNG.")] = Path("cohort.png"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="Figure to write, a PNG file.")] = Path("cohort.png"),
 ) -> None:
-    """Show what cohorts hold: counts, applicators, spacing, structures and their volumes, outliers, and a picture.
+    """Describe cohorts: counts, applicators, spacing, structures and their volumes, outliers, and a figure.
 
     A value is an outlier if it is more than 3.5 robust standard deviations from the median, on the logarithmic scale.
     """
@@ -168,11 +173,12 @@ def describe(
     from gynbtnet.runtime.atomic_files import atomic_write
 
     if out.suffix != ".png":
-        raise BadInput(f"The picture {out} would be a PNG by its contents and not by its name; end its name in .png.")
-    loaded = [Cohort.load(one) for one in folder]
-    names = [one.name for one in loaded]
+        raise BadInput(f"--out {out} is not a PNG file name; end the name in .png.")
+    cohorts = [Cohort.load(path) for path in folder]
+    names = [cohort.name for cohort in cohorts]
     groups = {
-        one.name if names.count(one.name) == 1 else str(path): one for path, one in zip(folder, loaded, strict=True)
+        cohort.name if names.count(cohort.name) == 1 else str(path): cohort
+        for path, cohort in zip(folder, cohorts, strict=True)
     }
     print_table(_table(cohort_table(groups)))
     for name, group in groups.items():
@@ -190,7 +196,7 @@ def describe(
         apart = find_outliers(group)
         for one in apart[:MOST_ROWS]:
             console.print(
-                f"{one.case_id}: {one.figure} {one.value:.4g} stands apart from the median {one.median:.4g} "
+                f"{one.case_id}: {one.metric} {one.value:.4g} is an outlier; the median is {one.median:.4g} "
                 f"({one.score:+.1f} robust standard deviations)"
             )
         if len(apart) > MOST_ROWS:
@@ -198,8 +204,8 @@ def describe(
         for note in group.notes:
             console.print(note)
     with atomic_write(out) as partial:
-        partial.write_bytes(picture(cohort_figure(groups), "What cohorts hold").png)
-    console.print(f"The picture is {out}")
+        partial.write_bytes(picture(cohort_figure(groups), "Overview of the cohorts").png)
+    console.print(f"The figure is {out}")
 
 
 @command("gynbtnet split demo/steps/cohorts/task --out demo/steps/split.json")
@@ -207,16 +213,16 @@ def split(
     cohort: CohortFolder,
     out: Out,
     test: Annotated[str, typer.Option(help="Share (0.2) or number (5) of patients held out for the test.")] = "0.2",
-    folds: Annotated[int, typer.Option(help="Cross-validation folds inside the training part.")] = 5,
-    seed: Annotated[int, typer.Option(help="Decides who is held out.", min=0)] = 0,
+    folds: Annotated[int, typer.Option(help="Number of cross-validation folds of the other patients.")] = 5,
+    seed: Annotated[int, typer.Option(help="Seed of the random choice.", min=0)] = 0,
     take: Annotated[
         Path | None,
-        typer.Option("--from", help="Take the folds of this splits_final.json; who is in none is held out."),
+        typer.Option("--from", help="Use the folds of this splits_final.json; patients in none of them are held out."),
     ] = None,
 ) -> None:
-    """Hold out test patients and deal the others into folds; a patient is never split.
+    """Hold out test patients and divide the others into folds; all scans of a patient stay together.
 
-    Applicators, where known, are mixed alike on every side. nnU-Net's splits_final.json is written beside --out.
+    Known applicators are balanced over the parts. nnU-Net's splits_final.json is written to the same folder as --out.
     """
     from gynbtnet.datasets.cohort import Cohort
     from gynbtnet.datasets.nnunet_folds import FOLDS, read_folds, write_folds
@@ -232,9 +238,9 @@ def split(
     write_folds(made, loaded, out.with_name(FOLDS))
     console.print(f"{len(made.test)} test patients, folds of {', '.join(str(len(fold)) for fold in made.folds)}: {out}")
     for applicator in sorted(set(loaded.applicators.values())):
-        of_it = {patient for patient, kind in loaded.applicators.items() if kind == applicator}
-        shares = ", ".join(str(len(of_it.intersection(fold))) for fold in made.folds)
-        console.print(f"{applicator}: {len(of_it.intersection(made.test))} in the test, {shares} in the folds")
+        patients = {patient for patient, kind in loaded.applicators.items() if kind == applicator}
+        shares = ", ".join(str(len(patients.intersection(fold))) for fold in made.folds)
+        console.print(f"{applicator}: {len(patients.intersection(made.test))} in the test set, {shares} in the folds")
 
 
 def _table(frame: "pd.DataFrame") -> Table:
@@ -248,7 +254,7 @@ def _table(frame: "pd.DataFrame") -> Table:
 
 def _print_dry_run(seen: "DryRun") -> None:
     table = Table(box=None, header_style="bold")
-    for name in ("case", "where", "files", "contours", "applicator"):
+    for name in ("case", "path", "files", "contours", "applicator"):
         table.add_column(name, overflow="fold")
     for one in seen.scans[:MOST_ROWS]:
         scan = one.scan
@@ -260,11 +266,11 @@ def _print_dry_run(seen: "DryRun") -> None:
     for note in seen.notes:
         console.print(note)
     patients = len({one.scan.patient for one in seen.scans})
-    console.print(f"{len(seen.scans)} scans of {patients} patients would be taken; nothing was written")
+    console.print(f"{len(seen.scans)} scans of {patients} patients would be ingested; nothing was written")
 
 
 def _print_problems(report: "IntegrityReport", most: int | None) -> None:
     for problem in report.problems[:most]:
         typer.echo(f"{problem.kind}: {problem.reason}", err=True)
     if most is not None and len(report.problems) > most:
-        typer.echo(f"… and {len(report.problems) - most} more, all of them in integrity.json", err=True)
+        typer.echo(f"… and {len(report.problems) - most} more; integrity.json lists all", err=True)

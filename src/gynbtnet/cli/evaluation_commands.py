@@ -1,4 +1,4 @@
-"""Commands that score contours, and what dose they would have got."""
+"""Commands that score contours and their dose."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -15,8 +15,8 @@ from gynbtnet.cli.options import (
 )
 
 
-class Policy(StrEnum):
-    """What a structure costs that truth or prediction lacks."""
+class MissingStructurePolicy(StrEnum):
+    """Scores of a structure that the truth or the prediction lacks."""
 
     worst = "worst"
     diagonal = "diagonal"
@@ -28,35 +28,35 @@ class Policy(StrEnum):
     "--split demo/experiment/split.json --out demo/steps/evaluation"
 )
 def evaluate(
-    predictions: Annotated[Path, typer.Argument(help="A folder with a prediction for each case.")],
+    predictions: Annotated[Path, typer.Argument(help="Folder with one prediction per case.")],
     cohort: CohortFolder,
     out: Out,
     split: Annotated[
-        Path | None, typer.Option(help="Score this split's test patients; left out: all patients.")
+        Path | None, typer.Option(help="Score only the test patients of this split. Default: all patients.")
     ] = None,
-    policy: Annotated[
-        Policy,
+    missing_structure_policy: Annotated[
+        MissingStructurePolicy,
         typer.Option(
-            help="What a structure that one side lacks costs: the worst distance that the case allows, the scan's "
-            "diagonal, or nothing (drop), which makes means look better and is said in every table."
+            help="Score of a structure that only one side has: the largest distance that the case allows, the scan's "
+            "diagonal, or not scored (drop), which makes means look better; every table states it."
         ),
-    ] = Policy.worst,
-    tolerance: Annotated[float, typer.Option(help="Of the surface DSC, in mm.", min=0.001, max=100)] = 2.0,
+    ] = MissingStructurePolicy.worst,
+    tolerance: Annotated[float, typer.Option(help="Tolerance of the surface DSC in mm.", min=0.001, max=100)] = 2.0,
     jobs: Jobs = 1,
     memory: Memory = None,
 ) -> None:
-    """Score predictions against contours: overlap, surfaces, volumes and centroids, missed structures counted."""
+    """Score predictions against manual contours: DSC, HD95, ASD, surface DSC, volumes, centroids, missed structures."""
     from gynbtnet.datasets.cohort import Cohort
     from gynbtnet.datasets.split import Split
     from gynbtnet.evaluation.metrics.evaluate import evaluate
     from gynbtnet.evaluation.metrics.settings import ScoringSettings
     from gynbtnet.evaluation.reports.evaluation_report import report_evaluation
 
-    whole = Cohort.load(cohort)
-    asked = whole.of_patients(Split.load(split).test) if split else whole
-    settings = ScoringSettings(policy=policy.value, tolerance_mm=tolerance)
-    evaluation = evaluate(asked, predictions, out, settings, jobs=jobs, memory_gb=memory)
-    page = report_evaluation(asked, predictions, evaluation, out)
+    patients = Cohort.load(cohort)
+    patients = patients.of_patients(Split.load(split).test) if split else patients
+    settings = ScoringSettings(missing_structure_policy=missing_structure_policy.value, tolerance_mm=tolerance)
+    evaluation = evaluate(patients, predictions, out, settings, jobs=jobs, memory_gb=memory)
+    page = report_evaluation(patients, predictions, evaluation, out)
     console.print((out / "summary.md").read_text())
     console.print(f"The report is {page}")
 
@@ -70,46 +70,51 @@ def dose(
     out: Out,
     predictions: Annotated[
         Path | None,
-        typer.Option(help="A folder with a prediction for each case; left out: the cohort's contours alone."),
+        typer.Option(help="Folder with one prediction per case. Default: only the cohort's contours."),
     ] = None,
-    split: Annotated[Path | None, typer.Option(help="Only this split's test patients.")] = None,
+    split: Annotated[Path | None, typer.Option(help="Only the test patients of this split.")] = None,
     patient: Annotated[str | None, typer.Option(help="Only this patient, by study ID.")] = None,
     doses: Annotated[
         Path | None,
-        typer.Option(help="Folder with RTDOSEs, or CASE.nii.gz in Gy; left out: beside what the cases came from."),
+        typer.Option(help="Folder with RTDOSE files, or CASE.nii.gz in Gy. Default: the folders that were ingested."),
     ] = None,
     external_beam: Annotated[
         str | None,
         typer.Option(
-            metavar="GY/FRACTIONS|CSV", help="Of all patients, as 45/25, or a file: patient,dose_gy,fractions."
+            metavar="GY/FRACTIONS|CSV",
+            help="For all patients, e.g. 45/25, or a CSV file with patient,dose_gy,fractions.",
         ),
     ] = None,
-    aims: Annotated[Path | None, typer.Option(help="A table of aims and limits; left out: EMBRACE II's.")] = None,
+    aims: Annotated[Path | None, typer.Option(help="YAML file of aims and limits. Default: EMBRACE II.")] = None,
     alpha_beta_target: Annotated[float, typer.Option(help="α/β of targets in Gy.", min=0.1, max=100)] = 10.0,
     alpha_beta_organ: Annotated[float, typer.Option(help="α/β of organs in Gy.", min=0.1, max=100)] = 3.0,
-    deliveries: Annotated[int, typer.Option(help="How often the dose of each case was delivered.", min=1, max=20)] = 1,
+    fractions_per_plan: Annotated[
+        int, typer.Option(help="Number of times that the dose of each case was delivered.", min=1, max=20)
+    ] = 1,
     jobs: Jobs = 1,
 ) -> None:
-    """Dose-volume figures of manual and automatic contours, and each patient's total EQD2 against aims and limits."""
+    """Dose-volume metrics of manual and automatic contours, and each patient's total EQD2 against aims and limits."""
     from gynbtnet.datasets.cohort import Cohort
     from gynbtnet.datasets.split import Split
     from gynbtnet.evaluation.dose.evaluate_dose import PAGE, evaluate_dose
-    from gynbtnet.evaluation.dose.external_beam import parse_external_beam as read_external_beam
+    from gynbtnet.evaluation.dose.external_beam import parse_external_beam
     from gynbtnet.evaluation.dose.planning_aims import EMBRACE_II, PlanningAims
     from gynbtnet.evaluation.metrics.settings import DoseSettings
 
-    asked = Cohort.load(cohort)
-    asked = asked.of_patients(Split.load(split).test) if split else asked
-    asked = asked.of_patients([patient]) if patient else asked
+    patients = Cohort.load(cohort)
+    patients = patients.of_patients(Split.load(split).test) if split else patients
+    patients = patients.of_patients([patient]) if patient else patients
     evaluate_dose(
-        asked,
+        patients,
         out,
         predictions=predictions,
         doses=doses,
-        external=read_external_beam(external_beam, asked.patients) if external_beam else None,
+        external=parse_external_beam(external_beam, patients.patients) if external_beam else None,
         aims=PlanningAims.load(aims or EMBRACE_II),
         settings=DoseSettings(
-            alpha_beta_target_gy=alpha_beta_target, alpha_beta_organ_gy=alpha_beta_organ, deliveries=deliveries
+            alpha_beta_target_gy=alpha_beta_target,
+            alpha_beta_organ_gy=alpha_beta_organ,
+            fractions_per_plan=fractions_per_plan,
         ),
         jobs=jobs,
     )

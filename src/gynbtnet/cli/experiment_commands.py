@@ -48,7 +48,7 @@ def run(
     unlabelled: Unlabelled = None,
     supervised: Supervised = None,
     predict: Annotated[
-        list[Path] | None, typer.Option(help="Folder of further scans to contour at the end; repeatable.")
+        list[Path] | None, typer.Option(help="Folder of other scans to segment at the end; repeatable.")
     ] = None,
     patients_from: PatientsOption = "dicom",
     set_: Changes = None,
@@ -162,37 +162,37 @@ def compare(
         list[str],
         typer.Argument(
             metavar="MODEL...",
-            help="NAME=FOLDER with a folder that gynbtnet evaluate left; or the folder that gynbtnet benchmark left.",
+            help="NAME=FOLDER with an output folder of gynbtnet evaluate, or one of gynbtnet benchmark.",
         ),
     ],
     out: Out,
     cohort: Annotated[
         Path | None,
-        typer.Option(help="The cohort that was scored; left out where the folder of gynbtnet benchmark has it."),
+        typer.Option(help="The cohort that was scored. Not needed with a folder of gynbtnet benchmark."),
     ] = None,
     ours: Annotated[
-        str | None, typer.Option(help="The model that the others are compared with; left out: gynbtnet, or the first.")
+        str | None, typer.Option(help="The model that the others are compared with. Default: gynbtnet, or the first.")
     ] = None,
     from_scratch: Annotated[
         str | None,
-        typer.Option(help="Ours without pretraining, for the second table; left out: gynbtnet-from-scratch."),
+        typer.Option(help="The same model without pretraining, for the second table. Default: gynbtnet-from-scratch."),
     ] = None,
     predictions: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME=FOLDER", help="A model's contours, where they aren't beside its scores; repeatable."
+            metavar="NAME=FOLDER", help="Predictions of a model, if they aren't next to its scores; repeatable."
         ),
     ] = None,
     metric: Annotated[
         list[str] | None,
         typer.Option(
-            help="dsc, hd95_mm, asd_mm, surface_dsc, hausdorff_mm, centroid_shift_mm; repeatable. Left out: 3."
+            help="dsc, hd95_mm, asd_mm, surface_dsc, hausdorff_mm, centroid_shift_mm; repeatable. Default: first three."
         ),
     ] = None,
-    marks: Annotated[
+    significance_test: Annotated[
         MarkedBy, typer.Option(help="Which test's adjusted p-values * and † are made of.")
     ] = MarkedBy.permutation,
-    seed: Annotated[int, typer.Option(help="Of random swaps and resamples.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of random swaps and resamples.", min=0)] = 0,
 ) -> None:
     """Compare evaluations of several models: the paper's tables, statistical tests, effect sizes, figures."""
     from gynbtnet.datasets.cohort import Cohort
@@ -200,20 +200,20 @@ def compare(
     from gynbtnet.evaluation.comparison.report import report_comparison
     from gynbtnet.evaluation.comparison.settings import ComparisonSettings, checked_metrics
 
-    found = _found_models(model)
-    place = cohort or found.cohort
-    if place is None:
+    models = _model_folders(model)
+    folder = cohort or models.cohort
+    if folder is None:
         raise BadInput("--cohort is missing; name the cohort that the models were scored on.")
-    settings = ComparisonSettings(marks=marks.value, seed=seed)
+    settings = ComparisonSettings(significance_test=significance_test.value, seed=seed)
     if metric:
         settings = settings.model_copy(update={"metrics": checked_metrics(metric)})
     compared = compare(
-        Cohort.load(place),
-        found.evaluations,
+        Cohort.load(folder),
+        models.evaluations,
         out,
         ours=ours,
         from_scratch=from_scratch,
-        predictions=found.predictions | _named(predictions or [], "--predictions"),
+        predictions=models.predictions | _named(predictions or [], "--predictions"),
         settings=settings,
     )
     page = report_comparison(compared, out)
@@ -222,11 +222,11 @@ def compare(
             console.print((out / name).read_text(encoding="utf-8"))
     for note in compared.notes:
         console.print(note)
-    console.print(f"Tables, tests and pictures are in {out}, and in the report {page}")
+    console.print(f"Tables, tests and figures are in {out} and in the report {page}")
 
 
 @command("gynbtnet report demo/experiment")
-def report(experiment: Annotated[Path, typer.Argument(help="The folder that `gynbtnet run` filled.")]) -> None:
+def report(experiment: Annotated[Path, typer.Argument(help="Output folder of `gynbtnet run`.")]) -> None:
     """Write the report page of `gynbtnet run` again."""
     from gynbtnet.experiment.folders import Experiment
     from gynbtnet.experiment.report import report_experiment
@@ -235,20 +235,22 @@ def report(experiment: Annotated[Path, typer.Argument(help="The folder that `gyn
 
 
 @command("gynbtnet doctor")
-def doctor(folder: Annotated[Path, typer.Argument(help="Where results would be written.")] = Path()) -> None:
-    """Print versions, cores, memory, devices and disk, and what is missing. Exit code 1 if something needed is."""
+def doctor(
+    folder: Annotated[Path, typer.Argument(help="Folder for results; its free disk space is reported.")] = Path(),
+) -> None:
+    """Print versions, cores, memory, devices, free disk space and missing libraries; exit code 1 if any is missing."""
     from gynbtnet.runtime.system_report import system_report
 
     table = Table(show_header=False, box=None)
     rows = system_report(folder)
-    for what, found in rows:
-        table.add_row(what, found)
+    for item, value in rows:
+        table.add_row(item, value)
     print_table(table)
-    raise typer.Exit(int(any(found.startswith("missing") for _, found in rows)))
+    raise typer.Exit(int(any(value.startswith("missing") for _, value in rows)))
 
 
 def _by_model(changes: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
-    """What changes all models, and what changes a single one, by its name."""
+    """Split changes of settings into those of all models and those of each model."""
     for_all: list[str] = []
     for_one: dict[str, list[str]] = {}
     for change in changes:
@@ -261,47 +263,47 @@ def _by_model(changes: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
 
 
 @dataclass(frozen=True)
-class _FoundModels:
-    """Where the models lie that were named, and the cohort where a folder has it."""
+class _ModelFolders:
+    """Folders of the given models, and the cohort if a benchmark folder has it."""
 
     evaluations: dict[str, Path]
     predictions: dict[str, Path]
     cohort: Path | None
 
 
-def _found_models(named: Sequence[str]) -> _FoundModels:
-    """What each argument stands for: one model, or all models of a folder of baselines."""
+def _model_folders(arguments: Sequence[str]) -> _ModelFolders:
+    """Find the folders of each argument: one model, or all models of a benchmark folder."""
     from gynbtnet.experiment.folders import compared_models
 
     evaluations: dict[str, Path] = {}
     predictions: dict[str, Path] = {}
     cohort = None
-    for argument in named:
+    for argument in arguments:
         if "=" in argument and not Path(argument).is_dir():
-            found = _named([argument], "MODEL")
+            folders = _named([argument], "MODEL")
         else:
             models = compared_models(Path(argument))
             if not models:
                 raise BadInput(
-                    f"{argument} is no folder with scored models; expected what `gynbtnet benchmark` leaves, or "
-                    "NAME=FOLDER with a folder that `gynbtnet evaluate` left."
+                    f"{argument} is not a folder with scored models; expected one that `gynbtnet benchmark` wrote, "
+                    "or NAME=FOLDER with an output folder of `gynbtnet evaluate`."
                 )
-            found = {model.name: model.evaluation for model in models}
+            folders = {model.name: model.evaluation for model in models}
             predictions |= {model.name: model.test_predictions for model in models}
             cohort = models[0].cohort("task")
-        twice = found.keys() & evaluations.keys()
+        twice = folders.keys() & evaluations.keys()
         if twice:
-            raise BadInput(f"Two models are called {min(twice)}; give each a name of its own.")
-        evaluations |= found
-    return _FoundModels(evaluations, predictions, cohort)
+            raise BadInput(f"Two models are called {min(twice)}; give them different names.")
+        evaluations |= folders
+    return _ModelFolders(evaluations, predictions, cohort)
 
 
-def _named(arguments: Sequence[str], what: str) -> dict[str, Path]:
-    """NAME=FOLDER, several times."""
-    found: dict[str, Path] = {}
+def _named(arguments: Sequence[str], option: str) -> dict[str, Path]:
+    """Parse several NAME=FOLDER arguments."""
+    folders: dict[str, Path] = {}
     for argument in arguments:
         name, equals, folder = argument.partition("=")
-        if not (name and equals and folder) or name in found:
-            raise BadInput(f"{what} {argument} is not NAME=FOLDER, or its name is there twice; give each model one.")
-        found[name] = Path(folder)
-    return found
+        if not (name and equals and folder) or name in folders:
+            raise BadInput(f"{option} {argument} is not NAME=FOLDER, or the name occurs twice; name each model once.")
+        folders[name] = Path(folder)
+    return folders

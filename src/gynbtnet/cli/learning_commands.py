@@ -1,4 +1,4 @@
-"""Commands that learn contours from scans."""
+"""Commands that plan, prepare and train."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class Stage(StrEnum):
-    """A stage of the training."""
+    """Training stage."""
 
     pretraining = "pretraining"
     supervised = "supervised"
@@ -38,7 +38,7 @@ class Stage(StrEnum):
 
 
 class LearnedStage(StrEnum):
-    """A stage that learns contours."""
+    """Training stage that learns segmentation."""
 
     supervised = "supervised"
     task = "task"
@@ -50,19 +50,19 @@ class LearnedStage(StrEnum):
 def plan(
     source: Annotated[
         Path,
-        typer.Argument(metavar="COHORT", help="A folder made by gynbtnet ingest, or an earlier plan's fingerprint."),
+        typer.Argument(metavar="COHORT", help="Folder made by gynbtnet ingest, or the fingerprint of an earlier plan."),
     ],
     recipe: RecipeName,
     out: Out,
-    stage: Annotated[Stage, typer.Option(help="Which part of the recipe.")],
+    stage: Annotated[Stage, typer.Option(help="The part of the recipe to plan.")],
     split: SplitFile = None,
     set_: Changes = None,
     jobs: Jobs = 1,
 ) -> None:
-    """Decide how scans are prepared: spacing, normalisation, patch, network. Test patients have no say in it.
+    """Plan the preparation: spacing, normalisation, patch size, network. Test patients are excluded.
 
-    What was measured is kept beside the plan, as dataset_fingerprint.json; given instead of the cohort, it makes other
-    plans without reading a scan. With patch_size and batch_size null they are chosen for plan_memory_gb.
+    The measurements are stored next to the plan, as dataset_fingerprint.json. Given instead of the cohort, this file
+    makes other plans without reading a scan. If patch_size and batch_size are null, they are chosen for plan_memory_gb.
     """
     from gynbtnet.preparation.planning.fingerprint import FINGERPRINT, Fingerprint, take_fingerprint
     from gynbtnet.preparation.planning.make_plan import make_plan
@@ -73,7 +73,7 @@ def plan(
     if source.name == FINGERPRINT:
         if split:
             raise BadInput(
-                f"{source} was measured already, and no patient can be taken out of it; leave --split out, or name the "
+                f"{source} already includes all patients, so --split can't exclude any; leave --split out, or give the "
                 "cohort instead."
             )
         fingerprint = Fingerprint.load(source)
@@ -97,49 +97,52 @@ def plan(
 )
 def prepare(
     cohort: CohortFolder,
-    plan: Annotated[Path, typer.Argument(help="The folder with plans.json.")],
+    plan: Annotated[Path, typer.Argument(help="Folder with plans.json.")],
     out: Out,
     split: SplitFile = None,
     jobs: Jobs = 1,
     memory: Memory = None,
     cluster: Cluster = None,
 ) -> None:
-    """Resample, normalise and store the scans, ready for training."""
+    """Resample, normalise and store the scans for training."""
     from gynbtnet.preparation.planning.plan_files import load_plan
     from gynbtnet.preparation.prepare import prepare
     from gynbtnet.runtime.parallel import use_cluster
 
     _refuse_same(out, cohort)
-    followed = load_plan(plan)
-    for note in followed.notes:
+    settings = load_plan(plan)
+    for note in settings.notes:
         console.print(note)
     with use_cluster(cluster):
-        prepared = prepare(_without_test(cohort, split), followed, out, jobs, memory)
+        prepared = prepare(_without_test(cohort, split), settings, out, jobs, memory)
     console.print(f"{len(prepared.cases)} cases in {out}")
 
 
 @command("gynbtnet import-nnunet demo/steps/prepared/task --preset XS --out demo/steps/imported")
 def import_nnunet(
-    nnunet: Annotated[Path, typer.Argument(help="A dataset that nnU-Net preprocessed, below nnUNet_preprocessed.")],
+    nnunet: Annotated[Path, typer.Argument(help="Dataset that nnU-Net preprocessed, a folder in nnUNet_preprocessed.")],
     out: Out,
-    preset: Annotated[str, typer.Option(help="Size of the network that is to read it: XS, S, B, L or H.")] = "L",
+    preset: Annotated[str, typer.Option(help="Size of the network to train: XS, S, B, L or H.")] = "L",
     jobs: Jobs = 1,
 ) -> None:
     """Import a dataset preprocessed by nnU-Net (3d_fullres) without copying it; each case counts as one patient."""
     from gynbtnet.preparation.nnunet_preprocessed import import_nnunet
     from gynbtnet.preparation.planning.plan_files import load_plan
 
-    followed = load_plan(nnunet, preset=preset)
-    for note in followed.notes:
+    settings = load_plan(nnunet, preset=preset)
+    for note in settings.notes:
         console.print(note)
-    adopted = import_nnunet(nnunet, followed, out, jobs)
-    console.print(f"{len(adopted.cases)} cases in {out}")
+    imported = import_nnunet(nnunet, settings, out, jobs)
+    console.print(f"{len(imported.cases)} cases in {out}")
 
 
 @command("gynbtnet pretrain demo/phantom/unlabelled demo --out demo/steps/runs/pretraining")
 def pretrain(
     source: Annotated[
-        list[Path], typer.Argument(metavar="SOURCE...", help="Folders of CTs, DICOM and NIfTI mixed; or one PREPARED.")
+        list[Path],
+        typer.Argument(
+            metavar="SOURCE...", help="Folders of CTs, DICOM and NIfTI mixed, or one folder made by gynbtnet prepare."
+        ),
     ],
     recipe: RecipeName,
     out: Out,
@@ -149,9 +152,9 @@ def pretrain(
     unequal_spacing: UnequalSpacing = False,
     gantry_tilt: GantryTilt = False,
 ) -> None:
-    """Stage 1: learn from scans without labels, by reconstructing what is masked.
+    """Stage 1: learn from unlabelled scans, by reconstructing masked voxels.
 
-    Scans that aren't prepared yet are ingested and prepared in a folder of the run.
+    Scans that aren't prepared yet are ingested and prepared inside the run folder.
     """
     from gynbtnet.experiment.single_stages import pretrain_alone
     from gynbtnet.imaging.dicom.slice_repairs import Repairs
@@ -236,18 +239,18 @@ def _cross_validate(
 
 
 def _without_test(folder: Path, split: Path | None) -> "Cohort":
-    """A cohort, without the test patients of a split where one is given."""
+    """Load a cohort without the test patients of the split, if one is given."""
     from gynbtnet.datasets.cohort import Cohort
     from gynbtnet.datasets.split import Split
 
     cohort = Cohort.load(folder)
     if split is None:
         return cohort
-    dealt = Split.load(split)
-    dealt.check(cohort)
-    return cohort.of_patients(set(cohort.patients).difference(dealt.test))
+    folds = Split.load(split)
+    folds.check(cohort)
+    return cohort.of_patients(set(cohort.patients).difference(folds.test))
 
 
 def _refuse_same(out: Path, cohort: Path) -> None:
     if out.resolve() == cohort.resolve():
-        raise BadInput(f"--out {out} is the cohort itself, whose files would be overwritten; name another folder.")
+        raise BadInput(f"--out {out} is the cohort itself, and its files would be overwritten; give another folder.")

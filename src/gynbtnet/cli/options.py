@@ -1,4 +1,4 @@
-"""Options that several commands have."""
+"""Options shared by several commands."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -9,20 +9,20 @@ import typer
 from gynbtnet.imaging.printed_names import unicode_composed
 from gynbtnet.runtime.errors import BadInput
 
-Out = Annotated[Path, typer.Option("--out", "-o", help="Where the result goes.")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Output file or folder.")]
 ModelPath = Annotated[
     Path,
     typer.Argument(
         metavar="MODEL",
-        help="The run folder of stage 2 or 3, that of a cross-validation, or a zip of one.",
+        help="Run folder of stage 2 or 3 or of a cross-validation, or a zip of one.",
     ),
 ]
-RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A shipped recipe's name, or a YAML file.")]
-CohortFolder = Annotated[Path, typer.Argument(metavar="COHORT", help="A folder made by gynbtnet ingest.")]
+RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="Name of a shipped recipe, or a YAML file.")]
+CohortFolder = Annotated[Path, typer.Argument(metavar="COHORT", help="Folder made by gynbtnet ingest.")]
 ExportFolder = Annotated[Path, typer.Option(help="A clinic's DICOM RT export: CT series and RTSTRUCT files.")]
-Unlabelled = Annotated[list[Path] | None, typer.Option(help="Folder of further CTs for stage 1; repeatable.")]
+Unlabelled = Annotated[list[Path] | None, typer.Option(help="Folder of unlabelled CTs for stage 1; repeatable.")]
 Supervised = Annotated[Path | None, typer.Option(help="Scans in the TotalSegmentator layout, for stage 2.")]
-PreparedFolder = Annotated[Path, typer.Argument(metavar="PREPARED", help="A folder made by gynbtnet prepare.")]
+PreparedFolder = Annotated[Path, typer.Argument(metavar="PREPARED", help="Folder made by gynbtnet prepare.")]
 Changes = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change one setting, e.g. task.training.epochs=10; repeatable."),
@@ -32,22 +32,26 @@ ChangesByModel = Annotated[
     typer.Option(
         "--set",
         metavar="[MODEL:]KEY=VALUE",
-        help="Change one setting of all models, or of one, e.g. nnunet:nnunet.epochs=100; repeatable.",
+        help="Change one setting of all models, or of one model, e.g. nnunet:nnunet.epochs=100; repeatable.",
     ),
 ]
-Jobs = Annotated[int, typer.Option(help="Processes that work side by side.", min=1)]
+Jobs = Annotated[int, typer.Option(help="Number of parallel processes.", min=1)]
 Memory = Annotated[
     float | None,
-    typer.Option(help="GB that all processes may take together; left out, four fifths of what is free.", min=0.1),
+    typer.Option(
+        "--memory-gb",
+        help="Memory for all processes together, in GB. Default: four fifths of the free memory.",
+        min=0.1,
+    ),
 ]
 Cluster = Annotated[
     str | None,
-    typer.Option(metavar="SCHEDULER", help="Work on a Dask cluster: its scheduler's address or file; not --jobs."),
+    typer.Option(metavar="SCHEDULER", help="Use a Dask cluster instead of --jobs: address or file of its scheduler."),
 ]
-SplitFile = Annotated[Path | None, typer.Option(help="A split; its test patients are left out.")]
-Aliases = Annotated[Path | None, typer.Option(help="YAML file with a clinic's own ROI names.")]
+SplitFile = Annotated[Path | None, typer.Option(help="Split file; its test patients are excluded.")]
+Aliases = Annotated[Path | None, typer.Option(help="YAML file with the clinic's own ROI names.")]
 Series = Annotated[
-    str | None, typer.Option(help="SeriesInstanceUID, where a folder holds several; left out, the largest axial one.")
+    str | None, typer.Option(help="SeriesInstanceUID, if a folder has several series. Default: the largest axial one.")
 ]
 MissingSlices = Annotated[
     bool, typer.Option("--allow-missing-slices", help="Interpolate up to three missing slices in a row.")
@@ -56,13 +60,11 @@ UnequalSpacing = Annotated[
     bool, typer.Option("--allow-unequal-spacing", help="Interpolate unequally spaced slices to equal spacing.")
 ]
 GantryTilt = Annotated[
-    bool, typer.Option("--allow-gantry-tilt", help="Shift slices within their planes to undo a gantry tilt.")
+    bool, typer.Option("--allow-gantry-tilt", help="Shift slices within their planes to correct a gantry tilt.")
 ]
 AllowOverlap = Annotated[
     bool,
-    typer.Option(
-        "--allow-overlap", help="Accept a structure that loses over 20 % of its volume to others it overlaps."
-    ),
+    typer.Option("--allow-overlap", help="Accept a structure that loses over 20 % of its volume to overlapping ones."),
 ]
 
 
@@ -83,7 +85,7 @@ class ContourStyle(StrEnum):
 
 
 class RoiForm(StrEnum):
-    """Where contours are looked for."""
+    """Region to segment."""
 
     body = "body"
     pelvis = "pelvis"
@@ -91,7 +93,7 @@ class RoiForm(StrEnum):
 
 
 class BackendForm(StrEnum):
-    """What computes the network."""
+    """Software that runs the network."""
 
     eager = "eager"
     compiled = "compiled"
@@ -99,7 +101,7 @@ class BackendForm(StrEnum):
 
 
 class OutputForm(StrEnum):
-    """A file of contours."""
+    """Contour file format."""
 
     rtstruct = "rtstruct"
     seg = "seg"
@@ -119,14 +121,18 @@ ContourStyleOption = Annotated[
 HoleStyleOption = Annotated[HoleStyle, typer.Option(help="RTSTRUCT holes: as keyholes, or as inner contours.")]
 OutputForms = Annotated[
     list[OutputForm] | None,
-    typer.Option("--output", help="A file of contours; repeatable. Left out: nifti, and for DICOM rtstruct too."),
+    typer.Option("--output", help="Contour file format; repeatable. Default: nifti, and for DICOM also rtstruct."),
 ]
-Force = Annotated[bool, typer.Option("--force", help="Replace what stands there.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite existing output.")]
 
 
 def listed(text: str | None, option: str = "--structures") -> tuple[str, ...] | None:
-    """What an option names, by commas."""
+    """Split the comma-separated names of an option.
+
+    Raises:
+        BadInput: If a name occurs twice.
+    """
     names = tuple(unicode_composed(name.strip()) for name in text.split(",")) if text else None
     if names and len(set(names)) < len(names):
-        raise BadInput(f"{option} names one twice: {text}; name each once.")
+        raise BadInput(f"{option} {text} contains a name twice; give each name once.")
     return names

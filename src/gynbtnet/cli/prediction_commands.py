@@ -1,4 +1,4 @@
-"""Commands that contour scans with a model, and hand the model on."""
+"""Commands that segment scans with a model, and export the model."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -27,7 +27,7 @@ from gynbtnet.runtime.errors import BadInput
 
 
 class Format(StrEnum):
-    """What a model is exported to."""
+    """Model file format."""
 
     zip = "zip"
     nnunet = "nnunet"
@@ -36,7 +36,7 @@ class Format(StrEnum):
 
 
 class Weights(StrEnum):
-    """Which weights of a run."""
+    """Weights of a run."""
 
     last = "last"
     best = "best"
@@ -50,25 +50,25 @@ def predict(
     model: ModelPath,
     scan: Annotated[
         list[Path],
-        typer.Argument(metavar="SCAN...", help="Image files, and folders with DICOM or image files of any patients."),
+        typer.Argument(
+            metavar="SCAN...", help="Image files, or folders with DICOM or image files, of any number of patients."
+        ),
     ],
     out: Out,
     channel: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Image file of a single scan's next channel, on its grid, such as the registered MRI; repeatable."
+            help="Image file of a further channel of a single scan, on its grid, e.g. a registered MRI; repeatable."
         ),
     ] = None,
-    recipe: Annotated[str | None, typer.Option(help="Take the prediction's settings from this recipe.")] = None,
-    series: Annotated[str | None, typer.Option(help="SeriesInstanceUID of the one series to take in a folder.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="Use the prediction settings of this recipe.")] = None,
+    series: Annotated[str | None, typer.Option(help="SeriesInstanceUID of the series to segment.")] = None,
     output: OutputForms = None,
     fast: Annotated[
-        bool, typer.Option("--fast", help="One fold, no mirroring, coarser steps: quicker, and a little worse.")
+        bool, typer.Option("--fast", help="One fold, no mirroring, larger steps: faster and slightly less accurate.")
     ] = False,
-    roi: Annotated[
-        RoiForm | None, typer.Option(help="Look at the patient, at the pelvis alone, or everywhere.")
-    ] = None,
-    backend: Annotated[BackendForm | None, typer.Option(help="What computes the network.")] = None,
+    roi: Annotated[RoiForm | None, typer.Option(help="Segment the body, only the pelvis, or the whole scan.")] = None,
+    backend: Annotated[BackendForm | None, typer.Option(help="Software that runs the network.")] = None,
     contour_style: Annotated[
         ContourStyle | None, typer.Option(help="RTSTRUCT contours: sub-voxel, or exactly along voxel edges.")
     ] = None,
@@ -83,10 +83,10 @@ def predict(
     force: Force = False,
     set_: Changes = None,
 ) -> None:
-    """Contour scans: for each one a folder with RS.dcm (for DICOM), labels.nii.gz, preview.png and prediction.json.
+    """Segment scans: one folder per scan with RS.dcm (for DICOM), labels.nii.gz, preview.png and prediction.json.
 
-    Scans that can't be contoured are listed at the end, with exit code 1; the others are done. An earlier prediction of
-    a scan is kept where it would be made again, and otherwise only replaced with --force.
+    Scans that can't be segmented are listed at the end, with exit code 1; the others are done. An existing prediction
+    is kept if scan, weights, settings and version are unchanged. Anything else is overwritten only with --force.
     """
     from gynbtnet.imaging.dicom.slice_repairs import Repairs
     from gynbtnet.inference.batch_prediction import predict_scans
@@ -98,7 +98,7 @@ def predict(
     from gynbtnet.runtime.parallel import use_cluster
 
     if set_ and not recipe:
-        raise BadInput("--set changes a setting of a recipe, and none is named; name one with --recipe.")
+        raise BadInput("--set changes a setting of a recipe, and no recipe is given; add --recipe.")
     settings = load_recipe(recipe, set_ or ()).prediction if recipe else PredictionSettings()
     forms = tuple(dict.fromkeys(form.value for form in output)) if output else None
     written = {
@@ -111,16 +111,16 @@ def predict(
     settings = settings.model_copy(update={name: value for name, value in written.items() if value is not None})
     settings = settings.fast() if fast else settings
     repairs = Repairs(missing_slices, unequal_spacing, gantry_tilt)
-    place = Path.absolute if cluster else Path  # a cluster's workers stand in other folders
-    loaded = load_model(place(model), settings)
-    given = [place(one) for one in channel or ()]
-    found = find_scans([place(one) for one in scan], loaded.channels, given=given, series_uid=series)
+    as_path = Path.absolute if cluster else Path  # workers of a cluster run in other folders
+    loaded = load_model(as_path(model), settings)
+    channels = [as_path(path) for path in channel or ()]
+    search = find_scans([as_path(path) for path in scan], loaded.channels, given=channels, series_uid=series)
     requests = {
-        name: PredictionRequest(files, place(out) / name, settings, repairs, force=force)
-        for name, files in found.scans.items()
+        name: PredictionRequest(files, as_path(out) / name, settings, repairs, force=force)
+        for name, files in search.scans.items()
     }
     with use_cluster(cluster):
-        predict_scans(loaded, place(model), requests, jobs=jobs, apart=cluster is not None, failed=found.failed)
+        predict_scans(loaded, as_path(model), requests, jobs=jobs, apart=cluster is not None, failed=search.failed)
     for request in requests.values():
         console.print(f"{request.files.path} → {request.out}")
 
@@ -128,18 +128,19 @@ def predict(
 @command("gynbtnet export demo/steps/runs/task demo/steps/nnunet --to nnunet")
 def export(
     model: ModelPath,
-    out: Annotated[Path, typer.Argument(help="The folder (nnunet) or file (zip, onnx, stunet) to write.")],
+    out: Annotated[Path, typer.Argument(help="Folder (nnunet) or file (zip, onnx, stunet) to write.")],
     to: Annotated[
         Format,
         typer.Option(
-            help="One file for gynbtnet predict, a folder for nnUNetv2_predict, the network as ONNX, or weights in "
-            "STU-Net's names."
+            help="A file for gynbtnet predict, a folder for nnUNetv2_predict, the network as ONNX, or STU-Net weights."
         ),
     ],
-    weights: Annotated[Weights, typer.Option(help="Of the end of the training, or of its best score.")] = Weights.last,
+    weights: Annotated[
+        Weights, typer.Option(help="Weights at the end of training, or at the best validation score.")
+    ] = Weights.last,
     force: Force = False,
 ) -> None:
-    """Write a model as one file to hand on, or for other software."""
+    """Export a model as one file, or for other software."""
     from gynbtnet.inference.engine.settings import PredictionSettings
     from gynbtnet.inference.models.model import Model
     from gynbtnet.inference.models.model_archive import write_archive

@@ -1,4 +1,4 @@
-"""Commands that look at scans, contours and doses, and bring them into the form that is needed."""
+"""Commands that inspect and convert scans, contours and doses, and make synthetic ones."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -29,7 +29,7 @@ from gynbtnet.runtime.errors import BadInput
 
 
 class PhantomKind(StrEnum):
-    """A kind of synthetic cohort, one for each stage."""
+    """Kind of synthetic cohort, one per training stage."""
 
     brachytherapy = "brachytherapy"
     unlabelled = "unlabelled"
@@ -37,14 +37,14 @@ class PhantomKind(StrEnum):
 
 
 class PhantomForm(StrEnum):
-    """How synthetic fractions are written."""
+    """File format of synthetic fractions."""
 
     dicom = "dicom"
     nifti = "nifti"
 
 
 class Form(StrEnum):
-    """What something is converted to."""
+    """Target format of a conversion."""
 
     image = "image"
     ct = "ct"
@@ -55,16 +55,16 @@ class Form(StrEnum):
 
 @command("gynbtnet inspect demo/phantom/brachytherapy/PHANTOM-001 --out demo/steps/inspection.png")
 def inspect(
-    folder: Annotated[Path, typer.Argument(help="Searched with everything below.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The picture, a PNG.")] = Path("inspection.png"),
+    folder: Annotated[Path, typer.Argument(help="Folder to search, with all subfolders.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Figure to write, a PNG file.")] = Path("inspection.png"),
     aliases: Aliases = None,
     missing_slices: MissingSlices = False,
     unequal_spacing: UnequalSpacing = False,
     gantry_tilt: GantryTilt = False,
 ) -> None:
-    """Say what a folder holds and whether it can be used: a table, and a picture of the scans with their contours.
+    """List the contents of a folder and whether they can be used, with a figure of the scans and their contours.
 
-    What can't be used is a row of the table with the reason, and the exit code is 1.
+    If something can't be used, its row in the table gives the reason, and the exit code is 1.
     """
     from gynbtnet.datasets.inspection import inspect
     from gynbtnet.datasets.inspection_picture import write_picture
@@ -72,18 +72,18 @@ def inspect(
     from gynbtnet.imaging.structure_names import StructureNames
 
     if out.suffix != ".png":
-        raise BadInput(f"The picture {out} would be a PNG by its contents and not by its name; end its name in .png.")
+        raise BadInput(f"--out {out} is not a PNG file name; end the name in .png.")
     names = StructureNames.load(aliases)
     seen = inspect(folder, names, Repairs(missing_slices, unequal_spacing, gantry_tilt))
-    where = Column("where", overflow="fold")  # a place is never cut
-    table = Table("patient", where, "what", "size (z, y, x)", "contents", box=None, header_style="bold")
+    path = Column("path", overflow="fold")  # a path is never truncated
+    table = Table("patient", path, "kind", "size (z, y, x)", "contents", box=None, header_style="bold")
     for one in seen.found:
         contents = Text(" ").join(Text(*part) for part in ((one.problem, "red"), (one.contents, "")) if part[0])
         table.add_row(str(one.patient or ""), as_one_line(one.place), one.kind, one.size, contents)
     print_table(table)
     if seen.views:
         write_picture(seen, names, out)
-        console.print(f"The picture is {out}")
+        console.print(f"The figure is {out}")
     if any(one.problem for one in seen.found):
         raise typer.Exit(1)
 
@@ -95,22 +95,23 @@ def inspect(
 def convert(
     source: Annotated[
         list[Path],
-        typer.Argument(help="A folder with a CT, an image file, an RTSTRUCT, a DICOM SEG, or RTDOSE files to sum."),
+        typer.Argument(help="Folder with a CT, an image file, an RTSTRUCT, a DICOM SEG, or RTDOSE files to sum."),
     ],
     out: Out,
     to: Annotated[
-        Form | None, typer.Option(help="Where the name of --out doesn't say: .dcm is RTSTRUCT or RTDOSE.")
+        Form | None, typer.Option(help="Target format, if the name of --out is ambiguous: .dcm is RTSTRUCT or RTDOSE.")
     ] = None,
-    ct: Annotated[Path | None, typer.Option(help="Folder of the CT that contours or doses belong to.")] = None,
+    ct: Annotated[Path | None, typer.Option(help="Folder of the CT that the contours or doses belong to.")] = None,
     structures: Annotated[
-        str | None, typer.Option(help="What to take, by commas; of a label map what label 1, 2, … mean.")
+        str | None,
+        typer.Option(help="Structures to convert, comma-separated; for a label map: the names of labels 1, 2, …"),
     ] = None,
     aliases: Aliases = None,
     series: Series = None,
     contour_style: ContourStyleOption = ContourStyle.smooth,
     hole_style: HoleStyleOption = HoleStyle.keyhole,
     resample_labels: Annotated[
-        bool, typer.Option("--resample-labels", help="Bring a label map onto the grid of the CT.")
+        bool, typer.Option("--resample-labels", help="Resample a label map to the grid of the CT.")
     ] = False,
     missing_slices: MissingSlices = False,
     unequal_spacing: UnequalSpacing = False,
@@ -120,8 +121,8 @@ def convert(
 ) -> None:
     """Convert between DICOM CT, RTSTRUCT, SEG, RTDOSE and NIfTI, NRRD, MHA.
 
-    A CT becomes an image file and the other way round; contours become an RTSTRUCT, a DICOM SEG, or a label map with a
-    JSON file of names beside it; doses are summed, on the grid of the CT where one is given.
+    A CT becomes an image file, and an image file a CT. Contours become an RTSTRUCT, a DICOM SEG, or a label map with a
+    JSON file of names. Doses are summed, on the grid of the CT if one is given.
     """
     from gynbtnet.imaging.conversion import Conversion, convert
     from gynbtnet.imaging.dicom.slice_repairs import Repairs
@@ -141,7 +142,7 @@ def convert(
     )
     for note in convert(source, out, how, to.value if to else None):
         console.print(note)
-    console.print(f"{out} is written")
+    console.print(f"Wrote {out}")
 
 
 @command("gynbtnet phantom demo/phantom")
@@ -149,17 +150,23 @@ def phantom(
     out: Annotated[Path, typer.Argument(help="Folder for the cohorts brachytherapy, unlabelled and organs.")],
     kind: Annotated[list[PhantomKind] | None, typer.Option(help="Only this kind; repeatable.")] = None,
     patients: Annotated[int, typer.Option(help="Brachytherapy patients.", min=1)] = 15,
-    fractions: Annotated[str, typer.Option(help="Fractions of each patient, or 4-5: thirty patients make 145.")] = "3",
+    fractions: Annotated[
+        str, typer.Option(help="Fractions per patient, or 4-5: 145 fractions for thirty patients.")
+    ] = "3",
     unlabelled: Annotated[int, typer.Option(help="Scans without contours.", min=1)] = 16,
     organs: Annotated[int, typer.Option(help="Scans with many organs.", min=1)] = 12,
-    spacing: Annotated[tuple[float, float, float], typer.Option(help="mm along z, y, x.")] = (3.0, 3.0, 3.0),
+    spacing: Annotated[tuple[float, float, float], typer.Option(help="Voxel spacing along z, y, x in mm.")] = (
+        3.0,
+        3.0,
+        3.0,
+    ),
     matrix: Annotated[tuple[int, int, int], typer.Option(help="Voxels along z, y, x.")] = (64, 96, 128),
     seed: Annotated[int, typer.Option(help="The same seed gives the same voxels.", min=0)] = 0,
     form: Annotated[PhantomForm, typer.Option(help="DICOM as a clinic exports it, or NIfTI.")] = PhantomForm.dicom,
 ) -> None:
-    """Make synthetic cohorts: female pelves after implant, and scans for the stages before.
+    """Make synthetic cohorts: female pelves with an applicator, and scans for stages 1 and 2.
 
-    The paper's cohort in size: --patients 30 --fractions 4-5 --spacing 1 0.464 0.464 --matrix 120 512 512.
+    The size of the paper's cohort: --patients 30 --fractions 4-5 --spacing 1 0.464 0.464 --matrix 120 512 512.
     """
     from gynbtnet.phantom import cohorts
 

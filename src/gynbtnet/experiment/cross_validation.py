@@ -193,7 +193,7 @@ def _side_by_side(work: Callable[[int], None], runs: Mapping[int, Path], jobs: i
     done = _epochs_logged(runs.values())
     try:
         futures = [pool.submit(_without_bars, work, fold) for fold in runs]
-        with progress_bar("Folds", epochs * len(runs), done, steps_a_line=1) as advance:
+        with progress_bar("Folds", epochs * len(runs), done, steps_per_line=1) as advance:
             while wait(futures, timeout=_LOOK_EVERY).not_done:
                 logged = _epochs_logged(runs.values())
                 advance(logged - done)

@@ -12,7 +12,7 @@ from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.ingestion.scan_identity import DICOM
 from gynbtnet.datasets.patient_key import PatientKey
 from gynbtnet.datasets.split import Split, hold_out_patients, split_patients
-from gynbtnet.evaluation.calibration.postprocessing_default import NOTE, enough_patients, postprocessing_for
+from gynbtnet.evaluation.calibration.postprocessing_default import NOTE, choose_postprocessing, has_enough_patients
 from gynbtnet.evaluation.metrics.evaluate import evaluate
 from gynbtnet.experiment.folders import STAGES, Experiment, StageName
 from gynbtnet.experiment.report import report_experiment
@@ -177,7 +177,7 @@ def _with_postprocessing(model: Model, recipe: Recipe, ingested: Ingested, exper
     console.rule("Post-processing")
     bare = replace(model, plan=replace(model.plan, postprocessing=()))
     validation = ingested.seen.of_patients(ingested.split.validation_patients(recipe.split.fold))
-    for case in validation.cases if enough_patients(validation) else ():
+    for case in validation.cases if has_enough_patients(validation) else ():
         request = PredictionRequest.from_path(
             bare,
             case.image,
@@ -190,7 +190,7 @@ def _with_postprocessing(model: Model, recipe: Recipe, ingested: Ingested, exper
             check=False,
         )
         predict_scan(bare, request)
-    chosen = postprocessing_for(bare.plan.structures, validation, experiment.validation_predictions)
+    chosen = choose_postprocessing(bare.plan.structures, validation, experiment.validation_predictions)
     notes = [note for note in model.plan.notes if not note.startswith(NOTE)]
     plan = replace(model.plan, postprocessing=chosen.rules, notes=(*notes, chosen.note))
     save_plan(plan, experiment.run("task"))

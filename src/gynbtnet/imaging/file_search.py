@@ -1,21 +1,26 @@
-"""Every file below a folder, links followed."""
+"""Search for files below a folder."""
 
 import os
 from pathlib import Path
 
 
 def files_below(folder: Path) -> list[Path]:
-    """The files below ``folder``, sorted. Links to folders are followed, as archives are linked together on clusters; a
-    folder that is reached twice is searched once, so that links in a circle end.
+    """Return the files below a folder, sorted.
+
+    Links to folders are followed, because archives on clusters are often assembled from links. A folder that is reached
+    twice is searched once, so that circular links end.
+
+    Args:
+        folder: the folder to search, with all its subfolders.
     """
-    found: list[Path] = []
-    seen: set[str] = set()
-    for place, folders, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(place)
-        if real in seen:
+    files: list[Path] = []
+    visited: set[str] = set()
+    for path, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(path)
+        if real in visited:
             folders.clear()
             continue
-        seen.add(real)
+        visited.add(real)
         folders.sort()
-        found += [path for name in names if (path := Path(place, name)).is_file()]
-    return sorted(found)
+        files += [file for name in names if (file := Path(path, name)).is_file()]
+    return sorted(files)

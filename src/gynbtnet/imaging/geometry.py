@@ -22,8 +22,8 @@ class Geometry:
         shape: voxels along (z, y, x).
         spacing: distance between voxel centres in mm along (z, y, x); all positive.
         origin: centre of voxel (0, 0, 0) in mm, (x, y, z).
-        direction: nine cosines, row by row, of the matrix whose *columns* are the world directions of the index axes
-            x, y, z (SimpleITK's convention; ITK Software Guide, section 4.1.4). Orthonormal to 1e-4.
+        direction: nine cosines of a matrix, row by row. Its *columns* are the world directions of the index axes x, y,
+            z (SimpleITK's convention; ITK Software Guide, section 4.1.4). Orthonormal to 1e-4.
 
     Raises:
         ValueError: If a value can't belong to a grid.

@@ -1,4 +1,4 @@
-"""Label maps: what they look like, and how masks that may overlap become one."""
+"""Label maps from masks that may overlap."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,19 +14,19 @@ from gynbtnet.runtime.array_types import Mask
 from gynbtnet.runtime.errors import BadInput
 
 _MOST_LABELS = 256
-"""Different values that a label map may have; a CT in HU has more, and negative ones."""
+"""Largest number of different values in a label map; a CT in HU has more, and negative ones."""
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """Voxels that two structures cover and that only one has in the label map.
+    """Voxels that two structures cover and that only one of them has in the label map.
 
-    The label map is painted structure by structure, so that a voxel that three structures cover is lost twice.
+    The label map is painted structure by structure, so a voxel that three structures cover is lost twice.
 
     Attributes:
-        earlier: the structure that was painted first and loses the voxels.
-        later: the structure that gets them.
-        volume_cm3: how much that is.
+        earlier: structure that was painted first and loses the voxels.
+        later: structure that gets them.
+        volume_cm3: volume of the voxels in cm³.
     """
 
     earlier: str
@@ -35,7 +35,7 @@ class Overlap:
 
 
 def painting_order(structures: Sequence[str]) -> tuple[str, ...]:
-    """The order in which masks become a label map; what is painted later has the voxels that two cover.
+    """Return structures in the order in which a label map is painted; the later of two gets the voxels of both.
 
     Organs come first, then targets from the outermost to the innermost, see :mod:`gynbtnet.imaging.targets`. Structures
     of the same rank keep their order.
@@ -47,16 +47,23 @@ def painting_order(structures: Sequence[str]) -> tuple[str, ...]:
 def label_map(
     masks: Mapping[str, Mask], structures: Sequence[str], geometry: Geometry
 ) -> tuple[Segmentation, tuple[Overlap, ...]]:
-    """Masks (z, y, x) as labels 1, 2, … in the order of ``structures``, painted in :func:`painting_order`.
+    """Return masks as one label map with the labels 1, 2, … in the order of ``structures``.
+
+    The masks are painted in :func:`painting_order`.
+
+    Args:
+        masks: masks (z, y, x) by structure; a structure without a mask gets no voxels.
+        structures: names of the labels.
+        geometry: grid of the masks.
 
     Returns:
-        The label map, which keeps the drawn masks of structures that lose voxels, and every loss.
+        The label map, with the drawn masks of the structures that lose voxels, and all overlaps.
 
     Raises:
-        BadInput: If more structures lose voxels than masks can be kept of.
+        BadInput: If more structures lose voxels than masks can be kept.
     """
     labels = np.zeros(geometry.shape, label_type(len(structures)))
-    number = {structure: label for label, structure in enumerate(structures, start=1)}
+    label_of = {structure: label for label, structure in enumerate(structures, start=1)}
     overlaps = []
     for structure in painting_order(structures):
         if structure not in masks:
@@ -65,21 +72,21 @@ def label_map(
         for other, voxels in enumerate(np.bincount(labels[inside]).tolist()):
             if other and voxels:
                 overlaps.append(Overlap(structures[other - 1], structure, voxels * geometry.voxel_volume / 1000))
-        labels[inside] = number[structure]
-    volume, losing = Volume(labels, geometry), {one.earlier for one in overlaps}
+        labels[inside] = label_of[structure]
+    volume, losing = Volume(labels, geometry), {overlap.earlier for overlap in overlaps}
     if not losing:
         return Segmentation(volume, tuple(structures)), ()
     if len(losing) > MOST_STRUCTURES:
         raise BadInput(
-            f"{len(losing)} structures are covered by others in part; expected at most {MOST_STRUCTURES} of them: name "
-            "fewer structures."
+            f"{len(losing)} structures are partly covered by others; expected at most {MOST_STRUCTURES}: request fewer "
+            "structures."
         )
     own = StructureMasks.of({name: masks[name] for name in structures if name in losing}, geometry)
     return OverlappingSegmentation(volume, tuple(structures), own), tuple(overlaps)
 
 
 def is_label_map(volume: Volume) -> bool:
-    """Whether voxels are labels by their values: a few whole numbers from 0 on. A CT in HU has negative ones."""
+    """Return True if the voxels can be labels: a few whole numbers from 0 on. A CT in HU has negative values."""
     if volume.array.min() < -LABEL_TOLERANCE:
         return False
     values = np.unique(volume.array)

@@ -1,4 +1,4 @@
-"""Which voxels of a CT are metal."""
+"""Metal in a CT, by its HU."""
 
 from typing import Any
 
@@ -6,10 +6,17 @@ import numpy as np
 import numpy.typing as npt
 
 METAL_HU = 2500.0
-"""A voxel of at least so many HU is metal: cortical bone stays below 2,000 HU, and scanners of 12 bits end at 3,071."""
+"""Lowest HU of metal: cortical bone stays below 2,000 HU, and 12-bit scanners end at 3,071."""
 
 
 def is_metal(hu: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """True for each voxel (HU) that is metal; of the same shape."""
+    """Return True for each voxel that is metal.
+
+    Args:
+        hu: HU of voxels, of any shape.
+
+    Returns:
+        Booleans of the same shape.
+    """
     metal: npt.NDArray[np.bool_] = np.asarray(hu >= METAL_HU)
     return metal

@@ -1,4 +1,4 @@
-"""What structures lose in a label map, which gives every voxel to one of them, and how much of that is accepted."""
+"""Volume that overlapping structures lose in a label map, and the largest loss that is accepted."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,25 +10,25 @@ from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.phrases import enumeration
 
 LARGEST_LOSS = 0.2
-"""Share of its drawn volume that a structure may lose unless the user accepts more."""
+"""Largest share of its drawn volume that a structure may lose unless the user accepts more."""
 
 _ROUNDING = 1e-9
 
 
 class OverlapTooLarge(BadInput):
-    """A structure would lose so much of its volume to others that the label map no longer shows it."""
+    """A structure would lose too much of its volume to others in the label map."""
 
 
 @dataclass(frozen=True)
 class OverlapLoss:
-    """What one structure loses in the label map.
+    """Loss of one structure in the label map.
 
     Attributes:
-        structure: its id.
-        drawn_cm3: its volume as drawn.
-        lost_cm3: the part that other structures have in the label map.
-        winners: these structures, most voxels first.
-        covered: whether nothing of it is left.
+        structure: id of the structure.
+        drawn_cm3: its volume as drawn, in cm³.
+        lost_cm3: the part that other structures get in the label map, in cm³.
+        winners: these structures, the one with most voxels first.
+        covered: True if no voxel of the structure remains.
     """
 
     structure: str
@@ -39,64 +39,65 @@ class OverlapLoss:
 
     @property
     def too_large(self) -> bool:
-        """Whether it is more than ``LARGEST_LOSS`` of the drawn volume."""
+        """True if the loss is more than ``LARGEST_LOSS`` of the drawn volume."""
         return self.covered or self.lost_cm3 > LARGEST_LOSS * self.drawn_cm3 * (1 + _ROUNDING)
 
     @property
     def in_label_map(self) -> str:
-        """What a reader of the label map has to know of it."""
-        said = f"{self.structure} loses {self.amount} in the label map, which gives these voxels to "
-        rest = " Nothing of it is left there, which means unknown, not absent." if self.covered else ""
-        return f"{said}{enumeration(self.winners)}.{rest}"
+        """Note for readers of the label map."""
+        rest = " No voxel of it is left there; this means unknown, not absent." if self.covered else ""
+        return f"{self.structure} loses {self.amount} in the label map to {enumeration(self.winners)}.{rest}"
 
     @property
     def in_cohort(self) -> str:
-        """What a reader of a cohort has to know of it, which keeps the drawn contour also."""
+        """Note for readers of a cohort, which also keeps the drawn contour."""
         return f"{self.in_label_map} Its volume, dose and scores are those of the drawn contour."
 
     @property
     def amount(self) -> str:
-        """Such as "12.00 of 80.00 cm³ (15 %)"."""
+        """Text such as "12.00 of 80.00 cm³ (15 %)"."""
         percent = 100 * self.lost_cm3 / self.drawn_cm3
         return f"{self.lost_cm3:.2f} of {self.drawn_cm3:.2f} cm³ ({percent:.3g} %)"
 
 
 def measure_overlap_losses(segmentation: Segmentation, overlaps: Sequence[Overlap]) -> tuple[OverlapLoss, ...]:
-    """The losses of every structure that loses any, in the order of the structures.
+    """Return the losses of the structures that lose voxels, in the order of the structures.
 
     Args:
-        segmentation: the label map, with the drawn masks of what overlaps.
-        overlaps: as :func:`gynbtnet.imaging.label_map.label_map` returned them with it.
+        segmentation: the label map, with the drawn masks of overlapping structures.
+        overlaps: overlaps that :func:`gynbtnet.imaging.label_map.label_map` returned with it.
     """
-    found = []
+    losses = []
     for structure in segmentation.structures:
-        taken = sorted((one for one in overlaps if one.earlier == structure), key=lambda one: -one.volume_cm3)
+        taken = sorted((each for each in overlaps if each.earlier == structure), key=lambda each: -each.volume_cm3)
         if taken:
-            found.append(
+            losses.append(
                 OverlapLoss(
                     structure=structure,
                     drawn_cm3=segmentation.volume_cm3(structure),
-                    lost_cm3=sum(one.volume_cm3 for one in taken),
-                    winners=tuple(one.later for one in taken),
+                    lost_cm3=sum(overlap.volume_cm3 for overlap in taken),
+                    winners=tuple(overlap.later for overlap in taken),
                     covered=not bool((segmentation.labels.array == segmentation.label_of(structure)).any()),
                 )
             )
-    return tuple(found)
+    return tuple(losses)
 
 
 def check_losses(losses: Sequence[OverlapLoss]) -> None:
-    """See that no structure loses more than ``LARGEST_LOSS`` of its volume.
+    """Check that no structure loses more than ``LARGEST_LOSS`` of its volume.
 
     Raises:
-        OverlapTooLarge: If one does, with all that do and the way out.
+        OverlapTooLarge: If a structure does; the message names all such structures and the remedies.
     """
-    large = [one for one in losses if one.too_large]
+    large = [loss for loss in losses if loss.too_large]
     if large:
-        equals = any(target_depth(one.structure) == target_depth(other) for one in large for other in one.winners)
+        equals = any(target_depth(loss.structure) == target_depth(other) for loss in large for other in loss.winners)
         order = "name it after the other in --structures, " if equals else ""
-        said = "; ".join(f"{one.structure} would lose {one.amount} to {enumeration(one.winners)}" for one in large)
+        listed = "; ".join(
+            f"{loss.structure} would lose {loss.amount} to {enumeration(loss.winners)}" for loss in large
+        )
         raise OverlapTooLarge(
-            f"Contours overlap, and a label map gives each voxel to one structure: {said}. At most "
-            f"{100 * LARGEST_LOSS:.0f} % may be lost: correct the contours, {order}leave one of the structures out, or "
+            f"Contours overlap, and a label map gives each voxel to one structure: {listed}. At most "
+            f"{100 * LARGEST_LOSS:.0f} % may be lost: correct the contours, {order}omit one of the structures, or "
             "accept it with --allow-overlap."
         )

@@ -1,4 +1,4 @@
-"""The refusal of grids that no scanner makes."""
+"""Check that a grid can come from a scanner."""
 
 import numpy as np
 
@@ -7,24 +7,24 @@ from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.phrases import by_axis
 
 LONGEST_MM = 3000.0
-"""A scan from head to foot is 2 m long."""
+"""Largest extent along an axis in mm; a scan from head to foot is 2 m long."""
 
 FINEST_MM = 0.01
-"""A tenth of what the finest clinical scanner resolves."""
+"""Smallest spacing in mm: a tenth of the resolution of the finest clinical scanner."""
 
 FARTHEST_MM = 1e5
-"""From the origin of the frame of reference: positions of tables are given within metres."""
+"""Largest coordinate of the origin in mm; table positions are within metres of the frame of reference's origin."""
 
 
 def check_grid(geometry: Geometry, where: str) -> None:
-    """Refuse a grid that is longer than 3 m along an axis, finer than 0.01 mm, or 100 m away.
+    """Check that a grid is at most 3 m long, at least 0.01 mm fine, and at most 100 m away.
 
     Args:
         geometry: the grid.
-        where: the scan, which begins the sentence.
+        where: the scan, with which the message begins.
 
     Raises:
-        BadInput: If it is one of these.
+        BadInput: If a limit is exceeded.
     """
     extent = np.asarray([n * spacing for n, spacing in zip(geometry.shape, geometry.spacing, strict=True)])
     spacing = by_axis(geometry.spacing)

@@ -1,14 +1,14 @@
-"""Names from files and paths, as they are compared and printed."""
+"""Names from files and paths in the form in which they are compared and printed."""
 
 import unicodedata
 
 
 def unicode_composed(text: str) -> str:
-    """Text in composed Unicode (NFC), so that an accent is the same character however it was coded."""
+    """Return text in composed Unicode (NFC), in which every accented character has a single code."""
     return unicodedata.normalize("NFC", text)
 
 
 def as_one_line(text: str) -> str:
-    """A name as it can be printed: composed Unicode on one line, with ``?`` for control characters."""
+    """Return a name in printable form: composed Unicode on one line, with ``?`` for control characters."""
     line = unicode_composed(" ".join(text.split()))
-    return "".join(one if one.isprintable() or unicodedata.category(one) == "Cf" else "?" for one in line)
+    return "".join(char if char.isprintable() or unicodedata.category(char) == "Cf" else "?" for char in line)

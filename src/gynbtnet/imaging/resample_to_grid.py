@@ -1,4 +1,4 @@
-"""Doses, labels and further images on the grid of a scan, through SimpleITK."""
+"""Resampling of doses, label maps and further images to the grid of a scan, with SimpleITK."""
 
 import numpy as np
 import SimpleITK as sitk
@@ -9,22 +9,26 @@ from gynbtnet.imaging.volume import Volume
 
 
 def resample_dose(dose: Volume, geometry: Geometry) -> Volume:
-    """A dose by linear interpolation; 0 outside its own grid."""
-    return _onto(dose, geometry, sitk.sitkLinear)
+    """Return a dose on another grid, by linear interpolation; 0 outside its own grid."""
+    return _resample(dose, geometry, sitk.sitkLinear)
 
 
 def resample_segmentation(labels: Volume, geometry: Geometry) -> Volume:
-    """A label map by nearest neighbour; background outside its own grid."""
-    return _onto(labels, geometry, sitk.sitkNearestNeighbor)
+    """Return a label map on another grid, by nearest neighbour; background outside its own grid."""
+    return _resample(labels, geometry, sitk.sitkNearestNeighbor)
 
 
 def resample_image(image: Volume, geometry: Geometry) -> Volume:
-    """A further channel by linear interpolation, as float32; its smallest value outside its own grid."""
+    """Return a further channel on another grid, by linear interpolation; its smallest value outside its own grid.
+
+    The result is float32.
+    """
     floats = Volume(image.array.astype(np.float32), image.geometry)
-    return _onto(floats, geometry, sitk.sitkLinear, outside=float(image.array.min()))
+    return _resample(floats, geometry, sitk.sitkLinear, outside=float(image.array.min()))
 
 
-def _onto(volume: Volume, geometry: Geometry, how: int, outside: float = 0.0) -> Volume:
+def _resample(volume: Volume, geometry: Geometry, interpolator: int, outside: float = 0.0) -> Volume:
+    """Return the volume on another grid; the voxel type is kept."""
     if volume.geometry == geometry:
         return volume
     resampled = from_sitk(
@@ -32,7 +36,7 @@ def _onto(volume: Volume, geometry: Geometry, how: int, outside: float = 0.0) ->
             to_sitk(volume),
             geometry.shape[::-1],
             sitk.Transform(),
-            how,
+            interpolator,
             geometry.origin,
             geometry.spacing[::-1],
             geometry.direction,

@@ -1,4 +1,4 @@
-"""Which of the ROIs in a file are the structures wanted."""
+"""Matching of the ROIs in a file to structures, by name."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from gynbtnet.runtime.phrases import quoted
 
 @dataclass(frozen=True)
 class RoiMatch:
-    """Which ROI stands for which structure.
+    """ROIs of the requested structures.
 
     Attributes:
-        rois: number of the ROI by structure, in the order of the structures wanted.
-        missing: wanted structures that no ROI stands for.
-        unmapped: names of ROIs that stand for none of them.
-        unusable: of each ROI that means a missing structure why it doesn't stand for it, a sentence.
+        rois: index of the ROI by structure, in the order of the requested structures.
+        missing: requested structures without a ROI.
+        unmapped: names of the ROIs that belong to no requested structure.
+        unusable: one sentence per ROI of a missing structure: why it can't be used.
     """
 
     rois: dict[str, int]
@@ -27,60 +27,60 @@ class RoiMatch:
 
 
 def match_rois(
-    found: Sequence[str],
+    roi_names: Sequence[str],
     filled: Sequence[bool],
     structures: Sequence[str],
     names: StructureNames,
     path: Path,
     reasons: Sequence[str] | None = None,
 ) -> RoiMatch:
-    """Find ``structures`` among the ROIs of a file by their names; nothing is guessed.
+    """Find the ROIs of structures by their names; nothing is guessed.
 
     Args:
-        found: names of the ROIs.
-        filled: which of them hold anything; the others stand for nothing.
-        structures: that are wanted.
-        names: what a name means.
-        path: of the file, for messages.
-        reasons: of each ROI why it holds nothing that can be used; left out, it has no contours.
+        roi_names: names of the ROIs in the file.
+        filled: for each ROI, True if it has contours or voxels; the others are not used.
+        structures: requested structures.
+        names: meaning of the names.
+        path: the file, for messages.
+        reasons: for each ROI, why it has nothing that can be used; by default: it has no contours.
 
     Raises:
-        BadInput: where several filled ROIs mean one structure, or none means any of them.
+        BadInput: If several filled ROIs belong to one structure, or no ROI belongs to any structure.
     """
-    meanings = [names.resolve(name, structures) for name in found]
+    meanings = [names.resolve(name, structures) for name in roi_names]
     rois: dict[str, int] = {}
     for structure in structures:
-        numbers = [i for i, meaning in enumerate(meanings) if meaning == structure and filled[i]]
-        if len(numbers) > 1:
+        indices = [i for i, meaning in enumerate(meanings) if meaning == structure and filled[i]]
+        if len(indices) > 1:
             raise BadInput(
-                f"{path} has {len(numbers)} ROIs for {structure}: {quoted([found[i] for i in numbers])}; expected "
+                f"{path} has {len(indices)} ROIs for {structure}: {quoted(roi_names[i] for i in indices)}; expected "
                 "one: rename the others, or give the right one alone in an alias file."
             )
-        if numbers:
-            rois[structure] = numbers[0]
+        if indices:
+            rois[structure] = indices[0]
     unusable = tuple(
         f"“{name}” {reasons[i] if reasons else 'has no contours'}."
-        for i, (name, meaning) in enumerate(zip(found, meanings, strict=True))
+        for i, (name, meaning) in enumerate(zip(roi_names, meanings, strict=True))
         if meaning in structures and meaning not in rois and not filled[i]
     )
     if not rois and unusable:
         raise BadInput(
-            f"{path} has contours of none of the wanted structures ({', '.join(structures)}): "
-            f"{' '.join(unusable)} Draw them on this CT, or give the CT that they were drawn on."
+            f"{path} has contours of none of the requested structures ({', '.join(structures)}): "
+            f"{' '.join(unusable)} Draw them on this CT, or give the CT on which they were drawn."
         )
     if not rois:
         raise BadInput(
-            f"{path} has contours of none of the wanted structures ({', '.join(structures)}); its ROIs are: "
-            f"{quoted(found) or 'none'}; map their names with an alias file."
+            f"{path} has contours of none of the requested structures ({', '.join(structures)}); its ROIs are: "
+            f"{quoted(roi_names) or 'none'}; map their names with an alias file."
         )
     return RoiMatch(
         rois=rois,
         missing=tuple(structure for structure in structures if structure not in rois),
-        unmapped=tuple(name for name, meaning in zip(found, meanings, strict=True) if meaning not in structures),
+        unmapped=tuple(name for name, meaning in zip(roi_names, meanings, strict=True) if meaning not in structures),
         unusable=unusable,
     )
 
 
-def says_unusable(note: str) -> bool:
-    """Whether a note is a sentence of ``Choice.unusable``."""
+def is_unusable_note(note: str) -> bool:
+    """Return True if a note is one of the sentences in ``RoiMatch.unusable``."""
     return note.startswith("“") and (note.endswith("” has no contours.") or "” is drawn in the frame of " in note)

@@ -1,4 +1,4 @@
-"""Left and right in the names of structures: which label a structure has in a mirror image."""
+"""Left and right in the names of structures, and labels in mirrored images."""
 
 import re
 import unicodedata
@@ -13,7 +13,7 @@ _RIGHT = (
     *("re", "droit", "droite", "dte", "derecha", "derecho", "direita", "direito", "höger", "højre", "右"),
 )
 _GLUED = ("left", "right", "links", "rechts", "linke", "rechte")
-"""Words that are a side within a longer word too, as in leftkidney and KIDNEYLEFT."""
+"""Words that mean a side also within a longer word, as in leftkidney and KIDNEYLEFT."""
 
 
 def _any_of(words: Iterable[str]) -> str:
@@ -34,24 +34,24 @@ _SIDE = re.compile(
 _ONLY_TOGETHER = tuple(
     map(re.compile, (r"(?<![^\W_])(?:izq|der|izda|dcha)(?![^\W_])", r"(?<=[^\W\d_])[lr]$", r"^[lr](?=[^\W\d_])"))
 )
-"""What is a side only if the other one is there too: FHL beside FHR, lkidney beside rkidney."""
+"""Patterns that mean a side only if the other side is also present: FHL with FHR, lkidney with rkidney."""
 
 _Key = tuple[str, str]
-"""A name without its sides, and its sides in their order, L or R each."""
+"""A name without its sides, and its sides in their order, as letters L and R."""
 
 
 def mirrored_labels(structures: Sequence[str]) -> tuple[int, ...]:
-    """Give the label of each label's structure in an image mirrored left to right.
+    """Return the label that replaces each label in an image mirrored left to right.
 
     A side is a word of the name, in several languages: ``hip_left``, ``rib_left_4``, ``Femur_Head_L``, ``LeftKidney``,
-    ``rein droit``. Two structures are the two sides of one if their names are the same but for it.
+    ``rein droit``. Two structures are a pair if their names differ only in the side.
 
     Args:
-        structures: label i + 1 is structures[i].
+        structures: names; label i + 1 belongs to structures[i].
 
     Returns:
         One label for each label from 0 on. Structures without a side, or whose other side isn't among ``structures``,
-        keep their label. Swapping twice changes nothing.
+        keep their label. Swapping twice restores all labels.
     """
     labels = list(range(len(structures) + 1))
     keys = [_key(name, _SIDE) for name in structures]
@@ -62,29 +62,30 @@ def mirrored_labels(structures: Sequence[str]) -> tuple[int, ...]:
 
 
 def has_unpaired_sides(structures: Sequence[str]) -> tuple[str, ...]:
-    """List the structures whose other side isn't among ``structures``: a mirror image has no label for it."""
+    """List the structures whose other side isn't among ``structures``; a mirrored image has no label for it."""
     labels = mirrored_labels(structures)
     return tuple(name for i, name in enumerate(structures, start=1) if labels[i] == i and has_side(name))
 
 
 def has_side(structure: str) -> bool:
-    """Whether a name says left or right, and not both as ``ovaries_left_right`` does."""
+    """Return True if a name contains left or right, but not both, as in ``ovaries_left_right``."""
     return len(set(_key(structure, _SIDE)[1])) == 1
 
 
 def _key(name: str, side: re.Pattern[str]) -> _Key:
+    """Split a name into the rest of the name and its sides."""
     name = unicodedata.normalize("NFC", name)
-    found = name if side is _SIDE else name.casefold()
-    sides = "".join("L" if word.casefold() in (*_LEFT, "izq", "izda") else "R" for word in side.findall(found))
-    return side.sub("\0", found).casefold(), sides
+    text = name if side is _SIDE else name.casefold()
+    sides = "".join("L" if word.casefold() in (*_LEFT, "izq", "izda") else "R" for word in side.findall(text))
+    return side.sub("\0", text).casefold(), sides
 
 
 def _pair(labels: list[int], keys: dict[int, _Key]) -> None:
-    """Swap, in ``labels``, those whose keys differ in their sides alone, if there are just two of them."""
-    places: dict[_Key, list[int]] = {}
+    """Swap pairs of labels, in ``labels``, whose keys differ only in the sides and are unique."""
+    by_key: dict[_Key, list[int]] = {}
     for label, key in keys.items():
-        places.setdefault(key, []).append(label)
-    for (name, sides), found in places.items():
-        others = places.get((name, sides.translate({ord("L"): "R", ord("R"): "L"})), [])
-        if sides and len(found) == len(others) == 1 and labels[found[0]] in (found[0], others[0]):
-            labels[found[0]] = others[0]
+        by_key.setdefault(key, []).append(label)
+    for (name, sides), matches in by_key.items():
+        others = by_key.get((name, sides.translate({ord("L"): "R", ord("R"): "L"})), [])
+        if sides and len(matches) == len(others) == 1 and labels[matches[0]] in (matches[0], others[0]):
+            labels[matches[0]] = others[0]

@@ -1,4 +1,4 @@
-"""Structures' own masks, which may overlap, also next to a label map that gives each voxel to one of them."""
+"""Masks of structures that may overlap, alone or together with a label map."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,21 +15,21 @@ from gynbtnet.runtime.array_types import Box, Mask
 from gynbtnet.runtime.errors import BadInput
 
 MOST_STRUCTURES = 64
-"""Structures that one voxel's bits can hold."""
+"""Largest number of structures: one bit per structure in each voxel."""
 
 
 @dataclass(frozen=True, eq=False)
 class StructureMasks:
-    """Masks of structures on one grid, in one volume of bits; any of them may overlap.
+    """Masks of structures on one grid, in one volume of bits; they may overlap.
 
-    A file holds the volume alone. Whoever keeps the file keeps the names of its structures.
+    A file contains the volume only, without the names of its structures.
 
     Attributes:
-        bits: unsigned integers (z, y, x); bit i of a voxel says whether structures[i] covers it.
-        structures: at most ``MOST_STRUCTURES``.
+        bits: unsigned integers (z, y, x); bit i of a voxel is set if structures[i] covers it.
+        structures: names of the structures, at most ``MOST_STRUCTURES``.
 
     Raises:
-        ValueError: If there are too many structures, or a voxel has a bit that stands for none.
+        ValueError: If there are too many structures, or a voxel has a bit that belongs to none.
     """
 
     bits: Volume
@@ -43,22 +43,27 @@ class StructureMasks:
 
     @classmethod
     def of(cls, masks: Mapping[str, Mask], geometry: Geometry) -> "StructureMasks":
-        """Pack masks (z, y, x) by structure.
+        """Return masks packed into bits.
+
+        Args:
+            masks: masks (z, y, x) by structure.
+            geometry: grid of the masks.
 
         Raises:
             ValueError: If there are more than ``MOST_STRUCTURES``.
         """
-        kind = next((one for one in (np.uint8, np.uint16, np.uint32) if len(masks) <= np.iinfo(one).bits), np.uint64)
+        small_types = (np.uint8, np.uint16, np.uint32)
+        kind = next((dtype for dtype in small_types if len(masks) <= np.iinfo(dtype).bits), np.uint64)
         bits = np.zeros(geometry.shape, kind)
         for number, mask in enumerate(masks.values()):
             bits[mask] |= kind(1 << min(number, MOST_STRUCTURES - 1))
         return cls(Volume(bits, geometry), tuple(masks))
 
     def mask(self, structure: str, box: Box | EllipsisType = ...) -> Mask:
-        """The voxels of one structure (z, y, x), in a part of the grid or all of it."""
+        """Return the voxels of one structure (z, y, x), in a box or on the whole grid."""
         bits = self.bits.array[box]
-        found: Mask = (bits >> bits.dtype.type(self.structures.index(structure))) & bits.dtype.type(1) != 0
-        return found
+        mask: Mask = (bits >> bits.dtype.type(self.structures.index(structure))) & bits.dtype.type(1) != 0
+        return mask
 
     def selected(self, structures: Sequence[str]) -> "StructureMasks | None":
         """Return the masks of those structures that are among ``structures``; None if there are none."""
@@ -66,7 +71,7 @@ class StructureMasks:
         return StructureMasks.of(masks, self.bits.geometry) if masks else None
 
     def write(self, path: Path) -> None:
-        """Write the bits as an image file, whole or not at all."""
+        """Write the bits as an image file, atomically."""
         write_volume(self.bits, path)
 
     @classmethod
@@ -74,35 +79,37 @@ class StructureMasks:
         """Read the masks of ``structures`` that :meth:`write` wrote.
 
         Raises:
-            BadInput: If the file is absent or damaged, or holds bits of other structures.
+            BadInput: If the file is absent or damaged, or has bits of other structures.
         """
         volume = read_volume(path)
         if volume.array.dtype.kind != "u":
-            raise BadInput(f"{path} holds {volume.array.dtype} values; expected the bits of masks: ingest again.")
+            raise BadInput(f"{path} has {volume.array.dtype} values; expected the bits of masks: ingest again.")
         try:
             return cls(volume, structures)
         except ValueError as error:
-            raise BadInput(f"{path} holds no masks of {', '.join(structures)}: {error}; ingest again.") from error
+            raise BadInput(
+                f"{path} does not contain masks of {', '.join(structures)}: {error}; ingest again."
+            ) from error
 
 
 @dataclass(frozen=True)
 class OverlappingSegmentation(Segmentation):
-    """A label map that gives every voxel to one structure, and the whole masks of those that others cover in part.
+    """A label map together with the full masks of structures that others partly cover.
 
-    Masks and volumes are those as drawn. ``labels`` shows of them what no other structure took.
+    Masks, boxes and volumes are those of the drawn structures. ``labels`` gives every voxel to one structure.
 
     Attributes:
-        own: masks of the structures that ``labels`` shows trimmed.
+        own: masks of the structures that lose voxels in ``labels``.
     """
 
     own: StructureMasks
 
     def mask(self, structure: str, box: Box | EllipsisType = ...) -> Mask:
-        """The voxels of one structure as it was drawn."""
+        """Return the voxels of one structure as it was drawn; see :meth:`Segmentation.mask`."""
         return self.own.mask(structure, box) if structure in self.own.structures else super().mask(structure, box)
 
     def mapped(self, change: Callable[[Volume], Volume]) -> "OverlappingSegmentation":
-        """See :meth:`gynbtnet.imaging.volume.Segmentation.mapped`."""
+        """Return the same structures after a change of both label map and masks; see :meth:`Segmentation.mapped`."""
         return replace(self, labels=change(self.labels), own=replace(self.own, bits=change(self.own.bits)))
 
     def boxes(self) -> dict[str, Box | None]:

@@ -1,4 +1,4 @@
-"""What structures are called: in our code, by TG-263, and by those who draw them."""
+"""Names of structures: ids in the code, TG-263 names, and the names that clinics use."""
 
 import colorsys
 import hashlib
@@ -22,7 +22,7 @@ class StructureNames:
     """The names of structures; see ``structure_names.yaml``.
 
     Attributes:
-        entries: per structure of the table its ``tg263`` name, ``type``, ``colour`` and ``code``.
+        entries: values of the table by structure: ``tg263``, ``type``, ``colour``, ``code`` and ``aliases``.
         aliases: structure by normalised name.
     """
 
@@ -31,12 +31,14 @@ class StructureNames:
 
     @classmethod
     def load(cls, alias_file: Path | None = None) -> "StructureNames":
-        """Our table, extended by a clinic's alias file: YAML that maps each structure to a list of ROI names.
+        """Return the table of the package, extended by a clinic's alias file.
 
-        A clinic's alias wins over ours.
+        Args:
+            alias_file: YAML file that maps each structure to a list of ROI names. Its aliases take precedence over
+                those of the package.
 
         Raises:
-            BadInput: where the file is absent, no such mapping, or gives one name to two structures.
+            BadInput: If the file is absent, is not such a mapping, or gives one name to two structures.
         """
         entries = load_yaml(_TABLE)
         aliases = {
@@ -46,13 +48,15 @@ class StructureNames:
         }
         return cls(entries, aliases | (_read_aliases(Path(alias_file)) if alias_file is not None else {}))
 
-    def resolve(self, roi_name: str, wanted: Sequence[str] = ()) -> str | None:
-        """The structure that a name in a clinic's file means, or None.
+    def resolve(self, roi_name: str, structures: Sequence[str] = ()) -> str | None:
+        """Return the structure to which a name in a clinic's file belongs; None if there is none.
 
-        A structure of ``wanted`` answers to its own id; next the aliases are asked.
+        Args:
+            roi_name: name of a ROI.
+            structures: requested structures; their ids take precedence over the aliases.
         """
         name = normalise_name(roi_name)
-        for structure in wanted:
+        for structure in structures:
             if normalise_name(structure) == name:
                 return structure
         return self.aliases.get(name)
@@ -62,17 +66,17 @@ class StructureNames:
         return str(self.entries[structure]["name"]) if structure in self.entries else structure
 
     def tg263(self, structure: str) -> str:
-        """The name to write; a structure outside the table keeps its id."""
+        """Return the name that is written to DICOM; a structure outside the table keeps its id."""
         return str(self.entries[structure]["tg263"]) if structure in self.entries else structure
 
     def interpreted_type(self, structure: str) -> str:
-        """DICOM's RT ROI Interpreted Type; outside the table that of a target by its name, otherwise ORGAN."""
+        """Return DICOM's RT ROI Interpreted Type; outside the table, a target's type by its name, otherwise ORGAN."""
         if structure in self.entries:
             return str(self.entries[structure]["type"])
         return target_type(structure) or "ORGAN"
 
     def code(self, structure: str) -> tuple[str, str]:
-        """SNOMED CT value and meaning; outside the table those of a clinical target volume, or of just a tissue."""
+        """Return SNOMED CT value and meaning; outside the table, those of a clinical target volume or of a tissue."""
         if structure in self.entries:
             value, meaning = self.entries[structure]["code"]
             return str(value), str(meaning)
@@ -81,7 +85,7 @@ class StructureNames:
         return "85756007", "Tissue"
 
     def colour(self, structure: str) -> Colour:
-        """Red, green and blue from 0 to 255; outside the table a hue that follows from the name."""
+        """Return red, green and blue from 0 to 255; outside the table, a hue computed from the name."""
         if structure in self.entries:
             red, green, blue = self.entries[structure]["colour"]
             return red, green, blue
@@ -91,30 +95,30 @@ class StructureNames:
 
 
 def normalise_name(name: str) -> str:
-    """``name`` without what doesn't count in comparisons: case, spaces, hyphens, underscores, how accents are coded."""
+    """Return a name without case, spaces, hyphens, underscores and coding of accents, which comparisons ignore."""
     folded = unicode_composed(unicode_composed(name).casefold())
     return "".join(character for character in folded if not character.isspace() and character not in "-_")
 
 
 def _read_aliases(path: Path) -> dict[str, str]:
-    """Structure by normalised name, from a clinic's alias file."""
-    expected = "expected one line a structure, such as “hr_ctv: [CTV MR, HR CTV D1]”"
+    """Read a clinic's alias file: structure by normalised name."""
+    expected = "expected one line per structure, such as “hr_ctv: [CTV MR, HR CTV D1]”"
     try:
         table = load_yaml(path)
     except (OSError, UnicodeDecodeError, PlainDataError) as error:
         raise BadInput(f"The alias file {path} can't be read as YAML; {expected}.") from error
     if not isinstance(table, dict) or not all(isinstance(structure, str) for structure in table):
-        raise BadInput(f"The alias file {path} is no table of structures; {expected}.")
+        raise BadInput(f"The alias file {path} is not a table of structures; {expected}.")
     aliases: dict[str, str] = {}
     for written, names in table.items():
         structure = unicode_composed(written)
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise BadInput(f"The alias file {path} gives “{structure}” no list of names; {expected}.")
+            raise BadInput(f"The alias file {path} does not give “{structure}” a list of names; {expected}.")
         for name in names:
             other = aliases.setdefault(normalise_name(name), structure)
             if other != structure:
                 raise BadInput(
                     f"The alias file {path} gives “{name}” to both {other} and {structure}; "
-                    "expected one structure a name: delete it from one of them."
+                    "expected one structure per name: delete it from one of them."
                 )
     return aliases

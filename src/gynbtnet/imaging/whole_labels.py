@@ -1,4 +1,4 @@
-"""Labels that were stored as floating point numbers."""
+"""Labels that were stored as floating-point numbers."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,33 +11,33 @@ from gynbtnet.imaging.volume import Volume
 from gynbtnet.runtime.errors import BadInput
 
 LABEL_TOLERANCE = 1e-3
-"""By how much a label may differ from a whole number; resampling and scaling leave such rests."""
+"""Largest distance of a label from a whole number; resampling and scaling leave such rounding errors."""
 
 
 def are_whole_numbers(values: npt.NDArray[Any]) -> bool:
-    """Whether all values are whole numbers within the tolerance."""
+    """Return True if all values are whole numbers within ``LABEL_TOLERANCE``."""
     return values.dtype.kind in "iub" or bool((np.abs(values - np.rint(values)) <= LABEL_TOLERANCE).all())
 
 
 def as_whole_labels(volume: Volume, path: Path) -> Volume:
-    """Round the labels of a map to the whole numbers that they stand for.
+    """Return a label map with its labels rounded to whole numbers; integers stay unchanged.
 
     Args:
         volume: the label map.
-        path: of its file, for messages.
+        path: its file, for messages.
 
     Raises:
-        BadInput: If a value is farther than the tolerance from every whole number.
+        BadInput: If a value is farther than ``LABEL_TOLERANCE`` from every whole number.
     """
     array = volume.array
     if array.dtype.kind in "iub":
         return volume
     rounded = np.rint(array)
-    off = np.abs(array - rounded)
+    distances = np.abs(array - rounded)
     if not are_whole_numbers(array):
-        worst, count = float(array.flat[int(off.argmax())]), np.count_nonzero(off > LABEL_TOLERANCE)
+        worst, count = float(array.flat[int(distances.argmax())]), np.count_nonzero(distances > LABEL_TOLERANCE)
         raise BadInput(
-            f"{path} holds values that are no whole numbers ({worst:.9g}), {count} of {array.size}; expected a "
+            f"{path} has values that are not whole numbers ({worst:.9g}), {count} of {array.size}; expected a "
             "label map: was it resampled with interpolation, or is it an image?"
         )
     return replace(volume, array=rounded)

@@ -10,7 +10,7 @@ from gynbtnet.inference.quality.failure_flags import failure_flags
 from gynbtnet.inference.quality.postprocessing import postprocess
 from gynbtnet.inference.quality.structure_features import structure_features
 
-_NOTHING = "Nothing was found of any structure: the contours are empty."
+_NOTHING = "No structure was found: the contours are empty."
 
 
 def review_segmentation(model: Segmenter, result: SegmentationResult, settings: PredictionSettings) -> Prediction:

@@ -1,21 +1,27 @@
-"""What the encoder and the decoder are made of."""
+"""Building blocks of the encoder and the decoder."""
 
 from collections.abc import Sequence
 from typing import Literal
 
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
-from gynbtnet.networks.inference_ops import convolve, convolve_inplace, normalise
 from gynbtnet.runtime.array_types import Triple
 
 NormKind = Literal["instance", "batch"]
 
 
 class ResidualBlock(nn.Module):
-    """Two 3×3×3 convolutions beside a shortcut, as in STU-Net's ``BasicResBlock``.
+    """Two 3×3×3 convolutions and a shortcut, as in STU-Net's ``BasicResBlock``.
 
-    Convolution (carries the stride) → norm → LeakyReLU → convolution → norm → add the shortcut → LeakyReLU. The
-    shortcut is a strided 1×1×1 convolution without norm where ``projects``, the identity elsewhere.
+    Convolution (with the stride) → norm → LeakyReLU → convolution → norm → add the shortcut → LeakyReLU.
+
+    Args:
+        in_channels: Channels of the input.
+        channels: Channels of the output.
+        stride: Stride (z, y, x) of the first convolution and of the shortcut.
+        project_shortcut: If true, the shortcut is a strided 1×1×1 convolution without norm, otherwise the identity.
+        norm: Kind of both norms.
     """
 
     def __init__(
@@ -24,7 +30,7 @@ class ResidualBlock(nn.Module):
         channels: int,
         *,
         stride: Triple = (1, 1, 1),
-        projects: bool = False,
+        project_shortcut: bool = False,
         norm: NormKind = "instance",
     ) -> None:
         super().__init__()
@@ -32,49 +38,39 @@ class ResidualBlock(nn.Module):
         self.norm1 = make_norm(norm, channels)
         self.conv2 = nn.Conv3d(channels, channels, 3, padding=1)
         self.norm2 = make_norm(norm, channels)
-        self.shortcut = nn.Conv3d(in_channels, channels, 1, stride) if projects else nn.Identity()
+        self.shortcut = nn.Conv3d(in_channels, channels, 1, stride) if project_shortcut else nn.Identity()
         self.activation = nn.LeakyReLU(0.01, inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, in_channels, D, H, W) → (B, channels, D / stride, …)."""
-        y = self.refine(convolve(self.conv1, x))
-        y = convolve(self.shortcut, x, onto=y) if isinstance(self.shortcut, nn.Conv3d) else y.add_(x)
+        """Compute (B, channels, D / stride, …) from (B, in_channels, D, H, W)."""
+        y = self.activation(self.norm1(self.conv1(x)))
+        y = self.norm2(self.conv2(y))
+        y += self.shortcut(x)
         return self.activation(y)  # type: ignore[no-any-return]
 
     @property
-    def followed_by_norm(self) -> tuple[tuple[nn.Conv3d, nn.Module], ...]:
-        """Each convolution with the norm that reads its result."""
+    def conv_norm_pairs(self) -> tuple[tuple[nn.Conv3d, nn.Module], ...]:
+        """Each convolution with the norm that its output goes into."""
         return (self.conv1, self.norm1), (self.conv2, self.norm2)
-
-    def refine(self, y: Tensor) -> Tensor:
-        """From what the first convolution gives to what the shortcut is added to. ``y`` may be overwritten."""
-        y = self.activation(normalise(self.norm1, y))
-        return normalise(self.norm2, convolve_inplace(self.conv2, y))
-
-
-def make_norm(kind: NormKind, channels: int) -> nn.InstanceNorm3d | nn.BatchNorm3d:
-    """A norm with learned scale and shift; both kinds name their parameters alike."""
-    return nn.InstanceNorm3d(channels, affine=True) if kind == "instance" else nn.BatchNorm3d(channels)
 
 
 def make_level(
     in_channels: int, channels: int, depth: int, stride: Triple = (1, 1, 1), norm: NormKind = "instance"
 ) -> nn.Sequential:
-    """``depth`` residual blocks; the first carries the stride and projects its shortcut even where shapes match.
+    """Make one level: ``depth`` residual blocks, of which the first has the stride.
 
-    STU-Net does so, and its published weights load only into a network that does.
+    The first block projects its shortcut even if input and output have the same shape. STU-Net does so, and its
+    published weights fit only such a network.
     """
-    first = ResidualBlock(in_channels, channels, stride=stride, projects=True, norm=norm)
+    first = ResidualBlock(in_channels, channels, stride=stride, project_shortcut=True, norm=norm)
     return nn.Sequential(first, *(ResidualBlock(channels, channels, norm=norm) for _ in range(depth - 1)))
 
 
-def as_triples(strides: Sequence[int | Sequence[int]]) -> tuple[Triple, ...]:
-    """Strides of all levels as (z, y, x), where a single number stands for three.
+def make_norm(kind: NormKind, channels: int) -> nn.InstanceNorm3d | nn.BatchNorm3d:
+    """Make a norm with learned scale and shift; both kinds have the same parameter names."""
+    return nn.InstanceNorm3d(channels, affine=True) if kind == "instance" else nn.BatchNorm3d(channels)
 
-    Raises:
-        ValueError: where a stride isn't 1 or 2, or a level doesn't have three of them.
-    """
-    triples = tuple((s,) * 3 if isinstance(s, int) else tuple(int(n) for n in s) for s in strides)
-    if any(len(triple) != 3 or not set(triple) <= {1, 2} for triple in triples):
-        raise ValueError(f"a stride is 1 or 2, or three of those, not {list(strides)}")
-    return triples  # type: ignore[return-value]
+
+def upsample(x: Tensor, shape: Sequence[int]) -> Tensor:
+    """Resize (B, C, D, H, W) to ``shape`` (z, y, x) by nearest neighbour; returns ``x`` if it has that shape."""
+    return x if tuple(x.shape[2:]) == tuple(shape) else interpolate(x, size=tuple(shape), mode="nearest")

@@ -1,16 +1,18 @@
-"""The sizes in which GynBTNet comes."""
+"""Network sizes."""
 
 from dataclasses import dataclass
+
+from gynbtnet.runtime.errors import BadInput
 
 
 @dataclass(frozen=True)
 class Preset:
-    """One size of the network.
+    """Size of a network.
 
     Attributes:
-        channels: channels of each level, fine to coarse.
-        depth: residual blocks at each level of encoder and decoder.
-        strides: what the first block of each level divides the grid by, all axes alike, unless a plan says otherwise.
+        channels: Channels of each level, fine to coarse.
+        depth: Residual blocks per level, in the encoder and in the decoder.
+        strides: Stride of each level's first block, the same along all axes. A plan may set other strides.
     """
 
     channels: tuple[int, ...]
@@ -19,7 +21,10 @@ class Preset:
 
 
 def _stu_net(base: int, depth: int) -> Preset:
-    """Six levels at five resolutions: both patches of the paper divide by 16 and not by 32, so the last stride is 1."""
+    """Return a preset with six levels at five resolutions.
+
+    The last stride is 1, because both patches of the paper are divisible by 16 and not by 32.
+    """
     return Preset(tuple(base * factor for factor in (1, 2, 4, 8, 16, 16)), depth, (1, 2, 2, 2, 2, 1))
 
 
@@ -30,5 +35,18 @@ PRESETS: dict[str, Preset] = {
     "L": _stu_net(64, depth=2),
     "H": _stu_net(96, depth=3),
 }
-"""XS is ours, for small machines. S to H are the compound scaling of STU-Net (Huang et al. 2023, table 1); L, with its
-440 M parameters, is the paper's network."""
+"""Sizes by name. XS is our own, for small machines. S to H are the compound scaling of STU-Net (Huang et al. 2023,
+table 1). L, with its 440 M parameters, is the paper's network."""
+
+
+def find_preset(preset: str | Preset) -> Preset:
+    """Return the preset with the given name; a preset is returned unchanged.
+
+    Raises:
+        BadInput: If no preset has the name.
+    """
+    if isinstance(preset, Preset):
+        return preset
+    if preset not in PRESETS:
+        raise BadInput(f"There is no network preset {preset!r}; expected one of {', '.join(PRESETS)}.")
+    return PRESETS[preset]

@@ -1,4 +1,4 @@
-"""STU-Net's names for the weights of the same network, and its files (Huang et al. 2023)."""
+"""Weight files of STU-Net (Huang et al. 2023), the same network with other parameter names."""
 
 import re
 from _codecs import encode
@@ -15,26 +15,26 @@ from gynbtnet.networks.weights_file import check_finite
 from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.errors import BadInput
 
-_FAMILIES = (
+_TO_STU_NET = (
     (r"encoder\.levels\.", "conv_blocks_context."),
     (r"decoder\.projections\.(\d+)\.", r"upsample_layers.\1.conv."),
     (r"decoder\.levels\.", "conv_blocks_localization."),
     (r"decoder\.heads\.", "seg_outputs."),
     (r"\.shortcut\.", ".conv3."),
 )
-_BACK = (
+_FROM_STU_NET = (
     (r"conv_blocks_context\.", "encoder.levels."),
     (r"upsample_layers\.(\d+)\.conv\.", r"decoder.projections.\1."),
     (r"conv_blocks_localization\.", "decoder.levels."),
     (r"seg_outputs\.", "decoder.heads."),
     (r"\.conv3\.", ".shortcut."),
 )
-_PLACES = ("network_weights", "state_dict")  # of nnU-Net 2 and 1
+_WEIGHT_KEYS = ("network_weights", "state_dict")  # of nnU-Net 2 and 1
 
-# nnU-Net keeps numpy's numbers beside the weights. These rebuild such numbers and can do nothing else; by both names
-# that numpy has given its own scalar, before and since version 2.
+# nnU-Net's checkpoints also contain numbers of numpy. These functions rebuild such numbers and can do nothing else.
+# numpy's scalar has two names: before version 2 and since.
 _scalar = np.float64(0).__reduce__()[0]
-_HARMLESS: list[Any] = [
+_SAFE_GLOBALS: list[Any] = [
     (_scalar, "numpy.core.multiarray.scalar"),
     (_scalar, "numpy._core.multiarray.scalar"),
     np.dtype,
@@ -44,45 +44,54 @@ _HARMLESS: list[Any] = [
 
 
 def read_stu_net(path: Path) -> dict[str, Tensor]:
-    """Weights of STU-Net from a file as published, under GynBTNet's names.
+    """Read STU-Net's weights from a published file, and give them GynBTNet's names.
 
-    Both number the decoder's levels, upsamplings and heads from coarse to fine. The published networks divide the grid
-    once more, at the sixth level, where presets S, B, L and H have stride 1: the weights' shapes are the same, and
-    the sixth level sees a grid twice as fine as the one that it was trained on unless the plan's strides say 2.
+    Both networks number the decoder's levels, upsamplings and heads from coarse to fine. The published networks also
+    divide the grid at the sixth level, where presets S, B, L and H have stride 1. The shapes of the weights are the
+    same. Unless the plan's stride of this level is 2, its grid is twice as fine as in STU-Net's training.
 
     Args:
-        path: a checkpoint of nnU-Net 1 (``.model``) or 2 (``.pth``). Nothing in it is executed.
+        path: A checkpoint of nnU-Net 1 (``.model``) or 2 (``.pth``). Nothing in it is executed.
+
+    Returns:
+        Tensors by GynBTNet's parameter names.
 
     Raises:
-        BadInput: where it is no such file, or holds anything but tensors, numbers, strings and their containers.
+        BadInput: If the file is not such a checkpoint, or holds anything but tensors, numbers, strings and their
+            containers.
     """
     try:
-        with torch.serialization.safe_globals(_HARMLESS):
+        with torch.serialization.safe_globals(_SAFE_GLOBALS):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
         raise BadInput(
-            f"{path} is no PyTorch checkpoint, or holds objects that would run code when read, and is not read; "
-            "expected the .model or .pth file of STU-Net as published."
+            f"{path} was not read: it is not a PyTorch checkpoint, or contains objects that would run code; expected "
+            "the .model or .pth file that STU-Net published."
         ) from error
     except (RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise BadInput(f"{path} is damaged or no PyTorch checkpoint; download STU-Net's file again.") from error
-    weights = next((content[place] for place in _PLACES if isinstance(content, dict) and place in content), None)
-    named = {str(name).removeprefix("module."): value for name, value in (weights or {}).items()}
-    found = {_renamed(name, _BACK): value for name, value in named.items() if isinstance(value, Tensor)}
-    if not any(name.startswith("conv_blocks_context.") for name in named):
+        raise BadInput(f"{path} is damaged or not a PyTorch checkpoint; download STU-Net's file again.") from error
+    weights = next((content[key] for key in _WEIGHT_KEYS if isinstance(content, dict) and key in content), None)
+    theirs = {str(name).removeprefix("module."): value for name, value in (weights or {}).items()}
+    ours = {_renamed(name, _FROM_STU_NET): value for name, value in theirs.items() if isinstance(value, Tensor)}
+    if not any(name.startswith("conv_blocks_context.") for name in theirs):
         raise BadInput(
-            f"{path} holds no STU-Net under {' or '.join(_PLACES)}; expected weights with names such as "
+            f"{path} does not contain STU-Net's weights under {' or '.join(_WEIGHT_KEYS)}; expected names such as "
             "conv_blocks_context.0.0.conv1.weight."
         )
-    check_finite(found, path)
-    return found
+    check_finite(ours, path)
+    return ours
 
 
 def write_stu_net(weights: Mapping[str, Tensor], path: Path) -> None:
-    """Write weights of a ``GynBTNet`` as STU-Net has them, under ``network_weights`` (``.pth``) or ``state_dict``."""
-    place = "state_dict" if path.suffix == ".model" else "network_weights"
+    """Write weights of a ``GynBTNet`` with STU-Net's parameter names.
+
+    Args:
+        weights: Tensors by GynBTNet's parameter names.
+        path: A ``.model`` file, with the weights under ``state_dict``, or any other, with ``network_weights``.
+    """
+    key = "state_dict" if path.suffix == ".model" else "network_weights"
     with atomic_write(path) as partial:
-        torch.save({place: {_renamed(name, _FAMILIES): value.cpu() for name, value in weights.items()}}, partial)
+        torch.save({key: {_renamed(name, _TO_STU_NET): value.cpu() for name, value in weights.items()}}, partial)
 
 
 def _renamed(name: str, rules: tuple[tuple[str, str], ...]) -> str:

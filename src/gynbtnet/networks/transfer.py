@@ -1,4 +1,4 @@
-"""Weights from one stage to the next, with a report of what came over and what didn't."""
+"""Transfer of weights from one stage to the next, with a report."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -15,37 +15,37 @@ Parts = Literal["encoder", "all_but_heads"]
 
 @dataclass(frozen=True)
 class PartNames:
-    """How the names of a network's parts begin in its ``state_dict``; here GynBTNet's.
+    """Prefixes of the parameter names of a network's parts; the defaults are GynBTNet's.
 
-    A network with other names says so in an attribute ``part_names``.
+    A network with other names has them in an attribute ``part_names``.
 
     Attributes:
-        encoder: what a pretraining leaves behind.
-        heads: what depends on the classes.
-        sees_image: convolutions that depend on the image's number of channels.
+        encoder: Prefix of the encoder, which pretraining trains.
+        heads: Prefix of the segmentation heads, which depend on the classes.
+        input_convolutions: Prefixes of the convolutions that read the image and depend on its number of channels.
     """
 
     encoder: str = "encoder."
     heads: str = "decoder.heads."
-    sees_image: tuple[str, ...] = ("encoder.levels.0.0.conv1.", "encoder.levels.0.0.shortcut.")
+    input_convolutions: tuple[str, ...] = ("encoder.levels.0.0.conv1.", "encoder.levels.0.0.shortcut.")
 
     def belongs(self, name: str, parts: Parts) -> bool:
-        """Whether a weight is one of ``parts``."""
+        """Return whether a parameter belongs to ``parts``."""
         return name.startswith(self.encoder) if parts == "encoder" else not name.startswith(self.heads)
 
 
 @dataclass(frozen=True)
 class TransferReport:
-    """What a transfer did.
+    """Report of a transfer.
 
     Attributes:
-        parts: what was asked for.
-        loaded: names taken over as they are.
-        reshaped: names taken over for other input channels, with how.
-        skipped: names left alone, with why: of the weights, of the network, or of both.
-        share: parameters taken over, reshaped ones included, of all that the network has in ``parts``.
-        channels: what became of each input channel's filters, one sentence per channel. Empty if nothing in the
-            weights sees the image, and in reports of earlier versions.
+        parts: Parts that were to be transferred.
+        loaded: Names of parameters that were copied unchanged.
+        reshaped: Names of parameters that were copied for other input channels, with the change.
+        skipped: Names of parameters of the weights, of the network or of both that were not copied, with the reason.
+        share: Copied parameters, reshaped ones included, divided by all parameters of the network in ``parts``.
+        channels: One sentence per input channel about its filters. Empty if none of the weights reads the image, and
+            in reports of earlier versions.
     """
 
     parts: Parts
@@ -56,7 +56,7 @@ class TransferReport:
     channels: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values, for ``transfer.json``."""
+        """Return the report as plain values, for ``transfer.json``."""
         return {
             "parts": self.parts,
             "share": self.share,
@@ -72,78 +72,86 @@ def transfer_weights(
     network: nn.Module,
     *,
     parts: Parts,
-    at_least: float = 0.95,
+    min_share: float = 0.95,
     channels: Sequence[str] | None = None,
     source_channels: Sequence[str] | None = None,
 ) -> TransferReport:
     """Copy ``weights`` of the previous stage into ``network``, name by name.
 
-    Stage 1 → 2 takes the ``encoder``; stage 2 → 3 takes ``all_but_heads``. Input channels are matched by name, in
-    upper or lower case and in any order. A known channel keeps its filters. A new one starts with filters of zero, so
-    that the features are those of the known channels. A name that occurs several times shares the sum of its filters
-    evenly, so that a repeated image gives the same features. Nothing is copied if the share falls short.
+    Stage 2 takes the ``encoder`` of stage 1; stage 3 takes ``all_but_heads`` of stage 2. Input channels are matched by
+    name, in upper or lower case and in any order:
+
+    - A known channel keeps its filters.
+    - A new channel starts with filters of zero, so that the features are those of the known channels.
+    - Channels with the same name share the sum of its filters evenly, so that a repeated image gives the same features.
+    - If both sides have a single channel, it keeps its filters even if the names differ, and the report notes it.
+
+    Nothing is copied if the copied share would be less than ``min_share``.
 
     Args:
-        weights: a ``state_dict`` of an earlier stage.
-        network: a ``GynBTNet``, or any network with its names or with ``part_names`` of its own.
-        parts: which parts to take over.
-        at_least: share of the parameters in ``parts`` below which the weights are refused.
-        channels: names of the network's input channels. None: a single one is CT, several are matched by position.
-        source_channels: names of the input channels of ``weights``; None as for ``channels``.
+        weights: ``state_dict`` of an earlier stage.
+        network: A ``GynBTNet``, or any network with its parameter names or with an attribute ``part_names``. Its
+            parameters are overwritten.
+        parts: Parts to copy.
+        min_share: Smallest accepted share of the parameters in ``parts``.
+        channels: Names of the network's input channels. None: a single one is CT, several are matched by position.
+        source_channels: Names of the input channels of ``weights``; None as for ``channels``.
+
+    Returns:
+        A report of copied and skipped parameters.
 
     Raises:
-        BadInput: If less than ``at_least`` came over, or no channel of the network is known by name. A single channel
-            takes over the filters of a single channel of another name, and the report says so.
+        BadInput: If less than ``min_share`` would be copied, or no channel of the network is known by name.
     """
     own = network.state_dict()
     part_names: PartNames = getattr(network, "part_names", PartNames())
-    inputs = _matched_inputs(weights, own, part_names, source_channels, channels)
-    found: dict[str, Tensor] = {}
+    inputs = _match_inputs(weights, own, part_names, source_channels, channels)
+    copied: dict[str, Tensor] = {}
     loaded: list[str] = []
     reshaped: dict[str, str] = {}
     skipped: dict[str, str] = {}
     for name in sorted(own.keys() | weights.keys()):
         ours, theirs = own.get(name), weights.get(name)
         if not part_names.belongs(name, parts):
-            skipped[name] = "not asked for"
+            skipped[name] = "not selected"
         elif ours is None:
             skipped[name] = "not in this network"
         elif theirs is None:
             skipped[name] = "not in the weights"
-        elif inputs and _sees_image(name, part_names, theirs) and inputs.fits(theirs, ours):
-            found[name] = inputs.applied(theirs)
+        elif inputs and _reads_image(name, part_names, theirs) and inputs.fits(theirs, ours):
+            copied[name] = inputs.rearranged(theirs)
             if inputs.changes:
                 reshaped[name] = f"{theirs.shape[1]} input channels matched by name to {ours.shape[1]}"
             else:
                 loaded.append(name)
         elif theirs.shape == ours.shape:
-            found[name] = theirs
+            copied[name] = theirs
             loaded.append(name)
         else:
-            skipped[name] = f"shape {tuple(theirs.shape)} where the network has {tuple(ours.shape)}"
+            skipped[name] = f"shape {tuple(theirs.shape)}, and the network has {tuple(ours.shape)}"
 
     sizes = {name: values.numel() for name, values in network.named_parameters() if part_names.belongs(name, parts)}
-    share = sum(sizes.get(name, 0) for name in found) / max(sum(sizes.values()), 1)
-    if share < at_least:
+    share = sum(sizes.get(name, 0) for name in copied) / max(sum(sizes.values()), 1)
+    if share < min_share:
         raise BadInput(
             f"The weights cover {100 * share:.1f} % of this network's {parts.replace('_', ' ')}, expected at least "
-            f"{100 * at_least:.1f} %; were they trained with another preset, or is this another network's file?"
+            f"{100 * min_share:.1f} %; were they trained with another preset, or is this another network's file?"
         )
     with torch.no_grad():
-        for name, values in found.items():
+        for name, values in copied.items():
             own[name].copy_(values)
     return TransferReport(parts, tuple(loaded), reshaped, skipped, share, inputs.sentences if inputs else ())
 
 
 @dataclass(frozen=True)
-class _Inputs:
-    """Which filters of the weights each input channel of the network takes over.
+class _ChannelMatch:
+    """Assignment of the weights' input channels to the network's.
 
     Attributes:
-        before: number of input channels of the weights.
-        sources: for each channel of the network, those of the weights whose filters are added; none for a new one.
-        shared: for each channel of the network, by how many the sum is divided.
-        sentences: what became of each channel.
+        before: Number of input channels of the weights.
+        sources: Indices of the weights' channels whose filters are added, per channel of the network; none if new.
+        shared: Number by which the sum is divided, per channel of the network.
+        sentences: One sentence per channel, for the report.
     """
 
     before: int
@@ -153,54 +161,54 @@ class _Inputs:
 
     @property
     def changes(self) -> bool:
-        """Whether any filter changes or moves."""
+        """Return whether any filter changes its values or its channel."""
         return self.sources != tuple((i,) for i in range(self.before)) or set(self.shared) != {1}
 
     def fits(self, theirs: Tensor, ours: Tensor) -> bool:
-        """Whether both are filters of one convolution, for these numbers of input channels."""
+        """Return whether both are filters of one convolution, for these numbers of input channels."""
         return (theirs.shape[1], ours.shape[1]) == (self.before, len(self.sources)) and (
             theirs.shape[0] == ours.shape[0] and theirs.shape[2:] == ours.shape[2:]
         )
 
-    def applied(self, filters: Tensor) -> Tensor:
-        """Filters (features, channels of the weights, …) → (features, channels of the network, …)."""
+    def rearranged(self, filters: Tensor) -> Tensor:
+        """Return filters (features, channels of the network, …) made from (features, channels of the weights, …)."""
         if not self.changes:
             return filters
-        found = zip(self.sources, self.shared, strict=True)
-        return torch.stack([filters[:, list(sources)].sum(1) / shared for sources, shared in found], dim=1)
+        channels = zip(self.sources, self.shared, strict=True)
+        return torch.stack([filters[:, list(sources)].sum(1) / shared for sources, shared in channels], dim=1)
 
 
-def _sees_image(name: str, part_names: PartNames, values: Tensor) -> bool:
-    return name.startswith(part_names.sees_image) and values.ndim == 5
+def _reads_image(name: str, part_names: PartNames, values: Tensor) -> bool:
+    return name.startswith(part_names.input_convolutions) and values.ndim == 5
 
 
-def _matched_inputs(
+def _match_inputs(
     weights: Mapping[str, Tensor],
     own: Mapping[str, Tensor],
     part_names: PartNames,
     source_channels: Sequence[str] | None,
     channels: Sequence[str] | None,
-) -> _Inputs | None:
-    """The input channels of both, matched; None if no weight of one of them sees the image."""
+) -> _ChannelMatch | None:
+    """Match the input channels of both; None if one of them has no parameter that reads the image."""
     before, after = (
-        next((values.shape[1] for name, values in found.items() if _sees_image(name, part_names, values)), None)
-        for found in (weights, own)
+        next((values.shape[1] for name, values in parameters.items() if _reads_image(name, part_names, values)), None)
+        for parameters in (weights, own)
     )
     if before is None or after is None:
         return None
-    return _matched(_named(source_channels, before), _named(channels, after))
+    return _match_by_name(_channel_names(source_channels, before), _channel_names(channels, after))
 
 
-def _named(channels: Sequence[str] | None, number: int) -> tuple[str, ...]:
+def _channel_names(channels: Sequence[str] | None, number: int) -> tuple[str, ...]:
     if channels is not None and len(channels) == number:
         return tuple(channels)
     return ("CT",) if number == 1 else tuple(f"channel {i}" for i in range(number))
 
 
-def _matched(theirs: Sequence[str], ours: Sequence[str]) -> _Inputs:
+def _match_by_name(theirs: Sequence[str], ours: Sequence[str]) -> _ChannelMatch:
     before, after = _positions(theirs), _positions(ours)
     if not before.keys() & after.keys():
-        return _unmatched(theirs, ours)
+        return _match_without_names(theirs, ours)
     sources: list[tuple[int, ...]] = []
     shared: list[int] = []
     sentences: list[str] = []
@@ -210,12 +218,12 @@ def _matched(theirs: Sequence[str], ours: Sequence[str]) -> _Inputs:
             known, same = [known[same.index(i)]], [i]
         sources.append(tuple(known))
         shared.append(len(same) if known else 1)
-        sentences.append(f"{name}: {_fate(known, same)}")
+        sentences.append(f"{name}: {_describe_filters(known, same)}")
     sentences += [f"{name}: left out, this network has no such channel" for name in theirs if _key(name) not in after]
-    return _Inputs(len(theirs), tuple(sources), tuple(shared), tuple(sentences))
+    return _ChannelMatch(len(theirs), tuple(sources), tuple(shared), tuple(sentences))
 
 
-def _fate(known: Sequence[int], same: Sequence[int]) -> str:
+def _describe_filters(known: Sequence[int], same: Sequence[int]) -> str:
     if not known:
         return "new, its filters start at zero"
     if len(known) == len(same) == 1:
@@ -223,25 +231,25 @@ def _fate(known: Sequence[int], same: Sequence[int]) -> str:
     return f"the sum of the filters of {len(known)} channels of this name, shared among {len(same)}"
 
 
-def _unmatched(theirs: Sequence[str], ours: Sequence[str]) -> _Inputs:
-    """Channels without a common name: a single one takes over from a single one, unnamed ones by position."""
-    by_position = len(theirs) == len(ours) and (len(ours) == 1 or theirs == _named(None, len(theirs)))
+def _match_without_names(theirs: Sequence[str], ours: Sequence[str]) -> _ChannelMatch:
+    """Match channels that have no name in common: a single one to a single one, unnamed ones by position."""
+    by_position = len(theirs) == len(ours) and (len(ours) == 1 or theirs == _channel_names(None, len(theirs)))
     if not by_position:
         raise BadInput(
             f"The weights were trained on the channels {', '.join(theirs)}, and this network reads {', '.join(ours)}: "
-            "no name is in both. Start from a model that knows one of these channels, give the channels the names "
-            "that the model has, or train from scratch."
+            "no name is in both. Start from a model with one of these channels, rename the channels to the model's, or "
+            "train from scratch."
         )
     pairs = zip(ours, theirs, strict=True)
-    sentences = tuple(f"{name}: filters of {other} taken over, though its name is another" for name, other in pairs)
-    return _Inputs(len(theirs), tuple((i,) for i in range(len(ours))), (1,) * len(ours), sentences)
+    sentences = tuple(f"{name}: filters of {other} taken over, although the names differ" for name, other in pairs)
+    return _ChannelMatch(len(theirs), tuple((i,) for i in range(len(ours))), (1,) * len(ours), sentences)
 
 
 def _positions(names: Sequence[str]) -> dict[str, list[int]]:
-    found: dict[str, list[int]] = defaultdict(list)
+    positions: dict[str, list[int]] = defaultdict(list)
     for i, name in enumerate(names):
-        found[_key(name)].append(i)
-    return dict(found)
+        positions[_key(name)].append(i)
+    return dict(positions)
 
 
 def _key(name: str) -> str:

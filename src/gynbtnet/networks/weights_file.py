@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from gynbtnet.runtime.errors import BadInput
 
 _FLOATING = ("F64", "F32", "F16", "BF16")
-_KINDS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+_DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -29,19 +29,18 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     try:
         weights: dict[str, Tensor] = load_file(path)
     except (SafetensorError, OSError, ValueError, RuntimeError, KeyError, AttributeError) as error:
-        raise BadInput(f"{path} is damaged, or no file of weights (safetensors); copy it again.") from error
-    numbered = [name for name, values in weights.items() if values.dtype not in _KINDS and _is_odd(name, values)]
-    if numbered:
+        raise BadInput(f"{path} is damaged or not a file of weights (safetensors); copy it again.") from error
+    other = [name for name, values in weights.items() if values.dtype not in _DTYPES and _is_unexpected(name, values)]
+    if other:
         raise BadInput(
-            f"{path} holds {weights[numbered[0]].dtype} under {numbered[0]}, expected floating-point weights; "
-            "copy it again."
+            f"{path} holds {weights[other[0]].dtype} under {other[0]}, expected floating-point weights; copy it again."
         )
     check_finite(weights, path)
     return weights
 
 
-def _is_odd(name: str, values: Tensor) -> bool:
-    """Whether numbers of another kind than weights have aren't counters, such as those of batch norms."""
+def _is_unexpected(name: str, values: Tensor) -> bool:
+    """Return whether a tensor of integers, booleans or other types should hold weights, and is not a counter."""
     return name.endswith((".weight", ".bias")) or values.is_floating_point() or values.is_complex()
 
 
@@ -58,8 +57,8 @@ def check_finite(weights: Mapping[str, Tensor], path: Path) -> None:
     broken = [name for name, values in weights.items() if not bool(torch.isfinite(values).all())]
     if broken:
         raise BadInput(
-            f"{path} holds weights that are NaN or infinite, {len(broken)} of {len(weights)} tensors, the first of "
-            f"them {broken[0]}; the training diverged or the file is damaged: take weights of another run."
+            f"{path} holds NaN or infinite weights in {len(broken)} of {len(weights)} tensors, first in {broken[0]}. "
+            "The training diverged or the file is damaged: use the weights of another run."
         )
 
 
@@ -72,10 +71,10 @@ def load_weights(network: nn.Module, path: Path, owner: str = "this network") ->
     Args:
         network: The network, on any device; on ``meta`` only the header is compared.
         path: A safetensors file with one tensor for each entry of the network's ``state_dict``.
-        owner: What the network is, for the message.
+        owner: Name of the network, for the message.
 
     Raises:
-        BadInput: If the file is damaged, its names, shapes or kinds of number are others, or a weight is not finite.
+        BadInput: If the file is damaged, its names, shapes or number types differ, or a weight is not finite.
     """
     problem = _difference(network.state_dict(), path)
     if problem is not None:
@@ -91,15 +90,15 @@ def _difference(expected: Mapping[str, Tensor], path: Path) -> str | None:
         with safe_open(path, "pt") as file:
             slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
             shapes = {name: tuple(part.get_shape()) for name, part in slices.items()}
-            kinds = {name: str(part.get_dtype()) for name, part in slices.items()}
+            types = {name: str(part.get_dtype()) for name, part in slices.items()}
     except (SafetensorError, OSError, ValueError, RuntimeError, KeyError) as error:
-        raise BadInput(f"{path} is damaged, or no file of weights (safetensors); copy it again.") from error
-    absent, odd = sorted(expected.keys() - shapes.keys()), sorted(shapes.keys() - expected.keys())
-    if absent or odd:
-        return f"it lacks {len(absent)} of {len(expected)} tensors and has {len(odd)} others ({(absent + odd)[0]})"
+        raise BadInput(f"{path} is damaged or not a file of weights (safetensors); copy it again.") from error
+    absent, extra = sorted(expected.keys() - shapes.keys()), sorted(shapes.keys() - expected.keys())
+    if absent or extra:
+        return f"it lacks {len(absent)} of {len(expected)} tensors and has {len(extra)} others ({(absent + extra)[0]})"
     for name, values in expected.items():
         if shapes[name] != tuple(values.shape):
             return f"{name} has shape {shapes[name]}, expected {tuple(values.shape)}"
-        if values.is_floating_point() != (kinds[name] in _FLOATING):
-            return f"{name} holds numbers of the kind {kinds[name]}, expected {values.dtype}"
+        if values.is_floating_point() != (types[name] in _FLOATING):
+            return f"{name} holds numbers of type {types[name]}, expected {values.dtype}"
     return None

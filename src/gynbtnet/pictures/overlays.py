@@ -1,4 +1,4 @@
-"""Pictures of contours on the scan: the truth filled, the prediction as a line, on three planes."""
+"""Figures of contours on the scan in three planes: the truth filled, the prediction as a line."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,25 +18,25 @@ from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.pictures.planes import EDGES, PLANES, Plane, PlaneName, as_displayed, plane, plane_box
 
 SOFT_TISSUE_HU = (40 - 400 / 2, 40 + 400 / 2)
-"""Window of level 40, width 400."""
+"""Display window of soft tissue: level 40, width 400."""
 MARGIN_MM = 30.0
 SCALE_BAR_MM = 50.0
 LONGEST_SIDE_INCHES = 4.5
 GAP_INCHES = 0.08
 LUMINANCE_WEIGHTS = (0.2126, 0.7152, 0.0722)
-"""Of red, green and blue, ITU-R BT.709."""
+"""Contributions of red, green and blue to luminance, ITU-R BT.709."""
 LEAST_LUMINANCE = 0.4
 
 
 @dataclass(frozen=True)
 class View:
-    """A scan and its contours, cropped to them, in anatomical axes, and where to look.
+    """A scan and its contours, cropped to the contours, in anatomical axes.
 
     Attributes:
-        image: HU.
-        truth: contours to compare with; None for a scan without.
-        prediction: what the model drew.
-        point: where the three planes cross, (x, y, z) in mm.
+        image: CT in HU.
+        truth: contours to compare with; None if the scan has none.
+        prediction: contours of the model.
+        point: intersection of the three planes, (x, y, z) in mm.
     """
 
     image: Volume
@@ -46,43 +46,56 @@ class View:
 
 
 def make_view(image: Volume, prediction: Segmentation, truth: Segmentation | None = None) -> View:
-    """Crop to a cube around all contours with a margin, and look at the middle of the contours.
+    """Crop to a cube around all contours with a margin, with planes through the middle of the contours.
 
-    The planes cross at the mean of the structures' centroids, in the truth where it has any contour, else in the
-    prediction. A scan on which nothing is drawn is shown whole, through its centre.
+    The planes cross at the mean of the structures' centroids. The truth is used if it has any contour, otherwise the
+    prediction. A scan without contours is shown completely, through its centre.
+
+    Args:
+        image: CT in HU.
+        prediction: contours of the model, on the image's grid.
+        truth: contours to compare with, on the same grid.
 
     Raises:
-        ValueError: where image, truth and prediction don't have one shape.
+        ValueError: If image, truth and prediction differ in shape.
     """
-    drawn = [one for one in (truth, prediction) if one is not None]
-    if any(one.labels.geometry.shape != image.geometry.shape for one in drawn):
+    segmentations = [segmentation for segmentation in (truth, prediction) if segmentation is not None]
+    if any(segmentation.labels.geometry.shape != image.geometry.shape for segmentation in segmentations):
         raise ValueError("image, truth and prediction must share one grid")
-    around = union_of_boxes(box for one in drawn for box in one.boxes().values())
+    around = union_of_boxes(box for segmentation in segmentations for box in segmentation.boxes().values())
     box = image.geometry.cube_around(around, MARGIN_MM)
-    cropped = [one.cropped(box).mapped(as_displayed) for one in drawn]
+    cropped = [segmentation.cropped(box).mapped(as_displayed) for segmentation in segmentations]
     return View(
         image=as_displayed(image.cropped(box)),
         truth=cropped[0] if truth is not None else None,
         prediction=cropped[-1],
-        point=_middle(drawn, image.geometry),
+        point=_middle(segmentations, image.geometry),
     )
 
 
 def overlay_figure(view: View, names: StructureNames, planes: Sequence[PlaneName] = PLANES) -> Figure:
-    """The planes side by side at one scale, in true proportion, soft-tissue window, each with its edges named."""
+    """Return a figure with the planes side by side, in a soft-tissue window.
+
+    All planes have the same scale and true proportions, and their edges are named.
+
+    Args:
+        view: scan and contours.
+        names: colours of the structures.
+        planes: planes from left to right.
+    """
     figure = Figure(figsize=overlay_size(view, planes), facecolor="black")
     draw_overlay(figure, view, names, planes)
     return figure
 
 
 def overlay_size(view: View, planes: Sequence[PlaneName] = PLANES) -> tuple[float, float]:
-    """Width and height in inches of the planes side by side."""
+    """Return width and height, in inches, of the planes side by side."""
     inches = _inches(view, planes)
     return float(inches[:, 1].sum() + GAP_INCHES * (len(planes) - 1)), float(inches[:, 0].max())
 
 
 def draw_overlay(figure: FigureBase, view: View, names: StructureNames, planes: Sequence[PlaneName] = PLANES) -> None:
-    """Draw the planes of :func:`overlay_figure` into a figure, or a part of one."""
+    """Draw the planes of :func:`overlay_figure` into a figure, or into a part of one."""
     width, height = overlay_size(view, planes)
     left = 0.0
     for name, (rows, columns) in zip(planes, _inches(view, planes), strict=True):
@@ -91,40 +104,40 @@ def draw_overlay(figure: FigureBase, view: View, names: StructureNames, planes: 
         for segmentation, draw in ((view.truth, _fill), (view.prediction, _outline)):
             if segmentation is None:
                 continue
-            for structure, shown in _planes_of(segmentation, name, view.point):
-                draw(axes, shown, colour(structure, names))
+            for structure, mask in _masks_on_plane(segmentation, name, view.point):
+                draw(axes, mask, colour(structure, names))
         left += columns + GAP_INCHES
 
 
-def _planes_of(
+def _masks_on_plane(
     segmentation: Segmentation, name: PlaneName, point: tuple[float, float, float]
 ) -> Iterator[tuple[str, Plane]]:
-    """Each structure's mask on one plane, as it was drawn."""
+    """Yield each structure's mask on one plane, as it was drawn."""
     slab = segmentation.cropped(plane_box(segmentation.labels.geometry, name, point))
     for structure in segmentation.structures:
         yield structure, plane(Volume(slab.mask(structure), slab.labels.geometry), name, point)
 
 
 def _inches(view: View, planes: Sequence[PlaneName]) -> npt.NDArray[np.float64]:
-    """Height and width of each picture."""
-    pictures = [plane(view.image, name, view.point) for name in planes]
-    sizes = np.array([[n * s for n, s in zip(one.array.shape, one.spacing, strict=True)] for one in pictures])
+    """Return height and width of each plane in inches."""
+    shown = [plane(view.image, name, view.point) for name in planes]
+    sizes = np.array([[n * s for n, s in zip(each.array.shape, each.spacing, strict=True)] for each in shown])
     inches: npt.NDArray[np.float64] = sizes * LONGEST_SIDE_INCHES / sizes.max()
     return inches
 
 
 def colour(structure: str, names: StructureNames) -> str:
-    """A structure's colour as #rrggbb, mixed with as much white as it takes to be seen on a dark scan."""
+    """Return a structure's colour as #rrggbb, mixed with as much white as needed to be visible on a dark scan."""
     own = np.asarray(names.colour(structure)) / 255
     luminance = float(own @ LUMINANCE_WEIGHTS)
     white = max(0.0, (LEAST_LUMINANCE - luminance) / (1 - luminance))
     return to_hex(own + white * (1 - own))
 
 
-def _middle(drawn: Sequence[Segmentation], geometry: Geometry) -> tuple[float, float, float]:
+def _middle(segmentations: Sequence[Segmentation], geometry: Geometry) -> tuple[float, float, float]:
     """Return the mean of the structures' centroids in the first segmentation that has any, else the grid's centre."""
     middle = geometry.to_world((np.asarray(geometry.shape) - 1) / 2)
-    for segmentation in drawn:
+    for segmentation in segmentations:
         centroids = [point for name in segmentation.structures if (point := segmentation.centroid_mm(name)) is not None]
         if centroids:
             middle = np.mean(centroids, axis=0)
@@ -134,6 +147,7 @@ def _middle(drawn: Sequence[Segmentation], geometry: Geometry) -> tuple[float, f
 
 
 def _draw_scan(axes: Axes, scan: Plane, name: PlaneName) -> None:
+    """Draw one plane of the scan with the names of its edges and a scale bar."""
     height, width = (n * s for n, s in zip(scan.array.shape, scan.spacing, strict=True))
     low, high = SOFT_TISSUE_HU
     axes.imshow(scan.array, cmap="gray", vmin=low, vmax=high, extent=(0, width, height, 0), interpolation="bilinear")
@@ -153,18 +167,20 @@ def _draw_scan(axes: Axes, scan: Plane, name: PlaneName) -> None:
 
 
 def _fill(axes: Axes, mask: Plane, colour: str) -> None:
+    """Fill a mask."""
     if mask.array.any():
-        axes.contourf(*_outlined(mask), levels=[0.5, 1.5], colors=[colour], alpha=0.4)
+        axes.contourf(*_padded(mask), levels=[0.5, 1.5], colors=[colour], alpha=0.4)
 
 
 def _outline(axes: Axes, mask: Plane, colour: str) -> None:
+    """Draw the outline of a mask."""
     if mask.array.any():
-        lines = axes.contour(*_outlined(mask), levels=[0.5], colors=[colour], linewidths=1.6)
+        lines = axes.contour(*_padded(mask), levels=[0.5], colors=[colour], linewidths=1.6)
         lines.set_path_effects([patheffects.withStroke(linewidth=2.8, foreground="black", alpha=0.6)])
 
 
-def _outlined(mask: Plane) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Columns and rows in mm and the mask, with a frame of zeros that closes contours at the picture's edge."""
+def _padded(mask: Plane) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return columns and rows in mm, and the mask with a border of zeros that closes contours at the edge."""
     padded = np.pad(mask.array, 1).astype(float)
     rows, columns = (s * (np.arange(n) - 0.5) for n, s in zip(padded.shape, mask.spacing, strict=True))
     return columns, rows, padded

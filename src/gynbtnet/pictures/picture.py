@@ -1,4 +1,4 @@
-"""A finished picture with the words for those who can't see it."""
+"""A finished picture with a description for people who can't see it."""
 
 import io
 import warnings
@@ -12,7 +12,13 @@ from matplotlib.text import Text
 
 @dataclass(frozen=True)
 class Picture:
-    """PNG bytes, a description in words, and the data that were drawn, as CSV; empty where they are the picture."""
+    """A picture for a report.
+
+    Attributes:
+        png: the picture as PNG.
+        description: description in words.
+        csv: the plotted data as CSV; empty if the picture shows no other data.
+    """
 
     png: bytes
     description: str
@@ -20,10 +26,10 @@ class Picture:
 
 
 def take_names_literally(figure: Figure) -> None:
-    """Keep names with dollar signs from being read as mathematics when the figure is drawn."""
+    """Prevent matplotlib from reading names with dollar signs as mathematics."""
     for text in figure.findobj(Text):
         if isinstance(text, Text) and "$" in text.get_text() and "\\mathdefault" not in text.get_text():
-            text.set_parse_math(False)  # but tick labels, which are mathematics
+            text.set_parse_math(False)  # except tick labels, which are mathematics
 
 
 @contextmanager
@@ -35,7 +41,14 @@ def without_font_warnings() -> Iterator[None]:
 
 
 def picture(figure: Figure, description: str, dots_per_inch: int = 110, csv: str = "") -> Picture:
-    """Draw a figure; the same figure gives the same bytes."""
+    """Return a figure as a picture; the same figure gives the same bytes.
+
+    Args:
+        figure: the figure.
+        description: description in words.
+        dots_per_inch: resolution.
+        csv: the plotted data as CSV.
+    """
     take_names_literally(figure)
     buffer = io.BytesIO()
     with without_font_warnings():

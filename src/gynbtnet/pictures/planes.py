@@ -1,4 +1,4 @@
-"""Axial, coronal and sagittal planes of a scan as a clinician expects to see them, whatever order its voxels have.
+"""Axial, coronal and sagittal planes of a scan in the orientation that clinicians expect, for any voxel order.
 
 Axial: anterior at the top. Coronal and sagittal: head at the top. Axial and coronal: the patient's right on the left of
 the picture. Sagittal: anterior on the left.
@@ -22,27 +22,38 @@ EDGES: dict[PlaneName, tuple[str, str, str, str]] = {
     "coronal": ("R", "L", "H", "F"),
     "sagittal": ("A", "P", "H", "F"),
 }
-"""What lies at the left, right, top and bottom of each picture: right, left, anterior, posterior, head, feet."""
+"""Names of the left, right, top and bottom edge: right, left, anterior, posterior, head or feet of the patient."""
 
 
 @dataclass(frozen=True)
 class Plane:
-    """One picture: ``array`` (row, column) from the top left, and how many mm a row and a column are apart."""
+    """One plane of a scan or mask.
+
+    Attributes:
+        array: values (row, column), from the top left.
+        spacing: distance between rows and between columns in mm.
+    """
 
     array: npt.NDArray[Any]
     spacing: tuple[float, float]
 
 
 def as_displayed(volume: Volume) -> Volume:
-    """The same voxels with axes permuted and flipped so that z runs to the head, y to posterior, x to the left.
+    """Return the same voxels with axes permuted and flipped: z runs to the head, y to posterior, x to the left.
 
-    An oblique grid isn't resampled: each of its axes goes to the nearest of the patient's.
+    An oblique grid isn't resampled: each of its axes is assigned to the nearest axis of the patient.
     """
     return from_sitk(sitk.DICOMOrient(to_sitk(volume), "LPS"))
 
 
 def plane(volume: Volume, name: PlaneName, point: npt.ArrayLike) -> Plane:
-    """Return the plane of an :func:`as_displayed` volume nearest to ``point``, (x, y, z) in mm, or its edge."""
+    """Return the plane of a volume that is nearest to a point.
+
+    Args:
+        volume: scan or mask, from :func:`as_displayed`.
+        name: axial, coronal or sagittal.
+        point: position (x, y, z) in mm; outside the volume, the outermost plane is returned.
+    """
     z, y, x = volume.geometry.nearest_voxel(point)
     sz, sy, sx = volume.geometry.spacing
     if name == "axial":

@@ -1,1 +1,1 @@
-"""What every package stands on: errors, settings, progress, processes, atomic files, limits on what is parsed."""
+"""Services that every package uses: errors, settings, progress, processes, atomic files, limits of parsing."""

@@ -1,4 +1,4 @@
-"""Files and folders that are whole or absent."""
+"""Atomic writes: a file or folder is complete or absent."""
 
 import errno
 import os
@@ -15,15 +15,15 @@ _NOTHING_LEFT = 4096  # bytes: a disk with less than a page free is full
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``, to be written as a file or made as a folder, and rename it at the end.
+    """Yield a temporary path next to ``path``, to write as a file or make as a folder, and rename it at the end.
 
-    After an error, Ctrl-C included, the temporary is removed and what stood at ``path`` before stays as it was. After a
-    kill the temporary stays, under a hidden name that no reader of ours looks at, until the next call for ``path``.
-    A file is replaced in one step; a folder is moved aside, replaced, then deleted. The temporary keeps the suffixes of
-    ``path``, since writers such as SimpleITK choose the format by them.
+    After an error, Ctrl-C included, the temporary is removed and ``path`` stays as it was. After a kill the temporary
+    stays under a hidden name, which none of our readers uses, until the next call for ``path``. A file is replaced in
+    one step. A folder is moved aside, replaced, then deleted. The temporary keeps the suffixes of ``path``, because
+    writers such as SimpleITK choose the format by them.
 
     Raises:
-        OSError: with ENOSPC where the disk is full, also where the library that wrote says it otherwise or not at all.
+        OSError: With ENOSPC if the disk is full, even if the library that wrote reports it differently or not at all.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,29 +44,32 @@ def atomic_write(path: Path) -> Iterator[Path]:
     except BaseException as error:
         full = _is_full(path.parent) or FULL in str(error)
         _remove(partial)
-        speaks_for_itself = isinstance(error, OSError) and error.errno is not None
-        if full and isinstance(error, Exception) and not speaks_for_itself:
+        has_errno = isinstance(error, OSError) and error.errno is not None
+        if full and isinstance(error, Exception) and not has_errno:
             raise OSError(errno.ENOSPC, FULL, str(path)) from error
         raise
 
 
 def ensure_replaceable(folder: Path, ours: Collection[str], mark: str) -> None:
-    """See that writing ``folder`` whole deletes nothing but what we wrote there before.
+    """Check that replacing ``folder`` deletes nothing but what we wrote there before.
 
-    That is: files with the names ``ours``, and among them ``mark``, which nobody else writes.
+    Args:
+        folder: the folder to be replaced; it may be absent.
+        ours: names of the files that we write there.
+        mark: one of ``ours``, which no other program writes.
 
     Raises:
-        BadInput: where something else stands there.
+        BadInput: If the folder holds anything else.
     """
     if folder.exists() and not folder.is_dir():
         raise BadInput(f"{folder} is a file; expected a folder to write to, give another one.")
-    standing = sorted(folder.glob("[!.]*"))
+    entries = sorted(folder.glob("[!.]*"))
     marked = (folder / mark).is_file()
-    others = [path.name for path in standing if not marked or path.name not in ours or path.is_dir()]
+    others = [path.name for path in entries if not marked or path.name not in ours or path.is_dir()]
     if others:
         raise BadInput(
-            f"{folder} would be replaced, and it holds {len(others)} entries that are no earlier result "
-            f"({others[0]!r} for one); give a new or an empty folder."
+            f"{folder} would be replaced, but {len(others)} of its entries are not an earlier result "
+            f"(for example {others[0]!r}); give a new or an empty folder."
         )
 
 

@@ -1,4 +1,4 @@
-"""How much memory this process can still take, and the refusal of what needs more."""
+"""Memory that this process can still allocate, and a check before work that needs more."""
 
 import sys
 from collections.abc import Iterator
@@ -16,26 +16,26 @@ _UNLIMITED = 2**60  # version 1 of control groups writes a number of this order 
 def available_bytes() -> int:
     """Return the bytes of memory that this process can still take.
 
-    The least of what the machine has free, what the control groups of a container or a batch job leave, and what
-    ``ulimit -v`` leaves.
+    This is the minimum of the free memory of the machine, of the control groups of a container or a batch job, and of
+    ``ulimit -v``.
     """
     return max(0, min((psutil.virtual_memory().available, *_left_by_groups(), *_left_by_ulimit())))
 
 
-def check_memory(needed: float, what: str, way_out: str) -> None:
+def check_memory(needed: float, what: str, remedy: str) -> None:
     """Refuse work that can't fit into memory, before anything is allocated.
 
     Args:
         needed: bytes that the work takes beyond what the process holds already.
         what: the subject of the sentence, with its size, such as "scan.nii.gz with its 512×512×200 voxels".
-        way_out: what the user can do, as an imperative.
+        remedy: advice to the user, as an imperative.
 
     Raises:
         BadInput: If less than ``needed`` is available.
     """
     available = available_bytes()
     if needed > available:
-        raise BadInput(f"{what} needs about {_gb(needed)} of memory, and {_gb(available)} are available; {way_out}.")
+        raise BadInput(f"{what} needs about {_gb(needed)} of memory, and {_gb(available)} are available; {remedy}.")
 
 
 def _gb(size: float) -> str:
@@ -43,7 +43,7 @@ def _gb(size: float) -> str:
 
 
 def _left_by_groups() -> Iterator[int]:
-    """What every control group above this process leaves; see cgroups(7)."""
+    """Yield the free bytes of every control group that this process is in; see cgroups(7)."""
     try:
         lines = _OWN_GROUPS.read_text().splitlines()
     except OSError:  # not Linux

@@ -1,4 +1,4 @@
-"""Frozen dataclasses as JSON files: written whole, checked field by field when read."""
+"""Frozen dataclasses as JSON files: written atomically, checked field by field when read."""
 
 import hashlib
 from pathlib import Path
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def write_json(value: Any, path: Path) -> None:
-    """Write a dataclass (nested ones, tuples, mappings and paths allowed) as indented JSON, whole or not at all."""
+    """Write a dataclass as indented JSON, atomically; it may hold dataclasses, tuples, mappings and paths."""
     with atomic_write(path) as partial:
         partial.write_bytes(TypeAdapter(type(value)).dump_json(value, indent=1))
 
@@ -25,16 +25,16 @@ def read_json(kind: type[T], path: Path, remedy: str) -> T:
     Args:
         kind: the dataclass that the file must hold.
         path: the file.
-        remedy: what the user does about an absent or damaged file, as the end of a sentence.
+        remedy: advice for an absent or damaged file, as the end of a sentence.
 
     Raises:
-        BadInput: where the file is absent, cut short, no JSON, or a field is missing, unknown or of a wrong type.
+        BadInput: If the file is absent, truncated or not JSON, or if a field is missing, unknown or of a wrong type.
     """
     if not path.is_file():
         raise BadInput(f"There is no file {path}; {remedy}.")
     try:
         content = first_bytes(path, MAX_JSON_BYTES)
-        parse_json(content)  # limits, and numbers that are none: pydantic has neither
+        parse_json(content)  # checks limits and NaN, which pydantic does not
         return TypeAdapter(kind).validate_json(content)
     except (PlainDataError, OSError) as error:
         raise BadInput(f"{path} is damaged or was edited ({error}); {remedy}.") from error
@@ -45,7 +45,7 @@ def read_json(kind: type[T], path: Path, remedy: str) -> T:
 
 
 def sha256_of(*files: Path) -> str:
-    """The SHA-256 of a file; of several, the SHA-256 over their digests in the order given. Hexadecimal."""
+    """Return the SHA-256 of a file, in hexadecimal; for several files, the SHA-256 of their digests in that order."""
     digests = []
     for path in files:
         with path.open("rb") as stream:

@@ -1,4 +1,4 @@
-"""Libraries that a baseline or a backend needs and nothing else."""
+"""Libraries that only a baseline or a backend needs."""
 
 from importlib.util import find_spec
 
@@ -6,10 +6,10 @@ from gynbtnet.runtime.errors import BadInput
 
 
 def require(extra: str, *libraries: str) -> None:
-    """See that ``libraries`` of the extra ``gynbtnet[extra]`` are installed, without importing them.
+    """Check that ``libraries`` of the extra ``gynbtnet[extra]`` are installed, without importing them.
 
     Raises:
-        BadInput: where one isn't.
+        BadInput: If one isn't.
     """
     missing = [library for library in libraries if find_spec(library) is None]
     if missing:

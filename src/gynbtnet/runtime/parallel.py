@@ -1,27 +1,30 @@
-"""The same work done for every scan, side by side on one machine or on a cluster, whichever of them fail."""
+"""The same work for every scan, in parallel on one machine or a cluster; a scan that fails doesn't stop the others."""
 
 import errno
 import logging
+import os
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Generic, TypeVar, cast
 
 import joblib
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from gynbtnet.runtime.available_memory import available_bytes
 from gynbtnet.runtime.errors import BadInput, ScansFailed
-from gynbtnet.runtime.progress import console, track
+from gynbtnet.runtime.progress import track
+from gynbtnet.runtime.worker_log import captured_log, emit_records
 
 Scan = TypeVar("Scan")
 Result = TypeVar("Result")
 Read = TypeVar("Read")
 Worked = TypeVar("Worked")
 
-_OURS = 0.8  # of the memory that is free when we start
+_USABLE_SHARE = 0.8  # of the memory that is free at the start
 _LOG = logging.getLogger(__name__)
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -36,39 +39,37 @@ def map_scans(
 ) -> list[Result]:
     """Call ``work`` with every scan under a progress bar; one that fails doesn't stop the others.
 
-    Runs on joblib: on this machine in ``jobs`` processes, or, within :func:`use_cluster`, on its workers. ``work`` and
-    what it takes and returns must be picklable then, and files lie where all workers see them under the same path.
+    joblib runs the calls: on this machine in ``jobs`` processes, or on a cluster's workers within :func:`use_cluster`.
+    Then ``work``, its arguments and its results must be picklable, and all workers must see files under the same path.
 
     Args:
-        work: what is done; files that it writes are whole or absent.
-        scans: one for each call.
-        name: what a report calls a scan.
-        title: what the progress bar says.
-        jobs: processes at once, see :func:`limit_jobs_to_memory`.
+        work: the function to call; it writes files atomically.
+        scans: one argument per call.
+        name: returns the name of a scan for reports.
+        title: text of the progress bar.
+        jobs: number of processes, see :func:`limit_jobs_to_memory`.
 
     Returns:
-        What ``work`` returned, in the order of ``scans``.
+        The results, in the order of ``scans``.
 
     Raises:
-        ScansFailed: at the end, where any failed: which, and why.
-        OSError: at once, where the disk is full, since all further scans would fail too.
-        MemoryError: at once likewise.
-        BadInput: where the system killed a process, most likely for want of memory.
+        ScansFailed: At the end, if any scan failed; it lists them with the reasons.
+        OSError: At once if the disk is full, because all further scans would fail too.
+        MemoryError: At once, for the same reason.
+        BadInput: If the system killed a process, most likely because memory ran out.
     """
     run = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", pre_dispatch="2*n_jobs")
-    calls = (joblib.delayed(_attempt)(work, number, scan) for number, scan in enumerate(scans))
+    caller = os.getpid()
+    calls = (joblib.delayed(_attempt)(work, number, scan, caller) for number, scan in enumerate(scans))
     results: dict[int, Result] = {}
     reasons: dict[int, str] = {}
     try:
-        for number, done, reason in track(run(calls), title, total=len(scans)):
-            if reason is None:
-                results[number] = done
-            else:
-                reasons[number] = reason
+        for attempt in track(run(calls), title, total=len(scans)):
+            attempt.record(results, reasons)
     except TerminatedWorkerError as error:
         raise BadInput(
-            f"The system killed one of {jobs} processes that worked side by side, most likely for want of memory; run "
-            "it again with fewer --jobs or less --memory, and it goes on where it stopped."
+            f"The system killed one of {jobs} parallel processes, probably because memory ran out; run the same "
+            "command with fewer --jobs or less --memory-gb."
         ) from error
     return _in_order(results, reasons, scans, name)
 
@@ -84,113 +85,112 @@ def pipeline_scans(
 ) -> list[Result]:
     """Do three steps for every scan in this process, overlapped; one that fails doesn't stop the others.
 
-    While one is worked on, a thread reads the next one and another writes the one before: three scans at most are in
+    While one scan is worked on, one thread reads the next and another writes the previous. At most three scans are in
     memory.
 
     Args:
-        read, work, write: what is done; files that are written are whole or absent.
+        read, work, write: the steps; they write files atomically.
         scans, name, title: see :func:`map_scans`.
 
     Returns:
-        What ``write`` returned, in the order of ``scans``.
+        The results of ``write``, in the order of ``scans``.
 
     Raises:
-        ScansFailed: at the end, where any failed: which, and why.
-        OSError: at once, where the disk is full.
+        ScansFailed: At the end, if any scan failed; it lists them with the reasons.
+        OSError: At once if the disk is full.
     """
     results: dict[int, Result] = {}
     reasons: dict[int, str] = {}
 
-    def settle(writing: "Future[tuple[int, Result | None, str | None]] | None") -> None:
+    def finish(writing: "Future[_Attempt[Result]] | None") -> None:
         if writing is not None:
-            number, done, reason = writing.result()
-            if reason is None:
-                results[number] = cast(Result, done)
-            else:
-                reasons[number] = reason
+            writing.result().record(results, reasons)
 
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
         reading = [reader.submit(_attempt, read, 0, scans[0])] if scans else []
         writing = None
         for number in track(range(len(scans)), title):
-            _, found, reason = reading.pop().result()
+            loaded = reading.pop().result()
             if number + 1 < len(scans):
                 reading.append(reader.submit(_attempt, read, number + 1, scans[number + 1]))
+            reason, worked = loaded.reason, None
             if reason is None:
-                _, worked, reason = _attempt(work, number, cast(Read, found))
-            settle(writing)
+                attempt = _attempt(work, number, cast(Read, loaded.result))
+                reason, worked = attempt.reason, attempt.result
+            finish(writing)
             if reason is None:
                 writing = writer.submit(_attempt, write, number, cast(Worked, worked))
             else:
                 writing, reasons[number] = None, reason
-        settle(writing)
+        finish(writing)
     return _in_order(results, reasons, scans, name)
 
 
 def failure_reason(error: Exception) -> str:
-    """Why a scan failed, as a sentence for the list of those that did; the log has the whole traceback.
+    """Return why a scan failed, as a sentence for the list of failed scans. The log gets the traceback.
 
-    What an unexpected error says itself is not repeated: it may hold a patient's name.
+    The message of an unexpected error is not repeated, because it may contain a patient's name.
 
     Args:
-        error: what was raised while one scan was worked on.
+        error: the exception of one scan.
 
     Raises:
-        Exception: ``error`` itself, if it would stop all other scans too: the disk is full.
+        Exception: ``error`` itself if all other scans would fail too: the disk is full.
     """
     if isinstance(error, OSError) and error.errno in _DISK_FULL:
         raise error
     if isinstance(error, MemoryError):
-        return f"Memory ran out ({error}); crop the scan, or take a machine with more memory."
+        return f"Memory ran out ({error}); crop the scan, or use a machine with more memory."
     if isinstance(error, BadInput):
         return str(error)
     if isinstance(error, OSError) and error.errno is not None:
         return f"{error.filename or 'a file'} can't be used: {error.strerror or error}"
-    _LOG.debug("A scan failed unexpectedly:", exc_info=error)
-    where = traceback.extract_tb(error.__traceback__)[-1]
+    frames = traceback.extract_tb(error.__traceback__)
+    kind = type(error).__name__
+    _LOG.debug("An unexpected %s:\n%s", kind, "".join(traceback.format_list(frames)))
     return (
-        f"An unexpected {type(error).__name__} in {Path(where.filename).name}, line {where.lineno}, stopped it; take "
-        "it out, or report this line."
+        f"An unexpected {kind} in {Path(frames[-1].filename).name}, line {frames[-1].lineno}; remove this scan, or "
+        "report this line (--log-file keeps the traceback)."
     )
 
 
 def limit_jobs_to_memory(jobs: int, scan_gb: float, memory_gb: float | None = None) -> int:
-    """How many of ``jobs`` processes fit into memory, at least one; says so where it is fewer.
+    """Return how many of ``jobs`` processes fit into memory, at least one; log a line if they are fewer.
 
     Args:
-        jobs: processes that are asked for.
-        scan_gb: what one of them takes at its peak with the largest scan, in GB (1e9 bytes).
-        memory_gb: what all of them may take together; None: four fifths of what is free now.
+        jobs: the requested number of processes.
+        scan_gb: peak memory of one process with the largest scan, in GB (1e9 bytes).
+        memory_gb: memory for all processes together; None: four fifths of the free memory.
 
     Raises:
-        BadInput: where ``memory_gb`` is given and doesn't hold a single one.
+        BadInput: If ``memory_gb`` is less than one process needs.
     """
     if memory_gb is not None and scan_gb > memory_gb:
         raise BadInput(
-            f"The largest scan takes about {scan_gb:.1f} GB and the limit is {memory_gb:.1f} GB; raise --memory to "
+            f"The largest scan needs about {scan_gb:.1f} GB and the limit is {memory_gb:.1f} GB; raise --memory-gb to "
             "that, or leave it out."
         )
-    limit = memory_gb if memory_gb is not None else _OURS * available_bytes() / 1e9
+    limit = memory_gb if memory_gb is not None else _USABLE_SHARE * available_bytes() / 1e9
     affordable = max(1, min(jobs, int(limit / scan_gb)))
     if affordable < jobs:
-        console.print(
-            f"{affordable} instead of {jobs} scans at once: the largest takes about {scan_gb:.1f} GB, and all together "
-            f"may take {limit:.1f} GB."
+        _LOG.info(
+            "%d instead of %d scans in parallel: the largest needs about %.1f GB, and %.1f GB may be used.",
+            *(affordable, jobs, scan_gb, limit),
         )
     return affordable
 
 
 @contextmanager
 def use_cluster(scheduler: str | None) -> Iterator[None]:
-    """Let :func:`map_scans` run on the workers of a Dask cluster; None: on this machine, as without.
+    """Let :func:`map_scans` run on the workers of a Dask cluster; None: on this machine.
 
-    Each worker thread takes one scan at a time: start workers with one thread and the memory of a scan.
+    Each worker thread processes one scan at a time, so start workers with one thread and the memory of a scan.
 
     Args:
         scheduler: its address, such as ``tcp://node1:8786``, or the path of its ``--scheduler-file``.
 
     Raises:
-        BadInput: where Dask isn't installed, or nothing answers there.
+        BadInput: If Dask isn't installed or no scheduler answers.
     """
     if scheduler is None:
         yield
@@ -199,9 +199,9 @@ def use_cluster(scheduler: str | None) -> Iterator[None]:
         from distributed import Client
     except ImportError as error:
         raise BadInput("A cluster needs Dask, which isn't installed; install gynbtnet[cluster].") from error
-    where = {"scheduler_file": scheduler} if Path(scheduler).is_file() else {"address": scheduler}
+    address = {"scheduler_file": scheduler} if Path(scheduler).is_file() else {"address": scheduler}
     try:
-        client = Client(**where)
+        client = Client(**address)
     except (OSError, ValueError) as error:
         raise BadInput(
             f"No Dask scheduler answers at {scheduler}; expected the address that `dask scheduler` printed, or the "
@@ -211,6 +211,34 @@ def use_cluster(scheduler: str | None) -> Iterator[None]:
         yield
 
 
+@dataclass(frozen=True)
+class _Attempt(Generic[Result]):
+    """Outcome of one call: a result, or the reason why there is none, and the log of another process."""
+
+    number: int
+    result: Result | None
+    reason: str | None = None
+    log: tuple[logging.LogRecord, ...] = ()
+
+    def record(self, results: dict[int, Result], reasons: dict[int, str]) -> None:
+        """Add the outcome to the results or the reasons, and emit the log here."""
+        emit_records(self.log)
+        if self.reason is None:
+            results[self.number] = cast(Result, self.result)
+        else:
+            reasons[self.number] = self.reason
+
+
+def _attempt(work: Callable[[Scan], Result], number: int, scan: Scan, caller: int | None = None) -> "_Attempt[Result]":
+    """Call ``work``; any error in one scan becomes a reason, so that the other scans are still processed."""
+    with captured_log(caller is not None and caller != os.getpid()) as log:
+        try:
+            result, reason = work(scan), None
+        except Exception as error:
+            result, reason = None, failure_reason(error)
+    return _Attempt(number, result, reason, tuple(log))
+
+
 def _in_order(
     results: Mapping[int, Result], reasons: Mapping[int, str], scans: Sequence[Scan], name: Callable[[Scan], str]
 ) -> list[Result]:
@@ -218,11 +246,3 @@ def _in_order(
         failed = [(name(scans[number]), reasons[number]) for number in sorted(reasons)]
         raise ScansFailed(failed, len(scans))
     return [results[number] for number in range(len(scans))]
-
-
-def _attempt(work: Callable[[Scan], Result], number: int, scan: Scan) -> tuple[int, Result | None, str | None]:
-    """The number of a scan, and its result or why there is none."""
-    try:
-        return number, work(scan), None
-    except Exception as error:  # a fault of ours in one scan is no reason to lose a night's work on the others
-        return number, None, failure_reason(error)

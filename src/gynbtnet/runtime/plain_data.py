@@ -24,35 +24,35 @@ _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class PlainDataError(ValueError):
-    """Raised if a text is no JSON or YAML, or exceeds the limits of this module."""
+    """Raised if a text is not JSON or YAML, or exceeds the limits of this module."""
 
     def __init__(self, reason: str, line: int | None = None) -> None:
         super().__init__(reason if line is None else f"{reason}, at line {line}")
 
 
 def load_json(path: Path) -> Any:
-    """Parse a JSON file as :func:`parse_json` does, of which no more than the limit is read.
+    """Parse a JSON file as :func:`parse_json` does, reading no more than the limit.
 
     Raises:
-        PlainDataError: as :func:`parse_json`.
+        PlainDataError: See :func:`parse_json`.
         OSError: If the file can't be read.
     """
     return parse_json(first_bytes(path, MAX_JSON_BYTES))
 
 
 def load_yaml(path: Path) -> Any:
-    """Parse a YAML file in UTF-8 as :func:`parse_yaml` does, of which no more than the limit is read.
+    """Parse a YAML file in UTF-8 as :func:`parse_yaml` does, reading no more than the limit.
 
     Raises:
-        PlainDataError: as :func:`parse_yaml`.
-        UnicodeDecodeError: If it is no text in UTF-8.
+        PlainDataError: See :func:`parse_yaml`.
+        UnicodeDecodeError: If it is not UTF-8 text.
         OSError: If the file can't be read.
     """
     return parse_yaml(first_bytes(path, MAX_YAML_BYTES).decode("utf-8"))
 
 
 def first_bytes(path: Path, most: int) -> bytes:
-    """Read a file that has at most ``most`` bytes, whatever its size says, such as a device's.
+    """Read a file that has at most ``most`` bytes, even if the reported size is wrong, as for a device.
 
     Raises:
         PlainDataError: If it has more.
@@ -75,7 +75,7 @@ def parse_json(content: bytes) -> Any:
         Mappings, lists, strings, numbers, booleans and None.
 
     Raises:
-        PlainDataError: If it is no JSON, holds NaN, an infinity or a key twice, or exceeds a limit.
+        PlainDataError: If it is not JSON, holds NaN, an infinity or a key twice, or exceeds a limit.
     """
     if len(content) > MAX_JSON_BYTES:
         raise PlainDataError(f"it has {len(content) / 1e6:.0f} MB, more than the {MAX_JSON_BYTES / 1e6:.0f} MB allowed")
@@ -88,9 +88,9 @@ def parse_json(content: bytes) -> Any:
     except RecursionError as error:
         raise PlainDataError(f"it is nested more than {MAX_DEPTH} levels deep") from error
     except UnicodeDecodeError as error:
-        raise PlainDataError("it is no text in UTF-8") from error
+        raise PlainDataError("it is not UTF-8 text") from error
     except ValueError as error:  # JSONDecodeError, and whole numbers of thousands of digits
-        raise PlainDataError(f"it is no JSON: {error}") from error
+        raise PlainDataError(f"it is not JSON: {error}") from error
     _check_depth(values)
     return values
 
@@ -107,7 +107,7 @@ def parse_yaml(text: str) -> Any:
         Mappings, lists, strings, numbers, dates, booleans and None.
 
     Raises:
-        PlainDataError: If it is no YAML, contains itself, repeats a key, or exceeds a limit.
+        PlainDataError: If it is not YAML, contains itself, repeats a key, or exceeds a limit.
     """
     if len(text) > MAX_YAML_BYTES:
         raise PlainDataError(f"it has {len(text) / 1e6:.1f} MB, more than the {MAX_YAML_BYTES / 1e6:.0f} MB allowed")
@@ -120,7 +120,7 @@ def parse_yaml(text: str) -> Any:
         raise
     except yaml.MarkedYAMLError as error:
         line = None if error.problem_mark is None else error.problem_mark.line + 1
-        raise PlainDataError("it is no YAML", line) from error
+        raise PlainDataError("it is not YAML", line) from error
     except (
         yaml.YAMLError,
         ValueError,
@@ -131,11 +131,11 @@ def parse_yaml(text: str) -> Any:
         RecursionError,
     ) as error:
         # such as the date 2026-13-45 and !!bool maybe: PyYAML's constructors check little
-        raise PlainDataError(f"it is no YAML: {' '.join(str(error).split())[:200]}") from error
+        raise PlainDataError(f"it is not YAML: {' '.join(str(error).split())[:200]}") from error
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise PlainDataError(f"it holds {name}, which is no number")
+    raise PlainDataError(f"it holds {name}, which is not a number")
 
 
 def _finite(text: str) -> float:
@@ -172,7 +172,7 @@ def _children(value: Any) -> Iterator[Any]:
 
 def _measure(events: Iterator[Any]) -> None:
     """Count values with aliases expanded, and the depth, of a stream of YAML events."""
-    sizes: dict[str, int] = {}  # of each anchor that is complete, its values with aliases expanded
+    sizes: dict[str, int] = {}  # values of each complete anchor, with aliases expanded
     depths: dict[str, int] = {}
     stack: list[tuple[str | None, int, int]] = []  # anchor, values before it, deepest level before it
     values, deepest = 0, 0
@@ -206,7 +206,7 @@ def _line(event: yaml.Event) -> int | None:
 
 
 def _refuse_repeated_keys(root: yaml.Node | None) -> None:
-    """Walk the node graph, in which an aliased node occurs once however often it is named."""
+    """Walk the node graph, which contains an aliased node once for all its names."""
     waiting, seen = [root], set[int]()
     while waiting:
         node = waiting.pop()

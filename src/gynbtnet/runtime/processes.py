@@ -1,10 +1,10 @@
-"""Which of a run's processes this is, and how many were started together."""
+"""Rank of this process and number of processes that torchrun or Slurm started."""
 
 import os
 
 
 def is_main_process() -> bool:
-    """Whether this is the process that the user started, or the first of all that torchrun or Slurm started.
+    """Return whether the user started this process, or it is the first one that torchrun or Slurm started.
 
     A run on several devices starts itself again, once for each further device.
     """
@@ -13,9 +13,9 @@ def is_main_process() -> bool:
 
 
 def launcher_world_size() -> tuple[int, int] | None:
-    """How many processes torchrun or Slurm's srun started on each machine, and on how many machines.
+    """Return the number of processes per machine and of machines that torchrun or Slurm's srun started.
 
-    None for a process that the user started by itself, in a Slurm job for interactive work too.
+    None for a process that the user started directly, also in an interactive Slurm job.
     """
     if "TORCHELASTIC_RUN_ID" in os.environ:
         each = int(os.environ["LOCAL_WORLD_SIZE"])

@@ -1,4 +1,4 @@
-"""Progress with the time left, for anything that may take more than two seconds: bars, or lines in a log."""
+"""Progress with the time left, for tasks of more than two seconds: a bar, or lines in a log."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
@@ -15,10 +15,10 @@ from gynbtnet.runtime.processes import is_main_process
 T = TypeVar("T")
 Advance = Callable[..., None]
 
-SECONDS_A_LINE = 10.0
+SECONDS_PER_LINE = 10.0
 """Time between two lines of a task without a terminal."""
 
-# Names and paths are printed as they are: nothing in them is markup, and no line is broken.
+# Names and paths are printed unchanged: without markup and without line breaks.
 console = Console(stderr=True, quiet=not is_main_process(), markup=False, highlight=False, emoji=False, soft_wrap=True)
 _shown = Lock()
 
@@ -35,8 +35,10 @@ def without_progress() -> Iterator[None]:
 
 
 @contextmanager
-def progress_bar(description: str, total: int, done: int = 0, *, steps_a_line: int | None = None) -> Iterator[Advance]:
-    """Show how far a task is; yield ``advance(steps=1, note="")``.
+def progress_bar(
+    description: str, total: int, done: int = 0, *, steps_per_line: int | None = None
+) -> Iterator[Advance]:
+    """Show the progress of a task; yield ``advance(steps=1, note="")``.
 
     A terminal shows a bar. Anything else, such as the log of Slurm, a CI or ``| tee``, gets plain lines on stderr, the
     last one at the end. If bars are nested or in several threads, only the first is shown.
@@ -44,14 +46,14 @@ def progress_bar(description: str, total: int, done: int = 0, *, steps_a_line: i
     Args:
         description: the name of the task, without identifiers of patients or scans.
         total: steps of the task.
-        done: steps that were done before.
-        steps_a_line: without a terminal, steps between two lines; None: a line every ten seconds; 0: no line,
+        done: steps that were finished earlier.
+        steps_per_line: without a terminal, steps between two lines; None: a line every ten seconds; 0: no line,
             for a task that calls :func:`write_log_line` itself.
     """
     outermost = _shown.acquire(blocking=False)
     try:
         if outermost and not on_terminal():
-            with _lines(description, total, done, steps_a_line) as advance:
+            with _lines(description, total, done, steps_per_line) as advance:
                 yield advance
         else:
             with _bar(description, total, done, shown=outermost) as advance:
@@ -62,7 +64,7 @@ def progress_bar(description: str, total: int, done: int = 0, *, steps_a_line: i
 
 
 def on_terminal() -> bool:
-    """Whether bars can be drawn where :data:`console` writes; a variable such as FORCE_COLOR makes no terminal."""
+    """Return whether :data:`console` can draw bars. A variable such as FORCE_COLOR does not make a terminal."""
     if console.is_jupyter:
         return True
     return console.is_terminal and not console.is_dumb_terminal and console.file.isatty()
@@ -75,7 +77,7 @@ def write_log_line(line: str) -> None:
 
 
 def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
-    """Yield ``items`` under a bar; ``total`` is needed where ``items`` has no length."""
+    """Yield ``items`` under a progress bar; ``total`` is needed if ``items`` has no length."""
     if total is None:
         if not isinstance(items, Sized):
             raise TypeError("track() needs total= for an iterable without a length")
@@ -107,40 +109,40 @@ def _bar(description: str, total: int, done: int, *, shown: bool) -> Iterator[Ad
 
 
 @contextmanager
-def _lines(description: str, total: int, done: int, steps_a_line: int | None) -> Iterator[Advance]:
+def _lines(description: str, total: int, done: int, steps_per_line: int | None) -> Iterator[Advance]:
     begun, ended = time.monotonic(), Event()
-    reached, words, said = done, "", -1
+    reached, words, printed = done, "", -1
 
-    def say() -> None:
-        nonlocal said
-        said = reached
+    def print_line() -> None:
+        nonlocal printed
+        printed = reached
         taken = time.monotonic() - begun
         line = f"{description} {reached}/{total}, {_clock(taken)}"
         if done < reached < total:
             line += f", left {_clock(taken * (total - reached) / (reached - done))}"
         write_log_line(f"{line}, {words}" if words else line)
 
-    def say_by_the_clock() -> None:
-        while not ended.wait(SECONDS_A_LINE):
-            say()
+    def print_regularly() -> None:
+        while not ended.wait(SECONDS_PER_LINE):
+            print_line()
 
     def advance(steps: int = 1, note: str = "") -> None:
         nonlocal reached, words
         before, reached, words = reached, reached + steps, note
-        if steps_a_line and reached // steps_a_line > before // steps_a_line:
-            say()
+        if steps_per_line and reached // steps_per_line > before // steps_per_line:
+            print_line()
 
-    clock = Thread(target=say_by_the_clock, daemon=True)
-    if steps_a_line is None:
+    clock = Thread(target=print_regularly, daemon=True)
+    if steps_per_line is None:
         clock.start()
     try:
         yield advance
     finally:
         ended.set()
-        if steps_a_line is None:
+        if steps_per_line is None:
             clock.join()
-        if said != reached and steps_a_line != 0:
-            say()
+        if printed != reached and steps_per_line != 0:
+            print_line()
 
 
 def _clock(seconds: float) -> str:

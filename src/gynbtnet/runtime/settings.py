@@ -1,9 +1,9 @@
-"""The base of every settings class: a named value with a sentence beside it, checked where it enters."""
+"""Base class of all settings: named values with descriptions, validated when they are created."""
 
 from pydantic import BaseModel, ConfigDict
 
 
 class Settings(BaseModel):
-    """Frozen; an unknown key is an error; floats may not be NaN. Subclasses stand in the folder that reads them."""
+    """Frozen settings. An unknown key is an error, and floats must not be NaN."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

@@ -1,4 +1,4 @@
-"""What this machine has, and what is missing, in one table."""
+"""Versions, hardware and missing libraries of this machine, in one table."""
 
 import importlib.metadata
 import os
@@ -14,12 +14,18 @@ from gynbtnet.runtime.errors import BadInput
 
 
 def system_report(folder: Path) -> list[tuple[str, str]]:
-    """Rows of (what, found) for this machine; ``folder`` is where results would be written.
+    """Return rows of (item, value) that describe this machine.
 
-    A row whose second part starts with "missing" or "low" is something to mend.
+    A value that starts with "missing" or "low" needs attention.
+
+    Args:
+        folder: the folder that results would be written to; its free disk space is reported.
+
+    Raises:
+        BadInput: If there is no such folder.
     """
     if not folder.is_dir():
-        raise BadInput(f"There is no folder {folder}; expected one where results would be written.")
+        raise BadInput(f"There is no folder {folder}; expected the folder that results would be written to.")
     memory = psutil.virtual_memory()
     free_gb = shutil.disk_usage(folder).free / 1e9
     rows = [
@@ -35,14 +41,14 @@ def system_report(folder: Path) -> list[tuple[str, str]]:
 
 
 def needed_libraries() -> list[str]:
-    """The distributions that gynbtnet needs, by its own metadata."""
+    """Return the names of the distributions that gynbtnet requires."""
     requirements = importlib.metadata.requires("gynbtnet") or []
     names = (re.match(r"[A-Za-z0-9._-]+", line) for line in requirements if "extra ==" not in line)
     return [name[0] for name in names if name]
 
 
 def version(distribution: str) -> str:
-    """The installed version of a distribution, or a word that it's missing."""
+    """Return the installed version of a distribution, or how to install it."""
     try:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
@@ -50,12 +56,12 @@ def version(distribution: str) -> str:
 
 
 def devices() -> str:
-    """The accelerators that torch sees, with memory; "CPU only" where there are none."""
+    """Return the accelerators that torch sees, with their memory, or "CPU only"."""
     if find_spec("torch") is None:
         return "missing: torch is not installed"
     import torch
 
     if torch.cuda.is_available():
-        found = (torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count()))
-        return ", ".join(f"{device.name} ({device.total_memory / 1e9:.0f} GB)" for device in found)
+        gpus = (torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count()))
+        return ", ".join(f"{device.name} ({device.total_memory / 1e9:.0f} GB)" for device in gpus)
     return "Apple GPU (MPS)" if torch.backends.mps.is_available() else f"CPU only, {torch.get_num_threads()} threads"

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.backends import cudnn
 from torch.nn.functional import leaky_relu, linear
 
-from gynbtnet.networks.decoder_block import upsample
+from gynbtnet.networks.blocks import upsample
 
 
 class LightDecoder(nn.Module):
@@ -27,7 +27,7 @@ class LightDecoder(nn.Module):
         self.head = nn.Conv3d(widths[0], outputs, 1)
 
     @property
-    def followed_by_norm(self) -> tuple[tuple[nn.Conv3d, nn.Module], ...]:
+    def conv_norm_pairs(self) -> tuple[tuple[nn.Conv3d, nn.Module], ...]:
         """Each convolution with the norm that reads its result."""
         pairs = zip(self.convolutions, self.norms, strict=True)
         return tuple((cast("nn.Conv3d", convolution), norm) for convolution, norm in pairs)

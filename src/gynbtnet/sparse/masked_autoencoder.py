@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from gynbtnet.networks.blocks import NormKind
-from gynbtnet.networks.presets import Preset
-from gynbtnet.networks.unet import Encoder, Strides, find_preset
+from gynbtnet.networks.presets import Preset, find_preset
+from gynbtnet.networks.unet import Encoder, Strides
 from gynbtnet.sparse.active_blocks import ActiveBlocks
 from gynbtnet.sparse.densify import Densify
 from gynbtnet.sparse.light_decoder import LightDecoder

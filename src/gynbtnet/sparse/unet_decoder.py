@@ -19,5 +19,5 @@ class UNetDecoder(nn.Module):
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """Dense features of every level, fine to coarse → (B, outputs, D, H, W)."""
-        (finest,) = self.network(list(features), every_level=False)
+        (finest,) = self.network(features, deep_supervision=False)
         return finest  # type: ignore[no-any-return]

@@ -1,5 +1,6 @@
 """One training loop for every stage: set up, train, validate, save."""
 
+import logging
 import math
 import time
 from collections.abc import Iterator, Mapping
@@ -16,7 +17,7 @@ from torch import nn
 from torch.optim import AdamW
 
 from gynbtnet.runtime.errors import BadInput, Paused
-from gynbtnet.runtime.progress import console, progress_bar, write_log_line
+from gynbtnet.runtime.progress import progress_bar, write_log_line
 from gynbtnet.training.allocator import keep_freed_memory
 from gynbtnet.training.checkpoint import (
     Progress,
@@ -38,6 +39,7 @@ from gynbtnet.training.settings import TrainingSettings
 from gynbtnet.training.trained_parameters import parameter_groups
 from gynbtnet.training.training_pictures import save_figure
 
+_LOG = logging.getLogger(__name__)
 _SMOOTHING = 0.9  # nnU-Net's weight of the past in the smoothed validation score
 _PICTURED = 3  # validation patches in a picture
 _FIGURES = ("step", "learning_rate", "loss", "seconds", "images_per_second", "data_wait_share", "memory_gb")
@@ -111,7 +113,7 @@ def _train(
     clock = _Clock(settings.time_budget_hours)
     with (
         RunLog(run.path, columns, progress.epoch) if fabric.is_global_zero else nullcontext() as log,
-        progress_bar(objective.title, steps, done, steps_a_line=0) as advance,
+        progress_bar(objective.title, steps, done, steps_per_line=0) as advance,
     ):
         while not progress.ended:
             meter = _Meter(fabric, stream)
@@ -186,7 +188,7 @@ def _patches_at_once(
     if progress.patches_at_once is not None:
         return math.gcd(progress.patches_at_once, batches.batch_size)
     at_once = micro_batch_size(fabric, objective, batches[0], settings.micro_batch_memory_gb)
-    console.print(f"Memory holds {at_once} of the {batches.batch_size} patches of a batch at a time.")
+    _LOG.info("Memory holds %d of the %d patches of a batch at a time.", at_once, batches.batch_size)
     return at_once
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import nn
 
-from gynbtnet.networks.normalised import normalised_convolutions
+from gynbtnet.networks.conv_norm_pairs import find_normalised_convolutions
 from gynbtnet.training.settings import SegmentationSettings, TrainingSettings
 
 
@@ -19,7 +19,7 @@ def freeze_untrained(network: nn.Module, settings: TrainingSettings) -> None:
         settings: of the run.
     """
     if settings.freeze_idle_biases:
-        for convolution in normalised_convolutions(network):
+        for convolution in find_normalised_convolutions(network):
             if convolution.bias is not None:
                 convolution.bias.requires_grad_(False)
     if isinstance(settings, SegmentationSettings) and not settings.supervise_coarsest:

@@ -3,11 +3,12 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from pydicom.uid import UID
 
 from gynbtnet.datasets.adapters import dicom_rt_export
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.ingestion import ingest as ingestion
-from gynbtnet.imaging.files.volume_files import read_volume
+from gynbtnet.imaging.files.volume_files import read_volume, write_volume
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.runtime.errors import BadInput
 
@@ -169,7 +170,7 @@ def test_what_is_no_export_is_told(export: Path, tmp_path: Path, write_export: W
     told("holds RTSTRUCT; expected", _only_the_rtstruct(export, tmp_path / "contours"))
     second = export / "B" / "fraction-1" / "RS2.dcm"
     rtstruct = pydicom.dcmread(export / "B" / "fraction-1" / "RS.dcm")
-    rtstruct.SOPInstanceUID = rtstruct.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+    rtstruct.SOPInstanceUID = rtstruct.file_meta.MediaStorageSOPInstanceUID = UID("1.2.3")
     rtstruct.save_as(second)
     told(r"RS.dcm .* and .*RS2.dcm .* are both drawn on one CT.*--rtstruct", export)
     write_export(tmp_path / "scans", "B", seed=9)
@@ -201,7 +202,6 @@ def test_out_must_be_free_and_outside_the_source(export: Path, tmp_path: Path) -
 
 def test_an_interrupted_ingestion_goes_on(export: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[str] = []
-    write_volume = ingestion.write_volume
 
     def recorded(volume: object, path: Path) -> None:
         if len(written) == 3:  # the second scan's labels

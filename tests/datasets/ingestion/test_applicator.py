@@ -1,11 +1,12 @@
 from pathlib import Path
+from typing import Any
 
 import pydicom
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from gynbtnet.datasets.adapters import dicom_rt_export
 from gynbtnet.datasets.ingestion.applicator import PARTS, applicator_in, canonical_applicator
@@ -53,8 +54,8 @@ def write_plan(folder: Path, *, channels: tuple[str, ...] = (), setup: str = "",
     """An RTPLAN of the RTSTRUCT in ``folder``."""
     rtstruct = pydicom.dcmread(folder / "RS.dcm")
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.481.5"
-    meta.MediaStorageSOPInstanceUID = f"1.2.3.{len(channels)}.{sum(name.encode())}"
+    meta.MediaStorageSOPClassUID = UID("1.2.840.10008.5.1.4.1.1.481.5")
+    meta.MediaStorageSOPInstanceUID = UID(f"1.2.3.{len(channels)}.{sum(name.encode())}")
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     plan = FileDataset(str(folder / name), {}, file_meta=meta, preamble=b"\0" * 128)
     plan.SOPClassUID, plan.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
@@ -71,7 +72,7 @@ def write_plan(folder: Path, *, channels: tuple[str, ...] = (), setup: str = "",
     plan.save_as(folder / name, enforce_file_format=True)
 
 
-def ingest(tmp_path: Path, **options: str):
+def ingest(tmp_path: Path, **options: Any):
     (case,) = dicom_rt_export.ingest(tmp_path / "export", tmp_path / "cohort", structures=["bladder"], **options).cases
     return case
 

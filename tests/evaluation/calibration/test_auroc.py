@@ -4,19 +4,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
 
-from gynbtnet.evaluation.calibration.auroc import auroc, auroc_with_interval, clustered_interval
+from gynbtnet.evaluation.calibration.auroc import auroc, auroc_with_interval
 
 
 def test_by_hand() -> None:
-    """Bad ones 3 and 2, good ones 2 and 1: of four pairs three are right and one is tied."""
+    """Bad contours 3 and 2, good contours 2 and 1: of four pairs, three are right and one is tied."""
     assert auroc(np.array([3.0, 2.0, 2.0, 1.0]), np.array([True, True, False, False])) == 3.5 / 4
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.integers(-3, 3), st.booleans()), min_size=2, max_size=30))
-def test_it_is_that_of_scikit_learn(pairs: list[tuple[int, bool]]) -> None:
+def test_equal_to_scikit_learn(pairs: list[tuple[int, bool]]) -> None:
     metrics = pytest.importorskip("sklearn.metrics")
     suspicion, bad = np.array([float(x) for x, _ in pairs]), np.array([y for _, y in pairs])
     if bad.all() or not bad.any():
@@ -27,36 +26,12 @@ def test_it_is_that_of_scikit_learn(pairs: list[tuple[int, bool]]) -> None:
 
 def test_bad_is_below_the_limit() -> None:
     area = auroc_with_interval([0.1, 0.2, 0.9], [0.9, 0.7, 0.69], ["a", "b", "c"], limit=0.7)
-    assert (area.auroc, area.bad, area.of, area.patients) == (1.0, 1, 3, 3)
+    assert (area.auroc, area.n_bad, area.n_contours, area.n_patients) == (1.0, 1, 3, 3)
 
 
-def test_without_bad_ones_there_is_no_area() -> None:
+def test_without_bad_contours_there_is_no_auroc() -> None:
     area = auroc_with_interval([0.1, 0.2], [0.9, 0.8], ["a", "b"], limit=0.7)
-    assert all(math.isnan(figure) for figure in (area.auroc, area.low, area.high))
-
-
-def test_a_patient_is_drawn_with_all_cases() -> None:
-    whose = np.repeat(["a", "b", "c"], [4, 1, 2])
-    drawn: list[tuple[int, ...]] = []
-
-    def look(cases: np.ndarray) -> float:
-        drawn.append(tuple(sorted(cases)))
-        return float(len(cases))
-
-    low, high = clustered_interval(whose, look, seed=0)
-    for cases in drawn:
-        counts = np.bincount(cases, minlength=7)
-        assert all(len(set(counts[np.array([n for n in range(7) if whose[n] == one])])) == 1 for one in "abc")
-    assert (low, high) == (3, 12)  # three times the shortest and the longest patient, each one draw in 27
-
-
-def test_of_few_patients_the_interval_of_a_mean_is_students() -> None:
-    """The plain percentiles of eight patients are a fifth shorter."""
-    values = np.random.default_rng(5).normal(size=8)
-    whose = np.array([f"p{n}" for n in range(8)])
-    low, high = clustered_interval(whose, lambda drawn: float(values[drawn].mean()), seed=0)
-    expected = stats.t.interval(0.95, 7, values.mean(), values.std(ddof=1) / math.sqrt(8))
-    assert high - low == pytest.approx(expected[1] - expected[0], rel=0.1)
+    assert all(math.isnan(value) for value in (area.auroc, area.low, area.high))
 
 
 def test_one_patient_has_no_interval() -> None:
@@ -64,10 +39,6 @@ def test_one_patient_has_no_interval() -> None:
     assert area.auroc == 1
     assert math.isnan(area.low)
     assert math.isnan(area.high)
-
-
-def test_figures_that_resamples_rarely_define_have_no_interval() -> None:
-    assert all(map(math.isnan, clustered_interval(np.array(["a", "b"]), lambda drawn: math.nan, seed=0)))
 
 
 def test_fractions_of_the_same_patients_make_the_interval_no_narrower() -> None:

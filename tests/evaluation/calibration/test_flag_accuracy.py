@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from gynbtnet.evaluation.calibration.flag_accuracy import flag_accuracy, printed_cells
+from gynbtnet.evaluation.calibration.flag_accuracy import flag_accuracy, flag_table_cells
 from gynbtnet.evaluation.metrics.evaluate import Evaluation, evaluate
 from gynbtnet.runtime.errors import BadInput
 
@@ -33,7 +33,7 @@ def test_the_four_cells(scanned, predictions, tmp_path):
     say(predictions, "p2_f1", flag("rectum"))
     say(predictions, "p3_f1", flag("bladder", "It is small."), flag("bladder", "It is in pieces."))
     found = flag_accuracy(scanned, evaluation, predictions)
-    assert printed_cells(found)[1] == [["flagged", "2", "1"], ["not flagged", "1", "4"]]
+    assert flag_table_cells(found)[1] == [["flagged", "2", "1"], ["not flagged", "1", "4"]]
     assert (found.sensitivity, found.specificity, found.precision) == pytest.approx((2 / 3, 4 / 5, 2 / 3))
     row = found.contours[(found.contours["case"] == "p3_f1") & (found.contours["structure"] == "bladder")].iloc[0]
     assert row["flags"] == "It is small. It is in pieces."
@@ -43,11 +43,11 @@ def test_missed_is_failed_whatever_the_policy_and_unknown_is_neither(scanned, pr
     say(predictions, "p1_f1")
     say(predictions, "p1_f2")
     scores = list(evaluate(scanned, predictions, tmp_path / "out").scores)
-    scores[0] = replace(scores[0], dsc=float("nan"), missed="prediction")
-    scores[1] = replace(scores[1], dsc=float("nan"), missed="unknown")
+    scores[0] = replace(scores[0], dsc=float("nan"), missing_in="prediction")
+    scores[1] = replace(scores[1], dsc=float("nan"), missing_in="unknown")
     found = flag_accuracy(scanned, Evaluation(tuple(scores)), predictions)
     assert list(found.contours["failed"]) == [True, False, False]
-    assert found.without == 2
+    assert found.n_cases_without_flags == 2
     assert found.sensitivity == 0
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from gynbtnet.datasets.case import Case, Source
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.evaluation.calibration.postprocessing_default import NOTE, postprocessing_for
+from gynbtnet.evaluation.calibration.postprocessing_default import NOTE, choose_postprocessing
 from gynbtnet.imaging.files.volume_files import write_volume
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Volume
@@ -40,7 +40,7 @@ def cohort_of(patients: int, folder: Path, *, specks: bool) -> Cohort:
 
 
 def test_few_patients_get_the_stated_default(tmp_path: Path) -> None:
-    chosen = postprocessing_for(STRUCTURES, cohort_of(4, tmp_path, specks=False), tmp_path / "not read")
+    chosen = choose_postprocessing(STRUCTURES, cohort_of(4, tmp_path, specks=False), tmp_path / "not read")
     assert chosen.rules == tuple(PostprocessingRule(name, largest_component=True) for name in ("bladder", "hr_ctv"))
     assert chosen.note.startswith(NOTE)
     assert "default" in chosen.note
@@ -49,7 +49,7 @@ def test_few_patients_get_the_stated_default(tmp_path: Path) -> None:
 
 def test_five_patients_choose(tmp_path: Path) -> None:
     cohort = cohort_of(5, tmp_path, specks=True)
-    chosen = postprocessing_for(STRUCTURES, cohort, tmp_path / "predictions")
+    chosen = choose_postprocessing(STRUCTURES, cohort, tmp_path / "predictions")
     (rule,) = chosen.rules
     assert rule.structure == "bladder"
     assert "default" not in chosen.note
@@ -59,6 +59,6 @@ def test_five_patients_choose(tmp_path: Path) -> None:
 @pytest.mark.parametrize("structures", [STRUCTURES, ()])
 def test_where_nothing_helps_nothing_is_done(tmp_path: Path, structures: tuple[str, ...]) -> None:
     cohort = replace(cohort_of(5, tmp_path, specks=False))
-    chosen = postprocessing_for(structures, cohort, tmp_path / "predictions")
+    chosen = choose_postprocessing(structures, cohort, tmp_path / "predictions")
     assert chosen.rules == ()
-    assert "nothing" in chosen.note
+    assert "none" in chosen.note

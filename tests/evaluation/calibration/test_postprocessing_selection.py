@@ -10,9 +10,9 @@ from scipy import stats
 from gynbtnet.datasets.case import Case, Source
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.calibration.postprocessing_selection import (
-    LEAST_GAIN,
-    MOST_CHANCE,
-    chance_of,
+    MAX_P,
+    MIN_DSC_GAIN,
+    max_statistic_p,
     select_postprocessing,
 )
 from gynbtnet.evaluation.metrics.metrics import dice
@@ -53,13 +53,13 @@ def test_small_pieces_go_where_that_helps_and_the_other_structure_is_left_alone(
     )
     (rule,) = chosen.rules
     assert rule == PostprocessingRule("bladder", minimum_cm3=8.1)  # all of them; the first of equally good options
-    bladder, rectum = (trial for trial in chosen.trials if trial.step == "pieces")
+    bladder, rectum = (trial for trial in chosen.trials if trial.step == "components")
     expected = np.mean([2 * 150 / (300 + n) for n in (3, 5, 4, 8, 6)])
     assert bladder.dsc_before == pytest.approx(expected)
     assert bladder.dsc_after == 1
     assert bladder.kept
-    assert bladder.hd95_before >= bladder.hd95_after == 0
-    assert (rectum.tried, rectum.kept, rectum.dsc_before) == ("nothing", False, 1)
+    assert bladder.hd95_before_mm >= bladder.hd95_after_mm == 0
+    assert (rectum.best_option, rectum.kept, rectum.dsc_before) == ("nothing", False, 1)
 
 
 def test_a_structure_that_is_really_in_two_pieces_keeps_them(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_holes_are_filled_where_that_helps(tmp_path: Path) -> None:
     assert chosen.rules == (PostprocessingRule("bladder", fill_holes=True),)
     (trial,) = (one for one in chosen.trials if one.kept)
     assert trial.dsc_before == pytest.approx(dice(TRUTH == 1, hollow == 1))
-    assert (trial.dsc_after, trial.step, trial.tried) == (1, "holes", "holes filled")
+    assert (trial.dsc_after, trial.step, trial.best_option) == (1, "holes", "holes filled")
 
 
 def test_holes_that_are_true_stay(tmp_path: Path) -> None:
@@ -96,8 +96,8 @@ def test_one_patient_is_no_reason(tmp_path: Path) -> None:
     assert chosen.rules == ()
     bladder = chosen.trials[0]
     assert bladder.dsc_after > bladder.dsc_before
-    assert bladder.chance == 0.5
-    assert chosen.trials[1].chance == 1
+    assert bladder.p == 0.5
+    assert chosen.trials[1].p == 1
 
 
 def test_four_patients_are_too_few(tmp_path: Path) -> None:
@@ -145,20 +145,20 @@ def test_patients_without_the_structure_gain_where_all_of_it_goes(tmp_path: Path
     ],
 )
 def test_chance_by_hand(gains: list[float], chance: float) -> None:
-    assert chance_of(np.array(gains)[:, None], 0) == pytest.approx(chance)
+    assert max_statistic_p(np.array(gains)[:, None], 0) == pytest.approx(chance)
 
 
 def test_chance_with_two_options_by_hand() -> None:
     """Both patients gain 1, each by another option: at ++ and +- and -+ the best of both gains 1, at -- it loses 1."""
-    assert chance_of(np.array([[1.0, 0.0], [0.0, 1.0]]), 1) == 3 / 4
+    assert max_statistic_p(np.array([[1.0, 0.0], [0.0, 1.0]]), 1) == 3 / 4
 
 
 def test_chance_of_one_option_is_that_of_scipy() -> None:
     gains = np.random.default_rng(1).normal(0.3, 1, 11)
     test = stats.permutation_test((gains,), np.sum, permutation_type="samples", alternative="greater")
-    assert chance_of(gains[:, None], 0) == pytest.approx(test.pvalue)
+    assert max_statistic_p(gains[:, None], 0) == pytest.approx(test.pvalue)
     many = np.random.default_rng(2).normal(0.3, 1, 30)
-    assert chance_of(many[:, None], 0) == pytest.approx(
+    assert max_statistic_p(many[:, None], 0) == pytest.approx(
         stats.ttest_1samp(many, 0, alternative="greater").pvalue, abs=0.02
     )
 
@@ -167,6 +167,6 @@ def test_chance_passes_in_one_of_twenty_cohorts() -> None:
     """Nine options that change nothing on the mean: hindsight finds a gain in every cohort."""
     random = np.random.default_rng(0)
     tables = random.normal(0, 0.05, (400, 9, 9))
-    assert np.mean([gains.mean(axis=0).max() > LEAST_GAIN for gains in tables]) > 0.95
-    passed = np.mean([chance_of(gains, int(gains.mean(axis=0).argmax())) <= MOST_CHANCE for gains in tables])
-    assert passed == pytest.approx(MOST_CHANCE, abs=0.033)  # three standard errors
+    assert np.mean([gains.mean(axis=0).max() > MIN_DSC_GAIN for gains in tables]) > 0.95
+    passed = np.mean([max_statistic_p(gains, int(gains.mean(axis=0).argmax())) <= MAX_P for gains in tables])
+    assert passed == pytest.approx(MAX_P, abs=0.033)  # three standard errors

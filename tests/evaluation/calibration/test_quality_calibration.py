@@ -60,7 +60,7 @@ def test_what_is_measured(cohort: Cohort) -> None:
         assert one.dsc == pytest.approx((length - shift(number)) / length)
         assert one.agreement == pytest.approx(0.95 - 0.1 * shift(number))
         others = cohort.of_patients(SPLIT.folds[1 - number % 2])
-        assert one.learned == structure_volumes(others)[0]  # of those whom this fold's model learned from
+        assert one.training_volume == structure_volumes(others)[0]  # of those whom this fold's model learned from
 
 
 def test_a_shift_is_seen_in_the_agreement_and_not_in_the_shape(cohort: Cohort) -> None:
@@ -70,13 +70,13 @@ def test_a_shift_is_seen_in_the_agreement_and_not_in_the_shape(cohort: Cohort) -
     assert bladder.volume == structure_volumes(cohort)[0]
     labels = np.zeros(GRID.shape, np.uint8)
     labels[2:8, 2:8, 4:13] = 1
-    (figures,) = structure_features(Segmentation(Volume(labels, GRID), ("bladder",)))
-    sure, unsure = (quality.predict(figures, agreement, PASSES) for agreement in (0.95, 0.65))
+    (features,) = structure_features(Segmentation(Volume(labels, GRID), ("bladder",)))
+    sure, unsure = (quality.predict(features, agreement, PASSES) for agreement in (0.95, 0.65))
     assert sure is not None
     assert unsure is not None
     assert sure.dsc > 0.9 > 0.75 > unsure.dsc
     assert unsure.low < unsure.dsc < unsure.high
-    blind = quality.predict(figures, 0.65, "others")
+    blind = quality.predict(features, 0.65, "others")
     assert blind is not None
     assert blind.high - blind.low > unsure.high - unsure.low
 

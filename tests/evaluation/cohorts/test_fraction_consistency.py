@@ -15,7 +15,7 @@ from gynbtnet.evaluation.cohorts.fraction_consistency import (
     slope,
 )
 from gynbtnet.evaluation.metrics.evaluate import Evaluation, evaluate
-from gynbtnet.evaluation.metrics.metrics import Missed, Score
+from gynbtnet.evaluation.metrics.metrics import MissingIn, Score
 from gynbtnet.imaging.geometry import Geometry
 
 CASES = tuple(
@@ -25,7 +25,7 @@ CASES = tuple(
 COHORT = Cohort("mini", ("bladder",), CASES, None, channels=())
 
 
-def a_score(case: str, dsc: float, truth: float, prediction: float, missed: Missed = "none") -> Score:
+def a_score(case: str, dsc: float, truth: float, prediction: float, missed: MissingIn = "none") -> Score:
     return Score(case, case[:2], "bladder", dsc, 1.0, 1.0, missed, truth, prediction, 1.0, 1.0, 0.0, 1.0)
 
 

@@ -36,7 +36,7 @@ def test_units_do_not_matter(values: list[float], factor: float) -> None:
 
 def test_a_volume_that_stands_apart_is_found() -> None:
     (found,) = find_outliers(cohort_of([100, 110, 90, 105, 95, 5]))
-    assert (found.case_id, found.figure, found.value) == ("p5_f1", "volume of bladder (cm³)", 5)
+    assert (found.case_id, found.metric, found.value) == ("p5_f1", "volume of bladder (cm³)", 5)
     assert found.median == pytest.approx(97.5)
     assert found.score < -3.5
 
@@ -45,7 +45,7 @@ def test_one_among_equals_stands_apart_and_nearly_equals_do_not() -> None:
     cohort = cohort_of([100.0] * 8)
     thick = replace(cohort.cases[3], geometry=Geometry((4, 4, 4), (5.0, 1.0, 1.0)))
     found = find_outliers(replace(cohort, cases=(*cohort.cases[:3], thick, *cohort.cases[4:])))
-    assert [(one.case_id, one.figure) for one in found] == [("p3_f1", "slice spacing (mm)")]
+    assert [(one.case_id, one.metric) for one in found] == [("p3_f1", "slice spacing (mm)")]
     assert find_outliers(cohort_of([100.0] * 7 + [103.0])) == ()
 
 

@@ -84,7 +84,7 @@ def test_as_people_read_it():
 
 
 def test_a_bladder_that_nobody_contoured_is_a_group_of_its_own():
-    undrawn = replace(SCORES[0], missed="unknown", dsc=NAN, truth_cm3=NAN)
+    undrawn = replace(SCORES[0], missing_in="unknown", dsc=NAN, truth_cm3=NAN)
     groups = groupings(COHORT, (undrawn, *SCORES[1:]), ())["bladder volume (cm³)"]
     assert groups["unknown"] == ["p1_f1"]
     assert sum(len(ids) for ids in groups.values()) == 6

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,17 +19,17 @@ from gynbtnet.evaluation.comparison.tables import model_table, pretraining_table
 from gynbtnet.evaluation.metrics.metrics import Score
 from gynbtnet.evaluation.metrics.score_table import score_table
 from gynbtnet.evaluation.metrics.settings import ScoringSettings
-from gynbtnet.evaluation.statistics.significance_marks import mark
+from gynbtnet.evaluation.statistics.significance_marks import significance_mark
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.runtime.errors import BadInput
 
 GRID = Geometry((12, 20, 24), (4.0, 3.0, 3.0), (-36.0, -30.0, 10.0))
 SHIFTS = {"gynbtnet": 0.0, "gynbtnet-from-scratch": -0.03, "nnunet": -0.06}
-QUICK = ComparisonSettings(resamples=2000)
+QUICK = ComparisonSettings(n_resamples=2000)
 
 
 def scored(case: str, patient: str, structure: str, dsc: float, **further: object) -> Score:
-    known = {"case": case, "patient": patient, "structure": structure, "dsc": dsc, "missed": "none"}
+    known: dict[str, Any] = {"case": case, "patient": patient, "structure": structure, "dsc": dsc, "missing_in": "none"}
     known |= {"hd95_mm": 30 * (1 - dsc), "asd_mm": 10 * (1 - dsc), "truth_cm3": 50.0, "prediction_cm3": 60 * dsc}
     return Score(**({field.name: float("nan") for field in fields(Score)} | known | further))
 
@@ -69,7 +70,7 @@ def models(tmp_path: Path) -> dict[str, Path]:
 @pytest.fixture
 def run(models: dict[str, Path]) -> Callable[..., Comparison]:
     def compared(changed: dict[str, Path] | None = None, **further: object) -> Comparison:
-        settings = {"settings": QUICK} | further
+        settings: dict[str, Any] = {"settings": QUICK} | further
         return make_comparison(cohort_of(scores_of(0, 0)), models | (changed or {}), **settings)
 
     return compared
@@ -137,7 +138,7 @@ def test_p_values_are_those_of_the_pairs(run: Callable[..., Comparison], models:
         assert family["p_adjusted"].to_numpy() == pytest.approx(stats.false_discovery_control(family["p"]), rel=1e-9)
     assert set(pairs.loc[ours, "adjustment"]) == {"Benjamini–Hochberg over 12 comparisons"}
     assert set(pairs.loc[~ours, "adjustment"]) == {"Benjamini–Hochberg over 6 comparisons"}
-    assert (pairs["arrangements"] == 64).all()
+    assert (pairs["n_permutations"] == 64).all()
 
 
 def test_marks_are_the_papers(run: Callable[..., Comparison]) -> None:
@@ -153,7 +154,9 @@ def test_marks_are_the_papers(run: Callable[..., Comparison]) -> None:
 
     def marked(p_scratch: float, p_nnunet: float, ours: str = "gynbtnet") -> str:
         changed = with_p({"gynbtnet-from-scratch": p_scratch, "nnunet": p_nnunet}).tests
-        return mark(changed, "permutation", ours, ["gynbtnet-from-scratch", "nnunet"], "bladder", "hd95_mm")
+        return significance_mark(
+            changed, "permutation", ours, ["gynbtnet-from-scratch", "nnunet"], "bladder", "hd95_mm"
+        )
 
     assert [marked(0.009, 0.009), marked(0.009, 0.011), marked(0.009, 0.05), marked(0.6, 0.001)] == ["†", "*", "", ""]
     assert [marked(0.01, 0.01), marked(float("nan"), 0.001)] == ["*", ""]
@@ -168,12 +171,12 @@ def test_marks_are_the_papers(run: Callable[..., Comparison]) -> None:
     ("by", "words"),
     [
         ("tukey", "Tukey HSD, which allows for 3 pairs of models"),
-        ("wilcoxon", "Wilcoxon signed ranks, after Friedman's test, Holm over 3 pairs"),
+        ("wilcoxon", "Wilcoxon signed-rank test, after Friedman's test, Holm over 3 pairs"),
         ("patient_permutation", "paired permutation by patient, all 64 swaps, Benjamini–Hochberg over 12 comparisons"),
     ],
 )
 def test_the_caption_says_where_marks_came_from(run: Callable[..., Comparison], by: str, words: str) -> None:
-    comparison = run(settings=ComparisonSettings(resamples=2000, marks=by))
+    comparison = run(settings=ComparisonSettings(n_resamples=2000, significance_test=by))
     assert words in pretraining_table(comparison).caption
     marks = {cell.mark for row in pretraining_table(comparison).rows for cell in row}
     # That cases are hard for all models alike is noise to Tukey's HSD, which doesn't pair them; six patients give no †.
@@ -184,18 +187,24 @@ def test_a_false_structure_of_one_model_is_left_out_of_pairs_and_counted(
     run: Callable[..., Comparison], tmp_path: Path
 ) -> None:
     """In one case there is no bladder: one model draws it and is scored 0; the others rightly don't and have none."""
-    nothing = {"missed": "both", "truth_cm3": 0.0, "prediction_cm3": 0.0, "hd95_mm": np.nan, "asd_mm": np.nan}
+    nothing: dict[str, Any] = {
+        "missing_in": "both",
+        "truth_cm3": 0.0,
+        "prediction_cm3": 0.0,
+        "hd95_mm": np.nan,
+        "asd_mm": np.nan,
+    }
     folders = {}
     for seed, (name, shift) in enumerate(SHIFTS.items()):
-        wrong = {"dsc": 0.0, "missed": "truth", "truth_cm3": 0.0}
+        wrong = {"dsc": 0.0, "missing_in": "truth", "truth_cm3": 0.0}
         change = wrong if name == "nnunet" else nothing | {"dsc": np.nan}
         first, *others = scores_of(shift, seed)
         folders[name] = save([replace(first, **change), *others], tmp_path / "changed" / name)
     comparison = run(folders)
     effects = comparison.tests.effects.set_index(["structure", "metric"])
-    assert set(effects.loc["bladder", "left_out"]) == {1}
-    assert set(effects.loc["bladder", "cases"]) == {23}
-    assert set(effects.loc["hr_ctv", "left_out"]) == {0}
+    assert set(effects["left_out"]["bladder"]) == {1}
+    assert set(effects["cases"]["bladder"]) == {23}
+    assert set(effects["left_out"]["hr_ctv"]) == {0}
     assert "The tests leave out 1 of bladder" in model_table(comparison).caption
     rows = [[cell.text for cell in row] for row in model_table(comparison).rows]
     assert rows[0][-3:] == ["24", "0", "1"]
@@ -220,7 +229,9 @@ def test_one_case_gives_figures_and_no_test(tmp_path: Path) -> None:
     assert model_table(comparison) is None
     assert not (tmp_path / "out" / "table_1.md").exists()
     assert "| DSC | **0.800** | **0.800** |" in (tmp_path / "out" / "table_2.md").read_text()
-    assert comparison.notes[0].startswith("With 1 patient the permutation by patient can't give less than p = 2/2 = 1")
+    assert comparison.notes[0].startswith(
+        "With 1 patient the smallest possible p of the permutation by patient is 2/2 = 1"
+    )
 
 
 def test_what_cannot_be_compared_is_said_and_nothing_is_written(
@@ -237,7 +248,7 @@ def test_what_cannot_be_compared_is_said_and_nothing_is_written(
     refused("different truth for bladder of p0_f1 and 0 more", {"nnunet": save(other, tmp_path / "b")})
     moved = [replace(whole[0], patient="p1"), *whole[1:]]
     refused("different truth", {"nnunet": save(moved, tmp_path / "c")})
-    lenient = save(whole, tmp_path / "d", ScoringSettings(policy="drop"))
+    lenient = save(whole, tmp_path / "d", ScoringSettings(missing_structure_policy="drop"))
     refused("scored with the policy worst .*, .* with the policy drop", {"nnunet": lenient})
     refused("no model unet among", ours="unet")
     refused("can't be compared with itself", ours="nnunet", from_scratch="nnunet")

@@ -22,10 +22,10 @@ BEAM = {"p1": ExternalBeam(45, 25)}
 
 
 def score(
-    fraction: int, manual: float, automatic: float, structure="bladder", figure="D2cc", **notes: str
+    fraction: int, manual: float, automatic: float, structure="bladder", metric="D2cc", **notes: str
 ) -> DoseScore:
     return DoseScore(
-        f"p1_f{fraction}", "p1", fraction, structure, figure, manual, automatic, automatic - manual, **notes
+        f"p1_f{fraction}", "p1", fraction, structure, metric, manual, automatic, automatic - manual, **notes
     )
 
 
@@ -49,7 +49,7 @@ def test_eqd2_has_the_biologically_effective_dose_of_its_fractions(dose, alpha_b
     effect = fractions * dose * (1 + dose / alpha_beta)
     assert same * (1 + 2 / alpha_beta) == pytest.approx(effect)
     assert total_eqd2([dose] * fractions, alpha_beta) == pytest.approx(same)
-    assert total_eqd2([dose], alpha_beta, deliveries=fractions) == pytest.approx(same)
+    assert total_eqd2([dose], alpha_beta, fractions_per_plan=fractions) == pytest.approx(same)
 
 
 def test_a_course_by_hand():
@@ -63,12 +63,12 @@ def test_a_course_by_hand():
     target = course(score(1, 7, 6, "hr_ctv", "D90"))
     assert target.manual_eqd2_gy == pytest.approx(44.25 + 7 * 17 / 12)
     assert (target.alpha_beta_gy, target.aim) == (10, "> 90 and < 95")
-    more = course(score(1, 6, 7), settings=DoseSettings(deliveries=3))
+    more = course(score(1, 6, 7), settings=DoseSettings(fractions_per_plan=3))
     assert (more.fractions, more.manual_eqd2_gy) == (3, pytest.approx(43.2 + 3 * 6 * 9 / 5))
 
 
 @pytest.mark.parametrize(
-    ("structure", "figure", "total", "verdict"),
+    ("structure", "metric", "total", "verdict"),
     [
         ("hr_ctv", "D90", 92, "aim met"),
         ("hr_ctv", "D90", 90, "limit met"),  # bounds are excluded
@@ -84,8 +84,8 @@ def test_a_course_by_hand():
         ("bladder", "D2cc", math.nan, "not judged"),
     ],
 )
-def test_verdicts(structure, figure, total, verdict):
-    aim = AIMS.of(structure, figure)
+def test_verdicts(structure, metric, total, verdict):
+    aim = AIMS.aim_for(structure, metric)
     assert (aim.verdict(total) if aim.aim or aim.limit else "") == verdict
 
 
@@ -98,12 +98,12 @@ def test_what_is_not_known_is_not_judged():
     assert math.isnan(alone.external_eqd2_gy)
     assert alone.manual_eqd2_gy == pytest.approx(6 * 9 / 5)
     other = course(score(1, 6, 7), settings=DoseSettings(alpha_beta_organ_gy=4))
-    assert asked(other) == ("not judged", "not judged", "EMBRACE II holds for α/β 3 Gy")
+    assert asked(other) == ("not judged", "not judged", "EMBRACE II is valid for α/β 3 Gy")
     missed = course(score(1, 6, 7), score(2, 6, math.nan, automatic_note="no contour"))
     assert asked(missed) == ("aim met", "not judged", "fraction 2: automatic no contour")
     assert math.isnan(missed.automatic_eqd2_gy)
-    least = course(score(1, 6, 7, manual_note="at least, 5 % outside the dose grid"))
-    assert asked(least) == ("not judged", "aim met", "fraction 1: manual at least, 5 % outside the dose grid")
+    least = course(score(1, 6, 7, manual_note="lower bound, 5 % outside the dose grid"))
+    assert asked(least) == ("not judged", "aim met", "fraction 1: manual lower bound, 5 % outside the dose grid")
     gap = course(score(1, 6, 7), score(3, 6, 7))
     assert asked(gap) == ("not judged", "not judged", "fraction 2 is not in the cohort")
     assert math.isnan(gap.manual_eqd2_gy)
@@ -117,7 +117,7 @@ def test_a_table_of_ones_own(tmp_path):
     table["structures"] = {"bladder": {"D1cc": {"limit": {"below": 50}}}}
     path = tmp_path / "ours.yaml"
     path.write_text(yaml.safe_dump(table))
-    found = course(score(1, 6, 7, figure="D1cc"), aims=PlanningAims.load(path))
+    found = course(score(1, 6, 7, metric="D1cc"), aims=PlanningAims.load(path))
     assert (found.aim, found.limit, found.manual_verdict) == ("", "< 50", "limit missed")
 
     def refused(change, words):
@@ -125,14 +125,14 @@ def test_a_table_of_ones_own(tmp_path):
         with pytest.raises(BadInput, match=words):
             PlanningAims.load(path)
 
-    refused({"structures": {"bladder": {"V100": {"limit": {"below": 50}}}}}, "V100.*no figure")
+    refused({"structures": {"bladder": {"V100": {"limit": {"below": 50}}}}}, "V100.*not a dose-volume metric")
     refused({"structures": {"bladder": {"D2cc": {"limit": {}}}}}, "neither above nor below")
     refused({"structures": {"bladder": {"D2cc": {"limit": {"under": 50}}}}}, "under")
     refused({"alpha_beta_gy": {"target": 10}}, "organ")
     path.write_text("a: [")
-    with pytest.raises(BadInput, match="can't be read as YAML"):
+    with pytest.raises(BadInput, match="cannot be read as YAML"):
         PlanningAims.load(path)
-    with pytest.raises(BadInput, match="can't be read"):
+    with pytest.raises(BadInput, match="cannot be read"):
         PlanningAims.load(tmp_path / "none.yaml")
 
 

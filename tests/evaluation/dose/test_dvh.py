@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sysconfig
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pydicom.dicomio
@@ -134,12 +135,12 @@ def test_four_samples_by_hand():
     """Doses 9, 7, 4, 1 Gy of 1 cm³ each: D(V) passes them at 0.5, 1.5, 2.5 and 3.5 cm³."""
     cube = Geometry((1, 1, 4), (10.0, 10.0, 10.0))
     dose = Volume(np.array([[[4, 9, 1, 7]]], np.float32), cube)
-    found = dose_volume_histogram(np.ones(cube.shape, bool), cube, [dose], finest_mm=10)
+    found = dose_volume_histogram(np.ones(cube.shape, bool), cube, [dose], max_sample_mm=10)
     np.testing.assert_allclose(found.doses_gy, [9, 7, 4, 1])
     np.testing.assert_allclose(found.dose_at([0.1, 0.5, 1, 2, 3.5, 4]), [9, 9, 8, 5.5, 1, 1])
     np.testing.assert_allclose(found.volume_at([0, 1, 4.5, 9, 9.1]), [4, 4, 2, 1, 0])
     assert dose_metric("D50", found).dose_gy == 5.5
-    twice = dose_volume_histogram(np.ones(cube.shape, bool), cube, [dose, dose], finest_mm=10)
+    twice = dose_volume_histogram(np.ones(cube.shape, bool), cube, [dose, dose], max_sample_mm=10)
     np.testing.assert_allclose(twice.doses_gy, [18, 14, 8, 2])
 
 
@@ -147,7 +148,7 @@ def test_a_structure_smaller_than_the_volume_is_flagged():
     cube = Geometry((1, 1, 1), (10.0, 10.0, 15.0))
     found = dose_volume_histogram(np.ones(cube.shape, bool), cube, [Volume(np.full((1, 1, 1), 5, np.float32), cube)])
     none = dose_metric("D2cc", found)
-    assert (math.isnan(none.dose_gy), none.note) == (True, "of only 1.5 cm³")
+    assert (math.isnan(none.dose_gy), none.note) == (True, "volume only 1.5 cm³")
     assert dose_metric("D1cc", found).dose_gy == 5
     assert dose_metric("D2cc", dose_volume_histogram(np.zeros(cube.shape, bool), cube, [])) == NO_CONTOUR
 
@@ -156,9 +157,9 @@ def test_where_the_dose_grid_ends_nothing_is_made_up():
     """Four cubes of 1 cm³, of which the grid reaches three: it ends half a voxel beyond its last centre."""
     cube = Geometry((1, 1, 4), (10.0, 10.0, 10.0))
     dose = Volume(np.array([[[9, 7, 4]]], np.float32), replace(cube, shape=(1, 1, 3)))
-    found = dose_volume_histogram(np.ones(cube.shape, bool), cube, [dose], finest_mm=10)
+    found = dose_volume_histogram(np.ones(cube.shape, bool), cube, [dose], max_sample_mm=10)
     assert (found.inside_cm3, found.outside_cm3) == pytest.approx((3, 1))
-    assert dose_metric("D2cc", found).note == "at least, 25 % outside the dose grid"
+    assert dose_metric("D2cc", found).note == "lower bound, 25 % outside the dose grid"
     assert dose_metric("D2cc", found).dose_gy == 5.5
     none = dose_metric("D90", found)
     assert (math.isnan(none.dose_gy), none.note) == (True, "25 % outside the dose grid")
@@ -166,11 +167,11 @@ def test_where_the_dose_grid_ends_nothing_is_made_up():
     assert math.isnan(dose_metric("D1cc", outside).dose_gy)
 
 
-def test_names_of_figures():
+def test_names_of_metrics():
     assert parse_metric_name("D90") == (90, "%")
     assert parse_metric_name("D0.1cc") == (0.1, "cm³")
     for wrong in ("V100", "D", "D101", "D0", "D2ccm", "d90"):
-        with pytest.raises(ValueError, match="no figure"):
+        with pytest.raises(ValueError, match="not a dose-volume metric"):
             parse_metric_name(wrong)
     names = StructureNames.load()
     assert dose_metric_names("hr_ctv", names) == dose_metric_names("GTV_res", names) == ("D90", "D98", "D50")
@@ -203,13 +204,13 @@ def test_histograms_equal_plastimatch(tmp_path):
     command += ["--input-dose", tmp_path / "dose.mha", "--output-csv", tmp_path / "dvh.csv", "--normalization", "vox"]
     subprocess.run([*map(str, command), "--bin-width", "0.25", "--num-bins", "400"], check=True, capture_output=True)
     theirs = np.genfromtxt(tmp_path / "dvh.csv", delimiter=",", skip_header=1)
-    found = dose_volume_histogram(mask, geometry, [dose], finest_mm=2)
+    found = dose_volume_histogram(mask, geometry, [dose], max_sample_mm=2)
     voxels = found.volume_at(theirs[:, 0] - 0.125) / found.sample_cm3
     np.testing.assert_array_equal(np.rint(voxels), theirs[:, 1])
 
 
 @pytest.mark.filterwarnings("ignore")  # its own
-def test_figures_of_dicom_equal_dicompyler(tmp_path, monkeypatch):
+def test_metrics_of_dicom_equal_dicompyler(tmp_path, monkeypatch):
     """Not in our extras: it doesn't import beside pydicom 3 as it is."""
     monkeypatch.setattr(pydicom.dicomio, "read_file", pydicom.dcmread, raising=False)
     dvhcalc = pytest.importorskip("dicompylercore.dvhcalc")
@@ -218,7 +219,7 @@ def test_figures_of_dicom_equal_dicompyler(tmp_path, monkeypatch):
     labels = np.zeros(geometry.shape, np.uint8)
     labels[ball(geometry, (25.0, 0.0, 0.0), 14)] = 1
     drawn = Segmentation(Volume(labels, geometry), ("bladder",))
-    words = {"patient_id": "P", "study_description": "SYNTHETIC", "series_description": "SYNTHETIC"}
+    words: dict[str, Any] = {"patient_id": "P", "study_description": "SYNTHETIC", "series_description": "SYNTHETIC"}
     ct = write_ct_series(Volume(labels.astype(np.int16), geometry), tmp_path / "CT", seed=1, **words)
     words = {"names": StructureNames.load(), "label": "test", "description": "SYNTHETIC", "software_version": "0"}
     write_rtstruct(drawn, ct, tmp_path / "RS.dcm", **words)

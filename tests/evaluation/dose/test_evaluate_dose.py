@@ -17,7 +17,7 @@ from gynbtnet.datasets.adapters.dicom_rt_export import ingest
 from gynbtnet.datasets.case import Source
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.dose.dvh import dose_volume_histogram
-from gynbtnet.evaluation.dose.evaluate_dose import FILES, DoseEvaluation, evaluate_dose
+from gynbtnet.evaluation.dose.evaluate_dose import DOSE_FILES, DoseEvaluation, evaluate_dose
 from gynbtnet.evaluation.dose.external_beam import ExternalBeam
 from gynbtnet.evaluation.dose.files import find_doses
 from gynbtnet.imaging.dicom.rt.rtdose_reader import read_rtdose
@@ -58,9 +58,9 @@ def test_automatic_against_manual(implanted, contours, tmp_path):
     beam = {patient: ExternalBeam(45, 25) for patient in implanted.patients}
     out = tmp_path / "dose"
     found = evaluate_dose(implanted, out, predictions=contours, external=beam)
-    assert sorted(path.name for path in out.iterdir()) == sorted(FILES)
+    assert sorted(path.name for path in out.iterdir()) == sorted(DOSE_FILES)
     assert repr(DoseEvaluation.load(out)) == repr(found)  # NaN doesn't equal itself
-    table = pd.read_csv(out / "dose.csv").set_index(["case", "structure", "figure"])
+    table = pd.read_csv(out / "dose.csv").set_index(["case", "structure", "metric"])
     assert len(table) == 2 * 4 * 3
 
     case = implanted.cases[0]
@@ -75,16 +75,16 @@ def test_automatic_against_manual(implanted, contours, tmp_path):
     lost = table.loc[implanted.cases[1].id, "sigmoid", "D2cc"]
     assert (lost["automatic_note"], math.isnan(lost["automatic_gy"])) == ("no contour", True)
 
-    summary = pd.read_csv(out / "dose_summary.csv").set_index(["structure", "figure"])
-    assert tuple(summary.loc[("sigmoid", "D2cc"), ["cases", "patients", "not_answered", "no_dose"]]) == (1, 1, 1, 0)
+    summary = pd.read_csv(out / "dose_summary.csv").set_index(["structure", "metric"])
+    assert tuple(summary.loc[("sigmoid", "D2cc"), ["cases", "patients", "not_evaluable", "no_dose"]]) == (1, 1, 1, 0)
     assert summary.loc[("sigmoid", "D2cc"), "manual_mean"] == pytest.approx(
         table.loc[implanted.cases[0].id, "sigmoid", "D2cc"]["manual_gy"]
     )
 
-    totals = pd.read_csv(out / "eqd2.csv", keep_default_na=False).set_index(["structure", "figure"])
+    totals = pd.read_csv(out / "eqd2.csv", keep_default_na=False).set_index(["structure", "metric"])
     fractions = [table.loc[one.id, "bladder", "D2cc"]["manual_gy"] for one in implanted.cases]
     by_hand = 43.2 + sum(dose * (dose + 3) / 5 for dose in fractions)
-    assert float(totals.loc[("bladder", "D2cc"), "manual_eqd2_gy"]) == pytest.approx(by_hand)
+    assert float(totals["manual_eqd2_gy"]["bladder", "D2cc"]) == pytest.approx(by_hand)
     assert totals.loc[("sigmoid", "D2cc"), "automatic_verdict"] == "not judged"
     page = (out / "dose.md").read_text()
     for words in ("Synthetic data", "EMBRACE II, GEC-ESTRO Handbook", "same part of the structure is hottest"):
@@ -115,10 +115,20 @@ def test_the_cohorts_own_contours_alone(implanted, tmp_path):
     found = evaluate_dose(implanted, tmp_path / "dose")
     assert all(math.isnan(score.automatic_gy) and not score.automatic_note for score in found.scores)
     assert not any(math.isnan(score.manual_gy) for score in found.scores)
-    assert {path.name for path in (tmp_path / "dose").iterdir()} == {name for name in FILES if "bland" not in name}
+    assert {path.name for path in (tmp_path / "dose").iterdir()} == {name for name in DOSE_FILES if "bland" not in name}
     page = (tmp_path / "dose" / "dose.md").read_text()
     assert "automatic" not in page.split("##")[1].splitlines()[2]
     assert "external beam not known" in page
+
+
+def test_former_column_names_are_read(implanted, tmp_path):
+    out = tmp_path / "dose"
+    evaluation = evaluate_dose(implanted, out)
+    for name in ("dose.csv", "eqd2.csv"):
+        header, rows = (out / name).read_text(encoding="utf-8").split("\n", 1)
+        assert ",metric," in header
+        (out / name).write_text(f"{header.replace(',metric,', ',figure,')}\n{rows}", encoding="utf-8")
+    assert repr(DoseEvaluation.load(out)) == repr(evaluation)  # NaN does not equal itself
 
 
 def test_doses_as_images_and_a_case_without(implanted, exported, contours, tmp_path):

@@ -10,7 +10,7 @@ import pytest
 
 from gynbtnet.evaluation.dose.report import dose_report
 from gynbtnet.evaluation.dose.tables import summarise_dose
-from gynbtnet.evaluation.statistics.agreement import agreement
+from gynbtnet.evaluation.statistics.agreement import limits_of_agreement
 
 
 def section(page: str, anchor: str) -> str:
@@ -30,12 +30,12 @@ def handed_out(page: str) -> dict[str, pd.DataFrame]:
 
 def test_verdicts_are_counted(dose_content):
     """Bladder of p3: 43.2 + 12·15/5 = 79.2 Gy meets the aim of 80, 43.2 + 12.5·15.5/5 = 81.95 Gy the limit alone."""
-    course = section(dose_report(dose_content), "a-course-total-eqd2")
+    course = section(dose_report(dose_content), "whole-course-total-eqd2")
     counts = {tuple(row[:3]): row[3:] for row in rows(course)}
-    assert counts["bladder", "D2cc", "manual"] == ["&lt; 80", "&lt; 90", "3", "0", "0", "0", "0"]
-    assert counts["bladder", "D2cc", "automatic"] == ["&lt; 80", "&lt; 90", "2", "1", "0", "0", "0"]
-    assert counts["rectum", "D2cc", "automatic"] == ["&lt; 65", "&lt; 75", "2", "0", "0", "0", "1"]
-    assert "Of 8 totals judged by both contours the automatic ones have another verdict in 1." in course
+    assert counts["Bladder", "D2cc", "manual"] == ["&lt; 80", "&lt; 90", "3", "0", "0", "0", "0"]
+    assert counts["Bladder", "D2cc", "automatic"] == ["&lt; 80", "&lt; 90", "2", "1", "0", "0", "0"]
+    assert counts["Rectum", "D2cc", "automatic"] == ["&lt; 65", "&lt; 75", "2", "0", "0", "0", "1"]
+    assert "8 totals were judged by both contours; the automatic contours change the verdict of 1." in course
     assert "EMBRACE II" in course
     assert "fraction 1: automatic no contour" in course
 
@@ -54,9 +54,9 @@ def test_agreement_and_the_data_behind_it(dose_content):
     bladder = pairs[pairs["structure"] == "bladder"]
     assert bladder["difference"].to_numpy() == pytest.approx([0.5, -0.2, 0.1, 0.5])
     assert len(pairs[pairs["structure"] == "rectum"]) == 3
-    found = agreement(bladder["difference"], list(bladder["patient"]))
+    found = limits_of_agreement(bladder["difference"], list(bladder["patient"]))
     row = rows(shown)[0]
-    assert row[:3] == ["bladder", "4", "3"]
+    assert row[:3] == ["Bladder", "4", "3"]
     assert row[4] == f"{found.bias:.2f}" == "0.25"  # the mean of 0.15, 0.1 and 0.5
     assert row[6] == f"{found.lower:.2f}"
     assert row[9] == "{:.2f} to {:.2f}".format(*found.upper_interval)
@@ -73,8 +73,8 @@ def test_tables_and_curves_are_handed_out(dose_content):
     curves = data["dvh_by_case.csv"]
     assert len(curves) == 2 * 12 - 1
     assert list(curves.columns[3:]) == ["D0.25 (Gy)", "D50 (Gy)", "D100 (Gy)"]
-    first = rows(section(page, "a-fraction"))[1]
-    assert first == ["bladder", "D2cc", "8.25 ± 2.50", "8.47 ± 2.70", "0.22 ± 0.34", "0.32", "4", "3", "0", "0"]
+    first = rows(section(page, "one-fraction"))[1]
+    assert first == ["Bladder", "D2cc", "8.25 ± 2.50", "8.47 ± 2.70", "0.22 ± 0.34", "0.32", "4", "3", "0", "0"]
     assert list(data["dose_summary.csv"]["absolute_mean"])[1] == pytest.approx(0.325)
 
 
@@ -84,8 +84,8 @@ def test_without_predictions(dose_content):
     )
     page = dose_report(alone)
     assert "Automatic against manual" not in page
-    assert "automatic" not in section(page, "a-fraction").split('class="note"')[0]
-    assert {row[2] for row in rows(section(page, "a-course-total-eqd2"))} == {"manual"}
+    assert "automatic" not in section(page, "one-fraction").split('class="note"')[0]
+    assert {row[2] for row in rows(section(page, "whole-course-total-eqd2"))} == {"manual"}
 
 
 def test_what_is_synthetic_is_said_first(dose_content):

@@ -40,7 +40,7 @@ def test_scores_and_summary(scanned, predictions, tmp_path):
     assert (bladder["cases"], bladder["patients"], bladder["missed"]) == (4, 3, 0)
     assert overall["dsc_mean"] == pytest.approx((bladder["dsc_mean"] + rectum["dsc_mean"]) / 2, abs=1e-6)
     assert overall["dsc_sd"] is None
-    assert "| bladder | 0.812 ± 0.161 | 4.5 ± 3.9 |" in (tmp_path / "out" / "summary.md").read_text()
+    assert "| Bladder | 0.812 ± 0.161 | 4.5 ± 3.9 |" in (tmp_path / "out" / "summary.md").read_text()
     assert Evaluation.load(tmp_path / "out") == evaluation
 
 
@@ -48,29 +48,31 @@ def test_a_missed_structure_makes_the_means_worse_and_is_counted(scanned, predic
     before = evaluate(scanned, predictions, tmp_path / "before").summary
     rewrite(predictions / "p3_f1" / "labels.nii.gz", lambda labels: np.where(labels == 2, 0, labels))
     after = evaluate(scanned, predictions, tmp_path / "after").summary
-    assert after.loc[1, "missed"] == after.loc[2, "missed"] == 1
+    assert list(after["missed"][1:3]) == [1, 1]
     assert after.loc[1, "cases"] == 4
     for row in (1, 2):
-        assert after.loc[row, "dsc_mean"] < before.loc[row, "dsc_mean"]
-        assert after.loc[row, "hd95_mm_mean"] > before.loc[row, "hd95_mm_mean"]
-        assert after.loc[row, "asd_mm_mean"] > before.loc[row, "asd_mm_mean"]
-    assert after.loc[0].equals(before.loc[0])
+        assert after["dsc_mean"][row] < before["dsc_mean"][row]
+        assert after["hd95_mm_mean"][row] > before["hd95_mm_mean"][row]
+        assert after["asd_mm_mean"][row] > before["asd_mm_mean"][row]
+    assert after[:1].equals(before[:1])
 
 
 def test_a_policy_is_told_in_every_table(scanned, predictions, tmp_path):
     rewrite(predictions / "p3_f1" / "labels.nii.gz", lambda labels: np.where(labels == 2, 0, labels))
     worst = evaluate(scanned, predictions, tmp_path / "worst")
-    dropped = evaluate(scanned, predictions, tmp_path / "drop", ScoringSettings(policy="drop", tolerance_mm=3))
+    dropped = evaluate(
+        scanned, predictions, tmp_path / "drop", ScoringSettings(missing_structure_policy="drop", tolerance_mm=3)
+    )
     rectum = dropped.summary.iloc[1]
     assert (rectum["cases"], rectum["missed"]) == (3, 1)
     assert rectum["dsc_mean"] > worst.summary.iloc[1]["dsc_mean"]
     for name in ("scores.csv", "summary.csv"):
         table = pd.read_csv(tmp_path / "drop" / name)
-        assert (set(table["policy"]), set(table["tolerance_mm"])) == ({"drop"}, {3.0})
+        assert (set(table["missing_structure_policy"]), set(table["tolerance_mm"])) == ({"drop"}, {3.0})
     page = (tmp_path / "drop" / "summary.md").read_text()
     assert "look better than the contours are" in page
     assert "surface DSC, 3 mm" in page
-    assert "worst distance that the case allows" in (tmp_path / "worst" / "summary.md").read_text()
+    assert "largest that the case allows" in (tmp_path / "worst" / "summary.md").read_text()
     assert Evaluation.load(tmp_path / "drop").settings == dropped.settings
 
 
@@ -78,11 +80,21 @@ def test_dropping_all_of_a_structure_leaves_no_mean_over_structures(scanned, pre
     for folder in predictions.iterdir():
         rewrite(folder / "labels.nii.gz", lambda labels: np.where(labels == 2, 0, labels))
     bladder, rectum, overall = evaluate(
-        scanned, predictions, tmp_path / "out", ScoringSettings(policy="drop")
+        scanned, predictions, tmp_path / "out", ScoringSettings(missing_structure_policy="drop")
     ).summary.to_dict("records")
     assert (rectum["cases"], rectum["missed"], overall["missed"]) == (0, 4, 4)
     assert bladder["dsc_mean"] > 0
     assert np.isnan(overall["dsc_mean"])
+
+
+def test_former_column_names_are_read(scanned, predictions, tmp_path):
+    evaluation = evaluate(scanned, predictions, tmp_path / "out", ScoringSettings(missing_structure_policy="diagonal"))
+    path = tmp_path / "out" / "scores.csv"
+    header, rows = path.read_text().split("\n", 1)
+    former = header.replace("missing_structure_policy", "policy").replace("missing_in", "missed")
+    assert former != header
+    path.write_text(f"{former}\n{rows}")
+    assert Evaluation.load(tmp_path / "out") == evaluation
 
 
 def test_side_by_side_is_the_same(scanned, predictions, tmp_path):
@@ -94,7 +106,7 @@ def test_scores_of_two_policies_are_no_evaluation(scanned, predictions, tmp_path
     evaluate(scanned, predictions, tmp_path / "out")
     path = tmp_path / "out" / "scores.csv"
     path.write_text(path.read_text().replace(",worst,", ",drop,", 1))
-    with pytest.raises(BadInput, match="several policies"):
+    with pytest.raises(BadInput, match="several missing-structure policies"):
         Evaluation.load(tmp_path / "out")
 
 
@@ -106,11 +118,11 @@ def test_absent_in_both_is_counted_and_not_scored(scanned, predictions, tmp_path
     assert np.isnan(sigmoid["dsc_mean"])
     assert overall["dsc_mean"] == pytest.approx(evaluation.summary["dsc_mean"][:2].mean())
     assert (
-        "| sigmoid | – | – | – | – | – | – | – | 0 | 0 | 0 | 0 | 4 | 0 |"
+        "| Sigmoid | – | – | – | – | – | – | – | 0 | 0 | 0 | 0 | 4 | 0 |"
         in (tmp_path / "out" / "summary.md").read_text()
     )
     loaded = Evaluation.load(tmp_path / "out")
-    assert [(s.missed, np.isnan(s.dsc)) for s in loaded.scores[2::3]] == [("both", True)] * 4
+    assert [(s.missing_in, np.isnan(s.dsc)) for s in loaded.scores[2::3]] == [("both", True)] * 4
 
 
 def test_a_structure_that_the_source_does_not_contour_is_not_scored(scanned, predictions, tmp_path):
@@ -127,7 +139,7 @@ def test_a_structure_that_the_source_does_not_contour_is_not_scored(scanned, pre
     assert evaluation.summary.iloc[2]["unknown"] == 1
     assert "Unknown: not contoured in the case's source" in (tmp_path / "out" / "summary.md").read_text()
     last = Evaluation.load(tmp_path / "out").scores[-1]
-    assert (last.missed, last.scored, np.isnan(last.truth_cm3)) == ("unknown", False, True)
+    assert (last.missing_in, last.is_scored, np.isnan(last.truth_cm3)) == ("unknown", False, True)
     assert last.prediction_cm3 > 0
 
 
@@ -158,7 +170,7 @@ def test_damaged_scores_are_told(scanned, predictions, tmp_path, damage):
     evaluate(scanned, predictions, tmp_path / "out")
     path = tmp_path / "out" / "scores.csv"
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(BadInput, match=r"scores\.csv (is damaged|holds no scores)"):
+    with pytest.raises(BadInput, match=r"scores\.csv (is damaged|has no scores)"):
         Evaluation.load(tmp_path / "out")
 
 
@@ -179,18 +191,18 @@ def test_what_cannot_be_scored_is_said_and_nothing_is_written(scanned, predictio
     refused(replace(scanned, cases=(replace(scanned.cases[0], labels=None),)), "has no labels")
     shutil.rmtree(shutil.move(predictions / "p1_f2", tmp_path / "away"))
     shutil.move(predictions / "p3_f1", tmp_path / "third")
-    refused(scanned, "p1_f2.* 1 more of 4 cases can't be evaluated either")
+    refused(scanned, "p1_f2.* 1 more of 4 cases cannot be evaluated either")
     scanned = replace(scanned, cases=(scanned.cases[0], scanned.cases[2]))
     path = predictions / "p2_f1" / "labels.nii.gz"
     labels = read_volume(path)
     x, y, z = labels.geometry.origin
     moved = Geometry(labels.geometry.shape, labels.geometry.spacing, (x + 2, y, z), labels.geometry.direction)
     write_volume(Volume(labels.array, moved), path)
-    refused(scanned, "another grid.*up to 2 mm off")
+    refused(scanned, "different grids.*up to 2 mm off")
     write_volume(Volume(labels.array + 5, labels.geometry), path)
     refused(scanned, "label 7 has no name")
     (path.parent / "prediction.json").write_text(json.dumps({"structures": ["rectum", "uterus"]}))
-    refused(scanned, "from a model of rectum, uterus; expected bladder")
+    refused(scanned, "from a model of rectum, uterus; the cohort also has bladder")
     for damaged in ("", "{}", "[1]", '{"structures": 3}'):
         (path.parent / "prediction.json").write_text(damaged)
         refused(scanned, "prediction.json is damaged.*predict this scan again")

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from gynbtnet.evaluation.metrics.metrics import dice, score
+from gynbtnet.evaluation.metrics.metrics import dice, score_case
 from gynbtnet.evaluation.metrics.score_table import METRICS
 from gynbtnet.evaluation.metrics.settings import ScoringSettings
 from gynbtnet.evaluation.metrics.surface_distance import surface_distances
@@ -25,7 +25,7 @@ def segmentation(labels: np.ndarray, structures: tuple[str, ...] = STRUCTURES) -
 
 def scored(truth: np.ndarray, prediction: np.ndarray, structures: tuple[str, ...] = STRUCTURES, **rules):
     both = segmentation(truth), segmentation(prediction, structures)
-    found = score(*both, case="p1_f1", patient="p1", settings=ScoringSettings(**rules))
+    found = score_case(*both, case="p1_f1", patient="p1", settings=ScoringSettings(**rules))
     return {one.structure: one for one in found}
 
 
@@ -49,7 +49,7 @@ def test_dice_by_hand():
     assert bladder.centroid_shift_mm == pytest.approx(math.hypot(1 / 3, 7 / 3 - 1.5))
     assert bladder.hausdorff_mm == 2
     assert scored(truth, prediction, tolerance_mm=1)["bladder"].surface_dsc == pytest.approx((3 + 3) / 7)
-    assert (bladder.case, bladder.patient, bladder.missed) == ("p1_f1", "p1", "none")
+    assert (bladder.case, bladder.patient, bladder.missing_in) == ("p1_f1", "p1", "none")
 
 
 @given(seed=st.integers(0, 5000), other=st.integers(0, 5000))
@@ -59,7 +59,7 @@ def test_cropping_changes_nothing_and_dice_is_symmetric(seed, other):
     there, back = scored(truth, prediction), scored(prediction, truth)
     for label, structure in enumerate(STRUCTURES, start=1):
         one, true, predicted = there[structure], truth == label, prediction == label
-        if one.missed == "both":
+        if one.missing_in == "both":
             assert all(math.isnan(getattr(one, metric)) for metric in METRICS)
             continue
         assert 0 <= one.dsc <= 1
@@ -67,7 +67,7 @@ def test_cropping_changes_nothing_and_dice_is_symmetric(seed, other):
         assert one.hd95_mm == pytest.approx(back[structure].hd95_mm)
         assert (one.dsc == 1) == (one.asd_mm == 0)
         assert one.volume_difference_cm3 == pytest.approx(-back[structure].volume_difference_cm3)
-        if one.missed == "none":
+        if one.missing_in == "none":
             whole = surface_distances(true, predicted, SPACING)
             assert (one.hd95_mm, one.asd_mm) == pytest.approx((whole.hd95, whole.asd))
             assert (one.hausdorff_mm, one.surface_dsc) == pytest.approx((whole.hausdorff, whole.surface_dsc(2)))
@@ -79,7 +79,7 @@ def test_a_missed_structure_costs_the_worst_distance():
     truth = np.zeros((4, 5, 6))
     truth[1, 1, 1] = 3
     missed = scored(truth, np.zeros_like(truth))["sigmoid"]
-    assert missed.missed == "prediction"
+    assert missed.missing_in == "prediction"
     assert missed.dsc == 0
     assert missed.hd95_mm == missed.asd_mm == pytest.approx(math.sqrt(6**2 + 3**2 + 4**2))
     assert missed.hausdorff_mm == missed.centroid_shift_mm == pytest.approx(missed.hd95_mm)
@@ -90,7 +90,7 @@ def test_a_false_structure_costs_the_same():
     prediction = np.zeros((4, 5, 6))
     prediction[1, 1, 1] = 3
     false = scored(np.zeros_like(prediction), prediction)["sigmoid"]
-    assert (false.missed, false.dsc) == ("truth", 0)
+    assert (false.missing_in, false.dsc) == ("truth", 0)
     assert false.hd95_mm == pytest.approx(math.sqrt(6**2 + 3**2 + 4**2))
 
 
@@ -116,13 +116,13 @@ def test_policies_by_hand(lacking):
     drawn, empty = np.zeros((2, 4, 5, 6))
     drawn[1, 1, 1] = 1
     both = (drawn, empty) if lacking == "prediction" else (empty, drawn)
-    diagonal = scored(*both, policy="diagonal")["bladder"]
-    assert diagonal.missed == lacking
+    diagonal = scored(*both, missing_structure_policy="diagonal")["bladder"]
+    assert diagonal.missing_in == lacking
     assert (diagonal.dsc, diagonal.surface_dsc) == (0, 0)
     for metric in ("hd95_mm", "asd_mm", "hausdorff_mm", "centroid_shift_mm"):
         assert getattr(diagonal, metric) == pytest.approx(math.sqrt(9**2 + 4**2 + 5**2))
-    dropped = scored(*both, policy="drop")["bladder"]
-    assert (dropped.missed, dropped.scored) == (lacking, False)
+    dropped = scored(*both, missing_structure_policy="drop")["bladder"]
+    assert (dropped.missing_in, dropped.is_scored) == (lacking, False)
     assert all(math.isnan(getattr(dropped, metric)) for metric in METRICS)
     assert dropped.truth_cm3 + dropped.prediction_cm3 == pytest.approx(0.003)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from gynbtnet.evaluation.metrics.metrics import dice
-from gynbtnet.evaluation.metrics.surface_distance import surface, surface_distances, worst_distance
+from gynbtnet.evaluation.metrics.surface_distance import surface_distances, surface_mask, worst_distance
 
 TOLERANCES = (0.9, 2.0, 3.0)
 """In mm; 2 and 3 are among the distances of voxels, and equal to the tolerance is within it."""
@@ -123,13 +123,13 @@ def test_a_distance_that_equals_the_tolerance_is_within_it():
 
 
 def test_the_grids_edge_is_outside():
-    assert surface(np.ones((3, 3, 3), bool)).sum() == 26
+    assert surface_mask(np.ones((3, 3, 3), bool)).sum() == 26
     filled = np.zeros((5, 5, 5), bool)
     filled[1:4, 1:4, 1:4] = True
-    assert surface(filled).sum() == 26
+    assert surface_mask(filled).sum() == 26
     diagonal = np.ones((3, 3, 3), bool)
     diagonal[0, 0, 0] = False  # a corner neighbour isn't a face neighbour
-    assert not surface(np.pad(diagonal, 1, constant_values=True))[2, 2, 2]
+    assert not surface_mask(np.pad(diagonal, 1, constant_values=True))[2, 2, 2]
 
 
 def test_worst_distance_by_hand():

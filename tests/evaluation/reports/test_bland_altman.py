@@ -31,7 +31,7 @@ def test_doses_as_volumes() -> None:
     assert figure.axes[0].get_ylabel() == "automatic − manual\n(Gy)"
     assert figure.axes[2].get_xlabel() == "mean D2cc (Gy)"
     assert figure.get_suptitle() == "synthetic data"
-    drawn = np.concatenate([points.get_offsets().data for points in figure.axes[0].collections])
+    drawn = np.concatenate([np.ma.getdata(points.get_offsets()) for points in figure.axes[0].collections])
     own = with_differences(data[(data["structure"] == "bladder") & (data["model"] == "ours")])
     assert np.sort(drawn, axis=0) == pytest.approx(np.sort(own[["mean", "difference"]].to_numpy(), axis=0))
     assert picture(figure, "").png == picture(bland_altman_figure(data, "D2cc", "Gy", "synthetic data"), "").png
@@ -47,8 +47,8 @@ def test_limits_are_of_each_panel() -> None:
 @pytest.mark.parametrize("data", [pairs(1), pairs(30), pairs().iloc[:0]])
 def test_one_many_and_no_patients(data: pd.DataFrame) -> None:
     assert picture(bland_altman_figure(data, "volume", "cm³"), "").png
-    boxes = data.assign(missed="none", dsc=0.5)
-    boxes.loc[boxes.index[:1], "missed"] = "prediction"
+    boxes = data.assign(missing_in="none", dsc=0.5)
+    boxes.loc[boxes.index[:1], "missing_in"] = "prediction"
     assert picture(box_figure(boxes, "dsc"), "").png
 
 

@@ -14,7 +14,7 @@ from gynbtnet.evaluation.comparison.settings import ComparisonSettings
 from gynbtnet.evaluation.metrics.evaluate import evaluate
 from gynbtnet.evaluation.reports.evaluation_report import report_evaluation
 
-FEW = ComparisonSettings(resamples=1000, metrics=("dsc",))
+FEW = ComparisonSettings(n_resamples=1000, metrics=("dsc",))
 
 
 def test_what_an_evaluation_leaves(scanned, predicted, tmp_path):

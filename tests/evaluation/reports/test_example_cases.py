@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from math import nan
 
 import numpy as np
 import pytest
@@ -31,12 +32,12 @@ def test_cases_are_chosen_by_mean_dsc():
 
 def test_a_missed_structure_pulls_its_case_down():
     missed = Score("c1", "p", "rectum", 0.0, 99.0, 99.0, "prediction", 1.0, 0.0, 0.0, 99.0, -1.0, 99.0)
-    absent = Score("c0", "p", "rectum", *[float("nan")] * 3, "both", 0.0, 0.0, *[float("nan")] * 4)
+    absent = Score("c0", "p", "rectum", nan, nan, nan, "both", 0.0, 0.0, nan, nan, nan, nan)
     assert best_median_worst([*scored(0.5, 0.9), missed, absent]) == (("best", "c0"), ("worst", "c1"))
 
 
 def test_a_missed_structure_counts_as_0_where_the_policy_drops_it():
-    dropped = Score("c1", "p", "rectum", *[float("nan")] * 3, "prediction", 1.0, 0.0, *[float("nan")] * 4)
+    dropped = Score("c1", "p", "rectum", nan, nan, nan, "prediction", 1.0, 0.0, nan, nan, nan, nan)
     assert mean_dsc([[*scored(0.5, 0.9), dropped]]) == {"c0": 0.5, "c1": 0.45}
 
 

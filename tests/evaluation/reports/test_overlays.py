@@ -12,6 +12,7 @@ from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.pictures.overlays import MARGIN_MM, colour, make_view, overlay_figure
 from gynbtnet.pictures.picture import picture
+from gynbtnet.pictures.planes import PlaneName
 
 NAMES = StructureNames.load()
 SPACING = (5.0, 2.0, 2.0)
@@ -79,7 +80,8 @@ def test_a_contour_lies_where_its_structure_is_and_in_its_colour():
 
 def test_pictures_are_in_true_proportion():
     image, empty = scan()
-    for name, proportion in (("axial", 200 / 240), ("coronal", 150 / 240), ("sagittal", 150 / 200)):
+    proportions: dict[PlaneName, float] = {"axial": 200 / 240, "coronal": 150 / 240, "sagittal": 150 / 200}
+    for name, proportion in proportions.items():
         height, width, _ = pixels(overlay_figure(make_view(image, empty), NAMES, [name])).shape
         assert height / width == pytest.approx(proportion, abs=0.01)
 

@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -282,8 +283,8 @@ def test_curves_are_drawn_for_the_columns_that_are_there():
     )
     (loss,) = curve_figures(log).values()
     training, validation = loss.axes[0].get_lines()
-    assert (training.get_label(), list(training.get_ydata())) == ("training", [3, 2, 1])
-    assert (validation.get_label(), list(validation.get_xdata())) == ("validation", [2])
+    assert (training.get_label(), np.asarray(training.get_ydata()).tolist()) == ("training", [3, 2, 1])
+    assert (validation.get_label(), np.asarray(validation.get_xdata()).tolist()) == ("validation", [2])
     crowd = pd.DataFrame({"epoch": [1, 2]} | {f"dice_{name}": [0.1, 0.2] for name in ("mean", *"abcdefghij")})
     (dice,) = curve_figures(crowd).values()
     assert [text.get_text() for text in dice.axes[0].get_legend().get_texts()] == ["mean"]

@@ -4,6 +4,7 @@ import importlib.util
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ def page(scanned, predicted, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def chromium(tmp_path_factory) -> Iterator["browser.Browser"]:
+def chromium(tmp_path_factory) -> Iterator[Any]:
     opened = browser.Browser(tmp_path_factory.mktemp("profile"))
     yield opened
     opened.close()

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 from statsmodels.regression.mixed_linear_model import MixedLM
 
-from gynbtnet.evaluation.statistics.agreement import agreement
+from gynbtnet.evaluation.statistics.agreement import limits_of_agreement
 
 
 def test_one_case_a_patient_is_classical() -> None:
     """Differences 1, 2, 3, 4, 5: bias 3, SD √2.5."""
-    found = agreement([1, 2, 3, 4, 5], list("abcde"))
+    found = limits_of_agreement([1, 2, 3, 4, 5], list("abcde"))
     assert (found.bias, found.sd) == pytest.approx((3, np.sqrt(2.5)))
     assert (found.lower, found.upper) == pytest.approx(
         (3 - 1.959964 * np.sqrt(2.5), 3 + 1.959964 * np.sqrt(2.5)), rel=1e-6
@@ -23,7 +23,7 @@ def test_one_case_a_patient_is_classical() -> None:
 
 def test_several_cases_a_patient_by_hand() -> None:
     """Patients (1, 3), (5, 7), (6, 6, 9): means 2, 6, 7; S²_d = 7; S²_w = (2 + 2 + 6)/4; 1/m = (1/2 + 1/2 + 1/3)/3."""
-    found = agreement([1, 3, 5, 7, 6, 6, 9], list("aabbccc"))
+    found = limits_of_agreement([1, 3, 5, 7, 6, 6, 9], list("aabbccc"))
     assert (found.bias, found.cases, found.patients) == (5, 7, 3)
     assert found.sd == pytest.approx(np.sqrt(7 + (1 - 4 / 9) * 2.5))
 
@@ -34,7 +34,7 @@ def test_the_variance_is_the_mixed_models() -> None:
     patients = np.repeat([f"p{i:02d}" for i in range(20)], 5)
     differences = np.repeat(random.normal(0, 2, 20), 5) + random.normal(1, 1, 100)
     fitted = MixedLM(differences, np.ones((100, 1)), groups=patients).fit(reml=True)
-    found = agreement(differences, list(patients))
+    found = limits_of_agreement(differences, list(patients))
     assert found.bias == pytest.approx(float(fitted.params[0]), rel=1e-6)
     assert found.sd**2 == pytest.approx(float(fitted.cov_re[0, 0] + fitted.scale), rel=1e-3)
 
@@ -46,7 +46,7 @@ def test_intervals_hold_the_limits_as_often_as_they_say() -> None:
     held = {"bias": 0, "upper": 0, "lower": 0}
     true = {"bias": 0.0, "upper": 1.959964 * np.sqrt(2), "lower": -1.959964 * np.sqrt(2)}
     for _ in range(1500):
-        found = agreement(np.repeat(random.normal(size=8), 4) + random.normal(size=32), patients)
+        found = limits_of_agreement(np.repeat(random.normal(size=8), 4) + random.normal(size=32), patients)
         for name, value in true.items():
             low, high = getattr(found, f"{name}_interval")
             held[name] += low <= value <= high
@@ -54,9 +54,9 @@ def test_intervals_hold_the_limits_as_often_as_they_say() -> None:
 
 
 def test_too_few_patients() -> None:
-    found = agreement([1, 2, 3], list("aaa"))
+    found = limits_of_agreement([1, 2, 3], list("aaa"))
     assert found.bias == 2
     assert np.isnan([found.lower, *found.bias_interval, *found.upper_interval]).all()
-    assert np.isnan(agreement([], []).bias)
-    same = agreement([2, 2, 2, 2], list("aabb"))
+    assert np.isnan(limits_of_agreement([], []).bias)
+    same = limits_of_agreement([2, 2, 2, 2], list("aabb"))
     assert (same.sd, same.lower, same.upper) == (0, 2, 2)

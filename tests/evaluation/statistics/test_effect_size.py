@@ -4,12 +4,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from gynbtnet.evaluation.statistics.effect_size import effects
-from gynbtnet.evaluation.statistics.patient_bootstrap import interval, resampled_patients, sums_by_patient
+from gynbtnet.evaluation.statistics.effect_size import effect_sizes
+from gynbtnet.evaluation.statistics.patient_bootstrap import bootstrap_interval, resample_patients, sum_by_patient
 
 
-def one(differences, patients, sign=1, resamples=20_000):
-    return effects(np.asarray(differences, float)[:, None], patients, sign, resamples=resamples, seed=0)[0]
+def one(differences, patients, sign=1, n_resamples=20_000):
+    return effect_sizes(np.asarray(differences, float)[:, None], patients, sign, n_resamples=n_resamples, seed=0)[0]
 
 
 def test_by_hand() -> None:
@@ -24,7 +24,7 @@ def test_by_hand() -> None:
 def test_of_a_mean_the_interval_is_as_students() -> None:
     """One case a patient, no clusters: the expanded percentile interval is made to be as wide as the t interval."""
     differences = np.random.default_rng(2).normal(0.5, 1, 30)
-    found = one(differences, [str(i) for i in range(30)], resamples=100_000).difference
+    found = one(differences, [str(i) for i in range(30)], n_resamples=100_000).difference
     t = stats.ttest_1samp(differences, 0).confidence_interval(0.95)
     assert (found.low, found.high) == pytest.approx((t.low, t.high), abs=0.04 * (t.high - t.low))
 
@@ -34,7 +34,7 @@ def test_interval_against_scipy_bootstrap() -> None:
     random = np.random.default_rng(4)
     patients = [f"p{i % 8}" for i in range(33)]
     differences = random.normal(0.2, 1, 33) + np.array([int(name[1]) for name in patients]) / 4
-    found = one(differences, patients, resamples=50_000).difference
+    found = one(differences, patients, n_resamples=50_000).difference
     groups = [differences[[name == f"p{i}" for name in patients]] for i in range(8)]
     sums, counts = np.array([g.sum() for g in groups]), np.array([len(g) for g in groups])
     tail = stats.norm.cdf(-np.sqrt(8 / 7) * stats.t.ppf(0.975, 7))
@@ -67,15 +67,15 @@ def test_few_patients() -> None:
 
 
 def test_every_patient_is_drawn_as_often() -> None:
-    drawn = resampled_patients(6, 50_000, 3)
+    drawn = resample_patients(6, 50_000, 3)
     assert (drawn.sum(axis=1) == 6).all()
     assert drawn.mean(axis=0) == pytest.approx(np.ones(6), abs=0.02)
-    assert (drawn == resampled_patients(6, 50_000, 3)).all()
+    assert (drawn == resample_patients(6, 50_000, 3)).all()
 
 
 def test_sums_and_undefined_figures() -> None:
-    assert sums_by_patient(np.array([1.0, 2.0, 4.0]), list("bab")).tolist() == [2.0, 5.0]
-    low, high = interval(np.array([[np.nan, np.nan], [np.nan, 1.0], [np.nan, 1.0]]), 5, 0.95)
+    assert sum_by_patient(np.array([1.0, 2.0, 4.0]), list("bab")).tolist() == [2.0, 5.0]
+    low, high = bootstrap_interval(np.array([[np.nan, np.nan], [np.nan, 1.0], [np.nan, 1.0]]), 5, 0.95)
     assert np.isnan([low[0], high[0]]).all()
     assert (low[1], high[1]) == (1, 1)
 
@@ -84,11 +84,11 @@ def test_sums_and_undefined_figures() -> None:
 @given(st.lists(st.integers(-9, 9), min_size=2, max_size=12), st.randoms(use_true_random=False))
 def test_order_of_cases_does_not_matter_and_swapping_models_turns_signs(differences, random) -> None:
     patients = [str(i % 4) for i in range(len(differences))]
-    found = one(differences, patients, resamples=1000)
+    found = one(differences, patients, n_resamples=1000)
     order = list(range(len(differences)))
     random.shuffle(order)
-    shuffled = one([differences[i] for i in order], [patients[i] for i in order], resamples=1000)
-    swapped = one([-d for d in differences], patients, resamples=1000)
+    shuffled = one([differences[i] for i in order], [patients[i] for i in order], n_resamples=1000)
+    swapped = one([-d for d in differences], patients, n_resamples=1000)
     for name in ("difference", "standardised", "better"):
         mine, other, turned = (getattr(each, name) for each in (found, shuffled, swapped))
         assert (mine.value, mine.low, mine.high) == pytest.approx((other.value, other.low, other.high), nan_ok=True)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from gynbtnet.evaluation.statistics.permutation import least_p, paired_permutation
+from gynbtnet.evaluation.statistics.permutation import paired_permutation_test, smallest_p
 
 DIFFERENCES = st.lists(st.integers(-20, 20), min_size=2, max_size=9).map(lambda d: np.array(d, float)[:, None])
 
@@ -20,9 +20,9 @@ def names(n: int) -> list[str]:
 @pytest.mark.parametrize("n", [3, 8, 14])
 def test_exact_as_scipy(n: int) -> None:
     pairs = np.random.default_rng(n).normal(0.3, 1, (2, n))
-    ours = paired_permutation((pairs[0] - pairs[1])[:, None], names(n), 100_000, 0)
+    ours = paired_permutation_test((pairs[0] - pairs[1])[:, None], names(n), 100_000, 0)
     theirs = stats.permutation_test(pairs, lambda a, b, axis: (a - b).mean(axis=axis), permutation_type="samples")
-    assert (ours.exact, ours.arrangements) == (True, 2**n)
+    assert (ours.exact, ours.n_permutations) == (True, 2**n)
     assert ours.p[0] == pytest.approx(theirs.pvalue if n < 14 else ours.p[0], rel=1e-12)
     every = [abs(np.dot(signs, pairs[0] - pairs[1])) for signs in itertools.product((1, -1), repeat=n)]
     assert ours.p[0] == np.mean(np.array(every) >= every[0] - 1e-9)
@@ -31,46 +31,50 @@ def test_exact_as_scipy(n: int) -> None:
 def test_random_near_scipy_and_repeatable() -> None:
     pairs = np.random.default_rng(1).normal(0.25, 1, (2, 29))
     differences = (pairs[0] - pairs[1])[:, None]
-    ours = paired_permutation(differences, names(29), 100_000, 5)
+    ours = paired_permutation_test(differences, names(29), 100_000, 5)
     theirs = stats.permutation_test(
         pairs, lambda a, b, axis: (a - b).mean(axis=axis), permutation_type="samples", n_resamples=20_000, rng=1
     )
-    assert (ours.exact, ours.arrangements) == (False, 100_000)
+    assert (ours.exact, ours.n_permutations) == (False, 100_000)
     assert ours.p[0] == pytest.approx(theirs.pvalue, abs=5 * np.sqrt(theirs.pvalue / 20_000))
-    assert paired_permutation(differences, names(29), 100_000, 5).p[0] == ours.p[0]
-    assert paired_permutation(differences, names(29), 100_000, 6).p[0] != ours.p[0]
+    assert paired_permutation_test(differences, names(29), 100_000, 5).p[0] == ours.p[0]
+    assert paired_permutation_test(differences, names(29), 100_000, 6).p[0] != ours.p[0]
 
 
 def test_patients_by_hand() -> None:
     """Sums by patient 3, 2 and −1: of the 8 swaps the means of ±4 (twice) and ±6 (twice) are at least as far as 4."""
     differences = np.array([1.0, 2.0, 2.0, -1.0])[:, None]
-    found = paired_permutation(differences, ["a", "a", "b", "c"], 1000, 0)
+    found = paired_permutation_test(differences, ["a", "a", "b", "c"], 1000, 0)
     assert found.statistic[0] == 1
-    assert (found.p[0], found.arrangements) == (4 / 8, 8)
-    assert paired_permutation(abs(differences), ["a", "a", "b", "c"], 1000, 0).p[0] == 2 / 8 == least_p(3)
+    assert (found.p[0], found.n_permutations) == (4 / 8, 8)
+    assert paired_permutation_test(abs(differences), ["a", "a", "b", "c"], 1000, 0).p[0] == 2 / 8 == smallest_p(3)
 
 
 def test_six_patients_cannot_fall_below_one_in_thirty_two() -> None:
     differences = np.random.default_rng(0).uniform(1, 2, (29, 1))
-    assert paired_permutation(differences, [str(i % 6) for i in range(29)], 100_000, 0).p[0] == least_p(6) == 2 / 64
-    assert paired_permutation(differences, names(29), 100_000, 0).p[0] == 1 / 100_001
+    assert (
+        paired_permutation_test(differences, [str(i % 6) for i in range(29)], 100_000, 0).p[0]
+        == smallest_p(6)
+        == 2 / 64
+    )
+    assert paired_permutation_test(differences, names(29), 100_000, 0).p[0] == 1 / 100_001
 
 
 def test_nothing_to_compare() -> None:
-    assert np.isnan(paired_permutation(np.zeros((0, 2)), [], 1000, 0).p).all()
-    assert paired_permutation(np.zeros((5, 1)), names(5), 1000, 0).p[0] == 1
+    assert np.isnan(paired_permutation_test(np.zeros((0, 2)), [], 1000, 0).p).all()
+    assert paired_permutation_test(np.zeros((5, 1)), names(5), 1000, 0).p[0] == 1
 
 
 @settings(deadline=None)
 @given(DIFFERENCES, st.randoms(use_true_random=False), st.integers(1, 4))
 def test_order_of_cases_and_names_of_models_do_not_matter(differences, random, patients: int) -> None:
     whose = [str(i % patients) for i in range(len(differences))]
-    found = paired_permutation(differences, whose, 1000, 0)
+    found = paired_permutation_test(differences, whose, 1000, 0)
     order = list(range(len(differences)))
     random.shuffle(order)
-    shuffled = paired_permutation(differences[order], [whose[i] for i in order], 1000, 0)
-    swapped = paired_permutation(-differences, whose, 1000, 0)
+    shuffled = paired_permutation_test(differences[order], [whose[i] for i in order], 1000, 0)
+    swapped = paired_permutation_test(-differences, whose, 1000, 0)
     assert shuffled.p[0] == swapped.p[0] == found.p[0]
     assert swapped.statistic[0] == -found.statistic[0]
-    assert paired_permutation(7 * differences, whose, 1000, 0).p[0] == found.p[0]
-    assert found.p[0] >= least_p(min(patients, len(differences)))
+    assert paired_permutation_test(7 * differences, whose, 1000, 0).p[0] == found.p[0]
+    assert found.p[0] >= smallest_p(min(patients, len(differences)))

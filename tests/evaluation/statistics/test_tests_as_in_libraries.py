@@ -12,8 +12,8 @@ from statsmodels.stats.multicomp import pairwise_tukeyhsd
 from statsmodels.stats.multitest import multipletests
 
 from gynbtnet.evaluation.statistics.adjustment import benjamini_hochberg, holm
-from gynbtnet.evaluation.statistics.analysis_of_variance import analysis_of_variance, tukey
-from gynbtnet.evaluation.statistics.friedman import friedman, signed_ranks
+from gynbtnet.evaluation.statistics.analysis_of_variance import one_way_anova, tukey_hsd
+from gynbtnet.evaluation.statistics.friedman import friedman_test, wilcoxon_signed_rank
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def values() -> np.ndarray:
 
 
 def test_analysis_of_variance(values: np.ndarray) -> None:
-    found = analysis_of_variance(values)
+    found = one_way_anova(values)
     theirs = stats.f_oneway(*values.T)
     assert (found.statistic, found.p) == pytest.approx((theirs.statistic, theirs.pvalue), rel=1e-10)
     long = pd.DataFrame({"model": list("abcd") * 29, "value": values.ravel()})
@@ -34,7 +34,7 @@ def test_analysis_of_variance(values: np.ndarray) -> None:
 
 
 def test_tukey(values: np.ndarray) -> None:
-    found = tukey(values)
+    found = tukey_hsd(values)
     long = pd.DataFrame({"model": list("abcd") * 29, "value": values.ravel()})
     theirs = pairwise_tukeyhsd(long["value"], long["model"])
     assert [pair.p_adjusted for pair in found.values()] == pytest.approx(theirs.pvalues, abs=1e-6)
@@ -46,41 +46,41 @@ def test_tukey(values: np.ndarray) -> None:
 
 def test_analysis_of_variance_by_hand() -> None:
     """Means 2 and 4 of three values each, spread 1 within: F = 6 / 1, η² = 6 / 10."""
-    found = analysis_of_variance(np.array([[1, 3], [2, 4], [3, 5]], float))
+    found = one_way_anova(np.array([[1, 3], [2, 4], [3, 5]], float))
     assert (found.statistic, found.eta_squared) == pytest.approx((6, 0.6))
 
 
 def test_friedman(values: np.ndarray) -> None:
     theirs = stats.friedmanchisquare(*values.T)
-    found = friedman(values)
+    found = friedman_test(values)
     assert (found.statistic, found.p) == pytest.approx((theirs.statistic, theirs.pvalue), rel=1e-12)
 
 
 def test_friedman_by_hand() -> None:
     """Four cases that all rank three models alike: χ² = 12/(4·3·4)·(4² + 8² + 12²) − 3·4·4 = 8, W = 1."""
-    found = friedman(np.array([[1, 2, 3], [2, 4, 9], [0, 1, 2], [5, 6, 7]], float))
+    found = friedman_test(np.array([[1, 2, 3], [2, 4, 9], [0, 1, 2], [5, 6, 7]], float))
     assert (found.statistic, found.w) == pytest.approx((8, 1))
 
 
 def test_signed_ranks(values: np.ndarray) -> None:
     differences = values[:, 0] - values[:, 3]
     theirs = stats.wilcoxon(values[:, 0], values[:, 3])
-    assert signed_ranks(differences).p == pytest.approx(theirs.pvalue, rel=1e-12)
-    assert signed_ranks(np.array([1.0, 2, 3, 4, 5])).p == 2 / 32
-    assert signed_ranks(np.zeros(4)).p == 1
+    assert wilcoxon_signed_rank(differences).p == pytest.approx(theirs.pvalue, rel=1e-12)
+    assert wilcoxon_signed_rank(np.array([1.0, 2, 3, 4, 5])).p == 2 / 32
+    assert wilcoxon_signed_rank(np.zeros(4)).p == 1
 
 
 @pytest.mark.parametrize("values", [np.zeros((0, 3)), np.ones((1, 3)), np.ones((5, 3)), np.full((5, 3), 0.1)])
 def test_where_nothing_varies_nothing_is_found(values: np.ndarray) -> None:
-    assert np.isnan(analysis_of_variance(values).p)
-    assert np.isnan(friedman(values).p)
-    assert all(np.isnan(pair.p_adjusted) for pair in tukey(values).values())
+    assert np.isnan(one_way_anova(values).p)
+    assert np.isnan(friedman_test(values).p)
+    assert all(np.isnan(pair.p_adjusted) for pair in tukey_hsd(values).values())
 
 
 def test_two_models_have_no_friedman() -> None:
     values = np.random.default_rng(0).normal(size=(9, 2))
-    assert np.isnan(friedman(values).p)
-    assert analysis_of_variance(values).p == pytest.approx(stats.ttest_ind(*values.T).pvalue, rel=1e-10)
+    assert np.isnan(friedman_test(values).p)
+    assert one_way_anova(values).p == pytest.approx(stats.ttest_ind(*values.T).pvalue, rel=1e-10)
 
 
 def test_adjustments() -> None:

@@ -10,8 +10,8 @@ def test_only_whole_patients_keep_the_level() -> None:
     spec = importlib.util.spec_from_file_location("type_one_error", path)
     simulation = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(simulation)
-    rates = simulation.rates(48, 12, 0.6, runs=100, resamples=999)
+    rates = simulation.rates(48, 12, 0.6, runs=100, n_resamples=999)
     assert rates["**permutation by patient**"] <= 0.11
     assert rates["**95 % interval, patients resampled**"] <= 0.12
-    for unaware in ("permutation by case", "Wilcoxon signed ranks", "Friedman", "95 % interval, cases resampled"):
+    for unaware in ("permutation by case", "Wilcoxon signed-rank test", "Friedman", "95 % interval, cases resampled"):
         assert rates[unaware] > 0.12, unaware

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from gynbtnet.imaging.contours.contour_copies import drop_copies
-from gynbtnet.imaging.contours.contour_nesting import Loss, nesting_losses
+from gynbtnet.imaging.contours.contour_nesting import XorLoss, nesting_losses
 from gynbtnet.imaging.contours.contour_planes import snap_to_planes
 from gynbtnet.imaging.contours.contours_to_mask import Contour, contours_to_mask
 from gynbtnet.imaging.contours.mask_to_contours import mask_to_contours
@@ -92,7 +92,7 @@ def test_what_is_no_copy_is_kept(other):
 
 def lost(contours: Sequence[Contour]) -> list[tuple[int, int, int]]:
     found = nesting_losses(contours, GRID)
-    assert all(isinstance(one, Loss) for one in found)
+    assert all(isinstance(one, XorLoss) for one in found)
     return [(one.z, one.lost, one.enclosed) for one in found]
 
 

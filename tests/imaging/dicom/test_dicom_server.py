@@ -12,7 +12,7 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 from pynetdicom import AE, build_role, evt
-from pynetdicom.sop_class import (
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     CTImageStorage,
     RTDoseStorage,
     RTStructureSetStorage,
@@ -85,7 +85,8 @@ def fetch(study_uid: str, into: Path, port: int) -> None:
 
     def keep(event: evt.Event) -> int:
         event.dataset.file_meta = event.file_meta
-        event.dataset.save_as(into / event.request.AffectedSOPInstanceUID, enforce_file_format=True)
+        name = event.request.AffectedSOPInstanceUID  # type: ignore[union-attr]
+        event.dataset.save_as(into / name, enforce_file_format=True)
         return 0
 
     entity = AE()

@@ -6,6 +6,7 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.uid import UID
 
 from gynbtnet.imaging.dicom.ct_series import read_ct_series
 from gynbtnet.imaging.dicom.objects import MULTI_FRAME_CT
@@ -14,7 +15,8 @@ from gynbtnet.runtime.errors import BadInput
 
 def item(**values):
     dataset = Dataset()
-    dataset.update(values)
+    for keyword, value in values.items():
+        setattr(dataset, keyword, value)
     return [dataset]
 
 
@@ -24,7 +26,7 @@ def multi_frame(ct, tmp_path, request):
     slices = [pydicom.dcmread(ct.files[z]) for z in (3, 0, 4, 1, 2)]
     enhanced = pydicom.dcmread(ct.files[3])
     enhanced.file_meta.MediaStorageSOPClassUID = enhanced.SOPClassUID = MULTI_FRAME_CT[0]
-    enhanced.file_meta.MediaStorageSOPInstanceUID = enhanced.SOPInstanceUID = "1.2.3.4"
+    enhanced.file_meta.MediaStorageSOPInstanceUID = enhanced.SOPInstanceUID = UID("1.2.3.4")
     for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "RescaleSlope"):
         del enhanced[keyword]
     del enhanced.RescaleIntercept

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sysconfig
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,9 +56,9 @@ def synthetic(tmp_path, write_series, names):
     ct = write_series(Volume(np.zeros(geometry.shape, np.int16), geometry), tmp_path / "ct")
     mask = blob(geometry.shape)
     drawn = Segmentation(Volume(mask, ct.volume.geometry), ("bladder",))
-    words = {"names": names, "label": "test", "description": "test", "software_version": "0"}
+    words: dict[str, Any] = {"names": names, "label": "test", "description": "test", "software_version": "0"}
 
-    def theirs(**options: str) -> Volume:
+    def theirs(**options: Any) -> Volume:
         write_rtstruct(drawn, ct, tmp_path / "RS.dcm", **words, **options)
         return rasterised(tmp_path / "RS.dcm", tmp_path / "ct", "Bladder", tmp_path / "out")
 
@@ -82,7 +83,7 @@ def test_a_real_structure(public_data, tmp_path, names, number):
     patient = sorted((public_data / "sts").glob("STS_*"))[number]
     ct = read_ct_series(patient / "CT")
     drawn, _ = read_rtstruct(patient / "RS.dcm", ct, ("GTV_Mass_CT",), names)
-    words = {"label": "test", "description": "test", "software_version": "0"}
+    words: dict[str, Any] = {"label": "test", "description": "test", "software_version": "0"}
     write_rtstruct(drawn, ct, tmp_path / "RS.dcm", names=names, **words)
     theirs = rasterised(tmp_path / "RS.dcm", patient / "CT", "GTV_Mass_CT", tmp_path / "out")
     compare(drawn.mask("GTV_Mass_CT"), ct.volume.geometry, theirs)

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import highdicom
 import numpy as np
@@ -58,7 +59,7 @@ def test_masks_come_back_in_every_orientation_and_where_another_library_sees_the
 def test_rtstruct_seg_and_nifti_have_the_same_content(ct, tmp_path, names, seed):
     ours = segmented(ct, seed)
     write(ours, ct, tmp_path / "SEG.dcm", names, force=True)
-    words = {"label": "test", "description": "contours", "software_version": "0.1.0"}
+    words: dict[str, Any] = {"label": "test", "description": "contours", "software_version": "0.1.0"}
     write_rtstruct(ours, ct, tmp_path / "RS.dcm", names=names, contour_style="exact", force=True, **words)
     write_volume(ours.labels, tmp_path / "labels.nii.gz")
     from_seg, seg_report = read_seg(tmp_path / "SEG.dcm", ct, FIVE, names)

@@ -22,7 +22,8 @@ def ramp(tmp_path, write_series):
 
 def move(path, **values):
     dataset = pydicom.dcmread(path)
-    dataset.update(values)
+    for keyword, value in values.items():
+        setattr(dataset, keyword, value)
     dataset.save_as(path)
 
 

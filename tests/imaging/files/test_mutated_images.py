@@ -63,7 +63,7 @@ def whole_file(form: str, folder: Path) -> bytes:
 def mutated(content: bytes, form: str, random: np.random.Generator) -> bytes:
     """The file with one to four mutations, most of them in its header."""
     for _ in range(int(random.integers(1, 5))):
-        header = 352 if form.startswith(".nii") else re.search(rb"\n\n|LOCAL\n|$", content).end() or 1  # type: ignore[union-attr]
+        header = 352 if form.startswith(".nii") else re.search(rb"\n\n|LOCAL\n|$", content).end() or 1
         if form.startswith(".nii") or random.random() < 0.2:
             content = _other_bytes(content, header, random)
         else:

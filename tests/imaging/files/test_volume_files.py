@@ -70,7 +70,7 @@ def test_a_nifti_without_a_spacing_is_told(tmp_path, suffix, length):
     struct.pack_into("<f", content, 84, length)  # pixdim[2], along y
     with opened(path, "wb") as stream:
         stream.write(content)
-    with pytest.raises(BadInput, match=rf"spacing of 0.8 × {length:g} × 3 mm \(x, y, z\)"):
+    with pytest.raises(BadInput, match=rf"spacing of 0.8×{length:g}×3 mm \(x, y, z\)"):
         read_volume(path)
 
 

@@ -50,10 +50,10 @@ def untrained(model_folder):
 def trained(model_folder):
     """The model after some steps towards the two balls, with few voxels left on the edge of a decision."""
     model = Model.load(model_folder, device="cpu")
-    image, _ = preprocess_volume([scan()], model.plan)
+    array, _ = preprocess_volume([scan()], model.plan)
     hu = torch.from_numpy(scan().array)
     labels = ((hu > 150).long() + 2 * ((hu < -75) & (hu > -400)).long())[None]
-    image = torch.from_numpy(np.ascontiguousarray(image))[None]
+    image = torch.from_numpy(np.ascontiguousarray(array))[None]
     network = model.network.train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
     corners = torch.Generator().manual_seed(0)
@@ -63,8 +63,8 @@ def trained(model_folder):
             for n, p in zip((24, 40, 44), (16, 32, 32), strict=True)
         )
         part = (slice(z, z + 16), slice(y, y + 32), slice(x, x + 32))
-        wanted = one_hot(labels[(slice(None), *part)], 3).movedim(-1, 1).float()
-        loss = torch.nn.functional.cross_entropy(network(image[(slice(None), slice(None), *part)]), wanted)
+        target = one_hot(labels[(slice(None), *part)], 3).movedim(-1, 1).float()
+        loss = torch.nn.functional.cross_entropy(network(image[(slice(None), slice(None), *part)]), target)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -73,7 +73,7 @@ def trained(model_folder):
 
 
 def stock_nnunet(folder, scans, out, *options):
-    """What nnU-Net's own command draws, of every scan in a folder."""
+    """Return the label maps of nnU-Net's own command, for every scan in a folder."""
     run = "from nnunetv2.inference.predict_from_raw_data import predict_entry_point_modelfolder as f; f()"
     command = [sys.executable, "-c", run, "-i", scans, "-o", out, "-m", folder, "-f", "0", "-device", "cpu"]
     command += ["-npp", "1", "-nps", "1", *options]
@@ -107,7 +107,7 @@ def test_stock_nnunet_predicts_the_same_labels_in_any_orientation(trained, tmp_p
     folder = export_nnunet(trained, tmp_path / "nnunet")
     scans, out = tmp_path / "scans", tmp_path / "out"
     scans.mkdir()
-    volumes = {"lps": scan(), "turned": scan((0, -1, 0, 1, 0, 0, 0, 0, 1))}
+    volumes = {"lps": scan(), "rotated": scan((0, -1, 0, 1, 0, 0, 0, 0, 1))}
     for name, volume in volumes.items():
         write_volume(volume, scans / f"{name}_0000.nii.gz")
     stock_nnunet(folder, scans, out, "--disable_tta")
@@ -140,8 +140,8 @@ def test_onnx_gives_torchs_numbers_for_any_batch(untrained, tmp_path):
         image = torch.randn(batch, 1, 16, 32, 32)
         with torch.no_grad():
             expected = untrained.network(image).numpy()
-        (found,) = session.run(None, {"image": image.numpy()})
-        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+        (output,) = session.run(None, {"image": image.numpy()})
+        np.testing.assert_allclose(output, expected, rtol=1e-4, atol=1e-4)
     metadata = session.get_modelmeta().custom_metadata_map
     assert json.loads(metadata["plan"])["structures"] == ["bladder", "rectum"]
     assert metadata["weights_sha256"] == untrained.sha256
@@ -149,7 +149,7 @@ def test_onnx_gives_torchs_numbers_for_any_batch(untrained, tmp_path):
         export_onnx(untrained, path)
 
 
-def test_a_network_that_no_onnx_file_holds_is_refused(untrained, tmp_path, monkeypatch):
+def test_a_network_too_large_for_an_onnx_file_is_refused(untrained, tmp_path, monkeypatch):
     pytest.importorskip("onnx")
     pytest.importorskip("onnxscript")
     monkeypatch.setattr(onnx_export, "_LARGEST", 10**6)

@@ -113,7 +113,7 @@ def test_nnunet_builds_and_trains_either_network(configuration: str, plan: Plan,
     ]
     targets = [torch.zeros(1, *level.shape[2:], dtype=torch.long) for level in levels]
     DeepSupervisionWrapper(nn.CrossEntropyLoss(), [1 / 2**i for i in range(len(levels))])(levels, targets).backward()
-    network.decoder.deep_supervision = False  # type: ignore[union-attr, assignment]
+    network.decoder.deep_supervision = False  # type: ignore[union-attr]
     with torch.no_grad():
         assert network(image).shape == (1, 3, *plan.patch_size)
 

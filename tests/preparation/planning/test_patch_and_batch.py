@@ -26,7 +26,7 @@ def test_as_large_as_fits_and_no_larger(
     plan_memory_gb: float,
     cases: int,
 ) -> None:
-    settings = PlanSettings(preset=preset, patch_size=None, batch_size=None, plan_memory_gb=plan_memory_gb)  # type: ignore[arg-type]
+    settings = PlanSettings(preset=preset, patch_size=None, batch_size=None, plan_memory_gb=plan_memory_gb)
     patch, batch = patch_and_batch(settings, spacing, shape, cases=cases, in_channels=1, outputs=6)
     assert batch >= 2
     assert all(n % 16 == 0 and n > 0 for n in patch)

@@ -34,7 +34,7 @@ PLAN = Plan(
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_strides_left_out_are_the_presets(preset: str) -> None:
-    strides = PlanSettings(preset=preset).resolved_strides()  # type: ignore[arg-type]
+    strides = PlanSettings(preset=preset).resolved_strides()
     assert strides == tuple((stride,) * 3 for stride in PRESETS[preset].strides)
 
 

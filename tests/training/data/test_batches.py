@@ -2,7 +2,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import psutil
@@ -21,7 +21,7 @@ Kind = Literal["full", "light", "none"]
 
 
 def batches_of(
-    prepared: PreparedCohort, kind: Kind = "full", foreground_oversampling: float = 1 / 3, **others: int
+    prepared: PreparedCohort, kind: Kind = "full", foreground_oversampling: float = 1 / 3, **others: Any
 ) -> Batches:
     values = {"batch_size": 2, "seed": 5, **others}
     return Batches(prepared.cases, Augmentation(kind, PATCH), foreground_oversampling=foreground_oversampling, **values)
@@ -98,7 +98,7 @@ def test_a_patch_larger_than_the_scan_is_centred_and_padded(prepared: PreparedCo
     batch = Batches([case], Augmentation("none", (28, 36, 40)), 1, 0)[0]
     image, labels = case.crop((0, 0, 0), case.shape)
     assert torch.equal(batch["image"][0, :, 4:24], torch.from_numpy(image))
-    assert (batch["image"][0, :, :4] == np.float32(case.pad_values[0])).all()
+    assert (batch["image"][0, :, :4] == float(np.float32(case.pad_values[0]))).all()
     assert labels is not None
     assert int(batch["labels"].sum()) == int(labels.sum())
 
@@ -169,7 +169,7 @@ def test_small_structures_are_shown_as_often_as_large_ones(tmp_path: Path) -> No
 @pytest.mark.filterwarnings("ignore:This DataLoader will create 4 worker processes:UserWarning")
 def test_workers_give_what_the_main_process_gives_for_every_augmentation(prepared: PreparedCohort) -> None:
     for kind in ("full", "light"):
-        batches = batches_of(prepared, kind)  # type: ignore[arg-type]
+        batches = batches_of(prepared, kind)
         alone, helped = (list(load_batches(batches, range(4), workers=workers)) for workers in (0, 4))
         assert all(same(one, other) for one, other in zip(alone, helped, strict=True))
 

@@ -85,7 +85,7 @@ def test_labels_change_sides_with_the_mirror_image_of_x_alone(tmp_path: Path) ->
         assert place[labels == 3].mean() < 12
         _, truth = case.crop((0, 0, 0), SHAPE)
         assert truth is not None
-        expected = np.flip(truth, ["zyx".index(axis) for axis in mirrored])
+        expected = np.flip(truth, tuple("zyx".index(axis) for axis in mirrored))
         assert np.array_equal(labels == 1, expected == 1)
         assert np.array_equal(labels > 1, expected > 1)
         assert labels.dtype == torch.uint8
@@ -130,7 +130,7 @@ def test_x_is_left_out_if_a_structure_has_no_counterpart(prepared: PreparedCohor
 @pytest.mark.parametrize("axes", [("w",), ("x", "x"), "x"])
 def test_axes_that_are_none(axes: object) -> None:
     with pytest.raises(ValidationError):
-        SegmentationSettings(mirror_axes=axes)  # type: ignore[arg-type]
+        SegmentationSettings(mirror_axes=axes)
 
 
 def test_runs_write_their_axes_into_the_plan(prepared: PreparedCohort, tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def test_the_picture_shows_the_scan_where_it_was_seen_and_the_answer_where_not(n
     network.answer = torch.zeros_like(batch["image"])
     axes = objective.picture([batch]).axes
     assert ("true mean" in axes[2].get_title()) == normalise_target
-    scan, seen, reconstructed = (place.images[0].get_array().filled(np.nan) for place in axes)
+    scan, seen, reconstructed = (np.ma.filled(place.images[0].get_array(), np.nan) for place in axes)
     image = batch["image"][0, 0].numpy()
     assert np.array_equal(scan, image[8])
     mask = objective._active(batch).mask[0].numpy()

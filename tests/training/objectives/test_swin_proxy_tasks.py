@@ -24,7 +24,7 @@ from gynbtnet.training.stages import finetune, pretrain
 
 pytest.importorskip("monai", reason="the baseline Swin-UNETR needs the extra gynbtnet[baselines]")
 
-from gynbtnet.networks.swin_pretraining import ProxyAnswers, SwinPretraining
+from gynbtnet.networks.swin_pretraining import ProxyOutputs, SwinPretraining
 
 SIDES = {"training_ids": ["ball_0", "ball_1"], "validation_ids": ["ball_2"]}
 
@@ -74,10 +74,10 @@ class KnowsAll(nn.Module):
         super().__init__()
         self.views, self.patches = draw_views(batch, 0.3), len(batch["image"])
 
-    def forward(self, seen: Tensor) -> ProxyAnswers:
+    def forward(self, seen: Tensor) -> ProxyOutputs:
         assert torch.equal(seen, self.views.seen)
         rotation = 100.0 * nn.functional.one_hot(self.views.turns, 4)
-        return ProxyAnswers(self.views.whole, rotation, torch.eye(self.patches).repeat(2, 1))
+        return ProxyOutputs(self.views.whole, rotation, torch.eye(self.patches).repeat(2, 1))
 
 
 def test_who_knows_all_pays_only_what_contrast_leaves() -> None:

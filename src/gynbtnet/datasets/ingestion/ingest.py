@@ -21,7 +21,7 @@ from gynbtnet.datasets.ingestion.scan_numbering import NumberedScan, number_scan
 from gynbtnet.datasets.ingestion.scan_reader import MASKS, ScanReader
 from gynbtnet.datasets.patient_key import KEY, PatientKey
 from gynbtnet.imaging.files.volume_files import write_volume
-from gynbtnet.imaging.roi_matching import says_unusable
+from gynbtnet.imaging.roi_matching import is_unusable_note
 from gynbtnet.imaging.structure_masks import OverlappingSegmentation
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import read_json, sha256_of, write_json
@@ -219,7 +219,7 @@ def _check_structures(cases: Sequence[Case], structures: tuple[str, ...], out: P
     nowhere = [name for name in structures if all(name in case.missing for case in cases)]
     if nowhere:
         others = sorted({roi for case in cases for roi in case.unmapped})
-        reasons = sorted({note for case in cases for note in case.notes if says_unusable(note)})
+        reasons = sorted({note for case in cases for note in case.notes if is_unusable_note(note)})
         raise BadInput(
             f"None of the {len(cases)} cases for {out} has {', '.join(nowhere)}. "
             f"{''.join(f'{reason} ' for reason in reasons[:_MOST_REASONS])}Names found that mean none of the "

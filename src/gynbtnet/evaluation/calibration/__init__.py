@@ -1,1 +1,1 @@
-"""What held-out predictions teach: post-processing, the DSC to expect, how well flags find failures."""
+"""Calibration on held-out predictions: post-processing, predicted DSC, accuracy of the failure flags."""

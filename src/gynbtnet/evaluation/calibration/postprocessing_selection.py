@@ -1,18 +1,22 @@
-"""Which post-processing helps, decided on a cross-validation's out-of-fold predictions alone.
+"""Selection of the post-processing that helps, on the out-of-fold predictions of a cross-validation alone.
 
-For each structure, in turn:
+Two steps are tried for each structure:
 
-1. which pieces are kept: all, those of a minimum volume, or the largest. The volumes that are tried are those of the
-   pieces found besides the largest, eight of them at most, and below the smallest structure in the truth;
-2. whether holes are filled, after the pieces of all structures were taken away.
+1. Components: keep all connected components, those of a minimum volume, or only the largest. The minimum volumes are
+   those of the components other than the largest, at most eight, and below the smallest structure in the truth.
+2. Holes: fill them, after the components of all structures were removed.
 
-A step is kept where three things hold. The mean DSC gains over 0.001, the last decimal that tables print. The gain
-isn't chance: where the signs of each patient's gains are flipped at random, anything that was tried looks as good in
-5 % of flips at most (paired permutation test, one-sided, on the largest of the options' sums over their root sums of
-squares, so that trying more doesn't find more; it takes five patients who gain, and one who gains much is no reason).
-And the mean HD95 is not larger. DSC and HD95 are means over patients of means over their fractions.
+A step is kept if three conditions are met:
 
-A false structure of which nothing is left counts as DSC 1 and HD95 0 here, for that is right.
+- The mean DSC gains more than 0.001, the last decimal that tables print.
+- The gain is significant. If the signs of each patient's gains are flipped at random, any option looks as good in at
+  most 5 % of flips. This is a one-sided paired permutation test on the maximum, over options, of the sum of gains
+  divided by the root of the sum of their squares. Trying more options therefore does not give more false gains. At
+  least five patients have to gain; one patient with a large gain is not enough.
+- The mean HD95 is not larger.
+
+DSC and HD95 are means over patients of means over their fractions. A false structure that is removed completely counts
+as DSC 1 and HD95 0 here, since that is correct.
 """
 
 import math
@@ -26,7 +30,7 @@ import numpy.typing as npt
 
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.metrics.evaluate import read_prediction, read_truth
-from gynbtnet.evaluation.metrics.metrics import score
+from gynbtnet.evaluation.metrics.metrics import score_case
 from gynbtnet.imaging.volume import Segmentation
 from gynbtnet.inference.quality.connected_components import connected_components
 from gynbtnet.inference.quality.postprocessing import find_holes, keep_components, postprocess
@@ -34,142 +38,180 @@ from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRul
 from gynbtnet.runtime.array_types import FloatArray
 from gynbtnet.runtime.progress import track
 
-LEAST_GAIN = 0.001
-MOST_CHANCE = 0.05
-LEAST_PATIENTS = 5
-"""With fewer no gain passes: flipping the signs of four gains, 1 of 16 ways looks as good."""
-_MOST_VOLUMES = 8
-_FLIPS_BITS = 13
+MIN_DSC_GAIN = 0.001
+MAX_P = 0.05
+MIN_PATIENTS = 5
+"""With fewer patients no gain is significant: of the 16 ways to flip the signs of four gains, 1 looks as good."""
+_MAX_VOLUMES = 8
+_MAX_EXACT_PATIENTS = 13  # 8,192 ways to flip signs
 
 Option = PostprocessingRule | None
+Step = Literal["components", "holes"]
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What came of one step on one structure.
+    """Result of one step on one structure.
 
     Attributes:
-        structure: its id.
-        step: which.
-        tried: what did best, in words; "nothing" where no change did.
-        patients: on whom it was tried.
-        dsc_before, dsc_after: mean over patients without and with it.
-        chance: p of the permutation test.
-        hd95_before, hd95_after: mm; NaN where the gain was too small to look.
-        kept: whether it stands in the plan.
+        structure: identifier of the structure.
+        step: step that was tried.
+        best_option: option with the highest DSC, in words; "nothing" if no change improved it.
+        patients: number of patients.
+        dsc_before: mean DSC over patients without the option.
+        dsc_after: mean DSC over patients with the option.
+        p: p-value of the permutation test.
+        hd95_before_mm: mean HD95 without the option; NaN if the gain in DSC was too small to compute it.
+        hd95_after_mm: mean HD95 with the option; NaN if the gain in DSC was too small to compute it.
+        kept: whether the plan includes the option.
     """
 
     structure: str
-    step: Literal["pieces", "holes"]
-    tried: str
+    step: Step
+    best_option: str
     patients: int
     dsc_before: float
     dsc_after: float
-    chance: float
-    hd95_before: float
-    hd95_after: float
+    p: float
+    hd95_before_mm: float
+    hd95_after_mm: float
     kept: bool
 
 
 @dataclass(frozen=True)
 class PostprocessingSelection:
-    """The rules that helped, and all that was tried."""
+    """Selected post-processing.
+
+    Attributes:
+        rules: rules that improved the predictions.
+        trials: everything that was tried.
+    """
 
     rules: tuple[PostprocessingRule, ...]
     trials: tuple[Trial, ...]
 
 
 def select_postprocessing(cohort: Cohort, predictions: Path) -> PostprocessingSelection:
-    """Try post-processing on the predictions of a cohort's cases, each made by a model that hasn't seen its patient.
+    """Select post-processing rules on predictions by models that were not trained on the patient.
 
     Args:
         cohort: cases with contours, none of a test patient.
-        predictions: ``<case id>/labels.nii.gz``.
+        predictions: folder with ``<case id>/labels.nii.gz``.
+
+    Returns:
+        The rules, and all trials.
 
     Raises:
-        BadInput: where a case has no contours or no prediction.
+        BadInput: If a case has no contours or no prediction.
     """
-    pieces = [_pieces(cohort, case_id, predictions) for case_id in track(_ids(cohort), "Post-processing: pieces")]
-    tried, chosen = _step("pieces", cohort, predictions, {}, lambda name: _of_pieces(name, pieces))
-    holes = [_holes(cohort, case_id, predictions, chosen) for case_id in track(_ids(cohort), "Post-processing: holes")]
-    by_then = chosen
-    tried_then, chosen = _step(
-        "holes", cohort, predictions, by_then, lambda name: _of_holes(name, holes, by_then.get(name))
+    components = [
+        _component_overlaps(cohort, case_id, predictions)
+        for case_id in track(_labelled_cases(cohort), "Post-processing: components")
+    ]
+    component_trials, component_rules = _try_step(
+        "components", cohort, predictions, {}, lambda name: _component_options(name, components)
     )
-    rules = tuple(chosen[name] for name in cohort.structures if name in chosen)
-    return PostprocessingSelection(rules, (*tried, *tried_then))
+    holes = [
+        _hole_overlaps(cohort, case_id, predictions, component_rules)
+        for case_id in track(_labelled_cases(cohort), "Post-processing: holes")
+    ]
+    hole_trials, rules = _try_step(
+        "holes",
+        cohort,
+        predictions,
+        component_rules,
+        lambda name: _hole_options(name, holes, component_rules.get(name)),
+    )
+    return PostprocessingSelection(
+        tuple(rules[name] for name in cohort.structures if name in rules), (*component_trials, *hole_trials)
+    )
 
 
 @dataclass(frozen=True)
 class _Overlap:
-    """Of one structure of one case: voxels of the truth; of what may change in the prediction, part by part, its voxels
-    and those that are right; of what may not, both numbers."""
+    """Overlap of one structure of one case with the truth, by the parts of the prediction that may be removed.
+
+    Attributes:
+        patient: study ID of the patient.
+        truth: number of voxels of the truth.
+        parts: number of voxels of each part.
+        correct: number of voxels of each part that are in the truth.
+        fixed: number of other predicted voxels, and of those that are in the truth.
+        voxel_mm3: volume of a voxel.
+    """
 
     patient: str
     truth: int
     parts: npt.NDArray[np.int64]
-    right: npt.NDArray[np.int64]
+    correct: npt.NDArray[np.int64]
     fixed: tuple[int, int]
     voxel_mm3: float
 
     def dsc(self, kept: npt.NDArray[np.bool_]) -> float:
-        """With some of the parts; 1 where nothing is drawn and nothing is there."""
+        """Return the DSC with some of the parts; 1 if both prediction and truth are empty."""
         size = self.truth + int(self.parts[kept].sum()) + self.fixed[0]
-        return 2 * (int(self.right[kept].sum()) + self.fixed[1]) / size if size else 1.0
+        return 2 * (int(self.correct[kept].sum()) + self.fixed[1]) / size if size else 1.0
 
 
 _Overlaps = dict[str, _Overlap]
-_Tried = tuple[list[Option], dict[str, list[FloatArray]]]
-"""Options, the first of them no change, and of each patient the DSC of every case with every option."""
+_OptionScores = tuple[list[Option], dict[str, list[FloatArray]]]
+"""Options, the first of which is no change, and by patient the DSC of each case with every option."""
 
 
-def _ids(cohort: Cohort) -> list[str]:
+def _labelled_cases(cohort: Cohort) -> list[str]:
     return [case.id for case in cohort.cases if case.labels is not None]
 
 
-def _pair(cohort: Cohort, case_id: str, predictions: Path) -> tuple[Segmentation, Segmentation]:
+def _read_pair(cohort: Cohort, case_id: str, predictions: Path) -> tuple[Segmentation, Segmentation]:
+    """Return truth and prediction of a case, with the same structures in the same order."""
     case = cohort.case(case_id)
     prediction = read_prediction(case, predictions, cohort.structures)
     return read_truth(case, cohort.structures), prediction.relabelled(cohort.structures)
 
 
-def _pieces(cohort: Cohort, case_id: str, predictions: Path) -> _Overlaps:
-    """Of each structure that the case's source knows, piece by piece."""
-    case, (truth, prediction) = cohort.case(case_id), _pair(cohort, case_id, predictions)
-    found = {}
-    for name, pieces in connected_components(prediction).items():
+def _component_overlaps(cohort: Cohort, case_id: str, predictions: Path) -> _Overlaps:
+    """Return the overlap of each structure that the case's source contours; its parts are connected components."""
+    case, (truth, prediction) = cohort.case(case_id), _read_pair(cohort, case_id, predictions)
+    overlaps = {}
+    for name, components in connected_components(prediction).items():
         if name in case.missing:
             continue
-        true = truth.mask(name)
-        right = np.zeros(0, np.int64)
-        if pieces.box is not None:
-            inside = pieces.numbers[true[pieces.box]]
-            right = np.bincount(inside, minlength=len(pieces.voxels) + 1)[1:]
-        found[name] = _Overlap(
+        truth_mask = truth.mask(name)
+        correct = np.zeros(0, np.int64)
+        if components.box is not None:
+            hits = components.numbers[truth_mask[components.box]]
+            correct = np.bincount(hits, minlength=len(components.voxels) + 1)[1:]
+        overlaps[name] = _Overlap(
             case.patient,
-            int(true.sum()),
-            pieces.voxels,
-            right,
+            int(truth_mask.sum()),
+            components.voxels,
+            correct,
             (0, 0),
             prediction.labels.geometry.voxel_volume,
         )
-    return found
+    return overlaps
 
 
-def _of_pieces(name: str, cases: Sequence[_Overlaps]) -> _Tried:
-    of_cases = [case[name] for case in cases if name in case and (case[name].truth or len(case[name].parts))]
-    options: list[Option] = [None, *(PostprocessingRule(name, minimum_cm3=cm3) for cm3 in _volumes(of_cases))]
+def _component_options(name: str, cases: Sequence[_Overlaps]) -> _OptionScores:
+    overlaps = [case[name] for case in cases if name in case and (case[name].truth or len(case[name].parts))]
+    options: list[Option] = [None, *(PostprocessingRule(name, minimum_cm3=cm3) for cm3 in _minimum_volumes(overlaps))]
     options.append(PostprocessingRule(name, largest_component=True))
-    found: dict[str, list[FloatArray]] = {}
-    for case in of_cases:
-        every = np.ones(len(case.parts), bool)
-        figures = [case.dsc(keep_components(case.parts, rule, case.voxel_mm3) if rule else every) for rule in options]
-        found.setdefault(case.patient, []).append(np.array(figures))
-    return options, found
+    by_patient: dict[str, list[FloatArray]] = {}
+    for overlap in overlaps:
+        all_parts = np.ones(len(overlap.parts), bool)
+        dsc = [
+            overlap.dsc(keep_components(overlap.parts, rule, overlap.voxel_mm3) if rule else all_parts)
+            for rule in options
+        ]
+        by_patient.setdefault(overlap.patient, []).append(np.array(dsc))
+    return options, by_patient
 
 
-def _volumes(cases: Sequence[_Overlap]) -> list[float]:
-    """Minimum volumes to try, in cm³: each takes away one of the pieces found besides the largest, and all smaller."""
+def _minimum_volumes(cases: Sequence[_Overlap]) -> list[float]:
+    """Return the minimum volumes to try, in cm³.
+
+    Each removes one of the components other than the largest, and all that are smaller.
+    """
     smallest = min((case.truth * case.voxel_mm3 / 1000 for case in cases if case.truth), default=0.0)
     others = {
         _rounded_up(float(voxels) * case.voxel_mm3 / 1000)
@@ -178,121 +220,123 @@ def _volumes(cases: Sequence[_Overlap]) -> list[float]:
         if number != case.parts.argmax()
     }
     volumes = sorted(volume for volume in others if volume < smallest)
-    if len(volumes) <= _MOST_VOLUMES:
+    if len(volumes) <= _MAX_VOLUMES:
         return volumes
-    return [volumes[round(i)] for i in np.linspace(0, len(volumes) - 1, _MOST_VOLUMES)]
+    return [volumes[round(i)] for i in np.linspace(0, len(volumes) - 1, _MAX_VOLUMES)]
 
 
 def _rounded_up(volume: float) -> float:
-    """To two digits, and more than ``volume``."""
+    """Return the next number of two digits that is larger than ``volume``."""
     unit = 10.0 ** (math.floor(math.log10(volume)) - 1)
     return float(f"{(math.floor(volume / unit * (1 + 1e-9)) + 1) * unit:.2g}")
 
 
-def _holes(cohort: Cohort, case_id: str, predictions: Path, chosen: Mapping[str, PostprocessingRule]) -> _Overlaps:
-    """Of each structure that the case's source knows, all of its holes as one part."""
-    case, (truth, prediction) = cohort.case(case_id), _pair(cohort, case_id, predictions)
-    labels = postprocess(prediction, tuple(chosen.values())).labels
+def _hole_overlaps(
+    cohort: Cohort, case_id: str, predictions: Path, rules: Mapping[str, PostprocessingRule]
+) -> _Overlaps:
+    """Return the overlap of each structure that the case's source contours, with all of its holes as one part."""
+    case, (truth, prediction) = cohort.case(case_id), _read_pair(cohort, case_id, predictions)
+    labels = postprocess(prediction, tuple(rules.values())).labels
     numbers, owner = find_holes(labels.array)
     owned = owner[numbers]
-    found = {}
+    overlaps = {}
     for label, name in enumerate(cohort.structures, start=1):
         if name in case.missing:
             continue
-        true, drawn, hole = truth.mask(name), labels.array == label, owned == label
-        found[name] = _Overlap(
+        truth_mask, predicted, holes = truth.mask(name), labels.array == label, owned == label
+        overlaps[name] = _Overlap(
             case.patient,
-            int(true.sum()),
-            np.array([hole.sum()], np.int64),
-            np.array([(hole & true).sum()], np.int64),
-            (int(drawn.sum()), int((drawn & true).sum())),
+            int(truth_mask.sum()),
+            np.array([holes.sum()], np.int64),
+            np.array([(holes & truth_mask).sum()], np.int64),
+            (int(predicted.sum()), int((predicted & truth_mask).sum())),
             labels.geometry.voxel_volume,
         )
-    return found
+    return overlaps
 
 
-def _of_holes(name: str, cases: Sequence[_Overlaps], standing: Option) -> _Tried:
-    fill = replace(standing, fill_holes=True) if standing else PostprocessingRule(name, fill_holes=True)
-    found: dict[str, list[FloatArray]] = {}
-    for case in (case[name] for case in cases if name in case and (case[name].truth or case[name].fixed[0])):
-        figures = [case.dsc(np.array([filled])) for filled in (False, True)]
-        found.setdefault(case.patient, []).append(np.array(figures))
-    return [standing, fill], found
+def _hole_options(name: str, cases: Sequence[_Overlaps], rule: Option) -> _OptionScores:
+    with_filling = replace(rule, fill_holes=True) if rule else PostprocessingRule(name, fill_holes=True)
+    by_patient: dict[str, list[FloatArray]] = {}
+    for overlap in (case[name] for case in cases if name in case and (case[name].truth or case[name].fixed[0])):
+        dsc = [overlap.dsc(np.array([filled])) for filled in (False, True)]
+        by_patient.setdefault(overlap.patient, []).append(np.array(dsc))
+    return [rule, with_filling], by_patient
 
 
-def _step(
-    step: Literal["pieces", "holes"],
+def _try_step(
+    step: Step,
     cohort: Cohort,
     predictions: Path,
-    chosen: Mapping[str, PostprocessingRule],
-    try_on: Callable[[str], _Tried],
+    rules: Mapping[str, PostprocessingRule],
+    score_options: Callable[[str], _OptionScores],
 ) -> tuple[list[Trial], dict[str, PostprocessingRule]]:
-    """Try one step on every structure; return the trials, and ``chosen`` with the rules that are kept."""
+    """Try one step on every structure; return the trials, and ``rules`` with those of this step that are kept."""
     trials: list[Trial] = []
-    winners: dict[str, PostprocessingRule] = {}
+    candidates: dict[str, PostprocessingRule] = {}
     for name in cohort.structures:
-        options, of_patients = try_on(name)
-        if not of_patients:
+        options, by_patient = score_options(name)
+        if not by_patient:
             continue
-        table = np.array([np.mean(cases, axis=0) for cases in of_patients.values()])  # (patients, options)
-        best = int(table.mean(axis=0).argmax())
-        chance = chance_of(table[:, 1:] - table[:, :1], best - 1) if best else 1.0
-        before, after = float(table[:, 0].mean()), float(table[:, best].mean())
-        winner = options[best]
-        tried = winner.words if best and winner else "nothing"
-        trials.append(Trial(name, step, tried, len(table), before, after, chance, math.nan, math.nan, False))
-        if best and winner and after - before > LEAST_GAIN and chance <= MOST_CHANCE:
-            winners[name] = winner
-    if not winners:
-        return trials, dict(chosen)
-    distances = _hd95(cohort, predictions, chosen, {**chosen, **winners})
-    kept_rules = dict(chosen)
+        dsc = np.array([np.mean(cases, axis=0) for cases in by_patient.values()])  # (patients, options)
+        best = int(dsc.mean(axis=0).argmax())
+        p = max_statistic_p(dsc[:, 1:] - dsc[:, :1], best - 1) if best else 1.0
+        before, after = float(dsc[:, 0].mean()), float(dsc[:, best].mean())
+        candidate = options[best]
+        words = candidate.words if best and candidate else "nothing"
+        trials.append(Trial(name, step, words, len(dsc), before, after, p, math.nan, math.nan, False))
+        if best and candidate and after - before > MIN_DSC_GAIN and p <= MAX_P:
+            candidates[name] = candidate
+    if not candidates:
+        return trials, dict(rules)
+    distances = _mean_hd95(cohort, predictions, rules, {**rules, **candidates})
+    kept_rules = dict(rules)
     for number, trial in enumerate(trials):
-        if trial.structure in winners:
-            hd95_before, hd95_after = distances[trial.structure]
-            kept = hd95_after <= hd95_before
-            trials[number] = replace(trial, hd95_before=hd95_before, hd95_after=hd95_after, kept=kept)
+        if trial.structure in candidates:
+            before, after = distances[trial.structure]
+            kept = after <= before
+            trials[number] = replace(trial, hd95_before_mm=before, hd95_after_mm=after, kept=kept)
             if kept:
-                kept_rules[trial.structure] = winners[trial.structure]
+                kept_rules[trial.structure] = candidates[trial.structure]
     return trials, kept_rules
 
 
-def chance_of(gains: FloatArray, option: int) -> float:
-    """How often any option looks as good as ``option`` does where signs are flipped patient by patient.
+def max_statistic_p(gains: FloatArray, option: int) -> float:
+    """Return the probability that any option looks as good as ``option`` if signs are flipped patient by patient.
 
-    The maximum over options is that of Westfall and Young 1993, Resampling-Based Multiple Testing. All ways to flip
-    are tried; of more than 8,192 as many are drawn, with no flip as the first.
+    The maximum over options is that of Westfall and Young 1993, Resampling-Based Multiple Testing. All ways to flip are
+    counted; if there are more than 8,192, that many are drawn, and no flip is the first of them.
 
     Args:
-        gains: (patients, options).
-        option: its column.
+        gains: gain in DSC, (patients, options).
+        option: column of the option.
     """
     patients = len(gains)
-    if patients <= _FLIPS_BITS:
+    if patients <= _MAX_EXACT_PATIENTS:
         signs = 1 - 2 * ((np.arange(2**patients)[:, None] >> np.arange(patients)) & 1)
     else:
-        signs = np.random.default_rng(0).choice([-1, 1], (2**_FLIPS_BITS, patients))
+        signs = np.random.default_rng(0).choice([-1, 1], (2**_MAX_EXACT_PATIENTS, patients))
         signs[0] = 1
     scale = np.sqrt((gains**2).sum(axis=0))
     scaled = gains / np.where(scale > 0, scale, 1)
     return float(((signs @ scaled).max(axis=1) >= scaled[:, option].sum() - 1e-9).mean())
 
 
-def _hd95(
+def _mean_hd95(
     cohort: Cohort,
     predictions: Path,
     before: Mapping[str, PostprocessingRule],
     after: dict[str, PostprocessingRule],
 ) -> dict[str, tuple[float, float]]:
-    """Of each structure that a rule changes the mean HD95 over patients with either set of rules, in mm."""
+    """Return the mean HD95 over patients in mm with both sets of rules, for each structure whose rule differs."""
     changed = [name for name in after if after[name] != before.get(name)]
-    found: dict[str, dict[str, list[tuple[float, float]]]] = {name: {} for name in changed}
-    for case_id in track(_ids(cohort), "Post-processing: HD95"):
-        case, (truth, prediction) = cohort.case(case_id), _pair(cohort, case_id, predictions)
-        scores = [
+    by_patient: dict[str, dict[str, list[tuple[float, float]]]] = {name: {} for name in changed}
+    for case_id in track(_labelled_cases(cohort), "Post-processing: HD95"):
+        case, (truth, prediction) = cohort.case(case_id), _read_pair(cohort, case_id, predictions)
+        scores_before, scores_after = (
             {
-                one.structure: one
-                for one in score(
+                score.structure: score
+                for score in score_case(
                     truth,
                     postprocess(prediction, tuple(rules.values())),
                     case=case.id,
@@ -301,10 +345,12 @@ def _hd95(
                 )
             }
             for rules in (before, after)
-        ]
+        )
         for name in changed:
-            if scores[0][name].scored:
-                distances = [of_rules[name].hd95_mm if of_rules[name].scored else 0.0 for of_rules in scores]
-                found[name].setdefault(case.patient, []).append((distances[0], distances[1]))
-    means = {name: np.mean([np.mean(cases, axis=0) for cases in found[name].values()], axis=0) for name in changed}
+            if scores_before[name].is_scored:
+                distances = [
+                    scores[name].hd95_mm if scores[name].is_scored else 0.0 for scores in (scores_before, scores_after)
+                ]
+                by_patient[name].setdefault(case.patient, []).append((distances[0], distances[1]))
+    means = {name: np.mean([np.mean(cases, axis=0) for cases in by_patient[name].values()], axis=0) for name in changed}
     return {name: (float(pair[0]), float(pair[1])) for name, pair in means.items()}

@@ -206,7 +206,7 @@ def _draw_volumes(figure: FigureBase, groups: Mapping[str, Cohort]) -> None:
     apart: list[tuple[float, float]] = []
     for place, (name, cohort) in enumerate(contoured.items(), start=1):
         offset = place / (len(contoured) + 1) - 0.5
-        far = {(one.case_id, one.figure) for one in find_outliers(cohort)}
+        far = {(one.case_id, one.metric) for one in find_outliers(cohort)}
         dots = []
         for case in cohort.cases:
             for structure, volume in case.volumes_cm3.items():

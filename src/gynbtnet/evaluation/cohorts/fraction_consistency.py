@@ -87,17 +87,17 @@ def fraction_consistency(cohort: Cohort, evaluation: Evaluation, places: dict[st
     fractions = {case.id: case.fraction for case in cohort.cases}
     scores: dict[tuple[str, str], list[Score]] = {}
     for score in evaluation.scores:
-        if score.scored:
+        if score.is_scored:
             scores.setdefault((score.patient, score.structure), []).append(score)
     rows = []
     for (patient, structure), of_patient in scores.items():
         if len({fractions[score.case] for score in of_patient}) < 2:
             continue
         dsc = np.array([score.dsc for score in of_patient])
-        both = [score for score in of_patient if score.missed == "none"]
+        both = [score for score in of_patient if score.missing_in == "none"]
         placed = [score for score in both if score.case in places]
         row: dict[str, object] = {"patient": patient, "structure": structure, "fractions": len(of_patient)}
-        row |= {"missed": sum(score.missed == "prediction" for score in of_patient)}
+        row |= {"missed": sum(score.missing_in == "prediction" for score in of_patient)}
         row |= {"dsc_mean": dsc.mean(), "dsc_sd": dsc.std(ddof=1)}
         drifts = {}
         for side in ("truth", "prediction"):

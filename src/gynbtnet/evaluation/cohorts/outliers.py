@@ -25,14 +25,14 @@ class Outlier:
 
     Attributes:
         case_id: of which case.
-        figure: what stands apart, such as "volume of bladder (cm³)".
+        metric: what stands apart, such as "volume of bladder (cm³)".
         value: its own.
         median: that of all cases.
         score: by the rule above, more than ``LIMIT``; negative where the value is small.
     """
 
     case_id: str
-    figure: str
+    metric: str
     value: float
     median: float
     score: float
@@ -41,20 +41,20 @@ class Outlier:
 def find_outliers(cohort: Cohort) -> tuple[Outlier, ...]:
     """The figures that stand apart, the farthest first: volumes of structures, and spacings of slices and voxels."""
     found: list[Outlier] = []
-    figures: dict[str, dict[str, float]] = {f"volume of {name} (cm³)": {} for name in cohort.structures}
-    figures |= {
+    metrics: dict[str, dict[str, float]] = {f"volume of {name} (cm³)": {} for name in cohort.structures}
+    metrics |= {
         "slice spacing (mm)": {case.id: case.geometry.spacing[0] for case in cohort.cases},
         "in-plane spacing (mm)": {case.id: case.geometry.spacing[2] for case in cohort.cases},
     }
     for case in cohort.cases:
         for name, volume in case.volumes_cm3.items():
             if volume > 0:
-                figures[f"volume of {name} (cm³)"][case.id] = volume
-    for figure, values in figures.items():
+                metrics[f"volume of {name} (cm³)"][case.id] = volume
+    for metric, values in metrics.items():
         scores = robust_scores(np.array(list(values.values())))
         median = float(np.median(list(values.values()))) if values else 0.0
         found += [
-            Outlier(case_id, figure, value, median, float(score))
+            Outlier(case_id, metric, value, median, float(score))
             for (case_id, value), score in zip(values.items(), scores, strict=True)
             if abs(score) > LIMIT
         ]

@@ -8,7 +8,7 @@ import pandas as pd
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.metrics.evaluate import Evaluation
 from gynbtnet.evaluation.metrics.metrics import Score
-from gynbtnet.evaluation.metrics.score_table import METRICS, printed_summary, summarise
+from gynbtnet.evaluation.metrics.score_table import METRICS, printed_summary, summarise_scores
 
 BLADDER = "bladder"
 UNKNOWN = "unknown"
@@ -53,7 +53,7 @@ def subgroups(cohort: Cohort, evaluation: Evaluation, with_metal: Collection[str
     for by, groups in groupings(cohort, evaluation.scores, with_metal).items():
         for group, ids in groups.items():
             scores = [score for score in evaluation.scores if score.case in ids]
-            table = summarise(scores, evaluation.settings)
+            table = summarise_scores(scores, evaluation.settings)
             table.insert(0, "by", by)
             table.insert(1, "group", group)
             tables.append(table)

@@ -13,7 +13,7 @@ from matplotlib.ticker import NullLocator
 from gynbtnet.evaluation.metrics.evaluate import Evaluation
 from gynbtnet.evaluation.metrics.score_table import METRICS, score_table
 from gynbtnet.evaluation.reports.patient_styles import MOST_NAMED, PatientStyle, patient_styles
-from gynbtnet.evaluation.statistics.paired_values import BETTER
+from gynbtnet.evaluation.statistics.paired_values import BETTER_SIGN
 
 MOST_COLUMNS = 3
 _TICKS_MM = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500)
@@ -26,7 +26,7 @@ def box_data(evaluations: Mapping[str, Evaluation], metric: str) -> pd.DataFrame
     """What is drawn: a row a scored case, structure and model, with ``patient``, ``missed`` and the metric's value."""
     tables = [score_table(evaluation.scores).assign(model=name) for name, evaluation in evaluations.items()]
     table = pd.concat(tables, ignore_index=True)
-    return table.loc[table[metric].notna(), ["structure", "model", "patient", "case", "missed", metric]]
+    return table.loc[table[metric].notna(), ["structure", "model", "patient", "case", "missing_in", metric]]
 
 
 def box_figure(data: pd.DataFrame, metric: str, note: str = "") -> Figure:
@@ -54,7 +54,9 @@ def box_figure(data: pd.DataFrame, metric: str, note: str = "") -> Figure:
         _draw(axes, data[data["structure"] == structure], metric, models, marks)
         axes.set_title(structure, fontsize=10)
         if place % columns == 0:
-            axes.set_ylabel(f"{METRICS[metric]}, {'larger' if BETTER[metric] > 0 else 'smaller'} is better", fontsize=9)
+            axes.set_ylabel(
+                f"{METRICS[metric]}, {'larger' if BETTER_SIGN[metric] > 0 else 'smaller'} is better", fontsize=9
+            )
     if structures:
         _scale(panels[0], metric, float(data[metric].max()))
     if note:
@@ -98,7 +100,7 @@ def _draw(axes: Axes, data: pd.DataFrame, metric: str, models: list[str], marks:
         across = own["model"].map(models.index).to_numpy(float) + offset
         heights = own[metric].to_numpy(float)
         axes.scatter(across, heights, s=13, marker=look.shape, color=look.colour, linewidths=0, alpha=0.7, zorder=3)
-        lost = (own["missed"] != "none").to_numpy()
+        lost = (own["missing_in"] != "none").to_numpy()
         axes.scatter(across[lost], heights[lost], s=70, facecolors="none", edgecolors="0.1", linewidths=0.9, zorder=4)
     axes.set_xticks(places, models, fontsize=8, rotation=25, ha="right", rotation_mode="anchor")
     axes.set_xlim(-0.5, len(models) - 0.5)
@@ -109,7 +111,7 @@ def _draw(axes: Axes, data: pd.DataFrame, metric: str, models: list[str], marks:
 
 def _legend(marks: Mapping[str, PatientStyle], data: pd.DataFrame) -> list[Line2D]:
     handles = [Line2D([], [], marker="D", color="none", markeredgecolor="0.1", markersize=5, label="mean")]
-    if (data["missed"] != "none").any():
+    if (data["missing_in"] != "none").any():
         ring = Line2D([], [], marker="o", color="none", markeredgecolor="0.1", markersize=8, label="missed or false")
         handles.append(ring)
     if len(marks) > MOST_NAMED:

@@ -11,7 +11,7 @@ from gynbtnet.evaluation.comparison.settings import ComparisonSettings
 from gynbtnet.evaluation.metrics.evaluate import Evaluation
 from gynbtnet.evaluation.metrics.metrics import Score
 from gynbtnet.evaluation.metrics.settings import ScoringSettings
-from gynbtnet.evaluation.statistics.model_tests import model_tests
+from gynbtnet.evaluation.statistics.model_tests import run_model_tests
 from gynbtnet.runtime.errors import BadInput
 
 __all__ = ["Comparison", "compare", "make_comparison"]
@@ -72,12 +72,12 @@ def make_comparison(
     evaluations = {name: Evaluation.load(folder) for name, folder in models.items()}
     _check(evaluations, models)
     scored = _scored(cohort, evaluations[ours])
-    tests = model_tests(
+    tests = run_model_tests(
         evaluations,
         ours,
         tuple(dict.fromkeys(one.structure for one in evaluations[ours].scores)),
         settings.metrics,
-        resamples=settings.resamples,
+        n_resamples=settings.n_resamples,
         seed=settings.seed,
     )
     found = {name: place for name, folder in models.items() if (place := _predictions(Path(folder)))}
@@ -134,11 +134,11 @@ def _check(evaluations: Mapping[str, Evaluation], folders: Mapping[str, Path]) -
 
 
 def _said(settings: ScoringSettings) -> str:
-    return f"the policy {settings.policy} and a tolerance of {settings.tolerance_mm:g} mm"
+    return f"the policy {settings.missing_structure_policy} and a tolerance of {settings.tolerance_mm:g} mm"
 
 
 def _same_truth(one: Score, other: Score) -> bool:
-    unknown = (one.missed == "unknown", other.missed == "unknown")
+    unknown = (one.missing_in == "unknown", other.missing_in == "unknown")
     same_volume = all(unknown) or abs(one.truth_cm3 - other.truth_cm3) <= _ROUNDING_CM3
     return one.patient == other.patient and unknown[0] == unknown[1] and same_volume
 

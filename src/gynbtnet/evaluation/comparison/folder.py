@@ -19,7 +19,7 @@ from gynbtnet.evaluation.comparison.tables import (
     tests_of_all,
     tests_of_pairs,
 )
-from gynbtnet.evaluation.metrics.score_table import METRICS, scoring_sentence
+from gynbtnet.evaluation.metrics.score_table import METRICS, scoring_note
 from gynbtnet.evaluation.reports.bland_altman import (
     agreement_table,
     bland_altman_figure,
@@ -27,7 +27,7 @@ from gynbtnet.evaluation.reports.bland_altman import (
     with_differences,
 )
 from gynbtnet.evaluation.reports.grouped_table import GroupedTable, latex, markdown
-from gynbtnet.evaluation.statistics.paired_values import BETTER
+from gynbtnet.evaluation.statistics.paired_values import BETTER_SIGN
 from gynbtnet.pictures.picture import picture
 from gynbtnet.runtime.atomic_files import atomic_write, ensure_replaceable
 
@@ -40,7 +40,7 @@ PAGE = "report.html"
 FILES = (
     *(MANIFEST, SUMMARY, PAGE),
     *(table + kind for table in _TABLES for kind in _KINDS),
-    *(f"box_{metric}{kind}" for metric in BETTER for kind in (".csv", ".png")),
+    *(f"box_{metric}{kind}" for metric in BETTER_SIGN for kind in (".csv", ".png")),
     *(f"{_VOLUMES}.csv", f"{_VOLUMES}_limits.csv", f"{_VOLUMES}.png"),
 )
 
@@ -113,7 +113,7 @@ def _summary(comparison: Comparison, printed: list[GroupedTable]) -> str:
     }
     for table in printed:
         lines += [f"## {titles[table.name]}", "", markdown(table)]
-    lines += ["## The figures", "", scoring_sentence(comparison.evaluations[comparison.ours].settings), ""]
+    lines += ["## The figures", "", scoring_note(comparison.evaluations[comparison.ours].settings), ""]
     return "\n".join(lines)
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from gynbtnet.evaluation.metrics.score_table import METRICS
-from gynbtnet.evaluation.statistics.paired_values import BETTER
+from gynbtnet.evaluation.statistics.paired_values import BETTER_SIGN
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.settings import Settings
 
@@ -18,9 +18,9 @@ class ComparisonSettings(Settings):
 
     metrics: tuple[str, ...] = ("dsc", "hd95_mm", "asd_mm")
     """The paper's three; any that has a better end."""
-    marks: PairTest = "permutation"
+    significance_test: PairTest = "permutation"
     """Whose adjusted p-values the marks * and † are made of."""
-    resamples: int = Field(100_000, ge=1000, le=10_000_000)
+    n_resamples: int = Field(100_000, ge=1000, le=10_000_000)
     """The most swaps that a permutation test counts, and how often patients are drawn for an interval."""
     seed: int = Field(0, ge=0)
     """Of swaps and draws."""
@@ -45,7 +45,7 @@ def checked_metrics(named: Sequence[str]) -> tuple[str, ...]:
 
 
 def _problem(metrics: Sequence[str]) -> str | None:
-    possible = [name for name in METRICS if name in BETTER]
+    possible = [name for name in METRICS if name in BETTER_SIGN]
     if metrics and set(metrics) <= set(possible) and len(set(metrics)) == len(metrics):
         return None
     return f"expected some of {', '.join(possible)}, each once"

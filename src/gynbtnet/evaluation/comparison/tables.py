@@ -10,8 +10,13 @@ from gynbtnet.evaluation.comparison.comparison import Comparison
 from gynbtnet.evaluation.metrics.score_table import DECIMALS, METRICS
 from gynbtnet.evaluation.reports.grouped_table import Cell, GroupedTable, Head, Row
 from gynbtnet.evaluation.statistics.model_tests import TESTS
-from gynbtnet.evaluation.statistics.paired_values import BETTER
-from gynbtnet.evaluation.statistics.significance_marks import SIGNIFICANT, STRONGLY, Mark, mark
+from gynbtnet.evaluation.statistics.paired_values import BETTER_SIGN
+from gynbtnet.evaluation.statistics.significance_marks import (
+    SIGNIFICANT,
+    STRONGLY_SIGNIFICANT,
+    SignificanceMark,
+    significance_mark,
+)
 from gynbtnet.runtime.phrases import enumeration
 
 SYNTHETIC = "Synthetic data: no patient was scanned. "
@@ -40,7 +45,9 @@ def summarise_models(comparison: Comparison, models: tuple[str, ...]) -> pd.Data
                 means = [_as_printed(one[f"{metric}_mean"], metric) for one in of_models]
                 row |= {f"{metric}_{figure}": float(figures[f"{metric}_{figure}"]) for figure in ("mean", "sd")}
                 row[f"{metric}_best"] = _as_printed(row[f"{metric}_mean"], metric) == _best(means, metric)
-                row[f"{metric}_mark"] = _mark(comparison, models, name, structure, metric, comparison.settings.marks)
+                row[f"{metric}_mark"] = _mark(
+                    comparison, models, name, structure, metric, comparison.settings.significance_test
+                )
             counts = ("cases", "patients", "missed", "false", "absent", "unknown")
             row |= {count: int(figures[count]) for count in counts}
             rows.append(row | {"left_out": left_out[structure]})
@@ -154,22 +161,24 @@ def effects_table(comparison: Comparison) -> GroupedTable:
             )
             rows.append((*_words(row, not rows), *map(Cell, (*counts, *sizes, str(row["left_out"])))))
         groups.append(tuple(rows))
-    smaller = [METRICS[metric] for metric in comparison.settings.metrics if BETTER[metric] < 0]
+    smaller = [METRICS[metric] for metric in comparison.settings.metrics if BETTER_SIGN[metric] < 0]
     caption = (
         f"{_synthetic(comparison)}Mean difference, model minus the other, in the metric's unit"
         + (f"; of {enumeration(smaller)} a negative one favours the model" if smaller else "")
-        + f". d_z: the same over the SD of the differences. 95 % intervals from {comparison.settings.resamples:,} "
+        + f". d_z: the same over the SD of the differences. 95 % intervals from {comparison.settings.n_resamples:,} "
         "resamples of patients, each with all cases, expanded for the number of patients. Left out: cases that some "
         "models have a score for and others haven't."
     )
     return GroupedTable("effects", caption, (tuple(map(Head, (*heads, *figures))),), tuple(groups), texts=4)
 
 
-def _mark(comparison: Comparison, models: tuple[str, ...], name: str, structure: str, metric: str, test: str) -> Mark:
+def _mark(
+    comparison: Comparison, models: tuple[str, ...], name: str, structure: str, metric: str, test: str
+) -> SignificanceMark:
     if name != comparison.ours:
         return ""
     others = [one for one in models if one != comparison.ours]
-    return mark(comparison.tests, test, comparison.ours, others, structure, metric)
+    return significance_mark(comparison.tests, test, comparison.ours, others, structure, metric)
 
 
 def _words(row: dict[str, Any], first: bool) -> list[Cell]:
@@ -196,7 +205,7 @@ def _as_printed(mean: float, metric: str) -> float:
 
 def _best(means: list[float], metric: str) -> float:
     known = [mean for mean in means if not np.isnan(mean)]
-    return (max if BETTER[metric] > 0 else min)(known, default=float("nan"))
+    return (max if BETTER_SIGN[metric] > 0 else min)(known, default=float("nan"))
 
 
 def _caption(comparison: Comparison, models: tuple[str, ...]) -> str:
@@ -204,11 +213,11 @@ def _caption(comparison: Comparison, models: tuple[str, ...]) -> str:
 
 
 def _sentences(comparison: Comparison, models: tuple[str, ...]) -> Iterator[str]:
-    ours, test = comparison.ours, comparison.settings.marks
+    ours, test = comparison.ours, comparison.settings.significance_test
     cases, patients = len(comparison.cohort.cases), len(comparison.cohort.patients)
     yield _synthetic(comparison)
     yield f"Mean ± SD over the scored of {_many(cases, 'case')} of {_many(patients, 'patient')}; bold: the best mean. "
-    yield f"* p < {SIGNIFICANT:g}, † p < {STRONGLY:g}: {ours} is better than "
+    yield f"* p < {SIGNIFICANT:g}, † p < {STRONGLY_SIGNIFICANT:g}: {ours} is better than "
     yield "the other model" if len(models) == 2 else "every other model of this table, each comparison being below that"
     yield f". p from the {TESTS[test]}, {_adjustment(comparison, test)}. "
     if test != "patient_permutation":
@@ -218,7 +227,7 @@ def _sentences(comparison: Comparison, models: tuple[str, ...]) -> Iterator[str]
         if marked:
             yield f"Of the {_many(len(marked), 'marked figure')}, {standing} would be marked if whole patients were "
             yield "swapped, which the fractions of one patient call for. "
-    policy = comparison.evaluations[ours].settings.policy
+    policy = comparison.evaluations[ours].settings.missing_structure_policy
     yield "Missed: in the truth, not predicted; false: predicted, not in the truth; "
     yield f"by the policy {policy} both are {'left out' if policy == 'drop' else 'scored'}."
     left_out = _left_out(comparison)
@@ -239,9 +248,9 @@ def _adjustment(comparison: Comparison, test: str) -> str:
     drawn, counted = of_test[~of_test["exact"]], of_test[of_test["exact"]]
     swaps = []
     if len(counted):
-        swaps.append(f"all {counted['arrangements'].max():,} swaps")
+        swaps.append(f"all {counted['n_permutations'].max():,} swaps")
     if len(drawn):
-        swaps.append(f"{drawn['arrangements'].max():,} random swaps, seed {comparison.settings.seed}")
+        swaps.append(f"{drawn['n_permutations'].max():,} random swaps, seed {comparison.settings.seed}")
     of_others = " (those of the others among themselves apart)" if len(comparison.evaluations) > 2 else ""
     return f"{' or '.join(swaps)}, {adjustment} with {comparison.ours} in all structures and metrics{of_others}"
 

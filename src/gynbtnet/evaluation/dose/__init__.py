@@ -1,1 +1,1 @@
-"""Dose in structures: DVH, D90 and D2cc, EQD2 over a course, planning aims, the dose report."""
+"""Dose in structures: DVH, D90 and D2cc, EQD2 of a course, planning aims, the dose report."""

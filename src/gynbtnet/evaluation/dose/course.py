@@ -1,4 +1,4 @@
-"""The dose of a patient's whole course: EQD2 of external beam and all fractions, against aims and limits."""
+"""Total dose of a patient's course: EQD2 of external beam and all fractions, compared with aims and limits."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,40 +12,41 @@ from gynbtnet.evaluation.dose.score import DoseScore
 from gynbtnet.evaluation.metrics.settings import DoseSettings
 from gynbtnet.imaging.structure_names import StructureNames
 
-ASSUMED = (
-    "Adding up a figure over fractions assumes that the same part of the structure is hottest, or coldest, each time: "
-    "for organs the worst case. The external beam is taken as uniform in every structure. Each case's dose is that of "
-    "one delivery. A structure's voxels are those of its label map, in which a voxel belongs to one structure only."
+COURSE_ASSUMPTIONS = (
+    "Adding a metric over fractions assumes that the same part of the structure is hottest, or coldest, in every "
+    "fraction; for organs this is the worst case. The external beam dose is assumed to be uniform in every structure. "
+    "The dose of each case is that of one fraction. Each voxel belongs to one structure only, according to the label "
+    "map."
 )
-"""What stands below every table of totals."""
+"""Text below every table of totals."""
 
 
 @dataclass(frozen=True)
 class CourseDose:
-    """One figure of one structure over a patient's course.
+    """Total dose of one metric of one structure over a patient's course.
 
     Attributes:
-        patient: their study ID.
-        structure: its id.
-        figure: as :class:`DoseScore` has it.
+        patient: study ID of the patient.
+        structure: identifier of the structure.
+        metric: name of the metric, as in :class:`DoseScore`.
         alpha_beta_gy: α/β in Gy.
-        fractions: deliveries that were added up.
-        external_eqd2_gy: of the external beam, Gy; NaN where it isn't known.
-        manual_eqd2_gy: total by the cohort's contours, Gy, without the external beam where that isn't known; NaN where
-            a fraction's figure is.
-        automatic_eqd2_gy: the same by the predicted contours.
+        fractions: number of delivered fractions in the total.
+        external_eqd2_gy: EQD2 of the external beam, Gy; NaN if unknown.
+        manual_eqd2_gy: total by the cohort's contours, Gy, without the external beam if that is unknown; NaN if the
+            metric of a fraction is NaN.
+        automatic_eqd2_gy: total by the predicted contours, Gy.
         difference_eqd2_gy: automatic minus manual, Gy.
-        aim: what is aimed at, such as "> 90 and < 95"; empty where the table asks nothing.
-        limit: what may not be missed.
-        manual_verdict: "aim met", "limit met" (the aim missed), "limit missed", "aim missed" (there is no limit), "not
-            judged" (see the note), or empty where the table asks nothing.
-        automatic_verdict: the same by the predicted contours; empty where nothing was predicted.
-        note: what has to be known, such as "external beam not known" or "fraction 2: no dose".
+        aim: aim, such as "> 90 and < 95"; empty if the table has none.
+        limit: limit; empty if the table has none.
+        manual_verdict: "aim met", "limit met" (the aim is missed), "limit missed", "aim missed" (there is no limit) or
+            "not judged" (see the note); empty if the table has no aim and no limit.
+        automatic_verdict: verdict by the predicted contours; empty if nothing was predicted.
+        note: restriction, such as "external beam not known" or "fraction 2: no dose".
     """
 
     patient: str
     structure: str
-    figure: str
+    metric: str
     alpha_beta_gy: float
     fractions: int
     external_eqd2_gy: float
@@ -68,23 +69,26 @@ def course_doses(
     *,
     predicted: bool,
 ) -> list[CourseDose]:
-    """Totals of every patient, structure and figure, in the order of ``scores``.
+    """Add up the dose of every patient, structure and metric, in the order of ``scores``.
 
     Args:
-        scores: of every fraction.
-        external: external beam by patient; who isn't in it is not judged.
-        aims: what totals are held against; where α/β differ from the table's, nothing is judged.
-        settings: α/β, and how often each dose was delivered.
-        names: which structures are targets.
-        predicted: whether there are automatic contours at all.
+        scores: scores of every fraction.
+        external: external beam by patient; the totals of other patients are not judged.
+        aims: aims and limits; nothing is judged if their α/β differ from those of ``settings``.
+        settings: α/β, and the number of fractions per plan.
+        names: table that identifies targets.
+        predicted: whether there are automatic contours.
+
+    Returns:
+        The totals.
     """
-    grouped: dict[tuple[str, str, str], list[DoseScore]] = {}
+    groups: dict[tuple[str, str, str], list[DoseScore]] = {}
     for score in scores:
-        grouped.setdefault((score.patient, score.structure, score.figure), []).append(score)
-    return [_course(group, external, aims, settings, names, predicted) for group in grouped.values()]
+        groups.setdefault((score.patient, score.structure, score.metric), []).append(score)
+    return [_course_dose(group, external, aims, settings, names, predicted) for group in groups.values()]
 
 
-def _course(
+def _course_dose(
     scores: Sequence[DoseScore],
     external: Mapping[str, ExternalBeam],
     aims: PlanningAims,
@@ -95,34 +99,39 @@ def _course(
     first = scores[0]
     target = is_target(first.structure, names)
     alpha_beta = settings.alpha_beta_target_gy if target else settings.alpha_beta_organ_gy
-    outside = external[first.patient].eqd2(alpha_beta) if first.patient in external else math.nan
-    broken = _broken(scores)
-    known = not math.isnan(outside)
+    external_eqd2 = external[first.patient].eqd2(alpha_beta) if first.patient in external else math.nan
+    problem = _incomplete_course(scores)
+    is_external_known = not math.isnan(external_eqd2)
     totals = [
-        math.nan if broken else total_eqd2(doses, alpha_beta, settings.deliveries) + (outside if known else 0)
-        for doses in ([one.manual_gy for one in scores], [one.automatic_gy for one in scores])
+        math.nan
+        if problem
+        else total_eqd2(doses, alpha_beta, settings.fractions_per_plan) + (external_eqd2 if is_external_known else 0)
+        for doses in ([score.manual_gy for score in scores], [score.automatic_gy for score in scores])
     ]
-    sure = [not any(one.manual_note for one in scores), not any(one.automatic_note for one in scores)]
-    aim = aims.of(first.structure, first.figure)
-    notes = [broken, *_notes(scores)]
-    holds_for = aims.alpha_beta_gy.target if target else aims.alpha_beta_gy.organ
-    asked = aim.aim is not None or aim.limit is not None
-    if asked and not known:
+    without_notes = [
+        not any(score.manual_note for score in scores),
+        not any(score.automatic_note for score in scores),
+    ]
+    aim = aims.aim_for(first.structure, first.metric)
+    notes = [problem, *_fraction_notes(scores)]
+    valid_alpha_beta = aims.alpha_beta_gy.target if target else aims.alpha_beta_gy.organ
+    has_aim = aim.aim is not None or aim.limit is not None
+    if has_aim and not is_external_known:
         notes.append("external beam not known")
-    if asked and alpha_beta != holds_for:
-        notes.append(f"{aims.name} holds for α/β {holds_for:g} Gy")
-    judged = known and alpha_beta == holds_for
+    if has_aim and alpha_beta != valid_alpha_beta:
+        notes.append(f"{aims.name} is valid for α/β {valid_alpha_beta:g} Gy")
+    is_judged = is_external_known and alpha_beta == valid_alpha_beta
     verdicts: list[Verdict] = [
-        "" if not asked else aim.verdict(total) if judged and certain else "not judged"
-        for total, certain in zip(totals, sure, strict=True)
+        "" if not has_aim else aim.verdict(total) if is_judged and certain else "not judged"
+        for total, certain in zip(totals, without_notes, strict=True)
     ]
     return CourseDose(
         patient=first.patient,
         structure=first.structure,
-        figure=first.figure,
+        metric=first.metric,
         alpha_beta_gy=alpha_beta,
-        fractions=len(scores) * settings.deliveries,
-        external_eqd2_gy=outside,
+        fractions=len(scores) * settings.fractions_per_plan,
+        external_eqd2_gy=external_eqd2,
         manual_eqd2_gy=totals[0],
         automatic_eqd2_gy=totals[1],
         difference_eqd2_gy=totals[1] - totals[0],
@@ -134,24 +143,26 @@ def _course(
     )
 
 
-def _broken(scores: Sequence[DoseScore]) -> str:
-    """Why these cases are no whole course; empty where they are."""
+def _incomplete_course(scores: Sequence[DoseScore]) -> str:
+    """Return why these cases are not one complete course; empty if they are."""
     fractions = [score.fraction for score in scores]
-    twice = sorted({fraction for fraction in fractions if fractions.count(fraction) > 1})
-    if twice:
-        return f"fraction {twice[0]} has several scans, and which was treated isn't known"
+    repeated = sorted({fraction for fraction in fractions if fractions.count(fraction) > 1})
+    if repeated:
+        return f"fraction {repeated[0]} has several scans, and it is not known which one was treated"
     absent = sorted(set(range(1, max(fractions) + 1)).difference(fractions))
     return f"fraction {absent[0]} is not in the cohort" if absent else ""
 
 
-def _notes(scores: Sequence[DoseScore]) -> list[str]:
-    """What is noted of single fractions."""
+def _fraction_notes(scores: Sequence[DoseScore]) -> list[str]:
+    """Return the notes of all fractions."""
     notes = []
     for score in scores:
-        told = {"manual": score.manual_note, "automatic": score.automatic_note}
-        if told["manual"] == told["automatic"]:
-            told = {"": score.manual_note}
+        by_source = {"manual": score.manual_note, "automatic": score.automatic_note}
+        if by_source["manual"] == by_source["automatic"]:
+            by_source = {"": score.manual_note}
         notes += [
-            f"fraction {score.fraction}: {' '.join(filter(None, (who, note)))}" for who, note in told.items() if note
+            f"fraction {score.fraction}: {' '.join(filter(None, (source, note)))}"
+            for source, note in by_source.items()
+            if note
         ]
     return notes

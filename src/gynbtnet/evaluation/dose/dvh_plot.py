@@ -1,4 +1,4 @@
-"""Dose-volume histograms of a cohort as one picture: a panel a structure, a line a case."""
+"""Plot of a cohort's dose-volume histograms: one panel per structure, one line per case."""
 
 from typing import Any
 
@@ -8,65 +8,77 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gynbtnet.evaluation.dose.score import AUTOMATIC, MANUAL
+from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.pictures.picture import Picture, picture
 
 _COLUMNS = 3
 _STYLES: dict[str, dict[str, Any]] = {
     MANUAL: {"color": "black", "linestyle": "-"},
-    AUTOMATIC: {"color": "#d55e00", "linestyle": (0, (4, 2))},  # vermilion of Okabe and Ito, for any eyes
+    AUTOMATIC: {
+        "color": "#d55e00",
+        "linestyle": (0, (4, 2)),
+    },  # vermilion of Okabe and Ito, visible to colour-blind people
 }
 _HOTTEST_PERCENT = 0.25
-_TIMES_D50 = 5
-"""Of a panel, whichever is less: the dose to the hottest part of any case, and so many times the largest D50, since the
-dose near the source has no bound."""
+_MAX_TIMES_D50 = 5
+"""A panel's dose axis ends at the dose to the hottest part of any case, or at this multiple of the largest D50 if that
+is less, since the dose near the source has no bound."""
 
 
 def dvh_panels(curves: pd.DataFrame, *, synthetic: bool) -> tuple[Picture, ...]:
-    """The picture of :func:`dvh_figure` in parts, one a structure."""
+    """Return the plot of :func:`dvh_figure` as one picture per structure."""
+    names = StructureNames.load()
     return tuple(
-        picture(dvh_figure(of, synthetic=synthetic), f"Dose-volume histograms of {structure}")
-        for structure, of in curves.groupby("structure", sort=False)
+        picture(
+            dvh_figure(rows, synthetic=synthetic), f"Dose-volume histograms of {names.display_name(str(structure))}"
+        )
+        for structure, rows in curves.groupby("structure", sort=False)
     )
 
 
 def curve_table(curves: pd.DataFrame) -> pd.DataFrame:
-    """The same curves, a row each: a column a share of the volume in %, doses in Gy."""
+    """Return one row per curve, with one column of doses in Gy per volume in %."""
     wide = curves.pivot(index=["case", "structure", "contours"], columns="volume_percent", values="dose_gy")
     wide.columns = pd.Index([f"D{percent:g} (Gy)" for percent in wide.columns])
     return wide.reset_index()
 
 
 def dvh_figure(curves: pd.DataFrame, *, synthetic: bool) -> Figure:
-    """Volume in % over dose in Gy; thin: cases, thick: their median; solid: manual, dashed: automatic.
+    """Plot the volume in % against the dose in Gy.
 
-    ``curves`` as :func:`gynbtnet.evaluation.dose.score.score_dose` returns them, of one or more cases.
+    Thin lines are cases, thick lines their median; solid lines are manual, dashed lines automatic contours.
+
+    Args:
+        curves: curves of one or more cases, as :func:`gynbtnet.evaluation.dose.score.score_dose` returns them.
+        synthetic: whether the data are synthetic; the title then states it.
     """
+    names = StructureNames.load()
     structures = list(curves["structure"].unique())
     columns = min(_COLUMNS, len(structures))
     rows = -(-len(structures) // columns)
     figure = Figure(figsize=(3.6 * columns, 2.9 * rows + 0.3), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for panel, structure in zip(panels, structures, strict=False):
-        _panel(panel, structure, curves[curves["structure"] == structure])
+        _panel(panel, names.display_name(structure), curves[curves["structure"] == structure])
     for panel in panels[len(structures) :]:
         panel.set_axis_off()
     cases = curves["case"].nunique()
-    said = f"dose of one fraction, {cases} case{'s' * (cases > 1)}"
-    figure.suptitle(f"Synthetic data: {said}" if synthetic else said.capitalize(), fontsize=10)
+    title = f"dose of one fraction, {cases} case{'s' * (cases > 1)}"
+    figure.suptitle(f"Synthetic data: {title}" if synthetic else title.capitalize(), fontsize=10)
     return figure
 
 
-def _panel(axes: Axes, structure: str, curves: pd.DataFrame) -> None:
-    for who, of_who in curves.groupby("contours", sort=False):
-        style = _STYLES[str(who)]
-        table = of_who.pivot(index="volume_percent", columns="case", values="dose_gy")
+def _panel(axes: Axes, title: str, curves: pd.DataFrame) -> None:
+    for contours, rows in curves.groupby("contours", sort=False):
+        style = _STYLES[str(contours)]
+        table = rows.pivot(index="volume_percent", columns="case", values="dose_gy")
         if table.shape[1] > 1:
             axes.plot(table.to_numpy(), table.index, linewidth=0.5, alpha=0.5, **style)
-        axes.plot(table.median(axis=1), table.index, linewidth=1.8, label=str(who), **style)
-    most = curves.groupby("volume_percent")["dose_gy"].max()
-    axes.set_xlim(0, np.nanmin([most[_HOTTEST_PERCENT], _TIMES_D50 * most[50]]))
+        axes.plot(table.median(axis=1), table.index, linewidth=1.8, label=str(contours), **style)
+    highest = curves.groupby("volume_percent")["dose_gy"].max()
+    axes.set_xlim(0, np.nanmin([highest[_HOTTEST_PERCENT], _MAX_TIMES_D50 * highest[50]]))
     axes.set_ylim(0, 100)
-    axes.set_title(structure, fontsize=10)
+    axes.set_title(title, fontsize=10)
     axes.set_xlabel("dose (Gy)")
     axes.set_ylabel("volume (%)")
     axes.grid(color="0.92")

@@ -1,4 +1,4 @@
-"""The doses of a cohort's cases in manual and automatic contours, and of the patients' courses, on disk."""
+"""Dose evaluation of a cohort: doses of cases by manual and automatic contours, and of the patients' courses."""
 
 import csv
 import json
@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from gynbtnet.datasets.case import Case
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.evaluation.dose.agreement import AGREED, dose_agreements
+from gynbtnet.evaluation.dose.agreement import AGREEMENT_METRICS, dose_agreements
 from gynbtnet.evaluation.dose.course import CourseDose, course_doses
 from gynbtnet.evaluation.dose.dvh_plot import dvh_figure
 from gynbtnet.evaluation.dose.external_beam import ExternalBeam
@@ -23,7 +23,7 @@ from gynbtnet.evaluation.dose.planning_aims import PlanningAims
 from gynbtnet.evaluation.dose.report import DoseContent, dose_report
 from gynbtnet.evaluation.dose.score import DoseScore, score_dose
 from gynbtnet.evaluation.dose.tables import dose_markdown, dose_table, summarise_dose
-from gynbtnet.evaluation.metrics.evaluate import all_or_none, matching_prediction, read_truth
+from gynbtnet.evaluation.metrics.evaluate import map_cases, read_matching_prediction, read_truth
 from gynbtnet.evaluation.metrics.settings import DoseSettings
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.pictures.picture import picture
@@ -31,27 +31,35 @@ from gynbtnet.runtime.atomic_files import atomic_write, ensure_replaceable
 from gynbtnet.runtime.errors import BadInput
 
 PAGE = "report.html"
-FILES = (
+DOSE_FILES = (
     *(PAGE, "dose.csv", "eqd2.csv", "dose_summary.csv", "dvh.csv", "dvh.png", "dose.md", "dose.json"),
-    *(f"bland_altman_{figure.lower()}{end}" for figure in AGREED for end in (".csv", "_limits.csv", ".png")),
+    *(f"bland_altman_{metric.lower()}{end}" for metric in AGREEMENT_METRICS for end in (".csv", "_limits.csv", ".png")),
 )
 
 
 @dataclass(frozen=True)
 class DoseEvaluation:
-    """Doses of cases and of courses, in the cohort's order."""
+    """Doses of a cohort.
+
+    Attributes:
+        scores: doses of cases, in the order of the cohort.
+        courses: total doses of the patients' courses.
+    """
 
     scores: tuple[DoseScore, ...]
     courses: tuple[CourseDose, ...]
 
     @classmethod
     def load(cls, folder: Path) -> "DoseEvaluation":
-        """Read what :func:`evaluate_dose` wrote.
+        """Read the folder that :func:`evaluate_dose` wrote.
+
+        Args:
+            folder: folder with ``dose.csv`` and ``eqd2.csv``; files with former column names are read too.
 
         Raises:
-            BadInput: where the folder doesn't hold it, or a file is damaged.
+            BadInput: If a file is missing or damaged.
         """
-        return cls(_rows(DoseScore, Path(folder) / "dose.csv"), _rows(CourseDose, Path(folder) / "eqd2.csv"))
+        return cls(_read_rows(DoseScore, Path(folder) / "dose.csv"), _read_rows(CourseDose, Path(folder) / "eqd2.csv"))
 
 
 def evaluate_dose(
@@ -66,37 +74,40 @@ def evaluate_dose(
     names: StructureNames | None = None,
     jobs: int = 1,
 ) -> DoseEvaluation:
-    """Read every case's dose, look at it in its structures, and add up each patient's fractions.
+    """Compute the dose-volume metrics of every case, and add up the fractions of each patient.
 
-    Writes the folder ``out`` whole: ``dose.csv`` (a row per case, structure and figure), ``dose_summary.csv``,
-    ``eqd2.csv`` (a row per patient, structure and figure), ``dvh.csv`` and ``dvh.png``, ``report.html`` and ``dose.md``
-    for people, and ``dose.json`` with the settings; with predictions also ``bland_altman_d2cc.png``, ``.csv`` and
-    ``_limits.csv``, and the same of D90.
+    Writes the folder ``out`` atomically: ``dose.csv`` (one row per case, structure and metric), ``dose_summary.csv``,
+    ``eqd2.csv`` (one row per patient, structure and metric), ``dvh.csv`` and ``dvh.png``, ``report.html`` and
+    ``dose.md`` for people, and ``dose.json`` with the settings. With predictions it also writes
+    ``bland_altman_d2cc.png``, ``.csv`` and ``_limits.csv``, and the same for D90.
 
     Args:
         cohort: cases with manual contours.
         out: folder of the tables.
         predictions: folder with automatic contours, as :func:`gynbtnet.evaluation.metrics.evaluate.evaluate` takes it.
-        doses: where doses are sought, see :func:`gynbtnet.evaluation.dose.files.find_doses`.
-        external: external beam by patient; who isn't in it is not held against aims.
-        aims: what totals are held against; left out, EMBRACE II's.
-        settings: α/β and deliveries.
-        names: which structures are targets; left out, the built-in table.
-        jobs: cases at once, each in a process of its own.
+        doses: folder that is searched for doses, see :func:`gynbtnet.evaluation.dose.files.find_doses`.
+        external: external beam by patient; the totals of other patients are not judged.
+        aims: aims and limits for the totals; default: EMBRACE II's.
+        settings: α/β, and the number of fractions per plan.
+        names: table that identifies targets; default: the built-in table.
+        jobs: number of cases at once, each in a separate process.
+
+    Returns:
+        The doses of cases and of courses.
 
     Raises:
-        BadInput: where there is no case or no dose, contours or a dose can't be read, or ``out`` holds anything but an
-            earlier result.
+        BadInput: If there are no cases or no doses, contours or a dose cannot be read, or ``out`` contains anything
+            other than an earlier result.
     """
     settings, aims, names = settings or DoseSettings(), aims or PlanningAims.load(), names or StructureNames.load()
-    ensure_replaceable(out, FILES, "dose.csv")
+    ensure_replaceable(out, DOSE_FILES, "dose.csv")
     if not cohort.cases:
-        raise BadInput(f"The selection of the cohort {cohort.folder} has no cases; expected some with doses.")
+        raise BadInput(f"The selection of the cohort {cohort.folder} has no cases; expected at least one with a dose.")
     files = find_doses(cohort.cases, doses)
-    work = partial(_dose_of, cohort.structures, files, predictions, names)
-    found = all_or_none(work, cohort.cases, title="Dose", jobs=jobs)
-    scores = tuple(score for of_case, _ in found for score in of_case)
-    curves = pd.concat([table for _, table in found if len(table)])
+    work = partial(_evaluate_case, cohort.structures, files, predictions, names)
+    results = map_cases(work, cohort.cases, title="Dose", jobs=jobs)
+    scores = tuple(score for case_scores, _ in results for score in case_scores)
+    curves = pd.concat([table for _, table in results if len(table)])
     predicted = predictions is not None
     courses = course_doses(scores, external or {}, aims, settings, names, predicted=predicted)
     summary = summarise_dose(scores, predicted=predicted)
@@ -106,43 +117,43 @@ def evaluate_dose(
         dose_table(courses, CourseDose).to_csv(folder / "eqd2.csv", index=False)
         summary.to_csv(folder / "dose_summary.csv", index=False)
         curves.to_csv(folder / "dvh.csv", index=False, float_format="%.6g")
-        drawn = dvh_figure(curves, synthetic=cohort.synthetic)
-        (folder / "dvh.png").write_bytes(picture(drawn, "Dose-volume histograms").png)
+        figure = dvh_figure(curves, synthetic=cohort.synthetic)
+        (folder / "dvh.png").write_bytes(picture(figure, "Dose-volume histograms").png)
         agreements = dose_agreements(scores, synthetic=cohort.synthetic)
-        for one in agreements:
-            one.save(folder)
-        said = dose_markdown(summary, courses, aims, predicted=predicted, synthetic=cohort.synthetic)
-        (folder / "dose.md").write_text(said, encoding="utf-8")
-        said_settings = _settings_in_words(settings, external or {}, aims)
+        for agreement in agreements:
+            agreement.save(folder)
+        markdown = dose_markdown(summary, courses, aims, predicted=predicted, synthetic=cohort.synthetic)
+        (folder / "dose.md").write_text(markdown, encoding="utf-8")
+        printed_settings = _printed_settings(settings, external or {}, aims)
         content = DoseContent(
-            cohort, scores, summary, courses, aims, agreements, curves, said_settings, predicted=predicted
+            cohort, scores, summary, courses, aims, agreements, curves, printed_settings, predicted=predicted
         )
         (folder / PAGE).write_text(dose_report(content), encoding="utf-8")
-        told = {
+        manifest = {
             "settings": settings.model_dump(),
             "aims": aims.model_dump(exclude_none=True),
             "synthetic": cohort.synthetic,
         }
-        told["external_beam"] = {patient: asdict(beam) for patient, beam in (external or {}).items()}
-        (folder / "dose.json").write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        manifest["external_beam"] = {patient: asdict(beam) for patient, beam in (external or {}).items()}
+        (folder / "dose.json").write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return DoseEvaluation(scores, tuple(courses))
 
 
-def _settings_in_words(
+def _printed_settings(
     settings: DoseSettings, external: Mapping[str, ExternalBeam], aims: PlanningAims
 ) -> tuple[tuple[str, str], ...]:
     beams = Counter(f"{beam.dose_gy:g} Gy in {beam.fractions} fractions" for beam in external.values())
-    told = ", ".join(f"{beam} ({count} patient{'s' * (count > 1)})" for beam, count in beams.items())
+    courses = ", ".join(f"{beam} ({count} patient{'s' * (count > 1)})" for beam, count in beams.items())
     return (
         ("α/β of targets", f"{settings.alpha_beta_target_gy:g} Gy"),
         ("α/β of organs", f"{settings.alpha_beta_organ_gy:g} Gy"),
-        ("deliveries of each dose", str(settings.deliveries)),
-        ("external beam", told or "not known"),
+        ("fractions per plan", str(settings.fractions_per_plan)),
+        ("external beam", courses or "not known"),
         ("aims and limits", aims.name),
     )
 
 
-def _dose_of(
+def _evaluate_case(
     structures: tuple[str, ...],
     files: Mapping[str, tuple[Path, ...]],
     predictions: Path | None,
@@ -150,22 +161,26 @@ def _dose_of(
     case: Case,
 ) -> tuple[list[DoseScore], pd.DataFrame]:
     manual = read_truth(case, structures)
-    automatic = None if predictions is None else matching_prediction(case, predictions, manual)
+    automatic = None if predictions is None else read_matching_prediction(case, predictions, manual)
     return score_dose(case, read_dose(files[case.id]) if files[case.id] else (), manual, automatic, names)
 
 
-def _rows(kind: type[Any], path: Path) -> tuple[Any, ...]:
+def _read_rows(kind: type[Any], path: Path) -> tuple[Any, ...]:
     if not path.is_file():
-        raise BadInput(f"There is no {path}; expected a folder as `gynbtnet dose` writes it.")
+        raise BadInput(f"There is no {path}; expected a folder written by `gynbtnet dose`.")
     adapter = TypeAdapter(kind)
+    former = {"figure": "metric"}  # columns by their former name
     floats = {name for name, annotation in kind.__annotations__.items() if annotation is float}
     try:
         with path.open(newline="", encoding="utf-8") as file:
             return tuple(
                 adapter.validate_python(
-                    {name: "nan" if not value and name in floats else value for name, value in row.items()}
+                    {
+                        former.get(name, name): "nan" if not value and name in floats else value
+                        for name, value in row.items()
+                    }
                 )
                 for row in csv.DictReader(file)
             )
     except (ValidationError, UnicodeDecodeError, csv.Error) as error:
-        raise BadInput(f"{path} is damaged or was edited; run `gynbtnet dose` again.") from error
+        raise BadInput(f"{path} is damaged or has been edited; run `gynbtnet dose` again.") from error

@@ -1,4 +1,4 @@
-"""What a patient got from outside, beside the brachytherapy."""
+"""External beam radiotherapy of the patients, given before or with the brachytherapy."""
 
 import csv
 import re
@@ -15,54 +15,65 @@ _COLUMNS = ("patient", "dose_gy", "fractions")
 
 @dataclass(frozen=True)
 class ExternalBeam:
-    """External beam radiotherapy, of which every structure is taken to get the whole dose."""
+    """External beam radiotherapy; every structure is assumed to receive the whole dose.
+
+    Attributes:
+        dose_gy: total dose in Gy.
+        fractions: number of fractions.
+    """
 
     dose_gy: float
     fractions: int
 
     def eqd2(self, alpha_beta_gy: float) -> float:
-        """In Gy."""
+        """Return the EQD2 in Gy for an α/β in Gy."""
         return eqd2(self.dose_gy / self.fractions, alpha_beta_gy, self.fractions)
 
 
-def parse_external_beam(told: str, patients: Iterable[str]) -> Mapping[str, ExternalBeam]:
-    """By patient, from "45/25" (Gy in fractions, for all) or a CSV file with patient, dose_gy and fractions.
+def parse_external_beam(text: str, patients: Iterable[str]) -> Mapping[str, ExternalBeam]:
+    """Parse the external beam radiotherapy of patients.
 
-    Patients who aren't in the file are left out.
+    Args:
+        text: Gy/fractions for all patients, such as "45/25", or the path of a CSV file with the columns patient,
+            dose_gy and fractions.
+        patients: study IDs.
+
+    Returns:
+        External beam by patient, without patients that the file does not list.
 
     Raises:
-        BadInput: where it is neither, or the file names a patient twice.
+        BadInput: If ``text`` is neither, or the file lists a patient twice.
     """
-    for_all = _COURSE.fullmatch(told)
-    if for_all:
-        return dict.fromkeys(patients, _course(for_all[1], for_all[2], told))
-    path = Path(told)
+    same_for_all = _COURSE.fullmatch(text)
+    if same_for_all:
+        return dict.fromkeys(patients, _external_beam(same_for_all[1], same_for_all[2], text))
+    path = Path(text)
     if not path.is_file():
         raise BadInput(
-            f"The external beam is given as {told!r}; expected Gy/fractions such as 45/25, or a CSV file with the "
+            f"The external beam is given as {text!r}; expected Gy/fractions such as 45/25, or a CSV file with the "
             f"columns {', '.join(_COLUMNS)}."
         )
-    found: dict[str, ExternalBeam] = {}
+    beams: dict[str, ExternalBeam] = {}
     try:
         with path.open(newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
                 patient = row["patient"].strip()
-                if patient in found:
-                    raise BadInput(f"{path} names a patient in two rows; expected one row a patient.")
-                found[patient] = _course(row["dose_gy"], row["fractions"], str(path))
+                if patient in beams:
+                    raise BadInput(f"{path} lists a patient in two rows; expected one row per patient.")
+                beams[patient] = _external_beam(row["dose_gy"], row["fractions"], str(path))
     except (KeyError, AttributeError, UnicodeDecodeError, csv.Error) as error:
-        raise BadInput(f"{path} can't be read; expected a CSV file with the columns {', '.join(_COLUMNS)}.") from error
-    return {patient: found[patient] for patient in patients if patient in found}
+        raise BadInput(f"{path} cannot be read; expected a CSV file with the columns {', '.join(_COLUMNS)}.") from error
+    return {patient: beams[patient] for patient in patients if patient in beams}
 
 
-def _course(dose_gy: str, fractions: str, where: str) -> ExternalBeam:
+def _external_beam(dose_gy: str, fractions: str, source: str) -> ExternalBeam:
     try:
-        course = ExternalBeam(float(dose_gy), int(fractions))
+        beam = ExternalBeam(float(dose_gy), int(fractions))
     except (ValueError, TypeError):  # TypeError: a row of the file ends early
-        course = None
-    if course is None or not 0 <= course.dose_gy <= 200 or not 1 <= course.fractions <= 100:
+        beam = None
+    if beam is None or not 0 <= beam.dose_gy <= 200 or not 1 <= beam.fractions <= 100:
         raise BadInput(
-            f"{where} gives {dose_gy} Gy in {fractions} fractions of external beam; expected 0 to 200 Gy in 1 to 100 "
-            "fractions, such as 45/25, and 0/1 where there was none."
+            f"{source} gives {dose_gy} Gy in {fractions} fractions of external beam; expected 0 to 200 Gy in 1 to 100 "
+            "fractions, such as 45/25, or 0/1 if there was none."
         )
-    return course
+    return beam

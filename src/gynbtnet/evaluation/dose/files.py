@@ -1,7 +1,7 @@
-"""Which dose belongs to which case, and its voxels.
+"""Assignment of dose files to cases, and reading of their voxels.
 
-Among DICOM files a dose belongs to the scan in whose frame of reference it lies; where several scans share a frame, to
-the one in its study. A dose that was exported as an image in Gy is named after its case.
+A DICOM dose belongs to the scan with the same frame of reference; if several scans share a frame, to the scan of the
+same study. A dose that was exported as an image in Gy is named after its case.
 """
 
 import os
@@ -22,51 +22,56 @@ from gynbtnet.runtime.progress import track
 
 
 def find_doses(cases: Sequence[Case], folder: Path | None = None) -> Mapping[str, tuple[Path, ...]]:
-    """By case id the files of its dose, none where there is none.
+    """Find the dose files of cases.
 
     Args:
-        cases: whose doses are sought.
-        folder: searched with everything below, for images ``CASE.nii.gz`` in Gy and for RTDOSEs; left out, each case's
-            RTDOSEs are sought below the folder that holds both its CT series and its RTSTRUCT.
+        cases: cases to find doses for.
+        folder: folder that is searched recursively for images ``CASE.nii.gz`` in Gy and for RTDOSEs. Default: for each
+            case, RTDOSEs below the folder that contains both its CT series and its RTSTRUCT.
+
+    Returns:
+        Files by case id; empty for cases without a dose.
 
     Raises:
-        BadInput: If the folder is absent, no case has a dose, or a dose is that of several fractions.
+        BadInput: If the folder does not exist, no case has a dose, or a dose is that of several fractions.
     """
     if folder is not None and not Path(folder).is_dir():
         raise BadInput(
-            f"There is no folder {folder}; expected one with RTDOSEs, or with a dose CASE.nii.gz in Gy a case."
+            f"There is no folder {folder}; expected a folder with RTDOSEs, or with one dose CASE.nii.gz in Gy per case."
         )
     images = {without_suffix(path.name): path for path in files_below(folder) if is_image_file(path)} if folder else {}
-    found: dict[str, tuple[Path, ...]] = {case.id: (images[case.id],) for case in cases if case.id in images}
-    rest = [case for case in cases if case.id not in found and case.source.ct_folder and case.source.series_uid]
-    found |= _rtdoses(rest, folder)
-    if not any(found.values()):
-        where = folder or "the folders that the cases were ingested from"
+    files: dict[str, tuple[Path, ...]] = {case.id: (images[case.id],) for case in cases if case.id in images}
+    rest = [case for case in cases if case.id not in files and case.source.ct_folder and case.source.series_uid]
+    files |= _find_rtdoses(rest, folder)
+    if not any(files.values()):
+        searched = folder or "the folders that the cases were ingested from"
         raise BadInput(
-            f"{where} holds no dose of any of {len(cases)} cases; expected RTDOSEs in the frames of reference of their "
-            "CTs, or images CASE.nii.gz in Gy: name the folder with --doses. Cases that were pseudonymised or came as "
-            "images don't know their DICOM files and need images."
+            f"There is no dose of any of {len(cases)} cases in {searched}; expected RTDOSEs in the frames of reference "
+            "of their CTs, or images CASE.nii.gz in Gy: give the folder with --doses. Cases that were pseudonymised or "
+            "ingested as images need images, since their DICOM files are not recorded."
         )
-    return {case.id: found.get(case.id, ()) for case in cases}
+    return {case.id: files.get(case.id, ()) for case in cases}
 
 
 def read_dose(files: Sequence[Path]) -> tuple[Volume, ...]:
-    """The grids, in Gy, that add up to the dose of one case.
+    """Read the dose grids of one case, in Gy; their sum is the dose.
 
     Raises:
-        BadInput: where a file can't be read, a dose is not physical or below 0, or the doses belong to several plans.
+        BadInput: If a file cannot be read, a dose is not physical or below 0, or the doses belong to several plans.
     """
     if len(files) == 1 and is_image_file(files[0]):
         dose = read_volume(files[0])
         if dose.array.min() < 0:
-            raise BadInput(f"{files[0]} holds values below 0; expected a dose in Gy: name the folder of doses.")
+            raise BadInput(
+                f"{files[0]} has values below 0; expected a dose in Gy: give the folder of doses with --doses."
+            )
         return (dose,)
     doses = [read_rtdose(path) for path in files]
     plans = group_doses_by_plan(doses)
     if len(plans) > 1:
         raise BadInput(
             f"{files[0]} and {len(files) - 1} more RTDOSEs of one scan belong to {len(plans)} plans; expected the plan "
-            "that was delivered: take the others out of the folder, or name a folder without them with --doses."
+            "that was delivered: remove the others from the folder, or give a folder without them with --doses."
         )
     return tuple(dose.grid for parts in plans.values() for dose in parts)
 
@@ -83,9 +88,9 @@ def check_one_fraction(doses: Sequence[Path], plans: Sequence[Path]) -> None:
                 read_header(path, "an RTDOSE", ["ReferencedRTPlanSequence"]).get("ReferencedRTPlanSequence") or ()
             )
             uids = [uid_value(plan, "ReferencedSOPInstanceUID") for plan in referenced]
-        for several in (fractions[one] for one in uids if one in fractions and fractions[one].count > 1):
+        for plan in (fractions[uid] for uid in uids if uid in fractions and fractions[uid].count > 1):
             raise BadInput(
-                f"{path} is the dose of all {several.count} fractions of the plan in {several.path}; expected that of "
+                f"{path} is the dose of all {plan.count} fractions of the plan in {plan.path}; expected the dose of "
                 "one fraction, since EQD2 is computed per fraction: export the dose of a plan of one fraction, or "
                 "give it as an image CASE.nii.gz in Gy with --doses."
             )
@@ -93,7 +98,7 @@ def check_one_fraction(doses: Sequence[Path], plans: Sequence[Path]) -> None:
 
 @dataclass(frozen=True)
 class _PlannedFractions:
-    """How many fractions an RTPLAN with this SOPInstanceUID prescribes."""
+    """Number of fractions that an RTPLAN with this SOPInstanceUID prescribes."""
 
     path: Path
     uid: str
@@ -106,49 +111,59 @@ def _planned_fractions(path: Path) -> _PlannedFractions:
         groups = plan.get("FractionGroupSequence") or ()
         counts = [code_value(group, "NumberOfFractionsPlanned") for group in groups]
         return _PlannedFractions(
-            path, uid_value(plan, "SOPInstanceUID"), sum(int(one) for one in counts if one.isdigit())
+            path, uid_value(plan, "SOPInstanceUID"), sum(int(count) for count in counts if count.isdigit())
         )
 
 
-def _rtdoses(cases: Sequence[Case], folder: Path | None) -> dict[str, tuple[Path, ...]]:
+def _find_rtdoses(cases: Sequence[Case], folder: Path | None) -> dict[str, tuple[Path, ...]]:
     searched: dict[Path, list[FoundSeries]] = {}
 
     def series_below(root: Path) -> list[FoundSeries]:
         if root not in searched:
             search = search_series(root)
-            spoilt = [one for one in search.damaged if one.may_be(RT_DOSE)]
-            if spoilt:  # without it a case would have no dose, or a part of it
-                raise BadInput(spoilt[0].reason)
+            damaged = [file for file in search.damaged if file.may_be(RT_DOSE)]
+            if damaged:  # without it a case would have no dose, or only a part of it
+                raise BadInput(damaged[0].reason)
             searched[root] = list(search.series)
         return searched[root]
 
     scans: dict[str, FoundSeries] = {}
-    seen: dict[str, FoundSeries] = {}
+    all_scans: dict[str, FoundSeries] = {}
     doses: dict[str, list[FoundSeries]] = {}
     for case in track(cases, "Find doses"):
         root = _common_folder(case)
         if not root.is_dir():
-            raise BadInput(f"There is no folder {root} any more, from which cases came; name the doses with --doses.")
-        seen |= {one.series_uid: one for one in series_below(root) if one.modality == "CT"}
-        own = [one for one in series_below(root) if one.series_uid == case.source.series_uid]
+            raise BadInput(
+                f"The folder {root}, which cases were ingested from, no longer exists; give the doses with --doses."
+            )
+        all_scans |= {series.series_uid: series for series in series_below(root) if series.modality == "CT"}
+        own = [series for series in series_below(root) if series.series_uid == case.source.series_uid]
         if own:
             scans[case.id] = own[0]
-            doses[case.id] = [one for one in series_below(folder or root) if one.modality == "RTDOSE"]
-    found = {case_id: _of_scan(scan, doses[case_id], list(seen.values())) for case_id, scan in scans.items()}
-    plans = [path for below in searched.values() for one in below if one.modality == "RTPLAN" for path in one.files]
-    if any(found.values()) and plans:
-        check_one_fraction([path for files in found.values() for path in files], plans)
-    return found
+            doses[case.id] = [series for series in series_below(folder or root) if series.modality == "RTDOSE"]
+    dose_files = {
+        case_id: _doses_of_scan(scan, doses[case_id], list(all_scans.values())) for case_id, scan in scans.items()
+    }
+    plans = [
+        path
+        for all_series in searched.values()
+        for series in all_series
+        if series.modality == "RTPLAN"
+        for path in series.files
+    ]
+    if any(dose_files.values()) and plans:
+        check_one_fraction([path for files in dose_files.values() for path in files], plans)
+    return dose_files
 
 
-def _of_scan(scan: FoundSeries, doses: Sequence[FoundSeries], scans: Sequence[FoundSeries]) -> tuple[Path, ...]:
-    framed = [dose for dose in doses if dose.frame_of_reference_uid == scan.frame_of_reference_uid]
+def _doses_of_scan(scan: FoundSeries, doses: Sequence[FoundSeries], scans: Sequence[FoundSeries]) -> tuple[Path, ...]:
+    own = [dose for dose in doses if dose.frame_of_reference_uid == scan.frame_of_reference_uid]
     if sum(other.frame_of_reference_uid == scan.frame_of_reference_uid for other in scans) > 1:
-        framed = [dose for dose in framed if dose.study_uid == scan.study_uid]
-    return tuple(sorted(path for dose in framed for path in dose.files))
+        own = [dose for dose in own if dose.study_uid == scan.study_uid]
+    return tuple(sorted(path for dose in own for path in dose.files))
 
 
 def _common_folder(case: Case) -> Path:
-    """The folder that holds the scan and its structure set."""
+    """Return the folder that contains the scan and its structure set."""
     folders = [case.source.ct_folder, case.source.rtstruct and case.source.rtstruct.parent]
     return Path(os.path.commonpath([folder for folder in folders if folder]))

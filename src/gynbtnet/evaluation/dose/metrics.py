@@ -1,4 +1,4 @@
-"""The figures that a dose is judged by: D90, D98 and D50 of targets, D2cc, D1cc and D0.1cc of organs."""
+"""Dose-volume metrics: D90, D98 and D50 of targets; D2cc, D1cc and D0.1cc of organs."""
 
 import math
 import re
@@ -11,18 +11,23 @@ from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.targets import TARGET_TYPES
 
 TARGET_METRICS = ("D90", "D98", "D50")
-"""Least dose in the hottest 90, 98 and 50 % of the volume."""
+"""Minimum dose to the hottest 90, 98 and 50 % of the volume."""
 ORGAN_METRICS = ("D2cc", "D1cc", "D0.1cc")
-"""Least dose in the hottest 2, 1 and 0.1 cm³."""
-HOLDS_THE_SOURCE = ("uterus",)
-"""Of what the source stands in, the hottest part says nothing: there is a histogram and no figure."""
+"""Minimum dose to the hottest 2, 1 and 0.1 cm³."""
+STRUCTURES_WITH_SOURCE = ("uterus",)
+"""Structures that contain the source. The dose to their hottest part has no meaning: they have a DVH and no metrics."""
 
 _NAME = re.compile(r"D(\d+(?:\.\d+)?)(cc)?")
 
 
 @dataclass(frozen=True)
 class DoseMetric:
-    """A dose in Gy, NaN where there is none; and what has to be known of it, empty where nothing."""
+    """Value of a dose-volume metric.
+
+    Attributes:
+        dose_gy: dose in Gy; NaN if undefined.
+        note: restriction of the value or reason why it is undefined; otherwise empty.
+    """
 
     dose_gy: float
     note: str = ""
@@ -33,40 +38,51 @@ NO_DOSE = DoseMetric(math.nan, "no dose")
 
 
 def is_target(structure: str, names: StructureNames) -> bool:
-    """Whether a structure is a GTV, CTV or PTV."""
+    """Return whether a structure is a GTV, CTV or PTV."""
     return names.interpreted_type(structure) in TARGET_TYPES
 
 
 def dose_metric_names(structure: str, names: StructureNames) -> tuple[str, ...]:
-    """Which figures a structure is judged by; none where it holds the source."""
-    if structure in HOLDS_THE_SOURCE:
+    """Return the metrics reported for a structure; none if it contains the source."""
+    if structure in STRUCTURES_WITH_SOURCE:
         return ()
     return TARGET_METRICS if is_target(structure, names) else ORGAN_METRICS
 
 
 def parse_metric_name(name: str) -> tuple[float, Literal["%", "cm³"]]:
-    """The volume that a figure's name says: ``D90`` 90 %, ``D2cc`` 2 cm³.
+    """Return the volume that a metric's name gives, and its unit: ``D90`` 90 %, ``D2cc`` 2 cm³.
 
     Raises:
-        ValueError: where it says none.
+        ValueError: If the name is not that of a dose-volume metric.
     """
-    found = _NAME.fullmatch(name)
-    if found is None or float(found[1]) <= 0 or (not found[2] and float(found[1]) > 100):
-        raise ValueError(f"“{name}” is no figure of a dose, such as D90 or D2cc")
-    return float(found[1]), "cm³" if found[2] else "%"
+    match = _NAME.fullmatch(name)
+    if match is None or float(match[1]) <= 0 or (not match[2] and float(match[1]) > 100):
+        raise ValueError(f"“{name}” is not a dose-volume metric; expected a name such as D90 or D2cc")
+    return float(match[1]), "cm³" if match[2] else "%"
 
 
 def dose_metric(name: str, dose: DoseVolumeHistogram) -> DoseMetric:
-    """One figure of a dose in a structure; none, with a note, where the structure or the dose grid is too small."""
+    """Compute a dose-volume metric.
+
+    Args:
+        name: name of the metric, such as "D90" or "D2cc".
+        dose: dose in the structure.
+
+    Returns:
+        The dose. It is NaN, with a note, if the structure or the dose grid is too small.
+
+    Raises:
+        ValueError: If the name is not that of a dose-volume metric.
+    """
     if not dose.volume_cm3:
         return NO_CONTOUR
     amount, unit = parse_metric_name(name)
-    volume = amount if unit == "cm³" else dose.volume_cm3 * amount / 100
-    none = partial(DoseMetric, math.nan)
-    if volume > dose.volume_cm3 * (1 + 1e-6):
-        return none(f"of only {dose.volume_cm3:.2g} cm³")
-    found = float(dose.dose_at(volume))
+    volume_cm3 = amount if unit == "cm³" else dose.volume_cm3 * amount / 100
+    undefined = partial(DoseMetric, math.nan)
+    if volume_cm3 > dose.volume_cm3 * (1 + 1e-6):
+        return undefined(f"volume only {dose.volume_cm3:.2g} cm³")
+    dose_gy = float(dose.dose_at(volume_cm3))
     if not dose.outside_cm3:
-        return DoseMetric(found)
-    share = f"{100 * dose.outside_cm3 / dose.volume_cm3:.2g} % outside the dose grid"
-    return none(share) if math.isnan(found) else DoseMetric(found, f"at least, {share}")
+        return DoseMetric(dose_gy)
+    outside = f"{100 * dose.outside_cm3 / dose.volume_cm3:.2g} % outside the dose grid"
+    return undefined(outside) if math.isnan(dose_gy) else DoseMetric(dose_gy, f"lower bound, {outside}")

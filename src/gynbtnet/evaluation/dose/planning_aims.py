@@ -1,4 +1,4 @@
-"""What the total dose of a course is held against: a table of planning aims and limits, read from a file."""
+"""Planning aims and limits for the total dose of a course, read from a YAML table."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,25 +12,26 @@ from gynbtnet.runtime.plain_data import PlainDataError, load_yaml
 from gynbtnet.runtime.settings import Settings
 
 Verdict = Literal["aim met", "aim missed", "limit met", "limit missed", "not judged", ""]
-"""Of a figure with an aim and a limit: "limit met" says that the aim is missed. Empty where the table asks nothing."""
+"""Judgement of a total dose. For a metric with an aim and a limit, "limit met" means that the aim is missed. Empty if
+the table has neither for the metric."""
 
 EMBRACE_II = Path(__file__).with_name("aims_embrace2.yaml")
 
 
 class Bounds(Settings):
-    """Between which EQD2 in Gy a figure should lie, bounds excluded."""
+    """Range of the EQD2 in Gy of a metric, bounds excluded."""
 
     above: float | None = None
     below: float | None = None
 
     @model_validator(mode="after")
-    def _bound(self) -> "Bounds":
+    def _has_bound(self) -> "Bounds":
         if self.above is None and self.below is None:
             raise ValueError("neither above nor below")
         return self
 
-    def hold(self, dose_gy: float) -> bool:
-        """Whether a dose lies between them."""
+    def contains(self, dose_gy: float) -> bool:
+        """Return whether a dose is within the bounds."""
         return (self.above is None or dose_gy > self.above) and (self.below is None or dose_gy < self.below)
 
     def __str__(self) -> str:
@@ -39,33 +40,33 @@ class Bounds(Settings):
 
 
 class Aim(Settings):
-    """What is aimed at, and what may not be missed."""
+    """Aim and limit of one metric."""
 
     aim: Bounds | None = None
     limit: Bounds | None = None
 
     def verdict(self, dose_gy: float) -> Verdict:
-        """On a total EQD2 in Gy; NaN isn't judged."""
+        """Judge a total EQD2 in Gy; NaN is not judged."""
         if dose_gy != dose_gy:
             return "not judged"
-        if self.limit is not None and not self.limit.hold(dose_gy):
+        if self.limit is not None and not self.limit.contains(dose_gy):
             return "limit missed"
         if self.aim is None:
             return "limit met" if self.limit is not None else ""
-        if self.aim.hold(dose_gy):
+        if self.aim.contains(dose_gy):
             return "aim met"
         return "aim missed" if self.limit is None else "limit met"
 
 
 class AlphaBeta(Settings):
-    """For which α/β in Gy a table holds."""
+    """α/β in Gy for which a table is valid."""
 
     target: float = Field(gt=0)
     organ: float = Field(gt=0)
 
 
 class PlanningAims(Settings):
-    """A table of aims; see ``aims_embrace2.yaml``."""
+    """Table of aims and limits; see ``aims_embrace2.yaml``."""
 
     name: str
     source: str
@@ -78,23 +79,26 @@ class PlanningAims(Settings):
     def load(cls, path: Path = EMBRACE_II) -> "PlanningAims":
         """Read a table.
 
+        Args:
+            path: YAML file; default: EMBRACE II's aims and limits.
+
         Raises:
-            BadInput: where the file is absent or no such table.
+            BadInput: If the file is missing or is not such a table.
         """
         try:
             return cls.model_validate(load_yaml(Path(path)))
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
-            where = ".".join(map(str, first["loc"])) or "the file as a whole"
+            location = ".".join(map(str, first["loc"])) or "the whole file"
             raise BadInput(
-                f"The table of aims {path} can't be used ({where}: {first['msg']}); expected the form of "
-                f"{EMBRACE_II.name}, which comes with this package."
+                f"The table of aims {path} cannot be used ({location}: {first['msg']}); expected the form of "
+                f"{EMBRACE_II.name}, which is included in this package."
             ) from error
         except (OSError, UnicodeDecodeError, PlainDataError) as error:
             raise BadInput(
-                f"The table of aims {path} can't be read as YAML; give an existing file with --aims."
+                f"The table of aims {path} cannot be read as YAML; give an existing file with --aims."
             ) from error
 
-    def of(self, structure: str, figure: str) -> Aim:
-        """What is asked of one figure; nothing where the table doesn't name it."""
-        return self.structures.get(structure, {}).get(figure, Aim())
+    def aim_for(self, structure: str, metric: str) -> Aim:
+        """Return the aim and limit of a metric; both are None if the table does not list it."""
+        return self.structures.get(structure, {}).get(metric, Aim())

@@ -1,4 +1,4 @@
-"""The page of a cohort's doses: fractions, courses against aims, agreement of contours, histograms."""
+"""Dose report of a cohort: fractions, courses against aims, agreement of contours, histograms."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -7,13 +7,13 @@ import pandas as pd
 
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.dose.agreement import DoseAgreement, limit_cells
-from gynbtnet.evaluation.dose.course import ASSUMED, CourseDose
+from gynbtnet.evaluation.dose.course import COURSE_ASSUMPTIONS, CourseDose
 from gynbtnet.evaluation.dose.dvh_plot import curve_table, dvh_panels
 from gynbtnet.evaluation.dose.planning_aims import PlanningAims
 from gynbtnet.evaluation.dose.score import DoseScore
 from gynbtnet.evaluation.dose.tables import (
-    DEFINED,
-    JUDGED,
+    DOSE_METRIC_DEFINITIONS,
+    VERDICTS,
     aims_sentence,
     course_cells,
     dose_table,
@@ -25,28 +25,29 @@ from gynbtnet.evaluation.reports import html_elements as html
 from gynbtnet.evaluation.reports.html_page import html_page
 
 AGREEMENT = (
-    "Each mark is a case, in its patient's colour and shape. A patient's cases count as repeated measurements of a "
-    "changing quantity: the line is the bias, the mean of the patients' means; between the dashed lines 95 % of single "
-    "differences are expected; bands are 95 % intervals. Without a second patient there are no limits. Where "
-    "differences grow with the mean, the limits are too wide at one end and too narrow at the other."
+    "Each point is a case, in the colour and shape of its patient. The cases of a patient count as repeated "
+    "measurements of a changing quantity. The solid line is the bias, the mean of the patients' means. 95 % of single "
+    "differences are expected between the dashed lines, the limits of agreement. Bands are 95 % intervals. Limits need "
+    "at least two patients. If differences grow with the mean, the limits are too wide at one end and too narrow at "
+    "the other."
 )
-HISTOGRAMS = "Thin: a case. Thick: the median of the cases. Solid: manual contours. Dashed: automatic ones."
+HISTOGRAMS = "Thin lines: cases. Thick lines: median of the cases. Solid: manual contours. Dashed: automatic contours."
 
 
 @dataclass(frozen=True)
 class DoseContent:
-    """All that the page shows.
+    """Content of the dose report.
 
     Attributes:
-        cohort: whose doses they are.
-        scores: of every fraction.
-        summary: of the fractions, see :func:`gynbtnet.evaluation.dose.tables.summarise_dose`.
-        courses: every patient's totals.
-        aims: what the totals were held against.
-        agreements: of automatic and manual contours; none where nothing was predicted.
-        curves: of every case, see :func:`gynbtnet.evaluation.dose.score.score_dose`.
-        settings: names and values.
-        predicted: whether there are automatic contours at all.
+        cohort: cases of the report.
+        scores: scores of every fraction.
+        summary: summary of the fractions, see :func:`gynbtnet.evaluation.dose.tables.summarise_dose`.
+        courses: total doses of every patient.
+        aims: aims and limits that the totals are compared with.
+        agreements: agreement of automatic and manual contours; empty if nothing was predicted.
+        curves: histograms of every case, see :func:`gynbtnet.evaluation.dose.score.score_dose`.
+        settings: names and values of the settings.
+        predicted: whether there are automatic contours.
     """
 
     cohort: Cohort
@@ -61,19 +62,19 @@ class DoseContent:
 
 
 def dose_report(content: DoseContent) -> str:
-    """The page as HTML, with the same CSV files inside that lie beside it; the same content gives the same bytes."""
+    """Return the report as HTML; it includes the CSV files of its folder, and equal content gives equal bytes."""
     cohort = content.cohort
-    whose = "The dose in manual and automatic contours" if content.predicted else "The dose in manual contours"
+    subject = "Dose in manual and automatic contours" if content.predicted else "Dose in manual contours"
     cases, patients = len(cohort.cases), len(cohort.patients)
-    counted = f"{cases} case{'s' * (cases > 1)} of {patients} patient{'s' * (patients > 1)}"
+    counts = f"{cases} case{'s' * (cases > 1)} of {patients} patient{'s' * (patients > 1)}"
     return html_page(
-        f"Dose: {cohort.name}", _sections(content), synthetic=cohort.synthetic, description=f"{whose}, {counted}."
+        f"Dose: {cohort.name}", _sections(content), synthetic=cohort.synthetic, description=f"{subject}, {counts}."
     )
 
 
 def _sections(content: DoseContent) -> Iterator[tuple[str, Iterator[str]]]:
-    yield "A fraction", _fraction(content)
-    yield "A course, total EQD2", _course(content)
+    yield "One fraction", _fraction(content)
+    yield "Whole course, total EQD2", _course(content)
     if content.agreements:
         yield "Automatic against manual", _agreement(content.agreements)
     yield "Dose-volume histograms", _histograms(content.curves, content.cohort.synthetic)
@@ -83,44 +84,44 @@ def _sections(content: DoseContent) -> Iterator[tuple[str, Iterator[str]]]:
 def _fraction(content: DoseContent) -> Iterator[str]:
     yield html.table(*fraction_cells(content.summary, predicted=content.predicted), numbers=slice(2, None))
     yield _csv(content.summary, "dose_summary.csv")
-    yield html.paragraph(DEFINED, "note")
+    yield html.paragraph(DOSE_METRIC_DEFINITIONS, "note")
     heads, rows = score_cells(content.scores, predicted=content.predicted)
     table = html.table(heads, rows, numbers=slice(3, heads.index("note")))
-    whole = table + _csv(dose_table(content.scores, DoseScore), "dose.csv")
-    yield html.details(f"Every case and figure ({len(rows)} rows)", whole)
+    with_link = table + _csv(dose_table(content.scores, DoseScore), "dose.csv")
+    yield html.details(f"Every case and metric ({len(rows)} rows)", with_link)
 
 
 def _course(content: DoseContent) -> Iterator[str]:
-    several = len({one.patient for one in content.courses}) > 1
+    several = len({course.patient for course in content.courses}) > 1
     if content.predicted:
-        yield html.paragraph(_changed(content.courses))
+        yield html.paragraph(_changed_verdicts(content.courses))
     heads, rows = verdict_cells(content.courses, predicted=content.predicted)
     if several and rows:
-        yield html.paragraph("How many patients' totals have which verdict:")
+        yield html.paragraph("Number of patients with each verdict:")
         yield html.table(heads, rows, numbers=slice(5, None), download="verdicts.csv")
-    yield html.paragraph(f"{aims_sentence(content.aims)} {ASSUMED}", "note")
+    yield html.paragraph(f"{aims_sentence(content.aims)} {COURSE_ASSUMPTIONS}", "note")
     heads, rows = course_cells(content.courses, predicted=content.predicted)
     table = html.table(heads, rows, numbers=slice(3, heads.index("aim")))
-    whole = table + _csv(dose_table(content.courses, CourseDose), "eqd2.csv")
-    yield html.details(f"Every patient and figure ({len(rows)} rows)", whole) if several else whole
+    with_link = table + _csv(dose_table(content.courses, CourseDose), "eqd2.csv")
+    yield html.details(f"Every patient and metric ({len(rows)} rows)", with_link) if several else with_link
 
 
-def _changed(courses: Sequence[CourseDose]) -> str:
-    """In how many totals the automatic contours would have changed what is said of the dose."""
-    judged = [one for one in courses if {one.manual_verdict, one.automatic_verdict} <= set(JUDGED)]
-    changed = sum(one.manual_verdict != one.automatic_verdict for one in judged)
+def _changed_verdicts(courses: Sequence[CourseDose]) -> str:
+    """Return a sentence with the number of totals whose verdict the automatic contours change."""
+    judged = [course for course in courses if {course.manual_verdict, course.automatic_verdict} <= set(VERDICTS)]
+    changed = sum(course.manual_verdict != course.automatic_verdict for course in judged)
     if not judged:
         return "No total was judged by both contours."
-    return f"Of {len(judged)} totals judged by both contours the automatic ones have another verdict in {changed}."
+    return f"{len(judged)} totals were judged by both contours; the automatic contours change the verdict of {changed}."
 
 
 def _agreement(agreements: Sequence[DoseAgreement]) -> Iterator[str]:
     yield html.paragraph(AGREEMENT, "note")
-    for one in agreements:
-        yield html.heading(one.figure, 3)
-        yield html.figure(one.panels, f"{one.picture.description}, in one fraction.")
-        yield _csv(one.pairs, f"{one.name}.csv")
-        yield html.table(*limit_cells(one.limits)) + _csv(one.limits, f"{one.name}_limits.csv")
+    for agreement in agreements:
+        yield html.heading(agreement.metric, 3)
+        yield html.figure(agreement.panels, f"{agreement.picture.description}, in one fraction.")
+        yield _csv(agreement.pairs, f"{agreement.name}.csv")
+        yield html.table(*limit_cells(agreement.limits)) + _csv(agreement.limits, f"{agreement.name}_limits.csv")
 
 
 def _histograms(curves: pd.DataFrame, synthetic: bool) -> Iterator[str]:
@@ -135,5 +136,5 @@ def _settings(content: DoseContent) -> Iterator[str]:
 
 
 def _csv(table: pd.DataFrame, name: str) -> str:
-    """A link with the bytes of the file that lies beside the page."""
+    """Return a link that contains the same bytes as the file next to the page."""
     return html.csv_link(table.to_csv(index=False), name)

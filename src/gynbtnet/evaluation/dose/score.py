@@ -1,4 +1,4 @@
-"""The dose of one case's structures: by the manual contours, by the automatic ones, and the difference."""
+"""Dose-volume metrics of one case by the manual contours, by the automatic contours, and their difference."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,33 +13,33 @@ from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation, Volume
 
 MANUAL, AUTOMATIC = "manual", "automatic"
-PERCENT = np.concatenate([np.arange(0, 5, 0.25), np.arange(5, 101)])
-"""Of the volume: where a histogram is written."""
+VOLUME_PERCENT = np.concatenate([np.arange(0, 5, 0.25), np.arange(5, 101)])
+"""Volumes at which a histogram is written, in % of the structure."""
 CURVE_COLUMNS = ("case", "structure", "contours", "volume_percent", "volume_cm3", "dose_gy")
 
 
 @dataclass(frozen=True)
 class DoseScore:
-    """One figure of one structure in the dose of one case.
+    """One metric of one structure in the dose of one case.
 
     Attributes:
         case: id of the case.
-        patient: whose case it is.
-        fraction: of the patient, 1 for the first.
-        structure: its id.
-        figure: ``D90``, ``D98`` and ``D50`` of targets, ``D2cc``, ``D1cc`` and ``D0.1cc`` of organs.
-        manual_gy: by the cohort's contours, Gy; NaN with a note.
-        automatic_gy: by the predicted contours, Gy; NaN with a note, or where nothing was predicted.
-        difference_gy: automatic minus manual, Gy; NaN where one of them is.
-        manual_note: what has to be known of it, such as "of only 1.2 cm³"; empty where nothing.
-        automatic_note: the same of the automatic one.
+        patient: study ID of the patient.
+        fraction: number of the fraction, 1 for the patient's first.
+        structure: identifier of the structure.
+        metric: ``D90``, ``D98`` or ``D50`` of a target; ``D2cc``, ``D1cc`` or ``D0.1cc`` of an organ.
+        manual_gy: value by the cohort's contours, Gy; NaN with a note.
+        automatic_gy: value by the predicted contours, Gy; NaN with a note, or if nothing was predicted.
+        difference_gy: automatic minus manual, Gy; NaN if one of them is.
+        manual_note: restriction of the manual value, such as "volume only 1.2 cm³"; otherwise empty.
+        automatic_note: restriction of the automatic value; otherwise empty.
     """
 
     case: str
     patient: str
     fraction: int
     structure: str
-    figure: str
+    metric: str
     manual_gy: float
     automatic_gy: float
     difference_gy: float
@@ -54,56 +54,65 @@ def score_dose(
     automatic: Segmentation | None,
     names: StructureNames,
 ) -> tuple[list[DoseScore], pd.DataFrame]:
-    """Every figure of every structure of ``manual``, and the histograms as a table with ``CURVE_COLUMNS``.
+    """Compute every dose-volume metric of every structure of ``manual``.
 
     Args:
-        case: whose dose it is.
-        doses: grids in Gy that add up to it; none where the case has no dose.
+        case: the case that the dose belongs to.
+        doses: dose grids in Gy, which are summed; empty if the case has no dose.
         manual: the cohort's contours.
-        automatic: predicted contours on the same grid; None where there are none.
-        names: which structures are targets.
+        automatic: predicted contours on the same grid; None if there are none.
+        names: table that identifies targets.
+
+    Returns:
+        The metrics, and the histograms as a table with ``CURVE_COLUMNS``.
     """
     scores, curves = [], []
     for structure in manual.structures:
         contours = {MANUAL: manual, AUTOMATIC: automatic}
-        undrawn = structure in case.missing
-        found = {
-            who: dose_volume_histogram(segmentation.mask(structure), segmentation.labels.geometry, doses)
-            for who, segmentation in contours.items()
-            if segmentation is not None and doses and not (who == MANUAL and undrawn)
+        is_unknown = structure in case.missing
+        histograms = {
+            source: dose_volume_histogram(segmentation.mask(structure), segmentation.labels.geometry, doses)
+            for source, segmentation in contours.items()
+            if segmentation is not None and doses and not (source == MANUAL and is_unknown)
         }
         scores += [
-            _score(case, structure, name, found, automatic is not None, bool(doses))
-            for name in dose_metric_names(structure, names)
+            _score(case, structure, metric, histograms, automatic is not None, bool(doses))
+            for metric in dose_metric_names(structure, names)
         ]
-        curves += [_curve(case.id, structure, who, dose) for who, dose in found.items() if dose.inside_cm3]
+        curves += [_curve(case.id, structure, source, dose) for source, dose in histograms.items() if dose.inside_cm3]
     return scores, pd.concat(curves) if curves else pd.DataFrame(columns=CURVE_COLUMNS)
 
 
 def _score(
-    case: Case, structure: str, name: str, found: Mapping[str, DoseVolumeHistogram], predicted: bool, has_dose: bool
+    case: Case,
+    structure: str,
+    metric: str,
+    histograms: Mapping[str, DoseVolumeHistogram],
+    is_predicted: bool,
+    has_dose: bool,
 ) -> DoseScore:
     if not has_dose:
         manual = automatic = NO_DOSE
     else:
         manual, automatic = (
-            dose_metric(name, found[who]) if who in found else NO_CONTOUR for who in (MANUAL, AUTOMATIC)
+            dose_metric(metric, histograms[source]) if source in histograms else NO_CONTOUR
+            for source in (MANUAL, AUTOMATIC)
         )
     return DoseScore(
         case=case.id,
         patient=case.patient,
         fraction=case.fraction,
         structure=structure,
-        figure=name,
+        metric=metric,
         manual_gy=manual.dose_gy,
         automatic_gy=automatic.dose_gy,
         difference_gy=automatic.dose_gy - manual.dose_gy,
         manual_note=manual.note,
-        automatic_note=automatic.note if predicted else "",
+        automatic_note=automatic.note if is_predicted else "",
     )
 
 
-def _curve(case: str, structure: str, who: str, dose: DoseVolumeHistogram) -> pd.DataFrame:
-    volumes = dose.volume_cm3 * PERCENT / 100
-    columns = (case, structure, who, PERCENT, volumes, dose.dose_at(volumes))
+def _curve(case: str, structure: str, source: str, dose: DoseVolumeHistogram) -> pd.DataFrame:
+    volumes = dose.volume_cm3 * VOLUME_PERCENT / 100
+    columns = (case, structure, source, VOLUME_PERCENT, volumes, dose.dose_at(volumes))
     return pd.DataFrame(dict(zip(CURVE_COLUMNS, columns, strict=True)))

@@ -1,1 +1,1 @@
-"""Scores of one case: DSC, surface distances, centroids, and their tables."""
+"""Scores of contours: DSC, surface distances, volumes, centroids, and their tables."""

@@ -1,20 +1,20 @@
-"""A folder of predictions against a cohort's contours: scores of every case, and their tables on disk."""
+"""Evaluation of a folder of predictions against a cohort's contours: scores of every case, and their tables on disk."""
 
 import csv
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
 from gynbtnet.datasets.case import Case
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.evaluation.metrics.metrics import Score, score
-from gynbtnet.evaluation.metrics.score_table import markdown_table, score_table, scoring_sentence, summarise
+from gynbtnet.evaluation.metrics.metrics import Score, score_case
+from gynbtnet.evaluation.metrics.score_table import markdown_table, score_table, scoring_note, summarise_scores
 from gynbtnet.evaluation.metrics.settings import ScoringSettings
 from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.imaging.structure_masks import OverlappingSegmentation, StructureMasks
@@ -27,42 +27,51 @@ from gynbtnet.runtime.parallel import limit_jobs_to_memory, map_scans
 
 Result = TypeVar("Result")
 _BASE_GB = 0.3
-_BYTES_A_VOXEL = 26  # where one structure fills the scan: two label maps, masks, surfaces and one map of distances
-FILES = ("scores.csv", "summary.csv", "summary.json", "summary.md")
-PAGE_FILES = ("report.html", "strata.csv", "consistency.csv", "flags.csv")
-"""What :func:`gynbtnet.evaluation.reports.evaluation_report.report_evaluation` adds."""
+_BYTES_PER_VOXEL = 26  # if one structure fills the scan: two label maps, masks, surfaces and one distance map
+_FORMER_COLUMNS = {"policy": "missing_structure_policy", "missed": "missing_in"}  # of scores.csv, by their former name
+EVALUATION_FILES = ("scores.csv", "summary.csv", "summary.json", "summary.md")
+REPORT_FILES = ("report.html", "strata.csv", "consistency.csv", "flags.csv")
+"""Files that :func:`gynbtnet.evaluation.reports.evaluation_report.report_evaluation` adds."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores of a set of cases, in the cohort's order, and how they were made."""
+    """Scores of a set of cases.
+
+    Attributes:
+        scores: scores in the order of the cohort.
+        settings: settings that the scores were computed with.
+    """
 
     scores: tuple[Score, ...]
     settings: ScoringSettings = field(default_factory=ScoringSettings)
 
     @property
     def summary(self) -> pd.DataFrame:
-        """See :func:`gynbtnet.evaluation.metrics.score_table.summarise`."""
-        return summarise(self.scores, self.settings)
+        """Summary as :func:`gynbtnet.evaluation.metrics.score_table.summarise_scores` returns it."""
+        return summarise_scores(self.scores, self.settings)
 
     @classmethod
     def load(cls, folder: Path) -> "Evaluation":
-        """Read what :func:`evaluate` wrote.
+        """Read the folder that :func:`evaluate` wrote.
+
+        Args:
+            folder: folder with ``scores.csv``; files with former column names are read too.
 
         Raises:
-            BadInput: where the folder holds no ``scores.csv``, or a damaged one.
+            BadInput: If ``scores.csv`` is missing or damaged.
         """
         path = Path(folder) / "scores.csv"
         if not path.is_file():
-            raise BadInput(f"There is no {path}; expected an evaluation folder, as `gynbtnet evaluate` writes it.")
+            raise BadInput(f"There is no {path}; expected an evaluation folder written by `gynbtnet evaluate`.")
         try:
             with path.open(newline="") as file:
-                rows = list(csv.DictReader(file))
-            made = {tuple(row.pop(name) for name in ScoringSettings.model_fields) for row in rows}
+                rows = [_with_current_columns(row) for row in csv.DictReader(file)]
+            settings_values = {tuple(row.pop(name) for name in ScoringSettings.model_fields) for row in rows}
             scores = tuple(_SCORE.validate_python(_with_nan(row)) for row in rows)
             settings = [
                 ScoringSettings.model_validate(dict(zip(ScoringSettings.model_fields, values, strict=True)))
-                for values in made
+                for values in settings_values
             ]
         except (ValidationError, KeyError, UnicodeDecodeError, csv.Error) as error:
             raise BadInput(
@@ -70,7 +79,8 @@ class Evaluation:
             ) from error
         if len(settings) != 1:
             raise BadInput(
-                f"{path} holds no scores, or some of several policies or tolerances; run `gynbtnet evaluate` again."
+                f"{path} has no scores, or scores of several missing-structure policies or tolerances; run "
+                "`gynbtnet evaluate` again."
             )
         return cls(scores, settings[0])
 
@@ -84,123 +94,148 @@ def evaluate(
     jobs: int = 1,
     memory_gb: float | None = None,
 ) -> Evaluation:
-    """Score ``<predictions>/<case id>/labels.nii.gz`` of every case of ``cohort`` against its labels.
+    """Score ``<predictions>/<case id>/labels.nii.gz`` of every case of ``cohort`` against its contours.
 
-    Writes the folder ``out`` whole: ``scores.csv`` (a row per case and structure), ``summary.csv``, ``summary.json``
-    and ``summary.md`` (mean ± SD per structure). A structure that a case's source doesn't contour isn't scored there.
+    Writes the folder ``out`` atomically: ``scores.csv`` (one row per case and structure), ``summary.csv``,
+    ``summary.json`` and ``summary.md`` (mean ± SD per structure). A structure that a case's source does not contour is
+    not scored in that case.
 
     Args:
-        cohort: the truth.
-        predictions: a folder as :func:`gynbtnet.predict` or ``gynbtnet predict`` leaves it.
+        cohort: cases with reference contours.
+        predictions: folder as :func:`gynbtnet.predict` or ``gynbtnet predict`` writes it.
         out: folder of the tables.
-        settings: policy and tolerance.
-        jobs: cases at once, each in a process of its own.
-        memory_gb: what they may take together, see :func:`gynbtnet.runtime.parallel.limit_jobs_to_memory`.
+        settings: policy for missing structures and tolerance of the surface DSC.
+        jobs: number of cases evaluated at once, each in a separate process.
+        memory_gb: memory limit of all processes together, see
+            :func:`gynbtnet.runtime.parallel.limit_jobs_to_memory`.
+
+    Returns:
+        The scores.
 
     Raises:
-        BadInput: where there is no case, a case has no labels, or a prediction is absent, lies on another grid or comes
-            from a model of other structures; where ``out`` holds anything but an earlier evaluation.
+        BadInput: If the cohort has no cases, or a case has no contours.
+            If a prediction is missing, is on another grid or is from a model of other structures.
+            If ``out`` contains anything other than an earlier evaluation.
     """
     settings = settings or ScoringSettings()
-    ensure_replaceable(out, FILES + PAGE_FILES, "scores.csv")
+    ensure_replaceable(out, EVALUATION_FILES + REPORT_FILES, "scores.csv")
     if not cohort.cases:
-        raise BadInput(f"The selection of the cohort {cohort.folder} has no cases; expected some to evaluate.")
-    work = partial(_scores_of, cohort.structures, predictions, settings)
-    scored = all_or_none(work, cohort.cases, title="Evaluate", jobs=jobs, memory_gb=memory_gb)
-    evaluation = Evaluation(tuple(score for of_case in scored for score in of_case), settings)
+        raise BadInput(f"The selection of the cohort {cohort.folder} has no cases; expected at least one to evaluate.")
+    work = partial(_score_prediction, cohort.structures, predictions, settings)
+    scores_per_case = map_cases(work, cohort.cases, title="Evaluate", jobs=jobs, memory_gb=memory_gb)
+    evaluation = Evaluation(tuple(score for scores in scores_per_case for score in scores), settings)
     _write(evaluation, out)
     return evaluation
 
 
-def all_or_none(
+def map_cases(
     work: Callable[[Case], Result], cases: Sequence[Case], *, title: str, jobs: int, memory_gb: float | None = None
 ) -> list[Result]:
-    """What ``work`` makes of every case, as :func:`gynbtnet.runtime.parallel.map_scans` does it.
+    """Apply ``work`` to every case, as :func:`gynbtnet.runtime.parallel.map_scans` does, or fail if one case fails.
+
+    A table without the failed cases could be mistaken for a table of all cases.
+
+    Args:
+        work: function of one case.
+        cases: at least one case.
+        title: title of the progress bar.
+        jobs: number of cases at once.
+        memory_gb: memory limit of all processes together.
+
+    Returns:
+        One result per case, in the same order.
 
     Raises:
-        BadInput: where one fails, since a table of the others would look like one of all.
+        BadInput: If a case fails.
     """
     largest = max(math.prod(case.geometry.shape) for case in cases)
     if jobs > 1:
-        jobs = limit_jobs_to_memory(jobs, _BASE_GB + largest * _BYTES_A_VOXEL / 1e9, memory_gb)
+        jobs = limit_jobs_to_memory(jobs, _BASE_GB + largest * _BYTES_PER_VOXEL / 1e9, memory_gb)
     try:
         return map_scans(work, cases, name=lambda case: case.id, title=title, jobs=jobs)
     except ScansFailed as problem:
         (_, reason), *more = problem.failed
-        further = f" {len(more)} more of {len(cases)} cases can't be evaluated either." if more else ""
+        further = f" {len(more)} more of {len(cases)} cases cannot be evaluated either." if more else ""
         raise BadInput(f"{reason}{further}") from problem
 
 
-def matching_prediction(case: Case, predictions: Path, truth: Segmentation) -> Segmentation:
-    """The predicted contours of a case, on the grid of its truth.
+def read_matching_prediction(case: Case, predictions: Path, truth: Segmentation) -> Segmentation:
+    """Read the predicted contours of a case, on the grid of its truth.
 
     Raises:
-        BadInput: as :func:`read_prediction`, or where they lie on another grid.
+        BadInput: As :func:`read_prediction`, or if the prediction is on another grid.
     """
     prediction = read_prediction(case, predictions, truth.structures)
     grid = truth.labels.geometry
     if not grid.is_same(prediction.labels.geometry):
         raise BadInput(
-            f"{find_prediction(case, predictions)} lies on another grid than its truth, "
-            f"{grid.difference(prediction.labels.geometry)}; expected a "
-            "prediction on the scan's own grid: predict this scan again."
+            f"{prediction_path(case, predictions)} and its truth have different grids, "
+            f"{grid.difference(prediction.labels.geometry)}; expected a prediction on the scan's own grid: predict "
+            "this scan again."
         )
     return prediction
 
 
-def _scores_of(structures: tuple[str, ...], predictions: Path, settings: ScoringSettings, case: Case) -> list[Score]:
+def _score_prediction(
+    structures: tuple[str, ...], predictions: Path, settings: ScoringSettings, case: Case
+) -> list[Score]:
     truth = read_truth(case, structures)
-    prediction = matching_prediction(case, predictions, truth)
-    return score(truth, prediction, case=case.id, patient=case.patient, unknown=case.missing, settings=settings)
+    prediction = read_matching_prediction(case, predictions, truth)
+    return score_case(truth, prediction, case=case.id, patient=case.patient, unknown=case.missing, settings=settings)
 
 
 def read_truth(case: Case, structures: Sequence[str]) -> Segmentation:
-    """The case's own contours: of structures that overlap others, the masks as they were drawn.
+    """Read the reference contours of a case; structures that overlap others keep their full masks.
 
     Raises:
-        BadInput: where the case has none, or a file is damaged.
+        BadInput: If the case has no contours, or a file is damaged.
     """
     if case.labels is None:
         raise BadInput(f"The scan {case.image} has no labels; expected contours to evaluate against.")
-    segmentation = _segmentation(case.labels, tuple(structures))
+    segmentation = _read_segmentation(case.labels, tuple(structures))
     if case.masks is None:
         return segmentation
     own = StructureMasks.read(case.masks, case.masked)
     if not segmentation.labels.geometry.is_same(own.bits.geometry):
-        raise BadInput(f"{case.masks} lies on another grid than {case.labels}; run `gynbtnet ingest` again.")
+        raise BadInput(f"{case.masks} and {case.labels} have different grids; run `gynbtnet ingest` again.")
     return OverlappingSegmentation(segmentation.labels, segmentation.structures, own)
 
 
 def read_prediction(case: Case, predictions: Path, structures: Sequence[str]) -> Segmentation:
-    """The predicted contours of a case, labels named by ``structures`` unless ``prediction.json`` beside names them.
+    """Read the predicted contours of a case.
+
+    Args:
+        case: the case.
+        predictions: folder with ``<case id>/labels.nii.gz``.
+        structures: names of the labels, unless a ``prediction.json`` in the same folder names them.
 
     Raises:
-        BadInput: where a file is absent or damaged, or the model that wrote it doesn't know one of ``structures``.
+        BadInput: If a file is missing or damaged, or the model that wrote it does not have one of ``structures``.
     """
-    path = find_prediction(case, predictions)
+    path = prediction_path(case, predictions)
     if not path.is_file():
-        raise BadInput(f"There is no prediction {path}; expected one for each case, run `gynbtnet predict` first.")
+        raise BadInput(f"There is no prediction {path}; expected one for each case: run `gynbtnet predict` first.")
     manifest = path.parent / "prediction.json"
     known = tuple(structures)
     if manifest.is_file():
-        known = read_json(_Named, manifest, "predict this scan again with `gynbtnet predict`").structures
+        known = read_json(_Manifest, manifest, "predict this scan again with `gynbtnet predict`").structures
     unknown = [name for name in structures if name not in known]
     if unknown:
         raise BadInput(
-            f"{manifest} is from a model of {', '.join(known)}; expected {', '.join(unknown)} too, as the cohort has "
-            "it: predict with a model trained on these structures."
+            f"{manifest} is from a model of {', '.join(known)}; the cohort also has {', '.join(unknown)}: predict with "
+            "a model trained on these structures."
         )
-    return _segmentation(path, known)
+    return _read_segmentation(path, known)
 
 
-def find_prediction(case: Case, predictions: Path) -> Path:
-    """Where a case's predicted label map lies."""
+def prediction_path(case: Case, predictions: Path) -> Path:
+    """Return the path of a case's predicted label map."""
     return Path(predictions) / case.id / "labels.nii.gz"
 
 
 @dataclass(frozen=True)
-class _Named:
-    """What evaluation needs of a ``prediction.json``."""
+class _Manifest:
+    """The part of a ``prediction.json`` that evaluation needs."""
 
     structures: tuple[str, ...]
 
@@ -208,12 +243,17 @@ class _Named:
 _SCORE = TypeAdapter(Score)
 
 
-def _with_nan(row: dict[str, Any]) -> dict[str, Any]:
-    """A row of ``scores.csv``; an empty cell is NaN."""
+def _with_current_columns(row: Mapping[str, str]) -> dict[str, str]:
+    """Return a row of ``scores.csv`` with the current names of its columns."""
+    return {_FORMER_COLUMNS.get(name, name): value for name, value in row.items()}
+
+
+def _with_nan(row: Mapping[str, str]) -> dict[str, str]:
+    """Return a row of ``scores.csv`` with its empty cells as NaN."""
     return {name: "nan" if value == "" else value for name, value in row.items()}
 
 
-def _segmentation(path: Path, structures: tuple[str, ...]) -> Segmentation:
+def _read_segmentation(path: Path, structures: tuple[str, ...]) -> Segmentation:
     labels = as_whole_labels(read_volume(path), path)
     try:
         return Segmentation(labels, structures)
@@ -227,8 +267,8 @@ def _write(evaluation: Evaluation, out: Path) -> None:
     summary = evaluation.summary
     with atomic_write(out) as folder:
         folder.mkdir()
-        scores_csv, summary_csv, summary_json, summary_md = (folder / name for name in FILES)
+        scores_csv, summary_csv, summary_json, summary_md = (folder / name for name in EVALUATION_FILES)
         score_table(evaluation.scores).assign(**evaluation.settings.model_dump()).to_csv(scores_csv, index=False)
         summary.to_csv(summary_csv, index=False)
         summary_json.write_text(summary.to_json(orient="records", indent=2, double_precision=6) + "\n")
-        summary_md.write_text(f"{markdown_table(summary)}\n{scoring_sentence(evaluation.settings)}\n")
+        summary_md.write_text(f"{markdown_table(summary)}\n{scoring_note(evaluation.settings)}\n", encoding="utf-8")

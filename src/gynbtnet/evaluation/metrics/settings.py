@@ -1,4 +1,4 @@
-"""How predictions are scored, and how their doses are compared."""
+"""Settings of scores and of dose comparisons."""
 
 from typing import Literal
 
@@ -6,25 +6,26 @@ from pydantic import Field
 
 from gynbtnet.runtime.settings import Settings
 
-Policy = Literal["worst", "diagonal", "drop"]
+MissingStructurePolicy = Literal["worst", "diagonal", "drop"]
 
 
 class ScoringSettings(Settings):
-    """What a structure costs that one side lacks, and how near is near enough."""
+    """Scores of structures that only one side has, and the tolerance of the surface DSC."""
 
-    policy: Policy = "worst"
-    """A structure that only truth or only prediction has: at both DSC 0 and, in mm, the worst distance that the case
-    allows, or the diagonal of its scan; or left out of the means, which then look better than they are."""
+    missing_structure_policy: MissingStructurePolicy = "worst"
+    """Score of a structure that only the truth or only the prediction has. "worst": DSC 0 and the largest distance that
+    the case allows. "diagonal": DSC 0 and the diagonal of the scan. "drop": excluded from the means, which then look
+    better than the contours are."""
     tolerance_mm: float = Field(2.0, gt=0, le=100)
-    """Of the surface DSC: a surface voxel within this of the other surface agrees with it."""
+    """Tolerance of the surface DSC: a surface voxel within this distance of the other surface agrees with it."""
 
 
 class DoseSettings(Settings):
-    """How doses of fractions become one dose of a course."""
+    """Parameters of the total dose of a course."""
 
     alpha_beta_target_gy: float = Field(10.0, gt=0, le=100)
     """α/β of GTV, CTV and PTV in Gy."""
     alpha_beta_organ_gy: float = Field(3.0, gt=0, le=100)
     """α/β of every other structure in Gy."""
-    deliveries: int = Field(1, ge=1, le=20)
-    """How often the dose of each case was delivered: 2 where two fractions follow one planning scan."""
+    fractions_per_plan: int = Field(1, ge=1, le=20)
+    """Number of times that the dose of each case was delivered: 2 if two fractions follow one planning scan."""

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from gynbtnet.evaluation.metrics.evaluate import Evaluation
 from gynbtnet.evaluation.metrics.score_table import score_table
 from gynbtnet.evaluation.reports.patient_styles import MOST_NAMED, PatientStyle, patient_styles
-from gynbtnet.evaluation.statistics.agreement import Agreement, agreement
+from gynbtnet.evaluation.statistics.agreement import LimitsOfAgreement, limits_of_agreement
 
 _LEGEND_INCHES = 1.7
 """Of an entry, its mark and the space behind it."""
@@ -28,7 +28,7 @@ def volume_pairs(evaluations: Mapping[str, Evaluation]) -> pd.DataFrame:
     """
     tables = [score_table(evaluation.scores).assign(model=name) for name, evaluation in evaluations.items()]
     table = pd.concat(tables, ignore_index=True)
-    table = table[~table["missed"].isin(["both", "unknown"])]
+    table = table[~table["missing_in"].isin(["both", "unknown"])]
     named = table.rename(columns={"prediction_cm3": "automatic", "truth_cm3": "manual"})
     return named[list(COLUMNS)].reset_index(drop=True)
 
@@ -47,7 +47,7 @@ def agreement_table(pairs: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for (structure, model), of_panel in with_differences(pairs).groupby(["structure", "model"], sort=False):
-        found = agreement(of_panel["difference"].to_numpy(), list(of_panel["patient"]))
+        found = limits_of_agreement(of_panel["difference"].to_numpy(), list(of_panel["patient"]))
         row: dict[str, Any] = {"structure": structure, "model": model}
         row |= {"cases": found.cases, "patients": found.patients, "sd": found.sd}
         for name in ("bias", "lower", "upper"):
@@ -94,7 +94,7 @@ def bland_altman_figure(pairs: pd.DataFrame, quantity: str, unit: str, note: str
 
 
 def _draw(axes: Axes, data: pd.DataFrame, marks: Mapping[str, PatientStyle]) -> None:
-    found = agreement(data["difference"].to_numpy(), list(data["patient"]))
+    found = limits_of_agreement(data["difference"].to_numpy(), list(data["patient"]))
     axes.axhline(0, color="0.75", linewidth=0.8, zorder=1)
     for name, style in (("bias", "-"), ("lower", "--"), ("upper", "--")):
         _line(axes, found, name, style)
@@ -115,7 +115,7 @@ def _draw(axes: Axes, data: pd.DataFrame, marks: Mapping[str, PatientStyle]) -> 
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _line(axes: Axes, found: Agreement, name: str, style: str) -> None:
+def _line(axes: Axes, found: LimitsOfAgreement, name: str, style: str) -> None:
     """The line with its value at the right, and its interval as a band."""
     value, (low, high) = getattr(found, name), getattr(found, f"{name}_interval")
     if np.isnan(value):

@@ -36,6 +36,6 @@ def mean_dsc(models: Sequence[Sequence[Score]], structure: str | None = None) ->
     figures: dict[str, list[float]] = {}
     for scores in models:
         for score in scores:
-            if score.missed not in ("both", "unknown") and structure in (None, score.structure):
-                figures.setdefault(score.case, []).append(score.dsc if score.missed == "none" else 0.0)
+            if score.missing_in not in ("both", "unknown") and structure in (None, score.structure):
+                figures.setdefault(score.case, []).append(score.dsc if score.missing_in == "none" else 0.0)
     return {case: float(np.mean(values)) for case, values in figures.items()}

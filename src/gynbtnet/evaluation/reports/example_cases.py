@@ -19,7 +19,7 @@ from gynbtnet.pictures.overlays import colour
 from gynbtnet.runtime.progress import track
 
 MISSED = {"none": "", "prediction": "missed", "truth": "false", "both": "absent", "unknown": "unknown"}
-"""What ``Score.missed`` is called."""
+"""What ``Score.missing_in`` is called."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class _Drawer:
             found.append(
                 Panel(
                     title=f"{rank}, {of_model}{_dsc(score)}: {case.case_id}",
-                    note=MISSED[score.missed],
+                    note=MISSED[score.missing_in],
                     stack=stack,
                     lines=(TRUTH, model),
                     errors=(model,),
@@ -134,20 +134,22 @@ class _Drawer:
 
     def _lost(self, model: str, case_id: str) -> str:
         scores = self._scores[model, case_id].values()
-        words = [f"{one.structure} {MISSED[one.missed]}" for one in scores if one.missed in ("prediction", "truth")]
+        words = [
+            f"{one.structure} {MISSED[one.missing_in]}" for one in scores if one.missing_in in ("prediction", "truth")
+        ]
         return ", ".join(words)
 
     def _caption(self, case: ComparedCase) -> str:
         told = []
         for model in case.models:
             scores = self._scores[model, case.case_id].values()
-            figures = ", ".join(f"{one.structure} {MISSED[one.missed] or format(one.dsc, '.2f')}" for one in scores)
+            figures = ", ".join(f"{one.structure} {MISSED[one.missing_in] or format(one.dsc, '.2f')}" for one in scores)
             told.append(f"{f'{model}: ' if len(case.models) > 1 else ''}{figures}")
         return f"DSC. {'. '.join(told)}."
 
 
 def _dsc(score: Score) -> str:
-    return f"DSC {score.dsc:.2f}" if score.scored else "not scored"
+    return f"DSC {score.dsc:.2f}" if score.is_scored else "not scored"
 
 
 def _place(stack: SliceStack) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gynbtnet.evaluation.statistics.significance_marks import Mark
+from gynbtnet.evaluation.statistics.significance_marks import SignificanceMark
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Cell:
 
     text: str
     best: bool = False
-    mark: Mark = ""
+    mark: SignificanceMark = ""
 
 
 Row = tuple[Cell, ...]

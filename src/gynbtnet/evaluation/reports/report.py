@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from gynbtnet.evaluation.calibration.flag_accuracy import FlagAccuracy, printed_cells
+from gynbtnet.evaluation.calibration.flag_accuracy import FlagAccuracy, flag_table_cells
 from gynbtnet.evaluation.cohorts.fraction_consistency import HEADS, reference_of
 from gynbtnet.evaluation.cohorts.metal_artefacts import METAL_RULE
 from gynbtnet.evaluation.cohorts.subgroups import crosstab
 from gynbtnet.evaluation.metrics.metrics import Score
-from gynbtnet.evaluation.metrics.score_table import ALL_STRUCTURES, DECIMALS, METRICS, printed_summary, scoring_sentence
+from gynbtnet.evaluation.metrics.score_table import ALL_STRUCTURES, DECIMALS, METRICS, printed_summary, scoring_note
 from gynbtnet.evaluation.reports import html_elements as html
 from gynbtnet.evaluation.reports.case_overlay import CaseOverlay
 from gynbtnet.evaluation.reports.case_selection import CHOICE
@@ -126,7 +126,7 @@ def _results(results: Sequence[ModelResults]) -> Iterator[str]:
         for name, summary in summaries.items():
             table = html.table(*summary, emphasised=ALL_STRUCTURES, download=f"summary_{html.slug(name)}.csv")
             yield html.details(f"All figures of {name}", table)
-    yield html.paragraph(scoring_sentence(results[0].evaluation.settings), "note")
+    yield html.paragraph(scoring_note(results[0].evaluation.settings), "note")
     heads = ["case", "structure", "", *METRICS.values(), "truth (cm³)", "prediction (cm³)"]
     for one in results:
         of_model = f" of {one.name}" if len(results) > 1 else ""
@@ -149,9 +149,9 @@ def _comparison(content: ReportContent) -> Iterator[str]:
 
 
 def _score_row(score: Score) -> list[str]:
-    figures = [f"{getattr(score, metric):.{DECIMALS[metric]}f}" if score.scored else "–" for metric in METRICS]
+    figures = [f"{getattr(score, metric):.{DECIMALS[metric]}f}" if score.is_scored else "–" for metric in METRICS]
     volumes = ["–" if math.isnan(volume) else f"{volume:.1f}" for volume in (score.truth_cm3, score.prediction_cm3)]
-    return [score.case, score.structure, MISSED[score.missed], *figures, *volumes]
+    return [score.case, score.structure, MISSED[score.missing_in], *figures, *volumes]
 
 
 def _choice(several: bool) -> str:
@@ -265,7 +265,7 @@ def _flags(results: Sequence[ModelResults]) -> Iterator[str]:
         if len(results) > 1:
             yield html.heading(one.name, 3)
         yield html.paragraph(_told(one.flags))
-        yield html.table(*printed_cells(one.flags))
+        yield html.table(*flag_table_cells(one.flags))
         rows = [
             [
                 str(row["case"]),
@@ -289,7 +289,11 @@ def _told(flags: FlagAccuracy) -> str:
         "of the flagged contours failed": flags.precision,
     }
     told = ", ".join(f"{100 * share:.0f} % {words}" for words, share in shares.items() if not math.isnan(share))
-    without = f" {flags.without} cases say nothing of flags and are left out." if flags.without else ""
+    without = (
+        f" {flags.n_cases_without_flags} cases say nothing of flags and are left out."
+        if flags.n_cases_without_flags
+        else ""
+    )
     return f"What the model itself flagged, beside what failed. {told or 'Nothing was scored'}.{without}"
 
 

@@ -1,1 +1,1 @@
-"""Whether models differ: tests, their adjustment, effects with intervals, and agreement of two measurements."""
+"""Tests between models, adjustment for multiple comparisons, effects with intervals, and limits of agreement."""

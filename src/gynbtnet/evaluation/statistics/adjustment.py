@@ -1,4 +1,4 @@
-"""p-values of a family, adjusted for how many they are. What isn't defined (NaN) is no member of the family."""
+"""Adjustment of p-values for multiple comparisons. An undefined value (NaN) is not part of the family."""
 
 import numpy as np
 import numpy.typing as npt
@@ -6,7 +6,16 @@ from scipy import stats
 
 
 def benjamini_hochberg(p: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Of those below x after this, the expected share of false ones is at most x (Benjamini and Hochberg 1995)."""
+    """Adjust p-values by Benjamini and Hochberg (1995), which controls the false discovery rate.
+
+    Among the comparisons with an adjusted p below x, the expected share of false ones is at most x.
+
+    Args:
+        p: p-values of the family; NaN if undefined.
+
+    Returns:
+        Adjusted p-values; NaN stays NaN.
+    """
     adjusted = np.array(p, float)
     defined = ~np.isnan(adjusted)
     if defined.any():
@@ -15,9 +24,16 @@ def benjamini_hochberg(p: npt.ArrayLike) -> npt.NDArray[np.float64]:
 
 
 def holm(p: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """The probability that any is below x by chance is, after this, at most x (Holm 1979).
+    """Adjust p-values by Holm (1979), which controls the family-wise error rate.
 
-    The smallest of m is multiplied by m, the next by m − 1 and so on; none falls below the one before it.
+    The probability that any adjusted p is below x by chance is at most x. The smallest of m p-values is multiplied by
+    m, the next by m − 1 and so on; none becomes smaller than the one before it.
+
+    Args:
+        p: p-values of the family; NaN if undefined.
+
+    Returns:
+        Adjusted p-values; NaN stays NaN.
     """
     adjusted = np.array(p, float)
     order = np.argsort(adjusted)[: np.count_nonzero(~np.isnan(adjusted))]  # NaN is sorted last

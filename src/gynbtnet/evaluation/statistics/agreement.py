@@ -1,11 +1,11 @@
-"""Bias and limits of agreement of two measurements where patients were measured several times.
+"""Bland–Altman limits of agreement of two measurements, for several measurements per patient.
 
-A patient's differences resemble one another, so that the variance of one more measurement is that between patients plus
-that within: S²_d + (1 − 1/m)·S²_w, with S²_d the variance of the patients' mean differences, S²_w that of a patient's
-measurements around their own mean, pooled, and m the harmonic mean of the measurements a patient has (Bland and Altman
-2007, doi 10.1080/10543400701329422, "true value varies"; unequal numbers as Zou 2013, doi 10.1177/0962280211402548).
-Its interval, and those of the limits, come from the intervals of the parts (MOVER, Zou 2013). With one measurement a
-patient these are the classical limits.
+The differences of a patient are similar. The variance of one more difference is therefore the variance between patients
+plus that within: S²_d + (1 − 1/m)·S²_w. S²_d is the variance of the patients' mean differences, S²_w the pooled
+variance of a patient's differences around their mean, and m the harmonic mean of the number of measurements per patient
+(Bland and Altman 2007, doi 10.1080/10543400701329422, "true value varies"; unequal numbers as Zou 2013, doi
+10.1177/0962280211402548). Its interval, and the intervals of the limits, are computed from the intervals of both
+variances (MOVER, Zou 2013). With one measurement per patient, these are the classical limits.
 """
 
 from collections.abc import Sequence
@@ -19,19 +19,19 @@ Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Agreement:
-    """In the unit of the measurements; NaN where there are fewer than two patients.
+class LimitsOfAgreement:
+    """Bias and limits of agreement, in the unit of the measurements; NaN for fewer than two patients.
 
     Attributes:
         bias: mean of the patients' mean differences.
-        bias_interval: by Student's t of the patients.
-        sd: of a single difference, between and within patients.
-        lower: limit of agreement, below which 2.5 % of differences are expected.
-        lower_interval: its interval.
-        upper: limit of agreement, above which 2.5 % are.
-        upper_interval: its interval.
-        cases: how many differences.
-        patients: of how many patients.
+        bias_interval: interval of the bias, by Student's t over the patients.
+        sd: SD of a single difference, between and within patients.
+        lower: lower limit of agreement; 2.5 % of differences are expected below it.
+        lower_interval: interval of the lower limit.
+        upper: upper limit of agreement; 2.5 % of differences are expected above it.
+        upper_interval: interval of the upper limit.
+        cases: number of differences.
+        patients: number of patients.
     """
 
     bias: float
@@ -45,47 +45,51 @@ class Agreement:
     patients: int
 
 
-def agreement(differences: npt.ArrayLike, patients: Sequence[str], confidence: float = 0.95) -> Agreement:
-    """Of n differences, and whose each is.
+def limits_of_agreement(
+    differences: npt.ArrayLike, patients: Sequence[str], confidence: float = 0.95
+) -> LimitsOfAgreement:
+    """Compute bias and limits of agreement.
 
     Args:
-        differences: n, one measurement minus the other.
-        patients: n names.
-        confidence: of the intervals; the limits hold 95 % of differences always.
+        differences: one measurement minus the other, n.
+        patients: patient of each difference, n.
+        confidence: confidence level of the intervals; the limits always contain 95 % of differences.
     """
-    found = np.asarray(differences, float)
-    by_patient = [found[np.asarray(patients) == name] for name in sorted(set(patients))]
-    n, many = len(found), len(by_patient)
-    if many < 2:
-        bias = float(found.mean()) if n else float("nan")
-        nothing = (float("nan"), float("nan"))
-        return Agreement(bias, nothing, float("nan"), float("nan"), nothing, float("nan"), nothing, n, many)
-    means = np.array([one.mean() for one in by_patient])
+    values = np.asarray(differences, float)
+    by_patient = [values[np.asarray(patients) == name] for name in sorted(set(patients))]
+    n, n_patients = len(values), len(by_patient)
+    if n_patients < 2:
+        bias, nan = float(values.mean()) if n else float("nan"), float("nan")
+        return LimitsOfAgreement(bias, (nan, nan), nan, nan, (nan, nan), nan, (nan, nan), n, n_patients)
+    means = np.array([own.mean() for own in by_patient])
     bias, between = float(means.mean()), float(means.var(ddof=1))
-    within = sum(float(((one - one.mean()) ** 2).sum()) for one in by_patient) / max(n - many, 1)
-    share = 1 - float(np.mean([1 / len(one) for one in by_patient]))
+    within = sum(float(((own - own.mean()) ** 2).sum()) for own in by_patient) / max(n - n_patients, 1)
+    share = 1 - float(np.mean([1 / len(own) for own in by_patient]))
     variance = between + share * within
     tail = (1 - confidence) / 2
-    low, high = _variance_interval(((between, many - 1), (share * within, n - many)), tail)
-    margin = float(stats.t.ppf(1 - tail, many - 1)) * np.sqrt(between / many)
+    low, high = _variance_interval(((between, n_patients - 1), (share * within, n - n_patients)), tail)
+    margin = float(stats.t.ppf(1 - tail, n_patients - 1)) * np.sqrt(between / n_patients)
     z, sd = float(stats.norm.ppf(0.975)), np.sqrt(variance)
-    far, near = (np.hypot(margin, z * (end - sd)) for end in (np.sqrt(high), np.sqrt(low)))
+    outer, inner = (np.hypot(margin, z * (end - sd)) for end in (np.sqrt(high), np.sqrt(low)))
     lower, upper = bias - z * sd, bias + z * sd
-    return Agreement(
+    return LimitsOfAgreement(
         bias=bias,
         bias_interval=(float(bias - margin), float(bias + margin)),
         sd=float(sd),
         lower=float(lower),
-        lower_interval=(float(lower - far), float(lower + near)),
+        lower_interval=(float(lower - outer), float(lower + inner)),
         upper=float(upper),
-        upper_interval=(float(upper - near), float(upper + far)),
+        upper_interval=(float(upper - inner), float(upper + outer)),
         cases=n,
-        patients=many,
+        patients=n_patients,
     )
 
 
 def _variance_interval(parts: Sequence[tuple[float, int]], tail: float) -> Interval:
-    """Of a sum of independent variances, each with its degrees of freedom; a part with none is known to be 0."""
+    """Return the interval of a sum of independent variances, each with its degrees of freedom.
+
+    A variance without degrees of freedom is known to be 0.
+    """
     known = [(variance, freedom) for variance, freedom in parts if freedom > 0]
     total = sum(variance for variance, _ in known)
     below = sum((v * (1 - f / stats.chi2.ppf(1 - tail, f))) ** 2 for v, f in known)

@@ -1,8 +1,8 @@
-"""How large a difference between two models is, with intervals by patient.
+"""Size of the difference between two models, with confidence intervals from resampled patients.
 
-Three figures, since none says all: the mean difference in the metric's unit; the same over the SD of the differences
-(Cohen's d for pairs, d_z), to set beside other metrics; and in which share of the cases the model is the better one, in
-which a single missed structure counts no more than any other case.
+Three effect sizes complement each other. The mean difference is in the metric's unit. Cohen's d for pairs, d_z, is the
+same divided by the SD of the differences and is comparable between metrics. The share of cases in which the model is
+better counts a single missed structure no more than any other case.
 """
 
 from collections.abc import Sequence
@@ -11,12 +11,18 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from gynbtnet.evaluation.statistics.patient_bootstrap import interval, resampled_patients, sums_by_patient
+from gynbtnet.evaluation.statistics.patient_bootstrap import bootstrap_interval, resample_patients, sum_by_patient
 
 
 @dataclass(frozen=True)
-class Effect:
-    """A figure and its interval; NaN where it isn't defined."""
+class Estimate:
+    """A value with its confidence interval; NaN if undefined.
+
+    Attributes:
+        value: estimated value.
+        low: lower end of the interval.
+        high: upper end of the interval.
+    """
 
     value: float
     low: float
@@ -24,61 +30,67 @@ class Effect:
 
 
 @dataclass(frozen=True)
-class Effects:
-    """Of one comparison.
+class EffectSizes:
+    """Effect sizes of one comparison.
 
     Attributes:
         difference: mean of model minus other, in the metric's unit.
-        standardised: d_z, difference over the SD (n − 1) of the cases' differences.
+        standardised: d_z, the difference divided by the SD (n − 1) of the cases' differences.
         better: share of cases, 0 to 1, in which the model is better; a tie counts half.
     """
 
-    difference: Effect
-    standardised: Effect
-    better: Effect
+    difference: Estimate
+    standardised: Estimate
+    better: Estimate
 
 
-def effects(
+def effect_sizes(
     differences: npt.NDArray[np.float64],
     patients: Sequence[str],
     sign: int,
     *,
-    resamples: int,
+    n_resamples: int,
     seed: int,
     confidence: float = 0.95,
-) -> list[Effects]:
-    """Of (n, m) differences, model minus other, in m comparisons.
+) -> list[EffectSizes]:
+    """Compute the effect sizes of m comparisons.
 
     Args:
-        differences: n cases in m comparisons.
-        patients: whose each case is, n.
-        sign: 1 where a larger value is better, -1 where a smaller one is.
-        resamples: how often patients are drawn.
-        seed: of the draws.
-        confidence: of the intervals.
+        differences: model minus other, (n cases, m comparisons).
+        patients: patient of each case, n.
+        sign: 1 if a larger value is better, -1 if a smaller value is better.
+        n_resamples: number of resamples of the patients.
+        seed: seed of the resamples.
+        confidence: confidence level of the intervals.
+
+    Returns:
+        One result per comparison; NaN if there are no cases.
     """
     n, m = differences.shape
     if not n:
-        nothing = Effect(np.nan, np.nan, np.nan)
-        return [Effects(nothing, nothing, nothing)] * m
+        undefined = Estimate(np.nan, np.nan, np.nan)
+        return [EffectSizes(undefined, undefined, undefined)] * m
     shift = differences.mean(axis=0)
     won = (1 + np.sign(sign * differences)) / 2
     per_case = np.stack([np.ones_like(differences), differences - shift, (differences - shift) ** 2, won], axis=-1)
-    sums = sums_by_patient(per_case, patients)
-    observed = _figures(sums.sum(axis=0), shift)
-    drawn = resampled_patients(len(sums), resamples, seed)
-    resampled = _figures((drawn @ sums.reshape(len(sums), -1)).reshape(resamples, m, 4), shift)
-    low, high = interval(resampled, len(sums), confidence)
-    ends = np.stack([observed, low, high], axis=-1)
-    return [Effects(*(Effect(*map(float, figure)) for figure in of_pair)) for of_pair in ends]
+    sums = sum_by_patient(per_case, patients)
+    observed = _effects_from_sums(sums.sum(axis=0), shift)
+    counts = resample_patients(len(sums), n_resamples, seed)
+    resampled = _effects_from_sums((counts @ sums.reshape(len(sums), -1)).reshape(n_resamples, m, 4), shift)
+    low, high = bootstrap_interval(resampled, len(sums), confidence)
+    estimates = np.stack([observed, low, high], axis=-1)
+    return [EffectSizes(*(Estimate(*map(float, ends)) for ends in comparison)) for comparison in estimates]
 
 
-def _figures(sums: npt.NDArray[np.float64], shift: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """(…, m, 3) from (…, m, 4) sums over cases of 1, deviation from ``shift`` (m,), its square, and what was won."""
+def _effects_from_sums(sums: npt.NDArray[np.float64], shift: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the three effect sizes, (…, m, 3).
+
+    ``sums`` (…, m, 4) are sums over cases of 1, of the deviation from ``shift`` (m,), of its square, and of wins.
+    """
     count, deviations, squares, won = np.moveaxis(sums, -1, 0)
     mean = deviations / count
     with np.errstate(invalid="ignore", divide="ignore"):
         variance = (squares - count * mean**2) / (count - 1)
-        spread = np.sqrt(np.where(variance > 1e-20 * (shift + mean) ** 2, variance, np.nan))
-        standardised = (shift + mean) / spread
+        sd = np.sqrt(np.where(variance > 1e-20 * (shift + mean) ** 2, variance, np.nan))
+        standardised = (shift + mean) / sd
     return np.stack([shift + mean, standardised, won / count], axis=-1)

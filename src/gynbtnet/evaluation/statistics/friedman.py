@@ -1,8 +1,8 @@
-"""Friedman's test over models, and after it each pair by Wilcoxon's signed ranks.
+"""Friedman's test over models, and Wilcoxon's signed-rank test for each pair.
 
-The pairs are tested by Wilcoxon and not by mean ranks (Nemenyi), because a difference of mean ranks between two models
-depends on which other models stand beside them: adding a bad one can make two good ones differ (Benavoli, Corani and
-Mangili 2016, J Mach Learn Res 17(5)). Holm's adjustment holds the family-wise error over the pairs.
+Pairs are tested by Wilcoxon and not by mean ranks (Nemenyi), because the difference of mean ranks between two models
+depends on the other models in the comparison: adding a bad one can make two good ones differ (Benavoli, Corani and
+Mangili 2016, J Mach Learn Res 17(5)). Holm's adjustment controls the family-wise error rate over the pairs.
 """
 
 from dataclasses import dataclass
@@ -13,8 +13,14 @@ from scipy import stats
 
 
 @dataclass(frozen=True)
-class Friedman:
-    """χ² with k − 1 degrees of freedom, its p-value, and Kendall's W, 0 to 1: how alike the cases rank the models."""
+class FriedmanTest:
+    """Result of Friedman's test.
+
+    Attributes:
+        statistic: χ² with k − 1 degrees of freedom.
+        p: p-value.
+        w: Kendall's W, 0 to 1, the agreement of the cases' rankings of the models.
+    """
 
     statistic: float
     p: float
@@ -22,27 +28,46 @@ class Friedman:
 
 
 @dataclass(frozen=True)
-class SignedRanks:
-    """Wilcoxon's statistic, the smaller of the two sums of ranks, and its two-sided p-value."""
+class WilcoxonTest:
+    """Result of Wilcoxon's signed-rank test.
+
+    Attributes:
+        statistic: the smaller of the two sums of ranks.
+        p: two-sided p-value.
+    """
 
     statistic: float
     p: float
 
 
-def friedman(values: npt.NDArray[np.float64]) -> Friedman:
-    """Of (n, k) values; NaN for fewer than three models or two cases, and where every case ranks all models alike."""
+def friedman_test(values: npt.NDArray[np.float64]) -> FriedmanTest:
+    """Test whether models differ in their ranks within cases.
+
+    Args:
+        values: (n cases, k models).
+
+    Returns:
+        The result; NaN for fewer than three models or two cases, or if all models are tied in every case.
+    """
     n, k = values.shape
     if k < 3 or n < 2 or (values == values[:, :1]).all():
-        return Friedman(np.nan, np.nan, np.nan)
-    found = stats.friedmanchisquare(*values.T)
-    return Friedman(float(found.statistic), float(found.pvalue), float(found.statistic) / (n * (k - 1)))
+        return FriedmanTest(np.nan, np.nan, np.nan)
+    result = stats.friedmanchisquare(*values.T)
+    return FriedmanTest(float(result.statistic), float(result.pvalue), float(result.statistic) / (n * (k - 1)))
 
 
-def signed_ranks(differences: npt.NDArray[np.float64]) -> SignedRanks:
-    """Of n differences; those that are 0 are left out (Wilcoxon's own rule), and p is 1 where all are."""
+def wilcoxon_signed_rank(differences: npt.NDArray[np.float64]) -> WilcoxonTest:
+    """Test whether n paired differences are symmetric around 0.
+
+    Args:
+        differences: (n,); differences of 0 are excluded (Wilcoxon's own rule).
+
+    Returns:
+        The result; p is 1 if all differences are 0, NaN if there are none.
+    """
     if not len(differences):
-        return SignedRanks(np.nan, np.nan)
+        return WilcoxonTest(np.nan, np.nan)
     if not differences.any():
-        return SignedRanks(0.0, 1.0)
-    found = stats.wilcoxon(differences)
-    return SignedRanks(float(found.statistic), float(found.pvalue))
+        return WilcoxonTest(0.0, 1.0)
+    result = stats.wilcoxon(differences)
+    return WilcoxonTest(float(result.statistic), float(result.pvalue))

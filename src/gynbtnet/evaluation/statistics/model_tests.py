@@ -1,9 +1,10 @@
-"""Every test between models, a structure and a metric at a time, with the adjustment for how many they are.
+"""All tests between models, by structure and metric, with adjustment for multiple comparisons.
 
-Families. Tukey's HSD and Holm's adjustment of the signed ranks allow for all pairs of models within one structure and
-metric. The paired permutations are adjusted by Benjamini–Hochberg over structures and metrics together, in two families
-a test: the comparisons of our model with each other one, which the marks are made of, and those of the others among
-themselves. ANOVA and Friedman, one p-value a structure and metric, are a family each.
+Families: Tukey's HSD, and Holm's adjustment of the signed-rank tests, are adjusted over all pairs of models within one
+structure and metric. The paired permutations are adjusted by Benjamini–Hochberg over structures and metrics together,
+in two families per test. The first family is the comparisons of our model with each other model, which the significance
+marks use; the second is the comparisons among the other models. ANOVA and Friedman have one p-value per structure and
+metric and are one family each.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,18 +17,18 @@ import pandas as pd
 
 from gynbtnet.evaluation.metrics.evaluate import Evaluation
 from gynbtnet.evaluation.statistics.adjustment import benjamini_hochberg, holm
-from gynbtnet.evaluation.statistics.analysis_of_variance import analysis_of_variance, tukey
-from gynbtnet.evaluation.statistics.effect_size import Effects, effects
-from gynbtnet.evaluation.statistics.friedman import friedman, signed_ranks
-from gynbtnet.evaluation.statistics.paired_values import BETTER, PairedValues, paired_values
-from gynbtnet.evaluation.statistics.permutation import Permutation, paired_permutation
+from gynbtnet.evaluation.statistics.analysis_of_variance import one_way_anova, tukey_hsd
+from gynbtnet.evaluation.statistics.effect_size import EffectSizes, effect_sizes
+from gynbtnet.evaluation.statistics.friedman import friedman_test, wilcoxon_signed_rank
+from gynbtnet.evaluation.statistics.paired_values import BETTER_SIGN, PairedValues, pair_values
+from gynbtnet.evaluation.statistics.permutation import PermutationTest, paired_permutation_test
 from gynbtnet.runtime.progress import track
 
 TESTS = {
     "anova": "one-way ANOVA",
     "tukey": "Tukey HSD",
     "friedman": "Friedman",
-    "wilcoxon": "Wilcoxon signed ranks",
+    "wilcoxon": "Wilcoxon signed-rank test",
     "permutation": "paired permutation by case",
     "patient_permutation": "paired permutation by patient",
 }
@@ -37,114 +38,122 @@ BY_FAMILY = ("anova", "friedman", "permutation", "patient_permutation")
 
 @dataclass(frozen=True)
 class ModelTests:
-    """All that was tested.
+    """Results of all tests between models.
 
     Attributes:
-        tests: a row a test, with ``structure``, ``metric``, ``test`` (a key of ``TESTS``), ``model`` and ``other``
-            (empty for a test of all models at once), ``statistic`` (F; t; χ²; the smaller sum of ranks; the mean
-            difference), ``p``, ``p_adjusted``, ``adjustment`` (by what and over how many), ``arrangements`` (how many
-            swaps were counted; 0 where none are), ``exact`` (whether those are all), ``effect`` (η² or Kendall's W; NaN
-            for pairs), ``cases``, ``patients`` and ``left_out`` (see :class:`PairedValues`).
-        effects: a row a pair, structure and metric: ``difference``, ``standardised`` and ``better`` of
-            :class:`gynbtnet.evaluation.statistics.effect_size.Effects`, each with ``_low`` and ``_high``.
+        tests: one row per test, with the columns listed in :func:`run_model_tests`.
+        effects: one row per pair, structure and metric: ``difference``, ``standardised`` and ``better`` of
+            :class:`gynbtnet.evaluation.statistics.effect_size.EffectSizes`, each with ``_low`` and ``_high``.
     """
 
     tests: pd.DataFrame
     effects: pd.DataFrame
 
     def of_pair(self, test: str, model: str, other: str) -> pd.DataFrame:
-        """The rows of one test and pair, indexed by structure and metric; as it was asked, ``model`` first."""
+        """Return the rows of one test and pair, indexed by structure and metric; ``model`` is the first of the pair."""
         table = self.tests
         rows = table[(table["test"] == test) & (table["model"] == model) & (table["other"] == other)]
         return rows.set_index(["structure", "metric"])
 
 
-def model_tests(
+def run_model_tests(
     evaluations: Mapping[str, Evaluation],
     ours: str,
     structures: Sequence[str],
     metrics: Sequence[str],
     *,
-    resamples: int,
+    n_resamples: int,
     seed: int,
 ) -> ModelTests:
-    """Test models against one another; pairs are ``ours`` with each other one, then the others as they come.
+    """Test models against one another; pairs are ``ours`` with each other model, then the others in their order.
 
     Args:
-        evaluations: by model, of the same cases.
-        ours: the model that the others are compared with.
-        structures: their ids.
-        metrics: keys of :data:`BETTER`.
-        resamples: see :func:`paired_permutation`; patients are drawn as often.
-        seed: of both.
+        evaluations: evaluations of the same cases by model.
+        ours: model that the others are compared with.
+        structures: identifiers of structures.
+        metrics: keys of :data:`BETTER_SIGN`.
+        n_resamples: maximum number of swaps of :func:`paired_permutation_test`, and number of resamples of the
+            patients.
+        seed: seed of swaps and resamples.
+
+    Returns:
+        Results of the tests and effect sizes. The table of tests has these columns:
+
+        - ``structure``, ``metric``, ``test`` (a key of ``TESTS``).
+        - ``model`` and ``other``; empty for a test of all models together.
+        - ``statistic``: F; t; χ²; the smaller sum of ranks; the mean difference.
+        - ``p``, ``p_adjusted``, and ``adjustment``: its method and number of comparisons.
+        - ``n_permutations``: number of swaps that were counted, 0 for other tests; ``exact``: whether these are all.
+        - ``effect``: η² or Kendall's W; NaN for pairs.
+        - ``cases``, ``patients``, and ``left_out`` (see :class:`PairedValues`).
     """
     models = [ours, *(name for name in evaluations if name != ours)]
     ordered = {name: evaluations[name] for name in models}
     tests: list[dict[str, Any]] = []
-    found: list[dict[str, Any]] = []
+    effects: list[dict[str, Any]] = []
     for structure in track(structures, "Compare"):
         for metric in metrics:
-            values = paired_values(ordered, structure, metric)
-            tests += _tests(values, resamples, seed)
-            found += _effects(values, resamples, seed)
-    return ModelTests(_adjusted(pd.DataFrame(tests), ours), pd.DataFrame(found))
+            values = pair_values(ordered, structure, metric)
+            tests += _test_rows(values, n_resamples, seed)
+            effects += _effect_rows(values, n_resamples, seed)
+    return ModelTests(_adjusted(pd.DataFrame(tests), ours), pd.DataFrame(effects))
 
 
-def _tests(values: PairedValues, resamples: int, seed: int) -> Iterator[dict[str, Any]]:
-    said = _said(values)
-    nothing: dict[str, Any] = {"arrangements": 0, "exact": False, "effect": np.nan}
-    whole, ranks = analysis_of_variance(values.values), friedman(values.values)
-    yield said | nothing | _row("anova", whole.statistic, whole.p, effect=whole.eta_squared)
-    yield said | nothing | _row("friedman", ranks.statistic, ranks.p, effect=ranks.w)
+def _test_rows(values: PairedValues, n_resamples: int, seed: int) -> Iterator[dict[str, Any]]:
+    columns = _common_columns(values)
+    defaults: dict[str, Any] = {"n_permutations": 0, "exact": False, "effect": np.nan}
+    anova, ranks = one_way_anova(values.values), friedman_test(values.values)
+    yield columns | defaults | _row("anova", anova.statistic, anova.p, effect=anova.eta_squared)
+    yield columns | defaults | _row("friedman", ranks.statistic, ranks.p, effect=ranks.w)
     pairs = list(combinations(values.models, 2))
     differences = np.stack([values.differences(*pair) for pair in pairs], axis=1)
-    by_case = paired_permutation(differences, values.cases, resamples, seed)
-    by_patient = paired_permutation(differences, values.patients, resamples, seed)
-    tukeys, signed = tukey(values.values), [signed_ranks(column) for column in differences.T]
-    holms = holm([one.p for one in signed])
-    for place, (model, other) in enumerate(pairs):
-        of_pair = said | {"model": model, "other": other} | nothing
-        of_all = tukeys[values.models.index(model), values.models.index(other)]
+    by_case = paired_permutation_test(differences, values.cases, n_resamples, seed)
+    by_patient = paired_permutation_test(differences, values.patients, n_resamples, seed)
+    tukey_pairs, wilcoxon = tukey_hsd(values.values), [wilcoxon_signed_rank(column) for column in differences.T]
+    holm_p = holm([result.p for result in wilcoxon])
+    for i, (model, other) in enumerate(pairs):
+        pair_columns = columns | {"model": model, "other": other} | defaults
+        tukey = tukey_pairs[values.models.index(model), values.models.index(other)]
         all_pairs = f"over {len(pairs)} pairs"
-        yield of_pair | _row(
-            "tukey", of_all.statistic, of_all.p, p_adjusted=of_all.p_adjusted, adjustment=f"Tukey {all_pairs}"
+        yield pair_columns | _row(
+            "tukey", tukey.statistic, tukey.p, p_adjusted=tukey.p_adjusted, adjustment=f"Tukey {all_pairs}"
         )
-        yield of_pair | _row(
+        yield pair_columns | _row(
             "wilcoxon",
-            signed[place].statistic,
-            signed[place].p,
-            p_adjusted=holms[place],
+            wilcoxon[i].statistic,
+            wilcoxon[i].p,
+            p_adjusted=holm_p[i],
             adjustment=f"Holm {all_pairs}",
         )
-        yield of_pair | _permuted("permutation", by_case, place)
-        yield of_pair | _permuted("patient_permutation", by_patient, place)
+        yield pair_columns | _permutation_row("permutation", by_case, i)
+        yield pair_columns | _permutation_row("patient_permutation", by_patient, i)
 
 
-def _effects(values: PairedValues, resamples: int, seed: int) -> Iterator[dict[str, Any]]:
+def _effect_rows(values: PairedValues, n_resamples: int, seed: int) -> Iterator[dict[str, Any]]:
     pairs = list(combinations(values.models, 2))
     differences = np.stack([values.differences(*pair) for pair in pairs], axis=1)
-    sizes = effects(differences, values.patients, BETTER[values.metric], resamples=resamples, seed=seed)
+    sizes = effect_sizes(differences, values.patients, BETTER_SIGN[values.metric], n_resamples=n_resamples, seed=seed)
     for (model, other), size in zip(pairs, sizes, strict=True):
-        yield _said(values) | {"model": model, "other": other} | _columns(size)
+        yield _common_columns(values) | {"model": model, "other": other} | _effect_columns(size)
 
 
-def _columns(size: Effects) -> dict[str, float]:
-    named = {"difference": size.difference, "standardised": size.standardised, "better": size.better}
+def _effect_columns(sizes: EffectSizes) -> dict[str, float]:
+    estimates = {"difference": sizes.difference, "standardised": sizes.standardised, "better": sizes.better}
     return {
-        f"{name}{end}": figure
-        for name, effect in named.items()
-        for end, figure in (("", effect.value), ("_low", effect.low), ("_high", effect.high))
+        f"{name}{suffix}": value
+        for name, estimate in estimates.items()
+        for suffix, value in (("", estimate.value), ("_low", estimate.low), ("_high", estimate.high))
     }
 
 
-def _said(values: PairedValues) -> dict[str, Any]:
+def _common_columns(values: PairedValues) -> dict[str, Any]:
     return {
         "structure": values.structure,
         "metric": values.metric,
         "model": "",
         "other": "",
         "cases": len(values.cases),
-        "patients": values.patients_count,
+        "patients": values.n_patients,
         "left_out": values.left_out,
     }
 
@@ -153,15 +162,15 @@ def _row(test: str, statistic: float, p: float, **further: object) -> dict[str, 
     return {"test": test, "statistic": statistic, "p": p, "p_adjusted": np.nan, "adjustment": ""} | further
 
 
-def _permuted(test: str, found: Permutation, place: int) -> dict[str, Any]:
-    counted = {"arrangements": found.arrangements, "exact": found.exact}
-    return _row(test, float(found.statistic[place]), float(found.p[place]), **counted)
+def _permutation_row(test: str, result: PermutationTest, i: int) -> dict[str, Any]:
+    counts = {"n_permutations": result.n_permutations, "exact": result.exact}
+    return _row(test, float(result.statistic[i]), float(result.p[i]), **counts)
 
 
 def _adjusted(tests: pd.DataFrame, ours: str) -> pd.DataFrame:
-    """With Benjamini–Hochberg in the families that the module names."""
+    """Return the tests adjusted by Benjamini–Hochberg in the families that the module's docstring lists."""
     adjusted = tests.copy()
-    with_ours = tests["model"] == ours  # ours stands first in every pair that it is in
+    with_ours = tests["model"] == ours  # ours is the first of every pair that it is in
     for test in BY_FAMILY:
         for family in (with_ours, ~with_ours):
             members = (tests["test"] == test) & family

@@ -1,4 +1,4 @@
-"""One metric of one structure, in the cases for which every model has a score."""
+"""Paired values of models: one metric of one structure, in the cases in which every model has a score."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,23 +8,23 @@ import numpy.typing as npt
 
 from gynbtnet.evaluation.metrics.evaluate import Evaluation
 
-BETTER = {"dsc": 1, "surface_dsc": 1, "hd95_mm": -1, "asd_mm": -1, "hausdorff_mm": -1, "centroid_shift_mm": -1}
-"""Metrics that can be compared: 1 where larger is better, -1 where smaller is. A signed difference is neither."""
+BETTER_SIGN = {"dsc": 1, "surface_dsc": 1, "hd95_mm": -1, "asd_mm": -1, "hausdorff_mm": -1, "centroid_shift_mm": -1}
+"""Metrics that can be compared: 1 if larger is better, -1 if smaller is better. Signed differences are not listed."""
 
 
 @dataclass(frozen=True)
 class PairedValues:
-    """Values of n cases under k models.
+    """Values of one metric of one structure, for n cases and k models.
 
     Attributes:
-        structure: its id.
+        structure: identifier of the structure.
         metric: a field of :class:`gynbtnet.evaluation.metrics.metrics.Score`.
         models: k names.
         cases: n ids, sorted.
-        patients: whose each case is, n.
+        patients: patient of each case, n.
         values: (n, k), in the metric's unit.
-        left_out: cases that some models have a score for and others haven't, and that no pair can be made of: a
-            structure that is not there was drawn by some, or the policy dropped it.
+        left_out: number of cases that have a score for some models only and cannot be paired: some models predicted a
+            structure that is absent, or the policy dropped the case.
     """
 
     structure: str
@@ -36,33 +36,39 @@ class PairedValues:
     left_out: int
 
     @property
-    def patients_count(self) -> int:
-        """How many patients the cases are of."""
+    def n_patients(self) -> int:
+        """Number of patients."""
         return len(set(self.patients))
 
     def differences(self, model: str, other: str) -> npt.NDArray[np.float64]:
-        """``model`` minus ``other``, (n,)."""
+        """Return the values of ``model`` minus those of ``other``, (n,)."""
         first, second = (self.values[:, self.models.index(name)] for name in (model, other))
         difference: npt.NDArray[np.float64] = first - second
         return difference
 
 
-def paired_values(evaluations: Mapping[str, Evaluation], structure: str, metric: str) -> PairedValues:
-    """The cases of ``structure`` that all of ``evaluations``, by model, have a score for."""
-    found: list[dict[str, float]] = []
+def pair_values(evaluations: Mapping[str, Evaluation], structure: str, metric: str) -> PairedValues:
+    """Collect the values of a structure and metric in the cases in which every model has a score.
+
+    Args:
+        evaluations: evaluations by model.
+        structure: identifier of the structure.
+        metric: a key of :data:`BETTER_SIGN`.
+    """
+    by_model: list[dict[str, float]] = []
     patients: dict[str, str] = {}
     for evaluation in evaluations.values():
-        of_structure = [one for one in evaluation.scores if one.structure == structure and one.scored]
-        found.append({one.case: float(getattr(one, metric)) for one in of_structure})
-        patients |= {one.case: one.patient for one in of_structure}
-    cases = sorted(set.intersection(*(set(one) for one in found)))
-    values = np.array([[of_model[case] for of_model in found] for case in cases], float).reshape(-1, len(found))
+        scores = [score for score in evaluation.scores if score.structure == structure and score.is_scored]
+        by_model.append({score.case: float(getattr(score, metric)) for score in scores})
+        patients |= {score.case: score.patient for score in scores}
+    cases = sorted(set.intersection(*(set(values) for values in by_model)))
+    table = np.array([[values[case] for values in by_model] for case in cases], float).reshape(-1, len(by_model))
     return PairedValues(
         structure=structure,
         metric=metric,
         models=tuple(evaluations),
         cases=tuple(cases),
         patients=tuple(patients[case] for case in cases),
-        values=values,
+        values=table,
         left_out=len(patients) - len(cases),
     )

@@ -1,45 +1,107 @@
-"""Intervals by resampling patients, each with all cases, since a patient's fractions aren't independent.
+"""Patient bootstrap: confidence intervals from resampling patients with all their cases.
 
-The plain percentile interval is too short where there are few patients. Ours is the expanded one: its tails are widened
-to Φ(−√(P/(P−1))·t), t the quantile of Student's distribution with P − 1 degrees of freedom, so that for a mean it is as
+Cases are not resampled one by one, since the fractions of a patient are not independent. The plain percentile interval
+is too short for few patients. This module uses the expanded percentile interval: its tails are widened to
+Φ(−√(P/(P−1))·t), with t the quantile of Student's distribution with P − 1 degrees of freedom. For a mean it is then as
 wide as the t interval of P patients (Hesterberg 2015, The American Statistician 69(4), 371–386,
 doi 10.1080/00031305.2015.1089789).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
 
-def resampled_patients(patients: int, resamples: int, seed: int) -> npt.NDArray[np.float64]:
-    """How often each patient is drawn in each resample, (resamples, patients); every row sums to ``patients``."""
+def resample_patients(n_patients: int, n_resamples: int, seed: int) -> npt.NDArray[np.float64]:
+    """Draw patients with replacement.
+
+    Args:
+        n_patients: number of patients.
+        n_resamples: number of resamples.
+        seed: seed of the draws.
+
+    Returns:
+        Number of times that each patient is drawn, (n_resamples, n_patients); every row sums to ``n_patients``.
+    """
     random = np.random.default_rng(seed)
-    drawn: npt.NDArray[np.float64] = random.multinomial(patients, [1 / patients] * patients, resamples).astype(float)
-    return drawn
+    shares = [1 / n_patients] * n_patients
+    counts: npt.NDArray[np.float64] = random.multinomial(n_patients, shares, n_resamples).astype(float)
+    return counts
 
 
-def sums_by_patient(values: npt.NDArray[np.float64], patients: Sequence[str]) -> npt.NDArray[np.float64]:
-    """Of (n, …) values the sums over each patient's cases, (P, …), patients sorted by name."""
-    names, places = np.unique(np.asarray(patients), return_inverse=True)
+def sum_by_patient(values: npt.NDArray[np.float64], patients: Sequence[str]) -> npt.NDArray[np.float64]:
+    """Sum values over the cases of each patient.
+
+    Args:
+        values: (n, …), one row per case.
+        patients: patient of each case, n.
+
+    Returns:
+        Sums, (P, …), with patients sorted by name.
+    """
+    names, patient_index = np.unique(np.asarray(patients), return_inverse=True)
     sums = np.zeros((len(names), *values.shape[1:]))
-    np.add.at(sums, places, values)
+    np.add.at(sums, patient_index, values)
     return sums
 
 
-def interval(
-    resampled: npt.NDArray[np.float64], patients: int, confidence: float
+def bootstrap_interval(
+    resampled: npt.NDArray[np.float64], n_patients: int, confidence: float
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Lower and upper ends, (…,), of figures in resamples, (resamples, …); NaN for fewer than two patients.
+    """Return the expanded percentile interval of statistics.
 
-    Resamples in which a figure isn't defined (NaN) don't count.
+    Args:
+        resampled: statistics in the resamples, (n_resamples, …); NaN if undefined. Undefined resamples are ignored.
+        n_patients: number of patients.
+        confidence: confidence level, such as 0.95.
+
+    Returns:
+        Lower and upper ends, (…,); NaN for fewer than two patients.
     """
-    if patients < 2:
-        nothing = np.full(resampled.shape[1:], np.nan)
-        return nothing, nothing
-    t = stats.t.ppf((1 + confidence) / 2, patients - 1)
-    tail = stats.norm.cdf(-np.sqrt(patients / (patients - 1)) * t)
+    if n_patients < 2:
+        undefined = np.full(resampled.shape[1:], np.nan)
+        return undefined, undefined
+    t = stats.t.ppf((1 + confidence) / 2, n_patients - 1)
+    tail = stats.norm.cdf(-np.sqrt(n_patients / (n_patients - 1)) * t)
     undefined = np.isnan(resampled).all(axis=0)
     low, high = np.nanquantile(np.where(undefined, 0.0, resampled), [tail, 1 - tail], axis=0)
     return np.where(undefined, np.nan, low), np.where(undefined, np.nan, high)
+
+
+def patient_bootstrap(
+    patients: npt.NDArray[np.str_],
+    statistic: Callable[[npt.NDArray[np.intp]], float],
+    *,
+    n_resamples: int,
+    min_defined: int,
+    seed: int,
+    confidence: float = 0.95,
+) -> tuple[float, float]:
+    """Return the expanded percentile interval of any statistic of cases.
+
+    Args:
+        patients: patient of each case, (n,).
+        statistic: function that returns the statistic of some cases, given their indices; NaN if it is undefined.
+        n_resamples: number of resamples of the patients.
+        min_defined: minimum number of resamples that must define the statistic.
+        seed: seed of the resamples.
+        confidence: confidence level.
+
+    Returns:
+        Lower and upper end. NaN for fewer than two patients, or if fewer than ``min_defined`` resamples define the
+        statistic.
+    """
+    names, patient_index = np.unique(patients, return_inverse=True)
+    cases = [np.flatnonzero(patient_index == patient) for patient in range(len(names))]
+    values = np.array(
+        [
+            statistic(np.concatenate([np.tile(own, int(n)) for own, n in zip(cases, counts, strict=True) if n]))
+            for counts in resample_patients(len(names), n_resamples, seed)
+        ]
+    )
+    if np.count_nonzero(~np.isnan(values)) < min_defined:
+        return float("nan"), float("nan")
+    low, high = bootstrap_interval(values, len(names), confidence)
+    return float(low), float(high)

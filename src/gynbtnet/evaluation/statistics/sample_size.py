@@ -1,37 +1,41 @@
-"""What a number of patients can show at most, in sentences for the reader of a comparison."""
+"""Limits of a comparison that follow from the number of patients, as sentences for its reader."""
 
 import math
 
-from gynbtnet.evaluation.statistics.permutation import least_p
+from gynbtnet.evaluation.statistics.permutation import smallest_p
 
 FEW_PATIENTS = 20
-"""Below this, intervals from resampled patients are rough."""
+"""With fewer patients, intervals from resampled patients are rough."""
 
 
-def sample_size_notes(cases: int, patients: int, comparisons: int) -> tuple[str, ...]:
-    """A sentence for each limit that ``cases`` of ``patients`` in a family of ``comparisons`` have."""
+def sample_size_notes(n_cases: int, n_patients: int, n_comparisons: int) -> tuple[str, ...]:
+    """Return one note for each limit of a comparison.
+
+    Args:
+        n_cases: number of cases.
+        n_patients: number of patients.
+        n_comparisons: number of comparisons in the family that Benjamini–Hochberg adjusts.
+    """
+    patients = f"{n_patients} {'patient' if n_patients == 1 else 'patients'}"
     notes = []
-    if cases > patients:
+    if n_cases > n_patients:
         notes.append(
-            f"The {cases} cases are of {patients} {'patient' if patients == 1 else 'patients'}, and a patient's "
-            "fractions resemble one another: tests that take cases as independent (all but the permutation by patient) "
-            "find differences that are not there more often than they say."
+            f"The {n_cases} cases are from {patients}, and the fractions of a patient are similar. Tests that treat "
+            "cases as independent (all except the permutation by patient) find differences that do not exist more "
+            "often than their p-values indicate."
         )
-    least = least_p(patients)
-    if least >= 0.01:
+    smallest = smallest_p(n_patients)
+    if smallest >= 0.01:
         notes.append(
-            f"With {patients} {'patient' if patients == 1 else 'patients'} the permutation by patient can't give less "
-            f"than p = 2/{2**patients} = {least:.2g}, however clear the difference: "
-            + ("never below 0.05." if least >= 0.05 else "below 0.05, and never below 0.01.")
+            f"With {patients} the smallest possible p of the permutation by patient is 2/{2**n_patients} = "
+            f"{smallest:.2g}, even for the clearest difference: "
+            + ("it is never below 0.05." if smallest >= 0.05 else "it can be below 0.05, but never below 0.01.")
         )
-    if least < 0.05 < comparisons * least:
+    if smallest < 0.05 < n_comparisons * smallest:
         notes.append(
-            f"After Benjamini–Hochberg over {comparisons} comparisons it falls below 0.05 only where at least "
-            f"{math.floor(comparisons * least / 0.05) + 1} of them are as clear as that."
+            f"After Benjamini–Hochberg over {n_comparisons} comparisons it is below 0.05 only if at least "
+            f"{math.floor(n_comparisons * smallest / 0.05) + 1} of them have this p."
         )
-    if patients < FEW_PATIENTS:
-        notes.append(
-            f"Intervals rest on {patients} {'patient' if patients == 1 else 'patients'}: fewer than {FEW_PATIENTS} "
-            "make them rough."
-        )
+    if n_patients < FEW_PATIENTS:
+        notes.append(f"Intervals are based on {patients}: with fewer than {FEW_PATIENTS} they are rough.")
     return tuple(notes)

@@ -1,7 +1,7 @@
-"""The marks * and † as the paper's tables define them.
+"""Significance marks * and † as the paper's tables define them.
 
-Our model's figure of a structure and metric is marked where its mean is better than that of *every* model that it is
-set beside, and the p-value of each of these comparisons is below the threshold: * below 0.05, † below 0.01.
+The mean of our model for a structure and metric is marked if it is better than the mean of *every* model that it is
+compared with, and the p-value of each of these comparisons is below the threshold: * below 0.05, † below 0.01.
 """
 
 from collections.abc import Sequence
@@ -10,25 +10,36 @@ from typing import Literal
 import numpy as np
 
 from gynbtnet.evaluation.statistics.model_tests import ModelTests
-from gynbtnet.evaluation.statistics.paired_values import BETTER
+from gynbtnet.evaluation.statistics.paired_values import BETTER_SIGN
 
-Mark = Literal["", "*", "†"]
-SIGNIFICANT, STRONGLY = 0.05, 0.01
+SignificanceMark = Literal["", "*", "†"]
+SIGNIFICANT, STRONGLY_SIGNIFICANT = 0.05, 0.01
 
 
-def mark(tests: ModelTests, test: str, ours: str, others: Sequence[str], structure: str, metric: str) -> Mark:
-    """Of one cell, by the adjusted p-values of ``test``."""
+def significance_mark(
+    tests: ModelTests, test: str, ours: str, others: Sequence[str], structure: str, metric: str
+) -> SignificanceMark:
+    """Return the mark of one cell of a table, by adjusted p-values.
+
+    Args:
+        tests: results of all tests.
+        test: test whose p-values are used, a key of :data:`gynbtnet.evaluation.statistics.model_tests.TESTS`.
+        ours: model of the cell.
+        others: models that it is compared with.
+        structure: identifier of the structure.
+        metric: a key of :data:`BETTER_SIGN`.
+    """
     effects = tests.effects
-    of_cell = effects[
+    comparisons = effects[
         (effects["structure"] == structure)
         & (effects["metric"] == metric)
         & (effects["model"] == ours)
         & effects["other"].isin(others)
     ]
-    if not others or not (BETTER[metric] * of_cell["difference"] > 0).all():
+    if not others or not (BETTER_SIGN[metric] * comparisons["difference"] > 0).all():
         return ""
-    found = [tests.of_pair(test, ours, other)["p_adjusted"].to_dict()[structure, metric] for other in others]
-    p = float(np.max(found))  # NaN where any is, which is below nothing
-    if p < STRONGLY:
+    p_values = [tests.of_pair(test, ours, other)["p_adjusted"].to_dict()[structure, metric] for other in others]
+    p = float(np.max(p_values))  # NaN if any is NaN, which is not below any threshold
+    if p < STRONGLY_SIGNIFICANT:
         return "†"
     return "*" if p < SIGNIFICANT else ""

@@ -1,1 +1,1 @@
-"""Contours and masks: polygons to voxels and back, copies, nesting, interpolation between slices."""
+"""Conversion between contours and masks: copies, nesting, keyholes, interpolation between slices."""

@@ -1,8 +1,8 @@
 """Masks from closed planar contours.
 
-A voxel belongs to a mask where its centre lies in an odd number of its slice's contours (XOR): islands add up, an
-inner contour or a keyhole cuts a hole. A centre that lies exactly on an edge belongs to the side of larger index (right
-of a left edge, below an upper edge), so that two contours that share an edge share no voxel and leave none out.
+A voxel belongs to a mask if its centre is inside an odd number of its slice's contours (XOR). Islands add up; an inner
+contour or a keyhole cuts a hole. A centre exactly on an edge belongs to the side of larger index: right of a left edge,
+below an upper edge. So two contours that share an edge share no voxel and omit none.
 """
 
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ import numpy as np
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.runtime.array_types import FloatArray, IntArray, Mask
 
-_SNAP = 6  # decimals of a voxel; removes rounding noise, so that the rule for edges is what decides
+_SNAP = 6  # decimals of a voxel; rounding removes noise, so that the rule for edges decides
 
-_AT_ONCE = 2**20  # crossings of edges and rows that are computed together, so that memory stays bounded
+_AT_ONCE = 2**20  # crossings of edges and rows that are computed together, to limit memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +23,7 @@ class Contour:
     """A closed polygon on one slice.
 
     Attributes:
-        points: (n, 3) corners in mm (x, y, z), LPS; the last joins the first.
+        points: corners (n, 3) as (x, y, z) in mm, LPS; the last one is joined to the first.
         z: index of the slice.
     """
 
@@ -32,7 +32,15 @@ class Contour:
 
 
 def contours_to_mask(contours: Sequence[Contour], geometry: Geometry) -> Mask:
-    """The voxels (z, y, x) whose centres lie in an odd number of contours of their slice."""
+    """Return the voxels whose centres are inside an odd number of contours of their slice.
+
+    Args:
+        contours: contours of one structure, in any order.
+        geometry: grid of the mask.
+
+    Returns:
+        The mask (z, y, x).
+    """
     mask = np.zeros(geometry.shape, bool)
     contours = [contour for contour in contours if len(contour.points)]
     if not contours:
@@ -45,7 +53,7 @@ def contours_to_mask(contours: Sequence[Contour], geometry: Geometry) -> Mask:
     following[ends - 1] = ends - counts
     low = np.asarray([slices.min(), *np.ceil(index[:, 1:].min(axis=0)).clip(0, geometry.shape[1:])], np.int64)
     high = np.asarray([slices.max() + 1, *np.ceil(index[:, 1:].max(axis=0)).clip(0, geometry.shape[1:])], np.int64)
-    parity = np.zeros(high - low + (0, 0, 1), np.uint8)  # a flip may stand one column behind the last
+    parity = np.zeros(high - low + (0, 0, 1), np.uint8)  # a flip may be one column behind the last
     rows = np.abs(np.diff(np.stack([index[:, 1], index[following, 1]]).clip(low[1], high[1]), axis=0))[0]
     parts = np.flatnonzero(np.diff(np.cumsum(rows + 1) // _AT_ONCE)) + 1
     for edges in np.split(np.arange(len(index)), parts):
@@ -59,7 +67,13 @@ def contours_to_mask(contours: Sequence[Contour], geometry: Geometry) -> Mask:
 
 @dataclass(frozen=True, eq=False)
 class _Crossings:
-    """Where edges cross rows of voxel centres: number of the edge, row, first column to the right."""
+    """Crossings of contour edges with rows of voxel centres.
+
+    Attributes:
+        edge: index of the edge.
+        row: index of the row.
+        column: first column to the right of the crossing.
+    """
 
     edge: IntArray
     row: IntArray
@@ -67,9 +81,9 @@ class _Crossings:
 
 
 def _crossings(start: FloatArray, end: FloatArray, size: tuple[int, int]) -> _Crossings:
-    """All crossings of edges, given by (y, x) of both ends, with rows of an image of ``size``.
+    """Find all crossings of edges, given by both ends (y, x), with the rows of an image of ``size``.
 
-    A row counts for an edge from its upper end, inclusive, to its lower end, exclusive.
+    An edge crosses the rows from its upper end, inclusive, to its lower end, exclusive.
     """
     swapped = start[:, :1] > end[:, :1]
     upper, lower = np.where(swapped, end, start), np.where(swapped, start, end)

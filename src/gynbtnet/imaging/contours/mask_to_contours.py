@@ -1,7 +1,7 @@
 """Contours from masks.
 
-An outline leads round the inside of a mask, slice by slice. Contours of a slice don't touch each other in a smooth
-outline: voxels that meet at a corner only get contours of their own. Either kind gives back the very same mask through
+Contours follow the border of a mask, slice by slice. Smooth contours of a slice don't touch each other: voxels that
+meet only at a corner get separate contours. Both styles reproduce exactly the same mask with
 :func:`~gynbtnet.imaging.contours.contours_to_mask.contours_to_mask`.
 """
 
@@ -20,26 +20,29 @@ ContourStyle = Literal["smooth", "exact"]
 HoleStyle = Literal["keyhole", "inner"]
 
 CLEARANCE = 0.1
-"""Voxels that a smooth outline keeps away from every voxel centre, however smooth it could become otherwise."""
+"""Smallest distance, in voxels, between a smooth contour and a voxel centre."""
 
 _SMOOTHING_STEPS = 20
-_SMOOTHING_WEIGHTS = (0.5, -0.53)  # towards the neighbours, then back a little more: smooth without shrinking
+_SMOOTHING_WEIGHTS = (0.5, -0.53)  # towards the neighbours, then back slightly more: smooth without shrinking
 
 
 def mask_to_contours(
     mask: Mask, geometry: Geometry, *, contour_style: ContourStyle = "smooth", hole_style: HoleStyle = "inner"
 ) -> list[Contour]:
-    """The outlines of a mask (z, y, x), slice by slice.
+    """Return the contours of a mask, slice by slice.
 
     Args:
-        mask: the voxels inside.
-        geometry: where they lie.
+        mask: voxels inside the structure (z, y, x).
+        geometry: grid of the mask.
         contour_style: ``smooth`` runs between the centres of inside and outside voxels and never moves a centre to the
             other side; ``exact`` runs along voxel edges.
         hole_style: ``inner`` makes a hole a separate contour, for XOR; ``keyhole`` joins it to the contour around it.
+
+    Raises:
+        ValueError: If mask and grid differ in shape.
     """
     if mask.shape != geometry.shape:
-        raise ValueError(f"a mask of shape {mask.shape} does not lie on a grid of shape {geometry.shape}")
+        raise ValueError(f"a mask of shape {mask.shape} does not fit a grid of shape {geometry.shape}")
     box = bounding_box(mask)
     if box is None:
         return []
@@ -49,7 +52,7 @@ def mask_to_contours(
     rings = _smooth(walks, inside.shape) if contour_style == "smooth" else _exact(walks, inside.shape)
     slices = [int(z) for z in np.unravel_index(walks.cells[walks.ends - 1], _cells(inside.shape))[0]]
     if hole_style == "keyhole":
-        slices, rings = _joined(slices, rings)
+        slices, rings = _with_keyholes(slices, rings)
     counts = np.cumsum([len(ring) for ring in rings])
     planes = np.repeat(slices, np.diff(counts, prepend=0)).astype(float)
     index = np.column_stack([planes, np.concatenate(rings)]) + low
@@ -57,23 +60,24 @@ def mask_to_contours(
     return [Contour(points, int(z + low[0])) for points, z in zip(parts, slices, strict=True)]
 
 
-def _joined(slices: list[int], rings: list[FloatArray]) -> tuple[list[int], list[FloatArray]]:
+def _with_keyholes(slices: list[int], rings: list[FloatArray]) -> tuple[list[int], list[FloatArray]]:
+    """Return slices and rings with every hole joined to the ring around it."""
     by_slice: dict[int, list[FloatArray]] = {}
     for z, ring in zip(slices, rings, strict=True):
         by_slice.setdefault(z, []).append(ring)
-    joined = [(z, ring) for z, apart in by_slice.items() for ring in join_holes(apart)]
+    joined = [(z, ring) for z, separate in by_slice.items() for ring in join_holes(separate)]
     return [z for z, _ in joined], [ring for _, ring in joined]
 
 
 @dataclass(frozen=True, eq=False)
 class _Walks:
-    """Closed walks round the inside, against the clock as y points down, one behind the other.
+    """Closed walks around the inside, counter-clockwise with y pointing down, one after another.
 
     Attributes:
-        edges: the grid edge, between an inside and an outside voxel, that each step starts from. Its number is twice
-            its first voxel's flat index, plus 1 where it runs along y instead of x.
-        cells: the cell of four voxels that each step crosses, by its flat index.
-        ends: where each walk ends.
+        edges: for each step, the grid edge between an inside and an outside voxel from which it starts. The number of
+            an edge is twice the flat index of its first voxel, plus 1 if it runs along y instead of x.
+        cells: for each step, flat index of the cell of four voxels that it crosses.
+        ends: index of the step behind the last one of each walk.
     """
 
     edges: IntArray
@@ -82,12 +86,12 @@ class _Walks:
 
 
 def _cells(shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """Cells of four voxels of a slice, along (z, y, x)."""
+    """Return the number of cells of four voxels of a slice, along (z, y, x)."""
     return shape[0], shape[1] - 1, shape[2] - 1
 
 
 def _walks(inside: Mask) -> _Walks:
-    """Round every cell, clockwise, the outline leads from the edge where the inside begins to that where it ends."""
+    """Trace walks: around each cell, clockwise, a step leads from the edge that enters the inside to the next exit."""
     flat = np.arange(inside.size).reshape(inside.shape)
     corners = [inside[:, :-1, :-1], inside[:, :-1, 1:], inside[:, 1:, 1:], inside[:, 1:, :-1]]
     along_x, along_y = 2 * flat[:, :, :-1], 2 * flat[:, :-1, :] + 1
@@ -119,7 +123,7 @@ def _walks(inside: Mask) -> _Walks:
 
 
 def _exact(walks: _Walks, shape: tuple[int, ...]) -> list[FloatArray]:
-    """Rings (n, 2) of corners (y, x) of voxels, without those on a straight line."""
+    """Return rings (n, 2) of voxel corners (y, x), without corners on a straight line."""
     _, y, x = np.unravel_index(walks.cells, _cells(shape))
     corners = np.stack([y, x], axis=1) + 0.5
     rings = np.split(corners, walks.ends[:-1])
@@ -127,10 +131,10 @@ def _exact(walks: _Walks, shape: tuple[int, ...]) -> list[FloatArray]:
 
 
 def _smooth(walks: _Walks, shape: tuple[int, ...]) -> list[FloatArray]:
-    """Rings (n, 2) of points (y, x), one on each grid edge of a walk, so that the walks run smoothly.
+    """Return smooth rings (n, 2) of points (y, x), one point on each grid edge of a walk.
 
-    Points start half-way and slide along their grid edges to the chord of their two neighbours, by Taubin's scheme
-    (SIGGRAPH 1995, doi 10.1145/218380.218473): each step back keeps the area that the step before it took.
+    Points start at the midpoints and slide along their grid edges to the chord of their two neighbours. The scheme is
+    Taubin's (SIGGRAPH 1995, doi 10.1145/218380.218473): each step back restores the area lost in the step before.
     """
     edges, ends = walks.edges, walks.ends
     voxel, is_along_y = np.divmod(edges, 2)

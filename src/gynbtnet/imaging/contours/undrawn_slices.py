@@ -1,4 +1,4 @@
-"""Slices between contours of a structure that have none."""
+"""Slices without a contour between slices that have one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ import numpy as np
 from gynbtnet.runtime.array_types import IntArray, Mask
 
 LONGEST_GAP = 3
-"""Slices in a row without a contour that are interpolated."""
+"""Largest number of consecutive slices without a contour that are interpolated."""
 
 _SPARSE = 0.25
-"""Share of the steps between drawn slices that leave slices out, from which a structure counts as drawn sparsely."""
+"""Share of steps between drawn slices with a gap from which a structure counts as sparsely drawn."""
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,9 @@ class Gap:
     """Slices without a contour.
 
     Attributes:
-        below: the drawn place below them.
-        above: the drawn place above them.
-        slices: how many scanned slices lie between.
+        below: position of the drawn slice below them.
+        above: position of the drawn slice above them.
+        slices: number of scanned slices in between.
     """
 
     below: int
@@ -31,11 +31,11 @@ class Gap:
 
 
 def find_gaps(drawn: IntArray, scanned: Mask) -> list[Gap]:
-    """Find the scanned slices that have no contour, between places that have one.
+    """Find the scanned slices without a contour between positions that have one.
 
     Args:
-        drawn: places with a contour, ascending.
-        scanned: (places,) which of them are scanned slices; on the others nobody needs to draw.
+        drawn: positions with a contour, ascending.
+        scanned: for each position, True if it is a scanned slice; the others need no contour.
     """
     gaps = [
         Gap(below, above, int(np.count_nonzero(scanned[below + 1 : above])))
@@ -45,5 +45,5 @@ def find_gaps(drawn: IntArray, scanned: Mask) -> list[Gap]:
 
 
 def is_sparse(drawn: IntArray, gaps: Sequence[Gap]) -> bool:
-    """Whether so many steps leave slices out that it is a way of drawing, and no boundary between two parts."""
+    """Return True if so many steps have a gap that slices were omitted on purpose, not between two parts."""
     return len(gaps) >= max(2, _SPARSE * (len(drawn) - 1))

@@ -1,4 +1,4 @@
-"""What the header of an image file says, in whatever format."""
+"""Header of an image file, independent of its format."""
 
 from dataclasses import dataclass
 from math import prod
@@ -10,20 +10,21 @@ import numpy as np
 from gynbtnet.imaging.files.voxel_data import VoxelData
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.phrases import by_axis
 
 
 @dataclass(frozen=True)
 class ImageHeader:
-    """A scan on disk whose header was read and whose voxels were not.
+    """Header of a scan on disk, without its voxels.
 
     Attributes:
         path: the file.
-        geometry: the grid of each channel.
-        channels: images along a fourth dimension; 1 for a three-dimensional image.
-        kind: how a voxel is stored, with its byte order.
-        data: where the voxels are, x fastest, channels slowest.
-        scaling: slope and intercept that stored values are still to be scaled by; None if they are the values.
-        description: the words that the header has for people.
+        geometry: grid of each channel.
+        channels: number of images along a fourth dimension; 1 for a three-dimensional image.
+        kind: type of a stored voxel, with its byte order.
+        data: location of the stored voxels, x fastest, channels slowest.
+        scaling: slope and intercept with which stored values have to be scaled; None if they need no scaling.
+        description: free text in the header.
     """
 
     path: Path
@@ -36,12 +37,12 @@ class ImageHeader:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the stored array, (channels, z, y, x)."""
+        """Shape of the stored array, (channels, z, y, x)."""
         return (self.channels, *self.geometry.shape)
 
     @property
     def size(self) -> int:
-        """Bytes of the stored voxels."""
+        """Size of the stored voxels in bytes."""
         return prod(self.shape) * self.kind.itemsize
 
 
@@ -51,41 +52,45 @@ def unreadable(path: Path, reason: str) -> BadInput:
 
 
 def without_position(path: Path, reason: str) -> BadInput:
-    """Return the error for an image that doesn't say where its voxels are in the patient."""
+    """Return the error for an image without position or orientation in the patient."""
     return BadInput(
-        f"{path} doesn't say how its voxels lie in the patient: {reason}, so that left and right are unknown; convert "
-        "the DICOM series again with a converter that writes the orientation."
+        f"{path} has no position in the patient: {reason}, so left and right are unknown. Convert the DICOM series "
+        "again with a converter that writes the orientation."
     )
 
 
 def check_dimensions(path: Path, sizes: tuple[int, ...], values: int = 1, *, most: int = 3) -> None:
-    """Refuse an image that isn't three-dimensional with one value a voxel.
+    """Check that an image is three-dimensional with one value per voxel.
 
     Args:
         path: the file.
-        sizes: of all dimensions, x first.
-        values: how many a voxel has.
-        most: how many dimensions are read.
+        sizes: voxels along all dimensions, x first.
+        values: number of values per voxel.
+        most: largest number of dimensions that is accepted.
 
     Raises:
-        BadInput: If it has other dimensions, or more values.
+        BadInput: If it has other dimensions, or more values per voxel.
     """
     if not 3 <= len(sizes) <= most or values != 1:
         raise BadInput(
-            f"{path} has {len(sizes)} dimensions and {values} values a voxel; "
-            "expected a three-dimensional scan with one value a voxel."
+            f"{path} has {len(sizes)} dimensions and {values} values per voxel; "
+            "expected a three-dimensional scan with one value per voxel."
         )
     if min(sizes) < 1:
-        raise unreadable(path, f"its header gives sizes of {'×'.join(map(str, sizes))} voxels")
+        raise unreadable(path, f"its header gives sizes of {by_axis(sizes)} voxels")
 
 
 def grid_geometry(path: Path, shape: tuple[int, ...], spacing: Any, origin: Any, direction: Any) -> Geometry:
-    """Return the geometry that a header gives; for the arguments see :class:`~gynbtnet.imaging.geometry.Geometry`.
+    """Return the geometry that a header gives.
+
+    Args:
+        path: the file.
+        shape, spacing, origin, direction: see :class:`~gynbtnet.imaging.geometry.Geometry`.
 
     Raises:
-        BadInput: If a value is none, or the axes are not perpendicular.
+        BadInput: If a value is invalid, or the axes are not perpendicular.
     """
     try:
         return Geometry(shape, tuple(spacing), tuple(origin), tuple(np.ravel(direction)))  # type: ignore[arg-type]
     except (ValueError, OverflowError) as error:
-        raise BadInput(f"{path} lies on no usable grid: {error}; resample it to perpendicular axes.") from error
+        raise BadInput(f"{path} has no usable grid: {error}; resample it to perpendicular axes.") from error

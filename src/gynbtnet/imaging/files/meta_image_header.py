@@ -30,7 +30,7 @@ _OTHER_NAMES = {
     "BinaryDataByteOrderMSB": ("ElementByteOrderMSB",),
     "ElementSpacing": ("ElementSize",),
 }
-"""Fields that have several names in the format, by the usual one."""
+"""Other names of fields in the format, by their usual name."""
 
 _DEFAULTS = {
     "TransformMatrix": "1 0 0 0 1 0 0 0 1",
@@ -46,7 +46,7 @@ def read_meta_image_header(path: Path) -> ImageHeader:
     """Read the header of a ``.mha`` file.
 
     Raises:
-        BadInput: If it is no MetaImage with its own voxels, contradicts itself, or holds what is no scan.
+        BadInput: If it is not a MetaImage with its own voxels, contradicts itself, or is not a scan.
     """
     fields, length = _fields(path)
     sizes = tuple(map(int, number_field(path, fields, "DimSize", whole=True)))
@@ -60,7 +60,7 @@ def read_meta_image_header(path: Path) -> ImageHeader:
         number_field(path, fields, f"ElementToIntensityFunction{name}", 1)[0] for name in ("Slope", "Offset")
     )
     if (slope, intercept) != (1, 0):
-        raise BadInput(f"{path} scales its voxels by {slope:g} and {intercept:g}, which isn't read; convert it.")
+        raise BadInput(f"{path} scales its voxels by {slope:g} and {intercept:g}, which is not supported; convert it.")
     if number_field(path, fields, "HeaderSize", 1, whole=True)[0] != 0:
         raise unreadable(path, f"its header has a HeaderSize of {fields['HeaderSize']}")
     unit = UNITS.get(fields.get("DistanceUnits", "mm").replace("?", "mm"))
@@ -83,7 +83,7 @@ def read_meta_image_header(path: Path) -> ImageHeader:
 
 
 def _fields(path: Path) -> tuple[dict[str, str], int]:
-    """Fields by their usual names, and the header's length in bytes."""
+    """Return fields by their usual names, and the header's length in bytes."""
     usual = {other: name for name, others in _OTHER_NAMES.items() for other in others}
     fields: dict[str, str] = {}
     length = 0
@@ -107,6 +107,7 @@ def _fields(path: Path) -> tuple[dict[str, str], int]:
 
 
 def _flag(path: Path, fields: dict[str, str], name: str) -> bool:
+    """Return a field that is true or false."""
     value = fields.get(name, "True" if name == "BinaryData" else "False").lower()
     if value not in ("true", "false", "1", "0"):
         raise unreadable(path, f"its header has “{value[:60]}” for {name}, expected True or False")

@@ -1,8 +1,8 @@
 """Headers of NIfTI-1 and NIfTI-2 files, by the rules of the format itself.
 
-Sources: nifti1.h and nifti2.h of the NIfTI Data Format Working Group, https://nifti.nimh.nih.gov. Where the format
-leaves a choice of two places for the voxels, the sform is taken if it is given, otherwise the qform, as nibabel and FSL
-do; a file whose two places differ is refused, since other software takes the other one.
+Sources: nifti1.h and nifti2.h of the NIfTI Data Format Working Group, https://nifti.nimh.nih.gov. The format has two
+transforms from voxels to the patient, sform and qform. The sform is used if it is given, otherwise the qform, as in
+nibabel and FSL. A file whose two transforms differ is refused, because other software uses the other one.
 """
 
 import gzip
@@ -27,6 +27,7 @@ from gynbtnet.imaging.files.voxel_data import VoxelData
 from gynbtnet.imaging.geometry import SAME_GRID, Geometry
 from gynbtnet.runtime.array_types import FloatArray
 from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.phrases import by_axis
 
 _COMMON = ["qform_code", "sform_code", "quatern", "qoffset", "srow"]
 _NIFTI_1: dict[str, Any] = {
@@ -45,26 +46,26 @@ _HEADERS: dict[int, tuple[Any, int, bytes, int]] = {
     348: (_NIFTI_1, 344, b"n+1\0", 352),
     540: (_NIFTI_2, 4, b"n+2\0\r\n\x1a\n", 544),
 }
-"""By its size: the fields of a header, place and text of its magic, and where voxels begin at the earliest."""
+"""By header size: fields of the header, offset and text of its magic number, smallest offset of the voxels."""
 
 _KINDS = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"}
 _COMPLEX = (32, 1792, 2048)
 _COLOURS = {128: 3, 2304: 4}
-"""Data types with several values a voxel, and how many."""
+"""Data types with several values per voxel, and their number."""
 
 _UNITS = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
-"""Millimetres in a length of each unit: unknown (taken as mm, as all software does), metre, millimetre, micron."""
+"""Millimetres per unit of length: unknown (read as mm, as in all software), metre, millimetre, micrometre."""
 
-_FARTHEST_OFFSET = 2**26  # bytes; header extensions that are larger are damage
-_QUATERNION_ROUNDING = 5e-7  # of numbers of 32 bits, the sform's and the quaternion's
+_FARTHEST_OFFSET = 2**26  # bytes; a larger offset is damage, not a header extension
+_QUATERNION_ROUNDING = 5e-7  # of 32-bit numbers, in the sform and in the quaternion
 
 
 def read_nifti_header(path: Path) -> ImageHeader:
     """Read the header of a ``.nii`` or ``.nii.gz`` file.
 
     Raises:
-        BadInput: If it is no single NIfTI file, contradicts itself, gives no place in the patient or two, or holds what
-            is no scan.
+        BadInput: If it is not a single NIfTI file, contradicts itself, gives no position in the patient or two, or is
+            not a scan.
     """
     compressed = path.name.endswith(".gz")
     try:
@@ -77,7 +78,8 @@ def read_nifti_header(path: Path) -> ImageHeader:
     code = int(fields["datatype"])
     if code in _COMPLEX:
         raise BadInput(
-            f"{path} holds complex numbers, 2 values a voxel; expected a three-dimensional scan with one value a voxel."
+            f"{path} has complex numbers, 2 values per voxel; expected a three-dimensional scan with one value per "
+            "voxel."
         )
     check_dimensions(path, sizes, _COLOURS.get(code, 1), most=4)
     if code not in _KINDS:
@@ -87,7 +89,7 @@ def read_nifti_header(path: Path) -> ImageHeader:
         raise unreadable(path, f"its header gives voxels of type {code} {int(fields['bitpix'])} bits")
     offset = float(fields["vox_offset"])
     if not (earliest <= offset <= _FARTHEST_OFFSET and offset.is_integer()):
-        raise unreadable(path, f"its header has voxels begin at byte {offset:g}")
+        raise unreadable(path, f"according to its header, its voxels begin at byte {offset:g}")
     return ImageHeader(
         path=path,
         geometry=_geometry(path, fields, sizes),
@@ -100,25 +102,25 @@ def read_nifti_header(path: Path) -> ImageHeader:
 
 
 def _fields(path: Path, content: bytes) -> tuple[Any, int]:
-    """The header's values, and where voxels begin at the earliest."""
+    """Return the header's values, and the smallest offset of the voxels in bytes."""
     sizes = {order: int(np.frombuffer(content[:4].ljust(4, b"\0"), f"{order}i4")[0]) for order in "<>"}
     order = next((order for order, size in sizes.items() if size in _HEADERS), None)
     if order is None:
         raise unreadable(path, "it does not begin as a NIfTI file does")
-    layout, place, magic, earliest = _HEADERS[sizes[order]]
+    layout, position, magic, earliest = _HEADERS[sizes[order]]
     if len(content) < layout["itemsize"]:
         raise unreadable(path, "its header is cut short")
-    found = content[place : place + len(magic)]
-    if found[:3] in (b"ni1", b"ni2"):
+    stored_magic = content[position : position + len(magic)]
+    if stored_magic[:3] in (b"ni1", b"ni2"):
         raise BadInput(f"{path} is the header of a NIfTI pair (.hdr and .img); convert the two to a single .nii.gz.")
-    if found != magic:
-        raise unreadable(path, "it lacks NIfTI's magic, as a file of Analyze 7.5 does")
+    if stored_magic != magic:
+        raise unreadable(path, "it lacks the magic number of NIfTI, like a file of Analyze 7.5")
     fields = np.frombuffer(content, np.dtype(layout).newbyteorder(order), 1)[0]
     return fields, earliest
 
 
 def _sizes(path: Path, fields: Any) -> tuple[int, ...]:
-    """Voxels along x, y, z and further dimensions that have more than one."""
+    """Return the voxels along x, y, z and along further dimensions with more than one."""
     count, *sizes = map(int, fields["dim"])
     if not 1 <= count <= 7:
         raise unreadable(path, f"its header gives {count} dimensions")
@@ -128,7 +130,7 @@ def _sizes(path: Path, fields: Any) -> tuple[int, ...]:
 
 
 def _scaling(path: Path, fields: Any) -> tuple[float, float] | None:
-    """A slope of 0 means that nothing is scaled: neither slope nor intercept counts."""
+    """Return slope and intercept; None if nothing is scaled, which a slope of 0 also means."""
     slope, intercept = float(fields["slope"]), float(fields["inter"])
     if slope == 0 or (slope, intercept) == (1, 0):
         return None
@@ -141,60 +143,66 @@ def _scaling(path: Path, fields: Any) -> tuple[float, float] | None:
 
 
 @dataclass(frozen=True)
-class _Place:
-    """One way in which a header places voxels: a name, and the 3×4 matrix from index to RAS coordinates in mm."""
+class _Transform:
+    """One transform from voxels to the patient in a header.
+
+    Attributes:
+        name: ``sform`` or ``qform``.
+        matrix: 3×4 matrix from index (x, y, z, 1) to RAS coordinates in mm.
+    """
 
     name: str
     matrix: FloatArray
 
     @property
     def spacing(self) -> FloatArray:
-        """Along x, y, z in mm."""
+        """Distance of voxel centres along x, y, z in mm."""
         lengths: FloatArray = np.linalg.norm(self.matrix[:, :3], axis=0)
         return lengths
 
 
 def _geometry(path: Path, fields: Any, sizes: tuple[int, ...]) -> Geometry:
+    """Return the grid in LPS coordinates."""
     unit = int(fields["units"]) & 7
     if unit not in _UNITS:
         raise BadInput(f"{path} gives lengths in the unknown unit {unit} (xyzt_units); expected 2, millimetres.")
     spacing = np.asarray(fields["pixdim"][1:4], float) * _UNITS[unit]
     if not (np.isfinite(spacing) & (spacing > 0)).all():
         raise BadInput(
-            f"{path} gives a spacing of {_times(spacing)} mm (x, y, z); expected three "
-            "positive lengths: correct its header or convert the scan again."
+            f"{path} gives a spacing of {by_axis(spacing, 6)} mm (x, y, z); expected three positive lengths: correct "
+            "its header or convert the scan again."
         )
     last = np.asarray(sizes[:3]) - 1
-    places = []
+    transforms = []
     if fields["sform_code"] > 0:
-        places.append(_Place("sform", np.asarray(fields["srow"], float) * _UNITS[unit]))
+        transforms.append(_Transform("sform", np.asarray(fields["srow"], float) * _UNITS[unit]))
     if fields["qform_code"] > 0:
-        places.append(_qform(path, fields, spacing, _UNITS[unit], places[0] if places else None))
-    if not places:
+        transforms.append(_qform(path, fields, spacing, _UNITS[unit], transforms[0] if transforms else None))
+    if not transforms:
         raise without_position(path, "neither qform nor sform is given")
-    for place in places:
-        if not np.isfinite(place.matrix).all():
-            raise unreadable(path, f"its {place.name} is not finite")
-    for one, other in pairwise(places):
-        _check_agreement(path, one, other, last)
-    placed = _perpendicular(path, places[0], last)
-    apart = float(np.abs((placed.spacing - spacing) * last).max())
-    if apart > SAME_GRID:
+    for transform in transforms:
+        if not np.isfinite(transform.matrix).all():
+            raise unreadable(path, f"its {transform.name} is not finite")
+    for sform, qform in pairwise(transforms):
+        _check_agreement(path, sform, qform, last)
+    transform = _perpendicular(path, transforms[0], last)
+    distance = float(np.abs((transform.spacing - spacing) * last).max())
+    if distance > SAME_GRID:
         raise BadInput(
-            f"{path} gives a spacing of {_times(spacing)} mm (pixdim) and its {placed.name} {_times(placed.spacing)} "
-            f"mm (x, y, z), so that its far end lies {apart:.3g} mm off; expected one spacing: correct its header or "
-            "convert the scan again."
+            f"{path} gives a spacing of {by_axis(spacing, 6)} mm (pixdim) and its {transform.name} "
+            f"{by_axis(transform.spacing, 6)} mm (x, y, z), a difference of {distance:.3g} mm at its far end. Expected "
+            "one spacing: correct its header or convert the scan again."
         )
     to_lps = np.array([[-1.0], [-1.0], [1.0]])
-    matrix = placed.matrix * to_lps + 0.0  # no negative zeros
-    return grid_geometry(path, sizes[2::-1], placed.spacing[::-1], matrix[:, 3], matrix[:, :3] / placed.spacing)
+    matrix = transform.matrix * to_lps + 0.0  # no negative zeros
+    return grid_geometry(path, sizes[2::-1], transform.spacing[::-1], matrix[:, 3], matrix[:, :3] / transform.spacing)
 
 
-def _qform(path: Path, fields: Any, spacing: FloatArray, unit: float, sform: _Place | None) -> _Place:
-    """Method 2 of nifti1.h: a unit quaternion, of which the first number follows from the other three.
+def _qform(path: Path, fields: Any, spacing: FloatArray, unit: float, sform: _Transform | None) -> _Transform:
+    """Return the qform by method 2 of nifti1.h: a unit quaternion whose first number follows from the other three.
 
-    Near a half turn the three leave of the first only four digits. If they are the sform's, rounded to 32 bits, the
-    sform's own rotation is taken.
+    Near a half turn, the three determine the first to only four digits. If they are those of the sform, rounded to 32
+    bits, the sform's own rotation is used.
     """
     stored = np.asarray(fields["quatern"], float)
     handed = np.array([1, 1, -1 if fields["pixdim"][0] < 0 else 1])
@@ -203,49 +211,47 @@ def _qform(path: Path, fields: Any, spacing: FloatArray, unit: float, sform: _Pl
     if not rest > -1e-4:
         b, c, d = stored
         raise unreadable(path, f"its qform has the quaternion ({b:g}, {c:g}, {d:g}), which is longer than 1")
-    turn = Rotation.from_quat([*stored, np.sqrt(max(rest, 0))])
-    like = _rotation(sform, handed) if sform else None
-    if like is not None:
-        quaternion = like.as_quat()[:3]
+    rotation = Rotation.from_quat([*stored, np.sqrt(max(rest, 0))])
+    exact = _rotation(sform, handed) if sform else None
+    if exact is not None:
+        quaternion = exact.as_quat()[:3]
         if min(np.abs(quaternion - stored).max(), np.abs(quaternion + stored).max()) < _QUATERNION_ROUNDING:
-            turn = like
-    return _Place("qform", np.column_stack([turn.as_matrix() * (spacing * handed), offset]))
+            rotation = exact
+    return _Transform("qform", np.column_stack([rotation.as_matrix() * (spacing * handed), offset]))
 
 
-def _rotation(place: _Place, handed: npt.NDArray[np.intp]) -> Rotation | None:
-    """The rotation nearest to a place's axes, without the mirror image of ``handed``; None if there is none."""
-    if not (np.isfinite(place.matrix).all() and (place.spacing > 0).all()):
+def _rotation(transform: _Transform, handed: npt.NDArray[np.intp]) -> Rotation | None:
+    """Return the rotation nearest to a transform's axes, without the reflection in ``handed``, or None."""
+    if not (np.isfinite(transform.matrix).all() and (transform.spacing > 0).all()):
         return None
-    left, _, right = np.linalg.svd(place.matrix[:, :3] / place.spacing * handed)
+    left, _, right = np.linalg.svd(transform.matrix[:, :3] / transform.spacing * handed)
     return Rotation.from_matrix(left @ right) if np.linalg.det(left @ right) > 0 else None
 
 
-def _check_agreement(path: Path, one: _Place, other: _Place, last: npt.NDArray[np.intp]) -> None:
+def _check_agreement(path: Path, sform: _Transform, qform: _Transform, last: npt.NDArray[np.intp]) -> None:
+    """Check that both transforms give all voxels the same position."""
     corners = np.vstack([np.indices((2, 2, 2)).reshape(3, -1) * last[:, None], np.ones(8)])
-    apart = float(np.linalg.norm((one.matrix - other.matrix) @ corners, axis=0).max())
-    if not apart <= SAME_GRID:
+    distance = float(np.linalg.norm((sform.matrix - qform.matrix) @ corners, axis=0).max())
+    if not distance <= SAME_GRID:
         raise BadInput(
-            f"{path} places its voxels twice, and {one.name} and {other.name} disagree by up to {apart:.3g} mm "
-            f"(spacing {_times(one.spacing)} and {_times(other.spacing)} mm along x, y, z); software differs in which "
-            "it takes: find out which one is right, and set the other one to it or its code to 0."
+            f"{path} gives two positions in the patient, and {sform.name} and {qform.name} disagree by up to "
+            f"{distance:.3g} mm (spacing {by_axis(sform.spacing, 6)} and {by_axis(qform.spacing, 6)} mm along x, y, "
+            "z). Software differs in which one it uses: find out which one is right, and set the other one to it or "
+            "its code to 0."
         )
 
 
-def _perpendicular(path: Path, place: _Place, last: npt.NDArray[np.intp]) -> _Place:
-    """The same place with exactly perpendicular axes; headers round their matrices."""
-    if not (place.spacing > 0).all():
-        raise unreadable(path, f"its {place.name} has an axis of no length")
-    turn = place.matrix[:, :3] / place.spacing
-    left, _, right = np.linalg.svd(turn)
+def _perpendicular(path: Path, transform: _Transform, last: npt.NDArray[np.intp]) -> _Transform:
+    """Return the transform with exactly perpendicular axes; headers round their matrices."""
+    if not (transform.spacing > 0).all():
+        raise unreadable(path, f"its {transform.name} has an axis of no length")
+    axes = transform.matrix[:, :3] / transform.spacing
+    left, _, right = np.linalg.svd(axes)
     nearest = left @ right
-    moved = float(np.abs((nearest - turn) * place.spacing * last).sum(axis=1).max())
-    if moved > SAME_GRID:
+    shift = float(np.abs((nearest - axes) * transform.spacing * last).sum(axis=1).max())
+    if shift > SAME_GRID:
         raise BadInput(
-            f"{path} lies on no usable grid: its axes are not perpendicular (sheared {place.name}, by up to "
-            f"{moved:.3g} mm); resample it to perpendicular axes."
+            f"{path} has no usable grid: its axes are not perpendicular (sheared {transform.name}, by up to "
+            f"{shift:.3g} mm); resample it to perpendicular axes."
         )
-    return _Place(place.name, np.column_stack([nearest * place.spacing, place.matrix[:, 3]]))
-
-
-def _times(values: FloatArray) -> str:
-    return " × ".join(f"{value:g}" for value in values)
+    return _Transform(transform.name, np.column_stack([nearest * transform.spacing, transform.matrix[:, 3]]))

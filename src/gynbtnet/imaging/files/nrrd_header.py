@@ -42,7 +42,7 @@ _SPACES = {
     **dict.fromkeys(("right-anterior-superior", "ras"), (-1, -1, 1)),
     **dict.fromkeys(("left-anterior-superior", "las"), (1, -1, 1)),
 }
-"""What turns the coordinates of each named space to LPS."""
+"""Signs that convert the coordinates of each named space to LPS."""
 
 _DETACHED = ("data file", "datafile")
 
@@ -51,8 +51,8 @@ def read_nrrd_header(path: Path) -> ImageHeader:
     """Read the header of a ``.nrrd`` file.
 
     Raises:
-        BadInput: If it is no NRRD file with attached voxels, contradicts itself, gives no place in the patient, or
-            holds what is no scan.
+        BadInput: If it is not a NRRD file with attached voxels, contradicts itself, gives no position in the patient,
+            or is not a scan.
     """
     fields, length = _fields(path)
     if any(name in fields for name in _DETACHED):
@@ -70,7 +70,7 @@ def read_nrrd_header(path: Path) -> ImageHeader:
     order = {"little": "<", "big": ">"}.get(fields.get("endian", "").lower(), "")
     if not order and kind[1] != "1" and encoding not in ("text",):
         raise unreadable(path, "its header lacks the byte order")
-    directions, origin = _place(path, fields)
+    directions, origin = _directions_and_origin(path, fields)
     spacing = np.linalg.norm(directions, axis=1)
     cosines = (directions / spacing[:, None]).T
     return ImageHeader(
@@ -84,7 +84,7 @@ def read_nrrd_header(path: Path) -> ImageHeader:
 
 
 def _fields(path: Path) -> tuple[dict[str, str], int]:
-    """Fields and key/value pairs by their names in lower case, and the header's length in bytes."""
+    """Return fields and key/value pairs by lower-case name, and the header's length in bytes."""
     with path.open("rb") as stream:
         content = stream.read(HEADER_BYTES)
     end = re.search(rb"\r?\n\r?\n", content)
@@ -97,13 +97,13 @@ def _fields(path: Path) -> tuple[dict[str, str], int]:
         name, colon, value = line.partition(":")
         name = name.strip().lower()
         if not colon or name in fields:
-            raise unreadable(path, "its header has a line that is no field, or a field twice")
+            raise unreadable(path, "its header has a line that is not a field, or a field twice")
         fields[name] = value.removeprefix("=").strip()
     return fields, end.end()
 
 
-def _place(path: Path, fields: dict[str, str]) -> tuple[FloatArray, FloatArray]:
-    """Steps along x, y and z (a row each) and the origin, in LPS and mm."""
+def _directions_and_origin(path: Path, fields: dict[str, str]) -> tuple[FloatArray, FloatArray]:
+    """Return the steps along x, y and z, one row per axis, and the origin, in LPS and mm."""
     signs = _SPACES.get(fields.get("space", "").lower())
     vectors = re.findall(r"\(([^()]*)\)", fields.get("space directions", ""))
     if signs is None or not vectors:
@@ -121,6 +121,7 @@ def _place(path: Path, fields: dict[str, str]) -> tuple[FloatArray, FloatArray]:
 
 
 def _data(path: Path, fields: dict[str, str], encoding: Encoding, length: int, size: int) -> VoxelData:
+    """Return the location of the voxels, of ``size`` bytes, behind a header of ``length`` bytes."""
     lines, skipped = (
         int(number_field(path, {name: fields.get(name, "0")}, name, 1, whole=True)[0])
         for name in ("line skip", "byte skip")

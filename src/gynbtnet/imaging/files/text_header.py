@@ -1,4 +1,4 @@
-"""Values in headers that are written as text."""
+"""Values of headers in text form."""
 
 import re
 from collections.abc import Mapping
@@ -7,10 +7,10 @@ from pathlib import Path
 from gynbtnet.imaging.files.image_header import unreadable
 
 HEADER_BYTES = 2**20
-"""No header of text is longer."""
+"""Largest size of a header in text form."""
 
 UNITS = {"mm": 1.0, "millimeter": 1.0, "millimeters": 1.0, "cm": 10.0, "m": 1000.0, "um": 0.001, "µm": 0.001}
-"""Millimetres in a length of each unit."""
+"""Millimetres per unit of length."""
 
 
 def number_field(
@@ -20,13 +20,13 @@ def number_field(
 
     Args:
         path: the file.
-        fields: by name.
-        name: which field.
-        count: how many numbers are expected; None for any number of them.
-        whole: whether they must be whole numbers of at most 18 digits.
+        fields: values of the header by name.
+        name: name of the field.
+        count: expected number of values; None accepts any number of them.
+        whole: if True, they must be whole numbers of at most 18 digits.
 
     Raises:
-        BadInput: If the field is absent, or holds anything else.
+        BadInput: If the field is absent or has another content.
     """
     words = fields.get(name, "").split()
     try:

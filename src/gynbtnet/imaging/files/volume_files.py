@@ -1,7 +1,7 @@
-"""Volumes as NIfTI, NRRD or MetaImage files: read by readers of our own, written through SimpleITK.
+"""Volumes as NIfTI, NRRD or MetaImage files: read by the package's own readers, written with SimpleITK.
 
-The image library ends the whole process on some damaged headers, and passes over others. Here a header is checked in
-full before a voxel is read, and memory is taken for as many voxels as the file really holds.
+On some damaged headers, the image library ends the whole process, and it ignores others. Here a header is checked
+completely before a voxel is read, and memory is allocated only for voxels that the file really contains.
 """
 
 from pathlib import Path
@@ -21,6 +21,7 @@ from gynbtnet.imaging.volume import Volume
 from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.available_memory import check_memory
 from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.phrases import by_axis
 
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 _READERS = {
@@ -32,28 +33,31 @@ _READERS = {
 
 
 def is_image_file(path: Path) -> bool:
-    """Whether a file is an image by its name; hidden files are none."""
+    """Return True if a file is an image by its name; hidden files are not."""
     return path.name.endswith(SUFFIXES) and not path.name.startswith(".")
 
 
 def without_suffix(name: str) -> str:
-    """The name of an image file without its suffix, other names as they are."""
+    """Return the name of an image file without its suffix; other names stay unchanged."""
     return name.removesuffix(next((suffix for suffix in SUFFIXES if name.endswith(suffix)), ""))
 
 
 def read_header(path: Path) -> ImageHeader:
-    """Read and check the header of an image file, and none of its voxels.
+    """Read and check the header of an image file, without its voxels.
+
+    Args:
+        path: NIfTI, NRRD or MetaImage file.
 
     Raises:
-        BadInput: If the file is absent, its header contradicts its format or its size, or it holds no scan of a
-            plausible extent on perpendicular axes.
+        BadInput: If the file is absent, its header contradicts its format or its size, or it is not a scan of plausible
+            extent on perpendicular axes.
     """
     path = Path(path)
     if not path.is_file():
         raise BadInput(f"There is no file {path}; expected an image ({', '.join(SUFFIXES)}).")
     if not path.name.endswith(SUFFIXES):
-        raise BadInput(f"{path} is no image file by its name; expected one that ends in {', '.join(SUFFIXES)}.")
-    with np.errstate(all="ignore"):  # what overflows is refused
+        raise BadInput(f"{path} is not an image file by its name; expected one that ends in {', '.join(SUFFIXES)}.")
+    with np.errstate(all="ignore"):  # values that overflow are refused
         header = _READERS[path.suffix](path)
     problem = header.data.problem(header.size)
     if problem:
@@ -63,11 +67,14 @@ def read_header(path: Path) -> ImageHeader:
 
 
 def read_volume(path: Path) -> Volume:
-    """Read a three-dimensional image file; voxel values keep their type, unless the file scales them.
+    """Read a three-dimensional image file; voxel values keep their type unless the file scales them.
+
+    Args:
+        path: NIfTI, NRRD or MetaImage file.
 
     Raises:
-        BadInput: If the file is absent, unreadable or not three-dimensional, doesn't fit into memory, gives no spacing
-            or place or two of them, its axes are not perpendicular, or a voxel is not finite.
+        BadInput: If the file is absent, unreadable, not three-dimensional or too large for memory, or a voxel is not
+            finite. Also if it has no spacing or position or two of them, or its axes are not perpendicular.
     """
     header = read_header(path)
     if header.channels > 1:
@@ -79,16 +86,16 @@ def read_channels(header: ImageHeader) -> list[Volume]:
     """Read the voxels of an image file, one volume per channel.
 
     Args:
-        header: as :func:`read_header` returned it.
+        header: header of the file, from :func:`read_header`.
 
     Raises:
-        BadInput: If the file holds fewer voxels than its header says, or more, or they don't fit into memory, or one
-            is not finite.
+        BadInput: If the file has fewer or more voxels than its header gives, they don't fit into memory, or one is
+            not finite.
     """
     scaled = _scaled_kind(header)
     check_memory(
         header.size * (1 + (scaled.itemsize / header.kind.itemsize if header.scaling else 0)),
-        f"{header.path} with its {'×'.join(map(str, header.geometry.shape))} voxels (z, y, x)",
+        f"{header.path} with its {by_axis(header.geometry.shape)} voxels (z, y, x)",
         "crop or resample it, or take a machine with more memory",
     )
     stored = np.empty(header.shape, header.kind)
@@ -102,17 +109,18 @@ def read_channels(header: ImageHeader) -> list[Volume]:
         broken = sum(int(np.count_nonzero(~np.isfinite(plane))) for channel in array for plane in channel)
         if broken:
             raise BadInput(
-                f"{header.path} holds no finite number in {broken} voxels; expected a scan in HU: export it again."
+                f"{header.path} has no finite number in {broken} voxels; expected a scan in HU: export it again."
             )
     return [Volume(channel, header.geometry) for channel in array]
 
 
 def _scaled_kind(header: ImageHeader) -> np.dtype[Any]:
+    """Return the floating-point type of scaled values."""
     return np.dtype(np.float64 if header.kind.itemsize > 2 and header.kind != np.dtype("f4") else np.float32)
 
 
 def _scaled(stored: npt.NDArray[Any], scaling: tuple[float, float], kind: np.dtype[Any]) -> npt.NDArray[Any]:
-    """Stored values times the slope plus the intercept, computed with 64 bits."""
+    """Return stored values times the slope plus the intercept, computed with 64 bits."""
     slope, intercept = scaling
     values = np.empty(stored.shape, kind)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -123,19 +131,24 @@ def _scaled(stored: npt.NDArray[Any], scaling: tuple[float, float], kind: np.dty
 
 
 def write_volume(volume: Volume, path: Path) -> None:
-    """Write ``volume`` whole or not at all, in the format of the path's suffix; booleans become bytes."""
+    """Write a volume atomically, in the format of the path's suffix; booleans become bytes.
+
+    Args:
+        volume: the volume.
+        path: file that ends in .nii.gz, .nii, .nrrd or .mha; an existing file is replaced.
+    """
     with atomic_write(Path(path)) as partial:
         sitk.WriteImage(to_sitk(volume), str(partial), useCompression=True, compressionLevel=1)
 
 
 def from_sitk(image: sitk.Image) -> Volume:
-    """A Volume that owns a copy of the image's voxels."""
+    """Return a volume with a copy of a SimpleITK image's voxels."""
     geometry = Geometry(image.GetSize()[::-1], image.GetSpacing()[::-1], image.GetOrigin(), image.GetDirection())
     return Volume(sitk.GetArrayFromImage(image), geometry)
 
 
 def to_sitk(volume: Volume) -> sitk.Image:
-    """A SimpleITK image with a copy of the voxels."""
+    """Return a SimpleITK image with a copy of the voxels."""
     array = volume.array.astype(np.uint8) if volume.array.dtype == bool else volume.array
     image = sitk.GetImageFromArray(array)
     image.SetSpacing(volume.geometry.spacing[::-1])

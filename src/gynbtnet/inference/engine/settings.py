@@ -32,9 +32,9 @@ class PredictionSettings(Settings):
     )
     backend: Backend = Field(
         "eager",
-        description="Library that computes the network: PyTorch (eager), compiled PyTorch, or OpenVINO on a CPU. OpenVINO "
-        "must be installed. Compilation takes minutes before the first scan, and needs a C++ compiler (CPU) or Triton "
-        "(GPU).",
+        description="Library that computes the network: PyTorch (eager), compiled PyTorch, or OpenVINO on a CPU. "
+        "OpenVINO must be installed. Compilation takes minutes before the first scan, and needs a C++ compiler "
+        "(CPU) or Triton (GPU).",
     )
     weights: Literal["last", "best"] = Field(
         "last", description="last: weights of the end of the training; best: of its best smoothed validation score."

@@ -16,7 +16,7 @@ from gynbtnet.runtime.errors import BadInput
 
 _OURS = ("dataset.json", "plans.json", "README.md", "fold_0", "gynbtnet.json")
 _MARK = "gynbtnet.json"
-_NETWORK = "gynbtnet.networks.turned_network.TurnedGynBTNet"
+_NETWORK = "gynbtnet.networks.nnunet_network.ReorientedGynBTNet"
 
 
 def export_nnunet(model: Model, out: Path, *, force: bool = False) -> Path:

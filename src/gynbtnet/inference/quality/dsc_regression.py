@@ -7,8 +7,10 @@ weight of one additional patient.
 The interval is the hierarchical jackknife+ with patients as groups (Lee, Barber and Willett 2023, Distribution-free
 inference with hierarchical data, arXiv:2306.06342). Let μ₋ₖ be the regression without patient k, and R its absolute
 residuals on the nₖ cases of patient k. Each residual has a weight of 1/((K+1)·nₖ), and infinity has a weight of
-1/(K+1). The lower end is the α-quantile of μ₋ₖ(x) − R, and the upper end is the (1 − α)-quantile of μ₋ₖ(x) + R. The
-interval covers the DSC of a new, exchangeable patient with a probability of at least 1 − 2α, usually about 1 − α.
+1/(K+1). The lower end is the α-quantile of μ₋ₖ(x) − R. The upper end is the (1 − α)-quantile of μ₋ₖ(x) + R.
+
+For a new patient who is exchangeable with the others, the interval covers the DSC with a probability of at
+least 1 − 2α. In most data the coverage is about 1 − α.
 """
 
 from collections.abc import Sequence

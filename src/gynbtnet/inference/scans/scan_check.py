@@ -91,8 +91,8 @@ def _check_hounsfield_units(array: npt.NDArray[Any], name: str) -> None:
         limits, enough = UNSCALED_SOFT_TISSUE
         if share(*limits) > enough:
             raise BadInput(
-                f"{name} is a CT without its rescale: no value is below −50, and soft tissue is about 1000. Expected HU "
-                "(air −1000, water 0): subtract 1024, or convert the DICOM series again."
+                f"{name} is a CT without its rescale: no value is below −50, and soft tissue is about 1000. Expected "
+                "HU (air −1000, water 0): subtract 1024, or convert the DICOM series again."
             )
         raise BadInput(
             f"{name} has hardly any value below −50 (lowest {array.min():g}), like an MR or a normalised CT. "

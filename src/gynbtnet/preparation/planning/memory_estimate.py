@@ -2,9 +2,8 @@
 
 A model of what the network and its loss keep from the forward pass for the backward one, which tests hold against the
 tensors that PyTorch really keeps. A residual block of c channels keeps four maps of c channels: what its first
-convolution, its first norm, its second convolution and the block itself return. A decoder level keeps besides
-the skip with the projection beside it; on a CPU it keeps less, see
-:func:`~gynbtnet.networks.decoder_block.use_split_form`, and a step takes less than what is told here.
+convolution, its first norm, its second convolution and the block itself return. A decoder level also keeps the
+concatenation of the upsampled projection and the skip.
 """
 
 from itertools import pairwise

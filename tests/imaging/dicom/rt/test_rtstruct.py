@@ -1,5 +1,6 @@
 import copy
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -249,14 +250,14 @@ def test_a_target_wins_over_an_organ_and_of_two_organs_the_later_one(ct, rtstruc
             assert np.array_equal(found.mask(structure), segmented(ct).mask("hr_ctv"))
         label = order.index("hr_ctv") + 1
         assert np.array_equal(found.labels.array, label * segmented(ct).mask("hr_ctv"))
-        assert report.overlaps == (Overlap("bladder", "hr_ctv", pytest.approx(volume)),)
+        assert report.overlaps == (Overlap("bladder", "hr_ctv", pytest.approx(volume)),)  # type: ignore[arg-type]
         assert report.unmapped == ("Rectum", "Colon_Sigmoid", "Uterus")
     file.ROIContourSequence[2].ContourSequence = file.ROIContourSequence[0].ContourSequence
     file.save_as(rtstruct)
     for order in (("rectum", "bladder"), ("bladder", "rectum")):
         found, report = read_rtstruct(rtstruct, ct, order, names)
         assert np.array_equal(found.labels.array, 2 * segmented(ct).mask("hr_ctv"))
-        assert report.overlaps == (Overlap(*order, pytest.approx(volume)),)
+        assert report.overlaps == (Overlap(*order, pytest.approx(volume)),)  # type: ignore[arg-type]
 
 
 def first_contour(file):
@@ -346,7 +347,7 @@ def test_rois_are_listed_with_their_kinds(rtstruct):
 
 def planes_of(file, roi=0):
     """The contours of a ROI, by their z."""
-    found = {}
+    found: dict[float, list[Any]] = {}
     for contour in file.ROIContourSequence[roi].ContourSequence:
         found.setdefault(float(contour.ContourData[2]), []).append(contour)
     return found

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from gynbtnet.imaging.contours.contour_copies import COPY_DISTANCE, drop_copies
-from gynbtnet.imaging.contours.contour_nesting import Loss, nesting_losses
+from gynbtnet.imaging.contours.contour_nesting import XorLoss, nesting_losses
 from gynbtnet.imaging.contours.contour_planes import SAME_PLANE, snap_to_planes
 from gynbtnet.imaging.contours.contours_to_mask import Contour, contours_to_mask
 from gynbtnet.imaging.contours.shape_interpolation import interpolate_shapes
@@ -286,7 +286,7 @@ def _lost(roi: str, name: str, contours: Sequence[Contour], mask: Mask, ct: CTSe
     return [f"“{roi}” {what}; {lost * cm3:.2f} cm³ inside of two of them count as a hole."]
 
 
-def _share(loss: Loss) -> float:
+def _share(loss: XorLoss) -> float:
     return loss.lost / loss.enclosed
 
 

@@ -1,0 +1,41 @@
+"""The class paths that plans and exported models contain, found as nnU-Net finds them."""
+
+from pydoc import locate
+
+import pytest
+import torch
+
+from gynbtnet.networks.nnunet_network import NnunetGynBTNet, ReorientedGynBTNet
+from gynbtnet.networks.unet import GynBTNet
+
+ARGUMENTS = {"input_channels": 1, "num_classes": 2, "preset": "XS", "strides": [1, 2, 2, 2, 2]}
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("gynbtnet.networks.nnunet_network.NnunetGynBTNet", NnunetGynBTNet),
+        ("gynbtnet.networks.nnunet_network.ReorientedGynBTNet", ReorientedGynBTNet),
+        ("gynbtnet.networks.turned_network.TurnedGynBTNet", ReorientedGynBTNet),  # exports before the class moved
+    ],
+)
+def test_a_class_is_found_by_its_path(path, expected):
+    assert locate(path) is expected
+
+
+def test_nnunet_switches_deep_supervision_on_the_decoder():
+    network = NnunetGynBTNet(**ARGUMENTS)
+    assert network.state_dict().keys() == GynBTNet("XS", outputs=2).state_dict().keys()
+    image = torch.randn(1, 1, 32, 32, 32)
+    levels = network(image)
+    network.decoder.deep_supervision = False
+    assert torch.equal(network(image), levels[0])
+
+
+def test_a_reoriented_network_reverses_the_axes_before_and_after():
+    network = ReorientedGynBTNet(**ARGUMENTS)
+    image = torch.randn(1, 1, 32, 32, 48)
+    expected = network.network(image.flip((3, 4))).flip((3, 4))
+    assert torch.equal(network(image), expected)
+    network.network.deep_supervision = True
+    assert torch.equal(network(image)[0], expected)
