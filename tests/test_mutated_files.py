@@ -27,7 +27,7 @@ from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.inference.models.model import Model
-from gynbtnet.inference.quality.predicted_dsc import FILE, Quality
+from gynbtnet.inference.quality.predicted_dsc import QUALITY_FILE, Quality
 from gynbtnet.networks.unet import GynBTNet
 from gynbtnet.preparation.planning.fingerprint import Fingerprint
 from gynbtnet.preparation.planning.intensity import Intensity
@@ -205,7 +205,7 @@ def test_aims_and_aliases(tmp_path: Path) -> None:
 
 
 def test_calibrations(tmp_path: Path) -> None:
-    path = tmp_path / FILE
+    path = tmp_path / QUALITY_FILE
     volume = {"structure": "bladder", "patients": 9, "median_cm3": 90, "spread": 0.3}
     bladder = {"structure": "bladder", "patients": 9, "volume": volume, "from_shape": None, "from_agreement": None}
     path.write_text(json.dumps({"passes": "one", "structures": [bladder]}))
