@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gynbtnet.inference.models.backends import prepare_network
+from gynbtnet.inference import prepare_network
 from gynbtnet.networks.presets import PRESETS
 from gynbtnet.networks.unet import GynBTNet
 

@@ -28,10 +28,7 @@ from gynbtnet.evaluation.metrics.metrics import dice
 from gynbtnet.experiment.cross_validation import CrossValidation, calibrate_from_folds, crossvalidate
 from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.inference.engine.settings import PredictionSettings
-from gynbtnet.inference.models.model import Model
-from gynbtnet.inference.quality.predicted_dsc import Quality
-from gynbtnet.inference.review import review_segmentation
+from gynbtnet.inference import Model, PredictionSettings, Quality, review_segmentation
 from gynbtnet.phantom.cohorts import write_brachytherapy
 from gynbtnet.preparation.planning.make_plan import make_plan
 from gynbtnet.preparation.planning.plan_files import load_plan

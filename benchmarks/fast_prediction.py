@@ -23,8 +23,7 @@ from gynbtnet.evaluation.metrics.evaluate import read_truth
 from gynbtnet.evaluation.metrics.metrics import dice
 from gynbtnet.experiment.folders import ComparedModel
 from gynbtnet.imaging.files.volume_files import read_volume
-from gynbtnet.inference.engine.settings import PredictionSettings
-from gynbtnet.inference.models.model_loading import load_model
+from gynbtnet.inference import PredictionSettings, load_model
 
 DEFAULT = PredictionSettings()
 SETTINGS = {

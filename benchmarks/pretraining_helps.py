@@ -25,9 +25,7 @@ from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import hold_out_patients
 from gynbtnet.evaluation.metrics.metrics import dice
 from gynbtnet.imaging.files.volume_files import read_volume
-from gynbtnet.inference.engine.predict import predict
-from gynbtnet.inference.engine.settings import PredictionSettings
-from gynbtnet.inference.models.model import Model
+from gynbtnet.inference import Model, PredictionSettings, predict
 from gynbtnet.phantom.cohorts import write_brachytherapy, write_unlabelled
 from gynbtnet.phantom.rendering.scene import STRUCTURES
 from gynbtnet.preparation.planning.make_plan import make_plan

@@ -26,8 +26,7 @@ from gynbtnet.imaging.files.volume_files import write_volume
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.inference.models.model import Model
-from gynbtnet.inference.quality.predicted_dsc import QUALITY_FILE, Quality
+from gynbtnet.inference import QUALITY_FILE, Model, Quality
 from gynbtnet.networks.unet import GynBTNet
 from gynbtnet.preparation.planning.fingerprint import Fingerprint
 from gynbtnet.preparation.planning.intensity import Intensity

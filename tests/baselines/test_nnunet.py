@@ -20,7 +20,7 @@ from gynbtnet.datasets.adapters.dicom_rt_export import ingest
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import Split, split_patients
 from gynbtnet.imaging.files.volume_files import read_volume
-from gynbtnet.inference.engine.settings import PredictionSettings
+from gynbtnet.inference import PredictionSettings
 from gynbtnet.phantom.cohorts import write_brachytherapy
 from gynbtnet.runtime.errors import BadInput
 

@@ -26,7 +26,7 @@ from gynbtnet.imaging.files.volume_files import read_volume, write_volume
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.inference.scans.scan_search import find_scans
+from gynbtnet.inference import find_scans
 from gynbtnet.runtime.errors import BadInput
 
 from .battery import CASES

@@ -15,7 +15,7 @@ from gynbtnet.evaluation.calibration.quality_calibration import calibrate_qualit
 from gynbtnet.imaging.files.volume_files import write_volume
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Segmentation, Volume
-from gynbtnet.inference.quality.structure_features import structure_features
+from gynbtnet.inference import structure_features
 from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
 from gynbtnet.preparation.planning.structure_volumes import structure_volumes
 
