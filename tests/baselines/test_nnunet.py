@@ -63,7 +63,7 @@ def test_a_run_is_taken_up_only_as_it_was_made(
         begun(cohort, other, tmp_path / "run", monkeypatch)
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "mine.txt").write_text("mine")
-    with pytest.raises(BadInput, match="no training of nnU-Net"):
+    with pytest.raises(BadInput, match="no nnU-Net training"):
         begun(cohort, split, tmp_path / "letters", monkeypatch)
 
 
@@ -116,7 +116,7 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path) -> None:
     torch.save({"epoch": Harmful()}, tmp_path / "bad")
     (tmp_path / "cut").write_bytes(pickle.dumps([1, 2], protocol=2)[:-4])
     for name in ("bad", "cut"):
-        with pytest.raises(BadInput, match="damaged, or holds more than weights"):
+        with pytest.raises(BadInput, match="damaged, or contains more than weights"):
             _check_harmless(tmp_path / name)
 
 

@@ -72,7 +72,7 @@ def test_workers_of_a_cluster_contour_what_this_process_contours(
 ) -> None:
     model, out = load_model(model_folder), tmp_path / "out"
     with use_cluster(scheduler), pytest.raises(ScansFailed, match=r"1 of 4 scans failed.*\n  1\.nii\.gz: "):
-        predict_scans(model, model_folder, requests(scans, out), apart=True)
+        predict_scans(model, model_folder, requests(scans, out), on_cluster=True)
     assert sorted(path.name for path in out.iterdir()) == ["0.nii.gz", "2.nii.gz", "3.nii.gz"]
     for path in (scans[0], scans[2], scans[3]):
         alone = predict_path(model, path, tmp_path / "alone" / path.name, settings=QUICK)

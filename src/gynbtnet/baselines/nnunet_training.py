@@ -68,13 +68,15 @@ def train_nnunet(
     require("nnunet", "nnunetv2")
     device = _device(settings)
     split.validation_patients(fold)
-    seen = cohort.of_patients(set(split.patients).difference(split.test))
-    unlabelled = sum(case.labels is None for case in seen.cases)
+    training_cohort = cohort.of_patients(set(split.patients).difference(split.test))
+    unlabelled = sum(case.labels is None for case in training_cohort.cases)
     if unlabelled:
-        raise BadInput(f"{unlabelled} of {len(seen.cases)} training cases of {cohort.folder} have no contours.")
+        raise BadInput(
+            f"{unlabelled} of {len(training_cohort.cases)} training cases of {cohort.folder} have no contours."
+        )
     record = {
         "settings": settings.model_dump(mode="json"),
-        "folds": [_digests(seen.of_patients(patients).cases) for patients in split.folds],
+        "folds": [_digests(training_cohort.of_patients(patients).cases) for patients in split.folds],
         "structures": list(cohort.structures),
     }
     _open(out, record)
@@ -83,13 +85,13 @@ def train_nnunet(
         return run.path
     variables = {f"nnUNet_{kind}": str((out / kind).absolute()) for kind in ("raw", "preprocessed", "results")}
     with import_nnunet_library(out / "log.txt", **variables):
-        plans_name = _plan_and_preprocess(seen, settings, out, jobs)
-        write_json(split.nnunet_folds(seen), out / "preprocessed" / DATASET / "splits_final.json")
+        plans_name = _plan_and_preprocess(training_cohort, settings, out, jobs)
+        write_json(split.nnunet_folds(training_cohort), out / "preprocessed" / DATASET / "splits_final.json")
     if settings.workers is not None:  # the planner would use 0 as a number of threads
         variables["nnUNet_n_proc_DA"] = str(settings.workers)
     keep_freed_memory()  # as in our own training
     with import_nnunet_library(out / "log.txt", **variables):
-        _train(fold, settings, device, plans_name, out, run, seen)
+        _train(fold, settings, device, plans_name, out, run, training_cohort)
     return run.path
 
 
@@ -113,16 +115,16 @@ def _open(out: Path, record: dict[str, Any]) -> None:
         if any(out.glob("[!.]*")):
             raise BadInput(f"{out} is not empty and contains no nnU-Net training; give a new or an empty folder.")
         write_json(record, path)
-    made = read_json(dict[str, Any], path, REMEDY)
-    before = {"mirror_axes": list(ALL_AXES)} | with_todays_names(made.get("settings", {}), "nnunet")
-    now = record["settings"]
-    for name in sorted({*before, *now}.difference(_FREE_TO_CHANGE)):
-        if before.get(name) != now.get(name):
+    existing = read_json(dict[str, Any], path, REMEDY)
+    recorded = {"mirror_axes": list(ALL_AXES)} | with_todays_names(existing.get("settings", {}), "nnunet")
+    requested = record["settings"]
+    for name in sorted({*recorded, *requested}.difference(_FREE_TO_CHANGE)):
+        if recorded.get(name) != requested.get(name):
             raise BadInput(
-                f"The run in {out} was made with {name} = {before.get(name)}, but now {name} = {now.get(name)} is "
-                "asked for; resume it as it was made, or give another output folder."
+                f"The run in {out} was made with {name} = {recorded.get(name)}, but now {name} = "
+                f"{requested.get(name)} is asked for; resume it as it was made, or give another output folder."
             )
-    others = [name for name in ("folds", "structures") if made.get(name) != record[name]]
+    others = [name for name in ("folds", "structures") if existing.get(name) != record[name]]
     if others:
         raise BadInput(
             f"The run in {out} was made from other inputs ({', '.join(others)}); resume it with the same scans, or "
@@ -130,7 +132,7 @@ def _open(out: Path, record: dict[str, Any]) -> None:
         )
 
 
-def _plan_and_preprocess(seen: Cohort, settings: NnUNetSettings, out: Path, jobs: int) -> str:
+def _plan_and_preprocess(training_cohort: Cohort, settings: NnUNetSettings, out: Path, jobs: int) -> str:
     """Make raw dataset, fingerprint, plan and preprocessed scans unless they exist; return the name of the plans."""
     done = out / "preprocessed" / "done.json"  # interrupted preprocessing starts again
     if done.is_file():
@@ -141,7 +143,7 @@ def _plan_and_preprocess(seen: Cohort, settings: NnUNetSettings, out: Path, jobs
     )
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-    _write_raw_dataset(seen, out / "raw" / DATASET)
+    _write_raw_dataset(training_cohort, out / "raw" / DATASET)
     console.print("nnU-Net: fingerprint and plan")
     extract_fingerprint_dataset(DATASET_ID, num_processes=jobs, verbose=False)
     module, planner = _PLANNERS[settings.planner]
@@ -160,19 +162,25 @@ def _plan_and_preprocess(seen: Cohort, settings: NnUNetSettings, out: Path, jobs
     return str(plans_name)
 
 
-def _write_raw_dataset(seen: Cohort, folder: Path) -> None:
+def _write_raw_dataset(training_cohort: Cohort, folder: Path) -> None:
     with atomic_write(folder) as partial:
         for name in ("imagesTr", "labelsTr"):
             (partial / name).mkdir(parents=True)
-        for case in seen.cases:
+        for case in training_cohort.cases:
             for path in case.files:
                 link_or_copy(path, partial / path.parent.name / path.name)
-        description = read_json(dict[str, Any], seen.folder / "dataset.json", "run `gynbtnet ingest` again")
-        write_json(description | {"numTraining": len(seen.cases)}, partial / "dataset.json")
+        description = read_json(dict[str, Any], training_cohort.folder / "dataset.json", "run `gynbtnet ingest` again")
+        write_json(description | {"numTraining": len(training_cohort.cases)}, partial / "dataset.json")
 
 
 def _train(
-    fold: int, settings: NnUNetSettings, device: torch.device, plans_name: str, out: Path, run: RunFolder, seen: Cohort
+    fold: int,
+    settings: NnUNetSettings,
+    device: torch.device,
+    plans_name: str,
+    out: Path,
+    run: RunFolder,
+    training_cohort: Cohort,
 ) -> None:
     # nnU-Net's search for the class by its name would import torchvision
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
@@ -190,8 +198,8 @@ def _train(
     trainer.num_iterations_per_epoch = settings.steps_per_epoch
     trainer.num_val_iterations_per_epoch = settings.validation_steps
     trainer.save_checkpoint = _atomic(trainer.save_checkpoint)
-    names = trainable_axes(settings.mirror_axes, seen.structures)
-    mirrored = nnunet_axes(names, [case.geometry for case in seen.cases], plans["transpose_forward"])
+    names = trainable_axes(settings.mirror_axes, training_cohort.structures)
+    mirrored = nnunet_axes(names, [case.geometry for case in training_cohort.cases], plans["transpose_forward"])
     trainer.configure_rotation_dummyDA_mirroring_and_inital_patch_size = _mirroring(trainer, mirrored)
     trainer.initialize()
     if checkpoint is not None:

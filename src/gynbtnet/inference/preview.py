@@ -97,9 +97,9 @@ def _structure_lines(structure: str, prediction: Prediction) -> list[_TextLine]:
     lines = [(f"{prediction.volumes_cm3[structure]:.1f} cm³", "white")]
     agreement = prediction.known_agreement(structure)
     if agreement is not None:
-        lines.append((f"agreement {agreement:.2f}", "white"))
+        lines.append((f"Agreement {agreement:.2f}", "white"))
     if predicted := prediction.predicted_dsc.get(structure):
-        lines.append((f"DSC {predicted.dsc:.2f}, {predicted.low:.2f} to {predicted.high:.2f}?", "white"))
+        lines.append((f"Predicted DSC {predicted.dsc:.2f} ({predicted.low:.2f}–{predicted.high:.2f})", "white"))
     if prediction.needs_review(structure):
         lines.append(("REVIEW", _WARNING))
     flags = [flag.sentence for flag in prediction.flags if flag.structure == structure]

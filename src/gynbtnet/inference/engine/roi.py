@@ -43,22 +43,22 @@ def find_region(volumes: Sequence[Volume], plan: Plan, grid: Geometry, roi: Roi)
         grid: the network's grid, from :func:`~gynbtnet.preparation.preprocess.target_geometry`.
         roi: part to predict.
     """
-    whole: Box = tuple(slice(0, n) for n in grid.shape)
+    full: Box = tuple(slice(0, n) for n in grid.shape)
     ct = [volume for name, volume in zip(plan.channels, volumes, strict=True) if name.casefold() == CT]
     coarse = downsample_scan(ct[0]) if ct else None
     body = find_body(coarse) if coarse else None
     if coarse is None or body is None:
         if roi == "pelvis":
             _warn_no_pelvis()
-        return RegionOfInterest(whole, None)
+        return RegionOfInterest(full, None)
     fine = resample_mask(body, coarse.geometry, grid)
     pelvis = find_pelvis(coarse, body) if roi == "pelvis" else None
     if roi == "pelvis" and pelvis is None:
         _warn_no_pelvis()
     if roi == "whole":
-        return RegionOfInterest(whole, fine)
+        return RegionOfInterest(full, fine)
     needed = bounding_box(fine) if pelvis is None else _pelvis_box(pelvis, coarse.geometry, grid)
-    box = _extended(needed or whole, plan.patch_size, grid.shape)
+    box = _extended(needed or full, plan.patch_size, grid.shape)
     return RegionOfInterest(box, fine[box])
 
 
