@@ -12,9 +12,7 @@ import torch
 from gynbtnet.datasets import Case, Cohort, Source, Split
 from gynbtnet.experiment.cross_validation import CrossValidation, calibrate_from_folds, crossvalidate
 from gynbtnet.imaging import Geometry, Volume, read_volume, write_volume
-from gynbtnet.inference.engine.predict import predict
-from gynbtnet.inference.models.model import Model
-from gynbtnet.inference.quality.predicted_dsc import Quality
+from gynbtnet.inference import Model, Quality, predict
 from gynbtnet.preparation.planning.make_plan import make_plan
 from gynbtnet.preparation.planning.plan_files import load_plan
 from gynbtnet.preparation.planning.structure_volumes import structure_volumes
