@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from gynbtnet.datasets import ADAPTERS, Adapter, dry_run, ingest
-from gynbtnet.imaging.files.volume_files import read_volume, write_volume
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging import Volume, read_volume, write_volume
 from gynbtnet.runtime.errors import BadInput
 
 from .conftest import GRID, scan, sphere

@@ -20,7 +20,7 @@ from gynbtnet.runtime.errors import BadInput
 from .battery import CASES
 from .builders import CT, rtstruct
 
-PROGRESS = re.compile(r"(Ingesting|Looking) \d+/\d+, ")
+PROGRESS = re.compile(r"(Ingesting|Checking) \d+/\d+, ")
 KINDS = ("missing", "unreadable", "mismatch", "duplicate", "ambiguous", "overlap")
 EXIT_CODE = 2  # of bad input that stops a command
 P = "CLOSED_PLANAR"
@@ -145,7 +145,7 @@ ONLY_TOLD = ("a folder twice", "one name means nothing", "the structure set is l
 """Exports for which a note is enough, without a problem."""
 
 
-PROGRESS = re.compile(r"(Looking|Ingesting) \d+/\d+, |.*━")  # what else than the answer is printed
+PROGRESS = re.compile(r"(Checking|Ingesting) \d+/\d+, |.*━")  # what else than the answer is printed
 
 
 def answer(command: list[str]) -> tuple[int, Counter[str], list[str]]:

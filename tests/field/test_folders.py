@@ -431,7 +431,7 @@ def test_image_without_position(tmp_path: Path) -> None:
 class Unusual:
     """An unexpected error of a library."""
 
-    error: type[Exception]
+    error: type[BaseException]
 
     def __call__(self, *_: object) -> None:
         raise self.error("Roe^Jane")

@@ -94,7 +94,7 @@ class ScanReader:
                         "it with --resample-channels."
                     )
                 volume = resample_image(volume, contents.image.geometry)
-                notes.append(f"Resampled its {name} onto the grid of its {self.found.channels[0]}.")
+                notes.append(f"Resampled its {name} onto the grid of its {self.found_scans.channels[0]}.")
             images.append(replace(volume, geometry=contents.image.geometry))
         return images, notes
 
