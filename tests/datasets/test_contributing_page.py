@@ -9,7 +9,7 @@ import pytest
 
 from gynbtnet.datasets import ADAPTERS, Adapter, dry_run, ingest
 from gynbtnet.imaging import Volume, read_volume, write_volume
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 from .conftest import GRID, scan, sphere
 
