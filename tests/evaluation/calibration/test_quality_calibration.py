@@ -54,13 +54,15 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
 def test_measured_structures(cohort: Cohort) -> None:
     measured = measure_structures(cohort, SPLIT, cohort.folder / "predictions", ())["bladder"]
     assert len(measured) == 2 * PATIENTS
-    for one in measured:
-        number = int(one.patient[1:])
+    for structure in measured:
+        number = int(structure.patient[1:])
         length = 8 + number % 3
-        assert one.dsc == pytest.approx((length - shift(number)) / length)
-        assert one.agreement == pytest.approx(0.95 - 0.1 * shift(number))
+        assert structure.dsc == pytest.approx((length - shift(number)) / length)
+        assert structure.agreement == pytest.approx(0.95 - 0.1 * shift(number))
         others = cohort.of_patients(SPLIT.folds[1 - number % 2])
-        assert one.training_volume == structure_volumes(others)[0]  # volumes of the training patients of this fold
+        assert (
+            structure.training_volume == structure_volumes(others)[0]
+        )  # volumes of the training patients of this fold
 
 
 def test_a_shift_lowers_the_agreement_and_keeps_the_shape(cohort: Cohort) -> None:
@@ -104,6 +106,6 @@ def test_eight_patients_are_not_calibrated(cohort: Cohort) -> None:
 def test_postprocessing_is_applied_first_and_unknown_structures_are_excluded(cohort: Cohort) -> None:
     removed = (PostprocessingRule("bladder", minimum_cm3=350),)  # the longest, 360 cm³, are kept
     measured = measure_structures(cohort, SPLIT, cohort.folder / "predictions", removed)["bladder"]
-    assert {int(one.patient[1:]) % 3 for one in measured} == {2}
+    assert {int(structure.patient[1:]) % 3 for structure in measured} == {2}
     unknown = replace(cohort, cases=tuple(replace(case, missing=("bladder",)) for case in cohort.cases))
     assert measure_structures(unknown, SPLIT, cohort.folder / "predictions", ())["bladder"] == []
