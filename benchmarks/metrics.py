@@ -124,8 +124,7 @@ def make_program(program: str, names: tuple[str, ...], folder: Path) -> Callable
 
         return with_scipy
     from gynbtnet.evaluation import score_case
-    from gynbtnet.imaging.geometry import Geometry
-    from gynbtnet.imaging.volume import Segmentation, Volume
+    from gynbtnet.imaging import Geometry, Segmentation, Volume
 
     geometry = Geometry(truth.shape, spacing)
     both = [Segmentation(Volume(array, geometry), STRUCTURES) for array in (truth, prediction)]

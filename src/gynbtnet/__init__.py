@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from gynbtnet.runtime.public_names import lazy_names
 
 if TYPE_CHECKING:
-    from gynbtnet.datasets.adapters.dicom_rt_export import ingest
     from gynbtnet.datasets.cohort import Cohort
+    from gynbtnet.datasets.ingest_scans import ingest
     from gynbtnet.datasets.split import split_patients
     from gynbtnet.evaluation.metrics.evaluation import evaluate
     from gynbtnet.imaging.dicom.ct_series import read_ct_series
@@ -49,7 +49,7 @@ __getattr__, __dir__ = lazy_names(
         "imaging.dicom.ct_series": ["read_ct_series"],
         "imaging.dicom.rt.rtstruct_writer": ["write_rtstruct"],
         "datasets.cohort": ["Cohort"],
-        "datasets.adapters.dicom_rt_export": ["ingest"],
+        "datasets.ingest_scans": ["ingest"],
         "datasets.split": ["split_patients"],
         "preparation.planning.make_plan": ["make_plan"],
         "preparation.prepare": ["prepare"],

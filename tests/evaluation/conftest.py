@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gynbtnet.datasets.case import Case, Source
-from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.datasets import Case, Cohort, Source
 from gynbtnet.evaluation.dose.agreement import dose_agreements
 from gynbtnet.evaluation.dose.course import course_doses
 from gynbtnet.evaluation.dose.external_beam import ExternalBeam
@@ -16,10 +15,7 @@ from gynbtnet.evaluation.dose.report import DoseContent
 from gynbtnet.evaluation.dose.score import CURVE_COLUMNS, DoseScore
 from gynbtnet.evaluation.dose.tables import summarise_dose
 from gynbtnet.evaluation.metrics.settings import DoseSettings
-from gynbtnet.imaging.files.volume_files import write_volume
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging import Geometry, StructureNames, Volume, write_volume
 
 STRUCTURES = ("bladder", "rectum")
 GEOMETRY = Geometry((12, 20, 24), (4.0, 3.0, 3.0), (-36.0, -30.0, 10.0))

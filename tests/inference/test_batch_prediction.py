@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gynbtnet.imaging.files.volume_files import read_volume, write_volume
+from gynbtnet.imaging import read_volume, write_volume
 from gynbtnet.inference import batch_prediction
 from gynbtnet.inference.batch_prediction import predict_scans
 from gynbtnet.inference.engine.settings import PredictionSettings

@@ -6,12 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gynbtnet.datasets.case import Case, Source
-from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.datasets import Case, Cohort, Source
 from gynbtnet.evaluation.calibration.postprocessing_default import NOTE, choose_postprocessing
-from gynbtnet.imaging.files.volume_files import write_volume
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging import Geometry, Volume, write_volume
 from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
 
 GRID = Geometry((8, 24, 24), (3.0, 2.0, 2.0))

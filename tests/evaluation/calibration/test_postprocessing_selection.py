@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from gynbtnet.datasets.case import Case, Source
-from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.datasets import Case, Cohort, Source
 from gynbtnet.evaluation.calibration.postprocessing_selection import (
     MAX_P,
     MIN_DSC_GAIN,
@@ -16,9 +15,7 @@ from gynbtnet.evaluation.calibration.postprocessing_selection import (
     select_postprocessing,
 )
 from gynbtnet.evaluation.metrics.metrics import dice
-from gynbtnet.imaging.files.volume_files import read_volume, write_volume
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging import Geometry, Volume, read_volume, write_volume
 from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
 
 GRID = Geometry((10, 12, 20), (10.0, 10.0, 10.0))  # voxels of 1 cm³

@@ -8,13 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gynbtnet.datasets.case import Case, Source
-from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.datasets.split import Split
+from gynbtnet.datasets import Case, Cohort, Source, Split
 from gynbtnet.evaluation.calibration.quality_calibration import calibrate_quality, measure_structures
-from gynbtnet.imaging.files.volume_files import write_volume
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.volume import Segmentation, Volume
+from gynbtnet.imaging import Geometry, Segmentation, Volume, write_volume
 from gynbtnet.inference.quality.structure_features import structure_features
 from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
 from gynbtnet.preparation.planning.structure_volumes import structure_volumes

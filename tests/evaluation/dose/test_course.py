@@ -14,7 +14,7 @@ from gynbtnet.evaluation.dose.external_beam import ExternalBeam, parse_external_
 from gynbtnet.evaluation.dose.planning_aims import EMBRACE_II, PlanningAims
 from gynbtnet.evaluation.dose.score import DoseScore
 from gynbtnet.evaluation.metrics.settings import DoseSettings
-from gynbtnet.imaging.structure_names import StructureNames
+from gynbtnet.imaging import StructureNames
 from gynbtnet.runtime.errors import BadInput
 
 NAMES, AIMS, SETTINGS = StructureNames.load(), PlanningAims.load(), DoseSettings()

@@ -13,16 +13,12 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
-from gynbtnet.datasets.adapters.dicom_rt_export import ingest
-from gynbtnet.datasets.case import Source
-from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.datasets import Cohort, Source, ingest
 from gynbtnet.evaluation.dose.dose_evaluation import DOSE_FILES, DoseEvaluation, evaluate_dose
 from gynbtnet.evaluation.dose.dvh import dose_volume_histogram
 from gynbtnet.evaluation.dose.external_beam import ExternalBeam
 from gynbtnet.evaluation.dose.files import find_doses
-from gynbtnet.imaging.dicom.rt.rtdose_reader import read_rtdose
-from gynbtnet.imaging.files.volume_files import read_volume, write_volume
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging import Volume, read_rtdose, read_volume, write_volume
 from gynbtnet.phantom.cohorts import write_brachytherapy
 from gynbtnet.runtime.errors import BadInput
 
@@ -38,7 +34,7 @@ def exported(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def implanted(exported, tmp_path_factory) -> Cohort:
-    return ingest(exported, tmp_path_factory.mktemp("cohort") / "cohort", structures=STRUCTURES)
+    return ingest(exported, tmp_path_factory.mktemp("cohort") / "cohort", structures=STRUCTURES).cohort
 
 
 @pytest.fixture(scope="module")
@@ -193,7 +189,7 @@ def test_scans_in_one_frame_have_the_doses_of_their_studies(exported, tmp_path):
         for item in file.get("StructureSetROISequence", ()):
             item.ReferencedFrameOfReferenceUID = "1.2.3"
         file.save_as(path)
-    cohort = ingest(folder, tmp_path / "cohort", structures=STRUCTURES)
+    cohort = ingest(folder, tmp_path / "cohort", structures=STRUCTURES).cohort
     for searched in (None, folder):
         result = find_doses(cohort.cases, searched)
         assert {case.id: result[case.id] for case in cohort.cases} == {

@@ -17,13 +17,16 @@ from scipy.optimize import brentq
 
 from gynbtnet.evaluation.dose.dvh import dose_volume_histogram
 from gynbtnet.evaluation.dose.metrics import NO_CONTOUR, dose_metric, dose_metric_names, parse_metric_name
-from gynbtnet.imaging.dicom.ct_writer import write_ct_series
-from gynbtnet.imaging.dicom.rt.rtdose_writer import write_rtdose
-from gynbtnet.imaging.dicom.rt.rtstruct_writer import write_rtstruct
-from gynbtnet.imaging.files.volume_files import to_sitk
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.imaging.volume import Segmentation, Volume
+from gynbtnet.imaging import (
+    Geometry,
+    Segmentation,
+    StructureNames,
+    Volume,
+    to_sitk,
+    write_ct_series,
+    write_rtdose,
+    write_rtstruct,
+)
 
 ROTATED = (0.0, -1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0)
 SCAN = Geometry((20, 64, 64), (3.0, 1.0, 1.0), (-32.0, -32.0, -30.0))

@@ -38,8 +38,8 @@ import numpy as np
 from gynbtnet.evaluation.comparison.settings import ComparisonSettings
 from gynbtnet.evaluation.metrics.metrics import score_case
 from gynbtnet.evaluation.metrics.score_table import markdown_table, summarise_scores
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.volume import Segmentation, Volume
+from gynbtnet.imaging import Geometry
+from gynbtnet.imaging import Segmentation, Volume
 
 truth, prediction = np.zeros((2, 4, 4, 4), np.uint8)
 truth[0, 0, :4] = 1

@@ -10,9 +10,7 @@ import pytest
 
 from gynbtnet.evaluation.metrics.evaluation import Evaluation, evaluate
 from gynbtnet.evaluation.metrics.settings import ScoringSettings
-from gynbtnet.imaging.files.volume_files import read_volume, write_volume
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging import Geometry, Volume, read_volume, write_volume
 from gynbtnet.runtime.errors import BadInput
 
 

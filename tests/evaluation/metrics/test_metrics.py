@@ -12,8 +12,7 @@ from gynbtnet.evaluation.metrics.metrics import dice, score_case
 from gynbtnet.evaluation.metrics.score_table import METRICS
 from gynbtnet.evaluation.metrics.settings import ScoringSettings
 from gynbtnet.evaluation.metrics.surface_distance import surface_distances
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.volume import Segmentation, Volume
+from gynbtnet.imaging import Geometry, Segmentation, Volume
 
 STRUCTURES = ("bladder", "rectum", "sigmoid")
 SPACING = (3.0, 1.0, 1.0)

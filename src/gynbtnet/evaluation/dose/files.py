@@ -121,7 +121,7 @@ def _find_rtdoses(cases: Sequence[Case], folder: Path | None) -> dict[str, tuple
     def series_below(root: Path) -> list[FoundSeries]:
         if root not in searched:
             search = search_series(root)
-            damaged = [file for file in search.damaged if file.may_be(RT_DOSE)]
+            damaged = [file for file in search.damaged if file.is_possibly(RT_DOSE)]
             if damaged:  # without it a case would have no dose, or only a part of it
                 raise BadInput(damaged[0].reason)
             searched[root] = list(search.series)
