@@ -62,7 +62,7 @@ def test_measured_structures(cohort: Cohort) -> None:
 
 
 def test_a_shift_lowers_the_agreement_and_keeps_the_shape(cohort: Cohort) -> None:
-    quality = calibrate_quality(cohort, SPLIT, cohort.folder / "predictions", (), passes=PASSES)
+    quality = calibrate_quality(cohort, SPLIT, cohort.folder / "predictions", (), tta_signature=PASSES)
     (bladder,) = quality.structures
     assert bladder.patients == PATIENTS
     assert bladder.volume == structure_volumes(cohort)[0]
@@ -86,7 +86,7 @@ def test_without_agreement_only_the_shape_is_calibrated(cohort: Cohort, tmp_path
         target.mkdir()
         (target / "labels.nii.gz").write_bytes((source / "labels.nii.gz").read_bytes())
         (target / "prediction.json").write_text(json.dumps(manifest))
-    (bladder,) = calibrate_quality(cohort, SPLIT, tmp_path, (), passes=PASSES).structures
+    (bladder,) = calibrate_quality(cohort, SPLIT, tmp_path, (), tta_signature=PASSES).structures
     assert bladder.from_agreement is None
     assert bladder.from_shape is not None
     assert math.isnan(measure_structures(cohort, SPLIT, tmp_path, ())["bladder"][0].agreement)
@@ -95,7 +95,7 @@ def test_without_agreement_only_the_shape_is_calibrated(cohort: Cohort, tmp_path
 def test_eight_patients_are_not_calibrated(cohort: Cohort) -> None:
     fewer = Split((), tuple(fold[:4] for fold in SPLIT.folds), 0)
     seen = cohort.of_patients(fewer.patients)
-    (bladder,) = calibrate_quality(seen, fewer, cohort.folder / "predictions", (), passes=PASSES).structures
+    (bladder,) = calibrate_quality(seen, fewer, cohort.folder / "predictions", (), tta_signature=PASSES).structures
     assert (bladder.from_shape, bladder.from_agreement, bladder.patients) == (None, None, 8)
 
 
