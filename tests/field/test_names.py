@@ -22,9 +22,9 @@ P = "CLOSED_PLANAR"
 BRACKETS = ("Iso 45 [cGy]", "CTV [old]")
 
 
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *metadata: object) -> tuple[int, str, str]:
     """Run a command; return its exit code and its output."""
-    monkeypatch.setattr(sys, "argv", ["gynbtnet", *map(str, words)])
+    monkeypatch.setattr(sys, "argv", ["gynbtnet", *map(str, metadata)])
     with pytest.raises(SystemExit) as end:
         main()
     printed = capsys.readouterr()
@@ -45,11 +45,11 @@ def test_names_in_brackets_are_printed_whole_by_every_command(export, tmp_path, 
         ("ingest", export, "--out", tmp_path / "cohort", "--structures", "bladder"),
         ("describe", tmp_path / "cohort", "--out", tmp_path / "cohort.png"),
     )
-    for words in commands:
-        code, out, _ = run(monkeypatch, capsys, *words)
-        assert code == 0, words
+    for metadata in commands:
+        code, out, _ = run(monkeypatch, capsys, *metadata)
+        assert code == 0, metadata
         for name in BRACKETS:
-            assert name in out, (words, name)
+            assert name in out, (metadata, name)
 
 
 NAMES = (
@@ -158,7 +158,7 @@ def test_structures_are_asked_for_however_accents_are_coded(tmp_path, monkeypatc
     assert unicodedata.is_normalized(
         "NFD", str(pydicom.dcmread(tmp_path / "RS.dcm").StructureSetROISequence[0].ROIName)
     )
-    words = ("--ct", tmp_path, "--out", tmp_path / "o.nii.gz", "--structures", unicodedata.normalize("NFC", "Blasé"))
-    code, out, _ = run(monkeypatch, capsys, "convert", tmp_path / "RS.dcm", *words)
+    metadata = ("--ct", tmp_path, "--out", tmp_path / "o.nii.gz", "--structures", unicodedata.normalize("NFC", "Blasé"))
+    code, out, _ = run(monkeypatch, capsys, "convert", tmp_path / "RS.dcm", *metadata)
     assert (code, out) == (0, f"{tmp_path / 'o.nii.gz'} is written\n")
     assert read_label_names(tmp_path / "o.nii.gz") == (unicodedata.normalize("NFC", "Blasé"),)

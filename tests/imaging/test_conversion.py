@@ -72,7 +72,7 @@ def test_contours_go_round_through_every_form(ct, labels, how, tmp_path, names):
     assert pydicom.dcmread(tmp_path / "SEG.dcm").SegmentSequence[0].SegmentAlgorithmType == "MANUAL"
 
 
-def test_only_the_structures_wanted_are_taken_and_the_rest_is_told(ct, labels, how, tmp_path):
+def test_only_the_structures_wanted_are_taken_and_the_rest_is_reported(ct, labels, how, tmp_path):
     convert([labels], tmp_path / "RS.dcm", how)
     some = replace(how, structures=("rectum", "hr_ctv", "spleen"))
     notes = convert([tmp_path / "RS.dcm"], tmp_path / "some.nii.gz", some)
@@ -85,7 +85,7 @@ def test_only_the_structures_wanted_are_taken_and_the_rest_is_told(ct, labels, h
     assert notes[1:] == (f"Omitted {others}: not among the requested structures.",)
 
 
-def test_labels_in_another_order_of_axes_are_turned_and_on_another_grid_resampled_if_allowed(
+def test_labels_in_another_order_of_axes_are_rotated_and_on_another_grid_resampled_if_allowed(
     ct, labels, how, tmp_path, names
 ):
     truth = read_volume(labels)
