@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gynbtnet.datasets.adapters import dicom_rt_export
+from gynbtnet.datasets import ingest
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import split_patients
 from gynbtnet.evaluation.calibration.auroc import auroc_with_interval
@@ -30,8 +30,8 @@ from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.models.model import Model
-from gynbtnet.inference.quality.predicted_dsc import Quality, tta_signature
-from gynbtnet.inference.review import review
+from gynbtnet.inference.quality.predicted_dsc import Quality
+from gynbtnet.inference.review import review_segmentation
 from gynbtnet.phantom.cohorts import write_brachytherapy
 from gynbtnet.preparation.planning.make_plan import make_plan
 from gynbtnet.preparation.planning.plan_files import load_plan
@@ -39,7 +39,7 @@ from gynbtnet.preparation.prepare import prepare
 from gynbtnet.recipes.loading import load_recipe
 from gynbtnet.runtime.progress import track
 
-BAD = PredictionSettings().review_below
+BAD = PredictionSettings().review_dsc_threshold
 AS_THEY_CAME, DISTURBED = "as it came", "weights disturbed"
 PELVIS = ("hr_ctv", "bladder", "rectum")
 FOLDS = 2
@@ -95,11 +95,11 @@ class Outcome:
 
 def phantom(folder: Path, patients: int) -> Cohort:
     write_brachytherapy(folder / "export", patients=patients, fractions=1, spacing=(4, 4, 4), matrix=(48, 72, 96))
-    return dicom_rt_export.ingest(folder / "export", folder / "cohort", structures=PELVIS)
+    return ingest(folder / "export", folder / "cohort", structures=PELVIS).cohort
 
 
 def real(folder: Path, data: Path) -> Cohort:
-    return dicom_rt_export.ingest(data / "sts", folder / "cohort", structures=("GTV_Mass_CT",))
+    return ingest(data / "sts", folder / "cohort", structures=("GTV_Mass_CT",)).cohort
 
 
 def trained(cohort: Cohort, recipe: str, changes: Sequence[str], folder: Path) -> tuple[CrossValidation, Cohort]:
@@ -115,10 +115,11 @@ def trained(cohort: Cohort, recipe: str, changes: Sequence[str], folder: Path) -
 
 
 def outcomes(places: CrossValidation, held_out: Cohort, changes: Sequence[str], recipe: str) -> Iterator[Outcome]:
-    model, plan = Model.load(places.fold(0)), load_plan(places.folder)
-    quality, settings = Quality.beside(places.folder), load_recipe(recipe, changes).prediction
-    settings = settings.model_copy(update={"mirroring": True})
-    worse = replace(Model.load(places.fold(0)))
+    plan, quality = load_plan(places.folder), Quality.load(places.folder)
+    model = replace(Model.load(places.fold(0)), plan=plan, quality=quality)
+    settings = load_recipe(recipe, changes).prediction
+    settings = settings.model_copy(update={"mirroring": True, "review_dsc_threshold": BAD})
+    worse = replace(Model.load(places.fold(0)), plan=plan, quality=quality)
     random = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for weights in worse.network.parameters():
@@ -128,18 +129,17 @@ def outcomes(places: CrossValidation, held_out: Cohort, changes: Sequence[str], 
         runs = [(name, damage, model) for name, damage in DAMAGE.items()]
         for name, damage, used in (*runs, (DISTURBED, DAMAGE[AS_THEY_CAME], worse)):
             image = Volume(damage(scan.array.astype(np.float32)), scan.geometry)
-            said = {"passes": tta_signature(settings, plan), "review_below": BAD}
-            told = review(used.contour([image], settings), plan, quality, **said)
+            prediction = review_segmentation(used, used.segment([image], settings), settings)
             for structure in held_out.structures:
                 if structure in case.missing:
                     continue
-                dsc = dice(truth.mask(structure), told.segmentation.mask(structure))
+                dsc = dice(truth.mask(structure), prediction.segmentation.mask(structure))
                 if math.isnan(dsc):
                     continue
-                expected = told.predicted[structure]
+                expected = prediction.predicted_dsc[structure]
                 figures = (expected.dsc, expected.low, expected.high) if expected else (0.0, 0.0, 0.0)
-                kinds = " ".join(flag.kind for flag in told.flags if flag.structure == structure)
-                to_review = told.to_review(structure) is not False
+                kinds = " ".join(flag.kind for flag in prediction.flags if flag.structure == structure)
+                to_review = prediction.needs_review(structure) is not False
                 yield Outcome(case.patient, name, structure, dsc, *figures, kinds, to_review)
 
 

@@ -24,7 +24,7 @@ from gynbtnet.evaluation.metrics.metrics import dice
 from gynbtnet.experiment.folders import ComparedModel
 from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.inference.engine.settings import PredictionSettings
-from gynbtnet.inference.models.ensemble import load_model
+from gynbtnet.inference.models.model_loading import load_model
 
 DEFAULT = PredictionSettings()
 SETTINGS = {
@@ -44,7 +44,7 @@ def figures(home: ComparedModel, settings: PredictionSettings) -> Iterator[tuple
         case = cohort.of_patients([patient]).cases[0]
         scan, truth = read_volume(case.image), read_truth(case, cohort.structures)
         start = time.process_time()
-        found = model.contour([scan], settings).segmentation
+        found = model.segment([scan], settings).segmentation
         seconds = time.process_time() - start
         known = [name for name in cohort.structures if name not in case.missing]
         yield float(np.nanmean([dice(truth.mask(name), found.mask(name)) for name in known])), seconds

@@ -42,10 +42,11 @@ def make_input(folder: Path, scans: int) -> None:
 
 
 def run(way: str, folder: Path) -> dict[str, float]:
+    from gynbtnet.inference.batch_prediction import predict_scans
     from gynbtnet.inference.engine.settings import PredictionSettings
-    from gynbtnet.inference.models.ensemble import load_model
-    from gynbtnet.inference.predict_scan import PredictionRequest, predict_request
-    from gynbtnet.inference.predict_scans import predict_scans
+    from gynbtnet.inference.models.model_loading import load_model
+    from gynbtnet.inference.prediction_request import PredictionRequest
+    from gynbtnet.inference.scan_prediction import predict_scan
     from gynbtnet.inference.scans.scan_search import find_scans
 
     settings = PredictionSettings(mirroring=False, overlap=0.25)
@@ -57,7 +58,7 @@ def run(way: str, folder: Path) -> dict[str, float]:
         predict_scans(model, folder / "model", requests)
     else:
         for request in requests.values():
-            predict_request(model, request)
+            predict_scan(model, request)
     return {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
 
 

@@ -28,10 +28,12 @@ from safetensors.torch import save_file
 
 from gynbtnet.imaging.files.volume_files import read_volume, write_volume
 from gynbtnet.inference.engine.settings import PredictionSettings
-from gynbtnet.inference.models.ensemble import load_model
 from gynbtnet.inference.models.model import Model
+from gynbtnet.inference.models.model_loading import load_model
 from gynbtnet.inference.models.nnunet_export import export_nnunet
-from gynbtnet.inference.predict_scan import LABELS, predict_scan
+from gynbtnet.inference.prediction_files import LABELS
+from gynbtnet.inference.prediction_request import PredictionRequest
+from gynbtnet.inference.scan_prediction import predict_scan
 from gynbtnet.phantom.case import pelvic_geometry, phantom_case
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.planning.plan_files import save_plan
@@ -137,7 +139,8 @@ def ours(folder: Path, out: Path, settings: PredictionSettings) -> None:
     """What the measured process of ours does."""
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     scan = folder / "scans" / "phantom_0000.nii.gz"
-    predict_scan(load_model(folder / "model", settings), scan, out, settings=settings, synthetic=True)
+    model = load_model(folder / "model", settings)
+    predict_scan(model, PredictionRequest.from_path(model, scan, out, settings=settings, synthetic=True))
 
 
 def main() -> None:

@@ -189,9 +189,7 @@ def test_tables(tmp_path: Path) -> None:
     beams.write_text("patient,dose_gy,fractions\na,45,25\nb,50.4,28\n")
     attack(beams, lambda: parse_external_beam(str(beams), ["a", "b"]), 150)
     key = tmp_path / "key.csv"
-    written = PatientKey.load(key)
-    written.add(["x", "y"])
-    written.save()
+    PatientKey.load(key).with_patients(["x", "y"]).save()
     attack(key, lambda: PatientKey.load(key), 150)
 
 
@@ -209,7 +207,7 @@ def test_calibrations(tmp_path: Path) -> None:
     volume = {"structure": "bladder", "patients": 9, "median_cm3": 90, "spread": 0.3}
     bladder = {"structure": "bladder", "patients": 9, "volume": volume, "from_shape": None, "from_agreement": None}
     path.write_text(json.dumps({"passes": "one", "structures": [bladder]}))
-    attack(path, lambda: Quality.beside(tmp_path), 150, kind="json")
+    attack(path, lambda: Quality.load(tmp_path), 150, kind="json")
 
 
 def test_models(model: Path) -> None:
@@ -252,6 +250,6 @@ def test_a_large_plan_for_small_weights_is_refused_before_it_takes_memory(
             drawn.append(0 if self.is_meta else self.numel()) or uniform(self, *bounds, **generator)
         ),
     )
-    with pytest.raises(BadInput, match="does not hold the weights of the plan beside it"):
+    with pytest.raises(BadInput, match="does not hold the weights of the plan in its folder"):
         Model.load(model)
     assert sum(drawn) == 0

@@ -16,7 +16,7 @@ from gynbtnet.baselines.nnunet_library import DATASET, import_nnunet_library, li
 from gynbtnet.baselines.nnunet_model import NnUNetModel, _check_trusted
 from gynbtnet.baselines.nnunet_training import RECORD, _check_harmless, train_nnunet
 from gynbtnet.baselines.settings import NnUNetSettings
-from gynbtnet.datasets.adapters.dicom_rt_export import ingest
+from gynbtnet.datasets import ingest
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import Split, split_patients
 from gynbtnet.imaging.files.volume_files import read_volume
@@ -31,7 +31,7 @@ TINY = {"epochs": 2, "steps_per_epoch": 1, "validation_steps": 1, "checkpoint_in
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     folder = tmp_path_factory.mktemp("nnunet")
     write_brachytherapy(folder / "export", patients=3, fractions=1, spacing=(6, 5, 5), matrix=(24, 48, 56), seed=7)
-    return ingest(folder / "export", folder / "cohort", structures=("hr_ctv", "bladder", "rectum"))
+    return ingest(folder / "export", folder / "cohort", structures=("hr_ctv", "bladder", "rectum")).cohort
 
 
 @pytest.fixture(scope="module")
@@ -205,9 +205,9 @@ def test_from_a_split_to_contours(
     assert model.structures == cohort.structures
     assert (model.mirror_axes, model.trained_axes) == (("x",), (2,))
     with pytest.raises(BadInput, match=r"asks for z, but .* was trained with x mirrored"):
-        model.contour([read_volume(test.cases[0].image)], PredictionSettings(mirrored_axes=("z",)))
+        model.segment([read_volume(test.cases[0].image)], PredictionSettings(mirrored_axes=("z",)))
     case = test.cases[0]
-    contours = model.contour([read_volume(case.image)], PredictionSettings())
+    contours = model.segment([read_volume(case.image)], PredictionSettings())
     assert contours.segmentation.labels.geometry.is_same(case.geometry)
     theirs = own_prediction(out, [0], case.image, tmp_path / "theirs")
     assert np.array_equal(contours.segmentation.labels.array, theirs)
@@ -218,7 +218,7 @@ def test_from_a_split_to_contours(
     both = NnUNetModel.load(fold, other, device="cpu")
     assert both.folder == out
     assert len({both.sha256, model.sha256, NnUNetModel.load(other, device="cpu").sha256}) == 3
-    together = both.contour([read_volume(case.image)], PredictionSettings()).segmentation.labels.array
+    together = both.segment([read_volume(case.image)], PredictionSettings()).segmentation.labels.array
     assert np.array_equal(together, own_prediction(out, [0, 1], case.image, tmp_path / "theirs of both"))
     assert not np.array_equal(together, theirs)
 

@@ -1,4 +1,4 @@
-"""A clinic's export in miniature, and where the real scans lie."""
+"""Synthetic DICOM exports in miniature, and the folder of the real scans."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path

@@ -111,7 +111,7 @@ def test_every_case_outside_the_test_is_scored(done: CrossValidation) -> None:
 
 
 def test_plan_and_quality_stand_beside_the_folds(done: CrossValidation, cohort: Cohort) -> None:
-    plan, quality = load_plan(done.folder), Quality.beside(done.folder)
+    plan, quality = load_plan(done.folder), Quality.load(done.folder)
     seen = cohort.of_patients({"p0", "p1", "p2", "p3"})
     fold = load_plan(done.fold(0))
     assert plan == replace(fold, volumes=structure_volumes(seen), postprocessing=plan.postprocessing)

@@ -14,7 +14,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
-from gynbtnet.datasets.adapters.dicom_rt_export import ingest
+from gynbtnet.datasets import ingest
 from gynbtnet.imaging.conversion import Conversion, convert
 from gynbtnet.imaging.dicom.ct_series import read_ct_series
 from gynbtnet.imaging.dicom.objects import lenient_pydicom
@@ -519,7 +519,7 @@ def test_the_frame_of_the_rois_decides_and_not_the_first_one(tmp_path):
     found, notes = convert_all(folder, tmp_path)
     assert np.array_equal(found["bladder"], filled(*BLADDER))
     assert not notes
-    (case,) = ingest(folder, tmp_path / "cohort", structures=("bladder",)).cases
+    (case,) = ingest(folder, tmp_path / "cohort", structures=("bladder",)).cohort.cases
     assert np.array_equal(read_volume(case.labels).array == 1, filled(*BLADDER))
 
 

@@ -16,8 +16,8 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from gynbtnet.datasets.adapters.dicom_rt_export import ingest
-from gynbtnet.datasets.inspection import inspect
+from gynbtnet.datasets import ingest
+from gynbtnet.datasets.inspection import inspect_folder
 from gynbtnet.imaging.conversion import Conversion, convert
 from gynbtnet.imaging.dicom.ct_series import read_ct_series
 from gynbtnet.imaging.dicom.rt.rtstruct_reader import read_rtstruct
@@ -72,7 +72,7 @@ def test_maps_of_something_else_are_no_ct(tmp_path, kind):
         convert([tmp_path / "in"], tmp_path / "out.nii.gz", Conversion())
     with pytest.raises(Exception, match=f"RescaleType {kind}"):
         ingest(tmp_path / "in", tmp_path / "cohort", structures=("bladder",))
-    found = {one.kind: one.problem for one in inspect(tmp_path / "in", NAMES).found}
+    found = {one.kind: one.problem for one in inspect_folder(tmp_path / "in", NAMES).items}
     assert f"RescaleType {kind}" in found["CT"]
 
 
@@ -187,7 +187,7 @@ def test_slices_with_one_uid_are_read_and_not_drawn_on(tmp_path):
         with pytest.raises(BadInput, match="share a SOPInstanceUID"):
             convert([tmp_path / "in" / "RS.dcm"], tmp_path / "new.dcm", how, form)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
-    listed = {one.kind: one.contents for one in inspect(tmp_path / "in", NAMES).found}
+    listed = {one.kind: one.contents for one in inspect_folder(tmp_path / "in", NAMES).items}
     assert "share a SOPInstanceUID" in listed["CT"]
 
 
@@ -243,7 +243,7 @@ def in_syntax(path: Path, syntax: str) -> None:
 
 def test_structures_of_the_battery_without_a_preamble_are_read(tmp_path):
     CASES["no_preamble_rtstruct"][0](tmp_path / "in")
-    cohort = ingest(tmp_path / "in", tmp_path / "cohort", structures=("bladder",))
+    cohort = ingest(tmp_path / "in", tmp_path / "cohort", structures=("bladder",)).cohort
     assert (read_volume(cohort.cases[0].labels).array == 1).sum() == 640
 
 
@@ -260,7 +260,7 @@ def test_structure_sets_without_a_preamble_are_chosen_by_their_dates(tmp_path, w
     rtstruct(newest, made, [(1, "Bladder", contours)], observations=False, change=later)
     for path in (newest, tmp_path / "in" / "RS.dcm"):
         what(path)
-    cohort = ingest(tmp_path / "in", tmp_path / "cohort", structures=("bladder",), rtstruct=("newest",))
+    cohort = ingest(tmp_path / "in", tmp_path / "cohort", structures=("bladder",), rtstruct=("newest",)).cohort
     assert (read_volume(cohort.cases[0].labels).array == 1).sum() == 320
 
 
@@ -278,7 +278,7 @@ def test_every_file_without_a_preamble_is_read(tmp_path, syntax, what):
     write_rtstruct(drawn, ct, tmp_path / "RS.dcm", label="test", **WORDS)
     write_seg(drawn, ct, tmp_path / "SEG.dcm", **WORDS)
     convert([tmp_path / "in" / "RS.dcm"], tmp_path / "labels.nii.gz", Conversion(ct=tmp_path / "in"))
-    cohort = ingest(tmp_path / "in", tmp_path / "cohort", structures=("bladder",))
+    cohort = ingest(tmp_path / "in", tmp_path / "cohort", structures=("bladder",)).cohort
     assert (read_volume(cohort.cases[0].labels).array == 1).sum() == 640
 
 

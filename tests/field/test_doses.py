@@ -7,7 +7,7 @@ import pandas as pd
 import pydicom
 import pytest
 
-from gynbtnet.datasets.adapters.dicom_rt_export import ingest
+from gynbtnet.datasets import ingest
 from gynbtnet.evaluation.dose.evaluate_dose import evaluate_dose
 from gynbtnet.evaluation.dose.files import find_doses, read_dose
 from gynbtnet.imaging.conversion import Conversion, convert
@@ -29,11 +29,10 @@ def build(kind: str, folder: Path) -> Path:
 
 def dose_metrics(folder: Path, out: Path) -> dict[tuple[str, str], float]:
     """Return the dose metrics of each structure in Gy."""
-    cohort = ingest(folder, out / "cohort", structures=STRUCTURES)
+    cohort = ingest(folder, out / "cohort", structures=STRUCTURES).cohort
     evaluate_dose(cohort, out / "dose")
     table = pd.read_csv(out / "dose" / "dose.csv")
-    rows = zip(table["structure"], table["metric"], table["manual_gy"], strict=True)
-    return {(structure, metric): dose_gy for structure, metric, dose_gy in rows}
+    return dict(zip(zip(table["structure"], table["metric"], strict=True), table["manual_gy"], strict=True))
 
 
 def d2cc(folder: Path, out: Path) -> list[float]:
@@ -43,7 +42,7 @@ def d2cc(folder: Path, out: Path) -> list[float]:
 
 def refusal(folder: Path, out: Path) -> str:
     """Return the error of a cohort's dose; the conversion must be refused as well."""
-    cohort = ingest(folder, out / "cohort", structures=STRUCTURES)
+    cohort = ingest(folder, out / "cohort", structures=STRUCTURES).cohort
     with pytest.raises(Exception, match=r"RD") as caught:
         evaluate_dose(cohort, out / "dose")
     assert type(caught.value).__name__ in ("BadInput", "ScansFailed")
@@ -211,7 +210,7 @@ def test_a_dose_without_a_preamble_is_read(tmp_path, plain):
     rtdose(path, made, array, origin)
     content = path.read_bytes()
     path.write_bytes(content[144 + int.from_bytes(content[140:144], "little") :])
-    assert find_doses(ingest(tmp_path / "in", tmp_path / "cohort", structures=STRUCTURES).cases)
+    assert find_doses(ingest(tmp_path / "in", tmp_path / "cohort", structures=STRUCTURES).cohort.cases)
     assert read_dose([path])[0].array.max() == pytest.approx(array.max(), abs=1e-3)
 
 

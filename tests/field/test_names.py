@@ -9,7 +9,7 @@ import pydicom
 import pytest
 
 from gynbtnet.cli import main
-from gynbtnet.datasets.adapters.dicom_rt_export import ingest
+from gynbtnet.datasets import ingest
 from gynbtnet.datasets.patient_key import PatientKey
 from gynbtnet.imaging.files.label_names import read_label_names
 from gynbtnet.runtime.progress import console as progress_console
@@ -131,22 +131,21 @@ def test_folders_of_patients_match_however_accents_are_coded(tmp_path, form):
     table = tmp_path / "table.csv"
     named = unicodedata.normalize(other, "Bär_é1")
     table.write_text(f"folder,patient\n{named},{named}\n", encoding="utf-8")
-    for number, patients_from in enumerate((str(table), unicodedata.normalize(other, "{patient}_é1"))):
+    for number, patient_id_from in enumerate((str(table), unicodedata.normalize(other, "{patient}_é1"))):
         cohort = ingest(
-            tmp_path / "in", tmp_path / f"cohort{number}", structures=("bladder",), patients_from=patients_from
-        )
+            tmp_path / "in", tmp_path / f"cohort{number}", structures=("bladder",), patient_id_from=patient_id_from
+        ).cohort
         assert [case.patient for case in cohort.cases] == ["patient-001"]
         key = PatientKey.load(tmp_path / f"cohort{number}" / "patients.csv")
         assert key.study_id(named if number == 0 else unicodedata.normalize(form, "Bär")) == "patient-001"
 
 
 def test_a_patient_keeps_the_study_id_however_accents_are_coded(tmp_path):
-    key = PatientKey(tmp_path / "patients.csv")
-    key.add([unicodedata.normalize("NFD", "Bär"), unicodedata.normalize("NFC", "Bär"), "Z"])
+    names = [unicodedata.normalize("NFD", "Bär"), unicodedata.normalize("NFC", "Bär"), "Z"]
+    key = PatientKey(tmp_path / "patients.csv").with_patients(names)
     assert list(key.study_ids.values()) == ["patient-001", "patient-002"]
     key.save()
-    again = PatientKey.load(tmp_path / "patients.csv")
-    again.add([unicodedata.normalize("NFD", "Bär"), "A"])
+    again = PatientKey.load(tmp_path / "patients.csv").with_patients([unicodedata.normalize("NFD", "Bär"), "A"])
     assert again.study_id(unicodedata.normalize("NFD", "Bär")) == "patient-001"
     assert again.study_id("A") == "patient-003"
 

@@ -37,7 +37,7 @@ scan = np.full(geometry.shape, -1024, np.int16)
 y, x = np.ogrid[:512, :512]
 inside = ((y - 256) / 170) ** 2 + ((x - 256) / 230) ** 2 < 1
 scan[:, inside] = (200 * np.sin(np.arange(600) / 40)[:, None] + np.linspace(-100, 300, inside.sum())).astype(np.int16)
-model = Model(Path("."), "", "", plan, Decided(network), torch.device("cpu"))
+model = Model(folder=Path("."), weights="", sha256="", plan=plan, network=Decided(network), device=torch.device("cpu"))
 labels = predict(model, Volume(scan, geometry), PredictionSettings(mirroring=False, overlap=0.0)).labels.array
 assert len(np.unique(labels)) > 30, np.unique(labels)
 status = Path("/proc/self/status").read_text().splitlines()

@@ -9,10 +9,10 @@ from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.inference import preview
-from gynbtnet.inference.manifest import PredictionSummary
+from gynbtnet.inference.prediction import Prediction
 from gynbtnet.inference.preview import write_preview
 from gynbtnet.inference.quality.failure_flags import Flag
-from gynbtnet.pictures.overlays import colour
+from gynbtnet.pictures.overlays import visible_colour
 
 NAMES = StructureNames.load()
 GRID = Geometry((30, 60, 70), (4.0, 3.0, 3.0))
@@ -26,20 +26,19 @@ def contours(*boxes: tuple[slice, ...]) -> Segmentation:
     return Segmentation(Volume(labels, GRID), STRUCTURES)
 
 
-def told(found: Segmentation, *flags: Flag) -> PredictionSummary:
+def prediction(found: Segmentation, *flags: Flag) -> Prediction:
     volumes = {name: found.volume_cm3(name) for name in STRUCTURES}
-    missing = tuple(name for name in STRUCTURES if not volumes[name])
-    return PredictionSummary((), ("A warning.",), flags, volumes, missing, dict.fromkeys(STRUCTURES), {}, {})
+    return Prediction(found, volumes, {}, flags, dict.fromkeys(STRUCTURES), 0.7, warnings=("A warning.",))
 
 
 def drawn(found: Segmentation, path: Path, *flags: Flag, synthetic: bool = False) -> np.ndarray:
     image = Volume(np.zeros(GRID.shape, np.int16), GRID)
-    write_preview(image, found, told(found, *flags), path, names=NAMES, title="a scan", synthetic=synthetic)
+    write_preview(image, prediction(found, *flags), path, names=NAMES, title="a scan", synthetic=synthetic)
     return imread(path)[..., :3]
 
 
 def shows(picture: np.ndarray, structure: str) -> int:
-    rgb = np.array([int(colour(structure, NAMES)[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    rgb = np.array([int(visible_colour(structure, NAMES)[i : i + 2], 16) for i in (1, 3, 5)]) / 255
     return int((np.abs(picture - rgb).max(axis=-1) < 0.05).sum())
 
 
@@ -59,7 +58,7 @@ def test_words_are_added_and_not_cut(tmp_path: Path) -> None:
     said = drawn(found, tmp_path / "said.png", Flag("bladder", "edge", "It ends at the edge."), synthetic=True)
     assert len(said) > len(plain)  # one line more
     assert (tmp_path / "plain.png").read_bytes() != (tmp_path / "said.png").read_bytes()
-    lines = preview._head(told(found), ["bladder"], "a scan", True, columns=60)
+    lines = preview._head(prediction(found), ["bladder"], "a scan", True, columns=60)
     words = " ".join(line for line, _ in lines)
     for sentence in (
         "For research use only",
@@ -69,7 +68,7 @@ def test_words_are_added_and_not_cut(tmp_path: Path) -> None:
     ):
         assert sentence in words
     flag = Flag("bladder", "edge", "It ends at the edge of the scan, where some of it is lost.")
-    shown = [line for line, _ in preview._words("bladder", told(found, flag))]
+    shown = [line for line, _ in preview._structure_lines("bladder", prediction(found, flag))]
     assert shown[0] == f"{found.volume_cm3('bladder'):.1f} cm³"
     assert " ".join(shown[1:]) == flag.sentence
 

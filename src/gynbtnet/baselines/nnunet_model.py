@@ -17,9 +17,10 @@ from gynbtnet.baselines.nnunet_library import CONFIGURATION, import_nnunet_libra
 from gynbtnet.baselines.nnunet_mirroring import nnunet_axes
 from gynbtnet.baselines.nnunet_training import RECORD
 from gynbtnet.imaging.volume import Segmentation, Volume
-from gynbtnet.inference.engine.contours import Prediction
 from gynbtnet.inference.engine.mirroring import tta_axes
+from gynbtnet.inference.engine.segmenter import SegmentationResult
 from gynbtnet.inference.engine.settings import PredictionSettings
+from gynbtnet.inference.engine.test_time_augmentation import Network
 from gynbtnet.networks.weights_file import check_finite
 from gynbtnet.preparation.planning.nnunet_names import parse_channel_names, parse_labels
 from gynbtnet.preparation.planning.settings import ALL_AXES, Axis
@@ -64,6 +65,8 @@ class NnUNetModel:
     trained_axes: tuple[int, ...] = (0, 1, 2)
     title: str = "nnU-Net"
     libraries: tuple[str, ...] = ("nnunetv2",)
+    plan: None = None
+    quality: None = None
 
     @classmethod
     def load(cls, fold: Path, *others: Path, device: Literal["auto", "cpu", "cuda"] = "auto") -> "NnUNetModel":
@@ -109,7 +112,11 @@ class NnUNetModel:
         """Of its one file of weights."""
         return {self.weights: self.sha256}
 
-    def contour(self, volumes: Sequence[Volume], settings: PredictionSettings) -> Prediction:
+    def networks(self, settings: PredictionSettings) -> tuple[Network, ...]:
+        """Return no network: nnU-Net predicts through its own predictor."""
+        return ()
+
+    def segment(self, volumes: Sequence[Volume], settings: PredictionSettings) -> SegmentationResult:
         """Contours on a scan, one volume a channel, CT in HU; its grid's axes run as in the scans of the training.
 
         ``settings`` say how windows overlap and whether they are mirrored; nnU-Net's own are half, and yes. It keeps
@@ -133,7 +140,7 @@ class NnUNetModel:
         with import_nnunet_library():
             labels = self.predictor.predict_single_npy_array(image, {"spacing": list(geometry.spacing)})
         segmentation = Segmentation(Volume(np.asarray(labels, np.uint8), geometry), self.structures)
-        return Prediction(segmentation, dict.fromkeys(self.structures, nan))
+        return SegmentationResult(segmentation, dict.fromkeys(self.structures, nan))
 
 
 def _check_trusted(plans: Mapping[str, Any]) -> None:

@@ -89,10 +89,10 @@ def predict(
     is kept if scan, weights, settings and version are unchanged. Anything else is overwritten only with --force.
     """
     from gynbtnet.imaging.dicom.slice_repairs import Repairs
+    from gynbtnet.inference.batch_prediction import predict_scans
     from gynbtnet.inference.engine.settings import PredictionSettings
-    from gynbtnet.inference.models.ensemble import load_model
-    from gynbtnet.inference.predict_scan import PredictionRequest
-    from gynbtnet.inference.predict_scans import predict_scans
+    from gynbtnet.inference.models.model_loading import load_model
+    from gynbtnet.inference.prediction_request import PredictionRequest
     from gynbtnet.inference.scans.scan_search import find_scans
     from gynbtnet.recipes.loading import load_recipe
     from gynbtnet.runtime.parallel import use_cluster
@@ -142,9 +142,9 @@ def export(
 ) -> None:
     """Export a model as one file, or for other software."""
     from gynbtnet.inference.engine.settings import PredictionSettings
-    from gynbtnet.inference.models.ensemble import load_model
     from gynbtnet.inference.models.model import Model
     from gynbtnet.inference.models.model_archive import write_archive
+    from gynbtnet.inference.models.model_loading import load_model
     from gynbtnet.inference.models.nnunet_export import export_nnunet
     from gynbtnet.inference.models.onnx_export import export_onnx
     from gynbtnet.inference.models.stu_net_export import export_stu_net

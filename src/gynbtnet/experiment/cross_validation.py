@@ -18,11 +18,12 @@ from gynbtnet.evaluation.calibration.postprocessing_selection import Trial, sele
 from gynbtnet.evaluation.calibration.quality_calibration import calibrate_quality
 from gynbtnet.evaluation.metrics.evaluate import Evaluation, evaluate
 from gynbtnet.experiment.single_stages import finetune_alone
+from gynbtnet.inference.engine.mirroring import tta_signature
 from gynbtnet.inference.engine.segmenter import Segmenter
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.models.model import Model
-from gynbtnet.inference.predict_scan import predict_scan
-from gynbtnet.inference.quality.predicted_dsc import tta_signature
+from gynbtnet.inference.prediction_request import PredictionRequest
+from gynbtnet.inference.scan_prediction import predict_scan
 from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
 from gynbtnet.preparation.planning.structure_volumes import structure_volumes
 from gynbtnet.preparation.store import PreparedCohort
@@ -127,7 +128,7 @@ def predict_fold(
 ) -> None:
     """Contour the validation patients of a fold with the model that was trained on the others."""
     for case in cohort.of_patients(split.validation_patients(fold)).cases:
-        predict_scan(
+        request = PredictionRequest.from_path(
             model,
             case.image,
             places.predictions / case.id,
@@ -137,6 +138,7 @@ def predict_fold(
             force=True,
             check=False,
         )
+        predict_scan(model, request)
 
 
 def evaluate_folds(cohort: Cohort, split: Split, places: CrossValidation, folds: Sequence[int]) -> Evaluation:

@@ -10,7 +10,7 @@ from gynbtnet.experiment.cross_validation import CrossValidation, crossvalidate,
 from gynbtnet.experiment.folders import STAGES, ComparedModel, Experiment, StageName
 from gynbtnet.experiment.pipeline import Ingested, Scans, ingest_scans, predict_cases, prepare_stage, train_before_task
 from gynbtnet.inference.engine.segmenter import Segmenter
-from gynbtnet.inference.models.ensemble import load_model
+from gynbtnet.inference.models.model_loading import load_model
 from gynbtnet.recipes.loading import save_recipe
 from gynbtnet.recipes.recipe import Recipe
 from gynbtnet.runtime.errors import BadInput

@@ -1,4 +1,4 @@
-"""``prediction.json``: what was contoured by which model, and what to know of it."""
+"""Manifest of a prediction, ``prediction.json``: input, model, settings and result."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,28 +7,32 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from gynbtnet.inference.prediction import Prediction
 from gynbtnet.inference.quality.failure_flags import Flag
 from gynbtnet.inference.quality.predicted_dsc import PredictedDSC
 from gynbtnet.runtime.plain_data import load_json
 
 MANIFEST = "prediction.json"
 SCHEMA = 1
-"""Raised when a field changes its name or its meaning; new fields may come at any time."""
+"""Version of the format. It rises when a field changes its name or meaning; new fields may be added at any time."""
 
 NOTICE = "For research use only; made by software and not reviewed by a clinician."
 SYNTHETIC = "SYNTHETIC: no real patient was scanned."
 
+_RENAMED_SETTINGS = {"review_below": "review_dsc_threshold", "outlines": "contour_style", "holes": "hole_style"}
+"""Settings in manifests of earlier versions, by their old names."""
+
 
 @dataclass(frozen=True)
 class ModelRecord:
-    """Which model contoured.
+    """Model that made a prediction.
 
     Attributes:
-        name: of its folder or zip.
-        weights: what its weights are called.
-        sha256: of these; of an ensemble, of all together.
-        files: SHA-256 of each weights' file, by its place in the model: one a fold.
-        rules: SHA-256 of what contours are mended, flagged and judged by.
+        name: name of its folder or zip file.
+        weights: name of the weights file.
+        sha256: SHA-256 of the weights; for an ensemble, of all of them.
+        files: SHA-256 of each weights file by its path in the model, one per fold.
+        rules: SHA-256 of post-processing rules, reference volumes and calibration.
     """
 
     name: str
@@ -40,12 +44,12 @@ class ModelRecord:
 
 @dataclass(frozen=True)
 class InputRecord:
-    """Which scan.
+    """Scan that was predicted.
 
     Attributes:
         kind: "DICOM" or "image file".
-        series_uid: the SeriesInstanceUID; None of an image file.
-        sha256: of the file; of several, over their digests in the order of the slices, then of the channels.
+        series_uid: SeriesInstanceUID; None for an image file.
+        sha256: SHA-256 of the file. For several files, of their digests in the order of the slices, then the channels.
     """
 
     kind: str
@@ -55,13 +59,15 @@ class InputRecord:
 
 @dataclass(frozen=True)
 class Provenance:
-    """All that decides what the files hold: made from the same again, they are the same.
+    """Everything that determines the content of the files: equal provenance, equal files.
 
     Attributes:
-        synthetic: whether no real patient was scanned.
+        synthetic: no real patient was scanned.
+        model: model that made the prediction.
+        input: scan that was predicted.
         settings: see :class:`~gynbtnet.inference.engine.settings.PredictionSettings`.
-        versions: of GynBTNet and the libraries that decide on voxels.
-        structures: what labels 1, 2, … mean.
+        versions: versions of GynBTNet and of the libraries that influence the labels.
+        structures: structures of the labels 1, 2, ….
     """
 
     synthetic: bool
@@ -74,98 +80,90 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Seconds:
-    """How long it took, in seconds of wall time: to read and check the scan, to contour it, to write the files."""
+    """Durations in seconds of wall time: reading and checking, prediction, writing the files."""
 
     reading: float
     network: float
     export: float
 
 
-@dataclass(frozen=True)
-class PredictionSummary:
-    """What there is to know of the contours.
-
-    Attributes:
-        notes: what was chosen, dropped or mended in reading the scan, a sentence each.
-        warnings: what in the scan may spoil its contours, a sentence each.
-        flags: what is likely to be wrong with single structures.
-        volumes_cm3: of each structure.
-        missing: structures of which nothing was found.
-        agreement: of each structure the mean Dice coefficient of the single passes with their mean; None where there
-            was one pass, or nothing.
-        predicted_dsc: of each structure the DSC to expect; None where nothing was drawn or quality isn't calibrated.
-        review: of each structure whether its DSC may be below the settings' limit; None where that isn't known.
-    """
-
-    notes: tuple[str, ...]
-    warnings: tuple[str, ...]
-    flags: tuple[Flag, ...]
-    volumes_cm3: Mapping[str, float]
-    missing: tuple[str, ...]
-    agreement: Mapping[str, float | None]
-    predicted_dsc: Mapping[str, PredictedDSC | None]
-    review: Mapping[str, bool | None]
-
-
 def make_manifest(
-    made_from: Provenance,
-    told: PredictionSummary,
+    provenance: Provenance,
+    prediction: Prediction,
     *,
     files: tuple[str, ...],
-    geometry: Any,
     device: str,
     seconds: Seconds,
     failed: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """The content of ``prediction.json``, flat.
+    """Return the content of ``prediction.json``, one flat table.
 
     Args:
-        made_from: what it was made from.
-        told: what is known of the contours.
-        files: names of those beside it.
-        geometry: of the scan, as :meth:`~gynbtnet.imaging.geometry.Geometry.to_json` has it.
-        device: that computed.
-        seconds: that it took.
-        failed: names of files that could not be written, each with the reason.
+        provenance: input, model and settings.
+        prediction: result.
+        files: names of the files in the same folder.
+        device: device that computed.
+        seconds: durations.
+        failed: reason by name of each file that could not be written.
     """
     return {
         "schema": SCHEMA,
-        "notice": f"{SYNTHETIC} {NOTICE}" if made_from.synthetic else NOTICE,
-        **as_json(made_from),
+        "notice": f"{SYNTHETIC} {NOTICE}" if provenance.synthetic else NOTICE,
+        **_as_json(provenance, Provenance),
         "files": list(files),
         "failed": dict(failed or {}),
-        "geometry": geometry,
+        "geometry": prediction.segmentation.labels.geometry.to_json(),
         "device": device,
-        "seconds": as_json(seconds),
-        **as_json(told),
+        "seconds": _as_json(seconds, Seconds),
+        **_prediction_as_json(prediction),
     }
 
 
-def as_json(value: Any) -> dict[str, Any]:
-    """A dataclass as JSON has it."""
-    found: dict[str, Any] = TypeAdapter(type(value)).dump_python(value, mode="json")
-    return found
+def _prediction_as_json(prediction: Prediction) -> dict[str, Any]:
+    """Return the part of the manifest that is about the result."""
+    agreement = {structure: prediction.known_agreement(structure) for structure in prediction.agreement}
+    return {
+        "notes": list(prediction.notes),
+        "warnings": list(prediction.warnings),
+        "flags": _as_json(prediction.flags, tuple[Flag, ...]),
+        "volumes_cm3": {structure: round(volume, 3) for structure, volume in prediction.volumes_cm3.items()},
+        "missing": list(prediction.missing),
+        "agreement": {name: None if dice is None else round(dice, 4) for name, dice in agreement.items()},
+        "predicted_dsc": _as_json(prediction.predicted_dsc, dict[str, PredictedDSC | None]),
+        "review": {structure: prediction.needs_review(structure) for structure in prediction.structures},
+    }
 
 
-def is_up_to_date(out: Path, made_from: Provenance) -> bool:
-    """Whether ``out`` holds, whole, what would be made from the same again."""
+def is_up_to_date(out: Path, provenance: Provenance) -> bool:
+    """Return whether a folder contains, complete, the files that this provenance leads to."""
     try:
-        found = load_json(out / MANIFEST)
-        same = found["schema"] == SCHEMA and all(found[key] == value for key, value in as_json(made_from).items())
-        return same and all((out / name).is_file() for name in found["files"])
-    except (OSError, ValueError, KeyError, TypeError):  # absent, damaged or of another version: made anew
+        manifest = load_json(out / MANIFEST)
+        expected = _as_json(provenance, Provenance)
+        settings = {
+            key if key in expected["settings"] else _RENAMED_SETTINGS.get(key, key): value
+            for key, value in manifest["settings"].items()
+        }
+        manifest |= {"settings": settings}
+        same = manifest["schema"] == SCHEMA and all(manifest[key] == value for key, value in expected.items())
+        return same and all((out / name).is_file() for name in manifest["files"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # absent, damaged, or of another version
         return False
 
 
 def failed_files(out: Path) -> Mapping[str, str]:
-    """Names of the files that couldn't be written when the prediction in ``out`` was made, each with the reason."""
-    found: dict[str, str] = load_json(out / MANIFEST).get("failed", {})
-    return found
+    """Return the reason by name of each file that could not be written with the prediction in a folder."""
+    failed: dict[str, str] = load_json(out / MANIFEST).get("failed", {})
+    return failed
 
 
 def existing_input_sha256(out: Path) -> str | None:
-    """The SHA-256 of the scan whose prediction stands in ``out``; None where there is none, or a damaged one."""
+    """Return the SHA-256 of the scan whose prediction is in a folder; None if there is none or it is damaged."""
     try:
         return str(load_json(out / MANIFEST)["input"]["sha256"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _as_json(value: Any, kind: Any) -> Any:
+    """Return a value of a type as plain JSON values."""
+    return TypeAdapter(kind).dump_python(value, mode="json")

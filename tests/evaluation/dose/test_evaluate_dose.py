@@ -13,7 +13,7 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
-from gynbtnet.datasets.adapters.dicom_rt_export import ingest
+from gynbtnet.datasets import ingest
 from gynbtnet.datasets.case import Source
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.dose.dvh import dose_volume_histogram
@@ -38,7 +38,7 @@ def exported(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def implanted(exported, tmp_path_factory) -> Cohort:
-    return ingest(exported, tmp_path_factory.mktemp("cohort") / "cohort", structures=STRUCTURES)
+    return ingest(exported, tmp_path_factory.mktemp("cohort") / "cohort", structures=STRUCTURES).cohort
 
 
 @pytest.fixture(scope="module")
@@ -193,7 +193,7 @@ def test_of_scans_in_one_frame_each_has_the_dose_of_its_study(exported, tmp_path
         for item in file.get("StructureSetROISequence", ()):
             item.ReferencedFrameOfReferenceUID = "1.2.3"
         file.save_as(path)
-    cohort = ingest(folder, tmp_path / "cohort", structures=STRUCTURES)
+    cohort = ingest(folder, tmp_path / "cohort", structures=STRUCTURES).cohort
     for searched in (None, folder):
         found = find_doses(cohort.cases, searched)
         assert {case.id: found[case.id] for case in cohort.cases} == {

@@ -24,7 +24,7 @@ from gynbtnet.evaluation.reports.stage_report import stage_report
 from gynbtnet.evaluation.reports.training_curves import curve_figures
 from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.pictures.picture import Picture, picture
+from gynbtnet.pictures.picture import Picture, render_picture
 from gynbtnet.runtime.errors import BadInput
 
 NAMES = StructureNames.load()
@@ -79,7 +79,7 @@ def run(tmp_path_factory):
     (folder / "pictures").mkdir()
     figure = next(iter(curve_figures(pd.DataFrame({"epoch": [1], "loss": [1.0]})).values()))
     for epoch in (1, 2):
-        (folder / "pictures" / f"epoch_{epoch:04d}.png").write_bytes(picture(figure, "").png)
+        (folder / "pictures" / f"epoch_{epoch:04d}.png").write_bytes(render_picture(figure, "").png)
     return folder
 
 

@@ -22,7 +22,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from gynbtnet.datasets.inspection import Inspection, inspect
+from gynbtnet.datasets.inspection import Inspection, inspect_folder
 from gynbtnet.imaging.contours.contours_to_mask import Contour, contours_to_mask
 from gynbtnet.imaging.dicom.ct_series import CTSeries, read_ct_series
 from gynbtnet.imaging.dicom.ct_writer import write_ct_series
@@ -153,7 +153,7 @@ def outcome(action: Callable[[], object]) -> str:
 
 def check_no_patient_data(seen: Inspection) -> None:
     """Check that the table of an inspection contains no patient data."""
-    assert not [secret for secret in SECRETS if secret in repr(seen.found)], seen.found
+    assert not [secret for secret in SECRETS if secret in repr(seen.items)], seen.items
 
 
 def survive(export: Export, kind: str, form: str, count: int, folder: Path) -> Counter[tuple[str, str]]:
@@ -169,7 +169,7 @@ def survive(export: Export, kind: str, form: str, count: int, folder: Path) -> C
             export.files[kind].write_bytes(content)
             try:
                 ended[harm, outcome(lambda: export.read(kind))] += 1
-                outcome(lambda: check_no_patient_data(inspect(export.folder, NAMES)))
+                outcome(lambda: check_no_patient_data(inspect_folder(export.folder, NAMES)))
             except Exception as error:
                 raise AssertionError(f"{kind}, {form}, seed {seed}: {harm}") from error
     finally:

@@ -13,15 +13,15 @@ from gynbtnet.imaging.files.volume_files import write_volume
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.sides import mirrored_labels
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.inference.engine.mirroring import tta_axes, with_tta_axes
+from gynbtnet.inference.engine.mirroring import tta_axes, tta_signature, with_tta_axes
 from gynbtnet.inference.engine.predict import predict
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.engine.test_time_augmentation import AveragedForward
-from gynbtnet.inference.models.ensemble import load_model
 from gynbtnet.inference.models.model import Model
+from gynbtnet.inference.models.model_loading import load_model
 from gynbtnet.inference.models.nnunet_export import export_nnunet
-from gynbtnet.inference.predict_scan import predict_scan
-from gynbtnet.inference.quality.predicted_dsc import tta_signature
+from gynbtnet.inference.prediction_request import PredictionRequest
+from gynbtnet.inference.scan_prediction import predict_scan
 from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
 from gynbtnet.preparation.planning.settings import Axis
 from gynbtnet.runtime.errors import BadInput
@@ -132,9 +132,10 @@ def test_the_record_of_a_prediction_names_the_axes(model_folder: Path, tmp_path:
         (PredictionSettings(preview=False), (True, ["y"])),
         (PredictionSettings(preview=False).fast(), (False, None)),
     ):
-        out = predict_scan(
+        request = PredictionRequest.from_path(
             model, tmp_path / "scan.nii.gz", tmp_path / f"{settings.mirroring}", settings=settings, check=False
         )
+        out = predict_scan(model, request)
         record = json.loads((out / "prediction.json").read_text())["settings"]
         assert (record["mirroring"], record["mirrored_axes"]) == expected
 

@@ -39,7 +39,7 @@ network = build_network(plan, deep_supervision=False).eval().requires_grad_(Fals
 grid = Geometry((depth, 256, 256) if depth >= 100 else patch, (step,) * 3)
 scan = np.full(grid.shape, -1000, np.int16)
 scan[:, grid.shape[1] // 5 : -grid.shape[1] // 5, 10:-10] = 40
-model = Model(Path("."), "", "", plan, network, torch.device("cpu"))
+model = Model(folder=Path("."), weights="", sha256="", plan=plan, network=network, device=torch.device("cpu"))
 def memory(what):
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(what)) * 1024

@@ -16,8 +16,9 @@ from gynbtnet.imaging.volume import Volume
 from gynbtnet.inference.engine.predict import predict
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.engine.test_time_augmentation import AveragedForward
-from gynbtnet.inference.models.ensemble import Ensemble, load_model
+from gynbtnet.inference.models.ensemble import Ensemble
 from gynbtnet.inference.models.model import Model
+from gynbtnet.inference.models.model_loading import load_model
 from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
 from gynbtnet.runtime.errors import BadInput
 
@@ -53,7 +54,7 @@ def test_an_ensemble_draws_the_highest_mean_logit(folds: Path) -> None:
     image = (image - image.mean()) / image.std(correction=0)
     with torch.no_grad():
         logits = torch.stack([member.network(image)[0] for member in ensemble.members])
-    found = ensemble.contour([scan()], QUICK)
+    found = ensemble.segment([scan()], QUICK)
     labels = found.segmentation.labels.array
     assert (labels == logits.mean(0).argmax(0).numpy()).mean() > 0.999
     assert (labels != logits[0].argmax(0).numpy()).mean() > 0.01
@@ -76,8 +77,8 @@ def test_as_many_folds_as_are_asked_for(folds: Path) -> None:
     assert np.array_equal(predict(first, scan(), fast).labels.array, expected)
     whole = load_model(folds, QUICK)
     assert np.array_equal(predict(whole, scan(), fast).labels.array, expected)
-    assert first.contour([scan()], fast).agreement.keys() == {"bladder", "rectum"}
-    assert all(math.isnan(value) for value in first.contour([scan()], fast).agreement.values())
+    assert first.segment([scan()], fast).agreement.keys() == {"bladder", "rectum"}
+    assert all(math.isnan(value) for value in first.segment([scan()], fast).agreement.values())
 
 
 def test_folds_of_different_plans_are_no_ensemble(folds: Path) -> None:

@@ -90,7 +90,7 @@ def test_a_wrong_model_is_told(archive: Path, model_folder: Path) -> None:
         ({WEIGHTS: None}, "holds no model"),
         ({WEIGHTS: (model_folder / WEIGHTS).read_bytes()[:-8] + b"\0" * 8}, f"{WEIGHTS} in .* is not the file"),
         ({"dataset.json": other}, "dataset.json in .* is not the file"),
-        ({DIGESTS: None, "dataset.json": other}, "does not hold the weights of the plan beside it"),
+        ({DIGESTS: None, "dataset.json": other}, "does not hold the weights of the plan in its folder"),
         ({DIGESTS: None, "plans.json": None}, "no file .*changed.zip/plans.json"),
         ({DIGESTS: b"{}"}, "damaged or was edited"),
         ({DIGESTS: None, WEIGHTS: b"no weights"}, "is damaged or not a file of weights"),

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation, Volume
-from gynbtnet.inference.engine.contours import Prediction
 from gynbtnet.inference.quality.failure_flags import failure_flags
 from gynbtnet.inference.quality.structure_features import structure_features
 from gynbtnet.preparation.planning.structure_volumes import StructureVolume
@@ -36,7 +35,7 @@ def pelvis(geometry: Geometry = GRID, **boxes: tuple[slice, ...] | None) -> Segm
 
 
 def flagged(segmentation: Segmentation, volumes=(), **agreement: float) -> list[tuple[str, str]]:
-    found = failure_flags(Prediction(segmentation, agreement), structure_features(segmentation), volumes)
+    found = failure_flags(segmentation, agreement, structure_features(segmentation), volumes)
     shown = StructureNames.load().display_name
     assert all(flag.sentence.startswith(shown(flag.structure)) and flag.sentence.endswith(".") for flag in found)
     return [(flag.structure, flag.kind) for flag in found]
@@ -54,7 +53,7 @@ def test_fragmented() -> None:
     segmentation = pelvis()
     labels = segmentation.labels.array
     labels[14, 22, 1:17] = 2  # 336 voxels in the main piece: 95.5 % of 352
-    assert structure_features(segmentation)[1].main_share == pytest.approx(336 / 352)
+    assert structure_features(segmentation)[1].largest_share == pytest.approx(336 / 352)
     assert flagged(segmentation) == []
     labels[13, 22, 1:3] = 2  # 94.9 % of 354
     assert flagged(segmentation) == [("bladder", "fragmented")]
@@ -94,7 +93,7 @@ def test_a_target_far_from_the_uterus() -> None:
     assert flagged(pelvis(uterus=np.s_[9:12, 10:14, 8:12])) == []  # one slice between: 10 mm from centre to centre
     far = pelvis(uterus=np.s_[10:14, 10:14, 8:12])
     assert flagged(far) == [("hr_ctv", "place")]
-    sentence = failure_flags(Prediction(far, {}), structure_features(far))[0].sentence
+    sentence = failure_flags(far, {}, structure_features(far))[0].sentence
     assert sentence == "HR-CTV is 15 mm from the uterus but should adjoin it. Check that the cervix was found."
 
 

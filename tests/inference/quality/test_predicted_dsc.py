@@ -12,21 +12,23 @@ import torch
 
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Segmentation, Volume
-from gynbtnet.inference.engine.contours import Prediction
+from gynbtnet.inference.engine.mirroring import tta_signature
+from gynbtnet.inference.engine.segmenter import SegmentationResult
 from gynbtnet.inference.engine.settings import PredictionSettings
-from gynbtnet.inference.models.ensemble import Ensemble, load_model
+from gynbtnet.inference.models.ensemble import Ensemble
 from gynbtnet.inference.models.model import Model
 from gynbtnet.inference.models.model_archive import write_archive
+from gynbtnet.inference.models.model_loading import load_model
+from gynbtnet.inference.prediction import Prediction
 from gynbtnet.inference.quality.dsc_regression import CalibratedDSC, Line, WithoutPatient
 from gynbtnet.inference.quality.predicted_dsc import (
     Quality,
     StructureQuality,
     agreement_feature,
     shape_features,
-    tta_signature,
 )
 from gynbtnet.inference.quality.structure_features import StructureFeatures
-from gynbtnet.inference.review import review, review_of, rules_sha256
+from gynbtnet.inference.review import review_segmentation, rules_sha256
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
 from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
@@ -93,51 +95,74 @@ def test_what_was_not_drawn_or_not_calibrated_has_no_predicted_dsc() -> None:
 
 
 def test_json_keeps_all_and_damage_is_told(tmp_path: Path) -> None:
-    assert Quality.beside(tmp_path) is None
+    assert Quality.load(tmp_path) is None
     quality().save(tmp_path)
-    assert Quality.beside(tmp_path) == quality()
+    assert Quality.load(tmp_path) == quality()
     (tmp_path / "quality.json").write_text('{"passes": "x", "structures": [{}]}')
     with pytest.raises(BadInput, match=r"quality\.json is damaged"):
-        Quality.beside(tmp_path)
+        Quality.load(tmp_path)
 
 
-def drawn() -> Prediction:
+def drawn(passes: str = FEW) -> SegmentationResult:
     """No target; a bladder of 96 cm³ with 8 cm³ beside it, reaching the lowest slice."""
     labels = np.zeros((16, 12, 12), np.uint8)
     labels[:12, 2:4, 2:6] = 2
     labels[14, 8, 3:11] = 2
-    return Prediction(
-        Segmentation(Volume(labels, Geometry(labels.shape, (10, 10, 10))), PLAN.structures), {"bladder": 0.6}
+    segmentation = Segmentation(Volume(labels, Geometry(labels.shape, (10, 10, 10))), PLAN.structures)
+    return SegmentationResult(segmentation, {"bladder": 0.6}, passes)
+
+
+def model(plan: Plan, calibration: Quality | None, folder: Path = Path("fold_0")) -> Model:
+    return Model(
+        folder=folder,
+        weights="weights_last.safetensors",
+        sha256="0" * 64,
+        plan=plan,
+        network=torch.nn.Identity(),
+        device=torch.device("cpu"),
+        quality=calibration,
     )
 
 
+def reviewed(threshold: float = 0.7, calibration: Quality | None = None) -> Prediction:
+    settings = PredictionSettings(review_dsc_threshold=threshold)
+    return review_segmentation(model(PLAN, calibration), drawn(), settings)
+
+
+class ThirdParty:
+    """What a review reads of a model of another program."""
+
+    plan = None
+    quality = None
+
+
 def test_a_review_mends_flags_and_predicts() -> None:
-    found = review(drawn(), PLAN, quality(), passes=FEW, review_below=0.7)
+    found = reviewed(0.7, quality())
     assert found.segmentation.volume_cm3("bladder") == pytest.approx(96)
     assert [(flag.structure, flag.kind) for flag in found.flags] == [
         ("hr_ctv", "missing"),
         ("bladder", "edge"),
         ("bladder", "disagreement"),
     ]
-    expected = found.predicted["bladder"]
+    expected = found.predicted_dsc["bladder"]
     level = 2.0 - 0.5 * abs(math.log(0.96) / 0.5) - 0.1  # of one piece, at the edge
     assert expected is not None
     assert (expected.dsc, expected.low, expected.high) == pytest.approx(
         [1 / (1 + math.exp(-value)) for value in (level, level - 0.5, level + 0.5)]
     )
-    assert found.predicted["hr_ctv"] is None
+    assert found.predicted_dsc["hr_ctv"] is None
 
 
 def test_to_review_is_what_may_lie_below_the_limit_or_was_not_drawn() -> None:
-    found = review(drawn(), PLAN, quality(), passes=FEW, review_below=0.7)
-    assert found.to_review("bladder") is False
-    assert found.to_review("hr_ctv") is True
-    assert review(drawn(), PLAN, quality(), passes=FEW, review_below=0.9).to_review("bladder") is True
-    assert review(drawn(), PLAN, None, passes=FEW, review_below=0.7).to_review("bladder") is None
+    found = reviewed(0.7, quality())
+    assert found.needs_review("bladder") is False
+    assert found.needs_review("hr_ctv") is True
+    assert reviewed(0.9, quality()).needs_review("bladder") is True
+    assert reviewed(0.7).needs_review("bladder") is None
 
 
 def test_the_words() -> None:
-    found = review(drawn(), PLAN, quality(), passes=FEW, review_below=0.9)
+    found = reviewed(0.9, quality())
     assert found.remarks["bladder"] == (
         "REVIEW. Predicted DSC 0.87 (likely 0.80 to 0.91). Bladder reaches the inferior edge of the scan. Its volume "
         "and dose beyond it are unknown. Bladder is uncertain: the averaged predictions agree with their mean "
@@ -148,7 +173,7 @@ def test_the_words() -> None:
 
 
 def test_without_plan_and_quality_there_are_flags_alone() -> None:
-    found = review(drawn(), None, None, passes=FEW, review_below=0.7)
+    found = review_segmentation(ThirdParty(), drawn(), PredictionSettings())
     assert found.segmentation.volume_cm3("bladder") == pytest.approx(104)
     assert {flag.kind for flag in found.flags} == {"missing", "fragmented", "edge", "disagreement"}
     assert found.summary.endswith("No predicted DSC: Bladder.")
@@ -157,19 +182,20 @@ def test_without_plan_and_quality_there_are_flags_alone() -> None:
 def test_an_ensemble_goes_by_what_stands_beside_its_folds(tmp_path: Path) -> None:
     """The rules of the cross-validation, and its quality; the agreement of more passes doesn't count."""
     fold = replace(PLAN, postprocessing=(), volumes=())
-    network = torch.nn.Identity()
-    member = Model(tmp_path / "fold_0", "weights_last.safetensors", "0" * 64, fold, network, torch.device("cpu"))
-    ensemble = Ensemble(tmp_path, (member, member), PLAN, quality(passes=tta_signature(PredictionSettings(), PLAN, 2)))
-    fold_alone = review_of(ensemble.members[0], drawn(), PredictionSettings())
+    two = tta_signature(PredictionSettings(), PLAN, 2)
+    member = model(fold, None, tmp_path / "fold_0")
+    ensemble = Ensemble.combine(tmp_path, (member, member), PLAN, quality(passes=two))
+    fold_alone = review_segmentation(ensemble.members[0], drawn(), PredictionSettings())
     assert fold_alone.segmentation.volume_cm3("bladder") == pytest.approx(104)
-    assert fold_alone.predicted == {"hr_ctv": None, "bladder": None}
-    found = review_of(ensemble, drawn(), PredictionSettings(review_below=0.2))
-    assert found.to_review("bladder") is False
+    assert fold_alone.predicted_dsc == {"hr_ctv": None, "bladder": None}
+    found = review_segmentation(ensemble, drawn(two), PredictionSettings(review_dsc_threshold=0.2))
+    assert found.needs_review("bladder") is False
     assert found.segmentation.volume_cm3("bladder") == pytest.approx(96)
-    by_agreement, by_shape = found.predicted["bladder"], review_of(ensemble, drawn(), PredictionSettings(folds=1))
+    by_agreement = found.predicted_dsc["bladder"]
+    by_shape = review_segmentation(ensemble, drawn(PASSES), PredictionSettings(folds=1))
     assert by_agreement is not None
     assert by_agreement.dsc == pytest.approx(1 / (1 + math.exp(-3 - math.log(0.6 / 0.4))))
-    assert by_shape.predicted["bladder"] != by_agreement
+    assert by_shape.predicted_dsc["bladder"] != by_agreement
     assert len({rules_sha256(one) for one in (ensemble, member, replace(ensemble, plan=fold))}) == 3
 
 

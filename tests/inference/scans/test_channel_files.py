@@ -10,7 +10,8 @@ from gynbtnet.imaging.files.volume_files import read_volume, write_volume
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.inference.engine.settings import PredictionSettings
-from gynbtnet.inference.predict_scan import predict_scan
+from gynbtnet.inference.prediction_request import PredictionRequest
+from gynbtnet.inference.scan_prediction import predict_scan
 from gynbtnet.inference.scans.channel_files import find_further_channels
 from gynbtnet.runtime.errors import BadInput
 
@@ -47,7 +48,9 @@ def scan(tmp_path):
 
 def test_the_second_channel_is_found_beside_the_first_and_read(two_channel_model, scan, tmp_path):
     path, bright = scan
-    out = predict_scan(two_channel_model, path, tmp_path / "out", settings=PredictionSettings(mirroring=False))
+    settings = PredictionSettings(mirroring=False)
+    request = PredictionRequest.from_path(two_channel_model, path, tmp_path / "out", settings=settings)
+    out = predict_scan(two_channel_model, request)
     assert np.array_equal(read_volume(out / "labels.nii.gz").array == 1, bright)
 
 
@@ -56,15 +59,19 @@ def test_a_named_file_goes_first(two_channel_model, scan, tmp_path):
     other = tmp_path / "t2.nii.gz"
     write_volume(Volume(np.flip(bright, 1).astype(np.int16), GRID), other)
     settings = PredictionSettings(mirroring=False)
-    out = predict_scan(two_channel_model, path, tmp_path / "out", channels=[other], settings=settings)
+    request = PredictionRequest.from_path(
+        two_channel_model, path, tmp_path / "out", channels=[other], settings=settings
+    )
+    out = predict_scan(two_channel_model, request)
     assert np.array_equal(read_volume(out / "labels.nii.gz").array == 1, np.flip(bright, 1))
 
 
 def test_a_channel_on_another_grid_is_refused(two_channel_model, scan, tmp_path):
     path, bright = scan
     write_volume(Volume(bright.astype(np.int16), replace(GRID, origin=(0.0, 0.0, 5.0))), tmp_path / "t2.nii.gz")
+    request = PredictionRequest.from_path(two_channel_model, path, tmp_path / "out", channels=[tmp_path / "t2.nii.gz"])
     with pytest.raises(BadInput, match=r"T2 lies on another grid than CT.*5 mm off"):
-        predict_scan(two_channel_model, path, tmp_path / "out", channels=[tmp_path / "t2.nii.gz"])
+        predict_scan(two_channel_model, request)
     assert not (tmp_path / "out").exists()
 
 

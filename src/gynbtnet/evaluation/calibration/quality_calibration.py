@@ -53,7 +53,7 @@ def calibrate_quality(
             passes.
         rules: post-processing that is going to be applied.
         passes: signature of the forward passes of each model, see
-            :func:`gynbtnet.inference.quality.predicted_dsc.tta_signature`.
+            :func:`gynbtnet.inference.engine.mirroring.tta_signature`.
 
     Returns:
         Calibrated regressions of all structures.

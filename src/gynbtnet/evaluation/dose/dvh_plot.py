@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from gynbtnet.evaluation.dose.score import AUTOMATIC, MANUAL
 from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.pictures.picture import Picture, picture
+from gynbtnet.pictures.picture import Picture, render_picture
 
 _COLUMNS = 3
 _STYLES: dict[str, dict[str, Any]] = {
@@ -29,7 +29,7 @@ def dvh_panels(curves: pd.DataFrame, *, synthetic: bool) -> tuple[Picture, ...]:
     """Return the plot of :func:`dvh_figure` as one picture per structure."""
     names = StructureNames.load()
     return tuple(
-        picture(
+        render_picture(
             dvh_figure(rows, synthetic=synthetic), f"Dose-volume histograms of {names.display_name(str(structure))}"
         )
         for structure, rows in curves.groupby("structure", sort=False)

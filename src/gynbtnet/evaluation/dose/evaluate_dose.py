@@ -26,7 +26,7 @@ from gynbtnet.evaluation.dose.tables import dose_markdown, dose_table, summarise
 from gynbtnet.evaluation.metrics.evaluate import map_cases, read_matching_prediction, read_truth
 from gynbtnet.evaluation.metrics.settings import DoseSettings
 from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.pictures.picture import picture
+from gynbtnet.pictures.picture import render_picture
 from gynbtnet.runtime.atomic_files import atomic_write, ensure_replaceable
 from gynbtnet.runtime.errors import BadInput
 
@@ -118,7 +118,7 @@ def evaluate_dose(
         summary.to_csv(folder / "dose_summary.csv", index=False)
         curves.to_csv(folder / "dvh.csv", index=False, float_format="%.6g")
         figure = dvh_figure(curves, synthetic=cohort.synthetic)
-        (folder / "dvh.png").write_bytes(picture(figure, "Dose-volume histograms").png)
+        (folder / "dvh.png").write_bytes(render_picture(figure, "Dose-volume histograms").png)
         agreements = dose_agreements(scores, synthetic=cohort.synthetic)
         for agreement in agreements:
             agreement.save(folder)

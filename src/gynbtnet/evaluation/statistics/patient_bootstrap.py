@@ -61,8 +61,8 @@ def bootstrap_interval(
         Lower and upper ends, (…,); NaN for fewer than two patients.
     """
     if n_patients < 2:
-        undefined = np.full(resampled.shape[1:], np.nan)
-        return undefined, undefined
+        no_interval = np.full(resampled.shape[1:], np.nan)
+        return no_interval, no_interval
     t = stats.t.ppf((1 + confidence) / 2, n_patients - 1)
     tail = stats.norm.cdf(-np.sqrt(n_patients / (n_patients - 1)) * t)
     undefined = np.isnan(resampled).all(axis=0)

@@ -11,7 +11,7 @@ from gynbtnet.imaging.dicom.contour_report import ContourReport
 from gynbtnet.imaging.dicom.ct_series import CTSeries
 from gynbtnet.imaging.dicom.objects import code_value, dicom_errors_as_bad_input, read_object, uid_value
 from gynbtnet.imaging.geometry import SAME_GRID, Geometry
-from gynbtnet.imaging.label_map import label_map
+from gynbtnet.imaging.label_map import paint_label_map
 from gynbtnet.imaging.printed_names import as_one_line
 from gynbtnet.imaging.roi_matching import match_rois
 from gynbtnet.imaging.structure_names import StructureNames
@@ -88,7 +88,7 @@ def read_seg(
             elif not frame.segment:  # a label map shows every segment in one frame
                 mask[slice] |= values == numbers[i]
         masks[structure] = ct.mask_on_planes(mask)
-    segmentation, overlaps = label_map(masks, structures, ct.volume.geometry)
+    segmentation, overlaps = paint_label_map(masks, structures, ct.volume.geometry)
     rois = {structure: labels[i] for structure, i in choice.rois.items()}
     return segmentation, ContourReport(rois, choice.missing, choice.unmapped, overlaps)
 

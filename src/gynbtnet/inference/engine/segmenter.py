@@ -1,80 +1,94 @@
-"""What prediction asks of whatever draws the contours."""
+"""Interface of a segmentation model as the prediction pipeline needs it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import torch
 
-from gynbtnet.imaging.volume import Volume
-from gynbtnet.inference.engine.contours import Prediction
+from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.engine.test_time_augmentation import Network
+from gynbtnet.inference.quality.predicted_dsc import Quality
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.planning.settings import Axis
 
 
-class PlannedModel(Protocol):
-    """What the sliding window needs of a model of ours: how scans are prepared, and the networks that read them."""
+@dataclass(frozen=True)
+class SegmentationResult:
+    """Output of a model for one scan, before post-processing.
 
-    @property
-    def plan(self) -> Plan:
-        """Spacing, normalisation, patch and structures."""
+    Attributes:
+        segmentation: labels on the scan's own grid.
+        agreement: by structure the mean Dice coefficient between each forward pass (every member of an ensemble, every
+            mirror image) and their mean. NaN if there was one pass, or if the mean has no voxel of the structure.
+        tta_signature: forward passes that were averaged, see
+            :func:`gynbtnet.inference.engine.mirroring.tta_signature`; empty if the model doesn't expose them.
+    """
 
-    @property
-    def folder(self) -> Path:
-        """Folder of the model, for messages."""
-
-    @property
-    def device(self) -> torch.device:
-        """Device of the networks."""
-
-    def networks(self, settings: PredictionSettings) -> tuple[Network, ...]:
-        """Networks whose outputs are averaged."""
+    segmentation: Segmentation
+    agreement: Mapping[str, float]
+    tta_signature: str = ""
 
 
 class Segmenter(Protocol):
-    """A trained model, ours or another's."""
+    """A trained segmentation model: ours, an ensemble of ours, or nnU-Net's.
+
+    The prediction pipeline (:func:`~gynbtnet.inference.engine.predict.predict`, the review and the files) uses nothing
+    else. Properties that a model does not have are None or empty.
+    """
 
     @property
     def title(self) -> str:
-        """What an RTSTRUCT calls it, in at most 10 characters."""
+        """Name in an RTSTRUCT, at most 10 characters."""
 
     @property
     def folder(self) -> Path:
-        """Where it lies."""
+        """Folder or zip file that the model was loaded from."""
 
     @property
     def weights(self) -> str:
-        """Name of the weights' file."""
+        """Name of the weights file."""
 
     @property
     def sha256(self) -> str:
-        """Of the weights."""
+        """SHA-256 of the weights."""
 
     @property
     def digests(self) -> Mapping[str, str]:
-        """SHA-256 of each file of weights, by its place in the folder."""
+        """SHA-256 of each weights file, by its path in the folder."""
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """What each volume is that it reads."""
+        """Input channels, in the order that the model reads."""
 
     @property
     def structures(self) -> tuple[str, ...]:
-        """What it contours, in label order."""
+        """Structures that the model segments, in label order."""
 
     @property
     def mirror_axes(self) -> tuple[Axis, ...]:
-        """The patient's axes that were mirrored in training; prediction mirrors no others."""
+        """Axes of the patient that were mirrored in training; prediction mirrors no others."""
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """Device that computes."""
 
     @property
     def libraries(self) -> tuple[str, ...]:
-        """Distributions that it computes with, besides those that all do."""
+        """Distributions that compute the network, in addition to those that every prediction uses."""
 
-    def contour(self, volumes: Sequence[Volume], settings: PredictionSettings) -> Prediction:
-        """Contours on a scan, one volume a channel on one grid of any kind; CT in HU."""
+    @property
+    def plan(self) -> Plan | None:
+        """Plan of the training; None for a model of another program."""
+
+    @property
+    def quality(self) -> Quality | None:
+        """Calibration of the predicted DSC; None if there is none."""
+
+    def networks(self, settings: PredictionSettings) -> tuple[Network, ...]:
+        """Return the networks whose logits are averaged; empty for a model that predicts through its own program."""
+
+    def segment(self, volumes: Sequence[Volume], settings: PredictionSettings) -> SegmentationResult:
+        """Segment a scan: one volume per channel, on one grid of any orientation and spacing, CT in HU."""

@@ -47,7 +47,7 @@ class PredictionSettings(Settings):
         "keyhole",
         description="Holes in the RTSTRUCT: keyhole (read by every planning system) or inner (separate contours).",
     )
-    review_below: float = Field(
+    review_dsc_threshold: float = Field(
         0.7,
         ge=0,
         le=1,

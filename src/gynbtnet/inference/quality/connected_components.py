@@ -1,4 +1,4 @@
-"""The pieces of a mask: voxels that hang together by their faces, six neighbours each."""
+"""Connected components of structures: voxels that share faces (6-connectivity)."""
 
 from dataclasses import dataclass
 
@@ -12,12 +12,12 @@ from gynbtnet.runtime.array_types import Box
 
 @dataclass(frozen=True)
 class Components:
-    """One structure, taken apart.
+    """Connected components of one structure.
 
     Attributes:
-        box: the smallest one around it on the scan's grid, (z, y, x); None where it has no voxel.
-        numbers: inside that box 0 outside the structure, and the piece's number from 1 inside, (z, y, x).
-        voxels: of each piece, in the order of their numbers, (pieces,).
+        box: bounding box of the structure on the scan's grid, (z, y, x); None if it is empty.
+        numbers: number of each voxel's component from 1, and 0 outside the structure; (z, y, x) inside the box.
+        voxels: number of voxels of each component, in the order of their numbers, (components,).
     """
 
     box: Box | None
@@ -26,13 +26,13 @@ class Components:
 
 
 def connected_components(segmentation: Segmentation) -> dict[str, Components]:
-    """Of each structure."""
+    """Return the connected components (6-connectivity) of every structure, by structure."""
     labels = segmentation.labels.array
-    found = {}
+    components = {}
     for structure, box in segmentation.boxes().items():
         if box is None:
-            found[structure] = Components(None, np.zeros((0, 0, 0), np.int32), np.zeros(0, np.int64))
+            components[structure] = Components(None, np.zeros((0, 0, 0), np.int32), np.zeros(0, np.int64))
         else:
             numbers, _ = ndimage.label(labels[box] == segmentation.label_of(structure))
-            found[structure] = Components(box, numbers, np.bincount(numbers.ravel())[1:])
-    return found
+            components[structure] = Components(box, numbers, np.bincount(numbers.ravel())[1:])
+    return components

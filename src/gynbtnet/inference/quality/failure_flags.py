@@ -1,34 +1,34 @@
-"""What a human should look at in contours, a sentence each: seen without the truth, from the contours themselves."""
+"""Failure flags: rules that point a reviewer to a possible error, computed without reference contours."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
 from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.inference.engine.contours import Prediction
+from gynbtnet.imaging.volume import Segmentation
 from gynbtnet.inference.quality.structure_features import StructureFeatures
 from gynbtnet.inference.quality.target_position import TARGET, implausible_target_position
 from gynbtnet.preparation.planning.structure_volumes import COVERED, StructureVolume
 
 FlagKind = Literal["missing", "fragmented", "edge", "volume", "place", "disagreement"]
 
-MAIN_SHARE = 0.95
-"""Of a structure's voxels in its largest piece, less is fragmented."""
+LARGEST_SHARE = 0.95
+"""Smallest share of a structure's voxels in its largest connected component; below, it is fragmented."""
 AGREEMENT = 0.7
-"""Mean Dice coefficient of the single passes with their mean, less is disagreement: human readers of the HR-CTV on CT
-agree with one another to about 0.73 (doi 10.5114/jcb.2023.131242)."""
+"""Smallest mean Dice coefficient between the forward passes and their mean; below, they disagree. Human readers of the
+HR-CTV on CT agree with one another to about 0.73 (doi 10.5114/jcb.2023.131242)."""
 
 
 @dataclass(frozen=True)
 class Flag:
-    """Something to look at.
+    """A possible failure in one structure.
 
     Attributes:
-        structure: whose contours.
-        kind: which rule.
-        sentence: what was found and what to check.
+        structure: identifier of the structure.
+        kind: rule that raised the flag.
+        sentence: finding and recommended action, for the reviewer.
     """
 
     structure: str
@@ -37,64 +37,70 @@ class Flag:
 
 
 def failure_flags(
-    contours: Prediction, figures: Sequence[StructureFeatures], volumes: Sequence[StructureVolume] = ()
+    segmentation: Segmentation,
+    agreement: Mapping[str, float],
+    features: Sequence[StructureFeatures],
+    volumes: Sequence[StructureVolume] = (),
 ) -> tuple[Flag, ...]:
-    """The flags of all structures, in their order.
+    """Return the flags of all structures, in their order.
 
     Args:
-        contours: what was drawn.
-        figures: counted on it, see :func:`gynbtnet.inference.quality.structure_features.structure_features`.
-        volumes: those of the training; a structure that isn't among them has no range.
+        segmentation: predicted structures.
+        agreement: mean Dice coefficient of the forward passes with their mean, by structure; NaN if unknown.
+        features: features of the segmentation, see
+            :func:`gynbtnet.inference.quality.structure_features.structure_features`.
+        volumes: volumes in the training; a structure that is not among them has no range.
     """
-    known = {volume.structure: volume for volume in volumes}
-    place = implausible_target_position(contours.segmentation)
-    found: list[Flag] = []
-    for of_structure in figures:
-        name = of_structure.structure
-        if of_structure.volume_cm3 == 0:
+    reference = {volume.structure: volume for volume in volumes}
+    position = implausible_target_position(segmentation)
+    flags: list[Flag] = []
+    for structure_feature in features:
+        name = structure_feature.structure
+        if structure_feature.volume_cm3 == 0:
             sentence = f"{_display_name(name)} was not found. Contour it manually unless it has been removed."
-            found.append(Flag(name, "missing", sentence))
+            flags.append(Flag(name, "missing", sentence))
             continue
-        found += _of_shape(of_structure)
-        found += _of_volume(of_structure, known.get(name))
-        if name == TARGET and place:
-            found.append(Flag(name, "place", f"{_display_name(name)} {place}. Check that the cervix was found."))
-        found += _of_agreement(name, contours.agreement.get(name, math.nan))
-    return tuple(found)
+        flags += _shape_flags(structure_feature)
+        flags += _volume_flags(structure_feature, reference.get(name))
+        if name == TARGET and position:
+            flags.append(Flag(name, "place", f"{_display_name(name)} {position}. Check that the cervix was found."))
+        flags += _agreement_flags(name, agreement.get(name, math.nan))
+    return tuple(flags)
 
 
-def _of_shape(figures: StructureFeatures) -> Iterator[Flag]:
-    name = figures.structure
-    if figures.main_share < MAIN_SHARE:
+def _shape_flags(features: StructureFeatures) -> Iterator[Flag]:
+    name = features.structure
+    if features.largest_share < LARGEST_SHARE:
         sentence = (
-            f"{_display_name(name)} has {figures.pieces} separate parts; {100 * (1 - figures.main_share):.0f} % of its "
-            "volume is outside the largest. Connect them or delete the wrong ones."
+            f"{_display_name(name)} has {features.components} separate parts; "
+            f"{100 * (1 - features.largest_share):.0f} % of its volume is outside the largest. Connect them or delete "
+            "the wrong ones."
         )
         yield Flag(name, "fragmented", sentence)
-    if figures.edges:
-        sides = " and ".join(figures.edges)
+    if features.edges:
+        sides = " and ".join(features.edges)
         sentence = (
             f"{_display_name(name)} reaches the {sides} edge of the scan. Its volume and dose beyond it are unknown."
         )
         yield Flag(name, "edge", sentence)
 
 
-def _of_volume(figures: StructureFeatures, learned: StructureVolume | None) -> Iterator[Flag]:
-    if learned is None:
+def _volume_flags(features: StructureFeatures, reference: StructureVolume | None) -> Iterator[Flag]:
+    if reference is None:
         return
-    low, high = learned.range_cm3
-    if not low <= figures.volume_cm3 <= high:
-        size = "small" if figures.volume_cm3 < low else "large"
+    low, high = reference.range_cm3
+    if not low <= features.volume_cm3 <= high:
+        size = "small" if features.volume_cm3 < low else "large"
         sentence = (
-            f"{_display_name(figures.structure)} is unusually {size}: {figures.volume_cm3:.3g} cm³. "
-            f"{100 * COVERED:.0f} % of patients similar to the {learned.patients} training patients have {low:.3g} to "
-            f"{high:.3g} cm³. Check its extent."
+            f"{_display_name(features.structure)} is unusually {size}: {features.volume_cm3:.3g} cm³. "
+            f"{100 * COVERED:.0f} % of patients similar to the {reference.patients} training patients have {low:.3g} "
+            f"to {high:.3g} cm³. Check its extent."
         )
-        yield Flag(figures.structure, "volume", sentence)
+        yield Flag(features.structure, "volume", sentence)
 
 
-def _of_agreement(structure: str, agreement: float) -> Iterator[Flag]:
-    if agreement < AGREEMENT:  # NaN, where there was one pass, is less than nothing
+def _agreement_flags(structure: str, agreement: float) -> Iterator[Flag]:
+    if agreement < AGREEMENT:  # false for NaN, which means one forward pass
         sentence = (
             f"{_display_name(structure)} is uncertain: the averaged predictions agree with their mean only to "
             f"a Dice coefficient of {agreement:.2f}. Check its whole border."

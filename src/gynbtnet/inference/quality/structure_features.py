@@ -1,4 +1,4 @@
-"""What can be counted on a structure's contours without the truth."""
+"""Features of predicted structures that need no reference contours: volume, components, edge contact."""
 
 from dataclasses import dataclass
 
@@ -14,48 +14,48 @@ _SIDES = (("right", "left"), ("anterior", "posterior"), ("inferior", "superior")
 
 @dataclass(frozen=True)
 class StructureFeatures:
-    """Of one structure on one scan.
+    """Features of one structure in one scan.
 
     Attributes:
-        structure: its id.
-        volume_cm3: 0 where it wasn't drawn.
-        pieces: how many, by faces.
-        main_share: of its voxels, those in the largest piece; 1 where there is none.
-        edges: sides of the patient, such as "inferior", on which it has voxels in the scan's outermost layer.
+        structure: identifier of the structure.
+        volume_cm3: volume; 0 if the structure is empty.
+        components: number of connected components (6-connectivity).
+        largest_share: share of the voxels in the largest component; 1 if the structure is empty.
+        edges: sides of the patient, such as "inferior", on which the structure reaches the scan's outermost layer.
     """
 
     structure: str
     volume_cm3: float
-    pieces: int
-    main_share: float
+    components: int
+    largest_share: float
     edges: tuple[str, ...]
 
 
 def structure_features(segmentation: Segmentation) -> tuple[StructureFeatures, ...]:
-    """Of every structure, in order."""
+    """Return the features of every structure, in label order."""
     geometry = segmentation.labels.geometry
-    found = []
-    for structure, pieces in connected_components(segmentation).items():
-        voxels = int(pieces.voxels.sum())
-        found.append(
+    features = []
+    for structure, components in connected_components(segmentation).items():
+        voxels = int(components.voxels.sum())
+        features.append(
             StructureFeatures(
                 structure=structure,
                 volume_cm3=voxels * geometry.voxel_volume / 1000,
-                pieces=len(pieces.voxels),
-                main_share=float(pieces.voxels.max()) / voxels if voxels else 1.0,
-                edges=_edges(pieces.box, geometry) if pieces.box else (),
+                components=len(components.voxels),
+                largest_share=float(components.voxels.max()) / voxels if voxels else 1.0,
+                edges=_touched_edges(components.box, geometry) if components.box else (),
             )
         )
-    return tuple(found)
+    return tuple(features)
 
 
-def _edges(box: Box, geometry: Geometry) -> tuple[str, ...]:
-    """The sides of the patient on which a box ends where the scan does."""
+def _touched_edges(box: Box, geometry: Geometry) -> tuple[str, ...]:
+    """Return the sides of the patient on which a box ends at the scan's edge."""
     cosines = np.asarray(geometry.direction).reshape(3, 3)
     sides = []
-    for axis, (side, length) in enumerate(zip(box, geometry.shape, strict=True)):
-        towards = cosines[:, 2 - axis]  # columns stand for x, y, z
+    for axis, (extent, length) in enumerate(zip(box, geometry.shape, strict=True)):
+        towards = cosines[:, 2 - axis]  # the columns are x, y, z
         nearest = int(np.abs(towards).argmax())
         low, high = _SIDES[nearest] if towards[nearest] > 0 else _SIDES[nearest][::-1]
-        sides += [low] * (side.start == 0) + [high] * (side.stop == length)
+        sides += [low] * (extent.start == 0) + [high] * (extent.stop == length)
     return tuple(sides)

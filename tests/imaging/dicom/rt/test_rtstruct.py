@@ -302,7 +302,7 @@ def other_frame(file):
         (lambda file: setattr(file, "Modality", "RTPLAN"), "is of modality RTPLAN; expected an RTSTRUCT"),
         (other_frame, "“CTV_High” is drawn in the frame of reference 1.2.3 instead of the CT's"),
         (lambda file: rename(file, 1, "HR-CTV"), "2 ROIs for hr_ctv: “CTV_High”, “HR-CTV”"),
-        (lambda file: [rename(file, n, f"x{n}") for n in range(5)], "none of the wanted .*“x0”, “x1”.*alias file"),
+        (lambda file: [rename(file, n, f"x{n}") for n in range(5)], "none of the requested .*“x0”, “x1”.*alias file"),
         (lambda file: setattr(file, "StructureSetROISequence", []), "its ROIs are: none"),
         (lambda file: set_points(file, [1, 2, -30, 3, 4, -30, 5]), "7 coordinates"),
         (lambda file: first_contour(file).pop("ContourData"), "and has 0; it is damaged"),

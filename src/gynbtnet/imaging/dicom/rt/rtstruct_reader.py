@@ -20,7 +20,7 @@ from gynbtnet.imaging.dicom.rt.roi_mask import roi_mask
 from gynbtnet.imaging.dicom.rt.roi_reference import reason_unusable
 from gynbtnet.imaging.dicom.rt.rtstruct_rois import StoredROI, parse_rois
 from gynbtnet.imaging.dicom.rtstruct_reference import parse_reference, read_rtstruct_object
-from gynbtnet.imaging.label_map import label_map
+from gynbtnet.imaging.label_map import paint_label_map
 from gynbtnet.imaging.roi_matching import match_rois
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation
@@ -64,7 +64,7 @@ def read_rtstruct(
     for structure, roi in aligned.items():
         masks[structure], mask_notes = roi_mask(roi, ct)
         notes += mask_notes
-    segmentation, overlaps = label_map(masks, structures, ct.volume.geometry)
+    segmentation, overlaps = paint_label_map(masks, structures, ct.volume.geometry)
     roi_names = {structure: roi.roi_name for structure, roi in aligned.items()}
     return segmentation, ContourReport(roi_names, match.missing, match.unmapped, overlaps, tuple(notes))
 

@@ -2,6 +2,7 @@ import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -16,12 +17,13 @@ from gynbtnet.imaging.files.volume_files import read_volume, write_volume
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.inference import predict_scan as export
+from gynbtnet.inference import prediction_files
+from gynbtnet.inference.batch_prediction import predict_scans
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.models.model import Model
-from gynbtnet.inference.predict_scan import predict_scan
-from gynbtnet.inference.predict_scans import predict_scans
+from gynbtnet.inference.prediction_request import PredictionRequest
 from gynbtnet.inference.review import rules_sha256
+from gynbtnet.inference.scan_prediction import predict_scan
 from gynbtnet.inference.scans.scan_input import locate_scan
 from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
 from gynbtnet.runtime.errors import BadInput, ScansFailed
@@ -43,9 +45,13 @@ def as_dicom(folder: Path, description: str) -> CTSeries:
     )
 
 
+def predict_path(model: Model, scan: Path, out: Path, **options: Any) -> Path:
+    return predict_scan(model, PredictionRequest.from_path(model, scan, out, **options))
+
+
 def test_dicom_in_rtstruct_out(bright_model: Model, tmp_path: Path) -> None:
     ct = as_dicom(tmp_path / "ct", "planning CT")
-    out = predict_scan(bright_model, tmp_path / "ct", tmp_path / "out", settings=QUICK)
+    out = predict_path(bright_model, tmp_path / "ct", tmp_path / "out", settings=QUICK)
     assert sorted(path.name for path in out.iterdir()) == ["RS.dcm", "labels.nii.gz", "prediction.json", "preview.png"]
 
     labels = read_volume(out / "labels.nii.gz")
@@ -91,7 +97,7 @@ def test_contours_are_mended_by_the_plan_and_made_anew_where_its_rules_change(
     settings = QUICK.model_copy(update={"preview": False})
 
     def drawn(model: Model) -> float:
-        out = predict_scan(model, tmp_path / "scan.nii.gz", tmp_path / "out", settings=settings, force=True)
+        out = predict_path(model, tmp_path / "scan.nii.gz", tmp_path / "out", settings=settings, force=True)
         return float(json.loads((out / "prediction.json").read_text())["volumes_cm3"]["bladder"])
 
     whole = drawn(bright_model)
@@ -104,7 +110,7 @@ def test_contours_are_mended_by_the_plan_and_made_anew_where_its_rules_change(
 
 def test_synthetic_scans_are_called_so(bright_model: Model, tmp_path: Path) -> None:
     as_dicom(tmp_path / "ct", "SYNTHETIC phantom")
-    out = predict_scan(bright_model, tmp_path / "ct", tmp_path / "out", settings=QUICK)
+    out = predict_path(bright_model, tmp_path / "ct", tmp_path / "out", settings=QUICK)
     assert pydicom.dcmread(out / "RS.dcm").SeriesDescription.startswith("SYNTHETIC")
     manifest = json.loads((out / "prediction.json").read_text())
     assert manifest["synthetic"] is True
@@ -113,15 +119,15 @@ def test_synthetic_scans_are_called_so(bright_model: Model, tmp_path: Path) -> N
 
 def test_an_image_file_gets_labels_and_no_rtstruct(bright_model: Model, tmp_path: Path) -> None:
     write_volume(scan(), tmp_path / "scan.nii.gz")
-    out = predict_scan(bright_model, tmp_path / "scan.nii.gz", tmp_path / "out", settings=QUICK, synthetic=True)
+    out = predict_path(bright_model, tmp_path / "scan.nii.gz", tmp_path / "out", settings=QUICK, synthetic=True)
     assert sorted(path.name for path in out.iterdir()) == ["labels.nii.gz", "prediction.json", "preview.png"]
     manifest = json.loads((out / "prediction.json").read_text())
     assert manifest["input"]["sha256"] == hashlib.sha256((tmp_path / "scan.nii.gz").read_bytes()).hexdigest()
     assert manifest["synthetic"] is True
     with pytest.raises(BadInput, match=r"another prediction of this scan.*--force"):
-        predict_scan(bright_model, tmp_path / "scan.nii.gz", out, settings=QUICK)
+        predict_path(bright_model, tmp_path / "scan.nii.gz", out, settings=QUICK)
     assert json.loads((out / "prediction.json").read_text())["synthetic"] is True
-    predict_scan(bright_model, tmp_path / "scan.nii.gz", out, settings=QUICK, force=True)
+    predict_path(bright_model, tmp_path / "scan.nii.gz", out, settings=QUICK, force=True)
     assert json.loads((out / "prediction.json").read_text())["synthetic"] is False
 
 
@@ -131,13 +137,13 @@ def test_the_series_is_chosen_by_its_uid_or_its_size(
     one, other = (as_dicom(tmp_path / "ct" / name, name) for name in ("one", "other"))
     chosen = json.loads(
         (
-            predict_scan(bright_model, tmp_path / "ct", tmp_path / "first", settings=QUICK) / "prediction.json"
+            predict_path(bright_model, tmp_path / "ct", tmp_path / "first", settings=QUICK) / "prediction.json"
         ).read_text()
     )
     assert chosen["input"]["series_uid"] == min(one.series_uid, other.series_uid)  # alike in size
     assert "Selected the largest of 2 CT series" in capsys.readouterr().err
     assert "Selected the largest of 2 CT series" in chosen["notes"][0]
-    out = predict_scan(bright_model, tmp_path / "ct", tmp_path / "out", settings=QUICK, series_uid=other.series_uid)
+    out = predict_path(bright_model, tmp_path / "ct", tmp_path / "out", settings=QUICK, series_uid=other.series_uid)
     assert (
         json.loads((out / "prediction.json").read_text())["input"]["series_uid"] == other.series_uid != one.series_uid
     )
@@ -148,7 +154,7 @@ def test_a_seg_holds_what_the_rtstruct_and_the_label_map_hold(bright_model: Mode
     settings = QUICK.model_copy(
         update={"contour_style": "exact", "hole_style": "inner", "outputs": ("rtstruct", "seg", "nifti")}
     )
-    out = predict_scan(bright_model, tmp_path / "ct", tmp_path / "out", settings=settings)
+    out = predict_path(bright_model, tmp_path / "ct", tmp_path / "out", settings=settings)
     structures, names = bright_model.plan.structures, StructureNames.load()
     labels = read_volume(out / "labels.nii.gz").array
     assert labels.any()
@@ -159,9 +165,9 @@ def test_a_seg_holds_what_the_rtstruct_and_the_label_map_hold(bright_model: Mode
 def test_a_mended_series_is_contoured_and_the_mending_told(bright_model: Model, tmp_path: Path) -> None:
     as_dicom(tmp_path / "ct", "planning CT").files[3].unlink()
     with pytest.raises(BadInput, match=r"lacks 1 slice.*--allow-missing-slices"):
-        predict_scan(bright_model, tmp_path / "ct", tmp_path / "out", settings=QUICK)
+        predict_path(bright_model, tmp_path / "ct", tmp_path / "out", settings=QUICK)
     repairs = Repairs(missing_slices=True)
-    out = predict_scan(bright_model, tmp_path / "ct", tmp_path / "out", settings=QUICK, repairs=repairs)
+    out = predict_path(bright_model, tmp_path / "ct", tmp_path / "out", settings=QUICK, repairs=repairs)
     assert json.loads((out / "prediction.json").read_text())["notes"][0].startswith("Interpolated 1 slice")
     drawn = pydicom.dcmread(out / "RS.dcm").ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence[0]
     assert len(drawn.RTReferencedSeriesSequence[0].ContourImageSequence) == len(list((tmp_path / "ct").iterdir()))
@@ -173,9 +179,9 @@ def test_nothing_half_written(bright_model: Model, tmp_path: Path, monkeypatch: 
     def full(*_: object, **__: object) -> None:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(export, "write_rtstruct", full)
+    monkeypatch.setattr(prediction_files, "write_rtstruct", full)
     with pytest.raises(OSError, match="No space left"):
-        predict_scan(bright_model, tmp_path / "ct", tmp_path / "out", settings=QUICK)
+        predict_path(bright_model, tmp_path / "ct", tmp_path / "out", settings=QUICK)
     assert not (tmp_path / "out").exists()
 
 
@@ -185,11 +191,11 @@ def test_what_stands_is_kept_where_it_would_be_made_again(bright_model: Model, t
 
     def made_anew(model: Model = bright_model, settings: PredictionSettings = QUICK) -> bool:
         before = (out / "prediction.json").stat().st_ino
-        predict_scan(model, scan_folder, out, settings=settings, force=True)
+        predict_path(model, scan_folder, out, settings=settings, force=True)
         assert (out / "RS.dcm").is_file()
         return (out / "prediction.json").stat().st_ino != before
 
-    predict_scan(bright_model, scan_folder, out, settings=QUICK)
+    predict_path(bright_model, scan_folder, out, settings=QUICK)
     assert not made_anew()
     assert made_anew(settings=PredictionSettings(mirroring=False, overlap=0.25))
     assert made_anew()
@@ -205,12 +211,29 @@ def test_what_stands_is_kept_where_it_would_be_made_again(bright_model: Model, t
         made_anew()
 
 
+def test_a_manifest_of_an_earlier_version_is_recognised(bright_model: Model, tmp_path: Path) -> None:
+    """A setting has its old name there; the prediction is up to date nevertheless."""
+    write_volume(scan(), tmp_path / "scan.nii.gz")
+    out = predict_path(bright_model, tmp_path / "scan.nii.gz", tmp_path / "out", settings=QUICK)
+    manifest = json.loads((out / "prediction.json").read_text())
+    manifest["settings"]["review_below"] = manifest["settings"].pop("review_dsc_threshold")
+    (out / "prediction.json").write_text(json.dumps(manifest))
+    predict_path(bright_model, tmp_path / "scan.nii.gz", out, settings=QUICK)
+    with pytest.raises(BadInput, match="another prediction of this scan"):
+        predict_path(
+            bright_model,
+            tmp_path / "scan.nii.gz",
+            out,
+            settings=PredictionSettings(mirroring=False, review_dsc_threshold=0.8),
+        )
+
+
 @pytest.mark.parametrize("place", [".", "ct", "ct/out"])
 def test_a_prediction_is_never_written_over_or_into_the_scan(bright_model: Model, tmp_path: Path, place: str) -> None:
     as_dicom(tmp_path / "ct", "planning CT")
     files = sorted(tmp_path.rglob("*"))
-    with pytest.raises(BadInput, match="an output folder apart"):
-        predict_scan(bright_model, tmp_path / "ct", tmp_path / place, settings=QUICK)
+    with pytest.raises(BadInput, match="give a separate output folder"):
+        predict_path(bright_model, tmp_path / "ct", tmp_path / place, settings=QUICK)
     assert sorted(tmp_path.rglob("*")) == files
 
 
@@ -220,23 +243,23 @@ def test_a_folder_of_something_else_is_not_replaced(bright_model: Model, tmp_pat
     out.mkdir(parents=True)
     (out / "letter.txt").write_text("mine")
     with pytest.raises(BadInput, match=r"holds 1 entries .*letter\.txt"):
-        predict_scan(bright_model, tmp_path / "scans" / "ct", out, settings=QUICK)
+        predict_path(bright_model, tmp_path / "scans" / "ct", out, settings=QUICK)
     (out / "letter.txt").rename(tmp_path / "letter.txt")
-    predict_scan(bright_model, tmp_path / "scans" / "ct", out, settings=QUICK)
+    predict_path(bright_model, tmp_path / "scans" / "ct", out, settings=QUICK)
     with pytest.raises(BadInput, match="is a file"):
-        predict_scan(bright_model, tmp_path / "scans" / "ct", tmp_path / "letter.txt", settings=QUICK)
+        predict_path(bright_model, tmp_path / "scans" / "ct", tmp_path / "letter.txt", settings=QUICK)
 
 
 def test_one_slice_is_no_scan(bright_model: Model, tmp_path: Path) -> None:
     ct = as_dicom(tmp_path / "ct", "planning CT")
     with pytest.raises(BadInput, match="give the folder, not one slice"):
-        predict_scan(bright_model, ct.files[0], tmp_path / "out", settings=QUICK)
+        predict_path(bright_model, ct.files[0], tmp_path / "out", settings=QUICK)
 
 
 def test_a_folder_of_image_files_is_no_scan(bright_model: Model, tmp_path: Path) -> None:
     write_volume(scan(), tmp_path / "s0000" / "ct.nii.gz")
     with pytest.raises(BadInput, match=r"give the file that holds the scan \(ct\.nii\.gz\?\)"):
-        predict_scan(bright_model, tmp_path / "s0000", tmp_path / "out", settings=QUICK)
+        predict_path(bright_model, tmp_path / "s0000", tmp_path / "out", settings=QUICK)
 
 
 def with_twin_slices(folder: Path) -> None:
@@ -253,7 +276,7 @@ def test_a_file_that_fails_costs_only_itself(bright_model: Model, tmp_path: Path
     settings = QUICK.model_copy(update={"outputs": ("rtstruct", "seg", "nifti")})
     for _ in range(2):  # kept as it is, and reported again
         with pytest.raises(BadInput, match=r"written without RS.dcm and SEG.dcm. RS.dcm: .* share a SOPInstanceUID"):
-            predict_scan(bright_model, tmp_path / "ct", tmp_path / "out", settings=settings)
+            predict_path(bright_model, tmp_path / "ct", tmp_path / "out", settings=settings)
         names = sorted(path.name for path in (tmp_path / "out").iterdir())
         assert names == ["labels.nii.gz", "prediction.json", "preview.png"]
     manifest = json.loads((tmp_path / "out" / "prediction.json").read_text())
@@ -269,7 +292,7 @@ def test_without_any_contours_nothing_is_written(bright_model: Model, tmp_path: 
     for outputs in (("rtstruct",), ("seg", "rtstruct")):
         settings = QUICK.model_copy(update={"outputs": outputs})
         with pytest.raises(BadInput, match="share a SOPInstanceUID"):
-            predict_scan(bright_model, tmp_path / "ct", tmp_path / "out", settings=settings)
+            predict_path(bright_model, tmp_path / "ct", tmp_path / "out", settings=settings)
         assert not (tmp_path / "out").exists()
 
 
@@ -283,8 +306,14 @@ def test_without_any_contours_nothing_is_written(bright_model: Model, tmp_path: 
     ],
 )
 def test_any_one_file_may_fail(
-    bright_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writer: str, file: str
+    bright_model: Model,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    writer: str,
+    file: str,
 ) -> None:
+    caplog.set_level("DEBUG", "gynbtnet")
     as_dicom(tmp_path / "ct", "planning CT")
 
     def broken(*arguments: object, **_: object) -> None:
@@ -293,11 +322,14 @@ def test_any_one_file_may_fail(
                 one.write_text("half")
         raise ValueError("Doe^Jane has no such value")
 
-    monkeypatch.setattr(export, writer, broken)
+    monkeypatch.setattr(prediction_files, writer, broken)
     settings = QUICK.model_copy(update={"outputs": ("rtstruct", "seg", "nifti")})
     with pytest.raises(BadInput, match=rf"written without {file}. .*could not be made \(ValueError\)") as caught:
-        predict_scan(bright_model, tmp_path / "ct", tmp_path / "out", settings=settings)
+        predict_path(bright_model, tmp_path / "ct", tmp_path / "out", settings=settings)
     assert "Doe" not in str(caught.value)
+    (record,) = (record for record in caplog.records if record.name.startswith("gynbtnet.inference"))
+    assert record.exc_info is not None  # the log has the whole traceback
+    assert record.exc_info[0] is ValueError
     written = {path.name for path in (tmp_path / "out").iterdir()}
     assert written == {"RS.dcm", "SEG.dcm", "labels.nii.gz", "preview.png", "prediction.json"} - {file}
 
@@ -307,7 +339,7 @@ def test_of_several_scans_the_one_without_its_rtstruct_is_listed(bright_model: M
     for name in ("a", "b"):
         as_dicom(tmp_path / "ct" / name, name)
         files = locate_scan(tmp_path / "ct" / name, bright_model.channels)
-        requests[name] = export.PredictionRequest(files, tmp_path / "out" / name, QUICK)
+        requests[name] = PredictionRequest(files, tmp_path / "out" / name, QUICK)
     with_twin_slices(tmp_path / "ct" / "a")
     with pytest.raises(ScansFailed, match="1 of 2 scans failed") as caught:
         predict_scans(bright_model, tmp_path / "model", requests)

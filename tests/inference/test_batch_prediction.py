@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 
 from gynbtnet.imaging.files.volume_files import read_volume, write_volume
-from gynbtnet.inference import predict_scans as many_predictions
+from gynbtnet.inference import batch_prediction
+from gynbtnet.inference.batch_prediction import predict_scans
 from gynbtnet.inference.engine.settings import PredictionSettings
-from gynbtnet.inference.models.ensemble import load_model
 from gynbtnet.inference.models.model import Model
-from gynbtnet.inference.predict_scan import PredictionRequest, predict_scan
-from gynbtnet.inference.predict_scans import predict_scans
+from gynbtnet.inference.models.model_loading import load_model
+from gynbtnet.inference.prediction_request import PredictionRequest
 from gynbtnet.inference.scans.scan_input import locate_scan
 from gynbtnet.runtime.errors import BadInput, ScansFailed
 from gynbtnet.runtime.parallel import use_cluster
 
-from .test_predict_scan import scan
+from .test_scan_prediction import predict_path, scan
 
 QUICK = PredictionSettings(mirroring=False)
 
@@ -48,7 +48,7 @@ def test_overlapped_they_are_as_one_by_one(bright_model: Model, scans: list[Path
     assert "damaged or cut short" in told.value.failed[1][1]
     assert sorted(path.name for path in out.iterdir()) == ["0.nii.gz", "2.nii.gz", "3.nii.gz"]
     for path in (scans[0], scans[2], scans[3]):
-        alone = predict_scan(bright_model, path, tmp_path / "alone" / path.name, settings=QUICK)
+        alone = predict_path(bright_model, path, tmp_path / "alone" / path.name, settings=QUICK)
         assert labels(alone).any()
         assert np.array_equal(labels(out / path.name), labels(alone))
 
@@ -63,7 +63,7 @@ def test_in_processes_each_loads_the_model(model_folder: Path, scans: list[Path]
     wanted = [scans[0], scans[2]]
     predict_scans(model, model_folder, requests(wanted, tmp_path / "out"), jobs=2)
     for path in wanted:
-        alone = predict_scan(model, path, tmp_path / "alone" / path.name, settings=QUICK)
+        alone = predict_path(model, path, tmp_path / "alone" / path.name, settings=QUICK)
         assert np.array_equal(labels(tmp_path / "out" / path.name), labels(alone))
 
 
@@ -75,7 +75,7 @@ def test_workers_of_a_cluster_contour_what_this_process_contours(
         predict_scans(model, model_folder, requests(scans, out), apart=True)
     assert sorted(path.name for path in out.iterdir()) == ["0.nii.gz", "2.nii.gz", "3.nii.gz"]
     for path in (scans[0], scans[2], scans[3]):
-        alone = predict_scan(model, path, tmp_path / "alone" / path.name, settings=QUICK)
+        alone = predict_path(model, path, tmp_path / "alone" / path.name, settings=QUICK)
         assert np.array_equal(labels(out / path.name), labels(alone))
 
 
@@ -85,7 +85,7 @@ def test_an_unexpected_error_of_a_single_scan_is_one_sentence(
     def fail(*_: object) -> None:
         raise OverflowError("Roe^Jane")
 
-    monkeypatch.setattr(many_predictions, "predict_request", fail)
-    with pytest.raises(BadInput, match=r"An unexpected OverflowError in test_predict_scans\.py, line") as told:
+    monkeypatch.setattr(batch_prediction, "predict_scan", fail)
+    with pytest.raises(BadInput, match=r"An unexpected OverflowError in test_batch_prediction\.py, line") as told:
         predict_scans(bright_model, bright_model.folder, {"scan": None})
     assert "Roe" not in str(told.value)

@@ -1,0 +1,124 @@
+"""Files of a prediction: label map, RTSTRUCT, SEG and preview, each written independently of the others."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from gynbtnet.imaging.dicom.ct_series import CTSeries
+from gynbtnet.imaging.dicom.rt.rtstruct_writer import write_rtstruct
+from gynbtnet.imaging.dicom.seg_writer import write_seg
+from gynbtnet.imaging.files.volume_files import write_volume
+from gynbtnet.imaging.structure_names import StructureNames
+from gynbtnet.imaging.volume import Volume
+from gynbtnet.inference.engine.segmenter import Segmenter
+from gynbtnet.inference.prediction import Prediction
+from gynbtnet.inference.prediction_request import PredictionRequest
+from gynbtnet.inference.preview import write_preview
+from gynbtnet.runtime.errors import BadInput
+
+LABELS, RTSTRUCT, SEG, PREVIEW = "labels.nii.gz", "RS.dcm", "SEG.dcm", "preview.png"
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class WrittenFiles:
+    """Outcome of writing the files of a prediction.
+
+    Attributes:
+        names: names of the files that were written.
+        failed: reason by name of each file that could not be written.
+    """
+
+    names: tuple[str, ...]
+    failed: Mapping[str, str]
+
+
+def write_prediction_files(
+    prediction: Prediction,
+    folder: Path,
+    *,
+    request: PredictionRequest,
+    model: Segmenter,
+    scan: Volume,
+    series: CTSeries | None,
+    synthetic: bool,
+) -> WrittenFiles:
+    """Write the files that a request asks for; a file that fails does not affect the others.
+
+    A SEG can't be empty, so none is written for an empty prediction.
+
+    Args:
+        prediction: prediction to write.
+        folder: existing folder.
+        request: output files, contour style and names.
+        model: model that made the prediction.
+        scan: first channel of the scan, HU.
+        series: DICOM identity of the scan; None for an image file.
+        synthetic: mark every file as synthetic.
+
+    Raises:
+        BadInput: If no file with contours could be written.
+        OSError: If the disk fails.
+    """
+    segmentation = prediction.segmentation
+    names = request.names or StructureNames.load(None)
+    notice = f"Research use only, not reviewed. Model {model.sha256[:8]}"  # DICOM allows 64 characters
+    description, software = f"SYNTHETIC. {notice}" if synthetic else notice, version("gynbtnet")
+
+    def rtstruct(path: Path) -> None:
+        assert series is not None
+        write_rtstruct(
+            segmentation,
+            series,
+            path,
+            names=names,
+            label=f"{model.title} {model.sha256}"[:16],  # DICOM allows 16 characters
+            description=description,
+            software_version=software,
+            contour_style=request.settings.contour_style,
+            hole_style=request.settings.hole_style,
+            remarks=prediction.remarks,
+            summary=prediction.summary,
+        )
+
+    def seg(path: Path) -> None:
+        assert series is not None
+        write_seg(segmentation, series, path, names=names, description=description, software_version=software)
+
+    def preview(path: Path) -> None:
+        title = f"{request.out.name}, contoured by {model.title} {model.sha256[:8]}"
+        write_preview(scan, prediction, path, names=names, title=title, synthetic=synthetic)
+
+    writers: dict[str, Callable[[Path], None]] = {}
+    if "nifti" in request.outputs:
+        writers[LABELS] = lambda path: write_volume(segmentation.labels, path)
+    if series is not None and "rtstruct" in request.outputs:
+        writers[RTSTRUCT] = rtstruct
+    if series is not None and "seg" in request.outputs and segmentation.labels.array.any():
+        writers[SEG] = seg
+    if request.settings.preview:
+        writers[PREVIEW] = preview
+    reasons = {name: _write_independently(write, folder / name) for name, write in writers.items()}
+    failed = {name: reason for name, reason in reasons.items() if reason}
+    if failed and not set(writers) - set(failed) - {PREVIEW}:
+        raise BadInput(f"No contours of {request.files.place} could be written. {' '.join(failed.values())}")
+    return WrittenFiles(tuple(name for name in writers if name not in failed), failed)
+
+
+def _write_independently(write: Callable[[Path], None], path: Path) -> str:
+    """Write a file; return the reason of a failure, or an empty text. Errors of the disk and of memory are raised."""
+    try:
+        write(path)
+    except BadInput as error:
+        reason = str(error)
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # of a library; its text may quote a header with the patient's name
+        _LOG.debug("Writing %s failed unexpectedly:", path.name, exc_info=error)
+        reason = f"{path.name} could not be made ({type(error).__name__})."
+    else:
+        return ""
+    path.unlink(missing_ok=True)
+    return reason
