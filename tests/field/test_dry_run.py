@@ -22,7 +22,6 @@ from gynbtnet.runtime.errors import BadInput
 from .battery import CASES
 from .builders import CT, rtstruct
 
-PROGRESS = re.compile(r"(Ingesting|Looking) \d+/\d+, ")
 KINDS = ("missing", "unreadable", "mismatch", "duplicate", "ambiguous", "overlap")
 EXIT_CODE = 2  # of bad input that stops a command
 P = "CLOSED_PLANAR"
@@ -147,7 +146,7 @@ ONLY_TOLD = ("a folder twice", "one name means nothing", "the structure set is l
 """Exports for which a note is enough, without a problem."""
 
 
-PROGRESS = re.compile(r"(Looking|Ingesting) \d+/\d+, |.*━")  # what else than the answer is printed
+PROGRESS = re.compile(r"(Checking|Ingesting) \d+/\d+, |.*━")  # printed in addition to the result
 
 
 def answer(command: list[str]) -> tuple[int, Counter[str], list[str]]:
