@@ -6,10 +6,8 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from gynbtnet.datasets import ingest
-from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.datasets.split import Split
-from gynbtnet.phantom.cohorts import write_brachytherapy
+from gynbtnet.datasets import Cohort, Split, ingest
+from gynbtnet.phantom import write_brachytherapy
 from gynbtnet.preparation.store import PreparedCohort
 from gynbtnet.training import stages
 

@@ -183,7 +183,7 @@ def phantom(
             spacing=spacing,
             matrix=matrix,
             seed=seed,
-            form=form.value,
+            file_format=form.value,
         )
     if PhantomKind.unlabelled in kinds:
         cohorts.write_unlabelled(out / "unlabelled", scans=unlabelled, spacing=spacing, matrix=matrix, seed=seed)

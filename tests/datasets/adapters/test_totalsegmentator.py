@@ -5,9 +5,7 @@ import pytest
 
 from gynbtnet.datasets import ingest
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.imaging.files.volume_files import read_volume, write_volume
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging import Geometry, Volume, read_volume, write_volume
 from gynbtnet.runtime.errors import BadInput
 
 from ..conftest import GRID, scan, sphere

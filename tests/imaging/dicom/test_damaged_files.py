@@ -22,7 +22,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from gynbtnet.datasets.inspection import Inspection, inspect_folder
+from gynbtnet.datasets import Inspection, inspect_folder
 from gynbtnet.imaging.contours.contours_to_mask import Contour, contours_to_mask
 from gynbtnet.imaging.dicom.ct_series import CTSeries, read_ct_series
 from gynbtnet.imaging.dicom.ct_writer import write_ct_series
