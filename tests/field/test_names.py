@@ -79,7 +79,7 @@ def test_names_that_look_like_markup_are_printed_as_they_are(tmp_path, monkeypat
     assert f"Wrote {out}" in printed
     code, printed, _ = run(monkeypatch, capsys, "inspect", tmp_path, "--out", tmp_path / "[dim].png")
     assert code == 0
-    for name in (*NAMES, f"The picture is {tmp_path / '[dim].png'}", "[red]/RS.dcm"):
+    for name in (*NAMES, f"The figure is {tmp_path / '[dim].png'}", "[red]/RS.dcm"):
         assert name in printed
     code, _, error = run(
         monkeypatch, capsys, "convert", folder / "[/x].dcm", "--ct", folder, "--out", tmp_path / "p.nii"
