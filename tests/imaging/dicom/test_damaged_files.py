@@ -193,7 +193,7 @@ def test_a_thousand_damaged_files_of_each_kind(export, tmp_path, kind, form):
 
 
 def with_size(frame: bytes, form: str) -> bytes:
-    """A compressed frame that declares 60,000 rows and columns."""
+    """Return a compressed frame that declares 60,000 rows and columns."""
     if form == "JPEG 2000":
         at = frame.index(b"\xff\x51") + 6
         return frame[:at] + (60_000).to_bytes(4, "big") * 2 + frame[at + 8 :]
