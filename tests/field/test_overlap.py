@@ -40,7 +40,7 @@ def boxes(ct: CT, slices: range, *box: int) -> list[tuple[str, np.ndarray]]:
 
 
 def write_patient(folder: Path, *, beyond: int = 40, patient: str = "CASE", covered: bool = False) -> CT:
-    """Return a uterus that shares 8 slices (12 cm³) with the HR-CTV and extends ``beyond`` slices of 1.5 cm³ above."""
+    """Write a uterus that shares 8 slices (12 cm³) with the HR-CTV and extends ``beyond`` slices of 1.5 cm³ above."""
     ct = CT(
         *(folder / "CT", SLICES + 10, ROWS, COLUMNS),
         step=2.0,
