@@ -78,7 +78,7 @@ class Plan:
         if self.separate_z not in ("auto", "never"):
             raise ValueError(f"separate_z is auto or never, not {self.separate_z}")
         if not self.channels:
-            raise ValueError("expected at least one channel")
+            raise ValueError("channels is empty; expected at least one")
         if "ct" in self.normalisations and self.intensities is None:
             raise ValueError("normalisation ct needs the cohort's intensities")
         if self.intensities is not None and len(self.intensities) != len(self.channels):
