@@ -31,7 +31,7 @@ class DoseAgreement:
     metric: str
     limits: pd.DataFrame
     pairs: pd.DataFrame
-    render_picture: Picture
+    picture: Picture
     panels: tuple[Picture, ...]
 
     @property
