@@ -14,15 +14,18 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
-from gynbtnet.datasets.adapters.dicom_rt_export import ingest
-from gynbtnet.imaging.conversion import Conversion, convert
-from gynbtnet.imaging.dicom.ct_series import read_ct_series
-from gynbtnet.imaging.dicom.objects import lenient_pydicom
-from gynbtnet.imaging.dicom.rt.rtstruct_reader import read_rtstruct
-from gynbtnet.imaging.dicom.rtstruct_reference import read_reference
-from gynbtnet.imaging.files.label_names import read_label_names
-from gynbtnet.imaging.files.volume_files import read_volume
-from gynbtnet.imaging.structure_names import StructureNames
+from gynbtnet.datasets import ingest
+from gynbtnet.imaging import (
+    Conversion,
+    StructureNames,
+    convert,
+    lenient_pydicom,
+    read_ct_series,
+    read_label_names,
+    read_reference,
+    read_rtstruct,
+    read_volume,
+)
 from gynbtnet.runtime.errors import BadInput
 
 from .battery import CASES, boxes
@@ -34,7 +37,7 @@ RECTUM = (slice(2, 10), slice(25, 31), slice(8, 16))
 
 
 def convert_all(folder: Path, out: Path, **how: Any) -> tuple[dict[str, np.ndarray], str]:
-    """The masks of an RTSTRUCT on its CT, by name, as ``gynbtnet convert`` writes them; and the notes."""
+    """Return the masks of an RTSTRUCT on its CT, by name, as ``gynbtnet convert`` writes them, and the notes."""
     notes = convert([folder / "RS.dcm"], out / "labels.nii.gz", Conversion(ct=folder, **how))
     labels = read_volume(out / "labels.nii.gz").array
     names = read_label_names(out / "labels.nii.gz") or ()
@@ -157,7 +160,7 @@ def test_line_breaks_and_control_characters_in_a_name_stay_on_one_line(tmp_path)
 
 
 def test_small_letters_in_a_type_and_odd_numbers(tmp_path):
-    """ "closed_planar" is closed; "1_0" is no number, although Python reads it as 10."""
+    """ "closed_planar" is closed; "1_0" isn't a number, although Python reads it as 10."""
     ct = CT(tmp_path)
     contours = [("closed_planar", points) for _, points in boxes(ct, range(2, 10), 10, 19, 8, 15)]
 
@@ -248,7 +251,7 @@ def test_the_volume_of_doubled_discs_is_that_of_the_discs(tmp_path):
 @pytest.mark.parametrize("step", [2.5, 3.0, 5.0])
 @pytest.mark.parametrize("height", [0.01, 0.04, 0.05, 0.06, 0.1])
 def test_copies_at_another_height_of_a_slice_count_once(tmp_path, step, height):
-    """Contours within 0.05 slices are on one plane; others of a slice are left out with a note."""
+    """Contours within 0.05 slices are on one plane; others of a slice are omitted with a note."""
     ct = CT(tmp_path, step=step)
     once = boxes(ct, range(2, 10), 10, 19, 8, 15)
     copies = [(P, points + np.array([0, 0, height * step])) for _, points in once]
@@ -267,7 +270,7 @@ def test_a_contour_that_leads_round_several_times_counts_once(tmp_path, times):
 
 @pytest.mark.parametrize("corners", [3, 4])
 def test_a_line_drawn_back_and_forth_is_left_out(tmp_path, corners):
-    """It encloses nothing, although its corners are on no straight line; a figure of eight encloses something."""
+    """It encloses nothing, although its corners aren't on a straight line; a figure of eight encloses something."""
     ct = CT(tmp_path)
     once = boxes(ct, range(2, 10), 10, 19, 8, 15)
     line = ct.box(5, 10, 19, 8, 15)[:corners]
@@ -379,7 +382,7 @@ def test_contours_without_area_are_left_out_and_a_roi_of_nothing_else_is_refused
     ("slices", "off", "first"), [(range(2, 10), 1.5, 2), (range(2, 10), -1.5, 1), (range(8), -1.5, 0)]
 )
 def test_contours_half_a_slice_off_move_the_same_way(tmp_path, rounding, slices, off, first):
-    """Down, unless they would leave the scan; whatever rounding did to their positions."""
+    """Down, unless they would leave the scan, independently of the rounding of their positions."""
     ct = CT(tmp_path)
     noise = np.random.default_rng(0).uniform(-rounding, rounding, len(slices))
     contours = [(P, ct.box(("mm", ct.zs[k] + off + e), 10, 19, 8, 15)) for k, e in zip(slices, noise, strict=True)]
@@ -431,7 +434,7 @@ def test_a_structure_drawn_on_every_fifth_slice_is_refused(tmp_path):
     ("slices", "shift"), [([2, 9, 16], 7), ([2, 3, 9, 10, 16, 17], 7), ([2, 3, 9, 10, 16, 17], 0), ([1, 8, 15, 22], -9)]
 )
 def test_nodes_far_apart_are_no_sparse_drawing(tmp_path, slices, shift):
-    """Islands on other places of their slices, or on several slices each, are parts; nothing lies between them."""
+    """Islands at other positions of their slices, or on several slices each, are separate; nothing is between them."""
     ct = CT(tmp_path, n=24)
     left = {k: 12 + shift * (n * 3 // len(slices) % 2) for n, k in enumerate(slices)}
     nodes = [(P, ct.box(k, 10, 13, left[k], left[k] + 3)) for k in slices]
@@ -519,7 +522,7 @@ def test_the_frame_of_the_rois_decides_and_not_the_first_one(tmp_path):
     found, notes = convert_all(folder, tmp_path)
     assert np.array_equal(found["bladder"], filled(*BLADDER))
     assert not notes
-    (case,) = ingest(folder, tmp_path / "cohort", structures=("bladder",)).cases
+    (case,) = ingest(folder, tmp_path / "cohort", structures=("bladder",)).cohort.cases
     assert np.array_equal(read_volume(case.labels).array == 1, filled(*BLADDER))
 
 
@@ -557,7 +560,7 @@ def test_of_two_rois_for_a_structure_that_in_the_frame_of_the_ct_counts(tmp_path
 
 @pytest.mark.parametrize("refers", ["images", "nothing", "other images"])
 def test_rois_without_a_frame_take_the_listed_one(tmp_path, refers):
-    """With two listed the images of the contours decide."""
+    """If two are listed, the images of the contours decide."""
     ct = CT(tmp_path)
 
     def change(file):
@@ -603,7 +606,7 @@ def test_what_is_optional_may_be_missing(tmp_path, missing):
 
 
 def test_with_an_mr_and_its_structures_beside_it_the_ct_is_chosen(tmp_path):
-    """The larger CT is another one: only the structure set on a CT says which."""
+    """The larger CT is another one: only the structure set on a CT identifies it."""
     ct = CT(tmp_path / "in" / "ct")
     CT(tmp_path / "in" / "large", series="large", n=15)
     bladder_of(tmp_path / "in" / "ct", boxes(ct, range(2, 10), 10, 19, 8, 15), ct)

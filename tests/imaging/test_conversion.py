@@ -23,7 +23,7 @@ IMAGES = ["scan.nii.gz", "scan.nii", "scan.nrrd", "scan.mha"]
 
 @pytest.fixture
 def labels(ct, tmp_path):
-    """A label map with names beside it, on the grid of the CT."""
+    """Return a label map with a file of names, on the grid of the CT."""
     array = np.random.default_rng(4).integers(0, 6, ct.volume.array.shape).astype(np.uint8)
     write_volume(Volume(array, ct.volume.geometry), tmp_path / "labels.nii.gz")
     write_label_names(tmp_path / "labels.nii.gz", FIVE)

@@ -5,14 +5,12 @@ from pathlib import Path
 import numpy as np
 from matplotlib.image import imread
 
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.imaging.volume import Segmentation, Volume
+from gynbtnet.imaging import Geometry, Segmentation, StructureNames, Volume
 from gynbtnet.inference import preview
 from gynbtnet.inference.prediction import Prediction
 from gynbtnet.inference.preview import write_preview
 from gynbtnet.inference.quality.failure_flags import Flag
-from gynbtnet.pictures.overlays import visible_colour
+from gynbtnet.pictures import visible_colour
 
 NAMES = StructureNames.load()
 GRID = Geometry((30, 60, 70), (4.0, 3.0, 3.0))

@@ -8,15 +8,18 @@ import numpy as np
 import pydicom
 import pytest
 
-from gynbtnet.imaging.dicom.ct_series import CTSeries
-from gynbtnet.imaging.dicom.ct_writer import write_ct_series
-from gynbtnet.imaging.dicom.rt.rtstruct_reader import read_rtstruct
-from gynbtnet.imaging.dicom.seg_reader import read_seg
-from gynbtnet.imaging.dicom.slice_repairs import Repairs
-from gynbtnet.imaging.files.volume_files import read_volume, write_volume
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging import (
+    CTSeries,
+    Geometry,
+    Repairs,
+    StructureNames,
+    Volume,
+    read_rtstruct,
+    read_seg,
+    read_volume,
+    write_ct_series,
+    write_volume,
+)
 from gynbtnet.inference import prediction_files
 from gynbtnet.inference.batch_prediction import predict_scans
 from gynbtnet.inference.engine.settings import PredictionSettings

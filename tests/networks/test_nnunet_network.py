@@ -1,6 +1,7 @@
 """The class paths that plans and exported models contain, found as nnU-Net finds them."""
 
 from pydoc import locate
+from typing import Any
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ import torch
 from gynbtnet.networks.nnunet_network import NnunetGynBTNet, ReorientedGynBTNet
 from gynbtnet.networks.unet import GynBTNet
 
-ARGUMENTS = {"input_channels": 1, "num_classes": 2, "preset": "XS", "strides": [1, 2, 2, 2, 2]}
+ARGUMENTS: dict[str, Any] = {"input_channels": 1, "num_classes": 2, "preset": "XS", "strides": [1, 2, 2, 2, 2]}
 
 
 @pytest.mark.parametrize(
@@ -28,7 +29,7 @@ def test_nnunet_switches_deep_supervision_on_the_decoder():
     assert network.state_dict().keys() == GynBTNet("XS", outputs=2).state_dict().keys()
     image = torch.randn(1, 1, 32, 32, 32)
     levels = network(image)
-    network.decoder.deep_supervision = False
+    network.decoder.deep_supervision = False  # type: ignore[assignment]
     assert torch.equal(network(image), levels[0])
 
 

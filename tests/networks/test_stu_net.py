@@ -98,9 +98,9 @@ def test_names_and_shapes_of_every_preset_are_stu_nets(preset):
     with torch.device("meta"):
         theirs = STUNet(PRESETS[preset], 105, PRESETS[preset].strides).state_dict()
         ours = GynBTNet(preset, outputs=105).state_dict()
-    from gynbtnet.networks.stu_net import _FAMILIES, _renamed
+    from gynbtnet.networks.stu_net import _TO_STU_NET, _renamed
 
-    assert {_renamed(n, _FAMILIES): v.shape for n, v in ours.items()} == {n: v.shape for n, v in theirs.items()}
+    assert {_renamed(n, _TO_STU_NET): v.shape for n, v in ours.items()} == {n: v.shape for n, v in theirs.items()}
 
 
 @pytest.mark.parametrize("name", ["weights.pth", "weights.model"])

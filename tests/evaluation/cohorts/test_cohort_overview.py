@@ -2,14 +2,14 @@ from dataclasses import replace
 
 import pytest
 
-from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.datasets import Cohort
 from gynbtnet.evaluation.cohorts.cohort_overview import (
     applicator_table,
     cohort_figure,
     cohort_pictures,
     structure_table,
 )
-from gynbtnet.pictures.picture import render_picture
+from gynbtnet.pictures import render_picture
 
 
 def test_structures_by_hand(scanned: Cohort) -> None:

@@ -5,7 +5,7 @@ import pytest
 from gynbtnet.evaluation.comparison.box_plot import box_figure
 from gynbtnet.evaluation.reports.bland_altman import COLUMNS, agreement_table, bland_altman_figure, with_differences
 from gynbtnet.evaluation.reports.patient_styles import patient_styles
-from gynbtnet.pictures.picture import render_picture
+from gynbtnet.pictures import render_picture
 
 
 def pairs(patients: int = 4, structures: tuple[str, ...] = ("bladder", "rectum")) -> pd.DataFrame:

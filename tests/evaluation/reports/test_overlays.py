@@ -7,12 +7,8 @@ import pytest
 from matplotlib.image import imread
 
 from gynbtnet.evaluation.reports.case_overlay import prediction_overlay
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.imaging.volume import Segmentation, Volume
-from gynbtnet.pictures.overlays import MARGIN_MM, make_view, overlay_figure, visible_colour
-from gynbtnet.pictures.picture import render_picture
-from gynbtnet.pictures.planes import PlaneName
+from gynbtnet.imaging import Geometry, Segmentation, StructureNames, Volume
+from gynbtnet.pictures import MARGIN_MM, PlaneName, make_view, overlay_figure, render_picture, visible_colour
 
 NAMES = StructureNames.load()
 SPACING = (5.0, 2.0, 2.0)

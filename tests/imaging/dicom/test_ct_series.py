@@ -126,7 +126,7 @@ def test_compressed_slices_read_the_same(tmp_path, write_series, syntax, signed)
 
 @pytest.mark.parametrize("signed", [False, True])
 def test_lossless_jpeg_reads_the_same(ct, tmp_path, signed):
-    """Process 14, which only GDCM can write: compressed by SimpleITK, set into the slice."""
+    """Compress with process 14, which only GDCM can write, through SimpleITK, and put it into the slice."""
     for path in ct.files:
         dataset = with_sign(path, signed)
         writer = sitk.ImageFileWriter()
@@ -144,7 +144,7 @@ def test_lossless_jpeg_reads_the_same(ct, tmp_path, signed):
 
 
 def with_sign(path, signed):
-    """The slice, its stored values signed around 0 or unsigned from 0."""
+    """Return the slice with stored values signed around 0 or unsigned from 0."""
     dataset = pydicom.dcmread(path)
     if signed:
         dataset.PixelData = (dataset.pixel_array.astype(np.int32) - 1024).astype("<i2").tobytes()
@@ -153,7 +153,7 @@ def with_sign(path, signed):
 
 
 def test_bits_above_those_stored_do_not_count(ct):
-    """Twelve bits stored of sixteen, overlays in the four above, as old scanners did."""
+    """Store twelve of sixteen bits, with overlays in the four above, as old scanners did."""
     for path in ct.files:
         dataset = pydicom.dcmread(path)
         stored = dataset.pixel_array
@@ -302,7 +302,7 @@ POSITIONS = {
 
 @pytest.mark.parametrize("position", POSITIONS)
 def test_every_position_of_the_patient_agrees_with_gdcm(tmp_path, write_series, position):
-    """Every voxel lies where GDCM in SimpleITK has it, from files whose names say nothing."""
+    """Every voxel has the same position as with GDCM in SimpleITK, from files with meaningless names."""
     row, column = np.reshape(POSITIONS[position], (2, 3))
     direction = tuple(np.stack([row, column, np.cross(row, column)], axis=1).ravel())
     array = np.random.default_rng(5).integers(-1000, 1000, (4, 5, 6)).astype(np.int16)

@@ -6,11 +6,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from gynbtnet.imaging.dicom.ct_series import CTSeries
-from gynbtnet.imaging.dicom.ct_writer import write_ct_series
-from gynbtnet.imaging.files.volume_files import write_volume
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging import CTSeries, Geometry, Volume, write_ct_series, write_volume
 from gynbtnet.inference.scans.scan_search import find_scans
 from gynbtnet.runtime.errors import BadInput
 

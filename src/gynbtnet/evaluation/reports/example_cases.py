@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.evaluation.metrics.evaluate import Evaluation
+from gynbtnet.evaluation.metrics.evaluation import Evaluation
 from gynbtnet.evaluation.metrics.metrics import Score
 from gynbtnet.evaluation.reports.case_selection import Rank, mean_dsc, rank_cases
 from gynbtnet.evaluation.reports.compared_case import TRUTH, ComparedCase, compared_case

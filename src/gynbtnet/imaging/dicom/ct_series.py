@@ -230,27 +230,29 @@ def select_series(
     """
     search = search_series(folder)
     completeness = assess_completeness(search)
-    found = list(search.series)
+    all_series = list(search.series)
     directories = [file for file in search.damaged if is_dicomdir(file.path)]
-    if search.damaged and (directories or not any(series.modality == "CT" for series in found)):
+    if search.damaged and (directories or not any(series.modality == "CT" for series in all_series)):
         raise BadInput((directories or search.damaged)[0].reason)
-    if series_uid is None and referred_uid is None and sum(series.modality == "CT" for series in found) > 1:
-        referred = referenced_series_uids(found) & {series.series_uid for series in found if series.modality == "CT"}
+    if series_uid is None and referred_uid is None and sum(series.modality == "CT" for series in all_series) > 1:
+        referred = referenced_series_uids(all_series) & {
+            series.series_uid for series in all_series if series.modality == "CT"
+        }
         referred_uid = referred.pop() if len(referred) == 1 else None
-    chosen, note = select_ct(found, str(folder), series_uid=series_uid, referred_uid=referred_uid)
+    chosen, note = select_ct(all_series, str(folder), series_uid=series_uid, referred_uid=referred_uid)
     if chosen in completeness.incomplete:
         raise BadInput(completeness.incomplete[chosen].reason)
     doubt = [POSSIBLY_SHORTER] if chosen in completeness.doubtful else []
     return chosen, " ".join([*([note] if note else []), *doubt]) or None
 
 
-def referenced_series_uids(found: Sequence[FoundSeries]) -> set[str]:
-    """Return the UIDs of the series that structure sets among ``found`` refer to.
+def referenced_series_uids(all_series: Sequence[FoundSeries]) -> set[str]:
+    """Return the UIDs of the series that structure sets among them refer to.
 
     Structure sets that can't be read are ignored.
     """
     uids: set[str] = set()
-    for path in (path for series in found for path in series.files if series.modality == "RTSTRUCT"):
+    for path in (path for series in all_series for path in series.files if series.modality == "RTSTRUCT"):
         with suppress(BadInput):
             uids.add(read_reference(path).series_uid)
     return uids

@@ -65,8 +65,8 @@ class CTImage:
             return False
         if (self.slope, self.intercept) == (other.slope, other.intercept):
             return np.array_equal(self.stored, other.stored)
-        own, others = (image.stored * np.float64(image.slope) + image.intercept for image in (self, other))
-        return np.array_equal(own, others)
+        hu, other_hu = (image.stored * np.float64(image.slope) + image.intercept for image in (self, other))
+        return np.array_equal(hu, other_hu)
 
     @property
     def has_integer_hu(self) -> bool:
@@ -160,7 +160,9 @@ def rescale_type(header: Mapping[str, Any] | Dataset) -> str:
     element = header.get("RescaleType")
     values = [element] if isinstance(element, str) or element is None else list(element)
     return (
-        " ".join("".join(one if one.isprintable() else " " for one in str(value or "")) for value in values)
+        " ".join(
+            "".join(character if character.isprintable() else " " for character in str(value or "")) for value in values
+        )
         .strip()
         .upper()
     )

@@ -40,12 +40,12 @@ def split_frames(dataset: Dataset, path: Path) -> list[CTImage]:
     shape = (declared, *matrix_size(dataset, path))
     pixels = decode_pixels(dataset, shape, path)
     shared = _attributes((dataset.get("SharedFunctionalGroupsSequence") or [Dataset()])[0])
-    own: dict[str, Any] = {
+    identity: dict[str, Any] = {
         keyword: dataset.get(keyword)
         for keyword in ("SOPClassUID", "SOPInstanceUID", "PixelPaddingValue", "PixelPaddingRangeLimit")
     }
     return [
-        read_ct_image(own | shared | _attributes(frame), stored, path, number)
+        read_ct_image(identity | shared | _attributes(frame), stored, path, number)
         for number, (frame, stored) in enumerate(zip(frames, pixels, strict=True), start=1)
     ]
 

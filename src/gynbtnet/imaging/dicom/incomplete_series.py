@@ -67,12 +67,12 @@ def _suspects(
     """Return the series to which a damaged file may belong."""
     if not damaged.is_possibly_ct:
         return []
-    own = damaged.sop_instance_uid
-    if own and any(own in series.instances for series in scans):
+    instance = damaged.sop_instance_uid
+    if instance and any(instance in series.instances for series in scans):
         return []  # an intact copy of the slice exists
     if damaged.series_uid:
         return [series for series in scans if series.series_uid == damaged.series_uid]
-    known = [series for series in scans if own and own in referred.get(series.series_uid, ())]
+    known = [series for series in scans if instance and instance in referred.get(series.series_uid, ())]
     return known or [
         series
         for series in scans

@@ -293,7 +293,7 @@ def _valid_value(source: Dataset, keyword: str) -> str:
     except Exception:  # pydicom raises any exception on values of a wrong kind
         return ""
     text = first.decode("ascii", "replace") if isinstance(first, bytes) else str(first or "")
-    text = "".join(one for one in text if one.isprintable()).strip()
+    text = "".join(character for character in text if character.isprintable()).strip()
     kind = dictionary_VR(keyword)
     if kind == "DA":
         return text if _DATE.fullmatch(text) and _is_date(text) else ""

@@ -111,10 +111,10 @@ def _frames(seg: Dataset) -> list[_Frame]:
     """Return the frames, from their own functional groups or the shared ones."""
     shared = (seg.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
     frames = []
-    for own in seg.PerFrameFunctionalGroupsSequence:
+    for groups in seg.PerFrameFunctionalGroupsSequence:
 
-        def group(keyword: str, own: Dataset = own) -> Dataset:
-            items = own.get(keyword) or shared.get(keyword)
+        def group(keyword: str, groups: Dataset = groups) -> Dataset:
+            items = groups.get(keyword) or shared.get(keyword)
             return items[0] if items else Dataset()
 
         frames.append(

@@ -157,7 +157,7 @@ def search_series(folder: Path) -> SeriesSearch:
     if not folder.is_dir():
         raise BadInput(f"There is no folder {folder}; expected a folder with DICOM files.")
     files = files_below(folder)
-    found: dict[tuple[str, str, str], FoundSeries] = {}  # described by the first file of each
+    described: dict[tuple[str, str, str], FoundSeries] = {}  # by the first file of each
     members: dict[tuple[str, str, str], list[_Member]] = {}
     damaged: list[DamagedFile] = []
     for path in track(files, "Reading DICOM headers") if len(files) > _MANY_FILES else files:
@@ -171,13 +171,13 @@ def search_series(folder: Path) -> SeriesSearch:
                 key = own_uid, parent, _modality(header)
                 member = _Member(path, _whole_number(header, "NumberOfFrames", 1), _instance(header))
                 in_hu = rescale_type(header) in HU_RESCALE_TYPES
-                first = found.get(key) or _series(header, path)
+                first = described.get(key) or _series(header, path)
                 if not first.patient_id:
                     first = replace(first, patient_id=str(header.get("PatientID", "")))
         except BadInput as error:
             damaged.append(DamagedFile.from_error(path, error))
             continue
-        found[key] = first if in_hu else replace(first, in_hu=False)
+        described[key] = first if in_hu else replace(first, in_hu=False)
         members.setdefault(key, []).append(member)
     without_uid = _keys_without_series_uid(members)
     damaged += [
@@ -186,7 +186,7 @@ def search_series(folder: Path) -> SeriesSearch:
             f"{member.path} has no SeriesInstanceUID, unlike the CT images next to it; export it again.",
             CT_IMAGE,
             member.instance,
-            found[key].patient_id,
+            described[key].patient_id,
         )
         for key in without_uid
         for member in members[key]
@@ -198,7 +198,7 @@ def search_series(folder: Path) -> SeriesSearch:
                 missing |= find_missing_files([path])
         except BadInput as error:
             damaged.append(DamagedFile(path, str(error), sop_class_uid=_DIRECTORY))
-    series = (_with_files(found[key], members[key], missing) for key in sorted(found) if key not in without_uid)
+    series = (_with_files(described[key], members[key], missing) for key in sorted(described) if key not in without_uid)
     return SeriesSearch(tuple(series), tuple(sorted(damaged, key=lambda file: file.path)))
 
 

@@ -7,7 +7,7 @@ from gynbtnet.runtime.errors import BadInput
 
 
 def select_ct(
-    found: Sequence[FoundSeries], where: str, *, series_uid: str | None = None, referred_uid: str | None = None
+    series: Sequence[FoundSeries], where: str, *, series_uid: str | None = None, referred_uid: str | None = None
 ) -> tuple[FoundSeries, str | None]:
     """Select the CT series to read.
 
@@ -16,7 +16,7 @@ def select_ct(
     map of other values.
 
     Args:
-        found: all series of a folder.
+        series: all series of a folder.
         where: the folder, for messages.
         series_uid: the series that the user requests.
         referred_uid: the series that a structure set refers to.
@@ -27,9 +27,9 @@ def select_ct(
     Raises:
         BadInput: If there is no CT, the requested one doesn't exist, or its DICOMDIR lists files that don't exist.
     """
-    scans = [series for series in found if series.modality == "CT"]
+    scans = [scan for scan in series if scan.modality == "CT"]
     if not scans:
-        others = ", ".join(sorted({series.modality for series in found})) or "no DICOM file"
+        others = ", ".join(sorted({other.modality for other in series})) or "no DICOM file"
         raise BadInput(
             f"There is no CT in {where} (found: {others}); expected a folder with the slices of a CT series."
         )

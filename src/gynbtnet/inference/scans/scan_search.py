@@ -80,11 +80,11 @@ def _below(place: Path, channels: Sequence[str]) -> tuple[list[ScanFiles], list[
         return [locate_scan(place, channels)], []
     search = search_series(place)
     judged = assess_completeness(search)
-    failed = [(problem.place, problem.reason) for problem in damaged_problems(search.damaged, judged)]
+    failed = [(problem.path, problem.reason) for problem in damaged_problems(search.damaged, judged)]
     whole = [one for one in search.series if one not in judged.incomplete]
-    files, incomplete, _ = image_scans(place, channels)
-    failed += [(problem.place, problem.reason) for problem in incomplete]
-    scans = [ScanFiles(one.files[0], None, one.channels) for one in files]
+    images = image_scans(place, channels)
+    failed += [(problem.path, problem.reason) for problem in images.problems]
+    scans = [ScanFiles(one.files[0], None, one.channels) for one in images.scans]
     if len(channels) == 1:
         taken, unusable = _dicom_scans(whole, place, judged.doubtful)
         scans += taken

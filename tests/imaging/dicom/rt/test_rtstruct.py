@@ -92,7 +92,7 @@ def test_masks_come_back_through_files_in_every_orientation(tmp_path, write_seri
 def test_any_mask_comes_back_from_any_orientation(
     tmp_path_factory, write_series, names, direction, mask, contour_style, hole_style
 ):
-    """Holes, islands, single voxels, the border: whatever hypothesis finds."""
+    """Holes, islands, single voxels, the border: everything that hypothesis finds."""
     folder = tmp_path_factory.mktemp("turned")
     geometry = Geometry(mask.shape, (3, 0.7, 0.9), (5, -6, 7), direction)
     ct = write_series(Volume(np.zeros(geometry.shape), geometry), folder / "ct")
@@ -130,7 +130,7 @@ def test_masks_come_back_from_any_oblique_scan(ct, tmp_path, names, seed, turns,
 
 
 def test_contours_lie_on_the_slices_of_a_mended_scan(ct, tmp_path, names):
-    """Slices at 0, 1, 2.4 and 4 on a grid of five planes: each is drawn on in its own plane, none where no slice is."""
+    """Slices at 0, 1, 2.4 and 4 on a grid of five planes: each has contours in its plane; other planes have none."""
     mended = replace(ct, slices=tuple(replace(ct.slices[i], z=z) for i, z in enumerate((0.0, 1.0, 2.4, 4.0))))
     labels = np.zeros(ct.volume.array.shape, np.uint8)
     labels[:, 1:4, 2:5] = 1
@@ -347,7 +347,7 @@ def test_rois_are_listed_with_their_kinds(rtstruct):
 
 
 def planes_of(file, roi=0):
-    """The contours of a ROI, by their z."""
+    """Return the contours of a ROI, by their z."""
     found: dict[float, list[Any]] = {}
     for contour in file.ROIContourSequence[roi].ContourSequence:
         found.setdefault(float(contour.ContourData[2]), []).append(contour)

@@ -1,6 +1,7 @@
 """The memory-lean network against the plain one: same parameters, same results, less memory."""
 
 from itertools import product
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from gynbtnet.networks.presets import Preset
 from gynbtnet.networks.unet import GynBTNet
 from gynbtnet.runtime.errors import BadInput
 
-EXACT = {"rtol": 1e-10, "atol": 1e-10}
+EXACT: dict[str, Any] = {"rtol": 1e-10, "atol": 1e-10}
 EVERYWHERE = CpuTuning(slab_values=16 * 5 * 32 * 48, min_norm_voxels=1, min_split_voxels=1)
 """Every lean operation runs, on maps of every size and in several slabs."""
 

@@ -1,6 +1,7 @@
 """Slab-wise convolutions and in-place norms against PyTorch's own, for slabs of every thickness."""
 
 from itertools import product
+from typing import Any
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ from gynbtnet.inference.engine.cpu_optimisation.slab_convolution import (
     convolve_slabs,
 )
 
-EXACT = {"rtol": 1e-10, "atol": 1e-10}
+EXACT: dict[str, Any] = {"rtol": 1e-10, "atol": 1e-10}
 UNIT = (1, 1, 1)
 SLAB = 2**22
 

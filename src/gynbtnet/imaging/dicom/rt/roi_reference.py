@@ -27,12 +27,12 @@ def _is_on_ct(roi: StoredROI, reference: RTStructReference, ct: CTSeries) -> boo
     The ROI's frame decides. If it is absent, the frames that the structure set lists decide. If the CT or the structure
     set has none, the series and images decide that they refer to.
     """
-    own, listed, frame = roi.frame_of_reference_uid, reference.listed_frames, ct.frame_of_reference_uid
+    roi_frame, listed, ct_frame = roi.frame_of_reference_uid, reference.listed_frames, ct.frame_of_reference_uid
     is_on_images = any(uid in {image.sop_instance_uid for image in ct.slices} for uid in roi.image_uids)
-    if own and frame:
-        return own == frame
-    if listed and frame:
-        return frame in listed and (len(listed) == 1 or not roi.image_uids or is_on_images)
-    if not own and not listed and not frame:
+    if roi_frame and ct_frame:
+        return roi_frame == ct_frame
+    if listed and ct_frame:
+        return ct_frame in listed and (len(listed) == 1 or not roi.image_uids or is_on_images)
+    if not roi_frame and not listed and not ct_frame:
         return True
     return is_on_images or (bool(ct.series_uid) and ct.series_uid in reference.series_uids)

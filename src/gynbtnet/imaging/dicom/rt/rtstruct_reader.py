@@ -5,7 +5,7 @@ slices by the same distance are moved together. If contours were drawn on a fine
 nearest to one slice. The nearest of them counts, with a note on the others. Copies of a contour count once.
 
 Slices between contours stay empty, with a note; if the structure is drawn on every second or third slice, they are
-interpolated. A contour that belongs to another scan is an error: it is more than half a slice beyond the ends of the
+interpolated. A contour of another scan is an error. It is recognised by more than half a slice beyond the ends of the
 scan, or more than a voxel outside the image. A structure with contours but without a voxel is an error too.
 """
 
