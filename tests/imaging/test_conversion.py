@@ -153,8 +153,8 @@ def test_what_cannot_be_converted_is_refused_in_one_sentence(ct, labels, how, tm
         ([folder], "x.nrrd", how, "rtstruct", "holds a scan, which can't be converted to “rtstruct”"),
         ([folder], "x.dcm", how, "image", "have the name of an image file"),
         ([folder], "x.dcm", how, "ct", "has the name of a file"),
-        ([tmp_path / "RS.dcm"], "x.nrrd", replace(how, ct=None), None, "needs the CT .* --ct"),
-        ([tmp_path / "RS.dcm"], "x.dcm", how, "rtdose", "holds contours, which does not become"),
+        ([tmp_path / "RS.dcm"], "x.nrrd", replace(how, ct=None), None, "requires the CT .* --ct"),
+        ([tmp_path / "RS.dcm"], "x.dcm", how, "rtdose", "holds contours, which can't be converted to “rtdose”"),
         ([labels], "x.dcm", replace(how, structures=FIVE[:2]), None, "values from 0 to 5; expected the labels 0 to 2"),
     ]:
         with pytest.raises(BadInput, match=sentence):

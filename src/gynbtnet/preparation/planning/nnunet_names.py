@@ -14,13 +14,8 @@ def parse_channel_names(names: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(str(names[str(i)]) for i in range(len(names)))
 
 
-def nnunet_labels(structures: tuple[str, ...]) -> dict[str, int]:
-    """``labels``: ``{"background": 0, "hr_ctv": 1, …}``."""
-    return {"background": 0} | {name: i for i, name in enumerate(structures, start=1)}
-
-
 def parse_labels(labels: Mapping[str, Any]) -> tuple[str, ...]:
-    """The inverse of :func:`nnunet_labels`.
+    """The inverse of :func:`gynbtnet.imaging.files.label_names.labels_by_name`.
 
     Raises:
         ValueError: where a label isn't one number, or they don't go one by one from the background's 0.
