@@ -42,7 +42,7 @@ HAS_RT_UTILS = importlib.util.find_spec("rt_utils") is not None
 def make_input(folder: Path, quick: bool) -> None:
     """The synthetic scan as DICOM, its masks, and an RTSTRUCT of ours."""
     from gynbtnet.imaging import write_ct_series
-    from gynbtnet.phantom.case import pelvic_geometry, phantom_case
+    from gynbtnet.phantom import pelvic_geometry, phantom_case
 
     spacing, matrix = ((3.0, 1.5, 1.5), (40, 256, 256)) if quick else ((1.0, 0.75, 0.75), (120, 512, 512))
     case = phantom_case(0, 1, 1, pelvic_geometry(spacing, matrix))

@@ -41,7 +41,7 @@ def make_input(folder: Path, quick: bool) -> None:
     """Write the synthetic structures and a prediction: each structure moved by 3, 2 and 1 voxels and eroded."""
     from scipy.ndimage import binary_erosion
 
-    from gynbtnet.phantom.case import pelvic_geometry, phantom_case
+    from gynbtnet.phantom import pelvic_geometry, phantom_case
 
     spacing, matrix = ((3.0, 1.5, 1.5), (40, 256, 256)) if quick else ((1.0, 0.75, 0.75), (120, 512, 512))
     truth = phantom_case(0, 1, 1, pelvic_geometry(spacing, matrix)).structures.labels.array

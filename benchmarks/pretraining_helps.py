@@ -23,17 +23,13 @@ import torch
 from gynbtnet.datasets import Cohort, hold_out_patients, ingest
 from gynbtnet.evaluation import dice
 from gynbtnet.imaging import read_volume
-from gynbtnet.inference.engine.predict import predict
-from gynbtnet.inference.engine.settings import PredictionSettings
-from gynbtnet.inference.models.model import Model
-from gynbtnet.phantom.cohorts import write_brachytherapy, write_unlabelled
-from gynbtnet.phantom.rendering.scene import STRUCTURES
+from gynbtnet.inference import Model, PredictionSettings, predict
+from gynbtnet.phantom import STRUCTURES, write_brachytherapy, write_unlabelled
 from gynbtnet.preparation.planning.make_plan import make_plan
 from gynbtnet.preparation.planning.settings import PlanSettings
 from gynbtnet.preparation.prepare import prepare
 from gynbtnet.preparation.store import PreparedCohort
-from gynbtnet.sparse.active_blocks import ActiveBlocks
-from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
+from gynbtnet.sparse import ActiveBlocks, MaskedAutoencoder
 from gynbtnet.training.data.augmentation import Augmentation
 from gynbtnet.training.data.batches import Batches
 from gynbtnet.training.objectives.masked_modelling_objective import MaskedModellingObjective

@@ -21,7 +21,7 @@ from gynbtnet import (
     write_rtstruct,
 )
 from gynbtnet.imaging import StructureNames, write_volume
-from gynbtnet.phantom.cohorts import write_brachytherapy
+from gynbtnet.phantom import write_brachytherapy
 
 
 def main(folder: Path) -> None:

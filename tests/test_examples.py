@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from gynbtnet.imaging import Geometry, Volume, read_volume, write_volume
-from gynbtnet.networks.unet import GynBTNet
+from gynbtnet.networks import GynBTNet
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.planning.plan_files import save_plan
 

@@ -7,7 +7,7 @@ import pydicom
 import pytest
 
 from gynbtnet.datasets import Cohort, Split, ingest
-from gynbtnet.phantom.cohorts import write_brachytherapy
+from gynbtnet.phantom import write_brachytherapy
 from gynbtnet.preparation.store import PreparedCohort
 from gynbtnet.training import stages
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gynbtnet.imaging import CTSeries, Geometry, Segmentation, StructureNames, Volume, write_ct_series, write_rtstruct
-from gynbtnet.phantom.case import PhantomCase, pelvic_geometry, phantom_case
+from gynbtnet.phantom import PhantomCase, pelvic_geometry, phantom_case
 
 GRID = Geometry((8, 24, 20), (3.0, 2.0, 2.0), (-20.0, -30.0, 5.0))
 SPHERES = {"bladder": ((4, 9, 6), 4.0), "rectum": ((4, 9, 14), 4.0)}

@@ -6,7 +6,7 @@ from pydicom.sr.codedict import codes
 
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.targets import TARGET_TYPES
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 FIVE = ("hr_ctv", "bladder", "rectum", "sigmoid", "uterus")
 

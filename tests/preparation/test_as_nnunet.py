@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 
 from gynbtnet.datasets import Case, Cohort, Source
 from gynbtnet.imaging import Geometry, read_volume, write_volume
-from gynbtnet.phantom.case import pelvic_geometry, phantom_case
-from gynbtnet.phantom.rendering.scene import STRUCTURES
+from gynbtnet.phantom import STRUCTURES, pelvic_geometry, phantom_case
 from gynbtnet.preparation.planning.anisotropy import separate_axis
 from gynbtnet.preparation.planning.fingerprint import FINGERPRINT, take_fingerprint
 from gynbtnet.preparation.planning.intensity import Intensity

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gynbtnet.baselines.settings import NnUNetSettings
+from gynbtnet.baselines import NnUNetSettings
 from gynbtnet.datasets import Split
-from gynbtnet.inference.engine.settings import PredictionSettings
+from gynbtnet.inference import PredictionSettings
 from gynbtnet.preparation.planning.settings import PlanSettings
 from gynbtnet.recipes.loading import (
     SHIPPED,
@@ -19,7 +19,7 @@ from gynbtnet.recipes.loading import (
 )
 from gynbtnet.recipes.recipe import PretrainingStage
 from gynbtnet.recipes.variant import load_variant
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 from gynbtnet.training.proxy_task_settings import ProxyTaskSettings
 from gynbtnet.training.renamed_settings import RENAMED
 from gynbtnet.training.run_folder import BEFORE

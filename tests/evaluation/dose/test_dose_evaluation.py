@@ -19,8 +19,8 @@ from gynbtnet.evaluation.dose.dvh import dose_volume_histogram
 from gynbtnet.evaluation.dose.external_beam import ExternalBeam
 from gynbtnet.evaluation.dose.files import find_doses
 from gynbtnet.imaging import Volume, read_rtdose, read_volume, write_volume
-from gynbtnet.phantom.cohorts import write_brachytherapy
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.phantom import write_brachytherapy
+from gynbtnet.runtime import BadInput
 
 STRUCTURES = ("hr_ctv", "bladder", "rectum", "sigmoid", "uterus")
 

@@ -1,4 +1,4 @@
-"""What a prediction takes in memory, and that what can't fit is refused before it is allocated."""
+"""Memory of a prediction: the estimate holds, and a scan that can't fit is refused before allocation."""
 
 import subprocess
 import sys
@@ -9,8 +9,7 @@ import pytest
 from gynbtnet.imaging import Geometry, Volume
 from gynbtnet.inference.engine.predict import predict
 from gynbtnet.inference.engine.prediction_memory import prediction_bytes
-from gynbtnet.runtime import available_memory
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput, available_memory
 
 MEASURE = """
 import sys
