@@ -15,12 +15,12 @@ from pydantic import TypeAdapter
 
 from gynbtnet.datasets.case import Case
 from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.imaging.files.label_names import labels_by_name
 from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.imaging.orientation import reorientation_to_lps
 from gynbtnet.preparation.planning.intensity import Intensity
 from gynbtnet.preparation.planning.nnunet_names import (
     nnunet_channel_names,
-    nnunet_labels,
     parse_channel_names,
     parse_labels,
 )
@@ -62,7 +62,7 @@ class Fingerprint:
         properties = {str(i): asdict(intensity) for i, intensity in enumerate(self.intensities or ())}
         content = {
             "channel_names": nnunet_channel_names(self.channels),
-            "labels": nnunet_labels(self.structures),
+            "labels": labels_by_name(self.structures),
             "spacings": self.spacings,
             "shapes_after_crop": self.shapes,
             "foreground_intensity_properties_per_channel": properties,

@@ -18,13 +18,8 @@ def parse_channel_names(names: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(str(names[str(i)]) for i in range(len(names)))
 
 
-def nnunet_labels(structures: tuple[str, ...]) -> dict[str, int]:
-    """Return ``labels``: ``{"background": 0, "hr_ctv": 1, …}``."""
-    return {"background": 0} | {name: i for i, name in enumerate(structures, start=1)}
-
-
 def parse_labels(labels: Mapping[str, Any]) -> tuple[str, ...]:
-    """Invert :func:`nnunet_labels`.
+    """Invert :func:`gynbtnet.imaging.files.label_names.labels_by_name`.
 
     Raises:
         ValueError: If a label isn't a single number, or the labels aren't consecutive from background 0.

@@ -12,11 +12,11 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from gynbtnet.imaging.files.label_names import labels_by_name
 from gynbtnet.networks.presets import PRESETS
 from gynbtnet.preparation.planning.intensity import Intensity
 from gynbtnet.preparation.planning.nnunet_names import (
     nnunet_channel_names,
-    nnunet_labels,
     parse_channel_names,
     parse_labels,
 )
@@ -105,7 +105,7 @@ def to_nnunet(plan: Plan, dataset_name: str = "GynBTNet") -> tuple[dict[str, Any
     }
     dataset = {
         "channel_names": nnunet_channel_names(plan.channels),
-        "labels": nnunet_labels(plan.structures),
+        "labels": labels_by_name(plan.structures),
         "file_ending": ".nii.gz",
     }
     return plans, dataset
