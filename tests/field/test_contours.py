@@ -492,7 +492,7 @@ def test_a_roi_without_contours_is_given_to_have_none(tmp_path, structures):
     )
     _, notes = convert_all(tmp_path, tmp_path, structures=structures)
     assert notes.startswith("“Rectum” has no contours.")
-    assert "mean none" not in notes
+    assert "unknown" not in notes
     (tmp_path / "labels.nii.gz").unlink()
     assert "“Rectum” has no contours." in refusal(tmp_path, tmp_path, structures=("rectum",))
 

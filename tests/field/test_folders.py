@@ -431,7 +431,7 @@ def test_image_without_position(tmp_path: Path) -> None:
 class Unusual:
     """An unexpected error of a library."""
 
-    error: type[Exception]
+    error: type[BaseException]
 
     def __call__(self, *_: object) -> None:
         raise self.error("Roe^Jane")
@@ -441,12 +441,10 @@ class Unusual:
 def test_an_unexpected_error_costs_one_scan(
     error: type[Exception], export: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gynbtnet.datasets.adapters import dicom_rt_export
     from gynbtnet.imaging import read_ct_files as read
 
     monkeypatch.setattr(
-        dicom_rt_export,
-        "read_ct_files",
+        "gynbtnet.datasets.adapters.dicom_rt_export.read_ct_files",
         lambda files, repairs: Unusual(error)() if "p2" in str(files[0]) else read(files, repairs),
     )
     cohort, (reason,) = ingested(export, tmp_path / "cohort")
@@ -456,9 +454,7 @@ def test_an_unexpected_error_costs_one_scan(
 
 
 def test_the_user_stops_all_at_once(export: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from gynbtnet.datasets.adapters import dicom_rt_export
-
-    monkeypatch.setattr(dicom_rt_export, "read_ct_files", Unusual(KeyboardInterrupt))  # type: ignore[arg-type]
+    monkeypatch.setattr("gynbtnet.datasets.adapters.dicom_rt_export.read_ct_files", Unusual(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         ingested(export, tmp_path / "cohort")
 
