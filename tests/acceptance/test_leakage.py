@@ -87,7 +87,7 @@ def test_patients_told_apart_by_folder_are_not_mixed_with_unlabelled_scans(
     gynbtnet, export: Path, tmp_path: Path
 ) -> None:
     arguments = ("run", "smoke", "--cohort", export, "--set", "supervised=null", "--patients-from", "folder")
-    refused(gynbtnet(*arguments, "--unlabelled", export, "--out", tmp_path / "out"), "leave --unlabelled out")
+    refused(gynbtnet(*arguments, "--unlabelled", export, "--out", tmp_path / "out"), "Omit --unlabelled")
 
 
 @pytest.fixture
