@@ -22,8 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gynbtnet.phantom.case import pelvic_geometry, phantom_case
-from gynbtnet.phantom.rendering.scene import STRUCTURES
+from gynbtnet.phantom import STRUCTURES, pelvic_geometry, phantom_case
 from gynbtnet.preparation.foreground import foreground_voxels
 from gynbtnet.preparation.normalise import clip_to_plan, normalise_channel
 from gynbtnet.preparation.planning.plan import Plan

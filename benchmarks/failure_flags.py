@@ -19,20 +19,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gynbtnet.datasets.adapters import dicom_rt_export
-from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.datasets.split import split_patients
-from gynbtnet.evaluation.calibration.auroc import auroc_with_interval
-from gynbtnet.evaluation.metrics.evaluate import read_truth
-from gynbtnet.evaluation.metrics.metrics import dice
+from gynbtnet.datasets import Cohort, ingest, split_patients
+from gynbtnet.evaluation import auroc_with_interval, dice, read_truth
 from gynbtnet.experiment import CrossValidation, calibrate_from_folds, crossvalidate
-from gynbtnet.imaging.files.volume_files import read_volume
-from gynbtnet.imaging.volume import Volume
-from gynbtnet.inference.engine.settings import PredictionSettings
-from gynbtnet.inference.models.model import Model
-from gynbtnet.inference.quality.predicted_dsc import Quality
-from gynbtnet.inference.review import review_segmentation
-from gynbtnet.phantom.cohorts import write_brachytherapy
+from gynbtnet.imaging import Volume, read_volume
+from gynbtnet.inference import Model, PredictionSettings, Quality, review_segmentation
+from gynbtnet.phantom import write_brachytherapy
 from gynbtnet.preparation.planning.make_plan import make_plan
 from gynbtnet.preparation.planning.plan_files import load_plan
 from gynbtnet.preparation.prepare import prepare
@@ -95,11 +87,11 @@ class Outcome:
 
 def phantom(folder: Path, patients: int) -> Cohort:
     write_brachytherapy(folder / "export", patients=patients, fractions=1, spacing=(4, 4, 4), matrix=(48, 72, 96))
-    return dicom_rt_export.ingest(folder / "export", folder / "cohort", structures=PELVIS)
+    return ingest(folder / "export", folder / "cohort", structures=PELVIS).cohort
 
 
 def real(folder: Path, data: Path) -> Cohort:
-    return dicom_rt_export.ingest(data / "sts", folder / "cohort", structures=("GTV_Mass_CT",))
+    return ingest(data / "sts", folder / "cohort", structures=("GTV_Mass_CT",)).cohort
 
 
 def trained(cohort: Cohort, recipe: str, changes: Sequence[str], folder: Path) -> tuple[CrossValidation, Cohort]:

@@ -12,10 +12,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.datasets.split import Split
-from gynbtnet.evaluation.metrics.evaluate import Evaluation
-from gynbtnet.experiment import CrossValidation, paper_experiment
+from gynbtnet.datasets import Cohort, Split
+from gynbtnet.evaluation import Evaluation
+from gynbtnet.experiment import CrossValidation
 from gynbtnet.runtime.json_files import sha256_of
 
 TINY = """
@@ -122,7 +121,9 @@ def test_killed_and_called_again_it_ends_as_if_nothing_had_been(
     assert ended.code == 0, ended.err
     check_models(killed, ["gynbtnet", "gynbtnet-from-scratch"])
     whole = tmp_path / "whole"
-    monkeypatch.setattr(paper_experiment, "write_results", lambda *given: given[-1])  # drawing takes most of the time
+    monkeypatch.setattr(
+        "gynbtnet.experiment.paper_experiment.write_results", lambda *given: given[-1]
+    )  # drawing takes most of the time
     assert gynbtnet("benchmark", recipe, "--out", whole, *QUICK).code == 0
     assert len(figures(whole)) == 4 + 2 * 5  # of each model the scores twice, and last and best weights
     assert {name: digest for name, digest in figures(killed).items() if name in figures(whole)} == figures(whole)

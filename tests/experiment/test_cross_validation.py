@@ -9,16 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from gynbtnet.datasets.case import Case, Source
-from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.datasets.split import Split
+from gynbtnet.datasets import Case, Cohort, Source, Split
 from gynbtnet.experiment.cross_validation import CrossValidation, calibrate_from_folds, crossvalidate
-from gynbtnet.imaging.files.volume_files import read_volume, write_volume
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.volume import Volume
-from gynbtnet.inference.engine.predict import predict
-from gynbtnet.inference.models.model import Model
-from gynbtnet.inference.quality.predicted_dsc import Quality
+from gynbtnet.imaging import Geometry, Volume, read_volume, write_volume
+from gynbtnet.inference import Model, Quality, predict
 from gynbtnet.preparation.planning.make_plan import make_plan
 from gynbtnet.preparation.planning.plan_files import load_plan
 from gynbtnet.preparation.planning.structure_volumes import structure_volumes

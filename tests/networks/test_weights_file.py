@@ -24,7 +24,7 @@ def saved(path: Path, change: Callable[[dict[str, Tensor]], object] = lambda wei
     return path
 
 
-def test_whole_weights_come_back(tmp_path: Path) -> None:
+def test_intact_weights_are_read_back(tmp_path: Path) -> None:
     other = network()
     with torch.no_grad():
         next(other.parameters()).zero_()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from gynbtnet.baselines.nnunet_model import NnUNetModel
 from gynbtnet.baselines.nnunet_training import train_nnunet
-from gynbtnet.evaluation.metrics.evaluate import evaluate
+from gynbtnet.evaluation.metrics.evaluation import evaluate
 from gynbtnet.experiment.cross_validation import (
     CrossValidation,
     FoldContext,

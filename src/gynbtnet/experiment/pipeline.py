@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.calibration.postprocessing_default import NOTE, choose_postprocessing, has_enough_patients
-from gynbtnet.evaluation.metrics.evaluate import evaluate
+from gynbtnet.evaluation.metrics.evaluation import evaluate
 from gynbtnet.experiment.folders import Experiment
 from gynbtnet.experiment.report import report_experiment
 from gynbtnet.experiment.scans import Ingested, Scans, ingest_scans

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gynbtnet.datasets.adapters import dicom_rt_export, scan_folders, totalsegmentator
 from gynbtnet.datasets.case import Case
 from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.datasets.ingest_scans import ingest
 from gynbtnet.datasets.ingestion.scan_identity import DICOM
 from gynbtnet.datasets.patient_key import PatientKey
 from gynbtnet.datasets.split import Split, split_patients
@@ -30,7 +30,7 @@ class Scans:
         unlabelled: folders of further scans for stage 1, in addition to the training patients' own scans.
         supervised: scans with many organs in the layout of TotalSegmentator, for stage 2.
         further: folders of scans without contours, to be predicted at the end.
-        patients_from: source of the patients' identity, see :mod:`gynbtnet.datasets.ingestion.scan_identity`.
+        patient_id_from: source of the patients' identity, see :mod:`gynbtnet.datasets.ingestion.scan_identity`.
         repairs: defects of CT series to repair; series with other defects are refused.
         allow_overlap: see :func:`gynbtnet.datasets.ingestion.ingest.ingest_found`.
     """
@@ -39,7 +39,7 @@ class Scans:
     unlabelled: tuple[Path, ...] = ()
     supervised: Path | None = None
     further: tuple[Path, ...] = ()
-    patients_from: str = DICOM
+    patient_id_from: str = DICOM
     repairs: Repairs = field(default_factory=Repairs)
     allow_overlap: bool = False
 
@@ -127,29 +127,30 @@ def _training_patients(cohort: Cohort, split: Split) -> Cohort:
 
 def _ingest_clinic(ingestion: _Ingestion, structures: tuple[str, ...], names: StructureNames) -> Cohort:
     scans = ingestion.scans
-    return dicom_rt_export.ingest(
+    return ingest(
         scans.cohort,
         ingestion.experiment.cohort("task"),
         structures=structures,
         names=names,
-        patients_from=scans.patients_from,
+        patient_id_from=scans.patient_id_from,
         repairs=scans.repairs,
         key=ingestion.key,
         jobs=ingestion.jobs,
         allow_overlap=scans.allow_overlap,
-    )
+    ).cohort
 
 
 def _ingest_unlabelled(ingestion: _Ingestion, clinic: Cohort, split: Split) -> Cohort:
     """Ingest the unlabelled scans together with those of the training patients; refuse scans of test patients."""
-    cohort = scan_folders.ingest(
+    cohort = ingest(
         ingestion.scans.unlabelled,
         ingestion.experiment.cohort("pretraining"),
-        also=_training_patients(clinic, split),
+        "scans",
+        include_cohort=_training_patients(clinic, split),
         repairs=ingestion.scans.repairs,
         key=ingestion.key,
         jobs=ingestion.jobs,
-    )
+    ).cohort
     test = clinic.of_patients(split.test)
     leaked = [case for case in cohort.cases if any(_is_same_scan(case, held_out) for held_out in test.cases)]
     if leaked:
@@ -170,23 +171,25 @@ def _is_same_scan(case: Case, other: Case) -> bool:
 def _ingest_organs(ingestion: _Ingestion, stage: SupervisedStage) -> Cohort:
     if ingestion.scans.supervised is None:
         raise ValueError("a supervised stage needs scans")
-    return totalsegmentator.ingest(
+    return ingest(
         ingestion.scans.supervised,
         ingestion.experiment.cohort("supervised"),
+        "totalsegmentator",
         structures=stage.structures,
         jobs=ingestion.jobs,
         allow_overlap=ingestion.scans.allow_overlap,
-    )
+    ).cohort
 
 
 def _ingest_further(ingestion: _Ingestion) -> Cohort:
-    return scan_folders.ingest(
+    return ingest(
         ingestion.scans.further,
         ingestion.experiment.cohort("further"),
+        "scans",
         repairs=ingestion.scans.repairs,
         key=ingestion.key,
         jobs=ingestion.jobs,
-    )
+    ).cohort
 
 
 def _check(recipe: Recipe, scans: Scans, experiment: Experiment) -> None:
@@ -233,7 +236,7 @@ def _check_stages(recipe: Recipe, scans: Scans) -> None:
                 f"{option} names scans for a stage that the recipe {recipe.name} doesn't have; remove the option or "
                 "add the stage."
             )
-    if scans.patients_from != DICOM and scans.unlabelled:
+    if scans.patient_id_from != DICOM and scans.unlabelled:
         raise BadInput(
             "Patients identified by folders or a table can't be recognised among unlabelled scans, which might be of "
             "test patients. Omit --unlabelled, or identify patients by PatientID."

@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gynbtnet.networks.presets import PRESETS
-from gynbtnet.networks.unet import GynBTNet
+from gynbtnet.networks import PRESETS, GynBTNet
 from gynbtnet.preparation.planning.memory_estimate import (
     activation_floats,
     count_parameters,

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from gynbtnet.networks.unet import GynBTNet
+from gynbtnet.networks import GynBTNet
 from gynbtnet.preparation.planning.intensity import Intensity
 from gynbtnet.preparation.planning.nnunet_plans import DATA_IDENTIFIER, OURS, STOCK, from_nnunet, to_nnunet
 from gynbtnet.preparation.planning.plan import Plan

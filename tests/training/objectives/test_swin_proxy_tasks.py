@@ -12,8 +12,7 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from gynbtnet.inference.engine.settings import PredictionSettings
-from gynbtnet.inference.models.model import Model
+from gynbtnet.inference import Model, PredictionSettings
 from gynbtnet.preparation.store import PreparedCohort
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.training.data.batches import Batch
@@ -24,7 +23,7 @@ from gynbtnet.training.stages import finetune, pretrain
 
 pytest.importorskip("monai", reason="the baseline Swin-UNETR needs the extra gynbtnet[baselines]")
 
-from gynbtnet.networks.swin_pretraining import ProxyOutputs, SwinPretraining
+from gynbtnet.networks import ProxyOutputs, SwinPretraining
 
 SIDES = {"training_ids": ["ball_0", "ball_1"], "validation_ids": ["ball_2"]}
 

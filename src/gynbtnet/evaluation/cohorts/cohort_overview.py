@@ -14,7 +14,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodF
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.cohorts.outliers import find_outliers
 from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.pictures.picture import Picture, picture
+from gynbtnet.pictures.picture import Picture, render_picture
 
 MOST_STRUCTURES = 12
 """Number of structures up to which names are listed and volumes are plotted."""
@@ -82,7 +82,7 @@ def cohort_pictures(groups: Mapping[str, Cohort], names: StructureNames | None =
     for draw, description in _panels(groups):
         figure = Figure(figsize=_PANEL_INCHES, layout="constrained")
         draw(figure, groups, names)
-        pictures.append(picture(figure, description, csv=_data_of(draw, groups).to_csv(index=False)))
+        pictures.append(render_picture(figure, description, csv=_data_of(draw, groups).to_csv(index=False)))
     return tuple(pictures)
 
 

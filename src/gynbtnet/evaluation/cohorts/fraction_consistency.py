@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.evaluation.metrics.evaluate import Evaluation, read_prediction, read_truth
+from gynbtnet.evaluation.metrics.evaluation import Evaluation, read_prediction, read_truth
 from gynbtnet.evaluation.metrics.metrics import Score
 from gynbtnet.imaging.volume import Segmentation
 from gynbtnet.runtime.progress import track
@@ -66,7 +66,7 @@ def centroids(cohort: Cohort, predictions: Path) -> dict[str, Centroids]:
         The centroids by case id.
 
     Raises:
-        BadInput: If a prediction is absent or damaged, see :func:`gynbtnet.evaluation.metrics.evaluate.evaluate`.
+        BadInput: If a prediction is absent or damaged, see :func:`gynbtnet.evaluation.metrics.evaluation.evaluate`.
     """
     by_case = {}
     for case in track(cohort.cases, "Find centroids"):

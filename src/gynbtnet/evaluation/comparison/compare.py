@@ -8,7 +8,7 @@ from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.comparison.comparison import Comparison
 from gynbtnet.evaluation.comparison.folder import check_comparison_folder, write_comparison
 from gynbtnet.evaluation.comparison.settings import ComparisonSettings
-from gynbtnet.evaluation.metrics.evaluate import Evaluation
+from gynbtnet.evaluation.metrics.evaluation import Evaluation
 from gynbtnet.evaluation.metrics.metrics import Score
 from gynbtnet.evaluation.metrics.settings import ScoringSettings
 from gynbtnet.evaluation.statistics.model_tests import run_model_tests
@@ -66,7 +66,7 @@ def make_comparison(
 
     Args:
         cohort: a cohort that contains all evaluated cases.
-        models: by model, the folder that :func:`gynbtnet.evaluation.metrics.evaluate.evaluate` wrote.
+        models: by model, the folder that :func:`gynbtnet.evaluation.metrics.evaluation.evaluate` wrote.
         ours: the model with which the others are compared; None: ``gynbtnet`` if it is among the models, otherwise the
             first.
         from_scratch: our model without pretraining; None: ``gynbtnet-from-scratch`` if it is among the models.

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation, Volume
-from gynbtnet.pictures.overlays import colour, make_view, overlay_figure
-from gynbtnet.pictures.picture import Picture, picture
+from gynbtnet.pictures.overlays import make_view, overlay_figure, visible_colour
+from gynbtnet.pictures.picture import Picture, render_picture
 from gynbtnet.pictures.planes import PLANES
 
 
@@ -45,6 +45,6 @@ def prediction_overlay(title: str, image: Volume, prediction: Segmentation, name
     return CaseOverlay(
         title=title,
         caption=caption,
-        panels=tuple(picture(overlay_figure(view, names, [name]), f"{title}, {name} plane") for name in PLANES),
-        legend=tuple((names.display_name(structure), colour(structure, names)) for structure in present),
+        panels=tuple(render_picture(overlay_figure(view, names, [name]), f"{title}, {name} plane") for name in PLANES),
+        legend=tuple((names.display_name(structure), visible_colour(structure, names)) for structure in present),
     )

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.evaluation.metrics.evaluate import read_prediction, read_truth
+from gynbtnet.evaluation.metrics.evaluation import read_prediction, read_truth
 from gynbtnet.evaluation.reports.slice_stack import SliceStack, slice_stack
 from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.imaging.mask_measures import union_of_boxes
@@ -93,7 +93,7 @@ def read_compared_case(cohort: Cohort, case_id: str, predictions: Mapping[str, P
         predictions: folder of predictions, by model.
 
     Raises:
-        BadInput: If a prediction is absent or damaged, see :func:`gynbtnet.evaluation.metrics.evaluate.evaluate`.
+        BadInput: If a prediction is absent or damaged, see :func:`gynbtnet.evaluation.metrics.evaluation.evaluate`.
     """
     case = cohort.case(case_id)
     segmentations = {TRUTH: read_truth(case, cohort.structures)}

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.evaluation.metrics.evaluate import Evaluation
+from gynbtnet.evaluation.metrics.evaluation import Evaluation
 from gynbtnet.evaluation.metrics.metrics import Score
 from gynbtnet.evaluation.reports.case_selection import Rank, mean_dsc, rank_cases
 from gynbtnet.evaluation.reports.compared_case import TRUTH, ComparedCase, read_compared_case
 from gynbtnet.evaluation.reports.html_slices import Panel, StructureStyle, ViewedCase
 from gynbtnet.evaluation.reports.slice_stack import SliceStack
 from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.pictures.overlays import colour
+from gynbtnet.pictures.overlays import visible_colour
 from gynbtnet.runtime.progress import track
 
 MISSED = {"none": "", "prediction": "missed", "truth": "false", "both": "absent", "unknown": "unknown"}
@@ -76,7 +76,7 @@ def example_cases(
     case_ids = dict.fromkeys([*rank_of, *(case_id for ranked in by_structure.values() for _, case_id in ranked)])
     drawer = _Drawer(
         evaluations,
-        {name: StructureStyle(names.display_name(name), colour(name, names)) for name in cohort.structures},
+        {name: StructureStyle(names.display_name(name), visible_colour(name, names)) for name in cohort.structures},
     )
     viewed: dict[str, ViewedCase] = {}
     rows: dict[str, PanelRow] = {}
