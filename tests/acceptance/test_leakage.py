@@ -85,7 +85,7 @@ def test_patients_identified_by_folder_are_not_mixed_with_unlabelled_scans(
     gynbtnet, export: Path, tmp_path: Path
 ) -> None:
     arguments = ("run", "smoke", "--cohort", export, "--set", "supervised=null", "--patient-id-from", "folder")
-    refused(gynbtnet(*arguments, "--unlabelled", export, "--out", tmp_path / "out"), "omit --unlabelled")
+    refused(gynbtnet(*arguments, "--unlabelled", export, "--out", tmp_path / "out"), "Omit --unlabelled")
 
 
 @pytest.fixture
