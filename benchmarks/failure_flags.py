@@ -19,15 +19,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gynbtnet.datasets.adapters import dicom_rt_export
-from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.datasets.split import split_patients
-from gynbtnet.evaluation.calibration.auroc import auroc_with_interval
-from gynbtnet.evaluation.metrics.evaluate import read_truth
-from gynbtnet.evaluation.metrics.metrics import dice
+from gynbtnet.datasets import Cohort, ingest, split_patients
+from gynbtnet.evaluation import auroc_with_interval, dice, read_truth
 from gynbtnet.experiment.cross_validation import CrossValidation, calibrate_from_folds, crossvalidate
-from gynbtnet.imaging.files.volume_files import read_volume
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging import Volume, read_volume
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.models.model import Model
 from gynbtnet.inference.quality.predicted_dsc import Quality
@@ -95,11 +90,11 @@ class Outcome:
 
 def phantom(folder: Path, patients: int) -> Cohort:
     write_brachytherapy(folder / "export", patients=patients, fractions=1, spacing=(4, 4, 4), matrix=(48, 72, 96))
-    return dicom_rt_export.ingest(folder / "export", folder / "cohort", structures=PELVIS)
+    return ingest(folder / "export", folder / "cohort", structures=PELVIS).cohort
 
 
 def real(folder: Path, data: Path) -> Cohort:
-    return dicom_rt_export.ingest(data / "sts", folder / "cohort", structures=("GTV_Mass_CT",))
+    return ingest(data / "sts", folder / "cohort", structures=("GTV_Mass_CT",)).cohort
 
 
 def trained(cohort: Cohort, recipe: str, changes: Sequence[str], folder: Path) -> tuple[CrossValidation, Cohort]:

@@ -24,7 +24,7 @@ def make_input(folder: Path, scans: int) -> None:
     import torch
     from safetensors.torch import save_file
 
-    from gynbtnet.imaging.dicom.ct_writer import write_ct_series
+    from gynbtnet.imaging import write_ct_series
     from gynbtnet.networks import GynBTNet
     from gynbtnet.phantom import pelvic_geometry, phantom_case
     from gynbtnet.preparation.planning.plan import Plan
@@ -89,7 +89,7 @@ def main() -> None:
 
 
 def labels_of(folder: Path) -> bytes:
-    from gynbtnet.imaging.files.volume_files import read_volume
+    from gynbtnet.imaging import read_volume
 
     return np.ascontiguousarray(read_volume(folder / "labels.nii.gz").array).tobytes()
 

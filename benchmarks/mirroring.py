@@ -17,11 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from gynbtnet.datasets.adapters import dicom_rt_export, totalsegmentator
-from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.evaluation.metrics.metrics import dice
-from gynbtnet.imaging.files.volume_files import read_volume
-from gynbtnet.imaging.sides import has_side
+from gynbtnet.datasets import Cohort, ingest
+from gynbtnet.evaluation import dice
+from gynbtnet.imaging import has_side, read_volume
 from gynbtnet.inference.engine.predict import predict
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.models.model import Model
@@ -41,9 +39,9 @@ def scans_of(stage: str, folder: Path) -> Cohort:
     """The stage's scans, patient by patient, as the demo writes them."""
     if stage == "supervised":
         write_organs(folder / "source", scans=sum(SCANS[stage]))
-        return totalsegmentator.ingest(folder / "source", folder / "cohort")
+        return ingest(folder / "source", folder / "cohort", "totalsegmentator").cohort
     write_brachytherapy(folder / "source", patients=sum(SCANS[stage]), fractions=1)
-    return dicom_rt_export.ingest(folder / "source", folder / "cohort", structures=STRUCTURES)
+    return ingest(folder / "source", folder / "cohort", structures=STRUCTURES).cohort
 
 
 def train(

@@ -26,7 +26,7 @@ import psutil
 import torch
 from safetensors.torch import save_file
 
-from gynbtnet.imaging.files.volume_files import read_volume, write_volume
+from gynbtnet.imaging import read_volume, write_volume
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.models.model import Model
 from gynbtnet.inference.models.model_loading import load_model

@@ -17,7 +17,7 @@ from pathlib import Path
 import blosc2
 import numpy as np
 
-from gynbtnet.imaging.files.volume_files import read_volume, write_volume
+from gynbtnet.imaging import read_volume, write_volume
 from gynbtnet.phantom import STRUCTURES, pelvic_geometry, phantom_case
 from gynbtnet.preparation.foreground import foreground_voxels
 from gynbtnet.preparation.normalise import clip_to_plan, normalise_channel

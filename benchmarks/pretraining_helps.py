@@ -20,11 +20,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gynbtnet.datasets.adapters import dicom_rt_export, scan_folders
-from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.datasets.split import hold_out_patients
-from gynbtnet.evaluation.metrics.metrics import dice
-from gynbtnet.imaging.files.volume_files import read_volume
+from gynbtnet.datasets import Cohort, hold_out_patients, ingest
+from gynbtnet.evaluation import dice
+from gynbtnet.imaging import read_volume
 from gynbtnet.inference.engine.predict import predict
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.models.model import Model
@@ -59,14 +57,14 @@ def phantom(folder: Path) -> Scans:
     """Synthetic scans: 24 without labels, 20 contoured patients to draw from, 5 to score."""
     write_unlabelled(folder / "unlabelled", scans=24)
     write_brachytherapy(folder / "export", patients=25, fractions=1)
-    cohort = dicom_rt_export.ingest(folder / "export", folder / "cohort", structures=STRUCTURES)
+    cohort = ingest(folder / "export", folder / "cohort", structures=STRUCTURES).cohort
     plan = PlanSettings(spacing=(4, 3, 3), patch_size=PATCH, preset="XS")
     return prepared_scans("Phantom", [folder / "unlabelled"], cohort, 5, plan, folder)
 
 
 def real(folder: Path, data: Path) -> Scans:
     """Soft-tissue sarcomas with their gross tumour volume, 8 of 26 to score; four further scans without labels."""
-    cohort = dicom_rt_export.ingest(data / "sts", folder / "cohort", structures=("GTV_Mass_CT",))
+    cohort = ingest(data / "sts", folder / "cohort", structures=("GTV_Mass_CT",)).cohort
     further = [data / name for name in ("acrin_flt_breast_001", "crlm_ct_1006", "totalsegmentator_example")]
     plan = PlanSettings(spacing=(4, 3, 3), patch_size=PATCH, preset="XS")
     return prepared_scans("Real scans", further, cohort, 8, plan, folder)
@@ -78,7 +76,7 @@ def prepared_scans(
     """Everything prepared; scans of the contoured patients, but not of those to be scored, are pretrained on too."""
     held_out = hold_out_patients(cohort.patients, test, seed=0)
     pool = cohort.of_patients(set(cohort.patients).difference(held_out))
-    shown = scan_folders.ingest(unlabelled, folder / "shown", also=pool)
+    shown = ingest(unlabelled, folder / "shown", "scans", include_cohort=pool).cohort
     return Scans(
         name,
         prepare(shown, make_plan(shown, with_batch(settings, 4)), folder / "prepared" / "unlabelled"),

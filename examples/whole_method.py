@@ -20,8 +20,7 @@ from gynbtnet import (
     split_patients,
     write_rtstruct,
 )
-from gynbtnet.imaging.files.volume_files import write_volume
-from gynbtnet.imaging.structure_names import StructureNames
+from gynbtnet.imaging import StructureNames, write_volume
 from gynbtnet.phantom import write_brachytherapy
 
 
@@ -31,7 +30,7 @@ def main(folder: Path) -> None:
 
     # Scans and contours in one form, and patients divided, never their fractions.
     recipe = load_recipe("smoke")
-    cohort = ingest(folder / "export", folder / "cohort", structures=recipe.structures)
+    cohort = ingest(folder / "export", folder / "cohort", structures=recipe.structures).cohort
     split = split_patients(cohort, test=1, folds=2)
     seen = cohort.of_patients(split.training_patients(0) + split.validation_patients(0))
 

@@ -15,17 +15,9 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from gynbtnet.datasets.case import Case, Source
-from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.datasets.ingestion.patient_table import PatientTable
-from gynbtnet.datasets.patient_key import PatientKey
-from gynbtnet.datasets.split import Split
-from gynbtnet.evaluation.dose.external_beam import parse_external_beam
-from gynbtnet.evaluation.dose.planning_aims import EMBRACE_II, PlanningAims
-from gynbtnet.imaging.files.volume_files import write_volume
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.datasets import Case, Cohort, PatientKey, PatientTable, Source, Split
+from gynbtnet.evaluation import EMBRACE_II, PlanningAims, parse_external_beam
+from gynbtnet.imaging import Geometry, StructureNames, Volume, write_volume
 from gynbtnet.inference.models.model import Model
 from gynbtnet.inference.quality.predicted_dsc import FILE, Quality
 from gynbtnet.networks import GynBTNet
@@ -189,9 +181,7 @@ def test_tables(tmp_path: Path) -> None:
     beams.write_text("patient,dose_gy,fractions\na,45,25\nb,50.4,28\n")
     attack(beams, lambda: parse_external_beam(str(beams), ["a", "b"]), 150)
     key = tmp_path / "key.csv"
-    written = PatientKey.load(key)
-    written.add(["x", "y"])
-    written.save()
+    PatientKey.load(key).with_patients(["x", "y"]).save()
     attack(key, lambda: PatientKey.load(key), 150)
 
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from gynbtnet.runtime.public_names import lazy_names
 
 if TYPE_CHECKING:
-    from gynbtnet.datasets.adapters.dicom_rt_export import ingest
     from gynbtnet.datasets.cohort import Cohort
+    from gynbtnet.datasets.ingest_scans import ingest
     from gynbtnet.datasets.split import split_patients
-    from gynbtnet.evaluation.metrics.evaluate import evaluate
+    from gynbtnet.evaluation.metrics.evaluation import evaluate
     from gynbtnet.imaging.dicom.ct_series import read_ct_series
     from gynbtnet.imaging.dicom.rt.rtstruct_writer import write_rtstruct
     from gynbtnet.imaging.volume import Segmentation, Volume
@@ -49,7 +49,7 @@ __getattr__, __dir__ = lazy_names(
         "imaging.dicom.ct_series": ["read_ct_series"],
         "imaging.dicom.rt.rtstruct_writer": ["write_rtstruct"],
         "datasets.cohort": ["Cohort"],
-        "datasets.adapters.dicom_rt_export": ["ingest"],
+        "datasets.ingest_scans": ["ingest"],
         "datasets.split": ["split_patients"],
         "preparation.planning.make_plan": ["make_plan"],
         "preparation.prepare": ["prepare"],
@@ -58,6 +58,6 @@ __getattr__, __dir__ = lazy_names(
         "inference.models.model": ["Model"],
         "inference.models.model_loading": ["load_model"],
         "inference.engine.predict": ["predict"],
-        "evaluation.metrics.evaluate": ["evaluate"],
+        "evaluation.metrics.evaluation": ["evaluate"],
     },
 )

@@ -6,12 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gynbtnet.imaging.dicom.ct_series import CTSeries
-from gynbtnet.imaging.dicom.ct_writer import write_ct_series
-from gynbtnet.imaging.dicom.rt.rtstruct_writer import write_rtstruct
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.imaging.volume import Segmentation, Volume
+from gynbtnet.imaging import CTSeries, Geometry, Segmentation, StructureNames, Volume, write_ct_series, write_rtstruct
 from gynbtnet.recipes.loading import load_recipe, save_recipe
 
 GRID = Geometry((6, 24, 24), (4.0, 3.0, 3.0), (-36.0, -36.0, 0.0))
@@ -92,17 +87,17 @@ def test_of_two_ct_series_the_wrong_one_asked_for(gynbtnet, tmp_path: Path, untr
     [
         (("inspect", "export", "--out", "picture.jpg"), ("picture.jpg", ".png")),
         (("inspect", "nothing"), ("no folder", "nothing")),
-        (("convert", "export/RS.dcm", "--out", "x.nii.gz"), ("needs the CT", "--ct")),
-        (("convert", "export/RS.dcm", "--ct", "export", "--out", "export/RS.dcm"), ("exists already", "--force")),
+        (("convert", "export/RS.dcm", "--out", "x.nii.gz"), ("requires the CT", "--ct")),
+        (("convert", "export/RS.dcm", "--ct", "export", "--out", "export/RS.dcm"), ("already exists", "--force")),
         (("convert", "export/RS.dcm", "--ct", "export", "--out", "x.nrrd", "--structures", "a,a"), ("one twice",)),
         (("ingest", "export", "--out", "c", "--structures", "bladder", "--resample-labels"), ("--resample-labels",)),
         (
             ("ingest", "export", "--out", "c", "--structures", "bladder", "--pseudonymise", "c/key.csv"),
-            ("would lie in the cohort", "apart"),
+            ("would be in the cohort", "outside it"),
         ),
         (
             ("ingest", "export", "--out", "c", "--structures", "bladder", "--pseudonymise", "export/RS.dcm"),
-            ("no key of patients", "study_id"),
+            ("not a key of patients", "study_id"),
         ),
     ],
 )
@@ -218,7 +213,7 @@ def test_scans_for_a_stage_that_is_left_out(gynbtnet, tmp_path: Path) -> None:
         (("ingest", "NOWHERE", "--out", "OUT"), ["--structures"]),
         (("ingest", "NOWHERE", "--out", "OUT", "--structures", "bladder,bladder"), ["twice"]),
         (("ingest", "NOWHERE", "--out", "OUT", "--layout", "scans", "--structures", "bladder"), ["--structures"]),
-        (("ingest", "NOWHERE", "--out", "OUT", "--layout", "scans", "--aliases", "names.yaml"), ["--aliases"]),
+        (("ingest", "NOWHERE", "--out", "OUT", "--layout", "scans", "--aliases", "ALIASES"), ["--aliases"]),
         (("predict", "NOWHERE", "NOWHERE", "--out", "OUT"), ["model"]),
         (("predict", "NOWHERE", "NOWHERE", "--out", "OUT", "--set", "prediction.overlap=0"), ["--recipe"]),
         (("evaluate", "NOWHERE", "NOWHERE", "--out", "OUT"), ["There is no folder"]),
@@ -226,7 +221,8 @@ def test_scans_for_a_stage_that_is_left_out(gynbtnet, tmp_path: Path) -> None:
     ],
 )
 def test_a_mistake_on_the_command_line(gynbtnet, tmp_path: Path, arguments: tuple[str, ...], words: list[str]) -> None:
-    places = {"OUT": tmp_path / "out", "NOWHERE": tmp_path / "nowhere"}
+    (tmp_path / "aliases.yaml").write_text("hr_ctv: [target]")
+    places = {"OUT": tmp_path / "out", "NOWHERE": tmp_path / "nowhere", "ALIASES": tmp_path / "aliases.yaml"}
     refused(gynbtnet(*(places.get(word, word) for word in arguments)), *words)
     assert not (tmp_path / "out").exists()
 

@@ -9,10 +9,8 @@ import numpy as np
 import pydicom
 import pytest
 
-from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.imaging.dicom.ct_writer import write_ct_series
-from gynbtnet.imaging.files.volume_files import write_volume
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.datasets import Cohort
+from gynbtnet.imaging import Volume, write_ct_series, write_volume
 from gynbtnet.phantom import PhantomCase, pelvic_geometry, phantom_case, write_clinic_fraction
 
 from .test_bad_input import refused

@@ -9,10 +9,9 @@ from typing import Any
 import pydicom
 import pytest
 
-from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.datasets.split import Split
-from gynbtnet.evaluation.metrics.evaluate import Evaluation
-from gynbtnet.imaging.files.volume_files import read_volume
+from gynbtnet.datasets import Cohort, Split
+from gynbtnet.evaluation import Evaluation
+from gynbtnet.imaging import read_volume
 from gynbtnet.phantom import cohorts
 from gynbtnet.recipes.loading import load_recipe
 

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from matplotlib.image import imread
 
-from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.datasets.split import Split
+from gynbtnet.datasets import Cohort, Split
 
 from .test_bad_input import refused, write_contours, write_ct
 
@@ -31,7 +30,7 @@ def export(tmp_path: Path) -> Path:
 @pytest.fixture
 def ingest(gynbtnet, export: Path, tmp_path: Path) -> Callable:
     def run(*options: object):
-        table = ("--patients-from", tmp_path / "patients.csv")
+        table = ("--patient-id-from", tmp_path / "patients.csv")
         bladder = ("--structures", "bladder")
         return gynbtnet("ingest", export, "--out", tmp_path / "cohort", *bladder, *table, *options)
 
@@ -84,8 +83,8 @@ def test_one_failing_scan_stops_no_other(ingest: Callable, export: Path, tmp_pat
     ended = ingest("--jobs", 2)
     assert ended.code == 1
     assert "Traceback" not in ended.err
-    (told,) = [line for line in ended.err.splitlines() if line.startswith("unreadable: ")]
-    assert "P3/Fx1" in told and "--allow-missing-slices" in told
+    (line,) = [line for line in ended.err.splitlines() if line.startswith("unreadable: ")]
+    assert "P3/Fx1" in line and "--allow-missing-slices" in line
     assert len(Cohort.load(tmp_path / "cohort").cases) == 19
     report = json.loads((tmp_path / "cohort" / "integrity.json").read_text())
     assert [problem["kind"] for problem in report["problems"]] == ["unreadable"]
@@ -110,11 +109,14 @@ def test_a_scan_under_two_names_is_told(gynbtnet, tmp_path: Path) -> None:
         (("describe", "NOWHERE"), ("There is no folder",)),
         (("describe", "NOWHERE", "--out", "picture.jpg"), ("picture.jpg", ".png")),
         (
-            ("ingest", "HERE", "--out", "OUT", "--structures", "a", "--patients-from", "{who}"),
-            ("no pattern", "{patient}"),
+            ("ingest", "HERE", "--out", "OUT", "--structures", "a", "--patient-id-from", "{who}"),
+            ("not a pattern", "{patient}"),
         ),
         (("ingest", "HERE", "--out", "OUT", "--layout", "scans", "--channels", "CT,CT"), ("--channels", "twice")),
-        (("ingest", "HERE", "--out", "OUT", "--layout", "tcia-covid", "--allow-gantry-tilt"), ("no use", "--allow-")),
+        (
+            ("ingest", "HERE", "--out", "OUT", "--layout", "tcia-covid", "--allow-gantry-tilt"),
+            ("doesn't use", "--allow-"),
+        ),
     ],
 )
 def test_mistakes_are_told(gynbtnet, tmp_path: Path, arguments: tuple[str, ...], words: tuple[str, ...]) -> None:

@@ -12,9 +12,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.datasets.split import Split
-from gynbtnet.evaluation.metrics.evaluate import Evaluation
+from gynbtnet.datasets import Cohort, Split
+from gynbtnet.evaluation import Evaluation
 from gynbtnet.experiment import paper_experiment as compared_experiment
 from gynbtnet.experiment.cross_validation import CrossValidation
 from gynbtnet.runtime.json_files import sha256_of

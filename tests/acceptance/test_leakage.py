@@ -6,9 +6,7 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from gynbtnet.datasets.adapters import dicom_rt_export, scan_folders
-from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.datasets.split import Split
+from gynbtnet.datasets import Cohort, Split, ingest
 from gynbtnet.phantom import write_brachytherapy
 from gynbtnet.preparation.store import PreparedCohort
 from gynbtnet.training import stages
@@ -74,19 +72,19 @@ def test_a_held_out_scan_among_the_unlabelled_is_refused(gynbtnet, export: Path,
 
 
 def test_a_training_patients_scan_among_the_unlabelled_is_taken_once(export: Path, tmp_path: Path) -> None:
-    cohort = dicom_rt_export.ingest(export, tmp_path / "cohort", structures=STRUCTURES.split(","))
+    cohort = ingest(export, tmp_path / "cohort", structures=STRUCTURES.split(",")).cohort
     seen = cohort.of_patients(cohort.patients[:2])
     (tmp_path / "more").mkdir()
     assert seen.cases[0].source.ct_folder
     shutil.copytree(seen.cases[0].source.ct_folder, tmp_path / "more" / "CT")
-    unlabelled = scan_folders.ingest(tmp_path / "more", tmp_path / "unlabelled", also=seen)
+    unlabelled = ingest(tmp_path / "more", tmp_path / "unlabelled", "scans", include_cohort=seen).cohort
     assert sorted(case.patient for case in unlabelled.cases) == sorted(seen.patients)
 
 
 def test_patients_told_apart_by_folder_are_not_mixed_with_unlabelled_scans(
     gynbtnet, export: Path, tmp_path: Path
 ) -> None:
-    arguments = ("run", "smoke", "--cohort", export, "--set", "supervised=null", "--patients-from", "folder")
+    arguments = ("run", "smoke", "--cohort", export, "--set", "supervised=null", "--patient-id-from", "folder")
     refused(gynbtnet(*arguments, "--unlabelled", export, "--out", tmp_path / "out"), "leave --unlabelled out")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.datasets import Cohort
 
 from .test_bad_input import write_contours, write_ct
 
@@ -52,7 +52,7 @@ def test_nothing_printed_or_named_betrays_a_patient(
         ("convert", export / "scan0" / "RS.dcm", "--ct", export / "scan0", "--out", out / "labels.nii.gz"),
         ("convert", export / "scan0" / "RS.dcm", "--ct", export / "scan1", "--out", out / "wrong.nii.gz"),
         ("ingest", export, "--out", out / "cohort", *bladder),
-        ("ingest", export, "--out", out / "folders", *bladder, "--patients-from", "folder"),
+        ("ingest", export, "--out", out / "folders", *bladder, "--patient-id-from", "folder"),
         ("ingest", export, "--out", out / "lacking", "--structures", "bladder,sigmoid"),
         ("ingest", tmp_path / "damaged", "--out", out / "scans", "--layout", "scans"),
         ("split", out / "cohort", "--out", out / "split.json", "--test", "1", "--folds", "1"),

@@ -16,10 +16,8 @@ from gynbtnet.baselines.nnunet_library import DATASET, import_nnunet_library, li
 from gynbtnet.baselines.nnunet_model import NnUNetModel, _check_trusted
 from gynbtnet.baselines.nnunet_training import RECORD, _check_harmless, train_nnunet
 from gynbtnet.baselines.settings import NnUNetSettings
-from gynbtnet.datasets.adapters.dicom_rt_export import ingest
-from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.datasets.split import Split, split_patients
-from gynbtnet.imaging.files.volume_files import read_volume
+from gynbtnet.datasets import Cohort, Split, ingest, split_patients
+from gynbtnet.imaging import read_volume
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.phantom import write_brachytherapy
 from gynbtnet.runtime.errors import BadInput
@@ -31,7 +29,7 @@ TINY = {"epochs": 2, "steps_per_epoch": 1, "validation_steps": 1, "checkpoint_in
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     folder = tmp_path_factory.mktemp("nnunet")
     write_brachytherapy(folder / "export", patients=3, fractions=1, spacing=(6, 5, 5), matrix=(24, 48, 56), seed=7)
-    return ingest(folder / "export", folder / "cohort", structures=("hr_ctv", "bladder", "rectum"))
+    return ingest(folder / "export", folder / "cohort", structures=("hr_ctv", "bladder", "rectum")).cohort
 
 
 @pytest.fixture(scope="module")

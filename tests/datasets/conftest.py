@@ -1,4 +1,4 @@
-"""A clinic's export in miniature, and where the real scans lie."""
+"""Synthetic DICOM exports in miniature, and the folder of the real scans."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -6,12 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gynbtnet.imaging.dicom.ct_series import CTSeries
-from gynbtnet.imaging.dicom.ct_writer import write_ct_series
-from gynbtnet.imaging.dicom.rt.rtstruct_writer import write_rtstruct
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.imaging.volume import Segmentation, Volume
+from gynbtnet.imaging import CTSeries, Geometry, Segmentation, StructureNames, Volume, write_ct_series, write_rtstruct
 from gynbtnet.phantom import PhantomCase, pelvic_geometry, phantom_case
 
 GRID = Geometry((8, 24, 20), (3.0, 2.0, 2.0), (-20.0, -30.0, 5.0))

@@ -1,8 +1,9 @@
-"""Each archive's layout in miniature, built of the phantom: what is taken, whose it is, and what is told of faults."""
+"""Ingestion of every layout, in miniature and built from the phantom: scans, patients and reported problems."""
 
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -10,18 +11,16 @@ import pytest
 import SimpleITK as sitk
 
 from gynbtnet.cli.cohort_commands import Layout
+from gynbtnet.datasets import ADAPTERS, dry_run, ingest
 from gynbtnet.datasets.adapters import ct_colonography as colonography_adapter
 from gynbtnet.datasets.adapters import flare22 as flare22_adapter
 from gynbtnet.datasets.adapters import hnscc as hnscc_adapter
 from gynbtnet.datasets.adapters import ribfrac as ribfrac_adapter
 from gynbtnet.datasets.adapters import tcia_covid as covid_adapter
-from gynbtnet.datasets.adapters.layouts import LAYOUTS, Choices, dry_run_layout, ingest_layout
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.datasets.ingestion.ingest import Ingestion
+from gynbtnet.datasets.ingestion.ingest_found import Ingestion
 from gynbtnet.datasets.ingestion.integrity import IntegrityReport
-from gynbtnet.imaging.dicom.ct_writer import write_ct_series
-from gynbtnet.imaging.files.volume_files import read_volume, to_sitk, write_volume
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging import Volume, read_volume, to_sitk, write_ct_series, write_volume
 from gynbtnet.phantom import PhantomCase
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import read_json
@@ -31,7 +30,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "reference" / "archives.md"
 
 
 def series(case: PhantomCase, folder: Path, patient: str, description: str, *, seed: int, position: str = "") -> None:
-    """A CT series as the downloader of The Cancer Imaging Archive writes it."""
+    """Write a CT series as the downloader of The Cancer Imaging Archive does."""
     ct = write_ct_series(
         case.scan, folder, patient_id=patient, study_description="", series_description=description, seed=seed
     )
@@ -98,14 +97,14 @@ def mr_of(case: PhantomCase) -> Volume:
 
 
 def nnunet(folder: Path, phantoms: Phantoms) -> None:
-    described = {
+    description = {
         "channel_names": {"0": "CT", "1": "MR"},
         "labels": {"background": 0, "hr_ctv": 1, "bladder": 2, "rectum": 3, "sigmoid": 4, "uterus": 5},
         "numTraining": 2,
         "file_ending": ".nii.gz",
     }
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "dataset.json").write_text(json.dumps(described))
+    (folder / "dataset.json").write_text(json.dumps(description))
     for number, case in enumerate(phantoms[:2], start=1):
         write_volume(case.scan, folder / "imagesTr" / f"case_{number}_0000.nii.gz")
         write_volume(mr_of(case), folder / "imagesTr" / f"case_{number}_0001.nii.gz")
@@ -118,18 +117,18 @@ def decathlon(folder: Path, phantoms: Phantoms) -> None:
         {"image": f"./imagesTr/pelvis_{number:03d}.nii.gz", "label": f"./labelsTr/pelvis_{number:03d}.nii.gz"}
         for number in (1, 2)
     ]
-    described = {
+    description = {
         "modality": {"0": "CT", "1": "MR"},
         "labels": {"0": "background", "1": "hr_ctv", "2": "bladder", "3": "rectum", "4": "sigmoid", "5": "uterus"},
         "training": listed,
         "test": ["./imagesTs/pelvis_003.nii.gz"],
     }
-    (folder / "dataset.json").write_text(json.dumps(described))
+    (folder / "dataset.json").write_text(json.dumps(description))
     for case, files in zip(phantoms, listed, strict=False):
         ct = to_sitk(Volume(case.scan.array.astype(np.float32), case.scan.geometry))
         sitk.WriteImage(sitk.JoinSeries([ct, to_sitk(mr_of(case))]), folder / files["image"])
         write_volume(case.structures.labels, folder / files["label"])
-    (folder / "imagesTr" / "._pelvis_001.nii.gz").write_text("what a Mac leaves in an archive")
+    (folder / "imagesTr" / "._pelvis_001.nii.gz").write_text("a file that macOS adds to archives")
 
 
 def scans(folder: Path, phantoms: Phantoms) -> None:
@@ -158,28 +157,27 @@ BUILD: dict[str, Callable[[Path, Phantoms], None]] = {
     "nnunet": nnunet,
     "decathlon": decathlon,
 }
-BLADDER = Choices(structures=("bladder",))
-CHOICES = {"dicom-rt": BLADDER}
+BLADDER: dict[str, Any] = {"structures": ("bladder",)}
+OPTIONS = {"dicom-rt": BLADDER}
 
 
-def test_every_layout_is_built_here_and_told_in_the_docs() -> None:
-    assert set(BUILD) == set(LAYOUTS)
+def test_every_layout_is_tested_here_and_documented() -> None:
+    assert set(BUILD) == set(ADAPTERS)
     page = DOCS.read_text()
-    for name in LAYOUTS:
+    for name in ADAPTERS:
         assert f"`{name}`" in page
-    assert [layout.value for layout in Layout] == list(LAYOUTS)
+    assert [layout.value for layout in Layout] == list(ADAPTERS)
     for archive in (flare22_adapter, hnscc_adapter, ribfrac_adapter, colonography_adapter, covid_adapter):
         assert archive.ARCHIVE.source in page
         assert f"{archive.ARCHIVE.scans:,}" in page
 
 
 @pytest.fixture
-def ingest(tmp_path: Path, phantoms: Phantoms) -> Callable[..., Ingestion]:
-    def run(layout: str, choices: Choices | None = None, **options: object) -> Ingestion:
+def build_and_ingest(tmp_path: Path, phantoms: Phantoms) -> Callable[..., Ingestion]:
+    def run(layout: str, **options: Any) -> Ingestion:
         if not (tmp_path / layout).exists():
             BUILD[layout](tmp_path / layout, phantoms)
-        choices = choices or CHOICES.get(layout)
-        return ingest_layout(layout, tmp_path / layout, tmp_path / "cohort", choices, **options)  # type: ignore[arg-type]
+        return ingest(tmp_path / layout, tmp_path / "cohort", layout, **{**OPTIONS.get(layout, {}), **options})
 
     return run
 
@@ -188,69 +186,69 @@ def voxels(cohort: Cohort) -> dict[str, np.ndarray]:
     return {case.id: read_volume(case.image).array for case in cohort.cases}
 
 
-def same(cohort: Cohort, expected: dict[str, PhantomCase]) -> None:
-    """The cohort has these cases with these voxels and no others."""
-    got = voxels(cohort)
-    assert sorted(got) == sorted(expected)
+def check_cases(cohort: Cohort, expected: dict[str, PhantomCase]) -> None:
+    """Check that the cohort has exactly these cases with these voxels."""
+    arrays = voxels(cohort)
+    assert sorted(arrays) == sorted(expected)
     for name, case in expected.items():
-        np.testing.assert_array_equal(got[name], case.scan.array)
+        np.testing.assert_array_equal(arrays[name], case.scan.array)
 
 
 @pytest.mark.parametrize("layout", sorted(BUILD))
-def test_a_dry_run_writes_nothing_and_foretells_the_cohort(
-    layout: str, tmp_path: Path, phantoms: Phantoms, ingest: Callable[..., Ingestion]
+def test_a_dry_run_writes_nothing_and_predicts_the_cohort(
+    layout: str, tmp_path: Path, phantoms: Phantoms, build_and_ingest: Callable[..., Ingestion]
 ) -> None:
     BUILD[layout](tmp_path / layout, phantoms)
     before = sorted(tmp_path.rglob("*"))
-    seen = dry_run_layout(layout, tmp_path / layout, tmp_path / "cohort", CHOICES.get(layout))
+    seen = dry_run(tmp_path / layout, tmp_path / "cohort", layout, **OPTIONS.get(layout, {}))
     assert sorted(tmp_path.rglob("*")) == before
-    done = ingest(layout)
-    assert [one.id for one in seen.scans] == [case.id for case in done.cohort.cases]
+    done = build_and_ingest(layout)
+    assert [scan.id for scan in seen.scans] == [case.id for case in done.cohort.cases]
     assert seen.report == done.report
     assert read_json(IntegrityReport, tmp_path / "cohort" / "integrity.json", "") == done.report
     assert Cohort.load(tmp_path / "cohort") == done.cohort
 
 
-def test_processes_side_by_side_make_the_same_cohort(ingest: Callable[..., Ingestion], tmp_path: Path) -> None:
-    done = ingest("totalsegmentator", jobs=2).cohort
-    alone = ingest_layout("totalsegmentator", tmp_path / "totalsegmentator", tmp_path / "alone", jobs=1).cohort
+def test_parallel_processes_make_the_same_cohort(build_and_ingest: Callable[..., Ingestion], tmp_path: Path) -> None:
+    done = build_and_ingest("totalsegmentator", jobs=2).cohort
+    alone = ingest(tmp_path / "totalsegmentator", tmp_path / "alone", "totalsegmentator", jobs=1).cohort
     assert [case.relative_to(done.folder) for case in done.cases] == [
         case.relative_to(alone.folder) for case in alone.cases
     ]
     before = {path: path.stat().st_mtime_ns for path in done.folder.rglob("*.nii.gz")}
-    ingest("totalsegmentator", jobs=2)  # a second call keeps what stands
+    build_and_ingest("totalsegmentator", jobs=2)  # a second call keeps the cases
     assert {path: path.stat().st_mtime_ns for path in done.folder.rglob("*.nii.gz")} == before
 
 
-def test_flare22_without_and_with_its_organs(ingest: Callable[..., Ingestion], phantoms: Phantoms) -> None:
-    done = ingest("flare22")
-    same(done.cohort, {"Case-00001_f1": phantoms[0], "Case-00002_f1": phantoms[1]})
+def test_flare22_without_and_with_its_organs(build_and_ingest: Callable[..., Ingestion], phantoms: Phantoms) -> None:
+    done = build_and_ingest("flare22")
+    check_cases(done.cohort, {"Case-00001_f1": phantoms[0], "Case-00002_f1": phantoms[1]})
     assert done.report.expected == 2000
-    assert "The paper took 2000 scans from this archive; here are 2." in done.cohort.notes
-    drawn = ingest("flare22", Choices(structures=("kidney_left", "liver")))
-    same(drawn.cohort, {"FLARE22-Tr-0001_f1": phantoms[2]})
-    (case,) = drawn.cohort.cases
+    assert "The paper took 2000 scans from this archive; this cohort has 2." in done.cohort.notes
+    labelled = build_and_ingest("flare22", structures=("kidney_left", "liver"))
+    check_cases(labelled.cohort, {"FLARE22-Tr-0001_f1": phantoms[2]})
+    (case,) = labelled.cohort.cases
     assert case.labels
     np.testing.assert_array_equal(read_volume(case.labels).array, phantoms[2].structures.labels.array == 2)
     assert case.volumes_cm3["kidney_left"] == pytest.approx(phantoms[2].structures.volume_cm3("bladder"), abs=1e-3)
     with pytest.raises(BadInput, match="FLARE22 has no tail"):
-        ingest("flare22", Choices(structures=("tail",)))
+        build_and_ingest("flare22", structures=("tail",))
 
 
-def test_hnscc_leaves_out_short_series(ingest: Callable[..., Ingestion], phantoms: Phantoms) -> None:
-    done = ingest("hnscc")
-    same(done.cohort, {"patient-001_f1": phantoms[0], "patient-002_f1": phantoms[1]})
+def test_hnscc_leaves_out_short_series(build_and_ingest: Callable[..., Ingestion], phantoms: Phantoms) -> None:
+    done = build_and_ingest("hnscc")
+    check_cases(done.cohort, {"patient-001_f1": phantoms[0], "patient-002_f1": phantoms[1]})
     assert "1 CT series that are short or not axial were left out." in done.cohort.notes
     assert done.report.expected == 1287
 
 
 def test_hnscc_layout_on_real_scans(data: Path, tmp_path: Path) -> None:
-    """Two real patients of other archives, laid out as HNSCC is; the voxels by an independent reader."""
+    """Two real patients of other archives in the layout of HNSCC; an independent reader gives the expected voxels."""
     for number, folder in enumerate(("acrin_flt_breast_001", "crlm_ct_1006"), start=1):
         study = tmp_path / "HNSCC" / f"HNSCC-01-{number:04d}" / "study"
         study.mkdir(parents=True)
         (study / "1.000000-CT").symlink_to(data / folder / "CT")
-    cohort = ingest_layout("hnscc", tmp_path / "HNSCC", tmp_path / "cohort", jobs=2).cohort
+    cohort = ingest(tmp_path / "HNSCC", tmp_path / "cohort", "hnscc", jobs=2).cohort
     assert [case.geometry.shape for case in cohort.cases] == [(99, 512, 512), (51, 512, 512)]
     reader = sitk.ImageSeriesReader()
     reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(data / "crlm_ct_1006" / "CT")))
@@ -261,28 +259,28 @@ def test_hnscc_layout_on_real_scans(data: Path, tmp_path: Path) -> None:
 
 
 def test_ribfrac_takes_500_and_makes_fractures_one_structure(
-    ingest: Callable[..., Ingestion], phantoms: Phantoms
+    build_and_ingest: Callable[..., Ingestion], phantoms: Phantoms
 ) -> None:
-    done = ingest("ribfrac")
-    same(done.cohort, {"RibFrac1_f1": phantoms[0], "RibFrac421_f1": phantoms[1]})
+    done = build_and_ingest("ribfrac")
+    check_cases(done.cohort, {"RibFrac1_f1": phantoms[0], "RibFrac421_f1": phantoms[1]})
     assert "1 scans without contours, above number 500, were left out." in done.cohort.notes
-    drawn = ingest("ribfrac", Choices(structures=("rib_fracture",))).cohort
-    for case, phantom in zip(drawn.cases, phantoms, strict=False):
+    labelled = build_and_ingest("ribfrac", structures=("rib_fracture",)).cohort
+    for case, phantom in zip(labelled.cases, phantoms, strict=False):
         assert case.labels
         np.testing.assert_array_equal(read_volume(case.labels).array, phantom.structures.labels.array > 0)
 
 
-def test_colonography_takes_the_longest_series_of_each_position(ingest: Callable[..., Ingestion]) -> None:
-    cohort = ingest("ct-colonography").cohort
+def test_colonography_takes_the_longest_series_of_each_position(build_and_ingest: Callable[..., Ingestion]) -> None:
+    cohort = build_and_ingest("ct-colonography").cohort
     assert [case.position for case in cohort.cases] == ["FFP", "HFS"]
     assert [case.geometry.shape[0] for case in cohort.cases] == [16, 20]
     assert cohort.patients == ("patient-001",)
     assert any("1 prone, 1 supine; 1 further series" in note for note in cohort.notes)
 
 
-def test_covid_scans_are_ordered_by_day(ingest: Callable[..., Ingestion], phantoms: Phantoms) -> None:
-    cohort = ingest("tcia-covid").cohort
-    same(
+def test_covid_scans_are_ordered_by_day(build_and_ingest: Callable[..., Ingestion], phantoms: Phantoms) -> None:
+    cohort = build_and_ingest("tcia-covid").cohort
+    check_cases(
         cohort,
         {
             "volume-covid19-A-0001_f1": phantoms[0],
@@ -294,8 +292,10 @@ def test_covid_scans_are_ordered_by_day(ingest: Callable[..., Ingestion], phanto
 
 
 @pytest.mark.parametrize("layout", ["nnunet", "decathlon"])
-def test_channels_come_along(layout: str, ingest: Callable[..., Ingestion], phantoms: Phantoms) -> None:
-    cohort = ingest(layout).cohort
+def test_further_channels_are_ingested(
+    layout: str, build_and_ingest: Callable[..., Ingestion], phantoms: Phantoms
+) -> None:
+    cohort = build_and_ingest(layout).cohort
     assert cohort.channels == ("CT", "MR")
     assert cohort.structures == ("hr_ctv", "bladder", "rectum", "sigmoid", "uterus")
     assert json.loads((cohort.folder / "dataset.json").read_text())["channel_names"] == {"0": "CT", "1": "MR"}
@@ -308,9 +308,9 @@ def test_channels_come_along(layout: str, ingest: Callable[..., Ingestion], phan
         assert case.images[1].name == f"{case.id}_0001.nii.gz"
 
 
-def test_a_cohort_of_ours_keeps_its_patients(ingest: Callable[..., Ingestion], tmp_path: Path) -> None:
-    cohort = ingest("dicom-rt").cohort
-    again = ingest_layout("nnunet", cohort.folder, tmp_path / "again").cohort
+def test_our_own_cohort_keeps_its_patients(build_and_ingest: Callable[..., Ingestion], tmp_path: Path) -> None:
+    cohort = build_and_ingest("dicom-rt").cohort
+    again = ingest(cohort.folder, tmp_path / "again", "nnunet").cohort
     assert [(case.patient, case.fraction, case.id) for case in again.cases] == [
         (case.patient, case.fraction, case.id) for case in cohort.cases
     ]
@@ -319,24 +319,24 @@ def test_a_cohort_of_ours_keeps_its_patients(ingest: Callable[..., Ingestion], t
 
 
 def test_several_cohorts_become_one(tmp_path: Path, phantoms: Phantoms) -> None:
-    """Both have a patient-001, who are two people."""
+    """Both have a patient-001, but these are different people."""
     for number, name in enumerate(("one", "other")):
         series(phantoms[number], tmp_path / name / "CT", f"P{number}", "", seed=number)
-        ingest_layout("scans", tmp_path / name, tmp_path / "cohorts" / name)
+        ingest(tmp_path / name, tmp_path / "cohorts" / name, "scans")
     sources = [tmp_path / "cohorts" / name for name in ("one", "other")]
-    cohort = ingest_layout("nnunet", sources, tmp_path / "all").cohort
+    cohort = ingest(sources, tmp_path / "all", "nnunet").cohort
     assert cohort.patients == ("one-patient-001", "other-patient-001")
-    same(cohort, {"one-patient-001_f1": phantoms[0], "other-patient-001_f1": phantoms[1]})
-    nnunet(tmp_path / "drawn", phantoms)
+    check_cases(cohort, {"one-patient-001_f1": phantoms[0], "other-patient-001_f1": phantoms[1]})
+    nnunet(tmp_path / "labelled", phantoms)
     with pytest.raises(BadInput, match="other labels or channels"):
-        ingest_layout("nnunet", [*sources, tmp_path / "drawn"], tmp_path / "more")
+        ingest([*sources, tmp_path / "labelled"], tmp_path / "more", "nnunet")
 
 
-def test_a_cohort_of_ours_keeps_what_its_cases_lack(tmp_path: Path, phantoms: Phantoms) -> None:
+def test_our_own_cohort_keeps_its_missing_structures(tmp_path: Path, phantoms: Phantoms) -> None:
     totalsegmentator(tmp_path / "ts", phantoms)
     (tmp_path / "ts" / "s0001" / "segmentations" / "colon.nii.gz").unlink()
-    cohort = ingest_layout("totalsegmentator", tmp_path / "ts", tmp_path / "cohort").cohort
-    again = ingest_layout("nnunet", cohort.folder, tmp_path / "again").cohort
+    cohort = ingest(tmp_path / "ts", tmp_path / "cohort", "totalsegmentator").cohort
+    again = ingest(cohort.folder, tmp_path / "again", "nnunet").cohort
     assert [case.missing for case in again.cases] == [case.missing for case in cohort.cases] == [(), ("colon",)]
     assert [case.volumes_cm3 for case in again.cases] == [case.volumes_cm3 for case in cohort.cases]
 
@@ -352,14 +352,14 @@ def move(path: Path, millimetres: float) -> None:
 def test_labels_on_another_grid_are_a_mismatch_or_resampled(tmp_path: Path, phantoms: Phantoms) -> None:
     nnunet(tmp_path / "raw", phantoms)
     move(tmp_path / "raw" / "labelsTr" / "case_2.nii.gz", 12.0)  # a slice
-    seen = dry_run_layout("nnunet", tmp_path / "raw", tmp_path / "cohort")
-    done = ingest_layout("nnunet", tmp_path / "raw", tmp_path / "cohort", leave_out_failing=True)
+    seen = dry_run(tmp_path / "raw", tmp_path / "cohort", "nnunet")
+    done = ingest(tmp_path / "raw", tmp_path / "cohort", "nnunet", leave_out_failing=True)
     for report in (seen.report, done.report):
-        assert [one.kind for one in report.problems] == ["mismatch"]
+        assert [problem.kind for problem in report.problems] == ["mismatch"]
         assert "up to 12 mm off" in report.problems[0].reason
-    moved = Choices(resample_labels=True)
-    assert dry_run_layout("nnunet", tmp_path / "raw", tmp_path / "cohort", moved).report.problems == ()
-    cohort = ingest_layout("nnunet", tmp_path / "raw", tmp_path / "cohort", moved).cohort
+    moved: dict[str, Any] = {"resample_labels": True}
+    assert dry_run(tmp_path / "raw", tmp_path / "cohort", "nnunet", **moved).report.problems == ()
+    cohort = ingest(tmp_path / "raw", tmp_path / "cohort", "nnunet", **moved).cohort
     assert cohort.cases[1].notes == ("Resampled its label map onto the grid of the scan.",)
     assert cohort.cases[1].labels
     labels = read_volume(cohort.cases[1].labels).array
@@ -370,16 +370,18 @@ def test_labels_on_another_grid_are_a_mismatch_or_resampled(tmp_path: Path, phan
 def test_a_header_cut_short_is_seen_in_a_dry_run(tmp_path: Path, phantoms: Phantoms) -> None:
     scans(tmp_path / "scans", phantoms)
     (tmp_path / "scans" / "a.nii.gz").write_bytes(b"no image")
-    seen = dry_run_layout("scans", tmp_path / "scans", tmp_path / "cohort")
-    assert [(one.kind, Path(one.place).name) for one in seen.report.problems] == [("unreadable", "a.nii.gz")]
-    assert [one.id for one in seen.scans] == ["b_f1"]
+    seen = dry_run(tmp_path / "scans", tmp_path / "cohort", "scans")
+    assert [(problem.kind, Path(problem.path).name) for problem in seen.report.problems] == [("unreadable", "a.nii.gz")]
+    assert [scan.id for scan in seen.scans] == ["b_f1"]
 
 
 @pytest.mark.parametrize("layout", ["flare22", "ribfrac"])
-def test_scans_without_their_labels_are_told(layout: str, ingest: Callable[..., Ingestion], tmp_path: Path) -> None:
+def test_scans_without_their_labels_are_reported(
+    layout: str, build_and_ingest: Callable[..., Ingestion], tmp_path: Path
+) -> None:
     structure = {"flare22": "liver", "ribfrac": "rib_fracture"}[layout]
     name = {"flare22": "FLARE22_Tr_0001.nii.gz", "ribfrac": "RibFrac1-label.nii.gz"}[layout]
-    ingest(layout)
+    build_and_ingest(layout)
     next((tmp_path / layout).rglob(name)).unlink()
     image = next((tmp_path / layout).rglob("*.nii.gz"))
     if layout == "flare22":  # another scan that has its labels
@@ -389,8 +391,8 @@ def test_scans_without_their_labels_are_told(layout: str, ingest: Callable[..., 
             Volume(np.ones((16, 24, 32), np.uint8), read_volume(image).geometry),
             extra.with_name("FLARE22_Tr_0002.nii.gz"),
         )
-    done = ingest(layout, Choices(structures=(structure,)), leave_out_failing=True)
-    assert [one.kind for one in done.report.problems] == ["missing"]
+    done = build_and_ingest(layout, structures=(structure,), leave_out_failing=True)
+    assert [problem.kind for problem in done.report.problems] == ["missing"]
     assert len(done.cohort.cases) == 1
 
 
@@ -400,36 +402,36 @@ def test_faults_of_a_decathlon_task(tmp_path: Path, phantoms: Phantoms) -> None:
     write_volume(phantoms[0].scan, task / "imagesTr" / "pelvis_001.nii.gz")  # of one channel
     (task / "labelsTr" / "pelvis_002.nii.gz").unlink()
     with pytest.raises(BadInput, match=r"2 scans can't be taken"):
-        ingest_layout("decathlon", task, tmp_path / "cohort", leave_out_failing=True)
-    with pytest.raises(BadInput, match=r"2 scans can't be taken, the first .*pelvis_002.* Others: .*pelvis_001"):
-        dry_run_layout("decathlon", task, tmp_path / "cohort")
+        ingest(task, tmp_path / "cohort", "decathlon", leave_out_failing=True)
+    with pytest.raises(BadInput, match=r"2 scans can't be taken. The first .*pelvis_002.* Others: .*pelvis_001"):
+        dry_run(task, tmp_path / "cohort", "decathlon")
     for files in ("labelsTr/pelvis_002.nii.gz", "labelsTr/pelvis_001.nii.gz"):
         write_volume(phantoms[1].structures.labels, task / files)
     for number in (1, 2):
         image = task / "imagesTr" / f"pelvis_00{number}.nii.gz"
         image.write_bytes(image.read_bytes()[:400])
     with pytest.raises(BadInput, match=r"can't be read as an image: .*; is it damaged"):
-        ingest_layout("decathlon", task, tmp_path / "more", leave_out_failing=True)
-    described = json.loads((task / "dataset.json").read_text())
-    (task / "dataset.json").write_text(json.dumps(described | {"training": ["a"]}))
+        ingest(task, tmp_path / "more", "decathlon", leave_out_failing=True)
+    description = json.loads((task / "dataset.json").read_text())
+    (task / "dataset.json").write_text(json.dumps(description | {"training": ["a"]}))
     with pytest.raises(BadInput, match="lists no training cases"):
-        ingest_layout("decathlon", task, tmp_path / "cohort")
+        ingest(task, tmp_path / "cohort", "decathlon")
 
 
-def test_a_name_that_no_file_can_have_costs_its_own_case(tmp_path: Path, phantoms: Phantoms) -> None:
+def test_an_impossible_file_name_only_affects_its_own_case(tmp_path: Path, phantoms: Phantoms) -> None:
     task = tmp_path / "task"
     decathlon(task, phantoms)
-    described = json.loads((task / "dataset.json").read_text())
+    description = json.loads((task / "dataset.json").read_text())
     odd = {"image": f"./imagesTr/{'x' * 300}.nii.gz", "label": "./labelsTr/pelvis_001.nii.gz"}
-    whole = len(described["training"])
-    (task / "dataset.json").write_text(json.dumps(described | {"training": [odd, *described["training"]]}))
-    ingestion = ingest_layout("decathlon", task, tmp_path / "cohort", leave_out_failing=True)
+    whole = len(description["training"])
+    (task / "dataset.json").write_text(json.dumps(description | {"training": [odd, *description["training"]]}))
+    ingestion = ingest(task, tmp_path / "cohort", "decathlon", leave_out_failing=True)
     assert len(ingestion.cohort.cases) == whole
     (problem,) = ingestion.report.problems
-    assert "is not there" in problem.reason
+    assert "doesn't exist" in problem.reason
 
 
-def test_the_heart_of_version_2_is_made_of_version_1s(tmp_path: Path, phantoms: Phantoms) -> None:
+def test_the_heart_of_version_2_is_composed_in_version_1(tmp_path: Path, phantoms: Phantoms) -> None:
     from gynbtnet.datasets.adapters.totalsegmentator import COMPOSED
 
     case, folder = phantoms[0], tmp_path / "v1" / "s0000"
@@ -438,9 +440,7 @@ def test_the_heart_of_version_2_is_made_of_version_1s(tmp_path: Path, phantoms: 
         mask = np.zeros(case.scan.array.shape, np.uint8)
         mask[number] = 1
         write_volume(Volume(mask, case.scan.geometry), folder / "segmentations" / f"{chamber}.nii.gz")
-    (made,) = ingest_layout(
-        "totalsegmentator", tmp_path / "v1", tmp_path / "c", Choices(structures=("heart",))
-    ).cohort.cases
+    (made,) = ingest(tmp_path / "v1", tmp_path / "c", "totalsegmentator", structures=("heart",)).cohort.cases
     assert made.labels
     labels = read_volume(made.labels).array
     assert (labels[:5] == 1).all()
@@ -448,25 +448,25 @@ def test_the_heart_of_version_2_is_made_of_version_1s(tmp_path: Path, phantoms: 
     assert made.unmapped == ()
 
 
-def test_the_sacrum_of_version_1_is_made_of_version_2s(tmp_path: Path, phantoms: Phantoms) -> None:
+def test_the_sacrum_of_version_1_is_composed_in_version_2(tmp_path: Path, phantoms: Phantoms) -> None:
     case, folder = phantoms[0], tmp_path / "v2" / "s0000"
     write_volume(case.scan, folder / "ct.nii.gz")
     for number, name in enumerate(("sacrum", "vertebrae_S1")):
         mask = np.zeros(case.scan.array.shape, np.uint8)
         mask[number] = 1
         write_volume(Volume(mask, case.scan.geometry), folder / "segmentations" / f"{name}.nii.gz")
-    one = ingest_layout("totalsegmentator", tmp_path / "v2", tmp_path / "one", Choices(structures=("sacrum",))).cohort
+    one = ingest(tmp_path / "v2", tmp_path / "one", "totalsegmentator", structures=("sacrum",)).cohort
     assert one.cases[0].volumes_cm3["sacrum"] == pytest.approx(2 * 24 * 32 * 1.728, rel=1e-4)
     assert any("TotalSegmentator, version 2" in note for note in one.notes)
-    both = ingest_layout("totalsegmentator", tmp_path / "v2", tmp_path / "both").cohort
+    both = ingest(tmp_path / "v2", tmp_path / "both", "totalsegmentator").cohort
     assert both.cases[0].volumes_cm3["sacrum"] == pytest.approx(24 * 32 * 1.728, rel=1e-4)
 
 
 def faulty(folder: Path, phantoms: Phantoms) -> None:
-    """Seven cases in nnU-Net's form, of which two are whole."""
+    """Write seven cases in nnU-Net's layout; two of them are complete."""
     folder.mkdir(parents=True)
-    described = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "bladder": 1}, "numTraining": 7}
-    (folder / "dataset.json").write_text(json.dumps(described))
+    description = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "bladder": 1}, "numTraining": 7}
+    (folder / "dataset.json").write_text(json.dumps(description))
     for number in range(4):
         case = phantoms[number]
         write_volume(case.scan, folder / "imagesTr" / f"c{number}_0000.nii.gz")
@@ -484,17 +484,17 @@ def faulty(folder: Path, phantoms: Phantoms) -> None:
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_what_fails_is_told_and_stops_nothing_else(tmp_path: Path, phantoms: Phantoms, jobs: int) -> None:
+def test_failing_scans_are_reported_and_do_not_stop_the_others(tmp_path: Path, phantoms: Phantoms, jobs: int) -> None:
     source, out = tmp_path / "raw", tmp_path / "cohort"
     faulty(source, phantoms)
-    with pytest.raises(BadInput, match=r"^5 scans can't be taken, the first for this: The case c5 .*Others: .*c4_0000"):
-        ingest_layout("nnunet", source, out, jobs=jobs)
+    with pytest.raises(BadInput, match=r"^5 scans can't be taken. The first problem: The case c5 .*Others: .*c4_0000"):
+        ingest(source, out, "nnunet", jobs=jobs)
     with pytest.raises(BadInput, match="interrupted"):
         Cohort.load(out)
-    done = ingest_layout("nnunet", source, out, jobs=jobs, leave_out_failing=True)
+    done = ingest(source, out, "nnunet", jobs=jobs, leave_out_failing=True)
     assert [case.id for case in Cohort.load(out).cases] == ["c0_f1", "c1_f1"]
-    told = {(one.kind, Path(one.place).name) for one in done.report.problems}
-    assert told == {
+    problems = {(problem.kind, Path(problem.path).name) for problem in done.report.problems}
+    assert problems == {
         ("missing", "c5_0000.nii.gz"),
         ("missing", "c6.nii.gz"),
         ("unreadable", "c2_0000.nii.gz"),
@@ -503,81 +503,81 @@ def test_what_fails_is_told_and_stops_nothing_else(tmp_path: Path, phantoms: Pha
     }
     assert sorted(path.name for path in (out / "imagesTr").iterdir()) == ["c0_f1_0000.nii.gz", "c1_f1_0000.nii.gz"]
     assert any("1 duplicate, 1 mismatch, 2 missing, 1 unreadable" in note for note in done.cohort.notes)
-    seen = dry_run_layout("nnunet", source, tmp_path / "other")
+    seen = dry_run(source, tmp_path / "other", "nnunet")
     unknown = {("mismatch", "c3_0000.nii.gz")}  # a label without a name, which only the voxels show
-    assert {(one.kind, Path(one.place).name) for one in seen.report.problems} == told - unknown
+    assert {(problem.kind, Path(problem.path).name) for problem in seen.report.problems} == problems - unknown
 
 
-def test_a_mended_fault_is_taken_by_the_next_call(tmp_path: Path, phantoms: Phantoms) -> None:
+def test_a_repaired_case_is_taken_by_the_next_call(tmp_path: Path, phantoms: Phantoms) -> None:
     source, out = tmp_path / "raw", tmp_path / "cohort"
     faulty(source, phantoms)
-    ingest_layout("nnunet", source, out, leave_out_failing=True)
+    ingest(source, out, "nnunet", leave_out_failing=True)
     write_volume(phantoms[2].scan, source / "imagesTr" / "c2_0000.nii.gz")
-    again = ingest_layout("nnunet", source, out, leave_out_failing=True)
+    again = ingest(source, out, "nnunet", leave_out_failing=True)
     assert [case.id for case in again.cohort.cases] == ["c0_f1", "c1_f1", "c2_f1"]
 
 
-def test_a_damaged_file_spoils_the_series_of_its_folder_only(
-    tmp_path: Path, phantoms: Phantoms, ingest: Callable[..., Ingestion]
+def test_a_damaged_file_affects_only_the_series_of_its_folder(
+    tmp_path: Path, phantoms: Phantoms, build_and_ingest: Callable[..., Ingestion]
 ) -> None:
     hnscc(tmp_path / "hnscc", phantoms)
     path = next((tmp_path / "hnscc" / "HNSCC" / "HNSCC-01-0002").rglob("*.dcm"))
     path.write_bytes(path.read_bytes()[:300])
-    done = ingest("hnscc", leave_out_failing=True)
-    same(done.cohort, {"patient-001_f1": phantoms[0]})
-    assert [(one.kind, Path(one.place)) for one in done.report.problems] == [("unreadable", path.parent)]
+    done = build_and_ingest("hnscc", leave_out_failing=True)
+    check_cases(done.cohort, {"patient-001_f1": phantoms[0]})
+    assert [(problem.kind, Path(problem.path)) for problem in done.report.problems] == [("unreadable", path.parent)]
 
 
-def test_a_damaged_file_among_scans_stops_no_other(tmp_path: Path, phantoms: Phantoms) -> None:
+def test_a_damaged_file_among_scans_does_not_affect_others(tmp_path: Path, phantoms: Phantoms) -> None:
     scans(tmp_path / "scans", phantoms)
     series(phantoms[2], tmp_path / "scans" / "dicom", "P1", "", seed=1)
     path = next((tmp_path / "scans" / "dicom").iterdir())
     path.write_bytes(path.read_bytes()[:300])
     with pytest.raises(BadInput, match="damaged or cut short"):
-        ingest_layout("scans", tmp_path / "scans", tmp_path / "cohort")
-    done = ingest_layout("scans", tmp_path / "scans", tmp_path / "cohort", leave_out_failing=True)
-    same(done.cohort, {"a_f1": phantoms[0], "b_f1": phantoms[1]})
-    assert [(one.kind, Path(one.place).name) for one in done.report.problems] == [("unreadable", "dicom")]
+        ingest(tmp_path / "scans", tmp_path / "cohort", "scans")
+    done = ingest(tmp_path / "scans", tmp_path / "cohort", "scans", leave_out_failing=True)
+    check_cases(done.cohort, {"a_f1": phantoms[0], "b_f1": phantoms[1]})
+    assert [(problem.kind, Path(problem.path).name) for problem in done.report.problems] == [("unreadable", "dicom")]
 
 
-def test_two_scans_of_the_same_voxels_are_one(tmp_path: Path, phantoms: Phantoms) -> None:
-    """Also where one is DICOM and the other NIfTI, so that no file is a copy of another."""
+def test_two_scans_with_the_same_voxels_are_refused(tmp_path: Path, phantoms: Phantoms) -> None:
+    """One is DICOM and the other NIfTI, so no file is a copy of another."""
     series(phantoms[0], tmp_path / "scans" / "dicom", "P1", "", seed=1)
     write_volume(phantoms[0].scan, tmp_path / "scans" / "other.nii.gz")
     with pytest.raises(BadInput, match="same voxels"):
-        ingest_layout("scans", tmp_path / "scans", tmp_path / "cohort")
+        ingest(tmp_path / "scans", tmp_path / "cohort", "scans")
 
 
-def test_a_pseudonymised_report_names_no_place(tmp_path: Path, phantoms: Phantoms) -> None:
+def test_a_pseudonymised_report_names_no_path(tmp_path: Path, phantoms: Phantoms) -> None:
     from gynbtnet.datasets.patient_key import PatientKey
 
     faulty(tmp_path / "raw", phantoms)
-    key = PatientKey.load(tmp_path / "key.csv", apart=True)
-    ingest_layout("nnunet", tmp_path / "raw", tmp_path / "cohort", key=key, leave_out_failing=True)
+    key = PatientKey.load(tmp_path / "key.csv", separate=True)
+    ingest(tmp_path / "raw", tmp_path / "cohort", "nnunet", key=key, leave_out_failing=True)
     for path in (tmp_path / "cohort").glob("*.json"):
         assert str(tmp_path) not in path.read_text()
 
 
 @pytest.mark.parametrize(
-    ("layout", "choices", "words"),
+    ("layout", "options", "message"),
     [
-        ("tcia-covid", BLADDER, "no use for --structures"),
-        ("hnscc", Choices(resample_labels=True), "no use for --resample-labels"),
-        ("dicom-rt", Choices(), "needs --structures"),
-        ("nnunet", Choices(channels=("CT",)), "no use for --channels"),
+        ("tcia-covid", BLADDER, "doesn't use --structures"),
+        ("hnscc", {"resample_labels": True}, "doesn't use --resample-labels"),
+        ("dicom-rt", {}, "needs --structures"),
+        ("nnunet", {"channels": ("CT",)}, "doesn't use --channels"),
     ],
 )
-def test_choices_that_a_layout_does_not_take(tmp_path: Path, layout: str, choices: Choices, words: str) -> None:
-    with pytest.raises(BadInput, match=words):
-        ingest_layout(layout, tmp_path, tmp_path / "cohort", choices)
+def test_options_that_a_layout_does_not_use(tmp_path: Path, layout: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        ingest(tmp_path, tmp_path / "cohort", layout, **options)
 
 
-@pytest.mark.parametrize("layout", sorted(set(LAYOUTS) - {"dicom-rt"}))
-def test_a_folder_of_another_layout_is_told(tmp_path: Path, layout: str) -> None:
+@pytest.mark.parametrize("layout", sorted(set(ADAPTERS) - {"dicom-rt"}))
+def test_a_folder_of_another_layout_is_refused(tmp_path: Path, layout: str) -> None:
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "notes.txt").write_text("nothing here")
     with pytest.raises(BadInput, match="expected"):
-        ingest_layout(layout, tmp_path / "source", tmp_path / "cohort")
+        ingest(tmp_path / "source", tmp_path / "cohort", layout)
     assert not (tmp_path / "cohort").exists()
 
 
@@ -595,26 +595,26 @@ def test_a_folder_of_another_layout_is_told(tmp_path: Path, layout: str) -> None
         '{"channel_names": {"0": "CT"}, "labels": {"background": 0, "a": 1}, "dataset": {"c": {"images": [], "label": "y"}}}',  # noqa: E501
     ],
 )
-def test_a_dataset_json_that_cannot_be_used_is_told(tmp_path: Path, content: str) -> None:
+def test_an_unusable_dataset_json_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw" / "dataset.json").write_text(content)
     with pytest.raises(BadInput, match=r"dataset\.json"):
-        ingest_layout("nnunet", tmp_path / "raw", tmp_path / "cohort")
+        ingest(tmp_path / "raw", tmp_path / "cohort", "nnunet")
 
 
 def test_cases_that_dataset_json_lists(tmp_path: Path, phantoms: Phantoms) -> None:
     raw = tmp_path / "raw"
     write_volume(phantoms[0].scan, raw / "anywhere" / "x.nrrd")
-    write_volume(phantoms[0].structures.labels, raw / "drawn" / "y.nrrd")
-    described = {
+    write_volume(phantoms[0].structures.labels, raw / "labelled" / "y.nrrd")
+    description = {
         "channel_names": {"0": "CT"},
         "labels": {"background": 0, "hr_ctv": 1, "bladder": 2, "rectum": 3, "sigmoid": 4, "uterus": 5},
         "file_ending": ".nrrd",
-        "dataset": {"one": {"images": ["anywhere/x.nrrd"], "label": "drawn/y.nrrd"}},
+        "dataset": {"one": {"images": ["anywhere/x.nrrd"], "label": "labelled/y.nrrd"}},
     }
-    (raw / "dataset.json").write_text(json.dumps(described))
-    cohort = ingest_layout("nnunet", raw, tmp_path / "cohort", Choices(structures=("rectum", "bladder"))).cohort
-    same(cohort, {"one_f1": phantoms[0]})
+    (raw / "dataset.json").write_text(json.dumps(description))
+    cohort = ingest(raw, tmp_path / "cohort", "nnunet", structures=("rectum", "bladder")).cohort
+    check_cases(cohort, {"one_f1": phantoms[0]})
     (case,) = cohort.cases
     assert case.labels
     labels, truth = read_volume(case.labels).array, phantoms[0].structures
@@ -623,8 +623,8 @@ def test_cases_that_dataset_json_lists(tmp_path: Path, phantoms: Phantoms) -> No
     assert set(case.unmapped) == {"hr_ctv", "sigmoid", "uterus"}
 
 
-def test_nnunet_itself_reads_our_cohort(ingest: Callable[..., Ingestion]) -> None:
-    """Its own integrity check, where the extra is installed."""
+def test_nnunet_itself_reads_our_cohort(build_and_ingest: Callable[..., Ingestion]) -> None:
+    """Run nnU-Net's own integrity check if the extra is installed."""
     verify = pytest.importorskip("nnunetv2.experiment_planning.verify_dataset_integrity", exc_type=ImportError)
-    cohort = ingest("nnunet").cohort
+    cohort = build_and_ingest("nnunet").cohort
     verify.verify_dataset_integrity(str(cohort.folder), num_processes=1)

@@ -7,10 +7,7 @@ import pytest
 
 from gynbtnet.datasets.case import Case, Source
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.imaging.files.volume_files import write_volume
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.label_map import Overlap
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging import Geometry, Overlap, Volume, write_volume
 from gynbtnet.runtime.errors import BadInput
 
 GRID = Geometry((3, 4, 5), (2.0, 1.0, 1.5), (1.0, 2.0, 3.0), (-1, 0, 0, 0, -1, 0, 0, 0, 1))
@@ -49,7 +46,7 @@ def cohort(tmp_path: Path) -> Cohort:
     return cohort
 
 
-def test_what_is_saved_is_loaded(cohort: Cohort) -> None:
+def test_save_and_load(cohort: Cohort) -> None:
     assert Cohort.load(cohort.folder) == cohort
     assert cohort.patients == ("a", "b")
     assert cohort.synthetic
@@ -62,11 +59,11 @@ def test_a_moved_cohort_finds_its_files(cohort: Cohort, tmp_path: Path) -> None:
 
 
 def test_the_layout_is_nnunets(cohort: Cohort) -> None:
-    described = json.loads((cohort.folder / "dataset.json").read_text())
-    assert described["labels"] == {"background": 0, "hr_ctv": 1, "bladder": 2}
-    assert described["channel_names"] == {"0": "CT"}
-    assert described["numTraining"] == len(list((cohort.folder / "imagesTr").iterdir())) == 3
-    assert described["file_ending"] == ".nii.gz"
+    description = json.loads((cohort.folder / "dataset.json").read_text())
+    assert description["labels"] == {"background": 0, "hr_ctv": 1, "bladder": 2}
+    assert description["channel_names"] == {"0": "CT"}
+    assert description["numTraining"] == len(list((cohort.folder / "imagesTr").iterdir())) == 3
+    assert description["file_ending"] == ".nii.gz"
 
 
 def test_a_selection_keeps_the_manifest(cohort: Cohort) -> None:
@@ -89,7 +86,7 @@ def test_case_by_id(cohort: Cohort) -> None:
         cohort.case("c_f1")
 
 
-def test_an_absent_or_interrupted_cohort_is_told(cohort: Cohort) -> None:
+def test_an_absent_or_interrupted_cohort_is_refused(cohort: Cohort) -> None:
     with pytest.raises(BadInput, match="no folder"):
         Cohort.load(cohort.folder / "absent")
     (cohort.folder / "cohort.json").unlink()
@@ -97,7 +94,7 @@ def test_an_absent_or_interrupted_cohort_is_told(cohort: Cohort) -> None:
         Cohort.load(cohort.folder)
 
 
-def test_absent_files_are_told(cohort: Cohort) -> None:
+def test_absent_files_are_reported(cohort: Cohort) -> None:
     assert cohort.cases[1].labels
     cohort.cases[1].labels.unlink()
     with pytest.raises(BadInput, match=r"1 files .*labelsTr"):
@@ -105,7 +102,7 @@ def test_absent_files_are_told(cohort: Cohort) -> None:
 
 
 @pytest.mark.parametrize("field", ["name", "structures", "cases"])
-def test_a_damaged_manifest_is_told_with_its_field(cohort: Cohort, field: str) -> None:
+def test_a_damaged_manifest_is_reported_with_its_field(cohort: Cohort, field: str) -> None:
     path = cohort.folder / "cohort.json"
     manifest = json.loads(path.read_text())
     path.write_text(json.dumps(manifest | {field: 1}))
@@ -117,7 +114,7 @@ def test_a_damaged_manifest_is_told_with_its_field(cohort: Cohort, field: str) -
         Cohort.load(cohort.folder)
 
 
-def test_a_manifest_cut_short_is_told(cohort: Cohort) -> None:
+def test_a_manifest_cut_short_is_refused(cohort: Cohort) -> None:
     path = cohort.folder / "cohort.json"
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(BadInput, match="not JSON"):
@@ -126,8 +123,8 @@ def test_a_manifest_cut_short_is_told(cohort: Cohort) -> None:
 
 def test_patients_hold_fractions_which_hold_cases(cohort: Cohort) -> None:
     assert {
-        patient: {n: [case.id for case in cases] for n, cases in of_it.items()}
-        for patient, of_it in cohort.fractions.items()
+        patient: {n: [case.id for case in cases] for n, cases in fractions.items()}
+        for patient, fractions in cohort.fractions.items()
     } == {"a": {1: ["a_f1"], 2: ["a_f2"]}, "b": {1: ["b_f1"]}}
 
 
@@ -139,9 +136,9 @@ def test_several_channels(cohort: Cohort) -> None:
         replace(cohort, cases=(replace(case, images=(case.image, second)), *others))
     for path in [path for other in others for path in other.files]:
         path.unlink()
-    one = replace(cohort, cases=(replace(case, images=(case.image, second)),), channels=("CT", "MR"))
-    one.save()
-    assert Cohort.load(cohort.folder) == one
+    with_mr = replace(cohort, cases=(replace(case, images=(case.image, second)),), channels=("CT", "MR"))
+    with_mr.save()
+    assert Cohort.load(cohort.folder) == with_mr
     assert json.loads((cohort.folder / "dataset.json").read_text())["channel_names"] == {"0": "CT", "1": "MR"}
     second.unlink()
     with pytest.raises(BadInput, match=r"1 files .*_0001"):
@@ -149,21 +146,21 @@ def test_several_channels(cohort: Cohort) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "message"),
     [
-        ({"volumes_cm3": {"other": 1.0}}, "has 'other', which is none of the cohort's structures"),
-        ({"missing": ("other",)}, "has 'other', which is none of the cohort's structures"),
-        ({"volumes_cm3": {"bladder": -1.0}}, "a volume that is negative or no number"),
+        ({"volumes_cm3": {"other": 1.0}}, "has 'other', which is not among the cohort's structures"),
+        ({"missing": ("other",)}, "has 'other', which is not among the cohort's structures"),
+        ({"volumes_cm3": {"bladder": -1.0}}, "a volume that is negative or not finite"),
     ],
 )
-def test_cases_that_tell_of_what_the_cohort_cannot_hold_are_refused(
-    cohort: Cohort, changes: dict[str, object], words: str
+def test_cases_that_contradict_their_cohort_are_refused(
+    cohort: Cohort, changes: dict[str, object], message: str
 ) -> None:
     cohort.save()
     manifest = json.loads((cohort.folder / "cohort.json").read_text())
     manifest["cases"][0] |= changes
     (cohort.folder / "cohort.json").write_text(json.dumps(manifest))
-    with pytest.raises(BadInput, match=words):
+    with pytest.raises(BadInput, match=message):
         Cohort.load(cohort.folder)
 
 

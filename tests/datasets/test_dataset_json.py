@@ -1,4 +1,4 @@
-"""What a dataset.json says, and what none can say."""
+"""Labels and channels of a dataset.json."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from gynbtnet.runtime.errors import BadInput
 GOOD: dict[str, Any] = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "bladder": 1, "rectum": 2}}
 
 
-def test_both_forms_say_the_same(tmp_path: Path) -> None:
+def test_both_forms_are_read_the_same_way(tmp_path: Path) -> None:
     (tmp_path / "dataset.json").write_text(json.dumps(GOOD))
     new = DatasetJson.load(tmp_path)
     older = {"modality": {"0": "CT"}, "labels": {"0": "background", "1": "bladder", "2": "rectum"}}
@@ -22,7 +22,7 @@ def test_both_forms_say_the_same(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
         ({"channel_names": {}}, "can't be read"),
         ({"channel_names": []}, "can't be read"),
@@ -32,7 +32,7 @@ def test_both_forms_say_the_same(tmp_path: Path) -> None:
         ({"labels": {"bladder": True}}, "has the label bladder, which is a region"),
     ],
 )
-def test_what_no_dataset_can_say_is_refused(tmp_path: Path, change: dict[str, Any], words: str) -> None:
+def test_unusable_labels_and_channels_are_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     (tmp_path / "dataset.json").write_text(json.dumps(GOOD | change))
-    with pytest.raises(BadInput, match=words):
+    with pytest.raises(BadInput, match=message):
         DatasetJson.load(tmp_path)

@@ -6,16 +6,19 @@ import pydicom
 import pytest
 from matplotlib.image import imread
 
-from gynbtnet.datasets.inspection import Inspection, inspect
-from gynbtnet.datasets.inspection_picture import write_picture
-from gynbtnet.imaging.dicom.ct_writer import write_ct_series
-from gynbtnet.imaging.dicom.rt.rtdose_writer import write_rtdose
-from gynbtnet.imaging.dicom.rt.rtstruct_writer import write_rtstruct
-from gynbtnet.imaging.dicom.seg_writer import write_seg
-from gynbtnet.imaging.files.volume_files import write_volume
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.imaging.volume import Segmentation, Volume
+from gynbtnet.datasets.inspection import Inspection, inspect_folder
+from gynbtnet.datasets.inspection_picture import write_inspection_picture
+from gynbtnet.imaging import (
+    Geometry,
+    Segmentation,
+    StructureNames,
+    Volume,
+    write_ct_series,
+    write_rtdose,
+    write_rtstruct,
+    write_seg,
+    write_volume,
+)
 from gynbtnet.runtime.errors import BadInput
 
 GRID = Geometry((8, 24, 20), (3.0, 2.0, 2.0), (-20.0, -30.0, 5.0))
@@ -27,21 +30,21 @@ def clinic(tmp_path: Path) -> Path:
     """A CT with RTSTRUCT, SEG and RTDOSE, a label map, and an RTSTRUCT without its CT."""
     folder = tmp_path / "clinic"
     scan = Volume(np.random.default_rng(0).integers(-100, 200, GRID.shape).astype(np.int16), GRID)
-    words: dict[str, Any] = {
+    identity: dict[str, Any] = {
         "patient_id": "SECRET",
         "study_description": "test",
         "series_description": "test",
         "seed": 0,
     }
-    ct = write_ct_series(scan, folder / "CT", **words)
+    ct = write_ct_series(scan, folder / "CT", **identity)
     labels = np.zeros(GRID.shape, np.uint8)
     labels[2:5, 4:12, 4:12], labels[3:6, 14:20, 6:12] = 1, 2
-    drawn = Segmentation(Volume(labels, ct.volume.geometry), ("hr_ctv", "Sandbag"))
-    said: dict[str, Any] = {"names": NAMES, "description": "test", "software_version": "0"}
-    write_rtstruct(drawn, ct, folder / "RS.dcm", label="test", **said)
-    write_seg(drawn, ct, folder / "SEG.dcm", **said)
+    contours = Segmentation(Volume(labels, ct.volume.geometry), ("hr_ctv", "Sandbag"))
+    options: dict[str, Any] = {"names": NAMES, "description": "test", "software_version": "0"}
+    write_rtstruct(contours, ct, folder / "RS.dcm", label="test", **options)
+    write_seg(contours, ct, folder / "SEG.dcm", **options)
     write_rtdose(Volume(np.full((3, 3, 3), 7.0), Geometry((3, 3, 3))), ct, folder / "RD.dcm", description="test")
-    write_volume(drawn.labels, folder / "labels.nii.gz")
+    write_volume(contours.labels, folder / "labels.nii.gz")
     lost = pydicom.dcmread(folder / "RS.dcm")
     frame = lost.ReferencedFrameOfReferenceSequence[0]
     frame.FrameOfReferenceUID = "1.2.3"
@@ -52,52 +55,52 @@ def clinic(tmp_path: Path) -> Path:
     return folder
 
 
-def by_place(seen: Inspection) -> dict[str, tuple[str, str, str, str]]:
-    return {one.place: (one.kind, one.size, one.contents, one.problem) for one in seen.found}
+def by_path(inspection: Inspection) -> dict[str, tuple[str, str, str, str]]:
+    return {item.path: (item.kind, item.size, item.contents, item.problem) for item in inspection.items}
 
 
-def test_everything_is_found_with_what_it_is(clinic: Path) -> None:
+def test_every_item_is_described(clinic: Path) -> None:
     grid = "8 × 24 × 20 of 3 × 2 × 2 mm"
-    seen = inspect(clinic, NAMES)
-    contours = "“CTV_High” = hr_ctv (3 contours), “Sandbag” = ? (3 contours)"
-    assert by_place(seen) == {
+    inspection = inspect_folder(clinic, NAMES)
+    rois = "“CTV_High” = hr_ctv (3 contours), “Sandbag” = ? (3 contours)"
+    assert by_path(inspection) == {
         "CT": ("CT", grid, "-100 to 199", ""),
-        "RS.dcm": ("RTSTRUCT", "ROIs: 2", contours, ""),
-        "lost.dcm": ("RTSTRUCT", "ROIs: 2", contours, "The CT that it was drawn on is not here; export it too."),
+        "RS.dcm": ("RTSTRUCT", "ROIs: 2", rois, ""),
+        "lost.dcm": ("RTSTRUCT", "ROIs: 2", rois, "The CT that it was drawn on is not here; export it too."),
         "SEG.dcm": ("SEG", "segments: 2", "“CTV_High” = hr_ctv, “Sandbag” = ?", ""),
         "RD.dcm": ("RTDOSE", "3 × 3 × 3 of 1 × 1 × 1 mm", "physical dose of plan, up to 7.00 Gy", ""),
         "labels.nii.gz": ("image", grid, "labels, 0 to 2", ""),
     }
-    assert {one.patient for one in seen.found} == {None, 1}
-    assert "SECRET" not in repr(seen.found)
-    ((place, shown),) = seen.views
-    assert place == "CT"
-    assert shown.prediction.structures == ("hr_ctv", "Sandbag")
+    assert {item.patient for item in inspection.items} == {None, 1}
+    assert "SECRET" not in repr(inspection.items)
+    ((path, view),) = inspection.views
+    assert path == "CT"
+    assert view.prediction.structures == ("hr_ctv", "Sandbag")
 
 
-def test_what_cannot_be_used_is_told_and_the_rest_is_shown(clinic: Path) -> None:
+def test_unusable_files_are_reported_and_the_rest_is_shown(clinic: Path) -> None:
     sorted((clinic / "CT").iterdir())[3].unlink()
     (clinic / "cut.nii.gz").write_bytes((clinic / "labels.nii.gz").read_bytes()[:-9])
     rtdose = pydicom.dcmread(clinic / "RD.dcm")
     rtdose.DoseUnits = "RELATIVE"
     rtdose.save_as(clinic / "RD.dcm")
-    told = {place: problem for place, (_, _, _, problem) in by_place(inspect(clinic, NAMES)).items()}
-    assert "--allow-missing-slices" in told["CT"]
-    assert told["RS.dcm"] == "The CT that it was drawn on can't be read."
-    assert "units of “RELATIVE”" in told["RD.dcm"]
-    assert "damaged or cut short" in told["cut.nii.gz"]
-    assert told["SEG.dcm"] == told["labels.nii.gz"] == ""
+    problems = {path: problem for path, (_, _, _, problem) in by_path(inspect_folder(clinic, NAMES)).items()}
+    assert "--allow-missing-slices" in problems["CT"]
+    assert problems["RS.dcm"] == "The CT that it was drawn on can't be read."
+    assert "units of “RELATIVE”" in problems["RD.dcm"]
+    assert "damaged or cut short" in problems["cut.nii.gz"]
+    assert problems["SEG.dcm"] == problems["labels.nii.gz"] == ""
 
 
 def test_the_picture_shows_scan_and_contours(clinic: Path, tmp_path: Path) -> None:
-    write_picture(inspect(clinic, NAMES), NAMES, tmp_path / "seen.png")
-    picture = imread(tmp_path / "seen.png")[..., :3]
+    write_inspection_picture(inspect_folder(clinic, NAMES), NAMES, tmp_path / "inspection.png")
+    picture = imread(tmp_path / "inspection.png")[..., :3]
     red = (picture[..., 0] > 0.8) & (picture[..., 1] < 0.4) & (picture[..., 2] < 0.4)
     assert red.sum() > 100  # the target's line
     assert 0.05 < picture.mean() < 0.8
 
 
-def test_a_folder_with_nothing_to_see_is_told(tmp_path: Path) -> None:
+def test_a_folder_without_scans_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing")
-    with pytest.raises(BadInput, match="holds no DICOM and no image file"):
-        inspect(tmp_path, NAMES)
+    with pytest.raises(BadInput, match="contains no DICOM and no image file"):
+        inspect_folder(tmp_path, NAMES)

@@ -9,28 +9,30 @@ from gynbtnet.runtime.errors import BadInput
 
 def test_patients_keep_their_study_ids_when_others_are_added(tmp_path: Path) -> None:
     key = PatientKey.load(tmp_path / "key.csv")
-    key.add(["10", "9", 'A,"B"\n'])
+    key = key.with_patients(["10", "9", 'A,"B"\n'])
     key.save()
-    assert [key.study_id(one) for one in ("9", "10", 'A,"B"\n')] == ["patient-001", "patient-002", "patient-003"]
-    again = PatientKey.load(tmp_path / "key.csv")
-    again.add(["1", "9"])
+    assert [key.study_id(patient) for patient in ("9", "10", 'A,"B"\n')] == [
+        "patient-001",
+        "patient-002",
+        "patient-003",
+    ]
+    again = PatientKey.load(tmp_path / "key.csv").with_patients(["1", "9"])
     again.save()
     assert again.study_id("9") == "patient-001"
     assert again.study_id("1") == "patient-004"
     assert PatientKey.load(tmp_path / "key.csv").study_ids == again.study_ids
 
 
-def test_a_study_id_stands_for_itself(tmp_path: Path) -> None:
+def test_a_study_id_is_its_own_study_id(tmp_path: Path) -> None:
     key = PatientKey.load(tmp_path / "key.csv")
-    key.add(["DOE"])
-    key.add(["patient-001"])
+    key = key.with_patients(["DOE"]).with_patients(["patient-001"])
     assert key.study_ids == {"DOE": "patient-001"}
     assert key.study_id("patient-001") == "patient-001"
 
 
 def test_only_its_owner_may_read_it(tmp_path: Path) -> None:
     key = PatientKey.load(tmp_path / "key.csv")
-    key.add(["DOE"])
+    key = key.with_patients(["DOE"])
     assert not key.path.exists()
     key.save()
     assert stat.S_IMODE(key.path.stat().st_mode) == 0o600
@@ -39,14 +41,14 @@ def test_only_its_owner_may_read_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text", ["", "a,b\n", "study_id,patient\n1\n", "study_id,patient\n1,2\n1,3\n", "study_id,patient\n1,2\n3,2\n", "\0"]
 )
-def test_what_is_no_key_is_told(tmp_path: Path, text: str) -> None:
+def test_a_file_that_is_not_a_key_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "key.csv").write_text(text)
-    with pytest.raises(BadInput, match=r"key.csv is no key of patients; expected a CSV file"):
+    with pytest.raises(BadInput, match=r"key.csv is not a key of patients. Expected a CSV file"):
         PatientKey.load(tmp_path / "key.csv")
 
 
-def test_a_study_id_of_thousands_of_digits_is_a_name_as_any_other(tmp_path: Path) -> None:
+def test_a_study_id_of_thousands_of_digits_is_treated_as_a_name(tmp_path: Path) -> None:
     (tmp_path / "key.csv").write_text(f"study_id,patient\npatient-{'9' * 5000},A\n")
     key = PatientKey.load(tmp_path / "key.csv")
-    key.add(["B"])
+    key = key.with_patients(["B"])
     assert key.study_id("B") == "patient-001"

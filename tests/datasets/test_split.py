@@ -10,7 +10,7 @@ from gynbtnet.datasets.case import Case, Source
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.nnunet_folds import FOLDS, read_folds, write_folds
 from gynbtnet.datasets.split import Split, hold_out_patients, split_patients
-from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging import Geometry
 from gynbtnet.runtime.errors import BadInput
 
 
@@ -30,7 +30,7 @@ def cohort_of(fractions: list[int]) -> Cohort:
     folds=st.integers(2, 4),
     seed=st.integers(0, 1000),
 )
-def test_no_patient_stands_on_both_sides(fractions: list[int], test: float | int, folds: int, seed: int) -> None:
+def test_no_patient_is_on_both_sides(fractions: list[int], test: float | int, folds: int, seed: int) -> None:
     cohort = cohort_of(fractions)
     split = split_patients(cohort, test, folds, seed)
     assert split_patients(cohort, test, folds, seed) == split
@@ -52,7 +52,7 @@ def test_the_papers_split_is_80_to_20_of_30_patients() -> None:
     assert sorted(len(fold) for fold in split.folds) == [4, 5, 5, 5, 5]
 
 
-def test_a_count_and_a_share_are_told_apart() -> None:
+def test_a_count_and_a_share_are_distinguished() -> None:
     patients = [f"p{i}" for i in range(26)]
     assert len(hold_out_patients(patients, 5, seed=0)) == 5
     assert len(hold_out_patients(patients, 0.15, seed=0)) == 4
@@ -64,12 +64,12 @@ def test_a_count_and_a_share_are_told_apart() -> None:
 @pytest.mark.parametrize(
     ("patients", "test", "folds"), [(1, 0.2, 5), (1, 0, 2), (6, 2, 5), (4, 4, 2), (4, -1, 2), (4, 1.5, 2), (4, 1, 1)]
 )
-def test_too_few_patients_is_told(patients: int, test: float | int, folds: int) -> None:
+def test_too_few_patients_are_refused(patients: int, test: float | int, folds: int) -> None:
     with pytest.raises(BadInput, match="patient"):
         split_patients(cohort_of([5] * patients), test, folds)
 
 
-def test_a_fold_that_does_not_exist_is_told() -> None:
+def test_a_fold_that_does_not_exist_is_refused() -> None:
     split = split_patients(cohort_of([1] * 10), folds=3)
     assert split.validation_patients(2) == split.folds[2]
     for fold in (-1, 3):
@@ -96,13 +96,13 @@ def test_save_and_load(tmp_path: Path) -> None:
         "",
     ],
 )
-def test_a_wrong_split_file_is_told(tmp_path: Path, content: str) -> None:
+def test_a_wrong_split_file_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "split.json").write_text(content)
     with pytest.raises(BadInput):
         Split.load(tmp_path / "split.json")
 
 
-def test_a_split_of_another_cohort_is_told() -> None:
+def test_a_split_of_another_cohort_is_refused() -> None:
     split = split_patients(cohort_of([1] * 10))
     for other in (cohort_of([1] * 9), cohort_of([1] * 11)):
         with pytest.raises(BadInput, match="1 "):
@@ -110,9 +110,9 @@ def test_a_split_of_another_cohort_is_told() -> None:
 
 
 def test_messages_name_no_patient() -> None:
-    with pytest.raises(BadInput) as told:
+    with pytest.raises(BadInput) as error:
         Split(("Jane Doe",), (("Jane Doe",), ("b",)), 0)
-    assert "Jane" not in str(told.value)
+    assert "Jane" not in str(error.value)
 
 
 def with_applicators(known: dict[int, str], patients: int) -> Cohort:
@@ -128,17 +128,17 @@ def with_applicators(known: dict[int, str], patients: int) -> Cohort:
     folds=st.integers(2, 5),
     seed=st.integers(0, 99),
 )
-def test_applicators_are_mixed_alike(known: dict[int, str], test: int, folds: int, seed: int) -> None:
+def test_splits_are_stratified_by_applicator(known: dict[int, str], test: int, folds: int, seed: int) -> None:
     cohort = with_applicators(known, 30)
     split = split_patients(cohort, test, folds, seed)
     assert sorted(split.patients) == sorted(cohort.patients)
     assert len(split.test) == test
-    for kind in {*known.values(), None}:
-        of_it = {patient for patient in cohort.patients if known.get(int(patient[1:])) == kind}
-        held_out = len(of_it.intersection(split.test))
-        assert abs(held_out - test * len(of_it) / 30) < 1  # its part of the test, to one patient
-        dealt = [len(of_it.intersection(fold)) for fold in split.folds]
-        assert max(dealt) - min(dealt) <= 1
+    for applicator in {*known.values(), None}:
+        stratum = {patient for patient in cohort.patients if known.get(int(patient[1:])) == applicator}
+        held_out = len(stratum.intersection(split.test))
+        assert abs(held_out - test * len(stratum) / 30) < 1  # its share of the test, to one patient
+        counts = [len(stratum.intersection(fold)) for fold in split.folds]
+        assert max(counts) - min(counts) <= 1
     sizes = [len(fold) for fold in split.folds]
     assert max(sizes) - min(sizes) <= 1
 
@@ -149,7 +149,7 @@ def test_unknown_applicators_change_no_split() -> None:
     assert split_patients(with_applicators(dict.fromkeys(range(30), "cylinder"), 30), seed=3) == plain
 
 
-def test_nnunet_folds_there_and_back(tmp_path: Path) -> None:
+def test_nnunet_folds_round_trip(tmp_path: Path) -> None:
     cohort = cohort_of([3] * 12)
     split = split_patients(cohort, 2, 5, seed=0)
     write_folds(split, cohort, tmp_path / FOLDS)
@@ -162,9 +162,12 @@ def fold(train: str, val: str) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize(
-    ("folds", "words"),
+    ("folds", "message"),
     [
-        ([fold("p0_f1 p0_f2", "p1_f1 p1_f2"), fold("p1_f1 p1_f2", "p9_f1 p0_f1 p0_f2")], "1 cases unknown"),
+        (
+            [fold("p0_f1 p0_f2", "p1_f1 p1_f2"), fold("p1_f1 p1_f2", "p9_f1 p0_f1 p0_f2")],
+            "1 cases that are not in the cohort",
+        ),
         ([fold("p0_f1", "p0_f2 p1_f1 p1_f2"), fold("p1_f1 p1_f2", "p0_f1")], "1 patients on both sides"),
         ([fold("p0_f1 p0_f2", "p1_f1 p1_f2"), fold("p0_f1 p0_f2", "p1_f1 p1_f2")], "2 cases that validate two folds"),
         ([fold("p0_f1", "p1_f1 p1_f2"), fold("p1_f1 p1_f2", "p0_f1")], "leaves out 1 cases"),
@@ -180,7 +183,7 @@ def fold(train: str, val: str) -> dict[str, list[str]]:
         ({"train": []}, "splits_final.json"),
     ],
 )
-def test_folds_that_no_split_means(tmp_path: Path, folds: object, words: str) -> None:
+def test_folds_that_are_not_a_split_by_patient(tmp_path: Path, folds: object, message: str) -> None:
     (tmp_path / FOLDS).write_text(json.dumps(folds))
-    with pytest.raises(BadInput, match=words):
+    with pytest.raises(BadInput, match=message):
         read_folds(tmp_path / FOLDS, cohort_of([2, 2, 2]))

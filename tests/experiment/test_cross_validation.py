@@ -9,13 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from gynbtnet.datasets.case import Case, Source
-from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.datasets.split import Split
+from gynbtnet.datasets import Case, Cohort, Source, Split
 from gynbtnet.experiment.cross_validation import CrossValidation, calibrate_from_folds, crossvalidate
-from gynbtnet.imaging.files.volume_files import read_volume, write_volume
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging import Geometry, Volume, read_volume, write_volume
 from gynbtnet.inference.engine.predict import predict
 from gynbtnet.inference.models.model import Model
 from gynbtnet.inference.quality.predicted_dsc import Quality

@@ -1,7 +1,7 @@
 # ruff: noqa: E501 (right answers are sentences)
 """Forty kinds of input as planning systems, scanners and converters wrote them, each built from synthetic voxels.
 
-Every function writes one kind into a folder; ``CASES`` has it with where the kind was seen and the right answer.
+Every function writes one kind into a folder. ``CASES`` contains it with its source and the correct result.
 """
 
 from pathlib import Path
@@ -34,10 +34,10 @@ def boxes(ct, ks, *ij):
 # ---------------------------------------------------------------- contours
 @case(
     "bhklab/med-imagetools examples/data/RADCURE example_0 (XiO, ROI “1,SUV_primair”)",
-    "bladder 8 slices × 10×8 voxels = 640 voxels, 1.92 cm³ at 1×1×3 mm (or a refusal); never an empty mask without a word",
+    "bladder 8 slices × 10×8 voxels = 640 voxels, 1.92 cm³ at 1×1×3 mm (or an error); never an empty mask without a message",
 )
 def doubled_contours(f):
-    """Every contour of the ROI stands in the file twice, as XiO wrote a real ROI: by XOR nothing is left of it."""
+    """Every contour of the ROI is stored twice, as XiO wrote a real ROI: by XOR nothing is left of it."""
     ct = CT(f)
     b = boxes(ct, range(2, 10), 10, 19, 8, 15)
     rtstruct(
@@ -49,10 +49,10 @@ def doubled_contours(f):
 
 @case(
     "glucee/OVH rtss.dcm (ADAC Pinnacle3, ROI “PTV_48_6Gy”); qurit/rt-utils#87",
-    "bladder 640 voxels, the contours of one and of two points left out with a note; rectum 384 voxels",
+    "bladder 640 voxels, the contours of one and of two points omitted with a note; rectum 384 voxels",
 )
 def point_and_line_contours(f):
-    """Among closed contours stand ones of one and of two points, typed CLOSED_PLANAR, as Pinnacle exports them."""
+    """Among closed contours are ones of one and of two points, typed CLOSED_PLANAR, as Pinnacle exports them."""
     ct = CT(f)
     b = boxes(ct, range(2, 10), 10, 19, 8, 15)
     b.insert(3, (P, ct.box(4, 12, 12, 9, 9)[:1]))
@@ -62,7 +62,7 @@ def point_and_line_contours(f):
 
 @case(
     "qurit/rt-utils#66, #137",
-    "a refusal that names both ROIs (which contours belong to which can't be known); never both structures with one ROI's contours",
+    "an error that names both ROIs (it is unknown which contours belong to which); never both structures with one ROI's contours",
 )
 def roi_number_twice(f):
     """Bladder and rectum carry the same ROINumber 19, as tools that number by count write."""
@@ -145,7 +145,7 @@ def to_the_edge(f):
 
 @case(
     "qurit/rt-utils#25, medical-physics-usz/z-rad#252",
-    "a refusal, or the part within the scan with a note; bladder stays available (640 voxels) since it lies inside",
+    "an error, or the part within the scan with a note; bladder stays available (640 voxels) since it is inside",
 )
 def couch_beyond_scan(f):
     """A couch ROI reaches two slices beyond the scan; the organs don't."""
@@ -162,7 +162,7 @@ def couch_beyond_scan(f):
 
 @case("e0404/matRad#910", "bladder on all 12 slices, 960 voxels")
 def near_slab_faces(f):
-    """Contours lie 1.2 mm beside their slices (3 mm apart), the outer ones beyond the first and last slice."""
+    """Contours are 1.2 mm off their slices (3 mm apart), the outer ones beyond the first and last slice."""
     ct = CT(f)
     rtstruct(
         f"{f}/RS.dcm",
@@ -173,7 +173,7 @@ def near_slab_faces(f):
 
 @case(
     "clinical habit; 3D Slicer/TPS fill between",
-    "8 slices between first and last contour: 9 × 80 = 720 voxels by interpolation, or a refusal; 5 × 80 = 400 with a note halves the organ",
+    "8 slices between first and last contour: 9 × 80 = 720 voxels by interpolation, or an error; 5 × 80 = 400 with a note halves the organ",
 )
 def every_other_slice(f):
     """The organ is drawn on every second slice."""
@@ -204,9 +204,9 @@ def hole_and_island(f):
 
 @case(
     "own: several RTSTRUCTs in one export, one drawn on MR",
-    "ingest takes the CT with its RTSTRUCT (640 voxels) and tells of the MR's; the MR's RTSTRUCT is no reason to refuse everything",
+    "ingest takes the CT with its RTSTRUCT (640 voxels) and reports the MR's; the MR's RTSTRUCT is not a reason to refuse everything",
 )
-def mr_structures_beside(f):
+def mr_with_own_structures(f):
     """A brachytherapy patient: CT with its RTSTRUCT, and MR with its own RTSTRUCT (HR-CTV), in another frame."""
     ct = CT(f"{f}/ct")
     rtstruct(f"{f}/ct/RS.dcm", ct, [(1, "Bladder", boxes(ct, range(2, 10), 10, 19, 8, 15))])
@@ -268,10 +268,10 @@ def name_without_charset(f):
 
 @case(
     "own: isodoses and retired ROIs are named so (Pinnacle, RayStation)",
-    "the names “Iso 45 [cGy]” and “CTV [old]” are shown whole in inspect, convert and ingest",
+    "the names “Iso 45 [cGy]” and “CTV [old]” are shown unchanged in inspect, convert and ingest",
 )
 def name_in_brackets(f):
-    """ROI names with words in square brackets, which a terminal library takes for markup."""
+    """ROI names with words in square brackets, which a terminal library interprets as markup."""
     ct = CT(f)
     b = boxes(ct, range(2, 10), 25, 30, 8, 15)
     rtstruct(
@@ -284,7 +284,7 @@ def name_in_brackets(f):
 # ---------------------------------------------------------------- CT
 @case(
     "cutright/DVH-Analytics#15 (XiO)",
-    "read like any other, or a sentence that DICOM files without preamble are there; not passed over without a word",
+    "read like any other, or a message on DICOM files without preamble; never ignored without a message",
 )
 def no_preamble_rtstruct(f):
     """The RTSTRUCT has no preamble and no file meta information, as XiO writes it; the CT has."""
@@ -329,7 +329,7 @@ def signed_twelve_bits(f):
 
 
 @case("DIAGNijmegen/rse-panimg#126", "refused: mixed orientations, and which file")
-def one_slice_turned(f):
+def one_coronal_slice(f):
     """One image of the series is a coronal reformat."""
 
     def ch(d, k):
@@ -340,8 +340,8 @@ def one_slice_turned(f):
     rtstruct(f"{f}/RS.dcm", ct, [(1, "Bladder", boxes(ct, range(2, 10), 10, 19, 8, 15))])
 
 
-@case("Project-MONAI/monai-deploy-app-sdk#527", "refused with the file's name, or taken without that image and told")
-def image_without_place(f):
+@case("Project-MONAI/monai-deploy-app-sdk#527", "refused with the file's name, or read without that image, with a note")
+def image_without_position(f):
     """One object of the CT series has no position and no orientation (a saved screen)."""
     ct = CT(f)
     rtstruct(f"{f}/RS.dcm", ct, [(1, "Bladder", boxes(ct, range(2, 10), 10, 19, 8, 15))])
@@ -355,7 +355,7 @@ def image_without_place(f):
 
 @case(
     "own: converters write PixelPaddingValue 0 with intercept 0",
-    "water (0 HU) stays 0 HU, or a note says how many voxels were taken as padding; 62 % of a body turning to air without a word is wrong",
+    "water (0 HU) stays 0 HU, or a note with the number of padded voxels; 62 % of a body turning to air without a message is wrong",
 )
 def padding_value_is_water(f):
     """PixelPaddingValue 0 in a CT stored in HU (intercept 0): water would turn to air."""
@@ -372,7 +372,7 @@ def padding_value_is_water(f):
 
 @case(
     "MIC-DKFZ/nnUNet#2741 (ACDC)",
-    "refused, or told which of the two was taken: qform 1.3158×1.3158×10 mm, sform 1×1×1 mm",
+    "refused, or a note on which of the two was used: qform 1.3158×1.3158×10 mm, sform 1×1×1 mm",
 )
 def qform_against_sform(f):
     """A NIfTI whose sform and qform, both with a code, differ in spacing, as in a public dataset."""
@@ -406,7 +406,7 @@ def seg_without_slice_thickness(f):
     _header(f, lambda d, k: d.__delitem__("SliceThickness"))
 
 
-@case("own: anonymisers' values", "DICOM SEG written with the values left as they are or emptied; never a traceback")
+@case("own: anonymisers' values", "DICOM SEG written with the values unchanged or emptied; never a traceback")
 def seg_anonymised_dates(f):
     """StudyDate “ANON”, PatientBirthDate “1960”, PatientSex “unknown”: convert --to seg."""
     _header(
@@ -421,7 +421,7 @@ def seg_anonymised_dates(f):
 
 # ---------------------------------------------------------------- doses
 def _dose(ct):
-    """a dose that is 1 Gy + 0.1 Gy per mm of x, y and z (so that position shows), on 2 mm voxels over the scan."""
+    """Return a dose on 2 mm voxels that shows the position: 1 Gy plus 0.05, 0.03 and 0.02 Gy per mm of x, y and z."""
     z, y, x = np.mgrid[0:20, 0:22, 0:18] * 2.0
     return 1 + 0.05 * x + 0.03 * y + 0.02 * z, (-17.0, -21.0, -19.0)
 
@@ -438,7 +438,7 @@ def _with_organs(f, **k):
 
 @case(
     "cutright/DVH-Analytics#68; TG-43 and Acuros of one plan, or a dose exported twice",
-    "D2cc as of one dose, or a refusal that names both files; never the double",
+    "D2cc as of one dose, or an error that names both files; never the double dose",
 )
 def plan_dose_twice(f):
     """Two PLAN doses refer to the same plan (exported twice, with new SOPInstanceUIDs)."""
@@ -506,10 +506,10 @@ def feet_first_prone(f):
 
 @case(
     "Rohit9987/dcmtk_example_rt (Varian: plan of 5 fractions, dose of all)",
-    "EQD2 of 4 fractions of a quarter each, or a refusal/question; never the plan's dose as one fraction without a word",
+    "EQD2 of 4 fractions of a quarter each, or an error or question; never the plan's dose as one fraction without a message",
 )
 def plan_of_four_fractions(f):
-    """The RTPLAN beside says 4 fractions; by the standard a PLAN dose is that of all of them."""
+    """The RTPLAN has 4 fractions; by the standard a PLAN dose is that of all of them."""
     ct = _with_organs(f)
     a, o = _dose(ct)
     rtdose(f"{f}/RD.dcm", ct, a * 4, o)
@@ -575,7 +575,7 @@ def dose_rle(f):
     d.save_as(f"{f}/RD.dcm")
 
 
-@case("own: GammaPlan, Monaco write EFFECTIVE", "refused or told: no physical dose")
+@case("own: GammaPlan, Monaco write EFFECTIVE", "an error or a note: not a physical dose")
 def effective_dose(f):
     """DoseType EFFECTIVE."""
     ct = _with_organs(f)

@@ -41,7 +41,7 @@ def save(d, path):
 
 
 class CT:
-    """n slices of rows x cols; voxel value = k*1000 % 2000 pattern unless hu is given; positions by DICOM's formula."""
+    """CT of n slices of rows x cols; voxel values k*1000 % 2000 unless hu is given; positions by DICOM's formula."""
 
     def __init__(
         self,
@@ -96,12 +96,12 @@ class CT:
             save(d, f"{folder}/CT{k:03d}.dcm")
 
     def world(self, k, i, j):
-        """(x, y, z) of slice k (may be fractional in mm via tuple ('mm', z)), row i, column j."""
+        """Return (x, y, z) of slice k (or at z mm, given as ('mm', z)), row i, column j."""
         z = k[1] if isinstance(k, tuple) else self.zs[k]
         return self.origin + self.nrm * z + self.r * self.ps[1] * j + self.c * self.ps[0] * i
 
     def box(self, k, i0, i1, j0, j1):
-        """closed rectangle around voxel centres i0..i1, j0..j1 (half a voxel beyond them)."""
+        """Return a closed rectangle around voxel centres i0..i1, j0..j1 (half a voxel beyond them)."""
         return np.array(
             [
                 self.world(k, i, j)
@@ -113,7 +113,7 @@ class CT:
 def rtstruct(
     path, ct, rois, contour_items=None, observations=True, change=None, name_charset=None, label="CASE", patient=None
 ):
-    """rois: list of (number, name, [(type, points), ...] or None for no ROIContour item)."""
+    """Write an RTSTRUCT; rois: list of (number, name, [(type, points), ...] or None for no ROIContour item)."""
     d = new(RS_CLASS, uid(path, "rs"), "RTSTRUCT", patient or ct.patient, ct.study, charset=name_charset)
     d.SeriesInstanceUID = uid(path, "rs series")
     d.StructureSetLabel = label

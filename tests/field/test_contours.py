@@ -14,15 +14,18 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
-from gynbtnet.datasets.adapters.dicom_rt_export import ingest
-from gynbtnet.imaging.conversion import Conversion, convert
-from gynbtnet.imaging.dicom.ct_series import read_ct_series
-from gynbtnet.imaging.dicom.objects import lenient_pydicom
-from gynbtnet.imaging.dicom.rt.rtstruct_reader import read_rtstruct
-from gynbtnet.imaging.dicom.rtstruct_reference import read_reference
-from gynbtnet.imaging.files.label_names import read_label_names
-from gynbtnet.imaging.files.volume_files import read_volume
-from gynbtnet.imaging.structure_names import StructureNames
+from gynbtnet.datasets import ingest
+from gynbtnet.imaging import (
+    Conversion,
+    StructureNames,
+    convert,
+    lenient_pydicom,
+    read_ct_series,
+    read_label_names,
+    read_reference,
+    read_rtstruct,
+    read_volume,
+)
 from gynbtnet.runtime.errors import BadInput
 
 from .battery import CASES, boxes
@@ -34,7 +37,7 @@ RECTUM = (slice(2, 10), slice(25, 31), slice(8, 16))
 
 
 def convert_all(folder: Path, out: Path, **how: Any) -> tuple[dict[str, np.ndarray], str]:
-    """The masks of an RTSTRUCT on its CT, by name, as ``gynbtnet convert`` writes them; and the notes."""
+    """Return the masks of an RTSTRUCT on its CT, by name, as ``gynbtnet convert`` writes them, and the notes."""
     notes = convert([folder / "RS.dcm"], out / "labels.nii.gz", Conversion(ct=folder, **how))
     labels = read_volume(out / "labels.nii.gz").array
     names = read_label_names(out / "labels.nii.gz") or ()
@@ -70,15 +73,15 @@ def bladder_of(folder: Path, contours: Sequence[tuple[str, np.ndarray]], ct: CT 
         ("doubled_contours", {"bladder": BLADDER, "rectum": RECTUM}, "8 contours that are copies of others"),
         ("point_and_line_contours", {"bladder": BLADDER, "rectum": RECTUM}, "2 of 10 contours with fewer than three"),
         ("empty_roi_left_out", {"bladder": BLADDER, "rectum": RECTUM}, "“Uterus” has no contours."),
-        ("applicator_lines", {"bladder": BLADDER}, "Left out “Tandem”, “Point A”, whose names mean none"),
+        ("applicator_lines", {"bladder": BLADDER}, "Omitted “Tandem”, “Point A”: unknown"),
         ("oblique_stack", {"bladder": BLADDER}, ""),
         ("negated_column", {"bladder": BLADDER}, ""),
         ("slice_location_reversed", {"bladder": BLADDER}, ""),
         ("to_the_edge", {"bladder": (slice(2, 10), slice(0, 40), slice(0, 9))}, ""),
-        ("couch_beyond_scan", {"bladder": BLADDER}, "Left out “Couch”, whose names mean none"),
-        ("near_slab_faces", {"bladder": (slice(0, 12), *BLADDER[1:])}, "up to 1.20 mm beside the CT's slices"),
+        ("couch_beyond_scan", {"bladder": BLADDER}, "Omitted “Couch”: unknown"),
+        ("near_slab_faces", {"bladder": (slice(0, 12), *BLADDER[1:])}, "up to 1.20 mm off the CT's slices"),
         ("every_other_slice", {"bladder": (slice(1, 10), *BLADDER[1:])}, "5 of 9 slices; 4 slices between them were"),
-        ("name_in_brackets", {"bladder": BLADDER}, "Left out “Iso 45 [cGy]”, “CTV [old]”, whose names"),
+        ("name_in_brackets", {"bladder": BLADDER}, "Omitted “Iso 45 [cGy]”, “CTV [old]”: unknown"),
     ],
 )
 def test_contours_are_read_as_they_were_meant(tmp_path, kind, expected, note):
@@ -152,12 +155,12 @@ def test_line_breaks_and_control_characters_in_a_name_stay_on_one_line(tmp_path)
         rtstruct(tmp_path / "RS.dcm", ct, [(1, "Old\r\nPTV\t1\x07", box), (2, "Blad\nder", box)])
     found, notes = convert_all(tmp_path, tmp_path)
     assert found["bladder"].sum() == 640
-    assert notes.startswith("Left out “Old PTV 1?”, whose names")
+    assert notes.startswith("Omitted “Old PTV 1?”: unknown")
     assert "\n" not in notes
 
 
 def test_small_letters_in_a_type_and_odd_numbers(tmp_path):
-    """ "closed_planar" is closed; "1_0" is no number, although Python reads it as 10."""
+    """ "closed_planar" is closed; "1_0" isn't a number, although Python reads it as 10."""
     ct = CT(tmp_path)
     contours = [("closed_planar", points) for _, points in boxes(ct, range(2, 10), 10, 19, 8, 15)]
 
@@ -173,7 +176,7 @@ def test_small_letters_in_a_type_and_odd_numbers(tmp_path):
         (tmp_path / "labels.nii.gz").unlink()
         bladder_of(tmp_path, contours, ct, change=damage)
     assert "Contour 1 of “Bladder”" in (sentence := refusal(tmp_path, tmp_path))
-    assert "no finite number" in sentence
+    assert "not a finite number" in sentence
 
 
 @pytest.mark.parametrize("drawn", [None, [], [("POINT", [[0, 0, 0]])], "on the MR"])
@@ -248,7 +251,7 @@ def test_the_volume_of_doubled_discs_is_that_of_the_discs(tmp_path):
 @pytest.mark.parametrize("step", [2.5, 3.0, 5.0])
 @pytest.mark.parametrize("height", [0.01, 0.04, 0.05, 0.06, 0.1])
 def test_copies_at_another_height_of_a_slice_count_once(tmp_path, step, height):
-    """Contours within 0.05 slices are on one plane; others of a slice are left out with a note."""
+    """Contours within 0.05 slices are on one plane; others of a slice are omitted with a note."""
     ct = CT(tmp_path, step=step)
     once = boxes(ct, range(2, 10), 10, 19, 8, 15)
     copies = [(P, points + np.array([0, 0, height * step])) for _, points in once]
@@ -267,7 +270,7 @@ def test_a_contour_that_leads_round_several_times_counts_once(tmp_path, times):
 
 @pytest.mark.parametrize("corners", [3, 4])
 def test_a_line_drawn_back_and_forth_is_left_out(tmp_path, corners):
-    """It encloses nothing, although its corners are on no straight line; a figure of eight encloses something."""
+    """It encloses nothing, although its corners aren't on a straight line; a figure of eight encloses something."""
     ct = CT(tmp_path)
     once = boxes(ct, range(2, 10), 10, 19, 8, 15)
     line = ct.box(5, 10, 19, 8, 15)[:corners]
@@ -336,8 +339,8 @@ def test_a_small_overlap_of_islands_is_told(tmp_path):
     islands = [*boxes(ct, range(2, 10), 10, 19, 8, 15), *boxes(ct, range(4, 6), 19, 22, 15, 18)]
     found, notes = convert_all(bladder_of(tmp_path, islands, ct), tmp_path)
     assert found["bladder"].sum() == 640 + 2 * (16 - 2)
-    assert "cross others of their slice" in notes
-    assert "0.01 cm³ inside of two of them count as a hole" in notes
+    assert "cross others on their slice" in notes
+    assert "0.01 cm³ inside two of them count as a hole" in notes
 
 
 def test_a_structure_between_the_voxel_centres_is_refused(tmp_path):
@@ -370,7 +373,7 @@ def test_contours_without_area_are_left_out_and_a_roi_of_nothing_else_is_refused
     assert np.array_equal(found["bladder"], filled(*BLADDER))
     assert "“Bladder” has 2 of 10 contours with fewer than three points or without area" in notes
     (tmp_path / "labels.nii.gz").unlink()
-    assert "has 2 contours, and none of them encloses anything" in refusal(bladder_of(tmp_path, lines, ct), tmp_path)
+    assert "has 2 contours, and none encloses an area" in refusal(bladder_of(tmp_path, lines, ct), tmp_path)
 
 
 # ---------------------------------------------------------------- between slices
@@ -379,13 +382,13 @@ def test_contours_without_area_are_left_out_and_a_roi_of_nothing_else_is_refused
     ("slices", "off", "first"), [(range(2, 10), 1.5, 2), (range(2, 10), -1.5, 1), (range(8), -1.5, 0)]
 )
 def test_contours_half_a_slice_off_move_the_same_way(tmp_path, rounding, slices, off, first):
-    """Down, unless they would leave the scan; whatever rounding did to their positions."""
+    """Down, unless they would leave the scan, independently of the rounding of their positions."""
     ct = CT(tmp_path)
     noise = np.random.default_rng(0).uniform(-rounding, rounding, len(slices))
     contours = [(P, ct.box(("mm", ct.zs[k] + off + e), 10, 19, 8, 15)) for k, e in zip(slices, noise, strict=True)]
     found, notes = convert_all(bladder_of(tmp_path, contours, ct), tmp_path)
     assert np.array_equal(found["bladder"], filled(slice(first, first + 8), *BLADDER[1:]))
-    assert "All contours lie 1.5" in notes
+    assert "All contours are 1.5" in notes
     assert ("moved up" if slices[0] == 0 else "moved down") in notes
 
 
@@ -405,7 +408,7 @@ def test_contours_off_by_one_distance_go_to_the_nearest_slices(tmp_path, off):
     contours = [(P, ct.box(("mm", ct.zs[k] + off), 10, 19, 8, 15)) for k in range(2, 10)]
     found, notes = convert_all(bladder_of(tmp_path, contours, ct), tmp_path)
     assert np.array_equal(found["bladder"], filled(*BLADDER))
-    assert f"All contours lie {abs(off):.2f} mm beside the CT's slices" in notes
+    assert f"All contours are {abs(off):.2f} mm off the CT's slices" in notes
 
 
 @pytest.mark.parametrize("step", [2, 3, 4])
@@ -424,14 +427,14 @@ def test_a_structure_drawn_on_every_fifth_slice_is_refused(tmp_path):
     ct = CT(tmp_path, n=24)
     sentence = refusal(bladder_of(tmp_path, boxes(ct, range(2, 24, 5), 10, 19, 8, 15), ct), tmp_path)
     assert "“Bladder” in" in sentence
-    assert "is drawn on every 5th slice only" in sentence
+    assert "has contours on every 5th slice only" in sentence
 
 
 @pytest.mark.parametrize(
     ("slices", "shift"), [([2, 9, 16], 7), ([2, 3, 9, 10, 16, 17], 7), ([2, 3, 9, 10, 16, 17], 0), ([1, 8, 15, 22], -9)]
 )
 def test_nodes_far_apart_are_no_sparse_drawing(tmp_path, slices, shift):
-    """Islands on other places of their slices, or on several slices each, are parts; nothing lies between them."""
+    """Islands at other positions of their slices, or on several slices each, are separate; nothing is between them."""
     ct = CT(tmp_path, n=24)
     left = {k: 12 + shift * (n * 3 // len(slices) % 2) for n, k in enumerate(slices)}
     nodes = [(P, ct.box(k, 10, 13, left[k], left[k] + 3)) for k in slices]
@@ -456,7 +459,7 @@ def test_rois_of_one_number_are_refused_with_both_names(tmp_path):
     folder = build("roi_number_twice", tmp_path / "in")
     for wanted in (None, ("bladder",), ("rectum",)):
         sentence = refusal(folder, tmp_path, structures=wanted)
-        assert "2 ROIs of the number 19: “Bladder” and “Rectum”" in sentence
+        assert "2 ROIs with the number 19: “Bladder” and “Rectum”" in sentence
 
 
 def test_a_roi_listed_twice_is_one_and_rois_of_one_number_that_nobody_wants_do_not_matter(tmp_path):
@@ -519,7 +522,7 @@ def test_the_frame_of_the_rois_decides_and_not_the_first_one(tmp_path):
     found, notes = convert_all(folder, tmp_path)
     assert np.array_equal(found["bladder"], filled(*BLADDER))
     assert not notes
-    (case,) = ingest(folder, tmp_path / "cohort", structures=("bladder",)).cases
+    (case,) = ingest(folder, tmp_path / "cohort", structures=("bladder",)).cohort.cases
     assert np.array_equal(read_volume(case.labels).array == 1, filled(*BLADDER))
 
 
@@ -557,7 +560,7 @@ def test_of_two_rois_for_a_structure_that_in_the_frame_of_the_ct_counts(tmp_path
 
 @pytest.mark.parametrize("refers", ["images", "nothing", "other images"])
 def test_rois_without_a_frame_take_the_listed_one(tmp_path, refers):
-    """With two listed the images of the contours decide."""
+    """If two are listed, the images of the contours decide."""
     ct = CT(tmp_path)
 
     def change(file):
@@ -603,7 +606,7 @@ def test_what_is_optional_may_be_missing(tmp_path, missing):
 
 
 def test_with_an_mr_and_its_structures_beside_it_the_ct_is_chosen(tmp_path):
-    """The larger CT is another one: only the structure set on a CT says which."""
+    """The larger CT is another one: only the structure set on a CT identifies it."""
     ct = CT(tmp_path / "in" / "ct")
     CT(tmp_path / "in" / "large", series="large", n=15)
     bladder_of(tmp_path / "in" / "ct", boxes(ct, range(2, 10), 10, 19, 8, 15), ct)

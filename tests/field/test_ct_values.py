@@ -1,4 +1,4 @@
-"""What the values of a CT mean, whose they are, and which files hold them."""
+"""Meaning of CT values, their patient, and the files that contain them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,16 +16,18 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from gynbtnet.datasets.adapters.dicom_rt_export import ingest
-from gynbtnet.datasets.inspection import inspect
-from gynbtnet.imaging.conversion import Conversion, convert
-from gynbtnet.imaging.dicom.ct_series import read_ct_series
-from gynbtnet.imaging.dicom.rt.rtstruct_reader import read_rtstruct
-from gynbtnet.imaging.dicom.rt.rtstruct_writer import write_rtstruct
-from gynbtnet.imaging.dicom.seg_writer import write_seg
-from gynbtnet.imaging.dicom.series import find_series
-from gynbtnet.imaging.files.volume_files import read_volume
-from gynbtnet.imaging.structure_names import StructureNames
+from gynbtnet.datasets import ingest, inspect_folder
+from gynbtnet.imaging import (
+    Conversion,
+    StructureNames,
+    convert,
+    find_series,
+    read_ct_series,
+    read_rtstruct,
+    read_volume,
+    write_rtstruct,
+    write_seg,
+)
 from gynbtnet.runtime.errors import BadInput
 
 from .battery import CASES, boxes
@@ -36,7 +38,7 @@ WORDS: dict[str, Any] = {"names": NAMES, "description": "test", "software_versio
 
 
 def scan(folder: Path, **how: Any) -> CT:
-    """A CT with the bladder on eight slices."""
+    """Write a CT with the bladder on eight slices."""
     made = CT(folder, **how)
     rtstruct(folder / "RS.dcm", made, [(1, "Bladder", boxes(made, range(2, 10), 10, 19, 8, 15))])
     return made
@@ -66,13 +68,13 @@ def edit(folder: Path, change: Callable[[Dataset, int], None]) -> None:
 @pytest.mark.parametrize("kind", ["Z_EFF", "MGML", "ED", "EDW", "OD", "US", "HU_MOD", "PCT"])
 def test_maps_of_something_else_are_no_ct(tmp_path, kind):
     scan(tmp_path / "in", change=setting(RescaleType=kind))
-    with pytest.raises(BadInput, match=f"RescaleType {kind}, a map of something else than HU"):
+    with pytest.raises(BadInput, match=f"RescaleType {kind}, a map of values other than HU"):
         read_ct_series(tmp_path / "in")
     with pytest.raises(BadInput, match=f"RescaleType {kind}"):
         convert([tmp_path / "in"], tmp_path / "out.nii.gz", Conversion())
     with pytest.raises(Exception, match=f"RescaleType {kind}"):
         ingest(tmp_path / "in", tmp_path / "cohort", structures=("bladder",))
-    found = {one.kind: one.problem for one in inspect(tmp_path / "in", NAMES).found}
+    found = {one.kind: one.problem for one in inspect_folder(tmp_path / "in", NAMES).items}
     assert f"RescaleType {kind}" in found["CT"]
 
 
@@ -96,7 +98,7 @@ def test_a_ct_comes_before_a_larger_map(tmp_path):
 
 # ---- padding
 def water(number: int, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """A body of fat, water and muscle in air."""
+    """Return a body of fat, water and muscle in air."""
     body = (rows > 4) & (rows < 35) & (columns > 3) & (columns < 28)
     return np.where(body, np.where(rows > 30, -100, np.where(rows > 20, 40, 0)), -1000)
 
@@ -174,7 +176,7 @@ def test_slices_with_one_uid_are_read_and_not_drawn_on(tmp_path):
     ct = read_ct_series(tmp_path / "in")
     assert np.array_equal(ct.volume.array, usual())
     assert ct.notes == (
-        "2 slices share a SOPInstanceUID with another, so that no RTSTRUCT or SEG can be written on the scan.",
+        "2 slices share a SOPInstanceUID with another, so no RTSTRUCT or SEG can be written for the scan.",
     )
     drawn, _ = read_rtstruct(tmp_path / "in" / "RS.dcm", ct, ("bladder",), NAMES)
     assert drawn.mask("bladder").sum() == 640
@@ -187,7 +189,7 @@ def test_slices_with_one_uid_are_read_and_not_drawn_on(tmp_path):
         with pytest.raises(BadInput, match="share a SOPInstanceUID"):
             convert([tmp_path / "in" / "RS.dcm"], tmp_path / "new.dcm", how, form)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
-    listed = {one.kind: one.contents for one in inspect(tmp_path / "in", NAMES).found}
+    listed = {one.kind: one.contents for one in inspect_folder(tmp_path / "in", NAMES).items}
     assert "share a SOPInstanceUID" in listed["CT"]
 
 
@@ -243,13 +245,13 @@ def in_syntax(path: Path, syntax: str) -> None:
 
 def test_structures_of_the_battery_without_a_preamble_are_read(tmp_path):
     CASES["no_preamble_rtstruct"][0](tmp_path / "in")
-    cohort = ingest(tmp_path / "in", tmp_path / "cohort", structures=("bladder",))
+    cohort = ingest(tmp_path / "in", tmp_path / "cohort", structures=("bladder",)).cohort
     assert (read_volume(cohort.cases[0].labels).array == 1).sum() == 640
 
 
 @pytest.mark.parametrize("what", [strip, strip_preamble])
 def test_structure_sets_without_a_preamble_are_chosen_by_their_dates(tmp_path, what):
-    """Two on one CT, without the optional observations; every look into them reads them."""
+    """Two on one CT, without the optional observations; every command reads them."""
     made = scan(tmp_path / "in")
     contours = boxes(made, range(2, 6), 10, 19, 8, 15)
 
@@ -260,7 +262,7 @@ def test_structure_sets_without_a_preamble_are_chosen_by_their_dates(tmp_path, w
     rtstruct(newest, made, [(1, "Bladder", contours)], observations=False, change=later)
     for path in (newest, tmp_path / "in" / "RS.dcm"):
         what(path)
-    cohort = ingest(tmp_path / "in", tmp_path / "cohort", structures=("bladder",), rtstruct=("newest",))
+    cohort = ingest(tmp_path / "in", tmp_path / "cohort", structures=("bladder",), rtstruct=("newest",)).cohort
     assert (read_volume(cohort.cases[0].labels).array == 1).sum() == 320
 
 
@@ -278,7 +280,7 @@ def test_every_file_without_a_preamble_is_read(tmp_path, syntax, what):
     write_rtstruct(drawn, ct, tmp_path / "RS.dcm", label="test", **WORDS)
     write_seg(drawn, ct, tmp_path / "SEG.dcm", **WORDS)
     convert([tmp_path / "in" / "RS.dcm"], tmp_path / "labels.nii.gz", Conversion(ct=tmp_path / "in"))
-    cohort = ingest(tmp_path / "in", tmp_path / "cohort", structures=("bladder",))
+    cohort = ingest(tmp_path / "in", tmp_path / "cohort", structures=("bladder",)).cohort
     assert (read_volume(cohort.cases[0].labels).array == 1).sum() == 640
 
 
@@ -302,5 +304,5 @@ def test_other_files_are_no_dicom(tmp_path, content):
     (tmp_path / "other").write_bytes(content)
     assert [one.images for one in find_series(tmp_path)] == [12]
     assert np.array_equal(read_ct_series(tmp_path).volume.array, usual())
-    with pytest.raises(BadInput, match=r"other (is no DICOM file|can't be parsed)"):
+    with pytest.raises(BadInput, match=r"other (is not a DICOM file|can't be parsed)"):
         convert([tmp_path / "other"], tmp_path / "out.nii.gz", Conversion(ct=tmp_path))

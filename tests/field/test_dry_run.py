@@ -1,4 +1,4 @@
-"""A dry run answers as the ingestion does: the same exit code and the same kinds of problems, for bad exports."""
+"""A dry run gives the same exit code and the same kinds of problems as the ingestion, for bad exports."""
 
 import gzip
 import re
@@ -14,9 +14,7 @@ import SimpleITK as sitk
 from typer.testing import CliRunner
 
 from gynbtnet.cli import app
-from gynbtnet.imaging.files.volume_files import write_volume
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging import Geometry, Volume, write_volume
 from gynbtnet.runtime.errors import BadInput
 
 from .battery import CASES
@@ -144,14 +142,14 @@ BAD: dict[str, tuple[Change, str]] = {
 }
 
 ONLY_TOLD = ("a folder twice", "one name means nothing", "the structure set is lost", "the structure set is empty")
-"""What may be a note and no problem."""
+"""Exports for which a note is enough, without a problem."""
 
 
 PROGRESS = re.compile(r"(Looking|Ingesting) \d+/\d+, |.*━")  # what else than the answer is printed
 
 
 def answer(command: list[str]) -> tuple[int, Counter[str], list[str]]:
-    """Exit code, problems by kind, and the sentences about them."""
+    """Return the exit code, the problems by kind, and their sentences."""
     ended = CliRunner().invoke(app, command)
     if isinstance(ended.exception, BadInput):
         return EXIT_CODE, Counter(), [str(ended.exception)]

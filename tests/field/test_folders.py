@@ -1,11 +1,12 @@
-"""One bad file costs its own scan alone: an export of three patients, the second one damaged in every way."""
+"""One bad file affects only its own scan: an export of three patients, the second one damaged in many ways."""
 
 import gzip
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -15,17 +16,19 @@ import SimpleITK as sitk
 from pydicom.data import get_testdata_file
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from gynbtnet.datasets.adapters.layouts import Choices, dry_run_layout, ingest_layout
-from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.datasets.inspection import inspect
-from gynbtnet.evaluation.dose.files import find_doses
-from gynbtnet.imaging.dicom.ct_series import read_ct_files, read_ct_series
-from gynbtnet.imaging.dicom.incomplete_series import assess_completeness
-from gynbtnet.imaging.dicom.series import search_series
-from gynbtnet.imaging.files.volume_files import read_volume, write_volume
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.datasets import Cohort, dry_run, ingest, inspect_folder
+from gynbtnet.evaluation import find_doses
+from gynbtnet.imaging import (
+    Geometry,
+    StructureNames,
+    Volume,
+    assess_completeness,
+    read_ct_files,
+    read_ct_series,
+    read_volume,
+    search_series,
+    write_volume,
+)
 from gynbtnet.inference.scans.scan_search import find_scans
 from gynbtnet.runtime.errors import BadInput
 
@@ -33,10 +36,10 @@ from .battery import CASES
 from .builders import CT, MR_CLASS, rtdose, rtplan, rtstruct, uid
 
 P = "CLOSED_PLANAR"
-BLADDER = Choices(structures=("bladder",))
+BLADDER: dict[str, Any] = {"structures": ("bladder",)}
 NAMES = StructureNames.load()
 VOXELS = 10 * 8 * 8
-"""Of the bladder in every patient: 8 slices of 10 × 8 voxels."""
+"""Size of the bladder in every patient: 8 slices of 10 × 8 voxels."""
 
 
 def patient(folder: Path, name: str, seed: int) -> None:
@@ -60,7 +63,7 @@ def export(whole: Path, tmp_path: Path) -> Path:
 
 
 def slice_of(p2: Path, number: int = 11) -> Path:
-    """A slice of the second patient; left out, the last one, whose absence no geometry shows."""
+    """Return a slice of the second patient; by default the last one, whose absence isn't visible in the geometry."""
     return p2 / "CT" / f"CT{number:03d}.dcm"
 
 
@@ -190,14 +193,14 @@ def with_mr(p2: Path) -> CT:
     return CT(f"{p2}/MR", patient="P2", series="mr", frame="mr frame", study="mr study", change=mr)
 
 
-def ingested(export: Path, out: Path, choices: Choices = BLADDER, **how: object) -> tuple[Cohort, list[str]]:
-    """The cohort, and the reasons of its problems."""
-    done = ingest_layout("dicom-rt", export, out, choices, leave_out_failing=True, **how)  # type: ignore[arg-type]
+def ingested(export: Path, out: Path, **options: Any) -> tuple[Cohort, list[str]]:
+    """Return the cohort and the reasons of its problems."""
+    done = ingest(export, out, **{**BLADDER, **options}, leave_out_failing=True)
     return done.cohort, [one.reason for one in done.report.problems]
 
 
 def came_through(cohort: Cohort, export: Path, *numbers: int) -> None:
-    """The patients of these numbers, with the voxels and contours that they were built from, and no other."""
+    """Check that the cohort has exactly these patients, with their original voxels and contours."""
     places = {case.source.rtstruct.parent.name: case for case in cohort.cases if case.source.rtstruct}
     assert sorted(places) == [f"p{number}" for number in numbers]
     for number in numbers:
@@ -223,7 +226,7 @@ def test_ingest_takes_the_others(kind: str, export: Path, tmp_path: Path) -> Non
     cohort, reasons = ingested(export, tmp_path / "cohort")
     came_through(cohort, export, 1, 3)
     names_once(reasons, name)
-    seen = dry_run_layout("dicom-rt", export, tmp_path / "dry", BLADDER)
+    seen = dry_run(export, tmp_path / "dry", "dicom-rt", **BLADDER)
     assert {one.scan.folder.parent.name for one in seen.scans} >= {"p1", "p3"}
     assert not (tmp_path / "dry").exists()
 
@@ -244,14 +247,14 @@ def test_ingest_takes_all_and_lists_what_is_beside(kind: str, export: Path, tmp_
 def test_inspect_shows_it_as_a_row(kind: str, export: Path) -> None:
     harm, name = (SLICES | CONTOURS | BESIDE)[kind]
     harm(export / "p2")
-    rows = inspect(export, NAMES).found
+    rows = inspect_folder(export, NAMES).items
     for number in (1, 3):
-        assert {(one.place, one.kind, one.problem) for one in rows if one.place.startswith(f"p{number}")} == {
+        assert {(one.path, one.kind, one.problem) for one in rows if one.path.startswith(f"p{number}")} == {
             (f"p{number}/CT", "CT", ""),
             (f"p{number}/RS.dcm", "RTSTRUCT", ""),
         }
     if kind != "RTSTRUCT without ROIs":  # which is whole, and holds none
-        assert any(name in f"{one.place} {one.problem}" and one.problem for one in rows), rows
+        assert any(name in f"{one.path} {one.problem}" and one.problem for one in rows), rows
 
 
 @pytest.mark.parametrize("kind", [*SLICES, *CONTOURS, *BESIDE])
@@ -268,13 +271,13 @@ def test_predict_finds_the_others(kind: str, export: Path) -> None:
 
 
 def test_a_flat_folder_of_all_patients(export: Path, tmp_path: Path) -> None:
-    """What a structure set refers to says whose slice is damaged, and which scans are whole."""
+    """References of structure sets identify the patient of the damaged slice, and the complete scans."""
     flat = tmp_path / "flat"
     flat.mkdir()
     for path in sorted(export.rglob("*.dcm")):
         path.rename(flat / f"{path.relative_to(export).parts[0]}_{path.name}")
     cut(flat / "p2_CT011.dcm", 300)
-    done = ingest_layout("dicom-rt", flat, tmp_path / "cohort", BLADDER, leave_out_failing=True)
+    done = ingest(flat, tmp_path / "cohort", "dicom-rt", **BLADDER, leave_out_failing=True)
     assert [case.source.rtstruct.name for case in done.cohort.cases if case.source.rtstruct] == [
         "p1_RS.dcm",
         "p3_RS.dcm",
@@ -288,23 +291,23 @@ def test_a_flat_folder_of_all_patients(export: Path, tmp_path: Path) -> None:
     assert len(found.scans) == 3
     assert all("the scan is shorter than it was" in scan.warnings[0] for scan in found.scans.values())
     assert "p2_CT011.dcm" in found.failed[0][1]
-    scans = ingest_layout("scans", flat, tmp_path / "scans", leave_out_failing=True)
+    scans = ingest(flat, tmp_path / "scans", "scans", leave_out_failing=True)
     assert all("the scan is shorter than it was" in case.notes[0] for case in scans.cohort.cases)
     assert len(scans.cohort.cases) == 3
 
 
 def test_a_copy_of_a_patient_counts_once(export: Path, tmp_path: Path) -> None:
     shutil.copytree(export / "p2", export / "p2 copy")
-    done = ingest_layout("dicom-rt", export, tmp_path / "cohort", BLADDER, leave_out_failing=True)
+    done = ingest(export, tmp_path / "cohort", "dicom-rt", **BLADDER, leave_out_failing=True)
     assert (len(done.cohort.cases), done.report.problems) == (3, ())
     (notes,) = [case.notes for case in done.cohort.cases if case.notes]
     assert notes == ("Left out 12 file(s) that are exact copies of others.",)
     assert len(find_scans([export], ("CT",)).scans) == 3
-    copies = [one for one in inspect(export, NAMES).found if "exact copy" in one.contents]
+    copies = [one for one in inspect_folder(export, NAMES).items if "exact copy" in one.contents]
     assert len(copies) == 13
     # A damaged copy of a slice that is there whole costs nothing.
     cut(export / "p2 copy" / "CT" / "CT011.dcm", 300)
-    again = ingest_layout("dicom-rt", export, tmp_path / "cohort", BLADDER, leave_out_failing=True)
+    again = ingest(export, tmp_path / "cohort", "dicom-rt", **BLADDER, leave_out_failing=True)
     assert len(again.cohort.cases) == 3
     assert "p2 copy/CT/CT011.dcm" in again.report.problems[0].reason
 
@@ -341,13 +344,12 @@ RULES = {
 def test_a_rule_chooses_between_structure_sets(rules: tuple[str, ...], export: Path, tmp_path: Path) -> None:
     edit(export / "p2" / "RS.dcm", ApprovalStatus="APPROVED")
     second_set(export / "p2", StructureSetDate="20260102", StructureSetLabel="Revised", ApprovalStatus="UNAPPROVED")
-    chosen = replace(BLADDER, rtstruct=rules)
-    cohort, reasons = ingested(export, tmp_path / "cohort", chosen)
+    cohort, reasons = ingested(export, tmp_path / "cohort", rtstruct=rules)
     came_through(cohort, export, 1, 2, 3)
     assert reasons == []
     (case,) = [case for case in cohort.cases if case.notes]
     assert case.source.rtstruct == export / "p2" / RULES[rules]
-    assert case.notes == (f"Of 2 structure sets on its CT took one by --rtstruct {','.join(rules)}.",)
+    assert case.notes == (f"Took one of 2 structure sets on its CT by --rtstruct {','.join(rules)}.",)
 
 
 def test_no_rule_and_one_that_leaves_two_name_both(export: Path, tmp_path: Path) -> None:
@@ -356,10 +358,10 @@ def test_no_rule_and_one_that_leaves_two_name_both(export: Path, tmp_path: Path)
     assert "RS.dcm (“CASE”, 20260101 000000) and " in reason
     assert "RS2.dcm (“CASE”, 20251231 120000) are both drawn on one CT" in reason
     assert "--rtstruct newest, approved, or a pattern" in reason
-    _, (reason,) = ingested(export, tmp_path / "cohort", replace(BLADDER, rtstruct=("case",)))
+    _, (reason,) = ingested(export, tmp_path / "cohort", rtstruct=("case",))
     assert "--rtstruct case leaves 2 of them" in reason
-    with pytest.raises(BadInput, match="no use for --rtstruct"):
-        ingest_layout("scans", export, tmp_path / "scans", Choices(rtstruct=("newest",)))
+    with pytest.raises(BadInput, match="doesn't use --rtstruct"):
+        ingest(export, tmp_path / "scans", "scans", rtstruct=("newest",))
 
 
 def built(kind: str, folder: Path) -> Path:
@@ -367,14 +369,14 @@ def built(kind: str, folder: Path) -> Path:
     return folder
 
 
-def test_mr_structures_beside(tmp_path: Path) -> None:
-    source = built("mr_structures_beside", tmp_path / "in")
-    done = ingest_layout("dicom-rt", source, tmp_path / "cohort", BLADDER, leave_out_failing=True)
+def test_mr_with_own_structures(tmp_path: Path) -> None:
+    source = built("mr_with_own_structures", tmp_path / "in")
+    done = ingest(source, tmp_path / "cohort", "dicom-rt", **BLADDER, leave_out_failing=True)
     (case,) = done.cohort.cases
     assert case.volumes_cm3["bladder"] == pytest.approx(640 * 3 / 1000)
     assert done.report.problems == ()
     assert "1 structure set(s) drawn on MR, not on a CT, were left out." in done.cohort.notes
-    rows = {one.place: one for one in inspect(source, NAMES).found}
+    rows = {one.path: one for one in inspect_folder(source, NAMES).items}
     assert rows["mr/RS_MR.dcm"].problem == ""
     assert "drawn on MR" in rows["mr/RS_MR.dcm"].contents
     # The MR itself was not exported: what the structure set calls its images says what they are.
@@ -385,13 +387,13 @@ def test_mr_structures_beside(tmp_path: Path) -> None:
     for image in study.RTReferencedSeriesSequence[0].ContourImageSequence:
         image.ReferencedSOPClassUID = MR_CLASS
     rtstruct_mr.save_as(source / "mr" / "RS_MR.dcm")
-    done = ingest_layout("dicom-rt", source, tmp_path / "cohort", BLADDER, leave_out_failing=True)
+    done = ingest(source, tmp_path / "cohort", "dicom-rt", **BLADDER, leave_out_failing=True)
     assert (len(done.cohort.cases), done.report.problems) == (1, ())
     assert "1 structure set(s) drawn on MR Image Storage, not on a CT, were left out." in done.cohort.notes
 
 
 def test_structures_on_an_mr_in_the_frame_of_the_ct(tmp_path: Path) -> None:
-    """Beside the CT's own structure set they are left out with a note."""
+    """If the CT has its own structure set, they are omitted with a note."""
     ct = CT(tmp_path / "in" / "ct")
     rtstruct(f"{tmp_path}/in/RS.dcm", ct, [(1, "Bladder", [(P, ct.box(k, 10, 19, 8, 15)) for k in range(2, 10)])])
     mr = CT(
@@ -400,7 +402,7 @@ def test_structures_on_an_mr_in_the_frame_of_the_ct(tmp_path: Path) -> None:
         change=lambda d, k: (setattr(d, "Modality", "MR"), setattr(d, "SOPClassUID", MR_CLASS)),
     )
     rtstruct(f"{tmp_path}/in/RS_MR.dcm", mr, [(1, "Bladder", [(P, mr.box(k, 2, 4, 8, 15)) for k in range(2, 10)])])
-    done = ingest_layout("dicom-rt", tmp_path / "in", tmp_path / "cohort", BLADDER, leave_out_failing=True)
+    done = ingest(tmp_path / "in", tmp_path / "cohort", "dicom-rt", **BLADDER, leave_out_failing=True)
     (case,) = done.cohort.cases
     assert case.volumes_cm3["bladder"] == pytest.approx(640 * 3 / 1000)
     assert "Left out 1 structure set(s) drawn on other images in the CT's frame of reference." in case.notes
@@ -408,7 +410,7 @@ def test_structures_on_an_mr_in_the_frame_of_the_ct(tmp_path: Path) -> None:
 
 def test_two_structure_sets(tmp_path: Path) -> None:
     source = built("two_structure_sets", tmp_path / "in")
-    done = ingest_layout("dicom-rt", source, tmp_path / "cohort", BLADDER, leave_out_failing=True)
+    done = ingest(source, tmp_path / "cohort", "dicom-rt", **BLADDER, leave_out_failing=True)
     (case,) = done.cohort.cases
     assert case.source.rtstruct == source / "a" / "RS.dcm"
     (problem,) = done.report.problems
@@ -416,10 +418,10 @@ def test_two_structure_sets(tmp_path: Path) -> None:
     assert "b/RS1.dcm" in problem.reason and "b/RS2.dcm" in problem.reason
 
 
-def test_image_without_place(tmp_path: Path) -> None:
-    source = built("image_without_place", tmp_path / "in" / "p1")
+def test_image_without_position(tmp_path: Path) -> None:
+    source = built("image_without_position", tmp_path / "in" / "p1")
     patient(tmp_path / "in" / "p2", "P2", 1)
-    done = ingest_layout("dicom-rt", source.parent, tmp_path / "cohort", BLADDER, leave_out_failing=True)
+    done = ingest(source.parent, tmp_path / "cohort", "dicom-rt", **BLADDER, leave_out_failing=True)
     came_through(done.cohort, source, 2)
     (problem,) = done.report.problems
     assert "extra.dcm" in problem.reason
@@ -427,7 +429,7 @@ def test_image_without_place(tmp_path: Path) -> None:
 
 @dataclass(frozen=True)
 class Unusual:
-    """An error of a library that nobody expected."""
+    """An unexpected error of a library."""
 
     error: type[Exception]
 
@@ -440,7 +442,7 @@ def test_an_unexpected_error_costs_one_scan(
     error: type[Exception], export: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from gynbtnet.datasets.adapters import dicom_rt_export
-    from gynbtnet.imaging.dicom.ct_series import read_ct_files as read
+    from gynbtnet.imaging import read_ct_files as read
 
     monkeypatch.setattr(
         dicom_rt_export,
@@ -463,7 +465,7 @@ def test_the_user_stops_all_at_once(export: Path, tmp_path: Path, monkeypatch: p
 
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian])
 def test_a_last_slice_cut_at_any_byte_is_never_missed(syntax: UID, tmp_path: Path) -> None:
-    """Whatever is left of it, the series is left out, or can't be read; the series of another patient is whole."""
+    """The series is omitted or can't be read, however much of the slice remains; another patient's is complete."""
     for name in ("p1", "p2"):
         CT(f"{tmp_path}/{name}", n=3, rows=8, cols=8, patient=name.upper())
     path = tmp_path / "p2" / "CT002.dcm"
@@ -489,7 +491,7 @@ def test_a_last_slice_cut_at_any_byte_is_never_missed(syntax: UID, tmp_path: Pat
 
 
 def test_a_cut_uid_is_no_other_slice(tmp_path: Path) -> None:
-    """What is left of 1.2.3.12 is 1.2.3.1, the UID of a slice that is there."""
+    """The rest of 1.2.3.12 is 1.2.3.1, the UID of an existing slice."""
     ct = CT(f"{tmp_path}/p", n=13, rows=8, cols=8)
     for number in range(len(ct.sop)):
         path = tmp_path / "p" / f"CT{number:03d}.dcm"
@@ -577,9 +579,7 @@ def test_one_bad_image_file_costs_its_case_alone(layout: str, kind: str, tmp_pat
         source = tmp_path / str(number)
         build_layout(layout, source)
         FILES[kind](source / which.format(2))
-        done = ingest_layout(
-            layout, source, tmp_path / f"c{number}", Choices(structures=structures), leave_out_failing=True
-        )
+        done = ingest(source, tmp_path / f"c{number}", layout, structures=structures, leave_out_failing=True)
         taken = {
             case.id: next(n for n in (1, 2, 3) if (read_volume(case.image).array == voxels_of(n).array).all())
             for case in done.cohort.cases
@@ -588,7 +588,7 @@ def test_one_bad_image_file_costs_its_case_alone(layout: str, kind: str, tmp_pat
         if 2 not in taken.values():
             (problem,) = done.report.problems
             assert which.format(2).split("/")[-1] in problem.reason
-        dry_run_layout(layout, source, tmp_path / "dry", Choices(structures=structures))
+        dry_run(source, tmp_path / "dry", layout, structures=structures)
 
 
 @pytest.mark.parametrize("layout", ["nnunet", "decathlon"])
@@ -603,7 +603,7 @@ def test_one_bad_entry_of_a_list_costs_its_case_alone(layout: str, entry: object
         files = {f"c{n}": {"images": [f"imagesTr/c{n}_0000.nii.gz"], "label": f"labelsTr/c{n}.nii.gz"} for n in (1, 3)}
         described["dataset"] = files | {"c2": entry}
     (source / "dataset.json").write_text(json.dumps(described))
-    done = ingest_layout(layout, source, tmp_path / "cohort", leave_out_failing=True)
+    done = ingest(source, tmp_path / "cohort", layout, leave_out_failing=True)
     assert [case.id for case in done.cohort.cases] == ["c1_f1", "c3_f1"]
     (problem,) = done.report.problems
     assert "dataset.json" in problem.reason
@@ -627,7 +627,7 @@ def test_public_files_beside_patients_stop_none(export: Path, tmp_path: Path) ->
     came_through(cohort, export, 1, 2, 3)
     assert {Path(reason.split(" ")[0]).name for reason in reasons} <= {"UN_sequence.dcm", "rtplan_truncated.dcm"}
     assert any("UN_sequence.dcm has no Modality; its SOP class is CT Image Storage" in reason for reason in reasons)
-    rows = {one.place: one for one in inspect(export, NAMES).found}
+    rows = {one.path: one for one in inspect_folder(export, NAMES).items}
     assert rows["UN_sequence.dcm"].problem and not rows["p2/CT"].problem
     assert {scan.place.parent.name for scan in find_scans([export], ("CT",)).scans.values()} >= {"p1", "p2", "p3"}
 
@@ -651,11 +651,11 @@ def test_a_broken_file_elsewhere_stops_neither_conversion_nor_dose(export: Path,
 def test_one_of_several_sources_that_holds_nothing_stops_no_other(export: Path, tmp_path: Path) -> None:
     (export / "p2" / "RS.dcm").unlink()
     sources = [export / f"p{number}" for number in (1, 2, 3)]
-    done = ingest_layout("dicom-rt", sources, tmp_path / "cohort", BLADDER, leave_out_failing=True)
+    done = ingest(sources, tmp_path / "cohort", "dicom-rt", **BLADDER, leave_out_failing=True)
     came_through(done.cohort, export, 1, 3)
-    assert [(one.kind, one.place) for one in done.report.problems] == [("missing", str(export / "p2"))]
-    with pytest.raises(BadInput, match="p2 holds CT; expected CT series and the RTSTRUCTs"):
-        ingest_layout("dicom-rt", export / "p2", tmp_path / "other", BLADDER, leave_out_failing=True)
+    assert [(one.kind, one.path) for one in done.report.problems] == [("missing", str(export / "p2"))]
+    with pytest.raises(BadInput, match="p2 contains CT; expected CT series and the RTSTRUCTs"):
+        ingest(export / "p2", tmp_path / "other", "dicom-rt", **BLADDER, leave_out_failing=True)
     assert not (tmp_path / "other").exists()
 
 

@@ -1,4 +1,4 @@
-"""Names and paths as they occur: printed as they are, and matched however their accents are coded."""
+"""Names and paths as they occur: printed unchanged, and matched for any coding of accents."""
 
 import sys
 import unicodedata
@@ -9,9 +9,8 @@ import pydicom
 import pytest
 
 from gynbtnet.cli import main
-from gynbtnet.datasets.adapters.dicom_rt_export import ingest
-from gynbtnet.datasets.patient_key import PatientKey
-from gynbtnet.imaging.files.label_names import read_label_names
+from gynbtnet.datasets import PatientKey, ingest
+from gynbtnet.imaging import read_label_names
 from gynbtnet.runtime.progress import console as progress_console
 from gynbtnet.runtime.progress import track
 
@@ -23,7 +22,7 @@ BRACKETS = ("Iso 45 [cGy]", "CTV [old]")
 
 
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
-    """Run a command; returns its exit code and what it printed."""
+    """Run a command; return its exit code and its output."""
     monkeypatch.setattr(sys, "argv", ["gynbtnet", *map(str, words)])
     with pytest.raises(SystemExit) as end:
         main()
@@ -131,22 +130,21 @@ def test_folders_of_patients_match_however_accents_are_coded(tmp_path, form):
     table = tmp_path / "table.csv"
     named = unicodedata.normalize(other, "Bär_é1")
     table.write_text(f"folder,patient\n{named},{named}\n", encoding="utf-8")
-    for number, patients_from in enumerate((str(table), unicodedata.normalize(other, "{patient}_é1"))):
+    for number, patient_id_from in enumerate((str(table), unicodedata.normalize(other, "{patient}_é1"))):
         cohort = ingest(
-            tmp_path / "in", tmp_path / f"cohort{number}", structures=("bladder",), patients_from=patients_from
-        )
+            tmp_path / "in", tmp_path / f"cohort{number}", structures=("bladder",), patient_id_from=patient_id_from
+        ).cohort
         assert [case.patient for case in cohort.cases] == ["patient-001"]
         key = PatientKey.load(tmp_path / f"cohort{number}" / "patients.csv")
         assert key.study_id(named if number == 0 else unicodedata.normalize(form, "Bär")) == "patient-001"
 
 
 def test_a_patient_keeps_the_study_id_however_accents_are_coded(tmp_path):
-    key = PatientKey(tmp_path / "patients.csv")
-    key.add([unicodedata.normalize("NFD", "Bär"), unicodedata.normalize("NFC", "Bär"), "Z"])
+    names = [unicodedata.normalize("NFD", "Bär"), unicodedata.normalize("NFC", "Bär"), "Z"]
+    key = PatientKey(tmp_path / "patients.csv").with_patients(names)
     assert list(key.study_ids.values()) == ["patient-001", "patient-002"]
     key.save()
-    again = PatientKey.load(tmp_path / "patients.csv")
-    again.add([unicodedata.normalize("NFD", "Bär"), "A"])
+    again = PatientKey.load(tmp_path / "patients.csv").with_patients([unicodedata.normalize("NFD", "Bär"), "A"])
     assert again.study_id(unicodedata.normalize("NFD", "Bär")) == "patient-001"
     assert again.study_id("A") == "patient-003"
 

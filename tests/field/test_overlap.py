@@ -6,24 +6,25 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gynbtnet.evaluation.dose.evaluate_dose import evaluate_dose
+from gynbtnet.evaluation.metrics.evaluate import evaluate, read_truth
 from typer.testing import CliRunner
 
 from gynbtnet.cli import app
-from gynbtnet.datasets.adapters import dicom_rt_export, nnunet_raw
-from gynbtnet.datasets.adapters.layouts import Choices, ingest_layout
-from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.datasets.ingestion.ingest import ingest_found
-from gynbtnet.evaluation.cohorts.fraction_consistency import centroids
-from gynbtnet.evaluation.dose.evaluate_dose import evaluate_dose
-from gynbtnet.evaluation.metrics.evaluate import evaluate, read_truth
+from gynbtnet.datasets import Cohort, ingest
+from gynbtnet.evaluation import centroids
 from gynbtnet.evaluation.reports.compared_case import compared_case
-from gynbtnet.imaging.conversion import Conversion, convert
-from gynbtnet.imaging.files.label_names import read_label_names
-from gynbtnet.imaging.files.volume_files import read_volume, write_volume
-from gynbtnet.imaging.overlap_losses import OverlapTooLarge
-from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.imaging.volume import Volume
-from gynbtnet.pictures.overlays import make_view, overlay_figure
+from gynbtnet.imaging import (
+    Conversion,
+    OverlapTooLarge,
+    StructureNames,
+    Volume,
+    convert,
+    read_label_names,
+    read_volume,
+    write_volume,
+)
+from gynbtnet.pictures import make_view, overlay_figure
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.prepare import prepare
 from gynbtnet.runtime.errors import BadInput
@@ -62,13 +63,13 @@ def write_patient(folder: Path, *, beyond: int = 40, patient: str = "CASE", cove
 
 
 def d90_gy(first: int, last: int) -> float:
-    """The dose that 90 % of a box over these slices get at least, from the formula of the dose, in Gy."""
+    """Return the D90 in Gy of a box over these slices, from the formula of the dose."""
     lower, upper = 2 * first - 1, 2 * last + 1
     return LOWEST_GY + GY_A_MM * (lower + 0.1 * (upper - lower) + 10)
 
 
 def ingested(folder: Path, structures: tuple[str, ...], **options: Any) -> Cohort:
-    return dicom_rt_export.ingest(folder / "export", folder / "cohort", structures=structures, **options)
+    return ingest(folder / "export", folder / "cohort", structures=structures, **options).cohort
 
 
 @pytest.mark.parametrize("structures", ORDERS, ids="-".join)
@@ -149,9 +150,15 @@ def test_losses_to_several_structures_add_up(tmp_path: Path) -> None:
     rtstruct(tmp_path / "export" / "RS.dcm", ct, rois)
     aliases = tmp_path / "aliases.yaml"
     aliases.write_text("ir_ctv: [CTV_IR]\n")
-    choices = Choices(structures=("uterus", "rectum", "hr_ctv", "ir_ctv"), aliases=aliases)
+    names = StructureNames.load(aliases)
     with pytest.raises(BadInput, match=r"uterus would lose .* \(28 %\) to ir_ctv and rectum; ir_ctv would .* \(60 %\)"):
-        ingest_layout("dicom-rt", tmp_path / "export", tmp_path / "cohort", choices)
+        ingest(
+            tmp_path / "export",
+            tmp_path / "cohort",
+            "dicom-rt",
+            structures=("uterus", "rectum", "hr_ctv", "ir_ctv"),
+            names=names,
+        )
 
 
 @pytest.mark.parametrize("structures", ORDERS, ids="-".join)
@@ -180,10 +187,9 @@ def test_masks_cost_little_and_survive_a_round_through_nnunets_layout(tmp_path: 
     assert case.labels and case.masks
     whole, more = sum(path.stat().st_size for path in (*case.images, case.labels)), case.masks.stat().st_size
     assert more <= 0.3 * whole
-    again = ingest_layout("nnunet", tmp_path / "cohort", tmp_path / "again").cohort
+    again = ingest(tmp_path / "cohort", tmp_path / "again", "nnunet").cohort
     assert again.cases[0].volumes_cm3 == case.volumes_cm3
-    found = nnunet_raw.find([tmp_path / "cohort"], structures=("uterus",))
-    alone = ingest_found(found, tmp_path / "alone").cohort.cases[0]
+    alone = ingest(tmp_path / "cohort", tmp_path / "alone", "nnunet", structures=("uterus",)).cohort.cases[0]
     assert alone.volumes_cm3 == {"uterus": 72}
     assert alone.masks is None  # nothing takes voxels of it any more
 

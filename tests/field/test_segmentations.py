@@ -14,12 +14,7 @@ from pydicom.config import disable_value_validation
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
-from gynbtnet.imaging.dicom.ct_series import read_ct_series
-from gynbtnet.imaging.dicom.rt.rtstruct_reader import read_rtstruct
-from gynbtnet.imaging.dicom.rt.rtstruct_writer import write_rtstruct
-from gynbtnet.imaging.dicom.seg_reader import read_seg
-from gynbtnet.imaging.dicom.seg_writer import write_seg
-from gynbtnet.imaging.structure_names import StructureNames
+from gynbtnet.imaging import StructureNames, read_ct_series, read_rtstruct, read_seg, write_rtstruct, write_seg
 
 from .battery import CASES, boxes
 from .builders import CT, rtstruct
@@ -29,7 +24,7 @@ TOOL = shutil.which("dciodvfy", path=sysconfig.get_path("scripts")) or shutil.wh
 
 
 def odd(tag: str, vr: str, value: Any) -> Callable[[Dataset, int], None]:
-    """Sets an element without a look at its value."""
+    """Set an element without validation of its value."""
 
     def change(dataset: Dataset, _: int) -> None:
         with disable_value_validation():
@@ -42,7 +37,7 @@ PLACEHOLDER = "98765432"
 
 
 def word(tag: str, text: str) -> Callable[[Dataset, int], None]:
-    """A word in place of a number, which no library writes: a placeholder that is overwritten in the file."""
+    """Write a word instead of a number, which no library writes: overwrite a placeholder in the file."""
     change = odd(tag, "DS", PLACEHOLDER)
     change.word = text.ljust(len(PLACEHOLDER))  # type: ignore[attr-defined]
     return change

@@ -1,4 +1,4 @@
-"""Where slices lie: whole grids are judged, and what is repaired stays at its own position."""
+"""Positions of slices: the whole grid is checked, and repaired slices keep their positions."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,15 +9,19 @@ import pydicom
 import pytest
 from pydicom.uid import UID
 
-from gynbtnet.imaging.contours.shape_interpolation import interpolate_shapes
-from gynbtnet.imaging.dicom.ct_series import CTSeries, read_ct_series
-from gynbtnet.imaging.dicom.rt.rtstruct_reader import read_rtstruct
-from gynbtnet.imaging.dicom.rt.rtstruct_writer import write_rtstruct
-from gynbtnet.imaging.dicom.seg_reader import read_seg
-from gynbtnet.imaging.dicom.seg_writer import write_seg
-from gynbtnet.imaging.dicom.slice_repairs import Repairs
-from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.imaging.volume import Segmentation, Volume
+from gynbtnet.imaging import (
+    CTSeries,
+    Repairs,
+    Segmentation,
+    StructureNames,
+    Volume,
+    interpolate_shapes,
+    read_ct_series,
+    read_rtstruct,
+    read_seg,
+    write_rtstruct,
+    write_seg,
+)
 from gynbtnet.runtime.errors import BadInput
 
 from .battery import CASES, P
@@ -30,12 +34,12 @@ TILTED = (1, 0, 0, 0, np.cos(np.radians(12)), np.sin(np.radians(12)))
 
 
 def ramp(zs: list[float]) -> Callable[..., np.ndarray]:
-    """10 HU per mm along the normal, so that a value says where it was measured."""
+    """Return 10 HU per mm along the normal, so that a value shows its position."""
     return lambda k, i, j: np.full(i.shape, round(10 * zs[k]) - 200)
 
 
 def along(ct: CTSeries) -> np.ndarray:
-    """Positions of the volume's planes in mm from the first scanned slice, along the normal."""
+    """Return positions of the volume's planes in mm from the first scanned slice, along the normal."""
     return (np.arange(ct.volume.geometry.shape[0]) - ct.slices[0].z) * ct.volume.geometry.spacing[0]
 
 
@@ -79,7 +83,7 @@ def test_unequal_spacing_is_called_so(tmp_path, zs, range_mm, iop):
 def test_a_grid_within_a_tenth_of_a_millimetre_is_equal(tmp_path, zs):
     made = CT(tmp_path, zs=zs)
     ct = read_ct_series(tmp_path)
-    assert not ct.is_mended
+    assert not ct.is_repaired
     assert ct.notes == ()
     planes = ct.volume.geometry.to_world([(k, 0, 0) for k in range(len(zs))])
     assert np.abs(planes - [made.world(k, 0, 0) for k in range(len(zs))]).max() <= 0.1 + 1e-3
@@ -111,7 +115,7 @@ def test_every_value_stays_at_its_own_position(tmp_path, zs, step, count, iop):
 @pytest.mark.parametrize("iop", [(1, 0, 0, 0, 1, 0), TILTED])
 @pytest.mark.parametrize("zs", [SHORT_GAP, DRIFT])
 def test_every_contour_stays_at_its_own_position(tmp_path, zs, iop):
-    """An organ whose lower edge moves by one voxel per 4 mm: its width on each plane says where it was drawn."""
+    """The lower edge of the organ moves by one voxel per 4 mm, so that its width shows where it was drawn."""
     rows = 60
     made = CT(tmp_path, zs=zs, iop=iop, rows=rows)
     drawn = [(P, made.box(("mm", z), 2, 2 + z / 4, 3, 20)) for z in zs[2:-2]]
@@ -126,7 +130,7 @@ def test_every_contour_stays_at_its_own_position(tmp_path, zs, iop):
 
 
 def test_what_is_written_on_unequal_slices_comes_back(tmp_path):
-    """RTSTRUCT and SEG lie on the scanned slices, with the shape at their own positions."""
+    """RTSTRUCT and SEG are on the scanned slices, with the shape at their positions."""
     made = CT(tmp_path / "ct", zs=SHORT_GAP, rows=60)
     drawn = [(P, made.box(("mm", z), 2, 2 + z / 4, 3, 20)) for z in SHORT_GAP]
     rtstruct(tmp_path / "RS.dcm", made, [(1, "Bladder", drawn)])
@@ -135,7 +139,7 @@ def test_what_is_written_on_unequal_slices_comes_back(tmp_path):
     words: dict[str, Any] = {"names": NAMES, "description": "test", "software_version": "1"}
     write_rtstruct(segmentation, ct, tmp_path / "out.dcm", label="test", contour_style="exact", **words)
     write_seg(segmentation, ct, tmp_path / "seg.dcm", **words)
-    scanned = ct.on_slices(segmentation.mask("bladder"))
+    scanned = ct.mask_on_slices(segmentation.mask("bladder"))
     assert np.abs(scanned[:, :, 10].sum(axis=1) - (1 + np.asarray(SHORT_GAP) / 4)).max() <= 1
     for path, read in ((tmp_path / "out.dcm", read_rtstruct), (tmp_path / "seg.dcm", read_seg)):
         found = read(path, ct, ("bladder",), NAMES)[0].mask("bladder")
@@ -162,7 +166,7 @@ def test_of_two_frequent_gaps_the_smaller_has_a_grid_for_all_slices(tmp_path, ga
     ],
 )
 def test_a_tilted_gantry_keeps_values_and_contours_in_the_room(tmp_path, zs, more):
-    """As a real CT of the head: tilted by 18.5 degrees, the table moves along z, and gaps are along the normal."""
+    """As in a real CT of the head: tilted by 18.5 degrees, the table moves along z, and gaps are along the normal."""
     tilt = np.radians(18.5)
     iop = (1, 0, 0, 0, np.cos(tilt), -np.sin(tilt))
 
@@ -198,7 +202,7 @@ def test_a_tilted_gantry_keeps_values_and_contours_in_the_room(tmp_path, zs, mor
 
 
 def read_each(folder: Path) -> np.ndarray:
-    """The stored values of every slice."""
+    """Return the stored values of every slice."""
     return np.stack([pydicom.dcmread(path).pixel_array for path in sorted(folder.glob("CT*.dcm"))])
 
 
@@ -251,7 +255,7 @@ def test_shapes_between_discs_have_the_radius_between():
 
 @pytest.mark.parametrize("radii", [(10, 30), (8, 12), (15, 18), (20, 10)])
 def test_the_radius_between_is_right_to_a_third_of_a_voxel(radii):
-    """Distances count to the outline, not to the next voxel's centre, so that the nearer shape isn't favoured."""
+    """Distances are measured to the outline, not to the next voxel centre, so that the nearer shape isn't favoured."""
     y, x = np.mgrid[:81, :91] * 1.0
     near = np.hypot(y - 40.3, x - 45.2)
     drawn = np.stack([near <= radius for radius in radii])
@@ -272,7 +276,7 @@ def test_shapes_that_do_not_overlap_or_end_are_the_nearer_one():
 @pytest.mark.parametrize("number", [0, 5, 11])
 @pytest.mark.parametrize("rescaled", [False, True])
 def test_a_copy_of_a_slice_counts_once_however_its_place_is_rounded(tmp_path, off, number, rescaled):
-    """The same pixels within 0.1 mm; with other pixels it is an error that says so."""
+    """The same pixels within 0.1 mm; other pixels at the same position are an error."""
     CT(tmp_path)
     plain = read_ct_series(tmp_path).volume.array
     copy = pydicom.dcmread(tmp_path / f"CT{number:03d}.dcm")
@@ -283,7 +287,7 @@ def test_a_copy_of_a_slice_counts_once_however_its_place_is_rounded(tmp_path, of
     copy.save_as(tmp_path / "copy.dcm")
     ct = read_ct_series(tmp_path)
     assert np.array_equal(ct.volume.array, plain)
-    assert ct.notes == ("Dropped 1 slice(s) that were there twice, with the same pixels.",)
+    assert ct.notes == ("Dropped 1 duplicate slice(s) with the same pixels.",)
     copy.PixelData = (stored + 1).astype("<i2").tobytes()
     copy.save_as(tmp_path / "copy.dcm")
     assert "has 1 slice(s) with other pixels at the position of another" in refusal(tmp_path)
@@ -316,13 +320,13 @@ def test_what_is_written_on_a_negated_column_lies_on_its_voxels(tmp_path):
 
 
 def test_a_slice_that_is_turned_is_refused(tmp_path):
-    CASES["one_slice_turned"][0](tmp_path)
+    CASES["one_coronal_slice"][0](tmp_path)
     assert "mixes orientations (1 of 12 slices differ from the others, such as" in refusal(tmp_path)
     assert "CT005.dcm" in refusal(tmp_path)
 
 
 def test_an_image_without_a_position_is_named(tmp_path):
-    CASES["image_without_place"][0](tmp_path)
+    CASES["image_without_position"][0](tmp_path)
     assert "extra.dcm has no usable ImagePositionPatient" in refusal(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""Image files as converters, archives and damage leave them: each gives the right volume or one true sentence."""
+"""Image files from converters and archives, and damaged ones: the correct volume or one true sentence."""
 
 import bz2
 import gzip
@@ -14,10 +14,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from gynbtnet.imaging.conversion import Conversion, convert
-from gynbtnet.imaging.dicom.ct_series import read_ct_series
-from gynbtnet.imaging.files.volume_files import from_sitk, read_volume
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging import Conversion, Volume, convert, from_sitk, read_ct_series, read_volume
 from gynbtnet.runtime.errors import BadInput
 
 from .battery import CASES
@@ -31,7 +28,7 @@ VALUES = np.random.default_rng(0).integers(-100, 200, SHAPE).astype(np.int16)
 
 
 def saved(path: Path, image: Any, changes: dict[int, bytes] | None = None) -> Path:
-    """The image as nibabel writes it, with bytes of its header replaced."""
+    """Write the image with nibabel, and replace bytes of its header."""
     nib.save(image, path)
     opened = gzip.open if path.suffix == ".gz" else open
     with opened(path, "rb") as stream:
@@ -54,7 +51,7 @@ def floats(*values: float) -> bytes:
 
 
 def turned(*degrees: float) -> np.ndarray:
-    """A rotation about x, y and z."""
+    """Return a rotation about x, y and z."""
     matrix = np.eye(3)
     for axis, angle in enumerate(np.radians(degrees)):
         plane = [i for i in range(3) if i != axis]
@@ -465,7 +462,7 @@ def test_a_meta_image_that_contradicts_itself_is_refused(tmp_path, change, said)
 # ---------------------------------------------------------------- memory
 @contextmanager
 def little_memory(most: int) -> Iterator[None]:
-    """An AssertionError if more bytes were allocated than ``most``."""
+    """Check that at most ``most`` bytes are allocated."""
     tracemalloc.start()
     try:
         yield

@@ -23,7 +23,7 @@ IMAGES = ["scan.nii.gz", "scan.nii", "scan.nrrd", "scan.mha"]
 
 @pytest.fixture
 def labels(ct, tmp_path):
-    """A label map with names beside it, on the grid of the CT."""
+    """Return a label map with a file of names, on the grid of the CT."""
     array = np.random.default_rng(4).integers(0, 6, ct.volume.array.shape).astype(np.uint8)
     write_volume(Volume(array, ct.volume.geometry), tmp_path / "labels.nii.gz")
     write_label_names(tmp_path / "labels.nii.gz", FIVE)
@@ -82,7 +82,7 @@ def test_only_the_structures_wanted_are_taken_and_the_rest_is_told(ct, labels, h
     assert np.array_equal(read_volume(tmp_path / "some.nii.gz").array, expected)
     assert notes[0] == "The file has no contours of spleen."
     others = "“Bladder” (bladder), “Colon_Sigmoid” (sigmoid), “Uterus” (uterus)"
-    assert notes[1:] == (f"Left out {others}, not among the structures asked for.",)
+    assert notes[1:] == (f"Omitted {others}: not among the requested structures.",)
 
 
 def test_labels_in_another_order_of_axes_are_turned_and_on_another_grid_resampled_if_allowed(
@@ -132,13 +132,13 @@ def test_doses_are_summed_on_the_scan(ct, how, tmp_path):
 
 def test_what_stands_is_kept_unless_forced(ct, labels, how, tmp_path):
     (tmp_path / "RS.dcm").write_text("somebody's")
-    with pytest.raises(BadInput, match=r"RS.dcm exists already .* --force"):
+    with pytest.raises(BadInput, match=r"RS.dcm already exists; .* --force"):
         convert([labels], tmp_path / "RS.dcm", how)
     assert (tmp_path / "RS.dcm").read_text() == "somebody's"
     convert([labels], tmp_path / "RS.dcm", replace(how, force=True))
     assert pydicom.dcmread(tmp_path / "RS.dcm").Modality == "RTSTRUCT"
     (tmp_path / "folder").mkdir()
-    with pytest.raises(BadInput, match="folder exists already"):
+    with pytest.raises(BadInput, match="folder already exists"):
         convert([ct.files[0].parent], tmp_path / "folder", replace(how, force=True))
 
 
@@ -149,10 +149,10 @@ def test_what_cannot_be_converted_is_refused_in_one_sentence(ct, labels, how, tm
         ([], "x.nrrd", how, None, "nothing to convert"),
         ([folder, folder], "x.nrrd", how, None, "2 sources are given; only RTDOSE"),
         ([tmp_path / "absent.dcm"], "x.nrrd", how, None, "There is no file"),
-        ([ct.files[0]], "x.nrrd", how, None, "is of modality CT; .* of a CT the folder"),
-        ([folder], "x.nrrd", how, "rtstruct", "holds a scan, which does not become the form “rtstruct”"),
-        ([folder], "x.dcm", how, "image", "is no image file by its name"),
-        ([folder], "x.dcm", how, "ct", "is no folder by its name"),
+        ([ct.files[0]], "x.nrrd", how, None, "is of modality CT; .* folder with all slices of a CT"),
+        ([folder], "x.nrrd", how, "rtstruct", "holds a scan, which can't be converted to “rtstruct”"),
+        ([folder], "x.dcm", how, "image", "have the name of an image file"),
+        ([folder], "x.dcm", how, "ct", "has the name of a file"),
         ([tmp_path / "RS.dcm"], "x.nrrd", replace(how, ct=None), None, "needs the CT .* --ct"),
         ([tmp_path / "RS.dcm"], "x.dcm", how, "rtdose", "holds contours, which does not become"),
         ([labels], "x.dcm", replace(how, structures=FIVE[:2]), None, "values from 0 to 5; expected the labels 0 to 2"),
@@ -161,7 +161,7 @@ def test_what_cannot_be_converted_is_refused_in_one_sentence(ct, labels, how, tm
             convert(source, tmp_path / out, options, to)  # type: ignore[arg-type]
         assert not (tmp_path / out).exists()
     label_names_file(labels).unlink()
-    with pytest.raises(BadInput, match=r"Nothing says what the labels .* --structures"):
+    with pytest.raises(BadInput, match=r"The meaning of the labels .* is unknown.* --structures"):
         convert([labels], tmp_path / "x.dcm", how, to="seg")
     for text in ("no json", '{"labels": {"background": 0, "bladder": 2}}', '{"labels": 3}'):
         label_names_file(labels).write_text(text)

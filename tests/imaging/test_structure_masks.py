@@ -5,7 +5,7 @@ import pytest
 
 from gynbtnet.imaging.files.volume_files import write_volume
 from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.label_map import label_map
+from gynbtnet.imaging.label_map import paint_label_map
 from gynbtnet.imaging.structure_masks import MOST_STRUCTURES, OverlappingSegmentation, StructureMasks
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.runtime.errors import BadInput
@@ -46,12 +46,12 @@ def test_more_overlapping_structures_than_bits_are_refused() -> None:
     with pytest.raises(ValueError, match="do not fit"):
         StructureMasks.of(masks, GRID)
     with pytest.raises(BadInput, match="65 structures are partly covered by others; expected at most 64"):
-        label_map(masks, tuple(masks), GRID)
+        paint_label_map(masks, tuple(masks), GRID)
 
 
 def test_each_lost_voxel_is_counted_once_for_its_loser() -> None:
     masks = random_masks(6)
-    segmentation, overlaps = label_map(masks, tuple(masks), GRID)
+    segmentation, overlaps = paint_label_map(masks, tuple(masks), GRID)
     assert isinstance(segmentation, OverlappingSegmentation)
     for label, (name, mask) in enumerate(masks.items(), start=1):
         np.testing.assert_array_equal(segmentation.mask(name), mask)
@@ -65,6 +65,6 @@ def test_each_lost_voxel_is_counted_once_for_its_loser() -> None:
 def test_masks_apart_make_a_plain_label_map() -> None:
     mask = np.zeros(GRID.shape, bool)
     mask[2] = True
-    segmentation, overlaps = label_map({"a": mask, "b": ~mask}, ("b", "a", "c"), GRID)
+    segmentation, overlaps = paint_label_map({"a": mask, "b": ~mask}, ("b", "a", "c"), GRID)
     assert not isinstance(segmentation, OverlappingSegmentation)
     assert overlaps == ()

@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from gynbtnet.imaging.files.volume_files import to_sitk
 from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.label_map import label_map
+from gynbtnet.imaging.label_map import paint_label_map
 from gynbtnet.imaging.structure_masks import OverlappingSegmentation, StructureMasks
 from gynbtnet.imaging.volume import Segmentation, Volume, label_type
 
@@ -83,7 +83,7 @@ def test_overlapping_masks_are_boxed_measured_and_relabelled_as_drawn() -> None:
     masks = {name: np.zeros((6, 7, 8), bool) for name in STRUCTURES}
     masks["bladder"][1:5, 2:6, 1:7] = masks["rectum"][2:6, 3:7, 4:8] = masks["uterus"][0, 0, 0] = True
     geometry = Geometry((6, 7, 8), (2.0, 1.0, 0.5), (5.0, -4.0, 3.0))
-    segmentation, overlaps = label_map(masks, STRUCTURES, geometry)
+    segmentation, overlaps = paint_label_map(masks, STRUCTURES, geometry)
     assert overlaps
     assert isinstance(segmentation, OverlappingSegmentation)
     relabelled = segmentation.relabelled(("uterus", "bladder"))

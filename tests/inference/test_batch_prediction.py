@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gynbtnet.imaging.files.volume_files import read_volume, write_volume
+from gynbtnet.imaging import read_volume, write_volume
 from gynbtnet.inference import batch_prediction
 from gynbtnet.inference.batch_prediction import predict_scans
 from gynbtnet.inference.engine.settings import PredictionSettings
@@ -87,5 +87,5 @@ def test_an_unexpected_error_of_a_single_scan_is_one_sentence(
 
     monkeypatch.setattr(batch_prediction, "predict_scan", fail)
     with pytest.raises(BadInput, match=r"An unexpected OverflowError in test_batch_prediction\.py, line") as told:
-        predict_scans(bright_model, bright_model.folder, {"scan": None})  # type: ignore[dict-item]
+        predict_scans(bright_model, bright_model.folder, {"scan": None})
     assert "Roe" not in str(told.value)

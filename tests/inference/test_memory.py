@@ -8,8 +8,8 @@ import pytest
 PREDICT = """
 import numpy as np, torch
 from pathlib import Path
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging import Geometry
+from gynbtnet.imaging import Volume
 from gynbtnet.inference.models.model import Model
 from gynbtnet.inference.engine.predict import predict
 from gynbtnet.inference.engine.settings import PredictionSettings

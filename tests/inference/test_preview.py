@@ -5,14 +5,12 @@ from pathlib import Path
 import numpy as np
 from matplotlib.image import imread
 
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.imaging.volume import Segmentation, Volume
+from gynbtnet.imaging import Geometry, Segmentation, StructureNames, Volume
 from gynbtnet.inference import preview
 from gynbtnet.inference.prediction import Prediction
 from gynbtnet.inference.preview import write_preview
 from gynbtnet.inference.quality.failure_flags import Flag
-from gynbtnet.pictures.overlays import colour
+from gynbtnet.pictures import visible_colour
 
 NAMES = StructureNames.load()
 GRID = Geometry((30, 60, 70), (4.0, 3.0, 3.0))
@@ -38,7 +36,7 @@ def drawn(found: Segmentation, path: Path, *flags: Flag, synthetic: bool = False
 
 
 def shows(picture: np.ndarray, structure: str) -> int:
-    rgb = np.array([int(colour(structure, NAMES)[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    rgb = np.array([int(visible_colour(structure, NAMES)[i : i + 2], 16) for i in (1, 3, 5)]) / 255
     return int((np.abs(picture - rgb).max(axis=-1) < 0.05).sum())
 
 

@@ -8,15 +8,18 @@ import numpy as np
 import pydicom
 import pytest
 
-from gynbtnet.imaging.dicom.ct_series import CTSeries
-from gynbtnet.imaging.dicom.ct_writer import write_ct_series
-from gynbtnet.imaging.dicom.rt.rtstruct_reader import read_rtstruct
-from gynbtnet.imaging.dicom.seg_reader import read_seg
-from gynbtnet.imaging.dicom.slice_repairs import Repairs
-from gynbtnet.imaging.files.volume_files import read_volume, write_volume
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging import (
+    CTSeries,
+    Geometry,
+    Repairs,
+    StructureNames,
+    Volume,
+    read_rtstruct,
+    read_seg,
+    read_volume,
+    write_ct_series,
+    write_volume,
+)
 from gynbtnet.inference import prediction_files
 from gynbtnet.inference.batch_prediction import predict_scans
 from gynbtnet.inference.engine.settings import PredictionSettings
@@ -141,8 +144,8 @@ def test_the_series_is_chosen_by_its_uid_or_its_size(
         ).read_text()
     )
     assert chosen["input"]["series_uid"] == min(one.series_uid, other.series_uid)  # alike in size
-    assert "Of 2 CT series took the largest" in capsys.readouterr().err
-    assert "Of 2 CT series took the largest" in chosen["notes"][0]
+    assert "Selected the largest of 2 CT series" in capsys.readouterr().err
+    assert "Selected the largest of 2 CT series" in chosen["notes"][0]
     out = predict_path(bright_model, tmp_path / "ct", tmp_path / "out", settings=QUICK, series_uid=other.series_uid)
     assert (
         json.loads((out / "prediction.json").read_text())["input"]["series_uid"] == other.series_uid != one.series_uid

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging import Geometry
 from gynbtnet.phantom.shapes.grid_points import GridPoints
 from gynbtnet.phantom.shapes.shape_operations import Difference, Dilated, Union, smooth_minimum
 from gynbtnet.phantom.shapes.shapes import FAR, Superellipsoid, Tube, orthonormal_frame, sample

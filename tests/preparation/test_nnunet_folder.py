@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging import Geometry
 from gynbtnet.preparation.nnunet_preprocessed import import_nnunet
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.prepare import prepare

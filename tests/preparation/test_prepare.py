@@ -12,10 +12,8 @@ import pytest
 from scipy import ndimage
 
 import gynbtnet.preparation.prepare as module
-from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.imaging.files.volume_files import read_volume, write_volume
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.datasets import Cohort
+from gynbtnet.imaging import Geometry, Volume, read_volume, write_volume
 from gynbtnet.preparation.body_voxels import body_voxels
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.planning.plan_files import save_plan

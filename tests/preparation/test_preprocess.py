@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from gynbtnet.imaging.files.volume_files import from_sitk, to_sitk
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging import Geometry, Volume, from_sitk, to_sitk
 from gynbtnet.preparation.normalise import clip_to_plan, normalise_channel
 from gynbtnet.preparation.planning.intensity import Intensity
 from gynbtnet.preparation.planning.plan import Plan

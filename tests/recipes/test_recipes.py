@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from gynbtnet.baselines.settings import NnUNetSettings
-from gynbtnet.datasets.split import Split
+from gynbtnet.datasets import Split
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.preparation.planning.settings import PlanSettings
 from gynbtnet.recipes.loading import (

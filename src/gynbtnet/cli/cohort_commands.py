@@ -3,7 +3,7 @@
 from collections import Counter
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -17,7 +17,7 @@ from gynbtnet.cli.options import (
     Jobs,
     MissingSlices,
     Out,
-    PatientsOption,
+    PatientIdOption,
     UnequalSpacing,
     listed,
 )
@@ -75,7 +75,7 @@ def ingest(
             "file name or label.",
         ),
     ] = None,
-    patients_from: PatientsOption = "dicom",
+    patient_id_from: PatientIdOption = "dicom",
     pseudonymise: Annotated[
         Path | None,
         typer.Option(
@@ -102,48 +102,32 @@ def ingest(
     Patients get study IDs. The key to them is patients.csv in the cohort, or the file given by --pseudonymise. Scans
     that can't be used are listed at the end, with exit code 1; the cohort contains the others.
     """
-    from gynbtnet.datasets.adapters.layouts import Choices, dry_run_layout, ingest_layout
+    from gynbtnet.datasets import ingest_scans
     from gynbtnet.datasets.patient_key import PatientKey
     from gynbtnet.imaging.dicom.slice_repairs import Repairs
+    from gynbtnet.imaging.structure_names import StructureNames
 
     repairs = Repairs(missing_slices, unequal_spacing, gantry_tilt)
-    choices = Choices(
-        structures=listed(structures),
-        aliases=aliases,
-        repairs=repairs if repairs != Repairs() else None,
-        resample_labels=resample_labels or None,
-        channels=listed(channels, "--channels"),
-        rtstruct=listed(rtstruct, "--rtstruct"),
-    )
-    key = PatientKey.load(pseudonymise, apart=True) if pseudonymise else None
+    arguments: dict[str, Any] = {
+        "structures": listed(structures),
+        "names": StructureNames.load(aliases) if aliases else None,
+        "repairs": repairs if repairs != Repairs() else None,
+        "resample_labels": resample_labels,
+        "channels": listed(channels, "--channels"),
+        "rtstruct": listed(rtstruct, "--rtstruct") or (),
+        "patient_id_from": patient_id_from,
+        "key": PatientKey.load(pseudonymise, separate=True) if pseudonymise else None,
+        "jobs": jobs,
+        "resample_channels": resample_channels,
+        "allow_overlap": allow_overlap,
+    }
     if dry_run:
-        seen = dry_run_layout(
-            layout.value,
-            source,
-            out,
-            choices,
-            patients_from=patients_from,
-            key=key,
-            jobs=jobs,
-            resample_channels=resample_channels,
-            allow_overlap=allow_overlap,
-        )
-        _print_dry_run(seen)
-        report = seen.report
+        expected = ingest_scans.dry_run(source, out, layout.value, **arguments)
+        _print_dry_run(expected)
+        report = expected.report
     else:
-        done = ingest_layout(
-            layout.value,
-            source,
-            out,
-            choices,
-            patients_from=patients_from,
-            key=key,
-            jobs=jobs,
-            resample_channels=resample_channels,
-            leave_out_failing=True,
-            allow_overlap=allow_overlap,
-        )
-        cohort, report = done.cohort, done.report
+        ingestion = ingest_scans.ingest(source, out, layout.value, leave_out_failing=True, **arguments)
+        cohort, report = ingestion.cohort, ingestion.report
         for note in cohort.notes:
             console.print(note)
         console.print(f"{len(cohort.cases)} cases of {len(cohort.patients)} patients in {cohort.folder}")
@@ -169,7 +153,7 @@ def describe(
         structure_table,
     )
     from gynbtnet.evaluation.cohorts.outliers import find_outliers
-    from gynbtnet.pictures.picture import picture
+    from gynbtnet.pictures.picture import render_picture
     from gynbtnet.runtime.atomic_files import atomic_write
 
     if out.suffix != ".png":
@@ -204,7 +188,7 @@ def describe(
         for note in group.notes:
             console.print(note)
     with atomic_write(out) as partial:
-        partial.write_bytes(picture(cohort_figure(groups), "Overview of the cohorts").png)
+        partial.write_bytes(render_picture(cohort_figure(groups), "Overview of the cohorts").png)
     console.print(f"The figure is {out}")
 
 
@@ -259,7 +243,7 @@ def _print_dry_run(seen: "DryRun") -> None:
     for one in seen.scans[:MOST_ROWS]:
         scan = one.scan
         files, contours = str(len(scan.files) + len(scan.channels)), str(len(scan.contours))
-        table.add_row(one.id, as_one_line(str(scan.place)), files, contours, scan.applicator or "")
+        table.add_row(one.id, as_one_line(str(scan.path)), files, contours, scan.applicator or "")
     print_table(table)
     if len(seen.scans) > MOST_ROWS:
         console.print(f"… and {len(seen.scans) - MOST_ROWS} more")

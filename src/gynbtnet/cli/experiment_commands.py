@@ -19,7 +19,7 @@ from gynbtnet.cli.options import (
     Jobs,
     MissingSlices,
     Out,
-    PatientsOption,
+    PatientIdOption,
     RecipeName,
     Supervised,
     UnequalSpacing,
@@ -50,7 +50,7 @@ def run(
     predict: Annotated[
         list[Path] | None, typer.Option(help="Folder of other scans to segment at the end; repeatable.")
     ] = None,
-    patients_from: PatientsOption = "dicom",
+    patient_id_from: PatientIdOption = "dicom",
     set_: Changes = None,
     jobs: Jobs = 1,
     missing_slices: MissingSlices = False,
@@ -68,7 +68,7 @@ def run(
 
     repairs = Repairs(missing_slices, unequal_spacing, gantry_tilt)
     scans = Scans(
-        cohort, tuple(unlabelled or ()), supervised, tuple(predict or ()), patients_from, repairs, allow_overlap
+        cohort, tuple(unlabelled or ()), supervised, tuple(predict or ()), patient_id_from, repairs, allow_overlap
     )
     report = run_experiment(load_recipe(recipe, set_ or ()), scans, out, jobs)
     console.print(f"The report is {report}")
@@ -109,7 +109,7 @@ def benchmark(
             "--compare", help="Train every fold and compare the models: the paper's tables, tests, figures, results.md."
         ),
     ] = False,
-    patients_from: PatientsOption = "dicom",
+    patient_id_from: PatientIdOption = "dicom",
     set_: ChangesByModel = None,
     jobs: Jobs = 1,
     missing_slices: MissingSlices = False,
@@ -134,7 +134,7 @@ def benchmark(
         raise BadInput("--unlabelled and --supervised need --cohort; add it, or leave them out.")
     repairs = Repairs(missing_slices, unequal_spacing, gantry_tilt)
     extra = tuple(unlabelled or ())
-    scans = Scans(cohort, extra, supervised, (), patients_from, repairs, allow_overlap) if cohort else None
+    scans = Scans(cohort, extra, supervised, (), patient_id_from, repairs, allow_overlap) if cohort else None
     for_all, for_one = _by_model(set_ or ())
     if is_comparison(recipe):
         results = run_comparison(load_comparison(recipe, for_all, model, for_one), scans, out, jobs)

@@ -68,11 +68,11 @@ AllowOverlap = Annotated[
 ]
 
 
-PatientsOption = Annotated[
+PatientIdOption = Annotated[
     str,
     typer.Option(
         metavar="dicom|folder|PATTERN|CSV",
-        help="What tells patients apart: PatientID, the first folder, a pattern as {patient}/{fraction}, or a table.",
+        help="Source of patient identifiers: PatientID, first folder, a pattern as {patient}/{fraction}, or a table.",
     ),
 ]
 

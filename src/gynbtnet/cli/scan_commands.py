@@ -66,25 +66,25 @@ def inspect(
 
     If something can't be used, its row in the table gives the reason, and the exit code is 1.
     """
-    from gynbtnet.datasets.inspection import inspect
-    from gynbtnet.datasets.inspection_picture import write_picture
+    from gynbtnet.datasets.inspection import inspect_folder
+    from gynbtnet.datasets.inspection_picture import write_inspection_picture
     from gynbtnet.imaging.dicom.slice_repairs import Repairs
     from gynbtnet.imaging.structure_names import StructureNames
 
     if out.suffix != ".png":
         raise BadInput(f"--out {out} is not a PNG file name; end the name in .png.")
     names = StructureNames.load(aliases)
-    seen = inspect(folder, names, Repairs(missing_slices, unequal_spacing, gantry_tilt))
+    inspection = inspect_folder(folder, names, Repairs(missing_slices, unequal_spacing, gantry_tilt))
     path = Column("path", overflow="fold")  # a path is never truncated
     table = Table("patient", path, "kind", "size (z, y, x)", "contents", box=None, header_style="bold")
-    for one in seen.found:
-        contents = Text(" ").join(Text(*part) for part in ((one.problem, "red"), (one.contents, "")) if part[0])
-        table.add_row(str(one.patient or ""), as_one_line(one.place), one.kind, one.size, contents)
+    for item in inspection.items:
+        contents = Text(" ").join(Text(*part) for part in ((item.problem, "red"), (item.contents, "")) if part[0])
+        table.add_row(str(item.patient or ""), as_one_line(item.path), item.kind, item.size, contents)
     print_table(table)
-    if seen.views:
-        write_picture(seen, names, out)
+    if inspection.views:
+        write_inspection_picture(inspection, names, out)
         console.print(f"The figure is {out}")
-    if any(one.problem for one in seen.found):
+    if any(item.problem for item in inspection.items):
         raise typer.Exit(1)
 
 

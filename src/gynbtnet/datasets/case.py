@@ -1,4 +1,4 @@
-"""One scan of one patient on one day, and its contours."""
+"""A case: one scan of one patient on one day, and its contours."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -10,15 +10,15 @@ from gynbtnet.imaging.label_map import Overlap
 
 @dataclass(frozen=True)
 class Source:
-    """Where a case came from, and how to notice that it has changed; empty where the patients' key is kept apart.
+    """Origin of a case and digests that show a change of it; empty if the patients' key is stored separately.
 
     Attributes:
-        ct_folder: the folder of the DICOM series, or of the image file.
-        series_uid: the CT's SeriesInstanceUID; None where the scan was an image file.
-        rtstruct: the structure set; None where the contours were image files, or none.
-        sha256: digest of each source by its path; the digest of a DICOM series, under its folder, is over its files'.
-        synthetic: whether the source says that no real patient was scanned.
-        applicator: who says which applicator is in place: "table", "folder", "RTPLAN" or "RTSTRUCT"; None where none.
+        ct_folder: folder of the DICOM series, or of the image file.
+        series_uid: SeriesInstanceUID of the CT; None if the scan was an image file.
+        rtstruct: structure set; None if the contours were image files, or if there are none.
+        sha256: digest of each source by its path. The digest of a DICOM series, under its folder, covers all its files.
+        synthetic: True if the source states that no real patient was scanned.
+        applicator: source of the applicator type: "table", "folder", "RTPLAN" or "RTSTRUCT"; None if it is unknown.
     """
 
     ct_folder: Path | None = None
@@ -31,27 +31,28 @@ class Source:
 
 @dataclass(frozen=True)
 class Case:
-    """Who was scanned, which files hold scan and contours, and what ingestion noted about them.
+    """Patient, files of scan and contours, and notes of the ingestion.
 
     Attributes:
-        patient: the patient's study ID, or the name of the image file.
-        fraction: 1 for the patient's first scan in time.
-        id: unique in a cohort and safe as a file name.
-        images: one file a channel of the cohort, on one grid; the first is the CT in HU.
-        labels: the label map in the order of the cohort's structures; None where the scan has no contours.
-        source: where it came from.
-        geometry: the scan's grid.
-        volumes_cm3: volume of each structure that was found, as it was drawn.
-        missing: structures that the cohort asks for and this case doesn't have.
-        overlaps: where two structures cover the same voxels, and the later one has them in the label map.
-        covered: structures that were drawn, and of which other structures have every voxel in the label map.
-        masks: the drawn masks of structures that lose voxels in the label map; None if none does.
+        patient: study ID of the patient, or the name of the image file.
+        fraction: number of the fraction; 1 is the patient's first scan.
+        id: identifier that is unique in a cohort and safe as a file name.
+        images: one file per channel of the cohort, on one grid; the first is the CT in HU.
+        labels: label map in the order of the cohort's structures; None if the scan has no contours.
+        source: origin of the case.
+        geometry: grid of the scan.
+        volumes_cm3: volume of each structure in the source, in cm³, with the voxels that other structures have in the
+            label map.
+        missing: structures of the cohort that this case lacks.
+        overlaps: pairs of structures that share voxels; the later one has them in the label map.
+        covered: structures of which other structures have every voxel in the label map.
+        masks: masks of structures that lose voxels in the label map; None if none does.
         masked: these structures, in the order of the bits in ``masks``.
-        unmapped: ROI names in the source that stand for no structure of the cohort.
-        notes: what was chosen, dropped or mended when it was read, a sentence each.
-        applicator: its type, see :mod:`gynbtnet.datasets.ingestion.applicator`; None where nobody says it.
-        position: how the patient lay, as DICOM's PatientPosition, such as "HFS"; None where the source doesn't say.
-        sha256: digest of the voxels of all channels and their grid, whatever file they came in.
+        unmapped: ROI names in the source that don't map to a structure of the cohort.
+        notes: choices, omissions and repairs while reading, one sentence each.
+        applicator: applicator type, see :mod:`gynbtnet.datasets.ingestion.applicator`; None if it is unknown.
+        position: DICOM's PatientPosition, such as "HFS"; None if the source doesn't state it.
+        sha256: digest of the voxels of all channels and their grid, independent of the file format.
     """
 
     patient: str
@@ -75,32 +76,32 @@ class Case:
 
     @property
     def image(self) -> Path:
-        """The first channel."""
+        """File of the first channel."""
         return self.images[0]
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The images, and the label map and the drawn masks where there are any."""
+        """Files of the images, and of the label map and the masks if they exist."""
         return self.images + tuple(path for path in (self.labels, self.masks) if path)
 
     @property
     def unlabelled(self) -> tuple[str, ...]:
-        """Structures of which the label map says nothing: unknown to whoever learns from it, not absent."""
+        """Structures that the label map doesn't show: for training they are unknown, not absent."""
         return self.missing + self.covered
 
     @property
     def synthetic(self) -> bool:
-        """Whether the source says that no real patient was scanned."""
+        """True if the source states that no real patient was scanned."""
         return self.source.synthetic
 
     def relative_to(self, folder: Path) -> "Case":
-        """With the paths of images, labels and masks relative to ``folder``, as a manifest in it has them."""
+        """Return the case with paths of images, labels and masks relative to ``folder``, as in a manifest there."""
         images = tuple(path.relative_to(folder) for path in self.images)
         labels, masks = (path and path.relative_to(folder) for path in (self.labels, self.masks))
         return replace(self, images=images, labels=labels, masks=masks)
 
     def below(self, folder: Path) -> "Case":
-        """The inverse of :meth:`relative_to`."""
+        """Return the case with paths relative to ``folder`` made absolute: the inverse of :meth:`relative_to`."""
         images = tuple(folder / path for path in self.images)
         labels, masks = (path and folder / path for path in (self.labels, self.masks))
         return replace(self, images=images, labels=labels, masks=masks)

@@ -1,4 +1,4 @@
-"""The cases of an experiment and their manifest."""
+"""A cohort of cases and its manifest on disk."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -17,19 +17,22 @@ _SAFE_ID = re.compile(r"[^\W_][^/\\\x00-\x1f:*?\"<>|]{0,199}")
 class Cohort:
     """Cases on disk in the layout of nnU-Net's raw datasets, with a manifest ``cohort.json``.
 
-    ``imagesTr/<id>_0000.nii.gz`` holds a scan, ``_0001`` and so on its further channels, ``labelsTr/<id>.nii.gz`` its
-    label map, ``dataset.json`` the names of labels and channels. If structures overlap, ``masksTr/<id>.nii.gz`` holds
-    the drawn masks of those that lose voxels in the label map; nnU-Net doesn't look at it. Paths in the manifest are
-    relative to ``folder``, and absolute once loaded; the paths of sources are absolute always. A folder without a
-    manifest is no cohort: it is written last.
+    - ``imagesTr/<id>_0000.nii.gz`` is a scan, ``_0001`` and so on are its further channels.
+    - ``labelsTr/<id>.nii.gz`` is its label map.
+    - ``dataset.json`` names labels and channels.
+    - ``masksTr/<id>.nii.gz`` has the masks of structures that lose voxels to others in the label map. nnU-Net ignores
+      it.
+
+    Paths in the manifest are relative to ``folder``, and absolute once loaded. Paths of sources are always absolute.
+    The manifest is written last; a folder without it is not a cohort.
 
     Attributes:
-        name: what reports call it.
-        structures: label i + 1 is structures[i]; empty for scans without contours.
-        cases: sorted by patient and fraction.
-        folder: where it lies.
-        notes: what a reader of its results has to know, a sentence each.
-        channels: what each image of a case is, in their order.
+        name: name in reports.
+        structures: structure names; label i + 1 is structures[i]. Empty for scans without contours.
+        cases: cases, sorted by patient and fraction.
+        folder: folder of the cohort.
+        notes: facts that a reader of its results has to know, one sentence each.
+        channels: names of the images of a case, in their order.
     """
 
     name: str
@@ -43,10 +46,10 @@ class Cohort:
         ids = [case.id for case in self.cases]
         if len(set(ids)) < len(ids):
             raise ValueError("two cases of a cohort have the same id")
-        odd = next((case for case in self.cases if len(case.images) != len(self.channels)), None)
-        if odd is not None:
+        mismatch = next((case for case in self.cases if len(case.images) != len(self.channels)), None)
+        if mismatch is not None:
             raise ValueError(
-                f"case {odd.id} has {len(odd.images)} images, expected one for each of the channels "
+                f"case {mismatch.id} has {len(mismatch.images)} images, expected one for each of the channels "
                 f"{', '.join(self.channels)}"
             )
         unsafe = next((case_id for case_id in ids if not _SAFE_ID.fullmatch(case_id)), None)
@@ -55,62 +58,62 @@ class Cohort:
 
     @property
     def patients(self) -> tuple[str, ...]:
-        """Every patient once, sorted."""
+        """Study IDs of the patients, sorted."""
         return tuple(sorted({case.patient for case in self.cases}))
 
     @property
     def fractions(self) -> Mapping[str, Mapping[int, tuple[Case, ...]]]:
-        """By patient and then by fraction the cases, all of them sorted; mostly one case a fraction."""
-        found: dict[str, dict[int, tuple[Case, ...]]] = {}
+        """Cases by patient and then by fraction, sorted; a fraction usually has one case."""
+        by_patient: dict[str, dict[int, tuple[Case, ...]]] = {}
         for case in sorted(self.cases, key=lambda case: (case.patient, case.fraction, case.id)):
-            of_patient = found.setdefault(case.patient, {})
-            of_patient[case.fraction] = (*of_patient.get(case.fraction, ()), case)
-        return found
+            by_fraction = by_patient.setdefault(case.patient, {})
+            by_fraction[case.fraction] = (*by_fraction.get(case.fraction, ()), case)
+        return by_patient
 
     @property
     def applicators(self) -> Mapping[str, str]:
-        """By patient the applicator, where it is known; of one who had several over the fractions, all with " / "."""
-        found: dict[str, set[str]] = {}
+        """Applicator of each patient for whom it is known; several over the fractions are joined by " / "."""
+        by_patient: dict[str, set[str]] = {}
         for case in self.cases:
             if case.applicator:
-                found.setdefault(case.patient, set()).add(case.applicator)
-        return {patient: " / ".join(sorted(kinds)) for patient, kinds in sorted(found.items())}
+                by_patient.setdefault(case.patient, set()).add(case.applicator)
+        return {patient: " / ".join(sorted(applicators)) for patient, applicators in sorted(by_patient.items())}
 
     @property
     def synthetic(self) -> bool:
-        """Whether any case's source says that no real patient was scanned."""
+        """True if the source of any case states that no real patient was scanned."""
         return any(case.synthetic for case in self.cases)
 
     def of_patients(self, patients: Iterable[str]) -> "Cohort":
-        """The same cohort with the cases of these patients only, to hand on; :meth:`save` refuses it.
+        """Return the cohort with the cases of these patients only; :meth:`save` refuses the result.
 
         Raises:
-            BadInput: where a patient is not in the cohort.
+            BadInput: If a patient is not in the cohort.
         """
-        wanted = set(patients)
-        unknown = wanted.difference(self.patients)
+        selected = set(patients)
+        unknown = selected.difference(self.patients)
         if unknown:
             raise BadInput(
-                f"{len(unknown)} of {len(wanted)} patients asked for are not in the cohort {self.folder}; "
+                f"{len(unknown)} of {len(selected)} patients are not in the cohort {self.folder}; "
                 "was the split made from another cohort? Make it again with `gynbtnet split`."
             )
-        return replace(self, cases=tuple(case for case in self.cases if case.patient in wanted))
+        return replace(self, cases=tuple(case for case in self.cases if case.patient in selected))
 
     def case(self, case_id: str) -> Case:
-        """The case of this id; KeyError where there is none."""
+        """Return the case with this id, or raise KeyError."""
         for case in self.cases:
             if case.id == case_id:
                 return case
         raise KeyError(case_id)
 
     def save(self) -> None:
-        """Write ``dataset.json`` and then the manifest, each whole.
+        """Write ``dataset.json`` and then the manifest, each atomically.
 
         Raises:
-            ValueError: where an image or label map of ``folder`` would be left out, or lies outside it.
+            ValueError: If an image or label map of ``folder`` would be left out, or is outside the folder.
         """
-        kept = {path for case in self.cases for path in case.images}
-        if any(path not in kept for path in (self.folder / "imagesTr").glob("[!.]*.nii.gz")):
+        images = {path for case in self.cases for path in case.images}
+        if any(path not in images for path in (self.folder / "imagesTr").glob("[!.]*.nii.gz")):
             raise ValueError(f"saving a selection of {self.folder} would hide its other cases")
         cases = tuple(case.relative_to(self.folder) for case in self.cases)
         write_json(self._nnunet_description(), self.folder / "dataset.json")
@@ -119,10 +122,10 @@ class Cohort:
 
     @classmethod
     def load(cls, folder: Path) -> "Cohort":
-        """Read a cohort's manifest and see that its files are there.
+        """Read a cohort's manifest and check that its files exist.
 
         Raises:
-            BadInput: where the folder is no cohort, its ingestion was interrupted, or files are absent.
+            BadInput: If the folder is not a cohort, its ingestion was interrupted, or files are absent.
         """
         folder = Path(folder).absolute()
         if not folder.is_dir():
@@ -136,13 +139,13 @@ class Cohort:
         outside = [path for case in manifest.cases for path in case.files if path.is_absolute() or ".." in path.parts]
         if outside:
             raise BadInput(
-                f"{folder / MANIFEST} names files outside its folder, the first of them {outside[0]}; expected the "
-                "cohort's own files: run `gynbtnet ingest` again."
+                f"{folder / MANIFEST} names files outside its folder, first {outside[0]}; expected the cohort's own "
+                "files: run `gynbtnet ingest` again."
             )
         absent = [path for case in cases for path in case.files if not path.is_file()]
         if absent:
             raise BadInput(
-                f"{len(absent)} files of the cohort {folder} are absent, the first of them {absent[0]}; "
+                f"{len(absent)} files of the cohort {folder} are absent, first {absent[0]}; "
                 "run `gynbtnet ingest` again."
             )
         try:
@@ -174,12 +177,12 @@ class _Manifest:
 
 
 def _check_structures(structures: tuple[str, ...], cases: Iterable[Case]) -> None:
-    """Raise ValueError if a manifest contradicts itself in what it says of structures."""
+    """Raise ValueError if the cases of a manifest contradict its structures."""
     if len(set(structures)) < len(structures):
         raise ValueError("two structures of a cohort have the same name")
     for case in cases:
-        others = {*case.volumes_cm3, *case.missing, *case.covered, *case.masked}.difference(structures)
-        if others:
-            raise ValueError(f"case {case.id} has {min(others)!r}, which is none of the cohort's structures")
+        unknown = {*case.volumes_cm3, *case.missing, *case.covered, *case.masked}.difference(structures)
+        if unknown:
+            raise ValueError(f"case {case.id} has {min(unknown)!r}, which is not among the cohort's structures")
         if any(not 0 <= volume < float("inf") for volume in case.volumes_cm3.values()):
-            raise ValueError(f"case {case.id} has a volume that is negative or no number")
+            raise ValueError(f"case {case.id} has a volume that is negative or not finite")

@@ -1,6 +1,6 @@
-"""What a folder holds: scans, contours and doses, and whether they can be used."""
+"""Inspection of a folder: its scans, contours and doses, and the problems that prevent their use."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,10 +8,11 @@ import numpy as np
 
 from gynbtnet.imaging.dicom.ct_series import CTSeries, read_ct_files
 from gynbtnet.imaging.dicom.damaged_files import DamagedFile
-from gynbtnet.imaging.dicom.incomplete_series import NOTE, Completeness, assess_completeness
+from gynbtnet.imaging.dicom.incomplete_series import POSSIBLY_SHORTER, Completeness, assess_completeness
 from gynbtnet.imaging.dicom.rt.referenced_images import ReferencedSeries, referenced_series
 from gynbtnet.imaging.dicom.rt.rtdose_reader import read_rtdose
-from gynbtnet.imaging.dicom.rt.rtstruct_reader import list_rois, read_rtstruct
+from gynbtnet.imaging.dicom.rt.rtstruct_reader import read_rtstruct
+from gynbtnet.imaging.dicom.rt.rtstruct_rois import list_rois
 from gynbtnet.imaging.dicom.rtstruct_reference import read_reference
 from gynbtnet.imaging.dicom.seg_reader import list_segments
 from gynbtnet.imaging.dicom.series import FoundSeries, search_series
@@ -28,27 +29,27 @@ from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.parallel import failure_reason
 from gynbtnet.runtime.progress import track
 
-_SEVERAL = "Another structure set is drawn on the same CT; gynbtnet ingest takes one of them with --rtstruct."
+_AMBIGUOUS = "Another structure set is drawn on the same CT; gynbtnet ingest takes one of them with --rtstruct."
 
-MOST_VIEWS = 6
-"""Scans that are shown; more would be too small to see."""
+MAX_VIEWS = 6
+"""Number of scans that are shown; more would be too small to see."""
 
 
 @dataclass(frozen=True)
 class InspectedItem:
-    """One thing in a folder.
+    """One scan, structure set, dose or file in a folder.
 
     Attributes:
         patient: 1, 2, … for the patients of a folder; None for image files, which name none.
-        place: folder or file, relative to the folder inspected.
+        path: folder or file, relative to the inspected folder.
         kind: DICOM's modality, or "image".
-        size: how large, and how fine.
-        contents: what is in it, and what had to be decided to read it.
-        problem: why it can't be used, a sentence; empty where it can.
+        size: number of voxels and spacing, or number of ROIs.
+        contents: description of the contents, and choices made while reading.
+        problem: reason why it can't be used, one sentence; empty if it can.
     """
 
     patient: int | None
-    place: str
+    path: str
     kind: str
     size: str = ""
     contents: str = ""
@@ -57,232 +58,259 @@ class InspectedItem:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What was found, and by their places the scans to be shown with their contours."""
+    """Result of an inspection.
 
-    found: tuple[InspectedItem, ...]
+    Attributes:
+        items: everything in the folder, sorted by patient and path.
+        views: scans to be shown with their contours, each with its path.
+    """
+
+    items: tuple[InspectedItem, ...]
     views: tuple[tuple[str, View], ...]
 
 
-def inspect(folder: Path, names: StructureNames, repairs: Repairs | None = None) -> Inspection:
-    """Read all that is below ``folder`` as the other commands would, and say what it is.
+def inspect_folder(folder: Path, names: StructureNames, repairs: Repairs | None = None) -> Inspection:
+    """Read everything below ``folder`` as the other commands would, and describe it.
 
-    No name, PatientID or birth date is kept: patients are numbered. What can't be used is a row with its problem.
+    No name, PatientID or birth date is kept: patients are numbered. An item that can't be used is listed with its
+    problem.
 
     Args:
-        folder: searched with everything below.
-        names: what ROI names mean.
-        repairs: which flaws of CT series to mend instead of telling them.
+        folder: folder that is searched with its subfolders.
+        names: table of ROI names.
+        repairs: flaws of CT series to repair instead of reporting them.
+
+    Returns:
+        The items, and views of the first scans.
 
     Raises:
-        BadInput: If there is no such folder, or it holds no scan, contour or dose.
+        BadInput: If there is no such folder, or it contains no scan, contour or dose.
     """
     folder = Path(folder)
     search = search_series(folder)
-    series, judged = search.series, assess_completeness(search)
-    patients = {patient: number for number, patient in enumerate(sorted({one.patient_id for one in series}), start=1)}
-    found = [_damaged(one, patients.get(one.patient_id) if one.patient_id else None, folder) for one in search.damaged]
+    completeness = assess_completeness(search)
+    patient_ids = sorted({series.patient_id for series in search.series})
+    patients = {patient_id: number for number, patient_id in enumerate(patient_ids, start=1)}
+    items = [
+        _damaged_file(file, patients.get(file.patient_id) if file.patient_id else None, folder)
+        for file in search.damaged
+    ]
     views: list[tuple[str, View]] = []
-    scans = {one.series_uid: one for one in series if one.modality == "CT"}
-    drawn_on = _drawn_on(series, scans)
-    for one in track(sorted(series, key=lambda one: one.files), "Inspecting"):
-        patient = patients[one.patient_id]
-        if one.modality == "CT":
-            entries, seen = _scan(one, drawn_on.get(one.series_uid, ()), patient, folder, names, repairs)
-            entries[0] = _with_doubt(entries[0], one, judged)
-            found += entries
-            if seen is not None:
-                views.append((entries[0].place, seen))
-                del views[MOST_VIEWS:]
-        elif one.modality == "RTSTRUCT":
-            known = {path for paths in drawn_on.values() for path in paths}
-            others = [path for path in one.files if path not in known]
-            found += [_elsewhere(path, patient, folder, names, series) for path in others]
-        elif one.modality in ("RTDOSE", "SEG"):
-            found += [_single(path, one.modality, patient, folder, names) for path in one.files]
+    cts = {series.series_uid: series for series in search.series if series.modality == "CT"}
+    structure_sets = _structure_sets_by_ct(search.series, cts)
+    on_a_ct = {path for paths in structure_sets.values() for path in paths}
+    for series in track(sorted(search.series, key=lambda series: series.files), "Inspecting"):
+        patient = patients[series.patient_id]
+        if series.modality == "CT":
+            rtstructs = structure_sets.get(series.series_uid, ())
+            ct_item, rtstruct_items, view = _inspect_ct(series, rtstructs, patient, folder, names, repairs)
+            items += [_with_completeness(ct_item, series, completeness), *rtstruct_items]
+            if view is not None and len(views) < MAX_VIEWS:
+                views.append((ct_item.path, view))
+        elif series.modality == "RTSTRUCT":
+            others = [path for path in series.files if path not in on_a_ct]
+            items += [_inspect_rtstruct_without_ct(path, patient, folder, names, search.series) for path in others]
+        elif series.modality in ("RTDOSE", "SEG"):
+            items += [_inspect_file(path, series.modality, patient, folder, names) for path in series.files]
         else:
-            found.append(InspectedItem(patient, _place(one.files, folder), one.modality, f"images: {one.images}"))
-        found += [_copy(path, one.modality, patient, folder) for path in one.copies]
+            description = _describe_path(series.files, folder)
+            items.append(InspectedItem(patient, description, series.modality, f"images: {series.images}"))
+        items += [_copied_file(path, series.modality, patient, folder) for path in series.copies]
     for path in (path for path in files_below(folder) if is_image_file(path)):
-        entry, volume = _image(path, folder)
-        found.append(entry)
-        if volume is not None and len(views) < MOST_VIEWS and not is_label_map(volume):
-            views.append((entry.place, make_view(volume, _nothing(volume.geometry))))
-    if not found:
-        raise BadInput(f"{folder} holds no DICOM and no image file; expected scans, contours or doses.")
-    return Inspection(tuple(sorted(found, key=lambda one: (one.patient or 0, one.place, one.kind))), tuple(views))
+        item, volume = _inspect_image(path, folder)
+        items.append(item)
+        if volume is not None and len(views) < MAX_VIEWS and not is_label_map(volume):
+            views.append((item.path, make_view(volume, _empty_segmentation(volume.geometry))))
+    if not items:
+        raise BadInput(f"{folder} contains no DICOM and no image file; expected scans, contours or doses.")
+    return Inspection(tuple(sorted(items, key=lambda item: (item.patient or 0, item.path, item.kind))), tuple(views))
 
 
-def _damaged(damaged: DamagedFile, patient: int | None, folder: Path) -> InspectedItem:
+def _damaged_file(damaged: DamagedFile, patient: int | None, folder: Path) -> InspectedItem:
     return InspectedItem(patient, str(damaged.path.relative_to(folder)), "DICOM", problem=damaged.reason)
 
 
-def _with_doubt(entry: InspectedItem, series: FoundSeries, judged: Completeness) -> InspectedItem:
-    """The row of a CT series that may lack a slice."""
-    if series in judged.incomplete:
-        name = judged.incomplete[series].path.name
-        return replace(
-            entry, problem=" ".join(filter(None, (entry.problem, f"It may lack {name}, which can't be used.")))
-        )
-    if series in judged.doubtful:
-        return replace(entry, contents=" ".join(filter(None, (entry.contents, NOTE))))
-    return entry
-
-
-def _elsewhere(
-    path: Path, patient: int, folder: Path, names: StructureNames, series: Sequence[FoundSeries]
-) -> InspectedItem:
-    """A structure set that was drawn on no CT in the folder."""
-    lost = "The CT that it was drawn on is not here; export it too."
-    try:
-        held = {one.series_uid: one.modality for one in series}
-        kinds = {held.get(one.series_uid, "" if one.is_ct else one.kind) for one in referenced_series(path)} - {""}
-    except BadInput as error:
-        return InspectedItem(patient, str(path.relative_to(folder)), "RTSTRUCT", problem=str(error))
-    entry = _rtstruct(path, patient, folder, names, "" if kinds else lost)
-    return replace(entry, contents=f"{entry.contents} (drawn on {', '.join(sorted(kinds))})") if kinds else entry
-
-
-def _referred(path: Path) -> tuple[ReferencedSeries, ...]:
-    """What a structure set refers to; nothing if it can't be read, which its own row says."""
-    try:
-        return referenced_series(path)
-    except BadInput:
-        return ()
-
-
-def _copy(path: Path, kind: str, patient: int, folder: Path) -> InspectedItem:
+def _copied_file(path: Path, kind: str, patient: int, folder: Path) -> InspectedItem:
     return InspectedItem(
         patient, str(path.relative_to(folder)), kind, contents="An exact copy of another file; left out."
     )
 
 
-def _drawn_on(series: Sequence[FoundSeries], scans: dict[str, FoundSeries]) -> dict[str, tuple[Path, ...]]:
-    """The RTSTRUCTs of each CT series, by its UID: those that refer to it, or else lie in its frame of reference."""
-    found: dict[str, tuple[Path, ...]] = {}
-    for path in (path for one in series if one.modality == "RTSTRUCT" for path in one.files):
+def _with_completeness(item: InspectedItem, series: FoundSeries, completeness: Completeness) -> InspectedItem:
+    """Return the item of a CT series, with a problem or note if the series may lack a slice."""
+    if series in completeness.incomplete:
+        name = completeness.incomplete[series].path.name
+        return replace(item, problem=_joined(item.problem, f"It may lack {name}, which can't be used."))
+    if series in completeness.doubtful:
+        return replace(item, contents=_joined(item.contents, POSSIBLY_SHORTER))
+    return item
+
+
+def _structure_sets_by_ct(series: Sequence[FoundSeries], cts: Mapping[str, FoundSeries]) -> dict[str, tuple[Path, ...]]:
+    """Return the RTSTRUCTs of each CT by its SeriesInstanceUID.
+
+    These are the RTSTRUCTs that refer to the CT or, if they refer to no CT, have its frame of reference.
+    """
+    structure_sets: dict[str, tuple[Path, ...]] = {}
+    for path in (path for item in series if item.modality == "RTSTRUCT" for path in item.files):
         try:
             reference = read_reference(path)
         except BadInput:
-            continue  # which its own row says
-        same_frame = [uid for uid, ct in scans.items() if ct.frame_of_reference_uid == reference.frame_of_reference_uid]
-        uid = reference.series_uid if reference.series_uid in scans else next(iter(same_frame), None)
+            continue  # its own item reports it
+        same_frame = [uid for uid, ct in cts.items() if ct.frame_of_reference_uid == reference.frame_of_reference_uid]
+        uid = reference.series_uid if reference.series_uid in cts else next(iter(same_frame), None)
         if uid is not None:
-            found[uid] = (*found.get(uid, ()), path)
-    return found
+            structure_sets[uid] = (*structure_sets.get(uid, ()), path)
+    return structure_sets
 
 
-def _scan(
+def _inspect_ct(
     series: FoundSeries,
     rtstructs: Sequence[Path],
     patient: int,
     folder: Path,
     names: StructureNames,
     repairs: Repairs | None,
-) -> tuple[list[InspectedItem], View | None]:
-    """A CT series and what was drawn on it."""
-    place = _place(series.files, folder)
+) -> tuple[InspectedItem, list[InspectedItem], View | None]:
+    """Return the items of a CT series and its structure sets, and a view of both; no view if the CT can't be read."""
+    path = _describe_path(series.files, folder)
     try:
         ct = read_ct_files(series.files, repairs)
     except Exception as error:
-        entry = InspectedItem(patient, place, "CT", f"images: {series.images}", problem=failure_reason(error))
-        lost = "The CT that it was drawn on can't be read."
-        return [entry, *(_rtstruct(path, patient, folder, names, lost) for path in rtstructs)], None
-    entries = [InspectedItem(patient, place, "CT", _size(ct.volume.geometry), " ".join((_range(ct.volume), *ct.notes)))]
-    contours = _nothing(ct.volume.geometry)
-    rivals = {path for path in rtstructs if series.series_uid in {one.series_uid for one in _referred(path)}}
-    for path in rtstructs:
-        problem = _SEVERAL if len(rivals) > 1 and path in rivals else ""
+        item = InspectedItem(patient, path, "CT", f"images: {series.images}", problem=failure_reason(error))
+        problem = "The CT that it was drawn on can't be read."
+        return item, [_inspect_rtstruct(rtstruct, patient, folder, names, problem) for rtstruct in rtstructs], None
+    contents = _joined(_describe_range(ct.volume), *ct.notes)
+    item = InspectedItem(patient, path, "CT", _describe_size(ct.volume.geometry), contents)
+    contours = _empty_segmentation(ct.volume.geometry)
+    referring = {
+        rtstruct
+        for rtstruct in rtstructs
+        if series.series_uid in {referenced.series_uid for referenced in _referenced_series(rtstruct)}
+    }
+    rtstruct_items = []
+    for rtstruct in rtstructs:
+        problem = _AMBIGUOUS if len(referring) > 1 and rtstruct in referring else ""
         notes: tuple[str, ...] = ()
         try:
-            contours, notes = _contours(path, ct, names)
+            contours, notes = _read_contours(rtstruct, ct, names)
         except Exception as error:
             problem = failure_reason(error)
-        entry = _rtstruct(path, patient, folder, names, problem)
-        entries.append(replace(entry, contents=" ".join(filter(None, (entry.contents, *notes)))))
-    return entries, make_view(ct.volume, contours)
+        rtstruct_item = _inspect_rtstruct(rtstruct, patient, folder, names, problem)
+        rtstruct_items.append(replace(rtstruct_item, contents=_joined(rtstruct_item.contents, *notes)))
+    return item, rtstruct_items, make_view(ct.volume, contours)
 
 
-def _contours(path: Path, ct: CTSeries, names: StructureNames) -> tuple[Segmentation, tuple[str, ...]]:
-    """The contours of an RTSTRUCT and what had to be decided: of all ROIs, or if that fails, of the known structures.
+def _referenced_series(rtstruct: Path) -> tuple[ReferencedSeries, ...]:
+    """Return the series that a structure set refers to; none if it can't be read, which its own item reports."""
+    try:
+        return referenced_series(rtstruct)
+    except BadInput:
+        return ()
 
-    A couch that reaches beyond the scan, or a marker smaller than a voxel, is no reason against the organs.
+
+def _read_contours(rtstruct: Path, ct: CTSeries, names: StructureNames) -> tuple[Segmentation, tuple[str, ...]]:
+    """Return the contours of all ROIs or, if that fails, of the known structures, with notes.
+
+    A couch that extends beyond the scan, or a marker smaller than a voxel, is not a problem of the organs.
 
     Raises:
         BadInput: If a known structure can't be read.
     """
-    rois = [(names.resolve(roi.name), roi.name) for roi in list_rois(path) if roi.contours]
-    every = tuple(dict.fromkeys(meaning or name for meaning, name in rois))
-    if not every:
-        return _nothing(ct.volume.geometry), ()
+    rois = [(names.resolve(roi.name), roi.name) for roi in list_rois(rtstruct) if roi.contours]
+    all_names = tuple(dict.fromkeys(structure or name for structure, name in rois))
+    if not all_names:
+        return _empty_segmentation(ct.volume.geometry), ()
     try:
-        contours, report = read_rtstruct(path, ct, every, names)
+        contours, report = read_rtstruct(rtstruct, ct, all_names, names)
     except BadInput:
-        known = tuple(dict.fromkeys(meaning for meaning, _ in rois if meaning))
-        if not known or known == every:
+        known = tuple(dict.fromkeys(structure for structure, _ in rois if structure))
+        if not known or known == all_names:
             raise
-        contours, report = read_rtstruct(path, ct, known, names)
+        contours, report = read_rtstruct(rtstruct, ct, known, names)
     return contours, report.notes
 
 
-def _rtstruct(path: Path, patient: int, folder: Path, names: StructureNames, problem: str) -> InspectedItem:
-    place = str(path.relative_to(folder))
+def _inspect_rtstruct(path: Path, patient: int, folder: Path, names: StructureNames, problem: str) -> InspectedItem:
+    relative = str(path.relative_to(folder))
     try:
         rois = list_rois(path)
     except Exception as error:
-        return InspectedItem(patient, place, "RTSTRUCT", problem=failure_reason(error))
-    listed = ", ".join(f"{_meaning(roi.name, names)} ({roi.contours} contours)" for roi in rois)
-    return InspectedItem(patient, place, "RTSTRUCT", f"ROIs: {len(rois)}", listed, problem)
+        return InspectedItem(patient, relative, "RTSTRUCT", problem=failure_reason(error))
+    listed = ", ".join(f"{_describe_name(roi.name, names)} ({roi.contours} contours)" for roi in rois)
+    return InspectedItem(patient, relative, "RTSTRUCT", f"ROIs: {len(rois)}", listed, problem)
 
 
-def _single(path: Path, modality: str, patient: int, folder: Path, names: StructureNames) -> InspectedItem:
-    """An RTDOSE or a SEG."""
-    place = str(path.relative_to(folder))
+def _inspect_rtstruct_without_ct(
+    path: Path, patient: int, folder: Path, names: StructureNames, series: Sequence[FoundSeries]
+) -> InspectedItem:
+    """Return the item of a structure set whose CT is not in the folder, or that is on other images."""
+    problem = "The CT that it was drawn on is not here; export it too."
+    try:
+        modalities = {item.series_uid: item.modality for item in series}
+        kinds = {
+            modalities.get(item.series_uid, "" if item.is_ct else item.kind) for item in referenced_series(path)
+        } - {""}
+    except BadInput as error:
+        return InspectedItem(patient, str(path.relative_to(folder)), "RTSTRUCT", problem=str(error))
+    item = _inspect_rtstruct(path, patient, folder, names, "" if kinds else problem)
+    return replace(item, contents=f"{item.contents} (drawn on {', '.join(sorted(kinds))})") if kinds else item
+
+
+def _inspect_file(path: Path, modality: str, patient: int, folder: Path, names: StructureNames) -> InspectedItem:
+    """Return the item of an RTDOSE or SEG."""
+    relative = str(path.relative_to(folder))
     try:
         if modality == "SEG":
             labels = list_segments(path)
-            listed = ", ".join(_meaning(label, names) for label in labels)
-            return InspectedItem(patient, place, modality, f"segments: {len(labels)}", listed)
+            listed = ", ".join(_describe_name(label, names) for label in labels)
+            return InspectedItem(patient, relative, modality, f"segments: {len(labels)}", listed)
         dose = read_rtdose(path)
     except Exception as error:
-        return InspectedItem(patient, place, modality, problem=failure_reason(error))
-    contents = f"{dose.kind.lower()} dose of {dose.summation.lower()}, up to {dose.grid.array.max():.2f} Gy"
-    return InspectedItem(patient, place, modality, _size(dose.grid.geometry), contents)
+        return InspectedItem(patient, relative, modality, problem=failure_reason(error))
+    contents = f"{dose.dose_type.lower()} dose of {dose.summation_type.lower()}, up to {dose.grid.array.max():.2f} Gy"
+    return InspectedItem(patient, relative, modality, _describe_size(dose.grid.geometry), contents)
 
 
-def _image(path: Path, folder: Path) -> tuple[InspectedItem, Volume | None]:
-    place = str(path.relative_to(folder))
+def _inspect_image(path: Path, folder: Path) -> tuple[InspectedItem, Volume | None]:
+    relative = str(path.relative_to(folder))
     try:
         volume = read_volume(path)
         labels = read_label_names(path)
     except Exception as error:
-        return InspectedItem(None, place, "image", problem=failure_reason(error)), None
-    named = f" of {', '.join(labels)}" if labels else ""
-    contents = f"labels{named}, {_range(volume)}" if is_label_map(volume) else _range(volume)
-    return InspectedItem(None, place, "image", _size(volume.geometry), contents), volume
+        return InspectedItem(None, relative, "image", problem=failure_reason(error)), None
+    listed = f" of {', '.join(labels)}" if labels else ""
+    prefix = f"labels{listed}, " if is_label_map(volume) else ""
+    contents = f"{prefix}{_describe_range(volume)}"
+    return InspectedItem(None, relative, "image", _describe_size(volume.geometry), contents), volume
 
 
-def _meaning(name: str, names: StructureNames) -> str:
+def _joined(*sentences: str) -> str:
+    return " ".join(filter(None, sentences))
+
+
+def _describe_name(name: str, names: StructureNames) -> str:
     structure = names.resolve(name)
     return f"“{name}” = {structure}" if structure else f"“{name}” = ?"
 
 
-def _nothing(geometry: Geometry) -> Segmentation:
+def _empty_segmentation(geometry: Geometry) -> Segmentation:
     return Segmentation(Volume(np.zeros(geometry.shape, np.uint8), geometry), ())
 
 
-def _size(geometry: Geometry) -> str:
+def _describe_size(geometry: Geometry) -> str:
     spacing = " × ".join(f"{value:.3g}" for value in geometry.spacing)
     return f"{' × '.join(map(str, geometry.shape))} of {spacing} mm"
 
 
-def _range(volume: Volume) -> str:
+def _describe_range(volume: Volume) -> str:
     return f"{volume.array.min():g} to {volume.array.max():g}"
 
 
-def _place(files: Sequence[Path], folder: Path) -> str:
-    places = {path.parent for path in files}
+def _describe_path(files: Sequence[Path], folder: Path) -> str:
+    folders = {path.parent for path in files}
     if len(files) == 1:
         return str(files[0].relative_to(folder))
-    if len(places) > 1:
-        return f"{len(files)} files in {len(places)} folders"
-    return str(next(iter(places)).relative_to(folder))
+    if len(folders) > 1:
+        return f"{len(files)} files in {len(folders)} folders"
+    return str(next(iter(folders)).relative_to(folder))

@@ -1,9 +1,9 @@
-"""Study IDs instead of what identifies patients, and the key that leads back."""
+"""Study IDs of patients, and the key file that maps them to patient identifiers."""
 
 import csv
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gynbtnet.imaging.printed_names import unicode_composed
@@ -14,59 +14,61 @@ KEY = "patients.csv"
 _COLUMNS = ["study_id", "patient"]
 
 
-@dataclass
+@dataclass(frozen=True)
 class PatientKey:
-    """Which study ID stands for which patient: ``patient-001``, … in a CSV file that only its owner may read.
+    """Map from patient identifiers to study IDs ``patient-001``, … in a CSV file that only its owner can read.
 
-    A PatientID never becomes a file's name. A patient keeps the study ID when others are added.
+    A PatientID never becomes part of a file name. Patients keep their study IDs when others are added.
 
     Attributes:
-        path: of the file.
-        apart: whether it is kept apart from the cohort, which then holds nothing that leads back to patients: names of
-            image files are replaced too, and the places of sources are not recorded.
-        study_ids: by the patient's identifier in the source.
+        path: path of the file.
+        separate: True if the key is stored separately from the cohort. The cohort then contains nothing that leads to
+            patients: names of image files are replaced too, and the paths of sources are not recorded.
+        study_ids: study ID by the patient's identifier in the source.
     """
 
     path: Path
-    apart: bool = False
-    study_ids: dict[str, str] = field(default_factory=dict)
+    separate: bool = False
+    study_ids: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @classmethod
-    def load(cls, path: Path, *, apart: bool = False) -> "PatientKey":
-        """Read a key, or begin one where the file is absent.
+    def load(cls, path: Path, *, separate: bool = False) -> "PatientKey":
+        """Read a key, or return an empty one if the file is absent.
 
         Raises:
-            BadInput: where the file is no key.
+            BadInput: If the file is not a key.
         """
         path = Path(path).absolute()
         if not path.exists():
-            return cls(path, apart)
+            return cls(path, separate)
         problem = BadInput(
-            f"{path} is no key of patients; expected a CSV file with the columns {', '.join(_COLUMNS)}, as written by "
-            "an earlier call, or a file that does not exist yet."
+            f"{path} is not a key of patients. Expected a CSV file with the columns {', '.join(_COLUMNS)}, as written "
+            "by an earlier call, or a file that doesn't exist."
         )
         try:
             with path.open(newline="", encoding="utf-8") as stream:
                 header, *rows = [row for row in csv.reader(stream) if row]
         except (OSError, UnicodeDecodeError, ValueError, csv.Error) as error:
             raise problem from error
-        ids = {unicode_composed(row[1]): row[0] for row in rows if len(row) == 2}
-        if header != _COLUMNS or len(ids) < len(rows) or len(set(ids.values())) < len(rows):
+        study_ids = {unicode_composed(row[1]): row[0] for row in rows if len(row) == 2}
+        if header != _COLUMNS or len(study_ids) < len(rows) or len(set(study_ids.values())) < len(rows):
             raise problem
-        return cls(path, apart, ids)
+        return cls(path, separate, study_ids)
 
-    def add(self, patients: Iterable[str]) -> None:
-        """Give every new patient the next study ID, in the order of their identifiers; :meth:`save` writes it."""
-        named = {unicode_composed(one) for one in patients}
-        new = sorted(named.difference(self.study_ids, self.study_ids.values()), key=_natural)
-        numbers = [
-            int(found[1]) for one in self.study_ids.values() if (found := re.fullmatch(r"patient-(\d{1,9})", one))
-        ]
-        for number, patient in enumerate(new, start=max(numbers, default=0) + 1):
-            self.study_ids[patient] = f"patient-{number:03d}"
+    def with_patients(self, patients: Iterable[str]) -> "PatientKey":
+        """Return the key with the next study IDs for new patients, in the order of their identifiers.
+
+        A name that is already a study ID gets no new one.
+        """
+        names = {unicode_composed(patient) for patient in patients}
+        new = sorted(names.difference(self.study_ids, self.study_ids.values()), key=_natural_order)
+        matches = (re.fullmatch(r"patient-(\d{1,9})", study_id) for study_id in self.study_ids.values())
+        last = max((int(match[1]) for match in matches if match), default=0)
+        added = {patient: f"patient-{number:03d}" for number, patient in enumerate(new, start=last + 1)}
+        return replace(self, study_ids={**self.study_ids, **added})
 
     def save(self) -> None:
-        """Write the key, whole or not at all, for its owner's eyes only."""
+        """Write the key atomically, readable only for its owner."""
         with atomic_write(self.path) as partial:
             partial.touch(mode=0o600)
             with partial.open("w", newline="", encoding="utf-8") as stream:
@@ -75,9 +77,9 @@ class PatientKey:
                 writer.writerows([study_id, patient] for patient, study_id in self.study_ids.items())
 
     def study_id(self, patient: str) -> str:
-        """The study ID of a patient who was added; one that is a study ID already stands for itself."""
+        """Return the study ID of a patient; a name without one is returned unchanged, since it can be a study ID."""
         return self.study_ids.get(unicode_composed(patient), patient)
 
 
-def _natural(name: str) -> list[tuple[int, int | str]]:
+def _natural_order(name: str) -> list[tuple[int, int | str]]:
     return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", name) if part]

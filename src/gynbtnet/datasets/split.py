@@ -1,4 +1,4 @@
-"""Who is trained on and who is not: always whole patients, in the same mixture of applicators on every side."""
+"""Split of a cohort into test patients and cross-validation folds, by patient and stratified by applicator."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,12 +17,12 @@ class Split:
     """Patients held out for the test, and the others in folds for cross-validation.
 
     Attributes:
-        test: patients whom no training and no choice may see.
+        test: patients who are used neither for training nor for any choice.
         folds: validation patients of each fold; they partition the patients who are not in ``test``.
-        seed: what the split was drawn with.
+        seed: random seed of the split.
 
     Raises:
-        BadInput: where a patient stands twice, or a fold has none to validate on or none to train on.
+        BadInput: If a patient is named twice, or a fold has no patients for validation or none for training.
     """
 
     test: tuple[str, ...]
@@ -30,12 +30,11 @@ class Split:
     seed: int
 
     def __post_init__(self) -> None:
-        everyone = self.patients
-        twice = len(everyone) - len(set(everyone))
-        if twice:
+        repeated = len(self.patients) - len(set(self.patients))
+        if repeated:
             raise BadInput(
-                f"The split names {twice} patients twice, so that fractions of one patient would stand on both sides "
-                "of it; name each patient once, or make the split with `gynbtnet split`."
+                f"The split names {repeated} patients twice, so fractions of one patient would be on both sides. "
+                "Name each patient once, or make the split with `gynbtnet split`."
             )
         if len(self.folds) < 2 or not all(self.folds):
             raise BadInput(
@@ -45,39 +44,39 @@ class Split:
 
     @property
     def patients(self) -> tuple[str, ...]:
-        """Everyone: the test patients, then those of each fold."""
+        """All patients: the test patients, then those of each fold."""
         return self.test + tuple(patient for fold in self.folds for patient in fold)
 
     def training_patients(self, fold: int) -> tuple[str, ...]:
-        """Those outside the test whom this fold doesn't validate on, sorted."""
+        """Return the patients outside the test and the validation of this fold, sorted."""
         return tuple(sorted(patient for i, members in enumerate(self.folds) if i != fold for patient in members))
 
     def validation_patients(self, fold: int) -> tuple[str, ...]:
-        """Those whom this fold validates on.
+        """Return the validation patients of this fold.
 
         Raises:
-            BadInput: where there is no such fold.
+            BadInput: If there is no such fold.
         """
         if not 0 <= fold < len(self.folds):
             raise BadInput(f"There is no fold {fold}; the split has {len(self.folds)}, numbered from 0.")
         return self.folds[fold]
 
     def check(self, cohort: Cohort) -> None:
-        """See that split and cohort are of the same patients.
+        """Check that split and cohort have the same patients.
 
         Raises:
-            BadInput: where the split names a patient unknown to the cohort or leaves one out.
+            BadInput: If the split names a patient who is not in the cohort, or leaves one out.
         """
         unknown = set(self.patients).difference(cohort.patients)
         left_out = set(cohort.patients).difference(self.patients)
         if unknown or left_out:
             raise BadInput(
-                f"The split names {len(unknown)} patients unknown to the cohort {cohort.folder} and leaves out "
+                f"The split names {len(unknown)} patients who are not in the cohort {cohort.folder} and leaves out "
                 f"{len(left_out)} of its {len(cohort.patients)}; make it again with `gynbtnet split`."
             )
 
     def nnunet_folds(self, cohort: Cohort) -> list[dict[str, list[str]]]:
-        """The content of nnU-Net's ``splits_final.json``: case ids to train and validate on, a fold each."""
+        """Return the content of nnU-Net's ``splits_final.json``: ids of training and validation cases per fold."""
         return [
             {
                 "train": [case.id for case in cohort.of_patients(self.training_patients(i)).cases],
@@ -87,58 +86,58 @@ class Split:
         ]
 
     def save(self, path: Path) -> None:
-        """Write as JSON, whole or not at all."""
+        """Write the split as JSON, atomically."""
         write_json(self, path)
 
     @classmethod
     def load(cls, path: Path) -> "Split":
-        """Read a split that :meth:`save` or a person wrote; BadInput where it is none."""
+        """Read a split that :meth:`save` or a person wrote; raise BadInput if it is damaged."""
         return read_json(cls, Path(path), "expected a split made by `gynbtnet split`")
 
 
 def split_patients(cohort: Cohort, test: float | int = 0.2, folds: int = 5, seed: int = 0) -> Split:
-    """Hold out test patients and deal the others into folds of equal size (to one patient).
+    """Hold out test patients and distribute the others over folds of equal size (to one patient).
 
-    Where applicators are known, each applicator's patients are held out in the same share and dealt evenly, to one
-    patient; those whose applicator is unknown count as a group of their own.
+    The split is stratified by applicator: the patients of each applicator are held out in the same share and
+    distributed evenly, to one patient. Patients with an unknown applicator are one group.
 
     Args:
-        cohort: whose patients to split.
-        test: a number of patients (int), or a share of them (float); 0 for none.
+        cohort: cohort with the patients to split.
+        test: number (int) or share (float) of test patients; 0 for none.
         folds: number of folds, at least two.
-        seed: the same seed, patients and applicators give the same split.
+        seed: random seed; the same seed, patients and applicators give the same split.
 
     Raises:
-        BadInput: where the cohort has too few patients for it.
+        BadInput: If the cohort has too few patients.
     """
     applicators = cohort.applicators
     held_out = hold_out_patients(cohort.patients, test, seed, applicators)
-    rest = sorted(set(cohort.patients).difference(held_out))
-    if folds < 2 or len(rest) < folds:
+    remaining = sorted(set(cohort.patients).difference(held_out))
+    if folds < 2 or len(remaining) < folds:
         raise BadInput(
             f"The cohort {cohort.folder} has {len(cohort.patients)} patients, {len(held_out)} of them for the test; "
-            f"{folds} folds need at least two and at most {len(rest)}. A patient is never split: ask for fewer "
+            f"{len(remaining)} remain for {folds} folds. Expected at least two folds with a patient in each: use fewer "
             "folds or test patients, or add patients."
         )
-    drawn = [rest[i] for i in np.random.default_rng([seed, 1]).permutation(len(rest))]
-    order = [patient for group in _strata(drawn, applicators) for patient in group]
+    shuffled = [remaining[i] for i in np.random.default_rng([seed, 1]).permutation(len(remaining))]
+    order = [patient for stratum in _stratify(shuffled, applicators) for patient in stratum]
     return Split(held_out, tuple(tuple(sorted(order[k::folds])) for k in range(folds)), seed)
 
 
 def hold_out_patients(
     patients: Sequence[str], share: float | int, seed: int, strata: Mapping[str, str] | None = None
 ) -> tuple[str, ...]:
-    """Draw patients to keep apart: a number of them (int) or a share (float, rounded, at least one patient).
+    """Select patients at random to hold out.
 
     Args:
-        patients: of whom to draw.
-        share: how many.
-        seed: the same seed gives the same patients.
-        strata: the group of each patient who is known to be in one; each group gives its part of the whole, rounded
-            down, and those with the largest remainders one more until the number is met.
+        patients: patients to select from.
+        share: number (int), or share (float, rounded, at least one patient unless it is 0) of patients.
+        seed: random seed; the same seed gives the same patients.
+        strata: stratum of each patient whose stratum is known. Each stratum contributes its proportion, rounded down;
+            those with the largest remainders contribute one more until the number is reached.
 
     Raises:
-        BadInput: where that leaves no patient for the other side.
+        BadInput: If no patient would be left.
     """
     patients = sorted(patients)
     if isinstance(share, float) and not 0 <= share < 1:
@@ -148,21 +147,21 @@ def hold_out_patients(
     number = max(1, math.floor(share * len(patients) + 0.5)) if isinstance(share, float) and share > 0 else int(share)
     if not 0 <= number < len(patients):
         raise BadInput(
-            f"{number} of {len(patients)} patients can't be held out: the others would be none. A patient is never "
+            f"{number} of {len(patients)} patients can't be held out, since none would be left. A patient is never "
             "split; add patients or hold out fewer."
         )
-    drawn = [patients[i] for i in np.random.default_rng([seed, 0]).permutation(len(patients))]
-    groups = _strata(drawn, strata or {})
-    parts = [number * len(group) / len(patients) for group in groups]
-    taken = [math.floor(part) for part in parts]
-    largest_remainders = sorted(range(len(groups)), key=lambda i: taken[i] - parts[i])
-    for i in largest_remainders[: number - sum(taken)]:
-        taken[i] += 1
-    return tuple(sorted(patient for group, n in zip(groups, taken, strict=True) for patient in group[:n]))
+    shuffled = [patients[i] for i in np.random.default_rng([seed, 0]).permutation(len(patients))]
+    groups = _stratify(shuffled, strata or {})
+    shares = [number * len(group) / len(patients) for group in groups]
+    counts = [math.floor(share) for share in shares]
+    largest_remainders = sorted(range(len(groups)), key=lambda i: counts[i] - shares[i])
+    for i in largest_remainders[: number - sum(counts)]:
+        counts[i] += 1
+    return tuple(sorted(patient for group, count in zip(groups, counts, strict=True) for patient in group[:count]))
 
 
-def _strata(patients: Sequence[str], strata: Mapping[str, str]) -> list[list[str]]:
-    """The patients by their group, in their order within it; those of no known group come last."""
+def _stratify(patients: Sequence[str], strata: Mapping[str, str]) -> list[list[str]]:
+    """Return the patients of each stratum, in the given order; those without a known stratum come last."""
     groups: dict[str, list[str]] = {name: [] for name in [*sorted(set(strata.values())), ""]}
     for patient in patients:
         groups[strata.get(patient, "")].append(patient)

@@ -16,7 +16,7 @@ from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import Split
 from gynbtnet.evaluation.calibration.postprocessing_selection import Trial, select_postprocessing
 from gynbtnet.evaluation.calibration.quality_calibration import calibrate_quality
-from gynbtnet.evaluation.metrics.evaluate import Evaluation, evaluate
+from gynbtnet.evaluation.metrics.evaluation import Evaluation, evaluate
 from gynbtnet.experiment.single_stages import finetune_alone
 from gynbtnet.inference.engine.mirroring import tta_signature
 from gynbtnet.inference.engine.segmenter import Segmenter

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from gynbtnet.baselines.nnunet_model import NnUNetModel
 from gynbtnet.baselines.nnunet_training import train_nnunet
-from gynbtnet.evaluation.metrics.evaluate import evaluate
+from gynbtnet.evaluation.metrics.evaluation import evaluate
 from gynbtnet.experiment.cross_validation import CrossValidation, crossvalidate, evaluate_folds, predict_fold
 from gynbtnet.experiment.folders import STAGES, ComparedModel, Experiment, StageName
 from gynbtnet.experiment.pipeline import Ingested, Scans, ingest_scans, predict_cases, prepare_stage, train_before_task

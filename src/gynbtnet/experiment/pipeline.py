@@ -6,14 +6,14 @@ Every step keeps what an earlier call finished: a stopped experiment goes on whe
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from gynbtnet.datasets.adapters import dicom_rt_export, scan_folders, totalsegmentator
 from gynbtnet.datasets.case import Case
 from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.datasets.ingest_scans import ingest
 from gynbtnet.datasets.ingestion.scan_identity import DICOM
 from gynbtnet.datasets.patient_key import PatientKey
 from gynbtnet.datasets.split import Split, hold_out_patients, split_patients
 from gynbtnet.evaluation.calibration.postprocessing_default import NOTE, choose_postprocessing, has_enough_patients
-from gynbtnet.evaluation.metrics.evaluate import evaluate
+from gynbtnet.evaluation.metrics.evaluation import evaluate
 from gynbtnet.experiment.folders import STAGES, Experiment, StageName
 from gynbtnet.experiment.report import report_experiment
 from gynbtnet.imaging.dicom.slice_repairs import Repairs
@@ -47,16 +47,16 @@ class Scans:
         unlabelled: folders of further scans for stage 1; the training patients' own scans take part unnamed.
         supervised: scans with many organs in the layout of TotalSegmentator, for stage 2.
         further: folders of scans without contours, to be predicted at the end.
-        patients_from: what tells the cohort's patients apart, see :mod:`gynbtnet.datasets.ingestion.scan_identity`.
+        patient_id_from: source of the cohort's patient identifiers, see :func:`gynbtnet.datasets.ingest_scans.ingest`.
         repairs: which flaws of CT series to mend instead of refusing them.
-        allow_overlap: see :func:`gynbtnet.datasets.ingestion.ingest.ingest_found`.
+        allow_overlap: see :func:`gynbtnet.datasets.ingest_scans.ingest`.
     """
 
     cohort: Path
     unlabelled: tuple[Path, ...] = ()
     supervised: Path | None = None
     further: tuple[Path, ...] = ()
-    patients_from: str = DICOM
+    patient_id_from: str = DICOM
     repairs: Repairs = field(default_factory=Repairs)
     allow_overlap: bool = False
 
@@ -126,17 +126,17 @@ def ingest_scans(recipe: Recipe, scans: Scans, experiment: Experiment, jobs: int
     key = PatientKey.load(experiment.key)
 
     console.rule("Scans")
-    cohort = dicom_rt_export.ingest(
+    cohort = ingest(
         scans.cohort,
         experiment.cohort("task"),
         structures=recipe.structures,
         names=names,
-        patients_from=scans.patients_from,
+        patient_id_from=scans.patient_id_from,
         repairs=scans.repairs,
         key=key,
         jobs=jobs,
         allow_overlap=scans.allow_overlap,
-    )
+    ).cohort
     split = split_patients(cohort, recipe.split.test, recipe.split.folds, recipe.split.seed)
     split.validation_patients(recipe.split.fold)
     save_recipe(recipe, experiment.recipe)
@@ -144,7 +144,7 @@ def ingest_scans(recipe: Recipe, scans: Scans, experiment: Experiment, jobs: int
     unlabelled = _ingest_unlabelled(scans, experiment, key, cohort, split, jobs) if recipe.pretraining else None
     organs = _ingest_organs(scans, experiment, recipe.supervised, jobs) if recipe.supervised else None
     further = (
-        scan_folders.ingest(scans.further, experiment.cohort("further"), repairs=scans.repairs, key=key, jobs=jobs)
+        ingest(scans.further, experiment.cohort("further"), "scans", repairs=scans.repairs, key=key, jobs=jobs).cohort
         if scans.further
         else None
     )
@@ -226,7 +226,7 @@ def _check(recipe: Recipe, scans: Scans, experiment: Experiment) -> None:
             raise BadInput(
                 f"{option} names scans for a stage that the recipe {recipe.name} leaves out; leave one away."
             )
-    if scans.patients_from != DICOM and scans.unlabelled:
+    if scans.patient_id_from != DICOM and scans.unlabelled:
         raise BadInput(
             "Patients told apart by folders or a table can't be recognised among unlabelled scans, and one held out "
             "might be learned from; leave --unlabelled out, or have patients told apart by PatientID."
@@ -256,9 +256,15 @@ def _ingest_unlabelled(
 ) -> Cohort:
     """The given scans and those of the patients who are not held out; a held-out patient's scan is refused."""
     seen, test = whole.of_patients(set(whole.patients).difference(split.test)), whole.of_patients(split.test)
-    cohort = scan_folders.ingest(
-        scans.unlabelled, experiment.cohort("pretraining"), also=seen, repairs=scans.repairs, key=key, jobs=jobs
-    )
+    cohort = ingest(
+        scans.unlabelled,
+        experiment.cohort("pretraining"),
+        "scans",
+        include_cohort=seen,
+        repairs=scans.repairs,
+        key=key,
+        jobs=jobs,
+    ).cohort
     leaked = [case for case in cohort.cases if any(_of_same_scan(case, held_out) for held_out in test.cases)]
     if leaked:
         raise BadInput(
@@ -278,13 +284,14 @@ def _of_same_scan(case: Case, other: Case) -> bool:
 def _ingest_organs(scans: Scans, experiment: Experiment, recipe: SupervisedStage, jobs: int) -> Cohort:
     if scans.supervised is None:
         raise ValueError("a supervised stage needs scans")
-    return totalsegmentator.ingest(
+    return ingest(
         scans.supervised,
         experiment.cohort("supervised"),
+        "totalsegmentator",
         structures=recipe.structures,
         jobs=jobs,
         allow_overlap=scans.allow_overlap,
-    )
+    ).cohort
 
 
 def _pretrain(recipe: AnyPretraining, cohort: Cohort, experiment: Experiment, jobs: int) -> Path:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from gynbtnet.datasets.adapters import scan_folders
+from gynbtnet.datasets.ingest_scans import ingest
 from gynbtnet.datasets.split import Split, hold_out_patients
 from gynbtnet.imaging.dicom.slice_repairs import Repairs
 from gynbtnet.preparation.planning.make_plan import make_plan
@@ -58,7 +58,7 @@ def _prepare_scans(
         )
     if not is_main_process():  # the others are started when the first has prepared
         return PreparedCohort.open(scans / "prepared")
-    cohort = scan_folders.ingest(sources, scans / "cohort", repairs=repairs, name=out.name, jobs=jobs)
+    cohort = ingest(sources, scans / "cohort", "scans", repairs=repairs, name=out.name, jobs=jobs).cohort
     return prepare(cohort, make_plan(cohort, settings, jobs=jobs), scans / "prepared", jobs)
 
 

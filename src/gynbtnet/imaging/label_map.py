@@ -44,7 +44,7 @@ def painting_order(structures: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted(structures, key=lambda structure: -1 if (depth := depths[structure]) is None else depth))
 
 
-def label_map(
+def paint_label_map(
     masks: Mapping[str, Mask], structures: Sequence[str], geometry: Geometry
 ) -> tuple[Segmentation, tuple[Overlap, ...]]:
     """Return masks as one label map with the labels 1, 2, … in the order of ``structures``.

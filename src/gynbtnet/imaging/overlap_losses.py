@@ -65,7 +65,7 @@ def measure_overlap_losses(segmentation: Segmentation, overlaps: Sequence[Overla
 
     Args:
         segmentation: the label map, with the drawn masks of overlapping structures.
-        overlaps: overlaps that :func:`gynbtnet.imaging.label_map.label_map` returned with it.
+        overlaps: overlaps that :func:`gynbtnet.imaging.label_map.paint_label_map` returned with it.
     """
     losses = []
     for structure in segmentation.structures:

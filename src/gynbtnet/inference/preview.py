@@ -14,8 +14,8 @@ from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.inference.manifest import NOTICE, SYNTHETIC
 from gynbtnet.inference.prediction import Prediction
-from gynbtnet.pictures.overlays import View, colour, draw_overlay, make_view, overlay_size
-from gynbtnet.pictures.picture import picture
+from gynbtnet.pictures.overlays import View, draw_overlay, make_view, overlay_size, visible_colour
+from gynbtnet.pictures.picture import render_picture
 from gynbtnet.runtime.atomic_files import atomic_write
 
 MOST_ROWS = 8
@@ -62,10 +62,10 @@ def write_preview(
         _draw_row(rows[0], view, names, ("nothing was found", "white"), ())
     for structure, row in zip(found, rows, strict=False):
         centre = _centre(segmentation.mask(structure), segmentation.labels.geometry)
-        heading = (structure, colour(structure, names))
+        heading = (structure, visible_colour(structure, names))
         _draw_row(row, replace(view, point=centre), names, heading, _structure_lines(structure, prediction))
     with atomic_write(path) as partial:
-        partial.write_bytes(picture(figure, title, _DPI).png)
+        partial.write_bytes(render_picture(figure, title, _DPI).png)
 
 
 def _head(

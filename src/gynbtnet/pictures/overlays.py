@@ -105,7 +105,7 @@ def draw_overlay(figure: FigureBase, view: View, names: StructureNames, planes: 
             if segmentation is None:
                 continue
             for structure, mask in _masks_on_plane(segmentation, name, view.point):
-                draw(axes, mask, colour(structure, names))
+                draw(axes, mask, visible_colour(structure, names))
         left += columns + GAP_INCHES
 
 
@@ -126,7 +126,7 @@ def _inches(view: View, planes: Sequence[PlaneName]) -> npt.NDArray[np.float64]:
     return inches
 
 
-def colour(structure: str, names: StructureNames) -> str:
+def visible_colour(structure: str, names: StructureNames) -> str:
     """Return a structure's colour as #rrggbb, mixed with as much white as needed to be visible on a dark scan."""
     own = np.asarray(names.colour(structure)) / 255
     luminance = float(own @ LUMINANCE_WEIGHTS)

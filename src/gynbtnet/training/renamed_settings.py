@@ -17,6 +17,7 @@ RENAMED: Mapping[tuple[str, str], str] = {
     ("plan", "memory_gb"): "plan_memory_gb",
     ("prediction", "outlines"): "contour_style",
     ("prediction", "holes"): "hole_style",
+    ("prediction", "review_below"): "review_dsc_threshold",
     ("nnunet", "checkpoint_every"): "checkpoint_interval_epochs",
 }
 """Today's name of a setting by its group in a recipe and its former name."""

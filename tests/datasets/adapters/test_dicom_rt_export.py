@@ -5,11 +5,10 @@ import pydicom
 import pytest
 from pydicom.uid import UID
 
-from gynbtnet.datasets.adapters import dicom_rt_export
+from gynbtnet.datasets import ingest
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.datasets.ingestion import ingest as ingestion
-from gynbtnet.imaging.files.volume_files import read_volume, write_volume
-from gynbtnet.imaging.structure_names import StructureNames
+from gynbtnet.datasets.ingestion import ingest_found as ingestion
+from gynbtnet.imaging import StructureNames, read_volume, write_volume
 from gynbtnet.runtime.errors import BadInput
 
 from ..conftest import GRID, WriteExport, scan, sphere
@@ -28,7 +27,7 @@ def export(tmp_path: Path, write_export: WriteExport) -> Path:
 
 
 def test_voxels_masks_and_fractions(export: Path, tmp_path: Path) -> None:
-    cohort = dicom_rt_export.ingest(export, tmp_path / "cohort", structures=STRUCTURES)
+    cohort = ingest(export, tmp_path / "cohort", structures=STRUCTURES).cohort
     assert Cohort.load(tmp_path / "cohort") == cohort
     assert [(case.patient, case.fraction, case.id) for case in cohort.cases] == [
         ("patient-001", 1, "patient-001_f1"),
@@ -54,62 +53,64 @@ def test_dates_come_before_folders(export: Path, tmp_path: Path) -> None:
         header = pydicom.dcmread(path)
         header.StudyDate = "20260102"
         header.save_as(path)
-    cohort = dicom_rt_export.ingest(export, tmp_path / "cohort", structures=STRUCTURES)
+    cohort = ingest(export, tmp_path / "cohort", structures=STRUCTURES).cohort
     first = cohort.cases[0].source.ct_folder
     assert first is not None
     assert first.parent.name == "fraction-10"  # which has no date
 
 
-def test_a_missing_structure_is_kept_and_noted(export: Path, tmp_path: Path, write_export: WriteExport) -> None:
+def test_a_case_without_a_structure_is_kept_with_a_note(
+    export: Path, tmp_path: Path, write_export: WriteExport
+) -> None:
     write_export(export / "C", "C", {"Blase": "bladder", "Rectum": "rectum"}, seed=5)
-    cohort = dicom_rt_export.ingest(export, tmp_path / "cohort", structures=STRUCTURES)
+    cohort = ingest(export, tmp_path / "cohort", structures=STRUCTURES).cohort
     assert cohort.case("patient-003_f1").missing == ("bladder",)
     assert cohort.case("patient-003_f1").unmapped == ("Blase",)
     assert "bladder" not in cohort.case("patient-003_f1").volumes_cm3
 
     (tmp_path / "aliases.yaml").write_text("bladder: [blase]")
     names = StructureNames.load(tmp_path / "aliases.yaml")
-    again = dicom_rt_export.ingest(export, tmp_path / "cohort", structures=STRUCTURES, names=names)
+    again = ingest(export, tmp_path / "cohort", structures=STRUCTURES, names=names).cohort
     assert again.case("patient-003_f1").missing == ()
 
 
-def test_names_that_nothing_maps_are_told_with_the_folder(
-    export: Path, tmp_path: Path, write_export: WriteExport
-) -> None:
+def test_unmapped_names_are_reported_with_the_folder(export: Path, tmp_path: Path, write_export: WriteExport) -> None:
     write_export(export / "C", "C", {"Blase": "bladder"}, seed=5)
     with pytest.raises(BadInput, match=r"export/C.*Blase.*alias"):
-        dicom_rt_export.ingest(export, tmp_path / "cohort", structures=STRUCTURES)
+        ingest(export, tmp_path / "cohort", structures=STRUCTURES)
     with pytest.raises(BadInput, match="interrupted"):
         Cohort.load(tmp_path / "cohort")
 
 
-def test_a_structure_that_no_case_has_is_told(export: Path, tmp_path: Path) -> None:
+def test_a_structure_that_no_case_has_is_reported(export: Path, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"None of the 3 cases .* sigmoid.*alias"):
-        dicom_rt_export.ingest(export, tmp_path / "cohort", structures=(*STRUCTURES, "sigmoid"))
+        ingest(export, tmp_path / "cohort", structures=(*STRUCTURES, "sigmoid"))
 
 
 def test_patients_from_folders(export: Path, tmp_path: Path, write_export: WriteExport) -> None:
     write_export(export / "C", "", BOTH, seed=5)
-    with pytest.raises(BadInput, match=r"export/C.*no PatientID.*--patients-from folder"):
-        dicom_rt_export.ingest(export, tmp_path / "cohort", structures=STRUCTURES)
-    cohort = dicom_rt_export.ingest(export, tmp_path / "cohort", structures=STRUCTURES, patients_from="folder")
+    with pytest.raises(BadInput, match=r"export/C.*no PatientID.*--patient-id-from folder"):
+        ingest(export, tmp_path / "cohort", structures=STRUCTURES)
+    cohort = ingest(export, tmp_path / "cohort", structures=STRUCTURES, patient_id_from="folder").cohort
     assert cohort.patients == ("patient-001", "patient-002", "patient-003")
 
 
-def test_patients_whose_ids_differ_in_forbidden_letters_only(tmp_path: Path, write_export: WriteExport) -> None:
+def test_patients_whose_ids_differ_only_in_characters_forbidden_in_file_names(
+    tmp_path: Path, write_export: WriteExport
+) -> None:
     for seed, patient in enumerate(["A 1", "A/1", "a-1"]):
         write_export(tmp_path / "export" / str(seed), patient, BOTH, seed)
-    cohort = dicom_rt_export.ingest(tmp_path / "export", tmp_path / "cohort", structures=STRUCTURES)
+    cohort = ingest(tmp_path / "export", tmp_path / "cohort", structures=STRUCTURES).cohort
     assert len(cohort.patients) == 3
     assert len({case.id.lower() for case in cohort.cases}) == 3
 
 
-def test_the_ct_of_the_same_frame_stands_in_for_one_not_referred_to(export: Path, tmp_path: Path) -> None:
+def test_an_rtstruct_without_reference_gets_the_ct_of_its_frame(export: Path, tmp_path: Path) -> None:
     path = export / "B" / "fraction-1" / "RS.dcm"
     rtstruct = pydicom.dcmread(path)
     del rtstruct.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence
     rtstruct.save_as(path)
-    cohort = dicom_rt_export.ingest(export, tmp_path / "cohort", structures=STRUCTURES)
+    cohort = ingest(export, tmp_path / "cohort", structures=STRUCTURES).cohort
     assert cohort.case("patient-002_f1").source.ct_folder == export / "B" / "fraction-1" / "CT"
 
 
@@ -126,7 +127,7 @@ def edit(folder: Path, **values: str) -> None:
 
 def test_emptied_series_uids_leave_the_frame_of_reference(export: Path, tmp_path: Path) -> None:
     edit(export, SeriesInstanceUID="")
-    cohort = dicom_rt_export.ingest(export, tmp_path / "cohort", structures=STRUCTURES)
+    cohort = ingest(export, tmp_path / "cohort", structures=STRUCTURES).cohort
     assert [case.source.ct_folder for case in cohort.cases] == [
         export / "A1" / "fraction-2" / "CT",
         export / "A1" / "fraction-10" / "CT",
@@ -139,7 +140,7 @@ def test_emptied_series_uids_leave_the_frame_of_reference(export: Path, tmp_path
             roi.ReferencedFrameOfReferenceUID = ""
         rtstruct.save_as(path)
     with pytest.raises(BadInput, match=r"refers to no CT series in .* 0 of the 3 CT series"):
-        dicom_rt_export.ingest(export, tmp_path / "cohort", structures=STRUCTURES)
+        ingest(export, tmp_path / "cohort", structures=STRUCTURES)
 
 
 def test_contours_of_another_patient_are_refused_without_ids(export: Path, tmp_path: Path) -> None:
@@ -147,35 +148,35 @@ def test_contours_of_another_patient_are_refused_without_ids(export: Path, tmp_p
     rtstruct = pydicom.dcmread(path)
     rtstruct.PatientID = "Secret"
     rtstruct.save_as(path)
-    with pytest.raises(BadInput, match=r"RS.dcm has another PatientID than the CT .*--patients-from") as caught:
-        dicom_rt_export.ingest(export, tmp_path / "cohort", structures=STRUCTURES)
+    with pytest.raises(BadInput, match=r"RS.dcm has another PatientID than the CT .*--patient-id-from") as caught:
+        ingest(export, tmp_path / "cohort", structures=STRUCTURES)
     assert "Secret" not in str(caught.value)
-    by_folder = dicom_rt_export.ingest(export, tmp_path / "cohort", structures=STRUCTURES, patients_from="folder")
+    by_folder = ingest(export, tmp_path / "cohort", structures=STRUCTURES, patient_id_from="folder").cohort
     assert by_folder.patients == ("patient-001", "patient-002")
-    rtstruct.PatientID = ""  # says nothing of the patient
+    rtstruct.PatientID = ""  # doesn't identify the patient
     rtstruct.save_as(path)
-    assert len(dicom_rt_export.ingest(export, tmp_path / "cohort", structures=STRUCTURES).cases) == 3
+    assert len(ingest(export, tmp_path / "cohort", structures=STRUCTURES).cohort.cases) == 3
 
 
-def test_what_is_no_export_is_told(export: Path, tmp_path: Path, write_export: WriteExport) -> None:
-    def told(match: str, source: Path) -> None:
+def test_a_source_that_is_not_an_export_is_refused(export: Path, tmp_path: Path, write_export: WriteExport) -> None:
+    def check_refused(match: str, source: Path) -> None:
         with pytest.raises(BadInput, match=match):
-            dicom_rt_export.ingest(source, tmp_path / "cohort", structures=STRUCTURES)
+            ingest(source, tmp_path / "cohort", structures=STRUCTURES)
 
     (tmp_path / "empty").mkdir()
-    told("no DICOM file", tmp_path / "empty")
-    told("no folder", tmp_path / "absent")
+    check_refused("no DICOM file", tmp_path / "empty")
+    check_refused("no folder", tmp_path / "absent")
     write_export(tmp_path / "scans", "A")
-    told("holds CT; expected", tmp_path / "scans")
-    told("holds RTSTRUCT; expected", _only_the_rtstruct(export, tmp_path / "contours"))
+    check_refused("contains CT; expected", tmp_path / "scans")
+    check_refused("contains RTSTRUCT; expected", _only_the_rtstruct(export, tmp_path / "contours"))
     second = export / "B" / "fraction-1" / "RS2.dcm"
     rtstruct = pydicom.dcmread(export / "B" / "fraction-1" / "RS.dcm")
     rtstruct.SOPInstanceUID = rtstruct.file_meta.MediaStorageSOPInstanceUID = UID("1.2.3")
     rtstruct.save_as(second)
-    told(r"RS.dcm .* and .*RS2.dcm .* are both drawn on one CT.*--rtstruct", export)
+    check_refused(r"RS.dcm .* and .*RS2.dcm .* are both drawn on one CT.*--rtstruct", export)
     write_export(tmp_path / "scans", "B", seed=9)
     second.rename(tmp_path / "scans" / "RS.dcm")
-    told(r"scans/RS.dcm refers to a CT series that is not in", tmp_path / "scans")
+    check_refused(r"scans/RS.dcm refers to a CT series that is not in", tmp_path / "scans")
 
 
 def _only_the_rtstruct(export: Path, folder: Path) -> Path:
@@ -186,21 +187,21 @@ def _only_the_rtstruct(export: Path, folder: Path) -> Path:
 
 def test_scans_without_contours_are_left_out_and_noted(export: Path, tmp_path: Path, write_export: WriteExport) -> None:
     write_export(export / "C", "C", seed=5)
-    cohort = dicom_rt_export.ingest(export, tmp_path / "cohort", structures=STRUCTURES)
+    cohort = ingest(export, tmp_path / "cohort", structures=STRUCTURES).cohort
     assert len(cohort.patients) == 2
     assert "1 CT series" in cohort.notes[0]
 
 
-def test_out_must_be_free_and_outside_the_source(export: Path, tmp_path: Path) -> None:
+def test_out_must_be_empty_and_outside_the_source(export: Path, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="inside its source"):
-        dicom_rt_export.ingest(export, tmp_path / "other" / ".." / "export" / "cohort", structures=STRUCTURES)
+        ingest(export, tmp_path / "other" / ".." / "export" / "cohort", structures=STRUCTURES)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.docx").write_text("precious")
-    with pytest.raises(BadInput, match="no cohort"):
-        dicom_rt_export.ingest(export, tmp_path / "mine", structures=STRUCTURES)
+    with pytest.raises(BadInput, match="not a cohort"):
+        ingest(export, tmp_path / "mine", structures=STRUCTURES)
 
 
-def test_an_interrupted_ingestion_goes_on(export: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_ingestion_resumes(export: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[str] = []
 
     def recorded(volume: object, path: Path) -> None:
@@ -211,28 +212,28 @@ def test_an_interrupted_ingestion_goes_on(export: Path, tmp_path: Path, monkeypa
 
     monkeypatch.setattr(ingestion, "write_volume", recorded)
     with pytest.raises(KeyboardInterrupt):
-        dicom_rt_export.ingest(export, tmp_path / "cohort", structures=STRUCTURES)
+        ingest(export, tmp_path / "cohort", structures=STRUCTURES)
     with pytest.raises(BadInput, match="interrupted"):
         Cohort.load(tmp_path / "cohort")
     monkeypatch.setattr(
         ingestion, "write_volume", lambda volume, path: (written.append(path.name), write_volume(volume, path))
     )
-    dicom_rt_export.ingest(export, tmp_path / "cohort", structures=STRUCTURES)
+    ingest(export, tmp_path / "cohort", structures=STRUCTURES)
     assert written[3:] == [
-        f"{one}{end}" for one in ("patient-001_f2", "patient-002_f1") for end in ("_0000.nii.gz", ".nii.gz")
+        f"{case}{ending}" for case in ("patient-001_f2", "patient-002_f1") for ending in ("_0000.nii.gz", ".nii.gz")
     ]
     Cohort.load(tmp_path / "cohort")
 
 
-def test_a_changed_source_is_noticed_and_a_removed_one_forgotten(
+def test_a_changed_case_is_written_again_and_a_removed_one_deleted(
     export: Path, tmp_path: Path, write_export: WriteExport
 ) -> None:
-    before = dicom_rt_export.ingest(export, tmp_path / "cohort", structures=STRUCTURES)
+    before = ingest(export, tmp_path / "cohort", structures=STRUCTURES).cohort
     (export / "B" / "fraction-1" / "RS.dcm").unlink()
     write_export(export / "B" / "fraction-1", "B", BOTH, seed=7)
     for path in (export / "A1" / "fraction-10").rglob("*.dcm"):
         path.unlink()
-    after = dicom_rt_export.ingest(export, tmp_path / "cohort", structures=STRUCTURES)
+    after = ingest(export, tmp_path / "cohort", structures=STRUCTURES).cohort
     assert [case.id for case in after.cases] == ["patient-001_f1", "patient-002_f1"]
     assert after.cases[0] == before.cases[0]
     np.testing.assert_array_equal(read_volume(after.cases[1].image).array, scan(7).array)
@@ -241,7 +242,7 @@ def test_a_changed_source_is_noticed_and_a_removed_one_forgotten(
 
 def test_real_export_equals_the_publishers_masks(data: Path, tmp_path: Path) -> None:
     folders = [data / "sts" / name for name in ("STS_003", "STS_015", "STS_044")]
-    cohort = dicom_rt_export.ingest(folders, tmp_path / "sts", structures=["GTV_Mass_CT"])
+    cohort = ingest(folders, tmp_path / "sts", structures=["GTV_Mass_CT"]).cohort
     assert cohort.patients == ("patient-001", "patient-002", "patient-003")
     assert not cohort.synthetic
     for case, folder in zip(cohort.cases, folders, strict=True):

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from gynbtnet.datasets.adapters import dicom_rt_export, scan_folders
+from gynbtnet.datasets import ingest
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.imaging.files.volume_files import read_volume, to_sitk, write_volume
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging import Volume, read_volume, to_sitk, write_volume
 from gynbtnet.runtime.errors import BadInput
 
 from ..conftest import GRID, WriteExport, scan, sphere
@@ -19,10 +18,10 @@ def test_dicom_and_files_mixed(tmp_path: Path, write_export: WriteExport) -> Non
     write_export(source / "nameless", "", seed=2)
     write_volume(scan(3), source / "low-dose_scan.nii.gz")
     write_volume(Volume(scan(4).array.astype(np.float32) + 0.5, GRID), source / "s0001" / "ct.nii.gz")
-    for drawn in ("s0001/segmentations/liver.nii.gz", "CT_labels_v2.nii.gz", "reference_mask.nii.gz", "dose.nii.gz"):
-        write_volume(Volume(sphere("bladder"), GRID), source / drawn)
+    for name in ("s0001/segmentations/liver.nii.gz", "CT_labels_v2.nii.gz", "reference_mask.nii.gz", "dose.nii.gz"):
+        write_volume(Volume(sphere("bladder"), GRID), source / name)
     (source / "notes.txt").write_text("no scan")
-    cohort = scan_folders.ingest(source, tmp_path / "cohort")
+    cohort = ingest(source, tmp_path / "cohort", "scans").cohort
     assert Cohort.load(tmp_path / "cohort") == cohort
     assert cohort.structures == ()
     assert sorted(cohort.patients) == ["low-dose_scan", "patient-001", "patient-002", "s0001"]
@@ -39,58 +38,60 @@ def test_dicom_and_files_mixed(tmp_path: Path, write_export: WriteExport) -> Non
 def test_the_scans_of_some_patients_are_added(tmp_path: Path, write_export: WriteExport) -> None:
     for seed, patient in enumerate(["train", "test"]):
         write_export(tmp_path / "export" / patient, patient, {"bladder": "bladder"}, seed, "synthetic")
-    task = dicom_rt_export.ingest(tmp_path / "export", tmp_path / "task", structures=["bladder"])
+    task = ingest(tmp_path / "export", tmp_path / "task", structures=["bladder"]).cohort
     write_volume(scan(5), tmp_path / "scans" / "other.nrrd")
-    cohort = scan_folders.ingest(tmp_path / "scans", tmp_path / "cohort", also=task.of_patients(["patient-002"]))
+    cohort = ingest(
+        tmp_path / "scans", tmp_path / "cohort", "scans", include_cohort=task.of_patients(["patient-002"])
+    ).cohort
     assert cohort.patients == ("other", "patient-002")
     assert cohort.case("patient-002_f1").synthetic and not cohort.case("other_f1").synthetic
     np.testing.assert_array_equal(read_volume(cohort.case("patient-002_f1").image).array, scan(0).array)
-    alone = scan_folders.ingest((), tmp_path / "alone", also=task)
+    alone = ingest((), tmp_path / "alone", "scans", include_cohort=task).cohort
     assert alone.patients == ("patient-001", "patient-002")
 
 
-def test_a_header_that_says_synthetic_is_heard(tmp_path: Path) -> None:
+def test_a_header_can_mark_a_scan_as_synthetic(tmp_path: Path) -> None:
     image = to_sitk(scan())
     image.SetMetaData("ITK_FileNotes", "SYNTHETIC PHANTOM")
     (tmp_path / "scans").mkdir()
     sitk.WriteImage(image, str(tmp_path / "scans" / "a.nii.gz"))
     write_volume(scan(1), tmp_path / "scans" / "b.nii.gz")
-    assert [case.synthetic for case in scan_folders.ingest(tmp_path / "scans", tmp_path / "cohort").cases] == [
+    assert [case.synthetic for case in ingest(tmp_path / "scans", tmp_path / "cohort", "scans").cohort.cases] == [
         True,
         False,
     ]
 
 
-def test_a_folder_without_a_ct_is_told(tmp_path: Path) -> None:
+def test_a_folder_without_a_ct_is_refused(tmp_path: Path) -> None:
     write_volume(Volume(sphere("bladder"), GRID), tmp_path / "scans" / "labels.nii.gz")
     with pytest.raises(BadInput, match=r"no CT below .*scans"):
-        scan_folders.ingest(tmp_path / "scans", tmp_path / "cohort")
+        ingest(tmp_path / "scans", tmp_path / "cohort", "scans")
 
 
-@pytest.mark.parametrize("place", ["labelsTr", "s0000/segmentations"])
-def test_a_folder_of_label_maps_given_itself_is_told(tmp_path: Path, place: str) -> None:
-    write_volume(Volume(sphere("bladder"), GRID), tmp_path / place / "case.nii.gz")
+@pytest.mark.parametrize("folder", ["labelsTr", "s0000/segmentations"])
+def test_a_folder_of_label_maps_is_refused(tmp_path: Path, folder: str) -> None:
+    write_volume(Volume(sphere("bladder"), GRID), tmp_path / folder / "case.nii.gz")
     with pytest.raises(BadInput, match=r"no CT below .* \(1 image files are labels"):
-        scan_folders.ingest(tmp_path / place, tmp_path / "cohort")
+        ingest(tmp_path / folder, tmp_path / "cohort", "scans")
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.float32])
-def test_a_label_map_is_known_by_its_values(tmp_path: Path, kind: type) -> None:
+def test_a_label_map_is_recognised_by_its_values(tmp_path: Path, kind: type) -> None:
     write_volume(scan(), tmp_path / "scans" / "a.nii.gz")
     write_volume(Volume(sphere("bladder").astype(kind) * 7, GRID), tmp_path / "scans" / "liver.nii.gz")
-    with pytest.raises(BadInput, match=r"scans/liver.nii.gz holds a few whole numbers from 0 to 7"):
-        scan_folders.ingest(tmp_path / "scans", tmp_path / "cohort")
+    with pytest.raises(BadInput, match=r"scans/liver.nii.gz contains a few whole numbers from 0 to 7"):
+        ingest(tmp_path / "scans", tmp_path / "cohort", "scans")
 
 
-def test_an_unreadable_scan_is_told_with_its_folder(tmp_path: Path) -> None:
+def test_an_unreadable_scan_is_reported_with_its_path(tmp_path: Path) -> None:
     write_volume(scan(), tmp_path / "scans" / "a.nii.gz")
     (tmp_path / "scans" / "b.nii.gz").write_bytes((tmp_path / "scans" / "a.nii.gz").read_bytes()[:200])
     with pytest.raises(BadInput, match=r"scans/b.nii.gz"):
-        scan_folders.ingest(tmp_path / "scans", tmp_path / "cohort")
+        ingest(tmp_path / "scans", tmp_path / "cohort", "scans")
 
 
 def test_real_folders_mixed(data: Path, tmp_path: Path) -> None:
-    cohort = scan_folders.ingest(data / "totalsegmentator_example", tmp_path / "cohort")
+    cohort = ingest(data / "totalsegmentator_example", tmp_path / "cohort", "scans").cohort
     assert [(case.id, case.geometry.shape) for case in cohort.cases] == [
         ("patient-001_f1", (20, 512, 512)),  # its series UID and PatientID are empty
         ("s0000_f1", (112, 101, 122)),

@@ -3,11 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gynbtnet.datasets.adapters import totalsegmentator
+from gynbtnet.datasets import ingest
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.imaging.files.volume_files import read_volume, write_volume
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging import Geometry, Volume, read_volume, write_volume
 from gynbtnet.runtime.errors import BadInput
 
 from ..conftest import GRID, scan, sphere
@@ -23,7 +21,7 @@ def test_masks_become_labels_by_name(tmp_path: Path) -> None:
     left, right = sphere("bladder"), sphere("rectum")
     write_case(tmp_path / "ts" / "s0001", {"spleen": left, "aorta": right, "colon": np.zeros_like(left)})
     write_case(tmp_path / "ts" / "s0002", {"spleen": right})
-    cohort = totalsegmentator.ingest(tmp_path / "ts", tmp_path / "cohort")
+    cohort = ingest(tmp_path / "ts", tmp_path / "cohort", "totalsegmentator").cohort
     assert Cohort.load(tmp_path / "cohort") == cohort
     assert cohort.structures == ("aorta", "colon", "spleen")
     first, second = cohort.cases
@@ -41,10 +39,10 @@ def test_a_choice_of_classes_and_overlaps(tmp_path: Path) -> None:
     with pytest.raises(
         BadInput, match=r"spleen would lose .* \(100 %\) to aorta.*name it after the other.*--allow-overlap"
     ):
-        totalsegmentator.ingest(tmp_path / "ts", tmp_path / "cohort", structures=["spleen", "aorta"])
-    cohort = totalsegmentator.ingest(
-        tmp_path / "ts", tmp_path / "cohort", structures=["spleen", "aorta"], allow_overlap=True
-    )
+        ingest(tmp_path / "ts", tmp_path / "cohort", "totalsegmentator", structures=["spleen", "aorta"])
+    cohort = ingest(
+        tmp_path / "ts", tmp_path / "cohort", "totalsegmentator", structures=["spleen", "aorta"], allow_overlap=True
+    ).cohort
     (case,) = cohort.cases
     assert case.unmapped == ("liver",)
     assert case.volumes_cm3 == {name: pytest.approx(mask.sum() * 12 / 1000) for name in ("spleen", "aorta")}
@@ -53,41 +51,41 @@ def test_a_choice_of_classes_and_overlaps(tmp_path: Path) -> None:
         ("spleen", "aorta", pytest.approx(mask.sum() * 12 / 1000))
     ]
     with pytest.raises(BadInput, match="None of the 1 cases"):
-        totalsegmentator.ingest(tmp_path / "ts", tmp_path / "cohort", structures=["kidney"])
+        ingest(tmp_path / "ts", tmp_path / "cohort", "totalsegmentator", structures=["kidney"])
 
 
-def test_a_mask_on_another_grid_is_told_with_numbers(tmp_path: Path) -> None:
+def test_a_mask_on_another_grid_is_reported_with_numbers(tmp_path: Path) -> None:
     moved = Geometry(GRID.shape, GRID.spacing, (-20.0, -30.0, 7.5))
     write_case(tmp_path / "ts" / "s0001", {"spleen": sphere("bladder")}, moved)
     with pytest.raises(
-        BadInput, match=r"spleen.nii.gz lies on another grid .* up to 2.5 mm off .* \(-20.00, -30.00, 7.50\) instead of"
+        BadInput, match=r"spleen.nii.gz is on another grid .* up to 2.5 mm off .* \(-20.00, -30.00, 7.50\) instead of"
     ):
-        totalsegmentator.ingest(tmp_path / "ts", tmp_path / "cohort")
+        ingest(tmp_path / "ts", tmp_path / "cohort", "totalsegmentator")
     nearly = Geometry(GRID.shape, GRID.spacing, (-20.0, -30.0, 5.001))
     write_case(tmp_path / "ts" / "s0001", {"spleen": sphere("bladder")}, nearly)
-    totalsegmentator.ingest(tmp_path / "ts", tmp_path / "cohort")
+    ingest(tmp_path / "ts", tmp_path / "cohort", "totalsegmentator")
 
 
-def test_more_classes_than_a_label_map_holds_are_told(tmp_path: Path) -> None:
+def test_more_classes_than_a_label_map_can_hold_are_refused(tmp_path: Path) -> None:
     write_case(tmp_path / "ts" / "s0001", {"spleen": sphere("bladder")})
     with pytest.raises(BadInput, match="300 classes"):
-        totalsegmentator.ingest(tmp_path / "ts", tmp_path / "cohort", structures=[f"class_{i}" for i in range(300)])
+        ingest(tmp_path / "ts", tmp_path / "cohort", "totalsegmentator", structures=[f"class_{i}" for i in range(300)])
 
 
-def test_another_layout_is_told(tmp_path: Path) -> None:
+def test_another_layout_is_refused(tmp_path: Path) -> None:
     write_volume(scan(), tmp_path / "ts" / "ct.nii.gz")
     with pytest.raises(BadInput, match="sXXXX"):
-        totalsegmentator.ingest(tmp_path / "ts", tmp_path / "cohort")
+        ingest(tmp_path / "ts", tmp_path / "cohort", "totalsegmentator")
 
 
-def test_a_readme_that_says_synthetic_is_heard(tmp_path: Path) -> None:
+def test_a_readme_can_mark_scans_as_synthetic(tmp_path: Path) -> None:
     write_case(tmp_path / "ts" / "s0001", {"spleen": sphere("bladder")})
     (tmp_path / "ts" / "README.txt").write_text("SYNTHETIC PHANTOM")
-    assert totalsegmentator.ingest(tmp_path / "ts", tmp_path / "cohort").synthetic
+    assert ingest(tmp_path / "ts", tmp_path / "cohort", "totalsegmentator").cohort.synthetic
 
 
 def test_real_case_equals_the_published_label_map(data: Path, tmp_path: Path) -> None:
-    cohort = totalsegmentator.ingest(data / "totalsegmentator_example", tmp_path / "cohort")
+    cohort = ingest(data / "totalsegmentator_example", tmp_path / "cohort", "totalsegmentator").cohort
     assert len(cohort.structures) == 104
     (case,) = cohort.cases
     assert case.labels

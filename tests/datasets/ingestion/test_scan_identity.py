@@ -1,29 +1,27 @@
 from pathlib import Path, PurePath
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gynbtnet.datasets.adapters.layouts import Choices, ingest_layout
+from gynbtnet.datasets import ingest
 from gynbtnet.datasets.ingestion.folder_pattern import FolderPattern
-from gynbtnet.imaging.files.volume_files import read_volume, write_volume
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.printed_names import unicode_composed
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging import Geometry, Volume, read_volume, unicode_composed, write_volume
 from gynbtnet.runtime.errors import BadInput
 
 from ..conftest import GRID, WriteExport, scan
 
 ROOT = Path("/source")
-BLADDER = Choices(structures=("bladder",))
+BLADDER: dict[str, Any] = {"structures": ("bladder",)}
 NAMES = st.text(st.characters(categories=("L", "N"), include_characters=" -.^"), min_size=1).filter(
     lambda name: name.strip(".") and "/" not in name
 )
 
 
 @pytest.mark.parametrize(
-    ("pattern", "place", "told"),
+    ("pattern", "path", "expected"),
     [
         ("{patient}", "A/deep/er", ("A", None, None)),
         ("{patient}/{fraction}", "A/fraction-10/CT", ("A", 10, None)),
@@ -33,30 +31,30 @@ NAMES = st.text(st.characters(categories=("L", "N"), include_characters=" -.^"),
         ("*/{patient}", "x.y(z)/P+1", ("P+1", None, None)),
     ],
 )
-def test_a_pattern_is_read_off(pattern: str, place: str, told: tuple[str, int | None, str | None]) -> None:
-    said = FolderPattern(pattern).told(PurePath(place), ROOT)
-    assert (said.patient, said.fraction, said.applicator) == told
+def test_fields_of_a_pattern(pattern: str, path: str, expected: tuple[str, int | None, str | None]) -> None:
+    metadata = FolderPattern(pattern).read_metadata(PurePath(path), ROOT)
+    assert (metadata.patient, metadata.fraction, metadata.applicator) == expected
 
 
 @given(patient=NAMES, fraction=st.integers(0, 999), rest=st.lists(NAMES, max_size=2))
-def test_what_a_pattern_writes_it_reads(patient: str, fraction: int, rest: list[str]) -> None:
-    place = PurePath("c", patient, f"Fx {fraction}", *rest)
-    said = FolderPattern("c/{patient}/Fx {fraction}").told(place, ROOT)
-    assert (said.patient, said.fraction) == (unicode_composed(patient), fraction)
+def test_any_name_is_read(patient: str, fraction: int, rest: list[str]) -> None:
+    path = PurePath("c", patient, f"Fx {fraction}", *rest)
+    metadata = FolderPattern("c/{patient}/Fx {fraction}").read_metadata(path, ROOT)
+    assert (metadata.patient, metadata.fraction) == (unicode_composed(patient), fraction)
 
 
 @pytest.mark.parametrize("pattern", ["{fraction}", "{patient}/{patient}", "{patient}/{day}", "plain", "{}", "{patient"])
-def test_what_is_no_pattern_is_told(pattern: str) -> None:
-    with pytest.raises(BadInput, match="no pattern of folders"):
+def test_an_invalid_pattern_is_refused(pattern: str) -> None:
+    with pytest.raises(BadInput, match="not a pattern of folders"):
         FolderPattern(pattern)
 
 
-def test_a_scan_that_does_not_fit_is_told() -> None:
+def test_a_scan_that_does_not_fit_is_refused() -> None:
     pattern = FolderPattern("{patient}/Fx{fraction}")
     with pytest.raises(BadInput, match=r"/source/A/CT doesn't fit the pattern"):
-        pattern.told(PurePath("A/CT"), ROOT)
+        pattern.read_metadata(PurePath("A/CT"), ROOT)
     with pytest.raises(BadInput, match="has no number"):
-        pattern.told(PurePath("A/Fxlast"), ROOT)
+        pattern.read_metadata(PurePath("A/Fxlast"), ROOT)
 
 
 @pytest.fixture
@@ -67,13 +65,13 @@ def export(tmp_path: Path, write_export: WriteExport) -> Path:
     return tmp_path / "export"
 
 
-def ingest(export: Path, patients_from: str):
+def ingest_export(export: Path, patient_id_from: str):
     out = export.parent / "cohort"
-    return ingest_layout("dicom-rt", export, out, BLADDER, patients_from=patients_from).cohort
+    return ingest(export, out, "dicom-rt", **BLADDER, patient_id_from=patient_id_from).cohort
 
 
 def test_patients_and_fractions_by_folders(export: Path) -> None:
-    cohort = ingest(export, "{patient}/{fraction}")
+    cohort = ingest_export(export, "{patient}/{fraction}")
     assert [(case.id, case.fraction) for case in cohort.cases] == [
         ("patient-001_f2", 2),
         ("patient-001_f10", 10),
@@ -87,15 +85,15 @@ def test_patients_and_fractions_by_folders(export: Path) -> None:
 
 def test_two_scans_of_a_fraction_get_two_ids(export: Path) -> None:
     (export / "P1" / "Fx10").rename(export / "P1" / "Fx2 again")
-    cohort = ingest(export, "{patient}/Fx{fraction}")
+    cohort = ingest_export(export, "{patient}/Fx{fraction}")
     assert [case.id for case in cohort.cases] == ["patient-001_f2", "patient-001_f2-2", "patient-002_f1"]
     assert [len(cases) for cases in cohort.fractions["patient-001"].values()] == [2]
 
 
 def test_contours_in_another_patients_folder_are_refused(export: Path) -> None:
     (export / "P1" / "Fx2" / "RS.dcm").rename(export / "P2" / "Fx1" / "RS-1.dcm")
-    with pytest.raises(BadInput, match=r"RS-1.dcm lies in the folder of another patient"):
-        ingest(export, "{patient}")
+    with pytest.raises(BadInput, match=r"RS-1.dcm is in the folder of another patient"):
+        ingest_export(export, "{patient}")
 
 
 def table(export: Path, text: str) -> str:
@@ -105,10 +103,10 @@ def table(export: Path, text: str) -> str:
 
 
 @pytest.mark.parametrize("separator", [",", ";"])
-def test_a_table_tells_of_folders(export: Path, separator: str) -> None:
+def test_a_table_describes_folders(export: Path, separator: str) -> None:
     rows = ("applicator,folder,patient,fraction", "T&O,P1,Anna,", "ring,P1/Fx10,Anna,", ",P2/Fx1,Berta,")
     text = "\n".join(rows).replace(",", separator) + "\n\n"
-    cohort = ingest(export, table(export, text))
+    cohort = ingest_export(export, table(export, text))
     assert [(case.patient, case.applicator) for case in cohort.cases] == [
         ("patient-001", "tandem+ovoids"),
         ("patient-001", "ring"),
@@ -118,17 +116,17 @@ def test_a_table_tells_of_folders(export: Path, separator: str) -> None:
     assert (export.parent / "cohort" / "patients.csv").read_text().splitlines()[1] == "patient-001,Anna"
 
 
-def test_without_a_column_of_patients_their_ids_count(export: Path) -> None:
-    cohort = ingest(export, table(export, "folder,fraction\nP1/Fx2,1\nP1/Fx10,2\nP2,3\n"))
+def test_a_table_without_patients_uses_patient_ids(export: Path) -> None:
+    cohort = ingest_export(export, table(export, "folder,fraction\nP1/Fx2,1\nP1/Fx10,2\nP2,3\n"))
     assert [case.id for case in cohort.cases] == ["patient-001_f1", "patient-001_f2", "patient-001_f3"]
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         ("folder,patient\nP1,Anna\n", "no row for the scan in .*P2"),
-        ("folder,patient\nP1,Anna\nP2,Berta\nP3,Carla\n", "tells of P3, and there is no scan"),
-        ("folder,patient\nP1,Anna\nP1,Berta\n", "Line 3 .* tells of P1 again"),
+        ("folder,patient\nP1,Anna\nP2,Berta\nP3,Carla\n", "lists P3, but there is no scan"),
+        ("folder,patient\nP1,Anna\nP1,Berta\n", "Line 3 .* repeats P1"),
         ("folder,patient,day\nP1,Anna,3\n", "has the columns folder, patient, day"),
         ("patient\nAnna\n", "has the columns patient"),
         ("folder,folder\nP1,P1\n", "has the columns"),
@@ -142,38 +140,38 @@ def test_without_a_column_of_patients_their_ids_count(export: Path) -> None:
         ("", "has the columns none"),
     ],
 )
-def test_what_is_wrong_with_a_table_is_told(export: Path, text: str, words: str) -> None:
-    with pytest.raises(BadInput, match=words):
-        ingest(export, table(export, text))
+def test_an_invalid_table_is_refused(export: Path, text: str, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        ingest_export(export, table(export, text))
 
 
-@pytest.mark.parametrize("patients_from", ["nowhere.csv", "patients", ""])
-def test_no_way_to_tell_patients(export: Path, patients_from: str) -> None:
-    with pytest.raises(BadInput, match="Patients can't be taken from"):
-        ingest(export, patients_from)
+@pytest.mark.parametrize("patient_id_from", ["nowhere.csv", "patients", ""])
+def test_an_unknown_source_of_patient_ids_is_refused(export: Path, patient_id_from: str) -> None:
+    with pytest.raises(BadInput, match="Patients can't be identified by"):
+        ingest_export(export, patient_id_from)
 
 
 def test_a_table_names_a_further_channel(export: Path) -> None:
     coarse = Geometry((4, 12, 10), (6.0, 4.0, 4.0), (-19.0, -29.0, 6.5))
-    for number, place in enumerate(("P1/Fx2", "P1/Fx10", "P2/Fx1")):
+    for number, folder in enumerate(("P1/Fx2", "P1/Fx10", "P2/Fx1")):
         grid = coarse if number == 2 else GRID
         values = np.random.default_rng(number).uniform(0, 100, grid.shape).astype(np.float32)
-        write_volume(Volume(values, grid), export / place / "t2.nii.gz")
-    told = table(
+        write_volume(Volume(values, grid), export / folder / "t2.nii.gz")
+    path = table(
         export,
         "folder,patient,channel:T2\nP1/Fx2,A,P1/Fx2/t2.nii.gz\nP1/Fx10,A,P1/Fx10/t2.nii.gz\nP2,B,P2/Fx1/t2.nii.gz\n",
     )
     out = export.parent / "cohort"
-    with pytest.raises(BadInput, match=r"T2 of the scan in .*P2.* lies on another grid.*--resample-channels"):
-        ingest_layout("dicom-rt", export, out, BLADDER, patients_from=told)
-    done = ingest_layout("dicom-rt", export, out, BLADDER, patients_from=told, resample_channels=True).cohort
+    with pytest.raises(BadInput, match=r"T2 of the scan in .*P2.* is on another grid.*--resample-channels"):
+        ingest(export, out, "dicom-rt", **BLADDER, patient_id_from=path)
+    done = ingest(export, out, "dicom-rt", **BLADDER, patient_id_from=path, resample_channels=True).cohort
     assert done.channels == ("CT", "T2")
     given = read_volume(export / "P1" / "Fx2" / "t2.nii.gz").array
     np.testing.assert_array_equal(read_volume(done.cases[0].images[1]).array, given)
     moved = read_volume(done.cases[2].images[1])
     assert moved.geometry.is_same(done.cases[2].geometry)
     assert done.cases[2].notes[-1] == "Resampled its T2 onto the grid of its CT."
-    # the centre of a coarse voxel lies midway between eight fine ones: in the middle of a linear field both agree
+    # the centre of a coarse voxel is midway between eight fine ones: in the middle of a linear field both agree
     assert moved.array.mean() == pytest.approx(read_volume(export / "P2" / "Fx1" / "t2.nii.gz").array.mean(), rel=0.1)
 
 
@@ -181,23 +179,21 @@ def test_channels_by_the_names_of_files(tmp_path: Path) -> None:
     for number in (1, 2):
         write_volume(scan(number), tmp_path / "scans" / f"p{number}_0000.nii.gz")
         write_volume(scan(number + 10), tmp_path / "scans" / f"p{number}_0001.nii.gz")
-    both = Choices(channels=("CT", "MR"))
-    cohort = ingest_layout("scans", tmp_path / "scans", tmp_path / "cohort", both).cohort
+    both: dict[str, Any] = {"channels": ("CT", "MR")}
+    cohort = ingest(tmp_path / "scans", tmp_path / "cohort", "scans", **both).cohort
     assert cohort.patients == ("p1", "p2")
     for number, case in enumerate(cohort.cases, start=1):
         np.testing.assert_array_equal(read_volume(case.images[1]).array, scan(number + 10).array)
     (tmp_path / "scans" / "p2_0001.nii.gz").unlink()
-    with pytest.raises(BadInput, match=r"p2_0000.nii.gz is the first of 2 channels, and there is no p2_0001.nii.gz"):
-        ingest_layout("scans", tmp_path / "scans", tmp_path / "cohort", both)
+    with pytest.raises(BadInput, match=r"p2_0000.nii.gz is the first of 2 channels, but there is no p2_0001.nii.gz"):
+        ingest(tmp_path / "scans", tmp_path / "cohort", "scans", **both)
 
 
 def test_a_table_names_image_files(tmp_path: Path) -> None:
     for number, name in enumerate(("a.b.nii.gz", "sub/c.nii.gz", "sub/d.nii.gz"), start=1):
         write_volume(scan(number), tmp_path / "scans" / name)
     (tmp_path / "t.csv").write_text("folder,patient\na.b.nii.gz,A\nsub/d.nii.gz,A\n.,B\n")
-    cohort = ingest_layout(
-        "scans", tmp_path / "scans", tmp_path / "cohort", patients_from=str(tmp_path / "t.csv")
-    ).cohort
+    cohort = ingest(tmp_path / "scans", tmp_path / "cohort", "scans", patient_id_from=str(tmp_path / "t.csv")).cohort
     assert [case.id for case in cohort.cases] == ["A_f1", "A_f2", "B_f1"]
     np.testing.assert_array_equal(read_volume(cohort.cases[2].image).array, scan(2).array)
 
@@ -205,4 +201,4 @@ def test_a_table_names_image_files(tmp_path: Path) -> None:
 def test_a_dicom_series_has_one_channel(tmp_path: Path, write_export: WriteExport) -> None:
     write_export(tmp_path / "scans", "A")
     with pytest.raises(BadInput, match="DICOM series, which has one channel"):
-        ingest_layout("scans", tmp_path / "scans", tmp_path / "cohort", Choices(channels=("CT", "MR")))
+        ingest(tmp_path / "scans", tmp_path / "cohort", "scans", channels=("CT", "MR"))

@@ -2,14 +2,14 @@ from dataclasses import replace
 
 import pytest
 
-from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.datasets import Cohort
 from gynbtnet.evaluation.cohorts.cohort_overview import (
     applicator_table,
     cohort_figure,
     cohort_pictures,
     structure_table,
 )
-from gynbtnet.pictures.picture import picture
+from gynbtnet.pictures import render_picture
 
 
 def test_structures_by_hand(scanned: Cohort) -> None:
@@ -57,7 +57,7 @@ def test_a_picture_of_any_cohorts(scanned: Cohort, groups: dict[str, tuple[str, 
         "fractions of each patient",
     ]
     assert "synthetic data" in figure.get_suptitle()
-    assert picture(figure, "").png == picture(cohort_figure(shown), "").png
+    assert render_picture(figure, "").png == render_picture(cohort_figure(shown), "").png
 
 
 def test_a_picture_of_scans_alone(scanned: Cohort) -> None:

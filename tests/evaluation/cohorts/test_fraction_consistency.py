@@ -5,8 +5,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from gynbtnet.datasets.case import Case, Source
-from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.datasets import Case, Cohort, Source
 from gynbtnet.evaluation.cohorts.fraction_consistency import (
     Centroids,
     centroids,
@@ -14,9 +13,9 @@ from gynbtnet.evaluation.cohorts.fraction_consistency import (
     reference_of,
     slope,
 )
-from gynbtnet.evaluation.metrics.evaluate import Evaluation, evaluate
+from gynbtnet.evaluation.metrics.evaluation import Evaluation, evaluate
 from gynbtnet.evaluation.metrics.metrics import MissingIn, Score
-from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging import Geometry
 
 CASES = tuple(
     Case(name[:2], int(name[-1]), name, (), None, Source(), Geometry((1, 1, 1)))

@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gynbtnet.datasets.case import Case, Source
-from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.datasets import Case, Cohort, Source
 from gynbtnet.evaluation.cohorts.outliers import find_outliers, robust_scores
-from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging import Geometry
 
 
 def cohort_of(volumes: list[float], spacing: float = 3.0) -> Cohort:

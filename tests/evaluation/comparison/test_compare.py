@@ -11,8 +11,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from gynbtnet.datasets.case import Case, Source
-from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.datasets import Case, Cohort, Source
 from gynbtnet.evaluation.comparison.compare import Comparison, compare, make_comparison
 from gynbtnet.evaluation.comparison.settings import ComparisonSettings, checked_metrics
 from gynbtnet.evaluation.comparison.tables import model_table, pretraining_table
@@ -20,7 +19,7 @@ from gynbtnet.evaluation.metrics.metrics import Score
 from gynbtnet.evaluation.metrics.score_table import score_table
 from gynbtnet.evaluation.metrics.settings import ScoringSettings
 from gynbtnet.evaluation.statistics.significance_marks import significance_mark
-from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging import Geometry
 from gynbtnet.runtime.errors import BadInput
 
 GRID = Geometry((12, 20, 24), (4.0, 3.0, 3.0), (-36.0, -30.0, 10.0))

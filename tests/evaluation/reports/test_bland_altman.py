@@ -5,7 +5,7 @@ import pytest
 from gynbtnet.evaluation.comparison.box_plot import box_figure
 from gynbtnet.evaluation.reports.bland_altman import COLUMNS, agreement_table, bland_altman_figure, with_differences
 from gynbtnet.evaluation.reports.patient_styles import patient_styles
-from gynbtnet.pictures.picture import picture
+from gynbtnet.pictures import render_picture
 
 
 def pairs(patients: int = 4, structures: tuple[str, ...] = ("bladder", "rectum")) -> pd.DataFrame:
@@ -34,7 +34,10 @@ def test_doses_as_volumes() -> None:
     drawn = np.concatenate([np.ma.getdata(points.get_offsets()) for points in figure.axes[0].collections])
     own = with_differences(data[(data["structure"] == "bladder") & (data["model"] == "ours")])
     assert np.sort(drawn, axis=0) == pytest.approx(np.sort(own[["mean", "difference"]].to_numpy(), axis=0))
-    assert picture(figure, "").png == picture(bland_altman_figure(data, "D2cc", "Gy", "synthetic data"), "").png
+    assert (
+        render_picture(figure, "").png
+        == render_picture(bland_altman_figure(data, "D2cc", "Gy", "synthetic data"), "").png
+    )
 
 
 def test_limits_are_of_each_panel() -> None:
@@ -46,10 +49,10 @@ def test_limits_are_of_each_panel() -> None:
 
 @pytest.mark.parametrize("data", [pairs(1), pairs(30), pairs().iloc[:0]])
 def test_one_many_and_no_patients(data: pd.DataFrame) -> None:
-    assert picture(bland_altman_figure(data, "volume", "cm³"), "").png
+    assert render_picture(bland_altman_figure(data, "volume", "cm³"), "").png
     boxes = data.assign(missing_in="none", dsc=0.5)
     boxes.loc[boxes.index[:1], "missing_in"] = "prediction"
-    assert picture(box_figure(boxes, "dsc"), "").png
+    assert render_picture(box_figure(boxes, "dsc"), "").png
 
 
 def test_patients_differ_in_colour_and_shape() -> None:

@@ -11,7 +11,7 @@ from gynbtnet.evaluation.cohorts.fraction_consistency import HEADS
 from gynbtnet.evaluation.comparison.compare import compare
 from gynbtnet.evaluation.comparison.report import report_comparison
 from gynbtnet.evaluation.comparison.settings import ComparisonSettings
-from gynbtnet.evaluation.metrics.evaluate import evaluate
+from gynbtnet.evaluation.metrics.evaluation import evaluate
 from gynbtnet.evaluation.reports.evaluation_report import report_evaluation
 
 FEW = ComparisonSettings(n_resamples=1000, metrics=("dsc",))

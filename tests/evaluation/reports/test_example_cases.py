@@ -7,14 +7,12 @@ from math import nan
 import numpy as np
 import pytest
 
-from gynbtnet.evaluation.metrics.evaluate import evaluate
+from gynbtnet.evaluation.metrics.evaluation import evaluate
 from gynbtnet.evaluation.metrics.metrics import Score
 from gynbtnet.evaluation.reports.case_selection import best_median_worst, mean_dsc
 from gynbtnet.evaluation.reports.compared_case import compared_case
 from gynbtnet.evaluation.reports.example_cases import example_cases
-from gynbtnet.imaging.files.volume_files import read_volume, write_volume
-from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging import StructureNames, Volume, read_volume, write_volume
 
 NAMES = StructureNames.load()
 

@@ -7,12 +7,8 @@ import pytest
 from matplotlib.image import imread
 
 from gynbtnet.evaluation.reports.case_overlay import prediction_overlay
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.imaging.volume import Segmentation, Volume
-from gynbtnet.pictures.overlays import MARGIN_MM, colour, make_view, overlay_figure
-from gynbtnet.pictures.picture import picture
-from gynbtnet.pictures.planes import PlaneName
+from gynbtnet.imaging import Geometry, Segmentation, StructureNames, Volume
+from gynbtnet.pictures import MARGIN_MM, PlaneName, make_view, overlay_figure, render_picture, visible_colour
 
 NAMES = StructureNames.load()
 SPACING = (5.0, 2.0, 2.0)
@@ -30,7 +26,7 @@ def scan(*boxes: tuple[slice, ...]) -> tuple[Volume, Segmentation]:
 
 
 def pixels(figure) -> np.ndarray:
-    return imread(io.BytesIO(picture(figure, "").png))[..., :3]
+    return imread(io.BytesIO(render_picture(figure, "").png))[..., :3]
 
 
 def test_the_view_holds_all_contours_with_a_margin_and_looks_at_their_middle():
@@ -69,7 +65,7 @@ def test_a_contour_lies_where_its_structure_is_and_in_its_colour():
     axial = pixels(overlay_figure(make_view(image, prediction), NAMES, ["axial"]))
     found = []
     for structure in prediction.structures:
-        rgb = np.array([int(colour(structure, NAMES)[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+        rgb = np.array([int(visible_colour(structure, NAMES)[i : i + 2], 16) for i in (1, 3, 5)]) / 255
         places = np.argwhere(np.abs(axial - rgb).max(axis=-1) < 0.05)
         assert len(places) > 20
         found.append(places.mean(axis=0) / axial.shape[:2])
@@ -88,7 +84,7 @@ def test_pictures_are_in_true_proportion():
 
 @pytest.mark.parametrize("structure", ["hr_ctv", "bladder", "rectum", "sigmoid", "uterus", "GTV_Mass_CT"])
 def test_every_colour_can_be_seen_on_a_dark_scan(structure):
-    red, green, blue = (int(colour(structure, NAMES)[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    red, green, blue = (int(visible_colour(structure, NAMES)[i : i + 2], 16) / 255 for i in (1, 3, 5))
     assert 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.39
 
 

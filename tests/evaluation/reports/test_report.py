@@ -13,7 +13,7 @@ import pytest
 
 from gynbtnet.evaluation.cohorts.cohort_overview import cohort_pictures, cohort_table
 from gynbtnet.evaluation.dose.report import dose_report
-from gynbtnet.evaluation.metrics.evaluate import evaluate, read_prediction
+from gynbtnet.evaluation.metrics.evaluation import evaluate, read_prediction
 from gynbtnet.evaluation.reports.case_overlay import prediction_overlay
 from gynbtnet.evaluation.reports.example_cases import ExampleCases, example_cases
 from gynbtnet.evaluation.reports.grouped_table import Cell, GroupedTable, Head
@@ -22,9 +22,8 @@ from gynbtnet.evaluation.reports.model_results import model_results
 from gynbtnet.evaluation.reports.report import ReportContent, report_page, write_report
 from gynbtnet.evaluation.reports.stage_report import stage_report
 from gynbtnet.evaluation.reports.training_curves import curve_figures
-from gynbtnet.imaging.files.volume_files import read_volume
-from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.pictures.picture import Picture, picture
+from gynbtnet.imaging import StructureNames, read_volume
+from gynbtnet.pictures import Picture, render_picture
 from gynbtnet.runtime.errors import BadInput
 
 NAMES = StructureNames.load()
@@ -79,7 +78,7 @@ def run(tmp_path_factory):
     (folder / "pictures").mkdir()
     figure = next(iter(curve_figures(pd.DataFrame({"epoch": [1], "loss": [1.0]})).values()))
     for epoch in (1, 2):
-        (folder / "pictures" / f"epoch_{epoch:04d}.png").write_bytes(picture(figure, "").png)
+        (folder / "pictures" / f"epoch_{epoch:04d}.png").write_bytes(render_picture(figure, "").png)
     return folder
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gynbtnet.evaluation.dose.report import dose_report
-from gynbtnet.evaluation.metrics.evaluate import evaluate
+from gynbtnet.evaluation.metrics.evaluation import evaluate
 from gynbtnet.evaluation.reports.evaluation_report import report_evaluation
 
 _spec = importlib.util.spec_from_file_location("browser", Path(__file__).with_name("browser.py"))

@@ -11,8 +11,7 @@ from matplotlib.path import Path as Polygon
 from PIL import Image
 
 from gynbtnet.evaluation.reports.slice_stack import PER_MM, slice_stack
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.volume import Segmentation, Volume
+from gynbtnet.imaging import Geometry, Segmentation, Volume
 
 GEOMETRY = Geometry((8, 20, 30), (3.0, 2.0, 1.0), (-15.0, -20.0, 100.0))
 

@@ -1,4 +1,4 @@
-"""DICOM files damaged at random: bytes flipped, cut short, elements dropped, sizes and values that can't be."""
+"""Random damage to DICOM files: flipped bytes, cut files, dropped elements, impossible sizes and values."""
 
 from collections.abc import Callable, Iterator
 
@@ -39,7 +39,7 @@ Random = np.random.Generator
 
 
 def flipped(content: bytes, random: Random) -> bytes:
-    """Up to thirty bytes changed, anywhere, or all in one place."""
+    """Return the file with up to thirty changed bytes, anywhere or consecutive."""
     damaged = bytearray(content)
     count = int(random.integers(1, 30))
     first = int(random.integers(HEADER, len(content) - count))
@@ -50,18 +50,18 @@ def flipped(content: bytes, random: Random) -> bytes:
 
 
 def header_flipped(content: bytes, random: Random) -> bytes:
-    """Bytes changed among the first thousand, where all that matters stands."""
+    """Return the file with changed bytes among the first thousand, which contain everything important."""
     return flipped(content[:1500], random) + content[1500:]
 
 
 def cut(content: bytes, random: Random) -> bytes:
-    """Cut short, or a piece taken from within."""
+    """Return the file cut short, or without a part from the middle."""
     start, end = sorted(random.integers(HEADER, len(content), 2).tolist())
     return content[:start] if random.random() < 0.5 else content[:start] + content[end:]
 
 
 def without_an_element(content: bytes, random: Random) -> bytes:
-    """An element dropped, at any depth."""
+    """Return the file without one element, at any depth."""
     dataset = parsed(content)
     parent, element = chosen(list(elements(dataset)), random)
     del parent[element.tag]
@@ -69,7 +69,7 @@ def without_an_element(content: bytes, random: Random) -> bytes:
 
 
 def with_an_absurd_value(content: bytes, random: Random) -> bytes:
-    """A size or another value that can't be; the pixels stay."""
+    """Return the file with an impossible size or other value; the pixels stay."""
     dataset = parsed(content)
     found = list(elements(dataset))
     sizes = [one for one in found if one[1].keyword in SIZES]
@@ -83,7 +83,7 @@ def with_an_absurd_value(content: bytes, random: Random) -> bytes:
 
 
 def with_an_absurd_length(content: bytes, random: Random) -> bytes:
-    """An element, item or fragment that claims to be as long as it can't be."""
+    """Return the file with an element, item or fragment of an impossible length."""
     dataset = parsed(content)
     _, element = chosen(list(elements(dataset)), random)
     tag = int(element.tag).to_bytes(4, "little")
@@ -104,7 +104,7 @@ KINDS: tuple[Callable[[bytes, Random], bytes], ...] = (
 
 
 def damaged(content: bytes, seed: int) -> tuple[str, bytes]:
-    """What was done to a file, and what came of it; all of it follows from the seed."""
+    """Return the kind of damage and the damaged file; both follow from the seed."""
     random = np.random.default_rng(seed)
     kind = KINDS[seed % len(KINDS)]
     with lenient_pydicom():
@@ -122,7 +122,7 @@ def saved(dataset: Dataset) -> bytes:
 
 
 def elements(dataset: Dataset) -> Iterator[tuple[Dataset, DataElement]]:
-    """Every element with the dataset that holds it; of many items of a sequence the first and the last."""
+    """Yield every element with its dataset; from a sequence with many items, only the first and the last."""
     for element in dataset:
         yield dataset, element
         if element.VR == "SQ":

@@ -126,7 +126,7 @@ def test_compressed_slices_read_the_same(tmp_path, write_series, syntax, signed)
 
 @pytest.mark.parametrize("signed", [False, True])
 def test_lossless_jpeg_reads_the_same(ct, tmp_path, signed):
-    """Process 14, which only GDCM can write: compressed by SimpleITK, set into the slice."""
+    """Compress with process 14, which only GDCM can write, through SimpleITK, and put it into the slice."""
     for path in ct.files:
         dataset = with_sign(path, signed)
         writer = sitk.ImageFileWriter()
@@ -144,7 +144,7 @@ def test_lossless_jpeg_reads_the_same(ct, tmp_path, signed):
 
 
 def with_sign(path, signed):
-    """The slice, its stored values signed around 0 or unsigned from 0."""
+    """Return the slice with stored values signed around 0 or unsigned from 0."""
     dataset = pydicom.dcmread(path)
     if signed:
         dataset.PixelData = (dataset.pixel_array.astype(np.int32) - 1024).astype("<i2").tobytes()
@@ -153,7 +153,7 @@ def with_sign(path, signed):
 
 
 def test_bits_above_those_stored_do_not_count(ct):
-    """Twelve bits stored of sixteen, overlays in the four above, as old scanners did."""
+    """Store twelve of sixteen bits, with overlays in the four above, as old scanners did."""
     for path in ct.files:
         dataset = pydicom.dcmread(path)
         stored = dataset.pixel_array
@@ -210,7 +210,7 @@ def damage_header(ct):
 @pytest.mark.parametrize(
     ("harm", "sentence"),
     [
-        (lambda ct: remove(ct, *range(5)), "no CT in .* no DICOM file at all"),
+        (lambda ct: remove(ct, *range(5)), "no CT in .* no DICOM file"),
         (no_ct, r"no CT in .* \(found: MR\)"),
         (lambda ct: remove(ct, 1, 2, 3, 4), "has 1 slice; at least 2"),
         (lambda ct: remove(ct, 3), r"lacks 1 slice.*1 between -24.00 and -18.00 mm.*3.00 mm apart"),
@@ -244,7 +244,7 @@ def test_slices_that_are_there_twice_count_once(ct):
     read = read_ct_series(ct.files[0].parent)
     assert np.array_equal(read.volume.array, ct.volume.array)
     assert len(read.slices) == 5
-    assert read.notes == ("Dropped 1 slice(s) that were there twice, with the same pixels.",)
+    assert read.notes == ("Dropped 1 duplicate slice(s) with the same pixels.",)
 
 
 def test_one_of_two_series_is_chosen_by_its_uid(ct):
@@ -302,7 +302,7 @@ POSITIONS = {
 
 @pytest.mark.parametrize("position", POSITIONS)
 def test_every_position_of_the_patient_agrees_with_gdcm(tmp_path, write_series, position):
-    """Every voxel lies where GDCM in SimpleITK has it, from files whose names say nothing."""
+    """Every voxel has the same position as with GDCM in SimpleITK, from files with meaningless names."""
     row, column = np.reshape(POSITIONS[position], (2, 3))
     direction = tuple(np.stack([row, column, np.cross(row, column)], axis=1).ravel())
     array = np.random.default_rng(5).integers(-1000, 1000, (4, 5, 6)).astype(np.int16)

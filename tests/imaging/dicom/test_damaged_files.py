@@ -1,4 +1,4 @@
-"""Damaged DICOM files: each gives a result or one clear sentence, in bounded time and memory, and betrays nobody."""
+"""Damaged DICOM files: a result or one clear sentence, in bounded time and memory, without patient data."""
 
 import time
 from collections import Counter
@@ -22,13 +22,14 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from gynbtnet.datasets.inspection import Inspection, inspect
+from gynbtnet.datasets import Inspection, inspect_folder
 from gynbtnet.imaging.contours.contours_to_mask import Contour, contours_to_mask
 from gynbtnet.imaging.dicom.ct_series import CTSeries, read_ct_series
 from gynbtnet.imaging.dicom.ct_writer import write_ct_series
 from gynbtnet.imaging.dicom.rt.rtdose_reader import read_rtdose
 from gynbtnet.imaging.dicom.rt.rtdose_writer import write_rtdose
-from gynbtnet.imaging.dicom.rt.rtstruct_reader import list_rois, read_rtstruct
+from gynbtnet.imaging.dicom.rt.rtstruct_reader import read_rtstruct
+from gynbtnet.imaging.dicom.rt.rtstruct_rois import list_rois
 from gynbtnet.imaging.dicom.rt.rtstruct_writer import write_rtstruct
 from gynbtnet.imaging.dicom.seg_reader import read_seg
 from gynbtnet.imaging.dicom.seg_writer import write_seg
@@ -54,7 +55,7 @@ ALL = [(kind, form) for kind, forms in FORMS.items() for form in forms]
 
 @dataclass(frozen=True)
 class Export:
-    """A patient's folder, and in it one file of each kind that is going to be damaged."""
+    """A patient's folder with one file of each kind that is going to be damaged."""
 
     folder: Path
     ct: CTSeries
@@ -97,7 +98,7 @@ def export(tmp_path_factory: pytest.TempPathFactory) -> Export:
 
 
 def in_form(content: bytes, form: str, folder: Path) -> bytes:
-    """The same file in another transfer syntax."""
+    """Return the same file in another transfer syntax."""
     dataset = parsed(content)
     list(dataset.iterall())
     compressed = {"RLE": RLELossless, "JPEG 2000": JPEG2000Lossless, "JPEG-LS": JPEGLSLossless}
@@ -121,13 +122,13 @@ def in_form(content: bytes, form: str, folder: Path) -> bytes:
 
 
 def megabytes(what: str) -> float:
-    """This process's memory now (VmRSS), or at its highest since that was last cleared (VmHWM)."""
+    """Return the memory of this process now (VmRSS), or its peak since it was last reset (VmHWM)."""
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(what))
     return int(line.split()[1]) / 1024
 
 
 def outcome(action: Callable[[], object]) -> str:
-    """ "result" or "sentence"; within bounds, or else an AssertionError."""
+    """Return "result" or "sentence"; AssertionError if it is not within the bounds."""
     measurable = Path("/proc/self/clear_refs").exists()
     if measurable:
         Path("/proc/self/clear_refs").write_text("5")  # forget the highest memory so far; see proc(5)
@@ -150,13 +151,13 @@ def outcome(action: Callable[[], object]) -> str:
     return ended
 
 
-def told_nothing(seen: Inspection) -> None:
-    """An AssertionError where the table of an inspection betrays a patient."""
-    assert not [secret for secret in SECRETS if secret in repr(seen.found)], seen.found
+def check_no_patient_data(seen: Inspection) -> None:
+    """Check that the table of an inspection contains no patient data."""
+    assert not [secret for secret in SECRETS if secret in repr(seen.items)], seen.items
 
 
 def survive(export: Export, kind: str, form: str, count: int, folder: Path) -> Counter[tuple[str, str]]:
-    """How often damage of each kind ended how."""
+    """Count the outcomes by kind of damage."""
     whole = export.files[kind].read_bytes()
     base = in_form(whole, form, folder)
     ended: Counter[tuple[str, str]] = Counter()
@@ -168,7 +169,7 @@ def survive(export: Export, kind: str, form: str, count: int, folder: Path) -> C
             export.files[kind].write_bytes(content)
             try:
                 ended[harm, outcome(lambda: export.read(kind))] += 1
-                outcome(lambda: told_nothing(inspect(export.folder, NAMES)))
+                outcome(lambda: check_no_patient_data(inspect_folder(export.folder, NAMES)))
             except Exception as error:
                 raise AssertionError(f"{kind}, {form}, seed {seed}: {harm}") from error
     finally:
@@ -192,7 +193,7 @@ def test_a_thousand_damaged_files_of_each_kind(export, tmp_path, kind, form):
 
 
 def with_size(frame: bytes, form: str) -> bytes:
-    """A compressed frame that claims 60,000 rows and columns."""
+    """A compressed frame that declares 60,000 rows and columns."""
     if form == "JPEG 2000":
         at = frame.index(b"\xff\x51") + 6
         return frame[:at] + (60_000).to_bytes(4, "big") * 2 + frame[at + 8 :]
@@ -235,7 +236,7 @@ def test_a_rescale_that_makes_no_hounsfield_units_is_told(export, values):
     dataset.update(values)
     try:
         dataset.save_as(export.files["CT"])
-        with pytest.raises(BadInput, match="which make no HU"):
+        with pytest.raises(BadInput, match="which don't convert to HU"):
             export.read("CT")
     finally:
         export.files["CT"].write_bytes(whole)

@@ -1,4 +1,4 @@
-"""What we write, by David Clunie's dciodvfy, which checks it against the standard."""
+"""Files that we write, checked against the standard by David Clunie's dciodvfy."""
 
 import shutil
 import subprocess

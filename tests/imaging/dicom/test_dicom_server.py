@@ -1,4 +1,4 @@
-"""A scan and its contours stored on a DICOM server and fetched back, as through a clinic's PACS."""
+"""A scan and its contours, stored on a DICOM server and retrieved, as with a clinic's PACS."""
 
 import shutil
 import socket

@@ -22,7 +22,7 @@ def item(**values):
 
 @pytest.fixture(params=["each", "shared"])
 def multi_frame(ct, tmp_path, request):
-    """One object with the slices of ``ct``, in another order; what is common to all is said once or with each."""
+    """Return one object with the slices of ``ct`` in another order; common values are shared or stored per frame."""
     slices = [pydicom.dcmread(ct.files[z]) for z in (3, 0, 4, 1, 2)]
     enhanced = pydicom.dcmread(ct.files[3])
     enhanced.file_meta.MediaStorageSOPClassUID = enhanced.SOPClassUID = MULTI_FRAME_CT[0]

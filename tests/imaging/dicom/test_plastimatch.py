@@ -1,4 +1,4 @@
-"""Our RTSTRUCT as plastimatch rasterises it: within one layer of boundary voxels of our mask, and where it belongs."""
+"""RTSTRUCTs that plastimatch rasterises: within one layer of boundary voxels of our mask, at the right position."""
 
 import shutil
 import subprocess
@@ -31,7 +31,7 @@ def rasterised(rtstruct: Path, ct: Path, roi: str, out: Path) -> Volume:
 
 
 def compare(mask: np.ndarray, geometry: Geometry, theirs: Volume) -> None:
-    """Theirs, brought into our order of voxels by position, lies between ours without and with one layer."""
+    """Check that their mask, reordered by position, is between ours eroded and dilated by one layer."""
     places = geometry.to_world(np.moveaxis(np.indices(mask.shape), 0, -1))
     index = np.rint(theirs.geometry.to_index(places)).astype(int)
     inside = ((index >= 0) & (index < theirs.array.shape)).all(axis=-1)
@@ -43,7 +43,7 @@ def compare(mask: np.ndarray, geometry: Geometry, theirs: Volume) -> None:
 
 
 def blob(shape: tuple[int, int, int]) -> np.ndarray:
-    """Lopsided, with a hole and an island: no turn of it looks like another."""
+    """Return an asymmetric mask with a hole and an island, which is different in every orientation."""
     mask = np.zeros(shape, np.uint8)
     mask[1:4, 4:20, 5:15], mask[2:4, 4:9, 15:24], mask[1:3, 8:13, 8:12], mask[1, 23:28, 20:28] = 1, 1, 0, 1
     return mask
@@ -51,7 +51,7 @@ def blob(shape: tuple[int, int, int]) -> np.ndarray:
 
 @pytest.fixture
 def synthetic(tmp_path, write_series, names):
-    """A CT, its mask, and how to have plastimatch rasterise the RTSTRUCT made from it."""
+    """Return a CT, its mask, and a function with which plastimatch rasterises the RTSTRUCT made from it."""
     geometry = Geometry((6, 32, 36), (3.0, 0.9, 0.8), (-10.5, 20.25, -30.0))
     ct = write_series(Volume(np.zeros(geometry.shape, np.int16), geometry), tmp_path / "ct")
     mask = blob(geometry.shape)

@@ -158,11 +158,14 @@ def relabelled(file):
     ("harm", "sentence"),
     [
         (lambda file: setattr(file, "Modality", "RTPLAN"), "is of modality RTPLAN; expected a DICOM SEG"),
-        (lambda file: setattr(file, "FrameOfReferenceUID", "1.2.3"), "frame of reference 1.2.3; expected the CT's"),
+        (
+            lambda file: setattr(file, "FrameOfReferenceUID", "1.2.3"),
+            "frame of reference 1.2.3; expected that of the CT",
+        ),
         (lambda file: file.pop("SegmentSequence"), "can't be parsed"),
         (lambda file: file.pop("PixelData"), "can't be parsed"),
         (relabelled, "2 ROIs for hr_ctv: “CTV_High”, “HR-CTV”"),
-        (moved, "6×7 voxels at .* that lies on no slice of the CT"),
+        (moved, "6×7 voxels at .* that isn't on a slice of the CT"),
     ],
 )
 def test_bad_segmentations_get_one_sentence(ct, seg, names, harm, sentence):
@@ -176,12 +179,12 @@ def test_bad_segmentations_get_one_sentence(ct, seg, names, harm, sentence):
 def test_a_segmentation_of_another_scan_is_refused(ct, seg, tmp_path, write_series, names):
     other = write_series(Volume(np.zeros((5, 6, 8), np.int16), Geometry((5, 6, 8))), tmp_path / "other")
     other = replace(other, frame_of_reference_uid=ct.frame_of_reference_uid)
-    with pytest.raises(BadInput, match="lies on no slice"):
+    with pytest.raises(BadInput, match="isn't on a slice"):
         read_seg(seg, other, FIVE, names)
 
 
 def test_what_cannot_be_written_is_refused(ct, seg, tmp_path, names):
-    with pytest.raises(BadInput, match=r"exists already .* --force"):
+    with pytest.raises(BadInput, match=r"already exists; .* --force"):
         write(segmented(ct), ct, seg, names)
     before = pydicom.dcmread(seg).SOPInstanceUID
     write(segmented(ct), ct, seg, names, force=True)
@@ -191,7 +194,7 @@ def test_what_cannot_be_written_is_refused(ct, seg, tmp_path, names):
         write(empty, ct, tmp_path / "empty.dcm", names)
     with pytest.raises(BadInput, match="lacks UIDs"):
         write(segmented(ct), replace(ct, frame_of_reference_uid=""), tmp_path / "no.dcm", names)
-    with pytest.raises(ValueError, match="does not lie on the grid"):
+    with pytest.raises(ValueError, match="is not on the grid"):
         beside = Volume(np.ones((5, 6, 6), np.uint8), Geometry((5, 6, 6)))
         write(Segmentation(beside, FIVE), ct, tmp_path / "no.dcm", names)
     assert sorted(path.name for path in tmp_path.glob("*.dcm")) == ["SEG.dcm"]

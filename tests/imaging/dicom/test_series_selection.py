@@ -31,7 +31,7 @@ def test_the_largest_axial_one_is_taken_and_the_others_are_told(three, tmp_path)
     read = read_ct_series(tmp_path / "scans")
     assert read.series_uid == axial.series_uid
     (note,) = read.notes
-    assert note.startswith("Of 3 CT series took the largest")
+    assert note.startswith("Selected the largest of 3 CT series")
     assert small.series_uid in note and side.series_uid in note and "--series" in note
 
 
@@ -76,7 +76,7 @@ def test_a_dicomdir_is_read_as_its_folder(ct, disc):
 def test_a_slice_that_the_dicomdir_names_is_missed_even_at_the_end(disc):
     last = sorted(path for path in disc.rglob("*") if path.is_file() and path.name != "DICOMDIR")[-1]
     last.unlink()
-    with pytest.raises(BadInput, match=r"names 1 file.* that are not there, first .*copy the whole export"):
+    with pytest.raises(BadInput, match=r"lists 1 file.* that don.t exist, first .*copy the whole export"):
         read_ct_series(disc)
 
 
@@ -97,5 +97,5 @@ def test_the_ct_that_the_contours_in_its_folder_refer_to_goes_before_the_largest
         if ct is small:
             assert (read.series_uid, read.notes) == (small.series_uid, ())
     assert read.series_uid == axial.series_uid
-    assert read.notes[0].startswith("Of 3 CT series took the largest")  # two structure sets don't agree
+    assert read.notes[0].startswith("Selected the largest of 3 CT series")  # two structure sets don't agree
     assert read_ct_series(tmp_path / "scans", referred_uid=small.series_uid).series_uid == small.series_uid

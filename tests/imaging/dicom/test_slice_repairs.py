@@ -1,4 +1,4 @@
-"""Series with flaws that may be mended: what comes out equals what was there, or what can be worked by hand."""
+"""Series with faults that may be repaired: the result equals the original, or values calculated by hand."""
 
 import numpy as np
 import pydicom

@@ -9,10 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from gynbtnet.imaging.files.volume_files import write_volume
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.sides import mirrored_labels
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging import Geometry, Volume, mirrored_labels, write_volume
 from gynbtnet.inference.engine.mirroring import tta_axes, tta_signature, with_tta_axes
 from gynbtnet.inference.engine.predict import predict
 from gynbtnet.inference.engine.settings import PredictionSettings

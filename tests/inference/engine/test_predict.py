@@ -10,9 +10,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch.nn.functional import interpolate
 
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.orientation import reorientation_between
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging import Geometry, Volume, reorientation_between
 from gynbtnet.inference.engine.logits_to_labels import logits_to_labels
 from gynbtnet.inference.engine.predict import predict
 from gynbtnet.inference.engine.settings import PredictionSettings

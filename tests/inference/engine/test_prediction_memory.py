@@ -6,8 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging import Geometry, Volume
 from gynbtnet.inference.engine.predict import predict
 from gynbtnet.inference.engine.prediction_memory import prediction_bytes
 from gynbtnet.runtime import available_memory
@@ -17,8 +16,8 @@ MEASURE = """
 import sys
 from pathlib import Path
 import numpy as np, torch
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging import Geometry
+from gynbtnet.imaging import Volume
 from gynbtnet.inference.models.model import Model
 from gynbtnet.inference.engine.predict import predict
 from gynbtnet.inference.engine.prediction_memory import prediction_bytes

@@ -5,10 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gynbtnet.imaging.dicom.ct_series import read_ct_series
-from gynbtnet.imaging.files.volume_files import read_volume
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging import Geometry, Volume, read_ct_series, read_volume
 from gynbtnet.inference.engine.pelvis_finder import find_pelvis
 from gynbtnet.inference.engine.predict import predict
 from gynbtnet.inference.engine.roi import find_region

@@ -9,9 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.imaging.volume import Segmentation, Volume
+from gynbtnet.imaging import Geometry, Segmentation, StructureNames, Volume
 from gynbtnet.inference.quality.failure_flags import failure_flags
 from gynbtnet.inference.quality.structure_features import structure_features
 from gynbtnet.preparation.planning.structure_volumes import StructureVolume

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.volume import Segmentation, Volume
+from gynbtnet.imaging import Geometry, Segmentation, Volume
 from gynbtnet.inference.engine.mirroring import tta_signature
 from gynbtnet.inference.engine.segmenter import SegmentationResult
 from gynbtnet.inference.engine.settings import PredictionSettings

@@ -6,10 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gynbtnet.imaging.dicom.ct_series import read_ct_series
-from gynbtnet.imaging.files.volume_files import read_volume
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging import Geometry, Volume, read_ct_series, read_volume
 from gynbtnet.inference.scans.scan_check import check_scan
 from gynbtnet.phantom import PhantomCase, pelvic_geometry, phantom_case
 from gynbtnet.runtime.errors import BadInput

@@ -6,11 +6,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from gynbtnet.imaging.dicom.ct_series import CTSeries
-from gynbtnet.imaging.dicom.ct_writer import write_ct_series
-from gynbtnet.imaging.files.volume_files import write_volume
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging import CTSeries, Geometry, Volume, write_ct_series, write_volume
 from gynbtnet.inference.scans.scan_search import find_scans
 from gynbtnet.runtime.errors import BadInput
 
@@ -72,7 +68,7 @@ def test_of_one_acquisition_one_series_is_taken(tmp_path: Path) -> None:
         header.save_as(path)
     (scan,) = find_scans([tmp_path / "in"], CT).scans.values()
     assert scan.series and scan.series.series_uid == thin.series_uid
-    assert scan.note and "took the largest" in scan.note
+    assert scan.note and "Selected the largest" in scan.note
     (scan,) = find_scans([tmp_path / "in"], CT, series_uid=thick.series_uid).scans.values()
     assert scan.series and scan.series.series_uid == thick.series_uid
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging import Geometry
 from gynbtnet.preparation.planning.fingerprint import FINGERPRINT, Fingerprint, take_fingerprint
 from gynbtnet.runtime.errors import BadInput
 

@@ -10,8 +10,7 @@ import torch
 import yaml
 from pydantic import ValidationError
 
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.sides import mirrored_labels
+from gynbtnet.imaging import Geometry, mirrored_labels
 from gynbtnet.preparation.foreground import foreground_voxels
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.planning.plan_files import load_plan

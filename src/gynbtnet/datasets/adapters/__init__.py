@@ -1,1 +1,1 @@
-"""One file per archive or folder layout that is ingested."""
+"""Adapters: one file per dataset layout that can be ingested, listed in ``registry.py``."""

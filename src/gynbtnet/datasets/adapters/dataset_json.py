@@ -1,27 +1,32 @@
-"""``dataset.json``, in which nnU-Net and the Medical Segmentation Decathlon say what labels and channels mean."""
+"""``dataset.json``, which names labels and channels in datasets of nnU-Net and the Medical Segmentation Decathlon."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gynbtnet.datasets.adapters.adapter import AdapterOptions
+from gynbtnet.datasets.adapters.labelled_files import select_structures
+from gynbtnet.datasets.ingestion.found_scans import FoundScan, FoundScans, NamedStructures, ScanContents
+from gynbtnet.datasets.ingestion.integrity import Problem
+from gynbtnet.datasets.ingestion.public_archive import Archive
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.plain_data import load_json
 
 NAME = "dataset.json"
 _BACKGROUND = "background"
-_HIGHEST = 65535  # what label maps of any archive hold
+_MAX_LABEL = 65535  # largest label in a label map of any archive
 
 
 @dataclass(frozen=True)
 class DatasetJson:
-    """What the file says.
+    """Content of a ``dataset.json``.
 
     Attributes:
-        path: of the file.
-        channels: what the images of a case are, in their order.
-        labels: label by name, without background.
-        content: everything in it.
+        path: path of the file.
+        channels: names of the channels of a case, in their order.
+        labels: label by structure name, without background.
+        content: everything in the file.
     """
 
     path: Path
@@ -31,10 +36,10 @@ class DatasetJson:
 
     @classmethod
     def load(cls, folder: Path) -> "DatasetJson":
-        """Read it in either form: names to numbers as nnU-Net 2 has them, or numbers to names as the older ones.
+        """Read either form: names to numbers as in nnU-Net 2, or numbers to names as in older datasets.
 
         Raises:
-            BadInput: where it is absent, damaged, or says something that a cohort can't: regions that overlap, or
+            BadInput: If the file is absent or damaged, or has labels that a cohort can't have: regions that overlap, or
                 voxels to be ignored.
         """
         path = folder / NAME
@@ -44,50 +49,114 @@ class DatasetJson:
             content = load_json(path)
             channels = content.get("channel_names", content.get("modality"))
             names = tuple(str(channels[str(i)]) for i in range(len(channels)))
-            stated = content["labels"]
-            pairs = [_named(key, value) for key, value in stated.items()]
+            entries = [_parse_label(key, value) for key, value in content["labels"].items()]
             if not names:
                 raise ValueError("no channel")
         except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:
             raise BadInput(
                 f"{path} can't be read; expected JSON with channel_names (or modality) and labels, numbered from 0."
             ) from error
-        odd = [name for name, label in pairs if label is None or name == "ignore"]
-        if odd:
+        unsupported = [name for name, label in entries if label is None or name == "ignore"]
+        if unsupported:
             raise BadInput(
-                f"{path} has the label {odd[0]}, which is a region of several or to be ignored; expected labels of "
-                "which a voxel has one."
+                f"{path} has the label {unsupported[0]}, which is a region of several labels or to be ignored; "
+                "expected exactly one label per voxel."
             )
-        labels = {name: label for name, label in pairs if label and name != _BACKGROUND}
-        wrong = next((name for name, label in labels.items() if not 0 < label <= _HIGHEST), None)
-        if wrong is not None or len(set(labels.values())) < len(labels):
+        labels = {name: label for name, label in entries if label and name != _BACKGROUND}
+        out_of_range = any(not 0 < label <= _MAX_LABEL for label in labels.values())
+        if out_of_range or len(set(labels.values())) < len(labels):
             raise BadInput(
                 f"{path} numbers its labels {', '.join(str(label)[:9] for label in list(labels.values())[:20])}; "
-                f"expected whole numbers from 1 to {_HIGHEST}, each once."
+                f"expected whole numbers from 1 to {_MAX_LABEL}, each once."
             )
         return cls(path, names, labels, content)
 
     @property
     def folder(self) -> Path:
-        """The folder of the dataset."""
+        """Folder of the dataset."""
         return self.path.parent
 
 
-def one_description(sources: Sequence[Path]) -> list[DatasetJson]:
-    """The descriptions of several folders.
+@dataclass(frozen=True)
+class LabelledDatasets:
+    """One or several datasets with the same labels and channels, ingested together.
 
-    Raises:
-        BadInput: where they don't say the same of labels and channels.
+    Attributes:
+        descriptions: ``dataset.json`` of each dataset.
+        structures: structures to take, in label order.
+        resample_labels: resample labels that are not on the grid of their scan.
     """
-    described = [DatasetJson.load(source) for source in sources]
-    for one in described[1:]:
-        if (one.channels, one.labels) != (described[0].channels, described[0].labels):
-            raise BadInput(f"{one.path} has other labels or channels than {described[0].path}; ingest each by itself.")
-    return described
+
+    descriptions: tuple[DatasetJson, ...]
+    structures: tuple[str, ...]
+    resample_labels: bool
+
+    @classmethod
+    def load(cls, sources: Sequence[Path], options: AdapterOptions) -> "LabelledDatasets":
+        """Read the ``dataset.json`` of every source.
+
+        Raises:
+            BadInput: If a file can't be used, the datasets differ in labels or channels, or a structure is unknown.
+        """
+        first, *others = descriptions = tuple(DatasetJson.load(source) for source in sources)
+        for other in others:
+            if (other.channels, other.labels) != (first.channels, first.labels):
+                raise BadInput(
+                    f"{other.path} has other labels or channels than {first.path}; ingest each dataset separately."
+                )
+        structures = select_structures(first.labels, options.structures, str(first.path))
+        return cls(descriptions, structures, options.resample_labels)
+
+    @property
+    def labels(self) -> Mapping[str, int]:
+        """Label by structure name, without background."""
+        return self.descriptions[0].labels
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of the channels of a case."""
+        return self.descriptions[0].channels
+
+    def found_scans(
+        self,
+        cases: Iterable[FoundScan | Problem],
+        read: Callable[[FoundScan], ScanContents],
+        expected: str,
+        *,
+        archive: Archive | None = None,
+        named_structures: Callable[[FoundScan], NamedStructures] | None = None,
+    ) -> FoundScans:
+        """Return the scans and the problems of all datasets.
+
+        Args:
+            cases: every case, as a scan or as the reason why it can't be taken.
+            read: reads one scan.
+            expected: description of a case, for the message if there is none.
+            archive: public archive of the datasets, if they are from one.
+            named_structures: see :class:`FoundScans`.
+
+        Raises:
+            BadInput: If no case can be taken.
+        """
+        cases = list(cases)
+        scans = tuple(case for case in cases if isinstance(case, FoundScan))
+        if not scans:
+            raise BadInput(f"There is no case in {self.descriptions[0].folder}; expected {expected}.")
+        return FoundScans(
+            scans,
+            read,
+            structures=self.structures,
+            channels=self.channels,
+            depends_on=str((sorted(self.labels.items()), self.resample_labels)),
+            problems=tuple(case for case in cases if isinstance(case, Problem)),
+            archive=archive,
+            resamples_labels=self.resample_labels,
+            named_structures=named_structures,
+        )
 
 
-def _named(key: str, value: Any) -> tuple[str, int | None]:
-    """Name and label of an entry; no label where it is a region."""
+def _parse_label(key: str, value: Any) -> tuple[str, int | None]:
+    """Return name and label of an entry; the label of a region is None."""
     if key.isdigit():
         return str(value), int(key)
     return key, value if isinstance(value, int) and not isinstance(value, bool) else None

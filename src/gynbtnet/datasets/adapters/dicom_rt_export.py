@@ -1,9 +1,9 @@
-"""What a clinic exports: CT series and the RTSTRUCTs drawn on them, in any folders.
+"""DICOM RT export of a clinic: CT series and the RTSTRUCTs contoured on them, in any folders.
 
 The CT is the series that the RTSTRUCT refers to, or else the largest axial one in its frame of reference. Several scans
-of one patient are fractions, numbered by date and time of study and series, or, where these are absent or alike, by the
-name of the folder. A case without some of the structures is kept, with a note. The applicator is what RTPLAN and
-RTSTRUCT name, see :mod:`gynbtnet.datasets.ingestion.applicator`.
+of one patient are fractions, numbered by date and time of study and series. If these are absent or equal, they are
+numbered by the name of the folder. A case without some of the structures is kept, with a note. RTPLAN and RTSTRUCT name
+the applicator, see :mod:`gynbtnet.datasets.ingestion.applicator`.
 """
 
 from collections import Counter
@@ -11,20 +11,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from gynbtnet.datasets.adapters.adapter import Adapter, AdapterOptions
 from gynbtnet.datasets.adapters.dicom_scans import damaged_problems, dicom_scan
-from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.ingestion.applicator import (
     applicator_of_plan,
     find_applicator,
     find_plans,
     referenced_structure_set,
 )
-from gynbtnet.datasets.ingestion.found_scans import FoundScan, FoundScans, ScanContents, in_each_source, source_folders
-from gynbtnet.datasets.ingestion.ingest import ingest_found
+from gynbtnet.datasets.ingestion.found_scans import FoundScan, FoundScans, ScanContents, search_each_source
 from gynbtnet.datasets.ingestion.integrity import Problem
-from gynbtnet.datasets.ingestion.scan_identity import DICOM, assign_patients
-from gynbtnet.datasets.ingestion.structure_set_choice import AmbiguousContours, chosen_structure_set
-from gynbtnet.datasets.patient_key import PatientKey
+from gynbtnet.datasets.ingestion.structure_set_choice import AmbiguousContours, choose_structure_set
 from gynbtnet.imaging.dicom.ct_series import read_ct_files
 from gynbtnet.imaging.dicom.incomplete_series import assess_completeness
 from gynbtnet.imaging.dicom.objects import RT_PLAN
@@ -33,278 +30,255 @@ from gynbtnet.imaging.dicom.rt.rtstruct_reader import read_rtstruct
 from gynbtnet.imaging.dicom.rtstruct_reference import RTStructReference, read_reference
 from gynbtnet.imaging.dicom.series import FoundSeries, SeriesSearch, search_series
 from gynbtnet.imaging.dicom.series_selection import select_ct
-from gynbtnet.imaging.dicom.slice_repairs import Repairs
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.parallel import failure_reason
 
 
-def ingest(
-    source: Path | Sequence[Path],
-    out: Path,
-    *,
-    structures: Sequence[str],
-    names: StructureNames | None = None,
-    patients_from: str = DICOM,
-    repairs: Repairs | None = None,
-    rtstruct: Sequence[str] = (),
-    key: PatientKey | None = None,
-    name: str | None = None,
-    jobs: int = 1,
-    allow_overlap: bool = False,
-) -> Cohort:
-    """Make a cohort of every RTSTRUCT below ``source`` with the CT series that it was drawn on.
+def find(sources: Sequence[Path], options: AdapterOptions) -> FoundScans:
+    """Return the CT series below the sources that have a structure set.
 
-    Args:
-        source: one folder or several, searched with everything below.
-        out: folder for the cohort.
-        structures: label 1, 2, …; :func:`~gynbtnet.imaging.label_map.painting_order` decides which of two that overlap
-            has the shared voxels.
-        names: what ROI names mean; left out, the built-in table.
-        patients_from: what tells patients apart, before they get study IDs: "dicom" takes the PatientID, "folder" the
-            first folder below ``source``; see :func:`~gynbtnet.datasets.ingestion.scan_identity.assign_patients`.
-        repairs: which flaws of CT series to mend instead of refusing them.
-        rtstruct: which of several structure sets on one CT to take, see
-            :mod:`~gynbtnet.datasets.ingestion.structure_set_choice`; left out, none.
-        key: gives patients their study IDs; left out, it lies in the cohort.
-        name: of the cohort; left out, that of ``out``.
-        jobs: scans at once, each in a process of its own.
-        allow_overlap: see :func:`~gynbtnet.datasets.ingestion.ingest.ingest_found`.
+    A scan or structure set that can't be used becomes a problem: an RTSTRUCT without its CT, several on one CT, or an
+    unreadable file.
 
     Raises:
-        BadInput: no RTSTRUCT or no CT, an RTSTRUCT without its CT, two on one CT, one of another patient than its CT
-            (by PatientID, where that tells patients apart), a structure that no case has, or a scan or structure set
-            that can't be read.
+        BadInput: If a folder contains no RTSTRUCT, or no CT.
     """
-    sources = source_folders(source, out)
-    found = find(sources, structures=structures, names=names, repairs=repairs, rtstruct=rtstruct)
-    return ingest_found(
-        assign_patients(found, sources, patients_from), out, key=key, name=name, jobs=jobs, allow_overlap=allow_overlap
-    ).cohort
-
-
-def find(
-    sources: Sequence[Path],
-    *,
-    structures: Sequence[str],
-    names: StructureNames | None = None,
-    repairs: Repairs | None = None,
-    rtstruct: Sequence[str] = (),
-) -> FoundScans:
-    """The RTSTRUCTs below some folders, each with its CT; what is wrong with one of them becomes a problem.
-
-    Raises:
-        BadInput: If a folder holds no RTSTRUCT, or no CT.
-    """
-    names = names or StructureNames.load()
-    wanted = tuple(structures)
+    names = options.names or StructureNames.load()
+    structures = options.structures or ()
 
     def read(scan: FoundScan) -> ScanContents:
-        ct = read_ct_files(scan.files, repairs)
-        segmentation, report = read_rtstruct(scan.contours[0], ct, wanted, names)
+        ct = read_ct_files(scan.files, options.repairs)
+        segmentation, report = read_rtstruct(scan.contours[0], ct, structures, names)
         notes = (*scan.notes, *ct.notes, *report.notes)
         return ScanContents(ct.volume, segmentation, report.missing, report.overlaps, report.unmapped, notes)
 
-    held, problems = in_each_source(lambda folder: _find(folder, rtstruct), sources)
-    problems += [problem for one in held for problem in one.problems]
-    without = sum(one.without for one in held)
-    elsewhere = Counter(kind for one in held for kind in one.elsewhere)
+    exports, problems = search_each_source(lambda folder: _search(folder, options.rtstruct), sources)
+    problems += [problem for export in exports for problem in export.problems]
+    without_contours = sum(export.without_contours for export in exports)
+    modalities = Counter(modality for export in exports for modality in export.other_modalities)
     notes = [
-        f"{count} structure set(s) drawn on {kind}, not on a CT, were left out." for kind, count in elsewhere.items()
+        f"{count} structure set(s) drawn on {modality}, not on a CT, were left out."
+        for modality, count in modalities.items()
     ]
-    if without:
-        notes.insert(0, f"{without} CT series in the source have no RTSTRUCT that can be taken, and were left out.")
+    if without_contours:
+        note = f"{without_contours} CT series in the source have no RTSTRUCT that can be taken, and were left out."
+        notes.insert(0, note)
+    aliases = sorted(alias for alias in names.aliases.items() if alias[1] in structures)
     return FoundScans(
-        tuple(scan for one in held for scan in one.scans),
+        tuple(scan for export in exports for scan in export.scans),
         read,
-        structures=wanted,
-        depends_on=repr((sorted(alias for alias in names.aliases.items() if alias[1] in wanted), repairs)),
+        structures=structures,
+        depends_on=repr((aliases, options.repairs)),
         problems=tuple(problems),
         notes=tuple(notes),
     )
 
 
 @dataclass(frozen=True)
-class _Source:
-    """What a folder holds: the scans that can be taken, what can't be, and what was left out."""
+class _Export:
+    """Result of searching a folder.
+
+    Attributes:
+        scans: scans that can be taken.
+        problems: scans and files that can't.
+        without_contours: number of CT series without a structure set.
+        other_modalities: modality of the images of each structure set that is not on a CT.
+    """
 
     scans: tuple[FoundScan, ...]
     problems: tuple[Problem, ...]
-    without: int
-    elsewhere: tuple[str, ...]
+    without_contours: int
+    other_modalities: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class _Drawn:
-    """A structure set and the CT that it was drawn on."""
+class _StructureSet:
+    """A structure set and the CT on which it was contoured."""
 
-    rtstruct: Path
+    path: Path
     ct: FoundSeries
     reference: RTStructReference
     note: str | None
 
     @property
     def on_other_images(self) -> bool:
-        """Whether the structure set names images, and none of this CT."""
-        named = {one.series_uid for one in referenced_series(self.rtstruct)} - {""}
-        return bool(named) and self.ct.series_uid not in named
+        """Return True if the structure set refers to images, but to none of this CT."""
+        referenced = {series.series_uid for series in referenced_series(self.path)} - {""}
+        return bool(referenced) and self.ct.series_uid not in referenced
 
 
-def _find(folder: Path, rules: Sequence[str]) -> _Source:
-    """Every CT series with its structure set; whatever is wrong with one of them doesn't stop the others."""
+def _search(folder: Path, rules: Sequence[str]) -> _Export:
+    """Find every CT series with its structure set; a problem with one of them doesn't affect the others."""
     search = search_series(folder)
-    scans = [one for one in search.series if one.modality == "CT"]
-    rtstructs = sorted(path for one in search.series if one.modality == "RTSTRUCT" for path in one.files)
-    if not search.damaged and (not scans or not rtstructs):
-        held = ", ".join(sorted({one.modality for one in search.series})) or "no DICOM file"
+    cts = [series for series in search.series if series.modality == "CT"]
+    rtstructs = sorted(_files_of(search.series, "RTSTRUCT"))
+    if not search.damaged and (not cts or not rtstructs):
+        content = ", ".join(sorted({series.modality for series in search.series})) or "no DICOM file"
         raise BadInput(
-            f"{folder} holds {held}; expected CT series and the RTSTRUCTs drawn on them. Scans without contours are "
-            "ingested as scans, not as a DICOM RT export."
+            f"{folder} contains {content}; expected CT series and the RTSTRUCTs drawn on them. Scans without contours "
+            "are ingested with --layout scans."
         )
     problems: list[Problem] = []
-    elsewhere: list[str] = []
-    drawn: dict[FoundSeries, list[_Drawn]] = {}
-    for rtstruct in rtstructs:
+    other_modalities: list[str] = []
+    structure_sets: dict[FoundSeries, list[_StructureSet]] = {}
+    for path in rtstructs:
         try:
-            kind = _other_image(rtstruct, search.series)
-            if kind:
-                elsewhere.append(kind)
+            modality = _other_modality(path, search.series)
+            if modality:
+                other_modalities.append(modality)
                 continue
-            reference = read_reference(rtstruct)
+            reference = read_reference(path)
         except Exception as error:
-            problems.append(_problem(error, rtstruct))
+            problems.append(_unreadable(error, path))
             continue
         try:
-            ct, note = _ct_of(rtstruct, reference, scans, folder)
+            ct, note = _ct_of(path, reference, cts, folder)
         except BadInput as error:
-            problems.append(Problem("missing", str(rtstruct), str(error)))
+            problems.append(Problem("missing", str(path), str(error)))
         else:
-            drawn.setdefault(ct, []).append(_Drawn(rtstruct, ct, reference, note))
-    judged = assess_completeness(search, _referred(search) if search.damaged else None)
-    problems += damaged_problems(search.damaged, judged)
-    plans, unreadable = _plans(search.series)
+            structure_sets.setdefault(ct, []).append(_StructureSet(path, ct, reference, note))
+    completeness = assess_completeness(search, _referenced_images(search) if search.damaged else None)
+    problems += damaged_problems(search.damaged, completeness)
+    plans, unreadable = _read_plans(search.series)
     problems += unreadable
-    spoilt_plans = [Path(one.place) for one in unreadable]
-    spoilt_plans += [one.path for one in search.damaged if one.sop_class_uid == RT_PLAN]
-    found = []
-    for ct, on_it in drawn.items():
-        if ct in judged.incomplete:
-            continue  # which the damaged file's problem says
+    damaged_plans = [Path(problem.path) for problem in unreadable]
+    damaged_plans += [file.path for file in search.damaged if file.sop_class_uid == RT_PLAN]
+    scans = []
+    for ct, candidates in structure_sets.items():
+        if ct in completeness.incomplete:
+            continue  # the problem of the damaged file reports it
         try:
-            scan = _scan(on_it, rules, plans, spoilt_plans, doubtful=ct in judged.doubtful)
+            scan = _scan(candidates, rules, plans, damaged_plans, doubtful=ct in completeness.doubtful)
         except AmbiguousContours as error:
             problems.append(Problem("ambiguous", str(ct.files[0].parent), str(error)))
         except Exception as error:
-            problems.append(_problem(error, on_it[0].rtstruct))
+            problems.append(_unreadable(error, candidates[0].path))
         else:
-            found.append(scan)
-    if not found and not problems:
+            scans.append(scan)
+    if not scans and not problems:
         raise BadInput(
-            f"{folder} holds no RTSTRUCT drawn on a CT, only on {', '.join(sorted(set(elsewhere)))}; expected CT "
-            "series and the RTSTRUCTs drawn on them."
+            f"{folder} contains no RTSTRUCT drawn on a CT, only on {', '.join(sorted(set(other_modalities)))}; "
+            "expected CT series and the RTSTRUCTs drawn on them."
         )
-    without = sum(one not in drawn and one not in judged.incomplete for one in scans)
-    return _Source(tuple(found), tuple(problems), without, tuple(elsewhere))
+    without_contours = sum(ct not in structure_sets and ct not in completeness.incomplete for ct in cts)
+    return _Export(tuple(scans), tuple(problems), without_contours, tuple(other_modalities))
 
 
 def _scan(
-    drawn: Sequence[_Drawn],
+    structure_sets: Sequence[_StructureSet],
     rules: Sequence[str],
     plans: Mapping[Path, str],
-    spoilt_plans: Sequence[Path],
+    damaged_plans: Sequence[Path],
     *,
     doubtful: bool,
 ) -> FoundScan:
-    """A CT with its structure set.
+    """Return a CT with its structure set.
 
     Raises:
-        AmbiguousContours: If several are drawn on it, and no rule chooses.
+        AmbiguousContours: If there are several structure sets, and no rule selects one.
         BadInput: If one of its files can't be read.
     """
     notes: list[str] = []
-    candidates = [one for one in drawn if not one.on_other_images] or drawn
-    others = len(drawn) - len(candidates)
+    candidates = [item for item in structure_sets if not item.on_other_images] or structure_sets
+    others = len(structure_sets) - len(candidates)
     if others:
         notes.append(f"Left out {others} structure set(s) drawn on other images in the CT's frame of reference.")
     if len(candidates) > 1:
-        path = chosen_structure_set([one.rtstruct for one in candidates], rules)
-        notes.append(f"Of {len(candidates)} structure sets on its CT took one by --rtstruct {','.join(rules)}.")
-        chosen = next(one for one in candidates if one.rtstruct == path)
+        path = choose_structure_set([item.path for item in candidates], rules)
+        notes.append(f"Took one of {len(candidates)} structure sets on its CT by --rtstruct {','.join(rules)}.")
+        chosen = next(item for item in candidates if item.path == path)
     else:
         chosen = candidates[0]
     scan = dicom_scan(chosen.ct, doubtful=doubtful)
-    own_plans = find_plans(chosen.rtstruct, plans)
-    applicator, said_by, differing = find_applicator(chosen.rtstruct, own_plans)
-    if any(path.parent == chosen.rtstruct.parent for path in spoilt_plans):
-        notes.append("An RTPLAN next to its structure set can't be read; the applicator is known without it.")
+    own_plans = find_plans(chosen.path, plans)
+    applicator = find_applicator(chosen.path, own_plans)
+    if any(path.parent == chosen.path.parent for path in damaged_plans):
+        notes.append("An RTPLAN next to its structure set can't be read; the applicator was determined without it.")
     return replace(
         scan,
-        contours=(chosen.rtstruct,),
-        rtstruct=chosen.rtstruct,
-        notes=(*scan.notes, *((chosen.note,) if chosen.note else ()), *notes, *differing),
+        contours=(chosen.path,),
+        rtstruct=chosen.path,
+        notes=(*scan.notes, *((chosen.note,) if chosen.note else ()), *notes, *applicator.notes),
         plans=own_plans,
-        applicator=applicator,
-        applicator_by=said_by,
-        drawn_for=chosen.reference.patient_id.strip(),
+        applicator=applicator.type,
+        applicator_source=applicator.source,
+        contour_patient=chosen.reference.patient_id.strip(),
     )
 
 
-def _plans(series: Sequence[FoundSeries]) -> tuple[dict[Path, str], list[Problem]]:
-    """By path the structure set that each RTPLAN refers to, and the plans that can't be read."""
+def _files_of(series: Sequence[FoundSeries], modality: str) -> list[Path]:
+    return [path for item in series if item.modality == modality for path in item.files]
+
+
+def _read_plans(series: Sequence[FoundSeries]) -> tuple[dict[Path, str], list[Problem]]:
+    """Return the SOPInstanceUID of the structure set of each RTPLAN, and the plans that can't be read."""
     plans: dict[Path, str] = {}
     problems: list[Problem] = []
-    for path in sorted(path for one in series if one.modality == "RTPLAN" for path in one.files):
+    for path in sorted(_files_of(series, "RTPLAN")):
         try:
             applicator_of_plan(path)
             plans[path] = referenced_structure_set(path)
         except Exception as error:
-            problems.append(_problem(error, path))
+            problems.append(_unreadable(error, path))
     return plans, problems
 
 
-def _problem(error: Exception, path: Path) -> Problem:
+def _unreadable(error: Exception, path: Path) -> Problem:
     reason = failure_reason(error)
     return Problem("unreadable", str(path), reason if str(path) in reason else f"{path}: {reason}")
 
 
-def _referred(search: SeriesSearch) -> dict[str, frozenset[str]]:
-    """By SeriesInstanceUID, the images that structure sets say a series has."""
-    referred: dict[str, frozenset[str]] = {}
-    for path in (path for one in search.series if one.modality == "RTSTRUCT" for path in one.files):
+def _referenced_images(search: SeriesSearch) -> dict[str, frozenset[str]]:
+    """Return the images that structure sets list, by SeriesInstanceUID."""
+    images: dict[str, frozenset[str]] = {}
+    for path in _files_of(search.series, "RTSTRUCT"):
         try:
-            for one in referenced_series(path):
-                referred[one.series_uid] = referred.get(one.series_uid, frozenset()) | one.images
+            for series in referenced_series(path):
+                images[series.series_uid] = images.get(series.series_uid, frozenset()) | series.images
         except BadInput:
-            continue  # which has been said of it
-    return referred
+            continue  # its own problem reports it
+    return images
 
 
-def _other_image(rtstruct: Path, series: Sequence[FoundSeries]) -> str:
-    """The kind of image that a structure set was drawn on, if that is no CT and not in a CT's frame of reference."""
-    referred = referenced_series(rtstruct)
-    scans = [one for one in series if one.modality == "CT"]
-    if not referred or {one.series_uid for one in referred}.intersection(one.series_uid for one in scans):
+def _other_modality(rtstruct: Path, series: Sequence[FoundSeries]) -> str:
+    """Return the modality of the images of a structure set if they are not a CT.
+
+    Return an empty string if they are a CT, or if a CT has their frame of reference.
+    """
+    referenced = referenced_series(rtstruct)
+    cts = [item for item in series if item.modality == "CT"]
+    if not referenced or {item.series_uid for item in referenced}.intersection(ct.series_uid for ct in cts):
         return ""
-    if referenced_frames(rtstruct).intersection(one.frame_of_reference_uid for one in scans):
+    if referenced_frames(rtstruct).intersection(ct.frame_of_reference_uid for ct in cts):
         return ""
-    held = {one.series_uid: one.modality for one in series}
-    kinds = {held.get(one.series_uid) or ("" if one.is_ct else one.kind) for one in referred}
-    return "" if "" in kinds else ", ".join(sorted(kinds))
+    modalities = {item.series_uid: item.modality for item in series}
+    names = {modalities.get(item.series_uid) or ("" if item.is_ct else item.kind) for item in referenced}
+    return "" if "" in names else ", ".join(sorted(names))
 
 
 def _ct_of(
-    rtstruct: Path, reference: RTStructReference, scans: Sequence[FoundSeries], folder: Path
+    rtstruct: Path, reference: RTStructReference, cts: Sequence[FoundSeries], folder: Path
 ) -> tuple[FoundSeries, str | None]:
-    """The series that the RTSTRUCT refers to, else the largest axial one in its frame of reference with a note.
+    """Return the series that the RTSTRUCT refers to, else the largest axial one in its frame of reference, with a note.
 
-    Where an anonymiser emptied the series' UIDs, an empty reference means none of them.
+    If an anonymiser emptied the UIDs of the series, an empty reference refers to none of them.
     """
-    referred = [ct for ct in scans if ct.series_uid and ct.series_uid == reference.series_uid]
-    same_frame = [ct for ct in scans if ct.frame_of_reference_uid == reference.frame_of_reference_uid]
-    if not referred and (not same_frame or (not reference.frame_of_reference_uid and len(same_frame) > 1)):
-        referring_to = "a CT series that is not" if reference.series_uid else "no CT series"
+    referenced = [ct for ct in cts if ct.series_uid and ct.series_uid == reference.series_uid]
+    same_frame = [ct for ct in cts if ct.frame_of_reference_uid == reference.frame_of_reference_uid]
+    if not referenced and (not same_frame or (not reference.frame_of_reference_uid and len(same_frame) > 1)):
+        target = "a CT series that is not" if reference.series_uid else "no CT series"
         raise BadInput(
-            f"{rtstruct} refers to {referring_to} in {folder}, and {len(same_frame)} of the {len(scans)} CT "
-            "series there lie in its frame of reference; expected the CT that it was drawn on: export it too."
+            f"{rtstruct} refers to {target} in {folder}, and {len(same_frame)} of the {len(cts)} CT series there have "
+            "its frame of reference; expected the CT that it was drawn on: export it too."
         )
-    return select_ct(referred or same_frame, str(folder))
+    return select_ct(referenced or same_frame, str(folder))
+
+
+ADAPTER = Adapter(
+    "dicom-rt",
+    "DICOM RT export",
+    find,
+    takes=("structures", "names", "repairs", "rtstruct"),
+    needs=("structures",),
+)

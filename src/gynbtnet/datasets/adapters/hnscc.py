@@ -1,20 +1,20 @@
-"""HNSCC: CTs of head and neck, diagnostic and for planning, as DICOM from The Cancer Imaging Archive.
+"""HNSCC: diagnostic and planning CTs of head and neck, as DICOM from The Cancer Imaging Archive.
 
 The downloader writes ``HNSCC/HNSCC-01-0001/<date, study>/<series>/1-001.dcm``, with PET, MR and radiotherapy objects
-among the CT series. Every axial CT series of at least 16 images is taken, by PatientID; which of them the paper took is
-not known.
+among the CT series. Every axial CT series of at least 16 images is taken, by PatientID. It is not known which of them
+the paper took.
 
 Grossberg et al. 2018, Scientific Data 5:180173.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from gynbtnet.datasets.adapters.dicom_scans import archive_series
-from gynbtnet.datasets.ingestion.found_scans import FoundScan, FoundScans, ScanContents, in_each_source
+from gynbtnet.datasets.adapters.adapter import Adapter, AdapterOptions
+from gynbtnet.datasets.adapters.dicom_scans import archive_series, read_dicom_scan
+from gynbtnet.datasets.ingestion.found_scans import FoundScan, FoundScans, search_each_source
 from gynbtnet.datasets.ingestion.public_archive import Archive
-from gynbtnet.imaging.dicom.ct_series import read_ct_files
-from gynbtnet.imaging.dicom.slice_repairs import Repairs
 
 ARCHIVE = Archive(
     "HNSCC, The Cancer Imaging Archive",
@@ -24,25 +24,28 @@ ARCHIVE = Archive(
 )
 
 
-def find(sources: Sequence[Path], *, repairs: Repairs | None = None) -> FoundScans:
-    """The CT series below some folders.
+def find(sources: Sequence[Path], options: AdapterOptions) -> FoundScans:
+    """Return the axial CT series below the sources.
 
     Raises:
-        BadInput: where there is none.
+        BadInput: If there is none.
     """
     scans: list[FoundScan] = []
-    left = 0
-    held, problems = in_each_source(archive_series, sources)
-    for series, damaged, others in held:
-        scans += [scan for _, scan in series]
-        problems += damaged
-        left += others
-
-    def read(scan: FoundScan) -> ScanContents:
-        ct = read_ct_files(scan.files, repairs)
-        return ScanContents(ct.volume, notes=(*scan.notes, *ct.notes))
-
-    notes = (f"{left} CT series that are short or not axial were left out.",) if left else ()
+    excluded = 0
+    downloads, problems = search_each_source(archive_series, sources)
+    for download in downloads:
+        scans += [scan for _, scan in download.series]
+        problems += download.problems
+        excluded += download.excluded
+    notes = (f"{excluded} CT series that are short or not axial were left out.",) if excluded else ()
     return FoundScans(
-        tuple(scans), read, depends_on=repr(repairs), problems=tuple(problems), notes=notes, archive=ARCHIVE
+        tuple(scans),
+        partial(read_dicom_scan, repairs=options.repairs),
+        depends_on=repr(options.repairs),
+        problems=tuple(problems),
+        notes=notes,
+        archive=ARCHIVE,
     )
+
+
+ADAPTER = Adapter("hnscc", ARCHIVE.title, find, takes=("repairs",))

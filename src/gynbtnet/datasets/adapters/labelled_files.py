@@ -1,4 +1,4 @@
-"""A scan and its label map as two image files; several archives lay their cases out so."""
+"""Scans with a label map, each an image file, as in several archives."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +10,7 @@ from gynbtnet.datasets.ingestion.found_scans import FoundScan, ScanContents, nat
 from gynbtnet.datasets.ingestion.integrity import LabelMismatch, Problem
 from gynbtnet.datasets.ingestion.synthetic_flag import image_is_synthetic
 from gynbtnet.imaging.files.volume_files import read_volume
-from gynbtnet.imaging.label_map import label_map
+from gynbtnet.imaging.label_map import paint_label_map
 from gynbtnet.imaging.resample_to_grid import resample_segmentation
 from gynbtnet.imaging.structure_masks import StructureMasks
 from gynbtnet.imaging.volume import Volume
@@ -19,37 +19,45 @@ from gynbtnet.runtime.array_types import Mask
 from gynbtnet.runtime.errors import BadInput
 
 Labels = Mapping[str, int]
-"""Label by name, background left out."""
+"""Label by structure name, without background."""
 
 
-def chosen_structures(labels: Labels, wanted: Sequence[str] | None, where: str) -> tuple[str, ...]:
-    """The structures wanted, or all in the order of their labels.
+def select_structures(labels: Labels, requested: Sequence[str] | None, dataset: str) -> tuple[str, ...]:
+    """Return the requested structures, or all in the order of their labels if ``requested`` is None.
+
+    Args:
+        labels: label of each structure in the dataset.
+        requested: names of structures.
+        dataset: name of the dataset for messages.
 
     Raises:
-        BadInput: where one is wanted that the archive doesn't have, or there are more than a label map holds.
+        BadInput: If the dataset doesn't have a structure, or a label map can't hold so many.
     """
-    structures = tuple(sorted(labels, key=lambda name: labels[name]) if wanted is None else wanted)
+    structures = tuple(sorted(labels, key=lambda name: labels[name]) if requested is None else requested)
     unknown = [name for name in structures if name not in labels]
     if unknown:
-        raise BadInput(f"{where} has no {', '.join(unknown)}; it has {', '.join(labels) or 'no labels'}.")
+        raise BadInput(f"{dataset} has no {', '.join(unknown)}; it has {', '.join(labels) or 'no labels'}.")
     if len(structures) > np.iinfo(np.uint8).max:
-        raise BadInput(f"{len(structures)} structures are more than the 255 that a label map holds; name those wanted.")
+        raise BadInput(f"{len(structures)} structures exceed the 255 of a label map; name the structures to take.")
     return structures
 
 
 def scans_by_name(
     files: Iterable[tuple[Path, Path]], image: re.Pattern[str], labels: str, *, labelled: bool
 ) -> tuple[list[FoundScan], list[Problem]]:
-    """The scans among some files, known by their names, wherever their label maps lie; and those that lack one.
+    """Find scans by their file names, and their label maps in any folder.
 
     Args:
-        files: paths, each with the source that it lies below.
-        image: the name of a scan; its first group is the patient.
-        labels: the name of a label map for ``{}`` the patient, with ``.nii.gz``, which may be ``.nii``.
-        labelled: whether label maps are wanted; else they are left alone.
+        files: paths, each with its source folder.
+        image: pattern of the file name of a scan; its first group is the patient.
+        labels: file name of a label map with ``{}`` for the patient and the suffix ``.nii.gz``; ``.nii`` is accepted.
+        labelled: return each scan with its label map; otherwise label maps are ignored.
+
+    Returns:
+        The scans, and a problem for each scan that lacks its label map.
     """
     files = list(files)
-    named = {path.name.removesuffix(".gz"): path for path, _ in files}
+    by_name = {path.name.removesuffix(".gz"): path for path, _ in files}
     scans: list[FoundScan] = []
     problems: list[Problem] = []
     for path, folder in files:
@@ -57,11 +65,11 @@ def scans_by_name(
         if match is None:
             continue
         expected = labels.format(match[1])
-        drawn = named.get(expected.removesuffix(".gz")) if labelled else None
-        if labelled and drawn is None:
+        label_path = by_name.get(expected.removesuffix(".gz")) if labelled else None
+        if labelled and label_path is None:
             problems.append(Problem("missing", str(path), f"{path} has no label map {expected} below the source."))
             continue
-        contours, synthetic = (drawn,) if drawn else (), image_is_synthetic(path, folder)
+        contours, synthetic = (label_path,) if label_path else (), image_is_synthetic(path, folder)
         scans.append(FoundScan(match[1], natural_order(path), path.parent, (path,), contours, synthetic=synthetic))
     return scans, problems
 
@@ -74,36 +82,43 @@ def read_labelled(
     *,
     resample_labels: bool,
     channels: tuple[Volume, ...] = (),
-    own: StructureMasks | None = None,
+    masks: StructureMasks | None = None,
 ) -> ScanContents:
-    """The label map of a scan beside its ``image``, with label 1, 2, … in the order of ``structures``.
+    """Read the label map of a scan.
 
-    Structures of ``own`` have the masks that are drawn there, on the grid of the label map, and not its labels.
+    Args:
+        scan: the scan; its first contour file is the label map.
+        image: first channel of the scan.
+        labels: label of each structure in the label map.
+        structures: structures to take; they get the labels 1, 2, … in this order.
+        resample_labels: resample a label map that is not on the grid of the scan, by nearest neighbour.
+        channels: further channels of the scan.
+        masks: masks on the grid of the label map that replace its labels, for structures that overlap.
 
     Raises:
-        LabelMismatch: where the label map lies on another grid and is not to be resampled, or holds a label without
+        LabelMismatch: If the label map is on another grid and is not to be resampled, or contains a label without a
             name.
-        BadInput: where it can't be read.
+        BadInput: If it can't be read.
     """
     path = scan.contours[0]
-    drawn = as_whole_labels(read_volume(path), path)
+    label_image = as_whole_labels(read_volume(path), path)
     notes: tuple[str, ...] = ()
-    if not image.geometry.is_same(drawn.geometry):
+    if not image.geometry.is_same(label_image.geometry):
         if not resample_labels:
             raise LabelMismatch(
-                f"{path} lies on another grid than its scan, {image.geometry.difference(drawn.geometry)}; export it "
-                "again, or have it resampled with --resample-labels."
+                f"{path} is on another grid than its scan, {image.geometry.difference(label_image.geometry)}; export "
+                "it again, or resample it with --resample-labels."
             )
-        drawn = resample_segmentation(drawn, image.geometry)
+        label_image = resample_segmentation(label_image, image.geometry)
         notes = ("Resampled its label map onto the grid of the scan.",)
-    held = np.unique(drawn.array)
-    nameless = sorted(set(held.tolist()).difference(labels.values(), [0]))
+    present = np.unique(label_image.array)
+    nameless = sorted(set(present.tolist()).difference(labels.values(), [0]))
     if nameless:
         listed = ", ".join(f"{label:g}" for label in nameless[:5])
-        raise LabelMismatch(f"{path} holds the labels {listed}, which have no name in its dataset; mend one of them.")
-    masks: dict[str, Mask] = {name: drawn.array == labels[name] for name in structures}
-    if own is not None and own.bits.geometry.is_same(drawn.geometry):
-        masks |= {name: own.mask(name) for name in own.structures if name in masks}
-    segmentation, overlaps = label_map(masks, structures, image.geometry)
-    unmapped = tuple(name for name, label in labels.items() if name not in structures and label in held)
+        raise LabelMismatch(f"{path} has the labels {listed}, which its dataset doesn't name; correct one of them.")
+    structure_masks: dict[str, Mask] = {name: label_image.array == labels[name] for name in structures}
+    if masks is not None and masks.bits.geometry.is_same(label_image.geometry):
+        structure_masks |= {name: masks.mask(name) for name in masks.structures if name in structure_masks}
+    segmentation, overlaps = paint_label_map(structure_masks, structures, image.geometry)
+    unmapped = tuple(name for name, label in labels.items() if name not in structures and label in present)
     return ScanContents(image, segmentation, (), overlaps, unmapped, notes, channels)

@@ -1,9 +1,8 @@
-"""RibFrac: chest CTs, of which 500 have every rib fracture drawn (420 to train on, 80 to tune on), and 160 have not.
+"""RibFrac: 500 chest CTs with every rib fracture segmented (420 for training, 80 for tuning), and 160 without.
 
-The files are ``RibFrac1-image.nii.gz`` and ``RibFrac1-label.nii.gz``, in folders called after parts of the download. In
-a label map every fracture has a number of its own; wanted as ``rib_fracture`` all of them are one structure. Without
-structures wanted the scans alone are taken; scans above number 500 are those without contours, which the paper left
-out.
+The files are ``RibFrac1-image.nii.gz`` and ``RibFrac1-label.nii.gz``, in folders named after parts of the download. A
+label map numbers the fractures; the structure ``rib_fracture`` is all of them. Without requested structures only the
+scans are taken. Scans above number 500 have no contours; the paper left them out.
 
 Jin et al. 2020, EBioMedicine 62:103106; https://ribfrac.grand-challenge.org.
 """
@@ -15,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gynbtnet.datasets.adapters.labelled_files import chosen_structures, read_labelled, scans_by_name
+from gynbtnet.datasets.adapters.adapter import Adapter, AdapterOptions
+from gynbtnet.datasets.adapters.labelled_files import read_labelled, scans_by_name, select_structures
 from gynbtnet.datasets.ingestion.found_scans import FoundScan, FoundScans, ScanContents
 from gynbtnet.datasets.ingestion.public_archive import Archive
 from gynbtnet.imaging.file_search import files_below
@@ -35,19 +35,18 @@ _LAST = 500
 _IMAGE = re.compile(r"(RibFrac(\d+))-image\.nii(\.gz)?")
 
 
-def find(
-    sources: Sequence[Path], *, structures: Sequence[str] | None = None, resample_labels: bool = False
-) -> FoundScans:
-    """The scans below some folders.
+def find(sources: Sequence[Path], options: AdapterOptions) -> FoundScans:
+    """Return the scans below the sources.
 
     Raises:
-        BadInput: where there is none, or a structure other than ``rib_fracture`` is wanted.
+        BadInput: If there is none, or a structure other than ``rib_fracture`` is requested.
     """
-    wanted = () if structures is None else chosen_structures({STRUCTURE: 1}, structures, ARCHIVE.title)
+    requested = options.structures
+    structures = () if requested is None else select_structures({STRUCTURE: 1}, requested, ARCHIVE.title)
     files = [(path, folder) for folder in sources for path in files_below(folder)]
-    taken = [one for one in files if not _is_further(one[0])]
-    scans, problems = scans_by_name(taken, _IMAGE, "{}-label.nii.gz", labelled=bool(wanted))
-    further = len(files) - len(taken)
+    kept = [(path, folder) for path, folder in files if not _is_unlabelled(path)]
+    scans, problems = scans_by_name(kept, _IMAGE, "{}-label.nii.gz", labelled=bool(structures))
+    excluded = len(files) - len(kept)
     if not scans:
         raise BadInput(f"There is no scan of RibFrac below {sources[0]}; expected files such as RibFrac1-image.nii.gz.")
 
@@ -60,26 +59,29 @@ def find(
             for label in np.unique(as_whole_labels(read_volume(scan.contours[0]), scan.contours[0]).array)
             if label
         }
-        each = read_labelled(scan, image, fractures, tuple(fractures), resample_labels=resample_labels)
-        assert each.segmentation
-        drawn = each.segmentation.labels
-        one = replace(drawn, array=(drawn.array > 0).astype(np.uint8))
-        return replace(each, segmentation=replace(each.segmentation, labels=one, structures=wanted))
+        contents = read_labelled(scan, image, fractures, tuple(fractures), resample_labels=options.resample_labels)
+        assert contents.segmentation
+        labels = contents.segmentation.labels
+        merged = replace(labels, array=(labels.array > 0).astype(np.uint8))
+        return replace(contents, segmentation=replace(contents.segmentation, labels=merged, structures=structures))
 
-    notes = (f"{further} scans without contours, above number {_LAST}, were left out.",) if further else ()
+    notes = (f"{excluded} scans without contours, above number {_LAST}, were left out.",) if excluded else ()
     return FoundScans(
         tuple(scans),
         read,
-        structures=wanted,
-        depends_on=str(resample_labels),
+        structures=structures,
+        depends_on=str(options.resample_labels),
         problems=tuple(problems),
-        resamples_labels=resample_labels,
+        resamples_labels=options.resample_labels,
         notes=notes,
         archive=ARCHIVE,
     )
 
 
-def _is_further(path: Path) -> bool:
-    """Whether it is a scan without contours, which the paper left out."""
+def _is_unlabelled(path: Path) -> bool:
+    """Return True for a scan without contours, which the paper left out."""
     match = _IMAGE.fullmatch(path.name)
     return match is not None and int(match[2]) > _LAST
+
+
+ADAPTER = Adapter("ribfrac", ARCHIVE.title, find, takes=("structures", "resample_labels"))

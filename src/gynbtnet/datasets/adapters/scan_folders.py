@@ -1,175 +1,175 @@
-"""Scans without contours: any folders of CTs, DICOM series and image files mixed.
+"""Scans without contours: DICOM series and image files in any folders.
 
-Image files called a label, a mask, a segmentation or a dose are passed over. A DICOM scan's patient is its PatientID,
-an image file's is the file's name, or the folder's where files are all called alike (``ct.nii.gz``). Where the scans
-have several channels, ``NAME_0000.nii.gz`` is the first of them, ``NAME_0001.nii.gz`` the second and so on.
+Image files that are called a label, a mask, a segmentation or a dose are skipped. The patient of a DICOM scan is its
+PatientID. The patient of an image file is the file's name, or the folder's name if all files have the same generic name
+(``ct.nii.gz``). If scans have several channels, ``NAME_0000.nii.gz`` is the first of them, ``NAME_0001.nii.gz`` the
+second and so on.
 """
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-from gynbtnet.datasets.adapters.dicom_scans import ct_series
+from gynbtnet.datasets.adapters.adapter import Adapter, AdapterOptions
+from gynbtnet.datasets.adapters.dicom_scans import ct_series, read_dicom_scan
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.ingestion.found_scans import (
     FoundScan,
     FoundScans,
     ScanContents,
-    in_each_source,
     natural_order,
-    source_folders,
+    search_each_source,
 )
-from gynbtnet.datasets.ingestion.ingest import ingest_found
 from gynbtnet.datasets.ingestion.integrity import Problem
 from gynbtnet.datasets.ingestion.synthetic_flag import image_is_synthetic
-from gynbtnet.datasets.patient_key import KEY, PatientKey
-from gynbtnet.imaging.dicom.ct_series import read_ct_files
 from gynbtnet.imaging.dicom.slice_repairs import Repairs
 from gynbtnet.imaging.file_search import files_below
 from gynbtnet.imaging.files.volume_files import SUFFIXES, is_image_file, read_volume, without_suffix
 from gynbtnet.imaging.label_map import is_label_map
 from gynbtnet.runtime.errors import BadInput
 
-_DRAWN = re.compile(r"(^|[^a-z])(seg|segmentations?|labels?|masks?)([^a-z]|$)|^dose$", re.IGNORECASE)
-"""In names of files that hold what was drawn on a scan, or computed on it."""
+_LABEL_NAME = re.compile(r"(^|[^a-z])(seg|segmentations?|labels?|masks?)([^a-z]|$)|^dose$", re.IGNORECASE)
+"""Names of files that are contours or doses, not scans."""
 
-_DRAWN_FOLDERS = {"segmentations", "labels", "labelsTr", "labelsTs", "masks"}
+_LABEL_FOLDERS = {"segmentations", "labels", "labelsTr", "labelsTs", "masks"}
 
-_ALIKE = {"ct", "image", "imaging", "img", "scan"}
-"""Names that say nothing of the patient."""
+_GENERIC_NAMES = {"ct", "image", "imaging", "img", "scan"}
+"""File names that don't identify the patient."""
 
 
-def ingest(
-    source: Path | Sequence[Path],
-    out: Path,
-    *,
-    also: Cohort | None = None,
-    repairs: Repairs | None = None,
-    key: PatientKey | None = None,
-    name: str | None = None,
-    jobs: int = 1,
-) -> Cohort:
-    """Make a cohort without structures of every CT below ``source``: each DICOM series and each image file.
-
-    Args:
-        source: one folder or several, searched with everything below.
-        out: folder for the cohort.
-        also: its cases' scans are added but those found already; to learn from the training patients of a cohort,
-            hand over only these.
-        repairs: which flaws of CT series to mend instead of refusing them.
-        key: gives patients their study IDs; left out, it lies in the cohort, or in that of ``also``.
-        name: of the cohort; left out, that of ``out``.
-        jobs: scans at once, each in a process of its own.
+def find(sources: Sequence[Path], options: AdapterOptions) -> FoundScans:
+    """Return the DICOM series and image files below the sources, and the scans of the included cohort.
 
     Raises:
-        BadInput: where a folder holds no CT, a scan can't be read, or an image file is a label map by its values.
+        BadInput: If a folder contains no CT.
     """
-    found = find(source_folders(source, out), repairs=repairs)
-    if also is not None:
-        key = key or PatientKey.load(also.folder / KEY)
-        found = replace(found, scans=(*found.scans, *_further(also, found.scans)))
-    return ingest_found(found, out, key=key, name=name, jobs=jobs).cohort
+    channels = options.channels or ("CT",)
+    folders, problems = search_each_source(lambda folder: _search(folder, channels), sources)
+    scans = [scan for folder in folders for scan in folder.scans]
+    problems += [problem for folder in folders for problem in folder.problems]
+    if options.include_cohort is not None:
+        scans += _cohort_scans(options.include_cohort, scans)
+    return FoundScans(
+        tuple(scans),
+        partial(_read, repairs=options.repairs),
+        channels=channels,
+        depends_on=repr(options.repairs),
+        problems=tuple(problems),
+    )
 
 
-def find(sources: Sequence[Path], *, channels: Sequence[str] = ("CT",), repairs: Repairs | None = None) -> FoundScans:
-    """The scans below some folders.
-
-    Raises:
-        BadInput: where a folder holds no CT.
-    """
-    scans: list[FoundScan] = []
-    held, problems = in_each_source(lambda folder: _find(folder, channels), sources)
-    for found, incomplete in held:
-        scans += found
-        problems += incomplete
-
-    def read(scan: FoundScan) -> ScanContents:
-        return _read(scan, repairs)
-
-    return FoundScans(tuple(scans), read, channels=tuple(channels), depends_on=repr(repairs), problems=tuple(problems))
-
-
-def _further(also: Cohort, found: Sequence[FoundScan]) -> list[FoundScan]:
-    """The scans of a cohort but those found already."""
-    known = {scan.series_uid for scan in found}
+def _cohort_scans(cohort: Cohort, scans: Sequence[FoundScan]) -> list[FoundScan]:
+    """Return the scans of a cohort except those that are among ``scans``."""
+    series_uids = {scan.series_uid for scan in scans}
     return [
         FoundScan(
             patient=case.patient,
-            when=("", "", "", "", *natural_order(case.image)),
+            time_order=("", "", "", "", *natural_order(case.image)),
             folder=case.source.ct_folder or case.image.parent,
             files=(case.image,),
             synthetic=case.synthetic,
         )
-        for case in also.cases
-        if not case.source.series_uid or case.source.series_uid not in known
+        for case in cohort.cases
+        if not case.source.series_uid or case.source.series_uid not in series_uids
     ]
 
 
 def _read(scan: FoundScan, repairs: Repairs | None) -> ScanContents:
+    """Read a DICOM series or an image file."""
     if scan.series_uid is not None:
-        ct = read_ct_files(scan.files, repairs)
-        return ScanContents(ct.volume, notes=(*scan.notes, *ct.notes))
+        return read_dicom_scan(scan, repairs)
     image = read_volume(scan.files[0])
     if is_label_map(image):
         raise BadInput(
-            f"{scan.files[0]} holds a few whole numbers from 0 to {image.array.max():g}, as a label map does; expected "
-            "a CT in HU, where air is about -1000: take the file out of the folder."
+            f"{scan.files[0]} contains a few whole numbers from 0 to {image.array.max():g}, like a label map. "
+            "Expected a CT in HU (air is about -1000): remove the file from the folder."
         )
     return ScanContents(image)
 
 
-def _find(folder: Path, channels: Sequence[str]) -> tuple[list[FoundScan], list[Problem]]:
-    series, damaged = ct_series(folder)
-    found = [scan if scan.patient else replace(scan, patient=scan.folder.name) for scan in series]
-    problems = list(damaged)
+@dataclass(frozen=True)
+class ImageScans:
+    """Scans in image files.
+
+    Attributes:
+        scans: the scans.
+        problems: scans that lack a channel.
+        labels: number of files that are contours or doses by their names or folders.
+    """
+
+    scans: tuple[FoundScan, ...]
+    problems: tuple[Problem, ...]
+    labels: int
+
+
+def _search(folder: Path, channels: Sequence[str]) -> ImageScans:
+    """Find DICOM series and image files below a folder."""
+    series, series_problems = ct_series(folder)
+    scans = [scan if scan.patient else replace(scan, patient=scan.folder.name) for scan in series]
+    problems = list(series_problems)
     if len(channels) > 1:
-        reason = f"is a DICOM series, which has one channel; expected an image file for each of {', '.join(channels)}."
-        problems += [Problem("missing", str(scan.folder), f"The CT in {scan.folder} {reason}") for scan in found]
-        found = []
-    files, incomplete, drawn = image_scans(folder, channels)
-    found += files
-    problems += incomplete
-    if not found and not problems:
-        passed_over = f" ({drawn} image files are labels, masks or doses by name or folder)" if drawn else ""
-        wanted = "" if len(channels) == 1 else f" of the channels {', '.join(channels)}, NAME_0000 and so on"
+        problems += [
+            Problem(
+                "missing",
+                str(scan.folder),
+                f"The CT in {scan.folder} is a DICOM series, which has one channel; expected an image file for each of "
+                f"{', '.join(channels)}.",
+            )
+            for scan in scans
+        ]
+        scans = []
+    images = image_scans(folder, channels)
+    scans += images.scans
+    problems += images.problems
+    if not scans and not problems:
+        skipped = (
+            f" ({images.labels} image files are labels, masks or doses by name or folder)" if images.labels else ""
+        )
+        named = "" if len(channels) == 1 else f" of the channels {', '.join(channels)}, NAME_0000 and so on"
         raise BadInput(
-            f"There is no CT below {folder}{passed_over}; expected DICOM CT series or image files{wanted} "
+            f"There is no CT below {folder}{skipped}; expected DICOM CT series or image files{named} "
             f"({', '.join(SUFFIXES)})."
         )
-    return found, problems
+    return ImageScans(tuple(scans), tuple(problems), images.labels)
 
 
-def image_scans(folder: Path, channels: Sequence[str]) -> tuple[list[FoundScan], list[Problem], int]:
-    """The scans in image files below a folder, those that lack a channel, and how many files hold what was drawn."""
-    found: list[FoundScan] = []
+def image_scans(folder: Path, channels: Sequence[str]) -> ImageScans:
+    """Return the scans in image files below a folder, without reading their voxels."""
+    scans: list[FoundScan] = []
     problems: list[Problem] = []
-    drawn = 0
+    labels = 0
     for path in files_below(folder):
         if not is_image_file(path):
             continue
-        stem, above = without_suffix(path.name), (folder.name, *path.relative_to(folder).parts[:-1])
-        if _DRAWN.search(stem) or _DRAWN_FOLDERS.intersection(above):
-            drawn += 1
+        stem, folders = without_suffix(path.name), (folder.name, *path.relative_to(folder).parts[:-1])
+        if _LABEL_NAME.search(stem) or _LABEL_FOLDERS.intersection(folders):
+            labels += 1
         elif len(channels) == 1:
-            found.append(_file_scan(path, stem, folder))
+            scans.append(_file_scan(path, stem, folder))
         elif stem.endswith("_0000"):
             further = [path.with_name(path.name.replace("_0000", f"_{i:04d}")) for i in range(1, len(channels))]
-            absent = [one for one in further if not one.is_file()]
+            absent = [channel for channel in further if not channel.is_file()]
             if absent:
-                reason = f"{path} is the first of {len(channels)} channels, and there is no {absent[0].name} beside it."
+                reason = (
+                    f"{path} is the first of {len(channels)} channels, but there is no {absent[0].name} next to it."
+                )
                 problems.append(Problem("missing", str(path), reason))
             else:
                 scan = _file_scan(path, stem.removesuffix("_0000"), folder)
-                found.append(replace(scan, channels=tuple(further)))
-    return found, problems, drawn
+                scans.append(replace(scan, channels=tuple(further)))
+    return ImageScans(tuple(scans), tuple(problems), labels)
 
 
 def _file_scan(path: Path, stem: str, folder: Path) -> FoundScan:
     return FoundScan(
-        patient=path.parent.name if stem.lower() in _ALIKE else stem,
-        when=("", "", "", "", *natural_order(path)),
+        patient=path.parent.name if stem.lower() in _GENERIC_NAMES else stem,
+        time_order=("", "", "", "", *natural_order(path)),
         folder=path.parent,
         files=(path,),
         synthetic=image_is_synthetic(path, folder),
     )
+
+
+ADAPTER = Adapter("scans", "CT scans without contours", find, takes=("repairs", "channels", "include_cohort"))

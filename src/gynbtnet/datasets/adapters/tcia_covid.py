@@ -1,8 +1,7 @@
 """CT Images in COVID-19: chest CTs as NIfTI from The Cancer Imaging Archive.
 
-The files are ``volume-covid19-A-0001.nii.gz``, and of patients scanned repeatedly
-``volume-covid19-A-0700_day000.nii.gz``, where the day is counted from the first scan. A patient is the number; the days
-order the scans.
+The files are called ``volume-covid19-A-0001.nii.gz``, and ``volume-covid19-A-0700_day000.nii.gz`` for patients who were
+scanned repeatedly. The number identifies the patient. Days are counted from the first scan and order the scans.
 
 An et al. 2020, CT Images in COVID-19 [Data set]; Harmon et al. 2020, Nature Communications 11,
 doi 10.1038/s41467-020-17971-2.
@@ -12,6 +11,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from gynbtnet.datasets.adapters.adapter import Adapter, AdapterOptions
 from gynbtnet.datasets.ingestion.found_scans import FoundScan, FoundScans, ScanContents
 from gynbtnet.datasets.ingestion.public_archive import Archive
 from gynbtnet.datasets.ingestion.synthetic_flag import image_is_synthetic
@@ -29,11 +29,11 @@ ARCHIVE = Archive(
 _NAME = re.compile(r"(volume-covid19-A-\d{4})(?:_day(\d+))?\.nii(\.gz)?")
 
 
-def find(sources: Sequence[Path]) -> FoundScans:
-    """The scans below some folders.
+def find(sources: Sequence[Path], options: AdapterOptions) -> FoundScans:
+    """Return the scans below the sources.
 
     Raises:
-        BadInput: where there is none.
+        BadInput: If there is none.
     """
     scans = []
     for folder in sources:
@@ -53,3 +53,6 @@ def find(sources: Sequence[Path]) -> FoundScans:
 
 def _read(scan: FoundScan) -> ScanContents:
     return ScanContents(read_volume(scan.files[0]))
+
+
+ADAPTER = Adapter("tcia-covid", ARCHIVE.title, find)

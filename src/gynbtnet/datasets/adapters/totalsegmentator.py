@@ -1,34 +1,31 @@
-"""The layout of the TotalSegmentator datasets: ``sXXXX/ct.nii.gz`` and ``sXXXX/segmentations/<class>.nii.gz``.
+"""TotalSegmentator datasets: ``sXXXX/ct.nii.gz`` and ``sXXXX/segmentations/<class>.nii.gz``.
 
-Version 1 has 104 classes, version 2 has 117: 97 are called alike in both. Where a class is wanted that a version
-doesn't have and that its other classes make up, it is made of these (``COMPOSED``): the ``heart`` of version 2 from the
-chambers of version 1, and the ``sacrum`` of version 1 from the sacrum and ``vertebrae_S1`` of version 2. Version 2 has
-no heart chambers, no pulmonary artery and no face.
+Version 1 has 104 classes and version 2 has 117; 97 have the same name in both. If a version lacks a requested class
+that its other classes make up, the class is composed of these (``COMPOSED``). The ``heart`` of version 2 is composed of
+the chambers of version 1. The ``sacrum`` of version 1 is composed of the sacrum and ``vertebrae_S1`` of version 2.
+Version 2 has no heart chambers, no pulmonary artery and no face.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.datasets.adapters.adapter import Adapter, AdapterOptions
 from gynbtnet.datasets.ingestion.found_scans import (
     FoundScan,
     FoundScans,
     NamedStructures,
     ScanContents,
-    in_each_source,
     natural_order,
-    source_folders,
+    search_each_source,
 )
-from gynbtnet.datasets.ingestion.ingest import ingest_found
 from gynbtnet.datasets.ingestion.integrity import LabelMismatch, Problem
 from gynbtnet.datasets.ingestion.public_archive import Archive
 from gynbtnet.datasets.ingestion.synthetic_flag import image_is_synthetic
-from gynbtnet.datasets.patient_key import PatientKey
 from gynbtnet.imaging.file_search import files_below
 from gynbtnet.imaging.files.volume_files import read_volume
-from gynbtnet.imaging.label_map import label_map
+from gynbtnet.imaging.label_map import paint_label_map
 from gynbtnet.imaging.resample_to_grid import resample_segmentation
 from gynbtnet.imaging.whole_labels import as_whole_labels
 from gynbtnet.runtime.array_types import Mask
@@ -47,127 +44,95 @@ COMPOSED = {
     ),
     "sacrum": ("sacrum", "vertebrae_S1"),
 }
-"""Classes that one version has and the other has in parts."""
+"""Classes of one version and the classes of the other version that compose them."""
 
 _ONLY_IN_2 = {"spinal_cord", "vertebrae_S1", "heart", "skull", "sternum", "costal_cartilages", "superior_vena_cava"}
 _SUFFIX = ".nii.gz"
 
 
-def ingest(
-    source: Path | Sequence[Path],
-    out: Path,
-    *,
-    structures: Sequence[str] | None = None,
-    resample_labels: bool = False,
-    key: PatientKey | None = None,
-    name: str | None = None,
-    jobs: int = 1,
-    allow_overlap: bool = False,
-) -> Cohort:
-    """Make a cohort of every ``ct.nii.gz`` with a folder ``segmentations`` beside it; each is a patient of its own.
-
-    Args:
-        source: one folder or several, searched with everything below.
-        out: folder for the cohort.
-        structures: the classes wanted, label 1, 2, …; left out, all that any case has, by name.
-        resample_labels: bring masks on another grid than their scan's onto that, by nearest neighbour.
-        key: gives patients their study IDs, where it is kept apart; left out, they keep the names of their folders.
-        name: of the cohort; left out, that of ``out``.
-        jobs: scans at once, each in a process of its own.
-        allow_overlap: see :func:`~gynbtnet.datasets.ingestion.ingest.ingest_found`.
+def find(sources: Sequence[Path], options: AdapterOptions) -> FoundScans:
+    """Return the cases below the sources; each is a separate patient.
 
     Raises:
-        BadInput: where there is no such case, a scan has no masks, no case has a class wanted, or a mask lies on
-            another grid than its scan and is not to be resampled.
-    """
-    found = find(source_folders(source, out), structures=structures, resample_labels=resample_labels)
-    return ingest_found(found, out, key=key, name=name, jobs=jobs, allow_overlap=allow_overlap).cohort
-
-
-def find(
-    sources: Sequence[Path], *, structures: Sequence[str] | None = None, resample_labels: bool = False
-) -> FoundScans:
-    """The cases below some folders.
-
-    Raises:
-        BadInput: where there is none, or more classes are wanted than a label map holds.
+        BadInput: If there is none, or more classes are requested than a label map can hold.
     """
     scans: list[FoundScan] = []
-    held, problems = in_each_source(_find, sources)
-    for found, incomplete in held:
-        scans += found
-        problems += incomplete
-    classes = sorted({_class(path) for scan in scans for path in scan.contours})
-    wanted = tuple(classes if structures is None else structures)
-    if len(wanted) > np.iinfo(np.uint8).max:
-        raise BadInput(f"{len(wanted)} classes are more than the 255 that a label map holds; name those wanted.")
+    folders, problems = search_each_source(_search, sources)
+    for folder_scans, folder_problems in folders:
+        scans += folder_scans
+        problems += folder_problems
+    classes = sorted({_class_name(path) for scan in scans for path in scan.contours})
+    structures = tuple(classes if options.structures is None else options.structures)
+    if len(structures) > np.iinfo(np.uint8).max:
+        raise BadInput(f"{len(structures)} classes exceed the 255 of a label map; name the classes to take.")
 
     def read(scan: FoundScan) -> ScanContents:
-        return _read(scan, wanted, resample_labels=resample_labels)
+        return _read(scan, structures, resample_labels=options.resample_labels)
 
     return FoundScans(
         tuple(scans),
         read,
-        structures=wanted,
-        depends_on=str(resample_labels),
+        structures=structures,
+        depends_on=str(options.resample_labels),
         problems=tuple(problems),
-        resamples_labels=resample_labels,
-        named=lambda scan: _named(scan, wanted),
+        resamples_labels=options.resample_labels,
+        named_structures=lambda scan: _named_structures(scan, structures),
         archive=ARCHIVE_2 if _ONLY_IN_2.intersection(classes) else ARCHIVE,
     )
 
 
-def _find(folder: Path) -> tuple[list[FoundScan], list[Problem]]:
-    found, problems = [], []
+def _search(folder: Path) -> tuple[list[FoundScan], list[Problem]]:
+    """Find the cases below a folder, and the scans without masks."""
+    scans, problems = [], []
     for ct in (path for path in files_below(folder) if path.name == "ct.nii.gz"):
         masks = tuple(sorted((ct.parent / "segmentations").glob(f"[!.]*{_SUFFIX}")))
         if masks:
             scan = FoundScan(
                 patient=ct.parent.name,
-                when=natural_order(ct),
+                time_order=natural_order(ct),
                 folder=ct.parent,
                 files=(ct,),
                 contours=masks,
                 synthetic=image_is_synthetic(ct, folder),
             )
-            found.append(scan)
+            scans.append(scan)
         else:
-            problems.append(Problem("missing", str(ct), f"{ct} has no masks in a folder segmentations beside it."))
-    if not found:
+            problems.append(Problem("missing", str(ct), f"{ct} has no masks in a folder segmentations next to it."))
+    if not scans:
         raise BadInput(
-            f"There is no case of TotalSegmentator's layout below {folder}; expected sXXXX/ct.nii.gz and "
+            f"There is no case in TotalSegmentator's layout below {folder}; expected sXXXX/ct.nii.gz and "
             "sXXXX/segmentations/<class>.nii.gz."
         )
-    return found, problems
+    return scans, problems
 
 
-def _read(scan: FoundScan, wanted: tuple[str, ...], *, resample_labels: bool) -> ScanContents:
+def _read(scan: FoundScan, structures: tuple[str, ...], *, resample_labels: bool) -> ScanContents:
+    """Read a scan and the masks of the structures."""
     image = read_volume(scan.files[0])
-    paths = {_class(path): path for path in scan.contours}
-    moved = 0
+    paths = {_class_name(path): path for path in scan.contours}
+    resampled = 0
 
     def read_mask(path: Path) -> Mask:
-        nonlocal moved
+        nonlocal resampled
         mask = as_whole_labels(read_volume(path), path)
         if not image.geometry.is_same(mask.geometry):
             if not resample_labels:
                 raise LabelMismatch(
-                    f"{path} lies on another grid than its scan, {image.geometry.difference(mask.geometry)}; export it "
-                    "again, or have it resampled with --resample-labels."
+                    f"{path} is on another grid than its scan, {image.geometry.difference(mask.geometry)}; export it "
+                    "again, or resample it with --resample-labels."
                 )
             mask = resample_segmentation(mask, image.geometry)
-            moved += 1
+            resampled += 1
         return mask.array > 0
 
-    parts = {structure: _parts(structure, paths, wanted) for structure in wanted}
     masks = {
-        structure: np.logical_or.reduce([read_mask(paths[part]) for part in of_it])
-        for structure, of_it in parts.items()
-        if of_it
+        structure: np.logical_or.reduce([read_mask(paths[name]) for name in classes])
+        for structure, classes in _classes_by_structure(paths, structures).items()
+        if classes
     }
-    segmentation, overlaps = label_map(masks, wanted, image.geometry)
-    named = _named(scan, wanted)
-    notes = (f"Resampled {moved} masks onto the grid of the scan.",) if moved else ()
+    segmentation, overlaps = paint_label_map(masks, structures, image.geometry)
+    named = _named_structures(scan, structures)
+    notes = (f"Resampled {resampled} masks onto the grid of the scan.",) if resampled else ()
     return ScanContents(
         image,
         segmentation,
@@ -178,24 +143,32 @@ def _read(scan: FoundScan, wanted: tuple[str, ...], *, resample_labels: bool) ->
     )
 
 
-def _named(scan: FoundScan, wanted: Sequence[str]) -> NamedStructures:
-    paths = {_class(path): path for path in scan.contours}
-    parts = {structure: _parts(structure, paths, wanted) for structure in wanted}
-    used = {part for of_it in parts.values() for part in of_it}
+def _named_structures(scan: FoundScan, structures: Sequence[str]) -> NamedStructures:
+    """Return the missing structures and the unused classes by the names of the masks."""
+    paths = {_class_name(path): path for path in scan.contours}
+    classes = _classes_by_structure(paths, structures)
+    used = {name for names in classes.values() for name in names}
     return NamedStructures(
-        missing=tuple(structure for structure in wanted if not parts[structure]),
+        missing=tuple(structure for structure in structures if not classes[structure]),
         unmapped=tuple(name for name in paths if name not in used),
     )
 
 
-def _parts(structure: str, paths: dict[str, Path], wanted: Sequence[str]) -> tuple[str, ...]:
-    """The classes that make up a structure: itself, or what it consists of in the other version; none where absent."""
+def _classes_by_structure(paths: Mapping[str, Path], structures: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Return the classes that make up each structure: itself, or its parts in the other version; none if absent."""
+    return {structure: _classes(structure, paths, structures) for structure in structures}
+
+
+def _classes(structure: str, paths: Mapping[str, Path], structures: Sequence[str]) -> tuple[str, ...]:
     parts = COMPOSED.get(structure, ())
     others = [part for part in parts if part != structure]
-    if others and set(parts) <= set(paths) and not set(others).intersection(wanted):
+    if others and set(parts) <= set(paths) and not set(others).intersection(structures):
         return parts if structure not in paths or structure in parts else (structure,)
     return (structure,) if structure in paths else ()
 
 
-def _class(path: Path) -> str:
+def _class_name(path: Path) -> str:
     return path.name.removesuffix(_SUFFIX)
+
+
+ADAPTER = Adapter("totalsegmentator", "TotalSegmentator", find, takes=("structures", "resample_labels"))

@@ -1,1 +1,1 @@
-"""From scans that an adapter found to a cohort on disk: identity, fractions, applicators, notes, the dry run."""
+"""Ingestion: scans that an adapter found become a cohort on disk."""

@@ -1,21 +1,22 @@
-"""Which applicator is in place: what names in a plan, a structure set or a table say, and nothing that they don't.
+"""Applicator type by the names in a plan, a structure set or a table; it is never guessed.
 
-The type is its parts in a fixed order, such as ``tandem+ovoids``, ``tandem+ring``, ``cylinder`` or
-``tandem+ovoids+needles``. A part is in place where a name has one of its words: case, numbers and punctuation don't
-count, and a word is a whole word, so that "string" is no ring. In order of rank:
+The type is a list of parts in a fixed order, such as ``tandem+ovoids``, ``tandem+ring``, ``cylinder`` or
+``tandem+ovoids+needles``. A part is present if a name contains one of its words. Case, numbers and punctuation are
+ignored, and only whole words count, so "string" is not a ring. Sources in order of priority:
 
 1. a table or folder name that the user gives (:mod:`gynbtnet.datasets.ingestion.scan_identity`);
 2. the RTPLAN of the RTSTRUCT: ApplicationSetupName, SourceApplicatorName, SourceApplicatorID, BrachyAccessoryDeviceName
-   (DICOM PS3.3 C.8.8.15). ApplicationSetupType is not asked: the standard demands it, and it names a school
+   (DICOM PS3.3 C.8.8.15). ApplicationSetupType is ignored: the standard requires it, and it names a school
    ("FLETCHER_SUIT"), not what was implanted;
-3. the RTSTRUCT: the names of its ROIs. A ring, cylinder or mould counts there only beside a tandem or where the ROI's
-   interpreted type begins with BRACHY (PS3.3 C.8.8.8): planners give these names to help structures too.
+3. the RTSTRUCT: the names of its ROIs. A ring, cylinder or mould counts there only with a tandem, or if the interpreted
+   type of the ROI begins with BRACHY (PS3.3 C.8.8.8): planners use these names for help structures too.
 
-Where nobody says it the applicator is unknown, and stays so.
+If no source names it, the applicator is unknown.
 """
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydicom.dataset import Dataset
@@ -30,23 +31,38 @@ PARTS = {
     "mould": {"mould", "moulds", "mold", "molds"},
     "needles": {"needle", "needles", "interstitial"},
 }
-"""The words of each part, in the order in which parts stand in a type."""
+"""Words of each part, in the order of the parts in a type."""
 
-_SHORT = {"o": "ovoids", "r": "ring", "c": "cylinder"}
+_ABBREVIATIONS = {"o": "ovoids", "r": "ring", "c": "cylinder"}
 _AMBIGUOUS = {"ring", "cylinder", "mould"}
 
 
+@dataclass(frozen=True)
+class Applicator:
+    """Applicator of a scan.
+
+    Attributes:
+        type: its type; None if it is unknown.
+        source: "RTPLAN" or "RTSTRUCT"; None if the type is unknown.
+        notes: a sentence if plans and structures name different types.
+    """
+
+    type: str | None
+    source: str | None
+    notes: tuple[str, ...] = ()
+
+
 def applicator_in(names: Iterable[str]) -> str | None:
-    """The type that names say together; None where none of them says a part."""
+    """Return the type that the names describe together; None if no name contains a part."""
     parts = {part for name in names for part in _parts(name)}
     return "+".join(part for part in PARTS if part in parts) or None
 
 
 def applicator_of_plan(path: Path) -> str | None:
-    """The type by the names in an RTPLAN; None where they say none.
+    """Return the type by the names in an RTPLAN; None if they contain no part.
 
     Raises:
-        BadInput: where the file can't be read.
+        BadInput: If the file can't be read.
     """
     with dicom_errors_as_bad_input(path):
         plan = read_object(path, "an RTPLAN")
@@ -61,64 +77,68 @@ def applicator_of_plan(path: Path) -> str | None:
 
 
 def applicator_of_structures(path: Path) -> str | None:
-    """The type by the names of an RTSTRUCT's ROIs; None where they say none.
+    """Return the type by the ROI names of an RTSTRUCT; None if they contain no part.
 
     Raises:
-        BadInput: where the file can't be read.
+        BadInput: If the file can't be read.
     """
     with dicom_errors_as_bad_input(path):
         rtstruct = read_header(path, "an RTSTRUCT", ["StructureSetROISequence", "RTROIObservationsSequence"])
-        kinds = {
-            one.get("ReferencedROINumber"): str(one.get("RTROIInterpretedType", ""))
-            for one in rtstruct.get("RTROIObservationsSequence") or ()
+        roi_types = {
+            observation.get("ReferencedROINumber"): str(observation.get("RTROIInterpretedType", ""))
+            for observation in rtstruct.get("RTROIObservationsSequence") or ()
         }
         certain: set[str] = set()
         ambiguous: set[str] = set()
         for roi in rtstruct.get("StructureSetROISequence") or ():
             parts = _parts(str(roi.get("ROIName", "")))
-            is_brachy = kinds.get(roi.get("ROINumber"), "").startswith("BRACHY")
+            is_brachy = roi_types.get(roi.get("ROINumber"), "").startswith("BRACHY")
             certain |= {part for part in parts if is_brachy or part not in _AMBIGUOUS}
             ambiguous |= parts
         return applicator_in(ambiguous if "tandem" in certain else certain)
 
 
-def find_applicator(rtstruct: Path, plans: Sequence[Path]) -> tuple[str | None, str | None, tuple[str, ...]]:
-    """Type, who says it, and a sentence where plans or structures say different things.
+def find_applicator(rtstruct: Path, plans: Sequence[Path]) -> Applicator:
+    """Return the applicator that plans and structures name.
 
-    Plans that disagree say nothing.
+    If several plans disagree, the applicator is unknown.
+
+    Args:
+        rtstruct: the structure set.
+        plans: the RTPLANs that refer to it.
 
     Raises:
-        BadInput: where a file can't be read.
+        BadInput: If a file can't be read.
     """
     by_structures = applicator_of_structures(rtstruct)
-    said = sorted({kind for plan in plans if (kind := applicator_of_plan(plan))})
-    if len(said) > 1:
-        note = f"Its RTPLANs name different applicators, {' and '.join(said)}, so that it counts as unknown."
-        return None, None, (note,)
-    if said:
-        differs = by_structures not in (None, said[0])
-        note = f"The RTPLAN names the applicator {said[0]}, the RTSTRUCT {by_structures}; the plan's counts."
-        return said[0], "RTPLAN", (note,) if differs else ()
-    return by_structures, "RTSTRUCT" if by_structures else None, ()
+    by_plans = sorted({type_ for plan in plans if (type_ := applicator_of_plan(plan))})
+    if len(by_plans) > 1:
+        note = f"Its RTPLANs name different applicators, {' and '.join(by_plans)}, so the applicator is unknown."
+        return Applicator(None, None, (note,))
+    if by_plans:
+        differs = by_structures not in (None, by_plans[0])
+        note = f"The RTPLAN names the applicator {by_plans[0]}, the RTSTRUCT {by_structures}; the RTPLAN has priority."
+        return Applicator(by_plans[0], "RTPLAN", (note,) if differs else ())
+    return Applicator(by_structures, "RTSTRUCT" if by_structures else None)
 
 
 def find_plans(rtstruct: Path, plans: Mapping[Path, str]) -> tuple[Path, ...]:
-    """The RTPLANs that refer to an RTSTRUCT.
+    """Return the RTPLANs that refer to an RTSTRUCT.
 
     Args:
         rtstruct: the RTSTRUCT.
-        plans: by path, the SOPInstanceUID of the RTSTRUCT that each refers to, see :func:`referenced_structure_set`.
+        plans: SOPInstanceUID of the RTSTRUCT that each plan refers to, by path, see :func:`referenced_structure_set`.
 
     Raises:
-        BadInput: where a file can't be read.
+        BadInput: If a file can't be read.
     """
     with dicom_errors_as_bad_input(rtstruct):
         uid = str(read_header(rtstruct, "an RTSTRUCT", ["SOPInstanceUID"]).get("SOPInstanceUID", ""))
-    return tuple(path for path, referred in plans.items() if uid and referred == uid)
+    return tuple(path for path, referenced_uid in plans.items() if uid and referenced_uid == uid)
 
 
 def referenced_structure_set(plan: Path) -> str:
-    """The SOPInstanceUID of the RTSTRUCT that an RTPLAN refers to; empty if it refers to none.
+    """Return the SOPInstanceUID of the RTSTRUCT that an RTPLAN refers to; empty if it refers to none.
 
     Raises:
         BadInput: If the file can't be read.
@@ -130,13 +150,13 @@ def referenced_structure_set(plan: Path) -> str:
 
 
 def canonical_applicator(text: str) -> str:
-    """An applicator as a user writes it, in our words where it names parts that we know, else as it stands."""
+    """Return the type of an applicator as a user writes it, or the text itself if it contains no known part."""
     return applicator_in([text]) or " ".join(text.split())
 
 
 def _parts(name: str) -> set[str]:
     words = {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)}
-    found = {part for part, meaning in PARTS.items() if words & meaning}
+    parts = {part for part, synonyms in PARTS.items() if words & synonyms}
     for letter in re.findall(r"(?<![A-Za-z])T\s*(?:&|\+|and)\s*([ORC])(?![A-Za-z])", name, re.IGNORECASE):
-        found |= {"tandem", _SHORT[letter.lower()]}
-    return found
+        parts |= {"tandem", _ABBREVIATIONS[letter.lower()]}
+    return parts

@@ -1,4 +1,4 @@
-"""Patients, fractions and applicators as the names of folders say them."""
+"""Pattern that reads patients, fractions and applicators from folder names."""
 
 import re
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ _FIELDS = ("patient", "fraction", "applicator")
 class FolderPattern:
     """A pattern such as ``{patient}/{fraction}`` or ``cohort-*/{patient}_{applicator}/Fx{fraction}``.
 
-    It describes the first folders below the source; what follows is free. ``{patient}`` must be in it, ``{fraction}``
-    and ``{applicator}`` may be; ``*`` stands for anything within one name, every other letter for itself. A fraction is
-    the last number in what ``{fraction}`` stands for. The last name in a pattern may be an image file's, without its
-    suffix.
+    It describes the first folders below the source; any folders may follow. It must contain ``{patient}`` and may
+    contain ``{fraction}`` and ``{applicator}``. ``*`` matches anything within one name, every other character matches
+    itself. A fraction is the last number in the text that ``{fraction}`` matches. The last name in a pattern may be
+    that of an image file, without its suffix.
 
     Attributes:
         text: the pattern.
-        source: what it is about.
+        source: source of the metadata in manifests.
     """
 
     text: str
@@ -33,40 +33,40 @@ class FolderPattern:
         fields = re.findall(r"\{([^{}]*)\}", self.text)
         if "patient" not in fields or len(set(fields)) < len(fields) or set(fields).difference(_FIELDS):
             raise BadInput(
-                f"{self.text} is no pattern of folders; expected each of {{patient}}, {{fraction}} and {{applicator}} "
-                "at most once and {patient} for certain, such as {patient}/{fraction}."
+                f"{self.text} is not a pattern of folders; expected {{patient}}, and {{fraction}} and {{applicator}} "
+                "at most once each, such as {patient}/{fraction}."
             )
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """No further channels: a pattern names none."""
+        """Names of further channels: none, since a pattern can't name any."""
         return ()
 
-    def told(self, place: PurePath, root: Path) -> ScanMetadata:
-        """What it says of the scan at ``place``, relative to the source ``root``.
+    def read_metadata(self, path: PurePath, root: Path) -> ScanMetadata:
+        """Return the metadata of the scan at ``path``, relative to the source ``root``.
 
         Raises:
-            BadInput: where the place doesn't fit the pattern, or a fraction has no number.
+            BadInput: If the path doesn't fit the pattern, or a fraction has no number.
         """
-        steps = place.parts or (root.name,)
-        found = re.match(self._expression, unicode_composed("/".join(steps)) + "/")
-        if found is None:
+        names = path.parts or (root.name,)
+        match = re.match(self._expression, unicode_composed("/".join(names)) + "/")
+        if match is None:
             raise BadInput(
-                f"The scan in {root / place} doesn't fit the pattern {self.text} of folders; expected all scans of a "
-                "source to lie as it says: change the pattern, or list them in a table."
+                f"The scan in {root / path} doesn't fit the pattern {self.text} of folders. All scans of a source must "
+                "fit it: change the pattern, or list the scans in a table."
             )
-        said = found.groupdict()
-        numbers = re.findall(r"\d+", said.get("fraction") or "")
-        if "fraction" in said and not numbers:
-            raise BadInput(f"The name of a fraction in {root / place} has no number; expected one such as Fx3.")
+        fields = match.groupdict()
+        numbers = re.findall(r"\d+", fields.get("fraction") or "")
+        if "fraction" in fields and not numbers:
+            raise BadInput(f"The name of a fraction in {root / path} has no number; expected one such as Fx3.")
         return ScanMetadata(
-            patient=said["patient"],
+            patient=fields["patient"],
             fraction=int(numbers[-1]) if numbers else None,
-            applicator=canonical_applicator(said["applicator"]) if "applicator" in said else None,
+            applicator=canonical_applicator(fields["applicator"]) if "applicator" in fields else None,
         )
 
     @property
     def _expression(self) -> str:
         parts = re.split(r"(\{\w+\}|\*)", unicode_composed(self.text).strip("/"))
-        names = {"*": "[^/]*"} | {f"{{{field}}}": f"(?P<{field}>[^/]+?)" for field in _FIELDS}
-        return "".join(names.get(part, re.escape(part)) for part in parts) + "/"
+        expressions = {"*": "[^/]*"} | {f"{{{field}}}": f"(?P<{field}>[^/]+?)" for field in _FIELDS}
+        return "".join(expressions.get(part, re.escape(part)) for part in parts) + "/"

@@ -1,4 +1,4 @@
-"""What an adapter found in a source, not read yet."""
+"""Scans that an adapter found in a source, before their voxels are read."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -13,34 +13,34 @@ from gynbtnet.imaging.overlap_losses import OverlapLoss, measure_overlap_losses
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.runtime.errors import BadInput
 
-Held = TypeVar("Held")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class FoundScan:
-    """A scan in a source, not read yet.
+    """A scan in a source, before its voxels are read.
 
     Attributes:
-        patient: as the source identifies him or her: a PatientID, the name of a folder or of an image file.
-        when: orders a patient's scans in time.
-        folder: the folder of the CT; named where something is wrong with it.
-        files: the scan's files: DICOM slices, or one image file.
-        contours: the files of its contours: a structure set, masks, or none.
-        series_uid: of a DICOM series, empty where an anonymiser emptied it; None for image files.
-        rtstruct: the structure set, where the contours are one.
-        drawn_for: the patient whom the contours say they are of; empty where they don't say.
-        synthetic: whether the source says that no real patient was scanned.
-        notes: why this scan was chosen.
+        patient: identifier of the patient in the source: PatientID, name of a folder or of an image file.
+        time_order: key that sorts the scans of a patient by time.
+        folder: folder of the CT, for messages.
+        files: files of the scan: DICOM slices, or one image file.
+        contours: files of its contours: a structure set, masks, or none.
+        series_uid: SeriesInstanceUID, empty if an anonymiser emptied it; None for image files.
+        rtstruct: structure set, if the contours are one.
+        synthetic: True if the source states that no real patient was scanned.
+        notes: reasons why this scan was chosen.
         channels: image files of further channels.
-        plans: RTPLANs that say which applicator is in place.
-        fraction: the number of the fraction, where somebody says it; left out, fractions are numbered in time.
-        applicator: its type, where somebody says it.
-        applicator_by: who says it.
+        plans: RTPLANs that name the applicator.
+        fraction: number of the fraction; None if fractions are to be numbered by time.
+        applicator: applicator type, if it is known.
+        applicator_source: source of the applicator type.
         position: DICOM's PatientPosition.
+        contour_patient: PatientID of the contours; empty if they have none.
     """
 
     patient: str
-    when: tuple[str | int, ...]
+    time_order: tuple[str | int, ...]
     folder: Path
     files: tuple[Path, ...]
     contours: tuple[Path, ...] = ()
@@ -52,23 +52,28 @@ class FoundScan:
     plans: tuple[Path, ...] = ()
     fraction: int | None = None
     applicator: str | None = None
-    applicator_by: str | None = None
+    applicator_source: str | None = None
     position: str | None = None
-    drawn_for: str = ""
+    contour_patient: str = ""
 
     @property
-    def place(self) -> Path:
-        """What stands for it in messages and in the manifest: the folder of a DICOM series, else the image file."""
+    def path(self) -> Path:
+        """Path of the scan in messages and in the manifest: folder of a DICOM series, or the image file."""
         return self.folder if self.series_uid is not None else self.files[0]
 
 
 @dataclass(frozen=True)
 class ScanContents:
-    """What an adapter reads of one scan; the notes are as in :class:`~gynbtnet.datasets.case.Case`.
+    """Voxels and contours of one scan, as an adapter reads them.
 
     Attributes:
-        image: the first channel.
-        channels: further ones, where they come from the same file.
+        image: first channel.
+        segmentation: label map; None if the scan has no contours.
+        missing: requested structures that the scan lacks.
+        overlaps: pairs of structures that share voxels.
+        unmapped: ROI names or labels that don't map to a requested structure.
+        notes: choices and repairs made while reading, one sentence each.
+        channels: further channels, if they are in the same file.
     """
 
     image: Volume
@@ -81,13 +86,13 @@ class ScanContents:
 
     @property
     def losses(self) -> tuple[OverlapLoss, ...]:
-        """What structures lose to others in the label map."""
+        """Volumes that structures lose to others in the label map."""
         return measure_overlap_losses(self.segmentation, self.overlaps) if self.segmentation else ()
 
 
 @dataclass(frozen=True)
 class NamedStructures:
-    """What the names of a scan's files say of its structures; ``missing`` and ``unmapped`` as in ``ScanContents``."""
+    """Structures of a scan by its file names; ``missing`` and ``unmapped`` are as in :class:`ScanContents`."""
 
     missing: tuple[str, ...] = ()
     unmapped: tuple[str, ...] = ()
@@ -95,19 +100,20 @@ class NamedStructures:
 
 @dataclass(frozen=True)
 class FoundScans:
-    """All that an adapter says of a source: its scans, and how one of them is read.
+    """Scans that an adapter found in a source, with the function that reads them.
 
     Attributes:
-        scans: in any order.
-        read: reads one scan; raises BadInput where it can't be read. Other processes call it too.
-        structures: as the segmentations have them.
-        channels: what the images of a scan are.
-        depends_on: what else decides what ``read`` returns, as text: names of ROIs, for instance.
-        problems: what was seen to be wrong without reading scans.
-        notes: what readers of results have to know, beside what the contours tell.
-        archive: where the scans come from, where it is a public archive.
-        resamples_labels: whether ``read`` brings labels on another grid onto that of their scan.
-        named: what is known of a scan's structures before it is read; None if nothing is.
+        scans: the scans, in any order.
+        read: function that reads one scan, or raises BadInput. Other processes call it too.
+        structures: structures of the segmentations, in label order.
+        channels: names of the channels of a scan.
+        depends_on: everything else that determines what ``read`` returns, as text: names of ROIs, for instance.
+        problems: problems that were detected without reading scans.
+        notes: facts that a reader of results has to know, in addition to the notes on cases.
+        archive: public archive of the scans, if they are in the layout of one.
+        resamples_labels: True if ``read`` resamples labels onto the grid of their scan.
+        named_structures: function that returns the structures of a scan by its file names; None if names don't show
+            them.
     """
 
     scans: tuple[FoundScan, ...]
@@ -119,47 +125,47 @@ class FoundScans:
     notes: tuple[str, ...] = ()
     archive: Archive | None = None
     resamples_labels: bool = False
-    named: Callable[[FoundScan], NamedStructures] | None = None
+    named_structures: Callable[[FoundScan], NamedStructures] | None = None
 
     @property
-    def own_archive(self) -> Archive | None:
-        """The archive; None where a scan is synthetic, in whose layout it may lie all the same."""
+    def real_archive(self) -> Archive | None:
+        """The public archive; None if a scan is synthetic, since synthetic scans can have an archive's layout too."""
         return None if any(scan.synthetic for scan in self.scans) else self.archive
 
 
 def natural_order(path: Path) -> tuple[str | int, ...]:
-    """A key that sorts ``fraction_10`` after ``fraction_9``."""
+    """Return a key that sorts ``fraction_10`` after ``fraction_9``."""
     return tuple(int(part) if part.isdigit() else part for part in re.split(r"(\d+)", str(path)))
 
 
-def in_each_source(find: Callable[[Path], Held], sources: Sequence[Path]) -> tuple[list[Held], list[Problem]]:
-    """Call ``find`` with every folder; one of several that holds nothing to take becomes a problem.
+def search_each_source(search: Callable[[Path], Result], sources: Sequence[Path]) -> tuple[list[Result], list[Problem]]:
+    """Call ``search`` with every folder; a folder without scans becomes a problem if another one has some.
 
     Raises:
-        BadInput: If no folder holds anything to take.
+        BadInput: If no folder contains scans.
     """
-    held: list[Held] = []
+    results: list[Result] = []
     problems: list[Problem] = []
     for folder in sources:
         try:
-            held.append(find(folder))
+            results.append(search(folder))
         except BadInput as error:
             problems.append(Problem("missing", str(folder), str(error)))
-    if problems and not held:
+    if problems and not results:
         raise BadInput(problems[0].reason)
-    return held, problems
+    return results, problems
 
 
 def source_folders(source: Path | Sequence[Path], out: Path) -> tuple[Path, ...]:
-    """The folders to ingest, absolute.
+    """Return the absolute paths of the folders to ingest.
 
     Raises:
-        BadInput: where one is absent, or ``out`` lies in it, so that the cohort would become its own source.
+        BadInput: If one is absent, or contains ``out``, so that the cohort would become its own source.
     """
     folders = tuple(Path(folder).absolute() for folder in ([source] if isinstance(source, str | Path) else source))
     for folder in folders:
         if not folder.is_dir():
             raise BadInput(f"There is no folder {folder}; expected one with scans to ingest.")
         if Path(out).resolve().is_relative_to(folder.resolve()):
-            raise BadInput(f"The cohort {out} would lie inside its source {folder}; name a folder outside it.")
+            raise BadInput(f"The cohort {out} would be inside its source {folder}; name a folder outside it.")
     return folders

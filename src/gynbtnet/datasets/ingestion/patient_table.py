@@ -1,4 +1,4 @@
-"""Patients, fractions, applicators and further channels as a table says them."""
+"""Table of patients, fractions, applicators and further channels."""
 
 import csv
 import re
@@ -21,26 +21,24 @@ _COLUMNS = ("folder", "patient", "fraction", "applicator")
 
 @dataclass(frozen=True)
 class PatientTable:
-    """A CSV file with a row for each scan, or for all scans below one folder.
+    """A CSV file with one row per scan, or one row for all scans below a folder.
 
-    ==================  ================================================================================================
-    column              holds
-    ==================  ================================================================================================
-    ``folder``          where the scan lies: a folder or an image file, relative to the source
-    ``patient``         who was scanned; without this column the scan's own header says it
-    ``fraction``        a whole number from 1; without this column fractions are numbered in time
-    ``applicator``      such as ``tandem and ring``; empty where unknown
-    ``channel:NAME``    an image file of a further channel, registered to the scan, relative to the source
-    ==================  ================================================================================================
+    Columns:
 
-    Columns stand in any order, separated by commas or semicolons. Of several rows that fit a scan the one with the
-    longest folder counts; every scan needs one.
+    - ``folder``: path of the scan, a folder or an image file, relative to the source.
+    - ``patient``: identifier of the patient. Without this column, that of the scan's own header.
+    - ``fraction``: a whole number from 1. Without this column, fractions are numbered by time.
+    - ``applicator``: the applicator, such as ``tandem and ring``; empty if unknown.
+    - ``channel:NAME``: an image file of a further channel, registered to the scan, relative to the source.
+
+    Columns can be in any order, separated by commas or semicolons. If several rows fit a scan, the one with the longest
+    folder is used; every scan needs one.
 
     Attributes:
-        path: of the file.
-        channels: the names of further channels.
-        rows: what is told, by folder.
-        source: what it is about.
+        path: path of the file.
+        channels: names of further channels.
+        rows: metadata by folder.
+        source: source of the metadata in manifests.
     """
 
     path: Path
@@ -53,81 +51,84 @@ class PatientTable:
         """Read a table for scans below ``sources``.
 
         Raises:
-            BadInput: where the file is no such table, a row is told twice, or a file of a further channel is absent.
+            BadInput: If the file is not such a table, two rows have the same folder, or the file of a further channel
+                is absent.
         """
         try:
             text = Path(path).read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise BadInput(f"The table {path} can't be read; expected a CSV file in UTF-8.") from error
-        first = text.partition("\n")[0]
-        reader = csv.DictReader(text.splitlines(), delimiter=";" if ";" in first and "," not in first else ",")
+        header = text.partition("\n")[0]
+        reader = csv.DictReader(text.splitlines(), delimiter=";" if ";" in header and "," not in header else ",")
         columns = [name.strip() for name in reader.fieldnames or ()]
         channels = tuple(name.removeprefix(_CHANNEL).strip() for name in columns if name.startswith(_CHANNEL))
-        others = [name for name in columns if name not in _COLUMNS and not name.startswith(_CHANNEL)]
-        if "folder" not in columns or others or len(set(columns)) < len(columns) or not all(channels):
+        unknown = [name for name in columns if name not in _COLUMNS and not name.startswith(_CHANNEL)]
+        if "folder" not in columns or unknown or len(set(columns)) < len(columns) or not all(channels):
             raise BadInput(
                 f"The table {path} has the columns {', '.join(columns) or 'none'}; expected folder and any of patient, "
                 "fraction, applicator and channel:NAME, each once."
             )
         rows: dict[PurePath, ScanMetadata] = {}
-        for number, row in enumerate(_rows(reader, path), start=2):
+        for number, row in enumerate(_read_rows(reader, path), start=2):
             cells = dict(
                 zip(columns, ((cell or "").strip() for cell in list(row.values())[: len(columns)]), strict=True)
             )
             if any(cells.values()):
                 folder = PurePath(unicode_composed(cells["folder"]))
                 if folder in rows:
-                    raise BadInput(f"Line {number} of the table {path} tells of {folder} again; expected one row each.")
-                rows[folder] = _told(cells, channels, f"Line {number} of the table {path}", sources)
+                    raise BadInput(f"Line {number} of the table {path} repeats {folder}; expected one row each.")
+                rows[folder] = _parse_row(cells, channels, f"Line {number} of the table {path}", sources)
         return cls(Path(path), channels, rows)
 
-    def told(self, place: PurePath, root: Path) -> ScanMetadata:
-        """What it says of the scan at ``place``, relative to the source ``root``.
+    def read_metadata(self, path: PurePath, root: Path) -> ScanMetadata:
+        """Return the metadata of the scan at ``path``, relative to the source ``root``.
 
         Raises:
-            BadInput: where no row fits the scan.
+            BadInput: If no row fits the scan.
         """
-        row = self.row_of(place)
-        if row is None:
+        folder = self.find_row(path)
+        if folder is None:
             raise BadInput(
-                f"The table {self.path} has no row for the scan in {root / place}; expected one for every scan: add "
-                "it, or take the scan out of the source."
+                f"The table {self.path} has no row for the scan in {root / path}; expected one for every scan: add "
+                "it, or remove the scan from the source."
             )
-        return self.rows[row]
+        return self.rows[folder]
 
-    def row_of(self, place: PurePath) -> PurePath | None:
-        """The folder of the row that tells of ``place``; None where none does."""
-        if place in self._files:
-            return self._files[place]
-        return next((above for above in (place, *place.parents) if above in self.rows), None)
+    def find_row(self, path: PurePath) -> PurePath | None:
+        """Return the folder of the row that describes ``path``; None if there is none."""
+        if path in self._files:
+            return self._files[path]
+        return next((folder for folder in (path, *path.parents) if folder in self.rows), None)
 
     @cached_property
     def _files(self) -> dict[PurePath, PurePath]:
-        """The rows that name image files, by the files' paths without suffix."""
+        """Rows that name image files, by the files' paths without suffix."""
         return {row.with_name(without_suffix(row.name)): row for row in self.rows if is_image_file(Path(row))}
 
 
-def _rows(reader: Iterable[dict[str, Any]], path: Path) -> Iterator[dict[str, Any]]:
+def _read_rows(reader: Iterable[dict[str, Any]], path: Path) -> Iterator[dict[str, Any]]:
     try:
         yield from reader
     except csv.Error as error:  # a cell of more than 131,072 characters, for instance
         raise BadInput(f"The table {path} can't be read ({error}); expected a CSV file in UTF-8.") from error
 
 
-def _told(cells: dict[str, str], channels: tuple[str, ...], where: str, sources: Sequence[Path]) -> ScanMetadata:
+def _parse_row(cells: dict[str, str], channels: tuple[str, ...], line: str, sources: Sequence[Path]) -> ScanMetadata:
+    """Return the metadata of a row; ``line`` names the row in messages."""
     if not cells["folder"]:
-        raise BadInput(f"{where} names no folder; expected where its scan lies, or . for the source itself.")
+        raise BadInput(f"{line} names no folder; expected the folder of its scan, or . for the source itself.")
     fraction = cells.get("fraction", "")
     if fraction and not re.fullmatch(r"0*[1-9][0-9]{0,3}", fraction):
-        raise BadInput(f"{where} has the fraction “{fraction[:50]}”; expected a whole number from 1 to 9999.")
+        raise BadInput(f"{line} has the fraction “{fraction[:50]}”; expected a whole number from 1 to 9999.")
     files = []
     for channel in channels:
-        named = cells[f"{_CHANNEL}{channel}"]
-        spellings = dict.fromkeys((named, unicode_composed(named), unicodedata.normalize("NFD", named)))
-        found = [source / one for source in sources for one in spellings if one and (source / one).is_file()]
-        if not found:
-            raise BadInput(f"{where} names “{named}” for {channel}, and there is no such file below the source.")
-        files.append(found[0])
+        name = cells[f"{_CHANNEL}{channel}"]
+        spellings = dict.fromkeys((name, unicode_composed(name), unicodedata.normalize("NFD", name)))
+        paths = [source / spelling for source in sources for spelling in spellings if spelling]
+        path = next((path for path in paths if path.is_file()), None)
+        if path is None:
+            raise BadInput(f"{line} names “{name}” for {channel}, but there is no such file below the source.")
+        files.append(path)
     applicator = cells.get("applicator", "")
     return ScanMetadata(
         patient=unicode_composed(cells.get("patient", "")) or None,

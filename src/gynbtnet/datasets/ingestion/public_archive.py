@@ -1,17 +1,17 @@
-"""What is known of a public archive of scans."""
+"""Facts about a public archive of scans."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Archive:
-    """Where scans come from and on which terms.
+    """Source and licence of a public archive.
 
     Attributes:
-        title: what its publishers call it.
-        source: its DOI or address.
-        licence: what may be done with it, and where that is not certain, that it isn't.
-        scans: how many the paper that this project follows took from it; None where it took none.
+        title: title by its publishers.
+        source: DOI or address.
+        licence: terms of use; "unverified" if they are uncertain.
+        scans: number of scans that the paper followed by this project took from it; None if it took none.
     """
 
     title: str
@@ -21,5 +21,5 @@ class Archive:
 
     @property
     def note(self) -> str:
-        """A sentence for those who read results on these scans."""
+        """One sentence for readers of results on these scans."""
         return f"Scans in the layout of {self.title}, {self.source}; licence there: {self.licence}."

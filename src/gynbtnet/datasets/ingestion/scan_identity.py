@@ -1,4 +1,4 @@
-"""Who was scanned: by the scans' own headers, by the names of folders, or by a table."""
+"""Patient, fraction and applicator of every scan, by its own header, by folder names or by a table."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -14,118 +14,120 @@ from gynbtnet.imaging.printed_names import unicode_composed
 from gynbtnet.runtime.errors import BadInput
 
 DICOM = "dicom"
-_WORDS = {"folder": "{patient}"}
+_PATTERNS = {"folder": "{patient}"}
 
 
 def assign_patients(
-    found: FoundScans, sources: Sequence[Path], patients_from: str = DICOM, *, leave_out_failing: bool = False
+    found: FoundScans, sources: Sequence[Path], patient_id_from: str = DICOM, *, leave_out_failing: bool = False
 ) -> FoundScans:
-    """The scans with patient, fraction, applicator and further channels as ``patients_from`` says.
+    """Return the scans with their patient, fraction, applicator and further channels.
 
     Args:
-        found: as an adapter found them.
-        sources: the folders in which it did.
-        patients_from: "dicom" leaves what the adapter says: PatientID, or the names of image files; "folder" takes the
-            first folder below the source; a pattern with ``{patient}`` see
-            :class:`~gynbtnet.datasets.ingestion.folder_pattern.FolderPattern`; the path of a table see
+        found: scans as an adapter found them.
+        sources: folders in which it found them.
+        patient_id_from: source of the patient identifiers. "dicom" keeps those of the adapter: PatientID, or the names
+            of image files. "folder" takes the first folder below the source. For a pattern with ``{patient}`` see
+            :class:`~gynbtnet.datasets.ingestion.folder_pattern.FolderPattern`; for the path of a table see
             :class:`~gynbtnet.datasets.ingestion.patient_table.PatientTable`.
-        leave_out_failing: make each scan that would raise a problem of the source.
+        leave_out_failing: turn a scan that would raise an error into a problem of the source.
 
     Raises:
-        BadInput: If ``patients_from`` is none of these, or its table can't be read; where a scan is told nothing, its
-            contours are told to be another patient's, or nobody says whose it is.
+        BadInput: If ``patient_id_from`` is none of these or its table can't be read. Also if a scan has no patient or
+            isn't in the table, or its contours are of another patient.
     """
-    if patients_from == DICOM:
-        tell: Callable[[FoundScan], FoundScan] = _checked
+    if patient_id_from == DICOM:
+        identify: Callable[[FoundScan], FoundScan] = _check_contour_patient
         problems: tuple[Problem, ...] = ()
         channels = found.channels
     else:
-        teller = _teller(patients_from, sources)
-        tell = partial(_told, teller=teller, sources=sources)
-        problems = _unused(teller, found.scans, sources) if isinstance(teller, PatientTable) else ()
-        channels = found.channels + teller.channels
-    scans, unknown = [], []
+        metadata = _metadata_source(patient_id_from, sources)
+        identify = partial(_with_metadata, metadata=metadata, sources=sources)
+        problems = _unused_rows(metadata, found.scans, sources) if isinstance(metadata, PatientTable) else ()
+        channels = found.channels + metadata.channels
+    scans, failed = [], []
     for scan in found.scans:
         try:
-            scans.append(_with_patient(tell(scan)))
+            scans.append(_check_has_patient(identify(scan)))
         except BadInput as error:
             if not leave_out_failing:
                 raise
-            unknown.append(Problem("mismatch" if scan.patient else "missing", str(scan.place), str(error)))
-    return replace(found, scans=tuple(scans), channels=channels, problems=(*found.problems, *unknown, *problems))
+            failed.append(Problem("mismatch" if scan.patient else "missing", str(scan.path), str(error)))
+    return replace(found, scans=tuple(scans), channels=channels, problems=(*found.problems, *failed, *problems))
 
 
-def _with_patient(scan: FoundScan) -> FoundScan:
+def _check_has_patient(scan: FoundScan) -> FoundScan:
+    """Return the scan, or raise BadInput if it has no patient."""
     if not scan.patient:
         raise BadInput(
-            f"The CT in {scan.folder} has no PatientID; take patients from the names of folders: "
-            "--patients-from folder, or from a table."
+            f"The CT in {scan.folder} has no PatientID; identify patients by the names of folders with "
+            "--patient-id-from folder, or by a table."
         )
     return scan
 
 
-def _teller(patients_from: str, sources: Sequence[Path]) -> FolderPattern | PatientTable:
-    pattern = _WORDS.get(patients_from, patients_from)
+def _metadata_source(patient_id_from: str, sources: Sequence[Path]) -> FolderPattern | PatientTable:
+    pattern = _PATTERNS.get(patient_id_from, patient_id_from)
     if "{" in pattern:
         return FolderPattern(pattern)
     if Path(pattern).is_file():
         return PatientTable.load(Path(pattern), sources)
     raise BadInput(
-        f"Patients can't be taken from {patients_from}; expected dicom, folder, a pattern such as "
+        f"Patients can't be identified by {patient_id_from}; expected dicom, folder, a pattern such as "
         f"{{patient}}/{{fraction}}, or the path of a table."
     )
 
 
-def _told(scan: FoundScan, teller: FolderPattern | PatientTable, sources: Sequence[Path]) -> FoundScan:
-    place, root = _place(scan.place, sources)
-    told = teller.told(place, root)
-    if told.patient is None:
-        _checked(scan)
+def _with_metadata(scan: FoundScan, metadata: FolderPattern | PatientTable, sources: Sequence[Path]) -> FoundScan:
+    """Return the scan with the metadata of a pattern or table."""
+    given = metadata.read_metadata(*_split_path(scan.path, sources))
+    if given.patient is None:
+        _check_contour_patient(scan)
     elif scan.rtstruct:
-        _check_contours(scan, told.patient, teller, sources)
-    patient, fraction = told.patient or scan.patient, told.fraction or scan.fraction
-    if told.applicator:
-        scan = replace(scan, applicator=told.applicator, applicator_by=teller.source)
-    return replace(scan, patient=patient, fraction=fraction, channels=scan.channels + told.channels)
+        _check_contour_folder(scan, given.patient, metadata, sources)
+    patient, fraction = given.patient or scan.patient, given.fraction or scan.fraction
+    if given.applicator:
+        scan = replace(scan, applicator=given.applicator, applicator_source=metadata.source)
+    return replace(scan, patient=patient, fraction=fraction, channels=scan.channels + given.channels)
 
 
-def _checked(scan: FoundScan) -> FoundScan:
-    """The scan, whose contours are of its own patient by what both say themselves."""
-    if scan.drawn_for and scan.patient and scan.drawn_for != scan.patient:
+def _check_contour_patient(scan: FoundScan) -> FoundScan:
+    """Return the scan, or raise BadInput if its contours have another PatientID."""
+    if scan.contour_patient and scan.patient and scan.contour_patient != scan.patient:
         raise BadInput(
-            f"{scan.rtstruct} has another PatientID than the CT in {scan.folder} that it was drawn on; export both of "
-            "one patient, or take patients from the names of folders: --patients-from folder."
+            f"{scan.rtstruct} has another PatientID than the CT in {scan.folder} that it was drawn on. Export both of "
+            "one patient, or identify patients by the names of folders with --patient-id-from folder."
         )
     return scan
 
 
-def _check_contours(
-    scan: FoundScan, patient: str, teller: FolderPattern | PatientTable, sources: Sequence[Path]
+def _check_contour_folder(
+    scan: FoundScan, patient: str, metadata: FolderPattern | PatientTable, sources: Sequence[Path]
 ) -> None:
-    """Contours in another patient's folder are another patient's."""
+    """Raise BadInput if the contours are in the folder of another patient."""
     assert scan.rtstruct
-    place, root = _place(scan.rtstruct.parent, sources)
-    if isinstance(teller, PatientTable) and teller.row_of(place) is None:
-        return  # a table may tell of the CT's own folder alone
-    if teller.told(place, root).patient != patient:
+    path, root = _split_path(scan.rtstruct.parent, sources)
+    if isinstance(metadata, PatientTable) and metadata.find_row(path) is None:
+        return  # a table may list only the folder of the CT
+    if metadata.read_metadata(path, root).patient != patient:
         raise BadInput(
-            f"{scan.rtstruct} lies in the folder of another patient than the CT in {scan.folder} that it was drawn on; "
+            f"{scan.rtstruct} is in the folder of another patient than the CT in {scan.folder} that it was drawn on; "
             "put both of one patient together."
         )
 
 
-def _place(path: Path, sources: Sequence[Path]) -> tuple[PurePath, Path]:
-    """Where a scan lies below its source, an image file without its suffix, and the source."""
+def _split_path(path: Path, sources: Sequence[Path]) -> tuple[PurePath, Path]:
+    """Return the path relative to its source, an image file without its suffix, and the source."""
     root = next(source for source in sources if path.is_relative_to(source))
-    place = path.relative_to(root)
-    named = place if path.is_dir() else place.with_name(without_suffix(place.name))
-    return PurePath(unicode_composed(str(named))), root
+    relative = path.relative_to(root)
+    without = relative if path.is_dir() else relative.with_name(without_suffix(relative.name))
+    return PurePath(unicode_composed(str(without))), root
 
 
-def _unused(table: PatientTable, scans: Sequence[FoundScan], sources: Sequence[Path]) -> tuple[Problem, ...]:
-    used = {table.row_of(_place(scan.place, sources)[0]) for scan in scans}
+def _unused_rows(table: PatientTable, scans: Sequence[FoundScan], sources: Sequence[Path]) -> tuple[Problem, ...]:
+    """Return a problem for each row of a table without a scan."""
+    used = {table.find_row(_split_path(scan.path, sources)[0]) for scan in scans}
     return tuple(
-        Problem("missing", str(row), f"The table {table.path} tells of {row}, and there is no scan.")
+        Problem("missing", str(row), f"The table {table.path} lists {row}, but there is no scan.")
         for row in table.rows
         if row not in used
     )

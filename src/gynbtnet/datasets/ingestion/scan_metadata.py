@@ -1,4 +1,4 @@
-"""What is told of a scan from outside its own header."""
+"""Scan metadata from the user: from a table or from folder names."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,12 +6,12 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class ScanMetadata:
-    """What a table or the names of folders say of a scan; None where they say nothing.
+    """Metadata of a scan; None for everything that a table or folder name doesn't state.
 
     Attributes:
-        patient: who was scanned.
-        fraction: which of the patient's fractions it is, from 1.
-        applicator: see :mod:`gynbtnet.datasets.ingestion.applicator`.
+        patient: identifier of the patient.
+        fraction: number of the fraction, from 1.
+        applicator: applicator type, see :mod:`gynbtnet.datasets.ingestion.applicator`.
         channels: image files of further channels, registered to the scan.
     """
 

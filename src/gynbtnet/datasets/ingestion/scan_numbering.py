@@ -1,4 +1,4 @@
-"""Study ID, case id and fraction of every scan that was found."""
+"""Study ID, case id and fraction of every scan in a source."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -10,40 +10,49 @@ from gynbtnet.datasets.patient_key import PatientKey
 
 @dataclass(frozen=True)
 class NumberedScan:
-    """A scan with the id and the fraction that it gets in the cohort."""
+    """A scan with its id and fraction in the cohort."""
 
     id: str
     fraction: int
     scan: FoundScan
 
 
-def number_scans(found: Sequence[FoundScan], key: PatientKey) -> list[NumberedScan]:
-    """Scans under study IDs, with the id and fraction that they get in the cohort, by patient and then in time.
+def number_scans(scans: Sequence[FoundScan], key: PatientKey) -> tuple[list[NumberedScan], PatientKey]:
+    """Assign study IDs, case ids and fractions.
 
-    Names of image files stay, unless the key is kept apart. The key learns new patients and is not written.
+    Image files keep their names unless the key is stored separately.
+
+    Args:
+        scans: scans with the patient identifiers of the source.
+        key: study IDs that are assigned already.
+
+    Returns:
+        The scans under their study IDs, sorted by patient and time, and the key with the new patients.
     """
-    replaced = [scan for scan in found if key.apart or scan.series_uid is not None]
-    key.add(scan.patient for scan in replaced)
+    is_replaced = [key.separate or scan.series_uid is not None for scan in scans]
+    key = key.with_patients(scan.patient for scan, replaced in zip(scans, is_replaced, strict=True) if replaced)
     by_patient: dict[str, list[FoundScan]] = {}
-    for scan in found:
-        is_replaced = key.apart or scan.series_uid is not None
-        patient = key.study_id(scan.patient) if is_replaced else scan.patient
+    for scan, replaced in zip(scans, is_replaced, strict=True):
+        patient = key.study_id(scan.patient) if replaced else scan.patient
         by_patient.setdefault(patient, []).append(replace(scan, patient=patient))
     numbered: list[NumberedScan] = []
-    taken: set[str] = set()
+    used: set[str] = set()
     for patient in sorted(by_patient):
-        safe = re.sub(r"[^A-Za-z0-9-]+", "-", patient).strip("-") or "patient"
-        while safe.lower() in taken:  # other patients may differ in the letters that file names can't hold
-            safe += "-2"
-        taken.add(safe.lower())
-        numbered += _of_patient(safe, sorted(by_patient[patient], key=lambda scan: scan.when))
-    return numbered
+        name = re.sub(r"[^A-Za-z0-9-]+", "-", patient).strip("-") or "patient"
+        while name.lower() in used:  # other patients may differ only in characters that file names can't contain
+            name += "-2"
+        used.add(name.lower())
+        numbered += _number_fractions(name, sorted(by_patient[patient], key=lambda scan: scan.time_order))
+    return numbered, key
 
 
-def _of_patient(name: str, scans: Sequence[FoundScan]) -> Iterator[NumberedScan]:
-    """Fractions as told where they are told of all of a patient's scans, else in time; two scans of one get two ids."""
-    told = [scan.fraction for scan in scans]
-    fractions = [number for number in told if number is not None]
+def _number_fractions(name: str, scans: Sequence[FoundScan]) -> Iterator[NumberedScan]:
+    """Yield the scans of a patient with their fractions.
+
+    Use the given fraction numbers if every scan of the patient has one; otherwise number the scans by time. Two scans
+    of the same fraction get different ids.
+    """
+    fractions = [scan.fraction for scan in scans if scan.fraction is not None]
     if len(fractions) < len(scans):
         fractions = list(range(1, len(scans) + 1))
     for i in sorted(range(len(scans)), key=lambda i: (fractions[i], i)):

@@ -1,4 +1,4 @@
-"""One scan of a source, read as a case of a cohort: its images, its labels, and what is noted about them."""
+"""Reading of single scans as cases of a cohort: images, labels and notes."""
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +21,7 @@ from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.parallel import failure_reason
 
 MASKS = "masksTr"
-"""Folder of the drawn masks of a cohort."""
+"""Folder of the masks of overlapping structures in a cohort."""
 
 
 @dataclass(frozen=True)
@@ -35,37 +35,37 @@ class ReadCase:
 
 @dataclass(frozen=True)
 class ScanReader:
-    """Reads the scans of one source as cases of one cohort.
+    """Reader of the scans of one source as cases of one cohort.
 
     Attributes:
-        found: what the adapter found, without its scans.
+        found: description of the source by its adapter, without its scans.
         out: folder of the cohort.
-        keeps_source: whether cases say where they came from.
-        resample_channels, allow_overlap: see :func:`ingest_found`.
+        record_source: store the origin of each case.
+        resample_channels, allow_overlap: see :func:`~gynbtnet.datasets.ingestion.ingest_found.ingest_found`.
     """
 
     found: FoundScans
     out: Path
-    keeps_source: bool
+    record_source: bool
     resample_channels: bool
     allow_overlap: bool
 
     @classmethod
-    def of(
+    def create(
         cls, found: FoundScans, out: Path, key: PatientKey, *, resample_channels: bool, allow_overlap: bool
     ) -> "ScanReader":
-        """The reader of a source, small enough to go to every process with every scan."""
-        how = replace(found, scans=(), problems=())
-        return cls(how, Path(out).absolute(), not key.apart, resample_channels, allow_overlap)
+        """Return the reader of a source, small enough to be sent to every process with every scan."""
+        description = replace(found, scans=(), problems=())
+        return cls(description, Path(out).absolute(), not key.separate, resample_channels, allow_overlap)
 
-    def read(self, one: NumberedScan, digests: Mapping[str, str]) -> ReadCase | Problem:
-        """The case with its voxels, or why there is none.
+    def read(self, numbered: NumberedScan, digests: Mapping[str, str]) -> ReadCase | Problem:
+        """Return the case with its voxels, or the reason why there is none.
 
         Args:
-            one: the scan.
-            digests: of its files, by their places.
+            numbered: the scan.
+            digests: SHA-256 of its files by their paths.
         """
-        scan = one.scan
+        scan = numbered.scan
         try:
             contents = self.found.read(scan)
             channels, notes = self._channels(contents, scan)
@@ -74,24 +74,24 @@ class ScanReader:
                 check_losses(losses)
         except BadInput as error:
             if str(scan.folder) not in str(error):
-                kind = type(error)
-                error = kind(f"In {scan.folder}: {error}")
-            return Problem.of(error, scan.place)
-        except Exception as error:  # whatever is wrong with one scan, the others are read
-            return Problem("unreadable", str(scan.place), f"In {scan.place}: {failure_reason(error)}")
-        return self._case(one, contents, channels, (*notes, *(loss.in_cohort for loss in losses)), digests)
+                error_type = type(error)
+                error = error_type(f"In {scan.folder}: {error}")
+            return Problem.from_error(error, scan.path)
+        except Exception as error:  # a problem with one scan must not stop the others
+            return Problem("unreadable", str(scan.path), f"In {scan.path}: {failure_reason(error)}")
+        return self._case(numbered, contents, channels, (*notes, *(loss.in_cohort for loss in losses)), digests)
 
     def _channels(self, contents: ScanContents, scan: FoundScan) -> tuple[list[Volume], list[str]]:
-        """All images of a scan on the grid of the first."""
+        """Return all channels of a scan on the grid of the first, with notes on those that were resampled."""
         further = [*contents.channels, *(read_volume(path) for path in scan.channels)]
         images, notes = [contents.image], []
         for name, volume in zip(self.found.channels[1:], further, strict=True):
             if not contents.image.geometry.is_same(volume.geometry):
                 if not self.resample_channels:
                     raise LabelMismatch(
-                        f"The {name} of the scan in {scan.folder} lies on another grid, "
-                        f"{contents.image.geometry.difference(volume.geometry)}; register it to the scan, and have it "
-                        "brought onto that grid with --resample-channels."
+                        f"The {name} of the scan in {scan.folder} is on another grid, "
+                        f"{contents.image.geometry.difference(volume.geometry)}; register it to the scan, and resample "
+                        "it with --resample-channels."
                     )
                 volume = resample_image(volume, contents.image.geometry)
                 notes.append(f"Resampled its {name} onto the grid of its {self.found.channels[0]}.")
@@ -100,30 +100,31 @@ class ScanReader:
 
     def _case(
         self,
-        one: NumberedScan,
+        numbered: NumberedScan,
         contents: ScanContents,
         channels: Sequence[Volume],
         notes: Iterable[str],
         digests: Mapping[str, str],
     ) -> ReadCase:
-        scan, segmentation = one.scan, contents.segmentation
-        own = segmentation.own if isinstance(segmentation, OverlappingSegmentation) else None
+        """Return the case of a scan that was read."""
+        scan, segmentation = numbered.scan, contents.segmentation
+        masks = segmentation.own if isinstance(segmentation, OverlappingSegmentation) else None
         images = [_compact(volume) for volume in channels]
-        source = Source(scan.folder, scan.series_uid, scan.rtstruct, digests) if self.keeps_source else Source()
+        source = Source(scan.folder, scan.series_uid, scan.rtstruct, digests) if self.record_source else Source()
         case = Case(
             patient=scan.patient,
-            fraction=one.fraction,
-            id=one.id,
-            images=tuple(self.out / "imagesTr" / f"{one.id}_{i:04d}.nii.gz" for i in range(len(images))),
-            labels=self.out / "labelsTr" / f"{one.id}.nii.gz" if segmentation else None,
-            source=replace(source, synthetic=scan.synthetic, applicator=scan.applicator_by),
+            fraction=numbered.fraction,
+            id=numbered.id,
+            images=tuple(self.out / "imagesTr" / f"{numbered.id}_{i:04d}.nii.gz" for i in range(len(images))),
+            labels=self.out / "labelsTr" / f"{numbered.id}.nii.gz" if segmentation else None,
+            source=replace(source, synthetic=scan.synthetic, applicator=scan.applicator_source),
             geometry=contents.image.geometry,
-            volumes_cm3=_volumes(segmentation, contents.missing) if segmentation else {},
+            volumes_cm3=_volumes_cm3(segmentation, contents.missing) if segmentation else {},
             missing=contents.missing,
             overlaps=contents.overlaps,
             covered=tuple(loss.structure for loss in contents.losses if loss.covered),
-            masks=self.out / MASKS / f"{one.id}.nii.gz" if own else None,
-            masked=own.structures if own else (),
+            masks=self.out / MASKS / f"{numbered.id}.nii.gz" if masks else None,
+            masked=masks.structures if masks else (),
             unmapped=contents.unmapped,
             notes=(*contents.notes, *notes),
             applicator=scan.applicator,
@@ -133,22 +134,23 @@ class ScanReader:
         return ReadCase(case, tuple(images), segmentation)
 
 
-def _volumes(segmentation: Segmentation, missing: tuple[str, ...]) -> dict[str, float]:
+def _volumes_cm3(segmentation: Segmentation, missing: tuple[str, ...]) -> dict[str, float]:
+    """Return the volume of each structure that is not missing, with the voxels that it loses to others."""
     volumes = segmentation.volumes_cm3().items()
     return {structure: round(volume, 4) for structure, volume in volumes if structure not in missing}
 
 
 def _compact(volume: Volume) -> Volume:
-    """HU as int16 where they are whole numbers within its range, otherwise as float32."""
+    """Return HU as int16 if they are whole numbers within its range, otherwise as float32."""
     array = volume.array
     limits = np.iinfo(np.int16)
     fits = limits.min <= array.min() and array.max() <= limits.max
-    whole = array.dtype.kind in "iu" or bool((array == np.rint(array)).all())
-    return replace(volume, array=array.astype(np.int16 if fits and whole else np.float32, copy=False))
+    is_whole = array.dtype.kind in "iu" or bool((array == np.rint(array)).all())
+    return replace(volume, array=array.astype(np.int16 if fits and is_whole else np.float32, copy=False))
 
 
 def _voxel_digest(images: Sequence[Volume]) -> str:
-    """The same for the same voxels on the same grid to 0.01 mm, in whatever file they came."""
+    """Return a digest that is equal for equal voxels on equal grids (to 0.01 mm), in any file format."""
     digest = hashlib.sha256()
     for image in images:
         digest.update(str([round(spacing, 2) for spacing in image.geometry.spacing]).encode())

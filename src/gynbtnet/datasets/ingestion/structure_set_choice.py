@@ -1,11 +1,11 @@
-"""Which of several structure sets on one CT is taken.
+"""Selection of one of several structure sets on one CT.
 
-Without a rule none is: which one is right is not for a program to guess. The rules are words or patterns, applied one
+Without a rule none is selected: the program can't know which one is right. Rules are words or patterns, applied one
 after the other until one structure set is left:
 
 - ``newest``: the latest StructureSetDate and StructureSetTime; sets without a date are older than all others;
-- ``approved``: those of ApprovalStatus APPROVED;
-- anything else is a pattern, such as ``*final*``, for the file name or the StructureSetLabel; case doesn't matter.
+- ``approved``: those with the ApprovalStatus APPROVED;
+- anything else is a pattern for the file name or the StructureSetLabel, such as ``*final*``, in any case.
 """
 
 from collections.abc import Sequence
@@ -17,11 +17,11 @@ from gynbtnet.imaging.dicom.objects import code_value, dicom_errors_as_bad_input
 from gynbtnet.runtime.errors import BadInput
 
 NEWEST, APPROVED = "newest", "approved"
-_LONGEST = 16  # characters of a StructureSetLabel, value representation SH
+_MAX_LABEL_LENGTH = 16  # characters of a StructureSetLabel, value representation SH
 
 
 class AmbiguousContours(BadInput):
-    """Several structure sets are drawn on one CT, and no rule says which is meant."""
+    """Several structure sets on one CT, without a rule that selects one."""
 
 
 @dataclass(frozen=True)
@@ -34,55 +34,58 @@ class _StructureSet:
 
     @property
     def summary(self) -> str:
-        """The set in a list of them."""
-        when = f", {self.date} {self.time}".rstrip() if self.date else ", without a date"
+        """Path, label, date and approval in one phrase."""
+        date = f", {self.date} {self.time}".rstrip() if self.date else ", without a date"
         approved = ", approved" if self.approved else ""
-        return f"{self.path} (“{self.label}”{when}{approved})"
+        return f"{self.path} (“{self.label}”{date}{approved})"
 
 
-def chosen_structure_set(rtstructs: Sequence[Path], rules: Sequence[str]) -> Path:
-    """Return the one structure set that is left by ``rules``.
+def choose_structure_set(rtstructs: Sequence[Path], rules: Sequence[str]) -> Path:
+    """Return the only structure set that fits the rules.
 
     Args:
-        rtstructs: at least two, drawn on one CT.
-        rules: see the module; none refuses.
+        rtstructs: at least two structure sets on one CT.
+        rules: rules, see the module; without rules there is an error.
 
     Raises:
         AmbiguousContours: If not exactly one is left.
         BadInput: If a set can't be read.
     """
-    sets = [_structure_set(path) for path in rtstructs]
-    left = sets
+    sets = [_read_structure_set(path) for path in rtstructs]
+    candidates = sets
     for rule in rules:
-        if len(left) > 1:
-            left = _narrowed(left, rule)
-    if len(left) == 1:
-        return left[0].path
-    listed = " and ".join(one.summary for one in sets)
+        if len(candidates) > 1:
+            candidates = _filtered(candidates, rule)
+    if len(candidates) == 1:
+        return candidates[0].path
+    listed = " and ".join(item.summary for item in sets)
     if rules:
-        reason = f"and --rtstruct {','.join(rules)} leaves {len(left)} of them; expected one: choose by another rule."
+        reason = f"and --rtstruct {','.join(rules)} leaves {len(candidates)} of them. Expected one: use another rule."
     else:
         reason = (
-            "and which is meant is not known; choose with --rtstruct newest, approved, or a pattern of file name or "
-            "label, or take the others out of the folder."
+            "and it is not known which one to use. Choose with --rtstruct newest, approved, or a pattern of file name "
+            "or label, or remove the others from the folder."
         )
     raise AmbiguousContours(f"{listed} are {'both ' if len(sets) == 2 else ''}drawn on one CT, {reason}")
 
 
-def _narrowed(sets: Sequence[_StructureSet], rule: str) -> list[_StructureSet]:
+def _filtered(sets: Sequence[_StructureSet], rule: str) -> list[_StructureSet]:
+    """Return the structure sets that fit a rule."""
     if rule == APPROVED:
-        return [one for one in sets if one.approved]
+        return [item for item in sets if item.approved]
     if rule == NEWEST:
-        latest = max((one.date, one.time) for one in sets)
-        return [one for one in sets if (one.date, one.time) == latest]
+        latest = max((item.date, item.time) for item in sets)
+        return [item for item in sets if (item.date, item.time) == latest]
     pattern = rule.casefold()
-    return [one for one in sets if any(fnmatchcase(name.casefold(), pattern) for name in (one.path.name, one.label))]
+    return [
+        item for item in sets if any(fnmatchcase(name.casefold(), pattern) for name in (item.path.name, item.label))
+    ]
 
 
-def _structure_set(path: Path) -> _StructureSet:
-    wanted = ["StructureSetLabel", "StructureSetDate", "StructureSetTime", "ApprovalStatus"]
+def _read_structure_set(path: Path) -> _StructureSet:
+    keywords = ["StructureSetLabel", "StructureSetDate", "StructureSetTime", "ApprovalStatus"]
     with dicom_errors_as_bad_input(path):
-        header = read_header(path, "an RTSTRUCT", wanted)
-        date, time = (code_value(header, keyword) for keyword in wanted[1:3])
-        label = str(header.get("StructureSetLabel", "") or "").strip()[:_LONGEST]
+        header = read_header(path, "an RTSTRUCT", keywords)
+        date, time = (code_value(header, keyword) for keyword in keywords[1:3])
+        label = str(header.get("StructureSetLabel", "") or "").strip()[:_MAX_LABEL_LENGTH]
         return _StructureSet(path, label, date, time, code_value(header, "ApprovalStatus") == "APPROVED")

@@ -13,7 +13,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodF
 
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.cohorts.outliers import find_outliers
-from gynbtnet.pictures.picture import Picture, picture
+from gynbtnet.pictures.picture import Picture, render_picture
 
 MOST_STRUCTURES = 12
 """Of a cohort with more structures than this the names aren't listed and the volumes not drawn."""
@@ -63,7 +63,7 @@ def cohort_pictures(groups: Mapping[str, Cohort]) -> tuple[Picture, ...]:
     for draw, description in _panels(groups):
         figure = Figure(figsize=_PANEL_INCHES, layout="constrained")
         draw(figure, groups)
-        pictures.append(picture(figure, description, csv=_data_of(draw, groups).to_csv(index=False)))
+        pictures.append(render_picture(figure, description, csv=_data_of(draw, groups).to_csv(index=False)))
     return tuple(pictures)
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.evaluation.metrics.evaluate import Evaluation, read_prediction, read_truth
+from gynbtnet.evaluation.metrics.evaluation import Evaluation, read_prediction, read_truth
 from gynbtnet.evaluation.metrics.metrics import Score
 from gynbtnet.imaging.volume import Segmentation
 from gynbtnet.runtime.progress import track
@@ -56,7 +56,7 @@ def centroids(cohort: Cohort, predictions: Path) -> dict[str, Centroids]:
     """By case id, of the cases whose truth has the reference structure; every label map is read.
 
     Raises:
-        BadInput: as of :func:`gynbtnet.evaluation.metrics.evaluate.evaluate`.
+        BadInput: as of :func:`gynbtnet.evaluation.metrics.evaluation.evaluate`.
     """
     found = {}
     for case in track(cohort.cases, "Find centroids"):

@@ -8,7 +8,7 @@ from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.comparison.comparison import Comparison
 from gynbtnet.evaluation.comparison.folder import check_comparison_folder, write_comparison
 from gynbtnet.evaluation.comparison.settings import ComparisonSettings
-from gynbtnet.evaluation.metrics.evaluate import Evaluation
+from gynbtnet.evaluation.metrics.evaluation import Evaluation
 from gynbtnet.evaluation.metrics.metrics import Score
 from gynbtnet.evaluation.metrics.settings import ScoringSettings
 from gynbtnet.evaluation.statistics.model_tests import run_model_tests
@@ -57,7 +57,7 @@ def make_comparison(
 
     Args:
         cohort: of which the evaluated cases are some or all.
-        models: by name the folder that :func:`gynbtnet.evaluation.metrics.evaluate.evaluate` wrote.
+        models: by name the folder that :func:`gynbtnet.evaluation.metrics.evaluation.evaluate` wrote.
         ours: the model that the others are compared with; None: ``gynbtnet`` where there is one, else the first.
         from_scratch: ours without pretraining; None: ``gynbtnet-from-scratch`` where there is one.
         predictions: by model the folder of its contours; one that is left out is looked for beside the evaluation.

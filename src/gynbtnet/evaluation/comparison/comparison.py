@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.comparison.settings import ComparisonSettings
-from gynbtnet.evaluation.metrics.evaluate import Evaluation
+from gynbtnet.evaluation.metrics.evaluation import Evaluation
 from gynbtnet.evaluation.statistics.model_tests import ModelTests
 from gynbtnet.evaluation.statistics.sample_size import sample_size_notes
 

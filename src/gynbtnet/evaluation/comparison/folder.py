@@ -28,7 +28,7 @@ from gynbtnet.evaluation.reports.bland_altman import (
 )
 from gynbtnet.evaluation.reports.grouped_table import GroupedTable, latex, markdown
 from gynbtnet.evaluation.statistics.paired_values import BETTER_SIGN
-from gynbtnet.pictures.picture import picture
+from gynbtnet.pictures.picture import render_picture
 from gynbtnet.runtime.atomic_files import atomic_write, ensure_replaceable
 
 MANIFEST, SUMMARY = "comparison.json", "comparison.md"
@@ -60,7 +60,7 @@ def write_comparison(comparison: Comparison, out: Path) -> None:
         folder.mkdir()
         printed = [_write_table(table, data, folder) for table, data in _tables(comparison)]
         for name, figure, data, description in _pictures(comparison):
-            (folder / f"{name}.png").write_bytes(picture(figure, description).png)
+            (folder / f"{name}.png").write_bytes(render_picture(figure, description).png)
             data.to_csv(folder / f"{name}.csv", index=False)
         agreement_table(volume_pairs(comparison.evaluations)).to_csv(folder / f"{_VOLUMES}_limits.csv", index=False)
         (folder / SUMMARY).write_text(_summary(comparison, printed), encoding="utf-8")

@@ -10,7 +10,7 @@ from gynbtnet.evaluation.dose.pairs import dose_pairs
 from gynbtnet.evaluation.dose.score import DoseScore
 from gynbtnet.evaluation.reports.bland_altman import agreement_table, bland_altman_figure, with_differences
 from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.pictures.picture import Picture, picture
+from gynbtnet.pictures.picture import Picture, render_picture
 
 AGREEMENT_METRICS = ("D2cc", "D90")
 
@@ -63,7 +63,7 @@ def _agreement(pairs: pd.DataFrame, metric: str, synthetic: bool) -> DoseAgreeme
 
     def plot(rows: pd.DataFrame, suffix: str) -> Picture:
         figure = bland_altman_figure(rows, metric, "Gy", "synthetic data" if synthetic else "")
-        return picture(figure, f"Automatic minus manual {metric}{suffix} against their mean")
+        return render_picture(figure, f"Automatic minus manual {metric}{suffix} against their mean")
 
     panels = (
         plot(rows, f" of {names.display_name(str(structure))}")

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from gynbtnet.evaluation.dose.score import AUTOMATIC, MANUAL
 from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.pictures.picture import Picture, picture
+from gynbtnet.pictures.picture import Picture, render_picture
 
 _COLUMNS = 3
 _STYLES: dict[str, dict[str, Any]] = {
@@ -21,15 +21,14 @@ _STYLES: dict[str, dict[str, Any]] = {
 }
 _HOTTEST_PERCENT = 0.25
 _MAX_TIMES_D50 = 5
-"""A panel's dose axis ends at the dose to the hottest part of any case, or at this multiple of the largest D50 if that
-is less, since the dose near the source has no bound."""
+"""A panel's dose axis ends at most at this multiple of the largest D50, since the dose near the source has no bound."""
 
 
 def dvh_panels(curves: pd.DataFrame, *, synthetic: bool) -> tuple[Picture, ...]:
     """Return the plot of :func:`dvh_figure` as one picture per structure."""
     names = StructureNames.load()
     return tuple(
-        picture(
+        render_picture(
             dvh_figure(rows, synthetic=synthetic), f"Dose-volume histograms of {names.display_name(str(structure))}"
         )
         for structure, rows in curves.groupby("structure", sort=False)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation, Volume
-from gynbtnet.pictures.overlays import View, colour, make_view, overlay_figure
-from gynbtnet.pictures.picture import Picture, picture
+from gynbtnet.pictures.overlays import View, make_view, overlay_figure, visible_colour
+from gynbtnet.pictures.picture import Picture, render_picture
 from gynbtnet.pictures.planes import PLANES
 
 
@@ -42,6 +42,6 @@ def _overlay(title: str, caption: str, seen: View, structures: Sequence[str], na
     return CaseOverlay(
         title=title,
         caption=caption,
-        panels=tuple(picture(overlay_figure(seen, names, [name]), f"{title}, {name} plane") for name in PLANES),
-        legend=tuple((structure, colour(structure, names)) for structure in structures),
+        panels=tuple(render_picture(overlay_figure(seen, names, [name]), f"{title}, {name} plane") for name in PLANES),
+        legend=tuple((structure, visible_colour(structure, names)) for structure in structures),
     )

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.evaluation.metrics.evaluate import read_prediction, read_truth
+from gynbtnet.evaluation.metrics.evaluation import read_prediction, read_truth
 from gynbtnet.evaluation.reports.slice_stack import SliceStack, slice_stack
 from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.imaging.mask_measures import union_of_boxes
@@ -77,7 +77,7 @@ def compared_case(cohort: Cohort, case_id: str, predictions: Mapping[str, Path])
     """Read a case of ``cohort`` and its contours in each model's folder of ``predictions``.
 
     Raises:
-        BadInput: as of :func:`gynbtnet.evaluation.metrics.evaluate.evaluate`.
+        BadInput: as of :func:`gynbtnet.evaluation.metrics.evaluation.evaluate`.
     """
     case = cohort.case(case_id)
     drawn = {TRUTH: read_truth(case, cohort.structures)}

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.evaluation.metrics.evaluate import Evaluation
+from gynbtnet.evaluation.metrics.evaluation import Evaluation
 from gynbtnet.evaluation.metrics.metrics import Score
 from gynbtnet.evaluation.reports.case_selection import Rank, mean_dsc, rank_cases
 from gynbtnet.evaluation.reports.compared_case import TRUTH, ComparedCase, compared_case
 from gynbtnet.evaluation.reports.html_slices import Panel, ViewedCase
 from gynbtnet.evaluation.reports.slice_stack import SliceStack
 from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.pictures.overlays import colour
+from gynbtnet.pictures.overlays import visible_colour
 from gynbtnet.runtime.progress import track
 
 MISSED = {"none": "", "prediction": "missed", "truth": "false", "both": "absent", "unknown": "unknown"}
@@ -65,7 +65,7 @@ def example_cases(
     whole = {case_id: rank for rank, case_id in rank_cases(means)}
     by_structure = {name: rank_cases(mean_dsc(models, name)) for name in cohort.structures}
     wanted = dict.fromkeys([*whole, *(case_id for chosen in by_structure.values() for _, case_id in chosen)])
-    drawer = _Drawer(evaluations, {name: colour(name, names) for name in cohort.structures})
+    drawer = _Drawer(evaluations, {name: visible_colour(name, names) for name in cohort.structures})
     viewed: dict[str, ViewedCase] = {}
     rows: dict[str, PanelRow] = {}
     panels: dict[tuple[str, Rank], list[Panel]] = {}

@@ -10,7 +10,7 @@ from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.calibration.flag_accuracy import FlagAccuracy, flag_accuracy
 from gynbtnet.evaluation.cohorts.fraction_consistency import centroids, fraction_consistency
 from gynbtnet.evaluation.cohorts.subgroups import subgroups
-from gynbtnet.evaluation.metrics.evaluate import Evaluation
+from gynbtnet.evaluation.metrics.evaluation import Evaluation
 from gynbtnet.runtime.atomic_files import atomic_write
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from gynbtnet.evaluation.reports.training_curves import curve_figures, plotted_columns, read_log
 from gynbtnet.networks.transfer import TransferReport
-from gynbtnet.pictures.picture import Picture, picture
+from gynbtnet.pictures.picture import Picture, render_picture
 from gynbtnet.runtime.json_files import read_json
 from gynbtnet.training.flat_settings import read_flat_settings
 
@@ -51,7 +51,7 @@ def stage_report(run: Path, name: str) -> StageReport:
         facts=_facts(log),
         settings=tuple((key, "–" if value is None else str(value)) for key, value in settings.items()),
         curves=tuple(
-            picture(
+            render_picture(
                 figure,
                 f"{title} over epochs",
                 csv=log[["epoch", *columns[title]]].to_csv(index=False, lineterminator="\n"),

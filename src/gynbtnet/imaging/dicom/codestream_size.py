@@ -1,28 +1,36 @@
-"""What a compressed frame says of its own size.
+"""Image size in the header of a compressed frame.
 
-Decoders allocate what the frame asks for, and a damaged one may ask for more than there is. Its size is read before.
+Decoders allocate the size that the frame declares, and a damaged frame may declare more than the memory holds. So the
+size is checked before the frame is decoded.
 """
 
 from pydicom.uid import UID, JPEG2000TransferSyntaxes
 
 _START_OF_CODESTREAM = b"\xff\x4f\xff\x51"
-"""Of JPEG 2000: the marker SOC, and behind it always SIZ (ISO/IEC 15444-1, A.5.1)."""
+"""JPEG 2000: the marker SOC, always followed by SIZ (ISO/IEC 15444-1, A.5.1)."""
 
 _NO_FRAME_HEADERS = (0xC4, 0xC8, 0xCC)
 _STANDALONE = (0x01, *range(0xD0, 0xD9))
 
 
 def codestream_size(frame: bytes, syntax: UID) -> tuple[int, int]:
-    """Rows and columns that a JPEG, JPEG-LS or JPEG 2000 frame claims, or one of its tiles where these are larger.
+    """Return the rows and columns that a JPEG, JPEG-LS or JPEG 2000 frame declares.
+
+    Args:
+        frame: the compressed bytes.
+        syntax: transfer syntax.
+
+    Returns:
+        (rows, columns) of the frame, or of a JPEG 2000 tile if that is larger.
 
     Raises:
-        ValueError: where it has no header that says so.
+        ValueError: If the frame has no header with a size.
     """
-    return _of_jpeg_2000(frame) if syntax in JPEG2000TransferSyntaxes else _of_jpeg(frame)
+    return _jpeg_2000_size(frame) if syntax in JPEG2000TransferSyntaxes else _jpeg_size(frame)
 
 
-def _of_jpeg_2000(frame: bytes) -> tuple[int, int]:
-    start = frame.find(_START_OF_CODESTREAM)  # a file of its own has boxes before
+def _jpeg_2000_size(frame: bytes) -> tuple[int, int]:
+    start = frame.find(_START_OF_CODESTREAM)  # a JP2 file has boxes before it
     if start < 0 or len(frame) < start + 40:
         raise ValueError("no JPEG 2000 codestream")
     right, bottom, left, top, tile_width, tile_height = (
@@ -31,8 +39,8 @@ def _of_jpeg_2000(frame: bytes) -> tuple[int, int]:
     return max(bottom - top, min(tile_height, bottom)), max(right - left, min(tile_width, right))
 
 
-def _of_jpeg(frame: bytes) -> tuple[int, int]:
-    """By the frame header SOFn (ISO/IEC 10918-1, B.2.2), or SOF55 of JPEG-LS."""
+def _jpeg_size(frame: bytes) -> tuple[int, int]:
+    """Return the size in the frame header SOFn (ISO/IEC 10918-1, B.2.2), or SOF55 of JPEG-LS."""
     at = 2
     while at + 9 <= len(frame) and frame[at] == 0xFF:
         marker = frame[at + 1]

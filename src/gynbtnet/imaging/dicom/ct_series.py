@@ -1,4 +1,4 @@
-"""CT series from DICOM files."""
+"""Reading of CT series from DICOM files."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ from pydicom.dataset import Dataset
 from scipy.spatial import KDTree
 
 from gynbtnet.imaging.contours.shape_interpolation import interpolate_shapes
-from gynbtnet.imaging.dicom.ct_slice import LARGEST_HU, CTImage, matrix_size, read_ct_image
-from gynbtnet.imaging.dicom.dicomdir import is_directory_file
+from gynbtnet.imaging.dicom.ct_slice import MAX_HU, CTImage, matrix_size, read_ct_image
+from gynbtnet.imaging.dicom.dicomdir import is_dicomdir
 from gynbtnet.imaging.dicom.enhanced_ct import split_frames
-from gynbtnet.imaging.dicom.incomplete_series import NOTE, assess_completeness
+from gynbtnet.imaging.dicom.incomplete_series import POSSIBLY_SHORTER, assess_completeness
 from gynbtnet.imaging.dicom.objects import MULTI_FRAME_CT, dicom_errors_as_bad_input, read_object, uid_value
 from gynbtnet.imaging.dicom.pixel_data import decode_pixels, has_top_bit
 from gynbtnet.imaging.dicom.rtstruct_reference import read_reference
-from gynbtnet.imaging.dicom.series import FoundSeries, complete_uids, search_series
+from gynbtnet.imaging.dicom.series import FoundSeries, emptied_uids, search_series
 from gynbtnet.imaging.dicom.series_selection import select_ct
 from gynbtnet.imaging.dicom.slice_geometry import Stack, stack_slices
 from gynbtnet.imaging.dicom.slice_repairs import Repairs, interpolate_slices, shift_slices
@@ -34,26 +34,29 @@ from gynbtnet.runtime.available_memory import check_memory
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.progress import track
 
-_BYTES_A_VOXEL = 4  # in HU, of which a rescale may make floats
-_MANY_FILES = 400  # about two seconds of slices
+_BYTES_PER_VOXEL = 4  # HU may become float32
+_MANY_FILES = 400  # reading their slices takes about two seconds
 
-SAME_PLACE = 0.099
-"""mm within which two slices with the same pixels are copies; slices that are farther apart have a spacing."""
+SAME_POSITION_MM = 0.099
+"""Distance up to which two slices with the same pixels are copies; slices farther apart have a spacing."""
 
-MOST_TISSUE_PADDED = 0.05
-"""Share of the tissue that may be padding; more is body that a converter declared as padding."""
+MAX_TISSUE_PADDED = 0.05
+"""Maximum share of the tissue that may be padding; more is body that a converter declared as padding."""
 
-MOST_BEYOND_RANGE = 0.01
-"""Share of all voxels that may be above the largest HU; a few are metal."""
+MAX_BEYOND_RANGE = 0.01
+"""Maximum share of voxels above ``MAX_HU``; a few are metal."""
 
 
 @dataclass(frozen=True)
 class CTSlice:
-    """One image of a CT, to which a contour drawn on it refers.
+    """One CT image, as contours on it refer to it.
 
     Attributes:
-        z: position along the volume's z, in slices. A whole number unless the spacing was repaired.
-        frame: its number in a multi-frame object, from 1; None where the object is a single image.
+        sop_class_uid: the SOPClassUID.
+        sop_instance_uid: the SOPInstanceUID.
+        file: file that contains the image.
+        z: position along the volume's z, in planes. A whole number unless the spacing was repaired.
+        frame: frame number in a multi-frame object, from 1; None if the object is a single image.
     """
 
     sop_class_uid: str
@@ -65,13 +68,17 @@ class CTSlice:
 
 @dataclass(frozen=True)
 class CTSeries:
-    """A CT scan with what DICOM objects drawn on it must refer to.
+    """A CT scan, with the identifiers that DICOM objects on it refer to.
 
     Attributes:
-        volume: HU as int16 (float32 where a rescale slope is no whole number); z along the slice normal.
-        slices: the images as they were scanned, in the order of z.
-        notes: what was dropped or repaired, a sentence each.
-        is_shifted: whether slices were shifted within their planes, so that voxels are not where the images have them.
+        volume: HU as int16, or float32 if a rescale slope isn't a whole number; z along the slice normal.
+        series_uid: the SeriesInstanceUID.
+        study_uid: the StudyInstanceUID.
+        frame_of_reference_uid: the FrameOfReferenceUID.
+        patient_id: the PatientID.
+        slices: the scanned images, in the order of z.
+        notes: a sentence for each choice, each dropped slice and each repair.
+        is_shifted: True if slices were shifted within their planes, so that voxels and images differ in position.
     """
 
     volume: Volume
@@ -85,85 +92,101 @@ class CTSeries:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The files that hold the slices, each once."""
+        """The files that contain the slices, each once."""
         return tuple(dict.fromkeys(slice.file for slice in self.slices))
 
     def check_referable(self, *, slices: bool = True) -> None:
-        """Raise BadInput if the UIDs that an object on this CT must refer to are absent or ambiguous.
+        """Check that the UIDs to which an object on this CT must refer exist and are unique.
 
         Args:
-            slices: whether the object refers to single slices, as contours do and a dose doesn't.
+            slices: whether the object refers to single slices; contours do, a dose doesn't.
+
+        Raises:
+            BadInput: If a UID is absent, or slices share one.
         """
-        own = (self.series_uid, self.study_uid, self.frame_of_reference_uid)
-        if not all((*own, *(one.sop_instance_uid for one in self.slices))):
+        uids = (self.series_uid, self.study_uid, self.frame_of_reference_uid)
+        if not all((*uids, *(image.sop_instance_uid for image in self.slices))):
             raise BadInput(
-                f"The CT in {self.files[0].parent} lacks UIDs (of study, series, frame of reference or slices) that "
-                "contours must refer to; anonymise it by replacing UIDs, not by emptying them."
+                f"The CT in {self.files[0].parent} lacks UIDs of study, series, frame of reference or slices, which "
+                "contours must refer to. Anonymise it by replacing UIDs, not by emptying them."
             )
-        shared = _sharing([(one.sop_instance_uid, one.frame) for one in self.slices])
+        shared = _count_shared([(image.sop_instance_uid, image.frame) for image in self.slices])
         if shared and slices:
             raise BadInput(
                 f"The CT in {self.files[0].parent} has {shared} slices that share a SOPInstanceUID with another, so "
-                "that contours can't refer to one of them; anonymise it with a new UID for each slice."
+                "contours can't refer to one of them. Anonymise it with a new UID for each slice."
             )
 
     @property
-    def is_mended(self) -> bool:
-        """Whether planes of the volume were interpolated between slices."""
-        return [one.z for one in self.slices] != list(range(self.volume.geometry.shape[0]))
+    def is_repaired(self) -> bool:
+        """Return True if planes of the volume were interpolated between slices."""
+        return [image.z for image in self.slices] != list(range(self.volume.geometry.shape[0]))
 
     @cached_property
-    def places(self) -> FloatArray:
-        """Where structures may be drawn, ascending along the volume's z, in slices.
+    def slice_positions(self) -> FloatArray:
+        """Positions of slices with possible contours, ascending along the volume's z, in planes.
 
-        These are the scanned slices and, of a repaired volume, the interpolated planes that lie over half a slice from
-        each: contours were drawn there if the planning system had the missing slice.
+        These are the scanned slices and, in a repaired volume, the interpolated planes that are more than half a plane
+        away from all of them. Contours exist there if the planning system had the missing slice.
         """
-        scanned = np.asarray([one.z for one in self.slices])
+        scanned = np.asarray([image.z for image in self.slices])
         planes = np.arange(self.volume.geometry.shape[0], dtype=float)
-        apart = np.abs(planes[:, None] - scanned).min(axis=1) > 0.5
-        return np.sort(np.concatenate([scanned, planes[apart]]))
+        is_far = np.abs(planes[:, None] - scanned).min(axis=1) > 0.5
+        return np.sort(np.concatenate([scanned, planes[is_far]]))
 
     @cached_property
     def scanned(self) -> Mask:
-        """Which of the places are scanned slices; the others are interpolated planes."""
-        return np.isin(self.places, [one.z for one in self.slices])
+        """Mask (positions,) of the slice positions that were scanned; the others are interpolated planes."""
+        return np.isin(self.slice_positions, [image.z for image in self.slices])
 
-    def slice_at(self, z: float) -> int:
-        """The number of the place nearest to a position along the volume's z, in slices; see :attr:`places`."""
-        return int(np.abs(self.places - z).argmin())
+    def nearest_slice(self, z: float) -> int:
+        """Return the index of the slice position nearest to ``z``, see :attr:`slice_positions`."""
+        return int(np.abs(self.slice_positions - z).argmin())
 
-    def on_planes(self, by_place: Mask) -> Mask:
-        """A mask with one plane per place, (places, y, x), as one with a plane for each of the volume's, (z, y, x).
+    def mask_on_planes(self, mask: Mask) -> Mask:
+        """Resample a mask from the slice positions to the planes of the volume.
 
-        They are the same unless the volume was repaired. Then each plane has the shape at its own position, by
+        Both are the same unless the volume was repaired. Then each plane has the shape at its own position, by
         :func:`~gynbtnet.imaging.contours.shape_interpolation.interpolate_shapes` between the scanned slices and the
-        other places on which something is drawn.
-        """
-        if not self.is_mended:
-            return by_place
-        known = self.scanned | by_place.any(axis=(1, 2))
-        planes = np.arange(self.volume.geometry.shape[0], dtype=float)
-        return interpolate_shapes(by_place[known], self.places[known], planes, self.volume.geometry.spacing)
+        other positions with contours.
 
-    def on_slices(self, mask: Mask) -> Mask:
-        """A mask on the volume's grid, (z, y, x), as one with a plane for each scanned slice, (slices, y, x)."""
-        if not self.is_mended:
+        Args:
+            mask: (positions, y, x), one plane per slice position.
+
+        Returns:
+            Mask on the volume's grid, (z, y, x).
+        """
+        if not self.is_repaired:
             return mask
-        planes, slices = np.arange(len(mask), dtype=float), np.asarray([one.z for one in self.slices])
+        known = self.scanned | mask.any(axis=(1, 2))
+        planes = np.arange(self.volume.geometry.shape[0], dtype=float)
+        return interpolate_shapes(mask[known], self.slice_positions[known], planes, self.volume.geometry.spacing)
+
+    def mask_on_slices(self, mask: Mask) -> Mask:
+        """Resample a mask from the planes of the volume to the scanned slices.
+
+        Args:
+            mask: on the volume's grid, (z, y, x).
+
+        Returns:
+            Mask (slices, y, x), one plane per scanned slice.
+        """
+        if not self.is_repaired:
+            return mask
+        planes, slices = np.arange(len(mask), dtype=float), np.asarray([image.z for image in self.slices])
         return interpolate_shapes(mask, planes, slices, self.volume.geometry.spacing)
 
     @property
     def slice_grid(self) -> Geometry:
-        """A grid with one plane per place; of a repaired volume right within slices, not along z."""
-        return self._stacked(len(self.places))
+        """Grid with one plane per slice position; in a repaired volume correct within slices, not along z."""
+        return self._grid_of(len(self.slice_positions))
 
     @property
     def scanned_grid(self) -> Geometry:
-        """A grid with one plane per scanned slice; of a repaired volume right within slices, not along z."""
-        return self._stacked(len(self.slices))
+        """Grid with one plane per scanned slice; in a repaired volume correct within slices, not along z."""
+        return self._grid_of(len(self.slices))
 
-    def _stacked(self, planes: int) -> Geometry:
+    def _grid_of(self, planes: int) -> Geometry:
         geometry = self.volume.geometry
         return replace(geometry, shape=(planes, *geometry.shape[1:]))
 
@@ -178,14 +201,15 @@ def read_ct_series(
     """Read the CT series below ``folder``.
 
     Args:
-        folder: searched with everything below.
-        series_uid: which series to read where there are several. Left out it is the one that contours refer to, or
-            else the largest axial one, with a note.
-        repairs: which flaws to mend instead of refusing the series.
-        referred_uid: the series that contours refer to; left out, those in the folder say it where they agree.
+        folder: folder, searched with its sub-folders.
+        series_uid: SeriesInstanceUID of the series to read. By default the series that contours refer to, otherwise
+            the largest axial one, with a note.
+        repairs: faults that are repaired instead of refused.
+        referred_uid: the series that contours refer to. By default that of the structure sets in the folder, if they
+            agree.
 
     Raises:
-        BadInput: no CT, not the one named, or one that is no regular stack of readable slices.
+        BadInput: If there is no CT, the requested series doesn't exist, or it isn't a regular stack of readable slices.
     """
     series, note = select_series(folder, series_uid, referred_uid=referred_uid)
     ct = read_ct_files(series.files, repairs)
@@ -195,54 +219,61 @@ def read_ct_series(
 def select_series(
     folder: Path, series_uid: str | None = None, *, referred_uid: str | None = None
 ) -> tuple[FoundSeries, str | None]:
-    """The series that :func:`read_ct_series` reads, and a sentence on the others where size decided.
+    """Select the series that :func:`read_ct_series` reads.
 
-    A damaged file that may be a slice of the series is an error, as is a damaged DICOMDIR, which may name files that
-    are missing. Another damaged file is not.
+    Returns:
+        The series, and a sentence on the others if the size decided.
+
+    Raises:
+        BadInput: As :func:`read_ct_series`. Also if a damaged file may be a slice of the series, or a DICOMDIR is
+            damaged, since it may list files that are missing. Other damaged files are ignored.
     """
     search = search_series(folder)
-    judged = assess_completeness(search)
-    found = list(search.series)
-    directories = [one for one in search.damaged if is_directory_file(one.path)]
-    if search.damaged and (directories or not any(one.modality == "CT" for one in found)):
+    completeness = assess_completeness(search)
+    all_series = list(search.series)
+    directories = [file for file in search.damaged if is_dicomdir(file.path)]
+    if search.damaged and (directories or not any(series.modality == "CT" for series in all_series)):
         raise BadInput((directories or search.damaged)[0].reason)
-    if series_uid is None and referred_uid is None and sum(series.modality == "CT" for series in found) > 1:
-        drawn = contoured_series(found) & {series.series_uid for series in found if series.modality == "CT"}
-        referred_uid = drawn.pop() if len(drawn) == 1 else None
-    chosen, note = select_ct(found, str(folder), series_uid=series_uid, referred_uid=referred_uid)
-    if chosen in judged.incomplete:
-        raise BadInput(judged.incomplete[chosen].reason)
-    doubt = [NOTE] if chosen in judged.doubtful else []
+    if series_uid is None and referred_uid is None and sum(series.modality == "CT" for series in all_series) > 1:
+        referred = referenced_series_uids(all_series) & {
+            series.series_uid for series in all_series if series.modality == "CT"
+        }
+        referred_uid = referred.pop() if len(referred) == 1 else None
+    chosen, note = select_ct(all_series, str(folder), series_uid=series_uid, referred_uid=referred_uid)
+    if chosen in completeness.incomplete:
+        raise BadInput(completeness.incomplete[chosen].reason)
+    doubt = [POSSIBLY_SHORTER] if chosen in completeness.doubtful else []
     return chosen, " ".join([*([note] if note else []), *doubt]) or None
 
 
-def contoured_series(found: Sequence[FoundSeries]) -> set[str]:
-    """UIDs of the series that structure sets among ``found`` refer to.
+def referenced_series_uids(all_series: Sequence[FoundSeries]) -> set[str]:
+    """Return the UIDs of the series that structure sets among them refer to.
 
-    A structure set that can't be read says nothing.
+    Structure sets that can't be read are ignored.
     """
     uids: set[str] = set()
-    for path in (path for series in found for path in series.files if series.modality == "RTSTRUCT"):
+    for path in (path for series in all_series for path in series.files if series.modality == "RTSTRUCT"):
         with suppress(BadInput):
             uids.add(read_reference(path).series_uid)
     return uids
 
 
 def read_ct_files(files: Sequence[Path], repairs: Repairs | None = None) -> CTSeries:
-    """Read the slices of one CT series, given in any order, as :func:`find_series` found them.
+    """Read a CT series from its files, in any order.
 
     Args:
-        files: of the series, each with one image, or with many.
-        repairs: which flaws to mend instead of refusing the series.
+        files: files of the series, as :func:`~gynbtnet.imaging.dicom.series.find_series` found them, each with one or
+            many images.
+        repairs: faults that are repaired instead of refused.
 
     Raises:
-        BadInput: where they are no regular stack of readable CT slices of one series.
+        BadInput: If they aren't a regular stack of readable CT slices of one series.
     """
     if not files:
         raise ValueError("a CT series has files")
     where = f"The CT series in {Path(files[0]).parent}"
-    headers, images, unsigned = _read_images([Path(file) for file in files], where)
-    images, doubled = _without_doubles(images)
+    header, images, sign_notes = _read_images([Path(file) for file in files], where)
+    images, copy_notes = _without_copies(images)
     _check_padding(images, where)
     _check_range(images, where)
     stack = stack_slices(
@@ -250,7 +281,7 @@ def read_ct_files(files: Sequence[Path], repairs: Repairs | None = None) -> CTSe
     )
     check_grid(stack.geometry, where)
     check_memory(
-        prod(stack.geometry.shape) * _BYTES_A_VOXEL,
+        prod(stack.geometry.shape) * _BYTES_PER_VOXEL,
         f"{where} with its {'×'.join(map(str, stack.geometry.shape))} voxels (z, y, x)",
         "take a machine with more memory",
     )
@@ -259,28 +290,28 @@ def read_ct_files(files: Sequence[Path], repairs: Repairs | None = None) -> CTSe
     with dicom_errors_as_bad_input(Path(files[0])):
         return CTSeries(
             volume=volume,
-            series_uid=uid_value(headers, "SeriesInstanceUID"),
-            study_uid=uid_value(headers, "StudyInstanceUID"),
-            frame_of_reference_uid=uid_value(headers, "FrameOfReferenceUID"),
-            patient_id=str(headers.get("PatientID", "")),
+            series_uid=uid_value(header, "SeriesInstanceUID"),
+            study_uid=uid_value(header, "StudyInstanceUID"),
+            frame_of_reference_uid=uid_value(header, "FrameOfReferenceUID"),
+            patient_id=str(header.get("PatientID", "")),
             slices=tuple(
                 CTSlice(image.sop_class_uid, image.sop_instance_uid, image.file, float(z), image.frame)
                 for image, z in zip(images, stack.z, strict=True)
             ),
-            notes=(*unsigned, *doubled, *_shared_uids(images), *stack.notes),
-            is_shifted=bool(stack.beside.any()),
+            notes=(*sign_notes, *copy_notes, *_shared_uids(images), *stack.notes),
+            is_shifted=bool(stack.in_plane_shift.any()),
         )
 
 
 def _read_images(files: Sequence[Path], where: str) -> tuple[Dataset, list[CTImage], tuple[str, ...]]:
-    """The first header, every image in the files, and a note if any doesn't say whether its values have a sign."""
+    """Return the first header, all images in the files, and a note if PixelRepresentation is absent in any file."""
     first: Dataset | None = None
-    unsaid = 0
+    without_sign = 0
     images: list[CTImage] = []
     for path in track(files, "Reading slices") if len(files) > _MANY_FILES else files:
         with dicom_errors_as_bad_input(path):
             dataset = read_object(path, "a CT slice")
-            complete_uids(dataset)
+            dataset.update(emptied_uids(dataset))
             if first is None:
                 rows, columns = matrix_size(dataset, path)
                 frames = len(files) * max(1, int(dataset.get("NumberOfFrames") or 1))
@@ -291,7 +322,7 @@ def _read_images(files: Sequence[Path], where: str) -> tuple[Dataset, list[CTIma
                 )
             first = first or dataset
             if dataset.get("PixelRepresentation") is None:
-                unsaid += 1
+                without_sign += 1
                 dataset.PixelRepresentation = 0
                 dataset.PixelRepresentation = int(has_top_bit(dataset, _pixel_shape(dataset, path), path))
             for keyword in ("SeriesInstanceUID", "FrameOfReferenceUID"):
@@ -305,70 +336,68 @@ def _read_images(files: Sequence[Path], where: str) -> tuple[Dataset, list[CTIma
                 images.append(read_ct_image(dataset, decode_pixels(dataset, matrix_size(dataset, path), path), path))
     assert first is not None
     note = (
-        f"{unsaid} of {len(files)} file(s) have no PixelRepresentation; values with the highest bit were read as "
-        "negative, all others as they are."
+        f"{without_sign} of {len(files)} file(s) have no PixelRepresentation; values with the highest bit were read as "
+        "negative, all others unchanged."
     )
-    return first, images, (note,) if unsaid else ()
+    return first, images, (note,) if without_sign else ()
 
 
 def _pixel_shape(dataset: Dataset, path: Path) -> tuple[int, ...]:
-    """(rows, columns), or (frames, rows, columns)."""
+    """Return (rows, columns), or (frames, rows, columns) of a multi-frame object."""
     frames = (len(dataset.PerFrameFunctionalGroupsSequence),) if dataset.get("SOPClassUID") in MULTI_FRAME_CT else ()
     return (*frames, *matrix_size(dataset, path))
 
 
 def _check_padding(images: Sequence[CTImage], where: str) -> None:
-    """Raise BadInput if padding would turn more than ``MOST_TISSUE_PADDED`` of the tissue to air."""
-    counts = np.asarray([image.tissue_padded() for image in images])
+    """Raise BadInput if padding would turn more than ``MAX_TISSUE_PADDED`` of the tissue into air."""
+    counts = np.asarray([image.count_padded_tissue() for image in images])
     padded, tissue = (int(count) for count in counts.sum(axis=0))
-    if padded > MOST_TISSUE_PADDED * tissue:
+    if padded > MAX_TISSUE_PADDED * tissue:
         low, high = next(image.padding for image in images if image.padding)
         values = f"{low}" if low == high else f"{low} to {high}"
         raise BadInput(
             f"{where} declares the stored value(s) {values} as padding (PixelPaddingValue), which are "
-            f"{padded / tissue:.0%} of its tissue; expected values outside of the body: remove PixelPaddingValue from "
-            "the files, or export them again."
+            f"{padded / tissue:.0%} of its tissue; expected values outside the body. Remove PixelPaddingValue from the "
+            "files, or export them again."
         )
 
 
 def _check_range(images: Sequence[CTImage], where: str) -> None:
-    """Raise BadInput if more voxels than ``MOST_BEYOND_RANGE`` have values that no tissue or metal has."""
-    beyond, voxels = sum(image.beyond_range() for image in images), sum(image.stored.size for image in images)
-    if beyond > MOST_BEYOND_RANGE * voxels:
+    """Raise BadInput if more than ``MAX_BEYOND_RANGE`` of the voxels have values above those of tissue and metal."""
+    beyond, voxels = sum(image.count_beyond_range() for image in images), sum(image.stored.size for image in images)
+    if beyond > MAX_BEYOND_RANGE * voxels:
         raise BadInput(
-            f"{where} has {beyond / voxels:.0%} of its voxels above {LARGEST_HU} HU; expected HU: its values are "
+            f"{where} has {beyond / voxels:.0%} of its voxels above {MAX_HU} HU; expected HU: its values are "
             "probably negative and marked as unsigned (PixelRepresentation 0), export it again."
         )
 
 
 def _shared_uids(images: Sequence[CTImage]) -> tuple[str, ...]:
-    """A note if images share a SOPInstanceUID."""
-    shared = _sharing([(image.sop_instance_uid, image.frame) for image in images])
+    """Return a note if images share a SOPInstanceUID."""
+    shared = _count_shared([(image.sop_instance_uid, image.frame) for image in images])
     if not shared:
         return ()
-    note = (
-        f"{shared} slices share a SOPInstanceUID with another, so that no RTSTRUCT or SEG can be written on the scan."
-    )
+    note = f"{shared} slices share a SOPInstanceUID with another, so no RTSTRUCT or SEG can be written for the scan."
     return (note,)
 
 
-def _sharing(identities: Sequence[tuple[str, int | None]]) -> int:
-    """How many images have an identity that another one has too; empty UIDs don't count."""
-    counts = Counter(one for one in identities if one[0])
+def _count_shared(identities: Sequence[tuple[str, int | None]]) -> int:
+    """Count the images whose identity (UID, frame) another image has too; empty UIDs don't count."""
+    counts = Counter((uid, frame) for uid, frame in identities if uid)
     return sum(count for count in counts.values() if count > 1)
 
 
-def _without_doubles(images: Sequence[CTImage]) -> tuple[list[CTImage], tuple[str, ...]]:
-    """The images without copies: the same pixels at the same place, which exporters round differently."""
-    places = np.asarray([image.plane.position for image in images])
-    near = KDTree(places).query_ball_point(places, SAME_PLACE)
+def _without_copies(images: Sequence[CTImage]) -> tuple[list[CTImage], tuple[str, ...]]:
+    """Return the images without copies: the same pixels at the same position, which exporters round differently."""
+    positions = np.asarray([image.plane.position for image in images])
+    near = KDTree(positions).query_ball_point(positions, SAME_POSITION_MM)
     dropped: set[int] = set()
     for number, image in enumerate(images):
         earlier = (images[other] for other in near[number] if other < number and other not in dropped)
-        if any(_is_parallel(image, other) and image.same_pixels(other) for other in earlier):
+        if any(_is_parallel(image, other) and image.has_same_pixels(other) for other in earlier):
             dropped.add(number)
     rest = [image for number, image in enumerate(images) if number not in dropped]
-    return rest, (f"Dropped {len(dropped)} slice(s) that were there twice, with the same pixels.",) if dropped else ()
+    return rest, (f"Dropped {len(dropped)} duplicate slice(s) with the same pixels.",) if dropped else ()
 
 
 def _is_parallel(image: CTImage, other: CTImage) -> bool:
@@ -376,12 +405,12 @@ def _is_parallel(image: CTImage, other: CTImage) -> bool:
 
 
 def _hounsfield_units(images: Sequence[CTImage], stack: Stack) -> npt.NDArray[Any]:
-    """The voxels in HU (z, y, x)."""
-    kind = np.int16 if all(image.is_whole for image in images) else np.float32
-    slices = np.empty((len(images), *stack.geometry.shape[1:]), kind)
-    for image, target in zip(images, slices, strict=True):
-        image.write_hounsfield_units(target)
-    if stack.beside.any():
-        slices = shift_slices(slices, stack.beside)
+    """Return the voxels in HU (z, y, x)."""
+    dtype = np.int16 if all(image.has_integer_hu for image in images) else np.float32
+    slices = np.empty((len(images), *stack.geometry.shape[1:]), dtype)
+    for target, image in zip(slices, images, strict=True):
+        target[...] = image.hounsfield_units()
+    if stack.in_plane_shift.any():
+        slices = shift_slices(slices, stack.in_plane_shift)
     count = stack.geometry.shape[0]
     return slices if np.array_equal(stack.z, np.arange(count)) else interpolate_slices(slices, stack.z, count)

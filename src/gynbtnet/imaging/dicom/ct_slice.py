@@ -1,4 +1,4 @@
-"""Single images of a CT: what their headers say, and their pixels."""
+"""Single CT images: header values and pixels."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,31 +17,36 @@ from gynbtnet.imaging.dicom.slice_geometry import SlicePlane
 from gynbtnet.imaging.volume import AIR
 from gynbtnet.runtime.errors import BadInput
 
-LARGEST_MATRIX = 4096
-"""Rows and columns of an image; scanners make up to 2048."""
+MAX_MATRIX = 4096
+"""Maximum number of rows and columns; scanners produce up to 2048."""
 
-_LARGEST_RESCALE = 1e6
-"""Of slope and intercept; more is damage."""
+_MAX_RESCALE = 1e6
+"""Maximum of slope and intercept; more indicates damage."""
 
-HOUNSFIELD = {"", "HU", "HOUNSFIELD", "HOUNSFIELD UNIT", "HOUNSFIELD UNITS"}
-"""Rescale types in capitals that mean HU; a CT that names none is in HU (PS3.3 C.8.2.1.1.2)."""
+HU_RESCALE_TYPES = {"", "HU", "HOUNSFIELD", "HOUNSFIELD UNIT", "HOUNSFIELD UNITS"}
+"""Rescale types in capitals that mean HU; a CT without one is in HU (PS3.3 C.8.2.1.1.2)."""
 
-LARGEST_HU = int(np.iinfo(np.int16).max)
-"""What is above is cut to it; metal on an extended scale reaches 31,000."""
+MAX_HU = int(np.iinfo(np.int16).max)
+"""Higher values are clipped to it; metal on an extended scale reaches 31,000."""
 
-TISSUE = (-300, 2000)
-"""HU of soft tissue, fat and bone: the body without its air, contrast medium and metal."""
+TISSUE_HU = (-300, 2000)
+"""HU range of soft tissue, fat and bone: the body without air, contrast medium and metal."""
 
 
 @dataclass(frozen=True, eq=False)
 class CTImage:
-    """One image as it lies on disk.
+    """One CT image as stored.
 
     Attributes:
-        frame: its number in a multi-frame object, from 1; None where the object is a single image.
-        stored: the pixels as stored, (rows, columns).
-        slope, intercept: of the rescale to HU.
-        padding: lowest and highest stored value that stands for "no measurement".
+        file: file that contains the image.
+        frame: frame number in a multi-frame object, from 1; None if the object is a single image.
+        sop_class_uid: the SOPClassUID.
+        sop_instance_uid: the SOPInstanceUID.
+        plane: position and orientation.
+        stored: pixels as stored, (rows, columns).
+        slope: slope of the rescale to HU.
+        intercept: intercept of the rescale to HU.
+        padding: lowest and highest stored value that means "no measurement"; None if there is none.
     """
 
     file: Path
@@ -54,43 +59,43 @@ class CTImage:
     intercept: float
     padding: tuple[int, int] | None
 
-    def same_pixels(self, other: "CTImage") -> bool:
-        """Whether both show the same, however it is stored."""
+    def has_same_pixels(self, other: "CTImage") -> bool:
+        """Check if both images have equal HU, even if they are stored differently."""
         if self.stored.shape != other.stored.shape:
             return False
         if (self.slope, self.intercept) == (other.slope, other.intercept):
             return np.array_equal(self.stored, other.stored)
-        here, there = (one.stored * np.float64(one.slope) + one.intercept for one in (self, other))
-        return np.array_equal(here, there)
+        hu, other_hu = (image.stored * np.float64(image.slope) + image.intercept for image in (self, other))
+        return np.array_equal(hu, other_hu)
 
     @property
-    def is_whole(self) -> bool:
-        """Whether all its HU are whole numbers."""
+    def has_integer_hu(self) -> bool:
+        """Return True if all HU are whole numbers."""
         return self.slope.is_integer() and self.intercept.is_integer()
 
-    def tissue_padded(self) -> tuple[int, int]:
-        """Voxels of tissue that the padding turns to air, and all voxels of tissue, by HU without the padding."""
+    def count_padded_tissue(self) -> tuple[int, int]:
+        """Count the tissue voxels that padding turns to air, and all tissue voxels, by HU without the padding."""
         if self.padding is None:
             return 0, 0
-        ends = sorted((one - self.intercept) / self.slope for one in TISSUE)
+        ends = sorted((hu - self.intercept) / self.slope for hu in TISSUE_HU)
         tissue = (self.stored >= ends[0]) & (self.stored <= ends[1])
         padded = (self.stored >= self.padding[0]) & (self.stored <= self.padding[1])
         return int(np.count_nonzero(tissue & padded)), int(np.count_nonzero(tissue))
 
-    def beyond_range(self) -> int:
-        """Voxels above ``LARGEST_HU`` that are no padding."""
+    def count_beyond_range(self) -> int:
+        """Count the voxels above ``MAX_HU`` that are not padding."""
         ends = [float(end) * self.slope + self.intercept for end in (self.stored.min(), self.stored.max())]
-        if max(ends) <= LARGEST_HU:
+        if max(ends) <= MAX_HU:
             return 0
-        beyond = self.stored * np.float64(self.slope) + self.intercept > LARGEST_HU
+        beyond = self.stored * np.float64(self.slope) + self.intercept > MAX_HU
         if self.padding is not None:
             beyond &= (self.stored < self.padding[0]) | (self.stored > self.padding[1])
         return int(np.count_nonzero(beyond))
 
-    def write_hounsfield_units(self, into: npt.NDArray[Any]) -> None:
-        """Write HU (rows, columns) into ``into``; padding and whatever is below air become air."""
+    def hounsfield_units(self) -> npt.NDArray[Any]:
+        """Return HU (rows, columns); padding and everything below air become air."""
         values: npt.NDArray[Any]
-        if not self.is_whole:
+        if not self.has_integer_hu:
             values = self.stored.astype(np.float32) * np.float32(self.slope) + np.float32(self.intercept)
         elif self.slope != 1:
             values = self.stored.astype(np.int64) * int(self.slope) + int(self.intercept)
@@ -100,16 +105,22 @@ class CTImage:
         if self.padding is not None:
             low, high = self.padding
             values[(self.stored >= low) & (self.stored <= high)] = AIR
-        np.clip(values, AIR, LARGEST_HU, out=into, casting="unsafe")
+        return values.clip(AIR, MAX_HU)
 
 
 def read_ct_image(
     header: Mapping[str, Any] | Dataset, stored: npt.NDArray[Any], path: Path, frame: int | None = None
 ) -> CTImage:
-    """The image that a header, or what is known of a frame, describes.
+    """Return the image that a header describes.
+
+    Args:
+        header: header of the image, or the attributes of a frame.
+        stored: pixels as stored, (rows, columns).
+        path: its file, for messages.
+        frame: frame number in a multi-frame object, from 1.
 
     Raises:
-        BadInput: If a value is absent or can't be, or the values are not HU.
+        BadInput: If a value is absent or impossible, or the values are not HU.
     """
     position = number_values(header, "ImagePositionPatient", 3, path)
     orientation = number_values(header, "ImageOrientationPatient", 6, path)
@@ -117,15 +128,15 @@ def read_ct_image(
     if min(spacing) <= 0:
         raise BadInput(f"{path} has a PixelSpacing of {spacing}; expected two positive lengths in mm: export it again.")
     slope, intercept = (number_values(header, keyword, 1, path)[0] for keyword in ("RescaleSlope", "RescaleIntercept"))
-    if slope == 0 or max(abs(slope), abs(intercept)) > _LARGEST_RESCALE:
+    if slope == 0 or max(abs(slope), abs(intercept)) > _MAX_RESCALE:
         raise BadInput(
-            f"{path} has a RescaleSlope of {slope:g} and a RescaleIntercept of {intercept:g}, which make no HU; "
-            "export the CT series again."
+            f"{path} has a RescaleSlope of {slope:g} and a RescaleIntercept of {intercept:g}, which don't convert to "
+            "HU; export the CT series again."
         )
     kind = rescale_type(header)
-    if kind not in HOUNSFIELD:
+    if kind not in HU_RESCALE_TYPES:
         raise BadInput(
-            f"{path} has the RescaleType {kind[:16]}, a map of something else than HU; expected HU: export the CT "
+            f"{path} has the RescaleType {kind[:16]}, a map of values other than HU; expected HU: export the CT "
             "series itself, or name it with --series."
         )
     rows, columns = stored.shape
@@ -145,36 +156,37 @@ def read_ct_image(
 
 
 def rescale_type(header: Mapping[str, Any] | Dataset) -> str:
-    """The RescaleType in capitals; empty if the header has none."""
-    found = header.get("RescaleType")
-    values = [found] if isinstance(found, str) or found is None else list(found)
+    """Return the RescaleType in capitals; empty if the header has none."""
+    element = header.get("RescaleType")
+    values = [element] if isinstance(element, str) or element is None else list(element)
     return (
-        " ".join("".join(one if one.isprintable() else " " for one in str(value or "")) for value in values)
+        " ".join(
+            "".join(character if character.isprintable() else " " for character in str(value or "")) for value in values
+        )
         .strip()
         .upper()
     )
 
 
 def matrix_size(header: Dataset, path: Path) -> tuple[int, int]:
-    """Rows and columns.
+    """Return the number of rows and columns.
 
     Raises:
-        BadInput: where they are absent or absurd.
+        BadInput: If they are absent or impossible.
     """
     rows, columns = (int(number_values(header, keyword, 1, path)[0]) for keyword in ("Rows", "Columns"))
-    if not (1 <= rows <= LARGEST_MATRIX and 1 <= columns <= LARGEST_MATRIX):
+    if not (1 <= rows <= MAX_MATRIX and 1 <= columns <= MAX_MATRIX):
         raise BadInput(
-            f"{path} says that it has {rows} rows and {columns} columns; expected 1 to {LARGEST_MATRIX}: "
-            "export it again."
+            f"{path} declares {rows} rows and {columns} columns; expected 1 to {MAX_MATRIX}: export it again."
         )
     return rows, columns
 
 
 def number_values(header: Mapping[str, Any] | Dataset, keyword: str, count: int, path: Path) -> tuple[float, ...]:
-    """A header's value as ``count`` finite numbers.
+    """Return the values of a header element as ``count`` finite numbers.
 
     Raises:
-        BadInput: where it is none.
+        BadInput: If the element is absent or has other values.
     """
     try:
         values = tuple(float(value) for value in _values(header, keyword))
@@ -186,14 +198,14 @@ def number_values(header: Mapping[str, Any] | Dataset, keyword: str, count: int,
 
 
 def _values(header: Mapping[str, Any] | Dataset, keyword: str) -> Iterable[Any]:
-    """A header's values. Decimal strings stay text: pydicom makes an object of every number, at twice the cost."""
+    """Return the values of a header element; decimal strings stay text, since pydicom's objects double the time."""
     if isinstance(header, Dataset):
         element: object = header.get_item(keyword)
         if isinstance(element, RawDataElement) and dictionary_VR(element.tag) == "DS" and element.value:
             text = bytes(element.value)
             return [] if b"_" in text else text.rstrip(b" \0").split(b"\\")  # Python reads "1_0" as 10
-    found: Any = header.get(keyword)
-    return found if isinstance(found, Iterable | MultiValue) else [found]
+    value: Any = header.get(keyword)
+    return value if isinstance(value, Iterable | MultiValue) else [value]
 
 
 def _padding(header: Mapping[str, Any] | Dataset) -> tuple[int, int] | None:

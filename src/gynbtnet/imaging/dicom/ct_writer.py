@@ -1,4 +1,4 @@
-"""A volume written as a DICOM CT series."""
+"""Writing of a volume as a DICOM CT series."""
 
 from pathlib import Path
 
@@ -13,14 +13,25 @@ from gynbtnet.runtime.atomic_files import atomic_write
 def write_ct_series(
     volume: Volume, folder: Path, *, patient_id: str, study_description: str, series_description: str, seed: int
 ) -> CTSeries:
-    """Write HU as one CT file a slice into ``folder``, in its place if it exists, and read the series back.
+    """Write a CT series with one file per slice, and read it back.
 
-    HU are rounded; everything below -1024 becomes -1024. UIDs follow from the seed and the words, so that the same call
-    gives the same bytes. Descriptions are written as given: who writes a synthetic scan says so in them. A left-handed
-    volume comes back with z reversed, since a CT series is read along the normal of its slices.
+    HU are rounded; values below -1024 become -1024. UIDs follow from the seed and the texts, so that the same call
+    writes the same bytes. A left-handed volume is returned with z reversed, since a CT series is read along the normal
+    of its slices.
+
+    Args:
+        volume: HU (z, y, x).
+        folder: folder to write; an existing one is replaced.
+        patient_id: PatientID and PatientName.
+        study_description: the StudyDescription.
+        series_description: the SeriesDescription. The caller marks a synthetic scan in the descriptions.
+        seed: seed of the UIDs.
+
+    Returns:
+        The series as read from the files.
 
     Raises:
-        ValueError: where the volume has a single slice or holds values that are not finite.
+        ValueError: If the volume has a single slice, or values that are not finite.
     """
     if len(volume.array) < 2 or not np.isfinite(volume.array).all():
         raise ValueError("a CT series needs at least two slices and finite HU")

@@ -1,4 +1,4 @@
-"""DICOM files that can't be used, and what is left of their headers."""
+"""Damaged DICOM files and the readable part of their headers."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ from pydicom.uid import UID
 
 from gynbtnet.imaging.dicom.objects import (
     CT_IMAGE,
+    HEAD_LENGTH,
     MULTI_FRAME_CT,
     RT_DOSE,
     RT_PLAN,
@@ -19,9 +20,6 @@ from gynbtnet.imaging.dicom.objects import (
     uid_value,
 )
 from gynbtnet.runtime.errors import BadInput
-
-PREFIX = 132
-"""Bytes of the preamble and the mark DICM (PS3.10 7.1)."""
 
 _GROUP_LENGTH = 12  # bytes of the element that holds the length of the file meta information
 _NAMED_DICOM = {".dcm", ".dicom", ".ima"}
@@ -32,13 +30,16 @@ _IDENTITY += [Tag(keyword) for keyword in ("StudyInstanceUID", "SeriesInstanceUI
 
 @dataclass(frozen=True)
 class DamagedFile:
-    """A file that should be DICOM and can't be used.
+    """A file that should be DICOM and can't be read.
 
     Attributes:
         path: the file.
-        reason: what is wrong with it, a sentence.
-        sop_class_uid, sop_instance_uid, patient_id, study_uid, series_uid: what its header still says; empty if
-            unknown.
+        reason: a sentence with the fault and the remedy.
+        sop_class_uid: SOPClassUID in the readable part of its header; empty if unknown.
+        sop_instance_uid: SOPInstanceUID, likewise.
+        patient_id: PatientID, likewise.
+        study_uid: StudyInstanceUID, likewise.
+        series_uid: SeriesInstanceUID, likewise.
     """
 
     path: Path
@@ -50,9 +51,9 @@ class DamagedFile:
     series_uid: str = ""
 
     @classmethod
-    def of(cls, path: Path, error: BadInput) -> "DamagedFile":
-        """Describe a file by what can still be read of it."""
-        header, meta = _rest(path)
+    def from_error(cls, path: Path, error: BadInput) -> "DamagedFile":
+        """Describe a file by the error and by the readable part of its header."""
+        header, meta = _readable_header(path)
         return cls(
             path,
             str(error),
@@ -64,52 +65,54 @@ class DamagedFile:
         )
 
     @property
-    def may_be_ct(self) -> bool:
-        """Whether it may be a CT slice: it says so, or it doesn't say what it is."""
-        return self.may_be(CT_IMAGE, *MULTI_FRAME_CT)
+    def is_possibly_ct(self) -> bool:
+        """Return True if the file may be a CT slice, see :meth:`is_possibly`."""
+        return self.is_possibly(CT_IMAGE, *MULTI_FRAME_CT)
 
-    def may_be(self, *sop_classes: UID) -> bool:
-        """Whether it may be an object of one of these classes: it says so, or it doesn't say what it is."""
+    def is_possibly(self, *sop_classes: UID) -> bool:
+        """Check if the file may be an object of one of these classes: its class is one of them, or unknown."""
         known = UID(self.sop_class_uid)
         return known in sop_classes or not known.is_valid or known.name == known
 
 
-def has_more_than_header(sop_class_uid: str) -> bool:
-    """Whether every object of this class has elements of group 3000 or above: contours, a dose, a plan or pixels."""
+def has_content_after_header(sop_class_uid: str) -> bool:
+    """Check if all objects of a class have elements of group 3000 or above: contours, a dose, a plan or pixels."""
     name = UID(sop_class_uid).name
     return sop_class_uid in _RADIOTHERAPY or name.endswith(" Image Storage")
 
 
-def end_of_meta(meta: Dataset) -> int:
-    """Where the file meta information ends by its own length, in bytes from the start of the file."""
-    return PREFIX + _GROUP_LENGTH + int(meta.get("FileMetaInformationGroupLength", 0))
+def file_meta_end(meta: Dataset) -> int:
+    """Return the end of the file meta information by its own length, in bytes from the start of the file."""
+    return HEAD_LENGTH + _GROUP_LENGTH + int(meta.get("FileMetaInformationGroupLength", 0))
 
 
-def was_dicom(path: Path, start: bytes) -> bool:
-    """Whether a file without DICOM's mark is one by its name, or consists of zeros under a name without an ending.
+def is_dicom_by_name(path: Path, start: bytes) -> bool:
+    """Check if a file without the prefix DICM should be DICOM.
+
+    Its name is that of a DICOM file, or it consists of zeros and its name has no suffix.
 
     Args:
         path: the file.
-        start: its first ``PREFIX`` bytes.
+        start: its first ``HEAD_LENGTH`` bytes.
     """
     suffix = path.suffix.lower()
-    if path.name.startswith("."):  # what an operating system keeps next to its files
+    if path.name.startswith("."):  # files of the operating system
         return False
     nameless = not suffix or suffix[1:].isdigit()
-    return suffix in _NAMED_DICOM or (nameless and len(start) < PREFIX and not any(start))
+    return suffix in _NAMED_DICOM or (nameless and len(start) < HEAD_LENGTH and not any(start))
 
 
-def _rest(path: Path) -> tuple[Dataset, Dataset]:
-    """What can be read of a header and of its file meta information; a value that was cut is left out."""
+def _readable_header(path: Path) -> tuple[Dataset, Dataset]:
+    """Return the readable part of a header and of its file meta information, without values that were cut."""
     header, meta = Dataset(), Dataset()
     with lenient_pydicom():
         try:
             meta = read_file_meta_info(path)
-            if path.stat().st_size < end_of_meta(meta):
-                del meta[max(meta.keys())]  # the one that was cut
+            if path.stat().st_size < file_meta_end(meta):
+                del meta[max(meta.keys())]  # the value that was cut
             with path.open("rb") as file:
                 header = read_partial(file, stop_when=_is_past_identity, specific_tags=list(_IDENTITY))
-        except Exception:  # pydicom raises anything at all on damaged bytes; the caller has the reason
+        except Exception:  # pydicom raises any exception on damaged bytes; the caller has the reason
             pass
         return _whole_values(header), _whole_values(meta)
 

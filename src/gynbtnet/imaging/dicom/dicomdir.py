@@ -9,32 +9,32 @@ from gynbtnet.imaging.dicom.objects import read_object
 from gynbtnet.runtime.errors import BadInput
 
 
-def is_directory_file(path: Path) -> bool:
-    """Whether a file is a DICOMDIR, by its name (PS3.10 8.6)."""
+def is_dicomdir(path: Path) -> bool:
+    """Check by its name if a file is a DICOMDIR (PS3.10 8.6)."""
     return path.name.upper() == "DICOMDIR"
 
 
-def find_absent_files(directories: Iterable[Path]) -> dict[str, tuple[Path, ...]]:
-    """By SeriesInstanceUID, the files that DICOMDIRs name and that are not there.
+def find_missing_files(directories: Iterable[Path]) -> dict[str, tuple[Path, ...]]:
+    """Return the files that DICOMDIRs list but that don't exist, by SeriesInstanceUID.
 
     Raises:
-        BadInput: where a DICOMDIR is damaged.
+        BadInput: If a DICOMDIR is damaged.
     """
-    absent: dict[str, list[Path]] = {}
+    missing: dict[str, list[Path]] = {}
     for directory in directories:
         contents = read_object(directory, "a DICOMDIR")
         try:
             records = list(contents.get("DirectoryRecordSequence") or ())
             for series_uid, path in _files(records, directory.parent):
                 if not path.is_file():
-                    absent.setdefault(series_uid, []).append(path)
-        except Exception as error:  # pydicom raises anything at all on damaged bytes
+                    missing.setdefault(series_uid, []).append(path)
+        except Exception as error:  # pydicom raises any exception on damaged bytes
             raise BadInput(f"{directory} can't be parsed, it is damaged or cut short; copy it again.") from error
-    return {series_uid: tuple(paths) for series_uid, paths in absent.items()}
+    return {series_uid: tuple(paths) for series_uid, paths in missing.items()}
 
 
 def _files(records: Iterable[Dataset], folder: Path) -> Iterable[tuple[str, Path]]:
-    """Series and file of every image; a series' record stands before those of its images, as writers order them."""
+    """Yield series and file of every image; the record of a series precedes those of its images, as writers do."""
     series_uid = ""
     for record in records:
         kind = record.get("DirectoryRecordType")

@@ -1,4 +1,4 @@
-"""The pixels of a DICOM image as stored, whatever their compression."""
+"""Pixel values of a DICOM image as stored, from any supported compression."""
 
 import os
 import tempfile
@@ -28,42 +28,49 @@ from gynbtnet.imaging.dicom.codestream_size import codestream_size
 from gynbtnet.runtime.errors import BadInput
 
 _DECODED_BY_GDCM = (JPEGLossless, JPEGLosslessSV1, JPEGExtended12Bit)
-"""pydicom's own decoder for these is under the GPL; the one in SimpleITK isn't."""
+"""Transfer syntaxes whose decoder for pydicom is under the GPL; SimpleITK's decoder isn't."""
 
 _LIBJPEG_ON_DAMAGE = (b"Corrupt JPEG data", b"Premature end of JPEG", b"Unsupported marker", b"Must downscale")
-_SAY_THEIR_SIZE = (*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes, *JPEG2000TransferSyntaxes)
+_WITH_CODESTREAM_SIZE = (*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes, *JPEG2000TransferSyntaxes)
 _RESCALE = ("RescaleSlope", "RescaleIntercept", "RescaleType")
 _NATIVE = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 
 
 def decode_pixels(dataset: Dataset, shape: tuple[int, ...], path: Path) -> npt.NDArray[Any]:
-    """The values as stored, of ``shape``: (rows, columns), or (frames, rows, columns).
+    """Return the pixel values as stored.
+
+    Args:
+        dataset: the image.
+        shape: expected shape, (rows, columns) or (frames, rows, columns).
+        path: its file, for messages.
 
     Raises:
-        BadInput: where they can't be decoded, or are of another shape.
+        BadInput: If the pixels can't be decoded, or have another shape.
     """
     try:
         syntax = dataset.file_meta.TransferSyntaxUID
         if syntax in _NATIVE and (native := _native(dataset, shape)) is not None:
             return native
-        frames = _checked_frames(dataset, shape) if syntax in _SAY_THEIR_SIZE else []
+        frames = _checked_frames(dataset, shape) if syntax in _WITH_CODESTREAM_SIZE else []
         stored = _by_gdcm(dataset, frames) if syntax in _DECODED_BY_GDCM else pixel_array(dataset, raw=True)
-    except Exception as error:  # the decoders raise anything at all
+    except Exception as error:  # decoders raise any exception
         raise BadInput(
             f"The pixels of {path} can't be decoded ({type(error).__name__}: damaged, or an unsupported "
             "compression); export the series uncompressed."
         ) from error
     if stored.shape != shape:
-        raise BadInput(f"{path} holds pixels of shape {stored.shape}; expected grey ones of {shape}: export it again.")
+        raise BadInput(
+            f"{path} holds pixels of shape {stored.shape}; expected greyscale pixels of shape {shape}: export it again."
+        )
     return stored
 
 
 def has_top_bit(dataset: Dataset, shape: tuple[int, ...], path: Path) -> bool:
-    """Whether any value has its highest stored bit, and is negative if the image is signed.
+    """Check if any value has its highest stored bit set, and would be negative in a signed image.
 
     Args:
-        dataset: an image that says that it is unsigned.
-        shape: as :func:`decode_pixels` has it.
+        dataset: an image marked as unsigned.
+        shape: as in :func:`decode_pixels`.
         path: its file, for messages.
 
     Raises:
@@ -73,16 +80,16 @@ def has_top_bit(dataset: Dataset, shape: tuple[int, ...], path: Path) -> bool:
 
 
 def _native(dataset: Dataset, shape: tuple[int, ...]) -> npt.NDArray[Any] | None:
-    """Sixteen bits a pixel and all of them used, as nearly every CT is stored: a view of the file's bytes."""
-    described = (dataset.BitsAllocated, dataset.BitsStored, dataset.get("SamplesPerPixel", 1))
+    """Return a view of the file's bytes if the 16 bits of a pixel are all used, as in nearly every CT; else None."""
+    layout = (dataset.BitsAllocated, dataset.BitsStored, dataset.get("SamplesPerPixel", 1))
     length = 2 * int(np.prod(shape))
-    if described != (16, 16, 1) or len(dataset.PixelData) != length:
+    if layout != (16, 16, 1) or len(dataset.PixelData) != length:
         return None
     return np.frombuffer(dataset.PixelData, "<i2" if dataset.PixelRepresentation else "<u2").reshape(shape)
 
 
 def _checked_frames(dataset: Dataset, shape: tuple[int, ...]) -> list[bytes]:
-    """The compressed frames; ValueError where one claims another size than the image."""
+    """Return the compressed frames; ValueError if one declares another size than the image."""
     count = shape[0] if len(shape) == 3 else 1
     frames = list(generate_frames(dataset.PixelData, number_of_frames=count))
     for frame in frames:
@@ -93,10 +100,10 @@ def _checked_frames(dataset: Dataset, shape: tuple[int, ...]) -> list[bytes]:
 
 
 def _by_gdcm(dataset: Dataset, frames: list[bytes]) -> npt.NDArray[Any]:
-    """Through SimpleITK, from a copy with nothing but the pixels: it would apply a rescale.
+    """Decode through SimpleITK, from a copy that holds only the pixels, since SimpleITK would apply a rescale.
 
-    The frames are encapsulated anew: where the length of a damaged fragment is wrong, GDCM takes what comes next for
-    the next length, and asks for gigabytes.
+    The frames are encapsulated again. If the length of a damaged fragment is wrong, GDCM would read the next bytes as
+    a length and allocate gigabytes.
     """
     copy = Dataset()
     copy.SOPClassUID, copy.SOPInstanceUID = dataset.file_meta.MediaStorageSOPClassUID, "2.25.1"
@@ -107,23 +114,23 @@ def _by_gdcm(dataset: Dataset, frames: list[bytes]) -> npt.NDArray[Any]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "image.dcm"
         copy.save_as(file, enforce_file_format=True)
-        with _complaints() as complaints:
+        with _captured_stderr() as messages:
             stored: npt.NDArray[Any] = sitk.GetArrayFromImage(sitk.ReadImage(str(file)))
-            complaints.seek(0)
-            said = complaints.read()
-    if any(damage in said for damage in _LIBJPEG_ON_DAMAGE):
-        raise ValueError("pixels that libjpeg calls damaged")
+            messages.seek(0)
+            output = messages.read()
+    if any(damage in output for damage in _LIBJPEG_ON_DAMAGE):
+        raise ValueError("pixels that libjpeg reports as damaged")
     return stored[0] if int(dataset.get("NumberOfFrames") or 1) == 1 and stored.ndim == 3 else stored
 
 
 @contextmanager
-def _complaints() -> Iterator[IO[bytes]]:
-    """What C code writes to standard error goes into a file: libjpeg tells damage there and decodes on."""
+def _captured_stderr() -> Iterator[IO[bytes]]:
+    """Redirect the standard error of C code to a file: libjpeg reports damage there and continues to decode."""
     with tempfile.TemporaryFile() as file:
-        kept = os.dup(2)
+        stderr = os.dup(2)
         try:
             os.dup2(file.fileno(), 2)
             yield file
         finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+            os.dup2(stderr, 2)
+            os.close(stderr)

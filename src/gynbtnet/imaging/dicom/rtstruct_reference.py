@@ -1,4 +1,4 @@
-"""What an RTSTRUCT was drawn on."""
+"""Patient, series and frames of reference that an RTSTRUCT refers to."""
 
 import warnings
 from collections import Counter
@@ -18,20 +18,21 @@ from gynbtnet.imaging.dicom.objects import (
 )
 from gynbtnet.runtime.errors import BadInput
 
-_ENDED = ".*(nexpected end of file|No tag to read)"  # pydicom's warnings about a value without its end
+_END_WARNING = ".*(nexpected end of file|No tag to read)"  # pydicom's warnings about a truncated value
 
 
 @dataclass(frozen=True)
 class RTStructReference:
-    """What an RTSTRUCT says it was drawn on; empty where it doesn't say.
+    """References of an RTSTRUCT; empty if unknown.
 
-    A structure set may list several images, MR first and then CT, and its ROIs may have been drawn on different ones.
+    A structure set may list several images, MR first and then CT, and its ROIs may belong to different ones.
 
     Attributes:
         patient_id: the PatientID.
         study_uid: the StudyInstanceUID.
-        frame_of_reference_uid: the frame of its ROIs that has CT images, else of most ROIs, else the first listed.
-        series_uid: the first series in that frame that isn't known to be another kind than CT, else the first one.
+        frame_of_reference_uid: the frame of its ROIs that has CT images; otherwise that of most ROIs; otherwise the
+            first listed one.
+        series_uid: the first series in that frame that may be a CT by its SOP classes; otherwise the first one.
         series_uids: all series that it lists.
         listed_frames: all frames of reference that it lists.
     """
@@ -45,21 +46,23 @@ class RTStructReference:
 
 
 def read_reference(path: Path) -> RTStructReference:
-    """Which patient, frames of reference and series an RTSTRUCT refers to.
+    """Read the patient, frames of reference and series that an RTSTRUCT refers to.
 
     Raises:
-        BadInput: where ``path`` is no readable RTSTRUCT.
+        BadInput: If ``path`` isn't a readable RTSTRUCT.
     """
     path = Path(path)
     with dicom_errors_as_bad_input(path):
-        return referenced_series_of(open_rtstruct(path))
+        return parse_reference(read_rtstruct_object(path))
 
 
-def open_rtstruct(path: Path) -> FileDataset:
-    """Read a whole RTSTRUCT; call it under :func:`~gynbtnet.imaging.dicom.objects.dicom_errors_as_bad_input`.
+def read_rtstruct_object(path: Path) -> FileDataset:
+    """Read the DICOM object of an RTSTRUCT.
+
+    Call it inside :func:`~gynbtnet.imaging.dicom.objects.dicom_errors_as_bad_input`.
 
     Raises:
-        BadInput: where ``path`` is no RTSTRUCT, or was cut short.
+        BadInput: If ``path`` isn't an RTSTRUCT, or was cut short.
     """
     rtstruct = read_object(path, "an RTSTRUCT")
     modality = code_value(rtstruct, "Modality")
@@ -67,17 +70,17 @@ def open_rtstruct(path: Path) -> FileDataset:
         raise BadInput(f"{path} is of modality {modality or 'unknown'}; expected an RTSTRUCT.")
     if "RTROIObservationsSequence" not in rtstruct and _ends_early(path, rtstruct):
         raise BadInput(
-            f"{path} ends before its contours do, or has none; it was cut short or nothing was drawn: export it again."
+            f"{path} ends before or within its contours: it was cut short, or it has no contours; export it again."
         )
     return rtstruct
 
 
 def _ends_early(path: Path, rtstruct: Dataset) -> bool:
-    """Whether a file without the sequence that usually follows the contours was cut short before or within them."""
+    """Check if a file without the sequence that usually follows the contours ends before or within them."""
     if "ROIContourSequence" not in rtstruct:
         return True
     with warnings.catch_warnings():
-        warnings.filterwarnings("error", message=_ENDED)
+        warnings.filterwarnings("error", message=_END_WARNING)
         try:
             read_object(path, "an RTSTRUCT")
         except BadInput:
@@ -85,25 +88,25 @@ def _ends_early(path: Path, rtstruct: Dataset) -> bool:
     return False
 
 
-def referenced_series_of(rtstruct: Dataset) -> RTStructReference:
-    """What an RTSTRUCT that was read refers to."""
-    listed = _listed(rtstruct)
-    frames = _roi_frames(rtstruct) or tuple(dict.fromkeys(one.frame for one in listed))
-    on_ct = [frame for frame in frames if any(one.frame == frame and one.is_ct for one in listed)]
+def parse_reference(rtstruct: Dataset) -> RTStructReference:
+    """Return the references of an RTSTRUCT object."""
+    listed = _listed_series(rtstruct)
+    frames = _roi_frames(rtstruct) or tuple(dict.fromkeys(item.frame for item in listed))
+    on_ct = [frame for frame in frames if any(item.frame == frame and item.is_ct for item in listed)]
     frame = next(iter((*on_ct, *frames)), "")
-    series = sorted(listed, key=lambda one: (one.frame != frame, one.is_other))
+    series = sorted(listed, key=lambda item: (item.frame != frame, item.is_other))
     return RTStructReference(
         patient_id=str(rtstruct.get("PatientID", "")),
         study_uid=uid_value(rtstruct, "StudyInstanceUID"),
         frame_of_reference_uid=frame,
-        series_uid=next((one.series for one in series if one.series), ""),
-        series_uids=tuple(dict.fromkeys(one.series for one in listed if one.series)),
-        listed_frames=tuple(dict.fromkeys(one.frame for one in listed if one.frame)),
+        series_uid=next((item.series for item in series if item.series), ""),
+        series_uids=tuple(dict.fromkeys(item.series for item in listed if item.series)),
+        listed_frames=tuple(dict.fromkeys(item.frame for item in listed if item.frame)),
     )
 
 
 @dataclass(frozen=True)
-class _Listed:
+class _ListedSeries:
     """A frame of reference that an RTSTRUCT lists, with a series and the SOP classes of its images, if any."""
 
     frame: str
@@ -119,34 +122,34 @@ class _Listed:
         return bool(self.classes - {""}) and not self.is_ct
 
 
-def _listed(rtstruct: Dataset) -> list[_Listed]:
-    found = []
+def _listed_series(rtstruct: Dataset) -> list[_ListedSeries]:
+    listed = []
     for frame in rtstruct.get("ReferencedFrameOfReferenceSequence") or ():
         frame_uid = uid_value(frame, "FrameOfReferenceUID")
         series = [
-            _Listed(
+            _ListedSeries(
                 frame_uid,
-                uid_value(one, "SeriesInstanceUID"),
-                frozenset(uid_value(image, "ReferencedSOPClassUID") for image in one.get("ContourImageSequence") or ())
+                uid_value(item, "SeriesInstanceUID"),
+                frozenset(uid_value(image, "ReferencedSOPClassUID") for image in item.get("ContourImageSequence") or ())
                 - {""},
             )
             for study in frame.get("RTReferencedStudySequence") or ()
-            for one in study.get("RTReferencedSeriesSequence") or ()
+            for item in study.get("RTReferencedSeriesSequence") or ()
         ]
-        found += series or [_Listed(frame_uid)]
-    return found
+        listed += series or [_ListedSeries(frame_uid)]
+    return listed
 
 
 def _roi_frames(rtstruct: Dataset) -> tuple[str, ...]:
-    """The frames of reference that ROIs with contours name, the most frequent first."""
-    drawn = {
+    """Return the frames of reference of ROIs with contours, the most frequent first."""
+    numbers = {
         integer_value(item, "ReferencedROINumber")
         for item in rtstruct.get("ROIContourSequence") or ()
         if item.get("ContourSequence")
     }
-    named = Counter(
+    frames = Counter(
         uid_value(roi, "ReferencedFrameOfReferenceUID")
         for roi in rtstruct.get("StructureSetROISequence") or ()
-        if integer_value(roi, "ROINumber") in drawn
+        if integer_value(roi, "ROINumber") in numbers
     )
-    return tuple(frame for frame, _ in named.most_common() if frame)
+    return tuple(frame for frame, _ in frames.most_common() if frame)

@@ -1,6 +1,7 @@
-"""A segmentation as DICOM SEG, on the CT that it belongs to, through highdicom."""
+"""Writing of a segmentation as DICOM SEG, through highdicom."""
 
 import math
+from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,22 +13,22 @@ from pydicom.sr.coding import Code
 
 from gynbtnet.imaging.dicom.ct_series import CTSeries
 from gynbtnet.imaging.dicom.objects import (
-    copy_patient_and_study,
+    check_overwrite,
     decimal_strings,
     lenient_pydicom,
     new_uid,
+    patient_and_study,
     read_header,
-    refuse_existing,
     series_description,
     write_object,
 )
-from gynbtnet.imaging.dicom.series import complete_uids
+from gynbtnet.imaging.dicom.series import emptied_uids
 from gynbtnet.imaging.structure_masks import OverlappingSegmentation
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation
 from gynbtnet.runtime.errors import BadInput
 
-_TAKEN = (
+_COPIED = (
     "SOPClassUID",
     "SOPInstanceUID",
     "SeriesInstanceUID",
@@ -60,41 +61,41 @@ def write_seg(
     automatic: bool = True,
     force: bool = False,
 ) -> None:
-    """Write every structure as a segment in the study and frame of reference of ``ct``, one bit a voxel.
+    """Write every structure as a segment in the study and frame of reference of ``ct``, with one bit per voxel.
 
-    Frames without voxels are left out; a structure without voxels stays in the list of segments. Slices that were
-    interpolated when the CT was read get no frame. If a gantry tilt was undone, frames have the positions of the
-    voxels, not of the images. On a CT that calls itself synthetic the description says so too.
+    Frames without voxels are omitted; a structure without voxels remains in the list of segments. Slices that were
+    interpolated when the CT was read get no frame. If a gantry tilt was corrected, frames have the positions of the
+    voxels, not of the images. If the description of the CT is marked SYNTHETIC, that of the SEG is too.
 
     Args:
-        segmentation: on the grid of ``ct``.
+        segmentation: segmentation on the grid of ``ct``.
         ct: the scan that was segmented.
-        path: of the file to write.
-        names: how structures are called, coded and coloured.
-        description: of the series.
-        software_version: of what made the segmentation.
-        automatic: whether software drew it; of others DICOM SEG can only say that they were drawn by hand.
-        force: whether a file that stands at ``path`` is replaced.
+        path: file to write.
+        names: names, codes and colours of structures.
+        description: the SeriesDescription.
+        software_version: version of the software that made the segmentation.
+        automatic: True if software made the segmentation; otherwise DICOM SEG has only the type "manual".
+        force: replace an existing file.
 
     Raises:
-        BadInput: where ``path`` exists and not ``force``, nothing is segmented, or the CT lacks its UIDs.
-        ValueError: where the segmentation doesn't lie on the grid of ``ct``.
+        BadInput: If ``path`` exists and not ``force``, nothing is segmented, or the CT lacks UIDs.
+        ValueError: If the segmentation isn't on the grid of ``ct``.
     """
     path = Path(path)
-    refuse_existing(path, force=force)
+    check_overwrite(path, force=force)
     ct.check_referable()
     if not ct.volume.geometry.is_same(segmentation.labels.geometry):
-        raise ValueError("the segmentation does not lie on the grid of the CT")
+        raise ValueError("the segmentation is not on the grid of the CT")
     by_slice = _by_slice(segmentation, ct)
     if not by_slice.any():
-        raise BadInput(f"No structure has a voxel, and a DICOM SEG without frames is none; {path} is not written.")
+        raise BadInput(f"No structure has a voxel, and a DICOM SEG needs at least one frame; {path} is not written.")
     import highdicom
 
     with lenient_pydicom():
-        sources = [_source(file, ct) for file in ct.files]
+        sources = [_source_image(file, ct) for file in ct.files]
         order = np.arange(len(ct.slices))
         if ct.slices[0].frame is not None:
-            order = np.argsort([one.frame or 0 for one in ct.slices])
+            order = np.argsort([image.frame or 0 for image in ct.slices])
         algorithm = highdicom.AlgorithmIdentificationSequence(
             name="GynBTNet",
             version=software_version,
@@ -125,56 +126,56 @@ def write_seg(
 
 
 def _by_slice(segmentation: Segmentation, ct: CTSeries) -> npt.NDArray[Any]:
-    """The structures on the slices that were scanned.
+    """Resample the structures to the scanned slices.
 
     Returns:
-        Labels (slices, y, x); of a repaired series the later of two shapes that come to overlap counts. If structures
-        overlap, a plane for each of them (slices, y, x, structures).
+        Labels (slices, y, x); if resampled shapes in a repaired series overlap, the later one counts. If the structures
+        themselves overlap, one mask per structure (slices, y, x, structures).
     """
     labels = segmentation.labels.array
     if isinstance(segmentation, OverlappingSegmentation):
-        return np.stack([ct.on_slices(segmentation.mask(name)) for name in segmentation.structures], axis=-1)
-    if not ct.is_mended:
+        return np.stack([ct.mask_on_slices(segmentation.mask(name)) for name in segmentation.structures], axis=-1)
+    if not ct.is_repaired:
         return labels
     by_slice = np.zeros((len(ct.slices), *labels.shape[1:]), labels.dtype)
     for number, structure in enumerate(segmentation.structures, start=1):
-        by_slice[ct.on_slices(segmentation.mask(structure))] = number
+        by_slice[ct.mask_on_slices(segmentation.mask(structure))] = number
     return by_slice
 
 
 def _position(ct: CTSeries, z: float) -> "PlanePositionSequence":
-    """The position of a slice in the volume; that of its image differs if a gantry tilt was undone."""
+    """Return the position of a slice in the volume; that of its image differs if a gantry tilt was corrected."""
     from highdicom import PlanePositionSequence
 
     return PlanePositionSequence("PATIENT", ct.volume.geometry.to_world((z, 0, 0)).tolist())
 
 
-def _source(file: Path, ct: CTSeries) -> Dataset:
-    """What a SEG takes from a file of the CT: geometry and identity, with valid values of patient and study.
+def _source_image(file: Path, ct: CTSeries) -> Dataset:
+    """Return the geometry and identity of a CT file, with valid values of patient and study, for highdicom.
 
-    Everything else stays behind, since anonymisers leave values in it that make no SEG.
+    Other elements are omitted, since anonymisers leave values in them that are invalid in a SEG.
     """
     header = read_header(file, "a CT slice")
-    complete_uids(header)
+    header.update(emptied_uids(header))
     source = Dataset()
     source.file_meta = header.file_meta
     lossy = header.get("LossyImageCompression") == "01" and all(header.get(keyword) for keyword in _LOSSY)
-    for keyword in (*_TAKEN, *(("LossyImageCompression", *_LOSSY) if lossy else ())):
+    for keyword in (*_COPIED, *(("LossyImageCompression", *_LOSSY) if lossy else ())):
         if keyword in header:
             source[keyword] = header[keyword]
     source.Modality = "CT"
-    copy_patient_and_study(header, source)
-    source.SpecificCharacterSet = "ISO_IR 192"  # highdicom refuses some that are allowed
+    source.update(patient_and_study(header))
+    source.SpecificCharacterSet = "ISO_IR 192"  # highdicom refuses some valid character sets
     source.PixelSpacing = decimal_strings(ct.volume.geometry.spacing[1:])
     if "PerFrameFunctionalGroupsSequence" in header:
-        _share_what_is_common(source, ct)
+        source.SharedFunctionalGroupsSequence = [_shared_groups(source, ct)]
     else:
         source.SliceThickness = _thickness(header, ct)
     return source
 
 
 def _thickness(header: Dataset, ct: CTSeries) -> str:
-    """The SliceThickness in mm as a decimal string; the distance of the slices if the header has none."""
+    """Return the SliceThickness in mm as a decimal string; the distance between slices if the header has none."""
     try:
         thickness = float(header.get("SliceThickness") or 0)
     except (TypeError, ValueError):
@@ -182,16 +183,16 @@ def _thickness(header: Dataset, ct: CTSeries) -> str:
     return decimal_strings([thickness if 0 < thickness < math.inf else ct.volume.geometry.spacing[0]])[0]
 
 
-def _share_what_is_common(source: Dataset, ct: CTSeries) -> None:
-    """Put spacing and orientation, equal in all frames of a CT that was read, where highdicom looks for them."""
+def _shared_groups(source: Dataset, ct: CTSeries) -> Dataset:
+    """Return spacing and orientation, equal in all frames of a CT that was read, as shared groups for highdicom."""
     shared = Dataset()
     first = source.PerFrameFunctionalGroupsSequence[0]
     for keyword in ("PixelMeasuresSequence", "PlaneOrientationSequence"):
         groups = (source.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
-        shared[keyword] = groups[keyword] if groups.get(keyword) else first[keyword]
+        shared[keyword] = deepcopy(groups[keyword] if groups.get(keyword) else first[keyword])
     measures = shared.PixelMeasuresSequence[0]
     measures.SliceThickness = _thickness(measures, ct)
-    source.SharedFunctionalGroupsSequence = [shared]
+    return shared
 
 
 def _segment(

@@ -1,4 +1,4 @@
-"""Which DICOM series a folder holds."""
+"""Search for the DICOM series in a folder."""
 
 import os
 from collections import Counter
@@ -13,18 +13,24 @@ from pydicom.filereader import read_partial
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
 
-from gynbtnet.imaging.dicom.ct_slice import HOUNSFIELD, rescale_type
-from gynbtnet.imaging.dicom.damaged_files import PREFIX, DamagedFile, end_of_meta, has_more_than_header, was_dicom
-from gynbtnet.imaging.dicom.dicomdir import find_absent_files, is_directory_file
+from gynbtnet.imaging.dicom.ct_slice import HU_RESCALE_TYPES, rescale_type
+from gynbtnet.imaging.dicom.damaged_files import (
+    DamagedFile,
+    file_meta_end,
+    has_content_after_header,
+    is_dicom_by_name,
+)
+from gynbtnet.imaging.dicom.dicomdir import find_missing_files, is_dicomdir
 from gynbtnet.imaging.dicom.enhanced_ct import plane_orientation
 from gynbtnet.imaging.dicom.objects import (
     CT_IMAGE,
+    HEAD_LENGTH,
     MULTI_FRAME_CT,
     RT_DOSE,
     RT_PLAN,
     RT_STRUCTURE_SET,
     code_value,
-    complete_meta,
+    completed_file_meta,
     dicom_errors_as_bad_input,
     file_kind,
     is_cut_short,
@@ -37,7 +43,7 @@ from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.progress import track
 
 _DIRECTORY = UID("1.2.840.10008.1.3.10")  # media storage directory, a DICOMDIR
-_MANY_FILES = 2000  # about two seconds of headers
+_MANY_FILES = 2000  # reading their headers takes about two seconds
 _HEADER = [
     Tag(keyword)
     for keyword in (
@@ -61,22 +67,26 @@ _HEADER = [
 
 @dataclass(frozen=True)
 class FoundSeries:
-    """Files of one DICOM series, as their headers tell.
+    """Files of one DICOM series, described by their headers.
+
+    Files of a folder that have no SeriesInstanceUID count as one series.
 
     Attributes:
-        modality: DICOM's Modality. What is CT in name only stands apart: ``"CT LOCALIZER"`` for scout views,
-            ``"CT (…)"`` with the name of its SOP class for screenshots and dose reports.
+        series_uid: the SeriesInstanceUID.
+        study_uid: the StudyInstanceUID.
+        frame_of_reference_uid: the FrameOfReferenceUID.
+        patient_id: the PatientID.
+        modality: DICOM's Modality. Objects that are CT only by name have other values: ``"CT LOCALIZER"`` for scout
+            views, ``"CT (…)"`` with the name of the SOP class for screenshots and dose reports.
         description: the SeriesDescription.
-        files: sorted by path.
-        images: how many; more than files where one holds several.
-        matrix: rows and columns, of the first file.
-        in_hu: whether no file names a RescaleType other than HU, as maps of spectral CT do.
-        axial: whether its images lie across the patient, within 45°; a tilted gantry is axial too.
-        absent: files of the series that a DICOMDIR names and that are not there.
+        files: files of the series, sorted by path.
+        images: number of images; larger than the number of files if one holds several.
+        matrix: rows and columns of the first file.
+        axial: True if the images are transverse to the patient within 45°; also with a tilted gantry.
+        in_hu: True unless a file has a RescaleType other than HU, as maps of spectral CT have.
+        missing_files: files of the series that a DICOMDIR lists but that don't exist.
         instances: the SOPInstanceUID of each file.
-        copies: exact copies of ``files``, which are left out of them.
-
-    Files without a SeriesInstanceUID are one series a folder.
+        copies: exact copies of ``files``, which are not among them.
     """
 
     series_uid: str
@@ -90,19 +100,19 @@ class FoundSeries:
     matrix: tuple[int, int]
     axial: bool
     in_hu: bool = True
-    absent: tuple[Path, ...] = ()
+    missing_files: tuple[Path, ...] = ()
     instances: tuple[str, ...] = ()
     copies: tuple[Path, ...] = ()
 
     @property
     def summary(self) -> str:
-        """One series in a list of them."""
+        """Short description of the series for lists."""
         return f"{self.series_uid} ({self.images} slices, “{self.description[:40]}”)"
 
 
 @dataclass(frozen=True)
 class SeriesSearch:
-    """What a folder holds: its series, and the files that should be DICOM and can't be used."""
+    """The series in a folder, and the files that should be DICOM and can't be read."""
 
     series: tuple[FoundSeries, ...]
     damaged: tuple[DamagedFile, ...]
@@ -118,10 +128,10 @@ class _Member:
 
 
 def find_series(folder: Path) -> list[FoundSeries]:
-    """All DICOM series below ``folder``, as :func:`search_series` finds them, if none of its files is damaged.
+    """Find all DICOM series below ``folder``, see :func:`search_series`, but refuse damaged files.
 
     Raises:
-        BadInput: If the folder is absent, or a DICOM file in it is damaged: it might be a slice of any series.
+        BadInput: If the folder doesn't exist, or a DICOM file in it is damaged: it might be a slice of any series.
     """
     search = search_series(folder)
     if search.damaged:
@@ -130,24 +140,24 @@ def find_series(folder: Path) -> list[FoundSeries]:
 
 
 def search_series(folder: Path) -> SeriesSearch:
-    """Find all DICOM series below ``folder`` by content: file names don't matter, other files are passed over.
+    """Find all DICOM series below ``folder`` by content: file names don't matter, other files are ignored.
 
-    A damaged file stops nothing; :mod:`gynbtnet.imaging.dicom.incomplete_series` says which series may lack it. Exact
+    Damaged files are listed; :mod:`gynbtnet.imaging.dicom.incomplete_series` finds the series that may lack them. Exact
     copies of a file count once.
 
     Args:
-        folder: or the DICOMDIR in it.
+        folder: a folder, or the DICOMDIR in it.
 
     Raises:
-        BadInput: If the folder is absent.
+        BadInput: If the folder doesn't exist.
     """
     folder = Path(folder)
-    if folder.is_file() and is_directory_file(folder):
+    if folder.is_file() and is_dicomdir(folder):
         folder = folder.parent
     if not folder.is_dir():
         raise BadInput(f"There is no folder {folder}; expected a folder with DICOM files.")
     files = files_below(folder)
-    found: dict[tuple[str, str, str], FoundSeries] = {}  # with the first file of each
+    described: dict[tuple[str, str, str], FoundSeries] = {}  # by the first file of each
     members: dict[tuple[str, str, str], list[_Member]] = {}
     damaged: list[DamagedFile] = []
     for path in track(files, "Reading DICOM headers") if len(files) > _MANY_FILES else files:
@@ -157,76 +167,81 @@ def search_series(folder: Path) -> SeriesSearch:
                 if header is None:
                     continue
                 own_uid = uid_value(header, "SeriesInstanceUID")
-                place = "" if own_uid else str(path.parent)  # where an anonymiser emptied UIDs, a folder is a series
-                key = own_uid, place, _kind(header)
+                parent = "" if own_uid else str(path.parent)  # if an anonymiser emptied UIDs, a folder is a series
+                key = own_uid, parent, _modality(header)
                 member = _Member(path, _whole_number(header, "NumberOfFrames", 1), _instance(header))
-                in_hu = rescale_type(header) in HOUNSFIELD
-                first = found.get(key) or _series(header, path)
+                in_hu = rescale_type(header) in HU_RESCALE_TYPES
+                first = described.get(key) or _series(header, path)
                 if not first.patient_id:
                     first = replace(first, patient_id=str(header.get("PatientID", "")))
         except BadInput as error:
-            damaged.append(DamagedFile.of(path, error))
+            damaged.append(DamagedFile.from_error(path, error))
             continue
-        found[key] = first if in_hu else replace(first, in_hu=False)
+        described[key] = first if in_hu else replace(first, in_hu=False)
         members.setdefault(key, []).append(member)
-    strays = _strays(members)
+    without_uid = _keys_without_series_uid(members)
     damaged += [
         DamagedFile(
-            one.path,
-            f"{one.path} has no SeriesInstanceUID, unlike the CT images next to it; export it again.",
+            member.path,
+            f"{member.path} has no SeriesInstanceUID, unlike the CT images next to it; export it again.",
             CT_IMAGE,
-            one.instance,
-            found[key].patient_id,
+            member.instance,
+            described[key].patient_id,
         )
-        for key in strays
-        for one in members[key]
+        for key in without_uid
+        for member in members[key]
     ]
-    absent: dict[str, tuple[Path, ...]] = {}
-    for path in (path for path in files if is_directory_file(path)):
+    missing: dict[str, tuple[Path, ...]] = {}
+    for path in (path for path in files if is_dicomdir(path)):
         try:
             with lenient_pydicom():
-                absent |= find_absent_files([path])
+                missing |= find_missing_files([path])
         except BadInput as error:
             damaged.append(DamagedFile(path, str(error), sop_class_uid=_DIRECTORY))
-    series = (_with_files(found[key], members[key], absent) for key in sorted(found) if key not in strays)
-    return SeriesSearch(tuple(series), tuple(sorted(damaged, key=lambda one: one.path)))
+    series = (_with_files(described[key], members[key], missing) for key in sorted(described) if key not in without_uid)
+    return SeriesSearch(tuple(series), tuple(sorted(damaged, key=lambda file: file.path)))
 
 
-def _strays(members: Mapping[tuple[str, str, str], Sequence[_Member]]) -> set[tuple[str, str, str]]:
-    """CT images without a SeriesInstanceUID, in a folder where others have one: they are slices of these."""
-    named = {
-        one.path.parent for (series, _, kind), files in members.items() if series and kind == "CT" for one in files
+def _keys_without_series_uid(members: Mapping[tuple[str, str, str], Sequence[_Member]]) -> set[tuple[str, str, str]]:
+    """Return the keys of CT images without a SeriesInstanceUID, if other images in the folder have one.
+
+    They are slices of these series.
+    """
+    folders = {
+        file.path.parent for (uid, _, modality), files in members.items() if uid and modality == "CT" for file in files
     }
-    return {key for key in members if not key[0] and key[2] == "CT" and Path(key[1]) in named}
+    return {key for key in members if not key[0] and key[2] == "CT" and Path(key[1]) in folders}
 
 
-def _with_files(series: FoundSeries, members: Sequence[_Member], absent: Mapping[str, tuple[Path, ...]]) -> FoundSeries:
-    """The series with all of its files but exact copies."""
+def _with_files(
+    series: FoundSeries, members: Sequence[_Member], missing: Mapping[str, tuple[Path, ...]]
+) -> FoundSeries:
+    """Return the series with all of its files except exact copies."""
     kept: list[_Member] = []
     copies: list[Path] = []
-    counts = Counter(one.instance for one in members)
+    counts = Counter(member.instance for member in members)
     seen: set[tuple[str, bytes]] = set()
-    for one in members:
-        if one.instance and counts[one.instance] > 1:
-            with one.path.open("rb") as file:
-                key = one.instance, file_digest(file, "sha256").digest()
+    for member in members:
+        if member.instance and counts[member.instance] > 1:
+            with member.path.open("rb") as file:
+                key = member.instance, file_digest(file, "sha256").digest()
             if key in seen:
-                copies.append(one.path)
+                copies.append(member.path)
                 continue
             seen.add(key)
-        kept.append(one)
+        kept.append(member)
     return replace(
         series,
-        files=tuple(one.path for one in kept),
-        images=sum(one.images for one in kept),
-        absent=absent.get(series.series_uid, ()),
-        instances=tuple(one.instance for one in kept),
+        files=tuple(member.path for member in kept),
+        images=sum(member.images for member in kept),
+        missing_files=missing.get(series.series_uid, ()),
+        instances=tuple(member.instance for member in kept),
         copies=tuple(copies),
     )
 
 
 def _header(path: Path) -> Dataset | None:
-    """What we need of a DICOM file's header; None if the file is no DICOM (PS3.10 7.1) or has no modality."""
+    """Read the required part of a DICOM header; None if the file isn't DICOM (PS3.10 7.1) or needs no modality."""
     ends = True
 
     def is_past_header(tag: BaseTag, _vr: str | None, _length: int) -> bool:
@@ -235,13 +250,13 @@ def _header(path: Path) -> Dataset | None:
         return not ends
 
     with path.open("rb") as file:
-        start = file.read(PREFIX)
+        start = file.read(HEAD_LENGTH)
         kind = file_kind(start)
         if kind == "other":
-            if was_dicom(path, start):
+            if is_dicom_by_name(path, start):
                 raise BadInput(
-                    f"{path} is named or placed like a DICOM file and is none, it is damaged or cut short; export it "
-                    "again, or take it out of the folder."
+                    f"{path} should be a DICOM file but is damaged or cut short; export it again, or remove it from "
+                    "the folder."
                 )
             return None
         file.seek(0)
@@ -249,35 +264,35 @@ def _header(path: Path) -> Dataset | None:
         try:
             header = read_partial(file, stop_when=is_past_header, specific_tags=list(_HEADER), force=bare)
             if bare:
-                complete_meta(header)
+                header.file_meta = completed_file_meta(header)
         except Exception:
-            if bare and not was_dicom(path, start):  # anything may begin with these bytes
+            if bare and not is_dicom_by_name(path, start):  # other files may begin with these bytes
                 return None
             raise
         size = file.seek(0, os.SEEK_END)
-    if is_cut_short(header) or (not bare and size < end_of_meta(header.file_meta)):
+    if is_cut_short(header) or (not bare and size < file_meta_end(header.file_meta)):
         raise EOFError("the file ends within a value")
     own_class = _sop_class(header)
-    if ends and not header.get("Columns") and (has_more_than_header(own_class) or _is_nameless(own_class)):
+    if ends and not header.get("Columns") and (has_content_after_header(own_class) or _is_nameless(own_class)):
         raise EOFError("the file ends within its header")
-    if own_class in MULTI_FRAME_CT:  # its geometry stands further down
+    if own_class in MULTI_FRAME_CT:  # its geometry is further down
         header = read_header(path, "a multi-frame CT")
     if header.get("Modality"):
         return header
     if own_class not in (CT_IMAGE, *MULTI_FRAME_CT, RT_STRUCTURE_SET, RT_DOSE, RT_PLAN) and not _is_nameless(own_class):
         return None  # such as a screenshot, which needs none
-    said = f"; its SOP class is {own_class.name}" if own_class and own_class.name != own_class else ""
-    raise BadInput(f"{path} has no Modality{said}. Export it again, or take it out of the folder.")
+    hint = f"; its SOP class is {own_class.name}" if own_class and own_class.name != own_class else ""
+    raise BadInput(f"{path} has no Modality{hint}. Export it again, or remove it from the folder.")
 
 
 def _series(header: Dataset, path: Path) -> FoundSeries:
-    """The series that a file belongs to, with this file alone."""
+    """Return the series of a file, with this file alone."""
     return FoundSeries(
         series_uid=uid_value(header, "SeriesInstanceUID"),
         study_uid=uid_value(header, "StudyInstanceUID"),
         frame_of_reference_uid=uid_value(header, "FrameOfReferenceUID"),
         patient_id=str(header.get("PatientID", "")),
-        modality=_kind(header),
+        modality=_modality(header),
         description=str(header.get("SeriesDescription", "")),
         files=(path,),
         images=_whole_number(header, "NumberOfFrames", 1),
@@ -286,14 +301,17 @@ def _series(header: Dataset, path: Path) -> FoundSeries:
     )
 
 
-def complete_uids(header: Dataset) -> None:
-    """Where an anonymiser emptied an object's own UIDs, take those that its file keeps for it."""
+def emptied_uids(header: Dataset) -> Dataset:
+    """Return SOPClassUID and SOPInstanceUID from the file meta information if an anonymiser emptied them."""
+    elements = Dataset()
     for keyword in ("SOPClassUID", "SOPInstanceUID"):
         if not header.get(keyword):
-            setattr(header, keyword, header.file_meta.get(f"MediaStorage{keyword}", ""))
+            setattr(elements, keyword, header.file_meta.get(f"MediaStorage{keyword}", ""))
+    return elements
 
 
-def _kind(header: Dataset) -> str:
+def _modality(header: Dataset) -> str:
+    """Return the Modality; other values for objects that are CT only by name, see :class:`FoundSeries`."""
     modality = code_value(header, "Modality") or "unknown"
     if modality != "CT":
         return modality
@@ -304,14 +322,14 @@ def _kind(header: Dataset) -> str:
 
 
 def _sop_class(header: Dataset) -> UID:
-    """The file meta information repeats it, and is whole if the header is cut."""
-    said = [uid_value(header, "SOPClassUID"), uid_value(header.file_meta, "MediaStorageSOPClassUID")]
-    known = [one for one in said if not _is_nameless(UID(one))]
-    return UID(next((one for one in known if has_more_than_header(one)), (known or said)[0]))
+    """Return the SOP class; the file meta information repeats it, and is complete even if the header is cut."""
+    uids = [uid_value(header, "SOPClassUID"), uid_value(header.file_meta, "MediaStorageSOPClassUID")]
+    known = [uid for uid in uids if not _is_nameless(UID(uid))]
+    return UID(next((uid for uid in known if has_content_after_header(uid)), (known or uids)[0]))
 
 
 def _is_nameless(sop_class: UID) -> bool:
-    """Whether nothing is known of a class: none is named, or one that the standard doesn't have, as a cut UID."""
+    """Check if a class is unknown: it is empty, or not in the standard, such as a UID that was cut."""
     is_standard = sop_class.startswith("1.2.840.10008.") or not sop_class.is_valid
     return is_standard and sop_class.name == sop_class
 
@@ -321,7 +339,7 @@ def _instance(header: Dataset) -> str:
 
 
 def _is_axial(header: Dataset) -> bool:
-    """Whether the normal of its first image is nearer to the patient's long axis than to any other direction."""
+    """Check if the normal of the first image is nearer to the patient's long axis than to any other axis."""
     cosines = plane_orientation(header) if _sop_class(header) in MULTI_FRAME_CT else None
     try:
         row, column = np.asarray(cosines or header.get("ImageOrientationPatient"), float).reshape(2, 3)

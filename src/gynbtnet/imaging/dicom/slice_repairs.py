@@ -1,4 +1,4 @@
-"""What may be mended in a stack of slices, and how."""
+"""Repairs of a stack of CT slices."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,17 +11,17 @@ from gynbtnet.imaging.volume import AIR
 from gynbtnet.runtime.array_types import FloatArray
 
 LONGEST_GAP = 3
-"""Slices missing in a row that may be interpolated."""
+"""Maximum number of consecutive missing slices that may be interpolated."""
 
 
 @dataclass(frozen=True)
 class Repairs:
-    """Which flaws of a series are mended instead of refused; none unless the user says so.
+    """Faults of a series that are repaired instead of refused; none by default.
 
     Attributes:
-        missing_slices: up to ``LONGEST_GAP`` slices in a row are interpolated between their neighbours.
-        unequal_spacing: slices are interpolated onto equal spacing, the usual one; every value keeps its own position.
-        gantry_tilt: slices are shifted within their own planes until they stand one behind the other.
+        missing_slices: interpolate up to ``LONGEST_GAP`` consecutive slices between their neighbours.
+        unequal_spacing: interpolate slices onto equal spacing, the usual one; every value keeps its position.
+        gantry_tilt: shift slices within their own planes until they are aligned along the slice normal.
     """
 
     missing_slices: bool = False
@@ -30,9 +30,15 @@ class Repairs:
 
 
 def interpolate_slices(slices: npt.NDArray[Any], z: FloatArray, count: int) -> npt.NDArray[Any]:
-    """``count`` equally spaced planes, at 0 to ``count`` - 1, from slices (n, y, x) at ascending ``z``.
+    """Interpolate equally spaced planes linearly between slices.
 
-    Planes beyond the first or last slice take its values.
+    Args:
+        slices: (n, y, x).
+        z: (n,) ascending positions of the slices, in planes.
+        count: number of planes, at z = 0 to ``count`` - 1.
+
+    Returns:
+        Planes (count, y, x). Planes beyond the first or last slice have its values.
     """
     result = np.empty((count, *slices.shape[1:]), slices.dtype)
     upper = np.searchsorted(z, np.arange(count), side="left").clip(1, len(z) - 1)
@@ -44,9 +50,14 @@ def interpolate_slices(slices: npt.NDArray[Any], z: FloatArray, count: int) -> n
 
 
 def shift_slices(slices: npt.NDArray[Any], by: FloatArray) -> npt.NDArray[Any]:
-    """Slices (n, y, x), each moved by its own (y, x) voxels with linear interpolation; what comes in is air."""
-    moved = np.empty_like(slices)
-    for target, one, (y, x) in zip(moved, slices, by, strict=True):
-        values = shift(one.astype(np.float32), (y, x), order=1, mode="constant", cval=AIR)
+    """Shift each slice within its plane, with linear interpolation; voxels from outside are air.
+
+    Args:
+        slices: (n, y, x) in HU.
+        by: (n, 2) shift of each slice along (y, x), in voxels.
+    """
+    shifted = np.empty_like(slices)
+    for target, pixels, (y, x) in zip(shifted, slices, by, strict=True):
+        values = shift(pixels.astype(np.float32), (y, x), order=1, mode="constant", cval=AIR)
         target[...] = np.rint(values) if slices.dtype.kind in "iu" else values
-    return moved
+    return shifted

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gynbtnet.datasets.adapters.dicom_scans import damaged_problems
 from gynbtnet.datasets.adapters.scan_folders import image_scans
-from gynbtnet.imaging.dicom.incomplete_series import NOTE, assess_completeness
+from gynbtnet.imaging.dicom.incomplete_series import POSSIBLY_SHORTER, assess_completeness
 from gynbtnet.imaging.dicom.rt.referenced_images import referenced_series
 from gynbtnet.imaging.dicom.series import FoundSeries, search_series
 from gynbtnet.imaging.dicom.series_selection import select_ct
@@ -80,11 +80,11 @@ def _below(place: Path, channels: Sequence[str]) -> tuple[list[ScanFiles], list[
         return [locate_scan(place, channels)], []
     search = search_series(place)
     judged = assess_completeness(search)
-    failed = [(problem.place, problem.reason) for problem in damaged_problems(search.damaged, judged)]
+    failed = [(problem.path, problem.reason) for problem in damaged_problems(search.damaged, judged)]
     whole = [one for one in search.series if one not in judged.incomplete]
-    files, incomplete, _ = image_scans(place, channels)
-    failed += [(problem.place, problem.reason) for problem in incomplete]
-    scans = [ScanFiles(one.files[0], None, one.channels) for one in files]
+    images = image_scans(place, channels)
+    failed += [(problem.path, problem.reason) for problem in images.problems]
+    scans = [ScanFiles(one.files[0], None, one.channels) for one in images.scans]
     if len(channels) == 1:
         taken, unusable = _dicom_scans(whole, place, judged.doubtful)
         scans += taken
@@ -123,7 +123,7 @@ def _dicom_scans(
         except BadInput as error:
             failed.append((str(_folder(group[0])), str(error)))
         else:
-            warnings = (NOTE,) if chosen in doubtful else ()
+            warnings = (POSSIBLY_SHORTER,) if chosen in doubtful else ()
             scans.append(ScanFiles(_folder(chosen), chosen, note=note, warnings=warnings))
     return scans, failed
 

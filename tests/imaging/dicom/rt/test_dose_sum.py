@@ -72,8 +72,8 @@ def test_nothing_counts_twice():
     ("doses", "sentence"),
     [
         ([], "no dose to sum"),
-        ([dose("1"), dose("2", kind="EFFECTIVE")], "types EFFECTIVE, PHYSICAL"),
-        ([dose("1", summation="RECORD")], "summed over “RECORD”"),
+        ([dose("1"), dose("2", dose_type="EFFECTIVE")], "types EFFECTIVE, PHYSICAL"),
+        ([dose("1", summation="RECORD")], "DoseSummationType “RECORD”"),
         ([dose("1"), dose("2", plan=("1.3",), frame_of_reference_uid="9")], "2 frames of reference"),
     ],
 )
@@ -85,7 +85,7 @@ def test_what_cannot_be_summed_is_named(doses, sentence):
 def test_a_file_says_whose_dose_it_is(ct, tmp_path):
     write_rtdose(dose("1").grid, ct, tmp_path / "dose.dcm", description="test")
     read = read_rtdose(tmp_path / "dose.dcm")
-    assert (read.kind, read.summation, len(read.plan_uids)) == ("PHYSICAL", "PLAN", 1)
+    assert (read.dose_type, read.summation_type, len(read.plan_uids)) == ("PHYSICAL", "PLAN", 1)
     assert read.frame_of_reference_uid == ct.frame_of_reference_uid
     assert read.uid
     assert np.allclose(sum_doses([read], GRID).array, dose("1").grid.array, atol=1e-6)

@@ -73,10 +73,10 @@ def test_frames_may_be_given_downwards_or_by_their_z(path):
         ({"DoseUnits": "RELATIVE"}, "units of “RELATIVE”"),
         ({"GridFrameOffsetVector": [0, 2, 5]}, "equally spaced"),
         ({"GridFrameOffsetVector": [0, 2]}, "equally spaced"),
-        ({"ImagePositionPatient": None}, "lacks a readable dose grid"),
-        ({"PixelData": b"\0\0"}, "lacks a readable dose grid"),
-        ({"NumberOfFrames": 2**31 - 1, "Rows": 65535, "Columns": 65535}, "lacks a readable dose grid"),
-        ({"ImageOrientationPatient": [1, 0, 0, 1, 0, 0]}, "no usable grid"),
+        ({"ImagePositionPatient": None}, "has no readable dose grid"),
+        ({"PixelData": b"\0\0"}, "has no readable dose grid"),
+        ({"NumberOfFrames": 2**31 - 1, "Rows": 65535, "Columns": 65535}, "has no readable dose grid"),
+        ({"ImageOrientationPatient": [1, 0, 0, 1, 0, 0]}, "no usable dose grid"),
     ],
 )
 def test_bad_doses_get_one_sentence(path, values, sentence):

@@ -13,7 +13,8 @@ from scipy.spatial.transform import Rotation
 
 from gynbtnet.imaging.dicom.ct_series import read_ct_series
 from gynbtnet.imaging.dicom.objects import lenient_pydicom
-from gynbtnet.imaging.dicom.rt.rtstruct_reader import list_rois, read_rtstruct
+from gynbtnet.imaging.dicom.rt.rtstruct_reader import read_rtstruct
+from gynbtnet.imaging.dicom.rt.rtstruct_rois import list_rois
 from gynbtnet.imaging.dicom.rt.rtstruct_writer import write_rtstruct
 from gynbtnet.imaging.dicom.rtstruct_reference import read_reference
 from gynbtnet.imaging.dicom.series import find_series
@@ -91,7 +92,7 @@ def test_masks_come_back_through_files_in_every_orientation(tmp_path, write_seri
 def test_any_mask_comes_back_from_any_orientation(
     tmp_path_factory, write_series, names, direction, mask, contour_style, hole_style
 ):
-    """Holes, islands, single voxels, the border: whatever hypothesis finds."""
+    """Holes, islands, single voxels, the border: everything that hypothesis finds."""
     folder = tmp_path_factory.mktemp("turned")
     geometry = Geometry(mask.shape, (3, 0.7, 0.9), (5, -6, 7), direction)
     ct = write_series(Volume(np.zeros(geometry.shape), geometry), folder / "ct")
@@ -129,7 +130,7 @@ def test_masks_come_back_from_any_oblique_scan(ct, tmp_path, names, seed, turns,
 
 
 def test_contours_lie_on_the_slices_of_a_mended_scan(ct, tmp_path, names):
-    """Slices at 0, 1, 2.4 and 4 on a grid of five planes: each is drawn on in its own plane, none where no slice is."""
+    """Slices at 0, 1, 2.4 and 4 on a grid of five planes: each has contours in its plane; other planes have none."""
     mended = replace(ct, slices=tuple(replace(ct.slices[i], z=z) for i, z in enumerate((0.0, 1.0, 2.4, 4.0))))
     labels = np.zeros(ct.volume.array.shape, np.uint8)
     labels[:, 1:4, 2:5] = 1
@@ -208,7 +209,7 @@ def test_the_study_is_copied_within_the_standards_lengths(ct, tmp_path, names):
 
 def test_an_existing_file_is_kept_unless_forced_and_each_file_is_new(ct, rtstruct, names):
     before = pydicom.dcmread(rtstruct).SOPInstanceUID
-    with pytest.raises(BadInput, match="not overwritten without --force"):
+    with pytest.raises(BadInput, match=r"already exists; .* overwrite it with --force"):
         write(segmented(ct), ct, rtstruct, names)
     write(segmented(ct), ct, rtstruct, names, force=True)
     assert pydicom.dcmread(rtstruct).SOPInstanceUID != before
@@ -218,7 +219,7 @@ def test_what_cannot_be_written_is_refused(ct, tmp_path, names):
     with pytest.raises(BadInput, match="has 17 characters"):
         write(segmented(ct), ct, tmp_path / "RS.dcm", names, label="x" * 17)
     shifted = Volume(segmented(ct).labels.array, Geometry(ct.volume.array.shape))
-    with pytest.raises(ValueError, match="does not lie on the grid"):
+    with pytest.raises(ValueError, match="is not on the grid"):
         write(Segmentation(shifted, FIVE), ct, tmp_path / "RS.dcm", names)
     for path in ct.files:
         dataset = pydicom.dcmread(path)
@@ -301,17 +302,17 @@ def other_frame(file):
         (lambda file: setattr(file, "Modality", "RTPLAN"), "is of modality RTPLAN; expected an RTSTRUCT"),
         (other_frame, "“CTV_High” is drawn in the frame of reference 1.2.3 instead of the CT's"),
         (lambda file: rename(file, 1, "HR-CTV"), "2 ROIs for hr_ctv: “CTV_High”, “HR-CTV”"),
-        (lambda file: [rename(file, n, f"x{n}") for n in range(5)], "none of the wanted .*“x0”, “x1”.*alias file"),
+        (lambda file: [rename(file, n, f"x{n}") for n in range(5)], "none of the requested .*“x0”, “x1”.*alias file"),
         (lambda file: setattr(file, "StructureSetROISequence", []), "its ROIs are: none"),
         (lambda file: set_points(file, [1, 2, -30, 3, 4, -30, 5]), "7 coordinates"),
-        (lambda file: first_contour(file).pop("ContourData"), "and holds 0; it is damaged"),
-        (lambda file: shift(file, -1.6), "nearest to slice 1 of 5, lies beyond the first or last slice"),
-        (lambda file: shift(file, 30), "nearest to slice 5 of 5, lies beyond the first or last slice"),
+        (lambda file: first_contour(file).pop("ContourData"), "and has 0; it is damaged"),
+        (lambda file: shift(file, -1.6), "nearest to slice 1 of 5, is beyond the first or last slice"),
+        (lambda file: shift(file, 30), "nearest to slice 5 of 5, is beyond the first or last slice"),
         (lambda file: shift(file, 20, axis=0), "Contour 1 of “CTV_High” .* slice 1 of 5, has points outside the CT's"),
         (lambda file: shift(file, -20, axis=1), "Contour 1 of “CTV_High” .* slice 1 of 5, has points outside the CT's"),
         (lean, "is not parallel to the CT's slices"),
         (open_up, "Contour 1 of “CTV_High” .*-30.00.* is of type OPEN_PLANAR"),
-        (lambda file: claim(file, 2_000_000_000), "claims 2000000000 points and holds"),
+        (lambda file: claim(file, 2_000_000_000), "declares 2000000000 points and has"),
     ],
 )
 def test_bad_structure_sets_get_one_sentence(ct, rtstruct, names, harm, sentence):
@@ -341,12 +342,12 @@ def test_all_rois_of_one_structure_are_shown_and_empty_ones_do_not_count(ct, rts
 
 def test_rois_are_listed_with_their_kinds(rtstruct):
     listed = list_rois(rtstruct)
-    assert [(roi.name, roi.kind) for roi in listed][:2] == [("CTV_High", "CTV"), ("Bladder", "ORGAN")]
+    assert [(roi.name, roi.interpreted_type) for roi in listed][:2] == [("CTV_High", "CTV"), ("Bladder", "ORGAN")]
     assert all(roi.contours >= 5 for roi in listed)
 
 
 def planes_of(file, roi=0):
-    """The contours of a ROI, by their z."""
+    """Return the contours of a ROI, by their z."""
     found: dict[float, list[Any]] = {}
     for contour in file.ROIContourSequence[roi].ContourSequence:
         found.setdefault(float(contour.ContourData[2]), []).append(contour)
@@ -373,7 +374,7 @@ def test_a_contour_between_slices_belongs_to_the_nearest(ct, rtstruct, names, of
     assert z == -24.0
     assert np.array_equal(found.mask("hr_ctv"), expected)
     assert [note for note in report.notes if "were moved" not in note] == []
-    assert [f"{abs(off):.2f} mm beside" in note for note in report.notes] == [True] * bool(off)
+    assert [f"{abs(off):.2f} mm off" in note for note in report.notes] == [True] * bool(off)
 
 
 def test_of_several_planes_on_one_slice_the_nearest_counts_and_the_others_are_told(ct, rtstruct, names):
@@ -386,8 +387,8 @@ def test_of_several_planes_on_one_slice_the_nearest_counts_and_the_others_are_to
     assert np.array_equal(found.mask("hr_ctv")[2], segmented(ct).mask("hr_ctv")[2])
     left_out = len(planes[0]) + len(planes[4])
     assert report.notes == (
-        "Contours lie up to 1.00 mm beside the CT's slices; each went to the nearest slice.",
-        f"“CTV_High” has {left_out} contours between slices that already have nearer ones; they were left out.",
+        "Contours are up to 1.00 mm off the CT's slices; each was assigned to the nearest slice.",
+        f"“CTV_High” has {left_out} contours between slices that already have nearer contours; they were omitted.",
     )
 
 
@@ -417,7 +418,7 @@ def test_a_coordinate_that_is_no_number_is_named(ct, rtstruct, names, text):
     content = rtstruct.read_bytes()
     place = content.index(b"-30.0000")
     rtstruct.write_bytes(content[:place] + text.ljust(8) + content[place + 8 :])
-    with pytest.raises(BadInput, match="no finite number"):
+    with pytest.raises(BadInput, match="not a finite number"):
         read_rtstruct(rtstruct, ct, FIVE, names)
 
 
@@ -425,7 +426,7 @@ def test_what_is_no_rtstruct_is_named(ct, tmp_path, names):
     with pytest.raises(BadInput, match="There is no file"):
         read_rtstruct(tmp_path / "absent.dcm", ct, FIVE, names)
     (tmp_path / "text.dcm").write_text("no DICOM")
-    with pytest.raises(BadInput, match="is no DICOM file; expected an RTSTRUCT"):
+    with pytest.raises(BadInput, match="is not a DICOM file; expected an RTSTRUCT"):
         read_rtstruct(tmp_path / "text.dcm", ct, FIVE, names)
 
 

@@ -1,9 +1,9 @@
-"""The dose of a plan, and of all plans together.
+"""Sum of the doses of one or several plans.
 
-What counts for a plan is its PLAN dose; where none was exported, the sum of its parts (BRACHY, BEAM and FRACTION doses,
-PS3.3 C.8.8.3). A MULTI_PLAN dose counts only where none of its plans has a dose of its own, so that nothing counts
-twice. Two PLAN doses of one plan are one dose that was exported twice if they are equal, and an error if they differ,
-such as doses of two algorithms.
+The dose of a plan is its PLAN dose; if none was exported, the sum of its parts (BRACHY, BEAM and FRACTION doses, PS3.3
+C.8.8.3). A MULTI_PLAN dose counts only if none of its plans has its own dose, so that nothing counts twice. Two equal
+PLAN doses of one plan are one dose that was exported twice. If they differ, such as doses of two algorithms, that is an
+error.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,65 +20,72 @@ _PARTS = ("BRACHY", "BEAM", "FRACTION")
 
 
 def group_doses_by_plan(doses: Sequence[Dose]) -> Mapping[tuple[str, ...], tuple[Dose, ...]]:
-    """The doses to add up for each plan, by the UIDs of its plans; copies of one RTDOSE count once.
+    """Group the doses to add up by the UIDs of their plans; copies of one RTDOSE count once.
 
     Raises:
-        BadInput: If a dose is of an unknown summation, physical and effective doses are mixed, or a plan has two PLAN
-            doses, or a set of plans two MULTI_PLAN doses, that differ.
+        BadInput: If a dose has an unknown DoseSummationType, or physical and effective doses are mixed. Also if two
+            PLAN doses of a plan, or two MULTI_PLAN doses of a set of plans, differ.
     """
     distinct = list({dose.uid or str(id(dose)): dose for dose in doses}.values())
-    kinds = sorted({dose.kind for dose in distinct})
-    if len(kinds) > 1:
+    types = sorted({dose.dose_type for dose in distinct})
+    if len(types) > 1:
         raise BadInput(
-            f"The doses are of the types {', '.join(kind or 'unknown' for kind in kinds)}; expected one type, since "
-            "only like is added to like: choose the files of one."
+            f"The doses have the types {', '.join(name or 'unknown' for name in types)}; only doses of one type can be "
+            "added: choose the files of one type."
         )
-    unknown = sorted({dose.summation for dose in distinct}.difference((*_PARTS, "PLAN", "MULTI_PLAN")))
+    unknown = sorted({dose.summation_type for dose in distinct}.difference((*_PARTS, "PLAN", "MULTI_PLAN")))
     if unknown:
         raise BadInput(
-            f"A dose is summed over “{unknown[0]}”; expected PLAN, MULTI_PLAN, {', '.join(_PARTS)}: export the plan's "
-            "dose."
+            f"A dose has the DoseSummationType “{unknown[0]}”; expected PLAN, MULTI_PLAN, {', '.join(_PARTS)}: export "
+            "the dose of the plan."
         )
-    found: dict[tuple[str, ...], tuple[Dose, ...]] = {}
+    groups: dict[tuple[str, ...], tuple[Dose, ...]] = {}
     for accepted in (("PLAN",), _PARTS, ("MULTI_PLAN",)):
-        covered = {plan for plans in found for plan in plans}
+        covered = {plan for plans in groups for plan in plans}
         for dose in distinct:
-            if dose.summation in accepted and not covered.intersection(dose.plan_uids):
-                before = found.get(dose.plan_uids, ())
+            if dose.summation_type in accepted and not covered.intersection(dose.plan_uids):
+                before = groups.get(dose.plan_uids, ())
                 if before and accepted != _PARTS:
                     _check_copy(before[0], dose)
                 else:
-                    found[dose.plan_uids] = (*before, dose)
-    return found
+                    groups[dose.plan_uids] = (*before, dose)
+    return groups
 
 
 def _check_copy(first: Dose, second: Dose) -> None:
-    """Raise BadInput if two whole doses of one plan differ."""
-    one, other = first.grid, second.grid
-    if one.geometry.is_same(other.geometry) and np.allclose(one.array, other.array, rtol=1e-4, atol=1e-4):
+    """Raise BadInput if two complete doses of one plan differ."""
+    grid, other = first.grid, second.grid
+    if grid.geometry.is_same(other.geometry) and np.allclose(grid.array, other.array, rtol=1e-4, atol=1e-4):
         return
     raise BadInput(
-        f"{_named(first)} and {_named(second)} are different {first.summation} doses of the same plan; expected one: "
-        "take the other one out."
+        f"{_title(first)} and {_title(second)} are different {first.summation_type} doses of the same plan; expected "
+        "one: remove the other one."
     )
 
 
-def _named(dose: Dose) -> str:
+def _title(dose: Dose) -> str:
     return str(dose.path or f"The dose {dose.uid}")
 
 
 def sum_doses(doses: Sequence[Dose], geometry: Geometry) -> Volume:
-    """The sum in Gy, float32, on a grid such as a scan's; 0 where a dose grid doesn't reach.
+    """Sum doses on one grid.
+
+    Args:
+        doses: doses of one or several plans.
+        geometry: grid of the sum, such as that of a scan.
+
+    Returns:
+        The sum in Gy, float32; 0 outside of the dose grids.
 
     Raises:
-        BadInput: If there is none, or if they can't be summed; see :func:`group_doses_by_plan`.
+        BadInput: If there are no doses, or if they can't be summed, see :func:`group_doses_by_plan`.
     """
     if not doses:
         raise BadInput("There is no dose to sum; expected RTDOSE files.")
     frames = {dose.frame_of_reference_uid for dose in doses}
     if len(frames) > 1:
         raise BadInput(
-            f"The doses lie in {len(frames)} frames of reference; expected one: register the scans before summing."
+            f"The doses have {len(frames)} frames of reference; expected one: register the scans before summing."
         )
     total = np.zeros(geometry.shape, np.float32)
     for parts in group_doses_by_plan(doses).values():

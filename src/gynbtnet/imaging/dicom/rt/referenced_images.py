@@ -24,13 +24,13 @@ class ReferencedSeries:
 
     @property
     def is_ct(self) -> bool:
-        """Whether nothing says that its images are no CT."""
+        """Return True unless the SOP classes of its images exclude a CT."""
         return not self.classes or not self.classes.isdisjoint((CT_IMAGE, *MULTI_FRAME_CT))
 
     @property
     def kind(self) -> str:
-        """What its images are, such as "MR Image Storage"."""
-        return ", ".join(sorted(UID(one).name for one in self.classes)) or "unknown"
+        """The SOP classes of its images by name, such as "MR Image Storage"."""
+        return ", ".join(sorted(UID(uid).name for uid in self.classes)) or "unknown"
 
 
 def referenced_series(rtstruct: Path) -> tuple[ReferencedSeries, ...]:
@@ -43,19 +43,19 @@ def referenced_series(rtstruct: Path) -> tuple[ReferencedSeries, ...]:
     """
     with dicom_errors_as_bad_input(rtstruct):
         header = read_header(rtstruct, "an RTSTRUCT", ["ReferencedFrameOfReferenceSequence"])
-        found = []
+        referenced = []
         for frame in header.get("ReferencedFrameOfReferenceSequence") or ():
             for study in frame.get("RTReferencedStudySequence") or ():
                 for series in study.get("RTReferencedSeriesSequence") or ():
                     images = series.get("ContourImageSequence") or ()
-                    found.append(
+                    referenced.append(
                         ReferencedSeries(
                             uid_value(series, "SeriesInstanceUID"),
-                            frozenset(uid_value(one, "ReferencedSOPInstanceUID") for one in images),
-                            frozenset(uid_value(one, "ReferencedSOPClassUID") for one in images),
+                            frozenset(uid_value(image, "ReferencedSOPInstanceUID") for image in images),
+                            frozenset(uid_value(image, "ReferencedSOPClassUID") for image in images),
                         )
                     )
-        return tuple(found)
+        return tuple(referenced)
 
 
 def referenced_frames(rtstruct: Path) -> frozenset[str]:
@@ -65,8 +65,8 @@ def referenced_frames(rtstruct: Path) -> frozenset[str]:
         BadInput: If the file can't be read.
     """
     with dicom_errors_as_bad_input(rtstruct):
-        wanted = ["ReferencedFrameOfReferenceSequence", "StructureSetROISequence"]
-        header = read_header(rtstruct, "an RTSTRUCT", wanted)
-        named = {uid_value(one, "FrameOfReferenceUID") for one in header.get(wanted[0]) or ()}
-        named |= {uid_value(one, "ReferencedFrameOfReferenceUID") for one in header.get(wanted[1]) or ()}
-        return frozenset(named - {""})
+        keywords = ["ReferencedFrameOfReferenceSequence", "StructureSetROISequence"]
+        header = read_header(rtstruct, "an RTSTRUCT", keywords)
+        uids = {uid_value(item, "FrameOfReferenceUID") for item in header.get(keywords[0]) or ()}
+        uids |= {uid_value(item, "ReferencedFrameOfReferenceUID") for item in header.get(keywords[1]) or ()}
+        return frozenset(uids - {""})

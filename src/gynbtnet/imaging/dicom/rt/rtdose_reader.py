@@ -1,6 +1,7 @@
-"""Dose grids from DICOM RTDOSE."""
+"""Reading of dose grids from DICOM RTDOSE."""
 
 import math
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,39 +16,39 @@ from gynbtnet.imaging.volume import Volume
 from gynbtnet.runtime.array_types import FloatArray
 from gynbtnet.runtime.errors import BadInput
 
-_LARGEST_GRID = 2**27
-"""Voxels; a grid of 1 mm over half a metre has no more."""
+_MAX_VOXELS = 2**27
+"""Maximum number of voxels; a grid of 1 mm over half a metre has no more."""
 
-_LARGEST_DOSE = 1e5
-"""Gy; half a millimetre from an HDR source a dose grid reaches some 10,000 Gy."""
+_MAX_DOSE_GY = 1e5
+"""Half a millimetre from an HDR source a dose grid reaches some 10,000 Gy."""
 
-_MOST_LARGE = 0.01
-"""Share of the voxels that may have more than the largest dose: those within a source."""
+_MAX_SHARE_ABOVE = 0.01
+"""Maximum share of voxels above ``_MAX_DOSE_GY``: those within a source."""
 
-_SAME_OFFSET = 0.1
-"""mm by which the first frame offset may differ from 0 or from the position's z; exporters round both."""
+_OFFSET_TOLERANCE_MM = 0.1
+"""Tolerance of the first frame offset, from 0 or from the z of the position; exporters round both."""
 
-_STRAIGHT = 1e-4
-"""How far the normal's z may be from 1 in axial frames; the cosine of 0.8 degrees."""
+_AXIAL_TOLERANCE = 1e-4
+"""Maximum difference of the normal's z from 1 in axial frames; this is the cosine of 0.8 degrees."""
 
 
 @dataclass(frozen=True)
 class Dose:
-    """A dose grid and what it is the dose of.
+    """A dose grid with its type and its plans.
 
     Attributes:
-        grid: Gy as float32, z along the normal of its frames.
-        kind: DICOM's DoseType, such as ``"PHYSICAL"`` or ``"EFFECTIVE"``.
-        summation: DICOM's DoseSummationType, such as ``"PLAN"`` or ``"BRACHY"``.
-        plan_uids: SOPInstanceUIDs of the plans that it belongs to, sorted; empty where it doesn't say.
-        uid: its own SOPInstanceUID.
-        frame_of_reference_uid: of its coordinates.
-        path: its file; None if it was not read from one.
+        grid: dose in Gy as float32, z along the normal of its frames.
+        dose_type: DICOM's DoseType, such as ``"PHYSICAL"`` or ``"EFFECTIVE"``.
+        summation_type: DICOM's DoseSummationType, such as ``"PLAN"`` or ``"BRACHY"``.
+        plan_uids: SOPInstanceUIDs of the plans to which it belongs, sorted; empty if unknown.
+        uid: its SOPInstanceUID.
+        frame_of_reference_uid: frame of reference of its coordinates.
+        path: its file; None if it was not read from a file.
     """
 
     grid: Volume
-    kind: str
-    summation: str
+    dose_type: str
+    summation_type: str
     plan_uids: tuple[str, ...]
     uid: str
     frame_of_reference_uid: str
@@ -55,11 +56,12 @@ class Dose:
 
 
 def read_rtdose(path: Path) -> Dose:
-    """Read one RTDOSE.
+    """Read the dose grid of one RTDOSE.
 
     Raises:
-        BadInput: If the file is no RTDOSE, its dose is not physical or not in Gy, its scaling is not positive, a value
-            is below 0, it has more voxels than a plan, its frames are not equally spaced, or its pixels are unreadable.
+        BadInput: If the file isn't an RTDOSE, or its dose is not physical or not in Gy. If its scaling is not
+            positive, a value is below 0, or the grid is impossibly large. If its frames are not equally spaced, or its
+            pixels are unreadable.
     """
     path = Path(path)
     with dicom_errors_as_bad_input(path):
@@ -68,17 +70,17 @@ def read_rtdose(path: Path) -> Dose:
         if modality != "RTDOSE":
             raise BadInput(f"{path} is of modality {modality or 'unknown'}; expected an RTDOSE.")
         if units != "GY":
-            raise BadInput(f"{path} gives its dose in units of “{units}”; expected GY: export absolute dose.")
-        kind = code_value(dose, "DoseType").upper()
-        if kind != "PHYSICAL":
+            raise BadInput(f"{path} has doses in units of “{units}”; expected GY: export absolute dose.")
+        dose_type = code_value(dose, "DoseType").upper()
+        if dose_type != "PHYSICAL":
             raise BadInput(
-                f"{path} holds a dose of type {kind or '(none)'}; expected PHYSICAL, since EQD2 and DVHs are made of "
-                "physical dose: export that."
+                f"{path} holds a dose of type {dose_type or '(none)'}; expected PHYSICAL, since EQD2 and DVHs are "
+                "calculated from physical dose: export that."
             )
         return Dose(
-            grid=_grid(dose, path),
-            kind=kind,
-            summation=code_value(dose, "DoseSummationType").upper(),
+            grid=_read_grid(dose, path),
+            dose_type=dose_type,
+            summation_type=code_value(dose, "DoseSummationType").upper(),
             plan_uids=tuple(
                 sorted(
                     str(plan.get("ReferencedSOPInstanceUID", "")) for plan in dose.get("ReferencedRTPlanSequence") or ()
@@ -90,15 +92,17 @@ def read_rtdose(path: Path) -> Dose:
         )
 
 
-def _grid(dose: Dataset, path: Path) -> Volume:
+def _read_grid(dose: Dataset, path: Path) -> Volume:
+    """Return the dose in Gy on its grid."""
     scaling = _scaling(dose, path)
     try:
         shape = tuple(int(dose[keyword].value) for keyword in ("NumberOfFrames", "Rows", "Columns"))
-        if min(shape) < 1 or np.prod([float(n) for n in shape]) > _LARGEST_GRID:
+        if min(shape) < 1 or np.prod([float(n) for n in shape]) > _MAX_VOXELS:
             raise ValueError(shape)
         unsigned_by_default = dose.get("PixelRepresentation") is None
         if unsigned_by_default:
-            dose.PixelRepresentation = 0  # as PS3.3 C.8.8.3.4 has it for every dose but an ERROR
+            dose = copy(dose)
+            dose.PixelRepresentation = 0  # PS3.3 C.8.8.3.4 requires it for every dose but an ERROR
         array = np.asarray(dose.pixel_array).reshape(shape)
         offsets = np.asarray(dose.GridFrameOffsetVector, float).ravel()
         position = np.asarray(dose.ImagePositionPatient, float).reshape(3)
@@ -106,34 +110,38 @@ def _grid(dose: Dataset, path: Path) -> Volume:
         spacing = tuple(float(value) for value in dose.PixelSpacing)
         if not (np.isfinite(offsets).all() and len(spacing) == 2):
             raise ValueError(offsets)
-    except Exception as error:  # pydicom and its decoders raise anything at all on damaged values
-        raise BadInput(f"{path} lacks a readable dose grid, or where it lies; export the RTDOSE again.") from error
+    except Exception as error:  # pydicom and its decoders raise any exception on damaged values
+        raise BadInput(
+            f"{path} has no readable dose grid, or no readable position of it; export the RTDOSE again."
+        ) from error
     if array.min() < 0:
         raise BadInput(
-            f"{path} holds doses down to {float(array.min()) * scaling:g} Gy; expected none below 0: export the RTDOSE "
-            "again, without differences of doses."
+            f"{path} holds doses down to {float(array.min()) * scaling:g} Gy; expected at least 0: export the RTDOSE "
+            "again, not a difference of doses."
         )
-    unsure = unsigned_by_default and int(array.max()) >= 2 ** (8 * array.itemsize - 1)
-    if unsure or np.count_nonzero(array > _LARGEST_DOSE / scaling) > _MOST_LARGE * array.size:
+    is_ambiguous = unsigned_by_default and int(array.max()) >= 2 ** (8 * array.itemsize - 1)
+    if is_ambiguous or np.count_nonzero(array > _MAX_DOSE_GY / scaling) > _MAX_SHARE_ABOVE * array.size:
         raise BadInput(
             f"{path} holds doses up to {float(array.max()) * scaling:g} Gy; its values are probably negative and not "
             "marked as signed (PixelRepresentation), or its DoseGridScaling is wrong: export it again."
         )
     gy = np.empty(shape, np.float32)
-    for frame, stored in zip(gy, array, strict=True):  # one by one: in between they need four times the memory
+    for frame, stored in zip(
+        gy, array, strict=True
+    ):  # one by one, since the intermediate values need four times the memory
         frame[...] = stored.astype(np.float64) * scaling
     return _on_grid(gy, offsets, position, (row, column), (spacing[0], spacing[1]), path)
 
 
 def _scaling(dose: Dataset, path: Path) -> float:
-    """Gy per stored value."""
+    """Return the dose in Gy per stored value."""
     try:
         scaling = float(dose.DoseGridScaling)
     except (AttributeError, TypeError, ValueError):
         scaling = math.nan
     if not 0 < scaling < math.inf:
-        found = "no readable DoseGridScaling" if math.isnan(scaling) else f"a DoseGridScaling of {scaling:g}"
-        raise BadInput(f"{path} has {found}; expected a positive number of Gy per stored value: export it again.")
+        value = "no readable DoseGridScaling" if math.isnan(scaling) else f"a DoseGridScaling of {scaling:g}"
+        raise BadInput(f"{path} has {value}; expected a positive number of Gy per stored value: export it again.")
     return scaling
 
 
@@ -145,24 +153,25 @@ def _on_grid(
     spacing: tuple[float, float],
     path: Path,
 ) -> Volume:
-    """Frames (z, y, x) as a volume.
+    """Return frames (z, y, x) as a volume.
 
-    Offsets are in mm along the normal and begin with 0, or, of axial frames, the patient's z coordinates and begin with
-    that of the position (PS3.3 C.8.8.3.2). Nothing else has a meaning.
+    Offsets are in mm along the normal and begin with 0. In axial frames they may also be z coordinates of the patient
+    and begin with that of the position (PS3.3 C.8.8.3.2). Other offsets have no meaning.
     """
     gaps = np.diff(offsets)
-    framed = offsets.shape == array.shape[:1] and len(offsets) > 1
-    if not (framed and np.ptp(gaps) < 0.01 and abs(gaps[0]) > 0.01):
+    is_complete = offsets.shape == array.shape[:1] and len(offsets) > 1
+    if not (is_complete and np.ptp(gaps) < 0.01 and abs(gaps[0]) > 0.01):
         raise BadInput(
-            f"{path} has no dose on equally spaced frames; expected at least 2, one offset each: export it again."
+            f"{path} has no equally spaced frames; expected at least 2, with one offset per frame: export it again."
         )
     normal = np.cross(*axes)
-    if abs(offsets[0]) > _SAME_OFFSET:
-        axial = abs(normal[2]) > 1 - _STRAIGHT
-        if not axial or abs(offsets[0] - position[2]) > _SAME_OFFSET:
+    if abs(offsets[0]) > _OFFSET_TOLERANCE_MM:
+        is_axial = abs(normal[2]) > 1 - _AXIAL_TOLERANCE
+        if not is_axial or abs(offsets[0] - position[2]) > _OFFSET_TOLERANCE_MM:
             raise BadInput(
-                f"{path} has {offsets[0]:g} as the first of its GridFrameOffsetVector and lies at z = {position[2]:g} "
-                "mm; expected 0, or this z on axial frames: where the dose lies isn't known, export it again."
+                f"The GridFrameOffsetVector of {path} begins with {offsets[0]:g}, and the dose begins at z = "
+                f"{position[2]:g} mm. Expected 0, or this z on axial frames; otherwise its position is unknown. Export "
+                "it again."
             )
         offsets = offsets * np.sign(normal[2])
     offsets = offsets - offsets[0]
@@ -176,6 +185,6 @@ def _on_grid(
             direction=tuple(np.stack([*axes, normal]).T.ravel()),
         )
     except ValueError as error:
-        raise BadInput(f"{path} lies on no usable grid: {error}; export the RTDOSE again.") from error
+        raise BadInput(f"{path} has no usable dose grid: {error}; export the RTDOSE again.") from error
     check_grid(geometry, str(path))
     return Volume(np.ascontiguousarray(array), geometry)

@@ -1,4 +1,4 @@
-"""A dose grid as DICOM RTDOSE."""
+"""Writing of a dose grid as DICOM RTDOSE."""
 
 from pathlib import Path
 
@@ -10,29 +10,35 @@ from gynbtnet.imaging.dicom.ct_series import CTSeries
 from gynbtnet.imaging.dicom.objects import (
     RT_DOSE,
     RT_PLAN,
-    copy_patient_and_study,
+    current_date_and_time,
     decimal_strings,
     lenient_pydicom,
     new_object,
     new_uid,
+    patient_and_study,
     read_header,
     seeded_uid,
-    set_content_date,
     write_object,
 )
 from gynbtnet.imaging.volume import Volume
 
 
 def write_rtdose(dose_gy: Volume, ct: CTSeries, path: Path, *, description: str) -> None:
-    """Write physical dose in Gy as one RTDOSE in the study and frame of reference of ``ct``.
+    """Write physical dose as one RTDOSE in the study and frame of reference of ``ct``.
 
-    The standard demands the plan that a dose belongs to; it is named by a UID, but no RTPLAN is written.
+    The standard requires a reference to the plan of a dose: it has a UID, but no RTPLAN is written.
+
+    Args:
+        dose_gy: dose in Gy (z, y, x).
+        ct: the CT of the plan.
+        path: file to write.
+        description: the SeriesDescription, cut to 64 characters.
 
     Raises:
-        ValueError: where a dose is negative or not finite.
+        ValueError: If a dose is negative or not finite.
     """
     if not np.isfinite(dose_gy.array).all() or dose_gy.array.min() < 0:
-        raise ValueError("doses are finite and at least 0 Gy")
+        raise ValueError("expected finite doses of at least 0 Gy")
     array, geometry = dose_gy.array.astype(np.float64), dose_gy.geometry
     axes = np.asarray(geometry.direction).reshape(3, 3).T
     if np.linalg.det(axes) < 0:  # frames of an RTDOSE follow the normal row × column
@@ -42,8 +48,8 @@ def write_rtdose(dose_gy: Volume, ct: CTSeries, path: Path, *, description: str)
     scaling = float(decimal_strings([max(float(array.max()), 1e-6) / (2**32 - 2)])[0])
     dose = new_object(RT_DOSE, new_uid())
     with lenient_pydicom():
-        copy_patient_and_study(read_header(ct.files[0], "a CT slice"), dose)
-    set_content_date(dose, "InstanceCreation", "Content")
+        dose.update(patient_and_study(read_header(ct.files[0], "a CT slice")))
+    dose.update(current_date_and_time("InstanceCreation", "Content"))
     dose.Modality = "RTDOSE"
     dose.OperatorsName = ""
     dose.SeriesDescription = description[:64]

@@ -1,4 +1,4 @@
-"""A segmentation as DICOM RTSTRUCT, on the CT that it belongs to."""
+"""Writing of a segmentation as DICOM RTSTRUCT."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,14 +14,14 @@ from gynbtnet.imaging.contours.mask_to_contours import ContourStyle, HoleStyle, 
 from gynbtnet.imaging.dicom.ct_series import CTSeries, CTSlice
 from gynbtnet.imaging.dicom.objects import (
     RT_STRUCTURE_SET,
-    copy_patient_and_study,
+    check_overwrite,
+    current_date_and_time,
     lenient_pydicom,
     new_object,
     new_uid,
+    patient_and_study,
     read_header,
-    refuse_existing,
     series_description,
-    set_content_date,
     write_object,
 )
 from gynbtnet.imaging.structure_names import StructureNames
@@ -29,10 +29,10 @@ from gynbtnet.imaging.volume import Segmentation
 from gynbtnet.runtime.array_types import FloatArray
 from gynbtnet.runtime.errors import BadInput
 
-_STUDY_COMPONENT = UID("1.2.840.10008.3.1.2.3.1")  # what RT Referenced Study refers to, retired but demanded
+_STUDY_COMPONENT = UID("1.2.840.10008.3.1.2.3.1")  # class of an RT Referenced Study, retired but required
 _CONTOUR_DATA = Tag("ContourData")
-_LABEL_LENGTH = 16  # of a StructureSetLabel, value representation SH
-_TEXT_LENGTH = 1024  # of a description, value representation ST
+_LABEL_LENGTH = 16  # maximum of a StructureSetLabel, value representation SH
+_TEXT_LENGTH = 1024  # maximum of a description, value representation ST
 _IN_ASCII = str.maketrans({"³": "3", "–": "-", "×": "x", "±": "+/-", "“": '"', "”": '"', "’": "'"})
 
 
@@ -54,44 +54,44 @@ def write_rtstruct(
 ) -> None:
     """Write every structure as a ROI in the study, series and frame of reference of ``ct``.
 
-    A structure without voxels becomes a ROI without contours. On a CT that calls itself synthetic the description says
-    so too. Slices that were interpolated when the CT was read get no contour: there is no image to draw it on.
+    A structure without voxels becomes a ROI without contours. If the description of the CT is marked SYNTHETIC, that of
+    the RTSTRUCT is too. Slices that were interpolated when the CT was read get no contour, since they have no image.
 
     Args:
-        segmentation: on the grid of ``ct``.
-        ct: the scan to draw on.
-        path: of the file to write.
-        names: how structures are called and coloured.
-        label: what planning systems list, at most 16 characters; say which model.
-        description: of the series.
-        software_version: of what made the contours.
+        segmentation: segmentation on the grid of ``ct``.
+        ct: the scan that was segmented.
+        path: file to write.
+        names: names and colours of structures.
+        label: the StructureSetLabel that planning systems list, at most 16 characters; it should name the model.
+        description: the SeriesDescription.
+        software_version: version of the software that made the contours.
         contour_style: ``smooth`` (sub-voxel) or ``exact`` (along voxel edges).
-        hole_style: ``keyhole``, the standard's form for closed planar contours, which every planning system reads, or
-            ``inner``, separate contours, which are correct only in readers that combine contours by XOR.
-        automatic: whether software drew the contours; of others the generation algorithm stays empty.
-        remarks: by structure, what its ROI Description says, such as that it is to be reviewed; see :func:`short_text`.
-        summary: what the Structure Set Description says.
-        force: whether a file that stands at ``path`` is replaced.
+        hole_style: ``keyhole`` is the standard's form for closed planar contours, and every planning system reads it.
+            ``inner`` makes separate contours, which are correct only in readers that combine contours by XOR.
+        automatic: True if software made the contours; otherwise the ROIGenerationAlgorithm stays empty.
+        remarks: ROIDescription by structure, such as a request to review it; see :func:`short_text`.
+        summary: the StructureSetDescription.
+        force: replace an existing file.
 
     Raises:
-        BadInput: where ``path`` exists and not ``force``, the label is too long, or the CT lacks its UIDs.
-        ValueError: where the segmentation doesn't lie on the grid of ``ct``.
+        BadInput: If ``path`` exists and not ``force``, the label is too long, or the CT lacks UIDs.
+        ValueError: If the segmentation isn't on the grid of ``ct``.
     """
     path = Path(path)
-    refuse_existing(path, force=force)
+    check_overwrite(path, force=force)
     if not 1 <= len(label) <= _LABEL_LENGTH:
         raise BadInput(
             f"The label “{label}” has {len(label)} characters; DICOM allows 1 to {_LABEL_LENGTH}: shorten it."
         )
     ct.check_referable()
     if not ct.volume.geometry.is_same(segmentation.labels.geometry):
-        raise ValueError("the segmentation does not lie on the grid of the CT")
+        raise ValueError("the segmentation is not on the grid of the CT")
     with lenient_pydicom():
-        # In explicit VR a contour of more than 64 kB would have to change its value representation.
+        # Explicit VR would need another value representation for a contour of more than 64 kB.
         rtstruct = new_object(RT_STRUCTURE_SET, new_uid(), ImplicitVRLittleEndian)
         source = read_header(ct.files[0], "a CT slice")
-        copy_patient_and_study(source, rtstruct)
-        set_content_date(rtstruct, "InstanceCreation", "StructureSet")
+        rtstruct.update(patient_and_study(source))
+        rtstruct.update(current_date_and_time("InstanceCreation", "StructureSet"))
         rtstruct.Modality = "RTSTRUCT"
         rtstruct.OperatorsName = ""
         rtstruct.SoftwareVersions = software_version
@@ -118,15 +118,15 @@ def write_rtstruct(
             roi.ROIGenerationAlgorithm = "AUTOMATIC" if automatic else ""
             rtstruct.StructureSetROISequence.append(roi)
 
-            drawing = Dataset()
-            drawing.ROIDisplayColor = list(names.colour(structure))
-            mask = ct.on_slices(segmentation.mask(structure))
+            roi_contour = Dataset()
+            roi_contour.ROIDisplayColor = list(names.colour(structure))
+            mask = ct.mask_on_slices(segmentation.mask(structure))
             contours = mask_to_contours(mask, ct.scanned_grid, contour_style=contour_style, hole_style=hole_style)
-            items = _on_slices(contours, ct)
+            items = _contour_items(contours, ct)
             if items:
-                drawing.ContourSequence = items
-            drawing.ReferencedROINumber = number
-            rtstruct.ROIContourSequence.append(drawing)
+                roi_contour.ContourSequence = items
+            roi_contour.ReferencedROINumber = number
+            rtstruct.ROIContourSequence.append(roi_contour)
 
             observation = Dataset()
             observation.ObservationNumber = number
@@ -137,13 +137,18 @@ def write_rtstruct(
         write_object(rtstruct, path)
 
 
-def short_text(words: str) -> str:
-    """As DICOM's Short Text takes it in any character set: ASCII without control characters, 1,024 of them at most.
+def short_text(text: str) -> str:
+    """Return a text that is valid as DICOM's Short Text (ST) in any character set.
 
-    What is longer is cut at a word's end, and says so with three dots.
+    Args:
+        text: any text.
+
+    Returns:
+        ASCII without control characters, at most 1,024 characters. A longer text is cut between words and ends with
+        three dots.
     """
-    plain = words.translate(_IN_ASCII).encode("ascii", "replace").decode()
-    plain = " ".join("".join(one if one.isprintable() else " " for one in plain).split())
+    plain = text.translate(_IN_ASCII).encode("ascii", "replace").decode()
+    plain = " ".join("".join(character if character.isprintable() else " " for character in plain).split())
     if len(plain) <= _TEXT_LENGTH:
         return plain
     whole, _, _ = plain[: _TEXT_LENGTH - 3].rpartition(" ")
@@ -151,10 +156,10 @@ def short_text(words: str) -> str:
 
 
 def _reference(ct: CTSeries) -> Dataset:
-    """The frame of reference, study, series and slices that contours are drawn on."""
+    """Return the reference to the frame of reference, study, series and slices of the contours."""
     series = Dataset()
     series.SeriesInstanceUID = ct.series_uid
-    series.ContourImageSequence = [_slice(one) for one in ct.slices]
+    series.ContourImageSequence = [_image_reference(image) for image in ct.slices]
     study = Dataset()
     study.ReferencedSOPClassUID = _STUDY_COMPONENT
     study.ReferencedSOPInstanceUID = ct.study_uid
@@ -165,37 +170,37 @@ def _reference(ct: CTSeries) -> Dataset:
     return frame
 
 
-def _slice(one: CTSlice) -> Dataset:
-    image = Dataset()
-    image.ReferencedSOPClassUID = one.sop_class_uid
-    image.ReferencedSOPInstanceUID = one.sop_instance_uid
-    if one.frame is not None:
-        image.ReferencedFrameNumber = one.frame
-    return image
+def _image_reference(image: CTSlice) -> Dataset:
+    reference = Dataset()
+    reference.ReferencedSOPClassUID = image.sop_class_uid
+    reference.ReferencedSOPInstanceUID = image.sop_instance_uid
+    if image.frame is not None:
+        reference.ReferencedFrameNumber = image.frame
+    return reference
 
 
-def _on_slices(contours: Sequence[Contour], ct: CTSeries) -> list[Dataset]:
-    """Every slice's contours, moved along the normal from a plane of equal spacing to the slice's own position."""
+def _contour_items(contours: Sequence[Contour], ct: CTSeries) -> list[Dataset]:
+    """Return the contours of every slice, moved along the normal from the regular grid to the slice's position."""
     by_slice: dict[int, list[Contour]] = {}
     for contour in contours:
         by_slice.setdefault(contour.z, []).append(contour)
     geometry = ct.volume.geometry
     step = geometry.to_world((1, 0, 0)) - geometry.to_world((0, 0, 0))
     return [
-        _contour(contour.points + step * (one.z - number), one)
-        for number, one in enumerate(ct.slices)
+        _contour_item(contour.points + step * (image.z - number), image)
+        for number, image in enumerate(ct.slices)
         for contour in by_slice.get(number, ())
     ]
 
 
-def _contour(points: FloatArray, one: CTSlice) -> Dataset:
-    """One contour. Its points go in as text: pydicom would make an object of every number, at ten times the cost."""
+def _contour_item(points: FloatArray, image: CTSlice) -> Dataset:
+    """Return one contour with its points as text, since pydicom's object per number takes ten times as long."""
     item = Dataset()
-    item.ContourImageSequence = [_slice(one)]
+    item.ContourImageSequence = [_image_reference(image)]
     item.ContourGeometricType = "CLOSED_PLANAR"
     item.NumberOfContourPoints = len(points)
     text = "\\".join([f"{value:.4f}" for value in points.ravel().tolist()]).encode()
     text += b" " * (len(text) % 2)
-    item.set_original_encoding(True, True, default_encoding)  # the file's: only then is the text written as it is
+    item.set_original_encoding(True, True, default_encoding)  # as the file, so that the text is written unchanged
     item[_CONTOUR_DATA] = RawDataElement(_CONTOUR_DATA, "DS", len(text), text, 0, True, True)
     return item
