@@ -18,15 +18,8 @@ from gynbtnet.evaluation.dose.dose_evaluation import DOSE_FILES, DoseEvaluation,
 from gynbtnet.evaluation.dose.dvh import dose_volume_histogram
 from gynbtnet.evaluation.dose.external_beam import ExternalBeam
 from gynbtnet.evaluation.dose.files import find_doses
-<<<<<<< HEAD:tests/evaluation/dose/test_evaluate_dose.py
-from gynbtnet.imaging.dicom.rt.rtdose_reader import read_rtdose
-from gynbtnet.imaging.files.volume_files import read_volume, write_volume
-from gynbtnet.imaging.volume import Volume
-from gynbtnet.phantom import write_brachytherapy
-=======
 from gynbtnet.imaging import Volume, read_rtdose, read_volume, write_volume
 from gynbtnet.phantom import write_brachytherapy
->>>>>>> main:tests/evaluation/dose/test_dose_evaluation.py
 from gynbtnet.runtime.errors import BadInput
 
 STRUCTURES = ("hr_ctv", "bladder", "rectum", "sigmoid", "uterus")
