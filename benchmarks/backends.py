@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gynbtnet.inference.models.backends import prepare_network
+from gynbtnet.inference import prepare_network
 from gynbtnet.networks import PRESETS, GynBTNet
 
 VARIANTS = ("as it comes", "channels last", "bfloat16", "eager", "compiled", "openvino")

@@ -17,8 +17,7 @@ import time
 import torch
 from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 
-from gynbtnet.inference.engine.cpu_optimisation.optimise import optimise_for_cpu
-from gynbtnet.inference.engine.cpu_optimisation.tuning import CpuTuning
+from gynbtnet.inference import CpuTuning, optimise_for_cpu
 from gynbtnet.networks import GynBTNet
 from gynbtnet.training.allocator import keep_freed_memory
 

@@ -21,12 +21,9 @@ import torch
 
 from gynbtnet.datasets import Cohort, ingest, split_patients
 from gynbtnet.evaluation import auroc_with_interval, dice, read_truth
-from gynbtnet.experiment.cross_validation import CrossValidation, calibrate_from_folds, crossvalidate
+from gynbtnet.experiment import CrossValidation, calibrate_from_folds, crossvalidate
 from gynbtnet.imaging import Volume, read_volume
-from gynbtnet.inference.engine.settings import PredictionSettings
-from gynbtnet.inference.models.model import Model
-from gynbtnet.inference.quality.predicted_dsc import Quality
-from gynbtnet.inference.review import review_segmentation
+from gynbtnet.inference import Model, PredictionSettings, Quality, review_segmentation
 from gynbtnet.phantom import write_brachytherapy
 from gynbtnet.preparation.planning.make_plan import make_plan
 from gynbtnet.preparation.planning.plan_files import load_plan

@@ -19,10 +19,9 @@ from scipy.stats import bootstrap
 
 from gynbtnet.datasets import Cohort, Split
 from gynbtnet.evaluation import dice, read_truth
-from gynbtnet.experiment.folders import ComparedModel
+from gynbtnet.experiment import ComparedModel
 from gynbtnet.imaging import read_volume
-from gynbtnet.inference.engine.settings import PredictionSettings
-from gynbtnet.inference.models.model_loading import load_model
+from gynbtnet.inference import PredictionSettings, load_model
 
 DEFAULT = PredictionSettings()
 SETTINGS = {

@@ -42,12 +42,14 @@ def make_input(folder: Path, scans: int) -> None:
 
 
 def run(way: str, folder: Path) -> dict[str, float]:
-    from gynbtnet.inference.batch_prediction import predict_scans
-    from gynbtnet.inference.engine.settings import PredictionSettings
-    from gynbtnet.inference.models.model_loading import load_model
-    from gynbtnet.inference.prediction_request import PredictionRequest
-    from gynbtnet.inference.scan_prediction import predict_scan
-    from gynbtnet.inference.scans.scan_search import find_scans
+    from gynbtnet.inference import (
+        PredictionRequest,
+        PredictionSettings,
+        find_scans,
+        load_model,
+        predict_scan,
+        predict_scans,
+    )
 
     settings = PredictionSettings(mirroring=False, overlap=0.25)
     model = load_model(folder / "model", settings)

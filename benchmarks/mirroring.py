@@ -20,9 +20,7 @@ import numpy as np
 from gynbtnet.datasets import Cohort, ingest
 from gynbtnet.evaluation import dice
 from gynbtnet.imaging import has_side, read_volume
-from gynbtnet.inference.engine.predict import predict
-from gynbtnet.inference.engine.settings import PredictionSettings
-from gynbtnet.inference.models.model import Model
+from gynbtnet.inference import Model, PredictionSettings, predict
 from gynbtnet.phantom import STRUCTURES, write_brachytherapy, write_organs
 from gynbtnet.preparation.planning.make_plan import make_plan
 from gynbtnet.preparation.prepare import prepare

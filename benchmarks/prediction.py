@@ -27,13 +27,15 @@ import torch
 from safetensors.torch import save_file
 
 from gynbtnet.imaging import read_volume, write_volume
-from gynbtnet.inference.engine.settings import PredictionSettings
-from gynbtnet.inference.models.model import Model
-from gynbtnet.inference.models.model_loading import load_model
-from gynbtnet.inference.models.nnunet_export import export_nnunet
-from gynbtnet.inference.prediction_files import LABELS
-from gynbtnet.inference.prediction_request import PredictionRequest
-from gynbtnet.inference.scan_prediction import predict_scan
+from gynbtnet.inference import (
+    LABELS_FILE,
+    Model,
+    PredictionRequest,
+    PredictionSettings,
+    export_nnunet,
+    load_model,
+    predict_scan,
+)
 from gynbtnet.phantom import pelvic_geometry, phantom_case
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.planning.plan_files import save_plan
@@ -199,7 +201,7 @@ def main() -> None:
             for name, command in commands.items():
                 with tempfile.TemporaryDirectory() as out:
                     figures[name].append(measured([*map(str, command), out], options.threads))
-                    made = Path(out) / ("phantom.nii.gz" if name == "nnU-Net" else LABELS)
+                    made = Path(out) / ("phantom.nii.gz" if name == "nnU-Net" else LABELS_FILE)
                     found[name] = read_volume(made).array
         truth = read_volume(folder / "labels.nii.gz").array
         print("| | wall s | CPU s | peak GB | wall | CPU | memory | equal labels | mean DSC |")

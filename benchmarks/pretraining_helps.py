@@ -23,9 +23,7 @@ import torch
 from gynbtnet.datasets import Cohort, hold_out_patients, ingest
 from gynbtnet.evaluation import dice
 from gynbtnet.imaging import read_volume
-from gynbtnet.inference.engine.predict import predict
-from gynbtnet.inference.engine.settings import PredictionSettings
-from gynbtnet.inference.models.model import Model
+from gynbtnet.inference import Model, PredictionSettings, predict
 from gynbtnet.phantom import STRUCTURES, write_brachytherapy, write_unlabelled
 from gynbtnet.preparation.planning.make_plan import make_plan
 from gynbtnet.preparation.planning.settings import PlanSettings

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gynbtnet.datasets import Cohort
 from gynbtnet.evaluation import Evaluation, best_median_worst, read_prediction, read_truth
-from gynbtnet.experiment.folders import Experiment
+from gynbtnet.experiment import Experiment
 from gynbtnet.imaging import StructureNames, read_volume
 from gynbtnet.pictures import make_view, overlay_figure
 

@@ -18,8 +18,7 @@ from safetensors.torch import save_file
 from gynbtnet.datasets import Case, Cohort, PatientKey, PatientTable, Source, Split
 from gynbtnet.evaluation import EMBRACE_II, PlanningAims, parse_external_beam
 from gynbtnet.imaging import Geometry, StructureNames, Volume, write_volume
-from gynbtnet.inference.models.model import Model
-from gynbtnet.inference.quality.predicted_dsc import FILE, Quality
+from gynbtnet.inference import QUALITY_FILE, Model, Quality
 from gynbtnet.networks import GynBTNet
 from gynbtnet.preparation.planning.fingerprint import Fingerprint
 from gynbtnet.preparation.planning.intensity import Intensity
@@ -195,7 +194,7 @@ def test_aims_and_aliases(tmp_path: Path) -> None:
 
 
 def test_calibrations(tmp_path: Path) -> None:
-    path = tmp_path / FILE
+    path = tmp_path / QUALITY_FILE
     volume = {"structure": "bladder", "patients": 9, "median_cm3": 90, "spread": 0.3}
     bladder = {"structure": "bladder", "patients": 9, "volume": volume, "from_shape": None, "from_agreement": None}
     path.write_text(json.dumps({"passes": "one", "structures": [bladder]}))

@@ -1,4 +1,4 @@
-"""The patient's axes in nnU-Net's numbers."""
+"""Axes of the patient as nnU-Net numbers them."""
 
 import pytest
 

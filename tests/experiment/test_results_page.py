@@ -1,4 +1,4 @@
-"""What the page of a comparison says beside its tables."""
+"""Notes on the results page of a comparison."""
 
 from gynbtnet.experiment.results_page import notes_on_folds
 from gynbtnet.recipes.loading import load_recipe

@@ -6,10 +6,9 @@ import numpy as np
 import pandas as pd
 import pydicom
 import pytest
-from gynbtnet.evaluation.dose.evaluate_dose import evaluate_dose
 
 from gynbtnet.datasets import ingest
-from gynbtnet.evaluation import find_doses, read_dose
+from gynbtnet.evaluation import evaluate_dose, find_doses, read_dose
 from gynbtnet.imaging import Conversion, Geometry, convert, read_rtdose, resample_dose
 from gynbtnet.runtime.errors import BadInput
 

@@ -29,7 +29,7 @@ from gynbtnet.imaging import (
     search_series,
     write_volume,
 )
-from gynbtnet.inference.scans.scan_search import find_scans
+from gynbtnet.inference import find_scans
 from gynbtnet.runtime.errors import BadInput
 
 from .battery import CASES
@@ -262,7 +262,7 @@ def test_predict_finds_the_others(kind: str, export: Path) -> None:
     harm, name = (SLICES | CONTOURS | BESIDE)[kind]
     harm(export / "p2")
     found = find_scans([export], ("CT",))
-    scans = {scan.place.parent.name for scan in found.scans.values()}
+    scans = {scan.path.parent.name for scan in found.scans.values()}
     assert scans >= {"p1", "p3"}
     if "p2" not in scans and kind != "RTSTRUCT without its CT":
         assert any(name in reason for _, reason in found.failed)
@@ -629,7 +629,7 @@ def test_public_files_beside_patients_stop_none(export: Path, tmp_path: Path) ->
     assert any("UN_sequence.dcm has no Modality; its SOP class is CT Image Storage" in reason for reason in reasons)
     rows = {one.path: one for one in inspect_folder(export, NAMES).items}
     assert rows["UN_sequence.dcm"].problem and not rows["p2/CT"].problem
-    assert {scan.place.parent.name for scan in find_scans([export], ("CT",)).scans.values()} >= {"p1", "p2", "p3"}
+    assert {scan.path.parent.name for scan in find_scans([export], ("CT",)).scans.values()} >= {"p1", "p2", "p3"}
 
 
 def test_a_broken_file_elsewhere_stops_neither_conversion_nor_dose(export: Path, tmp_path: Path) -> None:

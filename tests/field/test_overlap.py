@@ -6,14 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gynbtnet.evaluation.dose.evaluate_dose import evaluate_dose
-from gynbtnet.evaluation.metrics.evaluate import evaluate, read_truth
 from typer.testing import CliRunner
 
 from gynbtnet.cli import app
 from gynbtnet.datasets import Cohort, ingest
-from gynbtnet.evaluation import centroids
-from gynbtnet.evaluation.reports.compared_case import compared_case
+from gynbtnet.evaluation import centroids, evaluate, evaluate_dose, read_compared_case, read_truth
 from gynbtnet.imaging import (
     Conversion,
     OverlapTooLarge,
@@ -112,9 +109,9 @@ def test_pictures_and_places_are_those_of_the_drawn_contours(tmp_path: Path) -> 
     assert place.truth["uterus"][2] == pytest.approx((40.5 - 14.5) * 2)
     assert place.prediction["uterus"][2] == pytest.approx((44.5 - 14.5) * 2)
 
-    shown = compared_case(cohort, case.id, {"model": tmp_path / "predictions"})
+    shown = read_compared_case(cohort, case.id, {"model": tmp_path / "predictions"})
     for seen in (shown, shown.cropped()):
-        assert [np.count_nonzero(one.mask("uterus")) * 2 / 1000 for one in seen.drawn.values()] == [72, 60]
+        assert [np.count_nonzero(one.mask("uterus")) * 2 / 1000 for one in seen.segmentations.values()] == [72, 60]
     assert shown.worst_slice("uterus").outlines["truth"]["uterus"] != ("",)
     view = make_view(read_volume(case.image), truth, truth)
     (axes,) = overlay_figure(view, StructureNames.load(), ["coronal"]).axes

@@ -1,4 +1,4 @@
-"""What a scan of a whole trunk with many structures takes in memory, in a process of its own."""
+"""Peak memory of predicting a scan of the whole trunk with many structures, in a separate process."""
 
 import subprocess
 import sys

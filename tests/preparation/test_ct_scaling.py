@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from gynbtnet.datasets import Split
-from gynbtnet.experiment.single_stages import finetune_alone
+from gynbtnet.experiment import finetune_alone
 from gynbtnet.imaging import Geometry, Volume
 from gynbtnet.preparation.normalise import clip_to_plan, normalise_channel
 from gynbtnet.preparation.planning.fingerprint import Fingerprint

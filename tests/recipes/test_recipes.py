@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gynbtnet.baselines.settings import NnUNetSettings
+from gynbtnet.baselines import NnUNetSettings
 from gynbtnet.datasets import Split
-from gynbtnet.inference.engine.settings import PredictionSettings
+from gynbtnet.inference import PredictionSettings
 from gynbtnet.preparation.planning.settings import PlanSettings
 from gynbtnet.recipes.loading import (
     SHIPPED,

@@ -180,7 +180,7 @@ def describe(
         apart = find_outliers(group)
         for one in apart[:MOST_ROWS]:
             console.print(
-                f"{one.case_id}: {one.metric} {one.value:.4g} is an outlier; the median is {one.median:.4g} "
+                f"{one.case_id}: {one.label()} {one.value:.4g} is an outlier; the median is {one.median:.4g} "
                 f"({one.score:+.1f} robust standard deviations)"
             )
         if len(apart) > MOST_ROWS:

@@ -11,7 +11,7 @@ import pytest
 from gynbtnet.datasets import Case, Cohort, Source, Split
 from gynbtnet.evaluation.calibration.quality_calibration import calibrate_quality, measure_structures
 from gynbtnet.imaging import Geometry, Segmentation, Volume, write_volume
-from gynbtnet.inference.quality.structure_features import structure_features
+from gynbtnet.inference import structure_features
 from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
 from gynbtnet.preparation.planning.structure_volumes import structure_volumes
 

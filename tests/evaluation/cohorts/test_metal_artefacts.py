@@ -1,4 +1,4 @@
-"""Metal is found by its HU; the phantom knows which of its patients have a steel applicator."""
+"""Metal is detected by its HU; the phantom defines which of its patients have a steel applicator."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What a prediction takes in memory, and that what can't fit is refused before it is allocated."""
+"""Memory of a prediction: the estimate holds, and a scan that can't fit is refused before allocation."""
 
 import subprocess
 import sys

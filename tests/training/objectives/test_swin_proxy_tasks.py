@@ -12,8 +12,7 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from gynbtnet.inference.engine.settings import PredictionSettings
-from gynbtnet.inference.models.model import Model
+from gynbtnet.inference import Model, PredictionSettings
 from gynbtnet.preparation.store import PreparedCohort
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.training.data.batches import Batch
