@@ -29,7 +29,7 @@ from gynbtnet.preparation.planning.make_plan import make_plan
 from gynbtnet.preparation.planning.plan_files import load_plan
 from gynbtnet.preparation.prepare import prepare
 from gynbtnet.recipes.loading import load_recipe
-from gynbtnet.runtime.progress import track
+from gynbtnet.runtime import track
 
 BAD = PredictionSettings().review_dsc_threshold
 AS_THEY_CAME, DISTURBED = "as it came", "weights disturbed"

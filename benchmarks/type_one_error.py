@@ -24,7 +24,7 @@ from gynbtnet.evaluation import (
     tukey_hsd,
     wilcoxon_signed_rank,
 )
-from gynbtnet.runtime.progress import track
+from gynbtnet.runtime import track
 
 MODELS = 3
 LEVEL = 0.05

@@ -27,7 +27,7 @@ from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
 from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
 from gynbtnet.preparation.planning.structure_volumes import StructureVolume
 from gynbtnet.recipes.loading import SHIPPED, load_recipe
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 ODD_VALUES: list[Any] = [
     *(None, True, "", "x" * 1000, "../../x", "\x00\n", -1, 0, 1, 10**30, 1e308, -0.5, 1e-300, [], {}, [[]]),

@@ -12,8 +12,7 @@ import pydicom
 import pytest
 from typer.main import get_command
 
-from gynbtnet.cli import app
-from gynbtnet.cli.app import PANELS
+from gynbtnet.cli import PANELS, app
 from gynbtnet.datasets import Cohort, Split
 from gynbtnet.imaging import read_volume
 from gynbtnet.preparation.planning.plan_files import load_plan

@@ -15,7 +15,7 @@ import pytest
 from gynbtnet.datasets import Cohort, Split
 from gynbtnet.evaluation import Evaluation
 from gynbtnet.experiment import CrossValidation
-from gynbtnet.runtime.json_files import sha256_of
+from gynbtnet.runtime import sha256_of
 
 TINY = """
 name: tiny

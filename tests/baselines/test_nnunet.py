@@ -20,7 +20,7 @@ from gynbtnet.datasets import Cohort, Split, ingest, split_patients
 from gynbtnet.imaging import read_volume
 from gynbtnet.inference import PredictionSettings
 from gynbtnet.phantom import write_brachytherapy
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 TINY = {"epochs": 2, "steps_per_epoch": 1, "validation_steps": 1, "checkpoint_interval_epochs": 1, "workers": 0}
 

@@ -10,7 +10,7 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
-from gynbtnet.cli.cohort_commands import Layout
+from gynbtnet.cli import Layout
 from gynbtnet.datasets import ADAPTERS, dry_run, ingest
 from gynbtnet.datasets.adapters import ct_colonography as colonography_adapter
 from gynbtnet.datasets.adapters import flare22 as flare22_adapter
@@ -22,8 +22,7 @@ from gynbtnet.datasets.ingestion.ingest_found import Ingestion
 from gynbtnet.datasets.ingestion.integrity import IntegrityReport
 from gynbtnet.imaging import Volume, read_volume, to_sitk, write_ct_series, write_volume
 from gynbtnet.phantom import PhantomCase
-from gynbtnet.runtime.errors import BadInput
-from gynbtnet.runtime.json_files import read_json
+from gynbtnet.runtime import BadInput, read_json
 
 Phantoms = tuple[PhantomCase, ...]
 DOCS = Path(__file__).parents[2] / "docs" / "reference" / "archives.md"

@@ -8,7 +8,7 @@ import pytest
 from gynbtnet.datasets.case import Case, Source
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.imaging import Geometry, Overlap, Volume, write_volume
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 GRID = Geometry((3, 4, 5), (2.0, 1.0, 1.5), (1.0, 2.0, 3.0), (-1, 0, 0, 0, -1, 0, 0, 0, 1))
 

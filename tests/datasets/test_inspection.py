@@ -19,7 +19,7 @@ from gynbtnet.imaging import (
     write_seg,
     write_volume,
 )
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 GRID = Geometry((8, 24, 20), (3.0, 2.0, 2.0), (-20.0, -30.0, 5.0))
 NAMES = StructureNames.load()

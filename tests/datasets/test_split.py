@@ -11,7 +11,7 @@ from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.nnunet_folds import FOLDS, read_folds, write_folds
 from gynbtnet.datasets.split import Split, hold_out_patients, split_patients
 from gynbtnet.imaging import Geometry
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 
 def cohort_of(fractions: list[int]) -> Cohort:

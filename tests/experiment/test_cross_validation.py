@@ -20,8 +20,7 @@ from gynbtnet.preparation.prepare import prepare
 from gynbtnet.preparation.store import PreparedCohort
 from gynbtnet.recipes.loading import load_recipe
 from gynbtnet.recipes.recipe import Recipe
-from gynbtnet.runtime.errors import BadInput, Paused
-from gynbtnet.runtime.json_files import sha256_of
+from gynbtnet.runtime import BadInput, Paused, sha256_of
 
 GRID = Geometry((20, 36, 40), (6.0, 5.0, 5.0))
 SPLIT = Split(test=("p4",), folds=(("p0", "p1"), ("p2", "p3")), seed=0)

@@ -26,7 +26,7 @@ from gynbtnet.imaging import (
     read_rtstruct,
     read_volume,
 )
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 from .battery import CASES, boxes
 from .builders import CT, MR_CLASS, contour_item, rtstruct, uid

@@ -10,7 +10,7 @@ import pytest
 from gynbtnet.datasets import ingest
 from gynbtnet.evaluation import evaluate_dose, find_doses, read_dose
 from gynbtnet.imaging import Conversion, Geometry, convert, read_rtdose, resample_dose
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 from .battery import CASES, _dose, _with_organs
 from .builders import CT, rtdose, rtplan

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from gynbtnet.cli import app
 from gynbtnet.imaging import Geometry, Volume, write_volume
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 from .battery import CASES
 from .builders import CT, rtstruct

@@ -30,7 +30,7 @@ from gynbtnet.imaging import (
     write_volume,
 )
 from gynbtnet.inference import find_scans
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 from .battery import CASES
 from .builders import CT, MR_CLASS, rtdose, rtplan, rtstruct, uid

@@ -22,7 +22,7 @@ from gynbtnet.imaging import (
     write_rtstruct,
     write_seg,
 )
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 from .battery import CASES, P
 from .builders import CT, rtstruct

@@ -15,7 +15,7 @@ import pytest
 import SimpleITK as sitk
 
 from gynbtnet.imaging import Conversion, Volume, convert, from_sitk, read_ct_series, read_volume
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 from .battery import CASES
 from .builders import CT

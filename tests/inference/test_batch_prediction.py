@@ -13,8 +13,7 @@ from gynbtnet.inference.models.model import Model
 from gynbtnet.inference.models.model_loading import load_model
 from gynbtnet.inference.prediction_request import PredictionRequest
 from gynbtnet.inference.scans.scan_input import locate_scan
-from gynbtnet.runtime.errors import BadInput, ScansFailed
-from gynbtnet.runtime.parallel import use_cluster
+from gynbtnet.runtime import BadInput, ScansFailed, use_cluster
 
 from .test_scan_prediction import predict_path, scan
 

@@ -12,7 +12,7 @@ from gynbtnet.networks.presets import PRESETS, Preset
 from gynbtnet.networks.stu_net import read_stu_net, write_stu_net
 from gynbtnet.networks.transfer import transfer_weights
 from gynbtnet.networks.unet import GynBTNet
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 TINY = Preset((4, 8, 8, 16, 16, 16), depth=2, strides=(1, 2, 2, 2, 2, 1))
 

@@ -8,7 +8,7 @@ import torch
 from gynbtnet.networks.presets import Preset
 from gynbtnet.networks.transfer import transfer_weights
 from gynbtnet.networks.unet import GynBTNet
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 TINY = Preset((4, 6), depth=1, strides=(1, 2))
 

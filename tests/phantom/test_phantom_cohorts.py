@@ -13,7 +13,7 @@ from gynbtnet.phantom.anatomy.patient import KINDS, draw_patient
 from gynbtnet.phantom.case import pelvic_geometry, phantom_case
 from gynbtnet.phantom.cohorts import fraction_count, write_brachytherapy, write_organs, write_unlabelled
 from gynbtnet.phantom.rendering.scene import STRUCTURES
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 SPACING, MATRIX = (8.0, 6.0, 6.0), (24, 48, 64)
 

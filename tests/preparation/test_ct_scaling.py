@@ -20,7 +20,7 @@ from gynbtnet.preparation.planning.settings import CTScaling, PlanSettings
 from gynbtnet.preparation.prepare import prepare
 from gynbtnet.preparation.preprocess import preprocess_volume
 from gynbtnet.recipes.loading import load_recipe
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 from .conftest import WriteCohort
 

@@ -15,7 +15,7 @@ from gynbtnet.preparation.nnunet_preprocessed import import_nnunet
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.prepare import prepare
 from gynbtnet.preparation.store import VOXELS, PreparedCohort
-from gynbtnet.runtime.errors import BadInput, ScansFailed
+from gynbtnet.runtime import BadInput, ScansFailed
 from gynbtnet.training.settings import SegmentationSettings
 from gynbtnet.training.stages import finetune
 

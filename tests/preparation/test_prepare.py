@@ -20,7 +20,7 @@ from gynbtnet.preparation.planning.plan_files import save_plan
 from gynbtnet.preparation.prepare import prepare
 from gynbtnet.preparation.preprocess import preprocess_volume, target_geometry
 from gynbtnet.preparation.store import VOXELS, PreparedCohort, write_prepared_case
-from gynbtnet.runtime.errors import BadInput, ScansFailed
+from gynbtnet.runtime import BadInput, ScansFailed
 
 from .conftest import WriteCohort
 

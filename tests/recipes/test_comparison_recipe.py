@@ -8,7 +8,7 @@ from gynbtnet.phantom import fraction_count
 from gynbtnet.recipes.comparison_recipe import load_comparison, shipped_comparisons
 from gynbtnet.recipes.loading import load_recipe
 from gynbtnet.recipes.variant import BASELINES, load_variant
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 OWN = """
 name: own

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gynbtnet.networks import Encoder, Preset
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 from gynbtnet.sparse.active_blocks import ActiveBlocks
 from gynbtnet.sparse.convolution import convolve
 from gynbtnet.sparse.masking import draw_active_blocks

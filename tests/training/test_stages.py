@@ -26,7 +26,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from gynbtnet.networks import GynBTNet, write_stu_net
 from gynbtnet.preparation.planning.plan_files import load_plan
 from gynbtnet.preparation.store import PreparedCase, PreparedCohort, write_prepared_case
-from gynbtnet.runtime.errors import BadInput, Paused
+from gynbtnet.runtime import BadInput, Paused
 from gynbtnet.training import checkpoint, devices, engine
 from gynbtnet.training.renamed_settings import RENAMED
 from gynbtnet.training.run_folder import BEFORE

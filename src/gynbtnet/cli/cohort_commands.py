@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from gynbtnet.cli.app import command, console, print_table
+from gynbtnet.cli.application import command, console, print_table
 from gynbtnet.cli.options import (
     Aliases,
     AllowOverlap,

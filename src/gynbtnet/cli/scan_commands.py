@@ -8,7 +8,7 @@ import typer
 from rich.table import Column, Table
 from rich.text import Text
 
-from gynbtnet.cli.app import command, console, print_table
+from gynbtnet.cli.application import command, console, print_table
 from gynbtnet.cli.options import (
     Aliases,
     AllowOverlap,

@@ -9,7 +9,7 @@ from gynbtnet.datasets import ingest
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.ingestion import ingest_found as ingestion
 from gynbtnet.imaging import StructureNames, read_volume, write_volume
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 from ..conftest import GRID, WriteExport, scan, sphere
 

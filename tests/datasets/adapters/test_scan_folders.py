@@ -7,7 +7,7 @@ import SimpleITK as sitk
 from gynbtnet.datasets import ingest
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.imaging import Volume, read_volume, to_sitk, write_volume
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 from ..conftest import GRID, WriteExport, scan, sphere
 

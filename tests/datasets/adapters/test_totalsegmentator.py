@@ -6,7 +6,7 @@ import pytest
 from gynbtnet.datasets import ingest
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.imaging import Geometry, Volume, read_volume, write_volume
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 from ..conftest import GRID, scan, sphere
 

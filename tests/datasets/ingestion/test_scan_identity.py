@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from gynbtnet.datasets import ingest
 from gynbtnet.datasets.ingestion.folder_pattern import FolderPattern
 from gynbtnet.imaging import Geometry, Volume, read_volume, unicode_composed, write_volume
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 from ..conftest import GRID, WriteExport, scan
 

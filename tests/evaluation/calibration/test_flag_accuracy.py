@@ -8,7 +8,7 @@ import pytest
 
 from gynbtnet.evaluation.calibration.flag_accuracy import flag_accuracy, flag_table_cells
 from gynbtnet.evaluation.metrics.evaluation import Evaluation, evaluate
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from gynbtnet.evaluation.dose.planning_aims import EMBRACE_II, PlanningAims
 from gynbtnet.evaluation.dose.score import DoseScore
 from gynbtnet.evaluation.metrics.settings import DoseSettings
 from gynbtnet.imaging import StructureNames
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 NAMES, AIMS, SETTINGS = StructureNames.load(), PlanningAims.load(), DoseSettings()
 BEAM = {"p1": ExternalBeam(45, 25)}

@@ -20,7 +20,7 @@ from gynbtnet.evaluation.dose.external_beam import ExternalBeam
 from gynbtnet.evaluation.dose.files import find_doses
 from gynbtnet.imaging import Volume, read_rtdose, read_volume, write_volume
 from gynbtnet.phantom import write_brachytherapy
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 STRUCTURES = ("hr_ctv", "bladder", "rectum", "sigmoid", "uterus")
 

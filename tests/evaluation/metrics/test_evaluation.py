@@ -11,7 +11,7 @@ import pytest
 from gynbtnet.evaluation.metrics.evaluation import Evaluation, evaluate
 from gynbtnet.evaluation.metrics.settings import ScoringSettings
 from gynbtnet.imaging import Geometry, Volume, read_volume, write_volume
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 
 @pytest.fixture

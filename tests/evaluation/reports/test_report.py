@@ -25,7 +25,7 @@ from gynbtnet.evaluation.reports.stage_report import stage_report
 from gynbtnet.evaluation.reports.training_curves import curve_figures
 from gynbtnet.imaging import StructureNames, read_volume
 from gynbtnet.pictures import Picture, render_picture
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 NAMES = StructureNames.load()
 VOID = {"meta", "img", "br", "input"}

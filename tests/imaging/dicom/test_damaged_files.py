@@ -36,7 +36,7 @@ from gynbtnet.imaging.dicom.seg_writer import write_seg
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation, Volume
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 from .damage import damaged, parsed, saved
 

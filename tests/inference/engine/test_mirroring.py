@@ -21,7 +21,7 @@ from gynbtnet.inference.prediction_request import PredictionRequest
 from gynbtnet.inference.scan_prediction import predict_scan
 from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
 from gynbtnet.preparation.planning.settings import Axis
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 SIDED = ("bladder", "hip_left", "hip_right")
 WHOLE = (slice(None),) * 3

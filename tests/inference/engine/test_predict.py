@@ -17,7 +17,7 @@ from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.engine.sliding_window import Slab
 from gynbtnet.inference.models.model import Model
 from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 QUICK = PredictionSettings(mirroring=False)
 DIRECTIONS = {

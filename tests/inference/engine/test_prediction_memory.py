@@ -9,8 +9,7 @@ import pytest
 from gynbtnet.imaging import Geometry, Volume
 from gynbtnet.inference.engine.predict import predict
 from gynbtnet.inference.engine.prediction_memory import prediction_bytes
-from gynbtnet.runtime import available_memory
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput, available_memory
 
 MEASURE = """
 import sys

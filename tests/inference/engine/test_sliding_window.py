@@ -13,7 +13,7 @@ from gynbtnet.inference.engine.sliding_window import (
     sliding_window_logits,
     window_starts,
 )
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 shapes = st.tuples(*[st.integers(1, 20)] * 3)
 windows = st.tuples(*[st.integers(1, 9)] * 3)

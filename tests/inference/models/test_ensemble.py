@@ -20,7 +20,7 @@ from gynbtnet.inference.models.ensemble import Ensemble
 from gynbtnet.inference.models.model import Model
 from gynbtnet.inference.models.model_loading import load_model
 from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 WHOLE = (slice(None),) * 3
 QUICK = PredictionSettings(mirroring=False, device="cpu")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gynbtnet.inference.models.model import Model
 from gynbtnet.inference.models.model_archive import DIGESTS, open_archive, write_archive
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 WEIGHTS = "weights_last.safetensors"
 

@@ -23,7 +23,7 @@ from gynbtnet.inference.models.stu_net_export import export_stu_net
 from gynbtnet.networks import read_stu_net
 from gynbtnet.preparation.planning.intensity import Intensity
 from gynbtnet.preparation.preprocess import preprocess_volume
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 
 def scan(direction=(1, 0, 0, 0, 1, 0, 0, 0, 1)):

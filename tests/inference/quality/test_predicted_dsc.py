@@ -32,7 +32,7 @@ from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
 from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
 from gynbtnet.preparation.planning.structure_volumes import StructureVolume
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 VOLUME = StructureVolume("bladder", 20, 100.0, 0.5)
 WHOLE = StructureFeatures("bladder", 100.0, 1, 1.0, ())

@@ -11,7 +11,7 @@ from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.prediction_request import PredictionRequest
 from gynbtnet.inference.scan_prediction import predict_scan
 from gynbtnet.inference.scans.channel_files import find_further_channels
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 CHANNELS = ("CT", "T2")
 GRID = Geometry((16, 32, 32), (2.0, 2.0, 2.0))

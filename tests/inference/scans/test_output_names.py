@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from gynbtnet.inference.scans.output_names import output_names
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 
 def test_a_scan_is_called_as_its_file_or_folder() -> None:

@@ -9,7 +9,7 @@ import pytest
 from gynbtnet.imaging import Geometry, Volume, read_ct_series, read_volume
 from gynbtnet.inference.scans.scan_check import check_scan
 from gynbtnet.phantom import PhantomCase, pelvic_geometry, phantom_case
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 HIPS, THICK, SHORT = "No hip joints were found", "slice spacing", "along the patient"
 

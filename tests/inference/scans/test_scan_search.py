@@ -8,7 +8,7 @@ import pytest
 
 from gynbtnet.imaging import CTSeries, Geometry, Volume, write_ct_series, write_volume
 from gynbtnet.inference.scans.scan_search import find_scans
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 SCAN = Volume(np.zeros((4, 6, 6), np.int16), Geometry((4, 6, 6), (3.0, 1.0, 1.0)))
 CT = ("CT",)

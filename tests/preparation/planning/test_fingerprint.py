@@ -7,7 +7,7 @@ import pytest
 
 from gynbtnet.imaging import Geometry
 from gynbtnet.preparation.planning.fingerprint import FINGERPRINT, Fingerprint, take_fingerprint
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 from ..conftest import WriteCohort
 

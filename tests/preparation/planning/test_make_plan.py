@@ -7,7 +7,7 @@ from gynbtnet.imaging import Geometry
 from gynbtnet.preparation.planning.fingerprint import Fingerprint, take_fingerprint
 from gynbtnet.preparation.planning.make_plan import make_plan
 from gynbtnet.preparation.planning.settings import PlanSettings
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 from ..conftest import WriteCohort
 

@@ -17,7 +17,7 @@ from gynbtnet.preparation.planning.nnunet_plans import DATA_IDENTIFIER, OURS, ST
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
 from gynbtnet.preparation.planning.settings import preset_strides
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 pytest.importorskip("nnunetv2", reason="nnU-Net is not installed; pip install 'gynbtnet[nnunet]'")
 

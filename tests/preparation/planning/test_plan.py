@@ -13,7 +13,7 @@ from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
 from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
 from gynbtnet.preparation.planning.settings import PlanSettings
 from gynbtnet.preparation.planning.structure_volumes import StructureVolume
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 PLAN = Plan(
     structures=("hr_ctv", "bladder"),

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from gynbtnet.inference import Model, PredictionSettings
 from gynbtnet.preparation.store import PreparedCohort
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 from gynbtnet.training.data.batches import Batch
 from gynbtnet.training.objectives.swin_proxy_tasks import SwinProxyTasks, contrast, draw_views
 from gynbtnet.training.proxy_task_settings import ProxyTaskSettings

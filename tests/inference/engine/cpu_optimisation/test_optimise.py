@@ -12,7 +12,7 @@ from gynbtnet.inference.engine.cpu_optimisation.optimise import optimise_for_cpu
 from gynbtnet.inference.engine.cpu_optimisation.tuning import CpuTuning
 from gynbtnet.inference.models import backends
 from gynbtnet.networks import GynBTNet, Preset, ResidualBlock, upsample
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 EXACT: dict[str, Any] = {"rtol": 1e-10, "atol": 1e-10}
 EVERYWHERE = CpuTuning(slab_values=16 * 5 * 32 * 48, min_norm_voxels=1, min_split_voxels=1)
