@@ -13,7 +13,6 @@ from torch import nn
 
 from gynbtnet.networks.presets import Preset
 from gynbtnet.networks.unet import Encoder
-from gynbtnet.sparse import convolution
 from gynbtnet.sparse.active_blocks import ActiveBlocks
 from gynbtnet.sparse.convolution import convolve
 from gynbtnet.sparse.masking import draw_active_blocks
@@ -81,8 +80,7 @@ def test_taps_are_summed_before_they_are_rounded(stride, device):
     active = ActiveBlocks(torch.ones(1, 2, 2, 2, dtype=torch.bool, device=device))
     image = torch.randn(1, 32, 8, 8, 8, device=device).bfloat16().requires_grad_()
     exact = image.detach().double().requires_grad_()
-    with patch.object(convolution, "TILED_UP_TO", ()):
-        found = convolve(pack(image, active), conv).rows
+    found = convolve(pack(image, active), conv, tiled_up_to=()).rows
     expected = pack(reference(exact), active).rows
     grad = torch.randn(expected.shape, dtype=torch.bfloat16).to(device)
     found.backward(grad)
@@ -100,8 +98,7 @@ def test_chunks_of_a_weight_gradient_are_summed_before_they_are_rounded(device):
     active = ActiveBlocks(torch.ones(1, 4, 4, 4, dtype=torch.bool, device=device))
     image = torch.randn(1, 8, 32, 32, 32).to(device, torch.bfloat16)
     grad = torch.randn(32**3, 8).to(device, torch.bfloat16)
-    with patch("gynbtnet.sparse.tile_convolution.TILES_AT_ONCE", 1):
-        convolve(pack(image, active), conv).rows.backward(grad)
+    convolve(pack(image, active), conv, tile_values=1).rows.backward(grad)
     pack(reference(image.double()), active).rows.backward(grad.double())
     found, expected = conv.weight.grad.double(), reference.weight.grad
     assert ((found - expected).norm() / expected.norm()).item() < 0.0025
@@ -112,11 +109,8 @@ def test_a_batch_norm_over_processes_rounds_once(device):
     random = torch.Generator().manual_seed(0)
     rows, grad = (torch.randn(100_000, 4, generator=random).to(device, torch.bfloat16) for _ in range(2))
     weight, bias = torch.rand(2, 4, generator=random).to(device)
-    norm = Norm([len(rows)], 1e-5, shared=True)
-    with (
-        patch("torch.distributed.all_reduce", lambda sums: None),
-        patch("gynbtnet.sparse.norm.VALUES_AT_ONCE", 4 * 30_000),
-    ):
+    norm = Norm([len(rows)], 1e-5, shared=True, values_at_once=4 * 30_000)
+    with patch("torch.distributed.all_reduce", lambda sums: None):
         moments = norm.forward(rows, weight, bias, torch.empty_like(rows))
         norm.backward(grad_rows := grad.clone(), rows, moments, weight)
     exact = rows.double().requires_grad_()

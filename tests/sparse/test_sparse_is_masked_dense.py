@@ -3,6 +3,7 @@
 In float64 both agree to rounding: outputs, every gradient, running statistics.
 """
 
+from functools import partial
 from unittest.mock import patch
 
 import pytest
@@ -15,7 +16,6 @@ from torch.nn.functional import conv3d, leaky_relu
 from gynbtnet.networks.blocks import make_norm
 from gynbtnet.networks.presets import PRESETS, Preset
 from gynbtnet.networks.unet import Encoder
-from gynbtnet.sparse import convolution
 from gynbtnet.sparse.active_blocks import ActiveBlocks
 from gynbtnet.sparse.convolution import convolve
 from gynbtnet.sparse.norm import normalise
@@ -162,8 +162,7 @@ def test_convolution_3(tiled, layer, device):
     mask, image, stride, channels = prepared(layer, device)
     conv = randomised(nn.Conv3d(channels[0], channels[1], 3, stride, padding=1), device)
     active = ActiveBlocks(mask)
-    with patch.object(convolution, "TILED_UP_TO", tiled):
-        ours = gradients(lambda x: [zeros_filled(convolve(pack(x, active), conv))], image, conv)
+    ours = gradients(lambda x: [zeros_filled(convolve(pack(x, active), conv, tiled_up_to=tiled))], image, conv)
     y, dx, dp = gradients(lambda x: [masked_convolution(x, conv, mask)], image, conv)
     assert_alike(ours, (y, dx * at_resolution(mask, dx.shape[2:]), dp))
 
@@ -284,9 +283,10 @@ def test_autocast_reaches_the_sparse_convolutions(device):
     active = ActiveBlocks(mask)
     exact = gradients(lambda x: [zeros_filled(convolve(pack(x, active), conv))], image.float(), conv)
     for tiled in (EVERYWHERE_TILES, EVERYWHERE_PAIRS):
-        with patch.object(convolution, "TILED_UP_TO", tiled), torch.autocast(device.type, torch.bfloat16):
-            packed = convolve(pack(image.float(), active), conv)
-            rounded = gradients(lambda x: [zeros_filled(convolve(pack(x, active), conv)).float()], image.float(), conv)
+        limited = partial(convolve, conv=conv, tiled_up_to=tiled)
+        with torch.autocast(device.type, torch.bfloat16):
+            packed = limited(pack(image.float(), active))
+            rounded = gradients(lambda x, c=limited: [zeros_filled(c(pack(x, active))).float()], image.float(), conv)
         assert packed.rows.dtype == torch.bfloat16
         assert_alike(rounded, exact, tolerance=2e-2)
 

@@ -1,6 +1,6 @@
 """Submanifold convolution of packed features with a dense convolution's own parameters."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 from typing import Any
@@ -13,7 +13,12 @@ from gynbtnet.runtime.array_types import Triple
 from gynbtnet.sparse.active_blocks import ActiveBlocks, divide_exactly
 from gynbtnet.sparse.packed import Packed, empty_rows, strided_rows
 from gynbtnet.sparse.pair_convolution import add_pair_input_gradient, pair_convolution, pair_weight_gradient
-from gynbtnet.sparse.tile_convolution import add_tile_input_gradient, tile_convolution, tile_weight_gradient
+from gynbtnet.sparse.tile_convolution import (
+    TILE_VALUES,
+    add_tile_input_gradient,
+    tile_convolution,
+    tile_weight_gradient,
+)
 
 TILED_UP_TO = ((2.0, float("inf")), (4.0, 128 * 256))
 """Where tiles win on a CPU: a block with its halo has at most so many times the block's voxels, and the weight fewer
@@ -29,12 +34,16 @@ class Convolution:
         block: voxels of one block at the input, (z, y, x).
         stride: 1 or 2 along (z, y, x).
         kernel: edge, 3 or 1.
+        tiled_up_to: limits up to which a block is convolved in tiles, as :data:`TILED_UP_TO`.
+        tile_values: number of values that are gathered in tiles at a time.
     """
 
     active: ActiveBlocks
     block: Triple
     stride: tuple[int, ...]
     kernel: int = 3
+    tiled_up_to: tuple[tuple[float, float], ...] = TILED_UP_TO
+    tile_values: int = TILE_VALUES
 
     @cached_property
     def output_block(self) -> Triple:
@@ -50,15 +59,15 @@ class Convolution:
         """Padded rows of the input → rows of the output."""
         if self.kernel == 1:
             return torch.addmm(bias, self.read(padded), weight.flatten(1).t())
-        convolution = tile_convolution if self._tiled(weight) else pair_convolution
-        return convolution(padded, weight, bias, self.active, self.block, self.stride)
+        given = (padded, weight, bias, self.active, self.block, self.stride)
+        return tile_convolution(*given, self.tile_values) if self._tiled(weight) else pair_convolution(*given)
 
     def weight_gradient(self, grad: Tensor, padded: Tensor, weight: Tensor) -> Tensor:
         """The weight's gradient, lying as the weight does, from the output's gradient and the input, both padded."""
         if self.kernel == 1:
             return (grad[:-1].t() @ self.read(padded)).view_as(weight)
-        gradient = tile_weight_gradient if self._tiled(weight) else pair_weight_gradient
-        found = gradient(grad, padded, weight, self.active, self.block, self.stride)
+        given = (grad, padded, weight, self.active, self.block, self.stride)
+        found = tile_weight_gradient(*given, self.tile_values) if self._tiled(weight) else pair_weight_gradient(*given)
         return found if found.stride() == weight.stride() else torch.empty_like(weight).copy_(found)
 
     def add_input_gradient(self, grad_input: Tensor, grad: Tensor, weight: Tensor) -> None:
@@ -67,8 +76,11 @@ class Convolution:
             into = strided_rows(grad_input, self.block, self.stride)
             into += (grad[:-1] @ weight.flatten(1)).view(into.shape)
         else:
-            add = add_tile_input_gradient if self._tiled(weight) else add_pair_input_gradient
-            add(grad_input, grad, weight, self.active, self.block, self.stride)
+            given = (grad_input, grad, weight, self.active, self.block, self.stride)
+            if self._tiled(weight):
+                add_tile_input_gradient(*given, self.tile_values)
+            else:
+                add_pair_input_gradient(*given)
 
     def read(self, padded: Tensor) -> Tensor:
         """The input's rows that a 1×1×1 convolution reads: a view at stride 1."""
@@ -77,7 +89,7 @@ class Convolution:
     def _tiled(self, weight: Tensor) -> bool:
         halo = prod(n + 2 for n in self.block) / prod(self.block)
         matrix = weight.shape[0] * weight.shape[1]
-        return any(halo <= largest and matrix < channels for largest, channels in TILED_UP_TO)
+        return any(halo <= largest and matrix < channels for largest, channels in self.tiled_up_to)
 
 
 def plan_convolution(conv: nn.Conv3d, active: ActiveBlocks, block: Triple) -> Convolution:
@@ -94,7 +106,13 @@ def plan_convolution(conv: nn.Conv3d, active: ActiveBlocks, block: Triple) -> Co
     return Convolution(active, block, stride, kernel[0])
 
 
-def convolve(packed: Packed, conv: nn.Conv3d) -> Packed:
+def convolve(
+    packed: Packed,
+    conv: nn.Conv3d,
+    *,
+    tiled_up_to: tuple[tuple[float, float], ...] = TILED_UP_TO,
+    tile_values: int = TILE_VALUES,
+) -> Packed:
     """What ``conv`` gives at the active voxels where the masked ones hold zero; masked voxels stay masked.
 
     Computes active blocks only. Equals ``conv(dense) * mask`` in values and gradients.
@@ -103,6 +121,7 @@ def convolve(packed: Packed, conv: nn.Conv3d) -> Packed:
         ValueError: as :func:`plan_convolution`.
     """
     plan = plan_convolution(conv, packed.active, packed.block)
+    plan = replace(plan, tiled_up_to=tiled_up_to, tile_values=tile_values)
     tensors = at_autocast_precision(packed.padded, conv.weight, conv.bias)
     result: Tensor = _Convolve.apply(*tensors, plan)  # type: ignore[no-untyped-call]
     return Packed(result, plan.output_block, packed.active)

@@ -29,12 +29,14 @@ class Norm:
         eps: added to the variance.
         running: mean and variance to use instead of the rows' own.
         shared: whether the rows of all processes count as one batch.
+        values_at_once: number of values that are widened to single precision at a time.
     """
 
     segments: list[int]
     eps: float
     running: Moments | None = None
     shared: bool = False
+    values_at_once: int = VALUES_AT_ONCE
 
     def forward(self, rows: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> Moments:
         """Write the normalised rows into ``out``."""
@@ -102,7 +104,7 @@ class Norm:
         scale = weight * variance.rsqrt()
         slope = -weight * variance.reciprocal() * along / count
         shift = -scale * total / count - slope * mean
-        at_once = max(1, VALUES_AT_ONCE // len(weight))
+        at_once = max(1, self.values_at_once // len(weight))
         for g, y in zip(torch.split(grad, at_once), torch.split(rows, at_once), strict=True):
             g.copy_((g * scale).addcmul_(y, slope).add_(shift))
 

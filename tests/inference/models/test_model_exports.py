@@ -17,7 +17,6 @@ from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.inference.engine.predict import predict
 from gynbtnet.inference.engine.settings import PredictionSettings
-from gynbtnet.inference.models import onnx_export
 from gynbtnet.inference.models.model import Model
 from gynbtnet.inference.models.nnunet_export import export_nnunet
 from gynbtnet.inference.models.onnx_export import export_onnx
@@ -149,12 +148,11 @@ def test_onnx_gives_torchs_numbers_for_any_batch(untrained, tmp_path):
         export_onnx(untrained, path)
 
 
-def test_a_network_that_no_onnx_file_holds_is_refused(untrained, tmp_path, monkeypatch):
+def test_a_network_that_no_onnx_file_holds_is_refused(untrained, tmp_path):
     pytest.importorskip("onnx")
     pytest.importorskip("onnxscript")
-    monkeypatch.setattr(onnx_export, "_LARGEST", 10**6)
     with pytest.raises(BadInput, match=r"take 0\.0 GB, and an ONNX file holds at most 2"):
-        export_onnx(untrained, tmp_path / "model.onnx")
+        export_onnx(untrained, tmp_path / "model.onnx", max_weight_bytes=10**6)
     assert not (tmp_path / "model.onnx").exists()
 
 

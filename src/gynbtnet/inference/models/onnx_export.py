@@ -12,10 +12,10 @@ from gynbtnet.inference.models.model import Model
 from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.errors import BadInput
 
-_LARGEST = 2**31 - 2**24  # a protobuf message ends at 2 GiB; what isn't weights takes a few MB
+MAX_WEIGHT_BYTES = 2**31 - 2**24  # a protobuf message ends at 2 GiB; what isn't weights takes a few MB
 
 
-def export_onnx(model: Model, out: Path, *, force: bool = False) -> Path:
+def export_onnx(model: Model, out: Path, *, force: bool = False, max_weight_bytes: int = MAX_WEIGHT_BYTES) -> Path:
     """Write the network alone as ONNX: ``image`` (batch, channels, z, y, x) of the plan's patch to ``logits``.
 
     The batch may be of any size. Spacing, normalisation and the structures' order stand in the file's metadata, under
@@ -35,7 +35,7 @@ def export_onnx(model: Model, out: Path, *, force: bool = False) -> Path:
     if out.is_dir() or (out.exists() and not force):
         raise BadInput(f"{out} stands there already; replace the file with --force, or give another name.")
     size = sum(value.numel() * value.element_size() for value in model.network.state_dict().values())
-    if size > _LARGEST:
+    if size > max_weight_bytes:
         raise BadInput(
             f"The weights of {model.folder} take {size / 1e9:.1f} GB, and an ONNX file holds at most 2; presets up to "
             "L are exported."
