@@ -20,10 +20,9 @@ from gynbtnet.recipes.loading import (
 from gynbtnet.recipes.recipe import PretrainingStage
 from gynbtnet.recipes.variant import load_variant
 from gynbtnet.runtime.errors import BadInput
-from gynbtnet.training.proxy_task_settings import ProxyTaskSettings
 from gynbtnet.training.renamed_settings import RENAMED
 from gynbtnet.training.run_folder import BEFORE
-from gynbtnet.training.settings import PretrainingSettings, SegmentationSettings
+from gynbtnet.training.settings import PretrainingSettings, ProxyTaskSettings, SegmentationSettings
 
 
 @pytest.mark.parametrize("name", shipped_recipes())

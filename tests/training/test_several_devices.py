@@ -206,6 +206,6 @@ def test_a_batch_that_cannot_be_shared(
     settings = SegmentationSettings(epochs=1, steps_per_epoch=1)
     with pytest.raises(BadInput, match="3 devices can't share a batch of 2 patches evenly"):
         finetune(prepared, settings, tmp_path / "run", **SIDES)
-    with pytest.raises(BadInput, match="batch_dice pools a batch"):
+    with pytest.raises(BadInput, match="batch_dice needs the whole batch"):
         finetune(prepared, settings.model_copy(update={"batch_dice": True}), tmp_path / "run", **SIDES)
     assert not (tmp_path / "run").exists()

@@ -29,6 +29,7 @@ from gynbtnet.preparation.planning.plan_files import load_plan
 from gynbtnet.preparation.store import PreparedCase, PreparedCohort, write_prepared_case
 from gynbtnet.runtime.errors import BadInput, Paused
 from gynbtnet.training import checkpoint, devices, engine
+from gynbtnet.training.context import TrainingContext
 from gynbtnet.training.renamed_settings import RENAMED
 from gynbtnet.training.run_folder import BEFORE
 from gynbtnet.training.run_log import RunLog
@@ -243,8 +244,12 @@ def test_defaults_keep_what_runs_did_but_for_epsilon() -> None:
 @pytest.mark.parametrize(
     ("settings", "lacking", "words"),
     [
-        ({}, {"units": ()}, "How many HU a unit is isn't known of 2 of 2 .* target_epsilon_hu to null"),
-        ({"crops": "body"}, {"body_known": False}, "Where the body is isn't known of 2 of 2 .* prepare them again"),
+        ({}, {"units": ()}, "HU per unit of the prepared image are unknown for 2 of 2 .* target_epsilon_hu to null"),
+        (
+            {"crops": "body"},
+            {"body_known": False},
+            "voxels of the body are unknown for 2 of 2 .* prepare the scans again",
+        ),
     ],
 )
 def test_scans_that_do_not_tell_enough_for_stage_1(
@@ -694,7 +699,7 @@ def test_out_of_patience_a_run_has_ended(
 
 def test_out_of_time_a_run_goes_on_when_called_again(prepared: PreparedCohort, whole_run: Path, tmp_path: Path) -> None:
     for epochs in (1, 2):
-        with pytest.raises(Paused, match=rf"used up after {epochs} of 3 epochs .* the same command goes on"):
+        with pytest.raises(Paused, match=rf"used up after {epochs} of 3 epochs .* run the same command again"):
             train(prepared, tmp_path / "run", time_budget_hours=1e-9, checkpoint_interval_epochs=3)
         assert not (tmp_path / "run" / "weights_last.safetensors").exists()
     train(prepared, tmp_path / "run", time_budget_hours=1e-9)
@@ -723,8 +728,8 @@ def test_a_structure_that_scans_leave_out_is_not_taught_there(
 def test_a_run_that_goes_on_computes_as_many_patches_at_once_as_before(asked: bool, before: int, expected: int) -> None:
     """As far as its share of the batch, on other devices than before, divides by them."""
     settings, progress = SegmentationSettings(auto_micro_batch=asked), checkpoint.Progress(patches_at_once=before)
-    batches = Mock(batch_size=6)
-    assert engine._patches_at_once(Mock(), Mock(), batches, settings, progress) == expected
+    context = Mock(batches=Mock(batch_size=6), settings=settings)
+    assert engine._patches_at_once(context, progress) == expected
 
 
 @pytest.mark.slow
@@ -763,13 +768,13 @@ def test_validation_returns_its_scores_and_leaves_its_arguments_alone() -> None:
     objective.validate.return_value = {"dice_mean": 0.5}
     objective.score = lambda scores: scores["dice_mean"]
     settings = TrainingSettings(epochs=5, validation_interval_epochs=2, validation_patches=1)
-    fabric, patches = Fabric(accelerator="cpu", devices=1), [{"image": torch.zeros(1)}]
-    found = [
-        engine._validate(fabric, objective, patches, settings, checkpoint.Progress(epoch=epoch))  # type: ignore[arg-type]
-        for epoch in range(1, 6)
-    ]
-    assert found == [{}, {"dice_mean": 0.5}, {}, {"dice_mean": 0.5}, {"dice_mean": 0.5}]
-    assert engine._validate(fabric, objective, None, settings, checkpoint.Progress(epoch=2)) == {}
-    assert engine._score(objective, patches, found[0], 3.0) is None  # type: ignore[arg-type]
-    assert engine._score(objective, patches, found[1], 3.0) == 0.5  # type: ignore[arg-type]
-    assert engine._score(objective, None, {}, 3.0) == -3.0
+    patches: Any = [{"image": torch.zeros(1)}]
+    fabric = Fabric(accelerator="cpu", devices=1)
+    context = TrainingContext(fabric, objective, Mock(), patches, settings, Mock())
+    scores = [engine._validate(context, checkpoint.Progress(epoch=epoch)) for epoch in range(1, 6)]
+    assert scores == [{}, {"dice_mean": 0.5}, {}, {"dice_mean": 0.5}, {"dice_mean": 0.5}]
+    without = replace(context, validation=None)
+    assert engine._validate(without, checkpoint.Progress(epoch=2)) == {}
+    assert engine._score(context, scores[0], 3.0) is None
+    assert engine._score(context, scores[1], 3.0) == 0.5
+    assert engine._score(without, {}, 3.0) == -3.0

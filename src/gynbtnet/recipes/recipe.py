@@ -10,8 +10,7 @@ from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.preparation.planning.settings import MAX_STRUCTURES, PlanSettings, check_names
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.settings import Settings
-from gynbtnet.training.proxy_task_settings import ProxyTaskSettings
-from gynbtnet.training.settings import PretrainingSettings, SegmentationSettings
+from gynbtnet.training.settings import PretrainingSettings, ProxyTaskSettings, SegmentationSettings
 
 
 class SplitSettings(Settings):

@@ -18,8 +18,7 @@ from gynbtnet.preparation.store import PreparedCohort
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.training.data.batches import Batch
 from gynbtnet.training.objectives.swin_proxy_tasks import SwinProxyTasks, contrast, draw_views
-from gynbtnet.training.proxy_task_settings import ProxyTaskSettings
-from gynbtnet.training.settings import PretrainingSettings, SegmentationSettings
+from gynbtnet.training.settings import PretrainingSettings, ProxyTaskSettings, SegmentationSettings
 from gynbtnet.training.stages import finetune, pretrain
 
 pytest.importorskip("monai", reason="the baseline Swin-UNETR needs the extra gynbtnet[baselines]")
@@ -135,7 +134,7 @@ def test_settings_are_their_own_networks(prepared: PreparedCohort, tmp_path: Pat
     with pytest.raises(BadInput, match="masked modelling is gynbtnet's"):
         pretrain(prepared, ProxyTaskSettings(), tmp_path / "run", **SIDES)
     plan = replace(prepared.plan, network="swin_unetr", preset="F12", strides=(), patch_size=(16, 32, 40))
-    with pytest.raises(BadInput, match="proxy tasks are swin_unetr's"):
+    with pytest.raises(BadInput, match="the proxy tasks pretrain swin_unetr"):
         pretrain(replace(prepared, plan=plan), PretrainingSettings(), tmp_path / "run", **SIDES)
     with pytest.raises(BadInput, match="as long along y as along x"):
         pretrain(replace(prepared, plan=plan), ProxyTaskSettings(), tmp_path / "run", **SIDES)
