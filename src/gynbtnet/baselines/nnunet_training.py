@@ -25,7 +25,7 @@ from gynbtnet.runtime.json_files import read_json, sha256_of, write_json
 from gynbtnet.runtime.optional_dependencies import require
 from gynbtnet.runtime.progress import console, progress_bar
 from gynbtnet.training.allocator import keep_freed_memory
-from gynbtnet.training.renamed_settings import with_todays_names
+from gynbtnet.training.renamed_settings import with_current_names
 from gynbtnet.training.run_folder import RunFolder, note_environment
 
 RECORD = "nnunet.json"
@@ -114,7 +114,7 @@ def _open(out: Path, record: dict[str, Any]) -> None:
             raise BadInput(f"{out} holds something, but no training of nnU-Net; give a new or an empty folder.")
         write_json(record, path)
     made = read_json(dict[str, Any], path, REMEDY)
-    before = {"mirror_axes": list(ALL_AXES)} | with_todays_names(made.get("settings", {}), "nnunet")
+    before = {"mirror_axes": list(ALL_AXES)} | with_current_names(made.get("settings", {}), "nnunet")
     now = record["settings"]
     for name in sorted({*before, *now}.difference(_FREE_TO_CHANGE)):
         if before.get(name) != now.get(name):

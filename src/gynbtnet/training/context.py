@@ -58,7 +58,7 @@ class TrainingContext:
 
     @property
     def runs_validation(self) -> bool:
-        """Whether this process validates: only the main one, unless all must run a sharded network together."""
+        """True if this process validates: only the main one does, unless all must run a sharded network together."""
         return self.fabric.is_global_zero or is_sharded(self.objective.network)
 
     def learning_rate(self, step: int) -> float:

@@ -205,7 +205,7 @@ def _optimise(context: TrainingContext, learner: _Learner, meter: "_Meter") -> N
         meter.add(loss)
     if settings.max_grad_norm is not None:
         fabric.clip_gradients(
-            network,  # type: ignore[arg-type]
+            network,
             learner.wrapped_optimizer,
             max_norm=settings.max_grad_norm,
             error_if_nonfinite=False,

@@ -300,7 +300,7 @@ def _checked(
     if without and has_ct:
         raise BadInput(
             f"The HU per unit of the prepared image are unknown for {without} of {len(cases)} scans in "
-            f"{prepared.folder}, and target_epsilon_hu needs them; prepare the scans again with `gynbtnet prepare`, or "
+            f"{prepared.folder}, and target_epsilon_hu needs them. Prepare the scans again with `gynbtnet prepare`, or "
             "set target_epsilon_hu to null."
         )
     return [case if case.units else replace(case, units=(1.0,) * len(plan.channels)) for case in cases]
