@@ -15,8 +15,8 @@ def step_seconds(kept: bool) -> float:
     """Median seconds of a forward and backward pass of the XS network on two patches of 32×48×48."""
     import torch
 
-    from gynbtnet.networks.unet import GynBTNet
-    from gynbtnet.training.allocator import keep_freed_memory
+    from gynbtnet.networks import GynBTNet
+    from gynbtnet.training import keep_freed_memory
 
     if kept and not keep_freed_memory():
         sys.exit("This C library is not glibc: there is nothing to compare.")

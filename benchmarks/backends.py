@@ -18,9 +18,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gynbtnet.inference.models.backends import prepare_network
-from gynbtnet.networks.presets import PRESETS
-from gynbtnet.networks.unet import GynBTNet
+from gynbtnet.inference import prepare_network
+from gynbtnet.networks import PRESETS, GynBTNet
 
 VARIANTS = ("as it comes", "channels last", "bfloat16", "eager", "compiled", "openvino")
 """The last three are what --backend names; the others keep no freed memory either."""

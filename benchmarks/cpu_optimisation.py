@@ -17,10 +17,9 @@ import time
 import torch
 from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 
-from gynbtnet.inference.engine.cpu_optimisation.optimise import optimise_for_cpu
-from gynbtnet.inference.engine.cpu_optimisation.tuning import CpuTuning
-from gynbtnet.networks.unet import GynBTNet
-from gynbtnet.training.allocator import keep_freed_memory
+from gynbtnet.inference import CpuTuning, optimise_for_cpu
+from gynbtnet.networks import GynBTNet
+from gynbtnet.training import keep_freed_memory
 
 VARIANTS = ("plain", "optimised, not split", "optimised")
 

@@ -19,25 +19,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gynbtnet.datasets import ingest
-from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.datasets.split import split_patients
-from gynbtnet.evaluation.calibration.auroc import auroc_with_interval
-from gynbtnet.evaluation.metrics.evaluate import read_truth
-from gynbtnet.evaluation.metrics.metrics import dice
-from gynbtnet.experiment.cross_validation import CrossValidation, calibrate_from_folds, crossvalidate
-from gynbtnet.imaging.files.volume_files import read_volume
-from gynbtnet.imaging.volume import Volume
-from gynbtnet.inference.engine.settings import PredictionSettings
-from gynbtnet.inference.models.model import Model
-from gynbtnet.inference.quality.predicted_dsc import Quality
-from gynbtnet.inference.review import review_segmentation
-from gynbtnet.phantom.cohorts import write_brachytherapy
+from gynbtnet.datasets import Cohort, ingest, split_patients
+from gynbtnet.evaluation import auroc_with_interval, dice, read_truth
+from gynbtnet.experiment import CrossValidation, calibrate_from_folds, crossvalidate
+from gynbtnet.imaging import Volume, read_volume
+from gynbtnet.inference import Model, PredictionSettings, Quality, review_segmentation
+from gynbtnet.phantom import write_brachytherapy
 from gynbtnet.preparation.planning.make_plan import make_plan
 from gynbtnet.preparation.planning.plan_files import load_plan
 from gynbtnet.preparation.prepare import prepare
-from gynbtnet.recipes.loading import load_recipe
-from gynbtnet.runtime.progress import track
+from gynbtnet.recipes import load_recipe
+from gynbtnet.runtime import track
 
 BAD = PredictionSettings().review_dsc_threshold
 AS_THEY_CAME, DISTURBED = "as it came", "weights disturbed"

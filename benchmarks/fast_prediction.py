@@ -17,14 +17,11 @@ import numpy as np
 import torch
 from scipy.stats import bootstrap
 
-from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.datasets.split import Split
-from gynbtnet.evaluation.metrics.evaluate import read_truth
-from gynbtnet.evaluation.metrics.metrics import dice
-from gynbtnet.experiment.folders import ComparedModel
-from gynbtnet.imaging.files.volume_files import read_volume
-from gynbtnet.inference.engine.settings import PredictionSettings
-from gynbtnet.inference.models.model_loading import load_model
+from gynbtnet.datasets import Cohort, Split
+from gynbtnet.evaluation import dice, read_truth
+from gynbtnet.experiment import ComparedModel
+from gynbtnet.imaging import read_volume
+from gynbtnet.inference import PredictionSettings, load_model
 
 DEFAULT = PredictionSettings()
 SETTINGS = {

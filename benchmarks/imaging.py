@@ -41,8 +41,8 @@ HAS_RT_UTILS = importlib.util.find_spec("rt_utils") is not None
 
 def make_input(folder: Path, quick: bool) -> None:
     """The synthetic scan as DICOM, its masks, and an RTSTRUCT of ours."""
-    from gynbtnet.imaging.dicom.ct_writer import write_ct_series
-    from gynbtnet.phantom.case import pelvic_geometry, phantom_case
+    from gynbtnet.imaging import write_ct_series
+    from gynbtnet.phantom import pelvic_geometry, phantom_case
 
     spacing, matrix = ((3.0, 1.5, 1.5), (40, 256, 256)) if quick else ((1.0, 0.75, 0.75), (120, 512, 512))
     case = phantom_case(0, 1, 1, pelvic_geometry(spacing, matrix))
@@ -81,11 +81,7 @@ def work(kind: str, who: str, folder: Path) -> Callable[[], object]:
             return folder / "theirs.dcm"
 
         return masks if kind == "RTSTRUCT → masks" else write
-    from gynbtnet.imaging.dicom.ct_series import read_ct_series
-    from gynbtnet.imaging.dicom.rt.rtstruct_reader import read_rtstruct
-    from gynbtnet.imaging.dicom.rt.rtstruct_writer import write_rtstruct
-    from gynbtnet.imaging.structure_names import StructureNames
-    from gynbtnet.imaging.volume import Segmentation, Volume
+    from gynbtnet.imaging import Segmentation, StructureNames, Volume, read_ct_series, read_rtstruct, write_rtstruct
 
     names = StructureNames.load()
 

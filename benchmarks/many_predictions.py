@@ -24,9 +24,9 @@ def make_input(folder: Path, scans: int) -> None:
     import torch
     from safetensors.torch import save_file
 
-    from gynbtnet.imaging.dicom.ct_writer import write_ct_series
-    from gynbtnet.networks.unet import GynBTNet
-    from gynbtnet.phantom.case import pelvic_geometry, phantom_case
+    from gynbtnet.imaging import write_ct_series
+    from gynbtnet.networks import GynBTNet
+    from gynbtnet.phantom import pelvic_geometry, phantom_case
     from gynbtnet.preparation.planning.plan import Plan
 
     strides = ((1, 1, 1), *((2, 2, 2),) * 4)
@@ -42,12 +42,14 @@ def make_input(folder: Path, scans: int) -> None:
 
 
 def run(way: str, folder: Path) -> dict[str, float]:
-    from gynbtnet.inference.batch_prediction import predict_scans
-    from gynbtnet.inference.engine.settings import PredictionSettings
-    from gynbtnet.inference.models.model_loading import load_model
-    from gynbtnet.inference.prediction_request import PredictionRequest
-    from gynbtnet.inference.scan_prediction import predict_scan
-    from gynbtnet.inference.scans.scan_search import find_scans
+    from gynbtnet.inference import (
+        PredictionRequest,
+        PredictionSettings,
+        find_scans,
+        load_model,
+        predict_scan,
+        predict_scans,
+    )
 
     settings = PredictionSettings(mirroring=False, overlap=0.25)
     model = load_model(folder / "model", settings)
@@ -89,7 +91,7 @@ def main() -> None:
 
 
 def labels_of(folder: Path) -> bytes:
-    from gynbtnet.imaging.files.volume_files import read_volume
+    from gynbtnet.imaging import read_volume
 
     return np.ascontiguousarray(read_volume(folder / "labels.nii.gz").array).tobytes()
 

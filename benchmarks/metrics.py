@@ -1,10 +1,10 @@
-"""Metrics of five structures beside MONAI, surface-distance and scipy, on a synthetic scan of 120 slices of 512×512.
+"""Metrics of five structures compared with MONAI, surface-distance and scipy, on a scan of 120 slices of 512×512.
 
-Two kinds of work: HD95 and ASD, as the paper has them; and those with DSC, surface DSC at 2 mm and Hausdorff, our whole
-table but for volumes and centroids. Masks of all five structures are in memory; each variant is called as its
-documentation does, runs in a process of its own with one thread, does its work once to warm up and then counts. Best of
-three. The peers' figures are compared with ours: MONAI and scipy follow the same rule of what a surface is,
-surface-distance measures between corners of voxels and weighs them by area, so that its figures are its own.
+Two sets of metrics are measured: HD95 and ASD, as in the paper; and these with DSC, surface DSC at 2 mm and Hausdorff
+distance, which are all of our metrics except volumes and centroids. Masks of all five structures are in memory. Each
+program is called as its documentation shows. It runs in a separate process with one thread, once to warm up and then
+three times; the best counts. The metrics are compared with ours. MONAI and scipy use the same rule for surfaces;
+surface-distance measures between corners of voxels and weights them by area, so that its values differ.
 
     python benchmarks/metrics.py                 # peers: pip install "gynbtnet[baselines,bench]"
     python benchmarks/metrics.py --quick         # 40 slices of 256×256
@@ -34,14 +34,14 @@ FEW = ("HD95", "ASD")
 ALL = ("DSC", "HD95", "ASD", "surface DSC", "Hausdorff")
 WORK = {"HD95, ASD": FEW, "all five": ALL}
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-Figures = dict[str, list[float]]
+Metrics = dict[str, list[float]]
 
 
 def make_input(folder: Path, quick: bool) -> None:
-    """The synthetic structures, and a prediction: each structure moved by 3, 2 and 1 voxels and a little smaller."""
+    """Write the synthetic structures and a prediction: each structure moved by 3, 2 and 1 voxels and eroded."""
     from scipy.ndimage import binary_erosion
 
-    from gynbtnet.phantom.case import pelvic_geometry, phantom_case
+    from gynbtnet.phantom import pelvic_geometry, phantom_case
 
     spacing, matrix = ((3.0, 1.5, 1.5), (40, 256, 256)) if quick else ((1.0, 0.75, 0.75), (120, 512, 512))
     truth = phantom_case(0, 1, 1, pelvic_geometry(spacing, matrix)).structures.labels.array
@@ -52,13 +52,13 @@ def make_input(folder: Path, quick: bool) -> None:
     np.savez(folder / "input.npz", truth=truth, prediction=prediction, spacing=spacing)
 
 
-def work(who: str, wanted: tuple[str, ...], folder: Path) -> Callable[[], Figures]:
-    """One variant, with its imports done; it gives a figure a structure of each metric."""
-    found = np.load(folder / "input.npz")
-    truth, prediction, spacing = found["truth"], found["prediction"], tuple(map(float, found["spacing"]))
+def make_program(program: str, names: tuple[str, ...], folder: Path) -> Callable[[], Metrics]:
+    """Import a program, and return a function that computes one value per metric and structure."""
+    data = np.load(folder / "input.npz")
+    truth, prediction, spacing = data["truth"], data["prediction"], tuple(map(float, data["spacing"]))
     labels = range(1, len(STRUCTURES) + 1)
-    everything = wanted == ALL
-    if who == "MONAI":
+    everything = names == ALL
+    if program == "MONAI":
         import torch
         from monai.metrics import (
             compute_average_surface_distance,
@@ -69,98 +69,99 @@ def work(who: str, wanted: tuple[str, ...], folder: Path) -> Callable[[], Figure
 
         torch.set_num_threads(1)
 
-        def monai() -> Figures:
-            both = [torch.from_numpy(np.stack([one == label for label in labels]))[None] for one in (prediction, truth)]
-            given = {"include_background": True, "spacing": spacing}
-            figures = {
-                "HD95": compute_hausdorff_distance(*both, percentile=95, **given),
-                "ASD": compute_average_surface_distance(*both, symmetric=True, **given),
+        def monai() -> Metrics:
+            both = [
+                torch.from_numpy(np.stack([array == label for label in labels]))[None] for array in (prediction, truth)
+            ]
+            options = {"include_background": True, "spacing": spacing}
+            metrics = {
+                "HD95": compute_hausdorff_distance(*both, percentile=95, **options),
+                "ASD": compute_average_surface_distance(*both, symmetric=True, **options),
             }
             if everything:
-                figures["DSC"] = compute_dice(*both, include_background=True)
-                figures["surface DSC"] = compute_surface_dice(*both, [TOLERANCE_MM] * len(STRUCTURES), **given)
-                figures["Hausdorff"] = compute_hausdorff_distance(*both, **given)
-            return {name: figure[0].tolist() for name, figure in figures.items()}
+                metrics["DSC"] = compute_dice(*both, include_background=True)
+                metrics["surface DSC"] = compute_surface_dice(*both, [TOLERANCE_MM] * len(STRUCTURES), **options)
+                metrics["Hausdorff"] = compute_hausdorff_distance(*both, **options)
+            return {name: values[0].tolist() for name, values in metrics.items()}
 
         return monai
-    if who == "surface-distance":
+    if program == "surface-distance":
         import surface_distance
 
-        def deepmind() -> Figures:
-            figures: Figures = {name: [] for name in wanted}
+        def deepmind() -> Metrics:
+            metrics: Metrics = {name: [] for name in names}
             for label in labels:
                 true, predicted = truth == label, prediction == label
                 distances = surface_distance.compute_surface_distances(true, predicted, spacing)
-                figures["HD95"].append(surface_distance.compute_robust_hausdorff(distances, 95))
-                figures["ASD"].append(np.mean(surface_distance.compute_average_surface_distance(distances)))
+                metrics["HD95"].append(surface_distance.compute_robust_hausdorff(distances, 95))
+                metrics["ASD"].append(np.mean(surface_distance.compute_average_surface_distance(distances)))
                 if everything:
-                    figures["DSC"].append(surface_distance.compute_dice_coefficient(true, predicted))
+                    metrics["DSC"].append(surface_distance.compute_dice_coefficient(true, predicted))
                     near = surface_distance.compute_surface_dice_at_tolerance(distances, TOLERANCE_MM)
-                    figures["surface DSC"].append(near)
-                    figures["Hausdorff"].append(surface_distance.compute_robust_hausdorff(distances, 100))
-            return {name: list(map(float, values)) for name, values in figures.items()}
+                    metrics["surface DSC"].append(near)
+                    metrics["Hausdorff"].append(surface_distance.compute_robust_hausdorff(distances, 100))
+            return {name: list(map(float, values)) for name, values in metrics.items()}
 
         return deepmind
-    if who == "scipy":
+    if program == "scipy":
         from scipy import ndimage
 
-        def by_hand() -> Figures:
-            """What one writes oneself: erosion and the exact distance transform, on whole masks."""
-            figures: Figures = {name: [] for name in wanted}
+        def with_scipy() -> Metrics:
+            """Compute the metrics by erosion and exact distance transforms of whole masks."""
+            metrics: Metrics = {name: [] for name in names}
             for label in labels:
                 masks = [truth == label, prediction == label]
                 edges = [mask & ~ndimage.binary_erosion(mask) for mask in masks]
                 maps = [ndimage.distance_transform_edt(~edge, sampling=spacing) for edge in edges]
                 there, back = maps[1][edges[0]], maps[0][edges[1]]
-                figures["HD95"].append(max(np.percentile(there, 95), np.percentile(back, 95)))
-                figures["ASD"].append(np.concatenate((there, back)).mean())
+                metrics["HD95"].append(max(np.percentile(there, 95), np.percentile(back, 95)))
+                metrics["ASD"].append(np.concatenate((there, back)).mean())
                 if everything:
-                    figures["DSC"].append(2 * (masks[0] & masks[1]).sum() / (masks[0].sum() + masks[1].sum()))
-                    figures["surface DSC"].append((np.concatenate((there, back)) <= TOLERANCE_MM).mean())
-                    figures["Hausdorff"].append(max(there.max(), back.max()))
-            return {name: list(map(float, values)) for name, values in figures.items()}
+                    metrics["DSC"].append(2 * (masks[0] & masks[1]).sum() / (masks[0].sum() + masks[1].sum()))
+                    metrics["surface DSC"].append((np.concatenate((there, back)) <= TOLERANCE_MM).mean())
+                    metrics["Hausdorff"].append(max(there.max(), back.max()))
+            return {name: list(map(float, values)) for name, values in metrics.items()}
 
-        return by_hand
-    from gynbtnet.evaluation.metrics.metrics import score_case
-    from gynbtnet.imaging.geometry import Geometry
-    from gynbtnet.imaging.volume import Segmentation, Volume
+        return with_scipy
+    from gynbtnet.evaluation import score_case
+    from gynbtnet.imaging import Geometry, Segmentation, Volume
 
     geometry = Geometry(truth.shape, spacing)
     both = [Segmentation(Volume(array, geometry), STRUCTURES) for array in (truth, prediction)]
 
-    def ours() -> Figures:
-        """Always everything: it comes with the same distances."""
+    def ours() -> Metrics:
+        """Compute all metrics, since they use the same distances."""
         scores = score_case(*both, case="", patient="")
         columns = {
-            "DSC": [one.dsc for one in scores],
-            "HD95": [one.hd95_mm for one in scores],
-            "ASD": [one.asd_mm for one in scores],
-            "surface DSC": [one.surface_dsc for one in scores],
-            "Hausdorff": [one.hausdorff_mm for one in scores],
+            "DSC": [score.dsc for score in scores],
+            "HD95": [score.hd95_mm for score in scores],
+            "ASD": [score.asd_mm for score in scores],
+            "surface DSC": [score.surface_dsc for score in scores],
+            "Hausdorff": [score.hausdorff_mm for score in scores],
         }
-        return {name: columns[name] for name in wanted}
+        return {name: columns[name] for name in names}
 
     return ours
 
 
-def measure_here(kind: str, who: str, folder: Path) -> None:
-    """Do the work twice in this process and print what the second time took."""
+def measure_here(kind: str, program: str, folder: Path) -> None:
+    """Compute the metrics twice in this process and print time and memory of the second run."""
     warnings.simplefilter("ignore")
-    run = work(who, WORK[kind], folder)
+    run = make_program(program, WORK[kind], folder)
     before = psutil.Process().memory_info().rss
     run()
     wall, cpu = time.perf_counter(), time.process_time()
-    figures = run()
+    metrics = run()
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
-    print(json.dumps({"wall": wall, "cpu": cpu, "MB": peak / 2**20, "figures": figures}))
+    print(json.dumps({"wall": wall, "cpu": cpu, "MB": peak / 2**20, "metrics": metrics}))
 
 
-def measured(kind: str, who: str, folder: Path) -> dict[str, float | Figures]:
-    command = [sys.executable, __file__, "--here", kind, who, str(folder)]
+def measured(kind: str, program: str, folder: Path) -> dict[str, float | Metrics]:
+    command = [sys.executable, __file__, "--here", kind, program, str(folder)]
     run = subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ | ONE_THREAD)
-    found: dict[str, float | Figures] = json.loads(run.stdout.splitlines()[-1])
-    return found
+    result: dict[str, float | Metrics] = json.loads(run.stdout.splitlines()[-1])
+    return result
 
 
 def main() -> None:
@@ -174,35 +175,44 @@ def main() -> None:
         make_input(options.make, options.quick)
         return
     if options.here:
-        kind, who, folder = options.here
-        measure_here(kind, who, Path(folder))
+        kind, program, folder = options.here
+        measure_here(kind, program, Path(folder))
         return
-    present = [who for who, module in PEERS.items() if importlib.util.find_spec(module)]
-    for who in PEERS.keys() - set(present):
-        print(f"{who} is not installed and left out; the extras baselines and bench of this package bring the peers.")
+    present = [program for program, module in PEERS.items() if importlib.util.find_spec(module)]
+    for program in PEERS.keys() - set(present):
+        print(f"{program} is not installed and is skipped; install the extras baselines and bench.")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make = [sys.executable, __file__, "--make", str(folder), *(["--quick"] if options.quick else [])]
-        subprocess.run(make, check=True)  # in a process of its own: others would inherit its peak of memory
-        print("| figures | who | wall s | CPU s | peak MB | ours is faster by (CPU) | largest difference |")
+        subprocess.run(make, check=True)  # in a separate process: others would inherit its peak memory
+        print("| metrics | program | wall s | CPU s | peak MB | ours is faster by (CPU) | largest difference |")
         print("|---|---|---:|---:|---:|---:|---:|")
-        for kind, wanted in WORK.items():
-            runs = {who: [measured(kind, who, folder) for _ in range(options.rounds)] for who in present}
+        for kind, names in WORK.items():
+            runs = {program: [measured(kind, program, folder) for _ in range(options.rounds)] for program in present}
             best = {
-                who: {key: min(run[key] for run in found) for key in ("wall", "cpu", "MB")}
-                for who, found in runs.items()
+                program: {key: min(run[key] for run in results) for key in ("wall", "cpu", "MB")}
+                for program, results in runs.items()
             }
-            for who, one in best.items():
-                ratio = "" if who == "ours" else f"{one['cpu'] / best['ours']['cpu']:.1f}×"
-                apart = max(
+            for program, least in best.items():
+                ratio = "" if program == "ours" else f"{least['cpu'] / best['ours']['cpu']:.1f}×"
+                difference = max(
                     abs(theirs - own)
-                    for metric in wanted
+                    for metric in names
                     for theirs, own in zip(
-                        runs[who][0]["figures"][metric], runs["ours"][0]["figures"][metric], strict=True
+                        runs[program][0]["metrics"][metric], runs["ours"][0]["metrics"][metric], strict=True
                     )
                 )
-                said = "" if who == "ours" else f"{apart:.1g}"
-                print(f"| {kind} | {who} | {one['wall']:.2f} | {one['cpu']:.2f} | {one['MB']:.0f} | {ratio} | {said} |")
+                printed = "" if program == "ours" else f"{difference:.1g}"
+                cells = [
+                    kind,
+                    program,
+                    f"{least['wall']:.2f}",
+                    f"{least['cpu']:.2f}",
+                    f"{least['MB']:.0f}",
+                    ratio,
+                    printed,
+                ]
+                print(f"| {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":

@@ -17,22 +17,16 @@ from pathlib import Path
 
 import numpy as np
 
-from gynbtnet.datasets import ingest
-from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.evaluation.metrics.metrics import dice
-from gynbtnet.imaging.files.volume_files import read_volume
-from gynbtnet.imaging.sides import has_side
-from gynbtnet.inference.engine.predict import predict
-from gynbtnet.inference.engine.settings import PredictionSettings
-from gynbtnet.inference.models.model import Model
-from gynbtnet.phantom.cohorts import write_brachytherapy, write_organs
-from gynbtnet.phantom.rendering.scene import STRUCTURES
+from gynbtnet.datasets import Cohort, ingest
+from gynbtnet.evaluation import dice
+from gynbtnet.imaging import has_side, read_volume
+from gynbtnet.inference import Model, PredictionSettings, predict
+from gynbtnet.phantom import STRUCTURES, write_brachytherapy, write_organs
 from gynbtnet.preparation.planning.make_plan import make_plan
 from gynbtnet.preparation.prepare import prepare
 from gynbtnet.preparation.store import PreparedCohort
-from gynbtnet.recipes.loading import load_recipe
-from gynbtnet.training.settings import SegmentationSettings
-from gynbtnet.training.stages import finetune
+from gynbtnet.recipes import load_recipe
+from gynbtnet.training import SegmentationSettings, finetune
 
 SCANS = {"supervised": (12, 3), "task": (16, 5)}
 """To train on and to score."""

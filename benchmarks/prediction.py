@@ -26,22 +26,22 @@ import psutil
 import torch
 from safetensors.torch import save_file
 
-from gynbtnet.imaging.files.volume_files import read_volume, write_volume
-from gynbtnet.inference.engine.settings import PredictionSettings
-from gynbtnet.inference.models.model import Model
-from gynbtnet.inference.models.model_loading import load_model
-from gynbtnet.inference.models.nnunet_export import export_nnunet
-from gynbtnet.inference.prediction_files import LABELS
-from gynbtnet.inference.prediction_request import PredictionRequest
-from gynbtnet.inference.scan_prediction import predict_scan
-from gynbtnet.phantom.case import pelvic_geometry, phantom_case
+from gynbtnet.imaging import read_volume, write_volume
+from gynbtnet.inference import (
+    LABELS_FILE,
+    Model,
+    PredictionRequest,
+    PredictionSettings,
+    export_nnunet,
+    load_model,
+    predict_scan,
+)
+from gynbtnet.phantom import pelvic_geometry, phantom_case
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.planning.plan_files import save_plan
 from gynbtnet.preparation.preprocess import preprocess_volume
 from gynbtnet.preparation.resample import resample_labels
-from gynbtnet.training.allocator import keep_freed_memory
-from gynbtnet.training.objectives.losses import deeply_supervised
-from gynbtnet.training.planned_network import build_network
+from gynbtnet.training import build_network, deeply_supervised, keep_freed_memory
 
 PATCH = (64, 96, 96)
 CROP = (32, 64, 64)  # what a network learns on fast
@@ -199,7 +199,7 @@ def main() -> None:
             for name, command in commands.items():
                 with tempfile.TemporaryDirectory() as out:
                     figures[name].append(measured([*map(str, command), out], options.threads))
-                    made = Path(out) / ("phantom.nii.gz" if name == "nnU-Net" else LABELS)
+                    made = Path(out) / ("phantom.nii.gz" if name == "nnU-Net" else LABELS_FILE)
                     found[name] = read_volume(made).array
         truth = read_volume(folder / "labels.nii.gz").array
         print("| | wall s | CPU s | peak GB | wall | CPU | memory | equal labels | mean DSC |")

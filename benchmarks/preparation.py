@@ -17,9 +17,8 @@ from pathlib import Path
 import blosc2
 import numpy as np
 
-from gynbtnet.imaging.files.volume_files import read_volume, write_volume
-from gynbtnet.phantom.case import pelvic_geometry, phantom_case
-from gynbtnet.phantom.rendering.scene import STRUCTURES
+from gynbtnet.imaging import read_volume, write_volume
+from gynbtnet.phantom import STRUCTURES, pelvic_geometry, phantom_case
 from gynbtnet.preparation.foreground import foreground_voxels
 from gynbtnet.preparation.normalise import clip_to_plan, normalise_channel
 from gynbtnet.preparation.planning.anisotropy import separate_axis

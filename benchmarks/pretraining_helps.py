@@ -20,27 +20,25 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gynbtnet.datasets import ingest
-from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.datasets.split import hold_out_patients
-from gynbtnet.evaluation.metrics.metrics import dice
-from gynbtnet.imaging.files.volume_files import read_volume
-from gynbtnet.inference.engine.predict import predict
-from gynbtnet.inference.engine.settings import PredictionSettings
-from gynbtnet.inference.models.model import Model
-from gynbtnet.phantom.cohorts import write_brachytherapy, write_unlabelled
-from gynbtnet.phantom.rendering.scene import STRUCTURES
+from gynbtnet.datasets import Cohort, hold_out_patients, ingest
+from gynbtnet.evaluation import dice
+from gynbtnet.imaging import read_volume
+from gynbtnet.inference import Model, PredictionSettings, predict
+from gynbtnet.phantom import STRUCTURES, write_brachytherapy, write_unlabelled
 from gynbtnet.preparation.planning.make_plan import make_plan
 from gynbtnet.preparation.planning.settings import PlanSettings
 from gynbtnet.preparation.prepare import prepare
 from gynbtnet.preparation.store import PreparedCohort
-from gynbtnet.sparse.active_blocks import ActiveBlocks
-from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
-from gynbtnet.training.data.augmentation import Augmentation
-from gynbtnet.training.data.batches import Batches
-from gynbtnet.training.objectives.masked_modelling_objective import MaskedModellingObjective
-from gynbtnet.training.settings import PretrainingSettings, SegmentationSettings
-from gynbtnet.training.stages import finetune, pretrain
+from gynbtnet.sparse import ActiveBlocks, MaskedAutoencoder
+from gynbtnet.training import (
+    Augmentation,
+    Batches,
+    MaskedModellingObjective,
+    PretrainingSettings,
+    SegmentationSettings,
+    finetune,
+    pretrain,
+)
 
 PATCH = (32, 48, 48)
 LABELLED = ("2", "5", "10", "all")  # patients

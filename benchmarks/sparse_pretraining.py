@@ -26,13 +26,9 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from gynbtnet.networks.presets import Preset
-from gynbtnet.sparse.active_blocks import ActiveBlocks
-from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
-from gynbtnet.sparse.masking import draw_active_blocks
-from gynbtnet.sparse.sparse_encoder import sparse_encode
-from gynbtnet.training.allocator import keep_freed_memory
-from gynbtnet.training.objectives.losses import masked_l2
+from gynbtnet.networks import Preset
+from gynbtnet.sparse import ActiveBlocks, MaskedAutoencoder, draw_active_blocks, sparse_encode
+from gynbtnet.training import keep_freed_memory, masked_l2
 
 DENSE = ("dense", "dense, channels last", "dense, compiled")
 SPENT = {

@@ -5,13 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.evaluation.metrics.evaluate import Evaluation, read_prediction, read_truth
-from gynbtnet.evaluation.reports.case_selection import best_median_worst
-from gynbtnet.experiment.folders import Experiment
-from gynbtnet.imaging.files.volume_files import read_volume
-from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.pictures.overlays import make_view, overlay_figure
+from gynbtnet.datasets import Cohort
+from gynbtnet.evaluation import Evaluation, best_median_worst, read_prediction, read_truth
+from gynbtnet.experiment import Experiment
+from gynbtnet.imaging import StructureNames, read_volume
+from gynbtnet.pictures import make_view, overlay_figure
 
 IMAGES = Path(__file__).parent / "images"
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from gynbtnet import load_model, predict
-from gynbtnet.imaging.files.volume_files import read_volume, write_volume
+from gynbtnet.imaging import read_volume, write_volume
 
 
 def main(model: Path, scan: Path, out: Path) -> None:

@@ -20,9 +20,8 @@ from gynbtnet import (
     split_patients,
     write_rtstruct,
 )
-from gynbtnet.imaging.files.volume_files import write_volume
-from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.phantom.cohorts import write_brachytherapy
+from gynbtnet.imaging import StructureNames, write_volume
+from gynbtnet.phantom import write_brachytherapy
 
 
 def main(folder: Path) -> None:

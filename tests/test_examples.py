@@ -7,10 +7,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from gynbtnet.imaging.files.volume_files import read_volume, write_volume
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.volume import Volume
-from gynbtnet.networks.unet import GynBTNet
+from gynbtnet.imaging import Geometry, Volume, read_volume, write_volume
+from gynbtnet.networks import GynBTNet
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.planning.plan_files import save_plan
 

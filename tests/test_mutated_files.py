@@ -15,28 +15,19 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from gynbtnet.datasets.case import Case, Source
-from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.datasets.ingestion.patient_table import PatientTable
-from gynbtnet.datasets.patient_key import PatientKey
-from gynbtnet.datasets.split import Split
-from gynbtnet.evaluation.dose.external_beam import parse_external_beam
-from gynbtnet.evaluation.dose.planning_aims import EMBRACE_II, PlanningAims
-from gynbtnet.imaging.files.volume_files import write_volume
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.imaging.volume import Volume
-from gynbtnet.inference.models.model import Model
-from gynbtnet.inference.quality.predicted_dsc import FILE, Quality
-from gynbtnet.networks.unet import GynBTNet
+from gynbtnet.datasets import Case, Cohort, PatientKey, PatientTable, Source, Split
+from gynbtnet.evaluation import EMBRACE_II, PlanningAims, parse_external_beam
+from gynbtnet.imaging import Geometry, StructureNames, Volume, write_volume
+from gynbtnet.inference import QUALITY_FILE, Model, Quality
+from gynbtnet.networks import GynBTNet
 from gynbtnet.preparation.planning.fingerprint import Fingerprint
 from gynbtnet.preparation.planning.intensity import Intensity
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
 from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
 from gynbtnet.preparation.planning.structure_volumes import StructureVolume
-from gynbtnet.recipes.loading import RECIPE_FOLDER, load_recipe
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.recipes import RECIPE_FOLDER, load_recipe
+from gynbtnet.runtime import BadInput
 
 ODD_VALUES: list[Any] = [
     *(None, True, "", "x" * 1000, "../../x", "\x00\n", -1, 0, 1, 10**30, 1e308, -0.5, 1e-300, [], {}, [[]]),
@@ -203,7 +194,7 @@ def test_aims_and_aliases(tmp_path: Path) -> None:
 
 
 def test_calibrations(tmp_path: Path) -> None:
-    path = tmp_path / FILE
+    path = tmp_path / QUALITY_FILE
     volume = {"structure": "bladder", "patients": 9, "median_cm3": 90, "spread": 0.3}
     bladder = {"structure": "bladder", "patients": 9, "volume": volume, "from_shape": None, "from_agreement": None}
     path.write_text(json.dumps({"passes": "one", "structures": [bladder]}))

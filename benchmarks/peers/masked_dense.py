@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import instance_norm, interpolate, leaky_relu
 
-from gynbtnet.networks.unet import Encoder
-from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
+from gynbtnet.networks import Encoder
+from gynbtnet.sparse import MaskedAutoencoder
 
 
 def masked_encode(encoder: Encoder, image: Tensor, mask: Tensor) -> list[Tensor]:

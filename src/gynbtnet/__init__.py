@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from gynbtnet.datasets.cohort import Cohort
     from gynbtnet.datasets.ingest_scans import ingest
     from gynbtnet.datasets.split import split_patients
-    from gynbtnet.evaluation.metrics.evaluate import evaluate
+    from gynbtnet.evaluation.metrics.evaluation import evaluate
     from gynbtnet.imaging.dicom.ct_series import read_ct_series
     from gynbtnet.imaging.dicom.rt.rtstruct_writer import write_rtstruct
     from gynbtnet.imaging.volume import Segmentation, Volume
@@ -58,6 +58,6 @@ __getattr__, __dir__ = lazy_names(
         "inference.models.model": ["Model"],
         "inference.models.model_loading": ["load_model"],
         "inference.engine.predict": ["predict"],
-        "evaluation.metrics.evaluate": ["evaluate"],
+        "evaluation.metrics.evaluation": ["evaluate"],
     },
 )

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from gynbtnet.cli import main
-from gynbtnet.networks.unet import GynBTNet
+from gynbtnet.networks import GynBTNet
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.planning.plan_files import save_plan
 

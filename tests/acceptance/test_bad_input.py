@@ -6,13 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gynbtnet.imaging.dicom.ct_series import CTSeries
-from gynbtnet.imaging.dicom.ct_writer import write_ct_series
-from gynbtnet.imaging.dicom.rt.rtstruct_writer import write_rtstruct
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.imaging.volume import Segmentation, Volume
-from gynbtnet.recipes.loading import load_recipe, save_recipe
+from gynbtnet.imaging import CTSeries, Geometry, Segmentation, StructureNames, Volume, write_ct_series, write_rtstruct
+from gynbtnet.recipes import load_recipe, save_recipe
 
 GRID = Geometry((6, 24, 24), (4.0, 3.0, 3.0), (-36.0, -36.0, 0.0))
 

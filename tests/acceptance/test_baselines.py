@@ -9,12 +9,11 @@ from typing import Any
 import pydicom
 import pytest
 
-from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.datasets.split import Split
-from gynbtnet.evaluation.metrics.evaluate import Evaluation
-from gynbtnet.imaging.files.volume_files import read_volume
+from gynbtnet.datasets import Cohort, Split
+from gynbtnet.evaluation import Evaluation
+from gynbtnet.imaging import read_volume
 from gynbtnet.phantom import cohorts
-from gynbtnet.recipes.loading import load_recipe
+from gynbtnet.recipes import load_recipe
 
 SMALL: dict[str, Any] = {"spacing": (6.0, 5.0, 5.0), "matrix": (24, 48, 56), "seed": 7}
 QUICK = ["task.training.epochs=1", "task.training.steps_per_epoch=1", "task.training.validation_patches=1"]

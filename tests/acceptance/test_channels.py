@@ -8,9 +8,7 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
-from gynbtnet.imaging.files.volume_files import read_volume, write_volume
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging import Geometry, Volume, read_volume, write_volume
 from gynbtnet.preparation.planning.plan_files import load_plan
 from gynbtnet.preparation.store import PreparedCohort
 

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from matplotlib.image import imread
 
-from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.datasets.split import Split
+from gynbtnet.datasets import Cohort, Split
 
 from .test_bad_input import refused, write_contours, write_ct
 

@@ -12,11 +12,9 @@ import pydicom
 import pytest
 from typer.main import get_command
 
-from gynbtnet.cli import app
-from gynbtnet.cli.app import PANELS
-from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.datasets.split import Split
-from gynbtnet.imaging.files.volume_files import read_volume
+from gynbtnet.cli import PANELS, app
+from gynbtnet.datasets import Cohort, Split
+from gynbtnet.imaging import read_volume
 from gynbtnet.preparation.planning.plan_files import load_plan
 from gynbtnet.preparation.store import PreparedCohort
 

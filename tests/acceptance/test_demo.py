@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from gynbtnet.datasets.split import Split
+from gynbtnet.datasets import Split
 
 
 @pytest.mark.slow

@@ -6,9 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.imaging.files.volume_files import read_volume, write_volume
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.datasets import Cohort
+from gynbtnet.imaging import Volume, read_volume, write_volume
 
 SMALL = ("--fractions", 2, "--unlabelled", 1, "--organs", 1, "--spacing", 6, 4, 4, "--matrix", 32, 72, 84)
 

@@ -12,12 +12,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.datasets.split import Split
-from gynbtnet.evaluation.metrics.evaluate import Evaluation
-from gynbtnet.experiment import paper_experiment as compared_experiment
-from gynbtnet.experiment.cross_validation import CrossValidation
-from gynbtnet.runtime.json_files import sha256_of
+from gynbtnet.datasets import Cohort, Split
+from gynbtnet.evaluation import Evaluation
+from gynbtnet.experiment import CrossValidation
+from gynbtnet.runtime import sha256_of
 
 TINY = """
 name: tiny
@@ -124,7 +122,7 @@ def test_killed_and_called_again_it_ends_as_if_nothing_had_been(
     check_models(killed, ["gynbtnet", "gynbtnet-from-scratch"])
     whole = tmp_path / "whole"
     monkeypatch.setattr(
-        compared_experiment, "write_results", lambda *given: given[-1]
+        "gynbtnet.experiment.paper_experiment.write_results", lambda *given: given[-1]
     )  # drawing takes most of the time
     assert gynbtnet("benchmark", recipe, "--out", whole, *QUICK).code == 0
     assert len(figures(whole)) == 4 + 2 * 5  # of each model the scores twice, and last and best weights

@@ -6,10 +6,8 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from gynbtnet.datasets import ingest
-from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.datasets.split import Split
-from gynbtnet.phantom.cohorts import write_brachytherapy
+from gynbtnet.datasets import Cohort, Split, ingest
+from gynbtnet.phantom import write_brachytherapy
 from gynbtnet.preparation.store import PreparedCohort
 from gynbtnet.training import stages
 
@@ -94,7 +92,7 @@ def test_patients_told_apart_by_folder_are_not_mixed_with_unlabelled_scans(
 def trained_on(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """Ids of the cases that batches were made of."""
     seen: set[str] = set()
-    from gynbtnet.training.data.batches import Batches as made
+    from gynbtnet.training import Batches as made
 
     def noted(cases, *others, **named):
         seen.update(case.id for case in cases)

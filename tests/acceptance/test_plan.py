@@ -7,11 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gynbtnet.datasets.case import Case, Source
-from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.imaging.files.volume_files import write_volume
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.datasets import Case, Cohort, Source
+from gynbtnet.imaging import Geometry, Volume, write_volume
 from gynbtnet.preparation.planning.plan_files import load_plan
 
 from .conftest import Ended

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.phantom.cohorts import write_unlabelled
+from gynbtnet.datasets import Cohort
+from gynbtnet.phantom import write_unlabelled
 
 WEIGHTS = "weights_last.safetensors"
 

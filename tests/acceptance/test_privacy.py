@@ -6,7 +6,7 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.datasets import Cohort
 
 from .test_bad_input import write_contours, write_ct
 

@@ -7,12 +7,8 @@ import numpy as np
 import pydicom
 import SimpleITK as sitk
 
-from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.datasets.split import Split
-from gynbtnet.imaging.dicom.ct_series import read_ct_series
-from gynbtnet.imaging.dicom.rt.rtstruct_reader import read_rtstruct
-from gynbtnet.imaging.files.volume_files import read_volume
-from gynbtnet.imaging.structure_names import StructureNames
+from gynbtnet.datasets import Cohort, Split
+from gynbtnet.imaging import StructureNames, read_ct_series, read_rtstruct, read_volume
 
 FEW_STEPS = [
     f"{stage}.training.{key}={value}"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.phantom.cohorts import write_brachytherapy
+from gynbtnet.datasets import Cohort
+from gynbtnet.phantom import write_brachytherapy
 
 RECIPE = ["--set", "supervised=null", "--set", "task.training.epochs=3", "--set", "task.training.steps_per_epoch=4"]
 

@@ -1,4 +1,4 @@
-"""The real nnU-Net on a cohort's own split: what it sees, how it goes on, and what it predicts."""
+"""nnU-Net itself on the split of a cohort: its input, resumed training, and its predictions."""
 
 import json
 import os
@@ -16,13 +16,11 @@ from gynbtnet.baselines.nnunet_library import DATASET, import_nnunet_library, li
 from gynbtnet.baselines.nnunet_model import NnUNetModel, _check_trusted
 from gynbtnet.baselines.nnunet_training import RECORD, _check_harmless, train_nnunet
 from gynbtnet.baselines.settings import NnUNetSettings
-from gynbtnet.datasets import ingest
-from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.datasets.split import Split, split_patients
-from gynbtnet.imaging.files.volume_files import read_volume
-from gynbtnet.inference.engine.settings import PredictionSettings
-from gynbtnet.phantom.cohorts import write_brachytherapy
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.datasets import Cohort, Split, ingest, split_patients
+from gynbtnet.imaging import read_volume
+from gynbtnet.inference import PredictionSettings
+from gynbtnet.phantom import write_brachytherapy
+from gynbtnet.runtime import BadInput
 
 TINY = {"epochs": 2, "steps_per_epoch": 1, "validation_steps": 1, "checkpoint_interval_epochs": 1, "workers": 0}
 
@@ -40,7 +38,7 @@ def split(cohort: Cohort) -> Split:
 
 
 def begun(cohort: Cohort, split: Split, out: Path, monkeypatch: pytest.MonkeyPatch, **changes: object) -> None:
-    """A run of which nothing but the record is made."""
+    """Make a run that consists only of its record."""
 
     def stop(*_: object) -> str:
         raise KeyboardInterrupt
@@ -63,11 +61,11 @@ def test_a_run_is_taken_up_only_as_it_was_made(
         begun(cohort, other, tmp_path / "run", monkeypatch)
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "mine.txt").write_text("mine")
-    with pytest.raises(BadInput, match="no training of nnU-Net"):
+    with pytest.raises(BadInput, match="no nnU-Net training"):
         begun(cohort, split, tmp_path / "letters", monkeypatch)
 
 
-def test_a_missing_nnunet_is_told(
+def test_a_missing_nnunet_is_reported(
     cohort: Cohort, split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gynbtnet.runtime.optional_dependencies.find_spec", lambda name: None)
@@ -116,7 +114,7 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path) -> None:
     torch.save({"epoch": Harmful()}, tmp_path / "bad")
     (tmp_path / "cut").write_bytes(pickle.dumps([1, 2], protocol=2)[:-4])
     for name in ("bad", "cut"):
-        with pytest.raises(BadInput, match="damaged, or holds more than weights"):
+        with pytest.raises(BadInput, match="damaged, or contains more than weights"):
             _check_harmless(tmp_path / name)
 
 
@@ -170,7 +168,7 @@ def test_from_a_split_to_contours(
 ) -> None:
     pytest.importorskip("nnunetv2", reason="the baseline nnU-Net needs the extra gynbtnet[nnunet]")
     settings, out = NnUNetSettings(**TINY, mirror_axes=("x",)), tmp_path / "run"
-    noted = nnunet_training._noted
+    noted = nnunet_training._with_progress
 
     def stopped_in_the_second_epoch(step, advance):
         count = 0
@@ -185,7 +183,7 @@ def test_from_a_split_to_contours(
         return stopped
 
     with monkeypatch.context() as patched:
-        patched.setattr(nnunet_training, "_noted", stopped_in_the_second_epoch)
+        patched.setattr(nnunet_training, "_with_progress", stopped_in_the_second_epoch)
         with pytest.raises(KeyboardInterrupt):
             train_nnunet(cohort, split, 0, settings, out)
     assert not (out / "fold_0" / "weights_last.safetensors").exists()
@@ -240,15 +238,15 @@ def test_its_style_of_curves_stays_its_own() -> None:
 
 
 def own_prediction(out: Path, folds: list[int], image: Path, target: Path) -> np.ndarray:
-    """What stock nnU-Net predicts from its own checkpoints, from file to file."""
+    """Compare with the predictions of unmodified nnU-Net from its own checkpoints, from file to file."""
     with import_nnunet_library():
         from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
         from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
         from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-        found = [next(out.rglob(f"fold_{fold}/checkpoint_final.pth")) for fold in folds]
-        saved = [torch.load(checkpoint, map_location="cpu", weights_only=False) for checkpoint in found]
-        folder = found[0].parents[1]
+        checkpoints = [next(out.rglob(f"fold_{fold}/checkpoint_final.pth")) for fold in folds]
+        saved = [torch.load(checkpoint, map_location="cpu", weights_only=False) for checkpoint in checkpoints]
+        folder = checkpoints[0].parents[1]
         plans, dataset = (json.loads((folder / name).read_text()) for name in ("plans.json", "dataset.json"))
         manager = PlansManager(plans)
         configuration = manager.get_configuration("3d_fullres")

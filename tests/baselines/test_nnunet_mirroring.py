@@ -1,10 +1,10 @@
-"""The patient's axes in nnU-Net's numbers."""
+"""Axes of the patient as nnU-Net numbers them."""
 
 import pytest
 
 from gynbtnet.baselines.nnunet_mirroring import nnunet_axes, trainable_axes
 from gynbtnet.baselines.settings import NnUNetSettings
-from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging import Geometry
 
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 UPSIDE_DOWN = (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0)

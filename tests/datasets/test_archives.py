@@ -10,7 +10,7 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
-from gynbtnet.cli.cohort_commands import Layout
+from gynbtnet.cli import Layout
 from gynbtnet.datasets import ADAPTERS, dry_run, ingest
 from gynbtnet.datasets.adapters import ct_colonography as colonography_adapter
 from gynbtnet.datasets.adapters import flare22 as flare22_adapter
@@ -20,12 +20,9 @@ from gynbtnet.datasets.adapters import tcia_covid as covid_adapter
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.ingestion.ingest_found import Ingestion
 from gynbtnet.datasets.ingestion.integrity import IntegrityReport
-from gynbtnet.imaging.dicom.ct_writer import write_ct_series
-from gynbtnet.imaging.files.volume_files import read_volume, to_sitk, write_volume
-from gynbtnet.imaging.volume import Volume
-from gynbtnet.phantom.case import PhantomCase
-from gynbtnet.runtime.errors import BadInput
-from gynbtnet.runtime.json_files import read_json
+from gynbtnet.imaging import Volume, read_volume, to_sitk, write_ct_series, write_volume
+from gynbtnet.phantom import PhantomCase
+from gynbtnet.runtime import BadInput, read_json
 
 Phantoms = tuple[PhantomCase, ...]
 DOCS = Path(__file__).parents[2] / "docs" / "reference" / "archives.md"
@@ -139,7 +136,7 @@ def scans(folder: Path, phantoms: Phantoms) -> None:
 
 
 def dicom_rt(folder: Path, phantoms: Phantoms) -> None:
-    from gynbtnet.phantom.clinic_export import write_clinic_fraction
+    from gynbtnet.phantom import write_clinic_fraction
 
     for number, case in enumerate(phantoms[:2], start=1):
         out = folder / f"P{number}" / "fraction-1"

@@ -7,11 +7,8 @@ import pytest
 
 from gynbtnet.datasets.case import Case, Source
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.imaging.files.volume_files import write_volume
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.label_map import Overlap
-from gynbtnet.imaging.volume import Volume
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.imaging import Geometry, Overlap, Volume, write_volume
+from gynbtnet.runtime import BadInput
 
 GRID = Geometry((3, 4, 5), (2.0, 1.0, 1.5), (1.0, 2.0, 3.0), (-1, 0, 0, 0, -1, 0, 0, 0, 1))
 

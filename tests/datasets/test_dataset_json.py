@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gynbtnet.datasets.adapters.dataset_json import DatasetJson
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 GOOD: dict[str, Any] = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "bladder": 1, "rectum": 2}}
 

@@ -8,15 +8,18 @@ from matplotlib.image import imread
 
 from gynbtnet.datasets.inspection import Inspection, inspect_folder
 from gynbtnet.datasets.inspection_picture import write_inspection_picture
-from gynbtnet.imaging.dicom.ct_writer import write_ct_series
-from gynbtnet.imaging.dicom.rt.rtdose_writer import write_rtdose
-from gynbtnet.imaging.dicom.rt.rtstruct_writer import write_rtstruct
-from gynbtnet.imaging.dicom.seg_writer import write_seg
-from gynbtnet.imaging.files.volume_files import write_volume
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.imaging.volume import Segmentation, Volume
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.imaging import (
+    Geometry,
+    Segmentation,
+    StructureNames,
+    Volume,
+    write_ct_series,
+    write_rtdose,
+    write_rtstruct,
+    write_seg,
+    write_volume,
+)
+from gynbtnet.runtime import BadInput
 
 GRID = Geometry((8, 24, 20), (3.0, 2.0, 2.0), (-20.0, -30.0, 5.0))
 NAMES = StructureNames.load()

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from gynbtnet.datasets.patient_key import PatientKey
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 
 def test_patients_keep_their_study_ids_when_others_are_added(tmp_path: Path) -> None:

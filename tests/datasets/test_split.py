@@ -10,8 +10,8 @@ from gynbtnet.datasets.case import Case, Source
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.nnunet_folds import FOLDS, read_folds, write_folds
 from gynbtnet.datasets.split import Split, hold_out_patients, split_patients
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.imaging import Geometry
+from gynbtnet.runtime import BadInput
 
 
 def cohort_of(fractions: list[int]) -> Cohort:

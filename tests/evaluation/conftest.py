@@ -1,4 +1,4 @@
-"""A cohort of three patients and four cases with two structures, predictions of growing error, and made-up doses."""
+"""A cohort of three patients and four cases with two structures, predictions with increasing errors, and doses."""
 
 from pathlib import Path
 
@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gynbtnet.datasets.case import Case, Source
-from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.datasets import Case, Cohort, Source
 from gynbtnet.evaluation.dose.agreement import dose_agreements
 from gynbtnet.evaluation.dose.course import course_doses
 from gynbtnet.evaluation.dose.external_beam import ExternalBeam
@@ -16,10 +15,7 @@ from gynbtnet.evaluation.dose.report import DoseContent
 from gynbtnet.evaluation.dose.score import CURVE_COLUMNS, DoseScore
 from gynbtnet.evaluation.dose.tables import summarise_dose
 from gynbtnet.evaluation.metrics.settings import DoseSettings
-from gynbtnet.imaging.files.volume_files import write_volume
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging import Geometry, StructureNames, Volume, write_volume
 
 STRUCTURES = ("bladder", "rectum")
 GEOMETRY = Geometry((12, 20, 24), (4.0, 3.0, 3.0), (-36.0, -30.0, 10.0))
@@ -27,7 +23,7 @@ SHIFTS = {"p1_f1": 0, "p1_f2": 1, "p2_f1": 2, "p3_f1": 3}
 
 
 def label_map(shift: int = 0) -> np.ndarray:
-    """A bladder in front of a rectum; ``shift`` voxels to the left moves both."""
+    """Return a bladder in front of a rectum, both moved ``shift`` voxels to the left."""
     labels = np.zeros(GEOMETRY.shape, np.uint8)
     labels[4:8, 4:9, 6 + shift : 14 + shift] = 1
     labels[2:10, 12:15, 8 + shift : 12 + shift] = 2
@@ -66,7 +62,7 @@ DOSES = {  # Gy of one fraction, manual and automatic
 
 @pytest.fixture(scope="session")
 def dose_content(scanned: Cohort) -> DoseContent:
-    """What a page of doses shows: one rectum that the prediction lacks, one bladder whose verdict changes."""
+    """Return the content of a dose report: the prediction lacks one rectum, and changes the verdict of one bladder."""
     scores = [
         DoseScore(
             name, name[:2], int(name[-1]), structure, metric, manual, automatic, automatic - manual,

@@ -1,4 +1,4 @@
-"""Two folds on four synthetic patients, in sequence and side by side."""
+"""Cross-validation of two folds on four synthetic patients, in sequence and in parallel."""
 
 import csv
 import json
@@ -9,25 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from gynbtnet.datasets.case import Case, Source
-from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.datasets.split import Split
+from gynbtnet.datasets import Case, Cohort, Source, Split
 from gynbtnet.experiment.cross_validation import CrossValidation, calibrate_from_folds, crossvalidate
-from gynbtnet.imaging.files.volume_files import read_volume, write_volume
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.volume import Volume
-from gynbtnet.inference.engine.predict import predict
-from gynbtnet.inference.models.model import Model
-from gynbtnet.inference.quality.predicted_dsc import Quality
+from gynbtnet.imaging import Geometry, Volume, read_volume, write_volume
+from gynbtnet.inference import Model, Quality, predict
 from gynbtnet.preparation.planning.make_plan import make_plan
 from gynbtnet.preparation.planning.plan_files import load_plan
 from gynbtnet.preparation.planning.structure_volumes import structure_volumes
 from gynbtnet.preparation.prepare import prepare
 from gynbtnet.preparation.store import PreparedCohort
-from gynbtnet.recipes.loading import load_recipe
-from gynbtnet.recipes.recipe import Recipe
-from gynbtnet.runtime.errors import BadInput, Paused
-from gynbtnet.runtime.json_files import sha256_of
+from gynbtnet.recipes import Recipe, load_recipe
+from gynbtnet.runtime import BadInput, Paused, sha256_of
 
 GRID = Geometry((20, 36, 40), (6.0, 5.0, 5.0))
 SPLIT = Split(test=("p4",), folds=(("p0", "p1"), ("p2", "p3")), seed=0)
@@ -81,16 +73,16 @@ def done(
     return CrossValidation(out)
 
 
-def test_each_case_is_predicted_by_the_fold_that_has_not_seen_it(done: CrossValidation, cohort: Cohort) -> None:
+def test_each_case_is_predicted_by_the_fold_that_was_not_trained_on_it(done: CrossValidation, cohort: Cohort) -> None:
     assert sorted(path.name for path in done.predictions.iterdir()) == [f"p{n}_f1" for n in range(4)]
     for fold, patients in enumerate(SPLIT.folds):
         model = Model.load(done.fold(fold))
         for patient in patients:
-            said = json.loads((done.predictions / f"{patient}_f1" / "prediction.json").read_text())
+            manifest = json.loads((done.predictions / f"{patient}_f1" / "prediction.json").read_text())
             sha256 = sha256_of(done.fold(fold) / "weights_last.safetensors")
-            assert (said["model"]["name"], said["model"]["sha256"]) == (f"fold_{fold}", sha256)
-            assert said["model"]["files"] == {"weights_last.safetensors": sha256}
-            assert "SYNTHETIC" in said["notice"]
+            assert (manifest["model"]["name"], manifest["model"]["sha256"]) == (f"fold_{fold}", sha256)
+            assert manifest["model"]["files"] == {"weights_last.safetensors": sha256}
+            assert "SYNTHETIC" in manifest["notice"]
         case = cohort.case(f"{patients[0]}_f1")
         expected = predict(model, read_volume(case.image), load_recipe("smoke").prediction).labels.array
         kept = read_volume(done.predictions / case.id / "labels.nii.gz").array
@@ -110,7 +102,7 @@ def test_every_case_outside_the_test_is_scored(done: CrossValidation) -> None:
         assert sorted(row["case"] for row in csv.DictReader(file)) == [f"p{n}_f1" for n in range(4)]
 
 
-def test_plan_and_quality_stand_beside_the_folds(done: CrossValidation, cohort: Cohort) -> None:
+def test_plan_and_quality_are_next_to_the_folds(done: CrossValidation, cohort: Cohort) -> None:
     plan, quality = load_plan(done.folder), Quality.load(done.folder)
     seen = cohort.of_patients({"p0", "p1", "p2", "p3"})
     fold = load_plan(done.fold(0))
@@ -118,12 +110,12 @@ def test_plan_and_quality_stand_beside_the_folds(done: CrossValidation, cohort: 
     assert plan.volumes == fold.volumes == structure_volumes(seen)
     assert plan.postprocessing == ()  # four patients are no reason
     assert quality is not None
-    assert [(one.structure, one.from_shape) for one in quality.structures] == [("ball", None)]
+    assert [(model.structure, model.from_shape) for model in quality.structures] == [("ball", None)]
     with done.trials.open(newline="") as file:
         assert {row["step"] for row in csv.DictReader(file)} == {"components", "holes"}
 
 
-def test_called_again_it_keeps_what_is_done(
+def test_a_second_call_keeps_the_results(
     done: CrossValidation, prepared: PreparedCohort, cohort: Cohort, recipe: Recipe
 ) -> None:
     files = [*done.folder.glob("fold_*/weights_*"), *done.predictions.rglob("*.nii.gz")]
@@ -133,10 +125,10 @@ def test_called_again_it_keeps_what_is_done(
     assert {path: path.stat().st_mtime_ns for path in files} == before
 
 
-def test_folds_side_by_side_are_those_in_sequence(
+def test_folds_in_parallel_equal_those_in_sequence(
     done: CrossValidation, prepared: PreparedCohort, cohort: Cohort, recipe: Recipe, tmp_path: Path
 ) -> None:
-    """Out of time after an epoch, too, and called again."""
+    """Compare with folds in sequence, also after a pause for lack of time."""
     hurried = load_recipe("smoke", [*CHANGES, "task.training.time_budget_hours=1e-9"])
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
@@ -153,7 +145,7 @@ def test_folds_side_by_side_are_those_in_sequence(
     assert (tmp_path / "evaluation/scores.csv").read_bytes() == (done.evaluation / "scores.csv").read_bytes()
 
 
-def test_what_does_not_belong_together(
+def test_inputs_that_do_not_belong_together_are_refused(
     prepared: PreparedCohort, cohort: Cohort, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = replace(SPLIT, test=("p5",))

@@ -15,15 +15,18 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
 from gynbtnet.datasets import ingest
-from gynbtnet.imaging.conversion import Conversion, convert
-from gynbtnet.imaging.dicom.ct_series import read_ct_series
-from gynbtnet.imaging.dicom.objects import lenient_pydicom
-from gynbtnet.imaging.dicom.rt.rtstruct_reader import read_rtstruct
-from gynbtnet.imaging.dicom.rtstruct_reference import read_reference
-from gynbtnet.imaging.files.label_names import read_label_names
-from gynbtnet.imaging.files.volume_files import read_volume
-from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.imaging import (
+    Conversion,
+    StructureNames,
+    convert,
+    lenient_pydicom,
+    read_ct_series,
+    read_label_names,
+    read_reference,
+    read_rtstruct,
+    read_volume,
+)
+from gynbtnet.runtime import BadInput
 
 from .battery import CASES, boxes
 from .builders import CT, MR_CLASS, contour_item, rtstruct, uid

@@ -16,17 +16,19 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from gynbtnet.datasets import ingest
-from gynbtnet.datasets.inspection import inspect_folder
-from gynbtnet.imaging.conversion import Conversion, convert
-from gynbtnet.imaging.dicom.ct_series import read_ct_series
-from gynbtnet.imaging.dicom.rt.rtstruct_reader import read_rtstruct
-from gynbtnet.imaging.dicom.rt.rtstruct_writer import write_rtstruct
-from gynbtnet.imaging.dicom.seg_writer import write_seg
-from gynbtnet.imaging.dicom.series import find_series
-from gynbtnet.imaging.files.volume_files import read_volume
-from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.datasets import ingest, inspect_folder
+from gynbtnet.imaging import (
+    Conversion,
+    StructureNames,
+    convert,
+    find_series,
+    read_ct_series,
+    read_rtstruct,
+    read_volume,
+    write_rtstruct,
+    write_seg,
+)
+from gynbtnet.runtime import BadInput
 
 from .battery import CASES, boxes
 from .builders import CT, rtstruct

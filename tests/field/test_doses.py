@@ -8,13 +8,9 @@ import pydicom
 import pytest
 
 from gynbtnet.datasets import ingest
-from gynbtnet.evaluation.dose.evaluate_dose import evaluate_dose
-from gynbtnet.evaluation.dose.files import find_doses, read_dose
-from gynbtnet.imaging.conversion import Conversion, convert
-from gynbtnet.imaging.dicom.rt.rtdose_reader import read_rtdose
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.resample_to_grid import resample_dose
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.evaluation import evaluate_dose, find_doses, read_dose
+from gynbtnet.imaging import Conversion, Geometry, convert, read_rtdose, resample_dose
+from gynbtnet.runtime import BadInput
 
 from .battery import CASES, _dose, _with_organs
 from .builders import CT, rtdose, rtplan

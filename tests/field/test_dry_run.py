@@ -14,10 +14,8 @@ import SimpleITK as sitk
 from typer.testing import CliRunner
 
 from gynbtnet.cli import app
-from gynbtnet.imaging.files.volume_files import write_volume
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.volume import Volume
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.imaging import Geometry, Volume, write_volume
+from gynbtnet.runtime import BadInput
 
 from .battery import CASES
 from .builders import CT, rtstruct

@@ -16,19 +16,21 @@ import SimpleITK as sitk
 from pydicom.data import get_testdata_file
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from gynbtnet.datasets import dry_run, ingest
-from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.datasets.inspection import inspect_folder
-from gynbtnet.evaluation.dose.files import find_doses
-from gynbtnet.imaging.dicom.ct_series import read_ct_files, read_ct_series
-from gynbtnet.imaging.dicom.incomplete_series import assess_completeness
-from gynbtnet.imaging.dicom.series import search_series
-from gynbtnet.imaging.files.volume_files import read_volume, write_volume
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.imaging.volume import Volume
-from gynbtnet.inference.scans.scan_search import find_scans
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.datasets import Cohort, dry_run, ingest, inspect_folder
+from gynbtnet.evaluation import find_doses
+from gynbtnet.imaging import (
+    Geometry,
+    StructureNames,
+    Volume,
+    assess_completeness,
+    read_ct_files,
+    read_ct_series,
+    read_volume,
+    search_series,
+    write_volume,
+)
+from gynbtnet.inference import find_scans
+from gynbtnet.runtime import BadInput
 
 from .battery import CASES
 from .builders import CT, MR_CLASS, rtdose, rtplan, rtstruct, uid
@@ -260,7 +262,7 @@ def test_predict_finds_the_others(kind: str, export: Path) -> None:
     harm, name = (SLICES | CONTOURS | BESIDE)[kind]
     harm(export / "p2")
     found = find_scans([export], ("CT",))
-    scans = {scan.place.parent.name for scan in found.scans.values()}
+    scans = {scan.path.parent.name for scan in found.scans.values()}
     assert scans >= {"p1", "p3"}
     if "p2" not in scans and kind != "RTSTRUCT without its CT":
         assert any(name in reason for _, reason in found.failed)
@@ -440,7 +442,7 @@ def test_an_unexpected_error_costs_one_scan(
     error: type[Exception], export: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from gynbtnet.datasets.adapters import dicom_rt_export
-    from gynbtnet.imaging.dicom.ct_series import read_ct_files as read
+    from gynbtnet.imaging import read_ct_files as read
 
     monkeypatch.setattr(
         dicom_rt_export,
@@ -627,7 +629,7 @@ def test_public_files_beside_patients_stop_none(export: Path, tmp_path: Path) ->
     assert any("UN_sequence.dcm has no Modality; its SOP class is CT Image Storage" in reason for reason in reasons)
     rows = {one.path: one for one in inspect_folder(export, NAMES).items}
     assert rows["UN_sequence.dcm"].problem and not rows["p2/CT"].problem
-    assert {scan.place.parent.name for scan in find_scans([export], ("CT",)).scans.values()} >= {"p1", "p2", "p3"}
+    assert {scan.path.parent.name for scan in find_scans([export], ("CT",)).scans.values()} >= {"p1", "p2", "p3"}
 
 
 def test_a_broken_file_elsewhere_stops_neither_conversion_nor_dose(export: Path, tmp_path: Path) -> None:

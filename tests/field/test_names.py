@@ -9,11 +9,10 @@ import pydicom
 import pytest
 
 from gynbtnet.cli import main
-from gynbtnet.datasets import ingest
-from gynbtnet.datasets.patient_key import PatientKey
-from gynbtnet.imaging.files.label_names import read_label_names
-from gynbtnet.runtime.progress import console as progress_console
-from gynbtnet.runtime.progress import track
+from gynbtnet.datasets import PatientKey, ingest
+from gynbtnet.imaging import read_label_names
+from gynbtnet.runtime import console as progress_console
+from gynbtnet.runtime import track
 
 from .battery import CASES, boxes
 from .builders import CT, rtstruct

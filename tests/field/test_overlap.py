@@ -9,22 +9,22 @@ import pytest
 from typer.testing import CliRunner
 
 from gynbtnet.cli import app
-from gynbtnet.datasets import ingest
-from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.evaluation.cohorts.fraction_consistency import centroids
-from gynbtnet.evaluation.dose.evaluate_dose import evaluate_dose
-from gynbtnet.evaluation.metrics.evaluate import evaluate, read_truth
-from gynbtnet.evaluation.reports.compared_case import compared_case
-from gynbtnet.imaging.conversion import Conversion, convert
-from gynbtnet.imaging.files.label_names import read_label_names
-from gynbtnet.imaging.files.volume_files import read_volume, write_volume
-from gynbtnet.imaging.overlap_losses import OverlapTooLarge
-from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.imaging.volume import Volume
-from gynbtnet.pictures.overlays import make_view, overlay_figure
+from gynbtnet.datasets import Cohort, ingest
+from gynbtnet.evaluation import centroids, evaluate, evaluate_dose, read_compared_case, read_truth
+from gynbtnet.imaging import (
+    Conversion,
+    OverlapTooLarge,
+    StructureNames,
+    Volume,
+    convert,
+    read_label_names,
+    read_volume,
+    write_volume,
+)
+from gynbtnet.pictures import make_view, overlay_figure
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.prepare import prepare
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 from .builders import CT, rtdose, rtstruct
 
@@ -109,9 +109,9 @@ def test_pictures_and_places_are_those_of_the_drawn_contours(tmp_path: Path) -> 
     assert place.truth["uterus"][2] == pytest.approx((40.5 - 14.5) * 2)
     assert place.prediction["uterus"][2] == pytest.approx((44.5 - 14.5) * 2)
 
-    shown = compared_case(cohort, case.id, {"model": tmp_path / "predictions"})
+    shown = read_compared_case(cohort, case.id, {"model": tmp_path / "predictions"})
     for seen in (shown, shown.cropped()):
-        assert [np.count_nonzero(one.mask("uterus")) * 2 / 1000 for one in seen.drawn.values()] == [72, 60]
+        assert [np.count_nonzero(one.mask("uterus")) * 2 / 1000 for one in seen.segmentations.values()] == [72, 60]
     assert shown.worst_slice("uterus").outlines["truth"]["uterus"] != ("",)
     view = make_view(read_volume(case.image), truth, truth)
     (axes,) = overlay_figure(view, StructureNames.load(), ["coronal"]).axes

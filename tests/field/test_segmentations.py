@@ -14,12 +14,7 @@ from pydicom.config import disable_value_validation
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
-from gynbtnet.imaging.dicom.ct_series import read_ct_series
-from gynbtnet.imaging.dicom.rt.rtstruct_reader import read_rtstruct
-from gynbtnet.imaging.dicom.rt.rtstruct_writer import write_rtstruct
-from gynbtnet.imaging.dicom.seg_reader import read_seg
-from gynbtnet.imaging.dicom.seg_writer import write_seg
-from gynbtnet.imaging.structure_names import StructureNames
+from gynbtnet.imaging import StructureNames, read_ct_series, read_rtstruct, read_seg, write_rtstruct, write_seg
 
 from .battery import CASES, boxes
 from .builders import CT, rtstruct

@@ -9,16 +9,20 @@ import pydicom
 import pytest
 from pydicom.uid import UID
 
-from gynbtnet.imaging.contours.shape_interpolation import interpolate_shapes
-from gynbtnet.imaging.dicom.ct_series import CTSeries, read_ct_series
-from gynbtnet.imaging.dicom.rt.rtstruct_reader import read_rtstruct
-from gynbtnet.imaging.dicom.rt.rtstruct_writer import write_rtstruct
-from gynbtnet.imaging.dicom.seg_reader import read_seg
-from gynbtnet.imaging.dicom.seg_writer import write_seg
-from gynbtnet.imaging.dicom.slice_repairs import Repairs
-from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.imaging.volume import Segmentation, Volume
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.imaging import (
+    CTSeries,
+    Repairs,
+    Segmentation,
+    StructureNames,
+    Volume,
+    interpolate_shapes,
+    read_ct_series,
+    read_rtstruct,
+    read_seg,
+    write_rtstruct,
+    write_seg,
+)
+from gynbtnet.runtime import BadInput
 
 from .battery import CASES, P
 from .builders import CT, rtstruct

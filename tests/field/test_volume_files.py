@@ -14,11 +14,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from gynbtnet.imaging.conversion import Conversion, convert
-from gynbtnet.imaging.dicom.ct_series import read_ct_series
-from gynbtnet.imaging.files.volume_files import from_sitk, read_volume
-from gynbtnet.imaging.volume import Volume
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.imaging import Conversion, Volume, convert, from_sitk, read_ct_series, read_volume
+from gynbtnet.runtime import BadInput
 
 from .battery import CASES
 from .builders import CT

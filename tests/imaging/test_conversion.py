@@ -15,7 +15,7 @@ from gynbtnet.imaging.files.volume_files import read_volume, write_volume
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.resample_to_grid import resample_dose
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 FIVE = ("hr_ctv", "bladder", "rectum", "sigmoid", "uterus")
 IMAGES = ["scan.nii.gz", "scan.nii", "scan.nrrd", "scan.mha"]

@@ -8,7 +8,7 @@ from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.label_map import paint_label_map
 from gynbtnet.imaging.structure_masks import MOST_STRUCTURES, OverlappingSegmentation, StructureMasks
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 GRID = Geometry((5, 6, 7), (2.0, 1.0, 1.0), (-3.0, 4.0, 5.0))
 

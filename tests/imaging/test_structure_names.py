@@ -1,7 +1,7 @@
 import pytest
 
 from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 FIVE = ("hr_ctv", "bladder", "rectum", "sigmoid", "uterus")
 

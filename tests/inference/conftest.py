@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from gynbtnet.inference.models.model import Model
-from gynbtnet.networks.unet import GynBTNet
+from gynbtnet.networks import GynBTNet
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.planning.plan_files import save_plan
 
@@ -43,7 +43,7 @@ def model_folder(tmp_path: Path) -> Path:
 
 
 class Bright(torch.nn.Module):
-    """Calls bladder what lies above one standard deviation; never finds a rectum."""
+    """Network that finds the bladder above one standard deviation, and never a rectum."""
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         return torch.cat([1 - image, image - 1, torch.full_like(image, -9)], 1)

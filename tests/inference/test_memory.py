@@ -1,4 +1,4 @@
-"""What a scan of a whole trunk with many structures takes in memory, in a process of its own."""
+"""Peak memory of predicting a scan of the whole trunk with many structures, in a separate process."""
 
 import subprocess
 import sys
@@ -8,13 +8,13 @@ import pytest
 PREDICT = """
 import numpy as np, torch
 from pathlib import Path
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging import Geometry
+from gynbtnet.imaging import Volume
 from gynbtnet.inference.models.model import Model
 from gynbtnet.inference.engine.predict import predict
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.preparation.planning.plan import Plan
-from gynbtnet.training.planned_network import build_network
+from gynbtnet.training import build_network
 
 class Decided(torch.nn.Module):
     "Computes what the network does, and says instead which of 105 bins a grey value is in: its weights are random."

@@ -1,18 +1,16 @@
-"""The preview shows every structure in its colour, and says what there is to say."""
+"""The preview shows every structure in its colour, with notice, warnings and flags."""
 
 from pathlib import Path
 
 import numpy as np
 from matplotlib.image import imread
 
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.imaging.volume import Segmentation, Volume
+from gynbtnet.imaging import Geometry, Segmentation, StructureNames, Volume
 from gynbtnet.inference import preview
 from gynbtnet.inference.prediction import Prediction
 from gynbtnet.inference.preview import write_preview
 from gynbtnet.inference.quality.failure_flags import Flag
-from gynbtnet.pictures.overlays import visible_colour
+from gynbtnet.pictures import visible_colour
 
 NAMES = StructureNames.load()
 GRID = Geometry((30, 60, 70), (4.0, 3.0, 3.0))
@@ -26,14 +24,14 @@ def contours(*boxes: tuple[slice, ...]) -> Segmentation:
     return Segmentation(Volume(labels, GRID), STRUCTURES)
 
 
-def prediction(found: Segmentation, *flags: Flag) -> Prediction:
-    volumes = {name: found.volume_cm3(name) for name in STRUCTURES}
-    return Prediction(found, volumes, {}, flags, dict.fromkeys(STRUCTURES), 0.7, warnings=("A warning.",))
+def prediction(segmentation: Segmentation, *flags: Flag) -> Prediction:
+    volumes = {name: segmentation.volume_cm3(name) for name in STRUCTURES}
+    return Prediction(segmentation, volumes, {}, flags, dict.fromkeys(STRUCTURES), 0.7, warnings=("A warning.",))
 
 
-def drawn(found: Segmentation, path: Path, *flags: Flag, synthetic: bool = False) -> np.ndarray:
+def draw_preview(segmentation: Segmentation, path: Path, *flags: Flag, synthetic: bool = False) -> np.ndarray:
     image = Volume(np.zeros(GRID.shape, np.int16), GRID)
-    write_preview(image, prediction(found, *flags), path, names=NAMES, title="a scan", synthetic=synthetic)
+    write_preview(image, prediction(segmentation, *flags), path, names=NAMES, title="a scan", synthetic=synthetic)
     return imread(path)[..., :3]
 
 
@@ -43,35 +41,37 @@ def shows(picture: np.ndarray, structure: str) -> int:
 
 
 def test_a_row_for_each_structure_that_was_found(tmp_path: Path) -> None:
-    """Of two structures that share no plane, each is drawn: its own row goes through it."""
+    """Each of two structures without a common plane is drawn, because its own row shows it."""
     apart = contours(np.s_[3:8, 8:16, 8:16], np.s_[20:26, 40:50, 50:60])
-    both = drawn(apart, tmp_path / "both.png")
+    both = draw_preview(apart, tmp_path / "both.png")
     assert min(shows(both, "bladder"), shows(both, "rectum")) > 100
     assert shows(both, "sigmoid") == 0
-    one = drawn(contours(np.s_[3:8, 8:16, 8:16]), tmp_path / "one.png")
+    one = draw_preview(contours(np.s_[3:8, 8:16, 8:16]), tmp_path / "one.png")
     assert len(both) > 1.5 * len(one)
 
 
 def test_words_are_added_and_not_cut(tmp_path: Path) -> None:
-    found = contours(np.s_[3:8, 8:16, 8:16])
-    plain = drawn(found, tmp_path / "plain.png")
-    said = drawn(found, tmp_path / "said.png", Flag("bladder", "edge", "It ends at the edge."), synthetic=True)
-    assert len(said) > len(plain)  # one line more
+    segmentation = contours(np.s_[3:8, 8:16, 8:16])
+    plain = draw_preview(segmentation, tmp_path / "plain.png")
+    flagged = draw_preview(
+        segmentation, tmp_path / "said.png", Flag("bladder", "edge", "It ends at the edge."), synthetic=True
+    )
+    assert len(flagged) > len(plain)  # one line more
     assert (tmp_path / "plain.png").read_bytes() != (tmp_path / "said.png").read_bytes()
-    lines = preview._head(prediction(found), ["bladder"], "a scan", True, columns=60)
+    lines = preview._head(prediction(segmentation), NAMES, "a scan", True, columns=60)
     words = " ".join(line for line, _ in lines)
     for sentence in (
         "For research use only",
         "SYNTHETIC: no real patient",
         "A warning.",
-        "Not found: rectum, sigmoid.",
+        "Not found: Rectum, Sigmoid.",
     ):
         assert sentence in words
     flag = Flag("bladder", "edge", "It ends at the edge of the scan, where some of it is lost.")
-    shown = [line for line, _ in preview._structure_lines("bladder", prediction(found, flag))]
-    assert shown[0] == f"{found.volume_cm3('bladder'):.1f} cm³"
-    assert " ".join(shown[1:]) == flag.sentence
+    shown_lines = [line for line, _ in preview._structure_lines("bladder", prediction(segmentation, flag))]
+    assert shown_lines[0] == f"{segmentation.volume_cm3('bladder'):.1f} cm³"
+    assert " ".join(shown_lines[1:]) == flag.sentence
 
 
 def test_nothing_found_shows_the_scan(tmp_path: Path) -> None:
-    assert drawn(contours(), tmp_path / "nothing.png").max() > 0.9
+    assert draw_preview(contours(), tmp_path / "nothing.png").max() > 0.9

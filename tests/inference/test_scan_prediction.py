@@ -8,17 +8,21 @@ import numpy as np
 import pydicom
 import pytest
 
-from gynbtnet.imaging.dicom.ct_series import CTSeries
-from gynbtnet.imaging.dicom.ct_writer import write_ct_series
-from gynbtnet.imaging.dicom.rt.rtstruct_reader import read_rtstruct
-from gynbtnet.imaging.dicom.seg_reader import read_seg
-from gynbtnet.imaging.dicom.slice_repairs import Repairs
-from gynbtnet.imaging.files.volume_files import read_volume, write_volume
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging import (
+    CTSeries,
+    Geometry,
+    Repairs,
+    StructureNames,
+    Volume,
+    read_rtstruct,
+    read_seg,
+    read_volume,
+    write_ct_series,
+    write_volume,
+)
 from gynbtnet.inference import prediction_files
 from gynbtnet.inference.batch_prediction import predict_scans
+from gynbtnet.inference.engine.segmenter import Segmenter
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.models.model import Model
 from gynbtnet.inference.prediction_request import PredictionRequest
@@ -26,7 +30,7 @@ from gynbtnet.inference.review import rules_sha256
 from gynbtnet.inference.scan_prediction import predict_scan
 from gynbtnet.inference.scans.scan_input import locate_scan
 from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
-from gynbtnet.runtime.errors import BadInput, ScansFailed
+from gynbtnet.runtime import BadInput, ScansFailed
 
 QUICK = PredictionSettings(mirroring=False)
 
@@ -45,7 +49,7 @@ def as_dicom(folder: Path, description: str) -> CTSeries:
     )
 
 
-def predict_path(model: Model, scan: Path, out: Path, **options: Any) -> Path:
+def predict_path(model: Segmenter, scan: Path, out: Path, **options: Any) -> Path:
     return predict_scan(model, PredictionRequest.from_path(model, scan, out, **options))
 
 
@@ -83,16 +87,14 @@ def test_dicom_in_rtstruct_out(bright_model: Model, tmp_path: Path) -> None:
     assert [(flag["structure"], flag["kind"]) for flag in manifest["flags"]] == [("rectum", "missing")]
     assert manifest["review"] == {"bladder": None, "rectum": True}
     assert manifest["predicted_dsc"] == {"bladder": None, "rectum": None}
-    said = [roi.get("ROIDescription") for roi in rtstruct.StructureSetROISequence]
-    assert said == [None, "REVIEW. Rectum was not found. Contour it manually unless it has been removed."]
+    remarks = [roi.get("ROIDescription") for roi in rtstruct.StructureSetROISequence]
+    assert remarks == [None, "REVIEW. Rectum was not found. Contour it manually unless it has been removed."]
     assert rtstruct.StructureSetDescription == "Review: Rectum. Flagged: Rectum. No predicted DSC: Bladder."
     assert manifest["seconds"].keys() == {"reading", "network", "export"}
     assert "somebody" not in (out / "prediction.json").read_text()
 
 
-def test_contours_are_mended_by_the_plan_and_made_anew_where_its_rules_change(
-    bright_model: Model, tmp_path: Path
-) -> None:
+def test_predictions_are_postprocessed_and_repeated_if_the_rules_change(bright_model: Model, tmp_path: Path) -> None:
     write_volume(scan(), tmp_path / "scan.nii.gz")
     settings = QUICK.model_copy(update={"preview": False})
 
@@ -108,7 +110,7 @@ def test_contours_are_mended_by_the_plan_and_made_anew_where_its_rules_change(
     assert drawn(bright_model) == whole
 
 
-def test_synthetic_scans_are_called_so(bright_model: Model, tmp_path: Path) -> None:
+def test_synthetic_scans_are_marked(bright_model: Model, tmp_path: Path) -> None:
     as_dicom(tmp_path / "ct", "SYNTHETIC phantom")
     out = predict_path(bright_model, tmp_path / "ct", tmp_path / "out", settings=QUICK)
     assert pydicom.dcmread(out / "RS.dcm").SeriesDescription.startswith("SYNTHETIC")
@@ -134,22 +136,22 @@ def test_an_image_file_gets_labels_and_no_rtstruct(bright_model: Model, tmp_path
 def test_the_series_is_chosen_by_its_uid_or_its_size(
     bright_model: Model, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    one, other = (as_dicom(tmp_path / "ct" / name, name) for name in ("one", "other"))
+    item, other = (as_dicom(tmp_path / "ct" / name, name) for name in ("one", "other"))
     chosen = json.loads(
         (
             predict_path(bright_model, tmp_path / "ct", tmp_path / "first", settings=QUICK) / "prediction.json"
         ).read_text()
     )
-    assert chosen["input"]["series_uid"] == min(one.series_uid, other.series_uid)  # alike in size
+    assert chosen["input"]["series_uid"] == min(item.series_uid, other.series_uid)  # equal in size
     assert "Selected the largest of 2 CT series" in capsys.readouterr().err
     assert "Selected the largest of 2 CT series" in chosen["notes"][0]
     out = predict_path(bright_model, tmp_path / "ct", tmp_path / "out", settings=QUICK, series_uid=other.series_uid)
     assert (
-        json.loads((out / "prediction.json").read_text())["input"]["series_uid"] == other.series_uid != one.series_uid
+        json.loads((out / "prediction.json").read_text())["input"]["series_uid"] == other.series_uid != item.series_uid
     )
 
 
-def test_a_seg_holds_what_the_rtstruct_and_the_label_map_hold(bright_model: Model, tmp_path: Path) -> None:
+def test_seg_rtstruct_and_label_map_have_the_same_voxels(bright_model: Model, tmp_path: Path) -> None:
     series = as_dicom(tmp_path / "ct", "planning CT")
     settings = QUICK.model_copy(
         update={"contour_style": "exact", "hole_style": "inner", "outputs": ("rtstruct", "seg", "nifti")}
@@ -162,7 +164,7 @@ def test_a_seg_holds_what_the_rtstruct_and_the_label_map_hold(bright_model: Mode
     assert np.array_equal(read_seg(out / "SEG.dcm", series, structures, names)[0].labels.array, labels)
 
 
-def test_a_mended_series_is_contoured_and_the_mending_told(bright_model: Model, tmp_path: Path) -> None:
+def test_a_repaired_series_is_predicted_and_the_repair_noted(bright_model: Model, tmp_path: Path) -> None:
     as_dicom(tmp_path / "ct", "planning CT").files[3].unlink()
     with pytest.raises(BadInput, match=r"lacks 1 slice.*--allow-missing-slices"):
         predict_path(bright_model, tmp_path / "ct", tmp_path / "out", settings=QUICK)
@@ -185,30 +187,30 @@ def test_nothing_half_written(bright_model: Model, tmp_path: Path, monkeypatch: 
     assert not (tmp_path / "out").exists()
 
 
-def test_what_stands_is_kept_where_it_would_be_made_again(bright_model: Model, tmp_path: Path) -> None:
+def test_an_up_to_date_prediction_is_kept(bright_model: Model, tmp_path: Path) -> None:
     scan_folder, out = tmp_path / "ct", tmp_path / "out"
     as_dicom(scan_folder, "planning CT")
 
-    def made_anew(model: Model = bright_model, settings: PredictionSettings = QUICK) -> bool:
+    def is_written_again(model: Model = bright_model, settings: PredictionSettings = QUICK) -> bool:
         before = (out / "prediction.json").stat().st_ino
         predict_path(model, scan_folder, out, settings=settings, force=True)
         assert (out / "RS.dcm").is_file()
         return (out / "prediction.json").stat().st_ino != before
 
     predict_path(bright_model, scan_folder, out, settings=QUICK)
-    assert not made_anew()
-    assert made_anew(settings=PredictionSettings(mirroring=False, overlap=0.25))
-    assert made_anew()
-    assert made_anew(model=replace(bright_model, sha256="another"))
-    assert made_anew()
+    assert not is_written_again()
+    assert is_written_again(settings=PredictionSettings(mirroring=False, overlap=0.25))
+    assert is_written_again()
+    assert is_written_again(model=replace(bright_model, sha256="another"))
+    assert is_written_again()
     (out / "RS.dcm").unlink()
-    assert made_anew()
+    assert is_written_again()
     (out / "prediction.json").write_text("cut sho")
-    assert made_anew()
-    assert not made_anew()
+    assert is_written_again()
+    assert not is_written_again()
     as_dicom(scan_folder, "another CT")
     with pytest.raises(BadInput, match="prediction of another scan"):
-        made_anew()
+        is_written_again()
 
 
 def test_a_manifest_of_an_earlier_version_is_recognised(bright_model: Model, tmp_path: Path) -> None:
@@ -228,12 +230,14 @@ def test_a_manifest_of_an_earlier_version_is_recognised(bright_model: Model, tmp
         )
 
 
-@pytest.mark.parametrize("place", [".", "ct", "ct/out"])
-def test_a_prediction_is_never_written_over_or_into_the_scan(bright_model: Model, tmp_path: Path, place: str) -> None:
+@pytest.mark.parametrize("relative", [".", "ct", "ct/out"])
+def test_a_prediction_is_never_written_over_or_into_the_scan(
+    bright_model: Model, tmp_path: Path, relative: str
+) -> None:
     as_dicom(tmp_path / "ct", "planning CT")
     files = sorted(tmp_path.rglob("*"))
     with pytest.raises(BadInput, match="give a separate output folder"):
-        predict_path(bright_model, tmp_path / "ct", tmp_path / place, settings=QUICK)
+        predict_path(bright_model, tmp_path / "ct", tmp_path / relative, settings=QUICK)
     assert sorted(tmp_path.rglob("*")) == files
 
 
@@ -258,7 +262,7 @@ def test_one_slice_is_no_scan(bright_model: Model, tmp_path: Path) -> None:
 
 def test_a_folder_of_image_files_is_no_scan(bright_model: Model, tmp_path: Path) -> None:
     write_volume(scan(), tmp_path / "s0000" / "ct.nii.gz")
-    with pytest.raises(BadInput, match=r"give the file that holds the scan \(ct\.nii\.gz\?\)"):
+    with pytest.raises(BadInput, match=r"give the file of the scan \(ct\.nii\.gz\?\)"):
         predict_path(bright_model, tmp_path / "s0000", tmp_path / "out", settings=QUICK)
 
 
@@ -270,7 +274,7 @@ def with_twin_slices(folder: Path) -> None:
     dataset.save_as(files[3])
 
 
-def test_a_file_that_fails_costs_only_itself(bright_model: Model, tmp_path: Path) -> None:
+def test_a_file_that_fails_does_not_affect_the_others(bright_model: Model, tmp_path: Path) -> None:
     as_dicom(tmp_path / "ct", "planning CT")
     with_twin_slices(tmp_path / "ct")
     settings = QUICK.model_copy(update={"outputs": ("rtstruct", "seg", "nifti")})
@@ -317,9 +321,9 @@ def test_any_one_file_may_fail(
     as_dicom(tmp_path / "ct", "planning CT")
 
     def broken(*arguments: object, **_: object) -> None:
-        for one in arguments:
-            if isinstance(one, Path):
-                one.write_text("half")
+        for item in arguments:
+            if isinstance(item, Path):
+                item.write_text("half")
         raise ValueError("Doe^Jane has no such value")
 
     monkeypatch.setattr(prediction_files, writer, broken)
@@ -334,7 +338,7 @@ def test_any_one_file_may_fail(
     assert written == {"RS.dcm", "SEG.dcm", "labels.nii.gz", "preview.png", "prediction.json"} - {file}
 
 
-def test_of_several_scans_the_one_without_its_rtstruct_is_listed(bright_model: Model, tmp_path: Path) -> None:
+def test_a_scan_without_its_rtstruct_is_listed_among_several(bright_model: Model, tmp_path: Path) -> None:
     requests = {}
     for name in ("a", "b"):
         as_dicom(tmp_path / "ct" / name, name)

@@ -12,7 +12,7 @@ from gynbtnet.networks.presets import PRESETS, Preset
 from gynbtnet.networks.stu_net import read_stu_net, write_stu_net
 from gynbtnet.networks.transfer import transfer_weights
 from gynbtnet.networks.unet import GynBTNet
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 TINY = Preset((4, 8, 8, 16, 16, 16), depth=2, strides=(1, 2, 2, 2, 2, 1))
 
@@ -131,15 +131,15 @@ class Trap:
 def test_a_file_that_would_run_code_is_refused_and_runs_none(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save({"network_weights": {}, "plans": Trap()}, "trap.pth")
-    with pytest.raises(BadInput, match="would run code when read"):
+    with pytest.raises(BadInput, match="contains objects that would run code"):
         read_stu_net(tmp_path / "trap.pth")
     assert not (tmp_path / "trapped").exists()
 
 
-def test_other_files_are_told(tmp_path):
+def test_other_files_are_refused(tmp_path):
     (tmp_path / "text.pth").write_text("no checkpoint")
     torch.save({"network_weights": {"other": torch.zeros(1)}}, tmp_path / "other.pth")
-    with pytest.raises(BadInput, match="no PyTorch checkpoint"):
+    with pytest.raises(BadInput, match="not a PyTorch checkpoint"):
         read_stu_net(tmp_path / "text.pth")
     with pytest.raises(BadInput, match="does not contain STU-Net's weights under network_weights or state_dict"):
         read_stu_net(tmp_path / "other.pth")

@@ -8,7 +8,7 @@ import torch
 from gynbtnet.networks.presets import Preset
 from gynbtnet.networks.transfer import transfer_weights
 from gynbtnet.networks.unet import GynBTNet
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 TINY = Preset((4, 6), depth=1, strides=(1, 2))
 
@@ -123,12 +123,12 @@ def test_a_channel_that_the_network_lacks_is_reported():
 
 
 def test_channels_without_a_common_name():
-    one, two = (GynBTNet(TINY, in_channels=number, outputs=2) for number in (1, 2))
-    report = transfer_weights(one.state_dict(), GynBTNet(TINY, outputs=2), parts="encoder", channels=("MR",))
+    single, two = (GynBTNet(TINY, in_channels=number, outputs=2) for number in (1, 2))
+    report = transfer_weights(single.state_dict(), GynBTNet(TINY, outputs=2), parts="encoder", channels=("MR",))
     assert report.channels == ("MR: filters of CT taken over, although the names differ",)
     with pytest.raises(BadInput, match="trained on the channels CT, and this network reads MR, PET: no name is in"):
-        transfer_weights(one.state_dict(), two, parts="encoder", channels=("MR", "PET"))
+        transfer_weights(single.state_dict(), two, parts="encoder", channels=("MR", "PET"))
     with pytest.raises(BadInput, match="no name is in both"):
-        transfer_weights(two.state_dict(), one, parts="encoder", channels=("CT",))  # which of the two is CT isn't known
+        transfer_weights(two.state_dict(), single, parts="encoder", channels=("CT",))  # neither of the two is named
     unnamed = transfer_weights(two.state_dict(), GynBTNet(TINY, 2, outputs=2), parts="encoder", channels=("CT", "MR"))
     assert unnamed.channels[1] == "MR: filters of channel 1 taken over, although the names differ"

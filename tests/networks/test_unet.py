@@ -8,7 +8,7 @@ from torch.nn.functional import conv3d, leaky_relu
 from gynbtnet.networks.blocks import ResidualBlock
 from gynbtnet.networks.presets import PRESETS, Preset
 from gynbtnet.networks.unet import Encoder, GynBTNet
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 TINY = Preset((4, 6, 8), depth=2, strides=(1, 2, 2))
 

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from gynbtnet.networks.weights_file import load_weights, read_weights
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 
 def network() -> nn.Sequential:
@@ -24,7 +24,7 @@ def saved(path: Path, change: Callable[[dict[str, Tensor]], object] = lambda wei
     return path
 
 
-def test_whole_weights_come_back(tmp_path: Path) -> None:
+def test_intact_weights_are_read_back(tmp_path: Path) -> None:
     other = network()
     with torch.no_grad():
         next(other.parameters()).zero_()

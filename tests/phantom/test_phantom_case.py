@@ -1,4 +1,4 @@
-"""What a synthetic patient must be: reproducible, the same person in each fraction, plausible, closed."""
+"""Properties of a synthetic patient: reproducible, the same person in each fraction, plausible, closed."""
 
 import hashlib
 from collections.abc import Sequence
@@ -32,9 +32,9 @@ def test_the_same_numbers_give_the_same_voxels_on_any_machine() -> None:
 
 
 def test_other_numbers_give_other_voxels() -> None:
-    found = {checksum(phantom_case(*numbers, TINY)) for numbers in ((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1))}
-    found |= {checksum(phantom_case(0, 0, 0, TINY, kind)) for kind in KINDS}
-    assert len(found) == 4 + 2
+    checksums = {checksum(phantom_case(*numbers, TINY)) for numbers in ((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1))}
+    checksums |= {checksum(phantom_case(0, 0, 0, TINY, kind)) for kind in KINDS}
+    assert len(checksums) == 4 + 2
 
 
 def test_memory_is_bounded_by_slabs_that_leave_no_trace() -> None:
@@ -48,7 +48,7 @@ def test_memory_is_bounded_by_slabs_that_leave_no_trace() -> None:
     assert np.array_equal(by_slice.organs, whole.organs)
 
 
-def test_fractions_share_the_anatomy_and_differ_in_what_moves() -> None:
+def test_fractions_share_the_anatomy_and_differ_in_moving_organs() -> None:
     patient = draw_patient(7, 2, "brachytherapy")
     fractions = [replace(draw_fraction(patient, n), setup=np.zeros(3)) for n in (0, 1)]
     first, second = (scan.render(build_scene(patient, f), patient, f, COARSE) for f in fractions)
@@ -61,7 +61,7 @@ def test_fractions_share_the_anatomy_and_differ_in_what_moves() -> None:
     assert not np.array_equal(first.structures, second.structures)
 
 
-def test_structures_are_there_whole_inside_the_body_and_of_plausible_size(cases: list[PhantomCase]) -> None:
+def test_structures_are_complete_inside_the_body_and_of_plausible_size(cases: list[PhantomCase]) -> None:
     limits = {"hr_ctv": (15, 90), "bladder": (25, 320), "rectum": (35, 180), "sigmoid": (30, 200), "uterus": (12, 140)}
     for case in cases:
         body = np.stack([ndimage.binary_fill_holes(plane > -300) for plane in case.scan.array])
@@ -69,8 +69,8 @@ def test_structures_are_there_whole_inside_the_body_and_of_plausible_size(cases:
             mask = case.structures.mask(structure)
             low, high = limits[structure]
             assert low < case.structures.volume_cm3(structure) < high, structure
-            pieces = np.bincount(ndimage.label(mask, np.ones((3, 3, 3)))[0].ravel())[1:]
-            assert pieces.max() >= 0.98 * mask.sum(), structure
+            component_sizes = np.bincount(ndimage.label(mask, np.ones((3, 3, 3)))[0].ravel())[1:]
+            assert component_sizes.max() >= 0.98 * mask.sum(), structure
             assert body[mask].mean() > 0.999, structure
 
 

@@ -7,18 +7,13 @@ import numpy as np
 import pydicom
 import pytest
 
-from gynbtnet.imaging.dicom.ct_series import read_ct_series
-from gynbtnet.imaging.dicom.rt.rtdose_reader import read_rtdose
-from gynbtnet.imaging.dicom.rt.rtstruct_reader import read_rtstruct
-from gynbtnet.imaging.dicom.series import find_series
-from gynbtnet.imaging.files.volume_files import read_volume
-from gynbtnet.imaging.structure_names import StructureNames
+from gynbtnet.imaging import StructureNames, find_series, read_ct_series, read_rtdose, read_rtstruct, read_volume
 from gynbtnet.phantom import cohorts
 from gynbtnet.phantom.anatomy.patient import KINDS, draw_patient
 from gynbtnet.phantom.case import pelvic_geometry, phantom_case
-from gynbtnet.phantom.cohorts import fractions_of, write_brachytherapy, write_organs, write_unlabelled
+from gynbtnet.phantom.cohorts import fraction_count, write_brachytherapy, write_organs, write_unlabelled
 from gynbtnet.phantom.rendering.scene import STRUCTURES
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 SPACING, MATRIX = (8.0, 6.0, 6.0), (24, 48, 64)
 
@@ -42,7 +37,7 @@ def descrip(path: Path) -> str:
 
 
 def test_thirty_patients_make_the_papers_145_cases() -> None:
-    counts = [fractions_of(patient, "4-5") for patient in range(30)]
+    counts = [fraction_count(patient, "4-5") for patient in range(30)]
     assert sum(counts) == 145 and set(counts) == {4, 5}
 
 
@@ -61,9 +56,9 @@ def test_a_clinics_export_reads_back_as_it_was_made(tmp_path: Path) -> None:
         ct = read_ct_series(folder / "CT")
         assert ct.patient_id == f"PHANTOM-{patient + 1:03d}"
         assert np.array_equal(ct.volume.array, made.scan.array)
-        found, report = read_rtstruct(folder / "RS.dcm", ct, STRUCTURES, StructureNames.load())
+        structures, report = read_rtstruct(folder / "RS.dcm", ct, STRUCTURES, StructureNames.load())
         assert not report.missing and not report.unmapped
-        assert np.array_equal(found.labels.array, made.structures.labels.array)
+        assert np.array_equal(structures.labels.array, made.structures.labels.array)
         assert made.dose is not None
         assert np.allclose(read_rtdose(folder / "RD.dcm").grid.array, made.dose.array, atol=1e-3)
         names |= {roi.ROIName for roi in pydicom.dcmread(folder / "RS.dcm").StructureSetROISequence}
@@ -73,7 +68,7 @@ def test_a_clinics_export_reads_back_as_it_was_made(tmp_path: Path) -> None:
 
 
 def test_the_same_as_nifti(tmp_path: Path) -> None:
-    write_brachytherapy(tmp_path, patients=1, fractions=1, spacing=SPACING, matrix=MATRIX, form="nifti")
+    write_brachytherapy(tmp_path, patients=1, fractions=1, spacing=SPACING, matrix=MATRIX, file_format="nifti")
     folder = tmp_path / "PHANTOM-001" / "fraction-1"
     made = phantom_case(0, 0, 0, pelvic_geometry(SPACING, MATRIX))
     assert np.array_equal(read_volume(folder / "ct.nii.gz").array, made.scan.array)
@@ -81,7 +76,7 @@ def test_the_same_as_nifti(tmp_path: Path) -> None:
     assert {descrip(path) for path in folder.iterdir()} == {"SYNTHETIC PHANTOM"}
 
 
-def test_organs_stand_in_totalsegmentators_layout(tmp_path: Path) -> None:
+def test_organs_are_written_in_totalsegmentators_layout(tmp_path: Path) -> None:
     write_organs(tmp_path, scans=2, spacing=SPACING, matrix=MATRIX)
     for number in range(2):
         folder = tmp_path / f"s{number:04d}"
@@ -96,7 +91,7 @@ def test_organs_stand_in_totalsegmentators_layout(tmp_path: Path) -> None:
 
 def test_unlabelled_scans_are_mixed_in_form_and_view(tmp_path: Path) -> None:
     write_unlabelled(tmp_path, scans=4, spacing=SPACING, matrix=MATRIX)
-    series = [found for found in find_series(tmp_path) if found.modality == "CT"]
+    series = [entry for entry in find_series(tmp_path) if entry.modality == "CT"]
     files = sorted(tmp_path.glob("scan-*.nii.gz"))
     assert len(series) == 2 and len(files) == 2
     shapes = {read_ct_series(tmp_path / f"scan-{n:04d}").volume.array.shape for n in (1, 3)}
@@ -111,22 +106,24 @@ def test_a_broken_run_goes_on_and_other_settings_are_refused(tmp_path: Path, mon
     with monkeypatch.context() as broken:
         broken.setattr(cohorts, "write_nifti_fraction", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            write_brachytherapy(tmp_path, patients=1, fractions=2, spacing=SPACING, matrix=MATRIX, form="nifti")
+            write_brachytherapy(tmp_path, patients=1, fractions=2, spacing=SPACING, matrix=MATRIX, file_format="nifti")
     assert not list(tmp_path.glob("PHANTOM-*/*"))
-    write_brachytherapy(tmp_path, patients=1, fractions=1, spacing=SPACING, matrix=MATRIX, form="nifti")
+    write_brachytherapy(tmp_path, patients=1, fractions=1, spacing=SPACING, matrix=MATRIX, file_format="nifti")
     first = tmp_path / "PHANTOM-001" / "fraction-1" / "ct.nii.gz"
     written = first.stat().st_mtime_ns
-    write_brachytherapy(tmp_path, patients=1, fractions=2, spacing=SPACING, matrix=MATRIX, form="nifti")
+    write_brachytherapy(tmp_path, patients=1, fractions=2, spacing=SPACING, matrix=MATRIX, file_format="nifti")
     assert first.stat().st_mtime_ns == written
     assert (tmp_path / "PHANTOM-001" / "fraction-2").is_dir()
     with pytest.raises(BadInput, match="other settings"):
-        write_brachytherapy(tmp_path, patients=1, fractions=1, spacing=SPACING, matrix=MATRIX, seed=1, form="nifti")
+        write_brachytherapy(
+            tmp_path, patients=1, fractions=1, spacing=SPACING, matrix=MATRIX, seed=1, file_format="nifti"
+        )
 
 
 @pytest.mark.parametrize(
     "wrong", [{"matrix": (4, 48, 64)}, {"spacing": (0.0, 1.0, 1.0)}, {"seed": -1}, {"patients": 0}, {"fractions": 0}]
 )
-def test_what_can_t_be_made_is_refused(tmp_path: Path, wrong: dict[str, object]) -> None:
-    with pytest.raises(BadInput, match="expected at least"):
+def test_settings_out_of_range_are_refused(tmp_path: Path, wrong: dict[str, object]) -> None:
+    with pytest.raises(BadInput, match="at least"):
         write_brachytherapy(tmp_path, **({"patients": 1, "fractions": 1} | wrong))  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())

@@ -23,7 +23,7 @@ def test_one_source_follows_the_inverse_square(r: float) -> None:
     assert near == pytest.approx(1 / r**2, rel=0.02)
 
 
-def test_point_a_gets_what_was_prescribed_and_dose_falls_with_distance() -> None:
+def test_point_a_gets_the_prescribed_dose_and_dose_falls_with_distance() -> None:
     patient = draw_patient(3, 0, "brachytherapy")
     fraction = replace(draw_fraction(patient, 0), setup=np.zeros(3))
     scene = build_scene(patient, fraction)
@@ -33,8 +33,8 @@ def test_point_a_gets_what_was_prescribed_and_dose_falls_with_distance() -> None
     geometry = pelvic_geometry((2.0, 2.0, 2.0), (80, 100, 120))
     dose = plan_dose(scene.applicator, scene.axis, geometry, fraction.setup)
     assert dose.geometry.shape == geometry.shape
-    found = [dose.array[tuple(np.rint(dose.geometry.to_index(p)).astype(int))] for p in (left, right)]
-    assert np.mean(found) == pytest.approx(PRESCRIBED, rel=0.1)
+    doses = [dose.array[tuple(np.rint(dose.geometry.to_index(p)).astype(int))] for p in (left, right)]
+    assert np.mean(doses) == pytest.approx(PRESCRIBED, rel=0.1)
     sideways = [
         dose.array[tuple(np.rint(dose.geometry.to_index(np.add(left, (d, 0, 0)))).astype(int))]
         for d in (0, 10, 20, 40, 60)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging import Geometry
 from gynbtnet.phantom.shapes.grid_points import GridPoints
 from gynbtnet.phantom.shapes.shape_operations import Difference, Dilated, Union, smooth_minimum
 from gynbtnet.phantom.shapes.shapes import FAR, Superellipsoid, Tube, orthonormal_frame, sample
@@ -29,7 +29,7 @@ def test_a_ball_is_exact_however_turned(centre: tuple[float, float, float], radi
 
 @settings(max_examples=25, deadline=None)
 @given(st.tuples(*[st.floats(6, 25)] * 3), st.sampled_from([2.0, 2.5, 4.0]), st.floats(0, 3))
-def test_what_is_inside_lies_in_the_box(radii: tuple[float, float, float], exponent: float, angle: float) -> None:
+def test_inside_points_are_in_the_box(radii: tuple[float, float, float], exponent: float, angle: float) -> None:
     axes = orthonormal_frame((np.cos(angle), np.sin(angle), 0.5), (0.2, 0.1, 1))
     blob = Superellipsoid((1, 2, 3), radii, axes=axes, exponent=exponent, bend=(0.004, -0.003))
     x, y, z = np.broadcast_arrays(*GRID.open)
@@ -53,10 +53,10 @@ def test_a_tube_is_as_far_as_its_nearest_centre() -> None:
         [a + np.linspace(0, 1, 9)[:, None] * (b - a) for a, b in zip(tube.path, tube.path[1:], strict=False)]
     )
     nearest = np.min([np.linalg.norm(points - p, axis=1) for p in fine], axis=0).reshape(x.shape) - 5
-    found = tube.distance(GRID)
+    distance = tube.distance(GRID)
     near = nearest < FAR - 0.5
-    assert np.allclose(found[near], nearest[near], atol=0.02)
-    assert (found[~near] > FAR - 1).all()
+    assert np.allclose(distance[near], nearest[near], atol=0.02)
+    assert (distance[~near] > FAR - 1).all()
 
 
 def test_joined_dented_grown() -> None:
@@ -75,9 +75,9 @@ def test_joined_dented_grown() -> None:
 @settings(max_examples=30, deadline=None)
 @given(st.floats(-9, 9), st.floats(-9, 9), st.floats(0, 6))
 def test_a_smooth_minimum_is_symmetric_and_never_larger(a: float, b: float, blend: float) -> None:
-    found = smooth_minimum(np.asarray(a), np.asarray(b), blend)
-    assert found == pytest.approx(smooth_minimum(np.asarray(b), np.asarray(a), blend))
-    assert min(a, b) - blend / 4 - 1e-9 <= found <= min(a, b) + 1e-9
+    minimum = smooth_minimum(np.asarray(a), np.asarray(b), blend)
+    assert minimum == pytest.approx(smooth_minimum(np.asarray(b), np.asarray(a), blend))
+    assert min(a, b) - blend / 4 - 1e-9 <= minimum <= min(a, b) + 1e-9
 
 
 def test_a_texture_belongs_to_the_patient_not_to_the_grid() -> None:
@@ -92,4 +92,4 @@ def test_a_texture_belongs_to_the_patient_not_to_the_grid() -> None:
 def test_an_oblique_grid_is_a_programming_error() -> None:
     geometry = Geometry((8, 8, 8), direction=(0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0))
     with pytest.raises(ValueError, match="along the patient axes"):
-        GridPoints.of(geometry, np.zeros(3))
+        GridPoints.from_geometry(geometry, np.zeros(3))

@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging import Geometry, Volume
 from gynbtnet.pictures.planes import PLANES, as_displayed, plane
 
 MIDDLE = np.array([5.0, -20.0, 100.0])

@@ -13,12 +13,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gynbtnet.datasets.case import Case, Source
-from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.imaging.files.volume_files import read_volume, write_volume
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.phantom.case import pelvic_geometry, phantom_case
-from gynbtnet.phantom.rendering.scene import STRUCTURES
+from gynbtnet.datasets import Case, Cohort, Source
+from gynbtnet.imaging import Geometry, read_volume, write_volume
+from gynbtnet.phantom import STRUCTURES, pelvic_geometry, phantom_case
 from gynbtnet.preparation.planning.anisotropy import separate_axis
 from gynbtnet.preparation.planning.fingerprint import FINGERPRINT, take_fingerprint
 from gynbtnet.preparation.planning.intensity import Intensity

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from gynbtnet.datasets.split import Split
-from gynbtnet.experiment.single_stages import finetune_alone
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.datasets import Split
+from gynbtnet.experiment import finetune_alone
+from gynbtnet.imaging import Geometry, Volume
 from gynbtnet.preparation.normalise import clip_to_plan, normalise_channel
 from gynbtnet.preparation.planning.fingerprint import Fingerprint
 from gynbtnet.preparation.planning.make_plan import make_plan
@@ -20,8 +19,8 @@ from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
 from gynbtnet.preparation.planning.settings import CTScaling, PlanSettings
 from gynbtnet.preparation.prepare import prepare
 from gynbtnet.preparation.preprocess import preprocess_volume
-from gynbtnet.recipes.loading import load_recipe
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.recipes import load_recipe
+from gynbtnet.runtime import BadInput
 
 from .conftest import WriteCohort
 

@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging import Geometry
 from gynbtnet.preparation.nnunet_preprocessed import import_nnunet
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.prepare import prepare
 from gynbtnet.preparation.store import VOXELS, PreparedCohort
-from gynbtnet.runtime.errors import BadInput, ScansFailed
-from gynbtnet.training.settings import SegmentationSettings
-from gynbtnet.training.stages import finetune
+from gynbtnet.runtime import BadInput, ScansFailed
+from gynbtnet.training import SegmentationSettings, finetune
 
 from .conftest import WriteCohort
 

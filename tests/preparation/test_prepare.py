@@ -12,17 +12,15 @@ import pytest
 from scipy import ndimage
 
 import gynbtnet.preparation.prepare as module
-from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.imaging.files.volume_files import read_volume, write_volume
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.datasets import Cohort
+from gynbtnet.imaging import Geometry, Volume, read_volume, write_volume
 from gynbtnet.preparation.body_voxels import body_voxels
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.planning.plan_files import save_plan
 from gynbtnet.preparation.prepare import prepare
 from gynbtnet.preparation.preprocess import preprocess_volume, target_geometry
 from gynbtnet.preparation.store import VOXELS, PreparedCohort, write_prepared_case
-from gynbtnet.runtime.errors import BadInput, ScansFailed
+from gynbtnet.runtime import BadInput, ScansFailed
 
 from .conftest import WriteCohort
 

@@ -4,14 +4,12 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from gynbtnet.imaging.files.volume_files import from_sitk, to_sitk
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging import Geometry, Volume, from_sitk, to_sitk
 from gynbtnet.preparation.normalise import clip_to_plan, normalise_channel
 from gynbtnet.preparation.planning.intensity import Intensity
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.preprocess import preprocess_volume, target_geometry
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 ZSCORE = Plan((), (1.5, 1.5, 1.5), "zscore", None, (16, 16, 16), 1, "XS", ((1, 1, 1), *((2, 2, 2),) * 4))
 CT = replace(ZSCORE, normalisation="ct", intensities=(Intensity(50.0, 20.0, -10.0, 120.0, 45.0, -500.0, 2000.0),))

@@ -5,9 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from gynbtnet.imaging.files.volume_files import to_sitk
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging import Geometry, Volume, to_sitk
 from gynbtnet.preparation.planning.anisotropy import separate_axis
 from gynbtnet.preparation.resample import resample, resample_labels
 

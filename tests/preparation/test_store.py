@@ -8,10 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging import Geometry
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.store import PreparedCase, PreparedCohort, write_prepared_case
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 SHAPE = (20, 33, 41)
 IMAGE = np.random.default_rng(0).normal(size=SHAPE).astype(np.float16).astype(np.float32)

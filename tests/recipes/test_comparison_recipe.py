@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from gynbtnet.phantom.cohorts import fractions_of
+from gynbtnet.phantom import fraction_count
 from gynbtnet.recipes.comparison_recipe import load_comparison, shipped_comparisons
 from gynbtnet.recipes.loading import load_recipe
 from gynbtnet.recipes.variant import BASELINES, load_variant
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 OWN = """
 name: own
@@ -42,7 +42,7 @@ def test_three_sizes_and_real_scans() -> None:
         assert phantom is not None
         assert load_comparison(name).recipe.split.folds == 5  # as in the paper
         assert phantom.patients == 30
-        assert sum(fractions_of(patient, phantom.fractions) for patient in range(phantom.patients)) == 145
+        assert sum(fraction_count(patient, phantom.fractions) for patient in range(phantom.patients)) == 145
         assert load_comparison(name).recipe.split.test == 0.2
     assert load_comparison("sts").phantom is None
 

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gynbtnet.baselines.settings import NnUNetSettings
-from gynbtnet.datasets.split import Split
-from gynbtnet.inference.engine.settings import PredictionSettings
+from gynbtnet.baselines import NnUNetSettings
+from gynbtnet.datasets import Split
+from gynbtnet.inference import PredictionSettings
 from gynbtnet.preparation.planning.settings import PlanSettings
 from gynbtnet.recipes.loading import (
     RECIPE_FOLDER,
@@ -19,10 +19,14 @@ from gynbtnet.recipes.loading import (
 )
 from gynbtnet.recipes.recipe import PretrainingStage
 from gynbtnet.recipes.variant import load_variant
-from gynbtnet.runtime.errors import BadInput
-from gynbtnet.training.renamed_settings import RENAMED_SETTINGS
-from gynbtnet.training.run_folder import LEGACY_VALUES
-from gynbtnet.training.settings import PretrainingSettings, ProxyTaskSettings, SegmentationSettings
+from gynbtnet.runtime import BadInput
+from gynbtnet.training import (
+    LEGACY_VALUES,
+    RENAMED_SETTINGS,
+    PretrainingSettings,
+    ProxyTaskSettings,
+    SegmentationSettings,
+)
 
 
 @pytest.mark.parametrize("name", shipped_recipes())

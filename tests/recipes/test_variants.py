@@ -7,7 +7,7 @@ import pytest
 from gynbtnet.recipes.loading import load_recipe, save_recipe
 from gynbtnet.recipes.recipe import SwinPretrainingStage
 from gynbtnet.recipes.variant import BASELINES, load_variant, load_variants
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 DEMO = load_recipe("demo")
 

@@ -15,7 +15,7 @@ from gynbtnet.runtime.available_memory import available_bytes, check_memory
 from gynbtnet.runtime.errors import BadInput, ScansFailed
 from gynbtnet.runtime.parallel import map_scans
 
-cli_app = importlib.import_module("gynbtnet.cli.app")  # the package shows its Typer under the same name
+cli_app = importlib.import_module("gynbtnet.cli.application")  # the package shows its Typer under the same name
 FREE = 64 * 10**9
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from gynbtnet.experiment import cross_validation
+from gynbtnet.experiment import parallel_folds
 from gynbtnet.runtime import progress
 from gynbtnet.runtime.progress import progress_bar, without_progress
 
@@ -138,10 +138,10 @@ def test_a_fold_side_by_side_is_silent_and_its_process_is_not(written: io.String
     places.put(None)
     threads = torch.get_num_threads()
     try:
-        cross_validation._settle(places, 1)  # type: ignore[arg-type]
+        parallel_folds._set_up_process(places, 1)  # type: ignore[arg-type]
     finally:
         torch.set_num_threads(threads)
     progress.console.print("settled")
-    cross_validation._without_bars(lambda fold: progress.console.print(f"fold {fold}"), 3)
+    parallel_folds._run_without_progress(lambda fold: progress.console.print(f"fold {fold}"), 3)
     progress.console.print("done")
     assert written.getvalue() == "settled\ndone\n"

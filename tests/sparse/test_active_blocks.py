@@ -1,11 +1,10 @@
-"""Index tables, packing and mask drawing, against what a mask says."""
+"""Index tables, packing and random masks, checked against the mask."""
 
 import pytest
 import torch
 
-from gynbtnet.networks.presets import Preset
-from gynbtnet.networks.unet import Encoder
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.networks import Encoder, Preset
+from gynbtnet.runtime import BadInput
 from gynbtnet.sparse.active_blocks import ActiveBlocks
 from gynbtnet.sparse.convolution import convolve
 from gynbtnet.sparse.masking import draw_active_blocks
@@ -73,31 +72,31 @@ def test_a_seed_gives_the_same_mask_and_every_cell_has_its_turn(device):
 
 
 @pytest.mark.parametrize("ratio", [-0.1, 0.99, 1, 1.5])
-def test_a_ratio_that_leaves_nothing_is_told(ratio, device):
+def test_a_ratio_that_leaves_no_cell_is_refused(ratio, device):
     with pytest.raises(BadInput, match=rf"mask ratio of {ratio} masks .* of 18 cells"):
         draw_active_blocks(1, (2, 3, 3), ratio, torch.Generator(device))
 
 
-def test_an_empty_sample_is_told(device):
+def test_a_sample_without_active_cells_is_refused(device):
     mask = some_mask(device)
     mask[1] = False
     with pytest.raises(BadInput, match="Sample 1 of the batch has none of its 4 mask cells active"):
         ActiveBlocks(mask)
 
 
-def test_what_does_not_fit_is_refused(device):
+def test_mismatched_shapes_are_refused(device):
     active = ActiveBlocks(some_mask(device))
     with pytest.raises(ValueError, match="bool"):
         ActiveBlocks(some_mask(device).float())
-    with pytest.raises(ValueError, match=r"\(3, 2, 2\) doesn't divide by \(2, 1, 2\)"):
+    with pytest.raises(ValueError, match=r"\(3, 2, 2\) is not divisible by \(2, 1, 2\)"):
         pack(torch.zeros(2, 1, 3, 2, 2, device=device), active)
-    with pytest.raises(ValueError, match="1 images don't go with 2 masks"):
+    with pytest.raises(ValueError, match="1 images need as many masks, not 2"):
         pack(torch.zeros(1, 1, 4, 2, 4, device=device), active)
     with pytest.raises(ValueError, match="1×1×1 or 3×3×3"):
         convolve(
             pack(torch.zeros(2, 1, 4, 2, 4, device=device), active), torch.nn.Conv3d(1, 1, 5, padding=2, device=device)
         )
-    with pytest.raises(ValueError, match=r"doesn't divide by \(2, 2, 2\)"):
+    with pytest.raises(ValueError, match=r"is not divisible by \(2, 2, 2\)"):
         sparse_encode(
             Encoder(Preset((2, 2, 2), 1, (1, 2, 2))).to(device), torch.zeros(2, 1, 4, 2, 4, device=device), active
         )

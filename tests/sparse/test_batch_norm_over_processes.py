@@ -6,8 +6,7 @@ import sys
 import torch
 from torch import nn
 
-from gynbtnet.networks.presets import Preset
-from gynbtnet.networks.unet import Encoder
+from gynbtnet.networks import Encoder, Preset
 from gynbtnet.sparse.active_blocks import ActiveBlocks
 from gynbtnet.sparse.sparse_encoder import sparse_encode
 
@@ -43,15 +42,15 @@ def encode(samples):
 def test_two_processes_are_one_with_the_double_batch(tmp_path):
     here = __file__.rpartition("/")[0]
     command = [sys.executable, "-c", SCRIPT, here]
-    started = [
+    processes = [
         subprocess.Popen([*command, str(rank), tmp_path], stderr=subprocess.PIPE, text=True) for rank in range(2)
     ]
-    said = [process.communicate(timeout=120)[1] for process in started]
-    assert [process.returncode for process in started] == [0, 0], said
+    errors = [process.communicate(timeout=120)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], errors
     features, gradients, buffers = encode(slice(0, 2))
     first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
-    for whole, *halves in zip(features, first[0], second[0], strict=True):
-        torch.testing.assert_close(torch.cat(halves), whole, rtol=1e-10, atol=1e-10)
+    for expected, *halves in zip(features, first[0], second[0], strict=True):
+        torch.testing.assert_close(torch.cat(halves), expected, rtol=1e-10, atol=1e-10)
     for name, gradient in gradients.items():
         torch.testing.assert_close(first[1][name] + second[1][name], gradient, rtol=1e-10, atol=1e-10)
     for half in (first, second):

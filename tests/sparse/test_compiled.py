@@ -6,10 +6,9 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 
-from gynbtnet.networks.presets import Preset
+from gynbtnet.networks import Preset
 from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
-from gynbtnet.training.data.batches import Batch
-from gynbtnet.training.objectives.masked_modelling_objective import MaskedModellingObjective
+from gynbtnet.training import Batch, MaskedModellingObjective
 
 
 @pytest.fixture(autouse=True)
@@ -49,10 +48,10 @@ def test_a_compiled_step_is_an_eager_one(backend, norm, decoder):
         image = torch.randn(2, 1, 8, 8, 8, generator=torch.Generator().manual_seed(step))
         batch: Batch = {"image": image, "seeds": torch.tensor([2 * step, 2 * step + 1])}
         expected = eager.loss(eager.network, batch)
-        found = compiled.loss(wrapped, batch)
-        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+        loss = compiled.loss(wrapped, batch)
+        torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-6)
         expected.backward()
-        fabric.backward(found)
+        fabric.backward(loss)
     assert len(graphs) == 1
     convolutions = sum(isinstance(module, torch.nn.Conv3d) for module in network.decoder.modules())
     assert convolutions

@@ -1,7 +1,7 @@
-"""What CUDA refuses and a CPU doesn't, seen without a GPU.
+"""Rules that CUDA enforces and a CPU does not, checked without a GPU.
 
-A whole step of stage 1 runs on a device that is played: its tensors hold a CPU's, and each operator that they meet is
-held against CUDA's rules. No operator takes tensors of two devices, NumPy never sees one, and
+A whole step of stage 1 runs on a simulated device. Its tensors contain tensors of the CPU, and each operator that is
+called with them is checked against CUDA's rules. No operator takes tensors of two devices, NumPy never gets one, and
 ``native_batch_norm_backward`` gets its saved statistics. PyTorch's ``batch_norm_backward_cuda`` asserts these, in
 ``aten/src/ATen/native/cuda/Normalization.cu``; the same file has its fast kernels for channels last with four axes.
 """
@@ -12,18 +12,18 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from gynbtnet.networks.presets import Preset
+from gynbtnet.networks import Preset
 from gynbtnet.sparse.active_blocks import ActiveBlocks
 from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
-from gynbtnet.training.objectives.masked_modelling_objective import MaskedModellingObjective
+from gynbtnet.training import MaskedModellingObjective
 
-PLAYED = torch.device("meta")  # the one device beside the CPU whose backward pass runs in this thread
+SIMULATED = torch.device("meta")  # the only device, next to the CPU, whose backward pass runs in this thread
 BETWEEN_DEVICES = {torch.ops.aten._to_copy.default, torch.ops.aten.copy_.default}
 NORM_BACKWARD = torch.ops.aten.native_batch_norm_backward.default
 
 
-class There(torch.Tensor):
-    """A tensor on the played device."""
+class SimulatedTensor(torch.Tensor):
+    """A tensor on the simulated device."""
 
     @staticmethod
     def __new__(cls, here):
@@ -33,7 +33,7 @@ class There(torch.Tensor):
             strides=here.stride(),
             storage_offset=here.storage_offset(),
             dtype=here.dtype,
-            device=PLAYED,
+            device=SIMULATED,
         )
 
     def __init__(self, here):
@@ -44,11 +44,11 @@ class There(torch.Tensor):
 
     @classmethod
     def __torch_dispatch__(cls, operator, types, args=(), kwargs=None):  # type: ignore[override]
-        return computed(operator, args, kwargs or {})
+        return compute_checked(operator, args, kwargs or {})
 
 
 class Device(TorchDispatchMode):
-    """Creates what is to be on the played device, and counts the norms' backward passes."""
+    """Creates new tensors on the simulated device, and records the norms' backward passes."""
 
     def __init__(self):
         super().__init__()
@@ -57,48 +57,48 @@ class Device(TorchDispatchMode):
     def __torch_dispatch__(self, operator, types, args=(), kwargs=None):
         if operator is NORM_BACKWARD:
             self.norms.append(args)
-        return computed(operator, args, kwargs or {})
+        return compute_checked(operator, args, kwargs or {})
 
 
-def computed(operator, args, kwargs):
+def compute_checked(operator, args, kwargs):
     tensors = [value for value in tree_leaves((args, kwargs)) if isinstance(value, torch.Tensor)]
-    there = [tensor for tensor in tensors if isinstance(tensor, There)]
-    here = [tensor for tensor in tensors if not isinstance(tensor, There) and tensor.ndim]
-    assert not (there and here) or operator in BETWEEN_DEVICES, f"{operator} takes tensors of two devices"
-    asked = kwargs.get("device")
-    if asked is not None:
+    simulated = [tensor for tensor in tensors if isinstance(tensor, SimulatedTensor)]
+    on_cpu = [tensor for tensor in tensors if not isinstance(tensor, SimulatedTensor) and tensor.ndim]
+    assert not (simulated and on_cpu) or operator in BETWEEN_DEVICES, f"{operator} takes tensors of two devices"
+    requested = kwargs.get("device")
+    if requested is not None:
         kwargs = kwargs | {"device": torch.device("cpu")}
-    goes_there = torch.device(asked) == PLAYED if asked is not None else bool(there)
-    wrapped = {id(tensor.here): tensor for tensor in there}
-    found = operator(*tree_map(unwrapped, args), **tree_map(unwrapped, kwargs))
+    returns_simulated = torch.device(requested) == SIMULATED if requested is not None else bool(simulated)
+    wrapped = {id(tensor.here): tensor for tensor in simulated}
+    results = operator(*tree_map(unwrap, args), **tree_map(unwrap, kwargs))
     if operator is torch.ops.aten.copy_.default:
         return args[0]
 
-    def placed(value):
+    def wrap(value):
         if not isinstance(value, torch.Tensor):
             return value
-        return wrapped[id(value)] if id(value) in wrapped else There(value)
+        return wrapped[id(value)] if id(value) in wrapped else SimulatedTensor(value)
 
-    return tree_map(placed, found) if goes_there else found
-
-
-def unwrapped(value):
-    return value.here if isinstance(value, There) else value
+    return tree_map(wrap, results) if returns_simulated else results
 
 
-def moved(network):
+def unwrap(value):
+    return value.here if isinstance(value, SimulatedTensor) else value
+
+
+def move_to_device(network):
     for module in network.modules():
         for name, parameter in module._parameters.items():
-            module._parameters[name] = nn.Parameter(There(parameter.detach()), parameter.requires_grad)
+            module._parameters[name] = nn.Parameter(SimulatedTensor(parameter.detach()), parameter.requires_grad)
         for name, values in module._buffers.items():
-            module._buffers[name] = values if values is None else There(values)
+            module._buffers[name] = values if values is None else SimulatedTensor(values)
     return network
 
 
-def objective(norm, decoder="light", recompute=False):
+def objective(norm, decoder="light", activation_checkpointing=False):
     torch.manual_seed(0)
     preset = Preset((16, 16, 24), 2, (1, 2, 2))
-    network = MaskedAutoencoder(preset, norm=norm, decoder=decoder, recompute=recompute)
+    network = MaskedAutoencoder(preset, norm=norm, decoder=decoder, activation_checkpointing=activation_checkpointing)
     return MaskedModellingObjective(network, mask_ratio=0.6, normalise_target=True)
 
 
@@ -114,17 +114,20 @@ def autocast_knows_the_device(monkeypatch):
 
 @pytest.mark.usefixtures("autocast_knows_the_device")
 @pytest.mark.parametrize(("norm", "decoder"), [("instance", "light"), ("batch", "light"), ("instance", "unet")])
-@pytest.mark.parametrize("recompute", [False, True])
-def test_a_step_keeps_cudas_rules(norm, decoder, recompute):
-    there, here = objective(norm, decoder, recompute), objective(norm, decoder, recompute)
-    moved(there.network)
+@pytest.mark.parametrize("activation_checkpointing", [False, True])
+def test_a_step_keeps_cudas_rules(norm, decoder, activation_checkpointing):
+    simulated, plain = (
+        objective(norm, decoder, activation_checkpointing),
+        objective(norm, decoder, activation_checkpointing),
+    )
+    move_to_device(simulated.network)
     with Device() as device:
-        loss = there.loss(there.network, {name: There(values) for name, values in a_batch().items()})
+        loss = simulated.loss(simulated.network, {name: SimulatedTensor(values) for name, values in a_batch().items()})
         loss.backward()
-    expected = here.loss(here.network, a_batch())
+    expected = plain.loss(plain.network, a_batch())
     expected.backward()
     assert loss.here.item() == pytest.approx(expected.item(), rel=1e-6)
-    for ours, theirs in zip(there.network.parameters(), here.network.parameters(), strict=True):
+    for ours, theirs in zip(simulated.network.parameters(), plain.network.parameters(), strict=True):
         assert (ours.grad is None) == (theirs.grad is None)
         if ours.grad is not None:
             torch.testing.assert_close(ours.grad.here, theirs.grad, rtol=1e-4, atol=1e-6)
@@ -142,31 +145,31 @@ def test_a_step_keeps_cudas_rules(norm, decoder, recompute):
 
 @pytest.mark.usefixtures("autocast_knows_the_device")
 def test_validation_and_pictures_keep_cudas_rules(monkeypatch):
-    monkeypatch.setattr(There, "cpu", lambda self: self.here)
-    there = objective("instance")
-    moved(there.network)
-    patch = {name: There(values[:1]) for name, values in a_batch().items()}
+    monkeypatch.setattr(SimulatedTensor, "cpu", lambda self: self.here)
+    simulated = objective("instance")
+    move_to_device(simulated.network)
+    patch = {name: SimulatedTensor(values[:1]) for name, values in a_batch().items()}
     with torch.no_grad(), Device():
-        assert there.validate([patch])["validation_loss"] > 0
-        there.picture([patch])
+        assert simulated.validate([patch])["validation_loss"] > 0
+        simulated.picture([patch])
 
 
-def test_the_played_device_refuses_what_cuda_refuses():
+def test_the_simulated_device_refuses_what_cuda_refuses():
     with Device():
-        there = There(torch.ones(2, 3))
+        tensor = SimulatedTensor(torch.ones(2, 3))
         with pytest.raises(AssertionError, match="two devices"):
-            there + torch.ones(3)
+            tensor + torch.ones(3)
         with pytest.raises(AssertionError, match="two devices"):
-            there.index_select(0, torch.tensor([0]))
+            tensor.index_select(0, torch.tensor([0]))
         with pytest.raises((RuntimeError, TypeError)):
-            there.numpy()
-        assert torch.zeros(2, device=there.device).device == PLAYED
-        assert (there + 1).device == PLAYED
+            tensor.numpy()
+        assert torch.zeros(2, device=tensor.device).device == SIMULATED
+        assert (tensor + 1).device == SIMULATED
 
 
 def test_a_mask_on_the_device_keeps_its_tables_there():
     with Device():
-        active = ActiveBlocks(There(torch.ones(1, 2, 2, 2, dtype=torch.bool)))
+        active = ActiveBlocks(SimulatedTensor(torch.ones(1, 2, 2, 2, dtype=torch.bool)))
         tables = [active.cells, active.tiles((4, 4, 4), (1, 1, 1), (1, 1, 1))]
         tables += [rows for pair in active.pairs((2, 2, 2), (2, 2, 2)) for rows in pair]
-    assert all(table.device == PLAYED for table in tables)
+    assert all(table.device == SIMULATED for table in tables)

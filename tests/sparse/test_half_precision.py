@@ -1,8 +1,8 @@
-"""What bfloat16 costs the gradients of stage 1, against double precision.
+"""Errors of stage 1's gradients in bfloat16, relative to double precision.
 
-Each result of an operator is rounded once, to eight bits, which costs a gradient about 1 %. More than 2 % is a sum or
-an arithmetic of channels in eight bits: an error that is the same for all voxels, and grows with their number. The
-slope of LeakyReLU is 1 here: near its kink a rounding changes the slope, which hides everything else.
+Each result of an operator is rounded once, to eight bits, which gives a gradient an error of about 1 %. More than 2 %
+would mean that sums or channels are computed in eight bits. Such an error is the same for all voxels, and grows with
+their number. The slope of LeakyReLU is 1 here: near its kink a rounding changes the slope, which hides other errors.
 """
 
 from unittest.mock import patch
@@ -11,16 +11,16 @@ import pytest
 import torch
 from torch import nn
 
-from gynbtnet.networks.presets import Preset
-from gynbtnet.networks.unet import Encoder
+from gynbtnet.networks import Encoder, Preset
 from gynbtnet.sparse.active_blocks import ActiveBlocks
 from gynbtnet.sparse.convolution import convolve
 from gynbtnet.sparse.masking import draw_active_blocks
 from gynbtnet.sparse.norm import Norm
-from gynbtnet.sparse.packed import pack
+from gynbtnet.sparse.packed import Packed, pack
 from gynbtnet.sparse.sparse_encoder import sparse_encode
+from gynbtnet.sparse.tile_convolution import tile_weight_gradient
 
-MOST = 0.02
+MAX_ERROR = 0.02
 
 
 def gradients(preset, norm, shape, grid, device, dtype):
@@ -31,13 +31,13 @@ def gradients(preset, norm, shape, grid, device, dtype):
         if isinstance(module, nn.LeakyReLU):
             module.negative_slope = 1.0
     encoder = encoder.to(device, torch.float64 if dtype == torch.float64 else torch.float32)
-    random = torch.Generator().manual_seed(1)
-    image = torch.randn(2, 1, *shape, generator=random)
-    active = ActiveBlocks(draw_active_blocks(2, grid, 0.6, random).mask.to(device))
+    generator = torch.Generator().manual_seed(1)
+    image = torch.randn(2, 1, *shape, generator=generator)
+    active = ActiveBlocks(draw_active_blocks(2, grid, 0.6, generator).mask.to(device))
     with torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
         features = sparse_encode(encoder, image.to(device, next(encoder.parameters()).dtype), active)
     assert features[0].rows.dtype == dtype
-    weights = [torch.randn(packed.rows.shape, generator=random).to(device) for packed in features]
+    weights = [torch.randn(packed.rows.shape, generator=generator).to(device) for packed in features]
     sums = [(packed.rows * weight).sum() for packed, weight in zip(features, weights, strict=True)]
     torch.stack(sums).sum().backward()
     return {name: parameter.grad.double() for name, parameter in encoder.named_parameters()}
@@ -47,12 +47,12 @@ def assert_close(preset, norm, shape, grid, device, names):
     exact = gradients(preset, norm, shape, grid, device, torch.float64)
     rounded = gradients(preset, norm, shape, grid, device, torch.bfloat16)
     errors = {name: ((rounded[name] - exact[name]).norm() / exact[name].norm()).item() for name in names(exact)}
-    assert max(errors.values()) < MOST, errors
+    assert max(errors.values()) < MAX_ERROR, errors
 
 
 @pytest.mark.parametrize("norm", ["instance", "batch"])
 def test_every_gradient_of_an_encoder(norm, device):
-    """Of every weight, and of every bias that a norm doesn't take away."""
+    """All weights, and all biases that no norm subtracts."""
     preset = Preset((8, 12, 16), 1, (1, 2, 2))
     assert_close(preset, norm, (32, 32, 32), (4, 4, 4), device, lambda all_: [n for n in all_ if ".conv" not in n])
     assert_close(preset, norm, (32, 32, 32), (4, 4, 4), device, lambda all_: [n for n in all_ if "weight" in n])
@@ -61,9 +61,9 @@ def test_every_gradient_of_an_encoder(norm, device):
 @pytest.mark.slow
 @pytest.mark.parametrize("norm", ["instance", "batch"])
 def test_the_weights_of_a_block_at_the_papers_patch(norm, device):
-    """Of weights alone: a shift between two norms reaches the features at the borders of the mask, and nearly cancels.
+    """Weights only: a shift between two norms reaches features at the borders of the mask, and nearly cancels.
 
-    What remains of it is the rounding of what cancels.
+    What remains is the rounding of the cancelled terms.
     """
     assert_close(
         Preset((8,), 1, (1,)), norm, (112, 128, 128), (7, 8, 8), device, lambda all_: [n for n in all_ if "weight" in n]
@@ -80,13 +80,13 @@ def test_taps_are_summed_before_they_are_rounded(stride, device):
     active = ActiveBlocks(torch.ones(1, 2, 2, 2, dtype=torch.bool, device=device))
     image = torch.randn(1, 32, 8, 8, 8, device=device).bfloat16().requires_grad_()
     exact = image.detach().double().requires_grad_()
-    found = convolve(pack(image, active), conv, tiled_up_to=()).rows
+    result = convolve(pack(image, active), conv, tile_limits=()).rows
     expected = pack(reference(exact), active).rows
     grad = torch.randn(expected.shape, dtype=torch.bfloat16).to(device)
-    found.backward(grad)
+    result.backward(grad)
     expected.backward(grad.double())
     # one rounding costs 0.0017 of the whole, and that of each product some more; 27 sums in eight bits cost 0.006
-    for ours, theirs in ((found, expected), (image.grad, exact.grad)):
+    for ours, theirs in ((result, expected), (image.grad, exact.grad)):
         assert ((ours.double() - theirs).norm() / theirs.norm()).item() < 0.0025
 
 
@@ -98,18 +98,20 @@ def test_chunks_of_a_weight_gradient_are_summed_before_they_are_rounded(device):
     active = ActiveBlocks(torch.ones(1, 4, 4, 4, dtype=torch.bool, device=device))
     image = torch.randn(1, 8, 32, 32, 32).to(device, torch.bfloat16)
     grad = torch.randn(32**3, 8).to(device, torch.bfloat16)
-    convolve(pack(image, active), conv, tile_values=1).rows.backward(grad)
+    packed, padded_grad = pack(image, active), Packed.from_rows(grad, (8, 8, 8), active).padded
+    arguments = (padded_grad, packed.padded, conv.weight, active, packed.block, (1, 1, 1))
+    result = tile_weight_gradient(*arguments, values_per_chunk=1).detach().double()
     pack(reference(image.double()), active).rows.backward(grad.double())
-    found, expected = conv.weight.grad.double(), reference.weight.grad
-    assert ((found - expected).norm() / expected.norm()).item() < 0.0025
+    expected = reference.weight.grad
+    assert ((result - expected).norm() / expected.norm()).item() < 0.0025
 
 
 def test_a_batch_norm_over_processes_rounds_once(device):
     """With one process, whose sums are the totals; in chunks of rows, of which the last is shorter."""
-    random = torch.Generator().manual_seed(0)
-    rows, grad = (torch.randn(100_000, 4, generator=random).to(device, torch.bfloat16) for _ in range(2))
-    weight, bias = torch.rand(2, 4, generator=random).to(device)
-    norm = Norm([len(rows)], 1e-5, shared=True, values_at_once=4 * 30_000)
+    generator = torch.Generator().manual_seed(0)
+    rows, grad = (torch.randn(100_000, 4, generator=generator).to(device, torch.bfloat16) for _ in range(2))
+    weight, bias = torch.rand(2, 4, generator=generator).to(device)
+    norm = Norm([len(rows)], 1e-5, shared=True, values_per_chunk=4 * 30_000)
     with patch("torch.distributed.all_reduce", lambda sums: None):
         moments = norm.forward(rows, weight, bias, torch.empty_like(rows))
         norm.backward(grad_rows := grad.clone(), rows, moments, weight)
@@ -118,5 +120,5 @@ def test_a_batch_norm_over_processes_rounds_once(device):
     expected.backward(grad.double())
     error = grad_rows.double() - exact.grad
     assert (error.norm() / exact.grad.norm()).item() < 0.0025
-    # rounded at random, the sum over n rows is off by the root of n; rounded alike, by n
+    # with random rounding errors, the error of a sum over n rows grows with the root of n; with equal ones, with n
     assert (error.sum(0).abs() < 5 * error.norm(dim=0)).all()

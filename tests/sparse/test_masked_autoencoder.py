@@ -7,9 +7,7 @@ import torch
 from torch import nn
 from torch.nn.functional import conv3d
 
-from gynbtnet.networks.presets import Preset
-from gynbtnet.networks.transfer import transfer_weights
-from gynbtnet.networks.unet import GynBTNet
+from gynbtnet.networks import GynBTNet, Preset, transfer_weights
 from gynbtnet.sparse.active_blocks import ActiveBlocks
 from gynbtnet.sparse.densify import Densify
 from gynbtnet.sparse.light_decoder import LightDecoder
@@ -41,7 +39,7 @@ def test_the_encoder_has_the_segmentation_networks_names_and_shapes(preset):
 
 
 @pytest.mark.parametrize("norm", ["instance", "batch"])
-def test_the_encoder_comes_over_whole(norm):
+def test_the_whole_encoder_is_transferred(norm):
     source, target = MaskedAutoencoder(TINY, norm=norm), GynBTNet(TINY, outputs=3)
     assert transfer_weights(source.state_dict(), target, parts="encoder").share == 1
 
@@ -67,13 +65,13 @@ def test_the_unet_decoder_is_the_segmentation_networks():
 def test_recomputing_changes_nothing_but_rounding(norm, device):
     network, active = MaskedAutoencoder(TINY, norm=norm).double().to(device), draw(device)
     image = torch.randn(2, 1, 8, 8, 12, dtype=torch.float64).to(device)
-    found = []
-    for network.recompute in (False, True):
-        again = deepcopy(network)
-        again(image, active).square().sum().backward()
-        found.append([*(parameter.grad for parameter in again.parameters()), *again.buffers()])
-    for kept, computed in zip(*found, strict=True):
-        torch.testing.assert_close(computed, kept, rtol=1e-9, atol=1e-9)
+    gradients = []
+    for network.activation_checkpointing in (False, True):
+        copy = deepcopy(network)
+        copy(image, active).square().sum().backward()
+        gradients.append([*(parameter.grad for parameter in copy.parameters()), *copy.buffers()])
+    for expected, recomputed in zip(*gradients, strict=True):
+        torch.testing.assert_close(recomputed, expected, rtol=1e-9, atol=1e-9)
 
 
 def test_masked_voxels_are_never_read(device):
@@ -85,7 +83,7 @@ def test_masked_voxels_are_never_read(device):
     assert torch.equal(network(image.masked_fill(hidden, float("nan")), active), network(image, active))
 
 
-def test_densify_puts_the_token_where_the_mask_is_then_projects(device):
+def test_densify_fills_masked_voxels_with_the_token_and_projects(device):
     active = ActiveBlocks(torch.tensor([True, False], device=device).view(1, 1, 1, 2))
     densify = Densify(3, 4, deepest=False).double().to(device)
     image = torch.randn(1, 3, 4, 4, 8, dtype=torch.float64).to(device)
@@ -120,7 +118,7 @@ def test_the_decoder_answers_at_the_finest_level(device):
     assert decoder(features).shape == (1, 1, 4, 8, 8)
 
 
-def test_it_learns_to_fill_in_what_it_does_not_see(device):
+def test_it_learns_to_reconstruct_masked_voxels(device):
     """Waves across the volume: what a masked cell holds follows from its neighbours."""
     z, y, x = torch.meshgrid(torch.arange(16.0), torch.arange(16.0), torch.arange(16.0), indexing="ij")
     network = MaskedAutoencoder(TINY).to(device)

@@ -3,7 +3,6 @@
 In float64 both agree to rounding: outputs, every gradient, running statistics.
 """
 
-from functools import partial
 from unittest.mock import patch
 
 import pytest
@@ -13,9 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.functional import conv3d, leaky_relu
 
-from gynbtnet.networks.blocks import make_norm
-from gynbtnet.networks.presets import PRESETS, Preset
-from gynbtnet.networks.unet import Encoder
+from gynbtnet.networks import PRESETS, Encoder, Preset, make_norm
 from gynbtnet.sparse.active_blocks import ActiveBlocks
 from gynbtnet.sparse.convolution import convolve
 from gynbtnet.sparse.norm import normalise
@@ -29,7 +26,7 @@ EVERYWHERE_TILES, EVERYWHERE_PAIRS = ((float("inf"), float("inf")),), ()
 # The reference ------------------------------------------------------------------------------------------------------
 
 
-def at_resolution(mask, shape):
+def upsample_mask(mask, shape):
     """The mask grid (B, z, y, x) repeated up to ``shape``: (B, 1, D, H, W)."""
     for axis, n in enumerate(shape, start=1):
         mask = mask.repeat_interleave(n // mask.shape[axis], axis)
@@ -38,11 +35,11 @@ def at_resolution(mask, shape):
 
 def masked_convolution(x, conv, mask):
     y = conv3d(x, conv.weight, conv.bias, conv.stride, conv.padding)
-    return y * at_resolution(mask, y.shape[2:])
+    return y * upsample_mask(mask, y.shape[2:])
 
 
 def masked_norm(x, norm, mask):
-    voxels = at_resolution(mask, x.shape[2:])[:, 0]
+    voxels = upsample_mask(mask, x.shape[2:])[:, 0]
     rows = x.movedim(1, -1)
     groups = [voxels] if isinstance(norm, nn.BatchNorm3d) else list(one_sample_each(voxels))
     result = torch.zeros_like(rows)
@@ -67,7 +64,7 @@ def one_sample_each(voxels):
 
 
 def masked_encode(encoder, image, mask):
-    x = image * at_resolution(mask, image.shape[2:])
+    x = image * upsample_mask(mask, image.shape[2:])
     features = []
     for level in encoder.levels:
         for block in level:
@@ -95,19 +92,19 @@ def gradients(run, image, module):
     return outputs, image.grad, {name: p.grad.clone() for name, p in module.named_parameters()}
 
 
-def assert_alike(ours, reference, tolerance=TOLERANCE, beside=1e-3):
+def assert_equal_results(ours, reference, tolerance=TOLERANCE, relative_to_largest=1e-3):
     (y, dx, dp), (y0, dx0, dp0) = ours, reference
     for a, b in [*zip(y, y0, strict=True), (dx, dx0)]:
         assert error(a, b) < tolerance
-    # A bias before a norm has a gradient of zero up to rounding, so errors are taken beside the largest gradient.
+    # A bias before a norm has a gradient of zero up to rounding, so errors are relative to the largest gradient.
     largest = max(gradient.abs().max() for gradient in dp0.values())
     for name, gradient in dp0.items():
-        assert error(dp[name], gradient, at_least=beside * largest) < tolerance, name
+        assert error(dp[name], gradient, floor=relative_to_largest * largest) < tolerance, name
 
 
-def error(a, b, at_least=0.0):
+def error(a, b, floor=0.0):
     assert a.shape == b.shape
-    return ((a - b).abs().max() / max(b.abs().max(), at_least, 1e-30)).item()
+    return ((a - b).abs().max() / max(b.abs().max(), floor, 1e-30)).item()
 
 
 def zeros_filled(packed):
@@ -144,14 +141,14 @@ def layers(draw):
     return grid, counts, block, stride, channels, draw(st.integers(0, 2**31))
 
 
-def prepared(layer, device):
+def prepare(layer, device):
     grid, counts, block, stride, channels, seed = layer
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     mask = draw_mask(counts, grid, seed, "cpu")
     shape = [n * cells for n, cells in zip(block, grid, strict=True)]
     image = torch.randn(len(counts), channels[0], *shape, generator=generator, dtype=torch.float64)
-    image = image * at_resolution(mask, shape)
+    image = image * upsample_mask(mask, shape)
     return mask.to(device), image.to(device), stride, channels
 
 
@@ -159,49 +156,49 @@ def prepared(layer, device):
 @settings(max_examples=60, deadline=None)
 @given(layer=layers())
 def test_convolution_3(tiled, layer, device):
-    mask, image, stride, channels = prepared(layer, device)
+    mask, image, stride, channels = prepare(layer, device)
     conv = randomised(nn.Conv3d(channels[0], channels[1], 3, stride, padding=1), device)
     active = ActiveBlocks(mask)
-    ours = gradients(lambda x: [zeros_filled(convolve(pack(x, active), conv, tiled_up_to=tiled))], image, conv)
+    ours = gradients(lambda x: [zeros_filled(convolve(pack(x, active), conv, tiled))], image, conv)
     y, dx, dp = gradients(lambda x: [masked_convolution(x, conv, mask)], image, conv)
-    assert_alike(ours, (y, dx * at_resolution(mask, dx.shape[2:]), dp))
+    assert_equal_results(ours, (y, dx * upsample_mask(mask, dx.shape[2:]), dp))
 
 
 @settings(max_examples=30, deadline=None)
 @given(layer=layers())
 def test_convolution_1(layer, device):
-    mask, image, stride, channels = prepared(layer, device)
+    mask, image, stride, channels = prepare(layer, device)
     conv = randomised(nn.Conv3d(channels[0], channels[1], 1, stride), device)
     active = ActiveBlocks(mask)
     ours = gradients(lambda x: [zeros_filled(convolve(pack(x, active), conv))], image, conv)
-    assert_alike(ours, gradients(lambda x: [masked_convolution(x, conv, mask)], image, conv))
+    assert_equal_results(ours, gradients(lambda x: [masked_convolution(x, conv, mask)], image, conv))
 
 
 @pytest.mark.parametrize("kind", ["instance", "batch"])
 @settings(max_examples=30, deadline=None)
 @given(layer=layers())
 def test_norm(kind, layer, device):
-    mask, image, _, channels = prepared(layer, device)
-    assume(at_resolution(mask, image.shape[2:]).sum() > 1)  # a running variance of one voxel doesn't exist
+    mask, image, _, channels = prepare(layer, device)
+    assume(upsample_mask(mask, image.shape[2:]).sum() > 1)  # a running variance of one voxel doesn't exist
     norm, reference = (randomised(make_norm(kind, channels[0]), device) for _ in range(2))
     reference.load_state_dict(norm.state_dict())
     active = ActiveBlocks(mask)
     ours = gradients(lambda x: [zeros_filled(normalise(pack(x, active), norm))], image, norm)
     y, dx, dp = gradients(lambda x: [masked_norm(x, reference, mask)], image, reference)
     # A lone voxel has no spread, so its gradient is zero and ours is its rounding.
-    assert error(ours[1], dx, at_least=1e-3) < TOLERANCE
-    assert_alike((ours[0], dx, ours[2]), (y, dx, dp))
+    assert error(ours[1], dx, floor=1e-3) < TOLERANCE
+    assert_equal_results((ours[0], dx, ours[2]), (y, dx, dp))
     for name, values in reference.state_dict().items():
         torch.testing.assert_close(norm.state_dict()[name], values, rtol=TOLERANCE, atol=TOLERANCE)
 
 
 def test_batch_norm_uses_its_running_statistics_afterwards(device):
-    mask, image, *_ = prepared(((2, 2, 2), [3, 5], (2, 2, 2), (1, 1, 1), (3, 3), 1), device)
+    mask, image, *_ = prepare(((2, 2, 2), [3, 5], (2, 2, 2), (1, 1, 1), (3, 3), 1), device)
     norm = randomised(nn.BatchNorm3d(3), device)
     norm.running_mean.normal_()
     norm.running_var.uniform_(0.5, 2)
     norm.eval()
-    expected = norm(image) * at_resolution(mask, image.shape[2:])
+    expected = norm(image) * upsample_mask(mask, image.shape[2:])
     assert error(zeros_filled(normalise(pack(image, ActiveBlocks(mask)), norm)), expected) < TOLERANCE
 
 
@@ -228,7 +225,7 @@ def test_encoder(name, cell, norm, device):
     image = torch.randn(2, 2, *shape, dtype=torch.float64).to(device)
     active = ActiveBlocks(mask)
     ours = gradients(lambda x: [zeros_filled(y) for y in sparse_encode(encoder, x, active)], image, encoder)
-    assert_alike(ours, gradients(lambda x: masked_encode(reference, x, mask), image, reference))
+    assert_equal_results(ours, gradients(lambda x: masked_encode(reference, x, mask), image, reference))
     for buffer, values in zip(encoder.buffers(), reference.buffers(), strict=True):
         torch.testing.assert_close(buffer, values, rtol=TOLERANCE, atol=TOLERANCE)
 
@@ -239,7 +236,7 @@ def test_with_nothing_masked_it_is_the_dense_encoder(device):
     image = torch.randn(1, 1, 16, 32, 16, dtype=torch.float64).to(device)
     active = ActiveBlocks(torch.ones(1, 1, 2, 1, dtype=torch.bool, device=device))
     ours = gradients(lambda x: [zeros_filled(y) for y in sparse_encode(encoder, x, active)], image, encoder)
-    assert_alike(ours, gradients(encoder, image, encoder))
+    assert_equal_results(ours, gradients(encoder, image, encoder))
 
 
 @pytest.mark.parametrize("norm", ["instance", "batch"])
@@ -248,7 +245,7 @@ def test_masked_voxels_change_nothing_to_the_bit(norm, device):
     encoder = Encoder(Preset((3, 4, 5), 2, (1, 2, 2)), norm=norm).to(device)
     mask = draw_mask([3, 5], (2, 2, 3), 2, device)
     image = torch.randn(2, 1, 16, 16, 24).to(device)
-    other = image.masked_fill(~at_resolution(mask, image.shape[2:]), float("nan"))
+    other = image.masked_fill(~upsample_mask(mask, image.shape[2:]), float("nan"))
     active = ActiveBlocks(mask)
 
     def run(x):
@@ -273,22 +270,25 @@ def test_single_precision_within_bounds(device):
     ours = gradients(lambda x: [zeros_filled(y) for y in sparse_encode(encoder, x, active)], image, encoder)
     # The sum's random weights depend on the type, so they are drawn in single precision for both.
     theirs = gradients(lambda x: [y.float() for y in masked_encode(reference, x, mask)], image.double(), reference)
-    assert_alike(ours, theirs, tolerance=1e-3)
+    assert_equal_results(ours, theirs, tolerance=1e-3)
 
 
 def test_autocast_reaches_the_sparse_convolutions(device):
     torch.manual_seed(1)
-    mask, image, *_ = prepared(((2, 2, 2), [3, 5], (4, 4, 4), (1, 1, 1), (16, 16), 1), device)
+    mask, image, *_ = prepare(((2, 2, 2), [3, 5], (4, 4, 4), (1, 1, 1), (16, 16), 1), device)
     conv = nn.Conv3d(16, 16, 3, padding=1).to(device)
     active = ActiveBlocks(mask)
     exact = gradients(lambda x: [zeros_filled(convolve(pack(x, active), conv))], image.float(), conv)
     for tiled in (EVERYWHERE_TILES, EVERYWHERE_PAIRS):
-        limited = partial(convolve, conv=conv, tiled_up_to=tiled)
         with torch.autocast(device.type, torch.bfloat16):
-            packed = limited(pack(image.float(), active))
-            rounded = gradients(lambda x, c=limited: [zeros_filled(c(pack(x, active))).float()], image.float(), conv)
+            packed = convolve(pack(image.float(), active), conv, tiled)
+            rounded = gradients(
+                lambda x, limits=tiled: [zeros_filled(convolve(pack(x, active), conv, limits)).float()],
+                image.float(),
+                conv,
+            )
         assert packed.rows.dtype == torch.bfloat16
-        assert_alike(rounded, exact, tolerance=2e-2)
+        assert_equal_results(rounded, exact, tolerance=2e-2)
 
 
 @pytest.mark.parametrize("norm", ["instance", "batch"])
@@ -309,7 +309,7 @@ def test_half_precision_within_bounds(norm, device):
     with torch.autocast(device.type, torch.bfloat16):
         assert sparse_encode(encoder, image, active)[0].rows.dtype == torch.bfloat16
         rounded = gradients(run, image, encoder)
-    assert_alike(rounded, exact, tolerance=2e-2, beside=1)
+    assert_equal_results(rounded, exact, tolerance=2e-2, relative_to_largest=1)
 
 
 def test_an_encoder_with_running_statistics(device):
@@ -323,6 +323,6 @@ def test_an_encoder_with_running_statistics(device):
     image, active = torch.randn(2, 1, 8, 8, 12, dtype=torch.float64).to(device), ActiveBlocks(mask)
     before = {name: values.clone() for name, values in encoder.named_buffers()}
     ours = gradients(lambda x: [zeros_filled(y) for y in sparse_encode(encoder, x, active)], image, encoder)
-    with patch(f"{__name__}.masked_norm", lambda x, norm, mask: norm(x) * at_resolution(mask, x.shape[2:])):
-        assert_alike(ours, gradients(lambda x: masked_encode(encoder, x, mask), image, encoder))
+    with patch(f"{__name__}.masked_norm", lambda x, norm, mask: norm(x) * upsample_mask(mask, x.shape[2:])):
+        assert_equal_results(ours, gradients(lambda x: masked_encode(encoder, x, mask), image, encoder))
     assert all(torch.equal(values, before[name]) for name, values in encoder.named_buffers())

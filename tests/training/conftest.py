@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging import Geometry
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.store import PreparedCase, PreparedCohort, write_prepared_case
 

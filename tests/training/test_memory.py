@@ -15,10 +15,9 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 from torch import nn
 
-from gynbtnet.networks.presets import Preset
-from gynbtnet.networks.unet import GynBTNet
+from gynbtnet.networks import GynBTNet, Preset
 from gynbtnet.preparation.store import PreparedCohort
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 from gynbtnet.training import memory, stages
 from gynbtnet.training.data.batches import Batch
 from gynbtnet.training.objectives.segmentation_objective import SegmentationObjective

@@ -12,7 +12,7 @@ from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from safetensors.torch import load_file
 
 from gynbtnet.preparation.store import PreparedCohort
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 from gynbtnet.training.devices import start_devices
 from gynbtnet.training.settings import PretrainingSettings, SegmentationSettings, TrainingSettings
 from gynbtnet.training.stages import finetune, pretrain

@@ -23,11 +23,10 @@ from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from gynbtnet.networks.stu_net import write_stu_net
-from gynbtnet.networks.unet import GynBTNet
+from gynbtnet.networks import GynBTNet, write_stu_net
 from gynbtnet.preparation.planning.plan_files import load_plan
 from gynbtnet.preparation.store import PreparedCase, PreparedCohort, write_prepared_case
-from gynbtnet.runtime.errors import BadInput, Paused
+from gynbtnet.runtime import BadInput, Paused
 from gynbtnet.training import checkpoint, devices, engine
 from gynbtnet.training.context import TrainingContext
 from gynbtnet.training.renamed_settings import RENAMED_SETTINGS

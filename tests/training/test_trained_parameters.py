@@ -6,11 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from gynbtnet.networks.initialisation import initialise_he
-from gynbtnet.networks.presets import Preset
-from gynbtnet.networks.unet import GynBTNet
-from gynbtnet.sparse.active_blocks import ActiveBlocks
-from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
+from gynbtnet.networks import GynBTNet, Preset, initialise_he
+from gynbtnet.sparse import ActiveBlocks, MaskedAutoencoder
 from gynbtnet.training.settings import PretrainingSettings, SegmentationSettings
 from gynbtnet.training.trained_parameters import freeze_untrained, parameter_groups
 
@@ -59,7 +56,7 @@ def test_a_step_without_gradients_shrinks_the_decaying_alone() -> None:
 
 def test_swin_unetrs_tables_of_biases_do_not_decay() -> None:
     pytest.importorskip("monai")
-    from gynbtnet.networks.swin_unetr import SwinUNETR
+    from gynbtnet.networks import SwinUNETR
 
     network = SwinUNETR("F12", 1, outputs=2)
     decaying, others = parameter_groups(network, SegmentationSettings(weight_decay_on="weights"))

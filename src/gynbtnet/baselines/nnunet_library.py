@@ -1,4 +1,4 @@
-"""How nnU-Net is called: with the environment variables that it asks for, and without its chatter."""
+"""Calls of nnU-Net: with the environment variables that it needs, and without its console output."""
 
 import os
 import warnings
@@ -18,25 +18,24 @@ CONFIGURATION = "3d_fullres"
 
 @contextmanager
 def import_nnunet_library(log: Path | None = None, **variables: str) -> Iterator[None]:
-    """Let nnU-Net see ``variables`` in the environment, and put what it prints into ``log``, for a while.
+    """Set environment variables for nnU-Net and redirect its output, within a context.
 
-    Its warnings are not shown: they are its authors' to mend. What it makes of matplotlib's style for its own curves
-    is undone.
+    Its warnings are not shown. Changes that it makes to matplotlib's style are undone.
 
     Args:
-        log: a file that is added to; None: what it prints is dropped.
-        variables: nnU-Net's own, such as ``nnUNet_raw``.
+        log: file to which its output is appended; None: the output is discarded.
+        variables: nnU-Net's environment variables, such as ``nnUNet_raw``.
 
     Raises:
-        BadInput: where nnU-Net isn't installed.
+        BadInput: If nnU-Net isn't installed.
     """
     require("nnunet", "nnunetv2")
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:
         with (
-            (log or Path(os.devnull)).open("a") as printed,
-            redirect_stdout(printed),
+            (log or Path(os.devnull)).open("a") as output,
+            redirect_stdout(output),
             warnings.catch_warnings(),
             rc_context(),
         ):
@@ -55,7 +54,7 @@ def _restore(before: Mapping[str, str | None]) -> None:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Let ``target`` lead to ``source``; a copy where the system allows no links, as Windows by default."""
+    """Link ``target`` to ``source``, or copy the file if the system allows no links (Windows by default)."""
     try:
         target.symlink_to(source.absolute())
     except OSError:

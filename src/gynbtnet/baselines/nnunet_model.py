@@ -1,4 +1,4 @@
-"""A trained nnU-Net that predicts through its own predictor."""
+"""Trained nnU-Net models that predict through nnU-Net's own predictor."""
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
@@ -31,27 +31,31 @@ from gynbtnet.training.run_folder import RunFolder
 
 REMEDY = "expected the folder of a finished training of nnU-Net, as `gynbtnet benchmark` leaves it"
 _WHOLE_NUMBERS, _AXES = TypeAdapter(tuple[int, ...]), TypeAdapter(tuple[Axis, ...])
-_FLOAT = 4  # bytes; the image twice, and all outputs on the scan's grid, it surely holds at once
+_FLOAT = 4  # bytes; at least two copies of the image and all outputs on the scan's grid are in memory
 _TRUSTED = ("torch.nn.", "dynamic_network_architectures.")
 
 
 @dataclass(frozen=True)
 class NnUNetModel:
-    """What :func:`gynbtnet.baselines.nnunet_training.train_nnunet` left of a fold or of several, ready to predict.
+    """One or several folds trained by :func:`gynbtnet.baselines.nnunet_training.train_nnunet`, ready to predict.
 
-    It reads ``plans.json``, ``dataset.json``, ``nnunet.json`` and ``weights_last.safetensors``: nnU-Net's words, and
-    nothing that is executed.
+    It is a :class:`~gynbtnet.inference.engine.segmenter.Segmenter` without plan and quality. It is loaded from
+    ``plans.json``, ``dataset.json``, ``nnunet.json`` and ``weights_last.safetensors``; no code in these is executed.
 
     Attributes:
-        folder: where these lie; of several folds, where the folds lie.
-        weights: name of the weights' file, in each fold.
-        sha256: of the weights.
-        channels: what each volume is that it reads.
-        structures: what it contours, in label order.
-        device: where it computes.
+        folder: folder of the fold; for several folds, their parent folder.
+        weights: name of the weights file in each fold.
+        sha256: SHA-256 of the weights.
+        channels: input channels, in the order that the model reads.
+        structures: structures that the model segments, in label order.
+        device: device that computes.
         predictor: nnU-Net's ``nnUNetPredictor``.
-        mirror_axes: the patient's axes that were mirrored in training.
-        trained_axes: the axes of nnU-Net's arrays that were.
+        mirror_axes: axes of the patient that were mirrored in training.
+        trained_axes: axes of nnU-Net's arrays that were mirrored in training.
+        title: name in an RTSTRUCT.
+        libraries: distributions that compute the network.
+        plan: None; nnU-Net has its own plans.
+        quality: None; the DSC is not predicted.
     """
 
     folder: Path
@@ -70,11 +74,16 @@ class NnUNetModel:
 
     @classmethod
     def load(cls, fold: Path, *others: Path, device: Literal["auto", "cpu", "cuda"] = "auto") -> "NnUNetModel":
-        """Read plans and weights of a finished fold, and of others of the same training: nnU-Net averages their logits.
+        """Load a finished fold, and further folds of the same training whose logits are averaged.
+
+        Args:
+            fold: folder of a fold.
+            others: folders of further folds.
+            device: "auto": the GPU if there is one.
 
         Raises:
-            BadInput: where a folder holds none, a file is damaged, the folds are of several trainings, CUDA is asked
-                for and absent, or nnU-Net isn't installed.
+            BadInput: If a folder has no weights, a file is damaged, or the folds belong to different trainings. Also if
+                CUDA is asked for and not available, or nnU-Net isn't installed.
         """
         folds = (fold, *others)
         paths = [RunFolder(folder).last_weights for folder in folds]
@@ -82,8 +91,8 @@ class NnUNetModel:
             if not path.is_file():
                 raise BadInput(f"There is no {path}; {REMEDY}.")
         if device == "cuda" and not torch.cuda.is_available():
-            raise BadInput("device is cuda, but PyTorch sees no CUDA device here; set it to auto.")
-        place = torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
+            raise BadInput("device is cuda, but PyTorch finds no CUDA device; set it to auto.")
+        selected = torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
         plans, dataset, record = (
             read_json(dict[str, Any], fold / name, REMEDY) for name in ("plans.json", "dataset.json", RECORD)
         )
@@ -95,7 +104,7 @@ class NnUNetModel:
                 _check_trusted(plans)
                 mirrored = _WHOLE_NUMBERS.validate_python(record["mirroring_axes"] or ())
                 mirror_axes = _AXES.validate_python(record.get("mirror_axes", ALL_AXES))
-                predictor = _predictor(plans, dataset, paths, place, mirrored)
+                predictor = _predictor(plans, dataset, paths, selected, mirrored)
                 channels, structures = parse_channel_names(dataset["channel_names"]), parse_labels(dataset["labels"])
             except (KeyError, TypeError, AttributeError, ValueError, SafetensorError, RuntimeError, OSError) as error:
                 raise BadInput(
@@ -104,12 +113,12 @@ class NnUNetModel:
                 ) from error
         folder = fold.parent if others else fold
         return cls(
-            folder, paths[0].name, sha256_of(*paths), channels, structures, place, predictor, mirror_axes, mirrored
+            folder, paths[0].name, sha256_of(*paths), channels, structures, selected, predictor, mirror_axes, mirrored
         )
 
     @property
     def digests(self) -> Mapping[str, str]:
-        """Of its one file of weights."""
+        """SHA-256 of the weights, by the name of their file."""
         return {self.weights: self.sha256}
 
     def networks(self, settings: PredictionSettings) -> tuple[Network, ...]:
@@ -117,13 +126,15 @@ class NnUNetModel:
         return ()
 
     def segment(self, volumes: Sequence[Volume], settings: PredictionSettings) -> SegmentationResult:
-        """Contours on a scan, one volume a channel, CT in HU; its grid's axes run as in the scans of the training.
+        """Segment a scan; nnU-Net doesn't return single forward passes, so their agreement is NaN.
 
-        ``settings`` say how windows overlap and whether they are mirrored; nnU-Net's own are half, and yes. It keeps
-        no single passes, so that how they agree isn't known.
+        Args:
+            volumes: one volume per channel, CT in HU. The orientation must be that of the training scans.
+            settings: overlap of the windows and mirroring; nnU-Net's defaults are 0.5 and all axes.
 
         Raises:
-            BadInput: If the settings ask for an axis that wasn't mirrored in training.
+            BadInput: If the settings mirror an axis that wasn't mirrored in training, or the prediction doesn't fit
+                into memory.
         """
         geometry = volumes[0].geometry
         check_memory(
@@ -144,13 +155,13 @@ class NnUNetModel:
 
 
 def _check_trusted(plans: Mapping[str, Any]) -> None:
-    """ValueError where plans name anything but networks and their layers to be called."""
+    """Raise ValueError if the plans name anything to call except networks and their layers."""
     architecture = plans["configurations"][CONFIGURATION]["architecture"]
     called = [architecture["network_class_name"]]
     called += [architecture["arch_kwargs"][name] for name in architecture["_kw_requires_import"]]
     strange = [name for name in called if name is not None and not name.startswith(_TRUSTED)]
     if strange:
-        raise ValueError(f"plans.json names {strange[0]} where a network's layer should stand")
+        raise ValueError(f"plans.json names {strange[0]}, expected a layer of a network")
 
 
 def _predictor(
@@ -184,4 +195,4 @@ def _predictor(
 def _parameters(network: Any, weights: Path) -> Any:
     load_model(network, weights)
     check_finite(network.state_dict(), weights)
-    return deepcopy(network.state_dict())  # it is overwritten by the next fold's
+    return deepcopy(network.state_dict())  # the next fold overwrites the network's tensors

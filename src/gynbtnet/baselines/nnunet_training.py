@@ -1,4 +1,4 @@
-"""nnU-Net on the training patients of a cohort: its own fingerprint, plan, preprocessing, augmentation and schedule."""
+"""Training of nnU-Net on a cohort's training patients, with its own plan, preprocessing, augmentation and schedule."""
 
 import shutil
 from collections.abc import Callable, Iterable
@@ -45,36 +45,38 @@ def train_nnunet(
 ) -> Path:
     """Train nnU-Net's ``3d_fullres`` on one fold of a split.
 
-    It sees the files of the training patients alone, linked into a raw dataset of its own; patients held out for the
-    test have no part in its fingerprint either. ``out`` holds nnU-Net's three folders ``raw``, ``preprocessed`` and
-    ``results``, which all folds share as they do there, and of each fold ``fold_<number>``, at the end a model, see
+    Only the files of the training patients are linked into a raw dataset. Test patients have no influence on the
+    fingerprint either. ``out`` contains nnU-Net's folders ``raw``, ``preprocessed`` and ``results``, which all folds
+    share, and a folder ``fold_<number>`` per fold. A finished fold is a model, see
     :class:`gynbtnet.baselines.nnunet_model.NnUNetModel`.
 
     Args:
-        cohort: with labels.
-        split: who is held out, and the folds.
-        fold: whose patients validate.
-        settings: of all folds.
-        out: a fold that was killed in it is taken up again from nnU-Net's own checkpoint, a finished one left alone.
-        jobs: processes that fingerprint and preprocess.
+        cohort: cohort with labels.
+        split: test patients and folds.
+        fold: number of the fold whose patients are for validation.
+        settings: settings of all folds.
+        out: output folder. An interrupted fold resumes from nnU-Net's checkpoint, and a finished fold is kept.
+        jobs: number of processes for fingerprint and preprocessing.
 
     Returns:
-        the fold's folder.
+        The folder of the fold.
 
     Raises:
-        BadInput: where cohort and split don't fit together, earlier folds in ``out`` were made from others, CUDA is
-            asked for and absent, or nnU-Net isn't installed.
+        BadInput: If cohort and split don't match, or earlier folds in ``out`` have other inputs or settings. Also if
+            CUDA is asked for and not available, or nnU-Net isn't installed.
     """
     require("nnunet", "nnunetv2")
     device = _device(settings)
     split.validation_patients(fold)
-    seen = cohort.of_patients(set(split.patients).difference(split.test))
-    unlabelled = sum(case.labels is None for case in seen.cases)
+    training_cohort = cohort.of_patients(set(split.patients).difference(split.test))
+    unlabelled = sum(case.labels is None for case in training_cohort.cases)
     if unlabelled:
-        raise BadInput(f"{unlabelled} of {len(seen.cases)} training cases of {cohort.folder} have no contours.")
+        raise BadInput(
+            f"{unlabelled} of {len(training_cohort.cases)} training cases of {cohort.folder} have no contours."
+        )
     record = {
         "settings": settings.model_dump(mode="json"),
-        "folds": [_digests(seen.of_patients(patients).cases) for patients in split.folds],
+        "folds": [_digests(training_cohort.of_patients(patients).cases) for patients in split.folds],
         "structures": list(cohort.structures),
     }
     _open(out, record)
@@ -83,13 +85,13 @@ def train_nnunet(
         return run.path
     variables = {f"nnUNet_{kind}": str((out / kind).absolute()) for kind in ("raw", "preprocessed", "results")}
     with import_nnunet_library(out / "log.txt", **variables):
-        plans_name = _plan_and_preprocess(seen, settings, out, jobs)
-        write_json(split.nnunet_folds(seen), out / "preprocessed" / DATASET / "splits_final.json")
-    if settings.workers is not None:  # its planner would take 0 for a number of threads
+        plans_name = _plan_and_preprocess(training_cohort, settings, out, jobs)
+        write_json(split.nnunet_folds(training_cohort), out / "preprocessed" / DATASET / "splits_final.json")
+    if settings.workers is not None:  # the planner would use 0 as a number of threads
         variables["nnUNet_n_proc_DA"] = str(settings.workers)
-    keep_freed_memory()  # as ours does
+    keep_freed_memory()  # as in our own training
     with import_nnunet_library(out / "log.txt", **variables):
-        _train(fold, settings, device, plans_name, out, run, seen)
+        _train(fold, settings, device, plans_name, out, run, training_cohort)
     return run.path
 
 
@@ -97,7 +99,7 @@ def _device(settings: NnUNetSettings) -> torch.device:
     cuda = torch.cuda.is_available() and settings.accelerator != "cpu"
     if settings.accelerator == "cuda" and not cuda:
         raise BadInput(
-            "accelerator is cuda, but PyTorch sees no CUDA device here; set it to auto, or install a CUDA build."
+            "accelerator is cuda, but PyTorch finds no CUDA device; set it to auto, or install a CUDA build."
         )
     return torch.device("cuda" if cuda else "cpu")
 
@@ -107,22 +109,22 @@ def _digests(cases: Iterable[Case]) -> list[str]:
 
 
 def _open(out: Path, record: dict[str, Any]) -> None:
-    """Begin the folds, or see that those that stand in ``out`` were made from the same."""
+    """Record settings and inputs of the folds, or check that existing folds in ``out`` have the same."""
     path = out / RECORD
     if not path.exists():
         if any(out.glob("[!.]*")):
-            raise BadInput(f"{out} holds something, but no training of nnU-Net; give a new or an empty folder.")
+            raise BadInput(f"{out} is not empty and contains no nnU-Net training; give a new or an empty folder.")
         write_json(record, path)
-    made = read_json(dict[str, Any], path, REMEDY)
-    before = {"mirror_axes": list(ALL_AXES)} | with_current_names(made.get("settings", {}), "nnunet")
-    now = record["settings"]
-    for name in sorted({*before, *now}.difference(_FREE_TO_CHANGE)):
-        if before.get(name) != now.get(name):
+    existing = read_json(dict[str, Any], path, REMEDY)
+    recorded = {"mirror_axes": list(ALL_AXES)} | with_current_names(existing.get("settings", {}), "nnunet")
+    requested = record["settings"]
+    for name in sorted({*recorded, *requested}.difference(_FREE_TO_CHANGE)):
+        if recorded.get(name) != requested.get(name):
             raise BadInput(
-                f"The run in {out} was made with {name} = {before.get(name)}, but now {name} = {now.get(name)} is "
-                "asked for; resume it as it was made, or give another output folder."
+                f"The run in {out} was made with {name} = {recorded.get(name)}, but now {name} = "
+                f"{requested.get(name)} is asked for; resume it as it was made, or give another output folder."
             )
-    others = [name for name in ("folds", "structures") if made.get(name) != record[name]]
+    others = [name for name in ("folds", "structures") if existing.get(name) != record[name]]
     if others:
         raise BadInput(
             f"The run in {out} was made from other inputs ({', '.join(others)}); resume it with the same scans, or "
@@ -130,9 +132,9 @@ def _open(out: Path, record: dict[str, Any]) -> None:
         )
 
 
-def _plan_and_preprocess(seen: Cohort, settings: NnUNetSettings, out: Path, jobs: int) -> str:
-    """Raw dataset, fingerprint, plan and preprocessed scans, unless they stand; returns the name of the plans."""
-    done = out / "preprocessed" / "done.json"  # preprocessing is begun again where it was interrupted
+def _plan_and_preprocess(training_cohort: Cohort, settings: NnUNetSettings, out: Path, jobs: int) -> str:
+    """Make raw dataset, fingerprint, plan and preprocessed scans unless they exist; return the name of the plans."""
+    done = out / "preprocessed" / "done.json"  # interrupted preprocessing starts again
     if done.is_file():
         return read_json(str, done, REMEDY)
     from nnunetv2.experiment_planning.plan_and_preprocess_api import (
@@ -141,7 +143,7 @@ def _plan_and_preprocess(seen: Cohort, settings: NnUNetSettings, out: Path, jobs
     )
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-    _write_raw_dataset(seen, out / "raw" / DATASET)
+    _write_raw_dataset(training_cohort, out / "raw" / DATASET)
     console.print("nnU-Net: fingerprint and plan")
     extract_fingerprint_dataset(DATASET_ID, num_processes=jobs, verbose=False)
     module, planner = _PLANNERS[settings.planner]
@@ -160,52 +162,58 @@ def _plan_and_preprocess(seen: Cohort, settings: NnUNetSettings, out: Path, jobs
     return str(plans_name)
 
 
-def _write_raw_dataset(seen: Cohort, folder: Path) -> None:
+def _write_raw_dataset(training_cohort: Cohort, folder: Path) -> None:
     with atomic_write(folder) as partial:
         for name in ("imagesTr", "labelsTr"):
             (partial / name).mkdir(parents=True)
-        for case in seen.cases:
+        for case in training_cohort.cases:
             for path in case.files:
                 link_or_copy(path, partial / path.parent.name / path.name)
-        description = read_json(dict[str, Any], seen.folder / "dataset.json", "run `gynbtnet ingest` again")
-        write_json(description | {"numTraining": len(seen.cases)}, partial / "dataset.json")
+        description = read_json(dict[str, Any], training_cohort.folder / "dataset.json", "run `gynbtnet ingest` again")
+        write_json(description | {"numTraining": len(training_cohort.cases)}, partial / "dataset.json")
 
 
 def _train(
-    fold: int, settings: NnUNetSettings, device: torch.device, plans_name: str, out: Path, run: RunFolder, seen: Cohort
+    fold: int,
+    settings: NnUNetSettings,
+    device: torch.device,
+    plans_name: str,
+    out: Path,
+    run: RunFolder,
+    training_cohort: Cohort,
 ) -> None:
-    # its class by name: nnU-Net's search for it imports torchvision
+    # nnU-Net's search for the class by its name would import torchvision
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
     folder = out / "preprocessed" / DATASET
     plans = read_json(dict[str, Any], folder / f"{plans_name}.json", REMEDY)
     dataset = read_json(dict[str, Any], folder / "dataset.json", REMEDY)
-    place = out / "results" / DATASET / f"nnUNetTrainer__{plans_name}__{CONFIGURATION}" / f"fold_{fold}"
-    # where its --c looks, in this order
-    checkpoints = [place / f"checkpoint_{name}.pth" for name in ("final", "latest", "best")]
-    standing = next((path for path in checkpoints if path.is_file()), None)
+    results = out / "results" / DATASET / f"nnUNetTrainer__{plans_name}__{CONFIGURATION}" / f"fold_{fold}"
+    # the order in which nnU-Net's option --c looks for a checkpoint
+    checkpoints = [results / f"checkpoint_{name}.pth" for name in ("final", "latest", "best")]
+    checkpoint = next((path for path in checkpoints if path.is_file()), None)
 
-    trainer = nnUNetTrainer(plans | {"continue_training": standing is not None}, CONFIGURATION, fold, dataset, device)
+    trainer = nnUNetTrainer(plans | {"continue_training": checkpoint is not None}, CONFIGURATION, fold, dataset, device)
     trainer.num_epochs, trainer.save_every = settings.epochs, settings.checkpoint_interval_epochs
     trainer.num_iterations_per_epoch = settings.steps_per_epoch
     trainer.num_val_iterations_per_epoch = settings.validation_steps
-    trainer.save_checkpoint = _whole(trainer.save_checkpoint)
-    names = trainable_axes(settings.mirror_axes, seen.structures)
-    mirrored = nnunet_axes(names, [case.geometry for case in seen.cases], plans["transpose_forward"])
+    trainer.save_checkpoint = _atomic(trainer.save_checkpoint)
+    names = trainable_axes(settings.mirror_axes, training_cohort.structures)
+    mirrored = nnunet_axes(names, [case.geometry for case in training_cohort.cases], plans["transpose_forward"])
     trainer.configure_rotation_dummyDA_mirroring_and_inital_patch_size = _mirroring(trainer, mirrored)
     trainer.initialize()
-    if standing is not None:
-        _check_harmless(standing)
-        trainer.load_checkpoint(str(standing))
+    if checkpoint is not None:
+        _check_harmless(checkpoint)
+        trainer.load_checkpoint(str(checkpoint))
     note_environment(run, epochs_done=trainer.current_epoch, device=str(device), nnunetv2=version("nnunetv2"))
     done = trainer.current_epoch * settings.steps_per_epoch
     steps = settings.epochs * settings.steps_per_epoch
     with progress_bar("Training nnU-Net", steps, done, steps_per_line=settings.steps_per_epoch) as advance:
-        trainer.train_step = _noted(trainer.train_step, advance)
+        trainer.train_step = _with_progress(trainer.train_step, advance)
         if trainer.current_epoch < settings.epochs:
             trainer.run_training()
     for name in ("plans.json", "dataset.json"):
-        shutil.copyfile(place.parent / name, run.path / name)
+        shutil.copyfile(results.parent / name, run.path / name)
     record = read_json(dict[str, Any], out / RECORD, REMEDY)
     mirroring = {"mirror_axes": names, "mirroring_axes": trainer.inference_allowed_mirroring_axes}
     write_json(record | {"fold": fold} | mirroring, run.path / RECORD)
@@ -214,56 +222,56 @@ def _train(
 
 
 def _mirroring(trainer: Any, axes: tuple[int, ...]) -> Callable[[], tuple[Any, ...]]:
-    """nnU-Net's own choice of augmentation, with ``axes`` of its arrays mirrored."""
+    """Return nnU-Net's configuration of augmentation, with ``axes`` of its arrays mirrored."""
     configure = trainer.configure_rotation_dummyDA_mirroring_and_inital_patch_size
 
     def configure_with_axes() -> tuple[Any, ...]:
         *others, _ = configure()
-        trainer.inference_allowed_mirroring_axes = axes or None  # as its own trainer without mirroring has it
+        trainer.inference_allowed_mirroring_axes = axes or None  # None if no axis is mirrored, as in nnU-Net
         return *others, axes or None
 
     return configure_with_axes
 
 
-def _whole(save: Callable[[str], None]) -> Callable[[str], None]:
-    """nnU-Net's own way to save a checkpoint, whole or not at all."""
+def _atomic(save: Callable[[str], None]) -> Callable[[str], None]:
+    """Return nnU-Net's function that saves a checkpoint, made atomic."""
 
-    def save_whole(filename: str) -> None:
+    def save_atomically(filename: str) -> None:
         with atomic_write(Path(filename)) as partial:
             save(str(partial))
 
-    return save_whole
+    return save_atomically
 
 
-def _noted(step: Callable[[Any], Any], advance: Callable[..., None]) -> Callable[[Any], Any]:
-    """nnU-Net's own step, with a bar that moves on and shows its loss."""
+def _with_progress(step: Callable[[Any], Any], advance: Callable[..., None]) -> Callable[[Any], Any]:
+    """Return nnU-Net's training step, with a progress bar that shows the loss."""
 
-    def noted_step(batch: Any) -> Any:
+    def step_with_progress(batch: Any) -> Any:
         result = step(batch)
         advance(note=f"loss {float(result['loss']):.3f}")
         return result
 
-    return noted_step
+    return step_with_progress
 
 
 def _check_harmless(checkpoint: Path) -> None:
-    """See that a checkpoint, which nnU-Net unpickles, names nothing but tensors and numbers.
+    """Check that a checkpoint, which nnU-Net unpickles, contains only tensors and numbers.
 
     Raises:
-        BadInput: where it names more, or is damaged.
+        BadInput: If it contains anything else, or is damaged.
     """
     scalars = [np.float64, np.float32, np.int64, np.bool_]
-    named: list[Any] = [
+    allowed: list[Any] = [
         np.dtype,
         np.float64(0).__reduce__()[0],
         *scalars,
         *(type(np.dtype(scalar)) for scalar in scalars),
     ]
-    with torch.serialization.safe_globals(named):
+    with torch.serialization.safe_globals(allowed):
         try:
             torch.load(checkpoint, map_location="cpu", weights_only=True)
         except (UnpicklingError, RuntimeError, EOFError, OSError) as error:
             raise BadInput(
-                f"The checkpoint {checkpoint} is damaged, or holds more than weights and figures; delete it to start "
-                "the run again, or give another output folder."
+                f"The checkpoint {checkpoint} is damaged, or contains more than weights and numbers; delete it to "
+                "start the run again, or give another output folder."
             ) from error

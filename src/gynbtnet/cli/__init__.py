@@ -1,6 +1,6 @@
-"""The command line: parse, call, print. What a command needs is imported when it runs."""
+"""The command line: parse, call, print. Each command imports its packages when it runs."""
 
-from gynbtnet.cli import (
+from gynbtnet.cli import (  # noqa: F401 - importing a module registers its commands
     cohort_commands,
     evaluation_commands,
     experiment_commands,
@@ -8,15 +8,11 @@ from gynbtnet.cli import (
     prediction_commands,
     scan_commands,
 )
-from gynbtnet.cli.app import app, main
+from gynbtnet.cli.application import PANELS, app, main
+from gynbtnet.cli.cohort_commands import Layout
 
-__all__ = [
-    "app",
-    "cohort_commands",
-    "evaluation_commands",
-    "experiment_commands",
-    "learning_commands",
-    "main",
-    "prediction_commands",
-    "scan_commands",
-]
+__all__ = ["PANELS", "Layout", "app", "main"]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from gynbtnet.cli.app import command, console, print_table
+from gynbtnet.cli.application import command, console, print_table
 from gynbtnet.cli.options import (
     Aliases,
     AllowOverlap,
@@ -180,7 +180,7 @@ def describe(
         apart = find_outliers(group)
         for one in apart[:MOST_ROWS]:
             console.print(
-                f"{one.case_id}: {one.metric} {one.value:.4g} is an outlier; the median is {one.median:.4g} "
+                f"{one.case_id}: {one.label()} {one.value:.4g} is an outlier; the median is {one.median:.4g} "
                 f"({one.score:+.1f} robust standard deviations)"
             )
         if len(apart) > MOST_ROWS:

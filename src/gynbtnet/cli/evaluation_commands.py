@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from gynbtnet.cli.app import command, console
+from gynbtnet.cli.application import command, console
 from gynbtnet.cli.options import (
     CohortFolder,
     Jobs,
@@ -48,7 +48,7 @@ def evaluate(
     """Score predictions against manual contours: DSC, HD95, ASD, surface DSC, volumes, centroids, missed structures."""
     from gynbtnet.datasets.cohort import Cohort
     from gynbtnet.datasets.split import Split
-    from gynbtnet.evaluation.metrics.evaluate import evaluate
+    from gynbtnet.evaluation.metrics.evaluation import evaluate
     from gynbtnet.evaluation.metrics.settings import ScoringSettings
     from gynbtnet.evaluation.reports.evaluation_report import report_evaluation
 
@@ -96,7 +96,7 @@ def dose(
     """Dose-volume metrics of manual and automatic contours, and each patient's total EQD2 against aims and limits."""
     from gynbtnet.datasets.cohort import Cohort
     from gynbtnet.datasets.split import Split
-    from gynbtnet.evaluation.dose.evaluate_dose import PAGE, evaluate_dose
+    from gynbtnet.evaluation.dose.dose_evaluation import PAGE, evaluate_dose
     from gynbtnet.evaluation.dose.external_beam import parse_external_beam
     from gynbtnet.evaluation.dose.planning_aims import EMBRACE_II, PlanningAims
     from gynbtnet.evaluation.metrics.settings import DoseSettings

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from gynbtnet.cli.app import command, console, print_table
+from gynbtnet.cli.application import command, console, print_table
 from gynbtnet.cli.options import (
     AllowOverlap,
     Changes,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gynbtnet.cli.app import command, console
+from gynbtnet.cli.application import command, console
 from gynbtnet.cli.options import (
     Changes,
     Cluster,

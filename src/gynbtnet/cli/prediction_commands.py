@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from gynbtnet.cli.app import command, console
+from gynbtnet.cli.application import command, console
 from gynbtnet.cli.options import (
     BackendForm,
     Changes,
@@ -120,9 +120,9 @@ def predict(
         for name, files in search.scans.items()
     }
     with use_cluster(cluster):
-        predict_scans(loaded, as_path(model), requests, jobs=jobs, apart=cluster is not None, failed=search.failed)
+        predict_scans(loaded, as_path(model), requests, jobs=jobs, on_cluster=cluster is not None, failed=search.failed)
     for request in requests.values():
-        console.print(f"{request.files.place} → {request.out}")
+        console.print(f"{request.files.path} → {request.out}")
 
 
 @command("gynbtnet export demo/steps/runs/task demo/steps/nnunet --to nnunet")

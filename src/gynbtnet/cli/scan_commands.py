@@ -8,7 +8,7 @@ import typer
 from rich.table import Column, Table
 from rich.text import Text
 
-from gynbtnet.cli.app import command, console, print_table
+from gynbtnet.cli.application import command, console, print_table
 from gynbtnet.cli.options import (
     Aliases,
     AllowOverlap,
@@ -183,7 +183,7 @@ def phantom(
             spacing=spacing,
             matrix=matrix,
             seed=seed,
-            form=form.value,
+            file_format=form.value,
         )
     if PhantomKind.unlabelled in kinds:
         cohorts.write_unlabelled(out / "unlabelled", scans=unlabelled, spacing=spacing, matrix=matrix, seed=seed)

@@ -1,1 +1,131 @@
-"""How good the contours are: DSC, surface distances, doses, tables, overlays and the report page."""
+"""Evaluation of contours and doses: metrics, dose-volume metrics, statistics, model comparison and reports.
+
+The names below are the public ones. Each is imported when it is first used.
+"""
+
+from typing import TYPE_CHECKING
+
+from gynbtnet.runtime.public_names import lazy_names
+
+if TYPE_CHECKING:
+    from gynbtnet.evaluation.calibration.auroc import auroc_with_interval
+    from gynbtnet.evaluation.calibration.postprocessing_selection import select_postprocessing
+    from gynbtnet.evaluation.calibration.quality_calibration import calibrate_quality
+    from gynbtnet.evaluation.cohorts.fraction_consistency import centroids
+    from gynbtnet.evaluation.cohorts.outliers import find_outliers
+    from gynbtnet.evaluation.comparison.compare import compare
+    from gynbtnet.evaluation.comparison.comparison import Comparison
+    from gynbtnet.evaluation.comparison.report import report_comparison
+    from gynbtnet.evaluation.comparison.settings import ComparisonSettings
+    from gynbtnet.evaluation.dose.course import CourseDose, course_doses
+    from gynbtnet.evaluation.dose.dose_evaluation import DoseEvaluation, evaluate_dose
+    from gynbtnet.evaluation.dose.dvh import DoseVolumeHistogram, dose_volume_histogram
+    from gynbtnet.evaluation.dose.eqd2 import to_eqd2, total_eqd2
+    from gynbtnet.evaluation.dose.external_beam import ExternalBeam, parse_external_beam
+    from gynbtnet.evaluation.dose.files import find_doses, read_dose
+    from gynbtnet.evaluation.dose.metrics import dose_metric
+    from gynbtnet.evaluation.dose.planning_aims import EMBRACE_II, PlanningAims
+    from gynbtnet.evaluation.dose.score import DoseScore
+    from gynbtnet.evaluation.metrics.evaluation import Evaluation, evaluate, read_prediction, read_truth
+    from gynbtnet.evaluation.metrics.metrics import Score, dice, score_case
+    from gynbtnet.evaluation.metrics.score_table import summarise_scores
+    from gynbtnet.evaluation.metrics.settings import DoseSettings, ScoringSettings
+    from gynbtnet.evaluation.metrics.surface_distance import surface_distances
+    from gynbtnet.evaluation.reports.case_selection import best_median_worst
+    from gynbtnet.evaluation.reports.evaluation_report import report_evaluation
+    from gynbtnet.evaluation.statistics.adjustment import benjamini_hochberg, holm
+    from gynbtnet.evaluation.statistics.agreement import limits_of_agreement
+    from gynbtnet.evaluation.statistics.analysis_of_variance import one_way_anova, tukey_hsd
+    from gynbtnet.evaluation.statistics.effect_size import effect_sizes
+    from gynbtnet.evaluation.statistics.friedman import friedman_test, wilcoxon_signed_rank
+    from gynbtnet.evaluation.statistics.patient_bootstrap import patient_bootstrap
+    from gynbtnet.evaluation.statistics.permutation import paired_permutation_test
+
+__all__ = [
+    "EMBRACE_II",
+    "Comparison",
+    "ComparisonSettings",
+    "CourseDose",
+    "DoseEvaluation",
+    "DoseScore",
+    "DoseSettings",
+    "DoseVolumeHistogram",
+    "Evaluation",
+    "ExternalBeam",
+    "PlanningAims",
+    "Score",
+    "ScoringSettings",
+    "auroc_with_interval",
+    "benjamini_hochberg",
+    "best_median_worst",
+    "calibrate_quality",
+    "centroids",
+    "compare",
+    "course_doses",
+    "dice",
+    "dose_metric",
+    "dose_volume_histogram",
+    "effect_sizes",
+    "evaluate",
+    "evaluate_dose",
+    "find_doses",
+    "find_outliers",
+    "friedman_test",
+    "holm",
+    "limits_of_agreement",
+    "one_way_anova",
+    "paired_permutation_test",
+    "parse_external_beam",
+    "patient_bootstrap",
+    "read_dose",
+    "read_prediction",
+    "read_truth",
+    "report_comparison",
+    "report_evaluation",
+    "score_case",
+    "select_postprocessing",
+    "summarise_scores",
+    "surface_distances",
+    "to_eqd2",
+    "total_eqd2",
+    "tukey_hsd",
+    "wilcoxon_signed_rank",
+]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "metrics.metrics": ["Score", "dice", "score_case"],
+        "metrics.settings": ["DoseSettings", "ScoringSettings"],
+        "metrics.surface_distance": ["surface_distances"],
+        "metrics.score_table": ["summarise_scores"],
+        "metrics.evaluation": ["Evaluation", "evaluate", "read_prediction", "read_truth"],
+        "dose.dvh": ["DoseVolumeHistogram", "dose_volume_histogram"],
+        "dose.metrics": ["dose_metric"],
+        "dose.eqd2": ["to_eqd2", "total_eqd2"],
+        "dose.external_beam": ["ExternalBeam", "parse_external_beam"],
+        "dose.planning_aims": ["EMBRACE_II", "PlanningAims"],
+        "dose.score": ["DoseScore"],
+        "dose.course": ["CourseDose", "course_doses"],
+        "dose.files": ["find_doses", "read_dose"],
+        "dose.dose_evaluation": ["DoseEvaluation", "evaluate_dose"],
+        "statistics.patient_bootstrap": ["patient_bootstrap"],
+        "statistics.permutation": ["paired_permutation_test"],
+        "statistics.analysis_of_variance": ["one_way_anova", "tukey_hsd"],
+        "statistics.friedman": ["friedman_test", "wilcoxon_signed_rank"],
+        "statistics.adjustment": ["benjamini_hochberg", "holm"],
+        "statistics.effect_size": ["effect_sizes"],
+        "statistics.agreement": ["limits_of_agreement"],
+        "calibration.auroc": ["auroc_with_interval"],
+        "calibration.postprocessing_selection": ["select_postprocessing"],
+        "calibration.quality_calibration": ["calibrate_quality"],
+        "cohorts.fraction_consistency": ["centroids"],
+        "cohorts.outliers": ["find_outliers"],
+        "comparison.settings": ["ComparisonSettings"],
+        "comparison.comparison": ["Comparison"],
+        "comparison.compare": ["compare"],
+        "comparison.report": ["report_comparison"],
+        "reports.case_selection": ["best_median_worst"],
+        "reports.evaluation_report": ["report_evaluation"],
+    },
+)

@@ -1,1 +1,49 @@
-"""A whole experiment: its folders, its steps, its folds, its models and their report."""
+"""Whole experiments: ingestion, training stages, cross-validation, comparison of models, report pages.
+
+``run_experiment`` trains and tests one recipe; ``compare_models`` and ``run_comparison`` do so for several models.
+Single stages and cross-validations run on prepared scans, outside an experiment.
+"""
+
+from typing import TYPE_CHECKING
+
+from gynbtnet.runtime.public_names import lazy_names
+
+if TYPE_CHECKING:
+    from gynbtnet.experiment.cross_validation import CrossValidation, calibrate_from_folds, crossvalidate
+    from gynbtnet.experiment.folders import ComparedModel, Experiment, compared_models
+    from gynbtnet.experiment.model_comparison import compare_models
+    from gynbtnet.experiment.paper_experiment import run_comparison
+    from gynbtnet.experiment.pipeline import run_experiment
+    from gynbtnet.experiment.report import report_experiment
+    from gynbtnet.experiment.scans import Scans
+    from gynbtnet.experiment.single_stages import finetune_alone, pretrain_alone
+
+__all__ = [
+    "ComparedModel",
+    "CrossValidation",
+    "Experiment",
+    "Scans",
+    "calibrate_from_folds",
+    "compare_models",
+    "compared_models",
+    "crossvalidate",
+    "finetune_alone",
+    "pretrain_alone",
+    "report_experiment",
+    "run_comparison",
+    "run_experiment",
+]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "folders": ["ComparedModel", "Experiment", "compared_models"],
+        "scans": ["Scans"],
+        "pipeline": ["run_experiment"],
+        "single_stages": ["finetune_alone", "pretrain_alone"],
+        "cross_validation": ["CrossValidation", "calibrate_from_folds", "crossvalidate"],
+        "model_comparison": ["compare_models"],
+        "paper_experiment": ["run_comparison"],
+        "report": ["report_experiment"],
+    },
+)

@@ -1,4 +1,4 @@
-"""Where an experiment keeps what."""
+"""Paths inside the folder of an experiment."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +15,11 @@ STAGES: dict[StageName, str] = {
 
 @dataclass(frozen=True)
 class Experiment:
-    """A folder that holds all that an experiment made, each part by its own name."""
+    """The folder with all results of an experiment.
+
+    Attributes:
+        folder: the folder.
+    """
 
     folder: Path
 
@@ -26,43 +30,43 @@ class Experiment:
 
     @property
     def key(self) -> Path:
-        """Which study ID stands for which patient, in all cohorts."""
+        """Study ID of each patient, in all cohorts."""
         return self.folder / "patients.csv"
 
     def cohort(self, stage: StageName | Literal["further"]) -> Path:
-        """The ingested scans of a stage, or those that are predicted and have no contours."""
+        """Return the folder with the ingested scans of a stage, or with further scans that are only predicted."""
         return self.folder / "cohorts" / stage
 
     @property
     def split(self) -> Path:
-        """Which patients of the task cohort are held out."""
+        """Split of the task cohort into test patients and folds."""
         return self.folder / "split.json"
 
     def plan(self, stage: StageName) -> Path:
-        """How the scans of a stage are prepared."""
+        """Return the folder with the plan of a stage."""
         return self.folder / "plans" / stage
 
     def prepared(self, stage: StageName) -> Path:
-        """The prepared scans of a stage."""
+        """Return the folder with the prepared scans of a stage."""
         return self.folder / "prepared" / stage
 
     def run(self, stage: StageName) -> Path:
-        """The run folder of a stage; of the last one, the model."""
+        """Return the run folder of a stage; that of the last stage is the model."""
         return self.folder / "runs" / stage
 
     @property
     def test_predictions(self) -> Path:
-        """A folder for each case of the test patients."""
+        """Predictions of the test patients, one folder per case."""
         return self.folder / "predictions" / "test"
 
     @property
     def validation_predictions(self) -> Path:
-        """A folder per case of the validation patients, as the network segmented it, without post-processing."""
+        """Predictions of the validation patients without post-processing, one folder per case."""
         return self.folder / "predictions" / "validation"
 
     @property
     def further_predictions(self) -> Path:
-        """A folder for each further scan, which has no truth."""
+        """Predictions of further scans, which have no truth, one folder per case."""
         return self.folder / "predictions" / "further"
 
     @property
@@ -72,21 +76,21 @@ class Experiment:
 
     @property
     def report(self) -> Path:
-        """The page."""
+        """The report page."""
         return self.folder / "report.html"
 
     def trained_stages(self) -> Iterator[StageName]:
-        """The stages that have a run folder, in their order."""
+        """Return the stages that have a run folder, in their order."""
         return (stage for stage in STAGES if (self.run(stage) / "log.csv").is_file())
 
 
 @dataclass(frozen=True)
 class ComparedModel(Experiment):
-    """An experiment's folder, as one of several models sees it.
+    """Paths of one model in the folder of an experiment with several models.
 
     Attributes:
-        name: the model's.
-        shared: stages whose scans are prepared for it as for the recipe that it is compared with.
+        name: name of the model.
+        shared: stages whose prepared scans are the same as for the recipe with which the model is compared.
     """
 
     name: str
@@ -94,29 +98,29 @@ class ComparedModel(Experiment):
 
     @property
     def home(self) -> Path:
-        """All that was made in training it."""
+        """All files from training the model."""
         return self.folder / "models" / self.name
 
     @property
     def own_recipe(self) -> Path:
-        """Its resolved recipe."""
+        """The resolved recipe of the model."""
         return self.home / "recipe.yaml"
 
     def plan(self, stage: StageName) -> Path:
-        """How the scans of a stage are prepared."""
+        """Return the folder with the plan of a stage."""
         return self.home / "plans" / stage
 
     def prepared(self, stage: StageName) -> Path:
-        """The prepared scans of a stage: once for all models that want them alike."""
+        """Return the folder with the prepared scans of a stage; models with equal preparation share it."""
         return super().prepared(stage) if stage in self.shared else self.home / "prepared" / stage
 
     def run(self, stage: StageName) -> Path:
-        """The run folder of a stage; of the task, the folder of its folds, which together are the model."""
+        """Return the run folder of a stage; for the task, the folder of the folds, which together are the model."""
         return self.home / stage
 
     @property
     def test_predictions(self) -> Path:
-        """A folder for each case of the test patients."""
+        """Predictions of the test patients, one folder per case."""
         return self.folder / "predictions" / self.name
 
     @property
@@ -126,7 +130,11 @@ class ComparedModel(Experiment):
 
 
 def compared_models(folder: Path) -> tuple[ComparedModel, ...]:
-    """The models of a folder that :mod:`gynbtnet.experiment.model_comparison` filled and scored, by name."""
+    """Return the scored models in a folder written by :mod:`gynbtnet.experiment.model_comparison`, ordered by name.
+
+    Args:
+        folder: the folder of the experiment.
+    """
     homes = sorted(path for path in (folder / "models").glob("*") if path.is_dir())
     models = (ComparedModel(folder, home.name, frozenset()) for home in homes)
     return tuple(model for model in models if (model.evaluation / "scores.csv").is_file())

@@ -1,57 +1,55 @@
-"""The paper's experiment: several models on every fold of one cohort, and how they compare on patients held out."""
+"""The paper's experiment: several models on every fold of one cohort, compared on patients held out."""
 
 from pathlib import Path
 
 from gynbtnet.experiment.model_comparison import compare_models
-from gynbtnet.experiment.pipeline import Scans
 from gynbtnet.experiment.results_page import write_results
+from gynbtnet.experiment.scans import Scans
 from gynbtnet.phantom.cohorts import write_brachytherapy, write_organs, write_unlabelled
 from gynbtnet.phantom.settings import PhantomSettings
 from gynbtnet.recipes.comparison_recipe import ComparisonRecipe
+from gynbtnet.recipes.recipe import Recipe
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import read_json, write_json
 from gynbtnet.runtime.progress import console
 
 
-def run_comparison(asked: ComparisonRecipe, scans: Scans | None, folder: Path, jobs: int = 1) -> Path:
-    """Walk the whole experiment in ``folder``; returns the page of results, ``results.md``.
+def run_comparison(comparison: ComparisonRecipe, scans: Scans | None, folder: Path, jobs: int = 1) -> Path:
+    """Run the whole experiment: write the phantom, ingest, train, predict, evaluate, compare.
 
-    Every step keeps what an earlier call finished: killed at any moment, it ends with the same results when it is
-    called again.
+    Results of an earlier call are kept: an experiment that was killed at any moment ends with the same results when it
+    is called again.
 
     Args:
-        asked: recipe, models and phantom.
-        scans: what to learn from; None: the recipe's phantom, which is written to ``folder`` first.
-        folder: as :func:`gynbtnet.experiment.model_comparison.compare_models` fills it.
-        jobs: processes that prepare.
+        comparison: recipe, models and phantom.
+        scans: scans for training and test; None: the recipe's phantom, which is written to ``folder`` first.
+        folder: folder of the experiment, see :func:`gynbtnet.experiment.model_comparison.compare_models`.
+        jobs: number of parallel processes for ingestion and preparation.
+
+    Returns:
+        The path of the results page, ``results.md``.
 
     Raises:
-        BadInput: where there are neither scans nor a phantom, ``folder`` holds an experiment with other scans, or a
-            step finds something that it can't use.
+        BadInput: If there are neither scans nor a phantom, ``folder`` has an experiment with other scans, or a step
+            can't use its input.
     """
-    if scans is None and asked.phantom is None:
-        raise BadInput(
-            f"The experiment {asked.recipe.name} has no phantom; name the scans to learn from with --cohort."
-        )
-    found = scans or _phantom(asked, Path(folder) / "phantom")
-    recipe = asked.recipe
-    if scans and asked.phantom:  # what the recipe says of itself is said of its phantom
+    recipe = comparison.recipe
+    if scans is None and comparison.phantom is None:
+        raise BadInput(f"The experiment {recipe.name} has no phantom; name the scans to learn from with --cohort.")
+    if scans is None and comparison.phantom:
+        scans = _write_phantom(comparison.phantom, recipe, Path(folder) / "phantom")
+    elif comparison.phantom:  # the description of the recipe is that of its phantom
         recipe = recipe.model_copy(update={"description": ""})
-    places = compare_models(recipe, asked.models, found, folder, every_fold=True, jobs=jobs)
-    return write_results(recipe, asked.models, places, Path(folder) / "results.md")
+    assert scans is not None
+    models = compare_models(recipe, comparison.models, scans, folder, every_fold=True, jobs=jobs)
+    return write_results(recipe, comparison.models, models, Path(folder) / "results.md")
 
 
-def _phantom(asked: ComparisonRecipe, folder: Path) -> Scans:
-    """Write the synthetic cohorts of the stages that the recipe has, as far as they don't stand."""
-    phantom, recipe = asked.phantom, asked.recipe
-    assert phantom is not None
-    made = folder / "settings.json"
-    if made.is_file():
-        begun = read_json(PhantomSettings, made, "give another --out")
-        if begun != phantom:
-            raise BadInput(f"{folder} holds a phantom of other settings; give another --out, or the same settings.")
+def _write_phantom(phantom: PhantomSettings, recipe: Recipe, folder: Path) -> Scans:
+    """Write the synthetic cohorts for the stages of the recipe, unless they exist already."""
+    _check_same_phantom(phantom, folder / "settings.json")
     console.rule("Phantom")
-    write_json(phantom, made)
+    write_json(phantom, folder / "settings.json")
     spacing, matrix, seed = phantom.spacing, phantom.matrix, phantom.seed
     write_brachytherapy(
         folder / "brachytherapy",
@@ -61,13 +59,21 @@ def _phantom(asked: ComparisonRecipe, folder: Path) -> Scans:
         matrix=matrix,
         seed=seed,
     )
-    unlabelled = recipe.pretraining is not None and phantom.unlabelled > 0
-    if unlabelled:
+    has_unlabelled = recipe.pretraining is not None and phantom.unlabelled > 0
+    if has_unlabelled:
         write_unlabelled(folder / "unlabelled", scans=phantom.unlabelled, spacing=spacing, matrix=matrix, seed=seed)
     if recipe.supervised:
         write_organs(folder / "organs", scans=phantom.organs, spacing=spacing, matrix=matrix, seed=seed)
     return Scans(
         folder / "brachytherapy",
-        (folder / "unlabelled",) if unlabelled else (),
+        (folder / "unlabelled",) if has_unlabelled else (),
         folder / "organs" if recipe.supervised else None,
     )
+
+
+def _check_same_phantom(phantom: PhantomSettings, path: Path) -> None:
+    """Check that a phantom in the folder was written with the same settings."""
+    if path.is_file() and read_json(PhantomSettings, path, "give another --out") != phantom:
+        raise BadInput(
+            f"{path.parent} holds a phantom of other settings; give another --out, or the settings in {path}."
+        )

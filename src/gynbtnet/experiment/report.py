@@ -1,4 +1,4 @@
-"""The report page of an experiment, from what its folder holds."""
+"""Report page of an experiment, made from the files in its folder."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +8,7 @@ from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import Split
 from gynbtnet.evaluation.cohorts.cohort_overview import cohort_pictures, cohort_table
 from gynbtnet.evaluation.cohorts.metal_artefacts import cases_with_metal
-from gynbtnet.evaluation.metrics.evaluate import Evaluation, read_prediction
+from gynbtnet.evaluation.metrics.evaluation import Evaluation, read_prediction
 from gynbtnet.evaluation.reports.case_overlay import CaseOverlay, prediction_overlay
 from gynbtnet.evaluation.reports.example_cases import example_cases
 from gynbtnet.evaluation.reports.model_results import model_results
@@ -29,14 +29,20 @@ OTHER_GROUPS = {
 
 
 def report_experiment(experiment: Experiment) -> Path:
-    """Write the report page and return its path.
+    """Write the report page of an experiment.
+
+    Args:
+        experiment: folder of the experiment.
+
+    Returns:
+        The path of the page.
 
     Raises:
-        BadInput: where the experiment has no evaluated predictions.
+        BadInput: If the experiment has no evaluated predictions.
     """
     if not experiment.recipe.is_file():
         raise BadInput(
-            f"There is no {experiment.recipe}; expected the folder of an experiment, as `gynbtnet run` leaves it."
+            f"There is no {experiment.recipe}; expected the folder of an experiment, as `gynbtnet run` writes it."
         )
     recipe = load_recipe(experiment.recipe)
     names = StructureNames.load(recipe.aliases)
@@ -48,14 +54,17 @@ def report_experiment(experiment: Experiment) -> Path:
     content = ReportContent(
         title=f"Experiment {recipe.name}",
         synthetic=any(group.synthetic for group in groups.values()),
+        names=names,
         description=recipe.description,
-        cohort=cohort_table(groups),
-        cohort_pictures=cohort_pictures(groups),
+        cohort=cohort_table(groups, names),
+        cohort_pictures=cohort_pictures(groups, names),
         notes=_notes(groups),
-        stages=tuple(stage_report(experiment.run(stage), STAGES[stage]) for stage in experiment.trained_stages()),
+        stages=tuple(
+            stage_report(experiment.run(stage), STAGES[stage], names) for stage in experiment.trained_stages()
+        ),
         results=(results,),
-        shown=example_cases(test, {"prediction": evaluation}, {"prediction": experiment.test_predictions}, names),
-        unlabelled=tuple(_further(experiment, recipe.structures, names)),
+        examples=example_cases(test, {"prediction": evaluation}, {"prediction": experiment.test_predictions}, names),
+        unlabelled=tuple(_further_overlays(experiment, recipe.structures, names)),
         provenance=tuple(_provenance(experiment)),
         citations=recipe.citations,
     )
@@ -64,7 +73,7 @@ def report_experiment(experiment: Experiment) -> Path:
 
 
 def _groups(experiment: Experiment) -> dict[str, Cohort]:
-    """Cases by what they were for: training and test patients, then the scans of the stages before."""
+    """Return the cases by use: training patients, test patients, then the scans of earlier stages."""
     cohort, split = Cohort.load(experiment.cohort("task")), Split.load(experiment.split)
     training = set(cohort.patients).difference(split.test)
     groups = {"training patients": cohort.of_patients(training), "test patients": cohort.of_patients(split.test)}
@@ -76,12 +85,14 @@ def _groups(experiment: Experiment) -> dict[str, Cohort]:
 
 
 def _notes(groups: dict[str, Cohort]) -> tuple[str, ...]:
-    """What readers have to know, each sentence once: training and test patients are of one cohort."""
+    """Return the notes of all groups, each once: training and test patients are from one cohort."""
     return tuple(dict.fromkeys(note for cohort in groups.values() for note in cohort.notes))
 
 
-def _further(experiment: Experiment, structures: tuple[str, ...], names: StructureNames) -> Iterator[CaseOverlay]:
-    """What was predicted on scans that have no truth."""
+def _further_overlays(
+    experiment: Experiment, structures: tuple[str, ...], names: StructureNames
+) -> Iterator[CaseOverlay]:
+    """Yield the predictions on scans that have no truth."""
     folder = experiment.cohort("further")
     for case in Cohort.load(folder).cases if folder.is_dir() else ():
         prediction = read_prediction(case, experiment.further_predictions, structures)
@@ -89,7 +100,7 @@ def _further(experiment: Experiment, structures: tuple[str, ...], names: Structu
 
 
 def _provenance(experiment: Experiment) -> Iterator[tuple[str, str]]:
-    """What a result can be traced by: digests of all that went in, and what each stage was trained with."""
+    """Yield the digests of all inputs, and the environment in which each stage was trained."""
     yield "recipe (SHA-256)", sha256_of(experiment.recipe)
     yield "split (SHA-256)", sha256_of(experiment.split)
     for manifest in sorted(experiment.folder.glob("cohorts/*/cohort.json")):
@@ -99,6 +110,8 @@ def _provenance(experiment: Experiment) -> Iterator[tuple[str, str]]:
         if (run / "weights_last.safetensors").is_file():
             yield f"weights of {stage} (SHA-256)", sha256_of(run / "weights_last.safetensors")
         if (run / "environment.json").is_file():
-            starts = read_json(list[dict[str, Any]], run / "environment.json", "expected what a training run writes")
-            words = [f"{name} {value}" for start in starts[-1:] for name, value in start.items()]
-            yield f"{stage} was trained with", ", ".join(words)
+            starts = read_json(
+                list[dict[str, Any]], run / "environment.json", "expected the file that a training run writes"
+            )
+            versions = [f"{name} {value}" for start in starts[-1:] for name, value in start.items()]
+            yield f"{stage} was trained with", ", ".join(versions)

@@ -1,4 +1,4 @@
-"""What a comparison of models was made of and what it found, as a page of Markdown."""
+"""Results page of a comparison of models, as Markdown: data, training, tables."""
 
 import csv
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,93 +19,109 @@ from gynbtnet.runtime.system_report import system_report
 from gynbtnet.training.run_folder import RunFolder
 
 TRANSDUCTIVE = (
-    "Stage 1 saw the scans of these patients, without their contours: the figures of models with a pretraining are "
-    "transductive. The patients held out were in no stage.\n"
+    "Stage 1 was trained on the scans of these patients, without their contours: the results of models with "
+    "pretraining are transductive. The patients held out were in no stage.\n"
 )
-_OF_THE_MACHINE = ("gynbtnet", "Python", "system", "cores", "devices", "torch")
+_REPORTED_SYSTEM = ("gynbtnet", "Python", "system", "cores", "devices", "torch")
 
 
 def write_results(
-    recipe: Recipe, variants: Mapping[str, Recipe], places: Mapping[str, ComparedModel], path: Path
+    recipe: Recipe, variants: Mapping[str, Recipe], models: Mapping[str, ComparedModel], path: Path
 ) -> Path:
-    """Compare the models, on the patients held out and on those of the folds, and write the page; returns its path.
+    """Compare the models on the patients held out and on those of the folds, and write the page.
 
     Args:
-        recipe: what the models were compared on.
-        variants: by name the models' own recipes.
-        places: by name where each keeps what.
-        path: the page; beside it ``comparisons/test`` and ``comparisons/folds``, as ``gynbtnet compare`` leaves them,
-            each with its ``report.html``. A single model has no comparison, and its own table stands on the page.
+        recipe: recipe with which the models were compared.
+        variants: recipe of each model, by name.
+        models: paths of each model, by name.
+        path: path of the page. Next to it are ``comparisons/test`` and ``comparisons/folds``, as ``gynbtnet compare``
+            writes them, each with its ``report.html``. A single model has no comparison; the page shows its table.
+
+    Returns:
+        The path of the page.
     """
     with atomic_write(path) as partial:
-        partial.write_text("\n".join(_lines(recipe, variants, places, path.parent)) + "\n", encoding="utf-8")
+        partial.write_text("\n".join(_lines(recipe, variants, models, path.parent)) + "\n", encoding="utf-8")
     return path
 
 
 def _lines(
-    recipe: Recipe, variants: Mapping[str, Recipe], places: Mapping[str, ComparedModel], folder: Path
+    recipe: Recipe, variants: Mapping[str, Recipe], models: Mapping[str, ComparedModel], folder: Path
 ) -> Iterator[str]:
-    first = next(iter(places.values()))
+    first = next(iter(models.values()))
     cohort, split = Cohort.load(first.cohort("task")), Split.load(first.split)
     if cohort.synthetic:
         yield f"**{SYNTHETIC}**\n"
     yield f"{RESEARCH_USE}\n"
     if recipe.description:
         yield f"{recipe.description}\n"
-    yield from _table(("", ""), _made_of(recipe, cohort, split, folder))
-    yield "\n## What was trained\n"
-    heads = ("model", "pretraining", "supervised", "task, each fold", "hours")
-    yield from _table(heads, [(name, *_trained(variants[name], place)) for name, place in places.items()])
-    yield "\nOptimiser steps, and hours of all of them with their validation; nnU-Net doesn't say its own.\n"
-    names = StructureNames.load(recipe.aliases)
-    tested = len(cohort.of_patients(split.test).cases)
-    yield f"## Patients held out: {len(split.test)} patients, {tested} cases, contoured by all folds together\n"
-    scored = {name: place.evaluation for name, place in places.items()}
-    contours = {name: place.test_predictions for name, place in places.items()}
-    yield from _tables(cohort, scored, contours, folder / "comparisons" / "test", names)
-    patients, cases = len(cohort.patients) - len(split.test), len(cohort.cases) - tested
-    yield f"## The others: {patients} patients, {cases} cases, each by the fold that has not seen its patient\n"
-    yield from notes_on_folds(variants)
-    scored = {name: folds_of(place).evaluation for name, place in places.items()}
-    contours = {name: folds_of(place).predictions for name, place in places.items()}
-    yield from _tables(cohort, scored, contours, folder / "comparisons" / "folds", names)
+    yield from _table(("", ""), _setup(recipe, cohort, split, folder))
+    yield "\n## Training\n"
+    heads = ("model", "pretraining", "supervised", "task, per fold", "hours")
+    yield from _table(heads, [(name, *_trained(variants[name], model)) for name, model in models.items()])
+    yield "\nOptimiser steps of each stage, and hours of all stages with validation. nnU-Net reports no hours.\n"
+    yield from _comparisons(
+        cohort, split, models, folder / "comparisons", StructureNames.load(recipe.aliases), notes_on_folds(variants)
+    )
     if recipe.citations:
         yield "## Citations of the data\n"
         yield from (f"- {citation}" for citation in recipe.citations)
 
 
+def _comparisons(
+    cohort: Cohort,
+    split: Split,
+    models: Mapping[str, ComparedModel],
+    out: Path,
+    names: StructureNames,
+    notes: Iterable[str],
+) -> Iterator[str]:
+    """Yield the tables of the test patients, then those of the other patients."""
+    tested = len(cohort.of_patients(split.test).cases)
+    yield f"## Patients held out: {len(split.test)} patients, {tested} cases, predicted by the ensemble of all folds\n"
+    evaluations = {name: model.evaluation for name, model in models.items()}
+    predictions = {name: model.test_predictions for name, model in models.items()}
+    yield from _tables(cohort, evaluations, predictions, out / "test", names)
+    patients, cases = len(cohort.patients) - len(split.test), len(cohort.cases) - tested
+    yield f"## Other patients: {patients} patients, {cases} cases, each predicted by a fold not trained on it\n"
+    yield from notes
+    evaluations = {name: folds_of(model).evaluation for name, model in models.items()}
+    predictions = {name: folds_of(model).predictions for name, model in models.items()}
+    yield from _tables(cohort, evaluations, predictions, out / "folds", names)
+
+
 def notes_on_folds(variants: Mapping[str, Recipe]) -> Iterator[str]:
-    """What has to be known of scores out of fold: whether any model's stage 1 saw these patients' scans."""
+    """Yield the note on out-of-fold scores, if stage 1 of any model was trained on these patients' scans."""
     if any(variant.pretraining for variant in variants.values()):
         yield TRANSDUCTIVE
 
 
 def _tables(
-    cohort: Cohort, scored: Mapping[str, Path], contours: Mapping[str, Path], out: Path, names: StructureNames
+    cohort: Cohort, evaluations: Mapping[str, Path], predictions: Mapping[str, Path], out: Path, names: StructureNames
 ) -> Iterator[str]:
-    """The tables of a comparison, which is written to ``out`` with its page; of a single model its summary."""
-    if len(scored) == 1:
-        yield (next(iter(scored.values())) / "summary.md").read_text(encoding="utf-8")
+    """Write a comparison and its page to ``out`` and yield its tables; for a single model, yield its summary."""
+    if len(evaluations) == 1:
+        yield (next(iter(evaluations.values())) / "summary.md").read_text(encoding="utf-8")
         return
-    report_comparison(compare(cohort, scored, out, predictions=contours), out, names)
+    report_comparison(compare(cohort, evaluations, out, predictions=predictions), out, names)
     for table in ("table_1", "table_2", "effects"):
         if (out / f"{table}.md").is_file():
             yield (out / f"{table}.md").read_text(encoding="utf-8")
 
 
-def _made_of(recipe: Recipe, cohort: Cohort, split: Split, folder: Path) -> Iterator[tuple[str, str]]:
+def _setup(recipe: Recipe, cohort: Cohort, split: Split, folder: Path) -> Iterator[tuple[str, str]]:
     yield "experiment", recipe.name
-    yield "ended", date.today().isoformat()
+    yield "finished", date.today().isoformat()
     yield "cohort", f"{len(cohort.patients)} patients, {len(cohort.cases)} cases"
     yield "held out", f"{len(split.test)} patients; the others in {len(split.folds)} folds"
-    yield from ((what, found) for what, found in system_report(folder) if what in _OF_THE_MACHINE)
+    yield from ((name, value) for name, value in system_report(folder) if name in _REPORTED_SYSTEM)
 
 
-def _trained(variant: Recipe, place: ComparedModel) -> tuple[str, ...]:
-    """Steps of each stage, and hours of all of them together."""
+def _trained(variant: Recipe, model: ComparedModel) -> tuple[str, ...]:
+    """Return the steps of each stage, and the hours of all stages together."""
     if variant.nnunet:
         return "–", "–", str(variant.nnunet.epochs * variant.nnunet.steps_per_epoch), "–"
-    stages = [[place.run("pretraining")], [place.run("supervised")], sorted(place.run("task").glob("fold_*"))]
+    stages = [[model.run("pretraining")], [model.run("supervised")], sorted(model.run("task").glob("fold_*"))]
     logs = [[_log(run) for run in runs if RunFolder(run).log.is_file()] for runs in stages]
     steps = [log[0][-1]["step"] if log else "–" for log in logs]
     seconds = sum(float(epoch["seconds"]) for stage in logs for log in stage for epoch in log)

@@ -1,4 +1,4 @@
-"""A stage by itself, outside an experiment: from scans or prepared scans to a run folder."""
+"""One training stage outside an experiment: from scans or prepared scans to a run folder."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,28 +12,50 @@ from gynbtnet.preparation.planning.plan import CT
 from gynbtnet.preparation.planning.settings import PlanSettings
 from gynbtnet.preparation.prepare import prepare
 from gynbtnet.preparation.store import MANIFEST, PreparedCohort
-from gynbtnet.recipes.recipe import AnyPretraining, Recipe
+from gynbtnet.recipes.recipe import AnyPretraining, Recipe, SupervisedStage
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.processes import is_main_process, launcher_world_size
 from gynbtnet.training.run_folder import RunFolder
 from gynbtnet.training.stages import finetune, pretrain
 
+_PLAN_SETTINGS = (
+    "spacing",
+    "normalisation",
+    "separate_z",
+    "patch_size",
+    "batch_size",
+    "network",
+    "preset",
+    "strides",
+)
+"""Plan settings of a recipe that must equal those of the prepared scans."""
+
 
 def pretrain_alone(
     sources: Sequence[Path], recipe: AnyPretraining, out: Path, jobs: int = 1, repairs: Repairs | None = None
 ) -> Path:
-    """Stage 1 on any folders of CTs, or on one folder of prepared scans; returns the run folder ``out``.
+    """Run stage 1 on folders of CTs, or on one folder of prepared scans.
 
     Scans that aren't prepared are ingested and prepared below ``out`` first.
 
+    Args:
+        sources: folders of CTs, or one folder of prepared scans.
+        recipe: the pretraining stage of a recipe.
+        out: the run folder.
+        jobs: number of parallel processes for ingestion and preparation.
+        repairs: defects of CT series to repair; None: none.
+
+    Returns:
+        The run folder ``out``.
+
     Raises:
-        BadInput: where a source holds neither, or prepared scans are given with others.
+        BadInput: If a source has no scans, or prepared scans are combined with other folders.
     """
     already = [source for source in sources if (source / MANIFEST).is_file()]
     if already and len(sources) > 1:
         raise BadInput(
-            f"{already[0]} holds prepared scans and is given with {len(sources) - 1} other folders; prepared scans are "
-            "trained on alone, so give that folder by itself, or the scans that it was prepared from."
+            f"{already[0]} has prepared scans and is given with {len(sources) - 1} other folders; give the prepared "
+            "folder alone, or the scans from which it was prepared."
         )
     prepared = PreparedCohort.open(already[0]) if already else _prepare_scans(sources, recipe.plan, out, jobs, repairs)
     _check_prepared(prepared, recipe.plan, structures=None)
@@ -47,21 +69,6 @@ def pretrain_alone(
     )
 
 
-def _prepare_scans(
-    sources: Sequence[Path], settings: PlanSettings, out: Path, jobs: int, repairs: Repairs | None
-) -> PreparedCohort:
-    scans = RunFolder(out).scans
-    if launcher_world_size() not in (None, (1, 1)):
-        raise BadInput(
-            "torchrun or Slurm started several processes, and these scans aren't prepared; prepare them first, with "
-            "`gynbtnet ingest`, `plan` and `prepare`, and give the prepared folder."
-        )
-    if not is_main_process():  # the others are started when the first has prepared
-        return PreparedCohort.open(scans / "prepared")
-    cohort = ingest(sources, scans / "cohort", "scans", repairs=repairs, name=out.name, jobs=jobs).cohort
-    return prepare(cohort, make_plan(cohort, settings, jobs=jobs), scans / "prepared", jobs)
-
-
 def finetune_alone(
     prepared: PreparedCohort,
     recipe: Recipe,
@@ -70,33 +77,29 @@ def finetune_alone(
     start: Path | None,
     out: Path,
 ) -> Path:
-    """Stage 2 or 3 on prepared scans; returns the run folder ``out``.
+    """Run stage 2 or 3 on prepared scans.
 
-    The task stage takes its patients from ``split``: those held out for the test take no part, though they be prepared.
+    Args:
+        prepared: the prepared scans.
+        recipe: recipe with the stage.
+        stage: the stage.
+        split: split for the task stage, whose test patients are excluded even if their scans are prepared; None for the
+            supervised stage.
+        start: run folder of an earlier stage from which to start; None: from scratch.
+        out: the run folder.
+
+    Returns:
+        The run folder ``out``.
 
     Raises:
-        BadInput: where recipe, prepared scans and split don't belong together.
+        BadInput: If recipe, prepared scans and split don't belong together.
     """
     settings = recipe.stage(stage)
     _check_prepared(prepared, settings.plan, recipe.structures if stage == "task" else settings.structures)
     if stage == "supervised":
-        if split:
-            raise BadInput(
-                "The supervised stage has no folds: its recipe says which share validates; leave --split out."
-            )
-        validation = hold_out_patients(prepared.patients, settings.validation, settings.training.seed)
-        training = set(prepared.patients).difference(validation)
-    elif split is None:
-        raise BadInput("The task stage learns from the training patients of a split; name its file with --split.")
+        training, validation = _supervised_patients(prepared, settings, split)
     else:
-        unknown = set(prepared.patients).difference(split.patients)
-        if unknown:
-            raise BadInput(
-                f"{len(unknown)} of {len(prepared.patients)} patients in {prepared.folder} are unknown to the split; "
-                "was it made from another cohort? Make it again with `gynbtnet split`."
-            )
-        validation = split.validation_patients(recipe.split.fold)
-        training = set(split.training_patients(recipe.split.fold))
+        training, validation = _task_patients(prepared, recipe, split)
     return finetune(
         prepared,
         settings.training,
@@ -107,19 +110,49 @@ def finetune_alone(
     )
 
 
+def _prepare_scans(
+    sources: Sequence[Path], settings: PlanSettings, out: Path, jobs: int, repairs: Repairs | None
+) -> PreparedCohort:
+    scans = RunFolder(out).scans
+    if launcher_world_size() not in (None, (1, 1)):
+        raise BadInput(
+            "torchrun or Slurm started several processes, but these scans aren't prepared; prepare them first with "
+            "`gynbtnet ingest`, `plan` and `prepare`, and give the prepared folder."
+        )
+    if not is_main_process():  # the other processes are started after the first has prepared the scans
+        return PreparedCohort.open(scans / "prepared")
+    cohort = ingest(sources, scans / "cohort", "scans", repairs=repairs, name=out.name, jobs=jobs).cohort
+    return prepare(cohort, make_plan(cohort, settings, jobs=jobs), scans / "prepared", jobs)
+
+
+def _supervised_patients(
+    prepared: PreparedCohort, stage: SupervisedStage, split: Split | None
+) -> tuple[set[str], tuple[str, ...]]:
+    """Return the training and the validation patients of stage 2."""
+    if split:
+        raise BadInput(
+            "The supervised stage has no folds: its recipe sets the share of validation patients; omit --split."
+        )
+    validation = hold_out_patients(prepared.patients, stage.validation, stage.training.seed)
+    return set(prepared.patients).difference(validation), validation
+
+
+def _task_patients(prepared: PreparedCohort, recipe: Recipe, split: Split | None) -> tuple[set[str], tuple[str, ...]]:
+    """Return the training and the validation patients of stage 3."""
+    if split is None:
+        raise BadInput("The task stage needs the training patients of a split; name its file with --split.")
+    unknown = set(prepared.patients).difference(split.patients)
+    if unknown:
+        raise BadInput(
+            f"{len(unknown)} of {len(prepared.patients)} patients in {prepared.folder} are unknown to the split, "
+            "perhaps because it was made from another cohort; make it again with `gynbtnet split`."
+        )
+    fold = recipe.split.fold
+    return set(split.training_patients(fold)), split.validation_patients(fold)
+
+
 def _check_prepared(prepared: PreparedCohort, settings: PlanSettings, structures: tuple[str, ...] | None) -> None:
-    """Prepared scans bring their plan; a recipe that wants another one is told, not ignored."""
-    asked = {
-        "structures": structures,
-        "spacing": settings.spacing,
-        "normalisation": settings.normalisation,
-        "separate_z": settings.separate_z,
-        "patch_size": settings.patch_size,
-        "batch_size": settings.batch_size,
-        "network": settings.network,
-        "preset": settings.preset,
-        "strides": settings.strides,
-    }
+    """Check that the plan of the prepared scans has the settings of the recipe."""
     if settings.ct_scaling is not None:
         intensities = zip(prepared.plan.channels, prepared.plan.intensities or (), strict=False)
         scaled = [intensity for channel, intensity in intensities if channel.casefold() == CT]
@@ -128,10 +161,11 @@ def _check_prepared(prepared: PreparedCohort, settings: PlanSettings, structures
                 f"The recipe gives ct_scaling, {settings.ct_scaling}, but the scans in {prepared.folder} were prepared "
                 "with other intensities; plan and prepare them again with this recipe."
             )
-    for name, value in asked.items():
-        made = getattr(prepared.plan, name)
-        if value is not None and value != made:
+    expected = {"structures": structures} | {name: getattr(settings, name) for name in _PLAN_SETTINGS}
+    for name, value in expected.items():
+        planned = getattr(prepared.plan, name)
+        if value is not None and value != planned:
             raise BadInput(
-                f"The recipe says {name} = {value}, but the scans in {prepared.folder} were prepared with {made}; plan "
-                "and prepare them again with this recipe."
+                f"The recipe has {name} = {value}, but the scans in {prepared.folder} were prepared with {planned}; "
+                "plan and prepare them again with this recipe."
             )

@@ -19,13 +19,13 @@ def predict_scans(
     requests: Mapping[str, PredictionRequest],
     *,
     jobs: int = 1,
-    apart: bool = False,
+    on_cluster: bool = False,
     failed: Sequence[tuple[str, str]] = (),
 ) -> None:
     """Predict every scan; a scan that fails does not stop the others.
 
-    In one process the next scan is read and the previous one is written while the network computes, so at most three
-    scans are in memory. In several processes each has one scan in memory.
+    In one process, the next scan is read and the previous one is written while the network computes. At most three
+    scans are then in memory. In several processes each has one scan in memory.
 
     Args:
         model: trained model.
@@ -33,14 +33,14 @@ def predict_scans(
             :func:`~gynbtnet.inference.models.model_loading.load_model`.
         requests: requests by the name that a report of failures uses.
         jobs: number of processes; each loads the model.
-        apart: leave all work to joblib's backend, within :func:`~gynbtnet.runtime.parallel.use_cluster`.
+        on_cluster: leave all work to joblib's backend, within :func:`~gynbtnet.runtime.parallel.use_cluster`.
         failed: name and reason of scans that could not be found complete; they are reported with the others.
 
     Raises:
         BadInput: If there is one scan and it can't be predicted.
         ScansFailed: If any of several scans failed, with the reasons; raised after the last scan.
     """
-    if len(requests) == 1 and not failed and not apart:
+    if len(requests) == 1 and not failed and not on_cluster:
         try:
             predict_scan(model, *requests.values())
         except (BadInput, OSError):
@@ -50,7 +50,7 @@ def predict_scans(
         return
     reasons = list(failed)
     try:
-        _predict_all(model, model_path, requests, jobs=jobs, apart=apart)
+        _predict_all(model, model_path, requests, jobs=jobs, on_cluster=on_cluster)
     except ScansFailed as error:
         reasons += error.failed
     if reasons:
@@ -58,9 +58,9 @@ def predict_scans(
 
 
 def _predict_all(
-    model: Segmenter, model_path: Path, requests: Mapping[str, PredictionRequest], *, jobs: int, apart: bool
+    model: Segmenter, model_path: Path, requests: Mapping[str, PredictionRequest], *, jobs: int, on_cluster: bool
 ) -> None:
-    if jobs == 1 and not apart:
+    if jobs == 1 and not on_cluster:
         pipeline_scans(
             lambda name: load_request(model, requests[name]),
             lambda loaded: predict_request(model, loaded),

@@ -18,7 +18,7 @@ from gynbtnet.inference.prediction_request import PredictionRequest
 from gynbtnet.inference.preview import write_preview
 from gynbtnet.runtime.errors import BadInput
 
-LABELS, RTSTRUCT, SEG, PREVIEW = "labels.nii.gz", "RS.dcm", "SEG.dcm", "preview.png"
+LABELS_FILE, RTSTRUCT_FILE, SEG_FILE, PREVIEW_FILE = "labels.nii.gz", "RS.dcm", "SEG.dcm", "preview.png"
 _LOG = logging.getLogger(__name__)
 
 
@@ -93,17 +93,17 @@ def write_prediction_files(
 
     writers: dict[str, Callable[[Path], None]] = {}
     if "nifti" in request.outputs:
-        writers[LABELS] = lambda path: write_volume(segmentation.labels, path)
+        writers[LABELS_FILE] = lambda path: write_volume(segmentation.labels, path)
     if series is not None and "rtstruct" in request.outputs:
-        writers[RTSTRUCT] = rtstruct
+        writers[RTSTRUCT_FILE] = rtstruct
     if series is not None and "seg" in request.outputs and segmentation.labels.array.any():
-        writers[SEG] = seg
+        writers[SEG_FILE] = seg
     if request.settings.preview:
-        writers[PREVIEW] = preview
+        writers[PREVIEW_FILE] = preview
     reasons = {name: _write_independently(write, folder / name) for name, write in writers.items()}
     failed = {name: reason for name, reason in reasons.items() if reason}
-    if failed and not set(writers) - set(failed) - {PREVIEW}:
-        raise BadInput(f"No contours of {request.files.place} could be written. {' '.join(failed.values())}")
+    if failed and not set(writers) - set(failed) - {PREVIEW_FILE}:
+        raise BadInput(f"No contours of {request.files.path} could be written. {' '.join(failed.values())}")
     return WrittenFiles(tuple(name for name in writers if name not in failed), failed)
 
 

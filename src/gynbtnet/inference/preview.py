@@ -19,7 +19,7 @@ from gynbtnet.pictures.picture import render_picture
 from gynbtnet.runtime.atomic_files import atomic_write
 
 MOST_ROWS = 8
-"""Largest number of structures with a row of their own; a longer picture would not be read."""
+"""Largest number of rows, one per structure; nobody would read a longer picture."""
 
 _TEXT_INCHES = 2.6
 _LINE_INCHES = 0.21
@@ -47,10 +47,10 @@ def write_preview(
     """
     segmentation = prediction.segmentation
     view = make_view(scan, segmentation)
-    found = [structure for structure in prediction.structures if structure not in prediction.missing]
+    found = _found(prediction)
     width, row_height = overlay_size(view)
     width += _TEXT_INCHES
-    lines = _head(prediction, found, title, synthetic, columns=round(width * 13))
+    lines = _head(prediction, names, title, synthetic, columns=round(width * 13))
     heights = [_LINE_INCHES * (len(lines) + 1), *([row_height + _GAP_INCHES] * max(1, len(found[:MOST_ROWS])))]
     figure = Figure(figsize=(width, sum(heights)), facecolor="black")
     head, *rows = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
@@ -59,26 +59,35 @@ def write_preview(
         y = 1 - (number + 0.9) / (len(lines) + 1)
         head.text(0.01, y, line, color=shade, fontsize=11 if number else 14, va="center")
     if not found:
-        _draw_row(rows[0], view, names, ("nothing was found", "white"), ())
+        _draw_row(rows[0], view, names, ("No structure was found", "white"), ())
     for structure, row in zip(found, rows, strict=False):
         centre = _centre(segmentation.mask(structure), segmentation.labels.geometry)
-        heading = (structure, visible_colour(structure, names))
+        heading = (names.display_name(structure), visible_colour(structure, names))
         _draw_row(row, replace(view, point=centre), names, heading, _structure_lines(structure, prediction))
     with atomic_write(path) as partial:
         partial.write_bytes(render_picture(figure, title, _DPI).png)
 
 
+def _found(prediction: Prediction) -> list[str]:
+    """Return the structures that are not empty."""
+    return [structure for structure in prediction.structures if structure not in prediction.missing]
+
+
 def _head(
-    prediction: Prediction, found: Sequence[str], title: str, synthetic: bool, *, columns: int
+    prediction: Prediction, names: StructureNames, title: str, synthetic: bool, *, columns: int
 ) -> list[_TextLine]:
     """Return the lines above the rows."""
+    found = _found(prediction)
     texts = [(title, "white"), (NOTICE, "white")]
     texts += [(SYNTHETIC, _WARNING)] if synthetic else []
     texts += [(warning, _WARNING) for warning in prediction.warnings]
     if prediction.missing and found:
-        texts.append((f"Not found: {', '.join(prediction.missing)}.", _WARNING))
+        texts.append((f"Not found: {', '.join(map(names.display_name, prediction.missing))}.", _WARNING))
     if len(found) > MOST_ROWS:
-        rest = ", ".join(f"{name} {prediction.volumes_cm3[name]:.1f} cm³" for name in found[MOST_ROWS:])
+        rest = ", ".join(
+            f"{names.display_name(structure)} {prediction.volumes_cm3[structure]:.1f} cm³"
+            for structure in found[MOST_ROWS:]
+        )
         texts.append((f"And {len(found) - MOST_ROWS} more structures without a row: {rest}.", "white"))
     return [(line, shade) for text, shade in texts for line in textwrap.wrap(text, columns)]
 
@@ -88,9 +97,9 @@ def _structure_lines(structure: str, prediction: Prediction) -> list[_TextLine]:
     lines = [(f"{prediction.volumes_cm3[structure]:.1f} cm³", "white")]
     agreement = prediction.known_agreement(structure)
     if agreement is not None:
-        lines.append((f"agreement {agreement:.2f}", "white"))
+        lines.append((f"Agreement {agreement:.2f}", "white"))
     if predicted := prediction.predicted_dsc.get(structure):
-        lines.append((f"DSC {predicted.dsc:.2f}, {predicted.low:.2f} to {predicted.high:.2f}?", "white"))
+        lines.append((f"Predicted DSC {predicted.dsc:.2f} ({predicted.low:.2f}–{predicted.high:.2f})", "white"))
     if prediction.needs_review(structure):
         lines.append(("REVIEW", _WARNING))
     flags = [flag.sentence for flag in prediction.flags if flag.structure == structure]

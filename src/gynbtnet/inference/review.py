@@ -10,7 +10,7 @@ from gynbtnet.inference.quality.failure_flags import failure_flags
 from gynbtnet.inference.quality.postprocessing import postprocess
 from gynbtnet.inference.quality.structure_features import structure_features
 
-_NOTHING = "Nothing was found of any structure: the contours are empty."
+_NOTHING = "No structure was found: the contours are empty."
 
 
 def review_segmentation(model: Segmenter, result: SegmentationResult, settings: PredictionSettings) -> Prediction:
@@ -27,17 +27,19 @@ def review_segmentation(model: Segmenter, result: SegmentationResult, settings: 
     plan, quality = model.plan, model.quality
     segmentation = postprocess(result.segmentation, plan.postprocessing) if plan else result.segmentation
     features = structure_features(segmentation)
-    volumes = {one.structure: one.volume_cm3 for one in features}
+    volumes = {feature.structure: feature.volume_cm3 for feature in features}
     return Prediction(
         segmentation=segmentation,
         volumes_cm3=volumes,
         agreement=result.agreement,
         flags=failure_flags(segmentation, result.agreement, features, plan.volumes if plan else ()),
         predicted_dsc={
-            one.structure: quality.predict(one, result.agreement.get(one.structure, math.nan), result.tta_signature)
+            feature.structure: quality.predict(
+                feature, result.agreement.get(feature.structure, math.nan), result.tta_signature
+            )
             if quality
             else None
-            for one in features
+            for feature in features
         },
         review_dsc_threshold=settings.review_dsc_threshold,
         warnings=() if any(volumes.values()) else (_NOTHING,),

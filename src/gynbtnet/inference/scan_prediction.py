@@ -20,7 +20,13 @@ from gynbtnet.inference.manifest import (
     make_manifest,
 )
 from gynbtnet.inference.prediction import Prediction
-from gynbtnet.inference.prediction_files import LABELS, PREVIEW, RTSTRUCT, SEG, write_prediction_files
+from gynbtnet.inference.prediction_files import (
+    LABELS_FILE,
+    PREVIEW_FILE,
+    RTSTRUCT_FILE,
+    SEG_FILE,
+    write_prediction_files,
+)
 from gynbtnet.inference.prediction_request import PredictionRequest, check_separate
 from gynbtnet.inference.review import review_segmentation, rules_sha256
 from gynbtnet.inference.scans.scan_input import ScanInput, read_scan
@@ -95,17 +101,17 @@ def load_request(model: Segmenter, request: PredictionRequest) -> LoadedRequest:
         BadInput: If either check fails, see :func:`predict_scan`.
     """
     began = time.perf_counter()
-    check_separate(request.out, request.files.place)
+    check_separate(request.out, request.files.path)
     if request.files.series is None and {"rtstruct", "seg"}.intersection(request.outputs):
         raise BadInput(
-            f"{request.files.place} is no DICOM series, and an RTSTRUCT or SEG refers to the slices of one; ask for "
-            "nifti only, or give the DICOM folder of the scan."
+            f"{request.files.path} is not a DICOM series, which RTSTRUCT and SEG need; ask for nifti only, or give the "
+            "DICOM folder of the scan."
         )
     scan = read_scan(request.files, model.channels, request.repairs, check=request.check)
     if scan.series is not None and {"rtstruct", "seg"}.issuperset(request.outputs):
         scan.series.check_referable()  # otherwise there would be no file with contours
     for sentence in (*scan.notes, *scan.warnings):
-        console.print(f"{request.files.place}: {sentence}")
+        console.print(f"{request.files.path}: {sentence}")
     provenance = _provenance(model, scan, request)
     up_to_date = is_up_to_date(request.out, provenance)
     if not up_to_date:
@@ -185,10 +191,10 @@ def _provenance(model: Segmenter, scan: ScanInput, request: PredictionRequest) -
 def _check_out(request: PredictionRequest, sha256: str) -> None:
     """Check that nothing would be replaced except, with ``force``, an earlier prediction of the same scan."""
     out = request.out
-    ensure_replaceable(out, (LABELS, RTSTRUCT, SEG, PREVIEW, MANIFEST), MANIFEST)
+    ensure_replaceable(out, (LABELS_FILE, RTSTRUCT_FILE, SEG_FILE, PREVIEW_FILE, MANIFEST), MANIFEST)
     if existing_input_sha256(out) not in (None, sha256):
         raise BadInput(
-            f"{out} contains the prediction of another scan than {request.files.place}, or of an earlier version of "
+            f"{out} contains the prediction of another scan than {request.files.path}, or of an earlier version of "
             "it; give another output folder, or delete this one."
         )
     if (out / MANIFEST).is_file() and not request.force:

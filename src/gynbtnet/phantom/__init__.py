@@ -1,1 +1,42 @@
-"""A synthetic female pelvis after implant: the embedded default cohort, as cases and as DICOM RT."""
+"""Synthetic female pelves, with and without a brachytherapy implant, as cases and as DICOM RT or NIfTI cohorts.
+
+They allow every step to be tried and tested without patient data.
+"""
+
+from typing import TYPE_CHECKING
+
+from gynbtnet.runtime.public_names import lazy_names
+
+if TYPE_CHECKING:
+    from gynbtnet.phantom.anatomy.patient import draw_patient
+    from gynbtnet.phantom.case import PhantomCase, pelvic_geometry, phantom_case
+    from gynbtnet.phantom.clinic_export import write_clinic_fraction
+    from gynbtnet.phantom.cohorts import fraction_count, write_brachytherapy, write_organs, write_unlabelled
+    from gynbtnet.phantom.rendering.scene import STRUCTURES
+    from gynbtnet.phantom.settings import PhantomSettings
+
+__all__ = [
+    "STRUCTURES",
+    "PhantomCase",
+    "PhantomSettings",
+    "draw_patient",
+    "fraction_count",
+    "pelvic_geometry",
+    "phantom_case",
+    "write_brachytherapy",
+    "write_clinic_fraction",
+    "write_organs",
+    "write_unlabelled",
+]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "rendering.scene": ["STRUCTURES"],
+        "anatomy.patient": ["draw_patient"],
+        "case": ["PhantomCase", "pelvic_geometry", "phantom_case"],
+        "clinic_export": ["write_clinic_fraction"],
+        "cohorts": ["fraction_count", "write_brachytherapy", "write_organs", "write_unlabelled"],
+        "settings": ["PhantomSettings"],
+    },
+)

@@ -14,13 +14,13 @@ from gynbtnet.phantom.rendering.scene import STRUCTURES, build_scene
 
 @dataclass(frozen=True)
 class PhantomCase:
-    """A synthetic scan and the truth about it.
+    """A synthetic scan with its true contours and dose.
 
     Attributes:
         scan: HU, int16.
-        structures: the five structures, disjoint; voxels of the uterus that are target belong to the target.
-        organs: classes by TotalSegmentator's names.
-        dose: Gy, or none where nothing is implanted.
+        structures: The five structures, disjoint; voxels of the uterus that are target belong to the target.
+        organs: Classes with TotalSegmentator's names.
+        dose: Gy, or None without an implant.
     """
 
     scan: Volume
@@ -32,25 +32,41 @@ class PhantomCase:
 def pelvic_geometry(
     spacing: tuple[float, float, float],
     matrix: tuple[int, int, int],
-    moved: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    offset_mm: tuple[float, float, float] = (0.0, 0.0, 0.0),
 ) -> Geometry:
-    """A grid of ``matrix`` voxels (z, y, x) of ``spacing`` mm around the pelvis' middle, ``moved`` (x, y, z) mm."""
-    middle = np.asarray([0.0, 8.0, 22.0]) + moved
+    """Return a grid around the centre of the pelvis.
+
+    Args:
+        spacing: mm along (z, y, x).
+        matrix: Voxels along (z, y, x).
+        offset_mm: Displacement (x, y, z) from the centre.
+    """
+    centre = np.asarray([0.0, 8.0, 22.0]) + offset_mm
     extent = (np.asarray(matrix) - 1) * np.asarray(spacing)
-    return Geometry(matrix, spacing, tuple(middle - extent[::-1] / 2))
+    return Geometry(matrix, spacing, tuple(centre - extent[::-1] / 2))
 
 
 def phantom_case(
     seed: int, patient: int, fraction: int, geometry: Geometry, kind: Kind = "brachytherapy"
 ) -> PhantomCase:
-    """The synthetic case of a patient's fraction (both counted from 0): same numbers, same voxels, on any machine."""
-    who = draw_patient(seed, patient, kind)
-    when = draw_fraction(who, fraction)
-    scene = build_scene(who, when)
-    rendered = render(scene, who, when, geometry)
+    """Return the synthetic case of one fraction of one patient.
+
+    Equal arguments give equal voxels on any machine.
+
+    Args:
+        seed: Seed of the cohort.
+        patient: Number of the patient, from 0.
+        fraction: Number of the fraction, from 0.
+        geometry: Grid of the scan, along the patient's axes.
+        kind: Kind of the cohort. Only ``brachytherapy``, and half of ``unlabelled``, have an implant.
+    """
+    anatomy = draw_patient(seed, patient, kind)
+    state = draw_fraction(anatomy, fraction)
+    scene = build_scene(anatomy, state)
+    rendered = render(scene, anatomy, state, geometry)
     return PhantomCase(
         scan=Volume(rendered.scan, geometry),
         structures=Segmentation(Volume(rendered.structures, geometry), STRUCTURES),
         organs=Segmentation(Volume(rendered.organs, geometry), rendered.organ_names),
-        dose=None if scene.applicator is None else plan_dose(scene.applicator, scene.axis, geometry, when.setup),
+        dose=None if scene.applicator is None else plan_dose(scene.applicator, scene.axis, geometry, state.setup),
     )

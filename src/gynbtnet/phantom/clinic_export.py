@@ -1,4 +1,4 @@
-"""A phantom case as a clinic would export it: DICOM CT series, RTSTRUCT, RTDOSE."""
+"""Export of a phantom case as from a clinic: DICOM CT series, RTSTRUCT, RTDOSE."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -15,16 +15,16 @@ from gynbtnet.phantom.nifti_files import NOTE
 
 
 def write_clinic_scan(scan: Volume, folder: Path, *, patient_id: str, seed: int) -> None:
-    """Write a CT series without structures; ``seed`` makes its UIDs."""
+    """Write a CT series without structures; its UIDs depend on ``seed``."""
     write_ct_series(
         scan, folder, patient_id=patient_id, study_description=NOTE, series_description=f"{NOTE} CT", seed=seed
     )
 
 
 def write_clinic_fraction(case: PhantomCase, folder: Path, *, patient_id: str, fraction: int, seed: int) -> None:
-    """Write ``CT/``, ``RS.dcm`` and, where there is a dose, ``RD.dcm`` into ``folder``.
+    """Write ``CT/``, ``RS.dcm`` and, if the case has a dose, ``RD.dcm`` into ``folder``.
 
-    Who contours in this clinic names ROIs as they please: each patient's names are drawn from those our table knows.
+    ROI names vary as in a clinic: each patient's are drawn from the table of structure names.
     """
     ct = write_ct_series(
         case.scan,
@@ -38,7 +38,7 @@ def write_clinic_fraction(case: PhantomCase, folder: Path, *, patient_id: str, f
         case.structures,
         ct,
         folder / "RS.dcm",
-        names=_names_of_a_clinic(StructureNames.load(), patient_id),
+        names=_draw_roi_names(StructureNames.load(), patient_id),
         label="PHANTOM",
         description=f"{NOTE} structures",
         software_version="gynbtnet phantom",
@@ -47,7 +47,7 @@ def write_clinic_fraction(case: PhantomCase, folder: Path, *, patient_id: str, f
         write_rtdose(case.dose, ct, folder / "RD.dcm", description=f"{NOTE} dose")
 
 
-def _names_of_a_clinic(names: StructureNames, patient_id: str) -> StructureNames:
+def _draw_roi_names(names: StructureNames, patient_id: str) -> StructureNames:
     rng = np.random.default_rng(list(patient_id.encode()))
     entries = {}
     for structure, entry in names.entries.items():

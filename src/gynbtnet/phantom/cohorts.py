@@ -1,4 +1,4 @@
-"""Synthetic cohorts on disk: unlabelled scans, many organs, and brachytherapy by patient and fraction."""
+"""Synthetic cohorts on disk: unlabelled scans, scans with many organs, and brachytherapy fractions."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.progress import track
 
-Form = Literal["dicom", "nifti"]
+FileFormat = Literal["dicom", "nifti"]
 
 SPACING = (3.0, 3.0, 3.0)
 MATRIX = (64, 96, 128)
@@ -24,19 +24,20 @@ MATRIX = (64, 96, 128)
 
 README = """SYNTHETIC PHANTOM
 
-Every file below this folder was computed by gynbtnet's phantom. No patient was scanned and no dose was given:
-the pictures show no real anatomy and are fit for trying software only.
+Every file in this folder was computed by gynbtnet's phantom. No patient was scanned and no dose was given:
+the images show no real anatomy and are suitable only for trying software.
 
 kind: {kind}
 layout: {layout}
-The settings that made it stand in phantom.json.
+The settings are in phantom.json.
 """
 
 
-def fractions_of(patient: int, fractions: int | Literal["4-5"]) -> int:
-    """How many fractions patient number ``patient`` has: as given, or every sixth 4 and the others 5.
+def fraction_count(patient: int, fractions: int | Literal["4-5"]) -> int:
+    """Return the number of fractions of patient number ``patient``, from 0.
 
-    With "4-5" thirty patients have 145 fractions, the size of the paper's cohort.
+    It is ``fractions``, or with "4-5" 4 for every sixth patient and 5 for the others. Thirty patients then have 145
+    fractions, the size of the paper's cohort.
     """
     if fractions == "4-5":
         return 4 if patient % 6 == 5 else 5
@@ -51,29 +52,37 @@ def write_brachytherapy(
     spacing: tuple[float, float, float] = SPACING,
     matrix: tuple[int, int, int] = MATRIX,
     seed: int = 0,
-    form: Form = "dicom",
+    file_format: FileFormat = "dicom",
 ) -> int:
-    """Write post-implant scans with structures and dose, ``PHANTOM-001/fraction-1/…``; returns the number of cases.
+    """Write post-implant scans with structures and dose, ``PHANTOM-001/fraction-1/…``.
 
     Args:
-        out: folder to write; a case that stands there is left as it is, so that a broken run goes on.
-        patients: how many.
-        fractions: of each patient, or "4-5".
+        out: Output folder. Existing cases are kept, so that an interrupted run continues.
+        patients: Number of patients.
+        fractions: Fractions per patient, or "4-5".
         spacing: mm along (z, y, x).
-        matrix: voxels along (z, y, x).
-        seed: the same seed writes the same cohort.
-        form: "dicom" as a clinic exports it (CT series, RTSTRUCT, RTDOSE), or "nifti".
+        matrix: Voxels along (z, y, x).
+        seed: Random seed; equal seeds give equal cohorts.
+        file_format: "dicom" as a clinic exports it (CT series, RTSTRUCT, RTDOSE), or "nifti".
+
+    Returns:
+        The number of cases.
+
+    Raises:
+        BadInput: If a setting is out of range, or the folder has a phantom with other settings.
     """
     if patients < 1 or (fractions != "4-5" and int(fractions) < 1):
-        raise BadInput(f"{patients} patients with {fractions} fractions make no cohort; expected at least 1 of both.")
+        raise BadInput(
+            f"A cohort needs at least 1 patient and 1 fraction, not {patients} patients with {fractions} fractions."
+        )
     layout = {
         "dicom": "<patient>/<fraction>/CT/*.dcm, RS.dcm (structures), RD.dcm (dose)",
         "nifti": "<patient>/<fraction>/ct.nii.gz, labels.nii.gz, dose.nii.gz (Gy); labels: "
         + ", ".join(f"{label} {name}" for label, name in enumerate(STRUCTURES, start=1)),
-    }[form]
-    _begin(out, "brachytherapy", layout, spacing, matrix, seed)
+    }[file_format]
+    _start_cohort(out, "brachytherapy", layout, spacing, matrix, seed)
     geometry = pelvic_geometry(spacing, matrix)
-    cases = [(p, f) for p in range(patients) for f in range(fractions_of(p, fractions))]
+    cases = [(p, f) for p in range(patients) for f in range(fraction_count(p, fractions))]
     for patient, fraction in track(cases, "Phantom: brachytherapy"):
         patient_id, number = f"PHANTOM-{patient + 1:03d}", fraction + 1
         folder = Path(out) / patient_id / f"fraction-{number}"
@@ -82,7 +91,7 @@ def write_brachytherapy(
         case = phantom_case(seed, patient, fraction, geometry)
         with atomic_write(folder) as partial:
             partial.mkdir()
-            if form == "dicom":
+            if file_format == "dicom":
                 write_clinic_fraction(case, partial, patient_id=patient_id, fraction=number, seed=seed)
             else:
                 write_nifti_fraction(case, partial)
@@ -99,14 +108,21 @@ def write_organs(
 ) -> int:
     """Write scans without implant in the layout of TotalSegmentator v1, ``s0000/ct.nii.gz`` and ``segmentations/``.
 
-    Each scan is of another woman, none of them in the other cohorts; returns the number of scans.
+    Each scan shows a different woman, and none of them is in the other cohorts. The arguments are those of
+    :func:`write_brachytherapy`; ``scans`` is the number of scans.
+
+    Returns:
+        The number of scans.
+
+    Raises:
+        BadInput: If a setting is out of range, or the folder has a phantom with other settings.
     """
     layout = "TotalSegmentator v1, sXXXX/ct.nii.gz and sXXXX/segmentations/<class>.nii.gz"
-    _begin(out, "organs", layout, spacing, matrix, seed)
+    _start_cohort(out, "organs", layout, spacing, matrix, seed)
     for number in track(range(scans), "Phantom: organs"):
         folder = Path(out) / f"s{number:04d}"
         if not folder.exists():
-            case = phantom_case(seed, number, 0, _other_view(spacing, matrix, (seed, 1, number)), "organs")
+            case = phantom_case(seed, number, 0, _vary_view(spacing, matrix, (seed, 1, number)), "organs")
             with atomic_write(folder) as partial:
                 write_organ_case(case, partial)
     return scans
@@ -119,19 +135,30 @@ def write_unlabelled(
     spacing: tuple[float, float, float] = SPACING,
     matrix: tuple[int, int, int] = MATRIX,
     seed: int = 0,
-    form: Form | Literal["mixed"] = "mixed",
+    file_format: FileFormat | Literal["mixed"] = "mixed",
 ) -> int:
-    """Write scans without labels, about half with an implant, in different fields of view; returns their number.
+    """Write scans without labels, about half of them with an implant, in different fields of view.
 
     Args:
-        form: "mixed" makes every other one a DICOM series (``scan-0001/``) and the rest NIfTI (``scan-0002.nii.gz``).
+        out: Output folder. Existing scans are kept, so that an interrupted run continues.
+        scans: Number of scans.
+        spacing: mm along (z, y, x).
+        matrix: Voxels along (z, y, x).
+        seed: Random seed; equal seeds give equal cohorts.
+        file_format: "mixed" alternates between DICOM series (``scan-0001/``) and NIfTI (``scan-0002.nii.gz``).
+
+    Returns:
+        The number of scans.
+
+    Raises:
+        BadInput: If a setting is out of range, or the folder has a phantom with other settings.
     """
-    _begin(out, "unlabelled", "scan-XXXX/*.dcm (CT series) or scan-XXXX.nii.gz", spacing, matrix, seed)
+    _start_cohort(out, "unlabelled", "scan-XXXX/*.dcm (CT series) or scan-XXXX.nii.gz", spacing, matrix, seed)
     for number in track(range(scans), "Phantom: unlabelled"):
-        dicom = form == "dicom" or (form == "mixed" and number % 2 == 0)
+        dicom = file_format == "dicom" or (file_format == "mixed" and number % 2 == 0)
         path = Path(out) / f"scan-{number + 1:04d}{'' if dicom else '.nii.gz'}"
         if not path.exists():
-            case = phantom_case(seed, number, 0, _other_view(spacing, matrix, (seed, 0, number)), "unlabelled")
+            case = phantom_case(seed, number, 0, _vary_view(spacing, matrix, (seed, 0, number)), "unlabelled")
             if dicom:
                 write_clinic_scan(case.scan, path, patient_id=f"PHANTOM-U{number + 1:04d}", seed=seed)
             else:
@@ -139,29 +166,29 @@ def write_unlabelled(
     return scans
 
 
-def _other_view(
+def _vary_view(
     spacing: tuple[float, float, float], matrix: tuple[int, int, int], identity: tuple[int, ...]
 ) -> Geometry:
-    """Another field of view: up to a quarter smaller, moved along the body, slices up to a third thicker."""
+    """Return a different field of view: up to a quarter smaller, shifted, with slices up to a third thicker."""
     rng = np.random.default_rng((*identity, 901))
     sizes = tuple(max(2, round(n * f)) for n, f in zip(matrix, rng.uniform([0.75, 0.85, 0.85], 1.0), strict=True))
     thickness = spacing[0] * rng.uniform(1.0, 1.35)
-    moved = (rng.uniform(-12, 12), rng.uniform(-8, 8), rng.uniform(-25, 35))
-    return pelvic_geometry((round(thickness, 2), *spacing[1:]), sizes, moved)
+    offset_mm = (rng.uniform(-12, 12), rng.uniform(-8, 8), rng.uniform(-25, 35))
+    return pelvic_geometry((round(thickness, 2), *spacing[1:]), sizes, offset_mm)
 
 
-def _begin(
+def _start_cohort(
     out: Path, kind: Kind, layout: str, spacing: tuple[float, float, float], matrix: tuple[int, int, int], seed: int
 ) -> None:
-    """Write README.txt and phantom.json, or find that this folder was begun with the same settings.
+    """Write README.txt and phantom.json, unless the folder already has them with the same settings.
 
     Raises:
-        BadInput: where the settings can't be met, or others made what is there.
+        BadInput: If a setting is out of range, or the folder has a phantom with other settings.
     """
     if min(matrix) < 8 or min(spacing) <= 0 or seed < 0:
         raise BadInput(
-            f"A phantom of {matrix} voxels of {spacing} mm with seed {seed} can't be made; expected at least 8 voxels "
-            "and a positive spacing along z, y and x, and a seed of at least 0."
+            f"A phantom of {matrix} voxels of {spacing} mm with seed {seed} can't be made. Expected are at least 8 "
+            "voxels and a positive spacing along z, y and x, and a seed of at least 0."
         )
     settings = {
         "synthetic": True,
@@ -171,14 +198,14 @@ def _begin(
         "seed": seed,
         "layout": layout,
     }
-    made = Path(out) / "phantom.json"
-    if made.is_file():
-        if json.loads(made.read_text()) != settings:
+    record = Path(out) / "phantom.json"
+    if record.is_file():
+        if json.loads(record.read_text()) != settings:
             raise BadInput(
-                f"{out} holds a phantom of other settings ({made.name} says which); choose another folder or delete it."
+                f"{out} has a phantom with other settings, see {record.name}; choose another folder or delete it."
             )
         return
     with atomic_write(Path(out) / "README.txt") as partial:
         partial.write_text(README.format(kind=kind, layout=layout))
-    with atomic_write(made) as partial:
+    with atomic_write(record) as partial:
         partial.write_text(json.dumps(settings, indent=2) + "\n")

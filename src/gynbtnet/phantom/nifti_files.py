@@ -1,4 +1,4 @@
-"""Phantom cases as NIfTI files, each of which says in its header that it is synthetic."""
+"""Phantom cases as NIfTI files, whose headers note that they are synthetic."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ NOTE = "SYNTHETIC PHANTOM"
 
 
 def write_synthetic(volume: Volume, path: Path) -> None:
-    """Write ``volume`` whole, with the note in the header's ``descrip``."""
+    """Write ``volume`` atomically, with the note in the header's ``descrip``."""
     image = to_sitk(volume)
     image.SetMetaData("ITK_FileNotes", NOTE)
     with atomic_write(Path(path)) as partial:
@@ -22,7 +22,7 @@ def write_synthetic(volume: Volume, path: Path) -> None:
 
 
 def write_nifti_fraction(case: PhantomCase, folder: Path) -> None:
-    """Write ``ct.nii.gz``, ``labels.nii.gz`` and, where there is a dose, ``dose.nii.gz`` (Gy)."""
+    """Write ``ct.nii.gz``, ``labels.nii.gz`` and, if the case has a dose, ``dose.nii.gz`` (Gy)."""
     write_synthetic(case.scan, folder / "ct.nii.gz")
     write_synthetic(case.structures.labels, folder / "labels.nii.gz")
     if case.dose is not None:
@@ -30,7 +30,7 @@ def write_nifti_fraction(case: PhantomCase, folder: Path) -> None:
 
 
 def write_organ_case(case: PhantomCase, folder: Path) -> None:
-    """Write TotalSegmentator's layout; a class outside the field of view is an empty mask, as it is there."""
+    """Write TotalSegmentator's layout; as there, a class outside the field of view has an empty mask."""
     write_synthetic(case.scan, folder / "ct.nii.gz")
     for organ in case.organs.structures:
         mask = Volume(case.organs.mask(organ).astype(np.uint8), case.organs.labels.geometry)

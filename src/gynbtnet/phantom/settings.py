@@ -1,4 +1,4 @@
-"""Which phantom stands for patients in an experiment."""
+"""Settings of the synthetic cohorts of an experiment."""
 
 from typing import Literal
 
@@ -12,7 +12,9 @@ class PhantomSettings(Settings):
     """Synthetic cohorts for the three stages, as ``gynbtnet phantom`` writes them. Sections are the paper's."""
 
     patients: int = Field(30, ge=1, description="Brachytherapy patients, 2.2.3.")
-    fractions: int | Literal["4-5"] = Field("4-5", description="Of each patient; 4-5 makes 145 of thirty, 2.2.3.")
+    fractions: int | Literal["4-5"] = Field(
+        "4-5", description="Fractions per patient; with 4-5 thirty patients have 145, 2.2.3."
+    )
     unlabelled: int = Field(24, ge=0, description="Scans without contours for stage 1; the paper has 6,157.")
     organs: int = Field(12, ge=1, description="Scans with many organs for stage 2; the paper has 1,204.")
     spacing: tuple[float, float, float] = Field(SPACING, description="mm along z, y, x.")

@@ -1,4 +1,4 @@
-"""Which cells of a batch the network sees, and where each packed voxel finds its neighbours."""
+"""Active mask cells of a batch, and the index tables of neighbouring voxels."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -12,23 +12,24 @@ from gynbtnet.runtime.errors import BadInput
 
 
 class ActiveBlocks:
-    """The active mask cells of one batch, as a value that every sparse layer is handed.
+    """Active mask cells of one batch, an argument of every sparse layer.
 
-    A mask cell covers a *block* of voxels, smaller at each coarser level. Only active blocks are stored: N of them,
-    ordered by sample and then by (z, y, x), each as the rows of its V voxels in (z, y, x) order. Row N·V stands for
-    "nothing there": a masked neighbour, or one outside the volume. Index tables are built once for a block shape and
-    shared by all layers that ask for them.
+    A mask cell covers a *block* of voxels, which is smaller at each coarser level. Only the N active blocks are stored,
+    ordered by sample and then by (z, y, x). Each is stored as the rows of its V voxels in (z, y, x) order. Row N·V
+    represents a missing neighbour: masked, or outside the volume. Index tables are built once per block shape and
+    shared by all layers that need them.
 
     Args:
-        mask: bool (B, gz, gy, gx), true where a cell is active.
+        mask: Boolean (B, gz, gy, gx), true for active cells.
 
     Attributes:
-        mask: the same.
-        cells: (N,) the active cells' numbers among the B·gz·gy·gx of the batch, ascending.
-        counts: active cells of each sample; they may differ.
+        mask: The mask.
+        cells: (N,), ascending indices of the active cells among the B·gz·gy·gx cells of the batch.
+        counts: Number of active cells of each sample; they may differ.
 
     Raises:
-        BadInput: where a sample has no active cell.
+        BadInput: If a sample has no active cell.
+        ValueError: If the mask has another type or number of axes.
     """
 
     def __init__(self, mask: Tensor) -> None:
@@ -48,10 +49,10 @@ class ActiveBlocks:
     def __len__(self) -> int:
         return len(self.cells)
 
-    def joined(self) -> "ActiveBlocks":
-        """Where nothing is masked, the fewest cells, which have the least halo; else these blocks themselves.
+    def merged(self) -> "ActiveBlocks":
+        """Return few large blocks, with little halo, if nothing is masked; otherwise these blocks.
 
-        An axis keeps two cells where it divides into two: halves of a sample are convolved faster than the whole.
+        An axis keeps two cells if it is divisible by two: halves of a sample are convolved faster than the whole.
         """
         if not self.mask.all():
             return self
@@ -63,12 +64,12 @@ class ActiveBlocks:
         return tuple(self.mask.shape[1:])  # type: ignore[return-value]
 
     @cached_property
-    def places(self) -> tuple[Tensor, ...]:
-        """Sample, z, y and x of every active cell: four times int64 (N,)."""
+    def positions(self) -> tuple[Tensor, ...]:
+        """Sample, z, y and x index of every active cell: four tensors int64 (N,)."""
         return self.mask.nonzero(as_tuple=True)
 
     def tiles(self, block: Triple, low: tuple[int, ...], high: tuple[int, ...]) -> Tensor:
-        """Rows of every block and its halo of ``low`` and ``high`` voxels: int32 (N, low + block + high …)."""
+        """Return the rows of each block and its halo of ``low`` and ``high`` voxels: int32 (N, low + block + high)."""
         key = (block, low, high)
         if key not in self._tiles:
             self._tiles[key] = self._rows_at(
@@ -77,53 +78,53 @@ class ActiveBlocks:
         return self._tiles[key]
 
     def pairs(self, block: Triple, stride: tuple[int, ...]) -> list[tuple[Tensor, Tensor]]:
-        """Int32 (output rows, input rows) that meet in each of the 27 taps of a 3×3×3 convolution, in weight order."""
+        """Return int32 (output rows, input rows) for each of the 27 taps of a 3×3×3 convolution, in weight order."""
         key = (block, stride)
         if key not in self._pairs:
             self._pairs[key] = [
-                self._meeting(block, stride, (z, y, x)) for z in (-1, 0, 1) for y in (-1, 0, 1) for x in (-1, 0, 1)
+                self._pairs_at(block, stride, (z, y, x)) for z in (-1, 0, 1) for y in (-1, 0, 1) for x in (-1, 0, 1)
             ]
         return self._pairs[key]
 
-    def _meeting(self, block: Triple, stride: tuple[int, ...], shift: Triple) -> tuple[Tensor, Tensor]:
-        along = [range(by, n + by, step) for n, step, by in zip(block, stride, shift, strict=True)]
-        reads = self._rows_at(block, along).flatten()
-        outputs = (reads < len(self) * prod(block)).nonzero().squeeze(1)
-        return outputs.int(), reads[outputs]
+    def _pairs_at(self, block: Triple, stride: tuple[int, ...], shift: Triple) -> tuple[Tensor, Tensor]:
+        coordinates = [range(by, n + by, step) for n, step, by in zip(block, stride, shift, strict=True)]
+        inputs = self._rows_at(block, coordinates).flatten()
+        outputs = (inputs < len(self) * prod(block)).nonzero().squeeze(1)
+        return outputs.int(), inputs[outputs]
 
     def _rows_at(self, block: Triple, coordinates: Sequence[range]) -> Tensor:
-        """Rows of the voxels at ``coordinates`` along (z, y, x), counted from each block's first voxel.
+        """Return the rows of the voxels at ``coordinates`` (z, y, x), relative to each block's first voxel.
 
-        A coordinate lies in the block or in one of its 26 neighbours: -n ≤ coordinate < 2n.
+        A coordinate is in the block or in one of its 26 neighbours: -n ≤ coordinate < 2n.
         """
         neighbour = torch.zeros(1, 1, 1, dtype=torch.int64)
         voxel = torch.zeros(1, 1, 1, dtype=torch.int64)
-        for axis, (along, n) in enumerate(zip(coordinates, block, strict=True)):
+        for axis, (offsets, n) in enumerate(zip(coordinates, block, strict=True)):
             shape = [-1 if axis == other else 1 for other in range(3)]
-            at = torch.tensor(along).view(shape)
-            neighbour = 3 * neighbour + at.div(n, rounding_mode="floor") + 1
-            voxel = n * voxel + at.remainder(n)
+            offset = torch.tensor(offsets).view(shape)
+            neighbour = 3 * neighbour + offset.div(n, rounding_mode="floor") + 1
+            voxel = n * voxel + offset.remainder(n)
         device = self.mask.device
         rows = self._neighbours[:, neighbour.to(device)] * prod(block) + voxel.to(device)
         return rows.clamp_(max=len(self) * prod(block)).int()
 
     @cached_property
     def _neighbours(self) -> Tensor:
-        """The 27 blocks around each block, itself in the middle: int64 (N, 27), N where there is none."""
+        """Indices of the 27 blocks around each block, itself in the middle: int64 (N, 27); N for a missing block."""
         batch, *grid = self.mask.shape
-        around = self.mask.new_full((batch, *(n + 2 for n in grid)), len(self), dtype=torch.int64)
-        around[:, 1:-1, 1:-1, 1:-1][self.mask] = torch.arange(len(self), device=self.mask.device)
-        windows = around.unfold(1, 3, 1).unfold(2, 3, 1).unfold(3, 3, 1)
+        padded = self.mask.new_full((batch, *(n + 2 for n in grid)), len(self), dtype=torch.int64)
+        padded[:, 1:-1, 1:-1, 1:-1][self.mask] = torch.arange(len(self), device=self.mask.device)
+        windows = padded.unfold(1, 3, 1).unfold(2, 3, 1).unfold(3, 3, 1)
         return windows[self.mask].flatten(1)
 
 
 def divide_exactly(sizes: Sequence[int], by: Sequence[int]) -> Triple:
-    """Sizes along (z, y, x), each divided by another.
+    """Return sizes along (z, y, x), each divided by the one of ``by``.
 
     Raises:
-        ValueError: where one doesn't divide.
+        ValueError: If a size is not divisible.
     """
     if any(n % d for n, d in zip(sizes, by, strict=True)):
-        raise ValueError(f"{tuple(sizes)} doesn't divide by {tuple(by)}")
+        raise ValueError(f"{tuple(sizes)} is not divisible by {tuple(by)}")
     z, y, x = (n // d for n, d in zip(sizes, by, strict=True))
     return z, y, x

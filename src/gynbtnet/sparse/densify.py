@@ -1,4 +1,4 @@
-"""From packed features to what a dense decoder reads."""
+"""Dense feature maps for the decoder, made of packed features and mask tokens."""
 
 import torch
 from torch import Tensor, nn
@@ -9,10 +9,16 @@ from gynbtnet.sparse.packed import Packed, unpack
 
 
 class Densify(nn.Module):
-    """Normalise the active voxels, put a learned token into the masked ones, project to the decoder's width.
+    """Norm of the active voxels, a learned token for the masked ones, and a projection to the decoder's width.
 
-    As SparK does (Tian et al. 2023, section 3.2): a 1×1×1 projection at the deepest level, or none where the widths
-    match; 3×3×3 at the others, where it mixes tokens and features.
+    The projection is that of SparK (Tian et al. 2023, section 3.2). At the deepest level it is 1×1×1, or the identity
+    if the widths are equal. At the other levels it is 3×3×3 and mixes tokens and features.
+
+    Args:
+        channels: Channels of the encoder's level.
+        width: Channels of the decoder's level.
+        deepest: If true, this is the deepest level.
+        norm: Kind of the norm.
     """
 
     def __init__(self, channels: int, width: int, *, deepest: bool, norm: NormKind = "instance") -> None:
@@ -26,9 +32,9 @@ class Densify(nn.Module):
             self.projection = nn.Conv3d(channels, width, 3, padding=1)
 
     def forward(self, packed: Packed) -> Tensor:
-        """Packed features → (B, width, D, H, W)."""
+        """Compute (B, width, D, H, W) from packed features."""
         return self.projection(self.filled(packed))  # type: ignore[no-any-return]
 
     def filled(self, packed: Packed) -> Tensor:
-        """Packed features → (B, C, D, H, W), normalised, with the token in masked voxels; not yet projected."""
+        """Return normalised features (B, C, D, H, W) with the token in masked voxels, before the projection."""
         return unpack(normalise(packed, self.norm), self.mask_token)

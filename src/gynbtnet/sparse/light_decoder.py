@@ -1,4 +1,4 @@
-"""The small dense decoder of masked pretraining, thrown away afterwards."""
+"""Small dense decoder of masked pretraining, which is discarded afterwards."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -13,9 +13,15 @@ from gynbtnet.networks.blocks import upsample
 
 
 class LightDecoder(nn.Module):
-    """Upsample, add the level's densified features, convolve once; 1×1×1 to the image at the end.
+    """A decoder with one convolution per level.
 
-    The 1×1×1 projection between two widths stands before the upsampling, which gives the same at an eighth of the cost.
+    Each level projects the map below by a 1×1×1 convolution, upsamples it, adds the encoder's dense features and
+    convolves once. Projecting before upsampling gives the same result at an eighth of the cost. A last 1×1×1
+    convolution returns the image.
+
+    Args:
+        widths: Channels of each level, fine to coarse.
+        outputs: Channels of the image.
     """
 
     def __init__(self, widths: Sequence[int], outputs: int) -> None:
@@ -28,12 +34,12 @@ class LightDecoder(nn.Module):
 
     @property
     def conv_norm_pairs(self) -> tuple[tuple[nn.Conv3d, nn.Module], ...]:
-        """Each convolution with the norm that reads its result."""
+        """Each convolution with the norm that its output goes into."""
         pairs = zip(self.convolutions, self.norms, strict=True)
         return tuple((cast("nn.Conv3d", convolution), norm) for convolution, norm in pairs)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """Dense features of every level, fine to coarse → (B, outputs, D, H, W)."""
+        """Compute (B, outputs, D, H, W) from dense features of every level, fine to coarse."""
         *skips, x = features
         levels = zip(self.projections, self.convolutions, self.norms, reversed(skips), strict=True)
         for projection, convolution, norm, skip in levels:
@@ -43,7 +49,7 @@ class LightDecoder(nn.Module):
 
 
 def _instance_norm(x: Tensor, norm: nn.InstanceNorm3d) -> Tensor:
-    """Sample by sample through the batch norm, which, unlike torch's instance norm, keeps memory channels last."""
+    """Normalise each sample by the batch norm, which keeps memory channels last; torch's instance norm does not."""
     samples = [
         torch.batch_norm(x[i : i + 1], norm.weight, norm.bias, None, None, True, 0.0, norm.eps, cudnn.enabled)
         for i in range(len(x))

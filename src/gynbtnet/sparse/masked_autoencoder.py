@@ -1,4 +1,4 @@
-"""The network of stage 1: it sees some cells of a scan and reconstructs the others."""
+"""Network of stage 1, which reads some cells of a scan and reconstructs the others."""
 
 from typing import Literal, cast
 
@@ -16,23 +16,26 @@ from gynbtnet.sparse.unet_decoder import UNetDecoder
 
 DecoderKind = Literal["light", "unet"]
 
-NARROWEST = 16
-"""Convolutions with fewer channels are slow on a CPU."""
+MIN_WIDTH = 16
+"""Smallest width of the light decoder; convolutions with fewer channels are slow on a CPU."""
 
 
 class MaskedAutoencoder(nn.Module):
-    """GynBTNet's encoder on active blocks, densified at every level, and a dense decoder.
+    """GynBTNet's encoder on active blocks, dense maps of its features, and a dense decoder.
 
-    The encoder's names in the ``state_dict`` are those of ``GynBTNet``: ``encoder.…``.
+    The encoder's parameters have their names in ``GynBTNet``: ``encoder.…``.
 
     Args:
-        preset: a name in ``PRESETS``, or a preset of your own.
-        in_channels: channels of the image, 1 for CT.
-        strides: one a level, a number or (z, y, x); the preset's where None.
-        norm: the norm of encoder and densify; the paper names both.
-        decoder: ``light``, or ``unet`` for that of the segmentation network.
-        recompute: keep only each encoder block's output and compute the rest again for the gradients: less memory, more
-            time.
+        preset: A name in ``PRESETS``, or a preset.
+        in_channels: Channels of the image, 1 for CT.
+        strides: One stride per level, a number or (z, y, x). None: the preset's strides.
+        norm: Kind of the norms in encoder and densify; the paper mentions both kinds.
+        decoder: ``light``, or ``unet`` for the segmentation network's decoder.
+        activation_checkpointing: If true, only each encoder block's output is stored for the gradients, and the rest is
+            recomputed: less memory, more time.
+
+    Raises:
+        BadInput: If no preset has the given name.
     """
 
     def __init__(
@@ -43,15 +46,15 @@ class MaskedAutoencoder(nn.Module):
         strides: Strides | None = None,
         norm: NormKind = "instance",
         decoder: DecoderKind = "light",
-        recompute: bool = False,
+        activation_checkpointing: bool = False,
     ) -> None:
         super().__init__()
-        self.recompute = recompute
+        self.activation_checkpointing = activation_checkpointing
         size = find_preset(preset)
         self.encoder = Encoder(size, in_channels, strides, norm)
-        _lay_out_by_tap(self.encoder)
+        _use_channels_last(self.encoder)
         light = decoder == "light"
-        widths = [max(channels // 4, NARROWEST) if light else channels for channels in size.channels]
+        widths = [max(channels // 4, MIN_WIDTH) if light else channels for channels in size.channels]
         deepest = len(widths) - 1
         self.densify = nn.ModuleList(
             Densify(channels, width, deepest=level == deepest, norm=norm)
@@ -60,30 +63,37 @@ class MaskedAutoencoder(nn.Module):
         self.decoder = LightDecoder(widths, in_channels) if light else UNetDecoder(size, in_channels)
 
     def forward(self, image: Tensor, active: ActiveBlocks) -> Tensor:
-        """The reconstruction (B, in_channels, D, H, W) of an image of that shape; its masked voxels are never read.
+        """Reconstruct an image.
+
+        Args:
+            image: (B, in_channels, D, H, W). Masked voxels are never read.
+            active: Cells that are not masked.
+
+        Returns:
+            The reconstruction, (B, in_channels, D, H, W).
 
         Raises:
-            ValueError: where the image doesn't divide into mask cells, or a cell by the encoder's total stride.
+            ValueError: If the image is not divisible into mask cells, or a cell by the encoder's total stride.
         """
-        return self._reconstructed(self._seen(image, active))
+        return self._decode(self._encode(image, active))
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def _seen(self, image: Tensor, active: ActiveBlocks) -> list[Tensor]:
-        """Dense features of every level, fine to coarse, before their projection.
+    def _encode(self, image: Tensor, active: ActiveBlocks) -> list[Tensor]:
+        """Return dense features of every level, fine to coarse, before their projection.
 
-        Outside the graph that torch.compile builds: its index tables depend on the values of the mask.
+        This is not part of the graph that torch.compile builds, because index tables depend on the mask's values.
         """
-        packed = sparse_encode(self.encoder, image, active, recompute=self.recompute)
-        return [cast("Densify", level).filled(features) for level, features in zip(self.densify, packed, strict=True)]
+        packed = sparse_encode(self.encoder, image, active, activation_checkpointing=self.activation_checkpointing)
+        return [cast("Densify", level).filled(values) for level, values in zip(self.densify, packed, strict=True)]
 
-    def _reconstructed(self, seen: list[Tensor]) -> Tensor:
+    def _decode(self, features: list[Tensor]) -> Tensor:
         return self.decoder(  # type: ignore[no-any-return]
-            [cast("Densify", level).projection(features) for level, features in zip(self.densify, seen, strict=True)]
+            [cast("Densify", level).projection(values) for level, values in zip(self.densify, features, strict=True)]
         )
 
 
-def _lay_out_by_tap(encoder: Encoder) -> None:
-    """Lay the 3×3×3 weights channels last: the sparse convolutions read and write them tap by tap as they lie."""
+def _use_channels_last(encoder: Encoder) -> None:
+    """Store the 3×3×3 weights channels last, in which the sparse convolutions read and write them tap by tap."""
     for module in encoder.modules():
         if isinstance(module, nn.Conv3d) and module.kernel_size == (3, 3, 3):
             module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last_3d)

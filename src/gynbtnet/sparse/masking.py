@@ -1,4 +1,4 @@
-"""Which mask cells the network sees, drawn at random."""
+"""Random masks for masked pretraining."""
 
 import torch
 
@@ -8,16 +8,19 @@ from gynbtnet.sparse.active_blocks import ActiveBlocks
 
 
 def draw_active_blocks(batch: int, grid: Triple, ratio: float, generator: torch.Generator) -> ActiveBlocks:
-    """Mask exactly round(ratio × cells) cells of every sample, each choice of cells as likely as any other.
+    """Mask exactly round(ratio × cells) randomly chosen cells of every sample; all choices are equally likely.
 
     Args:
-        batch: samples.
-        grid: mask cells along (z, y, x); ``Encoder.deepest_grid`` of the patch.
-        ratio: share of cells to mask, at least 0 and below 1; the paper's is 0.6.
-        generator: draws the cells, on its own device.
+        batch: Number of samples.
+        grid: Mask cells along (z, y, x); ``Encoder.deepest_grid`` of the patch.
+        ratio: Share of cells to mask, at least 0 and below 1. The paper uses 0.6.
+        generator: Random generator. The mask is on its device.
+
+    Returns:
+        The cells that are not masked.
 
     Raises:
-        BadInput: where ``ratio`` is out of range or leaves no cell active.
+        BadInput: If ``ratio`` is out of range or leaves no cell active.
     """
     cells = grid[0] * grid[1] * grid[2]
     masked = round(ratio * cells)

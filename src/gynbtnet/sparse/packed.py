@@ -1,4 +1,4 @@
-"""Feature maps that hold active blocks only."""
+"""Feature maps that contain active blocks only."""
 
 from dataclasses import dataclass
 from math import prod
@@ -15,13 +15,13 @@ from gynbtnet.sparse.active_blocks import ActiveBlocks, divide_exactly
 
 @dataclass(frozen=True)
 class Packed:
-    """The active voxels of a feature map.
+    """Active voxels of a feature map.
 
     Attributes:
-        padded: (N·V + 1, C), one row a voxel: the N active blocks in order, the V voxels of each in (z, y, x) order;
-            the last row is "nothing there" and holds zeros, so that gathering a neighbour needs no copy of the rest.
-        block: voxels of one block along (z, y, x); their product is V.
-        active: which blocks these are.
+        padded: (N·V + 1, C), one row per voxel: the N active blocks in order, the V voxels of each in (z, y, x) order.
+            The last row contains zeros. It is the neighbour of voxels that have none, and gathering it needs no copy.
+        block: Voxels of one block along (z, y, x); their product is V.
+        active: The active blocks.
     """
 
     padded: Tensor
@@ -30,29 +30,29 @@ class Packed:
 
     @property
     def rows(self) -> Tensor:
-        """The (N·V, C) voxels themselves."""
+        """Features of the voxels, (N·V, C), without the last row."""
         return self.padded[:-1]
 
     @staticmethod
-    def of(rows: Tensor, block: Triple, active: ActiveBlocks) -> "Packed":
-        """Rows (N·V, C), copied to stand before a row of zeros."""
+    def from_rows(rows: Tensor, block: Triple, active: ActiveBlocks) -> "Packed":
+        """Pack a copy of the rows (N·V, C), with a row of zeros behind them."""
         return Packed(pad(rows, (0, 0, 0, 1)), block, active)
 
 
 def empty_rows(like: Tensor, rows: int, channels: int) -> Tensor:
-    """Memory for a feature map of ``rows`` voxels, (rows + 1, channels); its last row holds the zeros already."""
+    """Allocate (rows + 1, channels) for a feature map of ``rows`` voxels; only the last row, of zeros, is set."""
     padded = like.new_empty(rows + 1, channels)
     padded[-1] = 0
     return padded
 
 
-def zero_padded(total: Tensor) -> Tensor:
-    """A tensor to add many others to: in single precision, unless it is that precise; then itself."""
+def as_accumulator(total: Tensor) -> Tensor:
+    """Return ``total`` in at least single precision, so that many tensors can be added to it."""
     return total.float() if total.dtype in (torch.bfloat16, torch.float16) else total
 
 
 def strided_rows(rows: Tensor, block: Triple, stride: tuple[int, ...]) -> Tensor:
-    """The rows (N·V, C) at every ``stride``-th voxel of each block, as a view (N, z, y, x, C)."""
+    """Return every ``stride``-th voxel of each block from rows (N·V, C), as a view (N, z, y, x, C)."""
     return rows.view(-1, *block, rows.shape[1])[:, :: stride[0], :: stride[1], :: stride[2]]
 
 
@@ -60,7 +60,7 @@ def split_into_cells(image: Tensor, grid: Triple) -> Tensor:
     """View (B, C, D, H, W) by mask cell: (B, cells, voxels, C), cells and voxels in (z, y, x) order.
 
     Raises:
-        ValueError: where the image doesn't divide into ``grid`` cells.
+        ValueError: If the image is not divisible into ``grid`` cells.
     """
     batch, channels, *shape = image.shape
     z, y, x = divide_exactly(shape, grid)
@@ -69,45 +69,45 @@ def split_into_cells(image: Tensor, grid: Triple) -> Tensor:
 
 
 def pack(image: Tensor, active: ActiveBlocks) -> Packed:
-    """The active voxels of an image (B, C, D, H, W).
+    """Pack the active voxels of an image (B, C, D, H, W).
 
     Raises:
-        ValueError: where image and mask don't fit each other.
+        ValueError: If the number of images and masks differs, or the image is not divisible into mask cells.
     """
     if len(image) != len(active.mask):
-        raise ValueError(f"{len(image)} images don't go with {len(active.mask)} masks")
+        raise ValueError(f"{len(image)} images need as many masks, not {len(active.mask)}")
     rows = split_into_cells(image, active.grid).flatten(0, 1).index_select(0, active.cells).flatten(0, 1)
-    return Packed.of(rows, divide_exactly(image.shape[2:], active.grid), active)
+    return Packed.from_rows(rows, divide_exactly(image.shape[2:], active.grid), active)
 
 
 def unpack(packed: Packed, fill: Tensor) -> Tensor:
-    """The dense (B, C, D, H, W), with ``fill`` (C,) in masked places; its memory lies channels last."""
+    """Return the dense map (B, C, D, H, W), channels last in memory, with ``fill`` (C,) in masked voxels."""
     dense: Tensor = _Unpack.apply(packed.padded, fill, packed.active, packed.block)  # type: ignore[no-untyped-call]
     return dense
 
 
 class _Unpack(torch.autograd.Function):
-    """Autograd's own would copy the whole volume several times."""
+    """Unpacking with its own gradient; PyTorch's would copy the whole volume several times."""
 
     @staticmethod
     def forward(ctx: Any, padded: Tensor, fill: Tensor, active: ActiveBlocks, block: Triple) -> Tensor:
-        ctx.places, ctx.fill_dtype = (active, block), fill.dtype
+        ctx.layout, ctx.fill_dtype = (active, block), fill.dtype
         shape = [n * cells for n, cells in zip(block, active.grid, strict=True)]
         dense = fill.to(padded.dtype).expand(len(active.mask), *shape, len(fill)).contiguous().movedim(-1, 1)
-        _blocks_of(dense, active, block)[active.places] = padded[:-1].view(-1, *block, len(fill))
+        _view_by_block(dense, active, block)[active.positions] = padded[:-1].view(-1, *block, len(fill))
         return dense
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        active, block = ctx.places
+        active, block = ctx.layout
         grad = grad.contiguous(memory_format=torch.channels_last_3d)
-        seen = _blocks_of(grad, active, block)[active.places].flatten(0, 3)
-        unseen = grad.sum((0, 2, 3, 4), dtype=ctx.fill_dtype) - seen.sum(0, dtype=ctx.fill_dtype)
-        return torch.cat((seen, torch.zeros_like(seen[:1]))), unseen, None, None
+        visible = _view_by_block(grad, active, block)[active.positions].flatten(0, 3)
+        masked = grad.sum((0, 2, 3, 4), dtype=ctx.fill_dtype) - visible.sum(0, dtype=ctx.fill_dtype)
+        return torch.cat((visible, torch.zeros_like(visible[:1]))), masked, None, None
 
 
-def _blocks_of(dense: Tensor, active: ActiveBlocks, block: Triple) -> Tensor:
-    """View (B, C, D, H, W), lying channels last, as (B, gz, gy, gx, z, y, x, C)."""
+def _view_by_block(dense: Tensor, active: ActiveBlocks, block: Triple) -> Tensor:
+    """Return a view (B, gz, gy, gx, z, y, x, C) of (B, C, D, H, W), which is channels last in memory."""
     (gz, gy, gx), (z, y, x) = active.grid, block
     return dense.movedim(1, -1).view(len(dense), gz, z, gy, y, gx, x, -1).permute(0, 1, 3, 5, 2, 4, 6, 7)

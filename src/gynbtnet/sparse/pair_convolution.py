@@ -1,8 +1,8 @@
-"""3×3×3 convolution of packed blocks, tap by tap: for blocks that are small beside their halo.
+"""3×3×3 convolution of packed blocks, tap by tap: for blocks that are small compared with their halo.
 
-For each tap, the input rows that exist are multiplied with the tap's matrix and added to the output rows they meet. No
-product is computed for a tap that falls on a masked block or outside the volume. Within a tap no output row occurs
-twice, so the additions are deterministic on any device.
+For each tap, the input rows that exist are multiplied by the tap's matrix and added to their output rows. No product is
+computed for a tap on a masked block or outside the volume. Within a tap no output row occurs twice, so that the
+additions are deterministic on any device.
 """
 
 import torch
@@ -10,57 +10,57 @@ from torch import Tensor
 
 from gynbtnet.runtime.array_types import Triple
 from gynbtnet.sparse.active_blocks import ActiveBlocks, divide_exactly
-from gynbtnet.sparse.packed import zero_padded
+from gynbtnet.sparse.packed import as_accumulator
 
 CENTRE = 13
-"""The tap that reads the voxel itself: at stride 1 every row meets its own, and nothing is gathered."""
+"""Index of the tap that reads the voxel itself; at stride 1 nothing is gathered for it."""
 
 
 def pair_convolution(
     padded: Tensor, weight: Tensor, bias: Tensor, active: ActiveBlocks, block: Triple, stride: tuple[int, ...]
 ) -> Tensor:
-    """Padded rows (N·V + 1, C_in) → rows (N·V / stride, C_out)."""
+    """Return rows (N·V / stride, C_out) for padded rows (N·V + 1, C_in)."""
     taps, pairs = _taps(weight), active.pairs(block, stride)
-    if _keeps(stride):
-        result = zero_padded(torch.addmm(bias, padded[:-1], taps[CENTRE].t()))
+    if _is_unit(stride):
+        result = as_accumulator(torch.addmm(bias, padded[:-1], taps[CENTRE].t()))
     else:
         z, y, x = divide_exactly(block, stride)
-        result = zero_padded(bias).repeat(len(active) * z * y * x, 1)
-    for tap, (written, read) in enumerate(pairs):
-        if not (_keeps(stride) and tap == CENTRE):
-            result.index_add_(0, written, zero_padded(padded.index_select(0, read) @ taps[tap].t()))
+        result = as_accumulator(bias).repeat(len(active) * z * y * x, 1)
+    for tap, (outputs, inputs) in enumerate(pairs):
+        if not (_is_unit(stride) and tap == CENTRE):
+            result.index_add_(0, outputs, as_accumulator(padded.index_select(0, inputs) @ taps[tap].t()))
     return result.to(padded.dtype)
 
 
 def pair_weight_gradient(
     grad: Tensor, padded: Tensor, weight: Tensor, active: ActiveBlocks, block: Triple, stride: tuple[int, ...]
 ) -> Tensor:
-    """The weight's gradient from the padded gradient of the output."""
+    """Return the weight's gradient, from the padded gradient of the output."""
     result = torch.empty_like(weight, memory_format=torch.channels_last_3d)
-    for grad_tap, (written, read) in zip(_taps(result), active.pairs(block, stride), strict=True):
-        torch.mm(grad.index_select(0, written).t(), padded.index_select(0, read), out=grad_tap)
+    for grad_tap, (outputs, inputs) in zip(_taps(result), active.pairs(block, stride), strict=True):
+        torch.mm(grad.index_select(0, outputs).t(), padded.index_select(0, inputs), out=grad_tap)
     return result
 
 
 def add_pair_input_gradient(
     grad_input: Tensor, grad: Tensor, weight: Tensor, active: ActiveBlocks, block: Triple, stride: tuple[int, ...]
 ) -> None:
-    """Add to rows (N·V, C_in) what the padded gradient of the output gives."""
+    """Add the input's gradient to ``grad_input`` (N·V, C_in), from the padded gradient of the output."""
     taps = _taps(weight)
-    total = zero_padded(grad_input)
-    for tap, (written, read) in enumerate(active.pairs(block, stride)):
-        if _keeps(stride) and tap == CENTRE:
+    total = as_accumulator(grad_input)
+    for tap, (outputs, inputs) in enumerate(active.pairs(block, stride)):
+        if _is_unit(stride) and tap == CENTRE:
             total += grad[:-1] @ taps[CENTRE]
         else:
-            total.index_add_(0, read, zero_padded(grad.index_select(0, written) @ taps[tap]))
+            total.index_add_(0, inputs, as_accumulator(grad.index_select(0, outputs) @ taps[tap]))
     if total is not grad_input:
         grad_input.copy_(total)
 
 
-def _keeps(stride: tuple[int, ...]) -> bool:
+def _is_unit(stride: tuple[int, ...]) -> bool:
     return set(stride) == {1}
 
 
 def _taps(weight: Tensor) -> tuple[Tensor, ...]:
-    """The 27 matrices (C_out, C_in); views of channels-last memory, which BLAS reads as it lies."""
+    """Return the 27 matrices (C_out, C_in) as views of channels-last memory, which BLAS reads without a copy."""
     return weight.contiguous(memory_format=torch.channels_last_3d).flatten(2).unbind(2)

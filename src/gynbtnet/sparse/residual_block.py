@@ -1,4 +1,4 @@
-"""A residual block on packed features, as one step of autograd that keeps less than its parts would."""
+"""A residual block on packed features, as one autograd function that stores less than its layers would."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,19 +9,19 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import leaky_relu
 
 from gynbtnet.networks.blocks import ResidualBlock
-from gynbtnet.sparse.convolution import Convolution, at_autocast_precision, plan_convolution
+from gynbtnet.sparse.convolution import Convolution, cast_for_autocast, plan_convolution
 from gynbtnet.sparse.norm import Moments, Norm, plan_norm
 from gynbtnet.sparse.packed import Packed, empty_rows
 
 _leaky_relu_backward_into = torch.ops.aten.leaky_relu_backward.grad_input
 
 Parameters = tuple[Tensor, ...]
-"""Weight and bias of conv1, norm1, conv2, norm2 and, where the block projects, of its shortcut."""
+"""Weight and bias of conv1, norm1, conv2, norm2 and, if the block projects its shortcut, of the shortcut."""
 
 
 @dataclass(frozen=True)
-class _Plan:
-    """The block's parts at their place, and what they compute without an autograd graph."""
+class _BlockPlan:
+    """Layers of a block in their sparse form: values and gradients, without an autograd graph."""
 
     conv1: Convolution
     norm1: Norm
@@ -29,25 +29,25 @@ class _Plan:
     norm2: Norm
     shortcut: Convolution | None
     slope: float
-    recompute: bool
+    activation_checkpointing: bool
 
     def forward(
-        self, x: Tensor, parameters: Parameters, known: tuple[Moments, Moments] | None = None
+        self, x: Tensor, parameters: Parameters, moments: tuple[Moments, Moments] | None = None
     ) -> tuple[Tensor, Tensor, Tensor, Moments, Moments]:
-        """Padded rows of the input → both convolutions' rows, the padded rows of the output, both norms' moments."""
+        """Return both convolutions' rows, the padded output rows and both norms' moments for padded input rows."""
         w1, b1, scale1, shift1, w2, b2, scale2, shift2, *shortcut = parameters
         y1 = self.conv1.forward(x, w1, b1)
         z = empty_rows(y1, *y1.shape)
-        moments1 = _normalise(self.norm1, y1, known and known[0], scale1, shift1, z[:-1])
+        moments1 = _normalise(self.norm1, y1, moments and moments[0], scale1, shift1, z[:-1])
         leaky_relu(z, self.slope, inplace=True)
         y2 = self.conv2.forward(z, w2, b2)
-        out = z  # its memory
-        moments2 = _normalise(self.norm2, y2, known and known[1], scale2, shift2, out[:-1])
+        out = z  # the same memory
+        moments2 = _normalise(self.norm2, y2, moments and moments[1], scale2, shift2, out[:-1])
         if self.shortcut is None:
             out[:-1] += x[:-1]
         else:
             weight, bias = shortcut
-            out[:-1].addmm_(self.shortcut.read(x), weight.flatten(1).t()).add_(bias)
+            out[:-1].addmm_(self.shortcut.input_rows(x), weight.flatten(1).t()).add_(bias)
         leaky_relu(out, self.slope, inplace=True)
         return y1, y2, out, moments1, moments2
 
@@ -55,12 +55,12 @@ class _Plan:
         self,
         grad: Tensor,
         x: Tensor,
-        found: tuple[Tensor, Tensor, Tensor, Moments, Moments],
+        results: tuple[Tensor, Tensor, Tensor, Moments, Moments],
         parameters: Parameters,
         needs_input: bool,
     ) -> tuple[Tensor | None, ...]:
-        """Gradients of the input's padded rows and of every parameter."""
-        y1, y2, out, moments1, moments2 = found
+        """Return the gradients of the input's padded rows and of every parameter."""
+        y1, y2, out, moments1, moments2 = results
         w1, _, scale1, shift1, w2, _, scale2, _, *shortcut = parameters
         g = empty_rows(y2, *y2.shape)
         _leaky_relu_backward_into(grad[:-1], out[:-1], self.slope, True, grad_input=g[:-1])
@@ -74,7 +74,7 @@ class _Plan:
             grad_x += g
         grads_norm2 = self.norm2.backward(g[:-1], y2, moments2, scale2)
         z = empty_rows(y1, *y1.shape)
-        self.norm1.again(y1, moments1, scale1, shift1, z[:-1])
+        self.norm1.apply_moments(y1, moments1, scale1, shift1, z[:-1])
         leaky_relu(z, self.slope, inplace=True)
         grads2 = self.conv2.weight_gradient(g, z, w2), self.norm2.gradient_of_constant(g)
         grad_z = torch.zeros_like(z)
@@ -89,63 +89,65 @@ class _Plan:
         return grad_x, *grads1, *grads_norm1, *grads2, *grads_norm2, *grads_shortcut
 
 
-def residual_block(packed: Packed, block: ResidualBlock, *, recompute: bool = False) -> Packed:
-    """What ``block`` gives on active voxels alone.
+def residual_block(packed: Packed, block: ResidualBlock, *, activation_checkpointing: bool = False) -> Packed:
+    """Compute ``block`` on active voxels only.
 
-    Keeps the results of both convolutions and the output, which is the next block's input; the activation between the
-    convolutions is computed again for the gradients. With ``recompute`` only the input is kept.
+    Stored for the gradients are the results of both convolutions and the output, which is the next block's input. The
+    activation between the convolutions is recomputed. With ``activation_checkpointing`` only the input is stored.
 
     Raises:
-        ValueError: where a mask cell's voxels don't divide by the block's stride.
+        ValueError: If the voxels of a mask cell are not divisible by the block's stride.
     """
     first = plan_convolution(block.conv1, packed.active, packed.block)
     second = plan_convolution(block.conv2, packed.active, first.output_block)
     shortcut = block.shortcut if isinstance(block.shortcut, nn.Conv3d) else None
     voxels = first.outputs // len(packed.active)
-    plan = _Plan(
+    plan = _BlockPlan(
         first,
         plan_norm(block.norm1, packed.active, voxels),
         second,
         plan_norm(block.norm2, packed.active, voxels),
         None if shortcut is None else plan_convolution(shortcut, packed.active, packed.block),
         block.activation.negative_slope,
-        recompute,
+        activation_checkpointing,
     )
-    x, w1, b1, w2, b2 = at_autocast_precision(
+    x, w1, b1, w2, b2 = cast_for_autocast(
         packed.padded, block.conv1.weight, block.conv1.bias, block.conv2.weight, block.conv2.bias
     )
     norm1, norm2 = block.norm1, block.norm2
     parameters: tuple[Tensor | None, ...] = (w1, b1, norm1.weight, norm1.bias, w2, b2, norm2.weight, norm2.bias)
     if shortcut is not None:
-        parameters += at_autocast_precision(shortcut.weight, shortcut.bias)
+        parameters += cast_for_autocast(shortcut.weight, shortcut.bias)
     result: Tensor = _Residual.apply(plan, block, x, *parameters)  # type: ignore[no-untyped-call]
     return Packed(result, first.output_block, packed.active)
 
 
 class _Residual(torch.autograd.Function):
+    """Residual block with its own gradient."""
+
     @staticmethod
-    def forward(ctx: Any, plan: _Plan, block: ResidualBlock, x: Tensor, *parameters: Tensor) -> Tensor:
+    def forward(ctx: Any, plan: _BlockPlan, block: ResidualBlock, x: Tensor, *parameters: Tensor) -> Tensor:
         y1, y2, out, moments1, moments2 = plan.forward(x, parameters)
-        plan.norm1.remember(moments1, block.norm1)
-        plan.norm2.remember(moments2, block.norm2)
-        kept = () if plan.recompute else (y1, y2, out)
-        ctx.save_for_backward(x, *moments1, *moments2, *parameters, *kept)
+        plan.norm1.update_running_statistics(moments1, block.norm1)
+        plan.norm2.update_running_statistics(moments2, block.norm2)
+        stored = () if plan.activation_checkpointing else (y1, y2, out)
+        ctx.save_for_backward(x, *moments1, *moments2, *parameters, *stored)
         ctx.plan, ctx.parameters = plan, len(parameters)
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        plan: _Plan = ctx.plan
+        plan: _BlockPlan = ctx.plan
         x, mean1, variance1, mean2, variance2, *others = ctx.saved_tensors
-        parameters, kept = tuple(others[: ctx.parameters]), others[ctx.parameters :]
+        parameters, stored = tuple(others[: ctx.parameters]), others[ctx.parameters :]
         moments = (mean1, variance1), (mean2, variance2)
-        y1, y2, out = kept or plan.forward(x, parameters, moments)[:3]
+        y1, y2, out = stored or plan.forward(x, parameters, moments)[:3]
         return None, None, *plan.backward(grad, x, (y1, y2, out, *moments), parameters, ctx.needs_input_grad[2])
 
 
-def _normalise(norm: Norm, rows: Tensor, known: Moments | None, weight: Tensor, bias: Tensor, out: Tensor) -> Moments:
-    if known is None:
+def _normalise(norm: Norm, rows: Tensor, moments: Moments | None, weight: Tensor, bias: Tensor, out: Tensor) -> Moments:
+    if moments is None:
         return norm.forward(rows, weight, bias, out)
-    norm.again(rows, known, weight, bias, out)
-    return known
+    norm.apply_moments(rows, moments, weight, bias, out)
+    return moments

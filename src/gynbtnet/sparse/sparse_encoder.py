@@ -1,4 +1,4 @@
-"""The encoder, run on active blocks alone."""
+"""Forward pass of the encoder on active blocks only."""
 
 from typing import cast
 
@@ -11,25 +11,33 @@ from gynbtnet.sparse.packed import Packed, pack
 from gynbtnet.sparse.residual_block import residual_block
 
 
-def sparse_encode(encoder: Encoder, image: Tensor, active: ActiveBlocks, *, recompute: bool = False) -> list[Packed]:
-    """Features of every level, fine to coarse, of the active voxels of an image (B, C, D, H, W).
+def sparse_encode(
+    encoder: Encoder, image: Tensor, active: ActiveBlocks, *, activation_checkpointing: bool = False
+) -> list[Packed]:
+    """Compute the features of the active voxels of an image.
 
-    Runs ``encoder``'s own parameters: there is no sparse twin to convert. Masked voxels are never read.
+    The parameters are those of the dense ``encoder``; nothing is converted. Masked voxels are never read.
 
     Args:
-        encoder: the dense encoder.
-        image: the batch.
-        active: which cells it sees.
-        recompute: keep only each block's output for the gradients and compute the rest again: less memory, more time.
+        encoder: The dense encoder.
+        image: (B, C, D, H, W).
+        active: Cells that the encoder reads.
+        activation_checkpointing: If true, only each block's output is stored for the gradients, and the rest is
+            recomputed: less memory, more time.
+
+    Returns:
+        Features of every level, fine to coarse.
 
     Raises:
-        ValueError: where the image doesn't divide into mask cells, or a cell by the encoder's total stride.
+        ValueError: If the image is not divisible into mask cells, or a cell by the encoder's total stride.
     """
     divide_exactly(image.shape[2:], active.grid)
-    packed = pack(image, active.joined())
+    packed = pack(image, active.merged())
     features = []
     for level in encoder.levels.children():
         for block in level.children():
-            packed = residual_block(packed, cast("ResidualBlock", block), recompute=recompute)
+            packed = residual_block(
+                packed, cast("ResidualBlock", block), activation_checkpointing=activation_checkpointing
+            )
         features.append(packed)
     return features

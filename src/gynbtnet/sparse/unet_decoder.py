@@ -1,4 +1,4 @@
-"""The segmentation network's decoder, reconstructing an image."""
+"""The segmentation network's decoder as decoder of masked pretraining."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,12 @@ from gynbtnet.networks.unet import Decoder
 
 
 class UNetDecoder(nn.Module):
-    """The decoder of stages 2 and 3, answering at its finest level alone; the other levels' heads stay untrained."""
+    """The decoder of stages 2 and 3, of which only the finest level's output is used; other heads stay untrained.
+
+    Args:
+        preset: Channels and depth of the levels.
+        outputs: Channels of the image.
+    """
 
     def __init__(self, preset: Preset, outputs: int) -> None:
         super().__init__()
@@ -18,6 +23,6 @@ class UNetDecoder(nn.Module):
             head.requires_grad_(False)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """Dense features of every level, fine to coarse → (B, outputs, D, H, W)."""
+        """Compute (B, outputs, D, H, W) from dense features of every level, fine to coarse."""
         (finest,) = self.network(features, deep_supervision=False)
         return finest  # type: ignore[no-any-return]

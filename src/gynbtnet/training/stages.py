@@ -135,7 +135,7 @@ def _pretraining_objective(plan: Plan, settings: PretrainingSettings | ProxyTask
         strides=plan.strides,
         norm=settings.norm,
         decoder=settings.decoder,
-        recompute=settings.activation_checkpointing,
+        activation_checkpointing=settings.activation_checkpointing,
     )
     return MaskedModellingObjective(
         network,

@@ -8,9 +8,8 @@ from pydicom.uid import UID
 from gynbtnet.datasets import ingest
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.ingestion import ingest_found as ingestion
-from gynbtnet.imaging.files.volume_files import read_volume, write_volume
-from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.imaging import StructureNames, read_volume, write_volume
+from gynbtnet.runtime import BadInput
 
 from ..conftest import GRID, WriteExport, scan, sphere
 

@@ -6,9 +6,8 @@ import SimpleITK as sitk
 
 from gynbtnet.datasets import ingest
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.imaging.files.volume_files import read_volume, to_sitk, write_volume
-from gynbtnet.imaging.volume import Volume
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.imaging import Volume, read_volume, to_sitk, write_volume
+from gynbtnet.runtime import BadInput
 
 from ..conftest import GRID, WriteExport, scan, sphere
 

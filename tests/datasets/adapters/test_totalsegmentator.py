@@ -5,10 +5,8 @@ import pytest
 
 from gynbtnet.datasets import ingest
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.imaging.files.volume_files import read_volume, write_volume
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.volume import Volume
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.imaging import Geometry, Volume, read_volume, write_volume
+from gynbtnet.runtime import BadInput
 
 from ..conftest import GRID, scan, sphere
 

@@ -10,7 +10,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from gynbtnet.datasets import ingest
 from gynbtnet.datasets.ingestion.applicator import PARTS, applicator_in, canonical_applicator
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 from ..conftest import WriteExport
 

@@ -4,8 +4,7 @@ from gynbtnet.datasets import ingest
 from gynbtnet.datasets.case import Case, Source
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.ingestion.notes import notes_on_cases
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.label_map import Overlap
+from gynbtnet.imaging import Geometry, Overlap
 
 from ..conftest import WriteExport
 

@@ -8,11 +8,8 @@ from hypothesis import strategies as st
 
 from gynbtnet.datasets import ingest
 from gynbtnet.datasets.ingestion.folder_pattern import FolderPattern
-from gynbtnet.imaging.files.volume_files import read_volume, write_volume
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.printed_names import unicode_composed
-from gynbtnet.imaging.volume import Volume
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.imaging import Geometry, Volume, read_volume, unicode_composed, write_volume
+from gynbtnet.runtime import BadInput
 
 from ..conftest import GRID, WriteExport, scan
 

@@ -1,4 +1,4 @@
-"""Which post-processing a model gets that was validated on few patients, and on enough of them."""
+"""Post-processing of models that were validated on few patients, and on enough patients."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,12 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gynbtnet.datasets.case import Case, Source
-from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.datasets import Case, Cohort, Source
 from gynbtnet.evaluation.calibration.postprocessing_default import NOTE, choose_postprocessing
-from gynbtnet.imaging.files.volume_files import write_volume
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging import Geometry, Volume, write_volume
 from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
 
 GRID = Geometry((8, 24, 24), (3.0, 2.0, 2.0))
@@ -19,7 +16,7 @@ STRUCTURES = ("hr_ctv", "bladder", "sigmoid")
 
 
 def cohort_of(patients: int, folder: Path, *, specks: bool) -> Cohort:
-    """A bladder in every patient; predictions have it whole, and with ``specks`` a false component far from it."""
+    """Write a bladder for every patient; predictions are correct, or have a false component far away (``specks``)."""
     cases = []
     for number in range(patients):
         case_id = f"p{number}_f1"
@@ -47,7 +44,7 @@ def test_few_patients_get_the_stated_default(tmp_path: Path) -> None:
     assert "4 validation patients" in chosen.note
 
 
-def test_five_patients_choose(tmp_path: Path) -> None:
+def test_five_patients_are_enough_for_a_selection(tmp_path: Path) -> None:
     cohort = cohort_of(5, tmp_path, specks=True)
     chosen = choose_postprocessing(STRUCTURES, cohort, tmp_path / "predictions")
     (rule,) = chosen.rules
@@ -57,7 +54,7 @@ def test_five_patients_choose(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("structures", [STRUCTURES, ()])
-def test_where_nothing_helps_nothing_is_done(tmp_path: Path, structures: tuple[str, ...]) -> None:
+def test_no_rules_if_nothing_helps(tmp_path: Path, structures: tuple[str, ...]) -> None:
     cohort = replace(cohort_of(5, tmp_path, specks=False))
     chosen = choose_postprocessing(structures, cohort, tmp_path / "predictions")
     assert chosen.rules == ()

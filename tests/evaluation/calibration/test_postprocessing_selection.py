@@ -1,4 +1,4 @@
-"""What helps on predictions with flaws that are known, patient by patient."""
+"""Selection of post-processing on predictions with known errors."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from gynbtnet.datasets.case import Case, Source
-from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.datasets import Case, Cohort, Source
 from gynbtnet.evaluation.calibration.postprocessing_selection import (
     MAX_P,
     MIN_DSC_GAIN,
@@ -16,12 +15,10 @@ from gynbtnet.evaluation.calibration.postprocessing_selection import (
     select_postprocessing,
 )
 from gynbtnet.evaluation.metrics.metrics import dice
-from gynbtnet.imaging.files.volume_files import read_volume, write_volume
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging import Geometry, Volume, read_volume, write_volume
 from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
 
-GRID = Geometry((10, 12, 20), (10.0, 10.0, 10.0))  # 1 cm³ a voxel
+GRID = Geometry((10, 12, 20), (10.0, 10.0, 10.0))  # voxels of 1 cm³
 NAMES = ("bladder", "rectum")
 TRUTH = np.zeros(GRID.shape, np.uint8)
 TRUTH[2:7, 2:7, 2:8] = 1  # 150 voxels
@@ -29,7 +26,7 @@ TRUTH[2:7, 8:11, 2:8] = 2  # 90 voxels
 
 
 def cohort(folder: Path, *predictions: np.ndarray, truths: dict[int, np.ndarray] | None = None) -> Cohort:
-    """Patient n with the n-th prediction."""
+    """Write a cohort in which patient n has the n-th prediction."""
     cases = []
     for number, prediction in enumerate(predictions):
         name = f"p{number}_f1"
@@ -40,16 +37,16 @@ def cohort(folder: Path, *predictions: np.ndarray, truths: dict[int, np.ndarray]
     return Cohort("boxes", NAMES, tuple(cases), folder)
 
 
-def with_piece(voxels: int) -> np.ndarray:
-    """The truth, and a piece of the bladder far away."""
+def with_extra_component(voxels: int) -> np.ndarray:
+    """Return the truth with an additional component of the bladder far away."""
     labels = TRUTH.copy()
     labels[9, 0, 20 - voxels :] = 1
     return labels
 
 
-def test_small_pieces_go_where_that_helps_and_the_other_structure_is_left_alone(tmp_path: Path) -> None:
+def test_small_components_are_removed_if_that_helps_and_the_other_structure_is_unchanged(tmp_path: Path) -> None:
     chosen = select_postprocessing(
-        cohort(tmp_path, *(with_piece(n) for n in (3, 5, 4, 8, 6))), tmp_path / "predictions"
+        cohort(tmp_path, *(with_extra_component(n) for n in (3, 5, 4, 8, 6))), tmp_path / "predictions"
     )
     (rule,) = chosen.rules
     assert rule == PostprocessingRule("bladder", minimum_cm3=8.1)  # all of them; the first of equally good options
@@ -62,37 +59,37 @@ def test_small_pieces_go_where_that_helps_and_the_other_structure_is_left_alone(
     assert (rectum.best_option, rectum.kept, rectum.dsc_before) == ("nothing", False, 1)
 
 
-def test_a_structure_that_is_really_in_two_pieces_keeps_them(tmp_path: Path) -> None:
-    """The second piece is true in three of eight: whoever takes it away loses."""
-    torn = TRUTH.copy()
-    torn[4, 2:7, 2:8] = 0
-    predictions = [torn if n < 3 else with_piece(4) for n in range(8)]
-    truths = dict.fromkeys(range(3), torn)
+def test_structure_with_two_true_components_keeps_them(tmp_path: Path) -> None:
+    """The second component is true in three of eight cases: removing it lowers the DSC."""
+    divided = TRUTH.copy()
+    divided[4, 2:7, 2:8] = 0
+    predictions = [divided if n < 3 else with_extra_component(4) for n in range(8)]
+    truths = dict.fromkeys(range(3), divided)
     chosen = select_postprocessing(cohort(tmp_path, *predictions, truths=truths), tmp_path / "predictions")
     assert [rule for rule in chosen.rules if rule.largest_component] == []
     assert chosen.rules == (PostprocessingRule("bladder", minimum_cm3=4.1),)
 
 
-def test_holes_are_filled_where_that_helps(tmp_path: Path) -> None:
+def test_holes_are_filled_if_that_helps(tmp_path: Path) -> None:
     hollow = TRUTH.copy()
     hollow[4, 3:6, 3:7] = 0
     chosen = select_postprocessing(cohort(tmp_path, *[hollow] * 5), tmp_path / "predictions")
     assert chosen.rules == (PostprocessingRule("bladder", fill_holes=True),)
-    (trial,) = (one for one in chosen.trials if one.kept)
+    (trial,) = (trial for trial in chosen.trials if trial.kept)
     assert trial.dsc_before == pytest.approx(dice(TRUTH == 1, hollow == 1))
     assert (trial.dsc_after, trial.step, trial.best_option) == (1, "holes", "holes filled")
 
 
-def test_holes_that_are_true_stay(tmp_path: Path) -> None:
+def test_true_holes_are_kept(tmp_path: Path) -> None:
     hollow = TRUTH.copy()
     hollow[4, 3:6, 3:7] = 0
     same = dict.fromkeys(range(5), hollow)
     assert select_postprocessing(cohort(tmp_path, *[hollow] * 5, truths=same), tmp_path / "predictions").rules == ()
 
 
-def test_one_patient_is_no_reason(tmp_path: Path) -> None:
-    """Of five patients one has a piece to take away: that is as likely as not."""
-    chosen = select_postprocessing(cohort(tmp_path, with_piece(9), *[TRUTH] * 4), tmp_path / "predictions")
+def test_one_patient_is_not_enough(tmp_path: Path) -> None:
+    """One of five patients has an additional component: p is 0.5."""
+    chosen = select_postprocessing(cohort(tmp_path, with_extra_component(9), *[TRUTH] * 4), tmp_path / "predictions")
     assert chosen.rules == ()
     bladder = chosen.trials[0]
     assert bladder.dsc_after > bladder.dsc_before
@@ -101,40 +98,44 @@ def test_one_patient_is_no_reason(tmp_path: Path) -> None:
 
 
 def test_four_patients_are_too_few(tmp_path: Path) -> None:
-    made = cohort(tmp_path, *[with_piece(5)] * 5)
-    assert select_postprocessing(made, tmp_path / "predictions").rules
-    fewer = replace(made, cases=made.cases[:4])
+    labelled = cohort(tmp_path, *[with_extra_component(5)] * 5)
+    assert select_postprocessing(labelled, tmp_path / "predictions").rules
+    fewer = replace(labelled, cases=labelled.cases[:4])
     assert select_postprocessing(fewer, tmp_path / "predictions").rules == ()
 
 
-def test_fractions_of_one_patient_are_one_patient(tmp_path: Path) -> None:
-    made = cohort(tmp_path, *[with_piece(5)] * 6)
-    alike = replace(made, cases=tuple(replace(case, patient=f"p{n // 2}") for n, case in enumerate(made.cases)))
-    chosen = select_postprocessing(alike, tmp_path / "predictions")
+def test_fractions_count_as_one_patient(tmp_path: Path) -> None:
+    labelled = cohort(tmp_path, *[with_extra_component(5)] * 6)
+    grouped = replace(
+        labelled, cases=tuple(replace(case, patient=f"p{n // 2}") for n, case in enumerate(labelled.cases))
+    )
+    chosen = select_postprocessing(grouped, tmp_path / "predictions")
     assert chosen.rules == ()
     assert chosen.trials[0].patients == 3
 
 
-def test_a_structure_that_the_source_leaves_out_has_no_say(tmp_path: Path) -> None:
-    made = cohort(tmp_path, *[with_piece(5)] * 5)
-    unknown = replace(made, cases=tuple(replace(case, missing=("bladder",)) for case in made.cases))
+def test_structures_that_the_source_does_not_contour_are_ignored(tmp_path: Path) -> None:
+    labelled = cohort(tmp_path, *[with_extra_component(5)] * 5)
+    unknown = replace(labelled, cases=tuple(replace(case, missing=("bladder",)) for case in labelled.cases))
     chosen = select_postprocessing(unknown, tmp_path / "predictions")
     assert {trial.structure for trial in chosen.trials} == {"rectum"}
 
 
-def test_patients_without_the_structure_gain_where_all_of_it_goes(tmp_path: Path) -> None:
+def test_patients_without_the_structure_gain_if_it_is_removed_completely(tmp_path: Path) -> None:
     without = np.where(TRUTH == 1, 0, TRUTH).astype(np.uint8)
     false = without.copy()
     false[9, 0, 15:] = 1
-    made = cohort(tmp_path, *[with_piece(5)] * 5, *[false] * 5, truths=dict.fromkeys(range(5, 10), without))
-    found = select_postprocessing(made, tmp_path / "predictions")
-    assert found.rules == (PostprocessingRule("bladder", minimum_cm3=5.1),)
-    assert found.trials[0].dsc_after == 1
+    labelled = cohort(
+        tmp_path, *[with_extra_component(5)] * 5, *[false] * 5, truths=dict.fromkeys(range(5, 10), without)
+    )
+    selection = select_postprocessing(labelled, tmp_path / "predictions")
+    assert selection.rules == (PostprocessingRule("bladder", minimum_cm3=5.1),)
+    assert selection.trials[0].dsc_after == 1
     assert read_volume(tmp_path / "predictions/p9_f1/labels.nii.gz").array.max() == 2  # predictions stay as they were
 
 
 @pytest.mark.parametrize(
-    ("gains", "chance"),
+    ("gains", "p"),
     [
         ([0.1, 0.2, 0.1, 0.3, 0.2], 1 / 32),
         ([0.1, 0.2, 0.1, 0.3, 0.2, 0.0, 0.0], 1 / 32),
@@ -144,16 +145,16 @@ def test_patients_without_the_structure_gain_where_all_of_it_goes(tmp_path: Path
         ([0.0, 0.0], 1),
     ],
 )
-def test_chance_by_hand(gains: list[float], chance: float) -> None:
-    assert max_statistic_p(np.array(gains)[:, None], 0) == pytest.approx(chance)
+def test_p_by_hand(gains: list[float], p: float) -> None:
+    assert max_statistic_p(np.array(gains)[:, None], 0) == pytest.approx(p)
 
 
-def test_chance_with_two_options_by_hand() -> None:
-    """Both patients gain 1, each by another option: at ++ and +- and -+ the best of both gains 1, at -- it loses 1."""
+def test_p_with_two_options_by_hand() -> None:
+    """Both patients gain 1, each by another option: the better option gains 1 for ++, +- and -+, and loses 1 for --."""
     assert max_statistic_p(np.array([[1.0, 0.0], [0.0, 1.0]]), 1) == 3 / 4
 
 
-def test_chance_of_one_option_is_that_of_scipy() -> None:
+def test_p_of_one_option_equals_scipy() -> None:
     gains = np.random.default_rng(1).normal(0.3, 1, 11)
     test = stats.permutation_test((gains,), np.sum, permutation_type="samples", alternative="greater")
     assert max_statistic_p(gains[:, None], 0) == pytest.approx(test.pvalue)
@@ -163,8 +164,8 @@ def test_chance_of_one_option_is_that_of_scipy() -> None:
     )
 
 
-def test_chance_passes_in_one_of_twenty_cohorts() -> None:
-    """Nine options that change nothing on the mean: hindsight finds a gain in every cohort."""
+def test_false_positive_rate_is_5_percent() -> None:
+    """Nine options have no effect on average; the best of them shows a gain in every cohort."""
     random = np.random.default_rng(0)
     tables = random.normal(0, 0.05, (400, 9, 9))
     assert np.mean([gains.mean(axis=0).max() > MIN_DSC_GAIN for gains in tables]) > 0.95

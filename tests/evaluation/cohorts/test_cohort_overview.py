@@ -2,18 +2,18 @@ from dataclasses import replace
 
 import pytest
 
-from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.datasets import Cohort
 from gynbtnet.evaluation.cohorts.cohort_overview import (
     applicator_table,
     cohort_figure,
     cohort_pictures,
     structure_table,
 )
-from gynbtnet.pictures.picture import render_picture
+from gynbtnet.pictures import render_picture
 
 
 def test_structures_by_hand(scanned: Cohort) -> None:
-    """Of four cases one has no rectum, and one a bladder of twice the volume."""
+    """Count four cases: one has no rectum, one has a bladder of twice the volume."""
     first, second, *others = scanned.cases
     bladder = first.volumes_cm3["bladder"]
     cases = (
@@ -22,14 +22,14 @@ def test_structures_by_hand(scanned: Cohort) -> None:
         *others,
     )
     table = structure_table(replace(scanned, cases=cases)).set_index("structure")
-    assert table.loc["bladder", "cases"] == 4
-    assert (table.loc["rectum", "cases"], table.loc["rectum", "without"]) == (2, 2)
+    assert table.loc["Bladder", "cases"] == 4
+    assert (table.loc["Rectum", "cases"], table.loc["Rectum", "without"]) == (2, 2)
     assert bladder == pytest.approx(5.76)
-    assert table.loc["bladder", "volume (cm³)"] == "5.76 (5.76–11.52)"
-    assert table.loc["bladder", "volume (mm³)"] == "5760 (5760–11520)"
+    assert table.loc["Bladder", "volume (cm³)"] == "5.76 (5.76–11.52)"
+    assert table.loc["Bladder", "volume (mm³)"] == "5760 (5760–11520)"
 
 
-def test_applicators_are_counted_with_who_says_them(scanned: Cohort) -> None:
+def test_applicators_are_counted_with_their_source(scanned: Cohort) -> None:
     first, second, third, fourth = scanned.cases
     cases = (
         replace(first, applicator="tandem+ring", source=replace(first.source, applicator="table")),
@@ -47,8 +47,8 @@ def test_applicators_are_counted_with_who_says_them(scanned: Cohort) -> None:
 
 @pytest.mark.parametrize("groups", [{}, {"unlabelled": ()}])
 def test_a_picture_of_any_cohorts(scanned: Cohort, groups: dict[str, tuple[str, ...]]) -> None:
-    shown = {"mini": scanned} | {name: replace(scanned, structures=names) for name, names in groups.items()}
-    figure = cohort_figure(shown)
+    cohorts = {"mini": scanned} | {name: replace(scanned, structures=names) for name, names in groups.items()}
+    figure = cohort_figure(cohorts)
     titles = [axes.get_title() for axes in figure.axes]
     assert titles == [
         "patients and cases",
@@ -57,7 +57,7 @@ def test_a_picture_of_any_cohorts(scanned: Cohort, groups: dict[str, tuple[str, 
         "fractions of each patient",
     ]
     assert "synthetic data" in figure.get_suptitle()
-    assert render_picture(figure, "").png == render_picture(cohort_figure(shown), "").png
+    assert render_picture(figure, "").png == render_picture(cohort_figure(cohorts), "").png
 
 
 def test_a_picture_of_scans_alone(scanned: Cohort) -> None:

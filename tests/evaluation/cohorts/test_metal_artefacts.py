@@ -1,18 +1,14 @@
-"""Metal is found by its HU; the phantom knows which of its patients have a steel applicator."""
+"""Metal is detected by its HU; the phantom defines which of its patients have a steel applicator."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from gynbtnet.datasets.case import Case, Source
-from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.datasets import Case, Cohort, Source
 from gynbtnet.evaluation.cohorts.metal_artefacts import cases_with_metal, metal_cm3
-from gynbtnet.imaging.files.volume_files import write_volume
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.volume import Volume
-from gynbtnet.phantom.anatomy.patient import draw_patient
-from gynbtnet.phantom.case import pelvic_geometry, phantom_case
+from gynbtnet.imaging import Geometry, Volume, write_volume
+from gynbtnet.phantom import draw_patient, pelvic_geometry, phantom_case
 
 
 def test_the_volume_of_metal():

@@ -1,16 +1,15 @@
-"""Groups of cases, worked out by hand."""
+"""Groups of cases, compared with results by hand."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from gynbtnet.datasets.case import Case, Source
-from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.datasets import Case, Cohort, Source
 from gynbtnet.evaluation.cohorts.subgroups import crosstab, groupings, subgroups
-from gynbtnet.evaluation.metrics.evaluate import Evaluation
+from gynbtnet.evaluation.metrics.evaluation import Evaluation
 from gynbtnet.evaluation.metrics.metrics import Score
-from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging import Geometry, StructureNames
 
 NAN = float("nan")
 
@@ -43,15 +42,15 @@ SCORES = tuple(
 
 
 def test_every_case_is_in_one_group_of_each_kind():
-    found = groupings(COHORT, SCORES, {"p1_f1", "p3_f2"})
-    assert {by: {group: list(ids) for group, ids in groups.items()} for by, groups in found.items()} == {
+    groups_by = groupings(COHORT, SCORES, {"p1_f1", "p3_f2"})
+    assert {by: {group: list(ids) for group, ids in groups.items()} for by, groups in groups_by.items()} == {
         "applicator": {
             "cylinder": ["p2_f1", "p2_f2"],
             "tandem+ring": ["p1_f1", "p1_f2"],
             "unknown": ["p3_f1", "p3_f2"],
         },
         "fraction": {"1": ["p1_f1", "p2_f1", "p3_f1"], "2": ["p1_f2", "p2_f2", "p3_f2"]},
-        # Of 10, 20, …, 60 the tertiles are 10 + 50/3 = 26.7 and 43.3.
+        # The tertiles of 10, 20, …, 60 are 10 + 50/3 = 26.7 and 43.3.
         "bladder volume (cm³)": {
             "≤ 27": ["p3_f1", "p3_f2"],
             "27–43": ["p2_f1", "p2_f2"],
@@ -61,7 +60,7 @@ def test_every_case_is_in_one_group_of_each_kind():
     }
 
 
-def test_figures_of_the_groups():
+def test_metrics_of_the_groups():
     table = subgroups(COHORT, Evaluation(SCORES), {"p1_f1"}).set_index(["by", "group", "structure"])
     ring = table.loc[("applicator", "tandem+ring", "bladder")]
     assert (ring["dsc_mean"], ring["dsc_sd"]) == pytest.approx((0.85, np.std([0.9, 0.8], ddof=1)))
@@ -75,8 +74,8 @@ def test_figures_of_the_groups():
 
 
 def test_as_people_read_it():
-    heads, rows = crosstab(subgroups(COHORT, Evaluation(SCORES), ()), "fraction", "dsc")
-    assert heads == ["fraction", "bladder", "rectum", "mean over structures", "cases", "patients"]
+    heads, rows = crosstab(subgroups(COHORT, Evaluation(SCORES), ()), "fraction", "dsc", StructureNames.load())
+    assert heads == ["fraction", "Bladder", "Rectum", "mean over structures", "cases", "patients"]
     assert rows == [
         ["1", "0.700 ± 0.200", "1.000 ± 0.000", "0.850", "3", "3"],
         ["2", "0.600 ± 0.200", "1.000 ± 0.000", "0.800", "3", "3"],

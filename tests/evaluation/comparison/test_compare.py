@@ -1,4 +1,4 @@
-"""Evaluations of several models become the paper's tables; what can't be compared becomes one sentence."""
+"""Tables, tests and messages of a comparison of several models."""
 
 import json
 from collections.abc import Callable
@@ -11,8 +11,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from gynbtnet.datasets.case import Case, Source
-from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.datasets import Case, Cohort, Source
 from gynbtnet.evaluation.comparison.compare import Comparison, compare, make_comparison
 from gynbtnet.evaluation.comparison.settings import ComparisonSettings, checked_metrics
 from gynbtnet.evaluation.comparison.tables import model_table, pretraining_table
@@ -20,8 +19,8 @@ from gynbtnet.evaluation.metrics.metrics import Score
 from gynbtnet.evaluation.metrics.score_table import score_table
 from gynbtnet.evaluation.metrics.settings import ScoringSettings
 from gynbtnet.evaluation.statistics.significance_marks import significance_mark
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.imaging import Geometry
+from gynbtnet.runtime import BadInput
 
 GRID = Geometry((12, 20, 24), (4.0, 3.0, 3.0), (-36.0, -30.0, 10.0))
 SHIFTS = {"gynbtnet": 0.0, "gynbtnet-from-scratch": -0.03, "nnunet": -0.06}
@@ -35,7 +34,7 @@ def scored(case: str, patient: str, structure: str, dsc: float, **further: objec
 
 
 def scores_of(shift: float, seed: int, patients: int = 6, fractions: int = 4) -> list[Score]:
-    """Cases that are hard for all models alike, and a model's own shift and chance."""
+    """Return scores with a difficulty per case that all models share, and the model's own shift and noise."""
     hard, own = np.random.default_rng(0), np.random.default_rng(seed)
     return [
         scored(f"p{p}_f{f}", f"p{p}", structure, float(hard.uniform(0.6, 0.9) + shift + own.normal(0, 0.01)))
@@ -53,7 +52,7 @@ def save(scores: list[Score], folder: Path, settings: ScoringSettings | None = N
 
 
 def cohort_of(scores: list[Score]) -> Cohort:
-    cases = dict.fromkeys((one.case, one.patient) for one in scores)
+    cases = dict.fromkeys((score.case, score.patient) for score in scores)
     source, away = Source(synthetic=True), Path("away.nii.gz")
     listed = tuple(Case(patient, 1, case, (away,), away, source, GRID) for case, patient in cases)
     return Cohort("mini", ("bladder", "hr_ctv"), listed, Path())
@@ -88,7 +87,7 @@ def test_the_folder(models: dict[str, Path], tmp_path: Path) -> None:
     assert manifest["models"] == list(SHIFTS)
     first = pd.read_csv(out / "table_1.csv", keep_default_na=False)
     assert list(first["model"]) == ["nnunet", "gynbtnet"] * 2
-    values = [one.dsc for one in scores_of(0, 0) if one.structure == "hr_ctv"]
+    values = [score.dsc for score in scores_of(0, 0) if score.structure == "hr_ctv"]
     ours = first.iloc[3]
     assert float(ours["dsc_mean"]) == pytest.approx(np.mean(values))
     assert float(ours["dsc_sd"]) == pytest.approx(np.std(values, ddof=1))
@@ -100,8 +99,8 @@ def test_the_folder(models: dict[str, Path], tmp_path: Path) -> None:
         "Synthetic data: no patient was scanned.",
         "24 cases of 6 patients",
         "paired permutation by case, 2,000 random swaps, seed 0, Benjamini–Hochberg over 12 comparisons with gynbtnet",
-        "Of the 6 marked figures, 6 would be marked if whole patients were swapped",
-        "by the policy worst both are scored.",
+        "If whole patients were swapped, as the fractions of one patient require, 6 of the 6 marked values would",
+        "With the policy worst both are scored.",
     ):
         assert words in caption
     assert json.loads((out / "table_2.json").read_text())[0]["model"] == "gynbtnet-from-scratch"
@@ -120,18 +119,18 @@ def test_the_folder(models: dict[str, Path], tmp_path: Path) -> None:
 
 
 def test_p_values_are_those_of_the_pairs(run: Callable[..., Comparison], models: dict[str, Path]) -> None:
-    """The rows say what scipy says of the same columns; Benjamini–Hochberg is over ours, and over the others apart."""
+    """Compare with scipy; Benjamini–Hochberg is over our model's pairs, and separately over the others."""
     tests = run().tests
     columns = {
-        name: [one.dsc for one in scores_of(shift, seed) if one.structure == "bladder"]
+        name: [score.dsc for score in scores_of(shift, seed) if score.structure == "bladder"]
         for seed, (name, shift) in enumerate(SHIFTS.items())
     }
     of_cell = tests.tests[(tests.tests["structure"] == "bladder") & (tests.tests["metric"] == "dsc")].set_index("test")
     assert of_cell.loc["anova", "p"] == pytest.approx(stats.f_oneway(*columns.values()).pvalue, rel=1e-9)
     assert of_cell.loc["friedman", "p"] == pytest.approx(stats.friedmanchisquare(*columns.values()).pvalue, rel=1e-9)
     wilcoxon = stats.wilcoxon(columns["gynbtnet"], columns["nnunet"]).pvalue
-    found = tests.of_pair("wilcoxon", "gynbtnet", "nnunet").loc[("bladder", "dsc"), "p"]
-    assert found == pytest.approx(wilcoxon, rel=1e-9)
+    p = tests.of_pair("wilcoxon", "gynbtnet", "nnunet").loc[("bladder", "dsc"), "p"]
+    assert p == pytest.approx(wilcoxon, rel=1e-9)
     pairs = tests.tests[tests.tests["test"] == "patient_permutation"]
     ours = pairs["model"] == "gynbtnet"
     for family in (pairs[ours], pairs[~ours]):
@@ -142,7 +141,7 @@ def test_p_values_are_those_of_the_pairs(run: Callable[..., Comparison], models:
 
 
 def test_marks_are_the_papers(run: Callable[..., Comparison]) -> None:
-    """Against every other model, and only where ours is the better one."""
+    """Compare with every other model; there is no mark unless ours is better."""
     comparison = run()
     tests = comparison.tests
 
@@ -175,18 +174,18 @@ def test_marks_are_the_papers(run: Callable[..., Comparison]) -> None:
         ("patient_permutation", "paired permutation by patient, all 64 swaps, Benjamini–Hochberg over 12 comparisons"),
     ],
 )
-def test_the_caption_says_where_marks_came_from(run: Callable[..., Comparison], by: str, words: str) -> None:
+def test_the_caption_explains_the_marks(run: Callable[..., Comparison], by: str, words: str) -> None:
     comparison = run(settings=ComparisonSettings(n_resamples=2000, significance_test=by))
     assert words in pretraining_table(comparison).caption
     marks = {cell.mark for row in pretraining_table(comparison).rows for cell in row}
-    # That cases are hard for all models alike is noise to Tukey's HSD, which doesn't pair them; six patients give no †.
+    # The difficulty of cases is noise to Tukey's HSD, which doesn't pair them; six patients give no †.
     assert marks == {"tukey": {""}, "wilcoxon": {"", "†"}, "patient_permutation": {"", "*"}}[by]
 
 
 def test_a_false_structure_of_one_model_is_left_out_of_pairs_and_counted(
     run: Callable[..., Comparison], tmp_path: Path
 ) -> None:
-    """In one case there is no bladder: one model draws it and is scored 0; the others rightly don't and have none."""
+    """Score a case without a bladder: one model predicts one and scores 0; the others don't and have no score."""
     nothing: dict[str, Any] = {
         "missing_in": "both",
         "truth_cm3": 0.0,
@@ -205,7 +204,7 @@ def test_a_false_structure_of_one_model_is_left_out_of_pairs_and_counted(
     assert set(effects["left_out"]["bladder"]) == {1}
     assert set(effects["cases"]["bladder"]) == {23}
     assert set(effects["left_out"]["hr_ctv"]) == {0}
-    assert "The tests leave out 1 of bladder" in model_table(comparison).caption
+    assert "The tests leave out 1 of Bladder" in model_table(comparison).caption
     rows = [[cell.text for cell in row] for row in model_table(comparison).rows]
     assert rows[0][-3:] == ["24", "0", "1"]
     assert rows[1][-3:] == ["23", "0", "0"]
@@ -213,16 +212,18 @@ def test_a_false_structure_of_one_model_is_left_out_of_pairs_and_counted(
 
 def test_order_of_cases_does_not_matter(run: Callable[..., Comparison], tmp_path: Path) -> None:
     straight = run().tests
-    turned = {
-        name: save(scores_of(shift, seed)[::-1], tmp_path / "turned" / name)
+    reversed_models = {
+        name: save(scores_of(shift, seed)[::-1], tmp_path / "reversed" / name)
         for seed, (name, shift) in enumerate(SHIFTS.items())
     }
     order = ["structure", "metric", "test", "model", "other"]
-    first, second = (one.tests.sort_values(order, ignore_index=True) for one in (straight, run(turned).tests))
+    first, second = (
+        tests.tests.sort_values(order, ignore_index=True) for tests in (straight, run(reversed_models).tests)
+    )
     pd.testing.assert_frame_equal(first, second)
 
 
-def test_one_case_gives_figures_and_no_test(tmp_path: Path) -> None:
+def test_one_case_gives_metrics_and_no_test(tmp_path: Path) -> None:
     few = [scored("p0_f1", "p0", "bladder", 0.8)]
     models = {name: save(few, tmp_path / name) for name in ("gynbtnet", "gynbtnet-from-scratch")}
     comparison = compare(cohort_of(few), models, tmp_path / "out", settings=QUICK)
@@ -234,7 +235,7 @@ def test_one_case_gives_figures_and_no_test(tmp_path: Path) -> None:
     )
 
 
-def test_what_cannot_be_compared_is_said_and_nothing_is_written(
+def test_models_that_cannot_be_compared_are_refused_and_nothing_is_written(
     run: Callable[..., Comparison], models: dict[str, Path], tmp_path: Path
 ) -> None:
     def refused(words: str, changed: dict[str, Path] | None = None, **further: object) -> None:
@@ -243,7 +244,10 @@ def test_what_cannot_be_compared_is_said_and_nothing_is_written(
 
     whole = scores_of(-0.06, 2)
     refused("no .*scores.csv", {"nnunet": tmp_path / "nowhere"})
-    refused("not of the same cases and structures: 1 are in one alone", {"nnunet": save(whole[1:], tmp_path / "a")})
+    refused(
+        "don't have the same cases and structures: 1 are only in one of them",
+        {"nnunet": save(whole[1:], tmp_path / "a")},
+    )
     other = [replace(whole[0], truth_cm3=51.0), *whole[1:]]
     refused("different truth for bladder of p0_f1 and 0 more", {"nnunet": save(other, tmp_path / "b")})
     moved = [replace(whole[0], patient="p1"), *whole[1:]]
@@ -261,14 +265,14 @@ def test_what_cannot_be_compared_is_said_and_nothing_is_written(
 
 def test_metrics_that_can_be_compared() -> None:
     assert checked_metrics(["hausdorff_mm", "dsc"]) == ("hausdorff_mm", "dsc")
-    for named in (["dice"], ["dsc", "dsc"], ["volume_difference_cm3"]):
+    for metrics in (["dice"], ["dsc", "dsc"], ["volume_difference_cm3"]):
         with pytest.raises(BadInput, match="expected some of dsc, hd95_mm"):
-            checked_metrics(named)
+            checked_metrics(metrics)
         with pytest.raises(ValueError, match="expected some of dsc, hd95_mm"):
-            ComparisonSettings(metrics=tuple(named))
+            ComparisonSettings(metrics=tuple(metrics))
 
 
-def test_predictions_are_found_beside_the_scores(run: Callable[..., Comparison], tmp_path: Path) -> None:
+def test_predictions_are_found_next_to_the_scores(run: Callable[..., Comparison], tmp_path: Path) -> None:
     contours = tmp_path / "predictions" / "nnunet" / "p0_f1" / "labels.nii.gz"
     contours.parent.mkdir(parents=True)
     contours.touch()

@@ -1,4 +1,4 @@
-"""EQD2 and courses worked by hand; aims, and what isn't judged."""
+"""EQD2 and courses by hand, verdicts, and totals that are not judged."""
 
 import math
 from dataclasses import replace
@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gynbtnet.evaluation.dose.course import course_doses
-from gynbtnet.evaluation.dose.eqd2 import eqd2, total_eqd2
+from gynbtnet.evaluation.dose.eqd2 import to_eqd2, total_eqd2
 from gynbtnet.evaluation.dose.external_beam import ExternalBeam, parse_external_beam
 from gynbtnet.evaluation.dose.planning_aims import EMBRACE_II, PlanningAims
 from gynbtnet.evaluation.dose.score import DoseScore
 from gynbtnet.evaluation.metrics.settings import DoseSettings
-from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.imaging import StructureNames
+from gynbtnet.runtime import BadInput
 
 NAMES, AIMS, SETTINGS = StructureNames.load(), PlanningAims.load(), DoseSettings()
 BEAM = {"p1": ExternalBeam(45, 25)}
@@ -30,29 +30,29 @@ def score(
 
 
 def course(*scores: DoseScore, external=BEAM, aims=AIMS, settings=SETTINGS, predicted=True):
-    (found,) = course_doses(scores, external, aims, settings, NAMES, predicted=predicted)
-    return found
+    (result,) = course_doses(scores, external, aims, settings, NAMES, predicted=predicted)
+    return result
 
 
 def test_eqd2_by_hand():
-    assert eqd2(2, 10, 25) == 50  # fractions of 2 Gy are their own EQD2
-    assert eqd2(7, 10, 4) == pytest.approx(28 * 17 / 12)
-    assert eqd2(7, 3, 4) == pytest.approx(28 * 10 / 5)
+    assert to_eqd2(2, 10, 25) == 50  # fractions of 2 Gy are their own EQD2
+    assert to_eqd2(7, 10, 4) == pytest.approx(28 * 17 / 12)
+    assert to_eqd2(7, 3, 4) == pytest.approx(28 * 10 / 5)
     assert ExternalBeam(45, 25).eqd2(10) == pytest.approx(44.25)
     assert ExternalBeam(45, 25).eqd2(3) == pytest.approx(43.2)
     assert ExternalBeam(0, 1).eqd2(3) == 0
 
 
 @given(dose=st.floats(0.1, 20), alpha_beta=st.floats(1, 20), fractions=st.integers(1, 30))
-def test_eqd2_has_the_biologically_effective_dose_of_its_fractions(dose, alpha_beta, fractions):
-    same = eqd2(dose, alpha_beta, fractions)
+def test_eqd2_has_the_same_biologically_effective_dose(dose, alpha_beta, fractions):
+    same = to_eqd2(dose, alpha_beta, fractions)
     effect = fractions * dose * (1 + dose / alpha_beta)
     assert same * (1 + 2 / alpha_beta) == pytest.approx(effect)
     assert total_eqd2([dose] * fractions, alpha_beta) == pytest.approx(same)
     assert total_eqd2([dose], alpha_beta, fractions_per_plan=fractions) == pytest.approx(same)
 
 
-def test_a_course_by_hand():
+def test_course_by_hand():
     """45 Gy in 25 and two fractions: bladder 6 and 7 Gy, α/β 3: 43.2 + 6·9/5 + 7·10/5 = 68 Gy."""
     bladder = course(score(1, 6, 7), score(2, 7, 9))
     assert bladder.manual_eqd2_gy == pytest.approx(68.0)
@@ -89,36 +89,36 @@ def test_verdicts(structure, metric, total, verdict):
     assert (aim.verdict(total) if aim.aim or aim.limit else "") == verdict
 
 
-def test_what_is_not_known_is_not_judged():
-    def asked(found):
-        return found.manual_verdict, found.automatic_verdict, found.note
+def test_unknown_totals_are_not_judged():
+    def verdicts(result):
+        return result.manual_verdict, result.automatic_verdict, result.note
 
-    alone = course(score(1, 6, 7), external={})
-    assert asked(alone) == ("not judged", "not judged", "external beam not known")
-    assert math.isnan(alone.external_eqd2_gy)
-    assert alone.manual_eqd2_gy == pytest.approx(6 * 9 / 5)
+    without_beam = course(score(1, 6, 7), external={})
+    assert verdicts(without_beam) == ("not judged", "not judged", "external beam not known")
+    assert math.isnan(without_beam.external_eqd2_gy)
+    assert without_beam.manual_eqd2_gy == pytest.approx(6 * 9 / 5)
     other = course(score(1, 6, 7), settings=DoseSettings(alpha_beta_organ_gy=4))
-    assert asked(other) == ("not judged", "not judged", "EMBRACE II is valid for α/β 3 Gy")
+    assert verdicts(other) == ("not judged", "not judged", "EMBRACE II is valid for α/β 3 Gy")
     missed = course(score(1, 6, 7), score(2, 6, math.nan, automatic_note="no contour"))
-    assert asked(missed) == ("aim met", "not judged", "fraction 2: automatic no contour")
+    assert verdicts(missed) == ("aim met", "not judged", "fraction 2: automatic no contour")
     assert math.isnan(missed.automatic_eqd2_gy)
-    least = course(score(1, 6, 7, manual_note="lower bound, 5 % outside the dose grid"))
-    assert asked(least) == ("not judged", "aim met", "fraction 1: manual lower bound, 5 % outside the dose grid")
+    bounded = course(score(1, 6, 7, manual_note="lower bound, 5 % outside the dose grid"))
+    assert verdicts(bounded) == ("not judged", "aim met", "fraction 1: manual lower bound, 5 % outside the dose grid")
     gap = course(score(1, 6, 7), score(3, 6, 7))
-    assert asked(gap) == ("not judged", "not judged", "fraction 2 is not in the cohort")
+    assert verdicts(gap) == ("not judged", "not judged", "fraction 2 is not in the cohort")
     assert math.isnan(gap.manual_eqd2_gy)
     assert "fraction 1 has several scans" in course(score(1, 6, 7), score(1, 6, 7)).note
     assert course(score(1, 6, math.nan), predicted=False).automatic_verdict == ""
 
 
-def test_a_table_of_ones_own(tmp_path):
+def test_another_table_of_aims(tmp_path):
     table = yaml.safe_load(EMBRACE_II.read_text())
     table["name"] = "Ours"
     table["structures"] = {"bladder": {"D1cc": {"limit": {"below": 50}}}}
     path = tmp_path / "ours.yaml"
     path.write_text(yaml.safe_dump(table))
-    found = course(score(1, 6, 7, metric="D1cc"), aims=PlanningAims.load(path))
-    assert (found.aim, found.limit, found.manual_verdict) == ("", "< 50", "limit missed")
+    result = course(score(1, 6, 7, metric="D1cc"), aims=PlanningAims.load(path))
+    assert (result.aim, result.limit, result.manual_verdict) == ("", "< 50", "limit missed")
 
     def refused(change, words):
         path.write_text(yaml.safe_dump(table | change))
@@ -144,22 +144,22 @@ def test_external_beam_for_all_or_by_patient(tmp_path):
     for text, words in (
         ("patient,dose_gy,fractions\np1,45,25\np1,45,25\n", "two rows"),
         ("patient,dose,fractions\np1,45,25\n", "columns"),
-        ("patient,dose_gy,fractions\np1,45\n", "expected 0 to 200 Gy"),
-        ("patient,dose_gy,fractions\np1,nan,25\n", "expected 0 to 200 Gy"),
-        ("patient,dose_gy,fractions\np1,45,0\n", "expected 0 to 200 Gy"),
+        ("patient,dose_gy,fractions\np1,45\n", "Expected: 0 to 200 Gy"),
+        ("patient,dose_gy,fractions\np1,nan,25\n", "Expected: 0 to 200 Gy"),
+        ("patient,dose_gy,fractions\np1,45,0\n", "Expected: 0 to 200 Gy"),
     ):
         path.write_text(text)
         with pytest.raises(BadInput, match=words):
             parse_external_beam(str(path), ["p1"])
-    for told in ("45", "45x25", "450/25", "45/0"):
+    for text in ("45", "45x25", "450/25", "45/0"):
         with pytest.raises(BadInput, match="such as 45/25"):
-            parse_external_beam(told, ["p1"])
+            parse_external_beam(text, ["p1"])
 
 
-def test_scores_are_kept_in_order():
+def test_order_of_scores_is_kept():
     scores = [score(1, 6, 7), score(1, 5, 5, "rectum"), score(2, 6, 7), replace(score(1, 6, 7), patient="p2")]
-    found = course_doses(scores, BEAM, AIMS, SETTINGS, NAMES, predicted=True)
-    assert [(one.patient, one.structure, one.fractions) for one in found] == [
+    result = course_doses(scores, BEAM, AIMS, SETTINGS, NAMES, predicted=True)
+    assert [(total.patient, total.structure, total.fractions) for total in result] == [
         ("p1", "bladder", 2),
         ("p1", "rectum", 1),
         ("p2", "bladder", 1),

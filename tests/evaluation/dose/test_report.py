@@ -1,4 +1,4 @@
-"""The page of doses says what its tables say, and hands them out."""
+"""The dose report shows the values of its tables, and includes them as CSV files."""
 
 import base64
 import io
@@ -18,18 +18,18 @@ def section(page: str, anchor: str) -> str:
 
 
 def rows(html: str) -> list[list[str]]:
-    """Of the first table."""
+    """Return the cells of the first table."""
     body = html.split("<tbody>")[1].split("</tbody>")[0]
     return [re.findall(r"<td[^>]*>([^<]*)</td>", row) for row in body.split("</tr>")[:-1]]
 
 
-def handed_out(page: str) -> dict[str, pd.DataFrame]:
+def downloads(page: str) -> dict[str, pd.DataFrame]:
     links = re.findall(r'download="([^"]*)" href="data:text/csv;charset=utf-8;base64,([^"]*)"', page)
     return {name: pd.read_csv(io.BytesIO(base64.b64decode(text)), keep_default_na=False) for name, text in links}
 
 
 def test_verdicts_are_counted(dose_content):
-    """Bladder of p3: 43.2 + 12·15/5 = 79.2 Gy meets the aim of 80, 43.2 + 12.5·15.5/5 = 81.95 Gy the limit alone."""
+    """Bladder of p3: 43.2 + 12·15/5 = 79.2 Gy meets the aim of 80, 43.2 + 12.5·15.5/5 = 81.95 Gy only the limit."""
     course = section(dose_report(dose_content), "whole-course-total-eqd2")
     counts = {tuple(row[:3]): row[3:] for row in rows(course)}
     assert counts["Bladder", "D2cc", "manual"] == ["&lt; 80", "&lt; 90", "3", "0", "0", "0", "0"]
@@ -40,34 +40,34 @@ def test_verdicts_are_counted(dose_content):
     assert "fraction 1: automatic no contour" in course
 
 
-def test_nothing_judged(dose_content):
+def test_no_total_is_judged(dose_content):
     alone = [replace(one, manual_verdict="not judged", automatic_verdict="not judged") for one in dose_content.courses]
     assert "No total was judged by both contours." in dose_report(replace(dose_content, courses=alone))
 
 
-def test_agreement_and_the_data_behind_it(dose_content):
+def test_agreement_and_its_data(dose_content):
     page = dose_report(dose_content)
     shown = section(page, "automatic-against-manual")
-    data = handed_out(page)
+    data = downloads(page)
     assert shown.count("<img") == 3  # bladder and rectum by D2cc, HR-CTV by D90
     pairs = data["bland_altman_d2cc.csv"]
     bladder = pairs[pairs["structure"] == "bladder"]
     assert bladder["difference"].to_numpy() == pytest.approx([0.5, -0.2, 0.1, 0.5])
     assert len(pairs[pairs["structure"] == "rectum"]) == 3
-    found = limits_of_agreement(bladder["difference"], list(bladder["patient"]))
+    limits = limits_of_agreement(bladder["difference"], list(bladder["patient"]))
     row = rows(shown)[0]
     assert row[:3] == ["Bladder", "4", "3"]
-    assert row[4] == f"{found.bias:.2f}" == "0.25"  # the mean of 0.15, 0.1 and 0.5
-    assert row[6] == f"{found.lower:.2f}"
-    assert row[9] == "{:.2f} to {:.2f}".format(*found.upper_interval)
-    limits = data["bland_altman_d2cc_limits.csv"]
-    assert limits["upper"][0] == pytest.approx(found.upper)
+    assert row[4] == f"{limits.bias:.2f}" == "0.25"  # the mean of 0.15, 0.1 and 0.5
+    assert row[6] == f"{limits.lower:.2f}"
+    assert row[9] == "{:.2f} to {:.2f}".format(*limits.upper_interval)
+    table = data["bland_altman_d2cc_limits.csv"]
+    assert table["upper"][0] == pytest.approx(limits.upper)
     assert list(data["bland_altman_d90.csv"]["automatic"]) == [7.2, 6.9, 7.5, 7.8]
 
 
-def test_tables_and_curves_are_handed_out(dose_content):
+def test_tables_and_curves_can_be_downloaded(dose_content):
     page = dose_report(dose_content)
-    data = handed_out(page)
+    data = downloads(page)
     assert list(data["dose.csv"]["manual_gy"]) == [one.manual_gy for one in dose_content.scores]
     assert list(data["eqd2.csv"]["manual_eqd2_gy"]) == [one.manual_eqd2_gy for one in dose_content.courses]
     curves = data["dvh_by_case.csv"]
@@ -88,7 +88,7 @@ def test_without_predictions(dose_content):
     assert {row[2] for row in rows(section(page, "whole-course-total-eqd2"))} == {"manual"}
 
 
-def test_what_is_synthetic_is_said_first(dose_content):
+def test_synthetic_data_are_stated_first(dose_content):
     page = dose_report(dose_content)
     assert page.split("<body>")[1].lstrip().startswith('<p class="banner">Synthetic data.')
     assert page.count("research use only") == 1

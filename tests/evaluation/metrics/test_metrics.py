@@ -1,4 +1,4 @@
-"""Scores of a case, and what a missing structure costs."""
+"""Scores of a case, and of missing structures."""
 
 import math
 
@@ -12,8 +12,7 @@ from gynbtnet.evaluation.metrics.metrics import dice, score_case
 from gynbtnet.evaluation.metrics.score_table import METRICS
 from gynbtnet.evaluation.metrics.settings import ScoringSettings
 from gynbtnet.evaluation.metrics.surface_distance import surface_distances
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.volume import Segmentation, Volume
+from gynbtnet.imaging import Geometry, Segmentation, Volume
 
 STRUCTURES = ("bladder", "rectum", "sigmoid")
 SPACING = (3.0, 1.0, 1.0)
@@ -23,14 +22,14 @@ def segmentation(labels: np.ndarray, structures: tuple[str, ...] = STRUCTURES) -
     return Segmentation(Volume(labels.astype(np.uint8), Geometry(labels.shape, SPACING)), structures)
 
 
-def scored(truth: np.ndarray, prediction: np.ndarray, structures: tuple[str, ...] = STRUCTURES, **rules):
+def scored(truth: np.ndarray, prediction: np.ndarray, structures: tuple[str, ...] = STRUCTURES, **scoring):
     both = segmentation(truth), segmentation(prediction, structures)
-    found = score_case(*both, case="p1_f1", patient="p1", settings=ScoringSettings(**rules))
-    return {one.structure: one for one in found}
+    scores = score_case(*both, case="p1_f1", patient="p1", settings=ScoringSettings(**scoring))
+    return {score.structure: score for score in scores}
 
 
-def lumps(seed: int) -> np.ndarray:
-    """A label map of smooth lumps in which a structure may be absent."""
+def random_labels(seed: int) -> np.ndarray:
+    """Return a label map of smooth regions in which a structure may be absent."""
     random = np.random.default_rng(seed)
     noise = ndimage.gaussian_filter(random.normal(size=(9, 15, 12)), 2)
     return np.digitize(noise / noise.std(), random.uniform(0, 2.5, size=3).cumsum())
@@ -55,7 +54,7 @@ def test_dice_by_hand():
 @given(seed=st.integers(0, 5000), other=st.integers(0, 5000))
 @settings(max_examples=40, deadline=None)
 def test_cropping_changes_nothing_and_dice_is_symmetric(seed, other):
-    truth, prediction = lumps(seed), lumps(other)
+    truth, prediction = random_labels(seed), random_labels(other)
     there, back = scored(truth, prediction), scored(prediction, truth)
     for label, structure in enumerate(STRUCTURES, start=1):
         one, true, predicted = there[structure], truth == label, prediction == label
@@ -75,7 +74,7 @@ def test_cropping_changes_nothing_and_dice_is_symmetric(seed, other):
             assert one.centroid_shift_mm == pytest.approx(np.linalg.norm(np.subtract(*centres)))
 
 
-def test_a_missed_structure_costs_the_worst_distance():
+def test_missed_structure_has_the_worst_distance():
     truth = np.zeros((4, 5, 6))
     truth[1, 1, 1] = 3
     missed = scored(truth, np.zeros_like(truth))["sigmoid"]
@@ -86,7 +85,7 @@ def test_a_missed_structure_costs_the_worst_distance():
     assert (missed.surface_dsc, missed.volume_difference_cm3) == (0, -0.003)
 
 
-def test_a_false_structure_costs_the_same():
+def test_false_structure_has_the_worst_distance():
     prediction = np.zeros((4, 5, 6))
     prediction[1, 1, 1] = 3
     false = scored(np.zeros_like(prediction), prediction)["sigmoid"]
@@ -96,8 +95,8 @@ def test_a_false_structure_costs_the_same():
 
 @given(seed=st.integers(0, 5000))
 @settings(max_examples=15, deadline=None)
-def test_missing_is_never_better_than_one_voxel_anywhere(seed):
-    truth = np.where(lumps(seed) == 1, 1, 0)
+def test_missed_structure_is_never_better_than_any_voxel(seed):
+    truth = np.where(random_labels(seed) == 1, 1, 0)
     truth[4, 7, 6] = 1
     worst = scored(truth, np.zeros_like(truth))["bladder"]
     one_voxel = np.zeros_like(truth)
@@ -111,18 +110,18 @@ def test_missing_is_never_better_than_one_voxel_anywhere(seed):
     assert worst.centroid_shift_mm >= placed.centroid_shift_mm
 
 
-@pytest.mark.parametrize("lacking", ["prediction", "truth"])
-def test_policies_by_hand(lacking):
-    drawn, empty = np.zeros((2, 4, 5, 6))
-    drawn[1, 1, 1] = 1
-    both = (drawn, empty) if lacking == "prediction" else (empty, drawn)
+@pytest.mark.parametrize("side", ["prediction", "truth"])
+def test_policies_by_hand(side):
+    contoured, empty = np.zeros((2, 4, 5, 6))
+    contoured[1, 1, 1] = 1
+    both = (contoured, empty) if side == "prediction" else (empty, contoured)
     diagonal = scored(*both, missing_structure_policy="diagonal")["bladder"]
-    assert diagonal.missing_in == lacking
+    assert diagonal.missing_in == side
     assert (diagonal.dsc, diagonal.surface_dsc) == (0, 0)
     for metric in ("hd95_mm", "asd_mm", "hausdorff_mm", "centroid_shift_mm"):
         assert getattr(diagonal, metric) == pytest.approx(math.sqrt(9**2 + 4**2 + 5**2))
     dropped = scored(*both, missing_structure_policy="drop")["bladder"]
-    assert (dropped.missing_in, dropped.is_scored) == (lacking, False)
+    assert (dropped.missing_in, dropped.is_scored) == (side, False)
     assert all(math.isnan(getattr(dropped, metric)) for metric in METRICS)
     assert dropped.truth_cm3 + dropped.prediction_cm3 == pytest.approx(0.003)
 

@@ -1,4 +1,4 @@
-"""Surface distances against MONAI, scipy and cases worked by hand."""
+"""Surface distances compared with MONAI, scipy and results by hand."""
 
 import warnings
 
@@ -12,20 +12,20 @@ from gynbtnet.evaluation.metrics.metrics import dice
 from gynbtnet.evaluation.metrics.surface_distance import surface_distances, surface_mask, worst_distance
 
 TOLERANCES = (0.9, 2.0, 3.0)
-"""In mm; 2 and 3 are among the distances of voxels, and equal to the tolerance is within it."""
+"""In mm; 2 and 3 are distances between voxels, and a distance that equals the tolerance is within it."""
 
 
-def blobs(seed: int, shape: tuple[int, int, int] = (14, 20, 17), share: float = 0.15) -> np.ndarray:
-    """Smooth random lumps, often touching the grid's edge."""
+def random_mask(seed: int, shape: tuple[int, int, int] = (14, 20, 17), share: float = 0.15) -> np.ndarray:
+    """Return smooth random regions, which often touch the grid's edge."""
     noise = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=shape), 2, mode="nearest")
     return noise > np.quantile(noise, 1 - share)
 
 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (3.27, 0.977, 0.977), (1.0, 0.464, 0.7)])
-def test_figures_equal_monai(seed, spacing):
+def test_metrics_equal_monai(seed, spacing):
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # MONAI's own, on import
+        warnings.simplefilter("ignore")  # from MONAI, on import
         import torch
         from monai.metrics import (
             compute_average_surface_distance,
@@ -34,7 +34,7 @@ def test_figures_equal_monai(seed, spacing):
             compute_surface_dice,
         )
 
-        truth, prediction = blobs(seed), blobs(seed + 100, share=0.1)
+        truth, prediction = random_mask(seed), random_mask(seed + 100, share=0.1)
         one_hot = [torch.from_numpy(mask)[None, None].float() for mask in (prediction, truth)]
         hd95 = compute_hausdorff_distance(*one_hot, include_background=True, percentile=95, spacing=spacing)
         overlap = compute_dice(*one_hot, include_background=True)
@@ -52,14 +52,14 @@ def test_figures_equal_monai(seed, spacing):
     assert [distances.surface_dsc(tolerance) for tolerance in TOLERANCES] == pytest.approx(surface_dsc, abs=1e-4)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # its own
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # from surface-distance
 @pytest.mark.parametrize("shift", [1, 3])
-def test_counting_voxels_is_near_to_summing_areas(shift):
-    """DeepMind's surface-distance sums areas of surface between corners of voxels: on thick slices within 0.1."""
+def test_counting_voxels_is_close_to_summing_areas(shift):
+    """DeepMind's surface-distance sums surface areas between corners of voxels: within 0.1 on thick slices."""
     surface_distance = pytest.importorskip("surface_distance")
     spacing = (3.0, 1.0, 1.0)
-    places = np.indices((22, 60, 60)).reshape(3, -1).T * spacing
-    truth = (np.linalg.norm((places - (33, 28, 28)) / (25, 22, 18), axis=1) <= 1).reshape(22, 60, 60)
+    positions = np.indices((22, 60, 60)).reshape(3, -1).T * spacing
+    truth = (np.linalg.norm((positions - (33, 28, 28)) / (25, 22, 18), axis=1) <= 1).reshape(22, 60, 60)
     prediction = np.roll(truth, shift, axis=1)
     theirs = surface_distance.compute_surface_distances(truth, prediction, spacing)
     ours = surface_distances(truth, prediction, spacing)
@@ -72,7 +72,7 @@ def test_counting_voxels_is_near_to_summing_areas(shift):
 @given(seed=st.integers(0, 10_000), other=st.integers(0, 10_000), spacing=st.tuples(*[st.floats(0.3, 5)] * 3))
 @settings(max_examples=25, deadline=None)
 def test_equal_to_scipy_symmetric_and_bounded(seed, other, spacing):
-    truth, prediction = blobs(seed), blobs(other)
+    truth, prediction = random_mask(seed), random_mask(other)
     edges = [mask & ~ndimage.binary_erosion(mask) for mask in (truth, prediction)]
     to_prediction = ndimage.distance_transform_edt(~edges[1], sampling=spacing)[edges[0]]
     to_truth = ndimage.distance_transform_edt(~edges[0], sampling=spacing)[edges[1]]
@@ -116,24 +116,24 @@ def test_directed_percentiles_by_hand():
 
 
 def test_a_distance_that_equals_the_tolerance_is_within_it():
-    """Five steps of 0.4 mm are 2 mm, also in single precision."""
+    """Five steps of 0.4 mm are 2 mm, even in single precision."""
     truth, prediction = np.zeros((2, 3, 3, 12), bool)
     truth[1, 1, 1] = prediction[1, 1, 6] = True
     assert surface_distances(truth, prediction, (1.0, 1.0, 0.4)).surface_dsc(2.0) == 1
 
 
-def test_the_grids_edge_is_outside():
+def test_grid_edge_is_outside():
     assert surface_mask(np.ones((3, 3, 3), bool)).sum() == 26
     filled = np.zeros((5, 5, 5), bool)
     filled[1:4, 1:4, 1:4] = True
     assert surface_mask(filled).sum() == 26
     diagonal = np.ones((3, 3, 3), bool)
-    diagonal[0, 0, 0] = False  # a corner neighbour isn't a face neighbour
+    diagonal[0, 0, 0] = False  # a corner neighbour is not a face neighbour
     assert not surface_mask(np.pad(diagonal, 1, constant_values=True))[2, 2, 2]
 
 
 def test_worst_distance_by_hand():
-    """From voxel (0, 0, 0) of a 3×4×5 grid the far corner is 2, 3 and 4 steps away; a box counts from its place."""
+    """From voxel (0, 0, 0) of a 3×4×5 grid, the far corner is 2, 3 and 4 steps away; boxes have their own start."""
     spacing = (2.0, 1.0, 0.5)
     corner = np.ones((1, 1, 1), bool)
     assert worst_distance(corner, spacing, (0, 0, 0), (3, 4, 5)) == pytest.approx(np.sqrt(16 + 9 + 4))

@@ -1,4 +1,4 @@
-"""Chromium without a window, spoken to through its DevTools pipe: no library, no port."""
+"""Headless Chromium, controlled through its DevTools pipe: no library, no port."""
 
 import base64
 import io
@@ -15,22 +15,22 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-FOUND = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 
 KEYS = {"Enter": 13, "End": 35, "Home": 36, "ArrowRight": 39}
 FLAGS = ("headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage", "no-first-run", "remote-debugging-pipe")
 
 
 class Browser:
-    """One page; what it asks for, logs and throws is kept."""
+    """One page, with a record of its requests, log entries and exceptions."""
 
     def __init__(self, profile: Path) -> None:
-        assert FOUND
+        assert CHROMIUM
         (theirs_in, self._out), (self._in, theirs_out) = os.pipe(), os.pipe()
         flags = [f"--{name}" for name in FLAGS] + [f"--user-data-dir={profile}"]
         self._process = subprocess.Popen(
             # Chromium reads commands from descriptor 3 and answers on 4.
-            ["bash", "-c", f'exec "$0" "$@" 3<&{theirs_in} 4>&{theirs_out}', FOUND, *flags, "about:blank"],
+            ["bash", "-c", f'exec "$0" "$@" 3<&{theirs_in} 4>&{theirs_out}', CHROMIUM, *flags, "about:blank"],
             pass_fds=(theirs_in, theirs_out),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -40,7 +40,7 @@ class Browser:
         self._buffer, self._number, self._session = b"", 0, None
         self.events: list[dict[str, Any]] = []
         targets = self.call("Target.getTargets")["targetInfos"]
-        page = next(one["targetId"] for one in targets if one["type"] == "page")
+        page = next(target["targetId"] for target in targets if target["type"] == "page")
         self._session = self.call("Target.attachToTarget", targetId=page, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network", "DOM"):
             self.call(f"{domain}.enable")
@@ -59,7 +59,7 @@ class Browser:
             self.events.append(answer)
 
     def run(self, script: str) -> Any:
-        """The value of an expression in the page."""
+        """Return the value of an expression in the page."""
         answer = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
@@ -73,17 +73,17 @@ class Browser:
             self.events.append(self._next())
 
     def troubles(self) -> list[str]:
-        """What the page logged as an error or warning, threw, or was forbidden."""
-        found = [json.dumps(event) for event in self.events if event.get("method") == "Runtime.exceptionThrown"]
+        """Return errors, warnings, exceptions and blocked requests of the page."""
+        troubles = [json.dumps(event) for event in self.events if event.get("method") == "Runtime.exceptionThrown"]
         for event in self.events:
             if event.get("method") == "Log.entryAdded":
-                found.append(json.dumps(event["params"]["entry"]))
+                troubles.append(json.dumps(event["params"]["entry"]))
             if event.get("method") == "Runtime.consoleAPICalled" and event["params"]["type"] in ("error", "warning"):
-                found.append(json.dumps(event["params"]))
-        return found
+                troubles.append(json.dumps(event["params"]))
+        return troubles
 
     def asked_for(self) -> list[str]:
-        """Every address that the page asked for, but for data inside it."""
+        """Return every address that the page requested, without data inside it."""
         sent = (event for event in self.events if event.get("method") == "Network.requestWillBeSent")
         return [url for url in (event["params"]["request"]["url"] for event in sent) if not url.startswith("data:")]
 
@@ -102,7 +102,7 @@ class Browser:
         self.run("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
     def pixels(self, x: float, y: float, width: float, height: float) -> npt.NDArray[np.int64]:
-        """A part of what is seen, (row, column, red green blue)."""
+        """Return a part of the visible page, (row, column, red green blue)."""
         clip = {"x": x, "y": y + self.run("window.scrollY"), "width": width, "height": height, "scale": 1}
         shot = self.call("Page.captureScreenshot", clip=clip, captureBeyondViewport=True)
         return np.asarray(Image.open(io.BytesIO(base64.b64decode(shot["data"]))).convert("RGB")).astype(int)
@@ -128,7 +128,7 @@ class Browser:
         until = time.monotonic() + seconds
         while b"\0" not in self._buffer:
             ready, _, _ = select.select([self._in], [], [], max(0, until - time.monotonic()))
-            assert ready, "the browser says nothing"
+            assert ready, "the browser doesn't answer"
             read = os.read(self._in, 1 << 20)
             assert read, "the browser has ended"
             self._buffer += read

@@ -5,7 +5,7 @@ import pytest
 from gynbtnet.evaluation.comparison.box_plot import box_figure
 from gynbtnet.evaluation.reports.bland_altman import COLUMNS, agreement_table, bland_altman_figure, with_differences
 from gynbtnet.evaluation.reports.patient_styles import patient_styles
-from gynbtnet.pictures.picture import render_picture
+from gynbtnet.pictures import render_picture
 
 
 def pairs(patients: int = 4, structures: tuple[str, ...] = ("bladder", "rectum")) -> pd.DataFrame:
@@ -20,20 +20,20 @@ def pairs(patients: int = 4, structures: tuple[str, ...] = ("bladder", "rectum")
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def test_doses_as_volumes() -> None:
-    """Any two series and their unit; a panel a structure and model, each point as its data say."""
+def test_doses_are_plotted_like_volumes() -> None:
+    """Plot doses: one panel per structure and model, each point at its mean and difference."""
     data = pairs()
     figure = bland_altman_figure(data, "D2cc", "Gy", "synthetic data")
     assert [axes.get_title() for axes in figure.axes] == [
-        *("bladder, ours", "bladder, theirs"),
-        *("rectum, ours", "rectum, theirs"),
+        *("Bladder, ours", "Bladder, theirs"),
+        *("Rectum, ours", "Rectum, theirs"),
     ]
     assert figure.axes[0].get_ylabel() == "automatic − manual\n(Gy)"
     assert figure.axes[2].get_xlabel() == "mean D2cc (Gy)"
     assert figure.get_suptitle() == "synthetic data"
-    drawn = np.concatenate([np.ma.getdata(points.get_offsets()) for points in figure.axes[0].collections])
-    own = with_differences(data[(data["structure"] == "bladder") & (data["model"] == "ours")])
-    assert np.sort(drawn, axis=0) == pytest.approx(np.sort(own[["mean", "difference"]].to_numpy(), axis=0))
+    plotted = np.concatenate([np.ma.getdata(points.get_offsets()) for points in figure.axes[0].collections])
+    expected = with_differences(data[(data["structure"] == "bladder") & (data["model"] == "ours")])
+    assert np.sort(plotted, axis=0) == pytest.approx(np.sort(expected[["mean", "difference"]].to_numpy(), axis=0))
     assert (
         render_picture(figure, "").png
         == render_picture(bland_altman_figure(data, "D2cc", "Gy", "synthetic data"), "").png
@@ -56,6 +56,6 @@ def test_one_many_and_no_patients(data: pd.DataFrame) -> None:
 
 
 def test_patients_differ_in_colour_and_shape() -> None:
-    marks = list(patient_styles(f"p{i:02d}" for i in range(56)).values())
-    assert len(set(marks)) == 56
-    assert len({one.colour for one in marks[:7]}) == len({one.shape for one in marks[:7]}) == 7
+    styles = list(patient_styles(f"p{i:02d}" for i in range(56)).values())
+    assert len(set(styles)) == 56
+    assert len({style.colour for style in styles[:7]}) == len({style.shape for style in styles[:7]}) == 7

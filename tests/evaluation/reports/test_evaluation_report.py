@@ -1,4 +1,4 @@
-"""The pages that evaluations and comparisons leave, with their tables."""
+"""Report pages of evaluations and comparisons, with their tables."""
 
 import json
 import shutil
@@ -7,17 +7,17 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from gynbtnet.evaluation.cohorts.fraction_consistency import HEADS
+from gynbtnet.evaluation.cohorts.fraction_consistency import COLUMN_TITLES
 from gynbtnet.evaluation.comparison.compare import compare
 from gynbtnet.evaluation.comparison.report import report_comparison
 from gynbtnet.evaluation.comparison.settings import ComparisonSettings
-from gynbtnet.evaluation.metrics.evaluate import evaluate
+from gynbtnet.evaluation.metrics.evaluation import evaluate
 from gynbtnet.evaluation.reports.evaluation_report import report_evaluation
 
 FEW = ComparisonSettings(n_resamples=1000, metrics=("dsc",))
 
 
-def test_what_an_evaluation_leaves(scanned, predicted, tmp_path):
+def test_files_of_an_evaluation(scanned, predicted, tmp_path):
     predictions, out = shutil.copytree(predicted, tmp_path / "predictions"), tmp_path / "out"
     evaluation = evaluate(scanned, predictions, out)
     page = report_evaluation(scanned, predictions, evaluation, out)
@@ -28,7 +28,7 @@ def test_what_an_evaluation_leaves(scanned, predicted, tmp_path):
     assert not (out / "flags.csv").exists()
     strata = pd.read_csv(out / "strata.csv")
     assert list(strata["by"].unique()) == ["applicator", "fraction", "bladder volume (cm³)", "artefacts"]
-    assert list(pd.read_csv(out / "consistency.csv").columns) == list(HEADS)
+    assert list(pd.read_csv(out / "consistency.csv").columns) == list(COLUMN_TITLES)
 
     manifest = {
         "structures": ["bladder", "rectum"],
@@ -40,7 +40,7 @@ def test_what_an_evaluation_leaves(scanned, predicted, tmp_path):
     report_evaluation(scanned, predictions, evaluation, out)
     flags = pd.read_csv(out / "flags.csv")
     assert list(flags["flagged"]) == [False, True]
-    assert "100 % of the flagged contours failed. 3 cases say nothing of flags" in (out / "report.html").read_text(
+    assert "100 % of the flagged contours failed. 3 cases have no record of flags" in (out / "report.html").read_text(
         "utf-8"
     )
 
@@ -62,7 +62,7 @@ def test_the_page_of_a_comparison(scanned, predicted, known, tmp_path):
     out = tmp_path / "comparison"
     comparison = compare(scanned, models, out, predictions=dict.fromkeys(known, predicted), settings=FEW)
     page = report_comparison(comparison, out).read_text(encoding="utf-8")
-    for words in ("Comparison: mini", "The models", "By how much models differ", "DSC of each model, by structure"):
+    for words in ("Comparison: mini", "Models", "Effect sizes", "DSC of each model, by structure"):
         assert words in page, words
     assert ("Truth and prediction" in page) == bool(known)
     assert page.count('type="checkbox" data-line="') == 3 * (1 + len(known)) * bool(known)

@@ -1,4 +1,4 @@
-"""Which cases are shown, what stands beside them, and which slice: nothing is picked by hand."""
+"""Selection of cases and slices by their scores, so that nothing is picked by hand."""
 
 import shutil
 from dataclasses import replace
@@ -7,21 +7,19 @@ from math import nan
 import numpy as np
 import pytest
 
-from gynbtnet.evaluation.metrics.evaluate import evaluate
+from gynbtnet.evaluation.metrics.evaluation import evaluate
 from gynbtnet.evaluation.metrics.metrics import Score
 from gynbtnet.evaluation.reports.case_selection import best_median_worst, mean_dsc
-from gynbtnet.evaluation.reports.compared_case import compared_case
+from gynbtnet.evaluation.reports.compared_case import read_compared_case
 from gynbtnet.evaluation.reports.example_cases import example_cases
-from gynbtnet.imaging.files.volume_files import read_volume, write_volume
-from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging import StructureNames, Volume, read_volume, write_volume
 
 NAMES = StructureNames.load()
 
 
 def scored(*dsc: float) -> list[Score]:
-    figures = (1.0, 1.0, 1.0, 1.0, 0.0, 1.0)
-    return [Score(f"c{i}", "p", "bladder", value, 1.0, 1.0, "none", *figures) for i, value in enumerate(dsc)]
+    metrics = (1.0, 1.0, 1.0, 1.0, 0.0, 1.0)
+    return [Score(f"c{i}", "p", "bladder", value, 1.0, 1.0, "none", *metrics) for i, value in enumerate(dsc)]
 
 
 def test_cases_are_chosen_by_mean_dsc():
@@ -36,7 +34,7 @@ def test_a_missed_structure_pulls_its_case_down():
     assert best_median_worst([*scored(0.5, 0.9), missed, absent]) == (("best", "c0"), ("worst", "c1"))
 
 
-def test_a_missed_structure_counts_as_0_where_the_policy_drops_it():
+def test_a_missed_structure_counts_as_0_even_if_it_is_not_scored():
     dropped = Score("c1", "p", "rectum", nan, nan, nan, "prediction", 1.0, 0.0, nan, nan, nan, nan)
     assert mean_dsc([[*scored(0.5, 0.9), dropped]]) == {"c0": 0.5, "c1": 0.45}
 
@@ -58,17 +56,19 @@ def with_missed(predicted, tmp_path_factory):
     return folder
 
 
-def test_what_is_shown(scanned, predicted, with_missed, tmp_path):
+def test_titles_captions_and_notes(scanned, predicted, with_missed, tmp_path):
     predictions = {"good": predicted, "worse": with_missed}
     evaluations = {name: evaluate(scanned, folder, tmp_path / name) for name, folder in predictions.items()}
-    shown = example_cases(scanned, evaluations, predictions, NAMES)
-    assert [case.title.split(",")[0] for case in shown.viewed] == ["Best case", "Median case", "Worst case"]
-    assert shown.viewed[2].title.endswith("p3_f1")
-    assert [stack.plane for stack in shown.viewed[0].stacks] == ["axial", "coronal", "sagittal"]
-    assert "worse: bladder 0.62, rectum missed" in shown.viewed[2].caption
-    assert [panel.title for panel in shown.cases[2].panels] == ["CT", "truth", "good", "worse"]
-    assert [panel.note for panel in shown.cases[2].panels] == ["", "", "", "rectum missed"]
-    bladder, rectum = shown.structures
+    examples = example_cases(scanned, evaluations, predictions, NAMES)
+    assert [case.title.split(",")[0] for case in examples.viewed] == ["Best case", "Median case", "Worst case"]
+    assert examples.viewed[2].title.endswith("p3_f1")
+    assert [stack.plane for stack in examples.viewed[0].stacks] == ["axial", "coronal", "sagittal"]
+    assert "worse: Bladder 0.62, Rectum missed" in examples.viewed[2].caption
+    assert [panel.title for panel in examples.cases[2].panels] == ["CT", "truth", "good", "worse"]
+    assert [panel.note for panel in examples.cases[2].panels] == ["", "", "", "Rectum missed"]
+    bladder, rectum = examples.structures
+    assert (bladder.title, rectum.title) == ("Bladder", "Rectum")
+    assert "Rectum in the truth and by worse" in rectum.panels[-1].description
     assert [panel.title for panel in bladder.panels][:2] == [
         "best, good, DSC 1.00: p1_f1",
         "best, worse, DSC 1.00: p1_f1",
@@ -79,12 +79,12 @@ def test_what_is_shown(scanned, predicted, with_missed, tmp_path):
 
 
 def test_the_slice_with_the_most_wrong_voxels(scanned, with_missed):
-    case = compared_case(scanned, "p3_f1", {"model": with_missed})
+    case = read_compared_case(scanned, "p3_f1", {"model": with_missed})
     # Bladder, slices 4 to 7: shifted by 3 of 8 columns, 5 rows: 2 × 15 wrong. Rectum, slices 2 to 9: 12 missed voxels.
-    wrong = (case.drawn["truth"].labels.array != case.drawn["model"].labels.array).sum(axis=(1, 2))
+    wrong = (case.segmentations["truth"].labels.array != case.segmentations["model"].labels.array).sum(axis=(1, 2))
     assert wrong.tolist() == [0, 0, 12, 12, 42, 42, 42, 42, 12, 12, 0, 0]
-    assert case.worst_slice().places == (10 + 4 * 4,)
-    assert case.worst_slice("rectum").places == (10 + 4 * 2,)
+    assert case.worst_slice().positions_mm == (10 + 4 * 4,)
+    assert case.worst_slice("rectum").positions_mm == (10 + 4 * 2,)
 
 
 def test_labels_of_a_model_that_knows_more_are_put_into_the_cohorts_order(scanned, predicted, tmp_path):
@@ -95,6 +95,6 @@ def test_labels_of_a_model_that_knows_more_are_put_into_the_cohorts_order(scanne
     renumbered[0, 0, 0] = 2
     write_volume(Volume(renumbered, labels.geometry), path)
     (path.parent / "prediction.json").write_text('{"structures": ["rectum", "colon", "bladder"]}')
-    drawn = compared_case(scanned, "p1_f1", {"model": folder}).drawn["model"]
-    assert drawn.structures == ("bladder", "rectum")
-    assert np.array_equal(drawn.labels.array, labels.array)
+    segmentation = read_compared_case(scanned, "p1_f1", {"model": folder}).segmentations["model"]
+    assert segmentation.structures == ("bladder", "rectum")
+    assert np.array_equal(segmentation.labels.array, labels.array)

@@ -1,4 +1,4 @@
-"""Markdown and LaTeX as a reader of either takes them apart again."""
+"""Markdown and LaTeX of tables, parsed again."""
 
 import re
 import shutil
@@ -26,7 +26,7 @@ TWO_ROWS = GroupedTable(
 
 
 def parsed(text: str) -> tuple[list[list[str]], str]:
-    """Rows of cells of the one tabular, and its caption; fails where braces, environments or columns don't agree."""
+    """Return the rows of the tabular and its caption; fail if braces, environments or columns don't match."""
     bare = re.sub(r"\\[\\{}&%$#_]", "", text)
     assert bare.count("{") == bare.count("}")
     assert bare.count("$") % 2 == 0
@@ -44,7 +44,7 @@ def parsed(text: str) -> tuple[list[list[str]], str]:
             continue
         assert line.endswith(r" \\")
         cells = re.split(r"(?<!\\)&", line.removesuffix(r" \\"))
-        spans = [int(found[1]) if (found := re.match(r"\s*\\multicolumn\{(\d+)\}", cell)) else 1 for cell in cells]
+        spans = [int(match[1]) if (match := re.match(r"\s*\\multicolumn\{(\d+)\}", cell)) else 1 for cell in cells]
         assert sum(spans) == len(columns)
         rows.append([cell.strip() for cell in cells])
     return rows, re.search(r"\\caption\{(.*)\}\n", text)[1]
@@ -65,9 +65,9 @@ def test_latex_compiles(tmp_path: Path) -> None:
     page = "\\documentclass{article}\n\\usepackage{booktabs}\n\\begin{document}\n%s\\end{document}\n"
     (tmp_path / "page.tex").write_text(page % latex(TWO_ROWS), encoding="utf-8")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "page.tex"]
-    told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert told.returncode == 0, told.stdout
-    assert "Missing character" not in told.stdout
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout
+    assert "Missing character" not in result.stdout
 
 
 def test_markdown() -> None:
@@ -79,7 +79,7 @@ def test_markdown() -> None:
 
 
 @given(st.text(st.characters(codec="ascii", exclude_categories=["Cc"]) | st.sampled_from("±†×–²³ηχ"), max_size=30))
-def test_whatever_a_model_is_called(name: str) -> None:
+def test_any_name_of_a_model(name: str) -> None:
     table = GroupedTable("t", name, ((Head("model"), Head("DSC")),), (((Cell(name), Cell("1", True, "*")),),), texts=1)
     rows, _ = parsed(latex(table))
     assert rows[1][1] == r"\textbf{1}$^{*}$"
@@ -87,7 +87,7 @@ def test_whatever_a_model_is_called(name: str) -> None:
     assert len(re.findall(r"(?<!\\)(?:\\\\)*\|", first)) == 3
 
 
-def test_heads_are_told_apart_by_both_rows() -> None:
+def test_headings_join_both_rows() -> None:
     assert TWO_ROWS.flat_heads[1:3] == ("hr_ctv, no", "hr_ctv, yes")
     with pytest.raises(ValueError, match="zip"):
         GroupedTable("t", "", ((Head("a", 2),), (Head("b"),)), ()).flat_heads  # noqa: B018

@@ -1,4 +1,4 @@
-"""Pictures show the right contours in the right place, and the cases shown are chosen by their scores."""
+"""Contours in pictures: position, colour, proportion and caption."""
 
 import io
 
@@ -7,16 +7,12 @@ import pytest
 from matplotlib.image import imread
 
 from gynbtnet.evaluation.reports.case_overlay import prediction_overlay
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.imaging.volume import Segmentation, Volume
-from gynbtnet.pictures.overlays import MARGIN_MM, make_view, overlay_figure, visible_colour
-from gynbtnet.pictures.picture import render_picture
-from gynbtnet.pictures.planes import PlaneName
+from gynbtnet.imaging import Geometry, Segmentation, StructureNames, Volume
+from gynbtnet.pictures import MARGIN_MM, PlaneName, make_view, overlay_figure, render_picture, visible_colour
 
 NAMES = StructureNames.load()
 SPACING = (5.0, 2.0, 2.0)
-# First axis runs to the feet, second to anterior: what is turned on its way to a picture shows itself.
+# First axis runs to the feet, second to anterior: any reorientation on the way to a picture is visible.
 DIRECTION = (1, 0, 0, 0, -1, 0, 0, 0, -1)
 
 
@@ -63,17 +59,17 @@ def test_image_and_contours_must_share_a_grid():
         make_view(other, truth)
 
 
-def test_a_contour_lies_where_its_structure_is_and_in_its_colour():
-    """A second structure to the patient's left and in front lies in the upper right of the axial picture."""
+def test_a_contour_has_the_position_and_colour_of_its_structure():
+    """Show a structure at the patient's left and anterior side in the upper right of the axial picture."""
     image, prediction = scan(np.s_[10:14, 40:50, 40:50], np.s_[10:14, 60:70, 60:70])
     axial = pixels(overlay_figure(make_view(image, prediction), NAMES, ["axial"]))
-    found = []
+    centres = []
     for structure in prediction.structures:
         rgb = np.array([int(visible_colour(structure, NAMES)[i : i + 2], 16) for i in (1, 3, 5)]) / 255
-        places = np.argwhere(np.abs(axial - rgb).max(axis=-1) < 0.05)
-        assert len(places) > 20
-        found.append(places.mean(axis=0) / axial.shape[:2])
-    bladder, sigmoid = found
+        indices = np.argwhere(np.abs(axial - rgb).max(axis=-1) < 0.05)
+        assert len(indices) > 20
+        centres.append(indices.mean(axis=0) / axial.shape[:2])
+    bladder, sigmoid = centres
     assert sigmoid[0] < bladder[0] - 0.1
     assert sigmoid[1] > bladder[1] + 0.1
 
@@ -95,5 +91,5 @@ def test_every_colour_can_be_seen_on_a_dark_scan(structure):
 def test_a_prediction_without_truth():
     image, prediction = scan(np.s_[10:14, 40:50, 40:50], np.s_[10:10, 0:0, 0:0])
     overlay = prediction_overlay("a pelvis", image, prediction, NAMES)
-    assert "bladder 8.0 cm³. Not found: sigmoid." in overlay.caption
-    assert [name for name, _ in overlay.legend] == ["bladder"]
+    assert "Bladder 8.0 cm³. Not found: Sigmoid." in overlay.caption
+    assert [name for name, _ in overlay.legend] == ["Bladder"]

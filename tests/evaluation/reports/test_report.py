@@ -1,4 +1,4 @@
-"""The page is whole in itself, says what is synthetic, escapes what comes in, and is the same each time."""
+"""The page is self-contained, marks synthetic data, escapes all texts, and is reproducible."""
 
 import base64
 import json
@@ -13,26 +13,26 @@ import pytest
 
 from gynbtnet.evaluation.cohorts.cohort_overview import cohort_pictures, cohort_table
 from gynbtnet.evaluation.dose.report import dose_report
-from gynbtnet.evaluation.metrics.evaluate import evaluate, read_prediction
+from gynbtnet.evaluation.metrics.evaluation import evaluate, read_prediction
 from gynbtnet.evaluation.reports.case_overlay import prediction_overlay
 from gynbtnet.evaluation.reports.example_cases import ExampleCases, example_cases
 from gynbtnet.evaluation.reports.grouped_table import Cell, GroupedTable, Head
 from gynbtnet.evaluation.reports.html_elements import table
+from gynbtnet.evaluation.reports.html_slices import StructureStyle
 from gynbtnet.evaluation.reports.model_results import model_results
 from gynbtnet.evaluation.reports.report import ReportContent, report_page, write_report
 from gynbtnet.evaluation.reports.stage_report import stage_report
 from gynbtnet.evaluation.reports.training_curves import curve_figures
-from gynbtnet.imaging.files.volume_files import read_volume
-from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.pictures.picture import Picture, render_picture
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.imaging import StructureNames, read_volume
+from gynbtnet.pictures import Picture, render_picture
+from gynbtnet.runtime import BadInput
 
 NAMES = StructureNames.load()
 VOID = {"meta", "img", "br", "input"}
 
 
 class Page(HTMLParser):
-    """Words, attributes and tags of a page, and whether every tag is closed in its place."""
+    """Words, attributes and tags of a page; every tag must be closed in the right order."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ def content(scanned, predicted, run, tmp_path_factory):
         notes=("A note of the cohort.",),
         stages=(stage_report(run, "Stage 3"),),
         results=(model_results("", scanned, evaluation, predicted, {"p2_f1"}),),
-        shown=example_cases(scanned, {"prediction": evaluation}, {"prediction": predicted}, NAMES),
+        examples=example_cases(scanned, {"prediction": evaluation}, {"prediction": predicted}, NAMES),
         unlabelled=(prediction_overlay("A pelvis", read_volume(case.image), prediction, NAMES),),
         provenance=(("seed", "0"), ("PyTorch", "2.13.0")),
         citations=("Somebody 2015, https://example.org/data",),
@@ -113,13 +113,15 @@ def test_all_parts_are_shown(content):
         "Results",
         "0.812 ± 0.161",
         "mean over structures",
+        "Bladder",
         "missed",
         "Every case and structure (8 rows)",
         "Best case, mean DSC 1.00: p1_f1",
         "worst, DSC 0.25: p3_f1",
         "By artefacts",
         "no metal",
-        "DSC: SD within a patient, mean",
+        "relative to the centroid of Bladder",
+        "mean SD of DSC within a patient",
         "A pelvis",
         "A note of the cohort.",
         "Stage 3",
@@ -169,15 +171,19 @@ def test_the_page_needs_nothing_but_itself(any_page):
 def test_data_behind_tables_and_figures(content):
     links = re.findall(r'download="([^"]*)" href="data:text/csv;charset=utf-8;base64,([^"]*)"', report_page(content))
     data = {name: base64.b64decode(text).decode() for name, text in links}
-    assert data["scores.csv"].splitlines()[0].startswith("case,structure,,DSC,HD95 (mm),ASD (mm),")
+    assert data["scores.csv"].splitlines()[0].startswith("case,structure,status,DSC,HD95 (mm),ASD (mm),")
     assert len(data["scores.csv"].splitlines()) == 1 + 8
+    # People read names, programs read identifiers.
+    assert data["scores.csv"].splitlines()[1].startswith("p1_f1,bladder,")
+    assert data["summary.csv"].splitlines()[1].startswith("bladder,")
+    assert {line.split(",")[2] for line in data["strata.csv"].splitlines()[1:]} >= {"bladder", "rectum"}
     assert data["loss-over-epochs.csv"].splitlines()[0] == "epoch,loss,validation_loss"
     assert data["volume-of-each-structure-in-each-case.csv"].splitlines()[1] == "training,p1,p1_f1,bladder,5.76"
     assert {"summary.csv", "strata.csv", "consistency.csv"} <= set(data)
 
 
 def test_tables_of_statistics(content):
-    row = Cell("bladder"), Cell("0.91", best=True, mark="†"), Cell("<0.8")
+    row = Cell("Bladder"), Cell("0.91", best=True, mark="†"), Cell("<0.8")
     table = GroupedTable("table_1", "What & why.", ((Head(""), Head("DSC", 2)), tuple(map(Head, "abc"))), ((row,),))
     figure = Picture(content.cohort_pictures[0].png, "Box plot", "model,dsc\nx,1\n")
     page = report_page(replace(content, tables=(("Models", table),), figures=(figure,), warnings=("Few patients.",)))
@@ -186,7 +192,7 @@ def test_tables_of_statistics(content):
     assert all(words in Page(page).text for words in ("What & why.", "Few patients.", "box-plot.csv"))
 
 
-def test_the_banner_stands_first_where_data_are_synthetic(content):
+def test_the_banner_comes_first_if_data_are_synthetic(content):
     body = report_page(content).split("<body>")[1]
     assert re.match(r'\s*<p class="banner">Synthetic data\.', body)
     assert "Synthetic" not in Page(report_page(replace(content, synthetic=False))).text
@@ -195,7 +201,9 @@ def test_the_banner_stands_first_where_data_are_synthetic(content):
 def test_the_same_content_gives_the_same_bytes(content, scanned, predicted, run, tmp_path):
     again = replace(
         content,
-        shown=example_cases(scanned, {"prediction": content.results[0].evaluation}, {"prediction": predicted}, NAMES),
+        examples=example_cases(
+            scanned, {"prediction": content.results[0].evaluation}, {"prediction": predicted}, NAMES
+        ),
         stages=(stage_report(run, "Stage 3"),),
     )
     write_report(content, tmp_path / "one.html")
@@ -216,7 +224,7 @@ def test_every_text_is_escaped(content, scanned):
         fraction_consistency=result.fraction_consistency.assign(patient=nasty, structure=nasty),
     )
     overlay = replace(content.unlabelled[0], title=nasty, caption=nasty, legend=((nasty, '"><iframe>'),))
-    viewed = content.shown.viewed[0]
+    viewed = content.examples.viewed[0]
     stacks = tuple(
         replace(
             stack,
@@ -227,10 +235,19 @@ def test_every_text_is_escaped(content, scanned):
         )
         for stack in viewed.stacks
     )
-    panel = replace(content.shown.cases[0].panels[0], title=nasty, note=nasty, description=nasty)
-    row = replace(content.shown.cases[0], title=nasty, caption=nasty, panels=(panel,))
-    shown = ExampleCases(
-        (replace(viewed, title=nasty, caption=nasty, stacks=stacks, models=(nasty,), colours={nasty: "#fff"}),),
+    panel = replace(content.examples.cases[0].panels[0], title=nasty, note=nasty, description=nasty)
+    row = replace(content.examples.cases[0], title=nasty, caption=nasty, panels=(panel,))
+    examples = ExampleCases(
+        (
+            replace(
+                viewed,
+                title=nasty,
+                caption=nasty,
+                stacks=stacks,
+                models=(nasty,),
+                styles={nasty: StructureStyle(nasty, "#fff")},
+            ),
+        ),
         (row,),
         (row,),
     )
@@ -244,7 +261,7 @@ def test_every_text_is_escaped(content, scanned):
             notes=(nasty,),
             stages=(stage,),
             results=(nasty_result, nasty_result),
-            shown=shown,
+            examples=examples,
             unlabelled=(overlay,),
             provenance=((nasty, nasty),),
             citations=(nasty,),
@@ -266,9 +283,9 @@ def test_the_cohorts_table(scanned):
     rows = cohort_table({"all": scanned, "many": replace(scanned, structures=tuple(f"s{i}" for i in range(104)))})
     assert rows.loc[0].to_dict() == {
         "group": "all",
-        "structures": "bladder, rectum",
+        "structures": "Bladder, Rectum",
         "patients": 3,
-        "fractions a patient": "1 (1–2)",
+        "fractions per patient": "1 (1–2)",
         "cases": 4,
         "slices": "12",
         "slice spacing (mm)": "4.00",
@@ -290,7 +307,7 @@ def test_curves_are_drawn_for_the_columns_that_are_there():
     assert [text.get_text() for text in dice.axes[0].get_legend().get_texts()] == ["mean"]
 
 
-def test_a_folder_that_is_no_run_is_said(tmp_path):
+def test_a_folder_that_is_not_a_run_is_refused(tmp_path):
     with pytest.raises(BadInput, match=r"a run folder\?"):
         stage_report(tmp_path, "Stage 1")
     (tmp_path / "recipe.yaml").write_text("epochs: 1\n")
@@ -315,7 +332,7 @@ def test_a_folder_that_is_no_run_is_said(tmp_path):
         ("transfer.json", b'{"parts": "encoder"}'),
     ],
 )
-def test_a_damaged_run_folder_is_told(run, tmp_path, name, content):
+def test_a_damaged_run_folder_is_refused(run, tmp_path, name, content):
     damaged = shutil.copytree(run, tmp_path / "run")
     (damaged / name).write_bytes(content)
     with pytest.raises(BadInput, match=rf"{name} is damaged"):

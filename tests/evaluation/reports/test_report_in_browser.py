@@ -1,4 +1,4 @@
-"""The page as a reader meets it: opened in Chromium, sorted, scrolled through, made narrow, and printed."""
+"""The page in Chromium: opened, sorted, scrolled, at narrow widths, and printed."""
 
 import importlib.util
 import re
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gynbtnet.evaluation.dose.report import dose_report
-from gynbtnet.evaluation.metrics.evaluate import evaluate
+from gynbtnet.evaluation.metrics.evaluation import evaluate
 from gynbtnet.evaluation.reports.evaluation_report import report_evaluation
 
 _spec = importlib.util.spec_from_file_location("browser", Path(__file__).with_name("browser.py"))
@@ -17,7 +17,7 @@ assert _spec and _spec.loader
 browser = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(browser)
 
-pytestmark = pytest.mark.skipif(not browser.FOUND, reason="there is no Chromium to look at the page with")
+pytestmark = pytest.mark.skipif(not browser.CHROMIUM, reason="there is no Chromium to look at the page with")
 
 
 @pytest.fixture(scope="module")
@@ -76,22 +76,22 @@ def column(chromium, number: int) -> list[str]:
 
 
 def test_a_table_sorts_by_number_and_back_and_the_mean_stays_last(desktop):
-    assert column(desktop, 1) == ["bladder", "rectum", "mean over structures"]
+    assert column(desktop, 1) == ["Bladder", "Rectum", "mean over structures"]
     assert column(desktop, 2) == ["0.812 ± 0.161", "0.625 ± 0.323", "0.719"]
     head = "document.querySelectorAll('#results th')[1]"
     desktop.run(f"{head}.querySelector('button').focus()")
-    for order, first in (("ascending", "rectum"), ("descending", "bladder")):
+    for order, first in (("ascending", "Rectum"), ("descending", "Bladder")):
         desktop.press("Enter")
         assert desktop.run(f"{head}.getAttribute('aria-sort')") == order
         assert column(desktop, 1)[0] == first
         assert column(desktop, 1)[2] == "mean over structures"
     desktop.run("document.querySelectorAll('#results th')[0].querySelector('button').click()")
-    assert column(desktop, 1)[:2] == ["bladder", "rectum"]
+    assert column(desktop, 1)[:2] == ["Bladder", "Rectum"]
     assert desktop.run(f"{head}.getAttribute('aria-sort')") is None
 
 
 def state(chromium) -> tuple[str, str, str]:
-    """Of the first case's axial plane: what it says, the picture, and the bladder's outline in the truth."""
+    """Return position, picture and outline of the true bladder in the axial plane of the first case."""
     plane = "document.querySelector('#case0 .plane')"
     return tuple(
         chromium.run(f"{plane}.{part}")
@@ -120,8 +120,8 @@ def test_the_viewer_scrolls_by_keys_and_wheel(desktop):
     desktop.wheel("#case0 svg", -50)
     assert state(desktop)[0] == "axial 2 of 12, z = 14 mm"
     assert desktop.run("window.scrollY") == before
-    said = "document.querySelector('#case0 input[type=range]').getAttribute('aria-valuetext')"
-    assert desktop.run(said) == "axial 2 of 12, z = 14 mm"
+    value_text = "document.querySelector('#case0 input[type=range]').getAttribute('aria-valuetext')"
+    assert desktop.run(value_text) == "axial 2 of 12, z = 14 mm"
 
 
 def test_structures_models_and_errors_are_switched(desktop):
@@ -142,7 +142,7 @@ def test_structures_models_and_errors_are_switched(desktop):
 
 
 def test_over_and_under_segmentation_are_seen_in_two_colours(desktop, tmp_path):
-    """The last case: bladder and rectum moved by 9 mm to the patient's left, which is right in the picture."""
+    """Check the last case: all contours moved by 9 mm to the patient's left, which is right in the picture."""
     desktop.run("document.querySelector('#over-and-under-segmentation').scrollIntoView()")
     panel = (
         "[...document.querySelectorAll('#over-and-under-segmentation .panels')][2].lastElementChild.firstElementChild"

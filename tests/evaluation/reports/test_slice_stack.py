@@ -1,4 +1,4 @@
-"""Slices and paths lie where the voxels lie; the pictures are what the window makes of them."""
+"""Positions of slices and paths agree with the voxels; pictures have the grey values of the window."""
 
 import io
 import re
@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from matplotlib.path import Path as Polygon
 from PIL import Image
 
-from gynbtnet.evaluation.reports.slice_stack import PER_MM, slice_stack
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.volume import Segmentation, Volume
+from gynbtnet.evaluation.reports.slice_stack import UNITS_PER_MM, slice_stack
+from gynbtnet.imaging import Geometry, Segmentation, Volume
 
 GEOMETRY = Geometry((8, 20, 30), (3.0, 2.0, 1.0), (-15.0, -20.0, 100.0))
 
@@ -23,16 +22,16 @@ def a_case(mask: np.ndarray) -> tuple[Volume, dict[str, Segmentation]]:
 
 
 def polygons(path: str) -> list[np.ndarray]:
-    """The corners of each part of path data, in mm; read by other rules than it was written."""
+    """Return the corners of each part of path data, in mm, read by other rules than it was written."""
     parts = []
     for first, moves in re.findall(r"M([^l]*)l([^z]*)z", path):
         numbers = [np.array(re.findall(r"-?[0-9]+", text), float).reshape(-1, 2) for text in (first, moves)]
-        parts.append(np.cumsum(np.concatenate(numbers), axis=0) / PER_MM)
+        parts.append(np.cumsum(np.concatenate(numbers), axis=0) / UNITS_PER_MM)
     return parts
 
 
 def inside(path: str, points: np.ndarray) -> np.ndarray:
-    """Whether points (n, 2) in mm lie inside by the even-odd rule."""
+    """Return True for points (n, 2) in mm that are inside by the even-odd rule."""
     within = np.zeros(len(points), int)
     for corners in polygons(path):
         within += Polygon(np.concatenate([corners, corners[:1]])).contains_points(points)
@@ -60,15 +59,15 @@ def test_a_box_is_where_it_was(plane, slices, size, first):
     }[plane]
     assert low == pytest.approx(faces[0], abs=1.3)
     assert high == pytest.approx(faces[1], abs=1.3)
-    place = {"axial": 100 + 3 * 2, "coronal": -20 + 2 * 12, "sagittal": -15 + 16}[plane]
-    assert stack.places[stack.first] == place
+    position = {"axial": 100 + 3 * 2, "coronal": -20 + 2 * 12, "sagittal": -15 + 16}[plane]
+    assert stack.positions_mm[stack.first] == position
 
 
 def test_slices_that_lie_close_are_thinned_and_the_first_one_is_kept():
     image, drawn = a_case(np.zeros(GEOMETRY.shape, bool))
     stack = slice_stack(image, drawn, "sagittal", 16)
-    assert np.diff(stack.places).tolist() == [3.0] * 9
-    assert stack.places[stack.first] == 1.0
+    assert np.diff(stack.positions_mm).tolist() == [3.0] * 9
+    assert stack.positions_mm[stack.first] == 1.0
     assert set(stack.outlines["truth"]["bladder"]) == {""}
 
 
@@ -88,7 +87,7 @@ def test_a_picture_is_the_scan_in_its_window():
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.floats(2.5, 6.0))
 def test_voxels_deep_inside_and_far_outside_stay_there(seed, radius):
-    """Any blob, with a hole: whoever is farther from its border than the path is coarse keeps its side."""
+    """Check any blob with a hole: points farther from its border than the path's resolution keep their side."""
     random = np.random.default_rng(seed)
     y, x = np.mgrid[:40, :40]
     outer = np.hypot(y - random.uniform(16, 24), x - random.uniform(16, 24)) - radius - 8

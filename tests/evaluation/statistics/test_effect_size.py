@@ -8,25 +8,25 @@ from gynbtnet.evaluation.statistics.effect_size import effect_sizes
 from gynbtnet.evaluation.statistics.patient_bootstrap import bootstrap_interval, resample_patients, sum_by_patient
 
 
-def one(differences, patients, sign=1, n_resamples=20_000):
+def one_comparison(differences, patients, sign=1, n_resamples=20_000):
     return effect_sizes(np.asarray(differences, float)[:, None], patients, sign, n_resamples=n_resamples, seed=0)[0]
 
 
 def test_by_hand() -> None:
-    """Differences 1, 3, 0, −2: mean 0.5, SD √(13/3); two won, one tied."""
-    found = one([1, 3, 0, -2], list("aabc"))
-    assert found.difference.value == 0.5
-    assert found.standardised.value == pytest.approx(0.5 / np.sqrt(13 / 3))
-    assert found.better.value == 2.5 / 4
-    assert one([1, 3, 0, -2], list("aabc"), sign=-1).better.value == 1.5 / 4
+    """Differences 1, 3, 0, −2: mean 0.5, SD √(13/3); two won, one_comparison tied."""
+    result = one_comparison([1, 3, 0, -2], list("aabc"))
+    assert result.difference.value == 0.5
+    assert result.standardised.value == pytest.approx(0.5 / np.sqrt(13 / 3))
+    assert result.better.value == 2.5 / 4
+    assert one_comparison([1, 3, 0, -2], list("aabc"), sign=-1).better.value == 1.5 / 4
 
 
-def test_of_a_mean_the_interval_is_as_students() -> None:
-    """One case a patient, no clusters: the expanded percentile interval is made to be as wide as the t interval."""
+def test_interval_of_a_mean_equals_students() -> None:
+    """For one case per patient, the expanded percentile interval is as wide as the t interval."""
     differences = np.random.default_rng(2).normal(0.5, 1, 30)
-    found = one(differences, [str(i) for i in range(30)], n_resamples=100_000).difference
+    result = one_comparison(differences, [str(i) for i in range(30)], n_resamples=100_000).difference
     t = stats.ttest_1samp(differences, 0).confidence_interval(0.95)
-    assert (found.low, found.high) == pytest.approx((t.low, t.high), abs=0.04 * (t.high - t.low))
+    assert (result.low, result.high) == pytest.approx((t.low, t.high), abs=0.04 * (t.high - t.low))
 
 
 def test_interval_against_scipy_bootstrap() -> None:
@@ -34,7 +34,7 @@ def test_interval_against_scipy_bootstrap() -> None:
     random = np.random.default_rng(4)
     patients = [f"p{i % 8}" for i in range(33)]
     differences = random.normal(0.2, 1, 33) + np.array([int(name[1]) for name in patients]) / 4
-    found = one(differences, patients, n_resamples=50_000).difference
+    result = one_comparison(differences, patients, n_resamples=50_000).difference
     groups = [differences[[name == f"p{i}" for name in patients]] for i in range(8)]
     sums, counts = np.array([g.sum() for g in groups]), np.array([len(g) for g in groups])
     tail = stats.norm.cdf(-np.sqrt(8 / 7) * stats.t.ppf(0.975, 7))
@@ -46,34 +46,34 @@ def test_interval_against_scipy_bootstrap() -> None:
         method="percentile",
         rng=1,
     ).confidence_interval
-    assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high), abs=0.03 * (theirs.high - theirs.low))
+    assert (result.low, result.high) == pytest.approx((theirs.low, theirs.high), abs=0.03 * (theirs.high - theirs.low))
 
 
-def test_fractions_alike_widen_the_interval() -> None:
+def test_similar_fractions_widen_the_interval() -> None:
     differences = np.repeat(np.random.default_rng(0).normal(0, 1, 6), 5)
-    by_patient = one(differences, [str(i // 5) for i in range(30)]).difference
-    by_case = one(differences, [str(i) for i in range(30)]).difference
+    by_patient = one_comparison(differences, [str(i // 5) for i in range(30)]).difference
+    by_case = one_comparison(differences, [str(i) for i in range(30)]).difference
     assert by_patient.high - by_patient.low > 2 * (by_case.high - by_case.low)
 
 
 def test_few_patients() -> None:
-    found = one([1, 2, 3], list("aaa"))
-    assert found.difference.value == 2
-    assert np.isnan([found.difference.low, found.standardised.low, found.better.high]).all()
-    assert np.isnan(one([], []).difference.value)
-    constant = one([0.1] * 6, list("aabbcc"))
+    result = one_comparison([1, 2, 3], list("aaa"))
+    assert result.difference.value == 2
+    assert np.isnan([result.difference.low, result.standardised.low, result.better.high]).all()
+    assert np.isnan(one_comparison([], []).difference.value)
+    constant = one_comparison([0.1] * 6, list("aabbcc"))
     assert np.isnan(constant.standardised.value)
     assert (constant.difference.low, constant.difference.high) == pytest.approx((0.1, 0.1))
 
 
-def test_every_patient_is_drawn_as_often() -> None:
-    drawn = resample_patients(6, 50_000, 3)
-    assert (drawn.sum(axis=1) == 6).all()
-    assert drawn.mean(axis=0) == pytest.approx(np.ones(6), abs=0.02)
-    assert (drawn == resample_patients(6, 50_000, 3)).all()
+def test_patients_are_drawn_equally_often() -> None:
+    counts = resample_patients(6, 50_000, 3)
+    assert (counts.sum(axis=1) == 6).all()
+    assert counts.mean(axis=0) == pytest.approx(np.ones(6), abs=0.02)
+    assert (counts == resample_patients(6, 50_000, 3)).all()
 
 
-def test_sums_and_undefined_figures() -> None:
+def test_sums_and_undefined_statistics() -> None:
     assert sum_by_patient(np.array([1.0, 2.0, 4.0]), list("bab")).tolist() == [2.0, 5.0]
     low, high = bootstrap_interval(np.array([[np.nan, np.nan], [np.nan, 1.0], [np.nan, 1.0]]), 5, 0.95)
     assert np.isnan([low[0], high[0]]).all()
@@ -82,17 +82,17 @@ def test_sums_and_undefined_figures() -> None:
 
 @settings(deadline=None, max_examples=30)
 @given(st.lists(st.integers(-9, 9), min_size=2, max_size=12), st.randoms(use_true_random=False))
-def test_order_of_cases_does_not_matter_and_swapping_models_turns_signs(differences, random) -> None:
+def test_order_of_cases_does_not_matter_and_swapping_models_changes_signs(differences, random) -> None:
     patients = [str(i % 4) for i in range(len(differences))]
-    found = one(differences, patients, n_resamples=1000)
+    result = one_comparison(differences, patients, n_resamples=1000)
     order = list(range(len(differences)))
     random.shuffle(order)
-    shuffled = one([differences[i] for i in order], [patients[i] for i in order], n_resamples=1000)
-    swapped = one([-d for d in differences], patients, n_resamples=1000)
+    shuffled = one_comparison([differences[i] for i in order], [patients[i] for i in order], n_resamples=1000)
+    swapped = one_comparison([-d for d in differences], patients, n_resamples=1000)
     for name in ("difference", "standardised", "better"):
-        mine, other, turned = (getattr(each, name) for each in (found, shuffled, swapped))
+        mine, other, opposite = (getattr(sizes, name) for sizes in (result, shuffled, swapped))
         assert (mine.value, mine.low, mine.high) == pytest.approx((other.value, other.low, other.high), nan_ok=True)
-        whole = 1 if name == "better" else 0
-        assert (whole - turned.value, whole - turned.high, whole - turned.low) == pytest.approx(
+        total = 1 if name == "better" else 0
+        assert (total - opposite.value, total - opposite.high, total - opposite.low) == pytest.approx(
             (mine.value, mine.low, mine.high), nan_ok=True
         )

@@ -1,4 +1,4 @@
-"""The paired permutation test against scipy, by hand, and under what must not change it."""
+"""Paired permutation test: comparison with scipy, results by hand, and invariance."""
 
 import itertools
 
@@ -18,7 +18,7 @@ def names(n: int) -> list[str]:
 
 
 @pytest.mark.parametrize("n", [3, 8, 14])
-def test_exact_as_scipy(n: int) -> None:
+def test_exact_test_equals_scipy(n: int) -> None:
     pairs = np.random.default_rng(n).normal(0.3, 1, (2, n))
     ours = paired_permutation_test((pairs[0] - pairs[1])[:, None], names(n), 100_000, 0)
     theirs = stats.permutation_test(pairs, lambda a, b, axis: (a - b).mean(axis=axis), permutation_type="samples")
@@ -28,7 +28,7 @@ def test_exact_as_scipy(n: int) -> None:
     assert ours.p[0] == np.mean(np.array(every) >= every[0] - 1e-9)
 
 
-def test_random_near_scipy_and_repeatable() -> None:
+def test_random_swaps_are_close_to_scipy_and_repeatable() -> None:
     pairs = np.random.default_rng(1).normal(0.25, 1, (2, 29))
     differences = (pairs[0] - pairs[1])[:, None]
     ours = paired_permutation_test(differences, names(29), 100_000, 5)
@@ -42,15 +42,15 @@ def test_random_near_scipy_and_repeatable() -> None:
 
 
 def test_patients_by_hand() -> None:
-    """Sums by patient 3, 2 and −1: of the 8 swaps the means of ±4 (twice) and ±6 (twice) are at least as far as 4."""
+    """Sums by patient are 3, 2 and −1. ±4 (twice) and ±6 (twice) of the 8 swaps are at least as extreme as 4."""
     differences = np.array([1.0, 2.0, 2.0, -1.0])[:, None]
-    found = paired_permutation_test(differences, ["a", "a", "b", "c"], 1000, 0)
-    assert found.statistic[0] == 1
-    assert (found.p[0], found.n_permutations) == (4 / 8, 8)
+    result = paired_permutation_test(differences, ["a", "a", "b", "c"], 1000, 0)
+    assert result.statistic[0] == 1
+    assert (result.p[0], result.n_permutations) == (4 / 8, 8)
     assert paired_permutation_test(abs(differences), ["a", "a", "b", "c"], 1000, 0).p[0] == 2 / 8 == smallest_p(3)
 
 
-def test_six_patients_cannot_fall_below_one_in_thirty_two() -> None:
+def test_smallest_p_of_six_patients() -> None:
     differences = np.random.default_rng(0).uniform(1, 2, (29, 1))
     assert (
         paired_permutation_test(differences, [str(i % 6) for i in range(29)], 100_000, 0).p[0]
@@ -60,7 +60,7 @@ def test_six_patients_cannot_fall_below_one_in_thirty_two() -> None:
     assert paired_permutation_test(differences, names(29), 100_000, 0).p[0] == 1 / 100_001
 
 
-def test_nothing_to_compare() -> None:
+def test_no_cases_or_no_differences() -> None:
     assert np.isnan(paired_permutation_test(np.zeros((0, 2)), [], 1000, 0).p).all()
     assert paired_permutation_test(np.zeros((5, 1)), names(5), 1000, 0).p[0] == 1
 
@@ -68,13 +68,13 @@ def test_nothing_to_compare() -> None:
 @settings(deadline=None)
 @given(DIFFERENCES, st.randoms(use_true_random=False), st.integers(1, 4))
 def test_order_of_cases_and_names_of_models_do_not_matter(differences, random, patients: int) -> None:
-    whose = [str(i % patients) for i in range(len(differences))]
-    found = paired_permutation_test(differences, whose, 1000, 0)
+    patients_of_cases = [str(i % patients) for i in range(len(differences))]
+    result = paired_permutation_test(differences, patients_of_cases, 1000, 0)
     order = list(range(len(differences)))
     random.shuffle(order)
-    shuffled = paired_permutation_test(differences[order], [whose[i] for i in order], 1000, 0)
-    swapped = paired_permutation_test(-differences, whose, 1000, 0)
-    assert shuffled.p[0] == swapped.p[0] == found.p[0]
-    assert swapped.statistic[0] == -found.statistic[0]
-    assert paired_permutation_test(7 * differences, whose, 1000, 0).p[0] == found.p[0]
-    assert found.p[0] >= smallest_p(min(patients, len(differences)))
+    shuffled = paired_permutation_test(differences[order], [patients_of_cases[i] for i in order], 1000, 0)
+    swapped = paired_permutation_test(-differences, patients_of_cases, 1000, 0)
+    assert shuffled.p[0] == swapped.p[0] == result.p[0]
+    assert swapped.statistic[0] == -result.statistic[0]
+    assert paired_permutation_test(7 * differences, patients_of_cases, 1000, 0).p[0] == result.p[0]
+    assert result.p[0] >= smallest_p(min(patients, len(differences)))

@@ -1,4 +1,4 @@
-"""ANOVA, Tukey, Friedman, Wilcoxon and the adjustments against scipy, statsmodels and published examples."""
+"""Tests and adjustments compared with scipy, statsmodels and published examples."""
 
 import numpy as np
 import pandas as pd
@@ -23,43 +23,43 @@ def values() -> np.ndarray:
 
 
 def test_analysis_of_variance(values: np.ndarray) -> None:
-    found = one_way_anova(values)
+    result = one_way_anova(values)
     theirs = stats.f_oneway(*values.T)
-    assert (found.statistic, found.p) == pytest.approx((theirs.statistic, theirs.pvalue), rel=1e-10)
+    assert (result.statistic, result.p) == pytest.approx((theirs.statistic, theirs.pvalue), rel=1e-10)
     long = pd.DataFrame({"model": list("abcd") * 29, "value": values.ravel()})
     table = anova_lm(ols("value ~ model", long).fit())
     squares = table["sum_sq"]
-    assert found.statistic == pytest.approx(table.loc["model", "F"], rel=1e-10)
-    assert found.eta_squared == pytest.approx(squares["model"] / squares.sum(), rel=1e-10)
+    assert result.statistic == pytest.approx(table.loc["model", "F"], rel=1e-10)
+    assert result.eta_squared == pytest.approx(squares["model"] / squares.sum(), rel=1e-10)
 
 
 def test_tukey(values: np.ndarray) -> None:
-    found = tukey_hsd(values)
+    result = tukey_hsd(values)
     long = pd.DataFrame({"model": list("abcd") * 29, "value": values.ravel()})
     theirs = pairwise_tukeyhsd(long["value"], long["model"])
-    assert [pair.p_adjusted for pair in found.values()] == pytest.approx(theirs.pvalues, abs=1e-6)
-    assert list(found) == [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
+    assert [pair.p_adjusted for pair in result.values()] == pytest.approx(theirs.pvalues, abs=1e-6)
+    assert list(result) == [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
     raw = ols("value ~ model", long).fit().t_test("model[T.d] - model[T.b] = 0")
-    assert -found[1, 3].statistic == pytest.approx(float(raw.tvalue.squeeze()), rel=1e-9)
-    assert found[1, 3].p == pytest.approx(float(raw.pvalue), rel=1e-9)
+    assert -result[1, 3].statistic == pytest.approx(float(raw.tvalue.squeeze()), rel=1e-9)
+    assert result[1, 3].p == pytest.approx(float(raw.pvalue), rel=1e-9)
 
 
 def test_analysis_of_variance_by_hand() -> None:
     """Means 2 and 4 of three values each, spread 1 within: F = 6 / 1, η² = 6 / 10."""
-    found = one_way_anova(np.array([[1, 3], [2, 4], [3, 5]], float))
-    assert (found.statistic, found.eta_squared) == pytest.approx((6, 0.6))
+    result = one_way_anova(np.array([[1, 3], [2, 4], [3, 5]], float))
+    assert (result.statistic, result.eta_squared) == pytest.approx((6, 0.6))
 
 
 def test_friedman(values: np.ndarray) -> None:
     theirs = stats.friedmanchisquare(*values.T)
-    found = friedman_test(values)
-    assert (found.statistic, found.p) == pytest.approx((theirs.statistic, theirs.pvalue), rel=1e-12)
+    result = friedman_test(values)
+    assert (result.statistic, result.p) == pytest.approx((theirs.statistic, theirs.pvalue), rel=1e-12)
 
 
 def test_friedman_by_hand() -> None:
-    """Four cases that all rank three models alike: χ² = 12/(4·3·4)·(4² + 8² + 12²) − 3·4·4 = 8, W = 1."""
-    found = friedman_test(np.array([[1, 2, 3], [2, 4, 9], [0, 1, 2], [5, 6, 7]], float))
-    assert (found.statistic, found.w) == pytest.approx((8, 1))
+    """Four cases rank three models in the same order: χ² = 12/(4·3·4)·(4² + 8² + 12²) − 3·4·4 = 8, W = 1."""
+    result = friedman_test(np.array([[1, 2, 3], [2, 4, 9], [0, 1, 2], [5, 6, 7]], float))
+    assert (result.statistic, result.w) == pytest.approx((8, 1))
 
 
 def test_signed_ranks(values: np.ndarray) -> None:
@@ -71,13 +71,13 @@ def test_signed_ranks(values: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("values", [np.zeros((0, 3)), np.ones((1, 3)), np.ones((5, 3)), np.full((5, 3), 0.1)])
-def test_where_nothing_varies_nothing_is_found(values: np.ndarray) -> None:
+def test_values_that_do_not_vary_give_nan(values: np.ndarray) -> None:
     assert np.isnan(one_way_anova(values).p)
     assert np.isnan(friedman_test(values).p)
     assert all(np.isnan(pair.p_adjusted) for pair in tukey_hsd(values).values())
 
 
-def test_two_models_have_no_friedman() -> None:
+def test_friedman_needs_three_models() -> None:
     values = np.random.default_rng(0).normal(size=(9, 2))
     assert np.isnan(friedman_test(values).p)
     assert one_way_anova(values).p == pytest.approx(stats.ttest_ind(*values.T).pvalue, rel=1e-10)
@@ -112,8 +112,8 @@ def test_adjustments() -> None:
 
 @settings(deadline=None, max_examples=100)
 @given(st.lists(st.floats(0, 1) | st.just(float("nan")), min_size=1, max_size=20))
-def test_what_is_not_defined_is_no_member_of_a_family(p: list[float]) -> None:
-    known = [one for one in p if not np.isnan(one)]
+def test_undefined_values_are_not_part_of_a_family(p: list[float]) -> None:
+    known = [value for value in p if not np.isnan(value)]
     for adjust in (benjamini_hochberg, holm):
         adjusted = adjust(p)
         assert np.array_equal(np.isnan(adjusted), np.isnan(p))

@@ -23,7 +23,7 @@ from gynbtnet.imaging.dicom.slice_geometry import SlicePlane, stack_slices
 from gynbtnet.imaging.dicom.slice_repairs import Repairs
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import AIR, Volume
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 
 def edit(path, **values):

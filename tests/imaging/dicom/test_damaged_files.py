@@ -22,7 +22,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from gynbtnet.datasets.inspection import Inspection, inspect_folder
+from gynbtnet.datasets import Inspection, inspect_folder
 from gynbtnet.imaging.contours.contours_to_mask import Contour, contours_to_mask
 from gynbtnet.imaging.dicom.ct_series import CTSeries, read_ct_series
 from gynbtnet.imaging.dicom.ct_writer import write_ct_series
@@ -36,7 +36,7 @@ from gynbtnet.imaging.dicom.seg_writer import write_seg
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation, Volume
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 from .damage import damaged, parsed, saved
 

@@ -10,7 +10,7 @@ from pydicom.uid import UID
 
 from gynbtnet.imaging.dicom.ct_series import read_ct_series
 from gynbtnet.imaging.dicom.objects import MULTI_FRAME_CT
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 
 def item(**values):

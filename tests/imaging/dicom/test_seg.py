@@ -18,7 +18,7 @@ from gynbtnet.imaging.dicom.slice_repairs import Repairs
 from gynbtnet.imaging.files.volume_files import read_volume, write_volume
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Segmentation, Volume
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 FIVE = ("hr_ctv", "bladder", "rectum", "sigmoid", "uterus")
 

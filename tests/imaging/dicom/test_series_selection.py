@@ -9,7 +9,7 @@ from gynbtnet.imaging.dicom.series import find_series
 from gynbtnet.imaging.dicom.series_selection import select_ct
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Segmentation, Volume
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 SAGITTAL = (0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 

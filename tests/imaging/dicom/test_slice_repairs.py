@@ -8,7 +8,7 @@ from gynbtnet.imaging.dicom.ct_series import read_ct_series
 from gynbtnet.imaging.dicom.slice_repairs import Repairs
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 
 @pytest.fixture

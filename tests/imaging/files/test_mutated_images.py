@@ -13,7 +13,7 @@ import pytest
 import SimpleITK as sitk
 
 from gynbtnet.imaging.files.volume_files import read_volume
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 FORMS = (".nii", ".nii.gz", ".nrrd", ".nrrd raw", ".mha", ".mha packed")
 SECONDS, MEGABYTES = 2, 32

@@ -8,7 +8,7 @@ import SimpleITK as sitk
 from gynbtnet.imaging.files.volume_files import SUFFIXES, read_volume, write_volume
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

@@ -9,10 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from gynbtnet.imaging.files.volume_files import write_volume
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.sides import mirrored_labels
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging import Geometry, Volume, mirrored_labels, write_volume
 from gynbtnet.inference.engine.mirroring import tta_axes, tta_signature, with_tta_axes
 from gynbtnet.inference.engine.predict import predict
 from gynbtnet.inference.engine.settings import PredictionSettings
@@ -24,7 +21,7 @@ from gynbtnet.inference.prediction_request import PredictionRequest
 from gynbtnet.inference.scan_prediction import predict_scan
 from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
 from gynbtnet.preparation.planning.settings import Axis
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 SIDED = ("bladder", "hip_left", "hip_right")
 WHOLE = (slice(None),) * 3
@@ -55,9 +52,9 @@ def test_mirrored_passes_keep_left_and_right(axes: tuple[int, ...]) -> None:
     image = torch.randn(1, 1, 4, 6, 8)
     image[..., 4:] += 0.5  # unlike its mirror image
     expected = Sides()(image).argmax(1)
-    found = AveragedForward([Sides()], axes, mirrored_labels(SIDED))(image, WHOLE)
-    assert torch.equal(found.argmax(1), expected)
-    torch.testing.assert_close(found, Sides()(image))
+    logits = AveragedForward([Sides()], axes, mirrored_labels(SIDED))(image, WHOLE)
+    assert torch.equal(logits.argmax(1), expected)
+    torch.testing.assert_close(logits, Sides()(image))
     if 2 in axes:
         assert not torch.allclose(AveragedForward([Sides()], axes)(image, WHOLE), Sides()(image))
 
@@ -66,7 +63,7 @@ def test_mirrored_passes_keep_left_and_right(axes: tuple[int, ...]) -> None:
     "direction", [(1, 0, 0, 0, 1, 0, 0, 0, 1), (-1, 0, 0, 0, -1, 0, 0, 0, 1), (0, 0, 1, 1, 0, 0, 0, 1, 0)]
 )
 def test_the_mirrored_axis_is_the_patients_in_any_scan(model_folder: Path, direction: tuple[float, ...]) -> None:
-    """Axial, turned by 180° and sagittal: the window is mirrored along the patient's left and right."""
+    """Axial, rotated by 180° and sagittal: the window is mirrored along the patient's left and right."""
     trained_with(model_folder, ("x",))
     model = Model.load(model_folder)
     network = Sides()
@@ -150,10 +147,10 @@ def test_the_record_of_a_prediction_names_the_axes(model_folder: Path, tmp_path:
         (("x",), True, None),
     ],
 )
-def test_nnunet_is_told_what_it_may_mirror(
+def test_nnunet_gets_the_axes_that_it_may_mirror(
     model_folder: Path, tmp_path: Path, axes: tuple[Axis, ...], swapped: bool, expected: tuple[int, ...] | None
 ) -> None:
-    """It can't swap labels, and so doesn't mirror x where that would be needed."""
+    """It can't swap labels, so it doesn't mirror x if that is necessary."""
     trained_with(model_folder, axes, sides_swapped=swapped)
     folder = export_nnunet(Model.load(model_folder, device="cpu"), tmp_path / "nnunet")
     content = torch.load(folder / "fold_0" / "checkpoint_final.pth", weights_only=True)

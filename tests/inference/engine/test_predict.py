@@ -10,16 +10,14 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch.nn.functional import interpolate
 
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.orientation import reorientation_between
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging import Geometry, Volume, reorientation_between
 from gynbtnet.inference.engine.logits_to_labels import logits_to_labels
 from gynbtnet.inference.engine.predict import predict
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.engine.sliding_window import Slab
 from gynbtnet.inference.models.model import Model
 from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 QUICK = PredictionSettings(mirroring=False)
 DIRECTIONS = {
@@ -46,21 +44,21 @@ def test_contours_lie_on_the_scan_s_own_grid(
     bright_model: Model, name: str, spacing: tuple[float, float, float]
 ) -> None:
     volume, ball = bright_ball(DIRECTIONS[name], spacing)
-    found = predict(bright_model, volume, QUICK)
-    assert found.structures == ("bladder", "rectum")
-    assert found.labels.geometry == volume.geometry
-    assert found.labels.array.dtype == np.uint8
+    segmentation = predict(bright_model, volume, QUICK)
+    assert segmentation.structures == ("bladder", "rectum")
+    assert segmentation.labels.geometry == volume.geometry
+    assert segmentation.labels.array.dtype == np.uint8
     # one deviation above the mean, the model's threshold, lies a little outside the half height of the ball
     threshold = volume.array.mean() + volume.array.std()
     expected = volume.array > threshold
-    mask = found.mask("bladder")
+    mask = segmentation.mask("bladder")
     assert 2 * (mask & expected).sum() / (mask.sum() + expected.sum()) > 0.97
     assert mask[ball].mean() > 0.97
-    assert not found.mask("rectum").any()
+    assert not segmentation.mask("rectum").any()
 
 
 def in_slabs(logits: torch.Tensor, slices: int) -> list[Slab]:
-    """As the sliding window hands them on, each with the last slice of the one before."""
+    """Split logits as the sliding window does: each slab begins with the last slice of the previous one."""
     ends = [*range(slices, logits.shape[1], slices), logits.shape[1]]
     firsts = [0, *(end - 1 for end in ends[:-1])]
     return [Slab(first, logits[:, first:end]) for first, end in zip(firsts, ends, strict=True)]
@@ -70,16 +68,18 @@ def in_slabs(logits: torch.Tensor, slices: int) -> list[Slab]:
 @pytest.mark.parametrize("name", ["axial", "upside down", "sagittal"])
 @pytest.mark.parametrize("smooth", [0.0, 2.0])
 def test_labels_are_those_of_logits_at_full_resolution(slices: int, name: str, smooth: float) -> None:
-    """Beside PyTorch's trilinear interpolation of everything at once, for noise and for a few large structures."""
+    """Compare with PyTorch's trilinear interpolation of all logits, for noise and for a few large structures."""
     seen = Geometry((14, 15, 11), (3.0, 2.0, 2.5), (4.0, -3.0, 8.0), DIRECTIONS["axial"])
     target = seen.with_spacing((1.7, 0.9, 1.0))
     noise = np.random.default_rng(0).normal(size=(7, *seen.shape))
     logits = torch.from_numpy(20 * gaussian_filter(noise, (0, smooth, smooth, smooth))).half()
-    theirs = interpolate(logits[None].float(), target.shape, mode="trilinear", align_corners=False)[0].argmax(0).numpy()
-    turn = reorientation_between(target, replace(target, direction=DIRECTIONS[name]))
-    theirs, target = turn.array(theirs), turn.geometry(target)
-    found = logits_to_labels(target, in_slabs(logits, slices), seen)
-    assert (found == theirs).mean() > 0.9995  # ties of rounding
+    expected_labels = (
+        interpolate(logits[None].float(), target.shape, mode="trilinear", align_corners=False)[0].argmax(0).numpy()
+    )
+    reorientation = reorientation_between(target, replace(target, direction=DIRECTIONS[name]))
+    expected_labels, target = reorientation.array(expected_labels), reorientation.geometry(target)
+    segmentation = logits_to_labels(target, in_slabs(logits, slices), seen)
+    assert (segmentation == expected_labels).mean() > 0.9995  # ties of rounding
 
 
 def test_nothing_is_drawn_where_nothing_was_looked_at() -> None:
@@ -97,8 +97,8 @@ def test_a_scan_smaller_than_the_window(bright_model: Model) -> None:
     geometry = Geometry((4, 6, 5), (2.0, 2.0, 2.0))
     image = np.zeros(geometry.shape, np.float32)
     image[1:3, 2:4, 1:4] = 500
-    found = predict(bright_model, Volume(image, geometry), QUICK)
-    np.testing.assert_array_equal(found.mask("bladder"), image > 0)
+    segmentation = predict(bright_model, Volume(image, geometry), QUICK)
+    np.testing.assert_array_equal(segmentation.mask("bladder"), image > 0)
 
 
 def test_a_real_network_runs_and_mirroring_changes_little_but_something(model_folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a prediction takes in memory, and that what can't fit is refused before it is allocated."""
+"""Memory of a prediction: the estimate holds, and a scan that can't fit is refused before allocation."""
 
 import subprocess
 import sys
@@ -6,25 +6,23 @@ import sys
 import numpy as np
 import pytest
 
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging import Geometry, Volume
 from gynbtnet.inference.engine.predict import predict
 from gynbtnet.inference.engine.prediction_memory import prediction_bytes
-from gynbtnet.runtime import available_memory
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput, available_memory
 
 MEASURE = """
 import sys
 from pathlib import Path
 import numpy as np, torch
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging import Geometry
+from gynbtnet.imaging import Volume
 from gynbtnet.inference.models.model import Model
 from gynbtnet.inference.engine.predict import predict
 from gynbtnet.inference.engine.prediction_memory import prediction_bytes
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.preparation.planning.plan import Plan
-from gynbtnet.training.planned_network import build_network
+from gynbtnet.training import build_network
 
 depth, step, structures, patch, preset = map(eval, sys.argv[1:])
 class Zeros(torch.nn.Module):

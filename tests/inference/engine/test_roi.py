@@ -1,19 +1,16 @@
-"""Where the patient and the pelvis are found, and that nothing changes but the time where only these are looked at."""
+"""Detection of patient and pelvis; a region of interest changes the time but not the labels."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from gynbtnet.imaging.dicom.ct_series import read_ct_series
-from gynbtnet.imaging.files.volume_files import read_volume
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging import Geometry, Volume, read_ct_series, read_volume
 from gynbtnet.inference.engine.pelvis_finder import find_pelvis
 from gynbtnet.inference.engine.predict import predict
 from gynbtnet.inference.engine.roi import find_region
 from gynbtnet.inference.engine.settings import PredictionSettings
-from gynbtnet.phantom.case import pelvic_geometry, phantom_case
+from gynbtnet.phantom import pelvic_geometry, phantom_case
 from gynbtnet.preparation.body_mask import find_body
 from gynbtnet.preparation.downsampled_scan import downsample_scan, resample_mask
 from gynbtnet.preparation.preprocess import target_geometry
@@ -32,7 +29,7 @@ def trunk() -> np.ndarray:
     return hu
 
 
-def found(hu: np.ndarray) -> np.ndarray:
+def detect_body(hu: np.ndarray) -> np.ndarray:
     coarse = downsample_scan(Volume(hu, GRID))
     body = find_body(coarse)
     assert body is not None
@@ -44,27 +41,27 @@ def test_the_body_is_found_with_the_air_in_it_and_without_the_table() -> None:
     inside = np.broadcast_to(
         ((np.arange(90)[:, None] - 45) / 24) ** 2 + ((np.arange(110) - 55) / 36) ** 2 < 1, GRID.shape
     )
-    body = found(bare)
+    body = detect_body(bare)
     assert body[inside].all()
     assert body.mean() < inside.mean() * 1.5
     with_table = bare.copy()
     with_table[:, 74:77, 10:100] = 100  # 12 mm thick, 20 mm below the back
     with_table[:, 75, 12:98] = -900
-    assert np.array_equal(found(with_table)[:, 82:], body[:, 82:])
-    assert not found(with_table)[:, :, :8].any()
+    assert np.array_equal(detect_body(with_table)[:, 82:], body[:, 82:])
+    assert not detect_body(with_table)[:, :, :8].any()
 
 
 def test_arms_belong_to_the_body_and_cables_do_not() -> None:
     hu = trunk()
     hu[:, 40:52, 4:14] = 40  # an arm of 48×40 mm, apart from the trunk
     hu[:, 10:12, 50:52] = 300
-    body = found(hu)
+    body = detect_body(hu)
     assert body[:, 40:52, 4:14].all()
     assert not body[:, 10:12, 50:52].any()
 
 
 @pytest.mark.parametrize("value", [-1024, -1000, -3024])
-def test_a_scan_without_a_body_is_looked_at_whole(bright_model, value: int) -> None:
+def test_a_scan_without_a_body_is_predicted_completely(bright_model, value: int) -> None:
     empty = Volume(np.full((16, 32, 32), value, np.int16), Geometry((16, 32, 32), (2.0, 2.0, 2.0)))
     grid = target_geometry(empty.geometry, bright_model.plan)
     region = find_region([empty], bright_model.plan, grid, "whole")
@@ -72,7 +69,7 @@ def test_a_scan_without_a_body_is_looked_at_whole(bright_model, value: int) -> N
     assert grid.cropped(region.box) == grid
 
 
-def test_a_channel_that_is_no_ct_is_looked_at_whole(bright_model) -> None:
+def test_a_scan_without_a_ct_is_predicted_completely(bright_model) -> None:
     plan = replace(bright_model.plan, channels=("T2",))
     volume = Volume(np.full((16, 32, 32), -1024, np.int16), Geometry((16, 32, 32), (2.0, 2.0, 2.0)))
     assert find_region([volume], plan, target_geometry(volume.geometry, plan), "whole").body is None
@@ -87,7 +84,7 @@ def test_labels_inside_the_body_are_as_without_looking_for_it(bright_model, monk
     part = predict(bright_model, volume, quick).labels.array
     monkeypatch.setattr("gynbtnet.inference.engine.roi.find_body", lambda coarse: None)
     whole = predict(bright_model, volume, quick).labels.array
-    body = found(hu)
+    body = detect_body(hu)
     assert (whole[body] == 1).any()
     assert np.array_equal(part[body], whole[body])
     assert whole[:, 86:88, 100:108].all()
@@ -121,11 +118,11 @@ def test_the_phantom_s_pelvis_holds_all_its_structures() -> None:
     case = phantom_case(0, 1, 1, pelvic_geometry((3.0, 3.0, 3.0), (64, 96, 128)))
     grid, pelvis = pelvis_of(case.scan)
     assert pelvis is not None
-    drawn = np.argwhere(case.structures.labels.array)
-    places = grid.to_index(case.scan.geometry.to_world(drawn))
+    voxels = np.argwhere(case.structures.labels.array)
+    indices = grid.to_index(case.scan.geometry.to_world(voxels))
     for axis, side in zip((0, 2), pelvis, strict=True):
-        assert side.start <= places[:, axis].min()
-        assert places[:, axis].max() <= side.stop
+        assert side.start <= indices[:, axis].min()
+        assert indices[:, axis].max() <= side.stop
 
 
 def test_a_long_scan_is_looked_at_in_the_pelvis_alone(bright_model) -> None:
@@ -150,7 +147,7 @@ def test_a_long_scan_is_looked_at_in_the_pelvis_alone(bright_model) -> None:
     assert (pelvis[inside] == whole[inside]).mean() > 0.9999
 
 
-def test_where_no_pelvis_is_found_the_whole_scan_is_contoured_with_a_warning(bright_model, capsys) -> None:
+def test_without_a_pelvis_the_whole_scan_is_predicted_with_a_warning(bright_model, capsys) -> None:
     volume = Volume(trunk(), GRID)
     settings = PredictionSettings(mirroring=False)
     whole = predict(bright_model, volume, settings).labels.array
@@ -161,7 +158,7 @@ def test_where_no_pelvis_is_found_the_whole_scan_is_contoured_with_a_warning(bri
 
 
 def test_real_pelves(public_data) -> None:
-    """A woman from the symphysis to the heart, a man from the thighs to the liver; where crests end was seen by eye."""
+    """A woman from the symphysis to the heart, a man from the thighs to the liver; ends of the crests by eye."""
     for scan, crest_mm in (
         (read_ct_series(public_data / "acrin_flt_breast_001/CT").volume, 155),
         (read_volume(public_data / "totalsegmentator_example/Totalsegmentator_dataset/s0000/ct.nii.gz"), 180),

@@ -13,7 +13,7 @@ from gynbtnet.inference.engine.sliding_window import (
     sliding_window_logits,
     window_starts,
 )
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 shapes = st.tuples(*[st.integers(1, 20)] * 3)
 windows = st.tuples(*[st.integers(1, 9)] * 3)
@@ -35,7 +35,7 @@ def gathered(slabs) -> torch.Tensor:
 
 
 def in_single_precision(network, image: np.ndarray, window, overlap: float) -> torch.Tensor:
-    """Logits less the highest of each window and voxel, averaged over windows with nothing rounded to 16 bits."""
+    """Logits minus the highest of each window and voxel, averaged over windows without rounding to 16 bits."""
     axes = [window_starts(n, size, overlap) for n, size in zip(image.shape[1:], window, strict=True)]
     profiles = [torch.exp(-0.5 * ((torch.arange(n) - (n - 1) / 2) * 8 / n) ** 2).double() for n in window]
     weight = torch.einsum("z,y,x->zyx", *profiles)
@@ -51,7 +51,7 @@ def in_single_precision(network, image: np.ndarray, window, overlap: float) -> t
 
 
 def alone(network):
-    """As what :func:`sliding_window_logits` runs."""
+    """Return the network as a function that :func:`sliding_window_logits` runs."""
     return lambda patch, cell: network(patch)
 
 
@@ -61,17 +61,17 @@ def test_the_identity_gives_the_scan_back(
     shape: tuple[int, int, int], window: tuple[int, int, int], overlap: float
 ) -> None:
     image = noise(shape)
-    found = gathered(
+    logits = gathered(
         sliding_window_logits(lambda patch, cell: torch.cat([patch, -patch], 1), image, window, overlap=overlap)
     )
-    assert found.shape == (2, *shape)
-    assert (found <= 0).all()
-    np.testing.assert_allclose(found[0] - found[1], 2 * image[0], rtol=0.03, atol=1e-5)
+    assert logits.shape == (2, *shape)
+    assert (logits <= 0).all()
+    np.testing.assert_allclose(logits[0] - logits[1], 2 * image[0], rtol=0.03, atol=1e-5)
 
 
 @settings(max_examples=25, deadline=None)
 @given(shape=shapes, window=windows, overlap=st.sampled_from([0, 0.25, 0.5, 0.75]))
-def test_every_voxel_lies_in_the_cell_of_one_window(
+def test_every_voxel_is_in_the_cell_of_one_window(
     shape: tuple[int, int, int], window: tuple[int, int, int], overlap: float
 ) -> None:
     seen = []
@@ -91,28 +91,28 @@ def test_every_voxel_lies_in_the_cell_of_one_window(
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
 def test_half_precision_keeps_its_bound(scale: float) -> None:
-    """Each logit to a share of itself, whatever its size: labels differ only where two are as near as that."""
+    """The error of a logit is a share of its size: labels differ only at voxels with two nearly equal logits."""
     image, window = noise((14, 23, 27)) * np.float32(scale), (6, 8, 10)
     network = convolution(9)
     with torch.no_grad():
-        found = gathered(sliding_window_logits(alone(network), image, window, overlap=0.6))
+        logits = gathered(sliding_window_logits(alone(network), image, window, overlap=0.6))
         exact = in_single_precision(network, image, window, 0.6)
     starts = [window_starts(n, size, 0.6) for n, size in zip(image.shape[1:], window, strict=True)]
     bound = relative_error(starts, window)
     assert 0.004 < bound < 0.04
-    error = (found - exact).abs()
+    error = (logits - exact).abs()
     assert (error <= 1.001 * bound * exact.abs() + 64 * 2.0**-25).all()
     nearest = exact.topk(2, dim=0).values
-    differ = found.argmax(0) != exact.argmax(0)
+    differ = logits.argmax(0) != exact.argmax(0)
     assert (differ.double().mean() < 5e-3).item()  # of noise through a random convolution
     assert ((nearest[0] - nearest[1])[differ] <= 2 * bound * nearest[1].abs()[differ] + 1e-5).all()
 
 
-def test_what_is_far_below_the_highest_stays_finite() -> None:
+def test_logits_far_below_the_highest_stay_finite() -> None:
     image = noise((8, 8, 8))
-    found = gathered(sliding_window_logits(lambda patch, cell: torch.cat([patch, patch - 1e9], 1), image, (4, 4, 4)))
-    assert torch.isfinite(found).all()
-    assert (found[1] <= -5e4).all()
+    logits = gathered(sliding_window_logits(lambda patch, cell: torch.cat([patch, patch - 1e9], 1), image, (4, 4, 4)))
+    assert torch.isfinite(logits).all()
+    assert (logits[1] <= -5e4).all()
 
 
 def test_only_windows_that_see_the_body_are_run() -> None:
@@ -157,8 +157,8 @@ def test_padding_is_air() -> None:
         return torch.cat([patch, torch.full_like(patch, 99)], 1)
 
     image = noise((3, 9, 4))
-    found = gathered(sliding_window_logits(network, image, (4, 8, 8)))
-    np.testing.assert_allclose(99 + found[0], image[0], atol=0.2)
+    logits = gathered(sliding_window_logits(network, image, (4, 8, 8)))
+    np.testing.assert_allclose(99 + logits[0], image[0], atol=0.2)
     assert all(patch.shape == (1, 1, 4, 8, 8) for patch in seen)
     assert all((patch[..., :2] == image.min()).all() and (patch[..., 6:] == image.min()).all() for patch in seen)
 
@@ -169,7 +169,7 @@ def convolution(outputs: int = 3) -> torch.nn.Module:
 
 
 def test_equal_to_monai_s() -> None:
-    """Where windows fit the scan without remainder both place them alike."""
+    """Both use the same windows if these fit the scan without remainder."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from monai.inferers import sliding_window_inference
@@ -189,7 +189,7 @@ def test_equal_to_monai_s() -> None:
     assert (ours.argmax(0) == theirs.argmax(0)).float().mean() > 0.999
 
 
-def test_shares_are_gaussians_that_add_up_to_one() -> None:
+def test_importance_weights_are_gaussians_that_add_up_to_one() -> None:
     starts = window_starts(40, 16, 0.5)
     assert starts == [0, 8, 16, 24]
     shares = importance_weights(40, 16, starts)
@@ -198,12 +198,12 @@ def test_shares_are_gaussians_that_add_up_to_one() -> None:
         total[start : start + 16] += share
     torch.testing.assert_close(total, torch.ones(40))
     assert importance_weights(16, 16, [0]).unique().tolist() == [1]
-    one, other = shares[0][12], shares[1][4]  # voxel 12, 4.5 from one centre and 3.5 from the other; a deviation is 2
-    assert float(one / other) == pytest.approx(np.exp((3.5**2 - 4.5**2) / 8))
+    first, other = shares[0][12], shares[1][4]  # voxel 12, 4.5 from one centre and 3.5 from the other; a deviation is 2
+    assert float(first / other) == pytest.approx(np.exp((3.5**2 - 4.5**2) / 8))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_outputs_that_are_no_numbers_are_refused(value: float) -> None:
+def test_outputs_that_are_not_finite_are_refused(value: float) -> None:
     def broken(patch: torch.Tensor, cell) -> torch.Tensor:
         logits = torch.zeros(1, 3, *patch.shape[2:])
         logits[0, 1, 0, 0, 0] = value

@@ -5,14 +5,14 @@ import shutil
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging import Geometry, Volume
 from gynbtnet.inference.engine.predict import predict
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.engine.test_time_augmentation import AveragedForward
@@ -20,7 +20,7 @@ from gynbtnet.inference.models.ensemble import Ensemble
 from gynbtnet.inference.models.model import Model
 from gynbtnet.inference.models.model_loading import load_model
 from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 WHOLE = (slice(None),) * 3
 QUICK = PredictionSettings(mirroring=False, device="cpu")
@@ -28,7 +28,7 @@ QUICK = PredictionSettings(mirroring=False, device="cpu")
 
 @pytest.fixture
 def folds(model_folder: Path, tmp_path: Path) -> Path:
-    """Three folds with weights of their own, as a cross-validation leaves them."""
+    """Three folds with different weights, as after a cross-validation."""
     weights = load_file(model_folder / "weights_last.safetensors")
     for fold in (0, 1, 10):
         shutil.copytree(model_folder, tmp_path / "folds" / f"fold_{fold}")
@@ -44,7 +44,7 @@ def scan() -> Volume:
     return Volume(array, Geometry(array.shape, (2.0, 2.0, 2.0)))
 
 
-def test_an_ensemble_draws_the_highest_mean_logit(folds: Path) -> None:
+def test_an_ensemble_predicts_the_highest_mean_logit(folds: Path) -> None:
     ensemble = load_model(folds, QUICK)
     assert isinstance(ensemble, Ensemble)
     assert [member.folder.name for member in ensemble.members] == ["fold_0", "fold_1", "fold_10"]
@@ -53,19 +53,19 @@ def test_an_ensemble_draws_the_highest_mean_logit(folds: Path) -> None:
     image = torch.from_numpy(scan().array)[None, None]
     image = (image - image.mean()) / image.std(correction=0)
     with torch.no_grad():
-        logits = torch.stack([member.network(image)[0] for member in ensemble.members])
-    found = ensemble.segment([scan()], QUICK)
-    labels = found.segmentation.labels.array
+        logits = torch.stack([cast(Model, member).network(image)[0] for member in ensemble.members])
+    result = ensemble.segment([scan()], QUICK)
+    labels = result.segmentation.labels.array
     assert (labels == logits.mean(0).argmax(0).numpy()).mean() > 0.999
     assert (labels != logits[0].argmax(0).numpy()).mean() > 0.01
     for label, structure in enumerate(ensemble.structures, start=1):
         mean = logits.mean(0).argmax(0) == label
-        passes = [one.argmax(0) == label for one in logits]
-        dice = [2 * (one & mean).sum() / (one.sum() + mean.sum()) for one in passes]
-        assert found.agreement[structure] == pytest.approx(float(np.mean(dice)), abs=1e-6)
+        passes = [logit.argmax(0) == label for logit in logits]
+        dice = [2 * (logit & mean).sum() / (logit.sum() + mean.sum()) for logit in passes]
+        assert result.agreement[structure] == pytest.approx(float(np.mean(dice)), abs=1e-6)
 
 
-def test_as_many_folds_as_are_asked_for(folds: Path) -> None:
+def test_the_settings_choose_the_number_of_folds(folds: Path) -> None:
     first = load_model(folds, QUICK.fast())
     assert isinstance(first, Ensemble)
     assert len(first.members) == 1
@@ -87,7 +87,7 @@ def test_folds_of_different_plans_are_no_ensemble(folds: Path) -> None:
         load_model(folds, QUICK)
 
 
-def test_an_unfinished_fold_is_told(folds: Path) -> None:
+def test_an_unfinished_fold_is_reported(folds: Path) -> None:
     (folds / "fold_1" / "weights_last.safetensors").unlink()
     with pytest.raises(BadInput, match=r"There is no .*fold_1"):
         load_model(folds, QUICK)
@@ -102,14 +102,14 @@ def test_passes_are_averaged_over_chosen_mirror_images(axes: tuple[int, ...]) ->
     image = torch.randn(1, 1, 6, 7, 8)
     flips = [[axis + 2 for axis in chosen] for n in range(len(axes) + 1) for chosen in combinations(axes, n)]
     with torch.inference_mode():
-        found = AveragedForward(networks, axes)(image, WHOLE)
+        result = AveragedForward(networks, axes)(image, WHOLE)
         every = [network(image.flip(flip)).flip(flip) for network in networks for flip in flips]
     assert len(every) == 2 ** (len(axes) + 1)
-    torch.testing.assert_close(found, torch.stack(every).mean(0))
+    torch.testing.assert_close(result, torch.stack(every).mean(0))
 
 
-def test_agreement_counts_each_cell_once_and_knows_what_is_not_drawn() -> None:
-    """Two passes by hand: one draws voxels 0 to 3, the other 2 to 5, their mean 0 to 5 but 4; of 3 structures one."""
+def test_agreement_counts_each_cell_once_and_is_nan_for_empty_structures() -> None:
+    """Two passes by hand: one predicts voxels 0 to 3, the other 2 to 5, their mean 0 to 5 except 4."""
     logits = torch.zeros(2, 1, 4, 1, 1, 8)
     logits[0, 0, 1, ..., 0:4] = 3
     logits[1, 0, 1, ..., 2:6] = 3
@@ -131,20 +131,20 @@ def test_backends_draw_the_same(model_folder: Path) -> None:
     model = Model.load(model_folder, device="cpu")
     expected = predict(model, scan(), QUICK).labels.array
     settings = QUICK.model_copy(update={"backend": "openvino"})
-    found = predict(model, scan(), settings).labels.array
-    assert (found == expected).mean() > 0.999
+    result = predict(model, scan(), settings).labels.array
+    assert (result == expected).mean() > 0.999
     assert model.networks(settings) == model.networks(settings)  # compiled once
 
 
 @pytest.mark.slow
-def test_the_compiled_network_draws_the_same(model_folder: Path) -> None:
+def test_the_compiled_network_gives_the_same_labels(model_folder: Path) -> None:
     model = Model.load(model_folder, device="cpu")
     expected = predict(model, scan(), QUICK).labels.array
-    found = predict(model, scan(), QUICK.model_copy(update={"backend": "compiled"})).labels.array
-    assert (found == expected).mean() > 0.999
+    result = predict(model, scan(), QUICK.model_copy(update={"backend": "compiled"})).labels.array
+    assert (result == expected).mean() > 0.999
 
 
-def test_an_absent_openvino_is_told(model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_openvino_is_reported(model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gynbtnet.runtime.optional_dependencies.find_spec", lambda name: None)
     with pytest.raises(BadInput, match=r"openvino.*gynbtnet\[openvino\]"):
         predict(Model.load(model_folder, device="cpu"), scan(), QUICK.model_copy(update={"backend": "openvino"}))

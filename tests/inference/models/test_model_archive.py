@@ -1,4 +1,4 @@
-"""A zipped model is the model, and a zip that is wrong, damaged or hostile is told in a sentence."""
+"""A zipped model is the model, and a zip that is wrong, damaged or hostile is reported in a sentence."""
 
 import json
 import zipfile
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gynbtnet.inference.models.model import Model
 from gynbtnet.inference.models.model_archive import DIGESTS, open_archive, write_archive
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 WEIGHTS = "weights_last.safetensors"
 
@@ -50,11 +50,11 @@ def test_the_same_model_gives_the_same_bytes_and_nothing_but_the_model(
     assert write_archive(model_folder, archive, weights="last", force=True).read_bytes() == before
     with zipfile.ZipFile(archive) as held:
         assert held.namelist() == [DIGESTS, "dataset.json", "plans.json", WEIGHTS]
-    with pytest.raises(BadInput, match="stands there already"):
+    with pytest.raises(BadInput, match="exists already"):
         write_archive(model_folder, archive, weights="last")
-    with pytest.raises(BadInput, match=r"end its name in \.zip"):
+    with pytest.raises(BadInput, match=r"does not end in \.zip"):
         write_archive(model_folder, tmp_path / "model", weights="last")
-    with pytest.raises(BadInput, match="is a zip already"):
+    with pytest.raises(BadInput, match="is a zip file already"):
         write_archive(archive, tmp_path / "second.zip", weights="last")
 
 
@@ -66,15 +66,15 @@ def test_a_model_of_several_folds_keeps_them(model_folder: Path, tmp_path: Path)
         assert {f"fold_1/{WEIGHTS}", "fold_1/plans.json", "plans.json"} <= set(held.namelist())
 
 
-def test_a_damaged_file_is_told(archive: Path, tmp_path: Path) -> None:
-    whole = archive.read_bytes()
-    place = whole.index(b"safetensors") + 400_000
+def test_a_damaged_file_is_reported(archive: Path, tmp_path: Path) -> None:
+    complete = archive.read_bytes()
+    offset = complete.index(b"safetensors") + 400_000
     for content, words in (
-        (whole[: len(whole) // 2], "cut short"),
-        (whole[:place] + b"\0" * 64 + whole[place + 64 :], "damaged zip"),
-        (b"<!DOCTYPE html><html>Not found</html>", "is a web page and no zip"),
-        (b"", "is no zip"),
-        (b"\x80\x04\x95 a pickle", "is no zip"),
+        (complete[: len(complete) // 2], "damaged or truncated"),
+        (complete[:offset] + b"\0" * 64 + complete[offset + 64 :], "damaged or truncated"),
+        (b"<!DOCTYPE html><html>Not found</html>", "is a web page and not a zip file"),
+        (b"", "is not a zip file"),
+        (b"\x80\x04\x95 a pickle", "is not a zip file"),
     ):
         path = tmp_path / "download.zip"
         path.write_bytes(content)
@@ -82,49 +82,52 @@ def test_a_damaged_file_is_told(archive: Path, tmp_path: Path) -> None:
             Model.load(path)
 
 
-def test_a_wrong_model_is_told(archive: Path, model_folder: Path) -> None:
+def test_a_wrong_model_is_reported(archive: Path, model_folder: Path) -> None:
     dataset = json.loads((model_folder / "dataset.json").read_text())
     del dataset["labels"]["rectum"]
     other = json.dumps(dataset).encode()
     changed: tuple[tuple[dict[str, bytes | None], str], ...] = (
-        ({WEIGHTS: None}, "holds no model"),
-        ({WEIGHTS: (model_folder / WEIGHTS).read_bytes()[:-8] + b"\0" * 8}, f"{WEIGHTS} in .* is not the file"),
-        ({"dataset.json": other}, "dataset.json in .* is not the file"),
+        ({WEIGHTS: None}, "contains no model"),
+        (
+            {WEIGHTS: (model_folder / WEIGHTS).read_bytes()[:-8] + b"\0" * 8},
+            f"{WEIGHTS} in .* is missing, or its SHA-256 differs",
+        ),
+        ({"dataset.json": other}, "dataset.json in .* is missing, or its SHA-256 differs"),
         ({DIGESTS: None, "dataset.json": other}, "does not hold the weights of the plan in its folder"),
         ({DIGESTS: None, "plans.json": None}, "no file .*changed.zip/plans.json"),
         ({DIGESTS: b"{}"}, "damaged or was edited"),
         ({DIGESTS: None, WEIGHTS: b"no weights"}, "is damaged or not a file of weights"),
     )
     for changes, words in changed:
-        with pytest.raises(BadInput, match=words) as told:
+        with pytest.raises(BadInput, match=words) as caught:
             Model.load(rewritten(archive, changes))
-        assert "gynbtnet-model-" not in str(told.value)
+        assert "gynbtnet-model-" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["../plans.json", "/etc/plans.json", "a/../../x", "..\\x", "C:\\x"])
 def test_a_zip_that_names_files_outside_itself_is_refused(archive: Path, name: str, tmp_path: Path) -> None:
     before = sorted(tmp_path.rglob("*"))
     path = rewritten(archive, {name: b"harm"})
-    with pytest.raises(BadInput, match="names a file outside itself"):
+    with pytest.raises(BadInput, match="contains a path outside itself"):
         Model.load(path)
     assert sorted(tmp_path.rglob("*")) == sorted([*before, path])
 
 
 def test_a_bomb_is_not_unpacked(archive: Path) -> None:
-    with pytest.raises(BadInput, match=r"would grow from .* MB, as no weights do"):
+    with pytest.raises(BadInput, match=r"would grow from .* MB, more than any model"):
         Model.load(rewritten(archive, {WEIGHTS: bytes(200_000_000)}))
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=4), st.floats(0.3, 1))
-def test_whatever_is_damaged_is_told_or_does_no_harm(
+def test_any_damage_is_reported_or_harmless(
     small_archive: Path, bytes_changed: list[tuple[int, int]], kept: float
 ) -> None:
-    whole = bytearray(small_archive.read_bytes())
-    for place, value in bytes_changed:
-        whole[place % len(whole)] = value
+    content = bytearray(small_archive.read_bytes())
+    for offset, value in bytes_changed:
+        content[offset % len(content)] = value
     path = small_archive.with_name("damaged.zip")
-    path.write_bytes(whole[: int(len(whole) * kept)] if kept < 0.6 else whole)
+    path.write_bytes(content[: int(len(content) * kept)] if kept < 0.6 else content)
     try:
         with open_archive(path) as folder:
             assert all(file.is_relative_to(folder) for file in folder.rglob("*"))

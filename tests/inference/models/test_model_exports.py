@@ -12,19 +12,17 @@ import torch
 from scipy.ndimage import zoom
 from torch.nn.functional import one_hot
 
-from gynbtnet.imaging.files.volume_files import read_volume, write_volume
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging import Geometry, Volume, read_volume, write_volume
 from gynbtnet.inference.engine.predict import predict
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.models.model import Model
 from gynbtnet.inference.models.nnunet_export import export_nnunet
 from gynbtnet.inference.models.onnx_export import export_onnx
 from gynbtnet.inference.models.stu_net_export import export_stu_net
-from gynbtnet.networks.stu_net import read_stu_net
+from gynbtnet.networks import read_stu_net
 from gynbtnet.preparation.planning.intensity import Intensity
 from gynbtnet.preparation.preprocess import preprocess_volume
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 
 def scan(direction=(1, 0, 0, 0, 1, 0, 0, 0, 1)):
@@ -62,8 +60,8 @@ def trained(model_folder):
             for n, p in zip((24, 40, 44), (16, 32, 32), strict=True)
         )
         part = (slice(z, z + 16), slice(y, y + 32), slice(x, x + 32))
-        wanted = one_hot(labels[(slice(None), *part)], 3).movedim(-1, 1).float()
-        loss = torch.nn.functional.cross_entropy(network(image[(slice(None), slice(None), *part)]), wanted)
+        target = one_hot(labels[(slice(None), *part)], 3).movedim(-1, 1).float()
+        loss = torch.nn.functional.cross_entropy(network(image[(slice(None), slice(None), *part)]), target)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -72,7 +70,7 @@ def trained(model_folder):
 
 
 def stock_nnunet(folder, scans, out, *options):
-    """What nnU-Net's own command draws, of every scan in a folder."""
+    """Return the label maps of nnU-Net's own command, for every scan in a folder."""
     run = "from nnunetv2.inference.predict_from_raw_data import predict_entry_point_modelfolder as f; f()"
     command = [sys.executable, "-c", run, "-i", scans, "-o", out, "-m", folder, "-f", "0", "-device", "cpu"]
     command += ["-npp", "1", "-nps", "1", *options]
@@ -106,7 +104,7 @@ def test_stock_nnunet_predicts_the_same_labels_in_any_orientation(trained, tmp_p
     folder = export_nnunet(trained, tmp_path / "nnunet")
     scans, out = tmp_path / "scans", tmp_path / "out"
     scans.mkdir()
-    volumes = {"lps": scan(), "turned": scan((0, -1, 0, 1, 0, 0, 0, 0, 1))}
+    volumes = {"lps": scan(), "rotated": scan((0, -1, 0, 1, 0, 0, 0, 0, 1))}
     for name, volume in volumes.items():
         write_volume(volume, scans / f"{name}_0000.nii.gz")
     stock_nnunet(folder, scans, out, "--disable_tta")
@@ -125,7 +123,7 @@ def test_the_nnunet_folder_is_replaced_only_by_force(untrained, tmp_path):
         export_nnunet(untrained, folder)
     export_nnunet(untrained, folder, force=True)
     (folder / "notes.txt").touch()
-    with pytest.raises(BadInput, match=r"'notes\.txt', which is no part of an export"):
+    with pytest.raises(BadInput, match=r"'notes\.txt', which is not part of an export"):
         export_nnunet(untrained, folder, force=True)
 
 
@@ -139,19 +137,19 @@ def test_onnx_gives_torchs_numbers_for_any_batch(untrained, tmp_path):
         image = torch.randn(batch, 1, 16, 32, 32)
         with torch.no_grad():
             expected = untrained.network(image).numpy()
-        (found,) = session.run(None, {"image": image.numpy()})
-        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+        (output,) = session.run(None, {"image": image.numpy()})
+        np.testing.assert_allclose(output, expected, rtol=1e-4, atol=1e-4)
     metadata = session.get_modelmeta().custom_metadata_map
     assert json.loads(metadata["plan"])["structures"] == ["bladder", "rectum"]
     assert metadata["weights_sha256"] == untrained.sha256
-    with pytest.raises(BadInput, match="stands there already"):
+    with pytest.raises(BadInput, match="exists already"):
         export_onnx(untrained, path)
 
 
-def test_a_network_that_no_onnx_file_holds_is_refused(untrained, tmp_path):
+def test_a_network_too_large_for_an_onnx_file_is_refused(untrained, tmp_path):
     pytest.importorskip("onnx")
     pytest.importorskip("onnxscript")
-    with pytest.raises(BadInput, match=r"take 0\.0 GB, and an ONNX file holds at most 2"):
+    with pytest.raises(BadInput, match=r"take 0\.0 GB, but an ONNX file is limited to 2 GB"):
         export_onnx(untrained, tmp_path / "model.onnx", max_weight_bytes=10**6)
     assert not (tmp_path / "model.onnx").exists()
 
@@ -160,7 +158,7 @@ def test_stu_nets_file_holds_the_weights(untrained, tmp_path):
     path = export_stu_net(untrained, tmp_path / "weights.model")
     for name, values in read_stu_net(path).items():
         assert torch.equal(values, untrained.network.state_dict()[name])
-    with pytest.raises(BadInput, match="stands there already"):
+    with pytest.raises(BadInput, match="exists already"):
         export_stu_net(untrained, path)
     with pytest.raises(BadInput, match=r"ends in \.pth or \.model"):
         export_stu_net(untrained, tmp_path / "weights.bin")

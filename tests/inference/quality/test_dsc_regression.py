@@ -18,7 +18,7 @@ from gynbtnet.inference.quality.dsc_regression import (
 )
 
 
-def test_where_slopes_are_negative_it_is_ridge_regression() -> None:
+def test_with_negative_slopes_it_is_ridge_regression() -> None:
     random = np.random.default_rng(0)
     x = random.normal(2, 3, (40, 2))
     y = 1.5 - x @ [0.7, 0.2] + random.normal(0, 0.1, 40)
@@ -28,17 +28,17 @@ def test_where_slopes_are_negative_it_is_ridge_regression() -> None:
     )
     design = np.column_stack([np.ones(40), scaled])
     expected = np.linalg.solve(design.T @ (design * weights[:, None]) + np.diag([0, 1, 1]), design.T @ (weights * y))
-    found = Line.fit(x, y, weights)
-    assert [found.at(row) for row in x] == pytest.approx(design @ expected)
+    regression = Line.fit(x, y, weights)
+    assert [regression.at(row) for row in x] == pytest.approx(design @ expected)
 
 
-def test_what_looks_worse_never_promises_more() -> None:
+def test_worse_features_never_predict_a_higher_dsc() -> None:
     random = np.random.default_rng(1)
     x = random.normal(size=(30, 3))
-    found = Line.fit(x, x @ [1.0, -1.0, 0.0] + random.normal(0, 0.1, 30), np.ones(30))
-    assert found.slopes[0] == 0
-    assert found.slopes[1] < -0.8
-    assert max(found.slopes) <= 0
+    regression = Line.fit(x, x @ [1.0, -1.0, 0.0] + random.normal(0, 0.1, 30), np.ones(30))
+    assert regression.slopes[0] == 0
+    assert regression.slopes[1] < -0.8
+    assert max(regression.slopes) <= 0
 
 
 def test_a_figure_that_never_varies_says_nothing() -> None:
@@ -46,7 +46,7 @@ def test_a_figure_that_never_varies_says_nothing() -> None:
     assert Line.fit(x, -np.arange(10.0), np.ones(10)).slopes[1] == 0
 
 
-def test_the_interval_is_the_jackknife_plus_where_a_patient_is_a_case() -> None:
+def test_with_one_case_per_patient_the_interval_is_the_jackknife_plus() -> None:
     """Barber et al. 2021: the ⌈(1 − α)(n + 1)⌉-th smallest of μ₋ᵢ(x) + Rᵢ, and the ⌊α(n + 1)⌋-th of μ₋ᵢ(x) − Rᵢ."""
     random = np.random.default_rng(2)
     n = 25
@@ -78,27 +78,27 @@ def test_too_few_patients_are_not_calibrated_and_fewer_would_give_no_bound() -> 
     assert eight.at(()) == (pytest.approx(expit(1)), 0.0, 1.0)
 
 
-def test_a_dsc_of_nothing_lies_in_an_interval_that_reaches_down() -> None:
+def test_clipped_dscs_extend_the_interval_to_0_and_1() -> None:
     patients = [f"p{n}" for n in range(10)]
-    found = calibrate(patients, np.zeros((10, 1)), np.array([0.0] * 5 + [1.0] * 5))
-    assert found is not None
-    assert found.at((0.0,))[1:] == (0.0, 1.0)
+    regression = calibrate(patients, np.zeros((10, 1)), np.array([0.0] * 5 + [1.0] * 5))
+    assert regression is not None
+    assert regression.at((0.0,))[1:] == (0.0, 1.0)
 
 
 @pytest.mark.parametrize("patients", [12, 30])
-def test_it_covers_what_it_says_whatever_the_noise(patients: int) -> None:
+def test_the_interval_covers_its_nominal_share_for_any_noise(patients: int) -> None:
     """Fractions of a patient share an error, noise has heavy tails: 90 % of new patients' cases, 80 % guaranteed."""
     random = np.random.default_rng(patients)
     covered, bounded = [], []
     for _ in range(300):
-        whose = np.repeat(np.arange(patients + 1), random.integers(1, 6, patients + 1))
-        x = random.exponential(1, (len(whose), 2))
-        shared = random.standard_t(3, patients + 1)[whose] * 0.5
-        dsc = expit(2 - x @ [0.8, 0.0] + shared + random.laplace(0, 0.3, len(whose)))
-        known = whose < patients
-        found = calibrate([f"p{one}" for one in whose[known]], x[known], dsc[known])
-        assert found is not None
-        intervals = [found.at(figures) for figures in x[~known]]
+        owners = np.repeat(np.arange(patients + 1), random.integers(1, 6, patients + 1))
+        x = random.exponential(1, (len(owners), 2))
+        shared = random.standard_t(3, patients + 1)[owners] * 0.5
+        dsc = expit(2 - x @ [0.8, 0.0] + shared + random.laplace(0, 0.3, len(owners)))
+        known = owners < patients
+        regression = calibrate([f"p{value}" for value in owners[known]], x[known], dsc[known])
+        assert regression is not None
+        intervals = [regression.at(figures) for figures in x[~known]]
         covered.append(
             np.mean([low <= value <= high for (_, low, high), value in zip(intervals, dsc[~known], strict=True)])
         )
@@ -110,11 +110,11 @@ def test_it_covers_what_it_says_whatever_the_noise(patients: int) -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=12, max_size=12), st.floats(0, 10), st.floats(0, 10))
-def test_what_is_predicted_lies_in_its_interval_and_falls(dscs: list[float], one: float, more: float) -> None:
+def test_the_prediction_is_in_its_interval_and_falls(dscs: list[float], value: float, more: float) -> None:
     x = np.linspace(0, 5, 12)[:, None]
-    found = calibrate([f"p{n}" for n in range(12)], x, np.array(dscs))
-    assert found is not None
-    dsc, low, high = found.at((one,))
+    regression = calibrate([f"p{n}" for n in range(12)], x, np.array(dscs))
+    assert regression is not None
+    dsc, low, high = regression.at((value,))
     assert 0 <= low <= dsc + 1e-12
     assert dsc - 1e-12 <= high <= 1
-    assert found.at((one + more,))[0] <= dsc + 1e-12
+    assert regression.at((value + more,))[0] <= dsc + 1e-12

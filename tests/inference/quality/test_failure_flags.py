@@ -9,9 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.imaging.volume import Segmentation, Volume
+from gynbtnet.imaging import Geometry, Segmentation, StructureNames, Volume
 from gynbtnet.inference.quality.failure_flags import failure_flags
 from gynbtnet.inference.quality.structure_features import structure_features
 from gynbtnet.preparation.planning.structure_volumes import StructureVolume
@@ -35,13 +33,15 @@ def pelvis(geometry: Geometry = GRID, **boxes: tuple[slice, ...] | None) -> Segm
 
 
 def flagged(segmentation: Segmentation, volumes=(), **agreement: float) -> list[tuple[str, str]]:
-    found = failure_flags(segmentation, agreement, structure_features(segmentation), volumes)
-    shown = StructureNames.load().display_name
-    assert all(flag.sentence.startswith(shown(flag.structure)) and flag.sentence.endswith(".") for flag in found)
-    return [(flag.structure, flag.kind) for flag in found]
+    result = failure_flags(segmentation, agreement, structure_features(segmentation), volumes)
+    display_name = StructureNames.load().display_name
+    assert all(
+        flag.sentence.startswith(display_name(flag.structure)) and flag.sentence.endswith(".") for flag in result
+    )
+    return [(flag.structure, flag.kind) for flag in result]
 
 
-def test_a_pelvis_as_it_should_be_has_no_flag() -> None:
+def test_a_normal_pelvis_has_no_flag() -> None:
     assert flagged(pelvis(), hr_ctv=0.9, bladder=math.nan) == []
 
 
@@ -74,7 +74,7 @@ def test_cut_at_the_edge(box: tuple[slice, ...], sides: tuple[str, ...]) -> None
     assert flagged(segmentation) == [("rectum", "edge")]
 
 
-def test_sides_follow_the_patient_whatever_the_grid() -> None:
+def test_sides_follow_the_patient_on_any_grid() -> None:
     upside_down = replace(GRID, direction=(-1, 0, 0, 0, 1, 0, 0, 0, -1))
     assert structure_features(pelvis(upside_down, rectum=np.s_[0:14, 15:20, 0:12]))[2].edges == ("superior", "left")
 
@@ -117,21 +117,21 @@ def test_passes_that_disagree() -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.permutations([0, 1, 2]), st.tuples(*[st.sampled_from([1.0, -1.0])] * 3))
-def test_flags_of_place_and_edge_are_the_same_on_any_grid(axes: list[int], signs: tuple[float, ...]) -> None:
+def test_flags_of_position_and_edge_are_the_same_on_any_grid(axes: list[int], signs: tuple[float, ...]) -> None:
     """The same voxels in the patient, stored along other axes."""
     for segmentation in (pelvis(), pelvis(rectum=np.s_[0:14, 15:20, 8:12], hr_ctv=np.s_[5:8, 1:2, 8:12])):
         labels = segmentation.labels.array
-        turned = np.transpose(labels, axes)
+        reordered = np.transpose(labels, axes)
         flips = tuple(slice(None, None, -1) if sign < 0 else slice(None) for sign in signs)
-        turned = np.ascontiguousarray(turned[flips])
+        reordered = np.ascontiguousarray(reordered[flips])
         direction = np.zeros((3, 3))
         corner = np.zeros(3)
         for new, (old, sign) in enumerate(zip(axes, signs, strict=True)):  # new index axis along world axis 2 - old
             direction[2 - old, 2 - new] = sign
             corner[2 - old] = 0 if sign > 0 else 5.0 * (labels.shape[old] - 1)
-        grid = Geometry(turned.shape, (5, 5, 5), (corner[0], corner[1], corner[2]), tuple(direction.ravel()))
-        found = Segmentation(Volume(turned, grid), NAMES)
-        assert flagged(found) == flagged(segmentation)
-        assert [set(one.edges) for one in structure_features(found)] == [
-            set(one.edges) for one in structure_features(segmentation)
+        grid = Geometry(reordered.shape, (5, 5, 5), (corner[0], corner[1], corner[2]), tuple(direction.ravel()))
+        result = Segmentation(Volume(reordered, grid), NAMES)
+        assert flagged(result) == flagged(segmentation)
+        assert [set(features.edges) for features in structure_features(result)] == [
+            set(features.edges) for features in structure_features(segmentation)
         ]

@@ -1,4 +1,4 @@
-"""Pieces and holes by hand, and against SimpleITK and scipy."""
+"""Connected components and holes, by hand and against SimpleITK and scipy."""
 
 import numpy as np
 import pytest
@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.volume import Segmentation, Volume
+from gynbtnet.imaging import Geometry, Segmentation, Volume
 from gynbtnet.inference.quality.connected_components import connected_components
 from gynbtnet.inference.quality.postprocessing import postprocess
 from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
@@ -35,16 +34,16 @@ def mended(labels: np.ndarray, *rules: PostprocessingRule) -> np.ndarray:
     return postprocess(segmented(labels), rules).labels.array
 
 
-def test_pieces_touch_by_faces() -> None:
+def test_components_share_faces() -> None:
     labels = np.zeros((2, 3, 4), np.uint8)
     labels[0, 0, :2] = labels[1, 1, 2] = labels[0, 2, 3] = 1  # corners and edges don't count
-    pieces = connected_components(segmented(labels))
-    assert sorted(pieces["hr_ctv"].voxels) == [1, 1, 2]
-    assert pieces["bladder"].box is None
-    assert len(pieces["bladder"].voxels) == 0
+    components = connected_components(segmented(labels))
+    assert sorted(components["hr_ctv"].voxels) == [1, 1, 2]
+    assert components["bladder"].box is None
+    assert len(components["bladder"].voxels) == 0
 
 
-def test_the_largest_piece_and_small_ones() -> None:
+def test_largest_and_small_components() -> None:
     line = np.array([[[1, 1, 1, 0, 1, 0, 1, 1, 2, 2, 0, 2]]], np.uint8)
     largest = PostprocessingRule("hr_ctv", largest_component=True)
     assert mended(line, largest).ravel().tolist() == [1, 1, 1, 0, 0, 0, 0, 0, 2, 2, 0, 2]
@@ -82,7 +81,7 @@ def test_a_hole_between_two_structures_and_one_at_the_edge_stay() -> None:
     assert np.array_equal(mended(labels, *fill), labels)
 
 
-def test_what_a_piece_leaves_inside_another_structure_is_filled() -> None:
+def test_the_hole_of_a_removed_component_is_filled() -> None:
     labels = np.full((5, 5, 5), 3, np.uint8)
     labels[2, 2, 2] = labels[0, 0, 0] = 2
     labels[0, 0, 1:] = 2
@@ -100,7 +99,7 @@ def test_holes_are_those_of_scipy(mask: np.ndarray) -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(MASKS, st.integers(2, 6))
-def test_small_pieces_are_those_of_simpleitk(mask: np.ndarray, voxels: int) -> None:
+def test_small_components_equal_those_of_simpleitk(mask: np.ndarray, voxels: int) -> None:
     numbered = sitk.RelabelComponent(sitk.ConnectedComponent(sitk.GetImageFromArray(mask)), voxels)
     kept = mended(mask, PostprocessingRule("hr_ctv", minimum_cm3=voxels / 1000))
     assert np.array_equal(kept, sitk.GetArrayFromImage(numbered) > 0)
@@ -108,7 +107,7 @@ def test_small_pieces_are_those_of_simpleitk(mask: np.ndarray, voxels: int) -> N
 
 @settings(max_examples=100, deadline=None)
 @given(MASKS)
-def test_the_largest_piece_is_that_of_simpleitk(mask: np.ndarray) -> None:
+def test_the_largest_component_equals_that_of_simpleitk(mask: np.ndarray) -> None:
     numbered = sitk.RelabelComponent(sitk.ConnectedComponent(sitk.GetImageFromArray(mask)))
     kept = mended(mask, PostprocessingRule("hr_ctv", largest_component=True))
     shape = sitk.LabelShapeStatisticsImageFilter()
@@ -120,7 +119,7 @@ def test_the_largest_piece_is_that_of_simpleitk(mask: np.ndarray) -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(MAPS, st.lists(RULES, unique_by=lambda rule: rule.structure))
-def test_no_structure_takes_from_another_and_the_order_says_nothing(
+def test_no_structure_takes_voxels_from_another_and_the_order_has_no_effect(
     labels: np.ndarray, rules: list[PostprocessingRule]
 ) -> None:
     before = labels.copy()
@@ -135,7 +134,7 @@ def test_no_structure_takes_from_another_and_the_order_says_nothing(
 
 
 def _removable(rules: list[PostprocessingRule]) -> list[int]:
-    """Structures whose pieces may have been taken away, and the hole that they left filled by another."""
+    """Structures whose components are removed, and the resulting hole is filled by another structure."""
     return [NAMES.index(rule.structure) + 1 for rule in rules if rule.largest_component or rule.minimum_cm3]
 
 

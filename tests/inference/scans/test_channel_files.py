@@ -6,21 +6,19 @@ import numpy as np
 import pytest
 import torch
 
-from gynbtnet.imaging.files.volume_files import read_volume, write_volume
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging import Geometry, Volume, read_volume, write_volume
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.prediction_request import PredictionRequest
 from gynbtnet.inference.scan_prediction import predict_scan
 from gynbtnet.inference.scans.channel_files import find_further_channels
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 CHANNELS = ("CT", "T2")
 GRID = Geometry((16, 32, 32), (2.0, 2.0, 2.0))
 
 
 class BrightInTheSecond(torch.nn.Module):
-    """Calls bladder what is bright in the second channel, whatever the first shows."""
+    """Network that finds the bladder in bright voxels of the second channel, for any first channel."""
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         second = image[:, 1:2]
@@ -36,7 +34,7 @@ def two_channel_model(bright_model):
 
 @pytest.fixture
 def scan(tmp_path):
-    """A CT with a bright block in one place, and a T2 with one in another."""
+    """A CT with a bright block, and a T2 with one in another region."""
     arrays = np.zeros((2, *GRID.shape), np.int16)
     arrays[0, :, :2] = -1000
     arrays[0, 4:8, 4:12, 4:12] = 1000
@@ -46,7 +44,7 @@ def scan(tmp_path):
     return tmp_path / "scan_0000.nii.gz", arrays[1] > 0
 
 
-def test_the_second_channel_is_found_beside_the_first_and_read(two_channel_model, scan, tmp_path):
+def test_the_second_channel_is_found_next_to_the_first_and_read(two_channel_model, scan, tmp_path):
     path, bright = scan
     settings = PredictionSettings(mirroring=False)
     request = PredictionRequest.from_path(two_channel_model, path, tmp_path / "out", settings=settings)
@@ -77,7 +75,7 @@ def test_a_channel_on_another_grid_is_refused(two_channel_model, scan, tmp_path)
 
 def test_missing_channels_are_counted(scan, tmp_path):
     path, _ = scan
-    with pytest.raises(BadInput, match=r"3 channels \(CT, T2, T1\).*there are 2; give an image file for each"):
+    with pytest.raises(BadInput, match=r"3 channels \(CT, T2, T1\).*there are 2 for .*Give an image file for each"):
         find_further_channels(path, (), ("CT", "T2", "T1"))
     with pytest.raises(BadInput, match=r"1 channels \(CT\).*there are 2"):
         find_further_channels(path, [tmp_path / "scan_0001.nii.gz"], ("CT",))

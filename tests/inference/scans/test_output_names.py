@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from gynbtnet.inference.scans.output_names import output_names
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 
 def test_a_scan_is_called_as_its_file_or_folder() -> None:
@@ -16,7 +16,7 @@ def test_fractions_of_two_patients_do_not_overwrite_each_other() -> None:
 
 
 def test_a_scan_named_twice() -> None:
-    with pytest.raises(BadInput, match="named twice"):
+    with pytest.raises(BadInput, match="given twice"):
         output_names([Path("/a/CT"), Path("/a/../a/CT")])
 
 

@@ -6,13 +6,9 @@ import numpy as np
 import pydicom
 import pytest
 
-from gynbtnet.imaging.dicom.ct_series import CTSeries
-from gynbtnet.imaging.dicom.ct_writer import write_ct_series
-from gynbtnet.imaging.files.volume_files import write_volume
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging import CTSeries, Geometry, Volume, write_ct_series, write_volume
 from gynbtnet.inference.scans.scan_search import find_scans
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 SCAN = Volume(np.zeros((4, 6, 6), np.int16), Geometry((4, 6, 6), (3.0, 1.0, 1.0)))
 CT = ("CT",)
@@ -25,19 +21,19 @@ def dicom(folder: Path, seed: int, patient: str = "A", slices: int = 4) -> CTSer
 
 
 def names(*inputs: Path) -> list[str]:
-    found = find_scans(inputs, CT)
-    assert found.failed == ()
-    return list(found.scans)
+    search = find_scans(inputs, CT)
+    assert search.failed == ()
+    return list(search.scans)
 
 
 def test_patients_nested_and_image_files_mixed(tmp_path: Path) -> None:
-    for number, place in enumerate(("A/fraction-1", "A/fraction-2", "B/fraction-1")):
-        dicom(tmp_path / "export" / place / "CT", number, place[0])
+    for number, relative in enumerate(("A/fraction-1", "A/fraction-2", "B/fraction-1")):
+        dicom(tmp_path / "export" / relative / "CT", number, relative[0])
     write_volume(SCAN, tmp_path / "export" / "C.nii.gz")
     write_volume(SCAN, tmp_path / "export" / "C_labels.nii.gz")
-    found = find_scans([tmp_path / "export"], CT).scans
-    assert list(found) == ["A_fraction-1_CT", "A_fraction-2_CT", "B_fraction-1_CT", "C"]
-    assert [scan.series is None for scan in found.values()] == [False, False, False, True]
+    search = find_scans([tmp_path / "export"], CT).scans
+    assert list(search) == ["A_fraction-1_CT", "A_fraction-2_CT", "B_fraction-1_CT", "C"]
+    assert [scan.series is None for scan in search.values()] == [False, False, False, True]
 
 
 def test_a_folder_with_one_scan_gives_its_own_name_and_files_keep_theirs(tmp_path: Path) -> None:
@@ -47,20 +43,20 @@ def test_a_folder_with_one_scan_gives_its_own_name_and_files_keep_theirs(tmp_pat
 
 
 def test_names_stay_when_another_patient_comes(tmp_path: Path) -> None:
-    for number, place in enumerate(("A/1", "A/2")):
-        dicom(tmp_path / place, number)
+    for number, relative in enumerate(("A/1", "A/2")):
+        dicom(tmp_path / relative, number)
     before = names(tmp_path)
     dicom(tmp_path / "B" / "1", 7, "B")
     assert names(tmp_path) == [*before, "B_1"]
 
 
-def test_series_mixed_in_one_folder_are_told_apart_by_their_uids(tmp_path: Path) -> None:
+def test_series_mixed_in_one_folder_are_identified_by_their_uids(tmp_path: Path) -> None:
     (tmp_path / "flat").mkdir()
     series = [dicom(tmp_path / str(seed), seed, str(seed)) for seed in (1, 2)]
-    for one in series:
-        for path in one.files:
-            path.rename(tmp_path / "flat" / f"{one.patient_id}-{path.name}")
-    assert names(tmp_path / "flat") == sorted(f"flat_{one.series_uid}" for one in series)
+    for item in series:
+        for path in item.files:
+            path.rename(tmp_path / "flat" / f"{item.patient_id}-{path.name}")
+    assert names(tmp_path / "flat") == sorted(f"flat_{item.series_uid}" for item in series)
 
 
 def test_of_one_acquisition_one_series_is_taken(tmp_path: Path) -> None:
@@ -77,14 +73,14 @@ def test_of_one_acquisition_one_series_is_taken(tmp_path: Path) -> None:
     assert scan.series and scan.series.series_uid == thick.series_uid
 
 
-def test_what_is_damaged_is_told_and_the_rest_found(tmp_path: Path) -> None:
+def test_damaged_scans_are_reported_and_the_others_found(tmp_path: Path) -> None:
     dicom(tmp_path / "in" / "good", 1)
     bad = dicom(tmp_path / "in" / "bad", 2, "B").files[0]
     bad.write_bytes(bad.read_bytes()[:300])
-    found = find_scans([tmp_path / "in"], CT)
-    assert list(found.scans) == ["in"]
-    ((place, reason),) = found.failed
-    assert place.endswith("bad") and bad.name in reason
+    search = find_scans([tmp_path / "in"], CT)
+    assert list(search.scans) == ["in"]
+    ((relative, reason),) = search.failed
+    assert relative.endswith("bad") and bad.name in reason
     with pytest.raises(BadInput, match=bad.name):
         find_scans([tmp_path / "in" / "bad"], CT)
 
@@ -98,11 +94,11 @@ def test_an_mr_alone_is_no_ct(tmp_path: Path) -> None:
         find_scans([tmp_path / "mr"], CT)
 
 
-def test_what_belongs_to_one_scan_is_refused_for_several(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="--series belongs to one scan, and 2 inputs are given"):
+def test_options_of_one_scan_are_refused_for_several(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="--series is for one scan, but 2 inputs are given"):
         find_scans([tmp_path, tmp_path], CT, series_uid="1.2")
     dicom(tmp_path / "in", 1)
-    with pytest.raises(BadInput, match="one channel, and the model reads CT, T2"):
+    with pytest.raises(BadInput, match="one channel, but the model reads CT, T2"):
         find_scans([tmp_path / "in"], ("CT", "T2"))
     (tmp_path / "empty").mkdir()
     with pytest.raises(BadInput, match="no DICOM file at all"):
@@ -113,5 +109,5 @@ def test_several_channels_are_found_beside_their_first(tmp_path: Path) -> None:
     for number in range(2):
         for channel in range(2):
             write_volume(SCAN, tmp_path / "in" / f"two_{number}_{channel:04d}.nii.gz")
-    found = find_scans([tmp_path / "in"], ("CT", "T2")).scans
-    assert [scan.channels[0].name for scan in found.values()] == ["two_0_0001.nii.gz", "two_1_0001.nii.gz"]
+    search = find_scans([tmp_path / "in"], ("CT", "T2")).scans
+    assert [scan.channels[0].name for scan in search.values()] == ["two_0_0001.nii.gz", "two_1_0001.nii.gz"]

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging import Geometry
 from gynbtnet.preparation.planning.fingerprint import FINGERPRINT, Fingerprint, take_fingerprint
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 from ..conftest import WriteCohort
 

@@ -3,11 +3,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging import Geometry
 from gynbtnet.preparation.planning.fingerprint import Fingerprint, take_fingerprint
 from gynbtnet.preparation.planning.make_plan import make_plan
 from gynbtnet.preparation.planning.settings import PlanSettings
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 from ..conftest import WriteCohort
 

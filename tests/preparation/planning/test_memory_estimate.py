@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gynbtnet.networks.presets import PRESETS
-from gynbtnet.networks.unet import GynBTNet
+from gynbtnet.networks import PRESETS, GynBTNet
 from gynbtnet.preparation.planning.memory_estimate import (
     activation_floats,
     count_parameters,
@@ -13,7 +12,7 @@ from gynbtnet.preparation.planning.memory_estimate import (
     training_bytes,
 )
 from gynbtnet.preparation.planning.settings import preset_strides
-from gynbtnet.training.objectives.losses import deeply_supervised
+from gynbtnet.training import deeply_supervised
 
 FLAT = ((1, 1, 1), (1, 2, 2), (2, 2, 2), (2, 2, 2), (1, 1, 1))
 

@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch import nn
 
-from gynbtnet.networks.unet import GynBTNet
+from gynbtnet.networks import GynBTNet
 from gynbtnet.preparation.planning.intensity import Intensity
 from gynbtnet.preparation.planning.nnunet_plans import DATA_IDENTIFIER, OURS, STOCK, from_nnunet, to_nnunet
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
 from gynbtnet.preparation.planning.settings import preset_strides
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 pytest.importorskip("nnunetv2", reason="nnU-Net is not installed; pip install 'gynbtnet[nnunet]'")
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from gynbtnet.preparation.planning.memory_estimate import training_bytes
 from gynbtnet.preparation.planning.patch_and_batch import patch_and_batch
 from gynbtnet.preparation.planning.settings import PlanSettings, preset_strides
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 
 def bytes_of(preset: str, patch: tuple[int, int, int], batch: int) -> int:

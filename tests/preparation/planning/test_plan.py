@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from gynbtnet.networks.presets import PRESETS
+from gynbtnet.networks import PRESETS
 from gynbtnet.preparation.planning.intensity import Intensity
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
 from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
 from gynbtnet.preparation.planning.settings import PlanSettings
 from gynbtnet.preparation.planning.structure_volumes import StructureVolume
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 PLAN = Plan(
     structures=("hr_ctv", "bladder"),

@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from gynbtnet.datasets.case import Case, Source
-from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.datasets import Case, Cohort, Source
+from gynbtnet.imaging import Geometry
 from gynbtnet.preparation.planning.structure_volumes import StructureVolume, structure_volumes
 
 

@@ -9,10 +9,10 @@ import psutil
 import pytest
 import torch
 
-from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging import Geometry
 from gynbtnet.preparation.foreground import foreground_voxels
 from gynbtnet.preparation.store import PreparedCase, PreparedCohort, write_prepared_case
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 from gynbtnet.training.data.augmentation import Augmentation
 from gynbtnet.training.data.batches import Batch, Batches, load_batches
 

@@ -10,13 +10,12 @@ import torch
 import yaml
 from pydantic import ValidationError
 
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.sides import mirrored_labels
+from gynbtnet.imaging import Geometry, mirrored_labels
 from gynbtnet.preparation.foreground import foreground_voxels
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.planning.plan_files import load_plan
 from gynbtnet.preparation.store import PreparedCase, PreparedCohort, write_prepared_case
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 from gynbtnet.training.data.augmentation import Augmentation
 from gynbtnet.training.data.batches import Batches
 from gynbtnet.training.data.mirroring import with_mirroring

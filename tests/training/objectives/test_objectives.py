@@ -4,10 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from gynbtnet.networks.presets import Preset
-from gynbtnet.networks.unet import GynBTNet
-from gynbtnet.sparse.active_blocks import ActiveBlocks
-from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
+from gynbtnet.networks import GynBTNet, Preset
+from gynbtnet.sparse import ActiveBlocks, MaskedAutoencoder
 from gynbtnet.training.data.batches import Batch
 from gynbtnet.training.objectives.masked_modelling_objective import MaskedModellingObjective
 from gynbtnet.training.objectives.segmentation_objective import SegmentationObjective

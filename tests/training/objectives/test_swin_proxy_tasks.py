@@ -12,10 +12,9 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from gynbtnet.inference.engine.settings import PredictionSettings
-from gynbtnet.inference.models.model import Model
+from gynbtnet.inference import Model, PredictionSettings
 from gynbtnet.preparation.store import PreparedCohort
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 from gynbtnet.training.data.batches import Batch
 from gynbtnet.training.objectives.swin_proxy_tasks import SwinProxyTasks, contrastive_loss, draw_views
 from gynbtnet.training.settings import PretrainingSettings, ProxyTaskSettings, SegmentationSettings
@@ -23,7 +22,7 @@ from gynbtnet.training.stages import finetune, pretrain
 
 pytest.importorskip("monai", reason="the baseline Swin-UNETR needs the extra gynbtnet[baselines]")
 
-from gynbtnet.networks.swin_pretraining import ProxyOutputs, SwinPretraining
+from gynbtnet.networks import ProxyOutputs, SwinPretraining
 
 SIDES = {"training_ids": ["ball_0", "ball_1"], "validation_ids": ["ball_2"]}
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.evaluation.metrics.evaluate import Evaluation, prediction_path
+from gynbtnet.evaluation.metrics.evaluation import Evaluation, prediction_path
 from gynbtnet.runtime.json_files import read_json
 
 FAILED_BELOW = 0.7

@@ -29,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.evaluation.metrics.evaluate import read_prediction, read_truth
+from gynbtnet.evaluation.metrics.evaluation import read_prediction, read_truth
 from gynbtnet.evaluation.metrics.metrics import score_case
 from gynbtnet.imaging.volume import Segmentation
 from gynbtnet.inference.quality.connected_components import connected_components

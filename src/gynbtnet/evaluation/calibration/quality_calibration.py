@@ -9,7 +9,7 @@ import numpy as np
 
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import Split
-from gynbtnet.evaluation.metrics.evaluate import prediction_path, read_prediction, read_truth
+from gynbtnet.evaluation.metrics.evaluation import prediction_path, read_prediction, read_truth
 from gynbtnet.evaluation.metrics.metrics import dice
 from gynbtnet.inference.quality.dsc_regression import calibrate
 from gynbtnet.inference.quality.postprocessing import postprocess

@@ -1,1 +1,1 @@
-"""What a cohort holds and which of its values stand out: subgroups, fractions, outliers, metal."""
+"""Description of a cohort: overview, subgroups of cases, consistency over fractions, outliers, metal."""

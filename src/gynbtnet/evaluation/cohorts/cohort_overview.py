@@ -1,4 +1,4 @@
-"""Who and what an experiment was made of: patients, scans, voxel spacing, volumes of structures."""
+"""Overview of a cohort: patients, scans, voxel spacing, applicators, volumes of structures."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -13,36 +13,49 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodF
 
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.cohorts.outliers import find_outliers
+from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.pictures.picture import Picture, render_picture
 
 MOST_STRUCTURES = 12
-"""Of a cohort with more structures than this the names aren't listed and the volumes not drawn."""
+"""Number of structures up to which names are listed and volumes are plotted."""
 
 
-def cohort_table(groups: Mapping[str, Cohort]) -> pd.DataFrame:
-    """A row for each group of cases (training, test, unlabelled scans, …) by the name that the report gives it."""
-    return pd.DataFrame([_row(name, cohort) for name, cohort in groups.items()])
+def cohort_table(groups: Mapping[str, Cohort], names: StructureNames | None = None) -> pd.DataFrame:
+    """Return one row per group of cases, as people read it.
+
+    Args:
+        groups: training cases, test cases, unlabelled scans, …, by the name that the report gives them.
+        names: names of the structures; None: the built-in table.
+    """
+    names = names or StructureNames.load()
+    return pd.DataFrame([_row(name, cohort, names) for name, cohort in groups.items()])
 
 
-def structure_table(cohort: Cohort) -> pd.DataFrame:
-    """A row for each structure: in how many cases it is drawn, and its volume, median and range, in cm³ and in mm³."""
+def structure_table(cohort: Cohort, names: StructureNames | None = None) -> pd.DataFrame:
+    """Return one row per structure, as people read it: number of cases with it, and median and range of its volume.
+
+    Args:
+        cohort: the cases.
+        names: names of the structures; None: the built-in table.
+    """
+    names = names or StructureNames.load()
     rows = []
-    for name in cohort.structures:
-        drawn = np.array([case.volumes_cm3[name] for case in cohort.cases if case.volumes_cm3.get(name, 0) > 0])
+    for structure in cohort.structures:
+        volumes = [case.volumes_cm3[structure] for case in cohort.cases if case.volumes_cm3.get(structure, 0) > 0]
         rows.append(
             {
-                "structure": name,
-                "cases": len(drawn),
-                "without": len(cohort.cases) - len(drawn),
-                "volume (cm³)": _range(drawn, "{:.4g}"),
-                "volume (mm³)": _range(1000 * drawn, "{:.0f}"),
+                "structure": names.display_name(structure),
+                "cases": len(volumes),
+                "without": len(cohort.cases) - len(volumes),
+                "volume (cm³)": _range(np.array(volumes), "{:.4g}"),
+                "volume (mm³)": _range(1000 * np.array(volumes), "{:.0f}"),
             }
         )
     return pd.DataFrame(rows, columns=["structure", "cases", "without", "volume (cm³)", "volume (mm³)"])
 
 
 def applicator_table(cohort: Cohort) -> pd.DataFrame:
-    """A row for each applicator, and one for those unknown: patients, fractions, and who says it."""
+    """Return one row per applicator, unknown included: patients, fractions, and the source of the information."""
     rows = []
     for applicator in sorted({case.applicator or "" for case in cohort.cases}, key=lambda name: (not name, name)):
         cases = [case for case in cohort.cases if (case.applicator or "") == applicator]
@@ -51,24 +64,30 @@ def applicator_table(cohort: Cohort) -> pd.DataFrame:
                 "applicator": applicator or "unknown",
                 "patients": len({case.patient for case in cases}),
                 "fractions": len({(case.patient, case.fraction) for case in cases}),
-                "said by": ", ".join(sorted({case.source.applicator or "" for case in cases} - {""})) or "–",
+                "source": ", ".join(sorted({case.source.applicator or "" for case in cases} - {""})) or "–",
             }
         )
-    return pd.DataFrame(rows, columns=["applicator", "patients", "fractions", "said by"])
+    return pd.DataFrame(rows, columns=["applicator", "patients", "fractions", "source"])
 
 
-def cohort_pictures(groups: Mapping[str, Cohort]) -> tuple[Picture, ...]:
-    """Patients and cases of each group, spacing of each scan, and the volume of each structure in each case."""
+def cohort_pictures(groups: Mapping[str, Cohort], names: StructureNames | None = None) -> tuple[Picture, ...]:
+    """Plot patients and cases of each group, spacing of each scan, and volume of each structure in each case.
+
+    Args:
+        groups: groups of cases, by the name that the report gives them.
+        names: names of the structures; None: the built-in table.
+    """
+    names = names or StructureNames.load()
     pictures = []
     for draw, description in _panels(groups):
         figure = Figure(figsize=_PANEL_INCHES, layout="constrained")
-        draw(figure, groups)
+        draw(figure, groups, names)
         pictures.append(render_picture(figure, description, csv=_data_of(draw, groups).to_csv(index=False)))
     return tuple(pictures)
 
 
 def _data_of(draw: "_Draw", groups: Mapping[str, Cohort]) -> pd.DataFrame:
-    """What a panel shows, a row a dot or bar."""
+    """Return the data of a panel: one row per dot or bar."""
     rows: list[tuple[object, ...]]
     if draw is _draw_counts:
         rows = [(name, len(cohort.patients), len(cohort.cases)) for name, cohort in groups.items()]
@@ -89,22 +108,30 @@ def _data_of(draw: "_Draw", groups: Mapping[str, Cohort]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["group", "patient", "case", "structure", "volume_cm3"])
 
 
-def cohort_figure(groups: Mapping[str, Cohort]) -> Figure:
-    """The same, and the fractions of each patient, in one figure: what the paper's figure 3 shows of its data."""
+def cohort_figure(groups: Mapping[str, Cohort], names: StructureNames | None = None) -> Figure:
+    """Plot the panels of :func:`cohort_pictures` and the fractions of each patient in one figure.
+
+    It shows what the paper's figure 3 shows of its data.
+
+    Args:
+        groups: groups of cases, by the name that the report gives them.
+        names: names of the structures; None: the built-in table.
+    """
+    names = names or StructureNames.load()
     panels = [draw for draw, _ in _panels(groups)] + [_draw_fractions]
     columns = 2
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(columns * 5.2, rows * 4.0), layout="constrained")
     parts = figure.subfigures(rows, columns, squeeze=False).ravel()
     for draw, part in zip(panels, parts, strict=False):
-        draw(part, groups)
+        draw(part, groups, names)
     if any(cohort.synthetic for cohort in groups.values()):
         figure.suptitle("synthetic data", fontsize=10, color="0.4", ha="right", x=0.99)
     return figure
 
 
 _PANEL_INCHES = (3.6, 2.9)
-_Draw = Callable[[FigureBase, Mapping[str, Cohort]], None]
+_Draw = Callable[[FigureBase, Mapping[str, Cohort], StructureNames], None]
 
 
 def _panels(groups: Mapping[str, Cohort]) -> list[tuple[_Draw, str]]:
@@ -127,17 +154,19 @@ def _contoured(groups: Mapping[str, Cohort]) -> dict[str, Cohort]:
 
 
 def _colours(groups: Mapping[str, Cohort]) -> dict[str, str]:
-    return {name: f"C{place % 10}" for place, name in enumerate(groups)}
+    return {name: f"C{number % 10}" for number, name in enumerate(groups)}
 
 
-def _row(name: str, cohort: Cohort) -> dict[str, object]:
+def _row(name: str, cohort: Cohort, names: StructureNames) -> dict[str, object]:
     spacings, shapes = _spacings(cohort), np.array([case.geometry.shape for case in cohort.cases]).reshape(-1, 3)
-    many = len(cohort.structures) > MOST_STRUCTURES
+    many, structures = len(cohort.structures) > MOST_STRUCTURES, map(names.display_name, cohort.structures)
     return {
         "group": name,
-        "structures": f"{len(cohort.structures)} classes" if many else ", ".join(cohort.structures) or "none",
+        "structures": f"{len(cohort.structures)} classes" if many else ", ".join(structures) or "none",
         "patients": len(cohort.patients),
-        "fractions a patient": _range(np.array([len(fractions) for fractions in cohort.fractions.values()]), "{:.0f}"),
+        "fractions per patient": _range(
+            np.array([len(fractions) for fractions in cohort.fractions.values()]), "{:.0f}"
+        ),
         "cases": len(cohort.cases),
         "slices": _range(shapes[:, 0], "{:.0f}"),
         "slice spacing (mm)": _range(spacings[:, 0], "{:.2f}"),
@@ -150,10 +179,10 @@ def _spacings(cohort: Cohort) -> npt.NDArray[np.float64]:
 
 
 def _range(values: npt.NDArray[np.number], form: str) -> str:
-    """Median (smallest–largest), or the one value that all have."""
+    """Return median (smallest–largest), or the value if all are equal."""
     if not values.size:
         return "–"
-    middle, low, high = (form.format(figure) for figure in (np.median(values), values.min(), values.max()))
+    middle, low, high = (form.format(value) for value in (np.median(values), values.min(), values.max()))
     return middle if low == high else f"{middle} ({low}–{high})"
 
 
@@ -170,22 +199,22 @@ def _legend(figure: FigureBase, axes: Axes) -> None:
         figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
 
 
-def _draw_counts(figure: FigureBase, groups: Mapping[str, Cohort]) -> None:
+def _draw_counts(figure: FigureBase, groups: Mapping[str, Cohort], _: StructureNames) -> None:
     axes, colours = _panel(figure, "patients and cases"), _colours(groups)
-    places = np.arange(len(groups))
+    positions = np.arange(len(groups))
     patients = [len(cohort.patients) for cohort in groups.values()]
     cases = [len(cohort.cases) for cohort in groups.values()]
-    for words, counts, offset, alpha in (("patients", patients, -0.2, 1.0), ("cases", cases, 0.2, 0.5)):
-        bars = axes.barh(places + offset, counts, 0.38, color=[colours[name] for name in groups], alpha=alpha)
+    for label, counts, offset, alpha in (("patients", patients, -0.2, 1.0), ("cases", cases, 0.2, 0.5)):
+        bars = axes.barh(positions + offset, counts, 0.38, color=[colours[name] for name in groups], alpha=alpha)
         axes.bar_label(
-            bars, labels=[f"{count} {words[:-1] if count == 1 else words}" for count in counts], padding=3, fontsize=8
+            bars, labels=[f"{count} {label[:-1] if count == 1 else label}" for count in counts], padding=3, fontsize=8
         )
-    axes.set_yticks(places, list(groups), fontsize=8)
+    axes.set_yticks(positions, list(groups), fontsize=8)
     axes.invert_yaxis()
     axes.set_xlim(0, 1.4 * max(1, *cases))
 
 
-def _draw_spacings(figure: FigureBase, groups: Mapping[str, Cohort]) -> None:
+def _draw_spacings(figure: FigureBase, groups: Mapping[str, Cohort], _: StructureNames) -> None:
     axes, colours = _panel(figure, "voxel spacing of each scan"), _colours(groups)
     for name, cohort in groups.items():
         spacings = _spacings(cohort)
@@ -197,29 +226,31 @@ def _draw_spacings(figure: FigureBase, groups: Mapping[str, Cohort]) -> None:
     _legend(figure, axes)
 
 
-def _draw_volumes(figure: FigureBase, groups: Mapping[str, Cohort]) -> None:
-    """A dot a case, and a ring around those that stand apart."""
+def _draw_volumes(figure: FigureBase, groups: Mapping[str, Cohort], names: StructureNames) -> None:
+    """Draw one dot per case, and a ring around outliers."""
     axes, colours = _panel(figure, "volume of each structure in each case"), _colours(groups)
     contoured = _contoured(groups)
     structures = list(dict.fromkeys(structure for cohort in contoured.values() for structure in cohort.structures))
     random = np.random.default_rng(0)
-    apart: list[tuple[float, float]] = []
-    for place, (name, cohort) in enumerate(contoured.items(), start=1):
-        offset = place / (len(contoured) + 1) - 0.5
-        far = {(one.case_id, one.metric) for one in find_outliers(cohort)}
+    ringed: list[tuple[float, float]] = []
+    for number, (name, cohort) in enumerate(contoured.items(), start=1):
+        offset = number / (len(contoured) + 1) - 0.5
+        outliers = {(outlier.case_id, outlier.structure) for outlier in find_outliers(cohort)}
         dots = []
         for case in cohort.cases:
             for structure, volume in case.volumes_cm3.items():
                 if volume > 0:
                     dots.append((structures.index(structure) + offset + random.uniform(-0.06, 0.06), volume))
-                    if (case.id, f"volume of {structure} (cm³)") in far:
-                        apart.append(dots[-1])
+                    if (case.id, structure) in outliers:
+                        ringed.append(dots[-1])
         across, up = zip(*dots, strict=True) if dots else ((), ())
         axes.scatter(across, up, s=14, color=colours[name], alpha=0.6, edgecolors="none", label=name)
-    if apart:
-        across, up = zip(*apart, strict=True)
-        axes.scatter(across, up, s=60, facecolors="none", edgecolors="0.2", linewidths=0.8, label="stands apart")
-    axes.set_xticks(range(len(structures)), structures, fontsize=8, rotation=20)
+    if ringed:
+        across, up = zip(*ringed, strict=True)
+        axes.scatter(across, up, s=60, facecolors="none", edgecolors="0.2", linewidths=0.8, label="outlier")
+    axes.set_xticks(
+        range(len(structures)), [names.display_name(structure) for structure in structures], fontsize=8, rotation=20
+    )
     axes.set_xlim(-0.6, len(structures) - 0.4)
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -229,8 +260,8 @@ def _draw_volumes(figure: FigureBase, groups: Mapping[str, Cohort]) -> None:
     _legend(figure, axes)
 
 
-def _draw_fractions(figure: FigureBase, groups: Mapping[str, Cohort]) -> None:
-    """How many patients have how many fractions, stacked by applicator where any is known."""
+def _draw_fractions(figure: FigureBase, groups: Mapping[str, Cohort], _: StructureNames) -> None:
+    """Draw the number of patients by number of fractions, stacked by applicator if any is known."""
     axes = _panel(figure, "fractions of each patient")
     patients = {
         (name, patient): (len(fractions), cohort.applicators.get(patient, "unknown applicator"))
@@ -240,10 +271,10 @@ def _draw_fractions(figure: FigureBase, groups: Mapping[str, Cohort]) -> None:
     kinds = sorted({kind for _, kind in patients.values()}, key=lambda kind: (kind == "unknown applicator", kind))
     most = max((fractions for fractions, _ in patients.values()), default=1)
     bottom = np.zeros(most)
-    for place, kind in enumerate(kinds):
-        counts = Counter(fractions for fractions, its in patients.values() if its == kind)
-        heights = np.array([counts[number] for number in range(1, most + 1)], float)
-        colour = "0.75" if kind == "unknown applicator" else colormaps["Dark2"](place % 8)
+    for number, kind in enumerate(kinds):
+        counts = Counter(fractions for fractions, applicator in patients.values() if applicator == kind)
+        heights = np.array([counts[fractions] for fractions in range(1, most + 1)], float)
+        colour = "0.75" if kind == "unknown applicator" else colormaps["Dark2"](number % 8)
         axes.bar(np.arange(1, most + 1), heights, 0.7, bottom=bottom, color=colour, label=kind)
         bottom += heights
     axes.set(xlabel="fractions", ylabel="patients")

@@ -1,9 +1,11 @@
-"""Whether contours of one patient agree over the fractions: the spread of DSC, the drift of volume and place.
+"""Consistency of a patient's contours over the fractions: spread of DSC, drift of volume and position.
 
-Volume and place drift by themselves from fraction to fraction; what counts is whether the prediction's drift is the
-truth's. A drift is the slope of a least-squares line over the fractions' numbers. A place is a centroid relative to
-that of the truth's reference structure in the same fraction, since two fractions share no frame of reference: HR-CTV,
-which the applicator holds, or the cohort's first structure where it has none.
+Volume and position drift by themselves from fraction to fraction. The drift of the prediction should equal that of the
+truth. A drift is the slope of a least-squares line over the fraction numbers.
+
+Fractions share no frame of reference. A position is therefore a centroid relative to that of a reference structure in
+the truth of the same fraction. The reference is HR-CTV, which the applicator holds, or the first structure of a cohort
+without HR-CTV.
 """
 
 from collections.abc import Sequence
@@ -15,37 +17,38 @@ import numpy.typing as npt
 import pandas as pd
 
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.evaluation.metrics.evaluate import Evaluation, read_prediction, read_truth
+from gynbtnet.evaluation.metrics.evaluation import Evaluation, read_prediction, read_truth
 from gynbtnet.evaluation.metrics.metrics import Score
 from gynbtnet.imaging.volume import Segmentation
 from gynbtnet.runtime.progress import track
 
 TARGET = "hr_ctv"
-HEADS = {
+COLUMN_TITLES = {
     "patient": "patient",
     "structure": "structure",
     "fractions": "fractions",
     "missed": "missed",
     "dsc_mean": "DSC, mean",
     "dsc_sd": "DSC, SD",
-    "truth_cm3_drift": "volume drift, truth (cm³ a fraction)",
-    "prediction_cm3_drift": "volume drift, prediction (cm³ a fraction)",
-    "truth_mm_drift": "centroid drift, truth (mm a fraction)",
-    "prediction_mm_drift": "centroid drift, prediction (mm a fraction)",
-    "apart_mm_drift": "centroid drift, prediction from truth (mm a fraction)",
+    "truth_cm3_drift": "volume drift, truth (cm³ per fraction)",
+    "prediction_cm3_drift": "volume drift, prediction (cm³ per fraction)",
+    "truth_mm_drift": "centroid drift, truth (mm per fraction)",
+    "prediction_mm_drift": "centroid drift, prediction (mm per fraction)",
+    "apart_mm_drift": "centroid drift, prediction from truth (mm per fraction)",
 }
-"""Columns of :func:`fraction_consistency`, and what people read above them."""
+"""Columns of :func:`fraction_consistency` and their headings."""
 
 Points = dict[str, npt.NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
 class Centroids:
-    """Where the structures of a case lie.
+    """Positions of the structures of a case.
 
     Attributes:
-        truth: by structure its centroid relative to the reference's, (x, y, z) in mm; without those that are absent.
-        prediction: the same of the prediction, relative to the same point.
+        truth: centroid of each structure of the truth relative to that of the reference, (x, y, z) in mm, by structure;
+            absent structures are left out.
+        prediction: the same for the prediction, relative to the same point.
     """
 
     truth: Points
@@ -53,36 +56,50 @@ class Centroids:
 
 
 def centroids(cohort: Cohort, predictions: Path) -> dict[str, Centroids]:
-    """By case id, of the cases whose truth has the reference structure; every label map is read.
+    """Compute the centroids of all cases whose truth has the reference structure; every label map is read.
+
+    Args:
+        cohort: the cases.
+        predictions: folder of the predictions, ``<case id>/labels.nii.gz``.
+
+    Returns:
+        The centroids by case id.
 
     Raises:
-        BadInput: as of :func:`gynbtnet.evaluation.metrics.evaluate.evaluate`.
+        BadInput: If a prediction is absent or damaged, see :func:`gynbtnet.evaluation.metrics.evaluation.evaluate`.
     """
-    found = {}
+    by_case = {}
     for case in track(cohort.cases, "Find centroids"):
         truth = _centroids(read_truth(case, cohort.structures))
-        reference = truth.get(reference_of(cohort.structures))
+        reference = truth.get(reference_structure(cohort.structures))
         if reference is not None:
             prediction = _centroids(read_prediction(case, predictions, cohort.structures))
-            found[case.id] = Centroids(
-                *({name: point - reference for name, point in one.items()} for one in (truth, prediction))
+            by_case[case.id] = Centroids(
+                *({name: point - reference for name, point in points.items()} for points in (truth, prediction))
             )
-    return found
+    return by_case
 
 
-def reference_of(structures: Sequence[str]) -> str:
-    """The structure whose centroid places are measured from."""
+def reference_structure(structures: Sequence[str]) -> str:
+    """Return the structure to whose centroid positions are relative."""
     return TARGET if TARGET in structures else structures[0]
 
 
-def fraction_consistency(cohort: Cohort, evaluation: Evaluation, places: dict[str, Centroids]) -> pd.DataFrame:
-    """A row for each patient with more than one scored fraction and each structure.
+def fraction_consistency(cohort: Cohort, evaluation: Evaluation, positions: dict[str, Centroids]) -> pd.DataFrame:
+    """Return spread and drift for each patient with more than one scored fraction and each structure.
 
-    Columns: ``patient``, ``structure``; ``fractions`` that were scored and ``missed`` of them; ``dsc_mean`` and
-    ``dsc_sd`` (sample SD); ``truth_cm3_drift`` and ``prediction_cm3_drift`` in cm³ a fraction, ``truth_mm_drift`` and
-    ``prediction_mm_drift``, the length of the centroid's drift in mm a fraction, and ``apart_mm_drift``, that of the
-    difference of both drifts: each over the fractions in which both truth and prediction have the structure, NaN where
-    that is only one.
+    Args:
+        cohort: the cases.
+        evaluation: their scores.
+        positions: see :func:`centroids`.
+
+    Returns:
+        One row per patient and structure, with the columns ``patient`` and ``structure``. ``fractions`` is the number
+        of scored fractions, ``missed`` the number of those in which the structure was missed. ``dsc_mean`` and
+        ``dsc_sd`` are mean and sample SD. ``truth_cm3_drift`` and ``prediction_cm3_drift`` are in cm³ per fraction.
+        ``truth_mm_drift`` and ``prediction_mm_drift`` are lengths of the drift of the centroid in mm per fraction, and
+        ``apart_mm_drift`` is the length of their difference. Drifts use the fractions in which both truth and
+        prediction have the structure; with only one such fraction they are NaN.
     """
     fractions = {case.id: case.fraction for case in cohort.cases}
     scores: dict[tuple[str, str], list[Score]] = {}
@@ -95,31 +112,39 @@ def fraction_consistency(cohort: Cohort, evaluation: Evaluation, places: dict[st
             continue
         dsc = np.array([score.dsc for score in of_patient])
         both = [score for score in of_patient if score.missing_in == "none"]
-        placed = [score for score in both if score.case in places]
+        located = [score for score in both if score.case in positions]
         row: dict[str, object] = {"patient": patient, "structure": structure, "fractions": len(of_patient)}
         row |= {"missed": sum(score.missing_in == "prediction" for score in of_patient)}
         row |= {"dsc_mean": dsc.mean(), "dsc_sd": dsc.std(ddof=1)}
         drifts = {}
         for side in ("truth", "prediction"):
             volumes = np.array([[getattr(score, f"{side}_cm3")] for score in both]).reshape(-1, 1)
-            points = np.array([getattr(places[score.case], side)[structure] for score in placed]).reshape(-1, 3)
-            drifts[side] = slope([fractions[score.case] for score in placed], points)
+            points = np.array([getattr(positions[score.case], side)[structure] for score in located]).reshape(-1, 3)
+            drifts[side] = slope([fractions[score.case] for score in located], points)
             row[f"{side}_cm3_drift"] = float(slope([fractions[score.case] for score in both], volumes)[0])
             row[f"{side}_mm_drift"] = float(np.linalg.norm(drifts[side]))
         row["apart_mm_drift"] = float(np.linalg.norm(drifts["prediction"] - drifts["truth"]))
         rows.append(row)
-    return pd.DataFrame(rows, columns=list(HEADS))
+    return pd.DataFrame(rows, columns=list(COLUMN_TITLES))
 
 
 def slope(fractions: Sequence[int], values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Of values (n, d) at n fractions the slopes (d,) of least-squares lines; NaN where all are one fraction's."""
-    off = np.asarray(fractions, float) - (np.mean(fractions) if fractions else 0.0)
-    if not off.any():
+    """Return the slopes of least-squares lines.
+
+    Args:
+        fractions: n fraction numbers.
+        values: (n, d) values at these fractions.
+
+    Returns:
+        (d,) slopes; NaN if all fractions are equal.
+    """
+    offsets = np.asarray(fractions, float) - (np.mean(fractions) if fractions else 0.0)
+    if not offsets.any():
         return np.full(values.shape[1], np.nan)
-    slopes: npt.NDArray[np.float64] = off @ values / (off @ off)
+    slopes: npt.NDArray[np.float64] = offsets @ values / (offsets @ offsets)
     return slopes
 
 
 def _centroids(segmentation: Segmentation) -> Points:
-    centroids = {structure: segmentation.centroid_mm(structure) for structure in segmentation.structures}
-    return {structure: point for structure, point in centroids.items() if point is not None}
+    points = {structure: segmentation.centroid_mm(structure) for structure in segmentation.structures}
+    return {structure: point for structure, point in points.items() if point is not None}

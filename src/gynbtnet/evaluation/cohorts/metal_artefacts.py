@@ -1,7 +1,7 @@
-"""Whether a scan has metal in it, by a rule that looks at its HU alone.
+"""Detection of metal in a scan by its HU.
 
-A scan whose metal voxels (:mod:`gynbtnet.imaging.metal`) have 0.1 cm³ or more together has metal, and with it the
-streaks that metal throws. Applicators of carbon fibre or plastic, and titanium walls thinner than a voxel, stay below.
+A scan has metal, and the streaks that metal causes, if its metal voxels (:mod:`gynbtnet.imaging.metal`) have a total
+volume of 0.1 cm³ or more. Applicators of carbon fibre or plastic, and titanium walls thinner than a voxel, are below.
 """
 
 import numpy as np
@@ -17,12 +17,12 @@ METAL_RULE = f"Metal: at least {LEAST_CM3:g} cm³ of the scan at {METAL_HU:g} HU
 
 
 def metal_cm3(scan: Volume) -> float:
-    """The volume in cm³ of all voxels of a scan (HU) that are metal."""
+    """Return the volume in cm³ of all metal voxels of a scan (HU)."""
     return int(np.count_nonzero(is_metal(scan.array))) * scan.geometry.voxel_volume / 1000
 
 
 def cases_with_metal(cohort: Cohort) -> frozenset[str]:
-    """The ids of the cases whose scan has metal in it; every scan is read."""
+    """Return the ids of the cases whose scan contains metal; every scan is read."""
     return frozenset(
         case.id for case in track(cohort.cases, "Look for metal") if metal_cm3(read_volume(case.image)) >= LEAST_CM3
     )

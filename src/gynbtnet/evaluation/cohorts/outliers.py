@@ -1,9 +1,9 @@
-"""Which cases of a cohort stand apart: a volume, or a voxel's size, far from what the others have.
+"""Outliers of a cohort: volumes and voxel spacings that are far from those of the other cases.
 
-The rule is robust, so that an outlier doesn't hide itself: x is the logarithm of the figure, since sizes vary in
-proportion, and it stands apart where |x − median| / s > 3.5, with s = MAD / 0.6745 and MAD the median of |x − median|
-(Iglewicz and Hoaglin 1993, How to Detect and Handle Outliers). s is at least 0.01, so that values alike to 3.5 % never
-stand apart, and of fewer than five values none does.
+The rule is robust, so that an outlier doesn't hide itself (Iglewicz and Hoaglin 1993, How to Detect and Handle
+Outliers). x is the logarithm of the value, since sizes vary in proportion. A value is an outlier if |x − median| / s >
+3.5, with s = MAD / 0.6745. MAD is the median of |x − median|. s is at least 0.01, so that values that agree within
+3.5 % are never outliers. With fewer than five values there are no outliers.
 """
 
 from dataclasses import dataclass
@@ -12,60 +12,90 @@ import numpy as np
 import numpy.typing as npt
 
 from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.imaging.structure_names import StructureNames
 
 LIMIT = 3.5
 FEWEST = 5
-"""Values of which one can stand apart."""
+"""Number of values from which one can be an outlier."""
 _LEAST_SCALE = 0.01
 
 
 @dataclass(frozen=True)
 class Outlier:
-    """A figure that stands apart.
+    """A value far from those of the other cases.
 
     Attributes:
-        case_id: of which case.
-        metric: what stands apart, such as "volume of bladder (cm³)".
-        value: its own.
-        median: that of all cases.
-        score: by the rule above, more than ``LIMIT``; negative where the value is small.
+        case_id: id of the case.
+        quantity: the measured quantity: volume, slice spacing or in-plane spacing.
+        unit: its unit: cm³ or mm.
+        value: value of the case.
+        median: median of all cases.
+        score: score by the rule above, beyond ``LIMIT``; negative if the value is small.
+        structure: the structure whose volume it is; None for a spacing.
     """
 
     case_id: str
-    metric: str
+    quantity: str
+    unit: str
     value: float
     median: float
     score: float
+    structure: str | None = None
+
+    def label(self, names: StructureNames | None = None) -> str:
+        """Return quantity, structure and unit in words, for instance "volume of Bladder (cm³)".
+
+        Args:
+            names: names of the structures; None: the built-in table.
+        """
+        names = names or StructureNames.load()
+        structure = f" of {names.display_name(self.structure)}" if self.structure else ""
+        return f"{self.quantity}{structure} ({self.unit})"
 
 
 def find_outliers(cohort: Cohort) -> tuple[Outlier, ...]:
-    """The figures that stand apart, the farthest first: volumes of structures, and spacings of slices and voxels."""
-    found: list[Outlier] = []
-    metrics: dict[str, dict[str, float]] = {f"volume of {name} (cm³)": {} for name in cohort.structures}
-    metrics |= {
-        "slice spacing (mm)": {case.id: case.geometry.spacing[0] for case in cohort.cases},
-        "in-plane spacing (mm)": {case.id: case.geometry.spacing[2] for case in cohort.cases},
+    """Return the outliers among structure volumes, slice spacings and in-plane spacings, the farthest first."""
+    spacings = {
+        "slice spacing": {case.id: case.geometry.spacing[0] for case in cohort.cases},
+        "in-plane spacing": {case.id: case.geometry.spacing[2] for case in cohort.cases},
     }
-    for case in cohort.cases:
-        for name, volume in case.volumes_cm3.items():
-            if volume > 0:
-                metrics[f"volume of {name} (cm³)"][case.id] = volume
-    for metric, values in metrics.items():
-        scores = robust_scores(np.array(list(values.values())))
-        median = float(np.median(list(values.values()))) if values else 0.0
-        found += [
-            Outlier(case_id, metric, value, median, float(score))
-            for (case_id, value), score in zip(values.items(), scores, strict=True)
-            if abs(score) > LIMIT
+    outliers: list[Outlier] = []
+    for structure in cohort.structures:
+        volumes = {
+            case.id: case.volumes_cm3[structure] for case in cohort.cases if case.volumes_cm3.get(structure, 0) > 0
+        }
+        outliers += [
+            Outlier(case_id, "volume", "cm³", volumes[case_id], median, score, structure)
+            for case_id, median, score in _far_values(volumes)
         ]
-    return tuple(sorted(found, key=lambda one: (-abs(one.score), one.case_id)))
+    for quantity, values in spacings.items():
+        outliers += [
+            Outlier(case_id, quantity, "mm", values[case_id], median, score)
+            for case_id, median, score in _far_values(values)
+        ]
+    return tuple(sorted(outliers, key=lambda outlier: (-abs(outlier.score), outlier.case_id)))
 
 
 def robust_scores(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """How far each of n positive values lies from the others, (n,), signed; 0 where there are too few."""
+    """Return the signed robust score of each value.
+
+    Args:
+        values: n positive values.
+
+    Returns:
+        n scores; 0 if there are fewer than ``FEWEST`` values.
+    """
     if len(values) < FEWEST:
         return np.zeros(len(values))
     logarithms = np.log(values)
-    off = logarithms - np.median(logarithms)
-    scores: npt.NDArray[np.float64] = off / max(float(np.median(np.abs(off))) / 0.6745, _LEAST_SCALE)
+    distances = logarithms - np.median(logarithms)
+    scores: npt.NDArray[np.float64] = distances / max(float(np.median(np.abs(distances))) / 0.6745, _LEAST_SCALE)
     return scores
+
+
+def _far_values(values: dict[str, float]) -> list[tuple[str, float, float]]:
+    """Return case id, median and score of each value beyond the limit."""
+    array = np.array(list(values.values()))
+    median = float(np.median(array)) if values else 0.0
+    scored = zip(values, robust_scores(array), strict=True)
+    return [(case_id, median, float(score)) for case_id, score in scored if abs(score) > LIMIT]

@@ -1,4 +1,4 @@
-"""Scores by what may make a case hard: applicator, fraction, how full the bladder was, metal in the scan."""
+"""Scores by properties that may make a case hard: applicator, fraction, bladder volume, metal in the scan."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -6,26 +6,27 @@ import numpy as np
 import pandas as pd
 
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.evaluation.metrics.evaluate import Evaluation
+from gynbtnet.evaluation.metrics.evaluation import Evaluation
 from gynbtnet.evaluation.metrics.metrics import Score
 from gynbtnet.evaluation.metrics.score_table import METRICS, printed_summary, summarise_scores
+from gynbtnet.imaging.structure_names import StructureNames
 
 BLADDER = "bladder"
 UNKNOWN = "unknown"
 
 Groups = Mapping[str, Collection[str]]
-"""The ids of a group's cases by the group's name, in the order in which a table has them."""
+"""Case ids by name of the group, in the order of the tables."""
 
 
 def groupings(cohort: Cohort, scores: Sequence[Score], with_metal: Collection[str]) -> dict[str, Groups]:
-    """The groups by each of the four, every case in one group of each.
+    """Return the groups by each of the four properties; every case is in one group of each.
 
-    The bladder's volume is the truth's, cut at its tertiles over these cases; a cohort without a bladder, or a bladder
-    that is drawn in fewer than three cases, has no such groups.
+    The bladder volume is that of the truth; its groups are the tertiles over these cases. There are no such groups if
+    the cohort has no bladder, or if fewer than three cases have one.
 
     Args:
         cohort: the cases.
-        scores: of these cases; of them the bladder's volume is taken.
+        scores: scores of these cases, from which the bladder volume is taken.
         with_metal: see :func:`gynbtnet.evaluation.cohorts.metal_artefacts.cases_with_metal`.
     """
     applicators: dict[str, list[str]] = {}
@@ -37,17 +38,24 @@ def groupings(cohort: Cohort, scores: Sequence[Score], with_metal: Collection[st
         fractions.setdefault(str(case.fraction), []).append(case.id)
     for case in sorted(cohort.cases, key=lambda case: case.id in with_metal):
         metal.setdefault("metal" if case.id in with_metal else "no metal", []).append(case.id)
-    found: dict[str, Groups] = {"applicator": applicators, "fraction": fractions}
+    groups: dict[str, Groups] = {"applicator": applicators, "fraction": fractions}
     volumes = {score.case: score.truth_cm3 for score in scores if score.structure == BLADDER and score.truth_cm3 > 0}
     if len(volumes) >= 3:
-        found["bladder volume (cm³)"] = _tertiles(volumes, [case.id for case in cohort.cases])
-    return found | {"artefacts": metal}
+        groups["bladder volume (cm³)"] = _tertiles(volumes, [case.id for case in cohort.cases])
+    return groups | {"artefacts": metal}
 
 
 def subgroups(cohort: Cohort, evaluation: Evaluation, with_metal: Collection[str]) -> pd.DataFrame:
-    """The summary of each group, see :func:`groupings` and :func:`gynbtnet.evaluation.metrics.score_table.summarise`.
+    """Summarise the scores of each group.
 
-    Columns: ``by``, ``group``, then those of a summary.
+    Args:
+        cohort: the cases.
+        evaluation: their scores.
+        with_metal: see :func:`gynbtnet.evaluation.cohorts.metal_artefacts.cases_with_metal`.
+
+    Returns:
+        The columns ``by`` and ``group`` (see :func:`groupings`), then those of
+        :func:`gynbtnet.evaluation.metrics.score_table.summarise_scores`.
     """
     tables = []
     for by, groups in groupings(cohort, evaluation.scores, with_metal).items():
@@ -60,25 +68,33 @@ def subgroups(cohort: Cohort, evaluation: Evaluation, with_metal: Collection[str
     return pd.concat(tables, ignore_index=True)
 
 
-def crosstab(strata: pd.DataFrame, by: str, metric: str) -> tuple[list[str], list[list[str]]]:
-    """One metric as people compare it, heads and rows: a row a group, a column a structure, mean ± SD."""
-    of_kind = strata[strata["by"] == by]
-    structures, place = list(dict.fromkeys(of_kind["structure"])), 1 + list(METRICS).index(metric)
+def crosstab(subgroups: pd.DataFrame, by: str, metric: str, names: StructureNames) -> tuple[list[str], list[list[str]]]:
+    """Return the headings and rows of one metric: one row per group, one column per structure, mean ± SD.
+
+    Args:
+        subgroups: table of :func:`subgroups`.
+        by: the property that defines the groups.
+        metric: the metric.
+        names: names of the structures.
+    """
+    selected = subgroups[subgroups["by"] == by]
+    structures = [names.display_name(structure) for structure in dict.fromkeys(selected["structure"])]
+    column = 1 + list(METRICS).index(metric)
     rows = []
-    for group, table in of_kind.groupby("group", sort=False):
-        cells = [row[place] for row in printed_summary(table)[1]]
-        whole = table.iloc[-1]
-        rows.append([str(group), *cells, str(int(whole["cases"])), str(int(whole["patients"]))])
+    for group, table in selected.groupby("group", sort=False):
+        cells = [row[column] for row in printed_summary(table)[1]]
+        total = table.iloc[-1]
+        rows.append([str(group), *cells, str(int(total["cases"])), str(int(total["patients"]))])
     return [by, *structures, "cases", "patients"], rows
 
 
 def _tertiles(volumes: Mapping[str, float], ids: Sequence[str]) -> Groups:
-    """A volume at a tertile belongs below it; cases without one are a group of their own."""
+    """Return the groups by volume; a volume equal to a tertile is below it, cases without a volume are a group."""
     low, high = (float(cut) for cut in np.quantile(list(volumes.values()), (1 / 3, 2 / 3)))
     names = f"≤ {low:.0f}", f"{low:.0f}–{high:.0f}", f"> {high:.0f}", UNKNOWN
     groups: dict[str, list[str]] = {name: [] for name in names}
     for case_id in ids:
         volume = volumes.get(case_id, float("nan"))
-        place = 3 if np.isnan(volume) else int(volume > low) + int(volume > high)
-        groups[names[place]].append(case_id)
+        group = 3 if np.isnan(volume) else int(volume > low) + int(volume > high)
+        groups[names[group]].append(case_id)
     return {name: members for name, members in groups.items() if members}

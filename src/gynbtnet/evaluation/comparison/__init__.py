@@ -1,1 +1,1 @@
-"""Models beside each other on the same cases: tests, tables, box plots, the comparison report."""
+"""Comparison of models on the same cases: tests, tables, box plots, report page."""

@@ -1,6 +1,6 @@
-"""Box plots of models side by side, with every case in them and the patients joined from model to model."""
+"""Box plots of models side by side, with a dot per case and a line per patient from model to model."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -10,39 +10,52 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
-from gynbtnet.evaluation.metrics.evaluate import Evaluation
+from gynbtnet.evaluation.metrics.evaluation import Evaluation
 from gynbtnet.evaluation.metrics.score_table import METRICS, score_table
 from gynbtnet.evaluation.reports.patient_styles import MOST_NAMED, PatientStyle, patient_styles
 from gynbtnet.evaluation.statistics.paired_values import BETTER_SIGN
+from gynbtnet.imaging.structure_names import StructureNames
 
 MOST_COLUMNS = 3
 _TICKS_MM = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500)
 _LEGEND_INCHES = 1.3
-"""Room for a name in the legend."""
+"""Width of a name in the legend."""
 _BOX = {"color": "0.25", "linewidth": 1.0}
+_GREY = "0.4"
 
 
 def box_data(evaluations: Mapping[str, Evaluation], metric: str) -> pd.DataFrame:
-    """What is drawn: a row a scored case, structure and model, with ``patient``, ``missed`` and the metric's value."""
+    """Return the plotted data.
+
+    Args:
+        evaluations: scores by model.
+        metric: the metric to plot.
+
+    Returns:
+        One row per scored case, structure and model, with ``structure``, ``model``, ``patient``, ``case``,
+        ``missing_in`` and the metric.
+    """
     tables = [score_table(evaluation.scores).assign(model=name) for name, evaluation in evaluations.items()]
     table = pd.concat(tables, ignore_index=True)
     return table.loc[table[metric].notna(), ["structure", "model", "patient", "case", "missing_in", metric]]
 
 
-def box_figure(data: pd.DataFrame, metric: str, note: str = "") -> Figure:
-    """A panel a structure. Box: median and quartiles, whiskers to 1.5 times their distance, a diamond at the mean.
+def box_figure(data: pd.DataFrame, metric: str, note: str = "", names: StructureNames | None = None) -> Figure:
+    """Plot one panel per structure.
 
-    Each dot is a case, each line a patient's mean, in one colour and shape through all panels. A case in which the
-    structure is missed or false, and scored at the worst, has a ring. Axes of distances are logarithmic above 1 mm.
+    A box shows median and quartiles, its whiskers reach to 1.5 times the interquartile range, a diamond is the mean.
+    Each dot is a case, each line connects the means of a patient, in one colour and shape in all panels. A ring marks
+    cases in which the structure is missed or false and has the worst score. Distance axes are logarithmic above 1 mm.
 
     Args:
-        data: as :func:`box_data` gives it.
-        metric: its column.
+        data: table of :func:`box_data`.
+        metric: the column of the metric.
         note: a few words at the top right, "synthetic data" for instance.
+        names: names of the structures; None: the built-in table.
     """
-    structures = list(dict.fromkeys(data["structure"]))
-    models = list(dict.fromkeys(data["model"]))
-    marks = patient_styles(data["patient"])
+    names = names or StructureNames.load()
+    structures, models = (list(dict.fromkeys(data[column])) for column in ("structure", "model"))
+    styles = patient_styles(data["patient"])
     columns = min(MOST_COLUMNS, max(1, len(structures)))
     rows = -(-max(1, len(structures)) // columns)
     width = columns * max(2.6, 0.75 * len(models) + 1.0)
@@ -50,10 +63,10 @@ def box_figure(data: pd.DataFrame, metric: str, note: str = "") -> Figure:
     panels: npt.NDArray[np.object_] = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
     for axes in panels[len(structures) :]:
         axes.set_visible(False)
-    for place, (structure, axes) in enumerate(zip(structures, panels, strict=False)):
-        _draw(axes, data[data["structure"] == structure], metric, models, marks)
-        axes.set_title(structure, fontsize=10)
-        if place % columns == 0:
+    for number, (structure, axes) in enumerate(zip(structures, panels, strict=False)):
+        _draw_panel(axes, data[data["structure"] == structure], metric, models, styles)
+        axes.set_title(names.display_name(structure), fontsize=10)
+        if number % columns == 0:
             axes.set_ylabel(
                 f"{METRICS[metric]}, {'larger' if BETTER_SIGN[metric] > 0 else 'smaller'} is better", fontsize=9
             )
@@ -61,13 +74,17 @@ def box_figure(data: pd.DataFrame, metric: str, note: str = "") -> Figure:
         _scale(panels[0], metric, float(data[metric].max()))
     if note:
         figure.suptitle(note, fontsize=10, color="0.4", ha="right", x=0.99)
-    across = int(width / _LEGEND_INCHES)
-    figure.legend(handles=_legend(marks, data), loc="outside lower center", ncols=across, frameon=False, fontsize=8)
+    legend_columns = int(width / _LEGEND_INCHES)
+    handles = _legend(styles, data)
+    figure.legend(handles=handles, loc="outside lower center", ncols=legend_columns, frameon=False, fontsize=8)
     return figure
 
 
 def _scale(axes: Axes, metric: str, largest: float) -> None:
-    """Shares up to 1; distances linear up to 1 mm and logarithmic above, or a missed structure flattens all others."""
+    """Set the axis: shares up to 1; distances linear up to 1 mm and logarithmic above.
+
+    On a linear axis a missed structure would flatten all others.
+    """
     if not METRICS[metric].endswith("(mm)"):
         axes.set_ylim(top=1.02)
         return
@@ -77,12 +94,32 @@ def _scale(axes: Axes, metric: str, largest: float) -> None:
     axes.set_ylim(0, max(10.0, 1.15 * largest))
 
 
-def _draw(axes: Axes, data: pd.DataFrame, metric: str, models: list[str], marks: Mapping[str, PatientStyle]) -> None:
-    places = np.arange(len(models))
-    values = [data.loc[data["model"] == model, metric].to_numpy() for model in models]
+def _draw_panel(
+    axes: Axes, data: pd.DataFrame, metric: str, models: list[str], styles: Mapping[str, PatientStyle]
+) -> None:
+    positions = np.arange(len(models))
+    _draw_boxes(axes, [data.loc[data["model"] == model, metric].to_numpy() for model in models])
+    offsets = np.linspace(-0.22, 0.22, len(styles)) if len(styles) > 1 else np.zeros(1)
+    for offset, (patient, style) in zip(offsets, styles.items(), strict=True):
+        cases = data[data["patient"] == patient]
+        means = cases.groupby("model")[metric].mean().reindex(models)
+        axes.plot(positions + offset, means, color=style.colour, linewidth=1.1, alpha=0.8, zorder=2)
+        x = cases["model"].map(models.index).to_numpy(float) + offset
+        y = cases[metric].to_numpy(float)
+        axes.scatter(x, y, s=13, marker=style.shape, color=style.colour, linewidths=0, alpha=0.7, zorder=3)
+        missed = (cases["missing_in"] != "none").to_numpy()
+        axes.scatter(x[missed], y[missed], s=70, facecolors="none", edgecolors="0.1", linewidths=0.9, zorder=4)
+    axes.set_xticks(positions, models, fontsize=8, rotation=25, ha="right", rotation_mode="anchor")
+    axes.set_xlim(-0.5, len(models) - 0.5)
+    axes.grid(axis="y", color="0.92")
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _draw_boxes(axes: Axes, values: Sequence[npt.NDArray[np.float64]]) -> None:
     axes.boxplot(
         values,
-        positions=places,
+        positions=np.arange(len(values)),
         widths=0.62,
         showfliers=False,
         showmeans=True,
@@ -92,35 +129,17 @@ def _draw(axes: Axes, data: pd.DataFrame, metric: str, models: list[str], marks:
         medianprops=_BOX | {"linewidth": 2.0},
         meanprops={"marker": "D", "markersize": 5, "markerfacecolor": "white", "markeredgecolor": "0.1"},
     )
-    offsets = np.linspace(-0.22, 0.22, len(marks)) if len(marks) > 1 else np.zeros(1)
-    for offset, (patient, look) in zip(offsets, marks.items(), strict=True):
-        own = data[data["patient"] == patient]
-        means = own.groupby("model")[metric].mean().reindex(models)
-        axes.plot(places + offset, means, color=look.colour, linewidth=1.1, alpha=0.8, zorder=2)
-        across = own["model"].map(models.index).to_numpy(float) + offset
-        heights = own[metric].to_numpy(float)
-        axes.scatter(across, heights, s=13, marker=look.shape, color=look.colour, linewidths=0, alpha=0.7, zorder=3)
-        lost = (own["missing_in"] != "none").to_numpy()
-        axes.scatter(across[lost], heights[lost], s=70, facecolors="none", edgecolors="0.1", linewidths=0.9, zorder=4)
-    axes.set_xticks(places, models, fontsize=8, rotation=25, ha="right", rotation_mode="anchor")
-    axes.set_xlim(-0.5, len(models) - 0.5)
-    axes.grid(axis="y", color="0.92")
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
 
 
-def _legend(marks: Mapping[str, PatientStyle], data: pd.DataFrame) -> list[Line2D]:
+def _legend(styles: Mapping[str, PatientStyle], data: pd.DataFrame) -> list[Line2D]:
     handles = [Line2D([], [], marker="D", color="none", markeredgecolor="0.1", markersize=5, label="mean")]
     if (data["missing_in"] != "none").any():
         ring = Line2D([], [], marker="o", color="none", markeredgecolor="0.1", markersize=8, label="missed or false")
         handles.append(ring)
-    if len(marks) > MOST_NAMED:
-        handles.append(Line2D([], [], color=_GREY, label=f"each of {len(marks)} patients: cases, and their mean"))
+    if len(styles) > MOST_NAMED:
+        handles.append(Line2D([], [], color=_GREY, label=f"each of {len(styles)} patients: cases, and their mean"))
         return handles
     return handles + [
-        Line2D([], [], marker=look.shape, color=look.colour, markersize=4, linewidth=1.1, label=name)
-        for name, look in marks.items()
+        Line2D([], [], marker=style.shape, color=style.colour, markersize=4, linewidth=1.1, label=patient)
+        for patient, style in styles.items()
     ]
-
-
-_GREY = "0.4"

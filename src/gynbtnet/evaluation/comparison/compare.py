@@ -1,4 +1,4 @@
-"""Evaluations of several models on one cohort, set side by side."""
+"""Comparison of the evaluations of several models on one cohort."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -8,7 +8,7 @@ from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.comparison.comparison import Comparison
 from gynbtnet.evaluation.comparison.folder import check_comparison_folder, write_comparison
 from gynbtnet.evaluation.comparison.settings import ComparisonSettings
-from gynbtnet.evaluation.metrics.evaluate import Evaluation
+from gynbtnet.evaluation.metrics.evaluation import Evaluation
 from gynbtnet.evaluation.metrics.metrics import Score
 from gynbtnet.evaluation.metrics.settings import ScoringSettings
 from gynbtnet.evaluation.statistics.model_tests import run_model_tests
@@ -17,7 +17,7 @@ from gynbtnet.runtime.errors import BadInput
 __all__ = ["Comparison", "compare", "make_comparison"]
 
 OURS, FROM_SCRATCH = "gynbtnet", "gynbtnet-from-scratch"
-"""What ``gynbtnet benchmark`` calls our model, with and without the stages before the task."""
+"""Names that ``gynbtnet benchmark`` gives to our model with and without pretraining."""
 _ROUNDING_CM3 = 1e-4
 
 
@@ -31,10 +31,19 @@ def compare(
     predictions: Mapping[str, Path] | None = None,
     settings: ComparisonSettings | None = None,
 ) -> Comparison:
-    """Compare as :func:`make_comparison`, and write tables and pictures as the folder ``out``, whole.
+    """Compare models with :func:`make_comparison`, and write tables and plots atomically to the folder ``out``.
+
+    Args:
+        cohort: see :func:`make_comparison`.
+        models: see :func:`make_comparison`.
+        out: the folder to write; an earlier comparison is replaced.
+        ours: see :func:`make_comparison`.
+        from_scratch: see :func:`make_comparison`.
+        predictions: see :func:`make_comparison`.
+        settings: see :func:`make_comparison`.
 
     Raises:
-        BadInput: as :func:`make_comparison`, and where ``out`` holds anything but an earlier comparison.
+        BadInput: If :func:`make_comparison` raises it, or ``out`` contains anything but an earlier comparison.
     """
     check_comparison_folder(out)
     comparison = make_comparison(
@@ -53,38 +62,40 @@ def make_comparison(
     predictions: Mapping[str, Path] | None = None,
     settings: ComparisonSettings | None = None,
 ) -> Comparison:
-    """The evaluations of several models of the same cases, tested against one another.
+    """Test the evaluations of several models on the same cases against one another.
 
     Args:
-        cohort: of which the evaluated cases are some or all.
-        models: by name the folder that :func:`gynbtnet.evaluation.metrics.evaluate.evaluate` wrote.
-        ours: the model that the others are compared with; None: ``gynbtnet`` where there is one, else the first.
-        from_scratch: ours without pretraining; None: ``gynbtnet-from-scratch`` where there is one.
-        predictions: by model the folder of its contours; one that is left out is looked for beside the evaluation.
-        settings: metrics, marks, resamples and seed.
+        cohort: a cohort that contains all evaluated cases.
+        models: by model, the folder that :func:`gynbtnet.evaluation.metrics.evaluation.evaluate` wrote.
+        ours: the model with which the others are compared; None: ``gynbtnet`` if it is among the models, otherwise the
+            first.
+        from_scratch: our model without pretraining; None: ``gynbtnet-from-scratch`` if it is among the models.
+        predictions: by model, the folder of its predictions; None, or for other models: a folder next to the
+            evaluation, if there is one.
+        settings: metrics, significance test, number of resamples and seed; None: the defaults.
 
     Raises:
-        BadInput: where there are fewer than two models, an evaluation is absent or damaged, they are not of the same
-            cases, structures and truth or not scored alike, or a case is not of the cohort.
+        BadInput: If there are fewer than two models, or an evaluation is absent or damaged. Also if the evaluations
+            differ in cases, structures, truth or scoring settings, or an evaluated case is not in the cohort.
     """
     settings = settings or ComparisonSettings()
     ours, from_scratch = _roles(models, ours, from_scratch)
     evaluations = {name: Evaluation.load(folder) for name, folder in models.items()}
-    _check(evaluations, models)
-    scored = _scored(cohort, evaluations[ours])
+    _check_comparable(evaluations, models)
+    scored = _scored_cases(cohort, evaluations[ours])
     tests = run_model_tests(
         evaluations,
         ours,
-        tuple(dict.fromkeys(one.structure for one in evaluations[ours].scores)),
+        tuple(dict.fromkeys(score.structure for score in evaluations[ours].scores)),
         settings.metrics,
         n_resamples=settings.n_resamples,
         seed=settings.seed,
     )
-    found = {name: place for name, folder in models.items() if (place := _predictions(Path(folder)))}
+    nearby = {name: _find_predictions(Path(folder)) for name, folder in models.items()}
     return Comparison(
         cohort=scored,
         evaluations=evaluations,
-        predictions=found | dict(predictions or {}),
+        predictions={name: folder for name, folder in nearby.items() if folder} | dict(predictions or {}),
         tests=tests,
         ours=ours,
         from_scratch=from_scratch,
@@ -93,6 +104,7 @@ def make_comparison(
 
 
 def _roles(models: Mapping[str, Path], ours: str | None, from_scratch: str | None) -> tuple[str, str | None]:
+    """Return the names of our model and of our model without pretraining."""
     if len(models) < 2:
         raise BadInput(f"{len(models)} model is given ({', '.join(models)}); expected two or more to compare.")
     for name in (ours, from_scratch):
@@ -105,26 +117,27 @@ def _roles(models: Mapping[str, Path], ours: str | None, from_scratch: str | Non
     return own, scratch
 
 
-def _check(evaluations: Mapping[str, Evaluation], folders: Mapping[str, Path]) -> None:
-    """See that all models were scored on the same cases against the same truth."""
-    (first, of_first), *others = evaluations.items()
-    expected = {(one.case, one.structure): one for one in of_first.scores}
+def _check_comparable(evaluations: Mapping[str, Evaluation], folders: Mapping[str, Path]) -> None:
+    """Check that all models were scored on the same cases against the same truth."""
+    (first, evaluation_of_first), *others = evaluations.items()
+    expected = {(score.case, score.structure): score for score in evaluation_of_first.scores}
     for name, evaluation in others:
-        if evaluation.settings != of_first.settings:
+        if evaluation.settings != evaluation_of_first.settings:
             raise BadInput(
-                f"{folders[first]} was scored with {_said(of_first.settings)}, {folders[name]} with "
-                f"{_said(evaluation.settings)}; evaluate both models alike."
+                f"{folders[first]} was scored with {_describe(evaluation_of_first.settings)}, {folders[name]} with "
+                f"{_describe(evaluation.settings)}; evaluate both models with the same settings."
             )
-        found = {(one.case, one.structure): one for one in evaluation.scores}
-        apart = sorted(expected.keys() ^ found.keys())
-        if apart:
-            case, structure = apart[0]
-            which = first if apart[0] in expected else name
+        scores = {(score.case, score.structure): score for score in evaluation.scores}
+        unmatched = sorted(expected.keys() ^ scores.keys())
+        if unmatched:
+            case, structure = unmatched[0]
+            owner = first if unmatched[0] in expected else name
             raise BadInput(
-                f"{folders[first]} and {folders[name]} are not of the same cases and structures: {len(apart)} are in "
-                f"one alone, such as {structure} of {case} in {folders[which]}; evaluate both models on one cohort."
+                f"{folders[first]} and {folders[name]} don't have the same cases and structures: {len(unmatched)} are "
+                f"only in one of them, such as {structure} of {case} in {folders[owner]}; evaluate both models on one "
+                "cohort."
             )
-        differing = [key for key, one in expected.items() if not _same_truth(one, found[key])]
+        differing = [key for key, score in expected.items() if not _has_same_truth(score, scores[key])]
         if differing:
             case, structure = differing[0]
             raise BadInput(
@@ -133,19 +146,19 @@ def _check(evaluations: Mapping[str, Evaluation], folders: Mapping[str, Path]) -
             )
 
 
-def _said(settings: ScoringSettings) -> str:
+def _describe(settings: ScoringSettings) -> str:
     return f"the policy {settings.missing_structure_policy} and a tolerance of {settings.tolerance_mm:g} mm"
 
 
-def _same_truth(one: Score, other: Score) -> bool:
-    unknown = (one.missing_in == "unknown", other.missing_in == "unknown")
-    same_volume = all(unknown) or abs(one.truth_cm3 - other.truth_cm3) <= _ROUNDING_CM3
-    return one.patient == other.patient and unknown[0] == unknown[1] and same_volume
+def _has_same_truth(score: Score, other: Score) -> bool:
+    unknown = (score.missing_in == "unknown", other.missing_in == "unknown")
+    same_volume = all(unknown) or abs(score.truth_cm3 - other.truth_cm3) <= _ROUNDING_CM3
+    return score.patient == other.patient and unknown[0] == unknown[1] and same_volume
 
 
-def _scored(cohort: Cohort, evaluation: Evaluation) -> Cohort:
-    """The cohort's cases that were scored."""
-    patients = {one.case: one.patient for one in evaluation.scores}
+def _scored_cases(cohort: Cohort, evaluation: Evaluation) -> Cohort:
+    """Return the cohort with only the cases that were scored."""
+    patients = {score.case: score.patient for score in evaluation.scores}
     cases = tuple(case for case in cohort.cases if patients.get(case.id) == case.patient)
     if len(cases) < len(patients):
         raise BadInput(
@@ -155,9 +168,9 @@ def _scored(cohort: Cohort, evaluation: Evaluation) -> Cohort:
     return replace(cohort, cases=cases)
 
 
-def _predictions(evaluation: Path) -> Path | None:
-    """Where the contours lie that a folder holds the scores of, as our commands leave both."""
+def _find_predictions(evaluation: Path) -> Path | None:
+    """Return the folder of the predictions that were evaluated, if it is where our commands write it."""
     evaluation = evaluation.absolute()
-    beside = evaluation.parent
-    places = (beside.parent / "predictions" / evaluation.name, beside / "predictions" / "test", beside / "predictions")
-    return next((place for place in places if any(place.glob("*/labels.nii.gz"))), None)
+    parent = evaluation.parent
+    folders = (parent.parent / "predictions" / evaluation.name, parent / "predictions" / "test", parent / "predictions")
+    return next((folder for folder in folders if any(folder.glob("*/labels.nii.gz"))), None)

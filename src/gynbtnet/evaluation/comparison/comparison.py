@@ -1,14 +1,15 @@
-"""Several models on one cohort: what was scored, and what was tested."""
+"""Comparison of several models on one cohort: scores, tests and settings."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.comparison.settings import ComparisonSettings
-from gynbtnet.evaluation.metrics.evaluate import Evaluation
+from gynbtnet.evaluation.metrics.evaluation import Evaluation
 from gynbtnet.evaluation.statistics.model_tests import ModelTests
 from gynbtnet.evaluation.statistics.sample_size import sample_size_notes
+from gynbtnet.imaging.structure_names import StructureNames
 
 
 @dataclass(frozen=True)
@@ -17,12 +18,13 @@ class Comparison:
 
     Attributes:
         cohort: the cases that were scored, and no others.
-        evaluations: by model, in the order given.
-        predictions: by model the folder with ``<case id>/labels.nii.gz``, where it is known.
-        tests: of every pair of models.
-        ours: the model that the others are compared with.
-        from_scratch: ours without pretraining; None where there is none. It has a table of its own.
-        settings: how they were compared.
+        evaluations: scores by model, in the given order.
+        predictions: by model, the folder with ``<case id>/labels.nii.gz``; models without a known folder are left out.
+        tests: tests of every pair of models.
+        ours: the model with which the others are compared.
+        from_scratch: our model without pretraining, which has a separate table; None if there is none.
+        settings: settings of the comparison.
+        names: names of the structures.
     """
 
     cohort: Cohort
@@ -32,19 +34,20 @@ class Comparison:
     ours: str
     from_scratch: str | None
     settings: ComparisonSettings
+    names: StructureNames = field(default_factory=StructureNames.load)
 
     @property
     def structures(self) -> tuple[str, ...]:
-        """What was scored, in the order of the evaluations."""
-        return tuple(dict.fromkeys(one.structure for one in self.evaluations[self.ours].scores))
+        """Scored structures, in the order of the evaluations."""
+        return tuple(dict.fromkeys(score.structure for score in self.evaluations[self.ours].scores))
 
     @property
     def rivals(self) -> tuple[str, ...]:
-        """The models that ours is set beside in the first table: all others, but for ours without pretraining."""
+        """Models that the first table compares with ours: all others, except ours without pretraining."""
         return tuple(name for name in self.evaluations if name not in (self.ours, self.from_scratch))
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What so many cases and patients can't show, a sentence each."""
+        """Limits of this number of cases and patients, one sentence each."""
         comparisons = len(self.structures) * len(self.settings.metrics) * (len(self.evaluations) - 1)
         return sample_size_notes(len(self.cohort.cases), len(self.cohort.patients), comparisons)

@@ -1,4 +1,4 @@
-"""The folder that a comparison leaves: tables for readers, papers and programs, and pictures with their data."""
+"""Output folder of a comparison: tables for readers, papers and programs, and plots with their data."""
 
 import json
 from collections.abc import Iterator
@@ -10,14 +10,14 @@ from matplotlib.figure import Figure
 from gynbtnet.evaluation.comparison.box_plot import box_data, box_figure
 from gynbtnet.evaluation.comparison.comparison import Comparison
 from gynbtnet.evaluation.comparison.tables import (
-    OF_ALL,
-    OF_PAIRS,
+    OVERALL_TESTS,
+    PAIRWISE_TESTS,
     effects_table,
     model_table,
+    overall_tests_table,
+    pairwise_tests_table,
     pretraining_table,
     summarise_models,
-    tests_of_all,
-    tests_of_pairs,
 )
 from gynbtnet.evaluation.metrics.score_table import METRICS, scoring_note
 from gynbtnet.evaluation.reports.bland_altman import (
@@ -36,7 +36,7 @@ _TABLES = ("table_1", "table_2", "tests_of_all", "tests_of_pairs", "effects")
 _KINDS = (".csv", ".json", ".md", ".tex")
 _VOLUMES = "bland_altman_volume"
 PAGE = "report.html"
-"""What :func:`gynbtnet.evaluation.comparison.report.report_comparison` adds."""
+"""File that :func:`gynbtnet.evaluation.comparison.report.report_comparison` adds."""
 FILES = (
     *(MANIFEST, SUMMARY, PAGE),
     *(table + kind for table in _TABLES for kind in _KINDS),
@@ -46,20 +46,24 @@ FILES = (
 
 
 def check_comparison_folder(out: Path) -> None:
-    """See that nothing but an earlier comparison stands at ``out``, else BadInput."""
+    """Check that ``out`` doesn't exist or is an earlier comparison; otherwise raise BadInput."""
     ensure_replaceable(out, FILES, MANIFEST)
 
 
 def write_comparison(comparison: Comparison, out: Path) -> None:
-    """Write ``out`` whole.
+    """Write the folder of a comparison atomically.
 
-    ``comparison.md`` is what to read first; each table is there as CSV and JSON with every figure in full, and as
-    Markdown and LaTeX as it is printed; beside each picture lies what it was drawn from, as CSV.
+    The overview is ``comparison.md``. Each table is stored as CSV and JSON with all values in full precision, and as
+    Markdown and LaTeX for print. Next to each plot are its data as CSV.
+
+    Args:
+        comparison: the comparison.
+        out: the folder.
     """
     with atomic_write(out) as folder:
         folder.mkdir()
         printed = [_write_table(table, data, folder) for table, data in _tables(comparison)]
-        for name, figure, data, description in _pictures(comparison):
+        for name, figure, data, description in _figures(comparison):
             (folder / f"{name}.png").write_bytes(render_picture(figure, description).png)
             data.to_csv(folder / f"{name}.csv", index=False)
         agreement_table(volume_pairs(comparison.evaluations)).to_csv(folder / f"{_VOLUMES}_limits.csv", index=False)
@@ -68,15 +72,15 @@ def write_comparison(comparison: Comparison, out: Path) -> None:
 
 
 def _tables(comparison: Comparison) -> Iterator[tuple[GroupedTable, pd.DataFrame]]:
-    """Each as it is printed, and with every figure."""
+    """Yield each table for print, and its data in full."""
     first, second = model_table(comparison), pretraining_table(comparison)
     if first:
         yield first, summarise_models(comparison, (*comparison.rivals, comparison.ours))
     if second and comparison.from_scratch:
         yield second, summarise_models(comparison, (comparison.from_scratch, comparison.ours))
     tests = comparison.tests.tests
-    yield tests_of_all(comparison), tests[tests["test"].isin(OF_ALL)].drop(columns=["model", "other"])
-    yield tests_of_pairs(comparison), tests[tests["test"].isin(OF_PAIRS)].drop(columns="effect")
+    yield overall_tests_table(comparison), tests[tests["test"].isin(OVERALL_TESTS)].drop(columns=["model", "other"])
+    yield pairwise_tests_table(comparison), tests[tests["test"].isin(PAIRWISE_TESTS)].drop(columns="effect")
     yield effects_table(comparison), comparison.tests.effects
 
 
@@ -89,13 +93,14 @@ def _write_table(table: GroupedTable, data: pd.DataFrame, folder: Path) -> Group
     return table
 
 
-def _pictures(comparison: Comparison) -> Iterator[tuple[str, Figure, pd.DataFrame, str]]:
+def _figures(comparison: Comparison) -> Iterator[tuple[str, Figure, pd.DataFrame, str]]:
     note = "synthetic data" if comparison.cohort.synthetic else ""
     for metric in comparison.settings.metrics:
         data = box_data(comparison.evaluations, metric)
-        yield f"box_{metric}", box_figure(data, metric, note), data, f"{METRICS[metric]} of each model, by structure"
+        figure = box_figure(data, metric, note, comparison.names)
+        yield f"box_{metric}", figure, data, f"{METRICS[metric]} of each model, by structure"
     pairs = volume_pairs(comparison.evaluations)
-    figure = bland_altman_figure(pairs, "volume", "cm³", note)
+    figure = bland_altman_figure(pairs, "volume", "cm³", note, comparison.names)
     yield _VOLUMES, figure, with_differences(pairs), "Automatic minus manual volume against their mean"
 
 
@@ -105,15 +110,15 @@ def _summary(comparison: Comparison, printed: list[GroupedTable]) -> str:
         lines += ["**Synthetic data. No patient was scanned.**", ""]
     lines += ["For research use only.", "", *(f"- {note}" for note in comparison.notes), ""]
     titles = {
-        "table_1": "The models",
+        "table_1": "Models",
         "table_2": "Pretraining",
-        "tests_of_all": "Whether any model differs",
-        "tests_of_pairs": "Which models differ",
-        "effects": "By how much",
+        "tests_of_all": "Tests of all models together",
+        "tests_of_pairs": "Tests of pairs of models",
+        "effects": "Effect sizes",
     }
     for table in printed:
         lines += [f"## {titles[table.name]}", "", markdown(table)]
-    lines += ["## The figures", "", scoring_note(comparison.evaluations[comparison.ours].settings), ""]
+    lines += ["## Metrics", "", scoring_note(comparison.evaluations[comparison.ours].settings), ""]
     return "\n".join(lines)
 
 

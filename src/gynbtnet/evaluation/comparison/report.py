@@ -1,4 +1,4 @@
-"""The page of a comparison: the models' figures, tests, pictures and contours side by side."""
+"""Report page of a comparison: scores, tests, plots and contours of the models side by side."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +10,9 @@ from gynbtnet.evaluation.comparison.folder import PAGE
 from gynbtnet.evaluation.comparison.tables import (
     effects_table,
     model_table,
+    overall_tests_table,
+    pairwise_tests_table,
     pretraining_table,
-    tests_of_all,
-    tests_of_pairs,
 )
 from gynbtnet.evaluation.metrics.score_table import METRICS
 from gynbtnet.evaluation.reports.example_cases import example_cases
@@ -27,35 +27,37 @@ def report_comparison(comparison: Comparison, out: Path, names: StructureNames |
     """Write ``report.html`` into the folder that :func:`gynbtnet.evaluation.comparison.compare.compare` wrote.
 
     Args:
-        comparison: what was compared.
-        out: the comparison's folder, whose pictures are shown.
-        names: for the structures' colours; None: our own table.
+        comparison: the comparison.
+        out: the folder of the comparison, whose plots are shown.
+        names: names and colours of the structures; None: those of the comparison.
 
     Returns:
         The path of the page.
 
     Raises:
-        BadInput: where a prediction is absent or damaged.
+        BadInput: If a prediction is absent or damaged.
     """
     cohort, predictions = comparison.cohort, comparison.predictions
+    names = names or comparison.names
     with_metal = cases_with_metal(cohort)
     groups = {"scored": cohort}
-    drawn = {name: one for name, one in comparison.evaluations.items() if name in predictions}
+    visible = {model: scores for model, scores in comparison.evaluations.items() if model in predictions}
     content = ReportContent(
         title=f"Comparison: {cohort.name}",
         synthetic=cohort.synthetic,
+        names=names,
         description=f"{', '.join(comparison.evaluations)} on the same cases.",
-        cohort=cohort_table(groups),
-        cohort_pictures=cohort_pictures(groups),
+        cohort=cohort_table(groups, names),
+        cohort_pictures=cohort_pictures(groups, names),
         notes=cohort.notes,
         results=tuple(
-            model_results(name, cohort, one, predictions.get(name), with_metal)
-            for name, one in comparison.evaluations.items()
+            model_results(model, cohort, evaluation, predictions.get(model), with_metal)
+            for model, evaluation in comparison.evaluations.items()
         ),
         tables=tuple(_tables(comparison)),
         figures=tuple(_figures(comparison, out)),
         warnings=comparison.notes,
-        shown=example_cases(cohort, drawn, predictions, names or StructureNames.load()) if drawn else None,
+        examples=example_cases(cohort, visible, predictions, names) if visible else None,
     )
     write_report(content, out / PAGE)
     return out / PAGE
@@ -64,19 +66,21 @@ def report_comparison(comparison: Comparison, out: Path, names: StructureNames |
 def _tables(comparison: Comparison) -> Iterator[tuple[str, GroupedTable]]:
     first, second = model_table(comparison), pretraining_table(comparison)
     if first:
-        yield "The models", first
+        yield "Models", first
     if second:
         yield "Pretraining", second
-    yield "By how much models differ", effects_table(comparison)
-    yield "Which models differ: every test of pairs", tests_of_pairs(comparison)
-    yield "Whether any model differs", tests_of_all(comparison)
+    yield "Effect sizes", effects_table(comparison)
+    yield "Tests of pairs of models", pairwise_tests_table(comparison)
+    yield "Tests of all models together", overall_tests_table(comparison)
 
 
 def _figures(comparison: Comparison, out: Path) -> Iterator[Picture]:
-    """The pictures in the folder, with the data that lie beside them."""
-    told = {f"box_{metric}": f"{METRICS[metric]} of each model, by structure" for metric in comparison.settings.metrics}
-    told |= {"bland_altman_volume": "Automatic minus manual volume against their mean, by structure and model"}
-    for name, description in told.items():
+    """Yield the plots in the folder, with their data."""
+    descriptions = {
+        f"box_{metric}": f"{METRICS[metric]} of each model, by structure" for metric in comparison.settings.metrics
+    }
+    descriptions |= {"bland_altman_volume": "Automatic minus manual volume against their mean, by structure and model"}
+    for name, description in descriptions.items():
         yield Picture(
             (out / f"{name}.png").read_bytes(), description, (out / f"{name}.csv").read_text(encoding="utf-8")
         )

@@ -1,4 +1,4 @@
-"""How models are compared."""
+"""Settings of a comparison of models."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -14,16 +14,16 @@ PairTest = Literal["tukey", "wilcoxon", "permutation", "patient_permutation"]
 
 
 class ComparisonSettings(Settings):
-    """What is compared, and by which test it is marked."""
+    """Compared metrics, significance test, number of resamples and seed."""
 
     metrics: tuple[str, ...] = ("dsc", "hd95_mm", "asd_mm")
-    """The paper's three; any that has a better end."""
+    """Compared metrics; the default is the paper's three. Any metric with a better direction is possible."""
     significance_test: PairTest = "permutation"
-    """Whose adjusted p-values the marks * and † are made of."""
+    """Test whose adjusted p-values give the marks * and †."""
     n_resamples: int = Field(100_000, ge=1000, le=10_000_000)
-    """The most swaps that a permutation test counts, and how often patients are drawn for an interval."""
+    """Largest number of swaps of a permutation test, and number of resamples of patients for an interval."""
     seed: int = Field(0, ge=0)
-    """Of swaps and draws."""
+    """Seed of the random swaps and resamples."""
 
     @field_validator("metrics")
     @classmethod
@@ -33,15 +33,18 @@ class ComparisonSettings(Settings):
         return metrics
 
 
-def checked_metrics(named: Sequence[str]) -> tuple[str, ...]:
-    """Metrics as a user names them.
+def checked_metrics(metrics: Sequence[str]) -> tuple[str, ...]:
+    """Return the metrics that a user has named.
+
+    Args:
+        metrics: names of metrics.
 
     Raises:
-        BadInput: where one is unknown, can't be compared, or is there twice.
+        BadInput: If a metric is unknown, can't be compared, or is repeated.
     """
-    if problem := _problem(named):
-        raise BadInput(f"The metrics {', '.join(named)} can't be compared as they are; {problem}.")
-    return tuple(named)
+    if problem := _problem(metrics):
+        raise BadInput(f"The metrics {', '.join(metrics)} can't be compared; {problem}.")
+    return tuple(metrics)
 
 
 def _problem(metrics: Sequence[str]) -> str | None:

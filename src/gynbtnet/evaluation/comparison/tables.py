@@ -1,4 +1,4 @@
-"""A comparison as tables: the paper's Table 1 and 2, every test's p-values, and the effects."""
+"""Tables of a comparison: the paper's tables 1 and 2, the p-values of every test, and the effect sizes."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -20,17 +20,24 @@ from gynbtnet.evaluation.statistics.significance_marks import (
 from gynbtnet.runtime.phrases import enumeration
 
 SYNTHETIC = "Synthetic data: no patient was scanned. "
-OF_ALL = ("anova", "friedman")
-OF_PAIRS = ("tukey", "wilcoxon", "permutation", "patient_permutation")
+OVERALL_TESTS = ("anova", "friedman")
+PAIRWISE_TESTS = ("tukey", "wilcoxon", "permutation", "patient_permutation")
+_COUNTS = ("cases", "missed", "false")
 
 
 def summarise_models(comparison: Comparison, models: tuple[str, ...]) -> pd.DataFrame:
-    """A row a structure and model.
+    """Return mean and SD of every metric for each structure and model.
 
-    Columns: ``structure``, ``model``; for each metric ``<metric>_mean``, ``_sd``, ``_best`` (whether no model of
-    ``models`` has a better mean, as printed) and ``_mark`` (of ours: "*", "†" or empty, against all others of
-    ``models``); ``cases`` and ``patients`` that were scored, ``missed``, ``false``, ``absent`` and ``unknown`` as in a
-    summary; ``left_out``: scored cases that no test could pair.
+    Args:
+        comparison: the comparison.
+        models: the models to summarise.
+
+    Returns:
+        One row per structure and model. Columns: ``structure``, ``model``; for each metric ``<metric>_mean``, ``_sd``,
+        ``_best`` (True if no model of ``models`` has a better mean, as printed) and ``_mark`` ("*", "†" or empty; only
+        our model has one, against all others of ``models``); the number of scored ``cases`` and ``patients``;
+        ``missed``, ``false``, ``absent`` and ``unknown`` as in a summary; ``left_out``: number of scored cases that no
+        test could pair.
     """
     rows: list[dict[str, Any]] = []
     summaries = {
@@ -38,58 +45,61 @@ def summarise_models(comparison: Comparison, models: tuple[str, ...]) -> pd.Data
     }
     left_out = _left_out(comparison)
     for structure in comparison.structures:
-        of_models = [summaries[name][structure] for name in models]
-        for name, figures in zip(models, of_models, strict=True):
+        by_model = {name: summaries[name][structure] for name in models}
+        for name, summary in by_model.items():
             row: dict[str, Any] = {"structure": structure, "model": name}
             for metric in comparison.settings.metrics:
-                means = [_as_printed(one[f"{metric}_mean"], metric) for one in of_models]
-                row |= {f"{metric}_{figure}": float(figures[f"{metric}_{figure}"]) for figure in ("mean", "sd")}
+                means = [_as_printed(other[f"{metric}_mean"], metric) for other in by_model.values()]
+                row |= {f"{metric}_{kind}": float(summary[f"{metric}_{kind}"]) for kind in ("mean", "sd")}
                 row[f"{metric}_best"] = _as_printed(row[f"{metric}_mean"], metric) == _best(means, metric)
                 row[f"{metric}_mark"] = _mark(
                     comparison, models, name, structure, metric, comparison.settings.significance_test
                 )
             counts = ("cases", "patients", "missed", "false", "absent", "unknown")
-            row |= {count: int(figures[count]) for count in counts}
+            row |= {count: int(summary[count]) for count in counts}
             rows.append(row | {"left_out": left_out[structure]})
     return pd.DataFrame(rows)
 
 
 def model_table(comparison: Comparison) -> GroupedTable | None:
-    """Models × structures × metrics, ours last, as the paper's Table 1; None where ours has no rival."""
+    """Return models × structures × metrics, ours last, as in the paper's Table 1; None if ours has no rival."""
     if not comparison.rivals:
         return None
     models = (*comparison.rivals, comparison.ours)
-    figures, metrics = summarise_models(comparison, models), comparison.settings.metrics
-    heads = ["structure", "model", *(METRICS[metric] for metric in metrics), "cases", "missed", "false"]
+    summary, metrics = summarise_models(comparison, models), comparison.settings.metrics
+    heads = ["structure", "model", *(METRICS[metric] for metric in metrics), *_COUNTS]
     groups = []
-    for structure, of_structure in figures.groupby("structure", sort=False):
+    for structure, group in summary.groupby("structure", sort=False):
         rows: list[Row] = []
-        for row in _records(of_structure):
-            words = [Cell("" if rows else str(structure)), Cell(row["model"])]
-            counts = [Cell(str(row[count])) for count in ("cases", "missed", "false")]
-            rows.append((*words, *(_cell(row, metric) for metric in metrics), *counts))
+        for row in _records(group):
+            labels = [Cell("" if rows else comparison.names.display_name(str(structure))), Cell(row["model"])]
+            counts = [Cell(str(row[count])) for count in _COUNTS]
+            rows.append((*labels, *(_cell(row, metric) for metric in metrics), *counts))
         groups.append(tuple(rows))
-    caption = f"{comparison.ours} beside {enumeration(comparison.rivals)}. {_caption(comparison, models)}"
+    caption = f"{comparison.ours} compared with {enumeration(comparison.rivals)}. {_caption(comparison, models)}"
     return GroupedTable("table_1", caption, (tuple(map(Head, heads)),), tuple(groups), texts=2)
 
 
 def pretraining_table(comparison: Comparison) -> GroupedTable | None:
-    """Metrics × structures, without and with pretraining, as the paper's Table 2; None where all have pretraining."""
+    """Return metrics × structures with and without pretraining, as in the paper's Table 2.
+
+    It is None if no model was trained from scratch.
+    """
     if comparison.from_scratch is None:
         return None
     models = (comparison.from_scratch, comparison.ours)
-    figures = summarise_models(comparison, models)
-    structures, records = comparison.structures, _records(figures)
-    above = (Head("structure"), *(Head(structure, len(models)) for structure in structures))
-    below = (Head("pretraining"), *(Head(words) for _ in structures for words in ("no", "yes")))
+    records = _records(summarise_models(comparison, models))
+    names = [comparison.names.display_name(structure) for structure in comparison.structures]
+    above = (Head("structure"), *(Head(name, len(models)) for name in names))
+    below = (Head("pretraining"), *(Head(answer) for _ in names for answer in ("no", "yes")))
     rows = [(Cell(METRICS[metric]), *(_cell(row, metric) for row in records)) for metric in comparison.settings.metrics]
-    rows += [(Cell(count), *(Cell(str(row[count])) for row in records)) for count in ("cases", "missed", "false")]
+    rows += [(Cell(count), *(Cell(str(row[count])) for row in records)) for count in _COUNTS]
     caption = f"{comparison.ours} with pretraining and, as {comparison.from_scratch}, without. "
     return GroupedTable("table_2", caption + _caption(comparison, models), (above, below), (tuple(rows),))
 
 
-def tests_of_all(comparison: Comparison) -> GroupedTable:
-    """ANOVA and Friedman of every structure and metric."""
+def overall_tests_table(comparison: Comparison) -> GroupedTable:
+    """Return ANOVA and Friedman test of all models, for every structure and metric."""
     tests = comparison.tests.tests
     above = (Head("structure"), Head("metric"), Head("cases"), Head(TESTS["anova"], 4), Head(TESTS["friedman"], 4))
     below = (Head(""), Head(""), Head(""), *map(Head, ("F", "p", "adjusted", "η²", "χ²", "p", "adjusted", "W")))
@@ -97,94 +107,98 @@ def tests_of_all(comparison: Comparison) -> GroupedTable:
     for structure in comparison.structures:
         rows: list[Row] = []
         for metric in comparison.settings.metrics:
-            of_cell = tests[(tests["structure"] == structure) & (tests["metric"] == metric)]
-            by_test = {row["test"]: row for row in _records(of_cell)}
-            cells = [Cell("" if rows else structure), Cell(METRICS[metric]), Cell(str(by_test["anova"]["cases"]))]
-            for test in OF_ALL:
-                found = by_test[test]
-                cells += [Cell(_number(found["statistic"], 2)), Cell(_p(found["p"])), Cell(_p(found["p_adjusted"]))]
-                cells.append(Cell(_number(found["effect"], 2)))
+            selected = tests[(tests["structure"] == structure) & (tests["metric"] == metric)]
+            by_test = {row["test"]: row for row in _records(selected)}
+            name = "" if rows else comparison.names.display_name(structure)
+            cells = [Cell(name), Cell(METRICS[metric]), Cell(str(by_test["anova"]["cases"]))]
+            for test in OVERALL_TESTS:
+                result = by_test[test]
+                cells += [Cell(_number(result["statistic"], 2)), Cell(_p(result["p"])), Cell(_p(result["p_adjusted"]))]
+                cells.append(Cell(_number(result["effect"], 2)))
             rows.append(tuple(cells))
         groups.append(tuple(rows))
     models = len(comparison.evaluations)
     few = " Friedman's test needs three models." if models < 3 else ""
     caption = (
-        f"{_synthetic(comparison)}Whether any of {models} models differ. Adjusted: by Benjamini–Hochberg over all "
-        f"structures and metrics, for each test. ANOVA takes all values as independent; Friedman pairs the cases; "
-        f"neither knows patients.{few} η²: the share of all variance that lies between models; W: how alike the cases "
-        "rank them, 0 to 1. They have no interval: neither can be below 0, so that one from resamples never holds 0."
+        f"{_synthetic(comparison)}Tests of the hypothesis that all {models} models are equal. Adjusted: by "
+        "Benjamini–Hochberg over all structures and metrics, for each test. ANOVA treats all values as independent; "
+        f"Friedman's test pairs the cases; neither accounts for patients.{few} η²: share of the variance that is "
+        "between models. W: agreement of the cases on the ranks of the models, 0 to 1. These two have no interval: "
+        "neither can be below 0, so that an interval from resamples never contains 0."
     )
     return GroupedTable("tests_of_all", caption, (above, below), tuple(groups), texts=2)
 
 
-def tests_of_pairs(comparison: Comparison) -> GroupedTable:
-    """p-values of every test of every pair of models, raw and adjusted."""
+def pairwise_tests_table(comparison: Comparison) -> GroupedTable:
+    """Return p-values of every test of every pair of models, raw and adjusted."""
     tests = comparison.tests.tests
-    pairs = tests[tests["test"].isin(OF_PAIRS)]
-    above = (*(Head("") for _ in range(5)), *(Head(TESTS[test], 2) for test in OF_PAIRS))
+    pairs = tests[tests["test"].isin(PAIRWISE_TESTS)]
+    above = (*(Head("") for _ in range(5)), *(Head(TESTS[test], 2) for test in PAIRWISE_TESTS))
     below = (
-        *map(Head, ("structure", "metric", "model", "against", "cases")),
-        *(Head(words) for _ in OF_PAIRS for words in ("p", "adjusted")),
+        *map(Head, ("structure", "metric", "model", "compared with", "cases")),
+        *(Head(kind) for _ in PAIRWISE_TESTS for kind in ("p", "adjusted")),
     )
     groups = []
-    for _, of_cell in pairs.groupby(["structure", "metric"], sort=False):
+    for _, group in pairs.groupby(["structure", "metric"], sort=False):
         rows: list[Row] = []
-        for _, of_pair in of_cell.groupby(["model", "other"], sort=False):
-            by_test = {row["test"]: row for row in _records(of_pair)}
-            cells = _words(by_test[OF_PAIRS[0]], not rows)
-            cells.append(Cell(str(by_test[OF_PAIRS[0]]["cases"])))
-            for test in OF_PAIRS:
+        for _, pair in group.groupby(["model", "other"], sort=False):
+            by_test = {row["test"]: row for row in _records(pair)}
+            cells = _labels(comparison, by_test[PAIRWISE_TESTS[0]], first=not rows)
+            cells.append(Cell(str(by_test[PAIRWISE_TESTS[0]]["cases"])))
+            for test in PAIRWISE_TESTS:
                 cells += [Cell(_p(by_test[test]["p"])), Cell(_p(by_test[test]["p_adjusted"]))]
             rows.append(tuple(cells))
         groups.append(tuple(rows))
-    used = dict.fromkeys(f"{TESTS[test]}, {_adjustment(comparison, test)}" for test in OF_PAIRS)
+    used = dict.fromkeys(f"{TESTS[test]}, {_adjustment(comparison, test)}" for test in PAIRWISE_TESTS)
     caption = (
-        f"{_synthetic(comparison)}Two-sided p-values of every pair of models. {'; '.join(used)}. The raw p beside "
-        "Tukey's is of t with the SD pooled over all models."
+        f"{_synthetic(comparison)}Two-sided p-values of every pair of models. {'; '.join(used)}. The raw p of Tukey's "
+        "test is that of t with the SD pooled over all models."
     )
     return GroupedTable("tests_of_pairs", caption, (above, below), tuple(groups), texts=4)
 
 
 def effects_table(comparison: Comparison) -> GroupedTable:
-    """How large each difference is, with 95 % intervals by patient."""
-    heads = ("structure", "metric", "model", "against", "cases", "patients")
-    figures = ("difference (95 % CI)", "d_z (95 % CI)", "model better in % of cases (95 % CI)", "left out")
+    """Return the size of each difference, with 95 % intervals from resampled patients."""
+    heads = ("structure", "metric", "model", "compared with", "cases", "patients")
+    effects = ("difference (95 % CI)", "d_z (95 % CI)", "model better in % of cases (95 % CI)", "left out")
     groups = []
-    for _, of_cell in comparison.tests.effects.groupby(["structure", "metric"], sort=False):
+    for _, group in comparison.tests.effects.groupby(["structure", "metric"], sort=False):
         rows: list[Row] = []
-        for row in _records(of_cell):
+        for row in _records(group):
             counts = (str(row["cases"]), str(row["patients"]))
             sizes = (
                 _with_interval(row, "difference", DECIMALS[row["metric"]]),
                 _with_interval(row, "standardised", 2),
                 _with_interval(row, "better", 0, times=100),
             )
-            rows.append((*_words(row, not rows), *map(Cell, (*counts, *sizes, str(row["left_out"])))))
+            cells = map(Cell, (*counts, *sizes, str(row["left_out"])))
+            rows.append((*_labels(comparison, row, first=not rows), *cells))
         groups.append(tuple(rows))
     smaller = [METRICS[metric] for metric in comparison.settings.metrics if BETTER_SIGN[metric] < 0]
     caption = (
-        f"{_synthetic(comparison)}Mean difference, model minus the other, in the metric's unit"
-        + (f"; of {enumeration(smaller)} a negative one favours the model" if smaller else "")
-        + f". d_z: the same over the SD of the differences. 95 % intervals from {comparison.settings.n_resamples:,} "
-        "resamples of patients, each with all cases, expanded for the number of patients. Left out: cases that some "
-        "models have a score for and others haven't."
+        f"{_synthetic(comparison)}Difference: mean of model minus the other, in the unit of the metric"
+        + (f"; for {enumeration(smaller)} a negative difference favours the model" if smaller else "")
+        + ". d_z: the same divided by the SD of the differences. 95 % intervals are from "
+        f"{comparison.settings.n_resamples:,} resamples of patients, each with all cases, expanded for the number of "
+        "patients. Left out: cases that only some of the models have a score for."
     )
-    return GroupedTable("effects", caption, (tuple(map(Head, (*heads, *figures))),), tuple(groups), texts=4)
+    return GroupedTable("effects", caption, (tuple(map(Head, (*heads, *effects))),), tuple(groups), texts=4)
 
 
 def _mark(
     comparison: Comparison, models: tuple[str, ...], name: str, structure: str, metric: str, test: str
 ) -> SignificanceMark:
+    """Return the significance mark of a cell; only our model has one."""
     if name != comparison.ours:
         return ""
-    others = [one for one in models if one != comparison.ours]
+    others = [other for other in models if other != comparison.ours]
     return significance_mark(comparison.tests, test, comparison.ours, others, structure, metric)
 
 
-def _words(row: dict[str, Any], first: bool) -> list[Cell]:
-    """Structure and metric in the first row of a group, and the two models."""
+def _labels(comparison: Comparison, row: dict[str, Any], *, first: bool) -> list[Cell]:
+    """Return structure and metric, which only the first row of a group shows, and the two models."""
     return [
-        Cell(row["structure"] if first else ""),
+        Cell(comparison.names.display_name(row["structure"]) if first else ""),
         Cell(METRICS[row["metric"]] if first else ""),
         Cell(row["model"]),
         Cell(row["other"]),
@@ -209,50 +223,59 @@ def _best(means: list[float], metric: str) -> float:
 
 
 def _caption(comparison: Comparison, models: tuple[str, ...]) -> str:
-    return "".join(_sentences(comparison, models))
+    return "".join(_caption_sentences(comparison, models))
 
 
-def _sentences(comparison: Comparison, models: tuple[str, ...]) -> Iterator[str]:
+def _caption_sentences(comparison: Comparison, models: tuple[str, ...]) -> Iterator[str]:
     ours, test = comparison.ours, comparison.settings.significance_test
     cases, patients = len(comparison.cohort.cases), len(comparison.cohort.patients)
     yield _synthetic(comparison)
-    yield f"Mean ± SD over the scored of {_many(cases, 'case')} of {_many(patients, 'patient')}; bold: the best mean. "
-    yield f"* p < {SIGNIFICANT:g}, † p < {STRONGLY_SIGNIFICANT:g}: {ours} is better than "
-    yield "the other model" if len(models) == 2 else "every other model of this table, each comparison being below that"
+    yield f"Mean ± SD over the scored cases ({_counted(cases, 'case')} of {_counted(patients, 'patient')} in all). "
+    yield f"Bold: best mean. * p < {SIGNIFICANT:g}, † p < {STRONGLY_SIGNIFICANT:g}: {ours} is better than "
+    yield "the other model" if len(models) == 2 else "every other model of this table, each comparison having such a p"
     yield f". p from the {TESTS[test]}, {_adjustment(comparison, test)}. "
     if test != "patient_permutation":
-        cells = [(structure, metric) for structure in comparison.structures for metric in comparison.settings.metrics]
-        marked = [cell for cell in cells if _mark(comparison, models, ours, *cell, test)]
-        standing = sum(bool(_mark(comparison, models, ours, *cell, "patient_permutation")) for cell in marked)
-        if marked:
-            yield f"Of the {_many(len(marked), 'marked figure')}, {standing} would be marked if whole patients were "
-            yield "swapped, which the fractions of one patient call for. "
+        yield _clustering_sentence(comparison, models)
     policy = comparison.evaluations[ours].settings.missing_structure_policy
-    yield "Missed: in the truth, not predicted; false: predicted, not in the truth; "
-    yield f"by the policy {policy} both are {'left out' if policy == 'drop' else 'scored'}."
-    left_out = _left_out(comparison)
-    if any(left_out.values()):
-        told = ", ".join(f"{count} of {structure}" for structure, count in left_out.items() if count)
-        yield f" The tests leave out {told}: cases that some models have a score for and others haven't."
+    yield "Missed: in the truth, not predicted. False: predicted, not in the truth. "
+    yield f"With the policy {policy} both are {'left out' if policy == 'drop' else 'scored'}."
+    left_out = {structure: count for structure, count in _left_out(comparison).items() if count}
+    if left_out:
+        counts = ", ".join(f"{count} of {comparison.names.display_name(name)}" for name, count in left_out.items())
+        yield f" The tests leave out {counts}: cases that only some of the models have a score for."
+
+
+def _clustering_sentence(comparison: Comparison, models: tuple[str, ...]) -> str:
+    """Return how many significance marks remain if whole patients are swapped; empty without any mark."""
+    ours, test = comparison.ours, comparison.settings.significance_test
+    cells = [(structure, metric) for structure in comparison.structures for metric in comparison.settings.metrics]
+    marked = [cell for cell in cells if _mark(comparison, models, ours, *cell, test)]
+    remaining = sum(bool(_mark(comparison, models, ours, *cell, "patient_permutation")) for cell in marked)
+    if not marked:
+        return ""
+    return (
+        f"If whole patients were swapped, as the fractions of one patient require, {remaining} of the "
+        f"{_counted(len(marked), 'marked value')} would be marked. "
+    )
 
 
 def _adjustment(comparison: Comparison, test: str) -> str:
-    """By what a test's p-values of ours are adjusted, and how many swaps stand behind them."""
+    """Return the adjustment of a test's p-values for our model, and the number of swaps of a permutation test."""
     tests = comparison.tests.tests
-    of_test = tests[(tests["test"] == test) & (tests["model"] == comparison.ours)]
-    adjustment = of_test["adjustment"].iloc[0]
+    selected = tests[(tests["test"] == test) & (tests["model"] == comparison.ours)]
+    adjustment = selected["adjustment"].iloc[0]
     if test == "tukey":
         return f"which allows for {adjustment.removeprefix('Tukey over ')} of models within a structure and metric"
     if test == "wilcoxon":
         return f"after Friedman's test, {adjustment} of models within a structure and metric"
-    drawn, counted = of_test[~of_test["exact"]], of_test[of_test["exact"]]
+    sampled, complete = selected[~selected["exact"]], selected[selected["exact"]]
     swaps = []
-    if len(counted):
-        swaps.append(f"all {counted['n_permutations'].max():,} swaps")
-    if len(drawn):
-        swaps.append(f"{drawn['n_permutations'].max():,} random swaps, seed {comparison.settings.seed}")
-    of_others = " (those of the others among themselves apart)" if len(comparison.evaluations) > 2 else ""
-    return f"{' or '.join(swaps)}, {adjustment} with {comparison.ours} in all structures and metrics{of_others}"
+    if len(complete):
+        swaps.append(f"all {complete['n_permutations'].max():,} swaps")
+    if len(sampled):
+        swaps.append(f"{sampled['n_permutations'].max():,} random swaps, seed {comparison.settings.seed}")
+    others = " (separately: comparisons of the other models)" if len(comparison.evaluations) > 2 else ""
+    return f"{' or '.join(swaps)}, {adjustment} with {comparison.ours} in all structures and metrics{others}"
 
 
 def _synthetic(comparison: Comparison) -> str:
@@ -269,7 +292,7 @@ def _with_interval(row: dict[str, Any], name: str, decimals: int, times: float =
 
 
 def _left_out(comparison: Comparison) -> dict[str, int]:
-    """Of each structure the scored cases that can't be paired."""
+    """Return the number of scored cases that can't be paired, by structure."""
     return {row["structure"]: row["left_out"] for row in _records(comparison.tests.effects)}
 
 
@@ -287,5 +310,5 @@ def _number(value: float, decimals: int) -> str:
     return f"{value:.{decimals}f}" if np.isfinite(value) else "–"
 
 
-def _many(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"

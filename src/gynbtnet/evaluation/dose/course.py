@@ -14,7 +14,7 @@ from gynbtnet.imaging.structure_names import StructureNames
 
 COURSE_ASSUMPTIONS = (
     "Adding a metric over fractions assumes that the same part of the structure is hottest, or coldest, in every "
-    "fraction; for organs this is the worst case. The external beam dose is assumed to be uniform in every structure. "
+    "fraction. For organs this is the worst case. The external beam dose is assumed to be uniform in every structure. "
     "The dose of each case is that of one fraction. Each voxel belongs to one structure only, according to the label "
     "map."
 )
@@ -38,8 +38,8 @@ class CourseDose:
         difference_eqd2_gy: automatic minus manual, Gy.
         aim: aim, such as "> 90 and < 95"; empty if the table has none.
         limit: limit; empty if the table has none.
-        manual_verdict: "aim met", "limit met" (the aim is missed), "limit missed", "aim missed" (there is no limit) or
-            "not judged" (see the note); empty if the table has no aim and no limit.
+        manual_verdict: one of :data:`Verdict`, such as "aim met"; the note explains "not judged". Empty if the table
+            has neither aim nor limit.
         automatic_verdict: verdict by the predicted contours; empty if nothing was predicted.
         note: restriction, such as "external beam not known" or "fraction 2: no dose".
     """

@@ -21,8 +21,7 @@ _STYLES: dict[str, dict[str, Any]] = {
 }
 _HOTTEST_PERCENT = 0.25
 _MAX_TIMES_D50 = 5
-"""A panel's dose axis ends at the dose to the hottest part of any case, or at this multiple of the largest D50 if that
-is less, since the dose near the source has no bound."""
+"""A panel's dose axis ends at most at this multiple of the largest D50, since the dose near the source has no bound."""
 
 
 def dvh_panels(curves: pd.DataFrame, *, synthetic: bool) -> tuple[Picture, ...]:

@@ -7,7 +7,7 @@ of d Gy (Fowler 1989, doi 10.1259/0007-1285-62-740-679; ICRU report 89).
 from collections.abc import Sequence
 
 
-def eqd2(dose_gy: float, alpha_beta_gy: float, fractions: int = 1) -> float:
+def to_eqd2(dose_gy: float, alpha_beta_gy: float, fractions: int = 1) -> float:
     """Return the EQD2 of a fractionated dose in Gy.
 
     Args:
@@ -16,7 +16,7 @@ def eqd2(dose_gy: float, alpha_beta_gy: float, fractions: int = 1) -> float:
         fractions: number of fractions.
 
     Example:
-        >>> eqd2(7.0, alpha_beta_gy=3, fractions=4)
+        >>> to_eqd2(7.0, alpha_beta_gy=3, fractions=4)
         56.0
     """
     return fractions * dose_gy * (dose_gy + alpha_beta_gy) / (2 + alpha_beta_gy)
@@ -33,4 +33,4 @@ def total_eqd2(doses_gy: Sequence[float], alpha_beta_gy: float, fractions_per_pl
     Returns:
         The sum; NaN if a dose is NaN.
     """
-    return sum(eqd2(dose, alpha_beta_gy, fractions_per_plan) for dose in doses_gy)
+    return sum(to_eqd2(dose, alpha_beta_gy, fractions_per_plan) for dose in doses_gy)

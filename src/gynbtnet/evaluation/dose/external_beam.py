@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from gynbtnet.evaluation.dose.eqd2 import eqd2
+from gynbtnet.evaluation.dose.eqd2 import to_eqd2
 from gynbtnet.runtime.errors import BadInput
 
 _COURSE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*/\s*(\d+)\s*")
@@ -27,7 +27,7 @@ class ExternalBeam:
 
     def eqd2(self, alpha_beta_gy: float) -> float:
         """Return the EQD2 in Gy for an α/β in Gy."""
-        return eqd2(self.dose_gy / self.fractions, alpha_beta_gy, self.fractions)
+        return to_eqd2(self.dose_gy / self.fractions, alpha_beta_gy, self.fractions)
 
 
 def parse_external_beam(text: str, patients: Iterable[str]) -> Mapping[str, ExternalBeam]:
@@ -73,7 +73,7 @@ def _external_beam(dose_gy: str, fractions: str, source: str) -> ExternalBeam:
         beam = None
     if beam is None or not 0 <= beam.dose_gy <= 200 or not 1 <= beam.fractions <= 100:
         raise BadInput(
-            f"{source} gives {dose_gy} Gy in {fractions} fractions of external beam; expected 0 to 200 Gy in 1 to 100 "
-            "fractions, such as 45/25, or 0/1 if there was none."
+            f"{source} gives {dose_gy} Gy in {fractions} fractions of external beam. Expected: 0 to 200 Gy in 1 to "
+            "100 fractions, such as 45/25, or 0/1 if there was none."
         )
     return beam

@@ -1,7 +1,7 @@
 """Assignment of dose files to cases, and reading of their voxels.
 
-A DICOM dose belongs to the scan with the same frame of reference; if several scans share a frame, to the scan of the
-same study. A dose that was exported as an image in Gy is named after its case.
+A DICOM dose belongs to the scan with the same frame of reference. If several scans share a frame, it belongs to the
+scan of the same study. A dose that was exported as an image in Gy is named after its case.
 """
 
 import os
@@ -46,9 +46,9 @@ def find_doses(cases: Sequence[Case], folder: Path | None = None) -> Mapping[str
     if not any(files.values()):
         searched = folder or "the folders that the cases were ingested from"
         raise BadInput(
-            f"There is no dose of any of {len(cases)} cases in {searched}; expected RTDOSEs in the frames of reference "
-            "of their CTs, or images CASE.nii.gz in Gy: give the folder with --doses. Cases that were pseudonymised or "
-            "ingested as images need images, since their DICOM files are not recorded."
+            f"There is no dose of any of {len(cases)} cases in {searched}. Expected: RTDOSEs in the frames of "
+            "reference of their CTs, or images CASE.nii.gz in Gy: give the folder with --doses. Cases that were "
+            "pseudonymised or ingested as images need images, since their DICOM files are not recorded."
         )
     return {case.id: files.get(case.id, ()) for case in cases}
 
@@ -70,8 +70,8 @@ def read_dose(files: Sequence[Path]) -> tuple[Volume, ...]:
     plans = group_doses_by_plan(doses)
     if len(plans) > 1:
         raise BadInput(
-            f"{files[0]} and {len(files) - 1} more RTDOSEs of one scan belong to {len(plans)} plans; expected the plan "
-            "that was delivered: remove the others from the folder, or give a folder without them with --doses."
+            f"{files[0]} and {len(files) - 1} more RTDOSEs of one scan belong to {len(plans)} plans. Expected: the "
+            "plan that was delivered: remove the others from the folder, or give a folder without them with --doses."
         )
     return tuple(dose.grid for parts in plans.values() for dose in parts)
 
@@ -90,8 +90,8 @@ def check_one_fraction(doses: Sequence[Path], plans: Sequence[Path]) -> None:
             uids = [uid_value(plan, "ReferencedSOPInstanceUID") for plan in referenced]
         for plan in (fractions[uid] for uid in uids if uid in fractions and fractions[uid].count > 1):
             raise BadInput(
-                f"{path} is the dose of all {plan.count} fractions of the plan in {plan.path}; expected the dose of "
-                "one fraction, since EQD2 is computed per fraction: export the dose of a plan of one fraction, or "
+                f"{path} is the dose of all {plan.count} fractions of the plan in {plan.path}. Expected: the dose of "
+                "one fraction, since EQD2 is computed per fraction. Export the dose of a plan of one fraction, or "
                 "give it as an image CASE.nii.gz in Gy with --doses."
             )
 

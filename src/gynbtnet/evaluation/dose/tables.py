@@ -16,7 +16,7 @@ DOSE_METRIC_DEFINITIONS = (
     "Dose of one fraction in Gy. D90, D98 and D50: minimum dose to the hottest 90, 98 and 50 % of the volume. D2cc, "
     "D1cc and D0.1cc: minimum dose to the hottest 2, 1 and 0.1 cm³. Mean ± SD over the cases in which both contours "
     "have the metric. Difference: automatic minus manual. Not evaluable: the case has a dose, but one contour is "
-    "missing, smaller than the volume, or outside the dose grid; it is not included in any mean. Fractions of one "
+    "missing, smaller than the volume, or outside the dose grid. It is not included in any mean. Fractions of one "
     "patient are not independent."
 )
 """Text below every table of differences."""

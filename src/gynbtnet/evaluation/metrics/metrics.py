@@ -17,7 +17,7 @@ the prediction is right.
 
 import math
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 from gynbtnet.evaluation.metrics.centroid import centroid_shift, worst_shift
@@ -169,7 +169,7 @@ class _Metrics:
 
 
 _EMPTY_BOX: Box = (slice(0, 0),) * 3
-_NOT_SCORED = _Metrics(*[math.nan] * 6)
+_NOT_SCORED = _Metrics(*[math.nan] * len(fields(_Metrics)))
 
 
 def _metrics(

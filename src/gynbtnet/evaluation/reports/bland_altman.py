@@ -1,4 +1,4 @@
-"""Bland–Altman: how far automatic and manual figures of a case are apart, against how large they are."""
+"""Bland–Altman plots: difference between an automatic and a manual measurement against their mean."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,102 +10,116 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from gynbtnet.evaluation.metrics.evaluate import Evaluation
+from gynbtnet.evaluation.metrics.evaluation import Evaluation
 from gynbtnet.evaluation.metrics.score_table import score_table
 from gynbtnet.evaluation.reports.patient_styles import MOST_NAMED, PatientStyle, patient_styles
 from gynbtnet.evaluation.statistics.agreement import LimitsOfAgreement, limits_of_agreement
+from gynbtnet.imaging.structure_names import StructureNames
 
 _LEGEND_INCHES = 1.7
-"""Of an entry, its mark and the space behind it."""
+"""Width of a legend entry: its marker, its text and the space after it."""
 COLUMNS = ("structure", "model", "patient", "case", "automatic", "manual")
 
 
 def volume_pairs(evaluations: Mapping[str, Evaluation]) -> pd.DataFrame:
-    """Volumes in cm³ by prediction (``automatic``) and truth (``manual``), a row a case, structure and model.
+    """Return the predicted and the true volume of each case, structure and model.
 
-    A structure that one side lacks has the volume 0 there; where both lack it, or the truth doesn't say, there is no
-    row.
+    Args:
+        evaluations: scores by model.
+
+    Returns:
+        One row per case, structure and model, with ``COLUMNS``: ``automatic`` is the volume of the prediction and
+        ``manual`` that of the truth, in cm³. If only one of the two has the structure, the other volume is 0. There is
+        no row if neither has it, or if it is unknown whether the truth has it.
     """
     tables = [score_table(evaluation.scores).assign(model=name) for name, evaluation in evaluations.items()]
     table = pd.concat(tables, ignore_index=True)
     table = table[~table["missing_in"].isin(["both", "unknown"])]
-    named = table.rename(columns={"prediction_cm3": "automatic", "truth_cm3": "manual"})
-    return named[list(COLUMNS)].reset_index(drop=True)
+    renamed = table.rename(columns={"prediction_cm3": "automatic", "truth_cm3": "manual"})
+    return renamed[list(COLUMNS)].reset_index(drop=True)
 
 
 def with_differences(pairs: pd.DataFrame) -> pd.DataFrame:
-    """The same with ``mean`` and ``difference``, automatic minus manual: what is drawn."""
+    """Return ``pairs`` with the plotted columns added: ``mean``, and ``difference`` (automatic minus manual)."""
     mean = (pairs["automatic"] + pairs["manual"]) / 2
     return pairs.assign(mean=mean, difference=pairs["automatic"] - pairs["manual"])
 
 
 def agreement_table(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Bias and limits of agreement with 95 % intervals, a row a structure and model.
+    """Return bias and limits of agreement with their 95 % intervals.
 
-    Columns: ``structure``, ``model``, ``cases``, ``patients``, ``sd``; ``bias``, ``lower`` and ``upper``, each with
-    ``_low`` and ``_high``; all in the unit of ``pairs``.
+    Args:
+        pairs: measurements with the columns ``COLUMNS``.
+
+    Returns:
+        One row per structure and model. Columns: ``structure``, ``model``, ``cases``, ``patients``, ``sd``; ``bias``,
+        ``lower`` and ``upper``, each also with ``_low`` and ``_high``; all in the unit of ``pairs``.
     """
     rows = []
-    for (structure, model), of_panel in with_differences(pairs).groupby(["structure", "model"], sort=False):
-        found = limits_of_agreement(of_panel["difference"].to_numpy(), list(of_panel["patient"]))
+    for (structure, model), group in with_differences(pairs).groupby(["structure", "model"], sort=False):
+        limits = limits_of_agreement(group["difference"].to_numpy(), list(group["patient"]))
         row: dict[str, Any] = {"structure": structure, "model": model}
-        row |= {"cases": found.cases, "patients": found.patients, "sd": found.sd}
+        row |= {"cases": limits.cases, "patients": limits.patients, "sd": limits.sd}
         for name in ("bias", "lower", "upper"):
-            low, high = getattr(found, f"{name}_interval")
-            row |= {name: getattr(found, name), f"{name}_low": low, f"{name}_high": high}
+            low, high = getattr(limits, f"{name}_interval")
+            row |= {name: getattr(limits, name), f"{name}_low": low, f"{name}_high": high}
         rows.append(row)
     ends = [f"{name}{end}" for name in ("bias", "lower", "upper") for end in ("", "_low", "_high")]
     return pd.DataFrame(rows, columns=["structure", "model", "cases", "patients", "sd", *ends])
 
 
-def bland_altman_figure(pairs: pd.DataFrame, quantity: str, unit: str, note: str = "") -> Figure:
-    """A panel a structure and model: differences against means, in each patient's colour and shape.
+def bland_altman_figure(
+    pairs: pd.DataFrame, quantity: str, unit: str, note: str = "", names: StructureNames | None = None
+) -> Figure:
+    """Plot differences against means, one panel per structure and model.
 
-    The line is the bias, the dashed ones are the limits of agreement, the bands their 95 % intervals, all by
-    :func:`gynbtnet.evaluation.statistics.agreement.agreement`. Panels of a structure share their axes.
+    Each dot is a case, in its patient's colour and shape. The solid line is the bias, the dashed lines are the limits
+    of agreement, the bands their 95 % intervals. All panels of a structure share their axes. The method is
+    :func:`gynbtnet.evaluation.statistics.agreement.limits_of_agreement`.
 
     Args:
-        pairs: columns ``structure``, ``model``, ``patient``, ``case``, ``automatic`` and ``manual``.
-        quantity: what was measured, "volume" or "D2cc" for instance.
-        unit: of both.
+        pairs: measurements with the columns ``COLUMNS``.
+        quantity: the measured quantity, "volume" or "D2cc" for instance.
+        unit: unit of both measurements.
         note: a few words at the top right, "synthetic data" for instance.
+        names: names of the structures; None: the built-in table.
     """
-    drawn = with_differences(pairs)
-    structures, models = (list(dict.fromkeys(drawn[name])) for name in ("structure", "model"))
-    marks = patient_styles(drawn["patient"])
+    names = names or StructureNames.load()
+    data = with_differences(pairs)
+    structures, models = (list(dict.fromkeys(data[name])) for name in ("structure", "model"))
+    styles = patient_styles(data["patient"])
     rows, columns = max(1, len(structures)), max(1, len(models))
-    handles, width = _legend(marks), max(3.8, columns * 3.1)
-    across = int(width / _LEGEND_INCHES)
-    height = rows * 2.3 + 0.4 - (-len(handles) // across) * 0.18
+    handles, width = _legend(styles), max(3.8, columns * 3.1)
+    legend_columns = int(width / _LEGEND_INCHES)
+    height = rows * 2.3 + 0.4 - (-len(handles) // legend_columns) * 0.18
     figure = Figure(figsize=(width, height), layout="constrained")
     panels: npt.NDArray[np.object_] = figure.subplots(rows, columns, squeeze=False, sharex="row", sharey="row")
     for row, structure in zip(panels, structures, strict=False):
         for axes, model in zip(row, models, strict=True):
-            own = drawn[(drawn["structure"] == structure) & (drawn["model"] == model)]
-            _draw(axes, own, marks)
-            axes.set_title(f"{structure}, {model}", fontsize=9)
+            _draw(axes, data[(data["structure"] == structure) & (data["model"] == model)], styles)
+            axes.set_title(f"{names.display_name(structure)}, {model}", fontsize=9)
         row[0].set_ylabel(f"automatic − manual\n({unit})", fontsize=8)
     for axes in panels[-1]:
         axes.set_xlabel(f"mean {quantity} ({unit})", fontsize=8)
     if note:
         figure.suptitle(note, fontsize=10, color="0.4", ha="right", x=0.99)
-    figure.legend(handles=handles, loc="outside lower center", ncols=across, frameon=False, fontsize=8)
+    figure.legend(handles=handles, loc="outside lower center", ncols=legend_columns, frameon=False, fontsize=8)
     return figure
 
 
-def _draw(axes: Axes, data: pd.DataFrame, marks: Mapping[str, PatientStyle]) -> None:
-    found = limits_of_agreement(data["difference"].to_numpy(), list(data["patient"]))
+def _draw(axes: Axes, data: pd.DataFrame, styles: Mapping[str, PatientStyle]) -> None:
+    limits = limits_of_agreement(data["difference"].to_numpy(), list(data["patient"]))
     axes.axhline(0, color="0.75", linewidth=0.8, zorder=1)
-    for name, style in (("bias", "-"), ("lower", "--"), ("upper", "--")):
-        _line(axes, found, name, style)
-    for patient, look in marks.items():
-        own = data[data["patient"] == patient]
+    for name, line_style in (("bias", "-"), ("lower", "--"), ("upper", "--")):
+        _draw_line(axes, limits, name, line_style)
+    for patient, style in styles.items():
+        cases = data[data["patient"] == patient]
         axes.scatter(
-            own["mean"],
-            own["difference"],
+            cases["mean"],
+            cases["difference"],
             s=18,
-            marker=look.shape,
-            color=look.colour,
+            marker=style.shape,
+            color=style.colour,
             linewidths=0,
             alpha=0.85,
             zorder=3,
@@ -115,20 +129,19 @@ def _draw(axes: Axes, data: pd.DataFrame, marks: Mapping[str, PatientStyle]) -> 
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _line(axes: Axes, found: LimitsOfAgreement, name: str, style: str) -> None:
-    """The line with its value at the right, and its interval as a band."""
-    value, (low, high) = getattr(found, name), getattr(found, f"{name}_interval")
+def _draw_line(axes: Axes, limits: LimitsOfAgreement, name: str, line_style: str) -> None:
+    """Draw a line with its value at the right, and its interval as a band."""
+    value, (low, high) = getattr(limits, name), getattr(limits, f"{name}_interval")
     if np.isnan(value):
         return
-    axes.axhline(value, color="0.25", linestyle=style, linewidth=1.1, zorder=2)
+    axes.axhline(value, color="0.25", linestyle=line_style, linewidth=1.1, zorder=2)
     if not np.isnan(low):
         axes.axhspan(low, high, color="0.5", alpha=0.15, linewidth=0, zorder=0)
-    right = axes.get_yaxis_transform()
     axes.text(
         0.995,
         value,
         f"{value:+z.1f}".replace("-", "−"),
-        transform=right,
+        transform=axes.get_yaxis_transform(),
         ha="right",
         va="bottom",
         fontsize=7,
@@ -137,18 +150,18 @@ def _line(axes: Axes, found: LimitsOfAgreement, name: str, style: str) -> None:
     )
 
 
-def _legend(marks: Mapping[str, PatientStyle]) -> list[Line2D]:
+def _legend(styles: Mapping[str, PatientStyle]) -> list[Line2D]:
     handles = [
         Line2D([], [], color="0.25", linewidth=1.1, label="bias"),
         Line2D([], [], color="0.25", linewidth=1.1, linestyle="--", label="limits of agreement"),
         Line2D([], [], color="0.5", alpha=0.3, linewidth=6, label="95 % interval"),
     ]
-    if len(marks) > MOST_NAMED:
+    if len(styles) > MOST_NAMED:
         return [
             *handles,
-            Line2D([], [], marker="o", color="none", markeredgecolor="0.3", label=f"{len(marks)} patients"),
+            Line2D([], [], marker="o", color="none", markeredgecolor="0.3", label=f"{len(styles)} patients"),
         ]
     return handles + [
-        Line2D([], [], marker=look.shape, color=look.colour, linewidth=0, markersize=4, label=name)
-        for name, look in marks.items()
+        Line2D([], [], marker=style.shape, color=style.colour, linewidth=0, markersize=4, label=patient)
+        for patient, style in styles.items()
     ]

@@ -1,4 +1,4 @@
-"""One case with its truth and what each model drew, as a page shows it."""
+"""A case with its truth and the predictions of several models, as a page shows it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.evaluation.metrics.evaluate import read_prediction, read_truth
+from gynbtnet.evaluation.metrics.evaluation import read_prediction, read_truth
 from gynbtnet.evaluation.reports.slice_stack import SliceStack, slice_stack
 from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.imaging.mask_measures import union_of_boxes
@@ -23,77 +23,93 @@ _AXIS = {name: axis for axis, name in enumerate(PLANES)}
 
 @dataclass(frozen=True)
 class ComparedCase:
-    """A scan and several contourings of it, in anatomical axes.
+    """A scan and several segmentations of it, reoriented to anatomical axes.
 
     Attributes:
-        case_id: of the case.
-        image: HU.
-        drawn: by who drew them, truth first; all on the image's grid, with the cohort's structures in its order.
+        case_id: id of the case.
+        image: the scan in HU.
+        segmentations: the truth first, then the prediction of each model, by model; all on the grid of ``image``, with
+            the structures of the cohort in its order.
     """
 
     case_id: str
     image: Volume
-    drawn: Mapping[str, Segmentation]
+    segmentations: Mapping[str, Segmentation]
 
     @property
     def models(self) -> tuple[str, ...]:
-        """Who drew, but for the truth."""
-        return tuple(self.drawn)[1:]
+        """Names of the models, without the truth."""
+        return tuple(self.segmentations)[1:]
 
     def cropped(self, structure: str | None = None) -> "ComparedCase":
-        """The part around all that is drawn, or around one structure; all where nothing is drawn."""
-        boxes = [one.boxes() for one in self.drawn.values()]
-        shown = [box for each in boxes for name, box in each.items() if structure in (None, name)]
+        """Return the part around all contours, or around those of one structure; everything if there are none."""
+        boxes = [
+            box
+            for segmentation in self.segmentations.values()
+            for name, box in segmentation.boxes().items()
+            if structure in (None, name)
+        ]
         margin = MARGIN_MM if structure is None else STRUCTURE_MARGIN_MM
-        box = self.image.geometry.cube_around(union_of_boxes(shown), margin)
-        drawn = {who: one.cropped(box) for who, one in self.drawn.items()}
-        return ComparedCase(self.case_id, self.image.cropped(box), drawn)
+        box = self.image.geometry.cube_around(union_of_boxes(boxes), margin)
+        parts = {name: segmentation.cropped(box) for name, segmentation in self.segmentations.items()}
+        return ComparedCase(self.case_id, self.image.cropped(box), parts)
 
     def stacks(self) -> tuple[SliceStack, ...]:
-        """The slices of the three planes, beginning where the truth's middle lies, or the drawings' without a truth."""
-        anything = next((one for one in self.drawn.values() if one.labels.array.any()), None)
+        """Return the slices of the three planes.
+
+        The slice shown first is through the centre of the truth. If the truth is empty, the first prediction with a
+        contour takes its role; if all are empty, the centre of the scan.
+        """
+        labels = [contours.labels.array for contours in self.segmentations.values() if contours.labels.array.any()]
         shape = self.image.array.shape
-        middle = (
-            np.mean(np.argwhere(anything.labels.array), axis=0) if anything is not None else (np.asarray(shape) - 1) / 2
-        )
-        return tuple(slice_stack(self.image, self.drawn, name, float(middle[_AXIS[name]])) for name in PLANES)
+        middle = np.mean(np.argwhere(labels[0]), axis=0) if labels else (np.asarray(shape) - 1) / 2
+        return tuple(slice_stack(self.image, self.segmentations, name, float(middle[_AXIS[name]])) for name in PLANES)
 
     def worst_slice(self, structure: str | None = None) -> SliceStack:
-        """The axial slice with the most wrong voxels, all models together, of all structures or of one.
+        """Return the axial slice with the most wrong voxels, summed over the models.
 
-        Where nothing is wrong, that with most of the truth.
+        If no voxel is wrong, it is the slice with the largest area of the truth.
+
+        Args:
+            structure: the only structure to compare; None: all.
         """
-        truth = self.drawn[TRUTH]
+        truth = self.segmentations[TRUTH]
         wrong = sum(
-            (_wrong(truth, self.drawn[model], structure) for model in self.models), np.zeros(len(self.image.array), int)
+            (_wrong_voxels(truth, self.segmentations[model], structure) for model in self.models),
+            np.zeros(len(self.image.array), int),
         )
         if not wrong.any():
             wrong = (truth.labels.array > 0 if structure is None else truth.mask(structure)).sum(axis=(1, 2))
-        place = int(np.argmax(wrong))
-        return slice_stack(self.image, self.drawn, "axial", place, slice(place, place + 1))
+        index = int(np.argmax(wrong))
+        return slice_stack(self.image, self.segmentations, "axial", index, slice(index, index + 1))
 
 
-def compared_case(cohort: Cohort, case_id: str, predictions: Mapping[str, Path]) -> ComparedCase:
-    """Read a case of ``cohort`` and its contours in each model's folder of ``predictions``.
+def read_compared_case(cohort: Cohort, case_id: str, predictions: Mapping[str, Path]) -> ComparedCase:
+    """Read a case of a cohort and its prediction by each model.
+
+    Args:
+        cohort: the cohort of the case.
+        case_id: id of the case.
+        predictions: folder of predictions, by model.
 
     Raises:
-        BadInput: as of :func:`gynbtnet.evaluation.metrics.evaluate.evaluate`.
+        BadInput: If a prediction is absent or damaged, see :func:`gynbtnet.evaluation.metrics.evaluation.evaluate`.
     """
     case = cohort.case(case_id)
-    drawn = {TRUTH: read_truth(case, cohort.structures)}
-    drawn |= {
+    segmentations = {TRUTH: read_truth(case, cohort.structures)}
+    segmentations |= {
         model: read_prediction(case, folder, cohort.structures).relabelled(cohort.structures)
         for model, folder in predictions.items()
     }
     return ComparedCase(
         case_id=case_id,
         image=as_displayed(read_volume(case.image)),
-        drawn={who: one.mapped(as_displayed) for who, one in drawn.items()},
+        segmentations={name: segmentation.mapped(as_displayed) for name, segmentation in segmentations.items()},
     )
 
 
-def _wrong(truth: Segmentation, model: Segmentation, structure: str | None) -> npt.NDArray[np.int64]:
-    """Voxels of each slice in which one has what the other hasn't."""
+def _wrong_voxels(truth: Segmentation, model: Segmentation, structure: str | None) -> npt.NDArray[np.int64]:
+    """Count the voxels of each slice in which truth and prediction differ."""
     if structure is not None:
         differ = truth.mask(structure) != model.mask(structure)
     else:

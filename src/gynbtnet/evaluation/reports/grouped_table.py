@@ -1,4 +1,4 @@
-"""Tables as they stand on paper: in groups, with the best figure bold and marks behind it, as Markdown and LaTeX."""
+"""Printed tables in groups of rows, with best values bold and significance marks, as Markdown and LaTeX."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from gynbtnet.evaluation.statistics.significance_marks import SignificanceMark
 
 @dataclass(frozen=True)
 class Head:
-    """A heading over one or several columns."""
+    """A heading of one or several columns."""
 
     text: str
     columns: int = 1
@@ -16,7 +16,7 @@ class Head:
 
 @dataclass(frozen=True)
 class Cell:
-    """A text, or a figure that may be the best of its kind and marked."""
+    """A text, or a value that may be the best of its kind and have a significance mark."""
 
     text: str
     best: bool = False
@@ -31,11 +31,11 @@ class GroupedTable:
     """A table with its caption.
 
     Attributes:
-        name: its file's name, and its label in LaTeX.
-        caption: what the figures are and where the marks came from.
+        name: name of its file, and its label in LaTeX.
+        caption: explanation of the values and of the significance marks.
         heads: one or two rows of headings; each row covers all columns.
-        groups: rows that belong together, a structure's for instance; a line stands between groups.
-        texts: how many columns from the left hold words.
+        groups: rows that belong together, those of a structure for instance; a line separates the groups.
+        texts: number of columns, from the left, that contain words.
     """
 
     name: str
@@ -46,27 +46,27 @@ class GroupedTable:
 
     @property
     def rows(self) -> Iterator[Row]:
-        """All rows."""
+        """All rows, without the groups."""
         return (row for group in self.groups for row in group)
 
     @property
     def flat_heads(self) -> tuple[str, ...]:
-        """A heading for each column; where there are two rows, both of them."""
+        """A heading for each column; two rows of headings are joined."""
         spread = [[head.text for head in row for _ in range(head.columns)] for row in self.heads]
         return tuple(", ".join(text for text in texts if text) for texts in zip(*spread, strict=True))
 
 
 def markdown(table: GroupedTable) -> str:
-    """The table and below it the caption."""
+    """Return the table as Markdown, with its caption below."""
     heads = table.flat_heads
-    rule = ["---" if place < table.texts else "---:" for place in range(len(heads))]
+    rule = ["---" if column < table.texts else "---:" for column in range(len(heads))]
     rows = ([_markdown_cell(cell) for cell in row] for row in table.rows)
     lines = [" | ".join(cells) for cells in (map(_markdown_text, heads), rule, *rows)]
     return "".join(f"| {line} |\n" for line in lines) + f"\n{_markdown_text(table.caption)}\n"
 
 
 def latex(table: GroupedTable) -> str:
-    r"""A ``table`` environment that needs ``\usepackage{booktabs}`` and no more; special characters are escaped."""
+    r"""Return a ``table`` environment with special characters escaped; it needs only ``\usepackage{booktabs}``."""
     columns = len(table.flat_heads)
     heads = []
     for row in table.heads:

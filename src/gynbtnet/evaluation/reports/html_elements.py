@@ -1,4 +1,4 @@
-"""The few HTML elements that a report is made of. Every text that comes in is escaped here."""
+"""HTML elements of a report. Every text is escaped here."""
 
 import base64
 import csv
@@ -11,22 +11,22 @@ from gynbtnet.pictures.picture import Picture
 
 
 def heading(text: str, level: int = 2) -> str:
-    """A heading of a section (2), of a part of one (3), or of a part of that (4)."""
+    """Return a heading of a section (2), of a part of a section (3), or of a part of that (4)."""
     return f"<h{level}>{escape(text)}</h{level}>"
 
 
 def section(title: str, content: str) -> str:
-    """A section (content is HTML) with its heading and an anchor made of its words."""
+    """Return a section (content is HTML) with its heading and an anchor made of its words."""
     return f'<section id="{slug(title)}">{heading(title)}{content}</section>\n'
 
 
 def slug(text: str) -> str:
-    """The words of a heading as an anchor."""
+    """Return the words of a heading as an anchor."""
     return "-".join("".join(sign if sign.isalnum() else " " for sign in text.lower()).split())
 
 
 def paragraph(text: str, kind: str = "") -> str:
-    """A paragraph; ``kind`` is a class of the style sheet."""
+    """Return a paragraph; ``kind`` is a class of the style sheet."""
     return f'<p class="{escape(kind)}">{escape(text)}</p>' if kind else f"<p>{escape(text)}</p>"
 
 
@@ -36,70 +36,72 @@ def table(
     numbers: slice = slice(1, None),
     emphasised: str = "",
     download: str = "",
+    data: Iterable[Sequence[str]] | None = None,
 ) -> str:
-    """A table that scrolls sideways on a narrow screen, and that a reader sorts by any column.
+    """Return a table that scrolls sideways on a narrow screen, and that a reader can sort by any column.
 
     Args:
-        heads: the column's names.
-        rows: as many texts each.
-        numbers: these columns are aligned right.
-        emphasised: first cell of the row that is set off from the others, and stays last.
-        download: name of the file that a link below hands out with the same cells; empty: no link.
+        heads: names of the columns.
+        rows: the cells of each row, as many as there are columns.
+        numbers: columns that are aligned right.
+        emphasised: first cell of the row that is emphasised and stays last when the table is sorted.
+        download: name of the CSV file that a link below the table downloads; empty: no link.
+        data: rows of that file; None: ``rows``.
     """
     rows = [list(row) for row in rows]
     right = range(len(heads))[numbers]
 
     def cells(texts: Sequence[str], tag: str) -> str:
         scope = ' scope="col"' if tag == "th" else ""
-        sides = [scope + _side(place in right) for place in range(len(texts))]
+        sides = [scope + _side(column in right) for column in range(len(texts))]
         return "".join(f"<{tag}{side}>{escape(text)}</{tag}>" for text, side in zip(texts, sides, strict=True))
 
     body = "".join(
         f"<tr{' class=' + chr(34) + 'whole' + chr(34) if row[0] == emphasised else ''}>{cells(row, 'td')}</tr>"
         for row in rows
     )
-    link = csv_link(csv_text(heads, rows), download) if download else ""
-    whole = f'<table class="sortable"><thead><tr>{cells(heads, "th")}</tr></thead><tbody>{body}</tbody></table>'
-    return _wide(whole) + link
+    link = csv_link(csv_text(heads, rows if data is None else data), download) if download else ""
+    content = f'<table class="sortable"><thead><tr>{cells(heads, "th")}</tr></thead><tbody>{body}</tbody></table>'
+    return _wide(content) + link
 
 
 def grouped_table(table: GroupedTable) -> str:
-    """A table in groups, its best figures bold and marks behind them, with a link to the same cells as CSV."""
+    """Return a table in groups, with best values bold and significance marks, and a link to its cells as CSV."""
 
-    def cell(one: Cell, place: int) -> str:
-        text = f"<b>{escape(one.text)}</b>" if one.best else escape(one.text)
-        mark = f"<sup>{one.mark}</sup>" if one.mark else ""
-        return f"<td{_side(place >= table.texts)}>{text}{mark}</td>"
+    def render(cell: Cell, column: int) -> str:
+        text = f"<b>{escape(cell.text)}</b>" if cell.best else escape(cell.text)
+        mark = f"<sup>{cell.mark}</sup>" if cell.mark else ""
+        return f"<td{_side(column >= table.texts)}>{text}{mark}</td>"
 
     heads = ""
     for row in table.heads:
-        place, cells = 0, ""
+        column, cells = 0, ""
         for head in row:
             span = f' colspan="{head.columns}"' if head.columns > 1 else ""
-            cells += f'<th scope="col"{span}{_side(place >= table.texts)}>{escape(head.text)}</th>'
-            place += head.columns
+            cells += f'<th scope="col"{span}{_side(column >= table.texts)}>{escape(head.text)}</th>'
+            column += head.columns
         heads += f"<tr>{cells}</tr>"
     bodies = ""
     for group in table.groups:
-        rows = ("".join(cell(one, place) for place, one in enumerate(row)) for row in group)
+        rows = ("".join(render(cell, column) for column, cell in enumerate(row)) for row in group)
         bodies += "<tbody>" + "".join(f"<tr>{row}</tr>" for row in rows) + "</tbody>"
-    plain = ([one.text + one.mark for one in row] for row in table.rows)
+    plain = ([cell.text + cell.mark for cell in row] for row in table.rows)
     return _wide(f'<table class="grouped"><thead>{heads}</thead>{bodies}</table>') + csv_link(
         csv_text(table.flat_heads, plain), f"{table.name}.csv"
     )
 
 
-def _side(number: bool) -> str:
-    return ' class="number"' if number else ""
+def _side(is_number: bool) -> str:
+    return ' class="number"' if is_number else ""
 
 
 def _wide(content: str) -> str:
-    """What scrolls sideways, with the keyboard too."""
+    """Return content that scrolls sideways, also with the keyboard."""
     return f'<div class="wide" tabindex="0" role="region" aria-label="table">{content}</div>'
 
 
 def csv_text(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Cells as CSV (RFC 4180 but for the line ends)."""
+    """Return cells as CSV (RFC 4180, except for the line ends)."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerows([heads, *rows])
@@ -107,7 +109,7 @@ def csv_text(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def csv_link(text: str, name: str) -> str:
-    """A link inside the page that hands out a CSV file."""
+    """Return a link that downloads a CSV file stored inside the page."""
     encoded = base64.b64encode(text.encode()).decode()
     return (
         f'<p class="download"><a download="{escape(name)}" href="data:text/csv;charset=utf-8;base64,{encoded}">'
@@ -116,7 +118,7 @@ def csv_link(text: str, name: str) -> str:
 
 
 def definition_list(values: Iterable[tuple[str, str]]) -> str:
-    """Names and their values."""
+    """Return a list of names and values."""
     return (
         '<dl class="pairs">'
         + "".join(f"<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>" for k, v in values)
@@ -125,23 +127,23 @@ def definition_list(values: Iterable[tuple[str, str]]) -> str:
 
 
 def image(picture: Picture) -> str:
-    """A picture inside the page."""
+    """Return a picture stored inside the page."""
     encoded = base64.b64encode(picture.png).decode()
     return f'<img src="data:image/png;base64,{encoded}" alt="{escape(picture.description)}">'
 
 
 def figure(pictures: Sequence[Picture], caption: str) -> str:
-    """Pictures side by side, one under another on a narrow screen, with a caption where there is something to say."""
-    inside = "".join(
-        f"<div>{image(one)}{csv_link(one.csv, slug(one.description) + '.csv') if one.csv else ''}</div>"
-        for one in pictures
+    """Return pictures side by side, or below one another on a narrow screen; an empty caption is left out."""
+    content = "".join(
+        f"<div>{image(picture)}{csv_link(picture.csv, slug(picture.description) + '.csv') if picture.csv else ''}</div>"
+        for picture in pictures
     )
     below = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
-    return f'<figure><div class="{"row" if len(pictures) > 1 else "single"}">{inside}</div>{below}</figure>'
+    return f'<figure><div class="{"row" if len(pictures) > 1 else "single"}">{content}</div>{below}</figure>'
 
 
 def legend(entries: Iterable[tuple[str, str]]) -> str:
-    """Colours (#rrggbb) and what they stand for."""
+    """Return a legend of names and their colours (#rrggbb)."""
     items = "".join(
         f'<li><span style="background:{escape(colour)}"></span>{escape(name)}</li>' for name, colour in entries
     )
@@ -149,15 +151,15 @@ def legend(entries: Iterable[tuple[str, str]]) -> str:
 
 
 def details(summary: str, content: str) -> str:
-    """Content (HTML) that opens on a click, and is open on paper."""
+    """Return content (HTML) that opens on a click, and is open on paper."""
     return f"<details><summary>{escape(summary)}</summary>{content}</details>"
 
 
-def note_kept(*parts: str) -> str:
-    """Parts (HTML) that stay on one page of paper."""
+def keep_together(*parts: str) -> str:
+    """Return parts (HTML) that stay on one page of paper."""
     return f'<div class="kept">{"".join(parts)}</div>'
 
 
 def bullets(texts: Iterable[str]) -> str:
-    """A list."""
+    """Return a bulleted list."""
     return "<ul>" + "".join(f"<li>{escape(text)}</li>" for text in texts) + "</ul>"

@@ -1,4 +1,4 @@
-"""All that a page says of one model's contours: scores, by groups of cases, over fractions, flags beside failures."""
+"""Results of one model on a cohort: scores, scores of subgroups, consistency over fractions, accuracy of flags."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -10,20 +10,20 @@ from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.calibration.flag_accuracy import FlagAccuracy, flag_accuracy
 from gynbtnet.evaluation.cohorts.fraction_consistency import centroids, fraction_consistency
 from gynbtnet.evaluation.cohorts.subgroups import subgroups
-from gynbtnet.evaluation.metrics.evaluate import Evaluation
+from gynbtnet.evaluation.metrics.evaluation import Evaluation
 from gynbtnet.runtime.atomic_files import atomic_write
 
 
 @dataclass(frozen=True)
 class ModelResults:
-    """What is known of one model on one cohort.
+    """Results of one model on one cohort.
 
     Attributes:
-        name: the model's; empty where it is the only one.
+        name: name of the model; empty if it is the only one.
         evaluation: its scores.
-        strata: see :func:`gynbtnet.evaluation.cohorts.subgroups.subgroups`.
-        consistency: see :func:`gynbtnet.evaluation.cohorts.fraction_consistency.fraction_consistency`.
-        flags: flags beside failures; None where its predictions say nothing of flags.
+        subgroups: see :func:`gynbtnet.evaluation.cohorts.subgroups.subgroups`.
+        fraction_consistency: see :func:`gynbtnet.evaluation.cohorts.fraction_consistency.fraction_consistency`.
+        flags: accuracy of its failure flags; None if its predictions have no record of flags.
     """
 
     name: str
@@ -33,7 +33,7 @@ class ModelResults:
     flags: FlagAccuracy | None
 
     def save(self, folder: Path) -> None:
-        """Write ``strata.csv``, ``consistency.csv`` and, where there are flags, ``flags.csv``, each whole."""
+        """Write ``strata.csv``, ``consistency.csv`` and, if there are flags, ``flags.csv``, each atomically."""
         tables = {"strata.csv": self.subgroups, "consistency.csv": self.fraction_consistency}
         if self.flags:
             tables["flags.csv"] = self.flags.contours
@@ -45,17 +45,18 @@ class ModelResults:
 def model_results(
     name: str, cohort: Cohort, evaluation: Evaluation, predictions: Path | None, with_metal: Collection[str]
 ) -> ModelResults:
-    """Read what belongs to an evaluation of ``cohort``.
+    """Collect the results of a model.
 
     Args:
-        name: the model's.
+        name: name of the model.
         cohort: the cases that were scored.
         evaluation: their scores.
-        predictions: ``<case id>/labels.nii.gz`` and ``prediction.json``; None: neither places nor flags are known.
+        predictions: folder with ``<case id>/labels.nii.gz`` and ``prediction.json``; None: neither centroids nor flags
+            are known.
         with_metal: see :func:`gynbtnet.evaluation.cohorts.metal_artefacts.cases_with_metal`.
 
     Raises:
-        BadInput: where a prediction is absent or damaged.
+        BadInput: If a prediction is absent or damaged.
     """
     return ModelResults(
         name=name,

@@ -1,58 +1,61 @@
-"""What a report on contours shows, in its order, as one page."""
+"""Content and layout of a report page on contours."""
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
 from gynbtnet.evaluation.calibration.flag_accuracy import FlagAccuracy, flag_table_cells
-from gynbtnet.evaluation.cohorts.fraction_consistency import HEADS, reference_of
+from gynbtnet.evaluation.cohorts.fraction_consistency import COLUMN_TITLES, reference_structure
 from gynbtnet.evaluation.cohorts.metal_artefacts import METAL_RULE
 from gynbtnet.evaluation.cohorts.subgroups import crosstab
 from gynbtnet.evaluation.metrics.metrics import Score
 from gynbtnet.evaluation.metrics.score_table import ALL_STRUCTURES, DECIMALS, METRICS, printed_summary, scoring_note
 from gynbtnet.evaluation.reports import html_elements as html
 from gynbtnet.evaluation.reports.case_overlay import CaseOverlay
-from gynbtnet.evaluation.reports.case_selection import CHOICE
-from gynbtnet.evaluation.reports.example_cases import MISSED, ExampleCases
+from gynbtnet.evaluation.reports.case_selection import RANKING_RULE
+from gynbtnet.evaluation.reports.example_cases import MISSED, ExampleCases, PanelRow
 from gynbtnet.evaluation.reports.grouped_table import GroupedTable
 from gynbtnet.evaluation.reports.html_page import html_page
 from gynbtnet.evaluation.reports.html_slices import HATCH_LEGEND, HATCHES, panels, viewer
 from gynbtnet.evaluation.reports.model_results import ModelResults
 from gynbtnet.evaluation.reports.stage_report import StageReport
+from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.pictures.picture import Picture
 from gynbtnet.runtime.atomic_files import atomic_write
 
 COMPARED = ("dsc", "hd95_mm", "asd_mm")
-"""Metrics that tables of models and groups show; the others stand in the tables that open."""
+"""Metrics in tables of models and groups; the other metrics are in the tables that open on a click."""
 
 
 @dataclass(frozen=True)
 class ReportContent:
-    """All that a report shows; a part that is empty gets no section.
+    """Content of a report; an empty part gets no section.
 
     Attributes:
-        title: of the page.
-        synthetic: whether any of the data is; said at the top.
+        title: title of the page.
+        synthetic: True if any of the data is synthetic; the page then begins with a banner.
+        names: names of the structures.
         description: one paragraph on the experiment.
-        cohort: a row a group of cases, see :func:`gynbtnet.evaluation.cohorts.cohort_overview.cohort_table`.
-        cohort_pictures: the same in pictures.
-        notes: what a reader has to know of the data, a sentence each.
+        cohort: one row per group of cases, see :func:`gynbtnet.evaluation.cohorts.cohort_overview.cohort_table`.
+        cohort_pictures: plots of the groups.
+        notes: important properties of the data, one sentence each.
         stages: the training stages in their order.
-        results: of each model on the test cases.
-        tables: of the statistics, by the heading above each; the first two are open, the others open on a click.
-        figures: of the statistics.
-        warnings: what the statistics can't show, a sentence each.
-        shown: truth and predictions of chosen cases.
+        results: results of each model on the test cases.
+        tables: tables of the statistics, each with its heading; tables 1 and 2 are open, the others open on a click.
+        figures: plots of the statistics.
+        warnings: limits of the statistics, one sentence each.
+        examples: truth and predictions of selected cases.
         unlabelled: predictions on scans without truth.
         provenance: names and values (versions, seed, recipe, hashes).
-        citations: of the data, as text.
+        citations: citations of the data, as text.
     """
 
     title: str
     synthetic: bool
+    names: StructureNames = field(default_factory=StructureNames.load)
     description: str = ""
     cohort: pd.DataFrame | None = None
     cohort_pictures: tuple[Picture, ...] = ()
@@ -62,44 +65,54 @@ class ReportContent:
     tables: tuple[tuple[str, GroupedTable], ...] = ()
     figures: tuple[Picture, ...] = ()
     warnings: tuple[str, ...] = ()
-    shown: ExampleCases | None = None
+    examples: ExampleCases | None = None
     unlabelled: tuple[CaseOverlay, ...] = ()
     provenance: tuple[tuple[str, str], ...] = ()
     citations: tuple[str, ...] = ()
 
+    @property
+    def has_several_models(self) -> bool:
+        """True if the page compares models."""
+        return len(self.results) > 1
+
 
 def write_report(content: ReportContent, path: Path) -> None:
-    """Write the page whole or not at all; the same content gives the same bytes."""
+    """Write the page atomically; the same content gives the same bytes.
+
+    Args:
+        content: content of the page.
+        path: path of the HTML file.
+    """
     with atomic_write(path) as partial:
         partial.write_text(report_page(content), encoding="utf-8")
 
 
 def report_page(content: ReportContent) -> str:
-    """The page as HTML."""
+    """Return the page as HTML."""
     return html_page(
         content.title,
         _sections(content),
         synthetic=content.synthetic,
         description=content.description,
-        drawings=HATCHES if content.shown else "",
+        definitions=HATCHES if content.examples else "",
     )
 
 
 def _sections(content: ReportContent) -> Iterator[tuple[str, Iterator[str]]]:
     if content.results:
-        yield "Results", _results(content.results)
+        yield "Results", _results(content)
     if content.tables:
         yield "Comparison", _comparison(content)
-    if content.shown:
-        several = len(content.results) > 1
-        yield "Truth and prediction", _viewed(content.shown, several)
-        yield "Over- and under-segmentation", _errors(content.shown, several)
+    if content.examples:
+        several = content.has_several_models
+        yield "Truth and prediction", _viewed_cases(content.examples, several)
+        yield "Over- and under-segmentation", _errors(content.examples, several)
     if content.results:
-        yield "Groups of cases", _strata(content.results)
-        if any(len(one.fraction_consistency) for one in content.results):
-            yield "Fractions of a patient", _consistency(content.results)
-        if any(one.flags for one in content.results):
-            yield "Flags and failures", _flags(content.results)
+        yield "Groups of cases", _subgroups(content)
+        if any(len(model.fraction_consistency) for model in content.results):
+            yield "Fractions of a patient", _fractions(content)
+        if any(model.flags for model in content.results):
+            yield "Flags and failures", _flags(content)
     if content.unlabelled:
         yield "Predictions without truth", _overlays(content.unlabelled)
     if content.cohort is not None:
@@ -112,206 +125,272 @@ def _sections(content: ReportContent) -> Iterator[tuple[str, Iterator[str]]]:
         yield "Citations of the data", iter([html.bullets(content.citations)])
 
 
-def _results(results: Sequence[ModelResults]) -> Iterator[str]:
-    summaries = {one.name: printed_summary(one.evaluation.summary) for one in results}
-    if len(results) == 1:
-        yield html.table(*summaries[results[0].name], emphasised=ALL_STRUCTURES, download="summary.csv")
+def _results(content: ReportContent) -> Iterator[str]:
+    if content.has_several_models:
+        yield from _models_side_by_side(content)
     else:
-        structures = [row[0] for row in summaries[results[0].name][1]]
-        for metric in COMPARED:
-            place = 1 + list(METRICS).index(metric)
-            rows = [[name, *(row[place] for row in summary[1])] for name, summary in summaries.items()]
-            yield html.heading(METRICS[metric], 3)
-            yield html.table(["model", *structures], rows, download=f"models_{metric}.csv")
-        for name, summary in summaries.items():
-            table = html.table(*summary, emphasised=ALL_STRUCTURES, download=f"summary_{html.slug(name)}.csv")
-            yield html.details(f"All figures of {name}", table)
-    yield html.paragraph(scoring_note(results[0].evaluation.settings), "note")
-    heads = ["case", "structure", "", *METRICS.values(), "truth (cm³)", "prediction (cm³)"]
-    for one in results:
-        of_model = f" of {one.name}" if len(results) > 1 else ""
-        scores = one.evaluation.scores
+        yield _summary_table(content, content.results[0], "summary.csv")
+    yield html.paragraph(scoring_note(content.results[0].evaluation.settings), "note")
+    heads = ["case", "structure", "status", *METRICS.values(), "truth (cm³)", "prediction (cm³)"]
+    for model in content.results:
+        rows = [_score_row(score) for score in model.evaluation.scores]
         table = html.table(
-            heads, map(_score_row, scores), numbers=slice(3, None), download=_file("scores", one, results)
+            heads,
+            _with_names(rows, 1, content.names),
+            numbers=slice(3, None),
+            download=_file("scores", model, content),
+            data=rows,
         )
-        yield html.details(f"Every case and structure{of_model} ({len(scores)} rows)", table)
+        yield html.details(f"Every case and structure{_of_model(model, content)} ({len(rows)} rows)", table)
+
+
+def _models_side_by_side(content: ReportContent) -> Iterator[str]:
+    """Yield a table per metric with a row per model, then all metrics of each model."""
+    summaries = {model.name: printed_summary(model.evaluation.summary)[1] for model in content.results}
+    structures = [row[0] for row in summaries[content.results[0].name]]
+    for metric in COMPARED:
+        column = 1 + list(METRICS).index(metric)
+        rows = [[name, *(row[column] for row in summary)] for name, summary in summaries.items()]
+        yield html.heading(METRICS[metric], 3)
+        yield html.table(["model", *structures], rows, download=f"models_{metric}.csv")
+    for model in content.results:
+        table = _summary_table(content, model, f"summary_{html.slug(model.name)}.csv")
+        yield html.details(f"All metrics of {model.name}", table)
+
+
+def _summary_table(content: ReportContent, model: ModelResults, download: str) -> str:
+    heads, rows = printed_summary(model.evaluation.summary)
+    data = _with_identifiers(rows, model.evaluation.summary)
+    return html.table(heads, rows, emphasised=ALL_STRUCTURES, download=download, data=data)
 
 
 def _comparison(content: ReportContent) -> Iterator[str]:
     if content.warnings:
         yield html.bullets(content.warnings)
     for title, table in content.tables:
-        drawn = html.grouped_table(table) + html.paragraph(table.caption, "note")
+        rendered = html.grouped_table(table) + html.paragraph(table.caption, "note")
         is_first = table.name in ("table_1", "table_2")
-        yield html.heading(title, 3) + drawn if is_first else html.details(title, drawn)
+        yield html.heading(title, 3) + rendered if is_first else html.details(title, rendered)
     for picture in content.figures:
         yield html.figure([picture], picture.description)
 
 
 def _score_row(score: Score) -> list[str]:
-    figures = [f"{getattr(score, metric):.{DECIMALS[metric]}f}" if score.is_scored else "–" for metric in METRICS]
+    values = [f"{getattr(score, metric):.{DECIMALS[metric]}f}" if score.is_scored else "–" for metric in METRICS]
     volumes = ["–" if math.isnan(volume) else f"{volume:.1f}" for volume in (score.truth_cm3, score.prediction_cm3)]
-    return [score.case, score.structure, MISSED[score.missing_in], *figures, *volumes]
+    return [score.case, score.structure, MISSED[score.missing_in], *values, *volumes]
 
 
-def _choice(several: bool) -> str:
-    return CHOICE.format(models=" and models" if several else "")
+def _ranking_rule(several_models: bool) -> str:
+    return RANKING_RULE.format(models=" and models" if several_models else "")
 
 
-def _viewed(shown: ExampleCases, several: bool) -> Iterator[str]:
+def _viewed_cases(examples: ExampleCases, several_models: bool) -> Iterator[str]:
     yield html.paragraph(
-        f"The best, the median and the worst case by {_choice(several)}. Move through the slices with the sliders, "
-        "the arrow keys or the wheel. Slices lie at least 1 mm (axial) or 3 mm apart and are compressed for this page, "
-        "in the window of level 40 and width 400 HU; z, y and x are in the patient's coordinates (LPS).",
+        f"Best, median and worst case by {_ranking_rule(several_models)}. Move through the slices with the sliders, "
+        "the arrow keys or the mouse wheel. Slices are at least 1 mm (axial) or 3 mm apart and are compressed for this "
+        "page. The window has level 40 HU and width 400 HU; z, y and x are patient coordinates (LPS).",
         "note",
     )
-    for place, case in enumerate(shown.viewed):
-        legend = "" if place else HATCH_LEGEND
-        drawn = viewer(case, f"case{place}")
-        yield html.note_kept(html.heading(case.title, 3), html.paragraph(case.caption), legend, drawn)
+    for number, case in enumerate(examples.viewed):
+        legend = "" if number else HATCH_LEGEND
+        yield html.keep_together(
+            html.heading(case.title, 3), html.paragraph(case.caption), legend, viewer(case, f"case{number}")
+        )
 
 
-def _errors(shown: ExampleCases, several: bool) -> Iterator[str]:
+def _errors(examples: ExampleCases, several_models: bool) -> Iterator[str]:
     yield html.paragraph(
-        "What a model draws beside the truth is over-segmentation, what it leaves out under-segmentation. Shown is the "
-        f"axial slice with the most wrong voxels{', all models together' if several else ''}. Cases: the best, the "
-        f"median and the worst by {_choice(several)}.",
+        "Over-segmentation: in the prediction, not in the truth. Under-segmentation: in the truth, not in the "
+        f"prediction. Each picture is the axial slice with the most wrong voxels"
+        f"{', summed over the models' if several_models else ''}. Cases: best, median and worst by "
+        f"{_ranking_rule(several_models)}.",
         "note",
     )
     yield HATCH_LEGEND
-    yield html.legend(shown.viewed[0].colours.items())
-    for place, row in enumerate(shown.cases):
-        drawn = panels(row.panels, f"errors{place}")
-        yield html.note_kept(html.heading(row.title, 3), html.paragraph(row.caption), drawn)
+    yield html.legend((style.name, style.colour) for style in examples.viewed[0].styles.values())
+    for number, row in enumerate(examples.cases):
+        yield html.keep_together(
+            html.heading(row.title, 3), html.paragraph(row.caption), panels(row.panels, f"errors{number}")
+        )
     yield html.heading("Each structure", 3)
     yield html.paragraph(
-        "The best, the median and the worst case of each structure by its DSC"
-        f"{', the mean over models' if several else ''}; a missed or false structure counts as 0. Filled: truth. Line: "
-        "prediction. The figures stand in the table of every case and structure.",
+        "Best, median and worst case of each structure by its DSC"
+        f"{', averaged over the models' if several_models else ''}; a missed or false structure counts as 0. Filled: "
+        "truth. Line: prediction. All values are in the table of every case and structure.",
         "note",
     )
-    for place, row in enumerate(shown.structures):
-        width = len(row.panels) if not several else len(shown.viewed[0].models)
-        parts = [row.panels[first : first + width] for first in range(0, len(row.panels), width)]
-        of_ranks = (panels(part, f"structure{place}-{number}") for number, part in enumerate(parts))
-        yield html.note_kept(html.heading(row.title, 4), *of_ranks)
+    for number, row in enumerate(examples.structures):
+        width = len(examples.viewed[0].models) if several_models else len(row.panels)
+        yield _structure_row(row, width, f"structure{number}")
 
 
-def _strata(results: Sequence[ModelResults]) -> Iterator[str]:
+def _structure_row(row: PanelRow, width: int, key: str) -> str:
+    """Return the panels of a structure, ``width`` of them per line."""
+    lines = [row.panels[start : start + width] for start in range(0, len(row.panels), width)]
+    rendered = (panels(line, f"{key}-{number}") for number, line in enumerate(lines))
+    return html.keep_together(html.heading(row.title, 4), *rendered)
+
+
+def _subgroups(content: ReportContent) -> Iterator[str]:
     yield html.paragraph(
-        "Mean ± SD over the cases of a group. The bladder's volume is the truth's, cut at its tertiles. "
-        f"{METAL_RULE} Groups are small and not drawn by chance: a difference between them is a question, no answer.",
+        "Mean ± SD over the cases of a group. The bladder volume is that of the truth; the groups are its tertiles. "
+        f"{METAL_RULE} Groups are small and not randomised: a difference between them raises a question and doesn't "
+        "answer it.",
         "note",
     )
-    for by in dict.fromkeys(results[0].subgroups["by"]):
-        heads = [by, *(["model"] if len(results) > 1 else [])]
-        lines = []
-        for one in results:
-            columns, rows = crosstab(one.subgroups, by, "dsc")
-            lines += [
-                (place, [row[0], *([one.name] if len(results) > 1 else []), *row[1:]]) for place, row in enumerate(rows)
-            ]
-        heads += [*(f"{column}, DSC" for column in columns[1:-2]), *columns[-2:]]
+    for by in dict.fromkeys(content.results[0].subgroups["by"]):
         yield html.heading(f"By {by}", 3)
-        together = [line for _, line in sorted(lines, key=lambda one: one[0])]  # a group's models side by side
-        yield html.table(heads, together, numbers=slice(2 if len(results) > 1 else 1, None))
-    for one in results:
-        parts = [
+        yield _subgroup_table(content, by)
+    for model in content.results:
+        rows = [
             [*map(str, key), *row]
-            for key, table in one.subgroups.groupby(["by", "group"], sort=False)
-            for row in printed_summary(table)[1]
+            for key, table in model.subgroups.groupby(["by", "group"], sort=False)
+            for row in _with_identifiers(printed_summary(table)[1], table)
         ]
-        heads = ["by", "group", *printed_summary(one.subgroups)[0]]
-        of_model = f" of {one.name}" if len(results) > 1 else ""
-        table = html.table(heads, parts, numbers=slice(3, None), download=_file("strata", one, results))
-        yield html.details(f"All figures of all groups{of_model} ({len(parts)} rows)", table)
+        table = html.table(
+            ["by", "group", *printed_summary(model.subgroups)[0]],
+            _with_names(rows, 2, content.names),
+            numbers=slice(3, None),
+            download=_file("strata", model, content),
+            data=rows,
+        )
+        yield html.details(f"All metrics of all groups{_of_model(model, content)} ({len(rows)} rows)", table)
 
 
-def _consistency(results: Sequence[ModelResults]) -> Iterator[str]:
-    structures = [row[0] for row in printed_summary(results[0].evaluation.summary)[1][:-1]]
+def _subgroup_table(content: ReportContent, by: str) -> str:
+    """Return the DSC of each group and structure; the rows of all models for one group are next to each other."""
+    several = content.has_several_models
+    numbered: list[tuple[int, list[str]]] = []
+    columns: list[str] = []
+    for model in content.results:
+        columns, rows = crosstab(model.subgroups, by, "dsc", content.names)
+        numbered += [
+            (number, [row[0], *([model.name] if several else []), *row[1:]]) for number, row in enumerate(rows)
+        ]
+    heads = [by, *(["model"] if several else []), *(f"{column}, DSC" for column in columns[1:-2]), *columns[-2:]]
+    rows = [row for _, row in sorted(numbered, key=lambda pair: pair[0])]
+    return html.table(heads, rows, numbers=slice(2 if several else 1, None))
+
+
+def _fractions(content: ReportContent) -> Iterator[str]:
+    structures = dict.fromkeys(score.structure for score in content.results[0].evaluation.scores)
+    reference = content.names.display_name(reference_structure(tuple(structures)))
     yield html.paragraph(
-        "Of each patient with several fractions: the spread of DSC over them, and how fast volume and centroid drift, "
-        "by the slope of a least-squares line. Organs move and fill by themselves; where the prediction's drift isn't "
-        f"the truth's, the model is what changed. Centroids are measured from that of {reference_of(structures)} in "
-        "the truth of the same fraction.",
+        "For each patient with several fractions: the spread of DSC over the fractions, and the drift of volume and "
+        "centroid. A drift is the slope of a least-squares line. Organs move and fill by themselves; if the drift of "
+        "the prediction differs from that of the truth, the model is the cause. Centroids are relative to the centroid "
+        f"of {reference} in the truth of the same fraction.",
         "note",
     )
-    heads = ["structure", "patients", "DSC: SD within a patient, mean", "DSC: largest SD within a patient"]
-    heads += ["volume drift, prediction from truth (cm³ a fraction), mean"]
-    heads += ["centroid drift, prediction from truth (mm a fraction), mean"]
-    for one in results:
-        if len(results) > 1:
-            yield html.heading(one.name, 3)
-        table, lines = one.fraction_consistency, []
-        for structure, of in table.groupby("structure", sort=False):
-            apart = (of["prediction_cm3_drift"] - of["truth_cm3_drift"]).abs().mean(), of["apart_mm_drift"].mean()
-            spread = _figure(of["dsc_sd"].mean(), 3), _figure(of["dsc_sd"].max(), 3)
-            lines.append([str(structure), str(len(of)), *spread, *(_figure(drift, 2) for drift in apart)])
-        yield html.table(heads, lines, download=_file("consistency_by_structure", one, results))
+    for model in content.results:
+        if content.has_several_models:
+            yield html.heading(model.name, 3)
+        yield _consistency_summary(content, model)
         rows = [
-            [_figure(value, 3 if name.startswith("dsc") else 2) for name, value in zip(HEADS, row, strict=True)]
-            for row in table.to_numpy().tolist()
+            [_value(value, 3 if name.startswith("dsc") else 2) for name, value in zip(COLUMN_TITLES, row, strict=True)]
+            for row in model.fraction_consistency.to_numpy().tolist()
         ]
-        whole = html.table(
-            list(HEADS.values()), rows, numbers=slice(2, None), download=_file("consistency", one, results)
+        table = html.table(
+            list(COLUMN_TITLES.values()),
+            _with_names(rows, 1, content.names),
+            numbers=slice(2, None),
+            download=_file("consistency", model, content),
+            data=rows,
         )
-        yield html.details(f"Every patient and structure ({len(rows)} rows)", whole)
+        yield html.details(f"Every patient and structure ({len(rows)} rows)", table)
 
 
-def _flags(results: Sequence[ModelResults]) -> Iterator[str]:
-    for one in results:
-        if one.flags is None:
+def _consistency_summary(content: ReportContent, model: ModelResults) -> str:
+    """Return one row per structure, with means over patients."""
+    heads = ["structure", "patients", "mean SD of DSC within a patient", "largest SD of DSC within a patient"]
+    heads += ["volume drift, |prediction − truth|, mean (cm³ per fraction)"]
+    heads += ["centroid drift, |prediction − truth|, mean (mm per fraction)"]
+    rows = []
+    for structure, group in model.fraction_consistency.groupby("structure", sort=False):
+        volume_drift = (group["prediction_cm3_drift"] - group["truth_cm3_drift"]).abs().mean()
+        drifts = volume_drift, group["apart_mm_drift"].mean()
+        spread = _value(group["dsc_sd"].mean(), 3), _value(group["dsc_sd"].max(), 3)
+        rows.append([str(structure), str(len(group)), *spread, *(_value(drift, 2) for drift in drifts)])
+    shown = _with_names(rows, 0, content.names)
+    return html.table(heads, shown, download=_file("consistency_by_structure", model, content), data=rows)
+
+
+def _flags(content: ReportContent) -> Iterator[str]:
+    heads = ["case", "structure", "DSC", "failed", "flags"]
+    for model in content.results:
+        if model.flags is None:
             continue
-        if len(results) > 1:
-            yield html.heading(one.name, 3)
-        yield html.paragraph(_told(one.flags))
-        yield html.table(*flag_table_cells(one.flags))
+        if content.has_several_models:
+            yield html.heading(model.name, 3)
+        yield html.paragraph(_flag_sentences(model.flags))
+        yield html.table(*flag_table_cells(model.flags))
         rows = [
             [
                 str(row["case"]),
                 str(row["structure"]),
-                _figure(row["dsc"], 3),
+                _value(row["dsc"], 3),
                 "yes" if row["failed"] else "no",
                 str(row["flags"]) or "–",
             ]
-            for row in one.flags.contours.to_dict("records")
+            for row in model.flags.contours.to_dict("records")
             if row["failed"] or row["flagged"]
         ]
-        heads = ["case", "structure", "DSC", "failed", "flags"]
-        table = html.table(heads, rows, numbers=slice(9, None), download=_file("flags", one, results))
+        table = html.table(
+            heads,
+            _with_names(rows, 1, content.names),
+            numbers=slice(9, None),
+            download=_file("flags", model, content),
+            data=rows,
+        )
         yield html.details(f"Every contour that failed or was flagged ({len(rows)} rows)", table)
 
 
-def _told(flags: FlagAccuracy) -> str:
+def _flag_sentences(flags: FlagAccuracy) -> str:
     shares = {
         "of the failures were flagged": flags.sensitivity,
         "of the good contours were not flagged": flags.specificity,
         "of the flagged contours failed": flags.precision,
     }
-    told = ", ".join(f"{100 * share:.0f} % {words}" for words, share in shares.items() if not math.isnan(share))
+    known = ", ".join(f"{100 * share:.0f} % {label}" for label, share in shares.items() if not math.isnan(share))
     without = (
-        f" {flags.n_cases_without_flags} cases say nothing of flags and are left out."
+        f" {flags.n_cases_without_flags} cases have no record of flags and are left out."
         if flags.n_cases_without_flags
         else ""
     )
-    return f"What the model itself flagged, beside what failed. {told or 'Nothing was scored'}.{without}"
+    return (
+        "Contours that the model itself flagged, compared with contours that failed. "
+        f"{known or 'Nothing was scored'}.{without}"
+    )
 
 
-def _figure(value: object, decimals: int) -> str:
-    """A number as text, a word or a count as it is, a dash for NaN."""
+def _with_names(rows: Iterable[Sequence[str]], column: int, names: StructureNames) -> list[list[str]]:
+    """Return the rows with the structure in a column replaced by the name that people read."""
+    return [[*row[:column], names.display_name(row[column]), *row[column + 1 :]] for row in rows]
+
+
+def _with_identifiers(rows: Sequence[Sequence[str]], summary: pd.DataFrame) -> list[list[str]]:
+    """Return the printed rows of a summary with the identifiers of the structures, as data files have them."""
+    return [[str(structure), *row[1:]] for structure, row in zip(summary["structure"], rows, strict=True)]
+
+
+def _value(value: object, decimals: int) -> str:
+    """Return a number as text, a word or a count unchanged, a dash for NaN."""
     if not isinstance(value, float):
         return str(value)
     return "–" if math.isnan(value) else f"{value:z.{decimals}f}"
 
 
-def _file(name: str, one: ModelResults, results: Sequence[ModelResults]) -> str:
-    return f"{name}_{html.slug(one.name)}.csv" if len(results) > 1 else f"{name}.csv"
+def _of_model(model: ModelResults, content: ReportContent) -> str:
+    return f" of {model.name}" if content.has_several_models else ""
+
+
+def _file(name: str, model: ModelResults, content: ReportContent) -> str:
+    return f"{name}_{html.slug(model.name)}.csv" if content.has_several_models else f"{name}.csv"
 
 
 def _overlays(overlays: Sequence[CaseOverlay]) -> Iterator[str]:
-    legend: dict[str, str] = {}
-    for overlay in overlays:
-        legend |= dict(overlay.legend)
+    legend = dict(entry for overlay in overlays for entry in overlay.legend)
     yield html.legend(legend.items())
     for overlay in overlays:
         yield html.heading(overlay.title, 3)

@@ -1,8 +1,8 @@
-"""A scan's slices as small pictures, and contours on them as paths: what a page shows of a case.
+"""Slices of a scan as small pictures, and contours on them as SVG paths, for report pages.
 
-A slice is WebP in the soft-tissue window, at 0.9 mm a pixel or the scan's own spacing where that is coarser; contours
-are SVG path data in quarters of a millimetre from the picture's top left corner, with a point every 1.5 mm. That is for
-looking: figures come from the voxels.
+A slice is a WebP picture in the soft-tissue window, at 0.9 mm per pixel, or at the scan's own spacing if that is
+coarser. Contours are SVG path data in quarters of a millimetre from the picture's top left corner, with a point every
+1.5 mm. They are for viewing only: metrics are computed from the voxels.
 """
 
 import io
@@ -20,19 +20,20 @@ from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.pictures.overlays import SOFT_TISSUE_HU
 from gynbtnet.pictures.planes import PlaneName
 
-PER_MM = 4
-"""Units of a path a millimetre."""
+UNITS_PER_MM = 4
+"""Path units per millimetre."""
 FINEST_MM = 0.9
-NEAREST_MM: Mapping[PlaneName, float] = {"axial": 1.0, "coronal": 3.0, "sagittal": 3.0}
-"""Slices that lie nearer to each other than this are thinned out."""
+"""Smallest pixel spacing of a picture."""
+LEAST_SLICE_DISTANCE_MM: Mapping[PlaneName, float] = {"axial": 1.0, "coronal": 3.0, "sagittal": 3.0}
+"""Smallest distance between slices; of slices that are closer, some are left out."""
 QUALITY = 40
 _POINT_MM = 1.5
 _FEWEST_POINTS = 8
 _AXES: Mapping[PlaneName, tuple[int, int, int]] = {"axial": (0, 1, 2), "coronal": (1, 0, 2), "sagittal": (2, 0, 1)}
-"""Of an anatomical volume the axes that count slices, run down and run across a picture."""
+"""Axes of an anatomical volume (z, y, x) that count the slices, run down and run across a picture."""
 
 Outlines = Mapping[str, Mapping[str, tuple[str, ...]]]
-"""SVG path data by who drew it, by structure, by slice; empty text where nothing is drawn."""
+"""SVG path data by segmentation (truth or model), by structure, by slice; empty text if there is no contour."""
 
 
 @dataclass(frozen=True)
@@ -40,77 +41,71 @@ class SliceStack:
     """Slices of one plane.
 
     Attributes:
-        plane: which.
-        images: WebP, one a slice, from feet to head, anterior to posterior, or right to left.
-        places: of each slice along the patient's z, y or x axis (LPS), mm.
-        width: of a picture in mm.
-        height: of a picture in mm.
-        outlines: by who drew them and structure.
-        first: number of the slice that is shown first.
+        plane: axial, coronal or sagittal.
+        images: one WebP picture per slice, from feet to head, anterior to posterior, or right to left.
+        positions_mm: position of each slice along the patient's z, y or x axis (LPS), mm.
+        width: width of a picture in mm.
+        height: height of a picture in mm.
+        outlines: contours by segmentation and structure.
+        first: index of the slice that is shown first.
     """
 
     plane: PlaneName
     images: tuple[bytes, ...]
-    places: tuple[float, ...]
+    positions_mm: tuple[float, ...]
     width: float
     height: float
     outlines: Outlines
     first: int
 
-    def only(self, place: int) -> "SliceStack":
-        """The stack of one of its slices."""
-        outlines = {
-            who: {structure: (paths[place],) for structure, paths in drawn.items()}
-            for who, drawn in self.outlines.items()
-        }
-        return SliceStack(
-            self.plane, (self.images[place],), (self.places[place],), self.width, self.height, outlines, 0
-        )
-
 
 def slice_stack(
-    image: Volume, drawn: Mapping[str, Segmentation], plane: PlaneName, middle: float, wanted: slice | None = None
+    image: Volume,
+    segmentations: Mapping[str, Segmentation],
+    plane: PlaneName,
+    middle: float,
+    indices: slice | None = None,
 ) -> SliceStack:
-    """The slices of a plane.
+    """Return the slices of a plane with their contours.
 
     Args:
-        image: HU, in anatomical axes (:func:`gynbtnet.pictures.planes.as_displayed`).
-        drawn: contours on its grid by who drew them.
-        plane: which.
-        middle: index along the plane's axis of the slice to begin with.
-        wanted: which indices along the plane's axis; None: all, thinned out as ``NEAREST_MM`` says.
+        image: the scan in HU, in anatomical axes (:func:`gynbtnet.pictures.planes.as_displayed`).
+        segmentations: segmentations on the grid of ``image``, by name (truth or model).
+        plane: axial, coronal or sagittal.
+        middle: index along the plane's axis of the slice to show first.
+        indices: indices along the plane's axis to include; None: all that are ``LEAST_SLICE_DISTANCE_MM`` apart.
     """
     order = _AXES[plane]
     spacing = [image.geometry.spacing[axis] for axis in order]
-    step = max(1, int(np.ceil(NEAREST_MM[plane] / spacing[0] - 1e-6)))
-    chosen = np.arange(image.array.shape[order[0]])[wanted or slice(int(middle) % step, None, step)]
-    array = _pictures(image.array, plane, chosen)
+    step = max(1, int(np.ceil(LEAST_SLICE_DISTANCE_MM[plane] / spacing[0] - 1e-6)))
+    included = np.arange(image.array.shape[order[0]])[indices or slice(int(middle) % step, None, step)]
+    array = _slices(image.array, plane, included)
     rows, columns = array.shape[1:]
     grid = Geometry(array.shape, tuple(spacing))  # type: ignore[arg-type]
     finest = max(FINEST_MM, min(spacing[1:]))
     size = max(1, round(columns * spacing[2] / finest)), max(1, round(rows * spacing[1] / finest))
-    world = image.geometry.to_world(np.eye(3)[order[0]] * chosen[:, None])
+    world = image.geometry.to_world(np.eye(3)[order[0]] * included[:, None])
     return SliceStack(
         plane=plane,
-        images=tuple(_webp(one, size) for one in array),
-        places=tuple(float(place) for place in world[:, 2 - order[0]]),
+        images=tuple(_webp(hu, size) for hu in array),
+        positions_mm=tuple(float(position) for position in world[:, 2 - order[0]]),
         width=columns * spacing[2],
         height=rows * spacing[1],
         outlines={
-            who: {
-                structure: _paths(_pictures(segmentation.mask(structure), plane, chosen), grid)
+            name: {
+                structure: _paths(_slices(segmentation.mask(structure), plane, included), grid)
                 for structure in segmentation.structures
             }
-            for who, segmentation in drawn.items()
+            for name, segmentation in segmentations.items()
         },
-        first=int(np.abs(chosen - middle).argmin()),
+        first=int(np.abs(included - middle).argmin()),
     )
 
 
-def _pictures(array: npt.NDArray[Any], plane: PlaneName, chosen: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
-    """Slices (n, row, column) from the top left; head at the top of a coronal or sagittal one."""
-    turned: npt.NDArray[Any] = np.take(array.transpose(_AXES[plane]), chosen, axis=0)
-    return turned if plane == "axial" else turned[:, ::-1]
+def _slices(array: npt.NDArray[Any], plane: PlaneName, indices: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
+    """Return slices (n, row, column) as displayed: the head is at the top of a coronal or sagittal slice."""
+    slices: npt.NDArray[Any] = np.take(array.transpose(_AXES[plane]), indices, axis=0)
+    return slices if plane == "axial" else slices[:, ::-1]
 
 
 def _webp(hu: npt.NDArray[Any], size: tuple[int, int]) -> bytes:
@@ -125,21 +120,21 @@ def _webp(hu: npt.NDArray[Any], size: tuple[int, int]) -> bytes:
 
 
 def _paths(mask: npt.NDArray[np.bool_], grid: Geometry) -> tuple[str, ...]:
-    """Path data of each slice; a hole is a contour of its own, for fill-rule evenodd."""
+    """Return the path data of each slice; a hole is a separate contour, for fill-rule evenodd."""
     paths = [""] * len(mask)
-    half = np.asarray(grid.spacing[:0:-1]) / 2  # the first voxel's corner is the picture's
+    half = np.asarray(grid.spacing[:0:-1]) / 2  # the corner of the first voxel is the corner of the picture
     for contour in mask_to_contours(mask, grid):
         points = _thinned(contour.points[:, :2] + half)
-        steps = np.rint(points * PER_MM).astype(int)
-        first, moves = steps[0], np.diff(steps, axis=0)
-        moved = moves[moves.any(axis=1)]
-        if len(moved) > 1:
-            paths[contour.z] += f"M{first[0]} {first[1]}l" + " ".join(f"{x} {y}" for x, y in moved.tolist()) + "z"
+        vertices = np.rint(points * UNITS_PER_MM).astype(int)
+        first, steps = vertices[0], np.diff(vertices, axis=0)
+        steps = steps[steps.any(axis=1)]
+        if len(steps) > 1:
+            paths[contour.z] += f"M{first[0]} {first[1]}l" + " ".join(f"{x} {y}" for x, y in steps.tolist()) + "z"
     return tuple(path.replace(" -", "-") for path in paths)
 
 
 def _thinned(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """A point every ``_POINT_MM`` of a closed line, and all points of a short one."""
+    """Return a point every ``_POINT_MM`` of a closed line, and all points of a short one."""
     lengths = np.linalg.norm(np.roll(points, -1, axis=0) - points, axis=1)
     along = np.cumsum(lengths) - lengths
     kept = np.unique(np.searchsorted(along, np.arange(0, along[-1], _POINT_MM)))

@@ -1,4 +1,4 @@
-"""What the report says of one training stage, read from the stage's run folder."""
+"""Summary of one training stage, read from its run folder."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,13 +6,14 @@ from pathlib import Path
 import pandas as pd
 
 from gynbtnet.evaluation.reports.training_curves import curve_figures, plotted_columns, read_log
+from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.networks.transfer import TransferReport
 from gynbtnet.pictures.picture import Picture, render_picture
 from gynbtnet.runtime.json_files import read_json
 from gynbtnet.training.flat_settings import read_flat_settings
 
 FIRST_AND_LAST = {"loss": "training loss", "validation_loss": "validation loss", "dice_mean": "validation Dice, mean"}
-"""Figures of a log of which the report says the first and the last value, with what it calls them."""
+"""Columns of a log whose first and last value are reported, and their names in the report."""
 
 
 @dataclass(frozen=True)
@@ -21,11 +22,11 @@ class StageReport:
 
     Attributes:
         name: the heading.
-        facts: what the run did, in a few words each (length, time, last figures).
+        facts: key facts of the run with their values (length, time, losses).
         settings: every setting with its value.
-        curves: losses, validation figures and learning rate over epochs.
-        transfer: what came over from the stage before, in one sentence; None where the run started afresh.
-        pictures: what the run drew last, the reconstruction of stage 1 for instance.
+        curves: loss, validation metrics and learning rate over epochs.
+        transfer: one sentence on the weights transferred from the previous stage; None if there was none.
+        pictures: last picture that the run drew, the reconstruction of stage 1 for instance.
     """
 
     name: str
@@ -36,11 +37,16 @@ class StageReport:
     pictures: tuple[Picture, ...] = ()
 
 
-def stage_report(run: Path, name: str) -> StageReport:
-    """Read ``recipe.yaml``, ``log.csv`` and, where they are, ``transfer.json`` and ``pictures/*.png`` of a run folder.
+def stage_report(run: Path, name: str, names: StructureNames | None = None) -> StageReport:
+    """Read the summary of a stage from its run folder.
+
+    Args:
+        run: folder with ``recipe.yaml``, ``log.csv`` and, optionally, ``transfer.json`` and ``pictures/*.png``.
+        name: heading of the stage.
+        names: names of the structures; None: the built-in table.
 
     Raises:
-        BadInput: where the folder has no recipe or no log, or a file in it is damaged.
+        BadInput: If the folder has no recipe or no log, or a file in it is damaged.
     """
     settings = read_flat_settings(run / "recipe.yaml")
     log = read_log(run)
@@ -56,7 +62,7 @@ def stage_report(run: Path, name: str) -> StageReport:
                 f"{title} over epochs",
                 csv=log[["epoch", *columns[title]]].to_csv(index=False, lineterminator="\n"),
             )
-            for title, figure in curve_figures(log).items()
+            for title, figure in curve_figures(log, names).items()
         ),
         transfer=_transfer(run / "transfer.json"),
         pictures=tuple(
@@ -74,19 +80,23 @@ def _facts(log: pd.DataFrame) -> tuple[tuple[str, str], ...]:
         facts.append(("optimiser steps", f"{log['step'].max():.0f}"))
     if "seconds" in log.columns:
         facts.append(("time", f"{log['seconds'].sum() / 60:.1f} min"))
-    for name, words in FIRST_AND_LAST.items():
+    for name, label in FIRST_AND_LAST.items():
         values = log[name].dropna().tolist() if name in log.columns else []
         if values:
-            facts.append((words, f"{values[0]:.3f} → {values[-1]:.3f}"))
+            facts.append((label, f"{values[0]:.3f} → {values[-1]:.3f}"))
     return tuple(facts)
 
 
 def _transfer(path: Path) -> str | None:
     if not path.is_file():
         return None
-    report = read_json(TransferReport, path, "train the stage again, or delete this file to report without it")
+    report = read_json(
+        TransferReport, path, "train the stage again, or delete this file to write the report without it"
+    )
     counts = f"{len(report.loaded)} loaded, {len(report.reshaped)} reshaped, {len(report.skipped)} skipped"
     parts = report.parts.replace("_", " ")
     share = f"{100 * report.share:.1f} % of the parameters"
     channels = f" Input channels: {'; '.join(report.channels)}." if report.channels else ""
-    return f"Started from the stage before ({parts}): {share} taken over ({counts} tensors).{channels}"
+    return (
+        f"Started from the weights of the previous stage ({parts}): {share} transferred ({counts} tensors).{channels}"
+    )

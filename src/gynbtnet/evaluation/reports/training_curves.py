@@ -6,71 +6,82 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.runtime.errors import BadInput
 
 MOST_NAMED = 8
-"""More lines than this in one panel, a class each for instance, are thin and grey but for their means."""
+"""Number of lines in a panel up to which each has a colour; with more, only means have one and the others are grey."""
 
 
 def read_log(run: Path) -> pd.DataFrame:
-    """The log of a run folder, a row an epoch.
+    """Read the log of a run folder: one row per epoch.
 
     Raises:
-        BadInput: where there is none, it names no epoch, or it is damaged.
+        BadInput: If there is no log, it has no column ``epoch``, or it is damaged.
     """
     path = Path(run) / "log.csv"
     if not path.is_file() or not path.stat().st_size:
-        raise BadInput(f"There is no {path}; expected the log of a training run, is {run} a run folder?")
+        raise BadInput(f"There is no {path}; expected the log of a training run. Is {run} a run folder?")
     try:
         log = pd.read_csv(path)
-    except ValueError as error:  # what pandas raises where a file is no table or no text is one
-        raise BadInput(f"{path} is damaged; expected a table with a row an epoch, as training writes it.") from error
+    except ValueError as error:  # raised by pandas if the file is not a table, or not text
+        raise BadInput(f"{path} is damaged; expected a table with one row per epoch, as training writes it.") from error
     if "epoch" not in log.columns:
         raise BadInput(
-            f"{path} has the columns {', '.join(log.columns)}; expected one named epoch, as training writes it."
+            f"{path} has the columns {', '.join(log.columns)}; expected a column named epoch, as training writes it."
         )
     return log
 
 
-def curve_figures(log: pd.DataFrame) -> dict[str, Figure]:
-    """Losses, Dice on validation patches, and the learning rate: a figure for each that the log has.
+def curve_figures(log: pd.DataFrame, names: StructureNames | None = None) -> dict[str, Figure]:
+    """Plot losses, Dice on validation patches, and learning rate over epochs.
 
-    ``log`` has the column ``epoch`` and any of ``*loss*``, ``dice_*`` and ``learning_rate``; an epoch in which a figure
-    is empty, for it wasn't validated, is bridged.
+    Args:
+        log: table with the column ``epoch`` and any of ``*loss*``, ``dice_*`` and ``learning_rate``. Lines skip epochs
+            without a value, for instance without validation.
+        names: names of the structures; None: the built-in table.
+
+    Returns:
+        By title, one figure per group of columns that the log has.
     """
-    return {title: _curve_figure(log, title, names) for title, names in plotted_columns(log).items()}
+    names = names or StructureNames.load()
+    return {title: _curve_figure(log, title, columns, names) for title, columns in plotted_columns(log).items()}
 
 
 def plotted_columns(log: pd.DataFrame) -> dict[str, list[str]]:
-    """By the title of each figure the columns of the log that are drawn in it."""
-    wanted = {
+    """Return the columns of the log that each figure shows, by its title; columns without any value are left out."""
+    candidates = {
         "loss": [name for name in log.columns if "loss" in name],
         "Dice on validation patches": [name for name in log.columns if name.startswith("dice_")],
         "learning rate": [name for name in log.columns if name == "learning_rate"],
     }
-    drawn = {title: [name for name in names if log[name].notna().any()] for title, names in wanted.items()}
-    return {title: names for title, names in drawn.items() if names}
+    plotted = {title: [name for name in names if log[name].notna().any()] for title, names in candidates.items()}
+    return {title: names for title, names in plotted.items() if names}
 
 
-def _curve_figure(log: pd.DataFrame, title: str, names: list[str]) -> Figure:
+def _curve_figure(log: pd.DataFrame, title: str, columns: list[str], names: StructureNames) -> Figure:
     figure = Figure(figsize=(3.6, 2.7), layout="constrained")
     axes = figure.add_subplot()
-    crowded = len(names) > MOST_NAMED
-    for name in names:
-        points = log[["epoch", name]].dropna()
-        minor = crowded and "mean" not in name
+    crowded = len(columns) > MOST_NAMED
+    for column in columns:
+        points = log[["epoch", column]].dropna()
+        minor = crowded and "mean" not in column
         style: dict[str, Any] = (
-            {"color": "0.8", "linewidth": 0.6, "zorder": 1} if minor else {"label": _label(name), "linewidth": 1.6}
+            {"color": "0.8", "linewidth": 0.6, "zorder": 1}
+            if minor
+            else {"label": _label(column, names), "linewidth": 1.6}
         )
-        axes.plot(points["epoch"], points[name], marker="o" if len(points) == 1 else "", **style)
+        axes.plot(points["epoch"], points[column], marker="o" if len(points) == 1 else "", **style)
     axes.set_title(title, fontsize=10)
     axes.set_xlabel("epoch")
     axes.grid(color="0.92")
     axes.spines[["top", "right"]].set_visible(False)
-    if len(names) > 1:
+    if len(columns) > 1:
         axes.legend(frameon=False, fontsize=8)
     return figure
 
 
-def _label(name: str) -> str:
-    return name.removeprefix("dice_").removesuffix("_loss").replace("loss", "training")
+def _label(column: str, names: StructureNames) -> str:
+    if column.startswith("dice_"):
+        return names.display_name(column.removeprefix("dice_"))
+    return column.removesuffix("_loss").replace("loss", "training")

@@ -1,7 +1,7 @@
 """Bland–Altman limits of agreement of two measurements, for several measurements per patient.
 
 The differences of a patient are similar. The variance of one more difference is therefore the variance between patients
-plus that within: S²_d + (1 − 1/m)·S²_w. S²_d is the variance of the patients' mean differences, S²_w the pooled
+plus that within: S²_d + (1 − 1/m)·S²_w. S²_d is the variance of the patients' mean differences. S²_w is the pooled
 variance of a patient's differences around their mean, and m the harmonic mean of the number of measurements per patient
 (Bland and Altman 2007, doi 10.1080/10543400701329422, "true value varies"; unequal numbers as Zou 2013, doi
 10.1177/0962280211402548). Its interval, and the intervals of the limits, are computed from the intervals of both

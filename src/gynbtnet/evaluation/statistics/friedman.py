@@ -1,8 +1,8 @@
 """Friedman's test over models, and Wilcoxon's signed-rank test for each pair.
 
-Pairs are tested by Wilcoxon and not by mean ranks (Nemenyi), because the difference of mean ranks between two models
-depends on the other models in the comparison: adding a bad one can make two good ones differ (Benavoli, Corani and
-Mangili 2016, J Mach Learn Res 17(5)). Holm's adjustment controls the family-wise error rate over the pairs.
+Pairs are tested by Wilcoxon and not by mean ranks (Nemenyi). The difference of two mean ranks depends on the other
+models in the comparison: adding a bad one can make two good ones differ. See Benavoli, Corani and Mangili
+2016, J Mach Learn Res 17(5). Holm's adjustment controls the family-wise error rate over the pairs.
 """
 
 from dataclasses import dataclass

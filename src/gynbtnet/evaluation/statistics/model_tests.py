@@ -2,9 +2,9 @@
 
 Families: Tukey's HSD, and Holm's adjustment of the signed-rank tests, are adjusted over all pairs of models within one
 structure and metric. The paired permutations are adjusted by Benjamini–Hochberg over structures and metrics together,
-in two families per test. The first family is the comparisons of our model with each other model, which the significance
-marks use; the second is the comparisons among the other models. ANOVA and Friedman have one p-value per structure and
-metric and are one family each.
+in two families per test. The first family is the comparisons of our model with each other model, used by the
+significance marks. The second is the comparisons among the other models. ANOVA and Friedman have one p-value per
+structure and metric and are one family each.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gynbtnet.evaluation.metrics.evaluate import Evaluation
+from gynbtnet.evaluation.metrics.evaluation import Evaluation
 from gynbtnet.evaluation.statistics.adjustment import benjamini_hochberg, holm
 from gynbtnet.evaluation.statistics.analysis_of_variance import one_way_anova, tukey_hsd
 from gynbtnet.evaluation.statistics.effect_size import EffectSizes, effect_sizes

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from gynbtnet.evaluation.metrics.evaluate import Evaluation
+from gynbtnet.evaluation.metrics.evaluation import Evaluation
 
 BETTER_SIGN = {"dsc": 1, "surface_dsc": 1, "hd95_mm": -1, "asd_mm": -1, "hausdorff_mm": -1, "centroid_shift_mm": -1}
 """Metrics that can be compared: 1 if larger is better, -1 if smaller is better. Signed differences are not listed."""
@@ -23,8 +23,8 @@ class PairedValues:
         cases: n ids, sorted.
         patients: patient of each case, n.
         values: (n, k), in the metric's unit.
-        left_out: number of cases that have a score for some models only and cannot be paired: some models predicted a
-            structure that is absent, or the policy dropped the case.
+        left_out: number of cases that cannot be paired, since only some models have a score. Either some models
+            predicted a structure that is absent, or the policy dropped the case.
     """
 
     structure: str

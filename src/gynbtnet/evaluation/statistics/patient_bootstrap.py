@@ -1,7 +1,7 @@
 """Patient bootstrap: confidence intervals from resampling patients with all their cases.
 
 Cases are not resampled one by one, since the fractions of a patient are not independent. The plain percentile interval
-is too short for few patients. This module uses the expanded percentile interval: its tails are widened to
+is too short for few patients. This module uses the expanded percentile interval. Its tails are widened to
 Φ(−√(P/(P−1))·t), with t the quantile of Student's distribution with P − 1 degrees of freedom. For a mean it is then as
 wide as the t interval of P patients (Hesterberg 2015, The American Statistician 69(4), 371–386,
 doi 10.1080/00031305.2015.1089789).

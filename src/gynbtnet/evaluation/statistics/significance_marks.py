@@ -1,7 +1,8 @@
 """Significance marks * and † as the paper's tables define them.
 
-The mean of our model for a structure and metric is marked if it is better than the mean of *every* model that it is
-compared with, and the p-value of each of these comparisons is below the threshold: * below 0.05, † below 0.01.
+The mean of our model for a structure and metric is marked under two conditions. It is better than the mean of *every*
+model that it is compared with. The p-value of each of these comparisons is below the threshold: * below 0.05, † below
+0.01.
 """
 
 from collections.abc import Sequence

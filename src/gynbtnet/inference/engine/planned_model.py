@@ -85,8 +85,9 @@ class PlannedModel(ABC):
             settings: sliding window, test-time augmentation and backend.
 
         Raises:
-            BadInput: If there isn't one volume per channel, the volumes are on different grids, the settings mirror an
-                axis that wasn't mirrored in training, or the prediction doesn't fit into memory.
+            BadInput: If there isn't one volume per channel, or the volumes are on different grids. Also
+                if the settings mirror an axis that wasn't mirrored in training, or the prediction doesn't fit into
+                memory.
         """
         plan, scan_grid = self.plan, volumes[0].geometry
         check_channels(volumes, plan)

@@ -24,8 +24,8 @@ def predict(
         The structures on the scan's grid.
 
     Raises:
-        BadInput: If there isn't one volume per channel, the volumes are on different grids, the settings mirror an axis
-            that wasn't mirrored in training, or the prediction doesn't fit into memory.
+        BadInput: If there isn't one volume per channel, or the volumes are on different grids. Also if
+            the settings mirror an axis that wasn't mirrored in training, or the prediction doesn't fit into memory.
     """
     volumes = [scan] if isinstance(scan, Volume) else scan
     return model.segment(volumes, settings or PredictionSettings()).segmentation

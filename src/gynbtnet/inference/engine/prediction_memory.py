@@ -1,4 +1,4 @@
-"""How much memory a prediction takes, and the refusal of a scan that can't be predicted in what there is."""
+"""Memory estimate of a prediction, and the refusal of scans that need more than is available."""
 
 from math import prod
 

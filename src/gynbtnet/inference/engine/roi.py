@@ -1,4 +1,4 @@
-"""What of a scan the network looks at."""
+"""Region of interest: the part of a scan that the network reads."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ from gynbtnet.runtime.progress import console
 
 @dataclass(frozen=True)
 class RegionOfInterest:
-    """A part of the network's grid.
+    """The part of the network's grid that is predicted.
 
     Attributes:
-        box: the part, in voxels of the grid.
-        body: the patient inside it, None where everything is looked at.
+        box: voxels of the grid, (z, y, x).
+        body: mask of the patient inside the box; None if everything is predicted.
     """
 
     box: Box
@@ -32,54 +32,54 @@ class RegionOfInterest:
 
 
 def find_region(volumes: Sequence[Volume], plan: Plan, grid: Geometry, roi: Roi) -> RegionOfInterest:
-    """The patient as the scan's first CT shows it: where to lay windows, and which of them to leave out.
+    """Return the part of the scan to predict, from the first CT among its channels.
 
-    The box lies between the patient's ends, or around the pelvis, or is all of the grid, as ``roi`` says. Everything
-    where the scan has no CT or no patient is found; as "body", with a warning, where no pelvis is.
+    The box contains the patient, the pelvis or the whole grid, as ``roi`` specifies. It is the whole grid if the scan
+    has no CT or no patient is found. If no pelvis is found, the box is that of "body", and a warning is printed.
 
     Args:
-        volumes: one a channel of the plan.
-        plan: which of them is a CT, and how large the network's window is.
-        grid: the network's, as :func:`~gynbtnet.preparation.preprocess.target_geometry` has it.
-        roi: what to look for.
+        volumes: one volume per channel of the plan; CT in HU.
+        plan: names of the channels, and size of the network's window.
+        grid: the network's grid, from :func:`~gynbtnet.preparation.preprocess.target_geometry`.
+        roi: part to predict.
     """
-    whole: Box = tuple(slice(0, n) for n in grid.shape)
+    full: Box = tuple(slice(0, n) for n in grid.shape)
     ct = [volume for name, volume in zip(plan.channels, volumes, strict=True) if name.casefold() == CT]
     coarse = downsample_scan(ct[0]) if ct else None
     body = find_body(coarse) if coarse else None
     if coarse is None or body is None:
         if roi == "pelvis":
-            _warn_of_none()
-        return RegionOfInterest(whole, None)
+            _warn_no_pelvis()
+        return RegionOfInterest(full, None)
     fine = resample_mask(body, coarse.geometry, grid)
-    found = find_pelvis(coarse, body) if roi == "pelvis" else None
-    if roi == "pelvis" and found is None:
-        _warn_of_none()
+    pelvis = find_pelvis(coarse, body) if roi == "pelvis" else None
+    if roi == "pelvis" and pelvis is None:
+        _warn_no_pelvis()
     if roi == "whole":
-        return RegionOfInterest(whole, fine)
-    needed = bounding_box(fine) if found is None else _box(found, coarse.geometry, grid)
-    box = _at_least(needed or whole, plan.patch_size, grid.shape)
+        return RegionOfInterest(full, fine)
+    needed = bounding_box(fine) if pelvis is None else _pelvis_box(pelvis, coarse.geometry, grid)
+    box = _extended(needed or full, plan.patch_size, grid.shape)
     return RegionOfInterest(box, fine[box])
 
 
-def _warn_of_none() -> None:
-    console.print("No pelvis was found by its bones; the whole patient is contoured, as without --roi.", style="yellow")
+def _warn_no_pelvis() -> None:
+    console.print("No pelvis was found by its bones; the whole patient is segmented, as without --roi.", style="yellow")
 
 
-def _box(found: tuple[slice, slice], coarse: Geometry, grid: Geometry) -> Box:
-    """The voxels of ``grid`` in the slices and columns of the coarse scan."""
-    (z, x), rows = found, slice(0, coarse.shape[1])
+def _pelvis_box(pelvis: tuple[slice, slice], coarse: Geometry, grid: Geometry) -> Box:
+    """Return the voxels of ``grid`` in these slices and columns of the coarse scan."""
+    (z, x), rows = pelvis, slice(0, coarse.shape[1])
     first = grid.to_index(coarse.to_world([side.start - 0.5 for side in (z, rows, x)]))
     last = grid.to_index(coarse.to_world([side.stop - 0.5 for side in (z, rows, x)]))
     limits = zip(np.rint(first).astype(int), np.rint(last).astype(int), grid.shape, strict=True)
     return tuple(slice(max(0, int(low)), min(n, int(high))) for low, high, n in limits)
 
 
-def _at_least(box: Box, window: Triple, shape: Triple) -> Box:
-    """The box, grown where it is smaller than the window and the scan isn't: what is there is better than padding."""
-    grown = []
+def _extended(box: Box, window: Triple, shape: Triple) -> Box:
+    """Return the box, extended to the window's size as far as the scan reaches: image data is better than padding."""
+    sides = []
     for side, size, n in zip(box, window, shape, strict=True):
         more = max(0, min(size, n) - (side.stop - side.start))
         start = min(max(0, side.start - more // 2), n - (side.stop - side.start) - more)
-        grown.append(slice(start, start + side.stop - side.start + more))
-    return tuple(grown)
+        sides.append(slice(start, start + side.stop - side.start + more))
+    return tuple(sides)

@@ -1,4 +1,4 @@
-"""How a trained model is run over a scan, and how its contours are written."""
+"""Settings of a prediction: sliding window, test-time augmentation, review and output files."""
 
 from typing import Literal
 
@@ -13,33 +13,33 @@ Backend = Literal["eager", "compiled", "openvino"]
 
 
 class PredictionSettings(Settings):
-    """The sliding window, what is averaged, and the files."""
+    """Settings of a prediction."""
 
-    overlap: float = Field(0.5, ge=0, lt=1, description="Share of a window that the next one covers again.")
+    overlap: float = Field(0.5, ge=0, lt=1, description="Overlap of neighbouring windows, as a share of the window.")
     mirroring: bool = Field(
-        True, description="Average over the mirror images of each window: twice the work for each mirrored axis."
+        True, description="Average over mirror images of each window; each mirrored axis doubles the work."
     )
     mirrored_axes: tuple[Axis, ...] | None = Field(
         None,
         min_length=1,
-        description="What mirroring mirrors, all or some of the axes that were mirrored in training: others are "
-        "refused. null: those that were mirrored in training.",
+        description="Axes that are mirrored; only axes that were mirrored in training are allowed. null: all of these.",
     )
-    folds: int | None = Field(None, ge=1, description="How many folds of an ensemble are averaged; left out, all.")
+    folds: int | None = Field(None, ge=1, description="Number of folds of an ensemble that are averaged. null: all.")
     roi: Roi = Field(
         "body",
-        description="Where windows are laid. body: between the patient's ends; pelvis: only around the pelvis, found "
-        "by its bones, and as body where there is none; whole: over the whole scan, as nnU-Net lays them.",
+        description="Part of the scan that is predicted: body (the patient), pelvis (found by its bones; otherwise "
+        "body) or whole (the whole scan, as in nnU-Net).",
     )
     backend: Backend = Field(
         "eager",
-        description="What computes the network: PyTorch, PyTorch compiled, or OpenVINO on a CPU. compiled needs "
-        "minutes before the first scan and a C++ compiler, or Triton on a GPU; openvino has to be installed.",
+        description="Library that computes the network: PyTorch (eager), compiled PyTorch, or OpenVINO on a CPU. "
+        "OpenVINO must be installed. Compilation takes minutes before the first scan, and needs a C++ compiler "
+        "(CPU) or Triton (GPU).",
     )
     weights: Literal["last", "best"] = Field(
-        "last", description="Weights of the end of the training, or of its best smoothed validation score."
+        "last", description="last: weights of the end of the training; best: of its best smoothed validation score."
     )
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: the GPU where there is one.")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: the GPU if there is one.")
     contour_style: Literal["smooth", "exact"] = Field(
         "smooth", description="Contours in the RTSTRUCT: smooth (sub-voxel) or exact (along voxel edges)."
     )
@@ -51,22 +51,24 @@ class PredictionSettings(Settings):
         0.7,
         ge=0,
         le=1,
-        description="A structure whose DSC may lie below it is called to review. Readers of the HR-CTV reach 0.73.",
+        description="A structure is marked for review if its DSC may be below this value. Human readers of the HR-CTV "
+        "reach 0.73.",
     )
     outputs: tuple[Output, ...] | None = Field(
         None,
         min_length=1,
-        description="Files of contours: rtstruct, seg, nifti. Left out: nifti, and of a DICOM scan rtstruct too.",
+        description="Contour files: rtstruct, seg, nifti. null: nifti, and rtstruct for a DICOM scan.",
     )
-    preview: bool = Field(True, description="Draw a picture of the contours on the scan.")
+    preview: bool = Field(True, description="Write a picture of the contours on the scan.")
 
     def to_evaluate(self, *, is_dicom: bool) -> "PredictionSettings":
-        """The same with the label map among the files, which evaluation reads, and with what only DICOM can have
-        left out where the scan is none.
+        """Return the settings with the label map among the outputs, because evaluation reads it.
+
+        RTSTRUCT and SEG are removed if the scan isn't a DICOM series.
         """
-        asked = [form for form in self.outputs or () if form != "nifti" and is_dicom]
-        return self.model_copy(update={"outputs": (*asked, "nifti")}) if self.outputs else self
+        others = [output for output in self.outputs or () if output != "nifti" and is_dicom]
+        return self.model_copy(update={"outputs": (*others, "nifti")}) if self.outputs else self
 
     def fast(self) -> "PredictionSettings":
-        """The same in a hurry: one fold, no mirroring, windows that overlap by a quarter."""
+        """Return the settings for a quick prediction: one fold, no mirroring, windows that overlap by a quarter."""
         return self.model_copy(update={"folds": 1, "mirroring": False, "overlap": 0.25})

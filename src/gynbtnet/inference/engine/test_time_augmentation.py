@@ -1,4 +1,4 @@
-"""What is averaged in each window: every member of an ensemble, in every mirror image; and how far these agree."""
+"""Test-time augmentation: average over ensemble members and mirror images, and the agreement of these passes."""
 
 from collections.abc import Callable, Sequence
 from itertools import combinations
@@ -15,15 +15,16 @@ _X = 4  # of a window (1, channels, z, y, x)
 
 
 class AveragedForward:
-    """The mean of the logits of all passes, as nnU-Net takes it: logits are averaged, and not probabilities.
+    """Mean of the logits of all forward passes; as in nnU-Net, logits are averaged and not probabilities.
 
-    A :data:`~gynbtnet.inference.engine.sliding_window.WindowNetwork`, which counts on the way what each pass and the
-    mean call the voxels whose nearest window it is, so that each voxel of the scan counts once.
+    This is a :data:`~gynbtnet.inference.engine.sliding_window.WindowNetwork`. It also counts the labels of each pass
+    and of the mean. Only voxels closest to the window's centre are counted, so each voxel of the scan counts once.
 
     Args:
-        networks: (1, channels, z, y, x) to (1, outputs, z, y, x) of the same size.
-        mirrored: axes of the window, 0 to 2, that are mirrored, alone and together.
-        mirrored_labels: for each output the one that its structure has once x is mirrored; None if they stay.
+        networks: functions from (1, channels, z, y, x) to (1, outputs, z, y, x) of the same size.
+        mirrored: axes of the window, 0 to 2, that are mirrored, in all combinations.
+        mirrored_labels: for each output, the output of the same structure after x is mirrored; None if labels have no
+            side.
     """
 
     def __init__(
@@ -36,10 +37,10 @@ class AveragedForward:
         flips = [flip for count in range(len(axes) + 1) for flip in combinations(axes, count)]
         self._passes = [(network, flip) for network in networks for flip in flips]
         self._mirrored_labels = None if mirrored_labels is None else list(mirrored_labels)
-        self._counts: Tensor | None = None  # of each pass, its labels (rows) and the mean's (columns)
+        self._counts: Tensor | None = None  # (passes, labels of the pass, labels of the mean)
 
     def __call__(self, window: Tensor, cell: Box) -> Tensor:
-        """(1, channels, z, y, x) → (1, outputs, z, y, x), float32."""
+        """Return the mean logits of a window: (1, channels, z, y, x) → (1, outputs, z, y, x), float32."""
         mean: Tensor | None = None
         labels = []
         for network, flip in self._passes:
@@ -49,7 +50,7 @@ class AveragedForward:
             if len(self._passes) > 1:
                 labels.append(_labels(logits, cell))
             mean = logits.float() if mean is None else mean.add_(logits)
-            del logits  # else they would lie beside the next pass's
+            del logits  # otherwise they would be in memory together with the next pass's
         assert mean is not None
         mean /= len(self._passes)
         if labels:
@@ -57,20 +58,20 @@ class AveragedForward:
         return mean
 
     def agreement(self, structures: Sequence[str]) -> dict[str, float]:
-        """Of each structure the mean Dice coefficient of the passes with their mean.
+        """Return the mean Dice coefficient of the passes with their mean, by structure.
 
-        NaN where there was one pass, or where the mean drew nothing.
+        It is NaN if there was one pass, or if the mean contains no voxel of the structure.
         """
         if self._counts is None:
             return dict.fromkeys(structures, nan)
         counts = self._counts.double()
-        drawn, both = counts.sum(1) + counts.sum(2), counts.diagonal(dim1=1, dim2=2)
-        dice = (2 * both / drawn).mean(0)
+        volumes, overlaps = counts.sum(1) + counts.sum(2), counts.diagonal(dim1=1, dim2=2)
+        dice = (2 * overlaps / volumes).mean(0)
         empty = counts.sum(1)[0] == 0
         return {name: nan if empty[i] else float(dice[i]) for i, name in enumerate(structures, start=1)}
 
     def _count(self, labels: Sequence[Tensor], mean: Tensor, outputs: int) -> None:
-        pairs = torch.stack([torch.bincount(one * outputs + mean, minlength=outputs**2) for one in labels])
+        pairs = torch.stack([torch.bincount(own * outputs + mean, minlength=outputs**2) for own in labels])
         counts = pairs.view(-1, outputs, outputs).cpu()
         self._counts = counts if self._counts is None else self._counts + counts
 

@@ -1,4 +1,4 @@
-"""What computes the network."""
+"""Backends that compute a network: PyTorch, compiled PyTorch, or OpenVINO."""
 
 import warnings
 from math import prod
@@ -21,14 +21,21 @@ _KEPT = 2**28  # bytes
 def prepare_network(
     network: nn.Module, backend: Backend, device: torch.device, *, channels: int, outputs: int, window: Triple
 ) -> Network:
-    """A network as ``backend`` computes it, for images (1, channels, z, y, x) of the window's size.
+    """Return a network as the backend computes it, for images (1, channels, z, y, x) of the window's size.
 
-    Convolutions compute in the format of :func:`number_format`. On a CPU memory that is freed is kept for the next
-    layer, which in glibc's allocator saves more than any of the compilers. Not where the logits of a window are large:
-    blocks of their size don't fit again where one was, and memory grew with every window.
+    Convolutions compute in the format of :func:`number_format`. On a CPU, freed memory is kept for the next layer,
+    which saves more time with glibc's allocator than any compiler. It is not kept if the logits of a window are large:
+    such blocks were not reused, and memory grew with every window.
+
+    Args:
+        network: network in evaluation mode.
+        backend: backend that computes.
+        device: device of the network.
+        channels, outputs: number of channels of the image, and of outputs.
+        window: voxels (z, y, x).
 
     Raises:
-        BadInput: where OpenVINO is asked for and isn't installed, or the network isn't on a CPU.
+        BadInput: If OpenVINO is asked for and isn't installed, or the network isn't on a CPU.
     """
     if device.type == "cpu" and 4 * outputs * prod(window) <= _KEPT:
         keep_freed_memory()
@@ -49,7 +56,7 @@ def prepare_network(
 
 
 def number_format(device_type: str) -> torch.dtype:
-    """The format that a prediction's convolutions compute in: float16 on a GPU, float32 elsewhere.
+    """Return the number format of a prediction's convolutions: float16 on a GPU, float32 otherwise.
 
     float16 has three bits more than bfloat16, and changes a sixth as many labels. Its range ends at 65,504, which
     suffices for features between norms; nnU-Net predicts in it, too.
@@ -64,7 +71,7 @@ def _openvino(network: nn.Module, device: torch.device, shape: tuple[int, ...]) 
     import openvino
 
     with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # PyTorch's parts warn each other
+        warnings.simplefilter("ignore", FutureWarning)  # internal warnings of PyTorch
         graph = torch.export.export(network, (torch.zeros(shape),), strict=False)
         converted = openvino.convert_model(graph)
     options: dict[str, Any] = {
@@ -75,7 +82,7 @@ def _openvino(network: nn.Module, device: torch.device, shape: tuple[int, ...]) 
     request = openvino.compile_model(converted, "CPU", options).create_infer_request()
 
     def logits(image: Tensor) -> Tensor:
-        found = request.infer({0: image.contiguous().numpy()}, share_inputs=True)
-        return torch.from_numpy(found[0])
+        outputs = request.infer({0: image.contiguous().numpy()}, share_inputs=True)
+        return torch.from_numpy(outputs[0])
 
     return logits

@@ -17,7 +17,7 @@ from gynbtnet.preparation.planning.plan import Plan
 class Ensemble(PlannedModel):
     """The folds of a cross-validation, whose logits are averaged as nnU-Net averages them.
 
-    All members are in memory, so that each window is read once: 1.8 GB per member with preset L. Weights file and
+    All members are in memory, 1.8 GB each with preset L, so that each window is read once. Name of the weights file and
     device are those of the first member. ``sha256`` is the digest of the members' digests, in their order.
 
     Attributes:

@@ -66,8 +66,8 @@ class Model(PlannedModel):
             device: "auto": the GPU if there is one.
 
         Raises:
-            BadInput: If the folder is no model, its weights are damaged or belong to another plan, or CUDA is asked for
-                and not available.
+            BadInput: If the folder contains no model, or its weights are damaged or belong to another plan. Also if
+                CUDA is asked for and not available.
         """
         if folder.is_file():
             with open_archive(folder) as unpacked:

@@ -1,6 +1,6 @@
-"""A model as one zip file, and such a file opened without trusting it.
+"""Models as zip files: writing, and reading without trusting the file.
 
-Of a zip only files with a model's names are taken, whatever else it holds, and nothing in them is executed.
+Only files with the names of a model's files are extracted, and nothing in them is executed.
 """
 
 import errno
@@ -21,17 +21,17 @@ from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import read_json, sha256_of
 
 DIGESTS = "digests.json"
-"""In a zip: SHA-256 of each other file."""
+"""Name of the file in a zip that contains the SHA-256 of every other file."""
 
 _PARTS = re.compile(r"(fold_\d+/)?(plans\.json|dataset\.json|quality\.json|weights_(last|best)\.safetensors)")
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the first date that a zip can hold: the same model gives the same bytes
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the first date that a zip can store: the same model gives the same bytes
 _MOST_GROWTH = 4
-"""Times that a zip may grow when it is opened: weights shrink by a tenth, bombs by a thousand."""
+"""Largest ratio of extracted size to zip size: weights shrink by a tenth, a zip bomb by a factor of a thousand."""
 _SMALL_BYTES = 16 * 2**20
-"""That plans and manifests may take besides."""
+"""Additional size that plans and manifests may take."""
 _ENCRYPTED = 1
 _OF_DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, IndexError, RuntimeError, OSError)
-"""What zipfile raises; of the last only "invalid argument", where it looks before a file's start."""
+"""Errors that zipfile raises for a damaged file; OSError only as "invalid argument"."""
 
 
 @dataclass(frozen=True)
@@ -40,25 +40,26 @@ class _Digests:
 
 
 def write_archive(folder: Path, out: Path, *, weights: str, force: bool = False) -> Path:
-    """Write the model in ``folder`` as a zip, the same bytes for the same model.
+    """Write a model as a zip file; the same model gives the same bytes.
 
-    Plans and weights go in; logs, states and pictures of its training stay where they are.
+    The zip contains plans and weights, but no logs, training states or pictures.
 
     Args:
-        folder: a run folder, or one with a run folder a fold.
-        out: ends in ``.zip``.
-        weights: "last", or "best" too.
-        force: whether a file that stands at ``out`` is replaced.
+        folder: run folder, or folder with one run folder per fold.
+        out: path that ends in ``.zip``.
+        weights: "last": only the weights of the end of the training; "best": also the best ones.
+        force: replace an existing file.
 
     Raises:
-        BadInput: where the model is a zip already, ``out`` has another suffix or stands there and not ``force``.
+        BadInput: If the model is a zip file already, ``out`` has another suffix, or ``out`` exists and ``force`` is not
+            set.
     """
     if not folder.is_dir():
-        raise BadInput(f"{folder} is a zip already; copy it.")
+        raise BadInput(f"{folder} is a zip file already; copy it.")
     if out.suffix != ".zip":
-        raise BadInput(f"{out} would be a zip by its contents and not by its name; end its name in .zip.")
+        raise BadInput(f"{out} does not end in .zip; give a name that does.")
     if out.is_dir() or (out.exists() and not force):
-        raise BadInput(f"{out} stands there already; replace the file with --force, or give another name.")
+        raise BadInput(f"{out} exists already; replace it with --force, or give another name.")
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     names = [name for name in names if _PARTS.fullmatch(name) and (weights == "best" or "weights_best" not in name)]
     digests = _Digests({name: sha256_of(folder / name) for name in names})
@@ -72,18 +73,24 @@ def write_archive(folder: Path, out: Path, *, weights: str, force: bool = False)
 
 @contextmanager
 def open_archive(path: Path) -> Iterator[Path]:
-    """The folder of a zipped model, for as long as it is open: at the top of the zip, or in a folder there.
+    """Extract a zipped model to a temporary folder, which is deleted at the end of the context.
+
+    Args:
+        path: zip file with a model at its top level, or in a folder there.
+
+    Yields:
+        The temporary folder.
 
     Raises:
-        BadInput: where the file is no zip, is cut short, damaged or encrypted, names files outside itself, would grow
-            beyond all sense, holds no model, or its files aren't those whose digests it names.
+        BadInput: If the file is not a zip file, is truncated, damaged or encrypted, or contains no model. Also if it
+            contains paths outside itself, would grow too much, or its files don't match their digests.
     """
     with tempfile.TemporaryDirectory(prefix="gynbtnet-model-") as folder:
         _unpack(path, Path(folder))
         try:
             _check_digests(Path(folder), path)
             yield Path(folder)
-        except BadInput as error:  # says where the file lies for the moment
+        except BadInput as error:  # its message contains the path of the temporary folder
             raise BadInput(str(error).replace(folder, str(path))) from error
 
 
@@ -94,74 +101,78 @@ def _unpack(path: Path, folder: Path) -> None:
     except _OF_DAMAGE as error:
         if isinstance(error, OSError) and error.errno != errno.EINVAL:
             raise
-        raise BadInput(f"{path} {_told(path, error)}; copy the model's zip again, or give its folder.") from error
+        raise BadInput(
+            f"{path} {_damage(path, error)}; copy the model's zip file again, or give its folder."
+        ) from error
 
 
-def _told(path: Path, error: Exception) -> str:
-    """Why a file is no whole zip, by how it begins."""
+def _damage(path: Path, error: Exception) -> str:
+    """Return why a file is not a complete zip file, from its first bytes."""
     with path.open("rb") as file:
         start = file.read(512).lstrip()
     if start.startswith(b"PK"):
-        return f"is a damaged zip, or one that was cut short ({error})"
+        return f"is a damaged or truncated zip file ({error})"
     if start.startswith(b"<"):
-        return "is a web page and no zip, as a failed download leaves it"
-    return "is no zip; a model is a run folder, or a zip of one"
+        return "is a web page and not a zip file, probably from a failed download"
+    return "is not a zip file; a model is a run folder, or a zip file of one"
 
 
 def _extract(archive: zipfile.ZipFile, path: Path, folder: Path) -> None:
     entries = [entry for entry in archive.infolist() if not entry.is_dir()]
-    outside = [e.filename for e in entries if e.filename.startswith(("/", "\\")) or {"..", ""} & {*_steps(e.filename)}]
+    outside = [e.filename for e in entries if e.filename.startswith(("/", "\\")) or {"..", ""} & {*_parts(e.filename)}]
     if outside:
-        raise BadInput(f"{path} names a file outside itself ({outside[0]!r}); don't use it, it was made to do harm.")
+        raise BadInput(f"{path} contains a path outside itself ({outside[0]!r}), a sign of an attack; don't use it.")
     top = _top(entries)
-    wanted = {
+    parts = {
         name: entry
         for entry in entries
         if (name := entry.filename.removeprefix(top)) == DIGESTS or _PARTS.fullmatch(name)
     }
-    if not any(name.endswith(".safetensors") for name in wanted):
-        held = ", ".join(sorted(entry.filename for entry in entries)[:3]) or "nothing"
+    if not any(name.endswith(".safetensors") for name in parts):
+        content = ", ".join(sorted(entry.filename for entry in entries)[:3]) or "nothing"
         raise BadInput(
-            f"{path} holds no model ({held}); expected plans.json, dataset.json and weights_last.safetensors, as "
+            f"{path} contains no model ({content}); expected plans.json, dataset.json and weights_last.safetensors, as "
             "`gynbtnet export --to zip` writes them."
         )
-    if any(entry.flag_bits & _ENCRYPTED for entry in wanted.values()):
-        raise BadInput(f"{path} is encrypted; unpack it and give the folder.")
-    size = sum(entry.file_size for entry in wanted.values())
+    if any(entry.flag_bits & _ENCRYPTED for entry in parts.values()):
+        raise BadInput(f"{path} is encrypted; extract it and give the folder.")
+    size = sum(entry.file_size for entry in parts.values())
     if size > _MOST_GROWTH * path.stat().st_size + _SMALL_BYTES:
         raise BadInput(
-            f"{path} would grow from {path.stat().st_size / 1e6:.1f} to {size / 1e6:.0f} MB, as no weights do; give "
-            "the model's folder, or its zip as `gynbtnet export --to zip` writes it."
+            f"{path} would grow from {path.stat().st_size / 1e6:.1f} to {size / 1e6:.0f} MB, more than any model; give "
+            "the model's folder, or its zip file from `gynbtnet export --to zip`."
         )
-    for name, entry in wanted.items():
+    for name, entry in parts.items():
         (folder / name).parent.mkdir(exist_ok=True)
         with archive.open(entry) as source, (folder / name).open("wb") as target:
             copyfileobj(source, target, 2**20)
 
 
-def _steps(name: str) -> Sequence[str]:
+def _parts(name: str) -> Sequence[str]:
     return re.split(r"[/\\:]", name)
 
 
 def _top(entries: Sequence[zipfile.ZipInfo]) -> str:
-    """The folder in a zip in which the model's uppermost plan lies, with a slash; empty where that is its top."""
+    """Return the folder of the uppermost plan in a zip, with a slash; empty for the top level."""
     plans = [PurePosixPath(entry.filename) for entry in entries if PurePosixPath(entry.filename).name == "plans.json"]
-    uppermost = min(plans, key=lambda one: len(one.parts), default=PurePosixPath("plans.json"))
+    uppermost = min(plans, key=lambda path: len(path.parts), default=PurePosixPath("plans.json"))
     return "".join(f"{part}/" for part in uppermost.parts[:-1])
 
 
 def _check_digests(folder: Path, path: Path) -> None:
-    """BadInput where the zip says which files it holds, and holds others. One made by hand doesn't say."""
+    """Raise BadInput if the files don't match the digests in the zip; a zip made by hand may have no digests."""
     if not (folder / DIGESTS).is_file():
         return
-    named = read_json(_Digests, folder / DIGESTS, "export the model again with `gynbtnet export --to zip`").sha256
-    held = {file.relative_to(folder).as_posix(): file for file in folder.rglob("*") if file.is_file()}
-    del held[DIGESTS]
-    wrong = sorted(name for name in {*named, *held} if name not in held or sha256_of(held[name]) != named.get(name))
+    digests = read_json(_Digests, folder / DIGESTS, "export the model again with `gynbtnet export --to zip`").sha256
+    files = {file.relative_to(folder).as_posix(): file for file in folder.rglob("*") if file.is_file()}
+    del files[DIGESTS]
+    wrong = sorted(
+        name for name in {*digests, *files} if name not in files or sha256_of(files[name]) != digests.get(name)
+    )
     if wrong:
         raise BadInput(
-            f"{wrong[0]} in {path} is not the file that was exported, by its SHA-256, or is missing; export the model "
-            "again with `gynbtnet export --to zip`."
+            f"{wrong[0]} in {path} is missing, or its SHA-256 differs from that of the export; export the model again "
+            "with `gynbtnet export --to zip`."
         )
 
 

@@ -1,4 +1,4 @@
-"""A model as a folder that stock nnU-Net 2 predicts with."""
+"""Export of a model as a folder with which unmodified nnU-Net 2 predicts."""
 
 import json
 from importlib.metadata import version
@@ -20,16 +20,25 @@ _NETWORK = "gynbtnet.networks.nnunet_network.ReorientedGynBTNet"
 
 
 def export_nnunet(model: Model, out: Path, *, force: bool = False) -> Path:
-    """Write the folder ``out``, which ``nnUNetv2_predict_from_modelfolder -m`` runs where GynBTNet is installed too.
+    """Write a model folder for ``nnUNetv2_predict_from_modelfolder -m``; GynBTNet must be installed there, too.
 
-    Window, overlap, mirroring and resampling are nnU-Net's, set to what GynBTNet does. Differences are left, and the
-    README in the folder says which.
+    nnU-Net's window, overlap, mirroring and resampling are set to those of GynBTNet. The README in the folder lists the
+    remaining differences.
+
+    Args:
+        model: GynBTNet model.
+        out: folder to write.
+        force: replace an earlier export.
+
+    Returns:
+        The folder.
 
     Raises:
-        BadInput: where the model is no GynBTNet, or ``out`` holds anything, and not an earlier export and ``force``.
+        BadInput: If the network is not GynBTNet, or ``out`` contains anything except an earlier export that ``force``
+            may replace.
     """
     if model.plan.network != "gynbtnet":
-        raise BadInput(f"{model.folder} is a {model.title}; only GynBTNet is exported for nnU-Net.")
+        raise BadInput(f"{model.folder} is a {model.title} model; only GynBTNet can be exported for nnU-Net.")
     _check(out, force)
     with atomic_write(out) as partial:
         (partial / "fold_0").mkdir(parents=True)
@@ -53,18 +62,18 @@ def export_nnunet(model: Model, out: Path, *, force: bool = False) -> Path:
 def _check(out: Path, force: bool) -> None:
     if (out / _MARK).is_file():
         if not force:
-            raise BadInput(f"{out} holds an earlier export; replace it with --force, or give another folder.")
+            raise BadInput(f"{out} contains an earlier export; replace it with --force, or give another folder.")
         others = sorted(path.name for path in out.glob("[!.]*") if path.name not in _OURS)
         if others:
-            raise BadInput(f"{out} holds {others[0]!r}, which is no part of an export; give another folder.")
+            raise BadInput(f"{out} contains {others[0]!r}, which is not part of an export; give another folder.")
         return
     ensure_replaceable(out, _OURS, _MARK)
 
 
 def _plans(model: Model) -> tuple[dict[str, Any], dict[str, Any]]:
-    """``plans.json`` and ``dataset.json`` with our network under nnU-Net's usual configuration.
+    """Return ``plans.json`` and ``dataset.json`` with our network under nnU-Net's usual configuration.
 
-    The reader turns scans all one way, and the network turns them to the way that it knows.
+    nnU-Net's reader reorients all scans to one orientation, and the network reorients them to that of its training.
     """
     plans, dataset = to_nnunet(model.plan)
     architecture = plans["configurations"][OURS]["architecture"] | {"network_class_name": _NETWORK}
@@ -77,9 +86,9 @@ def _plans(model: Model) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _mirroring(plan: Plan) -> tuple[int, ...] | None:
-    """The axes that nnU-Net may mirror: those mirrored in training. It can't swap labels, and so leaves out x there."""
+    """Return the axes that nnU-Net may mirror; x only if no labels are swapped with it, because nnU-Net can't."""
     axes = tuple(ALL_AXES.index(axis) for axis in plan.mirror_axes if not (axis == "x" and plan.sides_swapped))
-    return axes or None  # it takes None, and not an empty tuple, for none
+    return axes or None  # nnU-Net expects None instead of an empty tuple
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
@@ -88,16 +97,19 @@ def _write(path: Path, content: dict[str, Any]) -> None:
 
 _README = """# GynBTNet for nnU-Net
 
-Research use only. nnU-Net 2 finds the network's class in GynBTNet, so both have to be installed:
+Research use only. nnU-Net 2 imports the network's class from GynBTNet, so both must be installed:
 
     pip install gynbtnet nnunetv2
     nnUNetv2_predict_from_modelfolder -i SCANS -o CONTOURS -m THIS_FOLDER -f {fold}
 
-Scans are CTs in HU, named `NAME_0000.nii.gz`, of any orientation; further channels are `NAME_0001.nii.gz` and so on.
-The labels are those of `gynbtnet predict` but for single voxels at borders. These things are nnU-Net's own: values
-below -1024 HU, which some scanners write outside their field of view, aren't raised to that (raise them first); a scan
-is z-scored before it is resampled, and by GynBTNet after; one smaller than the patch is padded with its mean and not
-with air; air around the patient is looked at too; logits, and not their differences from the highest one, are added in
-half precision; left and right are not mirrored if structures swap their labels with them; and where thick slices are
-resampled apart, labels come from the nearest slice.
+Scans are CTs in HU of any orientation, named `NAME_0000.nii.gz`; further channels are `NAME_0001.nii.gz` and so on.
+The labels are those of `gynbtnet predict`, except for single voxels at borders. nnU-Net differs in these points:
+
+- Values below -1024 HU, which some scanners write outside their field of view, are kept; GynBTNet raises them to -1024.
+- A scan is z-scored before resampling, not after.
+- A scan smaller than the patch is padded with its mean, not with air.
+- Air around the patient is also predicted.
+- Logits are added in half precision, not their differences from the highest one.
+- Left and right are not mirrored if structures have sides.
+- If thick slices are resampled separately, labels are taken from the nearest slice.
 """

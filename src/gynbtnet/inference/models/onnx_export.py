@@ -1,4 +1,4 @@
-"""A model as an ONNX file."""
+"""Export of a network as an ONNX file."""
 
 import json
 import logging
@@ -12,39 +12,48 @@ from gynbtnet.inference.models.model import Model
 from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.errors import BadInput
 
-MAX_WEIGHT_BYTES = 2**31 - 2**24  # a protobuf message ends at 2 GiB; what isn't weights takes a few MB
+MAX_WEIGHT_BYTES = 2**31 - 2**24  # a protobuf message is limited to 2 GiB; the graph takes a few MB of it
 
 
 def export_onnx(model: Model, out: Path, *, force: bool = False, max_weight_bytes: int = MAX_WEIGHT_BYTES) -> Path:
-    """Write the network alone as ONNX: ``image`` (batch, channels, z, y, x) of the plan's patch to ``logits``.
+    """Write the network as ONNX: ``image`` (batch, channels, z, y, x) of the plan's patch size to ``logits``.
 
-    The batch may be of any size. Spacing, normalisation and the structures' order stand in the file's metadata, under
-    ``plan``, as JSON: what runs the file has to do as the plan says.
+    The batch size is variable. The file's metadata contains the plan as JSON, under ``plan``: spacing, normalisation
+    and the order of the structures. A program that runs the file must prepare scans accordingly.
+
+    Args:
+        model: model to export.
+        out: file to write.
+        force: replace an existing file.
+        max_weight_bytes: largest size of the weights that is exported.
+
+    Returns:
+        The file.
 
     Raises:
-        BadInput: where a file stands at ``out`` and not ``force``, the packages are absent, or the weights take more
-            than an ONNX file holds.
+        BadInput: If ``out`` exists and ``force`` is not set, a package is missing, or the weights are too large for an
+            ONNX file.
     """
     try:
         import onnx
         import onnxscript  # noqa: F401 - torch's exporter needs it
     except ImportError as error:
         raise BadInput(
-            f"ONNX files need {error.name}, which isn't installed; install it with pip install 'gynbtnet[onnx]'."
+            f"ONNX files need {error.name}, which isn't installed; run pip install 'gynbtnet[onnx]'."
         ) from error
     if out.is_dir() or (out.exists() and not force):
-        raise BadInput(f"{out} stands there already; replace the file with --force, or give another name.")
+        raise BadInput(f"{out} exists already; replace it with --force, or give another name.")
     size = sum(value.numel() * value.element_size() for value in model.network.state_dict().values())
     if size > max_weight_bytes:
         raise BadInput(
-            f"The weights of {model.folder} take {size / 1e9:.1f} GB, and an ONNX file holds at most 2; presets up to "
-            "L are exported."
+            f"The weights of {model.folder} take {size / 1e9:.1f} GB, but an ONNX file is limited to 2 GB; export a "
+            "model of preset L or smaller."
         )
     network = model.network.cpu().eval()
     image = torch.zeros(2, len(model.plan.channels), *model.plan.patch_size)
     batch = torch.export.Dim("batch", min=1)
     with warnings.catch_warnings(), torch.no_grad(), atomic_write(out) as partial:
-        warnings.simplefilter("ignore")  # the exporter's, about its own workings
+        warnings.simplefilter("ignore")  # internal warnings of the exporter
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         program = torch.onnx.export(
             network,

@@ -1,4 +1,4 @@
-"""A model as STU-Net's weights."""
+"""Export of a model as weights of STU-Net."""
 
 from pathlib import Path
 
@@ -8,16 +8,25 @@ from gynbtnet.runtime.errors import BadInput
 
 
 def export_stu_net(model: Model, out: Path, *, force: bool = False) -> Path:
-    """Write the weights under STU-Net's names to a ``.pth`` (nnU-Net 2) or ``.model`` (nnU-Net 1) file.
+    """Write the weights with STU-Net's parameter names.
+
+    Args:
+        model: GynBTNet model.
+        out: file that ends in ``.pth`` (nnU-Net 2) or ``.model`` (nnU-Net 1).
+        force: replace an existing file.
+
+    Returns:
+        The file.
 
     Raises:
-        BadInput: where the model is no GynBTNet, ``out`` has another suffix, or a file stands there and not ``force``.
+        BadInput: If the network is not GynBTNet, ``out`` has another suffix, or ``out`` exists and ``force`` is not
+            set.
     """
     if model.plan.network != "gynbtnet":
-        raise BadInput(f"{model.folder} is a {model.title}; only GynBTNet's weights fit STU-Net.")
+        raise BadInput(f"{model.folder} is a {model.title} model; only weights of GynBTNet fit STU-Net.")
     if out.suffix not in (".pth", ".model"):
-        raise BadInput(f"{out} is no name for STU-Net's weights; expected one that ends in .pth or .model.")
+        raise BadInput(f"{out} can't be a file of STU-Net's weights; give a name that ends in .pth or .model.")
     if out.is_dir() or (out.exists() and not force):
-        raise BadInput(f"{out} stands there already; replace the file with --force, or give another name.")
+        raise BadInput(f"{out} exists already; replace it with --force, or give another name.")
     write_stu_net(model.network.state_dict(), out)
     return out

@@ -1,1 +1,1 @@
-"""How good a prediction is: connected components, post-processing, failure flags, predicted DSC."""
+"""Quality of a prediction: connected components, post-processing, failure flags, predicted DSC."""

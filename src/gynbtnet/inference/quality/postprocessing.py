@@ -1,8 +1,8 @@
-"""What is mended in contours after they are drawn: pieces taken away, holes filled.
+"""Post-processing of predicted structures: removal of connected components, and filling of holes.
 
-Exact, and by faces: a piece is a set of voxels that hang together by their faces; a hole is such a piece of the
-background that touches one structure alone, with all its faces, and not the scan's edge. So a structure only ever loses
-voxels to the background and takes them from it, never from another one, and the order of the rules says nothing.
+Connected components share faces (6-connectivity). A hole is a component of the background that touches exactly one
+structure and not the scan's edge. A structure only exchanges voxels with the background, never with another structure,
+so the order of the rules has no effect.
 """
 
 from collections.abc import Sequence
@@ -18,23 +18,27 @@ from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRul
 
 
 def postprocess(segmentation: Segmentation, rules: Sequence[PostprocessingRule]) -> Segmentation:
-    """Take away what pieces the rules don't keep, of all structures, and then fill holes; a new segmentation.
+    """Return a new segmentation: components that the rules exclude are removed, then holes are filled.
+
+    Args:
+        segmentation: predicted structures.
+        rules: rules of the model's plan.
 
     Raises:
-        ValueError: where a rule is of a structure that there isn't.
+        ValueError: If a rule is for a structure that the segmentation doesn't have.
     """
     unknown = [rule.structure for rule in rules if rule.structure not in segmentation.structures]
     if unknown:
-        raise ValueError(f"rules for {', '.join(unknown)}, where there are only {', '.join(segmentation.structures)}")
+        raise ValueError(f"rules for {', '.join(unknown)}, but the structures are {', '.join(segmentation.structures)}")
     geometry = segmentation.labels.geometry
     labels = segmentation.labels.array.copy()
-    pieces = (
+    components = (
         connected_components(segmentation) if any(rule.largest_component or rule.minimum_cm3 for rule in rules) else {}
     )
     for rule in rules:
-        if (of_structure := pieces.get(rule.structure)) is not None and of_structure.box is not None:
-            removed = np.append(False, ~keep_components(of_structure.voxels, rule, geometry.voxel_volume))
-            labels[of_structure.box][removed[of_structure.numbers]] = 0
+        if (own := components.get(rule.structure)) is not None and own.box is not None:
+            removed = np.append(False, ~keep_components(own.voxels, rule, geometry.voxel_volume))
+            labels[own.box][removed[own.numbers]] = 0
     filled = [segmentation.label_of(rule.structure) for rule in rules if rule.fill_holes]
     if filled:
         _fill(labels, filled)
@@ -42,7 +46,13 @@ def postprocess(segmentation: Segmentation, rules: Sequence[PostprocessingRule])
 
 
 def keep_components(voxels: npt.NDArray[np.int64], rule: PostprocessingRule, voxel_mm3: float) -> npt.NDArray[np.bool_]:
-    """Whether a rule keeps each piece, (pieces,); ``voxels`` are theirs. Of several largest ones the first is kept."""
+    """Return True for each component that a rule keeps, (components,).
+
+    Args:
+        voxels: number of voxels of each component, (components,).
+        rule: rule of the structure. If several components are largest, the first is kept.
+        voxel_mm3: volume of a voxel in mm³.
+    """
     kept = voxels * voxel_mm3 / 1000 >= rule.minimum_cm3
     if rule.largest_component and len(voxels):
         kept &= np.arange(len(voxels)) == voxels.argmax()
@@ -50,11 +60,11 @@ def keep_components(voxels: npt.NDArray[np.int64], rule: PostprocessingRule, vox
 
 
 def find_holes(labels: npt.NDArray[np.unsignedinteger]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-    """The holes of all structures of a label map (z, y, x).
+    """Find the holes of all structures of a label map (z, y, x).
 
     Returns:
-        The number of each voxel's piece of background, from 1, 0 in structures (z, y, x); and by that number, from 0,
-        the label whose hole it is, or 0 where it is nobody's.
+        The number of each voxel's background component from 1, and 0 in structures, (z, y, x). Then, by that number
+        from 0, the label in which the component is a hole, or 0 if it isn't a hole.
     """
     numbers, count = ndimage.label(labels == 0)
     lowest = np.full(count + 1, np.iinfo(np.int64).max)
@@ -77,12 +87,12 @@ def find_holes(labels: npt.NDArray[np.unsignedinteger]) -> tuple[npt.NDArray[np.
 
 
 def _fill(labels: npt.NDArray[np.unsignedinteger], filled: Sequence[int]) -> None:
-    """Fill the holes of these labels in place, inside the smallest box around all structures."""
+    """Fill the holes of these labels in place, inside the bounding box of all structures."""
     occupied = bounding_box(labels > 0)
     if occupied is None:
         return
     box = tuple(slice(max(0, side.start - 1), side.stop + 1) for side in occupied)
     numbers, owner = find_holes(labels[box])
     owner[~np.isin(owner, filled)] = 0
-    taken = owner[numbers]
-    np.copyto(labels[box], taken.astype(labels.dtype), where=taken > 0)
+    fill = owner[numbers]
+    np.copyto(labels[box], fill.astype(labels.dtype), where=fill > 0)

@@ -11,7 +11,7 @@ from gynbtnet.inference.quality.structure_features import StructureFeatures
 from gynbtnet.preparation.planning.structure_volumes import StructureVolume
 from gynbtnet.runtime.json_files import read_json, write_json
 
-FILE = "quality.json"
+QUALITY_FILE = "quality.json"
 _MOST_UNUSUAL = 5.0  # standard deviations; a larger value would let one patient determine the slope
 _CLIPPED = 0.01
 
@@ -85,7 +85,7 @@ class Quality:
 
     def save(self, folder: Path) -> None:
         """Write ``quality.json`` into a folder, atomically."""
-        write_json(self, Path(folder) / FILE)
+        write_json(self, Path(folder) / QUALITY_FILE)
 
     @classmethod
     def load(cls, folder: Path) -> "Quality | None":
@@ -94,7 +94,7 @@ class Quality:
         Raises:
             BadInput: If the file is damaged.
         """
-        path = Path(folder) / FILE
+        path = Path(folder) / QUALITY_FILE
         remedy = "call `gynbtnet finetune --every-fold` again, or delete it to predict without it"
         return read_json(cls, path, remedy) if path.is_file() else None
 
@@ -107,8 +107,9 @@ def agreement_feature(agreement: float) -> float:
 def shape_features(features: StructureFeatures, volume: StructureVolume | None) -> tuple[float, float, float]:
     """Return three features of the shape; a larger value looks worse.
 
-    These are the distance of the volume from the mean of the training in standard deviations (at most 5), the share of
-    voxels outside the largest component, and 1 if the structure reaches the scan's edge, otherwise 0.
+    The first is the distance of the volume from the mean of the training, in standard deviations (at most 5). The
+    second is the share of voxels outside the largest component. The third is 1 if the structure reaches the scan's
+    edge, otherwise 0.
     """
     deviation = min(abs(volume.score(features.volume_cm3)), _MOST_UNUSUAL) if volume else 0.0
     return deviation, 1 - features.largest_share, float(bool(features.edges))

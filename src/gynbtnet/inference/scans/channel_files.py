@@ -1,4 +1,4 @@
-"""Which files hold the further channels of a scan, such as the MRI that was registered to a CT."""
+"""Image files of the channels after the first, such as an MRI that is registered to a CT."""
 
 import re
 from collections.abc import Sequence
@@ -10,31 +10,31 @@ _FIRST = re.compile(r"_0000(?=\.)")
 
 
 def find_further_channels(scan: Path, given: Sequence[Path], channels: Sequence[str]) -> tuple[Path, ...]:
-    """The image files of a scan's channels after the first, in the order of the model's.
+    """Return the image files of a scan's channels after the first, in the order of the model's channels.
 
-    Those that are given; else, where the scan is called ``NAME_0000.nii.gz`` as nnU-Net's first channels are,
-    ``NAME_0001.nii.gz`` and so on beside it.
+    If the user gives no files and the scan is named ``NAME_0000.nii.gz``, as in nnU-Net, the files ``NAME_0001.nii.gz``
+    and so on in the same folder are used.
 
     Args:
-        scan: the first channel: an image file, or the folder of a DICOM series.
-        given: what the user named.
-        channels: what the model reads.
+        scan: first channel, an image file or the folder of a DICOM series.
+        given: files that the user gave.
+        channels: channels of the model.
 
     Raises:
-        BadInput: where there isn't one file for each channel.
+        BadInput: If there isn't one file for each channel.
     """
-    wanted = len(channels) - 1
-    found = tuple(given)
-    if not found and _FIRST.search(scan.name):
-        numbered = (scan.with_name(_FIRST.sub(f"_{i:04d}", scan.name)) for i in range(1, wanted + 1))
-        found = tuple(path for path in numbered if path.is_file())
-    if len(found) != wanted:
+    expected = len(channels) - 1
+    files = tuple(given)
+    if not files and _FIRST.search(scan.name):
+        numbered = (scan.with_name(_FIRST.sub(f"_{i:04d}", scan.name)) for i in range(1, expected + 1))
+        files = tuple(path for path in numbered if path.is_file())
+    if len(files) != expected:
         raise BadInput(
-            f"The model reads {len(channels)} channels ({', '.join(channels)}), and for {scan} there are "
-            f"{len(found) + 1}; give an image file for each one after the first with --channel, in this order, or call "
-            "them NAME_0000.nii.gz, NAME_0001.nii.gz and so on."
+            f"The model reads {len(channels)} channels ({', '.join(channels)}), but there are {len(files) + 1} for "
+            f"{scan}. Give an image file for each further channel with --channel, in this order, or name the files "
+            "NAME_0000.nii.gz, NAME_0001.nii.gz and so on."
         )
-    absent = [path for path in found if not path.is_file()]
+    absent = [path for path in files if not path.is_file()]
     if absent:
-        raise BadInput(f"There is no file {absent[0]}; expected an image that lies on the grid of {scan}.")
-    return found
+        raise BadInput(f"There is no file {absent[0]}; expected an image on the grid of {scan}.")
+    return files

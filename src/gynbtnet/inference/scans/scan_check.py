@@ -1,8 +1,8 @@
-"""Whether a scan is what a model of the pelvis can contour: refused, or contoured with a warning.
+"""Check that a scan is a pelvic CT in HU: other scans are refused, or predicted with a warning.
 
-A CT is looked at by its values and its grid alone, in blocks of a few mm, so that it costs little. Every limit lies
-well between the public scans that it was tried on, of the pelvis, abdomen and limbs, and what it is to catch; the
-figures stand beside each.
+Only values and grid of the scan are used, averaged over blocks of a few mm, which is fast. Each limit is well between
+the public scans on which it was tested (pelvis, abdomen and limbs) and the scans that it must detect. The measured
+values are next to each limit.
 """
 
 from collections.abc import Iterator
@@ -23,66 +23,67 @@ from gynbtnet.runtime.array_types import Mask
 from gynbtnet.runtime.errors import BadInput
 
 LEAST_FAT_AND_AIR = 0.01
-"""Share of voxels below −50 HU. Fat and air are 0.4 and more of every CT seen, even of those cropped to a limb; an MR,
-or a CT without its rescale, has none."""
+"""Smallest share of voxels below −50 HU. Fat and air are at least 0.4 of every tested CT, even if cropped to a limb. An
+MR, or a CT without rescale, has none."""
 
 UNSCALED_SOFT_TISSUE = ((824.0, 1224.0), 0.1)
-"""Where soft tissue lies in a CT that is stored 1024 too high, and the share of voxels there that says so. In HU dense
-bone lies there, 0.009 of the voxels at most."""
+"""Range of soft tissue in a CT that is stored 1024 too high, and the share of voxels there that reveals it. In HU this
+range is dense bone, at most 0.009 of the voxels."""
 
 SOFT_TISSUE = ((-250.0, 250.0), 0.02)
-"""HU, and the least share of voxels there: 0.25 in the emptiest CT seen, where a limb lies in much air."""
+"""Range in HU, and the smallest share of voxels there: 0.25 in the emptiest tested CT, a limb in much air."""
 
 SHORTEST_MM = 50.0
-"""Along the patient: bladder, rectum and uterus are each longer."""
+"""Smallest length along the patient; bladder, rectum and uterus are all longer."""
 
 THICKEST_MM = 4.9
-"""Between slices. An HR-CTV 30 mm high is then on six slices, and half a slice at each end a sixth of it."""
+"""Largest distance between slices. An HR-CTV of 30 mm is then on six slices; half a slice at both ends is a sixth."""
 
 LATERAL_MM = 50.0
-"""From the middle of the body. Applicators lie nearer to it, hips farther."""
+"""Distance from the midline of the body. Applicators are nearer, hips are farther."""
 
 LEAST_METAL_CM3 = 4.0
-"""The one hip implant seen has 11 at a resolution of 3 mm; an applicator has as much, in the middle."""
+"""Smallest metal volume of a hip implant. The tested implant has 11 cm³ at 3 mm; an applicator has as much, but near
+the midline."""
 
 CONTRAST_HU = 150.0
 CONTRAST_EVENNESS = 0.1
 LEAST_CONTRAST_CM3 = 10.0
-"""Regions brighter than soft tissue whose deviation within 12 mm is less than a tenth of their mean, without their rim:
-34 in an abdomen with contrast, 2.2 at most elsewhere: bone is never so even."""
+"""Contrast agent: regions brighter than soft tissue, without their rim, with a standard deviation within 12 mm below a
+tenth of their mean. There are 34 cm³ in an abdomen with contrast and at most 2.2 cm³ elsewhere; bone is less even."""
 
 _NO_AGENT = ("no", "none", "n", "without", "not")
 
 
-def check_scan(volume: Volume, where: str, contrast_agent: str = "") -> tuple[str, ...]:
-    """What may spoil the contours of a CT, a sentence each.
+def check_scan(volume: Volume, name: str, contrast_agent: str = "") -> tuple[str, ...]:
+    """Check a CT, and return a sentence for each property that may impair the prediction.
 
     Args:
-        volume: should be HU, on any grid.
-        where: the scan, for messages.
-        contrast_agent: what its header says under ContrastBolusAgent.
+        volume: scan that should be in HU, on any grid.
+        name: name of the scan in messages.
+        contrast_agent: ContrastBolusAgent of its DICOM header.
 
     Raises:
-        BadInput: where it is no CT in HU, or shows nothing.
+        BadInput: If the scan is not a CT in HU, or is empty.
     """
     if 1 in volume.array.shape:
         raise BadInput(
-            f"{where} is a single slice ({'×'.join(map(str, volume.array.shape))} voxels); expected a CT of the pelvis."
+            f"{name} is a single slice ({'×'.join(map(str, volume.array.shape))} voxels); expected a CT of the pelvis."
         )
     if volume.array.min() == volume.array.max():
-        raise BadInput(f"{where} holds the value {volume.array.min():g} everywhere; expected a CT of the pelvis.")
+        raise BadInput(f"{name} has the value {volume.array.min():g} everywhere; expected a CT of the pelvis.")
     if is_label_map(volume):
         raise BadInput(
-            f"{where} holds a few whole numbers from 0 to {volume.array.max():g}, as a label map does; expected a CT "
-            "in HU, where air is about −1000: give the scan."
+            f"{name} contains few whole numbers from 0 to {volume.array.max():g}, like a label map; expected a CT in "
+            "HU (air is about −1000): give the scan."
         )
-    _check_hounsfield_units(volume.array, where)
-    turn = reorientation_to_lps(volume.geometry)
-    scan = Volume(turn.array(volume.array), turn.geometry(volume.geometry))
-    return (*_of_grid(scan), *_of_contents(scan, contrast_agent))
+    _check_hounsfield_units(volume.array, name)
+    reorientation = reorientation_to_lps(volume.geometry)
+    scan = Volume(reorientation.array(volume.array), reorientation.geometry(volume.geometry))
+    return (*_grid_warnings(scan), *_content_warnings(scan, contrast_agent))
 
 
-def _check_hounsfield_units(array: npt.NDArray[Any], where: str) -> None:
+def _check_hounsfield_units(array: npt.NDArray[Any], name: str) -> None:
     def share(low: float, high: float) -> float:
         return float(np.count_nonzero((array >= low) & (array <= high))) / array.size
 
@@ -90,68 +91,74 @@ def _check_hounsfield_units(array: npt.NDArray[Any], where: str) -> None:
         limits, enough = UNSCALED_SOFT_TISSUE
         if share(*limits) > enough:
             raise BadInput(
-                f"{where} holds a CT without its rescale: no value is below −50 and soft tissue lies about 1000; "
-                "expected HU, where air is −1000 and water 0: subtract 1024, or convert the DICOM series again."
+                f"{name} is a CT without its rescale: no value is below −50, and soft tissue is about 1000. Expected "
+                "HU (air −1000, water 0): subtract 1024, or convert the DICOM series again."
             )
         raise BadInput(
-            f"{where} holds hardly a value below −50 (least {array.min():g}); expected a CT in HU, where air is −1000 "
-            "and fat −100: this looks like an MR, or a CT that was normalised; give the planning CT itself."
+            f"{name} has hardly any value below −50 (lowest {array.min():g}), like an MR or a normalised CT. "
+            "Expected a CT in HU (air −1000, fat −100): give the planning CT itself."
         )
     limits, enough = SOFT_TISSUE
     if share(*limits) < enough:
         raise BadInput(
-            f"{where} holds hardly any soft tissue: {share(*limits):.1%} of its values lie between −250 and 250; "
-            "expected a CT of the pelvis in HU. Is it empty, or was the rescale applied twice?"
+            f"{name} has hardly any soft tissue: {share(*limits):.1%} of its values are between −250 and 250; "
+            "expected a CT of the pelvis in HU. It may be empty, or its rescale was applied twice."
         )
 
 
-def _of_grid(scan: Volume) -> Iterator[str]:
+def _grid_warnings(scan: Volume) -> Iterator[str]:
     slices, spacing = scan.array.shape[0], scan.geometry.spacing[0]
     if slices * spacing < SHORTEST_MM:
         yield (
-            f"The scan shows {slices * spacing:.0f} mm along the patient, {slices} slices: less than any organ's "
-            "length, so that every contour is cut off."
+            f"The scan covers only {slices * spacing:.0f} mm along the patient ({slices} slices). Every structure is "
+            "longer, so all contours are incomplete."
         )
     if spacing > THICKEST_MM:
-        yield f"Its slices are {spacing:.3g} mm apart: the ends of every structure are uncertain by half of that."
+        yield (
+            f"The slice spacing is {spacing:.3g} mm. The upper and lower ends of all structures are uncertain by "
+            "half of it."
+        )
 
 
-def _of_contents(scan: Volume, contrast_agent: str) -> Iterator[str]:
+def _content_warnings(scan: Volume, contrast_agent: str) -> Iterator[str]:
     coarse = downsample_scan(scan)
     body = find_body(coarse)
     if body is None or find_pelvis(coarse, body) is None:
         yield (
-            "No slice shows the hips as a pelvis has them, so that this may be another part of the body, or only a "
-            "part of a pelvis; the model knows pelves alone."
+            "No hip joints were found. The scan may show another body region or only a part of the pelvis; the "
+            "model was trained on the pelvis only."
         )
     metal = _lateral_metal_cm3(scan, coarse, body)
     if metal > LEAST_METAL_CM3:
-        yield f"{metal:.0f} cm³ of metal lie in a hip, an implant it seems: contours among its streaks are uncertain."
-    said = contrast_agent.strip()
+        yield (
+            f"There are {metal:.0f} cm³ of metal in a hip, probably an implant. Contours within its artefacts are "
+            "uncertain."
+        )
+    agent = contrast_agent.strip()
     even = _even_and_bright_cm3(coarse)
-    if said and said.casefold().split()[0] not in _NO_AGENT:
-        yield "Its header names a contrast agent, which changes the HU of organs and vessels."
+    if agent and agent.casefold().split()[0] not in _NO_AGENT:
+        yield "The DICOM header names a contrast agent, which changes the HU of organs and vessels."
     elif even > LEAST_CONTRAST_CM3:
-        yield f"{even:.0f} cm³ are as bright and even as a contrast agent makes bladder, bowel or kidneys."
+        yield f"{even:.0f} cm³ are bright and homogeneous, probably contrast agent in bladder, bowel or kidneys."
 
 
 def _lateral_metal_cm3(scan: Volume, coarse: Volume, body: Mask | None) -> float:
-    """At the scan's own resolution: means of blocks lose the thin parts."""
+    """Return the volume of metal far from the midline, at the scan's own resolution: averages would lose thin parts."""
     if body is None:
         return 0.0
-    middle = coarse.geometry.to_world((0, 0, np.average(np.nonzero(body)[2])))[0]
+    midline = coarse.geometry.to_world((0, 0, np.average(np.nonzero(body)[2])))[0]
     voxels = 0
     for z, plane in enumerate(scan.array):  # one by one: a noisy scan has gigabytes of indices
         bright = np.argwhere(is_metal(plane))
-        places = scan.geometry.to_world(np.column_stack([np.full(len(bright), z), bright]))[:, 0]
-        voxels += int(np.count_nonzero(np.abs(places - middle) > LATERAL_MM))
+        x = scan.geometry.to_world(np.column_stack([np.full(len(bright), z), bright]))[:, 0]
+        voxels += int(np.count_nonzero(np.abs(x - midline) > LATERAL_MM))
     return voxels * scan.geometry.voxel_volume / 1000
 
 
 def _even_and_bright_cm3(coarse: Volume) -> float:
-    """The largest connected region of what a contrast agent may have brightened."""
+    """Return the volume of the largest connected region that is bright and homogeneous, as with a contrast agent."""
     mean = ndimage.uniform_filter(coarse.array, 3)
     variance = ndimage.uniform_filter(coarse.array**2, 3) - mean**2
     bright = (mean > CONTRAST_HU) & ~is_metal(mean) & (variance < (CONTRAST_EVENNESS * mean) ** 2)
-    parts, _ = ndimage.label(bright)
-    return float(np.bincount(parts.ravel())[1:].max(initial=0)) * coarse.geometry.voxel_volume / 1000
+    regions, _ = ndimage.label(bright)
+    return float(np.bincount(regions.ravel())[1:].max(initial=0)) * coarse.geometry.voxel_volume / 1000

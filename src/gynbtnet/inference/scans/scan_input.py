@@ -1,4 +1,4 @@
-"""A scan that is to be contoured: where it lies, and what is read of it."""
+"""Input of a prediction: the files of a scan, and the scan in memory."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,17 +20,17 @@ from gynbtnet.runtime.json_files import sha256_of
 
 @dataclass(frozen=True)
 class ScanFiles:
-    """A scan on disk, not read yet.
+    """Files of a scan that is not read yet.
 
     Attributes:
-        place: the image file, or the folder of a DICOM series.
+        path: image file, or folder of a DICOM series.
         series: the series; None for an image file.
         channels: image files of the channels after the first.
-        note: why this series was chosen among several.
-        warnings: what was seen already that may spoil its contours, a sentence each.
+        note: reason why this series was selected among several; None if there was no choice.
+        warnings: one sentence for each property of the files that may impair the prediction.
     """
 
-    place: Path
+    path: Path
     series: FoundSeries | None
     channels: tuple[Path, ...] = ()
     note: str | None = None
@@ -39,15 +39,15 @@ class ScanFiles:
 
 @dataclass(frozen=True)
 class ScanInput:
-    """A scan as it was read.
+    """A scan in memory.
 
     Attributes:
-        volumes: one a channel.
-        series: the DICOM identity of the first; None for an image file.
-        sha256: over all its files.
-        synthetic: whether it says itself that no real patient was scanned.
-        notes: what was chosen, dropped or mended in reading it, a sentence each.
-        warnings: what may spoil its contours, a sentence each.
+        volumes: one volume per channel.
+        series: DICOM identity of the first channel; None for an image file.
+        sha256: SHA-256 over all files of the scan.
+        synthetic: the scan is marked as synthetic: no real patient was scanned.
+        notes: one sentence for each selection, omission or repair while the scan was read.
+        warnings: one sentence for each property of the scan that may impair the prediction.
     """
 
     volumes: tuple[Volume, ...]
@@ -59,55 +59,55 @@ class ScanInput:
 
 
 def locate_scan(
-    place: Path, channels: Sequence[str], *, given: Sequence[Path] = (), series_uid: str | None = None
+    path: Path, channels: Sequence[str], *, given: Sequence[Path] = (), series_uid: str | None = None
 ) -> ScanFiles:
-    """The one scan at a place.
+    """Return the files of the one scan at a path.
 
     Args:
-        place: an image file, or a folder with a DICOM CT series.
-        channels: what the model reads.
+        path: image file, or folder of a DICOM CT series.
+        channels: channels of the model.
         given: image files of the channels after the first, see :func:`find_further_channels`.
-        series_uid: which series, where the folder holds several; left out, the one that contours refer to, or the
-            largest axial one, with a note.
+        series_uid: SeriesInstanceUID if the folder contains several series. None: the series that a structure set
+            refers to, otherwise the largest axial one, with a note.
 
     Raises:
-        BadInput: where there is no such scan, or not one file a channel.
+        BadInput: If there is no such scan, or there isn't one file per channel.
     """
-    if place.is_file() and not is_image_file(place):
+    if path.is_file() and not is_image_file(path):
         raise BadInput(
-            f"{place} is no image file ({', '.join(SUFFIXES)}); of a DICOM series give the folder, not one slice."
+            f"{path} is not an image file ({', '.join(SUFFIXES)}); for a DICOM series give the folder, not one slice."
         )
-    further = find_further_channels(place, given, channels)
-    if place.is_file():
-        return ScanFiles(place, None, further)
-    images = sorted(path for path in place.glob("*") if is_image_file(path))
-    if images and not search_series(place).series:
+    further = find_further_channels(path, given, channels)
+    if path.is_file():
+        return ScanFiles(path, None, further)
+    images = sorted(file for file in path.glob("*") if is_image_file(file))
+    if images and not search_series(path).series:
         raise BadInput(
-            f"{place} is a folder of image files without DICOM; give the file that holds the scan ({images[0].name}?)."
+            f"{path} is a folder of image files without DICOM; give the file of the scan ({images[0].name}?)."
         )
-    series, note = select_series(place, series_uid)
-    return ScanFiles(place, series, further, note)
+    series, note = select_series(path, series_uid)
+    return ScanFiles(path, series, further, note)
 
 
 def read_scan(
     files: ScanFiles, channels: Sequence[str], repairs: Repairs | None = None, *, check: bool = True
 ) -> ScanInput:
-    """Read a scan, and see that its CT is one that can be contoured.
+    """Read a scan, and check its CT.
 
     Args:
-        files: where it lies.
-        channels: what the model reads.
-        repairs: which flaws of a series to mend instead of refusing it.
-        check: whether :func:`check_scan` has a say.
+        files: files of the scan.
+        channels: channels of the model.
+        repairs: flaws of a DICOM series that are repaired instead of refused.
+        check: run :func:`~gynbtnet.inference.scans.scan_check.check_scan` on the CT.
 
     Raises:
-        BadInput: where a file can't be read, the slices are no regular stack, or :func:`check_scan` refuses the CT.
+        BadInput: If a file can't be read, the slices are not a regular stack, or the check refuses the CT.
     """
-    own: tuple[Path, ...] = (files.place,)
+    own: tuple[Path, ...] = (files.path,)
     series, agent = None, ""
     if files.series is None:
-        first = read_volume(files.place)
-        synthetic = image_is_synthetic(files.place, files.place.parent)
+        first = read_volume(files.path)
+        synthetic = image_is_synthetic(files.path, files.path.parent)
     else:
         series = read_ct_files(files.series.files, repairs)
         first, own = series.volume, series.files
@@ -115,7 +115,7 @@ def read_scan(
             header = read_header(series.files[0], "a CT slice")
             synthetic = dicom_is_synthetic(header)
             agent = str(header.get("ContrastBolusAgent", "") or "")
-    warnings = check_scan(first, str(files.place), agent) if check and channels[0].casefold() == CT else ()
+    warnings = check_scan(first, str(files.path), agent) if check and channels[0].casefold() == CT else ()
     return ScanInput(
         volumes=(first, *(read_volume(path) for path in files.channels)),
         series=series,

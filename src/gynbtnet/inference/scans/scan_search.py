@@ -1,4 +1,4 @@
-"""The scans below what a user names, each with the name that its prediction gets."""
+"""Search for scans in files and folders, and the name of each scan's prediction."""
 
 import os
 from collections.abc import Container, Mapping, Sequence
@@ -19,11 +19,11 @@ from gynbtnet.runtime.errors import BadInput
 
 @dataclass(frozen=True)
 class ScanSearch:
-    """What was found.
+    """Result of a search.
 
     Attributes:
-        scans: by the names of their predictions, in the order of the inputs.
-        failed: place and reason of what is there and can't be read.
+        scans: scans by the names of their predictions, in the order of the inputs.
+        failed: path and reason of scans that can't be read.
     """
 
     scans: Mapping[str, ScanFiles]
@@ -33,119 +33,122 @@ class ScanSearch:
 def find_scans(
     inputs: Sequence[Path], channels: Sequence[str], *, given: Sequence[Path] = (), series_uid: str | None = None
 ) -> ScanSearch:
-    """Every scan below ``inputs``: an image file, a folder of DICOM series of any patients, one of image files, mixed.
+    """Find every scan in files and folders: image files and DICOM series of any patients, also mixed.
 
-    Of the series of one patient in one study and frame of reference, which show the same, one is taken: the one that a
-    structure set refers to, else the largest axial one. Image files called a label, a mask or a dose are passed over.
+    Series of the same patient, study and frame of reference show the same anatomy, so one of them is selected. It is
+    the series that a structure set refers to, otherwise the largest axial one. Image files that are named as a label,
+    mask or dose are skipped.
 
     Args:
-        inputs: files and folders; folders are searched with everything below.
-        channels: what the model reads.
+        inputs: files and folders; folders are searched recursively.
+        channels: channels of the model.
         given: image files of a single scan's channels after the first.
-        series_uid: the series wanted, of the one folder that is given.
+        series_uid: SeriesInstanceUID of the series to select in a single folder.
 
     Raises:
-        BadInput: where no input holds a scan that can be read, one is absent or named twice, or ``given`` or
-            ``series_uid`` is for a single scan and there are several.
+        BadInput: If no input contains a readable scan, or an input is absent or given twice. Also if ``given`` or
+            ``series_uid`` is used with several inputs.
     """
     if (given or series_uid) and len(inputs) > 1:
         option = "--channel" if given else "--series"
-        raise BadInput(f"{option} belongs to one scan, and {len(inputs)} inputs are given; contour them one by one.")
+        raise BadInput(f"{option} is for one scan, but {len(inputs)} inputs are given; predict them one by one.")
     if given or series_uid:
-        found = locate_scan(inputs[0], channels, given=given, series_uid=series_uid)
-        return ScanSearch({next(iter(output_names(inputs))): found}, ())
-    places: list[Path] = []
+        files = locate_scan(inputs[0], channels, given=given, series_uid=series_uid)
+        return ScanSearch({next(iter(output_names(inputs))): files}, ())
+    paths: list[Path] = []
     least: list[int] = []
     scans: list[ScanFiles] = []
     failed: list[tuple[str, str]] = []
-    for one in inputs:
+    for root in inputs:
         try:
-            below, problems = _below(one, channels)
+            contained, problems = _scans_below(root, channels)
         except BadInput as error:
-            if len(inputs) == 1 or not one.exists():
+            if len(inputs) == 1 or not root.exists():
                 raise
-            below, problems = [], [(str(one), str(error))]
+            contained, problems = [], [(str(root), str(error))]
         failed += problems
-        own = [one] if len(below) == 1 else [_named(scan, below) for scan in below]
-        places += own
-        least += [max(1, len(place.parts) - len(one.parts)) for place in own]
-        scans += below
+        unique = [root] if len(contained) == 1 else [_unique_path(scan, contained) for scan in contained]
+        paths += unique
+        least += [max(1, len(path.parts) - len(root.parts)) for path in unique]
+        scans += contained
     if not scans:
         raise BadInput(failed[0][1])
-    return ScanSearch(dict(zip(output_names(places, least), scans, strict=True)), tuple(failed))
+    return ScanSearch(dict(zip(output_names(paths, least), scans, strict=True)), tuple(failed))
 
 
-def _below(place: Path, channels: Sequence[str]) -> tuple[list[ScanFiles], list[tuple[str, str]]]:
-    if not place.is_dir():
-        return [locate_scan(place, channels)], []
-    search = search_series(place)
-    judged = assess_completeness(search)
-    failed = [(problem.path, problem.reason) for problem in damaged_problems(search.damaged, judged)]
-    whole = [one for one in search.series if one not in judged.incomplete]
-    images = image_scans(place, channels)
+def _scans_below(root: Path, channels: Sequence[str]) -> tuple[list[ScanFiles], list[tuple[str, str]]]:
+    """Return the scans in a file or folder, and path and reason of those that can't be read."""
+    if not root.is_dir():
+        return [locate_scan(root, channels)], []
+    search = search_series(root)
+    completeness = assess_completeness(search)
+    failed = [(problem.path, problem.reason) for problem in damaged_problems(search.damaged, completeness)]
+    complete = [series for series in search.series if series not in completeness.incomplete]
+    images = image_scans(root, channels)
     failed += [(problem.path, problem.reason) for problem in images.problems]
-    scans = [ScanFiles(one.files[0], None, one.channels) for one in images.scans]
+    scans = [ScanFiles(image.files[0], None, image.channels) for image in images.scans]
     if len(channels) == 1:
-        taken, unusable = _dicom_scans(whole, place, judged.doubtful)
-        scans += taken
+        dicom_scans, unusable = _dicom_scans(complete, root, completeness.doubtful)
+        scans += dicom_scans
         failed += unusable
     if scans:
-        return sorted(scans, key=lambda scan: (scan.place, scan.series.series_uid if scan.series else "")), failed
+        return sorted(scans, key=lambda scan: (scan.path, scan.series.series_uid if scan.series else "")), failed
     if failed:
         raise BadInput(failed[0][1])
-    if any(one.modality == "CT" for one in whole):
+    if any(series.modality == "CT" for series in complete):
         raise BadInput(
-            f"{place} holds DICOM series, which have one channel, and the model reads {', '.join(channels)}; give one "
-            "scan, and an image file for each further channel with --channel."
+            f"{root} contains DICOM series, which have one channel, but the model reads {', '.join(channels)}; give "
+            "one scan, and an image file for each further channel with --channel."
         )
-    kinds = ", ".join(sorted({one.modality for one in whole})) or "no DICOM file at all"
+    modalities = ", ".join(sorted({series.modality for series in complete})) or "no DICOM file at all"
     raise BadInput(
-        f"There is no CT below {place} (found: {kinds}); expected DICOM CT series or image files "
+        f"There is no CT below {root} (found: {modalities}); expected DICOM CT series or image files "
         f"({', '.join(SUFFIXES)})."
     )
 
 
 def _dicom_scans(
-    found: Sequence[FoundSeries], place: Path, doubtful: Container[FoundSeries]
+    found: Sequence[FoundSeries], root: Path, doubtful: Container[FoundSeries]
 ) -> tuple[list[ScanFiles], list[tuple[str, str]]]:
-    alike: dict[tuple[str, ...], list[FoundSeries]] = {}
-    for one in found:
-        if one.modality == "CT":
-            frame = one.frame_of_reference_uid or str(_folder(one))  # where an anonymiser emptied it
-            alike.setdefault((one.patient_id, one.study_uid, frame), []).append(one)
-    several = any(len(group) > 1 for group in alike.values())
-    drawn, failed = _drawn_on(found) if several else (set(), [])
+    """Return one CT series per patient, study and frame of reference, and what could not be read or selected."""
+    groups: dict[tuple[str, ...], list[FoundSeries]] = {}
+    for series in found:
+        if series.modality == "CT":
+            frame = series.frame_of_reference_uid or str(_folder(series))  # an anonymiser may have emptied the UID
+            groups.setdefault((series.patient_id, series.study_uid, frame), []).append(series)
+    several = any(len(group) > 1 for group in groups.values())
+    referenced, failed = _referenced_uids(found) if several else (set(), [])
     scans = []
-    for group in alike.values():
-        referred = drawn.intersection(one.series_uid for one in group)
+    for group in groups.values():
+        own = referenced.intersection(series.series_uid for series in group)
         try:
-            chosen, note = select_ct(group, str(place), referred_uid=referred.pop() if len(referred) == 1 else None)
+            selected, note = select_ct(group, str(root), referred_uid=own.pop() if len(own) == 1 else None)
         except BadInput as error:
             failed.append((str(_folder(group[0])), str(error)))
         else:
-            warnings = (POSSIBLY_SHORTER,) if chosen in doubtful else ()
-            scans.append(ScanFiles(_folder(chosen), chosen, note=note, warnings=warnings))
+            warnings = (POSSIBLY_SHORTER,) if selected in doubtful else ()
+            scans.append(ScanFiles(_folder(selected), selected, note=note, warnings=warnings))
     return scans, failed
 
 
-def _drawn_on(found: Sequence[FoundSeries]) -> tuple[set[str], list[tuple[str, str]]]:
-    """UIDs of the series that structure sets refer to, and the structure sets that can't be read."""
-    drawn: set[str] = set()
+def _referenced_uids(found: Sequence[FoundSeries]) -> tuple[set[str], list[tuple[str, str]]]:
+    """Return the UIDs of series that structure sets refer to, and the structure sets that can't be read."""
+    uids: set[str] = set()
     failed = []
-    for path in (path for one in found if one.modality == "RTSTRUCT" for path in one.files):
+    for path in (path for series in found if series.modality == "RTSTRUCT" for path in series.files):
         try:
-            drawn |= {one.series_uid for one in referenced_series(path)}
+            uids |= {reference.series_uid for reference in referenced_series(path)}
         except BadInput as error:
             failed.append((str(path), str(error)))
-    return drawn, failed
+    return uids, failed
 
 
 def _folder(series: FoundSeries) -> Path:
     return Path(os.path.commonpath([path.parent for path in series.files]))
 
 
-def _named(scan: ScanFiles, others: Sequence[ScanFiles]) -> Path:
-    """What tells a scan from the others: its place, with the UID of its series where several lie in one folder."""
-    if scan.series is None or sum(other.place == scan.place for other in others) == 1:
-        return scan.place
-    return scan.place.with_name(f"{scan.place.name}_{scan.series.series_uid}")
+def _unique_path(scan: ScanFiles, scans: Sequence[ScanFiles]) -> Path:
+    """Return the path of a scan, with the UID of its series if its folder contains several scans."""
+    if scan.series is None or sum(other.path == scan.path for other in scans) == 1:
+        return scan.path
+    return scan.path.with_name(f"{scan.path.name}_{scan.series.series_uid}")

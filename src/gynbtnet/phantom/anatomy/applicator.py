@@ -14,16 +14,16 @@ from gynbtnet.runtime.array_types import FloatArray
 
 @dataclass(frozen=True)
 class Applicator:
-    """An intracavitary applicator in place.
+    """An implanted intracavitary applicator.
 
     Attributes:
-        tandem: the tube in the uterus, outside diameter 6 mm.
-        flange: the stop at the external os.
-        ovoids: caps in the left and right fornix.
-        channels: the tubes that lead to and through the ovoids.
-        packing: gauze around them.
-        tandem_dwells: source positions, (n, 3) in mm, from the tip down.
-        ovoid_dwells: source positions (m, 3) in both ovoids.
+        tandem: Tube in the uterus, with an outside diameter of 6 mm.
+        flange: Stop at the external os.
+        ovoids: Caps in the left and right fornix.
+        channels: Tubes to and through the ovoids.
+        packing: Gauze around them.
+        tandem_dwells: Source positions in the tandem, (n, 3) in mm, from the tip down.
+        ovoid_dwells: Source positions in both ovoids, (m, 3) in mm.
     """
 
     tandem: Tube
@@ -36,20 +36,20 @@ class Applicator:
 
     @property
     def metal(self) -> tuple[Tube, ...]:
-        """What throws streaks."""
+        """Parts that cause streaks."""
         return self.tandem, *self.channels
 
 
 def place_applicator(patient: Patient, fraction: Fraction, axis: UterineAxis) -> Applicator:
-    """The applicator of a fraction: the tandem along the uterine axis, the ovoids against the fornices."""
+    """Return the applicator of a fraction, with the tandem along the uterine axis and the ovoids in the fornices."""
     tip = axis.top - 0.55 * patient.uterus_radius - 6
     below = vaginal_course(axis)[1:]
     tandem = Tube.through(
         np.concatenate([axis.at(tip, 0.6 * tip, 22, 8, -6), below, [below[-1] + (0, -10, -45)]]), 3.0, step=5
     )
-    turn = np.radians(fraction.applicator_turn[2])
-    left = np.asarray([np.cos(turn), np.sin(turn), 0.0])
-    length = np.asarray([-0.35 * left[1], 0.8, -0.6])  # the caps lie back to front, their hind end lower
+    rotation = np.radians(fraction.applicator_rotation[2])
+    left = np.asarray([np.cos(rotation), np.sin(rotation), 0.0])
+    length = np.asarray([-0.35 * left[1], 0.8, -0.6])  # the caps point from back to front, with the back end lower
     length = length - (length @ left) * left
     length /= np.linalg.norm(length)
     radius, half_length = patient.ovoid_radius, 14.0
@@ -71,13 +71,13 @@ def place_applicator(patient: Patient, fraction: Fraction, axis: UterineAxis) ->
         )
         channels.append(Tube.through(course, 2.4, step=5))
         dwells.extend(centre + offset * length for offset in (-5.0, 0.0, 5.0))
-    middle = axis.os - axis.canal * (radius + 6)
+    centre = axis.os - axis.canal * (radius + 6)
     wide = radius * 2 + 6
     gauze = Union(
         [
-            Superellipsoid(np.add(middle, (0, -5, 0)), (wide, 11.0, 13.0)),
-            Superellipsoid(np.add(middle, (0, 9, -2)), (wide * 0.9, 11.0, 14.0)),
-            Superellipsoid(np.add(middle, (0, -2, -16)), (0.75 * wide, 12.0, 15.0)),
+            Superellipsoid(np.add(centre, (0, -5, 0)), (wide, 11.0, 13.0)),
+            Superellipsoid(np.add(centre, (0, 9, -2)), (wide * 0.9, 11.0, 14.0)),
+            Superellipsoid(np.add(centre, (0, -2, -16)), (0.75 * wide, 12.0, 15.0)),
         ],
         blend=8.0,
     )
@@ -94,7 +94,7 @@ def place_applicator(patient: Patient, fraction: Fraction, axis: UterineAxis) ->
 
 
 def foley(patient: Patient, fraction: Fraction) -> tuple[Shape, Tube]:
-    """Balloon, resting on the bladder's neck, and catheter."""
+    """Return the balloon, on the bladder's neck, and the catheter."""
     neck = bladder_neck(patient)
     radius = 9.5 + fraction.noise % 1 * 2
     course = np.stack([np.add(neck, (0, 3, 16)), neck, np.add(neck, (0, -6, -25)), np.add(neck, (0, -2, -70))])

@@ -1,4 +1,4 @@
-"""The outline of the body, its muscular wall, and the couch below."""
+"""Outline of the body, its muscular wall, and the couch."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +16,7 @@ LEVELS = np.asarray([-200.0, -90.0, -60.0, -10.0, 40.0, 90.0, 140.0, 220.0])
 HALF_WIDTH = np.asarray([150.0, 154.0, 156.0, 156.0, 150.0, 141.0, 130.0, 126.0])
 FRONT = np.asarray([52.0, 64.0, 76.0, 84.0, 90.0, 92.0, 92.0, 92.0])
 BACK = np.asarray([66.0, 88.0, 100.0, 108.0, 104.0, 94.0, 84.0, 80.0])
-"""Outline of the muscles at LEVELS (z): half the width, depth before and behind y = 8, in mm."""
+"""Outline of the muscles at LEVELS (z), in mm: half the width, and the depths in front of and behind y = 8."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Trunk:
         return np.asarray(low) * self.scale * 1.05, np.asarray(high) * self.scale * 1.05
 
     def distance(self, points: GridPoints) -> FloatArray:
-        """First order within each slice; the outline changes slowly from slice to slice."""
+        """Return the distance in first order in each slice; the outline changes slowly from slice to slice."""
         x, y, z = points.open
         level = z / self.scale[2]
         width = np.interp(level, LEVELS, HALF_WIDTH) * self.scale[0] + self.fat[1]
@@ -48,19 +48,19 @@ class Trunk:
         un, vn = u ** (power - 1), v ** (power - 1)
         norm = (un * u + vn * v) ** (1 / power)
         slope = np.sqrt((un / width) ** 2 + (vn / depth) ** 2)
-        found: FloatArray = (norm - 1) * (norm ** (power - 1) + TINY) / (slope + TINY / 100)
-        return found
+        distance: FloatArray = (norm - 1) * (norm ** (power - 1) + TINY) / (slope + TINY / 100)
+        return distance
 
 
 def skin(patient: Patient) -> Shape:
-    """The whole body: trunk above, thighs below, a cleft between them."""
+    """Return the whole body: trunk above, thighs below, with a cleft between them."""
     trunk = Trunk(patient.skeleton, patient.fat)
-    return Noisy(_Legged(trunk, 20.0), Texture((*patient.identity, 201), 60.0), 2.0)
+    return Noisy(_WithThighCleft(trunk, 20.0), Texture((*patient.identity, 201), 60.0), 2.0)
 
 
 @dataclass(frozen=True)
-class _Legged:
-    """A trunk with the cleft between the thighs taken out from below."""
+class _WithThighCleft:
+    """A trunk without the cleft between the thighs."""
 
     trunk: Trunk
     half_width: float
@@ -78,7 +78,7 @@ class _Legged:
 
 
 def couch(patient: Patient) -> Shape:
-    """The shell of the scanner's curved table top, under the patient's back."""
+    """Return the shell of the scanner's curved table top, under the patient's back."""
     top = (8 + BACK.max()) * patient.skeleton[1] + patient.fat[2] + 1
     curve = 420.0
     board = Difference(
@@ -90,7 +90,7 @@ def couch(patient: Patient) -> Shape:
 
 @dataclass(frozen=True)
 class AbdominalWall:
-    """The muscular layer under the fat in front and at the sides; it thins out below the iliac crests."""
+    """Muscular layer under the fat, in front and at the sides; it becomes thinner below the iliac crests."""
 
     outer: Trunk
 
@@ -101,14 +101,14 @@ class AbdominalWall:
         return np.asarray((low[0], low[1], 38.0)), high
 
     def distance(self, points: GridPoints) -> FloatArray:
-        """Half the local thickness less the distance from the layer's middle."""
+        """Return the distance from the layer's middle minus half the local thickness."""
         _, y, z = points.open
         edge = np.interp(z, [60.0, 150.0], [-45.0, 60.0])  # from the groin along the crest to the flank
         half = 6.0 * np.clip((z - 38) / 45, 0.0, 1.0) * np.clip((edge - y) / 30, 0.0, 1.0)
-        found: FloatArray = np.abs(self.outer.distance(points) + half) - half + 1.0
-        return found
+        distance: FloatArray = np.abs(self.outer.distance(points) + half) - half + 1.0
+        return distance
 
 
 def abdominal_wall(patient: Patient) -> Shape:
-    """Oblique and transverse muscles as one layer."""
+    """Return the oblique and transverse muscles as one layer."""
     return AbdominalWall(Trunk(patient.skeleton, (-2.0, -2.0, -2.0)))

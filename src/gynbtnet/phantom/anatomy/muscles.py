@@ -1,25 +1,25 @@
-"""The muscles around the pelvis."""
+"""Muscles around the pelvis."""
 
 import numpy as np
 
 from gynbtnet.phantom.anatomy.patient import Patient
-from gynbtnet.phantom.anatomy.skeleton import ILIAC_BLADE, Placed
+from gynbtnet.phantom.anatomy.skeleton import ILIAC_BLADE, SkeletonFrame
 from gynbtnet.phantom.shapes.shape_operations import Noisy, Union
 from gynbtnet.phantom.shapes.shapes import Shape, Superellipsoid, Tube
 from gynbtnet.phantom.shapes.texture import Texture
 
 
 def muscles(patient: Patient) -> dict[str, Shape]:
-    """Shapes by TotalSegmentator's name where it has one; the rest as ``muscle_…``, no organ of its label list."""
-    found: dict[str, Shape] = {}
+    """Return shapes by name; ``muscle_…`` are muscles that are not in TotalSegmentator's label list."""
+    shapes: dict[str, Shape] = {}
     for name, side in (("left", 1.0), ("right", -1.0)):
-        for muscle, shape in _muscles_of_a_side(Placed(patient, side), patient.muscle).items():
+        for muscle, shape in _muscles_of_a_side(SkeletonFrame(patient, side), patient.muscle).items():
             key = f"{muscle}_{name}"
-            found[key] = Noisy(shape, Texture((*patient.identity, 202), 18.0), 1.0)
-    return found
+            shapes[key] = Noisy(shape, Texture((*patient.identity, 202), 18.0), 1.0)
+    return shapes
 
 
-def _muscles_of_a_side(at: Placed, thick: float) -> dict[str, Shape]:
+def _muscles_of_a_side(at: SkeletonFrame, thick: float) -> dict[str, Shape]:
     def tube(knots: list[tuple[float, float, float]], radii: list[float], flat: float = 1.0) -> Tube:
         return Tube.through(at(*knots), np.asarray(radii) * thick, step=12, flat=flat)
 
@@ -28,15 +28,15 @@ def _muscles_of_a_side(at: Placed, thick: float) -> dict[str, Shape]:
         "gluteus_maximus": Superellipsoid(
             at((80, 78, 4)),
             (70, 88, 24 * thick),
-            axes=at.turn((0.90, -0.42, -0.1), (0.28, 0.1, 0.95)),
+            axes=at.axes((0.90, -0.42, -0.1), (0.28, 0.1, 0.95)),
             exponent=2.3,
             bend=(0.0028, 0.0008),
         ),
         "gluteus_medius": Superellipsoid(
-            at((114, 12, 60)), (60, 64, 15 * thick), axes=at.turn(*ILIAC_BLADE), exponent=2.2, bend=(0.0016, 0.0006)
+            at((114, 12, 60)), (60, 64, 15 * thick), axes=at.axes(*ILIAC_BLADE), exponent=2.2, bend=(0.0016, 0.0006)
         ),
         "gluteus_minimus": Superellipsoid(
-            at((108, -4, 42)), (40, 42, 9 * thick), axes=at.turn(*ILIAC_BLADE), bend=(0.0016, 0.0)
+            at((108, -4, 42)), (40, 42, 9 * thick), axes=at.axes(*ILIAC_BLADE), bend=(0.0016, 0.0)
         ),
         "iliopsoas": Union(
             [
@@ -53,13 +53,13 @@ def _muscles_of_a_side(at: Placed, thick: float) -> dict[str, Shape]:
                     [17, 19, 18, 17, 16, 14, 8],
                 ),
                 Superellipsoid(
-                    at((80, 4, 84)), (56, 44, 10 * thick), axes=at.turn(*ILIAC_BLADE), exponent=2.2, bend=(0.0016, 0.0)
+                    at((80, 4, 84)), (56, 44, 10 * thick), axes=at.axes(*ILIAC_BLADE), exponent=2.2, bend=(0.0016, 0.0)
                 ),
             ],
             blend=8.0,
         ),
         "muscle_obturator_internus": Superellipsoid(
-            at((58, 6, -10)), (10 * thick, 36, 32), axes=at.turn((0.94, 0.34, 0.0), (-0.34, 0.94, 0.0))
+            at((58, 6, -10)), (10 * thick, 36, 32), axes=at.axes((0.94, 0.34, 0.0), (-0.34, 0.94, 0.0))
         ),
         "muscle_obturator_externus": tube([(32, -36, -42), (70, -10, -48), (112, 14, -32)], [15, 15, 7]),
         "muscle_piriformis": tube([(28, 66, 52), (66, 56, 30), (122, 22, 8)], [8, 12, 6]),

@@ -1,4 +1,4 @@
-"""The pelvic organs as they settle against each other: the softer one gives way."""
+"""Contact of the pelvic organs: the softer organ gives way."""
 
 from dataclasses import dataclass
 
@@ -11,11 +11,16 @@ from gynbtnet.phantom.shapes.shapes import Shape, Tube
 
 @dataclass(frozen=True)
 class OrgansInContact:
-    """The five structures of one fraction; they touch, and overlap only where the target lies in the uterus.
+    """The five structures of one fraction; they touch, and only target and uterus overlap.
 
     Attributes:
-        uterus: the whole, the part that is target included.
-        rectum_course, sigmoid_course: the tubes before their neighbours dented them.
+        uterus: The whole uterus, with the part that is target.
+        hr_ctv: The target.
+        bladder: The bladder.
+        rectum: The rectum.
+        sigmoid: The sigmoid.
+        rectum_course: The rectum before its contact with neighbours.
+        sigmoid_course: The sigmoid before its contact with neighbours.
     """
 
     uterus: Shape
@@ -30,7 +35,10 @@ class OrgansInContact:
 def resolve_organ_contact(
     patient: Patient, fraction: Fraction, axis: UterineAxis, applicator: Applicator | None, sacrum: Shape
 ) -> OrgansInContact:
-    """Uterus and target yield to bone and ovoids, bladder and bowel to all of these and to the packing."""
+    """Return the structures after contact.
+
+    Uterus and target give way to bone and ovoids; bladder and bowel to all of these and to the packing.
+    """
     womb: Shape = Difference(uterus(patient, axis), sacrum, gap=5.0, blend=4.0)
     target = hr_ctv(patient, fraction, axis)
     firm: list[Shape] = []
@@ -38,20 +46,20 @@ def resolve_organ_contact(
         ovoids = Union(applicator.ovoids)
         womb, target = Difference(womb, ovoids, gap=0.3), Difference(target, ovoids, gap=0.3)
         firm = [Union([applicator.packing, *applicator.ovoids])]
-    vesica = _yielding(bladder(patient, fraction), womb, target, *firm, gap=1.2)
+    vesica = _dented(bladder(patient, fraction), womb, target, *firm, gap=1.2)
     rectum_course = rectum(patient, fraction, [womb, target, sacrum])
     sigmoid_course = sigmoid(patient, fraction, rectum_course.path[-1], [womb, target, vesica, sacrum])
     return OrgansInContact(
         uterus=womb,
         hr_ctv=target,
         bladder=vesica,
-        rectum=_yielding(rectum_course, womb, target, *firm, gap=1.2),
-        sigmoid=_yielding(sigmoid_course, womb, target, vesica, gap=0.6),
+        rectum=_dented(rectum_course, womb, target, *firm, gap=1.2),
+        sigmoid=_dented(sigmoid_course, womb, target, vesica, gap=0.6),
         rectum_course=rectum_course,
         sigmoid_course=sigmoid_course,
     )
 
 
-def _yielding(shape: Shape, *stronger: Shape, gap: float) -> Shape:
-    """The shape dented by its stronger neighbours, with ``gap`` mm between them."""
-    return Difference(shape, Union(stronger, blend=4.0), gap=gap, blend=5.0)
+def _dented(shape: Shape, *firmer: Shape, gap: float) -> Shape:
+    """Return a shape dented by its firmer neighbours, with ``gap`` mm between them."""
+    return Difference(shape, Union(firmer, blend=4.0), gap=gap, blend=5.0)

@@ -1,4 +1,4 @@
-"""Who the synthetic patient is, and what changes from one fraction to the next."""
+"""Random properties of a synthetic patient and of each fraction."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -13,32 +13,32 @@ KINDS: tuple[Kind, ...] = ("unlabelled", "organs", "brachytherapy")
 
 @dataclass(frozen=True)
 class Patient:
-    """What a patient keeps through all fractions. Lengths in mm; angles in degrees.
+    """Properties of a patient that are the same in all fractions. Lengths are in mm, angles in degrees.
 
     Attributes:
-        identity: seed, kind and number; every random field of this patient is drawn from it.
-        skeleton: scale of the bones along (x, y, z), 1 for the average woman.
-        fat: thickness of the fat under the skin in front, at the side, at the back.
-        muscle: scale of the muscles' thickness.
-        bone: scale of bone density.
-        cervix: displacement (x, y, z) of the cervix from its usual place.
-        version: angle of the uterus' body against the patient's axis: forward (ante-) positive, backward negative.
-        deviation: angle of the uterus' body to the left.
-        uterus_length: from internal os to fundus.
-        uterus_radius: of the body at its widest, front to back.
-        target_radii: half axes of the HR-CTV around the cervix: across, front to back, along the uterus.
-        parametrium: how far the target reaches into the left and right parametrium.
-        vaginal_extension: how far the target reaches down the vagina.
+        identity: Seed, kind and number, the seed of every random field of this patient.
+        skeleton: Scale of the bones along (x, y, z), 1 for the average woman.
+        fat: Thickness of the subcutaneous fat in front, at the side, at the back.
+        muscle: Scale of the muscles' thickness.
+        bone: Scale of bone density.
+        cervix: Displacement (x, y, z) of the cervix from its average position.
+        version: Angle between the uterus' body and the patient's axis, positive forward (ante-), negative backward.
+        deviation: Angle of the uterus' body to the left.
+        uterus_length: Length from internal os to fundus.
+        uterus_radius: Largest radius of the uterus' body, from front to back.
+        target_radii: Half axes of the HR-CTV around the cervix: across, front to back, along the uterus.
+        parametrium: Extension of the target into the left and right parametrium.
+        vaginal_extension: Extension of the target down the vagina.
         target_contrast: HU of the target above the uterus.
-        rectum_radius: of the empty rectum.
-        rectum_knots: displacement (n, 3) of the rectum's course.
-        sigmoid_knots: (n, 3) the course of the sigmoid between rectum and descending colon.
-        sigmoid_radius: of the empty sigmoid.
-        rim: thickness of the fat around uterus and bowel.
-        bladder_width: width of the bladder in relation to its height.
-        metal: 1 for a steel applicator, 0 for carbon fibre, between for titanium.
-        ovoid_radius: of the colpostat caps.
-        tandem_bend: how much of the uterus' angle the tandem leaves.
+        rectum_radius: Radius of the empty rectum.
+        rectum_knots: Displacement (n, 3) of the rectum's course.
+        sigmoid_knots: Course (n, 3) of the sigmoid between rectum and descending colon.
+        sigmoid_radius: Radius of the empty sigmoid.
+        rim: Thickness of the fat around uterus and bowel.
+        bladder_width: Width of the bladder divided by its height.
+        metal: 1 for a steel applicator, 0 for carbon fibre, between them for titanium.
+        ovoid_radius: Radius of the colpostat caps.
+        tandem_bend: Share of the uterus' angle that remains with a tandem.
         balloon: HU of the dilute contrast in the Foley balloon.
     """
 
@@ -70,23 +70,25 @@ class Patient:
 
 @dataclass(frozen=True)
 class Fraction:
-    """What differs from one scan of a patient to the next. Lengths in mm; angles in degrees.
+    """Properties of a patient that differ between fractions. Lengths are in mm, angles in degrees.
 
     Attributes:
-        identity: the patient's and the fraction's number.
-        setup: displacement (x, y, z) of the whole patient.
-        implant: whether the applicator is in place.
-        bladder_volume: cm³ before neighbours dent it.
-        rectum_filling: scale of the rectum's radius at n places from the anus up.
-        rectum_gas: share of each of those places' lumen that holds gas.
-        rectum_stool: HU of what else is there, per place.
-        sigmoid_shift: displacement (n, 3) of the sigmoid's course.
-        sigmoid_filling, sigmoid_gas, sigmoid_stool: as for the rectum.
-        applicator_turn: rotation about x, y, z.
-        applicator_depth: how far beyond its usual place the applicator was pushed.
-        ovoid_gap: distance between the surfaces of the ovoids.
-        target_scale: scale of the target, which shrinks during treatment.
-        noise: standard deviation of the noise in HU behind an average patient.
+        identity: Identity of the patient and number of the fraction.
+        setup: Displacement (x, y, z) of the whole patient.
+        implant: If true, an applicator is implanted.
+        bladder_volume: Volume in cm³ before neighbours dent the bladder.
+        rectum_filling: Scale of the rectum's radius at n positions from the anus up.
+        rectum_gas: Share of the lumen with gas, per position.
+        rectum_stool: HU of the other contents, per position.
+        sigmoid_shift: Displacement (n, 3) of the sigmoid's course.
+        sigmoid_filling: Scale of the sigmoid's radius, per position.
+        sigmoid_gas: Share of the lumen with gas, per position.
+        sigmoid_stool: HU of the other contents, per position.
+        applicator_rotation: Rotation about x, y, z.
+        applicator_depth: Displacement of the applicator into the patient.
+        ovoid_gap: Distance between the surfaces of the ovoids.
+        target_scale: Scale of the target, which shrinks during treatment.
+        noise: Standard deviation of the noise in HU behind an average patient.
     """
 
     identity: tuple[int, ...]
@@ -100,7 +102,7 @@ class Fraction:
     sigmoid_filling: FloatArray
     sigmoid_gas: FloatArray
     sigmoid_stool: FloatArray
-    applicator_turn: FloatArray
+    applicator_rotation: FloatArray
     applicator_depth: float
     ovoid_gap: float
     target_scale: float
@@ -108,7 +110,7 @@ class Fraction:
 
 
 def draw_patient(seed: int, number: int, kind: Kind) -> Patient:
-    """The patient ``number`` of a cohort; kinds share no patient."""
+    """Draw the patient ``number`` of a cohort; cohorts of different kinds share no patient."""
     identity = (seed, KINDS.index(kind), number)
     rng = np.random.default_rng(identity)
     size = rng.normal(1.0, 0.035)
@@ -143,7 +145,7 @@ def draw_patient(seed: int, number: int, kind: Kind) -> Patient:
 
 
 def draw_fraction(patient: Patient, number: int) -> Fraction:
-    """Fraction ``number`` of a patient; of a patient without brachytherapy the only scan."""
+    """Draw fraction ``number`` of a patient; a patient without brachytherapy has only one scan."""
     kind = KINDS[patient.identity[1]]
     identity = (*patient.identity, 1 + number)
     rng = np.random.default_rng(identity)
@@ -162,7 +164,7 @@ def draw_fraction(patient: Patient, number: int) -> Fraction:
         sigmoid_filling=rng.uniform(0.8, 1.3, sigmoid),
         sigmoid_gas=np.clip(rng.normal(-0.1, 0.5, sigmoid), 0, 0.9),
         sigmoid_stool=rng.uniform(15, 70, sigmoid),
-        applicator_turn=rng.normal(0, [4.0, 3.0, 6.0]),
+        applicator_rotation=rng.normal(0, [4.0, 3.0, 6.0]),
         applicator_depth=float(rng.normal(0, 2.0)),
         ovoid_gap=float(rng.uniform(1, 9)),
         target_scale=float((1 - 0.025 * number) * rng.normal(1, 0.015)),
@@ -171,7 +173,7 @@ def draw_fraction(patient: Patient, number: int) -> Fraction:
 
 
 def _sigmoid_course(rng: np.random.Generator) -> FloatArray:
-    """One to three loops between the rectosigmoid and the left iliac fossa."""
+    """Draw one to three loops between the rectosigmoid and the left iliac fossa."""
     side = rng.choice([-1.0, 1.0])
     loops = {
         1: [(18 * side, 34, 82), (-22 * side, 12, 92), (30, -8, 84), (64, 0, 90)],

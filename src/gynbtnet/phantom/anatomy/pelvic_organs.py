@@ -1,4 +1,4 @@
-"""The organs that a brachytherapy plan is about: uterus, HR-CTV, bladder, rectum, sigmoid; and the vagina."""
+"""The five structures of a brachytherapy plan: uterus, HR-CTV, bladder, rectum, sigmoid; and the vagina."""
 
 from dataclasses import dataclass
 
@@ -12,10 +12,10 @@ from gynbtnet.phantom.shapes.texture import Texture
 from gynbtnet.runtime.array_types import FloatArray
 
 RECTUM_COURSE = np.asarray([(0, 38, -55), (0, 47, -36), (0, 52, -12), (0, 54, 14), (0, 54, 38), (0, 47, 60)], float)
-"""Middle of the rectum from the anorectal junction to the rectosigmoid, x, y, z in mm."""
+"""Centre line of the rectum from the anorectal junction to the rectosigmoid, (x, y, z) in mm."""
 
 DESCENDING = np.asarray([(76, -22, 97), (97, -8, 124), (108, 8, 160), (110, 14, 210)], float)
-"""From the left iliac fossa up, where the sigmoid has become the descending colon."""
+"""Centre line of the descending colon, from the left iliac fossa up, (x, y, z) in mm."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,10 @@ class UterineAxis:
     """The line from the external os to the fundus, which a tandem follows.
 
     Attributes:
-        os: external os, (x, y, z) in mm.
-        canal: unit vector up the cervix.
-        body: unit vector up the uterus' body.
-        length: of the body above the internal os.
+        os: External os, (x, y, z) in mm.
+        canal: Unit vector up the cervix.
+        body: Unit vector up the uterus' body.
+        length: Length in mm of the body above the internal os.
     """
 
     os: FloatArray
@@ -37,7 +37,7 @@ class UterineAxis:
     CERVIX = 24.0
 
     def at(self, *heights: float) -> FloatArray:
-        """Points (n, 3) at heights in mm above the external os; below it along the canal."""
+        """Return points (n, 3) at heights in mm above the external os; negative heights are along the canal."""
         h = np.asarray(heights, float)[:, None]
         points: FloatArray = (
             self.os + np.minimum(h, self.CERVIX) * self.canal + np.maximum(h - self.CERVIX, 0) * self.body
@@ -51,25 +51,25 @@ class UterineAxis:
 
 
 def uterine_axis(patient: Patient, fraction: Fraction) -> UterineAxis:
-    """Where the uterus lies in this fraction; a tandem straightens and turns it."""
+    """Return the axis of the uterus in this fraction; a tandem straightens and rotates the uterus."""
     version, deviation = patient.version, patient.deviation
-    turn, pushed = np.zeros(3), 0.0
+    rotation, depth = np.zeros(3), 0.0
     if fraction.implant:
         version, deviation = version * patient.tandem_bend, deviation * 0.5
-        turn, pushed = fraction.applicator_turn, fraction.applicator_depth
+        rotation, depth = fraction.applicator_rotation, fraction.applicator_depth
 
     def direction(forward: float, left: float) -> FloatArray:
-        a, b = np.radians(forward + turn[0]), np.radians(left + turn[1])
+        a, b = np.radians(forward + rotation[0]), np.radians(left + rotation[1])
         return np.asarray([np.sin(b), -np.sin(a) * np.cos(b), np.cos(a) * np.cos(b)])
 
-    os = np.asarray([0.0, 17.0, -1.0 + pushed]) + patient.cervix
+    os = np.asarray([0.0, 17.0, -1.0 + depth]) + patient.cervix
     return UterineAxis(
         os, direction(0.3 * version, 0.3 * deviation), direction(version, deviation), patient.uterus_length
     )
 
 
 def uterus(patient: Patient, axis: UterineAxis) -> Shape:
-    """Cervix and body; the target is cut out of it later."""
+    """Return cervix and body; the target is subtracted later."""
     radius, length = patient.uterus_radius, patient.uterus_length
     knots = axis.at(2, 9, 20, 24 + 0.25 * length, 24 + 0.6 * length, 24 + length - 0.75 * radius)
     radii = [10.5, 12.5, 11.5, 0.8 * radius, radius, 0.75 * radius]
@@ -77,18 +77,18 @@ def uterus(patient: Patient, axis: UterineAxis) -> Shape:
 
 
 def hr_ctv(patient: Patient, fraction: Fraction, axis: UterineAxis) -> Shape:
-    """High-risk target: the whole cervix and its tumour, into the parametria, more on one side, and down the vagina."""
+    """Return the high-risk target: cervix and tumour, with extensions to parametria, more on one side, and vagina."""
     across, deep, along = np.asarray(patient.target_radii) * fraction.target_scale
     axes = np.stack([np.eye(3)[0], np.cross(axis.canal, np.eye(3)[0]), axis.canal])
     axes[1] /= np.linalg.norm(axes[1])
     axes[0] = np.cross(axes[1], axes[2])
-    middle = axis.at(13.0)[0]
+    centre = axis.at(13.0)[0]
     cervix = Tube.through(axis.at(2, 10, 19), [11.0, 13.0, 12.5], flat=1.25)
-    parts: list[Shape] = [Superellipsoid(middle, (across, deep, along), axes=axes, exponent=2.2), cervix]
+    parts: list[Shape] = [Superellipsoid(centre, (across, deep, along), axes=axes, exponent=2.2), cervix]
     for side, reach in zip((1.0, -1.0), patient.parametrium, strict=True):
         if reach > 2:
-            centre = middle + axes[0] * side * (across + 0.4 * reach - 4) + (0.0, 3.0, 0.0)
-            parts.append(Superellipsoid(centre, (6 + 0.7 * reach, 0.62 * deep, 0.55 * along), axes=axes))
+            side_centre = centre + axes[0] * side * (across + 0.4 * reach - 4) + (0.0, 3.0, 0.0)
+            parts.append(Superellipsoid(side_centre, (6 + 0.7 * reach, 0.62 * deep, 0.55 * along), axes=axes))
     if patient.vaginal_extension > 2:
         reach = patient.vaginal_extension
         parts.append(Superellipsoid(axis.at(-0.6 * along + 11 - 0.5 * reach)[0], (13.0, 10.0, 5 + reach), axes=axes))
@@ -96,7 +96,7 @@ def hr_ctv(patient: Patient, fraction: Fraction, axis: UterineAxis) -> Shape:
 
 
 def bladder(patient: Patient, fraction: Fraction) -> Shape:
-    """A bladder of the fraction's volume above its neck, before uterus and packing dent it."""
+    """Return a bladder of the fraction's volume above its neck, before uterus and packing dent it."""
     depth, height = 0.92, 0.95
     radius = (fraction.bladder_volume * 1000 * 0.75 / np.pi / (patient.bladder_width * depth * height)) ** (1 / 3)
     radii = radius * np.asarray([patient.bladder_width, depth, height])
@@ -107,61 +107,61 @@ def bladder(patient: Patient, fraction: Fraction) -> Shape:
 
 
 def bladder_neck(patient: Patient) -> FloatArray:
-    """Where bladder and urethra meet, (x, y, z) in mm."""
+    """Return the junction of bladder and urethra, (x, y, z) in mm."""
     return np.asarray([0.0, -25.0, -25.0]) * patient.skeleton
 
 
 def rectum(patient: Patient, fraction: Fraction, obstacles: list[Shape]) -> Tube:
-    """From the anorectal junction along the sacral curve to the rectosigmoid, beside what lies in its way."""
+    """Return the rectum from the anorectal junction along the sacral curve to the rectosigmoid, around obstacles."""
     course = RECTUM_COURSE * patient.skeleton + patient.rectum_knots
     radii = patient.rectum_radius * fraction.rectum_filling * np.asarray([0.85, 1.1, 1.15, 1.0, 0.95, 0.85])
     free = Tube.through(course, radii, step=6)
-    aside = np.asarray([0.5 if patient.deviation < 0 else -0.5, 0.0, 0.0])
-    return Tube(_pushed_out(free, obstacles, aside, clearance=0.5, fixed=1), free.radii)
+    lateral = np.asarray([0.5 if patient.deviation < 0 else -0.5, 0.0, 0.0])
+    return Tube(_move_out(free, obstacles, lateral, clearance=0.5, fixed=1), free.radii)
 
 
 def anal_canal(patient: Patient) -> Tube:
-    """The sphincter below the rectum."""
+    """Return the sphincter below the rectum."""
     top = RECTUM_COURSE[0] * patient.skeleton + patient.rectum_knots[0]
     return Tube.through(np.stack([top, np.add(top, (0, 3, -16)), np.add(top, (0, 9, -34))]), [12, 13, 12])
 
 
 def sigmoid(patient: Patient, fraction: Fraction, start: FloatArray, obstacles: list[Shape]) -> Tube:
-    """From the rectosigmoid at ``start`` over uterus and bladder to the left iliac fossa, out of what it meets."""
+    """Return the sigmoid from ``start`` over uterus and bladder to the left iliac fossa, around obstacles."""
     loops = (patient.sigmoid_knots + fraction.sigmoid_shift) * patient.skeleton
     knots = np.concatenate([start[None], loops, DESCENDING[:1] * patient.skeleton])
     filling = np.concatenate([[0.95], fraction.sigmoid_filling, [1.0]])
     free = Tube.through(knots, patient.sigmoid_radius * filling, step=6)
     up_and_forward = np.asarray([0.0, -0.4, 0.4])
-    return Tube(_pushed_out(free, obstacles, up_and_forward, clearance=1.1, fixed=2), free.radii)
+    return Tube(_move_out(free, obstacles, up_and_forward, clearance=1.1, fixed=2), free.radii)
 
 
 def descending_colon(patient: Patient) -> Tube:
-    """What follows on the sigmoid."""
+    """Return the colon above the sigmoid."""
     return Tube.through(DESCENDING * patient.skeleton, [1.05 * patient.sigmoid_radius, 14, 17, 18], step=8)
 
 
 def vagina(axis: UterineAxis, packed: bool) -> Tube:
-    """Walls and lumen from the fornices to the introitus."""
+    """Return walls and lumen from the fornices to the introitus."""
     radii = [10, 9, 7.5, 6] if packed else [7, 6, 5, 5]
     return Tube.through(vaginal_course(axis), radii, flat=1.7)
 
 
 def vaginal_course(axis: UterineAxis) -> FloatArray:
-    """Middle of the vagina from the os down, (4, 3) in mm."""
+    """Return the centre line of the vagina from the os down, (4, 3) in mm."""
     x, y, z = axis.os
     return np.asarray([(x, y, z - 2), (0.8 * x, y - 3, z - 30), (0.3 * x, y - 12, z - 60), (0, y - 20, z - 96)])
 
 
-def _pushed_out(tube: Tube, obstacles: list[Shape], bias: FloatArray, clearance: float, fixed: int) -> FloatArray:
-    """The tube's path moved out of obstacles, in small steps up their distance, smoothed after each.
+def _move_out(tube: Tube, obstacles: list[Shape], bias: FloatArray, clearance: float, fixed: int) -> FloatArray:
+    """Return the tube's path moved out of obstacles, in small steps along their distance gradient, each smoothed.
 
     Args:
-        tube: to move.
-        obstacles: to leave.
-        bias: added to the obstacles' slope, so that a path through the middle of one knows where to go.
-        clearance: distance to keep from obstacles, in radii; less than 1 lets them flatten the tube.
-        fixed: 1 where the first point stays, 2 where the last one does too.
+        tube: The tube.
+        obstacles: Shapes that the path must leave.
+        bias: Vector added to the gradient; it gives a path through the centre of an obstacle a direction.
+        clearance: Distance to obstacles, in radii; with less than 1 they flatten the tube.
+        fixed: 1 if the first point stays, 2 if the last one also stays.
     """
     low, high = tube.path.min(0) - 40, tube.path.max(0) + 40
     step = 4.0
@@ -172,9 +172,9 @@ def _pushed_out(tube: Tube, obstacles: list[Shape], bias: FloatArray, clearance:
     path = tube.path.copy()
     for _ in range(24):
         index = np.clip(np.rint((path - low) / step).astype(int)[:, ::-1], 0, np.asarray(grid.shape) - 1)
-        at = tuple(index.T)
-        lacking = np.clip(np.minimum(clearance * tube.radii, FAR - 1) - distance[at], 0.0, 3.0)
-        moved = path + lacking[:, None] * slopes[at]
+        indices = tuple(index.T)
+        lacking = np.clip(np.minimum(clearance * tube.radii, FAR - 1) - distance[indices], 0.0, 3.0)
+        moved = path + lacking[:, None] * slopes[indices]
         moved[1:-1] = 0.5 * moved[1:-1] + 0.25 * (moved[:-2] + moved[2:])
         path[1 : None if fixed == 1 else -1] = moved[1 : None if fixed == 1 else -1]
     return path

@@ -1,4 +1,4 @@
-"""Bones of the female pelvis, left and right; origin between the centres of the femoral heads."""
+"""Bones of the female pelvis; the origin is midway between the centres of the femoral heads."""
 
 from dataclasses import dataclass
 
@@ -13,49 +13,49 @@ from gynbtnet.runtime.array_types import FloatArray
 SACRAL_CURVE = np.asarray(
     [(0, 34, 104), (0, 52, 84), (0, 68, 62), (0, 77, 38), (0, 76, 16), (0, 68, -2), (0, 58, -14)], float
 )
-"""Middle of S1 to S5 and the coccyx, x, y, z in mm."""
+"""Centres of S1 to S5 and the coccyx, (x, y, z) in mm."""
 
 ILIAC_BLADE = ((0.486, -0.874, 0.0), (0.26, 0.06, 0.96))
-"""Directions within the left iliac wing: from the back to the front spine, and up."""
+"""Directions in the left iliac wing: from the posterior to the anterior spine, and up."""
 
 
 @dataclass(frozen=True)
-class Placed:
-    """Puts points of the average skeleton where this patient has them; side 1 is left, -1 right."""
+class SkeletonFrame:
+    """Transformation from the average skeleton to a patient's; side 1 is left, -1 right."""
 
     patient: Patient
     side: float = 1.0
 
     def __call__(self, *points: tuple[float, float, float]) -> FloatArray:
-        """The points (n, 3), or one point (3,), scaled and mirrored."""
+        """Return the points (n, 3), or one point (3,), scaled and mirrored."""
         scaled = np.asarray(points, float) * self.patient.skeleton * np.asarray([self.side, 1.0, 1.0])
-        placed: FloatArray = scaled[0] if len(points) == 1 else scaled
-        return placed
+        transformed: FloatArray = scaled[0] if len(points) == 1 else scaled
+        return transformed
 
-    def turn(self, first: tuple[float, float, float], second: tuple[float, float, float]) -> FloatArray:
-        """Axes for a blob, mirrored; the third axis points the same way on both sides."""
+    def axes(self, first: tuple[float, float, float], second: tuple[float, float, float]) -> FloatArray:
+        """Return mirrored axes of a superellipsoid; the third axis has the same direction on both sides."""
         mirror = np.asarray([self.side, 1.0, 1.0])
-        axes = orthonormal_frame(np.asarray(first) * mirror, np.asarray(second) * mirror)
-        turned: FloatArray = axes * np.asarray([[1.0], [1.0], [self.side]])
-        return turned
+        frame = orthonormal_frame(np.asarray(first) * mirror, np.asarray(second) * mirror)
+        mirrored: FloatArray = frame * np.asarray([[1.0], [1.0], [self.side]])
+        return mirrored
 
 
 def bones(patient: Patient) -> dict[str, Shape]:
-    """Shapes by TotalSegmentator's name, and ``disc`` (not bone)."""
-    found: dict[str, Shape] = {
+    """Return bones by TotalSegmentator's names, and ``disc``, which is not a bone."""
+    shapes: dict[str, Shape] = {
         "disc": _disc(patient),
         "vertebrae_L5": _lumbar(patient, 0),
         "vertebrae_L4": _lumbar(patient, 1),
     }
-    found["sacrum"] = Noisy(_sacrum(patient), Texture((*patient.identity, 101), 14.0), 0.8)
+    shapes["sacrum"] = Noisy(_sacrum(patient), Texture((*patient.identity, 101), 14.0), 0.8)
     for name, side in (("left", 1.0), ("right", -1.0)):
-        at = Placed(patient, side)
-        found[f"femur_{name}"] = _femur(at)
-        found[f"hip_{name}"] = Noisy(_hip(at), Texture((*patient.identity, 102), 16.0), 0.7)
-    return found
+        at = SkeletonFrame(patient, side)
+        shapes[f"femur_{name}"] = _femur(at)
+        shapes[f"hip_{name}"] = Noisy(_hip(at), Texture((*patient.identity, 102), 16.0), 0.7)
+    return shapes
 
 
-def _femur(at: Placed) -> Shape:
+def _femur(at: SkeletonFrame) -> Shape:
     return Union(
         [
             Superellipsoid(at((88, 0, 0)), (23.0, 23.0, 23.0)),
@@ -70,8 +70,8 @@ def _femur(at: Placed) -> Shape:
     )
 
 
-def _hip(at: Placed) -> Shape:
-    fan = Superellipsoid(at((87, 13, 77)), (71, 58, 5.5), axes=at.turn(*ILIAC_BLADE), exponent=2.6, bend=(0.0014, 0.0))
+def _hip(at: SkeletonFrame) -> Shape:
+    fan = Superellipsoid(at((87, 13, 77)), (71, 58, 5.5), axes=at.axes(*ILIAC_BLADE), exponent=2.6, bend=(0.0014, 0.0))
     crest = Tube.through(at((120, -50, 82), (130, -22, 112), (122, 20, 128), (94, 58, 120), (56, 80, 90)), 5.5, step=10)
     pillar = Tube.through(at((92, 4, 30), (84, 22, 46), (62, 56, 66), (50, 74, 78)), [17, 13, 12, 12], step=8)
     spine = Tube.through(at((121, -50, 80), (112, -42, 56), (98, -26, 30)), [7, 7, 11], step=8)
@@ -88,11 +88,11 @@ def _hip(at: Placed) -> Shape:
 
 
 def _sacrum(patient: Patient) -> Shape:
-    at = Placed(patient)
+    at = SkeletonFrame(patient)
     curve = at(*map(tuple, SACRAL_CURVE))
     slopes = np.gradient(curve, axis=0)
     widths, depths, heights = (50, 44, 36, 29, 22, 11, 7), (17, 14, 11, 9, 8, 6, 5), (15, 15, 15, 14, 13, 10, 8)
-    pieces: list[Shape] = [
+    segments: list[Shape] = [
         Superellipsoid(
             centre,
             (width, depth, height),
@@ -103,8 +103,8 @@ def _sacrum(patient: Patient) -> Shape:
             curve, slopes / np.linalg.norm(slopes, axis=1)[:, None], widths, depths, heights, strict=True
         )
     ]
-    pieces.append(Tube.through(curve[:5] + at((0, 17, 4)), [5, 6, 6, 5, 4], step=8))
-    solid = Union(pieces, blend=7.0)
+    segments.append(Tube.through(curve[:5] + at((0, 17, 4)), [5, 6, 6, 5, 4], step=8))
+    solid = Union(segments, blend=7.0)
     holes: list[Shape] = [
         Tube(centre + np.asarray([(side * reach, -22.0, 6.0), (side * reach, 24.0, 10.0)]), np.asarray([3.0, 3.0]))
         for centre, next_centre, reach in zip((curve[:4] + curve[1:5]) / 2, curve[1:5], (19, 17, 15, 13), strict=True)
@@ -115,7 +115,7 @@ def _sacrum(patient: Patient) -> Shape:
 
 
 def _lumbar(patient: Patient, above: int) -> Shape:
-    at = Placed(patient)
+    at = SkeletonFrame(patient)
     y, z = (20, 136) if above == 0 else (10, 171)
     body = Superellipsoid(
         at((0, y, z)),
@@ -125,15 +125,15 @@ def _lumbar(patient: Patient, above: int) -> Shape:
     )
     arch: list[Shape] = [body]
     for side in (-1.0, 1.0):
-        beside = Placed(patient, side)
-        arch.append(Tube.through(beside((17, y + 14, z + 2), (19, y + 30, z - 2), (6, y + 42, z - 6)), [5, 7, 4]))
-        arch.append(Tube.through(beside((18, y + 24, z + 2), (42, y + 26, z + 3)), [5, 4]))
+        lateral = SkeletonFrame(patient, side)
+        arch.append(Tube.through(lateral((17, y + 14, z + 2), (19, y + 30, z - 2), (6, y + 42, z - 6)), [5, 7, 4]))
+        arch.append(Tube.through(lateral((18, y + 24, z + 2), (42, y + 26, z + 3)), [5, 4]))
     arch.append(Tube.through(at((0, y + 44, z - 7), (0, y + 62, z - 13)), [5, 4]))
     return Union(arch, blend=4.0)
 
 
 def _disc(patient: Patient) -> Shape:
-    at = Placed(patient)
+    at = SkeletonFrame(patient)
     return Union(
         [
             Superellipsoid(at((0, 26, 119)), (24.0, 16.0, 6.5), axes=orthonormal_frame((1, 0, 0), (0, 0.9, -0.43))),

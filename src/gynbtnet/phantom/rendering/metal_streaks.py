@@ -1,7 +1,8 @@
-"""Metal artefacts: what filtered back-projection makes of the rays that cross the applicator.
+"""Metal artefacts, from the filtered back-projection of the rays that cross the applicator.
 
-Along such rays the detector sees too little (beam hardening, more so where the body is thick, and more than twice for
-two metals in line) and too noisily (photon starvation). That error, as a sinogram, is back-projected on a coarse grid.
+Along such rays the signal is too low (beam hardening) and too noisy (photon starvation). The loss increases with the
+thickness of the body, and two metals in line lose more than twice as much. This error, as a sinogram, is back-projected
+on a coarse grid.
 """
 
 import numpy as np
@@ -14,16 +15,16 @@ from gynbtnet.phantom.shapes.shapes import Tube
 from gynbtnet.runtime.array_types import FloatArray
 
 LEVEL = 5.0
-"""Distance in mm of the axial planes in which streaks are worked out; between them they are interpolated."""
+"""Distance in mm of the axial planes in which streaks are computed; they are interpolated between them."""
 STEP = 3.0
 """Finest in-plane step in mm."""
 VIEWS = 120
 BINS = 512
 """Detector bins of 1 mm."""
 BODY = (178.0, 112.0)
-"""Half axes in mm of the ellipse that stands for the body."""
+"""Half axes in mm of the ellipse that represents the body."""
 HARDENING = 160.0
-"""HU·mm lost per mm² of path through steel."""
+"""Loss in HU·mm per mm² of path through steel."""
 STARVATION = 3000.0
 """Standard deviation in HU·mm of a ray through 6 mm of steel."""
 
@@ -31,31 +32,33 @@ STARVATION = 3000.0
 def add_streaks(
     hu: FloatArray, points: GridPoints, applicator: Applicator, patient: Patient, fraction: Fraction
 ) -> None:
-    """Add the artefacts of the applicator's metal to ``hu`` (z, y, x) in place, inside the body and out."""
+    """Add the artefacts of the applicator's metal to ``hu`` (z, y, x) in place, inside and outside of the body."""
     low = min(tube.box[0][2] for tube in applicator.metal) - LEVEL
     high = max(tube.box[1][2] for tube in applicator.metal) + LEVEL
     inside = np.flatnonzero((points.z > low) & (points.z < high))
-    y, x = _coarse(points.y), _coarse(points.x)
+    y, x = _coarse_axis(points.y), _coarse_axis(points.x)
     amount = 0.12 + 0.88 * patient.metal
-    known: dict[int, FloatArray] = {}
+    planes: dict[int, FloatArray] = {}
     for index in inside:
         below = int(np.floor(points.z[index] / LEVEL))
         for level in (below, below + 1):
-            if level not in known:
+            if level not in planes:
                 rng = np.random.default_rng((*fraction.identity, 811, level + 1000))
-                known[level] = amount * _artefact(applicator, level * LEVEL, y, x, rng)
+                planes[level] = amount * _artefact_plane(applicator, level * LEVEL, y, x, rng)
         t = points.z[index] / LEVEL - below
-        hu[index] += _finer((1 - t) * known[below] + t * known[below + 1], y, x, points)
+        hu[index] += _interpolate((1 - t) * planes[below] + t * planes[below + 1], y, x, points)
 
 
-def _artefact(applicator: Applicator, z: float, y: FloatArray, x: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """One axial plane (y, x) in HU."""
+def _artefact_plane(
+    applicator: Applicator, z: float, y: FloatArray, x: FloatArray, rng: np.random.Generator
+) -> FloatArray:
+    """Return the artefact in one axial plane (y, x), in HU."""
     angles = np.arange(VIEWS) * np.pi / VIEWS
     offsets: FloatArray = np.arange(BINS, dtype=np.float64) - (BINS - 1) / 2
     noise = rng.standard_normal((VIEWS, BINS))
     path = np.zeros((VIEWS, BINS))
     for tube in applicator.metal:
-        path += _path(tube, z, angles, offsets)
+        path += _path_lengths(tube, z, angles, offsets)
     if not path.any():
         return np.zeros((y.size, x.size))
     cos, sin = np.cos(angles)[:, None], np.sin(angles)[:, None]
@@ -72,11 +75,11 @@ def _artefact(applicator: Applicator, z: float, y: FloatArray, x: FloatArray, rn
     return artefact
 
 
-def _path(tube: Tube, z: float, angles: FloatArray, offsets: FloatArray) -> FloatArray:
-    """Length in mm (views, bins) of the rays through a tube, of which a plane's slice is a row of discs."""
+def _path_lengths(tube: Tube, z: float, angles: FloatArray, offsets: FloatArray) -> FloatArray:
+    """Return the length in mm (views, bins) of the rays in a tube, whose section is approximated by discs."""
     fine = np.arange(0, len(tube.path) - 1, 0.2)
-    at = np.arange(len(tube.path))
-    x, y, height = (np.interp(fine, at, tube.path[:, axis]) for axis in range(3))
+    knots = np.arange(len(tube.path))
+    x, y, height = (np.interp(fine, knots, tube.path[:, axis]) for axis in range(3))
     near = np.abs(height - z) < LEVEL / 2
     if not near.any():
         return np.zeros((angles.size, offsets.size))
@@ -91,16 +94,16 @@ def _path(tube: Tube, z: float, angles: FloatArray, offsets: FloatArray) -> Floa
     return length
 
 
-def _coarse(axis: FloatArray) -> FloatArray:
+def _coarse_axis(axis: FloatArray) -> FloatArray:
     count = max(2, int(np.ceil((axis[-1] - axis[0]) / max(STEP, float(axis[1] - axis[0])))) + 1)
     return np.linspace(axis[0], axis[-1], count)
 
 
-def _finer(plane: FloatArray, y: FloatArray, x: FloatArray, points: GridPoints) -> FloatArray:
-    """Bilinear interpolation of a coarse plane at the points' (y, x)."""
+def _interpolate(plane: FloatArray, y: FloatArray, x: FloatArray, points: GridPoints) -> FloatArray:
+    """Interpolate a coarse plane bilinearly at the points' (y, x)."""
     for axis, coarse, fine in ((0, y, points.y), (1, x, points.x)):
-        place = np.clip((fine - coarse[0]) / (coarse[1] - coarse[0]), 0, coarse.size - 1)
-        below = np.minimum(place.astype(int), coarse.size - 2)
-        t = (place - below).reshape((-1, 1) if axis == 0 else (1, -1))
+        position = np.clip((fine - coarse[0]) / (coarse[1] - coarse[0]), 0, coarse.size - 1)
+        below = np.minimum(position.astype(int), coarse.size - 2)
+        t = (position - below).reshape((-1, 1) if axis == 0 else (1, -1))
         plane = (1 - t) * np.take(plane, below, axis) + t * np.take(plane, below + 1, axis)
     return plane

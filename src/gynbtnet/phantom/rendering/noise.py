@@ -1,4 +1,4 @@
-"""The noise of a CT: correlated as the reconstruction leaves it, stronger and streaky where the beam met much bone."""
+"""CT noise: correlated by the reconstruction, and stronger and streaky in slices with much bone along the beam."""
 
 import numpy as np
 from scipy import fft, ndimage
@@ -9,7 +9,7 @@ from gynbtnet.runtime.array_types import FloatArray
 
 
 def add_noise(hu: FloatArray, points: GridPoints, fraction: Fraction, first_slice: int) -> None:
-    """Add noise to ``hu`` (z, y, x) in place; each slice draws from its own number, so that slabs don't matter."""
+    """Add noise to ``hu`` (z, y, x) in place; the seed of each slice is its number, so that slabs don't matter."""
     step_y, step_x = float(points.y[1] - points.y[0]), float(points.x[1] - points.x[0])
     shape = points.shape[1:]
     spectrum = _spectrum(shape, step_y, step_x)
@@ -23,7 +23,7 @@ def add_noise(hu: FloatArray, points: GridPoints, fraction: Fraction, first_slic
 
 
 def _white(fraction: Fraction, index: int, shape: tuple[int, ...]) -> tuple[FloatArray, FloatArray]:
-    """Two fields; neighbouring slices share a part of theirs, as overlapping detector rows do."""
+    """Return two fields of white noise; neighbouring slices share a part, as with overlapping detector rows."""
     own, next_ = (
         np.random.default_rng((*fraction.identity, 801, i)).standard_normal((2, *shape)) for i in (index, index + 1)
     )
@@ -32,7 +32,7 @@ def _white(fraction: Fraction, index: int, shape: tuple[int, ...]) -> tuple[Floa
 
 
 def _spectrum(shape: tuple[int, ...], step_y: float, step_x: float) -> tuple[FloatArray, FloatArray]:
-    """Square roots of two noise power spectra, each of unit variance: ramp with a soft kernel; long lines along x."""
+    """Return the roots of two noise power spectra with unit variance: ramp with a soft kernel, and lines along x."""
     fy, fx = np.abs(fft.fftfreq(shape[0], step_y))[:, None], fft.rfftfreq(shape[1], step_x)[None, :]
     f = np.hypot(fx, fy)
     soft = np.sqrt(f + 0.02) * np.exp(-((f / 0.42) ** 2))
@@ -49,7 +49,7 @@ def _norm(response: FloatArray, shape: tuple[int, ...]) -> float:
 
 
 def _strength(hu: FloatArray, step: float) -> tuple[FloatArray, FloatArray]:
-    """How much noise, and how much of it in lines, by the water-equivalent path of a lateral ray."""
+    """Return the noise level, and its share in lines, from the water-equivalent path of a lateral ray."""
     path = step * np.maximum(hu + 1000, 0).sum(axis=1, keepdims=True) / 1000
     path = ndimage.gaussian_filter1d(path, 3.0 / step, axis=0)
     level = 0.55 + 0.45 * np.exp((path - 330) / 260)

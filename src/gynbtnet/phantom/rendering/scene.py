@@ -1,4 +1,4 @@
-"""Everything in one patient at one fraction, in the order in which it is painted."""
+"""All layers of one patient at one fraction, in the order in which they are painted."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ STRUCTURES = ("hr_ctv", "bladder", "rectum", "sigmoid", "uterus")
 
 @dataclass(frozen=True)
 class Scene:
-    """Layers from the skin inwards, and what dose and streaks need of the applicator."""
+    """Layers from the skin inwards, with the uterine axis and the applicator for dose and streaks."""
 
     layers: tuple[PaintedLayer, ...]
     axis: UterineAxis
@@ -50,22 +50,22 @@ class Scene:
 
 
 def build_scene(patient: Patient, fraction: Fraction) -> Scene:
-    """All shapes of a patient as this fraction finds them."""
+    """Return all layers of a patient in this fraction."""
     axis = uterine_axis(patient, fraction)
     applicator = place_applicator(patient, fraction, axis) if fraction.implant else None
     skeleton = bones(patient)
     organs = resolve_organ_contact(patient, fraction, axis, applicator, skeleton["sacrum"])
     layers = [
-        *_frame_of_the_body(patient, skeleton),
-        *_surroundings(patient, fraction, axis, Union([skeleton["sacrum"], skeleton["vertebrae_L5"]])),
-        *_organs(patient, fraction, organs),
-        *(_implant(patient, fraction, applicator, organs) if applicator is not None else ()),
+        *_body_layers(patient, skeleton),
+        *_surrounding_layers(patient, fraction, axis, Union([skeleton["sacrum"], skeleton["vertebrae_L5"]])),
+        *_organ_layers(patient, fraction, organs),
+        *(_implant_layers(patient, fraction, applicator, organs) if applicator is not None else ()),
     ]
     return Scene(tuple(layers), axis, applicator)
 
 
-def _frame_of_the_body(patient: Patient, skeleton: dict[str, Shape]) -> Iterator[PaintedLayer]:
-    """Couch, skin, fat, muscles, vessels, bones: the same in every fraction."""
+def _body_layers(patient: Patient, skeleton: dict[str, Shape]) -> Iterator[PaintedLayer]:
+    """Yield couch, skin, fat, muscles, vessels and bones, which are the same in every fraction."""
 
     def texture(number: int, cell: float) -> Texture:
         return Texture((*patient.identity, number), cell)
@@ -86,8 +86,10 @@ def _frame_of_the_body(patient: Patient, skeleton: dict[str, Shape]) -> Iterator
             yield PaintedLayer(shape, bone, organ=name)
 
 
-def _surroundings(patient: Patient, fraction: Fraction, axis: UterineAxis, spine: Shape) -> Iterator[PaintedLayer]:
-    """What the five structures lie among: small bowel, parametria, ovaries, vagina, anus, descending colon."""
+def _surrounding_layers(
+    patient: Patient, fraction: Fraction, axis: UterineAxis, spine: Shape
+) -> Iterator[PaintedLayer]:
+    """Yield the tissues around the five structures, such as small bowel, parametria, ovaries and vagina."""
 
     def texture(number: int, cell: float) -> Texture:
         return Texture((*fraction.identity, number), cell)
@@ -104,10 +106,10 @@ def _surroundings(patient: Patient, fraction: Fraction, axis: UterineAxis, spine
     yield PaintedLayer(descending_colon(patient), Hollow(2.5, VISCERAL_WALL, stool), organ="colon")
 
 
-def _organs(patient: Patient, fraction: Fraction, organs: OrgansInContact) -> Iterator[PaintedLayer]:
-    """The five structures, weakest first: what a later one covers is the later one's, as in a clinic's contours.
+def _organ_layers(patient: Patient, fraction: Fraction, organs: OrgansInContact) -> Iterator[PaintedLayer]:
+    """Yield the five structures; a voxel belongs to the last one that covers it, as in a clinic's contours.
 
-    Rims of fat are what separates neighbours of the same HU: thin, uneven, and in some patients hardly there.
+    Rims of fat separate neighbours with the same HU. They are thin and uneven, and almost absent in some patients.
     """
 
     def texture(number: int, cell: float) -> Texture:
@@ -132,10 +134,10 @@ def _organs(patient: Patient, fraction: Fraction, organs: OrgansInContact) -> It
     yield PaintedLayer(organs.hr_ctv, tumour, structure="hr_ctv")
 
 
-def _implant(
+def _implant_layers(
     patient: Patient, fraction: Fraction, applicator: Applicator, organs: OrgansInContact
 ) -> Iterator[PaintedLayer]:
-    """Packing, ovoids, tandem, catheter. They change no label: a contour of the uterus includes the tandem."""
+    """Yield packing, ovoids, tandem and catheter; they change no label, as a contoured uterus includes the tandem."""
     gauze = Speckled(20.0, 70.0, 1.0, -600.0, Texture((*fraction.identity, 610), 3.2))
     spared = Union([organs.hr_ctv, organs.uterus, organs.bladder, organs.rectum])
     yield PaintedLayer(applicator.packing, gauze, outside=spared)

@@ -1,1 +1,1 @@
-"""Shapes and textures that the phantom is painted from."""
+"""Shapes, tissues and textures of which the phantom consists."""

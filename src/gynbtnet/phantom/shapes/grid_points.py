@@ -1,4 +1,4 @@
-"""Where a shape is asked for its distance: the voxel centres of a scan as three open axes."""
+"""Voxel centres of a scan as three axes, the points at which shapes compute their distance."""
 
 from dataclasses import dataclass
 
@@ -13,12 +13,12 @@ Bounds = tuple[FloatArray, FloatArray]
 
 @dataclass(frozen=True)
 class GridPoints:
-    """World points of a rectilinear grid in mm; x to the patient's left, y to the back, z to the head.
+    """Points of a rectilinear grid in mm; x to the patient's left, y to the back, z to the head.
 
     Attributes:
-        z: (nz,) increasing coordinates.
-        y: (ny,) increasing coordinates.
-        x: (nx,) increasing coordinates.
+        z: Increasing coordinates, (nz,).
+        y: Increasing coordinates, (ny,).
+        x: Increasing coordinates, (nx,).
     """
 
     z: FloatArray
@@ -26,15 +26,15 @@ class GridPoints:
     x: FloatArray
 
     @classmethod
-    def of(cls, geometry: Geometry, shift: FloatArray) -> "GridPoints":
-        """The voxel centres of ``geometry``, in the coordinates of a patient who lies ``shift`` (x, y, z) mm off.
+    def from_geometry(cls, geometry: Geometry, shift: FloatArray) -> "GridPoints":
+        """Return the voxel centres of ``geometry`` in coordinates of a patient shifted by ``shift`` (x, y, z) mm.
 
         Raises:
-            ValueError: where the grid is oblique; the phantom lies along the scanner's axes.
+            ValueError: If the grid is oblique; the phantom is aligned with the scanner's axes.
         """
         if not np.array_equal(np.reshape(geometry.direction, (3, 3)), np.eye(3)):
             raise ValueError(
-                "the phantom is rendered on grids along the patient axes only: direction must be the identity"
+                "the phantom is rendered only on grids along the patient axes: direction must be the identity"
             )
         z, y, x = (
             origin + np.arange(size) * spacing
@@ -55,7 +55,7 @@ class GridPoints:
         return self.x[None, None, :], self.y[None, :, None], self.z[:, None, None]
 
     def window(self, box: Bounds) -> Window | None:
-        """The indices of the points in ``box`` = (lowest, highest) corner (x, y, z) in mm; None where there is none."""
+        """Return the indices of the points in ``box``, lowest and highest corner (x, y, z) in mm; None if empty."""
         slices = []
         for axis, low, high in zip((self.z, self.y, self.x), box[0][::-1], box[1][::-1], strict=True):
             start, stop = int(np.searchsorted(axis, low)), int(np.searchsorted(axis, high, side="right"))

@@ -1,4 +1,4 @@
-"""One thing in the picture."""
+"""A painted layer of the phantom: shape, tissue and label."""
 
 from dataclasses import dataclass
 
@@ -12,16 +12,17 @@ from gynbtnet.runtime.array_types import FloatArray
 
 @dataclass(frozen=True)
 class PaintedLayer:
-    """A shape, its tissue, and what a contour calls it; painted over all that came before.
+    """A shape with its tissue and labels, painted over all earlier layers.
 
     Attributes:
-        shape: where.
-        tissue: what.
-        structure: one of the five structures, or none.
-        organ: TotalSegmentator's class, or none.
-        within: only inside this other shape, ``depth`` mm below its surface.
-        outside: only outside this other shape.
-        opacity: share of what was there before that is replaced.
+        shape: Shape of the layer.
+        tissue: Tissue inside the shape.
+        structure: One of the five structures, or None.
+        organ: TotalSegmentator's class, or None.
+        within: Another shape to which the layer is limited, ``depth`` mm below its surface.
+        depth: Distance in mm below the surface of ``within``.
+        outside: Another shape in which the layer is not painted.
+        opacity: Share of the earlier HU that is replaced.
     """
 
     shape: Shape
@@ -39,10 +40,10 @@ class PaintedLayer:
         return self.shape.box
 
     def distance(self, points: GridPoints) -> FloatArray:
-        """Signed distance in mm, (z, y, x)."""
-        found = self.shape.distance(points)
+        """Return the signed distance in mm, (z, y, x)."""
+        distance = self.shape.distance(points)
         if self.within is not None:
-            found = np.maximum(found, sample(self.within, points) + self.depth)
+            distance = np.maximum(distance, sample(self.within, points) + self.depth)
         if self.outside is not None:
-            found = np.maximum(found, -sample(self.outside, points))
-        return found
+            distance = np.maximum(distance, -sample(self.outside, points))
+        return distance

@@ -1,4 +1,4 @@
-"""Shapes made of shapes: joined, dented, cut, roughened, grown."""
+"""Operations on shapes: union, difference, clipping, noise, dilation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from gynbtnet.runtime.array_types import FloatArray
 
 
 def smooth_minimum(a: FloatArray, b: FloatArray, blend: float) -> FloatArray:
-    """The smaller of two distances, rounded over where they differ by less than ``blend`` mm (quadratic)."""
+    """Return the smaller of two distances, rounded quadratically if they differ by less than ``blend`` mm."""
     if blend == 0:
         return np.minimum(a, b)
     overlap = np.maximum(blend - np.abs(a - b), 0.0)
@@ -23,7 +23,7 @@ def smooth_minimum(a: FloatArray, b: FloatArray, blend: float) -> FloatArray:
 
 @dataclass(frozen=True)
 class Union:
-    """Several shapes as one, their seams rounded over ``blend`` mm."""
+    """The union of several shapes, with seams rounded over ``blend`` mm."""
 
     shapes: Sequence[Shape]
     blend: float = 0.0
@@ -34,7 +34,7 @@ class Union:
         return np.min([s.box[0] for s in self.shapes], axis=0), np.max([s.box[1] for s in self.shapes], axis=0)
 
     def distance(self, points: GridPoints) -> FloatArray:
-        """Smooth minimum over the shapes."""
+        """Return the smooth minimum of the distances."""
         result = np.full(points.shape, FAR)
         for shape in self.shapes:
             window = points.window((shape.box[0] - FAR, shape.box[1] + FAR))
@@ -45,7 +45,7 @@ class Union:
 
 @dataclass(frozen=True)
 class Difference:
-    """A shape that yields to another one, ``gap`` mm before it."""
+    """A shape without another one, at a distance of ``gap`` mm from it."""
 
     shape: Shape
     cut: Shape
@@ -54,17 +54,17 @@ class Difference:
 
     @property
     def box(self) -> Bounds:
-        """That of the uncut shape."""
+        """Box of the uncut shape."""
         return self.shape.box
 
     def distance(self, points: GridPoints) -> FloatArray:
-        """Smooth maximum of the shape and the outside of the cut."""
+        """Return the smooth maximum of the shape's distance and the negative one of the cut."""
         return -smooth_minimum(-self.shape.distance(points), sample(self.cut, points) - self.gap, self.blend)
 
 
 @dataclass(frozen=True)
 class Clipped:
-    """The part of a shape that lies within a box, lowest to highest corner (x, y, z) in mm."""
+    """The part of a shape in a box, from lowest to highest corner (x, y, z) in mm."""
 
     shape: Shape
     low: npt.ArrayLike
@@ -76,7 +76,7 @@ class Clipped:
         return np.maximum(self.shape.box[0], self.low), np.minimum(self.shape.box[1], self.high)
 
     def distance(self, points: GridPoints) -> FloatArray:
-        """Maximum of the shape and the six faces."""
+        """Return the maximum of the distances of the shape and the six faces."""
         result = self.shape.distance(points)
         for axis, low, high in zip(points.open, np.asarray(self.low, float), np.asarray(self.high, float), strict=True):
             result = np.maximum(result, np.maximum(low - axis, axis - high))
@@ -85,7 +85,7 @@ class Clipped:
 
 @dataclass(frozen=True)
 class Noisy:
-    """A shape whose surface is raised and lowered by a smooth random field."""
+    """A shape with a smooth random field added to its surface."""
 
     shape: Shape
     texture: Texture
@@ -93,26 +93,26 @@ class Noisy:
 
     @cached_property
     def box(self) -> Bounds:
-        """That of the shape and what the field may add."""
+        """Box of the shape, with a margin for the field."""
         return self.shape.box[0] - 3 * self.amplitude, self.shape.box[1] + 3 * self.amplitude
 
     def distance(self, points: GridPoints) -> FloatArray:
-        """Distance less the field, which has unit variance before ``amplitude`` mm; three of them at most."""
+        """Return the distance minus the field, whose standard deviation is ``amplitude`` mm, at most three of them."""
         return self.shape.distance(points) - self.amplitude * np.clip(self.texture(points), -3.0, 3.0)
 
 
 @dataclass(frozen=True)
 class Dilated:
-    """A shape, ``by`` mm larger on all sides."""
+    """A shape that is enlarged by ``by`` mm on all sides."""
 
     shape: Shape
     by: float
 
     @cached_property
     def box(self) -> Bounds:
-        """That of the shape, grown."""
+        """Box of the shape, enlarged."""
         return self.shape.box[0] - self.by, self.shape.box[1] + self.by
 
     def distance(self, points: GridPoints) -> FloatArray:
-        """The shape's distance, less the growth."""
+        """Return the shape's distance minus ``by``."""
         return self.shape.distance(points) - self.by

@@ -1,4 +1,4 @@
-"""Smooth closed surfaces as signed distances in mm: negative inside, exact at the surface, close to it good enough."""
+"""Smooth closed surfaces as signed distances in mm: negative inside, exact at the surface, approximate near it."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,10 +12,10 @@ from gynbtnet.phantom.shapes.grid_points import Bounds, GridPoints
 from gynbtnet.runtime.array_types import FloatArray
 
 FAR = 12.0
-"""Beyond this distance in mm a surface is simply "far": no blending and no partial volume reaches it."""
+"""Distance in mm at and beyond which a surface has no effect: neither blending nor partial volume reaches it."""
 
 TINY = 1e-9
-"""Keeps the slope at a centre from being 0/0; there the distance is the smallest radius."""
+"""Number that prevents a slope of 0/0 at a centre; the distance there is the smallest radius."""
 
 
 class Shape(Protocol):
@@ -26,11 +26,11 @@ class Shape(Protocol):
         """Lowest and highest corner (x, y, z) in mm of the inside."""
 
     def distance(self, points: GridPoints) -> FloatArray:
-        """Signed distance in mm at every point, (z, y, x); at least FAR where it is not worked out."""
+        """Return the signed distance in mm at every point, (z, y, x); at least FAR at points that are not computed."""
 
 
 def sample(shape: Shape, points: GridPoints, margin: float = FAR) -> FloatArray:
-    """Signed distance (z, y, x), worked out within ``margin`` mm of the shape's box and FAR elsewhere."""
+    """Return the signed distance (z, y, x), computed within ``margin`` mm of the shape's box and FAR elsewhere."""
     result = np.full(points.shape, FAR)
     window = points.window((shape.box[0] - margin, shape.box[1] + margin))
     if window is not None:
@@ -39,7 +39,7 @@ def sample(shape: Shape, points: GridPoints, margin: float = FAR) -> FloatArray:
 
 
 def orthonormal_frame(first: npt.ArrayLike, second: npt.ArrayLike) -> FloatArray:
-    """Orthonormal rows: ``first``, the part of ``second`` across it, and their cross product."""
+    """Return orthonormal rows along ``first``, the part of ``second`` across it, and their cross product."""
     u = np.asarray(first, float) / np.linalg.norm(first)
     v = np.asarray(second, float) - np.dot(second, u) * u
     v = v / np.linalg.norm(v)
@@ -48,14 +48,14 @@ def orthonormal_frame(first: npt.ArrayLike, second: npt.ArrayLike) -> FloatArray
 
 @dataclass(frozen=True)
 class Superellipsoid:
-    """An ellipsoid, or with another exponent a superellipsoid, turned and bent.
+    """An ellipsoid, or with another exponent a superellipsoid, rotated and bent.
 
     Attributes:
-        centre: (x, y, z) in mm.
-        radii: half axes in mm along the rows of ``axes``.
-        axes: (3, 3) orthonormal rows.
+        centre: Centre (x, y, z) in mm.
+        radii: Half axes in mm along the rows of ``axes``.
+        axes: Orthonormal rows, (3, 3).
         exponent: 2 for an ellipsoid, more for a box with round edges.
-        bend: the third axis is displaced by bend[0]·u² + bend[1]·v², in 1/mm; makes plates into shells.
+        bend: Displacement bend[0]·u² + bend[1]·v² of the third axis, in 1/mm; it makes plates into shells.
     """
 
     centre: npt.ArrayLike
@@ -75,7 +75,7 @@ class Superellipsoid:
         return centre - reach - arch, centre + reach + arch
 
     def distance(self, points: GridPoints) -> FloatArray:
-        """First order: (q - 1)/|grad q| with q the norm whose unit ball this is."""
+        """Return the distance in first order, (q - 1)/|grad q|; q is the norm whose unit ball is this shape."""
         x, y, z = (a - c for a, c in zip(points.open, np.asarray(self.centre, float), strict=True))
         if np.array_equal(self.axes, np.eye(3)):
             u, v, w = x, y, z
@@ -89,25 +89,25 @@ class Superellipsoid:
             squared = a + b + c
             slope = np.sqrt(a / ru**2 + b / rv**2 + c / rw**2)
             norm = np.sqrt(squared)
-            near: FloatArray = (norm - 1) * (norm + TINY) / (slope + TINY / min(ru, rv, rw))
-            return near
+            ellipsoid: FloatArray = (norm - 1) * (norm + TINY) / (slope + TINY / min(ru, rv, rw))
+            return ellipsoid
         n = self.exponent
         u, v, w = np.abs(u) / ru, np.abs(v) / rv, np.abs(w) / rw
         un, vn, wn = u ** (n - 1), v ** (n - 1), w ** (n - 1)
         norm = (un * u + vn * v + wn * w) ** (1 / n)
         slope = np.sqrt((un / ru) ** 2 + (vn / rv) ** 2 + (wn / rw) ** 2)
-        found: FloatArray = (norm - 1) * (norm ** (n - 1) + TINY) / (slope + TINY / min(ru, rv, rw))
-        return found
+        distance: FloatArray = (norm - 1) * (norm ** (n - 1) + TINY) / (slope + TINY / min(ru, rv, rw))
+        return distance
 
 
 @dataclass(frozen=True)
 class Tube:
-    """A tube with round ends along a polyline, of changing radius.
+    """A tube of varying radius along a polyline, with round ends.
 
     Attributes:
-        path: (n, 3) points (x, y, z) in mm.
-        radii: (n,) radii in mm.
-        flat: the cross-section is stretched along x by this factor.
+        path: Points (x, y, z) in mm, (n, 3).
+        radii: Radii in mm, (n,).
+        flat: Factor by which the cross-section is stretched along x.
     """
 
     path: FloatArray
@@ -116,16 +116,16 @@ class Tube:
 
     @classmethod
     def through(cls, knots: npt.ArrayLike, radii: npt.ArrayLike, step: float = 6.0, flat: float = 1.0) -> "Tube":
-        """A tube along the cubic spline through ``knots`` (n, 3), its radius interpolated from ``radii``, n or one."""
+        """Return a tube along the cubic spline through ``knots`` (n, 3), with interpolated ``radii``, n or one."""
         knots = np.asarray(knots, dtype=np.float64)
         along = np.concatenate([[0.0], np.cumsum(np.sqrt(np.linalg.norm(np.diff(knots, axis=0), axis=1)))])
         length = float(np.linalg.norm(np.diff(knots, axis=0), axis=1).sum())
-        at = np.linspace(0, along[-1], max(3, round(length / step) + 1))
-        radius: FloatArray = np.interp(at, along, np.broadcast_to(np.asarray(radii, float), along.shape))
-        return cls(CubicSpline(along, knots)(at), radius, flat)
+        parameters = np.linspace(0, along[-1], max(3, round(length / step) + 1))
+        radius: FloatArray = np.interp(parameters, along, np.broadcast_to(np.asarray(radii, float), along.shape))
+        return cls(CubicSpline(along, knots)(parameters), radius, flat)
 
     def part(self, start: float, stop: float) -> "Tube":
-        """The part between two shares of the number of points, 0 to 1."""
+        """Return the part between two positions, as shares of the number of points, 0 to 1."""
         last = len(self.path) - 1
         low = min(int(start * last), last - 1)
         high = max(low + 1, min(last, round(stop * last)))
@@ -138,7 +138,7 @@ class Tube:
         return (self.path - reach).min(0), (self.path + reach).max(0)
 
     def distance(self, points: GridPoints) -> FloatArray:
-        """The smallest distance to a cone with round ends, segment by segment, each only in its own neighbourhood."""
+        """Return the smallest distance to the segments, which are cones with round ends, each near its segment only."""
         result = np.full(points.shape, FAR)
         for a, b, ra, rb in zip(self.path[:-1], self.path[1:], self.radii[:-1], self.radii[1:], strict=True):
             reach = max(ra, rb) * np.asarray([self.flat, 1.0, 1.0]) + FAR
@@ -149,6 +149,6 @@ class Tube:
             x, y, z = (x - a[0]) / self.flat, y - a[1], z - a[2]
             ab = (b - a) / np.asarray([self.flat, 1.0, 1.0])
             t = np.clip((x * ab[0] + y * ab[1] + z * ab[2]) / max(float(ab @ ab), 1e-9), 0.0, 1.0)
-            near = np.sqrt((x - t * ab[0]) ** 2 + (y - t * ab[1]) ** 2 + (z - t * ab[2]) ** 2) - (ra + t * (rb - ra))
-            result[window] = np.minimum(result[window], near)
+            segment = np.sqrt((x - t * ab[0]) ** 2 + (y - t * ab[1]) ** 2 + (z - t * ab[2]) ** 2) - (ra + t * (rb - ra))
+            result[window] = np.minimum(result[window], segment)
         return result

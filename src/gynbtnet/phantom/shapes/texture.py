@@ -12,7 +12,7 @@ NODES = 44
 """Nodes of the lattice along an axis; the field repeats after NODES cells."""
 
 UNIT = 0.479**-1.5
-"""Cubic B-splines keep on average 0.479 of white noise's variance along each axis."""
+"""Factor for unit variance; cubic B-splines keep on average 0.479 of white noise's variance along each axis."""
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class Texture:
     """A field of zero mean and about unit variance: cubic B-splines on a lattice of normal numbers.
 
     Attributes:
-        seed: what it is drawn from.
-        cell: distance of the lattice's nodes in mm; nothing finer appears.
+        seed: Random seed of the lattice.
+        cell: Distance of the lattice's nodes in mm; the field has no finer detail.
     """
 
     seed: tuple[int, ...]
@@ -32,13 +32,13 @@ class Texture:
         return UNIT * np.random.default_rng(self.seed).standard_normal((NODES, NODES, NODES))
 
     def __call__(self, points: GridPoints) -> FloatArray:
-        """The field at every point, (z, y, x)."""
+        """Return the field at every point, (z, y, x)."""
         values = self._lattice
         for axis, coordinates in enumerate((points.z, points.y, points.x)):
-            values = self._along(values, coordinates, axis)
+            values = self._interpolate_along(values, coordinates, axis)
         return values
 
-    def _along(self, values: FloatArray, coordinates: FloatArray, axis: int) -> FloatArray:
+    def _interpolate_along(self, values: FloatArray, coordinates: FloatArray, axis: int) -> FloatArray:
         node = coordinates / self.cell
         below = np.floor(node).astype(int)
         t = node - below

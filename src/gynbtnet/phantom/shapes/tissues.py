@@ -1,4 +1,4 @@
-"""What a shape is filled with: HU as a function of the depth below its surface, and of the place."""
+"""Tissues: HU as a function of the depth below a shape's surface and of the position."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -22,22 +22,22 @@ class Tissue(Protocol):
     """HU at every point of a shape."""
 
     def __call__(self, distance: FloatArray, points: GridPoints, voxel: float) -> FloatArray | float:
-        """HU that broadcast to ``distance`` (z, y, x), the signed distance in mm; ``voxel`` is a voxel's size in mm."""
+        """Return HU that broadcast to ``distance``, signed (z, y, x) in mm; ``voxel`` is the voxel size in mm."""
 
 
 def share_inside(distance: FloatArray, voxel: float) -> FloatArray:
-    """Partial volume: the share of a voxel of ``voxel`` mm that lies inside a surface at a signed distance."""
+    """Return the partial volume: the share of a voxel of ``voxel`` mm inside a surface at a signed distance."""
     return np.clip(0.5 - distance / voxel, 0.0, 1.0)
 
 
 @dataclass(frozen=True)
 class Uniform:
-    """One HU everywhere."""
+    """A constant HU."""
 
     hu: float
 
     def __call__(self, distance: FloatArray, points: GridPoints, voxel: float) -> float:
-        """The same everywhere."""
+        """Return the constant."""
         return self.hu
 
 
@@ -50,7 +50,7 @@ class Mottled:
     texture: Texture
 
     def __call__(self, distance: FloatArray, points: GridPoints, voxel: float) -> FloatArray:
-        """The mean and the field."""
+        """Return the mean plus the field."""
         return self.hu + self.spread * self.texture(points)
 
 
@@ -63,7 +63,7 @@ class Bone:
     texture: Texture
 
     def __call__(self, distance: FloatArray, points: GridPoints, voxel: float) -> FloatArray:
-        """Marrow within cortex."""
+        """Return marrow inside the cortex."""
         marrow = self.density * (250 + 65 * self.texture(points))
         shell = np.clip(1.5 + distance / self.cortex, 0.0, 1.0)
         return marrow + shell * (self.density * 780 - marrow)
@@ -71,21 +71,21 @@ class Bone:
 
 @dataclass(frozen=True)
 class Hollow:
-    """A wall of ``wall`` mm and, within, the ``content``."""
+    """A wall of ``wall`` mm around the ``content``."""
 
     wall: float
     wall_hu: float
     content: Tissue
 
     def __call__(self, distance: FloatArray, points: GridPoints, voxel: float) -> FloatArray:
-        """Content within the wall."""
+        """Return the content inside the wall."""
         inside = share_inside(distance + self.wall, voxel)
         return self.wall_hu + inside * (self.content(distance, points, voxel) - self.wall_hu)
 
 
 @dataclass(frozen=True)
 class Speckled:
-    """A mean with gas bubbles, where a fine field is highest: stool, or gauze full of air."""
+    """A mean with gas bubbles at the maxima of a fine field: stool, or gauze full of air."""
 
     hu: float
     spread: float
@@ -94,7 +94,7 @@ class Speckled:
     texture: Texture
 
     def __call__(self, distance: FloatArray, points: GridPoints, voxel: float) -> FloatArray:
-        """Matter, and gas where the field is high."""
+        """Return the mean, and gas at the maxima of the field."""
         field = self.texture(points)
         share = np.clip(2.0 * (field - self.bubbles), 0.0, 1.0)
         return self.hu - self.spread * field + share * (self.gas - self.hu)

@@ -10,7 +10,7 @@ from gynbtnet.imaging.dicom.rt.rtdose_writer import write_rtdose
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.resample_to_grid import resample_dose, resample_segmentation
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 GRID = Geometry((6, 7, 8), (2.0, 1.5, 1.0), (3.0, -2.0, 10.0))
 

@@ -7,7 +7,7 @@ from gynbtnet.imaging.dicom.rt.rtdose_reader import read_rtdose
 from gynbtnet.imaging.dicom.rt.rtdose_writer import write_rtdose
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 SHAPE = (3, 4, 5)
 AXIAL = (1, 0, 0, 0, 1, 0, 0, 0, 1)

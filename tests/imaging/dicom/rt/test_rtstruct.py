@@ -22,7 +22,7 @@ from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.label_map import Overlap
 from gynbtnet.imaging.volume import Segmentation, Volume
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 from ...conftest import AXIS_DIRECTIONS
 

@@ -10,10 +10,9 @@ from torch import nn
 from gynbtnet.inference.engine.cpu_optimisation.blocks import CpuDecoderBlock
 from gynbtnet.inference.engine.cpu_optimisation.optimise import optimise_for_cpu
 from gynbtnet.inference.engine.cpu_optimisation.tuning import CpuTuning
-from gynbtnet.networks.blocks import ResidualBlock, upsample
-from gynbtnet.networks.presets import Preset
-from gynbtnet.networks.unet import GynBTNet
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.inference.models import backends
+from gynbtnet.networks import GynBTNet, Preset, ResidualBlock, upsample
+from gynbtnet.runtime import BadInput
 
 EXACT: dict[str, Any] = {"rtol": 1e-10, "atol": 1e-10}
 EVERYWHERE = CpuTuning(slab_values=16 * 5 * 32 * 48, min_norm_voxels=1, min_split_voxels=1)
@@ -107,3 +106,18 @@ def test_the_optimised_network_needs_less_memory():
         peaks.append(peak)
     plain, lean = peaks
     assert lean < 0.7 * plain
+
+
+def test_prediction_on_a_cpu_optimises_the_network(monkeypatch):
+    network = GynBTNet("XS", outputs=2, deep_supervision=False)
+    optimised = []
+
+    def record(candidate):
+        optimised.append(candidate)
+        return optimise_for_cpu(candidate)
+
+    monkeypatch.setattr(backends, "optimise_for_cpu", record)
+    image = torch.randn(1, 1, 32, 32, 48)
+    run = backends.prepare_network(network, "eager", torch.device("cpu"), channels=1, outputs=2, window=(32, 32, 48))
+    torch.testing.assert_close(run(image), network(image), rtol=1e-3, atol=1e-4)
+    assert optimised == [network]

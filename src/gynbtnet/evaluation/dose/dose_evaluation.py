@@ -23,7 +23,7 @@ from gynbtnet.evaluation.dose.planning_aims import PlanningAims
 from gynbtnet.evaluation.dose.report import DoseContent, dose_report
 from gynbtnet.evaluation.dose.score import DoseScore, score_dose
 from gynbtnet.evaluation.dose.tables import dose_markdown, dose_table, summarise_dose
-from gynbtnet.evaluation.metrics.evaluate import map_cases, read_matching_prediction, read_truth
+from gynbtnet.evaluation.metrics.evaluation import map_cases, read_matching_prediction, read_truth
 from gynbtnet.evaluation.metrics.settings import DoseSettings
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.pictures.picture import render_picture
@@ -78,13 +78,14 @@ def evaluate_dose(
 
     Writes the folder ``out`` atomically: ``dose.csv`` (one row per case, structure and metric), ``dose_summary.csv``,
     ``eqd2.csv`` (one row per patient, structure and metric), ``dvh.csv`` and ``dvh.png``, ``report.html`` and
-    ``dose.md`` for people, and ``dose.json`` with the settings. With predictions it also writes
+    ``dose.md`` for people; ``dose.json`` has the settings. With predictions it also writes
     ``bland_altman_d2cc.png``, ``.csv`` and ``_limits.csv``, and the same for D90.
 
     Args:
         cohort: cases with manual contours.
         out: folder of the tables.
-        predictions: folder with automatic contours, as :func:`gynbtnet.evaluation.metrics.evaluate.evaluate` takes it.
+        predictions: folder with automatic contours, as :func:`gynbtnet.evaluation.metrics.evaluation.evaluate` takes
+            it.
         doses: folder that is searched for doses, see :func:`gynbtnet.evaluation.dose.files.find_doses`.
         external: external beam by patient; the totals of other patients are not judged.
         aims: aims and limits for the totals; default: EMBRACE II's.

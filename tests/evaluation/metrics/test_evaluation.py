@@ -1,4 +1,4 @@
-"""A folder of predictions becomes tables; a prediction that can't be scored becomes one sentence."""
+"""Tables of a folder of predictions, and errors for predictions that cannot be scored."""
 
 import json
 import shutil
@@ -8,12 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gynbtnet.evaluation.metrics.evaluate import Evaluation, evaluate
+from gynbtnet.evaluation.metrics.evaluation import Evaluation, evaluate
 from gynbtnet.evaluation.metrics.settings import ScoringSettings
-from gynbtnet.imaging.files.volume_files import read_volume, write_volume
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.volume import Volume
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.imaging import Geometry, Volume, read_volume, write_volume
+from gynbtnet.runtime import BadInput
 
 
 @pytest.fixture
@@ -57,7 +55,7 @@ def test_a_missed_structure_makes_the_means_worse_and_is_counted(scanned, predic
     assert after[:1].equals(before[:1])
 
 
-def test_a_policy_is_told_in_every_table(scanned, predictions, tmp_path):
+def test_every_table_states_the_policy(scanned, predictions, tmp_path):
     rewrite(predictions / "p3_f1" / "labels.nii.gz", lambda labels: np.where(labels == 2, 0, labels))
     worst = evaluate(scanned, predictions, tmp_path / "worst")
     dropped = evaluate(
@@ -97,12 +95,12 @@ def test_former_column_names_are_read(scanned, predictions, tmp_path):
     assert Evaluation.load(tmp_path / "out") == evaluation
 
 
-def test_side_by_side_is_the_same(scanned, predictions, tmp_path):
-    one, two = (evaluate(scanned, predictions, tmp_path / str(jobs), jobs=jobs) for jobs in (1, 2))
-    assert one == two
+def test_parallel_jobs_give_the_same_scores(scanned, predictions, tmp_path):
+    serial, parallel = (evaluate(scanned, predictions, tmp_path / str(jobs), jobs=jobs) for jobs in (1, 2))
+    assert serial == parallel
 
 
-def test_scores_of_two_policies_are_no_evaluation(scanned, predictions, tmp_path):
+def test_scores_of_two_policies_are_rejected(scanned, predictions, tmp_path):
     evaluate(scanned, predictions, tmp_path / "out")
     path = tmp_path / "out" / "scores.csv"
     path.write_text(path.read_text().replace(",worst,", ",drop,", 1))
@@ -126,11 +124,11 @@ def test_absent_in_both_is_counted_and_not_scored(scanned, predictions, tmp_path
 
 
 def test_a_structure_that_the_source_does_not_contour_is_not_scored(scanned, predictions, tmp_path):
-    undrawn = replace(scanned.cases[3], missing=("rectum",))
+    partial = replace(scanned.cases[3], missing=("rectum",))
     rewrite_to = tmp_path / "labels.nii.gz"
-    shutil.copy(undrawn.labels, rewrite_to)
+    shutil.copy(partial.labels, rewrite_to)
     rewrite(rewrite_to, lambda labels: np.where(labels == 2, 0, labels))
-    cohort = replace(scanned, cases=(*scanned.cases[:3], replace(undrawn, labels=rewrite_to)))
+    cohort = replace(scanned, cases=(*scanned.cases[:3], replace(partial, labels=rewrite_to)))
     evaluation = evaluate(cohort, predictions, tmp_path / "out")
     known = evaluate(replace(scanned, cases=scanned.cases[:3]), predictions, tmp_path / "known").summary
     rectum = evaluation.summary.iloc[1]
@@ -157,16 +155,16 @@ def test_an_earlier_evaluation_is_replaced_and_nothing_else(scanned, predictions
 @pytest.mark.parametrize(
     "damage",
     [
-        lambda whole: b"",
-        lambda whole: whole.splitlines()[0],
-        lambda whole: whole[:-60],
-        lambda whole: whole.replace(b"dsc", b"dice"),
-        lambda whole: whole.replace(b",none,", b",some,"),
-        lambda whole: whole.replace(b",none,", b",none,1,"),
-        lambda whole: b"\xff\xfe" + whole,
+        lambda data: b"",
+        lambda data: data.splitlines()[0],
+        lambda data: data[:-60],
+        lambda data: data.replace(b"dsc", b"dice"),
+        lambda data: data.replace(b",none,", b",some,"),
+        lambda data: data.replace(b",none,", b",none,1,"),
+        lambda data: b"\xff\xfe" + data,
     ],
 )
-def test_damaged_scores_are_told(scanned, predictions, tmp_path, damage):
+def test_damaged_scores_are_reported(scanned, predictions, tmp_path, damage):
     evaluate(scanned, predictions, tmp_path / "out")
     path = tmp_path / "out" / "scores.csv"
     path.write_bytes(damage(path.read_bytes()))
@@ -174,14 +172,14 @@ def test_damaged_scores_are_told(scanned, predictions, tmp_path, damage):
         Evaluation.load(tmp_path / "out")
 
 
-def test_a_models_own_label_order_is_followed(scanned, predictions, tmp_path):
+def test_label_order_of_the_model_is_used(scanned, predictions, tmp_path):
     for folder in predictions.iterdir():
         (folder / "prediction.json").write_text(json.dumps({"structures": ["rectum", "uterus", "bladder"]}))
         rewrite(folder / "labels.nii.gz", lambda labels: np.array([0, 3, 1], np.uint8)[labels])
     assert evaluate(scanned, predictions, tmp_path / "out").scores[0].dsc == 1
 
 
-def test_what_cannot_be_scored_is_said_and_nothing_is_written(scanned, predictions, tmp_path):
+def test_predictions_that_cannot_be_scored_are_reported_and_nothing_is_written(scanned, predictions, tmp_path):
     def refused(cohort, words):
         with pytest.raises(BadInput, match=words):
             evaluate(cohort, predictions, tmp_path / "out")
@@ -212,7 +210,7 @@ def test_what_cannot_be_scored_is_said_and_nothing_is_written(scanned, predictio
         Evaluation.load(tmp_path)
 
 
-def test_rounding_in_a_file_header_is_no_other_grid(scanned, predictions, tmp_path):
+def test_rounding_in_a_file_header_is_not_another_grid(scanned, predictions, tmp_path):
     path = predictions / "p1_f1" / "labels.nii.gz"
     labels = read_volume(path)
     x, y, z = labels.geometry.origin

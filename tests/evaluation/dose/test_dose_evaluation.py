@@ -1,4 +1,4 @@
-"""From a clinic's DICOM export of the synthetic pelvis to doses, totals and pictures."""
+"""Doses, totals and plots from a DICOM export of the synthetic pelvis."""
 
 import base64
 import json
@@ -13,18 +13,14 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
-from gynbtnet.datasets import ingest
-from gynbtnet.datasets.case import Source
-from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.datasets import Cohort, Source, ingest
+from gynbtnet.evaluation.dose.dose_evaluation import DOSE_FILES, DoseEvaluation, evaluate_dose
 from gynbtnet.evaluation.dose.dvh import dose_volume_histogram
-from gynbtnet.evaluation.dose.evaluate_dose import DOSE_FILES, DoseEvaluation, evaluate_dose
 from gynbtnet.evaluation.dose.external_beam import ExternalBeam
 from gynbtnet.evaluation.dose.files import find_doses
-from gynbtnet.imaging.dicom.rt.rtdose_reader import read_rtdose
-from gynbtnet.imaging.files.volume_files import read_volume, write_volume
-from gynbtnet.imaging.volume import Volume
-from gynbtnet.phantom.cohorts import write_brachytherapy
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.imaging import Volume, read_rtdose, read_volume, write_volume
+from gynbtnet.phantom import write_brachytherapy
+from gynbtnet.runtime import BadInput
 
 STRUCTURES = ("hr_ctv", "bladder", "rectum", "sigmoid", "uterus")
 
@@ -43,7 +39,7 @@ def implanted(exported, tmp_path_factory) -> Cohort:
 
 @pytest.fixture(scope="module")
 def contours(implanted, tmp_path_factory):
-    """The truth, moved by a voxel to the left; in fraction 2 no sigmoid."""
+    """Write the truth, moved by a voxel to the left and without sigmoid in fraction 2."""
     folder = tmp_path_factory.mktemp("contours")
     for case in implanted.cases:
         labels = read_volume(case.labels)
@@ -57,9 +53,9 @@ def contours(implanted, tmp_path_factory):
 def test_automatic_against_manual(implanted, contours, tmp_path):
     beam = {patient: ExternalBeam(45, 25) for patient in implanted.patients}
     out = tmp_path / "dose"
-    found = evaluate_dose(implanted, out, predictions=contours, external=beam)
+    result = evaluate_dose(implanted, out, predictions=contours, external=beam)
     assert sorted(path.name for path in out.iterdir()) == sorted(DOSE_FILES)
-    assert repr(DoseEvaluation.load(out)) == repr(found)  # NaN doesn't equal itself
+    assert repr(DoseEvaluation.load(out)) == repr(result)  # NaN does not equal itself
     table = pd.read_csv(out / "dose.csv").set_index(["case", "structure", "metric"])
     assert len(table) == 2 * 4 * 3
 
@@ -105,16 +101,16 @@ def test_automatic_against_manual(implanted, contours, tmp_path):
     assert pd.read_csv(out / "bland_altman_d90.csv")["structure"].tolist() == ["hr_ctv"] * 2
 
     page = (out / "report.html").read_text(encoding="utf-8")
-    handed_out = dict(re.findall(r'download="([^"]*)" href="data:text/csv;charset=utf-8;base64,([^"]*)"', page))
-    beside = {path.name for path in out.glob("*.csv")} - {"dvh.csv"}  # the page has the curves a row each
-    assert set(handed_out) == beside | {"dvh_by_case.csv"}
-    assert {name for name in beside if base64.b64decode(handed_out[name]) != (out / name).read_bytes()} == set()
+    downloads = dict(re.findall(r'download="([^"]*)" href="data:text/csv;charset=utf-8;base64,([^"]*)"', page))
+    files = {path.name for path in out.glob("*.csv")} - {"dvh.csv"}  # the page has one row per curve
+    assert set(downloads) == files | {"dvh_by_case.csv"}
+    assert {name for name in files if base64.b64decode(downloads[name]) != (out / name).read_bytes()} == set()
 
 
-def test_the_cohorts_own_contours_alone(implanted, tmp_path):
-    found = evaluate_dose(implanted, tmp_path / "dose")
-    assert all(math.isnan(score.automatic_gy) and not score.automatic_note for score in found.scores)
-    assert not any(math.isnan(score.manual_gy) for score in found.scores)
+def test_only_the_contours_of_the_cohort(implanted, tmp_path):
+    result = evaluate_dose(implanted, tmp_path / "dose")
+    assert all(math.isnan(score.automatic_gy) and not score.automatic_note for score in result.scores)
+    assert not any(math.isnan(score.manual_gy) for score in result.scores)
     assert {path.name for path in (tmp_path / "dose").iterdir()} == {name for name in DOSE_FILES if "bland" not in name}
     page = (tmp_path / "dose" / "dose.md").read_text()
     assert "automatic" not in page.split("##")[1].splitlines()[2]
@@ -131,20 +127,20 @@ def test_former_column_names_are_read(implanted, tmp_path):
     assert repr(DoseEvaluation.load(out)) == repr(evaluation)  # NaN does not equal itself
 
 
-def test_doses_as_images_and_a_case_without(implanted, exported, contours, tmp_path):
+def test_doses_as_images_and_a_case_without_dose(implanted, exported, contours, tmp_path):
     first, second = implanted.cases
     folder = tmp_path / "images"
     grid = read_rtdose(exported / "PHANTOM-001" / "fraction-1" / "RD.dcm").grid
     write_volume(grid, folder / f"{first.id}.nii.gz")
     apart = replace(implanted, cases=tuple(replace(case, source=Source(synthetic=True)) for case in implanted.cases))
-    found = evaluate_dose(apart, tmp_path / "out", predictions=contours, doses=folder)
+    result = evaluate_dose(apart, tmp_path / "out", predictions=contours, doses=folder)
     by_dicom = evaluate_dose(implanted, tmp_path / "dicom", predictions=contours)
-    assert [s.manual_gy for s in found.scores if s.case == first.id] == pytest.approx(
+    assert [s.manual_gy for s in result.scores if s.case == first.id] == pytest.approx(
         [s.manual_gy for s in by_dicom.scores if s.case == first.id]
     )
-    assert {s.manual_note for s in found.scores if s.case == second.id} == {"no dose"}
-    assert {one.manual_verdict for one in found.courses} == {"not judged", ""}
-    assert "fraction 2: no dose" in found.courses[0].note
+    assert {s.manual_note for s in result.scores if s.case == second.id} == {"no dose"}
+    assert {one.manual_verdict for one in result.courses} == {"not judged", ""}
+    assert "fraction 2: no dose" in result.courses[0].note
     shutil.copy(second.image, folder / f"{second.id}.nii.gz")
     with pytest.raises(BadInput, match="values below 0; expected a dose in Gy"):
         evaluate_dose(apart, tmp_path / "out", doses=folder)
@@ -154,8 +150,8 @@ def test_doses_as_images_and_a_case_without(implanted, exported, contours, tmp_p
         find_doses(apart.cases, tmp_path / "absent")
 
 
-def test_which_dose_counts(implanted, exported, tmp_path):
-    """A copy counts once; one of another frame not at all; two plans are refused, and an effective dose."""
+def test_assignment_of_doses(implanted, exported, tmp_path):
+    """Copies count once, doses of another frame are ignored; two plans and effective doses are rejected."""
     folder = shutil.copytree(exported / "PHANTOM-001" / "fraction-1", tmp_path / "doses")
     shutil.rmtree(folder / "CT")
     shutil.copy(folder / "RD.dcm", folder / "copy.dcm")
@@ -172,7 +168,7 @@ def test_which_dose_counts(implanted, exported, tmp_path):
         dose.save_as(folder / "copy.dcm")
 
     changed("DoseComment", "an alternative")
-    with pytest.raises(BadInput, match="belong to 2 plans; expected the plan that was delivered"):
+    with pytest.raises(BadInput, match=r"belong to 2 plans\. Expected: the plan that was delivered"):
         evaluate_dose(only, tmp_path / "out", doses=folder)
     changed("DoseType", "EFFECTIVE")
     with pytest.raises(BadInput, match="holds a dose of type EFFECTIVE"):
@@ -182,7 +178,7 @@ def test_which_dose_counts(implanted, exported, tmp_path):
         evaluate_dose(only, tmp_path / "out", doses=folder)
 
 
-def test_of_scans_in_one_frame_each_has_the_dose_of_its_study(exported, tmp_path):
+def test_scans_in_one_frame_have_the_doses_of_their_studies(exported, tmp_path):
     folder = shutil.copytree(exported, tmp_path / "one-frame")
     for path in folder.rglob("*.dcm"):
         file = pydicom.dcmread(path)
@@ -195,13 +191,13 @@ def test_of_scans_in_one_frame_each_has_the_dose_of_its_study(exported, tmp_path
         file.save_as(path)
     cohort = ingest(folder, tmp_path / "cohort", structures=STRUCTURES).cohort
     for searched in (None, folder):
-        found = find_doses(cohort.cases, searched)
-        assert {case.id: found[case.id] for case in cohort.cases} == {
+        result = find_doses(cohort.cases, searched)
+        assert {case.id: result[case.id] for case in cohort.cases} == {
             case.id: (case.source.ct_folder.parent / "RD.dcm",) for case in cohort.cases
         }
 
 
-def test_what_stands_there_is_kept(implanted, contours, tmp_path):
+def test_other_files_are_kept(implanted, contours, tmp_path):
     (tmp_path / "letter.txt").write_text("mine")
     with pytest.raises(BadInput, match="would be replaced"):
         evaluate_dose(implanted, tmp_path)

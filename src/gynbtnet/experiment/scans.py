@@ -1,0 +1,259 @@
+"""Scans of an experiment: checks, ingestion into cohorts, and the split into training and test patients."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gynbtnet.datasets.case import Case
+from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.datasets.ingest_scans import ingest
+from gynbtnet.datasets.ingestion.scan_identity import DICOM
+from gynbtnet.datasets.patient_key import PatientKey
+from gynbtnet.datasets.split import Split, split_patients
+from gynbtnet.experiment.folders import STAGES, Experiment
+from gynbtnet.imaging.dicom.slice_repairs import Repairs
+from gynbtnet.imaging.structure_names import StructureNames
+from gynbtnet.recipes.loading import load_run_recipe, save_recipe
+from gynbtnet.recipes.recipe import Recipe, SupervisedStage
+from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.json_files import sha256_of
+from gynbtnet.runtime.processes import launcher_world_size
+from gynbtnet.runtime.progress import console
+from gynbtnet.training.flat_settings import flatten_settings
+
+
+@dataclass(frozen=True)
+class Scans:
+    """Scans on disk from which an experiment is made.
+
+    Attributes:
+        cohort: a clinic's DICOM RT export with the training and the test patients.
+        unlabelled: folders of further scans for stage 1, in addition to the training patients' own scans.
+        supervised: scans with many organs in the layout of TotalSegmentator, for stage 2.
+        further: folders of scans without contours, to be predicted at the end.
+        patient_id_from: source of the patients' identity, see :mod:`gynbtnet.datasets.ingestion.scan_identity`.
+        repairs: defects of CT series to repair; series with other defects are refused.
+        allow_overlap: see :func:`gynbtnet.datasets.ingestion.ingest.ingest_found`.
+    """
+
+    cohort: Path
+    unlabelled: tuple[Path, ...] = ()
+    supervised: Path | None = None
+    further: tuple[Path, ...] = ()
+    patient_id_from: str = DICOM
+    repairs: Repairs = field(default_factory=Repairs)
+    allow_overlap: bool = False
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """The scans of an experiment after ingestion.
+
+    Attributes:
+        cohort: all patients of the clinic.
+        split: its test patients and folds, as saved in the experiment.
+        unlabelled: scans for stage 1; None if the recipe has no such stage.
+        organs: scans for stage 2; None if the recipe has no such stage.
+        further: scans without contours that are predicted at the end; None if there are none.
+        names: names of the structures.
+        repairs: repairs that predictions from DICOM need too.
+    """
+
+    cohort: Cohort
+    split: Split
+    unlabelled: Cohort | None
+    organs: Cohort | None
+    further: Cohort | None
+    names: StructureNames
+    repairs: Repairs
+
+    @property
+    def training(self) -> Cohort:
+        """The patients outside the test set."""
+        return _training_patients(self.cohort, self.split)
+
+    @property
+    def test(self) -> Cohort:
+        """The test patients."""
+        return self.cohort.of_patients(self.split.test)
+
+
+@dataclass(frozen=True)
+class _Ingestion:
+    """Settings that every ingestion of an experiment shares."""
+
+    scans: Scans
+    experiment: Experiment
+    key: PatientKey
+    jobs: int
+
+
+def ingest_scans(recipe: Recipe, scans: Scans, experiment: Experiment, jobs: int = 1) -> Ingested:
+    """Ingest all scans and hold out the test patients, before anything is trained.
+
+    Args:
+        recipe: recipe with a task stage.
+        scans: the scans.
+        experiment: folder of the experiment; receives cohorts, recipe, patient key and split.
+        jobs: number of parallel processes.
+
+    Raises:
+        BadInput: If recipe and scans don't fit together, or a scan can't be used.
+    """
+    recipe.stage("task")
+    _check(recipe, scans, experiment)
+    names = StructureNames.load(recipe.aliases)
+    ingestion = _Ingestion(scans, experiment, PatientKey.load(experiment.key), jobs)
+
+    console.rule("Scans")
+    cohort = _ingest_clinic(ingestion, recipe.structures, names)
+    split = split_patients(cohort, recipe.split.test, recipe.split.folds, recipe.split.seed)
+    split.validation_patients(recipe.split.fold)
+    save_recipe(recipe, experiment.recipe)
+    split.save(experiment.split)
+    return Ingested(
+        cohort=cohort,
+        split=split,
+        unlabelled=_ingest_unlabelled(ingestion, cohort, split) if recipe.pretraining else None,
+        organs=_ingest_organs(ingestion, recipe.supervised) if recipe.supervised else None,
+        further=_ingest_further(ingestion) if scans.further else None,
+        names=names,
+        repairs=scans.repairs,
+    )
+
+
+def _training_patients(cohort: Cohort, split: Split) -> Cohort:
+    return cohort.of_patients(set(cohort.patients).difference(split.test))
+
+
+def _ingest_clinic(ingestion: _Ingestion, structures: tuple[str, ...], names: StructureNames) -> Cohort:
+    scans = ingestion.scans
+    return ingest(
+        scans.cohort,
+        ingestion.experiment.cohort("task"),
+        structures=structures,
+        names=names,
+        patient_id_from=scans.patient_id_from,
+        repairs=scans.repairs,
+        key=ingestion.key,
+        jobs=ingestion.jobs,
+        allow_overlap=scans.allow_overlap,
+    ).cohort
+
+
+def _ingest_unlabelled(ingestion: _Ingestion, clinic: Cohort, split: Split) -> Cohort:
+    """Ingest the unlabelled scans together with those of the training patients; refuse scans of test patients."""
+    cohort = ingest(
+        ingestion.scans.unlabelled,
+        ingestion.experiment.cohort("pretraining"),
+        "scans",
+        include_cohort=_training_patients(clinic, split),
+        repairs=ingestion.scans.repairs,
+        key=ingestion.key,
+        jobs=ingestion.jobs,
+    ).cohort
+    test = clinic.of_patients(split.test)
+    leaked = [case for case in cohort.cases if any(_is_same_scan(case, held_out) for held_out in test.cases)]
+    if leaked:
+        raise BadInput(
+            f"{len(leaked)} scans of patients held out for the test are among the unlabelled ones, the first in "
+            f"{leaked[0].source.ct_folder}. Remove them, or the model would be trained on test patients."
+        )
+    return cohort
+
+
+def _is_same_scan(case: Case, other: Case) -> bool:
+    """Return True if two cases have the same patient or the same scan, also if the patient was renamed."""
+    if case.patient == other.patient or (case.source.series_uid and case.source.series_uid == other.source.series_uid):
+        return True
+    return case.geometry == other.geometry and sha256_of(case.image) == sha256_of(other.image)
+
+
+def _ingest_organs(ingestion: _Ingestion, stage: SupervisedStage) -> Cohort:
+    if ingestion.scans.supervised is None:
+        raise ValueError("a supervised stage needs scans")
+    return ingest(
+        ingestion.scans.supervised,
+        ingestion.experiment.cohort("supervised"),
+        "totalsegmentator",
+        structures=stage.structures,
+        jobs=ingestion.jobs,
+        allow_overlap=ingestion.scans.allow_overlap,
+    ).cohort
+
+
+def _ingest_further(ingestion: _Ingestion) -> Cohort:
+    return ingest(
+        ingestion.scans.further,
+        ingestion.experiment.cohort("further"),
+        "scans",
+        repairs=ingestion.scans.repairs,
+        key=ingestion.key,
+        jobs=ingestion.jobs,
+    ).cohort
+
+
+def _check(recipe: Recipe, scans: Scans, experiment: Experiment) -> None:
+    """Check recipe, scans and folder before anything is written or trained."""
+    _check_folders(scans, experiment)
+    _check_devices(recipe)
+    _check_stages(recipe, scans)
+    if experiment.recipe.is_file():
+        _check_same_experiment(recipe, experiment)
+
+
+def _check_folders(scans: Scans, experiment: Experiment) -> None:
+    supervised = (scans.supervised,) if scans.supervised else ()
+    for folder in (scans.cohort, *scans.unlabelled, *supervised, *scans.further):
+        if not folder.is_dir():
+            raise BadInput(f"There is no folder {folder}; expected one with scans to run the experiment on.")
+        if experiment.folder.is_relative_to(folder.absolute()):
+            raise BadInput(
+                f"The experiment {experiment.folder} would be among its scans in {folder}; give another --out."
+            )
+
+
+def _check_devices(recipe: Recipe) -> None:
+    stages = [stage for stage in (recipe.pretraining, recipe.supervised, recipe.task) if stage]
+    if any(stage.training.devices > 1 for stage in stages) or launcher_world_size() not in (None, (1, 1)):
+        raise BadInput(
+            f"The recipe {recipe.name}, torchrun or Slurm requests several devices, but a whole experiment trains on "
+            "one; train its stages one by one with `gynbtnet pretrain` and `gynbtnet finetune`."
+        )
+
+
+def _check_stages(recipe: Recipe, scans: Scans) -> None:
+    if recipe.supervised and not scans.supervised:
+        raise BadInput(
+            f"The recipe {recipe.name} has a supervised stage, but no scans were given for it; name them with "
+            "--supervised, or remove the stage with --set supervised=null."
+        )
+    for stage, folders, option in (
+        (recipe.pretraining, scans.unlabelled, "--unlabelled"),
+        (recipe.supervised, scans.supervised, "--supervised"),
+    ):
+        if folders and not stage:
+            raise BadInput(
+                f"{option} names scans for a stage that the recipe {recipe.name} doesn't have; remove the option or "
+                "add the stage."
+            )
+    if scans.patient_id_from != DICOM and scans.unlabelled:
+        raise BadInput(
+            "Patients identified by folders or a table can't be recognised among unlabelled scans, which might be of "
+            "test patients. Omit --unlabelled, or identify patients by PatientID."
+        )
+
+
+def _check_same_experiment(recipe: Recipe, experiment: Experiment) -> None:
+    """Check that the recipe equals that of an existing experiment, except for prediction and description."""
+    compared = {"name", "structures", "aliases", "split", *STAGES}
+    begun, requested = (
+        flatten_settings(version.model_dump(mode="json", include=compared))
+        for version in (load_run_recipe(experiment.recipe), recipe)
+    )
+    for setting in [*begun, *requested]:
+        if begun.get(setting) != requested.get(setting):
+            raise BadInput(
+                f"The experiment in {experiment.folder} was begun with other settings under {setting}, "
+                f"{begun.get(setting)} instead of {requested.get(setting)}; give another "
+                f"--out, or the recipe that it was begun with, {experiment.recipe}."
+            )
