@@ -26,7 +26,7 @@ from gynbtnet.runtime.json_files import read_json, sha256_of, write_json
 from gynbtnet.runtime.optional_dependencies import require
 from gynbtnet.runtime.progress import progress_bar
 from gynbtnet.training.allocator import keep_freed_memory
-from gynbtnet.training.renamed_settings import with_todays_names
+from gynbtnet.training.renamed_settings import with_current_names
 from gynbtnet.training.run_folder import RunFolder, note_environment
 
 _LOG = logging.getLogger(__name__)
@@ -118,7 +118,7 @@ def _open(out: Path, record: dict[str, Any]) -> None:
             raise BadInput(f"{out} is not empty and contains no nnU-Net training; give a new or an empty folder.")
         write_json(record, path)
     existing = read_json(dict[str, Any], path, REMEDY)
-    recorded = {"mirror_axes": list(ALL_AXES)} | with_todays_names(existing.get("settings", {}), "nnunet")
+    recorded = {"mirror_axes": list(ALL_AXES)} | with_current_names(existing.get("settings", {}), "nnunet")
     requested = record["settings"]
     for name in sorted({*recorded, *requested}.difference(_FREE_TO_CHANGE)):
         if recorded.get(name) != requested.get(name):
