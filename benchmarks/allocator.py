@@ -16,7 +16,7 @@ def step_seconds(kept: bool) -> float:
     import torch
 
     from gynbtnet.networks import GynBTNet
-    from gynbtnet.training.allocator import keep_freed_memory
+    from gynbtnet.training import keep_freed_memory
 
     if kept and not keep_freed_memory():
         sys.exit("This C library is not glibc: there is nothing to compare.")

@@ -27,8 +27,7 @@ from gynbtnet.preparation.foreground import foreground_voxels
 from gynbtnet.preparation.normalise import clip_to_plan, normalise_channel
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.store import PreparedCase, PreparedCohort, write_prepared_case
-from gynbtnet.training.data.augmentation import Augmentation
-from gynbtnet.training.data.batches import Batches
+from gynbtnet.training import Augmentation, Batches
 
 SPACING = (1.0, 0.8, 0.8)
 WARM_UP = 20  # patches; nnU-Net times two ways to blur the first times it does

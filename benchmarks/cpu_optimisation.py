@@ -19,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 
 from gynbtnet.inference import CpuTuning, optimise_for_cpu
 from gynbtnet.networks import GynBTNet
-from gynbtnet.training.allocator import keep_freed_memory
+from gynbtnet.training import keep_freed_memory
 
 VARIANTS = ("plain", "optimised, not split", "optimised")
 

@@ -28,7 +28,7 @@ from gynbtnet.phantom import write_brachytherapy
 from gynbtnet.preparation.planning.make_plan import make_plan
 from gynbtnet.preparation.planning.plan_files import load_plan
 from gynbtnet.preparation.prepare import prepare
-from gynbtnet.recipes.loading import load_recipe
+from gynbtnet.recipes import load_recipe
 from gynbtnet.runtime import track
 
 BAD = PredictionSettings().review_dsc_threshold

@@ -25,9 +25,8 @@ from gynbtnet.phantom import STRUCTURES, write_brachytherapy, write_organs
 from gynbtnet.preparation.planning.make_plan import make_plan
 from gynbtnet.preparation.prepare import prepare
 from gynbtnet.preparation.store import PreparedCohort
-from gynbtnet.recipes.loading import load_recipe
-from gynbtnet.training.settings import SegmentationSettings
-from gynbtnet.training.stages import finetune
+from gynbtnet.recipes import load_recipe
+from gynbtnet.training import SegmentationSettings, finetune
 
 SCANS = {"supervised": (12, 3), "task": (16, 5)}
 """To train on and to score."""

@@ -41,9 +41,7 @@ from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.planning.plan_files import save_plan
 from gynbtnet.preparation.preprocess import preprocess_volume
 from gynbtnet.preparation.resample import resample_labels
-from gynbtnet.training.allocator import keep_freed_memory
-from gynbtnet.training.objectives.losses import deeply_supervised
-from gynbtnet.training.planned_network import build_network
+from gynbtnet.training import build_network, deeply_supervised, keep_freed_memory
 
 PATCH = (64, 96, 96)
 CROP = (32, 64, 64)  # what a network learns on fast

@@ -30,11 +30,15 @@ from gynbtnet.preparation.planning.settings import PlanSettings
 from gynbtnet.preparation.prepare import prepare
 from gynbtnet.preparation.store import PreparedCohort
 from gynbtnet.sparse import ActiveBlocks, MaskedAutoencoder
-from gynbtnet.training.data.augmentation import Augmentation
-from gynbtnet.training.data.batches import Batches
-from gynbtnet.training.objectives.masked_modelling_objective import MaskedModellingObjective
-from gynbtnet.training.settings import PretrainingSettings, SegmentationSettings
-from gynbtnet.training.stages import finetune, pretrain
+from gynbtnet.training import (
+    Augmentation,
+    Batches,
+    MaskedModellingObjective,
+    PretrainingSettings,
+    SegmentationSettings,
+    finetune,
+    pretrain,
+)
 
 PATCH = (32, 48, 48)
 LABELLED = ("2", "5", "10", "all")  # patients

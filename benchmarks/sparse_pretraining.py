@@ -28,8 +28,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from gynbtnet.networks import Preset
 from gynbtnet.sparse import ActiveBlocks, MaskedAutoencoder, draw_active_blocks, sparse_encode
-from gynbtnet.training.allocator import keep_freed_memory
-from gynbtnet.training.objectives.losses import masked_l2
+from gynbtnet.training import keep_freed_memory, masked_l2
 
 DENSE = ("dense", "dense, channels last", "dense, compiled")
 SPENT = {

@@ -26,7 +26,7 @@ from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
 from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
 from gynbtnet.preparation.planning.structure_volumes import StructureVolume
-from gynbtnet.recipes.loading import SHIPPED, load_recipe
+from gynbtnet.recipes import RECIPE_FOLDER, load_recipe
 from gynbtnet.runtime import BadInput
 
 ODD_VALUES: list[Any] = [
@@ -168,7 +168,7 @@ def test_splits(tmp_path: Path, cohort: Path) -> None:
 @pytest.mark.parametrize("name", ["demo", "task", "pretrain", "small/cpu"])
 def test_recipes(tmp_path: Path, name: str) -> None:
     path = tmp_path / "recipe.yaml"
-    path.write_bytes((SHIPPED / f"{name}.yaml").read_bytes())
+    path.write_bytes((RECIPE_FOLDER / f"{name}.yaml").read_bytes())
     attack(path, lambda: load_recipe(path), 120, kind="yaml")
 
 

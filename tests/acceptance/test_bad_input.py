@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gynbtnet.imaging import CTSeries, Geometry, Segmentation, StructureNames, Volume, write_ct_series, write_rtstruct
-from gynbtnet.recipes.loading import load_recipe, save_recipe
+from gynbtnet.recipes import load_recipe, save_recipe
 
 GRID = Geometry((6, 24, 24), (4.0, 3.0, 3.0), (-36.0, -36.0, 0.0))
 

@@ -13,7 +13,7 @@ from gynbtnet.datasets import Cohort, Split
 from gynbtnet.evaluation import Evaluation
 from gynbtnet.imaging import read_volume
 from gynbtnet.phantom import cohorts
-from gynbtnet.recipes.loading import load_recipe
+from gynbtnet.recipes import load_recipe
 
 SMALL: dict[str, Any] = {"spacing": (6.0, 5.0, 5.0), "matrix": (24, 48, 56), "seed": 7}
 QUICK = ["task.training.epochs=1", "task.training.steps_per_epoch=1", "task.training.validation_patches=1"]

@@ -92,7 +92,7 @@ def test_patients_identified_by_folder_are_not_mixed_with_unlabelled_scans(
 def trained_on(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """Ids of the cases that batches were made of."""
     seen: set[str] = set()
-    from gynbtnet.training.data.batches import Batches as made
+    from gynbtnet.training import Batches as made
 
     def noted(cases, *others, **named):
         seen.update(case.id for case in cases)

@@ -18,8 +18,7 @@ from gynbtnet.preparation.planning.plan_files import load_plan
 from gynbtnet.preparation.planning.structure_volumes import structure_volumes
 from gynbtnet.preparation.prepare import prepare
 from gynbtnet.preparation.store import PreparedCohort
-from gynbtnet.recipes.loading import load_recipe
-from gynbtnet.recipes.recipe import Recipe
+from gynbtnet.recipes import Recipe, load_recipe
 from gynbtnet.runtime import BadInput, Paused, sha256_of
 
 GRID = Geometry((20, 36, 40), (6.0, 5.0, 5.0))

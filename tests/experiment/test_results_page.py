@@ -1,8 +1,7 @@
 """Notes on the results page of a comparison."""
 
 from gynbtnet.experiment.results_page import notes_on_folds
-from gynbtnet.recipes.loading import load_recipe
-from gynbtnet.recipes.variant import load_variants
+from gynbtnet.recipes import load_recipe, load_variants
 
 
 def test_scores_out_of_fold_are_called_transductive_if_stage_1_saw_the_scans() -> None:

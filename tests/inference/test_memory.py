@@ -14,7 +14,7 @@ from gynbtnet.inference.models.model import Model
 from gynbtnet.inference.engine.predict import predict
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.preparation.planning.plan import Plan
-from gynbtnet.training.planned_network import build_network
+from gynbtnet.training import build_network
 
 class Decided(torch.nn.Module):
     "Computes what the network does, and says instead which of 105 bins a grey value is in: its weights are random."

@@ -7,7 +7,7 @@ from gynbtnet.networks.transfer import transfer_weights
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
 from gynbtnet.runtime import BadInput, require
-from gynbtnet.training.planned_network import build_network, build_proxy_network
+from gynbtnet.training import build_network, build_proxy_network
 
 pytest.importorskip("monai", reason="the baseline Swin-UNETR needs the extra gynbtnet[baselines]")
 pytest.importorskip("einops", reason="the baseline Swin-UNETR needs the extra gynbtnet[baselines]")

@@ -19,7 +19,7 @@ from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
 from gynbtnet.preparation.planning.settings import CTScaling, PlanSettings
 from gynbtnet.preparation.prepare import prepare
 from gynbtnet.preparation.preprocess import preprocess_volume
-from gynbtnet.recipes.loading import load_recipe
+from gynbtnet.recipes import load_recipe
 from gynbtnet.runtime import BadInput
 
 from .conftest import WriteCohort

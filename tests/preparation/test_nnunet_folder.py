@@ -16,8 +16,7 @@ from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.prepare import prepare
 from gynbtnet.preparation.store import VOXELS, PreparedCohort
 from gynbtnet.runtime import BadInput, ScansFailed
-from gynbtnet.training.settings import SegmentationSettings
-from gynbtnet.training.stages import finetune
+from gynbtnet.training import SegmentationSettings, finetune
 
 from .conftest import WriteCohort
 

@@ -1,4 +1,4 @@
-"""Recipes of experiments with several models: what they are made of, and what is wrong in them."""
+"""Tests of recipes with several models: their parts, and errors in them."""
 
 from pathlib import Path
 
@@ -29,10 +29,10 @@ def own(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("name", shipped_comparisons())
 def test_shipped_ones_have_the_four_models_on_one_split(name: str) -> None:
-    found = load_comparison(name)
-    assert found.recipe.name == name
-    assert tuple(found.models) == BASELINES
-    assert {variant.split for variant in found.models.values()} == {found.recipe.split}
+    comparison = load_comparison(name)
+    assert comparison.recipe.name == name
+    assert tuple(comparison.models) == BASELINES
+    assert {variant.split for variant in comparison.models.values()} == {comparison.recipe.split}
 
 
 def test_three_sizes_and_real_scans() -> None:
@@ -48,31 +48,31 @@ def test_three_sizes_and_real_scans() -> None:
 
 
 def test_the_largest_has_the_papers_stages_and_the_baselines_as_they_were_published() -> None:
-    found = load_comparison("gpu")
+    comparison = load_comparison("gpu")
     for stage, paper in (("pretraining", "pretrain"), ("supervised", "supervised"), ("task", "task")):
-        assert found.recipe.stage(stage) == load_recipe(paper).stage(stage)
-    assert found.recipe.prediction == load_recipe("task").prediction
+        assert comparison.recipe.stage(stage) == load_recipe(paper).stage(stage)
+    assert comparison.recipe.prediction == load_recipe("task").prediction
     for name in BASELINES:
-        assert found.models[name] == load_variant(name, found.recipe)
+        assert comparison.models[name] == load_variant(name, comparison.recipe)
 
 
 def test_what_a_model_changes_changes_it_alone(own: Path) -> None:
-    found = load_comparison(
+    comparison = load_comparison(
         own, ["task.training.epochs=7", "phantom.patients=5"], None, {"wide": ["task.plan.preset=B"]}
     )
-    assert found.phantom is not None
-    assert (found.phantom.patients, found.recipe.split.folds, found.recipe.split.test) == (5, 3, 1)
-    assert [found.models[name].stage("task").plan.preset for name in ("gynbtnet", "wide")] == ["XS", "B"]
-    assert {variant.stage("task").training.epochs for variant in found.models.values()} == {7}
+    assert comparison.phantom is not None
+    assert (comparison.phantom.patients, comparison.recipe.split.folds, comparison.recipe.split.test) == (5, 3, 1)
+    assert [comparison.models[name].stage("task").plan.preset for name in ("gynbtnet", "wide")] == ["XS", "B"]
+    assert {variant.stage("task").training.epochs for variant in comparison.models.values()} == {7}
     assert list(load_comparison(own, models=["wide"]).models) == ["wide"]
 
 
 def test_a_stage_that_is_left_out_stays_out_of_every_model() -> None:
-    found = load_comparison("minutes", ["supervised=null", "pretraining=null"])
-    assert all(variant.pretraining is variant.supervised is None for variant in found.models.values())
+    comparison = load_comparison("minutes", ["supervised=null", "pretraining=null"])
+    assert all(variant.pretraining is variant.supervised is None for variant in comparison.models.values())
 
 
-def test_recipes_and_roi_names_are_looked_for_beside_the_file(tmp_path: Path) -> None:
+def test_recipes_and_roi_names_are_looked_for_next_to_the_file(tmp_path: Path) -> None:
     (tmp_path / "base.yaml").write_text((Path(load_recipe.__code__.co_filename).parent / "smoke.yaml").read_text())
     (tmp_path / "names.yaml").write_text("bladder: [Blase]")
     (tmp_path / "own.yaml").write_text(
@@ -85,9 +85,9 @@ def test_recipes_and_roi_names_are_looked_for_beside_the_file(tmp_path: Path) ->
     ("text", "changes", "models", "words"),
     [
         (OWN, (), ["unet"], "There is no model unet in .*; expected some of gynbtnet, wide"),
-        (OWN, ("phantom.patient=3",), None, r"phantom\.patient in .* is no setting; expected one of: patients"),
+        (OWN, ("phantom.patient=3",), None, r"phantom\.patient in .* is not a setting; expected one of: patients"),
         (OWN, ("phantom.patients=0",), None, r"phantom\.patients in .* is 0; "),
-        (OWN, ("task.training.epoch=3",), None, r"task\.training\.epoch in .* is no setting"),
+        (OWN, ("task.training.epoch=3",), None, r"task\.training\.epoch in .* is not a setting"),
         (OWN.replace("preset: S", "preset: Q"), (), None, r"task\.plan\.preset in .* is 'Q'"),
         (OWN.replace("name: own", "names: own"), (), None, "name is missing in .*own.yaml"),
         (OWN.replace("smoke", "smokes"), (), None, "There is no recipe .*smokes"),
@@ -101,6 +101,6 @@ def test_what_does_not_fit(tmp_path: Path, text: str, changes: tuple[str, ...], 
         load_comparison(tmp_path / "own.yaml", changes, models)
 
 
-def test_an_unknown_one_is_told_with_those_that_there_are(tmp_path: Path) -> None:
+def test_an_unknown_name_is_reported_with_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="expected a YAML file or one of the shipped ones: gpu, hours, minutes, sts"):
         load_comparison(tmp_path / "days.yaml")

@@ -9,7 +9,7 @@ from gynbtnet.datasets import Split
 from gynbtnet.inference import PredictionSettings
 from gynbtnet.preparation.planning.settings import PlanSettings
 from gynbtnet.recipes.loading import (
-    SHIPPED,
+    RECIPE_FOLDER,
     load_recipe,
     load_run_recipe,
     read_yaml,
@@ -20,10 +20,13 @@ from gynbtnet.recipes.loading import (
 from gynbtnet.recipes.recipe import PretrainingStage
 from gynbtnet.recipes.variant import load_variant
 from gynbtnet.runtime import BadInput
-from gynbtnet.training.proxy_task_settings import ProxyTaskSettings
-from gynbtnet.training.renamed_settings import RENAMED
-from gynbtnet.training.run_folder import BEFORE
-from gynbtnet.training.settings import PretrainingSettings, SegmentationSettings
+from gynbtnet.training import (
+    LEGACY_VALUES,
+    RENAMED_SETTINGS,
+    PretrainingSettings,
+    ProxyTaskSettings,
+    SegmentationSettings,
+)
 
 
 @pytest.mark.parametrize("name", shipped_recipes())
@@ -43,7 +46,7 @@ def test_a_change_reaches_its_setting_and_no_other() -> None:
 
 def test_changing_settings_leaves_the_given_ones_as_they_were() -> None:
     """Also groups within groups, and a group that the file doesn't have."""
-    path = SHIPPED / "demo.yaml"
+    path = RECIPE_FOLDER / "demo.yaml"
     values, before = read_yaml(path), read_yaml(path)
     changes = ["task.training.epochs=7", "name=other", "prediction.mirroring=false"]
     changed = with_changes(values, changes, path)
@@ -86,7 +89,7 @@ def test_defaults_are_the_papers(tmp_path: Path) -> None:
 
 
 def test_the_pretraining_recipe_is_the_papers() -> None:
-    """Sections 2.2, 2.4 and 2.5; the recipe says nothing else that the defaults don't."""
+    """Sections 2.2, 2.4 and 2.5; the recipe changes no other default."""
     recipe = load_recipe("pretrain")
     assert recipe.task is recipe.supervised is None
     stage = recipe.stage("pretraining")
@@ -101,7 +104,7 @@ def test_the_pretraining_recipe_is_the_papers() -> None:
         recipe.stage("task")
 
 
-def test_aliases_are_looked_for_beside_the_recipe(tmp_path: Path) -> None:
+def test_aliases_are_looked_for_next_to_the_recipe(tmp_path: Path) -> None:
     (tmp_path / "names.yaml").write_text("bladder: [Blase]")
     text = "{name: x, structures: [bladder], aliases: names.yaml, task: {plan: {}, training: {}}}"
     (tmp_path / "recipe.yaml").write_text(text)
@@ -114,7 +117,7 @@ def test_aliases_are_looked_for_beside_the_recipe(tmp_path: Path) -> None:
         ("[1, 2]", "no settings"),
         ("name: [", "not YAML"),
         ("{name: x, structures: [], task: {plan: {}, training: {}}}", "structures"),
-        ("{name: x, task: {plan: {}, training: {}}}", "task stage has to be told by structures"),
+        ("{name: x, task: {plan: {}, training: {}}}", "task stage needs structures"),
         ("{name: x, structures: [bladder]}", "at least one of the stages"),
         ("{structures: [bladder], task: {plan: {}, training: {}}}", "name is missing"),
         ("{name: x, structures: [bladder], task: 3}", "task in"),
@@ -238,7 +241,7 @@ def test_an_experiment_from_before_a_setting_existed_is_as_it_was_begun(tmp_path
     save_recipe(load_recipe("smoke"), tmp_path / "now.yaml")
     values = yaml.safe_load((tmp_path / "now.yaml").read_text())
     for stage in PAPERS.values():
-        for key in BEFORE:
+        for key in LEGACY_VALUES:
             values[stage]["training"].pop(key, None)
     (tmp_path / "old.yaml").write_text(yaml.safe_dump(values))
     begun = load_run_recipe(tmp_path / "old.yaml")
@@ -257,7 +260,7 @@ def group_settings(group: str) -> set[str]:
     return {name for kind in kinds for name in kind.model_fields}
 
 
-@pytest.mark.parametrize(("group", "former", "today"), [(*key, name) for key, name in RENAMED.items()])
+@pytest.mark.parametrize(("group", "former", "today"), [(*key, name) for key, name in RENAMED_SETTINGS.items()])
 def test_a_former_key_names_the_one_of_today(group: str, former: str, today: str) -> None:
     assert today in group_settings(group)
     assert former not in group_settings(group)
@@ -271,7 +274,7 @@ def test_a_former_key_names_the_one_of_today(group: str, former: str, today: str
 def test_an_experiment_begun_with_former_keys_goes_on(tmp_path: Path) -> None:
     save_recipe(load_recipe("smoke"), tmp_path / "now.yaml")
     values = yaml.safe_load((tmp_path / "now.yaml").read_text())
-    for (group, former), today in RENAMED.items():
+    for (group, former), today in RENAMED_SETTINGS.items():
         for holder in (values, *(values[stage] for stage in PAPERS.values())):
             if isinstance(holder.get(group), dict) and today in holder[group]:
                 holder[group][former] = holder[group].pop(today)
@@ -288,7 +291,7 @@ def test_an_experiment_begun_with_former_keys_goes_on(tmp_path: Path) -> None:
         ("structures=['']", "names of 1 to 200 printable characters"),
         ('structures=["a\\nb"]', "names of 1 to 200 printable characters"),
         (f"structures=[{'x' * 201}]", "names of 1 to 200 printable characters"),
-        (f"structures={list(map(str, range(1025)))}", "structures are 1024 at most"),
+        (f"structures={list(map(str, range(1025)))}", "expected at most 1024 structures"),
     ],
 )
 def test_what_no_plan_can_hold_is_refused_before_scans_are_read(change: str, words: str) -> None:
@@ -297,5 +300,5 @@ def test_what_no_plan_can_hold_is_refused_before_scans_are_read(change: str, wor
 
 
 def test_both_ways_to_say_a_warm_up_are_one_too_many() -> None:
-    with pytest.raises(BadInput, match="say the same"):
+    with pytest.raises(BadInput, match="exclude each other"):
         load_recipe("smoke", ["task.training.warm_up_share=0.1", "task.training.warm_up_epochs=1"])

@@ -60,22 +60,22 @@ def test_a_stage_that_the_recipe_leaves_out_stays_out() -> None:
 def test_changes_of_one_model_and_a_variant_of_ones_own(tmp_path: Path) -> None:
     (tmp_path / "small-batches.yaml").write_text("task: {plan: {batch_size: 1}}")
     names = ["nnunet", str(tmp_path / "small-batches.yaml")]
-    found = load_variants(names, DEMO, {"nnunet": ["nnunet.epochs=3"]})
-    assert list(found) == ["nnunet", "small-batches"]
-    assert found["nnunet"].nnunet is not None
-    assert found["nnunet"].nnunet.epochs == 3
-    assert found["small-batches"].stage("task").plan.batch_size == 1
-    assert found["small-batches"].pretraining == DEMO.pretraining
+    results = load_variants(names, DEMO, {"nnunet": ["nnunet.epochs=3"]})
+    assert list(results) == ["nnunet", "small-batches"]
+    assert results["nnunet"].nnunet is not None
+    assert results["nnunet"].nnunet.epochs == 3
+    assert results["small-batches"].stage("task").plan.batch_size == 1
+    assert results["small-batches"].pretraining == DEMO.pretraining
 
 
 @pytest.mark.parametrize(
     ("names", "changes", "words"),
     [
         (["unet"], {}, "no model unet; expected one of gynbtnet, gynbtnet-from-scratch, swin-unetr, nnunet"),
-        (["nnunet", "nnunet"], {}, "Two models have one name"),
+        (["nnunet", "nnunet"], {}, "Two models have the same name"),
         (["nnunet"], {"swin-unetr": ["task.training.epochs=1"]}, "not among nnunet"),
-        (["nnunet"], {"nnunet": ["nnunet.epoch=1"]}, r"nnunet\.epoch in .* is no setting; expected one of: epochs"),
-        (["nnunet"], {"nnunet": ["task={plan: {}, training: {}}"]}, "takes the place of the stages"),
+        (["nnunet"], {"nnunet": ["nnunet.epoch=1"]}, r"nnunet\.epoch in .* is not a setting; expected one of: epochs"),
+        (["nnunet"], {"nnunet": ["task={plan: {}, training: {}}"]}, "nnunet replaces the stages"),
         (["swin-unetr"], {"swin-unetr": ["pretraining.training.mask_ratio=0.5"]}, "expected one of: .*cutout_ratio"),
         (
             ["swin-unetr"],

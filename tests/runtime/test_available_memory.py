@@ -23,9 +23,12 @@ FREE = 64 * 10**9
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder for control groups, on a machine with 64 GB free."""
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=FREE))
-    monkeypatch.setattr(available_memory, "_CONTROL_GROUPS", tmp_path)
-    monkeypatch.setattr(available_memory, "_OWN_GROUPS", tmp_path / "own")
     return tmp_path
+
+
+def available_in(folder: Path) -> int:
+    """Return the available bytes of a process whose control groups are in ``folder``."""
+    return available_bytes(folder, folder / "own")
 
 
 def write(folder: Path, **values: object) -> None:
@@ -35,9 +38,9 @@ def write(folder: Path, **values: object) -> None:
 
 
 def test_without_control_groups_it_is_what_the_machine_has(machine: Path) -> None:
-    assert available_bytes() == FREE
+    assert available_in(machine) == FREE
     (machine / "own").write_text("0::/job\n")  # named, and not there
-    assert available_bytes() == FREE
+    assert available_in(machine) == FREE
 
 
 @pytest.mark.parametrize("limited", ["job/step", "job", ""])
@@ -47,7 +50,7 @@ def test_the_least_of_all_groups_above_counts(machine: Path, limited: str) -> No
     for folder in ("job/step", "job", ""):
         most = 8 * 10**9 if folder == limited else "max"
         write(machine / folder, memory__max=most, memory__current=3 * 10**9, memory__stat=statistics)
-    assert available_bytes() == 6 * 10**9  # of its 3 GB one is cache that can be given back
+    assert available_in(machine) == 6 * 10**9  # of its 3 GB one is cache that can be given back
 
 
 def test_a_group_of_version_1(machine: Path) -> None:
@@ -59,13 +62,13 @@ def test_a_group_of_version_1(machine: Path) -> None:
             memory__usage_in_bytes=10**9,
             memory__stat="total_inactive_file 0",
         )
-    assert available_bytes() == 3 * 10**9
+    assert available_in(machine) == 3 * 10**9
 
 
 def test_a_group_that_is_over_its_limit_leaves_nothing(machine: Path) -> None:
     (machine / "own").write_text("0::/job\n")
     write(machine / "job", memory__max=10**9, memory__current=2 * 10**9, memory__stat="inactive_file 0")
-    assert available_bytes() == 0
+    assert available_in(machine) == 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="ulimit -v binds on Linux only")

@@ -8,8 +8,7 @@ from lightning_fabric import Fabric
 
 from gynbtnet.networks import Preset
 from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
-from gynbtnet.training.data.batches import Batch
-from gynbtnet.training.objectives.masked_modelling_objective import MaskedModellingObjective
+from gynbtnet.training import Batch, MaskedModellingObjective
 
 
 @pytest.fixture(autouse=True)

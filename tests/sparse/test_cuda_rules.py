@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from gynbtnet.networks import Preset
 from gynbtnet.sparse.active_blocks import ActiveBlocks
 from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
-from gynbtnet.training.objectives.masked_modelling_objective import MaskedModellingObjective
+from gynbtnet.training import MaskedModellingObjective
 
 SIMULATED = torch.device("meta")  # the only device, next to the CPU, whose backward pass runs in this thread
 BETWEEN_DEVICES = {torch.ops.aten._to_copy.default, torch.ops.aten.copy_.default}

@@ -1,4 +1,4 @@
-"""Three small prepared scans with a bright ball each, on disk as preparation leaves them."""
+"""Three small prepared scans with a bright ball each, stored on disk as by preparation."""
 
 import numpy as np
 import pytest

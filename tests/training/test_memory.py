@@ -1,4 +1,4 @@
-"""A batch in parts, what one patch takes, and what is said where memory runs out."""
+"""Tests of batches in parts, of the memory of one patch, and of the message if memory runs out."""
 
 import subprocess
 import sys
@@ -43,7 +43,7 @@ def patches(number: int, size: int = 32) -> Batch:
     return Batch(image=image, labels=(image[:, 0] > 1).to(torch.uint8), seeds=torch.arange(number))
 
 
-def test_a_batch_falls_into_equal_parts() -> None:
+def test_a_batch_is_split_into_equal_parts() -> None:
     batch = patches(6, 4)
     parts = list(memory.split_batch(batch, 2))
     assert [len(part["image"]) for part in parts] == [2, 2, 2]
@@ -60,7 +60,7 @@ def test_memory_grows_with_the_patches() -> None:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_the_system_sees_the_same_peak() -> None:
-    """In a process of its own, whose peak is that of its first step."""
+    """In a separate process, whose peak is that of its first step."""
     ended = subprocess.run([sys.executable, __file__], capture_output=True, text=True, check=True)
     measured = int(ended.stdout)
     assert memory.peak_bytes(cpu(), segmentation(), patches(2, 64)) == pytest.approx(measured, rel=0.15)
@@ -88,7 +88,7 @@ def test_not_even_one_patch() -> None:
 
 @dataclass(frozen=True)
 class Holds(SegmentationObjective):
-    """Runs out of a GPU's memory with more than ``most`` patches."""
+    """Objective that runs out of GPU memory with more than ``most`` patches."""
 
     most: int = 0
 
@@ -100,7 +100,7 @@ class Holds(SegmentationObjective):
 
 @pytest.mark.parametrize(("most", "expected"), [(9, 6), (5, 3), (1, 1)])
 def test_a_gpu_is_tried(monkeypatch: pytest.MonkeyPatch, most: int, expected: int) -> None:
-    """With a CPU that says it is one."""
+    """With a CPU that pretends to be a GPU."""
     objective = Holds(segmentation().network, ("first", "second"), False, most=most)
     fabric = Mock(wraps=cpu(), world_size=1)
     fabric.device = Mock(type="cuda")
@@ -128,7 +128,7 @@ def test_a_step_in_parts_is_that_of_the_whole_batch(
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "explained"),
     [
         (torch.OutOfMemoryError("CUDA out of memory."), True),
         (
@@ -139,9 +139,9 @@ def test_a_step_in_parts_is_that_of_the_whole_batch(
         (RuntimeError("shapes don't match"), False),
     ],
 )
-def test_out_of_memory_says_what_to_change(error: Exception, told: bool) -> None:
-    words = "batch_size 24 and patch_size 112×128×128; set auto_micro_batch.*patch_size.*activation_checkpointing: true"
-    expected = pytest.raises(BadInput if told else type(error), match=words if told else "shapes")
+def test_out_of_memory_gives_advice(error: Exception, explained: bool) -> None:
+    words = "batch_size 24 and patch_size 112×128×128. Set auto_micro_batch.*patch_size.*activation_checkpointing: true"
+    expected = pytest.raises(BadInput if explained else type(error), match=words if explained else "shapes")
     with expected, memory.explain_out_of_memory(24, (112, 128, 128)):
         raise error
 
@@ -161,17 +161,17 @@ def test_memory_runs_out_in_a_run(prepared: PreparedCohort, tmp_path: Path, monk
 @pytest.mark.parametrize(
     ("kind", "values", "words"),
     [
-        (PretrainingSettings, {"auto_micro_batch": True, "norm": "batch"}, "norm batch looks at a batch as a whole"),
-        (SegmentationSettings, {"auto_micro_batch": True, "batch_dice": True}, "batch_dice pools a batch"),
+        (PretrainingSettings, {"auto_micro_batch": True, "norm": "batch"}, "norm batch needs the whole batch"),
+        (SegmentationSettings, {"auto_micro_batch": True, "batch_dice": True}, "batch_dice needs the whole batch"),
         (
             SegmentationSettings,
             {"auto_micro_batch": True, "strategy": "fsdp"},
-            "auto_micro_batch tries what one device holds",
+            "auto_micro_batch measures the memory of a single device",
         ),
         (SegmentationSettings, {"micro_batch_memory_gb": 4}, "micro_batch_memory_gb limits auto_micro_batch"),
     ],
 )
-def test_what_cannot_be_parted(kind: Any, values: dict[str, Any], words: str) -> None:
+def test_batches_that_cannot_be_split(kind: Any, values: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         kind(**values)
 

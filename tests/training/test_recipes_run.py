@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gynbtnet.preparation.store import PreparedCohort
-from gynbtnet.recipes.loading import load_recipe, shipped_recipes
+from gynbtnet.recipes import load_recipe, shipped_recipes
 from gynbtnet.training.run_folder import RunFolder
 from gynbtnet.training.stages import finetune, pretrain
 

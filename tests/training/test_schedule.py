@@ -20,5 +20,5 @@ def test_falls_from_the_highest_towards_zero() -> None:
 
 @pytest.mark.parametrize(("step", "steps", "warm_up"), [(5, 5, 0), (-1, 5, 0), (0, 5, 5)])
 def test_outside_the_run_is_an_error(step: int, steps: int, warm_up: int) -> None:
-    with pytest.raises(ValueError, match="does not lie"):
+    with pytest.raises(ValueError, match="is not within"):
         cosine_with_warm_up(step, steps, 1.0, warm_up)

@@ -1,4 +1,4 @@
-"""Two processes that talk through gloo, as two GPUs would through NCCL."""
+"""Tests with two processes that communicate through gloo, as two GPUs do through NCCL."""
 
 import csv
 import subprocess
@@ -34,10 +34,10 @@ from gynbtnet.preparation.store import PreparedCohort
 from gynbtnet.training import settings, stages
 
 stage, kind, folder, out, values, changes = sys.argv[1:]
-asked = getattr(settings, kind).model_validate_json(values).model_copy(update=eval(changes))
+values = getattr(settings, kind).model_validate_json(values).model_copy(update=eval(changes))
 prepared = PreparedCohort.open(Path(folder))
-validating = [] if asked.precision == "64-true" else ["ball_2"]
-getattr(stages, stage)(prepared, asked, Path(out), training_ids=["ball_0", "ball_1"], validation_ids=validating)
+validating = [] if values.precision == "64-true" else ["ball_2"]
+getattr(stages, stage)(prepared, values, Path(out), training_ids=["ball_0", "ball_1"], validation_ids=validating)
 """
 SIDES: dict[str, Any] = {"training_ids": ["ball_0", "ball_1"], "validation_ids": ["ball_2"]}
 
@@ -45,7 +45,7 @@ SIDES: dict[str, Any] = {"training_ids": ["ball_0", "ball_1"], "validation_ids":
 def on_two(
     launcher: list[str], stage: Any, prepared: PreparedCohort, folder: Path, settings: TrainingSettings, **changes: Any
 ) -> tuple[Path, str]:
-    """Train in two processes; the run, and what was said meanwhile."""
+    """Train in two processes; return the run folder and the text on stderr."""
     script = folder / "script.py"
     script.write_text(SCRIPT)
     kind = type(settings).__name__
@@ -61,17 +61,17 @@ def logged(run: Path, column: str) -> list[float]:
 
 
 def test_two_processes_share_a_batch_as_one_has_it(prepared: PreparedCohort, tmp_path: Path) -> None:
-    """To the running statistics of batch norm, which are of the voxels in both; with all that could differ.
+    """Including the running statistics of batch norm over the voxels of both, and all settings that could differ.
 
-    In double precision, which no recipe offers: rounding alone turns the sign of gradients that are zero, and Adam's
-    steps.
+    It is done in double precision, which no recipe offers: rounding alone changes the sign of gradients that are zero,
+    and with it Adam's steps.
     """
     settings = SETTINGS.model_copy(
         update={"norm": "batch", "decoder": "unet", "gradient_accumulation_steps": 2, "activation_checkpointing": True}
     )
     double: dict[str, Any] = {"precision": "64-true"}
-    two, said = on_two([sys.executable], pretrain, prepared, tmp_path, settings, devices=2, **double)
-    assert said.count("Pretraining") == 2  # a line an epoch, of the first process alone
+    two, errors = on_two([sys.executable], pretrain, prepared, tmp_path, settings, devices=2, **double)
+    assert errors.count("Pretraining") == 2  # one line per epoch, only from the first process
     alone = settings.model_copy(update=double)
     one = pretrain(prepared, alone, tmp_path / "one", training_ids=["ball_0", "ball_1"], validation_ids=[])
     assert logged(two, "loss") == pytest.approx(logged(one, "loss"), rel=1e-5)  # six digits are logged
@@ -97,7 +97,7 @@ def test_two_processes_train_the_finest_head_alone(prepared: PreparedCohort, tmp
 
 
 def test_two_processes_wait_for_no_gradient_of_what_is_frozen(prepared: PreparedCohort, tmp_path: Path) -> None:
-    """In double precision: with one of a batch's two patches each, and biases and the coarsest head left out."""
+    """In double precision; each has one of a batch's two patches, and biases and the coarsest head are frozen."""
     settings = SegmentationSettings(
         epochs=2,
         steps_per_epoch=2,
@@ -120,9 +120,9 @@ def test_two_processes_wait_for_no_gradient_of_what_is_frozen(prepared: Prepared
 
 
 def agreement(run: Path, other: Path) -> float:
-    """Share of the weights that are the same to a tenth of one of Adam's steps.
+    """Return the share of the weights that are equal to a tenth of one of Adam's steps.
 
-    Where a gradient is zero but for rounding, its sign, and so the step, is anybody's.
+    If a gradient is zero except for rounding, its sign, and with it the step, is arbitrary.
     """
     one, two = (load_file(folder / "weights_last.safetensors") for folder in (run, other))
     moved = torch.cat([(one[name] - two[name]).abs().flatten() for name in one])
@@ -131,7 +131,7 @@ def agreement(run: Path, other: Path) -> float:
 
 @pytest.mark.slow
 def test_torchrun_with_shares_of_the_network_and_without(prepared: PreparedCohort, tmp_path: Path) -> None:
-    """Started by torchrun, sharded; stopped after an epoch, and gone on with by one process that holds it all."""
+    """A sharded run started by torchrun stops after an epoch, and one process with the whole network resumes it."""
     settings = SegmentationSettings(
         epochs=2,
         steps_per_epoch=1,
@@ -166,10 +166,10 @@ def test_torchrun_with_shares_of_the_network_and_without(prepared: PreparedCohor
         (finetune, SegmentationSettings, {"weight_decay_on": "weights", "supervise_coarsest": False}),
     ],
 )
-def test_a_sharded_network_goes_on_sharded(
+def test_a_sharded_network_resumes_sharded(
     prepared: PreparedCohort, tmp_path: Path, stage: Any, kind: type[TrainingSettings], more: dict[str, Any]
 ) -> None:
-    """From a checkpoint that one process wrote; also with parts that aren't trained."""
+    """The checkpoint was written by one process; also with parts that aren't trained."""
     settings = kind(epochs=2, steps_per_epoch=1, learning_rate=1e-3, validation_patches=1, **more)
     one = stage(prepared, settings, tmp_path / "one", **SIDES)
     hurried = settings.model_copy(update={"time_budget_hours": 1e-9})
@@ -190,7 +190,7 @@ def test_slurm_brings_its_number_of_processes(monkeypatch: pytest.MonkeyPatch) -
     assert isinstance(environment, SLURMEnvironment)
     assert environment.main_address == "gpu3"
     assert (fabric.world_size, fabric.global_rank, fabric.local_rank) == (8, 5, 1)
-    with pytest.raises(BadInput, match="devices is 3, and 4 processes on 2 machines were started"):
+    with pytest.raises(BadInput, match="devices is 3, but torchrun or Slurm started 4 processes on each of 2 machines"):
         start_devices(TrainingSettings(accelerator="cpu", devices=3))
     monkeypatch.setenv("SLURM_JOB_NAME", "interactive")
     assert start_devices(TrainingSettings(accelerator="cpu")).world_size == 1
@@ -206,6 +206,6 @@ def test_a_batch_that_cannot_be_shared(
     settings = SegmentationSettings(epochs=1, steps_per_epoch=1)
     with pytest.raises(BadInput, match="3 devices can't share a batch of 2 patches evenly"):
         finetune(prepared, settings, tmp_path / "run", **SIDES)
-    with pytest.raises(BadInput, match="batch_dice pools a batch"):
+    with pytest.raises(BadInput, match="batch_dice needs the whole batch"):
         finetune(prepared, settings.model_copy(update={"batch_dice": True}), tmp_path / "run", **SIDES)
     assert not (tmp_path / "run").exists()

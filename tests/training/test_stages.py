@@ -28,8 +28,9 @@ from gynbtnet.preparation.planning.plan_files import load_plan
 from gynbtnet.preparation.store import PreparedCase, PreparedCohort, write_prepared_case
 from gynbtnet.runtime import BadInput, Paused
 from gynbtnet.training import checkpoint, devices, engine
-from gynbtnet.training.renamed_settings import RENAMED
-from gynbtnet.training.run_folder import BEFORE
+from gynbtnet.training.context import TrainingContext
+from gynbtnet.training.renamed_settings import RENAMED_SETTINGS
+from gynbtnet.training.run_folder import LEGACY_VALUES
 from gynbtnet.training.run_log import RunLog
 from gynbtnet.training.settings import PretrainingSettings, SegmentationSettings, TrainingSettings
 from gynbtnet.training.stages import finetune, pretrain
@@ -63,7 +64,7 @@ def whole_run(prepared: PreparedCohort, tmp_path_factory: pytest.TempPathFactory
 
 
 def interrupt_at(monkeypatch: pytest.MonkeyPatch, crops: int) -> None:
-    """Let the reading of patch number ``crops`` raise what Ctrl-C raises."""
+    """Let the reading of patch number ``crops`` raise the error of Ctrl-C."""
     read, count = PreparedCase.crop, 0
 
     def crop(case: PreparedCase, *where: Any) -> Any:
@@ -133,9 +134,9 @@ def test_a_killed_process_ends_with_the_same_weights(
     run, random = tmp_path / "run", np.random.default_rng(0)
     command = [sys.executable, "-c", KILLED, stage.__name__, kind.__name__]
     command += [str(prepared.folder), str(run), settings.model_dump_json()]
-    for wanted in (1, 4, 6, 7, 10):
+    for epochs in (1, 4, 6, 7, 10):
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        while not (run / "log.csv").exists() or len(rows(run)) < wanted:
+        while not (run / "log.csv").exists() or len(rows(run)) < epochs:
             assert process.poll() is None, "the run ended before it was killed"
             time.sleep(0.01)
         time.sleep(random.uniform(0, 0.4))
@@ -160,7 +161,7 @@ BETTER_STAGES: list[tuple[Any, TrainingSettings]] = [
 
 
 @pytest.mark.parametrize(("stage", "settings"), BETTER_STAGES)
-def test_with_every_other_reading_an_interrupted_run_ends_with_the_same_weights(
+def test_an_interrupted_run_with_other_settings_ends_with_the_same_weights(
     prepared: PreparedCohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: Any, settings: TrainingSettings
 ) -> None:
     whole = stage(prepared, settings, tmp_path / "whole", **SIDES)
@@ -198,10 +199,10 @@ def test_the_weights_of_a_run_with_frozen_parts_are_read_by_any_other(prepared: 
 
 
 @pytest.mark.parametrize(("stage", "kind"), [(pretrain, PretrainingSettings), (finetune, SegmentationSettings)])
-def test_a_run_from_before_a_setting_existed_goes_on_as_it_was_begun(
+def test_a_run_from_before_a_setting_existed_resumes_unchanged(
     prepared: PreparedCohort, tmp_path: Path, stage: Any, kind: type[TrainingSettings]
 ) -> None:
-    before: dict[str, Any] = {name: value for name, value in BEFORE.items() if name in kind.model_fields}
+    before: dict[str, Any] = {name: value for name, value in LEGACY_VALUES.items() if name in kind.model_fields}
     run = stage(prepared, kind(**QUICK, **before), tmp_path / "run", **SIDES)
     recipe = yaml.safe_load((run / "recipe.yaml").read_text())
     for name in before:
@@ -215,12 +216,12 @@ def test_a_run_from_before_a_setting_existed_goes_on_as_it_was_begun(
 
 
 @pytest.mark.parametrize(("stage", "kind"), [(pretrain, PretrainingSettings), (finetune, SegmentationSettings)])
-def test_a_run_begun_with_former_names_of_settings_goes_on(
+def test_a_run_with_former_names_of_settings_resumes(
     prepared: PreparedCohort, tmp_path: Path, stage: Any, kind: type[TrainingSettings]
 ) -> None:
     run = stage(prepared, kind(**QUICK), tmp_path / "run", **SIDES)
     recipe = yaml.safe_load((run / "recipe.yaml").read_text())
-    for (group, former), today in RENAMED.items():
+    for (group, former), today in RENAMED_SETTINGS.items():
         if group == "training" and today in recipe["settings"]:
             recipe["settings"][former] = recipe["settings"].pop(today)
     assert "clip" in recipe["settings"]
@@ -234,7 +235,7 @@ def test_a_run_begun_with_former_names_of_settings_goes_on(
 
 def test_defaults_keep_what_runs_did_but_for_epsilon() -> None:
     fields = PretrainingSettings.model_fields | SegmentationSettings.model_fields
-    before = {name: tuple(value) if isinstance(value, list) else value for name, value in BEFORE.items()}
+    before = {name: tuple(value) if isinstance(value, list) else value for name, value in LEGACY_VALUES.items()}
     changed = {name for name, value in before.items() if fields[name].default != value}
     assert changed == {"target_epsilon_hu"}
 
@@ -242,11 +243,15 @@ def test_defaults_keep_what_runs_did_but_for_epsilon() -> None:
 @pytest.mark.parametrize(
     ("settings", "lacking", "words"),
     [
-        ({}, {"units": ()}, "How many HU a unit is isn't known of 2 of 2 .* target_epsilon_hu to null"),
-        ({"crops": "body"}, {"body_known": False}, "Where the body is isn't known of 2 of 2 .* prepare them again"),
+        ({}, {"units": ()}, "HU per unit of the prepared image are unknown for 2 of 2 .* target_epsilon_hu to null"),
+        (
+            {"crops": "body"},
+            {"body_known": False},
+            "voxels of the body are unknown for 2 of 2 .* prepare the scans again",
+        ),
     ],
 )
-def test_scans_that_do_not_tell_enough_for_stage_1(
+def test_scans_without_the_information_that_stage_1_needs(
     prepared: PreparedCohort, tmp_path: Path, settings: dict[str, Any], lacking: dict[str, Any], words: str
 ) -> None:
     bare = replace(prepared, cases=tuple(replace(case, **lacking) for case in prepared.cases))
@@ -257,7 +262,7 @@ def test_scans_that_do_not_tell_enough_for_stage_1(
     assert pretrain(bare, PretrainingSettings(**QUICK, **paper), tmp_path / "run", **SIDES).is_dir()
 
 
-def test_without_a_terminal_training_says_a_line_an_epoch(prepared: PreparedCohort, tmp_path: Path) -> None:
+def test_without_a_terminal_training_prints_one_line_per_epoch(prepared: PreparedCohort, tmp_path: Path) -> None:
     settings = SegmentationSettings(**{**QUICK, "validation_interval_epochs": 2})
     command = [sys.executable, "-c", KILLED, "finetune", "SegmentationSettings", str(prepared.folder)]
     command += [str(tmp_path / "run"), settings.model_dump_json()]
@@ -309,9 +314,9 @@ def test_another_recipe_is_refused(
 
 def test_other_scans_and_another_plan_are_refused(prepared: PreparedCohort, whole_run: Path) -> None:
     changed = replace(prepared, cases=(replace(prepared.cases[0], key="another digest"), *prepared.cases[1:]))
-    with pytest.raises(BadInput, match=r"made from other inputs \(training\)") as told:
+    with pytest.raises(BadInput, match=r"made from other inputs \(training\)") as error:
         train(changed, whole_run)
-    assert "ball" not in str(told.value).replace(str(whole_run), "")
+    assert "ball" not in str(error.value).replace(str(whole_run), "")
     larger = replace(prepared, plan=replace(prepared.plan, patch_size=(16, 32, 48)))
     with pytest.raises(BadInput, match=r"made with plan\.patch_size"):
         train(larger, whole_run)
@@ -328,7 +333,7 @@ def test_a_folder_of_something_else_is_refused(prepared: PreparedCohort, tmp_pat
     ("training", "validation", "words"),
     [
         ([], ["ball_2"], "0 are to train on"),
-        (["ball_0", "ball_2"], ["ball_2"], "1 are to do both"),
+        (["ball_0", "ball_2"], ["ball_2"], "1 are in both lists"),
         (["ball_0", "ball_7"], ["ball_8"], "2 are not prepared"),
     ],
 )
@@ -387,7 +392,7 @@ def test_a_full_disk_costs_no_older_checkpoint(
     assert (tmp_path / "run" / last).read_bytes() == (whole_run / last).read_bytes()
 
 
-def test_a_damaged_checkpoint_is_told(
+def test_a_damaged_checkpoint_is_reported(
     prepared: PreparedCohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
@@ -434,7 +439,7 @@ def _changed_moment(name: str, changed: Callable[[torch.Tensor], torch.Tensor | 
         _changed_moment(":step", lambda values: values[None]),
     ],
 )
-def test_a_checkpoint_with_odd_values_is_told(
+def test_a_checkpoint_with_odd_values_is_reported(
     prepared: PreparedCohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], None]
 ) -> None:
     with monkeypatch.context() as patched:
@@ -447,7 +452,7 @@ def test_a_checkpoint_with_odd_values_is_told(
 
 
 @pytest.mark.parametrize("content", ["epoch\nx\n", "a,b\n1,2\n", "epoch,odd\n1,2\n", "epoch\n1,2,3\n"])
-def test_a_damaged_log_is_told(prepared: PreparedCohort, whole_run: Path, tmp_path: Path, content: str) -> None:
+def test_a_damaged_log_is_reported(prepared: PreparedCohort, whole_run: Path, tmp_path: Path, content: str) -> None:
     run = shutil.copytree(whole_run, tmp_path / "run")
     (run / "log.csv").write_text(content)
     with pytest.raises(BadInput, match=r"log\.csv is damaged or was edited"):
@@ -456,7 +461,7 @@ def test_a_damaged_log_is_told(prepared: PreparedCohort, whole_run: Path, tmp_pa
 
 @pytest.mark.parametrize("name", ["recipe.yaml", "inputs.json", "environment.json"])
 @pytest.mark.parametrize("content", [b"", b"[cut sho", b"\xff\xfe"])
-def test_a_damaged_run_folder_is_told(
+def test_a_damaged_run_folder_is_reported(
     prepared: PreparedCohort, whole_run: Path, tmp_path: Path, name: str, content: bytes
 ) -> None:
     run = shutil.copytree(whole_run, tmp_path / "run", ignore=shutil.ignore_patterns("state"))
@@ -465,14 +470,14 @@ def test_a_damaged_run_folder_is_told(
         train(prepared, run)
 
 
-def test_inputs_that_went_missing_are_told(prepared: PreparedCohort, whole_run: Path, tmp_path: Path) -> None:
+def test_missing_inputs_are_reported(prepared: PreparedCohort, whole_run: Path, tmp_path: Path) -> None:
     run = shutil.copytree(whole_run, tmp_path / "run")
     (run / "inputs.json").unlink()
     with pytest.raises(BadInput, match=r"There is no file .*inputs\.json"):
         train(prepared, run)
 
 
-def test_a_loss_that_is_no_number_is_told(prepared: PreparedCohort, tmp_path: Path) -> None:
+def test_a_loss_that_is_not_finite_is_reported(prepared: PreparedCohort, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="lower learning_rate"):
         train(prepared, tmp_path / "run", learning_rate=1e30, max_grad_norm=None)
     assert not (tmp_path / "run" / "weights_last.safetensors").exists()
@@ -515,7 +520,7 @@ def test_without_validation_the_training_loss_decides(prepared: PreparedCohort, 
     assert rows(run)[-1]["dice_mean"] == ""
 
 
-def test_pretraining_learns_and_hands_its_encoder_on(prepared: PreparedCohort, tmp_path: Path) -> None:
+def test_pretraining_learns_and_its_encoder_is_transferred(prepared: PreparedCohort, tmp_path: Path) -> None:
     bare = replace(
         prepared, cases=tuple(replace(case, labelled=False, foreground_labels=()) for case in prepared.cases)
     )
@@ -548,7 +553,7 @@ def test_pretraining_learns_and_hands_its_encoder_on(prepared: PreparedCohort, t
 
 
 def test_a_run_starts_from_a_file_of_stu_nets(prepared: PreparedCohort, tmp_path: Path) -> None:
-    """Of 104 classes: all but the heads go on."""
+    """It has 104 classes: everything except the heads is transferred."""
     plan = prepared.plan
     with torch.random.fork_rng():
         theirs = GynBTNet(plan.preset, outputs=105, strides=plan.strides)
@@ -566,7 +571,7 @@ def test_a_run_starts_from_a_file_of_stu_nets(prepared: PreparedCohort, tmp_path
 
 
 def test_channels_of_the_start_are_matched_by_the_plans_names(prepared: PreparedCohort, tmp_path: Path) -> None:
-    """A CT model goes on with MR as the first channel and CT as the second."""
+    """A CT model is trained further with MR as the first channel and CT as the second."""
     tuning = SegmentationSettings(**{**QUICK, "epochs": 1, "steps_per_epoch": 1, "learning_rate": 1e-12})
     first = finetune(prepared, tuning, tmp_path / "first", **SIDES)
     cases = []
@@ -588,7 +593,7 @@ def test_channels_of_the_start_are_matched_by_the_plans_names(prepared: Prepared
     ]
 
 
-def test_an_encoder_with_batch_norm_goes_on_with_instance_norm(prepared: PreparedCohort, tmp_path: Path) -> None:
+def test_an_encoder_with_batch_norm_continues_with_instance_norm(prepared: PreparedCohort, tmp_path: Path) -> None:
     settings = PretrainingSettings(**{**QUICK, "epochs": 1}, norm="batch")
     first = pretrain(prepared, settings, tmp_path / "pretrained", **SIDES)
     tuning = SegmentationSettings(**{**QUICK, "epochs": 1, "steps_per_epoch": 1})
@@ -639,7 +644,7 @@ def test_bfloat16_on_a_cpu_is_refused(prepared: PreparedCohort, tmp_path: Path) 
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
-def test_an_absent_device_is_told(prepared: PreparedCohort, tmp_path: Path) -> None:
+def test_an_absent_device_is_reported(prepared: PreparedCohort, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no CUDA device"):
         train(prepared, tmp_path / "run", accelerator="cuda")
 
@@ -673,7 +678,7 @@ def test_a_run_ends_after_its_warm_up() -> None:
 def test_out_of_patience_a_run_has_ended(
     prepared: PreparedCohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Interrupted too, and with the best weights of the epoch before the scores fell."""
+    """The best weights are those of the epoch before the scores decreased."""
     scores = iter([0.5, 0.6, 0.1, 0.1, 0.1, 0.9])
     monkeypatch.setattr(
         "gynbtnet.training.objectives.segmentation_objective.SegmentationObjective.validate",
@@ -691,9 +696,11 @@ def test_out_of_patience_a_run_has_ended(
     assert (run / "weights_last.safetensors").read_bytes() != (run / "weights_best.safetensors").read_bytes()
 
 
-def test_out_of_time_a_run_goes_on_when_called_again(prepared: PreparedCohort, whole_run: Path, tmp_path: Path) -> None:
+def test_a_run_out_of_time_resumes_if_it_is_started_again(
+    prepared: PreparedCohort, whole_run: Path, tmp_path: Path
+) -> None:
     for epochs in (1, 2):
-        with pytest.raises(Paused, match=rf"used up after {epochs} of 3 epochs .* the same command goes on"):
+        with pytest.raises(Paused, match=rf"used up after {epochs} of 3 epochs .* run the same command again"):
             train(prepared, tmp_path / "run", time_budget_hours=1e-9, checkpoint_interval_epochs=3)
         assert not (tmp_path / "run" / "weights_last.safetensors").exists()
     train(prepared, tmp_path / "run", time_budget_hours=1e-9)
@@ -701,10 +708,10 @@ def test_out_of_time_a_run_goes_on_when_called_again(prepared: PreparedCohort, w
         assert (tmp_path / "run" / name).read_bytes() == (whole_run / name).read_bytes(), name
 
 
-def test_a_structure_that_scans_leave_out_is_not_taught_there(
+def test_a_structure_without_contours_does_not_change_the_loss(
     prepared: PreparedCohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The ball is contoured in nobody: nothing says where it isn't, so the loss has nothing to lower."""
+    """No scan has contours of the ball. Its absence is unknown everywhere, so that the loss is zero."""
     read = PreparedCase.crop
 
     def crop(case: PreparedCase, *where: Any) -> Any:
@@ -719,18 +726,16 @@ def test_a_structure_that_scans_leave_out_is_not_taught_there(
 
 
 @pytest.mark.parametrize(("asked", "before", "expected"), [(False, 1, 6), (True, 2, 2), (True, 4, 2), (True, 1, 1)])
-def test_a_run_that_goes_on_computes_as_many_patches_at_once_as_before(asked: bool, before: int, expected: int) -> None:
-    """As far as its share of the batch, on other devices than before, divides by them."""
+def test_a_resumed_run_computes_as_many_patches_at_once_as_before(asked: bool, before: int, expected: int) -> None:
+    """If they divide its share of the batch, which may differ on other devices."""
     settings, progress = SegmentationSettings(auto_micro_batch=asked), checkpoint.Progress(patches_at_once=before)
-    batches = Mock(batch_size=6)
-    assert engine._patches_at_once(Mock(), Mock(), batches, settings, progress) == expected
+    context = Mock(batches=Mock(batch_size=6), settings=settings)
+    assert engine._patches_at_once(context, progress) == expected
 
 
 @pytest.mark.slow
-def test_a_loss_scale_goes_on_where_it_was(
-    prepared: PreparedCohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """In float16 on a CPU, which stands in for a GPU: the scale grows after every step."""
+def test_a_loss_scale_is_restored(prepared: PreparedCohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In float16 on a CPU instead of a GPU: the scale grows after every step."""
     scalers = []
 
     def start(settings: TrainingSettings) -> Fabric:
@@ -757,18 +762,18 @@ def test_a_compiled_network_learns_the_same(prepared: PreparedCohort, whole_run:
 
 
 def test_validation_returns_its_scores_and_leaves_its_arguments_alone() -> None:
-    """Scores in the epochs that are due alone; the best weights follow them, or without validation the loss."""
+    """Only epochs that are due have scores; the best weights depend on them, or without validation on the loss."""
     objective = Mock(network=torch.nn.Linear(1, 1))
     objective.validate.return_value = {"dice_mean": 0.5}
     objective.score = lambda scores: scores["dice_mean"]
     settings = TrainingSettings(epochs=5, validation_interval_epochs=2, validation_patches=1)
-    fabric, patches = Fabric(accelerator="cpu", devices=1), [{"image": torch.zeros(1)}]
-    found = [
-        engine._validate(fabric, objective, patches, settings, checkpoint.Progress(epoch=epoch))  # type: ignore[arg-type]
-        for epoch in range(1, 6)
-    ]
-    assert found == [{}, {"dice_mean": 0.5}, {}, {"dice_mean": 0.5}, {"dice_mean": 0.5}]
-    assert engine._validate(fabric, objective, None, settings, checkpoint.Progress(epoch=2)) == {}
-    assert engine._score(objective, patches, found[0], 3.0) is None  # type: ignore[arg-type]
-    assert engine._score(objective, patches, found[1], 3.0) == 0.5  # type: ignore[arg-type]
-    assert engine._score(objective, None, {}, 3.0) == -3.0
+    patches: Any = [{"image": torch.zeros(1)}]
+    fabric = Fabric(accelerator="cpu", devices=1)
+    context = TrainingContext(fabric, objective, Mock(), patches, settings, Mock())
+    scores = [engine._validate(context, checkpoint.Progress(epoch=epoch)) for epoch in range(1, 6)]
+    assert scores == [{}, {"dice_mean": 0.5}, {}, {"dice_mean": 0.5}, {"dice_mean": 0.5}]
+    without = replace(context, validation=None)
+    assert engine._validate(without, checkpoint.Progress(epoch=2)) == {}
+    assert engine._score(context, scores[0], 3.0) is None
+    assert engine._score(context, scores[1], 3.0) == 0.5
+    assert engine._score(without, {}, 3.0) == -3.0

@@ -1,4 +1,4 @@
-"""Which parameters decay and which are trained at all."""
+"""Tests of the parameters that are trained and of those with weight decay."""
 
 from typing import Any
 
@@ -68,7 +68,7 @@ def test_swin_unetrs_tables_of_biases_do_not_decay() -> None:
 
 
 def test_frozen_biases_are_those_that_change_nothing() -> None:
-    """Whatever value a frozen bias has, the network says the same; any other bias changes what it says."""
+    """The value of a frozen bias has no effect on the output; every other bias changes it."""
     network = networks()[0].double().eval()
     freeze_untrained(network, SegmentationSettings(freeze_idle_biases=True))
     image = torch.randn(1, 1, 16, 16, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(1))

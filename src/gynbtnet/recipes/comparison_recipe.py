@@ -1,4 +1,4 @@
-"""Recipes of a comparison: one recipe, the models that are compared on it, and the phantom where no patients are."""
+"""Recipes of a comparison: a recipe, the models to compare on it, and a phantom if there are no patients."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from pydantic import Field
 
 from gynbtnet.phantom.settings import PhantomSettings
 from gynbtnet.recipes.loading import (
-    SHIPPED,
+    RECIPE_FOLDER,
     read_yaml,
     recipe_path,
     settings_of,
@@ -23,17 +23,17 @@ from gynbtnet.recipes.variant import BASELINES, apply_patches, merge_settings
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.settings import Settings
 
-_SHIPPED = SHIPPED / "experiment"
+_COMPARISON_FOLDER = RECIPE_FOLDER / "experiment"
 
 
 @dataclass(frozen=True)
 class ComparisonRecipe:
-    """All that decides an experiment of several models.
+    """All settings of an experiment with several models.
 
     Attributes:
-        recipe: what the models are compared on; its name and description are the experiment's.
-        models: by name, in the order in which they are trained.
-        phantom: what stands for patients; None where scans have to be given.
+        recipe: common recipe of the models; its name and description are those of the experiment.
+        models: recipe of each model by name, in the order of training.
+        phantom: settings of the phantom that replaces patients; None if scans must be given.
     """
 
     recipe: Recipe
@@ -42,7 +42,7 @@ class ComparisonRecipe:
 
 
 class _Written(Settings):
-    """A comparison as its file holds it."""
+    """Comparison as stored in its file."""
 
     name: str
     description: str = ""
@@ -52,15 +52,18 @@ class _Written(Settings):
 
 
 def shipped_comparisons() -> list[str]:
-    """Names of those that come with the package."""
-    return sorted(path.stem for path in _SHIPPED.glob("*.yaml"))
+    """Return the names of the comparisons that are part of the package."""
+    return sorted(path.stem for path in _COMPARISON_FOLDER.glob("*.yaml"))
 
 
 def is_comparison(name: str | Path) -> bool:
-    """Return whether a shipped name or a YAML file is a comparison: it has ``models``, which a recipe hasn't.
+    """Return whether a shipped name or a YAML file is a comparison: it has ``models``, which a recipe does not.
+
+    Args:
+        name: name of a shipped recipe or comparison, or a YAML file.
 
     Raises:
-        BadInput: If there is no such recipe, or the file is no YAML file of settings.
+        BadInput: If there is no such recipe, or the file is not a YAML file of settings.
     """
     if str(name) in shipped_comparisons():
         return True
@@ -78,55 +81,55 @@ def load_comparison(
     name: str | Path,
     changes: Sequence[str] = (),
     models: Sequence[str] | None = None,
-    of_models: Mapping[str, Sequence[str]] | None = None,
+    model_changes: Mapping[str, Sequence[str]] | None = None,
 ) -> ComparisonRecipe:
     """Read a comparison by its shipped name or its path, and resolve its recipe and its models.
 
-    In the file ``recipe`` lists recipes, by name or path, and changes, each merged into those before it (JSON merge
-    patch, RFC 7396). ``models`` names the models, each with its own changes: of a shipped baseline to that, of another
-    name to the recipe.
+    In the file, ``recipe`` lists recipes (by name or path) and changes, each merged into the previous ones (JSON merge
+    patch, RFC 7396). ``models`` lists the models by name, each with its changes. These are changes to a shipped
+    baseline if the name is one, otherwise to the recipe.
 
     Args:
-        name: a name of :func:`shipped_comparisons`, or a YAML file.
-        changes: of single settings, ``"task.training.epochs=10"``, for all models; ``"phantom.patients=4"``.
-        models: only these of the file's; None: all.
-        of_models: further changes of single settings, by the name of the model that they change.
+        name: name from :func:`shipped_comparisons`, or a YAML file.
+        changes: changes of single settings of all models, e.g. ``"task.training.epochs=10"``, or of the phantom, e.g.
+            ``"phantom.patients=4"``.
+        models: names of the models to load; None for all.
+        model_changes: further changes of single settings, by model name.
 
     Raises:
-        BadInput: an unknown recipe or model, bad YAML, an unknown key, a wrong type or value.
+        BadInput: If a recipe, model or key is unknown, a value has the wrong type or range, or the YAML is invalid.
     """
-    path = _SHIPPED / f"{name}.yaml" if str(name) in shipped_comparisons() else Path(name)
+    path = _COMPARISON_FOLDER / f"{name}.yaml" if str(name) in shipped_comparisons() else Path(name)
     if not path.is_file():
         raise BadInput(
-            f"There is no experiment {path}; expected a YAML file or one of the shipped ones: "
+            f"There is no comparison {path}; expected a YAML file or one of the shipped ones: "
             f"{', '.join(shipped_comparisons())}."
         )
-    of_phantom = [change for change in changes if change.startswith("phantom")]
-    written = settings_of(_Written, read_yaml(path), of_phantom, path)
+    phantom_changes = [change for change in changes if change.startswith("phantom")]
+    written = settings_of(_Written, read_yaml(path), phantom_changes, path)
     values = reduce(
         merge_settings, [_resolved(part, path) if isinstance(part, str) else part for part in written.recipe]
     )
-    told = {"name": written.name, "description": written.description}
-    recipe = with_changes(values | told, [change for change in changes if change not in of_phantom], path)
+    headings = {"name": written.name, "description": written.description}
+    recipe = with_changes(values | headings, [change for change in changes if change not in phantom_changes], path)
     recipe = with_aliases(recipe, path)
-    of_models = of_models or {}
-    chosen = list(written.models) if models is None else list(dict.fromkeys(models))
-    unknown = [model for model in (*chosen, *of_models) if model not in written.models]
+    model_changes = model_changes or {}
+    selected = list(written.models) if models is None else list(dict.fromkeys(models))
+    unknown = [model for model in (*selected, *model_changes) if model not in written.models]
     if unknown:
         raise BadInput(f"There is no model {unknown[0]} in {path}; expected some of {', '.join(written.models)}.")
     variants = {}
-    for model in chosen:
-        baseline = [read_yaml(SHIPPED / "baselines" / f"{model}.yaml")] if model in BASELINES else []
+    for model in selected:
+        baseline = [read_yaml(RECIPE_FOLDER / "baselines" / f"{model}.yaml")] if model in BASELINES else []
         patches = [*baseline, written.models[model] or {}]
-        variants[model] = apply_patches(recipe, model, patches, of_models.get(model, ()), path)
+        variants[model] = apply_patches(recipe, model, patches, model_changes.get(model, ()), path)
     return ComparisonRecipe(recipe, variants, written.phantom)
 
 
 def _resolved(name: str, path: Path) -> dict[str, Any]:
-    """What a named recipe holds; its own path, and that of its ROI names, begins at the file that names it."""
-    found = recipe_path(name)
-    place = path.parent / found
-    values = read_yaml(place)
+    """Return the values of a recipe; relative paths in ``path`` and in the recipe start at the file they are in."""
+    recipe = path.parent / recipe_path(name)
+    values = read_yaml(recipe)
     if values.get("aliases"):
-        values["aliases"] = str((place.parent / values["aliases"]).absolute())
+        values["aliases"] = str((recipe.parent / values["aliases"]).absolute())
     return values

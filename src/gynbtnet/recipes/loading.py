@@ -1,4 +1,4 @@
-"""Recipes from YAML, with one clear sentence for whatever is wrong in them."""
+"""Recipes from YAML files, with one clear sentence for every error in them."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,109 +12,128 @@ from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.plain_data import PlainDataError, load_yaml, parse_yaml
 from gynbtnet.runtime.settings import Settings
-from gynbtnet.training.renamed_settings import RENAMED, with_todays_names
-from gynbtnet.training.run_folder import BEFORE
+from gynbtnet.training.renamed_settings import RENAMED_SETTINGS, with_current_names
+from gynbtnet.training.run_folder import LEGACY_VALUES
 
 T = TypeVar("T", bound=Settings)
 
-SHIPPED = Path(__file__).parent
+RECIPE_FOLDER = Path(__file__).parent
 
 
 def shipped_recipes() -> list[str]:
-    """Names of the recipes that come with the package, ``small/gpu`` for instance; variants of them don't count."""
-    files = [*SHIPPED.glob("*.yaml"), *SHIPPED.glob("small/*.yaml")]
-    return sorted(path.relative_to(SHIPPED).with_suffix("").as_posix() for path in files)
+    """Return the names of the recipes in the package, e.g. ``small/gpu``; variants of them are not included."""
+    files = [*RECIPE_FOLDER.glob("*.yaml"), *RECIPE_FOLDER.glob("small/*.yaml")]
+    return sorted(path.relative_to(RECIPE_FOLDER).with_suffix("").as_posix() for path in files)
 
 
 def load_recipe(name: str | Path, changes: Sequence[str] = ()) -> Recipe:
-    """Read a recipe by its shipped name or its path, change single settings, and check the whole.
+    """Read a recipe by its shipped name or its path, change single settings, and check the result.
 
     Args:
-        name: a name of :func:`shipped_recipes`, or a YAML file.
+        name: name from :func:`shipped_recipes`, or a YAML file.
         changes: ``"key.to.setting=value"`` with the value as YAML, e.g. ``"task.training.epochs=10"``.
 
     Raises:
-        BadInput: an unknown recipe, bad YAML, an unknown key, a wrong type or value, a path that isn't there.
+        BadInput: If the recipe or a key is unknown, a value has the wrong type or range, the YAML is invalid or a path
+            doesn't exist.
     """
     path = recipe_path(name)
     return with_aliases(with_changes(read_yaml(path), changes, path), path)
 
 
 def load_run_recipe(path: Path) -> Recipe:
-    """Read the resolved recipe of an experiment that was begun, maybe by an earlier version.
+    """Read the resolved recipe of an existing experiment, possibly of an earlier version.
 
-    A setting of training that the file doesn't hold didn't exist then; it has the value that runs had without it, which
-    may not be today's default.
+    A training setting that is missing from the file didn't exist at that time. It gets the value by which runs behaved
+    then, which may differ from the current default.
+
+    Args:
+        path: file of the recipe.
 
     Raises:
         BadInput: If :func:`load_recipe` refuses the file.
     """
-    values = with_todays_names(read_yaml(path))
+    values = with_current_names(read_yaml(path))
     recipe = with_aliases(with_changes(values, (), path), path)
     for name in ("pretraining", "supervised", "task"):
         stage = getattr(recipe, name)
         if stage is not None:
-            held, known = values[name]["training"], type(stage.training).model_fields
-            absent = {key: value for key, value in BEFORE.items() if key in known and key not in held}
-            values = values | {name: values[name] | {"training": held | absent}}
+            stored, known = values[name]["training"], type(stage.training).model_fields
+            absent = {key: value for key, value in LEGACY_VALUES.items() if key in known and key not in stored}
+            values = values | {name: values[name] | {"training": stored | absent}}
     return with_aliases(with_changes(values, (), path), path)
 
 
 def recipe_path(name: str | Path) -> Path:
-    """The file of a shipped recipe, or one's own."""
-    return SHIPPED / f"{name}.yaml" if str(name) in shipped_recipes() else Path(name)
+    """Return the file of a shipped recipe, or the given path."""
+    return RECIPE_FOLDER / f"{name}.yaml" if str(name) in shipped_recipes() else Path(name)
 
 
 def with_aliases(recipe: Recipe, path: Path) -> Recipe:
-    """The recipe with its file of ROI names, which lies beside ``path``, by an absolute path.
+    """Return the recipe with the absolute path of its file of ROI names, which is relative to the recipe.
+
+    Args:
+        recipe: the recipe.
+        path: file of the recipe.
 
     Raises:
-        BadInput: where it isn't there.
+        BadInput: If the file of ROI names doesn't exist.
     """
     if recipe.aliases is None:
         return recipe
     aliases = path.parent / recipe.aliases
     if not aliases.is_file():
-        raise BadInput(f"aliases in {path} names {aliases}, which is not there; expected a YAML file of ROI names.")
+        raise BadInput(f"aliases in {path} names {aliases}, which does not exist; expected a YAML file of ROI names.")
     return recipe.model_copy(update={"aliases": aliases.absolute()})
 
 
 def with_changes(values: dict[str, Any], changes: Sequence[str], path: Path) -> Recipe:
-    """The recipe of ``values``, read from ``path``, with single settings changed as in :func:`load_recipe`.
+    """Return the recipe with the given values, after changes of single settings.
+
+    Args:
+        values: settings as read from a file.
+        changes: changes as for :func:`load_recipe`.
+        path: file that error messages name.
 
     Raises:
-        BadInput: an unknown key, a wrong type or value.
+        BadInput: If a key is unknown or a value has the wrong type or range.
     """
     return settings_of(Recipe, values, changes, path)
 
 
 def settings_of(kind: type[T], values: dict[str, Any], changes: Sequence[str], path: Path) -> T:
-    """As :func:`with_changes`, for settings of any kind that a file holds.
+    """Return settings of any class, as :func:`with_changes` does for recipes.
+
+    Args:
+        kind: class of the settings.
+        values: settings as read from a file.
+        changes: changes as for :func:`load_recipe`.
+        path: file that error messages name.
 
     Raises:
-        BadInput: an unknown key, a wrong type or value.
+        BadInput: If a key is unknown or a value has the wrong type or range.
     """
     for change in changes:
         values = _changed(values, change)
     try:
         return kind.model_validate(values)
     except ValidationError as problems:
-        where = f"{path}, changed by --set" if changes else str(path)
-        raise BadInput(_sentence(problems, where, values, kind)) from problems
+        source = f"{path}, changed by --set" if changes else str(path)
+        raise BadInput(_sentence(problems, source, values, kind)) from problems
 
 
 def save_recipe(recipe: Settings, path: Path) -> None:
-    """Write a recipe with every setting in it, whole or not at all."""
+    """Write a recipe with all its settings to a file, atomically."""
     with atomic_write(path) as partial:
         values = recipe.model_dump(mode="json")
         partial.write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The settings in a YAML file, unchecked.
+    """Return the unchecked settings in a YAML file.
 
     Raises:
-        BadInput: where the file is absent, no YAML, or holds no settings.
+        BadInput: If the file is absent, isn't YAML or holds no settings.
     """
     try:
         values = load_yaml(path)
@@ -126,34 +145,34 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except PlainDataError as error:
         raise BadInput(f"The recipe {path} can't be used: {error}; see a shipped recipe for the form.") from error
     except (UnicodeDecodeError, OSError) as error:
-        raise BadInput(f"{path} is no YAML file; see a shipped recipe for the form.") from error
+        raise BadInput(f"{path} is not a YAML file; see a shipped recipe for the form.") from error
     if not isinstance(values, dict):
         raise BadInput(f"{path} holds no settings; expected keys such as name, structures, task.")
     return _unshared(values)  # type: ignore[no-any-return]
 
 
 def _unshared(values: Any) -> Any:
-    """A copy in which what a YAML anchor shares stands in each place by itself: a change then changes one place."""
+    """Return a copy in which nothing is shared by YAML anchors, so that a change affects one key only."""
     if isinstance(values, dict):
         return {key: _unshared(value) for key, value in values.items()}
     return [_unshared(value) for value in values] if isinstance(values, list) else values
 
 
 def _changed(values: dict[str, Any], change: str) -> dict[str, Any]:
-    """Copy ``values`` with one setting changed; what doesn't change is shared."""
+    """Return ``values`` with one setting changed; unchanged groups are shared with the original."""
     key, equals, text = change.partition("=")
-    places = key.strip().split(".")
-    if not equals or not places[-1]:
+    keys = key.strip().split(".")
+    if not equals or not keys[-1]:
         raise BadInput(f"--set {change} can't be read; expected KEY=VALUE, for example task.training.epochs=10.")
     try:
         value = parse_yaml(text)
     except PlainDataError as error:
         raise BadInput(f"--set {change} can't be read; expected a YAML value after the equals sign.") from error
-    return _with(values, places, value, change)
+    return _with(values, keys, value, change)
 
 
-def _with(values: dict[str, Any], places: Sequence[str], value: Any, change: str) -> dict[str, Any]:
-    first, *others = places
+def _with(values: dict[str, Any], keys: Sequence[str], value: Any, change: str) -> dict[str, Any]:
+    first, *others = keys
     if not others:
         return values | {first: value}
     group = values.get(first, {})
@@ -164,43 +183,43 @@ def _with(values: dict[str, Any], places: Sequence[str], value: Any, change: str
 
 def _sentence(problems: ValidationError, path: str, values: dict[str, Any], kind: type[BaseModel]) -> str:
     first = problems.errors()[0]
-    places = _key_in_file(first["loc"], values)
-    key = ".".join(str(part) for part in places)
+    keys = _keys_in_file(first["loc"], values)
+    key = ".".join(str(part) for part in keys)
     if first["type"] == "extra_forbidden":
-        known = _settings_at(kind, places[:-1], values)
-        name = RENAMED.get((str(places[-2]) if len(places) > 1 else "", str(places[-1])))
+        known = _settings_at(kind, keys[:-1], values)
+        name = RENAMED_SETTINGS.get((str(keys[-2]) if len(keys) > 1 else "", str(keys[-1])))
         if name in known:
             return f"{key} in {path} is now called {name}; rename it."
-        return f"{key} in {path} is no setting; expected one of: {', '.join(known)}."
+        return f"{key} in {path} is not a setting; expected one of: {', '.join(known)}."
     if first["type"] == "missing":
         return f"{key} is missing in {path}; see a shipped recipe for the form."
     expected = first["msg"].removeprefix("Value error, ")
-    if not places:
+    if not keys:
         return f"The recipe {path} doesn't fit together: {expected}."
     return f"{key} in {path} is {first['input']!r}; {expected[0].lower()}{expected[1:]}."
 
 
-def _key_in_file(places: Sequence[str | int], values: Any) -> list[str | int]:
-    """The places that the file has; before or after them pydantic names the branch of a union that it tried."""
-    key: list[str | int] = []
-    for place in places:
-        if place in NETWORKS:  # a branch, and the name of no setting
+def _keys_in_file(location: Sequence[str | int], values: Any) -> list[str | int]:
+    """Return the keys of an error that exist in the file; pydantic adds the branch of a union that it tried."""
+    keys: list[str | int] = []
+    for key in location:
+        if key in NETWORKS:  # a branch; no setting has this name
             continue
-        key.append(place)
+        keys.append(key)
         if isinstance(values, dict):
-            values = values.get(place)
-        elif isinstance(values, list) and isinstance(place, int):
-            values = values[place] if place < len(values) else None
+            values = values.get(key)
+        elif isinstance(values, list) and isinstance(key, int):
+            values = values[key] if key < len(values) else None
         if not isinstance(values, dict | list):
             break
-    return key
+    return keys
 
 
-def _settings_at(kind: type[BaseModel], places: Sequence[str | int], values: dict[str, Any]) -> list[str]:
-    """Names of the settings of the class that stands at a key of a file of ``kind``."""
-    for place in places:
-        choices = list(_classes(kind.model_fields[str(place)].annotation))
-        kind = stage_class(values[place]) if place == "pretraining" else choices[0]
+def _settings_at(kind: type[BaseModel], keys: Sequence[str | int], values: dict[str, Any]) -> list[str]:
+    """Return the names of the settings of the group at ``keys`` in a file of ``kind``."""
+    for key in keys:
+        choices = list(_classes(kind.model_fields[str(key)].annotation))
+        kind = stage_class(values[key]) if key == "pretraining" else choices[0]
     return list(kind.model_fields)
 
 

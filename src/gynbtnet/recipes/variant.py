@@ -1,34 +1,35 @@
-"""Recipes written as changes to another one, so that all else is the same by construction."""
+"""Recipes written as changes to another recipe, so that everything else is identical by construction."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gynbtnet.recipes.loading import SHIPPED, read_yaml, with_changes
+from gynbtnet.recipes.loading import RECIPE_FOLDER, read_yaml, with_changes
 from gynbtnet.recipes.recipe import Recipe
 from gynbtnet.runtime.errors import BadInput
 
 BASELINES = ("gynbtnet", "gynbtnet-from-scratch", "swin-unetr", "nnunet")
-"""The shipped ones, in the order in which they are trained."""
+"""Names of the shipped variants, in the order of training."""
 
 _STAGES = ("pretraining", "supervised", "task")
 
 
 def load_variant(name: str | Path, recipe: Recipe, changes: Sequence[str] = ()) -> Recipe:
-    """``recipe`` as a shipped baseline or a YAML file of your own changes it.
+    """Return ``recipe`` with the changes of a shipped baseline or of a YAML file.
 
-    Groups of settings are merged, other values replaced; a key with null is left out (JSON merge patch, RFC 7396). What
-    a variant says of a stage that the recipe leaves out is not needed.
+    Groups of settings are merged, other values replaced, and a key with null is removed (JSON merge patch, RFC 7396).
+    Settings of a stage that the recipe omits are ignored.
 
     Args:
-        name: one of ``BASELINES``, or a file, whose name is then the variant's.
-        recipe: what it is compared with.
-        changes: of single settings of the variant, ``"task.training.epochs=10"``.
+        name: one of ``BASELINES``, or a file, whose name becomes the name of the variant.
+        recipe: recipe to change.
+        changes: changes of single settings of the variant, e.g. ``"task.training.epochs=10"``.
 
     Raises:
-        BadInput: an unknown name, bad YAML, or what :func:`gynbtnet.recipes.loading.load_recipe` refuses.
+        BadInput: If the name is unknown, the YAML is invalid or :func:`gynbtnet.recipes.loading.load_recipe` refuses
+            the result.
     """
-    path = SHIPPED / "baselines" / f"{name}.yaml" if str(name) in BASELINES else Path(name)
+    path = RECIPE_FOLDER / "baselines" / f"{name}.yaml" if str(name) in BASELINES else Path(name)
     if not path.is_file():
         raise BadInput(f"There is no model {name}; expected one of {', '.join(BASELINES)}, or a YAML file.")
     return apply_patches(recipe, path.stem, [read_yaml(path)], changes, path)
@@ -37,10 +38,17 @@ def load_variant(name: str | Path, recipe: Recipe, changes: Sequence[str] = ()) 
 def apply_patches(
     recipe: Recipe, name: str, patches: Sequence[Mapping[str, Any]], changes: Sequence[str], path: Path
 ) -> Recipe:
-    """``recipe`` with one merge patch after another, under another name; ``path`` is the file that errors name.
+    """Return ``recipe`` with merge patches applied one after another, under another name.
+
+    Args:
+        recipe: recipe to change.
+        name: name of the result.
+        patches: JSON merge patches (RFC 7396).
+        changes: changes of single settings, applied last.
+        path: file that error messages name.
 
     Raises:
-        BadInput: an unknown key, a wrong type or value.
+        BadInput: If a key is unknown or a value has the wrong type or range.
     """
     values = recipe.model_dump(mode="json")
     absent = [stage for stage in _STAGES if values[stage] is None]
@@ -52,25 +60,34 @@ def apply_patches(
 def load_variants(
     names: Sequence[str], recipe: Recipe, changes: Mapping[str, Sequence[str]] | None = None
 ) -> dict[str, Recipe]:
-    """Several variants by their names, with ``changes`` of single settings by the name of the one that they change.
+    """Return several variants by name.
+
+    Args:
+        names: names of ``BASELINES``, or files.
+        recipe: recipe to change.
+        changes: changes of single settings, by the name of the variant.
 
     Raises:
-        BadInput: what :func:`load_variant` refuses; where two have one name, or ``changes`` names none of them.
+        BadInput: If :func:`load_variant` refuses one, two have the same name, or ``changes`` names another model.
     """
     changes = changes or {}
-    called = [name if name in BASELINES else Path(name).stem for name in names]
-    if len(set(called)) < len(called):
-        raise BadInput(f"Two models have one name: {', '.join(called)}; name each once, and files differently.")
-    unknown = sorted(set(changes).difference(called))
+    short_names = [name if name in BASELINES else Path(name).stem for name in names]
+    if len(set(short_names)) < len(short_names):
+        raise BadInput(
+            f"Two models have the same name: {', '.join(short_names)}; list each model once, and give files "
+            "different names."
+        )
+    unknown = sorted(set(changes).difference(short_names))
     if unknown:
-        raise BadInput(f"--set changes the model {unknown[0]}, which is not among {', '.join(called)}.")
+        raise BadInput(f"--set changes the model {unknown[0]}, which is not among {', '.join(short_names)}.")
     return {
-        short: load_variant(name, recipe, changes.get(short, ())) for short, name in zip(called, names, strict=True)
+        short: load_variant(name, recipe, changes.get(short, ()))
+        for short, name in zip(short_names, names, strict=True)
     }
 
 
 def merge_settings(values: Any, patch: Any) -> Any:
-    """``values`` with a JSON merge patch applied, RFC 7396."""
+    """Return ``values`` with a JSON merge patch (RFC 7396) applied."""
     if not isinstance(patch, Mapping):
         return patch
     result = dict(values) if isinstance(values, Mapping) else {}

@@ -8,18 +8,23 @@ import psutil
 
 from gynbtnet.runtime.errors import BadInput
 
-_CONTROL_GROUPS = Path("/sys/fs/cgroup")
-_OWN_GROUPS = Path("/proc/self/cgroup")
+CONTROL_GROUPS = Path("/sys/fs/cgroup")
+PROCESS_GROUPS = Path("/proc/self/cgroup")
 _UNLIMITED = 2**60  # version 1 of control groups writes a number of this order for "no limit"
 
 
-def available_bytes() -> int:
+def available_bytes(control_groups: Path = CONTROL_GROUPS, process_groups: Path = PROCESS_GROUPS) -> int:
     """Return the bytes of memory that this process can still take.
 
     This is the minimum of the free memory of the machine, of the control groups of a container or a batch job, and of
     ``ulimit -v``.
+
+    Args:
+        control_groups: root folder of the control groups.
+        process_groups: file that lists the control groups of this process.
     """
-    return max(0, min((psutil.virtual_memory().available, *_left_by_groups(), *_left_by_ulimit())))
+    left_by_groups = _left_by_groups(control_groups, process_groups)
+    return max(0, min((psutil.virtual_memory().available, *left_by_groups, *_left_by_ulimit())))
 
 
 def check_memory(needed: float, what: str, remedy: str) -> None:
@@ -42,19 +47,19 @@ def _gb(size: float) -> str:
     return f"{size / 1e9:,.1f} GB" if size >= 1e8 else f"{size / 1e6:,.1f} MB"
 
 
-def _left_by_groups() -> Iterator[int]:
+def _left_by_groups(control_groups: Path, process_groups: Path) -> Iterator[int]:
     """Yield the free bytes of every control group that this process is in; see cgroups(7)."""
     try:
-        lines = _OWN_GROUPS.read_text().splitlines()
+        lines = process_groups.read_text().splitlines()
     except OSError:  # not Linux
         return
     for line in lines:
         _, controllers, group = line.split(":", 2)
         if not controllers:
-            yield from _left(_CONTROL_GROUPS, group, "memory.max", "memory.current", "inactive_file")
+            yield from _left(control_groups, group, "memory.max", "memory.current", "inactive_file")
         elif "memory" in controllers.split(","):
             names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
-            yield from _left(_CONTROL_GROUPS / "memory", group, *names)
+            yield from _left(control_groups / "memory", group, *names)
 
 
 def _left(root: Path, group: str, limit: str, usage: str, cache: str) -> Iterator[int]:

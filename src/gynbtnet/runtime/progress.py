@@ -36,7 +36,12 @@ def without_progress() -> Iterator[None]:
 
 @contextmanager
 def progress_bar(
-    description: str, total: int, done: int = 0, *, steps_per_line: int | None = None
+    description: str,
+    total: int,
+    done: int = 0,
+    *,
+    steps_per_line: int | None = None,
+    seconds_per_line: float = SECONDS_PER_LINE,
 ) -> Iterator[Advance]:
     """Show the progress of a task; yield ``advance(steps=1, note="")``.
 
@@ -47,13 +52,14 @@ def progress_bar(
         description: the name of the task, without identifiers of patients or scans.
         total: steps of the task.
         done: steps that were finished earlier.
-        steps_per_line: without a terminal, steps between two lines; None: a line every ten seconds; 0: no line,
-            for a task that calls :func:`write_log_line` itself.
+        steps_per_line: without a terminal, steps between two lines; None: a line every ``seconds_per_line``; 0:
+            no line, for a task that calls :func:`write_log_line` itself.
+        seconds_per_line: without a terminal, time between two lines in seconds.
     """
     outermost = _shown.acquire(blocking=False)
     try:
         if outermost and not on_terminal():
-            with _lines(description, total, done, steps_per_line) as advance:
+            with _lines(description, total, done, steps_per_line, seconds_per_line) as advance:
                 yield advance
         else:
             with _bar(description, total, done, shown=outermost) as advance:
@@ -76,13 +82,15 @@ def write_log_line(line: str) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
+def track(
+    items: Iterable[T], description: str, total: int | None = None, *, seconds_per_line: float = SECONDS_PER_LINE
+) -> Iterator[T]:
     """Yield ``items`` under a progress bar; ``total`` is needed if ``items`` has no length."""
     if total is None:
         if not isinstance(items, Sized):
             raise TypeError("track() needs total= for an iterable without a length")
         total = len(items)
-    with progress_bar(description, total) as advance:
+    with progress_bar(description, total, seconds_per_line=seconds_per_line) as advance:
         for item in items:
             yield item
             advance()
@@ -109,7 +117,9 @@ def _bar(description: str, total: int, done: int, *, shown: bool) -> Iterator[Ad
 
 
 @contextmanager
-def _lines(description: str, total: int, done: int, steps_per_line: int | None) -> Iterator[Advance]:
+def _lines(
+    description: str, total: int, done: int, steps_per_line: int | None, seconds_per_line: float
+) -> Iterator[Advance]:
     begun, ended = time.monotonic(), Event()
     reached, words, printed = done, "", -1
 
@@ -123,7 +133,7 @@ def _lines(description: str, total: int, done: int, steps_per_line: int | None) 
         write_log_line(f"{line}, {words}" if words else line)
 
     def print_regularly() -> None:
-        while not ended.wait(SECONDS_PER_LINE):
+        while not ended.wait(seconds_per_line):
             print_line()
 
     def advance(steps: int = 1, note: str = "") -> None:

@@ -1,4 +1,4 @@
-"""All that a killed run needs to go on, whole or absent."""
+"""Checkpoints: everything that an interrupted run needs to resume, written atomically."""
 
 import json
 import os
@@ -27,19 +27,19 @@ from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.plain_data import load_json
 
 _SLOTS = ("step", "exp_avg", "exp_avg_sq")
-"""What AdamW keeps of each parameter."""
+"""State of AdamW per parameter."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands; everything random in it follows from these and the seed.
+    """Progress of a run. Everything random in the run follows from it and the seed.
 
     Attributes:
-        epoch: epochs done.
-        smoothed: exponential average of the validation score, None before the first; higher is better.
+        epoch: number of finished epochs.
+        smoothed: exponential average of the validation score, higher is better; None before the first score.
         best: highest smoothed score, that of ``weights_best.safetensors``.
-        best_epoch: the epoch of that score.
-        ended: whether the run is over, at its last epoch or out of patience.
+        best_epoch: epoch of that score.
+        ended: True if the run has ended, at its last epoch or because patience ran out.
         patches_at_once: patches of a batch that a device computes together; None for all.
         loss_scale: state of the loss scaling in float16.
     """
@@ -55,11 +55,11 @@ class Progress:
 
 @dataclass(frozen=True)
 class State:
-    """What training has made so far, whole, whatever devices share it.
+    """Weights and optimiser state of a run, gathered from all devices.
 
     Attributes:
-        weights: the network's ``state_dict``.
-        optimizer: the optimiser's tensors as ``<parameter>:<slot>``.
+        weights: ``state_dict`` of the network.
+        optimizer: tensors of the optimiser as ``<parameter>:<slot>``.
     """
 
     weights: Mapping[str, Tensor]
@@ -67,7 +67,10 @@ class State:
 
 
 def whole_weights(network: nn.Module) -> Mapping[str, Tensor]:
-    """The network's ``state_dict``; of a sharded network, which all processes ask together, the first gets it."""
+    """Return the network's ``state_dict``.
+
+    If the network is sharded, all processes must call this together, and only the first gets the tensors.
+    """
     if is_sharded(network):
         options = StateDictOptions(full_state_dict=True, cpu_offload=True)
         return cast(dict[str, Tensor], get_model_state_dict(network, options=options))
@@ -75,7 +78,7 @@ def whole_weights(network: nn.Module) -> Mapping[str, Tensor]:
 
 
 def whole_state(network: nn.Module, optimizer: Optimizer) -> State:
-    """Weights and optimiser as they stand; of a sharded network as :func:`whole_weights`."""
+    """Return weights and optimiser state; of a sharded network as :func:`whole_weights`."""
     if is_sharded(network):
         options = StateDictOptions(full_state_dict=True, cpu_offload=True)
         slots: Any = get_optimizer_state_dict(network, optimizer, options=options).get("state", {})
@@ -87,9 +90,9 @@ def whole_state(network: nn.Module, optimizer: Optimizer) -> State:
 
 
 def save_checkpoint(folder: Path, state: State, progress: Progress) -> None:
-    """Write ``folder/epoch_<n>`` with weights, optimiser and progress, then remove older ones.
+    """Write ``folder/epoch_<n>`` with weights, optimiser and progress, then remove older checkpoints.
 
-    A full disk, a kill or a power cut at any moment leaves the older checkpoint.
+    If the disk is full, the process is killed or the power fails, the older checkpoint remains.
     """
     checkpoint = folder / _name(progress)
     with atomic_write(checkpoint) as partial:
@@ -106,10 +109,15 @@ def save_checkpoint(folder: Path, state: State, progress: Progress) -> None:
 
 
 def load_checkpoint(folder: Path, network: nn.Module, optimizer: Optimizer) -> None:
-    """Put the newest checkpoint, where there is one, into ``network`` and ``optimizer``, sharded or not.
+    """Load the newest checkpoint, if there is one, into ``network`` and ``optimizer``, sharded or not.
+
+    Args:
+        folder: folder of the checkpoints.
+        network: network that gets the weights.
+        optimizer: optimiser of the network's parameters that gets the state.
 
     Raises:
-        BadInput: where the checkpoint is damaged or another network's.
+        BadInput: If the checkpoint is damaged or belongs to another network.
     """
     checkpoint = _newest(folder)
     if checkpoint is None:
@@ -118,21 +126,21 @@ def load_checkpoint(folder: Path, network: nn.Module, optimizer: Optimizer) -> N
         weights = read_weights(checkpoint / "weights.safetensors")
         moments: dict[str, Tensor] = load_file(checkpoint / "optimizer.safetensors")
         if not all(value.is_floating_point() and value.isfinite().all() for value in moments.values()):
-            raise ValueError("the optimiser's numbers are no finite ones")
+            raise ValueError("the optimiser state has values that are not finite")
         state = State(weights, moments)
         if is_sharded(network):
             _load_sharded(network, optimizer, state)
         else:
             _load(network, optimizer, state)
-    except Exception as error:  # safetensors and torch each have their own
+    except Exception as error:  # safetensors and torch raise their own classes
         raise _damaged(checkpoint, error) from error
 
 
 def read_progress(folder: Path) -> Progress:
-    """How far the newest checkpoint in ``folder`` is; a fresh :class:`Progress` where there is none.
+    """Return the progress of the newest checkpoint in ``folder``; a new :class:`Progress` if there is none.
 
     Raises:
-        BadInput: where the checkpoint is damaged.
+        BadInput: If the checkpoint is damaged.
     """
     checkpoint = _newest(folder)
     if checkpoint is None:
@@ -141,35 +149,35 @@ def read_progress(folder: Path) -> Progress:
         progress = TypeAdapter(Progress).validate_python(load_json(checkpoint / "progress.json"))
     except (OSError, ValueError, TypeError) as error:
         raise _damaged(checkpoint, error) from error
-    whole = progress.patches_at_once is None or progress.patches_at_once > 0
-    if not whole or not 0 <= progress.best_epoch <= progress.epoch or checkpoint.name != _name(progress):
+    has_patches = progress.patches_at_once is None or progress.patches_at_once > 0
+    if not has_patches or not 0 <= progress.best_epoch <= progress.epoch or checkpoint.name != _name(progress):
         raise _damaged(checkpoint, ValueError(progress))
     return progress
 
 
 def save_weights(weights: Mapping[str, Tensor], path: Path) -> None:
-    """Write a ``state_dict`` as safetensors, whole or not at all."""
+    """Write a ``state_dict`` as safetensors, atomically."""
     with atomic_write(path) as partial:
         save_file({name: value.contiguous() for name, value in weights.items()}, partial)
 
 
 def is_sharded(network: nn.Module) -> bool:
-    """Whether several devices hold a share of ``network`` each, so that they can only compute and save together."""
+    """Return whether each device holds a share of ``network``, so that devices must compute and save together."""
     return isinstance(network, FSDPModule)
 
 
 def _load(network: nn.Module, optimizer: Optimizer, state: State) -> None:
     network.load_state_dict(dict(state.weights))
-    places = {name: number for number, name in _names(network, optimizer).items()}
+    numbers = {name: number for number, name in _names(network, optimizer).items()}
     parameters = dict(network.named_parameters())
     slots: dict[int, dict[str, Tensor]] = {}
     for name, slot, value in _by_parameter(state):
-        # laid out in memory as its parameter, as it was before: the optimizer's sums then round as they did
-        like = parameters[name] if value.shape == parameters[name].shape else value
+        # with the memory layout of its parameter, as before: then the optimiser's sums are rounded the same way
+        layout = parameters[name] if value.shape == parameters[name].shape else value
         if slot not in _SLOTS or value.shape != (() if slot == "step" else parameters[name].shape):
             raise ValueError(f"{slot} of {name} has shape {tuple(value.shape)}")
-        slots.setdefault(places[name], {})[slot] = empty_like(like, dtype=value.dtype).copy_(value)
-    if any(len(found) < len(_SLOTS) for found in slots.values()):
+        slots.setdefault(numbers[name], {})[slot] = empty_like(layout, dtype=value.dtype).copy_(value)
+    if any(len(tensors) < len(_SLOTS) for tensors in slots.values()):
         raise ValueError(f"a parameter lacks some of {', '.join(_SLOTS)}")
     optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
 
@@ -208,13 +216,13 @@ def _damaged(checkpoint: Path, error: Exception) -> BadInput:
 
 
 def _put_on_disk(file: Path) -> None:
-    """So that a power cut never leaves the name of a checkpoint without what is in it, and the older one gone."""
+    """Flush a file to disk, so that no power failure leaves an empty checkpoint and the older one removed."""
     with file.open("rb+") as stream:
         os.fsync(stream.fileno())
 
 
 def _names(network: nn.Module, optimizer: Optimizer) -> dict[int, str]:
-    """The network's name for each number by which the optimizer's state knows a parameter."""
+    """Return the parameter name for each parameter number in the optimiser's state."""
     names = {id(parameter): name for name, parameter in network.named_parameters()}
     ordered: list[Any] = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     return {number: names[id(parameter)] for number, parameter in enumerate(ordered)}

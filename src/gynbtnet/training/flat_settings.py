@@ -1,4 +1,4 @@
-"""Nested settings as one mapping of dotted names, ``settings.learning_rate`` for instance."""
+"""Nested settings as one mapping with dotted names, e.g. ``settings.learning_rate``."""
 
 import json
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from gynbtnet.runtime.plain_data import PlainDataError, load_yaml
 
 
 def flatten_settings(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, keys joined by dots; tuples become lists, as in a file."""
+    """Return nested mappings as one mapping, with keys joined by dots; tuples become lists, as in a file."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, Mapping):
@@ -21,19 +21,20 @@ def flatten_settings(values: Mapping[str, Any], prefix: str = "") -> dict[str, A
 
 
 def read_flat_settings(recipe: Path) -> dict[str, Any]:
-    """The settings in ``recipe.yaml`` of a run folder.
+    """Return the settings in ``recipe.yaml`` of a run folder, by dotted name.
 
     Raises:
-        BadInput: where the file is absent or damaged.
+        BadInput: If the file is absent or damaged.
     """
     if not recipe.is_file():
         raise BadInput(
-            f"There is no {recipe}; expected the settings of a training run, is {recipe.parent} a run folder?"
+            f"There is no {recipe}; expected the settings of a training run. Check that {recipe.parent} is a run "
+            "folder."
         )
     try:
         values = load_yaml(recipe)
     except (UnicodeDecodeError, PlainDataError) as error:
-        raise BadInput(f"{recipe} is damaged: no YAML; train again in another folder.") from error
+        raise BadInput(f"{recipe} is damaged: it is not YAML; train again in another folder.") from error
     if not isinstance(values, dict):
-        raise BadInput(f"{recipe} is damaged: no table of settings; train again in another folder.")
+        raise BadInput(f"{recipe} is damaged: it holds no settings; train again in another folder.")
     return flatten_settings(values)

@@ -1,4 +1,4 @@
-"""How many patches of a batch fit into memory together, and what to change where none does."""
+"""Number of patches of a batch that fit into memory together, and advice if none does."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,65 +20,65 @@ from gynbtnet.runtime.errors import BadInput
 from gynbtnet.training.data.batches import Batch
 from gynbtnet.training.objectives.objective import Objective
 
-_COPIES = 3  # of the weights, beside the gradients, that a step takes: AdamW's two moments, and DDP's buckets
-_SPARE = 0.05  # of a GPU's memory: free pieces are not always of the size that is asked for
-_SHARE_OF_FREE = 0.8  # of a CPU's memory
+_COPIES = 3  # copies of the weights per step in addition to the gradients: AdamW's two moments, and DDP's buckets
+_SPARE = 0.05  # share of a GPU's memory: free blocks don't always have the requested size
+_SHARE_OF_FREE = 0.8  # of the free CPU memory
 
 
 def micro_batch_size(fabric: Fabric, objective: Objective, batch: Batch, memory_gb: float | None) -> int:
-    """The most patches, of the divisors of ``batch``'s, whose gradients a device has memory for.
+    """Return the largest divisor of the batch size for which a device has the memory to compute gradients.
 
-    A GPU computes the gradients of the whole batch, of a half, and so on until one goes through, with the optimiser's
-    memory set aside. On a CPU, where asking for too much ends the process, what one patch takes is measured and
-    multiplied. The answer is the least of all processes'; the network is left as it was.
+    A GPU tries the whole batch, half of it and so on until one fits, with the optimiser's memory reserved. On a CPU,
+    the operating system ends a process that allocates too much: there the memory of one patch is measured and
+    multiplied. All processes use the smallest result. The network is not changed.
 
     Args:
-        fabric: the devices.
-        objective: its network not yet wrapped for them.
-        batch: what a device is given for one step.
-        memory_gb: on a CPU, what a process may use; None for 80 % of what is free, shared among the processes.
+        fabric: processes and devices.
+        objective: objective whose network is not wrapped yet.
+        batch: batch of one device for one step.
+        memory_gb: memory that a process may use on a CPU; None for 80 % of the free memory, shared by the processes.
 
     Raises:
-        BadInput: where not even one patch fits.
+        BadInput: If not even one patch fits.
     """
     patches = len(batch["image"])
     sizes = [size for size in range(patches, 0, -1) if patches % size == 0]
     network, batch = fabric.to_device(objective.network), fabric.to_device(batch)
     buffers = [buffer.clone() for buffer in network.buffers()]
     if fabric.device.type == "cuda":
-        found = next((size for size in sizes if _goes_through(fabric, objective, _first(batch, size))), 0)
+        largest = next((size for size in sizes if _fits_on_gpu(fabric, objective, _first(batch, size))), 0)
     else:
         weights = sum(parameter.nbytes for parameter in network.parameters())
-        one = peak_bytes(fabric, objective, _first(batch, 1))
-        left = _bytes_left(fabric, memory_gb) - _COPIES * weights
-        found = next((size for size in sizes if size * one <= left), 0)
+        patch_bytes = peak_bytes(fabric, objective, _first(batch, 1))
+        available = _available_bytes(fabric, memory_gb) - _COPIES * weights
+        largest = next((size for size in sizes if size * patch_bytes <= available), 0)
     with torch.no_grad():
         for buffer, before in zip(network.buffers(), buffers, strict=True):
             buffer.copy_(before)
-    fewest = int(cast(Tensor, fabric.all_gather(torch.tensor(found))).min())
-    if fewest == 0:
+    patches_at_once = int(cast(Tensor, fabric.all_gather(torch.tensor(largest))).min())
+    if patches_at_once == 0:
         raise BadInput(f"Not even one patch of {_voxels(batch)} voxels fits into memory; {REMEDY}.")
-    return fewest
+    return patches_at_once
 
 
 def check_training_memory(fabric: Fabric, plan: Plan, *, patches: int, least_share: float) -> None:
-    """Refuse a plan whose steps can't fit into a CPU's memory, before the network is made.
+    """Refuse a plan whose steps can't fit into CPU memory, before the network is created.
 
-    A GPU says by itself that its memory ran out; a CPU's system ends the process.
+    If memory runs out, a GPU raises an error, but on a CPU the operating system ends the process.
 
     Args:
-        fabric: the devices.
-        plan: what is trained.
-        patches: that are computed together at least.
-        least_share: of :func:`~gynbtnet.preparation.planning.memory_estimate.training_bytes`, an upper bound, that a
-            step surely takes.
+        fabric: processes and devices.
+        plan: plan of the network to train.
+        patches: smallest number of patches that are computed together.
+        least_share: share of the upper bound ``training_bytes`` that a step needs at least; see
+            :func:`~gynbtnet.preparation.planning.memory_estimate.training_bytes`.
 
     Raises:
-        BadInput: If a step surely takes more than is available.
+        BadInput: If a step needs more memory than is available.
     """
     if fabric.device.type != "cpu" or plan.network != "gynbtnet":
         return
-    taken = training_bytes(
+    upper_bound = training_bytes(
         plan.preset,
         plan.strides,
         in_channels=len(plan.channels),
@@ -88,16 +88,21 @@ def check_training_memory(fabric: Fabric, plan: Plan, *, patches: int, least_sha
     )
     size = "×".join(map(str, plan.patch_size))
     check_memory(
-        least_share * taken,
+        least_share * upper_bound,
         f"A training step with preset {plan.preset} and {patches} patch(es) of {size} voxels",
         REMEDY + (", or a smaller batch_size" if patches > 1 else ""),
     )
 
 
 def peak_bytes(fabric: Fabric, objective: Objective, batch: Batch) -> int:
-    """The most that tensors take at one time while the gradients of ``batch`` are computed on a CPU.
+    """Return the largest memory of all tensors at one time while the gradients of a batch are computed on a CPU.
 
-    Gradients of the weights are among them, the weights themselves are not.
+    This includes the gradients of the weights, but not the weights.
+
+    Args:
+        fabric: processes and devices.
+        objective: objective whose network is not wrapped yet.
+        batch: batch whose gradients are computed.
     """
     with _LiveBytes() as live:
         _compute_gradients(fabric, objective, batch)
@@ -105,7 +110,7 @@ def peak_bytes(fabric: Fabric, objective: Objective, batch: Batch) -> int:
 
 
 def split_batch(batch: Batch, size: int | None) -> Iterator[Batch]:
-    """``batch`` in parts of ``size`` patches; None for the whole."""
+    """Yield the batch in parts of ``size`` patches; None for the whole batch."""
     step = size or len(batch["image"])
     for first in range(0, len(batch["image"]), step):
         yield cast(Batch, {name: values[first : first + step] for name, values in batch.items()})  # type: ignore[index]
@@ -119,7 +124,7 @@ REMEDY = (
 
 @contextmanager
 def explain_out_of_memory(batch_size: int, patch_size: tuple[int, int, int]) -> Iterator[None]:
-    """Turn what PyTorch raises where memory runs out, on any device, into what to change."""
+    """Replace PyTorch's error by advice if memory runs out on any device."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -127,8 +132,8 @@ def explain_out_of_memory(batch_size: int, patch_size: tuple[int, int, int]) -> 
             raise
         size = "×".join(map(str, patch_size))
         raise BadInput(
-            f"Memory ran out in training with batch_size {batch_size} and patch_size {size}; set auto_micro_batch: "
-            f"true, which computes a batch in parts, or take a smaller batch_size, or {REMEDY}."
+            f"Memory ran out in training with batch_size {batch_size} and patch_size {size}. Set auto_micro_batch: "
+            f"true to compute a batch in parts, or take a smaller batch_size, or {REMEDY}."
         ) from error
 
 
@@ -137,23 +142,23 @@ def _is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or allocator_of_cpu
 
 
-def _goes_through(fabric: Fabric, objective: Objective, batch: Batch) -> bool:
-    """Whether a GPU has memory for the gradients of ``batch`` and what a step takes besides."""
+def _fits_on_gpu(fabric: Fabric, objective: Objective, batch: Batch) -> bool:
+    """Return whether a GPU has the memory for the gradients of a batch and the rest of a step."""
     try:
         total = torch.cuda.get_device_properties(fabric.device).total_memory
-        aside = [torch.empty(int(_SPARE * total), dtype=torch.uint8, device=fabric.device)]
-        aside += [torch.empty_like(p) for p in objective.network.parameters() for _ in range(_COPIES)]
+        reserved = [torch.empty(int(_SPARE * total), dtype=torch.uint8, device=fabric.device)]
+        reserved += [torch.empty_like(p) for p in objective.network.parameters() for _ in range(_COPIES)]
         _compute_gradients(fabric, objective, batch)
     except torch.OutOfMemoryError:
         return False
     finally:
-        aside = []
+        reserved = []
         torch.cuda.empty_cache()
     return True
 
 
-def _bytes_left(fabric: Fabric, memory_gb: float | None) -> float:
-    """What this process may take of a CPU's memory beyond what it has."""
+def _available_bytes(fabric: Fabric, memory_gb: float | None) -> float:
+    """Return the CPU memory that this process may allocate in addition to its current memory."""
     if memory_gb is None:
         return _SHARE_OF_FREE * available_bytes() / fabric.world_size
     return memory_gb * 1e9 - float(psutil.Process().memory_info().rss)
@@ -179,7 +184,7 @@ def _voxels(batch: Batch) -> str:
 
 @dataclass(eq=False)
 class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the bytes of tensors from when an operation makes them to when nobody holds them."""
+    """Counter of the bytes of tensors, from their creation by an operation until they are freed."""
 
     now: int = 0
     highest: int = 0
@@ -193,21 +198,21 @@ class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         result = operation(*arguments, **(options or {}))
         before = {leaf.untyped_storage().data_ptr() for leaf in tree_leaves((arguments, options)) if _is_plain(leaf)}
-        for made in tree_leaves(result):
-            if _is_plain(made) and made.untyped_storage().data_ptr() not in before:
-                self._watch(made.untyped_storage())
+        for leaf in tree_leaves(result):
+            if _is_plain(leaf) and leaf.untyped_storage().data_ptr() not in before:
+                self._watch(leaf.untyped_storage())
         return result
 
     def _watch(self, storage: torch.UntypedStorage) -> None:
-        place, size = storage.data_ptr(), storage.nbytes()
-        if size and place not in self._watched:
-            self._watched.add(place)
+        address, size = storage.data_ptr(), storage.nbytes()
+        if size and address not in self._watched:
+            self._watched.add(address)
             self.now += size
             self.highest = max(self.highest, self.now)
-            finalize(storage, self._forget, place, size)
+            finalize(storage, self._forget, address, size)
 
-    def _forget(self, place: int, size: int) -> None:
-        self._watched.discard(place)
+    def _forget(self, address: int, size: int) -> None:
+        self._watched.discard(address)
         self.now -= size
 
 

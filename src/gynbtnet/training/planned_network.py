@@ -1,4 +1,4 @@
-"""The networks that a plan names."""
+"""Networks as a plan describes them."""
 
 from torch import nn
 
@@ -8,15 +8,15 @@ from gynbtnet.runtime.optional_dependencies import require
 
 
 def build_network(plan: Plan, *, deep_supervision: bool) -> nn.Module:
-    """The segmentation network of a plan, one output more than it has structures, with new weights.
+    """Return the segmentation network of a plan, with new weights and one output more than the plan has structures.
 
     Args:
         plan: network, preset, strides and channels.
-        deep_supervision: whether its ``forward`` answers with the logits of every decoder level; Swin-UNETR has those
-            of the finest alone.
+        deep_supervision: if True, ``forward`` returns the logits of every decoder level; Swin-UNETR only has those of
+            the finest level.
 
     Raises:
-        BadInput: where the network is Swin-UNETR and MONAI isn't installed.
+        BadInput: If the network is Swin-UNETR and MONAI isn't installed.
     """
     channels, outputs = len(plan.channels), len(plan.structures) + 1
     if plan.network == "swin_unetr":
@@ -26,16 +26,19 @@ def build_network(plan: Plan, *, deep_supervision: bool) -> nn.Module:
         return SwinUNETR(plan.preset, channels, outputs=outputs)
     network = GynBTNet(plan.preset, channels, outputs=outputs, strides=plan.strides, deep_supervision=deep_supervision)
     if not deep_supervision:
-        # Heads run from coarse to fine, and only the finest is used. DDP waits for the gradient of every other one.
+        # Heads are ordered from coarse to fine, and only the finest is used. DDP would wait for the others' gradients.
         network.decoder.heads[:-1].requires_grad_(False)
     return network
 
 
 def build_proxy_network(plan: Plan) -> nn.Module:
-    """What Swin-UNETR is pretrained as, with new weights.
+    """Return the network in which Swin-UNETR's encoder is pretrained, with new weights.
+
+    Args:
+        plan: preset and channels.
 
     Raises:
-        BadInput: where MONAI isn't installed.
+        BadInput: If MONAI isn't installed.
     """
     _require_monai()
     from gynbtnet.networks.swin_pretraining import SwinPretraining
@@ -44,5 +47,5 @@ def build_proxy_network(plan: Plan) -> nn.Module:
 
 
 def _require_monai() -> None:
-    """Its import takes seconds, and is left to those who ask for its network."""
+    """Refuse to continue without MONAI; its import takes seconds and is delayed until its network is needed."""
     require("baselines", "monai", "einops")

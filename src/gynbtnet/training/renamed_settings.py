@@ -1,9 +1,12 @@
-"""Settings that had another name in earlier versions: recipes name the new one, folders made before still resume."""
+"""Settings that had another name in earlier versions.
+
+An error about a recipe gives the new name; run folders with the former names still resume.
+"""
 
 from collections.abc import Mapping
 from typing import Any
 
-RENAMED: Mapping[tuple[str, str], str] = {
+RENAMED_SETTINGS: Mapping[tuple[str, str], str] = {
     ("training", "clip"): "max_grad_norm",
     ("training", "accumulate"): "gradient_accumulation_steps",
     ("training", "recompute"): "activation_checkpointing",
@@ -20,17 +23,18 @@ RENAMED: Mapping[tuple[str, str], str] = {
     ("prediction", "review_below"): "review_dsc_threshold",
     ("nnunet", "checkpoint_every"): "checkpoint_interval_epochs",
 }
-"""Today's name of a setting by its group in a recipe and its former name."""
+"""Current name of a setting by its group in a recipe and its former name."""
 
 
-def with_todays_names(values: Mapping[str, Any], group: str = "") -> dict[str, Any]:
+def with_current_names(values: Mapping[str, Any], group: str = "") -> dict[str, Any]:
     """Return settings with former names replaced, in nested groups too.
 
     Args:
         values: settings of one group, by name; a value may be a group itself.
         group: name of the group, e.g. ``training``.
     """
+    names = {name: RENAMED_SETTINGS.get((group, name), name) for name in values}
     return {
-        RENAMED.get((group, name), name): with_todays_names(value, name) if isinstance(value, Mapping) else value
+        names[name]: with_current_names(value, name) if isinstance(value, Mapping) else value
         for name, value in values.items()
     }

@@ -1,4 +1,4 @@
-"""A run on disk: complete in itself, resumable, and a model that prediction can load."""
+"""Run folder: a training run on disk, self-contained, resumable, and a model that prediction can load."""
 
 import platform
 from collections.abc import Mapping
@@ -16,9 +16,9 @@ from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import read_json, write_json
 from gynbtnet.training.flat_settings import flatten_settings, read_flat_settings
-from gynbtnet.training.renamed_settings import with_todays_names
+from gynbtnet.training.renamed_settings import with_current_names
 
-# A run may be resumed with another value of these: its weights don't depend on them, but for rounding.
+# A run may be resumed with other values of these: except for rounding, its weights don't depend on them.
 FREE_TO_CHANGE = (
     "plan.notes",
     "plan.postprocessing",
@@ -31,7 +31,7 @@ FREE_TO_CHANGE = (
     ),
 )
 
-BEFORE: Mapping[str, Any] = {
+LEGACY_VALUES: Mapping[str, Any] = {
     "mirror_axes": ["z", "y", "x"],
     "weight_decay_on": "all",
     "freeze_idle_biases": False,
@@ -42,29 +42,32 @@ BEFORE: Mapping[str, Any] = {
     "foreground_rule": "each_patch",
     "supervise_coarsest": True,
 }
-"""What runs did before there was a setting for it: they go on as they were begun."""
+"""Behaviour of runs from before each setting existed; such runs resume with these values."""
 
 LIBRARIES = ("gynbtnet", "torch", "lightning-fabric", "batchgeneratorsv2", "numpy", "scipy", "SimpleITK")
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Where a run keeps what.
+    """Paths of a run's files.
 
-    ``recipe.yaml``, ``plans.json`` and ``dataset.json`` say what is trained, ``inputs.json`` on what,
-    ``environment.json`` with what, one entry each time it was started.
+    ``recipe.yaml``, ``plans.json`` and ``dataset.json`` describe the training and ``inputs.json`` its input data.
+    ``environment.json`` lists the software and the machine, with one entry per start of the run.
+
+    Attributes:
+        path: the folder.
     """
 
     path: Path
 
     @property
     def state(self) -> Path:
-        """Checkpoints to resume from."""
+        """Folder of the checkpoints."""
         return self.path / "state"
 
     @property
     def last_weights(self) -> Path:
-        """Weights at the end of the run; absent before."""
+        """Weights at the end of the run; absent until it has ended."""
         return self.path / "weights_last.safetensors"
 
     @property
@@ -74,70 +77,74 @@ class RunFolder:
 
     @property
     def log(self) -> Path:
-        """Figures of every epoch."""
+        """Metrics of every epoch."""
         return self.path / "log.csv"
 
     @property
     def pictures(self) -> Path:
-        """What the network made of the fixed validation patches, every few epochs."""
+        """Pictures of the fixed validation patches with the network's output, every few epochs."""
         return self.path / "pictures"
 
     @property
     def scans(self) -> Path:
-        """Cohort and prepared scans, where the run was given scans as they come; not needed once it has ended."""
+        """Cohort and prepared scans of a run that started from unprepared scans; not needed after its end."""
         return self.path / "scans"
 
     @property
     def transfer_report(self) -> Path:
-        """What came over from an earlier stage."""
+        """Report of the weights that were transferred from an earlier stage."""
         return self.path / "transfer.json"
 
 
 def open_run(path: Path, recipe: Mapping[str, Any], inputs: Mapping[str, Any], plan: Plan) -> RunFolder:
-    """Make the run folder ``path``, or take it up again where it was made from the same recipe, inputs and plan.
+    """Create a run folder, or open it again if it was made from the same recipe, inputs and plan.
 
     Args:
         path: the folder.
-        recipe: the resolved settings, plain values.
-        inputs: what the run reads, by hash alone: no paths, so that data may be moved, and no ids, which may be the
-            patients'.
-        plan: how the scans were prepared.
+        recipe: resolved settings, as plain values.
+        inputs: SHA-256 digests of the input data. There are no paths, so that data may be moved, and no ids, which may
+            be the patients'.
+        plan: plan by which the scans were prepared.
 
     Raises:
-        BadInput: where the folder holds a run made from others, a damaged one, or something that is no run.
+        BadInput: If the folder holds a run made from others, a damaged run, or something else.
     """
     if not (path / "recipe.yaml").exists():
         _make_run(path, recipe, inputs, plan)
     recorded = _recorded_settings(path / "recipe.yaml")
-    made = {**recorded, **flatten_settings(asdict(load_plan(path)), "plan."), **_from_before(recorded)}
-    asked = {**flatten_settings(recipe), **flatten_settings(asdict(plan), "plan.")}
-    made = {f"settings.{name}": value for name, value in BEFORE.items() if f"settings.{name}" in asked} | made
-    for key in sorted(made.keys() | asked.keys()):
-        if made.get(key) != asked.get(key) and key not in FREE_TO_CHANGE:
+    recorded_values = {**recorded, **flatten_settings(asdict(load_plan(path)), "plan."), **_from_before(recorded)}
+    given = {**flatten_settings(recipe), **flatten_settings(asdict(plan), "plan.")}
+    before = {f"settings.{name}": value for name, value in LEGACY_VALUES.items() if f"settings.{name}" in given}
+    recorded_values = before | recorded_values
+    for key in sorted(recorded_values.keys() | given.keys()):
+        if recorded_values.get(key) != given.get(key) and key not in FREE_TO_CHANGE:
             raise BadInput(
-                f"The run in {path} was made with {key} = {made.get(key)}, but now {key} = {asked.get(key)} is asked "
-                "for; resume it as it was made, or give another output folder."
+                f"The run in {path} was made with {key} = {recorded_values.get(key)}, but now {key} = {given.get(key)} "
+                "is required; resume it as it was made, or give another output folder."
             )
-    read = read_json(dict[str, Any], path / "inputs.json", "give another output folder to start the run again")
-    others = [name for name in sorted(read.keys() | inputs.keys()) if read.get(name) != inputs.get(name)]
-    if others:
+    recorded_inputs = read_json(
+        dict[str, Any], path / "inputs.json", "give another output folder to start the run again"
+    )
+    names = sorted(recorded_inputs.keys() | inputs.keys())
+    changed = [name for name in names if recorded_inputs.get(name) != inputs.get(name)]
+    if changed:
         raise BadInput(
-            f"The run in {path} was made from other inputs ({', '.join(others)}); resume it with the same scans and "
+            f"The run in {path} was made from other inputs ({', '.join(changed)}); resume it with the same scans and "
             "weights, or give another output folder."
         )
     return RunFolder(path)
 
 
 def _recorded_settings(recipe: Path) -> dict[str, Any]:
-    """Return the flat settings of a run, by today's names."""
+    """Return the settings of a run as one mapping, by their current names."""
     flat = read_flat_settings(recipe)
     own = {name.removeprefix("settings."): value for name, value in flat.items() if name.startswith("settings.")}
     others = {name: value for name, value in flat.items() if not name.startswith("settings.")}
-    return others | flatten_settings(with_todays_names(own, "training"), "settings.")
+    return others | flatten_settings(with_current_names(own, "training"), "settings.")
 
 
 def _from_before(recorded: Mapping[str, Any]) -> dict[str, Any]:
-    """What a run did whose recipe is from before ``mirror_axes``: it mirrored all axes, or did not augment at all."""
+    """Return the mirrored axes of a run from before ``mirror_axes``: all axes, or none if it did not augment."""
     if "settings.mirror_axes" in recorded:
         return {}
     mirrored = [] if recorded.get("settings.augmentation") == "none" else list(ALL_AXES)
@@ -145,11 +152,11 @@ def _from_before(recorded: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _make_run(path: Path, recipe: Mapping[str, Any], inputs: Mapping[str, Any], plan: Plan) -> None:
-    """Write what says what the run is, ``recipe.yaml`` last: with it the folder counts as a run."""
+    """Write the files that describe the run. ``recipe.yaml`` comes last: with it the folder counts as a run."""
     first_files = {"plans.json", "dataset.json", "inputs.json", RunFolder(path).scans.name}
     others = [path] if path.is_file() else sorted(path.glob("[!.]*"))
     if any(other.name not in first_files for other in others):
-        raise BadInput(f"{path} holds something, but no recipe.yaml of a run; give a new or an empty folder.")
+        raise BadInput(f"{path} contains files, but no recipe.yaml of a run; give a new or an empty folder.")
     save_plan(plan, path)
     write_json(dict(inputs), path / "inputs.json")
     with atomic_write(path / "recipe.yaml") as partial:
@@ -157,8 +164,8 @@ def _make_run(path: Path, recipe: Mapping[str, Any], inputs: Mapping[str, Any], 
 
 
 def note_environment(run: RunFolder, **now: Any) -> None:
-    """Append versions, machine and ``now`` to ``environment.json``, which has an entry for each start of the run."""
+    """Append versions, machine and ``now`` to ``environment.json``, which has one entry per start of the run."""
     path = run.path / "environment.json"
-    entries = read_json(list[Any], path, "delete it to go on without it") if path.exists() else []
+    entries = read_json(list[Any], path, "delete it to continue without it") if path.exists() else []
     machine = {"python": platform.python_version(), "platform": platform.platform()}
     write_json([*entries, now | machine | {name: version(name) for name in LIBRARIES}], path)

@@ -1,4 +1,4 @@
-"""The figures of a run, one row an epoch, as CSV and for TensorBoard."""
+"""Metrics of a run, one row per epoch, as CSV and for TensorBoard."""
 
 import csv
 import io
@@ -13,27 +13,25 @@ from gynbtnet.runtime.errors import BadInput
 
 
 class RunLog:
-    """``log.csv`` and ``tensorboard/`` in a run folder, taken up after ``epochs_done``.
+    """``log.csv`` and ``tensorboard/`` in a run folder, continued after ``epochs_done``.
 
-    Rows beyond that come from an earlier start that was killed after its last checkpoint; they are dropped, since these
-    epochs are run again. Each row is on disk when :meth:`append` returns.
+    Later rows come from an earlier start that was interrupted after its last checkpoint. They are removed, since these
+    epochs run again. Each row is on disk when :meth:`append` returns.
 
     Args:
-        folder: the run folder.
-        columns: names of the figures besides ``epoch``, in the order of the file.
-        epochs_done: epochs at the checkpoint the run goes on from.
+        folder: run folder.
+        columns: names of the metrics after ``epoch``, in the order of the file.
+        epochs_done: number of epochs at the checkpoint from which the run resumes.
     """
 
     def __init__(self, folder: Path, columns: Sequence[str], epochs_done: int) -> None:
         self._path = folder / "log.csv"
         self._columns = ["epoch", *columns]
-        kept = []
-        if self._path.exists():
-            kept = _rows(self._path, self._columns, epochs_done)
+        rows = _rows(self._path, self._columns, epochs_done) if self._path.exists() else []
         with atomic_write(self._path) as partial, partial.open("w", newline="") as file:
             writer = csv.DictWriter(file, self._columns)
             writer.writeheader()
-            writer.writerows(kept)
+            writer.writerows(rows)
         self._board = SummaryWriter(folder / "tensorboard", purge_step=epochs_done + 1)
 
     def __enter__(self) -> "RunLog":
@@ -44,19 +42,19 @@ class RunLog:
     ) -> None:
         self._board.close()
 
-    def append(self, epoch: int, figures: Mapping[str, float]) -> None:
-        """Add the row of ``epoch``, counted from 1; a figure that this epoch doesn't have stays empty."""
+    def append(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        """Add the row of ``epoch``, counted from 1; a metric that this epoch doesn't have stays empty."""
         row = io.StringIO()
-        csv.DictWriter(row, self._columns).writerow({"epoch": epoch, **{k: f"{v:.6g}" for k, v in figures.items()}})
+        csv.DictWriter(row, self._columns).writerow({"epoch": epoch, **{k: f"{v:.6g}" for k, v in metrics.items()}})
         with self._path.open("a", newline="") as file:
             file.write(row.getvalue())
-        for name, value in figures.items():
+        for name, value in metrics.items():
             self._board.add_scalar(name, value, epoch)
         self._board.flush()
 
 
 def _rows(path: Path, columns: Sequence[str], epochs_done: int) -> list[dict[str, str]]:
-    """The rows up to an epoch; BadInput if the file isn't what :class:`RunLog` wrote."""
+    """Return the rows up to an epoch; refuse a file that :class:`RunLog` didn't write."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = [row for row in csv.DictReader(file) if int(row["epoch"]) <= epochs_done]
@@ -65,4 +63,4 @@ def _rows(path: Path, columns: Sequence[str], epochs_done: int) -> list[dict[str
         problem = "other columns"
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         problem = type(error).__name__
-    raise BadInput(f"{path} is damaged or was edited ({problem}); delete it to go on without its earlier epochs.")
+    raise BadInput(f"{path} is damaged or was edited ({problem}); delete it to continue without its earlier epochs.")

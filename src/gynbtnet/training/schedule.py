@@ -1,16 +1,25 @@
-"""The learning rate as a function of the step."""
+"""Learning-rate schedule: linear warm-up, then a cosine."""
 
 import math
 
 
 def cosine_with_warm_up(step: int, steps: int, highest: float, warm_up: int = 0) -> float:
-    """Learning rate of optimiser step ``step`` of ``steps``, both counted from 0.
+    """Return the learning rate of an optimiser step.
 
-    It rises in equal parts over ``warm_up`` steps to ``highest``, which the first step after them has, then falls along
-    half a cosine and would be zero at step ``steps`` (Loshchilov and Hutter 2017, equation 5, without restarts).
+    It rises linearly over ``warm_up`` steps, and the first step after them has ``highest``. Then it falls along half a
+    cosine that would be zero at step ``steps`` (Loshchilov and Hutter 2017, equation 5, without restarts).
+
+    Args:
+        step: number of the step, from 0.
+        steps: number of steps of the run.
+        highest: highest learning rate.
+        warm_up: number of warm-up steps.
+
+    Raises:
+        ValueError: If ``step`` or ``warm_up`` is outside of the run.
     """
     if not 0 <= step < steps or not 0 <= warm_up < steps:
-        raise ValueError(f"step {step} with {warm_up} of warm-up does not lie within {steps} steps")
+        raise ValueError(f"step {step} with {warm_up} of warm-up is not within {steps} steps")
     if step < warm_up:
         return highest * (step + 1) / (warm_up + 1)
     return highest * 0.5 * (1 + math.cos(math.pi * (step - warm_up) / (steps - warm_up)))

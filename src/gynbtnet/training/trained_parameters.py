@@ -1,4 +1,4 @@
-"""Which parameters of a network a run trains, and which of them decay."""
+"""Selection of the parameters that a run trains, and of those with weight decay."""
 
 from typing import Any
 
@@ -9,14 +9,15 @@ from gynbtnet.training.settings import SegmentationSettings, TrainingSettings
 
 
 def freeze_untrained(network: nn.Module, settings: TrainingSettings) -> None:
-    """Take the gradient from what the settings leave out of training; values stay as they are.
+    """Freeze the parameters that the settings exclude from training; their values don't change.
 
-    These are the biases before an instance norm, which takes them off again, and the head of the coarsest level, if the
-    loss doesn't look at it. Several devices wait for every gradient that may come, so that none may be left over.
+    These are the biases before an instance norm, which subtracts them again. If the loss doesn't use it, the head of
+    the coarsest level is frozen too. Several devices wait for the gradient of every trained parameter, so each must get
+    one.
 
     Args:
-        network: of any stage, with the weights that it starts from.
-        settings: of the run.
+        network: network of any stage, with its initial weights; it is changed in place.
+        settings: settings of the run.
     """
     if settings.freeze_idle_biases:
         for convolution in find_normalised_convolutions(network):
@@ -26,18 +27,18 @@ def freeze_untrained(network: nn.Module, settings: TrainingSettings) -> None:
         decoder = getattr(network, "decoder", None)
         heads: list[nn.Module] = list(getattr(decoder, "heads", ()))
         if settings.deep_supervision and len(heads) > 1:
-            heads[0].requires_grad_(False)  # heads run from coarse to fine
+            heads[0].requires_grad_(False)  # heads are ordered from coarse to fine
 
 
 def parameter_groups(network: nn.Module, settings: TrainingSettings) -> list[dict[str, Any]]:
-    """Parameters for AdamW, in one group or, if only weights decay, in two: those that decay, those that don't.
+    """Return the trained parameters for AdamW: one group, or two if only weights decay.
 
-    Norms, biases and mask tokens don't decay then, as in SparK's ``get_param_groups`` (Tian et al. 2023): whatever has
-    one axis, and biases and tokens of any shape.
+    In this case norms, biases and mask tokens don't decay, as in SparK's ``get_param_groups`` (Tian et al. 2023). These
+    are all parameters with one axis, and biases and tokens of any shape.
 
     Args:
-        network: with what isn't trained frozen.
-        settings: of the run.
+        network: network with its untrained parameters frozen.
+        settings: settings of the run.
     """
     trained = [(name, parameter) for name, parameter in network.named_parameters() if parameter.requires_grad]
     if settings.weight_decay_on == "all":

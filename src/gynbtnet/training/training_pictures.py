@@ -1,4 +1,4 @@
-"""What the network makes of a few patches, row by row."""
+"""Pictures of a few patches and the network's output, one row per patch."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,42 +17,53 @@ _GREY = colormaps["gray"].with_extremes(bad="steelblue")
 
 
 def grey_rows(titles: Sequence[str], rows: Sequence[Sequence[Plane]]) -> Figure:
-    """A row for each patch, a column for each title; grey values of a row share the range of its first plane.
+    """Plot one row per patch and one column per title; a row uses the grey-value range of its first plane.
 
     NaN is blue, a colour that no tissue has.
+
+    Args:
+        titles: column titles.
+        rows: planes (y, x) of each patch, one per title.
     """
     figure = Figure(figsize=(2.6 * len(titles), 2.7 * len(rows)), layout="constrained")
     axes = figure.subplots(len(rows), len(titles), squeeze=False)
-    for place, row in enumerate(rows):
+    for index, row in enumerate(rows):
         low, high = np.percentile(row[0], (1, 99))
         for column, plane in enumerate(row):
-            axes[place, column].imshow(plane, cmap=_GREY, vmin=low, vmax=max(high, low + 1e-6), interpolation="nearest")
+            axes[index, column].imshow(plane, cmap=_GREY, vmin=low, vmax=max(high, low + 1e-6), interpolation="nearest")
     _finish(axes, titles)
     return figure
 
 
 def contour_rows(planes: Sequence[Plane], truth: Sequence[Plane], predicted: Sequence[Plane], labels: int) -> Figure:
-    """A row for each patch: the scan, the truth over it, the prediction over it; ``labels`` colours."""
+    """Plot one row per patch: the scan, the truth over it, and the prediction over it.
+
+    Args:
+        planes: grey values (y, x) of each patch.
+        truth: label map (y, x) of each patch; 0 is the background.
+        predicted: predicted label map (y, x) of each patch.
+        labels: number of labels, which get one colour each.
+    """
     titles = ("scan", "truth", "prediction")
     figure = Figure(figsize=(2.6 * 3, 2.7 * len(planes)), layout="constrained")
     axes = figure.subplots(len(planes), 3, squeeze=False)
-    for place, (plane, *maps) in enumerate(zip(planes, truth, predicted, strict=True)):
+    for index, (plane, *maps) in enumerate(zip(planes, truth, predicted, strict=True)):
         low, high = np.percentile(plane, (1, 99))
         for column in range(3):
-            axes[place, column].imshow(
+            axes[index, column].imshow(
                 plane, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), interpolation="nearest"
             )
         for column, labelled in enumerate(maps, start=1):
-            shown = np.ma.masked_equal(labelled, 0)
-            axes[place, column].imshow(
-                shown, cmap="turbo", vmin=1, vmax=max(labels, 2), alpha=0.5, interpolation="nearest"
+            foreground = np.ma.masked_equal(labelled, 0)
+            axes[index, column].imshow(
+                foreground, cmap="turbo", vmin=1, vmax=max(labels, 2), alpha=0.5, interpolation="nearest"
             )
     _finish(axes, titles)
     return figure
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a PNG whole or not at all."""
+    """Write a figure as PNG, atomically."""
     with atomic_write(path) as partial:
         figure.savefig(partial, dpi=80)
 
@@ -60,5 +71,5 @@ def save_figure(figure: Figure, path: Path) -> None:
 def _finish(axes: npt.NDArray[Any], titles: Sequence[str]) -> None:
     for column, title in enumerate(titles):
         axes[0, column].set_title(title, fontsize=10)
-    for place in axes.flat:
-        place.set_axis_off()
+    for axis in axes.flat:
+        axis.set_axis_off()

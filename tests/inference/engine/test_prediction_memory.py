@@ -22,7 +22,7 @@ from gynbtnet.inference.engine.predict import predict
 from gynbtnet.inference.engine.prediction_memory import prediction_bytes
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.preparation.planning.plan import Plan
-from gynbtnet.training.planned_network import build_network
+from gynbtnet.training import build_network
 
 depth, step, structures, patch, preset = map(eval, sys.argv[1:])
 class Zeros(torch.nn.Module):

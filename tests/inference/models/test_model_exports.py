@@ -15,7 +15,6 @@ from torch.nn.functional import one_hot
 from gynbtnet.imaging import Geometry, Volume, read_volume, write_volume
 from gynbtnet.inference.engine.predict import predict
 from gynbtnet.inference.engine.settings import PredictionSettings
-from gynbtnet.inference.models import onnx_export
 from gynbtnet.inference.models.model import Model
 from gynbtnet.inference.models.nnunet_export import export_nnunet
 from gynbtnet.inference.models.onnx_export import export_onnx
@@ -147,12 +146,11 @@ def test_onnx_gives_torchs_numbers_for_any_batch(untrained, tmp_path):
         export_onnx(untrained, path)
 
 
-def test_a_network_too_large_for_an_onnx_file_is_refused(untrained, tmp_path, monkeypatch):
+def test_a_network_too_large_for_an_onnx_file_is_refused(untrained, tmp_path):
     pytest.importorskip("onnx")
     pytest.importorskip("onnxscript")
-    monkeypatch.setattr(onnx_export, "_LARGEST", 10**6)
     with pytest.raises(BadInput, match=r"take 0\.0 GB, but an ONNX file is limited to 2 GB"):
-        export_onnx(untrained, tmp_path / "model.onnx")
+        export_onnx(untrained, tmp_path / "model.onnx", max_weight_bytes=10**6)
     assert not (tmp_path / "model.onnx").exists()
 
 

@@ -12,7 +12,7 @@ from gynbtnet.preparation.planning.memory_estimate import (
     training_bytes,
 )
 from gynbtnet.preparation.planning.settings import preset_strides
-from gynbtnet.training.objectives.losses import deeply_supervised
+from gynbtnet.training import deeply_supervised
 
 FLAT = ((1, 1, 1), (1, 2, 2), (2, 2, 2), (2, 2, 2), (1, 1, 1))
 

@@ -72,7 +72,7 @@ def test_augmentation_leaves_the_global_generators_alone(prepared: PreparedCohor
     assert np.array_equal(np.random.rand(3), expected[1])  # noqa: NPY002
 
 
-def test_every_scan_once_a_pass(prepared: PreparedCohort) -> None:
+def test_every_scan_is_shown_once_per_round(prepared: PreparedCohort) -> None:
     whole = Augmentation("none", prepared.cases[0].shape)
     batches = Batches(prepared.cases, whole, batch_size=1, seed=0)
     scans = [case.crop((0, 0, 0), case.shape)[0].tobytes() for case in prepared.cases]
@@ -84,10 +84,10 @@ def test_every_scan_once_a_pass(prepared: PreparedCohort) -> None:
 def test_foreground_patches_hold_a_structure(prepared: PreparedCohort) -> None:
     small = Augmentation("none", (4, 4, 4))
     share = {
-        wanted: np.mean(
-            [bool(Batches(prepared.cases, small, 1, 0, wanted)[step]["labels"].any()) for step in range(300)]
+        oversampling: np.mean(
+            [bool(Batches(prepared.cases, small, 1, 0, oversampling)[step]["labels"].any()) for step in range(300)]
         )
-        for wanted in (0.0, 1 / 3, 1.0)
+        for oversampling in (0.0, 1 / 3, 1.0)
     }
     assert share[1.0] == 1
     assert share[1 / 3] - share[0.0] == pytest.approx((1 - share[0.0]) / 3, abs=0.1)
@@ -104,7 +104,7 @@ def test_a_patch_larger_than_the_scan_is_centred_and_padded(prepared: PreparedCo
 
 
 def test_labels_follow_the_image(prepared: PreparedCohort) -> None:
-    """The balls are brighter than the noise by four standard deviations, wherever augmentation takes them."""
+    """The balls are brighter than the noise by four standard deviations, also after augmentation."""
     batches = batches_of(prepared, foreground_oversampling=1.0)
     for step in range(20):
         batch = batches[step]
@@ -132,15 +132,15 @@ def test_unlabelled_scans_give_no_labels(prepared: PreparedCohort) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_an_error_in_a_worker_keeps_its_own_words(prepared: PreparedCohort, workers: int) -> None:
+def test_an_error_in_a_worker_keeps_its_message(prepared: PreparedCohort, workers: int) -> None:
     lost = [replace(case, id="lost") for case in prepared.cases]
     batches = Batches(lost, Augmentation("none", PATCH), 1, 0)
     with pytest.raises(BadInput, match=r"lost\.b2nd is absent or damaged.* again\.$"):
         next(load_batches(batches, range(1), workers))
 
 
-def test_small_structures_are_shown_as_often_as_large_ones(tmp_path: Path) -> None:
-    """Five structures of 1 to 10,000 voxels: each is the centre of a fifth of the foreground patches, by count."""
+def test_small_structures_are_sampled_as_often_as_large_ones(tmp_path: Path) -> None:
+    """Each of five structures with 1 to 10,000 voxels is the centre of a fifth of the foreground patches."""
     shape, labels = (40, 48, 48), np.zeros((40, 48, 48), np.uint8)
     boxes = [(2, 2, 2, 1), (20, 24, 24, 2), (12, 12, 30, 5), (24, 30, 10, 10), (10, 14, 14, 18)]
     for label, (z, y, x, edge) in reversed(list(enumerate(boxes, start=1))):
@@ -188,7 +188,7 @@ def test_several_channels_go_through_together(tmp_path: Path) -> None:
 
 
 def memory_after(batches: Batches, steps: int, workers: int) -> list[float]:
-    """MB of this process and its workers, ten times over all steps."""
+    """Return the memory of this process and its workers in MB, measured ten times during the steps."""
     process, measured = psutil.Process(), []
     for step, _ in enumerate(load_batches(batches, range(steps), workers)):
         if (step + 1) % (steps // 10) == 0:
@@ -198,7 +198,7 @@ def memory_after(batches: Batches, steps: int, workers: int) -> list[float]:
 
 
 def _own_bytes(process: psutil.Process) -> int:
-    """Memory that a process has for itself; 0 where it ended meanwhile: earlier tests leave workers that do."""
+    """Return the memory of a process that it doesn't share; 0 if it has ended, as workers of earlier tests may have."""
     try:
         return int(process.memory_full_info().uss)
     except psutil.NoSuchProcess:
@@ -219,8 +219,10 @@ def test_the_last_of_a_batch_are_centred_on_a_structure_as_in_nnunet(
     prepared: PreparedCohort, batch_size: int, share: float
 ) -> None:
     loader = pytest.importorskip("nnunetv2.training.dataloading.data_loader")
-    asked = SimpleNamespace(batch_size=batch_size, oversample_foreground_percent=share)
-    theirs = [bool(loader.nnUNetDataLoader._oversample_last_XX_percent(asked, place)) for place in range(batch_size)]
+    loader_settings = SimpleNamespace(batch_size=batch_size, oversample_foreground_percent=share)
+    theirs = [
+        bool(loader.nnUNetDataLoader._oversample_last_XX_percent(loader_settings, index)) for index in range(batch_size)
+    ]
     small = Augmentation("none", (1, 1, 1))
     batches = Batches(prepared.cases, small, batch_size, 0, share, last_of=batch_size)
     shown = np.array([(batches[step]["labels"] == 1).flatten(1).any(1).numpy() for step in range(40)])
@@ -235,11 +237,11 @@ def test_the_last_of_a_batch_are_the_last_on_all_devices_and_in_validation(prepa
     for step in range(3):
         image = whole[step]["image"]
         assert torch.equal(image, torch.cat([share[step]["image"] for share in shares]))
-        assert torch.equal(image, torch.cat([ones[4 * step + place]["image"] for place in range(4)]))
+        assert torch.equal(image, torch.cat([ones[4 * step + index]["image"] for index in range(4)]))
 
 
 def scan_with_a_body(folder: Path) -> PreparedCase:
-    """A scan that is 1 in a small body and 0 in the air around."""
+    """Return a scan that is 1 in a small body and 0 in the surrounding air."""
     shape = (40, 60, 60)
     image = np.zeros(shape, np.float32)
     image[10:30, 8:20, 30:45] = 1
@@ -250,7 +252,7 @@ def scan_with_a_body(folder: Path) -> PreparedCase:
 
 def test_crops_around_the_body_all_show_it(tmp_path: Path) -> None:
     case, none = scan_with_a_body(tmp_path), Augmentation("none", (8, 8, 8))
-    around, anywhere = (Batches([case], none, 1, 0, around_body=asked) for asked in (True, False))
+    around, anywhere = (Batches([case], none, 1, 0, around_body=around_body) for around_body in (True, False))
     shown = [[bool(batches[step]["image"].any()) for step in range(60)] for batches in (around, anywhere)]
     assert all(shown[0])
     assert np.mean(shown[1]) < 0.5
@@ -267,7 +269,7 @@ def test_a_scan_without_a_body_is_cropped_anywhere(tmp_path: Path) -> None:
     assert 0 < np.mean([bool(batches[step]["image"].any()) for step in range(40)]) < 0.7
 
 
-def test_a_damaged_list_of_body_voxels_is_told(tmp_path: Path) -> None:
+def test_a_damaged_list_of_body_voxels_is_reported(tmp_path: Path) -> None:
     case = scan_with_a_body(tmp_path)
     case.body_file.write_bytes(b"cut sho")
     with pytest.raises(BadInput, match=r"b_body\.npy is absent or damaged"):

@@ -1,4 +1,4 @@
-"""Which axes training mirrors, and what becomes of left and right."""
+"""Tests of the axes that training mirrors, and of the swap of left and right."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -54,7 +54,7 @@ def sided_case(folder: Path, missing: tuple[str, ...] = ()) -> PreparedCase:
 
 
 def mirrored_in(image: torch.Tensor) -> set[str]:
-    """The axes along which the coordinates in a patch's channels run backwards."""
+    """Return the axes along which the coordinates in a patch's channels decrease."""
     steps = (image[0, 1] - image[0, 0], image[1, :, 1] - image[1, :, 0], image[2, ..., 1] - image[2, ..., 0])
     return {axis for axis, step in zip("zyx", steps, strict=True) if float(step.mean()) < 0}
 
@@ -64,14 +64,14 @@ def mirrored_in(image: torch.Tensor) -> set[str]:
 def test_each_axis_is_mirrored_half_of_the_time_and_no_other(tmp_path: Path, kind: Any, axes: tuple[int, ...]) -> None:
     case, number = sided_case(tmp_path), 60 if kind == "light" else 12
     batches = Batches([case], Augmentation(kind, SHAPE, axes), 1, 3)
-    found = [mirrored_in(batches[step]["image"][0]) for step in range(number)]
-    assert set().union(*found) == {"zyx"[axis] for axis in axes}
+    observed = [mirrored_in(batches[step]["image"][0]) for step in range(number)]
+    assert set().union(*observed) == {"zyx"[axis] for axis in axes}
     if kind == "light":
-        assert all(15 < sum(axis in one for one in found) < 45 for axis in ("zyx"[i] for i in axes))
+        assert all(15 < sum(axis in one for one in observed) < 45 for axis in ("zyx"[i] for i in axes))
 
 
 def test_labels_change_sides_with_the_mirror_image_of_x_alone(tmp_path: Path) -> None:
-    """What is at high x in the patch is the patient's left again, whatever way round the voxels are."""
+    """High x in the patch is the patient's left again, for any orientation of the voxels."""
     case = sided_case(tmp_path)
     batches = Batches([case], Augmentation("light", SHAPE, (0, 1, 2), mirrored_labels(SIDED)), 1, 3, structures=SIDED)
     seen = set()
@@ -79,9 +79,9 @@ def test_labels_change_sides_with_the_mirror_image_of_x_alone(tmp_path: Path) ->
         batch = batches[step]
         labels, mirrored = batch["labels"][0], mirrored_in(batch["image"][0])
         seen.add("".join(sorted(mirrored)))
-        place = torch.arange(SHAPE[2]).expand(SHAPE).float()
-        assert place[labels == 2].mean() > 20
-        assert place[labels == 3].mean() < 12
+        position = torch.arange(SHAPE[2]).expand(SHAPE).float()
+        assert position[labels == 2].mean() > 20
+        assert position[labels == 3].mean() < 12
         _, truth = case.crop((0, 0, 0), SHAPE)
         assert truth is not None
         expected = np.flip(truth, tuple("zyx".index(axis) for axis in mirrored))
@@ -95,14 +95,14 @@ def test_a_structure_that_is_not_contoured_changes_sides_too(tmp_path: Path) -> 
     """hip_left isn't contoured: in a mirror image, hip_right is the one that isn't known."""
     case = sided_case(tmp_path, missing=("hip_left",))
     batches = Batches([case], Augmentation("light", SHAPE, (1, 2), mirrored_labels(SIDED)), 1, 3, structures=SIDED)
-    found = set()
+    observed = set()
     for step in range(12):
         batch = batches[step]
         mirrored = "x" in mirrored_in(batch["image"][0])
         assert batch["missing"].tolist() == [[False, False, True] if mirrored else [False, True, False]]
         assert (2 if mirrored else 3) in batch["labels"]
-        found.add(mirrored)
-    assert found == {False, True}
+        observed.add(mirrored)
+    assert observed == {False, True}
 
 
 def plan_of(structures: tuple[str, ...], plan: Plan, **settings: Any) -> Plan:
@@ -120,9 +120,9 @@ def test_the_plan_says_what_was_mirrored(prepared: PreparedCohort) -> None:
 
 
 def test_x_is_left_out_if_a_structure_has_no_counterpart(prepared: PreparedCohort) -> None:
-    found = plan_of(("bladder", "kidney_left"), prepared.plan)
-    assert (found.mirror_axes, found.sides_swapped) == (("z", "y"), False)
-    assert found.notes[-1].endswith("don't include the other side of kidney_left.")
+    observed = plan_of(("bladder", "kidney_left"), prepared.plan)
+    assert (observed.mirror_axes, observed.sides_swapped) == (("z", "y"), False)
+    assert observed.notes[-1].endswith("don't include the other side of kidney_left.")
     assert plan_of(("kidney_left",), prepared.plan, mirror_axes=("z",)).notes == prepared.plan.notes
 
 

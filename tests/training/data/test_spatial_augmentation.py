@@ -1,4 +1,4 @@
-"""Rotation and scaling of patches, beside batchgeneratorsv2's on a crop with a margin, as nnU-Net has it."""
+"""Rotation and scaling of patches, compared with batchgeneratorsv2 on a crop with a margin, as in nnU-Net."""
 
 import numpy as np
 import pytest

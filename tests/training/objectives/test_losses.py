@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn.functional import interpolate
 
-from gynbtnet.training.objectives.losses import deeply_supervised, dice_ce, masked_l2, sums_by_label, with_contrast_of
+from gynbtnet.training.objectives.losses import deeply_supervised, denormalise_cells, dice_ce, masked_l2, sums_by_label
 
 
 def random_logits_and_labels(
@@ -27,10 +27,10 @@ def test_sums_by_label_are_equal_in_any_number_of_slots(slots: int) -> None:
     values = torch.randn(2, 600, generator=generator, dtype=torch.float64).requires_grad_()
     index = torch.randint(0, 5, (2, 600), generator=generator)
     expected = torch.stack([(values * (index == label)).sum(1) for label in range(6)], 1)
-    found = sums_by_label(values, index, 6, slots)
-    torch.testing.assert_close(found, expected)
+    result = sums_by_label(values, index, 6, slots)
+    torch.testing.assert_close(result, expected)
     weights = torch.randn(2, 6, generator=generator, dtype=torch.float64)
-    gradients = [torch.autograd.grad((sums * weights).sum(), values)[0] for sums in (found, expected)]
+    gradients = [torch.autograd.grad((sums * weights).sum(), values)[0] for sums in (result, expected)]
     torch.testing.assert_close(*gradients)
 
 
@@ -44,10 +44,10 @@ def test_dice_ce_is_monai_s(channels: int, batch_dice: bool) -> None:
     logits, labels = random_logits_and_labels(channels)
     ours = logits.float().requires_grad_()
     reference = logits.float().requires_grad_()
-    found = dice_ce(ours, labels, batch_dice=batch_dice)
+    result = dice_ce(ours, labels, batch_dice=batch_dice)
     expected = theirs(reference, labels[:, None].float())
-    assert found.item() == pytest.approx(expected.item(), rel=1e-6)
-    found.backward()
+    assert result.item() == pytest.approx(expected.item(), rel=1e-6)
+    result.backward()
     expected.backward()
     assert ours.grad is not None and reference.grad is not None
     torch.testing.assert_close(ours.grad, reference.grad, rtol=1e-4, atol=1e-8)
@@ -105,8 +105,8 @@ def test_noise_below_epsilon_costs_little_whatever_the_scans_unit() -> None:
         assert cost == pytest.approx(hu**2 / (hu**2 + 20**2), rel=1e-4)
         assert masked_l2(zeros, image, everywhere).item() == pytest.approx(1, abs=1e-2)  # SparK's
         normalised = image / (image.var((2, 3, 4), correction=0, keepdim=True) + epsilon[:, :, None, None, None]).sqrt()
-        lent = with_contrast_of(image, normalised, (1, 1, 1), epsilon)
-        torch.testing.assert_close(lent, image, rtol=1e-4, atol=1e-5)
+        denormalised = denormalise_cells(image, normalised, (1, 1, 1), epsilon)
+        torch.testing.assert_close(denormalised, image, rtol=1e-4, atol=1e-5)
 
 
 def test_every_channel_has_its_own_epsilon() -> None:
@@ -116,8 +116,8 @@ def test_every_channel_has_its_own_epsilon() -> None:
     cells = image[0, :, :, :, :4].double().flatten(1)
     variance = cells.var(1, correction=0)
     expected = (variance / (variance + epsilon[0])).mean().item()
-    found = masked_l2(torch.zeros_like(image), image, masked, epsilon=epsilon).item()
-    assert found == pytest.approx(expected, rel=1e-5)
+    result = masked_l2(torch.zeros_like(image), image, masked, epsilon=epsilon).item()
+    assert result == pytest.approx(expected, rel=1e-5)
 
 
 def test_masked_l2_looks_at_masked_cells_only() -> None:
@@ -137,8 +137,8 @@ def test_a_grid_that_does_not_divide_is_an_error() -> None:
         masked_l2(image, image, torch.ones(1, 2, 2, 2, dtype=torch.bool))
 
 
-def test_contrast_undoes_the_normalisation() -> None:
-    """What is reconstructed with no loss is, with its cells' contrast, the image; a flat cell stays flat."""
+def test_denormalisation_is_the_inverse_of_normalisation() -> None:
+    """A reconstruction with zero loss equals the image after denormalisation; a flat cell stays flat."""
     image = torch.randn(2, 1, 4, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64).float()
     image[0, 0, :2, :4, :4] = 0.7
     normalised = image.clone()
@@ -149,7 +149,7 @@ def test_contrast_undoes_the_normalisation() -> None:
         normalised[cell] = ((values - values.mean((1, 2, 3, 4), keepdim=True)) / (variance + 1e-6).sqrt()).float()
     everywhere = torch.ones(2, 2, 2, 2, dtype=torch.bool)
     assert masked_l2(normalised, image, everywhere).item() < 1e-10
-    torch.testing.assert_close(with_contrast_of(image, normalised, (2, 2, 2)), image, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(denormalise_cells(image, normalised, (2, 2, 2)), image, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("batch_dice", [False, True])
@@ -169,8 +169,8 @@ def test_a_missing_structure_by_hand() -> None:
     dice_2 = 2 * 0.7 / (1 + 0.9)
     of_patches = (1 - dice_1[0] + 1 - dice_2) / 2, 1 - dice_1[1]
     cross_entropy = -np.log([0.5, 0.7, 0.2 + 0.6, 0.6]).mean()
-    found = dice_ce(logits, labels, missing)
-    assert found.item() == pytest.approx(np.mean(of_patches) + cross_entropy, abs=1e-4)
+    result = dice_ce(logits, labels, missing)
+    assert result.item() == pytest.approx(np.mean(of_patches) + cross_entropy, abs=1e-4)
     pooled = 1 - 2 * 0.6 / (1 + 0.5 + 0.8), 1 - dice_2  # structure 2 in the first patch alone
     assert dice_ce(logits, labels, missing, batch_dice=True).item() == pytest.approx(
         np.mean(pooled) + cross_entropy, abs=1e-4
@@ -178,7 +178,7 @@ def test_a_missing_structure_by_hand() -> None:
 
 
 def test_where_a_missing_structure_may_be_it_is_not_pushed_away() -> None:
-    """In a voxel labelled background the gradient doesn't tell background from the missing structure."""
+    """In a voxel labelled background the gradient doesn't distinguish background and missing structure."""
     logits = torch.zeros(1, 3, 1, 1, 1, requires_grad=True)
     labels = torch.zeros(1, 1, 1, 1)
     dice_ce(logits, labels, torch.tensor([[False, True]])).backward()

@@ -49,7 +49,7 @@ def test_epsilon_in_hu_follows_each_scans_unit_and_leaves_other_channels_to_spar
 
 
 def test_the_loss_and_the_picture_use_it() -> None:
-    network, batch = Says(SMALL), Batch(image=waves()["image"][:1], seeds=torch.tensor([4]))
+    network, batch = FixedReconstruction(SMALL), Batch(image=waves()["image"][:1], seeds=torch.tensor([4]))
     batch["units"] = torch.tensor([[30.0]])
     network.answer = torch.zeros_like(batch["image"])
     sparks, ours = (MaskedModellingObjective(network, 0.6, True, epsilon_hu=hu) for hu in (None, 20.0))
@@ -77,8 +77,8 @@ def test_the_validation_score_is_the_loss_turned_round() -> None:
     assert objective.score(scores) == -scores["validation_loss"]
 
 
-class Says(MaskedAutoencoder):
-    """Reconstructs ``answer`` whatever it sees."""
+class FixedReconstruction(MaskedAutoencoder):
+    """Network that reconstructs ``answer`` for any input."""
 
     answer: torch.Tensor
 
@@ -88,12 +88,12 @@ class Says(MaskedAutoencoder):
 
 @pytest.mark.parametrize("normalise_target", [False, True])
 def test_the_picture_shows_the_scan_where_it_was_seen_and_the_answer_where_not(normalise_target: bool) -> None:
-    network, batch = Says(SMALL), Batch(image=waves()["image"][:1], seeds=torch.tensor([4]))
+    network, batch = FixedReconstruction(SMALL), Batch(image=waves()["image"][:1], seeds=torch.tensor([4]))
     objective = MaskedModellingObjective(network, mask_ratio=0.6, normalise_target=normalise_target)
     network.answer = torch.zeros_like(batch["image"])
     axes = objective.picture([batch]).axes
     assert ("true mean" in axes[2].get_title()) == normalise_target
-    scan, seen, reconstructed = (np.ma.filled(place.images[0].get_array(), np.nan) for place in axes)
+    scan, seen, reconstructed = (np.ma.filled(axis.images[0].get_array(), np.nan) for axis in axes)
     image = batch["image"][0, 0].numpy()
     assert np.array_equal(scan, image[8])
     mask = objective._active(batch).mask[0].numpy()
@@ -103,8 +103,8 @@ def test_the_picture_shows_the_scan_where_it_was_seen_and_the_answer_where_not(n
     assert np.allclose(reconstructed, np.where(visible, scan, means if normalise_target else 0), atol=1e-6)
 
 
-class Answers(GynBTNet):
-    """Says of every voxel what the image says."""
+class ImageAsLabels(GynBTNet):
+    """Network that predicts the image's value as the label of every voxel."""
 
     def __init__(self) -> None:
         super().__init__(SMALL, outputs=4)
@@ -121,7 +121,7 @@ def test_dice_is_counted_over_all_patches() -> None:
         Batch(image=torch.from_numpy(p)[None, None].float(), labels=torch.from_numpy(t)[None].to(torch.uint8))
         for t, p in zip(truth, predicted, strict=True)
     ]
-    objective = SegmentationObjective(Answers(), ("first", "second", "third"), batch_dice=False)
+    objective = SegmentationObjective(ImageAsLabels(), ("first", "second", "third"), batch_dice=False)
     scores = objective.validate(patches)
     expected = 2 * ((truth == 1) & (predicted == 1)).sum() / ((truth == 1).sum() + (predicted == 1).sum())
     assert scores["dice_first"] == pytest.approx(expected)
@@ -133,7 +133,7 @@ def test_dice_is_counted_over_all_patches() -> None:
 
 def test_nothing_to_score_is_no_number() -> None:
     empty = Batch(image=torch.zeros(1, 1, 4, 4, 4), labels=torch.zeros(1, 4, 4, 4, dtype=torch.uint8))
-    objective = SegmentationObjective(Answers(), ("first", "second", "third"), batch_dice=False)
+    objective = SegmentationObjective(ImageAsLabels(), ("first", "second", "third"), batch_dice=False)
     assert np.isnan(objective.score(objective.validate([empty])))
 
 
@@ -160,12 +160,12 @@ def test_a_structure_that_a_scan_leaves_out_is_not_scored_there() -> None:
     said = torch.tensor([[1, 0, 2, 0], [2, 2, 0, 1]]).reshape(2, 1, 1, 1, 4).float()
     patches = [Batch(image=image[:, None], labels=labels) for image, labels in zip(said, truth, strict=True)]
     patches[1]["missing"] = torch.tensor([[False, True, False]])
-    scores = SegmentationObjective(Answers(), ("first", "second", "third"), batch_dice=False).validate(patches)
+    scores = SegmentationObjective(ImageAsLabels(), ("first", "second", "third"), batch_dice=False).validate(patches)
     assert scores["dice_first"] == pytest.approx(2 * 2 / (3 + 2))
     assert scores["dice_second"] == 0  # said once where the scan contours it
     patches[0]["missing"] = patches[1]["missing"]
     assert np.isnan(
-        SegmentationObjective(Answers(), ("first", "second", "third"), batch_dice=False).validate(patches)[
+        SegmentationObjective(ImageAsLabels(), ("first", "second", "third"), batch_dice=False).validate(patches)[
             "dice_second"
         ]
     )

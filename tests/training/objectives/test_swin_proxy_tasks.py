@@ -16,9 +16,8 @@ from gynbtnet.inference import Model, PredictionSettings
 from gynbtnet.preparation.store import PreparedCohort
 from gynbtnet.runtime import BadInput
 from gynbtnet.training.data.batches import Batch
-from gynbtnet.training.objectives.swin_proxy_tasks import SwinProxyTasks, contrast, draw_views
-from gynbtnet.training.proxy_task_settings import ProxyTaskSettings
-from gynbtnet.training.settings import PretrainingSettings, SegmentationSettings
+from gynbtnet.training.objectives.swin_proxy_tasks import SwinProxyTasks, contrastive_loss, draw_views
+from gynbtnet.training.settings import PretrainingSettings, ProxyTaskSettings, SegmentationSettings
 from gynbtnet.training.stages import finetune, pretrain
 
 pytest.importorskip("monai", reason="the baseline Swin-UNETR needs the extra gynbtnet[baselines]")
@@ -36,15 +35,15 @@ def patches(count: int = 3) -> Batch:
 def test_views_are_the_patches_turned_and_cut() -> None:
     batch = patches()
     views = draw_views(batch, 0.3)
-    assert views.whole.shape == (6, 1, 20, 24, 24)
+    assert views.target.shape == (6, 1, 20, 24, 24)
     for view in range(6):
         patch = batch["image"][view % 3, 0].numpy()
-        assert np.array_equal(views.whole[view, 0].numpy(), np.rot90(patch, int(views.turns[view]), (1, 2)))
+        assert np.array_equal(views.target[view, 0].numpy(), np.rot90(patch, int(views.rotations[view]), (1, 2)))
     assert torch.equal(views.seen != 0, ~views.cut)
     shares = views.cut.float().mean((1, 2, 3, 4))
     assert ((shares >= 0.3) & (shares < 0.33)).all()  # the last box is at most a 64th of the patch
     assert not torch.equal(views.cut[:3], views.cut[3:])
-    assert len(set(draw_views(patches(40), 0.1).turns.tolist())) == 4
+    assert len(set(draw_views(patches(40), 0.1).rotations.tolist())) == 4
 
 
 def test_a_patchs_views_depend_on_its_seed_alone() -> None:
@@ -62,12 +61,12 @@ def test_contrast_is_the_published_formula() -> None:
     for i in range(8):
         others = [np.exp(unit[i] @ unit[k] / 0.5) for k in range(8) if k != i]
         losses.append(-np.log(np.exp(unit[i] @ unit[(i + 4) % 8] / 0.5) / sum(others)))
-    assert contrast(vectors).item() == pytest.approx(float(np.mean(losses)), rel=1e-6)
-    assert contrast(vectors[:2]).item() == 0
+    assert contrastive_loss(vectors).item() == pytest.approx(float(np.mean(losses)), rel=1e-6)
+    assert contrastive_loss(vectors[:2]).item() == 0
 
 
-class KnowsAll(nn.Module):
-    """Answers with what is asked for."""
+class PerfectNetwork(nn.Module):
+    """Network with perfect outputs."""
 
     def __init__(self, batch: Batch) -> None:
         super().__init__()
@@ -75,13 +74,13 @@ class KnowsAll(nn.Module):
 
     def forward(self, seen: Tensor) -> ProxyOutputs:
         assert torch.equal(seen, self.views.seen)
-        rotation = 100.0 * nn.functional.one_hot(self.views.turns, 4)
-        return ProxyOutputs(self.views.whole, rotation, torch.eye(self.patches).repeat(2, 1))
+        rotation = 100.0 * nn.functional.one_hot(self.views.rotations, 4)
+        return ProxyOutputs(self.views.target, rotation, torch.eye(self.patches).repeat(2, 1))
 
 
 def test_who_knows_all_pays_only_what_contrast_leaves() -> None:
     batch = patches()
-    network = KnowsAll(batch)
+    network = PerfectNetwork(batch)
     loss = SwinProxyTasks(network, 0.3).loss(network, batch).item()
     assert loss == pytest.approx(-np.log(np.e**2 / (np.e**2 + 4)), rel=1e-5)
 
@@ -131,10 +130,10 @@ def test_from_pretraining_to_a_model_that_predicts(prepared: PreparedCohort, tmp
 
 
 def test_settings_are_their_own_networks(prepared: PreparedCohort, tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="masked modelling is gynbtnet's"):
+    with pytest.raises(BadInput, match="masked modelling pretrains gynbtnet"):
         pretrain(prepared, ProxyTaskSettings(), tmp_path / "run", **SIDES)
     plan = replace(prepared.plan, network="swin_unetr", preset="F12", strides=(), patch_size=(16, 32, 40))
-    with pytest.raises(BadInput, match="proxy tasks are swin_unetr's"):
+    with pytest.raises(BadInput, match="the proxy tasks pretrain swin_unetr"):
         pretrain(replace(prepared, plan=plan), PretrainingSettings(), tmp_path / "run", **SIDES)
     with pytest.raises(BadInput, match="as long along y as along x"):
         pretrain(replace(prepared, plan=plan), ProxyTaskSettings(), tmp_path / "run", **SIDES)
@@ -142,5 +141,5 @@ def test_settings_are_their_own_networks(prepared: PreparedCohort, tmp_path: Pat
 
 
 def test_the_contrast_of_a_batch_is_not_parted() -> None:
-    with pytest.raises(ValidationError, match="contrast is between the patches of a whole batch"):
+    with pytest.raises(ValidationError, match="contrastive loss needs the patches of the whole batch"):
         ProxyTaskSettings(auto_micro_batch=True)

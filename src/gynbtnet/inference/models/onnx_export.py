@@ -12,10 +12,10 @@ from gynbtnet.inference.models.model import Model
 from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.errors import BadInput
 
-_LARGEST = 2**31 - 2**24  # a protobuf message is limited to 2 GiB; the graph takes a few MB of it
+MAX_WEIGHT_BYTES = 2**31 - 2**24  # a protobuf message is limited to 2 GiB; the graph takes a few MB of it
 
 
-def export_onnx(model: Model, out: Path, *, force: bool = False) -> Path:
+def export_onnx(model: Model, out: Path, *, force: bool = False, max_weight_bytes: int = MAX_WEIGHT_BYTES) -> Path:
     """Write the network as ONNX: ``image`` (batch, channels, z, y, x) of the plan's patch size to ``logits``.
 
     The batch size is variable. The file's metadata contains the plan as JSON, under ``plan``: spacing, normalisation
@@ -25,6 +25,7 @@ def export_onnx(model: Model, out: Path, *, force: bool = False) -> Path:
         model: model to export.
         out: file to write.
         force: replace an existing file.
+        max_weight_bytes: largest size of the weights that is exported.
 
     Returns:
         The file.
@@ -43,7 +44,7 @@ def export_onnx(model: Model, out: Path, *, force: bool = False) -> Path:
     if out.is_dir() or (out.exists() and not force):
         raise BadInput(f"{out} exists already; replace it with --force, or give another name.")
     size = sum(value.numel() * value.element_size() for value in model.network.state_dict().values())
-    if size > _LARGEST:
+    if size > max_weight_bytes:
         raise BadInput(
             f"The weights of {model.folder} take {size / 1e9:.1f} GB, but an ONNX file is limited to 2 GB; export a "
             "model of preset L or smaller."

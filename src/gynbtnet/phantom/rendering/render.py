@@ -14,7 +14,7 @@ from gynbtnet.phantom.rendering.scene import STRUCTURES, Scene
 from gynbtnet.phantom.shapes.grid_points import GridPoints
 from gynbtnet.phantom.shapes.tissues import ROOM_AIR, share_inside
 
-SLAB = 3_000_000
+SLAB_VOXELS = 3_000_000
 """Voxels that are computed at once; this limits the memory."""
 
 
@@ -28,7 +28,9 @@ class Rendered:
     organ_names: tuple[str, ...]
 
 
-def render(scene: Scene, patient: Patient, fraction: Fraction, geometry: Geometry) -> Rendered:
+def render(
+    scene: Scene, patient: Patient, fraction: Fraction, geometry: Geometry, *, slab_voxels: int = SLAB_VOXELS
+) -> Rendered:
     """Render the scene slab by slab, add streaks and noise, and round to whole HU."""
     names = tuple(dict.fromkeys(layer.organ for layer in scene.layers if layer.organ is not None))
     rendered = Rendered(
@@ -39,7 +41,7 @@ def render(scene: Scene, patient: Patient, fraction: Fraction, geometry: Geometr
     )
     points = GridPoints.from_geometry(geometry, fraction.setup)
     voxel = float(np.prod(geometry.spacing)) ** (1 / 3)
-    depth = max(1, SLAB // (geometry.shape[1] * geometry.shape[2]))
+    depth = max(1, slab_voxels // (geometry.shape[1] * geometry.shape[2]))
     for start in range(0, geometry.shape[0], depth):
         slab = slice(start, start + depth)
         slab_points = points[slab, slice(None), slice(None)]

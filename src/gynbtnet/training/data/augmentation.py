@@ -1,4 +1,4 @@
-"""Random changes to a patch that leave it a patient: nnU-Net's recipe, through batchgeneratorsv2."""
+"""Data augmentation as in nnU-Net, with the transforms of batchgeneratorsv2."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,16 +28,17 @@ _X = 2
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Turns a box of a scan into a changed patch of ``patch_size``.
+    """Augmentation of a box of a scan; the result is a patch of ``patch_size``.
 
-    ``full`` rotates and scales one patch in five each, then adds noise, blurs, brightens, changes contrast, resolution
-    and gamma with nnU-Net's probabilities, and mirrors; ``light`` mirrors; ``none`` returns the box.
+    ``full`` rotates one patch in five and scales one in five. With nnU-Net's probabilities it then adds noise, blurs,
+    brightens, and changes contrast, resolution and gamma; at last it mirrors. ``light`` only mirrors, and ``none``
+    returns the box.
 
     Attributes:
-        kind: how much is changed.
+        kind: ``full``, ``light`` or ``none``.
         patch_size: voxels (z, y, x).
-        mirror_axes: positions among (z, y, x) of the axes that are mirrored, each half of the time.
-        mirrored_labels: for each label the one that its structure has once x is mirrored; None if labels stay.
+        mirror_axes: positions among (z, y, x) of the axes that are mirrored, each with probability 0.5.
+        mirrored_labels: new label of each label after mirroring along x; None if labels don't change.
     """
 
     kind: Literal["full", "light", "none"]
@@ -46,7 +47,7 @@ class Augmentation:
     mirrored_labels: tuple[int, ...] | None = None
 
     def draw(self, random: np.random.Generator) -> SpatialAugmentation:
-        """How the next patch is rotated and scaled, and so which box of the scan it shows."""
+        """Draw rotation and scaling of the next patch, which determine its box in the scan."""
         return (
             draw_spatial_augmentation(self.patch_size, random)
             if self.kind == "full"
@@ -60,15 +61,19 @@ class Augmentation:
         change: SpatialAugmentation,
         seed: npt.NDArray[np.uint32],
     ) -> tuple[torch.Tensor, torch.Tensor | None, bool]:
-        """Change ``image`` (channel, z, y, x) and ``labels`` (z, y, x), both of the change's box, as ``seed`` says.
+        """Augment an image and its labels, both cropped to the box of ``change``.
 
-        The arrays may be written to.
+        Args:
+            image: (channel, z, y, x); may be overwritten.
+            labels: (z, y, x), or None; may be overwritten.
+            change: rotation and scaling from :meth:`draw`.
+            seed: seed of all other random changes.
 
         Returns:
-            The changed image and labels, and whether ``mirrored_labels`` were applied.
+            The augmented image and labels, and whether ``mirrored_labels`` were applied.
         """
         swapped = False
-        with _alone(seed):
+        with _seeded_single_thread(seed):
             patch: dict[str, Any] = {"image": change.image(torch.from_numpy(image))}
             if labels is not None:
                 patch["segmentation"] = torch.from_numpy(change.labels(labels))[None]
@@ -81,9 +86,9 @@ class Augmentation:
 
     def _mirrored(self, patch: dict[str, Any]) -> tuple[dict[str, Any], bool]:
         mirror = MirrorTransform(allowed_axes=self.mirror_axes)
-        drawn = mirror.get_parameters(**patch)
-        mirrored = mirror.apply(patch, **drawn)
-        if self.mirrored_labels is None or _X not in drawn["axes"]:
+        parameters = mirror.get_parameters(**patch)
+        mirrored = mirror.apply(patch, **parameters)
+        if self.mirrored_labels is None or _X not in parameters["axes"]:
             return mirrored, False
         if "segmentation" in mirrored:
             labels = torch.tensor(self.mirrored_labels, dtype=mirrored["segmentation"].dtype)
@@ -93,30 +98,30 @@ class Augmentation:
 
 @cache
 def _transforms(patch_size: Triple) -> BasicTransform:
-    always: dict[str, Any] = {"p_per_channel": 1, "synchronize_channels": False}
+    per_channel: dict[str, Any] = {"p_per_channel": 1, "synchronize_channels": False}
     brighter, steeper = BGContrast((0.75, 1.25)), BGContrast((0.7, 1.5))
-    thick = (0,) if is_flat(patch_size) else ()
+    thick_axes = (0,) if is_flat(patch_size) else ()
     coarser = SimulateLowResolutionTransform(
-        (0.5, 1), synchronize_channels=False, synchronize_axes=True, ignore_axes=thick, p_per_channel=0.5
+        (0.5, 1), synchronize_channels=False, synchronize_axes=True, ignore_axes=thick_axes, p_per_channel=0.5
     )
     steps: tuple[tuple[float, BasicTransform], ...] = (
         (0.1, GaussianNoiseTransform((0, 0.1), p_per_channel=1, synchronize_channels=True)),
         (0.2, GaussianBlurTransform((0.5, 1.0), p_per_channel=0.5)),
-        (0.15, MultiplicativeBrightnessTransform(brighter, **always)),
-        (0.15, ContrastTransform(brighter, preserve_range=True, **always)),
+        (0.15, MultiplicativeBrightnessTransform(brighter, **per_channel)),
+        (0.15, ContrastTransform(brighter, preserve_range=True, **per_channel)),
         (0.25, coarser),
-        (0.1, GammaTransform(steeper, p_invert_image=1, p_retain_stats=1, **always)),
-        (0.3, GammaTransform(steeper, p_invert_image=0, p_retain_stats=1, **always)),
+        (0.1, GammaTransform(steeper, p_invert_image=1, p_retain_stats=1, **per_channel)),
+        (0.3, GammaTransform(steeper, p_invert_image=0, p_retain_stats=1, **per_channel)),
     )
     return ComposeTransforms([RandomTransform(step, probability) for probability, step in steps])
 
 
 @contextmanager
-def _alone(seed: npt.NDArray[np.uint32]) -> Iterator[None]:
-    """Let the global generators, which batchgeneratorsv2 draws from, follow ``seed`` for a while, then go on as before.
+def _seeded_single_thread(seed: npt.NDArray[np.uint32]) -> Iterator[None]:
+    """Seed the global generators, from which batchgeneratorsv2 draws, inside the block; restore their state afterwards.
 
-    One thread meanwhile: sums over several threads round differently, and the patch must be the same in a worker
-    process, which has one thread, as in the main process.
+    The block uses one thread, because sums over several threads are rounded differently. The patch must be equal in the
+    main process and in a worker process, which has one thread.
     """
     state, threads = np.random.get_state(), torch.get_num_threads()  # noqa: NPY002
     with torch.random.fork_rng(devices=[]):

@@ -1,4 +1,4 @@
-"""Batches of random patches, each a pure function of the seed and the step."""
+"""Batches of random patches; each batch is a pure function of seed and step."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,12 +17,14 @@ from gynbtnet.training.data.augmentation import Augmentation
 
 
 class Batch(TypedDict, total=False):
-    """Patches side by side.
+    """Stacked patches.
 
-    ``image`` (batch, channels, z, y, x) float32; ``labels`` (batch, z, y, x) uint8, absent where a scan has none;
-    ``missing`` (batch, structures) bool, which structures the labels leave out, absent where they have all; ``seeds``
-    (batch,) int64, for what an objective draws for each patch, a mask for instance; ``units`` (batch, channels)
-    float32, what one unit of the image is in the channel's own values, absent unless asked for.
+    Attributes:
+        image: (batch, channels, z, y, x), float32.
+        labels: (batch, z, y, x), uint8; absent if a scan has no labels.
+        missing: (batch, structures), bool, True for structures without contours; absent if all have contours.
+        seeds: (batch,), int64, seed of an objective's random draws for each patch, e.g. its mask.
+        units: (batch, channels), float32, value of one image unit in the units of the channel; absent unless required.
     """
 
     image: Tensor
@@ -34,20 +36,26 @@ class Batch(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Batches(Dataset[Batch]):
-    """Batch number ``step`` of an endless row, for any step at any time, in any process.
+    """Endless sequence of batches; the batch of any step can be computed at any time in any process.
 
-    Every scan is shown once before any is shown twice, in an order that changes from pass to pass. A resumed run asks
-    for the steps that are missing; the number of workers can't change what it gets. With several devices, each takes
-    its own share ``rank`` of the batches that a single device with ``devices`` times the batch would get.
+    Every scan is shown once before any is shown twice, in an order that changes with every round. A resumed run
+    computes the missing steps, and the number of workers has no effect on them. Each of several devices takes its share
+    ``rank`` of the batches that a single device with ``devices`` times the batch size would get.
 
     Attributes:
-        foreground_oversampling: share of patches that are centred on a structure's voxel; each structure of a scan has
-            the same chance.
-        structures: label i + 1 is structures[i].
-        last_of: patches of a whole batch of which the last are centred on a structure's voxel, by nnU-Net's rule; 0:
-            each patch by chance.
-        around_body: whether a patch that isn't centred on a structure is centred on a voxel of the body.
-        with_units: whether a batch has the ``units`` of its scans.
+        cases: prepared scans.
+        augmentation: augmentation of the patches, with their size.
+        batch_size: patches per batch and device.
+        seed: seed of everything random.
+        foreground_oversampling: share of patches centred on a voxel of a structure; each structure of a scan has the
+            same probability.
+        rank: number of the device, from 0.
+        devices: number of devices that share a batch.
+        structures: names of the structures; label i + 1 is structures[i].
+        last_of: size of the batch over all devices whose last patches are centred on a structure, by nnU-Net's rule; 0:
+            each patch with probability ``foreground_oversampling``.
+        around_body: if True, patches that aren't centred on a structure are centred on a voxel of the body.
+        with_units: if True, batches have the ``units`` of their scans.
     """
 
     cases: Sequence[PreparedCase]
@@ -83,21 +91,21 @@ class Batches(Dataset[Batch]):
         return batch
 
     def _missing(self, number: int, swapped: bool) -> list[bool]:
-        """Which structures the patch's labels leave out; in a mirror image those of the other side."""
+        """Return which structures have no contours in the patch; in a mirror image those of the other side."""
         missing = [name in self._case(number).missing for name in self.structures]
         labels = self.augmentation.mirrored_labels
         return [missing[label - 1] for label in labels[1:]] if swapped and labels else missing
 
     def _case(self, number: int) -> PreparedCase:
-        turn, place = divmod(number, len(self.cases))
-        order = np.random.default_rng([self.seed, 0, turn]).permutation(len(self.cases))
-        return self.cases[int(order[place])]
+        round_number, position = divmod(number, len(self.cases))
+        order = np.random.default_rng([self.seed, 0, round_number]).permutation(len(self.cases))
+        return self.cases[int(order[position])]
 
     def _patch(self, number: int) -> tuple[Tensor, Tensor | None, bool, int]:
         case = self._case(number)
         random = np.random.default_rng([self.seed, 1, number])
         size = self.augmentation.patch_size
-        centre = self._foreground_voxel(case, random) if self._wants_foreground(number, random) else None
+        centre = self._foreground_voxel(case, random) if self._is_foreground_patch(number, random) else None
         if centre is None and self.around_body:
             centre = _drawn_from(case.body, random)
         lower = _anywhere(case.shape, size, random) if centre is None else _around(centre, case.shape, size)
@@ -106,10 +114,10 @@ class Batches(Dataset[Batch]):
         seeds = random.integers(2**32, size=4, dtype=np.uint32)
         return *self.augmentation(image, labels, change, seeds), int(random.integers(2**62))
 
-    def _wants_foreground(self, number: int, random: np.random.Generator) -> bool:
-        """Whether a patch is centred on a structure: by chance, or by its place in the whole batch as in nnU-Net.
+    def _is_foreground_patch(self, number: int, random: np.random.Generator) -> bool:
+        """Return whether a patch is centred on a structure: at random, or by its position in the batch as in nnU-Net.
 
-        nnU-Net's ``nnUNetDataLoader._oversample_last_XX_percent``.
+        The source is nnU-Net's ``nnUNetDataLoader._oversample_last_XX_percent``.
         """
         if not self.last_of:
             return bool(random.random() < self.foreground_oversampling)
@@ -129,15 +137,15 @@ def _drawn_from(voxels: npt.NDArray[np.int32], random: np.random.Generator) -> n
 
 
 def _anywhere(shape: Triple, size: Triple, random: np.random.Generator) -> npt.NDArray[np.int64]:
-    """Lowest corner of a patch within the scan; centred along an axis where the scan is the smaller."""
-    room = np.asarray(shape) - size
-    return np.where(room > 0, random.integers(np.maximum(room, 0) + 1), room // 2)
+    """Return the lowest corner of a random patch; the patch is centred along axes on which the scan is smaller."""
+    free = np.asarray(shape) - size
+    return np.where(free > 0, random.integers(np.maximum(free, 0) + 1), free // 2)
 
 
 def _around(centre: npt.NDArray[np.int64], shape: Triple, size: Triple) -> npt.NDArray[np.int64]:
-    """Lowest corner of the patch around ``centre``, moved into the scan where it fits."""
-    room = np.asarray(shape) - size
-    return np.where(room > 0, np.clip(centre - np.asarray(size) // 2, 0, np.maximum(room, 0)), room // 2)
+    """Return the lowest corner of the patch around ``centre``, moved into the scan along axes on which it fits."""
+    free = np.asarray(shape) - size
+    return np.where(free > 0, np.clip(centre - np.asarray(size) // 2, 0, np.maximum(free, 0)), free // 2)
 
 
 def _triple(values: npt.NDArray[Any]) -> Triple:
@@ -146,10 +154,16 @@ def _triple(values: npt.NDArray[Any]) -> Triple:
 
 
 def load_batches(batches: Batches, steps: range, workers: int) -> Iterator[Batch]:
-    """The batches of ``steps`` in order, read ahead by ``workers`` processes.
+    """Yield the batches of ``steps`` in order, read in advance by ``workers`` processes.
+
+    Args:
+        batches: the batches.
+        steps: numbers of the batches to yield.
+        workers: number of worker processes; 0: the calling process reads them.
 
     Raises:
-        BadInput, OSError: as raised where the scan was read, with its own words, from a worker too.
+        BadInput: If a scan is damaged; the message is that of the reader, also from a worker.
+        OSError: If a file can't be read; the message is that of the reader, also from a worker.
     """
     readable = _Readable(batches)
     for batch in DataLoader(readable, None, sampler=steps, num_workers=workers, pin_memory=torch.cuda.is_available()):
@@ -160,7 +174,7 @@ def load_batches(batches: Batches, steps: range, workers: int) -> Iterator[Batch
 
 @dataclass(frozen=True)
 class _Readable(Dataset[Batch | Exception]):
-    """Hands over an error that is the user's to mend; DataLoader would bury its sentence in a worker's trace."""
+    """Batches that return errors the user can correct; DataLoader would hide their message in a worker's traceback."""
 
     batches: Batches
 

@@ -1,4 +1,4 @@
-"""Which axes a stage mirrors in training, and whether structures change sides in the mirror."""
+"""Mirrored axes of a training stage, and the swap of left and right structures."""
 
 from dataclasses import replace
 
@@ -9,17 +9,21 @@ from gynbtnet.training.settings import TrainingSettings
 
 
 def with_mirroring(plan: Plan, settings: TrainingSettings) -> Plan:
-    """Give the plan that says what a run of ``settings`` mirrors.
+    """Return the plan with the axes that a run with ``settings`` mirrors.
 
-    Where x is mirrored, structures of the left and the right swap their labels. If the counterpart of one isn't among
-    the plan's structures, its mirror image has no label: x is left out, and a note in the plan says so.
+    If x is mirrored, left and right structures swap their labels. If the plan lacks the counterpart of one, its mirror
+    image has no label. Then x is omitted, and a note is added to the plan.
+
+    Args:
+        plan: plan of the run.
+        settings: settings of the run.
     """
     if settings.augmentation == "none":
         return replace(plan, mirror_axes=(), sides_swapped=False)
-    alone = has_unpaired_sides(plan.structures)
-    if "x" in settings.mirror_axes and alone:
-        named = ", ".join(alone[:3]) + (f" and {len(alone) - 3} more" if len(alone) > 3 else "")
-        note = f"The x axis isn't mirrored, because the structures don't include the other side of {named}."
+    unpaired = has_unpaired_sides(plan.structures)
+    if "x" in settings.mirror_axes and unpaired:
+        names = ", ".join(unpaired[:3]) + (f" and {len(unpaired) - 3} more" if len(unpaired) > 3 else "")
+        note = f"The x axis isn't mirrored, because the structures don't include the other side of {names}."
         axes = tuple(axis for axis in settings.mirror_axes if axis != "x")
         return replace(plan, mirror_axes=axes, sides_swapped=False, notes=(*plan.notes, note))
     swapped = "x" in settings.mirror_axes and has_sides(plan)
@@ -27,10 +31,10 @@ def with_mirroring(plan: Plan, settings: TrainingSettings) -> Plan:
 
 
 def has_sides(plan: Plan) -> bool:
-    """Whether any structure has a counterpart on the other side of the patient."""
+    """Return whether any structure has a counterpart on the other side of the patient."""
     return mirrored_labels(plan.structures) != tuple(range(len(plan.structures) + 1))
 
 
 def axes_of_arrays(plan: Plan) -> tuple[int, ...]:
-    """Positions of the plan's mirrored axes among (z, y, x)."""
+    """Return the positions of the plan's mirrored axes among (z, y, x)."""
     return tuple(ALL_AXES.index(axis) for axis in plan.mirror_axes)

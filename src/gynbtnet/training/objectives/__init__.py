@@ -1,1 +1,1 @@
-"""What each stage minimises: masked modelling, segmentation, Swin-UNETR's proxy tasks, and the losses."""
+"""Objectives of the stages (masked modelling, segmentation, Swin-UNETR's proxy tasks) and their losses."""

@@ -1,4 +1,4 @@
-"""What the network is asked to make small."""
+"""Losses: Dice and cross-entropy for segmentation, squared error for masked modelling."""
 
 from collections.abc import Sequence
 
@@ -6,51 +6,52 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-_SMOOTH = 1e-5  # MONAI's and nnU-Net's: a structure absent from truth and prediction costs nothing
+_SMOOTH = 1e-5  # as in MONAI and nnU-Net: a structure absent from truth and prediction has no loss
 
 
 def dice_ce(logits: Tensor, labels: Tensor, missing: Tensor | None = None, *, batch_dice: bool = False) -> Tensor:
-    """Soft Dice loss plus cross-entropy, both of the softmax, weighted equally.
+    """Return soft Dice loss plus cross-entropy, both of the softmax, with equal weights.
 
-    The background counts in the cross-entropy alone. Equal to MONAI's ``DiceCELoss(softmax=True, to_onehot_y=True,
-    include_background=False)``, but without a one-hot array: beside the softmax itself only arrays with one value a
-    voxel are made, so that 105 channels fit.
+    The background counts only in the cross-entropy. The result equals MONAI's ``DiceCELoss(softmax=True,
+    to_onehot_y=True, include_background=False)``, but no one-hot array is created. All arrays except the softmax have
+    one value per voxel, so that 105 channels fit into memory.
 
-    A structure that a scan's labels leave out is unknown there, not absent: its voxels are among those labelled
-    background. Its probability is added to the background's for that patch (the marginal loss of Shi et al. 2021,
-    Medical Image Analysis 70, 101979), and its Dice is left out of the mean.
+    A structure that is missing from a scan's labels is unknown, not absent: its voxels are labelled background. For
+    such a patch its probability is added to that of the background (the marginal loss of Shi et al. 2021, Medical Image
+    Analysis 70, 101979), and its Dice is excluded from the mean.
 
     Args:
-        logits: (batch, channels, z, y, x), channel 0 the background.
+        logits: (batch, channels, z, y, x); channel 0 is the background.
         labels: (batch, z, y, x), integers of any type below ``channels``.
-        missing: (batch, channels − 1), True for a structure that the patch's labels leave out; None where none is.
-        batch_dice: take the overlap over the whole batch, not of each patch.
+        missing: (batch, channels − 1), True for a structure that is missing from the patch's labels; None if none is.
+        batch_dice: compute the overlap over the whole batch instead of per patch.
 
     Returns:
         The mean over patches of the mean over their structures of 1 − Dice, plus the mean cross-entropy over voxels.
     """
     index = labels.long().flatten(1)
     log_probabilities = functional.log_softmax(logits.flatten(2).float(), dim=1)
-    of_truth = log_probabilities.gather(1, index[:, None])[:, 0]
+    true_log_probabilities = log_probabilities.gather(1, index[:, None])[:, 0]
     probabilities = log_probabilities.exp()
     # double: a running float32 sum over two million voxels would drift
-    overlap = _by_label(of_truth.exp().double(), index, logits.shape[1])
+    overlap = _by_label(true_log_probabilities.exp().double(), index, logits.shape[1])
     truth = _by_label(torch.ones_like(overlap[:, :1]).expand_as(index), index, logits.shape[1])
     predicted = probabilities.sum(2)
     known = torch.ones_like(overlap)
     if missing is not None and missing.any():
         known[:, 1:] = ~missing
-        of_truth = torch.where(index == 0, _background_or_missing(log_probabilities, missing), of_truth)
+        background = _background_or_missing(log_probabilities, missing)
+        true_log_probabilities = torch.where(index == 0, background, true_log_probabilities)
     if batch_dice:
         overlap, truth, predicted = ((value * known).sum(0, keepdim=True) for value in (overlap, truth, predicted))
         known = known.amax(0, keepdim=True)
     dice = (2 * overlap + _SMOOTH) / (truth + predicted + _SMOOTH)
     losses, known = ((1 - dice) * known)[:, 1:], known[:, 1:]
-    return (losses.sum(1) / known.sum(1).clamp(min=1)).mean().float() - of_truth.mean()
+    return (losses.sum(1) / known.sum(1).clamp(min=1)).mean().float() - true_log_probabilities.mean()
 
 
 def _background_or_missing(log_probabilities: Tensor, missing: Tensor) -> Tensor:
-    """Log of the probability (batch, voxels) of background and missing structures together."""
+    """Return the log probability (batch, voxels) of background and missing structures together."""
     merged = [
         patch[[0, *(1 + structures.nonzero()[:, 0]).tolist()]].logsumexp(0)
         for patch, structures in zip(log_probabilities, missing, strict=True)
@@ -59,14 +60,24 @@ def _background_or_missing(log_probabilities: Tensor, missing: Tensor) -> Tensor
 
 
 def _by_label(values: Tensor, index: Tensor, channels: int) -> Tensor:
-    """Sums (batch, channels) of ``values`` (batch, voxels) over the voxels of each label."""
+    """Return the sums (batch, channels) of ``values`` (batch, voxels) over the voxels of each label."""
     return sums_by_label(values, index, channels, 1024 if values.is_cuda else 1)
 
 
 def sums_by_label(values: Tensor, index: Tensor, channels: int, slots: int) -> Tensor:
-    """As the sums over labels, in ``slots`` partial sums that neighbouring voxels take turns to add to.
+    """Return the sums over the voxels of each label, computed as ``slots`` partial sums.
 
-    On a GPU all voxels are added at once, and those of one label would wait for one another at one address.
+    Neighbouring voxels add to different partial sums. On a GPU all voxels are added in parallel, and those of one label
+    would wait for each other at a single address.
+
+    Args:
+        values: (batch, voxels).
+        index: label of each voxel, (batch, voxels).
+        channels: number of labels.
+        slots: number of partial sums per label.
+
+    Returns:
+        Sums, (batch, channels).
     """
     if slots > 1:
         index = index + channels * (torch.arange(index.shape[1], device=index.device) % slots)
@@ -82,10 +93,15 @@ def deeply_supervised(
     batch_dice: bool = False,
     coarsest: bool = True,
 ) -> Tensor:
-    """:func:`dice_ce` of every decoder level, finest first, with weights 1, 1/2, 1/4 … that sum to one.
+    """Return the weighted mean of :func:`dice_ce` over the decoder levels, with weights 1, 1/2, 1/4 … from the finest.
 
-    ``labels`` (batch, z, y, x) is brought to each level by nearest neighbours. Without ``coarsest`` the last level has
-    weight 0, as in nnU-Net's ``_build_loss``; a single level always counts.
+    Args:
+        logits: logits of each level, finest first, (batch, channels, z, y, x).
+        labels: (batch, z, y, x); they are resampled to each level by nearest neighbour.
+        missing: as for :func:`dice_ce`.
+        batch_dice: as for :func:`dice_ce`.
+        coarsest: if False, the coarsest level has weight 0, as in nnU-Net's ``_build_loss``; a single level always
+            counts.
     """
     if not coarsest and len(logits) > 1:
         logits = logits[:-1]
@@ -101,7 +117,7 @@ def _labels_like(labels: Tensor, logits: Tensor) -> Tensor:
 
 
 SPARK_EPSILON = 1e-6
-"""What SparK (Tian et al. 2023) adds to the variance of a cell, in units of the normalised image, squared."""
+"""Addition to the variance of a cell in SparK (Tian et al. 2023), in squared units of the normalised image."""
 
 
 def masked_l2(
@@ -112,15 +128,18 @@ def masked_l2(
     normalise: bool = True,
     epsilon: Tensor | float = SPARK_EPSILON,
 ) -> Tensor:
-    """Mean squared error over the masked cells.
+    """Return the mean squared error over the masked cells.
 
     Args:
         reconstruction: (batch, channels, z, y, x).
-        image: as ``reconstruction``, the scan before masking.
-        masked: (batch, cells along z, y, x), True where the network saw nothing; the grid must divide the patch.
-        normalise: take (x − mean) / sqrt(variance + epsilon) of each cell as what is to be reconstructed, so that
-            texture counts in fat as it does in bone (He et al. 2022, section 3; Tian et al. 2023, section 3.3).
-        epsilon: added to the variance of each cell, one number or (batch, channels).
+        image: scan before masking, with the same shape.
+        masked: (batch, cells along z, y, x), True in cells hidden from the network; the grid must divide the patch.
+        normalise: use (x − mean) / sqrt(variance + epsilon) of each cell as the target, so that texture counts equally
+            in fat and in bone (He et al. 2022, section 3; Tian et al. 2023, section 3.3).
+        epsilon: addition to the variance of each cell, one number or (batch, channels).
+
+    Raises:
+        ValueError: If the grid of cells doesn't divide the patch.
     """
     target = _cells(image.float(), masked)
     if normalise:
@@ -131,12 +150,18 @@ def masked_l2(
     return functional.mse_loss(_cells(reconstruction.float(), masked), target)
 
 
-def with_contrast_of(
+def denormalise_cells(
     image: Tensor, reconstruction: Tensor, grid: Sequence[int], epsilon: Tensor | float = SPARK_EPSILON
 ) -> Tensor:
-    """What a network that learned normalised cells says of ``image``: its cells with the image's mean and deviation.
+    """Return a reconstruction of normalised cells with the mean and standard deviation of the image's cells.
 
-    The inverse of what :func:`masked_l2` normalises; shapes as there, ``grid`` the cells along (z, y, x).
+    This is the inverse of the normalisation in :func:`masked_l2`.
+
+    Args:
+        image: (batch, channels, z, y, x).
+        reconstruction: output of a network that learned normalised cells, with the same shape.
+        grid: number of cells along (z, y, x).
+        epsilon: as for :func:`masked_l2`.
     """
     if isinstance(epsilon, Tensor):
         epsilon = epsilon.reshape(*epsilon.shape, *(1,) * 6)
@@ -149,13 +174,13 @@ def _mean_and_deviation(values: Tensor, axes: tuple[int, ...], epsilon: Tensor |
     return mean, torch.sqrt(variance + epsilon)
 
 
-def _cells(volume: Tensor, chosen: Tensor) -> Tensor:
-    """Voxels (chosen cells, channels, voxels of a cell) of ``volume`` (batch, channels, z, y, x)."""
-    return _by_cell(volume, chosen.shape[1:]).permute(0, 2, 4, 6, 1, 3, 5, 7).flatten(5)[chosen]
+def _cells(volume: Tensor, selected: Tensor) -> Tensor:
+    """Return the voxels (selected cells, channels, voxels of a cell) of ``volume`` (batch, channels, z, y, x)."""
+    return _by_cell(volume, selected.shape[1:]).permute(0, 2, 4, 6, 1, 3, 5, 7).flatten(5)[selected]
 
 
 def _by_cell(volume: Tensor, grid: Sequence[int]) -> Tensor:
-    """``volume`` as (batch, channels, cells along z, voxels of a cell along z, the same for y, and for x)."""
+    """Return ``volume`` as (batch, channels, cells along z, voxels of a cell along z, same for y, same for x)."""
     batch, channels, *size = volume.shape
     if any(n % cells for n, cells in zip(size, grid, strict=True)):
         raise ValueError(f"a grid of {tuple(grid)} cells does not divide a patch of {tuple(size)}")

@@ -1,4 +1,4 @@
-"""Stage 1: reconstruct what was hidden."""
+"""Objective of stage 1: reconstruct the hidden cells of a scan."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,20 +13,22 @@ from gynbtnet.sparse.active_blocks import ActiveBlocks
 from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
 from gynbtnet.sparse.masking import draw_active_blocks
 from gynbtnet.training.data.batches import Batch
-from gynbtnet.training.objectives.losses import SPARK_EPSILON, masked_l2, with_contrast_of
+from gynbtnet.training.objectives.losses import SPARK_EPSILON, denormalise_cells, masked_l2
 from gynbtnet.training.training_pictures import Plane, grey_rows
 
 
 @dataclass(frozen=True)
 class MaskedModellingObjective:
-    """L2 on the masked cells, a mask cell being one voxel of the deepest level; the score is that loss on fixed masks.
+    """Squared error on masked cells, each one voxel of the deepest level; the score is this loss on fixed masks.
 
     Attributes:
+        network: masked autoencoder.
         mask_ratio: share of the cells that is hidden.
         normalise_target: as ``normalise`` of :func:`masked_l2`.
-        epsilon_hu: root of what is added to the variance of each cell of a CT channel, in HU; None for SparK's 1e-6.
-            With it, a batch has ``units``.
-        ct: for each channel, whether it is CT; the others take SparK's 1e-6.
+        title: title of the progress bar.
+        epsilon_hu: standard deviation in HU whose square is added to the variance of each cell of a CT channel; None
+            for SparK's 1e-6. If it is set, batches need ``units``.
+        ct: True for each channel that is CT; the others use SparK's 1e-6.
     """
 
     network: MaskedAutoencoder
@@ -38,11 +40,11 @@ class MaskedModellingObjective:
 
     @property
     def score_names(self) -> tuple[str, ...]:
-        """The loss on the validation patches."""
+        """Name of the loss on the validation patches."""
         return ("validation_loss",)
 
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:
-        """Mean squared error over the masked cells, each patch's mask drawn from its own seed."""
+        """Return the mean squared error over the masked cells; each patch's mask is drawn from its own seed."""
         active = self._active(batch)
         reconstruction = network(batch["image"], active)
         return masked_l2(
@@ -54,21 +56,21 @@ class MaskedModellingObjective:
         )
 
     def validate(self, patches: Iterable[Batch]) -> dict[str, float]:
-        """The mean loss over ``patches``."""
+        """Return the mean loss over ``patches``."""
         return {"validation_loss": float(np.mean([self.loss(self.network, patch).item() for patch in patches]))}
 
     def score(self, scores: Mapping[str, float]) -> float:
-        """The loss turned round."""
+        """Return the negative loss."""
         return -scores["validation_loss"]
 
     def picture(self, patches: Sequence[Batch]) -> Figure:
-        """Scan, masked scan, and the scan with the reconstruction in the masked cells; middle slice of each patch.
+        """Plot the scan, the masked scan, and the reconstruction in the masked cells; middle slice of each patch.
 
-        A network that learned normalised cells says nothing of a cell's mean and contrast: the picture lends it the
-        true ones, and says so.
+        A network that learned normalised cells doesn't predict a cell's mean and contrast. The picture uses the true
+        ones, and its title mentions it.
         """
-        lent = ",\nwith true mean and contrast" if self.normalise_target else ""
-        titles = ("scan", "seen", f"reconstructed{lent}")
+        addition = ",\nwith true mean and contrast" if self.normalise_target else ""
+        titles = ("scan", "seen", f"reconstructed{addition}")
         return grey_rows(titles, [self._planes(patch) for patch in patches])
 
     def _planes(self, patch: Batch) -> list[Plane]:
@@ -76,20 +78,20 @@ class MaskedModellingObjective:
         hidden = interpolate((~active.mask)[:, None].float(), image.shape[2:]) > 0
         filled = self.network(image, active).float()
         if self.normalise_target:
-            filled = with_contrast_of(image, filled, active.grid, self._epsilon(patch))
+            filled = denormalise_cells(image, filled, active.grid, self._epsilon(patch))
         volumes = (image, torch.where(hidden, torch.nan, image), torch.where(hidden, filled, image))
         middle = image.shape[2] // 2
         return [volume[0, 0, middle].cpu().numpy() for volume in volumes]
 
     def _epsilon(self, batch: Batch) -> Tensor | float:
-        """What is added to the variance of a cell: each patch has its own scan's unit, which z-scoring made."""
+        """Return the addition to the variance of a cell; each patch has the unit of its scan, which z-scoring set."""
         if self.epsilon_hu is None:
             return SPARK_EPSILON
-        of_ct = (self.epsilon_hu / batch["units"]) ** 2
-        return torch.where(torch.tensor(self.ct, device=of_ct.device), of_ct, SPARK_EPSILON)
+        ct_epsilon = (self.epsilon_hu / batch["units"]) ** 2
+        return torch.where(torch.tensor(self.ct, device=ct_epsilon.device), ct_epsilon, SPARK_EPSILON)
 
     def _active(self, batch: Batch) -> ActiveBlocks:
-        """Drawn sample by sample on the CPU, so that neither the batch nor the device changes a patch's mask."""
+        """Draw the masks patch by patch on the CPU, so that neither batch nor device changes a patch's mask."""
         grid = self.network.encoder.deepest_grid(batch["image"].shape[2:])
         masks = [
             draw_active_blocks(1, grid, self.mask_ratio, torch.Generator().manual_seed(seed)).mask

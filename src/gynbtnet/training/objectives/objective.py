@@ -1,4 +1,4 @@
-"""What makes a training stage the stage it is."""
+"""Interface of an objective: network, loss and scores of a training stage."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
@@ -10,28 +10,28 @@ from gynbtnet.training.data.batches import Batch
 
 
 class Objective(Protocol):
-    """A network and what it is asked to do. The engine knows nothing else of a stage."""
+    """A network and its task. The engine needs nothing else of a stage."""
 
     @property
     def title(self) -> str:
-        """What the progress bar says."""
+        """Title of the progress bar."""
 
     @property
     def network(self) -> nn.Module:
-        """What is trained; its ``state_dict`` is what the run leaves."""
+        """Network to train; the run saves its ``state_dict``."""
 
     @property
     def score_names(self) -> tuple[str, ...]:
-        """Names of what :meth:`validate` measures."""
+        """Names of the scores of :meth:`validate`."""
 
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:
-        """What is to be made small; ``network`` is :attr:`network`, wrapped for the devices it is on."""
+        """Return the loss of a batch; ``network`` is :attr:`network`, wrapped for the devices."""
 
     def validate(self, patches: Iterable[Batch]) -> dict[str, float]:
-        """Scores of the network on fixed patches; NaN where there was nothing to score."""
+        """Return the scores of the network on fixed patches; NaN if there was nothing to score."""
 
     def score(self, scores: Mapping[str, float]) -> float:
-        """The one of the scores by which the best weights are chosen, turned so that higher is better."""
+        """Return the score that selects the best weights, with the sign for which higher is better."""
 
     def picture(self, patches: Sequence[Batch]) -> Figure:
-        """What the network makes of a few fixed patches."""
+        """Plot a few fixed patches with the network's output."""

@@ -1,4 +1,4 @@
-"""Stages 2 and 3: learn the contours."""
+"""Objective of stages 2 and 3: segment the structures."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,10 +15,16 @@ from gynbtnet.training.training_pictures import contour_rows
 
 @dataclass(frozen=True)
 class SegmentationObjective:
-    """DiceCE on labelled patches; the score is the mean over structures of the Dice on all validation patches together.
+    """Dice and cross-entropy on labelled patches; the score is the mean Dice over structures on all validation patches.
 
-    Where ``network`` answers with the logits of every decoder level, the loss looks at them all, or without
-    ``coarsest`` at all but the coarsest.
+    If ``network`` returns the logits of every decoder level, the loss uses all of them, or all except the coarsest.
+
+    Attributes:
+        network: segmentation network.
+        structures: names of the structures; label i + 1 is structures[i].
+        batch_dice: compute the Dice loss over the whole batch instead of per patch.
+        title: title of the progress bar.
+        coarsest: if True, the loss uses the coarsest level too.
     """
 
     network: nn.Module
@@ -29,11 +35,11 @@ class SegmentationObjective:
 
     @property
     def score_names(self) -> tuple[str, ...]:
-        """The mean, then each structure."""
+        """Names of the mean Dice and of the Dice per structure."""
         return ("dice_mean", *(f"dice_{structure}" for structure in self.structures))
 
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:
-        """Mean of Dice loss and cross-entropy over the levels; what a scan leaves out is not taught by it."""
+        """Return the loss over the levels; a scan without contours of a structure teaches nothing about it."""
         logits = network(batch["image"])
         labels, missing = batch["labels"], batch.get("missing")
         if isinstance(logits, Tensor):
@@ -41,9 +47,9 @@ class SegmentationObjective:
         return deeply_supervised(logits, labels, missing, batch_dice=self.batch_dice, coarsest=self.coarsest)
 
     def validate(self, patches: Iterable[Batch]) -> dict[str, float]:
-        """Dice of each structure over all ``patches`` whose scan contours it.
+        """Return the Dice of each structure over all ``patches`` whose scan has contours of it.
 
-        NaN for one that is in none of them, nor found in any.
+        It is NaN for a structure that is neither in the truth nor in the prediction of any of them.
         """
         overlap, total = np.zeros(len(self.structures) + 1), np.zeros(len(self.structures) + 1)
         for patch in patches:
@@ -58,11 +64,11 @@ class SegmentationObjective:
         return dict(zip(self.score_names, (mean, *map(float, dice)), strict=True))
 
     def score(self, scores: Mapping[str, float]) -> float:
-        """The mean Dice."""
+        """Return the mean Dice."""
         return scores["dice_mean"]
 
     def picture(self, patches: Sequence[Batch]) -> Figure:
-        """Truth and prediction on the slice of each patch that shows most of the structures."""
+        """Plot truth and prediction on the slice of each patch with the largest area of structures."""
         scans, truths, predictions = [], [], []
         for patch in patches:
             truth, predicted = patch["labels"][0].cpu().numpy(), self._predict(patch)[0].cpu().numpy()

@@ -1,4 +1,4 @@
-"""Stage 1 of Swin-UNETR: what was cut out, how it was turned, and whether it is the same place.
+"""Objective of stage 1 of Swin-UNETR: inpainting, rotation and contrast.
 
 Tang et al. 2022, "Self-supervised pre-training of Swin transformers for 3D medical image analysis", CVPR, section 3.
 """
@@ -16,9 +16,9 @@ from torch.nn.functional import cross_entropy, l1_loss, normalize
 from gynbtnet.training.data.batches import Batch
 from gynbtnet.training.training_pictures import Plane, grey_rows
 
-_TURNS = 4
+_ROTATIONS = 4
 _TEMPERATURE = 0.5
-_CUT_EDGES = (1 / 20, 1 / 4)  # shortest and longest edge of a cut-out, of the patch's
+_CUT_EDGES = (1 / 20, 1 / 4)  # shortest and longest edge of a cut-out, relative to the patch
 
 
 @dataclass(frozen=True)
@@ -26,29 +26,31 @@ class Views:
     """Two views of each patch of a batch: the first of every patch, then the second of every patch.
 
     Attributes:
-        whole: (2 · batch, channels, z, y, x), turned about z.
-        turns: (2 · batch,) quarter turns, 0 to 3.
-        cut: (2 · batch, 1, z, y, x), True where voxels are cut out.
+        target: (2 · batch, channels, z, y, x), rotated about z.
+        rotations: (2 · batch,), number of 90° rotations, 0 to 3.
+        cut: (2 · batch, 1, z, y, x), True for voxels that are cut out.
     """
 
-    whole: Tensor
-    turns: Tensor
+    target: Tensor
+    rotations: Tensor
     cut: Tensor
 
     @property
     def seen(self) -> Tensor:
-        """``whole`` with zeros, the mean of a normalised scan, in the cut-outs."""
-        return self.whole.masked_fill(self.cut, 0.0)
+        """Input of the network: ``target`` with zeros, the mean of a normalised scan, in the cut-outs."""
+        return self.target.masked_fill(self.cut, 0.0)
 
 
 @dataclass(frozen=True)
 class SwinProxyTasks:
-    """The sum of three losses with weight 1 each: inpainting (L1), rotation (cross-entropy), contrast (NT-Xent).
+    """Sum of three losses with weight 1 each: inpainting (L1), rotation (cross-entropy), contrast (NT-Xent).
 
-    The score is that sum on fixed views. ``network`` is a :class:`gynbtnet.networks.swin_pretraining.SwinPretraining`.
+    The score is this sum on fixed views.
 
     Attributes:
-        cutout_ratio: share of a view's voxels that is cut out, at least.
+        network: a :class:`gynbtnet.networks.swin_pretraining.SwinPretraining`.
+        cutout_ratio: minimum share of a view's voxels that is cut out.
+        title: title of the progress bar.
     """
 
     network: nn.Module
@@ -57,63 +59,70 @@ class SwinProxyTasks:
 
     @property
     def score_names(self) -> tuple[str, ...]:
-        """The sum on the validation patches, and what it is made of."""
+        """Names of the sum on the validation patches and of its three parts."""
         return ("validation_loss", "validation_inpainting", "validation_rotation", "validation_contrast")
 
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:
-        """Inpainting, rotation and contrast of two views of each patch; the other patches are what it is told from."""
+        """Return the loss of two views of each patch; the contrastive loss compares them with the other patches."""
         views = draw_views(batch, self.cutout_ratio)
-        answers = network(views.seen)
+        outputs = network(views.seen)
         return (
-            l1_loss(answers.image, views.whole)
-            + cross_entropy(answers.rotation, views.turns)
-            + contrast(answers.representation)
+            l1_loss(outputs.image, views.target)
+            + cross_entropy(outputs.rotation, views.rotations)
+            + contrastive_loss(outputs.representation)
         )
 
     def validate(self, patches: Iterable[Batch]) -> dict[str, float]:
-        """The losses over ``patches``, each view told from those of all the others."""
+        """Return the losses over ``patches``; the contrastive loss compares the views of all of them."""
         inpainting, rotation, representations = [], [], []
         for patch in patches:
             views = draw_views(patch, self.cutout_ratio)
-            answers = self.network(views.seen)
-            inpainting.append(l1_loss(answers.image, views.whole).item())
-            rotation.append(cross_entropy(answers.rotation, views.turns).item())
-            representations.append(answers.representation.unflatten(0, (2, -1)))
+            outputs = self.network(views.seen)
+            inpainting.append(l1_loss(outputs.image, views.target).item())
+            rotation.append(cross_entropy(outputs.rotation, views.rotations).item())
+            representations.append(outputs.representation.unflatten(0, (2, -1)))
         parts = (
             float(np.mean(inpainting)),
             float(np.mean(rotation)),
-            contrast(torch.cat(representations, 1).flatten(0, 1)).item(),
+            contrastive_loss(torch.cat(representations, 1).flatten(0, 1)).item(),
         )
         return dict(zip(self.score_names, (sum(parts), *parts), strict=True))
 
     def score(self, scores: Mapping[str, float]) -> float:
-        """The sum turned round."""
+        """Return the negative sum."""
         return -scores["validation_loss"]
 
     def picture(self, patches: Sequence[Batch]) -> Figure:
-        """The first view of each patch as it was, as it is seen, and reconstructed; middle slice."""
-        return grey_rows(("scan, turned", "seen", "reconstructed"), [self._planes(patch) for patch in patches])
+        """Plot the first view of each patch: the target, the input and the reconstruction; middle slice."""
+        return grey_rows(("scan, rotated", "seen", "reconstructed"), [self._planes(patch) for patch in patches])
 
     def _planes(self, patch: Batch) -> list[Plane]:
         views = draw_views(patch, self.cutout_ratio)
         reconstructed = self.network(views.seen).image.float()
-        volumes = (views.whole, views.whole.masked_fill(views.cut, torch.nan), reconstructed)
-        middle = views.whole.shape[2] // 2
+        volumes = (views.target, views.target.masked_fill(views.cut, torch.nan), reconstructed)
+        middle = views.target.shape[2] // 2
         return [volume[0, 0, middle].cpu().numpy() for volume in volumes]
 
 
 def draw_views(batch: Batch, cutout_ratio: float) -> Views:
-    """Two views of each patch, drawn from the patch's own seed, so that neither batch nor device changes them.
+    """Draw two views of each patch from the patch's own seed, so that neither batch nor device changes them.
 
-    Quarter turns need patches as long along y as along x. Boxes are cut out one by one, each edge at most a quarter of
-    the patch's, until ``cutout_ratio`` of the voxels is gone.
+    Boxes are cut out one by one, each edge at most a quarter of the patch's edge, until ``cutout_ratio`` of the voxels
+    is removed.
+
+    Args:
+        batch: patches with ``image`` and ``seeds``, as long along y as along x.
+        cutout_ratio: minimum share of the voxels to cut out of each view.
     """
     image = batch["image"]
-    drawn = [torch.Generator().manual_seed(seed) for seed in batch["seeds"].tolist()]
-    turns = torch.stack([torch.randint(_TURNS, (2,), generator=random) for random in drawn], 1).flatten()
-    cut = torch.stack([torch.stack([_cut_outs(image.shape[2:], cutout_ratio, r) for _ in range(2)]) for r in drawn], 1)
-    turned = [patch.rot90(int(turn), (2, 3)) for patch, turn in zip(torch.cat((image, image)), turns, strict=True)]
-    return Views(torch.stack(turned), turns.to(image.device), cut.flatten(0, 1)[:, None].to(image.device))
+    generators = [torch.Generator().manual_seed(seed) for seed in batch["seeds"].tolist()]
+    rotations = torch.stack([torch.randint(_ROTATIONS, (2,), generator=g) for g in generators], 1).flatten()
+    cut = torch.stack(
+        [torch.stack([_cut_outs(image.shape[2:], cutout_ratio, g) for _ in range(2)]) for g in generators], 1
+    )
+    patches = zip(torch.cat((image, image)), rotations, strict=True)
+    rotated = [patch.rot90(int(number), (2, 3)) for patch, number in patches]
+    return Views(torch.stack(rotated), rotations.to(image.device), cut.flatten(0, 1)[:, None].to(image.device))
 
 
 def _cut_outs(shape: Sequence[int], share: float, random: torch.Generator) -> Tensor:
@@ -127,17 +136,18 @@ def _cut_outs(shape: Sequence[int], share: float, random: torch.Generator) -> Te
     return cut
 
 
-def contrast(representations: Tensor) -> Tensor:
-    """NT-Xent (Chen et al. 2020, equation 1; temperature 0.5): each view is to be likest to the other of its patch.
+def contrastive_loss(representations: Tensor) -> Tensor:
+    """Return NT-Xent, which is low if each view is most similar to the other view of its patch.
+
+    The source is equation 1 of Chen et al. 2020, with temperature 0.5.
 
     Args:
         representations: (2 · patches, features), the first views of all patches, then the second.
 
     Returns:
-        The mean over views of the cross-entropy among all other views; zero for a single patch, which nothing is to be
-        told from.
+        The mean over views of the cross-entropy among all other views; zero for a single patch.
     """
     unit = normalize(representations.float(), dim=1)
-    likeness = unit @ unit.T / _TEMPERATURE
-    likeness = likeness.masked_fill(torch.eye(len(unit), dtype=torch.bool, device=unit.device), -torch.inf)
-    return cross_entropy(likeness, torch.arange(len(unit), device=unit.device).roll(len(unit) // 2))
+    similarity = unit @ unit.T / _TEMPERATURE
+    similarity = similarity.masked_fill(torch.eye(len(unit), dtype=torch.bool, device=unit.device), -torch.inf)
+    return cross_entropy(similarity, torch.arange(len(unit), device=unit.device).roll(len(unit) // 2))
