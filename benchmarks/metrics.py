@@ -1,10 +1,10 @@
 """Metrics of five structures compared with MONAI, surface-distance and scipy, on a scan of 120 slices of 512×512.
 
-Two sets of metrics are measured: HD95 and ASD, as in the paper; and these with DSC, surface DSC at 2 mm and Hausdorff
-distance, which are all of our metrics except volumes and centroids. Masks of all five structures are in memory. Each
-program is called as its documentation shows. It runs in a separate process with one thread, once to warm up and then
-three times; the best counts. The metrics are compared with ours. MONAI and scipy use the same rule for surfaces;
-surface-distance measures between corners of voxels and weights them by area, so that its values differ.
+Two sets of metrics are measured. The first is HD95 and ASD, as in the paper. The second adds DSC, surface DSC at 2 mm
+and Hausdorff distance; it is all of our metrics except volumes and centroids. Masks of all five structures are in
+memory. Each program is called as its documentation shows. It runs in a separate process with one thread, once to warm
+up and then three times; the best counts. The metrics are compared with ours. MONAI and scipy use the same rule for
+surfaces; surface-distance measures between corners of voxels and weights them by area, so that its values differ.
 
     python benchmarks/metrics.py                 # peers: pip install "gynbtnet[baselines,bench]"
     python benchmarks/metrics.py --quick         # 40 slices of 256×256

@@ -1,10 +1,10 @@
 """False-positive rates of the tests for models that are equally good, if the fractions of a patient are correlated.
 
-The value of a case under a model is the sum of three parts: the difficulty of the case, the same for all models; the
-fit of the model to the patient, the same for all fractions of that patient; and chance. No model is better than another
-in expectation. ``correlation`` is the share of the variance between models that belongs to the patient. A test at 0.05
-should find a difference in 5 % of such cohorts. The permutation by patient can do so in at most the largest multiple of
-2/2^patients below that.
+The value of a case under a model is the sum of three parts. The difficulty of the case is the same for all models. The
+fit of the model to the patient is the same for all fractions of that patient. The third part is chance. No model is
+better than another in expectation. ``correlation`` is the share of the variance between models that belongs to the
+patient. A test at 0.05 should find a difference in 5 % of such cohorts. The permutation by patient can do so in at most
+the largest multiple of 2/2^patients below that.
 
 Compared in the same run: the same tests with cases as independent units, as in the paper, and scipy's paired t test.
 """

@@ -89,7 +89,7 @@ def test_of_two_ct_series_the_wrong_one_asked_for(gynbtnet, tmp_path: Path, untr
         (("inspect", "nothing"), ("no folder", "nothing")),
         (("convert", "export/RS.dcm", "--out", "x.nii.gz"), ("requires the CT", "--ct")),
         (("convert", "export/RS.dcm", "--ct", "export", "--out", "export/RS.dcm"), ("already exists", "--force")),
-        (("convert", "export/RS.dcm", "--ct", "export", "--out", "x.nrrd", "--structures", "a,a"), ("one twice",)),
+        (("convert", "export/RS.dcm", "--ct", "export", "--out", "x.nrrd", "--structures", "a,a"), ("a name twice",)),
         (("ingest", "export", "--out", "c", "--structures", "bladder", "--resample-labels"), ("--resample-labels",)),
         (
             ("ingest", "export", "--out", "c", "--structures", "bladder", "--pseudonymise", "c/key.csv"),
@@ -198,7 +198,7 @@ def test_scans_for_a_stage_that_is_left_out(gynbtnet, tmp_path: Path) -> None:
         *("run", "smoke", "--set", "supervised=null", "--cohort", tmp_path / "export"),
         *("--supervised", tmp_path / "export", "--out", tmp_path / "out"),
     )
-    refused(ended, "--supervised", "leaves out")
+    refused(ended, "--supervised", "doesn't have")
 
 
 @pytest.mark.parametrize(

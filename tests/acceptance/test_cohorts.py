@@ -41,7 +41,7 @@ def test_from_a_table_to_folds_with_applicators(gynbtnet, ingest: Callable, tmp_
     before = sorted(tmp_path.rglob("*"))
     ended = ingest("--dry-run")
     assert ended.code == 0, ended.err
-    assert "20 scans of 10 patients would be taken; nothing was written" in ended.out
+    assert "20 scans of 10 patients would be ingested; nothing was written" in ended.out
     assert sorted(tmp_path.rglob("*")) == before
     assert ingest("--jobs", 2).code == 0
     ended = gynbtnet("describe", tmp_path / "cohort", "--out", tmp_path / "cohort.png")
@@ -49,7 +49,7 @@ def test_from_a_table_to_folds_with_applicators(gynbtnet, ingest: Callable, tmp_
     assert "tandem+ovoids" in ended.out and "mm³" in ended.out
     assert imread(tmp_path / "cohort.png").std() > 0.05
     ended = gynbtnet("split", tmp_path / "cohort", "--out", tmp_path / "split.json", "--folds", 4)
-    assert "tandem+ring: 1 in the test, 1, 1, 1, 1 in the folds" in ended.out
+    assert "tandem+ring: 1 in the test set, 1, 1, 1, 1 in the folds" in ended.out
     folds = json.loads((tmp_path / "splits_final.json").read_text())
     assert [len(fold["val"]) for fold in folds] == [4, 4, 4, 4]
     ended = gynbtnet(

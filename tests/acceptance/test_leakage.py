@@ -81,11 +81,11 @@ def test_a_training_patients_scan_among_the_unlabelled_is_taken_once(export: Pat
     assert sorted(case.patient for case in unlabelled.cases) == sorted(seen.patients)
 
 
-def test_patients_told_apart_by_folder_are_not_mixed_with_unlabelled_scans(
+def test_patients_identified_by_folder_are_not_mixed_with_unlabelled_scans(
     gynbtnet, export: Path, tmp_path: Path
 ) -> None:
     arguments = ("run", "smoke", "--cohort", export, "--set", "supervised=null", "--patient-id-from", "folder")
-    refused(gynbtnet(*arguments, "--unlabelled", export, "--out", tmp_path / "out"), "leave --unlabelled out")
+    refused(gynbtnet(*arguments, "--unlabelled", export, "--out", tmp_path / "out"), "Omit --unlabelled")
 
 
 @pytest.fixture

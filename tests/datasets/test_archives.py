@@ -199,11 +199,11 @@ def test_a_dry_run_writes_nothing_and_predicts_the_cohort(
 ) -> None:
     BUILD[layout](tmp_path / layout, phantoms)
     before = sorted(tmp_path.rglob("*"))
-    seen = dry_run(tmp_path / layout, tmp_path / "cohort", layout, **OPTIONS.get(layout, {}))
+    expected = dry_run(tmp_path / layout, tmp_path / "cohort", layout, **OPTIONS.get(layout, {}))
     assert sorted(tmp_path.rglob("*")) == before
     done = build_and_ingest(layout)
-    assert [scan.id for scan in seen.scans] == [case.id for case in done.cohort.cases]
-    assert seen.report == done.report
+    assert [scan.id for scan in expected.scans] == [case.id for case in done.cohort.cases]
+    assert expected.report == done.report
     assert read_json(IntegrityReport, tmp_path / "cohort" / "integrity.json", "") == done.report
     assert Cohort.load(tmp_path / "cohort") == done.cohort
 
@@ -351,9 +351,9 @@ def move(path: Path, millimetres: float) -> None:
 def test_labels_on_another_grid_are_a_mismatch_or_resampled(tmp_path: Path, phantoms: Phantoms) -> None:
     nnunet(tmp_path / "raw", phantoms)
     move(tmp_path / "raw" / "labelsTr" / "case_2.nii.gz", 12.0)  # a slice
-    seen = dry_run(tmp_path / "raw", tmp_path / "cohort", "nnunet")
+    expected = dry_run(tmp_path / "raw", tmp_path / "cohort", "nnunet")
     done = ingest(tmp_path / "raw", tmp_path / "cohort", "nnunet", leave_out_failing=True)
-    for report in (seen.report, done.report):
+    for report in (expected.report, done.report):
         assert [problem.kind for problem in report.problems] == ["mismatch"]
         assert "up to 12 mm off" in report.problems[0].reason
     moved: dict[str, Any] = {"resample_labels": True}
@@ -369,9 +369,11 @@ def test_labels_on_another_grid_are_a_mismatch_or_resampled(tmp_path: Path, phan
 def test_a_header_cut_short_is_seen_in_a_dry_run(tmp_path: Path, phantoms: Phantoms) -> None:
     scans(tmp_path / "scans", phantoms)
     (tmp_path / "scans" / "a.nii.gz").write_bytes(b"no image")
-    seen = dry_run(tmp_path / "scans", tmp_path / "cohort", "scans")
-    assert [(problem.kind, Path(problem.path).name) for problem in seen.report.problems] == [("unreadable", "a.nii.gz")]
-    assert [scan.id for scan in seen.scans] == ["b_f1"]
+    expected = dry_run(tmp_path / "scans", tmp_path / "cohort", "scans")
+    assert [(problem.kind, Path(problem.path).name) for problem in expected.report.problems] == [
+        ("unreadable", "a.nii.gz")
+    ]
+    assert [scan.id for scan in expected.scans] == ["b_f1"]
 
 
 @pytest.mark.parametrize("layout", ["flare22", "ribfrac"])
@@ -398,7 +400,7 @@ def test_scans_without_their_labels_are_reported(
 def test_faults_of_a_decathlon_task(tmp_path: Path, phantoms: Phantoms) -> None:
     task = tmp_path / "task"
     decathlon(task, phantoms)
-    write_volume(phantoms[0].scan, task / "imagesTr" / "pelvis_001.nii.gz")  # of one channel
+    write_volume(phantoms[0].scan, task / "imagesTr" / "pelvis_001.nii.gz")  # with one channel
     (task / "labelsTr" / "pelvis_002.nii.gz").unlink()
     with pytest.raises(BadInput, match=r"2 scans can't be taken"):
         ingest(task, tmp_path / "cohort", "decathlon", leave_out_failing=True)
@@ -421,11 +423,11 @@ def test_an_impossible_file_name_only_affects_its_own_case(tmp_path: Path, phant
     task = tmp_path / "task"
     decathlon(task, phantoms)
     description = json.loads((task / "dataset.json").read_text())
-    odd = {"image": f"./imagesTr/{'x' * 300}.nii.gz", "label": "./labelsTr/pelvis_001.nii.gz"}
-    whole = len(description["training"])
-    (task / "dataset.json").write_text(json.dumps(description | {"training": [odd, *description["training"]]}))
+    impossible = {"image": f"./imagesTr/{'x' * 300}.nii.gz", "label": "./labelsTr/pelvis_001.nii.gz"}
+    complete = len(description["training"])
+    (task / "dataset.json").write_text(json.dumps(description | {"training": [impossible, *description["training"]]}))
     ingestion = ingest(task, tmp_path / "cohort", "decathlon", leave_out_failing=True)
-    assert len(ingestion.cohort.cases) == whole
+    assert len(ingestion.cohort.cases) == complete
     (problem,) = ingestion.report.problems
     assert "doesn't exist" in problem.reason
 
@@ -454,9 +456,9 @@ def test_the_sacrum_of_version_1_is_composed_in_version_2(tmp_path: Path, phanto
         mask = np.zeros(case.scan.array.shape, np.uint8)
         mask[number] = 1
         write_volume(Volume(mask, case.scan.geometry), folder / "segmentations" / f"{name}.nii.gz")
-    one = ingest(tmp_path / "v2", tmp_path / "one", "totalsegmentator", structures=("sacrum",)).cohort
-    assert one.cases[0].volumes_cm3["sacrum"] == pytest.approx(2 * 24 * 32 * 1.728, rel=1e-4)
-    assert any("TotalSegmentator, version 2" in note for note in one.notes)
+    composed = ingest(tmp_path / "v2", tmp_path / "composed", "totalsegmentator", structures=("sacrum",)).cohort
+    assert composed.cases[0].volumes_cm3["sacrum"] == pytest.approx(2 * 24 * 32 * 1.728, rel=1e-4)
+    assert any("TotalSegmentator, version 2" in note for note in composed.notes)
     both = ingest(tmp_path / "v2", tmp_path / "both", "totalsegmentator").cohort
     assert both.cases[0].volumes_cm3["sacrum"] == pytest.approx(24 * 32 * 1.728, rel=1e-4)
 
@@ -473,8 +475,8 @@ def faulty(folder: Path, phantoms: Phantoms) -> None:
         write_volume(Volume(mask, case.scan.geometry), folder / "labelsTr" / f"c{number}.nii.gz")
     write_volume(phantoms[0].scan, folder / "imagesTr" / "c4_0000.nii.gz")  # a copy of c0
     (folder / "labelsTr" / "c4.nii.gz").write_bytes((folder / "labelsTr" / "c0.nii.gz").read_bytes())
-    whole = (folder / "imagesTr" / "c2_0000.nii.gz").read_bytes()
-    (folder / "imagesTr" / "c2_0000.nii.gz").write_bytes(whole[: len(whole) // 2])  # cut short
+    content = (folder / "imagesTr" / "c2_0000.nii.gz").read_bytes()
+    (folder / "imagesTr" / "c2_0000.nii.gz").write_bytes(content[: len(content) // 2])  # cut short
     write_volume(
         Volume(np.full((16, 24, 32), 9, np.uint8), phantoms[3].scan.geometry), folder / "labelsTr" / "c3.nii.gz"
     )
@@ -502,9 +504,9 @@ def test_failing_scans_are_reported_and_do_not_stop_the_others(tmp_path: Path, p
     }
     assert sorted(path.name for path in (out / "imagesTr").iterdir()) == ["c0_f1_0000.nii.gz", "c1_f1_0000.nii.gz"]
     assert any("1 duplicate, 1 mismatch, 2 missing, 1 unreadable" in note for note in done.cohort.notes)
-    seen = dry_run(source, tmp_path / "other", "nnunet")
+    expected = dry_run(source, tmp_path / "other", "nnunet")
     unknown = {("mismatch", "c3_0000.nii.gz")}  # a label without a name, which only the voxels show
-    assert {(problem.kind, Path(problem.path).name) for problem in seen.report.problems} == problems - unknown
+    assert {(problem.kind, Path(problem.path).name) for problem in expected.report.problems} == problems - unknown
 
 
 def test_a_repaired_case_is_taken_by_the_next_call(tmp_path: Path, phantoms: Phantoms) -> None:

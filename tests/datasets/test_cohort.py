@@ -53,6 +53,41 @@ def test_save_and_load(cohort: Cohort) -> None:
     assert not cohort.of_patients(["a"]).synthetic
 
 
+OLD_MANIFEST = """{
+ "name": "clinic",
+ "structures": ["bladder"],
+ "synthetic": true,
+ "notes": ["a note"],
+ "cases": [{
+  "patient": "patient-001", "fraction": 1, "id": "a_f1",
+  "images": ["imagesTr/a_f1_0000.nii.gz"], "labels": "labelsTr/a_f1.nii.gz",
+  "source": {
+   "ct_folder": "/source/CT", "series_uid": "1.2.3", "rtstruct": "/source/RS.dcm", "sha256": {"/source/CT": "abc"},
+   "synthetic": true, "applicator": "RTPLAN"
+  },
+  "geometry": {
+   "shape": [3, 4, 5], "spacing": [2.0, 1.0, 1.5], "origin": [1.0, 2.0, 3.0], "direction": [1, 0, 0, 0, 1, 0, 0, 0, 1]
+  },
+  "volumes_cm3": {"bladder": 1.5}, "missing": [],
+  "overlaps": [{"earlier": "uterus", "later": "bladder", "volume_cm3": 0.5}],
+  "unmapped": ["Skin"], "notes": [], "applicator": "tandem+ring", "position": "HFS", "sha256": "def",
+  "covered": [], "masks": null, "masked": []
+ }],
+ "channels": ["CT"]
+}"""
+
+
+def test_a_manifest_of_the_first_version_is_read(cohort: Cohort) -> None:
+    """Its JSON names are those of cohorts that exist on disk."""
+    (cohort.folder / "cohort.json").write_text(OLD_MANIFEST)
+    (case,) = Cohort.load(cohort.folder).cases
+    assert case.source == Source(
+        Path("/source/CT"), "1.2.3", Path("/source/RS.dcm"), {"/source/CT": "abc"}, synthetic=True, applicator="RTPLAN"
+    )
+    assert (case.applicator, case.position, case.volumes_cm3) == ("tandem+ring", "HFS", {"bladder": 1.5})
+    assert case.overlaps == (Overlap("uterus", "bladder", 0.5),)
+
+
 def test_a_moved_cohort_finds_its_files(cohort: Cohort, tmp_path: Path) -> None:
     moved = cohort.folder.rename(tmp_path / "moved")
     assert Cohort.load(moved).cases[0].image == moved / "imagesTr" / "a_f1_0000.nii.gz"

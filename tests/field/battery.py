@@ -421,7 +421,7 @@ def seg_anonymised_dates(f):
 
 # ---------------------------------------------------------------- doses
 def _dose(ct):
-    """Return a dose on 2 mm voxels that shows the position: 1 Gy plus 0.05, 0.03 and 0.02 Gy per mm of x, y and z."""
+    """Return a dose on 2 mm voxels that shows the position. It is 1 Gy plus 0.05, 0.03 and 0.02 Gy per mm of x, y and z."""
     z, y, x = np.mgrid[0:20, 0:22, 0:18] * 2.0
     return 1 + 0.05 * x + 0.03 * y + 0.02 * z, (-17.0, -21.0, -19.0)
 

@@ -180,7 +180,7 @@ def test_small_letters_in_a_type_and_odd_numbers(tmp_path):
 
 
 @pytest.mark.parametrize("drawn", [None, [], [("POINT", [[0, 0, 0]])], "on the MR"])
-def test_ingestion_says_why_a_structure_is_nowhere(tmp_path, drawn):
+def test_ingestion_states_why_a_structure_is_nowhere(tmp_path, drawn):
     ct = CT(tmp_path / "in")
     contours = boxes(ct, range(2, 10), 25, 30, 8, 15) if drawn == "on the MR" else drawn
 
@@ -334,7 +334,7 @@ def test_contours_within_one_another_without_a_wall_are_no_ring(tmp_path):
     assert "no voxel centre of the CT is inside" in refusal(bladder_of(tmp_path, [*once, *smaller], ct), tmp_path)
 
 
-def test_a_small_overlap_of_islands_is_told(tmp_path):
+def test_a_small_overlap_of_islands_is_reported(tmp_path):
     ct = CT(tmp_path)
     islands = [*boxes(ct, range(2, 10), 10, 19, 8, 15), *boxes(ct, range(4, 6), 19, 22, 15, 18)]
     found, notes = convert_all(bladder_of(tmp_path, islands, ct), tmp_path)
@@ -481,7 +481,7 @@ def test_a_roi_over_several_items_is_joined(tmp_path):
 
 
 @pytest.mark.parametrize("structures", [None, ("bladder", "rectum")])
-def test_a_roi_without_contours_is_said_to_have_none(tmp_path, structures):
+def test_a_roi_without_contours_is_given_to_have_none(tmp_path, structures):
     ct = CT(tmp_path)
     box = boxes(ct, range(2, 10), 10, 19, 8, 15)
     rtstruct(
@@ -492,7 +492,7 @@ def test_a_roi_without_contours_is_said_to_have_none(tmp_path, structures):
     )
     _, notes = convert_all(tmp_path, tmp_path, structures=structures)
     assert notes.startswith("“Rectum” has no contours.")
-    assert "mean none" not in notes
+    assert "unknown" not in notes
     (tmp_path / "labels.nii.gz").unlink()
     assert "“Rectum” has no contours." in refusal(tmp_path, tmp_path, structures=("rectum",))
 
@@ -605,7 +605,7 @@ def test_what_is_optional_may_be_missing(tmp_path, missing):
     assert not notes
 
 
-def test_with_an_mr_and_its_structures_beside_it_the_ct_is_chosen(tmp_path):
+def test_with_an_mr_and_its_structures_next_to_it_the_ct_is_chosen(tmp_path):
     """The larger CT is another one: only the structure set on a CT identifies it."""
     ct = CT(tmp_path / "in" / "ct")
     CT(tmp_path / "in" / "large", series="large", n=15)

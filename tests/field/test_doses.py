@@ -190,7 +190,7 @@ def test_doses_of_the_battery_that_are_refused(tmp_path, kind, sentence):
     assert sentence in refusal(build(kind, tmp_path / "in"), tmp_path)
 
 
-def test_a_dose_of_one_fraction_beside_a_plan_of_another_dose(tmp_path, plain):
+def test_a_dose_of_one_fraction_next_to_a_plan_of_another_dose(tmp_path, plain):
     made = _with_organs(tmp_path / "in")
     array, origin = _dose(made)
     rtdose(tmp_path / "in" / "RD.dcm", made, array, origin)

@@ -20,7 +20,6 @@ from gynbtnet.runtime import BadInput
 from .battery import CASES
 from .builders import CT, rtstruct
 
-PROGRESS = re.compile(r"(Ingesting|Looking) \d+/\d+, ")
 KINDS = ("missing", "unreadable", "mismatch", "duplicate", "ambiguous", "overlap")
 EXIT_CODE = 2  # of bad input that stops a command
 P = "CLOSED_PLANAR"
@@ -145,7 +144,7 @@ ONLY_TOLD = ("a folder twice", "one name means nothing", "the structure set is l
 """Exports for which a note is enough, without a problem."""
 
 
-PROGRESS = re.compile(r"(Looking|Ingesting) \d+/\d+, |.*━")  # what else than the answer is printed
+PROGRESS = re.compile(r"(Checking|Ingesting) \d+/\d+, |.*━")  # printed in addition to the result
 
 
 def answer(command: list[str]) -> tuple[int, Counter[str], list[str]]:
@@ -154,9 +153,9 @@ def answer(command: list[str]) -> tuple[int, Counter[str], list[str]]:
     if isinstance(ended.exception, BadInput):
         return EXIT_CODE, Counter(), [str(ended.exception)]
     assert ended.exception is None or isinstance(ended.exception, SystemExit), ended.output
-    told = [line for line in ended.stderr.splitlines() if line.strip() and not PROGRESS.match(line)]
-    kinds = Counter(kind for line in told for kind in KINDS if line.startswith(f"{kind}: "))
-    return ended.exit_code, kinds, told
+    reported = [line for line in ended.stderr.splitlines() if line.strip() and not PROGRESS.match(line)]
+    kinds = Counter(kind for line in reported for kind in KINDS if line.startswith(f"{kind}: "))
+    return ended.exit_code, kinds, reported
 
 
 @pytest.mark.parametrize("bad", BAD, ids=str)
@@ -232,7 +231,7 @@ def test_image_files(bad: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("where", ["full", "file", "inside", "key inside", "no key"])
-def test_places_that_no_cohort_may_have(where: str, tmp_path: Path) -> None:
+def test_positions_that_no_cohort_may_have(where: str, tmp_path: Path) -> None:
     patient(tmp_path / "export" / "A", "A")
     out, more = tmp_path / "out", []
     if where == "full":
@@ -258,9 +257,9 @@ def test_notes_are_those_of_the_cohort(tmp_path: Path) -> None:
     command = ["ingest", str(tmp_path / "export"), "--out", str(tmp_path / "cohort")]
     command += ["--structures", "uterus,rectum", "--allow-overlap"]
     foretold, done = (CliRunner().invoke(app, [*command, *more]) for more in (["--dry-run"], []))
-    said = done.stdout[: done.stdout.index("2 cases of 2 patients")]
-    assert "some lack structures" in said and "uterus loses" in said
-    assert said in foretold.stdout
+    texts = done.stdout[: done.stdout.index("2 cases of 2 patients")]
+    assert "some lack structures" in texts and "uterus loses" in texts
+    assert texts in foretold.stdout
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -201,10 +201,10 @@ def ingested(export: Path, out: Path, **options: Any) -> tuple[Cohort, list[str]
 
 def came_through(cohort: Cohort, export: Path, *numbers: int) -> None:
     """Check that the cohort has exactly these patients, with their original voxels and contours."""
-    places = {case.source.rtstruct.parent.name: case for case in cohort.cases if case.source.rtstruct}
-    assert sorted(places) == [f"p{number}" for number in numbers]
+    positions = {case.source.rtstruct.parent.name: case for case in cohort.cases if case.source.rtstruct}
+    assert sorted(positions) == [f"p{number}" for number in numbers]
     for number in numbers:
-        case = places[f"p{number}"]
+        case = positions[f"p{number}"]
         image, labels = read_volume(case.image).array, read_volume(case.labels).array
         for k in range(12):
             np.testing.assert_array_equal(
@@ -232,15 +232,15 @@ def test_ingest_takes_the_others(kind: str, export: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("kind", BESIDE)
-def test_ingest_takes_all_and_lists_what_is_beside(kind: str, export: Path, tmp_path: Path) -> None:
+def test_ingest_takes_all_and_lists_what_is_next_to(kind: str, export: Path, tmp_path: Path) -> None:
     harm, name = BESIDE[kind]
     harm(export / "p2")
     cohort, reasons = ingested(export, tmp_path / "cohort")
     came_through(cohort, export, 1, 2, 3)
     names_once(reasons, name)
     if "RTPLAN" in kind:
-        (told,) = [case.notes for case in cohort.cases if case.notes]
-        assert "RTPLAN next to its structure set can't be read" in told[0]
+        (reported,) = [case.notes for case in cohort.cases if case.notes]
+        assert "RTPLAN next to its structure set can't be read" in reported[0]
 
 
 @pytest.mark.parametrize("kind", [*SLICES, *CONTOURS, *BESIDE])
@@ -431,7 +431,7 @@ def test_image_without_position(tmp_path: Path) -> None:
 class Unusual:
     """An unexpected error of a library."""
 
-    error: type[Exception]
+    error: type[BaseException]
 
     def __call__(self, *_: object) -> None:
         raise self.error("Roe^Jane")
@@ -441,12 +441,10 @@ class Unusual:
 def test_an_unexpected_error_costs_one_scan(
     error: type[Exception], export: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gynbtnet.datasets.adapters import dicom_rt_export
     from gynbtnet.imaging import read_ct_files as read
 
     monkeypatch.setattr(
-        dicom_rt_export,
-        "read_ct_files",
+        "gynbtnet.datasets.adapters.dicom_rt_export.read_ct_files",
         lambda files, repairs: Unusual(error)() if "p2" in str(files[0]) else read(files, repairs),
     )
     cohort, (reason,) = ingested(export, tmp_path / "cohort")
@@ -456,9 +454,7 @@ def test_an_unexpected_error_costs_one_scan(
 
 
 def test_the_user_stops_all_at_once(export: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from gynbtnet.datasets.adapters import dicom_rt_export
-
-    monkeypatch.setattr(dicom_rt_export, "read_ct_files", Unusual(KeyboardInterrupt))  # type: ignore[arg-type]
+    monkeypatch.setattr("gynbtnet.datasets.adapters.dicom_rt_export.read_ct_files", Unusual(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         ingested(export, tmp_path / "cohort")
 
@@ -609,7 +605,7 @@ def test_one_bad_entry_of_a_list_costs_its_case_alone(layout: str, entry: object
     assert "dataset.json" in problem.reason
 
 
-def test_public_files_beside_patients_stop_none(export: Path, tmp_path: Path) -> None:
+def test_public_files_next_to_patients_stop_none(export: Path, tmp_path: Path) -> None:
     """Files of pydicom's own tests, of every kind and with odd headers."""
     names: tuple[str, ...] = (
         "UN_sequence.dcm",
@@ -619,8 +615,8 @@ def test_public_files_beside_patients_stop_none(export: Path, tmp_path: Path) ->
         "CT_small.dcm",
     )
     names += ("MR_small.dcm", "rtdose.dcm", "rtplan.dcm", "SC_rgb_jpeg_app14_dcmd.dcm", "priv_SQ.dcm", "reportsi.dcm")
-    places = [get_testdata_file(name, download=False) for name in names]
-    for path in filter(None, places):
+    positions = [get_testdata_file(name, download=False) for name in names]
+    for path in filter(None, positions):
         shutil.copy(str(path), export)
         shutil.copy(str(path), export / "p2")
     cohort, reasons = ingested(export, tmp_path / "cohort")

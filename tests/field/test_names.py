@@ -21,9 +21,11 @@ P = "CLOSED_PLANAR"
 BRACKETS = ("Iso 45 [cGy]", "CTV [old]")
 
 
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
+def run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: object
+) -> tuple[int, str, str]:
     """Run a command; return its exit code and its output."""
-    monkeypatch.setattr(sys, "argv", ["gynbtnet", *map(str, words)])
+    monkeypatch.setattr(sys, "argv", ["gynbtnet", *map(str, arguments)])
     with pytest.raises(SystemExit) as end:
         main()
     printed = capsys.readouterr()
@@ -44,11 +46,11 @@ def test_names_in_brackets_are_printed_whole_by_every_command(export, tmp_path, 
         ("ingest", export, "--out", tmp_path / "cohort", "--structures", "bladder"),
         ("describe", tmp_path / "cohort", "--out", tmp_path / "cohort.png"),
     )
-    for words in commands:
-        code, out, _ = run(monkeypatch, capsys, *words)
-        assert code == 0, words
+    for arguments in commands:
+        code, out, _ = run(monkeypatch, capsys, *arguments)
+        assert code == 0, arguments
         for name in BRACKETS:
-            assert name in out, (words, name)
+            assert name in out, (arguments, name)
 
 
 NAMES = (
@@ -74,10 +76,10 @@ def test_names_that_look_like_markup_are_printed_as_they_are(tmp_path, monkeypat
     code, printed, _ = run(monkeypatch, capsys, "convert", folder / "RS.dcm", "--ct", folder, "--out", out)
     assert code == 0
     assert ", ".join(f"“{name}”" for name in NAMES) in printed
-    assert f"{out} is written" in printed
+    assert f"Wrote {out}" in printed
     code, printed, _ = run(monkeypatch, capsys, "inspect", tmp_path, "--out", tmp_path / "[dim].png")
     assert code == 0
-    for name in (*NAMES, f"The picture is {tmp_path / '[dim].png'}", "[red]/RS.dcm"):
+    for name in (*NAMES, f"The figure is {tmp_path / '[dim].png'}", "[red]/RS.dcm"):
         assert name in printed
     code, _, error = run(
         monkeypatch, capsys, "convert", folder / "[/x].dcm", "--ct", folder, "--out", tmp_path / "p.nii"
@@ -156,7 +158,14 @@ def test_structures_are_asked_for_however_accents_are_coded(tmp_path, monkeypatc
     assert unicodedata.is_normalized(
         "NFD", str(pydicom.dcmread(tmp_path / "RS.dcm").StructureSetROISequence[0].ROIName)
     )
-    words = ("--ct", tmp_path, "--out", tmp_path / "o.nii.gz", "--structures", unicodedata.normalize("NFC", "Blasé"))
-    code, out, _ = run(monkeypatch, capsys, "convert", tmp_path / "RS.dcm", *words)
-    assert (code, out) == (0, f"{tmp_path / 'o.nii.gz'} is written\n")
+    arguments = (
+        "--ct",
+        tmp_path,
+        "--out",
+        tmp_path / "o.nii.gz",
+        "--structures",
+        unicodedata.normalize("NFC", "Blasé"),
+    )
+    code, out, _ = run(monkeypatch, capsys, "convert", tmp_path / "RS.dcm", *arguments)
+    assert (code, out) == (0, f"Wrote {tmp_path / 'o.nii.gz'}\n")
     assert read_label_names(tmp_path / "o.nii.gz") == (unicodedata.normalize("NFC", "Blasé"),)

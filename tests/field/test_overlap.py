@@ -40,7 +40,7 @@ def boxes(ct: CT, slices: range, *box: int) -> list[tuple[str, np.ndarray]]:
 
 
 def write_patient(folder: Path, *, beyond: int = 40, patient: str = "CASE", covered: bool = False) -> CT:
-    """A uterus that shares 8 slices, 12 cm³, with the HR-CTV and reaches ``beyond`` slices of 1.5 cm³ above it."""
+    """Write a uterus that shares 8 slices (12 cm³) with the HR-CTV and extends ``beyond`` slices of 1.5 cm³ above."""
     ct = CT(
         *(folder / "CT", SLICES + 10, ROWS, COLUMNS),
         step=2.0,
@@ -97,17 +97,17 @@ def test_volume_dose_and_dice_are_those_of_the_drawn_contours(structures: tuple[
     assert abs(d90["hr_ctv"] - d90_gy(5, 16)) > 0.2  # what would be left if the uterus had won
 
 
-def test_pictures_and_places_are_those_of_the_drawn_contours(tmp_path: Path) -> None:
+def test_pictures_and_positions_are_those_of_the_drawn_contours(tmp_path: Path) -> None:
     write_patient(tmp_path / "export")
     structures = ("hr_ctv", "uterus")
     cohort = ingested(tmp_path, structures)
     (case,) = cohort.cases
     truth = read_truth(case, structures)
     write_volume(truth.labels, tmp_path / "predictions" / case.id / "labels.nii.gz")
-    place = centroids(cohort, tmp_path / "predictions")[case.id]
+    position = centroids(cohort, tmp_path / "predictions")[case.id]
     # 48 slices from the 18th to the 65th, and their upper 40: middles of 41 and 45, from the HR-CTV's 14.5
-    assert place.truth["uterus"][2] == pytest.approx((40.5 - 14.5) * 2)
-    assert place.prediction["uterus"][2] == pytest.approx((44.5 - 14.5) * 2)
+    assert position.truth["uterus"][2] == pytest.approx((40.5 - 14.5) * 2)
+    assert position.prediction["uterus"][2] == pytest.approx((44.5 - 14.5) * 2)
 
     shown = read_compared_case(cohort, case.id, {"model": tmp_path / "predictions"})
     for seen in (shown, shown.cropped()):

@@ -96,8 +96,8 @@ HEADERS = {
 
 def errors(path: Path) -> list[str]:
     run = subprocess.run([TOOL, str(path)], capture_output=True, check=False)
-    said = (run.stdout + run.stderr).decode(errors="replace")
-    return [line for line in said.splitlines() if line.startswith("Error")]
+    texts = (run.stdout + run.stderr).decode(errors="replace")
+    return [line for line in texts.splitlines() if line.startswith("Error")]
 
 
 def written_on(folder: Path) -> None:
@@ -105,9 +105,9 @@ def written_on(folder: Path) -> None:
     ct = read_ct_series(folder / "in")
     drawn, _ = read_rtstruct(folder / "in" / "RS.dcm", ct, ("bladder",), NAMES)
     assert drawn.mask("bladder").sum() == 640
-    words: dict[str, Any] = {"names": NAMES, "description": "test", "software_version": "1"}
-    write_rtstruct(drawn, ct, folder / "out.dcm", label="test", contour_style="exact", **words)
-    write_seg(drawn, ct, folder / "seg.dcm", **words)
+    metadata: dict[str, Any] = {"names": NAMES, "description": "test", "software_version": "1"}
+    write_rtstruct(drawn, ct, folder / "out.dcm", label="test", contour_style="exact", **metadata)
+    write_seg(drawn, ct, folder / "seg.dcm", **metadata)
     for path, read in ((folder / "out.dcm", read_rtstruct), (folder / "seg.dcm", read_seg)):
         assert np.array_equal(read(path, ct, ("bladder",), NAMES)[0].labels.array, drawn.labels.array)
         assert pydicom.dcmread(path).StudyInstanceUID == ct.study_uid

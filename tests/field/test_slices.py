@@ -136,9 +136,9 @@ def test_what_is_written_on_unequal_slices_comes_back(tmp_path):
     rtstruct(tmp_path / "RS.dcm", made, [(1, "Bladder", drawn)])
     ct = read_ct_series(tmp_path / "ct", repairs=Repairs(unequal_spacing=True))
     segmentation, _ = read_rtstruct(tmp_path / "RS.dcm", ct, ("bladder",), NAMES)
-    words: dict[str, Any] = {"names": NAMES, "description": "test", "software_version": "1"}
-    write_rtstruct(segmentation, ct, tmp_path / "out.dcm", label="test", contour_style="exact", **words)
-    write_seg(segmentation, ct, tmp_path / "seg.dcm", **words)
+    metadata: dict[str, Any] = {"names": NAMES, "description": "test", "software_version": "1"}
+    write_rtstruct(segmentation, ct, tmp_path / "out.dcm", label="test", contour_style="exact", **metadata)
+    write_seg(segmentation, ct, tmp_path / "seg.dcm", **metadata)
     scanned = ct.mask_on_slices(segmentation.mask("bladder"))
     assert np.abs(scanned[:, :, 10].sum(axis=1) - (1 + np.asarray(SHORT_GAP) / 4)).max() <= 1
     for path, read in ((tmp_path / "out.dcm", read_rtstruct), (tmp_path / "seg.dcm", read_seg)):
@@ -188,9 +188,9 @@ def test_a_tilted_gantry_keeps_values_and_contours_in_the_room(tmp_path, zs, mor
     labels = np.zeros(ct.volume.array.shape, np.uint8)
     labels[2:6, 5:20, 8:15] = 1
     drawn = Segmentation(Volume(labels, ct.volume.geometry), ("bladder",))
-    words: dict[str, Any] = {"names": NAMES, "description": "test", "software_version": "1"}
-    write_rtstruct(drawn, ct, tmp_path / "RS.dcm", label="test", contour_style="exact", **words)
-    write_seg(drawn, ct, tmp_path / "SEG.dcm", **words)
+    metadata: dict[str, Any] = {"names": NAMES, "description": "test", "software_version": "1"}
+    write_rtstruct(drawn, ct, tmp_path / "RS.dcm", label="test", contour_style="exact", **metadata)
+    write_seg(drawn, ct, tmp_path / "SEG.dcm", **metadata)
     for path, read in ((tmp_path / "RS.dcm", read_rtstruct), (tmp_path / "SEG.dcm", read_seg)):
         found = read(path, ct, ("bladder",), NAMES)[0].mask("bladder")
         assert np.array_equal(found[3:5], labels[3:5])
@@ -275,7 +275,7 @@ def test_shapes_that_do_not_overlap_or_end_are_the_nearer_one():
 @pytest.mark.parametrize("off", [0, 1e-3, 0.01, 0.09])
 @pytest.mark.parametrize("number", [0, 5, 11])
 @pytest.mark.parametrize("rescaled", [False, True])
-def test_a_copy_of_a_slice_counts_once_however_its_place_is_rounded(tmp_path, off, number, rescaled):
+def test_a_copy_of_a_slice_counts_once_however_its_position_is_rounded(tmp_path, off, number, rescaled):
     """The same pixels within 0.1 mm; other pixels at the same position are an error."""
     CT(tmp_path)
     plain = read_ct_series(tmp_path).volume.array
@@ -294,7 +294,7 @@ def test_a_copy_of_a_slice_counts_once_however_its_place_is_rounded(tmp_path, of
 
 
 @pytest.mark.parametrize("kind", ["oblique_stack", "negated_column", "slice_location_reversed"])
-def test_contours_lie_on_the_voxels_they_were_drawn_on(tmp_path, kind):
+def test_contours_are_on_the_voxels_they_were_drawn_on(tmp_path, kind):
     CASES[kind][0](tmp_path)
     ct = read_ct_series(tmp_path)
     mask = read_rtstruct(tmp_path / "RS.dcm", ct, ("bladder",), NAMES)[0].mask("bladder")
@@ -308,18 +308,18 @@ def test_contours_lie_on_the_voxels_they_were_drawn_on(tmp_path, kind):
     assert numbers.tolist() == list(range(2, 10))
 
 
-def test_what_is_written_on_a_negated_column_lies_on_its_voxels(tmp_path):
+def test_what_is_written_on_a_negated_column_is_on_its_voxels(tmp_path):
     CASES["negated_column"][0](tmp_path / "in")
     ct = read_ct_series(tmp_path / "in")
     drawn, _ = read_rtstruct(tmp_path / "in" / "RS.dcm", ct, ("bladder",), NAMES)
-    words: dict[str, Any] = {"names": NAMES, "description": "test", "software_version": "1"}
-    write_rtstruct(drawn, ct, tmp_path / "RS.dcm", label="test", contour_style="exact", **words)
-    write_seg(drawn, ct, tmp_path / "SEG.dcm", **words)
+    metadata: dict[str, Any] = {"names": NAMES, "description": "test", "software_version": "1"}
+    write_rtstruct(drawn, ct, tmp_path / "RS.dcm", label="test", contour_style="exact", **metadata)
+    write_seg(drawn, ct, tmp_path / "SEG.dcm", **metadata)
     for path, read in ((tmp_path / "RS.dcm", read_rtstruct), (tmp_path / "SEG.dcm", read_seg)):
         assert np.array_equal(read(path, ct, ("bladder",), NAMES)[0].labels.array, drawn.labels.array)
 
 
-def test_a_slice_that_is_turned_is_refused(tmp_path):
+def test_a_slice_that_is_rotated_is_refused(tmp_path):
     CASES["one_coronal_slice"][0](tmp_path)
     assert "mixes orientations (1 of 12 slices differ from the others, such as" in refusal(tmp_path)
     assert "CT005.dcm" in refusal(tmp_path)

@@ -72,7 +72,7 @@ def test_contours_go_round_through_every_form(ct, labels, how, tmp_path, names):
     assert pydicom.dcmread(tmp_path / "SEG.dcm").SegmentSequence[0].SegmentAlgorithmType == "MANUAL"
 
 
-def test_only_the_structures_wanted_are_taken_and_the_rest_is_told(ct, labels, how, tmp_path):
+def test_only_the_structures_wanted_are_taken_and_the_rest_is_reported(ct, labels, how, tmp_path):
     convert([labels], tmp_path / "RS.dcm", how)
     some = replace(how, structures=("rectum", "hr_ctv", "spleen"))
     notes = convert([tmp_path / "RS.dcm"], tmp_path / "some.nii.gz", some)
@@ -85,7 +85,7 @@ def test_only_the_structures_wanted_are_taken_and_the_rest_is_told(ct, labels, h
     assert notes[1:] == (f"Omitted {others}: not among the requested structures.",)
 
 
-def test_labels_in_another_order_of_axes_are_turned_and_on_another_grid_resampled_if_allowed(
+def test_labels_in_another_order_of_axes_are_rotated_and_on_another_grid_resampled_if_allowed(
     ct, labels, how, tmp_path, names
 ):
     truth = read_volume(labels)
@@ -153,8 +153,8 @@ def test_what_cannot_be_converted_is_refused_in_one_sentence(ct, labels, how, tm
         ([folder], "x.nrrd", how, "rtstruct", "holds a scan, which can't be converted to “rtstruct”"),
         ([folder], "x.dcm", how, "image", "have the name of an image file"),
         ([folder], "x.dcm", how, "ct", "has the name of a file"),
-        ([tmp_path / "RS.dcm"], "x.nrrd", replace(how, ct=None), None, "needs the CT .* --ct"),
-        ([tmp_path / "RS.dcm"], "x.dcm", how, "rtdose", "holds contours, which does not become"),
+        ([tmp_path / "RS.dcm"], "x.nrrd", replace(how, ct=None), None, "requires the CT .* --ct"),
+        ([tmp_path / "RS.dcm"], "x.dcm", how, "rtdose", "holds contours, which can't be converted to “rtdose”"),
         ([labels], "x.dcm", replace(how, structures=FIVE[:2]), None, "values from 0 to 5; expected the labels 0 to 2"),
     ]:
         with pytest.raises(BadInput, match=sentence):

@@ -1,3 +1,5 @@
+"""Grids: coordinates, boxes and other spacings, compared with SimpleITK and NumPy."""
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -10,9 +12,9 @@ from gynbtnet.imaging.geometry import Geometry
 
 @st.composite
 def geometries(draw):
-    turns = draw(st.tuples(*[st.floats(-180, 180)] * 3))
+    angles = draw(st.tuples(*[st.floats(-180, 180)] * 3))
     mirror = draw(st.sampled_from([1.0, -1.0]))
-    direction = Rotation.from_euler("xyz", turns, degrees=True).as_matrix() * [1, 1, mirror]
+    direction = Rotation.from_euler("xyz", angles, degrees=True).as_matrix() * [1, 1, mirror]
     return Geometry(
         shape=draw(st.tuples(*[st.integers(1, 40)] * 3)),
         spacing=draw(st.tuples(*[st.floats(0.1, 10)] * 3)),
@@ -126,6 +128,6 @@ def test_voxel_volume():
         {"shape": (1, 1, 1), "direction": (1, 0, 0)},
     ],
 )
-def test_what_is_no_grid_is_refused(values):
+def test_invalid_grids_are_refused(values):
     with pytest.raises(ValueError, match="not"):
         Geometry(**values)

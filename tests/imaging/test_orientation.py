@@ -12,7 +12,7 @@ from gynbtnet.imaging.volume import Volume
 
 @st.composite
 def grids(draw: st.DrawFn, tilt: float = 0.3) -> Geometry:
-    """Any axis order and senses, and a rotation of up to ``tilt`` rad on top."""
+    """Grids with any order and direction of axes, rotated by up to ``tilt`` rad."""
     axes = np.eye(3)[:, draw(st.permutations(range(3)))] * draw(st.tuples(*[st.sampled_from([-1, 1])] * 3))
     angle = draw(st.floats(-tilt, tilt))
     rotation = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
@@ -25,20 +25,20 @@ def grids(draw: st.DrawFn, tilt: float = 0.3) -> Geometry:
 def test_as_simpleitk_orients_to_lps(grid: Geometry) -> None:
     volume = Volume(np.arange(np.prod(grid.shape), dtype=np.int32).reshape(grid.shape), grid)
     expected = from_sitk(sitk.DICOMOrient(to_sitk(volume), "LPS"))
-    turn = reorientation_to_lps(grid)
-    np.testing.assert_array_equal(turn.array(volume.array), expected.array)
-    assert turn.geometry(grid).offset(expected.geometry) < 1e-6
+    reorientation = reorientation_to_lps(grid)
+    np.testing.assert_array_equal(reorientation.array(volume.array), expected.array)
+    assert reorientation.geometry(grid).offset(expected.geometry) < 1e-6
 
 
 @settings(max_examples=60, deadline=None)
 @given(grids())
 def test_there_and_back(grid: Geometry) -> None:
-    turned = reorientation_to_lps(grid).geometry(grid)
+    reoriented = reorientation_to_lps(grid).geometry(grid)
     array = np.random.default_rng(0).normal(size=(2, *grid.shape))
-    there = reorientation_between(grid, turned).array(array)
-    back = reorientation_between(turned, grid)
+    there = reorientation_between(grid, reoriented).array(array)
+    back = reorientation_between(reoriented, grid)
     np.testing.assert_array_equal(back.array(there), array)
-    assert back.geometry(turned).offset(grid) < 1e-6
+    assert back.geometry(reoriented).offset(grid) < 1e-6
 
 
 def test_oblique_grids_are_refused() -> None:

@@ -49,7 +49,7 @@ def test_the_other_side_of_a_name(left: str, right: str) -> None:
 
 
 @pytest.mark.parametrize(("left", "right"), ONLY_TOGETHER)
-def test_names_that_have_a_side_only_beside_the_other_one(left: str, right: str) -> None:
+def test_names_that_have_a_side_only_together_with_the_other(left: str, right: str) -> None:
     assert mirrored_labels((left, right)) == (0, 2, 1)
     assert has_unpaired_sides((left,)) == has_unpaired_sides((right,)) == ()
 

@@ -19,7 +19,7 @@ def random_masks(count: int) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize(("count", "size"), [(1, 1), (8, 1), (9, 2), (32, 4), (33, 8), (64, 8)])
-def test_masks_come_back_from_a_file(count: int, size: int, tmp_path: Path) -> None:
+def test_masks_survive_a_file(count: int, size: int, tmp_path: Path) -> None:
     masks = random_masks(count)
     packed = StructureMasks.of(masks, GRID)
     assert packed.bits.array.itemsize == size
@@ -56,13 +56,13 @@ def test_each_lost_voxel_is_counted_once_for_its_loser() -> None:
     for label, (name, mask) in enumerate(masks.items(), start=1):
         np.testing.assert_array_equal(segmentation.mask(name), mask)
         left = np.count_nonzero(segmentation.labels.array == label)
-        lost = sum(one.volume_cm3 for one in overlaps if one.earlier == name)
+        lost = sum(overlap.volume_cm3 for overlap in overlaps if overlap.earlier == name)
         assert lost == pytest.approx((mask.sum() - left) * 2 / 1000)
-    turned = segmentation.mapped(lambda volume: Volume(volume.array[1:], Geometry((4, 6, 7), GRID.spacing)))
-    np.testing.assert_array_equal(turned.mask("structure 0"), masks["structure 0"][1:])
+    cropped = segmentation.mapped(lambda volume: Volume(volume.array[1:], Geometry((4, 6, 7), GRID.spacing)))
+    np.testing.assert_array_equal(cropped.mask("structure 0"), masks["structure 0"][1:])
 
 
-def test_masks_apart_make_a_plain_label_map() -> None:
+def test_separate_masks_make_a_plain_label_map() -> None:
     mask = np.zeros(GRID.shape, bool)
     mask[2] = True
     segmentation, overlaps = paint_label_map({"a": mask, "b": ~mask}, ("b", "a", "c"), GRID)

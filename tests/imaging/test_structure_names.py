@@ -1,6 +1,11 @@
+import re
+from functools import partial
+
 import pytest
+from pydicom.sr.codedict import codes
 
 from gynbtnet.imaging.structure_names import StructureNames
+from gynbtnet.imaging.targets import TARGET_TYPES
 from gynbtnet.runtime import BadInput
 
 FIVE = ("hr_ctv", "bladder", "rectum", "sigmoid", "uterus")
@@ -30,17 +35,28 @@ def test_names_as_clinics_write_them(names, written, structure):
     assert names.resolve(written, FIVE) == structure
 
 
-def test_a_wanted_structure_answers_to_its_own_id_first(names):
+def test_the_id_of_a_requested_structure_takes_precedence(names):
     assert names.resolve("gtv mass-ct", ("GTV_Mass_CT",)) == "GTV_Mass_CT"
     assert names.resolve("GTV_Mass_CT", FIVE) is None
     assert names.resolve("Urinary_Bladder", ("urinary_bladder",)) == "urinary_bladder"
     assert names.resolve("Urinary_Bladder", FIVE) == "bladder"
 
 
-def test_what_we_write_we_read(names):
-    for structure in FIVE:
-        assert names.resolve(names.tg263(structure)) == structure
+def test_every_entry_of_the_table_is_read_as_it_is_written(names):
+    for structure, entry in names.entries.items():
+        for written in (structure, names.display_name(structure), names.tg263(structure), *entry["aliases"]):
+            assert names.resolve(written) == structure, f"{written} belongs to two structures"
         assert len(names.tg263(structure)) <= 16
+        assert re.fullmatch(r"[a-z0-9_]+", structure)
+
+
+def test_every_entry_of_the_table_has_a_type_a_code_and_its_own_colour(names):
+    known = {(code.value, code.meaning.split(" (")[0]) for code in map(partial(getattr, codes.SCT), codes.SCT.dir())}
+    for structure in names.entries:
+        assert names.interpreted_type(structure) in ("ORGAN", *TARGET_TYPES)
+        assert names.code(structure) in known
+    colours = [names.colour(structure) for structure in names.entries]
+    assert len(set(colours)) == len(colours)
 
 
 def test_colours_and_types(names):
@@ -53,7 +69,7 @@ def test_colours_and_types(names):
     assert names.tg263("femur_left") == "femur_left"
 
 
-def test_a_clinics_aliases_are_added_and_win(tmp_path):
+def test_a_clinics_aliases_are_added_and_take_precedence(tmp_path):
     file = tmp_path / "aliases.yaml"
     file.write_text("hr_ctv: [Zielvolumen]\nsigmoid: [Sigma-2]\nbowel: [Sigma]\n")
     names = StructureNames.load(file)

@@ -23,13 +23,13 @@ from gynbtnet.imaging.targets import target_depth, target_type
         ("itv", "PTV_48_6Gy"),
     ],
 )
-def test_the_inner_of_two_nested_targets_has_the_shared_voxels(inner: str, outer: str) -> None:
+def test_the_inner_of_two_nested_targets_gets_the_shared_voxels(inner: str, outer: str) -> None:
     for order in ((inner, outer, "bladder"), ("bladder", outer, inner), (outer, "bladder", inner)):
         assert painting_order(order) == ("bladder", outer, inner)
 
 
 @pytest.mark.parametrize("name", ["bladder", "rectum-PTV", "Bowel minus CTV", "cavity", "uterus", "activity", "", "7"])
-def test_organs_are_no_targets(name: str) -> None:
+def test_organs_are_not_targets(name: str) -> None:
     assert (target_depth(name), target_type(name)) == (None, None)
 
 

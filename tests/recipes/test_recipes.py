@@ -291,7 +291,7 @@ def test_an_experiment_begun_with_former_keys_goes_on(tmp_path: Path) -> None:
         ("structures=['']", "names of 1 to 200 printable characters"),
         ('structures=["a\\nb"]', "names of 1 to 200 printable characters"),
         (f"structures=[{'x' * 201}]", "names of 1 to 200 printable characters"),
-        (f"structures={list(map(str, range(1025)))}", "structures are 1024 at most"),
+        (f"structures={list(map(str, range(1025)))}", "expected at most 1024 structures"),
     ],
 )
 def test_what_no_plan_can_hold_is_refused_before_scans_are_read(change: str, words: str) -> None:

@@ -1,5 +1,6 @@
 """Training of nnU-Net on a cohort's training patients, with its own plan, preprocessing, augmentation and schedule."""
 
+import logging
 import shutil
 from collections.abc import Callable, Iterable
 from importlib import import_module
@@ -23,11 +24,12 @@ from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import read_json, sha256_of, write_json
 from gynbtnet.runtime.optional_dependencies import require
-from gynbtnet.runtime.progress import console, progress_bar
+from gynbtnet.runtime.progress import progress_bar
 from gynbtnet.training.allocator import keep_freed_memory
 from gynbtnet.training.renamed_settings import with_current_names
 from gynbtnet.training.run_folder import RunFolder, note_environment
 
+_LOG = logging.getLogger(__name__)
 RECORD = "nnunet.json"
 REMEDY = "expected the folder of a training of nnU-Net; give another output folder to start it again"
 
@@ -144,7 +146,7 @@ def _plan_and_preprocess(training_cohort: Cohort, settings: NnUNetSettings, out:
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
     _write_raw_dataset(training_cohort, out / "raw" / DATASET)
-    console.print("nnU-Net: fingerprint and plan")
+    _LOG.info("nnU-Net: fingerprint and plan")
     extract_fingerprint_dataset(DATASET_ID, num_processes=jobs, verbose=False)
     module, planner = _PLANNERS[settings.planner]
     planners = import_module(f"nnunetv2.experiment_planning.experiment_planners.{module}")
@@ -154,7 +156,7 @@ def _plan_and_preprocess(training_cohort: Cohort, settings: NnUNetSettings, out:
         gpu_memory_target_in_gb=settings.gpu_memory_gb,
         overwrite_target_spacing=settings.spacing,
     )
-    console.print("nnU-Net: preprocessing")
+    _LOG.info("nnU-Net: preprocessing")
     plans = PlansManager(str(out / "preprocessed" / DATASET / f"{plans_name}.json"))
     preprocessor = plans.get_configuration(CONFIGURATION).preprocessor_class(verbose=False)
     preprocessor.run(DATASET_ID, CONFIGURATION, plans_name, num_processes=jobs)

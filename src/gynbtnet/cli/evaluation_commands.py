@@ -57,7 +57,7 @@ def evaluate(
     settings = ScoringSettings(missing_structure_policy=missing_structure_policy.value, tolerance_mm=tolerance)
     evaluation = evaluate(patients, predictions, out, settings, jobs=jobs, memory_gb=memory)
     page = report_evaluation(patients, predictions, evaluation, out)
-    console.print((out / "summary.md").read_text())
+    console.print((out / "summary.md").read_text(encoding="utf-8"))
     console.print(f"The report is {page}")
 
 

@@ -10,6 +10,7 @@ from gynbtnet.runtime.public_names import lazy_names
 
 if TYPE_CHECKING:
     from gynbtnet.datasets.adapters.adapter import Adapter, AdapterOptions
+    from gynbtnet.datasets.adapters.labelled_files import read_labelled, select_structures
     from gynbtnet.datasets.adapters.registry import ADAPTERS
     from gynbtnet.datasets.case import Case, Source
     from gynbtnet.datasets.cohort import Cohort
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from gynbtnet.datasets.ingestion.dry_run import DryRun
     from gynbtnet.datasets.ingestion.found_scans import FoundScan, FoundScans, ScanContents, natural_order
     from gynbtnet.datasets.ingestion.ingest_found import Ingestion
-    from gynbtnet.datasets.ingestion.integrity import IntegrityReport, Problem
+    from gynbtnet.datasets.ingestion.integrity import IntegrityReport, LabelMismatch, Problem
     from gynbtnet.datasets.ingestion.patient_table import PatientTable
     from gynbtnet.datasets.inspection import InspectedItem, Inspection, inspect_folder
     from gynbtnet.datasets.inspection_picture import write_inspection_picture
@@ -38,6 +39,7 @@ __all__ = [
     "InspectedItem",
     "Inspection",
     "IntegrityReport",
+    "LabelMismatch",
     "PatientKey",
     "PatientTable",
     "Problem",
@@ -50,6 +52,8 @@ __all__ = [
     "inspect_folder",
     "natural_order",
     "read_folds",
+    "read_labelled",
+    "select_structures",
     "split_patients",
     "write_folds",
     "write_inspection_picture",
@@ -59,6 +63,7 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "adapters.adapter": ["Adapter", "AdapterOptions"],
+        "adapters.labelled_files": ["read_labelled", "select_structures"],
         "adapters.registry": ["ADAPTERS"],
         "case": ["Case", "Source"],
         "cohort": ["Cohort"],
@@ -66,7 +71,7 @@ __getattr__, __dir__ = lazy_names(
         "ingestion.dry_run": ["DryRun"],
         "ingestion.found_scans": ["FoundScan", "FoundScans", "ScanContents", "natural_order"],
         "ingestion.ingest_found": ["Ingestion"],
-        "ingestion.integrity": ["IntegrityReport", "Problem"],
+        "ingestion.integrity": ["IntegrityReport", "LabelMismatch", "Problem"],
         "ingestion.patient_table": ["PatientTable"],
         "inspection": ["InspectedItem", "Inspection", "inspect_folder"],
         "inspection_picture": ["write_inspection_picture"],

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gynbtnet.datasets.case import Case
+from gynbtnet.imaging.files.label_names import labels_by_name
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import read_json, write_json
 
@@ -160,7 +161,7 @@ class Cohort:
         return {
             "name": self.name,
             "channel_names": {str(i): channel for i, channel in enumerate(self.channels)},
-            "labels": {"background": 0} | {name: i for i, name in enumerate(self.structures, start=1)},
+            "labels": labels_by_name(self.structures),
             "numTraining": len(self.cases),
             "file_ending": ".nii.gz",
         }

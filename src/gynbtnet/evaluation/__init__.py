@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from gynbtnet.evaluation.metrics.settings import DoseSettings, ScoringSettings
     from gynbtnet.evaluation.metrics.surface_distance import surface_distances
     from gynbtnet.evaluation.reports.case_selection import best_median_worst
+    from gynbtnet.evaluation.reports.compared_case import read_compared_case
     from gynbtnet.evaluation.reports.evaluation_report import report_evaluation
     from gynbtnet.evaluation.statistics.adjustment import benjamini_hochberg, holm
     from gynbtnet.evaluation.statistics.agreement import limits_of_agreement
@@ -77,6 +78,7 @@ __all__ = [
     "paired_permutation_test",
     "parse_external_beam",
     "patient_bootstrap",
+    "read_compared_case",
     "read_dose",
     "read_prediction",
     "read_truth",
@@ -126,6 +128,7 @@ __getattr__, __dir__ = lazy_names(
         "comparison.compare": ["compare"],
         "comparison.report": ["report_comparison"],
         "reports.case_selection": ["best_median_worst"],
+        "reports.compared_case": ["read_compared_case"],
         "reports.evaluation_report": ["report_evaluation"],
     },
 )

@@ -177,8 +177,8 @@ def calibrate_from_folds(cohort: Cohort, recipe: Recipe, split: Split, out: Path
         trials = pd.DataFrame(choice.trials, columns=[field.name for field in fields(Trial)])
         trials.to_csv(partial_file, index=False)
     plan = load_plan(folders.folder)
-    passes = tta_signature(recipe.prediction, plan)
-    calibrate_quality(cohort, split, folders.predictions, choice.rules, passes=passes).save(folders.folder)
+    signature = tta_signature(recipe.prediction, plan)
+    calibrate_quality(cohort, split, folders.predictions, choice.rules, tta_signature=signature).save(folders.folder)
     save_plan(replace(plan, volumes=structure_volumes(validated), postprocessing=choice.rules), folders.folder)
 
 

@@ -15,6 +15,7 @@ from gynbtnet.experiment.model_comparison import folds_of
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.recipes.recipe import Recipe
 from gynbtnet.runtime.atomic_files import atomic_write
+from gynbtnet.runtime.phrases import counted
 from gynbtnet.runtime.system_report import system_report
 from gynbtnet.training.run_folder import RunFolder
 
@@ -60,34 +61,26 @@ def _lines(
     heads = ("model", "pretraining", "supervised", "task, per fold", "hours")
     yield from _table(heads, [(name, *_trained(variants[name], model)) for name, model in models.items()])
     yield "\nOptimiser steps of each stage, and hours of all stages with validation. nnU-Net reports no hours.\n"
-    yield from _comparisons(
-        cohort, split, models, folder / "comparisons", StructureNames.load(recipe.aliases), notes_on_folds(variants)
-    )
+    names, out = StructureNames.load(recipe.aliases), folder / "comparisons"
+    yield "## Patients held out\n"
+    yield f"{_size(cohort.of_patients(split.test))}, predicted by the ensemble of all folds.\n"
+    evaluations = {name: model.evaluation for name, model in models.items()}
+    predictions = {name: model.test_predictions for name, model in models.items()}
+    yield from _tables(cohort, evaluations, predictions, out / "test", names)
+    yield "## Other patients\n"
+    others = cohort.of_patients(set(cohort.patients).difference(split.test))
+    yield f"{_size(others)}, each predicted by the fold that was not trained on its patient.\n"
+    yield from notes_on_folds(variants)
+    evaluations = {name: folds_of(model).evaluation for name, model in models.items()}
+    predictions = {name: folds_of(model).predictions for name, model in models.items()}
+    yield from _tables(cohort, evaluations, predictions, out / "folds", names)
     if recipe.citations:
         yield "## Citations of the data\n"
         yield from (f"- {citation}" for citation in recipe.citations)
 
 
-def _comparisons(
-    cohort: Cohort,
-    split: Split,
-    models: Mapping[str, ComparedModel],
-    out: Path,
-    names: StructureNames,
-    notes: Iterable[str],
-) -> Iterator[str]:
-    """Yield the tables of the test patients, then those of the other patients."""
-    tested = len(cohort.of_patients(split.test).cases)
-    yield f"## Patients held out: {len(split.test)} patients, {tested} cases, predicted by the ensemble of all folds\n"
-    evaluations = {name: model.evaluation for name, model in models.items()}
-    predictions = {name: model.test_predictions for name, model in models.items()}
-    yield from _tables(cohort, evaluations, predictions, out / "test", names)
-    patients, cases = len(cohort.patients) - len(split.test), len(cohort.cases) - tested
-    yield f"## Other patients: {patients} patients, {cases} cases, each predicted by a fold not trained on it\n"
-    yield from notes
-    evaluations = {name: folds_of(model).evaluation for name, model in models.items()}
-    predictions = {name: folds_of(model).predictions for name, model in models.items()}
-    yield from _tables(cohort, evaluations, predictions, out / "folds", names)
+def _size(cohort: Cohort) -> str:
+    return f"{counted(len(cohort.patients), 'patient')}, {counted(len(cohort.cases), 'case')}"
 
 
 def notes_on_folds(variants: Mapping[str, Recipe]) -> Iterator[str]:
@@ -112,8 +105,8 @@ def _tables(
 def _setup(recipe: Recipe, cohort: Cohort, split: Split, folder: Path) -> Iterator[tuple[str, str]]:
     yield "experiment", recipe.name
     yield "finished", date.today().isoformat()
-    yield "cohort", f"{len(cohort.patients)} patients, {len(cohort.cases)} cases"
-    yield "held out", f"{len(split.test)} patients; the others in {len(split.folds)} folds"
+    yield "cohort", _size(cohort)
+    yield "held out", f"{counted(len(split.test), 'patient')}; the others in {counted(len(split.folds), 'fold')}"
     yield from ((name, value) for name, value in system_report(folder) if name in _REPORTED_SYSTEM)
 
 

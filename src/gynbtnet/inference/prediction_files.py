@@ -1,6 +1,7 @@
 """Files of a prediction: label map, RTSTRUCT, SEG and preview, each written independently of the others."""
 
 import logging
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -116,7 +117,8 @@ def _write_independently(write: Callable[[Path], None], path: Path) -> str:
     except (OSError, MemoryError):
         raise
     except Exception as error:  # of a library; its text may quote a header with the patient's name
-        _LOG.debug("Writing %s failed unexpectedly:", path.name, exc_info=error)
+        frames = traceback.format_list(traceback.extract_tb(error.__traceback__))
+        _LOG.debug("An unexpected %s while writing %s:\n%s", type(error).__name__, path.name, "".join(frames))
         reason = f"{path.name} could not be made ({type(error).__name__})."
     else:
         return ""

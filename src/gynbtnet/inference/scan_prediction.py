@@ -1,5 +1,6 @@
 """Prediction of one scan from files to files, in three steps that several scans can go through at the same time."""
 
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -33,7 +34,8 @@ from gynbtnet.inference.scans.scan_input import ScanInput, read_scan
 from gynbtnet.runtime.atomic_files import atomic_write, ensure_replaceable
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import write_json
-from gynbtnet.runtime.progress import console
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -110,8 +112,9 @@ def load_request(model: Segmenter, request: PredictionRequest) -> LoadedRequest:
     scan = read_scan(request.files, model.channels, request.repairs, check=request.check)
     if scan.series is not None and {"rtstruct", "seg"}.issuperset(request.outputs):
         scan.series.check_referable()  # otherwise there would be no file with contours
-    for sentence in (*scan.notes, *scan.warnings):
-        console.print(f"{request.files.path}: {sentence}")
+    for level, sentences in ((logging.INFO, scan.notes), (logging.WARNING, scan.warnings)):
+        for sentence in sentences:
+            _LOG.log(level, "%s: %s", request.files.path, sentence)
     provenance = _provenance(model, scan, request)
     up_to_date = is_up_to_date(request.out, provenance)
     if not up_to_date:

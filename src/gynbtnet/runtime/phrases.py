@@ -22,3 +22,13 @@ def by_axis(values: Iterable[float | Integral], digits: int = 4) -> str:
         digits: significant digits of the other numbers.
     """
     return "×".join(str(value) if isinstance(value, Integral) else f"{value:.{digits}g}" for value in values)
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun, such as ``1 case`` or ``2 cases``.
+
+    Args:
+        count: the number.
+        noun: the noun in the singular, with a plural in s.
+    """
+    return f"{count} {noun}{'' if count == 1 else 's'}"

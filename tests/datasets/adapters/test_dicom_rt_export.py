@@ -87,7 +87,7 @@ def test_a_structure_that_no_case_has_is_reported(export: Path, tmp_path: Path) 
         ingest(export, tmp_path / "cohort", structures=(*STRUCTURES, "sigmoid"))
 
 
-def test_patients_from_folders(export: Path, tmp_path: Path, write_export: WriteExport) -> None:
+def test_patients_by_folders(export: Path, tmp_path: Path, write_export: WriteExport) -> None:
     write_export(export / "C", "", BOTH, seed=5)
     with pytest.raises(BadInput, match=r"export/C.*no PatientID.*--patient-id-from folder"):
         ingest(export, tmp_path / "cohort", structures=STRUCTURES)

@@ -75,10 +75,10 @@ def test_a_folder_of_label_maps_is_refused(tmp_path: Path, folder: str) -> None:
         ingest(tmp_path / folder, tmp_path / "cohort", "scans")
 
 
-@pytest.mark.parametrize("kind", [np.uint8, np.float32])
-def test_a_label_map_is_recognised_by_its_values(tmp_path: Path, kind: type) -> None:
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_a_label_map_is_recognised_by_its_values(tmp_path: Path, dtype: type) -> None:
     write_volume(scan(), tmp_path / "scans" / "a.nii.gz")
-    write_volume(Volume(sphere("bladder").astype(kind) * 7, GRID), tmp_path / "scans" / "liver.nii.gz")
+    write_volume(Volume(sphere("bladder").astype(dtype) * 7, GRID), tmp_path / "scans" / "liver.nii.gz")
     with pytest.raises(BadInput, match=r"scans/liver.nii.gz contains a few whole numbers from 0 to 7"):
         ingest(tmp_path / "scans", tmp_path / "cohort", "scans")
 

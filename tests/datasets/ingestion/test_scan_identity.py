@@ -60,8 +60,8 @@ def test_a_scan_that_does_not_fit_is_refused() -> None:
 @pytest.fixture
 def export(tmp_path: Path, write_export: WriteExport) -> Path:
     """Two patients whose scans all have one PatientID, as an anonymiser leaves them."""
-    for seed, place in enumerate(("P1/Fx2", "P1/Fx10", "P2/Fx1")):
-        write_export(tmp_path / "export" / place, "ANON", {"Bladder": "bladder"}, seed=seed)
+    for seed, folder in enumerate(("P1/Fx2", "P1/Fx10", "P2/Fx1")):
+        write_export(tmp_path / "export" / folder, "ANON", {"Bladder": "bladder"}, seed=seed)
     return tmp_path / "export"
 
 

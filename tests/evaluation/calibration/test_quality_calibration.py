@@ -50,17 +50,19 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
 def test_measured_structures(cohort: Cohort) -> None:
     measured = measure_structures(cohort, SPLIT, cohort.folder / "predictions", ())["bladder"]
     assert len(measured) == 2 * PATIENTS
-    for one in measured:
-        number = int(one.patient[1:])
+    for structure in measured:
+        number = int(structure.patient[1:])
         length = 8 + number % 3
-        assert one.dsc == pytest.approx((length - shift(number)) / length)
-        assert one.agreement == pytest.approx(0.95 - 0.1 * shift(number))
+        assert structure.dsc == pytest.approx((length - shift(number)) / length)
+        assert structure.agreement == pytest.approx(0.95 - 0.1 * shift(number))
         others = cohort.of_patients(SPLIT.folds[1 - number % 2])
-        assert one.training_volume == structure_volumes(others)[0]  # volumes of the training patients of this fold
+        assert (
+            structure.training_volume == structure_volumes(others)[0]
+        )  # volumes of the training patients of this fold
 
 
 def test_a_shift_lowers_the_agreement_and_keeps_the_shape(cohort: Cohort) -> None:
-    quality = calibrate_quality(cohort, SPLIT, cohort.folder / "predictions", (), passes=PASSES)
+    quality = calibrate_quality(cohort, SPLIT, cohort.folder / "predictions", (), tta_signature=PASSES)
     (bladder,) = quality.structures
     assert bladder.patients == PATIENTS
     assert bladder.volume == structure_volumes(cohort)[0]
@@ -84,7 +86,7 @@ def test_without_agreement_only_the_shape_is_calibrated(cohort: Cohort, tmp_path
         target.mkdir()
         (target / "labels.nii.gz").write_bytes((source / "labels.nii.gz").read_bytes())
         (target / "prediction.json").write_text(json.dumps(manifest))
-    (bladder,) = calibrate_quality(cohort, SPLIT, tmp_path, (), passes=PASSES).structures
+    (bladder,) = calibrate_quality(cohort, SPLIT, tmp_path, (), tta_signature=PASSES).structures
     assert bladder.from_agreement is None
     assert bladder.from_shape is not None
     assert math.isnan(measure_structures(cohort, SPLIT, tmp_path, ())["bladder"][0].agreement)
@@ -93,13 +95,13 @@ def test_without_agreement_only_the_shape_is_calibrated(cohort: Cohort, tmp_path
 def test_eight_patients_are_not_calibrated(cohort: Cohort) -> None:
     fewer = Split((), tuple(fold[:4] for fold in SPLIT.folds), 0)
     seen = cohort.of_patients(fewer.patients)
-    (bladder,) = calibrate_quality(seen, fewer, cohort.folder / "predictions", (), passes=PASSES).structures
+    (bladder,) = calibrate_quality(seen, fewer, cohort.folder / "predictions", (), tta_signature=PASSES).structures
     assert (bladder.from_shape, bladder.from_agreement, bladder.patients) == (None, None, 8)
 
 
 def test_postprocessing_is_applied_first_and_unknown_structures_are_excluded(cohort: Cohort) -> None:
     removed = (PostprocessingRule("bladder", minimum_cm3=350),)  # the longest, 360 cm³, are kept
     measured = measure_structures(cohort, SPLIT, cohort.folder / "predictions", removed)["bladder"]
-    assert {int(one.patient[1:]) % 3 for one in measured} == {2}
+    assert {int(structure.patient[1:]) % 3 for structure in measured} == {2}
     unknown = replace(cohort, cases=tuple(replace(case, missing=("bladder",)) for case in cohort.cases))
     assert measure_structures(unknown, SPLIT, cohort.folder / "predictions", ())["bladder"] == []

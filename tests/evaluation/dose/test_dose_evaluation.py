@@ -78,7 +78,7 @@ def test_automatic_against_manual(implanted, contours, tmp_path):
     )
 
     totals = pd.read_csv(out / "eqd2.csv", keep_default_na=False).set_index(["structure", "metric"])
-    fractions = [table.loc[one.id, "bladder", "D2cc"]["manual_gy"] for one in implanted.cases]
+    fractions = [table.loc[case.id, "bladder", "D2cc"]["manual_gy"] for case in implanted.cases]
     by_hand = 43.2 + sum(dose * (dose + 3) / 5 for dose in fractions)
     assert float(totals["manual_eqd2_gy"]["bladder", "D2cc"]) == pytest.approx(by_hand)
     assert totals.loc[("sigmoid", "D2cc"), "automatic_verdict"] == "not judged"
@@ -88,9 +88,9 @@ def test_automatic_against_manual(implanted, contours, tmp_path):
     assert json.loads((out / "dose.json").read_text())["settings"]["alpha_beta_organ_gy"] == 3
 
     curves = pd.read_csv(out / "dvh.csv")
-    one = curves[(curves["case"] == case.id) & (curves["structure"] == "bladder") & (curves["contours"] == "manual")]
-    assert one["dose_gy"].is_monotonic_decreasing
-    assert one["volume_cm3"].iloc[-1] == pytest.approx(case.volumes_cm3["bladder"], rel=1e-4)
+    curve = curves[(curves["case"] == case.id) & (curves["structure"] == "bladder") & (curves["contours"] == "manual")]
+    assert curve["dose_gy"].is_monotonic_decreasing
+    assert curve["volume_cm3"].iloc[-1] == pytest.approx(case.volumes_cm3["bladder"], rel=1e-4)
     assert sitk.ReadImage(str(out / "dvh.png")).GetWidth() > 500
 
     apart = pd.read_csv(out / "bland_altman_d2cc.csv").set_index(["case", "structure"])
@@ -139,7 +139,7 @@ def test_doses_as_images_and_a_case_without_dose(implanted, exported, contours, 
         [s.manual_gy for s in by_dicom.scores if s.case == first.id]
     )
     assert {s.manual_note for s in result.scores if s.case == second.id} == {"no dose"}
-    assert {one.manual_verdict for one in result.courses} == {"not judged", ""}
+    assert {course.manual_verdict for course in result.courses} == {"not judged", ""}
     assert "fraction 2: no dose" in result.courses[0].note
     shutil.copy(second.image, folder / f"{second.id}.nii.gz")
     with pytest.raises(BadInput, match="values below 0; expected a dose in Gy"):

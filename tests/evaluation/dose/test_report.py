@@ -41,21 +41,23 @@ def test_verdicts_are_counted(dose_content):
 
 
 def test_no_total_is_judged(dose_content):
-    alone = [replace(one, manual_verdict="not judged", automatic_verdict="not judged") for one in dose_content.courses]
-    assert "No total was judged by both contours." in dose_report(replace(dose_content, courses=alone))
+    unjudged = [
+        replace(course, manual_verdict="not judged", automatic_verdict="not judged") for course in dose_content.courses
+    ]
+    assert "No total was judged by both contours." in dose_report(replace(dose_content, courses=unjudged))
 
 
 def test_agreement_and_its_data(dose_content):
     page = dose_report(dose_content)
-    shown = section(page, "automatic-against-manual")
+    agreement = section(page, "automatic-against-manual")
     data = downloads(page)
-    assert shown.count("<img") == 3  # bladder and rectum by D2cc, HR-CTV by D90
+    assert agreement.count("<img") == 3  # bladder and rectum by D2cc, HR-CTV by D90
     pairs = data["bland_altman_d2cc.csv"]
     bladder = pairs[pairs["structure"] == "bladder"]
     assert bladder["difference"].to_numpy() == pytest.approx([0.5, -0.2, 0.1, 0.5])
     assert len(pairs[pairs["structure"] == "rectum"]) == 3
     limits = limits_of_agreement(bladder["difference"], list(bladder["patient"]))
-    row = rows(shown)[0]
+    row = rows(agreement)[0]
     assert row[:3] == ["Bladder", "4", "3"]
     assert row[4] == f"{limits.bias:.2f}" == "0.25"  # the mean of 0.15, 0.1 and 0.5
     assert row[6] == f"{limits.lower:.2f}"
@@ -68,8 +70,8 @@ def test_agreement_and_its_data(dose_content):
 def test_tables_and_curves_can_be_downloaded(dose_content):
     page = dose_report(dose_content)
     data = downloads(page)
-    assert list(data["dose.csv"]["manual_gy"]) == [one.manual_gy for one in dose_content.scores]
-    assert list(data["eqd2.csv"]["manual_eqd2_gy"]) == [one.manual_eqd2_gy for one in dose_content.courses]
+    assert list(data["dose.csv"]["manual_gy"]) == [score.manual_gy for score in dose_content.scores]
+    assert list(data["eqd2.csv"]["manual_eqd2_gy"]) == [course.manual_eqd2_gy for course in dose_content.courses]
     curves = data["dvh_by_case.csv"]
     assert len(curves) == 2 * 12 - 1
     assert list(curves.columns[3:]) == ["D0.25 (Gy)", "D50 (Gy)", "D100 (Gy)"]

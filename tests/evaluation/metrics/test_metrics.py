@@ -55,23 +55,25 @@ def test_dice_by_hand():
 @settings(max_examples=40, deadline=None)
 def test_cropping_changes_nothing_and_dice_is_symmetric(seed, other):
     truth, prediction = random_labels(seed), random_labels(other)
-    there, back = scored(truth, prediction), scored(prediction, truth)
+    forward, back = scored(truth, prediction), scored(prediction, truth)
     for label, structure in enumerate(STRUCTURES, start=1):
-        one, true, predicted = there[structure], truth == label, prediction == label
-        if one.missing_in == "both":
-            assert all(math.isnan(getattr(one, metric)) for metric in METRICS)
+        score, true, predicted = forward[structure], truth == label, prediction == label
+        if score.missing_in == "both":
+            assert all(math.isnan(getattr(score, metric)) for metric in METRICS)
             continue
-        assert 0 <= one.dsc <= 1
-        assert one.dsc == back[structure].dsc == dice(true, predicted)
-        assert one.hd95_mm == pytest.approx(back[structure].hd95_mm)
-        assert (one.dsc == 1) == (one.asd_mm == 0)
-        assert one.volume_difference_cm3 == pytest.approx(-back[structure].volume_difference_cm3)
-        if one.missing_in == "none":
-            whole = surface_distances(true, predicted, SPACING)
-            assert (one.hd95_mm, one.asd_mm) == pytest.approx((whole.hd95, whole.asd))
-            assert (one.hausdorff_mm, one.surface_dsc) == pytest.approx((whole.hausdorff, whole.surface_dsc(2)))
+        assert 0 <= score.dsc <= 1
+        assert score.dsc == back[structure].dsc == dice(true, predicted)
+        assert score.hd95_mm == pytest.approx(back[structure].hd95_mm)
+        assert (score.dsc == 1) == (score.asd_mm == 0)
+        assert score.volume_difference_cm3 == pytest.approx(-back[structure].volume_difference_cm3)
+        if score.missing_in == "none":
+            distances = surface_distances(true, predicted, SPACING)
+            assert (score.hd95_mm, score.asd_mm) == pytest.approx((distances.hd95, distances.asd))
+            assert (score.hausdorff_mm, score.surface_dsc) == pytest.approx(
+                (distances.hausdorff, distances.surface_dsc(2))
+            )
             centres = [np.multiply(ndimage.center_of_mass(mask), SPACING) for mask in (true, predicted)]
-            assert one.centroid_shift_mm == pytest.approx(np.linalg.norm(np.subtract(*centres)))
+            assert score.centroid_shift_mm == pytest.approx(np.linalg.norm(np.subtract(*centres)))
 
 
 def test_missed_structure_has_the_worst_distance():

@@ -12,14 +12,14 @@ SETTINGS: dict[str, Any] = {"n_resamples": 1000, "min_defined": 100, "seed": 0}
 
 def test_a_patient_is_drawn_with_all_cases() -> None:
     patients = np.repeat(["a", "b", "c"], [4, 1, 2])
-    drawn: list[tuple[int, ...]] = []
+    resamples: list[tuple[int, ...]] = []
 
     def statistic(cases: np.ndarray) -> float:
-        drawn.append(tuple(sorted(cases)))
+        resamples.append(tuple(sorted(cases)))
         return float(len(cases))
 
     low, high = patient_bootstrap(patients, statistic, **SETTINGS)
-    for cases in drawn:
+    for cases in resamples:
         counts = np.bincount(cases, minlength=7)
         assert all(
             len(set(counts[np.array([n for n in range(7) if patients[n] == patient])])) == 1 for patient in "abc"

@@ -1,4 +1,4 @@
-"""Copies of contours and contours that cross: what changes a mask, and what must not."""
+"""Copies of contours, contours that cross, and contours off the planes of the scan."""
 
 from collections.abc import Sequence
 
@@ -25,6 +25,7 @@ def box(top: float, left: float, bottom: float, right: float, z: int = 0, grid: 
 
 
 def rewritten(points: np.ndarray, start: int, is_reversed: bool, has_middles: bool) -> np.ndarray:
+    """Return the same polygon from another start, in the other direction, or with edge midpoints."""
     if has_middles:
         points = np.stack([points, (points + np.roll(points, -1, axis=0)) / 2], axis=1).reshape(-1, 3)
     points = np.roll(points, start, axis=0)
@@ -42,8 +43,8 @@ def test_start_direction_order_and_copies_never_change_a_mask(mask, contour_styl
     contours = mask_to_contours(mask, GRID, contour_style=contour_style, hole_style=hole_style)
     how = st.tuples(st.integers(0, 9), st.booleans(), st.booleans())
     written = [
-        Contour(rewritten(one.points, *data.draw(how)), one.z)
-        for one in contours
+        Contour(rewritten(contour.points, *data.draw(how)), contour.z)
+        for contour in contours
         for _ in range(data.draw(st.integers(1, 3)))
     ]
     left, copies = drop_copies(data.draw(st.permutations(written)))
@@ -60,19 +61,19 @@ def test_no_hole_or_island_of_a_mask_counts_as_lost(mask, contour_style):
 @settings(max_examples=40, deadline=None)
 @given(shift=st.tuples(st.floats(-0.1, 0.1), st.floats(-0.1, 0.1)), decimals=st.integers(1, 6))
 def test_a_copy_may_be_shifted_by_a_tenth_of_a_millimetre_or_rounded(shift, decimals):
-    one = box(1.5, 1.5, 8.5, 9.5)
-    other = Contour(np.round(one.points + np.array([*shift, 0]), decimals), 0)
-    assert drop_copies([one, other])[0] == [one] or decimals == 1
-    assert drop_copies([one, Contour(np.round(one.points, decimals), 0)])[1] == 1
+    contour = box(1.5, 1.5, 8.5, 9.5)
+    other = Contour(np.round(contour.points + np.array([*shift, 0]), decimals), 0)
+    assert drop_copies([contour, other])[0] == [contour] or decimals == 1
+    assert drop_copies([contour, Contour(np.round(contour.points, decimals), 0)])[1] == 1
 
 
 @pytest.mark.parametrize("closed", [False, True])
 def test_a_contour_that_leads_round_twice_counts_once(closed):
-    one = box(1.5, 1.5, 8.5, 9.5)
-    twice = np.concatenate([one.points, one.points + 0.02, one.points[: int(closed)]])
+    contour = box(1.5, 1.5, 8.5, 9.5)
+    twice = np.concatenate([contour.points, contour.points + 0.02, contour.points[: int(closed)]])
     left, copies = drop_copies([Contour(twice, 0)])
     assert copies == 1
-    assert np.array_equal(contours_to_mask(left, GRID), contours_to_mask([one], GRID))
+    assert np.array_equal(contours_to_mask(left, GRID), contours_to_mask([contour], GRID))
 
 
 @pytest.mark.parametrize(
@@ -85,26 +86,27 @@ def test_a_contour_that_leads_round_twice_counts_once(closed):
         Contour(box(1.5, 1.5, 8.5, 9.5).points[:3], 0),
     ],
 )
-def test_what_is_no_copy_is_kept(other):
-    one = box(1.5, 1.5, 8.5, 9.5)
-    assert drop_copies([one, other]) == ([one, other], 0)
+def test_contours_that_differ_are_kept(other):
+    contour = box(1.5, 1.5, 8.5, 9.5)
+    assert drop_copies([contour, other]) == ([contour, other], 0)
 
 
 def lost(contours: Sequence[Contour]) -> list[tuple[int, int, int]]:
-    found = nesting_losses(contours, GRID)
-    assert all(isinstance(one, XorLoss) for one in found)
-    return [(one.z, one.lost, one.enclosed) for one in found]
+    """Return slice, lost and enclosed voxels of each loss."""
+    losses = nesting_losses(contours, GRID)
+    assert all(isinstance(loss, XorLoss) for loss in losses)
+    return [(loss.z, loss.lost, loss.enclosed) for loss in losses]
 
 
-def test_what_crossing_contours_take_from_each_other_is_counted():
-    one = box(0.5, 0.5, 8.5, 8.5)  # 8 × 8 voxels
-    assert lost([one, box(0.5, 9.5, 8.5, 12.5)]) == []
-    assert lost([one, box(2.5, 2.5, 6.5, 6.5)]) == []  # a hole
-    assert lost([one, box(2.5, 2.5, 6.5, 6.5), box(3.5, 3.5, 5.5, 5.5)]) == []  # an island in it
-    assert lost([one, box(4.5, 4.5, 10.5, 12.5)]) == [(0, 16, 64 + 48 - 16)]
-    assert lost([one, box(0.7, 0.7, 8.3, 8.3)]) == [(0, 64, 64)]  # no wall
-    assert lost([one, box(1.5, 0.7, 8.3, 8.3)]) == [(0, 56, 64)]  # a wall on one side only
-    assert lost([box(0.5, 0.5, 8.5, 8.5, z=2), box(4.5, 4.5, 10.5, 12.5, z=2), one]) == [(2, 16, 96)]
+def test_voxels_lost_to_crossing_contours_are_counted():
+    contour = box(0.5, 0.5, 8.5, 8.5)  # 8 × 8 voxels
+    assert lost([contour, box(0.5, 9.5, 8.5, 12.5)]) == []
+    assert lost([contour, box(2.5, 2.5, 6.5, 6.5)]) == []  # a hole
+    assert lost([contour, box(2.5, 2.5, 6.5, 6.5), box(3.5, 3.5, 5.5, 5.5)]) == []  # an island in it
+    assert lost([contour, box(4.5, 4.5, 10.5, 12.5)]) == [(0, 16, 64 + 48 - 16)]
+    assert lost([contour, box(0.7, 0.7, 8.3, 8.3)]) == [(0, 64, 64)]  # no wall
+    assert lost([contour, box(1.5, 0.7, 8.3, 8.3)]) == [(0, 56, 64)]  # a wall on one side only
+    assert lost([box(0.5, 0.5, 8.5, 8.5, z=2), box(4.5, 4.5, 10.5, 12.5, z=2), contour]) == [(2, 16, 96)]
 
 
 def test_a_hole_that_reaches_a_little_beyond_its_contour_is_a_hole():
@@ -144,7 +146,7 @@ def test_contours_half_way_all_go_down_and_at_the_first_plane_all_up(numbers, of
     assert np.rint(moved).tolist() == [number - (0 not in numbers) for number in numbers]
 
 
-def test_planes_at_several_distances_keep_their_places_and_ties_go_down():
+def test_contours_at_several_distances_stay_and_ties_go_down():
     moved, by = snap_to_planes(np.asarray([1.0, 2.3, 3.5001, 4.4999, 5.49]), 9)
     assert by == 0
     assert np.rint(moved).tolist() == [1, 2, 3, 4, 5]

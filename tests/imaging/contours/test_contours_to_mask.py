@@ -14,7 +14,7 @@ shapes = st.tuples(st.integers(1, 3), st.integers(1, 9), st.integers(1, 9))
 
 
 def drawn(geometry, *polygons, z=0):
-    """Contours with corners given in voxels (y, x)."""
+    """Return contours with corners given in voxels (y, x)."""
     corners = [np.insert(np.asarray(polygon, float), 0, z, axis=1) for polygon in polygons]
     return [Contour(geometry.to_world(points), z) for points in corners]
 
@@ -24,7 +24,7 @@ def box(top, left, bottom, right):
 
 
 def area(contours):
-    """Area within the slice in mm², holes subtracted, of contours on axial slices."""
+    """Return the area in mm², without holes, of contours on axial slices."""
     total = 0.0
     for contour in contours:
         x, y = contour.points[:, 0], contour.points[:, 1]
@@ -114,8 +114,8 @@ def test_polygons_are_filled_as_matplotlib_fills_them(seed, corners):
 
 def test_a_centre_on_an_edge_belongs_right_and_below():
     geometry = Geometry((1, 6, 6))
-    found = contours_to_mask(drawn(geometry, box(1, 2, 3, 4)), geometry)
-    assert np.argwhere(found[0]).tolist() == [[1, 2], [1, 3], [2, 2], [2, 3]]
+    mask = contours_to_mask(drawn(geometry, box(1, 2, 3, 4)), geometry)
+    assert np.argwhere(mask[0]).tolist() == [[1, 2], [1, 3], [2, 2], [2, 3]]
 
 
 @settings(max_examples=50, deadline=None)
@@ -125,12 +125,12 @@ def test_a_centre_on_an_edge_belongs_right_and_below():
 )
 def test_triangles_that_share_an_edge_share_no_voxel_and_leave_none_out(corners, origin):
     geometry = Geometry((1, 9, 9), (1, 0.3, 0.3), origin)
-    whole = contours_to_mask(drawn(geometry, box(0, 0, 8, 8)), geometry)
+    square_mask = contours_to_mask(drawn(geometry, box(0, 0, 8, 8)), geometry)
     inner = corners[0]
     square = box(0, 0, 8, 8)
     parts = [(square[i], square[(i + 1) % 4], inner) for i in range(4)]
     counts = sum(contours_to_mask(drawn(geometry, part), geometry).astype(int) for part in parts)
-    assert np.array_equal(counts, whole.astype(int))
+    assert np.array_equal(counts, square_mask.astype(int))
 
 
 def test_islands_holes_and_keyholes():
@@ -140,9 +140,9 @@ def test_islands_holes_and_keyholes():
     outer, inner = box(1.5, 1.5, 9.5, 9.5), box(3.5, 3.5, 6.5, 6.5)
     keyhole = [*outer, outer[0], inner[0], *inner[:0:-1], inner[0]]
     for contours in (drawn(geometry, outer, inner, z=1), drawn(geometry, keyhole, z=1)):
-        found = contours_to_mask(contours, geometry)
-        assert not found[0].any()
-        assert np.array_equal(found[1], ring)
+        mask = contours_to_mask(contours, geometry)
+        assert not mask[0].any()
+        assert np.array_equal(mask[1], ring)
     holes = mask_to_contours(np.stack([ring, ring]), geometry)
     assert [contour.z for contour in holes] == [0, 0, 1, 1]
 
@@ -170,6 +170,6 @@ def test_thin_structures_keep_their_area():
     assert area(mask_to_contours(mask, Geometry(mask.shape))) == pytest.approx(mask.sum(), rel=0.05)
 
 
-def test_a_mask_off_the_grid_is_refused():
+def test_a_mask_that_does_not_fit_the_grid_is_refused():
     with pytest.raises(ValueError, match="does not fit"):
         mask_to_contours(np.zeros((1, 2, 3), bool), Geometry((1, 3, 2)))

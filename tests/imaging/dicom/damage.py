@@ -43,9 +43,9 @@ def flipped(content: bytes, random: Random) -> bytes:
     damaged = bytearray(content)
     count = int(random.integers(1, 30))
     first = int(random.integers(HEADER, len(content) - count))
-    places = random.integers(HEADER, len(content), count) if random.random() < 0.5 else range(first, first + count)
-    for place in places:
-        damaged[place] ^= int(random.integers(1, 256))
+    positions = random.integers(HEADER, len(content), count) if random.random() < 0.5 else range(first, first + count)
+    for position in positions:
+        damaged[position] ^= int(random.integers(1, 256))
     return bytes(damaged)
 
 
@@ -87,9 +87,9 @@ def with_an_absurd_length(content: bytes, random: Random) -> bytes:
     dataset = parsed(content)
     _, element = chosen(list(elements(dataset)), random)
     tag = int(element.tag).to_bytes(4, "little")
-    place = content.find(tag[2:] + tag[:2], HEADER)
+    position = content.find(tag[2:] + tag[:2], HEADER)
     length = LENGTHS[int(random.integers(len(LENGTHS)))].to_bytes(4, "little")
-    at = place + 4 if random.random() < 0.5 else place + 8  # short and implicit forms, or long explicit ones
+    at = position + 4 if random.random() < 0.5 else position + 8  # short and implicit forms, or long explicit ones
     return content[:at] + length + content[at + 4 :]
 
 

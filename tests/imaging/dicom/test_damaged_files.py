@@ -79,8 +79,8 @@ def export(tmp_path_factory: pytest.TempPathFactory) -> Export:
     random = np.random.default_rng(0)
     grid = Geometry((4, 40, 44), (3.0, 1.0, 1.1), (-9.0, -8.0, 5.0))
     scan = Volume(random.integers(-1000, 1000, grid.shape).astype(np.int16), grid)
-    words: dict[str, Any] = {"study_description": "test", "series_description": "test", "seed": 1}
-    ct = write_ct_series(scan, folder / "CT", patient_id="Hospital-4711", **words)
+    metadata: dict[str, Any] = {"study_description": "test", "series_description": "test", "seed": 1}
+    ct = write_ct_series(scan, folder / "CT", patient_id="Hospital-4711", **metadata)
     for path in ct.files:
         dataset = pydicom.dcmread(path)
         dataset.PatientName, dataset.PatientBirthDate = "Roe^Jane", "19580317"
@@ -89,9 +89,9 @@ def export(tmp_path_factory: pytest.TempPathFactory) -> Export:
     labels[1:3, 3:9, 3:9], labels[1:3, 5:7, 5:7], labels[:, 10:14, 2:6] = 1, 0, 2
     drawn = Segmentation(Volume(labels, ct.volume.geometry), TWO)
     files = {"CT": ct.files[0], **{kind: folder / f"{kind}.dcm" for kind in ("RTSTRUCT", "RTDOSE", "SEG")}}
-    words = {"names": NAMES, "description": "test", "software_version": "0"}
-    write_rtstruct(drawn, ct, files["RTSTRUCT"], label="test", **words)
-    write_seg(drawn, ct, files["SEG"], **words)
+    metadata = {"names": NAMES, "description": "test", "software_version": "0"}
+    write_rtstruct(drawn, ct, files["RTSTRUCT"], label="test", **metadata)
+    write_seg(drawn, ct, files["SEG"], **metadata)
     dose = Volume(random.random((3, 5, 6)), Geometry((3, 5, 6), (3.0, 3.0, 3.0)))
     write_rtdose(dose, ct, files["RTDOSE"], description="test")
     return Export(folder, ct, files)
@@ -180,8 +180,8 @@ def survive(export: Export, kind: str, form: str, count: int, folder: Path) -> C
 @pytest.mark.parametrize(("kind", "form"), ALL)
 def test_a_few_damaged_files(export, tmp_path, capfd, kind, form):
     survive(export, kind, form, 12, tmp_path)
-    said = capfd.readouterr()
-    assert not [line for line in (said.out + said.err).splitlines() if line.strip() and "Inspecting" not in line]
+    texts = capfd.readouterr()
+    assert not [line for line in (texts.out + texts.err).splitlines() if line.strip() and "Inspecting" not in line]
 
 
 @pytest.mark.slow
@@ -193,7 +193,7 @@ def test_a_thousand_damaged_files_of_each_kind(export, tmp_path, kind, form):
 
 
 def with_size(frame: bytes, form: str) -> bytes:
-    """A compressed frame that declares 60,000 rows and columns."""
+    """Return a compressed frame that declares 60,000 rows and columns."""
     if form == "JPEG 2000":
         at = frame.index(b"\xff\x51") + 6
         return frame[:at] + (60_000).to_bytes(4, "big") * 2 + frame[at + 8 :]
@@ -230,7 +230,7 @@ def test_a_frame_that_libjpeg_calls_damaged_is_no_result(export, tmp_path, capfd
 
 
 @pytest.mark.parametrize("values", [{"RescaleSlope": 0}, {"RescaleSlope": "1e308"}, {"RescaleIntercept": "-1e30"}])
-def test_a_rescale_that_makes_no_hounsfield_units_is_told(export, values):
+def test_a_rescale_that_makes_no_hounsfield_units_is_reported(export, values):
     whole = export.files["CT"].read_bytes()
     dataset = parsed(whole)
     dataset.update(values)

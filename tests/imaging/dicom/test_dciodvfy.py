@@ -58,36 +58,36 @@ def test_rtstruct(ct, segmentation, tmp_path, names, contour_style, hole_style):
     assert errors(tmp_path / "RS.dcm") == []
 
 
-def test_an_rtstruct_that_says_what_to_review(ct, segmentation, tmp_path, names):
+def test_an_rtstruct_that_states_what_to_review(ct, segmentation, tmp_path, names):
     remarks = {"hr_ctv": "REVIEW. " + "Ünlesbar – 3 cm³. " * 80, "bladder": "REVIEW. bladder is missing."}
     write_rtstruct(
         segmentation, ct, tmp_path / "RS.dcm", names=names, remarks=remarks, summary="Review.\n" * 300, **WORDS
     )
     assert errors(tmp_path / "RS.dcm") == []
     written = pydicom.dcmread(tmp_path / "RS.dcm")
-    said = [roi.get("ROIDescription") for roi in written.StructureSetROISequence]
-    assert said[1:] == ["REVIEW. bladder is missing.", None]
-    assert said[0].startswith("REVIEW. ?nlesbar - 3 cm3. ?nlesbar")
-    assert said[0].endswith("...")
-    assert max(len(said[0]), len(written.StructureSetDescription)) <= 1024
+    texts = [roi.get("ROIDescription") for roi in written.StructureSetROISequence]
+    assert texts[1:] == ["REVIEW. bladder is missing.", None]
+    assert texts[0].startswith("REVIEW. ?nlesbar - 3 cm3. ?nlesbar")
+    assert texts[0].endswith("...")
+    assert max(len(texts[0]), len(written.StructureSetDescription)) <= 1024
 
 
 def test_contours_that_were_converted(ct, segmentation, tmp_path, names):
     write_rtstruct(segmentation, ct, tmp_path / "RS.dcm", names=names, automatic=False, **WORDS)
-    words = {"description": WORDS["description"], "software_version": WORDS["software_version"]}
-    write_seg(segmentation, ct, tmp_path / "SEG.dcm", names=names, automatic=False, **words)
+    metadata = {"description": WORDS["description"], "software_version": WORDS["software_version"]}
+    write_seg(segmentation, ct, tmp_path / "SEG.dcm", names=names, automatic=False, **metadata)
     assert errors(tmp_path / "RS.dcm") == []
     assert errors(tmp_path / "SEG.dcm") == []
 
 
-def test_contours_on_a_mended_scan(ct, tmp_path, names):
+def test_contours_on_a_repaired_scan(ct, tmp_path, names):
     ct.files[2].unlink()
-    mended = read_ct_series(ct.files[0].parent, repairs=Repairs(missing_slices=True))
-    labels = np.ones(mended.volume.array.shape, np.uint8)
-    drawn = Segmentation(Volume(labels, mended.volume.geometry), ("bladder",))
-    write_rtstruct(drawn, mended, tmp_path / "RS.dcm", names=names, **WORDS)
-    words = {"description": WORDS["description"], "software_version": WORDS["software_version"]}
-    write_seg(drawn, mended, tmp_path / "SEG.dcm", names=names, **words)
+    repaired = read_ct_series(ct.files[0].parent, repairs=Repairs(missing_slices=True))
+    labels = np.ones(repaired.volume.array.shape, np.uint8)
+    drawn = Segmentation(Volume(labels, repaired.volume.geometry), ("bladder",))
+    write_rtstruct(drawn, repaired, tmp_path / "RS.dcm", names=names, **WORDS)
+    metadata = {"description": WORDS["description"], "software_version": WORDS["software_version"]}
+    write_seg(drawn, repaired, tmp_path / "SEG.dcm", names=names, **metadata)
     assert errors(tmp_path / "RS.dcm") == []
     assert errors(tmp_path / "SEG.dcm") == []
 
@@ -114,8 +114,8 @@ def test_contours_on_a_real_scan(public_data, tmp_path, names, scan, contour_sty
     write_rtstruct(
         drawn, ct, tmp_path / "RS.dcm", names=names, contour_style=contour_style, hole_style=hole_style, **WORDS
     )
-    words = {"description": WORDS["description"], "software_version": WORDS["software_version"]}
-    write_seg(drawn, ct, tmp_path / "SEG.dcm", names=names, **words)
+    metadata = {"description": WORDS["description"], "software_version": WORDS["software_version"]}
+    write_seg(drawn, ct, tmp_path / "SEG.dcm", names=names, **metadata)
     assert errors(tmp_path / "RS.dcm") == []
     assert errors(tmp_path / "SEG.dcm") == []
 
@@ -125,16 +125,16 @@ def test_contours_on_a_multi_frame_ct(multi_frame, tmp_path, names):  # noqa: F8
     labels = np.random.default_rng(0).integers(0, 3, ct.volume.array.shape).astype(np.uint8)
     drawn = Segmentation(Volume(labels, ct.volume.geometry), ("hr_ctv", "bladder"))
     write_rtstruct(drawn, ct, tmp_path / "RS.dcm", names=names, **WORDS)
-    words = {"description": WORDS["description"], "software_version": WORDS["software_version"]}
-    write_seg(drawn, ct, tmp_path / "SEG.dcm", names=names, **words)
+    metadata = {"description": WORDS["description"], "software_version": WORDS["software_version"]}
+    write_seg(drawn, ct, tmp_path / "SEG.dcm", names=names, **metadata)
     for path, read in ((tmp_path / "RS.dcm", read_rtstruct), (tmp_path / "SEG.dcm", read_seg)):
         assert errors(path) == []
         assert np.array_equal(read(path, ct, drawn.structures, names)[0].labels.array, labels)
 
 
 def test_seg(ct, segmentation, tmp_path, names):
-    words = {"description": WORDS["description"], "software_version": WORDS["software_version"]}
-    write_seg(segmentation, ct, tmp_path / "SEG.dcm", names=names, **words)
+    metadata = {"description": WORDS["description"], "software_version": WORDS["software_version"]}
+    write_seg(segmentation, ct, tmp_path / "SEG.dcm", names=names, **metadata)
     assert errors(tmp_path / "SEG.dcm") == []
 
 

@@ -113,9 +113,9 @@ def fetch(study_uid: str, into: Path, port: int) -> None:
 def test_what_comes_back_from_a_server_reads_the_same(ct, tmp_path, names, port):
     labels = np.random.default_rng(0).integers(0, 3, ct.volume.array.shape).astype(np.uint8)
     drawn = Segmentation(Volume(labels, ct.volume.geometry), ("hr_ctv", "bladder"))
-    words = {"names": names, "description": "test", "software_version": "0"}
-    write_rtstruct(drawn, ct, tmp_path / "RS.dcm", label="test", **words)
-    write_seg(drawn, ct, tmp_path / "SEG.dcm", **words)
+    metadata = {"names": names, "description": "test", "software_version": "0"}
+    write_rtstruct(drawn, ct, tmp_path / "RS.dcm", label="test", **metadata)
+    write_seg(drawn, ct, tmp_path / "SEG.dcm", **metadata)
     dose = Volume(np.random.default_rng(1).random((3, 4, 5)), Geometry((3, 4, 5)))
     write_rtdose(dose, ct, tmp_path / "RD.dcm", description="test")
     ours = [tmp_path / name for name in ("RS.dcm", "SEG.dcm", "RD.dcm")]

@@ -68,7 +68,7 @@ def test_a_frame_has_its_own_rescale(ct, multi_frame):
     assert np.array_equal(array[:4], ct.volume.array[:4])
 
 
-def test_frames_that_do_not_add_up_are_told(multi_frame):
+def test_frames_that_do_not_add_up_are_reported(multi_frame):
     dataset = pydicom.dcmread(multi_frame)
     dataset.NumberOfFrames = 10**6
     dataset.save_as(multi_frame)

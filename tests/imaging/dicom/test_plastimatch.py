@@ -32,8 +32,8 @@ def rasterised(rtstruct: Path, ct: Path, roi: str, out: Path) -> Volume:
 
 def compare(mask: np.ndarray, geometry: Geometry, theirs: Volume) -> None:
     """Check that their mask, reordered by position, is between ours eroded and dilated by one layer."""
-    places = geometry.to_world(np.moveaxis(np.indices(mask.shape), 0, -1))
-    index = np.rint(theirs.geometry.to_index(places)).astype(int)
+    positions = geometry.to_world(np.moveaxis(np.indices(mask.shape), 0, -1))
+    index = np.rint(theirs.geometry.to_index(positions)).astype(int)
     inside = ((index >= 0) & (index < theirs.array.shape)).all(axis=-1)
     assert inside.all()
     found = theirs.array[tuple(np.moveaxis(index, -1, 0))] > 0
@@ -56,10 +56,10 @@ def synthetic(tmp_path, write_series, names):
     ct = write_series(Volume(np.zeros(geometry.shape, np.int16), geometry), tmp_path / "ct")
     mask = blob(geometry.shape)
     drawn = Segmentation(Volume(mask, ct.volume.geometry), ("bladder",))
-    words: dict[str, Any] = {"names": names, "label": "test", "description": "test", "software_version": "0"}
+    metadata: dict[str, Any] = {"names": names, "label": "test", "description": "test", "software_version": "0"}
 
     def theirs(**options: Any) -> Volume:
-        write_rtstruct(drawn, ct, tmp_path / "RS.dcm", **words, **options)
+        write_rtstruct(drawn, ct, tmp_path / "RS.dcm", **metadata, **options)
         return rasterised(tmp_path / "RS.dcm", tmp_path / "ct", "Bladder", tmp_path / "out")
 
     return mask > 0, ct.volume.geometry, theirs
@@ -83,7 +83,7 @@ def test_a_real_structure(public_data, tmp_path, names, number):
     patient = sorted((public_data / "sts").glob("STS_*"))[number]
     ct = read_ct_series(patient / "CT")
     drawn, _ = read_rtstruct(patient / "RS.dcm", ct, ("GTV_Mass_CT",), names)
-    words: dict[str, Any] = {"label": "test", "description": "test", "software_version": "0"}
-    write_rtstruct(drawn, ct, tmp_path / "RS.dcm", names=names, **words)
+    metadata: dict[str, Any] = {"label": "test", "description": "test", "software_version": "0"}
+    write_rtstruct(drawn, ct, tmp_path / "RS.dcm", names=names, **metadata)
     theirs = rasterised(tmp_path / "RS.dcm", patient / "CT", "GTV_Mass_CT", tmp_path / "out")
     compare(drawn.mask("GTV_Mass_CT"), ct.volume.geometry, theirs)

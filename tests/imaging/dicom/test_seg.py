@@ -59,8 +59,8 @@ def test_masks_come_back_in_every_orientation_and_where_another_library_sees_the
 def test_rtstruct_seg_and_nifti_have_the_same_content(ct, tmp_path, names, seed):
     ours = segmented(ct, seed)
     write(ours, ct, tmp_path / "SEG.dcm", names, force=True)
-    words: dict[str, Any] = {"label": "test", "description": "contours", "software_version": "0.1.0"}
-    write_rtstruct(ours, ct, tmp_path / "RS.dcm", names=names, contour_style="exact", force=True, **words)
+    metadata: dict[str, Any] = {"label": "test", "description": "contours", "software_version": "0.1.0"}
+    write_rtstruct(ours, ct, tmp_path / "RS.dcm", names=names, contour_style="exact", force=True, **metadata)
     write_volume(ours.labels, tmp_path / "labels.nii.gz")
     from_seg, seg_report = read_seg(tmp_path / "SEG.dcm", ct, FIVE, names)
     from_rtstruct, rtstruct_report = read_rtstruct(tmp_path / "RS.dcm", ct, FIVE, names)
@@ -70,7 +70,7 @@ def test_rtstruct_seg_and_nifti_have_the_same_content(ct, tmp_path, names, seed)
     assert seg_report.rois == rtstruct_report.rois
 
 
-def test_it_says_what_it_is_and_refers_to_the_ct(ct, seg):
+def test_it_describes_itself_and_refers_to_the_ct(ct, seg):
     file = pydicom.dcmread(seg)
     assert (file.StudyInstanceUID, file.FrameOfReferenceUID) == (ct.study_uid, ct.frame_of_reference_uid)
     assert file.ReferencedSeriesSequence[0].SeriesInstanceUID == ct.series_uid
@@ -96,11 +96,11 @@ def test_an_empty_structure_is_listed_and_read_as_missing(ct, tmp_path, names):
     assert np.array_equal(found.labels.array, labels)
 
 
-def test_a_segmentation_of_a_mended_scan_lies_on_its_slices(ct, tmp_path, names):
+def test_a_segmentation_of_a_repaired_scan_is_on_its_slices(ct, tmp_path, names):
     ct.files[2].unlink()
-    mended = read_ct_series(tmp_path / "ct", repairs=Repairs(missing_slices=True))
-    ours = segmented(mended)
-    found, _ = read_seg(write(ours, mended, tmp_path / "SEG.dcm", names), mended, FIVE, names)
+    repaired = read_ct_series(tmp_path / "ct", repairs=Repairs(missing_slices=True))
+    ours = segmented(repaired)
+    found, _ = read_seg(write(ours, repaired, tmp_path / "SEG.dcm", names), repaired, FIVE, names)
     scanned = [0, 1, 3, 4]
     assert np.array_equal(found.labels.array[scanned], ours.labels.array[scanned])
 
@@ -109,8 +109,8 @@ def test_a_frame_on_an_interpolated_plane_counts(ct, tmp_path, names):
     ours = segmented(ct)
     path = write(ours, ct, tmp_path / "SEG.dcm", names)
     ct.files[2].unlink()
-    mended = read_ct_series(tmp_path / "ct", repairs=Repairs(missing_slices=True))
-    found, _ = read_seg(path, mended, FIVE, names)
+    repaired = read_ct_series(tmp_path / "ct", repairs=Repairs(missing_slices=True))
+    found, _ = read_seg(path, repaired, FIVE, names)
     assert np.array_equal(found.labels.array, ours.labels.array)
 
 
@@ -195,6 +195,6 @@ def test_what_cannot_be_written_is_refused(ct, seg, tmp_path, names):
     with pytest.raises(BadInput, match="lacks UIDs"):
         write(segmented(ct), replace(ct, frame_of_reference_uid=""), tmp_path / "no.dcm", names)
     with pytest.raises(ValueError, match="is not on the grid"):
-        beside = Volume(np.ones((5, 6, 6), np.uint8), Geometry((5, 6, 6)))
-        write(Segmentation(beside, FIVE), ct, tmp_path / "no.dcm", names)
+        elsewhere = Volume(np.ones((5, 6, 6), np.uint8), Geometry((5, 6, 6)))
+        write(Segmentation(elsewhere, FIVE), ct, tmp_path / "no.dcm", names)
     assert sorted(path.name for path in tmp_path.glob("*.dcm")) == ["SEG.dcm"]

@@ -26,7 +26,7 @@ def three(volume, tmp_path, write_series):
     ]
 
 
-def test_the_largest_axial_one_is_taken_and_the_others_are_told(three, tmp_path):
+def test_the_largest_axial_one_is_taken_and_the_others_are_reported(three, tmp_path):
     axial, small, side = three
     read = read_ct_series(tmp_path / "scans")
     assert read.series_uid == axial.series_uid
@@ -80,7 +80,7 @@ def test_a_slice_that_the_dicomdir_names_is_missed_even_at_the_end(disc):
         read_ct_series(disc)
 
 
-def test_a_damaged_dicomdir_is_told(disc):
+def test_a_damaged_dicomdir_is_reported(disc):
     content = (disc / "DICOMDIR").read_bytes()
     (disc / "DICOMDIR").write_bytes(content[: len(content) // 2])
     with pytest.raises(BadInput, match="damaged or cut short"):
@@ -89,10 +89,10 @@ def test_a_damaged_dicomdir_is_told(disc):
 
 def test_the_ct_that_the_contours_in_its_folder_refer_to_goes_before_the_largest(three, tmp_path, names):
     axial, small, _ = three
-    words = {"names": names, "label": "test", "description": "test", "software_version": "0"}
+    metadata = {"names": names, "label": "test", "description": "test", "software_version": "0"}
     for ct, name in ((small, "RS.dcm"), (axial, "RS2.dcm")):
         drawn = Volume(np.ones(ct.volume.array.shape, np.uint8), ct.volume.geometry)
-        write_rtstruct(Segmentation(drawn, ("bladder",)), ct, tmp_path / "scans" / name, **words)
+        write_rtstruct(Segmentation(drawn, ("bladder",)), ct, tmp_path / "scans" / name, **metadata)
         read = read_ct_series(tmp_path / "scans")
         if ct is small:
             assert (read.series_uid, read.notes) == (small.series_uid, ())

@@ -47,8 +47,8 @@ NUMBERS = tuple(
 )
 
 
-def whole_file(form: str, folder: Path) -> bytes:
-    """A scan as SimpleITK writes it; of a compressed NIfTI the bytes inside."""
+def intact_file(form: str, folder: Path) -> bytes:
+    """Return a scan as SimpleITK writes it; for a compressed NIfTI, the decompressed bytes."""
     suffix, *more = form.split()
     values = np.random.default_rng(0).integers(-1000, 1000, (6, 16, 18)).astype(np.int16)
     image = sitk.GetImageFromArray(values)
@@ -61,7 +61,7 @@ def whole_file(form: str, folder: Path) -> bytes:
 
 
 def mutated(content: bytes, form: str, random: np.random.Generator) -> bytes:
-    """The file with one to four mutations, most of them in its header."""
+    """Return a file with one to four mutations, most of them in its header."""
     for _ in range(int(random.integers(1, 5))):
         header = 352 if form.startswith(".nii") else re.search(rb"\n\n|LOCAL\n|$", content).end() or 1
         if form.startswith(".nii") or random.random() < 0.2:
@@ -73,15 +73,15 @@ def mutated(content: bytes, form: str, random: np.random.Generator) -> bytes:
 
 def _other_bytes(content: bytes, header: int, random: np.random.Generator) -> bytes:
     end = len(content) if random.random() < 0.2 else min(header, len(content))
-    place = int(random.integers(0, max(end, 1)))
+    position = int(random.integers(0, max(end, 1)))
     kind = random.integers(0, 10)
     if kind == 0:
-        return content[:place]
+        return content[:position]
     if kind == 1:
-        return content[:place] + random.bytes(int(random.integers(1, 9))) + content[place:]
+        return content[:position] + random.bytes(int(random.integers(1, 9))) + content[position:]
     value = random.bytes(1) if kind < 4 else NUMBERS[random.integers(len(NUMBERS))]
-    place -= place % len(value)
-    return content[:place] + value + content[place + len(value) :]
+    position -= position % len(value)
+    return content[:position] + value + content[position + len(value) :]
 
 
 def _other_words(header: bytes, random: np.random.Generator) -> bytes:
@@ -103,7 +103,7 @@ def _other_words(header: bytes, random: np.random.Generator) -> bytes:
 
 
 def outcome(path: Path) -> str:
-    """ "volume" or "sentence"; an AssertionError if it took long, or much memory, or the volume is none."""
+    """Return "volume" or "sentence"; fail if reading takes too long or too much memory, or the volume is invalid."""
     tracemalloc.start()
     start = time.monotonic()
     try:
@@ -124,11 +124,12 @@ def outcome(path: Path) -> str:
 
 
 def survive(form: str, count: int, folder: Path) -> Counter[str]:
-    whole = whole_file(form, folder)
+    """Read mutated files and count the outcomes."""
+    intact = intact_file(form, folder)
     path = folder / f"scan{form.split()[0]}"
     ended: Counter[str] = Counter()
     for seed in range(count):
-        content = mutated(whole, form, np.random.default_rng(seed))
+        content = mutated(intact, form, np.random.default_rng(seed))
         path.write_bytes(gzip.compress(content, 1) if form == ".nii.gz" else content)
         try:
             ended[outcome(path)] += 1
@@ -153,11 +154,11 @@ def test_two_thousand_mutated_files_of_each_form(tmp_path, form):
 @pytest.mark.parametrize("form", FORMS)
 def test_bytes_of_a_compressed_file_may_be_anything(tmp_path, form):
     """Mutations after compression: of the deflated stream itself, its checksum, its end."""
-    whole = whole_file(form, tmp_path)
-    whole = gzip.compress(whole) if form == ".nii.gz" else whole
+    intact = intact_file(form, tmp_path)
+    intact = gzip.compress(intact) if form == ".nii.gz" else intact
     path = tmp_path / f"scan{form.split()[0]}"
     for seed in range(40):
         random = np.random.default_rng(seed)
-        place = int(random.integers(0, len(whole)))
-        path.write_bytes(whole[:place] + random.bytes(3) + whole[place + int(random.integers(0, 6)) :])
+        position = int(random.integers(0, len(intact)))
+        path.write_bytes(intact[:position] + random.bytes(3) + intact[position + int(random.integers(0, 6)) :])
         assert outcome(path) in ("volume", "sentence")

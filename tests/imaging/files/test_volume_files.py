@@ -13,7 +13,7 @@ from gynbtnet.runtime import BadInput
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("kind", [np.uint8, np.int16, np.float32, bool])
-def test_what_is_written_is_read(tmp_path, suffix, kind):
+def test_a_written_volume_is_read_again(tmp_path, suffix, kind):
     direction = (0.0, 0.0, -1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
     array = np.arange(24).reshape(2, 3, 4).astype(kind)
     volume = Volume(array, Geometry(array.shape, (3.25, 0.5, 0.75), (-1.5, 2.5, 100.25), direction))
@@ -38,18 +38,18 @@ def test_absent_damaged_or_flat_files_get_one_sentence(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_a_file_cut_short_is_told(tmp_path, suffix):
+def test_a_file_cut_short_is_refused(tmp_path, suffix):
     array = np.random.default_rng(0).integers(0, 1000, (8, 16, 16)).astype(np.int16)
     path = tmp_path / f"scan{suffix}"
     write_volume(Volume(array, Geometry(array.shape)), path)
-    whole = path.read_bytes()
-    for length in (len(whole) // 2, len(whole) - 100):
-        path.write_bytes(whole[:length])
+    content = path.read_bytes()
+    for length in (len(content) // 2, len(content) - 100):
+        path.write_bytes(content[:length])
         with pytest.raises(BadInput, match="cut short"):
             read_volume(path)
 
 
-def test_a_compressed_file_with_a_wrong_byte_is_told(tmp_path):
+def test_a_compressed_file_with_a_wrong_byte_is_refused(tmp_path):
     array = np.random.default_rng(0).integers(0, 1000, (8, 16, 16)).astype(np.int16)
     write_volume(Volume(array, Geometry(array.shape)), tmp_path / "scan.nii.gz")
     content = bytearray((tmp_path / "scan.nii.gz").read_bytes())
@@ -61,7 +61,7 @@ def test_a_compressed_file_with_a_wrong_byte_is_told(tmp_path):
 
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
 @pytest.mark.parametrize("length", [0.0, -0.9, np.nan, np.inf])
-def test_a_nifti_without_a_spacing_is_told(tmp_path, suffix, length):
+def test_a_nifti_without_a_spacing_is_refused(tmp_path, suffix, length):
     path = tmp_path / f"scan{suffix}"
     write_volume(Volume(np.zeros((3, 4, 5), np.int16), Geometry((3, 4, 5), (3, 0.9, 0.8))), path)
     opened = gzip.open if suffix == ".nii.gz" else open
@@ -77,7 +77,7 @@ def test_a_nifti_without_a_spacing_is_told(tmp_path, suffix, length):
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_voxels_that_are_not_finite_are_told(tmp_path, suffix, kind, value):
+def test_voxels_that_are_not_finite_are_refused(tmp_path, suffix, kind, value):
     array = np.zeros((3, 5, 5), kind)
     array[1, 2, 3] = array[2, 4, 4] = value
     write_volume(Volume(array, Geometry(array.shape)), tmp_path / f"scan{suffix}")
@@ -85,7 +85,7 @@ def test_voxels_that_are_not_finite_are_told(tmp_path, suffix, kind, value):
         read_volume(tmp_path / f"scan{suffix}")
 
 
-def test_a_sheared_grid_is_told(tmp_path):
+def test_a_sheared_grid_is_refused(tmp_path):
     header = "NRRD0004\ntype: short\ndimension: 3\nspace: left-posterior-superior\nsizes: 2 3 4\nencoding: raw\n"
     header += "endian: little\nspace directions: (1,0,0) (0.3,1,0) (0,0,1)\n\n"
     (tmp_path / "scan.nrrd").write_bytes(header.encode() + bytes(48))
@@ -93,7 +93,7 @@ def test_a_sheared_grid_is_told(tmp_path):
         read_volume(tmp_path / "scan.nrrd")
 
 
-def test_a_rounded_direction_is_told(tmp_path):
+def test_a_rounded_direction_is_refused(tmp_path):
     write_volume(Volume(np.zeros((2, 3, 4), np.int16), Geometry((2, 3, 4))), tmp_path / "scan.mha")
     content = (tmp_path / "scan.mha").read_bytes()
     (tmp_path / "scan.mha").write_bytes(content.replace(b"1 0 0 0 1 0 0 0 1", b"0.71 0.71 0 -0.7 0.71 0 0 0 1"))

@@ -73,10 +73,10 @@ def test_a_damaged_fingerprint_is_told(write_cohort: WriteCohort, tmp_path: Path
     content = json.loads((tmp_path / FINGERPRINT).read_text())
     edit(content)
     (tmp_path / FINGERPRINT).write_text(json.dumps(content))
-    with pytest.raises(BadInput, match="no fingerprint"):
+    with pytest.raises(BadInput, match="not a fingerprint"):
         Fingerprint.load(tmp_path)
     (tmp_path / FINGERPRINT).write_text("{")
-    with pytest.raises(BadInput, match="no fingerprint"):
+    with pytest.raises(BadInput, match="not a fingerprint"):
         Fingerprint.load(tmp_path)
     with pytest.raises(BadInput, match="gynbtnet plan"):
         Fingerprint.load(tmp_path / "absent")

@@ -63,5 +63,5 @@ def test_patch_and_batch_are_the_papers_where_nothing_is_said() -> None:
 
 
 def test_more_memory_than_there_is() -> None:
-    with pytest.raises(BadInput, match=r"Preset L with 2 patches .* takes .* GB .* allows 4; choose a smaller preset"):
+    with pytest.raises(BadInput, match=r"Preset L with 2 patches .* needs .* GB .* allows 4; choose a smaller preset"):
         make_plan(fingerprint(), PlanSettings(patch_size=None, plan_memory_gb=4))

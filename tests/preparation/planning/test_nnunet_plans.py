@@ -205,14 +205,14 @@ def test_another_resampling_is_told() -> None:
     [
         (lambda plans, dataset: dataset["labels"].update(bladder=[1, 2]), "regions"),
         (lambda plans, dataset: dataset["labels"].update(ignore=3), "ignore label"),
-        (lambda plans, dataset: dataset["labels"].pop("background"), "one by one from background"),
+        (lambda plans, dataset: dataset["labels"].pop("background"), "consecutively from background"),
         (lambda plans, dataset: dataset["channel_names"].update({"1": "CT"}), "CT, CT are normalised by"),
         (lambda plans, dataset: configuration(plans).update(normalization_schemes=["NoNormalization"] * 2), "NoNorm"),
-        (lambda plans, dataset: configuration(plans).update(use_mask_for_norm=[True, True]), "aren't zero"),
+        (lambda plans, dataset: configuration(plans).update(use_mask_for_norm=[True, True]), "inside a nonzero mask"),
         (lambda plans, dataset: configuration(plans).update(patch_size=[64, 64]), "three values"),
         (lambda plans, dataset: configuration(plans).update(inherits_from=STOCK), "inherits from itself"),
-        (lambda plans, dataset: configuration(plans).pop("architecture"), "no 'architecture'"),
-        (lambda plans, dataset: plans["configurations"].pop(STOCK), "no '3d_fullres'"),
+        (lambda plans, dataset: configuration(plans).pop("architecture"), "'architecture' is missing"),
+        (lambda plans, dataset: plans["configurations"].pop(STOCK), "'3d_fullres' is missing"),
     ],
 )
 def test_what_gynbtnet_does_not_do_is_told(tmp_path: Path, edit: Any, words: str) -> None:

@@ -64,5 +64,5 @@ def test_one_in_a_hundred_of_further_patients_is_outside() -> None:
 
 @pytest.mark.parametrize("wrong", [(1, 100.0, 0.3), (5, 0.0, 0.3), (5, math.nan, 0.3), (5, 100.0, 0.0)])
 def test_what_is_no_range(wrong: tuple[int, float, float]) -> None:
-    with pytest.raises(ValueError, match="two at least and positive"):
+    with pytest.raises(ValueError, match="at least two patients and positive"):
         StructureVolume("bladder", *wrong)

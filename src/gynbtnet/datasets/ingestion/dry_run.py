@@ -55,7 +55,7 @@ class DryRun:
 
 
 def dry_run_found(
-    found: FoundScans,
+    found_scans: FoundScans,
     out: Path,
     *,
     key: PatientKey | None = None,
@@ -70,19 +70,19 @@ def dry_run_found(
     Raises:
         BadInput: As the ingestion would.
     """
-    if not found.scans:
-        raise_first_problem(found.problems)
+    if not found_scans.scans:
+        raise_first_problem(found_scans.problems)
     check_destination(out, key)
-    numbered, key = number_scans(found.scans, key or PatientKey.load(Path(out).absolute() / KEY))
-    reader = ScanReader.create(found, out, key, resample_channels=resample_channels, allow_overlap=allow_overlap)
+    numbered, key = number_scans(found_scans.scans, key or PatientKey.load(Path(out).absolute() / KEY))
+    reader = ScanReader.create(found_scans, out, key, resample_channels=resample_channels, allow_overlap=allow_overlap)
     checker = _ScanChecker(reader)
     results = map_scans(checker.check, numbered, name=attrgetter("id"), title="Checking", jobs=jobs)
     copies = _find_copies([scan for scan, result in zip(numbered, results, strict=True) if isinstance(result, Case)])
     results = [copies.get(scan.id, result) for scan, result in zip(numbered, results, strict=True)]
-    cases, problems = select_cases(found, numbered, results, Path(out).absolute(), leave_out_failing=True)
-    report = make_report(found, len(numbered), cases, problems)
+    cases, problems = select_cases(found_scans, numbered, results, Path(out).absolute(), leave_out_failing=True)
+    report = make_report(found_scans, len(numbered), cases, problems)
     ids = {case.id for case in cases}
-    return DryRun(tuple(scan for scan in numbered if scan.id in ids), report, collect_notes(found, report, cases))
+    return DryRun(tuple(scan for scan in numbered if scan.id in ids), report, collect_notes(found_scans, report, cases))
 
 
 @dataclass(frozen=True)
@@ -96,15 +96,15 @@ class _ScanChecker:
         if numbered.scan.series_uid is not None:
             result = self.reader.read(numbered, {})
             return result if isinstance(result, Problem) else result.case
-        found, scan = self.reader.found, numbered.scan
+        found_scans, scan = self.reader.found_scans, numbered.scan
         try:
-            geometry = _check_headers(scan, found, resample_channels=self.reader.resample_channels)
+            geometry = _check_headers(scan, found_scans, resample_channels=self.reader.resample_channels)
         except BadInput as error:
             return Problem.from_error(error, scan.path)
         except Exception as error:  # a problem with one scan must not stop the check of the others
             return Problem("unreadable", str(scan.path), f"In {scan.path}: {failure_reason(error)}")
-        named = found.named_structures(scan) if found.named_structures else NamedStructures()
-        images = tuple(Path(f"{numbered.id}_{i:04d}") for i in range(len(found.channels)))
+        named = found_scans.named_structures(scan) if found_scans.named_structures else NamedStructures()
+        images = tuple(Path(f"{numbered.id}_{i:04d}") for i in range(len(found_scans.channels)))
         return Case(
             *(scan.patient, numbered.fraction, numbered.id, images, None),
             source=Source(rtstruct=scan.rtstruct, synthetic=scan.synthetic),
@@ -118,7 +118,7 @@ class _ScanChecker:
         )
 
 
-def _check_headers(scan: FoundScan, found: FoundScans, *, resample_channels: bool) -> Geometry:
+def _check_headers(scan: FoundScan, found_scans: FoundScans, *, resample_channels: bool) -> Geometry:
     """Return the grid of a scan in image files.
 
     Raises:
@@ -126,10 +126,10 @@ def _check_headers(scan: FoundScan, found: FoundScans, *, resample_channels: boo
         BadInput: If a header can't be read.
     """
     labels = [path for path in scan.contours if is_image_file(path)]
-    geometry = _read_geometry(scan.files[0], len(found.channels) - len(scan.channels))
+    geometry = _read_geometry(scan.files[0], len(found_scans.channels) - len(scan.channels))
     for path in (*labels, *scan.channels):
         other = _read_geometry(path, 1)
-        is_resampled = found.resamples_labels if path in labels else resample_channels
+        is_resampled = found_scans.resamples_labels if path in labels else resample_channels
         if not is_resampled and not geometry.is_same(other):
             raise LabelMismatch(f"{path} is on another grid than its scan, {geometry.difference(other)}.")
     return geometry

@@ -45,7 +45,7 @@ class Ingestion:
 
 
 def ingest_found(
-    found: FoundScans,
+    found_scans: FoundScans,
     out: Path,
     *,
     key: PatientKey | None = None,
@@ -62,7 +62,7 @@ def ingest_found(
     scans with the same voxels, only the first is taken.
 
     Args:
-        found: scans that an adapter found.
+        found_scans: scans that an adapter found.
         out: folder for the cohort: absent, empty, or written by an earlier call.
         key: key that assigns study IDs to the patients of DICOM scans, or to all patients if it is stored separately.
             None is ``patients.csv`` in ``out``. Its file is read again first, since another ingestion may have added
@@ -79,23 +79,23 @@ def ingest_found(
         BadInput: If ``out`` contains something else, or no scan can be taken. Also if no case has one of the
             structures, or a scan can't be taken and is not to be left out.
     """
-    if not found.scans:
-        raise_first_problem(found.problems)
+    if not found_scans.scans:
+        raise_first_problem(found_scans.problems)
     out = Path(out).absolute()
     check_destination(out, key)
     key = PatientKey.load(key.path, separate=key.separate) if key else PatientKey.load(out / KEY)
     (out / _RECORDS).mkdir(parents=True, exist_ok=True)
     (out / MANIFEST).unlink(missing_ok=True)
-    numbered, key = number_scans(found.scans, key)
+    numbered, key = number_scans(found_scans.scans, key)
     key.save()
-    reader = ScanReader.create(found, out, key, resample_channels=resample_channels, allow_overlap=allow_overlap)
+    reader = ScanReader.create(found_scans, out, key, resample_channels=resample_channels, allow_overlap=allow_overlap)
     results = map_scans(_CaseWriter(reader).write, numbered, name=attrgetter("id"), title="Ingesting", jobs=jobs)
-    cases, problems = select_cases(found, numbered, results, out, leave_out_failing=leave_out_failing)
+    cases, problems = select_cases(found_scans, numbered, results, out, leave_out_failing=leave_out_failing)
     _remove_others(out, {case.id for case in cases})
-    report = make_report(found, len(numbered), cases, problems)
+    report = make_report(found_scans, len(numbered), cases, problems)
     report.save(out / REPORT, nameless=key.separate)
-    notes = collect_notes(found, report, cases)
-    cohort = Cohort(name or out.name, found.structures, tuple(cases), out, notes, found.channels)
+    notes = collect_notes(found_scans, report, cases)
+    cohort = Cohort(name or out.name, found_scans.structures, tuple(cases), out, notes, found_scans.channels)
     cohort.save()
     return Ingestion(cohort, report)
 
@@ -119,7 +119,7 @@ def check_destination(out: Path, key: PatientKey | None) -> None:
 
 
 def select_cases(
-    found: FoundScans,
+    found_scans: FoundScans,
     numbered: Sequence[NumberedScan],
     results: Sequence[Case | Problem],
     out: Path,
@@ -129,7 +129,7 @@ def select_cases(
     """Return the cases of the cohort without duplicates, and all problems.
 
     Args:
-        found: scans that the adapter found.
+        found_scans: scans that the adapter found.
         numbered: these scans with their ids.
         results: case or problem of each of them.
         out: folder of the cohort, for messages.
@@ -138,26 +138,28 @@ def select_cases(
     Raises:
         BadInput: If no scan can be taken, one fails and is not to be left out, or no case has one of the structures.
     """
-    problems = [*found.problems, *(result for result in results if isinstance(result, Problem))]
+    problems = [*found_scans.problems, *(result for result in results if isinstance(result, Problem))]
     cases, duplicates = _without_duplicates([result for result in results if isinstance(result, Case)], numbered)
     problems += duplicates
     if problems and (not leave_out_failing or not cases):
         raise_first_problem(problems)
-    _check_structures(cases, found.structures, out)
+    _check_structures(cases, found_scans.structures, out)
     return cases, problems
 
 
-def make_report(found: FoundScans, scans: int, cases: Sequence[Case], problems: Sequence[Problem]) -> IntegrityReport:
+def make_report(
+    found_scans: FoundScans, scans: int, cases: Sequence[Case], problems: Sequence[Problem]
+) -> IntegrityReport:
     """Return the integrity report of a source with this number of ``scans``."""
-    archive = found.real_archive
+    archive = found_scans.real_archive
     return IntegrityReport(scans, len(cases), archive.scans if archive else None, tuple(problems))
 
 
-def collect_notes(found: FoundScans, report: IntegrityReport, cases: Sequence[Case]) -> tuple[str, ...]:
+def collect_notes(found_scans: FoundScans, report: IntegrityReport, cases: Sequence[Case]) -> tuple[str, ...]:
     """Return the notes of a cohort for readers of results, one sentence each."""
-    archive = found.real_archive
+    archive = found_scans.real_archive
     archive_notes = (archive.note,) if archive else ()
-    return (*archive_notes, *report.notes, *found.notes, *notes_on_cases(cases, found.structures))
+    return (*archive_notes, *report.notes, *found_scans.notes, *notes_on_cases(cases, found_scans.structures))
 
 
 @dataclass(frozen=True)
@@ -180,7 +182,12 @@ class _CaseWriter:
         digests |= {str(path): sha256_of(path) for path in (*scan.contours, *scan.plans, *scan.channels)}
         key = _digest(
             *(_INGESTION_VERSION, scan.patient, numbered.fraction, scan.synthetic, digests, reader.record_source),
-            *(reader.found.structures, reader.found.channels, reader.found.depends_on, reader.resample_channels),
+            *(
+                reader.found_scans.structures,
+                reader.found_scans.channels,
+                reader.found_scans.depends_on,
+                reader.resample_channels,
+            ),
             *(scan.applicator, scan.applicator_source, scan.position, scan.notes, reader.allow_overlap),
         )
         record_path = reader.out / _RECORDS / f"{numbered.id}.json"

@@ -18,12 +18,12 @@ _PATTERNS = {"folder": "{patient}"}
 
 
 def assign_patients(
-    found: FoundScans, sources: Sequence[Path], patient_id_from: str = DICOM, *, leave_out_failing: bool = False
+    found_scans: FoundScans, sources: Sequence[Path], patient_id_from: str = DICOM, *, leave_out_failing: bool = False
 ) -> FoundScans:
     """Return the scans with their patient, fraction, applicator and further channels.
 
     Args:
-        found: scans as an adapter found them.
+        found_scans: scans as an adapter found them.
         sources: folders in which it found them.
         patient_id_from: source of the patient identifiers. "dicom" keeps those of the adapter: PatientID, or the names
             of image files. "folder" takes the first folder below the source. For a pattern with ``{patient}`` see
@@ -38,21 +38,23 @@ def assign_patients(
     if patient_id_from == DICOM:
         identify: Callable[[FoundScan], FoundScan] = _check_contour_patient
         problems: tuple[Problem, ...] = ()
-        channels = found.channels
+        channels = found_scans.channels
     else:
         metadata = _metadata_source(patient_id_from, sources)
         identify = partial(_with_metadata, metadata=metadata, sources=sources)
-        problems = _unused_rows(metadata, found.scans, sources) if isinstance(metadata, PatientTable) else ()
-        channels = found.channels + metadata.channels
+        problems = _unused_rows(metadata, found_scans.scans, sources) if isinstance(metadata, PatientTable) else ()
+        channels = found_scans.channels + metadata.channels
     scans, failed = [], []
-    for scan in found.scans:
+    for scan in found_scans.scans:
         try:
             scans.append(_check_has_patient(identify(scan)))
         except BadInput as error:
             if not leave_out_failing:
                 raise
             failed.append(Problem("mismatch" if scan.patient else "missing", str(scan.path), str(error)))
-    return replace(found, scans=tuple(scans), channels=channels, problems=(*found.problems, *failed, *problems))
+    return replace(
+        found_scans, scans=tuple(scans), channels=channels, problems=(*found_scans.problems, *failed, *problems)
+    )
 
 
 def _check_has_patient(scan: FoundScan) -> FoundScan:

@@ -38,13 +38,13 @@ class ScanReader:
     """Reader of the scans of one source as cases of one cohort.
 
     Attributes:
-        found: description of the source by its adapter, without its scans.
+        found_scans: description of the source by its adapter, without its scans.
         out: folder of the cohort.
         record_source: store the origin of each case.
         resample_channels, allow_overlap: see :func:`~gynbtnet.datasets.ingestion.ingest_found.ingest_found`.
     """
 
-    found: FoundScans
+    found_scans: FoundScans
     out: Path
     record_source: bool
     resample_channels: bool
@@ -52,10 +52,10 @@ class ScanReader:
 
     @classmethod
     def create(
-        cls, found: FoundScans, out: Path, key: PatientKey, *, resample_channels: bool, allow_overlap: bool
+        cls, found_scans: FoundScans, out: Path, key: PatientKey, *, resample_channels: bool, allow_overlap: bool
     ) -> "ScanReader":
         """Return the reader of a source, small enough to be sent to every process with every scan."""
-        description = replace(found, scans=(), problems=())
+        description = replace(found_scans, scans=(), problems=())
         return cls(description, Path(out).absolute(), not key.separate, resample_channels, allow_overlap)
 
     def read(self, numbered: NumberedScan, digests: Mapping[str, str]) -> ReadCase | Problem:
@@ -67,7 +67,7 @@ class ScanReader:
         """
         scan = numbered.scan
         try:
-            contents = self.found.read(scan)
+            contents = self.found_scans.read(scan)
             channels, notes = self._channels(contents, scan)
             losses = contents.losses
             if not self.allow_overlap:
@@ -85,7 +85,7 @@ class ScanReader:
         """Return all channels of a scan on the grid of the first, with notes on those that were resampled."""
         further = [*contents.channels, *(read_volume(path) for path in scan.channels)]
         images, notes = [contents.image], []
-        for name, volume in zip(self.found.channels[1:], further, strict=True):
+        for name, volume in zip(self.found_scans.channels[1:], further, strict=True):
             if not contents.image.geometry.is_same(volume.geometry):
                 if not self.resample_channels:
                     raise LabelMismatch(
@@ -94,7 +94,7 @@ class ScanReader:
                         "it with --resample-channels."
                     )
                 volume = resample_image(volume, contents.image.geometry)
-                notes.append(f"Resampled its {name} onto the grid of its {self.found.channels[0]}.")
+                notes.append(f"Resampled its {name} onto the grid of its {self.found_scans.channels[0]}.")
             images.append(replace(volume, geometry=contents.image.geometry))
         return images, notes
 

@@ -42,7 +42,7 @@ class MeasuredStructure:
 
 
 def calibrate_quality(
-    cohort: Cohort, split: Split, predictions: Path, rules: Sequence[PostprocessingRule], *, passes: str
+    cohort: Cohort, split: Split, predictions: Path, rules: Sequence[PostprocessingRule], *, tta_signature: str
 ) -> Quality:
     """Calibrate the predicted DSC on the predictions of every fold's validation patients.
 
@@ -52,7 +52,7 @@ def calibrate_quality(
         predictions: folder with ``<case id>/labels.nii.gz``, and ``prediction.json`` with the agreement of the forward
             passes.
         rules: post-processing that is going to be applied.
-        passes: signature of the forward passes of each model, see
+        tta_signature: signature of the forward passes of each model, see
             :func:`gynbtnet.inference.engine.mirroring.tta_signature`.
 
     Returns:
@@ -64,7 +64,9 @@ def calibrate_quality(
     measured = measure_structures(cohort, split, predictions, rules)
     seen = cohort.of_patients(patient for fold in split.folds for patient in fold)
     volumes = {volume.structure: volume for volume in structure_volumes(seen)}
-    return Quality(passes, tuple(_calibrated(name, measured[name], volumes.get(name)) for name in cohort.structures))
+    return Quality(
+        tta_signature, tuple(_calibrated(name, measured[name], volumes.get(name)) for name in cohort.structures)
+    )
 
 
 def measure_structures(

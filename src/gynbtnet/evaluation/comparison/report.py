@@ -21,6 +21,7 @@ from gynbtnet.evaluation.reports.model_results import model_results
 from gynbtnet.evaluation.reports.report import ReportContent, write_report
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.pictures.picture import Picture
+from gynbtnet.runtime.phrases import enumeration
 
 
 def report_comparison(comparison: Comparison, out: Path, names: StructureNames | None = None) -> Path:
@@ -46,7 +47,7 @@ def report_comparison(comparison: Comparison, out: Path, names: StructureNames |
         title=f"Comparison: {cohort.name}",
         synthetic=cohort.synthetic,
         names=names,
-        description=f"{', '.join(comparison.evaluations)} on the same cases.",
+        description=f"{enumeration(tuple(comparison.evaluations))} on the same cases.",
         cohort=cohort_table(groups, names),
         cohort_pictures=cohort_pictures(groups, names),
         notes=cohort.notes,

@@ -17,7 +17,7 @@ from gynbtnet.evaluation.statistics.significance_marks import (
     SignificanceMark,
     significance_mark,
 )
-from gynbtnet.runtime.phrases import enumeration
+from gynbtnet.runtime.phrases import counted, enumeration
 
 SYNTHETIC = "Synthetic data: no patient was scanned. "
 OVERALL_TESTS = ("anova", "friedman")
@@ -230,7 +230,7 @@ def _caption_sentences(comparison: Comparison, models: tuple[str, ...]) -> Itera
     ours, test = comparison.ours, comparison.settings.significance_test
     cases, patients = len(comparison.cohort.cases), len(comparison.cohort.patients)
     yield _synthetic(comparison)
-    yield f"Mean ± SD over the scored cases ({_counted(cases, 'case')} of {_counted(patients, 'patient')} in all). "
+    yield f"Mean ± SD over the scored cases ({counted(cases, 'case')} of {counted(patients, 'patient')} in all). "
     yield f"Bold: best mean. * p < {SIGNIFICANT:g}, † p < {STRONGLY_SIGNIFICANT:g}: {ours} is better than "
     yield "the other model" if len(models) == 2 else "every other model of this table, each comparison having such a p"
     yield f". p from the {TESTS[test]}, {_adjustment(comparison, test)}. "
@@ -255,7 +255,7 @@ def _clustering_sentence(comparison: Comparison, models: tuple[str, ...]) -> str
         return ""
     return (
         f"If whole patients were swapped, as the fractions of one patient require, {remaining} of the "
-        f"{_counted(len(marked), 'marked value')} would be marked. "
+        f"{counted(len(marked), 'marked value')} would be marked. "
     )
 
 
@@ -308,7 +308,3 @@ def _p(value: float) -> str:
 
 def _number(value: float, decimals: int) -> str:
     return f"{value:.{decimals}f}" if np.isfinite(value) else "–"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"

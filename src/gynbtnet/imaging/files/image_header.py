@@ -85,7 +85,10 @@ def grid_geometry(path: Path, shape: tuple[int, ...], spacing: Any, origin: Any,
 
     Args:
         path: the file.
-        shape, spacing, origin, direction: see :class:`~gynbtnet.imaging.geometry.Geometry`.
+        shape: voxels along (z, y, x).
+        spacing: distance of voxel centres along (z, y, x) in mm.
+        origin: centre of the first voxel, (x, y, z) in mm.
+        direction: matrix or list of nine cosines, see :class:`~gynbtnet.imaging.geometry.Geometry`.
 
     Raises:
         BadInput: If a value is invalid, or the axes are not perpendicular.

@@ -1,6 +1,7 @@
 """Names of the labels of a label map file: a JSON file next to it, in the form of nnU-Net's ``dataset.json``."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from gynbtnet.imaging.files.volume_files import without_suffix
@@ -14,9 +15,14 @@ def label_names_file(labels: Path) -> Path:
     return labels.with_name(f"{without_suffix(labels.name)}.json")
 
 
+def labels_by_name(structures: Sequence[str]) -> dict[str, int]:
+    """Return labels by name as in nnU-Net's ``dataset.json``: ``{"background": 0, "hr_ctv": 1, …}``."""
+    return {"background": 0} | {name: label for label, name in enumerate(structures, start=1)}
+
+
 def write_label_names(labels: Path, structures: tuple[str, ...]) -> None:
     """Write the names of the labels 1, 2, … to a file next to the label map."""
-    table = {"labels": {"background": 0} | {name: label for label, name in enumerate(structures, start=1)}}
+    table = {"labels": labels_by_name(structures)}
     with atomic_write(label_names_file(labels)) as partial:
         partial.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
 
@@ -31,8 +37,8 @@ def read_label_names(labels: Path) -> tuple[str, ...] | None:
     if not path.is_file():
         return None
     try:
-        labels_by_name = load_json(path)["labels"]
-        by_label = {int(label): str(name) for name, label in labels_by_name.items() if int(label) != 0}
+        stored = load_json(path)["labels"]
+        by_label = {int(label): str(name) for name, label in stored.items() if int(label) != 0}
     except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
         raise BadInput(
             f'{path} does not name labels; expected {{"labels": {{"background": 0, "hr_ctv": 1}}}}, or no file.'

@@ -1,5 +1,6 @@
 """Region of interest: the part of a scan that the network reads."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,8 @@ from gynbtnet.preparation.body_mask import find_body
 from gynbtnet.preparation.downsampled_scan import downsample_scan, resample_mask
 from gynbtnet.preparation.planning.plan import CT, Plan
 from gynbtnet.runtime.array_types import Box, Triple
-from gynbtnet.runtime.progress import console
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ def find_region(volumes: Sequence[Volume], plan: Plan, grid: Geometry, roi: Roi)
     """Return the part of the scan to predict, from the first CT among its channels.
 
     The box contains the patient, the pelvis or the whole grid, as ``roi`` specifies. It is the whole grid if the scan
-    has no CT or no patient is found. If no pelvis is found, the box is that of "body", and a warning is printed.
+    has no CT or no patient is found. If no pelvis is found, the box is that of "body", and a warning is logged.
 
     Args:
         volumes: one volume per channel of the plan; CT in HU.
@@ -63,7 +65,7 @@ def find_region(volumes: Sequence[Volume], plan: Plan, grid: Geometry, roi: Roi)
 
 
 def _warn_no_pelvis() -> None:
-    console.print("No pelvis was found by its bones; the whole patient is segmented, as without --roi.", style="yellow")
+    _LOG.warning("No pelvis was found by its bones; the whole patient is segmented, as without --roi.")
 
 
 def _pelvis_box(pelvis: tuple[slice, slice], coarse: Geometry, grid: Geometry) -> Box:

@@ -11,6 +11,7 @@ from gynbtnet.imaging.volume import Segmentation
 from gynbtnet.inference.quality.structure_features import StructureFeatures
 from gynbtnet.inference.quality.target_position import TARGET, implausible_target_position
 from gynbtnet.preparation.planning.structure_volumes import COVERED, StructureVolume
+from gynbtnet.runtime.phrases import enumeration
 
 FlagKind = Literal["missing", "fragmented", "edge", "volume", "place", "disagreement"]
 
@@ -78,9 +79,10 @@ def _shape_flags(features: StructureFeatures) -> Iterator[Flag]:
         )
         yield Flag(name, "fragmented", sentence)
     if features.edges:
-        sides = " and ".join(features.edges)
+        edges, beyond = ("edge", "it") if len(features.edges) == 1 else ("edges", "them")
         sentence = (
-            f"{_display_name(name)} reaches the {sides} edge of the scan. Its volume and dose beyond it are unknown."
+            f"{_display_name(name)} reaches the {enumeration(features.edges)} {edges} of the scan. Its volume and dose "
+            f"beyond {beyond} are unknown."
         )
         yield Flag(name, "edge", sentence)
 

@@ -1,24 +1,26 @@
-"""Thick slices: along which axis, if any, a scan is interpolated apart from the others.
+"""Separate resampling along the axis of thick slices.
 
-nnU-Net's rule (``determine_do_sep_z_and_axis`` of its version 2): between thick slices cubic splines invent anatomy, so
-that slices are interpolated one by one in their plane, and along the thick axis the nearest slice is taken.
+nnU-Net's rule (``determine_do_sep_z_and_axis`` of its version 2). Cubic splines between thick slices invent anatomy.
+Therefore each slice is interpolated within its plane, and the nearest slice is used along the thick axis.
 """
 
 from collections.abc import Sequence
 
 ANISOTROPY = 3
-"""Times that a spacing has to be over another to count as thick."""
+"""Ratio of two spacings above which slices count as thick."""
 
 
 def separate_axis(source_spacing: Sequence[float], target_spacing: Sequence[float]) -> int | None:
-    """The axis that is resampled apart from the other two, or None where all three are taken together.
+    """Return the axis that is resampled separately, or None if all three are resampled together.
 
-    The scan decides where its own spacing is anisotropic, else the spacing that is wanted. A plane that is coarse along
-    two axes alike, sagittal slices on two thick axes for instance, is no reason.
+    The scan's spacing decides if it is anisotropic, otherwise the target spacing. Two equally coarse axes don't count.
 
     Args:
-        source_spacing: of the scan along (z, y, x), mm.
-        target_spacing: wanted along the same axes, mm.
+        source_spacing: spacing of the scan along (z, y, x), mm.
+        target_spacing: target spacing along the same axes, mm.
+
+    Returns:
+        Index of the axis in (z, y, x), or None.
     """
     for spacing in (source_spacing, target_spacing):
         coarsest = max(spacing)

@@ -1,7 +1,7 @@
-"""What a cohort tells about the plan that fits it: sizes, spacings, and intensities inside its structures.
+"""Measurements of a cohort for its plan: sizes, spacings, and intensities inside the structures.
 
-On disk in the words of nnU-Net's ``dataset_fingerprint.json``, so that either reads the other's. nnU-Net crops scans to
-where they aren't zero; a CT is zero nowhere around the patient, and we crop nothing.
+The file uses the vocabulary of nnU-Net's ``dataset_fingerprint.json``, so each program reads the other's. nnU-Net crops
+scans to nonzero voxels. A CT has no zero background around the patient, and we crop nothing.
 """
 
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ from pydantic import TypeAdapter
 
 from gynbtnet.datasets.case import Case
 from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.imaging.files.label_names import labels_by_name
 from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.imaging.orientation import reorientation_to_lps
 from gynbtnet.preparation.planning.intensity import Intensity
 from gynbtnet.preparation.planning.nnunet_names import (
     nnunet_channel_names,
-    nnunet_labels,
     parse_channel_names,
     parse_labels,
 )
@@ -34,20 +34,20 @@ from gynbtnet.runtime.progress import track
 FINGERPRINT = "dataset_fingerprint.json"
 
 _VOLUMES = TypeAdapter(tuple[StructureVolume, ...])
-_INTENSITY_SAMPLES = 10_000_000  # of all cases together; more doesn't move the percentiles
+_INTENSITY_SAMPLES = 10_000_000  # of all cases together; more samples don't change the percentiles
 
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What a plan is made from; small, and holds nothing of a single patient but the size of the scan.
+    """Measurements from which a plan is made. It contains nothing about a single patient except the scan size.
 
     Attributes:
-        channels: what each image of a case is, in their order.
+        channels: name of each channel, in order.
         structures: label i + 1 is structures[i]; empty for scans without contours.
-        spacings: of each scan in mm along (z, y, x) as they lie in the patient.
+        spacings: spacing of each scan in mm along the patient's (z, y, x).
         shapes: voxels of each scan along (z, y, x).
-        intensities: of each channel inside the structures; None where they weren't measured, or nothing is inside.
-        volumes: of the structures that two patients have.
+        intensities: intensities of each channel inside the structures; None if not measured or without contours.
+        volumes: volumes of the structures that at least two patients have.
     """
 
     channels: tuple[str, ...]
@@ -58,11 +58,11 @@ class Fingerprint:
     volumes: tuple[StructureVolume, ...] = ()
 
     def save(self, folder: Path) -> None:
-        """Write ``dataset_fingerprint.json`` into ``folder``, whole."""
+        """Write ``dataset_fingerprint.json`` to ``folder`` atomically."""
         properties = {str(i): asdict(intensity) for i, intensity in enumerate(self.intensities or ())}
         content = {
             "channel_names": nnunet_channel_names(self.channels),
-            "labels": nnunet_labels(self.structures),
+            "labels": labels_by_name(self.structures),
             "spacings": self.spacings,
             "shapes_after_crop": self.shapes,
             "foreground_intensity_properties_per_channel": properties,
@@ -73,18 +73,18 @@ class Fingerprint:
 
     @classmethod
     def load(cls, path: Path) -> "Fingerprint":
-        """Read what :meth:`save` wrote, from the file or the folder that it is in.
+        """Read a fingerprint from its file or folder.
 
         Raises:
-            BadInput: where it is absent or damaged.
+            BadInput: If it is absent or damaged.
         """
         path = Path(path) / FINGERPRINT if Path(path).is_dir() else Path(path)
         if not path.is_file():
-            raise BadInput(f"There is no {path}; expected a fingerprint, which `gynbtnet plan` writes beside a plan.")
+            raise BadInput(f"There is no {path}; expected a fingerprint, which `gynbtnet plan` writes next to a plan.")
         try:
             content: Any = load_json(path)
             properties = content["foreground_intensity_properties_per_channel"]
-            found = cls(
+            fingerprint = cls(
                 channels=parse_channel_names(content["channel_names"]),
                 structures=parse_labels(content["labels"]),
                 spacings=tuple(_three(spacing, float) for spacing in content["spacings"]),
@@ -92,51 +92,54 @@ class Fingerprint:
                 intensities=tuple(Intensity(**properties[str(i)]) for i in range(len(properties))) or None,
                 volumes=_VOLUMES.validate_python(content.get("structure_volumes", ())),
             )
-            if not len(found.spacings) == len(found.shapes) > 0:
-                raise ValueError(f"{len(found.spacings)} spacings and {len(found.shapes)} shapes")
+            if not len(fingerprint.spacings) == len(fingerprint.shapes) > 0:
+                raise ValueError(f"{len(fingerprint.spacings)} spacings and {len(fingerprint.shapes)} shapes")
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError) as error:
             raise BadInput(
-                f"{path} is damaged or no fingerprint ({error!r}); write it again with `gynbtnet plan`."
+                f"{path} is damaged or not a fingerprint ({error!r}); write it again with `gynbtnet plan`."
             ) from error
-        return found
+        return fingerprint
 
 
 def take_fingerprint(cohort: Cohort, *, intensities: bool = True, jobs: int = 1) -> Fingerprint:
-    """Measure a cohort: the training patients' alone, never the test's.
+    """Measure a cohort of training patients; it must not contain test patients.
 
     Args:
-        cohort: its manifest tells sizes and spacings; scans are read for their intensities.
-        intensities: whether to measure them.
-        jobs: processes at once, each with one scan in memory.
+        cohort: the training cohort; its manifest has sizes and spacings, and scans are read for intensities.
+        intensities: whether to measure intensities.
+        jobs: number of processes, each with one scan in memory.
+
+    Returns:
+        The measurements.
 
     Raises:
-        BadInput: where the cohort has no case, or a scan can't be read.
+        BadInput: If the cohort has no case or a scan can't be read.
     """
     if not cohort.cases:
         raise BadInput(f"The cohort {cohort.folder} has no case to plan for; expected at least one.")
-    turned = [reorientation_to_lps(case.geometry).geometry(case.geometry) for case in cohort.cases]
+    geometries = [reorientation_to_lps(case.geometry).geometry(case.geometry) for case in cohort.cases]
     return Fingerprint(
         channels=cohort.channels,
         structures=cohort.structures,
-        spacings=tuple(geometry.spacing for geometry in turned),
-        shapes=tuple(geometry.shape for geometry in turned),
-        intensities=_measured(cohort, jobs) if intensities else None,
+        spacings=tuple(geometry.spacing for geometry in geometries),
+        shapes=tuple(geometry.shape for geometry in geometries),
+        intensities=_measure_intensities(cohort, jobs) if intensities else None,
         volumes=structure_volumes(cohort),
     )
 
 
-def _measured(cohort: Cohort, jobs: int) -> tuple[Intensity, ...] | None:
-    """Of voxels drawn inside the structures, as many from each case, as nnU-Net does it."""
+def _measure_intensities(cohort: Cohort, jobs: int) -> tuple[Intensity, ...] | None:
+    """Measure intensities of voxels sampled inside the structures, the same number from each case, as nnU-Net does."""
     labelled = [case for case in cohort.cases if case.labels is not None]
     samples = _INTENSITY_SAMPLES // max(1, len(labelled))
     run = Parallel(n_jobs=jobs, return_as="generator")
-    drawing = run(delayed(_drawn)(case, samples, seed) for seed, case in enumerate(labelled))
-    drawn = [values for values in track(drawing, "Measuring intensities", total=len(labelled)) if values[0].size]
-    return tuple(Intensity.of(of_channel) for of_channel in zip(*drawn, strict=True)) or None
+    sampling = run(delayed(_sample_voxels)(case, samples, seed) for seed, case in enumerate(labelled))
+    samples_of = [values for values in track(sampling, "Measuring intensities", total=len(labelled)) if values[0].size]
+    return tuple(Intensity.of(channel) for channel in zip(*samples_of, strict=True)) or None
 
 
-def _drawn(case: Case, samples: int, seed: int) -> list[Float32Array]:
-    """Of every channel the same ``samples`` voxels, drawn with repetition inside the structures of one case."""
+def _sample_voxels(case: Case, samples: int, seed: int) -> list[Float32Array]:
+    """Sample the same voxels from every channel, with replacement, inside the structures of one case."""
     assert case.labels is not None
     inside = np.flatnonzero(read_volume(case.labels).array)
     if inside.size:

@@ -1,4 +1,4 @@
-"""What voxels inside the structures are like, channel by channel."""
+"""Intensity statistics of voxels inside the structures, per channel."""
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
@@ -7,17 +7,17 @@ import numpy as np
 import numpy.typing as npt
 
 _HIGHEST = 1e9
-"""Far above any CT or MR, and far below what 32-bit floats hold."""
+"""Largest plausible magnitude: far above any CT or MR, and far below the range of 32-bit floats."""
 
 
 @dataclass(frozen=True)
 class Intensity:
-    """Intensities inside the structures of a cohort, HU for CT; the percentiles are the 0.5th and the 99.5th.
+    """Intensities inside the structures of a cohort, in HU for CT, with the 0.5th and the 99.5th percentile.
 
     The fields have nnU-Net's names.
 
     Raises:
-        ValueError: If a value is not finite or absurd, the deviation negative, or the percentiles in the wrong order.
+        ValueError: If a value is not finite or plausible, or the percentiles are in the wrong order.
     """
 
     mean: float
@@ -38,9 +38,9 @@ class Intensity:
             raise ValueError(f"the percentile {self.percentile_00_5} is above the higher one, {self.percentile_99_5}")
 
     @classmethod
-    def of(cls, drawn: Sequence[npt.NDArray[np.float32]]) -> "Intensity":
-        """Of voxels (n,) drawn from each case; a case counts by how many of its voxels there are."""
-        values = np.concatenate(drawn)
+    def of(cls, samples: Sequence[npt.NDArray[np.float32]]) -> "Intensity":
+        """Compute the statistics of the sampled voxels (n,) of all cases."""
+        values = np.concatenate(samples)
         low, median, high = np.percentile(values, (0.5, 50, 99.5))
         return cls(
             mean=float(values.mean(dtype=np.float64)),

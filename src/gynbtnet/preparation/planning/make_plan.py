@@ -1,4 +1,4 @@
-"""From a cohort, or what is known of one, to the plan that fits it."""
+"""Making a plan from a cohort or its fingerprint."""
 
 import numpy as np
 
@@ -14,30 +14,32 @@ from gynbtnet.runtime.array_types import Spacing
 from gynbtnet.runtime.errors import BadInput
 
 _NOT_READ = Intensity(mean=0, std=1, percentile_00_5=-1, percentile_99_5=1, median=0, min=-1, max=1)
-"""Of channels that aren't CT: a plan has one for each channel, and these are z-scored."""
+"""Placeholder for channels other than CT, which are z-scored; a plan has one entry per channel."""
 
 
 def make_plan(source: Cohort | Fingerprint, settings: PlanSettings, *, jobs: int = 1) -> Plan:
-    """Fill in what the settings leave open.
+    """Make a plan: use the settings, and choose the open ones from the data.
 
     Args:
-        source: whose spacing and intensities count: the training patients', never the test's. Of a cohort as much is
-            read as the settings ask for; with a fingerprint nothing is read again.
-        settings: what a recipe says.
-        jobs: processes that read a cohort's scans.
+        source: training cohort, without test patients, or its fingerprint. Scans of a cohort are read only if the
+            settings need their intensities.
+        settings: settings of a recipe.
+        jobs: number of processes that read the scans.
+
+    Returns:
+        The plan.
 
     Raises:
-        BadInput: where the settings leave open what the source can't tell, or ask for more memory than they allow.
+        BadInput: If the source lacks the data for an open setting, or the settings need more memory than they allow.
     """
     if isinstance(source, Cohort):
-        measured = settings.normalisation == "ct" and settings.ct_scaling is None
-        source = take_fingerprint(source, intensities=measured, jobs=jobs)
+        measure = settings.normalisation == "ct" and settings.ct_scaling is None
+        source = take_fingerprint(source, intensities=measure, jobs=jobs)
     intensities = _intensities(source, settings)
     if settings.normalisation == "ct" and intensities is None:
         raise BadInput(
-            "No voxel inside a structure was measured, and normalisation ct needs some: the cohort has no contours, or "
-            "its fingerprint was taken without them; use normalisation: zscore, plan from contoured scans, or give the "
-            "numbers with ct_scaling."
+            "Normalisation ct needs intensities inside the structures, but the cohort or its fingerprint has none; use "
+            "normalisation: zscore, plan from contoured scans, or set ct_scaling."
         )
     spacing = settings.spacing or target_spacing(source.spacings, source.shapes)
     patch, batch = settings.patch_size, settings.batch_size
@@ -62,7 +64,7 @@ def make_plan(source: Cohort | Fingerprint, settings: PlanSettings, *, jobs: int
 
 
 def _intensities(source: Fingerprint, settings: PlanSettings) -> tuple[Intensity, ...] | None:
-    """What "ct" scales by; None for "zscore", or if nothing was measured and nothing is given."""
+    """Return the intensities for "ct"; None for "zscore", or if neither measured nor given."""
     if settings.normalisation != "ct":
         return None
     if settings.ct_scaling is None:
@@ -74,16 +76,16 @@ def _intensities(source: Fingerprint, settings: PlanSettings) -> tuple[Intensity
 def _for_memory(
     source: Fingerprint, settings: PlanSettings, spacing: Spacing
 ) -> tuple[tuple[int, int, int], int, tuple[str, ...]]:
-    """Patch, batch, and a sentence that says what they were chosen by."""
+    """Return patch, batch, and a note that explains the choice."""
     shapes = [shape_at(spacing, *scan) for scan in zip(source.shapes, source.spacings, strict=True)]
     z, y, x = np.median(shapes, axis=0)
     network = {"in_channels": len(source.channels), "outputs": len(source.structures) + 1}
     patch, batch = patch_and_batch(
         settings, spacing, (float(z), float(y), float(x)), cases=len(source.shapes), **network
     )
-    taken = training_bytes(settings.preset, settings.resolved_strides(), patch_size=patch, batch_size=batch, **network)
+    needed = training_bytes(settings.preset, settings.resolved_strides(), patch_size=patch, batch_size=batch, **network)
     note = (
         f"{batch} patches of {'×'.join(map(str, patch))} voxels were chosen for {settings.plan_memory_gb:g} GB and a "
-        f"median scan of {z:g}×{y:g}×{x:g} voxels; training takes {taken / 1e9:.3g} GB."
+        f"median scan of {z:g}×{y:g}×{x:g} voxels; training needs {needed / 1e9:.3g} GB."
     )
     return patch, batch, (note,)

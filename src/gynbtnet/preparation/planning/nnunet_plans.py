@@ -1,9 +1,9 @@
-"""Plans in nnU-Net's words, both ways: its ``plans.json`` and ``dataset.json``.
+"""Conversion of plans to and from nnU-Net's ``plans.json`` and ``dataset.json``.
 
-Written for stock nnU-Net there are two configurations on the same prepared scans. ``3d_fullres`` names nnU-Net's own
-network, as its planner would lay it out for our patch, so that it trains wherever nnU-Net is installed;
-``3d_gynbtnet`` names ours, where this package is too. What nnU-Net's plans have no words for is stored under our own
-name, and nnU-Net ignores it: volumes of the structures, post-processing and mirrored axes.
+The files have two configurations for the same prepared scans. ``3d_fullres`` has nnU-Net's own network, as its planner
+would configure it for our patch, and needs only nnU-Net. ``3d_gynbtnet`` has our network and also needs this package.
+A section under our own name has everything that nnU-Net's plans can't express, and nnU-Net ignores it: volumes of the
+structures, post-processing and mirrored axes.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,11 +12,11 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from gynbtnet.imaging.files.label_names import labels_by_name
 from gynbtnet.networks.presets import PRESETS
 from gynbtnet.preparation.planning.intensity import Intensity
 from gynbtnet.preparation.planning.nnunet_names import (
     nnunet_channel_names,
-    nnunet_labels,
     parse_channel_names,
     parse_labels,
 )
@@ -40,7 +40,7 @@ PLANS = "GynBTNetPlans"
 STOCK, OURS = "3d_fullres", "3d_gynbtnet"
 SECTION = "gynbtnet"
 DATA_IDENTIFIER = f"{PLANS}_{STOCK}"
-"""The folder in which nnU-Net looks for prepared scans of either configuration, beside the plans."""
+"""Folder of prepared scans for both configurations, next to the plans."""
 
 _CLASSES: dict[NetworkName, str] = {
     "gynbtnet": "gynbtnet.networks.nnunet_network.NnunetGynBTNet",
@@ -54,11 +54,11 @@ _WIDEST, _NARROWEST = 320, 32  # channels of nnU-Net's own network
 
 
 def to_nnunet(plan: Plan, dataset_name: str = "GynBTNet") -> tuple[dict[str, Any], dict[str, Any]]:
-    """The contents of ``plans.json`` and ``dataset.json``.
+    """Return the contents of ``plans.json`` and ``dataset.json``.
 
     Args:
-        plan: what they say.
-        dataset_name: the folder's name among nnU-Net's datasets, such as "Dataset500_Pelvis".
+        plan: the plan to convert.
+        dataset_name: name of the nnU-Net dataset, such as "Dataset500_Pelvis".
     """
     channels = len(plan.channels)
     intensities = [asdict(intensity) for intensity in plan.intensities] if plan.intensities else [{}] * channels
@@ -70,7 +70,7 @@ def to_nnunet(plan: Plan, dataset_name: str = "GynBTNet") -> tuple[dict[str, Any
         "experiment_planner_used": "ExperimentPlanner",
         "transpose_forward": [0, 1, 2],
         "transpose_backward": [0, 1, 2],
-        "foreground_intensity_properties_per_channel": {str(i): found for i, found in enumerate(intensities)},
+        "foreground_intensity_properties_per_channel": {str(i): properties for i, properties in enumerate(intensities)},
         "notes": plan.notes,
         "configurations": {
             STOCK: {
@@ -105,7 +105,7 @@ def to_nnunet(plan: Plan, dataset_name: str = "GynBTNet") -> tuple[dict[str, Any
     }
     dataset = {
         "channel_names": nnunet_channel_names(plan.channels),
-        "labels": nnunet_labels(plan.structures),
+        "labels": labels_by_name(plan.structures),
         "file_ending": ".nii.gz",
     }
     return plans, dataset
@@ -114,38 +114,41 @@ def to_nnunet(plan: Plan, dataset_name: str = "GynBTNet") -> tuple[dict[str, Any
 def from_nnunet(
     plans: Mapping[str, Any], dataset: Mapping[str, Any], *, preset: str = "L", configuration: str | None = None
 ) -> Plan:
-    """The plan that the contents of ``plans.json`` and ``dataset.json`` stand for, as far as GynBTNet can follow it.
+    """Convert the contents of ``plans.json`` and ``dataset.json`` to a plan.
 
-    Spacing, normalisation, resampling, batch and structures are taken over. A plan for another network than ours is
-    read by ``preset``, its patch rounded to what that divides by; notes say what was changed. Axes come back in the
-    order (z, y, x) of the images, where nnU-Net may have prepared scans with the coarsest axis first.
+    Spacing, normalisation, resampling, batch size and structures are used unchanged. For a plan of another network,
+    ``preset`` is used and the patch is rounded to a multiple of its stride, with a note. Axes are returned in the order
+    (z, y, x) of the images; nnU-Net may have prepared scans with the coarsest axis first.
 
     Args:
-        plans, dataset: the contents of the two files.
-        preset: the network that is to read what was planned for another one; a plan for ours names it.
-        configuration: which of the plans; where None ours, else ``3d_fullres``.
+        plans, dataset: contents of the two files.
+        preset: network to use with a plan for another network; a plan for ours names it.
+        configuration: name of the configuration; None: ours if present, otherwise ``3d_fullres``.
+
+    Returns:
+        The plan.
 
     Raises:
-        ValueError: where something is missing, or is nothing that GynBTNet does.
+        ValueError: If something is missing or GynBTNet doesn't support it.
     """
     try:
         chosen = configuration or (OURS if OURS in plans["configurations"] else STOCK)
         return _read(plans, _configuration(plans, chosen), dataset, preset)
     except KeyError as error:
-        raise ValueError(f"no {error}") from error
+        raise ValueError(f"{error} is missing") from error
     except RecursionError as error:
         raise ValueError("configurations inherit from each other in a circle") from error
     except (TypeError, AttributeError, IndexError, ArithmeticError) as error:  # such as a patch size of 1e999
         raise ValueError(str(error)) from error
 
 
-def _read(plans: Mapping[str, Any], found: Mapping[str, Any], dataset: Mapping[str, Any], preset: str) -> Plan:
+def _read(plans: Mapping[str, Any], configuration: Mapping[str, Any], dataset: Mapping[str, Any], preset: str) -> Plan:
     back = plans["transpose_backward"]
-    patch: Triple = _three(found["patch_size"], _whole, back)
+    patch: Triple = _three(configuration["patch_size"], _whole, back)
     channels = parse_channel_names(dataset["channel_names"])
-    normalisation = _normalisation(found, channels)
-    separate_z, notes = _separate_z(found)
-    architecture = found["architecture"]
+    normalisation = _normalisation(configuration, channels)
+    separate_z, notes = _separate_z(configuration)
+    architecture = configuration["architecture"]
     networks = {path: name for name, path in _CLASSES.items()}
     network = networks.get(architecture["network_class_name"])
     if network is not None:
@@ -162,13 +165,13 @@ def _read(plans: Mapping[str, Any], found: Mapping[str, Any], dataset: Mapping[s
     own = plans.get(SECTION, {})
     return Plan(
         structures=parse_labels(dataset["labels"]),
-        spacing=_three(found["spacing"], float, back),
+        spacing=_three(configuration["spacing"], float, back),
         normalisation=normalisation,
         intensities=tuple(_intensity(properties[str(i)]) for i in range(len(channels)))
         if normalisation == "ct"
         else None,
         patch_size=patch,
-        batch_size=_whole(found["batch_size"]),
+        batch_size=_whole(configuration["batch_size"]),
         preset=preset,
         strides=strides,
         channels=channels,
@@ -183,7 +186,7 @@ def _read(plans: Mapping[str, Any], found: Mapping[str, Any], dataset: Mapping[s
 
 
 def _configuration(plans: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """A configuration with all that it inherits."""
+    """Return a configuration with all inherited values."""
     own = dict(plans["configurations"][name])
     parent = own.pop("inherits_from", None)
     if parent == name:
@@ -191,30 +194,33 @@ def _configuration(plans: Mapping[str, Any], name: str) -> dict[str, Any]:
     return {**_configuration(plans, parent), **own} if parent else own
 
 
-def _normalisation(found: Mapping[str, Any], channels: tuple[str, ...]) -> Normalisation:
-    """That of the CT channels."""
+def _normalisation(configuration: Mapping[str, Any], channels: tuple[str, ...]) -> Normalisation:
+    """Return the normalisation of the CT channels."""
     names = {scheme: name for name, scheme in _SCHEMES.items()}
-    schemes = [names.get(scheme) for scheme in found["normalization_schemes"]]
+    schemes = [names.get(scheme) for scheme in configuration["normalization_schemes"]]
     of_ct = {scheme for scheme, channel in zip(schemes, channels, strict=True) if channel.casefold() == CT}
     others = {scheme for scheme, channel in zip(schemes, channels, strict=True) if channel.casefold() != CT}
     if None in schemes or len(of_ct) > 1 or others - {"zscore"}:
         raise ValueError(
-            f"channels {', '.join(channels)} are normalised by {', '.join(found['normalization_schemes'])}, where CT "
-            "takes CTNormalization or ZScoreNormalization and any other channel ZScoreNormalization"
+            f"channels {', '.join(channels)} are normalised by "
+            f"{', '.join(configuration['normalization_schemes'])}; expected CTNormalization or "
+            "ZScoreNormalization for CT and ZScoreNormalization for any other channel"
         )
-    if any(found["use_mask_for_norm"]):
-        raise ValueError("channels are normalised where they aren't zero, and GynBTNet normalises the whole scan")
+    if any(configuration["use_mask_for_norm"]):
+        raise ValueError("channels are normalised inside a nonzero mask, but GynBTNet normalises the whole scan")
     return of_ct.pop() or "zscore" if of_ct else "zscore"
 
 
-def _separate_z(found: Mapping[str, Any]) -> tuple[SeparateZ, tuple[str, ...]]:
-    """Whether thick slices are resampled apart, and a sentence where scans are resampled otherwise than we do it."""
-    separate_z: SeparateZ = "never" if found["resampling_fn_data_kwargs"].get("force_separate_z") is False else "auto"
+def _separate_z(configuration: Mapping[str, Any]) -> tuple[SeparateZ, tuple[str, ...]]:
+    """Return whether thick slices are resampled separately, with a note if the plan resamples differently from us."""
+    separate_z: SeparateZ = (
+        "never" if configuration["resampling_fn_data_kwargs"].get("force_separate_z") is False else "auto"
+    )
     for kind, is_seg, order in (("data", False, 3), ("seg", True, 1)):
         ours = _resampling(kind, separate_z, is_seg=is_seg, order=order)
-        if any(found[name] != value for name, value in ours.items()):
+        if any(configuration[name] != value for name, value in ours.items()):
             note = (
-                f"The plan resamples {kind} by {found[f'resampling_fn_{kind}']} in a way that isn't ours; GynBTNet "
+                f"The plan resamples {kind} by {configuration[f'resampling_fn_{kind}']} differently; GynBTNet "
                 "resamples scans with cubic and contours with linear splines."
             )
             return separate_z, (note,)
@@ -230,7 +236,7 @@ def _changed_network(class_name: str, preset: str, planned: Triple, patch: Tripl
 
 
 def _fitting(patch: Triple, step: Triple) -> Triple:
-    """The multiple of ``step`` nearest to ``patch``."""
+    """Return the multiple of ``step`` nearest to ``patch``."""
     z, y, x = (max(1, round(n / factor)) * factor for n, factor in zip(patch, step, strict=True))
     return (z, y, 2 * x) if (z, y, x) == step else (z, y, x)
 
@@ -249,7 +255,7 @@ def _resampling(kind: str, separate_z: SeparateZ, *, is_seg: bool, order: int) -
 
 
 def _stock_network(plan: Plan) -> dict[str, Any]:
-    """nnU-Net's own network as its planner describes it."""
+    """Return nnU-Net's own network in its planner's format."""
     topology = nnunet_topology(plan.spacing, plan.patch_size)
     levels = len(topology.strides)
     return {
@@ -280,7 +286,7 @@ def _intensity(properties: Mapping[str, Any]) -> Intensity:
 
 def _three(values: Any, kind: Callable[[Any], float], order: Any = (0, 1, 2)) -> Any:
     if isinstance(values, str) or len(values) != 3 or sorted(order) != [0, 1, 2]:
-        raise ValueError(f"{values} doesn't hold three values for (z, y, x)")
+        raise ValueError(f"expected three values for (z, y, x), not {values}")
     return tuple(kind(values[axis]) for axis in order)
 
 

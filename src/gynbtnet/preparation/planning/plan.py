@@ -1,4 +1,4 @@
-"""Everything that prediction must repeat of training."""
+"""The plan: all settings of training that prediction must repeat."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,35 +24,35 @@ from gynbtnet.preparation.planning.structure_volumes import StructureVolume
 from gynbtnet.runtime.array_types import Triple
 
 CT = "ct"
-"""What a channel is called, in upper or lower case, whose values are HU; nnU-Net goes by the same name."""
+"""Name of a channel with values in HU, in upper or lower case; nnU-Net uses the same name."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How scans are prepared and what network reads them.
+    """Preparation of scans and the network that reads them.
 
     Attributes:
         structures: output i + 1 of the network is structures[i]; empty before contours are learned.
         spacing: voxel spacing (z, y, x) in mm.
-        normalisation: of CT channels, "zscore" (each scan by its own mean and deviation) or "ct" (by ``intensities``);
-            all other channels are z-scored.
-        intensities: of each channel, inside the structures; needed for "ct", None else.
+        normalisation: for CT channels, "zscore" (each scan by its own mean and deviation) or "ct" (by
+            ``intensities``); all other channels are z-scored.
+        intensities: statistics of each channel inside the structures; needed for "ct", otherwise None.
         patch_size: voxels (z, y, x); on every axis a multiple of the product of the strides.
         batch_size: patches in a batch.
-        preset: the network's size by name.
-        strides: what each of the preset's levels divides the grid by, fine to coarse, (z, y, x); none of "swin_unetr".
+        preset: name of the network's size.
+        strides: stride of each level of the preset, fine to coarse, (z, y, x); empty for "swin_unetr".
         network: "gynbtnet", or the baseline "swin_unetr".
-        channels: what each image of a case is, in their order.
-        separate_z: whether thick slices are resampled apart, see :mod:`gynbtnet.preparation.planning.anisotropy`.
-        notes: what was chosen or changed on the way, a sentence each.
-        volumes: how large the structures are in those who were planned for; of those that too few have, none.
-        postprocessing: what is mended in contours, at most one rule a structure; a cross-validation chooses it.
-        mirror_axes: the patient's axes that were mirrored in training, and that prediction may mirror. All three in
-            plans that don't say so, and in those that nothing was trained by yet.
-        sides_swapped: whether structures of the left and the right changed their labels when x was mirrored.
+        channels: name of each channel, in order.
+        separate_z: whether thick slices are resampled separately, see :mod:`gynbtnet.preparation.planning.anisotropy`.
+        notes: choices and changes during planning, one sentence each.
+        volumes: volumes of the structures in the training patients; only of structures that enough patients have.
+        postprocessing: post-processing, at most one rule per structure; a cross-validation selects it.
+        mirror_axes: patient axes that were mirrored in training, and that prediction may mirror; all three if a plan
+            doesn't specify them or hasn't been trained yet.
+        sides_swapped: whether left and right structures swapped their labels when x was mirrored.
 
     Raises:
-        ValueError: where values don't fit each other.
+        ValueError: If the values are inconsistent.
     """
 
     structures: tuple[str, ...]
@@ -78,11 +78,13 @@ class Plan:
         if self.separate_z not in ("auto", "never"):
             raise ValueError(f"separate_z is auto or never, not {self.separate_z}")
         if not self.channels:
-            raise ValueError("channels are one at least")
+            raise ValueError("channels is empty; expected at least one")
         if "ct" in self.normalisations and self.intensities is None:
             raise ValueError("normalisation ct needs the cohort's intensities")
         if self.intensities is not None and len(self.intensities) != len(self.channels):
-            raise ValueError(f"intensities are one a channel, not {len(self.intensities)} for {self.channels}")
+            raise ValueError(
+                f"expected one entry of intensities per channel, not {len(self.intensities)} for {self.channels}"
+            )
         if self.mirror_axes != tuple(axis for axis in ALL_AXES if axis in self.mirror_axes):
             raise ValueError(f"mirror_axes are some of z, y, x, each once and in this order, not {self.mirror_axes}")
         check_spacing(self.spacing)
@@ -91,15 +93,15 @@ class Plan:
         check_batch(self.batch_size, self.patch_size)
         check_names("structures", self.structures, MAX_STRUCTURES)
         check_names("channels", self.channels, MAX_CHANNELS)
-        named = [rule.structure for rule in self.postprocessing]
-        if len(set(named)) < len(named) or not set(named) <= set(self.structures):
-            raise ValueError(f"postprocessing has one rule a structure at most, and only of {self.structures}")
+        structures = [rule.structure for rule in self.postprocessing]
+        if len(set(structures)) < len(structures) or not set(structures) <= set(self.structures):
+            raise ValueError(f"expected at most one postprocessing rule per structure, and only for {self.structures}")
 
     @property
     def normalisations(self) -> tuple[Normalisation, ...]:
-        """Of each channel."""
+        """Normalisation of each channel."""
         return tuple(self.normalisation if name.casefold() == CT else "zscore" for name in self.channels)
 
     def separate_axis(self, spacing: Sequence[float]) -> int | None:
-        """The axis along which a scan of ``spacing`` is resampled apart; (z, y, x) as they lie in the patient."""
+        """Return the axis along which a scan of ``spacing`` (z, y, x; mm) is resampled separately, or None."""
         return separate_axis(spacing, self.spacing) if self.separate_z == "auto" else None

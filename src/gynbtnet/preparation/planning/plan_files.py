@@ -19,11 +19,11 @@ def save_plan(plan: Plan, folder: Path) -> None:
 
 
 def load_plan(folder: Path, *, preset: str = "L") -> Plan:
-    """Read what :func:`save_plan` wrote, or a plan of nnU-Net's: its preprocessed dataset or its results.
+    """Read a plan of :func:`save_plan`, or one of nnU-Net from its preprocessed dataset or its results.
 
     Args:
-        folder: Holds ``plans.json``, or nnU-Net's only ``…Plans.json``, and ``dataset.json``.
-        preset: The network for what nnU-Net planned for its own; our plans name theirs.
+        folder: contains ``plans.json``, or nnU-Net's only ``…Plans.json``, and ``dataset.json``.
+        preset: network to use with a plan for nnU-Net's own network; our plans name theirs.
 
     Returns:
         The plan.
@@ -43,9 +43,9 @@ def load_plan(folder: Path, *, preset: str = "L") -> Plan:
 
 
 def _plans_in(folder: Path) -> Path:
-    """``plans.json``, or where there is none the only file that is called as nnU-Net calls its plans."""
-    named = sorted(folder.glob("*Plans.json"))
-    return named[0] if len(named) == 1 and not (folder / "plans.json").is_file() else folder / "plans.json"
+    """Return ``plans.json``, or if there is none, the only file with the name of an nnU-Net plan."""
+    files = sorted(folder.glob("*Plans.json"))
+    return files[0] if len(files) == 1 and not (folder / "plans.json").is_file() else folder / "plans.json"
 
 
 def _read(path: Path) -> Any:

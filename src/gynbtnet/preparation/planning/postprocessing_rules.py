@@ -1,4 +1,4 @@
-"""What is mended in a structure's contours after they are drawn, as a plan says it."""
+"""Post-processing rules of a plan."""
 
 import math
 from dataclasses import dataclass
@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class PostprocessingRule:
-    """Of one structure; see :func:`gynbtnet.inference.quality.postprocessing.postprocess`.
+    """Post-processing of one structure; see :func:`gynbtnet.inference.quality.postprocessing.postprocess`.
 
     Attributes:
-        structure: its id.
-        largest_component: whether its largest piece alone is kept.
-        minimum_cm3: pieces that are smaller are removed; 0 keeps all.
-        fill_holes: whether holes in it are filled.
+        structure: its identifier.
+        largest_component: whether only the largest connected component is kept.
+        minimum_cm3: smaller connected components are removed; 0 keeps all.
+        fill_holes: whether its holes are filled.
 
     Raises:
-        ValueError: where a rule does nothing, or the volume is none.
+        ValueError: If the rule does nothing, or the volume is not a valid one.
     """
 
     structure: str
@@ -31,7 +31,7 @@ class PostprocessingRule:
 
     @property
     def words(self) -> str:
-        """What the rule does, for tables and notes."""
+        """Description of the rule for tables and notes."""
         words = [
             *(["largest component"] if self.largest_component else []),
             *([f"at least {self.minimum_cm3:g} cm³"] if self.minimum_cm3 else []),

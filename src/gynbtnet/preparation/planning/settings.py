@@ -1,4 +1,4 @@
-"""What a recipe may say about the plan."""
+"""Settings of a plan in a recipe."""
 
 from collections.abc import Sequence
 from math import prod
@@ -36,12 +36,12 @@ _SWIN_UNETR_STRIDE = 32  # a patch that isn't a multiple of it is padded
 
 
 class CTScaling(Settings):
-    """How CT is scaled in place of what a cohort's intensities say, all in HU."""
+    """Scaling of CT that replaces the cohort's intensities, in HU."""
 
     lower: float = Field(ge=-1e5, le=1e5, allow_inf_nan=False, description="Lower values are set to this one.")
     upper: float = Field(ge=-1e5, le=1e5, allow_inf_nan=False, description="Higher values are set to this one.")
-    mean: float = Field(ge=-1e5, le=1e5, allow_inf_nan=False, description="What becomes 0.")
-    sd: float = Field(gt=0, le=1e5, allow_inf_nan=False, description="How much becomes 1.")
+    mean: float = Field(ge=-1e5, le=1e5, allow_inf_nan=False, description="Value that becomes 0.")
+    sd: float = Field(gt=0, le=1e5, allow_inf_nan=False, description="Width that becomes 1.")
 
     @model_validator(mode="after")
     def _has_width(self) -> "CTScaling":
@@ -52,7 +52,7 @@ class CTScaling(Settings):
         return self
 
     def as_intensity(self) -> Intensity:
-        """The same in the words of nnU-Net's CT normalisation, which clips to the two percentiles."""
+        """Return these values as statistics for nnU-Net's CT normalisation, which clips to the two percentiles."""
         return Intensity(
             mean=self.mean,
             std=self.sd,
@@ -65,29 +65,29 @@ class CTScaling(Settings):
 
 
 class PlanSettings(Settings):
-    """How scans are brought to one form and what network reads them."""
+    """Settings for the preparation of scans and the network."""
 
     spacing: tuple[float, float, float] | None = Field(
-        None, description="Voxel spacing (z, y, x) in mm that scans are resampled to; left out, nnU-Net's rule decides."
+        None, description="Voxel spacing (z, y, x) in mm to resample to; null: by nnU-Net's rule."
     )
     normalisation: Normalisation = Field(
         "zscore",
-        description="Of CT channels. zscore: mean 0 and variance 1 over each scan; ct: by the cohort's intensities "
-        "inside its structures, as nnU-Net does. Channels that aren't called CT are z-scored always.",
+        description="For CT channels. zscore: mean 0 and variance 1 over each scan; ct: by the cohort's intensities "
+        "inside its structures, as nnU-Net does. Channels with another name than CT are always z-scored.",
     )
     ct_scaling: CTScaling | None = Field(
         None,
-        description="With normalisation ct: lower, upper, mean and sd in HU in place of the cohort's intensities. The "
-        "same numbers in every stage let a voxel be the same for the network in all of them. null: the cohort's.",
+        description="With normalisation ct: lower, upper, mean and sd in HU that replace the cohort's intensities. Use "
+        "the same numbers in every stage, so that a voxel has the same value in all. null: the cohort's.",
     )
     separate_z: SeparateZ = Field(
         "auto",
-        description="auto: where slices are over 3 times as thick as their pixels, planes are interpolated one by one "
-        "and the nearest slice is taken between them, as nnU-Net does; never: all three axes together.",
+        description="auto: if slices are more than 3 times as thick as pixels, interpolate within planes and use the "
+        "nearest slice between them, as nnU-Net does; never: interpolate all three axes together.",
     )
     patch_size: Triple | None = Field(
         (80, 160, 160),
-        description="Voxels (z, y, x) that the network sees at once; null: as large as plan_memory_gb allows, in the "
+        description="Voxels (z, y, x) of the network's input; null: the largest that plan_memory_gb allows, in the "
         "proportions of the median scan.",
     )
     batch_size: int | None = Field(
@@ -96,8 +96,8 @@ class PlanSettings(Settings):
     plan_memory_gb: float = Field(
         24,
         gt=0,
-        description="Memory of the device in GB (10⁹ bytes) that a training step may take up, in 32-bit floats; read "
-        "where patch_size or batch_size is null.",
+        description="Memory of the device in GB (10⁹ bytes) for a training step in 32-bit floats; used if "
+        "patch_size or batch_size is null.",
     )
     network: NetworkName = Field("gynbtnet", description="gynbtnet, or the baseline swin_unetr.")
     preset: PresetName = Field(
@@ -105,12 +105,12 @@ class PlanSettings(Settings):
     )
     strides: tuple[Triple, ...] | None = Field(
         None,
-        description="What each level divides the grid by along (z, y, x); left out, 1, 2, 2, 2, 2 on all axes, and 1 "
-        "more where the preset has six levels. Those of swin_unetr are its own.",
+        description="Stride of each level along (z, y, x); null: 1, 2, 2, 2, 2 on all axes, and another 1 for presets "
+        "with six levels. swin_unetr has its own.",
     )
 
     def resolved_strides(self) -> tuple[Triple, ...]:
-        """The strides, those left out filled in."""
+        """Return the strides, or the preset's if they are not set."""
         if self.strides is not None:
             return self.strides
         return preset_strides(self.preset) if self.preset in PRESETS else ()
@@ -129,19 +129,17 @@ class PlanSettings(Settings):
             check_patch(self.network, self.patch_size, self.resolved_strides())
         check_batch(self.batch_size or 1, self.patch_size or (1, 1, 1))
         if self.network != "gynbtnet" and None in (self.patch_size, self.batch_size):
-            raise ValueError(
-                f"patch_size and batch_size of {self.network} are for you to say: only gynbtnet's memory is known"
-            )
+            raise ValueError(f"set patch_size and batch_size for {self.network}: memory is estimated only for gynbtnet")
         return self
 
 
 def preset_strides(preset: str) -> tuple[Triple, ...]:
-    """What the levels of a preset divide the grid by along (z, y, x), where nothing else is said."""
+    """Return the default strides (z, y, x) of the levels of a preset."""
     return tuple((stride, stride, stride) for stride in PRESETS[preset].strides)
 
 
 def total_stride(strides: tuple[Triple, ...]) -> Triple:
-    """Voxels (z, y, x) of the finest level under one of the deepest."""
+    """Return the voxels (z, y, x) of the finest level per voxel of the deepest level."""
     z, y, x = (prod(steps) for steps in zip(*strides, strict=True))
     return z, y, x
 
@@ -154,7 +152,7 @@ def check_spacing(spacing: tuple[float, ...]) -> None:
 
 
 def check_batch(batch_size: int, patch_size: Triple) -> None:
-    """Raise ValueError if a batch is empty, or too large for any device there is."""
+    """Raise ValueError if a batch is empty, or too large for any device."""
     if not 1 <= batch_size <= MAX_BATCH_SIZE:
         raise ValueError(f"batch_size is a whole number from 1 to {MAX_BATCH_SIZE}, not {batch_size}")
     if prod(patch_size) > MAX_PATCH_VOXELS:
@@ -166,14 +164,14 @@ def check_batch(batch_size: int, patch_size: Triple) -> None:
 def check_names(kind: str, names: Sequence[str], most: int) -> None:
     """Raise ValueError if ``names`` are more than ``most``, or one is empty, very long or not printable."""
     if len(names) > most:
-        raise ValueError(f"{kind} are {most} at most, not {len(names)}")
-    odd = next((name for name in names if not 0 < len(name) <= _MAX_NAME or not name.isprintable()), None)
-    if odd is not None:
-        raise ValueError(f"{kind} have names of 1 to {_MAX_NAME} printable characters, not {odd[:50]!r}")
+        raise ValueError(f"expected at most {most} {kind}, not {len(names)}")
+    invalid = next((name for name in names if not 0 < len(name) <= _MAX_NAME or not name.isprintable()), None)
+    if invalid is not None:
+        raise ValueError(f"{kind} have names of 1 to {_MAX_NAME} printable characters, not {invalid[:50]!r}")
 
 
 def check_network(network: str, preset: str, strides: tuple[Triple, ...]) -> None:
-    """ValueError where network, preset and strides don't fit each other."""
+    """Raise ValueError if network, preset and strides don't match."""
     if network == "gynbtnet":
         check_strides(preset, strides)
     elif network != "swin_unetr":
@@ -181,22 +179,22 @@ def check_network(network: str, preset: str, strides: tuple[Triple, ...]) -> Non
     elif preset not in _FEATURE_SIZES:
         raise ValueError(f"preset of swin_unetr is one of {', '.join(_FEATURE_SIZES)}, not {preset}")
     elif strides:
-        raise ValueError("strides of swin_unetr are its own: leave them out")
+        raise ValueError("swin_unetr has its own strides: leave them out")
 
 
 def check_strides(preset: str, strides: tuple[Triple, ...]) -> None:
-    """ValueError where strides aren't 1 or 2, one for each level of the preset."""
+    """Raise ValueError if strides aren't 1 or 2, with one per level of the preset."""
     if preset not in PRESETS:
         raise ValueError(f"preset is one of {', '.join(PRESETS)}, not {preset}")
     levels = len(PRESETS[preset].channels)
     if len(strides) != levels:
-        raise ValueError(f"strides are {levels} for the levels of preset {preset}, not {len(strides)}")
+        raise ValueError(f"expected {levels} strides for the levels of preset {preset}, not {len(strides)}")
     if any(step not in (1, 2) for stride in strides for step in stride):
         raise ValueError(f"strides are 1 or 2, not {strides}")
 
 
 def check_patch(network: str, patch_size: Triple, strides: tuple[Triple, ...]) -> None:
-    """ValueError where a network can't read patches of that size; ours wants multiples of its strides' product."""
+    """Raise ValueError if a network can't read patches of that size; ours needs multiples of its total stride."""
     if network == "swin_unetr":
         if min(patch_size) < 1 or max(patch_size) <= _SWIN_UNETR_STRIDE:
             raise ValueError(
@@ -206,4 +204,4 @@ def check_patch(network: str, patch_size: Triple, strides: tuple[Triple, ...]) -
         return
     total = total_stride(strides)
     if any(voxels < 1 or voxels % factor for voxels, factor in zip(patch_size, total, strict=True)):
-        raise ValueError(f"patch_size {patch_size} is no multiple of the product of the strides, {total}")
+        raise ValueError(f"patch_size {patch_size} is not a multiple of the product of the strides, {total}")

@@ -1,4 +1,4 @@
-"""How large each structure was where it was learned, and what size would be new."""
+"""Volumes of structures in the training patients, and the range of expected volumes."""
 
 import math
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ from scipy.special import stdtrit  # scipy.stats takes half a second to import
 from gynbtnet.datasets.cohort import Cohort
 
 COVERED = 0.99
-"""Share of further patients whose volume lies in the range, where logarithms of volumes are normally distributed."""
-_LEAST_SPREAD = 0.05  # volumes alike to 5 % say nothing about the next one
+"""Share of further patients with a volume inside the range, if logarithms of volumes are normally distributed."""
+_LEAST_SPREAD = 0.05  # equal volumes (within 5 %) don't predict the next one
 
 
 @dataclass(frozen=True)
@@ -18,13 +18,13 @@ class StructureVolume:
     """The volumes of one structure in a cohort, as a log-normal distribution.
 
     Attributes:
-        structure: its id.
-        patients: who have it, two at least.
-        median_cm3: exp of the mean of ln(volume), each patient counting once however many fractions there are.
-        spread: standard deviation of ln(volume) over patients and their fractions, 0.05 at least.
+        structure: its identifier.
+        patients: number of patients with it, at least two.
+        median_cm3: exp of the mean of ln(volume); each patient has the same weight, with any number of fractions.
+        spread: standard deviation of ln(volume) over patients and their fractions, at least 0.05.
 
     Raises:
-        ValueError: where that can't be.
+        ValueError: If a value is impossible.
     """
 
     structure: str
@@ -35,15 +35,15 @@ class StructureVolume:
     def __post_init__(self) -> None:
         if self.patients < 2 or not (0 < self.median_cm3 < math.inf and 0 < self.spread < math.inf):
             raise ValueError(
-                f"{self.structure} with {self.patients} patients, a median of {self.median_cm3} cm³ and a spread of "
-                f"{self.spread}, where they are two at least and positive"
+                f"{self.structure} has {self.patients} patients, a median of {self.median_cm3} cm³ and a spread of "
+                f"{self.spread}; expected at least two patients and positive values"
             )
 
     @property
     def range_cm3(self) -> tuple[float, float]:
-        """Smallest and largest volume that is nothing new: the 99 % prediction interval for one patient more.
+        """Smallest and largest expected volume: the 99 % prediction interval for one more patient.
 
-        exp(m ± t·s·√(1 + 1/n)) with Student's t of n − 1 degrees of freedom, n the patients: few of them give a wide
+        exp(m ± t·s·√(1 + 1/n)) with Student's t of n − 1 degrees of freedom for n patients. Few patients give a wide
         range (Krishnamoorthy and Mathew 2009, Statistical Tolerance Regions, 2.2, on the logarithms).
         """
         t = float(stdtrit(self.patients - 1, (1 + COVERED) / 2))
@@ -51,23 +51,23 @@ class StructureVolume:
         return self.median_cm3 / factor, self.median_cm3 * factor
 
     def score(self, volume_cm3: float) -> float:
-        """How many spreads ln(volume) lies above the mean; negative for a small one."""
+        """Return the distance of ln(volume) from the mean, in spreads; negative for a small volume."""
         return math.log(volume_cm3 / self.median_cm3) / self.spread
 
 
 def structure_volumes(cohort: Cohort) -> tuple[StructureVolume, ...]:
-    """By the contours of a cohort, each structure that two patients have; in the cohort's order."""
-    found = []
+    """Measure the volumes in a cohort's contours, for structures that at least two patients have, in cohort order."""
+    measured = []
     for structure in cohort.structures:
-        of_patients: dict[str, list[float]] = {}
+        logs_by_patient: dict[str, list[float]] = {}
         for case in cohort.cases:
             if (volume := case.volumes_cm3.get(structure, 0.0)) > 0:
-                of_patients.setdefault(case.patient, []).append(math.log(volume))
-        n = len(of_patients)
+                logs_by_patient.setdefault(case.patient, []).append(math.log(volume))
+        n = len(logs_by_patient)
         if n < 2:
             continue
-        mean = float(np.mean([np.mean(logs) for logs in of_patients.values()]))
-        squares = [np.mean((np.array(logs) - mean) ** 2) for logs in of_patients.values()]
+        mean = float(np.mean([np.mean(logs) for logs in logs_by_patient.values()]))
+        squares = [np.mean((np.array(logs) - mean) ** 2) for logs in logs_by_patient.values()]
         spread = math.sqrt(float(np.sum(squares)) / (n - 1))
-        found.append(StructureVolume(structure, n, math.exp(mean), max(spread, _LEAST_SPREAD)))
-    return tuple(found)
+        measured.append(StructureVolume(structure, n, math.exp(mean), max(spread, _LEAST_SPREAD)))
+    return tuple(measured)

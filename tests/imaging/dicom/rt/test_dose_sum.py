@@ -82,7 +82,7 @@ def test_what_cannot_be_summed_is_named(doses, sentence):
         sum_doses(doses, GRID)
 
 
-def test_a_file_says_whose_dose_it_is(ct, tmp_path):
+def test_a_file_states_whose_dose_it_is(ct, tmp_path):
     write_rtdose(dose("1").grid, ct, tmp_path / "dose.dcm", description="test")
     read = read_rtdose(tmp_path / "dose.dcm")
     assert (read.dose_type, read.summation_type, len(read.plan_uids)) == ("PHYSICAL", "PLAN", 1)

@@ -35,8 +35,8 @@ def segmented(ct, seed=0, structures=FIVE):
 
 
 def write(segmentation, ct, path, names, **options):
-    words = {"label": "GynBTNet 0.1", "description": "GynBTNet contours", "software_version": "0.1.0"}
-    write_rtstruct(segmentation, ct, path, names=names, **{**words, **options})
+    metadata = {"label": "GynBTNet 0.1", "description": "GynBTNet contours", "software_version": "0.1.0"}
+    write_rtstruct(segmentation, ct, path, names=names, **{**metadata, **options})
     return path
 
 
@@ -129,18 +129,18 @@ def test_masks_come_back_from_any_oblique_scan(ct, tmp_path, names, seed, turns,
     assert np.array_equal(found.labels.array, labels)
 
 
-def test_contours_lie_on_the_slices_of_a_mended_scan(ct, tmp_path, names):
+def test_contours_are_on_the_slices_of_a_repaired_scan(ct, tmp_path, names):
     """Slices at 0, 1, 2.4 and 4 on a grid of five planes: each has contours in its plane; other planes have none."""
-    mended = replace(ct, slices=tuple(replace(ct.slices[i], z=z) for i, z in enumerate((0.0, 1.0, 2.4, 4.0))))
+    repaired = replace(ct, slices=tuple(replace(ct.slices[i], z=z) for i, z in enumerate((0.0, 1.0, 2.4, 4.0))))
     labels = np.zeros(ct.volume.array.shape, np.uint8)
     labels[:, 1:4, 2:5] = 1
     labels[2, 1:4, 4] = 0
     file = pydicom.dcmread(
-        write(Segmentation(Volume(labels, ct.volume.geometry), ("bladder",)), mended, tmp_path / "RS.dcm", names)
+        write(Segmentation(Volume(labels, ct.volume.geometry), ("bladder",)), repaired, tmp_path / "RS.dcm", names)
     )
     drawn = file.ROIContourSequence[0].ContourSequence
     uids = [item.ContourImageSequence[0].ReferencedSOPInstanceUID for item in drawn]
-    assert uids == [one.sop_instance_uid for one in mended.slices]
+    assert uids == [one.sop_instance_uid for one in repaired.slices]
     points = [np.asarray(item.ContourData, float).reshape(-1, 3) for item in drawn]
     z = [ct.volume.geometry.to_index(corners)[:, 0] for corners in points]
     assert [float(np.round(one.mean(), 3)) for one in z] == [0, 1, 2.4, 4]
@@ -165,7 +165,7 @@ def test_any_labels_come_back_through_files(ct, tmp_path, names, seed):
     assert report.overlaps == ()
 
 
-def test_it_refers_to_the_ct_and_says_what_it_is(ct, rtstruct):
+def test_it_refers_to_the_ct_and_describes_itself(ct, rtstruct):
     file = pydicom.dcmread(rtstruct)
     assert (file.StudyInstanceUID, file.FrameOfReferenceUID) == (ct.study_uid, ct.frame_of_reference_uid)
     assert (file.PatientID, file.ApprovalStatus, file.StructureSetLabel) == (
@@ -377,7 +377,7 @@ def test_a_contour_between_slices_belongs_to_the_nearest(ct, rtstruct, names, of
     assert [f"{abs(off):.2f} mm off" in note for note in report.notes] == [True] * bool(off)
 
 
-def test_of_several_planes_on_one_slice_the_nearest_counts_and_the_others_are_told(ct, rtstruct, names):
+def test_of_several_planes_on_one_slice_the_nearest_counts_and_the_others_are_reported(ct, rtstruct, names):
     file = pydicom.dcmread(rtstruct)
     planes = list(planes_of(file).values())
     finer = [*raised(planes[0], 5.0), *planes[2], *raised(planes[4], -5.0)]  # at 2 mm, where slices are 3 mm apart
@@ -416,8 +416,8 @@ def test_an_empty_frame_of_reference_is_accepted_on_the_series_referred_to(ct, r
 @pytest.mark.parametrize("text", [b"nan", b"1e999", b"abc", b"1.5.5"])
 def test_a_coordinate_that_is_no_number_is_named(ct, rtstruct, names, text):
     content = rtstruct.read_bytes()
-    place = content.index(b"-30.0000")
-    rtstruct.write_bytes(content[:place] + text.ljust(8) + content[place + 8 :])
+    position = content.index(b"-30.0000")
+    rtstruct.write_bytes(content[:position] + text.ljust(8) + content[position + 8 :])
     with pytest.raises(BadInput, match="not a finite number"):
         read_rtstruct(rtstruct, ct, FIVE, names)
 
@@ -450,7 +450,7 @@ def with_undefined_lengths(dataset):
 
 @pytest.mark.parametrize("undefined", [False, True])
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian])
-def test_an_rtstruct_cut_short_anywhere_is_told(ct, rtstruct, names, syntax, undefined):
+def test_an_rtstruct_cut_short_anywhere_is_reported(ct, rtstruct, names, syntax, undefined):
     file = pydicom.dcmread(rtstruct)
     list(file.iterall())
     if undefined:
@@ -479,7 +479,7 @@ def test_an_rtstruct_cut_before_its_modality_is_not_passed_over(rtstruct):
         find_series(rtstruct.parent)
 
 
-def test_a_public_rtstruct_cut_at_half_is_told(public_data, tmp_path, names):
+def test_a_public_rtstruct_cut_at_half_is_reported(public_data, tmp_path, names):
     content = (public_data / "sts" / "STS_003" / "RS.dcm").read_bytes()
     (tmp_path / "RS.dcm").write_bytes(content[: len(content) // 2])
     with pytest.raises(BadInput, match="cut short"):
