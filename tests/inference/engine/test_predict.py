@@ -48,7 +48,7 @@ def test_contours_lie_on_the_scan_s_own_grid(
     assert segmentation.structures == ("bladder", "rectum")
     assert segmentation.labels.geometry == volume.geometry
     assert segmentation.labels.array.dtype == np.uint8
-    # one deviation above the mean, the model's threshold, lies a little outside the half height of the ball
+    # one deviation above the mean, the model's threshold, is a little outside the half height of the ball
     threshold = volume.array.mean() + volume.array.std()
     expected = volume.array > threshold
     mask = segmentation.mask("bladder")

@@ -63,7 +63,7 @@ def test_a_perfect_prediction_costs_nothing() -> None:
 def test_levels_weigh_one_half_quarter() -> None:
     logits, labels = random_logits_and_labels(3, (1, 8, 8, 8))
     levels = [logits.float(), interpolate(logits.float(), (4, 4, 4)), interpolate(logits.float(), (2, 4, 4))]
-    # the voxel whose centre lies nearest: the second of each two, the third of each four
+    # the voxel with the nearest centre: the second of each two, the third of each four
     coarser = [labels, labels[:, 1::2, 1::2, 1::2], labels[:, 2::4, 1::2, 1::2]]
     parts = [dice_ce(level, truth).item() for level, truth in zip(levels, coarser, strict=True)]
     assert deeply_supervised(levels, labels).item() == pytest.approx(np.dot(parts, [4 / 7, 2 / 7, 1 / 7]), rel=1e-6)
