@@ -101,7 +101,11 @@ class Cohort:
         return replace(self, cases=tuple(case for case in self.cases if case.patient in selected))
 
     def case(self, case_id: str) -> Case:
-        """Return the case with this id, or raise KeyError."""
+        """Return the case with this id.
+
+        Raises:
+            KeyError: If the cohort has no such case.
+        """
         for case in self.cases:
             if case.id == case_id:
                 return case

@@ -120,6 +120,14 @@ def dry_run(
     The arguments are those of :func:`ingest`, and failing scans are left out.
     :mod:`gynbtnet.datasets.ingestion.dry_run` lists what a dry run can't detect.
 
+    Args:
+        source, out, layout: as for :func:`ingest`.
+        structures, names, repairs, resample_labels, channels, rtstruct, include_cohort: as for :func:`ingest`.
+        patient_id_from, key, jobs, resample_channels, allow_overlap: as for :func:`ingest`.
+
+    Returns:
+        The cases that would be ingested and the report of their problems.
+
     Raises:
         BadInput: As :func:`ingest`.
     """

@@ -40,6 +40,9 @@ def pelvic_geometry(
         spacing: mm along (z, y, x).
         matrix: Voxels along (z, y, x).
         offset_mm: Displacement (x, y, z) from the centre.
+
+    Returns:
+        The grid, with axes along the patient's.
     """
     centre = np.asarray([0.0, 8.0, 22.0]) + offset_mm
     extent = (np.asarray(matrix) - 1) * np.asarray(spacing)
@@ -59,6 +62,9 @@ def phantom_case(
         fraction: Number of the fraction, from 0.
         geometry: Grid of the scan, along the patient's axes.
         kind: Kind of the cohort. Only ``brachytherapy``, and half of ``unlabelled``, have an implant.
+
+    Returns:
+        The scan in HU, its structures and, if there is an implant, its dose in Gy.
     """
     anatomy = draw_patient(seed, patient, kind)
     state = draw_fraction(anatomy, fraction)

@@ -42,6 +42,12 @@ def as_displayed(volume: Volume) -> Volume:
     """Return the same voxels with axes permuted and flipped: z runs to the head, y to posterior, x to the left.
 
     An oblique grid isn't resampled: each of its axes is assigned to the nearest axis of the patient.
+
+    Args:
+        volume: volume with axes (z, y, x) in any orientation.
+
+    Returns:
+        A volume with axes (z, y, x) along the patient's.
     """
     return from_sitk(sitk.DICOMOrient(to_sitk(volume), "LPS"))
 
@@ -53,6 +59,9 @@ def plane(volume: Volume, name: PlaneName, point: npt.ArrayLike) -> Plane:
         volume: scan or mask, from :func:`as_displayed`.
         name: axial, coronal or sagittal.
         point: position (x, y, z) in mm; outside the volume, the outermost plane is returned.
+
+    Returns:
+        Pixels with the first row at the top of the picture, and their spacing in mm.
     """
     z, y, x = volume.geometry.nearest_voxel(point)
     sz, sy, sx = volume.geometry.spacing

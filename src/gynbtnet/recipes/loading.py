@@ -21,7 +21,11 @@ RECIPE_FOLDER = Path(__file__).parent
 
 
 def shipped_recipes() -> list[str]:
-    """Return the names of the recipes in the package, e.g. ``small/gpu``; variants of them are not included."""
+    """Return the names of the recipes in the package, e.g. ``small/gpu``; variants of them are not included.
+
+    Returns:
+        Names in alphabetical order, as :func:`load_recipe` takes them.
+    """
     files = [*RECIPE_FOLDER.glob("*.yaml"), *RECIPE_FOLDER.glob("small/*.yaml")]
     return sorted(path.relative_to(RECIPE_FOLDER).with_suffix("").as_posix() for path in files)
 
@@ -32,6 +36,9 @@ def load_recipe(name: str | Path, changes: Sequence[str] = ()) -> Recipe:
     Args:
         name: name from :func:`shipped_recipes`, or a YAML file.
         changes: ``"key.to.setting=value"`` with the value as YAML, e.g. ``"task.training.epochs=10"``.
+
+    Returns:
+        The recipe, with all its settings.
 
     Raises:
         BadInput: If the recipe or a key is unknown, a value has the wrong type or range, the YAML is invalid or a path
@@ -123,7 +130,12 @@ def settings_of(kind: type[T], values: dict[str, Any], changes: Sequence[str], p
 
 
 def save_recipe(recipe: Settings, path: Path) -> None:
-    """Write a recipe with all its settings to a file, atomically."""
+    """Write a recipe with all its settings to a file, atomically.
+
+    Args:
+        recipe: recipe to write.
+        path: YAML file; an existing one is replaced.
+    """
     with atomic_write(path) as partial:
         values = recipe.model_dump(mode="json")
         partial.write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), encoding="utf-8")

@@ -22,6 +22,12 @@ def atomic_write(path: Path) -> Iterator[Path]:
     one step. A folder is moved aside, replaced, then deleted. The temporary keeps the suffixes of ``path``, because
     writers such as SimpleITK choose the format by them.
 
+    Args:
+        path: file or folder to write; its parents are made.
+
+    Yields:
+        The temporary path.
+
     Raises:
         OSError: With ENOSPC if the disk is full, even if the library that wrote reports it differently or not at all.
     """

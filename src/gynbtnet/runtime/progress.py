@@ -55,6 +55,9 @@ def progress_bar(
         steps_per_line: without a terminal, steps between two lines; None: a line every ``seconds_per_line``; 0:
             no line, for a task that calls :func:`write_log_line` itself.
         seconds_per_line: without a terminal, time between two lines in seconds.
+
+    Yields:
+        A function that advances the bar by ``steps`` and may show a note.
     """
     outermost = _shown.acquire(blocking=False)
     try:
@@ -85,7 +88,20 @@ def write_log_line(line: str) -> None:
 def track(
     items: Iterable[T], description: str, total: int | None = None, *, seconds_per_line: float = SECONDS_PER_LINE
 ) -> Iterator[T]:
-    """Yield ``items`` under a progress bar; ``total`` is needed if ``items`` has no length."""
+    """Yield ``items`` under a progress bar; ``total`` is needed if ``items`` has no length.
+
+    Args:
+        items: values to go through.
+        description: name of the task, without identifiers of patients or scans.
+        total: number of items; None if ``items`` has a length.
+        seconds_per_line: without a terminal, time between two lines in seconds.
+
+    Yields:
+        The items, in order.
+
+    Raises:
+        TypeError: If ``items`` has no length and ``total`` is None.
+    """
     if total is None:
         if not isinstance(items, Sized):
             raise TypeError("track() needs total= for an iterable without a length")

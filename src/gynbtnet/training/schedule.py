@@ -15,6 +15,9 @@ def cosine_with_warm_up(step: int, steps: int, highest: float, warm_up: int = 0)
         highest: highest learning rate.
         warm_up: number of warm-up steps.
 
+    Returns:
+        The learning rate, above 0 and at most ``highest``.
+
     Raises:
         ValueError: If ``step`` or ``warm_up`` is outside of the run.
     """

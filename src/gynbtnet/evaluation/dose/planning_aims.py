@@ -66,7 +66,14 @@ class AlphaBeta(Settings):
 
 
 class PlanningAims(Settings):
-    """Table of aims and limits; see ``aims_embrace2.yaml``."""
+    """Table of aims and limits; see ``aims_embrace2.yaml``.
+
+    Attributes:
+        name: name of the table.
+        source: publication of the values.
+        alpha_beta_gy: α/β of targets and organs in Gy.
+        structures: aims of each structure, by dose metric.
+    """
 
     name: str
     source: str

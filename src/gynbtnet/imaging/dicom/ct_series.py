@@ -208,6 +208,9 @@ def read_ct_series(
         referred_uid: the series that contours refer to. By default that of the structure sets in the folder, if they
             agree.
 
+    Returns:
+        The scan in HU, its identifiers and notes about choices and repairs.
+
     Raises:
         BadInput: If there is no CT, the requested series doesn't exist, or it isn't a regular stack of readable slices.
     """
@@ -266,8 +269,12 @@ def read_ct_files(files: Sequence[Path], repairs: Repairs | None = None) -> CTSe
             many images.
         repairs: faults that are repaired instead of refused.
 
+    Returns:
+        The scan in HU, its identifiers and notes about choices and repairs.
+
     Raises:
         BadInput: If they aren't a regular stack of readable CT slices of one series.
+        ValueError: If ``files`` is empty.
     """
     if not files:
         raise ValueError("a CT series has files")

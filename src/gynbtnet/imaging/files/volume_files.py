@@ -72,6 +72,9 @@ def read_volume(path: Path) -> Volume:
     Args:
         path: NIfTI, NRRD or MetaImage file.
 
+    Returns:
+        The voxels (z, y, x) and their grid.
+
     Raises:
         BadInput: If the file is absent, unreadable, not three-dimensional or too large for memory, or a voxel is not
             finite. Also if it has no spacing or position or two of them, or its axes are not perpendicular.
@@ -142,13 +145,27 @@ def write_volume(volume: Volume, path: Path) -> None:
 
 
 def from_sitk(image: sitk.Image) -> Volume:
-    """Return a volume with a copy of a SimpleITK image's voxels."""
+    """Return a volume with a copy of a SimpleITK image's voxels.
+
+    Args:
+        image: three-dimensional image, with axes (x, y, z) in SimpleITK's order.
+
+    Returns:
+        The volume, with axes (z, y, x).
+    """
     geometry = Geometry(image.GetSize()[::-1], image.GetSpacing()[::-1], image.GetOrigin(), image.GetDirection())
     return Volume(sitk.GetArrayFromImage(image), geometry)
 
 
 def to_sitk(volume: Volume) -> sitk.Image:
-    """Return a SimpleITK image with a copy of the voxels."""
+    """Return a SimpleITK image with a copy of the voxels.
+
+    Args:
+        volume: volume with axes (z, y, x); a mask becomes uint8.
+
+    Returns:
+        The image, with axes (x, y, z) in SimpleITK's order.
+    """
     array = volume.array.astype(np.uint8) if volume.array.dtype == bool else volume.array
     image = sitk.GetImageFromArray(array)
     image.SetSpacing(volume.geometry.spacing[::-1])
