@@ -90,6 +90,12 @@ class Cohort:
 
         Raises:
             BadInput: If a patient is not in the cohort.
+
+        Example:
+            >>> cohort.patients
+            ('patient-001', 'patient-002', 'patient-003', 'patient-004')
+            >>> len(cohort.of_patients(cohort.patients[:2]).cases)
+            2
         """
         selected = set(patients)
         unknown = selected.difference(self.patients)

@@ -74,6 +74,11 @@ def ingest(
         BadInput: If the layout is unknown, doesn't use a given option or lacks one; if there is no scan to ingest;
             if ``out`` contains something else. Also if no case has one of the structures, or a scan can't be read and
             is not to be left out.
+
+    Example:
+        >>> cohort = ingest(export, folder / "cohort", structures=("hr_ctv", "bladder")).cohort
+        >>> len(cohort.cases), cohort.structures
+        (4, ('hr_ctv', 'bladder'))
     """
     options = AdapterOptions(
         structures=None if structures is None else tuple(structures),

@@ -112,6 +112,11 @@ def split_patients(cohort: Cohort, test: float | int = 0.2, folds: int = 5, seed
 
     Raises:
         BadInput: If the cohort has too few patients.
+
+    Example:
+        >>> split = split_patients(cohort, test=1, folds=3)
+        >>> len(split.test), [len(fold) for fold in split.folds]
+        (1, [1, 1, 1])
     """
     applicators = cohort.applicators
     held_out = hold_out_patients(cohort.patients, test, seed, applicators)

@@ -17,6 +17,11 @@ def resample_dose(dose: Volume, geometry: Geometry) -> Volume:
 
     Returns:
         The dose in Gy on the new grid.
+
+    Example:
+        >>> dose = Volume(np.array([[[0.0, 7.0]]]), Geometry((1, 1, 2)))
+        >>> resample_dose(dose, Geometry((1, 1, 1), origin=(0.5, 0.0, 0.0))).array.tolist()
+        [[[3.5]]]
     """
     return _resample(dose, geometry, sitk.sitkLinear)
 

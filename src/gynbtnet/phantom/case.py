@@ -65,6 +65,11 @@ def phantom_case(
 
     Returns:
         The scan in HU, its structures and, if there is an implant, its dose in Gy.
+
+    Example:
+        >>> case = phantom_case(seed=0, patient=0, fraction=0, geometry=pelvic_geometry((8.0, 8.0, 8.0), (16, 24, 24)))
+        >>> case.scan.array.shape, case.structures.structures
+        ((16, 24, 24), ('hr_ctv', 'bladder', 'rectum', 'sigmoid', 'uterus'))
     """
     anatomy = draw_patient(seed, patient, kind)
     state = draw_fraction(anatomy, fraction)

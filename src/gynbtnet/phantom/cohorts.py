@@ -77,6 +77,14 @@ def write_brachytherapy(
 
     Raises:
         BadInput: If a setting is out of range, or the folder has a phantom with other settings.
+
+    Example:
+        >>> write_brachytherapy(
+        ...     folder / "phantoms", patients=1, fractions=1, spacing=(12.0, 10.0, 10.0), matrix=(16, 32, 40)
+        ... )
+        1
+        >>> sorted(path.name for path in (folder / "phantoms" / "PHANTOM-001" / "fraction-1").iterdir())
+        ['CT', 'RD.dcm', 'RS.dcm']
     """
     if patients < 1 or (fractions != "4-5" and int(fractions) < 1):
         raise BadInput(

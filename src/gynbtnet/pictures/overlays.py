@@ -20,6 +20,7 @@ from gynbtnet.pictures.planes import EDGES, PLANES, Plane, PlaneName, as_display
 SOFT_TISSUE_HU = (40 - 400 / 2, 40 + 400 / 2)
 """Display window of soft tissue: level 40, width 400."""
 MARGIN_MM = 30.0
+"""Distance between the contours and the edges of a picture, in mm."""
 SCALE_BAR_MM = 50.0
 LONGEST_SIDE_INCHES = 4.5
 GAP_INCHES = 0.08

@@ -16,7 +16,9 @@ from gynbtnet.imaging.volume import Volume
 from gynbtnet.runtime.array_types import Box
 
 PlaneName = Literal["axial", "coronal", "sagittal"]
+"""Name of an anatomical plane."""
 PLANES: tuple[PlaneName, ...] = ("axial", "coronal", "sagittal")
+"""The planes, in the order in which pictures show them."""
 EDGES: dict[PlaneName, tuple[str, str, str, str]] = {
     "axial": ("R", "L", "A", "P"),
     "coronal": ("R", "L", "H", "F"),

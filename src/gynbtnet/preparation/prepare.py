@@ -51,6 +51,9 @@ def prepare(cohort: Cohort, plan: Plan, out: Path, jobs: int = 1, memory_gb: flo
         jobs: processes at once, each with one scan in memory; fewer where memory is short.
         memory_gb: what all processes may take together; None: four fifths of what is free.
 
+    Returns:
+        The prepared cases, with the plan.
+
     Raises:
         BadInput: where a plan's structures aren't the cohort's, or memory doesn't hold a single scan.
         ScansFailed: at the end, where files of a case are absent or damaged or don't fit; the others are kept.

@@ -18,6 +18,7 @@ from gynbtnet.training.run_folder import LEGACY_VALUES
 T = TypeVar("T", bound=Settings)
 
 RECIPE_FOLDER = Path(__file__).parent
+"""Folder of the shipped recipes."""
 
 
 def shipped_recipes() -> list[str]:
@@ -43,6 +44,11 @@ def load_recipe(name: str | Path, changes: Sequence[str] = ()) -> Recipe:
     Raises:
         BadInput: If the recipe or a key is unknown, a value has the wrong type or range, the YAML is invalid or a path
             doesn't exist.
+
+    Example:
+        >>> recipe = load_recipe("smoke", ["task.training.epochs=10"])
+        >>> recipe.name, recipe.task.training.epochs
+        ('smoke', 10)
     """
     path = recipe_path(name)
     return with_aliases(with_changes(read_yaml(path), changes, path), path)

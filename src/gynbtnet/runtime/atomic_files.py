@@ -30,6 +30,12 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
     Raises:
         OSError: With ENOSPC if the disk is full, even if the library that wrote reports it differently or not at all.
+
+    Example:
+        >>> with atomic_write(folder / "notes.txt") as partial:
+        ...     _ = partial.write_text("complete")
+        >>> (folder / "notes.txt").read_text()
+        'complete'
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

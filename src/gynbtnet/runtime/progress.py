@@ -20,6 +20,7 @@ SECONDS_PER_LINE = 10.0
 
 # Names and paths are printed unchanged: without markup and without line breaks.
 console = Console(stderr=True, quiet=not is_main_process(), markup=False, highlight=False, emoji=False, soft_wrap=True)
+"""Console on stderr for progress and messages; silent in all processes of a training but the first."""
 _shown = Lock()
 
 

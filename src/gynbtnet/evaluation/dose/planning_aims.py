@@ -16,6 +16,7 @@ Verdict = Literal["aim met", "aim missed", "limit met", "limit missed", "not jud
 the table has neither for the metric."""
 
 EMBRACE_II = Path(__file__).with_name("aims_embrace2.yaml")
+"""File of EMBRACE II's planning aims and limits."""
 
 
 class Bounds(Settings):

@@ -116,6 +116,13 @@ def evaluate(
         BadInput: If the cohort has no cases, or a case has no contours.
             If a prediction is missing, is on another grid or is from a model of other structures.
             If ``out`` contains anything other than an earlier evaluation.
+
+    Example:
+        >>> for case in cohort.cases:
+        ...     write_volume(read_volume(case.labels), folder / "predictions" / case.id / "labels.nii.gz")
+        >>> evaluation = evaluate(cohort, folder / "predictions", folder / "evaluation")
+        >>> {score.dsc for score in evaluation.scores}
+        {1.0}
     """
     settings = settings or ScoringSettings()
     ensure_replaceable(out, EVALUATION_FILES + REPORT_FILES, "scores.csv")

@@ -213,6 +213,11 @@ def read_ct_series(
 
     Raises:
         BadInput: If there is no CT, the requested series doesn't exist, or it isn't a regular stack of readable slices.
+
+    Example:
+        >>> ct = read_ct_series(export / "PHANTOM-001" / "fraction-1")
+        >>> ct.volume.geometry.shape, ct.volume.geometry.spacing
+        ((16, 32, 40), (12.0, 10.0, 10.0))
     """
     series, note = select_series(folder, series_uid, referred_uid=referred_uid)
     ct = read_ct_files(series.files, repairs)

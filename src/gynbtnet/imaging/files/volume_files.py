@@ -78,6 +78,12 @@ def read_volume(path: Path) -> Volume:
     Raises:
         BadInput: If the file is absent, unreadable, not three-dimensional or too large for memory, or a voxel is not
             finite. Also if it has no spacing or position or two of them, or its axes are not perpendicular.
+
+    Example:
+        >>> write_volume(Volume(np.full((2, 3, 4), 40, np.int16), Geometry((2, 3, 4))), folder / "scan.nii.gz")
+        >>> scan = read_volume(folder / "scan.nii.gz")
+        >>> scan.geometry.shape, int(scan.array[0, 0, 0])
+        ((2, 3, 4), 40)
     """
     header = read_header(path)
     if header.channels > 1:
@@ -139,6 +145,12 @@ def write_volume(volume: Volume, path: Path) -> None:
     Args:
         volume: the volume.
         path: file that ends in .nii.gz, .nii, .nrrd or .mha; an existing file is replaced.
+
+    Example:
+        >>> mask = np.ones((2, 3, 4), bool)
+        >>> write_volume(Volume(mask, Geometry(mask.shape)), folder / "mask.nrrd")
+        >>> read_volume(folder / "mask.nrrd").array.dtype
+        dtype('uint8')
     """
     with atomic_write(Path(path)) as partial:
         sitk.WriteImage(to_sitk(volume), str(partial), useCompression=True, compressionLevel=1)
