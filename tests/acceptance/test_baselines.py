@@ -100,7 +100,7 @@ def test_models_of_an_ordinary_recipe_are_compared(gynbtnet: Callable, phantom: 
 
 def test_models_that_cannot_be_compared(gynbtnet: Callable, tmp_path: Path) -> None:
     for arguments, words in (
-        ([tmp_path], "is no folder with scored models"),
+        ([tmp_path], "is not a folder with scored models"),
         ([f"a={tmp_path}"], "--cohort is missing"),
         (["a=", "--cohort", tmp_path], "MODEL a= is not NAME=FOLDER"),
         ([f"a={tmp_path}", f"a={tmp_path}", "--cohort", tmp_path], "Two models are called a"),

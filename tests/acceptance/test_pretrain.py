@@ -1,4 +1,4 @@
-"""Stage 1 by itself, on scans as they come and on prepared ones, in one process and in two."""
+"""Stage 1 alone, on folders of scans and on prepared scans, in one process and in two."""
 
 import csv
 import subprocess
@@ -40,12 +40,12 @@ def test_scans_as_they_come_are_trained_on_as_prepared_ones(gynbtnet, scans: Pat
     assert (run / WEIGHTS).read_bytes() == (tmp_path / "again" / WEIGHTS).read_bytes()
     mixed = gynbtnet("pretrain", tmp_path / "prepared", scans / "one", "smoke", "--out", tmp_path / "mixed")
     assert mixed.code == 2
-    assert "by itself" in mixed.err
+    assert "given with 1 other folder; give the prepared folder alone" in mixed.err
     assert not (tmp_path / "mixed").exists()
 
 
 def test_two_processes_in_single_precision(gynbtnet, scans: Path, tmp_path: Path) -> None:
-    """As a user asks for two GPUs; the first process ingests, prepares and speaks. One by itself agrees."""
+    """The first of two processes ingests, prepares and prints, and the result equals that of one process."""
     script = tmp_path / "gynbtnet"
     script.write_text("from gynbtnet.cli import main; main()")
     one_step = [*("--set", "pretraining.training.epochs=1"), *("--set", "pretraining.training.steps_per_epoch=1")]
