@@ -51,7 +51,7 @@ class _NnunetPath(type(Path())):  # type: ignore[misc]
 
 
 def nnunet_plans(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What stands in the folder for nnU-Net: with its own network under ``3d_fullres``."""
+    """Read plans and dataset.json in the folder for nnU-Net: with its own network under ``3d_fullres``."""
     return json.loads((folder / "GynBTNetPlans.json").read_text()), json.loads((folder / "dataset.json").read_text())
 
 

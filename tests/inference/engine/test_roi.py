@@ -19,7 +19,7 @@ GRID = Geometry((24, 90, 110), (5.0, 4.0, 4.0))
 
 
 def trunk() -> np.ndarray:
-    """An elliptical trunk of water in air, padded above it; gas in its gut, and a lung that comes near the skin."""
+    """Return an elliptical trunk of water in air, padded above, with gas in its gut and a lung near the skin."""
     z, y, x = np.ogrid[:24, :90, :110]
     hu = np.full(GRID.shape, -1000, np.int16)
     hu[:, :4] = -1024

@@ -26,7 +26,7 @@ from gynbtnet.runtime import BadInput
 
 
 def scan(direction=(1, 0, 0, 0, 1, 0, 0, 0, 1)):
-    """A phantom of two balls in water in air, with noise, unlike along every axis."""
+    """Return a phantom of two balls in water in air, with noise, different along every axis."""
     shape = (24, 40, 44)
     z, y, x = np.ogrid[: shape[0], : shape[1], : shape[2]]
     hu = np.full(shape, -1000.0)
