@@ -27,7 +27,7 @@ from gynbtnet.inference import Model, PredictionSettings, Quality, review_segmen
 from gynbtnet.phantom import write_brachytherapy
 from gynbtnet.preparation.planning.make_plan import make_plan
 from gynbtnet.preparation.planning.plan_files import load_plan
-from gynbtnet.preparation.prepare import prepare
+from gynbtnet.preparation.prepare_cohort import prepare
 from gynbtnet.recipes import load_recipe
 from gynbtnet.runtime import track
 

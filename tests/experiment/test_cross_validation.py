@@ -16,7 +16,7 @@ from gynbtnet.inference import Model, Quality, predict
 from gynbtnet.preparation.planning.make_plan import make_plan
 from gynbtnet.preparation.planning.plan_files import load_plan
 from gynbtnet.preparation.planning.structure_volumes import structure_volumes
-from gynbtnet.preparation.prepare import prepare
+from gynbtnet.preparation.prepare_cohort import prepare
 from gynbtnet.preparation.store import PreparedCohort
 from gynbtnet.recipes import Recipe, load_recipe
 from gynbtnet.runtime import BadInput, Paused, sha256_of
