@@ -1,4 +1,4 @@
-"""What tests of several folders start."""
+"""Fixtures for tests of several folders."""
 
 import os
 import subprocess
@@ -20,7 +20,7 @@ if __name__ == "__main__":
 
 @pytest.fixture
 def scheduler(tmp_path: Path) -> Iterator[str]:
-    """The address of a Dask cluster of two workers on this machine, which import what lies in ``tmp_path``."""
+    """Address of a Dask cluster of two workers on this machine, which import modules from ``tmp_path``."""
     pytest.importorskip("distributed")
     (tmp_path / "cluster.py").write_text(CLUSTER)
     cluster = subprocess.Popen(

@@ -1,8 +1,10 @@
 """The house: data flows one way through the folders, and files are named after what they hold."""
 
 import ast
+import re
 from collections import Counter
 from graphlib import CycleError, TopologicalSorter
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -99,3 +101,74 @@ def test_the_order_names_every_package() -> None:
 def test_no_file_is_named_after_nothing() -> None:
     nothing = {"utils", "helpers", "common", "misc"}
     assert [p for p in SOURCE.rglob("*.py") if p.stem in nothing] == []
+
+
+FRONTS = [SOURCE / "__init__.py", *(SOURCE / package / "__init__.py" for package in ORDER)]
+
+
+def literal_names(tree: ast.Module) -> list[str]:
+    """Return the names in ``__all__``."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "__all__":
+            return list(ast.literal_eval(node.value))
+    return []
+
+
+@pytest.mark.parametrize("path", FRONTS, ids=lambda path: path.parent.name)
+def test_a_package_lists_its_public_names(path: Path) -> None:
+    """``__all__``, ``dir()``, the names that type checkers see and those that exist are the same."""
+    package = import_module(module_name(path))
+    tree = ast.parse(path.read_text())
+    names = literal_names(tree)
+    assert names and dir(package) == sorted(names) and len(set(names)) == len(names)
+    assert all(getattr(package, name) is not None for name in names)
+    checked = {a.name for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) for a in n.names}
+    assert set(names) <= checked
+    modules = {child.stem if child.is_file() else child.name for child in path.parent.iterdir()}
+    assert not modules & set(names), "a module of the same name would hide it"
+
+
+def deep_imports(code: str, own: str) -> list[str]:
+    """Return the modules of other packages that code imports from without their public front."""
+    deep = []
+    for node in ast.walk(ast.parse(code)):
+        names = [node.module or ""] if isinstance(node, ast.ImportFrom) and node.level == 0 else []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        deep += [name for name in names if name.startswith("gynbtnet.") and name.count(".") > 1]
+    return [name for name in deep if name.split(".")[1] != own]
+
+
+ROOT = SOURCE.parents[1]
+USERS = [p for folder in ("tests", "examples", "benchmarks", "docs") for p in sorted((ROOT / folder).rglob("*.py"))]
+
+
+@pytest.mark.parametrize("path", USERS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_users_import_from_the_fronts(path: Path) -> None:
+    """A package's own tests may import its modules; everything else imports the public names of a package."""
+    parts = path.relative_to(ROOT).parts
+    own = parts[1] if parts[0] == "tests" and len(parts) > 2 else ""
+    assert deep_imports(path.read_text(), own) == []
+
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+INSIDE = ROOT / "docs" / "contributing"
+"""Pages on how to edit the packages themselves."""
+
+
+def python_blocks(page: str) -> list[str]:
+    """Return the blocks of Python code in a Markdown page."""
+    return re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "path", [page for page in PAGES if INSIDE not in page.parents], ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_pages_import_from_the_fronts(path: Path) -> None:
+    blocks = python_blocks(path.read_text(encoding="utf-8"))
+    assert [name for block in blocks for name in deep_imports(block, "")] == []
+
+
+def test_blocks_of_a_page_are_read() -> None:
+    page = "Text\n```python\nfrom gynbtnet.imaging.volume import Volume\n```\n```bash\nls\n```\n"
+    assert [deep_imports(block, "") for block in python_blocks(page)] == [["gynbtnet.imaging.volume"]]

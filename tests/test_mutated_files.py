@@ -49,7 +49,7 @@ PLAN = Plan(
 
 
 def with_odd_value(values: Any, drawn: random.Random) -> Any:
-    """A copy with one value within it replaced, removed or repeated."""
+    """Return a copy in which one value is replaced, removed or repeated."""
     values = json.loads(json.dumps(values, default=str))
     parent = values
     while True:
@@ -202,7 +202,7 @@ def test_calibrations(tmp_path: Path) -> None:
 
 
 def test_models(model: Path) -> None:
-    """Of a model whose weights are mutated one is predicted with only if all of them are numbers."""
+    """A model whose weights are mutated is used only if all of them are finite."""
     path = model / "weights_last.safetensors"
     whole = path.read_bytes()
     length = int.from_bytes(whole[:8], "little")

@@ -8,7 +8,7 @@ What is read:
 - docstrings of modules, classes, functions and attributes in Python files;
 - messages, help texts and notes (string literals) and comments, except in tests and benchmarks;
 - comments in YAML files;
-- Markdown pages, except the changelog.
+- Markdown pages, except the changelog and text between ``<!-- generated -->`` and ``<!-- /generated -->``.
 
 Code, URLs, DOIs and references in parentheses are ignored. Each violation is one line, ``path:line: rule: excerpt``.
 The exit code is 1 if there is a violation, otherwise 0.
@@ -359,13 +359,12 @@ def docstring_blocks(path: Path, line: int, text: str, *, corpus: str = "docstri
 
 
 def markdown_blocks(path: Path, text: str) -> Iterator[Block]:
-    """Split a Markdown page into headings, paragraphs, list items and tables, without its code."""
-    without_code = re.sub(
-        r"^([ \t]*)(```+|~~~+).*?^\s*\2[ \t]*$",
-        lambda match: re.sub(r"[^\n]", " ", match[0]),
-        text,
-        flags=re.MULTILINE | re.DOTALL,
-    )
+    """Split a Markdown page into headings, paragraphs, list items and tables, without code and generated text."""
+    without_code = text
+    for pattern in (r"^([ \t]*)(```+|~~~+).*?^\s*\2[ \t]*$", r"<!-- generated -->.*?<!-- /generated -->"):
+        without_code = re.sub(
+            pattern, lambda match: re.sub(r"[^\n]", " ", match[0]), without_code, flags=re.MULTILINE | re.DOTALL
+        )
     masked = mask(without_code)
     role = "paragraph"
     run: list[_Line] = []

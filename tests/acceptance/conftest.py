@@ -17,7 +17,7 @@ from gynbtnet.preparation.planning.plan_files import save_plan
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended: its exit code and what it printed."""
+    """Result of a command: exit code and output."""
 
     code: int
     out: str
@@ -26,7 +26,7 @@ class Ended:
 
 @pytest.fixture
 def gynbtnet(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
-    """Run ``gynbtnet ARGUMENTS`` and answer how it ended."""
+    """Function that runs ``gynbtnet ARGUMENTS`` and returns the result."""
 
     def run(*arguments: object) -> Ended:
         monkeypatch.setattr(sys, "argv", ["gynbtnet", *map(str, arguments)])
@@ -43,7 +43,7 @@ def gynbtnet(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str])
 
 @pytest.fixture(scope="session")
 def untrained_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model folder whose network has learned nothing."""
+    """Model folder whose network is not trained."""
     folder = tmp_path_factory.mktemp("model")
     strides = ((1, 1, 1), *((2, 2, 2),) * 4)
     save_plan(Plan(("bladder",), (4.0, 3.0, 3.0), "zscore", None, (16, 32, 32), 2, "XS", strides), folder)
@@ -54,7 +54,7 @@ def untrained_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """The public scans beside the checkout; a test that needs them is skipped where they are absent."""
+    """Folder of the public scans next to the checkout; a test that needs them is skipped if it is absent."""
     folder = Path(__file__).parents[2].parent / "shared" / "data"
     if not folder.is_dir():
         pytest.skip(f"the real scans are not at {folder}")

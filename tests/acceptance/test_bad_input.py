@@ -51,7 +51,7 @@ def refused(ended, *words: str) -> None:
 
 @pytest.fixture
 def ingest(gynbtnet, tmp_path: Path):
-    """Ingest ``tmp_path/export`` and see that nothing whole is left where it is refused."""
+    """Function that ingests ``tmp_path/export`` and checks that no cohort is left if it is refused."""
 
     def run(*options: object):
         (tmp_path / "export").mkdir(exist_ok=True)

@@ -34,7 +34,7 @@ def slices(scan: Volume, count: int) -> Volume:
 
 
 def predicted(gynbtnet, model: Path, place: Path, out: Path, *words: str) -> Path:
-    """The folder of a prediction whose console and manifest hold every one of ``words`` as a warning."""
+    """Return the folder of a prediction; check that each of ``words`` is in a warning of console and manifest."""
     ended = gynbtnet("predict", *QUICK, model, place, "--out", out)
     assert ended.code == 0, ended.err
     assert "Traceback" not in ended.err
@@ -100,7 +100,7 @@ def test_an_mr_and_nothing_at_all(gynbtnet, phantom: PhantomCase, untrained_mode
 
 
 def test_a_folder_of_good_and_bad_ones(gynbtnet, phantom: PhantomCase, untrained_model: Path, tmp_path: Path) -> None:
-    """The good ones are done, the bad ones are listed, and the same command goes on with them alone."""
+    """Good scans are predicted, bad ones are listed, and the same command continues with these only."""
     scans, out = tmp_path / "scans", tmp_path / "out"
     as_dicom(slices(phantom.scan, 12), scans / "A" / "CT")
     write_volume(slices(phantom.scan, 12), scans / "B.nii.gz")

@@ -45,7 +45,7 @@ def files(folder: Path) -> dict[str, int]:
 
 
 def check_layout(out: Path, models: list[str]) -> None:
-    """What a comparison of models needs of each: its predictions and scores of the same cases, and how it was made."""
+    """Check for each model the files that a comparison needs: recipe, predictions and scores of the same cases."""
     assert sorted(path.name for path in (out / "models").iterdir()) == sorted(models)
     split, cohort = Split.load(out / "split.json"), Cohort.load(out / "cohorts" / "task")
     test = cohort.of_patients(split.test)

@@ -52,7 +52,7 @@ def raw(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def ingested(raw: Path, tmp_path: Path, gynbtnet: Callable[..., Ended]) -> Path:
-    """The cohort of the raw dataset, and a plan beside it."""
+    """Folder of the raw dataset's cohort, with a plan next to it."""
     done = gynbtnet("ingest", raw, "--layout", "nnunet", "--out", tmp_path / "cohort")
     assert done.code == 0, done.err
     done = gynbtnet(

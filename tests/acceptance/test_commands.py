@@ -38,11 +38,11 @@ IN_ORDER = (
 SMALLER = {
     "phantom": "--patients 7 --fractions 1 --unlabelled 3 --organs 3 --spacing 6 5 5 --matrix 32 64 80",
 }
-"""What makes an example quick, besides the recipe of a few steps."""
+"""Options that make an example quick, in addition to the recipe of a few steps."""
 
 
 def example(command: str) -> list[str]:
-    """The arguments in a command's help, for a recipe of a few steps and a small phantom."""
+    """Return the arguments in a command's help, for a recipe of a few steps and a small phantom."""
     found = re.fullmatch(r"Example: `gynbtnet (.*)`", COMMANDS[command].epilog)
     assert found, f"the help of {command} ends with no example"
     arguments = ["smoke" if word == "demo" else word for word in shlex.split(found[1])]
@@ -74,7 +74,7 @@ def test_example(command: str, gynbtnet, here: Path) -> None:
 
 
 def finetune_every_fold(here: Path, *changed: str) -> list[str]:
-    """Return the arguments of the example of ``finetune``, with a cross-validation in its place."""
+    """Return the arguments of the example of ``finetune``, with a cross-validation instead."""
     every = ["--every-fold", "--cohort", str(here / "steps" / "cohorts" / "task")]
     return [*example("finetune")[:-1], str(here / "steps" / "crossvalidation"), *every, *changed]
 

@@ -1,4 +1,4 @@
-"""A physicist's question of a patient: what would these contours have said of the dose, over all fractions?"""
+"""A physicist's question about a patient: which dose would these contours have reported, over all fractions?"""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""No held-out patient's scan reaches a training, whichever way the commands are put together."""
+"""No held-out patient's scan is used in training, in any combination of the commands."""
 
 import shutil
 from pathlib import Path
@@ -42,7 +42,7 @@ def refused(ended, *words: str) -> None:
 
 
 def renamed(folder: Path, out: Path) -> None:
-    """The CT of a fraction as somebody may have it under another name."""
+    """Copy the CT of a fraction, with another PatientID and PatientName."""
     shutil.copytree(folder, out)
     for path in out.glob("*.dcm"):
         ct = pydicom.dcmread(path)

@@ -1,4 +1,4 @@
-"""A command stopped by Ctrl-C, a kill or a full disk leaves nothing half-written, and goes on when called again."""
+"""A command stopped by Ctrl-C, a kill or a full disk leaves no incomplete file, and continues when called again."""
 
 import signal
 import subprocess

@@ -73,5 +73,19 @@ def test_words_are_added_and_not_cut(tmp_path: Path) -> None:
     assert " ".join(shown_lines[1:]) == flag.sentence
 
 
+def test_a_row_is_as_high_as_its_text(tmp_path: Path) -> None:
+    """Text below the planes would be cut off: the yellow of every flag is in the picture."""
+    segmentation = contours(np.s_[3:8, 8:16, 8:16])
+    sentence = "It ends at the edge of the scan, so part of it may be missing."
+    few, many = (
+        draw_preview(segmentation, tmp_path / f"{count}.png", *[Flag("bladder", "edge", sentence)] * count)
+        for count in (4, 16)
+    )
+    assert len(many) > 1.5 * len(few)
+    yellow = np.array([0xFF, 0xB4, 0x54]) / 255
+    lines = [(np.abs(picture - yellow).max(axis=-1) < 0.1).sum() for picture in (few, many)]
+    assert lines[1] > 2.5 * lines[0]  # four times the flags, and the warning at the top once
+
+
 def test_nothing_found_shows_the_scan(tmp_path: Path) -> None:
     assert draw_preview(contours(), tmp_path / "nothing.png").max() > 0.9

@@ -1,4 +1,4 @@
-"""What memory there is: of the machine, of control groups as containers and batch jobs have them, of ulimit."""
+"""Available memory: of the machine, of control groups (containers, batch jobs), and by ulimit."""
 
 import importlib
 import subprocess

@@ -1,4 +1,4 @@
-"""The same work for every scan: results in order, failures told at the end, memory, a cluster."""
+"""The same work for every scan: results in order, failures reported at the end, memory, a cluster."""
 
 import errno
 import importlib

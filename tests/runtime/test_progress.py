@@ -1,4 +1,4 @@
-"""What long work says of itself: bars in a terminal, plain lines in a log."""
+"""Progress of long work: bars in a terminal, plain lines in a log."""
 
 import io
 import os

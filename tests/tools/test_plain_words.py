@@ -203,3 +203,8 @@ def test_command_reports_paths_and_exit_code(
     assert checker.main([]) == 1
     assert "src/a.py:3: told → reported, given, known, show: It is told." in capsys.readouterr().out.replace("\\", "/")
     assert checker.main(["--measures", "src"]) == 0
+
+
+def test_generated_text_is_skipped() -> None:
+    page = "It stands here.\n\n<!-- generated -->\nIt stands there.\n<!-- /generated -->\n\nIt stands again.\n"
+    assert [violation.split(":")[0] for violation in violations_of("docs/page.md", page)] == ["1", "7"]

@@ -38,7 +38,7 @@ def evaluate(
         MissingStructurePolicy,
         typer.Option(
             help="Score of a structure that only one side has: the largest distance that the case allows, the scan's "
-            "diagonal, or not scored (drop), which makes means look better; every table states it."
+            "diagonal, or none (drop). Means look better with drop; every table states the choice."
         ),
     ] = MissingStructurePolicy.worst,
     tolerance: Annotated[float, typer.Option(help="Tolerance of the surface DSC in mm.", min=0.001, max=100)] = 2.0,

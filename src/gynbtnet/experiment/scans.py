@@ -32,7 +32,7 @@ class Scans:
         further: folders of scans without contours, to be predicted at the end.
         patient_id_from: source of the patients' identity, see :mod:`gynbtnet.datasets.ingestion.scan_identity`.
         repairs: defects of CT series to repair; series with other defects are refused.
-        allow_overlap: see :func:`gynbtnet.datasets.ingestion.ingest.ingest_found`.
+        allow_overlap: see :func:`gynbtnet.datasets.ingest_scans.ingest`.
     """
 
     cohort: Path

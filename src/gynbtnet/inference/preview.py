@@ -51,7 +51,9 @@ def write_preview(
     width, row_height = overlay_size(view)
     width += _TEXT_INCHES
     lines = _head(prediction, names, title, synthetic, columns=round(width * 13))
-    heights = [_LINE_INCHES * (len(lines) + 1), *([row_height + _GAP_INCHES] * max(1, len(found[:MOST_ROWS])))]
+    texts = [_structure_lines(structure, prediction) for structure in found[:MOST_ROWS]]
+    heights = [_LINE_INCHES * (len(lines) + 1)]
+    heights += [max(row_height + _GAP_INCHES, _text_height(text)) for text in texts or [[]]]
     figure = Figure(figsize=(width, sum(heights)), facecolor="black")
     head, *rows = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
     head.set_facecolor("black")
@@ -59,11 +61,11 @@ def write_preview(
         y = 1 - (number + 0.9) / (len(lines) + 1)
         head.text(0.01, y, line, color=shade, fontsize=11 if number else 14, va="center")
     if not found:
-        _draw_row(rows[0], view, names, ("No structure was found", "white"), ())
-    for structure, row in zip(found, rows, strict=False):
+        _draw_row(rows[0], view, names, [("No structure was found", "white")], heights[1])
+    for structure, row, text, height in zip(found, rows, texts, heights[1:], strict=False):
         centre = _centre(segmentation.mask(structure), segmentation.labels.geometry)
         heading = (names.display_name(structure), visible_colour(structure, names))
-        _draw_row(row, replace(view, point=centre), names, heading, _structure_lines(structure, prediction))
+        _draw_row(row, replace(view, point=centre), names, [heading, *text], height)
     with atomic_write(path) as partial:
         partial.write_bytes(render_picture(figure, title, _DPI).png)
 
@@ -106,16 +108,19 @@ def _structure_lines(structure: str, prediction: Prediction) -> list[_TextLine]:
     return lines + [(line, _WARNING) for flag in flags for line in textwrap.wrap(flag, 30)]
 
 
-def _draw_row(
-    row: SubFigure, view: View, names: StructureNames, heading: _TextLine, lines: Sequence[_TextLine]
-) -> None:
+def _text_height(lines: Sequence[_TextLine]) -> float:
+    """Return the height in inches of a heading and the lines below it."""
+    return 1.5 * _LINE_INCHES * (len(lines) + 1.5)
+
+
+def _draw_row(row: SubFigure, view: View, names: StructureNames, lines: Sequence[_TextLine], height: float) -> None:
+    """Draw the text, whose first line is the heading, and the planes in a row of ``height`` inches."""
     row.set_facecolor("black")
-    planes_width, height = overlay_size(view)
+    planes_width, _ = overlay_size(view)
     text, planes = row.subfigures(1, 2, width_ratios=(_TEXT_INCHES, planes_width), wspace=0, squeeze=False)[0]
-    for number, (line, shade) in enumerate((heading, *lines)):
-        text.text(
-            0.05, 1 - 1.5 * _LINE_INCHES * (number + 0.7) / height, line, color=shade, fontsize=11 if number else 13
-        )
+    for number, (line, shade) in enumerate(lines):
+        y = 1 - 1.5 * _LINE_INCHES * (number + 0.7) / height
+        text.text(0.05, y, line, color=shade, fontsize=11 if number else 13)
     for part in (text, planes):
         part.set_facecolor("black")
     draw_overlay(planes, view, names)

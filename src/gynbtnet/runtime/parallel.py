@@ -89,8 +89,12 @@ def pipeline_scans(
     memory.
 
     Args:
-        read, work, write: the steps; they write files atomically.
-        scans, name, title: see :func:`map_scans`.
+        read: the first step.
+        work: the second step.
+        write: the third step; it writes files atomically.
+        scans: one argument of ``read`` per call.
+        name: returns the name of a scan for reports.
+        title: text of the progress bar.
 
     Returns:
         The results of ``write``, in the order of ``scans``.

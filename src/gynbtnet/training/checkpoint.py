@@ -41,7 +41,7 @@ class Progress:
         best_epoch: epoch of that score.
         ended: True if the run has ended, at its last epoch or because patience ran out.
         patches_at_once: patches of a batch that a device computes together; None for all.
-        loss_scale: state of the loss scaling in float16.
+        loss_scale: state of the loss scaling in float16; its counts stay integers, as PyTorch requires.
     """
 
     epoch: int = 0
@@ -50,7 +50,7 @@ class Progress:
     best_epoch: int = 0
     ended: bool = False
     patches_at_once: int | None = None
-    loss_scale: Mapping[str, float] = field(default_factory=dict)
+    loss_scale: Mapping[str, int | float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -55,9 +55,11 @@ def test_the_page_of_doses(chromium, dose_content, tmp_path, width):
     assert chromium.asked_for() == [path.as_uri()]
     assert chromium.run("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
     assert chromium.run("document.documentElement.scrollWidth <= window.innerWidth")
-    chromium.run("document.querySelector('#a-fraction th:nth-child(3) button').click()")
-    shown = "[...document.querySelectorAll('#a-fraction table')[0].tBodies[0].rows].map(row => row.cells[0].innerText)"
-    assert chromium.run(shown) == ["rectum", "hr_ctv", "bladder"]
+    chromium.run("document.querySelector('#one-fraction th:nth-child(3) button').click()")
+    shown = (
+        "[...document.querySelectorAll('#one-fraction table')[0].tBodies[0].rows].map(row => row.cells[0].innerText)"
+    )
+    assert chromium.run(shown) == ["Rectum", "HR-CTV", "Bladder"]
     assert chromium.troubles() == []
 
 
