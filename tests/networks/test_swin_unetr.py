@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from gynbtnet.networks.transfer import transfer_weights
-from gynbtnet.preparation.planning.plan import Plan
-from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
+from gynbtnet.preparation import Plan, load_plan, save_plan
 from gynbtnet.runtime import BadInput, require
 from gynbtnet.training import build_network, build_proxy_network
 

@@ -17,7 +17,7 @@ from gynbtnet.preparation.body_voxels import body_voxels
 from gynbtnet.preparation.foreground import foreground_voxels
 from gynbtnet.preparation.planning.plan import CT, Plan
 from gynbtnet.preparation.preprocess import preprocess_with_units, separate_resampling_axis, target_geometry
-from gynbtnet.preparation.resample import resample_labels
+from gynbtnet.preparation.spline_resampling import resample_labels
 from gynbtnet.preparation.store import (
     MANIFEST,
     PreparedCase,

@@ -12,7 +12,7 @@ from gynbtnet.imaging.volume import Volume
 from gynbtnet.preparation.normalise import clip_to_plan, standardise, zero_and_unit
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.planning.target_spacing import shape_at
-from gynbtnet.preparation.resample import resample
+from gynbtnet.preparation.spline_resampling import resample
 from gynbtnet.runtime.errors import BadInput
 
 
@@ -40,7 +40,7 @@ def preprocess_volume(volumes: Sequence[Volume], plan: Plan) -> tuple[npt.NDArra
 
     Returns:
         The preprocessed scan (channels, z, y, x) and its grid. The grid may be reoriented relative to the scan's own
-        grid; :func:`~gynbtnet.preparation.resample.resample` reorients results back.
+        grid; :func:`~gynbtnet.preparation.spline_resampling.resample` reorients results back.
 
     Raises:
         BadInput: If the number of volumes differs from the plan's channels, or the volumes are on different grids.

@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from gynbtnet.imaging import Geometry, Volume, to_sitk
 from gynbtnet.preparation.planning.anisotropy import separate_axis
-from gynbtnet.preparation.resample import resample, resample_labels
+from gynbtnet.preparation.spline_resampling import resample, resample_labels
 
 GRID = Geometry((12, 20, 24), (3.0, 1.0, 1.25), (-20.0, 35.0, 7.0))
 FLIPPED = (-1.0, 0, 0, 0, -1.0, 0, 0, 0, 1.0)
