@@ -11,8 +11,7 @@ from safetensors.torch import save_file
 
 from gynbtnet.cli import main
 from gynbtnet.networks import GynBTNet
-from gynbtnet.preparation.planning.plan import Plan
-from gynbtnet.preparation.planning.plan_files import save_plan
+from gynbtnet.preparation import Plan, save_plan
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,7 @@ import pytest
 from safetensors.torch import load_file
 
 from gynbtnet.imaging import Geometry, Volume, read_volume, write_volume
-from gynbtnet.preparation.planning.plan_files import load_plan
-from gynbtnet.preparation.store import PreparedCohort
+from gynbtnet.preparation import PreparedCohort, load_plan
 
 from .conftest import CommandResult
 

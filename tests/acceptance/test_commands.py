@@ -15,8 +15,7 @@ from typer.main import get_command
 from gynbtnet.cli import PANELS, app
 from gynbtnet.datasets import Cohort, Split
 from gynbtnet.imaging import read_volume
-from gynbtnet.preparation.planning.plan_files import load_plan
-from gynbtnet.preparation.store import PreparedCohort
+from gynbtnet.preparation import PreparedCohort, load_plan
 
 COMMANDS = get_command(app).commands  # type: ignore[attr-defined]
 IN_ORDER = (

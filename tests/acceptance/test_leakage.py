@@ -8,7 +8,7 @@ import pytest
 
 from gynbtnet.datasets import Cohort, Split, ingest
 from gynbtnet.phantom import write_brachytherapy
-from gynbtnet.preparation.store import PreparedCohort
+from gynbtnet.preparation import PreparedCohort
 from gynbtnet.training import stages
 
 STRUCTURES = "hr_ctv,bladder,rectum,sigmoid,uterus"

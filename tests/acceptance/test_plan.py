@@ -9,7 +9,7 @@ import pytest
 
 from gynbtnet.datasets import Case, Cohort, Source
 from gynbtnet.imaging import Geometry, Volume, write_volume
-from gynbtnet.preparation.planning.plan_files import load_plan
+from gynbtnet.preparation import load_plan
 
 from .conftest import CommandResult
 

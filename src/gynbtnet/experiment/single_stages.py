@@ -10,7 +10,7 @@ from gynbtnet.imaging.dicom.slice_repairs import Repairs
 from gynbtnet.preparation.planning.make_plan import make_plan
 from gynbtnet.preparation.planning.plan import CT
 from gynbtnet.preparation.planning.settings import PlanSettings
-from gynbtnet.preparation.prepare import prepare
+from gynbtnet.preparation.prepare_cohort import prepare
 from gynbtnet.preparation.store import MANIFEST, PreparedCohort
 from gynbtnet.recipes.recipe import AnyPretraining, Recipe, SupervisedStage
 from gynbtnet.runtime.errors import BadInput

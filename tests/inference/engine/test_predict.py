@@ -16,7 +16,7 @@ from gynbtnet.inference.engine.predict import predict
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.engine.sliding_window import Slab
 from gynbtnet.inference.models.model import Model
-from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
+from gynbtnet.preparation import load_plan, save_plan
 from gynbtnet.runtime import BadInput
 
 QUICK = PredictionSettings(mirroring=False)

@@ -11,9 +11,7 @@ from gynbtnet.inference.engine.predict import predict
 from gynbtnet.inference.engine.roi import find_region
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.phantom import pelvic_geometry, phantom_case
-from gynbtnet.preparation.body_mask import find_body
-from gynbtnet.preparation.downsampled_scan import downsample_scan, resample_mask
-from gynbtnet.preparation.preprocess import target_geometry
+from gynbtnet.preparation import downsample_scan, find_body, resample_mask, target_geometry
 
 GRID = Geometry((24, 90, 110), (5.0, 4.0, 4.0))
 

@@ -20,8 +20,7 @@ from gynbtnet.inference.models.nnunet_export import export_nnunet
 from gynbtnet.inference.models.onnx_export import export_onnx
 from gynbtnet.inference.models.stu_net_export import export_stu_net
 from gynbtnet.networks import read_stu_net
-from gynbtnet.preparation.planning.intensity import Intensity
-from gynbtnet.preparation.preprocess import preprocess_volume
+from gynbtnet.preparation import Intensity, preprocess_volume
 from gynbtnet.runtime import BadInput
 
 
