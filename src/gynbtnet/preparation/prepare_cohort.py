@@ -64,6 +64,9 @@ def prepare(cohort: Cohort, plan: Plan, out: Path, jobs: int = 1, memory_gb: flo
     Returns:
         The prepared cohort, also saved in ``out``.
 
+    Returns:
+        The prepared cases, with the plan.
+
     Raises:
         BadInput: If the plan's structures differ from the cohort's, or memory is too small for a single scan.
         ScansFailed: If files of a case are absent, damaged or don't fit each other. It is raised at the end; the other
