@@ -153,7 +153,7 @@ def class_violations(cls: type) -> Iterator[str]:
         own = not protocol and any(
             "__init__" in vars(ancestor) for ancestor in cls.__mro__ if ancestor.__module__.startswith("gynbtnet")
         )
-        values = list(inspect.signature(cls.__init__).parameters)[1:] if own else []  # type: ignore[misc]
+        values = list(inspect.signature(cls.__init__).parameters)[1:] if own else []
         if issubclass(cls, Exception):
             values = []
     if missing := [name for name in values if not name.startswith("_") and name not in documented_fields(cls)]:

@@ -121,7 +121,8 @@ def from_nnunet(
     (z, y, x) of the images; nnU-Net may have prepared scans with the coarsest axis first.
 
     Args:
-        plans, dataset: contents of the two files.
+        plans: content of ``plans.json``.
+        dataset: content of ``dataset.json``.
         preset: network to use with a plan for another network; a plan for ours names it.
         configuration: name of the configuration; None: ours if present, otherwise ``3d_fullres``.
 
