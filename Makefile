@@ -8,15 +8,15 @@ DEMO := demo
 install: .venv/installed
 install-dev: .venv/installed-dev
 
-# torch first, at the version that the tests ran with: where pip's index holds a CPU build of it, that one is taken, and
-# nothing that is installed afterwards fetches another. For a CUDA build, put its version into constraints.txt.
+# torch first, at the version that the tests ran with: pip takes a CPU build if its index has one, and no later
+# installation replaces it. For a CUDA build, put its version into constraints.txt.
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
 	touch $@
 
-# What tests and benchmarks need besides, the peers among them.
+# What tests and benchmarks also need, including the libraries that they compare with.
 .venv/installed-dev: .venv/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	touch $@
@@ -32,7 +32,7 @@ lint: install-dev
 	$(BIN)/mypy
 	$(BIN)/python tools/plain_words.py
 
-# A process a core, each with one thread: two that share cores are many times slower than one.
+# One process per core, each with one thread: processes that share cores are many times slower.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n logical --maxprocesses 8 --dist loadfile --cov --cov-report=term
 
 test: lint
