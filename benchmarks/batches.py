@@ -23,10 +23,15 @@ import numpy as np
 import torch
 
 from gynbtnet.phantom import STRUCTURES, pelvic_geometry, phantom_case
-from gynbtnet.preparation.foreground import foreground_voxels
-from gynbtnet.preparation.normalise import clip_to_plan, normalise_channel
-from gynbtnet.preparation.planning.plan import Plan
-from gynbtnet.preparation.store import PreparedCase, PreparedCohort, write_prepared_case
+from gynbtnet.preparation import (
+    Plan,
+    PreparedCase,
+    PreparedCohort,
+    clip_to_plan,
+    foreground_voxels,
+    normalise_channel,
+    write_prepared_case,
+)
 from gynbtnet.training import Augmentation, Batches
 
 SPACING = (1.0, 0.8, 0.8)

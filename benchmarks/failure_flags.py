@@ -25,9 +25,7 @@ from gynbtnet.experiment import CrossValidation, calibrate_from_folds, crossvali
 from gynbtnet.imaging import Volume, read_volume
 from gynbtnet.inference import Model, PredictionSettings, Quality, review_segmentation
 from gynbtnet.phantom import write_brachytherapy
-from gynbtnet.preparation.planning.make_plan import make_plan
-from gynbtnet.preparation.planning.plan_files import load_plan
-from gynbtnet.preparation.prepare import prepare
+from gynbtnet.preparation import load_plan, make_plan, prepare
 from gynbtnet.recipes import load_recipe
 from gynbtnet.runtime import track
 

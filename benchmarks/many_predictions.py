@@ -27,7 +27,7 @@ def make_input(folder: Path, scans: int) -> None:
     from gynbtnet.imaging import write_ct_series
     from gynbtnet.networks import GynBTNet
     from gynbtnet.phantom import pelvic_geometry, phantom_case
-    from gynbtnet.preparation.planning.plan import Plan
+    from gynbtnet.preparation import Plan
 
     strides = ((1, 1, 1), *((2, 2, 2),) * 4)
     structures = ("hr_ctv", "bladder", "rectum", "sigmoid", "uterus")

@@ -22,9 +22,7 @@ from gynbtnet.evaluation import dice
 from gynbtnet.imaging import has_side, read_volume
 from gynbtnet.inference import Model, PredictionSettings, predict
 from gynbtnet.phantom import STRUCTURES, write_brachytherapy, write_organs
-from gynbtnet.preparation.planning.make_plan import make_plan
-from gynbtnet.preparation.prepare import prepare
-from gynbtnet.preparation.store import PreparedCohort
+from gynbtnet.preparation import PreparedCohort, make_plan, prepare
 from gynbtnet.recipes import load_recipe
 from gynbtnet.training import SegmentationSettings, finetune
 

@@ -37,10 +37,7 @@ from gynbtnet.inference import (
     predict_scan,
 )
 from gynbtnet.phantom import pelvic_geometry, phantom_case
-from gynbtnet.preparation.planning.plan import Plan
-from gynbtnet.preparation.planning.plan_files import save_plan
-from gynbtnet.preparation.preprocess import preprocess_volume
-from gynbtnet.preparation.resample import resample_labels
+from gynbtnet.preparation import Plan, preprocess_volume, resample_labels, save_plan
 from gynbtnet.training import build_network, deeply_supervised, keep_freed_memory
 
 PATCH = (64, 96, 96)

@@ -19,12 +19,17 @@ import numpy as np
 
 from gynbtnet.imaging import read_volume, write_volume
 from gynbtnet.phantom import STRUCTURES, pelvic_geometry, phantom_case
-from gynbtnet.preparation.foreground import foreground_voxels
-from gynbtnet.preparation.normalise import clip_to_plan, normalise_channel
-from gynbtnet.preparation.planning.anisotropy import separate_axis
-from gynbtnet.preparation.planning.plan import Plan
-from gynbtnet.preparation.resample import resample, resample_labels
-from gynbtnet.preparation.store import PreparedCase, write_prepared_case
+from gynbtnet.preparation import (
+    Plan,
+    PreparedCase,
+    clip_to_plan,
+    foreground_voxels,
+    normalise_channel,
+    resample,
+    resample_labels,
+    separate_axis,
+    write_prepared_case,
+)
 
 SCANS = {"all axes together": (2.5, 0.977, 0.977), "slices apart": (3.3, 0.977, 0.977)}
 SIZE, WANTED = (120, 512, 512), (1.5, 1.5, 1.5)

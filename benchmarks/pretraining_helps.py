@@ -25,10 +25,7 @@ from gynbtnet.evaluation import dice
 from gynbtnet.imaging import read_volume
 from gynbtnet.inference import Model, PredictionSettings, predict
 from gynbtnet.phantom import STRUCTURES, write_brachytherapy, write_unlabelled
-from gynbtnet.preparation.planning.make_plan import make_plan
-from gynbtnet.preparation.planning.settings import PlanSettings
-from gynbtnet.preparation.prepare import prepare
-from gynbtnet.preparation.store import PreparedCohort
+from gynbtnet.preparation import PlanSettings, PreparedCohort, make_plan, prepare
 from gynbtnet.sparse import ActiveBlocks, MaskedAutoencoder
 from gynbtnet.training import (
     Augmentation,

@@ -9,8 +9,7 @@ from safetensors.torch import save_file
 
 from gynbtnet.imaging import Geometry, Volume, read_volume, write_volume
 from gynbtnet.networks import GynBTNet
-from gynbtnet.preparation.planning.plan import Plan
-from gynbtnet.preparation.planning.plan_files import save_plan
+from gynbtnet.preparation import Plan, save_plan
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

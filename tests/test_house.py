@@ -43,16 +43,16 @@ MODULES = {module_name(path): path for path in sorted(SOURCE.rglob("*.py"))}
 
 def imports_of(module: str) -> set[str]:
     """Modules of ours that a module imports, delayed imports and those for type checking included."""
-    found: set[str] = set()
+    modules: set[str] = set()
     for node in ast.walk(ast.parse(MODULES[module].read_text())):
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute, so that they can be read anywhere"
             if (node.module or "").split(".")[0] == "gynbtnet":
                 names = {f"{node.module}.{alias.name}" for alias in node.names}
-                found |= {name if name in MODULES else str(node.module) for name in names}
+                modules |= {name if name in MODULES else str(node.module) for name in names}
         elif isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names if alias.name.split(".")[0] == "gynbtnet"}
-    return found - {module}
+            modules |= {alias.name for alias in node.names if alias.name.split(".")[0] == "gynbtnet"}
+    return modules - {module}
 
 
 @pytest.mark.parametrize("module", [name for name in MODULES if name.count(".") > 0])

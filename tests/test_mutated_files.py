@@ -20,12 +20,7 @@ from gynbtnet.evaluation import EMBRACE_II, PlanningAims, parse_external_beam
 from gynbtnet.imaging import Geometry, StructureNames, Volume, write_volume
 from gynbtnet.inference import QUALITY_FILE, Model, Quality
 from gynbtnet.networks import GynBTNet
-from gynbtnet.preparation.planning.fingerprint import Fingerprint
-from gynbtnet.preparation.planning.intensity import Intensity
-from gynbtnet.preparation.planning.plan import Plan
-from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
-from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
-from gynbtnet.preparation.planning.structure_volumes import StructureVolume
+from gynbtnet.preparation import Fingerprint, Intensity, Plan, PostprocessingRule, StructureVolume, load_plan, save_plan
 from gynbtnet.recipes import RECIPE_FOLDER, load_recipe
 from gynbtnet.runtime import BadInput
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gynbtnet.inference.models.model import Model
     from gynbtnet.inference.models.model_loading import load_model
     from gynbtnet.preparation.planning.make_plan import make_plan
-    from gynbtnet.preparation.prepare import prepare
+    from gynbtnet.preparation.prepare_cohort import prepare
     from gynbtnet.recipes.loading import load_recipe
     from gynbtnet.training.stages import finetune, pretrain
 
@@ -52,7 +52,7 @@ __getattr__, __dir__ = lazy_names(
         "datasets.ingest_scans": ["ingest"],
         "datasets.split": ["split_patients"],
         "preparation.planning.make_plan": ["make_plan"],
-        "preparation.prepare": ["prepare"],
+        "preparation.prepare_cohort": ["prepare"],
         "recipes.loading": ["load_recipe"],
         "training.stages": ["finetune", "pretrain"],
         "inference.models.model": ["Model"],

@@ -11,12 +11,11 @@ from safetensors.torch import save_file
 
 from gynbtnet.cli import main
 from gynbtnet.networks import GynBTNet
-from gynbtnet.preparation.planning.plan import Plan
-from gynbtnet.preparation.planning.plan_files import save_plan
+from gynbtnet.preparation import Plan, save_plan
 
 
 @dataclass(frozen=True)
-class Ended:
+class CommandResult:
     """Result of a command: exit code and output."""
 
     code: int
@@ -25,10 +24,10 @@ class Ended:
 
 
 @pytest.fixture
-def gynbtnet(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
+def gynbtnet(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., CommandResult]:
     """Function that runs ``gynbtnet ARGUMENTS`` and returns the result."""
 
-    def run(*arguments: object) -> Ended:
+    def run(*arguments: object) -> CommandResult:
         monkeypatch.setattr(sys, "argv", ["gynbtnet", *map(str, arguments)])
         capfd.readouterr()
         code = 0
@@ -36,7 +35,7 @@ def gynbtnet(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str])
             main()
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else int(end.code is not None)
-        return Ended(code, *capfd.readouterr())
+        return CommandResult(code, *capfd.readouterr())
 
     return run
 

@@ -39,11 +39,11 @@ def write_contours(ct: CTSeries, path: Path, structure: str = "bladder") -> None
     )
 
 
-def refused(ended, *words: str) -> None:
+def refused(result, *words: str) -> None:
     """One sentence on standard error with these words, exit code 2."""
-    message = ended.err.strip().splitlines()[-1]
-    assert ended.code == 2, ended
-    assert "Traceback" not in ended.err
+    message = result.err.strip().splitlines()[-1]
+    assert result.code == 2, result
+    assert "Traceback" not in result.err
     assert message.startswith("gynbtnet: ")
     for word in words:
         assert word.lower() in message.lower(), f"{word!r} is not in {message!r}"
@@ -56,9 +56,9 @@ def ingest(gynbtnet, tmp_path: Path):
     def run(*options: object):
         (tmp_path / "export").mkdir(exist_ok=True)
         out = tmp_path / "cohort"
-        ended = gynbtnet("ingest", tmp_path / "export", "--out", out, "--structures", "bladder", *options)
+        result = gynbtnet("ingest", tmp_path / "export", "--out", out, "--structures", "bladder", *options)
         assert not (out / "cohort.json").exists()
-        return ended
+        return result
 
     return run
 
@@ -77,8 +77,8 @@ def test_of_two_ct_series_the_wrong_one_asked_for(gynbtnet, tmp_path: Path, untr
     write_ct(tmp_path / "scan" / "1", seed=1)
     write_ct(tmp_path / "scan" / "2", seed=2)
     out = tmp_path / "out"
-    ended = gynbtnet("predict", untrained_model, tmp_path / "scan", "--out", out, "--series", "1.2.3")
-    refused(ended, "no CT series 1.2.3", "--series")
+    result = gynbtnet("predict", untrained_model, tmp_path / "scan", "--out", out, "--series", "1.2.3")
+    refused(result, "no CT series 1.2.3", "--series")
     assert not (tmp_path / "out" / "scan").exists()
 
 
@@ -123,9 +123,9 @@ def test_a_missing_slice_is_interpolated_where_the_user_says_so(gynbtnet, tmp_pa
     write_contours(ct, tmp_path / "export" / "RS.dcm")
     ct.files[1].unlink()
     mend = ("--structures", "bladder", "--allow-missing-slices")
-    ended = gynbtnet("ingest", tmp_path / "export", "--out", tmp_path / "cohort", *mend)
-    assert ended.code == 0, ended.err
-    assert "patient-001_f1: Interpolated 1 slice(s)" in ended.out
+    result = gynbtnet("ingest", tmp_path / "export", "--out", tmp_path / "cohort", *mend)
+    assert result.code == 0, result.err
+    assert "patient-001_f1: Interpolated 1 slice(s)" in result.out
 
 
 def test_contours_of_another_frame_of_reference(ingest, tmp_path: Path) -> None:
@@ -163,8 +163,8 @@ def test_one_patient_only(gynbtnet, tmp_path: Path) -> None:
     ],
 )
 def test_a_recipe_with_a_mistake(gynbtnet, tmp_path: Path, change: str, words: list[str]) -> None:
-    ended = gynbtnet("run", "demo", "--set", change, "--cohort", tmp_path, "--out", tmp_path / "out")
-    refused(ended, *words)
+    result = gynbtnet("run", "demo", "--set", change, "--cohort", tmp_path, "--out", tmp_path / "out")
+    refused(result, *words)
     assert not (tmp_path / "out").exists()
 
 
@@ -174,11 +174,11 @@ def test_no_such_recipe(gynbtnet, tmp_path: Path) -> None:
 
 def test_an_experiment_among_its_scans(gynbtnet, tmp_path: Path) -> None:
     write_ct(tmp_path / "export" / "CT")
-    ended = gynbtnet(
+    result = gynbtnet(
         *("run", "smoke", "--set", "supervised=null", "--cohort", tmp_path / "export"),
         *("--out", tmp_path / "export" / "experiment"),
     )
-    refused(ended, "among its scans")
+    refused(result, "among its scans")
     assert not (tmp_path / "export" / "experiment").exists()
 
 
@@ -187,18 +187,18 @@ def test_an_experiment_begun_with_another_recipe(gynbtnet, tmp_path: Path) -> No
     save_recipe(load_recipe("smoke", ["supervised=null"]), out / "recipe.yaml")
     before = (out / "recipe.yaml").read_bytes()
     (tmp_path / "export").mkdir()
-    ended = gynbtnet("run", "demo", "--set", "supervised=null", "--cohort", tmp_path / "export", "--out", out)
-    refused(ended, "begun with other settings under name")
+    result = gynbtnet("run", "demo", "--set", "supervised=null", "--cohort", tmp_path / "export", "--out", out)
+    refused(result, "begun with other settings under name")
     assert (out / "recipe.yaml").read_bytes() == before
 
 
 def test_scans_for_a_stage_that_is_left_out(gynbtnet, tmp_path: Path) -> None:
     (tmp_path / "export").mkdir()
-    ended = gynbtnet(
+    result = gynbtnet(
         *("run", "smoke", "--set", "supervised=null", "--cohort", tmp_path / "export"),
         *("--supervised", tmp_path / "export", "--out", tmp_path / "out"),
     )
-    refused(ended, "--supervised", "doesn't have")
+    refused(result, "--supervised", "doesn't have")
 
 
 @pytest.mark.parametrize(
@@ -222,8 +222,8 @@ def test_scans_for_a_stage_that_is_left_out(gynbtnet, tmp_path: Path) -> None:
 )
 def test_a_mistake_on_the_command_line(gynbtnet, tmp_path: Path, arguments: tuple[str, ...], words: list[str]) -> None:
     (tmp_path / "aliases.yaml").write_text("hr_ctv: [target]")
-    places = {"OUT": tmp_path / "out", "NOWHERE": tmp_path / "nowhere", "ALIASES": tmp_path / "aliases.yaml"}
-    refused(gynbtnet(*(places.get(word, word) for word in arguments)), *words)
+    paths = {"OUT": tmp_path / "out", "NOWHERE": tmp_path / "nowhere", "ALIASES": tmp_path / "aliases.yaml"}
+    refused(gynbtnet(*(paths.get(word, word) for word in arguments)), *words)
     assert not (tmp_path / "out").exists()
 
 
@@ -259,5 +259,5 @@ def test_a_mended_mistake_goes_on_in_the_same_folder(gynbtnet, tmp_path: Path) -
     write_contours(ct, tmp_path / "export" / "RS.dcm", structure="Blase")
     arguments = ("run", "smoke", "--set", "supervised=null", "--cohort", tmp_path / "export", "--out", tmp_path / "out")
     refused(gynbtnet(*arguments), "Blase")
-    ended = gynbtnet(*arguments, "--set", "structures=[bladder]")
-    assert "begun with other settings" not in ended.err
+    result = gynbtnet(*arguments, "--set", "structures=[bladder]")
+    assert "begun with other settings" not in result.err

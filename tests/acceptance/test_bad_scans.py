@@ -33,16 +33,16 @@ def slices(scan: Volume, count: int) -> Volume:
     return Volume(scan.array[14 : 14 + count], replace(grid, shape=(count, *grid.shape[1:])))
 
 
-def predicted(gynbtnet, model: Path, place: Path, out: Path, *words: str) -> Path:
+def predicted(gynbtnet, model: Path, path: Path, out: Path, *words: str) -> Path:
     """Return the folder of a prediction; check that each of ``words`` is in a warning of console and manifest."""
-    ended = gynbtnet("predict", *QUICK, model, place, "--out", out)
-    assert ended.code == 0, ended.err
-    assert "Traceback" not in ended.err
+    result = gynbtnet("predict", *QUICK, model, path, "--out", out)
+    assert result.code == 0, result.err
+    assert "Traceback" not in result.err
     (folder,) = out.iterdir()
-    told = json.loads((folder / "prediction.json").read_text())["warnings"]
+    warnings = json.loads((folder / "prediction.json").read_text())["warnings"]
     for word in words:
-        assert word in ended.err
-        assert any(word in warning for warning in told), told
+        assert word in result.err
+        assert any(word in warning for warning in warnings), warnings
     assert (folder / "preview.png").stat().st_size > 10_000
     return folder
 
@@ -80,9 +80,9 @@ def test_hu_that_were_never_made(gynbtnet, phantom: PhantomCase, untrained_model
         header.save_as(path)
     stored = (phantom.scan.array.astype(np.int32) + 1024).astype(np.uint16)
     write_volume(replace(phantom.scan, array=stored), tmp_path / "stored.nii.gz")
-    for place in ("ct", "stored.nii.gz"):
-        ended = gynbtnet("predict", *QUICK, untrained_model, tmp_path / place, "--out", tmp_path / "out")
-        refused(ended, "without its rescale", "subtract 1024", place)
+    for name in ("ct", "stored.nii.gz"):
+        result = gynbtnet("predict", *QUICK, untrained_model, tmp_path / name, "--out", tmp_path / "out")
+        refused(result, "without its rescale", "subtract 1024", name)
     assert not (tmp_path / "out").exists()
 
 
@@ -94,8 +94,8 @@ def test_an_mr_and_nothing_at_all(gynbtnet, phantom: PhantomCase, untrained_mode
     ramp = np.linspace(0.5, 1.5, 80, dtype=np.float32)
     write_volume(replace(phantom.scan, array=(phantom.scan.array + 1024) / 8 * ramp), tmp_path / "mr.nii.gz")
     write_volume(replace(phantom.scan, array=np.full(phantom.scan.array.shape, -1000)), tmp_path / "air.nii.gz")
-    for place, words in (("mr", "found: MR"), ("mr.nii.gz", "like an MR"), ("air.nii.gz", "-1000 everywhere")):
-        refused(gynbtnet("predict", *QUICK, untrained_model, tmp_path / place, "--out", tmp_path / "out"), words)
+    for name, words in (("mr", "found: MR"), ("mr.nii.gz", "like an MR"), ("air.nii.gz", "-1000 everywhere")):
+        refused(gynbtnet("predict", *QUICK, untrained_model, tmp_path / name, "--out", tmp_path / "out"), words)
     assert not (tmp_path / "out").exists()
 
 
@@ -107,14 +107,14 @@ def test_a_folder_of_good_and_bad_ones(gynbtnet, phantom: PhantomCase, untrained
     write_volume(slices(replace(phantom.scan, array=phantom.scan.array.clip(0)), 12), scans / "C.nii.gz")
     (scans / "D.nrrd").write_text("no scan")
     forms = ("--output", "nifti", "--output", "rtstruct", "--output", "seg")
-    ended = gynbtnet("predict", *QUICK, untrained_model, scans, "--out", out, *forms)
-    assert ended.code == 1
-    assert "Traceback" not in ended.err
-    assert "3 of 4 scans failed and the others are done" in ended.err
-    assert "B: " in ended.err and "B.nii.gz is not a DICOM series" in ended.err
-    ended = gynbtnet("predict", *QUICK, untrained_model, scans, "--out", out, "--force")
-    assert ended.code == 1
-    assert "2 of 4 scans failed" in ended.err
+    result = gynbtnet("predict", *QUICK, untrained_model, scans, "--out", out, *forms)
+    assert result.code == 1
+    assert "Traceback" not in result.err
+    assert "3 of 4 scans failed and the others are done" in result.err
+    assert "B: " in result.err and "B.nii.gz is not a DICOM series" in result.err
+    result = gynbtnet("predict", *QUICK, untrained_model, scans, "--out", out, "--force")
+    assert result.code == 1
+    assert "2 of 4 scans failed" in result.err
     files = {path.name: sorted(file.name for file in path.iterdir()) for path in out.iterdir()}
     image = ["labels.nii.gz", "prediction.json", "preview.png"]
     assert files == {"A_CT": ["RS.dcm", *image], "B": image}
@@ -123,10 +123,10 @@ def test_a_folder_of_good_and_bad_ones(gynbtnet, phantom: PhantomCase, untrained
 def test_what_a_nifti_can_not_have(gynbtnet, phantom: PhantomCase, untrained_model: Path, tmp_path: Path) -> None:
     write_volume(slices(phantom.scan, 12), tmp_path / "scan.nii.gz")
     for form in ("rtstruct", "seg"):
-        ended = gynbtnet(
+        result = gynbtnet(
             "predict", *QUICK, untrained_model, tmp_path / "scan.nii.gz", "-o", tmp_path / "out", "--output", form
         )
-        refused(ended, "not a DICOM series", "ask for nifti only")
+        refused(result, "not a DICOM series", "ask for nifti only")
 
 
 def test_a_model_that_is_none(gynbtnet, untrained_model: Path, tmp_path: Path) -> None:
@@ -135,18 +135,20 @@ def test_a_model_that_is_none(gynbtnet, untrained_model: Path, tmp_path: Path) -
         gynbtnet("predict", tmp_path / "page.zip", tmp_path, "--out", tmp_path / "out"), "web page and not a zip file"
     )
     assert gynbtnet("export", untrained_model, tmp_path / "model.zip", "--to", "zip").code == 0
-    whole = (tmp_path / "model.zip").read_bytes()
-    (tmp_path / "model.zip").write_bytes(whole[:-1000])
+    archive = (tmp_path / "model.zip").read_bytes()
+    (tmp_path / "model.zip").write_bytes(archive[:-1000])
     refused(gynbtnet("predict", tmp_path / "model.zip", tmp_path, "--out", tmp_path / "out"), "truncated")
 
 
 def test_a_real_pelvis_from_a_zip(gynbtnet, real_data: Path, untrained_model: Path, tmp_path: Path) -> None:
     assert gynbtnet("export", untrained_model, tmp_path / "model.zip", "--to", "zip").code == 0
-    place = real_data / "totalsegmentator_example" / "Totalsegmentator_dataset" / "s0000" / "ct.nii.gz"
-    folder = predicted(gynbtnet, tmp_path / "model.zip", place, tmp_path / "out", "probably an implant")
-    told = json.loads((folder / "prediction.json").read_text())
-    assert told["model"]["name"] == "model.zip"
-    assert [warning for warning in told["warnings"] if "implant" not in warning and "Nothing was" not in warning] == []
+    path = real_data / "totalsegmentator_example" / "Totalsegmentator_dataset" / "s0000" / "ct.nii.gz"
+    folder = predicted(gynbtnet, tmp_path / "model.zip", path, tmp_path / "out", "probably an implant")
+    manifest = json.loads((folder / "prediction.json").read_text())
+    assert manifest["model"]["name"] == "model.zip"
+    assert [
+        warning for warning in manifest["warnings"] if "implant" not in warning and "Nothing was" not in warning
+    ] == []
 
 
 def short(path: Path) -> None:
@@ -179,7 +181,7 @@ def three_patients(phantom: PhantomCase, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.mark.parametrize(
-    ("harm", "name", "seen", "predicted_ones"),
+    ("harm", "name", "seen", "predicted_patients"),
     [
         (lambda p2: short(sorted((p2 / "CT").iterdir())[-1]), ".dcm can't be parsed as DICOM", 1, {"p1", "p3"}),
         (lambda p2: without_modality(sorted((p2 / "CT").iterdir())[0]), "has no Modality; its", 1, {"p1", "p3"}),
@@ -189,34 +191,34 @@ def three_patients(phantom: PhantomCase, tmp_path_factory: pytest.TempPathFactor
     ],
 )
 def test_one_bad_file_among_three_patients(
-    gynbtnet, three_patients: Path, untrained_model: Path, tmp_path: Path, harm, name, seen, predicted_ones
+    gynbtnet, three_patients: Path, untrained_model: Path, tmp_path: Path, harm, name, seen, predicted_patients
 ) -> None:
     """Each command takes the others, lists the file and ends with exit code 1."""
     export = shutil.copytree(three_patients, tmp_path / "export")
     harm(export / "p2")
     take = ("ingest", export, "--out", tmp_path / "cohort", "--structures", "bladder")
     for arguments in ((*take, "--dry-run"), take):
-        ended = gynbtnet(*arguments)
-        assert (ended.code, "Traceback" in ended.err) == (1, False)
-        assert name in ended.err
+        result = gynbtnet(*arguments)
+        assert (result.code, "Traceback" in result.err) == (1, False)
+        assert name in result.err
     folders = {Path(case.source.ct_folder or "").parent.name for case in Cohort.load(tmp_path / "cohort").cases}
     assert folders == {"p1", "p3"}
-    ended = gynbtnet("inspect", export, "--out", tmp_path / "seen.png")
-    assert ended.code == seen, ended.err
-    assert all(f"p{number}/RS.dcm" in ended.out for number in (1, 3))
-    ended = gynbtnet("predict", *QUICK, untrained_model, export, "--out", tmp_path / "out", "--output", "nifti")
-    assert {path.name.removesuffix("_CT") for path in (tmp_path / "out").iterdir()} == predicted_ones
-    whole = predicted_ones == {"p1", "p2", "p3"} and name != "RS.dcm can't be parsed"
+    result = gynbtnet("inspect", export, "--out", tmp_path / "seen.png")
+    assert result.code == seen, result.err
+    assert all(f"p{number}/RS.dcm" in result.out for number in (1, 3))
+    result = gynbtnet("predict", *QUICK, untrained_model, export, "--out", tmp_path / "out", "--output", "nifti")
+    assert {path.name.removesuffix("_CT") for path in (tmp_path / "out").iterdir()} == predicted_patients
+    complete = predicted_patients == {"p1", "p2", "p3"} and name != "RS.dcm can't be parsed"
     gone = name.startswith("RS.dcm refers")  # to predict, a structure set without a CT is nothing
-    assert ended.code == (0 if whole or gone else 1), ended.err
-    assert "Traceback" not in ended.err
+    assert result.code == (0 if complete or gone else 1), result.err
+    assert "Traceback" not in result.err
 
 
 def test_one_bad_input_of_several(gynbtnet, three_patients: Path, untrained_model: Path, tmp_path: Path) -> None:
     export = shutil.copytree(three_patients, tmp_path / "export")
     short(sorted((export / "p2" / "CT").iterdir())[3])
     inputs = [export / f"p{number}" for number in (1, 2, 3)]
-    ended = gynbtnet("predict", *QUICK, untrained_model, *inputs, "--out", tmp_path / "out", "--output", "nifti")
-    assert ended.code == 1
-    assert "1 of 3 scans failed" in ended.err
+    result = gynbtnet("predict", *QUICK, untrained_model, *inputs, "--out", tmp_path / "out", "--output", "nifti")
+    assert result.code == 1
+    assert "1 of 3 scans failed" in result.err
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"p1", "p3"}

@@ -71,27 +71,27 @@ def test_two_models_on_one_split_and_again(gynbtnet: Callable, phantom: Path, tm
     arguments = ["smoke", "--cohort", phantom / "brachytherapy", "--out", tmp_path / "out"]
     arguments += ["--model", "gynbtnet-from-scratch", "--model", tmp_path / "larger-patches.yaml"]
     arguments += changes("pretraining=null", "supervised=null", *QUICK)
-    ended = gynbtnet("benchmark", *arguments)
-    assert ended.code == 0, ended.err
+    result = gynbtnet("benchmark", *arguments)
+    assert result.code == 0, result.err
     check_layout(tmp_path / "out", ["gynbtnet-from-scratch", "larger-patches"])
     assert (tmp_path / "out" / "prepared" / "task" / "prepared.json").is_file()
     assert (tmp_path / "out" / "models" / "larger-patches" / "prepared" / "task" / "prepared.json").is_file()
-    ended = gynbtnet("compare", tmp_path / "out", "--out", tmp_path / "tables", "--ours", "larger-patches")
-    assert ended.code == 0, ended.err
-    assert "larger-patches with pretraining and, as gynbtnet-from-scratch" in " ".join(ended.out.split())
+    result = gynbtnet("compare", tmp_path / "out", "--out", tmp_path / "tables", "--ours", "larger-patches")
+    assert result.code == 0, result.err
+    assert "larger-patches with pretraining and, as gynbtnet-from-scratch" in " ".join(result.out.split())
     before = files(tmp_path / "out")
     assert gynbtnet("benchmark", *arguments).code == 0
     assert files(tmp_path / "out") == before
-    ended = gynbtnet("benchmark", *arguments, "--set", "gynbtnet-from-scratch:task.training.learning_rate=1")
-    assert ended.code == 2
-    assert "was made with settings.learning_rate" in " ".join(ended.err.split())
+    result = gynbtnet("benchmark", *arguments, "--set", "gynbtnet-from-scratch:task.training.learning_rate=1")
+    assert result.code == 2
+    assert "was made with settings.learning_rate" in " ".join(result.err.split())
 
 
 def test_models_of_an_ordinary_recipe_are_compared(gynbtnet: Callable, phantom: Path, tmp_path: Path) -> None:
     arguments = ["smoke", "--cohort", phantom / "brachytherapy", "--out", tmp_path / "out", "--compare"]
     arguments += ["--model", "gynbtnet-from-scratch", *changes("pretraining=null", "supervised=null", *QUICK)]
-    ended = gynbtnet("benchmark", *arguments)
-    assert ended.code == 0, ended.err
+    result = gynbtnet("benchmark", *arguments)
+    assert result.code == 0, result.err
     assert (tmp_path / "out" / "results.md").is_file()
     folds = Split.load(tmp_path / "out" / "split.json").folds
     models = tmp_path / "out" / "models" / "gynbtnet-from-scratch" / "task"
@@ -100,25 +100,25 @@ def test_models_of_an_ordinary_recipe_are_compared(gynbtnet: Callable, phantom: 
 
 def test_models_that_cannot_be_compared(gynbtnet: Callable, tmp_path: Path) -> None:
     for arguments, words in (
-        ([tmp_path], "is no folder with scored models"),
+        ([tmp_path], "is not a folder with scored models"),
         ([f"a={tmp_path}"], "--cohort is missing"),
         (["a=", "--cohort", tmp_path], "MODEL a= is not NAME=FOLDER"),
         ([f"a={tmp_path}", f"a={tmp_path}", "--cohort", tmp_path], "Two models are called a"),
         ([f"a={tmp_path}", "--metric", "dice", "--cohort", tmp_path], "The metrics dice can't be compared"),
         ([f"a={tmp_path}", "--predictions", "b", "--cohort", tmp_path], "cohort"),
     ):
-        ended = gynbtnet("compare", *arguments, "--out", tmp_path / "out")
-        assert ended.code == 2
-        assert words in " ".join(ended.err.split())
+        result = gynbtnet("compare", *arguments, "--out", tmp_path / "out")
+        assert result.code == 2
+        assert words in " ".join(result.err.split())
         assert not (tmp_path / "out").exists()
 
 
 def test_what_a_model_may_not_change(gynbtnet: Callable, phantom: Path, tmp_path: Path) -> None:
     (tmp_path / "other.yaml").write_text("split: {seed: 3}")
     arguments = ["smoke", "--cohort", phantom / "brachytherapy", "--out", tmp_path / "out", "--model"]
-    ended = gynbtnet("benchmark", *arguments, tmp_path / "other.yaml", *changes("supervised=null"))
-    assert ended.code == 2
-    assert "The model other changes split" in " ".join(ended.err.split())
+    result = gynbtnet("benchmark", *arguments, tmp_path / "other.yaml", *changes("supervised=null"))
+    assert result.code == 2
+    assert "The model other changes split" in " ".join(result.err.split())
     assert not (tmp_path / "out").exists()
 
 
@@ -130,7 +130,7 @@ def test_all_four_in_all_stages(gynbtnet: Callable, phantom: Path, tmp_path: Pat
     cohorts.write_unlabelled(phantom / "unlabelled", scans=2, **SMALL)
     cohorts.write_organs(phantom / "organs", scans=2, **SMALL)
     stages = ("pretraining", "supervised", "task")
-    ended = gynbtnet(
+    result = gynbtnet(
         "benchmark",
         "smoke",
         *("--cohort", phantom / "brachytherapy", "--unlabelled", phantom / "unlabelled"),
@@ -139,7 +139,7 @@ def test_all_four_in_all_stages(gynbtnet: Callable, phantom: Path, tmp_path: Pat
         *changes(*(f"swin-unetr:{stage}.{setting}" for stage in stages for setting in SWIN)),
         *changes(*(f"nnunet:nnunet.{setting}" for setting in NNUNET)),
     )
-    assert ended.code == 0, ended.err
+    assert result.code == 0, result.err
     check_layout(tmp_path / "out", ["gynbtnet", "gynbtnet-from-scratch", "swin-unetr", "nnunet"])
     for model in ("gynbtnet", "swin-unetr"):
         for stage, parts in (("supervised", "encoder"), ("task/fold_0", "all_but_heads")):

@@ -9,10 +9,9 @@ import pytest
 from safetensors.torch import load_file
 
 from gynbtnet.imaging import Geometry, Volume, read_volume, write_volume
-from gynbtnet.preparation.planning.plan_files import load_plan
-from gynbtnet.preparation.store import PreparedCohort
+from gynbtnet.preparation import PreparedCohort, load_plan
 
-from .conftest import Ended
+from .conftest import CommandResult
 
 GRID = Geometry((20, 40, 40), (2.0, 2.0, 2.0))
 RECIPE = """
@@ -51,7 +50,7 @@ def raw(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def ingested(raw: Path, tmp_path: Path, gynbtnet: Callable[..., Ended]) -> Path:
+def ingested(raw: Path, tmp_path: Path, gynbtnet: Callable[..., CommandResult]) -> Path:
     """Folder of the raw dataset's cohort, with a plan next to it."""
     done = gynbtnet("ingest", raw, "--layout", "nnunet", "--out", tmp_path / "cohort")
     assert done.code == 0, done.err
@@ -63,7 +62,7 @@ def ingested(raw: Path, tmp_path: Path, gynbtnet: Callable[..., Ended]) -> Path:
 
 
 def test_two_channels_go_from_scans_to_contours(
-    ingested: Path, raw: Path, tmp_path: Path, gynbtnet: Callable[..., Ended]
+    ingested: Path, raw: Path, tmp_path: Path, gynbtnet: Callable[..., CommandResult]
 ) -> None:
     recipe = tmp_path / "recipe.yaml"
     for command in (
@@ -73,7 +72,7 @@ def test_two_channels_go_from_scans_to_contours(
             *("finetune", tmp_path / "prepared", recipe, "--stage", "task"),
             *("--split", tmp_path / "split.json", "--out", tmp_path / "run"),
         ],
-        ["predict", tmp_path / "run", raw / "imagesTr" / "two_0_0000.nii.gz", "--out", tmp_path / "found"],
+        ["predict", tmp_path / "run", raw / "imagesTr" / "two_0_0000.nii.gz", "--out", tmp_path / "predictions"],
     ):
         done = gynbtnet(*command)
         assert done.code == 0, done.err
@@ -85,8 +84,8 @@ def test_two_channels_go_from_scans_to_contours(
     assert image[1][labels == 1].mean() > 1 > abs(image[0][labels == 1].mean())
     weights = load_file(tmp_path / "run" / "weights_last.safetensors")
     assert weights["encoder.levels.0.0.conv1.weight"].shape[1] == 2
-    (found,) = tmp_path.glob("found/*/labels.nii.gz")
-    assert read_volume(found).geometry.is_same(GRID)
+    (labels_path,) = tmp_path.glob("predictions/*/labels.nii.gz")
+    assert read_volume(labels_path).geometry.is_same(GRID)
     (raw / "imagesTr" / "two_0_0001.nii.gz").unlink()
     alone = gynbtnet("predict", tmp_path / "run", raw / "imagesTr" / "two_0_0000.nii.gz", "--out", tmp_path / "more")
     assert alone.code == 2
@@ -94,7 +93,7 @@ def test_two_channels_go_from_scans_to_contours(
 
 
 def test_a_cluster_prepares_what_one_machine_prepares(
-    ingested: Path, scheduler: str, tmp_path: Path, gynbtnet: Callable[..., Ended]
+    ingested: Path, scheduler: str, tmp_path: Path, gynbtnet: Callable[..., CommandResult]
 ) -> None:
     folders = tmp_path / "alone", tmp_path / "cluster"
     for folder, options in zip(folders, (["--memory-gb", "4"], ["--cluster", scheduler]), strict=True):
@@ -107,7 +106,7 @@ def test_a_cluster_prepares_what_one_machine_prepares(
 
 
 def test_a_scan_that_fails_on_a_cluster_is_listed(
-    ingested: Path, scheduler: str, tmp_path: Path, gynbtnet: Callable[..., Ended]
+    ingested: Path, scheduler: str, tmp_path: Path, gynbtnet: Callable[..., CommandResult]
 ) -> None:
     damaged = ingested / "imagesTr" / "two-3_f1_0000.nii.gz"
     assert damaged.is_file()

@@ -39,20 +39,20 @@ def ingest(gynbtnet, export: Path, tmp_path: Path) -> Callable:
 
 def test_from_a_table_to_folds_with_applicators(gynbtnet, ingest: Callable, tmp_path: Path) -> None:
     before = sorted(tmp_path.rglob("*"))
-    ended = ingest("--dry-run")
-    assert ended.code == 0, ended.err
-    assert "20 scans of 10 patients would be ingested; nothing was written" in ended.out
+    result = ingest("--dry-run")
+    assert result.code == 0, result.err
+    assert "20 scans of 10 patients would be ingested; nothing was written" in result.out
     assert sorted(tmp_path.rglob("*")) == before
     assert ingest("--jobs", 2).code == 0
-    ended = gynbtnet("describe", tmp_path / "cohort", "--out", tmp_path / "cohort.png")
-    assert ended.code == 0, ended.err
-    assert "tandem+ovoids" in ended.out and "mm³" in ended.out
+    result = gynbtnet("describe", tmp_path / "cohort", "--out", tmp_path / "cohort.png")
+    assert result.code == 0, result.err
+    assert "tandem+ovoids" in result.out and "mm³" in result.out
     assert imread(tmp_path / "cohort.png").std() > 0.05
-    ended = gynbtnet("split", tmp_path / "cohort", "--out", tmp_path / "split.json", "--folds", 4)
-    assert "tandem+ring: 1 in the test set, 1, 1, 1, 1 in the folds" in ended.out
+    result = gynbtnet("split", tmp_path / "cohort", "--out", tmp_path / "split.json", "--folds", 4)
+    assert "tandem+ring: 1 in the test set, 1, 1, 1, 1 in the folds" in result.out
     folds = json.loads((tmp_path / "splits_final.json").read_text())
     assert [len(fold["val"]) for fold in folds] == [4, 4, 4, 4]
-    ended = gynbtnet(
+    result = gynbtnet(
         *(
             "split",
             tmp_path / "cohort",
@@ -62,7 +62,7 @@ def test_from_a_table_to_folds_with_applicators(gynbtnet, ingest: Callable, tmp_
             tmp_path / "again" / "s.json",
         )
     )
-    assert ended.code == 0, ended.err
+    assert result.code == 0, result.err
     assert Split.load(tmp_path / "again" / "s.json") == Split.load(tmp_path / "split.json")
 
 
@@ -71,19 +71,19 @@ def test_a_patient_on_both_sides_of_a_fold_is_refused(gynbtnet, ingest: Callable
     ids = [case.id for case in Cohort.load(tmp_path / "cohort").cases]
     folds = [{"train": ids[1:], "val": ids[:1]}, {"train": ids[:1], "val": ids[1:]}]
     (tmp_path / "folds.json").write_text(json.dumps(folds))
-    ended = gynbtnet(
+    result = gynbtnet(
         *("split", tmp_path / "cohort", "--from", tmp_path / "folds.json", "--out", tmp_path / "split.json")
     )
-    refused(ended, "1 patients on both sides")
+    refused(result, "1 patients on both sides")
     assert not (tmp_path / "split.json").exists()
 
 
 def test_one_failing_scan_stops_no_other(ingest: Callable, export: Path, tmp_path: Path) -> None:
     sorted((export / "P3" / "Fx1" / "CT").iterdir())[3].unlink()
-    ended = ingest("--jobs", 2)
-    assert ended.code == 1
-    assert "Traceback" not in ended.err
-    (line,) = [line for line in ended.err.splitlines() if line.startswith("unreadable: ")]
+    result = ingest("--jobs", 2)
+    assert result.code == 1
+    assert "Traceback" not in result.err
+    (line,) = [line for line in result.err.splitlines() if line.startswith("unreadable: ")]
     assert "P3/Fx1" in line and "--allow-missing-slices" in line
     assert len(Cohort.load(tmp_path / "cohort").cases) == 19
     report = json.loads((tmp_path / "cohort" / "integrity.json").read_text())
@@ -97,9 +97,9 @@ def test_a_scan_under_two_names_is_told(gynbtnet, tmp_path: Path) -> None:
         write_ct(tmp_path / "scans" / patient, seed=1, patient=patient)
     write_ct(tmp_path / "scans" / "C", seed=2, patient="C")
     arguments = ("ingest", tmp_path / "scans", "--out", tmp_path / "cohort", "--layout", "scans")
-    ended = gynbtnet(*arguments)
-    assert ended.code == 1
-    assert "duplicate: The scan in" in ended.err
+    result = gynbtnet(*arguments)
+    assert result.code == 1
+    assert "duplicate: The scan in" in result.err
     assert len(Cohort.load(tmp_path / "cohort").patients) == 2
 
 
@@ -119,9 +119,9 @@ def test_a_scan_under_two_names_is_told(gynbtnet, tmp_path: Path) -> None:
         ),
     ],
 )
-def test_mistakes_are_told(gynbtnet, tmp_path: Path, arguments: tuple[str, ...], words: tuple[str, ...]) -> None:
+def test_mistakes_are_reported(gynbtnet, tmp_path: Path, arguments: tuple[str, ...], words: tuple[str, ...]) -> None:
     write_contours(write_ct(tmp_path / "here" / "CT"), tmp_path / "here" / "RS.dcm")
-    places = {"OUT": tmp_path / "out", "NOWHERE": tmp_path / "nowhere", "HERE": tmp_path / "here"}
-    ended = gynbtnet(*(places.get(word, word) for word in arguments))
-    refused(ended, *words)
+    paths = {"OUT": tmp_path / "out", "NOWHERE": tmp_path / "nowhere", "HERE": tmp_path / "here"}
+    result = gynbtnet(*(paths.get(word, word) for word in arguments))
+    refused(result, *words)
     assert not (tmp_path / "out").exists()

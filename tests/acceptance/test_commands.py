@@ -15,8 +15,7 @@ from typer.main import get_command
 from gynbtnet.cli import PANELS, app
 from gynbtnet.datasets import Cohort, Split
 from gynbtnet.imaging import read_volume
-from gynbtnet.preparation.planning.plan_files import load_plan
-from gynbtnet.preparation.store import PreparedCohort
+from gynbtnet.preparation import PreparedCohort, load_plan
 
 COMMANDS = get_command(app).commands  # type: ignore[attr-defined]
 IN_ORDER = (
@@ -43,9 +42,9 @@ SMALLER = {
 
 def example(command: str) -> list[str]:
     """Return the arguments in a command's help, for a recipe of a few steps and a small phantom."""
-    found = re.fullmatch(r"Example: `gynbtnet (.*)`", COMMANDS[command].epilog)
-    assert found, f"the help of {command} ends with no example"
-    arguments = ["smoke" if word == "demo" else word for word in shlex.split(found[1])]
+    match = re.fullmatch(r"Example: `gynbtnet (.*)`", COMMANDS[command].epilog)
+    assert match, f"the help of {command} ends with no example"
+    arguments = ["smoke" if word == "demo" else word for word in shlex.split(match[1])]
     return arguments + shlex.split(SMALLER.get(command, ""))
 
 
@@ -68,9 +67,9 @@ def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.mark.parametrize("command", IN_ORDER)
 def test_example(command: str, gynbtnet, here: Path) -> None:
-    ended = gynbtnet(*example(command))
-    assert ended.code == 0, ended.err
-    assert "Traceback" not in ended.err
+    result = gynbtnet(*example(command))
+    assert result.code == 0, result.err
+    assert "Traceback" not in result.err
 
 
 def finetune_every_fold(here: Path, *changed: str) -> list[str]:
@@ -80,12 +79,14 @@ def finetune_every_fold(here: Path, *changed: str) -> list[str]:
 
 
 def test_finetune_every_fold(gynbtnet, here: Path) -> None:
-    ended = gynbtnet(*finetune_every_fold(here, "--jobs", "2"))
-    assert ended.code == 0, ended.err
+    """Two folds are enough; the example's split has five."""
+    split, cohort = here / "steps" / "two_folds.json", here / "steps" / "cohorts" / "task"
+    assert gynbtnet("split", cohort, "--out", split, "--folds", "2").code == 0
+    result = gynbtnet(*finetune_every_fold(here, "--split", str(split)))
+    assert result.code == 0, result.err
     out = here / "steps" / "crossvalidation"
-    folds = Split.load(here / "steps" / "split.json").folds
-    assert all((out / f"fold_{fold}" / "weights_best.safetensors").is_file() for fold in range(len(folds)))
-    assert (out / "evaluation" / "summary.md").read_text() in ended.out
+    assert all((out / f"fold_{fold}" / "weights_best.safetensors").is_file() for fold in range(2))
+    assert (out / "evaluation" / "summary.md").read_text() in result.out
 
 
 @pytest.mark.parametrize(
@@ -96,15 +97,15 @@ def test_finetune_every_fold(gynbtnet, here: Path) -> None:
     ],
 )
 def test_finetune_every_fold_with_wrong_arguments(gynbtnet, here: Path, changed: list[str], words: str) -> None:
-    ended = gynbtnet(*finetune_every_fold(here, *changed))
-    assert ended.code == 2
-    assert words in " ".join(ended.err.split())
+    result = gynbtnet(*finetune_every_fold(here, *changed))
+    assert result.code == 2
+    assert words in " ".join(result.err.split())
 
 
 def test_finetune_of_one_fold_takes_no_cohort(gynbtnet, here: Path) -> None:
-    ended = gynbtnet(*example("finetune"), "--cohort", here / "steps" / "cohorts" / "task")
-    assert ended.code == 2
-    assert "--cohort and --jobs belong to --every-fold" in " ".join(ended.err.split())
+    result = gynbtnet(*example("finetune"), "--cohort", here / "steps" / "cohorts" / "task")
+    assert result.code == 2
+    assert "--cohort and --jobs belong to --every-fold" in " ".join(result.err.split())
 
 
 def test_what_the_examples_left(here: Path) -> None:
@@ -160,13 +161,13 @@ def test_a_run_folder_is_complete_in_itself(here: Path) -> None:
 
 
 def test_help_shows_every_command_in_its_panel(gynbtnet) -> None:
-    shown = gynbtnet("--help").out
-    places = [shown.index(f"─ {panel} ─") for panel in PANELS]
-    assert places == sorted(places)
+    help_text = gynbtnet("--help").out
+    panels = [help_text.index(f"─ {panel} ─") for panel in PANELS]
+    assert panels == sorted(panels)
     names = [name for panel in PANELS.values() for name in panel]
     assert sorted(names) == sorted(IN_ORDER)
-    lines = [shown.index(f"│ {name} ") for name in names]
-    assert lines == sorted(lines)
+    commands = [help_text.index(f"│ {name} ") for name in names]
+    assert commands == sorted(commands)
 
 
 def test_version(gynbtnet) -> None:

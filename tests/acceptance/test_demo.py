@@ -12,11 +12,11 @@ from gynbtnet.datasets import Split
 def test_the_demo_has_really_learned(gynbtnet, tmp_path: Path) -> None:
     phantom, experiment = tmp_path / "phantom", tmp_path / "experiment"
     assert gynbtnet("phantom", phantom).code == 0
-    ended = gynbtnet(
+    result = gynbtnet(
         *("run", "demo", "--out", experiment, "--cohort", phantom / "brachytherapy"),
         *("--unlabelled", phantom / "unlabelled", "--supervised", phantom / "organs"),
     )
-    assert ended.code == 0, ended.err
+    assert result.code == 0, result.err
     scores = pd.read_csv(experiment / "evaluation" / "scores.csv")
     assert set(scores["patient"]) == set(Split.load(experiment / "split.json").test)
     dsc = scores.groupby("structure")["dsc"].mean()

@@ -31,10 +31,10 @@ def test_from_a_clinics_export_to_totals(gynbtnet, folder: Path) -> None:
         write_volume(moved, folder / "predictions" / case.id / "labels.nii.gz")
 
     options = ("--predictions", folder / "predictions", "--external-beam", "45/25", "--out", folder / "dose")
-    ended = gynbtnet("dose", folder / "cohort", "--patient", cohort.patients[0], *options)
-    assert ended.code == 0, ended.err
-    assert "Synthetic data" in ended.out
-    assert "aim met" in ended.out or "limit" in ended.out
+    result = gynbtnet("dose", folder / "cohort", "--patient", cohort.patients[0], *options)
+    assert result.code == 0, result.err
+    assert "Synthetic data" in result.out
+    assert "aim met" in result.out or "limit" in result.out
     totals = pd.read_csv(folder / "dose" / "eqd2.csv", keep_default_na=False)
     assert set(totals["patient"]) == {cohort.patients[0]}
     assert set(totals["fractions"]) == {2}
@@ -64,7 +64,7 @@ def test_a_question_that_cannot_be_answered(gynbtnet, folder: Path) -> None:
         (("--doses", folder / "predictions" / "none"), "There is no folder"),
         (("--predictions", folder), "There is no prediction"),
     ):
-        ended = gynbtnet("dose", folder / "cohort", *options, "--out", folder / "refused")
-        assert (ended.code, words in ended.err) == (2, True), ended.err
-        assert "Traceback" not in ended.err
+        result = gynbtnet("dose", folder / "cohort", *options, "--out", folder / "refused")
+        assert (result.code, words in result.err) == (2, True), result.err
+        assert "Traceback" not in result.err
         assert not (folder / "refused").exists()

@@ -67,7 +67,7 @@ def killed(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def figures(out: Path) -> dict[str, bytes]:
+def scores_and_weights(out: Path) -> dict[str, bytes]:
     """Scores, and the weights behind them."""
     files = [*out.rglob("scores.csv"), *out.rglob("weights_*.safetensors")]
     return {str(path.relative_to(out)): path.read_bytes() for path in files}
@@ -82,26 +82,28 @@ def check_models(out: Path, models: list[str]) -> None:
         weights = [folds.fold(number) / "weights_last.safetensors" for number in range(2)]
         for number, patients in enumerate(split.folds):
             for case in cohort.of_patients(patients).cases:
-                said = json.loads((folds.predictions / case.id / "prediction.json").read_text())
-                assert said["model"]["sha256"] == sha256_of(weights[number])
+                manifest = json.loads((folds.predictions / case.id / "prediction.json").read_text())
+                assert manifest["model"]["sha256"] == sha256_of(weights[number])
         for case in cohort.of_patients(split.test).cases:
-            said = json.loads((out / "predictions" / model / case.id / "prediction.json").read_text())
-            assert said["model"]["name"] == "task"
-            assert said["model"]["sha256"] not in {sha256_of(path) for path in weights}
+            manifest = json.loads((out / "predictions" / model / case.id / "prediction.json").read_text())
+            assert manifest["model"]["name"] == "task"
+            assert manifest["model"]["sha256"] not in {sha256_of(path) for path in weights}
         for evaluation, patients in (
             (out / "evaluations" / model, split.test),
             (folds.evaluation, sum(split.folds, ())),
         ):
-            assert {one.patient for one in Evaluation.load(evaluation).scores} == set(patients)
+            assert {score.patient for score in Evaluation.load(evaluation).scores} == set(patients)
     for part, cases in (("test", 1), ("folds", 3)):
         folder = out / "comparisons" / part
         assert json.loads((folder / "comparison.json").read_text())["models"] == models
         assert "Synthetic data" in (folder / "report.html").read_text()
         table = pd.read_csv(folder / "table_2.csv")
         assert set(table["cases"]) == {cases}
-        for model in models[:2]:  # the table's figures are those of the model's own evaluation
-            place = out / ("evaluations" if part == "test" else "models") / model
-            summary = pd.read_csv((place if part == "test" else place / "task" / "evaluation") / "summary.csv")
+        for model in models[:2]:  # the table's metrics equal those of the model's own evaluation
+            folder_of_model = out / ("evaluations" if part == "test" else "models") / model
+            summary = pd.read_csv(
+                (folder_of_model if part == "test" else folder_of_model / "task" / "evaluation") / "summary.csv"
+            )
             own = table[table["model"] == model].set_index("structure")["dsc_mean"]
             pd.testing.assert_series_equal(
                 own, summary.set_index("structure")["dsc_mean"][own.index], check_exact=False, atol=1e-6
@@ -117,19 +119,21 @@ def test_killed_and_called_again_it_ends_as_if_nothing_had_been(
     gynbtnet: Callable, recipe: Path, killed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert not (killed / "results.md").exists()
-    ended = gynbtnet("benchmark", recipe, "--out", killed, *QUICK)
-    assert ended.code == 0, ended.err
+    result = gynbtnet("benchmark", recipe, "--out", killed, *QUICK)
+    assert result.code == 0, result.err
     check_models(killed, ["gynbtnet", "gynbtnet-from-scratch"])
-    whole = tmp_path / "whole"
+    uninterrupted = tmp_path / "uninterrupted"
     monkeypatch.setattr(
-        "gynbtnet.experiment.paper_experiment.write_results", lambda *given: given[-1]
+        "gynbtnet.experiment.paper_experiment.write_results", lambda *arguments: arguments[-1]
     )  # drawing takes most of the time
-    assert gynbtnet("benchmark", recipe, "--out", whole, *QUICK).code == 0
-    assert len(figures(whole)) == 4 + 2 * 5  # of each model the scores twice, and last and best weights
-    assert {name: digest for name, digest in figures(killed).items() if name in figures(whole)} == figures(whole)
-    ended = gynbtnet("benchmark", recipe, "--out", killed, *QUICK, "--set", "phantom.seed=8")
-    assert ended.code == 2
-    assert "holds a phantom of other settings" in " ".join(ended.err.split())
+    assert gynbtnet("benchmark", recipe, "--out", uninterrupted, *QUICK).code == 0
+    assert len(scores_and_weights(uninterrupted)) == 4 + 2 * 5  # per model: scores twice, last and best weights
+    assert {
+        name: digest for name, digest in scores_and_weights(killed).items() if name in scores_and_weights(uninterrupted)
+    } == scores_and_weights(uninterrupted)
+    result = gynbtnet("benchmark", recipe, "--out", killed, *QUICK, "--set", "phantom.seed=8")
+    assert result.code == 2
+    assert "holds a phantom of other settings" in " ".join(result.err.split())
 
 
 @pytest.mark.parametrize(
@@ -145,9 +149,9 @@ def test_killed_and_called_again_it_ends_as_if_nothing_had_been(
     ],
 )
 def test_what_does_not_fit(gynbtnet: Callable, tmp_path: Path, arguments: list[str], words: str) -> None:
-    ended = gynbtnet("benchmark", *arguments, "--out", tmp_path / "out")
-    assert ended.code == 2
-    assert words in " ".join(ended.err.split())
+    result = gynbtnet("benchmark", *arguments, "--out", tmp_path / "out")
+    assert result.code == 2
+    assert words in " ".join(result.err.split())
     assert not (tmp_path / "out").exists()
 
 
@@ -156,8 +160,8 @@ def test_all_four_in_all_stages(gynbtnet: Callable, recipe: Path, tmp_path: Path
     absent = [name for name in ("monai", "einops", "nnunetv2") if not find_spec(name)]
     if absent:
         pytest.skip(f"the baselines need {', '.join(absent)}: the extras gynbtnet[baselines,nnunet]")
-    ended = gynbtnet("benchmark", recipe, "--out", tmp_path / "out")
-    assert ended.code == 0, ended.err
+    result = gynbtnet("benchmark", recipe, "--out", tmp_path / "out")
+    assert result.code == 0, result.err
     check_models(tmp_path / "out", ["gynbtnet", "gynbtnet-from-scratch", "swin-unetr", "nnunet"])
 
 
@@ -171,8 +175,8 @@ def test_real_scans_are_not_called_synthetic(gynbtnet: Callable, real_data: Path
     few = ["pretraining=null", "supervised=null", "split.test=1", "split.folds=2", "task.plan.spacing=[8, 8, 8]"]
     changes = [word for change in (*short, *few, "structures=[GTV_Mass_CT]") for word in ("--set", change)]
     arguments = ["--cohort", cohort, "--out", tmp_path / "out", "--model", "gynbtnet", *changes]
-    ended = gynbtnet("benchmark", recipe, *arguments)
-    assert ended.code == 0, ended.err
+    result = gynbtnet("benchmark", recipe, *arguments)
+    assert result.code == 0, result.err
     page = (tmp_path / "out" / "results.md").read_text()
     assert "ynthetic" not in page
     assert "phantom" not in page

@@ -8,7 +8,7 @@ import pytest
 
 from gynbtnet.datasets import Cohort, Split, ingest
 from gynbtnet.phantom import write_brachytherapy
-from gynbtnet.preparation.store import PreparedCohort
+from gynbtnet.preparation import PreparedCohort
 from gynbtnet.training import stages
 
 STRUCTURES = "hr_ctv,bladder,rectum,sigmoid,uterus"
@@ -34,9 +34,9 @@ def steps(gynbtnet, export: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def refused(ended, *words: str) -> None:
-    message = ended.err.strip().splitlines()[-1]
-    assert ended.code == 2, ended
+def refused(result, *words: str) -> None:
+    message = result.err.strip().splitlines()[-1]
+    assert result.code == 2, result
     for word in words:
         assert word in message, message
 
@@ -65,9 +65,9 @@ def test_a_held_out_scan_among_the_unlabelled_is_refused(gynbtnet, export: Path,
         renamed(case.source.ct_folder, more)
     else:
         shutil.copytree(case.source.ct_folder, more)
-    ended = gynbtnet(*arguments, "--out", first, "--unlabelled", tmp_path / "more")
-    refused(ended, "1 scans of patients held out", "unlabelled")
-    assert held_out not in ended.err.splitlines()[-1]
+    result = gynbtnet(*arguments, "--out", first, "--unlabelled", tmp_path / "more")
+    refused(result, "1 scans of patients held out", "unlabelled")
+    assert held_out not in result.err.splitlines()[-1]
     assert not (first / "runs").exists()
 
 
@@ -92,49 +92,49 @@ def test_patients_identified_by_folder_are_not_mixed_with_unlabelled_scans(
 def trained_on(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """Ids of the cases that batches were made of."""
     seen: set[str] = set()
-    from gynbtnet.training import Batches as made
+    from gynbtnet.training import Batches
 
-    def noted(cases, *others, **named):
+    def record_cases(cases, *arguments, **options):
         seen.update(case.id for case in cases)
-        return made(cases, *others, **named)
+        return Batches(cases, *arguments, **options)
 
-    monkeypatch.setattr(stages, "Batches", noted)
+    monkeypatch.setattr(stages, "Batches", record_cases)
     return seen
 
 
 def test_a_prepared_test_patient_takes_no_part(gynbtnet, steps: Path, trained_on: set[str]) -> None:
-    ended = gynbtnet(
+    result = gynbtnet(
         *("finetune", steps / "prepared", "smoke", "--stage", "task", "--split", steps / "split.json"),
         *("--out", steps / "run"),
     )
-    assert ended.code == 0, ended.err
+    assert result.code == 0, result.err
     prepared, split = PreparedCohort.open(steps / "prepared"), Split.load(steps / "split.json")
     assert trained_on == prepared.ids_of(set(prepared.patients).difference(split.test))
 
 
 def test_a_task_without_a_split_is_refused(gynbtnet, steps: Path) -> None:
-    ended = gynbtnet("finetune", steps / "prepared", "smoke", "--stage", "task", "--out", steps / "run")
-    refused(ended, "--split")
+    result = gynbtnet("finetune", steps / "prepared", "smoke", "--stage", "task", "--out", steps / "run")
+    refused(result, "--split")
 
 
 def test_another_cohorts_split_is_refused(gynbtnet, steps: Path) -> None:
     Split(("X",), (("Y",), ("Z",)), 0).save(steps / "other.json")
-    ended = gynbtnet(
+    result = gynbtnet(
         *("finetune", steps / "prepared", "smoke", "--stage", "task", "--split", steps / "other.json"),
         *("--out", steps / "run"),
     )
-    refused(ended, "unknown to the split")
-    ended = gynbtnet(
+    refused(result, "unknown to the split")
+    result = gynbtnet(
         *("plan", steps / "cohort", "smoke", "--stage", "task", "--split", steps / "other.json"),
         *("--out", steps / "other"),
     )
-    refused(ended, "split")
+    refused(result, "split")
 
 
 @pytest.mark.parametrize("change", ["task.plan.preset=S", "structures=[hr_ctv, bladder]", "task.plan.batch_size=1"])
 def test_a_recipe_that_wants_other_prepared_scans(gynbtnet, steps: Path, change: str) -> None:
-    ended = gynbtnet(
+    result = gynbtnet(
         *("finetune", steps / "prepared", "smoke", "--stage", "task", "--split", steps / "split.json"),
         *("--set", change, "--out", steps / "run"),
     )
-    refused(ended, "prepared with")
+    refused(result, "prepared with")

@@ -16,14 +16,14 @@ def test_the_log_file_keeps_messages(gynbtnet, tmp_path: Path, monkeypatch: pyte
         return []
 
     monkeypatch.setattr(system_report, "system_report", report)
-    ended = gynbtnet("--log-file", tmp_path / "run.log", "doctor", tmp_path)
-    assert ended.code == 0, ended.err
-    assert "in both" in ended.err and "only in the file" not in ended.err
+    result = gynbtnet("--log-file", tmp_path / "run.log", "doctor", tmp_path)
+    assert result.code == 0, result.err
+    assert "in both" in result.err and "only in the file" not in result.err
     lines = (tmp_path / "run.log").read_text().splitlines()
     assert [line.split(" gynbtnet.runtime: ")[1] for line in lines] == ["only in the file", "in both"]
 
 
 def test_a_log_file_that_cannot_be_written(gynbtnet, tmp_path: Path) -> None:
-    ended = gynbtnet("--log-file", tmp_path / "absent" / "run.log", "doctor", tmp_path)
-    assert ended.code == 2
-    assert "can't be written: No such file or directory; name another one." in " ".join(ended.err.split())
+    result = gynbtnet("--log-file", tmp_path / "absent" / "run.log", "doctor", tmp_path)
+    assert result.code == 2
+    assert "can't be written: No such file or directory; name another one." in " ".join(result.err.split())

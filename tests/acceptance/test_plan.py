@@ -9,9 +9,9 @@ import pytest
 
 from gynbtnet.datasets import Case, Cohort, Source
 from gynbtnet.imaging import Geometry, Volume, write_volume
-from gynbtnet.preparation.planning.plan_files import load_plan
+from gynbtnet.preparation import load_plan
 
-from .conftest import Ended
+from .conftest import CommandResult
 
 RECIPE = """
 name: planned
@@ -39,7 +39,7 @@ def cohort(tmp_path: Path) -> Cohort:
 
 
 def test_a_fingerprint_makes_the_same_plan_without_the_scans(
-    gynbtnet: Callable[..., Ended], cohort: Cohort, tmp_path: Path
+    gynbtnet: Callable[..., CommandResult], cohort: Cohort, tmp_path: Path
 ) -> None:
     recipe = tmp_path / "recipe.yaml"
     first = gynbtnet("plan", cohort.folder, recipe, "--stage", "task", "--out", tmp_path / "first")
@@ -67,12 +67,12 @@ def test_a_fingerprint_makes_the_same_plan_without_the_scans(
     ],
 )
 def test_a_plan_that_can_not_be_made(
-    gynbtnet: Callable[..., Ended], cohort: Cohort, tmp_path: Path, arguments: list[str], words: str
+    gynbtnet: Callable[..., CommandResult], cohort: Cohort, tmp_path: Path, arguments: list[str], words: str
 ) -> None:
     recipe, out = tmp_path / "recipe.yaml", tmp_path / "out"
     gynbtnet("plan", cohort.folder, recipe, "--stage", "task", "--out", tmp_path / "first")
     fingerprint = tmp_path / "first" / "dataset_fingerprint.json"
-    ended = gynbtnet("plan", fingerprint, recipe, "--stage", "task", "--out", out, *arguments)
-    assert ended.code == 2
-    assert words in ended.err
+    result = gynbtnet("plan", fingerprint, recipe, "--stage", "task", "--out", out, *arguments)
+    assert result.code == 2
+    assert words in result.err
     assert not out.exists()

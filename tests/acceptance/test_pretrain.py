@@ -1,4 +1,4 @@
-"""Stage 1 by itself, on scans as they come and on prepared ones, in one process and in two."""
+"""Stage 1 alone, on folders of scans and on prepared scans, in one process and in two."""
 
 import csv
 import subprocess
@@ -27,8 +27,8 @@ def test_scans_as_they_come_are_trained_on_as_prepared_ones(gynbtnet, scans: Pat
     sources = (scans / "one", scans / "other")
     run = tmp_path / "run"
     for _ in range(2):  # the second call finds everything done
-        ended = gynbtnet("pretrain", *sources, "smoke", "--out", run)
-        assert ended.code == 0, ended.err
+        result = gynbtnet("pretrain", *sources, "smoke", "--out", run)
+        assert result.code == 0, result.err
     assert len(Cohort.load(run / "scans" / "cohort").cases) == 4
     for arguments in (
         ("ingest", *sources, "--layout", "scans", "--out", tmp_path / "cohort"),
@@ -40,26 +40,26 @@ def test_scans_as_they_come_are_trained_on_as_prepared_ones(gynbtnet, scans: Pat
     assert (run / WEIGHTS).read_bytes() == (tmp_path / "again" / WEIGHTS).read_bytes()
     mixed = gynbtnet("pretrain", tmp_path / "prepared", scans / "one", "smoke", "--out", tmp_path / "mixed")
     assert mixed.code == 2
-    assert "by itself" in mixed.err
+    assert "given with 1 other folder; give the prepared folder alone" in mixed.err
     assert not (tmp_path / "mixed").exists()
 
 
 def test_two_processes_in_single_precision(gynbtnet, scans: Path, tmp_path: Path) -> None:
-    """As a user asks for two GPUs; the first process ingests, prepares and speaks. One by itself agrees."""
+    """The first of two processes ingests, prepares and prints, and the result equals that of one process."""
     script = tmp_path / "gynbtnet"
     script.write_text("from gynbtnet.cli import main; main()")
     one_step = [*("--set", "pretraining.training.epochs=1"), *("--set", "pretraining.training.steps_per_epoch=1")]
     two = ["--set", "pretraining.training.devices=2"]
-    ended = subprocess.run(
+    result = subprocess.run(
         [sys.executable, script, "pretrain", scans / "one", "smoke", "--out", tmp_path / "two", *one_step, *two],
         capture_output=True,
         text=True,
         timeout=300,
     )
-    assert ended.returncode == 0, ended.stderr
-    assert ended.stdout.count("Weights in") == 1
-    assert ended.stderr.count("Preparing") == ended.stderr.count("Pretraining") == 1
-    assert "bucket" not in ended.stderr, "torch warns of gradients that don't lie as DDP's buckets do"
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("Weights in") == 1
+    assert result.stderr.count("Preparing") == result.stderr.count("Pretraining") == 1
+    assert "bucket" not in result.stderr, "torch warns of gradients that don't lie as DDP's buckets do"
     assert gynbtnet("pretrain", scans / "one", "smoke", "--out", tmp_path / "one", *one_step).code == 0
     assert logged_loss(tmp_path / "two") == pytest.approx(logged_loss(tmp_path / "one"), rel=1e-5)
 
@@ -71,19 +71,19 @@ def logged_loss(run: Path) -> float:
 
 def test_folders_without_a_ct_are_refused(gynbtnet, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    ended = gynbtnet("pretrain", tmp_path / "empty", "smoke", "--out", tmp_path / "run")
-    assert ended.code == 2
-    assert "no CT below" in ended.err
+    result = gynbtnet("pretrain", tmp_path / "empty", "smoke", "--out", tmp_path / "run")
+    assert result.code == 2
+    assert "no CT below" in result.err
 
 
 def test_a_recipe_of_stage_1_alone_runs_no_experiment(gynbtnet, scans: Path, tmp_path: Path) -> None:
-    ended = gynbtnet("run", "pretrain", "--cohort", scans, "--out", tmp_path / "experiment")
-    assert ended.code == 2
-    assert "no task stage" in ended.err
+    result = gynbtnet("run", "pretrain", "--cohort", scans, "--out", tmp_path / "experiment")
+    assert result.code == 2
+    assert "no task stage" in result.err
 
 
 def test_an_experiment_on_several_devices_is_refused(gynbtnet, scans: Path, tmp_path: Path) -> None:
     changes = ("--set", "pretraining.training.devices=2", "--set", "supervised=null")
-    ended = gynbtnet("run", "smoke", "--cohort", scans, "--out", tmp_path / "experiment", *changes)
-    assert ended.code == 2
-    assert "one by one" in ended.err
+    result = gynbtnet("run", "smoke", "--cohort", scans, "--out", tmp_path / "experiment", *changes)
+    assert result.code == 2
+    assert "one by one" in result.err

@@ -61,9 +61,9 @@ def test_nothing_printed_or_named_betrays_a_patient(
     ]
     codes = []
     for arguments in commands:
-        ended = gynbtnet(*arguments)
-        codes.append(ended.code)
-        assert betrayals((ended.out + ended.err).replace(str(tmp_path), "")) == [], arguments
+        result = gynbtnet(*arguments)
+        codes.append(result.code)
+        assert betrayals((result.out + result.err).replace(str(tmp_path), "")) == [], arguments
     assert codes == [0, 1, 0, 0, 2, 0, 0, 2, 2, 2, 0, 2]
     assert [path for path in out.rglob("*") if betrayals(str(path.relative_to(out)))] == []
 

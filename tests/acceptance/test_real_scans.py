@@ -25,14 +25,14 @@ def test_the_real_run_shortened(gynbtnet, real_data: Path, tmp_path: Path) -> No
         (sarcomas / patient).symlink_to(real_data / "sts" / patient)
     changes = [*FEW_STEPS, "split.test=2", "split.folds=2", "prediction.overlap=0"]
     out = tmp_path / "out"
-    ended = gynbtnet(
+    result = gynbtnet(
         *("run", "real_small", "--out", out, "--cohort", sarcomas),
         *("--unlabelled", real_data / "acrin_flt_breast_001", "--unlabelled", real_data / "crlm_ct_1006"),
         *("--supervised", real_data / "totalsegmentator_example" / "Totalsegmentator_dataset"),
         *("--predict", real_data / "acrin_flt_breast_001"),
         *(word for change in changes for word in ("--set", change)),
     )
-    assert ended.code == 0, ended.err
+    assert result.code == 0, result.err
 
     cohort, split = Cohort.load(out / "cohorts" / "task"), Split.load(out / "split.json")
     assert len(cohort.patients) == len(PATIENTS)
@@ -53,7 +53,7 @@ def test_the_real_run_shortened(gynbtnet, real_data: Path, tmp_path: Path) -> No
             for contour in getattr(roi, "ContourSequence", [])
             for image in contour.ContourImageSequence
         }
-        assert slices <= {one.sop_instance_uid for one in ct.slices}
+        assert slices <= {image.sop_instance_uid for image in ct.slices}
         manifest = json.loads((prediction / "prediction.json").read_text())
         if not manifest["missing"]:
             read, _ = read_rtstruct(prediction / "RS.dcm", ct, cohort.structures, StructureNames.load())

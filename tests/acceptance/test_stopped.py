@@ -101,9 +101,9 @@ def tiny_disk(tmp_path: Path):
 
 def test_a_full_disk(gynbtnet, export: Path, tiny_disk: Path) -> None:
     cohort = tiny_disk / "cohort"
-    ended = gynbtnet("ingest", export, "--out", cohort, "--structures", "hr_ctv,bladder")
-    assert ended.code == 2, ended
-    assert ended.err.strip().splitlines()[-1].startswith("gynbtnet: The disk is full")
+    result = gynbtnet("ingest", export, "--out", cohort, "--structures", "hr_ctv,bladder")
+    assert result.code == 2, result
+    assert result.err.strip().splitlines()[-1].startswith("gynbtnet: The disk is full")
     assert not (cohort / "cohort.json").exists()
 
 
@@ -116,10 +116,10 @@ def test_a_full_disk_while_the_model_is_written(gynbtnet, export: Path, tiny_dis
     assert gynbtnet("prepare", cohort, tmp_path / "plan", "--out", tmp_path / "prepared").code == 0
     assert gynbtnet("split", cohort, "--test", "1", "--folds", "2", "--out", tmp_path / "split.json").code == 0
     run = tiny_disk / "run"
-    ended = gynbtnet(
+    result = gynbtnet(
         *("finetune", tmp_path / "prepared", "smoke", "--stage", "task", "--split", tmp_path / "split.json"),
         *("--out", run, *change),
     )
-    assert ended.code == 2, ended
-    assert ended.err.strip().splitlines()[-1].startswith("gynbtnet: The disk is full")
+    assert result.code == 2, result
+    assert result.err.strip().splitlines()[-1].startswith("gynbtnet: The disk is full")
     assert not list(run.glob("*.safetensors"))

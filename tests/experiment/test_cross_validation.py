@@ -13,11 +13,7 @@ from gynbtnet.datasets import Case, Cohort, Source, Split
 from gynbtnet.experiment.cross_validation import CrossValidation, calibrate_from_folds, crossvalidate
 from gynbtnet.imaging import Geometry, Volume, read_volume, write_volume
 from gynbtnet.inference import Model, Quality, predict
-from gynbtnet.preparation.planning.make_plan import make_plan
-from gynbtnet.preparation.planning.plan_files import load_plan
-from gynbtnet.preparation.planning.structure_volumes import structure_volumes
-from gynbtnet.preparation.prepare import prepare
-from gynbtnet.preparation.store import PreparedCohort
+from gynbtnet.preparation import PreparedCohort, load_plan, make_plan, prepare, structure_volumes
 from gynbtnet.recipes import Recipe, load_recipe
 from gynbtnet.runtime import BadInput, Paused, sha256_of
 

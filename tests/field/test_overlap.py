@@ -22,8 +22,7 @@ from gynbtnet.imaging import (
     write_volume,
 )
 from gynbtnet.pictures import make_view, overlay_figure
-from gynbtnet.preparation.planning.plan import Plan
-from gynbtnet.preparation.prepare import prepare
+from gynbtnet.preparation import Plan, prepare
 from gynbtnet.runtime import BadInput
 
 from .builders import CT, rtdose, rtstruct

@@ -8,8 +8,7 @@ from safetensors.torch import save_file
 
 from gynbtnet.inference.models.model import Model
 from gynbtnet.networks import GynBTNet
-from gynbtnet.preparation.planning.plan import Plan
-from gynbtnet.preparation.planning.plan_files import save_plan
+from gynbtnet.preparation import Plan, save_plan
 
 PUBLIC_DATA = Path(__file__).parents[3] / "shared" / "data"
 STRIDES = ((1, 1, 1), (2, 2, 2), (2, 2, 2), (2, 2, 2), (1, 2, 2))

@@ -13,7 +13,7 @@ from gynbtnet.imaging import Volume
 from gynbtnet.inference.models.model import Model
 from gynbtnet.inference.engine.predict import predict
 from gynbtnet.inference.engine.settings import PredictionSettings
-from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.preparation import Plan
 from gynbtnet.training import build_network
 
 class Decided(torch.nn.Module):

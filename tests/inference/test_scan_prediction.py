@@ -29,7 +29,7 @@ from gynbtnet.inference.prediction_request import PredictionRequest
 from gynbtnet.inference.review import rules_sha256
 from gynbtnet.inference.scan_prediction import predict_scan
 from gynbtnet.inference.scans.scan_input import locate_scan
-from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
+from gynbtnet.preparation import PostprocessingRule
 from gynbtnet.runtime import BadInput, ScansFailed
 
 QUICK = PredictionSettings(mirroring=False)

@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from gynbtnet.networks.transfer import transfer_weights
-from gynbtnet.preparation.planning.plan import Plan
-from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
+from gynbtnet.preparation import Plan, load_plan, save_plan
 from gynbtnet.runtime import BadInput, require
 from gynbtnet.training import build_network, build_proxy_network
 
@@ -130,7 +129,7 @@ def test_plans_come_back_with_their_network(tmp_path):
     ("changes", "words"),
     [
         ({"preset": "L"}, "preset of swin_unetr is one of F12, F24, F48, not L"),
-        ({"strides": ((1, 1, 1),)}, "strides of swin_unetr are its own"),
+        ({"strides": ((1, 1, 1),)}, "swin_unetr has its own strides"),
         ({"patch_size": (16, 32, 32)}, "single voxel"),
         ({"network": "unetr"}, "gynbtnet or swin_unetr"),
     ],

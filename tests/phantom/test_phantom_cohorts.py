@@ -31,7 +31,7 @@ V1_CLASSES = {
 
 
 def descrip(path: Path) -> str:
-    """The NIfTI-1 header's field of that name, bytes 148 to 228."""
+    """Return the NIfTI-1 header's field of that name, bytes 148 to 228."""
     with gzip.open(path) as file:
         return file.read(348)[148:228].rstrip(b"\0").decode()
 

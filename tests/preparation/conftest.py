@@ -1,4 +1,4 @@
-"""A small cohort on disk whose voxels are known."""
+"""A small cohort on disk with known voxels."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,9 +14,9 @@ WriteCohort = Callable[..., Cohort]
 
 @pytest.fixture
 def write_cohort(tmp_path: Path) -> WriteCohort:
-    """Scans of random HU; in each a box of structure 1 at 100 HU and beside it one of structure 2 at 200 HU.
+    """Return a function that writes scans of random HU with two boxes each: structures 1 (100 HU) and 2 (200 HU).
 
-    A further channel is the scan with 1000 more.
+    Each further channel is the scan plus 1000 per channel index.
     """
 
     def write(geometries: list[Geometry], labelled: bool = True, channels: tuple[str, ...] = ("CT",)) -> Cohort:

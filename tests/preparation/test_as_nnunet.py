@@ -1,4 +1,4 @@
-"""Fingerprint, plan and preprocessing beside the real nnU-Net, on the same scans."""
+"""Fingerprint, plan and preprocessing compared with the real nnU-Net on the same scans."""
 
 import json
 import multiprocessing.pool
@@ -48,13 +48,13 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 DATASET = "Dataset500_Phantom"
 ISOTROPIC = [((6.0, 6.0, 6.0), (32, 48, 64)), ((5.5, 6.5, 6.5), (34, 44, 58)), ((7.0, 6.0, 6.0), (28, 48, 64))]
 THICK = [((10.0, 2.5, 2.5), (16, 96, 128)), ((8.0, 2.0, 2.0), (20, 110, 140)), ((12.0, 3.0, 3.0), (14, 80, 104))]
-DRAWN = 2_000_000  # voxels that nnU-Net draws here of each cohort; ours are ten million
+SAMPLED_VOXELS = 2_000_000  # voxels that nnU-Net samples per cohort here; GynBTNet samples ten million
 SIGMAS = 5
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A synthetic cohort in nnU-Net's folders, and what nnU-Net made of it."""
+    """A synthetic cohort in nnU-Net's folders with nnU-Net's fingerprint and planner."""
 
     cohort: Cohort
     fingerprint: dict[str, Any]
@@ -67,12 +67,12 @@ def planned(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     with pytest.MonkeyPatch.context() as patch:
         for name in ("raw", "preprocessed", "results"):
             patch.setenv(f"nnUNet_{name}", str(folder / name))
-        # its own processes, but as threads of this one
+        # nnU-Net's worker processes run as threads of this process
         threads = SimpleNamespace(Pool=multiprocessing.pool.ThreadPool)
         patch.setattr(fingerprint_extractor, "multiprocessing", SimpleNamespace(get_context=lambda _: threads))
         cohort = write_phantoms(folder / "raw" / DATASET, request.param)
         extractor = fingerprint_extractor.DatasetFingerprintExtractor(DATASET, num_processes=1)
-        extractor.num_foreground_voxels_for_intensitystats = DRAWN
+        extractor.num_foreground_voxels_for_intensitystats = SAMPLED_VOXELS
         extractor.show_progress_bar = False
         fingerprint = extractor.run()
         yield Planned(cohort, fingerprint, ExperimentPlanner(DATASET))
@@ -81,7 +81,7 @@ def planned(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 def write_phantoms(folder: Path, grids: list[tuple[tuple[float, float, float], tuple[int, int, int]]]) -> Cohort:
     cases = []
     for patient, (spacing, matrix) in enumerate(grids):
-        made = phantom_case(0, patient, 0, pelvic_geometry(spacing, matrix))
+        phantom = phantom_case(0, patient, 0, pelvic_geometry(spacing, matrix))
         case = Case(
             patient=f"p{patient}",
             fraction=1,
@@ -89,15 +89,15 @@ def write_phantoms(folder: Path, grids: list[tuple[tuple[float, float, float], t
             images=(folder / "imagesTr" / f"p{patient}_f1_0000.nii.gz",),
             labels=folder / "labelsTr" / f"p{patient}_f1.nii.gz",
             source=Source(synthetic=True),
-            geometry=made.scan.geometry,
+            geometry=phantom.scan.geometry,
         )
-        write_volume(made.scan, case.image)
+        write_volume(phantom.scan, case.image)
         assert case.labels
-        write_volume(made.structures.labels, case.labels)
+        write_volume(phantom.structures.labels, case.labels)
         cases.append(case)
     cohort = Cohort("phantom", STRUCTURES, tuple(cases), folder)
     cohort.save()
-    # names the files, so that nnU-Net doesn't start twelve processes to list them
+    # list the files, so that nnU-Net doesn't start twelve processes to find them
     description = json.loads((folder / "dataset.json").read_text())
     description["dataset"] = {case.id: {"images": [str(case.image)], "label": str(case.labels)} for case in cases}
     (folder / "dataset.json").write_text(json.dumps(description))
@@ -111,32 +111,32 @@ def test_the_same_fingerprint(planned: Planned, tmp_path: Path) -> None:
     np.testing.assert_allclose(content["spacings"], planned.fingerprint["spacings"], rtol=1e-6)
     np.testing.assert_array_equal(content["shapes_after_crop"], planned.fingerprint["shapes_after_crop"])
     assert planned.fingerprint["median_relative_size_after_cropping"] == 1
-    (mine,), theirs = ours.intensities or (), planned.fingerprint["foreground_intensity_properties_per_channel"][0]
+    (ours_ct,), theirs = ours.intensities or (), planned.fingerprint["foreground_intensity_properties_per_channel"][0]
     assert set(content["foreground_intensity_properties_per_channel"]["0"]) == set(theirs)
-    inside = foreground(planned.cohort)
+    inside = foreground_hu(planned.cohort)
     exact_mean = np.mean([values.mean() for values in inside])
     deviation = np.sqrt(np.mean([(values**2).mean() for values in inside]) - exact_mean**2)
-    assert abs(mine.mean - theirs["mean"]) < SIGMAS * deviation * np.sqrt(1 / DRAWN + 1e-7)
-    assert mine.std == pytest.approx(theirs["std"], rel=0.01)
-    assert (mine.min, mine.max) == (theirs["min"], theirs["max"])
+    assert abs(ours_ct.mean - theirs["mean"]) < SIGMAS * deviation * np.sqrt(1 / SAMPLED_VOXELS + 1e-7)
+    assert ours_ct.std == pytest.approx(theirs["std"], rel=0.01)
+    assert (ours_ct.min, ours_ct.max) == (theirs["min"], theirs["max"])
     for share, name in ((0.005, "percentile_00_5"), (0.5, "median"), (0.995, "percentile_99_5")):
-        off = SIGMAS * np.sqrt(share * (1 - share) / DRAWN)
+        off = SIGMAS * np.sqrt(share * (1 - share) / SAMPLED_VOXELS)
         lowest, highest = quantile(inside, share - off), quantile(inside, share + off)
-        assert lowest <= getattr(mine, name) <= highest
+        assert lowest <= getattr(ours_ct, name) <= highest
         assert lowest <= theirs[name] <= highest
 
 
-def foreground(cohort: Cohort) -> list[np.ndarray]:
-    """All HU inside the structures, case by case."""
+def foreground_hu(cohort: Cohort) -> list[np.ndarray]:
+    """Return all HU inside the structures, one array per case."""
     return [
         read_volume(case.image).array[read_volume(case.labels).array > 0].astype(np.float64) for case in cohort.cases
     ]
 
 
 def quantile(inside: list[np.ndarray], share: float) -> float:
-    """Of all cases together, each of the same weight."""
+    """Return the quantile of all cases together, each with the same weight."""
     values = np.concatenate(inside)
-    weights = np.concatenate([np.full(len(case), 1 / len(case) / len(inside)) for case in inside])
+    weights = np.concatenate([np.full(len(hu), 1 / len(hu) / len(inside)) for hu in inside])
     order = np.argsort(values)
     below = np.cumsum(weights[order])
     return float(values[order][np.searchsorted(below, share)])
@@ -174,26 +174,26 @@ def test_the_same_plan(planned: Planned) -> None:
 
 
 def test_a_plan_of_nnunets_own(planned: Planned) -> None:
-    """The whole of nnU-Net's planning, its network included, read by ours."""
+    """Our code reads everything that nnU-Net plans, its network included."""
     planned.planner.UNet_vram_target_GB = 1
     theirs = planned.planner.plan_experiment()
     folder = Path(str(planned.planner.raw_dataset_folder).replace("raw", "preprocessed"))
-    read = load_plan(folder, preset="XS")
+    loaded = load_plan(folder, preset="XS")
     ours = make_plan(planned.cohort, PlanSettings(normalisation="ct", preset="XS", patch_size=(16, 32, 32)))
-    np.testing.assert_allclose(read.spacing, ours.spacing, rtol=1e-6)
-    assert (read.structures, read.channels, read.normalisation) == (STRUCTURES, ("CT",), "ct")
-    assert read.separate_z == "auto"
-    assert read.intensities
-    assert read.intensities[0].mean == pytest.approx(ours.intensities[0].mean, abs=1)
+    np.testing.assert_allclose(loaded.spacing, ours.spacing, rtol=1e-6)
+    assert (loaded.structures, loaded.channels, loaded.normalisation) == (STRUCTURES, ("CT",), "ct")
+    assert loaded.separate_z == "auto"
+    assert loaded.intensities
+    assert loaded.intensities[0].mean == pytest.approx(ours.intensities[0].mean, abs=1)
     configuration = theirs["configurations"][STOCK]
-    assert read.batch_size == configuration["batch_size"]
-    assert all(abs(a - b) <= 8 or a == 16 for a, b in zip(read.patch_size, configuration["patch_size"], strict=True))
-    assert "PlainConvUNet" in read.notes[0]
-    assert from_nnunet(*to_nnunet(read)) == read
+    assert loaded.batch_size == configuration["batch_size"]
+    assert all(abs(a - b) <= 8 or a == 16 for a, b in zip(loaded.patch_size, configuration["patch_size"], strict=True))
+    assert "PlainConvUNet" in loaded.notes[0]
+    assert from_nnunet(*to_nnunet(loaded)) == loaded
 
 
 def test_the_same_voxels(planned: Planned) -> None:
-    """nnU-Net follows our plan and comes to our shapes and our values."""
+    """nnU-Net preprocesses by our plan and gets the same shapes and values."""
     plan = make_plan(planned.cohort, PlanSettings(normalisation="ct", preset="XS", patch_size=(16, 32, 32)))
     plans, dataset = to_nnunet(plan, DATASET)
     manager = PlansManager(json.loads(json.dumps(plans)))
@@ -215,7 +215,7 @@ shapes = st.tuples(*[st.integers(1, 600)] * 3)
 
 
 @given(spacings, spacings)
-def test_the_same_axis_apart(source: tuple[float, float, float], target: tuple[float, float, float]) -> None:
+def test_the_same_separate_axis(source: tuple[float, float, float], target: tuple[float, float, float]) -> None:
     separately, axis = determine_do_sep_z_and_axis(None, source, target)
     assert separate_axis(source, target) == axis
     assert (axis is not None) == separately
@@ -231,8 +231,10 @@ def test_the_same_shape(
 
 
 @given(spacings, st.tuples(*[st.integers(1, 20).map(lambda n: 16 * n)] * 3))
-@example((0.21875, 1.0, 7.0), (144, 16, 16))  # an odd number of voxels, left whole, keeps a coarser axis whole
-def test_the_same_levels_where_the_patch_stands(
+@example(
+    (0.21875, 1.0, 7.0), (144, 16, 16)
+)  # an odd number of voxels that isn't halved keeps a coarser axis from being halved
+def test_the_same_levels_if_the_patch_is_unchanged(
     spacing: tuple[float, float, float], patch: tuple[int, int, int]
 ) -> None:
     _, strides, kernels, enlarged, _ = get_pool_and_conv_props(spacing, patch, 4, 999999)
@@ -246,11 +248,11 @@ def test_the_same_levels_where_the_patch_stands(
 
 @given(st.lists(st.tuples(spacings, shapes), min_size=1, max_size=12))
 def test_the_same_target_spacing(scans: list[tuple[tuple[float, float, float], tuple[int, int, int]]]) -> None:
-    of_scans, sizes = [spacing for spacing, _ in scans], [size for _, size in scans]
-    planner = ExperimentPlanner.__new__(ExperimentPlanner)  # without the data set that its constructor reads
-    planner.dataset_fingerprint = {"spacings": of_scans, "shapes_after_crop": sizes}
+    scan_spacings, sizes = [spacing for spacing, _ in scans], [size for _, size in scans]
+    planner = ExperimentPlanner.__new__(ExperimentPlanner)  # without the dataset that its constructor reads
+    planner.dataset_fingerprint = {"spacings": scan_spacings, "shapes_after_crop": sizes}
     planner.anisotropy_threshold, planner.overwrite_target_spacing = ANISO_THRESHOLD, None
-    assert target_spacing(of_scans, sizes) == tuple(planner.determine_fullres_target_spacing())
+    assert target_spacing(scan_spacings, sizes) == tuple(planner.determine_fullres_target_spacing())
 
 
 def test_channels_that_are_no_ct_are_zscored_as_nnunet_does_it() -> None:
@@ -280,7 +282,7 @@ def test_channels_are_measured_and_prepared_as_nnunet_does_it(write_cohort: Writ
     images = np.stack([read_volume(path).array for path in case.images])
     labels = read_volume(case.labels).array[np.newaxis]
     _, statistics = fingerprint_extractor.DatasetFingerprintExtractor.collect_foreground_intensities(labels, images)
-    for mine, of_channel in zip(plan.intensities or (), statistics, strict=True):
-        for name, value in of_channel.items():
-            # half of the voxels are 100 HU and half 200, so that the median is either or between
-            assert getattr(mine, name) == pytest.approx(value, abs=51 if name == "median" else 0.1)
+    for intensity, expected in zip(plan.intensities or (), statistics, strict=True):
+        for name, value in expected.items():
+            # half of the voxels are 100 HU and half 200, so the median is one of them or between
+            assert getattr(intensity, name) == pytest.approx(value, abs=51 if name == "median" else 0.1)

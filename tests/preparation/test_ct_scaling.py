@@ -1,4 +1,4 @@
-"""One scaling of CT for all stages: the same voxels are the same for the network in each of them."""
+"""A fixed CT scaling for all stages: the network gets the same values for the same voxels in each stage."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ from gynbtnet.preparation.planning.make_plan import make_plan
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
 from gynbtnet.preparation.planning.settings import CTScaling, PlanSettings
-from gynbtnet.preparation.prepare import prepare
+from gynbtnet.preparation.prepare_cohort import prepare
 from gynbtnet.preparation.preprocess import preprocess_volume
 from gynbtnet.recipes import load_recipe
 from gynbtnet.runtime import BadInput
@@ -30,8 +30,8 @@ SCALING = CTScaling(lower=-1000, upper=1500, mean=100, sd=200)
 SET = "{lower: -1000, upper: 1500, mean: 100, sd: 200}"
 
 
-def plans_of_the_stages(write_cohort: WriteCohort, changes: list[str]) -> list[Plan]:
-    """Each stage planned for its own cohort, the first without contours."""
+def make_stage_plans(write_cohort: WriteCohort, changes: list[str]) -> list[Plan]:
+    """Plan each stage for its own cohort, the first without contours."""
     recipe = load_recipe("demo", [*(f"{stage}.plan.spacing=[2, 2, 2]" for stage in STAGES), *changes])
     plans = []
     for number, stage in enumerate(STAGES):
@@ -40,7 +40,7 @@ def plans_of_the_stages(write_cohort: WriteCohort, changes: list[str]) -> list[P
     return plans
 
 
-def plan_with(scaling: CTScaling, channels: tuple[str, ...] = ("CT",)) -> Plan:
+def make_plan_with(scaling: CTScaling, channels: tuple[str, ...] = ("CT",)) -> Plan:
     source = Fingerprint(channels, (), ((2.0, 2.0, 2.0),), ((32, 32, 32),), None)
     patch: dict[str, Any] = {"preset": "XS", "patch_size": (16, 32, 32)}
     return make_plan(source, PlanSettings(normalisation="ct", ct_scaling=scaling, **patch))
@@ -50,7 +50,7 @@ def test_the_same_voxels_are_the_same_in_all_three_stages(write_cohort: WriteCoh
     hu = np.random.default_rng(0).integers(-1024, 3000, GRID.shape).astype(np.int16)
     fixed = [f"{stage}.plan.{change}" for stage in STAGES for change in ("normalisation=ct", f"ct_scaling={SET}")]
     ours, papers = (
-        [preprocess_volume([Volume(hu, GRID)], plan)[0] for plan in plans_of_the_stages(write_cohort, changes)]
+        [preprocess_volume([Volume(hu, GRID)], plan)[0] for plan in make_stage_plans(write_cohort, changes)]
         for changes in (fixed, [])
     )
     np.testing.assert_array_equal(ours[0], ours[1])
@@ -58,29 +58,29 @@ def test_the_same_voxels_are_the_same_in_all_three_stages(write_cohort: WriteCoh
     assert np.abs(papers[0] - papers[2]).max() > 1  # z-scored, and by the cohort's intensities
 
 
-def test_worked_by_hand() -> None:
+def test_values_computed_by_hand() -> None:
     hu = np.array([-3000, -1000, 100, 300, 1500, 3000], np.float32).reshape(1, 1, 6)
-    plan = plan_with(SCALING)
+    plan = make_plan_with(SCALING)
     np.testing.assert_allclose(normalise_channel(clip_to_plan(hu, plan), plan).ravel(), [-5.5, -5.5, 0, 1, 7, 7])
 
 
 @pytest.mark.parametrize("channels", [("CT",), ("CT", "T2")])
 def test_the_numbers_are_in_the_plan_and_nnunet_scales_by_them(channels: tuple[str, ...], tmp_path: Path) -> None:
-    plan = plan_with(SCALING, channels)
+    plan = make_plan_with(SCALING, channels)
     save_plan(plan, tmp_path)
     assert load_plan(tmp_path) == plan
     plans = pytest.importorskip("nnunetv2.utilities.plans_handling.plans_handler")
     schemes = pytest.importorskip("nnunetv2.preprocessing.normalization.default_normalization_schemes")
     manager = plans.PlansManager(str(tmp_path / "plans.json"))
-    named = manager.get_configuration("3d_fullres").normalization_schemes
-    assert named == ["CTNormalization", "ZScoreNormalization"][: len(channels)]
+    schemes_of_plan = manager.get_configuration("3d_fullres").normalization_schemes
+    assert schemes_of_plan == ["CTNormalization", "ZScoreNormalization"][: len(channels)]
     properties = manager.foreground_intensity_properties_per_channel["0"]
     hu = np.random.default_rng(1).integers(-1024, 3000, (4, 5, 6)).astype(np.float32)
     theirs = schemes.CTNormalization(use_mask_for_norm=False, intensityproperties=properties).run(hu.copy())
     np.testing.assert_allclose(normalise_channel(clip_to_plan(hu, plan), plan), theirs, rtol=1e-6, atol=1e-6)
 
 
-def test_no_scan_is_read_for_it(write_cohort: WriteCohort) -> None:
+def test_no_scan_is_read_for_a_fixed_scaling(write_cohort: WriteCohort) -> None:
     cohort = write_cohort([GRID])
     for case in cohort.cases:
         case.image.unlink()
@@ -89,7 +89,7 @@ def test_no_scan_is_read_for_it(write_cohort: WriteCohort) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
         ({"lower": 1500}, "lower is 1500 HU, expected less than upper"),
         ({"mean": 2000}, "mean is 2000 HU, expected one between"),
@@ -99,17 +99,17 @@ def test_no_scan_is_read_for_it(write_cohort: WriteCohort) -> None:
         ({"window": 3}, "Extra inputs"),
     ],
 )
-def test_numbers_that_do_not_fit_are_refused(change: dict[str, float], words: str) -> None:
-    with pytest.raises(ValidationError, match=words):
+def test_numbers_that_do_not_fit_are_refused(change: dict[str, float], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
         CTScaling(**{**SCALING.model_dump(), **change})
 
 
-def test_it_belongs_to_ct_normalisation() -> None:
+def test_the_scaling_requires_ct_normalisation() -> None:
     with pytest.raises(BadInput, match="ct_scaling is for normalisation ct, not zscore"):
         load_recipe("demo", [f"pretraining.plan.ct_scaling={SET}"])
 
 
-def test_scans_that_were_prepared_by_other_numbers_are_told(write_cohort: WriteCohort, tmp_path: Path) -> None:
+def test_scans_prepared_by_other_intensities_are_refused(write_cohort: WriteCohort, tmp_path: Path) -> None:
     small = [f"task.plan.{change}" for change in ("patch_size=[16, 16, 32]", "spacing=[3, 2, 2]")]
     recipe = load_recipe("demo", [*small, "structures=[one, two]", f"task.plan.ct_scaling={SET}"])
     cohort = write_cohort([GRID] * 3)

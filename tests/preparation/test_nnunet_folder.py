@@ -1,4 +1,4 @@
-"""Stock nnU-Net trains on what we prepared, and we on what stock nnU-Net prepared."""
+"""Stock nnU-Net trains on scans that we prepared, and we on scans that stock nnU-Net prepared."""
 
 import json
 import shutil
@@ -13,7 +13,7 @@ import pytest
 from gynbtnet.imaging import Geometry
 from gynbtnet.preparation.nnunet_preprocessed import import_nnunet
 from gynbtnet.preparation.planning.plan import Plan
-from gynbtnet.preparation.prepare import prepare
+from gynbtnet.preparation.prepare_cohort import prepare
 from gynbtnet.preparation.store import VOXELS, PreparedCohort
 from gynbtnet.runtime import BadInput, ScansFailed
 from gynbtnet.training import SegmentationSettings, finetune
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # nnU-Net's own
 
 @pytest.fixture
 def preprocessed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Where nnU-Net looks for datasets."""
+    """Return the folder in which nnU-Net searches for datasets."""
     import nnunetv2.training.nnUNetTrainer.nnUNetTrainer as trainer
 
     for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
@@ -50,8 +50,8 @@ class _NnunetPath(type(Path())):  # type: ignore[misc]
         return True
 
 
-def nnunet_plans(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What stands in the folder for nnU-Net: with its own network under ``3d_fullres``."""
+def read_nnunet_files(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read plans and dataset.json for nnU-Net, with its own network as configuration ``3d_fullres``."""
     return json.loads((folder / "GynBTNetPlans.json").read_text()), json.loads((folder / "dataset.json").read_text())
 
 
@@ -61,7 +61,7 @@ def test_stock_nnunet_loads_and_draws_batches(write_cohort: WriteCohort, tmp_pat
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
     prepared = prepare(write_cohort(GRIDS), PLAN, tmp_path / DATASET)
-    plans, dataset = nnunet_plans(prepared.folder)
+    plans, dataset = read_nnunet_files(prepared.folder)
     assert plans["dataset_name"] == DATASET
     stock = infer_dataset_class(str(prepared.folder / VOXELS))(str(prepared.folder / VOXELS))
     assert stock.identifiers == [case.id for case in prepared.cases]
@@ -82,14 +82,14 @@ def test_stock_nnunet_loads_and_draws_batches(write_cohort: WriteCohort, tmp_pat
 
 
 def test_stock_nnunet_trains(write_cohort: WriteCohort, preprocessed: Path) -> None:
-    """Two steps and a validation step of its own trainer, on the dataset as it lies there."""
+    """Run two steps and a validation step of nnU-Net's trainer on the folder without changes."""
     import torch
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
     prepared = prepare(write_cohort(GRIDS), PLAN, preprocessed / DATASET)
     ids = [case.id for case in prepared.cases]
     (prepared.folder / "splits_final.json").write_text(json.dumps([{"train": ids[:3], "val": ids[3:]}]))
-    plans, dataset = nnunet_plans(prepared.folder)
+    plans, dataset = read_nnunet_files(prepared.folder)
     plans["continue_training"] = False
     trainer = nnUNetTrainer(plans, "3d_fullres", 0, dataset, device=torch.device("cpu"))
     trainer.on_train_start()
@@ -108,7 +108,7 @@ def by_nnunet(write_cohort: WriteCohort, tmp_path: Path) -> Path:
 
     cohort = write_cohort(GRIDS)
     ours = prepare(cohort, PLAN, tmp_path / "ours")
-    plans, dataset = nnunet_plans(ours.folder)
+    plans, dataset = read_nnunet_files(ours.folder)
     folder = tmp_path / DATASET
     plans |= {"plans_name": "nnUNetPlans", "dataset_name": DATASET, "image_reader_writer": "SimpleITKIO"}
     configuration = plans["configurations"]["3d_fullres"]
@@ -129,50 +129,54 @@ def by_nnunet(write_cohort: WriteCohort, tmp_path: Path) -> Path:
     return folder
 
 
-def test_what_nnunet_prepared_is_what_we_prepare(by_nnunet: Path, tmp_path: Path) -> None:
-    adopted, ours = import_nnunet(by_nnunet, PLAN, tmp_path / "adopted"), PreparedCohort.open(tmp_path / "ours")
-    assert PreparedCohort.open(tmp_path / "adopted") == adopted
-    assert [case.id for case in adopted.cases] == [case.id for case in ours.cases]
-    for theirs, case in zip(adopted.cases, ours.cases, strict=True):
+def test_nnunet_and_we_prepare_the_same_voxels(by_nnunet: Path, tmp_path: Path) -> None:
+    imported, ours = import_nnunet(by_nnunet, PLAN, tmp_path / "imported"), PreparedCohort.open(tmp_path / "ours")
+    assert PreparedCohort.open(tmp_path / "imported") == imported
+    assert [case.id for case in imported.cases] == [case.id for case in ours.cases]
+    for theirs, case in zip(imported.cases, ours.cases, strict=True):
         assert theirs.shape == case.shape
         assert theirs.foreground_labels == case.foreground_labels
-        (image, labels), (expected, truth) = (each.crop((0, 0, 0), case.shape) for each in (theirs, case))
+        (image, labels), (expected, expected_labels) = (
+            prepared.crop((0, 0, 0), case.shape) for prepared in (theirs, case)
+        )
         assert image.dtype == np.float32
         assert labels is not None
         assert labels.dtype == np.uint8
         for label in (1, 2):
-            found, wanted = labels == label, truth == label
-            assert 2 * (found & wanted).sum() / (found.sum() + wanted.sum()) >= 0.995
+            mask, expected_mask = labels == label, expected_labels == label
+            assert 2 * (mask & expected_mask).sum() / (mask.sum() + expected_mask.sum()) >= 0.995
             assert (labels[tuple(theirs.foreground[label].T)] == label).all()
-        # nnU-Net normalises before it resamples, we after: the same up to the scale of the whole scan
+        # nnU-Net normalises before resampling, GynBTNet after it: equal except for the scale of the whole scan
         scaled = np.polyfit(expected.ravel(), image.ravel(), 1)
         assert np.abs(np.polyval(scaled, expected) - image).max() < 0.02
 
 
-def test_we_train_on_what_nnunet_prepared(by_nnunet: Path, tmp_path: Path) -> None:
-    adopted = import_nnunet(by_nnunet, PLAN, tmp_path / "adopted")
-    ids = [case.id for case in adopted.cases]
+def test_we_train_on_scans_that_nnunet_prepared(by_nnunet: Path, tmp_path: Path) -> None:
+    imported = import_nnunet(by_nnunet, PLAN, tmp_path / "imported")
+    ids = [case.id for case in imported.cases]
     settings = SegmentationSettings(epochs=1, steps_per_epoch=2, workers=0, accelerator="cpu", validation_patches=1)
-    run = finetune(adopted, settings, tmp_path / "run", training_ids=ids[:3], validation_ids=ids[3:])
+    run = finetune(imported, settings, tmp_path / "run", training_ids=ids[:3], validation_ids=ids[3:])
     assert (run / "weights_last.safetensors").is_file()
 
 
-def test_what_does_not_fit_is_told_and_nothing_unpickled(by_nnunet: Path, tmp_path: Path) -> None:
+def test_unsuitable_datasets_are_refused_and_nothing_is_unpickled(by_nnunet: Path, tmp_path: Path) -> None:
     voxels = by_nnunet / "nnUNetPlans_3d_fullres"
     for properties in voxels.glob("*.pkl"):
         properties.write_bytes(b"cos\nsystem\n(S'exit 1'\ntR.")  # would run a command
-    import_nnunet(by_nnunet, PLAN, tmp_path / "adopted")
-    with pytest.raises(BadInput, match=r"at \(1\.5, 1\.5, 1\.5\) mm .* and the plan is for .* at \(2\.0, 2\.0, 2\.0\)"):
+    import_nnunet(by_nnunet, PLAN, tmp_path / "imported")
+    with pytest.raises(
+        BadInput, match=r"spacing \(1\.5, 1\.5, 1\.5\) mm .* The plan has .* spacing \(2\.0, 2\.0, 2\.0\) mm"
+    ):
         import_nnunet(by_nnunet, replace(PLAN, spacing=(2.0, 2.0, 2.0)), tmp_path / "other")
     damaged = next(iter(sorted(voxels.glob("*_seg.b2nd"))))
     damaged.write_bytes(damaged.read_bytes()[:50])
     with pytest.raises(ScansFailed, match=r"1 of 4 scans failed.*\n  p0_f1: .*absent or damaged"):
-        import_nnunet(by_nnunet, PLAN, tmp_path / "adopted")
+        import_nnunet(by_nnunet, PLAN, tmp_path / "imported")
     with pytest.raises(BadInput, match="interrupted"):
-        PreparedCohort.open(tmp_path / "adopted")
+        PreparedCohort.open(tmp_path / "imported")
     shutil.rmtree(voxels)
     with pytest.raises(BadInput, match="There are no scans"):
-        import_nnunet(by_nnunet, PLAN, tmp_path / "adopted")
+        import_nnunet(by_nnunet, PLAN, tmp_path / "imported")
     (by_nnunet / "nnUNetPlans.json").unlink()
-    with pytest.raises(BadInput, match=r"holds 0 files \*Plans\.json"):
-        import_nnunet(by_nnunet, PLAN, tmp_path / "adopted")
+    with pytest.raises(BadInput, match=r"contains 0 files \*Plans\.json"):
+        import_nnunet(by_nnunet, PLAN, tmp_path / "imported")

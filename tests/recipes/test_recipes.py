@@ -7,7 +7,7 @@ import yaml
 from gynbtnet.baselines import NnUNetSettings
 from gynbtnet.datasets import Split
 from gynbtnet.inference import PredictionSettings
-from gynbtnet.preparation.planning.settings import PlanSettings
+from gynbtnet.preparation import PlanSettings
 from gynbtnet.recipes.loading import (
     RECIPE_FOLDER,
     load_recipe,

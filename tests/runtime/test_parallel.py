@@ -45,18 +45,18 @@ def test_results_come_in_the_order_of_scans(jobs: int) -> None:
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_who_fails_is_listed_and_the_others_are_done(jobs: int, tmp_path: Path) -> None:
-    with pytest.raises(ScansFailed) as told:
+    with pytest.raises(ScansFailed) as error:
         map_scans(
             partial(doubled, out=tmp_path), range(1, 8), name=lambda scan: f"case_{scan}", title="Doubling", jobs=jobs
         )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "2", "4", "6"]
-    reasons = dict(told.value.failed)
+    reasons = dict(error.value.failed)
     assert list(reasons) == ["case_3", "case_5", "case_7"]
     assert reasons["case_3"] == "its slices are unequally spaced."
     assert reasons["case_5"].startswith("An unexpected ZeroDivisionError in ")
     assert "a fault" not in reasons["case_5"]  # it might be a patient's name
     assert reasons["case_7"] == "scan_7.dcm can't be used: No such file"
-    assert str(told.value).startswith("3 of 7 scans failed")
+    assert str(error.value).startswith("3 of 7 scans failed")
 
 
 def test_steps_overlap_with_three_scans_in_memory_at_most() -> None:
@@ -102,9 +102,9 @@ def test_whichever_step_fails_the_others_are_done(step: int) -> None:
 
         return do
 
-    with pytest.raises(ScansFailed) as told:
+    with pytest.raises(ScansFailed) as error:
         pipeline_scans(passing(0), passing(1), passing(2), range(8), name=lambda scan: f"case_{scan}", title="Doubling")
-    assert [name for name, _ in told.value.failed] == ["case_3", "case_5", "case_7"]
+    assert [name for name, _ in error.value.failed] == ["case_3", "case_5", "case_7"]
     assert written == [0, 1, 2, 4, 6]
     with pytest.raises(OSError, match="No space left"):
         pipeline_scans(passing(0), passing(1), passing(2), [1, 11, 2], name=str, title="Doubling")

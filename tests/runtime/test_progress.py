@@ -79,7 +79,7 @@ def test_a_terminal_keeps_the_bars() -> None:
     main, side = pty.openpty()
     with subprocess.Popen([sys.executable, "-c", SLOW], stdout=subprocess.PIPE, stderr=side, text=True) as process:
         os.close(side)
-        shown = b""
+        output = b""
         while True:
             try:
                 part = os.read(main, 4096)
@@ -87,14 +87,14 @@ def test_a_terminal_keeps_the_bars() -> None:
                 break
             if not part:
                 break
-            shown += part
+            output += part
         assert process.stdout is not None
         assert process.stdout.read() == "case,dice\n"
     os.close(main)
     assert process.returncode == 0
-    assert b"\x1b[" in shown
-    assert "━".encode() in shown
-    assert not re.search(rb"Preparing \d/\d, 0:00", shown)
+    assert b"\x1b[" in output
+    assert "━".encode() in output
+    assert not re.search(rb"Preparing \d/\d, 0:00", output)
 
 
 def test_a_short_task_says_one_line(capsys: pytest.CaptureFixture[str]) -> None:

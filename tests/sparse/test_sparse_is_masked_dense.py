@@ -27,7 +27,7 @@ EVERYWHERE_TILES, EVERYWHERE_PAIRS = ((float("inf"), float("inf")),), ()
 
 
 def upsample_mask(mask, shape):
-    """The mask grid (B, z, y, x) repeated up to ``shape``: (B, 1, D, H, W)."""
+    """Return the mask grid (B, z, y, x) repeated up to ``shape``: (B, 1, D, H, W)."""
     for axis, n in enumerate(shape, start=1):
         mask = mask.repeat_interleave(n // mask.shape[axis], axis)
     return mask[:, None]

@@ -159,8 +159,8 @@ def fail() -> None:
     """Raise an error."""
     raise ValueError(f"{path}: one " "lies.")
 '''
-    found = violations_of("src/a.py", source)
-    assert [rule.split(" → ")[0] for rule in sorted(found, key=lambda rule: int(rule.split(":")[0]))] == [
+    violations = violations_of("src/a.py", source)
+    assert [rule.split(" → ")[0] for rule in sorted(violations, key=lambda rule: int(rule.split(":")[0]))] == [
         "5: told",
         "7: told",
         "9: Told",

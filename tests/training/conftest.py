@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from gynbtnet.imaging import Geometry
-from gynbtnet.preparation.planning.plan import Plan
-from gynbtnet.preparation.store import PreparedCase, PreparedCohort, write_prepared_case
+from gynbtnet.preparation import Plan, PreparedCase, PreparedCohort, write_prepared_case
 
 SHAPE = (20, 36, 40)
 

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from gynbtnet.networks import GynBTNet, Preset
-from gynbtnet.preparation.store import PreparedCohort
+from gynbtnet.preparation import PreparedCohort
 from gynbtnet.runtime import BadInput
 from gynbtnet.training import memory, stages
 from gynbtnet.training.data.batches import Batch

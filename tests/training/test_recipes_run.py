@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gynbtnet.preparation.store import PreparedCohort
+from gynbtnet.preparation import PreparedCohort
 from gynbtnet.recipes import load_recipe, shipped_recipes
 from gynbtnet.training.run_folder import RunFolder
 from gynbtnet.training.stages import finetune, pretrain

@@ -11,7 +11,7 @@ import torch
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from safetensors.torch import load_file
 
-from gynbtnet.preparation.store import PreparedCohort
+from gynbtnet.preparation import PreparedCohort
 from gynbtnet.runtime import BadInput
 from gynbtnet.training.devices import start_devices
 from gynbtnet.training.settings import PretrainingSettings, SegmentationSettings, TrainingSettings
@@ -30,7 +30,7 @@ TORCHRUN = [
 SCRIPT = """
 import sys
 from pathlib import Path
-from gynbtnet.preparation.store import PreparedCohort
+from gynbtnet.preparation import PreparedCohort
 from gynbtnet.training import settings, stages
 
 stage, kind, folder, out, values, changes = sys.argv[1:]

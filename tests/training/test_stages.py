@@ -24,8 +24,7 @@ from safetensors.torch import load_file, save_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from gynbtnet.networks import GynBTNet, write_stu_net
-from gynbtnet.preparation.planning.plan_files import load_plan
-from gynbtnet.preparation.store import PreparedCase, PreparedCohort, write_prepared_case
+from gynbtnet.preparation import PreparedCase, PreparedCohort, load_plan, write_prepared_case
 from gynbtnet.runtime import BadInput, Paused
 from gynbtnet.training import checkpoint, devices, engine
 from gynbtnet.training.context import TrainingContext
@@ -106,7 +105,7 @@ def test_an_interrupted_run_ends_with_the_same_weights(
 KILLED = """
 import sys
 from pathlib import Path
-from gynbtnet.preparation.store import PreparedCohort
+from gynbtnet.preparation import PreparedCohort
 from gynbtnet.training import settings, stages
 
 stage, kind, prepared, out, values = sys.argv[1:]

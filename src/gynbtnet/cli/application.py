@@ -45,6 +45,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Contours for gynecologic brachytherapy on CT, learned in three stages. Research use only.",
 )
+"""The command line, with all commands in the order of the work."""
 # Names and paths are printed unchanged: without markup and without line breaks.
 console = Console(quiet=not is_main_process(), markup=False, highlight=False, emoji=False, soft_wrap=True)
 FULL = "The disk is full; no incomplete file is kept. Free some space or choose another --out."

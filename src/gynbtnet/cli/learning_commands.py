@@ -106,7 +106,7 @@ def prepare(
 ) -> None:
     """Resample, normalise and store the scans for training."""
     from gynbtnet.preparation.planning.plan_files import load_plan
-    from gynbtnet.preparation.prepare import prepare
+    from gynbtnet.preparation.prepare_cohort import prepare
     from gynbtnet.runtime.parallel import use_cluster
 
     _refuse_same(out, cohort)

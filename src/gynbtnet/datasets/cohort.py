@@ -90,6 +90,12 @@ class Cohort:
 
         Raises:
             BadInput: If a patient is not in the cohort.
+
+        Example:
+            >>> cohort.patients
+            ('patient-001', 'patient-002', 'patient-003', 'patient-004')
+            >>> len(cohort.of_patients(cohort.patients[:2]).cases)
+            2
         """
         selected = set(patients)
         unknown = selected.difference(self.patients)
@@ -101,7 +107,11 @@ class Cohort:
         return replace(self, cases=tuple(case for case in self.cases if case.patient in selected))
 
     def case(self, case_id: str) -> Case:
-        """Return the case with this id, or raise KeyError."""
+        """Return the case with this id.
+
+        Raises:
+            KeyError: If the cohort has no such case.
+        """
         for case in self.cases:
             if case.id == case_id:
                 return case

@@ -74,6 +74,11 @@ def ingest(
         BadInput: If the layout is unknown, doesn't use a given option or lacks one; if there is no scan to ingest;
             if ``out`` contains something else. Also if no case has one of the structures, or a scan can't be read and
             is not to be left out.
+
+    Example:
+        >>> cohort = ingest(export, folder / "cohort", structures=("hr_ctv", "bladder")).cohort
+        >>> len(cohort.cases), cohort.structures
+        (4, ('hr_ctv', 'bladder'))
     """
     options = AdapterOptions(
         structures=None if structures is None else tuple(structures),
@@ -119,6 +124,14 @@ def dry_run(
 
     The arguments are those of :func:`ingest`, and failing scans are left out.
     :mod:`gynbtnet.datasets.ingestion.dry_run` lists what a dry run can't detect.
+
+    Args:
+        source, out, layout: as for :func:`ingest`.
+        structures, names, repairs, resample_labels, channels, rtstruct, include_cohort: as for :func:`ingest`.
+        patient_id_from, key, jobs, resample_channels, allow_overlap: as for :func:`ingest`.
+
+    Returns:
+        The cases that would be ingested and the report of their problems.
 
     Raises:
         BadInput: As :func:`ingest`.

@@ -12,12 +12,25 @@ FOLDS = "splits_final.json"
 
 
 def write_folds(split: Split, cohort: Cohort, path: Path) -> None:
-    """Write a split of a cohort as nnU-Net reads it; held-out patients are in none of its folds."""
+    """Write a split of a cohort as nnU-Net reads it; held-out patients are in none of its folds.
+
+    Args:
+        split: split to write.
+        cohort: cohort with the cases of the patients.
+        path: file to write, by nnU-Net's name ``splits_final.json``; an existing one is replaced.
+    """
     write_json(split.nnunet_folds(cohort), path)
 
 
 def read_folds(path: Path, cohort: Cohort) -> Split:
     """Return the split by patients that a ``splits_final.json`` describes; patients in no fold are held out.
+
+    Args:
+        path: nnU-Net's ``splits_final.json``.
+        cohort: cohort with the cases that the file names.
+
+    Returns:
+        The held-out patients, and the validation patients of each fold.
 
     Raises:
         BadInput: If the file is not such a file, or a case is unknown or validates in two folds. Also if cases of one

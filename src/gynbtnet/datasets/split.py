@@ -107,8 +107,16 @@ def split_patients(cohort: Cohort, test: float | int = 0.2, folds: int = 5, seed
         folds: number of folds, at least two.
         seed: random seed; the same seed, patients and applicators give the same split.
 
+    Returns:
+        The test patients and the folds, by study ID.
+
     Raises:
         BadInput: If the cohort has too few patients.
+
+    Example:
+        >>> split = split_patients(cohort, test=1, folds=3)
+        >>> len(split.test), [len(fold) for fold in split.folds]
+        (1, [1, 1, 1])
     """
     applicators = cohort.applicators
     held_out = hold_out_patients(cohort.patients, test, seed, applicators)
@@ -135,6 +143,9 @@ def hold_out_patients(
         seed: random seed; the same seed gives the same patients.
         strata: stratum of each patient whose stratum is known. Each stratum contributes its proportion, rounded down;
             those with the largest remainders contribute one more until the number is reached.
+
+    Returns:
+        The patients to hold out, in alphabetical order.
 
     Raises:
         BadInput: If no patient would be left.

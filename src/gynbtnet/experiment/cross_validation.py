@@ -103,6 +103,9 @@ def crossvalidate(
         folds: folds to train; None: all.
         jobs: number of folds trained in parallel, each on a separate GPU if there are several.
 
+    Returns:
+        Scores of the validation patients of these folds.
+
     Raises:
         BadInput: If scans, split and recipe don't belong together, or several devices are requested.
         Paused: If the recipe's time budget is used up before all folds have ended.

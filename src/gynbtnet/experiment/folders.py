@@ -134,6 +134,9 @@ def compared_models(folder: Path) -> tuple[ComparedModel, ...]:
 
     Args:
         folder: the folder of the experiment.
+
+    Returns:
+        The folders of each model that has a score table.
     """
     homes = sorted(path for path in (folder / "models").glob("*") if path.is_dir())
     models = (ComparedModel(folder, home.name, frozenset()) for home in homes)

@@ -10,10 +10,11 @@ from gynbtnet.imaging.dicom.slice_repairs import Repairs
 from gynbtnet.preparation.planning.make_plan import make_plan
 from gynbtnet.preparation.planning.plan import CT
 from gynbtnet.preparation.planning.settings import PlanSettings
-from gynbtnet.preparation.prepare import prepare
+from gynbtnet.preparation.prepare_cohort import prepare
 from gynbtnet.preparation.store import MANIFEST, PreparedCohort
 from gynbtnet.recipes.recipe import AnyPretraining, Recipe, SupervisedStage
 from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.phrases import counted
 from gynbtnet.runtime.processes import is_main_process, launcher_world_size
 from gynbtnet.training.run_folder import RunFolder
 from gynbtnet.training.stages import finetune, pretrain
@@ -54,8 +55,8 @@ def pretrain_alone(
     already = [source for source in sources if (source / MANIFEST).is_file()]
     if already and len(sources) > 1:
         raise BadInput(
-            f"{already[0]} has prepared scans and is given with {len(sources) - 1} other folders; give the prepared "
-            "folder alone, or the scans from which it was prepared."
+            f"{already[0]} has prepared scans and is given with {counted(len(sources) - 1, 'other folder')}; give the "
+            "prepared folder alone, or the scans from which it was prepared."
         )
     prepared = PreparedCohort.open(already[0]) if already else _prepare_scans(sources, recipe.plan, out, jobs, repairs)
     _check_prepared(prepared, recipe.plan, structures=None)

@@ -10,7 +10,7 @@ from gynbtnet.experiment.scans import Ingested
 from gynbtnet.preparation.planning.make_plan import make_plan
 from gynbtnet.preparation.planning.plan_files import save_plan
 from gynbtnet.preparation.planning.settings import PlanSettings
-from gynbtnet.preparation.prepare import prepare
+from gynbtnet.preparation.prepare_cohort import prepare
 from gynbtnet.preparation.store import PreparedCohort
 from gynbtnet.recipes.recipe import AnyPretraining, Recipe, SupervisedStage
 from gynbtnet.runtime.progress import console

@@ -27,6 +27,13 @@ class Geometry:
 
     Raises:
         ValueError: If a value can't belong to a grid.
+
+    Example:
+        >>> grid = Geometry(shape=(20, 64, 64), spacing=(3.0, 1.0, 1.0), origin=(-32.0, -32.0, 0.0))
+        >>> grid.to_world((10, 32, 32)).tolist()
+        [0.0, 0.0, 30.0]
+        >>> grid.voxel_volume
+        3.0
     """
 
     shape: tuple[int, int, int]

@@ -51,7 +51,14 @@ class Reorientation:
 
 
 def reorientation_to_lps(geometry: Geometry) -> Reorientation:
-    """Return the reorientation after which x, y, z run most nearly to the patient's left, posterior and superior."""
+    """Return the reorientation after which x, y, z run most nearly to the patient's left, posterior and superior.
+
+    Args:
+        geometry: grid of the array to reorient; it may be oblique.
+
+    Returns:
+        A permutation and flips of the axes.
+    """
     return _nearest_reorientation(np.asarray(geometry.direction).reshape(3, 3))
 
 
@@ -61,6 +68,9 @@ def reorientation_between(source: Geometry, target: Geometry) -> Reorientation:
     Args:
         source: grid of the array.
         target: grid whose axes the array gets.
+
+    Returns:
+        A permutation and flips of the axes.
 
     Raises:
         ValueError: If the axes of the two grids are not parallel to each other, to 1e-4.

@@ -4,7 +4,14 @@ import unicodedata
 
 
 def unicode_composed(text: str) -> str:
-    """Return text in composed Unicode (NFC), in which every accented character has a single code."""
+    """Return text in composed Unicode (NFC), in which every accented character has a single code.
+
+    Args:
+        text: any text.
+
+    Returns:
+        The composed text, which looks the same.
+    """
     return unicodedata.normalize("NFC", text)
 
 

@@ -70,7 +70,14 @@ def has_unpaired_sides(structures: Sequence[str]) -> tuple[str, ...]:
 
 
 def has_side(structure: str) -> bool:
-    """Return True if a name contains left or right, but not both, as in ``ovaries_left_right``."""
+    """Return True if a name contains left or right, but not both, as in ``ovaries_left_right``.
+
+    Args:
+        structure: name of a structure.
+
+    Returns:
+        True for a structure on one side.
+    """
     return len(set(_key(structure, _SIDE)[1])) == 1
 
 

@@ -54,6 +54,11 @@ class StructureNames:
         Args:
             roi_name: name of a ROI.
             structures: requested structures; their ids take precedence over the aliases.
+
+        Example:
+            >>> names = StructureNames.load()
+            >>> names.resolve("HR-CTV"), names.resolve("BLADDER"), names.resolve("Couch")
+            ('hr_ctv', 'bladder', None)
         """
         name = normalise_name(roi_name)
         for structure in structures:

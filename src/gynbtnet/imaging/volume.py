@@ -44,6 +44,13 @@ class Volume:
 
         Raises:
             ValueError: If the box is empty or has steps.
+
+        Example:
+            >>> import numpy as np
+            >>> volume = Volume(np.zeros((20, 64, 64)), Geometry((20, 64, 64), spacing=(3.0, 1.0, 1.0)))
+            >>> part = volume.cropped((slice(5, 10), slice(0, 32), slice(0, 32)))
+            >>> part.array.shape, part.geometry.origin
+            ((5, 32, 32), (0.0, 0.0, 15.0))
         """
         return Volume(self.array[box], self.geometry.cropped(box))
 
@@ -87,6 +94,12 @@ class Segmentation:
 
         Raises:
             ValueError: If the segmentation has no such structure.
+
+        Example:
+            >>> import numpy as np
+            >>> labels = Volume(np.array([[[0, 1, 1, 2]]], np.uint8), Geometry((1, 1, 4)))
+            >>> Segmentation(labels, ("bladder", "rectum")).mask("bladder").tolist()
+            [[[False, True, True, False]]]
         """
         mask: Mask = self.labels.array[box] == self.label_of(structure)
         return mask
@@ -110,7 +123,14 @@ class Segmentation:
         return float(self.mask(structure).sum()) * self.labels.geometry.voxel_volume / 1000
 
     def volumes_cm3(self) -> dict[str, float]:
-        """Return the volume of each structure in cm³, by name, in one pass."""
+        """Return the volume of each structure in cm³, by name, in one pass.
+
+        Example:
+            >>> import numpy as np
+            >>> labels = Volume(np.array([[[0, 1, 1, 2]]], np.uint8), Geometry((1, 1, 4), spacing=(10.0, 10.0, 10.0)))
+            >>> Segmentation(labels, ("bladder", "rectum")).volumes_cm3()
+            {'bladder': 2.0, 'rectum': 1.0}
+        """
         voxels = np.bincount(self.labels.array.ravel(), minlength=len(self.structures) + 1)[1:]
         volumes = voxels * self.labels.geometry.voxel_volume / 1000
         return dict(zip(self.structures, volumes.tolist(), strict=True))

@@ -23,6 +23,9 @@ def review_segmentation(model: Segmenter, result: SegmentationResult, settings: 
         model: model that made ``result``.
         result: its output for one scan.
         settings: threshold below which a predicted DSC calls for a review.
+
+    Returns:
+        The post-processed structures with agreement, flags and predicted DSC.
     """
     plan, quality = model.plan, model.quality
     segmentation = postprocess(result.segmentation, plan.postprocessing) if plan else result.segmentation

@@ -67,10 +67,26 @@ def make_level(
 
 
 def make_norm(kind: NormKind, channels: int) -> nn.InstanceNorm3d | nn.BatchNorm3d:
-    """Make a norm with learned scale and shift; both kinds have the same parameter names."""
+    """Make a norm with learned scale and shift; both kinds have the same parameter names.
+
+    Args:
+        kind: "instance" or "batch".
+        channels: number of channels of the feature map.
+
+    Returns:
+        The norm for feature maps (batch, channels, z, y, x).
+    """
     return nn.InstanceNorm3d(channels, affine=True) if kind == "instance" else nn.BatchNorm3d(channels)
 
 
 def upsample(x: Tensor, shape: Sequence[int]) -> Tensor:
-    """Resize (B, C, D, H, W) to ``shape`` (z, y, x) by nearest neighbour; returns ``x`` if it has that shape."""
+    """Resize (B, C, D, H, W) to ``shape`` (z, y, x) by nearest neighbour; returns ``x`` if it has that shape.
+
+    Args:
+        x: feature map (batch, channels, z, y, x).
+        shape: new size along (z, y, x).
+
+    Returns:
+        The resized feature map.
+    """
     return x if tuple(x.shape[2:]) == tuple(shape) else interpolate(x, size=tuple(shape), mode="nearest")

@@ -42,6 +42,12 @@ table 1). L, with its 440 M parameters, is the paper's network."""
 def find_preset(preset: str | Preset) -> Preset:
     """Return the preset with the given name; a preset is returned unchanged.
 
+    Args:
+        preset: name of a preset, or a preset.
+
+    Returns:
+        The preset.
+
     Raises:
         BadInput: If no preset has the name.
     """

@@ -40,6 +40,9 @@ def pelvic_geometry(
         spacing: mm along (z, y, x).
         matrix: Voxels along (z, y, x).
         offset_mm: Displacement (x, y, z) from the centre.
+
+    Returns:
+        The grid, with axes along the patient's.
     """
     centre = np.asarray([0.0, 8.0, 22.0]) + offset_mm
     extent = (np.asarray(matrix) - 1) * np.asarray(spacing)
@@ -59,6 +62,14 @@ def phantom_case(
         fraction: Number of the fraction, from 0.
         geometry: Grid of the scan, along the patient's axes.
         kind: Kind of the cohort. Only ``brachytherapy``, and half of ``unlabelled``, have an implant.
+
+    Returns:
+        The scan in HU, its structures and, if there is an implant, its dose in Gy.
+
+    Example:
+        >>> case = phantom_case(seed=0, patient=0, fraction=0, geometry=pelvic_geometry((8.0, 8.0, 8.0), (16, 24, 24)))
+        >>> case.scan.array.shape, case.structures.structures
+        ((16, 24, 24), ('hr_ctv', 'bladder', 'rectum', 'sigmoid', 'uterus'))
     """
     anatomy = draw_patient(seed, patient, kind)
     state = draw_fraction(anatomy, fraction)

@@ -25,6 +25,13 @@ def write_clinic_fraction(case: PhantomCase, folder: Path, *, patient_id: str, f
     """Write ``CT/``, ``RS.dcm`` and, if the case has a dose, ``RD.dcm`` into ``folder``.
 
     ROI names vary as in a clinic: each patient's are drawn from the table of structure names.
+
+    Args:
+        case: the synthetic case.
+        folder: folder to write.
+        patient_id: PatientID of all files.
+        fraction: number of the fraction, as the study description gives it.
+        seed: seed of the UIDs.
     """
     ct = write_ct_series(
         case.scan,

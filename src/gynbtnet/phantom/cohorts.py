@@ -38,6 +38,13 @@ def fraction_count(patient: int, fractions: int | Literal["4-5"]) -> int:
 
     It is ``fractions``, or with "4-5" 4 for every sixth patient and 5 for the others. Thirty patients then have 145
     fractions, the size of the paper's cohort.
+
+    Args:
+        patient: number of the patient, from 0.
+        fractions: number of fractions of every patient, or "4-5".
+
+    Returns:
+        The number of fractions.
     """
     if fractions == "4-5":
         return 4 if patient % 6 == 5 else 5
@@ -70,6 +77,14 @@ def write_brachytherapy(
 
     Raises:
         BadInput: If a setting is out of range, or the folder has a phantom with other settings.
+
+    Example:
+        >>> write_brachytherapy(
+        ...     folder / "phantoms", patients=1, fractions=1, spacing=(12.0, 10.0, 10.0), matrix=(16, 32, 40)
+        ... )
+        1
+        >>> sorted(path.name for path in (folder / "phantoms" / "PHANTOM-001" / "fraction-1").iterdir())
+        ['CT', 'RD.dcm', 'RS.dcm']
     """
     if patients < 1 or (fractions != "4-5" and int(fractions) < 1):
         raise BadInput(
@@ -110,6 +125,11 @@ def write_organs(
 
     Each scan shows a different woman, and none of them is in the other cohorts. The arguments are those of
     :func:`write_brachytherapy`; ``scans`` is the number of scans.
+
+    Args:
+        out: as for :func:`write_brachytherapy`.
+        scans: number of scans.
+        spacing, matrix, seed: as for :func:`write_brachytherapy`.
 
     Returns:
         The number of scans.

@@ -20,6 +20,7 @@ from gynbtnet.pictures.planes import EDGES, PLANES, Plane, PlaneName, as_display
 SOFT_TISSUE_HU = (40 - 400 / 2, 40 + 400 / 2)
 """Display window of soft tissue: level 40, width 400."""
 MARGIN_MM = 30.0
+"""Distance between the contours and the edges of a picture, in mm."""
 SCALE_BAR_MM = 50.0
 LONGEST_SIDE_INCHES = 4.5
 GAP_INCHES = 0.08
@@ -56,6 +57,9 @@ def make_view(image: Volume, prediction: Segmentation, truth: Segmentation | Non
         prediction: contours of the model, on the image's grid.
         truth: contours to compare with, on the same grid.
 
+    Returns:
+        The cropped scan and contours, with axes as displayed, and the point at which the planes cross.
+
     Raises:
         ValueError: If image, truth and prediction differ in shape.
     """
@@ -82,6 +86,9 @@ def overlay_figure(view: View, names: StructureNames, planes: Sequence[PlaneName
         view: scan and contours.
         names: colours of the structures.
         planes: planes from left to right.
+
+    Returns:
+        The figure, on black.
     """
     figure = Figure(figsize=overlay_size(view, planes), facecolor="black")
     draw_overlay(figure, view, names, planes)
@@ -127,7 +134,15 @@ def _inches(view: View, planes: Sequence[PlaneName]) -> npt.NDArray[np.float64]:
 
 
 def visible_colour(structure: str, names: StructureNames) -> str:
-    """Return a structure's colour as #rrggbb, mixed with as much white as needed to be visible on a dark scan."""
+    """Return a structure's colour as #rrggbb, mixed with as much white as needed to be visible on a dark scan.
+
+    Args:
+        structure: name of the structure.
+        names: colours of the structures.
+
+    Returns:
+        The colour, such as "#ff8080".
+    """
     own = np.asarray(names.colour(structure)) / 255
     luminance = float(own @ LUMINANCE_WEIGHTS)
     white = max(0.0, (LEAST_LUMINANCE - luminance) / (1 - luminance))

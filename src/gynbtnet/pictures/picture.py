@@ -48,6 +48,9 @@ def render_picture(figure: Figure, description: str, dots_per_inch: int = 110, c
         description: description in words.
         dots_per_inch: resolution.
         csv: the plotted data as CSV.
+
+    Returns:
+        The picture as PNG, with its description.
     """
     take_names_literally(figure)
     buffer = io.BytesIO()

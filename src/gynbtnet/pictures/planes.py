@@ -16,7 +16,9 @@ from gynbtnet.imaging.volume import Volume
 from gynbtnet.runtime.array_types import Box
 
 PlaneName = Literal["axial", "coronal", "sagittal"]
+"""Name of an anatomical plane."""
 PLANES: tuple[PlaneName, ...] = ("axial", "coronal", "sagittal")
+"""The planes, in the order in which pictures show them."""
 EDGES: dict[PlaneName, tuple[str, str, str, str]] = {
     "axial": ("R", "L", "A", "P"),
     "coronal": ("R", "L", "H", "F"),
@@ -42,6 +44,12 @@ def as_displayed(volume: Volume) -> Volume:
     """Return the same voxels with axes permuted and flipped: z runs to the head, y to posterior, x to the left.
 
     An oblique grid isn't resampled: each of its axes is assigned to the nearest axis of the patient.
+
+    Args:
+        volume: volume with axes (z, y, x) in any orientation.
+
+    Returns:
+        A volume with axes (z, y, x) along the patient's.
     """
     return from_sitk(sitk.DICOMOrient(to_sitk(volume), "LPS"))
 
@@ -53,6 +61,9 @@ def plane(volume: Volume, name: PlaneName, point: npt.ArrayLike) -> Plane:
         volume: scan or mask, from :func:`as_displayed`.
         name: axial, coronal or sagittal.
         point: position (x, y, z) in mm; outside the volume, the outermost plane is returned.
+
+    Returns:
+        Pixels with the first row at the top of the picture, and their spacing in mm.
     """
     z, y, x = volume.geometry.nearest_voxel(point)
     sz, sy, sx = volume.geometry.spacing

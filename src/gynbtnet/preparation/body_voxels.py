@@ -1,4 +1,4 @@
-"""Voxels of the patient's body, to draw the patches of stage 1 around."""
+"""Voxels of the patient's body, around which stage 1 draws patches."""
 
 import numpy as np
 import numpy.typing as npt
@@ -8,19 +8,19 @@ from gynbtnet.imaging.volume import Volume
 from gynbtnet.preparation.body_mask import find_body
 from gynbtnet.preparation.downsampled_scan import downsample_scan
 
-_VOXELS = 1_000  # of a scan: patches that overlap don't need more, and a large archive has thousands of scans
+_VOXELS = 1_000  # per scan: overlapping patches don't need more, and a large archive has thousands of scans
 
 
 def body_voxels(ct: Volume, grid: Geometry) -> npt.NDArray[np.int32]:
-    """Draw voxels inside the body: without the table, with air and lungs inside.
+    """Draw voxels inside the body at random, air and lungs included and the table excluded.
 
     Args:
-        ct: the scan in HU, on its own grid.
-        grid: the grid of the prepared scan, which covers the same box.
+        ct: scan (z, y, x) in HU, on its own grid.
+        grid: grid of the prepared scan, which covers the same box.
 
     Returns:
-        At most 1,000 voxels (n, 3) of ``grid`` as (z, y, x), the same at every call. None of them if the scan shows no
-        body.
+        At most 1,000 voxel indices (n, 3) of ``grid`` as (z, y, x), the same at every call. The array is empty if the
+        scan shows no body.
     """
     coarse = downsample_scan(ct)
     body = find_body(coarse, margin=0)

@@ -1,6 +1,7 @@
-"""What stock nnU-Net (version 2) wants to find in a prepared folder besides voxels, plan and labels' names.
+"""Further files that stock nnU-Net (version 2) needs in a prepared folder.
 
-A pickle for each case says where its labels are. It is written, since nnU-Net reads nothing else, and never read.
+nnU-Net reads the positions of each case's labels from a pickle only, so one is written per case. GynBTNet never reads
+pickles.
 """
 
 import json
@@ -17,11 +18,11 @@ from gynbtnet.runtime.atomic_files import atomic_write
 
 
 def write_for_nnunet(folder: Path, geometries: Sequence[Geometry]) -> None:
-    """Write the plan under the name that nnU-Net asks for, and a fingerprint, which it copies to its results.
+    """Write the plan under the name that nnU-Net expects, and a fingerprint, which nnU-Net copies to its results.
 
     Args:
-        folder: with ``plans.json``; its name is the dataset's in nnU-Net.
-        geometries: of the prepared scans.
+        folder: prepared folder with ``plans.json``; its name becomes the name of the dataset in nnU-Net.
+        geometries: grids of the prepared scans.
     """
     plans = json.loads((folder / "plans.json").read_bytes()) | {"dataset_name": folder.name}
     fingerprint = {
@@ -36,12 +37,17 @@ def write_for_nnunet(folder: Path, geometries: Sequence[Geometry]) -> None:
 def write_nnunet_properties(path: Path, geometry: Geometry, foreground: Mapping[int, npt.NDArray[np.int32]]) -> None:
     """Write the properties of a case as nnU-Net's preprocessing does.
 
-    Its ``class_locations`` are voxels (0, z, y, x). For nnU-Net the prepared grid is the scan's own: contours that it
-    predicts while it validates lie on that, where they belong in the patient.
+    The prepared grid is recorded as the scan's own grid. Segmentations that nnU-Net predicts during validation are
+    therefore on the prepared grid, at the right position in the patient.
+
+    Args:
+        path: file to write, a pickle.
+        geometry: prepared grid.
+        foreground: voxel indices (n, 3) as (z, y, x) per label, stored as ``class_locations`` (0, z, y, x).
     """
-    located = {label: np.insert(voxels.astype(np.int64), 0, 0, axis=1) for label, voxels in foreground.items()}
+    locations = {label: np.insert(voxels.astype(np.int64), 0, 0, axis=1) for label, voxels in foreground.items()}
     properties: dict[str, Any] = {
-        "class_locations": located,
+        "class_locations": locations,
         "spacing": list(geometry.spacing),
         "shape_before_cropping": geometry.shape,
         "bbox_used_for_cropping": [[0, n] for n in geometry.shape],

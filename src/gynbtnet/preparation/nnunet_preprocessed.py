@@ -1,4 +1,4 @@
-"""Scans that stock nnU-Net has prepared, as they lie in its folder."""
+"""Import of a dataset that stock nnU-Net preprocessed, without a copy of its voxels."""
 
 import hashlib
 from functools import partial
@@ -20,45 +20,51 @@ _CONFIGURATION = "3d_fullres"
 
 
 def import_nnunet(nnunet: Path, plan: Plan, out: Path, jobs: int = 1) -> PreparedCohort:
-    """Let training read what nnU-Net's preprocessing wrote for its configuration ``3d_fullres``.
+    """Import a dataset that nnU-Net preprocessed for its configuration ``3d_fullres``, so that training can read it.
 
-    Voxels stay where they are, and nothing is written there. Where structures lie is found from the labels anew, since
-    nnU-Net keeps it in pickles, which may hold anything. A case is its own patient: nnU-Net doesn't know of patients.
+    The voxels stay in nnU-Net's folder, which isn't changed. Positions of structures are computed from the labels,
+    because nnU-Net stores them in pickles, and loading a pickle can run any code. Each case counts as one patient,
+    because nnU-Net doesn't record patients.
 
     Args:
-        nnunet: a dataset below ``nnUNet_preprocessed``: plans, ``dataset.json`` and the configuration's folder.
-        plan: what the network sees; spacing and structures are what nnU-Net prepared by.
+        nnunet: dataset below ``nnUNet_preprocessed`` with plans, ``dataset.json`` and the configuration's folder.
+        plan: plan of the network, with the spacing and structures of nnU-Net's preprocessing.
         out: folder for the records.
-        jobs: processes at once.
+        jobs: number of processes.
+
+    Returns:
+        The prepared cohort, also saved in ``out``.
 
     Raises:
-        BadInput: where the folder holds no such scans, or the plan is for others.
-        ScansFailed: where some scans can't be read.
+        BadInput: If the folder contains no such scans, or nnU-Net's spacing, axes or structures differ from the plan.
+        ScansFailed: If some scans can't be read.
     """
     nnunet, out = Path(nnunet).absolute(), Path(out).absolute()
-    voxels = _voxels_of(nnunet, plan)
+    voxels = _find_voxels(nnunet, plan)
     ids = sorted(path.name[: -len("_seg.b2nd")] for path in voxels.glob("[!.]*_seg.b2nd"))
     if not ids:
         raise BadInput(
-            f"There are no scans in {voxels}; expected those that `nnUNetv2_preprocess` (version 2.6 or later) wrote."
+            f"There are no scans in {voxels}; expected the files that `nnUNetv2_preprocess` (version 2.6 or later) "
+            "writes."
         )
     out.mkdir(parents=True, exist_ok=True)
     (out / MANIFEST).unlink(missing_ok=True)
-    work = partial(_adopted, voxels=voxels, plan=plan, out=out)
-    cases = map_scans(work, ids, name=str, title="Adopting", jobs=jobs)
+    import_case = partial(_import_case, voxels=voxels, plan=plan, out=out)
+    cases = map_scans(import_case, ids, name=str, title="Importing", jobs=jobs)
     cohort = PreparedCohort(nnunet.name, tuple(cases), plan, out, synthetic=False)
     cohort.save()
     return cohort
 
 
-def _voxels_of(nnunet: Path, plan: Plan) -> Path:
-    """The folder with the configuration's voxels, once plans and ``dataset.json`` are found to fit ``plan``."""
-    found = sorted(nnunet.glob("*Plans.json"))
-    if len(found) != 1:
+def _find_voxels(nnunet: Path, plan: Plan) -> Path:
+    """Return the folder with the configuration's voxels, after checking plans and ``dataset.json`` against ``plan``."""
+    plans_files = sorted(nnunet.glob("*Plans.json"))
+    if len(plans_files) != 1:
         raise BadInput(
-            f"{nnunet} holds {len(found)} files *Plans.json; expected nnU-Net's preprocessed dataset with one."
+            f"{nnunet} contains {len(plans_files)} files *Plans.json; expected a dataset preprocessed by nnU-Net, with "
+            "one such file."
         )
-    plans, dataset = _json(found[0]), _json(nnunet / "dataset.json")
+    plans, dataset = _read_json(plans_files[0]), _read_json(nnunet / "dataset.json")
     try:
         configuration = plans["configurations"][_CONFIGURATION]
         spacing = tuple(float(length) for length in configuration["spacing"])
@@ -67,28 +73,32 @@ def _voxels_of(nnunet: Path, plan: Plan) -> Path:
         voxels = nnunet / str(configuration["data_identifier"])
     except (KeyError, TypeError, ValueError) as error:
         raise BadInput(
-            f"{found[0]} or dataset.json beside it is not as nnU-Net writes it ({error!r}), or its labels are regions; "
-            "plan and preprocess the dataset with nnU-Net again, each label a number."
+            f"{plans_files[0]} or the dataset.json next to it is not as nnU-Net writes it ({error!r}). Labels must be "
+            "numbers, not regions; plan and preprocess the dataset with nnU-Net again."
         ) from error
     structures = tuple(labels.get(number) for number in range(1, len(labels)))
     if order != [0, 1, 2] or not np.allclose(spacing, plan.spacing, rtol=1e-3) or structures != plan.structures:
         raise BadInput(
-            f"nnU-Net prepared {nnunet} for {structures} at {spacing} mm with axes in the order {order}, and the plan "
-            f"is for {plan.structures} at {plan.spacing} mm with axes 0, 1, 2; make the plan from nnU-Net's own."
+            f"{nnunet} has structures {structures}, spacing {spacing} mm and axis order {order}. The plan has "
+            f"structures {plan.structures}, spacing {plan.spacing} mm and axis order [0, 1, 2]; make the plan from "
+            "nnU-Net's plans."
         )
     return voxels
 
 
-def _adopted(case_id: str, *, voxels: Path, plan: Plan, out: Path) -> PreparedCase:
+def _import_case(case_id: str, *, voxels: Path, plan: Plan, out: Path) -> PreparedCase:
     image_file, labels_file = voxels / f"{case_id}.b2nd", voxels / f"{case_id}_seg.b2nd"
     try:
         image, stored = (blosc2.open(str(path), mode="r", mmap_mode="r")[:] for path in (image_file, labels_file))
     except (OSError, RuntimeError, ValueError) as error:
         raise BadInput(
-            f"{image_file} or its labels are absent or damaged; preprocess them with nnU-Net again."
+            f"{image_file} or its labels file is absent or damaged; preprocess the dataset with nnU-Net again."
         ) from error
     if stored.max() > len(plan.structures):
-        raise BadInput(f"{labels_file} holds label {stored.max()}, and the plan has {len(plan.structures)} structures.")
+        raise BadInput(
+            f"{labels_file} contains label {stored.max()}, but the plan has only {len(plan.structures)} structures; "
+            "make the plan from nnU-Net's plans."
+        )
     labels = np.maximum(stored[0], 0).astype(np.uint8)
     foreground = foreground_voxels(labels)
     case = PreparedCase(
@@ -106,8 +116,8 @@ def _adopted(case_id: str, *, voxels: Path, plan: Plan, out: Path) -> PreparedCa
     return case
 
 
-def _json(path: Path) -> Any:
+def _read_json(path: Path) -> Any:
     try:
         return load_json(path)
     except (OSError, ValueError) as error:
-        raise BadInput(f"{path} is absent or damaged; expected nnU-Net's preprocessed dataset with it.") from error
+        raise BadInput(f"{path} is absent or damaged; expected it in a dataset preprocessed by nnU-Net.") from error

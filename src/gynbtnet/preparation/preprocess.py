@@ -1,4 +1,4 @@
-"""One scan as the network reads it: the same code before training and before prediction."""
+"""Preprocessing of a scan for the network, the same code for training and prediction."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,18 +12,18 @@ from gynbtnet.imaging.volume import Volume
 from gynbtnet.preparation.normalise import clip_to_plan, standardise, zero_and_unit
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.planning.target_spacing import shape_at
-from gynbtnet.preparation.resample import resample
+from gynbtnet.preparation.spline_resampling import resample
 from gynbtnet.runtime.errors import BadInput
 
 
 @dataclass(frozen=True)
 class Preprocessed:
-    """A scan as the network reads it.
+    """A preprocessed scan, the input of the network.
 
     Attributes:
-        image: (channels, z, y, x).
-        geometry: the grid of ``image``.
-        units: for each channel, how much one unit of ``image`` is in the channel's own values: HU for CT.
+        image: normalised scan (channels, z, y, x).
+        geometry: grid of ``image``.
+        units: size of one unit of ``image`` per channel, in the channel's own values (HU for CT).
     """
 
     image: npt.NDArray[np.float32]
@@ -35,22 +35,22 @@ def preprocess_volume(volumes: Sequence[Volume], plan: Plan) -> tuple[npt.NDArra
     """Resample a scan to the plan's spacing with cubic splines, and normalise it channel by channel.
 
     Args:
-        volumes: one a channel of the plan, on one grid; CT in HU.
+        volumes: one volume (z, y, x) per channel of the plan, all on one grid; CT in HU.
         plan: channels, spacing and normalisation.
 
     Returns:
-        The scan (channels, z, y, x), and the grid that it now lies on, which may be turned against the scan's own:
-        bring results back with :func:`~gynbtnet.preparation.resample.resample`, which turns them too.
+        The preprocessed scan (channels, z, y, x) and its grid. The grid may be reoriented relative to the scan's own
+        grid; :func:`~gynbtnet.preparation.spline_resampling.resample` reorients results back.
 
     Raises:
-        BadInput: where there isn't one volume a channel, or they lie on different grids.
+        BadInput: If the number of volumes differs from the plan's channels, or the volumes are on different grids.
     """
-    done = preprocess_with_units(volumes, plan)
-    return done.image, done.geometry
+    preprocessed = preprocess_with_units(volumes, plan)
+    return preprocessed.image, preprocessed.geometry
 
 
 def preprocess_with_units(volumes: Sequence[Volume], plan: Plan) -> Preprocessed:
-    """Do what :func:`preprocess_volume` does, and say what a unit of each channel is."""
+    """Preprocess a scan as :func:`preprocess_volume` does, and also return the size of one unit of each channel."""
     check_channels(volumes, plan)
     source = volumes[0].geometry
     geometry, separate = target_geometry(source, plan), separate_resampling_axis(source, plan)
@@ -65,31 +65,42 @@ def preprocess_with_units(volumes: Sequence[Volume], plan: Plan) -> Preprocessed
 
 
 def check_channels(volumes: Sequence[Volume], plan: Plan) -> None:
-    """BadInput where volumes aren't what the plan's channels ask for."""
+    """Check that there is one volume per channel of the plan, all on one grid.
+
+    Raises:
+        BadInput: If the number of volumes differs from the plan's channels, or the volumes are on different grids.
+    """
     if len(volumes) != len(plan.channels):
         raise BadInput(
-            f"The plan reads {len(plan.channels)} channels, {', '.join(plan.channels)}, and {len(volumes)} were given; "
-            "give one scan for each of them, in this order."
+            f"The plan has {len(plan.channels)} channels ({', '.join(plan.channels)}), but {len(volumes)} were given; "
+            "give one scan per channel, in this order."
         )
     for name, volume in zip(plan.channels[1:], volumes[1:], strict=True):
         if not volumes[0].geometry.is_same(volume.geometry):
             raise BadInput(
-                f"Channel {name} lies on another grid than {plan.channels[0]}, "
-                f"{volumes[0].geometry.difference(volume.geometry)}; register and resample it onto that first."
+                f"Channel {name} is on another grid than {plan.channels[0]}, "
+                f"{volumes[0].geometry.difference(volume.geometry)}; register it and resample it to that grid first."
             )
 
 
 def target_geometry(geometry: Geometry, plan: Plan) -> Geometry:
-    """The grid at the plan's spacing that covers the same box.
+    """Return the grid with the plan's spacing that covers the same box.
 
-    Its axes run to the patient's left, posterior and superior, so that scans of any origin are seen one way round. Its
-    shape is rounded as nnU-Net rounds it; spacing may differ a little from the plan's so that it fills the box.
+    Its axes run to the patient's left, posterior and superior, so that all scans have the same orientation. Its shape
+    is rounded as in nnU-Net. Its spacing may differ slightly from the plan's, so that the voxels fill the box.
+
+    Args:
+        geometry: grid of a scan, in any orientation.
+        plan: plan with the spacing in mm.
+
+    Returns:
+        The grid of the prepared scan.
     """
-    turned = reorientation_to_lps(geometry).geometry(geometry)
-    shape = shape_at(plan.spacing, turned.shape, turned.spacing)
-    return turned if shape == turned.shape else turned.with_shape(shape)
+    reoriented = reorientation_to_lps(geometry).geometry(geometry)
+    shape = shape_at(plan.spacing, reoriented.shape, reoriented.spacing)
+    return reoriented if shape == reoriented.shape else reoriented.with_shape(shape)
 
 
 def separate_resampling_axis(geometry: Geometry, plan: Plan) -> int | None:
-    """The axis of :func:`target_geometry` along which a scan is resampled apart, None where there is none."""
+    """Return the axis of :func:`target_geometry` that is resampled separately (nearest slice), or None."""
     return plan.separate_axis(reorientation_to_lps(geometry).geometry(geometry).spacing)

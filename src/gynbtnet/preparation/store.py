@@ -1,4 +1,4 @@
-"""Prepared scans on disk, read patch by patch."""
+"""Storage of prepared scans on disk, from which training reads patches."""
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -19,39 +19,41 @@ from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import read_json, write_json
 
 MANIFEST = "prepared.json"
-REMEDY = "expected scans made by `gynbtnet prepare`: if it was interrupted, run it again"
+REMEDY = "expected scans prepared by `gynbtnet prepare`; if it was interrupted, run it again"
 VOXELS = Path("GynBTNetPlans_3d_fullres")
-"""Where the voxels lie: stock nnU-Net looks for them in a folder that is called after plans and configuration."""
+"""Folder of the voxels; stock nnU-Net requires a name that consists of plans and configuration."""
 
 _RECORDS = "cases"
-_BLOCKS = (8, 32, 32)  # what is decompressed at once: a patch of 80×160×160 reads 1.6 times what it holds
+_BLOCKS = (8, 32, 32)  # voxels decompressed at once; a patch of 80×160×160 decompresses 1.6 times its own voxels
 _COMPRESSION = {"codec": blosc2.Codec.LZ4, "clevel": 9, "filters": [blosc2.Filter.BITSHUFFLE], "nthreads": 1}
 
 
 @dataclass(frozen=True)
 class PreparedCase:
-    """A scan at the plan's spacing and normalisation, in the files that stock nnU-Net's preprocessing leaves.
+    """A scan at the plan's spacing and normalisation, stored in the files of stock nnU-Net's preprocessing.
 
-    ``<id>.b2nd`` holds it (channels, z, y, x), ``<id>_seg.b2nd`` its labels (1, z, y, x), ``<id>.pkl`` where they are,
-    for nnU-Net: what this software reads of the same is ``<id>.npz`` beside its record. Values are kept to the eleven
-    bits of float16, a few tenths of a HU where a CT is z-scored: the bits behind them are noise, and would make up two
-    thirds of every patch that is read.
+    ``<id>.b2nd`` contains the scan (channels, z, y, x) and ``<id>_seg.b2nd`` its labels (1, z, y, x). ``<id>.pkl``
+    contains the positions of the labels for nnU-Net; GynBTNet reads them from ``<id>.npz`` next to the record.
 
-    Holds no open file, so that it can be handed to worker processes of any kind.
+    Values are stored with the eleven bits of float16, which is a few tenths of a HU for a z-scored CT. Further bits are
+    noise, and would be two thirds of the data of every patch.
+
+    It keeps no file open, so it can be sent to worker processes of any kind.
 
     Attributes:
-        id, patient: as in the cohort.
-        geometry: the grid after resampling.
-        pad_values: each channel's lowest value, that of air in CT, for voxels beyond the scan's edges.
+        id: id of the case, as in the cohort.
+        patient: id of the patient, as in the cohort.
+        geometry: grid after resampling.
+        pad_values: lowest value of each channel (air in CT), used for voxels outside the scan.
         labelled: whether there are labels.
         foreground_labels: labels that occur in the scan.
-        key: digest of all that the prepared files depend on.
-        folder: where record and foreground lie, below ``cases``.
-        voxels: the folder of the voxels, relative to ``folder`` where they were written with it.
-        missing: structures that the source doesn't contour, whose voxels are labelled as background.
-        units: for each channel, how much one unit of the stored values is in the channel's own: HU for CT. Empty if
-            the scan was prepared by an earlier version or by nnU-Net.
-        body_known: whether voxels of the body are stored, to draw patches around.
+        key: digest of everything that the prepared files depend on.
+        folder: folder that contains ``cases`` with record and foreground.
+        voxels: folder of the voxels, relative to ``folder`` unless nnU-Net wrote them elsewhere.
+        missing: structures that the source doesn't contour; their voxels are labelled as background.
+        units: size of one unit of the stored values per channel, in the channel's own values (HU for CT). Empty if the
+            scan was prepared by an earlier version or by nnU-Net.
+        body_known: whether voxels of the body are stored, around which patches are drawn.
     """
 
     id: str
@@ -84,7 +86,7 @@ class PreparedCase:
 
     @property
     def nnunet_properties_file(self) -> Path:
-        """What nnU-Net reads about the labels; a pickle, which is never read here."""
+        """Properties that nnU-Net reads; a pickle, which GynBTNet never reads."""
         return self.folder / self.voxels / f"{self.id}.pkl"
 
     @property
@@ -104,18 +106,18 @@ class PreparedCase:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """All that the record vouches for."""
+        """All files that must exist if the record exists."""
         labelled = (self.labels_file, self.nnunet_properties_file, self.foreground_file) if self.labelled else ()
         return (self.image_file, *labelled, *((self.body_file,) if self.body_known else ()))
 
     @property
     def foreground(self) -> Mapping[int, npt.NDArray[np.int32]]:
-        """For each label that occurs, some of its voxels (n, 3) as (z, y, x); a label is read when asked for."""
+        """Sample of voxels (n, 3) as (z, y, x) per label that occurs; each label is read at access."""
         return _Foreground(self.foreground_file, self.foreground_labels, self.shape)
 
     @property
     def body(self) -> npt.NDArray[np.int32]:
-        """Some voxels inside the patient's body (n, 3) as (z, y, x), read when asked for; none if none are known.
+        """Sample of voxels inside the patient's body (n, 3) as (z, y, x), read at access; empty if none are stored.
 
         Raises:
             BadInput: If the file is absent or damaged.
@@ -124,71 +126,65 @@ class PreparedCase:
             return np.empty((0, 3), np.int32)
         try:
             with self.body_file.open("rb") as file:
-                return _voxels(np.load(file, allow_pickle=False), self.shape)
-        except Exception as error:  # NumPy and blosc2 raise whatever a damaged header leads to
+                return _checked_voxels(np.load(file, allow_pickle=False), self.shape)
+        except Exception as error:  # NumPy and blosc2 raise errors of many types for damaged headers
             raise _damaged(self.body_file) from error
 
     def crop(self, lower: Triple, size: Triple) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8] | None]:
-        """Read the box from voxel ``lower`` on, of ``size`` voxels (z, y, x); both may reach beyond the scan.
+        """Read a box from disk, which may extend beyond the scan.
+
+        Args:
+            lower: first voxel (z, y, x) of the box.
+            size: number of voxels (z, y, x).
 
         Returns:
-            The image (channels, z, y, x), ``pad_values`` beyond the scan, and the labels (z, y, x), 0 beyond it; None
-            for them where the scan has none.
+            The image (channels, z, y, x) and the labels (z, y, x), None if the scan has no labels. Outside the scan
+            the image has ``pad_values`` and the labels are 0.
 
         Raises:
-            BadInput: where a file is absent or damaged.
+            BadInput: If a file is absent or damaged.
         """
-        image: npt.NDArray[np.float32] = np.empty((len(self.pad_values), *size), np.float32)
-        inside = self._read(self.image_file, lower, size, image)
-        for channel, value in zip(image, self.pad_values, strict=True):
-            _fill_around(channel, inside, value)
+        image = self._read(self.image_file, lower, size, np.array(self.pad_values, np.float32))
         if not self.labelled:
             return image, None
-        labels: npt.NDArray[np.uint8] = np.empty((1, *size), np.uint8)
-        _fill_around(labels[0], self._read(self.labels_file, lower, size, labels), 0)
-        return image, labels[0]
+        return image, self._read(self.labels_file, lower, size, np.zeros(1, np.uint8))[0]
 
-    def _read(self, path: Path, lower: Triple, size: Triple, patch: npt.NDArray[Any]) -> tuple[slice, ...]:
-        """Fill in what of the box lies in the scan, and return where in ``patch`` (channels, z, y, x) that is."""
+    def _read(self, path: Path, lower: Triple, size: Triple, pad_values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return a box (channels, z, y, x) of a file; outside the scan each channel has its pad value."""
         first = [min(max(low, 0), end) for low, end in zip(lower, self.shape, strict=True)]
         last = [
             max(min(low + n, end), start) for low, n, end, start in zip(lower, size, self.shape, first, strict=True)
         ]
+        patch = np.empty((len(pad_values), *size), pad_values.dtype)
+        if any(b - a < n for a, b, n in zip(first, last, size, strict=True)):
+            patch[:] = pad_values[:, np.newaxis, np.newaxis, np.newaxis]
         inside = tuple(slice(a - low, b - low) for a, b, low in zip(first, last, lower, strict=True))
         if all(start < stop for start, stop in zip(first, last, strict=True)):
             try:
                 stored = blosc2.open(str(path), mode="r", mmap_mode="r", dparams={"nthreads": 1})
                 if tuple(stored.shape) != (len(patch), *self.shape) or stored.dtype.kind not in "fiu":
                     raise ValueError(f"{stored.dtype} of shape {stored.shape}")
-                found = stored[(slice(None), *(slice(a, b) for a, b in zip(first, last, strict=True)))]
-                # nnU-Net marks with -1 what lies outside of what it cropped to
-                patch[(slice(None), *inside)] = np.maximum(found, 0) if found.dtype.kind == "i" else found
-            except Exception as error:  # NumPy and blosc2 raise whatever a damaged header leads to
+                values = stored[(slice(None), *(slice(a, b) for a, b in zip(first, last, strict=True)))]
+                # nnU-Net labels voxels outside its crop with -1
+                patch[(slice(None), *inside)] = np.maximum(values, 0) if values.dtype.kind == "i" else values
+            except Exception as error:  # NumPy and blosc2 raise errors of many types for damaged headers
                 raise _damaged(path) from error
-        return inside
-
-
-def _fill_around(patch: npt.NDArray[Any], inside: tuple[slice, ...], value: float) -> None:
-    """Set all of ``patch`` (z, y, x) that lies outside ``inside``."""
-    for axis, kept in enumerate(inside):
-        beside = [slice(None)] * axis
-        patch[(*beside, slice(0, kept.start))] = value
-        patch[(*beside, slice(kept.stop, None))] = value
+        return patch
 
 
 @dataclass(frozen=True)
 class PreparedCohort:
-    """Prepared scans of one cohort, and the plan that they were prepared by.
+    """Prepared scans of one cohort and the plan that they were prepared by.
 
-    Stock nnU-Net trains on the folder where it lies below its ``nnUNet_preprocessed`` under a name as it wants one,
-    ``Dataset500_Pelvis`` for instance.
+    Stock nnU-Net can train on the folder if it is below ``nnUNet_preprocessed`` and has a name that nnU-Net accepts,
+    such as ``Dataset500_Pelvis``.
 
     Attributes:
-        name: the cohort's.
-        cases: in the cohort's order.
-        plan: also saved in the folder.
-        folder: where all of it lies.
-        synthetic: whether the cohort's source says that no real patient was scanned.
+        name: name of the cohort.
+        cases: prepared cases, in the cohort's order.
+        plan: plan of the preparation, also saved in the folder.
+        folder: folder that contains all files.
+        synthetic: whether the cohort's source states that no real patient was scanned.
     """
 
     name: str
@@ -199,20 +195,20 @@ class PreparedCohort:
 
     @property
     def structures(self) -> tuple[str, ...]:
-        """Label i + 1 is structures[i]."""
+        """Names of the structures; label i + 1 is structures[i]."""
         return self.plan.structures
 
     @property
     def patients(self) -> tuple[str, ...]:
-        """Every patient once, sorted."""
+        """All patients, each once, sorted."""
         return tuple(sorted({case.patient for case in self.cases}))
 
     def ids_of(self, patients: Collection[str]) -> set[str]:
-        """Ids of the cases of these patients; those who have none here are passed over."""
+        """Return the ids of these patients' cases; patients without a case here are ignored."""
         return {case.id for case in self.cases if case.patient in patients}
 
     def save(self) -> None:
-        """Write the plan, what nnU-Net wants beside it, and then the manifest, each whole; the cases stand already."""
+        """Write the plan, the further files that nnU-Net needs, and last the manifest; cases must exist already."""
         save_plan(self.plan, self.folder)
         write_for_nnunet(self.folder, [case.geometry for case in self.cases])
         manifest = _Manifest(self.name, self.synthetic, tuple(case.id for case in self.cases))
@@ -223,23 +219,27 @@ class PreparedCohort:
         """Read the manifest and each case's record; voxels are read by :meth:`PreparedCase.crop`.
 
         Raises:
-            BadInput: where the folder holds no prepared scans, or not all of them.
+            BadInput: If the folder contains no prepared scans, or some of them are absent.
         """
         folder = Path(folder).absolute()
         manifest = read_json(_Manifest, folder / MANIFEST, REMEDY)
         if len(set(manifest.ids)) < len(manifest.ids):
-            raise BadInput(f"{folder / MANIFEST} names a case twice; {REMEDY}.")
+            raise BadInput(f"{folder / MANIFEST} lists a case twice; {REMEDY}.")
         cases = tuple(read_prepared_case(folder, case_id) for case_id in manifest.ids)
         return cls(manifest.name, cases, load_plan(folder), folder, manifest.synthetic)
 
 
 def is_recorded(folder: Path, case_id: str) -> bool:
-    """Whether a case was written to its end."""
+    """Return whether a case was written completely."""
     return (folder / _RECORDS / f"{case_id}.json").is_file()
 
 
 def read_prepared_case(folder: Path, case_id: str) -> PreparedCase:
-    """Read the record of one case; BadInput where there is none."""
+    """Read the record of one case.
+
+    Raises:
+        BadInput: If the record is absent or damaged.
+    """
     return replace(read_json(PreparedCase, folder / _RECORDS / f"{case_id}.json", REMEDY), folder=folder)
 
 
@@ -251,15 +251,15 @@ def write_prepared_case(
     patch_size: Triple,
     body: npt.NDArray[np.int32] | None = None,
 ) -> None:
-    """Write one case's voxels and then its record, so that a record says: the rest is whole.
+    """Write the voxels of one case and then its record, so that a record implies complete files.
 
     Args:
-        case: the record.
-        image: (channels, z, y, x).
-        labels: (z, y, x).
-        foreground: voxels of each label, (n, 3).
-        patch_size: what will be read at once, and so the size of a chunk.
-        body: voxels of the body (n, 3), if the record says that they are known.
+        case: record of the case.
+        image: normalised scan (channels, z, y, x).
+        labels: label map (z, y, x), or None.
+        foreground: voxel indices (n, 3) as (z, y, x) per label.
+        patch_size: patch size (z, y, x) of training, which becomes the chunk size of the files.
+        body: voxel indices of the body (n, 3), if ``case.body_known``.
     """
     case.record_file.unlink(missing_ok=True)
     _write_array(image.astype(np.float16), case.image_file, patch_size)
@@ -273,7 +273,12 @@ def write_prepared_case(
 
 
 def write_record(case: PreparedCase, foreground: Mapping[int, npt.NDArray[np.int32]]) -> None:
-    """Write the voxels to draw patches around, and then the record, each whole."""
+    """Write the foreground voxels of a case and then its record, each file atomically.
+
+    Args:
+        case: record of the case.
+        foreground: voxel indices (n, 3) as (z, y, x) per label.
+    """
     if case.labelled:
         with atomic_write(case.foreground_file) as partial:
             np.savez(partial, allow_pickle=False, **{str(label): voxels for label, voxels in foreground.items()})
@@ -300,8 +305,8 @@ class _Foreground(Mapping[int, npt.NDArray[np.int32]]):
             raise KeyError(label)
         try:
             with self.path.open("rb") as file, np.load(file, allow_pickle=False) as voxels:
-                return _voxels(voxels[str(label)], self.shape)
-        except Exception as error:  # NumPy and blosc2 raise whatever a damaged header leads to
+                return _checked_voxels(voxels[str(label)], self.shape)
+        except Exception as error:  # NumPy and blosc2 raise errors of many types for damaged headers
             raise _damaged(self.path) from error
 
     def __iter__(self) -> Iterator[int]:
@@ -311,13 +316,13 @@ class _Foreground(Mapping[int, npt.NDArray[np.int32]]):
         return len(self.labels)
 
 
-def _voxels(found: npt.NDArray[Any], shape: Triple) -> npt.NDArray[np.int32]:
-    """What a file holds, if these are voxels (n, 3) of a scan of that shape; ValueError if not."""
-    if found.ndim != 2 or found.shape[1] != 3 or found.dtype.kind not in "iu":
-        raise ValueError(f"{found.dtype} of shape {found.shape}")
-    if len(found) and (found.min() < 0 or (found.max(axis=0) >= shape).any()):
+def _checked_voxels(values: npt.NDArray[Any], shape: Triple) -> npt.NDArray[np.int32]:
+    """Return values of a file as voxel indices (n, 3); raise ValueError if they don't fit a scan of ``shape``."""
+    if values.ndim != 2 or values.shape[1] != 3 or values.dtype.kind not in "iu":
+        raise ValueError(f"{values.dtype} of shape {values.shape}")
+    if len(values) and (values.min() < 0 or (values.max(axis=0) >= shape).any()):
         raise ValueError(f"voxels outside of {shape}")
-    return np.asarray(found, np.int32)
+    return np.asarray(values, np.int32)
 
 
 def _damaged(path: Path) -> BadInput:

@@ -52,7 +52,11 @@ class _Written(Settings):
 
 
 def shipped_comparisons() -> list[str]:
-    """Return the names of the comparisons that are part of the package."""
+    """Return the names of the comparisons that are part of the package.
+
+    Returns:
+        Names in alphabetical order, as :func:`load_comparison` takes them.
+    """
     return sorted(path.stem for path in _COMPARISON_FOLDER.glob("*.yaml"))
 
 
@@ -95,6 +99,9 @@ def load_comparison(
             ``"phantom.patients=4"``.
         models: names of the models to load; None for all.
         model_changes: further changes of single settings, by model name.
+
+    Returns:
+        The base recipe, the recipe of each model and the settings of the phantom.
 
     Raises:
         BadInput: If a recipe, model or key is unknown, a value has the wrong type or range, or the YAML is invalid.

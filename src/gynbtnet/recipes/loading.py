@@ -18,10 +18,15 @@ from gynbtnet.training.run_folder import LEGACY_VALUES
 T = TypeVar("T", bound=Settings)
 
 RECIPE_FOLDER = Path(__file__).parent
+"""Folder of the shipped recipes."""
 
 
 def shipped_recipes() -> list[str]:
-    """Return the names of the recipes in the package, e.g. ``small/gpu``; variants of them are not included."""
+    """Return the names of the recipes in the package, e.g. ``small/gpu``; variants of them are not included.
+
+    Returns:
+        Names in alphabetical order, as :func:`load_recipe` takes them.
+    """
     files = [*RECIPE_FOLDER.glob("*.yaml"), *RECIPE_FOLDER.glob("small/*.yaml")]
     return sorted(path.relative_to(RECIPE_FOLDER).with_suffix("").as_posix() for path in files)
 
@@ -33,9 +38,17 @@ def load_recipe(name: str | Path, changes: Sequence[str] = ()) -> Recipe:
         name: name from :func:`shipped_recipes`, or a YAML file.
         changes: ``"key.to.setting=value"`` with the value as YAML, e.g. ``"task.training.epochs=10"``.
 
+    Returns:
+        The recipe, with all its settings.
+
     Raises:
         BadInput: If the recipe or a key is unknown, a value has the wrong type or range, the YAML is invalid or a path
             doesn't exist.
+
+    Example:
+        >>> recipe = load_recipe("smoke", ["task.training.epochs=10"])
+        >>> recipe.name, recipe.task.training.epochs
+        ('smoke', 10)
     """
     path = recipe_path(name)
     return with_aliases(with_changes(read_yaml(path), changes, path), path)
@@ -123,7 +136,12 @@ def settings_of(kind: type[T], values: dict[str, Any], changes: Sequence[str], p
 
 
 def save_recipe(recipe: Settings, path: Path) -> None:
-    """Write a recipe with all its settings to a file, atomically."""
+    """Write a recipe with all its settings to a file, atomically.
+
+    Args:
+        recipe: recipe to write.
+        path: YAML file; an existing one is replaced.
+    """
     with atomic_write(path) as partial:
         values = recipe.model_dump(mode="json")
         partial.write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), encoding="utf-8")

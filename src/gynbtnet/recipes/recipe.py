@@ -85,6 +85,13 @@ class Recipe(Settings):
     """One experiment, from scans to report, or single stages of it.
 
     A stage may be null: it is omitted, and the next one starts without it. An experiment needs the stage ``task``.
+
+    Attributes:
+        split: test patients and folds.
+        pretraining: stage 1, on scans without contours.
+        supervised: stage 2, on public contours.
+        task: stage 3, on the clinic's contours.
+        prediction: settings of the prediction and its review.
     """
 
     name: str = Field(description="Name of the experiment and its models.")

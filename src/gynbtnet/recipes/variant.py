@@ -25,6 +25,9 @@ def load_variant(name: str | Path, recipe: Recipe, changes: Sequence[str] = ()) 
         recipe: recipe to change.
         changes: changes of single settings of the variant, e.g. ``"task.training.epochs=10"``.
 
+    Returns:
+        The changed recipe.
+
     Raises:
         BadInput: If the name is unknown, the YAML is invalid or :func:`gynbtnet.recipes.loading.load_recipe` refuses
             the result.
@@ -66,6 +69,9 @@ def load_variants(
         names: names of ``BASELINES``, or files.
         recipe: recipe to change.
         changes: changes of single settings, by the name of the variant.
+
+    Returns:
+        The recipe of each variant, by its name.
 
     Raises:
         BadInput: If :func:`load_variant` refuses one, two have the same name, or ``changes`` names another model.

@@ -22,8 +22,20 @@ def atomic_write(path: Path) -> Iterator[Path]:
     one step. A folder is moved aside, replaced, then deleted. The temporary keeps the suffixes of ``path``, because
     writers such as SimpleITK choose the format by them.
 
+    Args:
+        path: file or folder to write; its parents are made.
+
+    Yields:
+        The temporary path.
+
     Raises:
         OSError: With ENOSPC if the disk is full, even if the library that wrote reports it differently or not at all.
+
+    Example:
+        >>> with atomic_write(folder / "notes.txt") as partial:
+        ...     _ = partial.write_text("complete")
+        >>> (folder / "notes.txt").read_text()
+        'complete'
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

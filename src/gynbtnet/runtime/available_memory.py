@@ -22,6 +22,9 @@ def available_bytes(control_groups: Path = CONTROL_GROUPS, process_groups: Path 
     Args:
         control_groups: root folder of the control groups.
         process_groups: file that lists the control groups of this process.
+
+    Returns:
+        Number of bytes, at least 0.
     """
     left_by_groups = _left_by_groups(control_groups, process_groups)
     return max(0, min((psutil.virtual_memory().available, *left_by_groups, *_left_by_ulimit())))

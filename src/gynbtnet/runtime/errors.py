@@ -8,6 +8,13 @@ class BadInput(Exception):  # noqa: N818 - a plain name for users
 
     The message is one sentence that a clinician can act on: what was found, where, what was expected, what to do.
     It never contains a patient's name, ID or birth date. The command line prints it and exits with code 2.
+
+    Example:
+        >>> try:
+        ...     read_volume(folder / "absent.nii.gz")
+        ... except BadInput as error:
+        ...     print(str(error).startswith("There is no"))
+        True
     """
 
     def __init__(self, sentence: str) -> None:

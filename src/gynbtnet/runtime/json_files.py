@@ -14,7 +14,12 @@ T = TypeVar("T")
 
 
 def write_json(value: Any, path: Path) -> None:
-    """Write a dataclass as indented JSON, atomically; it may hold dataclasses, tuples, mappings and paths."""
+    """Write a dataclass as indented JSON, atomically; it may hold dataclasses, tuples, mappings and paths.
+
+    Args:
+        value: instance of a dataclass.
+        path: file to write; an existing one is replaced.
+    """
     with atomic_write(path) as partial:
         partial.write_bytes(TypeAdapter(type(value)).dump_json(value, indent=1))
 
@@ -26,6 +31,9 @@ def read_json(kind: type[T], path: Path, remedy: str) -> T:
         kind: the dataclass that the file must hold.
         path: the file.
         remedy: advice for an absent or damaged file, as the end of a sentence.
+
+    Returns:
+        The content as an instance of ``kind``.
 
     Raises:
         BadInput: If the file is absent, truncated or not JSON, or if a field is missing, unknown or of a wrong type.
@@ -45,7 +53,14 @@ def read_json(kind: type[T], path: Path, remedy: str) -> T:
 
 
 def sha256_of(*files: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal; for several files, the SHA-256 of their digests in that order."""
+    """Return the SHA-256 of a file, in hexadecimal; for several files, the SHA-256 of their digests in that order.
+
+    Args:
+        *files: one or several files.
+
+    Returns:
+        The digest, 64 hexadecimal digits.
+    """
     digests = []
     for path in files:
         with path.open("rb") as stream:

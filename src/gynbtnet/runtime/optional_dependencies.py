@@ -8,6 +8,10 @@ from gynbtnet.runtime.errors import BadInput
 def require(extra: str, *libraries: str) -> None:
     """Check that ``libraries`` of the extra ``gynbtnet[extra]`` are installed, without importing them.
 
+    Args:
+        extra: name of the extra of this package that contains the libraries.
+        *libraries: names of the modules to import.
+
     Raises:
         BadInput: If one isn't.
     """

@@ -57,6 +57,10 @@ def map_scans(
         OSError: At once if the disk is full, because all further scans would fail too.
         MemoryError: At once, for the same reason.
         BadInput: If the system killed a process, most likely because memory ran out.
+
+    Example:
+        >>> map_scans(len, ["one", "three"], name=str, title="Lengths")
+        [3, 5]
     """
     run = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", pre_dispatch="2*n_jobs")
     caller = os.getpid()

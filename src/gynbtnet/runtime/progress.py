@@ -20,6 +20,7 @@ SECONDS_PER_LINE = 10.0
 
 # Names and paths are printed unchanged: without markup and without line breaks.
 console = Console(stderr=True, quiet=not is_main_process(), markup=False, highlight=False, emoji=False, soft_wrap=True)
+"""Console on stderr for progress and messages; silent in all processes of a training but the first."""
 _shown = Lock()
 
 
@@ -55,6 +56,9 @@ def progress_bar(
         steps_per_line: without a terminal, steps between two lines; None: a line every ``seconds_per_line``; 0:
             no line, for a task that calls :func:`write_log_line` itself.
         seconds_per_line: without a terminal, time between two lines in seconds.
+
+    Yields:
+        A function that advances the bar by ``steps`` and may show a note.
     """
     outermost = _shown.acquire(blocking=False)
     try:
@@ -85,7 +89,20 @@ def write_log_line(line: str) -> None:
 def track(
     items: Iterable[T], description: str, total: int | None = None, *, seconds_per_line: float = SECONDS_PER_LINE
 ) -> Iterator[T]:
-    """Yield ``items`` under a progress bar; ``total`` is needed if ``items`` has no length."""
+    """Yield ``items`` under a progress bar; ``total`` is needed if ``items`` has no length.
+
+    Args:
+        items: values to go through.
+        description: name of the task, without identifiers of patients or scans.
+        total: number of items; None if ``items`` has a length.
+        seconds_per_line: without a terminal, time between two lines in seconds.
+
+    Yields:
+        The items, in order.
+
+    Raises:
+        TypeError: If ``items`` has no length and ``total`` is None.
+    """
     if total is None:
         if not isinstance(items, Sized):
             raise TypeError("track() needs total= for an iterable without a length")

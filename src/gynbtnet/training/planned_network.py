@@ -15,6 +15,9 @@ def build_network(plan: Plan, *, deep_supervision: bool) -> nn.Module:
         deep_supervision: if True, ``forward`` returns the logits of every decoder level; Swin-UNETR only has those of
             the finest level.
 
+    Returns:
+        The network, in training mode.
+
     Raises:
         BadInput: If the network is Swin-UNETR and MONAI isn't installed.
     """
@@ -36,6 +39,9 @@ def build_proxy_network(plan: Plan) -> nn.Module:
 
     Args:
         plan: preset and channels.
+
+    Returns:
+        The network, in training mode.
 
     Raises:
         BadInput: If MONAI isn't installed.

@@ -15,8 +15,15 @@ def cosine_with_warm_up(step: int, steps: int, highest: float, warm_up: int = 0)
         highest: highest learning rate.
         warm_up: number of warm-up steps.
 
+    Returns:
+        The learning rate, above 0 and at most ``highest``.
+
     Raises:
         ValueError: If ``step`` or ``warm_up`` is outside of the run.
+
+    Example:
+        >>> [cosine_with_warm_up(step, steps=4, highest=0.1, warm_up=2) for step in (0, 2, 3)]
+        [0.03333333333333333, 0.1, 0.05]
     """
     if not 0 <= step < steps or not 0 <= warm_up < steps:
         raise ValueError(f"step {step} with {warm_up} of warm-up is not within {steps} steps")

@@ -9,7 +9,7 @@ import pytest
 from gynbtnet.datasets import Case, Cohort, Source
 from gynbtnet.evaluation.calibration.postprocessing_default import NOTE, choose_postprocessing
 from gynbtnet.imaging import Geometry, Volume, write_volume
-from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
+from gynbtnet.preparation import PostprocessingRule
 
 GRID = Geometry((8, 24, 24), (3.0, 2.0, 2.0))
 STRUCTURES = ("hr_ctv", "bladder", "sigmoid")

@@ -16,7 +16,7 @@ from gynbtnet.evaluation.calibration.postprocessing_selection import (
 )
 from gynbtnet.evaluation.metrics.metrics import dice
 from gynbtnet.imaging import Geometry, Volume, read_volume, write_volume
-from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
+from gynbtnet.preparation import PostprocessingRule
 
 GRID = Geometry((10, 12, 20), (10.0, 10.0, 10.0))  # voxels of 1 cm³
 NAMES = ("bladder", "rectum")

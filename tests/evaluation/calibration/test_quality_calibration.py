@@ -12,8 +12,7 @@ from gynbtnet.datasets import Case, Cohort, Source, Split
 from gynbtnet.evaluation.calibration.quality_calibration import calibrate_quality, measure_structures
 from gynbtnet.imaging import Geometry, Segmentation, Volume, write_volume
 from gynbtnet.inference import structure_features
-from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
-from gynbtnet.preparation.planning.structure_volumes import structure_volumes
+from gynbtnet.preparation import PostprocessingRule, structure_volumes
 
 GRID = Geometry((10, 12, 20), (10.0, 10.0, 10.0))  # voxels of 1 cm³
 PATIENTS = 10

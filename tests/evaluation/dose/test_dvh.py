@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import brentq
 
-from gynbtnet.evaluation.dose.dvh import dose_volume_histogram
+from gynbtnet.evaluation.dose.dvh import DoseVolumeHistogram, dose_volume_histogram
 from gynbtnet.evaluation.dose.metrics import NO_CONTOUR, dose_metric, dose_metric_names, parse_metric_name
 from gynbtnet.imaging import (
     Geometry,
@@ -233,3 +233,15 @@ def test_metrics_of_dicom_equal_dicompyler(tmp_path, monkeypatch):
     assert dose_metric("D0.1cc", dvh).dose_gy == pytest.approx(theirs.dose_constraint(0.1, "cm3").value, rel=0.03)
     assert dose_metric("D90", dvh).dose_gy == pytest.approx(theirs.D90.value, rel=0.01)
     assert dose_metric("D50", dvh).dose_gy == pytest.approx(theirs.D50.value, rel=0.01)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 1000])
+@pytest.mark.parametrize("sample_cm3", [0.1, 1 / 3, 7e-4])
+def test_the_dose_to_a_volume_is_interpolated_between_samples(n: int, sample_cm3: float) -> None:
+    """Compare with an interpolation over all samples: at the samples, between them and at both ends."""
+    random = np.random.default_rng(n)
+    doses = np.sort(random.gamma(2, 5, n).astype(np.float32))[::-1]
+    positions = (np.arange(n) + 0.5) * sample_cm3
+    volumes = np.concatenate([[0.0, n * sample_cm3], positions, random.uniform(0, n * sample_cm3, 300)])
+    expected = np.interp(volumes, positions, doses)
+    assert np.array_equal(DoseVolumeHistogram(doses, sample_cm3, 0.0).dose_at(volumes), expected)

@@ -19,8 +19,7 @@ from gynbtnet.inference.models.model_loading import load_model
 from gynbtnet.inference.models.nnunet_export import export_nnunet
 from gynbtnet.inference.prediction_request import PredictionRequest
 from gynbtnet.inference.scan_prediction import predict_scan
-from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
-from gynbtnet.preparation.planning.settings import Axis
+from gynbtnet.preparation import Axis, load_plan, save_plan
 from gynbtnet.runtime import BadInput
 
 SIDED = ("bladder", "hip_left", "hip_right")

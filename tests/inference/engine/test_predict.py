@@ -16,7 +16,7 @@ from gynbtnet.inference.engine.predict import predict
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.engine.sliding_window import Slab
 from gynbtnet.inference.models.model import Model
-from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
+from gynbtnet.preparation import load_plan, save_plan
 from gynbtnet.runtime import BadInput
 
 QUICK = PredictionSettings(mirroring=False)
@@ -31,7 +31,7 @@ DIRECTIONS = {
 def bright_ball(
     direction: tuple[float, ...], spacing: tuple[float, float, float] = (3.0, 1.5, 1.0)
 ) -> tuple[Volume, npt.NDArray[np.bool_]]:
-    """A ball of 15 mm radius and 300 HU in water, off centre, and its mask."""
+    """Return a ball of 15 mm radius and 300 HU in water, off centre, and its mask."""
     geometry = Geometry((20, 40, 50), spacing, (-31.0, 12.0, 7.0), direction)
     points = geometry.to_world(np.moveaxis(np.indices(geometry.shape), 0, -1))
     distance = np.linalg.norm(points - geometry.to_world((8, 22, 30)), axis=-1)

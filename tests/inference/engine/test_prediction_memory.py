@@ -21,7 +21,7 @@ from gynbtnet.inference.models.model import Model
 from gynbtnet.inference.engine.predict import predict
 from gynbtnet.inference.engine.prediction_memory import prediction_bytes
 from gynbtnet.inference.engine.settings import PredictionSettings
-from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.preparation import Plan
 from gynbtnet.training import build_network
 
 depth, step, structures, patch, preset = map(eval, sys.argv[1:])

@@ -11,15 +11,13 @@ from gynbtnet.inference.engine.predict import predict
 from gynbtnet.inference.engine.roi import find_region
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.phantom import pelvic_geometry, phantom_case
-from gynbtnet.preparation.body_mask import find_body
-from gynbtnet.preparation.downsampled_scan import downsample_scan, resample_mask
-from gynbtnet.preparation.preprocess import target_geometry
+from gynbtnet.preparation import downsample_scan, find_body, resample_mask, target_geometry
 
 GRID = Geometry((24, 90, 110), (5.0, 4.0, 4.0))
 
 
 def trunk() -> np.ndarray:
-    """An elliptical trunk of water in air, padded above it; gas in its gut, and a lung that comes near the skin."""
+    """Return an elliptical trunk of water in air, padded above, with gas in its gut and a lung near the skin."""
     z, y, x = np.ogrid[:24, :90, :110]
     hu = np.full(GRID.shape, -1000, np.int16)
     hu[:, :4] = -1024

@@ -19,7 +19,7 @@ from gynbtnet.inference.engine.test_time_augmentation import AveragedForward
 from gynbtnet.inference.models.ensemble import Ensemble
 from gynbtnet.inference.models.model import Model
 from gynbtnet.inference.models.model_loading import load_model
-from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
+from gynbtnet.preparation import load_plan, save_plan
 from gynbtnet.runtime import BadInput
 
 WHOLE = (slice(None),) * 3

@@ -23,7 +23,7 @@ def archive(model_folder: Path, tmp_path: Path) -> Path:
 
 
 def rewritten(archive: Path, changes: dict[str, bytes | None], top: str = "") -> Path:
-    """The archive with some files changed, added or left out, and all in a folder."""
+    """Write a copy of an archive with some files changed, added or left out, and all in a folder."""
     out = archive.with_name("changed.zip")
     with zipfile.ZipFile(archive) as source, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as target:
         contents = {name: source.read(name) for name in source.namelist()} | changes

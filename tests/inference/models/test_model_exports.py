@@ -20,13 +20,12 @@ from gynbtnet.inference.models.nnunet_export import export_nnunet
 from gynbtnet.inference.models.onnx_export import export_onnx
 from gynbtnet.inference.models.stu_net_export import export_stu_net
 from gynbtnet.networks import read_stu_net
-from gynbtnet.preparation.planning.intensity import Intensity
-from gynbtnet.preparation.preprocess import preprocess_volume
+from gynbtnet.preparation import Intensity, preprocess_volume
 from gynbtnet.runtime import BadInput
 
 
 def scan(direction=(1, 0, 0, 0, 1, 0, 0, 0, 1)):
-    """A phantom of two balls in water in air, with noise, unlike along every axis."""
+    """Return a phantom of two balls in water in air, with noise, different along every axis."""
     shape = (24, 40, 44)
     z, y, x = np.ogrid[: shape[0], : shape[1], : shape[2]]
     hu = np.full(shape, -1000.0)

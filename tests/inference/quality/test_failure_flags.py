@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gynbtnet.imaging import Geometry, Segmentation, StructureNames, Volume
 from gynbtnet.inference.quality.failure_flags import failure_flags
 from gynbtnet.inference.quality.structure_features import structure_features
-from gynbtnet.preparation.planning.structure_volumes import StructureVolume
+from gynbtnet.preparation import StructureVolume
 
 NAMES = ("hr_ctv", "bladder", "rectum", "uterus")
 GRID = Geometry((16, 24, 20), (5.0, 5.0, 5.0))  # y runs backwards, z up; 0.125 cm³ a voxel

@@ -11,7 +11,7 @@ from scipy import ndimage
 from gynbtnet.imaging import Geometry, Segmentation, Volume
 from gynbtnet.inference.quality.connected_components import connected_components
 from gynbtnet.inference.quality.postprocessing import postprocess
-from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
+from gynbtnet.preparation import PostprocessingRule
 
 NAMES = ("hr_ctv", "bladder", "uterus")
 SHAPES = st.tuples(*[st.integers(1, 7)] * 3)

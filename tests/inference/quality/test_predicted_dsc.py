@@ -28,10 +28,7 @@ from gynbtnet.inference.quality.predicted_dsc import (
 )
 from gynbtnet.inference.quality.structure_features import StructureFeatures
 from gynbtnet.inference.review import review_segmentation, rules_sha256
-from gynbtnet.preparation.planning.plan import Plan
-from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
-from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
-from gynbtnet.preparation.planning.structure_volumes import StructureVolume
+from gynbtnet.preparation import Plan, PostprocessingRule, StructureVolume, load_plan, save_plan
 from gynbtnet.runtime import BadInput
 
 VOLUME = StructureVolume("bladder", 20, 100.0, 0.5)

@@ -68,7 +68,7 @@ def test_a_channel_on_another_grid_is_refused(two_channel_model, scan, tmp_path)
     path, bright = scan
     write_volume(Volume(bright.astype(np.int16), replace(GRID, origin=(0.0, 0.0, 5.0))), tmp_path / "t2.nii.gz")
     request = PredictionRequest.from_path(two_channel_model, path, tmp_path / "out", channels=[tmp_path / "t2.nii.gz"])
-    with pytest.raises(BadInput, match=r"T2 lies on another grid than CT.*5 mm off"):
+    with pytest.raises(BadInput, match=r"T2 is on another grid than CT.*5 mm off"):
         predict_scan(two_channel_model, request)
     assert not (tmp_path / "out").exists()
 

@@ -73,7 +73,7 @@ def test_thick_slices_raise_a_warning(phantom: PhantomCase) -> None:
 
 
 def head() -> Volume:
-    """A skull of 150 by 190 mm around water, in air."""
+    """Return a skull of 150 by 190 mm around water, in air."""
     geometry = Geometry((50, 90, 90), (4.0, 3.0, 3.0))
     z, y, x = np.indices(geometry.shape) - np.array([25, 45, 45]).reshape(3, 1, 1, 1)
     radius = np.sqrt((z * 4 / 95) ** 2 + (y * 3 / 95) ** 2 + (x * 3 / 75) ** 2)

@@ -167,7 +167,7 @@ def test_the_stock_network_is_nnunets_plain_one(tmp_path: Path) -> None:
 
 
 def stock() -> tuple[dict[str, Any], dict[str, Any]]:
-    """A plan for nnU-Net's own network alone, its patch no multiple of 16, its axes in another order."""
+    """Return a plan for nnU-Net's own network only, with a patch that is no multiple of 16 and other axis order."""
     plans, dataset = copy.deepcopy(to_nnunet(PLAN))
     found = plans["configurations"][STOCK]
     del plans["configurations"][OURS], plans["notes"]

@@ -10,8 +10,7 @@ import pytest
 import torch
 
 from gynbtnet.imaging import Geometry
-from gynbtnet.preparation.foreground import foreground_voxels
-from gynbtnet.preparation.store import PreparedCase, PreparedCohort, write_prepared_case
+from gynbtnet.preparation import PreparedCase, PreparedCohort, foreground_voxels, write_prepared_case
 from gynbtnet.runtime import BadInput
 from gynbtnet.training.data.augmentation import Augmentation
 from gynbtnet.training.data.batches import Batch, Batches, load_batches

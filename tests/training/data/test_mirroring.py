@@ -11,10 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from gynbtnet.imaging import Geometry, mirrored_labels
-from gynbtnet.preparation.foreground import foreground_voxels
-from gynbtnet.preparation.planning.plan import Plan
-from gynbtnet.preparation.planning.plan_files import load_plan
-from gynbtnet.preparation.store import PreparedCase, PreparedCohort, write_prepared_case
+from gynbtnet.preparation import Plan, PreparedCase, PreparedCohort, foreground_voxels, load_plan, write_prepared_case
 from gynbtnet.runtime import BadInput
 from gynbtnet.training.data.augmentation import Augmentation
 from gynbtnet.training.data.batches import Batches

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from gynbtnet.inference import Model, PredictionSettings
-from gynbtnet.preparation.store import PreparedCohort
+from gynbtnet.preparation import PreparedCohort
 from gynbtnet.runtime import BadInput
 from gynbtnet.training.data.batches import Batch
 from gynbtnet.training.objectives.swin_proxy_tasks import SwinProxyTasks, contrastive_loss, draw_views

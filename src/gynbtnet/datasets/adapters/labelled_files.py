@@ -30,6 +30,9 @@ def select_structures(labels: Labels, requested: Sequence[str] | None, dataset: 
         requested: names of structures.
         dataset: name of the dataset for messages.
 
+    Returns:
+        Names of the structures in the order of their new labels 1, 2, ….
+
     Raises:
         BadInput: If the dataset doesn't have a structure, or a label map can't hold so many.
     """
@@ -94,6 +97,9 @@ def read_labelled(
         resample_labels: resample a label map that is not on the grid of the scan, by nearest neighbour.
         channels: further channels of the scan.
         masks: masks on the grid of the label map that replace its labels, for structures that overlap.
+
+    Returns:
+        The image with its channels, the structures on its grid, their overlaps and notes.
 
     Raises:
         LabelMismatch: If the label map is on another grid and is not to be resampled, or contains a label without a

@@ -134,7 +134,14 @@ class FoundScans:
 
 
 def natural_order(path: Path) -> tuple[str | int, ...]:
-    """Return a key that sorts ``fraction_10`` after ``fraction_9``."""
+    """Return a key that sorts ``fraction_10`` after ``fraction_9``.
+
+    Args:
+        path: path to sort.
+
+    Returns:
+        The parts of the path, with runs of digits as numbers.
+    """
     return tuple(int(part) if part.isdigit() else part for part in re.split(r"(\d+)", str(path)))
 
 

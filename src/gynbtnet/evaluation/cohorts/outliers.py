@@ -54,7 +54,14 @@ class Outlier:
 
 
 def find_outliers(cohort: Cohort) -> tuple[Outlier, ...]:
-    """Return the outliers among structure volumes, slice spacings and in-plane spacings, the farthest first."""
+    """Return the outliers among structure volumes, slice spacings and in-plane spacings, the farthest first.
+
+    Args:
+        cohort: cohort with the volumes in cm³ and the spacings in mm of its cases.
+
+    Returns:
+        One outlier per case and quantity.
+    """
     spacings = {
         "slice spacing": {case.id: case.geometry.spacing[0] for case in cohort.cases},
         "in-plane spacing": {case.id: case.geometry.spacing[2] for case in cohort.cases},

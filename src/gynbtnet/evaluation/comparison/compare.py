@@ -42,6 +42,9 @@ def compare(
         predictions: see :func:`make_comparison`.
         settings: see :func:`make_comparison`.
 
+    Returns:
+        The comparison that was written.
+
     Raises:
         BadInput: If :func:`make_comparison` raises it, or ``out`` contains anything but an earlier comparison.
     """

@@ -66,9 +66,14 @@ class DoseVolumeHistogram:
         doses = np.full(volumes.shape, np.nan)
         known = volumes <= self.inside_cm3 * (1 + _ROUNDING)
         if len(self.doses_gy):
-            sample_volumes = (np.arange(len(self.doses_gy)) + 0.5) * self.sample_cm3
-            doses[known] = np.interp(volumes[known], sample_volumes, self.doses_gy)
+            doses[known] = [self._interpolate(volume) for volume in volumes[known]]
         return doses
+
+    def _interpolate(self, volume_cm3: float) -> float:
+        """Interpolate between the two samples around a volume; a structure may have millions of samples."""
+        first = int(np.clip(volume_cm3 / self.sample_cm3 - 2, 0, max(0, len(self.doses_gy) - 4)))
+        near = self.doses_gy[first : first + 4]
+        return float(np.interp(volume_cm3, (np.arange(first, first + len(near)) + 0.5) * self.sample_cm3, near))
 
     def volume_at(self, dose_gy: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Return the volume in cm³ that receives at least a dose in Gy: the cumulative histogram."""

@@ -15,6 +15,9 @@ def to_eqd2(dose_gy: float, alpha_beta_gy: float, fractions: int = 1) -> float:
         alpha_beta_gy: α/β of the tissue in Gy.
         fractions: number of fractions.
 
+    Returns:
+        The equivalent dose in 2 Gy fractions, of all fractions together, in Gy.
+
     Example:
         >>> to_eqd2(7.0, alpha_beta_gy=3, fractions=4)
         56.0

@@ -56,6 +56,12 @@ def find_doses(cases: Sequence[Case], folder: Path | None = None) -> Mapping[str
 def read_dose(files: Sequence[Path]) -> tuple[Volume, ...]:
     """Read the dose grids of one case, in Gy; their sum is the dose.
 
+    Args:
+        files: one image file, or the RTDOSE files of the case.
+
+    Returns:
+        The dose grids in Gy, (z, y, x).
+
     Raises:
         BadInput: If a file cannot be read, a dose is not physical or below 0, or the doses belong to several plans.
     """

@@ -16,6 +16,7 @@ Verdict = Literal["aim met", "aim missed", "limit met", "limit missed", "not jud
 the table has neither for the metric."""
 
 EMBRACE_II = Path(__file__).with_name("aims_embrace2.yaml")
+"""File of EMBRACE II's planning aims and limits."""
 
 
 class Bounds(Settings):
@@ -66,7 +67,14 @@ class AlphaBeta(Settings):
 
 
 class PlanningAims(Settings):
-    """Table of aims and limits; see ``aims_embrace2.yaml``."""
+    """Table of aims and limits; see ``aims_embrace2.yaml``.
+
+    Attributes:
+        name: name of the table.
+        source: publication of the values.
+        alpha_beta_gy: α/β of targets and organs in Gy.
+        structures: aims of each structure, by dose metric.
+    """
 
     name: str
     source: str

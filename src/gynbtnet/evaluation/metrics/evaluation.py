@@ -117,6 +117,13 @@ def evaluate(
         BadInput: If the cohort has no cases, or a case has no contours.
             If a prediction is missing, is on another grid or is from a model of other structures.
             If ``out`` contains anything other than an earlier evaluation.
+
+    Example:
+        >>> for case in cohort.cases:
+        ...     write_volume(read_volume(case.labels), folder / "predictions" / case.id / "labels.nii.gz")
+        >>> evaluation = evaluate(cohort, folder / "predictions", folder / "evaluation")
+        >>> {score.dsc for score in evaluation.scores}
+        {1.0}
     """
     settings = settings or ScoringSettings()
     ensure_replaceable(out, EVALUATION_FILES + REPORT_FILES, "scores.csv")
@@ -188,6 +195,13 @@ def _score_prediction(
 def read_truth(case: Case, structures: Sequence[str]) -> Segmentation:
     """Read the reference contours of a case; structures that overlap others keep their full masks.
 
+    Args:
+        case: the case.
+        structures: names of the labels 1, 2, ….
+
+    Returns:
+        The structures on the grid of the scan.
+
     Raises:
         BadInput: If the case has no contours, or a file is damaged.
     """
@@ -209,6 +223,9 @@ def read_prediction(case: Case, predictions: Path, structures: Sequence[str]) ->
         case: the case.
         predictions: folder with ``<case id>/labels.nii.gz``.
         structures: names of the labels, unless a ``prediction.json`` in the same folder names them.
+
+    Returns:
+        The predicted structures, with the labels of the file.
 
     Raises:
         BadInput: If a file is missing or damaged, or the model that wrote it does not have one of ``structures``.

@@ -98,6 +98,11 @@ def score_case(
 
     Raises:
         ValueError: If the shapes differ, or ``prediction`` does not have a structure of ``truth``.
+
+    Example:
+        >>> score = score_case(contours, contours, case="1", patient="A")[1]
+        >>> score.structure, score.dsc, score.hd95_mm
+        ('bladder', 1.0, 0.0)
     """
     settings = settings or ScoringSettings()
     geometry = truth.labels.geometry

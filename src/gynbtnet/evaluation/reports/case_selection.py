@@ -12,7 +12,14 @@ RANKING_RULE = "mean DSC over structures{models}; a missed or false structure co
 
 
 def best_median_worst(scores: Sequence[Score]) -> tuple[tuple[Rank, str], ...]:
-    """Return ("best", case), ("median", case) and ("worst", case) by :func:`mean_dsc` of one model's scores."""
+    """Return ("best", case), ("median", case) and ("worst", case) by :func:`mean_dsc` of one model's scores.
+
+    Args:
+        scores: scores of one model, one per case and structure.
+
+    Returns:
+        Rank and case id of each selected case.
+    """
     return rank_cases(mean_dsc([scores]))
 
 

@@ -92,6 +92,9 @@ def read_compared_case(cohort: Cohort, case_id: str, predictions: Mapping[str, P
         case_id: id of the case.
         predictions: folder of predictions, by model.
 
+    Returns:
+        The scan, its reference contours, and the prediction and metrics of each model.
+
     Raises:
         BadInput: If a prediction is absent or damaged, see :func:`gynbtnet.evaluation.metrics.evaluation.evaluate`.
     """

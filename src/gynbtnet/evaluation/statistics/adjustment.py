@@ -34,6 +34,10 @@ def holm(p: npt.ArrayLike) -> npt.NDArray[np.float64]:
 
     Returns:
         Adjusted p-values; NaN stays NaN.
+
+    Example:
+        >>> holm([0.01, 0.04, 0.03]).tolist()
+        [0.03, 0.06, 0.06]
     """
     adjusted = np.array(p, float)
     order = np.argsort(adjusted)[: np.count_nonzero(~np.isnan(adjusted))]  # NaN is sorted last

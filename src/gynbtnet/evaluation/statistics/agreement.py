@@ -54,6 +54,9 @@ def limits_of_agreement(
         differences: one measurement minus the other, n.
         patients: patient of each difference, n.
         confidence: confidence level of the intervals; the limits always contain 95 % of differences.
+
+    Returns:
+        Bias, standard deviation, limits and their intervals, in the unit of the differences; NaN if there are too few.
     """
     values = np.asarray(differences, float)
     by_patient = [values[np.asarray(patients) == name] for name in sorted(set(patients))]

@@ -47,6 +47,9 @@ def one_way_anova(values: npt.NDArray[np.float64]) -> AnovaResult:
 
     Args:
         values: (n cases, k models).
+
+    Returns:
+        F, p and η²; NaN if there are fewer than two cases or the values do not vary.
     """
     n, within = len(values), _squares_within(values)
     if n < 2 or within == 0:

@@ -64,6 +64,11 @@ def wilcoxon_signed_rank(differences: npt.NDArray[np.float64]) -> WilcoxonTest:
 
     Returns:
         The result; p is 1 if all differences are 0, NaN if there are none.
+
+    Example:
+        >>> differences = np.array([0.02, 0.05, -0.01, 0.04, 0.03, 0.06])
+        >>> wilcoxon_signed_rank(differences).p
+        0.0625
     """
     if not len(differences):
         return WilcoxonTest(np.nan, np.nan)

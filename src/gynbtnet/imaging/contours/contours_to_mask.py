@@ -40,6 +40,11 @@ def contours_to_mask(contours: Sequence[Contour], geometry: Geometry) -> Mask:
 
     Returns:
         The mask (z, y, x).
+
+    Example:
+        >>> square = np.array([[0.5, 0.5, 0.0], [2.5, 0.5, 0.0], [2.5, 2.5, 0.0], [0.5, 2.5, 0.0]])
+        >>> int(contours_to_mask([Contour(square, z=0)], Geometry((1, 4, 4))).sum())
+        4
     """
     mask = np.zeros(geometry.shape, bool)
     contours = [contour for contour in contours if len(contour.points)]

@@ -38,6 +38,9 @@ def mask_to_contours(
             other side; ``exact`` runs along voxel edges.
         hole_style: ``inner`` makes a hole a separate contour, for XOR; ``keyhole`` joins it to the contour around it.
 
+    Returns:
+        Closed polygons in mm, in the order of the slices; none for an empty mask.
+
     Raises:
         ValueError: If mask and grid differ in shape.
     """

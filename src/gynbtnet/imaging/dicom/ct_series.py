@@ -208,8 +208,16 @@ def read_ct_series(
         referred_uid: the series that contours refer to. By default that of the structure sets in the folder, if they
             agree.
 
+    Returns:
+        The scan in HU, its identifiers and notes about choices and repairs.
+
     Raises:
         BadInput: If there is no CT, the requested series doesn't exist, or it isn't a regular stack of readable slices.
+
+    Example:
+        >>> ct = read_ct_series(export / "PHANTOM-001" / "fraction-1")
+        >>> ct.volume.geometry.shape, ct.volume.geometry.spacing
+        ((16, 32, 40), (12.0, 10.0, 10.0))
     """
     series, note = select_series(folder, series_uid, referred_uid=referred_uid)
     ct = read_ct_files(series.files, repairs)
@@ -266,8 +274,12 @@ def read_ct_files(files: Sequence[Path], repairs: Repairs | None = None) -> CTSe
             many images.
         repairs: faults that are repaired instead of refused.
 
+    Returns:
+        The scan in HU, its identifiers and notes about choices and repairs.
+
     Raises:
         BadInput: If they aren't a regular stack of readable CT slices of one series.
+        ValueError: If ``files`` is empty.
     """
     if not files:
         raise ValueError("a CT series has files")

@@ -48,6 +48,9 @@ def assess_completeness(search: SeriesSearch, referred: Mapping[str, frozenset[s
     Args:
         search: series and damaged files of a folder.
         referred: SOPInstanceUIDs of the images that structure sets refer to, by SeriesInstanceUID.
+
+    Returns:
+        The CT series, and those of them that lack a slice or may lack one.
     """
     scans = tuple(series for series in search.series if series.modality == "CT")
     incomplete: dict[FoundSeries, DamagedFile] = {}

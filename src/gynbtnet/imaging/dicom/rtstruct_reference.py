@@ -48,6 +48,12 @@ class RTStructReference:
 def read_reference(path: Path) -> RTStructReference:
     """Read the patient, frames of reference and series that an RTSTRUCT refers to.
 
+    Args:
+        path: the RTSTRUCT.
+
+    Returns:
+        The references of the RTSTRUCT.
+
     Raises:
         BadInput: If ``path`` isn't a readable RTSTRUCT.
     """

@@ -130,6 +130,12 @@ class _Member:
 def find_series(folder: Path) -> list[FoundSeries]:
     """Find all DICOM series below ``folder``, see :func:`search_series`, but refuse damaged files.
 
+    Args:
+        folder: a folder, or the DICOMDIR in it.
+
+    Returns:
+        The series with their files.
+
     Raises:
         BadInput: If the folder doesn't exist, or a DICOM file in it is damaged: it might be a slice of any series.
     """
@@ -147,6 +153,9 @@ def search_series(folder: Path) -> SeriesSearch:
 
     Args:
         folder: a folder, or the DICOMDIR in it.
+
+    Returns:
+        The series with their files, and the damaged files.
 
     Raises:
         BadInput: If the folder doesn't exist.

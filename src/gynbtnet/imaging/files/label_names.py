@@ -21,7 +21,12 @@ def labels_by_name(structures: Sequence[str]) -> dict[str, int]:
 
 
 def write_label_names(labels: Path, structures: tuple[str, ...]) -> None:
-    """Write the names of the labels 1, 2, … to a file next to the label map."""
+    """Write the names of the labels 1, 2, … to a file next to the label map.
+
+    Args:
+        labels: path of the label map.
+        structures: names of the labels 1, 2, ….
+    """
     table = {"labels": labels_by_name(structures)}
     with atomic_write(label_names_file(labels)) as partial:
         partial.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
@@ -29,6 +34,12 @@ def write_label_names(labels: Path, structures: tuple[str, ...]) -> None:
 
 def read_label_names(labels: Path) -> tuple[str, ...] | None:
     """Return the names of the labels 1, 2, …; None if there is no such file next to the label map.
+
+    Args:
+        labels: path of the label map.
+
+    Returns:
+        The names in the order of the labels, or None.
 
     Raises:
         BadInput: If the file is damaged or omits a label.

@@ -72,9 +72,18 @@ def read_volume(path: Path) -> Volume:
     Args:
         path: NIfTI, NRRD or MetaImage file.
 
+    Returns:
+        The voxels (z, y, x) and their grid.
+
     Raises:
         BadInput: If the file is absent, unreadable, not three-dimensional or too large for memory, or a voxel is not
             finite. Also if it has no spacing or position or two of them, or its axes are not perpendicular.
+
+    Example:
+        >>> write_volume(Volume(np.full((2, 3, 4), 40, np.int16), Geometry((2, 3, 4))), folder / "scan.nii.gz")
+        >>> scan = read_volume(folder / "scan.nii.gz")
+        >>> scan.geometry.shape, int(scan.array[0, 0, 0])
+        ((2, 3, 4), 40)
     """
     header = read_header(path)
     if header.channels > 1:
@@ -136,19 +145,39 @@ def write_volume(volume: Volume, path: Path) -> None:
     Args:
         volume: the volume.
         path: file that ends in .nii.gz, .nii, .nrrd or .mha; an existing file is replaced.
+
+    Example:
+        >>> mask = np.ones((2, 3, 4), bool)
+        >>> write_volume(Volume(mask, Geometry(mask.shape)), folder / "mask.nrrd")
+        >>> read_volume(folder / "mask.nrrd").array.dtype
+        dtype('uint8')
     """
     with atomic_write(Path(path)) as partial:
         sitk.WriteImage(to_sitk(volume), str(partial), useCompression=True, compressionLevel=1)
 
 
 def from_sitk(image: sitk.Image) -> Volume:
-    """Return a volume with a copy of a SimpleITK image's voxels."""
+    """Return a volume with a copy of a SimpleITK image's voxels.
+
+    Args:
+        image: three-dimensional image, with axes (x, y, z) in SimpleITK's order.
+
+    Returns:
+        The volume, with axes (z, y, x).
+    """
     geometry = Geometry(image.GetSize()[::-1], image.GetSpacing()[::-1], image.GetOrigin(), image.GetDirection())
     return Volume(sitk.GetArrayFromImage(image), geometry)
 
 
 def to_sitk(volume: Volume) -> sitk.Image:
-    """Return a SimpleITK image with a copy of the voxels."""
+    """Return a SimpleITK image with a copy of the voxels.
+
+    Args:
+        volume: volume with axes (z, y, x); a mask becomes uint8.
+
+    Returns:
+        The image, with axes (x, y, z) in SimpleITK's order.
+    """
     array = volume.array.astype(np.uint8) if volume.array.dtype == bool else volume.array
     image = sitk.GetImageFromArray(array)
     image.SetSpacing(volume.geometry.spacing[::-1])

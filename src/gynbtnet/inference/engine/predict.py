@@ -26,6 +26,11 @@ def predict(
     Raises:
         BadInput: If there isn't one volume per channel, or the volumes are on different grids. Also if
             the settings mirror an axis that wasn't mirrored in training, or the prediction doesn't fit into memory.
+
+    Example:
+        >>> contours = predict(load_model(run), ct.volume)
+        >>> contours.structures, contours.labels.geometry == ct.volume.geometry
+        (('bladder', 'rectum'), True)
     """
     volumes = [scan] if isinstance(scan, Volume) else scan
     return model.segment(volumes, settings or PredictionSettings()).segmentation

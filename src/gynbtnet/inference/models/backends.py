@@ -34,6 +34,9 @@ def prepare_network(
         channels, outputs: number of channels of the image, and of outputs.
         window: voxels (z, y, x).
 
+    Returns:
+        A function from an image to its logits (1, outputs, z, y, x).
+
     Raises:
         BadInput: If OpenVINO is asked for and isn't installed, or the network isn't on a CPU.
     """

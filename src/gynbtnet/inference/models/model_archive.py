@@ -50,6 +50,9 @@ def write_archive(folder: Path, out: Path, *, weights: str, force: bool = False)
         weights: "last": only the weights of the end of the training; "best": also the best ones.
         force: replace an existing file.
 
+    Returns:
+        The path of the zip file.
+
     Raises:
         BadInput: If the model is a zip file already, ``out`` has another suffix, or ``out`` exists and ``force`` is not
             set.

@@ -31,6 +31,11 @@ def load_model(folder: Path, settings: PredictionSettings | None = None) -> Plan
     Raises:
         BadInput: If the folder contains no model, its files are damaged or don't belong together, or the settings
             mirror an axis that wasn't mirrored in training.
+
+    Example:
+        >>> model = load_model(run)
+        >>> model.structures
+        ('bladder', 'rectum')
     """
     settings = settings or PredictionSettings()
     if not folder.exists():

@@ -51,6 +51,9 @@ def failure_flags(
         features: features of the segmentation, see
             :func:`gynbtnet.inference.quality.structure_features.structure_features`.
         volumes: volumes in the training; a structure that is not among them has no range.
+
+    Returns:
+        One flag per suspected failure; a structure may have several.
     """
     reference = {volume.structure: volume for volume in volumes}
     position = implausible_target_position(segmentation)

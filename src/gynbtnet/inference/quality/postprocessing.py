@@ -24,6 +24,9 @@ def postprocess(segmentation: Segmentation, rules: Sequence[PostprocessingRule])
         segmentation: predicted structures.
         rules: rules of the model's plan.
 
+    Returns:
+        The post-processed structures on the same grid.
+
     Raises:
         ValueError: If a rule is for a structure that the segmentation doesn't have.
     """

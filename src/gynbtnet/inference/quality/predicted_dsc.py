@@ -12,6 +12,7 @@ from gynbtnet.preparation.planning.structure_volumes import StructureVolume
 from gynbtnet.runtime.json_files import read_json, write_json
 
 QUALITY_FILE = "quality.json"
+"""Name of the calibration of predicted DSC in the folder of a model."""
 _MOST_UNUSUAL = 5.0  # standard deviations; a larger value would let one patient determine the slope
 _CLIPPED = 0.01
 

@@ -32,7 +32,14 @@ class StructureFeatures:
 
 
 def structure_features(segmentation: Segmentation) -> tuple[StructureFeatures, ...]:
-    """Return the features of every structure, in label order."""
+    """Return the features of every structure, in label order.
+
+    Args:
+        segmentation: structures on a grid.
+
+    Returns:
+        Features of each structure, also of empty ones.
+    """
     geometry = segmentation.labels.geometry
     features = []
     for structure, components in connected_components(segmentation).items():

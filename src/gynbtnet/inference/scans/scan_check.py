@@ -63,6 +63,9 @@ def check_scan(volume: Volume, name: str, contrast_agent: str = "") -> tuple[str
         name: name of the scan in messages.
         contrast_agent: ContrastBolusAgent of its DICOM header.
 
+    Returns:
+        One sentence per warning; empty if nothing is unusual.
+
     Raises:
         BadInput: If the scan is not a CT in HU, or is empty.
     """

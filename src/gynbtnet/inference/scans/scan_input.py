@@ -70,6 +70,9 @@ def locate_scan(
         series_uid: SeriesInstanceUID if the folder contains several series. None: the series that a structure set
             refers to, otherwise the largest axial one, with a note.
 
+    Returns:
+        The files, and a note if a series was selected.
+
     Raises:
         BadInput: If there is no such scan, or there isn't one file per channel.
     """
@@ -99,6 +102,9 @@ def read_scan(
         channels: channels of the model.
         repairs: flaws of a DICOM series that are repaired instead of refused.
         check: run :func:`~gynbtnet.inference.scans.scan_check.check_scan` on the CT.
+
+    Returns:
+        The channels on the grid of the CT, the CT's series, digests and notes.
 
     Raises:
         BadInput: If a file can't be read, the slices are not a regular stack, or the check refuses the CT.

@@ -45,6 +45,9 @@ def find_scans(
         given: image files of a single scan's channels after the first.
         series_uid: SeriesInstanceUID of the series to select in a single folder.
 
+    Returns:
+        Files of each scan by the name of its output, and the inputs that failed with the reason.
+
     Raises:
         BadInput: If no input contains a readable scan, or an input is absent or given twice. Also if ``given`` or
             ``series_uid`` is used with several inputs.

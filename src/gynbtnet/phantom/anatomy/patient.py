@@ -110,7 +110,16 @@ class Fraction:
 
 
 def draw_patient(seed: int, number: int, kind: Kind) -> Patient:
-    """Draw the patient ``number`` of a cohort; cohorts of different kinds share no patient."""
+    """Draw the patient ``number`` of a cohort; cohorts of different kinds share no patient.
+
+    Args:
+        seed: seed of the cohort.
+        number: number of the patient, from 0.
+        kind: kind of the cohort.
+
+    Returns:
+        The anatomy; equal arguments give equal patients.
+    """
     identity = (seed, KINDS.index(kind), number)
     rng = np.random.default_rng(identity)
     size = rng.normal(1.0, 0.035)

@@ -38,6 +38,7 @@ from gynbtnet.phantom.shapes.tissues import (
 )
 
 STRUCTURES = ("hr_ctv", "bladder", "rectum", "sigmoid", "uterus")
+"""Structures of the phantom, in the order of their labels."""
 
 
 @dataclass(frozen=True)

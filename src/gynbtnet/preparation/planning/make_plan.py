@@ -31,6 +31,11 @@ def make_plan(source: Cohort | Fingerprint, settings: PlanSettings, *, jobs: int
 
     Raises:
         BadInput: If the source lacks the data for an open setting, or the settings need more memory than they allow.
+
+    Example:
+        >>> plan = make_plan(cohort, load_recipe("smoke").task.plan)
+        >>> plan.spacing, plan.patch_size
+        ((6.0, 5.0, 5.0), (16, 32, 32))
     """
     if isinstance(source, Cohort):
         measure = settings.normalisation == "ct" and settings.ct_scaling is None

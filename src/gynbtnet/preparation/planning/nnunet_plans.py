@@ -59,6 +59,9 @@ def to_nnunet(plan: Plan, dataset_name: str = "GynBTNet") -> tuple[dict[str, Any
     Args:
         plan: the plan to convert.
         dataset_name: name of the nnU-Net dataset, such as "Dataset500_Pelvis".
+
+    Returns:
+        The contents of both files, in this order.
     """
     channels = len(plan.channels)
     intensities = [asdict(intensity) for intensity in plan.intensities] if plan.intensities else [{}] * channels
@@ -121,7 +124,8 @@ def from_nnunet(
     (z, y, x) of the images; nnU-Net may have prepared scans with the coarsest axis first.
 
     Args:
-        plans, dataset: contents of the two files.
+        plans: content of ``plans.json``.
+        dataset: content of ``dataset.json``.
         preset: network to use with a plan for another network; a plan for ours names it.
         configuration: name of the configuration; None: ours if present, otherwise ``3d_fullres``.
 

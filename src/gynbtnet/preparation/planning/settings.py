@@ -82,8 +82,8 @@ class PlanSettings(Settings):
     )
     separate_z: SeparateZ = Field(
         "auto",
-        description="auto: if slices are more than 3 times as thick as pixels, interpolate within planes and use the "
-        "nearest slice between them, as nnU-Net does; never: interpolate all three axes together.",
+        description="auto: as nnU-Net, interpolate within planes and use the nearest slice between them, if slices are "
+        "more than 3 times as thick as pixels. never: interpolate all three axes together.",
     )
     patch_size: Triple | None = Field(
         (80, 160, 160),
@@ -105,8 +105,8 @@ class PlanSettings(Settings):
     )
     strides: tuple[Triple, ...] | None = Field(
         None,
-        description="Stride of each level along (z, y, x); null: 1, 2, 2, 2, 2 on all axes, and another 1 for presets "
-        "with six levels. swin_unetr has its own.",
+        description="Stride of each level along (z, y, x); null: 1, 2, 2, 2, 2 on all axes. Presets "
+        "with six levels have another 1. swin_unetr has its own.",
     )
 
     def resolved_strides(self) -> tuple[Triple, ...]:
@@ -134,7 +134,14 @@ class PlanSettings(Settings):
 
 
 def preset_strides(preset: str) -> tuple[Triple, ...]:
-    """Return the default strides (z, y, x) of the levels of a preset."""
+    """Return the default strides (z, y, x) of the levels of a preset.
+
+    Args:
+        preset: name of a preset.
+
+    Returns:
+        One stride per level, the finest first.
+    """
     return tuple((stride, stride, stride) for stride in PRESETS[preset].strides)
 
 

@@ -17,8 +17,8 @@ _ABOVE_IN_PLANE = 1e-5
 def target_spacing(spacings: Sequence[Spacing], shapes: Sequence[Triple]) -> Spacing:
     """Return the median spacing of scans; for thick slices, the tenth percentile of their distance.
 
-    Slices are thick if two conditions hold. Their median distance is more than 3 times the coarser in-plane spacing,
-    and their median number is less than a third of the smaller in-plane size.
+    Slices are thick if two conditions hold. Their median distance is over 3 times the coarser in-plane spacing, and
+    their median number is less than a third of the smaller in-plane size.
 
     Args:
         spacings: spacing of each scan along (z, y, x), mm.

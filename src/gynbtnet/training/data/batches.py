@@ -161,6 +161,9 @@ def load_batches(batches: Batches, steps: range, workers: int) -> Iterator[Batch
         steps: numbers of the batches to yield.
         workers: number of worker processes; 0: the calling process reads them.
 
+    Yields:
+        The batches.
+
     Raises:
         BadInput: If a scan is damaged; the message is that of the reader, also from a worker.
         OSError: If a file can't be read; the message is that of the reader, also from a worker.

@@ -102,6 +102,9 @@ def deeply_supervised(
         batch_dice: as for :func:`dice_ce`.
         coarsest: if False, the coarsest level has weight 0, as in nnU-Net's ``_build_loss``; a single level always
             counts.
+
+    Returns:
+        The loss, one number.
     """
     if not coarsest and len(logits) > 1:
         logits = logits[:-1]
@@ -137,6 +140,9 @@ def masked_l2(
         normalise: use (x − mean) / sqrt(variance + epsilon) of each cell as the target, so that texture counts equally
             in fat and in bone (He et al. 2022, section 3; Tian et al. 2023, section 3.3).
         epsilon: addition to the variance of each cell, one number or (batch, channels).
+
+    Returns:
+        The loss, one number.
 
     Raises:
         ValueError: If the grid of cells doesn't divide the patch.

@@ -58,6 +58,12 @@ class Dose:
 def read_rtdose(path: Path) -> Dose:
     """Read the dose grid of one RTDOSE.
 
+    Args:
+        path: the RTDOSE.
+
+    Returns:
+        The dose in Gy on its grid, and what it is the dose of.
+
     Raises:
         BadInput: If the file isn't an RTDOSE, or its dose is not physical or not in Gy. If its scaling is not
             positive, a value is below 0, or the grid is impossibly large. If its frames are not equally spaced, or its

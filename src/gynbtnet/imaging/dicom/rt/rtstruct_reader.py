@@ -49,6 +49,13 @@ def read_rtstruct(
         BadInput: If the file isn't an RTSTRUCT, has another frame of reference, or has none of the structures. If
             several ROIs match one structure, or have one number. If a contour is open, not finite, tilted against the
             slices or outside the scan. If contours enclose no voxel, or take too much from each other.
+
+    Example:
+        >>> fraction = export / "PHANTOM-001" / "fraction-1"
+        >>> ct = read_ct_series(fraction)
+        >>> contours, report = read_rtstruct(fraction / "RS.dcm", ct, ("bladder", "rectum"), StructureNames.load())
+        >>> contours.structures, contours.labels.geometry == ct.volume.geometry
+        (('bladder', 'rectum'), True)
     """
     path = Path(path)
     with dicom_errors_as_bad_input(path):

@@ -76,6 +76,14 @@ def write_rtstruct(
     Raises:
         BadInput: If ``path`` exists and not ``force``, the label is too long, or the CT lacks UIDs.
         ValueError: If the segmentation isn't on the grid of ``ct``.
+
+    Example:
+        >>> write_rtstruct(
+        ...     contours, ct, folder / "RS.dcm", names=StructureNames.load(), label="My model",
+        ...     description="Research use only", software_version="1.0",
+        ... )
+        >>> [roi.ROIName for roi in pydicom.dcmread(folder / "RS.dcm").StructureSetROISequence]
+        ['CTV_High', 'Bladder', 'Rectum', 'Colon_Sigmoid', 'Uterus']
     """
     path = Path(path)
     check_overwrite(path, force=force)

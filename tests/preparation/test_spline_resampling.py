@@ -7,14 +7,14 @@ from scipy import ndimage
 
 from gynbtnet.imaging import Geometry, Volume, to_sitk
 from gynbtnet.preparation.planning.anisotropy import separate_axis
-from gynbtnet.preparation.resample import resample, resample_labels
+from gynbtnet.preparation.spline_resampling import resample, resample_labels
 
 GRID = Geometry((12, 20, 24), (3.0, 1.0, 1.25), (-20.0, 35.0, 7.0))
 FLIPPED = (-1.0, 0, 0, 0, -1.0, 0, 0, 0, 1.0)
 FINER, COARSER, MIXED = (1.5, 0.8, 0.7), (4.0, 2.5, 2.0), (1.0, 1.0, 2.0)
 
 
-def smooth(geometry: Geometry, seed: int = 0) -> np.ndarray:
+def smooth_noise(geometry: Geometry, seed: int = 0) -> np.ndarray:
     noise = np.random.default_rng(seed).normal(0, 100, geometry.shape)
     return ndimage.gaussian_filter(noise, 1.5).astype(np.float32)
 
@@ -22,7 +22,7 @@ def smooth(geometry: Geometry, seed: int = 0) -> np.ndarray:
 @pytest.mark.parametrize("spacing", [FINER, COARSER, MIXED])
 @pytest.mark.parametrize("order", [1, 3])
 def test_as_scipy_zooms(spacing: tuple[float, float, float], order: int) -> None:
-    array, target = smooth(GRID), GRID.with_spacing(spacing)
+    array, target = smooth_noise(GRID), GRID.with_spacing(spacing)
     zoom = np.asarray(target.shape) / GRID.shape
     expected = ndimage.zoom(array, zoom, order=order, mode="nearest", grid_mode=True).clip(array.min(), array.max())
     np.testing.assert_allclose(resample(array, GRID, target, order), expected, atol=1e-3)
@@ -31,11 +31,11 @@ def test_as_scipy_zooms(spacing: tuple[float, float, float], order: int) -> None
 @pytest.mark.parametrize("spacing", [FINER, COARSER, MIXED])
 @pytest.mark.parametrize(("order", "interpolator"), [(1, sitk.sitkLinear), (3, sitk.sitkBSpline)])
 def test_the_same_world_points_as_simpleitk(spacing: tuple[float, float, float], order: int, interpolator: int) -> None:
-    """Inside: beyond the outer voxel centres SimpleITK has no values, and near the edge its cubic spline reflects."""
+    """Only inner voxels are compared: SimpleITK has no values at the edge, and reflects its cubic spline near it."""
     source = Geometry(GRID.shape, GRID.spacing, GRID.origin, FLIPPED)
     target = GRID.with_spacing(spacing)
     target = Geometry(target.shape, target.spacing, tuple(source.with_spacing(spacing).to_world((0, 0, 0))), FLIPPED)
-    array = smooth(source)
+    array = smooth_noise(source)
     expected = sitk.GetArrayFromImage(
         sitk.Resample(
             to_sitk(Volume(array, source)),
@@ -56,14 +56,17 @@ def test_the_same_world_points_as_simpleitk(spacing: tuple[float, float, float],
 @given(
     shape=st.tuples(*[st.integers(1, 12)] * 3),
     spacing=st.tuples(*[st.floats(0.3, 4)] * 3),
-    wanted=st.tuples(*[st.floats(0.3, 4)] * 3),
+    target_spacing=st.tuples(*[st.floats(0.3, 4)] * 3),
     order=st.sampled_from([0, 1, 3]),
 )
 def test_constants_stay_and_the_box_is_covered(
-    shape: tuple[int, int, int], spacing: tuple[float, float, float], wanted: tuple[float, float, float], order: int
+    shape: tuple[int, int, int],
+    spacing: tuple[float, float, float],
+    target_spacing: tuple[float, float, float],
+    order: int,
 ) -> None:
     source = Geometry(shape, spacing, (1.0, 2.0, 3.0))
-    target = source.with_spacing(wanted)
+    target = source.with_spacing(target_spacing)
     corners = [(-0.5,) * 3, tuple(n - 0.5 for n in target.shape)]
     np.testing.assert_allclose(
         source.to_index(target.to_world(corners)), np.stack([np.full(3, -0.5), np.asarray(shape) - 0.5]), atol=1e-9
@@ -72,8 +75,8 @@ def test_constants_stay_and_the_box_is_covered(
     np.testing.assert_allclose(resampled, np.full(target.shape, 7.0), rtol=1e-4)
 
 
-def test_a_turned_target_gets_turned_values() -> None:
-    """World positions decide, whatever the order and sense of axes."""
+def test_a_reoriented_target_gets_reoriented_values() -> None:
+    """World positions decide, for any order and direction of the axes."""
     linear = np.einsum(
         "i,i...->...", [2.0, -3.0, 5.0], np.moveaxis(GRID.to_world(np.moveaxis(np.indices(GRID.shape), 0, -1)), -1, 0)
     )
@@ -86,22 +89,22 @@ def test_a_turned_target_gets_turned_values() -> None:
     np.testing.assert_allclose(ours, points @ [2.0, -3.0, 5.0], atol=1e-3)
 
 
-def test_leading_axes_are_carried_along() -> None:
+def test_leading_axes_are_kept() -> None:
     target = GRID.with_spacing(MIXED)
-    arrays = np.stack([smooth(GRID, seed) for seed in range(3)])
+    arrays = np.stack([smooth_noise(GRID, seed) for seed in range(3)])
     ours = resample(arrays, GRID, target, 3)
     assert ours.shape == (3, *target.shape)
     np.testing.assert_allclose(ours[1], resample(arrays[1], GRID, target, 3), atol=1e-4)
 
 
-def test_what_does_not_lie_on_the_grid_is_refused() -> None:
-    with pytest.raises(ValueError, match="does not lie"):
+def test_an_array_that_does_not_fit_the_grid_is_refused() -> None:
+    with pytest.raises(ValueError, match="does not fit a grid"):
         resample(np.zeros((2, 2, 2), np.float32), GRID, GRID, 1)
 
 
 @pytest.mark.parametrize("spacing", [FINER, COARSER, MIXED])
 def test_labels_are_the_highest_of_all_interpolated_masks(spacing: tuple[float, float, float]) -> None:
-    field = smooth(GRID)
+    field = smooth_noise(GRID)
     labels = np.digitize(field, [0.5 * field.std(), field.std()]).astype(np.uint8)
     labels[labels == 2] = 9  # labels in between don't occur
     target = GRID.with_spacing(spacing)
@@ -109,8 +112,8 @@ def test_labels_are_the_highest_of_all_interpolated_masks(spacing: tuple[float, 
     masks = np.stack(
         [ndimage.zoom((labels == k).astype(float), zoom, order=1, mode="nearest", grid_mode=True) for k in (0, 1, 9)]
     )
-    low, high = np.sort(masks, axis=0)[-2:]
-    clear = high - low > 1e-4
+    second, highest = np.sort(masks, axis=0)[-2:]
+    clear = highest - second > 1e-4
     ours = resample_labels(labels, GRID, target)
     np.testing.assert_array_equal(ours[clear], np.array([0, 1, 9])[masks.argmax(0)][clear])
     assert ours.dtype == np.uint8
@@ -123,13 +126,13 @@ def test_the_nearest_voxel_settles_a_tie_and_the_same_grid_changes_nothing() -> 
     np.testing.assert_array_equal(resample_labels(labels, source, source), labels)
 
 
-def test_label_volumes_survive_the_way_to_a_finer_grid_and_back() -> None:
+def test_label_volumes_are_kept_on_a_finer_grid_and_back() -> None:
     centre = np.asarray(GRID.shape) / 2
     ball = (((np.indices(GRID.shape).T - centre) * GRID.spacing) ** 2).sum(-1).T < 8**2
     fine = GRID.with_spacing((1.0, 0.5, 0.5))
-    there = resample_labels(ball.astype(np.uint8), GRID, fine)
-    assert there.sum() * fine.voxel_volume == pytest.approx(ball.sum() * GRID.voxel_volume, rel=0.03)
-    back = resample_labels(there, fine, GRID)
+    finer = resample_labels(ball.astype(np.uint8), GRID, fine)
+    assert finer.sum() * fine.voxel_volume == pytest.approx(ball.sum() * GRID.voxel_volume, rel=0.03)
+    back = resample_labels(finer, fine, GRID)
     assert (back > 0).sum() == pytest.approx(ball.sum(), rel=0.02)
 
 
@@ -138,7 +141,7 @@ ISOTROPIC, THICK, THIN_AXIS = (2.0, 2.0, 2.0), (5.0, 1.0, 1.25), (1.0, 4.0, 1.1)
 
 @pytest.mark.parametrize("kind", ["image", "labels"])
 @pytest.mark.parametrize(
-    ("spacing", "wanted", "axis"),
+    ("spacing", "target_spacing", "axis"),
     [
         (ISOTROPIC, (1.3, 1.1, 1.7), None),
         (ISOTROPIC, (3.0, 4.0, 2.5), None),
@@ -152,21 +155,21 @@ ISOTROPIC, THICK, THIN_AXIS = (2.0, 2.0, 2.0), (5.0, 1.0, 1.25), (1.0, 4.0, 1.1)
     ],
 )
 def test_as_nnunet_resamples(
-    spacing: tuple[float, float, float], wanted: tuple[float, float, float], axis: int | None, kind: str
+    spacing: tuple[float, float, float], target_spacing: tuple[float, float, float], axis: int | None, kind: str
 ) -> None:
-    """Its own function on the same array: which axis is separate, values, the cut at the ends, each slice's labels."""
+    """Compare with nnU-Net's own function: the separate axis, values, clipping and the labels of each slice."""
     nnunet = pytest.importorskip("nnunetv2.preprocessing.resampling.default_resampling")
     source = Geometry((14, 19, 23), spacing)
-    target, field = source.with_spacing(wanted), smooth(source)
-    assert tuple(nnunet.compute_new_shape(source.shape, spacing, wanted)) == target.shape
-    assert separate_axis(spacing, wanted) == axis
+    target, field = source.with_spacing(target_spacing), smooth_noise(source)
+    assert tuple(nnunet.compute_new_shape(source.shape, spacing, target_spacing)) == target.shape
+    assert separate_axis(spacing, target_spacing) == axis
     labels = np.digitize(field, [0.5 * field.std(), field.std()]).astype(np.uint8)
     array = field if kind == "image" else labels
     expected = nnunet.resample_data_or_seg_to_shape(
         array[np.newaxis],
         target.shape,
         spacing,
-        wanted,
+        target_spacing,
         is_seg=kind == "labels",
         order=3 if kind == "image" else 1,
         order_z=0,
@@ -184,17 +187,21 @@ def test_as_nnunet_resamples(
 @settings(max_examples=200, deadline=None)
 @given(
     spacing=st.tuples(*[st.sampled_from([0.5, 1.0, 1.4, 1.5, 3.0, 3.1, 5.0])] * 3),
-    wanted=st.tuples(*[st.sampled_from([0.5, 1.0, 1.5, 3.0, 5.0])] * 3),
+    target_spacing=st.tuples(*[st.sampled_from([0.5, 1.0, 1.5, 3.0, 5.0])] * 3),
 )
-def test_the_separate_axis_is_nnunets(spacing: tuple[float, float, float], wanted: tuple[float, float, float]) -> None:
+def test_the_separate_axis_is_nnunets(
+    spacing: tuple[float, float, float], target_spacing: tuple[float, float, float]
+) -> None:
     nnunet = pytest.importorskip("nnunetv2.preprocessing.resampling.default_resampling")
-    assert separate_axis(spacing, wanted) == nnunet.determine_do_sep_z_and_axis(None, spacing, wanted)[1]
+    assert (
+        separate_axis(spacing, target_spacing) == nnunet.determine_do_sep_z_and_axis(None, spacing, target_spacing)[1]
+    )
 
 
-def test_a_separate_axis_is_found_in_whatever_order_the_axes_stand() -> None:
-    """The same voxels with their axes turned give the same scan."""
+def test_a_separate_axis_is_found_in_any_axis_order() -> None:
+    """The same voxels with permuted axes give the same scan."""
     source = Geometry((6, 18, 22), THICK)
-    array, target = smooth(source), source.with_spacing((1.5, 1.5, 1.5))
+    array, target = smooth_noise(source), source.with_spacing((1.5, 1.5, 1.5))
     stored = Geometry((22, 6, 18), (1.25, 5.0, 1.0), direction=(0.0, 0, 1.0, 1.0, 0, 0, 0, 1.0, 0))
     np.testing.assert_allclose(
         resample(array.transpose(2, 0, 1), stored, target, 3, separate=0),
