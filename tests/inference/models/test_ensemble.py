@@ -96,7 +96,7 @@ def test_an_unfinished_fold_is_reported(folds: Path) -> None:
 
 
 @pytest.mark.parametrize("axes", [(), (2,), (0, 2), (0, 1, 2)])
-def test_passes_are_averaged_over_chosen_mirror_images(axes: tuple[int, ...]) -> None:
+def test_forward_passes_are_averaged_over_chosen_mirror_images(axes: tuple[int, ...]) -> None:
     torch.manual_seed(0)
     networks = [torch.nn.Conv3d(1, 3, 3, padding=1) for _ in range(2)]
     image = torch.randn(1, 1, 6, 7, 8)

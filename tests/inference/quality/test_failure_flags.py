@@ -111,7 +111,7 @@ def test_a_target_without_uterus_is_near_bladder_or_rectum() -> None:
     assert flagged(alone)[0] == ("hr_ctv", "position")
 
 
-def test_passes_that_disagree() -> None:
+def test_forward_passes_that_disagree() -> None:
     assert flagged(pelvis(), hr_ctv=0.71, bladder=0.69, rectum=math.nan) == [("bladder", "disagreement")]
 
 
