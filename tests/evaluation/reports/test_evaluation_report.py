@@ -40,9 +40,8 @@ def test_files_of_an_evaluation(scanned, predicted, tmp_path):
     report_evaluation(scanned, predictions, evaluation, out)
     flags = pd.read_csv(out / "flags.csv")
     assert list(flags["flagged"]) == [False, True]
-    assert "100 % of the flagged contours failed. Cases without a record of flags are left out: 3." in (
-        out / "report.html"
-    ).read_text("utf-8")
+    page = (out / "report.html").read_text("utf-8")
+    assert "100 % of the flagged contours failed. Cases without a record of flags are left out: 3." in page
 
 
 def test_real_scans_are_not_called_synthetic(scanned, predicted, tmp_path):
