@@ -152,7 +152,7 @@ def test_a_change_affects_one_stage_even_if_stages_share_settings_by_an_anchor()
         ("structures=[bladder, bladder]", "each structure once"),
         ("prediction={mirrored_axes: [w]}", "mirrored_axes"),
         ("task.training.mirror_axes=[x, x]", "each axis once"),
-        ("supervised.plan.patch_size=[16, 32]", r"supervised\.plan\.patch_size.*, changed by --set"),
+        ("supervised.plan.patch_size=[16, 32]", r"supervised\.plan\.patch_size.* \(changed by --set\)"),
     ],
 )
 def test_a_change_that_does_not_fit(change: str, words: str) -> None:
