@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := demo
 
-.PHONY: install install-dev demo test test-all lint bench docs clean
+.PHONY: install install-dev demo test test-all coverage lint bench docs clean
 
 install: .venv/installed
 install-dev: .venv/installed-dev
@@ -33,13 +33,18 @@ lint: install-dev
 	$(BIN)/python tools/plain_words.py
 
 # One process per core, each with one thread: processes that share cores are many times slower.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n logical --maxprocesses 8 --dist loadfile --cov --cov-report=term
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n logical --maxprocesses 8 --dist loadfile
+COVERAGE := --cov --cov-report=term
 
 test: lint
 	$(PYTEST) -m "not slow"
 
+# The quick tests again, and how much of the code they run: 40 % more time. Fails below the limit in pyproject.toml.
+coverage: install-dev
+	$(PYTEST) -m "not slow" $(COVERAGE)
+
 test-all: lint
-	$(PYTEST)
+	$(PYTEST) $(COVERAGE)
 
 bench: install-dev
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
