@@ -22,7 +22,7 @@ import torch
 from gynbtnet.inference import prepare_network
 from gynbtnet.networks import PRESETS, GynBTNet
 
-VARIANTS = ("as it comes", "channels last", "bfloat16", "eager", "compiled", "openvino")
+VARIANTS = ("default", "channels last", "bfloat16", "eager", "compiled", "openvino")
 """The last three are values of ``--backend``. The others do not keep freed memory."""
 
 

@@ -188,7 +188,8 @@ def limits(options: argparse.Namespace, seconds: float, ratio: float) -> str:
     ]
     reached = f"{useful / seconds / 1e9:.0f} GFLOP/s, {useful / seconds / rate:.0%}"
     head = [
-        f"The encoder's useful operations, a dense one's times the active share, run at {reached}",
+        "The useful operations of the encoder are those of a dense encoder times the active share.",
+        f"They run at {reached}",
         f"of the rate of a 2048×2048 matrix product ({rate / 1e9:.0f} GFLOP/s).",
         "",
         f"| our encoder's time, {ratio:.0%} masked | share |",
