@@ -1,7 +1,8 @@
-"""What computes a network fastest on a CPU: a window of 80×160×160, each variant in a process of its own, one thread.
+"""Speed of the backends on a CPU, on a window of 80×160×160.
 
-CPU seconds (the least of three), what preparing took, the process's peak memory, and the share of equal labels. The
-weights are random, so that the network is undecided everywhere: labels of a trained one differ less.
+Each variant runs in a separate process with one thread. Printed are CPU seconds (the least of three), the time for
+preparation, the peak memory of the process, and the share of equal labels. The weights are random, so that the network
+is undecided everywhere; labels of a trained network differ less.
 
     python benchmarks/backends.py                    # presets XS and B
     python benchmarks/backends.py --presets XS --patch 32 64 64
@@ -21,11 +22,12 @@ import torch
 from gynbtnet.inference import prepare_network
 from gynbtnet.networks import PRESETS, GynBTNet
 
-VARIANTS = ("as it comes", "channels last", "bfloat16", "eager", "compiled", "openvino")
-"""The last three are what --backend names; the others keep no freed memory either."""
+VARIANTS = ("default", "channels last", "bfloat16", "eager", "compiled", "openvino")
+"""The last three are values of ``--backend``. The others do not keep freed memory."""
 
 
 def worker(variant: str, preset: str, patch: tuple[int, int, int], out: Path) -> None:
+    """Measure one variant in this process, save its labels and print seconds, preparation time and peak GB."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     network = GynBTNet(PRESETS[preset], outputs=6, deep_supervision=False).eval().requires_grad_(False)
@@ -36,17 +38,17 @@ def worker(variant: str, preset: str, patch: tuple[int, int, int], out: Path) ->
     else:
         run = network
     if variant == "channels last":
-        network, image = (part.to(memory_format=torch.channels_last_3d) for part in (network, image))
+        network, image = (value.to(memory_format=torch.channels_last_3d) for value in (network, image))
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=variant == "bfloat16"):
         run(image)
-        preparing, seconds = time.perf_counter() - began, []
+        preparation, seconds = time.perf_counter() - began, []
         for _ in range(3):
             start = time.process_time()
             logits = run(image)
             seconds.append(time.process_time() - start)
     np.save(out, logits[0].argmax(0).to(torch.uint8).numpy())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    print(min(seconds), preparing, peak)
+    print(min(seconds), preparation, peak)
 
 
 def main() -> None:
@@ -64,18 +66,18 @@ def main() -> None:
     print("|---" * 7 + "|")
     with tempfile.TemporaryDirectory() as folder:
         for preset in options.presets:
-            first = None
+            reference = None
             for variant in options.variants:
                 out = Path(folder) / "labels.npy"
                 command = [sys.executable, "-W", "ignore", __file__, "--worker", variant, preset, str(out)]
                 command += ["--patch", *map(str, options.patch)]
-                told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-                seconds, preparing, peak = map(float, told.split()[-3:])
+                output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+                seconds, preparation, peak = map(float, output.split()[-3:])
                 labels = np.load(out)
-                first = first or (seconds, labels)
-                equal = (labels == first[1]).mean()
-                figures = f"{seconds:.2f} | {first[0] / seconds:.2f}× | {preparing:.0f} | {peak:.2f} | {equal:.4%}"
-                print(f"| {preset} | {variant} | {figures} |", flush=True)
+                reference = reference or (seconds, labels)
+                equal = (labels == reference[1]).mean()
+                cells = f"{seconds:.2f} | {reference[0] / seconds:.2f}× | {preparation:.0f} | {peak:.2f} | {equal:.4%}"
+                print(f"| {preset} | {variant} | {cells} |", flush=True)
 
 
 if __name__ == "__main__":

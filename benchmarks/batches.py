@@ -1,12 +1,15 @@
-"""Patches a second: our batches beside nnU-Net's loader with its training transforms, on the same scan.
+"""Patches per second of our batches and of nnU-Net's loader with its training transforms, on the same scan.
 
-One process and one thread for both, whose patches take turns in blocks; CPU time and wall time, and the peak memory of
-a process of each alone. nnU-Net reads the scan as its own preprocessing stores it, we read ours. Its last transform,
-which halves the labels for deep supervision, is left out, since we do that in the loss. The scan is synthetic.
+Both run in one process with one thread, and take turns in blocks of patches. Measured are CPU time and wall time. Peak
+memory is measured in a separate process for each. nnU-Net reads the scan as its own preprocessing stores it, and we
+read ours. Its last transform, which halves the labels for deep supervision, is omitted, since we do that in the loss.
+The scan is synthetic.
 
-    python benchmarks/batches.py                     # 512×512×300, 80×160×160: some minutes
+Examples::
+
+    python benchmarks/batches.py                     # 512×512×300, 80×160×160; takes some minutes
     python benchmarks/batches.py --patches 8 --scan 120 256 256 --patch 48 96 96
-    python benchmarks/batches.py --profile           # and where our time goes
+    python benchmarks/batches.py --profile           # also a profile of our batches
 """
 
 import argparse
@@ -35,13 +38,13 @@ from gynbtnet.preparation import (
 from gynbtnet.training import Augmentation, Batches
 
 SPACING = (1.0, 0.8, 0.8)
-WARM_UP = 20  # patches; nnU-Net times two ways to blur the first times it does
-BLOCK = 10  # patches of one before the other's turn
+WARM_UP = 20  # patches; during its first blurs, nnU-Net times two ways to blur
+BLOCK = 10  # patches from one source before the other has its turn
 CASE, NNUNET = "phantom", "nnunet"
 
 
 def write_scan(folder: Path, size: tuple[int, int, int], patch: tuple[int, int, int]) -> None:
-    """The same normalised scan as we prepare it and as nnU-Net stores it."""
+    """Write the same normalised scan as we prepare it and as nnU-Net stores it."""
     from nnunetv2.training.dataloading.nnunet_dataset import comp_blosc2_params, nnUNetDatasetBlosc2
 
     phantom = phantom_case(0, 0, 0, pelvic_geometry(SPACING, size))
@@ -54,16 +57,16 @@ def write_scan(folder: Path, size: tuple[int, int, int], patch: tuple[int, int, 
     )
     write_prepared_case(case, image, labels, voxels, patch)
     PreparedCohort("phantom", (case,), plan, folder, synthetic=True).save()
-    theirs = folder / NNUNET
-    theirs.mkdir()
-    located = {label: np.insert(found.astype(np.int64), 0, 0, axis=1) for label, found in voxels.items()}
+    nnunet_folder = folder / NNUNET
+    nnunet_folder.mkdir()
+    locations = {label: np.insert(indices.astype(np.int64), 0, 0, axis=1) for label, indices in voxels.items()}
     blocks, chunks = comp_blosc2_params(image.shape, patch, 4)
     blocks_seg, chunks_seg = comp_blosc2_params(image.shape, patch, 2)
     nnUNetDatasetBlosc2.save_case(
         image,
         labels[np.newaxis].astype(np.int16),
-        {"class_locations": located},
-        str(theirs / CASE),
+        {"class_locations": locations},
+        str(nnunet_folder / CASE),
         chunks=chunks,
         blocks=blocks,
         chunks_seg=chunks_seg,
@@ -82,7 +85,7 @@ def our_patches(folder: Path) -> Iterator[object]:
 
 
 def nnunet_patches(folder: Path) -> Iterator[object]:
-    """A loader as nnUNetTrainer.get_dataloaders builds it, one patch a batch, so that each is drawn in its turn."""
+    """Yield patches from a loader as nnUNetTrainer.get_dataloaders builds it, with one patch per batch."""
     from nnunetv2.training.data_augmentation.compute_initial_patch_size import get_patch_size
     from nnunetv2.training.dataloading.data_loader import nnUNetDataLoader
     from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
@@ -93,7 +96,7 @@ def nnunet_patches(folder: Path) -> Iterator[object]:
     angles = (-np.pi / 6, np.pi / 6)
     labels = LabelManager({"background": 0, **{name: i for i, name in enumerate(STRUCTURES, 1)}}, None)
     transforms = nnUNetTrainer.get_training_transforms(patch, angles, None, (0, 1, 2), False, use_mask_for_norm=[False])
-    np.random.seed(0)  # noqa: NPY002 - what nnU-Net draws from
+    np.random.seed(0)  # noqa: NPY002 - nnU-Net draws from this generator
     torch.manual_seed(0)
     yield from nnUNetDataLoader(
         nnUNetDatasetBlosc2(str(folder / NNUNET)),
@@ -111,15 +114,18 @@ SOURCES: dict[str, Callable[[Path], Iterator[object]]] = {"ours": our_patches, "
 
 
 def peak_gb(name: str, folder: Path) -> float:
-    """Peak memory of a fresh process that draws patches, less what it held before."""
+    """Return the peak memory in GB of a new process that draws patches, minus its memory before them."""
     arguments = [sys.executable, __file__, "--memory-of", name, "--folder", str(folder)]
     return float(subprocess.run(arguments, check=True, capture_output=True, text=True).stdout.split()[-1])
 
 
 def own_peak_gb(name: str, folder: Path) -> float:
+    """Draw patches in this process and return their peak memory in GB."""
     patches = SOURCES[name](folder)
     next(patches)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten: imports, the first blur's timing
+    Path("/proc/self/clear_refs").write_text(
+        "5"
+    )  # resets the peak, which includes imports and the timing of the first blur
     before = _status("VmRSS")
     for _ in range(WARM_UP):
         next(patches)
@@ -134,7 +140,7 @@ def _status(name: str) -> int:
 def table(options: argparse.Namespace, folder: Path) -> str:
     write_scan(folder, options.scan, options.patch)
     sources = {name: start(folder) for name, start in SOURCES.items()}
-    spent = {name: np.zeros(2) for name in sources}
+    seconds = {name: np.zeros(2) for name in sources}
     for patches in sources.values():
         for _ in range(min(WARM_UP, options.patches)):
             next(patches)
@@ -143,17 +149,17 @@ def table(options: argparse.Namespace, folder: Path) -> str:
             start = np.array([time.process_time(), time.perf_counter()])
             for _ in range(BLOCK):
                 next(patches)
-            spent[name] += np.array([time.process_time(), time.perf_counter()]) - start
+            seconds[name] += np.array([time.process_time(), time.perf_counter()]) - start
     drawn = -(-options.patches // BLOCK) * BLOCK
-    faster = spent["nnU-Net"] / spent["ours"]
-    times = "×".join(map(str, options.patch))
+    faster = seconds["nnU-Net"] / seconds["ours"]
+    patch = "×".join(map(str, options.patch))
     lines = [
-        f"{drawn} patches of {times} each, one thread; a synthetic scan of {'×'.join(map(str, options.scan))}.",
+        f"{drawn} patches of {patch} each, one thread; a synthetic scan of {'×'.join(map(str, options.scan))}.",
         "",
-        "| | CPU s a patch | patches a second and core | wall s a patch | peak GB above the start |",
+        "| | CPU s per patch | patches per second and core | wall s per patch | peak GB above the start |",
         "|---|---|---|---|---|",
     ]
-    for name, (cpu, wall) in spent.items():
+    for name, (cpu, wall) in seconds.items():
         memory = peak_gb(name, folder)
         lines.append(f"| {name} | {cpu / drawn:.3f} | {drawn / cpu:.1f} | {wall / drawn:.3f} | {memory:.2f} |")
     lines += ["", f"Ours is faster by {faster[0]:.2f}× in CPU time, {faster[1]:.2f}× in wall time."]
@@ -163,10 +169,10 @@ def table(options: argparse.Namespace, folder: Path) -> str:
 def profile(folder: Path, patches: int) -> None:
     source = our_patches(folder)
     next(source)
-    with cProfile.Profile() as profiled:
+    with cProfile.Profile() as profiler:
         for _ in range(patches):
             next(source)
-    pstats.Stats(profiled).sort_stats("tottime").print_stats(18)
+    pstats.Stats(profiler).sort_stats("tottime").print_stats(18)
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 A third variant convolves the upsampled maps of the decoder as they are, without the split form. Each variant runs in
 its own process, with one thread and the same allocator setting. Printed are the operations that PyTorch's counter
-sees, the least CPU seconds and the peak memory of the process.
+counts, the least CPU seconds and the peak memory of the process.
 
     python benchmarks/cpu_optimisation.py                          # presets XS and B, 80×160×160
     python benchmarks/cpu_optimisation.py --presets L --repeats 1  # needs some 40 GB
@@ -46,8 +46,8 @@ def measure(variant: str, preset: str, patch: list[int], outputs: int, repeats: 
             network(image)
             seconds.append(time.process_time() - start)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-        counted = {torch.ops.aten.mkldnn_convolution: count_operations}
-        with FlopCounterMode(display=False, custom_mapping=counted) as counter:
+        custom_counts = {torch.ops.aten.mkldnn_convolution: count_operations}
+        with FlopCounterMode(display=False, custom_mapping=custom_counts) as counter:
             network(image)
     print(min(seconds), peak, counter.get_total_flops() / 1e12)
 

@@ -1,12 +1,13 @@
-"""Do flags and predicted DSCs find the contours that are bad, on patients whom nobody learned or calibrated on?
+"""Accuracy of flags and predicted DSCs in finding bad contours, on patients outside training and calibration.
 
-Cross-validates the XS network on some patients, which calibrates the predicted DSC, and contours the others with the
-first fold's model: their scans as they came, then the same scans damaged in three ways, and then with a model whose
-weights were disturbed. Synthetic scans, and real ones where their folder is given:
+Cross-validates the XS network on some patients, which calibrates the predicted DSC. Then it segments the other patients
+with the model of the first fold: their original scans, and the same scans damaged in three ways. Finally it segments
+the original scans with a model whose weights were disturbed. The scans are synthetic; real ones are added if their
+folder is given:
 
     python benchmarks/failure_flags.py [../shared/data] [--out FOLDER] [--steps 400] [--patients 24]
 
-A run that was stopped goes on when it is called again with the same --out. Prints Markdown, and leaves it in --out.
+An interrupted run resumes when it is started again with the same --out. Prints Markdown, and saves it in --out.
 """
 
 import argparse
@@ -30,7 +31,7 @@ from gynbtnet.recipes import load_recipe
 from gynbtnet.runtime import track
 
 BAD = PredictionSettings().review_dsc_threshold
-AS_THEY_CAME, DISTURBED = "as it came", "weights disturbed"
+UNCHANGED, DISTURBED = "unchanged", "weights disturbed"
 PELVIS = ("hr_ctv", "bladder", "rectum")
 FOLDS = 2
 
@@ -44,7 +45,7 @@ def unscaled(hu: np.ndarray) -> np.ndarray:
 
 
 def with_metal(hu: np.ndarray) -> np.ndarray:
-    """A block of 3,000 HU in the middle, a third of the scan wide on every axis, and streaks beside it."""
+    """Return the scan with streaks and, in the middle third of every axis, a block of 3,000 HU."""
     middle = tuple(slice(n // 3, 2 * n // 3) for n in hu.shape)
     damaged = hu.copy()
     damaged[middle[0], middle[1]] += 300 * np.sin(np.arange(hu.shape[2]))
@@ -53,7 +54,7 @@ def with_metal(hu: np.ndarray) -> np.ndarray:
 
 
 DAMAGE: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
-    AS_THEY_CAME: lambda hu: hu,
+    UNCHANGED: lambda hu: hu,
     "noise of 250 HU": noisy,
     "400 HU too many": unscaled,
     "metal in the middle": with_metal,
@@ -62,7 +63,7 @@ DAMAGE: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of one structure of one scan: what was said of it, and how good it is."""
+    """Actual DSC, predicted DSC and flags of one structure on one scan."""
 
     patient: str
     scan: str
@@ -75,11 +76,11 @@ class Outcome:
     to_review: bool
 
     @property
-    def drawn(self) -> bool:
+    def is_segmented(self) -> bool:
         return "missing" not in self.flags
 
     @property
-    def covered(self) -> bool:
+    def is_covered(self) -> bool:
         return self.low <= self.dsc <= self.high
 
 
@@ -93,33 +94,36 @@ def real(folder: Path, data: Path) -> Cohort:
 
 
 def trained(cohort: Cohort, recipe: str, changes: Sequence[str], folder: Path) -> tuple[CrossValidation, Cohort]:
-    """A cross-validation from scratch, and the patients who were held out of it."""
+    """Cross-validate from scratch, and return the cross-validation and the patients who were held out of it."""
     settings = load_recipe(recipe, [*changes, f"split.folds={FOLDS}", "prediction.mirroring=true"])
     split = split_patients(cohort, settings.split.test, FOLDS)
     seen = cohort.of_patients(set(cohort.patients).difference(split.test))
     prepared = prepare(seen, make_plan(seen, settings.stage("task").plan), folder / "prepared")
-    places = CrossValidation(folder / "crossvalidation")
-    crossvalidate(prepared, cohort, settings, split, places.folder)
-    calibrate_from_folds(cohort, settings, split, places.folder)
-    return places, cohort.of_patients(split.test)
+    cross_validation = CrossValidation(folder / "crossvalidation")
+    crossvalidate(prepared, cohort, settings, split, cross_validation.folder)
+    calibrate_from_folds(cohort, settings, split, cross_validation.folder)
+    return cross_validation, cohort.of_patients(split.test)
 
 
-def outcomes(places: CrossValidation, held_out: Cohort, changes: Sequence[str], recipe: str) -> Iterator[Outcome]:
-    plan, quality = load_plan(places.folder), Quality.load(places.folder)
-    model = replace(Model.load(places.fold(0)), plan=plan, quality=quality)
+def predict_outcomes(
+    cross_validation: CrossValidation, held_out: Cohort, changes: Sequence[str], recipe: str
+) -> Iterator[Outcome]:
+    """Yield the outcome of every structure on every held-out scan, original and damaged, and with disturbed weights."""
+    plan, quality = load_plan(cross_validation.folder), Quality.load(cross_validation.folder)
+    model = replace(Model.load(cross_validation.fold(0)), plan=plan, quality=quality)
     settings = load_recipe(recipe, changes).prediction
     settings = settings.model_copy(update={"mirroring": True, "review_dsc_threshold": BAD})
-    worse = replace(Model.load(places.fold(0)), plan=plan, quality=quality)
+    disturbed = replace(Model.load(cross_validation.fold(0)), plan=plan, quality=quality)
     random = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        for weights in worse.network.parameters():
+        for weights in disturbed.network.parameters():
             weights += 0.35 * weights.std(correction=0) * torch.randn(weights.shape, generator=random)
     for case in track(held_out.cases, "Held-out patients"):
         scan, truth = read_volume(case.image), read_truth(case, held_out.structures)
         runs = [(name, damage, model) for name, damage in DAMAGE.items()]
-        for name, damage, used in (*runs, (DISTURBED, DAMAGE[AS_THEY_CAME], worse)):
+        for name, damage, model_used in (*runs, (DISTURBED, DAMAGE[UNCHANGED], disturbed)):
             image = Volume(damage(scan.array.astype(np.float32)), scan.geometry)
-            prediction = review_segmentation(used, used.segment([image], settings), settings)
+            prediction = review_segmentation(model_used, model_used.segment([image], settings), settings)
             for structure in held_out.structures:
                 if structure in case.missing:
                     continue
@@ -127,74 +131,79 @@ def outcomes(places: CrossValidation, held_out: Cohort, changes: Sequence[str], 
                 if math.isnan(dsc):
                     continue
                 expected = prediction.predicted_dsc[structure]
-                figures = (expected.dsc, expected.low, expected.high) if expected else (0.0, 0.0, 0.0)
+                predicted = (expected.dsc, expected.low, expected.high) if expected else (0.0, 0.0, 0.0)
                 kinds = " ".join(flag.kind for flag in prediction.flags if flag.structure == structure)
                 to_review = prediction.needs_review(structure) is not False
-                yield Outcome(case.patient, name, structure, dsc, *figures, kinds, to_review)
+                yield Outcome(case.patient, name, structure, dsc, *predicted, kinds, to_review)
 
 
-def table(kind: str, all_of: Sequence[Outcome], patients: int) -> Iterator[str]:
-    """The lines of a Markdown report."""
-    whose = len({one.patient for one in all_of})
+def table(kind: str, outcomes: Sequence[Outcome], patients: int) -> Iterator[str]:
+    """Yield the lines of a Markdown report."""
+    n_tested = len({outcome.patient for outcome in outcomes})
     yield f"### {kind}\n"
-    yield f"Calibrated on {patients} patients, tried on {whose} others. Bad: a DSC below {BAD}.\n"
-    yield "| scan | structures | mean DSC | bad | flagged | to review | of good ones | in the interval, of drawn |"
+    yield f"Calibrated on {patients} patients, tested on {n_tested} others. Bad: a DSC below {BAD}.\n"
+    columns = ("structures", "mean DSC", "bad", "flagged", "marked for review", "good ones marked")
+    yield f"| scan | {' | '.join(columns)} | in the interval, of not empty ones |"
     yield "|---|---|---|---|---|---|---|---|"
-    for scan in dict.fromkeys(one.scan for one in all_of):
-        own = [one for one in all_of if one.scan == scan]
-        good = [one for one in own if one.dsc >= BAD]
+    for scan in dict.fromkeys(outcome.scan for outcome in outcomes):
+        on_scan = [outcome for outcome in outcomes if outcome.scan == scan]
+        good = [outcome for outcome in on_scan if outcome.dsc >= BAD]
+        n_segmented = sum(outcome.is_segmented for outcome in on_scan)
         cells = [
-            str(len(own)),
-            f"{np.mean([one.dsc for one in own]):.2f}",
-            str(len(own) - len(good)),
-            str(sum(bool(one.flags) for one in own)),
-            str(sum(one.to_review for one in own)),
-            f"{sum(one.to_review for one in good)} of {len(good)}",
-            f"{sum(one.covered for one in own if one.drawn)} of {sum(one.drawn for one in own)}",
+            str(len(on_scan)),
+            f"{np.mean([outcome.dsc for outcome in on_scan]):.2f}",
+            str(len(on_scan) - len(good)),
+            str(sum(bool(outcome.flags) for outcome in on_scan)),
+            str(sum(outcome.to_review for outcome in on_scan)),
+            f"{sum(outcome.to_review for outcome in good)} of {len(good)}",
+            f"{sum(outcome.is_covered for outcome in on_scan if outcome.is_segmented)} of {n_segmented}",
         ]
         yield f"| {scan} | {' | '.join(cells)} |"
-    yield "\n| bad ones found by | scans | AUROC (95 % interval over patients) | bad |\n|---|---|---|---|"
+    yield "\n| bad ones detected by | scans | AUROC (95 % interval over patients) | bad |\n|---|---|---|---|"
     suspicions: dict[str, Callable[[Outcome], float]] = {
-        "the predicted DSC": lambda one: -one.predicted,
-        "its lower bound": lambda one: -one.low,
-        "any flag": lambda one: float(bool(one.flags)),
+        "the predicted DSC": lambda outcome: -outcome.predicted,
+        "its lower bound": lambda outcome: -outcome.low,
+        "any flag": lambda outcome: float(bool(outcome.flags)),
     }
-    for words, of in (("as they came", [AS_THEY_CAME]), ("all", list(dict.fromkeys(one.scan for one in all_of)))):
-        own = [one for one in all_of if one.scan in of]
+    for scan_group, scans in (
+        ("unchanged", [UNCHANGED]),
+        ("all", list(dict.fromkeys(outcome.scan for outcome in outcomes))),
+    ):
+        tested = [outcome for outcome in outcomes if outcome.scan in scans]
         for name, suspicion in suspicions.items():
             area = auroc_with_interval(
-                [suspicion(one) for one in own],
-                [one.dsc for one in own],
-                [one.patient for one in own],
+                [suspicion(outcome) for outcome in tested],
+                [outcome.dsc for outcome in tested],
+                [outcome.patient for outcome in tested],
                 limit=BAD,
             )
             interval = f"{area.auroc:.2f} ({area.low:.2f} to {area.high:.2f})"
-            yield f"| {name} | {words} | {interval} | {area.n_bad} of {area.n_contours} |"
+            yield f"| {name} | {scan_group} | {interval} | {area.n_bad} of {area.n_contours} |"
     yield ""
 
 
 def report(kind: str, cohort: Cohort, recipe: str, changes: Sequence[str], out: Path) -> list[str]:
-    places, held_out = trained(cohort, recipe, changes, out)
-    written = out / "outcomes.csv"
-    all_of = list(outcomes(places, held_out, changes, recipe))
-    with written.open("w", newline="") as file:
+    cross_validation, held_out = trained(cohort, recipe, changes, out)
+    csv_path = out / "outcomes.csv"
+    outcomes = list(predict_outcomes(cross_validation, held_out, changes, recipe))
+    with csv_path.open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(Outcome.__annotations__)
-        rows.writerows(list(vars(one).values()) for one in all_of)
-    return list(table(kind, all_of, len(cohort.patients) - len(held_out.patients)))
+        rows.writerows(list(vars(outcome).values()) for outcome in outcomes)
+    return list(table(kind, outcomes, len(cohort.patients) - len(held_out.patients)))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="How well flags and predicted DSCs find bad contours.")
-    parser.add_argument("data", type=Path, nargs="?", help="folder with the real scans, in it sts")
+    parser.add_argument("data", type=Path, nargs="?", help="folder with the real scans; it contains the folder sts")
     parser.add_argument("--out", type=Path, default=Path("failure_flags"))
-    parser.add_argument("--patients", type=int, default=24, help="synthetic ones; 0 leaves them out")
-    parser.add_argument("--steps", type=int, default=400, help="of each fold's training")
-    asked = parser.parse_args()
-    out = asked.out.absolute()
-    training = [f"task.training.{setting}" for setting in ("epochs=1", f"steps_per_epoch={asked.steps}")]
-    shared = [*training, "task.training.validation_patches=2", "prediction.overlap=0", "supervised=null"]
-    shared += [
+    parser.add_argument("--patients", type=int, default=24, help="number of synthetic patients; 0: no synthetic scans")
+    parser.add_argument("--steps", type=int, default=400, help="training steps per fold")
+    options = parser.parse_args()
+    out = options.out.absolute()
+    training = [f"task.training.{setting}" for setting in ("epochs=1", f"steps_per_epoch={options.steps}")]
+    common = [*training, "task.training.validation_patches=2", "prediction.overlap=0", "supervised=null"]
+    common += [
         "task.plan.spacing=[6,6,6]",
         "task.plan.patch_size=[16,48,48]",
         "task.training.foreground_oversampling=0.5",
@@ -202,13 +211,13 @@ def main() -> None:
     pelvis = [f"structures=[{','.join(PELVIS)}]", "split.test=8"]
     out.mkdir(parents=True, exist_ok=True)
     lines = []
-    if asked.patients:
-        cohort = phantom(out / "phantom", asked.patients)
-        lines += report("Synthetic scans", cohort, "demo", [*shared, *pelvis], out / "phantom")
-    if asked.data:
+    if options.patients:
+        cohort = phantom(out / "phantom", options.patients)
+        lines += report("Synthetic scans", cohort, "demo", [*common, *pelvis], out / "phantom")
+    if options.data:
         sarcoma = ["split.test=10", "task.training.augmentation=light"]
-        cohort = real(out / "real", asked.data.absolute())
-        lines += report("Real scans: soft-tissue sarcomas", cohort, "real_small", [*shared, *sarcoma], out / "real")
+        cohort = real(out / "real", options.data.absolute())
+        lines += report("Real scans: soft-tissue sarcomas", cohort, "real_small", [*common, *sarcoma], out / "real")
     text = "\n".join(lines)
     (out / "table.md").write_text(text)
     print(text)

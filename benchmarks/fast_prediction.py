@@ -1,8 +1,9 @@
-"""What ``--fast`` costs in DSC and saves in time, on the patients held out of an experiment.
+"""Loss of DSC and gain in time by ``--fast``, on the held-out patients of an experiment.
 
-The model is the ensemble of folds that ``gynbtnet benchmark`` trained; each patient's first scan is contoured with the
-default settings, with less of them, and with ``--fast``. One process and one thread, CPU seconds of each scan; the
-difference in DSC is that to the default settings on the same scan, with its 95 % interval over patients.
+The model is the ensemble of folds that ``gynbtnet benchmark`` trained. The first scan of each patient is segmented with
+the default settings, with parts of them switched off, and with ``--fast``. All runs use one process and one thread.
+Printed are the CPU seconds per scan and the difference in DSC, with its 95 % interval over patients. The difference is
+to the default settings on the same scan.
 
     gynbtnet benchmark hours --out hours
     python benchmarks/fast_prediction.py hours
@@ -33,42 +34,41 @@ SETTINGS = {
 }
 
 
-def figures(home: ComparedModel, settings: PredictionSettings) -> Iterator[tuple[float, float]]:
-    """Of each patient's first scan the mean DSC over structures, and CPU seconds."""
-    cohort = Cohort.load(home.cohort("task"))
-    model = load_model(home.run("task"), settings)
-    for patient in Split.load(home.split).test:
+def dsc_and_seconds(compared_model: ComparedModel, settings: PredictionSettings) -> Iterator[tuple[float, float]]:
+    """Yield the mean DSC over structures and the CPU seconds, for the first scan of each patient."""
+    cohort = Cohort.load(compared_model.cohort("task"))
+    model = load_model(compared_model.run("task"), settings)
+    for patient in Split.load(compared_model.split).test:
         case = cohort.of_patients([patient]).cases[0]
         scan, truth = read_volume(case.image), read_truth(case, cohort.structures)
         start = time.process_time()
-        found = model.segment([scan], settings).segmentation
+        prediction = model.segment([scan], settings).segmentation
         seconds = time.process_time() - start
-        known = [name for name in cohort.structures if name not in case.missing]
-        yield float(np.nanmean([dice(truth.mask(name), found.mask(name)) for name in known])), seconds
+        structures = [name for name in cohort.structures if name not in case.missing]
+        yield float(np.nanmean([dice(truth.mask(name), prediction.mask(name)) for name in structures])), seconds
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("experiment", type=Path, help="folder that `gynbtnet benchmark` filled")
+    parser.add_argument("experiment", type=Path, help="folder that `gynbtnet benchmark` wrote")
     parser.add_argument("--model", default="gynbtnet")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    home = ComparedModel(options.experiment, options.model, frozenset())
-    print("| settings | CPU s a scan | faster | DSC | difference (95 % interval) |\n|---|---|---|---|---|")
-    before = np.empty(0)
-    slow = 0.0
+    compared_model = ComparedModel(options.experiment, options.model, frozenset())
+    print("| settings | CPU s per scan | faster | DSC | difference (95 % interval) |\n|---|---|---|---|---|")
+    default_dsc = np.empty(0)
+    default_seconds = 0.0
     for name, settings in SETTINGS.items():
-        dsc, seconds = np.array(list(figures(home, settings))).T
-        if not slow:
-            before, slow = dsc, seconds.mean()
-            cost = ""
+        dsc, seconds = np.array(list(dsc_and_seconds(compared_model, settings))).T
+        if not default_seconds:
+            default_dsc, default_seconds = dsc, seconds.mean()
+            difference = ""
         else:
-            gained = dsc - before
-            low, high = bootstrap((gained,), np.mean, rng=0).confidence_interval
-            cost = f"{gained.mean():+.3f} ({low:+.3f} to {high:+.3f})"
-        print(
-            f"| {name} | {seconds.mean():.1f} | {slow / seconds.mean():.1f}× | {dsc.mean():.3f} | {cost} |", flush=True
-        )
+            differences = dsc - default_dsc
+            low, high = bootstrap((differences,), np.mean, rng=0).confidence_interval
+            difference = f"{differences.mean():+.3f} ({low:+.3f} to {high:+.3f})"
+        faster = f"{default_seconds / seconds.mean():.1f}×"
+        print(f"| {name} | {seconds.mean():.1f} | {faster} | {dsc.mean():.3f} | {difference} |", flush=True)
 
 
 if __name__ == "__main__":

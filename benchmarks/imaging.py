@@ -1,8 +1,13 @@
-"""Scans in and contours out, beside SimpleITK, rt-utils and plastimatch, on a synthetic scan of 120 slices of 512×512.
+"""Reading of scans and conversion of contours, compared with SimpleITK, rt-utils and plastimatch.
 
-Three kinds of work: a folder of slices to an array in HU; CT and RTSTRUCT to the masks of five structures; CT and masks
-to an RTSTRUCT. Each variant runs in a process of its own, in turn, does its work twice, and counts the second time;
-plastimatch is a program, and all of its run counts. Best of three. The synthetic scan is made first, in 20 seconds.
+The synthetic scan has 120 slices of 512×512; making it takes 20 seconds. There are three tasks:
+
+- a folder of slices to an array in HU
+- CT and RTSTRUCT to the masks of five structures
+- CT and masks to an RTSTRUCT
+
+The variants take turns, each in a separate process. Each does its task twice, and the second time counts. plastimatch
+is a program, so that its whole run counts. The best of three runs is printed.
 
     python benchmarks/imaging.py                 # peers: pip install "gynbtnet[bench]"
     python benchmarks/imaging.py --quick         # 40 slices of 256×256
@@ -40,23 +45,23 @@ HAS_RT_UTILS = importlib.util.find_spec("rt_utils") is not None
 
 
 def make_input(folder: Path, quick: bool) -> None:
-    """The synthetic scan as DICOM, its masks, and an RTSTRUCT of ours."""
+    """Write the synthetic scan as DICOM, its masks, and our RTSTRUCT of them."""
     from gynbtnet.imaging import write_ct_series
     from gynbtnet.phantom import pelvic_geometry, phantom_case
 
     spacing, matrix = ((3.0, 1.5, 1.5), (40, 256, 256)) if quick else ((1.0, 0.75, 0.75), (120, 512, 512))
     case = phantom_case(0, 1, 1, pelvic_geometry(spacing, matrix))
-    words = {"patient_id": "PHANTOM", "study_description": "SYNTHETIC", "series_description": "SYNTHETIC"}
-    write_ct_series(case.scan, folder / "CT", seed=1, **words)
+    attributes = {"patient_id": "PHANTOM", "study_description": "SYNTHETIC", "series_description": "SYNTHETIC"}
+    write_ct_series(case.scan, folder / "CT", seed=1, **attributes)
     np.save(folder / "labels.npy", case.structures.labels.array)
     work("masks → RTSTRUCT", "ours", folder)()
     shutil.move(folder / "ours.dcm", folder / "RS.dcm")
 
 
-def work(kind: str, who: str, folder: Path) -> Callable[[], object]:
-    """One variant, with its imports done; what it returns is compared."""
+def work(kind: str, program: str, folder: Path) -> Callable[[], object]:
+    """Import a program and return a function that does one task; its result is compared."""
     labels = np.load(folder / "labels.npy")
-    if who == "SimpleITK":
+    if program == "SimpleITK":
         import SimpleITK as sitk
 
         def read() -> np.ndarray:
@@ -65,13 +70,13 @@ def work(kind: str, who: str, folder: Path) -> Callable[[], object]:
             return sitk.GetArrayFromImage(reader.Execute())
 
         return read
-    if who == "rt-utils":
+    if program == "rt-utils":
         from rt_utils import RTStructBuilder
 
         def masks() -> np.ndarray:
             rtstruct = RTStructBuilder.create_from(str(folder / "CT"), str(folder / "RS.dcm"))
-            found = [rtstruct.get_roi_mask_by_name(name) for name in rtstruct.get_roi_names()]
-            return np.moveaxis(np.stack(found), -1, 1)
+            roi_masks = [rtstruct.get_roi_mask_by_name(name) for name in rtstruct.get_roi_names()]
+            return np.moveaxis(np.stack(roi_masks), -1, 1)
 
         def write() -> Path:
             rtstruct = RTStructBuilder.create_new(str(folder / "CT"))
@@ -86,14 +91,14 @@ def work(kind: str, who: str, folder: Path) -> Callable[[], object]:
     names = StructureNames.load()
 
     def ours_masks() -> np.ndarray:
-        found, _ = read_rtstruct(folder / "RS.dcm", read_ct_series(folder / "CT"), STRUCTURES, names)
-        return np.stack([found.mask(structure) for structure in STRUCTURES])
+        segmentation, _ = read_rtstruct(folder / "RS.dcm", read_ct_series(folder / "CT"), STRUCTURES, names)
+        return np.stack([segmentation.mask(structure) for structure in STRUCTURES])
 
     def ours_write() -> Path:
         ct = read_ct_series(folder / "CT")
-        drawn = Segmentation(Volume(labels, ct.volume.geometry), STRUCTURES)
-        words = {"names": names, "label": "benchmark", "description": "SYNTHETIC", "software_version": "0"}
-        write_rtstruct(drawn, ct, folder / "ours.dcm", force=True, **words)
+        segmentation = Segmentation(Volume(labels, ct.volume.geometry), STRUCTURES)
+        attributes = {"names": names, "label": "benchmark", "description": "SYNTHETIC", "software_version": "0"}
+        write_rtstruct(segmentation, ct, folder / "ours.dcm", force=True, **attributes)
         return folder / "ours.dcm"
 
     if kind == "CT → array":
@@ -101,10 +106,10 @@ def work(kind: str, who: str, folder: Path) -> Callable[[], object]:
     return ours_masks if kind == "RTSTRUCT → masks" else ours_write
 
 
-def measure_here(kind: str, who: str, folder: Path) -> None:
-    """Do the work twice in this process and print what the second time took."""
+def measure_here(kind: str, program: str, folder: Path) -> None:
+    """Do a task twice in this process and print time and memory of the second run."""
     warnings.simplefilter("ignore")
-    run = work(kind, who, folder)
+    run = work(kind, program, folder)
     before = psutil.Process().memory_info().rss
     with contextlib.redirect_stdout(io.StringIO()):
         run()
@@ -119,7 +124,7 @@ def measure_here(kind: str, who: str, folder: Path) -> None:
 
 
 def measure_plastimatch(folder: Path) -> dict[str, float | None]:
-    """All of a run of the program, from its own resource usage."""
+    """Run plastimatch and return time and memory of the whole run, from its resource usage."""
     out = folder / "plastimatch"
     shutil.rmtree(out, ignore_errors=True)
     command = [PLASTIMATCH, "convert", "--input", folder / "RS.dcm", "--referenced-ct", folder / "CT"]
@@ -134,18 +139,18 @@ def measure_plastimatch(folder: Path) -> dict[str, float | None]:
 
 
 def least_dice(masks: np.ndarray, labels: np.ndarray) -> float:
-    """The lowest DSC of the structures, with the masks that the RTSTRUCT was made from."""
+    """Return the lowest DSC of a structure, compared with the masks from which the RTSTRUCT was made."""
     truth = [labels == label for label in range(1, len(STRUCTURES) + 1)]
     return float(min(2 * (m & t).sum() / (m.sum() + t.sum()) for m, t in zip(masks > 0, truth, strict=True)))
 
 
-def measured(kind: str, who: str, folder: Path) -> dict[str, float | None]:
-    if who == "plastimatch":
+def measured(kind: str, program: str, folder: Path) -> dict[str, float | None]:
+    if program == "plastimatch":
         return measure_plastimatch(folder)
-    command = [sys.executable, __file__, "--here", kind, who, str(folder)]
+    command = [sys.executable, __file__, "--here", kind, program, str(folder)]
     run = subprocess.run(command, check=True, capture_output=True, text=True)
-    found: dict[str, float | None] = json.loads(run.stdout.splitlines()[-1])
-    return found
+    result: dict[str, float | None] = json.loads(run.stdout.splitlines()[-1])
+    return result
 
 
 def main() -> None:
@@ -158,29 +163,33 @@ def main() -> None:
         make_input(options.make, options.quick)
         return
     if options.here:
-        kind, who, folder = options.here
-        measure_here(kind, who, Path(folder))
+        kind, program, folder = options.here
+        measure_here(kind, program, Path(folder))
         return
-    absent = {"rt-utils": not HAS_RT_UTILS, "plastimatch": PLASTIMATCH is None}
-    for who in (name for name, missing in absent.items() if missing):
-        print(f"{who} is not installed and left out; the extra bench of this package brings it.")
+    is_missing = {"rt-utils": not HAS_RT_UTILS, "plastimatch": PLASTIMATCH is None}
+    for program in (name for name, missing in is_missing.items() if missing):
+        print(f"{program} is not installed and is skipped; install the extra bench.")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make = [sys.executable, __file__, "--make", str(folder), *(["--quick"] if options.quick else [])]
-        subprocess.run(make, check=True)  # in a process of its own: others would inherit its peak of memory
-        print("| work | who | wall s | CPU s | peak MB | ours is faster by (CPU) | lowest DSC |")
+        subprocess.run(make, check=True)  # in a separate process: others would inherit its peak memory
+        print("| work | program | wall s | CPU s | peak MB | ours is faster by (CPU) | lowest DSC |")
         print("|---|---|---|---|---|---|---|")
         for kind, variants in WORK.items():
-            present = [who for who in variants if not absent.get(who, False)]
-            runs: dict[str, list[dict[str, float | None]]] = {who: [] for who in present}
+            present = [program for program in variants if not is_missing.get(program, False)]
+            runs: dict[str, list[dict[str, float | None]]] = {program: [] for program in present}
             for _ in range(ROUNDS):
-                for who in present:
-                    runs[who].append(measured(kind, who, folder))
-            best = {who: {key: min(r[key] or 0 for r in found) for key in found[0]} for who, found in runs.items()}
-            for who, one in best.items():
-                ratio = "" if who == "ours" else f"{one['cpu'] / best['ours']['cpu']:.2f}×"
-                dice = f"{one['dice']:.4f}" if one["dice"] else ""
-                print(f"| {kind} | {who} | {one['wall']:.2f} | {one['cpu']:.2f} | {one['MB']:.0f} | {ratio} | {dice} |")
+                for program in present:
+                    runs[program].append(measured(kind, program, folder))
+            best = {
+                program: {key: min(run[key] or 0 for run in results) for key in results[0]}
+                for program, results in runs.items()
+            }
+            for program, least in best.items():
+                ratio = "" if program == "ours" else f"{least['cpu'] / best['ours']['cpu']:.2f}×"
+                dice = f"{least['dice']:.4f}" if least["dice"] else ""
+                cells = f"{least['wall']:.2f} | {least['cpu']:.2f} | {least['MB']:.0f} | {ratio} | {dice}"
+                print(f"| {kind} | {program} | {cells} |")
 
 
 if __name__ == "__main__":

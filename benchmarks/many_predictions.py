@@ -1,7 +1,8 @@
-"""Several scans overlapped beside the same ones one after another, from DICOM to RTSTRUCT, label map and preview.
+"""Prediction of several scans, overlapped and one after another, from DICOM to RTSTRUCT, label map and preview.
 
-Synthetic scans of 48 slices of 512×512, a network of preset XS that has learned nothing, no mirroring. Both ways run in
-turn, each in a process of its own with its imports done; what is compared are wall and CPU seconds, and labels.
+The scans are synthetic, with 48 slices of 512×512. The network has preset XS and random weights, and there is no
+mirroring. Both variants run in turn, each in a separate process; imports are not measured. Compared are wall and CPU
+seconds, and labels.
 
     python benchmarks/many_predictions.py                 # four scans
     python benchmarks/many_predictions.py --scans 2
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-WAYS = ("one after another", "overlapped")
+VARIANTS = ("one after another", "overlapped")
 
 
 def make_input(folder: Path, scans: int) -> None:
@@ -35,13 +36,13 @@ def make_input(folder: Path, scans: int) -> None:
     torch.manual_seed(0)
     network = GynBTNet("XS", outputs=len(structures) + 1, strides=strides)
     save_file(network.state_dict(), folder / "model" / "weights_last.safetensors")
-    words = {"patient_id": "PHANTOM", "study_description": "SYNTHETIC", "series_description": "SYNTHETIC"}
+    attributes = {"patient_id": "PHANTOM", "study_description": "SYNTHETIC", "series_description": "SYNTHETIC"}
     for number in range(scans):
         scan = phantom_case(0, number, 0, pelvic_geometry((4.0, 0.8, 0.8), (48, 512, 512))).scan
-        write_ct_series(scan, folder / "scans" / str(number), seed=number, **words)
+        write_ct_series(scan, folder / "scans" / str(number), seed=number, **attributes)
 
 
-def run(way: str, folder: Path) -> dict[str, float]:
+def run(variant: str, folder: Path) -> dict[str, float]:
     from gynbtnet.inference import (
         PredictionRequest,
         PredictionSettings,
@@ -53,10 +54,10 @@ def run(way: str, folder: Path) -> dict[str, float]:
 
     settings = PredictionSettings(mirroring=False, overlap=0.25)
     model = load_model(folder / "model", settings)
-    found = find_scans([folder / "scans"], model.channels).scans
-    requests = {name: PredictionRequest(files, folder / way / name, settings) for name, files in found.items()}
+    scans = find_scans([folder / "scans"], model.channels).scans
+    requests = {name: PredictionRequest(files, folder / variant / name, settings) for name, files in scans.items()}
     wall, cpu = time.perf_counter(), time.process_time()
-    if way == "overlapped":
+    if variant == "overlapped":
         predict_scans(model, folder / "model", requests)
     else:
         for request in requests.values():
@@ -67,26 +68,27 @@ def run(way: str, folder: Path) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scans", type=int, default=4)
-    parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
+    parser.add_argument("--variant", choices=VARIANTS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.way:
-        print(json.dumps(run(given.way, given.folder)))
+    options = parser.parse_args()
+    if options.variant:
+        print(json.dumps(run(options.variant, options.folder)))
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        make_input(folder, given.scans)
-        took = {}
-        for way in WAYS:
-            command = [sys.executable, __file__, "--way", way, "--folder", name]
-            took[way] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        make_input(folder, options.scans)
+        results = {}
+        for variant in VARIANTS:
+            command = [sys.executable, __file__, "--variant", variant, "--folder", name]
+            results[variant] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         same = [
-            labels_of(folder / WAYS[0] / str(n)) == labels_of(folder / WAYS[1] / str(n)) for n in range(given.scans)
+            labels_of(folder / VARIANTS[0] / str(n)) == labels_of(folder / VARIANTS[1] / str(n))
+            for n in range(options.scans)
         ]
     print("| | wall s | CPU s |\n|---|---|---|")
-    for way, seconds in took.items():
-        print(f"| {way} | {seconds['wall']:.1f} | {seconds['cpu']:.1f} |")
-    ratio = {kind: took[WAYS[0]][kind] / took[WAYS[1]][kind] for kind in ("wall", "cpu")}
+    for variant, seconds in results.items():
+        print(f"| {variant} | {seconds['wall']:.1f} | {seconds['cpu']:.1f} |")
+    ratio = {kind: results[VARIANTS[0]][kind] / results[VARIANTS[1]][kind] for kind in ("wall", "cpu")}
     print(f"| ratio | {ratio['wall']:.2f} | {ratio['cpu']:.2f} |\n\n{sum(same)} of {len(same)} label maps are equal.")
 
 

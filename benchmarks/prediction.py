@@ -1,9 +1,11 @@
-"""A scan contoured from file to file, beside stock nnU-Net on the same weights, overlap, mirroring and device.
+"""Prediction from file to file, compared with nnU-Net on the same weights, overlap, mirroring and device.
 
-A synthetic scan is made, and a network trained on it for minutes: an untrained one is undecided everywhere. Then, each
-in a process of its own and one after the other: ours, and ``nnUNetv2_predict_from_modelfolder`` on our export. Printed
-are wall and CPU seconds of the whole process tree, its peak memory (proportional set size, so that shared pages count
-once), and the share of voxels with equal labels.
+A network is trained for minutes on a synthetic scan, since an untrained one is undecided everywhere. Then our program
+and ``nnUNetv2_predict_from_modelfolder`` on our export run in turn, each in a separate process. Printed are wall and
+CPU seconds of the process tree, its peak memory, and the share of voxels with equal labels. Memory is the proportional
+set size, so that shared pages count once.
+
+Examples::
 
     python benchmarks/prediction.py                                      # preset XS, 512×512×120, mirroring
     python benchmarks/prediction.py --no-mirroring --planned 2.5 1.5 1.5 --patch 80 160 160 --steps 600
@@ -41,8 +43,8 @@ from gynbtnet.preparation import Plan, preprocess_volume, resample_labels, save_
 from gynbtnet.training import build_network, deeply_supervised, keep_freed_memory
 
 PATCH = (64, 96, 96)
-CROP = (32, 64, 64)  # what a network learns on fast
-WINDOW_EVERY = 15  # steps, a whole window: the norms of a crop are another network's than those of a window
+CROP = (32, 64, 64)  # small crops, for fast training
+WINDOW_EVERY = 15  # steps from one whole window to the next: norms of a crop differ from those of a window
 THEIRS = "from nnunetv2.inference.predict_from_raw_data import predict_entry_point_modelfolder as run; run()"
 
 
@@ -54,23 +56,23 @@ def make_scan(folder: Path, matrix: tuple[int, int, int], spacing: tuple[float, 
 
 
 def train(folder: Path, plan: Plan, steps: int, folds: int, device: str) -> None:
-    """A model, or an ensemble whose folds are one network with weights changed a little."""
+    """Train and save a model, or an ensemble whose folds are one network with slightly changed weights."""
     image, grid = preprocess_volume([read_volume(folder / "scans" / "phantom_0000.nii.gz")], plan)
-    drawn = read_volume(folder / "labels.nii.gz")
-    labels = torch.from_numpy(resample_labels(drawn.array.astype(np.uint8), drawn.geometry, grid).astype(np.int64))
+    truth = read_volume(folder / "labels.nii.gz")
+    labels = torch.from_numpy(resample_labels(truth.array.astype(np.uint8), truth.geometry, grid).astype(np.int64))
     torch.manual_seed(0)
     keep_freed_memory()
     network = build_network(plan, deep_supervision=True).to(device)
     optimizer = torch.optim.AdamW(network.parameters())
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps)
-    places = [torch.nonzero(labels == label) for label in labels.unique() if label]
+    voxels = [torch.nonzero(labels == label) for label in labels.unique() if label]
     for step in range(steps):
         crop = tuple(map(min, plan.patch_size, CROP if step % WINDOW_EVERY else plan.patch_size))
-        # as many crops anywhere as on a structure: a network that has never seen air draws in it
-        kind = int(torch.randint(len(places) + 1, ()))
+        # as many crops from anywhere as on each structure: a network that has never seen air segments structures in it
+        kind = int(torch.randint(len(voxels) + 1, ()))
         middle = (
-            places[kind][torch.randint(len(places[kind]), ())].tolist()
-            if kind < len(places)
+            voxels[kind][torch.randint(len(voxels[kind]), ())].tolist()
+            if kind < len(voxels)
             else [int(n * torch.rand(())) for n in grid.shape]
         )
         corner = [
@@ -89,20 +91,20 @@ def train(folder: Path, plan: Plan, steps: int, folds: int, device: str) -> None
             print(f"training: step {step}, loss {loss:.3f}", file=sys.stderr, flush=True)
     model = folder / "model"
     for fold in range(folds):
-        place = model / f"fold_{fold}" if folds > 1 else model
-        save_plan(plan, place)
+        fold_folder = model / f"fold_{fold}" if folds > 1 else model
+        save_plan(plan, fold_folder)
         state = {
             name: value.cpu() * (1 + 0.01 * fold * torch.randn(value.shape))
             for name, value in network.state_dict().items()
         }
-        save_file(state, place / "weights_last.safetensors")
-        export_nnunet(Model.load(place, device="cpu"), folder / f"export_{fold}")
+        save_file(state, fold_folder / "weights_last.safetensors")
+        export_nnunet(Model.load(fold_folder, device="cpu"), folder / f"export_{fold}")
         if fold:
             shutil.move(folder / f"export_{fold}" / "fold_0", folder / "export_0" / f"fold_{fold}")
 
 
 def measured(command: list[str], threads: int) -> tuple[float, float, float]:
-    """Wall and CPU seconds, and peak GB, of a process with all its children."""
+    """Run a command and return wall seconds, CPU seconds and peak GB of the process with all its children."""
     environment = os.environ | {"OMP_NUM_THREADS": str(threads), "nnUNet_def_n_proc": str(threads)}
     before, began = os.times(), time.perf_counter()
     with tempfile.TemporaryFile() as log:
@@ -113,8 +115,8 @@ def measured(command: list[str], threads: int) -> tuple[float, float, float]:
             while not ended.wait(0.5):
                 total = 0
                 try:
-                    for one in (root := psutil.Process(process.pid), *root.children(recursive=True)):
-                        total += one.memory_full_info().pss
+                    for member in (root := psutil.Process(process.pid), *root.children(recursive=True)):
+                        total += member.memory_full_info().pss
                 except psutil.Error:
                     continue
                 peak[0] = max(peak[0], total)
@@ -133,7 +135,7 @@ def measured(command: list[str], threads: int) -> tuple[float, float, float]:
 
 
 def ours(folder: Path, out: Path, settings: PredictionSettings) -> None:
-    """What the measured process of ours does."""
+    """Predict the scan with our program; this runs in the measured process."""
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     scan = folder / "scans" / "phantom_0000.nii.gz"
     model = load_model(folder / "model", settings)
@@ -145,18 +147,18 @@ def main() -> None:
     parser.add_argument("--preset", default="XS")
     parser.add_argument("--matrix", type=int, nargs=3, default=(120, 512, 512))
     parser.add_argument("--spacing", type=float, nargs=3, default=(2.5, 0.9, 0.9), help="mm along z, y, x")
-    parser.add_argument("--planned", type=float, nargs=3, default=(2.5, 3, 3), help="mm that the network sees")
+    parser.add_argument("--planned", type=float, nargs=3, default=(2.5, 3, 3), help="spacing of the network in mm")
     parser.add_argument("--patch", type=int, nargs=3, default=PATCH)
     parser.add_argument("--folds", type=int, default=1)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--no-mirroring", action="store_true")
-    parser.add_argument("--steps", type=int, default=1000, help="of training")
-    parser.add_argument("--folder", type=Path, help="keeps scan and model, and goes on with them if they are there")
+    parser.add_argument("--steps", type=int, default=1000, help="training steps")
+    parser.add_argument("--folder", type=Path, help="folder for scan and model, which are reused if they exist")
     parser.add_argument("--backends", nargs="+", default=["eager"])
-    parser.add_argument("--fast", action="store_true", help="ours with --fast too")
-    parser.add_argument("--whole", action="store_true", help="ours with windows where nnU-Net has them too")
-    parser.add_argument("--repeats", type=int, default=1, help="of all in turn; the least of each counts")
+    parser.add_argument("--fast", action="store_true", help="also run ours with --fast")
+    parser.add_argument("--whole", action="store_true", help="also run ours with the windows of nnU-Net")
+    parser.add_argument("--repeats", type=int, default=1, help="rounds over all variants; the least of each counts")
     parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
@@ -185,32 +187,32 @@ def main() -> None:
             runs["ours, --roi whole"] = base.model_copy(update={"roi": "whole"})
         if options.fast:
             runs["ours, --fast"] = base.fast()
-        theirs = [sys.executable, "-W", "ignore", "-c", THEIRS, "-i", folder / "scans"]
-        theirs += ["-m", folder / "export_0", "-f", *range(options.folds), "-device", options.device]
-        theirs += ["-npp", "1", "-nps", "1", *["--disable_tta"] * options.no_mirroring, "-o"]
-        commands = {"nnU-Net": theirs}
+        nnunet_command = [sys.executable, "-W", "ignore", "-c", THEIRS, "-i", folder / "scans"]
+        nnunet_command += ["-m", folder / "export_0", "-f", *range(options.folds), "-device", options.device]
+        nnunet_command += ["-npp", "1", "-nps", "1", *["--disable_tta"] * options.no_mirroring, "-o"]
+        commands = {"nnU-Net": nnunet_command}
         for name, settings in runs.items():
             commands[name] = [sys.executable, __file__, "--worker", folder, settings.model_dump_json()]
-        found, figures = {}, {name: [] for name in commands}
+        labels, measurements = {}, {name: [] for name in commands}
         for _ in range(options.repeats):
             for name, command in commands.items():
                 with tempfile.TemporaryDirectory() as out:
-                    figures[name].append(measured([*map(str, command), out], options.threads))
-                    made = Path(out) / ("phantom.nii.gz" if name == "nnU-Net" else LABELS_FILE)
-                    found[name] = read_volume(made).array
+                    measurements[name].append(measured([*map(str, command), out], options.threads))
+                    labels_file = Path(out) / ("phantom.nii.gz" if name == "nnU-Net" else LABELS_FILE)
+                    labels[name] = read_volume(labels_file).array
         truth = read_volume(folder / "labels.nii.gz").array
         print("| | wall s | CPU s | peak GB | wall | CPU | memory | equal labels | mean DSC |")
         print("|---" * 9 + "|")
-        least = {name: [min(values) for values in zip(*rounds, strict=True)] for name, rounds in figures.items()}
+        least = {name: [min(values) for values in zip(*rounds, strict=True)] for name, rounds in measurements.items()}
         for name in commands:
             dice = [
                 2
-                * ((found[name] == label) & (truth == label)).sum()
-                / ((found[name] == label).sum() + (truth == label).sum())
+                * ((labels[name] == label) & (truth == label)).sum()
+                / ((labels[name] == label).sum() + (truth == label).sum())
                 for label in range(1, len(plan.structures) + 1)
             ]
-            ratios = [theirs / mine for theirs, mine in zip(least["nnU-Net"], least[name], strict=True)]
-            equal = (found[name] == found["nnU-Net"]).mean()
+            ratios = [theirs / own for theirs, own in zip(least["nnU-Net"], least[name], strict=True)]
+            equal = (labels[name] == labels["nnU-Net"]).mean()
             numbers = [f"{value:.1f}" for value in least[name]] + [f"{ratio:.2f}×" for ratio in ratios]
             print(f"| {name} | {' | '.join(numbers)} | {equal:.5%} | {np.mean(dice):.3f} |", flush=True)
 

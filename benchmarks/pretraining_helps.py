@@ -1,13 +1,13 @@
-"""Does masked pretraining learn, and does it help where few scans are contoured?
+"""Benefit of masked pretraining if few scans are contoured.
 
-Pretrains the XS network on scans without labels, then fine-tunes on 2, 5, 10 and all contoured patients with and
-without it: the same patients, seeds, batches and steps in both arms. Synthetic scans, and real ones where their folder
-is given:
+Pretrains the XS network on scans without labels. Then it fine-tunes on 2, 5, 10 and all contoured patients, with and
+without pretraining. Both arms have the same patients, seeds, batches and steps. The scans are synthetic; real ones are
+added if their folder is given:
 
     python benchmarks/pretraining_helps.py [../shared/data] [--out FOLDER] [--seeds 3] [--steps 150]
         [--patients 2 5 10 all]
 
-A run that was stopped goes on when it is called again with the same --out. Prints Markdown, and leaves it in --out.
+An interrupted run resumes when it is started again with the same --out. Prints Markdown, and saves it in --out.
 """
 
 import argparse
@@ -39,12 +39,12 @@ from gynbtnet.training import (
 
 PATCH = (32, 48, 48)
 LABELLED = ("2", "5", "10", "all")  # patients
-EPOCHS = 10  # of the pretraining: points of its curve
+EPOCHS = 10  # epochs of pretraining, each a point of its curve
 
 
 @dataclass(frozen=True)
 class Scans:
-    """What one comparison is made of: scans without labels, contoured patients to learn from, and others to score."""
+    """Data of one comparison: scans without labels, contoured patients for training, and others for scoring."""
 
     name: str
     unlabelled: PreparedCohort
@@ -53,7 +53,7 @@ class Scans:
 
 
 def phantom(folder: Path) -> Scans:
-    """Synthetic scans: 24 without labels, 20 contoured patients to draw from, 5 to score."""
+    """Write and prepare synthetic scans: 24 without labels, 20 contoured patients for training, 5 for scoring."""
     write_unlabelled(folder / "unlabelled", scans=24)
     write_brachytherapy(folder / "export", patients=25, fractions=1)
     cohort = ingest(folder / "export", folder / "cohort", structures=STRUCTURES).cohort
@@ -62,23 +62,27 @@ def phantom(folder: Path) -> Scans:
 
 
 def real(folder: Path, data: Path) -> Scans:
-    """Soft-tissue sarcomas with their gross tumour volume, 8 of 26 to score; four further scans without labels."""
+    """Prepare soft-tissue sarcomas with gross tumour volume, 8 of 26 for scoring, and four scans without labels."""
     cohort = ingest(data / "sts", folder / "cohort", structures=("GTV_Mass_CT",)).cohort
-    further = [data / name for name in ("acrin_flt_breast_001", "crlm_ct_1006", "totalsegmentator_example")]
+    other_scans = [data / name for name in ("acrin_flt_breast_001", "crlm_ct_1006", "totalsegmentator_example")]
     plan = PlanSettings(spacing=(4, 3, 3), patch_size=PATCH, preset="XS")
-    return prepared_scans("Real scans", further, cohort, 8, plan, folder)
+    return prepared_scans("Real scans", other_scans, cohort, 8, plan, folder)
 
 
 def prepared_scans(
     name: str, unlabelled: Sequence[Path], cohort: Cohort, test: int, settings: PlanSettings, folder: Path
 ) -> Scans:
-    """Everything prepared; scans of the contoured patients, but not of those to be scored, are pretrained on too."""
+    """Prepare all scans; pretraining also uses the contoured patients, except those for scoring."""
     held_out = hold_out_patients(cohort.patients, test, seed=0)
     pool = cohort.of_patients(set(cohort.patients).difference(held_out))
-    shown = ingest(unlabelled, folder / "shown", "scans", include_cohort=pool).cohort
+    pretraining_cohort = ingest(unlabelled, folder / "shown", "scans", include_cohort=pool).cohort
     return Scans(
         name,
-        prepare(shown, make_plan(shown, with_batch(settings, 4)), folder / "prepared" / "unlabelled"),
+        prepare(
+            pretraining_cohort,
+            make_plan(pretraining_cohort, with_batch(settings, 4)),
+            folder / "prepared" / "unlabelled",
+        ),
         prepare(pool, make_plan(pool, with_batch(settings, 2)), folder / "prepared" / "pool"),
         cohort.of_patients(held_out),
     )
@@ -88,15 +92,15 @@ def with_batch(settings: PlanSettings, batch_size: int) -> PlanSettings:
     return settings.model_copy(update={"batch_size": batch_size})
 
 
-class Nothing(MaskedAutoencoder):
-    """Says of every masked voxel that it is its cell's mean: what can be known of normalised cells without learning."""
+class CellMeans(MaskedAutoencoder):
+    """Network that predicts the mean of its cell for every masked voxel: the best guess without learning."""
 
     def forward(self, image: torch.Tensor, active: ActiveBlocks) -> torch.Tensor:
         return torch.zeros_like(image)
 
 
 def learn(scans: Scans, seed: int, steps: int, run: Path) -> tuple[float, float, float]:
-    """Pretrain; the validation loss of :class:`Nothing`, after the first tenth of the steps and after all of them."""
+    """Pretrain, and return validation losses: of :class:`CellMeans`, after a tenth of the steps, and at the end."""
     settings = PretrainingSettings(
         seed=seed,
         epochs=EPOCHS,
@@ -111,16 +115,16 @@ def learn(scans: Scans, seed: int, steps: int, run: Path) -> tuple[float, float,
     held_out = [case for case in scans.unlabelled.cases if case.id in validation]
     patches = Batches(held_out, Augmentation("none", PATCH), 1, seed, with_units=True)
     objective = MaskedModellingObjective(
-        Nothing("XS"), settings.mask_ratio, settings.normalise_target, epsilon_hu=settings.target_epsilon_hu
+        CellMeans("XS"), settings.mask_ratio, settings.normalise_target, epsilon_hu=settings.target_epsilon_hu
     )
-    nothing = objective.validate(patches[number] for number in range(settings.validation_patches))
+    cell_means = objective.validate(patches[number] for number in range(settings.validation_patches))
     with (run / "log.csv").open(newline="") as file:
         losses = [float(row["validation_loss"]) for row in csv.DictReader(file)]
-    return nothing["validation_loss"], losses[0], losses[-1]
+    return cell_means["validation_loss"], losses[0], losses[-1]
 
 
 def dsc(scans: Scans, labelled: str, seed: int, steps: int, start: Path | None, run: Path) -> dict[str, float]:
-    """Fine-tune on ``labelled`` patients drawn by ``seed``, or all; mean DSC over the test cases, of each structure."""
+    """Fine-tune on ``labelled`` patients drawn by ``seed``, or all, and return the mean DSC per structure."""
     settings = SegmentationSettings(
         seed=seed,
         epochs=1,
@@ -129,21 +133,21 @@ def dsc(scans: Scans, labelled: str, seed: int, steps: int, start: Path | None, 
         augmentation="light",
         foreground_oversampling=0.5,
     )
-    drawn = scans.pool.patients if labelled == "all" else hold_out_patients(scans.pool.patients, int(labelled), seed)
-    ids = scans.pool.ids_of(drawn)
+    patients = scans.pool.patients if labelled == "all" else hold_out_patients(scans.pool.patients, int(labelled), seed)
+    ids = scans.pool.ids_of(patients)
     model = Model.load(finetune(scans.pool, settings, run, training_ids=ids, validation_ids=[], start=start))
-    found: dict[str, list[float]] = {structure: [] for structure in scans.test.structures}
+    values_by_structure: dict[str, list[float]] = {structure: [] for structure in scans.test.structures}
     for case in scans.test.cases:
         assert case.labels is not None
         truth = read_volume(case.labels).array
         labels = predict(model, read_volume(case.image), PredictionSettings(overlap=0.25, mirroring=False)).labels.array
         for label, structure in enumerate(scans.test.structures, start=1):
-            found[structure].append(dice(truth == label, labels == label))
-    return {structure: float(np.nanmean(values)) for structure, values in found.items()}
+            values_by_structure[structure].append(dice(truth == label, labels == label))
+    return {structure: float(np.nanmean(values)) for structure, values in values_by_structure.items()}
 
 
 def compare(scans: Scans, patients: Sequence[str], seeds: range, steps: int, out: Path) -> Iterator[str]:
-    """The lines of a Markdown report."""
+    """Yield the lines of a Markdown report."""
     curves = {seed: learn(scans, seed, 2 * steps, out / f"pretraining-{seed}") for seed in seeds}
     pool, held_out = len(scans.pool.patients), len(scans.test.patients)
     yield f"### {scans.name}\n"
@@ -167,11 +171,15 @@ def compare(scans: Scans, patients: Sequence[str], seeds: range, steps: int, out
         structures = scans.test.structures
         for structure in (*structures, *(("mean",) if len(structures) > 1 else ())):
             without, with_it = (
-                [figures.get(structure, statistics.fmean(figures.values())) for figures in arm] for arm in arms
+                [
+                    dsc_by_structure.get(structure, statistics.fmean(dsc_by_structure.values()))
+                    for dsc_by_structure in arm
+                ]
+                for arm in arms
             )
-            gained = [after - before for before, after in zip(without, with_it, strict=True)]
-            better = f"{sum(gain > 0 for gain in gained)} of {len(gained)}"
-            columns = (spread(without, 3), spread(with_it, 3), spread(gained, 3, sign="+"), better)
+            differences = [after - before for before, after in zip(without, with_it, strict=True)]
+            better = f"{sum(difference > 0 for difference in differences)} of {len(differences)}"
+            columns = (spread(without, 3), spread(with_it, 3), spread(differences, 3, sign="+"), better)
             yield f"| {labelled} | {structure} | {' | '.join(columns)} |"
     yield ""
 
@@ -182,21 +190,21 @@ def spread(values: Sequence[float], digits: int, sign: str = "") -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Fine-tuning on few contoured patients, with and without pretraining.")
+    parser = argparse.ArgumentParser(description="Fine-tune on few contoured patients, with and without pretraining.")
     parser.add_argument("data", type=Path, nargs="?", help="folder with the real scans: sts, acrin_flt_breast_001, …")
     parser.add_argument("--out", type=Path, default=Path("pretraining_helps"))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--patients", nargs="+", default=LABELLED, help="how many contoured ones, or all")
-    parser.add_argument("--steps", type=int, default=150, help="of a fine-tuning; a pretraining has twice as many")
-    asked = parser.parse_args()
+    parser.add_argument("--patients", nargs="+", default=LABELLED, help="numbers of contoured patients, or all")
+    parser.add_argument("--steps", type=int, default=150, help="steps of fine-tuning; pretraining has twice as many")
+    options = parser.parse_args()
     lines = []
-    folders = {"phantom": None} | ({"real": asked.data.absolute()} if asked.data else {})
+    folders = {"phantom": None} | ({"real": options.data.absolute()} if options.data else {})
     for kind, data in folders.items():
-        out = asked.out.absolute() / kind
+        out = options.out.absolute() / kind
         scans = phantom(out) if data is None else real(out, data)
-        lines += compare(scans, asked.patients, range(asked.seeds), asked.steps, out / f"runs-{asked.steps}")
+        lines += compare(scans, options.patients, range(options.seeds), options.steps, out / f"runs-{options.steps}")
     report = "\n".join(lines)
-    (asked.out / "table.md").write_text(report)
+    (options.out / "table.md").write_text(report)
     print(report)
 
 

@@ -1,7 +1,10 @@
-"""What pretraining on active blocks alone saves, beside dense convolution with and without a mask.
+"""Time and memory of pretraining on active blocks only, compared with dense convolution with and without a mask.
 
-One run with the same threads and allocator settings for all: forward and backward of the encoder, and whole training
-steps with the light decoder. Variants take turns; medians. Each memory figure comes from a process of its own.
+Measured are the forward and backward pass of the encoder, and whole training steps with the light decoder. All variants
+take turns in one run, with the same threads and allocator settings. Printed are medians. Memory is measured in a
+separate process for each variant.
+
+Examples::
 
     python benchmarks/sparse_pretraining.py                      # base 32 (preset B), 112×128×128
     python benchmarks/sparse_pretraining.py --quick              # 64×64×64, a minute or two
@@ -31,7 +34,7 @@ from gynbtnet.sparse import ActiveBlocks, MaskedAutoencoder, draw_active_blocks,
 from gynbtnet.training import keep_freed_memory, masked_l2
 
 DENSE = ("dense", "dense, channels last", "dense, compiled")
-SPENT = {
+OPERATOR_GROUPS = {
     "convolution": "convolutions",
     "mkldnn_convolution": "convolutions",
     "cudnn_convolution": "convolutions",
@@ -46,11 +49,11 @@ SPENT = {
     "fill_": "copies and zeros",
     "zero_": "copies and zeros",
 }
-"""Where a profiled operator's own time belongs, by the beginning of its name."""
+"""Group of a profiled operator's own time, by the beginning of the operator's name."""
 
 
 class Variants:
-    """The same network and batch, run each way. Every run draws its mask anew, as training does."""
+    """One network and batch, run as each variant. Every run draws its mask again, as training does."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         factors, strides = (1, 2, 4, 8, 16, 16), (1, 2, 2, 2, 2, 1)
@@ -69,7 +72,7 @@ class Variants:
         return ActiveBlocks(drawn.mask.to(self.device))
 
     def encoder(self, variant: str, ratio: float) -> None:
-        """Forward and backward of the encoder, from the sum of all features."""
+        """Run the forward and backward pass of the encoder, from the sum of all features."""
         for network in (self.network, self.dense, self.last, self.compiled):
             network.zero_grad()
         with self.precision():
@@ -88,7 +91,7 @@ class Variants:
         total.backward()
 
     def step(self, variant: str, ratio: float) -> None:
-        """A whole training step: mask, network, light decoder, loss, gradients, AdamW."""
+        """Run a whole training step: mask, network, light decoder, loss, gradients, AdamW."""
         network = self.network if variant == "ours" else self.dense
         optimiser = torch.optim.AdamW(network.parameters(), lr=1e-4)
         active = self.draw(ratio)
@@ -115,33 +118,35 @@ class Variants:
 
 
 def times(options: argparse.Namespace) -> dict[tuple[str, str, float], float]:
-    """Median seconds of (what, variant, ratio), the variants taking turns; the first round only warms up."""
+    """Return the median seconds of each (part, variant, ratio); variants take turns, and the first round warms up."""
     variants = Variants(options)
-    wanted = [("encoder", variant, 0.0) for variant in DENSE]
-    wanted += [("encoder", variant, ratio) for ratio in options.ratios for variant in ("ours", "dense × mask")]
-    wanted += [("step", variant, ratio) for ratio in options.ratios if ratio for variant in ("ours", "dense × mask")]
-    found: dict[tuple[str, str, float], list[float]] = {key: [] for key in wanted}
-    for turn in range(options.repeats + 1):
-        for what, variant, ratio in wanted:
-            run = variants.encoder if what == "encoder" else variants.step
+    runs = [("encoder", variant, 0.0) for variant in DENSE]
+    runs += [("encoder", variant, ratio) for ratio in options.ratios for variant in ("ours", "dense × mask")]
+    runs += [("step", variant, ratio) for ratio in options.ratios if ratio for variant in ("ours", "dense × mask")]
+    seconds_by_run: dict[tuple[str, str, float], list[float]] = {key: [] for key in runs}
+    for repeat in range(options.repeats + 1):
+        for part, variant, ratio in runs:
+            run = variants.encoder if part == "encoder" else variants.step
             seconds = variants.seconds(lambda: run(variant, ratio))  # noqa: B023
-            print(f"round {turn}: {what}, {variant}, {ratio:.0%} masked: {seconds:.2f} s", file=sys.stderr, flush=True)
-            if turn:
-                found[what, variant, ratio].append(seconds)
-    return {key: statistics.median(seconds) for key, seconds in found.items()}
+            print(
+                f"round {repeat}: {part}, {variant}, {ratio:.0%} masked: {seconds:.2f} s", file=sys.stderr, flush=True
+            )
+            if repeat:
+                seconds_by_run[part, variant, ratio].append(seconds)
+    return {key: statistics.median(seconds) for key, seconds in seconds_by_run.items()}
 
 
 @cache
-def peak_memory(what: str, variant: str, ratio: float) -> float:
-    """GB above what the process held with network and batch loaded, gradients included; in a fresh process."""
-    arguments = [*sys.argv[1:], "--memory-of", f"{what}/{variant}/{ratio}"]
+def peak_memory(part: str, variant: str, ratio: float) -> float:
+    """Return the peak memory of a new process in GB, gradients included, without the loaded network and batch."""
+    arguments = [*sys.argv[1:], "--memory-of", f"{part}/{variant}/{ratio}"]
     run = subprocess.run([sys.executable, __file__, *arguments], check=True, capture_output=True, text=True)
     return float(run.stdout)
 
 
-def own_peak_memory(options: argparse.Namespace, what: str, variant: str, ratio: float) -> float:
+def own_peak_memory(options: argparse.Namespace, part: str, variant: str, ratio: float) -> float:
     variants = Variants(options)
-    run = variants.encoder if what == "encoder" else variants.step
+    run = variants.encoder if part == "encoder" else variants.step
     if variants.device.type == "cuda":
         before = torch.cuda.memory_allocated()
         for _ in range(2):
@@ -150,14 +155,14 @@ def own_peak_memory(options: argparse.Namespace, what: str, variant: str, ratio:
     before = psutil.Process().memory_info().rss
     for _ in range(2):
         run(variant, ratio)
-    # Not getrusage's, which a process inherits from the one that started it.
+    # The peak of getrusage is not used: a process inherits it from its parent.
     status = Path("/proc/self/status").read_text()
     peak = next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
     return (peak - before) / 1e9
 
 
 def limits(options: argparse.Namespace, seconds: float, ratio: float) -> str:
-    """Which share of the measured matrix product's rate the encoder reaches, and where its time goes."""
+    """Report the encoder's rate as a share of that of a matrix product, and its time per group of operators."""
     variants = Variants(options)
     with FlopCounterMode(display=False) as counter:
         variants.encoder("dense", 0.0)
@@ -168,18 +173,23 @@ def limits(options: argparse.Namespace, seconds: float, ratio: float) -> str:
     rate = 2 * 2048**3 / product
     cuda = variants.device.type == "cuda"
     variants.encoder("ours", ratio)
-    with profile(activities=[ProfilerActivity.CUDA if cuda else ProfilerActivity.CPU]) as profiled:
+    with profile(activities=[ProfilerActivity.CUDA if cuda else ProfilerActivity.CPU]) as profiler:
         variants.encoder("ours", ratio)
-    spent: dict[str, float] = {}
-    for event in profiled.key_averages():
+    time_by_group: dict[str, float] = {}
+    for event in profiler.key_averages():
         name = event.key.removeprefix("aten::").lstrip("_")
-        group = next((group for start, group in SPENT.items() if name.startswith(start)), "everything else")
-        spent[group] = spent.get(group, 0) + (event.self_device_time_total if cuda else event.self_cpu_time_total)
-    whole = sum(spent.values())
-    lines = [f"| {group} | {time / whole:.0%} |" for group, time in sorted(spent.items(), key=lambda item: -item[1])]
+        group = next((group for start, group in OPERATOR_GROUPS.items() if name.startswith(start)), "everything else")
+        time_by_group[group] = time_by_group.get(group, 0) + (
+            event.self_device_time_total if cuda else event.self_cpu_time_total
+        )
+    total = sum(time_by_group.values())
+    lines = [
+        f"| {group} | {time / total:.0%} |" for group, time in sorted(time_by_group.items(), key=lambda item: -item[1])
+    ]
     reached = f"{useful / seconds / 1e9:.0f} GFLOP/s, {useful / seconds / rate:.0%}"
     head = [
-        f"The encoder's useful operations, a dense one's times the active share, run at {reached}",
+        "The useful operations of the encoder are those of a dense encoder times the active share.",
+        f"They run at {reached}",
         f"of the rate of a 2048×2048 matrix product ({rate / 1e9:.0f} GFLOP/s).",
         "",
         f"| our encoder's time, {ratio:.0%} masked | share |",
@@ -189,7 +199,7 @@ def limits(options: argparse.Namespace, seconds: float, ratio: float) -> str:
 
 
 def table(options: argparse.Namespace) -> str:
-    found = times(options)
+    seconds_by_run = times(options)
     patch = "×".join(map(str, options.patch))
     lines = [
         f"Base {options.base}, depth {options.depth}, batch {options.batch}, {patch}, {options.device},",
@@ -199,30 +209,36 @@ def table(options: argparse.Namespace) -> str:
         "|---|---|---|---|---|---|",
     ]
     dense_memory = peak_memory("encoder", "dense", 0.0)
-    for (what, variant, ratio), seconds in found.items():
-        ours = found[what, "ours", options.reference if variant in DENSE else ratio]
+    for (part, variant, ratio), seconds in seconds_by_run.items():
+        ours = seconds_by_run[part, "ours", options.reference if variant in DENSE else ratio]
         faster = "" if variant == "ours" else f"{seconds / ours:.2f}×"
         masked = "nothing" if variant in DENSE else f"{ratio:.0%}"
         memory = ""
-        # Compiling takes memory of its own, and a mask that saves nothing takes the same at every ratio.
+        # Compiling itself takes memory, and a mask that saves nothing takes the same memory at every ratio.
         if variant != "dense, compiled" and (variant != "dense × mask" or ratio == options.reference):
-            peak = peak_memory(what, variant, ratio)
-            memory = f"{peak:.2f} | {peak / dense_memory:.2f}" if what == "encoder" else f"{peak:.2f} |"
-        lines.append(f"| {what}, {variant} | {masked} | {seconds:.2f} | {faster} | {memory or '|'} |")
-    fastest = min(found["encoder", variant, 0.0] for variant in DENSE)
+            peak = peak_memory(part, variant, ratio)
+            memory = f"{peak:.2f} | {peak / dense_memory:.2f}" if part == "encoder" else f"{peak:.2f} |"
+        lines.append(f"| {part}, {variant} | {masked} | {seconds:.2f} | {faster} | {memory or '|'} |")
+    fastest = min(seconds_by_run["encoder", variant, 0.0] for variant in DENSE)
     lines += ["", "| masked | ours over the fastest dense encoder, nothing masked |", "|---|---|"]
-    lines += [f"| {ratio:.0%} | {fastest / found['encoder', 'ours', ratio]:.2f}× |" for ratio in options.ratios]
-    return "\n".join([*lines, "", limits(options, found["encoder", "ours", options.reference], options.reference)])
+    lines += [
+        f"| {ratio:.0%} | {fastest / seconds_by_run['encoder', 'ours', ratio]:.2f}× |" for ratio in options.ratios
+    ]
+    return "\n".join(
+        [*lines, "", limits(options, seconds_by_run["encoder", "ours", options.reference], options.reference)]
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--base", type=int, default=32, help="channels of the first level")
-    parser.add_argument("--depth", type=int, default=1, help="residual blocks a level; preset L has 2")
+    parser.add_argument("--depth", type=int, default=1, help="residual blocks per level; preset L has 2")
     parser.add_argument("--patch", type=int, nargs=3, default=(112, 128, 128), metavar=("Z", "Y", "X"))
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--ratios", type=float, nargs="+", default=(0.0, 0.4, 0.6, 0.8))
-    parser.add_argument("--reference", type=float, default=0.6, help="the mask ratio that dense runs are held against")
+    parser.add_argument(
+        "--reference", type=float, default=0.6, help="mask ratio of the variant that is compared with dense runs"
+    )
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--quick", action="store_true", help="64×64×64 at the reference ratio, twice")
@@ -231,11 +247,11 @@ def main() -> None:
     if options.quick:
         options.patch, options.repeats, options.ratios = (64, 64, 64), 2, (options.reference,)
     if options.reference not in options.ratios:
-        parser.error("--reference is one of --ratios")
+        parser.error("--reference must be one of --ratios")
     keep_freed_memory()
     if options.memory_of:
-        what, variant, ratio = options.memory_of.split("/")
-        print(own_peak_memory(options, what, variant, float(ratio)))
+        part, variant, ratio = options.memory_of.split("/")
+        print(own_peak_memory(options, part, variant, float(ratio)))
     else:
         print(table(options))
 

@@ -1,4 +1,4 @@
-"""The pictures of README and docs, from the demo's experiment: python docs/pictures.py demo/experiment"""
+"""Pictures of README and docs, from the experiment of the demo: python docs/pictures.py demo/experiment"""
 
 import shutil
 import subprocess
@@ -15,14 +15,14 @@ IMAGES = Path(__file__).parent / "images"
 
 
 def main(folder: Path) -> None:
-    """Draw both."""
+    """Make both pictures."""
     IMAGES.mkdir(exist_ok=True)
     draw_overlay(Experiment(folder))
-    photograph(Experiment(folder).report)
+    save_screenshot(Experiment(folder).report)
 
 
 def draw_overlay(experiment: Experiment) -> None:
-    """The median test case, truth and prediction, on three planes."""
+    """Draw truth and prediction of the median test case on three planes."""
     cohort = Cohort.load(experiment.cohort("task"))
     median = dict(best_median_worst(Evaluation.load(experiment.evaluation).scores))["median"]
     case = cohort.case(median)
@@ -32,14 +32,16 @@ def draw_overlay(experiment: Experiment) -> None:
     figure.savefig(IMAGES / "overlay.png", dpi=110)
 
 
-def photograph(page: Path) -> None:
-    """The top of the report page, with its banner and its first case, as Chromium shows it."""
+def save_screenshot(page: Path) -> None:
+    """Take a screenshot of the top of the report page in Chromium, with its banner and first case."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
-        raise SystemExit("There is no chromium to photograph the report page with; install it, or leave report.png.")
+        raise SystemExit(
+            "Chromium was not found, and the screenshot report.png needs it; install it, or keep the old report.png."
+        )
     flags = ("--headless=new", "--no-sandbox", "--hide-scrollbars", "--window-size=1180,1750")
-    asked = [chromium, *flags, f"--screenshot={IMAGES / 'report.png'}", page.absolute().as_uri()]
-    subprocess.run(asked, check=True, capture_output=True)
+    command = [chromium, *flags, f"--screenshot={IMAGES / 'report.png'}", page.absolute().as_uri()]
+    subprocess.run(command, check=True, capture_output=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""The method from Python, step by step, on a handful of synthetic patients: python examples/whole_method.py [FOLDER]
+"""The method from Python, step by step, on four synthetic patients: python examples/whole_method.py [FOLDER]
 
-Takes about a minute on two cores. The training is a few steps long: it shows the way, it learns nothing.
+It takes about a minute on two cores. Training has only a few steps: it shows the calls, and the network learns nothing.
 """
 
 import sys
@@ -25,17 +25,19 @@ from gynbtnet.phantom import write_brachytherapy
 
 
 def main(folder: Path) -> None:
-    # A clinic's export: DICOM CT and RTSTRUCT, a folder a fraction. Here a synthetic one; yours goes in its place.
+    # The export of a clinic: DICOM CT and RTSTRUCT, one folder per fraction. This one is synthetic; use yours instead.
     write_brachytherapy(folder / "export", patients=4, fractions=1, spacing=(6, 5, 5), matrix=(32, 64, 80), seed=7)
 
-    # Scans and contours in one form, and patients divided, never their fractions.
+    # Ingest scans and contours, and split by patient, so that all fractions of a patient are on the same side.
     recipe = load_recipe("smoke")
     cohort = ingest(folder / "export", folder / "cohort", structures=recipe.structures).cohort
     split = split_patients(cohort, test=1, folds=2)
-    seen = cohort.of_patients(split.training_patients(0) + split.validation_patients(0))
+    development = cohort.of_patients(split.training_patients(0) + split.validation_patients(0))
 
-    # Stage 1: the encoder learns to fill in what is masked. Scans only.
-    unlabelled = prepare(seen, make_plan(seen, recipe.pretraining.plan), folder / "prepared" / "pretraining")
+    # Stage 1: the encoder learns to reconstruct masked parts of scans, without contours.
+    unlabelled = prepare(
+        development, make_plan(development, recipe.pretraining.plan), folder / "prepared" / "pretraining"
+    )
     training_ids = unlabelled.ids_of(split.training_patients(0))
     validation_ids = unlabelled.ids_of(split.validation_patients(0))
     pretrained = pretrain(
@@ -47,7 +49,7 @@ def main(folder: Path) -> None:
     )
 
     # Stage 3: the five structures, from the pretrained encoder. (Stage 2 is the same call on another cohort.)
-    prepared = prepare(seen, make_plan(seen, recipe.task.plan), folder / "prepared" / "task")
+    prepared = prepare(development, make_plan(development, recipe.task.plan), folder / "prepared" / "task")
     run = finetune(
         prepared,
         recipe.task.training,
@@ -57,16 +59,16 @@ def main(folder: Path) -> None:
         start=pretrained,
     )
 
-    # Contours on the scans of the patient whom nobody has seen, and back into the clinic on the original CT.
+    # Segment the scans of the test patient, and write an RTSTRUCT on the original CT for the clinic.
     model = Model.load(run)
     test = cohort.of_patients(split.test)
     for case in test.cases:
         ct = read_ct_series(case.source.ct_folder, case.source.series_uid)
-        contours = predict(model, ct.volume, recipe.prediction)
+        prediction = predict(model, ct.volume, recipe.prediction)
         out = folder / "predictions" / case.id
-        write_volume(contours.labels, out / "labels.nii.gz")
+        write_volume(prediction.labels, out / "labels.nii.gz")
         write_rtstruct(
-            contours,
+            prediction,
             ct,
             out / "RS.dcm",
             names=StructureNames.load(),
@@ -76,7 +78,7 @@ def main(folder: Path) -> None:
             force=True,
         )
 
-    # How good they are.
+    # Compare the predictions with the contours of the clinic.
     print(evaluate(test, folder / "predictions", folder / "evaluation").summary)
 
 

@@ -1,4 +1,4 @@
-"""The reference semantics done literally: dense convolution × mask, norms over gathered voxels. Nothing is saved."""
+"""Literal reference for sparse pretraining: dense convolution × mask, norms over gathered voxels; it saves nothing."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from gynbtnet.sparse import MaskedAutoencoder
 
 
 def masked_encode(encoder: Encoder, image: Tensor, mask: Tensor) -> list[Tensor]:
-    """Features of every level, zero where ``mask`` (B, z, y, x) is false."""
+    """Return the features of every level; voxels outside ``mask`` (B, z, y, x) are zero."""
     x = image * at_resolution(mask, image)
     features = []
     for level in encoder.levels:
@@ -26,7 +26,7 @@ def masked_encode(encoder: Encoder, image: Tensor, mask: Tensor) -> list[Tensor]
 
 
 def masked_reconstruction(network: MaskedAutoencoder, features: Sequence[Tensor], mask: Tensor) -> Tensor:
-    """The light decoder's answer to dense features, densified literally."""
+    """Return the light decoder's reconstruction from dense features, densified literally."""
     dense = []
     for level, x in zip(network.densify, features, strict=True):
         token = level.mask_token.view(1, -1, 1, 1, 1)
@@ -52,5 +52,5 @@ def masked(x: Tensor, mask: Tensor) -> Tensor:
 
 
 def at_resolution(mask: Tensor, x: Tensor) -> Tensor:
-    """The mask repeated up to the resolution of ``x``: (B, 1, D, H, W)."""
+    """Return the mask (B, 1, D, H, W), repeated to the resolution of ``x``."""
     return interpolate(mask[:, None].to(torch.uint8), x.shape[2:]).bool()

@@ -82,8 +82,8 @@ class PlanSettings(Settings):
     )
     separate_z: SeparateZ = Field(
         "auto",
-        description="auto: as nnU-Net, interpolate within planes and use the nearest slice between them, if slices are "
-        "more than 3 times as thick as pixels. never: interpolate all three axes together.",
+        description="auto: as nnU-Net, treat z separately if slices are more than 3 times as thick as pixels. Then "
+        "interpolate within planes and use the nearest slice between them. never: interpolate all three axes together.",
     )
     patch_size: Triple | None = Field(
         (80, 160, 160),
