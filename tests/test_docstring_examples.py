@@ -18,8 +18,7 @@ from gynbtnet.evaluation import dice, evaluate, holm, score_case, to_eqd2, wilco
 from gynbtnet.imaging import Geometry, Segmentation, StructureNames, Volume, read_ct_series, read_rtstruct
 from gynbtnet.networks import GynBTNet
 from gynbtnet.phantom import phantom_case, write_brachytherapy
-from gynbtnet.preparation.planning.plan import Plan
-from gynbtnet.preparation.planning.plan_files import save_plan
+from gynbtnet.preparation import Plan, save_plan
 from gynbtnet.runtime import without_progress
 
 OBJECTS: list[Any] = [

@@ -88,13 +88,19 @@ def entries(lines: list[str]) -> set[str]:
 def raised_errors(function: Any) -> Iterator[str]:
     """Names of the exceptions that the body itself raises and does not catch, without those of nested functions."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(function)))).body[0]
-    pending: list[ast.AST] = list(ast.iter_child_nodes(tree))
+    pending: list[tuple[ast.AST, frozenset[str]]] = [(node, frozenset()) for node in ast.iter_child_nodes(tree)]
     while pending:
-        node = pending.pop()
+        node, caught = pending.pop()
         if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and isinstance(node.exc.func, ast.Name):
-            yield node.exc.func.id
-        if not isinstance(node, (ast.FunctionDef, ast.Lambda, ast.ClassDef)):
-            pending += ast.iter_child_nodes(node)
+            if node.exc.func.id not in caught:
+                yield node.exc.func.id
+        elif isinstance(node, ast.Try):
+            types = [handler.type for handler in node.handlers if handler.type]
+            names = {name.id for kind in types for name in ast.walk(kind) if isinstance(name, ast.Name)}
+            pending += [(child, caught | names) for child in node.body]
+            pending += [(child, caught) for child in (*node.handlers, *node.orelse, *node.finalbody)]
+        elif not isinstance(node, (ast.FunctionDef, ast.Lambda, ast.ClassDef)):
+            pending += [(child, caught) for child in ast.iter_child_nodes(node)]
 
 
 def function_violations(function: Any) -> Iterator[str]:
@@ -153,7 +159,7 @@ def class_violations(cls: type) -> Iterator[str]:
         own = not protocol and any(
             "__init__" in vars(ancestor) for ancestor in cls.__mro__ if ancestor.__module__.startswith("gynbtnet")
         )
-        values = list(inspect.signature(cls.__init__).parameters)[1:] if own else []  # type: ignore[misc]
+        values = list(inspect.signature(cls.__init__).parameters)[1:] if own else []
         if issubclass(cls, Exception):
             values = []
     if missing := [name for name in values if not name.startswith("_") and name not in documented_fields(cls)]:

@@ -88,7 +88,7 @@ def test_the_environment_is_left_as_it_was(tmp_path: Path, monkeypatch: pytest.M
     assert (tmp_path / "log.txt").read_text() == "chatter\n"
 
 
-def test_links_lead_to_the_scan_and_are_copies_where_links_are_forbidden(
+def test_links_lead_to_the_scan_and_are_copies_if_links_are_forbidden(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "scan").write_bytes(b"voxels")

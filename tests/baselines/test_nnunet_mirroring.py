@@ -43,7 +43,7 @@ def test_axes_of_its_arrays(axes, directions, transpose, expected):
     assert nnunet_axes(axes, [grid(direction) for direction in directions], transpose) == expected
 
 
-def test_x_is_left_out_where_structures_have_sides():
+def test_x_is_left_out_if_structures_have_sides():
     assert trainable_axes(("z", "x"), ("bladder", "hip_left", "hip_right")) == ("z",)
     assert trainable_axes(("z", "x"), ("bladder",)) == ("z", "x")
     assert NnUNetSettings().mirror_axes == ("z", "y", "x")

@@ -158,7 +158,7 @@ def test_losses_to_several_structures_add_up(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("structures", ORDERS, ids="-".join)
-def test_what_is_left_of_nothing_is_unknown_to_training_and_scored_as_drawn(
+def test_a_fully_covered_structure_is_unknown_to_training_and_scored_by_its_contours(
     structures: tuple[str, ...], tmp_path: Path
 ) -> None:
     write_patient(tmp_path / "export", covered=True)

@@ -79,7 +79,7 @@ def test_qform_against_sform_as_in_a_public_dataset(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("shift", "apart"), [((5, 0, 7), "8.6"), ((0, 0.3, 0), "0.3"), ((0, 0, -1000), "1e\\+03"), ((0.12, 0, 0), "0.12")]
 )
-def test_a_qform_beside_the_sform_is_refused_with_its_distance(tmp_path, shift, apart):
+def test_a_qform_shifted_from_the_sform_is_refused_with_its_distance(tmp_path, shift, apart):
     image = nib.Nifti1Image(VALUES, AFFINE)
     beside = AFFINE.copy()
     beside[:3, 3] += shift
@@ -89,7 +89,7 @@ def test_a_qform_beside_the_sform_is_refused_with_its_distance(tmp_path, shift, 
         read_volume(saved(tmp_path / "scan.nii.gz", image))
 
 
-def test_a_qform_turned_against_the_sform_is_refused(tmp_path):
+def test_a_qform_rotated_from_the_sform_is_refused(tmp_path):
     image = nib.Nifti1Image(VALUES, AFFINE)
     flipped = AFFINE @ np.diag([-1.0, 1, 1, 1])
     image.set_qform(flipped, code=1)

@@ -130,7 +130,7 @@ def test_doses_are_summed_on_the_scan(ct, how, tmp_path):
     assert np.allclose(read_rtdose(tmp_path / "RD2.dcm").grid.array, dose.array, atol=1e-6)
 
 
-def test_what_stands_is_kept_unless_forced(ct, labels, how, tmp_path):
+def test_an_existing_file_is_kept_unless_forced(ct, labels, how, tmp_path):
     (tmp_path / "RS.dcm").write_text("somebody's")
     with pytest.raises(BadInput, match=r"RS.dcm already exists; .* --force"):
         convert([labels], tmp_path / "RS.dcm", how)

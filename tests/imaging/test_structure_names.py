@@ -54,7 +54,7 @@ def test_every_entry_of_the_table_has_a_type_a_code_and_its_own_colour(names):
     known = {(code.value, code.meaning.split(" (")[0]) for code in map(partial(getattr, codes.SCT), codes.SCT.dir())}
     for structure in names.entries:
         assert names.interpreted_type(structure) in ("ORGAN", *TARGET_TYPES)
-        assert names.code(structure) in known
+        assert names.snomed_code(structure) in known
     colours = [names.colour(structure) for structure in names.entries]
     assert len(set(colours)) == len(colours)
 

@@ -79,7 +79,7 @@ def test_relabelling_changes_labels_and_no_mask(example, order, kept) -> None:
     assert segmentation.relabelled(STRUCTURES) is segmentation
 
 
-def test_overlapping_masks_are_boxed_measured_and_relabelled_as_drawn() -> None:
+def test_overlapping_masks_are_boxed_measured_and_relabelled_uncut() -> None:
     masks = {name: np.zeros((6, 7, 8), bool) for name in STRUCTURES}
     masks["bladder"][1:5, 2:6, 1:7] = masks["rectum"][2:6, 3:7, 4:8] = masks["uterus"][0, 0, 0] = True
     geometry = Geometry((6, 7, 8), (2.0, 1.0, 0.5), (5.0, -4.0, 3.0))

@@ -22,7 +22,7 @@ QUICK = PredictionSettings(mirroring=False)
 
 @pytest.fixture
 def scans(tmp_path: Path) -> list[Path]:
-    """Three scans of balls in different places, and one file that is none."""
+    """Three scans of balls at different positions, and one file that isn't a scan."""
     whole = scan()
     paths = [tmp_path / f"{number}.nii.gz" for number in range(4)]
     for number, path in enumerate(paths):

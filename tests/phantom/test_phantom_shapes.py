@@ -21,7 +21,7 @@ def radius_from(centre: tuple[float, float, float]) -> np.ndarray:
 
 @settings(max_examples=25, deadline=None)
 @given(st.tuples(*[st.floats(-15, 15)] * 3), st.floats(3, 20), st.floats(0.1, 3))
-def test_a_ball_is_exact_however_turned(centre: tuple[float, float, float], radius: float, angle: float) -> None:
+def test_a_ball_is_exact_in_any_rotation(centre: tuple[float, float, float], radius: float, angle: float) -> None:
     axes = orthonormal_frame((np.cos(angle), np.sin(angle), 0.3), (0, 0, 1))
     distance = Superellipsoid(centre, (radius, radius, radius), axes=axes).distance(GRID)
     assert np.allclose(distance, radius_from(centre) - radius, atol=1e-6)

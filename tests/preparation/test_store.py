@@ -59,7 +59,7 @@ def test_a_crop_is_the_padded_array(folder: Path, lower: tuple[int, int, int], s
     np.testing.assert_array_equal(image[0], PADDED_PLAIN[window])
 
 
-def test_foreground_is_where_the_labels_are(folder: Path) -> None:
+def test_foreground_voxels_have_labels(folder: Path) -> None:
     labelled, plain = PreparedCohort.open(folder).cases
     assert sorted(labelled.foreground) == [1, 2]
     for label, voxels in labelled.foreground.items():

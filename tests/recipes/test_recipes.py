@@ -139,7 +139,7 @@ def test_a_fold_that_is_not_there() -> None:
         Split(("a",), (("b",), ("c",)), 0).validation_patients(2)
 
 
-def test_a_change_changes_one_stage_though_the_file_shares_settings_by_an_anchor() -> None:
+def test_a_change_affects_one_stage_even_if_stages_share_settings_by_an_anchor() -> None:
     changed = load_recipe("smoke", ["task.training.epochs=9"])
     assert changed.task.training.epochs == 9
     assert changed.supervised is not None
@@ -152,7 +152,7 @@ def test_a_change_changes_one_stage_though_the_file_shares_settings_by_an_anchor
         ("structures=[bladder, bladder]", "each structure once"),
         ("prediction={mirrored_axes: [w]}", "mirrored_axes"),
         ("task.training.mirror_axes=[x, x]", "each axis once"),
-        ("supervised.plan.patch_size=[16, 32]", r"supervised\.plan\.patch_size.*, changed by --set"),
+        ("supervised.plan.patch_size=[16, 32]", r"supervised\.plan\.patch_size.* \(changed by --set\)"),
     ],
 )
 def test_a_change_that_does_not_fit(change: str, words: str) -> None:

@@ -133,7 +133,7 @@ def test_the_log_keeps_the_traceback_of_an_unexpected_error(jobs: int, caplog: p
     assert "PATIENT" not in str(failed.value)
 
 
-def test_a_killed_process_is_told() -> None:
+def test_a_killed_process_is_reported() -> None:
     with pytest.raises(BadInput, match=r"killed one of 2 parallel processes.* memory"):
         map_scans(doubled, [1, 9, 2, 4], name=str, title="Doubling", jobs=2)
 
@@ -179,7 +179,7 @@ def test_two_workers_of_a_dask_cluster_share_the_work(
     assert str(os.getpid()) not in done.values()
 
 
-def test_no_cluster_is_this_machine_and_a_silent_one_is_told() -> None:
+def test_no_cluster_is_this_machine_and_a_silent_one_is_reported() -> None:
     with use_cluster(None):
         assert map_scans(doubled, [1], name=str, title="Doubling") == [2]
     pytest.importorskip("distributed")

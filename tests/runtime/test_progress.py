@@ -57,7 +57,7 @@ def run(script: str, **environment: str) -> "subprocess.CompletedProcess[str]":
 
 
 @pytest.mark.parametrize("environment", [{}, {"FORCE_COLOR": "1"}, {"TERM": "dumb"}, {"COLUMNS": "20"}])
-def test_without_a_terminal_long_work_says_a_line_every_few_seconds(environment: dict[str, str]) -> None:
+def test_without_a_terminal_long_work_prints_a_line_every_few_seconds(environment: dict[str, str]) -> None:
     ended = run(SLOW, **environment)
     assert ended.stdout == "case,dice\n"
     lines = ended.stderr.splitlines()
@@ -97,7 +97,7 @@ def test_a_terminal_keeps_the_bars() -> None:
     assert not re.search(rb"Preparing \d/\d, 0:00", output)
 
 
-def test_a_short_task_says_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_short_task_prints_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     with progress_bar("Short", 2) as advance:
         advance()
         advance()
@@ -105,7 +105,7 @@ def test_a_short_task_says_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert (captured.out, captured.err) == ("", "Short 2/2, 0:00:00\n")
 
 
-def test_a_task_that_fails_says_how_far_it_came(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_task_that_fails_prints_its_progress(capsys: pytest.CaptureFixture[str]) -> None:
     before = time.monotonic()
     with pytest.raises(KeyboardInterrupt), progress_bar("Failing", 3) as advance:
         advance()

@@ -15,7 +15,7 @@ def test_the_rows_agree_with_the_machine(tmp_path: Path) -> None:
     assert rows["devices"]
 
 
-def test_what_is_missing_is_said() -> None:
+def test_a_missing_library_is_reported() -> None:
     assert version("no-such-distribution") == "missing: pip install no-such-distribution"
 
 

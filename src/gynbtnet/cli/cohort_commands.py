@@ -23,6 +23,7 @@ from gynbtnet.cli.options import (
 )
 from gynbtnet.imaging.printed_names import as_one_line
 from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.phrases import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -130,7 +131,9 @@ def ingest(
         cohort, report = ingestion.cohort, ingestion.report
         for note in cohort.notes:
             console.print(note)
-        console.print(f"{len(cohort.cases)} cases of {len(cohort.patients)} patients in {cohort.folder}")
+        console.print(
+            f"{counted(len(cohort.cases), 'case')} of {counted(len(cohort.patients), 'patient')} in {cohort.folder}"
+        )
     _print_problems(report, None if dry_run else MOST_ROWS)  # a dry run writes no integrity.json
     if report.problems:
         raise typer.Exit(1)
@@ -250,7 +253,8 @@ def _print_dry_run(seen: "DryRun") -> None:
     for note in seen.notes:
         console.print(note)
     patients = len({one.scan.patient for one in seen.scans})
-    console.print(f"{len(seen.scans)} scans of {patients} patients would be ingested; nothing was written")
+    found = f"{counted(len(seen.scans), 'scan')} of {counted(patients, 'patient')}"
+    console.print(f"{found} would be ingested; nothing was written")
 
 
 def _print_problems(report: "IntegrityReport", most: int | None) -> None:

@@ -190,7 +190,7 @@ def compare(
         ),
     ] = None,
     significance_test: Annotated[
-        MarkedBy, typer.Option(help="Which test's adjusted p-values * and † are made of.")
+        MarkedBy, typer.Option(help="Test whose adjusted p-values give * and †.")
     ] = MarkedBy.permutation,
     seed: Annotated[int, typer.Option(help="Seed of random swaps and resamples.", min=0)] = 0,
 ) -> None:

@@ -22,6 +22,7 @@ from gynbtnet.cli.options import (
     UnequalSpacing,
 )
 from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.phrases import counted
 
 if TYPE_CHECKING:
     from gynbtnet.datasets.cohort import Cohort
@@ -115,7 +116,7 @@ def prepare(
         console.print(note)
     with use_cluster(cluster):
         prepared = prepare(_without_test(cohort, split), settings, out, jobs, memory)
-    console.print(f"{len(prepared.cases)} cases in {out}")
+    console.print(f"{counted(len(prepared.cases), 'case')} in {out}")
 
 
 @command("gynbtnet import-nnunet demo/steps/prepared/task --preset XS --out demo/steps/imported")
@@ -133,7 +134,7 @@ def import_nnunet(
     for note in settings.notes:
         console.print(note)
     imported = import_nnunet(nnunet, settings, out, jobs)
-    console.print(f"{len(imported.cases)} cases in {out}")
+    console.print(f"{counted(len(imported.cases), 'case')} in {out}")
 
 
 @command("gynbtnet pretrain demo/phantom/unlabelled demo --out demo/steps/runs/pretraining")

@@ -122,13 +122,25 @@ def dry_run(
 ) -> DryRun:
     """Return the cases and problems that :func:`ingest` would report, without writing anything.
 
-    The arguments are those of :func:`ingest`, and failing scans are left out.
-    :mod:`gynbtnet.datasets.ingestion.dry_run` lists what a dry run can't detect.
+    Failing scans are left out. :mod:`gynbtnet.datasets.ingestion.dry_run` lists what a dry run can't detect. See
+    :func:`ingest` for the rules behind each argument.
 
     Args:
-        source, out, layout: as for :func:`ingest`.
-        structures, names, repairs, resample_labels, channels, rtstruct, include_cohort: as for :func:`ingest`.
-        patient_id_from, key, jobs, resample_channels, allow_overlap: as for :func:`ingest`.
+        source: one folder or several.
+        out: folder that the cohort would be written to.
+        layout: name of the layout, or an adapter.
+        structures: structures to take, in label order.
+        names: table of ROI names; None is the built-in table.
+        repairs: flaws of CT series to repair.
+        resample_labels: resample labels to the grid of their scan.
+        channels: names of the channels of a scan.
+        rtstruct: rules that select one of several structure sets on one CT.
+        include_cohort: cohort whose scans are added.
+        patient_id_from: source of the patient identifiers.
+        key: key that assigns study IDs to patients.
+        jobs: number of scans that are read at the same time.
+        resample_channels: resample further channels to the grid of the first.
+        allow_overlap: take a scan even if a structure loses much of its volume to others.
 
     Returns:
         The cases that would be ingested and the report of their problems.

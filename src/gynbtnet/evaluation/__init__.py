@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from gynbtnet.evaluation.statistics.agreement import limits_of_agreement
     from gynbtnet.evaluation.statistics.analysis_of_variance import one_way_anova, tukey_hsd
     from gynbtnet.evaluation.statistics.effect_size import effect_sizes
-    from gynbtnet.evaluation.statistics.friedman import friedman_test, wilcoxon_signed_rank
     from gynbtnet.evaluation.statistics.patient_bootstrap import patient_bootstrap
     from gynbtnet.evaluation.statistics.permutation import paired_permutation_test
+    from gynbtnet.evaluation.statistics.rank_tests import friedman_test, wilcoxon_signed_rank
 
 __all__ = [
     "EMBRACE_II",
@@ -114,7 +114,7 @@ __getattr__, __dir__ = lazy_names(
         "statistics.patient_bootstrap": ["patient_bootstrap"],
         "statistics.permutation": ["paired_permutation_test"],
         "statistics.analysis_of_variance": ["one_way_anova", "tukey_hsd"],
-        "statistics.friedman": ["friedman_test", "wilcoxon_signed_rank"],
+        "statistics.rank_tests": ["friedman_test", "wilcoxon_signed_rank"],
         "statistics.adjustment": ["benjamini_hochberg", "holm"],
         "statistics.effect_size": ["effect_sizes"],
         "statistics.agreement": ["limits_of_agreement"],

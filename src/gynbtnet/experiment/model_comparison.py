@@ -16,7 +16,7 @@ from gynbtnet.experiment.cross_validation import (
 from gynbtnet.experiment.folders import STAGES, ComparedModel, Experiment, StageName
 from gynbtnet.experiment.pipeline import predict_cases
 from gynbtnet.experiment.scans import Scans, ingest_scans
-from gynbtnet.experiment.stage_training import TrainingContext, prepare_stage, train_before_task
+from gynbtnet.experiment.stage_training import StagesContext, prepare_stage, train_before_task
 from gynbtnet.inference.engine.segmenter import Segmenter
 from gynbtnet.inference.models.model_loading import load_model
 from gynbtnet.recipes.loading import save_recipe
@@ -69,7 +69,7 @@ def compare_models(
         console.rule(name)
         folders = models[name]
         save_recipe(variant, folders.own_recipe)
-        context = TrainingContext(variant, ingested, folders, jobs)
+        context = StagesContext(variant, ingested, folders, jobs)
         model = _train_nnunet(context, folds) if variant.nnunet else _train(context, folds)
         predict_cases(model, ingested.test, folders.test_predictions, variant.prediction, ingested)
         evaluate(ingested.test, folders.test_predictions, folders.evaluation)
@@ -115,7 +115,7 @@ def _preparation(recipe: Recipe, stage: StageName) -> dict[str, object] | None:
     return plan | {"structures": getattr(settings, "structures", None)}
 
 
-def _train(context: TrainingContext, folds: Sequence[int]) -> Segmenter:
+def _train(context: StagesContext, folds: Sequence[int]) -> Segmenter:
     """Train all stages, the task once per fold; return the model, or the ensemble of the folds."""
     recipe, ingested = context.recipe, context.ingested
     start = train_before_task(context)
@@ -125,7 +125,7 @@ def _train(context: TrainingContext, folds: Sequence[int]) -> Segmenter:
     return load_model(folders.folder if len(folds) > 1 else folders.fold(folds[0]), recipe.prediction)
 
 
-def _train_nnunet(context: TrainingContext, folds: Sequence[int]) -> Segmenter:
+def _train_nnunet(context: StagesContext, folds: Sequence[int]) -> Segmenter:
     """Train nnU-Net once per fold; return the model, or the ensemble of the folds."""
     recipe, ingested = context.recipe, context.ingested
     assert recipe.nnunet

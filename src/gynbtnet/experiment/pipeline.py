@@ -12,7 +12,7 @@ from gynbtnet.evaluation.metrics.evaluation import evaluate
 from gynbtnet.experiment.folders import Experiment
 from gynbtnet.experiment.report import report_experiment
 from gynbtnet.experiment.scans import Ingested, Scans, ingest_scans
-from gynbtnet.experiment.stage_training import TrainingContext, train_all_stages
+from gynbtnet.experiment.stage_training import StagesContext, train_all_stages
 from gynbtnet.inference.engine.segmenter import Segmenter
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.models.model import Model
@@ -42,7 +42,7 @@ def run_experiment(recipe: Recipe, scans: Scans, folder: Path, jobs: int = 1) ->
     """
     experiment = Experiment(Path(folder).absolute())
     ingested = ingest_scans(recipe, scans, experiment, jobs)
-    context = TrainingContext(recipe, ingested, experiment, jobs)
+    context = StagesContext(recipe, ingested, experiment, jobs)
     run = train_all_stages(context)
     model = Model.load(run, weights=recipe.prediction.weights, device=recipe.prediction.device)
     model = _with_postprocessing(model, context)
@@ -84,7 +84,7 @@ def predict_cases(
         predict_scan(model, request)
 
 
-def _with_postprocessing(model: Model, context: TrainingContext) -> Model:
+def _with_postprocessing(model: Model, context: StagesContext) -> Model:
     """Choose post-processing on the validation patients, and write it with the reason into the model's plan.
 
     The validation patients are predicted without post-processing, so that a second call makes the same choice.

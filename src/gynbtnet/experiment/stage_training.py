@@ -18,7 +18,7 @@ from gynbtnet.training.stages import finetune, pretrain
 
 
 @dataclass(frozen=True)
-class TrainingContext:
+class StagesContext:
     """Everything that the training stages of one model need.
 
     Attributes:
@@ -34,7 +34,7 @@ class TrainingContext:
     jobs: int = 1
 
 
-def train_all_stages(context: TrainingContext) -> Path:
+def train_all_stages(context: StagesContext) -> Path:
     """Train all stages of the recipe; return the run folder of the last, which is the model."""
     start = train_before_task(context)
     task, split = context.recipe.stage("task"), context.ingested.split
@@ -50,7 +50,7 @@ def train_all_stages(context: TrainingContext) -> Path:
     )
 
 
-def train_before_task(context: TrainingContext) -> Path | None:
+def train_before_task(context: StagesContext) -> Path | None:
     """Train stages 1 and 2, if the recipe has them.
 
     Returns:
@@ -65,7 +65,7 @@ def train_before_task(context: TrainingContext) -> Path | None:
     return start
 
 
-def prepare_stage(context: TrainingContext, stage: StageName, cohort: Cohort, settings: PlanSettings) -> PreparedCohort:
+def prepare_stage(context: StagesContext, stage: StageName, cohort: Cohort, settings: PlanSettings) -> PreparedCohort:
     """Plan and prepare the scans of a stage.
 
     Args:
@@ -80,7 +80,7 @@ def prepare_stage(context: TrainingContext, stage: StageName, cohort: Cohort, se
     return prepare(cohort, plan, context.folders.prepared(stage), context.jobs)
 
 
-def _train_pretraining(context: TrainingContext, stage: AnyPretraining, cohort: Cohort) -> Path:
+def _train_pretraining(context: StagesContext, stage: AnyPretraining, cohort: Cohort) -> Path:
     """Train stage 1; return its run folder."""
     prepared = prepare_stage(context, "pretraining", cohort, stage.plan)
     validation = _validation_patients(stage, cohort)
@@ -93,7 +93,7 @@ def _train_pretraining(context: TrainingContext, stage: AnyPretraining, cohort: 
     )
 
 
-def _train_supervised(context: TrainingContext, stage: SupervisedStage, cohort: Cohort, start: Path | None) -> Path:
+def _train_supervised(context: StagesContext, stage: SupervisedStage, cohort: Cohort, start: Path | None) -> Path:
     """Train stage 2; return its run folder."""
     prepared = prepare_stage(context, "supervised", cohort, stage.plan)
     validation = _validation_patients(stage, cohort)

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 _LEFT = (
     *("left", "l", "lt", "lft", "sin", "sinister", "sinistra", "sinistro", "sx", "links", "linke", "linker", "linkes"),
@@ -53,12 +53,14 @@ def mirrored_labels(structures: Sequence[str]) -> tuple[int, ...]:
         One label for each label from 0 on. Structures without a side, or whose other side isn't among ``structures``,
         keep their label. Swapping twice restores all labels.
     """
-    labels = list(range(len(structures) + 1))
+    labels = tuple(range(len(structures) + 1))
     keys = [_key(name, _SIDE) for name in structures]
-    _pair(labels, {i: key for i, key in enumerate(keys, start=1) if key[1]})
+    labels = _paired(labels, {i: key for i, key in enumerate(keys, start=1) if key[1]})
     for side in _ONLY_TOGETHER:
-        _pair(labels, {i: _key(structures[i - 1], side) for i, key in enumerate(keys, start=1) if not key[1]})
-    return tuple(labels)
+        labels = _paired(
+            labels, {i: _key(structures[i - 1], side) for i, key in enumerate(keys, start=1) if not key[1]}
+        )
+    return labels
 
 
 def has_unpaired_sides(structures: Sequence[str]) -> tuple[str, ...]:
@@ -87,12 +89,14 @@ def _key(name: str, side: re.Pattern[str]) -> _Key:
     return side.sub("\0", text).casefold(), sides
 
 
-def _pair(labels: list[int], keys: dict[int, _Key]) -> None:
-    """Swap pairs of labels, in ``labels``, whose keys differ only in the sides and are unique."""
+def _paired(labels: Sequence[int], keys: Mapping[int, _Key]) -> tuple[int, ...]:
+    """Return the labels; those whose keys differ only in the sides and are unique are swapped in pairs."""
+    result = list(labels)
     by_key: dict[_Key, list[int]] = {}
     for label, key in keys.items():
         by_key.setdefault(key, []).append(label)
     for (name, sides), matches in by_key.items():
         others = by_key.get((name, sides.translate({ord("L"): "R", ord("R"): "L"})), [])
-        if sides and len(matches) == len(others) == 1 and labels[matches[0]] in (matches[0], others[0]):
-            labels[matches[0]] = others[0]
+        if sides and len(matches) == len(others) == 1 and result[matches[0]] in (matches[0], others[0]):
+            result[matches[0]] = others[0]
+    return tuple(result)

@@ -80,7 +80,7 @@ class StructureNames:
             return str(self.entries[structure]["type"])
         return target_type(structure) or "ORGAN"
 
-    def code(self, structure: str) -> tuple[str, str]:
+    def snomed_code(self, structure: str) -> tuple[str, str]:
         """Return SNOMED CT value and meaning; outside the table, those of a clinical target volume or of a tissue."""
         if structure in self.entries:
             value, meaning = self.entries[structure]["code"]

@@ -19,7 +19,14 @@ from gynbtnet.inference.prediction_request import PredictionRequest
 from gynbtnet.inference.preview import write_preview
 from gynbtnet.runtime.errors import BadInput
 
-LABELS_FILE, RTSTRUCT_FILE, SEG_FILE, PREVIEW_FILE = "labels.nii.gz", "RS.dcm", "SEG.dcm", "preview.png"
+LABELS_FILE = "labels.nii.gz"
+"""Name of the label map in the folder of a prediction."""
+RTSTRUCT_FILE = "RS.dcm"
+"""Name of the RTSTRUCT in the folder of a prediction."""
+SEG_FILE = "SEG.dcm"
+"""Name of the DICOM SEG in the folder of a prediction."""
+PREVIEW_FILE = "preview.png"
+"""Name of the preview in the folder of a prediction."""
 _LOG = logging.getLogger(__name__)
 
 

@@ -62,7 +62,11 @@ class PredictionRequest:
             channels: image files of the channels after the first.
             series_uid: SeriesInstanceUID if the folder contains several series.
             settings: None: the defaults.
-            repairs, names, synthetic, force, check: attributes of the request.
+            repairs: flaws of a CT series to repair; None repairs nothing.
+            names: names and colours of the structures; None is the built-in table.
+            synthetic: state in all files that no real patient was scanned.
+            force: replace another prediction of the same scan.
+            check: check that the scan is a CT of a pelvis.
 
         Raises:
             BadInput: If there is no such scan, there isn't one file per channel, or ``out`` overlaps the scan.

@@ -123,13 +123,14 @@ def write_organs(
 ) -> int:
     """Write scans without implant in the layout of TotalSegmentator v1, ``s0000/ct.nii.gz`` and ``segmentations/``.
 
-    Each scan shows a different woman, and none of them is in the other cohorts. The arguments are those of
-    :func:`write_brachytherapy`; ``scans`` is the number of scans.
+    Each scan shows a different woman, and none of them is in the other cohorts.
 
     Args:
         out: as for :func:`write_brachytherapy`.
         scans: number of scans.
-        spacing, matrix, seed: as for :func:`write_brachytherapy`.
+        spacing: voxel spacing (z, y, x) in mm.
+        matrix: voxels (z, y, x).
+        seed: the same seed gives the same voxels.
 
     Returns:
         The number of scans.

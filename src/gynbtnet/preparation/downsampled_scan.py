@@ -12,7 +12,14 @@ _BRIGHTEST = 3000  # HU; brighter voxels would dominate the mean of their block
 
 
 def downsample_scan(ct: Volume) -> Volume:
-    """Return a CT in HU averaged over blocks of about 4 mm, reoriented to left, posterior and superior axes."""
+    """Return a CT in HU averaged over blocks of about 4 mm, reoriented to left, posterior and superior axes.
+
+    Args:
+        ct: CT in HU, on any grid.
+
+    Returns:
+        The CT in HU on a coarser grid.
+    """
     reorientation = reorientation_to_lps(ct.geometry)
     array, geometry = reorientation.array(ct.array), reorientation.geometry(ct.geometry)
     block = [max(1, round(_SPACING / spacing)) for spacing in geometry.spacing]

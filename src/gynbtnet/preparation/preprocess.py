@@ -88,6 +88,13 @@ def target_geometry(geometry: Geometry, plan: Plan) -> Geometry:
 
     Its axes run to the patient's left, posterior and superior, so that all scans have the same orientation. Its shape
     is rounded as in nnU-Net. Its spacing may differ slightly from the plan's, so that the voxels fill the box.
+
+    Args:
+        geometry: grid of a scan, in any orientation.
+        plan: plan with the spacing in mm.
+
+    Returns:
+        The grid of the prepared scan.
     """
     reoriented = reorientation_to_lps(geometry).geometry(geometry)
     shape = shape_at(plan.spacing, reoriented.shape, reoriented.spacing)

@@ -131,7 +131,7 @@ def settings_of(kind: type[T], values: dict[str, Any], changes: Sequence[str], p
     try:
         return kind.model_validate(values)
     except ValidationError as problems:
-        source = f"{path}, changed by --set" if changes else str(path)
+        source = f"{path} (changed by --set)" if changes else str(path)
         raise BadInput(_sentence(problems, source, values, kind)) from problems
 
 

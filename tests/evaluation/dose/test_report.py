@@ -35,7 +35,7 @@ def test_verdicts_are_counted(dose_content):
     assert counts["Bladder", "D2cc", "manual"] == ["&lt; 80", "&lt; 90", "3", "0", "0", "0", "0"]
     assert counts["Bladder", "D2cc", "automatic"] == ["&lt; 80", "&lt; 90", "2", "1", "0", "0", "0"]
     assert counts["Rectum", "D2cc", "automatic"] == ["&lt; 65", "&lt; 75", "2", "0", "0", "0", "1"]
-    assert "8 totals were judged by both contours; the automatic contours change the verdict of 1." in course
+    assert "Totals judged by both contours: 8. The automatic contours change the verdict of 1." in course
     assert "EMBRACE II" in course
     assert "fraction 1: automatic no contour" in course
 

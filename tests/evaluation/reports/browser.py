@@ -95,7 +95,7 @@ class Browser:
             text = {}
 
     def wheel(self, selector: str, down: float) -> None:
-        """Turn the wheel over the middle of an element, and wait until the page has been drawn."""
+        """Scroll the wheel over the middle of an element, and wait until the page is rendered."""
         box = f"document.querySelector('{selector}').getBoundingClientRect()"
         x, y = self.run(f"(b => [b.x + b.width / 2, b.y + b.height / 2])({box})")
         self.call("Input.dispatchMouseEvent", type="mouseWheel", x=x, y=y, deltaX=0, deltaY=down)

@@ -26,8 +26,8 @@ def test_files_of_an_evaluation(scanned, predicted, tmp_path):
     assert text.count("Synthetic data. No patient was scanned") == 1
     assert "Flags and failures" not in text
     assert not (out / "flags.csv").exists()
-    strata = pd.read_csv(out / "strata.csv")
-    assert list(strata["by"].unique()) == ["applicator", "fraction", "bladder volume (cm³)", "artefacts"]
+    subgroups = pd.read_csv(out / "subgroups.csv")
+    assert list(subgroups["by"].unique()) == ["applicator", "fraction", "bladder volume (cm³)", "artefacts"]
     assert list(pd.read_csv(out / "consistency.csv").columns) == list(COLUMN_TITLES)
 
     manifest = {
@@ -40,9 +40,8 @@ def test_files_of_an_evaluation(scanned, predicted, tmp_path):
     report_evaluation(scanned, predictions, evaluation, out)
     flags = pd.read_csv(out / "flags.csv")
     assert list(flags["flagged"]) == [False, True]
-    assert "100 % of the flagged contours failed. 3 cases have no record of flags" in (out / "report.html").read_text(
-        "utf-8"
-    )
+    page = (out / "report.html").read_text("utf-8")
+    assert "100 % of the flagged contours failed. Cases without a record of flags are left out: 3." in page
 
 
 def test_real_scans_are_not_called_synthetic(scanned, predicted, tmp_path):

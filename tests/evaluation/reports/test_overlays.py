@@ -45,7 +45,7 @@ def test_the_view_holds_all_contours_with_a_margin_and_looks_at_their_middle():
     assert (sides >= MARGIN_MM - 2).all()
 
 
-def test_nothing_drawn_shows_the_whole_scan():
+def test_a_scan_without_contours_is_shown_whole():
     image, empty = scan(np.s_[0:0, 0:0, 0:0])
     seen = make_view(image, empty, empty)
     assert seen.image.geometry.shape == image.geometry.shape

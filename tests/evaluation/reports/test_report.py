@@ -176,10 +176,10 @@ def test_data_behind_tables_and_figures(content):
     # People read names, programs read identifiers.
     assert data["scores.csv"].splitlines()[1].startswith("p1_f1,bladder,")
     assert data["summary.csv"].splitlines()[1].startswith("bladder,")
-    assert {line.split(",")[2] for line in data["strata.csv"].splitlines()[1:]} >= {"bladder", "rectum"}
+    assert {line.split(",")[2] for line in data["subgroups.csv"].splitlines()[1:]} >= {"bladder", "rectum"}
     assert data["loss-over-epochs.csv"].splitlines()[0] == "epoch,loss,validation_loss"
     assert data["volume-of-each-structure-in-each-case.csv"].splitlines()[1] == "training,p1,p1_f1,bladder,5.76"
-    assert {"summary.csv", "strata.csv", "consistency.csv"} <= set(data)
+    assert {"summary.csv", "subgroups.csv", "consistency.csv"} <= set(data)
 
 
 def test_tables_of_statistics(content):

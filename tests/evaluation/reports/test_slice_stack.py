@@ -42,7 +42,7 @@ def inside(path: str, points: np.ndarray) -> np.ndarray:
     ("plane", "slices", "size", "first"),
     [("axial", 8, (30.0, 40.0), 2), ("coronal", 10, (30.0, 24.0), 6), ("sagittal", 10, (40.0, 24.0), 5)],
 )
-def test_a_box_is_where_it_was(plane, slices, size, first):
+def test_a_box_keeps_its_position(plane, slices, size, first):
     mask = np.zeros(GEOMETRY.shape, bool)
     mask[1:5, 6:16, 10:22] = True
     image, drawn = a_case(mask)
@@ -63,7 +63,7 @@ def test_a_box_is_where_it_was(plane, slices, size, first):
     assert stack.positions_mm[stack.first] == position
 
 
-def test_slices_that_lie_close_are_thinned_and_the_first_one_is_kept():
+def test_close_slices_are_thinned_and_the_first_one_is_kept():
     image, drawn = a_case(np.zeros(GEOMETRY.shape, bool))
     stack = slice_stack(image, drawn, "sagittal", 16)
     assert np.diff(stack.positions_mm).tolist() == [3.0] * 9

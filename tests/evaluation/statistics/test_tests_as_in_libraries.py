@@ -13,7 +13,7 @@ from statsmodels.stats.multitest import multipletests
 
 from gynbtnet.evaluation.statistics.adjustment import benjamini_hochberg, holm
 from gynbtnet.evaluation.statistics.analysis_of_variance import one_way_anova, tukey_hsd
-from gynbtnet.evaluation.statistics.friedman import friedman_test, wilcoxon_signed_rank
+from gynbtnet.evaluation.statistics.rank_tests import friedman_test, wilcoxon_signed_rank
 
 
 @pytest.fixture

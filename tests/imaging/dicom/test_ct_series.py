@@ -67,7 +67,7 @@ def test_other_modalities_localizers_and_screenshots_are_passed_over(ct):
     assert kinds == {"CT": 5, "CT LOCALIZER": 1, "CT (Secondary Capture Image Storage)": 1, "MR": 1}
 
 
-def test_where_uids_were_emptied_a_folder_is_a_series(ct, volume, tmp_path, write_series):
+def test_a_folder_is_a_series_if_uids_were_emptied(ct, volume, tmp_path, write_series):
     other = write_series(volume, tmp_path / "other", seed=2)
     for path in (*ct.files, *other.files):
         edit(path, SeriesInstanceUID="")

@@ -38,7 +38,7 @@ def segmentation(ct):
     return Segmentation(Volume(labels, ct.volume.geometry), ("hr_ctv", "bladder", "uterus"))  # no voxel of the uterus
 
 
-def test_it_finds_an_error_where_there_is_one(ct):
+def test_it_finds_an_error_if_there_is_one(ct):
     dataset = pydicom.dcmread(ct.files[0])
     del dataset.StudyInstanceUID
     dataset.save_as(ct.files[0])

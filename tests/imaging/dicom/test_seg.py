@@ -38,7 +38,7 @@ def seg(ct, tmp_path, names):
     return write(segmented(ct), ct, tmp_path / "SEG.dcm", names)
 
 
-def test_masks_come_back_in_every_orientation_and_where_another_library_sees_them(
+def test_masks_round_trip_in_every_orientation_and_agree_with_another_library(
     tmp_path, write_series, names, axis_direction
 ):
     geometry = Geometry((4, 5, 6), (3.0, 0.9, 0.8), (-10.5, 20.25, -30.0), axis_direction)

@@ -27,7 +27,7 @@ def move(path, **values):
     dataset.save_as(path)
 
 
-def test_a_missing_slice_is_interpolated_where_allowed(ramp):
+def test_a_missing_slice_is_interpolated_if_allowed(ramp):
     for number in (2, 5, 6):
         ramp.files[number].unlink()
     folder = ramp.files[0].parent
@@ -48,7 +48,7 @@ def test_a_long_gap_stays_an_error(ramp):
         read_ct_series(ramp.files[0].parent, repairs=Repairs(missing_slices=True))
 
 
-def test_unequal_spacing_is_evened_out_where_allowed(ramp):
+def test_unequal_spacing_is_evened_out_if_allowed(ramp):
     for path, z in zip(ramp.files, (0, 2, 4, 6.5, 8, 10, 12, 14), strict=True):
         move(path, ImagePositionPatient=[0, 0, z])
     folder = ramp.files[0].parent
@@ -68,7 +68,7 @@ def test_another_repair_does_not_mend(ramp):
         read_ct_series(ramp.files[0].parent, repairs=Repairs(unequal_spacing=True, gantry_tilt=True))
 
 
-def test_a_tilted_gantry_is_undone_where_allowed(ramp):
+def test_a_gantry_tilt_is_corrected_if_allowed(ramp):
     for number, path in enumerate(ramp.files):
         move(path, ImagePositionPatient=[0.75 * number, 0, 2.0 * number])
     folder = ramp.files[0].parent

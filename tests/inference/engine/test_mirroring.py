@@ -1,4 +1,4 @@
-"""Prediction mirrors what was mirrored in training, and swaps sides where training did."""
+"""Prediction mirrors the axes of training, and swaps sides if training did."""
 
 import json
 from collections.abc import Sequence
@@ -46,8 +46,8 @@ class Sides(torch.nn.Module):
 
 
 @pytest.mark.parametrize("axes", [(2,), (0, 1), (0, 1, 2)])
-def test_mirrored_passes_keep_left_and_right(axes: tuple[int, ...]) -> None:
-    """All passes of a network that knows the sides agree once they are swapped; unswapped they cancel out."""
+def test_mirrored_forward_passes_keep_left_and_right(axes: tuple[int, ...]) -> None:
+    """All forward passes of a network that knows the sides agree if sides are swapped; otherwise they cancel out."""
     image = torch.randn(1, 1, 4, 6, 8)
     image[..., 4:] += 0.5  # unlike its mirror image
     expected = Sides()(image).argmax(1)

@@ -40,15 +40,13 @@ def bright_ball(
 
 @pytest.mark.parametrize("name", DIRECTIONS)
 @pytest.mark.parametrize("spacing", [(3.0, 1.5, 1.0), (2.0, 2.0, 2.0)])
-def test_contours_lie_on_the_scan_s_own_grid(
-    bright_model: Model, name: str, spacing: tuple[float, float, float]
-) -> None:
+def test_labels_are_on_the_scan_s_own_grid(bright_model: Model, name: str, spacing: tuple[float, float, float]) -> None:
     volume, ball = bright_ball(DIRECTIONS[name], spacing)
     segmentation = predict(bright_model, volume, QUICK)
     assert segmentation.structures == ("bladder", "rectum")
     assert segmentation.labels.geometry == volume.geometry
     assert segmentation.labels.array.dtype == np.uint8
-    # one deviation above the mean, the model's threshold, lies a little outside the half height of the ball
+    # one deviation above the mean, the model's threshold, is a little outside the half height of the ball
     threshold = volume.array.mean() + volume.array.std()
     expected = volume.array > threshold
     mask = segmentation.mask("bladder")
@@ -82,7 +80,7 @@ def test_labels_are_those_of_logits_at_full_resolution(slices: int, name: str, s
     assert (segmentation == expected_labels).mean() > 0.9995  # ties of rounding
 
 
-def test_nothing_is_drawn_where_nothing_was_looked_at() -> None:
+def test_nothing_is_predicted_outside_the_roi() -> None:
     target = Geometry((20, 12, 12), (1.0, 1.0, 1.0))
     part = Geometry((4, 6, 6), (2.0, 1.0, 1.0), tuple(target.to_world((6.5, 0, 3)).tolist()))
     logits = torch.zeros(3, 4, 6, 6).half()
@@ -135,14 +133,14 @@ def test_a_run_that_has_not_ended_is_no_model(model_folder: Path, weights: Liter
         Model.load(model_folder, weights=weights)
 
 
-def test_damaged_weights_are_told(model_folder: Path) -> None:
+def test_damaged_weights_are_reported(model_folder: Path) -> None:
     weights = model_folder / "weights_last.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(BadInput, match=r"is damaged|does not hold the weights"):
         Model.load(model_folder)
 
 
-def test_weights_of_another_plan_are_told(model_folder: Path) -> None:
+def test_weights_of_another_plan_are_reported(model_folder: Path) -> None:
     dataset = model_folder / "dataset.json"
     dataset.write_text(dataset.read_text().replace('"rectum": 2', '"rectum": 2, "sigmoid": 3'))
     with pytest.raises(BadInput, match="3 structures"):
@@ -150,6 +148,6 @@ def test_weights_of_another_plan_are_told(model_folder: Path) -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
-def test_an_absent_device_is_told(model_folder: Path) -> None:
+def test_an_absent_device_is_reported(model_folder: Path) -> None:
     with pytest.raises(BadInput, match="no CUDA device"):
         Model.load(model_folder, device="cuda")

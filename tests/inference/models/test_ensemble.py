@@ -1,4 +1,4 @@
-"""Several folds as one model, what is averaged, and how far the passes agree."""
+"""Several folds as one model: the averaged logits, and the agreement of the forward passes."""
 
 import math
 import shutil
@@ -96,7 +96,7 @@ def test_an_unfinished_fold_is_reported(folds: Path) -> None:
 
 
 @pytest.mark.parametrize("axes", [(), (2,), (0, 2), (0, 1, 2)])
-def test_passes_are_averaged_over_chosen_mirror_images(axes: tuple[int, ...]) -> None:
+def test_forward_passes_are_averaged_over_chosen_mirror_images(axes: tuple[int, ...]) -> None:
     torch.manual_seed(0)
     networks = [torch.nn.Conv3d(1, 3, 3, padding=1) for _ in range(2)]
     image = torch.randn(1, 1, 6, 7, 8)
@@ -109,7 +109,7 @@ def test_passes_are_averaged_over_chosen_mirror_images(axes: tuple[int, ...]) ->
 
 
 def test_agreement_counts_each_cell_once_and_is_nan_for_empty_structures() -> None:
-    """Two passes by hand: one predicts voxels 0 to 3, the other 2 to 5, their mean 0 to 5 except 4."""
+    """Two forward passes by hand: one predicts voxels 0 to 3, the other 2 to 5, their mean 0 to 5 except 4."""
     logits = torch.zeros(2, 1, 4, 1, 1, 8)
     logits[0, 0, 1, ..., 0:4] = 3
     logits[1, 0, 1, ..., 2:6] = 3

@@ -41,7 +41,7 @@ def test_worse_features_never_predict_a_higher_dsc() -> None:
     assert max(regression.slopes) <= 0
 
 
-def test_a_figure_that_never_varies_says_nothing() -> None:
+def test_a_constant_feature_has_no_effect() -> None:
     x = np.column_stack([np.arange(10.0), np.full(10, 3.0)])
     assert Line.fit(x, -np.arange(10.0), np.ones(10)).slopes[1] == 0
 

@@ -92,26 +92,26 @@ def test_volume_outside_the_range_of_the_training() -> None:
 def test_a_target_far_from_the_uterus() -> None:
     assert flagged(pelvis(uterus=np.s_[9:12, 10:14, 8:12])) == []  # one slice between: 10 mm from centre to centre
     far = pelvis(uterus=np.s_[10:14, 10:14, 8:12])
-    assert flagged(far) == [("hr_ctv", "place")]
+    assert flagged(far) == [("hr_ctv", "position")]
     sentence = failure_flags(far, {}, structure_features(far))[0].sentence
     assert sentence == "HR-CTV is 15 mm from the uterus but should adjoin it. Check that the cervix was found."
 
 
 def test_a_target_before_the_bladder_or_behind_the_rectum() -> None:
     uterus: dict[str, Any] = {"uterus": np.s_[8:12, 0:14, 8:12]}
-    assert flagged(pelvis(hr_ctv=np.s_[5:8, 1:4, 8:12], **uterus))[:1] == [("hr_ctv", "place")]
+    assert flagged(pelvis(hr_ctv=np.s_[5:8, 1:4, 8:12], **uterus))[:1] == [("hr_ctv", "position")]
     behind: dict[str, Any] = {"uterus": np.s_[8:12, 10:23, 8:12], "rectum": np.s_[1:4, 15:20, 8:12]}
-    assert flagged(pelvis(hr_ctv=np.s_[5:8, 20:23, 8:12], **behind)) == [("hr_ctv", "place")]
+    assert flagged(pelvis(hr_ctv=np.s_[5:8, 20:23, 8:12], **behind)) == [("hr_ctv", "position")]
 
 
 def test_a_target_without_uterus_is_near_bladder_or_rectum() -> None:
     assert flagged(pelvis(uterus=None)) == [("uterus", "missing")]
     # the rectum's nearest voxels are 5 slices away, 25 mm
     alone = pelvis(uterus=None, bladder=None, hr_ctv=np.s_[1:2, 12:14, 8:12], rectum=np.s_[6:14, 14:20, 8:12])
-    assert flagged(alone)[0] == ("hr_ctv", "place")
+    assert flagged(alone)[0] == ("hr_ctv", "position")
 
 
-def test_passes_that_disagree() -> None:
+def test_forward_passes_that_disagree() -> None:
     assert flagged(pelvis(), hr_ctv=0.71, bladder=0.69, rectum=math.nan) == [("bladder", "disagreement")]
 
 

@@ -176,7 +176,7 @@ def test_without_plan_and_quality_there_are_only_flags() -> None:
 
 
 def test_an_ensemble_uses_the_rules_of_its_cross_validation(tmp_path: Path) -> None:
-    """Rules and quality are those of the cross-validation; the agreement of more passes isn't used."""
+    """Rules and quality are those of the cross-validation; the agreement of more forward passes isn't used."""
     fold = replace(PLAN, postprocessing=(), volumes=())
     two = tta_signature(PredictionSettings(), PLAN, 2)
     member = model(fold, None, tmp_path / "fold_0")

@@ -105,7 +105,7 @@ def test_options_of_one_scan_are_refused_for_several(tmp_path: Path) -> None:
         find_scans([tmp_path / "empty"], CT)
 
 
-def test_several_channels_are_found_beside_their_first(tmp_path: Path) -> None:
+def test_several_channels_are_found_next_to_their_first(tmp_path: Path) -> None:
     for number in range(2):
         for channel in range(2):
             write_volume(SCAN, tmp_path / "in" / f"two_{number}_{channel:04d}.nii.gz")

@@ -38,7 +38,7 @@ def test_two_jobs_measure_the_same(write_cohort: WriteCohort) -> None:
     assert take_fingerprint(cohort, jobs=2) == take_fingerprint(cohort)
 
 
-def test_axes_count_as_they_lie_in_the_patient(write_cohort: WriteCohort) -> None:
+def test_axes_are_those_of_the_patient(write_cohort: WriteCohort) -> None:
     sagittal = Geometry((12, 10, 8), (0.8, 0.9, 5.0), direction=(0, 0, 1.0, 0, 1.0, 0, -1.0, 0, 0))
     fingerprint = take_fingerprint(write_cohort([sagittal]), intensities=False)
     assert fingerprint.spacings == ((5.0, 0.9, 0.8),)
@@ -68,7 +68,7 @@ def test_what_is_saved_is_loaded_from_file_and_folder(write_cohort: WriteCohort,
         lambda content: content["labels"].update(one=7),
     ],
 )
-def test_a_damaged_fingerprint_is_told(write_cohort: WriteCohort, tmp_path: Path, edit: Any) -> None:
+def test_a_damaged_fingerprint_is_reported(write_cohort: WriteCohort, tmp_path: Path, edit: Any) -> None:
     take_fingerprint(write_cohort(GRIDS)).save(tmp_path)
     content = json.loads((tmp_path / FINGERPRINT).read_text())
     edit(content)

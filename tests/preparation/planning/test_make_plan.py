@@ -57,7 +57,7 @@ def test_patch_and_batch_for_a_memory_budget() -> None:
     assert "12 GB" in plan.notes[0]
 
 
-def test_patch_and_batch_are_the_papers_where_nothing_is_said() -> None:
+def test_patch_and_batch_are_the_papers_by_default() -> None:
     plan = make_plan(fingerprint(), PlanSettings())
     assert (plan.patch_size, plan.batch_size, plan.preset, plan.notes) == ((80, 160, 160), 2, "L", ())
 

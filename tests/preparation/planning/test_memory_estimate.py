@@ -43,7 +43,7 @@ class Kept:
         ("S", None, 1, 6, (16, 32, 32), 1),
     ],
 )
-def test_what_is_kept_is_what_the_model_says(
+def test_stored_activations_are_those_of_the_estimate(
     preset: str,
     strides: tuple[tuple[int, int, int], ...] | None,
     channels: int,

@@ -194,7 +194,7 @@ def test_what_nnunet_inherits_is_followed() -> None:
     assert from_nnunet(plans, dataset).batch_size == 2
 
 
-def test_another_resampling_is_told() -> None:
+def test_another_resampling_is_reported() -> None:
     plans, dataset = stock()
     plans["configurations"][STOCK]["resampling_fn_data"] = "resample_torch_fornnunet"
     assert "resamples data by resample_torch_fornnunet" in from_nnunet(plans, dataset).notes[0]
@@ -215,7 +215,7 @@ def test_another_resampling_is_told() -> None:
         (lambda plans, dataset: plans["configurations"].pop(STOCK), "'3d_fullres' is missing"),
     ],
 )
-def test_what_gynbtnet_does_not_do_is_told(tmp_path: Path, edit: Any, words: str) -> None:
+def test_unsupported_settings_are_reported(tmp_path: Path, edit: Any, words: str) -> None:
     plans, dataset = stock()
     edit(plans, dataset)
     with pytest.raises(ValueError, match=words):

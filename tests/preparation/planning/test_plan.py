@@ -175,7 +175,7 @@ def test_the_words_are_nnunets(tmp_path: Path) -> None:
         ("dataset.json", lambda dataset: dataset["labels"].update(bladder=7)),
     ],
 )
-def test_a_plan_that_was_edited_wrongly_is_told(tmp_path: Path, file: str, edit: Any) -> None:
+def test_a_plan_that_was_edited_wrongly_is_reported(tmp_path: Path, file: str, edit: Any) -> None:
     save_plan(PLAN, tmp_path)
     content = json.loads((tmp_path / file).read_text())
     edit(content)
@@ -185,7 +185,7 @@ def test_a_plan_that_was_edited_wrongly_is_told(tmp_path: Path, file: str, edit:
     assert "\n" not in str(refused.value)
 
 
-def test_an_absent_or_damaged_plan_is_told(tmp_path: Path) -> None:
+def test_an_absent_or_damaged_plan_is_reported(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"no file .*plans.json"):
         load_plan(tmp_path)
     save_plan(PLAN, tmp_path)

@@ -39,7 +39,7 @@ def test_a_patient_counts_once_however_many_fractions() -> None:
     assert often[0].patients == 3
 
 
-def test_what_one_patient_has_gives_no_range_and_volumes_alike_a_little() -> None:
+def test_one_patient_gives_no_range_and_equal_volumes_a_small_one() -> None:
     assert structure_volumes(cohort(("a", 50.0), ("a", 60.0))) == ()
     (alike,) = structure_volumes(cohort(("a", 50.0), ("b", 50.0)))
     assert alike.spread == 0.05

@@ -5,12 +5,12 @@ from hypothesis import strategies as st
 from gynbtnet.preparation.planning.target_spacing import shape_at, target_spacing
 
 
-def test_the_median_where_slices_are_thin() -> None:
+def test_the_median_if_slices_are_thin() -> None:
     spacings = [(1.0, 0.5, 0.5), (2.0, 0.7, 0.7), (2.5, 0.9, 0.8)]
     assert target_spacing(spacings, [(100, 512, 512)] * 3) == (2.0, 0.7, 0.7)
 
 
-def test_the_tenth_percentile_where_slices_are_thick_and_few() -> None:
+def test_the_tenth_percentile_if_slices_are_thick_and_few() -> None:
     spacings = [(float(z), 0.8, 0.7) for z in (2, 3, 4, 5, 5, 5, 5, 5, 5, 6, 6)]
     assert target_spacing(spacings, [(60, 512, 512)] * 11) == (3.0, 0.8, 0.7)
     assert target_spacing(spacings, [(171, 512, 512)] * 11) == (5.0, 0.8, 0.7)  # thick, but many

@@ -106,7 +106,7 @@ def plan_of(structures: tuple[str, ...], plan: Plan, **settings: Any) -> Plan:
     return with_mirroring(replace(plan, structures=structures), SegmentationSettings(**settings))
 
 
-def test_the_plan_says_what_was_mirrored(prepared: PreparedCohort) -> None:
+def test_the_plan_records_the_mirrored_axes(prepared: PreparedCohort) -> None:
     plan = prepared.plan
     assert plan_of(SIDED, plan).mirror_axes == ("z", "y", "x")
     assert plan_of(SIDED, plan).sides_swapped

@@ -42,7 +42,7 @@ def test_as_nnunet_turns_a_crop_with_a_margin(angles: tuple[float, float, float]
     assert set(np.unique(ours)) == {0, 1, 2, 3}
 
 
-def test_nothing_drawn_reads_the_patch_alone() -> None:
+def test_without_a_spatial_change_only_the_patch_is_read() -> None:
     change = SpatialAugmentation(PATCH)
     assert change.box_size == PATCH
     box = torch.zeros(1, *PATCH)
@@ -62,7 +62,7 @@ def test_a_box_holds_all_that_the_patch_shows_and_no_more() -> None:
         assert (room < 1).all()
 
 
-def test_drawn_as_often_and_as_far_as_nnunet_says() -> None:
+def test_changes_are_as_frequent_and_as_large_as_in_nnunet() -> None:
     random = np.random.default_rng(0)
     matrices = [draw_spatial_augmentation(PATCH, random).matrix for _ in range(4000)]
     changed = [matrix for matrix in matrices if matrix is not None]
@@ -78,7 +78,7 @@ def test_drawn_as_often_and_as_far_as_nnunet_says() -> None:
     assert 1.39 < scaled.max() <= 1.4
 
 
-def test_flat_patches_are_turned_in_their_plane_by_any_angle() -> None:
+def test_flat_patches_are_rotated_in_their_plane_by_any_angle() -> None:
     assert is_flat((16, 64, 48))
     assert not is_flat((80, 160, 160))
     assert not is_flat((64, 16, 16))  # thick slices are those of the first axis

@@ -63,7 +63,7 @@ def test_a_perfect_prediction_costs_nothing() -> None:
 def test_levels_weigh_one_half_quarter() -> None:
     logits, labels = random_logits_and_labels(3, (1, 8, 8, 8))
     levels = [logits.float(), interpolate(logits.float(), (4, 4, 4)), interpolate(logits.float(), (2, 4, 4))]
-    # the voxel whose centre lies nearest: the second of each two, the third of each four
+    # the voxel with the nearest centre: the second of each two, the third of each four
     coarser = [labels, labels[:, 1::2, 1::2, 1::2], labels[:, 2::4, 1::2, 1::2]]
     parts = [dice_ce(level, truth).item() for level, truth in zip(levels, coarser, strict=True)]
     assert deeply_supervised(levels, labels).item() == pytest.approx(np.dot(parts, [4 / 7, 2 / 7, 1 / 7]), rel=1e-6)
@@ -92,7 +92,7 @@ def test_the_coarsest_level_is_left_out_as_nnunet_leaves_it_out() -> None:
     assert only == pytest.approx(parts[0], rel=1e-6)
 
 
-def test_noise_below_epsilon_costs_little_whatever_the_scans_unit() -> None:
+def test_noise_below_epsilon_costs_little_in_any_unit_of_the_scan() -> None:
     """Two cells of air with noise of 10 HU, in scans whose units are 500 and 200 HU, and one of anatomy."""
     noise = torch.randn(2, 1, 8, 8, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     noise = (noise - noise.mean((2, 3, 4), keepdim=True)) / noise.std((2, 3, 4), correction=0, keepdim=True)
@@ -177,7 +177,7 @@ def test_a_missing_structure_by_hand() -> None:
     )
 
 
-def test_where_a_missing_structure_may_be_it_is_not_pushed_away() -> None:
+def test_an_unknown_structure_is_not_pushed_away() -> None:
     """In a voxel labelled background the gradient doesn't distinguish background and missing structure."""
     logits = torch.zeros(1, 3, 1, 1, 1, requires_grad=True)
     labels = torch.zeros(1, 1, 1, 1)

@@ -68,7 +68,7 @@ def test_a_patch_s_mask_follows_its_seed_alone() -> None:
     assert (~whole).flatten(1).sum(1).tolist() == [round(0.6 * 64)] * 2
 
 
-def test_the_validation_score_is_the_loss_turned_round() -> None:
+def test_the_validation_score_is_the_negative_loss() -> None:
     objective, batch = masked_modelling(), waves()
     with torch.no_grad():
         scores = objective.validate([batch, batch])
@@ -87,7 +87,7 @@ class FixedReconstruction(MaskedAutoencoder):
 
 
 @pytest.mark.parametrize("normalise_target", [False, True])
-def test_the_picture_shows_the_scan_where_it_was_seen_and_the_answer_where_not(normalise_target: bool) -> None:
+def test_the_picture_shows_the_scan_in_visible_cells_and_the_answer_in_hidden_ones(normalise_target: bool) -> None:
     network, batch = FixedReconstruction(SMALL), Batch(image=waves()["image"][:1], seeds=torch.tensor([4]))
     objective = MaskedModellingObjective(network, mask_ratio=0.6, normalise_target=normalise_target)
     network.answer = torch.zeros_like(batch["image"])

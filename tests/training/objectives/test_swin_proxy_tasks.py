@@ -32,7 +32,7 @@ def patches(count: int = 3) -> Batch:
     return Batch(image=image, seeds=torch.arange(count) + 5)
 
 
-def test_views_are_the_patches_turned_and_cut() -> None:
+def test_views_are_the_patches_rotated_and_cut_out() -> None:
     batch = patches()
     views = draw_views(batch, 0.3)
     assert views.target.shape == (6, 1, 20, 24, 24)
@@ -85,7 +85,7 @@ def test_who_knows_all_pays_only_what_contrast_leaves() -> None:
     assert loss == pytest.approx(-np.log(np.e**2 / (np.e**2 + 4)), rel=1e-5)
 
 
-def test_validation_tells_views_from_all_others() -> None:
+def test_validation_distinguishes_views_from_all_others() -> None:
     torch.manual_seed(0)
     objective = SwinProxyTasks(SwinPretraining("F12").eval(), 0.3)
     batch = Batch(image=torch.randn(2, 1, 40, 24, 24), seeds=torch.tensor([1, 2]))

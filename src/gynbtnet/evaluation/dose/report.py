@@ -112,7 +112,7 @@ def _changed_verdicts(courses: Sequence[CourseDose]) -> str:
     changed = sum(course.manual_verdict != course.automatic_verdict for course in judged)
     if not judged:
         return "No total was judged by both contours."
-    return f"{len(judged)} totals were judged by both contours; the automatic contours change the verdict of {changed}."
+    return f"Totals judged by both contours: {len(judged)}. The automatic contours change the verdict of {changed}."
 
 
 def _agreement(agreements: Sequence[DoseAgreement]) -> Iterator[str]:

@@ -16,7 +16,7 @@ from gynbtnet.runtime.json_files import sha256_of
 def report_evaluation(
     cohort: Cohort, predictions: Path, evaluation: Evaluation, out: Path, names: StructureNames | None = None
 ) -> Path:
-    """Write ``report.html``, ``strata.csv``, ``consistency.csv`` and, if there are flags, ``flags.csv``.
+    """Write ``report.html``, ``subgroups.csv``, ``consistency.csv`` and, if there are flags, ``flags.csv``.
 
     Args:
         cohort: the cases that were scored.

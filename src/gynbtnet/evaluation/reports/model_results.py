@@ -33,8 +33,8 @@ class ModelResults:
     flags: FlagAccuracy | None
 
     def save(self, folder: Path) -> None:
-        """Write ``strata.csv``, ``consistency.csv`` and, if there are flags, ``flags.csv``, each atomically."""
-        tables = {"strata.csv": self.subgroups, "consistency.csv": self.fraction_consistency}
+        """Write ``subgroups.csv``, ``consistency.csv`` and, if there are flags, ``flags.csv``, each atomically."""
+        tables = {"subgroups.csv": self.subgroups, "consistency.csv": self.fraction_consistency}
         if self.flags:
             tables["flags.csv"] = self.flags.contours
         for name, table in tables.items():

@@ -252,7 +252,7 @@ def _subgroups(content: ReportContent) -> Iterator[str]:
             ["by", "group", *printed_summary(model.subgroups)[0]],
             _with_names(rows, 2, content.names),
             numbers=slice(3, None),
-            download=_file("strata", model, content),
+            download=_file("subgroups", model, content),
             data=rows,
         )
         yield html.details(f"All metrics of all groups{_of_model(model, content)} ({len(rows)} rows)", table)
@@ -354,7 +354,7 @@ def _flag_sentences(flags: FlagAccuracy) -> str:
     }
     known = ", ".join(f"{100 * share:.0f} % {label}" for label, share in shares.items() if not math.isnan(share))
     without = (
-        f" {flags.n_cases_without_flags} cases have no record of flags and are left out."
+        f" Cases without a record of flags are left out: {flags.n_cases_without_flags}."
         if flags.n_cases_without_flags
         else ""
     )

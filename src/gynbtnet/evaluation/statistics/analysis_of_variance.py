@@ -2,7 +2,7 @@
 
 Both treat every value as independent, although all models are evaluated on the same cases and a patient has several
 cases. This costs power if the same cases are difficult for all models.
-:mod:`gynbtnet.evaluation.statistics.permutation` and :mod:`gynbtnet.evaluation.statistics.friedman` pair the cases.
+:mod:`gynbtnet.evaluation.statistics.permutation` and :mod:`gynbtnet.evaluation.statistics.rank_tests` pair the cases.
 """
 
 from dataclasses import dataclass

@@ -19,9 +19,9 @@ from gynbtnet.evaluation.metrics.evaluation import Evaluation
 from gynbtnet.evaluation.statistics.adjustment import benjamini_hochberg, holm
 from gynbtnet.evaluation.statistics.analysis_of_variance import one_way_anova, tukey_hsd
 from gynbtnet.evaluation.statistics.effect_size import EffectSizes, effect_sizes
-from gynbtnet.evaluation.statistics.friedman import friedman_test, wilcoxon_signed_rank
 from gynbtnet.evaluation.statistics.paired_values import BETTER_SIGN, PairedValues, pair_values
 from gynbtnet.evaluation.statistics.permutation import PermutationTest, paired_permutation_test
+from gynbtnet.evaluation.statistics.rank_tests import friedman_test, wilcoxon_signed_rank
 from gynbtnet.runtime.progress import track
 
 TESTS = {

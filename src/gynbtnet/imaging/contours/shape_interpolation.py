@@ -38,18 +38,20 @@ def interpolate_shapes(drawn: Mask, at: FloatArray, targets: FloatArray, spacing
         below = above - 1
         share = float((position - at[below]) / (at[above] - at[below]))
         if drawn[below].any() and drawn[above].any():
-            _mix(drawn[below], drawn[above], share, spacing[1:], target)
+            target[...] = _mixed(drawn[below], drawn[above], share, spacing[1:])
         elif share != 0.5:
             target[...] = drawn[above] if share > 0.5 else drawn[below]
     return result
 
 
-def _mix(below: Mask, above: Mask, share: float, spacing: tuple[float, ...], into: Mask) -> None:
-    """Write the shape between two others (y, x), ``share`` of the way to ``above``; if it is empty, the nearer one."""
+def _mixed(below: Mask, above: Mask, share: float, spacing: tuple[float, ...]) -> Mask:
+    """Return the shape between two others (y, x), ``share`` of the way to ``above``; if it is empty, the nearer one."""
     box = bounding_box(below | above) or ()
     low, high = (_signed_distance(np.pad(shape[box], 1), spacing) for shape in (below, above))
     shape = ((1 - share) * low + share * high > 0)[1:-1, 1:-1]
-    into[box] = shape if shape.any() else (above if share > 0.5 else below)[box]
+    result = np.zeros_like(below)
+    result[box] = shape if shape.any() else (above if share > 0.5 else below)[box]
+    return result
 
 
 def _signed_distance(mask: Mask, spacing: tuple[float, ...]) -> FloatArray:

@@ -201,7 +201,7 @@ def _segment(
     from highdicom.color import CIELabColor
     from highdicom.seg import SegmentDescription
 
-    value, meaning = names.code(structure)
+    value, meaning = names.snomed_code(structure)
     is_organ = names.interpreted_type(structure) == "ORGAN"
     return SegmentDescription(
         segment_number=number,

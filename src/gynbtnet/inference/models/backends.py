@@ -31,7 +31,8 @@ def prepare_network(
         network: network in evaluation mode.
         backend: backend that computes.
         device: device of the network.
-        channels, outputs: number of channels of the image, and of outputs.
+        channels: number of channels of the image.
+        outputs: number of outputs of the network.
         window: voxels (z, y, x).
 
     Returns:

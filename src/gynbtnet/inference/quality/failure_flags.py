@@ -13,7 +13,7 @@ from gynbtnet.inference.quality.target_position import TARGET, implausible_targe
 from gynbtnet.preparation.planning.structure_volumes import COVERED, StructureVolume
 from gynbtnet.runtime.phrases import enumeration
 
-FlagKind = Literal["missing", "fragmented", "edge", "volume", "place", "disagreement"]
+FlagKind = Literal["missing", "fragmented", "edge", "volume", "position", "disagreement"]
 
 LARGEST_SHARE = 0.95
 """Smallest share of a structure's voxels in its largest connected component; below, it is fragmented."""
@@ -67,7 +67,7 @@ def failure_flags(
         flags += _shape_flags(structure_feature)
         flags += _volume_flags(structure_feature, reference.get(name))
         if name == TARGET and position:
-            flags.append(Flag(name, "place", f"{_display_name(name)} {position}. Check that the cervix was found."))
+            flags.append(Flag(name, "position", f"{_display_name(name)} {position}. Check that the cervix was found."))
         flags += _agreement_flags(name, agreement.get(name, math.nan))
     return tuple(flags)
 

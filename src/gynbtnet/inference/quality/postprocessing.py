@@ -44,7 +44,7 @@ def postprocess(segmentation: Segmentation, rules: Sequence[PostprocessingRule])
             labels[own.box][removed[own.numbers]] = 0
     filled = [segmentation.label_of(rule.structure) for rule in rules if rule.fill_holes]
     if filled:
-        _fill(labels, filled)
+        labels = _with_filled_holes(labels, filled)
     return Segmentation(Volume(labels, geometry), segmentation.structures)
 
 
@@ -89,13 +89,17 @@ def find_holes(labels: npt.NDArray[np.unsignedinteger]) -> tuple[npt.NDArray[np.
     return numbers, owner
 
 
-def _fill(labels: npt.NDArray[np.unsignedinteger], filled: Sequence[int]) -> None:
-    """Fill the holes of these labels in place, inside the bounding box of all structures."""
+def _with_filled_holes(
+    labels: npt.NDArray[np.unsignedinteger], filled: Sequence[int]
+) -> npt.NDArray[np.unsignedinteger]:
+    """Return the label map with the holes of the labels ``filled`` closed, inside the box of all structures."""
     occupied = bounding_box(labels > 0)
     if occupied is None:
-        return
+        return labels
     box = tuple(slice(max(0, side.start - 1), side.stop + 1) for side in occupied)
     numbers, owner = find_holes(labels[box])
     owner[~np.isin(owner, filled)] = 0
     fill = owner[numbers]
-    np.copyto(labels[box], fill.astype(labels.dtype), where=fill > 0)
+    result = labels.copy()
+    np.copyto(result[box], fill.astype(labels.dtype), where=fill > 0)
+    return result

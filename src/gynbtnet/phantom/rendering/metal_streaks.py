@@ -31,14 +31,15 @@ STARVATION = 3000.0
 
 def add_streaks(
     hu: FloatArray, points: GridPoints, applicator: Applicator, patient: Patient, fraction: Fraction
-) -> None:
-    """Add the artefacts of the applicator's metal to ``hu`` (z, y, x) in place, inside and outside of the body."""
+) -> FloatArray:
+    """Return ``hu`` (z, y, x) with the artefacts of the applicator's metal, inside and outside of the body."""
     low = min(tube.box[0][2] for tube in applicator.metal) - LEVEL
     high = max(tube.box[1][2] for tube in applicator.metal) + LEVEL
     inside = np.flatnonzero((points.z > low) & (points.z < high))
     y, x = _coarse_axis(points.y), _coarse_axis(points.x)
     amount = 0.12 + 0.88 * patient.metal
     planes: dict[int, FloatArray] = {}
+    streaked = hu.copy()
     for index in inside:
         below = int(np.floor(points.z[index] / LEVEL))
         for level in (below, below + 1):
@@ -46,7 +47,8 @@ def add_streaks(
                 rng = np.random.default_rng((*fraction.identity, 811, level + 1000))
                 planes[level] = amount * _artefact_plane(applicator, level * LEVEL, y, x, rng)
         t = points.z[index] / LEVEL - below
-        hu[index] += _interpolate((1 - t) * planes[below] + t * planes[below + 1], y, x, points)
+        streaked[index] += _interpolate((1 - t) * planes[below] + t * planes[below + 1], y, x, points)
+    return streaked
 
 
 def _artefact_plane(

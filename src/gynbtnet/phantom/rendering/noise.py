@@ -8,10 +8,11 @@ from gynbtnet.phantom.shapes.grid_points import GridPoints
 from gynbtnet.runtime.array_types import FloatArray
 
 
-def add_noise(hu: FloatArray, points: GridPoints, fraction: Fraction, first_slice: int) -> None:
-    """Add noise to ``hu`` (z, y, x) in place; the seed of each slice is its number, so that slabs don't matter."""
+def add_noise(hu: FloatArray, points: GridPoints, fraction: Fraction, first_slice: int) -> FloatArray:
+    """Return ``hu`` (z, y, x) with noise; the seed of each slice is its number, so that slabs don't matter."""
     step_y, step_x = float(points.y[1] - points.y[0]), float(points.x[1] - points.x[0])
     shape = points.shape[1:]
+    noisy = hu.copy()
     spectrum = _spectrum(shape, step_y, step_x)
     for index in range(points.shape[0]):
         isotropic, lines = (
@@ -19,7 +20,8 @@ def add_noise(hu: FloatArray, points: GridPoints, fraction: Fraction, first_slic
             for field, response in zip(_white(fraction, first_slice + index, shape), spectrum, strict=True)
         )
         level, streaky = _strength(hu[index], step_x)
-        hu[index] += fraction.noise * level * (isotropic + streaky * lines)
+        noisy[index] += fraction.noise * level * (isotropic + streaky * lines)
+    return noisy
 
 
 def _white(fraction: Fraction, index: int, shape: tuple[int, ...]) -> tuple[FloatArray, FloatArray]:

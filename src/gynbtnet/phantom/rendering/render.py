@@ -60,7 +60,7 @@ def render(
             if layer.organ is not None:
                 rendered.organs[slab][window][inside] = names.index(layer.organ) + 1
         if scene.applicator is not None:
-            add_streaks(hu, slab_points, scene.applicator, patient, fraction)
-        add_noise(hu, slab_points, fraction, start)
+            hu = add_streaks(hu, slab_points, scene.applicator, patient, fraction)
+        hu = add_noise(hu, slab_points, fraction, start)
         rendered.scan[slab] = np.rint(np.clip(hu, AIR, 3071)).astype(np.int16)
     return rendered

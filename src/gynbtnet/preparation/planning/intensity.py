@@ -16,6 +16,15 @@ class Intensity:
 
     The fields have nnU-Net's names.
 
+    Attributes:
+        mean: mean of the voxels.
+        std: standard deviation of the voxels.
+        percentile_00_5: 0.5th percentile; lower values are clipped to it.
+        percentile_99_5: 99.5th percentile; higher values are clipped to it.
+        median: median of the voxels.
+        min: smallest value.
+        max: largest value.
+
     Raises:
         ValueError: If a value is not finite or plausible, or the percentiles are in the wrong order.
     """

@@ -59,6 +59,9 @@ def to_nnunet(plan: Plan, dataset_name: str = "GynBTNet") -> tuple[dict[str, Any
     Args:
         plan: the plan to convert.
         dataset_name: name of the nnU-Net dataset, such as "Dataset500_Pelvis".
+
+    Returns:
+        The contents of both files, in this order.
     """
     channels = len(plan.channels)
     intensities = [asdict(intensity) for intensity in plan.intensities] if plan.intensities else [{}] * channels

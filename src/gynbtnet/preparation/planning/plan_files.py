@@ -12,7 +12,12 @@ from gynbtnet.runtime.plain_data import PlainDataError, load_json
 
 
 def save_plan(plan: Plan, folder: Path) -> None:
-    """Write ``plans.json`` and ``dataset.json`` into ``folder``, each atomically; stock nnU-Net reads them too."""
+    """Write ``plans.json`` and ``dataset.json`` into ``folder``, each atomically; stock nnU-Net reads them too.
+
+    Args:
+        plan: plan to write.
+        folder: folder for both files; existing ones are replaced.
+    """
     for name, content in zip(("plans.json", "dataset.json"), to_nnunet(plan), strict=True):
         with atomic_write(Path(folder) / name) as partial:
             partial.write_text(json.dumps(content, indent=1))

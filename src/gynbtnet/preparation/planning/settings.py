@@ -134,7 +134,14 @@ class PlanSettings(Settings):
 
 
 def preset_strides(preset: str) -> tuple[Triple, ...]:
-    """Return the default strides (z, y, x) of the levels of a preset."""
+    """Return the default strides (z, y, x) of the levels of a preset.
+
+    Args:
+        preset: name of a preset.
+
+    Returns:
+        One stride per level, the finest first.
+    """
     return tuple((stride, stride, stride) for stride in PRESETS[preset].strides)
 
 

@@ -56,7 +56,14 @@ class StructureVolume:
 
 
 def structure_volumes(cohort: Cohort) -> tuple[StructureVolume, ...]:
-    """Measure the volumes in a cohort's contours, for structures that at least two patients have, in cohort order."""
+    """Measure the volumes in a cohort's contours, for structures that at least two patients have, in cohort order.
+
+    Args:
+        cohort: cohort with the volumes of its cases in cm³.
+
+    Returns:
+        The range of volumes of each of these structures.
+    """
     measured = []
     for structure in cohort.structures:
         logs_by_patient: dict[str, list[float]] = {}

@@ -1,4 +1,4 @@
-"""The memory-lean network against the plain one: same parameters, same results, less memory."""
+"""The network optimised for the CPU and the plain one: same parameters, same results, less memory."""
 
 from itertools import product
 from typing import Any
