@@ -22,7 +22,7 @@ def main(folder: Path) -> None:
 
 
 def draw_overlay(experiment: Experiment) -> None:
-    """The median test case, truth and prediction, on three planes."""
+    """Draw truth and prediction of the median test case on three planes."""
     cohort = Cohort.load(experiment.cohort("task"))
     median = dict(best_median_worst(Evaluation.load(experiment.evaluation).scores))["median"]
     case = cohort.case(median)
@@ -33,7 +33,7 @@ def draw_overlay(experiment: Experiment) -> None:
 
 
 def photograph(page: Path) -> None:
-    """The top of the report page, with its banner and its first case, as Chromium shows it."""
+    """Take a picture of the top of the report page, with its banner and first case, in Chromium."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
         raise SystemExit("There is no chromium to photograph the report page with; install it, or leave report.png.")

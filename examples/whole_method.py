@@ -25,10 +25,10 @@ from gynbtnet.phantom import write_brachytherapy
 
 
 def main(folder: Path) -> None:
-    # A clinic's export: DICOM CT and RTSTRUCT, a folder a fraction. Here a synthetic one; yours goes in its place.
+    # A clinic's export: DICOM CT and RTSTRUCT, one folder per fraction. This one is synthetic; replace it with yours.
     write_brachytherapy(folder / "export", patients=4, fractions=1, spacing=(6, 5, 5), matrix=(32, 64, 80), seed=7)
 
-    # Scans and contours in one form, and patients divided, never their fractions.
+    # Convert scans and contours to one format, and split the patients; a patient's fractions stay together.
     recipe = load_recipe("smoke")
     cohort = ingest(folder / "export", folder / "cohort", structures=recipe.structures).cohort
     split = split_patients(cohort, test=1, folds=2)
