@@ -4,7 +4,7 @@ import numpy as np
 
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.phantom.anatomy.applicator import Applicator
+from gynbtnet.phantom.anatomy.applicator import ApplicatorGeometry
 from gynbtnet.phantom.anatomy.pelvic_organs import UterineAxis
 from gynbtnet.phantom.shapes.grid_points import GridPoints
 from gynbtnet.runtime.array_types import FloatArray
@@ -46,7 +46,7 @@ def points_a(axis: UterineAxis) -> FloatArray:
     return np.stack([up + 20 * lateral, up - 20 * lateral])
 
 
-def plan_dose(applicator: Applicator, axis: UterineAxis, geometry: Geometry, setup: FloatArray) -> Volume:
+def plan_dose(applicator: ApplicatorGeometry, axis: UterineAxis, geometry: Geometry, setup: FloatArray) -> Volume:
     """Return the dose in Gy (float32) in the scan's box; the mean of both points A is PRESCRIBED.
 
     Args:

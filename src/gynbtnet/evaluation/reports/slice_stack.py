@@ -32,7 +32,7 @@ _FEWEST_POINTS = 8
 _AXES: Mapping[PlaneName, tuple[int, int, int]] = {"axial": (0, 1, 2), "coronal": (1, 0, 2), "sagittal": (2, 0, 1)}
 """Axes of an anatomical volume (z, y, x) that count the slices, run down and run across a picture."""
 
-Outlines = Mapping[str, Mapping[str, tuple[str, ...]]]
+ContourPaths = Mapping[str, Mapping[str, tuple[str, ...]]]
 """SVG path data by segmentation (truth or model), by structure, by slice; empty text if there is no contour."""
 
 
@@ -55,7 +55,7 @@ class SliceStack:
     positions_mm: tuple[float, ...]
     width: float
     height: float
-    outlines: Outlines
+    outlines: ContourPaths
     first: int
 
 

@@ -13,7 +13,7 @@ from gynbtnet.runtime.array_types import FloatArray
 
 
 @dataclass(frozen=True)
-class Applicator:
+class ApplicatorGeometry:
     """An implanted intracavitary applicator.
 
     Attributes:
@@ -40,7 +40,7 @@ class Applicator:
         return self.tandem, *self.channels
 
 
-def place_applicator(patient: Patient, fraction: Fraction, axis: UterineAxis) -> Applicator:
+def place_applicator(patient: Patient, fraction: Fraction, axis: UterineAxis) -> ApplicatorGeometry:
     """Return the applicator of a fraction, with the tandem along the uterine axis and the ovoids in the fornices."""
     tip = axis.top - 0.55 * patient.uterus_radius - 6
     below = vaginal_course(axis)[1:]
@@ -82,7 +82,7 @@ def place_applicator(patient: Patient, fraction: Fraction, axis: UterineAxis) ->
         blend=8.0,
     )
     heights = np.arange(tip - 5, 0, -5.0)
-    return Applicator(
+    return ApplicatorGeometry(
         tandem=tandem,
         flange=Superellipsoid(axis.os - axis.canal * 1.5, (9.0, 9.0, 2.2)),
         ovoids=(ovoids[0], ovoids[1]),

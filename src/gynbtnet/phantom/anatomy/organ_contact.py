@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from gynbtnet.phantom.anatomy.applicator import Applicator
+from gynbtnet.phantom.anatomy.applicator import ApplicatorGeometry
 from gynbtnet.phantom.anatomy.patient import Fraction, Patient
 from gynbtnet.phantom.anatomy.pelvic_organs import UterineAxis, bladder, hr_ctv, rectum, sigmoid, uterus
 from gynbtnet.phantom.shapes.shape_operations import Difference, Union
@@ -33,7 +33,7 @@ class OrgansInContact:
 
 
 def resolve_organ_contact(
-    patient: Patient, fraction: Fraction, axis: UterineAxis, applicator: Applicator | None, sacrum: Shape
+    patient: Patient, fraction: Fraction, axis: UterineAxis, applicator: ApplicatorGeometry | None, sacrum: Shape
 ) -> OrgansInContact:
     """Return the structures after contact.
 

@@ -8,7 +8,7 @@ on a coarse grid.
 import numpy as np
 from scipy import fft
 
-from gynbtnet.phantom.anatomy.applicator import Applicator
+from gynbtnet.phantom.anatomy.applicator import ApplicatorGeometry
 from gynbtnet.phantom.anatomy.patient import Fraction, Patient
 from gynbtnet.phantom.shapes.grid_points import GridPoints
 from gynbtnet.phantom.shapes.shapes import Tube
@@ -30,7 +30,7 @@ STARVATION = 3000.0
 
 
 def add_streaks(
-    hu: FloatArray, points: GridPoints, applicator: Applicator, patient: Patient, fraction: Fraction
+    hu: FloatArray, points: GridPoints, applicator: ApplicatorGeometry, patient: Patient, fraction: Fraction
 ) -> FloatArray:
     """Return ``hu`` (z, y, x) with the artefacts of the applicator's metal, inside and outside of the body."""
     low = min(tube.box[0][2] for tube in applicator.metal) - LEVEL
@@ -52,7 +52,7 @@ def add_streaks(
 
 
 def _artefact_plane(
-    applicator: Applicator, z: float, y: FloatArray, x: FloatArray, rng: np.random.Generator
+    applicator: ApplicatorGeometry, z: float, y: FloatArray, x: FloatArray, rng: np.random.Generator
 ) -> FloatArray:
     """Return the artefact in one axial plane (y, x), in HU."""
     angles = np.arange(VIEWS) * np.pi / VIEWS

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gynbtnet.phantom.anatomy.applicator import Applicator, foley, place_applicator
+from gynbtnet.phantom.anatomy.applicator import ApplicatorGeometry, foley, place_applicator
 from gynbtnet.phantom.anatomy.body import abdominal_wall, couch, skin
 from gynbtnet.phantom.anatomy.bowel import filling, small_bowel
 from gynbtnet.phantom.anatomy.muscles import muscles
@@ -47,7 +47,7 @@ class Scene:
 
     layers: tuple[PaintedLayer, ...]
     axis: UterineAxis
-    applicator: Applicator | None
+    applicator: ApplicatorGeometry | None
 
 
 def build_scene(patient: Patient, fraction: Fraction) -> Scene:
@@ -136,7 +136,7 @@ def _organ_layers(patient: Patient, fraction: Fraction, organs: OrgansInContact)
 
 
 def _implant_layers(
-    patient: Patient, fraction: Fraction, applicator: Applicator, organs: OrgansInContact
+    patient: Patient, fraction: Fraction, applicator: ApplicatorGeometry, organs: OrgansInContact
 ) -> Iterator[PaintedLayer]:
     """Yield packing, ovoids, tandem and catheter; they change no label, as a contoured uterus includes the tandem."""
     gauze = Speckled(20.0, 70.0, 1.0, -600.0, Texture((*fraction.identity, 610), 3.2))
