@@ -363,7 +363,7 @@ def test_a_prepared_case_that_nobody_names_takes_no_part(
 
 def test_contours_are_needed(prepared: PreparedCohort, tmp_path: Path) -> None:
     bare = replace(prepared, cases=tuple(replace(case, labelled=False) for case in prepared.cases))
-    with pytest.raises(BadInput, match=r"3 of 3 prepared scans .* have no contours"):
+    with pytest.raises(BadInput, match=r"Without contours in .*: 3 of 3 prepared scans"):
         train(bare, tmp_path / "run")
 
 
