@@ -182,7 +182,7 @@ def fold(train: str, val: str) -> dict[str, list[str]]:
             ],
             "1 patient for the validation of no fold",
         ),
-        ([fold("p0_f1 p0_f2 p1_f1 p1_f2", "")], "at least two folds|validate no fold"),
+        ([fold("p0_f1 p0_f2 p1_f1 p1_f2", "")], "at least two folds|validation of no fold"),
         ({"train": []}, "splits_final.json"),
     ],
 )
