@@ -74,7 +74,7 @@ def test_a_patient_on_both_sides_of_a_fold_is_refused(gynbtnet, ingest: Callable
     result = gynbtnet(
         *("split", tmp_path / "cohort", "--from", tmp_path / "folds.json", "--out", tmp_path / "split.json")
     )
-    refused(result, "1 patients on both sides")
+    refused(result, "1 patient on both sides")
     assert not (tmp_path / "split.json").exists()
 
 

@@ -66,7 +66,7 @@ def test_a_held_out_scan_among_the_unlabelled_is_refused(gynbtnet, export: Path,
     else:
         shutil.copytree(case.source.ct_folder, more)
     result = gynbtnet(*arguments, "--out", first, "--unlabelled", tmp_path / "more")
-    refused(result, "1 scans of patients held out", "unlabelled")
+    refused(result, "1 scan of patients held out", "unlabelled")
     assert held_out not in result.err.splitlines()[-1]
     assert not (first / "runs").exists()
 
@@ -123,7 +123,7 @@ def test_another_cohorts_split_is_refused(gynbtnet, steps: Path) -> None:
         *("finetune", steps / "prepared", "smoke", "--stage", "task", "--split", steps / "other.json"),
         *("--out", steps / "run"),
     )
-    refused(result, "unknown to the split")
+    refused(result, "The split lacks")
     result = gynbtnet(
         *("plan", steps / "cohort", "smoke", "--stage", "task", "--split", steps / "other.json"),
         *("--out", steps / "other"),

@@ -44,7 +44,7 @@ def test_a_fingerprint_makes_the_same_plan_without_the_scans(
     recipe = tmp_path / "recipe.yaml"
     first = gynbtnet("plan", cohort.folder, recipe, "--stage", "task", "--out", tmp_path / "first")
     assert first.code == 0, first.err
-    assert "were chosen for 4 GB" in " ".join(first.out.split())
+    assert "Chosen for 4 GB" in " ".join(first.out.split())
     for case in cohort.cases:
         case.image.unlink()
     fingerprint = tmp_path / "first" / "dataset_fingerprint.json"

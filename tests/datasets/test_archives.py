@@ -262,7 +262,7 @@ def test_ribfrac_takes_500_and_makes_fractures_one_structure(
 ) -> None:
     done = build_and_ingest("ribfrac")
     check_cases(done.cohort, {"RibFrac1_f1": phantoms[0], "RibFrac421_f1": phantoms[1]})
-    assert "1 scans without contours, above number 500, were left out." in done.cohort.notes
+    assert "Left out: 1 scan without contours, above number 500." in done.cohort.notes
     labelled = build_and_ingest("ribfrac", structures=("rib_fracture",)).cohort
     for case, phantom in zip(labelled.cases, phantoms, strict=False):
         assert case.labels
@@ -274,7 +274,7 @@ def test_colonography_takes_the_longest_series_of_each_position(build_and_ingest
     assert [case.position for case in cohort.cases] == ["FFP", "HFS"]
     assert [case.geometry.shape[0] for case in cohort.cases] == [16, 20]
     assert cohort.patients == ("patient-001",)
-    assert any("1 prone, 1 supine; 1 further series" in note for note in cohort.notes)
+    assert any("1 prone, 1 supine. Left out: 1 further series" in note for note in cohort.notes)
 
 
 def test_covid_scans_are_ordered_by_day(build_and_ingest: Callable[..., Ingestion], phantoms: Phantoms) -> None:

@@ -132,7 +132,7 @@ def test_an_absent_or_interrupted_cohort_is_refused(cohort: Cohort) -> None:
 def test_absent_files_are_reported(cohort: Cohort) -> None:
     assert cohort.cases[1].labels
     cohort.cases[1].labels.unlink()
-    with pytest.raises(BadInput, match=r"1 files .*labelsTr"):
+    with pytest.raises(BadInput, match=r"1 file, .*labelsTr"):
         Cohort.load(cohort.folder)
 
 
@@ -176,7 +176,7 @@ def test_several_channels(cohort: Cohort) -> None:
     assert Cohort.load(cohort.folder) == with_mr
     assert json.loads((cohort.folder / "dataset.json").read_text())["channel_names"] == {"0": "CT", "1": "MR"}
     second.unlink()
-    with pytest.raises(BadInput, match=r"1 files .*_0001"):
+    with pytest.raises(BadInput, match=r"1 file, .*_0001"):
         Cohort.load(cohort.folder)
 
 

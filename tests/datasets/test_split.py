@@ -166,20 +166,23 @@ def fold(train: str, val: str) -> dict[str, list[str]]:
     [
         (
             [fold("p0_f1 p0_f2", "p1_f1 p1_f2"), fold("p1_f1 p1_f2", "p9_f1 p0_f1 p0_f2")],
-            "1 cases that are not in the cohort",
+            "1 case not in the cohort",
         ),
-        ([fold("p0_f1", "p0_f2 p1_f1 p1_f2"), fold("p1_f1 p1_f2", "p0_f1")], "1 patients on both sides"),
-        ([fold("p0_f1 p0_f2", "p1_f1 p1_f2"), fold("p0_f1 p0_f2", "p1_f1 p1_f2")], "2 cases that validate two folds"),
-        ([fold("p0_f1", "p1_f1 p1_f2"), fold("p1_f1 p1_f2", "p0_f1")], "leaves out 1 cases"),
+        ([fold("p0_f1", "p0_f2 p1_f1 p1_f2"), fold("p1_f1 p1_f2", "p0_f1")], "1 patient on both sides"),
+        (
+            [fold("p0_f1 p0_f2", "p1_f1 p1_f2"), fold("p0_f1 p0_f2", "p1_f1 p1_f2")],
+            "2 cases for the validation of several folds",
+        ),
+        ([fold("p0_f1", "p1_f1 p1_f2"), fold("p1_f1 p1_f2", "p0_f1")], "leaves out 1 case of"),
         ([fold("p0_f1 p0_f2 p2_f1 p2_f2", "p1_f1 p1_f2"), fold("p1_f1 p1_f2", "p0_f1 p0_f2")], "leaves out 2 cases"),
         (
             [
                 fold("p0_f1 p0_f2 p2_f1 p2_f2", "p1_f1 p1_f2"),
                 fold("p1_f1 p1_f2 p2_f1 p2_f2", "p0_f1 p0_f2"),
             ],
-            "1 patients who validate no fold",
+            "1 patient for the validation of no fold",
         ),
-        ([fold("p0_f1 p0_f2 p1_f1 p1_f2", "")], "at least two folds|validate no fold"),
+        ([fold("p0_f1 p0_f2 p1_f1 p1_f2", "")], "at least two folds|validation of no fold"),
         ({"train": []}, "splits_final.json"),
     ],
 )

@@ -145,10 +145,10 @@ def test_inputs_that_do_not_belong_together_are_refused(
     prepared: PreparedCohort, cohort: Cohort, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = replace(SPLIT, test=("p5",))
-    with pytest.raises(BadInput, match="1 patients who are not in the cohort"):
+    with pytest.raises(BadInput, match="1 patient not in the cohort"):
         crossvalidate(prepared, cohort, recipe, other, tmp_path / "out")
     fewer = replace(prepared, cases=prepared.cases[:3])
-    with pytest.raises(BadInput, match=r"1 cases of the cohort .* are not prepared"):
+    with pytest.raises(BadInput, match=r"lacks 1 case of the cohort .* prepare the cohort"):
         crossvalidate(fewer, cohort, recipe, SPLIT, tmp_path / "out")
     several = load_recipe("smoke", [*CHANGES, "task.training.devices=2"])
     with pytest.raises(BadInput, match="each fold on one device"):

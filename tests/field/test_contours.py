@@ -70,7 +70,7 @@ def bladder_of(folder: Path, contours: Sequence[tuple[str, np.ndarray]], ct: CT 
 @pytest.mark.parametrize(
     ("kind", "expected", "note"),
     [
-        ("doubled_contours", {"bladder": BLADDER, "rectum": RECTUM}, "8 contours that are copies of others"),
+        ("doubled_contours", {"bladder": BLADDER, "rectum": RECTUM}, "8 copies of other contours"),
         ("point_and_line_contours", {"bladder": BLADDER, "rectum": RECTUM}, "2 of 10 contours with fewer than three"),
         ("empty_roi_left_out", {"bladder": BLADDER, "rectum": RECTUM}, "“Uterus” has no contours."),
         ("applicator_lines", {"bladder": BLADDER}, "Omitted “Tandem”, “Point A”: unknown"),
@@ -80,7 +80,11 @@ def bladder_of(folder: Path, contours: Sequence[tuple[str, np.ndarray]], ct: CT 
         ("to_the_edge", {"bladder": (slice(2, 10), slice(0, 40), slice(0, 9))}, ""),
         ("couch_beyond_scan", {"bladder": BLADDER}, "Omitted “Couch”: unknown"),
         ("near_slab_faces", {"bladder": (slice(0, 12), *BLADDER[1:])}, "up to 1.20 mm off the CT's slices"),
-        ("every_other_slice", {"bladder": (slice(1, 10), *BLADDER[1:])}, "5 of 9 slices; 4 slices between them were"),
+        (
+            "every_other_slice",
+            {"bladder": (slice(1, 10), *BLADDER[1:])},
+            "5 of 9 slices. Interpolated between them: 4 slices",
+        ),
         ("name_in_brackets", {"bladder": BLADDER}, "Omitted “Iso 45 [cGy]”, “CTV [old]”: unknown"),
     ],
 )
@@ -226,7 +230,7 @@ def test_copies_on_a_slice_count_once(tmp_path, kind, slices):
     copies = [(P, COPIES[kind](ct.box(k, 10, 19, 8, 15))) for k in slices]
     found, notes = convert_all(bladder_of(tmp_path, [*once, *copies, *copies[:1]], ct), tmp_path)
     assert np.array_equal(found["bladder"], filled(*BLADDER))
-    assert f"“Bladder” has {len(copies) + 1} contours that are copies of others on their slices" in notes
+    assert f"“Bladder” has {len(copies) + 1} copies of other contours on their slices" in notes
 
 
 def test_a_ring_with_its_copies_stays_a_ring(tmp_path):
@@ -625,7 +629,7 @@ def test_notes_of_reading_reach_the_report(tmp_path):
     assert report.missing == ("rectum",)
     assert report.notes == (
         "“Rectum” has no contours.",
-        "“Bladder” has 8 contours that are copies of others on their slices; each counts once.",
+        "“Bladder” has 8 copies of other contours on their slices; each contour counts once.",
     )
 
 

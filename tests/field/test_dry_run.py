@@ -258,7 +258,7 @@ def test_notes_are_those_of_the_cohort(tmp_path: Path) -> None:
     command += ["--structures", "uterus,rectum", "--allow-overlap"]
     foretold, done = (CliRunner().invoke(app, [*command, *more]) for more in (["--dry-run"], []))
     texts = done.stdout[: done.stdout.index("2 cases of 2 patients")]
-    assert "some lack structures" in texts and "uterus loses" in texts
+    assert "Structures absent among" in texts and "uterus loses" in texts
     assert texts in foretold.stdout
 
 

@@ -321,7 +321,7 @@ def test_what_is_written_on_a_negated_column_is_on_its_voxels(tmp_path):
 
 def test_a_slice_that_is_rotated_is_refused(tmp_path):
     CASES["one_coronal_slice"][0](tmp_path)
-    assert "mixes orientations (1 of 12 slices differ from the others, such as" in refusal(tmp_path)
+    assert "mixes orientations (1 of 12 slices unlike the others, such as" in refusal(tmp_path)
     assert "CT005.dcm" in refusal(tmp_path)
 
 

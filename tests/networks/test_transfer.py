@@ -44,7 +44,7 @@ def test_all_but_the_heads_are_transferred_to_other_classes():
 def test_an_image_in_two_equal_channels_gives_what_it_gave_in_one():
     source, target = GynBTNet(TINY, outputs=2), GynBTNet(TINY, in_channels=2, outputs=2)
     report = transfer_weights(source.state_dict(), target, parts="encoder", channels=("CT", "ct"))
-    assert report.channels[0] == "CT: the sum of the filters of 1 channels of this name, shared among 2"
+    assert report.channels[0] == "CT: the sum of the filters of 1 channel of this name, shared among 2"
     assert set(report.reshaped) == {"encoder.levels.0.0.conv1.weight", "encoder.levels.0.0.shortcut.weight"}
     image = torch.randn(1, 1, 8, 8, 8)
     expected = source.encoder(image)

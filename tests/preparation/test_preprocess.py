@@ -54,7 +54,7 @@ def test_every_channel_is_normalised_by_its_own_rule() -> None:
 
 def test_channels_that_do_not_match_the_plan_are_refused() -> None:
     scan = Volume(np.zeros((4, 4, 4), np.int16), Geometry((4, 4, 4)))
-    with pytest.raises(BadInput, match=r"has 2 channels \(CT, T2\), but 1 were given"):
+    with pytest.raises(BadInput, match=r"has 2 channels \(CT, T2\), but the number of volumes is 1"):
         preprocess_volume([scan], CT_AND_T2)
     moved = Volume(scan.array, Geometry((4, 4, 4), origin=(0, 0, 9.0)))
     with pytest.raises(BadInput, match=r"Channel T2 is on another grid than CT.*9 mm off"):

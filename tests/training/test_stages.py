@@ -331,9 +331,9 @@ def test_a_folder_of_something_else_is_refused(prepared: PreparedCohort, tmp_pat
 @pytest.mark.parametrize(
     ("training", "validation", "words"),
     [
-        ([], ["ball_2"], "0 are to train on"),
-        (["ball_0", "ball_2"], ["ball_2"], "1 are in both lists"),
-        (["ball_0", "ball_7"], ["ball_8"], "2 are not prepared"),
+        ([], ["ball_2"], "To train on: 0"),
+        (["ball_0", "ball_2"], ["ball_2"], "in both lists: 1"),
+        (["ball_0", "ball_7"], ["ball_8"], "not prepared: 2"),
     ],
 )
 def test_cases_that_do_not_fit(
@@ -363,7 +363,7 @@ def test_a_prepared_case_that_nobody_names_takes_no_part(
 
 def test_contours_are_needed(prepared: PreparedCohort, tmp_path: Path) -> None:
     bare = replace(prepared, cases=tuple(replace(case, labelled=False) for case in prepared.cases))
-    with pytest.raises(BadInput, match=r"3 of 3 prepared scans .* have no contours"):
+    with pytest.raises(BadInput, match=r"Without contours in .*: 3 of 3 prepared scans"):
         train(bare, tmp_path / "run")
 
 

@@ -24,6 +24,7 @@ from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import read_json, sha256_of, write_json
 from gynbtnet.runtime.optional_dependencies import require
+from gynbtnet.runtime.phrases import counted
 from gynbtnet.runtime.progress import progress_bar
 from gynbtnet.training.allocator import keep_freed_memory
 from gynbtnet.training.renamed_settings import with_current_names
@@ -74,7 +75,8 @@ def train_nnunet(
     unlabelled = sum(case.labels is None for case in training_cohort.cases)
     if unlabelled:
         raise BadInput(
-            f"{unlabelled} of {len(training_cohort.cases)} training cases of {cohort.folder} have no contours."
+            f"Contours are absent for {unlabelled} of {counted(len(training_cohort.cases), 'training case')} of "
+            f"{cohort.folder}."
         )
     record = {
         "settings": settings.model_dump(mode="json"),

@@ -223,7 +223,8 @@ def split(
     made = read_folds(take, loaded) if take else split_patients(loaded, held_out, folds, seed)
     made.save(out)
     write_folds(made, loaded, out.with_name(FOLDS))
-    console.print(f"{len(made.test)} test patients, folds of {', '.join(str(len(fold)) for fold in made.folds)}: {out}")
+    sizes = ", ".join(str(len(fold)) for fold in made.folds)
+    console.print(f"{counted(len(made.test), 'test patient')}, folds of {sizes}: {out}")
     for applicator in sorted(set(loaded.applicators.values())):
         patients = {patient for patient, kind in loaded.applicators.items() if kind == applicator}
         shares = ", ".join(str(len(patients.intersection(fold))) for fold in made.folds)

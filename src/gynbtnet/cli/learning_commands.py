@@ -87,7 +87,7 @@ def plan(
     for note in made.notes:
         console.print(note)
     console.print(
-        f"{'×'.join(f'{s:.3g}' for s in made.spacing)} mm, {made.batch_size} patches of "
+        f"{'×'.join(f'{s:.3g}' for s in made.spacing)} mm, {counted(made.batch_size, 'patch', 'patches')} of "
         f"{'×'.join(map(str, made.patch_size))}: {out}"
     )
 

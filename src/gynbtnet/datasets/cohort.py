@@ -9,6 +9,7 @@ from gynbtnet.datasets.case import Case
 from gynbtnet.imaging.files.label_names import labels_by_name
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import read_json, write_json
+from gynbtnet.runtime.phrases import counted
 
 MANIFEST = "cohort.json"
 _SAFE_ID = re.compile(r"[^\W_][^/\\\x00-\x1f:*?\"<>|]{0,199}")
@@ -50,8 +51,8 @@ class Cohort:
         mismatch = next((case for case in self.cases if len(case.images) != len(self.channels)), None)
         if mismatch is not None:
             raise ValueError(
-                f"case {mismatch.id} has {len(mismatch.images)} images, expected one for each of the channels "
-                f"{', '.join(self.channels)}"
+                f"case {mismatch.id} has {counted(len(mismatch.images), 'image')}, expected one for each of the "
+                f"channels {', '.join(self.channels)}"
             )
         unsafe = next((case_id for case_id in ids if not _SAFE_ID.fullmatch(case_id)), None)
         if unsafe is not None:
@@ -101,8 +102,8 @@ class Cohort:
         unknown = selected.difference(self.patients)
         if unknown:
             raise BadInput(
-                f"{len(unknown)} of {len(selected)} patients are not in the cohort {self.folder}; "
-                "was the split made from another cohort? Make it again with `gynbtnet split`."
+                f"Not in the cohort {self.folder}: {len(unknown)} of {counted(len(selected), 'patient')}. "
+                "Was the split made from another cohort? Make it again with `gynbtnet split`."
             )
         return replace(self, cases=tuple(case for case in self.cases if case.patient in selected))
 
@@ -156,7 +157,7 @@ class Cohort:
         absent = [path for case in cases for path in case.files if not path.is_file()]
         if absent:
             raise BadInput(
-                f"{len(absent)} files of the cohort {folder} are absent, first {absent[0]}; "
+                f"The cohort {folder} lacks {counted(len(absent), 'file')}, first {absent[0]}; "
                 "run `gynbtnet ingest` again."
             )
         try:

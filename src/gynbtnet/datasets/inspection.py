@@ -27,6 +27,7 @@ from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.pictures.overlays import View, make_view
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.parallel import failure_reason
+from gynbtnet.runtime.phrases import counted
 from gynbtnet.runtime.progress import track
 
 _AMBIGUOUS = "Another structure set is drawn on the same CT; gynbtnet ingest takes one of them with --rtstruct."
@@ -237,7 +238,7 @@ def _inspect_rtstruct(path: Path, patient: int, folder: Path, names: StructureNa
         rois = list_rois(path)
     except Exception as error:
         return InspectedItem(patient, relative, "RTSTRUCT", problem=failure_reason(error))
-    listed = ", ".join(f"{_describe_name(roi.name, names)} ({roi.contours} contours)" for roi in rois)
+    listed = ", ".join(f"{_describe_name(roi.name, names)} ({counted(roi.contours, 'contour')})" for roi in rois)
     return InspectedItem(patient, relative, "RTSTRUCT", f"ROIs: {len(rois)}", listed, problem)
 
 

@@ -7,6 +7,7 @@ from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import Split
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import read_json, write_json
+from gynbtnet.runtime.phrases import counted
 
 FOLDS = "splits_final.json"
 
@@ -43,28 +44,32 @@ def read_folds(path: Path, cohort: Cohort) -> Split:
     unknown = assigned.difference(patients)
     if unknown:
         raise BadInput(
-            f"{path} names {len(unknown)} cases that are not in the cohort {cohort.folder}; is it for another cohort?"
+            f"{path} names {counted(len(unknown), 'case')} not in the cohort {cohort.folder}; is it for another cohort?"
         )
     repeated = [case for case, count in Counter(case for _, val in folds for case in val).items() if count > 1]
     if repeated:
-        raise BadInput(f"{path} has {len(repeated)} cases that validate two folds; expected each to validate one.")
+        raise BadInput(
+            f"{path} lists {counted(len(repeated), 'case')} for the validation of several folds; expected each in one."
+        )
     assigned_patients = {patients[case] for case in assigned}
     expected = {case for case, patient in patients.items() if patient in assigned_patients}
     for number, (train, val) in enumerate(folds):
         both = {patients[case] for case in train} & {patients[case] for case in val}
         if both:
             raise BadInput(
-                f"Fold {number} of {path} has {len(both)} patients on both sides, so it would be validated on patients "
-                "of its training. Put all cases of a patient on one side, or make it with `gynbtnet split`."
+                f"Fold {number} of {path} has {counted(len(both), 'patient')} on both sides, so it would be validated "
+                "on patients of its training. Put all cases of a patient on one side, or make it with `gynbtnet split`."
             )
         if train | val != expected:
             left_out = len(expected - train - val)
             raise BadInput(
-                f"Fold {number} of {path} leaves out {left_out} cases of patients in the folds; expected all of them "
-                "on one side or the other."
+                f"Fold {number} of {path} leaves out {counted(left_out, 'case')} of patients in the folds; expected "
+                "all cases on one side or the other."
             )
     validation = tuple(tuple(sorted({patients[case] for case in val})) for _, val in folds)
     never = assigned_patients.difference(*validation)
     if never:
-        raise BadInput(f"{path} has {len(never)} patients who validate no fold; expected each to validate one.")
+        raise BadInput(
+            f"{path} lists {counted(len(never), 'patient')} for the validation of no fold; expected each in one."
+        )
     return Split(tuple(sorted(set(cohort.patients) - assigned_patients)), validation, seed=0)

@@ -10,6 +10,7 @@ import numpy as np
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import read_json, write_json
+from gynbtnet.runtime.phrases import counted
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,13 @@ class Split:
         repeated = len(self.patients) - len(set(self.patients))
         if repeated:
             raise BadInput(
-                f"The split names {repeated} patients twice, so fractions of one patient would be on both sides. "
-                "Name each patient once, or make the split with `gynbtnet split`."
+                f"The split names {counted(repeated, 'patient')} twice, so fractions of one patient would be on both "
+                "sides. Name each patient once, or make the split with `gynbtnet split`."
             )
         if len(self.folds) < 2 or not all(self.folds):
             raise BadInput(
-                f"The split has {len(self.folds)} folds of {[len(fold) for fold in self.folds]} patients; expected at "
-                "least two folds with a patient in each."
+                f"The split has {counted(len(self.folds), 'fold')} of {[len(fold) for fold in self.folds]} patients; "
+                "expected at least two folds with a patient in each."
             )
 
     @property
@@ -71,7 +72,7 @@ class Split:
         left_out = set(cohort.patients).difference(self.patients)
         if unknown or left_out:
             raise BadInput(
-                f"The split names {len(unknown)} patients who are not in the cohort {cohort.folder} and leaves out "
+                f"The split names {counted(len(unknown), 'patient')} not in the cohort {cohort.folder} and leaves out "
                 f"{len(left_out)} of its {len(cohort.patients)}; make it again with `gynbtnet split`."
             )
 
@@ -123,9 +124,9 @@ def split_patients(cohort: Cohort, test: float | int = 0.2, folds: int = 5, seed
     remaining = sorted(set(cohort.patients).difference(held_out))
     if folds < 2 or len(remaining) < folds:
         raise BadInput(
-            f"The cohort {cohort.folder} has {len(cohort.patients)} patients, {len(held_out)} of them for the test; "
-            f"{len(remaining)} remain for {folds} folds. Expected at least two folds with a patient in each: use fewer "
-            "folds or test patients, or add patients."
+            f"The cohort {cohort.folder} has {counted(len(cohort.patients), 'patient')}: {len(held_out)} for the test "
+            f"and {len(remaining)} for {counted(folds, 'fold')}. Expected at least two folds with a patient in each: "
+            "use fewer folds or test patients, or add patients."
         )
     shuffled = [remaining[i] for i in np.random.default_rng([seed, 1]).permutation(len(remaining))]
     order = [patient for stratum in _stratify(shuffled, applicators) for patient in stratum]
@@ -158,8 +159,8 @@ def hold_out_patients(
     number = max(1, math.floor(share * len(patients) + 0.5)) if isinstance(share, float) and share > 0 else int(share)
     if not 0 <= number < len(patients):
         raise BadInput(
-            f"{number} of {len(patients)} patients can't be held out, since none would be left. A patient is never "
-            "split; add patients or hold out fewer."
+            f"{number} of {counted(len(patients), 'patient')} can't be held out, since none would be left. A patient "
+            "is never split; add patients or hold out fewer."
         )
     shuffled = [patients[i] for i in np.random.default_rng([seed, 0]).permutation(len(patients))]
     groups = _stratify(shuffled, strata or {})

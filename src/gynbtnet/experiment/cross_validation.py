@@ -25,6 +25,7 @@ from gynbtnet.preparation.store import PreparedCohort
 from gynbtnet.recipes.recipe import Recipe, TaskStage
 from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.phrases import counted
 from gynbtnet.runtime.processes import launcher_world_size
 from gynbtnet.runtime.progress import console
 
@@ -200,8 +201,8 @@ def _check_scans(prepared: PreparedCohort, cohort: Cohort, split: Split) -> None
     unprepared = required.difference(case.id for case in prepared.cases)
     if unprepared:
         raise BadInput(
-            f"{len(unprepared)} cases of the cohort {cohort.folder} that are not held out are not prepared in "
-            f"{prepared.folder}; prepare them with `gynbtnet prepare`."
+            f"{prepared.folder} lacks {counted(len(unprepared), 'case')} of the cohort {cohort.folder}, not counting "
+            "those held out; prepare the cohort with `gynbtnet prepare`."
         )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from gynbtnet.runtime.errors import BadInput, Paused
+from gynbtnet.runtime.phrases import counted
 from gynbtnet.runtime.progress import progress_bar, without_progress
 from gynbtnet.training.run_folder import RunFolder
 
@@ -67,8 +68,8 @@ def _raise_first_error(futures: Sequence[Future[None]]) -> None:
             raise error
     if paused:
         raise Paused(
-            f"The time budget is used up with {len(paused)} of {len(futures)} folds unfinished; the same command "
-            "resumes them."
+            f"The time budget is used up with {len(paused)} of {counted(len(futures), 'fold')} unfinished; the same "
+            "command resumes the run."
         )
 
 

@@ -16,6 +16,7 @@ from gynbtnet.recipes.loading import load_run_recipe, save_recipe
 from gynbtnet.recipes.recipe import Recipe, SupervisedStage
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import sha256_of
+from gynbtnet.runtime.phrases import counted
 from gynbtnet.runtime.processes import launcher_world_size
 from gynbtnet.runtime.progress import console
 from gynbtnet.training.flat_settings import flatten_settings
@@ -155,8 +156,8 @@ def _ingest_unlabelled(ingestion: _Ingestion, clinic: Cohort, split: Split) -> C
     leaked = [case for case in cohort.cases if any(_is_same_scan(case, held_out) for held_out in test.cases)]
     if leaked:
         raise BadInput(
-            f"{len(leaked)} scans of patients held out for the test are among the unlabelled ones, the first in "
-            f"{leaked[0].source.ct_folder}. Remove them, or the model would be trained on test patients."
+            f"The unlabelled scans include {counted(len(leaked), 'scan')} of patients held out for the test, the first "
+            f"in {leaked[0].source.ct_folder}. Remove every such scan, or the model would be trained on test patients."
         )
     return cohort
 

@@ -145,7 +145,7 @@ def _task_patients(prepared: PreparedCohort, recipe: Recipe, split: Split | None
     unknown = set(prepared.patients).difference(split.patients)
     if unknown:
         raise BadInput(
-            f"{len(unknown)} of {len(prepared.patients)} patients in {prepared.folder} are unknown to the split, "
+            f"The split lacks {len(unknown)} of {counted(len(prepared.patients), 'patient')} in {prepared.folder}, "
             "perhaps because it was made from another cohort; make it again with `gynbtnet split`."
         )
     fold = recipe.split.fold

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.phrases import counted
 
 Parts = Literal["encoder", "all_but_heads"]
 
@@ -228,7 +229,7 @@ def _describe_filters(known: Sequence[int], same: Sequence[int]) -> str:
         return "new, its filters start at zero"
     if len(known) == len(same) == 1:
         return "filters taken over"
-    return f"the sum of the filters of {len(known)} channels of this name, shared among {len(same)}"
+    return f"the sum of the filters of {counted(len(known), 'channel')} of this name, shared among {len(same)}"
 
 
 def _match_without_names(theirs: Sequence[str], ours: Sequence[str]) -> _ChannelMatch:

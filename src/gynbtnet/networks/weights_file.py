@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.phrases import counted
 
 _FLOATING = ("F64", "F32", "F16", "BF16")
 _DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
@@ -57,8 +58,8 @@ def check_finite(weights: Mapping[str, Tensor], path: Path) -> None:
     broken = [name for name, values in weights.items() if not bool(torch.isfinite(values).all())]
     if broken:
         raise BadInput(
-            f"{path} holds NaN or infinite weights in {len(broken)} of {len(weights)} tensors, first in {broken[0]}. "
-            "The training diverged or the file is damaged: use the weights of another run."
+            f"{path} holds NaN or infinite weights in {len(broken)} of {counted(len(weights), 'tensor')}, first in "
+            f"{broken[0]}. The training diverged or the file is damaged: use the weights of another run."
         )
 
 
@@ -95,7 +96,8 @@ def _difference(expected: Mapping[str, Tensor], path: Path) -> str | None:
         raise BadInput(f"{path} is damaged or not a file of weights (safetensors); copy it again.") from error
     absent, extra = sorted(expected.keys() - shapes.keys()), sorted(shapes.keys() - expected.keys())
     if absent or extra:
-        return f"it lacks {len(absent)} of {len(expected)} tensors and has {len(extra)} others ({(absent + extra)[0]})"
+        lacking = f"it lacks {len(absent)} of {counted(len(expected), 'tensor')}"
+        return f"{lacking} and has {counted(len(extra), 'other')} ({(absent + extra)[0]})"
     for name, values in expected.items():
         if shapes[name] != tuple(values.shape):
             return f"{name} has shape {shapes[name]}, expected {tuple(values.shape)}"

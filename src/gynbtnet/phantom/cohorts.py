@@ -87,9 +87,7 @@ def write_brachytherapy(
         ['CT', 'RD.dcm', 'RS.dcm']
     """
     if patients < 1 or (fractions != "4-5" and int(fractions) < 1):
-        raise BadInput(
-            f"A cohort needs at least 1 patient and 1 fraction, not {patients} patients with {fractions} fractions."
-        )
+        raise BadInput(f"A cohort needs at least 1 patient and 1 fraction, not {patients} and {fractions}.")
     layout = {
         "dicom": "<patient>/<fraction>/CT/*.dcm, RS.dcm (structures), RD.dcm (dose)",
         "nifti": "<patient>/<fraction>/ct.nii.gz, labels.nii.gz, dose.nii.gz (Gy); labels: "

@@ -14,6 +14,7 @@ from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.store import MANIFEST, PreparedCase, PreparedCohort, write_record
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.parallel import map_scans
+from gynbtnet.runtime.phrases import counted
 from gynbtnet.runtime.plain_data import load_json
 
 _CONFIGURATION = "3d_fullres"
@@ -96,8 +97,8 @@ def _import_case(case_id: str, *, voxels: Path, plan: Plan, out: Path) -> Prepar
         ) from error
     if stored.max() > len(plan.structures):
         raise BadInput(
-            f"{labels_file} contains label {stored.max()}, but the plan has only {len(plan.structures)} structures; "
-            "make the plan from nnU-Net's plans."
+            f"{labels_file} contains label {stored.max()}, but the plan has only "
+            f"{counted(len(plan.structures), 'structure')}; make the plan from nnU-Net's plans."
         )
     labels = np.maximum(stored[0], 0).astype(np.uint8)
     foreground = foreground_voxels(labels)

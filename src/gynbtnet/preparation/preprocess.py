@@ -14,6 +14,7 @@ from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.planning.target_spacing import shape_at
 from gynbtnet.preparation.spline_resampling import resample
 from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.phrases import counted
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,8 @@ def check_channels(volumes: Sequence[Volume], plan: Plan) -> None:
     """
     if len(volumes) != len(plan.channels):
         raise BadInput(
-            f"The plan has {len(plan.channels)} channels ({', '.join(plan.channels)}), but {len(volumes)} were given; "
-            "give one scan per channel, in this order."
+            f"The plan has {counted(len(plan.channels), 'channel')} ({', '.join(plan.channels)}), but the number of "
+            f"volumes is {len(volumes)}; give one scan per channel, in this order."
         )
     for name, volume in zip(plan.channels[1:], volumes[1:], strict=True):
         if not volumes[0].geometry.is_same(volume.geometry):

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.phrases import counted
 
 FULL = os.strerror(errno.ENOSPC)
 _NOTHING_LEFT = 4096  # bytes: a disk with less than a page free is full
@@ -80,8 +81,8 @@ def ensure_replaceable(folder: Path, ours: Collection[str], mark: str) -> None:
     others = [path.name for path in entries if not marked or path.name not in ours or path.is_dir()]
     if others:
         raise BadInput(
-            f"{folder} would be replaced, but {len(others)} of its entries are not an earlier result "
-            f"(for example {others[0]!r}); give a new or an empty folder."
+            f"{folder} would be replaced, but contains {counted(len(others), 'entry', 'entries')} other than an "
+            f"earlier result (for example {others[0]!r}); give a new or an empty folder."
         )
 
 

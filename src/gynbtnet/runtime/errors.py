@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from gynbtnet.runtime.phrases import counted
+
 
 class BadInput(Exception):  # noqa: N818 - a plain name for users
     """Raised if an input can't be used as it is.
@@ -39,7 +41,8 @@ class ScansFailed(Exception):  # noqa: N818 - a plain name for users
     def __init__(self, failed: Sequence[tuple[str, str]], scans: int) -> None:
         self.failed = tuple(failed)
         lines = "".join(f"\n  {name}: {reason}" for name, reason in failed)
+        others = " and the others are done" if len(failed) < scans else ""
         super().__init__(
-            f"{len(failed)} of {scans} scans failed and the others are done; correct or remove these and run the same "
+            f"{len(failed)} of {counted(scans, 'scan')} failed{others}; correct or remove what failed and run the same "
             f"command again:{lines}"
         )

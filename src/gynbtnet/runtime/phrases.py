@@ -24,11 +24,12 @@ def by_axis(values: Iterable[float | Integral], digits: int = 4) -> str:
     return "×".join(str(value) if isinstance(value, Integral) else f"{value:.{digits}g}" for value in values)
 
 
-def counted(count: int, noun: str) -> str:
+def counted(count: int, noun: str, plural: str | None = None) -> str:
     """Return a number with its noun, such as ``1 case`` or ``2 cases``.
 
     Args:
         count: the number.
-        noun: the noun in the singular, with a plural in s.
+        noun: the noun in the singular.
+        plural: the plural; None appends an s.
     """
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+    return f"{count} {noun if count == 1 else plural or f'{noun}s'}"

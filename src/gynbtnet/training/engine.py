@@ -17,6 +17,7 @@ from torch import nn
 from torch.optim import AdamW
 
 from gynbtnet.runtime.errors import BadInput, Paused
+from gynbtnet.runtime.phrases import counted
 from gynbtnet.runtime.progress import progress_bar, write_log_line
 from gynbtnet.training.allocator import keep_freed_memory
 from gynbtnet.training.checkpoint import (
@@ -122,7 +123,8 @@ def _train(context: TrainingContext, progress: Progress) -> None:
             if out_of_time and not progress.ended:
                 raise Paused(
                     f"The time budget of {settings.time_budget_hours:g} h is used up after {progress.epoch} of "
-                    f"{settings.epochs} epochs of the run in {run.path}; run the same command again to continue it."
+                    f"{counted(settings.epochs, 'epoch')} of the run in {run.path}; run the same command again to "
+                    "continue it."
                 )
 
 

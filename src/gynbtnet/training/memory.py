@@ -17,6 +17,7 @@ from gynbtnet.preparation.planning.memory_estimate import training_bytes
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.runtime.available_memory import available_bytes, check_memory
 from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.phrases import counted
 from gynbtnet.training.data.batches import Batch
 from gynbtnet.training.objectives.objective import Objective
 
@@ -89,7 +90,7 @@ def check_training_memory(fabric: Fabric, plan: Plan, *, patches: int, least_sha
     size = "×".join(map(str, plan.patch_size))
     check_memory(
         least_share * upper_bound,
-        f"A training step with preset {plan.preset} and {patches} patch(es) of {size} voxels",
+        f"A training step with preset {plan.preset} and {counted(patches, 'patch', 'patches')} of {size} voxels",
         REMEDY + (", or a smaller batch_size" if patches > 1 else ""),
     )
 

@@ -20,6 +20,7 @@ from gynbtnet.preparation.planning.plan_files import load_plan
 from gynbtnet.preparation.store import PreparedCase, PreparedCohort
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import sha256_of, write_json
+from gynbtnet.runtime.phrases import counted
 from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
 from gynbtnet.training.context import TrainingContext
 from gynbtnet.training.data.augmentation import Augmentation
@@ -177,8 +178,9 @@ def finetune(
     unlabelled = [case.id for case in prepared.cases if not case.labelled]
     if unlabelled or not plan.structures:
         raise BadInput(
-            f"{len(unlabelled)} of {len(prepared.cases)} prepared scans in {prepared.folder} have no contours, and the "
-            f"plan names {len(plan.structures)} structures; training needs contours on every scan."
+            f"Without contours in {prepared.folder}: {len(unlabelled)} of "
+            f"{counted(len(prepared.cases), 'prepared scan')}. The plan names "
+            f"{counted(len(plan.structures), 'structure')}. Training needs contours on every scan."
         )
     fabric = start_devices(settings)
     if settings.batch_dice and fabric.world_size > 1:
@@ -222,8 +224,8 @@ def _make_batches(stage: _Stage) -> tuple[Batches, Batches | None]:
     training_cases, validation_cases = _split_cases(stage)
     if plan.batch_size % fabric.world_size:
         raise BadInput(
-            f"{fabric.world_size} devices can't share a batch of {plan.batch_size} patches evenly; take fewer "
-            "devices, or plan with another batch_size, and with a learning rate for it."
+            f"{fabric.world_size} devices can't share a batch of {counted(plan.batch_size, 'patch', 'patches')} "
+            "evenly; take fewer devices, or plan with another batch_size, and with a learning rate for it."
         )
     options: dict[str, Any] = {"structures": plan.structures}
     if isinstance(settings, SegmentationSettings):
@@ -263,8 +265,8 @@ def _split_cases(stage: _Stage) -> tuple[list[PreparedCase], list[PreparedCase]]
     absent = {*training_ids, *validation_ids}.difference(case.id for case in prepared.cases)
     if not training or in_both or absent:
         raise BadInput(
-            f"{len(prepared.cases)} cases are prepared in {prepared.folder}. {len(training)} are to train on and "
-            f"{len(validation)} to validate on, {len(in_both)} are in both lists, and {len(absent)} are not prepared. "
+            f"{prepared.folder} has {counted(len(prepared.cases), 'prepared case')}. To train on: {len(training)}; to "
+            f"validate on: {len(validation)}; in both lists: {len(in_both)}; not prepared: {len(absent)}. "
             "Give at least one case to train on, each case in one list, and only prepared cases."
         )
     return training, validation
@@ -284,7 +286,8 @@ def _checked(
     if settings.crops == "body" and not all(case.body_known for case in cases):
         without = sum(not case.body_known for case in cases)
         raise BadInput(
-            f"The voxels of the body are unknown for {without} of {len(cases)} scans in {prepared.folder}, and crops: "
+            f"The voxels of the body are unknown for {without} of {counted(len(cases), 'scan')} in "
+            f"{prepared.folder}, and crops: "
             + (
                 "body needs them; prepare the scans again with `gynbtnet prepare`, or set crops to anywhere."
                 if has_ct
@@ -299,7 +302,7 @@ def _checked(
     without = sum(not case.units for case in cases)
     if without and has_ct:
         raise BadInput(
-            f"The HU per unit of the prepared image are unknown for {without} of {len(cases)} scans in "
+            f"The HU per unit of the prepared image are unknown for {without} of {counted(len(cases), 'scan')} in "
             f"{prepared.folder}, and target_epsilon_hu needs them. Prepare the scans again with `gynbtnet prepare`, or "
             "set target_epsilon_hu to null."
         )

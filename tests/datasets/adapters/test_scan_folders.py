@@ -71,7 +71,7 @@ def test_a_folder_without_a_ct_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("folder", ["labelsTr", "s0000/segmentations"])
 def test_a_folder_of_label_maps_is_refused(tmp_path: Path, folder: str) -> None:
     write_volume(Volume(sphere("bladder"), GRID), tmp_path / folder / "case.nii.gz")
-    with pytest.raises(BadInput, match=r"no CT below .* \(1 image files are labels"):
+    with pytest.raises(BadInput, match=r"no CT below .* \(labels, masks or doses .*: 1 image file\)"):
         ingest(tmp_path / folder, tmp_path / "cohort", "scans")
 
 

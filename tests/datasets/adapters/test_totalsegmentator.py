@@ -50,7 +50,7 @@ def test_a_choice_of_classes_and_overlaps(tmp_path: Path) -> None:
     assert [(o.earlier, o.later, o.volume_cm3) for o in case.overlaps] == [
         ("spleen", "aorta", pytest.approx(mask.sum() * 12 / 1000))
     ]
-    with pytest.raises(BadInput, match="None of the 1 cases"):
+    with pytest.raises(BadInput, match="None of 1 case for"):
         ingest(tmp_path / "ts", tmp_path / "cohort", "totalsegmentator", structures=["kidney"])
 
 

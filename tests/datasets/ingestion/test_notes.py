@@ -27,12 +27,12 @@ def test_notes_count_missing_overlapping_and_unmapped_structures() -> None:
         STRUCTURES,
     )
     assert notes == (
-        "Among 3 cases, some lack structures, whose voxels are background there: hr_ctv in 1, rectum in 2.",
+        "Structures absent among 3 cases, whose voxels are background there: hr_ctv in 1, rectum in 2.",
         (
-            "Among 3 cases, some have structures that overlap, and the second has the voxels in the label map: "
+            "Structures that overlap among 3 cases, the second of which has the voxels in the label map: "
             "bladder and rectum by 0.50 cm³ in 1, hr_ctv and bladder by 2.50 cm³ in 2."
         ),
-        "Among 3 cases, some have ROIs whose names don't map to any of the structures: “Skin” in 2, “Blase” in 1.",
+        "ROIs among 3 cases whose names don't map to any of the structures: “Skin” in 2, “Blase” in 1.",
     )
 
 

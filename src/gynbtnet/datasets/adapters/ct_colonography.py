@@ -53,8 +53,7 @@ def find(sources: Sequence[Path], options: AdapterOptions) -> FoundScans:
     positions = Counter(position for _, position in longest)
     counts = ", ".join(f"{count} {position}" for position, count in sorted(positions.items()))
     note = (
-        f"{counts}; {shorter} further series of a patient in one position, and {excluded} that are short or not axial, "
-        "were left out."
+        f"{counts}. Left out: {shorter} further series of a patient in one position, and {excluded} short or not axial."
     )
     return FoundScans(
         tuple(scan for _, scan in longest.values()),

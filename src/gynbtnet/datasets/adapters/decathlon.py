@@ -19,6 +19,7 @@ from gynbtnet.datasets.ingestion.synthetic_flag import image_is_synthetic
 from gynbtnet.imaging.files.volume_files import read_channels, read_header, read_volume, without_suffix
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.phrases import counted
 
 ARCHIVE = Archive("Medical Segmentation Decathlon", "http://medicaldecathlon.com", "CC BY-SA 4.0")
 
@@ -101,7 +102,9 @@ def _read_channels(path: Path, number: int) -> list[Volume]:
         return [read_volume(path)]
     volumes = read_channels(read_header(path))
     if len(volumes) != number:
-        raise LabelMismatch(f"{path} has {len(volumes)} channels; expected the {number} that dataset.json names.")
+        raise LabelMismatch(
+            f"{path} has {counted(len(volumes), 'channel')}; expected the {number} that dataset.json names."
+        )
     return volumes
 
 

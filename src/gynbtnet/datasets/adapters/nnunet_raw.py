@@ -23,6 +23,7 @@ from gynbtnet.datasets.ingestion.synthetic_flag import image_is_synthetic
 from gynbtnet.imaging.files.volume_files import SUFFIXES, read_volume
 from gynbtnet.imaging.structure_masks import StructureMasks
 from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.phrases import counted
 
 
 def find(sources: Sequence[Path], options: AdapterOptions) -> FoundScans:
@@ -105,7 +106,7 @@ def _cases(
             yield name, _scan(name, files, folder, known.get(name), labelled=labelled)
     expected = description.content.get("numTraining")
     if isinstance(expected, int) and expected != len(cases):
-        reason = f"{description.path} announces {expected} cases, but there are {len(cases)}."
+        reason = f"{description.path} announces {counted(expected, 'case')}, but the folder has {len(cases)}."
         yield "", Problem("missing", str(description.path), reason)
 
 

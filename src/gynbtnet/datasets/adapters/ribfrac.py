@@ -22,6 +22,7 @@ from gynbtnet.imaging.file_search import files_below
 from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.imaging.whole_labels import as_whole_labels
 from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.phrases import counted
 
 ARCHIVE = Archive(
     "RibFrac",
@@ -65,7 +66,7 @@ def find(sources: Sequence[Path], options: AdapterOptions) -> FoundScans:
         merged = replace(labels, array=(labels.array > 0).astype(np.uint8))
         return replace(contents, segmentation=replace(contents.segmentation, labels=merged, structures=structures))
 
-    notes = (f"{excluded} scans without contours, above number {_LAST}, were left out.",) if excluded else ()
+    notes = (f"Left out: {counted(excluded, 'scan')} without contours, above number {_LAST}.",) if excluded else ()
     return FoundScans(
         tuple(scans),
         read,

@@ -29,6 +29,7 @@ from gynbtnet.imaging.file_search import files_below
 from gynbtnet.imaging.files.volume_files import SUFFIXES, is_image_file, read_volume, without_suffix
 from gynbtnet.imaging.label_map import is_label_map
 from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.phrases import counted
 
 _LABEL_NAME = re.compile(r"(^|[^a-z])(seg|segmentations?|labels?|masks?)([^a-z]|$)|^dose$", re.IGNORECASE)
 """Names of files that are contours or doses, not scans."""
@@ -125,7 +126,9 @@ def _search(folder: Path, channels: Sequence[str]) -> ImageScans:
     problems += images.problems
     if not scans and not problems:
         skipped = (
-            f" ({images.labels} image files are labels, masks or doses by name or folder)" if images.labels else ""
+            f" (labels, masks or doses by name or folder: {counted(images.labels, 'image file')})"
+            if images.labels
+            else ""
         )
         named = "" if len(channels) == 1 else f" of the channels {', '.join(channels)}, NAME_0000 and so on"
         raise BadInput(

@@ -30,6 +30,7 @@ from gynbtnet.imaging.resample_to_grid import resample_segmentation
 from gynbtnet.imaging.whole_labels import as_whole_labels
 from gynbtnet.runtime.array_types import Mask
 from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.phrases import counted
 
 ARCHIVE = Archive("TotalSegmentator, version 1", "doi 10.5281/zenodo.6802614", "CC BY 4.0", 1204)
 ARCHIVE_2 = Archive("TotalSegmentator, version 2", "doi 10.5281/zenodo.10047292", "CC BY 4.0")
@@ -132,7 +133,7 @@ def _read(scan: FoundScan, structures: tuple[str, ...], *, resample_labels: bool
     }
     segmentation, overlaps = paint_label_map(masks, structures, image.geometry)
     named = _named_structures(scan, structures)
-    notes = (f"Resampled {resampled} masks onto the grid of the scan.",) if resampled else ()
+    notes = (f"Resampled {counted(resampled, 'mask')} onto the grid of the scan.",) if resampled else ()
     return ScanContents(
         image,
         segmentation,

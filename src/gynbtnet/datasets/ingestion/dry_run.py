@@ -37,6 +37,7 @@ from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import sha256_of
 from gynbtnet.runtime.parallel import failure_reason, map_scans
+from gynbtnet.runtime.phrases import counted
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,9 @@ def _read_geometry(path: Path, channels: int) -> Geometry:
     """
     header = read_header(path)
     if channels > 1 and header.channels != channels:
-        raise LabelMismatch(f"{path} has {header.channels} channels; expected the {channels} that its dataset names.")
+        raise LabelMismatch(
+            f"{path} has {counted(header.channels, 'channel')}; expected the {channels} that its dataset names."
+        )
     if header.channels != max(channels, 1):
         raise BadInput(f"{path} has {header.channels} volumes along a fourth dimension; expected one.")
     if _is_truncated(header):

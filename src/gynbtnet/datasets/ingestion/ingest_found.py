@@ -26,6 +26,7 @@ from gynbtnet.imaging.structure_masks import OverlappingSegmentation
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import read_json, sha256_of, write_json
 from gynbtnet.runtime.parallel import failure_reason, map_scans
+from gynbtnet.runtime.phrases import counted
 
 _INGESTION_VERSION = 4
 _RECORDS = "cases"
@@ -239,7 +240,7 @@ def _check_structures(cases: Sequence[Case], structures: tuple[str, ...], out: P
         names = sorted({roi for case in cases for roi in case.unmapped})
         reasons = sorted({note for case in cases for note in case.notes if is_unusable_note(note)})
         raise BadInput(
-            f"None of the {len(cases)} cases for {out} has {', '.join(absent)}. "
+            f"None of {counted(len(cases), 'case')} for {out} has {', '.join(absent)}. "
             f"{''.join(f'{reason} ' for reason in reasons[:_MAX_REASONS])}Names that don't map to a requested "
             f"structure: {', '.join(names) or 'none'}. Map one in an alias file, or leave the structure out."
         )

@@ -10,6 +10,7 @@ from typing import Literal
 from gynbtnet.imaging.overlap_losses import OverlapTooLarge
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import write_json
+from gynbtnet.runtime.phrases import counted
 
 ProblemKind = Literal["missing", "unreadable", "mismatch", "duplicate", "ambiguous", "overlap"]
 REPORT = "integrity.json"
@@ -75,11 +76,12 @@ class IntegrityReport:
         """
         notes = []
         if self.problems and self.found > self.taken:
-            notes.append(f"{self.taken} of {self.found} scans in the source were taken: {self.counts}.")
+            notes.append(f"Took {self.taken} of {counted(self.found, 'scan')} in the source; not taken: {self.counts}.")
         elif self.problems:
-            notes.append(f"{self.taken} scans were taken; the source has more that can't be taken: {self.counts}.")
+            notes.append(f"Took {counted(self.taken, 'scan')}; the source has more that can't be taken: {self.counts}.")
         if self.expected is not None and self.expected != self.taken:
-            notes.append(f"The paper took {self.expected} scans from this archive; this cohort has {self.taken}.")
+            expected = counted(self.expected, "scan")
+            notes.append(f"The paper took {expected} from this archive; this cohort has {self.taken}.")
         return tuple(notes)
 
     def save(self, path: Path, *, nameless: bool) -> None:

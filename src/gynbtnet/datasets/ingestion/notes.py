@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from gynbtnet.datasets.case import Case
+from gynbtnet.runtime.phrases import counted
 
 _MAX_CASES = 20
 """Number of notes on single cases that are repeated; the manifest contains all of them."""
@@ -21,21 +22,19 @@ def notes_on_cases(cases: Sequence[Case], structures: Sequence[str]) -> tuple[st
     for case in cases:
         for overlap in case.overlaps:
             overlaps.setdefault((overlap.earlier, overlap.later), []).append(overlap.volume_cm3)
-    among = f"Among {len(cases)} cases"
+    among = f"among {counted(len(cases), 'case')}"
     notes = []
     if missing:
         listed = ", ".join(f"{name} in {missing[name]}" for name in structures if name in missing)
-        notes.append(f"{among}, some lack structures, whose voxels are background there: {listed}.")
+        notes.append(f"Structures absent {among}, whose voxels are background there: {listed}.")
     if overlaps:
         listed = ", ".join(
             f"{a} and {b} by {sum(cm3):.2f} cm³ in {len(cm3)}" for (a, b), cm3 in sorted(overlaps.items())
         )
-        notes.append(
-            f"{among}, some have structures that overlap, and the second has the voxels in the label map: {listed}."
-        )
+        notes.append(f"Structures that overlap {among}, the second of which has the voxels in the label map: {listed}.")
     if unmapped:
         listed = ", ".join(f"“{name}” in {count}" for name, count in unmapped.most_common(_MAX_NAMES))
-        notes.append(f"{among}, some have ROIs whose names don't map to any of the structures: {listed}.")
+        notes.append(f"ROIs {among} whose names don't map to any of the structures: {listed}.")
     case_notes = [f"{case.id}: {note}" for case in cases for note in case.notes]
     omitted = (
         (f"Only the first {_MAX_CASES} of {len(case_notes)} notes on single cases are shown.",)

@@ -14,6 +14,7 @@ from pathlib import Path
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.calibration.postprocessing_selection import MIN_PATIENTS, select_postprocessing
 from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
+from gynbtnet.runtime.phrases import counted
 
 SINGLE_COMPONENT_STRUCTURES = ("bladder", "rectum", "uterus", "hr_ctv")
 """Structures of which only the largest component is kept by default."""
@@ -64,6 +65,6 @@ def choose_postprocessing(structures: Sequence[str], validation: Cohort, predict
     kept = tuple(name for name in SINGLE_COMPONENT_STRUCTURES if name in structures)
     return DefaultPostprocessing(
         tuple(PostprocessingRule(name, largest_component=True) for name in kept),
-        f"{NOTE}only the largest component of {', '.join(kept) or 'no structure'} is kept. This is the default: there "
-        f"were {len(validation.patients)} validation patients, and a selection needs {MIN_PATIENTS}.",
+        f"{NOTE}only the largest component of {', '.join(kept) or 'no structure'} is kept. This is the default "
+        f"for {counted(len(validation.patients), 'validation patient')}: a selection needs {MIN_PATIENTS}.",
     )

@@ -13,6 +13,7 @@ from gynbtnet.evaluation.metrics.metrics import Score
 from gynbtnet.evaluation.metrics.settings import ScoringSettings
 from gynbtnet.evaluation.statistics.model_tests import run_model_tests
 from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.phrases import counted
 
 __all__ = ["Comparison", "compare", "make_comparison"]
 
@@ -136,8 +137,8 @@ def _check_comparable(evaluations: Mapping[str, Evaluation], folders: Mapping[st
             case, structure = unmatched[0]
             owner = first if unmatched[0] in expected else name
             raise BadInput(
-                f"{folders[first]} and {folders[name]} don't have the same cases and structures: {len(unmatched)} are "
-                f"only in one of them, such as {structure} of {case} in {folders[owner]}; evaluate both models on one "
+                f"{folders[first]} and {folders[name]} don't have the same cases and structures. Only in one of them: "
+                f"{len(unmatched)}, such as {structure} of {case} in {folders[owner]}. Evaluate both models on one "
                 "cohort."
             )
         differing = [key for key, score in expected.items() if not _has_same_truth(score, scores[key])]
@@ -165,8 +166,8 @@ def _scored_cases(cohort: Cohort, evaluation: Evaluation) -> Cohort:
     cases = tuple(case for case in cohort.cases if patients.get(case.id) == case.patient)
     if len(cases) < len(patients):
         raise BadInput(
-            f"{len(patients) - len(cases)} of {len(patients)} evaluated cases are not in the cohort {cohort.folder}; "
-            "name the cohort that the models were evaluated on."
+            f"Not in the cohort {cohort.folder}: {len(patients) - len(cases)} of "
+            f"{counted(len(patients), 'evaluated case')}. Name the cohort that the models were evaluated on."
         )
     return replace(cohort, cases=cases)
 

@@ -29,6 +29,7 @@ from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.pictures.picture import render_picture
 from gynbtnet.runtime.atomic_files import atomic_write, ensure_replaceable
 from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.phrases import counted
 
 PAGE = "report.html"
 DOSE_FILES = (
@@ -143,8 +144,8 @@ def evaluate_dose(
 def _printed_settings(
     settings: DoseSettings, external: Mapping[str, ExternalBeam], aims: PlanningAims
 ) -> tuple[tuple[str, str], ...]:
-    beams = Counter(f"{beam.dose_gy:g} Gy in {beam.fractions} fractions" for beam in external.values())
-    courses = ", ".join(f"{beam} ({count} patient{'s' * (count > 1)})" for beam, count in beams.items())
+    beams = Counter(f"{beam.dose_gy:g} Gy in {counted(beam.fractions, 'fraction')}" for beam in external.values())
+    courses = ", ".join(f"{beam} ({counted(count, 'patient')})" for beam, count in beams.items())
     return (
         ("α/β of targets", f"{settings.alpha_beta_target_gy:g} Gy"),
         ("α/β of organs", f"{settings.alpha_beta_organ_gy:g} Gy"),

@@ -18,6 +18,7 @@ from gynbtnet.imaging.file_search import files_below
 from gynbtnet.imaging.files.volume_files import is_image_file, read_volume, without_suffix
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.phrases import counted
 from gynbtnet.runtime.progress import track
 
 
@@ -46,8 +47,8 @@ def find_doses(cases: Sequence[Case], folder: Path | None = None) -> Mapping[str
     if not any(files.values()):
         searched = folder or "the folders that the cases were ingested from"
         raise BadInput(
-            f"There is no dose of any of {len(cases)} cases in {searched}. Expected: RTDOSEs in the frames of "
-            "reference of their CTs, or images CASE.nii.gz in Gy: give the folder with --doses. Cases that were "
+            f"There is no dose of any of {counted(len(cases), 'case')} in {searched}. Expected: RTDOSEs in the frames "
+            "of reference of their CTs, or images CASE.nii.gz in Gy: give the folder with --doses. Cases that were "
             "pseudonymised or ingested as images need images, since their DICOM files are not recorded."
         )
     return {case.id: files.get(case.id, ()) for case in cases}
@@ -76,8 +77,9 @@ def read_dose(files: Sequence[Path]) -> tuple[Volume, ...]:
     plans = group_doses_by_plan(doses)
     if len(plans) > 1:
         raise BadInput(
-            f"{files[0]} and {len(files) - 1} more RTDOSEs of one scan belong to {len(plans)} plans. Expected: the "
-            "plan that was delivered: remove the others from the folder, or give a folder without them with --doses."
+            f"{files[0]} and {counted(len(files) - 1, 'more RTDOSE')} of one scan belong to {len(plans)} plans. "
+            "Expected: the plan that was delivered: remove the others from the folder, or give a folder without them "
+            "with --doses."
         )
     return tuple(dose.grid for parts in plans.values() for dose in parts)
 

@@ -23,6 +23,7 @@ from gynbtnet.evaluation.dose.tables import (
 )
 from gynbtnet.evaluation.reports import html_elements as html
 from gynbtnet.evaluation.reports.html_page import html_page
+from gynbtnet.runtime.phrases import counted
 
 AGREEMENT = (
     "Each point is a case, in the colour and shape of its patient. The cases of a patient count as repeated "
@@ -88,7 +89,7 @@ def _fraction(content: DoseContent) -> Iterator[str]:
     heads, rows = score_cells(content.scores, predicted=content.predicted)
     table = html.table(heads, rows, numbers=slice(3, heads.index("note")))
     with_link = table + _csv(dose_table(content.scores, DoseScore), "dose.csv")
-    yield html.details(f"Every case and metric ({len(rows)} rows)", with_link)
+    yield html.details(f"Every case and metric ({counted(len(rows), 'row')})", with_link)
 
 
 def _course(content: DoseContent) -> Iterator[str]:
@@ -103,7 +104,7 @@ def _course(content: DoseContent) -> Iterator[str]:
     heads, rows = course_cells(content.courses, predicted=content.predicted)
     table = html.table(heads, rows, numbers=slice(3, heads.index("aim")))
     with_link = table + _csv(dose_table(content.courses, CourseDose), "eqd2.csv")
-    yield html.details(f"Every patient and metric ({len(rows)} rows)", with_link) if several else with_link
+    yield html.details(f"Every patient and metric ({counted(len(rows), 'row')})", with_link) if several else with_link
 
 
 def _changed_verdicts(courses: Sequence[CourseDose]) -> str:

@@ -15,6 +15,7 @@ from gynbtnet.evaluation.metrics.score_table import score_table
 from gynbtnet.evaluation.reports.patient_styles import MOST_NAMED, PatientStyle, patient_styles
 from gynbtnet.evaluation.statistics.agreement import LimitsOfAgreement, limits_of_agreement
 from gynbtnet.imaging.structure_names import StructureNames
+from gynbtnet.runtime.phrases import counted
 
 _LEGEND_INCHES = 1.7
 """Width of a legend entry: its marker, its text and the space after it."""
@@ -159,7 +160,7 @@ def _legend(styles: Mapping[str, PatientStyle]) -> list[Line2D]:
     if len(styles) > MOST_NAMED:
         return [
             *handles,
-            Line2D([], [], marker="o", color="none", markeredgecolor="0.3", label=f"{len(styles)} patients"),
+            Line2D([], [], marker="o", color="none", markeredgecolor="0.3", label=counted(len(styles), "patient")),
         ]
     return handles + [
         Line2D([], [], marker=style.shape, color=style.colour, linewidth=0, markersize=4, label=patient)

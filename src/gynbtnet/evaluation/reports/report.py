@@ -25,6 +25,7 @@ from gynbtnet.evaluation.reports.stage_report import StageReport
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.pictures.picture import Picture
 from gynbtnet.runtime.atomic_files import atomic_write
+from gynbtnet.runtime.phrases import counted
 
 COMPARED = ("dsc", "hd95_mm", "asd_mm")
 """Metrics in tables of models and groups; the other metrics are in the tables that open on a click."""
@@ -141,7 +142,7 @@ def _results(content: ReportContent) -> Iterator[str]:
             download=_file("scores", model, content),
             data=rows,
         )
-        yield html.details(f"Every case and structure{_of_model(model, content)} ({len(rows)} rows)", table)
+        yield html.details(f"Every case and structure{_of_model(model, content)} ({counted(len(rows), 'row')})", table)
 
 
 def _models_side_by_side(content: ReportContent) -> Iterator[str]:
@@ -255,7 +256,7 @@ def _subgroups(content: ReportContent) -> Iterator[str]:
             download=_file("subgroups", model, content),
             data=rows,
         )
-        yield html.details(f"All metrics of all groups{_of_model(model, content)} ({len(rows)} rows)", table)
+        yield html.details(f"All metrics of all groups{_of_model(model, content)} ({counted(len(rows), 'row')})", table)
 
 
 def _subgroup_table(content: ReportContent, by: str) -> str:
@@ -298,7 +299,7 @@ def _fractions(content: ReportContent) -> Iterator[str]:
             download=_file("consistency", model, content),
             data=rows,
         )
-        yield html.details(f"Every patient and structure ({len(rows)} rows)", table)
+        yield html.details(f"Every patient and structure ({counted(len(rows), 'row')})", table)
 
 
 def _consistency_summary(content: ReportContent, model: ModelResults) -> str:
@@ -343,7 +344,7 @@ def _flags(content: ReportContent) -> Iterator[str]:
             download=_file("flags", model, content),
             data=rows,
         )
-        yield html.details(f"Every contour that failed or was flagged ({len(rows)} rows)", table)
+        yield html.details(f"Every contour that failed or was flagged ({counted(len(rows), 'row')})", table)
 
 
 def _flag_sentences(flags: FlagAccuracy) -> str:

@@ -3,6 +3,7 @@
 import math
 
 from gynbtnet.evaluation.statistics.permutation import smallest_p
+from gynbtnet.runtime.phrases import counted
 
 FEW_PATIENTS = 20
 """With fewer patients, intervals from resampled patients are rough."""
@@ -16,7 +17,7 @@ def sample_size_notes(n_cases: int, n_patients: int, n_comparisons: int) -> tupl
         n_patients: number of patients.
         n_comparisons: number of comparisons in the family that Benjamini–Hochberg adjusts.
     """
-    patients = f"{n_patients} {'patient' if n_patients == 1 else 'patients'}"
+    patients = counted(n_patients, "patient")
     notes = []
     if n_cases > n_patients:
         notes.append(

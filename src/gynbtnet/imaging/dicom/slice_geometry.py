@@ -109,7 +109,7 @@ def _check_consistency(planes: Sequence[SlicePlane], where: str, names: Sequence
         if differing:
             example = f", such as {names[first]}" if names else ""
             raise BadInput(
-                f"{where} mixes {name} ({differing} of {len(planes)} slices differ from the others{example}); expected "
+                f"{where} mixes {name} ({differing} of {len(planes)} slices unlike the others{example}); expected "
                 "one stack of parallel slices: put each stack into its own series."
             )
 

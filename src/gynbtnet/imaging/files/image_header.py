@@ -10,7 +10,7 @@ import numpy as np
 from gynbtnet.imaging.files.voxel_data import VoxelData
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.runtime.errors import BadInput
-from gynbtnet.runtime.phrases import by_axis
+from gynbtnet.runtime.phrases import by_axis, counted
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def check_dimensions(path: Path, sizes: tuple[int, ...], values: int = 1, *, mos
     """
     if not 3 <= len(sizes) <= most or values != 1:
         raise BadInput(
-            f"{path} has {len(sizes)} dimensions and {values} values per voxel; "
+            f"{path} has {counted(len(sizes), 'dimension')} and {counted(values, 'value')} per voxel; "
             "expected a three-dimensional scan with one value per voxel."
         )
     if min(sizes) < 1:

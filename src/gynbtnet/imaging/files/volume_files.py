@@ -21,7 +21,7 @@ from gynbtnet.imaging.volume import Volume
 from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.available_memory import check_memory
 from gynbtnet.runtime.errors import BadInput
-from gynbtnet.runtime.phrases import by_axis
+from gynbtnet.runtime.phrases import by_axis, counted
 
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 _READERS = {
@@ -118,7 +118,8 @@ def read_channels(header: ImageHeader) -> list[Volume]:
         broken = sum(int(np.count_nonzero(~np.isfinite(plane))) for channel in array for plane in channel)
         if broken:
             raise BadInput(
-                f"{header.path} has no finite number in {broken} voxels; expected a scan in HU: export it again."
+                f"{header.path} has no finite number in {counted(broken, 'voxel')}; expected a scan in HU: export it "
+                "again."
             )
     return [Volume(channel, header.geometry) for channel in array]
 

@@ -19,6 +19,7 @@ from gynbtnet.networks.weights_file import load_weights
 from gynbtnet.preparation.planning.plan_files import load_plan
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import sha256_of
+from gynbtnet.runtime.phrases import counted
 from gynbtnet.training.planned_network import build_network
 
 
@@ -85,7 +86,7 @@ class Model(PlannedModel):
         if device == "cuda" and not torch.cuda.is_available():
             raise BadInput("device is cuda, but PyTorch finds no CUDA device; set it to auto.")
         selected = torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
-        owner = f"the plan in its folder ({plan.network} {plan.preset}, {len(plan.structures)} structures)"
+        owner = f"the plan in its folder ({plan.network} {plan.preset}, {counted(len(plan.structures), 'structure')})"
         if plan.network == "gynbtnet":  # MONAI's network can't be built without memory
             with torch.device("meta"):  # the header alone shows that weights belong to another plan
                 load_weights(build_network(plan, deep_supervision=False), path, owner)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.phrases import counted
 
 _FIRST = re.compile(r"_0000(?=\.)")
 
@@ -30,9 +31,9 @@ def find_further_channels(scan: Path, given: Sequence[Path], channels: Sequence[
         files = tuple(path for path in numbered if path.is_file())
     if len(files) != expected:
         raise BadInput(
-            f"The model reads {len(channels)} channels ({', '.join(channels)}), but there are {len(files) + 1} for "
-            f"{scan}. Give an image file for each further channel with --channel, in this order, or name the files "
-            "NAME_0000.nii.gz, NAME_0001.nii.gz and so on."
+            f"The model reads {counted(len(channels), 'channel')} ({', '.join(channels)}), but {scan} has "
+            f"{len(files) + 1}. Give an image file for each further channel with --channel, in this order, or name "
+            "the files NAME_0000.nii.gz, NAME_0001.nii.gz and so on."
         )
     absent = [path for path in files if not path.is_file()]
     if absent:

@@ -21,6 +21,7 @@ from gynbtnet.preparation.body_mask import find_body
 from gynbtnet.preparation.downsampled_scan import downsample_scan
 from gynbtnet.runtime.array_types import Mask
 from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.phrases import counted
 
 LEAST_FAT_AND_AIR = 0.01
 """Smallest share of voxels below −50 HU. Fat and air are at least 0.4 of every tested CT, even if cropped to a limb. An
@@ -113,8 +114,8 @@ def _grid_warnings(scan: Volume) -> Iterator[str]:
     slices, spacing = scan.array.shape[0], scan.geometry.spacing[0]
     if slices * spacing < SHORTEST_MM:
         yield (
-            f"The scan covers only {slices * spacing:.0f} mm along the patient ({slices} slices). Every structure is "
-            "longer, so all contours are incomplete."
+            f"The scan covers only {slices * spacing:.0f} mm along the patient ({counted(slices, 'slice')}). Every "
+            "structure is longer, so all contours are incomplete."
         )
     if spacing > THICKEST_MM:
         yield (

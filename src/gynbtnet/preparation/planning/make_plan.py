@@ -12,6 +12,7 @@ from gynbtnet.preparation.planning.settings import PlanSettings
 from gynbtnet.preparation.planning.target_spacing import shape_at, target_spacing
 from gynbtnet.runtime.array_types import Spacing
 from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.phrases import counted
 
 _NOT_READ = Intensity(mean=0, std=1, percentile_00_5=-1, percentile_99_5=1, median=0, min=-1, max=1)
 """Placeholder for channels other than CT, which are z-scored; a plan has one entry per channel."""
@@ -90,7 +91,8 @@ def _for_memory(
     )
     needed = training_bytes(settings.preset, settings.resolved_strides(), patch_size=patch, batch_size=batch, **network)
     note = (
-        f"{batch} patches of {'×'.join(map(str, patch))} voxels were chosen for {settings.plan_memory_gb:g} GB and a "
-        f"median scan of {z:g}×{y:g}×{x:g} voxels; training needs {needed / 1e9:.3g} GB."
+        f"Chosen for {settings.plan_memory_gb:g} GB and a median scan of {z:g}×{y:g}×{x:g} voxels: "
+        f"{counted(batch, 'patch', 'patches')} of {'×'.join(map(str, patch))} voxels; training needs "
+        f"{needed / 1e9:.3g} GB."
     )
     return patch, batch, (note,)

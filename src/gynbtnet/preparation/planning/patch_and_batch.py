@@ -12,6 +12,7 @@ from gynbtnet.preparation.planning.memory_estimate import training_bytes
 from gynbtnet.preparation.planning.settings import PlanSettings, total_stride
 from gynbtnet.runtime.array_types import Spacing, Triple
 from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.phrases import counted
 
 _LARGEST = 256**3  # voxels at the start of the search, nnU-Net's
 _FEWEST = 2  # patches in a batch
@@ -59,9 +60,9 @@ def patch_and_batch(
         patch = smaller
     if needed(patch, fewest) > budget:
         raise BadInput(
-            f"Preset {settings.preset} with {fewest} patches of {'×'.join(map(str, patch))} voxels needs "
-            f"{needed(patch, fewest) / 1e9:.3g} GB to train, and plan_memory_gb allows {settings.plan_memory_gb:g}; "
-            "choose a smaller preset or batch, or a device with more memory."
+            f"Preset {settings.preset} with {counted(fewest, 'patch', 'patches')} of {'×'.join(map(str, patch))} "
+            f"voxels needs {needed(patch, fewest) / 1e9:.3g} GB to train, and plan_memory_gb allows "
+            f"{settings.plan_memory_gb:g}; choose a smaller preset or batch, or a device with more memory."
         )
     if settings.batch_size is not None:
         return patch, settings.batch_size

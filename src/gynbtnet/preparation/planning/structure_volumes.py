@@ -7,6 +7,7 @@ import numpy as np
 from scipy.special import stdtrit  # scipy.stats takes half a second to import
 
 from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.runtime.phrases import counted
 
 COVERED = 0.99
 """Share of further patients with a volume inside the range, if logarithms of volumes are normally distributed."""
@@ -35,8 +36,8 @@ class StructureVolume:
     def __post_init__(self) -> None:
         if self.patients < 2 or not (0 < self.median_cm3 < math.inf and 0 < self.spread < math.inf):
             raise ValueError(
-                f"{self.structure} has {self.patients} patients, a median of {self.median_cm3} cm³ and a spread of "
-                f"{self.spread}; expected at least two patients and positive values"
+                f"{self.structure} has {counted(self.patients, 'patient')}, a median of {self.median_cm3} cm³ and a "
+                f"spread of {self.spread}; expected at least two patients and positive values"
             )
 
     @property

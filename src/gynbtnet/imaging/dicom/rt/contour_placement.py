@@ -13,6 +13,7 @@ from gynbtnet.imaging.dicom.rt.contour_points import encloses_area, parse_points
 from gynbtnet.imaging.dicom.rt.rtstruct_rois import StoredROI
 from gynbtnet.runtime.array_types import FloatArray
 from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.phrases import counted
 
 MAX_CONTOURS = 1_000_000
 """Maximum number of contours in a ROI; more indicates damage."""
@@ -60,14 +61,14 @@ def place_contours(roi: StoredROI, ct: CTSeries, path: Path) -> PlacedROI:
     numbers = [i for i, points in enumerate(parsed, start=1) if encloses_area(points)]
     if not numbers:
         raise BadInput(
-            f"{title} has {len(parsed)} contours, and none encloses an area: each has fewer than three points or is a "
-            "line; draw the structure again, or delete the ROI."
+            f"{title} has {counted(len(parsed), 'contour')}, and none encloses an area: each has fewer than three "
+            "points or is a line; draw the structure again, or delete the ROI."
         )
     notes: tuple[str, ...] = ()
     if len(numbers) < len(parsed):
         note = (
             f"“{roi.name}” has {len(parsed) - len(numbers)} of {len(parsed)} contours with fewer than three points or "
-            "without area; they enclose nothing and were omitted."
+            "without area. Such contours enclose nothing and were omitted."
         )
         notes = (note,)
     points = tuple(parsed[i - 1] for i in numbers)

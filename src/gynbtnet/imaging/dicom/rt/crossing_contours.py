@@ -10,6 +10,7 @@ from gynbtnet.imaging.dicom.ct_series import CTSeries
 from gynbtnet.imaging.dicom.rt.contour_placement import PlacedROI
 from gynbtnet.runtime.array_types import Mask
 from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.phrases import counted
 
 _MAX_LOSS = 0.2  # share of a structure that crossing contours may take from each other
 _MAX_LOSS_PER_SLICE = 0.5  # share of a slice
@@ -38,8 +39,8 @@ def check_crossing_contours(
     worst = max(losses, key=lambda loss: loss.lost)
     voxel_cm3 = ct.volume.geometry.voxel_volume / 1000
     finding = (
-        f"has contours that cross others on their slice or enclose nearly the same, on {len(losses)} slices, most on "
-        f"slice {worst.z + 1} of {len(ct.slice_positions)}"
+        "has contours that cross others on their slice or enclose nearly the same, on "
+        f"{counted(len(losses), 'slice')}, most on slice {worst.z + 1} of {len(ct.slice_positions)}"
     )
     most = max((loss for loss in losses if loss.lost > _NEGLIGIBLE_LOSS * enclosed), key=_lost_share, default=None)
     if lost > _MAX_LOSS * enclosed or (most is not None and _lost_share(most) > _MAX_LOSS_PER_SLICE):

@@ -10,6 +10,7 @@ from gynbtnet.imaging.dicom.rt.crossing_contours import check_crossing_contours
 from gynbtnet.imaging.dicom.rt.slices_without_contour import interpolate_gaps
 from gynbtnet.runtime.array_types import Mask
 from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.phrases import counted
 
 
 def roi_mask(placed: PlacedROI, ct: CTSeries) -> tuple[Mask, tuple[str, ...]]:
@@ -31,15 +32,14 @@ def roi_mask(placed: PlacedROI, ct: CTSeries) -> tuple[Mask, tuple[str, ...]]:
     contours, copies = drop_copies(contours, min(COPY_DISTANCE, min(geometry.spacing[1:]) / 2))
     copy_notes: tuple[str, ...] = ()
     if copies:
-        copy_notes = (
-            f"“{placed.roi_name}” has {copies} contours that are copies of others on their slices; each counts once.",
-        )
+        of_others = f"{counted(copies, 'copy', 'copies')} of other contours on their slices"
+        copy_notes = (f"“{placed.roi_name}” has {of_others}; each contour counts once.",)
     mask = contours_to_mask(contours, geometry)
     if not mask.any():
         raise BadInput(
-            f"{placed.title} has {len(contours)} contours, and no voxel centre of the CT is inside them (voxels of "
-            f"{' × '.join(f'{value:.3g}' for value in geometry.spacing[1:])} mm within a slice). Expected a structure "
-            "larger than a voxel, whose contours don't cancel each other. Draw it again, or delete the ROI."
+            f"{placed.title} has {counted(len(contours), 'contour')}, and no voxel centre of the CT is inside (voxels "
+            f"of {' × '.join(f'{value:.3g}' for value in geometry.spacing[1:])} mm within a slice). Expected a "
+            "structure larger than a voxel, whose contours don't cancel each other. Draw it again, or delete the ROI."
         )
     crossing_notes = check_crossing_contours(contours, mask, placed, ct)
     mask, gap_notes = interpolate_gaps(mask, drawn, placed, ct)

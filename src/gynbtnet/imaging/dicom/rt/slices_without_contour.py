@@ -8,6 +8,7 @@ from gynbtnet.imaging.dicom.ct_series import CTSeries
 from gynbtnet.imaging.dicom.rt.contour_placement import PlacedROI
 from gynbtnet.runtime.array_types import IntArray, Mask
 from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.phrases import counted
 
 _MAX_WIDE_GAPS = 0.5  # share of a structure's steps with too wide gaps, above which it is drawn too sparsely
 
@@ -45,11 +46,11 @@ def interpolate_gaps(mask: Mask, drawn: IntArray, placed: PlacedROI, ct: CTSerie
             mask = np.concatenate([mask[: gap.below + 1], shapes, mask[gap.above :]])
         if filled:
             notes.append(
-                f"“{name}” has contours on {len(drawn)} of {len(drawn) + sum(gap.slices for gap in gaps)} slices; "
-                f"{sum(gap.slices for gap in filled)} slices between them were interpolated."
+                f"“{name}” has contours on {len(drawn)} of {len(drawn) + sum(gap.slices for gap in gaps)} slices. "
+                f"Interpolated between them: {counted(sum(gap.slices for gap in filled), 'slice')}."
             )
         gaps = [gap for gap in gaps if gap not in filled]
     empty = sum(gap.slices for gap in gaps)
     if empty:
-        notes.append(f"“{name}” has {empty} slices without a contour between slices that have one.")
+        notes.append(f"“{name}” has {counted(empty, 'slice')} without a contour between slices that have one.")
     return mask, tuple(notes)
