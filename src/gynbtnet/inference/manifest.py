@@ -11,6 +11,7 @@ from gynbtnet.inference.prediction import Prediction
 from gynbtnet.inference.quality.failure_flags import Flag
 from gynbtnet.inference.quality.predicted_dsc import PredictedDSC
 from gynbtnet.runtime.plain_data import load_json
+from gynbtnet.training.renamed_settings import with_current_names
 
 MANIFEST = "prediction.json"
 SCHEMA = 1
@@ -18,9 +19,6 @@ SCHEMA = 1
 
 NOTICE = "For research use only; made by software and not reviewed by a clinician."
 SYNTHETIC = "SYNTHETIC: no real patient was scanned."
-
-_RENAMED_SETTINGS = {"review_below": "review_dsc_threshold", "outlines": "contour_style", "holes": "hole_style"}
-"""Settings in manifests of earlier versions, by their old names."""
 
 
 @dataclass(frozen=True)
@@ -139,11 +137,7 @@ def is_up_to_date(out: Path, provenance: Provenance) -> bool:
     try:
         manifest = load_json(out / MANIFEST)
         expected = _as_json(provenance, Provenance)
-        settings = {
-            key if key in expected["settings"] else _RENAMED_SETTINGS.get(key, key): value
-            for key, value in manifest["settings"].items()
-        }
-        manifest |= {"settings": settings}
+        manifest |= {"settings": with_current_names(manifest["settings"], "prediction")}
         same = manifest["schema"] == SCHEMA and all(manifest[key] == value for key, value in expected.items())
         return same and all((out / name).is_file() for name in manifest["files"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):  # absent, damaged, or of another version
