@@ -32,6 +32,7 @@ FREE_TO_CHANGE = (
 )
 
 LEGACY_VALUES: Mapping[str, Any] = {
+    "budget": None,
     "mirror_axes": ["z", "y", "x"],
     "weight_decay_on": "all",
     "freeze_idle_biases": False,
