@@ -163,8 +163,8 @@ class PretrainingSettings(UnlabelledSettings):
     )
     encoder: Literal["sparse", "dense"] = Field(
         "sparse",
-        description="sparse: the encoder computes on visible voxels only, as in the paper; dense: it computes on the "
-        "whole patch with zeros in masked voxels, as in plain masked autoencoding. It costs more per step.",
+        description="sparse: the encoder computes on visible voxels only, as in the paper. With dense it computes on "
+        "the whole patch, with zeros in masked voxels, as plain masked autoencoding does; a step costs more.",
     )
     decoder: Literal["light", "unet"] = Field(
         "light",
