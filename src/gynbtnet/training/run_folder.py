@@ -40,6 +40,7 @@ LEGACY_VALUES: Mapping[str, Any] = {
     "warm_up_share": 0,
     "crops": "anywhere",
     "target_epsilon_hu": None,
+    "encoder": "sparse",
     "foreground_rule": "each_patch",
     "supervise_coarsest": True,
 }

@@ -172,6 +172,11 @@ class PretrainingSettings(UnlabelledSettings):
         description="instance: over the visible voxels of each patch; batch: over those of the batch on all devices, "
         "as in the paper. Later stages use instance norm and take its scale and shift from either.",
     )
+    encoder: Literal["sparse", "dense"] = Field(
+        "sparse",
+        description="sparse: the encoder computes on visible voxels only, as in the paper. With dense it computes on "
+        "the whole patch, with zeros in masked voxels, as plain masked autoencoding does; a step costs more.",
+    )
     decoder: Literal["light", "unet"] = Field(
         "light",
         description="light: a small decoder; unet: that of the segmentation network. The next stage uses neither.",
@@ -185,6 +190,14 @@ class PretrainingSettings(UnlabelledSettings):
     def _normalises_over_whole_batches(self) -> Self:
         if self.auto_micro_batch and self.norm == "batch":
             raise ValueError("norm batch needs the whole batch, but auto_micro_batch would split it; omit one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _uses_options_of_the_encoder(self) -> Self:
+        if self.encoder == "dense" and (self.norm == "batch" or self.activation_checkpointing):
+            raise ValueError(
+                "norm batch and activation_checkpointing are for encoder sparse; omit them, or set encoder to sparse"
+            )
         return self
 
 
