@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from gynbtnet.networks import Encoder, Preset
+from gynbtnet.networks import PRESETS, Encoder, Preset
 from gynbtnet.sparse.active_blocks import ActiveBlocks
 from gynbtnet.sparse.convolution import convolve
 from gynbtnet.sparse.masking import draw_active_blocks
@@ -68,6 +68,14 @@ def test_the_weights_of_a_block_at_the_papers_patch(norm, device):
     assert_close(
         Preset((8,), 1, (1,)), norm, (112, 128, 128), (7, 8, 8), device, lambda all_: [n for n in all_ if "weight" in n]
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("norm", ["instance", "batch"])
+def test_every_weight_of_the_papers_encoder_at_its_patch(norm, device):
+    """All six levels at depth 2, with 4 instead of 64 channels; weights only, as above."""
+    preset = Preset((4, 8, 16, 32, 64, 64), 2, PRESETS["L"].strides)
+    assert_close(preset, norm, (112, 128, 128), (7, 8, 8), device, lambda all_: [n for n in all_ if "weight" in n])
 
 
 @pytest.mark.parametrize("stride", [1, 2])
