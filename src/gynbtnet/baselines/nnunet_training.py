@@ -7,7 +7,7 @@ from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -44,7 +44,7 @@ _FREE_TO_CHANGE = {"workers", "checkpoint_interval_epochs", "accelerator"}
 
 
 def train_nnunet(
-    cohort: Cohort, split: Split, fold: int, settings: NnUNetSettings, out: Path, *, jobs: int = 1
+    cohort: Cohort, split: Split, fold: int | Literal["all"], settings: NnUNetSettings, out: Path, *, jobs: int = 1
 ) -> Path:
     """Train nnU-Net's ``3d_fullres`` on one fold of a split.
 
@@ -56,7 +56,8 @@ def train_nnunet(
     Args:
         cohort: cohort with labels.
         split: test patients and folds.
-        fold: number of the fold whose patients are for validation.
+        fold: number of the fold whose patients are for validation; "all": train and validate on all folds, as nnU-Net
+            does under this name.
         settings: settings of all folds.
         out: output folder. An interrupted fold resumes from nnU-Net's checkpoint, and a finished fold is kept.
         jobs: number of processes for fingerprint and preprocessing.
@@ -70,7 +71,8 @@ def train_nnunet(
     """
     require("nnunet", "nnunetv2")
     device = _device(settings)
-    split.validation_patients(fold)
+    if fold != "all":
+        split.validation_patients(fold)
     training_cohort = cohort.of_patients(set(split.patients).difference(split.test))
     unlabelled = sum(case.labels is None for case in training_cohort.cases)
     if unlabelled:
@@ -178,7 +180,7 @@ def _write_raw_dataset(training_cohort: Cohort, folder: Path) -> None:
 
 
 def _train(
-    fold: int,
+    fold: int | Literal["all"],
     settings: NnUNetSettings,
     device: torch.device,
     plans_name: str,
