@@ -53,14 +53,13 @@ class MaskedAutoencoder(nn.Module):
         size = find_preset(preset)
         self.encoder = Encoder(size, in_channels, strides, norm)
         _use_channels_last(self.encoder)
-        light = decoder == "light"
-        widths = [max(channels // 4, MIN_WIDTH) if light else channels for channels in size.channels]
+        widths = decoder_widths(size, decoder)
         deepest = len(widths) - 1
         self.densify = nn.ModuleList(
             Densify(channels, width, deepest=level == deepest, norm=norm)
             for level, (channels, width) in enumerate(zip(size.channels, widths, strict=True))
         )
-        self.decoder = LightDecoder(widths, in_channels) if light else UNetDecoder(size, in_channels)
+        self.decoder = make_decoder(size, in_channels, decoder)
 
     def forward(self, image: Tensor, active: ActiveBlocks) -> Tensor:
         """Reconstruct an image.
@@ -90,6 +89,18 @@ class MaskedAutoencoder(nn.Module):
         return self.decoder(  # type: ignore[no-any-return]
             [cast("Densify", level).projection(values) for level, values in zip(self.densify, features, strict=True)]
         )
+
+
+def decoder_widths(preset: Preset, kind: DecoderKind) -> list[int]:
+    """Return the channels of each level of the decoder, fine to coarse."""
+    if kind == "unet":
+        return list(preset.channels)
+    return [max(channels // 4, MIN_WIDTH) for channels in preset.channels]
+
+
+def make_decoder(preset: Preset, outputs: int, kind: DecoderKind) -> LightDecoder | UNetDecoder:
+    """Make the decoder for an encoder of the preset and an image with ``outputs`` channels."""
+    return LightDecoder(decoder_widths(preset, kind), outputs) if kind == "light" else UNetDecoder(preset, outputs)
 
 
 def _use_channels_last(encoder: Encoder) -> None:
