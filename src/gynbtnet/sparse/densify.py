@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from gynbtnet.networks.blocks import NormKind, make_norm
+from gynbtnet.sparse.device_rules import DeviceRules
 from gynbtnet.sparse.norm import normalise
 from gynbtnet.sparse.packed import Packed, unpack
 
@@ -31,9 +32,12 @@ class Densify(nn.Module):
         """Compute (B, width, D, H, W) from packed features."""
         return self.projection(self.filled(packed))  # type: ignore[no-any-return]
 
-    def filled(self, packed: Packed) -> Tensor:
-        """Return normalised features (B, C, D, H, W) with the token in masked voxels, before the projection."""
-        return unpack(normalise(packed, self.norm), self.mask_token)
+    def filled(self, packed: Packed, rules: DeviceRules | None = None) -> Tensor:
+        """Return normalised features (B, C, D, H, W) with the token in masked voxels, before the projection.
+
+        Without ``rules``, those of the features' device are used.
+        """
+        return unpack(normalise(packed, self.norm, rules), self.mask_token)
 
 
 def make_projection(channels: int, width: int, *, deepest: bool) -> nn.Module:

@@ -12,7 +12,7 @@ from torch.nn.functional import interpolate
 from gynbtnet.sparse.active_blocks import ActiveBlocks
 from gynbtnet.sparse.dense_masked_autoencoder import DenseMaskedAutoencoder
 from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
-from gynbtnet.sparse.masking import draw_active_blocks
+from gynbtnet.sparse.masking import draw_mask
 from gynbtnet.training.data.batches import Batch
 from gynbtnet.training.objectives.losses import SPARK_EPSILON, denormalise_cells, masked_l2
 from gynbtnet.training.training_pictures import Plane, grey_rows
@@ -76,7 +76,7 @@ class MaskedModellingObjective:
 
     def _planes(self, patch: Batch) -> list[Plane]:
         image, active = patch["image"], self._active(patch)
-        hidden = interpolate((~active.mask)[:, None].float(), image.shape[2:]) > 0
+        hidden = interpolate((~active.mask)[:, None].float().to(image.device), image.shape[2:]) > 0
         filled = self.network(image, active).float()
         if self.normalise_target:
             filled = denormalise_cells(image, filled, active.grid, self._epsilon(patch))
@@ -89,13 +89,13 @@ class MaskedModellingObjective:
         if self.epsilon_hu is None:
             return SPARK_EPSILON
         ct_epsilon = (self.epsilon_hu / batch["units"]) ** 2
-        return torch.where(torch.tensor(self.ct, device=ct_epsilon.device), ct_epsilon, SPARK_EPSILON)
+        ct = torch.tensor(self.ct).to(ct_epsilon.device, non_blocking=True)
+        return torch.where(ct, ct_epsilon, SPARK_EPSILON)
 
     def _active(self, batch: Batch) -> ActiveBlocks:
         """Draw the masks patch by patch on the CPU, so that neither batch nor device changes a patch's mask."""
         grid = self.network.encoder.deepest_grid(batch["image"].shape[2:])
         masks = [
-            draw_active_blocks(1, grid, self.mask_ratio, torch.Generator().manual_seed(seed)).mask
-            for seed in batch["seeds"].tolist()
+            draw_mask(1, grid, self.mask_ratio, torch.Generator().manual_seed(seed)) for seed in batch["seeds"].tolist()
         ]
-        return ActiveBlocks(torch.cat(masks).to(batch["image"].device))
+        return ActiveBlocks(torch.cat(masks), batch["image"].device)
