@@ -17,7 +17,6 @@ from gynbtnet.evaluation.metrics.metrics import Score, score_case
 from gynbtnet.evaluation.metrics.score_table import markdown_table, score_table, scoring_note, summarise_scores
 from gynbtnet.evaluation.metrics.settings import ScoringSettings
 from gynbtnet.imaging.files.volume_files import read_volume
-from gynbtnet.imaging.structure_masks import OverlappingSegmentation, StructureMasks
 from gynbtnet.imaging.volume import Segmentation
 from gynbtnet.imaging.whole_labels import as_whole_labels
 from gynbtnet.runtime.atomic_files import atomic_write, ensure_replaceable
@@ -205,15 +204,7 @@ def read_truth(case: Case, structures: Sequence[str]) -> Segmentation:
     Raises:
         BadInput: If the case has no contours, or a file is damaged.
     """
-    if case.labels is None:
-        raise BadInput(f"The scan {case.image} has no labels; expected contours to evaluate against.")
-    segmentation = _read_segmentation(case.labels, tuple(structures))
-    if case.masks is None:
-        return segmentation
-    own = StructureMasks.read(case.masks, case.masked)
-    if not segmentation.labels.geometry.is_same(own.bits.geometry):
-        raise BadInput(f"{case.masks} and {case.labels} have different grids; run `gynbtnet ingest` again.")
-    return OverlappingSegmentation(segmentation.labels, segmentation.structures, own)
+    return read_contours(case, structures)
 
 
 def read_prediction(case: Case, predictions: Path, structures: Sequence[str]) -> Segmentation:
