@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -55,7 +56,7 @@ class Nesting:
             names = [name.strip() for name in relation.split("<")]
             if len(names) < 2 or not all(names):
                 raise ValueError(f"{relation!r} is not a relation; expected one such as gtv_res < hr_ctv < ir_ctv")
-            pairs |= dict.fromkeys(zip(names, names[1:], strict=False))
+            pairs |= dict.fromkeys(pairwise(names))
         return cls(tuple(pairs))
 
     @property
@@ -128,3 +129,7 @@ class Nesting:
             graph.setdefault(outer, set()).add(inner)
         order = TopologicalSorter(graph).static_order()
         return [name for name in order if not structures or name in structures]
+
+
+NO_NESTING = Nesting()
+"""Structures without relations."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import EllipsisType
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,12 @@ from gynbtnet.runtime.errors import BadInput
 
 MOST_STRUCTURES = 64
 """Largest number of structures: one bit per structure in each voxel."""
+
+
+def bits_type(structures: int) -> type[np.unsignedinteger[Any]]:
+    """Return the smallest type of integer with a bit for each structure."""
+    small_types = (np.uint8, np.uint16, np.uint32)
+    return next((dtype for dtype in small_types if structures <= np.iinfo(dtype).bits), np.uint64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +59,7 @@ class StructureMasks:
         Raises:
             ValueError: If there are more than ``MOST_STRUCTURES``.
         """
-        small_types = (np.uint8, np.uint16, np.uint32)
-        kind = next((dtype for dtype in small_types if len(masks) <= np.iinfo(dtype).bits), np.uint64)
+        kind = bits_type(len(masks))
         bits = np.zeros(geometry.shape, kind)
         for number, mask in enumerate(masks.values()):
             bits[mask] |= kind(1 << min(number, MOST_STRUCTURES - 1))

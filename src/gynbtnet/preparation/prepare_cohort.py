@@ -181,6 +181,6 @@ def _key(case: Case, plan: Plan) -> str:
 
 
 def _settings_of_voxels(plan: Plan) -> dict[str, Any]:
-    """Return the fields of a plan that the prepared files depend on; without regions as in plans of earlier versions."""
+    """Return the fields of a plan that the prepared files depend on; an exclusive plan has no regions."""
     omitted = (*_NOT_IN_VOXELS, *(() if plan.overlapping else ("regions",)))
     return {name: value for name, value in asdict(plan).items() if name not in omitted}

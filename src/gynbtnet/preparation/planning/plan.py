@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gynbtnet.imaging.nesting import Nesting
+from gynbtnet.imaging.nesting import NO_NESTING, Nesting
 from gynbtnet.imaging.regions import Regions
 from gynbtnet.imaging.sides import mirrored_labels
 from gynbtnet.preparation.planning.anisotropy import separate_axis
@@ -79,7 +79,7 @@ class Plan:
     mirror_axes: tuple[Axis, ...] = ALL_AXES
     sides_swapped: bool = False
     regions: Regions | None = None
-    nesting: Nesting = Nesting()
+    nesting: Nesting = NO_NESTING
 
     def __post_init__(self) -> None:
         if self.normalisation not in ("zscore", "ct"):

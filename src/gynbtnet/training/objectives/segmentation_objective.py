@@ -104,8 +104,8 @@ class SegmentationObjective:
             both = _counts(truth, length) + _counts(predicted, length)
             return _counts(truth[truth == predicted], length)[1:], both[1:]
         drawn = self._membership.to(truth.device)[truth].movedim(-1, 1)
-        common, both = (drawn & predicted).sum((0, 2, 3, 4)), drawn.sum((0, 2, 3, 4)) + predicted.sum((0, 2, 3, 4))
-        return common.cpu().numpy(), both.cpu().numpy()
+        common, *sizes = (masks.sum((0, 2, 3, 4)).cpu().numpy() for masks in (drawn & predicted, drawn, predicted))
+        return common, sizes[0] + sizes[1]
 
     def _to_show(self, patch: Batch) -> tuple[Tensor, Tensor]:
         """Return truth and prediction as label maps (batch, z, y, x); of overlapping structures the last one shows."""
