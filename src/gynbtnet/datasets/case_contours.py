@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from gynbtnet.datasets.case import Case
+from gynbtnet.imaging.files.mask_bits import read_mask_bits
 from gynbtnet.imaging.files.volume_files import read_volume
-from gynbtnet.imaging.structure_masks import OverlappingSegmentation, StructureMasks
+from gynbtnet.imaging.structure_masks import OverlappingSegmentation
 from gynbtnet.imaging.volume import Segmentation
 from gynbtnet.imaging.whole_labels import as_whole_labels
 from gynbtnet.runtime.errors import BadInput
@@ -34,7 +35,7 @@ def read_contours(case: Case, structures: Sequence[str]) -> Segmentation:
         ) from error
     if case.masks is None:
         return segmentation
-    own = StructureMasks.read(case.masks, case.masked)
+    own = read_mask_bits(case.masks, case.masked)
     if not labels.geometry.is_same(own.bits.geometry):
         raise BadInput(f"{case.masks} and {case.labels} have different grids; run `gynbtnet ingest` again.")
     return OverlappingSegmentation(labels, segmentation.structures, own)
