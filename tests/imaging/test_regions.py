@@ -11,7 +11,7 @@ from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.label_map import paint_label_map
 from gynbtnet.imaging.regions import MOST_LABELS, Regions, occurring_combinations, regions_by_name
 from gynbtnet.imaging.volume import Segmentation
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 GRID = Geometry((4, 5, 6), spacing=(3.0, 1.0, 1.0))
 

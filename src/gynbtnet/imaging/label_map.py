@@ -86,7 +86,14 @@ def paint_label_map(
 
 
 def paint_masks(masks: StructureMasks) -> Segmentation:
-    """Return masks as a segmentation that keeps them, with a label map painted in :func:`painting_order`."""
+    """Return masks as a segmentation that keeps them, with a label map painted in :func:`painting_order`.
+
+    Args:
+        masks: masks of structures, which may overlap.
+
+    Returns:
+        The structures on the masks' grid.
+    """
     structures, geometry = masks.structures, masks.bits.geometry
     labels = np.zeros(geometry.shape, label_type(len(structures)))
     for structure in painting_order(structures):

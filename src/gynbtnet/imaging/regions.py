@@ -93,7 +93,7 @@ class Regions:
 
     @property
     def membership(self) -> npt.NDArray[np.bool_]:
-        """Whether each label (rows, from the background on) is part of each structure (columns)."""
+        """Structures (columns) that each label (rows, from the background on) is part of, bool."""
         combinations = (frozenset[str](), *self.combinations)
         return np.array([[name in own for name in self.structures] for own in combinations], bool)
 
@@ -156,7 +156,14 @@ class Regions:
 
 
 def occurring_combinations(segmentation: Segmentation) -> frozenset[Combination]:
-    """Return the combinations of structures that share at least one voxel; single structures are not listed."""
+    """Return the combinations of structures that share at least one voxel.
+
+    Args:
+        segmentation: structures, which may overlap.
+
+    Returns:
+        Combinations of at least two structures.
+    """
     _, occurring = _combination_codes(segmentation, segmentation.structures)
     return frozenset(own for own in occurring if len(own) > 1)
 

@@ -11,7 +11,7 @@ from gynbtnet.imaging.files.volume_files import write_volume
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.label_map import paint_label_map
 from gynbtnet.imaging.volume import Volume
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 GRID = Geometry((4, 5, 6), (3.0, 1.0, 1.5), (1.0, 2.0, 3.0))
 

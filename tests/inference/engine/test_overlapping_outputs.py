@@ -10,9 +10,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch.nn.functional import interpolate
 
-from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.nesting import NO_NESTING, Nesting
-from gynbtnet.imaging.orientation import reorientation_between
+from gynbtnet.imaging import NO_NESTING, Geometry, Nesting, reorientation_between
 from gynbtnet.inference.engine.logits_to_masks import logits_to_masks
 from gynbtnet.inference.engine.sliding_window import Slab
 from gynbtnet.inference.engine.test_time_augmentation import AveragedForward

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from gynbtnet.imaging.regions import Regions
+from gynbtnet.imaging import Regions
 from gynbtnet.training.objectives.losses import deeply_supervised
 from gynbtnet.training.objectives.overlapping_loss import dice_bce
 

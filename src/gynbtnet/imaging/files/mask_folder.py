@@ -37,6 +37,9 @@ def read_mask_folder(folder: Path, structures: Sequence[str]) -> Segmentation:
         folder: folder with ``<structure>.nii.gz``; voxels that aren't 0 belong to the structure.
         structures: names of the structures; a structure without a file is empty.
 
+    Returns:
+        The structures on the grid of the files.
+
     Raises:
         BadInput: If no structure has a file, a file is damaged, or two files have different grids.
     """

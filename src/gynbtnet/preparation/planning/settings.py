@@ -113,9 +113,8 @@ class PlanSettings(Settings):
 
     outputs: Outputs = Field(
         "auto",
-        description="exclusive: a voxel belongs to at most one structure, by a softmax over all of them; overlapping: "
-        "it may belong to several, by a sigmoid for each. auto: overlapping if two structures of the cohort share more "
-        "than overlap_share of either.",
+        description="exclusive: a voxel belongs to at most one structure (softmax); overlapping: it may belong to several "
+        "(sigmoids). auto: overlapping if a structure of the cohort shares more than overlap_share of its volume.",
     )
     overlap_share: float = Field(
         0.05,

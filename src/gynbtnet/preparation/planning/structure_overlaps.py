@@ -57,6 +57,9 @@ def measure_overlaps(cohort: Cohort, jobs: int = 1) -> CohortOverlaps:
         cohort: cohort with contours.
         jobs: number of processes, each with one label map in memory.
 
+    Returns:
+        Shared volumes and occurring combinations.
+
     Raises:
         BadInput: If a file of a case is absent or damaged.
     """

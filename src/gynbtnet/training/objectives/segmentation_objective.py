@@ -93,7 +93,7 @@ class SegmentationObjective:
 
     @cached_property
     def _membership(self) -> Tensor:
-        """Whether each label (rows) is part of each structure (columns)."""
+        """Structures (columns) that each label (rows) is part of, bool."""
         assert self.regions is not None
         return torch.from_numpy(self.regions.membership)
 
