@@ -17,12 +17,15 @@ if TYPE_CHECKING:
     from gynbtnet.experiment.report import report_experiment
     from gynbtnet.experiment.scans import Scans
     from gynbtnet.experiment.single_stages import finetune_alone, pretrain_alone
+    from gynbtnet.experiment.trial import Trial, TrialResult, run_trial
 
 __all__ = [
     "ComparedModel",
     "CrossValidation",
     "Experiment",
     "Scans",
+    "Trial",
+    "TrialResult",
     "calibrate_from_folds",
     "compare_models",
     "compared_models",
@@ -32,6 +35,7 @@ __all__ = [
     "report_experiment",
     "run_comparison",
     "run_experiment",
+    "run_trial",
 ]
 
 __getattr__, __dir__ = lazy_names(
@@ -45,5 +49,6 @@ __getattr__, __dir__ = lazy_names(
         "model_comparison": ["compare_models"],
         "paper_experiment": ["run_comparison"],
         "report": ["report_experiment"],
+        "trial": ["Trial", "TrialResult", "run_trial"],
     },
 )

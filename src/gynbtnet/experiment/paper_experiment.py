@@ -50,7 +50,7 @@ def _write_phantom(phantom: PhantomSettings, recipe: Recipe, folder: Path) -> Sc
     _check_same_phantom(phantom, folder / "settings.json")
     console.rule("Phantom")
     write_json(phantom, folder / "settings.json")
-    spacing, matrix, seed = phantom.spacing, phantom.matrix, phantom.seed
+    spacing, matrix, seed, realism = phantom.spacing, phantom.matrix, phantom.seed, phantom.realism
     write_brachytherapy(
         folder / "brachytherapy",
         patients=phantom.patients,
@@ -58,12 +58,22 @@ def _write_phantom(phantom: PhantomSettings, recipe: Recipe, folder: Path) -> Sc
         spacing=spacing,
         matrix=matrix,
         seed=seed,
+        realism=realism,
     )
     has_unlabelled = recipe.pretraining is not None and phantom.unlabelled > 0
     if has_unlabelled:
-        write_unlabelled(folder / "unlabelled", scans=phantom.unlabelled, spacing=spacing, matrix=matrix, seed=seed)
+        write_unlabelled(
+            folder / "unlabelled",
+            scans=phantom.unlabelled,
+            spacing=spacing,
+            matrix=matrix,
+            seed=seed,
+            realism=realism,
+        )
     if recipe.supervised:
-        write_organs(folder / "organs", scans=phantom.organs, spacing=spacing, matrix=matrix, seed=seed)
+        write_organs(
+            folder / "organs", scans=phantom.organs, spacing=spacing, matrix=matrix, seed=seed, realism=realism
+        )
     return Scans(
         folder / "brachytherapy",
         (folder / "unlabelled",) if has_unlabelled else (),

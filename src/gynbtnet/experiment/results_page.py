@@ -1,7 +1,6 @@
 """Results page of a comparison of models, as Markdown: data, training, tables."""
 
 import csv
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from pathlib import Path
@@ -18,6 +17,7 @@ from gynbtnet.recipes.recipe import Recipe
 from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.phrases import counted
 from gynbtnet.runtime.system_report import system_report
+from gynbtnet.training.run_cost import training_cost
 from gynbtnet.training.run_folder import RunFolder
 
 TRANSDUCTIVE = (
@@ -59,9 +59,13 @@ def _lines(
         yield f"{recipe.description}\n"
     yield from _table(("", ""), _setup(recipe, cohort, split, folder))
     yield "\n## Training\n"
-    heads = ("model", "pretraining", "supervised", "task, per fold", "hours", "CPU hours")
+    heads = ("model", "pretraining", "supervised", "task, per fold", "parameters", "CPU s", "hours")
     yield from _table(heads, [(name, *_trained(variants[name], model)) for name, model in models.items()])
-    yield "\nOptimiser steps of each stage; hours and CPU hours of all stages and folds, without validation.\n"
+    yield (
+        "\nOptimiser steps of each stage. CPU s is the CPU time of training in all stages and folds, reading of "
+        "patches included, without validation; hours are the wall time of training. A dash is a value that wasn't "
+        "recorded.\n"
+    )
     names, out = StructureNames.load(recipe.aliases), folder / "comparisons"
     yield "## Patients held out\n"
     yield f"{_size(cohort.of_patients(split.test))}, predicted by the ensemble of all folds.\n"
@@ -112,20 +116,26 @@ def _setup(recipe: Recipe, cohort: Cohort, split: Split, folder: Path) -> Iterat
 
 
 def _trained(variant: Recipe, model: ComparedModel) -> tuple[str, ...]:
-    """Return the steps of each stage, and hours and CPU hours of all stages and folds together."""
+    """Return steps of each stage, parameters of the last one, and CPU seconds and hours of all stages together."""
     stages = [[model.run("pretraining")], [model.run("supervised")], sorted(model.run("task").glob("fold_*"))]
-    logs = [[_log(run) for run in runs if RunFolder(run).log.is_file()] for runs in stages]
-    if variant.nnunet and not any(logs):  # trained by a version that didn't log nnU-Net's epochs
-        return "–", "–", str(variant.nnunet.epochs * variant.nnunet.steps_per_epoch), "–", "–"
-    steps = [log[0][-1]["step"] if log else "–" for log in logs]
-    seconds = sum(float(epoch["seconds"]) for stage in logs for log in stage for epoch in log)
-    cpu = [float(log[-1].get("cpu_seconds") or math.nan) for stage in logs for log in stage]  # NaN: not measured
-    return *steps, *("–" if math.isnan(total) else f"{total / 3600:.2f}" for total in (seconds, sum(cpu)))
+    logged = [[run for run in runs if RunFolder(run).log.is_file()] for runs in stages]
+    costs = [[training_cost(run) for run in runs] for runs in logged]
+    steps = [str(stage[0].steps) if stage else "–" for stage in costs]
+    if variant.nnunet and not costs[-1]:  # of a version that logged nothing
+        return "–", "–", str(variant.nnunet.epochs * variant.nnunet.steps_per_epoch), "–", "–", "–"
+    parameters = next((cost.parameters for cost in reversed(costs[-1])), None)
+    seconds = [cost.cpu_seconds for stage in costs for cost in stage]
+    cpu_seconds = (
+        "–" if None in seconds or not seconds else f"{sum(value for value in seconds if value is not None):.0f}"
+    )
+    hours = sum(_seconds(run) for runs in logged for run in runs) / 3600
+    return *steps, "–" if parameters is None else f"{parameters:,}", cpu_seconds, f"{hours:.2f}"
 
 
-def _log(run: Path) -> list[dict[str, str]]:
+def _seconds(run: Path) -> float:
+    """Return the wall time of training, added up over the epochs."""
     with RunFolder(run).log.open(newline="") as file:
-        return list(csv.DictReader(file))
+        return sum(float(row["seconds"]) for row in csv.DictReader(file))
 
 
 def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:

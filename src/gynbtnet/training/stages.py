@@ -43,7 +43,7 @@ from gynbtnet.training.settings import (
     TrainingSettings,
     UnlabelledSettings,
 )
-from gynbtnet.training.trained_parameters import freeze_untrained
+from gynbtnet.training.trained_parameters import freeze_untrained, scale_heads
 
 _LEAST_IN_SEGMENTATION, _LEAST_IN_PRETRAINING = 0.5, 0.1
 """Shares of the estimated memory of a step that it needs at least: in half precision, and with most cells masked."""
@@ -190,6 +190,11 @@ def finetune(
             f"{counted(len(plan.structures), 'structure')}. Training needs contours on every scan."
         )
     fabric = start_devices(settings)
+    if settings.decoder_first_share and start is not None and fabric.world_size > 1:
+        raise BadInput(
+            f"decoder_first_share needs a single device, but {fabric.world_size} devices would share a batch; set it "
+            "to 0, or train on one device."
+        )
     if settings.batch_dice and fabric.world_size > 1:
         raise BadInput(
             f"batch_dice needs the whole batch on one device, but {fabric.world_size} devices would share it; set "
@@ -213,6 +218,8 @@ def finetune(
         )
         if fabric.is_global_zero:
             write_json(report.to_json(), run.transfer_report)
+        if settings.new_head_scale != 1:
+            scale_heads(network, settings.new_head_scale)
     freeze_untrained(network, settings)
     objective = SegmentationObjective(
         network,
@@ -221,7 +228,8 @@ def finetune(
         title=f"Training {out.name}",
         coarsest=settings.supervise_coarsest,
     )
-    fit(TrainingContext(fabric, objective, training, validation, settings, run))
+    context = TrainingContext(fabric, objective, training, validation, settings, run)
+    fit(context if start is None else replace(context, transferred=True))
     return run.path
 
 

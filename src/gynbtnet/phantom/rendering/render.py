@@ -61,6 +61,6 @@ def render(
                 rendered.organs[slab][window][inside] = names.index(layer.organ) + 1
         if scene.applicator is not None:
             hu = add_streaks(hu, slab_points, scene.applicator, patient, fraction)
-        hu = add_noise(hu, slab_points, fraction, start)
+        hu = add_noise(hu, slab_points, fraction, start, geometry.spacing[0])
         rendered.scan[slab] = np.rint(np.clip(hu, AIR, 3071)).astype(np.int16)
     return rendered
