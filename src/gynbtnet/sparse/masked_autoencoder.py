@@ -57,14 +57,13 @@ class MaskedAutoencoder(nn.Module):
         size = find_preset(preset)
         self.encoder = Encoder(size, in_channels, strides, norm)
         _use_channels_last(self.encoder)
-        light = decoder == "light"
-        widths = [max(channels // 4, MIN_WIDTH) if light else channels for channels in size.channels]
+        widths = decoder_widths(size, decoder)
         deepest = len(widths) - 1
         self.densify = nn.ModuleList(
             Densify(channels, width, deepest=level == deepest, norm=norm)
             for level, (channels, width) in enumerate(zip(size.channels, widths, strict=True))
         )
-        self.decoder = LightDecoder(widths, in_channels, rules) if light else UNetDecoder(size, in_channels)
+        self.decoder = make_decoder(size, in_channels, decoder, rules)
 
     def forward(self, image: Tensor, active: ActiveBlocks) -> Tensor:
         """Reconstruct an image.
@@ -99,6 +98,25 @@ class MaskedAutoencoder(nn.Module):
         return self.decoder(  # type: ignore[no-any-return]
             [cast("Densify", level).projection(values) for level, values in zip(self.densify, features, strict=True)]
         )
+
+
+def decoder_widths(preset: Preset, kind: DecoderKind) -> list[int]:
+    """Return the channels of each level of the decoder, fine to coarse."""
+    if kind == "unet":
+        return list(preset.channels)
+    return [max(channels // 4, MIN_WIDTH) for channels in preset.channels]
+
+
+def make_decoder(
+    preset: Preset, outputs: int, kind: DecoderKind, rules: DeviceRules | None = None
+) -> LightDecoder | UNetDecoder:
+    """Make the decoder for an encoder of the preset and an image with ``outputs`` channels.
+
+    ``rules`` are those of the light decoder's device; None: of the features' device.
+    """
+    if kind == "unet":
+        return UNetDecoder(preset, outputs)
+    return LightDecoder(decoder_widths(preset, kind), outputs, rules)
 
 
 def _use_channels_last(encoder: Encoder) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from gynbtnet.sparse.active_blocks import ActiveBlocks
+from gynbtnet.sparse.dense_masked_autoencoder import DenseMaskedAutoencoder
 from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
 from gynbtnet.sparse.masking import draw_mask
 from gynbtnet.training.data.batches import Batch
@@ -22,7 +23,7 @@ class MaskedModellingObjective:
     """Squared error on masked cells, each one voxel of the deepest level; the score is this loss on fixed masks.
 
     Attributes:
-        network: masked autoencoder.
+        network: masked autoencoder with a sparse or a dense encoder.
         mask_ratio: share of the cells that is hidden.
         normalise_target: as ``normalise`` of :func:`masked_l2`.
         title: title of the progress bar.
@@ -31,7 +32,7 @@ class MaskedModellingObjective:
         ct: True for each channel that is CT; the others use SparK's 1e-6.
     """
 
-    network: MaskedAutoencoder
+    network: MaskedAutoencoder | DenseMaskedAutoencoder
     mask_ratio: float
     normalise_target: bool
     title: str = "Pretraining"
