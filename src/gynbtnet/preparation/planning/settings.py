@@ -114,7 +114,7 @@ class PlanSettings(Settings):
     outputs: Outputs = Field(
         "auto",
         description="exclusive: a voxel belongs to at most one structure (softmax); overlapping: it may belong to several "
-        "(sigmoids). auto: overlapping if a structure of the cohort shares more than overlap_share of its volume.",
+        "(sigmoids). auto: overlapping if a structure shares more than overlap_share of its volume.",
     )
     overlap_share: float = Field(
         0.05,
