@@ -1,6 +1,7 @@
 """Successive halving against an independent computation over explicit sets, and its invariants."""
 
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -44,7 +45,7 @@ def test_the_budget_is_used_up_and_grows_by_three(candidates: int, budget: float
     rungs = plan_rungs(candidates, budget)
     assert math.isclose(sum(rung.candidates * rung.budget for rung in rungs), budget)
     assert rungs[0].candidates == candidates
-    for before, after in zip(rungs, rungs[1:], strict=False):
+    for before, after in pairwise(rungs):
         assert after.candidates == before.candidates // 3 >= 2
         assert math.isclose(after.budget, 3 * before.budget)
     assert candidates < 6 or rungs[-1].candidates in (2, 3, 4, 5)

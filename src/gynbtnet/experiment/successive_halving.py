@@ -80,7 +80,7 @@ def successive_halving(
 ) -> tuple[ScoredTrial, ...]:
     """Run the trials of all rungs; the best candidates of a rung advance to the next.
 
-    Of two candidates with the same score, the one with the lower index is better. A score that is NaN is the worst.
+    If two candidates have the same score, the one with the lower index is better. A score that is NaN is the worst.
 
     Args:
         candidates: number of candidates.
