@@ -1,8 +1,11 @@
 """nnU-Net itself on the split of a cohort: its input, resumed training, and its predictions."""
 
+import csv
+import itertools
 import json
 import os
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib
@@ -14,7 +17,8 @@ import torch
 from gynbtnet.baselines import nnunet_training
 from gynbtnet.baselines.nnunet_library import DATASET, import_nnunet_library, link_or_copy
 from gynbtnet.baselines.nnunet_model import NnUNetModel, _check_trusted
-from gynbtnet.baselines.nnunet_training import RECORD, _check_harmless, train_nnunet
+from gynbtnet.baselines.nnunet_training import RECORD, _harmless_checkpoint, train_nnunet
+from gynbtnet.baselines.nnunet_usage import UsageMeter
 from gynbtnet.baselines.settings import NnUNetSettings
 from gynbtnet.datasets import Cohort, Split, ingest, split_patients
 from gynbtnet.imaging import read_volume
@@ -35,6 +39,18 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
 @pytest.fixture(scope="module")
 def split(cohort: Cohort) -> Split:
     return split_patients(cohort, test=1, folds=2)
+
+
+def stopped_at(number: int) -> Callable[[UsageMeter], None]:
+    """A meter that stops the process, as a kill does, in the given step of this start."""
+    count, steps = UsageMeter.count_step, itertools.count(1)
+
+    def count_or_stop(meter: UsageMeter) -> None:
+        if next(steps) == number:
+            raise KeyboardInterrupt
+        count(meter)
+
+    return count_or_stop
 
 
 def begun(cohort: Cohort, split: Split, out: Path, monkeypatch: pytest.MonkeyPatch, **changes: object) -> None:
@@ -110,12 +126,13 @@ class Harmful:
 
 def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path) -> None:
     torch.save({"epoch": 3, "loss": np.float32(2), "mean": np.float64(1), "weights": torch.ones(2)}, tmp_path / "good")
-    _check_harmless(tmp_path / "good")
+    with _harmless_checkpoint(tmp_path / "good"):
+        pass
     torch.save({"epoch": Harmful()}, tmp_path / "bad")
     (tmp_path / "cut").write_bytes(pickle.dumps([1, 2], protocol=2)[:-4])
     for name in ("bad", "cut"):
         with pytest.raises(BadInput, match="damaged, or contains more than weights"):
-            _check_harmless(tmp_path / name)
+            _harmless_checkpoint(tmp_path / name).__enter__()
 
 
 def test_plans_name_nothing_but_layers() -> None:
@@ -168,28 +185,19 @@ def test_from_a_split_to_contours(
 ) -> None:
     pytest.importorskip("nnunetv2", reason="the baseline nnU-Net needs the extra gynbtnet[nnunet]")
     settings, out = NnUNetSettings(**TINY, mirror_axes=("x",)), tmp_path / "run"
-    noted = nnunet_training._with_progress
-
-    def stopped_in_the_second_epoch(step, advance):
-        count = 0
-
-        def stopped(batch):
-            nonlocal count
-            count += 1
-            if count == 2:
-                raise KeyboardInterrupt
-            return noted(step, advance)(batch)
-
-        return stopped
-
     with monkeypatch.context() as patched:
-        patched.setattr(nnunet_training, "_with_progress", stopped_in_the_second_epoch)
+        patched.setattr(UsageMeter, "count_step", stopped_at(2))
         with pytest.raises(KeyboardInterrupt):
             train_nnunet(cohort, split, 0, settings, out)
     assert not (out / "fold_0" / "weights_last.safetensors").exists()
     fold = train_nnunet(cohort, split, 0, settings, out)
     starts = json.loads((fold / "environment.json").read_text())
     assert [start["epochs_done"] for start in starts] == [0, 1]
+    with (fold / "log.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["epoch"], row["step"]) for row in rows] == [("1", "1"), ("2", "2")]
+    assert 0 < float(rows[0]["cpu_seconds"]) < float(rows[1]["cpu_seconds"])
+    assert 0 <= float(rows[1]["pseudo_dice"]) <= 1
     assert not any(name.startswith("nnUNet_") for name in os.environ)
 
     test, seen = cohort.of_patients(split.test), cohort.of_patients(set(cohort.patients).difference(split.test))

@@ -26,6 +26,21 @@ def nnunet_axes(axes: Collection[Axis], geometries: Sequence[Geometry], transpos
     return tuple(i for i, axis in enumerate(transpose) if all(names[axis] in axes for names in file_axes))
 
 
+def axes_within(
+    axes: Collection[Axis], geometries: Sequence[Geometry], transpose: Sequence[int], mirrored: Collection[int]
+) -> tuple[Axis, ...]:
+    """Return those of ``axes`` that are along one of nnU-Net's ``mirrored`` array axes in every scan.
+
+    Args:
+        axes: axes of the patient.
+        geometries: grids of the image files.
+        transpose: ``transpose_forward`` of nnU-Net's plans.
+        mirrored: axes of nnU-Net's arrays that its trainer can mirror.
+    """
+    in_all = [{_patient_axes(geometry)[transpose[axis]] for axis in mirrored} for geometry in geometries]
+    return tuple(axis for axis in axes if all(axis in names for names in in_all))
+
+
 def _patient_axes(geometry: Geometry) -> tuple[Axis, ...]:
     """Return the patient's axis that is nearest to each array axis (z, y, x) of a file."""
     order = reorientation_to_lps(geometry).order

@@ -15,6 +15,8 @@ from safetensors.torch import load_model
 
 from gynbtnet.baselines.nnunet_library import CONFIGURATION, import_nnunet_library
 from gynbtnet.baselines.nnunet_mirroring import nnunet_axes
+from gynbtnet.baselines.nnunet_plan_changes import GYNBTNET
+from gynbtnet.baselines.nnunet_trainers import find_trainer
 from gynbtnet.baselines.nnunet_training import RECORD
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.inference.engine.mirroring import tta_axes
@@ -104,7 +106,8 @@ class NnUNetModel:
                 _check_trusted(plans)
                 mirrored = _WHOLE_NUMBERS.validate_python(record["mirroring_axes"] or ())
                 mirror_axes = _AXES.validate_python(record.get("mirror_axes", ALL_AXES))
-                predictor = _predictor(plans, dataset, paths, selected, mirrored)
+                trainer = find_trainer(str(record["settings"].get("trainer", "nnUNetTrainer")))
+                predictor = _predictor(trainer, plans, dataset, paths, selected, mirrored)
                 channels, structures = parse_channel_names(dataset["channel_names"]), parse_labels(dataset["labels"])
             except (KeyError, TypeError, AttributeError, ValueError, SafetensorError, RuntimeError, OSError) as error:
                 raise BadInput(
@@ -155,9 +158,9 @@ class NnUNetModel:
 
 
 def _check_trusted(plans: Mapping[str, Any]) -> None:
-    """Raise ValueError if the plans name anything to call except networks and their layers."""
+    """Raise ValueError if the plans name anything to call except networks, ours included, and their layers."""
     architecture = plans["configurations"][CONFIGURATION]["architecture"]
-    called = [architecture["network_class_name"]]
+    called = [architecture["network_class_name"]] if architecture["network_class_name"] != GYNBTNET else []
     called += [architecture["arch_kwargs"][name] for name in architecture["_kw_requires_import"]]
     strange = [name for name in called if name is not None and not name.startswith(_TRUSTED)]
     if strange:
@@ -165,6 +168,7 @@ def _check_trusted(plans: Mapping[str, Any]) -> None:
 
 
 def _predictor(
+    trainer: Any,
     plans: Mapping[str, Any],
     dataset: dict[str, Any],
     weights: Sequence[Path],
@@ -172,7 +176,6 @@ def _predictor(
     mirrored: tuple[int, ...],
 ) -> Any:
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
-    from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
     from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
@@ -180,14 +183,14 @@ def _predictor(
     configuration = manager.get_configuration(CONFIGURATION)
     channels = determine_num_input_channels(manager, configuration, dataset)
     outputs = manager.get_label_manager(dataset).num_segmentation_heads
-    network = nnUNetTrainer.build_network_architecture(
+    network = trainer.build_network_architecture(
         manager, configuration, channels, outputs, enable_deep_supervision=False
     )
     network.to(device).eval()
     parameters = [_parameters(network, path) for path in weights]
     predictor = nnUNetPredictor(device=device)
     predictor.manual_initialization(
-        network, manager, configuration, parameters, dataset, nnUNetTrainer.__name__, mirrored or None
+        network, manager, configuration, parameters, dataset, trainer.__name__, mirrored or None
     )
     return predictor
 

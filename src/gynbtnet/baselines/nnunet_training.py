@@ -2,9 +2,12 @@
 
 import logging
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
 from importlib import import_module
 from importlib.metadata import version
+from math import nan
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -13,13 +16,17 @@ import numpy as np
 import torch
 from safetensors.torch import save_model
 
+from gynbtnet.baselines.nnunet_epochs import run_epochs
 from gynbtnet.baselines.nnunet_library import CONFIGURATION, DATASET, DATASET_ID, import_nnunet_library, link_or_copy
-from gynbtnet.baselines.nnunet_mirroring import nnunet_axes, trainable_axes
+from gynbtnet.baselines.nnunet_mirroring import axes_within, nnunet_axes, trainable_axes
+from gynbtnet.baselines.nnunet_plan_changes import changed_plans
+from gynbtnet.baselines.nnunet_schedule import schedule_by_share
+from gynbtnet.baselines.nnunet_trainers import check_trainer, configure_optimiser, find_trainer
+from gynbtnet.baselines.nnunet_usage import Usage, UsageMeter, used_share, used_units
 from gynbtnet.baselines.settings import NnUNetSettings
 from gynbtnet.datasets.case import Case
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import Split
-from gynbtnet.preparation.planning.settings import ALL_AXES
 from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import read_json, sha256_of, write_json
@@ -41,6 +48,9 @@ _PLANNERS = {
     "residual_xl": ("residual_unets.residual_encoder_unet_planners", "nnUNetPlannerResEncXL"),
 }
 _FREE_TO_CHANGE = {"workers", "checkpoint_interval_epochs", "accelerator"}
+_USAGE = "gynbtnet_usage"
+"""Entry of the initial arguments in nnU-Net's checkpoint that has the used computation."""
+_NEVER = 10**9  # epochs of nnU-Net's trainer if a budget ends the run
 
 
 def train_nnunet(
@@ -66,9 +76,11 @@ def train_nnunet(
 
     Raises:
         BadInput: If cohort and split don't match, or earlier folds in ``out`` have other inputs or settings. Also if
-            CUDA is asked for and not available, or nnU-Net isn't installed.
+            CUDA is asked for and not available, nnU-Net isn't installed or has no trainer of the given name, or
+            settings don't fit the trainer or the plan.
     """
     require("nnunet", "nnunetv2")
+    check_trainer(settings.trainer)
     device = _device(settings)
     split.validation_patients(fold)
     training_cohort = cohort.of_patients(set(split.patients).difference(split.test))
@@ -105,6 +117,8 @@ def _device(settings: NnUNetSettings) -> torch.device:
         raise BadInput(
             "accelerator is cuda, but PyTorch finds no CUDA device; set it to auto, or install a CUDA build."
         )
+    if settings.budget is not None and settings.budget.gpu_seconds is not None and not cuda:
+        raise BadInput("budget.gpu_seconds needs a GPU; set budget.cpu_seconds or budget.steps.")
     return torch.device("cuda" if cuda else "cpu")
 
 
@@ -120,7 +134,8 @@ def _open(out: Path, record: dict[str, Any]) -> None:
             raise BadInput(f"{out} is not empty and contains no nnU-Net training; give a new or an empty folder.")
         write_json(record, path)
     existing = read_json(dict[str, Any], path, REMEDY)
-    recorded = {"mirror_axes": list(ALL_AXES)} | with_current_names(existing.get("settings", {}), "nnunet")
+    former = NnUNetSettings().model_dump(mode="json")  # the only values before a setting existed
+    recorded = former | with_current_names(existing.get("settings", {}), "nnunet")
     requested = record["settings"]
     for name in sorted({*recorded, *requested}.difference(_FREE_TO_CHANGE)):
         if recorded.get(name) != requested.get(name):
@@ -158,8 +173,12 @@ def _plan_and_preprocess(training_cohort: Cohort, settings: NnUNetSettings, out:
         gpu_memory_target_in_gb=settings.gpu_memory_gb,
         overwrite_target_spacing=settings.spacing,
     )
+    plans_path = out / "preprocessed" / DATASET / f"{plans_name}.json"
+    planned = read_json(dict[str, Any], plans_path, REMEDY)
+    if (changed := changed_plans(planned, settings)) != planned:
+        write_json(changed, plans_path)
     _LOG.info("nnU-Net: preprocessing")
-    plans = PlansManager(str(out / "preprocessed" / DATASET / f"{plans_name}.json"))
+    plans = PlansManager(str(plans_path))
     preprocessor = plans.get_configuration(CONFIGURATION).preprocessor_class(verbose=False)
     preprocessor.run(DATASET_ID, CONFIGURATION, plans_name, num_processes=jobs)
     write_json(plans_name, done)
@@ -186,43 +205,85 @@ def _train(
     run: RunFolder,
     training_cohort: Cohort,
 ) -> None:
-    # nnU-Net's search for the class by its name would import torchvision
-    from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
-
     folder = out / "preprocessed" / DATASET
     plans = read_json(dict[str, Any], folder / f"{plans_name}.json", REMEDY)
     dataset = read_json(dict[str, Any], folder / "dataset.json", REMEDY)
-    results = out / "results" / DATASET / f"nnUNetTrainer__{plans_name}__{CONFIGURATION}" / f"fold_{fold}"
+    results = out / "results" / DATASET / f"{settings.trainer}__{plans_name}__{CONFIGURATION}" / f"fold_{fold}"
     # the order in which nnU-Net's option --c looks for a checkpoint
     checkpoints = [results / f"checkpoint_{name}.pth" for name in ("final", "latest", "best")]
     checkpoint = next((path for path in checkpoints if path.is_file()), None)
 
-    trainer = nnUNetTrainer(plans | {"continue_training": checkpoint is not None}, CONFIGURATION, fold, dataset, device)
-    trainer.num_epochs, trainer.save_every = settings.epochs, settings.checkpoint_interval_epochs
+    resumed = checkpoint is not None
+    trainer = find_trainer(settings.trainer)(
+        plans | {"continue_training": resumed}, CONFIGURATION, fold, dataset, device
+    )
+    trainer.num_epochs = settings.epochs if settings.budget is None else _NEVER
+    trainer.save_every = settings.checkpoint_interval_epochs
     trainer.num_iterations_per_epoch = settings.steps_per_epoch
     trainer.num_val_iterations_per_epoch = settings.validation_steps
-    trainer.save_checkpoint = _atomic(trainer.save_checkpoint)
+    geometries, transpose = [case.geometry for case in training_cohort.cases], plans["transpose_forward"]
     names = trainable_axes(settings.mirror_axes, training_cohort.structures)
-    mirrored = nnunet_axes(names, [case.geometry for case in training_cohort.cases], plans["transpose_forward"])
+    own_axes = trainer.configure_rotation_dummyDA_mirroring_and_inital_patch_size()[-1] or ()
+    mirrored = tuple(axis for axis in nnunet_axes(names, geometries, transpose) if axis in own_axes)
     trainer.configure_rotation_dummyDA_mirroring_and_inital_patch_size = _mirroring(trainer, mirrored)
+    configure_optimiser(trainer, settings)
     trainer.initialize()
     if checkpoint is not None:
-        _check_harmless(checkpoint)
-        trainer.load_checkpoint(str(checkpoint))
-    note_environment(run, epochs_done=trainer.current_epoch, device=str(device), nnunetv2=version("nnunetv2"))
-    done = trainer.current_epoch * settings.steps_per_epoch
-    steps = settings.epochs * settings.steps_per_epoch
-    with progress_bar("Training nnU-Net", steps, done, steps_per_line=settings.steps_per_epoch) as advance:
-        trainer.train_step = _with_progress(trainer.train_step, advance)
-        if trainer.current_epoch < settings.epochs:
-            trainer.run_training()
+        with _harmless_checkpoint(checkpoint):
+            trainer.load_checkpoint(str(checkpoint))
+    gpu = device.type == "cuda"
+    meter = UsageMeter(_earlier_usage(trainer, settings), lambda: _loaders(trainer), gpu=gpu)
+    trainer.save_checkpoint = _atomic_with_usage(trainer, meter)
+    schedule_by_share(trainer, settings, lambda: used_share(settings, meter.usage()))
+    libraries = {"nnunetv2": version("nnunetv2")}
+    note_environment(run, epochs_done=trainer.current_epoch, device=str(device), processes=1, **libraries)
+    _run(trainer, settings, meter, run)
+    if checkpoint != checkpoints[0]:
+        trainer.on_train_end()
     for name in ("plans.json", "dataset.json"):
         shutil.copyfile(results.parent / name, run.path / name)
     record = read_json(dict[str, Any], out / RECORD, REMEDY)
-    mirroring = {"mirror_axes": names, "mirroring_axes": trainer.inference_allowed_mirroring_axes}
+    mirroring = {
+        "mirror_axes": axes_within(names, geometries, transpose, own_axes),
+        "mirroring_axes": trainer.inference_allowed_mirroring_axes,
+    }
     write_json(record | {"fold": fold} | mirroring, run.path / RECORD)
     with atomic_write(run.last_weights) as partial:
         save_model(getattr(trainer.network, "_orig_mod", trainer.network), str(partial))
+
+
+def _run(trainer: Any, settings: NnUNetSettings, meter: UsageMeter, run: RunFolder) -> None:
+    """Train until the run has ended, with a progress bar."""
+
+    def share() -> float:
+        return used_share(settings, meter.usage())
+
+    done, total = used_units(settings, meter.usage())
+    in_seconds = settings.budget is not None and settings.budget.steps is None
+    title = "Training nnU-Net, seconds" if in_seconds else "Training nnU-Net"
+    with progress_bar(title, total, done, steps_per_line=None if in_seconds else settings.steps_per_epoch) as advance:
+
+        def advance_to_now(note: str) -> None:
+            nonlocal done
+            before, (done, _) = done, used_units(settings, meter.usage())
+            advance(done - before, note=note)
+
+        if share() < 1:
+            run_epochs(trainer, settings, meter, run, share, advance_to_now)
+
+
+def _loaders(trainer: Any) -> Iterable[Any]:
+    """Return the processes that load training batches; none before the training, or if this process loads them."""
+    return getattr(trainer.dataloader_train, "_processes", ())
+
+
+def _earlier_usage(trainer: Any, settings: NnUNetSettings) -> Usage:
+    """Return the usage in the checkpoint; from the epochs alone if an earlier version wrote it."""
+    recorded: Mapping[str, Any] | None = trainer.my_init_kwargs.get(_USAGE)
+    if recorded is not None:
+        return Usage(**recorded)
+    steps = trainer.current_epoch * settings.steps_per_epoch
+    return Usage(steps, nan, nan) if steps else Usage()
 
 
 def _mirroring(trainer: Any, axes: tuple[int, ...]) -> Callable[[], tuple[Any, ...]]:
@@ -237,29 +298,21 @@ def _mirroring(trainer: Any, axes: tuple[int, ...]) -> Callable[[], tuple[Any, .
     return configure_with_axes
 
 
-def _atomic(save: Callable[[str], None]) -> Callable[[str], None]:
-    """Return nnU-Net's function that saves a checkpoint, made atomic."""
+def _atomic_with_usage(trainer: Any, meter: UsageMeter) -> Callable[[str], None]:
+    """Return nnU-Net's function that saves a checkpoint, made atomic, with the used computation in the same file."""
+    save: Callable[[str], None] = trainer.save_checkpoint
 
     def save_atomically(filename: str) -> None:
+        trainer.my_init_kwargs = trainer.my_init_kwargs | {_USAGE: asdict(meter.usage())}
         with atomic_write(Path(filename)) as partial:
             save(str(partial))
 
     return save_atomically
 
 
-def _with_progress(step: Callable[[Any], Any], advance: Callable[..., None]) -> Callable[[Any], Any]:
-    """Return nnU-Net's training step, with a progress bar that shows the loss."""
-
-    def step_with_progress(batch: Any) -> Any:
-        result = step(batch)
-        advance(note=f"loss {float(result['loss']):.3f}")
-        return result
-
-    return step_with_progress
-
-
-def _check_harmless(checkpoint: Path) -> None:
-    """Check that a checkpoint, which nnU-Net unpickles, contains only tensors and numbers.
+@contextmanager
+def _harmless_checkpoint(checkpoint: Path) -> Iterator[None]:
+    """Check that a checkpoint, which nnU-Net unpickles, contains only tensors and numbers, and load it inside.
 
     Raises:
         BadInput: If it contains anything else, or is damaged.
@@ -279,3 +332,4 @@ def _check_harmless(checkpoint: Path) -> None:
                 f"The checkpoint {checkpoint} is damaged, or contains more than weights and numbers; delete it to "
                 "start the run again, or give another output folder."
             ) from error
+        yield  # some trainers load with weights_only, too

@@ -1,0 +1,82 @@
+"""Epochs of nnU-Net's trainer until the end of the run or of its budget, with a log of each."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from gynbtnet.baselines.nnunet_schedule import ShareSchedule
+from gynbtnet.baselines.nnunet_usage import UsageMeter
+from gynbtnet.baselines.settings import NnUNetSettings
+from gynbtnet.training.run_folder import RunFolder
+from gynbtnet.training.run_log import RunLog
+
+COLUMNS = ("step", "learning_rate", "loss", "seconds", "cpu_seconds", "validation_loss", "pseudo_dice")
+"""Columns of the log after the epoch. ``cpu_seconds`` is cumulative, and ``seconds`` is the epoch's training time."""
+
+
+def run_epochs(
+    trainer: Any,
+    settings: NnUNetSettings,
+    meter: UsageMeter,
+    run: RunFolder,
+    share: Callable[[], float],
+    advance: Callable[..., None],
+) -> None:
+    """Call the trainer's methods as its ``run_training`` does, until the used share is 1.
+
+    The last epoch of a budget may be shorter. It is validated and saved as every other one.
+
+    Args:
+        trainer: initialised trainer of nnU-Net, at the epoch of its checkpoint.
+        settings: settings of the baseline.
+        meter: meter of the run.
+        run: folder of the fold, which gets ``log.csv``.
+        share: function that returns the used share of the run.
+        advance: called after each step with the note for the progress bar.
+    """
+    trainer.on_train_start()
+    with RunLog(run.path, COLUMNS, trainer.current_epoch) as log:
+        while share() < 1:
+            trainer.on_epoch_start()
+            trainer.on_train_epoch_start()
+            before = meter.seconds
+            with meter.running():
+                outputs = _train(trainer, settings.steps_per_epoch, meter, share, advance)
+            trainer.on_train_epoch_end(outputs)
+            _validate(trainer)
+            values = {
+                "step": meter.usage().steps,
+                "learning_rate": trainer.optimizer.param_groups[0]["lr"],
+                "loss": float(np.mean([output["loss"] for output in outputs])),
+                "seconds": meter.seconds - before,
+                "cpu_seconds": meter.usage().cpu_seconds,
+                "validation_loss": float(trainer.logger.get_value("val_losses", step=-1)),
+                "pseudo_dice": float(trainer.logger.get_value("mean_fg_dice", step=-1)),
+            }
+            log.append(trainer.current_epoch + 1, values)  # before the checkpoint: a resumed run removes later rows
+            trainer.on_epoch_end()
+
+
+def _train(
+    trainer: Any, steps: int, meter: UsageMeter, share: Callable[[], float], advance: Callable[..., None]
+) -> list[Any]:
+    """Do the optimiser steps of an epoch, or as many as the budget allows."""
+    outputs: list[Any] = []
+    while len(outputs) < steps and share() < 1:
+        if isinstance(trainer.lr_scheduler, ShareSchedule):
+            trainer.lr_scheduler.step()
+        outputs.append(trainer.train_step(next(trainer.dataloader_train)))
+        meter.count_step()
+        advance(note=f"loss {float(outputs[-1]['loss']):.3f}")
+    return outputs
+
+
+@torch.no_grad()
+def _validate(trainer: Any) -> None:
+    trainer.on_validation_epoch_start()
+    outputs = [
+        trainer.validation_step(next(trainer.dataloader_val)) for _ in range(trainer.num_val_iterations_per_epoch)
+    ]
+    trainer.on_validation_epoch_end(outputs)
