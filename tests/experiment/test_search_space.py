@@ -125,11 +125,3 @@ def test_axes_that_prediction_mirrors_stay_in_the_search() -> None:
     changes = ["prediction.mirroring=true", "prediction.mirrored_axes=[x]"]
     space = default_space(load_recipe("demo", changes), "task")
     assert space["task.training.mirror_axes"] == ValueList((["x"], ["z", "y", "x"]))
-
-
-def test_a_warm_up_replaces_one_in_epochs() -> None:
-    changes = ["task.training.warm_up_epochs=2", "task.training.warm_up_share=0"]
-    recipe = load_recipe("demo", changes)
-    candidate = with_companions(recipe, {"task.training.warm_up_share": 0.1})
-    training = with_settings(recipe, candidate, "the search").stage("task").training
-    assert (training.warm_up_share, training.warm_up_epochs) == (0.1, 0)

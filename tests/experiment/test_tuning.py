@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -139,9 +140,10 @@ def test_the_recipe_is_that_of_the_best_candidate(done: Path, recipe: Recipe) ->
 def test_candidate_0_has_the_own_settings(done: Path, recipe: Recipe) -> None:
     own = recipe.stage("task").training
     first = rows_of(done)[0]
-    assert (float(first[RATE]), first[AXES], float(first[WARM_UP])) == (own.learning_rate, "z y x", 0)
+    assert (own.warm_up_epochs, own.epochs) == (1, 2)  # as the same share of a budget
+    assert (float(first[RATE]), first[AXES], float(first[WARM_UP])) == (own.learning_rate, "z y x", 0.5)
     trained = json.loads((done / "trials" / "rung_1" / "candidate_0" / "trial.json").read_text())["recipe"]
-    assert trained["task"]["training"]["warm_up_epochs"] == 1
+    assert trained["task"]["training"]["budget"]["steps"] == 2
 
 
 def test_recipe_and_table_describe_the_search(done: Path) -> None:
@@ -166,9 +168,11 @@ def test_a_second_call_keeps_all_files(done: Path, tuning: Tuning, patients: Tun
 def test_a_tuning_that_was_killed_ends_the_same_way(
     done: Path, tuning: Tuning, patients: TunedPatients, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed in turn: before a trial's scores are written, in the middle of a prediction, and before the tables."""
+    """Killed in turn: before the score of a trial is written, before a rung, before the tables, before the recipe."""
     out = tmp_path / "out"
-    for name, number in (("write_json", 3), ("run_trial", 7), ("save_tables", 1), ("save_recipe", 1)):
+    shutil.copytree(done, out, ignore=shutil.ignore_patterns("candidate_[45]", "rung_2", "*.md", "trials.csv"))
+    (out / "recipe.yaml").unlink()
+    for name, number in (("write_json", 1), ("run_trial", 3), ("save_tables", 1), ("save_recipe", 1)):
         function, calls = getattr(tuning_module, name), 0
 
         def killed(*arguments: Any, function: Any = function, number: int = number, **named: Any) -> Any:
@@ -193,8 +197,12 @@ def test_a_tuning_that_was_killed_ends_the_same_way(
     ("changed", "words"),
     [
         ({"budget": Budget(steps=30)}, "was begun with budget.steps = 24, but now budget.steps = 30"),
-        ({"seed": 1}, "was begun with candidates.1"),
-        ({"candidates": 5}, "was begun with candidates.5"),
+        ({"seed": 1}, "was begun with seed = 0, but now seed = 1"),
+        ({"candidates": 5}, "was begun with candidates = 6, but now candidates = 5"),
+        (
+            {"space": SPACE | {WARM_UP: ValueList((0.0, 0.1))}},
+            r"was begun with search.*warm_up_share.values = \[0.0, 0.5\]",
+        ),
     ],
 )
 def test_another_tuning_in_the_same_folder(

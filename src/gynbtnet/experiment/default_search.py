@@ -72,23 +72,15 @@ def default_space(recipe: Recipe, stage: str) -> SearchSpace:
 def with_companions(recipe: Recipe, candidate: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the settings of a candidate together with those that they need to be valid.
 
-    A warm-up as a share of the run excludes one in epochs. For nnU-Net it needs a schedule that knows the whole run;
-    poly is that of a run with a budget.
+    A warm-up of nnU-Net needs a schedule that knows the whole run; poly is that of a run with a budget.
 
     Args:
         recipe: the recipe that is tuned.
         candidate: values by dotted key.
     """
-    companions: dict[str, Any] = {}
-    for key, value in candidate.items():
-        group, _, name = key.rpartition(".")
-        if name != "warm_up_share" or not value:
-            continue
-        if group != "nnunet":
-            companions[f"{group}.warm_up_epochs"] = 0
-        elif recipe.nnunet and not recipe.nnunet.schedule:
-            companions["nnunet.schedule"] = "poly"
-    return {**companions, **candidate}
+    if recipe.nnunet and candidate.get("nnunet.warm_up_share") and not recipe.nnunet.schedule:
+        return {"nnunet.schedule": "poly", **candidate}
+    return candidate
 
 
 def _nnunet_space(recipe: Recipe) -> SearchSpace:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,7 @@ def tune(tuning: Tuning, patients: TunedPatients, out: Path, *, jobs: int = 1) -
             tuning.
     """
     _check(tuning)
+    tuning = replace(tuning, recipe=_with_warm_up_share(tuning.recipe, tuning.stage))
     candidates = _candidates(tuning)
     recipes = [
         with_settings(tuning.recipe, with_companions(tuning.recipe, values), "the search space")
@@ -215,6 +216,16 @@ def _check(tuning: Tuning) -> None:
         raise BadInput("A tuning trains on one device; set devices to 1, and start it without torchrun or srun.")
 
 
+def _with_warm_up_share(recipe: Recipe, stage: str) -> Recipe:
+    """Return the recipe with a warm-up in epochs as the same share of the run, so that it fits any budget."""
+    training = None if stage == "nnunet" else recipe.stage(stage).training
+    if training is None or not training.warm_up_epochs:
+        return recipe
+    group = f"{stage}.training"
+    share = training.warm_up_epochs / training.epochs
+    return with_settings(recipe, {f"{group}.warm_up_epochs": 0, f"{group}.warm_up_share": share}, recipe.name)
+
+
 def _candidates(tuning: Tuning) -> tuple[Mapping[str, Any], ...]:
     """Return the values of all candidates, with the settings that they need to be valid."""
     flat = flatten_settings(tuning.recipe.model_dump(mode="json"))
@@ -231,7 +242,10 @@ def _record(tuning: Tuning, candidates: Sequence[Mapping[str, Any]], patients: T
         "recipe": tuning.recipe.model_dump(mode="json", exclude={"name", "description", "citations", "aliases"}),
         "stage": tuning.stage,
         "budget": tuning.budget.model_dump(mode="json"),
-        "candidates": {str(number): values for number, values in enumerate(candidates)},
+        "candidates": tuning.candidates,
+        "seed": tuning.seed,
+        "search": {key: asdict(values) for key, values in tuning.space.items()},
+        "values": {str(number): values for number, values in enumerate(candidates)},
         "training": patients.training,
         "validation": patients.validation,
         "start": None if tuning.start is None else sha256_of(RunFolder(tuning.start).last_weights),
