@@ -47,7 +47,7 @@ OBJECTS: list[Any] = [
     to_eqd2,
     wilcoxon_signed_rank,
     holm,
-    training.cosine_with_warm_up,
+    training.scheduled_rate,
     phantom_case,
     write_brachytherapy,
     runtime.map_scans,

@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import pickle
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,16 +14,19 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
+from safetensors.torch import load_file
 
 from gynbtnet.baselines import nnunet_training
 from gynbtnet.baselines.nnunet_library import DATASET, import_nnunet_library, link_or_copy
 from gynbtnet.baselines.nnunet_model import NnUNetModel, _check_trusted
+from gynbtnet.baselines.nnunet_plan_changes import GYNBTNET
 from gynbtnet.baselines.nnunet_training import RECORD, _harmless_checkpoint, train_nnunet
 from gynbtnet.baselines.nnunet_usage import UsageMeter
 from gynbtnet.baselines.settings import NnUNetSettings
 from gynbtnet.datasets import Cohort, Split, ingest, split_patients
 from gynbtnet.imaging import read_volume
 from gynbtnet.inference import PredictionSettings
+from gynbtnet.networks import GynBTNet
 from gynbtnet.phantom import write_brachytherapy
 from gynbtnet.runtime import BadInput
 
@@ -60,6 +64,7 @@ def begun(cohort: Cohort, split: Split, out: Path, monkeypatch: pytest.MonkeyPat
         raise KeyboardInterrupt
 
     monkeypatch.setattr(nnunet_training, "_plan_and_preprocess", stop)
+    monkeypatch.setattr(nnunet_training, "check_trainer", lambda name: None)
     monkeypatch.setattr("gynbtnet.runtime.optional_dependencies.find_spec", lambda name: object())
     train_nnunet(cohort, split, 0, NnUNetSettings(**{**TINY, **changes}), out)
 
@@ -72,6 +77,14 @@ def test_a_run_is_taken_up_only_as_it_was_made(
             begun(cohort, split, tmp_path / "run", monkeypatch, **changes)
     with pytest.raises(BadInput, match="was made with epochs = 2, but now epochs = 5"):
         begun(cohort, split, tmp_path / "run", monkeypatch, epochs=5)
+    record = json.loads((tmp_path / "run" / RECORD).read_text())
+    first_settings = ("epochs", "steps_per_epoch", "validation_steps", "planner", "gpu_memory_gb", "spacing", "workers")
+    record["settings"] = {name: record["settings"][name] for name in first_settings}
+    (tmp_path / "run" / RECORD).write_text(json.dumps(record))
+    with pytest.raises(KeyboardInterrupt):  # the record of an earlier version
+        begun(cohort, split, tmp_path / "run", monkeypatch)
+    with pytest.raises(BadInput, match=r"was made with learning_rate = None, but now learning_rate = 0\.003"):
+        begun(cohort, split, tmp_path / "run", monkeypatch, learning_rate=3e-3)
     other = Split(split.test, split.folds[::-1], split.seed)
     with pytest.raises(BadInput, match=r"other inputs \(folds\)"):
         begun(cohort, other, tmp_path / "run", monkeypatch)
@@ -135,18 +148,24 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path) -> None:
             _harmless_checkpoint(tmp_path / name).__enter__()
 
 
-def test_plans_name_nothing_but_layers() -> None:
-    def plans(operation: str) -> dict[str, object]:
+def test_plans_name_nothing_but_layers_and_our_network() -> None:
+    def plans(
+        operation: str, network: str = "dynamic_network_architectures.architectures.unet.PlainConvUNet"
+    ) -> dict[str, object]:
         architecture = {
-            "network_class_name": "dynamic_network_architectures.architectures.unet.PlainConvUNet",
+            "network_class_name": network,
             "arch_kwargs": {"conv_op": operation, "dropout_op": None},
             "_kw_requires_import": ["conv_op", "dropout_op"],
         }
         return {"configurations": {"3d_fullres": {"architecture": architecture}}}
 
     _check_trusted(plans("torch.nn.modules.conv.Conv3d"))
+    _check_trusted(plans("torch.nn.modules.conv.Conv3d", GYNBTNET))
     with pytest.raises(ValueError, match=r"names os\.system"):
-        _check_trusted(plans("os.system"))
+        _check_trusted(plans("os.system", GYNBTNET))
+    for other in ("gynbtnet.runtime.atomic_files.atomic_write", f"{GYNBTNET}.to", "os.system"):
+        with pytest.raises(ValueError, match=f"names {other}"):
+            _check_trusted(plans("torch.nn.modules.conv.Conv3d", other))
 
 
 def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
@@ -234,6 +253,80 @@ def test_from_a_split_to_contours(
     (other / "plans.json").write_text("{}")
     with pytest.raises(BadInput, match="trained by different plans"):
         NnUNetModel.load(fold, other)
+
+
+@pytest.mark.slow
+def test_epochs_are_those_of_its_own_loop(
+    cohort: Cohort, split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("nnunetv2", reason="the baseline nnU-Net needs the extra gynbtnet[nnunet]")
+    settings = NnUNetSettings(**TINY, gpu_memory_gb=0.05, spacing=(6.0, 5.0, 5.0))
+
+    def weights(out: Path) -> dict[str, torch.Tensor]:
+        random.seed(0)
+        np.random.seed(0)  # noqa: NPY002, nnU-Net draws from the global generator
+        torch.manual_seed(0)
+        return load_file(train_nnunet(cohort, split, 0, settings, out) / "weights_last.safetensors")
+
+    ours = weights(tmp_path / "ours")
+    monkeypatch.setattr(nnunet_training, "run_epochs", lambda trainer, *_: trainer.run_training())
+    theirs = weights(tmp_path / "theirs")
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+@pytest.mark.slow
+def test_a_budget_ends_a_killed_run_where_it_would_have_ended(
+    cohort: Cohort, split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("nnunetv2", reason="the baseline nnU-Net needs the extra gynbtnet[nnunet]")
+    settings = NnUNetSettings(
+        steps_per_epoch=2,
+        validation_steps=1,
+        checkpoint_interval_epochs=1,
+        workers=0,
+        budget={"cpu_seconds": 50},
+        schedule="cosine",
+        optimiser="adamw",
+        learning_rate=3e-3,
+        network="gynbtnet",
+        patch_size=(16, 32, 32),
+        trainer="nnUNetTrainerNoMirroring",
+    )
+    monkeypatch.setattr("gynbtnet.baselines.nnunet_usage.time.process_time", ticking(10))
+    with monkeypatch.context() as patched:
+        patched.setattr(UsageMeter, "count_step", stopped_at(3))
+        with pytest.raises(KeyboardInterrupt):
+            train_nnunet(cohort, split, 0, settings, tmp_path / "run")
+    (checkpoint,) = (tmp_path / "run" / "results").rglob("checkpoint_latest.pth")
+    with _harmless_checkpoint(checkpoint):
+        usage = torch.load(checkpoint, weights_only=True)["init_args"]["gynbtnet_usage"]
+    fold = train_nnunet(cohort, split, 0, settings, tmp_path / "run")
+    with (fold / "log.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert usage["steps"] == 2
+    assert usage["cpu_seconds"] == float(rows[0]["cpu_seconds"])
+    assert [row["epoch"] for row in rows] == [str(number + 1) for number in range(len(rows))]
+    assert float(rows[-2]["cpu_seconds"]) < 50 <= float(rows[-1]["cpu_seconds"])
+    rates = [float(row["learning_rate"]) for row in rows]
+    assert rates == sorted(rates, reverse=True)
+    assert 0 < rates[-1] < 1e-3
+
+    record, parameters = json.loads((fold / RECORD).read_text()), load_file(fold / "weights_last.safetensors")
+    assert (record["mirror_axes"], record["mirroring_axes"]) == ([], None)
+    (start, *_) = json.loads((fold / "environment.json").read_text())
+    assert start["parameters"] == sum(value.numel() for value in parameters.values())
+    assert start["parameters"] == sum(p.numel() for p in GynBTNet("XS", outputs=4).parameters())
+    model, case = NnUNetModel.load(fold, device="cpu"), cohort.of_patients(split.test).cases[0]
+    assert (model.mirror_axes, model.trained_axes) == ((), ())
+    contours = model.segment([read_volume(case.image)], PredictionSettings())
+    assert contours.segmentation.labels.geometry.is_same(case.geometry)
+
+
+def ticking(seconds: float) -> Callable[[], float]:
+    """A clock on which each reading takes an equal time."""
+    readings = itertools.count()
+    return lambda: next(readings) * seconds / 10
 
 
 def test_its_style_of_curves_stays_its_own() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gynbtnet.baselines.nnunet_mirroring import nnunet_axes, trainable_axes
+from gynbtnet.baselines.nnunet_mirroring import axes_within, nnunet_axes, trainable_axes
 from gynbtnet.baselines.settings import NnUNetSettings
 from gynbtnet.imaging import Geometry
 
@@ -41,6 +41,22 @@ def grid(direction: tuple[float, ...]) -> Geometry:
 )
 def test_axes_of_its_arrays(axes, directions, transpose, expected):
     assert nnunet_axes(axes, [grid(direction) for direction in directions], transpose) == expected
+
+
+@pytest.mark.parametrize(
+    ("directions", "transpose", "own", "expected"),
+    [
+        ([AXIAL], [0, 1, 2], (), ()),  # nnUNetTrainerNoMirroring
+        ([AXIAL], [0, 1, 2], (0, 1), ("z", "y")),  # nnUNetTrainer_onlyMirror01
+        ([AXIAL], [2, 0, 1], (0, 1), ("z", "x")),
+        ([SAGITTAL], [0, 1, 2], (0,), ("x",)),
+        ([AXIAL, SAGITTAL], [0, 1, 2], (0, 1, 2), ("z", "y", "x")),
+        ([AXIAL, SAGITTAL], [0, 1, 2], (0, 1), ("z",)),
+    ],
+)
+def test_patient_axes_that_a_trainer_mirrors(directions, transpose, own, expected):
+    geometries = [grid(direction) for direction in directions]
+    assert axes_within(("z", "y", "x"), geometries, transpose, own) == expected
 
 
 def test_x_is_left_out_if_structures_have_sides():

@@ -4,6 +4,7 @@ A whole step of stage 1 runs on a simulated device. Its tensors contain tensors 
 called with them is checked against CUDA's rules. No operator takes tensors of two devices, NumPy never gets one, and
 ``native_batch_norm_backward`` gets its saved statistics. PyTorch's ``batch_norm_backward_cuda`` asserts these, in
 ``aten/src/ATen/native/cuda/Normalization.cu``; the same file has its fast kernels for channels last with four axes.
+With the rules for CUDA, no operator waits for the device to finish its work.
 """
 
 import pytest
@@ -14,11 +15,18 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from gynbtnet.networks import Preset
 from gynbtnet.sparse.active_blocks import ActiveBlocks
+from gynbtnet.sparse.device_rules import CPU_RULES, cuda_rules
 from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
 from gynbtnet.training import MaskedModellingObjective
 
 SIMULATED = torch.device("meta")  # the only device, next to the CPU, whose backward pass runs in this thread
 BETWEEN_DEVICES = {torch.ops.aten._to_copy.default, torch.ops.aten.copy_.default}
+WAITING = {
+    torch.ops.aten._local_scalar_dense.default,
+    torch.ops.aten.nonzero.default,
+    torch.ops.aten.masked_select.default,
+    torch.ops.aten._unique2.default,
+}
 NORM_BACKWARD = torch.ops.aten.native_batch_norm_backward.default
 
 
@@ -48,16 +56,31 @@ class SimulatedTensor(torch.Tensor):
 
 
 class Device(TorchDispatchMode):
-    """Creates new tensors on the simulated device, and records the norms' backward passes."""
+    """Creates new tensors on the simulated device; records norms' backward passes, and operators that wait for it."""
 
     def __init__(self):
         super().__init__()
-        self.norms = []
+        self.norms, self.waits = [], []
 
     def __torch_dispatch__(self, operator, types, args=(), kwargs=None):
         if operator is NORM_BACKWARD:
             self.norms.append(args)
+        if waits(operator, args, kwargs or {}):
+            self.waits.append(operator)
         return compute_checked(operator, args, kwargs or {})
+
+
+def waits(operator, args, kwargs):
+    """Return whether the CPU waits for the simulated device: it reads a value or a length, or copies at once."""
+    tensors = [value for value in tree_leaves((args, kwargs)) if isinstance(value, torch.Tensor)]
+    simulated = [tensor for tensor in tensors if isinstance(tensor, SimulatedTensor)]
+    to_device = kwargs.get("device") is not None and torch.device(kwargs["device"]) == SIMULATED
+    if operator is torch.ops.aten._to_copy.default:
+        return bool(simulated) != to_device and "device" in kwargs and not kwargs.get("non_blocking", False)
+    if operator is torch.ops.aten.copy_.default:
+        return 0 < len(simulated) < len(tensors) and len(args) < 3
+    masks = [tensor for tensor in simulated if tensor.dtype == torch.bool]
+    return bool((simulated and operator in WAITING) or (masks and operator is torch.ops.aten.index.Tensor))
 
 
 def compute_checked(operator, args, kwargs):
@@ -95,10 +118,15 @@ def move_to_device(network):
     return network
 
 
-def objective(norm, decoder="light", activation_checkpointing=False):
+def objective(norm, decoder="light", activation_checkpointing=False, rules=None):
     torch.manual_seed(0)
-    preset = Preset((16, 16, 24), 2, (1, 2, 2))
-    network = MaskedAutoencoder(preset, norm=norm, decoder=decoder, activation_checkpointing=activation_checkpointing)
+    network = MaskedAutoencoder(
+        Preset((16, 16, 24), 2, (1, 2, 2)),
+        norm=norm,
+        decoder=decoder,
+        activation_checkpointing=activation_checkpointing,
+        rules=rules,
+    )
     return MaskedModellingObjective(network, mask_ratio=0.6, normalise_target=True)
 
 
@@ -115,11 +143,10 @@ def autocast_knows_the_device(monkeypatch):
 @pytest.mark.usefixtures("autocast_knows_the_device")
 @pytest.mark.parametrize(("norm", "decoder"), [("instance", "light"), ("batch", "light"), ("instance", "unet")])
 @pytest.mark.parametrize("activation_checkpointing", [False, True])
-def test_a_step_keeps_cudas_rules(norm, decoder, activation_checkpointing):
-    simulated, plain = (
-        objective(norm, decoder, activation_checkpointing),
-        objective(norm, decoder, activation_checkpointing),
-    )
+@pytest.mark.parametrize("rules", [CPU_RULES, cuda_rules(2**18)], ids=["rules of a CPU", "rules of CUDA"])
+def test_a_step_keeps_cudas_rules(rules, norm, decoder, activation_checkpointing):
+    simulated = objective(norm, decoder, activation_checkpointing, rules)
+    plain = objective(norm, decoder, activation_checkpointing)
     move_to_device(simulated.network)
     with Device() as device:
         loss = simulated.loss(simulated.network, {name: SimulatedTensor(values) for name, values in a_batch().items()})
@@ -131,6 +158,10 @@ def test_a_step_keeps_cudas_rules(norm, decoder, activation_checkpointing):
         assert (ours.grad is None) == (theirs.grad is None)
         if ours.grad is not None:
             torch.testing.assert_close(ours.grad.here, theirs.grad, rtol=1e-4, atol=1e-6)
+    if rules is not CPU_RULES:
+        assert device.waits == []
+        if norm == "instance":
+            return  # batch norm is for a batch as a whole
     assert device.norms
     for grad, rows, weight, _, _, mean, deviation, *_ in device.norms:
         assert mean is not None
@@ -155,7 +186,7 @@ def test_validation_and_pictures_keep_cudas_rules(monkeypatch):
 
 
 def test_the_simulated_device_refuses_what_cuda_refuses():
-    with Device():
+    with Device() as device:
         tensor = SimulatedTensor(torch.ones(2, 3))
         with pytest.raises(AssertionError, match="two devices"):
             tensor + torch.ones(3)
@@ -164,12 +195,21 @@ def test_the_simulated_device_refuses_what_cuda_refuses():
         with pytest.raises((RuntimeError, TypeError)):
             tensor.numpy()
         assert torch.zeros(2, device=tensor.device).device == SIMULATED
+        device.waits.clear()
+        torch.ones(2).to(SIMULATED, non_blocking=True)
+        assert not device.waits
+        torch.ones(2).to(SIMULATED)
+        (tensor > 0).nonzero()
+        tensor[tensor > 0]
+        tensor.cpu()
+        assert len(device.waits) == 4
         assert (tensor + 1).device == SIMULATED
 
 
 def test_a_mask_on_the_device_keeps_its_tables_there():
     with Device():
         active = ActiveBlocks(SimulatedTensor(torch.ones(1, 2, 2, 2, dtype=torch.bool)))
-        tables = [active.cells, active.tiles((4, 4, 4), (1, 1, 1), (1, 1, 1))]
+        tables = [active.cells, active.tiles((4, 4, 4), (1, 1, 1), (1, 1, 1)), *active.positions]
+        tables += [active.taps((2, 2, 2), (1, 1, 1)), active.readers((2, 2, 2), (2, 2, 2))]
         tables += [rows for pair in active.pairs((2, 2, 2), (2, 2, 2)) for rows in pair]
     assert all(table.device == SIMULATED for table in tables)

@@ -15,12 +15,28 @@ from torch.nn.functional import conv3d, leaky_relu
 from gynbtnet.networks import PRESETS, Encoder, Preset, make_norm
 from gynbtnet.sparse.active_blocks import ActiveBlocks
 from gynbtnet.sparse.convolution import convolve
+from gynbtnet.sparse.device_rules import CPU_RULES, ConvolutionRule, DeviceRules, cuda_rules
+from gynbtnet.sparse.gathered_convolution import GatheredConvolution
+from gynbtnet.sparse.kernels import ConvolutionKernels
 from gynbtnet.sparse.norm import normalise
 from gynbtnet.sparse.packed import pack, unpack
+from gynbtnet.sparse.pair_convolution import PairConvolution
 from gynbtnet.sparse.sparse_encoder import sparse_encode
+from gynbtnet.sparse.tile_convolution import TileConvolution
 
 TOLERANCE = 1e-10
-EVERYWHERE_TILES, EVERYWHERE_PAIRS = ((float("inf"), float("inf")),), ()
+KERNELS: dict[str, ConvolutionKernels] = {
+    "tiles": TileConvolution(2**23),
+    "tiles with flipped weights": TileConvolution(2**12, flips=True),
+    "pairs": PairConvolution(),
+    "gathered": GatheredConvolution(2**12),
+}
+RULES = {"of a CPU": CPU_RULES, "of CUDA": cuda_rules(2**12)}
+
+
+def everywhere(kernels):
+    """Return rules that use one implementation for every convolution."""
+    return DeviceRules((ConvolutionRule(kernels),), CPU_RULES.norm)
 
 
 # The reference ------------------------------------------------------------------------------------------------------
@@ -152,14 +168,14 @@ def prepare(layer, device):
     return mask.to(device), image.to(device), stride, channels
 
 
-@pytest.mark.parametrize("tiled", [EVERYWHERE_TILES, EVERYWHERE_PAIRS], ids=["tiles", "pairs"])
+@pytest.mark.parametrize("kernels", KERNELS.values(), ids=KERNELS)
 @settings(max_examples=60, deadline=None)
 @given(layer=layers())
-def test_convolution_3(tiled, layer, device):
+def test_convolution_3(kernels, layer, device):
     mask, image, stride, channels = prepare(layer, device)
     conv = randomised(nn.Conv3d(channels[0], channels[1], 3, stride, padding=1), device)
     active = ActiveBlocks(mask)
-    ours = gradients(lambda x: [zeros_filled(convolve(pack(x, active), conv, tiled))], image, conv)
+    ours = gradients(lambda x: [zeros_filled(convolve(pack(x, active), conv, everywhere(kernels)))], image, conv)
     y, dx, dp = gradients(lambda x: [masked_convolution(x, conv, mask)], image, conv)
     assert_equal_results(ours, (y, dx * upsample_mask(mask, dx.shape[2:]), dp))
 
@@ -174,16 +190,17 @@ def test_convolution_1(layer, device):
     assert_equal_results(ours, gradients(lambda x: [masked_convolution(x, conv, mask)], image, conv))
 
 
+@pytest.mark.parametrize("rules", RULES.values(), ids=RULES)
 @pytest.mark.parametrize("kind", ["instance", "batch"])
 @settings(max_examples=30, deadline=None)
 @given(layer=layers())
-def test_norm(kind, layer, device):
+def test_norm(kind, rules, layer, device):
     mask, image, _, channels = prepare(layer, device)
     assume(upsample_mask(mask, image.shape[2:]).sum() > 1)  # a running variance of one voxel doesn't exist
     norm, reference = (randomised(make_norm(kind, channels[0]), device) for _ in range(2))
     reference.load_state_dict(norm.state_dict())
     active = ActiveBlocks(mask)
-    ours = gradients(lambda x: [zeros_filled(normalise(pack(x, active), norm))], image, norm)
+    ours = gradients(lambda x: [zeros_filled(normalise(pack(x, active), norm, rules))], image, norm)
     y, dx, dp = gradients(lambda x: [masked_norm(x, reference, mask)], image, reference)
     # A lone voxel has no spread, so its gradient is zero and ours is its rounding.
     assert error(ours[1], dx, floor=1e-3) < TOLERANCE
@@ -215,16 +232,20 @@ ENCODERS = {
 @pytest.mark.parametrize("norm", ["instance", "batch"])
 @pytest.mark.parametrize("cell", [1, 2], ids=["a cell a bottleneck voxel", "a cell eight bottleneck voxels"])
 @pytest.mark.parametrize("name", ENCODERS)
-def test_encoder(name, cell, norm, device):
+@pytest.mark.parametrize("rules", RULES.values(), ids=RULES)
+@pytest.mark.parametrize("counts", [(3, 7), (5, 5)], ids=["unequal counts", "equal counts"])
+def test_encoder(counts, rules, name, cell, norm, device):
     preset, strides, grid = ENCODERS[name]
     torch.manual_seed(1)
     encoder, reference = (randomised(Encoder(preset, 2, strides, norm), device) for _ in range(2))
     reference.load_state_dict(encoder.state_dict())
     shape = [cells * total * cell for cells, total in zip(grid, encoder.total_stride, strict=True)]
-    mask = draw_mask([3, 7], grid, 2, device)
+    mask = draw_mask(counts, grid, 2, device)
     image = torch.randn(2, 2, *shape, dtype=torch.float64).to(device)
     active = ActiveBlocks(mask)
-    ours = gradients(lambda x: [zeros_filled(y) for y in sparse_encode(encoder, x, active)], image, encoder)
+    ours = gradients(
+        lambda x: [zeros_filled(y) for y in sparse_encode(encoder, x, active, rules=rules)], image, encoder
+    )
     assert_equal_results(ours, gradients(lambda x: masked_encode(reference, x, mask), image, reference))
     for buffer, values in zip(encoder.buffers(), reference.buffers(), strict=True):
         torch.testing.assert_close(buffer, values, rtol=TOLERANCE, atol=TOLERANCE)
@@ -279,11 +300,11 @@ def test_autocast_reaches_the_sparse_convolutions(device):
     conv = nn.Conv3d(16, 16, 3, padding=1).to(device)
     active = ActiveBlocks(mask)
     exact = gradients(lambda x: [zeros_filled(convolve(pack(x, active), conv))], image.float(), conv)
-    for tiled in (EVERYWHERE_TILES, EVERYWHERE_PAIRS):
+    for rules in map(everywhere, KERNELS.values()):
         with torch.autocast(device.type, torch.bfloat16):
-            packed = convolve(pack(image.float(), active), conv, tiled)
+            packed = convolve(pack(image.float(), active), conv, rules)
             rounded = gradients(
-                lambda x, limits=tiled: [zeros_filled(convolve(pack(x, active), conv, limits)).float()],
+                lambda x, rules=rules: [zeros_filled(convolve(pack(x, active), conv, rules)).float()],
                 image.float(),
                 conv,
             )

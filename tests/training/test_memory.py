@@ -162,6 +162,8 @@ def test_memory_runs_out_in_a_run(prepared: PreparedCohort, tmp_path: Path, monk
     ("kind", "values", "words"),
     [
         (PretrainingSettings, {"auto_micro_batch": True, "norm": "batch"}, "norm batch needs the whole batch"),
+        (PretrainingSettings, {"encoder": "dense", "norm": "batch"}, "norm batch .* are for encoder sparse"),
+        (PretrainingSettings, {"encoder": "dense", "activation_checkpointing": True}, "are for encoder sparse"),
         (SegmentationSettings, {"auto_micro_batch": True, "batch_dice": True}, "batch_dice needs the whole batch"),
         (
             SegmentationSettings,
@@ -171,7 +173,7 @@ def test_memory_runs_out_in_a_run(prepared: PreparedCohort, tmp_path: Path, monk
         (SegmentationSettings, {"micro_batch_memory_gb": 4}, "micro_batch_memory_gb limits auto_micro_batch"),
     ],
 )
-def test_batches_that_cannot_be_split(kind: Any, values: dict[str, Any], words: str) -> None:
+def test_settings_that_exclude_each_other(kind: Any, values: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         kind(**values)
 

@@ -155,6 +155,7 @@ BETTER: dict[str, Any] = {
 }
 BETTER_STAGES: list[tuple[Any, TrainingSettings]] = [
     (pretrain, PretrainingSettings(**QUICK, **BETTER, crops="body")),
+    (pretrain, PretrainingSettings(**QUICK, **BETTER, encoder="dense")),
     (finetune, SegmentationSettings(**QUICK, **BETTER, supervise_coarsest=False, foreground_rule="last_of_batch")),
 ]
 
@@ -187,10 +188,10 @@ def test_a_short_run_that_is_nearly_all_warm_up_keeps_its_last_step(prepared: Pr
 
 
 def test_the_weights_of_a_run_with_frozen_parts_are_read_by_any_other(prepared: PreparedCohort, tmp_path: Path) -> None:
-    first = finetune(prepared, BETTER_STAGES[1][1], tmp_path / "first", **SIDES)  # type: ignore[arg-type]
+    first = finetune(prepared, BETTER_STAGES[-1][1], tmp_path / "first", **SIDES)  # type: ignore[arg-type]
     second = finetune(prepared, SegmentationSettings(**QUICK), tmp_path / "second", **SIDES, start=first)
     assert json.loads((second / "transfer.json").read_text())["share"] == 1
-    third = finetune(prepared, BETTER_STAGES[1][1], tmp_path / "third", **SIDES, start=second)  # type: ignore[arg-type]
+    third = finetune(prepared, BETTER_STAGES[-1][1], tmp_path / "third", **SIDES, start=second)  # type: ignore[arg-type]
     before, after = (load_file(run / "weights_last.safetensors") for run in (second, third))
     name = "encoder.levels.1.0.conv1.bias"
     assert before[name].any()

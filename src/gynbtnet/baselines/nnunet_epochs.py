@@ -12,8 +12,12 @@ from gynbtnet.baselines.settings import NnUNetSettings
 from gynbtnet.training.run_folder import RunFolder
 from gynbtnet.training.run_log import RunLog
 
-COLUMNS = ("step", "learning_rate", "loss", "seconds", "cpu_seconds", "validation_loss", "pseudo_dice")
-"""Columns of the log after the epoch. ``cpu_seconds`` is cumulative, and ``seconds`` is the epoch's training time."""
+COLUMNS = (
+    *("step", "learning_rate", "loss", "seconds", "cpu_seconds", "gpu_seconds"),
+    *("validation_loss", "pseudo_dice"),
+)
+"""Columns of the log after the epoch. ``cpu_seconds`` and ``gpu_seconds`` are cumulative, ``seconds`` is the epoch's
+training time."""
 
 
 def run_epochs(
@@ -46,12 +50,14 @@ def run_epochs(
                 outputs = _train(trainer, settings.steps_per_epoch, meter, share, advance)
             trainer.on_train_epoch_end(outputs)
             _validate(trainer)
+            usage = meter.usage()
             values = {
-                "step": meter.usage().steps,
+                "step": usage.steps,
                 "learning_rate": trainer.optimizer.param_groups[0]["lr"],
                 "loss": float(np.mean([output["loss"] for output in outputs])),
                 "seconds": meter.seconds - before,
-                "cpu_seconds": meter.usage().cpu_seconds,
+                "cpu_seconds": usage.cpu_seconds,
+                **({"gpu_seconds": usage.gpu_seconds} if trainer.device.type == "cuda" else {}),
                 "validation_loss": float(trainer.logger.get_value("val_losses", step=-1)),
                 "pseudo_dice": float(trainer.logger.get_value("mean_fg_dice", step=-1)),
             }

@@ -235,8 +235,9 @@ def _train(
     meter = UsageMeter(_earlier_usage(trainer, settings), lambda: _loaders(trainer), gpu=gpu)
     trainer.save_checkpoint = _atomic_with_usage(trainer, meter)
     schedule_by_share(trainer, settings, lambda: used_share(settings, meter.usage()))
-    libraries = {"nnunetv2": version("nnunetv2")}
-    note_environment(run, epochs_done=trainer.current_epoch, device=str(device), processes=1, **libraries)
+    parameters = sum(parameter.numel() for parameter in trainer.network.parameters())
+    machine = {"device": str(device), "processes": 1, "parameters": parameters, "nnunetv2": version("nnunetv2")}
+    note_environment(run, epochs_done=trainer.current_epoch, **machine)
     _run(trainer, settings, meter, run)
     if checkpoint != checkpoints[0]:
         trainer.on_train_end()

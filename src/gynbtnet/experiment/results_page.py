@@ -1,6 +1,7 @@
 """Results page of a comparison of models, as Markdown: data, training, tables."""
 
 import csv
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from pathlib import Path
@@ -58,9 +59,9 @@ def _lines(
         yield f"{recipe.description}\n"
     yield from _table(("", ""), _setup(recipe, cohort, split, folder))
     yield "\n## Training\n"
-    heads = ("model", "pretraining", "supervised", "task, per fold", "hours")
+    heads = ("model", "pretraining", "supervised", "task, per fold", "hours", "CPU hours")
     yield from _table(heads, [(name, *_trained(variants[name], model)) for name, model in models.items()])
-    yield "\nOptimiser steps of each stage, and hours of all stages with validation. nnU-Net reports no hours.\n"
+    yield "\nOptimiser steps of each stage; hours and CPU hours of all stages and folds, without validation.\n"
     names, out = StructureNames.load(recipe.aliases), folder / "comparisons"
     yield "## Patients held out\n"
     yield f"{_size(cohort.of_patients(split.test))}, predicted by the ensemble of all folds.\n"
@@ -111,14 +112,15 @@ def _setup(recipe: Recipe, cohort: Cohort, split: Split, folder: Path) -> Iterat
 
 
 def _trained(variant: Recipe, model: ComparedModel) -> tuple[str, ...]:
-    """Return the steps of each stage, and the hours of all stages together."""
-    if variant.nnunet:
-        return "–", "–", str(variant.nnunet.epochs * variant.nnunet.steps_per_epoch), "–"
+    """Return the steps of each stage, and hours and CPU hours of all stages and folds together."""
     stages = [[model.run("pretraining")], [model.run("supervised")], sorted(model.run("task").glob("fold_*"))]
     logs = [[_log(run) for run in runs if RunFolder(run).log.is_file()] for runs in stages]
+    if variant.nnunet and not any(logs):  # trained by a version that didn't log nnU-Net's epochs
+        return "–", "–", str(variant.nnunet.epochs * variant.nnunet.steps_per_epoch), "–", "–"
     steps = [log[0][-1]["step"] if log else "–" for log in logs]
     seconds = sum(float(epoch["seconds"]) for stage in logs for log in stage for epoch in log)
-    return *steps, f"{seconds / 3600:.2f}"
+    cpu = [float(log[-1].get("cpu_seconds") or math.nan) for stage in logs for log in stage]  # NaN: not measured
+    return *steps, *("–" if math.isnan(total) else f"{total / 3600:.2f}" for total in (seconds, sum(cpu)))
 
 
 def _log(run: Path) -> list[dict[str, str]]:

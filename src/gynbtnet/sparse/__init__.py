@@ -10,12 +10,14 @@ from gynbtnet.runtime.public_names import lazy_names
 
 if TYPE_CHECKING:
     from gynbtnet.sparse.active_blocks import ActiveBlocks
+    from gynbtnet.sparse.dense_masked_autoencoder import DenseMaskedAutoencoder
     from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
     from gynbtnet.sparse.masking import draw_active_blocks
     from gynbtnet.sparse.sparse_encoder import sparse_encode
 
 __all__ = [
     "ActiveBlocks",
+    "DenseMaskedAutoencoder",
     "MaskedAutoencoder",
     "draw_active_blocks",
     "sparse_encode",
@@ -28,5 +30,6 @@ __getattr__, __dir__ = lazy_names(
         "masking": ["draw_active_blocks"],
         "sparse_encoder": ["sparse_encode"],
         "masked_autoencoder": ["MaskedAutoencoder"],
+        "dense_masked_autoencoder": ["DenseMaskedAutoencoder"],
     },
 )

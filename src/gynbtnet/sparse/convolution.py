@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -11,18 +11,9 @@ from torch.autograd.function import once_differentiable
 
 from gynbtnet.runtime.array_types import Triple
 from gynbtnet.sparse.active_blocks import ActiveBlocks, divide_exactly
+from gynbtnet.sparse.device_rules import DeviceRules, rules_for
+from gynbtnet.sparse.kernels import ConvolutionKernels
 from gynbtnet.sparse.packed import Packed, empty_rows, strided_rows
-from gynbtnet.sparse.pair_convolution import add_pair_input_gradient, pair_convolution, pair_weight_gradient
-from gynbtnet.sparse.tile_convolution import add_tile_input_gradient, tile_convolution, tile_weight_gradient
-
-TileLimits = tuple[tuple[float, float], ...]
-"""Pairs of a ratio of voxels with and without halo, and a number of input × output channels."""
-
-TILE_LIMITS: TileLimits = ((2.0, float("inf")), (4.0, 128 * 256))
-"""Limits up to which tiles are faster than pairs on a CPU.
-
-A block is tiled if its ratio is at most the limit's, and the weight has fewer channels. Edges of 8 and more are always
-tiled, edges of 4 below 128 → 256 channels."""
 
 
 @dataclass(frozen=True)
@@ -33,15 +24,13 @@ class Convolution:
         active: The active blocks.
         block: Voxels (z, y, x) of one block at the input.
         stride: 1 or 2 along (z, y, x).
-        kernel: Edge of the kernel, 3 or 1.
-        tile_limits: Limits up to which tiles are used instead of pairs.
+        kernels: Implementation of a 3×3×3 convolution; None for a 1×1×1 convolution.
     """
 
     active: ActiveBlocks
     block: Triple
-    stride: tuple[int, ...]
-    kernel: int = 3
-    tile_limits: TileLimits = TILE_LIMITS
+    stride: Triple
+    kernels: ConvolutionKernels | None
 
     @cached_property
     def output_block(self) -> Triple:
@@ -55,41 +44,31 @@ class Convolution:
 
     def forward(self, padded: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """Return the rows of the output for padded rows of the input."""
-        if self.kernel == 1:
+        if self.kernels is None:
             return torch.addmm(bias, self.input_rows(padded), weight.flatten(1).t())
-        convolution = tile_convolution if self._uses_tiles(weight) else pair_convolution
-        return convolution(padded, weight, bias, self.active, self.block, self.stride)
+        return self.kernels.forward(padded, weight, bias, self.active, self.block, self.stride)
 
     def weight_gradient(self, grad: Tensor, padded: Tensor, weight: Tensor) -> Tensor:
         """Return the weight's gradient, in the weight's memory layout, from the padded output gradient and input."""
-        if self.kernel == 1:
+        if self.kernels is None:
             return (grad[:-1].t() @ self.input_rows(padded)).view_as(weight)
-        gradient = tile_weight_gradient if self._uses_tiles(weight) else pair_weight_gradient
-        result = gradient(grad, padded, weight, self.active, self.block, self.stride)
+        result = self.kernels.weight_gradient(grad, padded, weight, self.active, self.block, self.stride)
         return result if result.stride() == weight.stride() else torch.empty_like(weight).copy_(result)
 
     def add_input_gradient(self, grad_input: Tensor, grad: Tensor, weight: Tensor) -> None:
         """Add the input's gradient to ``grad_input``, rows of the input, from the padded output gradient ``grad``."""
-        if self.kernel == 1:
+        if self.kernels is None:
             target = strided_rows(grad_input, self.block, self.stride)
             target += (grad[:-1] @ weight.flatten(1)).view(target.shape)
         else:
-            add = add_tile_input_gradient if self._uses_tiles(weight) else add_pair_input_gradient
-            add(grad_input, grad, weight, self.active, self.block, self.stride)
+            self.kernels.add_input_gradient(grad_input, grad, weight, self.active, self.block, self.stride)
 
     def input_rows(self, padded: Tensor) -> Tensor:
         """Return the rows of the input that a 1×1×1 convolution reads; a view if the stride is 1."""
         return strided_rows(padded[:-1], self.block, self.stride).reshape(-1, padded.shape[1])
 
-    def _uses_tiles(self, weight: Tensor) -> bool:
-        halo = prod(n + 2 for n in self.block) / prod(self.block)
-        matrix = weight.shape[0] * weight.shape[1]
-        return any(halo <= largest and matrix < channels for largest, channels in self.tile_limits)
 
-
-def plan_convolution(
-    conv: nn.Conv3d, active: ActiveBlocks, block: Triple, tile_limits: TileLimits = TILE_LIMITS
-) -> Convolution:
+def plan_convolution(conv: nn.Conv3d, active: ActiveBlocks, block: Triple, rules: DeviceRules) -> Convolution:
     """Return the sparse form of ``conv`` for blocks of ``block`` voxels (z, y, x).
 
     Raises:
@@ -100,18 +79,20 @@ def plan_convolution(
     if kernel not in ((1, 1, 1), (3, 3, 3)) or conv.padding != tuple(k // 2 for k in kernel) or conv.bias is None:
         raise ValueError(f"a sparse convolution is 1×1×1 or 3×3×3, padded by half, with a bias; not {conv}")
     divide_exactly(block, stride)
-    return Convolution(active, block, stride, kernel[0], tile_limits)
+    kernels = rules.convolution(block, conv.weight.shape) if kernel == (3, 3, 3) else None
+    return Convolution(active, block, cast("Triple", stride), kernels)
 
 
-def convolve(packed: Packed, conv: nn.Conv3d, tile_limits: TileLimits = TILE_LIMITS) -> Packed:
+def convolve(packed: Packed, conv: nn.Conv3d, rules: DeviceRules | None = None) -> Packed:
     """Convolve active voxels; masked voxels count as zero and stay masked.
 
-    Only active blocks are computed. Values and gradients equal those of ``conv(dense) * mask``.
+    Only active blocks are computed. Values and gradients equal those of ``conv(dense) * mask``. Without ``rules``,
+    those of the features' device are used.
 
     Raises:
         ValueError: As for :func:`plan_convolution`.
     """
-    plan = plan_convolution(conv, packed.active, packed.block, tile_limits)
+    plan = plan_convolution(conv, packed.active, packed.block, rules or rules_for(packed.padded.device))
     tensors = cast_for_autocast(packed.padded, conv.weight, conv.bias)
     result: Tensor = _Convolve.apply(*tensors, plan)  # type: ignore[no-untyped-call]
     return Packed(result, plan.output_block, packed.active)

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from gynbtnet.networks.blocks import NormKind, make_norm
+from gynbtnet.sparse.device_rules import DeviceRules
 from gynbtnet.sparse.norm import normalise
 from gynbtnet.sparse.packed import Packed, unpack
 
@@ -25,16 +26,22 @@ class Densify(nn.Module):
         super().__init__()
         self.norm = make_norm(norm, channels)
         self.mask_token = nn.Parameter(nn.init.trunc_normal_(torch.empty(channels), std=0.02))
-        self.projection: nn.Module
-        if deepest:
-            self.projection = nn.Identity() if channels == width else nn.Conv3d(channels, width, 1)
-        else:
-            self.projection = nn.Conv3d(channels, width, 3, padding=1)
+        self.projection = make_projection(channels, width, deepest=deepest)
 
     def forward(self, packed: Packed) -> Tensor:
         """Compute (B, width, D, H, W) from packed features."""
         return self.projection(self.filled(packed))  # type: ignore[no-any-return]
 
-    def filled(self, packed: Packed) -> Tensor:
-        """Return normalised features (B, C, D, H, W) with the token in masked voxels, before the projection."""
-        return unpack(normalise(packed, self.norm), self.mask_token)
+    def filled(self, packed: Packed, rules: DeviceRules | None = None) -> Tensor:
+        """Return normalised features (B, C, D, H, W) with the token in masked voxels, before the projection.
+
+        Without ``rules``, those of the features' device are used.
+        """
+        return unpack(normalise(packed, self.norm, rules), self.mask_token)
+
+
+def make_projection(channels: int, width: int, *, deepest: bool) -> nn.Module:
+    """Make the projection of one level to the decoder's width, see :class:`Densify`."""
+    if not deepest:
+        return nn.Conv3d(channels, width, 3, padding=1)
+    return nn.Identity() if channels == width else nn.Conv3d(channels, width, 1)

@@ -2,14 +2,22 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.backends import cudnn
 from torch.nn.functional import leaky_relu, linear
 
 from gynbtnet.networks.blocks import upsample
+from gynbtnet.sparse.device_rules import DeviceRules, rules_for
+from gynbtnet.sparse.norm import Norm
+
+SLOPE = 0.01
+"""Slope of LeakyReLU."""
+
+_leaky_relu_backward = torch.ops.aten.leaky_relu_backward.default
 
 
 class LightDecoder(nn.Module):
@@ -22,10 +30,12 @@ class LightDecoder(nn.Module):
     Args:
         widths: Channels of each level, fine to coarse.
         outputs: Channels of the image.
+        rules: Rules of the device, for the norms. None: those of the features' device.
     """
 
-    def __init__(self, widths: Sequence[int], outputs: int) -> None:
+    def __init__(self, widths: Sequence[int], outputs: int, rules: DeviceRules | None = None) -> None:
         super().__init__()
+        self.rules = rules
         pairs = list(pairwise(reversed(widths)))
         self.projections = nn.ModuleList(nn.Conv3d(below, width, 1) for below, width in pairs)
         self.convolutions = nn.ModuleList(nn.Conv3d(width, width, 3, padding=1) for _, width in pairs)
@@ -44,14 +54,50 @@ class LightDecoder(nn.Module):
         levels = zip(self.projections, self.convolutions, self.norms, reversed(skips), strict=True)
         for projection, convolution, norm, skip in levels:
             x = convolution(upsample(projection(x), skip.shape[2:]) + skip)
-            x = leaky_relu(_instance_norm(x, cast("nn.InstanceNorm3d", norm)), 0.01, inplace=True)
+            x = _normalise_and_activate(x, cast("nn.InstanceNorm3d", norm), self.rules)
         return linear(x.movedim(1, -1), self.head.weight.flatten(1), self.head.bias).movedim(-1, 1)
 
 
-def _instance_norm(x: Tensor, norm: nn.InstanceNorm3d) -> Tensor:
-    """Normalise each sample by the batch norm, which keeps memory channels last; torch's instance norm does not."""
+def _normalise_and_activate(x: Tensor, norm: nn.InstanceNorm3d, rules: DeviceRules | None) -> Tensor:
+    """Return LeakyReLU of each sample's norm; memory stays channels last, unlike that of PyTorch's instance norm."""
+    if torch.compiler.is_compiling():
+        return leaky_relu(_batch_norm_per_sample(x, norm), SLOPE, inplace=True)
+    kernels = (rules or rules_for(x.device)).norm
+    plan = Norm([x[0, 0].numel()] * len(x), norm.eps, kernels, slope=SLOPE)
+    return _NormActivation.apply(x, norm.weight, norm.bias, plan)  # type: ignore[no-untyped-call,no-any-return]
+
+
+def _batch_norm_per_sample(x: Tensor, norm: nn.InstanceNorm3d) -> Tensor:
+    """Normalise each sample by operators that torch.compile can fuse."""
     samples = [
         torch.batch_norm(x[i : i + 1], norm.weight, norm.bias, None, None, True, 0.0, norm.eps, cudnn.enabled)
         for i in range(len(x))
     ]
     return torch.cat(samples) if len(samples) > 1 else samples[0]
+
+
+class _NormActivation(torch.autograd.Function):
+    """Norm and activation of dense features with their own gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, plan: Norm) -> Tensor:
+        rows = _voxels(x)
+        out = torch.empty_like(rows)
+        moments = plan.forward(rows, weight, bias, out)
+        ctx.save_for_backward(rows, out, weight, *moments)
+        ctx.plan, ctx.shape = plan, x.movedim(1, -1).shape
+        return out.view(ctx.shape).movedim(-1, 1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        rows, out, weight, *moments = ctx.saved_tensors
+        g = _leaky_relu_backward(_voxels(grad), out, SLOPE, True)
+        plan: Norm = ctx.plan
+        grads = plan.backward(g, rows, (moments[0], moments[1]), weight)
+        return g.view(ctx.shape).movedim(-1, 1), *grads, None
+
+
+def _voxels(x: Tensor) -> Tensor:
+    """Return the rows (B·D·H·W, C) of (B, C, D, H, W); a view if its memory is channels last."""
+    return x.movedim(1, -1).reshape(-1, x.shape[1])

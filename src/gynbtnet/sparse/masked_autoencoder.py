@@ -10,6 +10,7 @@ from gynbtnet.networks.presets import Preset, find_preset
 from gynbtnet.networks.unet import Encoder, Strides
 from gynbtnet.sparse.active_blocks import ActiveBlocks
 from gynbtnet.sparse.densify import Densify
+from gynbtnet.sparse.device_rules import DeviceRules, rules_for
 from gynbtnet.sparse.light_decoder import LightDecoder
 from gynbtnet.sparse.sparse_encoder import sparse_encode
 from gynbtnet.sparse.unet_decoder import UNetDecoder
@@ -33,6 +34,7 @@ class MaskedAutoencoder(nn.Module):
         decoder: ``light``, or ``unet`` for the segmentation network's decoder.
         activation_checkpointing: If true, only each encoder block's output is stored for the gradients, and the rest is
             recomputed: less memory, more time.
+        rules: Rules of the device. None: those of the image's device.
 
     Raises:
         BadInput: If no preset has the given name.
@@ -47,20 +49,21 @@ class MaskedAutoencoder(nn.Module):
         norm: NormKind = "instance",
         decoder: DecoderKind = "light",
         activation_checkpointing: bool = False,
+        rules: DeviceRules | None = None,
     ) -> None:
         super().__init__()
+        self.rules = rules
         self.activation_checkpointing = activation_checkpointing
         size = find_preset(preset)
         self.encoder = Encoder(size, in_channels, strides, norm)
         _use_channels_last(self.encoder)
-        light = decoder == "light"
-        widths = [max(channels // 4, MIN_WIDTH) if light else channels for channels in size.channels]
+        widths = decoder_widths(size, decoder)
         deepest = len(widths) - 1
         self.densify = nn.ModuleList(
             Densify(channels, width, deepest=level == deepest, norm=norm)
             for level, (channels, width) in enumerate(zip(size.channels, widths, strict=True))
         )
-        self.decoder = LightDecoder(widths, in_channels) if light else UNetDecoder(size, in_channels)
+        self.decoder = make_decoder(size, in_channels, decoder, rules)
 
     def forward(self, image: Tensor, active: ActiveBlocks) -> Tensor:
         """Reconstruct an image.
@@ -83,13 +86,34 @@ class MaskedAutoencoder(nn.Module):
 
         This is not part of the graph that torch.compile builds, because index tables depend on the mask's values.
         """
-        packed = sparse_encode(self.encoder, image, active, activation_checkpointing=self.activation_checkpointing)
-        return [cast("Densify", level).filled(values) for level, values in zip(self.densify, packed, strict=True)]
+        rules = self.rules or rules_for(image.device)
+        packed = sparse_encode(
+            self.encoder, image, active, activation_checkpointing=self.activation_checkpointing, rules=rules
+        )
+        return [
+            cast("Densify", level).filled(values, rules) for level, values in zip(self.densify, packed, strict=True)
+        ]
 
     def _decode(self, features: list[Tensor]) -> Tensor:
         return self.decoder(  # type: ignore[no-any-return]
             [cast("Densify", level).projection(values) for level, values in zip(self.densify, features, strict=True)]
         )
+
+
+def decoder_widths(preset: Preset, kind: DecoderKind) -> list[int]:
+    """Return the channels of each level of the decoder, fine to coarse."""
+    if kind == "unet":
+        return list(preset.channels)
+    return [max(channels // 4, MIN_WIDTH) for channels in preset.channels]
+
+
+def make_decoder(
+    preset: Preset, outputs: int, kind: DecoderKind, rules: DeviceRules | None = None
+) -> LightDecoder | UNetDecoder:
+    """Make the decoder for an encoder of the preset and an image with ``outputs`` channels."""
+    if kind == "unet":
+        return UNetDecoder(preset, outputs)
+    return LightDecoder(decoder_widths(preset, kind), outputs, rules)
 
 
 def _use_channels_last(encoder: Encoder) -> None:

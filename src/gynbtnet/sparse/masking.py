@@ -1,6 +1,7 @@
 """Random masks for masked pretraining."""
 
 import torch
+from torch import Tensor
 
 from gynbtnet.runtime.array_types import Triple
 from gynbtnet.runtime.errors import BadInput
@@ -14,10 +15,19 @@ def draw_active_blocks(batch: int, grid: Triple, ratio: float, generator: torch.
         batch: Number of samples.
         grid: Mask cells along (z, y, x); ``Encoder.deepest_grid`` of the patch.
         ratio: Share of cells to mask, at least 0 and below 1. The paper uses 0.6.
-        generator: Random generator. The mask is on its device.
+        generator: Random generator. The index tables are on its device.
 
     Returns:
         The cells that are not masked.
+
+    Raises:
+        BadInput: If ``ratio`` is out of range or leaves no cell active.
+    """
+    return ActiveBlocks(draw_mask(batch, grid, ratio, generator))
+
+
+def draw_mask(batch: int, grid: Triple, ratio: float, generator: torch.Generator) -> Tensor:
+    """Draw the mask of :func:`draw_active_blocks`: boolean (batch, *grid), true for active cells.
 
     Raises:
         BadInput: If ``ratio`` is out of range or leaves no cell active.
@@ -32,4 +42,4 @@ def draw_active_blocks(batch: int, grid: Triple, ratio: float, generator: torch.
     order = torch.rand(batch, cells, generator=generator, device=generator.device).argsort(1)
     mask = torch.ones(batch, cells, dtype=torch.bool, device=generator.device)
     mask.scatter_(1, order[:, :masked], False)
-    return ActiveBlocks(mask.view(batch, *grid))
+    return mask.view(batch, *grid)

@@ -8,120 +8,108 @@ from torch import Tensor, distributed, nn
 from torch.autograd.function import once_differentiable
 
 from gynbtnet.sparse.active_blocks import ActiveBlocks
+from gynbtnet.sparse.device_rules import DeviceRules, rules_for
+from gynbtnet.sparse.kernels import Moments, NormKernels
+from gynbtnet.sparse.norm_by_segment import activation_gradient_, norm_gradients
 from gynbtnet.sparse.packed import Packed, empty_rows
 
-Moments = tuple[Tensor, Tensor]
-"""Mean, and variance plus the norm's epsilon, per segment and channel; both are (segments, C)."""
-
-_batch_norm_into = torch.ops.aten.native_batch_norm.out
-_batch_norm_backward = torch.ops.aten.native_batch_norm_backward.default
-
 VALUES_PER_CHUNK = 2**22
-"""Values that are converted to single precision at a time: 16 MB."""
+"""Values that are converted to single precision at a time, if all processes' rows are one batch: 16 MB."""
 
 
 @dataclass(frozen=True)
 class Norm:
-    """A norm of one layer: its values and gradients, without an autograd graph.
+    """A norm of one layer, its activation included: its values and gradients, without an autograd graph.
+
+    The activation is LeakyReLU(norm(rows) + shortcut).
 
     Attributes:
         segments: Numbers of rows that are normalised together: per sample for an instance norm, the whole batch for a
             batch norm.
         eps: Number that is added to the variance.
+        kernels: Implementation of the norm.
         running: Mean and variance to use. None: those of the rows.
         shared: If true, the rows of all processes count as one batch.
-        values_per_chunk: Values that are converted to single precision at a time.
+        slope: Slope of LeakyReLU; 1 for no activation.
+        values_per_chunk: Values that are converted to single precision at a time, if ``shared``.
     """
 
     segments: list[int]
     eps: float
+    kernels: NormKernels
     running: Moments | None = None
     shared: bool = False
+    slope: float = 1.0
     values_per_chunk: int = VALUES_PER_CHUNK
 
-    def forward(self, rows: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> Moments:
-        """Write the normalised rows into ``out``, and return their moments."""
+    def forward(
+        self, rows: Tensor, weight: Tensor, bias: Tensor, out: Tensor, shortcut: Tensor | None = None
+    ) -> Moments:
+        """Write the result for the rows into ``out``, and return the moments that it was computed with."""
         if self.running is not None:
             mean, variance = self.running
             moments = mean[None], variance[None] + self.eps
-            self.apply_moments(rows, moments, weight, bias, out)
-            return moments
-        means, variances = [], []
-        for y, target in zip(self._split(rows), self._split(out), strict=True):
-            statistics = weight.new_empty(2, len(weight))
-            mean, deviation = statistics
-            _batch_norm_into(
-                *(_channels_last(y), weight, bias, None, None, True, 0.0, self.eps),
-                out=_channels_last(target),
-                save_mean=mean,
-                save_invstd=deviation,
+        elif self.shared:
+            moments = self._reduce_over_processes(
+                self.kernels.forward(rows, self.segments, weight, bias, self.eps, out)
             )
-            means.append(mean)
-            variances.append(deviation**-2)
-        moments = torch.stack(means), torch.stack(variances)
-        if self.shared:
-            moments = self._reduce_over_processes(moments)
-            self.apply_moments(rows, moments, weight, bias, out)
+        else:
+            arguments = (rows, self.segments, weight, bias, self.eps, out)
+            return self.kernels.forward(*arguments, slope=self.slope, shortcut=shortcut)
+        self.apply_moments(rows, moments, weight, bias, out, shortcut)
         return moments
 
-    def apply_moments(self, rows: Tensor, moments: Moments, weight: Tensor, bias: Tensor, out: Tensor) -> None:
-        """Write the rows, normalised by given moments, into ``out``."""
-        for y, target, *statistics in zip(self._split(rows), self._split(out), *moments, strict=True):
-            _batch_norm_into(
-                *(_channels_last(y), weight, bias, *statistics, False, 0.0, 0.0),
-                out=_channels_last(target),
-                save_mean=torch.empty_like(weight),
-                save_invstd=torch.empty_like(weight),
-            )
-
-    def backward(self, grad: Tensor, rows: Tensor, moments: Moments, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """Replace ``grad``, of the normalised rows, by the gradient of ``rows``; return those of weight and bias.
-
-        All arithmetic per channel is in the weight's precision, and each value is rounded once. The saved statistics
-        are always passed: CUDA refuses the call without them, and a CPU does not.
-        """
-        grad_weight, grad_bias = torch.zeros_like(weight), torch.zeros_like(weight)
-        for g, y, mean, variance in zip(self._split(grad), self._split(rows), *moments, strict=True):
-            trains = self.running is None
-            grad_rows, grad_scale, grad_shift = _batch_norm_backward(
-                *(_channels_last(g), _channels_last(y), weight, mean, variance, mean, variance.rsqrt()),
-                *(trains, 0.0, [not self.shared, True, True]),
-            )
-            grad_weight += grad_scale
-            grad_bias += grad_shift
-            if self.shared:
-                self._subtract_totals(g, y, mean, variance, weight, grad_scale, grad_shift)
-            else:
-                g.copy_(_rows(grad_rows))
-        return grad_weight, grad_bias
-
-    def _subtract_totals(
+    def apply_moments(
         self,
-        grad: Tensor,
         rows: Tensor,
-        mean: Tensor,
-        variance: Tensor,
+        moments: Moments,
         weight: Tensor,
-        grad_scale: Tensor,
-        grad_shift: Tensor,
+        bias: Tensor,
+        out: Tensor,
+        shortcut: Tensor | None = None,
     ) -> None:
+        """Write the result for the rows and given moments into ``out``."""
+        arguments = (rows, self.segments, moments, weight, bias, out)
+        self.kernels.apply(*arguments, slope=self.slope, shortcut=shortcut)
+
+    def backward(
+        self, grad: Tensor, rows: Tensor, moments: Moments, weight: Tensor, activated: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Replace ``grad`` by the gradient of ``rows``; return those of weight and bias.
+
+        ``grad`` is the gradient of the result, or without the result ``activated``, of the activation's input.
+        """
+        slope = 1.0 if activated is None else self.slope
+        if self.shared:
+            activation_gradient_(grad, slope, activated)
+            return self._backward_over_processes(grad, rows, moments, weight)
+        return self.kernels.backward(
+            *(grad, rows, self.segments, moments, weight),
+            fixed_moments=self.running is not None,
+            slope=slope,
+            activated=activated,
+        )
+
+    def _backward_over_processes(
+        self, grad: Tensor, rows: Tensor, moments: Moments, weight: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Replace ``grad`` by the gradient of ``rows``, from the sums over all processes."""
-        sums = torch.stack((grad_scale, grad_shift, torch.full_like(grad_shift, len(rows))))
+        (mean,), (variance,) = moments
+        _, grad_weight, grad_bias = norm_gradients(grad, rows, mean, variance, weight, fixed_moments=False)
+        sums = torch.stack((grad_weight, grad_bias, torch.full_like(grad_bias, len(rows))))
         distributed.all_reduce(sums)
-        grad_scale, grad_shift, count = sums
+        total_weight, total_bias, count = sums
         scale = weight * variance.rsqrt()
-        slope = -weight * variance.reciprocal() * grad_scale / count
-        shift = -scale * grad_shift / count - slope * mean
+        slope = -weight * variance.reciprocal() * total_weight / count
+        shift = -scale * total_bias / count - slope * mean
         chunk = max(1, self.values_per_chunk // len(weight))
         for g, y in zip(torch.split(grad, chunk), torch.split(rows, chunk), strict=True):
             g.copy_((g * scale).addcmul_(y, slope).add_(shift))
+        return grad_weight, grad_bias
 
     def gradient_of_constant(self, grad: Tensor) -> Tensor:
         """Return the gradient of a constant added to all rows; it is zero if the norm subtracts the rows' mean."""
         return grad.sum(0) if self.running is not None else grad.new_zeros(grad.shape[1])
-
-    def _split(self, rows: Tensor) -> tuple[Tensor, ...]:
-        return torch.split(rows, self.segments)
 
     def _reduce_over_processes(self, moments: Moments) -> Moments:
         (mean,), (variance,) = moments
@@ -149,27 +137,37 @@ class Norm:
         norm.running_var.lerp_((variance - norm.eps) * count / (count - 1), share)
 
 
-def plan_norm(norm: nn.InstanceNorm3d | nn.BatchNorm3d, active: ActiveBlocks, voxels: int) -> Norm:
-    """Return the sparse form of ``norm`` for blocks of ``voxels`` voxels.
+def plan_norm(
+    norm: nn.InstanceNorm3d | nn.BatchNorm3d,
+    active: ActiveBlocks,
+    voxels: int,
+    rules: DeviceRules,
+    slope: float = 1.0,
+) -> Norm:
+    """Return the sparse form of ``norm``, and of a LeakyReLU behind it, for blocks of ``voxels`` voxels.
 
     An instance norm uses each sample's active voxels. A batch norm uses those of the batch, of all processes if
     torch.distributed is running, and outside of training its running statistics.
     """
     samples = [count * voxels for count in active.counts]
     if isinstance(norm, nn.InstanceNorm3d):
-        return Norm(samples, norm.eps)
+        return Norm(samples, norm.eps, rules.norm, slope=slope)
+    running, shared = None, False
     if not norm.training and norm.running_mean is not None and norm.running_var is not None:
-        return Norm([sum(samples)], norm.eps, (norm.running_mean, norm.running_var))
-    shared = distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
-    return Norm([sum(samples)], norm.eps, shared=shared)
+        running = norm.running_mean, norm.running_var
+    else:
+        shared = distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
+    return Norm([sum(samples)], norm.eps, rules.norm, running, shared, slope)
 
 
-def normalise(packed: Packed, norm: nn.InstanceNorm3d | nn.BatchNorm3d) -> Packed:
+def normalise(packed: Packed, norm: nn.InstanceNorm3d | nn.BatchNorm3d, rules: DeviceRules | None = None) -> Packed:
     """Normalise by the mean and variance of active voxels, per sample for an instance norm, otherwise per batch.
 
-    A batch norm updates its running statistics from active voxels in training, and uses them afterwards.
+    A batch norm updates its running statistics from active voxels in training, and uses them afterwards. Without
+    ``rules``, those of the features' device are used.
     """
-    plan = plan_norm(norm, packed.active, len(packed.rows) // len(packed.active))
+    rules = rules or rules_for(packed.padded.device)
+    plan = plan_norm(norm, packed.active, len(packed.rows) // len(packed.active), rules)
     result: Tensor = _Normalise.apply(packed.padded, norm.weight, norm.bias, plan, norm)  # type: ignore[no-untyped-call]
     return Packed(result, packed.block, packed.active)
 
@@ -196,13 +194,3 @@ class _Normalise(torch.autograd.Function):
         grad[-1] = 0
         plan: Norm = ctx.plan
         return grad, *plan.backward(grad[:-1], padded[:-1], (moments[0], moments[1]), weight), None, None
-
-
-def _channels_last(rows: Tensor) -> Tensor:
-    """Return a view (1, C, M, 1) of rows (M, C): CUDA has fast channels-last kernels for four axes only."""
-    return rows.t()[None, :, :, None]
-
-
-def _rows(channels_last: Tensor) -> Tensor:
-    """Undo :func:`_channels_last`."""
-    return channels_last[0, :, :, 0].t()

@@ -51,7 +51,7 @@ def as_accumulator(total: Tensor) -> Tensor:
     return total.float() if total.dtype in (torch.bfloat16, torch.float16) else total
 
 
-def strided_rows(rows: Tensor, block: Triple, stride: tuple[int, ...]) -> Tensor:
+def strided_rows(rows: Tensor, block: Triple, stride: Triple) -> Tensor:
     """Return every ``stride``-th voxel of each block from rows (N·V, C), as a view (N, z, y, x, C)."""
     return rows.view(-1, *block, rows.shape[1])[:, :: stride[0], :: stride[1], :: stride[2]]
 
@@ -74,8 +74,8 @@ def pack(image: Tensor, active: ActiveBlocks) -> Packed:
     Raises:
         ValueError: If the number of images and masks differs, or the image is not divisible into mask cells.
     """
-    if len(image) != len(active.mask):
-        raise ValueError(f"{len(image)} images need as many masks, not {len(active.mask)}")
+    if len(image) != len(active.counts):
+        raise ValueError(f"{len(image)} images need as many masks, not {len(active.counts)}")
     rows = split_into_cells(image, active.grid).flatten(0, 1).index_select(0, active.cells).flatten(0, 1)
     return Packed.from_rows(rows, divide_exactly(image.shape[2:], active.grid), active)
 
@@ -93,7 +93,7 @@ class _Unpack(torch.autograd.Function):
     def forward(ctx: Any, padded: Tensor, fill: Tensor, active: ActiveBlocks, block: Triple) -> Tensor:
         ctx.layout, ctx.fill_dtype = (active, block), fill.dtype
         shape = [n * cells for n, cells in zip(block, active.grid, strict=True)]
-        dense = fill.to(padded.dtype).expand(len(active.mask), *shape, len(fill)).contiguous().movedim(-1, 1)
+        dense = fill.to(padded.dtype).expand(len(active.counts), *shape, len(fill)).contiguous().movedim(-1, 1)
         _view_by_block(dense, active, block)[active.positions] = padded[:-1].view(-1, *block, len(fill))
         return dense
 

@@ -6,11 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import leaky_relu
 
 from gynbtnet.networks.blocks import ResidualBlock
 from gynbtnet.sparse.convolution import Convolution, cast_for_autocast, plan_convolution
-from gynbtnet.sparse.norm import Moments, Norm, plan_norm
+from gynbtnet.sparse.device_rules import DeviceRules
+from gynbtnet.sparse.kernels import Moments
+from gynbtnet.sparse.norm import Norm, plan_norm
 from gynbtnet.sparse.packed import Packed, empty_rows
 
 _leaky_relu_backward_into = torch.ops.aten.leaky_relu_backward.grad_input
@@ -28,7 +29,6 @@ class _BlockPlan:
     conv2: Convolution
     norm2: Norm
     shortcut: Convolution | None
-    slope: float
     activation_checkpointing: bool
 
     def forward(
@@ -39,16 +39,10 @@ class _BlockPlan:
         y1 = self.conv1.forward(x, w1, b1)
         z = empty_rows(y1, *y1.shape)
         moments1 = _normalise(self.norm1, y1, moments and moments[0], scale1, shift1, z[:-1])
-        leaky_relu(z, self.slope, inplace=True)
         y2 = self.conv2.forward(z, w2, b2)
         out = z  # the same memory
-        moments2 = _normalise(self.norm2, y2, moments and moments[1], scale2, shift2, out[:-1])
-        if self.shortcut is None:
-            out[:-1] += x[:-1]
-        else:
-            weight, bias = shortcut
-            out[:-1].addmm_(self.shortcut.input_rows(x), weight.flatten(1).t()).add_(bias)
-        leaky_relu(out, self.slope, inplace=True)
+        added = x[:-1] if self.shortcut is None else self.shortcut.forward(x, *shortcut)
+        moments2 = _normalise(self.norm2, y2, moments and moments[1], scale2, shift2, out[:-1], added)
         return y1, y2, out, moments1, moments2
 
     def backward(
@@ -63,34 +57,35 @@ class _BlockPlan:
         y1, y2, out, moments1, moments2 = results
         w1, _, scale1, shift1, w2, _, scale2, _, *shortcut = parameters
         g = empty_rows(y2, *y2.shape)
-        _leaky_relu_backward_into(grad[:-1], out[:-1], self.slope, True, grad_input=g[:-1])
-        grad_x = torch.zeros_like(x) if needs_input else None
+        _leaky_relu_backward_into(grad[:-1], out[:-1], self.norm2.slope, True, grad_input=g[:-1])
+        grad_x = None
         grads_shortcut: tuple[Tensor, ...] = ()
         if self.shortcut is not None:
             grads_shortcut = self.shortcut.weight_gradient(g, x, shortcut[0]), g.sum(0)
-            if grad_x is not None:
+            if needs_input:
+                grad_x = torch.zeros_like(x)
                 self.shortcut.add_input_gradient(grad_x[:-1], g, shortcut[0])
-        elif grad_x is not None:
-            grad_x += g
+        elif needs_input:
+            grad_x = g.clone()
         grads_norm2 = self.norm2.backward(g[:-1], y2, moments2, scale2)
         z = empty_rows(y1, *y1.shape)
         self.norm1.apply_moments(y1, moments1, scale1, shift1, z[:-1])
-        leaky_relu(z, self.slope, inplace=True)
         grads2 = self.conv2.weight_gradient(g, z, w2), self.norm2.gradient_of_constant(g)
         grad_z = torch.zeros_like(z)
         self.conv2.add_input_gradient(grad_z[:-1], g, w2)
         g = grad_z
-        _leaky_relu_backward_into(g, z, self.slope, True, grad_input=g)
+        grads_norm1 = self.norm1.backward(g[:-1], y1, moments1, scale1, z[:-1])
         del z
-        grads_norm1 = self.norm1.backward(g[:-1], y1, moments1, scale1)
         grads1 = self.conv1.weight_gradient(g, x, w1), self.norm1.gradient_of_constant(g)
         if grad_x is not None:
             self.conv1.add_input_gradient(grad_x[:-1], g, w1)
         return grad_x, *grads1, *grads_norm1, *grads2, *grads_norm2, *grads_shortcut
 
 
-def residual_block(packed: Packed, block: ResidualBlock, *, activation_checkpointing: bool = False) -> Packed:
-    """Compute ``block`` on active voxels only.
+def residual_block(
+    packed: Packed, block: ResidualBlock, rules: DeviceRules, *, activation_checkpointing: bool = False
+) -> Packed:
+    """Compute ``block`` on active voxels only, by the rules of a device.
 
     Stored for the gradients are the results of both convolutions and the output, which is the next block's input. The
     activation between the convolutions is recomputed. With ``activation_checkpointing`` only the input is stored.
@@ -98,17 +93,16 @@ def residual_block(packed: Packed, block: ResidualBlock, *, activation_checkpoin
     Raises:
         ValueError: If the voxels of a mask cell are not divisible by the block's stride.
     """
-    first = plan_convolution(block.conv1, packed.active, packed.block)
-    second = plan_convolution(block.conv2, packed.active, first.output_block)
+    active, slope = packed.active, block.activation.negative_slope
+    first = plan_convolution(block.conv1, active, packed.block, rules)
     shortcut = block.shortcut if isinstance(block.shortcut, nn.Conv3d) else None
-    voxels = first.outputs // len(packed.active)
+    voxels = first.outputs // len(active)
     plan = _BlockPlan(
         first,
-        plan_norm(block.norm1, packed.active, voxels),
-        second,
-        plan_norm(block.norm2, packed.active, voxels),
-        None if shortcut is None else plan_convolution(shortcut, packed.active, packed.block),
-        block.activation.negative_slope,
+        plan_norm(block.norm1, active, voxels, rules, slope),
+        plan_convolution(block.conv2, active, first.output_block, rules),
+        plan_norm(block.norm2, active, voxels, rules, slope),
+        None if shortcut is None else plan_convolution(shortcut, active, packed.block, rules),
         activation_checkpointing,
     )
     x, w1, b1, w2, b2 = cast_for_autocast(
@@ -146,8 +140,16 @@ class _Residual(torch.autograd.Function):
         return None, None, *plan.backward(grad, x, (y1, y2, out, *moments), parameters, ctx.needs_input_grad[2])
 
 
-def _normalise(norm: Norm, rows: Tensor, moments: Moments | None, weight: Tensor, bias: Tensor, out: Tensor) -> Moments:
+def _normalise(
+    norm: Norm,
+    rows: Tensor,
+    moments: Moments | None,
+    weight: Tensor,
+    bias: Tensor,
+    out: Tensor,
+    shortcut: Tensor | None = None,
+) -> Moments:
     if moments is None:
-        return norm.forward(rows, weight, bias, out)
-    norm.apply_moments(rows, moments, weight, bias, out)
+        return norm.forward(rows, weight, bias, out, shortcut)
+    norm.apply_moments(rows, moments, weight, bias, out, shortcut)
     return moments

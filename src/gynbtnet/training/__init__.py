@@ -9,6 +9,7 @@ from gynbtnet.runtime.public_names import lazy_names
 
 if TYPE_CHECKING:
     from gynbtnet.training.allocator import keep_freed_memory
+    from gynbtnet.training.budget import Budget
     from gynbtnet.training.data.augmentation import Augmentation
     from gynbtnet.training.data.batches import Batch, Batches, load_batches
     from gynbtnet.training.objectives.losses import deeply_supervised, dice_ce, masked_l2
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
     from gynbtnet.training.objectives.segmentation_objective import SegmentationObjective
     from gynbtnet.training.planned_network import build_network, build_proxy_network
     from gynbtnet.training.renamed_settings import RENAMED_SETTINGS
+    from gynbtnet.training.run_cost import TrainingCost, training_cost
     from gynbtnet.training.run_folder import LEGACY_VALUES, RunFolder
-    from gynbtnet.training.schedule import cosine_with_warm_up
+    from gynbtnet.training.schedule import scheduled_rate
     from gynbtnet.training.settings import (
         PretrainingSettings,
         ProxyTaskSettings,
@@ -33,6 +35,7 @@ __all__ = [
     "Augmentation",
     "Batch",
     "Batches",
+    "Budget",
     "MaskedModellingObjective",
     "Objective",
     "PretrainingSettings",
@@ -40,10 +43,10 @@ __all__ = [
     "RunFolder",
     "SegmentationObjective",
     "SegmentationSettings",
+    "TrainingCost",
     "TrainingSettings",
     "build_network",
     "build_proxy_network",
-    "cosine_with_warm_up",
     "deeply_supervised",
     "dice_ce",
     "finetune",
@@ -51,12 +54,15 @@ __all__ = [
     "load_batches",
     "masked_l2",
     "pretrain",
+    "scheduled_rate",
+    "training_cost",
 ]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "allocator": ["keep_freed_memory"],
+        "budget": ["Budget"],
         "data.augmentation": ["Augmentation"],
         "data.batches": ["Batch", "Batches", "load_batches"],
         "objectives.losses": ["deeply_supervised", "dice_ce", "masked_l2"],
@@ -66,8 +72,9 @@ __getattr__, __dir__ = lazy_names(
         "planned_network": ["build_network", "build_proxy_network"],
         "renamed_settings": ["RENAMED_SETTINGS"],
         "run_folder": ["LEGACY_VALUES", "RunFolder"],
-        "schedule": ["cosine_with_warm_up"],
+        "schedule": ["scheduled_rate"],
         "settings": ["PretrainingSettings", "ProxyTaskSettings", "SegmentationSettings", "TrainingSettings"],
         "stages": ["finetune", "pretrain"],
+        "run_cost": ["TrainingCost", "training_cost"],
     },
 )

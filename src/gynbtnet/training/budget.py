@@ -1,6 +1,6 @@
 """Budget of a training run: the amount of computation after which it ends."""
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -27,3 +27,15 @@ class Budget(Settings):
         if sum(value is not None for value in (self.cpu_seconds, self.steps, self.gpu_seconds)) != 1:
             raise ValueError("expected exactly one of cpu_seconds, steps and gpu_seconds")
         return self
+
+    @property
+    def unit(self) -> Literal["cpu_seconds", "steps", "gpu_seconds"]:
+        """Name of the value that is set."""
+        if self.steps is not None:
+            return "steps"
+        return "gpu_seconds" if self.cpu_seconds is None else "cpu_seconds"
+
+    @property
+    def amount(self) -> float:
+        """Number of steps or seconds."""
+        return float(getattr(self, self.unit))

@@ -25,6 +25,7 @@ from gynbtnet.networks.weights_file import read_weights
 from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.plain_data import load_json
+from gynbtnet.training.cost_meter import UsedTime
 
 _SLOTS = ("step", "exp_avg", "exp_avg_sq")
 """State of AdamW per parameter."""
@@ -42,6 +43,7 @@ class Progress:
         ended: True if the run has ended, at its last epoch or because patience ran out.
         patches_at_once: patches of a batch that a device computes together; None for all.
         loss_scale: state of the loss scaling in float16; its counts stay integers, as PyTorch requires.
+        used: time that the run has used; unknown in checkpoints of earlier versions.
     """
 
     epoch: int = 0
@@ -51,6 +53,7 @@ class Progress:
     ended: bool = False
     patches_at_once: int | None = None
     loss_scale: Mapping[str, int | float] = field(default_factory=dict)
+    used: UsedTime = field(default_factory=UsedTime)
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,17 @@
 """Objects that every step of a training run needs."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from lightning_fabric import Fabric
 
-from gynbtnet.training.checkpoint import is_sharded
+from gynbtnet.training.checkpoint import Progress, is_sharded
+from gynbtnet.training.cost_meter import Clock, ProcessClock, UsedTime
 from gynbtnet.training.data.batches import Batches
 from gynbtnet.training.objectives.objective import Objective
 from gynbtnet.training.run_folder import RunFolder
-from gynbtnet.training.schedule import cosine_with_warm_up
+from gynbtnet.training.schedule import scheduled_rate
 from gynbtnet.training.settings import TrainingSettings
 
 
@@ -25,6 +26,7 @@ class TrainingContext:
         validation: validation patches; None if no scan validates.
         settings: settings of the run.
         run: folder of the run.
+        clock: clock that measures what the run uses of its budget.
     """
 
     fabric: Fabric
@@ -33,6 +35,7 @@ class TrainingContext:
     validation: Batches | None
     settings: TrainingSettings
     run: RunFolder
+    clock: Clock = field(default_factory=ProcessClock)
 
     @property
     def global_batch_size(self) -> int:
@@ -46,21 +49,49 @@ class TrainingContext:
         return self.settings.steps_per_epoch or math.ceil(len(self.batches.cases) / patches_per_step)
 
     @cached_property
-    def total_steps(self) -> int:
-        """Optimiser steps of the run."""
-        return self.settings.epochs * self.steps_per_epoch
+    def total_steps(self) -> int | None:
+        """Optimiser steps of the run; None if its budget is in seconds."""
+        budget = self.settings.budget
+        return self.settings.epochs * self.steps_per_epoch if budget is None else budget.steps
 
     @cached_property
-    def warm_up_steps(self) -> int:
-        """Optimiser steps with a rising learning rate."""
+    def length(self) -> float:
+        """Length of the run in its unit: optimiser steps, or seconds if its budget is in seconds."""
+        budget = self.settings.budget
+        return budget.amount if budget is not None and self.total_steps is None else float(self.total_steps or 0)
+
+    @cached_property
+    def warm_up(self) -> float:
+        """Part of the length with a rising learning rate, in the same unit; whole steps if it is in steps."""
         by_epochs = self.settings.warm_up_epochs * self.steps_per_epoch
-        return by_epochs or min(round(self.settings.warm_up_share * self.total_steps), self.total_steps - 1)
+        by_share = self.settings.warm_up_share * self.length
+        if self.total_steps is None:
+            return by_share
+        return by_epochs or min(round(by_share), self.total_steps - 1)
 
     @property
     def runs_validation(self) -> bool:
         """True if this process validates: only the main one does, unless all must run a sharded network together."""
         return self.fabric.is_global_zero or is_sharded(self.objective.network)
 
-    def learning_rate(self, step: int) -> float:
-        """Return the learning rate of an optimiser step, counted from 0."""
-        return cosine_with_warm_up(step, self.total_steps, self.settings.learning_rate, self.warm_up_steps)
+    def steps_done(self, progress: Progress) -> int:
+        """Return the number of optimiser steps at the end of an epoch that isn't the last one."""
+        return progress.epoch * self.steps_per_epoch
+
+    def used(self, steps: int, time: UsedTime) -> float:
+        """Return the used part of the length, in its unit, after ``steps`` optimiser steps and ``time``."""
+        unit = self.settings.budget.unit if self.settings.budget else "steps"
+        seconds = {"cpu_seconds": time.cpu_seconds, "gpu_seconds": time.gpu_seconds}
+        return float(steps if unit == "steps" else seconds[unit] or 0)
+
+    def is_over(self, progress: Progress) -> bool:
+        """Return whether the run has used its length at the end of an epoch."""
+        return self.used(self.steps_done(progress), progress.used) >= self.length
+
+    def learning_rate(self, used: float) -> float:
+        """Return the learning rate of the optimiser step that begins when ``used`` of the length is used.
+
+        With a budget in seconds, warm-up starts at a hundredth of the rate, since the time of a step isn't known yet.
+        """
+        step = 1 if self.total_steps is not None else self.warm_up / 100
+        return scheduled_rate(used, self.length, self.settings.learning_rate, self.warm_up, step=step)

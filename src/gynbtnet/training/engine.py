@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from operator import attrgetter
 from typing import cast
@@ -30,6 +30,7 @@ from gynbtnet.training.checkpoint import (
     whole_weights,
 )
 from gynbtnet.training.context import TrainingContext
+from gynbtnet.training.cost_meter import CostMeter, UsedTime
 from gynbtnet.training.data.batches import Batch, load_batches
 from gynbtnet.training.memory import explain_out_of_memory, micro_batch_size, split_batch
 from gynbtnet.training.run_folder import note_environment
@@ -40,7 +41,11 @@ from gynbtnet.training.training_pictures import save_figure
 _LOG = logging.getLogger(__name__)
 _SMOOTHING = 0.9  # weight of the earlier epochs in the smoothed validation score, as in nnU-Net
 _PATCHES_IN_PICTURE = 3
-_METRICS = ("step", "learning_rate", "loss", "seconds", "images_per_second", "data_wait_share", "memory_gb")
+_ENDLESS = 2**62  # batches of a run whose budget is in seconds
+_METRICS = (
+    *("step", "learning_rate", "loss", "seconds", "cpu_seconds", "gpu_seconds"),
+    *("images_per_second", "data_wait_share", "memory_gb"),
+)
 
 
 @dataclass(frozen=True)
@@ -78,38 +83,52 @@ def fit(context: TrainingContext) -> None:
     progress = read_progress(context.run.state)
     if progress.ended:
         return
-    if progress.epoch >= context.settings.epochs:
+    _check_budget(context)
+    if context.is_over(progress):
         raise BadInput(
-            f"The checkpoint in {context.run.state} is damaged: it is at epoch {progress.epoch} of "
-            f"{context.settings.epochs}, but the run is not marked as ended. Delete it to start the run again, or give "
-            "another output folder."
+            f"The checkpoint in {context.run.state} is damaged: epoch {progress.epoch} is the end of the run, but the "
+            "run is not marked as ended. Delete it to start the run again, or give another output folder."
         )
+    if progress.epoch == 0:
+        progress = replace(progress, used=UsedTime(0.0, 0.0 if context.fabric.device.type == "cuda" else None))
     with explain_out_of_memory(context.global_batch_size, context.batches.augmentation.patch_size):
         _train(context, progress)
 
 
+def _check_budget(context: TrainingContext) -> None:
+    budget = context.settings.budget
+    if budget is not None and budget.unit == "gpu_seconds" and context.fabric.device.type != "cuda":
+        raise BadInput("budget.gpu_seconds needs a GPU; set budget.cpu_seconds or budget.steps.")
+
+
 def _train(context: TrainingContext, progress: Progress) -> None:
-    fabric, settings, run = context.fabric, context.settings, context.run
+    fabric, objective, settings, run = context.fabric, context.objective, context.settings, context.run
     keep_freed_memory()
     learner = _setup(context, progress)
     if fabric.is_global_zero:
-        note_environment(run, epochs_done=progress.epoch, device=str(fabric.device), processes=fabric.world_size)
+        parameters = sum(parameter.numel() for parameter in objective.network.parameters())
+        machine = {"device": str(fabric.device), "processes": fabric.world_size, "parameters": parameters}
+        note_environment(run, epochs_done=progress.epoch, **machine)
     stream = _remaining_batches(context, progress)
-    columns = (*_METRICS, *context.objective.score_names)
+    columns = (*_METRICS, *objective.score_names)
     clock = _Clock(settings.time_budget_hours)
-    steps_done = progress.epoch * context.steps_per_epoch
+    cost = CostMeter(fabric, context.clock, progress.used)
+    used = context.used(context.steps_done(progress), progress.used)
     with (
         RunLog(run.path, columns, progress.epoch) if fabric.is_global_zero else nullcontext() as log,
-        progress_bar(context.objective.title, context.total_steps, steps_done, steps_per_line=0) as advance,
+        progress_bar(objective.title, math.ceil(context.length), int(used), steps_per_line=0) as advance,
     ):
         while not progress.ended:
-            metrics = _train_epoch(context, learner, stream, progress.epoch, advance)
+            with cost.running():
+                metrics = _train_epoch(context, learner, stream, progress, cost, advance)
             progress = replace(
                 progress,
                 epoch=progress.epoch + 1,
                 patches_at_once=learner.patches_at_once,
                 loss_scale=fabric.strategy.precision.state_dict(),
+                used=cost.used(),
             )
+            metrics |= {name: value for name, value in asdict(progress.used).items() if value is not None}
             _check_loss(context, progress, metrics["loss"])
             if context.runs_validation:
                 scores = _validate(context, progress)
@@ -123,8 +142,8 @@ def _train(context: TrainingContext, progress: Progress) -> None:
             _save_weights(context, learner, progress, out_of_time=out_of_time)
             if out_of_time and not progress.ended:
                 raise Paused(
-                    f"The time budget of {settings.time_budget_hours:g} h is used up after {progress.epoch} of "
-                    f"{counted(settings.epochs, 'epoch')} of the run in {run.path}; run the same command again to "
+                    f"The time budget of {settings.time_budget_hours:g} h is used up after "
+                    f"{_epochs_done(context, progress)} of the run in {run.path}; run the same command again to "
                     "continue it."
                 )
 
@@ -168,8 +187,8 @@ def _with_strides_of(parameter: nn.Parameter, gradient: torch.Tensor) -> torch.T
 def _remaining_batches(context: TrainingContext, progress: Progress) -> Iterator[Batch]:
     """Yield the batches of all optimiser steps that the run has not done yet."""
     per_step = context.settings.gradient_accumulation_steps
-    first_step = progress.epoch * context.steps_per_epoch
-    numbers = range(first_step * per_step, context.total_steps * per_step)
+    end = _ENDLESS if context.total_steps is None else context.total_steps * per_step
+    numbers = range(context.steps_done(progress) * per_step, end)
     return load_batches(context.batches, numbers, context.settings.workers)
 
 
@@ -177,19 +196,24 @@ def _train_epoch(
     context: TrainingContext,
     learner: _Learner,
     stream: Iterator[Batch],
-    epoch: int,
+    progress: Progress,
+    cost: CostMeter,
     advance: Callable[..., None],
 ) -> dict[str, float]:
-    """Do the optimiser steps of an epoch, counted from 0, and return its metrics."""
+    """Do the optimiser steps of the next epoch, until the run has used its budget, and return its metrics."""
     meter = _Meter(context.fabric, stream)
     learner.network.train()
-    for step in range(epoch * context.steps_per_epoch, (epoch + 1) * context.steps_per_epoch):
-        learning_rate = context.learning_rate(step)
+    step, epoch_end = context.steps_done(progress), context.steps_done(progress) + context.steps_per_epoch
+    used = context.used(step, progress.used)
+    while step < epoch_end and used < context.length:
+        learning_rate = context.learning_rate(used)
         for group in learner.optimizer.param_groups:
             group["lr"] = learning_rate
         _optimise(context, learner, meter)
-        advance(note=f"loss {meter.mean_loss:.3f}")
-    return {"step": step + 1, "learning_rate": learning_rate, **meter.metrics()}
+        step, before = step + 1, used
+        used = context.used(step, cost.used() if context.total_steps is None else progress.used)
+        advance(int(used) - int(before), note=f"loss {meter.mean_loss:.3f}")
+    return {"step": step, "learning_rate": learning_rate, **meter.metrics()}
 
 
 def _optimise(context: TrainingContext, learner: _Learner, meter: "_Meter") -> None:
@@ -228,7 +252,7 @@ def _check_loss(context: TrainingContext, progress: Progress, loss: float) -> No
 def _validate(context: TrainingContext, progress: Progress) -> dict[str, float]:
     """Return the validation scores by name; an empty dict if this epoch isn't validated."""
     settings, validation = context.settings, context.validation
-    due = progress.epoch == settings.epochs or progress.epoch % settings.validation_interval_epochs == 0
+    due = context.is_over(progress) or progress.epoch % settings.validation_interval_epochs == 0
     if validation is None or not due:
         return {}
     context.objective.network.eval()
@@ -258,7 +282,7 @@ def _judge(progress: Progress, score: float | None, context: TrainingContext) ->
             progress = replace(progress, best=smoothed, best_epoch=progress.epoch)
     epochs_since_best = 0 if progress.best is None else progress.epoch - progress.best_epoch
     out_of_patience = settings.patience is not None and epochs_since_best >= settings.patience
-    return replace(progress, ended=out_of_patience or progress.epoch == settings.epochs)
+    return replace(progress, ended=out_of_patience or context.is_over(progress))
 
 
 def _log_line(context: TrainingContext, progress: Progress, metrics: Mapping[str, float]) -> str:
@@ -266,8 +290,21 @@ def _log_line(context: TrainingContext, progress: Progress, metrics: Mapping[str
     objective = context.objective
     names = [name for name in ("loss", *objective.score_names[:1]) if name in metrics]
     values = ", ".join(f"{name} {metrics[name]:.3f}" for name in names)
-    epoch = f"epoch {progress.epoch}/{context.settings.epochs}"
-    return f"{objective.title}: {epoch}, {values}, {metrics['seconds']:.1f} s"
+    return f"{objective.title}: epoch {_position(context, progress)}, {values}, {metrics['seconds']:.1f} s"
+
+
+def _position(context: TrainingContext, progress: Progress) -> str:
+    """Return the number of the epoch with that of all epochs or, with a budget, with the used share."""
+    if context.settings.budget is None:
+        return f"{progress.epoch}/{context.settings.epochs}"
+    share = min(1, context.used(context.steps_done(progress), progress.used) / context.length)
+    return f"{progress.epoch}, {share:.0%} of the budget"
+
+
+def _epochs_done(context: TrainingContext, progress: Progress) -> str:
+    if context.settings.budget is None:
+        return f"{progress.epoch} of {counted(context.settings.epochs, 'epoch')}"
+    return counted(progress.epoch, "epoch")
 
 
 def _save_picture(context: TrainingContext, progress: Progress) -> None:

@@ -32,6 +32,7 @@ FREE_TO_CHANGE = (
 )
 
 LEGACY_VALUES: Mapping[str, Any] = {
+    "budget": None,
     "mirror_axes": ["z", "y", "x"],
     "weight_decay_on": "all",
     "freeze_idle_biases": False,
@@ -39,6 +40,7 @@ LEGACY_VALUES: Mapping[str, Any] = {
     "warm_up_share": 0,
     "crops": "anywhere",
     "target_epsilon_hu": None,
+    "encoder": "sparse",
     "foreground_rule": "each_patch",
     "supervise_coarsest": True,
 }

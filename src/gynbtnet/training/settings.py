@@ -6,6 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from gynbtnet.preparation.planning.settings import ALL_AXES, Axis
 from gynbtnet.runtime.settings import Settings
+from gynbtnet.training.budget import Budget
 
 
 class TrainingSettings(Settings):
@@ -17,7 +18,15 @@ class TrainingSettings(Settings):
     """
 
     seed: int = Field(0, ge=0, description="Seed of everything random in the run.")
-    epochs: int = Field(1000, ge=1, description="Length of the run; the learning rate reaches zero at its end.")
+    epochs: int = Field(
+        1000, ge=1, description="Length of the run without a budget; the learning rate reaches zero at its end."
+    )
+    budget: Budget | None = Field(
+        None,
+        description="Amount of computation after which the run ends, in place of epochs; the learning rate follows its "
+        "used share. An epoch is still the interval of validation, checkpoints and log rows; the last one may be "
+        "shorter. null: the run does all epochs.",
+    )
     steps_per_epoch: int | None = Field(
         None, ge=1, description="Optimiser steps in an epoch; null: one random crop of each training scan."
     )
@@ -40,9 +49,9 @@ class TrainingSettings(Settings):
         "pytorch",
         description="New weights. pytorch: as PyTorch draws them; he: convolutions as nnU-Net and STU-Net draw them.",
     )
-    warm_up_epochs: int = Field(0, ge=0, description="Epochs of linear warm-up before the cosine.")
+    warm_up_epochs: int = Field(0, ge=0, description="Epochs of linear warm-up, without a budget.")
     warm_up_share: float = Field(
-        0, ge=0, lt=1, description="Share of the optimiser steps for linear warm-up, if warm_up_epochs is 0."
+        0, ge=0, lt=1, description="Share of the run's steps or budget for linear warm-up, if warm_up_epochs is 0."
     )
     max_grad_norm: float | None = Field(
         12.0, gt=0, description="Largest gradient norm, as in nnU-Net; null: no clipping."
@@ -115,6 +124,8 @@ class TrainingSettings(Settings):
 
     @model_validator(mode="after")
     def _ends_after_the_warm_up(self) -> Self:
+        if self.warm_up_epochs and self.budget:
+            raise ValueError("warm_up_epochs has no meaning with a budget; set warm_up_share instead")
         if self.warm_up_epochs >= self.epochs:
             raise ValueError(f"warm_up_epochs is {self.warm_up_epochs}, expected less than epochs, {self.epochs}")
         if self.warm_up_epochs and self.warm_up_share:
@@ -161,6 +172,11 @@ class PretrainingSettings(UnlabelledSettings):
         description="instance: over the visible voxels of each patch; batch: over those of the batch on all devices, "
         "as in the paper. Later stages use instance norm and take its scale and shift from either.",
     )
+    encoder: Literal["sparse", "dense"] = Field(
+        "sparse",
+        description="sparse: the encoder computes on visible voxels only, as in the paper. With dense it computes on "
+        "the whole patch, with zeros in masked voxels, as plain masked autoencoding does; a step costs more.",
+    )
     decoder: Literal["light", "unet"] = Field(
         "light",
         description="light: a small decoder; unet: that of the segmentation network. The next stage uses neither.",
@@ -174,6 +190,14 @@ class PretrainingSettings(UnlabelledSettings):
     def _normalises_over_whole_batches(self) -> Self:
         if self.auto_micro_batch and self.norm == "batch":
             raise ValueError("norm batch needs the whole batch, but auto_micro_batch would split it; omit one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _uses_options_of_the_encoder(self) -> Self:
+        if self.encoder == "dense" and (self.norm == "batch" or self.activation_checkpointing):
+            raise ValueError(
+                "norm batch and activation_checkpointing are for encoder sparse; omit them, or set encoder to sparse"
+            )
         return self
 
 

@@ -21,6 +21,7 @@ from gynbtnet.preparation.store import PreparedCase, PreparedCohort
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import sha256_of, write_json
 from gynbtnet.runtime.phrases import counted
+from gynbtnet.sparse.dense_masked_autoencoder import DenseMaskedAutoencoder
 from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
 from gynbtnet.training.context import TrainingContext
 from gynbtnet.training.data.augmentation import Augmentation
@@ -130,20 +131,26 @@ def _check_pretraining(plan: Plan, settings: PretrainingSettings | ProxyTaskSett
 def _pretraining_objective(plan: Plan, settings: PretrainingSettings | ProxyTaskSettings) -> Objective:
     if isinstance(settings, ProxyTaskSettings):
         return SwinProxyTasks(build_proxy_network(plan), settings.cutout_ratio)
-    network = MaskedAutoencoder(
-        plan.preset,
-        len(plan.channels),
-        strides=plan.strides,
-        norm=settings.norm,
-        decoder=settings.decoder,
-        activation_checkpointing=settings.activation_checkpointing,
-    )
     return MaskedModellingObjective(
-        network,
+        _masked_autoencoder(plan, settings),
         settings.mask_ratio,
         settings.normalise_target,
         epsilon_hu=_epsilon_hu(settings),
         ct=tuple(name.casefold() == CT for name in plan.channels),
+    )
+
+
+def _masked_autoencoder(plan: Plan, settings: PretrainingSettings) -> MaskedAutoencoder | DenseMaskedAutoencoder:
+    channels = len(plan.channels)
+    if settings.encoder == "dense":
+        return DenseMaskedAutoencoder(plan.preset, channels, strides=plan.strides, decoder=settings.decoder)
+    return MaskedAutoencoder(
+        plan.preset,
+        channels,
+        strides=plan.strides,
+        norm=settings.norm,
+        decoder=settings.decoder,
+        activation_checkpointing=settings.activation_checkpointing,
     )
 
 

@@ -137,6 +137,7 @@ def masked_l2(
         reconstruction: (batch, channels, z, y, x).
         image: scan before masking, with the same shape.
         masked: (batch, cells along z, y, x), True in cells hidden from the network; the grid must divide the patch.
+            Give it on the CPU: another device has to finish its work before the number of cells is known.
         normalise: use (x − mean) / sqrt(variance + epsilon) of each cell as the target, so that texture counts equally
             in fat and in bone (He et al. 2022, section 3; Tian et al. 2023, section 3.3).
         epsilon: addition to the variance of each cell, one number or (batch, channels).
@@ -147,13 +148,16 @@ def masked_l2(
     Raises:
         ValueError: If the grid of cells doesn't divide the patch.
     """
-    target = _cells(image.float(), masked)
+    cells = masked.cpu().flatten().nonzero().squeeze(1).to(image.device, non_blocking=True)
+    grid = masked.shape[1:]
+    target = _cells(image.float(), grid, cells)
     if normalise:
         if isinstance(epsilon, Tensor):
-            epsilon = epsilon[:, None, None, None].expand(*masked.shape, -1)[masked][..., None]
+            by_cell = epsilon[:, None].expand(-1, grid.numel(), -1).flatten(0, 1)
+            epsilon = by_cell.index_select(0, cells)[..., None]
         mean, deviation = _mean_and_deviation(target, (-1,), epsilon)
         target = (target - mean) / deviation
-    return functional.mse_loss(_cells(reconstruction.float(), masked), target)
+    return functional.mse_loss(_cells(reconstruction.float(), grid, cells), target)
 
 
 def denormalise_cells(
@@ -180,9 +184,13 @@ def _mean_and_deviation(values: Tensor, axes: tuple[int, ...], epsilon: Tensor |
     return mean, torch.sqrt(variance + epsilon)
 
 
-def _cells(volume: Tensor, selected: Tensor) -> Tensor:
-    """Return the voxels (selected cells, channels, voxels of a cell) of ``volume`` (batch, channels, z, y, x)."""
-    return _by_cell(volume, selected.shape[1:]).permute(0, 2, 4, 6, 1, 3, 5, 7).flatten(5)[selected]
+def _cells(volume: Tensor, grid: Sequence[int], cells: Tensor) -> Tensor:
+    """Return the voxels (cells, channels, voxels of a cell) of ``volume`` (batch, channels, z, y, x).
+
+    ``cells`` are indices among the cells of the batch, in (sample, z, y, x) order.
+    """
+    by_cell = _by_cell(volume, grid).permute(0, 2, 4, 6, 1, 3, 5, 7).flatten(5)
+    return by_cell.flatten(0, 3).index_select(0, cells)
 
 
 def _by_cell(volume: Tensor, grid: Sequence[int]) -> Tensor:

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from gynbtnet.sparse.active_blocks import ActiveBlocks
+from gynbtnet.sparse.dense_masked_autoencoder import DenseMaskedAutoencoder
 from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
-from gynbtnet.sparse.masking import draw_active_blocks
+from gynbtnet.sparse.masking import draw_mask
 from gynbtnet.training.data.batches import Batch
 from gynbtnet.training.objectives.losses import SPARK_EPSILON, denormalise_cells, masked_l2
 from gynbtnet.training.training_pictures import Plane, grey_rows
@@ -22,7 +23,7 @@ class MaskedModellingObjective:
     """Squared error on masked cells, each one voxel of the deepest level; the score is this loss on fixed masks.
 
     Attributes:
-        network: masked autoencoder.
+        network: masked autoencoder with a sparse or a dense encoder.
         mask_ratio: share of the cells that is hidden.
         normalise_target: as ``normalise`` of :func:`masked_l2`.
         title: title of the progress bar.
@@ -31,7 +32,7 @@ class MaskedModellingObjective:
         ct: True for each channel that is CT; the others use SparK's 1e-6.
     """
 
-    network: MaskedAutoencoder
+    network: MaskedAutoencoder | DenseMaskedAutoencoder
     mask_ratio: float
     normalise_target: bool
     title: str = "Pretraining"
@@ -75,7 +76,7 @@ class MaskedModellingObjective:
 
     def _planes(self, patch: Batch) -> list[Plane]:
         image, active = patch["image"], self._active(patch)
-        hidden = interpolate((~active.mask)[:, None].float(), image.shape[2:]) > 0
+        hidden = interpolate((~active.mask)[:, None].float().to(image.device), image.shape[2:]) > 0
         filled = self.network(image, active).float()
         if self.normalise_target:
             filled = denormalise_cells(image, filled, active.grid, self._epsilon(patch))
@@ -88,13 +89,13 @@ class MaskedModellingObjective:
         if self.epsilon_hu is None:
             return SPARK_EPSILON
         ct_epsilon = (self.epsilon_hu / batch["units"]) ** 2
-        return torch.where(torch.tensor(self.ct, device=ct_epsilon.device), ct_epsilon, SPARK_EPSILON)
+        ct = torch.tensor(self.ct).to(ct_epsilon.device, non_blocking=True)
+        return torch.where(ct, ct_epsilon, SPARK_EPSILON)
 
     def _active(self, batch: Batch) -> ActiveBlocks:
         """Draw the masks patch by patch on the CPU, so that neither batch nor device changes a patch's mask."""
         grid = self.network.encoder.deepest_grid(batch["image"].shape[2:])
         masks = [
-            draw_active_blocks(1, grid, self.mask_ratio, torch.Generator().manual_seed(seed)).mask
-            for seed in batch["seeds"].tolist()
+            draw_mask(1, grid, self.mask_ratio, torch.Generator().manual_seed(seed)) for seed in batch["seeds"].tolist()
         ]
-        return ActiveBlocks(torch.cat(masks).to(batch["image"].device))
+        return ActiveBlocks(torch.cat(masks), batch["image"].device)

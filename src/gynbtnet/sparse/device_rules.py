@@ -1,0 +1,107 @@
+"""Rules of each kind of device: which implementation a sparse layer uses, and how much it computes at a time."""
+
+from dataclasses import dataclass
+from functools import cache
+from math import inf, prod
+
+import torch
+
+from gynbtnet.runtime.array_types import Triple
+from gynbtnet.sparse.gathered_convolution import GatheredConvolution
+from gynbtnet.sparse.kernels import ConvolutionKernels, NormKernels
+from gynbtnet.sparse.norm_at_once import NormAtOnce
+from gynbtnet.sparse.norm_by_segment import NormBySegment
+from gynbtnet.sparse.pair_convolution import PairConvolution
+from gynbtnet.sparse.tile_convolution import TileConvolution
+
+
+@dataclass(frozen=True)
+class ConvolutionRule:
+    """An implementation, and the layers that it is used for.
+
+    Attributes:
+        kernels: The implementation.
+        max_halo: Largest ratio of a block's voxels with and without a halo of one voxel.
+        max_weights: The layer has fewer input × output channels than this.
+    """
+
+    kernels: ConvolutionKernels
+    max_halo: float = inf
+    max_weights: float = inf
+
+    def applies_to(self, block: Triple, weights: int) -> bool:
+        """Return whether the rule is for blocks of this shape and a weight of so many input × output channels."""
+        halo = prod(n + 2 for n in block) / prod(block)
+        return halo <= self.max_halo and weights < self.max_weights
+
+
+@dataclass(frozen=True)
+class DeviceRules:
+    """How sparse layers are computed on one kind of device.
+
+    Attributes:
+        convolutions: Rules for 3×3×3 convolutions; the first that applies to a layer is used.
+        norm: Implementation of the norms with their activation and shortcut.
+    """
+
+    convolutions: tuple[ConvolutionRule, ...]
+    norm: NormKernels
+
+    def convolution(self, block: Triple, weight_shape: torch.Size) -> ConvolutionKernels:
+        """Return the implementation for blocks of this shape and a weight (C_out, C_in, 3, 3, 3)."""
+        weights = weight_shape[0] * weight_shape[1]
+        return next(rule.kernels for rule in self.convolutions if rule.applies_to(block, weights))
+
+
+CPU_RULES = DeviceRules(
+    convolutions=(
+        ConvolutionRule(TileConvolution(2**23), max_halo=2.0),
+        ConvolutionRule(TileConvolution(2**23), max_halo=4.0, max_weights=128 * 256),
+        ConvolutionRule(PairConvolution()),
+    ),
+    norm=NormBySegment(),
+)
+"""Rules for a CPU, measured on one.
+
+Blocks with edges of 8 and more are always tiled, edges of 4 below 128 → 256 channels. Tiles of 2²³ values, 32 MB in
+single precision, are gathered at a time."""
+
+
+def cuda_rules(values_per_chunk: int = 2**29) -> DeviceRules:
+    """Return rules for CUDA, where each operator costs the same few microseconds, however little it computes.
+
+    Blocks with edges of 4 and more are tiled, smaller ones gathered for one matrix product. These rules come from
+    counted operators and have not been measured on a GPU.
+
+    Args:
+        values_per_chunk: Values that are gathered, or converted to single precision, at a time.
+    """
+    return DeviceRules(
+        convolutions=(
+            ConvolutionRule(TileConvolution(values_per_chunk, flips=True), max_halo=4.0),
+            ConvolutionRule(GatheredConvolution(values_per_chunk)),
+        ),
+        norm=NormAtOnce(values_per_chunk),
+    )
+
+
+MEMORY_SHARE = 1 / 32
+"""Share of a GPU's free memory that a chunk of single-precision values may use."""
+
+
+def values_per_chunk(free_bytes: int) -> int:
+    """Return how many values are computed at a time on a device with so much free memory.
+
+    It is a power of two between 2²³ and 2³⁰, so that a little more or less free memory doesn't change the result.
+    """
+    values = max(1, int(free_bytes * MEMORY_SHARE / 4))
+    return 1 << min(max(values.bit_length() - 1, 23), 30)
+
+
+@cache
+def rules_for(device: torch.device) -> DeviceRules:
+    """Return the rules for a device; a GPU's free memory is read once per process, before the first step."""
+    if device.type != "cuda":
+        return CPU_RULES
+    free_bytes, _ = torch.cuda.mem_get_info(device)
+    return cuda_rules(values_per_chunk(free_bytes))
