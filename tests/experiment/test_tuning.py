@@ -10,21 +10,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from gynbtnet.datasets import Case, Cohort, Source, Split
+from gynbtnet.datasets import Cohort, Split
 from gynbtnet.experiment import tuning as tuning_module
 from gynbtnet.experiment.search_space import SearchSpace, ValueList, ValueRange
 from gynbtnet.experiment.tuned_patients import TunedPatients
 from gynbtnet.experiment.tuning import Tuning, tune
 from gynbtnet.experiment.tuning_table import BIAS, TrialRecord, TuningResult, ranked_rows
-from gynbtnet.imaging import Geometry, Volume, write_volume
 from gynbtnet.recipes import Recipe, load_recipe
 from gynbtnet.runtime import BadInput, Diverged
 from gynbtnet.training import Budget
 
-GRID = Geometry((20, 36, 40), (6.0, 5.0, 5.0))
 SPLIT = Split(test=("p0", "p4"), folds=(("p1",), ("p2", "p3")), seed=0)
 RATE, AXES, WARM_UP = "task.training.learning_rate", "task.training.mirror_axes", "task.training.warm_up_share"
 SPACE: SearchSpace = {RATE: ValueRange(1e-4, 1e-2), AXES: ValueList((["x"], [])), WARM_UP: ValueList((0.0, 0.5))}
@@ -52,31 +49,6 @@ def opened_files() -> Iterator[list[str]]:
 
 
 @pytest.fixture(scope="module")
-def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
-    """Cohort of a ball per patient; the files of the test patients contain nothing that can be read."""
-    folder = tmp_path_factory.mktemp("cohort")
-    cases = []
-    for number in range(5):
-        random = np.random.default_rng(number)
-        distance = np.sqrt(((np.indices(GRID.shape).T - (10, 18, 16 + 2 * number)) ** 2).sum(-1)).T
-        labels = (distance < 6).astype(np.uint8)
-        image = (100 * labels + random.normal(0, 20, GRID.shape)).astype(np.float32)
-        name = f"p{number}_f1"
-        paths = folder / "imagesTr" / f"{name}_0000.nii.gz", folder / "labelsTr" / f"{name}.nii.gz"
-        for path, array in zip(paths, (image, labels), strict=True):
-            path.parent.mkdir(exist_ok=True)
-            write_volume(Volume(array, GRID), path)
-            if f"p{number}" in SPLIT.test:
-                path.write_bytes(b"unreadable")
-        volumes = {"ball": float(labels.sum()) * GRID.voxel_volume / 1000}
-        source = Source(synthetic=True)
-        cases.append(Case(f"p{number}", 1, name, paths[:1], paths[1], source, GRID, volumes_cm3=volumes))
-    whole = Cohort("balls", ("ball",), tuple(cases), folder)
-    whole.save()
-    return Cohort.load(folder)
-
-
-@pytest.fixture(scope="module")
 def recipe() -> Recipe:
     return load_recipe("smoke", CHANGES)
 
@@ -88,7 +60,11 @@ def tuning(recipe: Recipe) -> Tuning:
 
 @pytest.fixture(scope="module")
 def patients(cohort: Cohort) -> TunedPatients:
-    return TunedPatients.of_fold(cohort, SPLIT, 0)
+    """Training and validation patients of a cohort in which no file of a test patient can be read."""
+    for case in cohort.of_patients(SPLIT.test).cases:
+        for path in case.files:
+            path.write_bytes(b"unreadable")
+    return TunedPatients.of_fold(Cohort.load(cohort.folder), SPLIT, 0)
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gynbtnet.experiment.report import report_experiment
     from gynbtnet.experiment.scans import Scans
     from gynbtnet.experiment.single_stages import finetune_alone, pretrain_alone
+    from gynbtnet.experiment.trial import Trial, TrialResult, run_trial
     from gynbtnet.experiment.tuned_patients import TunedPatients
     from gynbtnet.experiment.tuning import Tuning, tune
     from gynbtnet.experiment.tuning_table import TuningResult
@@ -27,6 +28,8 @@ __all__ = [
     "CrossValidation",
     "Experiment",
     "Scans",
+    "Trial",
+    "TrialResult",
     "TunedPatients",
     "Tuning",
     "TuningResult",
@@ -40,6 +43,7 @@ __all__ = [
     "report_experiment",
     "run_comparison",
     "run_experiment",
+    "run_trial",
     "tune",
 ]
 
@@ -58,5 +62,6 @@ __getattr__, __dir__ = lazy_names(
         "tuned_patients": ["TunedPatients"],
         "tuning": ["Tuning", "tune"],
         "tuning_table": ["TuningResult"],
+        "trial": ["Trial", "TrialResult", "run_trial"],
     },
 )
