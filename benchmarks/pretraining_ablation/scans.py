@@ -57,12 +57,12 @@ class Scans:
 
 
 def phantom(folder: Path, sizes: Sizes) -> Scans:
-    """Write and ingest synthetic scans, one fraction per patient."""
+    """Write and ingest synthetic scans, two fractions per patient."""
     grid = {"spacing": sizes.spacing, "matrix": sizes.matrix}
     write_unlabelled(folder / "unlabelled", scans=sizes.unlabelled, **grid)
     write_organs(folder / "organs", scans=sizes.organs, **grid)
     patients = sizes.pool + sizes.validation + sizes.test
-    write_brachytherapy(folder / "export", patients=patients, fractions=1, **grid)
+    write_brachytherapy(folder / "export", patients=patients, fractions=2, **grid)
     cohort = ingest(folder / "export", folder / "cohort", structures=STRUCTURES).cohort
     organs = ingest(folder / "organs", folder / "organ_cohort", "totalsegmentator").cohort
     return _split("phantom", cohort, [folder / "unlabelled"], organs, sizes, folder)
