@@ -37,8 +37,8 @@ class NnUNetSettings(Settings):
     )
     patch_size: tuple[int, int, int] | None = Field(
         None,
-        description="Voxels of a patch along z, y, x, each at least 8; null: chosen by the planner. Network nnunet gets "
-        "the planner's levels for it.",
+        description="Voxels of a patch along z, y, x, each at least 8; null: chosen by the planner. Network nnunet "
+        "gets the planner's levels for it.",
     )
     batch_size: int | None = Field(
         None, ge=1, le=4096, description="Patches of a training batch; null: chosen by the planner."
