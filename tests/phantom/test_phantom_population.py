@@ -146,12 +146,13 @@ def test_the_noise_is_that_of_a_protocol_for_slices_of_3_mm(spacing: tuple[float
     fraction = draw_fraction(draw_patient(0, 0, "brachytherapy", "clinical"), 0)
     assert 10 <= fraction.noise <= 15
     size = round(330 / spacing[2])  # water of 330 mm: an average patient
-    points = GridPoints(*(step * np.arange(n) for step, n in zip(spacing, (8, size, size), strict=True)))
+    axis = spacing[2] * np.arange(size, dtype=np.float64)
+    points = GridPoints(spacing[0] * np.arange(8, dtype=np.float64), axis, axis)
     noise = add_noise(np.zeros(points.shape), points, fraction, 0, spacing[0])
     assert noise.std() == pytest.approx(fraction.noise * np.sqrt(3 / spacing[0]), rel=0.05)
     power = (np.abs(np.fft.fft2(noise)) ** 2).mean(axis=0)[:, 1:]  # without the streaks along x
-    axis = np.fft.fftfreq(size, spacing[2])
-    frequency = np.hypot(axis[:, None], axis[None, 1:])
+    along = np.fft.fftfreq(size, spacing[2])
+    frequency = np.hypot(along[:, None], along[None, 1:])
     edges = np.linspace(0, 0.5 / spacing[2], 9)
     means = [power[(frequency >= a) & (frequency < b)].mean() for a, b in pairwise(edges)]
     if spacing[2] == 1.0:
