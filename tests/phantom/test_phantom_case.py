@@ -29,6 +29,7 @@ def checksum(case: PhantomCase) -> str:
 
 def test_the_same_numbers_give_the_same_voxels_on_any_machine() -> None:
     assert checksum(phantom_case(0, 1, 2, TINY)) == "d1641b1dbf20de09"
+    assert checksum(phantom_case(0, 1, 2, TINY, realism="clinical")) == "beaf08daf1a85e7f"
 
 
 def test_other_numbers_give_other_voxels() -> None:

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from math import nan
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -54,7 +54,7 @@ _NEVER = 10**9  # epochs of nnU-Net's trainer if a budget ends the run
 
 
 def train_nnunet(
-    cohort: Cohort, split: Split, fold: int, settings: NnUNetSettings, out: Path, *, jobs: int = 1
+    cohort: Cohort, split: Split, fold: int | Literal["all"], settings: NnUNetSettings, out: Path, *, jobs: int = 1
 ) -> Path:
     """Train nnU-Net's ``3d_fullres`` on one fold of a split.
 
@@ -66,7 +66,8 @@ def train_nnunet(
     Args:
         cohort: cohort with labels.
         split: test patients and folds.
-        fold: number of the fold whose patients are for validation.
+        fold: number of the fold whose patients are for validation; "all": train and validate on all folds, as nnU-Net
+            does under this name.
         settings: settings of all folds.
         out: output folder. An interrupted fold resumes from nnU-Net's checkpoint, and a finished fold is kept.
         jobs: number of processes for fingerprint and preprocessing.
@@ -82,7 +83,8 @@ def train_nnunet(
     require("nnunet", "nnunetv2")
     check_trainer(settings.trainer)
     device = _device(settings)
-    split.validation_patients(fold)
+    if fold != "all":
+        split.validation_patients(fold)
     training_cohort = cohort.of_patients(set(split.patients).difference(split.test))
     unlabelled = sum(case.labels is None for case in training_cohort.cases)
     if unlabelled:
@@ -197,7 +199,7 @@ def _write_raw_dataset(training_cohort: Cohort, folder: Path) -> None:
 
 
 def _train(
-    fold: int,
+    fold: int | Literal["all"],
     settings: NnUNetSettings,
     device: torch.device,
     plans_name: str,

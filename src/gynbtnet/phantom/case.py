@@ -7,6 +7,7 @@ import numpy as np
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.phantom.anatomy.patient import Kind, draw_fraction, draw_patient
+from gynbtnet.phantom.anatomy.population import Realism
 from gynbtnet.phantom.dose import plan_dose
 from gynbtnet.phantom.rendering.render import render
 from gynbtnet.phantom.rendering.scene import STRUCTURES, build_scene
@@ -50,7 +51,12 @@ def pelvic_geometry(
 
 
 def phantom_case(
-    seed: int, patient: int, fraction: int, geometry: Geometry, kind: Kind = "brachytherapy"
+    seed: int,
+    patient: int,
+    fraction: int,
+    geometry: Geometry,
+    kind: Kind = "brachytherapy",
+    realism: Realism = "simple",
 ) -> PhantomCase:
     """Return the synthetic case of one fraction of one patient.
 
@@ -62,6 +68,8 @@ def phantom_case(
         fraction: Number of the fraction, from 0.
         geometry: Grid of the scan, along the patient's axes.
         kind: Kind of the cohort. Only ``brachytherapy``, and half of ``unlabelled``, have an implant.
+        realism: Population of the patient: ``simple`` has clear contrasts and moderate variety, ``clinical`` those of
+            a clinic.
 
     Returns:
         The scan in HU, its structures and, if there is an implant, its dose in Gy.
@@ -71,7 +79,7 @@ def phantom_case(
         >>> case.scan.array.shape, case.structures.structures
         ((16, 24, 24), ('hr_ctv', 'bladder', 'rectum', 'sigmoid', 'uterus'))
     """
-    anatomy = draw_patient(seed, patient, kind)
+    anatomy = draw_patient(seed, patient, kind, realism)
     state = draw_fraction(anatomy, fraction)
     scene = build_scene(anatomy, state)
     rendered = render(scene, anatomy, state, geometry)

@@ -92,7 +92,7 @@ def hr_ctv(patient: Patient, fraction: Fraction, axis: UterineAxis) -> Shape:
     if patient.vaginal_extension > 2:
         reach = patient.vaginal_extension
         parts.append(Superellipsoid(axis.at(-0.6 * along + 11 - 0.5 * reach)[0], (13.0, 10.0, 5 + reach), axes=axes))
-    return Noisy(Union(parts, blend=9.0), Texture((*patient.identity, 302), 15.0), 1.3)
+    return Noisy(Union(parts, blend=9.0), Texture((*patient.identity, 302), 15.0), patient.target_border)
 
 
 def bladder(patient: Patient, fraction: Fraction) -> Shape:

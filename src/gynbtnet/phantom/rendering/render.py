@@ -57,10 +57,12 @@ def render(
             inside = distance < 0
             if layer.structure is not None:
                 rendered.structures[slab][window][inside] = STRUCTURES.index(layer.structure) + 1
+            if layer.clears:
+                rendered.organs[slab][window][inside] = 0
             if layer.organ is not None:
                 rendered.organs[slab][window][inside] = names.index(layer.organ) + 1
         if scene.applicator is not None:
             hu = add_streaks(hu, slab_points, scene.applicator, patient, fraction)
-        hu = add_noise(hu, slab_points, fraction, start)
+        hu = add_noise(hu, slab_points, fraction, start, geometry.spacing[0])
         rendered.scan[slab] = np.rint(np.clip(hu, AIR, 3071)).astype(np.int16)
     return rendered

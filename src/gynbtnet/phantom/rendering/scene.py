@@ -7,7 +7,7 @@ import numpy as np
 
 from gynbtnet.phantom.anatomy.applicator import ApplicatorGeometry, foley, place_applicator
 from gynbtnet.phantom.anatomy.body import abdominal_wall, couch, skin
-from gynbtnet.phantom.anatomy.bowel import filling, small_bowel
+from gynbtnet.phantom.anatomy.bowel import COLON_WALL, filling, small_bowel_layers
 from gynbtnet.phantom.anatomy.muscles import muscles
 from gynbtnet.phantom.anatomy.organ_contact import OrgansInContact, resolve_organ_contact
 from gynbtnet.phantom.anatomy.patient import Fraction, Patient
@@ -21,7 +21,7 @@ from gynbtnet.phantom.anatomy.pelvic_organs import (
 from gynbtnet.phantom.anatomy.skeleton import bones
 from gynbtnet.phantom.anatomy.vessels import vessels
 from gynbtnet.phantom.shapes.painted_layer import PaintedLayer
-from gynbtnet.phantom.shapes.shape_operations import Dilated, Union
+from gynbtnet.phantom.shapes.shape_operations import Dilated, Noisy, Union
 from gynbtnet.phantom.shapes.shapes import Shape, Superellipsoid
 from gynbtnet.phantom.shapes.texture import Texture
 from gynbtnet.phantom.shapes.tissues import (
@@ -95,10 +95,9 @@ def _surrounding_layers(
     def texture(number: int, cell: float) -> Texture:
         return Texture((*fraction.identity, number), cell)
 
-    for tube in small_bowel(patient, fraction):
-        yield PaintedLayer(tube, Hollow(2.4, VISCERAL_WALL, Uniform(18.0)), organ="small_bowel", outside=spine)
+    yield from small_bowel_layers(patient, fraction, spine, Mottled(FAT + 18, 20.0, texture(603, 12.0)))
     parametria = Superellipsoid(axis.at(10)[0] + (0, 3, 0), (48.0, 11.0, 15.0))
-    yield PaintedLayer(parametria, Mottled(-10.0, 45.0, texture(602, 7.0)), opacity=0.55)
+    yield PaintedLayer(parametria, Mottled(patient.parametrial_hu, 45.0, texture(602, 7.0)), opacity=0.55)
     for side in (-1.0, 1.0):
         yield PaintedLayer(Superellipsoid(axis.at(34)[0] + (side * 40, 10, 6), (14.0, 9.0, 12.0)), Uniform(27.0))
     yield PaintedLayer(vagina(axis, fraction.implant), Uniform(VISCERAL_WALL + 6))
@@ -117,14 +116,19 @@ def _organ_layers(patient: Patient, fraction: Fraction, organs: OrgansInContact)
         return Texture((*fraction.identity, number), cell)
 
     rim = Mottled(FAT + 18, 20.0, texture(603, 12.0))
+    if (
+        patient.strands > 0
+    ):  # soft tissue of another, uneven outline around the target, so that fat doesn't show its border
+        outline = Noisy(Dilated(organs.hr_ctv, 4.0), texture(612, 11.0), 3.0)
+        yield PaintedLayer(outline, Mottled(38.0, 12.0, texture(613, 6.0)), opacity=patient.strands)
     yield PaintedLayer(Dilated(organs.sigmoid, patient.rim), rim, opacity=0.8)
     yield PaintedLayer(Dilated(organs.uterus, 0.7 * patient.rim), rim, opacity=0.8)
     yield PaintedLayer(organs.uterus, Mottled(50.0, 6.0, texture(605, 8.0)), structure="uterus")
     yield PaintedLayer(
-        organs.sigmoid, Hollow(2.6, VISCERAL_WALL + 4, Uniform(30.0)), structure="sigmoid", organ="colon"
+        organs.sigmoid, Hollow(COLON_WALL, VISCERAL_WALL + 4, Uniform(30.0)), structure="sigmoid", organ="colon"
     )
     stool, gas = np.pad(fraction.sigmoid_stool, 1, constant_values=30), np.pad(fraction.sigmoid_gas, 1)
-    yield from filling(organs.sigmoid_course, organs.sigmoid, stool, gas, 2.6, texture(606, 4.0))
+    yield from filling(organs.sigmoid_course, organs.sigmoid, stool, gas, COLON_WALL, texture(606, 4.0))
     yield PaintedLayer(Dilated(organs.rectum, 2.0), rim, opacity=0.6)
     yield PaintedLayer(organs.rectum, Hollow(2.8, VISCERAL_WALL + 2, Uniform(30.0)), structure="rectum", organ="colon")
     stool, gas = fraction.rectum_stool, fraction.rectum_gas
