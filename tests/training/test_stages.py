@@ -766,10 +766,11 @@ def test_validation_returns_its_scores_and_leaves_its_arguments_alone() -> None:
     objective = Mock(network=torch.nn.Linear(1, 1))
     objective.validate.return_value = {"dice_mean": 0.5}
     objective.score = lambda scores: scores["dice_mean"]
-    settings = TrainingSettings(epochs=5, validation_interval_epochs=2, validation_patches=1)
+    settings = TrainingSettings(epochs=5, steps_per_epoch=1, validation_interval_epochs=2, validation_patches=1)
     patches: Any = [{"image": torch.zeros(1)}]
     fabric = Fabric(accelerator="cpu", devices=1)
-    context = TrainingContext(fabric, objective, Mock(), patches, settings, Mock())
+    batches = Mock(batch_size=1, devices=1)
+    context = TrainingContext(fabric, objective, batches, patches, settings, Mock())
     scores = [engine._validate(context, checkpoint.Progress(epoch=epoch)) for epoch in range(1, 6)]
     assert scores == [{}, {"dice_mean": 0.5}, {}, {"dice_mean": 0.5}, {"dice_mean": 0.5}]
     without = replace(context, validation=None)
