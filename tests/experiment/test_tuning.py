@@ -15,6 +15,8 @@ import pytest
 from gynbtnet.datasets import Cohort, Split
 from gynbtnet.experiment import tuning as tuning_module
 from gynbtnet.experiment.search_space import SearchSpace, ValueList, ValueRange
+from gynbtnet.experiment.successive_halving import plan_rungs
+from gynbtnet.experiment.trial import run_trial
 from gynbtnet.experiment.tuned_patients import TunedPatients
 from gynbtnet.experiment.tuning import Tuning, tune
 from gynbtnet.experiment.tuning_table import BIAS, TrialRecord, TuningResult, ranked_rows
@@ -41,7 +43,8 @@ sys.addaudithook(note_opened)
 def opened_files() -> Iterator[list[str]]:
     """Collect the paths of all files that Python opens inside the block."""
     global _OPENED
-    _OPENED = paths = []
+    paths: list[str] = []
+    _OPENED = paths
     try:
         yield paths
     finally:
@@ -176,7 +179,7 @@ def test_a_tuning_that_was_killed_ends_the_same_way(
         ({"seed": 1}, "was begun with seed = 0, but now seed = 1"),
         ({"candidates": 5}, "was begun with candidates = 6, but now candidates = 5"),
         (
-            {"space": SPACE | {WARM_UP: ValueList((0.0, 0.1))}},
+            {"space": {**SPACE, WARM_UP: ValueList((0.0, 0.1))}},
             r"was begun with search.*warm_up_share.values = \[0.0, 0.5\]",
         ),
     ],
@@ -215,7 +218,6 @@ def test_a_training_that_diverges_is_the_worst(
             raise Diverged("The loss became nan.")
         return run_trial(trial, *arguments, **named)
 
-    run_trial = tuning_module.run_trial
     monkeypatch.setattr(tuning_module, "run_trial", diverge)
     space: SearchSpace = {RATE: ValueList((1e30,))}
     result = tune(replace(tuning, space=space, candidates=2, budget=Budget(steps=2)), patients, tmp_path / "out")
@@ -245,7 +247,7 @@ def test_the_default_table_fits_80_columns() -> None:
         "task.plan.patch_size": [112, 128, 128],
         "task.plan.batch_size": 12,
     }
-    rung = tuning_module.plan_rungs(27, 1e6)[2]
+    rung = plan_rungs(27, 1e6)[2]
     trial = TrialRecord(rung, 26, settings, 0.8765, {}, 123456, 1.0)
     heads, rows = ranked_rows(TuningResult("demo", "task", "steps", 1e6, 0, 20, 5, (trial,)))
     widths = [max(len(head), *(len(row[i]) for row in rows)) for i, head in enumerate(heads)]

@@ -41,7 +41,7 @@ class TrialRecord:
         score: mean DSC over structures and then over patients; None if the training diverged or nothing was scored.
         dsc: mean DSC by structure.
         steps: optimiser steps.
-        cpu_seconds: CPU time of training.
+        cpu_seconds: CPU time of training; None if the training diverged.
         note: reason for an absent score.
     """
 
@@ -51,7 +51,7 @@ class TrialRecord:
     score: float | None
     dsc: Mapping[str, float] = field(default_factory=dict)
     steps: int = 0
-    cpu_seconds: float = 0.0
+    cpu_seconds: float | None = None
     note: str = ""
 
     def as_scored(self) -> ScoredTrial:
