@@ -94,7 +94,7 @@ def test_an_interrupted_run_ends_with_the_same_weights(
     train(prepared, tmp_path / "run", workers=1)
     for name in ("weights_last.safetensors", "weights_best.safetensors", "state/epoch_000003/optimizer.safetensors"):
         assert (tmp_path / "run" / name).read_bytes() == (whole_run / name).read_bytes(), name
-    timed = {"seconds", "images_per_second", "data_wait_share", "memory_gb"}
+    timed = {"seconds", "cpu_seconds", "images_per_second", "data_wait_share", "memory_gb"}
     resumed, uninterrupted = (
         [{k: v for k, v in row.items() if k not in timed} for row in rows(run)] for run in (tmp_path / "run", whole_run)
     )

@@ -62,8 +62,8 @@ def _lines(
     heads = ("model", "pretraining", "supervised", "task, per fold", "parameters", "CPU s", "hours")
     yield from _table(heads, [(name, *_trained(variants[name], model)) for name, model in models.items()])
     yield (
-        "\nOptimiser steps of each stage. CPU s is the CPU time of training in all stages and folds, reading of "
-        "patches included, without validation; hours are the wall time of training. A dash is a value that wasn't "
+        "\nOptimiser steps of each stage. CPU s is the CPU time of training in all stages and folds, with the reading "
+        "of patches and without validation. Hours are the wall time of training. A dash is a value that wasn't "
         "recorded.\n"
     )
     names, out = StructureNames.load(recipe.aliases), folder / "comparisons"
