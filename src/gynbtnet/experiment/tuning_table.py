@@ -115,12 +115,13 @@ def column_names(result: TuningResult) -> dict[str, str]:
 def ranked_rows(result: TuningResult) -> tuple[list[str], list[list[str]]]:
     """Return the candidates for people, the best first: column heads, and rows of text."""
     columns = column_names(result)
-    heads = ["no.", "rung", "steps", "DSC", *columns.values()]
+    heads = ["no.", "rung", "steps", "CPU s", "DSC", *columns.values()]
     rows = []
     for candidate in result.order:
         trial = result.last_trial(candidate)
         values = [printed_value(trial.settings[key]) for key in columns]
-        rows.append([str(candidate), str(trial.rung.number + 1), str(trial.steps), _printed_score(trial), *values])
+        cost = [str(trial.steps), "–" if trial.cpu_seconds is None else f"{trial.cpu_seconds:.0f}"]
+        rows.append([str(candidate), str(trial.rung.number + 1), *cost, _printed_score(trial), *values])
     return heads, rows
 
 
@@ -185,7 +186,7 @@ def save_tables(result: TuningResult, out: Path) -> None:
         f"# Settings for {result.recipe}",
         *explanation(result),
         "".join(f"| {line} |\n" for line in lines).rstrip(),
-        "Rung, steps and DSC are those of a candidate's last trial; `trials.csv` has all trials.",
+        "Rung, steps, CPU seconds and DSC are those of a candidate's last trial; `trials.csv` has all trials.",
         *notes,
     ]
     with atomic_write(out / "table.md") as partial:
