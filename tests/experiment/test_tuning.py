@@ -19,7 +19,7 @@ from gynbtnet.experiment.successive_halving import plan_rungs
 from gynbtnet.experiment.trial import run_trial
 from gynbtnet.experiment.tuned_patients import TunedPatients
 from gynbtnet.experiment.tuning import Tuning, tune
-from gynbtnet.experiment.tuning_table import BIAS, TrialRecord, TuningResult, ranked_rows
+from gynbtnet.experiment.tuning_table import BIAS, TrialRecord, TuningResult, explanation, ranked_rows
 from gynbtnet.recipes import Recipe, load_recipe
 from gynbtnet.runtime import BadInput, Diverged
 from gynbtnet.training import Budget
@@ -235,6 +235,25 @@ def test_nothing_is_chosen_if_every_training_diverges(
     with pytest.raises(BadInput, match=r"No trial in .* could be scored"):
         tune(tuning, patients, tmp_path / "out")
     assert not (tmp_path / "out" / "recipe.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("scores", "words"),
+    [
+        ([[0.3, 0.2, 0.04, 0, 0, 0], [0.5, 0.4]], None),
+        ([[0.3, 0.04, 0.01, 0, 0, 0], [0.5, 0.4]], "Only 1 of 6 candidates in rung 1 reached a DSC of 0.05"),
+        ([[0.3, 0.2, 0, 0, 0, 0], [0.01, 0.0]], "Only 0 of 2 candidates in rung 2 reached"),
+    ],
+)
+def test_a_choice_by_chance_is_reported(scores: list[list[float]], words: str | None) -> None:
+    trials = tuple(
+        TrialRecord(rung, candidate, {RATE: 1e-3}, score)
+        for rung, row in zip(plan_rungs(6, 24), scores, strict=True)
+        for candidate, score in enumerate(row)
+    )
+    sentences = explanation(TuningResult("demo", "task", "steps", 24, 0, 20, 5, trials))
+    assert sentences[3] == BIAS
+    assert (words is None and len(sentences) == 4) or sentences[4].startswith(str(words))
 
 
 def test_the_default_table_fits_80_columns() -> None:

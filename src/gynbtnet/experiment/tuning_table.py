@@ -16,6 +16,7 @@ BIAS = (
     "The winner's score is too high on average, because the best of several noisy scores is partly luck. Judge the "
     "recipe by patients who were not used here."
 )
+_LEARNED = 0.05  # mean DSC below which a training has learned next to nothing
 UNITS = {"cpu_seconds": "CPU s", "steps": "steps", "gpu_seconds": "GPU s"}
 """Units of a budget as printed."""
 _SHORT = {
@@ -157,7 +158,22 @@ def explanation(result: TuningResult) -> list[str]:
         f"Trained on {counted(result.training_patients, 'patient')}; DSC is the mean over structures and then over "
         f"{counted(result.validation_patients, 'validation patient')}. No scan of a test patient was used."
     )
-    return [search, patients, choice, BIAS]
+    return [search, patients, choice, BIAS, *_undecided(result)]
+
+
+def _undecided(result: TuningResult) -> list[str]:
+    """Return a warning if fewer candidates than a rung keeps learned anything in it, so that chance decided."""
+    for rung, kept in zip(result.rungs, [*(rung.candidates for rung in result.rungs[1:]), 1], strict=True):
+        scores = [trial.score or 0 for trial in result.trials if trial.rung.number == rung.number]
+        learned = sum(score >= _LEARNED for score in scores)
+        if learned < kept:
+            warning = (
+                f"Only {learned} of {counted(len(scores), 'candidate')} in rung {rung.number + 1} reached a DSC of "
+                f"{_LEARNED:g}, so chance decided which {counted(kept, 'candidate')} it kept; give a larger --budget "
+                "or fewer --candidates."
+            )
+            return [warning]
+    return []
 
 
 def recipe_heading(result: TuningResult) -> str:
