@@ -75,12 +75,10 @@ def _lines(
     rows = [(name, *_trained(variants[name], model), describe_gain(gains[name])) for name, model in models.items()]
     yield from _table(heads, rows)
     yield (
-        "
-Optimiser steps of each stage. CPU s is the CPU time of training in all stages and folds, with the reading "
+        "\nOptimiser steps of each stage. CPU s is the CPU time of training in all stages and folds, with the reading "
         "of patches and without validation. Hours are the wall time of training. A dash is a value that wasn't "
-        "recorded. Gain at the end is the gain of the validation Dice over the last tenth of the task's steps, the mean "
-        f"over the folds. {NOT_FLAT}
-"
+        "recorded. Gain at the end is the gain of the validation Dice over the last tenth of the task's steps, the "
+        f"mean over the folds. {NOT_FLAT}\n"
     )
     unmarked = {name: reason for name, gain in gains.items() if (reason := why_unmarked(gain))}
     names, out = StructureNames.load(recipe.aliases), folder / "comparisons"
