@@ -78,6 +78,27 @@ def test_two_processes_of_which_one_is_killed_end_as_one_process(
     pd.testing.assert_frame_equal(without_times(out), without_times(tmp_path / "alone"))
     assert (out / "scores.csv").read_bytes() == (tmp_path / "alone" / "scores.csv").read_bytes()
     check_runs(out)
+    page = (out / "results.md").read_bytes()
+    (out / "curves.png").unlink()
+    assert gynbtnet("report", out).code == 0
+    assert (out / "curves.png").is_file()
+    assert (out / "results.md").read_bytes() == page
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["curves", "--compare"], "Learning curves take neither --every-fold nor --compare"),
+        (["curves", "--set", "gynbtnet:task.training.epochs=1"], "nor --set for one model"),
+        (["curves", "--model", "unet"], "There is no model unet in the curves; expected some of gynbtnet-from-scratch"),
+        (["curves-sts"], "have no phantom; name the scans to learn from with --cohort"),
+        (["minutes", "--stop-after", "3"], "--stop-after is for learning curves"),
+    ],
+)
+def test_what_does_not_fit(gynbtnet: Callable, tmp_path: Path, arguments: list[str], words: str) -> None:
+    result = gynbtnet("benchmark", *arguments, "--out", tmp_path / "out")
+    assert result.code == 2
+    assert words in " ".join(result.err.split())
 
 
 def check_runs(out: Path) -> None:

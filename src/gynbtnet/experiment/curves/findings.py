@@ -67,6 +67,8 @@ def _verdict(row: Mapping[Hashable, Any], margin: float) -> str:
         f"({row['other_mean_dsc']:.3f}; difference {difference:+.3f}, 95 % interval {low:+.3f} to "
         f"{high:+.3f}, p = {row['p_holm']:.2g} by patient and adjusted)"
     )
+    if min(row["runs"], row["other_runs"]) < 2:
+        return f"Nothing is concluded about {row['other']} from a single run {numbers}."
     if row["better"]:
         return f"It is better than {row['other']} {numbers}."
     if row["worse"] and row["not_worse"]:
