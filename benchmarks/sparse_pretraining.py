@@ -26,6 +26,7 @@ import psutil
 import torch
 from peers.masked_dense import masked_encode, masked_reconstruction
 from torch import Tensor
+from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -69,7 +70,7 @@ class Variants:
     def draw(self, ratio: float) -> ActiveBlocks:
         grid = self.network.encoder.deepest_grid(self.image.shape[2:])
         drawn = draw_active_blocks(len(self.image), grid, ratio, torch.Generator().manual_seed(1))
-        return ActiveBlocks(drawn.mask.to(self.device))
+        return ActiveBlocks(drawn.mask, self.device)
 
     def encoder(self, variant: str, ratio: float) -> None:
         """Run the forward and backward pass of the encoder, from the sum of all features."""
@@ -80,7 +81,7 @@ class Variants:
                 packed = sparse_encode(self.network.encoder, self.image, self.draw(ratio))
                 features = [level.rows for level in packed]
             elif variant == "dense × mask":
-                features = masked_encode(self.dense.encoder, self.image, self.draw(ratio).mask)
+                features = masked_encode(self.dense.encoder, self.image, self.draw(ratio).mask.to(self.device))
             elif variant == "dense, compiled":
                 features = self.compiled(self.image)
             elif variant == "dense, channels last":
@@ -99,7 +100,7 @@ class Variants:
             if variant == "ours":
                 reconstruction: Tensor = network(self.image, active)
             else:
-                mask = active.mask
+                mask = active.mask.to(self.device)
                 features = masked_encode(network.encoder, self.image, mask)
                 reconstruction = masked_reconstruction(network, features, mask)
         masked_l2(reconstruction.float(), self.image, ~active.mask, normalise=True).backward()
@@ -173,10 +174,11 @@ def limits(options: argparse.Namespace, seconds: float, ratio: float) -> str:
     rate = 2 * 2048**3 / product
     cuda = variants.device.type == "cuda"
     variants.encoder("ours", ratio)
-    with profile(activities=[ProfilerActivity.CUDA if cuda else ProfilerActivity.CPU]) as profiler:
+    with profile(activities=[ProfilerActivity.CPU, *[ProfilerActivity.CUDA] * cuda]) as profiler:
         variants.encoder("ours", ratio)
     time_by_group: dict[str, float] = {}
-    for event in profiler.key_averages():
+    operators = [event for event in profiler.key_averages() if event.device_type == DeviceType.CPU]  # not their kernels
+    for event in operators:
         name = event.key.removeprefix("aten::").lstrip("_")
         group = next((group for start, group in OPERATOR_GROUPS.items() if name.startswith(start)), "everything else")
         time_by_group[group] = time_by_group.get(group, 0) + (

@@ -57,7 +57,7 @@ def test_values_and_gradients_are_those_of_the_definition(device):
     network = DenseMaskedAutoencoder(PRESET).double().to(device)
     image, active = torch.randn(2, 1, 8, 8, 12, dtype=torch.float64).to(device), draw(device)
     literal = deepcopy(network)
-    ours, expected = network(image, active), definition(literal, image, active.mask)
+    ours, expected = network(image, active), definition(literal, image, active.mask.to(device))
     torch.testing.assert_close(ours, expected, rtol=1e-9, atol=1e-9)
     for reconstruction in (ours, expected):
         reconstruction.square().sum().backward()
@@ -69,7 +69,7 @@ def test_values_and_gradients_are_those_of_the_definition(device):
 def test_masked_voxels_are_never_read_and_every_parameter_is_trained(decoder, device):
     network = DenseMaskedAutoencoder(PRESET, 2, decoder=decoder).to(device)
     image, active = torch.randn(2, 2, 8, 8, 12).to(device), draw(device)
-    hidden = interpolate((~active.mask)[:, None].float(), image.shape[2:]).bool()
+    hidden = interpolate((~active.mask)[:, None].float().to(device), image.shape[2:]).bool()
     reconstruction = network(image.masked_fill(hidden, float("nan")), active)
     assert torch.equal(reconstruction, network(image, active))
     reconstruction.square().sum().backward()

@@ -77,7 +77,7 @@ def test_recomputing_changes_nothing_but_rounding(norm, device):
 def test_masked_voxels_are_never_read(device):
     network, active = MaskedAutoencoder(TINY).to(device), draw(device)
     image = torch.randn(2, 1, 8, 8, 12).to(device)
-    hidden = ~active.mask[:, None]
+    hidden = ~active.mask[:, None].to(device)
     for axis in (2, 3, 4):
         hidden = hidden.repeat_interleave(4, axis)
     assert torch.equal(network(image.masked_fill(hidden, float("nan")), active), network(image, active))
@@ -129,7 +129,7 @@ def test_it_learns_to_reconstruct_masked_voxels(device):
         image = torch.sin((z + 2 * y + x) / 5 + phases).to(device)
         active = draw(device, grid=(4, 4, 4), seed=step)
         error = (split_into_cells(network(image, active), active.grid) - split_into_cells(image, active.grid)).square()
-        loss = error[~active.mask.flatten(1)].mean()
+        loss = error[~active.mask.flatten(1).to(device)].mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

@@ -10,6 +10,7 @@ from gynbtnet.runtime.public_names import lazy_names
 
 if TYPE_CHECKING:
     from gynbtnet.experiment.cross_validation import CrossValidation, calibrate_from_folds, crossvalidate
+    from gynbtnet.experiment.default_search import default_space
     from gynbtnet.experiment.folders import ComparedModel, Experiment, compared_models
     from gynbtnet.experiment.model_comparison import compare_models
     from gynbtnet.experiment.paper_experiment import run_comparison
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from gynbtnet.experiment.scans import Scans
     from gynbtnet.experiment.single_stages import finetune_alone, pretrain_alone
     from gynbtnet.experiment.trial import Trial, TrialResult, run_trial
+    from gynbtnet.experiment.tuned_patients import TunedPatients
+    from gynbtnet.experiment.tuning import Tuning, tune
+    from gynbtnet.experiment.tuning_table import TuningResult
 
 __all__ = [
     "ComparedModel",
@@ -26,16 +30,21 @@ __all__ = [
     "Scans",
     "Trial",
     "TrialResult",
+    "TunedPatients",
+    "Tuning",
+    "TuningResult",
     "calibrate_from_folds",
     "compare_models",
     "compared_models",
     "crossvalidate",
+    "default_space",
     "finetune_alone",
     "pretrain_alone",
     "report_experiment",
     "run_comparison",
     "run_experiment",
     "run_trial",
+    "tune",
 ]
 
 __getattr__, __dir__ = lazy_names(
@@ -49,6 +58,10 @@ __getattr__, __dir__ = lazy_names(
         "model_comparison": ["compare_models"],
         "paper_experiment": ["run_comparison"],
         "report": ["report_experiment"],
+        "default_search": ["default_space"],
+        "tuned_patients": ["TunedPatients"],
+        "tuning": ["Tuning", "tune"],
+        "tuning_table": ["TuningResult"],
         "trial": ["Trial", "TrialResult", "run_trial"],
     },
 )

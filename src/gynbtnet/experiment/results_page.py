@@ -75,10 +75,10 @@ def _lines(
     rows = [(name, *_trained(variants[name], model), describe_gain(gains[name])) for name, model in models.items()]
     yield from _table(heads, rows)
     yield (
-        "\nOptimiser steps of each stage. CPU s is the CPU time of training in all stages and folds, reading of "
-        "patches included, without validation; hours are the wall time of training. A dash is a value that wasn't "
-        "recorded. Gain at the end: gain of the validation Dice over the last tenth of the task's steps, mean over the "
-        f"folds. {NOT_FLAT}\n"
+        "\nOptimiser steps of each stage. CPU s is the CPU time of training in all stages and folds, with the reading "
+        "of patches and without validation. Hours are the wall time of training. A dash is a value that wasn't "
+        "recorded. Gain at the end is the gain of the validation Dice over the last tenth of the task's steps, the "
+        f"mean over the folds. {NOT_FLAT}\n"
     )
     unmarked = {name: reason for name, gain in gains.items() if (reason := why_unmarked(gain))}
     names, out = StructureNames.load(recipe.aliases), folder / "comparisons"

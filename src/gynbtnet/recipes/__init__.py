@@ -9,7 +9,7 @@ from gynbtnet.runtime.public_names import lazy_names
 
 if TYPE_CHECKING:
     from gynbtnet.recipes.comparison_recipe import ComparisonRecipe, load_comparison, shipped_comparisons
-    from gynbtnet.recipes.loading import RECIPE_FOLDER, load_recipe, save_recipe, shipped_recipes
+    from gynbtnet.recipes.loading import RECIPE_FOLDER, load_recipe, save_recipe, shipped_recipes, with_settings
     from gynbtnet.recipes.recipe import Recipe
     from gynbtnet.recipes.variant import BASELINES, load_variant, load_variants
 
@@ -25,13 +25,14 @@ __all__ = [
     "save_recipe",
     "shipped_comparisons",
     "shipped_recipes",
+    "with_settings",
 ]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "comparison_recipe": ["ComparisonRecipe", "load_comparison", "shipped_comparisons"],
-        "loading": ["RECIPE_FOLDER", "load_recipe", "save_recipe", "shipped_recipes"],
+        "loading": ["RECIPE_FOLDER", "load_recipe", "save_recipe", "shipped_recipes", "with_settings"],
         "recipe": ["Recipe"],
         "variant": ["BASELINES", "load_variant", "load_variants"],
     },

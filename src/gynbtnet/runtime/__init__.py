@@ -7,7 +7,7 @@ from gynbtnet.runtime.public_names import lazy_names
 if TYPE_CHECKING:
     from gynbtnet.runtime.atomic_files import atomic_write
     from gynbtnet.runtime.available_memory import available_bytes
-    from gynbtnet.runtime.errors import BadInput, Paused, ScansFailed
+    from gynbtnet.runtime.errors import BadInput, Diverged, Paused, ScansFailed
     from gynbtnet.runtime.json_files import read_json, sha256_of, write_json
     from gynbtnet.runtime.lock_file import file_lock
     from gynbtnet.runtime.optional_dependencies import require
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BadInput",
+    "Diverged",
     "Paused",
     "ScansFailed",
     "Settings",
@@ -41,7 +42,7 @@ __getattr__, __dir__ = lazy_names(
     {
         "atomic_files": ["atomic_write"],
         "available_memory": ["available_bytes"],
-        "errors": ["BadInput", "Paused", "ScansFailed"],
+        "errors": ["BadInput", "Diverged", "Paused", "ScansFailed"],
         "lock_file": ["file_lock"],
         "json_files": ["read_json", "sha256_of", "write_json"],
         "optional_dependencies": ["require"],

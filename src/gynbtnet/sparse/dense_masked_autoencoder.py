@@ -63,7 +63,7 @@ class DenseMaskedAutoencoder(nn.Module):
         """
         shape = image.shape[2:]
         divide_exactly(shape, active.grid)
-        visible = interpolate(active.mask[:, None].to(torch.uint8), shape).bool()
+        visible = interpolate(active.mask[:, None].to(image.device, torch.uint8, non_blocking=True), shape).bool()
         features = self.encoder(image.masked_fill(~visible, 0))
         levels = zip(self.projections, features, strict=True)
         return self.decoder([projection(values) for projection, values in levels])  # type: ignore[no-any-return]

@@ -60,7 +60,7 @@ class LightDecoder(nn.Module):
 
 def _normalise_and_activate(x: Tensor, norm: nn.InstanceNorm3d, rules: DeviceRules | None) -> Tensor:
     """Return LeakyReLU of each sample's norm; memory stays channels last, unlike that of PyTorch's instance norm."""
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or not x.is_contiguous(memory_format=torch.channels_last_3d):
         return leaky_relu(_batch_norm_per_sample(x, norm), SLOPE, inplace=True)
     kernels = (rules or rules_for(x.device)).norm
     plan = Norm([x[0, 0].numel()] * len(x), norm.eps, kernels, slope=SLOPE)
@@ -68,7 +68,7 @@ def _normalise_and_activate(x: Tensor, norm: nn.InstanceNorm3d, rules: DeviceRul
 
 
 def _batch_norm_per_sample(x: Tensor, norm: nn.InstanceNorm3d) -> Tensor:
-    """Normalise each sample by operators that torch.compile can fuse."""
+    """Normalise each sample by operators that torch.compile can fuse, in any memory format."""
     samples = [
         torch.batch_norm(x[i : i + 1], norm.weight, norm.bias, None, None, True, 0.0, norm.eps, cudnn.enabled)
         for i in range(len(x))

@@ -110,7 +110,10 @@ def decoder_widths(preset: Preset, kind: DecoderKind) -> list[int]:
 def make_decoder(
     preset: Preset, outputs: int, kind: DecoderKind, rules: DeviceRules | None = None
 ) -> LightDecoder | UNetDecoder:
-    """Make the decoder for an encoder of the preset and an image with ``outputs`` channels."""
+    """Make the decoder for an encoder of the preset and an image with ``outputs`` channels.
+
+    ``rules`` are those of the light decoder's device; None: of the features' device.
+    """
     if kind == "unet":
         return UNetDecoder(preset, outputs)
     return LightDecoder(decoder_widths(preset, kind), outputs, rules)

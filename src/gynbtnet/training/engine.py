@@ -16,7 +16,7 @@ from lightning_fabric import Fabric
 from torch import nn
 from torch.optim import Optimizer
 
-from gynbtnet.runtime.errors import BadInput, Paused
+from gynbtnet.runtime.errors import BadInput, Diverged, Paused
 from gynbtnet.runtime.phrases import counted
 from gynbtnet.runtime.progress import progress_bar, write_log_line
 from gynbtnet.training.allocator import keep_freed_memory
@@ -87,7 +87,8 @@ def fit(context: TrainingContext) -> None:
         context: the objects of the run.
 
     Raises:
-        BadInput: If the loss is no longer finite, a scan can't be read, memory runs out or the checkpoint is damaged.
+        BadInput: If a scan can't be read, memory runs out or the checkpoint is damaged.
+        Diverged: If the loss is no longer finite.
         Paused: If ``settings.time_budget_hours`` are used up before the run has ended.
     """
     progress = read_progress(context.run.state)
@@ -261,7 +262,7 @@ def _optimise(context: TrainingContext, learner: _Learner, meter: "_Meter") -> N
 
 def _check_loss(context: TrainingContext, progress: Progress, loss: float) -> None:
     if not math.isfinite(loss):
-        raise BadInput(
+        raise Diverged(
             f"The loss became {loss} in epoch {progress.epoch} of the run in {context.run.path}; start it again in "
             "another folder with a lower learning_rate, or with precision 32-true."
         )

@@ -10,7 +10,6 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from gynbtnet.imaging.sides import mirrored_labels
 from gynbtnet.networks.initialisation import initialise_he
 from gynbtnet.networks.stu_net import read_stu_net
 from gynbtnet.networks.transfer import Parts, transfer_weights
@@ -227,6 +226,7 @@ def finetune(
         settings.batch_dice,
         title=f"Training {out.name}",
         coarsest=settings.supervise_coarsest,
+        regions=plan.regions,
     )
     context = TrainingContext(fabric, objective, training, validation, settings, run)
     fit(context if start is None else replace(context, transferred=True))
@@ -258,7 +258,7 @@ def _make_batches(stage: _Stage) -> tuple[Batches, Batches | None]:
             settings.augmentation,
             plan.patch_size,
             axes_of_arrays(plan),
-            mirrored_labels(plan.structures) if plan.sides_swapped else None,
+            plan.mirrored_labels if plan.sides_swapped else None,
         ),
         plan.batch_size // fabric.world_size,
         settings.seed,

@@ -189,4 +189,4 @@ def _find_predictions(evaluation: Path) -> Path | None:
     evaluation = evaluation.absolute()
     parent = evaluation.parent
     folders = (parent.parent / "predictions" / evaluation.name, parent / "predictions" / "test", parent / "predictions")
-    return next((folder for folder in folders if any(folder.glob("*/labels.nii.gz"))), None)
+    return next((folder for folder in folders if any((*folder.glob("*/labels.nii.gz"), *folder.glob("*/masks")))), None)

@@ -54,7 +54,7 @@ def small_bowel_layers(patient: Patient, fraction: Fraction, outside: Shape, rim
             yield PaintedLayer(tube, Hollow(2.4, VISCERAL_WALL, Uniform(18.0)), organ="small_bowel", outside=outside)
             continue
         content = Speckled(float(rng.uniform(15, 70)), 14.0, 1.3, -350.0, bubbles)
-        yield PaintedLayer(Dilated(tube, patient.rim), rim, outside=outside, opacity=0.8)
+        yield PaintedLayer(Dilated(tube, patient.rim), rim, outside=outside, opacity=0.8, clears=True)
         yield PaintedLayer(tube, Hollow(COLON_WALL, VISCERAL_WALL + 4, content), organ="small_bowel", outside=outside)
         share = float(np.clip(rng.normal(-0.1, 0.5), 0, 0.9))
         if share > 0.08:

@@ -145,6 +145,7 @@ def draw_patient(seed: int, number: int, kind: Kind, realism: Realism = "simple"
     size = rng.normal(1.0, population.size)
     fatness = float(np.clip(rng.lognormal(0.0, population.fat), *population.fat_limits))
     retroverted = rng.random() < 0.25
+    across, deep, along = population.target_radii
     shortest, longest_retroverted, longest_anteverted = population.uterus_length
     return Patient(
         identity=identity,
@@ -158,7 +159,11 @@ def draw_patient(seed: int, number: int, kind: Kind, realism: Realism = "simple"
         deviation=float(rng.normal(0, population.deviation)),
         uterus_length=float(rng.uniform(shortest, longest_retroverted if retroverted else longest_anteverted)),
         uterus_radius=float(rng.uniform(*population.uterus_radius)),
-        target_radii=tuple(target_size * float(rng.uniform(*limits)) for limits in population.target_radii),
+        target_radii=(
+            target_size * float(rng.uniform(*across)),
+            target_size * float(rng.uniform(*deep)),
+            target_size * float(rng.uniform(*along)),
+        ),
         parametrium=tuple(np.maximum(rng.uniform(*population.parametrium, 2), 0.0)),
         vaginal_extension=float(max(rng.uniform(*population.vaginal_extension), 0.0)),
         target_contrast=float(rng.uniform(*population.target_contrast)),

@@ -1,7 +1,7 @@
 """CT noise: correlated by the reconstruction, and stronger and streaky in slices with much bone along the beam.
 
-With a known slice thickness, the variance is inverse to the thickness, and the spectrum is that of a soft-tissue kernel
-(a ramp with its maximum at 0.2 per mm) sampled at the pixels, with aliasing
+If the slice thickness counts, the variance is inverse to it. The spectrum is then that of a soft-tissue kernel, a ramp
+with its maximum at 0.2 per mm. It is sampled at the pixels, with aliasing
 (https://doi.org/10.1088/0031-9155/32/5/003).
 """
 

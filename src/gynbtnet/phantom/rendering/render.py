@@ -57,6 +57,8 @@ def render(
             inside = distance < 0
             if layer.structure is not None:
                 rendered.structures[slab][window][inside] = STRUCTURES.index(layer.structure) + 1
+            if layer.clears:
+                rendered.organs[slab][window][inside] = 0
             if layer.organ is not None:
                 rendered.organs[slab][window][inside] = names.index(layer.organ) + 1
         if scene.applicator is not None:

@@ -23,6 +23,7 @@ class PaintedLayer:
         depth: Distance in mm below the surface of ``within``.
         outside: Another shape in which the layer is not painted.
         opacity: Share of the earlier HU that is replaced.
+        clears: If true, the layer removes the labels of TotalSegmentator's classes that it covers.
     """
 
     shape: Shape
@@ -33,6 +34,7 @@ class PaintedLayer:
     depth: float = 0.0
     outside: Shape | None = None
     opacity: float = 1.0
+    clears: bool = False
 
     @property
     def box(self) -> Bounds:
