@@ -59,6 +59,7 @@ def _write_phantom(phantom: PhantomSettings, recipe: Recipe, folder: Path) -> Sc
         matrix=matrix,
         seed=seed,
         realism=realism,
+        nested=phantom.nested,
     )
     has_unlabelled = recipe.pretraining is not None and phantom.unlabelled > 0
     if has_unlabelled:
