@@ -67,5 +67,5 @@ def test_a_trainer_with_its_own_schedule_is_refused() -> None:
     current = trainer(CosineAnnealingLR, 3)
     schedule_by_share(current, NnUNetSettings(), lambda: 0.5)
     assert isinstance(current.lr_scheduler, CosineAnnealingLR)
-    with pytest.raises(BadInput, match="schedule of its own"):
+    with pytest.raises(BadInput, match="has its own schedule"):
         schedule_by_share(current, NnUNetSettings(schedule="poly"), lambda: 0.5)

@@ -45,14 +45,14 @@ def schedule_by_share(trainer: Any, settings: NnUNetSettings, share: Callable[[]
     """Replace the schedule of an initialised trainer if the settings have a budget or a schedule.
 
     Raises:
-        BadInput: If the trainer has a schedule of its own, which follows the epochs.
+        BadInput: If the trainer has its own schedule, which follows the epochs.
     """
     if settings.budget is None and settings.schedule is None:
         return
     own = type(trainer.lr_scheduler).__name__
     if own != "PolyLRScheduler":
         raise BadInput(
-            f"{type(trainer).__name__} has a schedule of its own ({own}), which follows the epochs; with a budget or a "
+            f"{type(trainer).__name__} has its own schedule ({own}), which follows the epochs; with a budget or a "
             "schedule use another trainer, and the settings schedule and warm_up_share."
         )
     trainer.lr_scheduler = ShareSchedule(trainer, settings, share)

@@ -81,8 +81,8 @@ def train_nnunet(
 
     Raises:
         BadInput: If cohort and split don't match, or earlier folds in ``out`` have other inputs or settings. Also if
-            CUDA is asked for and not available, nnU-Net isn't installed or has no trainer of the given name, or
-            settings don't fit the trainer or the plan.
+            CUDA is asked for and not available, or nnU-Net isn't installed. Also if it has no trainer of the given
+            name, or settings don't fit the trainer or the plan.
     """
     require("nnunet", "nnunetv2")
     check_trainer(settings.trainer)

@@ -18,8 +18,8 @@ class Usage:
 
     Attributes:
         steps: optimiser steps.
-        cpu_seconds: CPU time of the training process and of the processes that load its batches; NaN if an earlier
-            version began the run and didn't record it.
+        cpu_seconds: CPU time of the training process and of the processes that load its batches. NaN if the run
+            began with an earlier version, which didn't record it.
         gpu_seconds: time of training on a GPU; 0 on a CPU.
     """
 

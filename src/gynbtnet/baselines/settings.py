@@ -37,8 +37,8 @@ class NnUNetSettings(Settings):
     )
     patch_size: tuple[int, int, int] | None = Field(
         None,
-        description="Voxels of a patch along z, y, x, each at least 8; null: chosen by the planner. nnU-Net's network "
-        "gets the levels that its planner would choose for this patch.",
+        description="Voxels of a patch along z, y, x, each at least 8; null: chosen by the planner. Network nnunet "
+        "gets the planner's levels for it.",
     )
     batch_size: int | None = Field(
         None, ge=1, le=4096, description="Patches of a training batch; null: chosen by the planner."
@@ -85,8 +85,8 @@ class NnUNetSettings(Settings):
     )
     schedule: Literal["poly", "cosine"] | None = Field(
         None,
-        description="Fall of the learning rate over the used share of the run, from step to step. poly: exponent 0.9. "
-        "null: the trainer's own, which changes it only between epochs; with a budget poly.",
+        description="Fall of the learning rate over the used share of the run. It changes from step to step. poly: "
+        "exponent 0.9. null: poly with a budget. Without one, the trainer's own, which changes between epochs.",
     )
     warm_up_share: float = Field(
         0,

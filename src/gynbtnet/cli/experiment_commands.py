@@ -251,11 +251,20 @@ def compare(
 
 
 @command("gynbtnet report demo/experiment")
-def report(experiment: Annotated[Path, typer.Argument(help="Output folder of `gynbtnet run`.")]) -> None:
-    """Write the report page of `gynbtnet run` again."""
+def report(
+    experiment: Annotated[
+        Path, typer.Argument(help="Output folder of `gynbtnet run`, or of learning curves of `gynbtnet benchmark`.")
+    ],
+) -> None:
+    """Write the report page of `gynbtnet run`, or figures and page of learning curves, again."""
+    from gynbtnet.experiment.curves.curves_page import report_curves
+    from gynbtnet.experiment.curves.folders import CurvesFolder
     from gynbtnet.experiment.folders import Experiment
     from gynbtnet.experiment.report import report_experiment
 
+    if CurvesFolder(experiment).setup.is_file():
+        console.print(f"The results are {report_curves(experiment)}")
+        return
     console.print(f"The report is {report_experiment(Experiment(experiment))}")
 
 

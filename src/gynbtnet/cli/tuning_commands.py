@@ -106,6 +106,8 @@ def tune(
     of_search = [change for change in changes if change.startswith("search.")]
     of_recipe = [change for change in changes if change not in of_search]
     tuned = load_variant(model, load_recipe(recipe), of_recipe) if model else load_recipe(recipe, of_recipe)
+    if tuned.nnunet and stage == LearnedStage.supervised:
+        raise BadInput("nnU-Net has no stages; omit --stage.")
     part = "nnunet" if tuned.nnunet else stage.value
     tuning = Tuning(
         recipe=tuned,

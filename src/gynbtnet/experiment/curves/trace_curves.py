@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gynbtnet.experiment.curves.curves_page import report_curves
 from gynbtnet.experiment.curves.earlier_stages import Busy, earlier_stages, train_earlier_stages
 from gynbtnet.experiment.curves.folders import CurvesFolder
 from gynbtnet.experiment.curves.run_list import CurveRun
@@ -86,6 +87,8 @@ def trace_curves(
     finally:
         with file_lock(folders.tables_lock):
             write_tables(folders, setup.runs)
+            if folders.points.is_file():
+                report_curves(folders.folder)
     return folders.results
 
 
