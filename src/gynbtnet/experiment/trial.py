@@ -19,9 +19,9 @@ from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import Split
 from gynbtnet.evaluation.metrics.evaluation import Evaluation, evaluate
 from gynbtnet.experiment.image_prediction import predict_images
-from gynbtnet.experiment.prepare_once import prepare_once
 from gynbtnet.inference.engine.segmenter import Segmenter
 from gynbtnet.inference.models.model import Model
+from gynbtnet.preparation.prepare_once import prepare_once
 from gynbtnet.recipes.recipe import Recipe, TaskStage
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import read_json, sha256_of, write_json
