@@ -69,9 +69,9 @@ def difference_table(points: pd.DataFrame, scores: pd.DataFrame, setup: CurvesSe
     """Compare the mean DSC of the reference with that of each other model.
 
     The reference is better if the interval of the difference is above 0, and worse if it is below 0. It is not worse if
-    the interval is above minus the margin. With a single run of either, the interval lacks the variation between trainings, and none of this
-    is concluded. The permutation by patient takes the means over runs; Holm's adjustment is over the other models.
-    With fewer patients, all models have the same draws of patients, so that runs are paired.
+    the interval is above minus the margin. With a single run of either, the interval lacks the variation between
+    trainings, and none of this is concluded. The permutation by patient takes the means over runs. Holm's adjustment is
+    over the other models. With fewer patients, all models have the same draws of patients, so that runs are paired.
 
     Args:
         points: table of the runs.

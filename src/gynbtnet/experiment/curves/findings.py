@@ -102,7 +102,8 @@ def _costs(points: pd.DataFrame, setup: CurvesSetup) -> Iterator[str]:
         yield (
             f"A step of {setup.design.reference} takes {own:.2f} CPU seconds; a step of the others takes longer: "
             f"{steps} as long. At equal time, {setup.design.reference} therefore does more steps than these, and a "
-            "lead is partly that of a network with cheap steps. With equal numbers of steps, the order may be another one.\n"
+            "lead is partly that of a network with cheap steps. With equal numbers of steps, the order may be "
+            "another one.\n"
         )
 
 

@@ -185,6 +185,8 @@ def _candidate(context: _Context, run: CurveRun) -> str | None:
     """Return the settings of a run: the tried candidate, or the best one; None if that isn't known yet."""
     if run.candidate is not None:
         return run.candidate
+    if len(context.recipe.models[run.model].candidates) == 1:
+        return next(iter(context.recipe.models[run.model].candidates))
     budget = context.recipe.design.budgets[0]
     scores: dict[str, float] = {}
     for candidate in context.recipe.models[run.model].candidates:
