@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from gynbtnet.networks.presets import PRESETS
-from gynbtnet.preparation.planning.settings import ALL_AXES, Axis
+from gynbtnet.preparation.planning.settings import ALL_AXES, Axis, Outputs
 from gynbtnet.runtime.settings import Settings
 from gynbtnet.training.budget import Budget
 
@@ -99,6 +99,18 @@ class NnUNetSettings(Settings):
         description="Axes of the patient that augmentation and prediction mirror; nnU-Net mirrors all "
         "three. If structures have sides, x is omitted, because nnU-Net can't swap their labels. A trainer that "
         "mirrors fewer axes still mirrors only those.",
+    )
+    outputs: Outputs = Field(
+        "auto",
+        description="exclusive: one label per voxel (softmax); overlapping: structures are nnU-Net's regions "
+        "(sigmoids). auto: overlapping if a structure shares more than overlap_share of its volume.",
+    )
+    overlap_share: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="With outputs auto: largest share of a structure's volume, over the training cohort, that another "
+        "one may have too.",
     )
     checkpoint_interval_epochs: int = Field(
         50, ge=1, description="Epochs between two checkpoints; an interrupted run loses at most these."

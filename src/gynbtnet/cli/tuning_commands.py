@@ -123,7 +123,7 @@ def tune(
     folds = Split.load(split) if split else None
     result = tune(tuning, find_tuned_patients(tuned, part, scans, out, split=folds, jobs=jobs), out, jobs=jobs)
     heads, rows = ranked_rows(result)
-    table = Table(*heads, box=None, pad_edge=False)
+    table = Table(*heads, box=None, padding=(0, 1, 0, 0))
     for row in rows:
         table.add_row(*row)
     print_table(table)
