@@ -59,7 +59,7 @@ def setup(recipe: CurvesRecipe) -> CurvesSetup:
 
 
 def tables(setup: CurvesSetup) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Simulated runs; nnunet has no long run, and all models are equally good with few patients."""
+    """Simulate runs: nnunet has no long run, and all models are equally good with few patients."""
     random, points, scores = np.random.default_rng(0), [], []
     difficulty = random.normal(0, 0.03, 8)
     for run in setup.runs:
