@@ -6,7 +6,8 @@ arms change one setting of stage 1 or of the task. Settings are chosen on valida
 and real ones with a folder of data:
 
     python benchmarks/pretraining_helps.py [../shared/data] [--out FOLDER] [--minutes 30] [--seeds 3]
-        [--stage 100] [--task 60] [--unit cpu_seconds] [--blocks main task stage-1 labels curves] [--confirm ARM …]
+        [--stage 150] [--task 60] [--unit cpu_seconds] [--blocks main control task stage-1 labels curves]
+        [--confirm ARM …]
 
 Each run has a folder. The program stops after the run that exceeds --minutes, and may be killed at any time. It
 resumes when it is started again with the same --out. All scores are in results.csv; the Markdown report is printed and
@@ -69,7 +70,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("pretraining_helps"))
     parser.add_argument("--minutes", type=float, default=30, help="stop after the run that exceeds this time")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--stage", type=float, default=100, help="budget of each pretraining")
+    parser.add_argument("--stage", type=float, default=150, help="budget of each pretraining")
     parser.add_argument("--task", type=float, default=60, help="budget of the task")
     parser.add_argument("--unit", choices=("cpu_seconds", "steps"), default="cpu_seconds", help="unit of the budgets")
     parser.add_argument("--blocks", nargs="+", choices=tuple(BLOCKS), default=tuple(BLOCKS))

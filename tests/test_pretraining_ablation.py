@@ -29,12 +29,11 @@ def test_arms_have_valid_settings_and_references() -> None:
     all_arms = {arm.name: arm for arm in (*arms.MAIN, *arms.TASK_VARIANTS, *arms.STAGE_1_VARIANTS)}
     assert len(all_arms) == len(arms.MAIN) + len(arms.TASK_VARIANTS) + len(arms.STAGE_1_VARIANTS)
     for arm in all_arms.values():
-        scratch = all_arms[arm.scratch]
-        assert scratch.pretraining is None and scratch.mask_cell == arm.mask_cell
+        assert all_arms[arm.scratch].pretraining is None
         assert arm.base in all_arms
         SegmentationSettings(**{**runs.COMMON, **runs.SEGMENTATION, **runs.TASK, **arm.settings})
         if arm.pretraining is not None:
-            assert arm.pretraining.mask_cell == arm.mask_cell
+            assert arm.pretraining.mask_cell == arm.mask_cell == all_arms[arm.scratch].mask_cell
             is_stage_1 = arm.pretraining.stage == 1
             kind = PretrainingSettings if is_stage_1 else SegmentationSettings
             own = runs.STAGE_1 if is_stage_1 else runs.SEGMENTATION
@@ -44,15 +43,15 @@ def test_arms_have_valid_settings_and_references() -> None:
 def test_runs_come_in_the_order_in_which_they_are_useful() -> None:
     arms = module("arms")
     design = arms.Design(stage=100, task=60, seeds=2, confirmed=("stage 1, raw target",))
-    first = [(run.arm.name, run.contoured, run.seed, run.budget) for run in arms.main_runs(design)][:6]
-    assert first == [
+    first = [(run.arm.name, run.contoured, run.seed, run.budget) for run in arms.main_runs(design)]
+    assert first[:4] == [
         ("from scratch", 2, 0, 60),
         ("stage 1", 2, 0, 60),
         ("stage 2", 2, 0, 60),
-        ("stages 1 and 2", 2, 0, 60),
-        ("from scratch", 2, 0, 160),
         ("from scratch", 2, 1, 60),
     ]
+    controls = [(run.arm.name, run.seed, run.budget) for run in arms.control_runs(design)]
+    assert controls[:2] == [("from scratch", 0, 160), ("stages 1 and 2", 0, 60)]
     runs = [run for block in arms.BLOCKS.values() for run in block(design)]
     assert len({run.folder for run in runs}) == len(runs)
     on_test = {run.arm.name for run in arms.stage_1_variants(design) if "test" in run.groups}
@@ -81,7 +80,7 @@ def run_tiny(monkeypatch: pytest.MonkeyPatch, out: Path, *options: str) -> None:
     sizes = scans.Sizes(2, 1, 3, 1, 2, spacing=(10.0, 10.0, 10.0), matrix=(16, 32, 40), patch=(16, 32, 32))
     script = import_module("pretraining_helps")
     monkeypatch.setattr(script, "Sizes", lambda: sizes)
-    amounts = ("--unit", "steps", "--stage", "1", "--task", "1", "--seeds", "1", "--blocks", "main")
+    amounts = ("--unit", "steps", "--stage", "1", "--task", "1", "--seeds", "1", "--blocks", "main", "control")
     monkeypatch.setattr(sys, "argv", ["pretraining_helps.py", "--out", str(out), *amounts, *options])
     script.main()
 
@@ -90,10 +89,10 @@ def test_a_tiny_ablation_stops_resumes_and_reports(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_tiny(monkeypatch, tmp_path, "--minutes", "0.0001")  # one run exceeds it
-    assert "- main: 1 of 5 runs; missing: from scratch, stage 1, stage 2, stages 1 and 2" in capsys.readouterr().out
+    assert "- main: 1 of 3 runs; missing: stage 1, stage 2" in capsys.readouterr().out
     run_tiny(monkeypatch, tmp_path)
     report = capsys.readouterr().out
-    assert "- main: 5 of 5 runs\n" in report
+    assert "- main: 3 of 3 runs\n- control: 2 of 2 runs\n" in report
     with (tmp_path / "results.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     scored = {(row["arm"], row["budget"], row["group"]) for row in rows}

@@ -149,12 +149,21 @@ class Design:
 
 
 def main_runs(design: Design, contoured: int | None = CONTOURED) -> Iterator[Run]:
-    """Yield the four arms, and scratch with the budget of one pretraining in addition, seed by seed."""
-    groups: tuple[Group, ...] = ("test", "validation") if contoured == CONTOURED else ("test",)
+    """Yield scratch, stage 1 and stage 2, seed by seed."""
+    for seed, arm in product(range(design.seeds), (SCRATCH, STAGE_1, STAGE_2)):
+        yield Run(arm, contoured, seed, design.task, _groups(contoured))
+
+
+def control_runs(design: Design, contoured: int | None = CONTOURED) -> Iterator[Run]:
+    """Yield scratch with the budget of one pretraining in addition, and both stages, seed by seed."""
     for seed in range(design.seeds):
-        for arm in MAIN:
-            yield Run(arm, contoured, seed, design.task, groups)
         yield Run(SCRATCH, contoured, seed, design.task + design.stage, ("test",))
+        yield Run(BOTH, contoured, seed, design.task, _groups(contoured))
+
+
+def _groups(contoured: int | None) -> tuple[Group, ...]:
+    """Return both groups if variants of the task or of stage 1 are compared with the run."""
+    return ("test", "validation") if contoured == CONTOURED else ("test",)
 
 
 def _variants(design: Design, arms: Sequence[Arm]) -> Iterator[Run]:
@@ -177,6 +186,7 @@ def label_runs(design: Design) -> Iterator[Run]:
     """Yield the main runs with more contoured patients."""
     for contoured in (5, 12, None):
         yield from main_runs(design, contoured)
+        yield from control_runs(design, contoured)
 
 
 def curve_runs(design: Design) -> Iterator[Run]:
@@ -189,6 +199,7 @@ def curve_runs(design: Design) -> Iterator[Run]:
 
 BLOCKS: Mapping[str, Callable[[Design], Iterator[Run]]] = {
     "main": main_runs,
+    "control": control_runs,
     "task": task_variants,
     "stage-1": stage_1_variants,
     "labels": label_runs,

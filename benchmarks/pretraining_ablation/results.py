@@ -253,7 +253,7 @@ def _curve_table(results: Results, design: Design) -> Iterator[str]:
 
 def curves(results: Results, design: Design) -> dict[str, list[Cell]]:
     """Return the cells of each main arm by rising budget, with :data:`CONTOURED` patients, on the test patients."""
-    runs = [*BLOCKS["main"](design), *BLOCKS["curves"](design)]
+    runs = [run for block in ("main", "control", "curves") for run in BLOCKS[block](design)]
     by_arm = {}
     for arm in MAIN:
         budgets = sorted({run.budget for run in runs if run.arm == arm and run.contoured == CONTOURED})

@@ -14,7 +14,7 @@ from gynbtnet.datasets import Cohort, hold_out_patients
 from gynbtnet.evaluation import dice
 from gynbtnet.imaging import read_volume
 from gynbtnet.inference import Model, PredictionSettings, predict
-from gynbtnet.preparation import PlanSettings, PreparedCohort, make_plan, prepare
+from gynbtnet.preparation import CTScaling, PlanSettings, PreparedCohort, make_plan, prepare
 from gynbtnet.runtime import atomic_write
 from gynbtnet.training import (
     Budget,
@@ -39,6 +39,8 @@ COMMON: Mapping[str, Any] = {
     "mirror_axes": ("x",),
 }
 """Settings of all stages: a learning rate and mirrored axes with which a short run learns."""
+SCALING = CTScaling(lower=-1000, upper=1500, mean=40, sd=250)
+"""One scale of intensities for all stages, about that of soft tissue, gas and metal around an applicator."""
 STAGE_1: Mapping[str, Any] = {"learning_rate": 3e-3, "crops": "body"}
 SEGMENTATION: Mapping[str, Any] = {"foreground_rule": "last_of_batch", "supervise_coarsest": False}
 TASK: Mapping[str, Any] = {"foreground_oversampling": 0.5}
@@ -67,7 +69,7 @@ class Trainer:
 
     @cached_property
     def _prepared(self) -> dict[str, PreparedCohort]:
-        """Prepared scans of stages 1 and 2 and of the task; one scale of intensities for all."""
+        """Prepared scans of stages 1 and 2 and of the task."""
         sizes = self.scans.sizes
         cohorts = {
             "stage 1": (self.scans.unlabelled, 4),
@@ -81,7 +83,8 @@ class Trainer:
                 patch_size=sizes.patch,
                 batch_size=batch_size,
                 preset="XS",
-                normalisation="zscore",
+                normalisation="ct",
+                ct_scaling=SCALING,
             )
             prepared[name] = prepare(cohort, make_plan(cohort, settings), self.folder / "prepared" / name)
         return prepared
@@ -193,9 +196,10 @@ def _delete_unneeded(run: Path) -> None:
 
 
 def _dice_rows(model: Model, cohort: Cohort) -> list[dict[str, Any]]:
-    """Predict every case and return one row per case and structure."""
+    """Predict the first scan of every patient, and return one row per structure."""
     rows = []
-    for case in cohort.cases:
+    first = {case.patient: case for case in reversed(cohort.cases)}
+    for case in first.values():
         assert case.labels is not None
         truth = read_volume(case.labels).array
         labels = predict(model, read_volume(case.image), PredictionSettings(overlap=0.25, mirroring=False)).labels.array

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gynbtnet.datasets import Cohort, hold_out_patients, ingest
 from gynbtnet.phantom import STRUCTURES, write_brachytherapy, write_organs, write_unlabelled
@@ -57,12 +58,12 @@ class Scans:
 
 
 def phantom(folder: Path, sizes: Sizes) -> Scans:
-    """Write and ingest synthetic scans, one fraction per patient."""
-    grid = {"spacing": sizes.spacing, "matrix": sizes.matrix}
+    """Write and ingest synthetic scans of the clinical population, two fractions per patient."""
+    grid: dict[str, Any] = {"spacing": sizes.spacing, "matrix": sizes.matrix, "realism": "clinical"}
     write_unlabelled(folder / "unlabelled", scans=sizes.unlabelled, **grid)
     write_organs(folder / "organs", scans=sizes.organs, **grid)
     patients = sizes.pool + sizes.validation + sizes.test
-    write_brachytherapy(folder / "export", patients=patients, fractions=1, **grid)
+    write_brachytherapy(folder / "export", patients=patients, fractions=2, **grid)
     cohort = ingest(folder / "export", folder / "cohort", structures=STRUCTURES).cohort
     organs = ingest(folder / "organs", folder / "organ_cohort", "totalsegmentator").cohort
     return _split("phantom", cohort, [folder / "unlabelled"], organs, sizes, folder)

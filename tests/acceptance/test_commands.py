@@ -16,10 +16,11 @@ from gynbtnet.cli import PANELS, app
 from gynbtnet.datasets import Cohort, Split
 from gynbtnet.imaging import read_volume
 from gynbtnet.preparation import PreparedCohort, load_plan
+from gynbtnet.recipes import load_recipe
 
 COMMANDS = get_command(app).commands  # type: ignore[attr-defined]
 IN_ORDER = (
-    *("phantom", "inspect", "convert", "run", "report", "benchmark", "compare"),
+    *("phantom", "inspect", "convert", "run", "report", "tune", "benchmark", "compare"),
     *(
         "ingest",
         "describe",
@@ -36,6 +37,7 @@ IN_ORDER = (
 )
 SMALLER = {
     "phantom": "--patients 7 --fractions 1 --unlabelled 3 --organs 3 --spacing 6 5 5 --matrix 32 64 80",
+    "tune": "--budget 6 --unit steps --candidates 3",
 }
 """Options that make an example quick, in addition to the recipe of a few steps."""
 
@@ -141,6 +143,17 @@ def test_test_patients_are_in_no_training(here: Path) -> None:
         prepared = PreparedCohort.open(experiment / "prepared" / stage)
         assert sorted(inputs["training"] + inputs["validation"]) == sorted(case.key for case in prepared.cases)
         assert not set(prepared.patients) & set(held_out)
+
+
+def test_tuning_has_the_test_patients_of_the_run(here: Path) -> None:
+    """They are held out by the same split, and the tuned recipe can be trained."""
+    split = Split.load(here / "experiment" / "split.json")
+    begun = json.loads((here / "tuning" / "tuning.json").read_text())
+    assert tuple(begun["training"]) == split.training_patients(0)
+    assert tuple(begun["validation"]) == split.validation_patients(0)
+    for name in ("tuning", "experiment"):
+        recipe = load_recipe(here / name / "recipe.yaml")
+        assert recipe.task and recipe.supervised and recipe.pretraining
 
 
 def test_run_states_its_postprocessing(here: Path) -> None:

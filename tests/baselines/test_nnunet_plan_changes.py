@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from gynbtnet.baselines.nnunet_plan_changes import GYNBTNET, changed_plans
 from gynbtnet.baselines.settings import NnUNetSettings
-from gynbtnet.preparation.planning.nnunet_topology import nnunet_topology
+from gynbtnet.preparation import nnunet_topology
 from gynbtnet.runtime import BadInput
 
 

@@ -1,6 +1,7 @@
 """Cohorts on disk as their readers will find them."""
 
 import gzip
+import json
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +119,16 @@ def test_a_broken_run_goes_on_and_other_settings_are_refused(tmp_path: Path, mon
         write_brachytherapy(
             tmp_path, patients=1, fractions=1, spacing=SPACING, matrix=MATRIX, seed=1, file_format="nifti"
         )
+    with pytest.raises(BadInput, match="other settings"):
+        write_brachytherapy(tmp_path, patients=1, fractions=1, spacing=SPACING, matrix=MATRIX, realism="clinical")
+
+
+def test_a_cohort_without_the_setting_realism_goes_on_as_simple(tmp_path: Path) -> None:
+    layout = {"patients": 1, "spacing": SPACING, "matrix": MATRIX, "file_format": "nifti"}
+    write_brachytherapy(tmp_path, fractions=1, **layout)  # type: ignore[arg-type]
+    record = tmp_path / "phantom.json"
+    record.write_text(json.dumps({key: v for key, v in json.loads(record.read_text()).items() if key != "realism"}))
+    assert write_brachytherapy(tmp_path, fractions=2, **layout) == 2  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

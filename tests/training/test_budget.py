@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,9 @@ from gynbtnet.training.budget import Budget
 from gynbtnet.training.context import TrainingContext
 from gynbtnet.training.cost_meter import ClockTimes, ProcessClock
 from gynbtnet.training.data.augmentation import Augmentation
+from gynbtnet.training.optimisation.schedule import scheduled_rate
 from gynbtnet.training.run_cost import TrainingCost, training_cost
 from gynbtnet.training.run_folder import RunFolder
-from gynbtnet.training.schedule import scheduled_rate
 from gynbtnet.training.settings import PretrainingSettings, SegmentationSettings, TrainingSettings
 
 QUICK: dict[str, Any] = {
@@ -52,7 +53,7 @@ def counting_clock() -> Iterator[ClockTimes]:
 @pytest.fixture
 def one_second_per_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a second of CPU time pass between two readings of the clock."""
-    monkeypatch.setattr(stages, "TrainingContext", lambda *values: TrainingContext(*values, counting_clock().__next__))
+    monkeypatch.setattr(stages, "TrainingContext", partial(TrainingContext, clock=counting_clock().__next__))
 
 
 def test_a_budget_in_steps_gives_the_run_of_as_many_epochs(prepared: PreparedCohort, tmp_path: Path) -> None:

@@ -68,9 +68,9 @@ def run_epochs(
 def _train(
     trainer: Any, steps: int, meter: UsageMeter, share: Callable[[], float], advance: Callable[..., None]
 ) -> list[Any]:
-    """Do the optimiser steps of an epoch, or as many as the budget allows."""
+    """Do the optimiser steps of an epoch, or as many as the budget allows; at least one, since each adds to the log."""
     outputs: list[Any] = []
-    while len(outputs) < steps and share() < 1:
+    while not outputs or (len(outputs) < steps and share() < 1):
         if isinstance(trainer.lr_scheduler, ShareSchedule):
             trainer.lr_scheduler.step()
         outputs.append(trainer.train_step(next(trainer.dataloader_train)))

@@ -7,6 +7,7 @@ from gynbtnet.cli import (  # noqa: F401 - importing a module registers its comm
     learning_commands,
     prediction_commands,
     scan_commands,
+    tuning_commands,
 )
 from gynbtnet.cli.application import PANELS, app, main
 from gynbtnet.cli.cohort_commands import Layout

@@ -106,6 +106,7 @@ class OutputForm(StrEnum):
     rtstruct = "rtstruct"
     seg = "seg"
     nifti = "nifti"
+    slicer = "slicer"
 
 
 class HoleStyle(StrEnum):

@@ -36,6 +36,13 @@ class PhantomKind(StrEnum):
     organs = "organs"
 
 
+class PhantomRealism(StrEnum):
+    """Population of synthetic patients."""
+
+    simple = "simple"
+    clinical = "clinical"
+
+
 class PhantomForm(StrEnum):
     """File format of synthetic fractions."""
 
@@ -162,7 +169,16 @@ def phantom(
     ),
     matrix: Annotated[tuple[int, int, int], typer.Option(help="Voxels along z, y, x.")] = (64, 96, 128),
     seed: Annotated[int, typer.Option(help="The same seed gives the same voxels.", min=0)] = 0,
+    realism: Annotated[
+        PhantomRealism,
+        typer.Option(
+            help="simple: clear contrasts and moderate variety; clinical: contrast, variety and noise of a clinic."
+        ),
+    ] = PhantomRealism.simple,
     form: Annotated[PhantomForm, typer.Option(help="DICOM as a clinic exports it, or NIfTI.")] = PhantomForm.dicom,
+    nested: Annotated[
+        bool, typer.Option("--nested", help="Contour also GTV-res and IR-CTV, and the uterus with the cervix in it.")
+    ] = False,
 ) -> None:
     """Make synthetic cohorts: female pelves with an applicator, and scans for stages 1 and 2.
 
@@ -183,10 +199,16 @@ def phantom(
             spacing=spacing,
             matrix=matrix,
             seed=seed,
+            realism=realism.value,
             file_format=form.value,
+            nested=nested,
         )
     if PhantomKind.unlabelled in kinds:
-        cohorts.write_unlabelled(out / "unlabelled", scans=unlabelled, spacing=spacing, matrix=matrix, seed=seed)
+        cohorts.write_unlabelled(
+            out / "unlabelled", scans=unlabelled, spacing=spacing, matrix=matrix, seed=seed, realism=realism.value
+        )
     if PhantomKind.organs in kinds:
-        cohorts.write_organs(out / "organs", scans=organs, spacing=spacing, matrix=matrix, seed=seed)
+        cohorts.write_organs(
+            out / "organs", scans=organs, spacing=spacing, matrix=matrix, seed=seed, realism=realism.value
+        )
     console.print(f"Synthetic scans of {', '.join(kind.value for kind in kinds)} in {out}")

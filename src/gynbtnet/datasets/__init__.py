@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from gynbtnet.datasets.adapters.labelled_files import read_labelled, select_structures
     from gynbtnet.datasets.adapters.registry import ADAPTERS
     from gynbtnet.datasets.case import Case, Source
+    from gynbtnet.datasets.case_contours import read_contours
     from gynbtnet.datasets.cohort import Cohort
     from gynbtnet.datasets.ingest_scans import dry_run, ingest
     from gynbtnet.datasets.ingestion.dry_run import DryRun
@@ -51,6 +52,7 @@ __all__ = [
     "ingest",
     "inspect_folder",
     "natural_order",
+    "read_contours",
     "read_folds",
     "read_labelled",
     "select_structures",
@@ -66,6 +68,7 @@ __getattr__, __dir__ = lazy_names(
         "adapters.labelled_files": ["read_labelled", "select_structures"],
         "adapters.registry": ["ADAPTERS"],
         "case": ["Case", "Source"],
+        "case_contours": ["read_contours"],
         "cohort": ["Cohort"],
         "ingest_scans": ["dry_run", "ingest"],
         "ingestion.dry_run": ["DryRun"],

@@ -10,6 +10,9 @@ from gynbtnet.runtime.public_names import lazy_names
 
 if TYPE_CHECKING:
     from gynbtnet.experiment.cross_validation import CrossValidation, calibrate_from_folds, crossvalidate
+    from gynbtnet.experiment.curves.curves_page import report_curves
+    from gynbtnet.experiment.curves.trace_curves import trace_curves
+    from gynbtnet.experiment.default_search import default_space
     from gynbtnet.experiment.folders import ComparedModel, Experiment, compared_models
     from gynbtnet.experiment.model_comparison import compare_models
     from gynbtnet.experiment.paper_experiment import run_comparison
@@ -17,26 +20,42 @@ if TYPE_CHECKING:
     from gynbtnet.experiment.report import report_experiment
     from gynbtnet.experiment.scans import Scans
     from gynbtnet.experiment.single_stages import finetune_alone, pretrain_alone
+    from gynbtnet.experiment.trial import Trial, TrialResult, run_trial
+    from gynbtnet.experiment.tuned_patients import TunedPatients
+    from gynbtnet.experiment.tuning import Tuning, tune
+    from gynbtnet.experiment.tuning_table import TuningResult
 
 __all__ = [
     "ComparedModel",
     "CrossValidation",
     "Experiment",
     "Scans",
+    "Trial",
+    "TrialResult",
+    "TunedPatients",
+    "Tuning",
+    "TuningResult",
     "calibrate_from_folds",
     "compare_models",
     "compared_models",
     "crossvalidate",
+    "default_space",
     "finetune_alone",
     "pretrain_alone",
+    "report_curves",
     "report_experiment",
     "run_comparison",
     "run_experiment",
+    "run_trial",
+    "trace_curves",
+    "tune",
 ]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
+        "curves.curves_page": ["report_curves"],
+        "curves.trace_curves": ["trace_curves"],
         "folders": ["ComparedModel", "Experiment", "compared_models"],
         "scans": ["Scans"],
         "pipeline": ["run_experiment"],
@@ -45,5 +64,10 @@ __getattr__, __dir__ = lazy_names(
         "model_comparison": ["compare_models"],
         "paper_experiment": ["run_comparison"],
         "report": ["report_experiment"],
+        "default_search": ["default_space"],
+        "tuned_patients": ["TunedPatients"],
+        "tuning": ["Tuning", "tune"],
+        "tuning_table": ["TuningResult"],
+        "trial": ["Trial", "TrialResult", "run_trial"],
     },
 )

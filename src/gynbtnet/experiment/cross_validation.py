@@ -12,13 +12,12 @@ from gynbtnet.datasets.split import Split
 from gynbtnet.evaluation.calibration.postprocessing_selection import Trial, select_postprocessing
 from gynbtnet.evaluation.calibration.quality_calibration import calibrate_quality
 from gynbtnet.evaluation.metrics.evaluation import Evaluation, evaluate
+from gynbtnet.experiment.image_prediction import predict_images
 from gynbtnet.experiment.parallel_folds import run_folds_in_parallel
 from gynbtnet.experiment.single_stages import finetune_alone
 from gynbtnet.inference.engine.mirroring import tta_signature
 from gynbtnet.inference.engine.segmenter import Segmenter
 from gynbtnet.inference.models.model import Model
-from gynbtnet.inference.prediction_request import PredictionRequest
-from gynbtnet.inference.scan_prediction import predict_scan
 from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
 from gynbtnet.preparation.planning.structure_volumes import structure_volumes
 from gynbtnet.preparation.store import PreparedCohort
@@ -122,9 +121,8 @@ def crossvalidate(
             console.rule(f"Fold {fold}")
             run_fold(fold)
     else:
-        run_folds_in_parallel(
-            run_fold, {fold: context.folders.fold(fold) for fold in numbers}, jobs, task.training.epochs
-        )
+        epochs = task.training.epochs if task.training.budget is None else None
+        run_folds_in_parallel(run_fold, {fold: context.folders.fold(fold) for fold in numbers}, jobs, epochs)
     save_plan(load_plan(context.folders.fold(numbers[0])), context.folders.folder)
     return evaluate_folds(context, numbers)
 
@@ -137,18 +135,8 @@ def predict_fold(context: FoldContext, model: Segmenter, fold: int) -> None:
         model: model of the fold.
         fold: number of the fold.
     """
-    for case in context.cohort.of_patients(context.split.validation_patients(fold)).cases:
-        request = PredictionRequest.from_path(
-            model,
-            case.image,
-            context.folders.predictions / case.id,
-            channels=case.images[1:],
-            settings=context.recipe.prediction.to_evaluate(is_dicom=False),
-            synthetic=case.synthetic,
-            force=True,
-            check=False,
-        )
-        predict_scan(model, request)
+    validated = context.cohort.of_patients(context.split.validation_patients(fold))
+    predict_images(model, validated, context.folders.predictions, context.recipe.prediction)
 
 
 def evaluate_folds(context: FoldContext, folds: Sequence[int]) -> Evaluation:

@@ -37,7 +37,7 @@ def run_comparison(comparison: ComparisonRecipe, scans: Scans | None, folder: Pa
     if scans is None and comparison.phantom is None:
         raise BadInput(f"The experiment {recipe.name} has no phantom; name the scans to learn from with --cohort.")
     if scans is None and comparison.phantom:
-        scans = _write_phantom(comparison.phantom, recipe, Path(folder) / "phantom")
+        scans = write_phantom(comparison.phantom, recipe, Path(folder) / "phantom")
     elif comparison.phantom:  # the description of the recipe is that of its phantom
         recipe = recipe.model_copy(update={"description": ""})
     assert scans is not None
@@ -45,12 +45,24 @@ def run_comparison(comparison: ComparisonRecipe, scans: Scans | None, folder: Pa
     return write_results(recipe, comparison.models, models, Path(folder) / "results.md")
 
 
-def _write_phantom(phantom: PhantomSettings, recipe: Recipe, folder: Path) -> Scans:
-    """Write the synthetic cohorts for the stages of the recipe, unless they exist already."""
+def write_phantom(phantom: PhantomSettings, recipe: Recipe, folder: Path) -> Scans:
+    """Write the synthetic cohorts for the stages of the recipe, unless they exist already.
+
+    Args:
+        phantom: patients and scans.
+        recipe: recipe whose stages need them.
+        folder: folder to write; a phantom in it is continued.
+
+    Returns:
+        The scans of the experiment.
+
+    Raises:
+        BadInput: If the folder holds a phantom of other settings.
+    """
     _check_same_phantom(phantom, folder / "settings.json")
     console.rule("Phantom")
     write_json(phantom, folder / "settings.json")
-    spacing, matrix, seed = phantom.spacing, phantom.matrix, phantom.seed
+    spacing, matrix, seed, realism = phantom.spacing, phantom.matrix, phantom.seed, phantom.realism
     write_brachytherapy(
         folder / "brachytherapy",
         patients=phantom.patients,
@@ -58,12 +70,23 @@ def _write_phantom(phantom: PhantomSettings, recipe: Recipe, folder: Path) -> Sc
         spacing=spacing,
         matrix=matrix,
         seed=seed,
+        realism=realism,
+        nested=phantom.nested,
     )
     has_unlabelled = recipe.pretraining is not None and phantom.unlabelled > 0
     if has_unlabelled:
-        write_unlabelled(folder / "unlabelled", scans=phantom.unlabelled, spacing=spacing, matrix=matrix, seed=seed)
+        write_unlabelled(
+            folder / "unlabelled",
+            scans=phantom.unlabelled,
+            spacing=spacing,
+            matrix=matrix,
+            seed=seed,
+            realism=realism,
+        )
     if recipe.supervised:
-        write_organs(folder / "organs", scans=phantom.organs, spacing=spacing, matrix=matrix, seed=seed)
+        write_organs(
+            folder / "organs", scans=phantom.organs, spacing=spacing, matrix=matrix, seed=seed, realism=realism
+        )
     return Scans(
         folder / "brachytherapy",
         (folder / "unlabelled",) if has_unlabelled else (),

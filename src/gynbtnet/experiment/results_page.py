@@ -1,7 +1,6 @@
 """Results page of a comparison of models, as Markdown: data, training, tables."""
 
 import csv
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from pathlib import Path
@@ -13,16 +12,28 @@ from gynbtnet.evaluation.comparison.report import report_comparison
 from gynbtnet.evaluation.reports.html_page import RESEARCH_USE, SYNTHETIC
 from gynbtnet.experiment.folders import ComparedModel
 from gynbtnet.experiment.model_comparison import folds_of
+from gynbtnet.experiment.validation_curve import (
+    FLAT_GAIN,
+    describe_gain,
+    final_gain,
+    read_validation_curve,
+    why_unmarked,
+)
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.recipes.recipe import Recipe
 from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.phrases import counted
 from gynbtnet.runtime.system_report import system_report
+from gynbtnet.training.run_cost import training_cost
 from gynbtnet.training.run_folder import RunFolder
 
 TRANSDUCTIVE = (
     "Stage 1 was trained on the scans of these patients, without their contours: the results of models with "
     "pretraining are transductive. The patients held out were in no stage.\n"
+)
+NOT_FLAT = (
+    f"From {FLAT_GAIN:g} on, the model was still improving: no comparison with it is marked as significant. A flat end "
+    "is no proof of convergence, since the learning rate falls towards zero in every run."
 )
 _REPORTED_SYSTEM = ("gynbtnet", "Python", "system", "cores", "devices", "torch")
 
@@ -59,22 +70,30 @@ def _lines(
         yield f"{recipe.description}\n"
     yield from _table(("", ""), _setup(recipe, cohort, split, folder))
     yield "\n## Training\n"
-    heads = ("model", "pretraining", "supervised", "task, per fold", "hours", "CPU hours")
-    yield from _table(heads, [(name, *_trained(variants[name], model)) for name, model in models.items()])
-    yield "\nOptimiser steps of each stage; hours and CPU hours of all stages and folds, without validation.\n"
+    heads = ("model", "pretraining", "supervised", "task, per fold", "parameters", "CPU s", "hours", "gain at the end")
+    gains = {name: _final_gain(model) for name, model in models.items()}
+    rows = [(name, *_trained(variants[name], model), describe_gain(gains[name])) for name, model in models.items()]
+    yield from _table(heads, rows)
+    yield (
+        "\nOptimiser steps of each stage. CPU s is the CPU time of training in all stages and folds, with the reading "
+        "of patches and without validation. Hours are the wall time of training. A dash is a value that wasn't "
+        "recorded. Gain at the end is the gain of the validation Dice over the last tenth of the task's steps, the "
+        f"mean over the folds. {NOT_FLAT}\n"
+    )
+    unmarked = {name: reason for name, gain in gains.items() if (reason := why_unmarked(gain))}
     names, out = StructureNames.load(recipe.aliases), folder / "comparisons"
     yield "## Patients held out\n"
     yield f"{_size(cohort.of_patients(split.test))}, predicted by the ensemble of all folds.\n"
     evaluations = {name: model.evaluation for name, model in models.items()}
     predictions = {name: model.test_predictions for name, model in models.items()}
-    yield from _tables(cohort, evaluations, predictions, out / "test", names)
+    yield from _tables(cohort, evaluations, predictions, out / "test", names, unmarked)
     yield "## Other patients\n"
     others = cohort.of_patients(set(cohort.patients).difference(split.test))
     yield f"{_size(others)}, each predicted by the fold that was not trained on its patient.\n"
     yield from notes_on_folds(variants)
     evaluations = {name: folds_of(model).evaluation for name, model in models.items()}
     predictions = {name: folds_of(model).predictions for name, model in models.items()}
-    yield from _tables(cohort, evaluations, predictions, out / "folds", names)
+    yield from _tables(cohort, evaluations, predictions, out / "folds", names, unmarked)
     if recipe.citations:
         yield "## Citations of the data\n"
         yield from (f"- {citation}" for citation in recipe.citations)
@@ -90,14 +109,25 @@ def notes_on_folds(variants: Mapping[str, Recipe]) -> Iterator[str]:
         yield TRANSDUCTIVE
 
 
+def _final_gain(model: ComparedModel) -> float | None:
+    folds = sorted(model.run("task").glob("fold_*"))
+    return final_gain([read_validation_curve(fold) for fold in folds])
+
+
 def _tables(
-    cohort: Cohort, evaluations: Mapping[str, Path], predictions: Mapping[str, Path], out: Path, names: StructureNames
+    cohort: Cohort,
+    evaluations: Mapping[str, Path],
+    predictions: Mapping[str, Path],
+    out: Path,
+    names: StructureNames,
+    unmarked: Mapping[str, str],
 ) -> Iterator[str]:
     """Write a comparison and its page to ``out`` and yield its tables; for a single model, yield its summary."""
     if len(evaluations) == 1:
         yield (next(iter(evaluations.values())) / "summary.md").read_text(encoding="utf-8")
         return
-    report_comparison(compare(cohort, evaluations, out, predictions=predictions), out, names)
+    comparison = compare(cohort, evaluations, out, predictions=predictions, unmarked=unmarked)
+    report_comparison(comparison, out, names)
     for table in ("table_1", "table_2", "effects"):
         if (out / f"{table}.md").is_file():
             yield (out / f"{table}.md").read_text(encoding="utf-8")
@@ -112,20 +142,26 @@ def _setup(recipe: Recipe, cohort: Cohort, split: Split, folder: Path) -> Iterat
 
 
 def _trained(variant: Recipe, model: ComparedModel) -> tuple[str, ...]:
-    """Return the steps of each stage, and hours and CPU hours of all stages and folds together."""
+    """Return steps of each stage, parameters of the last one, and CPU seconds and hours of all stages together."""
     stages = [[model.run("pretraining")], [model.run("supervised")], sorted(model.run("task").glob("fold_*"))]
-    logs = [[_log(run) for run in runs if RunFolder(run).log.is_file()] for runs in stages]
-    if variant.nnunet and not any(logs):  # trained by a version that didn't log nnU-Net's epochs
-        return "–", "–", str(variant.nnunet.epochs * variant.nnunet.steps_per_epoch), "–", "–"
-    steps = [log[0][-1]["step"] if log else "–" for log in logs]
-    seconds = sum(float(epoch["seconds"]) for stage in logs for log in stage for epoch in log)
-    cpu = [float(log[-1].get("cpu_seconds") or math.nan) for stage in logs for log in stage]  # NaN: not measured
-    return *steps, *("–" if math.isnan(total) else f"{total / 3600:.2f}" for total in (seconds, sum(cpu)))
+    logged = [[run for run in runs if RunFolder(run).log.is_file()] for runs in stages]
+    costs = [[training_cost(run) for run in runs] for runs in logged]
+    steps = [str(stage[0].steps) if stage else "–" for stage in costs]
+    if variant.nnunet and not costs[-1]:  # of a version that logged nothing
+        return "–", "–", str(variant.nnunet.epochs * variant.nnunet.steps_per_epoch), "–", "–", "–"
+    parameters = next((cost.parameters for cost in reversed(costs[-1])), None)
+    seconds = [cost.cpu_seconds for stage in costs for cost in stage]
+    cpu_seconds = (
+        "–" if None in seconds or not seconds else f"{sum(value for value in seconds if value is not None):.0f}"
+    )
+    hours = sum(_seconds(run) for runs in logged for run in runs) / 3600
+    return *steps, "–" if parameters is None else f"{parameters:,}", cpu_seconds, f"{hours:.2f}"
 
 
-def _log(run: Path) -> list[dict[str, str]]:
+def _seconds(run: Path) -> float:
+    """Return the wall time of training, added up over the epochs."""
     with RunFolder(run).log.open(newline="") as file:
-        return list(csv.DictReader(file))
+        return sum(float(row["seconds"]) for row in csv.DictReader(file))
 
 
 def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:

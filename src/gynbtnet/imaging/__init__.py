@@ -26,13 +26,17 @@ if TYPE_CHECKING:
     from gynbtnet.imaging.dicom.series import find_series, search_series
     from gynbtnet.imaging.dicom.slice_repairs import Repairs
     from gynbtnet.imaging.files.label_names import read_label_names, write_label_names
+    from gynbtnet.imaging.files.mask_folder import read_mask_folder, write_mask_folder
+    from gynbtnet.imaging.files.slicer_segmentation import write_slicer_segmentation
     from gynbtnet.imaging.files.volume_files import from_sitk, read_volume, to_sitk, write_volume
     from gynbtnet.imaging.geometry import Geometry
-    from gynbtnet.imaging.label_map import Overlap, paint_label_map
+    from gynbtnet.imaging.label_map import Overlap, paint_label_map, paint_masks
     from gynbtnet.imaging.metal import METAL_HU, is_metal
+    from gynbtnet.imaging.nesting import NO_NESTING, Nesting
     from gynbtnet.imaging.orientation import Reorientation, reorientation_between, reorientation_to_lps
     from gynbtnet.imaging.overlap_losses import OverlapTooLarge
     from gynbtnet.imaging.printed_names import unicode_composed
+    from gynbtnet.imaging.regions import Regions, occurring_combinations
     from gynbtnet.imaging.resample_to_grid import resample_dose, resample_image, resample_segmentation
     from gynbtnet.imaging.sides import has_side, mirrored_labels
     from gynbtnet.imaging.structure_masks import OverlappingSegmentation, StructureMasks
@@ -41,13 +45,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "METAL_HU",
+    "NO_NESTING",
     "CTSeries",
     "Contour",
     "Conversion",
     "Geometry",
+    "Nesting",
     "Overlap",
     "OverlapTooLarge",
     "OverlappingSegmentation",
+    "Regions",
     "Reorientation",
     "Repairs",
     "Segmentation",
@@ -65,10 +72,13 @@ __all__ = [
     "lenient_pydicom",
     "mask_to_contours",
     "mirrored_labels",
+    "occurring_combinations",
     "paint_label_map",
+    "paint_masks",
     "read_ct_files",
     "read_ct_series",
     "read_label_names",
+    "read_mask_folder",
     "read_reference",
     "read_rtdose",
     "read_rtstruct",
@@ -84,9 +94,11 @@ __all__ = [
     "unicode_composed",
     "write_ct_series",
     "write_label_names",
+    "write_mask_folder",
     "write_rtdose",
     "write_rtstruct",
     "write_seg",
+    "write_slicer_segmentation",
     "write_volume",
 ]
 
@@ -111,13 +123,17 @@ __getattr__, __dir__ = lazy_names(
         "dicom.series": ["find_series", "search_series"],
         "dicom.slice_repairs": ["Repairs"],
         "files.label_names": ["read_label_names", "write_label_names"],
+        "files.mask_folder": ["read_mask_folder", "write_mask_folder"],
+        "files.slicer_segmentation": ["write_slicer_segmentation"],
         "files.volume_files": ["from_sitk", "read_volume", "to_sitk", "write_volume"],
         "geometry": ["Geometry"],
-        "label_map": ["Overlap", "paint_label_map"],
+        "label_map": ["Overlap", "paint_label_map", "paint_masks"],
         "metal": ["METAL_HU", "is_metal"],
+        "nesting": ["NO_NESTING", "Nesting"],
         "orientation": ["Reorientation", "reorientation_between", "reorientation_to_lps"],
         "overlap_losses": ["OverlapTooLarge"],
         "printed_names": ["unicode_composed"],
+        "regions": ["Regions", "occurring_combinations"],
         "resample_to_grid": ["resample_dose", "resample_image", "resample_segmentation"],
         "sides": ["has_side", "mirrored_labels"],
         "structure_masks": ["OverlappingSegmentation", "StructureMasks"],

@@ -85,6 +85,22 @@ def paint_label_map(
     return OverlappingSegmentation(volume, tuple(structures), own), tuple(overlaps)
 
 
+def paint_masks(masks: StructureMasks) -> Segmentation:
+    """Return masks as a segmentation that keeps them, with a label map painted in :func:`painting_order`.
+
+    Args:
+        masks: masks of structures, which may overlap.
+
+    Returns:
+        The structures on the masks' grid.
+    """
+    structures, geometry = masks.structures, masks.bits.geometry
+    labels = np.zeros(geometry.shape, label_type(len(structures)))
+    for structure in painting_order(structures):
+        labels[masks.mask(structure)] = structures.index(structure) + 1
+    return OverlappingSegmentation(Volume(labels, geometry), structures, masks)
+
+
 def is_label_map(volume: Volume) -> bool:
     """Return True if the voxels can be labels: a few whole numbers from 0 on. A CT in HU has negative values."""
     if volume.array.min() < -LABEL_TOLERANCE:

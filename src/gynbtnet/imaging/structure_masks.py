@@ -2,27 +2,29 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import EllipsisType
+from typing import Any
 
 import numpy as np
 
-from gynbtnet.imaging.files.volume_files import read_volume, write_volume
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.mask_measures import bounding_box
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.runtime.array_types import Box, Mask
-from gynbtnet.runtime.errors import BadInput
 
 MOST_STRUCTURES = 64
 """Largest number of structures: one bit per structure in each voxel."""
 
 
+def bits_type(structures: int) -> type[np.unsignedinteger[Any]]:
+    """Return the smallest type of integer with a bit for each structure."""
+    small_types = (np.uint8, np.uint16, np.uint32)
+    return next((dtype for dtype in small_types if structures <= np.iinfo(dtype).bits), np.uint64)
+
+
 @dataclass(frozen=True, eq=False)
 class StructureMasks:
     """Masks of structures on one grid, in one volume of bits; they may overlap.
-
-    A file contains the volume only, without the names of its structures.
 
     Attributes:
         bits: unsigned integers (z, y, x); bit i of a voxel is set if structures[i] covers it.
@@ -52,8 +54,7 @@ class StructureMasks:
         Raises:
             ValueError: If there are more than ``MOST_STRUCTURES``.
         """
-        small_types = (np.uint8, np.uint16, np.uint32)
-        kind = next((dtype for dtype in small_types if len(masks) <= np.iinfo(dtype).bits), np.uint64)
+        kind = bits_type(len(masks))
         bits = np.zeros(geometry.shape, kind)
         for number, mask in enumerate(masks.values()):
             bits[mask] |= kind(1 << min(number, MOST_STRUCTURES - 1))
@@ -69,27 +70,6 @@ class StructureMasks:
         """Return the masks of those structures that are among ``structures``; None if there are none."""
         masks = {name: self.mask(name) for name in self.structures if name in structures}
         return StructureMasks.of(masks, self.bits.geometry) if masks else None
-
-    def write(self, path: Path) -> None:
-        """Write the bits as an image file, atomically."""
-        write_volume(self.bits, path)
-
-    @classmethod
-    def read(cls, path: Path, structures: tuple[str, ...]) -> "StructureMasks":
-        """Read the masks of ``structures`` that :meth:`write` wrote.
-
-        Raises:
-            BadInput: If the file is absent or damaged, or has bits of other structures.
-        """
-        volume = read_volume(path)
-        if volume.array.dtype.kind != "u":
-            raise BadInput(f"{path} has {volume.array.dtype} values; expected the bits of masks: ingest again.")
-        try:
-            return cls(volume, structures)
-        except ValueError as error:
-            raise BadInput(
-                f"{path} does not contain masks of {', '.join(structures)}: {error}; ingest again."
-            ) from error
 
 
 @dataclass(frozen=True)
@@ -107,6 +87,10 @@ class OverlappingSegmentation(Segmentation):
     def mask(self, structure: str, box: Box | EllipsisType = ...) -> Mask:
         """Return the voxels of one structure as it was drawn; see :meth:`Segmentation.mask`."""
         return self.own.mask(structure, box) if structure in self.own.structures else super().mask(structure, box)
+
+    def covered(self) -> Mask:
+        """Return the voxels of any structure (z, y, x); see :meth:`Segmentation.covered`."""
+        return super().covered() | (self.own.bits.array != 0)
 
     def mapped(self, change: Callable[[Volume], Volume]) -> "OverlappingSegmentation":
         """Return the same structures after a change of both label map and masks; see :meth:`Segmentation.mapped`."""

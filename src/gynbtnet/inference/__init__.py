@@ -24,7 +24,14 @@ if TYPE_CHECKING:
     from gynbtnet.inference.models.onnx_export import export_onnx
     from gynbtnet.inference.models.stu_net_export import export_stu_net
     from gynbtnet.inference.prediction import Prediction
-    from gynbtnet.inference.prediction_files import LABELS_FILE, PREVIEW_FILE, RTSTRUCT_FILE, SEG_FILE
+    from gynbtnet.inference.prediction_files import (
+        LABELS_FILE,
+        MASKS_FOLDER,
+        PREVIEW_FILE,
+        RTSTRUCT_FILE,
+        SEG_FILE,
+        SLICER_FILE,
+    )
     from gynbtnet.inference.prediction_request import PredictionRequest
     from gynbtnet.inference.preview import write_preview
     from gynbtnet.inference.quality.failure_flags import Flag, failure_flags
@@ -39,10 +46,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LABELS_FILE",
+    "MASKS_FOLDER",
     "PREVIEW_FILE",
     "QUALITY_FILE",
     "RTSTRUCT_FILE",
     "SEG_FILE",
+    "SLICER_FILE",
     "CpuTuning",
     "Ensemble",
     "Flag",
@@ -83,6 +92,7 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
+        "batch_prediction": ["predict_scans"],
         "engine.cpu_optimisation.optimise": ["optimise_for_cpu"],
         "engine.cpu_optimisation.tuning": ["CpuTuning"],
         "engine.predict": ["predict"],
@@ -96,19 +106,18 @@ __getattr__, __dir__ = lazy_names(
         "models.nnunet_export": ["export_nnunet"],
         "models.onnx_export": ["export_onnx"],
         "models.stu_net_export": ["export_stu_net"],
+        "prediction": ["Prediction"],
+        "prediction_files": ["LABELS_FILE", "MASKS_FOLDER", "PREVIEW_FILE", "RTSTRUCT_FILE", "SEG_FILE", "SLICER_FILE"],
+        "prediction_request": ["PredictionRequest"],
+        "preview": ["write_preview"],
+        "quality.failure_flags": ["Flag", "failure_flags"],
+        "quality.postprocessing": ["postprocess"],
+        "quality.predicted_dsc": ["PredictedDSC", "QUALITY_FILE", "Quality"],
+        "quality.structure_features": ["StructureFeatures", "structure_features"],
+        "review": ["review_segmentation"],
+        "scan_prediction": ["predict_scan"],
         "scans.scan_check": ["check_scan"],
         "scans.scan_input": ["ScanFiles", "ScanInput", "locate_scan", "read_scan"],
         "scans.scan_search": ["ScanSearch", "find_scans"],
-        "quality.failure_flags": ["Flag", "failure_flags"],
-        "quality.postprocessing": ["postprocess"],
-        "quality.predicted_dsc": ["QUALITY_FILE", "PredictedDSC", "Quality"],
-        "quality.structure_features": ["StructureFeatures", "structure_features"],
-        "prediction": ["Prediction"],
-        "prediction_files": ["LABELS_FILE", "PREVIEW_FILE", "RTSTRUCT_FILE", "SEG_FILE"],
-        "prediction_request": ["PredictionRequest"],
-        "preview": ["write_preview"],
-        "review": ["review_segmentation"],
-        "scan_prediction": ["predict_scan"],
-        "batch_prediction": ["predict_scans"],
     },
 )

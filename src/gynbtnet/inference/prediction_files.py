@@ -1,6 +1,7 @@
-"""Files of a prediction: label map, RTSTRUCT, SEG and preview, each written independently of the others."""
+"""Files of a prediction: label map or masks, RTSTRUCT, SEG and others, each written independently of the others."""
 
 import logging
+import shutil
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,7 +11,10 @@ from pathlib import Path
 from gynbtnet.imaging.dicom.ct_series import CTSeries
 from gynbtnet.imaging.dicom.rt.rtstruct_writer import write_rtstruct
 from gynbtnet.imaging.dicom.seg_writer import write_seg
+from gynbtnet.imaging.files.mask_folder import write_mask_folder
+from gynbtnet.imaging.files.slicer_segmentation import write_slicer_segmentation
 from gynbtnet.imaging.files.volume_files import write_volume
+from gynbtnet.imaging.structure_masks import OverlappingSegmentation
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.inference.engine.segmenter import Segmenter
@@ -20,11 +24,15 @@ from gynbtnet.inference.preview import write_preview
 from gynbtnet.runtime.errors import BadInput
 
 LABELS_FILE = "labels.nii.gz"
-"""Name of the label map in the folder of a prediction."""
+"""Name of the label map in the folder of a prediction whose structures exclude each other."""
 RTSTRUCT_FILE = "RS.dcm"
 """Name of the RTSTRUCT in the folder of a prediction."""
 SEG_FILE = "SEG.dcm"
 """Name of the DICOM SEG in the folder of a prediction."""
+MASKS_FOLDER = "masks"
+"""Name of the folder with one mask per structure in the folder of a prediction whose structures overlap."""
+SLICER_FILE = "segmentation.seg.nrrd"
+"""Name of the file for 3D Slicer in the folder of a prediction."""
 PREVIEW_FILE = "preview.png"
 """Name of the preview in the folder of a prediction."""
 _LOG = logging.getLogger(__name__)
@@ -101,10 +109,15 @@ def write_prediction_files(
 
     writers: dict[str, Callable[[Path], None]] = {}
     if "nifti" in request.outputs:
-        writers[LABELS_FILE] = lambda path: write_volume(segmentation.labels, path)
+        if isinstance(segmentation, OverlappingSegmentation):
+            writers[MASKS_FOLDER] = lambda path: write_mask_folder(segmentation, path)
+        else:
+            writers[LABELS_FILE] = lambda path: write_volume(segmentation.labels, path)
+    if "slicer" in request.outputs:
+        writers[SLICER_FILE] = lambda path: write_slicer_segmentation(segmentation, path, names)
     if series is not None and "rtstruct" in request.outputs:
         writers[RTSTRUCT_FILE] = rtstruct
-    if series is not None and "seg" in request.outputs and segmentation.labels.array.any():
+    if series is not None and "seg" in request.outputs and segmentation.covered().any():
         writers[SEG_FILE] = seg
     if request.settings.preview:
         writers[PREVIEW_FILE] = preview
@@ -129,5 +142,7 @@ def _write_independently(write: Callable[[Path], None], path: Path) -> str:
         reason = f"{path.name} could not be made ({type(error).__name__})."
     else:
         return ""
+    if path.is_dir():
+        shutil.rmtree(path)
     path.unlink(missing_ok=True)
     return reason

@@ -28,7 +28,7 @@ def review_segmentation(model: Segmenter, result: SegmentationResult, settings: 
         The post-processed structures with agreement, flags and predicted DSC.
     """
     plan, quality = model.plan, model.quality
-    segmentation = postprocess(result.segmentation, plan.postprocessing) if plan else result.segmentation
+    segmentation = postprocess(result.segmentation, plan.postprocessing, plan.nesting) if plan else result.segmentation
     features = structure_features(segmentation)
     volumes = {feature.structure: feature.volume_cm3 for feature in features}
     return Prediction(
@@ -57,5 +57,6 @@ def rules_sha256(model: Segmenter) -> str:
     """
     if model.plan is None:
         return hashlib.sha256().hexdigest()
-    rules = (model.plan.volumes, model.plan.postprocessing, model.quality)
+    nesting = (model.plan.nesting,) if model.plan.nesting.pairs else ()
+    rules = (model.plan.volumes, model.plan.postprocessing, model.quality, *nesting)
     return hashlib.sha256(repr(rules).encode()).hexdigest()

@@ -23,9 +23,11 @@ from gynbtnet.inference.manifest import (
 from gynbtnet.inference.prediction import Prediction
 from gynbtnet.inference.prediction_files import (
     LABELS_FILE,
+    MASKS_FOLDER,
     PREVIEW_FILE,
     RTSTRUCT_FILE,
     SEG_FILE,
+    SLICER_FILE,
     write_prediction_files,
 )
 from gynbtnet.inference.prediction_request import PredictionRequest, check_separate
@@ -194,7 +196,9 @@ def _provenance(model: Segmenter, scan: ScanInput, request: PredictionRequest) -
 def _check_out(request: PredictionRequest, sha256: str) -> None:
     """Check that nothing would be replaced except, with ``force``, an earlier prediction of the same scan."""
     out = request.out
-    ensure_replaceable(out, (LABELS_FILE, RTSTRUCT_FILE, SEG_FILE, PREVIEW_FILE, MANIFEST), MANIFEST)
+    ensure_replaceable(
+        out, (LABELS_FILE, MASKS_FOLDER, RTSTRUCT_FILE, SEG_FILE, SLICER_FILE, PREVIEW_FILE, MANIFEST), MANIFEST
+    )
     if existing_input_sha256(out) not in (None, sha256):
         raise BadInput(
             f"{out} contains the prediction of another scan than {request.files.path}, or of an earlier version of "

@@ -8,10 +8,11 @@ import numpy as np
 
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.phantom.anatomy.patient import Kind
+from gynbtnet.phantom.anatomy.population import Realism
 from gynbtnet.phantom.case import pelvic_geometry, phantom_case
 from gynbtnet.phantom.clinic_export import write_clinic_fraction, write_clinic_scan
 from gynbtnet.phantom.nifti_files import write_nifti_fraction, write_organ_case, write_synthetic
-from gynbtnet.phantom.rendering.scene import STRUCTURES
+from gynbtnet.phantom.rendering.scene import NESTED_STRUCTURES, STRUCTURES
 from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.progress import track
@@ -59,7 +60,9 @@ def write_brachytherapy(
     spacing: tuple[float, float, float] = SPACING,
     matrix: tuple[int, int, int] = MATRIX,
     seed: int = 0,
+    realism: Realism = "simple",
     file_format: FileFormat = "dicom",
+    nested: bool = False,
 ) -> int:
     """Write post-implant scans with structures and dose, ``PHANTOM-001/fraction-1/…``.
 
@@ -70,7 +73,9 @@ def write_brachytherapy(
         spacing: mm along (z, y, x).
         matrix: Voxels along (z, y, x).
         seed: Random seed; equal seeds give equal cohorts.
+        realism: Population of the patients: "simple" for demonstrations, "clinical" for comparisons of models.
         file_format: "dicom" as a clinic exports it (CT series, RTSTRUCT, RTDOSE), or "nifti".
+        nested: Contour also GTV-res and IR-CTV, and the whole uterus, so that structures overlap.
 
     Returns:
         The number of cases.
@@ -88,12 +93,8 @@ def write_brachytherapy(
     """
     if patients < 1 or (fractions != "4-5" and int(fractions) < 1):
         raise BadInput(f"A cohort needs at least 1 patient and 1 fraction, not {patients} and {fractions}.")
-    layout = {
-        "dicom": "<patient>/<fraction>/CT/*.dcm, RS.dcm (structures), RD.dcm (dose)",
-        "nifti": "<patient>/<fraction>/ct.nii.gz, labels.nii.gz, dose.nii.gz (Gy); labels: "
-        + ", ".join(f"{label} {name}" for label, name in enumerate(STRUCTURES, start=1)),
-    }[file_format]
-    _start_cohort(out, "brachytherapy", layout, spacing, matrix, seed)
+    layout = _fraction_layout(file_format, nested=nested)
+    _start_cohort(out, "brachytherapy", layout, spacing, matrix, seed, realism, nested=nested)
     geometry = pelvic_geometry(spacing, matrix)
     cases = [(p, f) for p in range(patients) for f in range(fraction_count(p, fractions))]
     for patient, fraction in track(cases, "Phantom: brachytherapy"):
@@ -101,7 +102,7 @@ def write_brachytherapy(
         folder = Path(out) / patient_id / f"fraction-{number}"
         if folder.exists():
             continue
-        case = phantom_case(seed, patient, fraction, geometry)
+        case = phantom_case(seed, patient, fraction, geometry, "brachytherapy", realism, nested=nested)
         with atomic_write(folder) as partial:
             partial.mkdir()
             if file_format == "dicom":
@@ -118,6 +119,7 @@ def write_organs(
     spacing: tuple[float, float, float] = SPACING,
     matrix: tuple[int, int, int] = MATRIX,
     seed: int = 0,
+    realism: Realism = "simple",
 ) -> int:
     """Write scans without implant in the layout of TotalSegmentator v1, ``s0000/ct.nii.gz`` and ``segmentations/``.
 
@@ -129,6 +131,7 @@ def write_organs(
         spacing: voxel spacing (z, y, x) in mm.
         matrix: voxels (z, y, x).
         seed: the same seed gives the same voxels.
+        realism: as for :func:`write_brachytherapy`.
 
     Returns:
         The number of scans.
@@ -137,11 +140,11 @@ def write_organs(
         BadInput: If a setting is out of range, or the folder has a phantom with other settings.
     """
     layout = "TotalSegmentator v1, sXXXX/ct.nii.gz and sXXXX/segmentations/<class>.nii.gz"
-    _start_cohort(out, "organs", layout, spacing, matrix, seed)
+    _start_cohort(out, "organs", layout, spacing, matrix, seed, realism)
     for number in track(range(scans), "Phantom: organs"):
         folder = Path(out) / f"s{number:04d}"
         if not folder.exists():
-            case = phantom_case(seed, number, 0, _vary_view(spacing, matrix, (seed, 1, number)), "organs")
+            case = phantom_case(seed, number, 0, _vary_view(spacing, matrix, (seed, 1, number)), "organs", realism)
             with atomic_write(folder) as partial:
                 write_organ_case(case, partial)
     return scans
@@ -154,6 +157,7 @@ def write_unlabelled(
     spacing: tuple[float, float, float] = SPACING,
     matrix: tuple[int, int, int] = MATRIX,
     seed: int = 0,
+    realism: Realism = "simple",
     file_format: FileFormat | Literal["mixed"] = "mixed",
 ) -> int:
     """Write scans without labels, about half of them with an implant, in different fields of view.
@@ -164,6 +168,7 @@ def write_unlabelled(
         spacing: mm along (z, y, x).
         matrix: Voxels along (z, y, x).
         seed: Random seed; equal seeds give equal cohorts.
+        realism: Population of the patients: "simple" for demonstrations, "clinical" for comparisons of models.
         file_format: "mixed" alternates between DICOM series (``scan-0001/``) and NIfTI (``scan-0002.nii.gz``).
 
     Returns:
@@ -172,17 +177,28 @@ def write_unlabelled(
     Raises:
         BadInput: If a setting is out of range, or the folder has a phantom with other settings.
     """
-    _start_cohort(out, "unlabelled", "scan-XXXX/*.dcm (CT series) or scan-XXXX.nii.gz", spacing, matrix, seed)
+    _start_cohort(out, "unlabelled", "scan-XXXX/*.dcm (CT series) or scan-XXXX.nii.gz", spacing, matrix, seed, realism)
     for number in track(range(scans), "Phantom: unlabelled"):
         dicom = file_format == "dicom" or (file_format == "mixed" and number % 2 == 0)
         path = Path(out) / f"scan-{number + 1:04d}{'' if dicom else '.nii.gz'}"
         if not path.exists():
-            case = phantom_case(seed, number, 0, _vary_view(spacing, matrix, (seed, 0, number)), "unlabelled")
+            case = phantom_case(seed, number, 0, _vary_view(spacing, matrix, (seed, 0, number)), "unlabelled", realism)
             if dicom:
                 write_clinic_scan(case.scan, path, patient_id=f"PHANTOM-U{number + 1:04d}", seed=seed)
             else:
                 write_synthetic(case.scan, path)
     return scans
+
+
+def _fraction_layout(file_format: FileFormat, *, nested: bool) -> str:
+    """Return the description of the files of a fraction."""
+    if file_format == "dicom":
+        return "<patient>/<fraction>/CT/*.dcm, RS.dcm (structures), RD.dcm (dose)"
+    if nested:
+        names = ", ".join(NESTED_STRUCTURES)
+        return f"<patient>/<fraction>/ct.nii.gz, masks/<structure>.nii.gz, dose.nii.gz (Gy); structures: {names}"
+    labels = ", ".join(f"{label} {name}" for label, name in enumerate(STRUCTURES, start=1))
+    return f"<patient>/<fraction>/ct.nii.gz, labels.nii.gz, dose.nii.gz (Gy); labels: {labels}"
 
 
 def _vary_view(
@@ -197,7 +213,15 @@ def _vary_view(
 
 
 def _start_cohort(
-    out: Path, kind: Kind, layout: str, spacing: tuple[float, float, float], matrix: tuple[int, int, int], seed: int
+    out: Path,
+    kind: Kind,
+    layout: str,
+    spacing: tuple[float, float, float],
+    matrix: tuple[int, int, int],
+    seed: int,
+    realism: Realism,
+    *,
+    nested: bool = False,
 ) -> None:
     """Write README.txt and phantom.json, unless the folder already has them with the same settings.
 
@@ -215,11 +239,13 @@ def _start_cohort(
         "spacing": list(spacing),
         "matrix": list(matrix),
         "seed": seed,
+        "realism": realism,
         "layout": layout,
+        **({"nested": True} if nested else {}),
     }
     record = Path(out) / "phantom.json"
     if record.is_file():
-        if json.loads(record.read_text()) != settings:
+        if {"realism": "simple"} | json.loads(record.read_text()) != settings:
             raise BadInput(
                 f"{out} has a phantom with other settings, see {record.name}; choose another folder or delete it."
             )

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from gynbtnet.phantom.anatomy.population import Realism
 from gynbtnet.phantom.cohorts import MATRIX, SPACING
 from gynbtnet.runtime.settings import Settings
 
@@ -20,3 +21,11 @@ class PhantomSettings(Settings):
     spacing: tuple[float, float, float] = Field(SPACING, description="mm along z, y, x.")
     matrix: tuple[int, int, int] = Field(MATRIX, description="Voxels along z, y, x.")
     seed: int = Field(0, ge=0, description="The same seed gives the same voxels.")
+    realism: Realism = Field(
+        "simple",
+        description="simple: clear contrasts and moderate variety; clinical: contrast, variety and noise of a clinic.",
+    )
+    nested: bool = Field(
+        False,
+        description="Contour also GTV-res and IR-CTV, and the uterus with its cervix, so that structures overlap.",
+    )

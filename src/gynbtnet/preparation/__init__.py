@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from gynbtnet.preparation.planning.make_plan import make_plan
     from gynbtnet.preparation.planning.memory_estimate import training_bytes
     from gynbtnet.preparation.planning.nnunet_plans import from_nnunet, to_nnunet
+    from gynbtnet.preparation.planning.nnunet_topology import nnunet_topology
     from gynbtnet.preparation.planning.plan import Plan
     from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
     from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
     from gynbtnet.preparation.planning.settings import Axis, CTScaling, PlanSettings, preset_strides
+    from gynbtnet.preparation.planning.structure_overlaps import StructureOverlap, measure_overlaps
     from gynbtnet.preparation.planning.structure_volumes import StructureVolume, structure_volumes
     from gynbtnet.preparation.planning.target_spacing import target_spacing
     from gynbtnet.preparation.prepare_cohort import prepare
@@ -40,6 +42,7 @@ __all__ = [
     "PostprocessingRule",
     "PreparedCase",
     "PreparedCohort",
+    "StructureOverlap",
     "StructureVolume",
     "clip_to_plan",
     "downsample_scan",
@@ -49,6 +52,8 @@ __all__ = [
     "import_nnunet",
     "load_plan",
     "make_plan",
+    "measure_overlaps",
+    "nnunet_topology",
     "normalise_channel",
     "prepare",
     "preprocess_volume",
@@ -81,10 +86,12 @@ __getattr__, __dir__ = lazy_names(
         "planning.make_plan": ["make_plan"],
         "planning.memory_estimate": ["training_bytes"],
         "planning.nnunet_plans": ["from_nnunet", "to_nnunet"],
+        "planning.nnunet_topology": ["nnunet_topology"],
         "planning.plan": ["Plan"],
         "planning.plan_files": ["load_plan", "save_plan"],
         "planning.postprocessing_rules": ["PostprocessingRule"],
         "planning.settings": ["Axis", "CTScaling", "PlanSettings", "preset_strides"],
+        "planning.structure_overlaps": ["StructureOverlap", "measure_overlaps"],
         "planning.structure_volumes": ["StructureVolume", "structure_volumes"],
         "planning.target_spacing": ["target_spacing"],
         "prepare_cohort": ["prepare"],

@@ -2,20 +2,24 @@
 
 import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from math import prod
 from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from gynbtnet.datasets.case import Case
+from gynbtnet.datasets.case_contours import read_contours
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.imaging.files.volume_files import read_volume
+from gynbtnet.imaging.volume import Volume
 from gynbtnet.preparation.body_voxels import body_voxels
 from gynbtnet.preparation.foreground import foreground_voxels
 from gynbtnet.preparation.planning.plan import CT, Plan
+from gynbtnet.preparation.planning.structure_overlaps import measure_overlaps
 from gynbtnet.preparation.preprocess import preprocess_with_units, separate_resampling_axis, target_geometry
 from gynbtnet.preparation.spline_resampling import resample_labels
 from gynbtnet.preparation.store import (
@@ -43,6 +47,7 @@ _NOT_IN_VOXELS = (
     "notes",
     "volumes",
     "postprocessing",
+    "nesting",
 )  # fields of a plan
 _PROCESS_GB = 0.35  # Python and its libraries
 _SOURCE_BYTES, _TARGET_BYTES = 12, 20  # peak memory per voxel before and after resampling, measured
@@ -80,6 +85,9 @@ def prepare(cohort: Cohort, plan: Plan, out: Path, jobs: int = 1, memory_gb: flo
     out = Path(out).absolute()
     out.mkdir(parents=True, exist_ok=True)
     (out / MANIFEST).unlink(missing_ok=True)
+    if plan.regions is not None:
+        combinations = measure_overlaps(cohort, jobs).combinations
+        plan = replace(plan, regions=plan.regions.with_combinations(combinations))
     if cohort.cases:
         peaks_gb = [peak_gb(case, plan) for case in cohort.cases]
         feasible_gb = [peak for peak in peaks_gb if peak * 1e9 <= available_bytes()]
@@ -119,7 +127,7 @@ def _prepare_case(case: Case, *, plan: Plan, out: Path) -> PreparedCase:
     del volumes, ct
     labels = None
     if case.labels is not None:
-        reference = read_volume(case.labels)
+        reference = _label_map(case, plan)
         if not source.is_same(reference.geometry):
             raise BadInput(
                 f"{case.labels} is on another grid than its scan, {source.difference(reference.geometry)}; run "
@@ -127,7 +135,7 @@ def _prepare_case(case: Case, *, plan: Plan, out: Path) -> PreparedCase:
             )
         source_labels = reference.array.astype(np.uint8, copy=False)
         labels = resample_labels(source_labels, source, geometry, separate=separate_resampling_axis(source, plan))
-    foreground = foreground_voxels(labels) if labels is not None else {}
+    foreground = foreground_voxels(labels, plan.regions) if labels is not None else {}
     prepared = PreparedCase(
         id=case.id,
         patient=case.patient,
@@ -137,12 +145,25 @@ def _prepare_case(case: Case, *, plan: Plan, out: Path) -> PreparedCase:
         foreground_labels=tuple(foreground),
         key=key,
         folder=out,
-        missing=case.unlabelled,
+        missing=_missing(case, plan),
         units=preprocessed.units,
         body_known=body is not None,
     )
-    write_prepared_case(prepared, image, labels, foreground, plan.patch_size, body)
+    write_prepared_case(prepared, image, labels, foreground, plan.patch_size, body, plan.regions)
     return prepared
+
+
+def _label_map(case: Case, plan: Plan) -> Volume:
+    """Return the label map of a case; if structures overlap, the map of their combinations."""
+    assert case.labels is not None
+    if plan.regions is None:
+        return read_volume(case.labels)
+    return plan.regions.label_map(read_contours(case, plan.structures))
+
+
+def _missing(case: Case, plan: Plan) -> tuple[str, ...]:
+    """Return the structures whose voxels are unknown in the prepared label map."""
+    return case.missing if plan.overlapping else case.unlabelled
 
 
 def _key(case: Case, plan: Plan) -> str:
@@ -152,7 +173,15 @@ def _key(case: Case, plan: Plan) -> str:
         "patient": case.patient,
         "images": [sha256_of(path) for path in case.images],
         "labels": case.labels and sha256_of(case.labels),
-        "plan": {name: value for name, value in asdict(plan).items() if name not in _NOT_IN_VOXELS},
-        "missing": case.unlabelled,
+        **({"masks": sha256_of(case.masks)} if plan.overlapping and case.masks else {}),
+        **({"foreground": "structures"} if plan.overlapping else {}),  # earlier: combinations of structures
+        "plan": _settings_of_voxels(plan),
+        "missing": _missing(case, plan),
     }
     return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()
+
+
+def _settings_of_voxels(plan: Plan) -> dict[str, Any]:
+    """Return the fields of a plan that the prepared files depend on; an exclusive plan has no regions."""
+    omitted = (*_NOT_IN_VOXELS, *(() if plan.overlapping else ("regions",)))
+    return {name: value for name, value in asdict(plan).items() if name not in omitted}

@@ -1,6 +1,6 @@
 """Recipes from YAML files, with one clear sentence for every error in them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -114,6 +114,26 @@ def with_changes(values: dict[str, Any], changes: Sequence[str], path: Path) -> 
     return settings_of(Recipe, values, changes, path)
 
 
+def with_settings(recipe: Recipe, changes: Mapping[str, Any], source: str) -> Recipe:
+    """Return the recipe with other values of single settings.
+
+    Args:
+        recipe: recipe to change.
+        changes: values by dotted key, e.g. ``{"task.training.epochs": 10}``.
+        source: origin of the values, which error messages name.
+
+    Returns:
+        The changed recipe, checked as a whole.
+
+    Raises:
+        BadInput: If a key is unknown or a value has the wrong type or range.
+    """
+    values = recipe.model_dump(mode="json")
+    for key, value in changes.items():
+        values = _with(values, key.split("."), value, f"{key}={value}")
+    return settings_of(Recipe, values, (), Path(source))
+
+
 def settings_of(kind: type[T], values: dict[str, Any], changes: Sequence[str], path: Path) -> T:
     """Return settings of any class, as :func:`with_changes` does for recipes.
 
@@ -127,7 +147,7 @@ def settings_of(kind: type[T], values: dict[str, Any], changes: Sequence[str], p
         BadInput: If a key is unknown or a value has the wrong type or range.
     """
     for change in changes:
-        values = _changed(values, change)
+        values = with_change(values, change)
     try:
         return kind.model_validate(values)
     except ValidationError as problems:
@@ -135,16 +155,18 @@ def settings_of(kind: type[T], values: dict[str, Any], changes: Sequence[str], p
         raise BadInput(_sentence(problems, source, values, kind)) from problems
 
 
-def save_recipe(recipe: Settings, path: Path) -> None:
+def save_recipe(recipe: Settings, path: Path, heading: str = "") -> None:
     """Write a recipe with all its settings to a file, atomically.
 
     Args:
         recipe: recipe to write.
         path: YAML file; an existing one is replaced.
+        heading: text that becomes the comment in the first lines.
     """
     with atomic_write(path) as partial:
-        values = recipe.model_dump(mode="json")
-        partial.write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        comment = "".join(f"# {line}\n" for line in heading.splitlines())
+        values = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        partial.write_text(comment + values, encoding="utf-8")
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -176,8 +198,16 @@ def _unshared(values: Any) -> Any:
     return [_unshared(value) for value in values] if isinstance(values, list) else values
 
 
-def _changed(values: dict[str, Any], change: str) -> dict[str, Any]:
-    """Return ``values`` with one setting changed; unchanged groups are shared with the original."""
+def with_change(values: dict[str, Any], change: str) -> dict[str, Any]:
+    """Return ``values`` with one setting changed; unchanged groups are shared with the original.
+
+    Args:
+        values: settings as read from a file.
+        change: a change as for :func:`load_recipe`.
+
+    Raises:
+        BadInput: If the change has another form, or changes a setting inside a value.
+    """
     key, equals, text = change.partition("=")
     keys = key.strip().split(".")
     if not equals or not keys[-1]:

@@ -7,8 +7,9 @@ from gynbtnet.runtime.public_names import lazy_names
 if TYPE_CHECKING:
     from gynbtnet.runtime.atomic_files import atomic_write
     from gynbtnet.runtime.available_memory import available_bytes
-    from gynbtnet.runtime.errors import BadInput, Paused, ScansFailed
+    from gynbtnet.runtime.errors import BadInput, Diverged, Paused, ScansFailed
     from gynbtnet.runtime.json_files import read_json, sha256_of, write_json
+    from gynbtnet.runtime.lock_file import file_lock
     from gynbtnet.runtime.optional_dependencies import require
     from gynbtnet.runtime.parallel import map_scans, pipeline_scans, use_cluster
     from gynbtnet.runtime.progress import console, progress_bar, track, without_progress
@@ -16,12 +17,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BadInput",
+    "Diverged",
     "Paused",
     "ScansFailed",
     "Settings",
     "atomic_write",
     "available_bytes",
     "console",
+    "file_lock",
     "map_scans",
     "pipeline_scans",
     "progress_bar",
@@ -39,7 +42,8 @@ __getattr__, __dir__ = lazy_names(
     {
         "atomic_files": ["atomic_write"],
         "available_memory": ["available_bytes"],
-        "errors": ["BadInput", "Paused", "ScansFailed"],
+        "errors": ["BadInput", "Diverged", "Paused", "ScansFailed"],
+        "lock_file": ["file_lock"],
         "json_files": ["read_json", "sha256_of", "write_json"],
         "optional_dependencies": ["require"],
         "parallel": ["map_scans", "pipeline_scans", "use_cluster"],

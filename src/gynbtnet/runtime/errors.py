@@ -24,6 +24,10 @@ class BadInput(Exception):  # noqa: N818 - a plain name for users
         super().__init__("".join(character if character.isprintable() else "?" for character in sentence))
 
 
+class Diverged(BadInput):
+    """Raised if the loss of a training is no longer finite."""
+
+
 class Paused(Exception):  # noqa: N818 - not an error
     """Raised if work ends early because its settings ask for it; the same call resumes it.
 

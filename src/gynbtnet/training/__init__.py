@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from gynbtnet.training.objectives.masked_modelling_objective import MaskedModellingObjective
     from gynbtnet.training.objectives.objective import Objective
     from gynbtnet.training.objectives.segmentation_objective import SegmentationObjective
+    from gynbtnet.training.optimisation.schedule import scheduled_rate
     from gynbtnet.training.planned_network import build_network, build_proxy_network
     from gynbtnet.training.renamed_settings import RENAMED_SETTINGS
     from gynbtnet.training.run_cost import TrainingCost, training_cost
     from gynbtnet.training.run_folder import LEGACY_VALUES, RunFolder
-    from gynbtnet.training.schedule import scheduled_rate
     from gynbtnet.training.settings import (
         PretrainingSettings,
         ProxyTaskSettings,
@@ -72,7 +72,7 @@ __getattr__, __dir__ = lazy_names(
         "planned_network": ["build_network", "build_proxy_network"],
         "renamed_settings": ["RENAMED_SETTINGS"],
         "run_folder": ["LEGACY_VALUES", "RunFolder"],
-        "schedule": ["scheduled_rate"],
+        "optimisation.schedule": ["scheduled_rate"],
         "settings": ["PretrainingSettings", "ProxyTaskSettings", "SegmentationSettings", "TrainingSettings"],
         "stages": ["finetune", "pretrain"],
         "run_cost": ["TrainingCost", "training_cost"],

@@ -26,9 +26,8 @@ from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.plain_data import load_json
 from gynbtnet.training.cost_meter import UsedTime
-
-_SLOTS = ("step", "exp_avg", "exp_avg_sq")
-"""State of AdamW per parameter."""
+from gynbtnet.training.optimisation.averaged_weights import AveragedWeights
+from gynbtnet.training.optimisation.optimiser import SLOTS
 
 
 @dataclass(frozen=True)
@@ -63,10 +62,12 @@ class State:
     Attributes:
         weights: ``state_dict`` of the network.
         optimizer: tensors of the optimiser as ``<parameter>:<slot>``.
+        averaged: ``state_dict`` with the averaged weights; None if the run averages none.
     """
 
     weights: Mapping[str, Tensor]
     optimizer: Mapping[str, Tensor]
+    averaged: Mapping[str, Tensor] | None = None
 
 
 def whole_weights(network: nn.Module) -> Mapping[str, Tensor]:
@@ -80,8 +81,14 @@ def whole_weights(network: nn.Module) -> Mapping[str, Tensor]:
     return cast(dict[str, Tensor], network.state_dict())
 
 
-def whole_state(network: nn.Module, optimizer: Optimizer) -> State:
-    """Return weights and optimiser state; of a sharded network as :func:`whole_weights`."""
+def averaged_weights(network: nn.Module, averaged: AveragedWeights) -> Mapping[str, Tensor]:
+    """Return a copy of the ``state_dict`` with the averaged weights; of a sharded network as :func:`whole_weights`."""
+    with averaged.in_use():
+        return {name: value.clone() for name, value in whole_weights(network).items()}
+
+
+def whole_state(network: nn.Module, optimizer: Optimizer, averaged: AveragedWeights | None = None) -> State:
+    """Return weights, averages and optimiser state; of a sharded network as :func:`whole_weights`."""
     if is_sharded(network):
         options = StateDictOptions(full_state_dict=True, cpu_offload=True)
         slots: Any = get_optimizer_state_dict(network, optimizer, options=options).get("state", {})
@@ -89,7 +96,8 @@ def whole_state(network: nn.Module, optimizer: Optimizer) -> State:
         names = _names(network, optimizer)
         slots = {names[number]: values for number, values in optimizer.state_dict()["state"].items()}
     tensors = {f"{name}:{slot}": value for name, values in slots.items() for slot, value in values.items()}
-    return State(whole_weights(network), tensors)
+    averages = None if averaged is None else averaged_weights(network, averaged)
+    return State(whole_weights(network), tensors, averages)
 
 
 def save_checkpoint(folder: Path, state: State, progress: Progress) -> None:
@@ -101,6 +109,8 @@ def save_checkpoint(folder: Path, state: State, progress: Progress) -> None:
     with atomic_write(checkpoint) as partial:
         partial.mkdir()
         save_weights(state.weights, partial / "weights.safetensors")
+        if state.averaged is not None:
+            save_weights(state.averaged, partial / "averaged.safetensors")
         slots = {name: value.contiguous() for name, value in state.optimizer.items()}
         save_file(slots, partial / "optimizer.safetensors")
         (partial / "progress.json").write_text(json.dumps(asdict(progress), indent=2))
@@ -111,13 +121,16 @@ def save_checkpoint(folder: Path, state: State, progress: Progress) -> None:
             shutil.rmtree(older)
 
 
-def load_checkpoint(folder: Path, network: nn.Module, optimizer: Optimizer) -> None:
+def load_checkpoint(
+    folder: Path, network: nn.Module, optimizer: Optimizer, averaged: AveragedWeights | None = None
+) -> None:
     """Load the newest checkpoint, if there is one, into ``network`` and ``optimizer``, sharded or not.
 
     Args:
         folder: folder of the checkpoints.
         network: network that gets the weights.
         optimizer: optimiser of the network's parameters that gets the state.
+        averaged: average of the network's parameters that gets the averaged weights.
 
     Raises:
         BadInput: If the checkpoint is damaged or belongs to another network.
@@ -131,6 +144,9 @@ def load_checkpoint(folder: Path, network: nn.Module, optimizer: Optimizer) -> N
         if not all(value.is_floating_point() and value.isfinite().all() for value in moments.values()):
             raise ValueError("the optimiser state has values that are not finite")
         state = State(weights, moments)
+        if averaged is not None:  # the network has the averages until it gets its own weights
+            _load_weights(network, read_weights(checkpoint / "averaged.safetensors"))
+            averaged.restart()
         if is_sharded(network):
             _load_sharded(network, optimizer, state)
         else:
@@ -169,25 +185,33 @@ def is_sharded(network: nn.Module) -> bool:
     return isinstance(network, FSDPModule)
 
 
+def _load_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    if is_sharded(network):
+        set_model_state_dict(network, dict(weights), options=StateDictOptions(full_state_dict=True))
+    else:
+        network.load_state_dict(dict(weights))
+
+
 def _load(network: nn.Module, optimizer: Optimizer, state: State) -> None:
-    network.load_state_dict(dict(state.weights))
+    _load_weights(network, state.weights)
     numbers = {name: number for number, name in _names(network, optimizer).items()}
     parameters = dict(network.named_parameters())
     slots: dict[int, dict[str, Tensor]] = {}
+    expected = SLOTS[type(optimizer)]
     for name, slot, value in _by_parameter(state):
         # with the memory layout of its parameter, as before: then the optimiser's sums are rounded the same way
         layout = parameters[name] if value.shape == parameters[name].shape else value
-        if slot not in _SLOTS or value.shape != (() if slot == "step" else parameters[name].shape):
+        if slot not in expected or value.shape != (() if slot == "step" else parameters[name].shape):
             raise ValueError(f"{slot} of {name} has shape {tuple(value.shape)}")
         slots.setdefault(numbers[name], {})[slot] = empty_like(layout, dtype=value.dtype).copy_(value)
-    if any(len(tensors) < len(_SLOTS) for tensors in slots.values()):
-        raise ValueError(f"a parameter lacks some of {', '.join(_SLOTS)}")
+    if any(len(tensors) < len(expected) for tensors in slots.values()):
+        raise ValueError(f"a parameter lacks some of {', '.join(expected)}")
     optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
 def _load_sharded(network: nn.Module, optimizer: Optimizer, state: State) -> None:
     options = StateDictOptions(full_state_dict=True)
-    set_model_state_dict(network, dict(state.weights), options=options)
+    _load_weights(network, state.weights)
     slots: dict[str, Any] = {}
     for name, slot, value in _by_parameter(state):
         slots.setdefault(name, {})[slot] = value

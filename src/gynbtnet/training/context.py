@@ -10,9 +10,9 @@ from gynbtnet.training.checkpoint import Progress, is_sharded
 from gynbtnet.training.cost_meter import Clock, ProcessClock, UsedTime
 from gynbtnet.training.data.batches import Batches
 from gynbtnet.training.objectives.objective import Objective
+from gynbtnet.training.optimisation.schedule import scheduled_rate
 from gynbtnet.training.run_folder import RunFolder
-from gynbtnet.training.schedule import scheduled_rate
-from gynbtnet.training.settings import TrainingSettings
+from gynbtnet.training.settings import SegmentationSettings, TrainingSettings
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class TrainingContext:
         settings: settings of the run.
         run: folder of the run.
         clock: clock that measures what the run uses of its budget.
+        transferred: True if the encoder has the weights of an earlier stage.
     """
 
     fabric: Fabric
@@ -36,6 +37,7 @@ class TrainingContext:
     settings: TrainingSettings
     run: RunFolder
     clock: Clock = field(default_factory=ProcessClock)
+    transferred: bool = False
 
     @property
     def global_batch_size(self) -> int:
@@ -74,6 +76,19 @@ class TrainingContext:
         """True if this process validates: only the main one does, unless all must run a sharded network together."""
         return self.fabric.is_global_zero or is_sharded(self.objective.network)
 
+    @property
+    def encoder_rate(self) -> float:
+        """Learning rate of the encoder, divided by that of the other parts."""
+        if not self.transferred or not isinstance(self.settings, SegmentationSettings):
+            return 1.0
+        return self.settings.encoder_learning_rate
+
+    def trains_encoder(self, used: float) -> bool:
+        """Return whether a step trains the encoder; a transferred one isn't trained in ``decoder_first_share``."""
+        if not self.transferred or not isinstance(self.settings, SegmentationSettings):
+            return True
+        return used >= self.settings.decoder_first_share * self.length
+
     def steps_done(self, progress: Progress) -> int:
         """Return the number of optimiser steps at the end of an epoch that isn't the last one."""
         return progress.epoch * self.steps_per_epoch
@@ -94,4 +109,7 @@ class TrainingContext:
         With a budget in seconds, warm-up starts at a hundredth of the rate, since the time of a step isn't known yet.
         """
         step = 1 if self.total_steps is not None else self.warm_up / 100
-        return scheduled_rate(used, self.length, self.settings.learning_rate, self.warm_up, step=step)
+        settings = self.settings
+        return scheduled_rate(
+            used, self.length, settings.learning_rate, self.warm_up, schedule=settings.schedule, step=step
+        )

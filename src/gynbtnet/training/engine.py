@@ -3,8 +3,8 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from operator import attrgetter
@@ -14,14 +14,15 @@ import psutil
 import torch
 from lightning_fabric import Fabric
 from torch import nn
-from torch.optim import AdamW
+from torch.optim import Optimizer
 
-from gynbtnet.runtime.errors import BadInput, Paused
+from gynbtnet.runtime.errors import BadInput, Diverged, Paused
 from gynbtnet.runtime.phrases import counted
 from gynbtnet.runtime.progress import progress_bar, write_log_line
 from gynbtnet.training.allocator import keep_freed_memory
 from gynbtnet.training.checkpoint import (
     Progress,
+    averaged_weights,
     load_checkpoint,
     read_progress,
     save_checkpoint,
@@ -33,9 +34,11 @@ from gynbtnet.training.context import TrainingContext
 from gynbtnet.training.cost_meter import CostMeter, UsedTime
 from gynbtnet.training.data.batches import Batch, load_batches
 from gynbtnet.training.memory import explain_out_of_memory, micro_batch_size, split_batch
+from gynbtnet.training.optimisation.averaged_weights import AveragedWeights
+from gynbtnet.training.optimisation.optimiser import make_optimiser
 from gynbtnet.training.run_folder import note_environment
 from gynbtnet.training.run_log import RunLog
-from gynbtnet.training.trained_parameters import parameter_groups
+from gynbtnet.training.trained_parameters import encoder_parameters, parameter_groups
 from gynbtnet.training.training_pictures import save_figure
 
 _LOG = logging.getLogger(__name__)
@@ -54,15 +57,23 @@ class _Learner:
 
     Attributes:
         network: the objective's network, wrapped.
-        optimizer: AdamW of the network's parameters.
+        optimizer: optimiser of the network's parameters.
         wrapped_optimizer: the same optimiser, wrapped.
         patches_at_once: patches of a batch that a device computes together.
+        averaged: average of the weights; None if the run averages none.
+        encoder: parameters that aren't trained in ``decoder_first_share``; empty without it.
     """
 
     network: nn.Module
-    optimizer: AdamW
-    wrapped_optimizer: AdamW
+    optimizer: Optimizer
+    wrapped_optimizer: Optimizer
     patches_at_once: int
+    averaged: AveragedWeights | None
+    encoder: Sequence[nn.Parameter]
+
+    def with_averages(self) -> AbstractContextManager[None]:
+        """Give the network the averaged weights inside of the context, if the run averages them."""
+        return nullcontext() if self.averaged is None else self.averaged.in_use()
 
 
 def fit(context: TrainingContext) -> None:
@@ -76,7 +87,8 @@ def fit(context: TrainingContext) -> None:
         context: the objects of the run.
 
     Raises:
-        BadInput: If the loss is no longer finite, a scan can't be read, memory runs out or the checkpoint is damaged.
+        BadInput: If a scan can't be read, memory runs out or the checkpoint is damaged.
+        Diverged: If the loss is no longer finite.
         Paused: If ``settings.time_budget_hours`` are used up before the run has ended.
     """
     progress = read_progress(context.run.state)
@@ -130,14 +142,16 @@ def _train(context: TrainingContext, progress: Progress) -> None:
             metrics |= {name: value for name, value in asdict(progress.used).items() if value is not None}
             _check_loss(context, progress, metrics["loss"])
             if context.runs_validation:
-                scores = _validate(context, progress)
+                with learner.with_averages():
+                    scores = _validate(context, progress)
                 metrics |= scores
                 progress = _judge(progress, _score(context, scores, metrics["loss"]), context)
             progress, out_of_time = fabric.broadcast((progress, clock.is_over()))
             if log is not None:
                 log.append(progress.epoch, metrics)
                 write_log_line(_log_line(context, progress, metrics))
-            _save_picture(context, progress)
+            with learner.with_averages():
+                _save_picture(context, progress)
             _save_weights(context, learner, progress, out_of_time=out_of_time)
             if out_of_time and not progress.ended:
                 raise Paused(
@@ -155,12 +169,14 @@ def _setup(context: TrainingContext, progress: Progress) -> _Learner:
         for parameter in filter(attrgetter("requires_grad"), network.parameters()):
             parameter.register_hook(partial(_with_strides_of, parameter))  # type: ignore[no-untyped-call]
     wrapped = fabric.setup_module(torch.compile(network) if settings.compile else network)  # type: ignore[arg-type]
-    optimizer = AdamW(parameter_groups(network, settings), settings.learning_rate)
-    wrapped_optimizer = cast(AdamW, fabric.setup_optimizers(optimizer))
-    load_checkpoint(context.run.state, network, optimizer)
+    optimizer = make_optimiser(parameter_groups(network, settings, encoder_rate=context.encoder_rate), settings)
+    wrapped_optimizer = cast(Optimizer, fabric.setup_optimizers(optimizer))
+    averaged = None if settings.ema is None else AveragedWeights(network, settings.ema)
+    encoder = [] if context.trains_encoder(0) else encoder_parameters(network)
+    load_checkpoint(context.run.state, network, optimizer, averaged)
     if progress.loss_scale:
         fabric.strategy.precision.load_state_dict(dict(progress.loss_scale))
-    return _Learner(wrapped, optimizer, wrapped_optimizer, patches_at_once)
+    return _Learner(wrapped, optimizer, wrapped_optimizer, patches_at_once, averaged, encoder)
 
 
 def _patches_at_once(context: TrainingContext, progress: Progress) -> int:
@@ -207,8 +223,12 @@ def _train_epoch(
     while step < epoch_end and used < context.length:
         learning_rate = context.learning_rate(used)
         for group in learner.optimizer.param_groups:
-            group["lr"] = learning_rate
+            group["lr"] = learning_rate * group["rate_factor"]
+        for parameter in learner.encoder:
+            parameter.requires_grad_(context.trains_encoder(used))
         _optimise(context, learner, meter)
+        if learner.averaged is not None:
+            learner.averaged.update(step + 1)
         step, before = step + 1, used
         used = context.used(step, cost.used() if context.total_steps is None else progress.used)
         advance(int(used) - int(before), note=f"loss {meter.mean_loss:.3f}")
@@ -242,7 +262,7 @@ def _optimise(context: TrainingContext, learner: _Learner, meter: "_Meter") -> N
 
 def _check_loss(context: TrainingContext, progress: Progress, loss: float) -> None:
     if not math.isfinite(loss):
-        raise BadInput(
+        raise Diverged(
             f"The loss became {loss} in epoch {progress.epoch} of the run in {context.run.path}; start it again in "
             "another folder with a lower learning_rate, or with precision 32-true."
         )
@@ -325,14 +345,14 @@ def _save_weights(context: TrainingContext, learner: _Learner, progress: Progres
     fabric, settings, run = context.fabric, context.settings, context.run
     network = context.objective.network
     if progress.best_epoch == progress.epoch:
-        weights = whole_weights(network)
+        weights = averaged_weights(network, learner.averaged) if learner.averaged else whole_weights(network)
         if fabric.is_global_zero:
             save_weights(weights, run.best_weights)
     if progress.ended or out_of_time or progress.epoch % settings.checkpoint_interval_epochs == 0:
-        state = whole_state(network, learner.optimizer)
+        state = whole_state(network, learner.optimizer, learner.averaged)
         if fabric.is_global_zero:
             if progress.ended:  # not earlier: the presence of these weights marks a finished run
-                save_weights(state.weights, run.last_weights)
+                save_weights(state.averaged or state.weights, run.last_weights)
             save_checkpoint(run.state, state, progress)
     fabric.barrier()
 

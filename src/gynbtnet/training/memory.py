@@ -83,7 +83,7 @@ def check_training_memory(fabric: Fabric, plan: Plan, *, patches: int, least_sha
         plan.preset,
         plan.strides,
         in_channels=len(plan.channels),
-        outputs=len(plan.structures) + 1,
+        outputs=plan.outputs,
         patch_size=plan.patch_size,
         batch_size=patches,
     )

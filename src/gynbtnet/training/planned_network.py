@@ -8,7 +8,7 @@ from gynbtnet.runtime.optional_dependencies import require
 
 
 def build_network(plan: Plan, *, deep_supervision: bool) -> nn.Module:
-    """Return the segmentation network of a plan, with new weights and one output more than the plan has structures.
+    """Return the segmentation network of a plan, with new weights.
 
     Args:
         plan: network, preset, strides and channels.
@@ -21,7 +21,7 @@ def build_network(plan: Plan, *, deep_supervision: bool) -> nn.Module:
     Raises:
         BadInput: If the network is Swin-UNETR and MONAI isn't installed.
     """
-    channels, outputs = len(plan.channels), len(plan.structures) + 1
+    channels, outputs = len(plan.channels), plan.outputs
     if plan.network == "swin_unetr":
         _require_monai()
         from gynbtnet.networks.swin_unetr import SwinUNETR

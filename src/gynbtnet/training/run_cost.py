@@ -37,6 +37,9 @@ def training_cost(run_folder: Path) -> TrainingCost:
     Args:
         run_folder: folder with the run's ``log.csv``.
 
+    Returns:
+        The cost, up to the last row of the log.
+
     Raises:
         BadInput: If the log is absent, empty or damaged.
     """

@@ -33,6 +33,13 @@ FREE_TO_CHANGE = (
 
 LEGACY_VALUES: Mapping[str, Any] = {
     "budget": None,
+    "optimiser": "adamw",
+    "momentum": 0.99,
+    "schedule": "cosine",
+    "ema": None,
+    "encoder_learning_rate": 1,
+    "decoder_first_share": 0,
+    "new_head_scale": 1,
     "mirror_axes": ["z", "y", "x"],
     "weight_decay_on": "all",
     "freeze_idle_biases": False,

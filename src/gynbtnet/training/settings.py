@@ -5,11 +5,11 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from gynbtnet.preparation.planning.settings import ALL_AXES, Axis
-from gynbtnet.runtime.settings import Settings
 from gynbtnet.training.budget import Budget
+from gynbtnet.training.optimisation.optimiser_settings import OptimiserSettings
 
 
-class TrainingSettings(Settings):
+class TrainingSettings(OptimiserSettings):
     """Settings of all three stages. An epoch is ``steps_per_epoch`` optimiser steps.
 
     An optimiser step uses ``gradient_accumulation_steps`` batches of the plan's ``batch_size`` on every machine.
@@ -33,13 +33,6 @@ class TrainingSettings(Settings):
     gradient_accumulation_steps: int = Field(
         1, ge=1, description="Batches whose gradients are averaged before an optimiser step."
     )
-    learning_rate: float = Field(5e-5, gt=0, description="Highest learning rate of AdamW.")
-    weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay of AdamW.")
-    weight_decay_on: Literal["all", "weights"] = Field(
-        "all",
-        description="all: every parameter decays, AdamW's default; weights: norms, biases and mask tokens don't, as in "
-        "SparK.",
-    )
     freeze_idle_biases: bool = Field(
         False,
         description="Don't train biases before an instance norm. They have no effect, and their gradients are rounding "
@@ -52,9 +45,6 @@ class TrainingSettings(Settings):
     warm_up_epochs: int = Field(0, ge=0, description="Epochs of linear warm-up, without a budget.")
     warm_up_share: float = Field(
         0, ge=0, lt=1, description="Share of the run's steps or budget for linear warm-up, if warm_up_epochs is 0."
-    )
-    max_grad_norm: float | None = Field(
-        12.0, gt=0, description="Largest gradient norm, as in nnU-Net; null: no clipping."
     )
     augmentation: Literal["full", "light", "none"] = Field(
         "full", description="full: nnU-Net's augmentation; light: only mirroring; none: the unchanged crop."
@@ -157,7 +147,7 @@ class UnlabelledSettings(TrainingSettings):
 class PretrainingSettings(UnlabelledSettings):
     """Settings of stage 1, masked image modelling."""
 
-    learning_rate: float = Field(1e-4, gt=0, description="Highest learning rate of AdamW.")
+    learning_rate: float = Field(1e-4, gt=0, description="Highest learning rate.")
     augmentation: Literal["full", "light", "none"] = Field("light", description="The paper's random crop and flip.")
     mask_ratio: float = Field(0.6, ge=0, lt=1, description="Share of the mask cells that are hidden from the network.")
     normalise_target: bool = Field(True, description="Reconstruct each cell with its own mean and variance removed.")
@@ -207,7 +197,7 @@ class ProxyTaskSettings(UnlabelledSettings):
     The defaults are its authors' values (Tang et al. 2022).
     """
 
-    learning_rate: float = Field(4e-4, gt=0, description="Highest learning rate of AdamW, as published.")
+    learning_rate: float = Field(4e-4, gt=0, description="Highest learning rate, as published.")
     augmentation: Literal["full", "light", "none"] = Field(
         "light", description="Random crop and flip, as for GynBTNet."
     )
@@ -243,6 +233,26 @@ class SegmentationSettings(TrainingSettings):
     )
     supervise_coarsest: bool = Field(
         True, description="With deep_supervision: compute the loss at the coarsest level too; nnU-Net doesn't."
+    )
+    encoder_learning_rate: float = Field(
+        1,
+        gt=0,
+        le=1,
+        description="Learning rate of the encoder, as a factor of learning_rate, if its weights come from an earlier "
+        "stage. From scratch, it has no effect.",
+    )
+    decoder_first_share: float = Field(
+        0,
+        ge=0,
+        lt=1,
+        description="Share of the run, at its beginning, in which an encoder from an earlier stage isn't trained. Its "
+        "gradients aren't computed, and steps are faster. From scratch, it has no effect.",
+    )
+    new_head_scale: float = Field(
+        1,
+        gt=0,
+        description="Factor of the new weights of the segmentation heads, if the encoder comes from an earlier stage. "
+        "From scratch, it has no effect.",
     )
     batch_dice: bool = Field(
         False, description="Compute the Dice loss over all patches of a batch instead of each patch."

@@ -10,7 +10,6 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from gynbtnet.imaging.sides import mirrored_labels
 from gynbtnet.networks.initialisation import initialise_he
 from gynbtnet.networks.stu_net import read_stu_net
 from gynbtnet.networks.transfer import Parts, transfer_weights
@@ -43,7 +42,7 @@ from gynbtnet.training.settings import (
     TrainingSettings,
     UnlabelledSettings,
 )
-from gynbtnet.training.trained_parameters import freeze_untrained
+from gynbtnet.training.trained_parameters import freeze_untrained, scale_heads
 
 _LEAST_IN_SEGMENTATION, _LEAST_IN_PRETRAINING = 0.5, 0.1
 """Shares of the estimated memory of a step that it needs at least: in half precision, and with most cells masked."""
@@ -190,6 +189,11 @@ def finetune(
             f"{counted(len(plan.structures), 'structure')}. Training needs contours on every scan."
         )
     fabric = start_devices(settings)
+    if settings.decoder_first_share and start is not None and fabric.world_size > 1:
+        raise BadInput(
+            f"decoder_first_share needs a single device, but {fabric.world_size} devices would share a batch; set it "
+            "to 0, or train on one device."
+        )
     if settings.batch_dice and fabric.world_size > 1:
         raise BadInput(
             f"batch_dice needs the whole batch on one device, but {fabric.world_size} devices would share it; set "
@@ -213,6 +217,8 @@ def finetune(
         )
         if fabric.is_global_zero:
             write_json(report.to_json(), run.transfer_report)
+        if settings.new_head_scale != 1:
+            scale_heads(network, settings.new_head_scale)
     freeze_untrained(network, settings)
     objective = SegmentationObjective(
         network,
@@ -220,8 +226,10 @@ def finetune(
         settings.batch_dice,
         title=f"Training {out.name}",
         coarsest=settings.supervise_coarsest,
+        regions=plan.regions,
     )
-    fit(TrainingContext(fabric, objective, training, validation, settings, run))
+    context = TrainingContext(fabric, objective, training, validation, settings, run)
+    fit(context if start is None else replace(context, transferred=True))
     return run.path
 
 
@@ -250,7 +258,7 @@ def _make_batches(stage: _Stage) -> tuple[Batches, Batches | None]:
             settings.augmentation,
             plan.patch_size,
             axes_of_arrays(plan),
-            mirrored_labels(plan.structures) if plan.sides_swapped else None,
+            plan.mirrored_labels if plan.sides_swapped else None,
         ),
         plan.batch_size // fabric.world_size,
         settings.seed,

@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import torch
 from torch import nn
 
 from gynbtnet.networks.conv_norm_pairs import find_normalised_convolutions
+from gynbtnet.networks.transfer import PartNames
 from gynbtnet.training.settings import SegmentationSettings, TrainingSettings
 
 
@@ -30,23 +32,60 @@ def freeze_untrained(network: nn.Module, settings: TrainingSettings) -> None:
             heads[0].requires_grad_(False)  # heads are ordered from coarse to fine
 
 
-def parameter_groups(network: nn.Module, settings: TrainingSettings) -> list[dict[str, Any]]:
-    """Return the trained parameters for AdamW: one group, or two if only weights decay.
+def encoder_parameters(network: nn.Module) -> list[nn.Parameter]:
+    """Return the trained parameters of the encoder, by the network's part names."""
+    return [parameter for name, parameter in _trained(network) if _part_names(network).belongs(name, "encoder")]
 
-    In this case norms, biases and mask tokens don't decay, as in SparK's ``get_param_groups`` (Tian et al. 2023). These
-    are all parameters with one axis, and biases and tokens of any shape.
+
+def scale_heads(network: nn.Module, factor: float) -> None:
+    """Multiply the weights and biases of the segmentation heads by ``factor``, in place."""
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if not _part_names(network).belongs(name, "all_but_heads"):
+                parameter.mul_(factor)
+
+
+def parameter_groups(
+    network: nn.Module, settings: TrainingSettings, *, encoder_rate: float = 1.0
+) -> list[dict[str, Any]]:
+    """Return the trained parameters for the optimiser: groups with a ``weight_decay`` and a ``rate_factor``.
+
+    If only weights decay, norms, biases and mask tokens are in a separate group, as in SparK's
+    ``get_param_groups`` (Tian et al. 2023). These are all parameters with one axis, and biases and tokens of any shape.
 
     Args:
         network: network with its untrained parameters frozen.
         settings: settings of the run.
+        encoder_rate: learning rate of the encoder, as a factor of that of the other parts.
     """
-    trained = [(name, parameter) for name, parameter in network.named_parameters() if parameter.requires_grad]
-    if settings.weight_decay_on == "all":
-        return [{"params": [parameter for _, parameter in trained], "weight_decay": settings.weight_decay}]
-    decaying = [parameter for name, parameter in trained if _decays(name, parameter)]
-    others = [parameter for name, parameter in trained if not _decays(name, parameter)]
+    if encoder_rate == 1:
+        return _decay_groups(_trained(network), settings, 1.0)
+    part_names = _part_names(network)
+    encoder = [item for item in _trained(network) if part_names.belongs(item[0], "encoder")]
+    others = [item for item in _trained(network) if not part_names.belongs(item[0], "encoder")]
+    return _decay_groups(encoder, settings, encoder_rate) + _decay_groups(others, settings, 1.0)
+
+
+def _part_names(network: nn.Module) -> PartNames:
+    return getattr(network, "part_names", PartNames())
+
+
+def _trained(network: nn.Module) -> list[tuple[str, nn.Parameter]]:
+    return [(name, parameter) for name, parameter in network.named_parameters() if parameter.requires_grad]
+
+
+def _decay_groups(
+    trained: list[tuple[str, nn.Parameter]], settings: TrainingSettings, factor: float
+) -> list[dict[str, Any]]:
+    everywhere = settings.weight_decay_on == "all"
+    decaying = [parameter for name, parameter in trained if everywhere or _decays(name, parameter)]
+    others = [parameter for name, parameter in trained if not everywhere and not _decays(name, parameter)]
     groups = ((decaying, settings.weight_decay), (others, 0.0))
-    return [{"params": parameters, "weight_decay": decay} for parameters, decay in groups if parameters]
+    return [
+        {"params": parameters, "weight_decay": decay, "rate_factor": factor}
+        for parameters, decay in groups
+        if parameters
+    ]
 
 
 def _decays(name: str, parameter: nn.Parameter) -> bool:

@@ -20,8 +20,8 @@ from gynbtnet.datasets.cohort import MANIFEST, Cohort
 from gynbtnet.datasets.ingestion.found_scans import FoundScan, FoundScans, NamedStructures, ScanContents, natural_order
 from gynbtnet.datasets.ingestion.integrity import Problem
 from gynbtnet.datasets.ingestion.synthetic_flag import image_is_synthetic
+from gynbtnet.imaging.files.mask_bits import read_mask_bits
 from gynbtnet.imaging.files.volume_files import SUFFIXES, read_volume
-from gynbtnet.imaging.structure_masks import StructureMasks
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.phrases import counted
 
@@ -56,7 +56,7 @@ def find(sources: Sequence[Path], options: AdapterOptions) -> FoundScans:
         if not scan.contours:
             return ScanContents(image)
         case = cohort_cases.get(scan.files[0])
-        masks = StructureMasks.read(case.masks, case.masked) if case and case.masks else None
+        masks = read_mask_bits(case.masks, case.masked) if case and case.masks else None
         contents = read_labelled(
             scan, image, datasets.labels, structures, resample_labels=datasets.resample_labels, masks=masks
         )

@@ -20,6 +20,7 @@ from gynbtnet.datasets.ingestion.notes import notes_on_cases
 from gynbtnet.datasets.ingestion.scan_numbering import NumberedScan, number_scans
 from gynbtnet.datasets.ingestion.scan_reader import MASKS, ScanReader
 from gynbtnet.datasets.patient_key import KEY, PatientKey
+from gynbtnet.imaging.files.mask_bits import write_mask_bits
 from gynbtnet.imaging.files.volume_files import write_volume
 from gynbtnet.imaging.roi_matching import is_unusable_note
 from gynbtnet.imaging.structure_masks import OverlappingSegmentation
@@ -207,7 +208,7 @@ class _CaseWriter:
         if result.segmentation and result.case.labels:
             write_volume(result.segmentation.labels, result.case.labels)
         if isinstance(result.segmentation, OverlappingSegmentation) and result.case.masks:
-            result.segmentation.own.write(result.case.masks)
+            write_mask_bits(result.segmentation.own, result.case.masks)
         write_json(_Record(key, result.case.relative_to(reader.out)), record_path)
         return result.case
 

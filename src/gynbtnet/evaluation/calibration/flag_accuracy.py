@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from gynbtnet.datasets.cohort import Cohort
-from gynbtnet.evaluation.metrics.evaluation import Evaluation, prediction_path
+from gynbtnet.evaluation.metrics.evaluation import Evaluation, prediction_folder
 from gynbtnet.runtime.json_files import read_json
 
 FAILED_BELOW = 0.7
@@ -83,9 +83,7 @@ def flag_accuracy(
     Raises:
         BadInput: If a ``prediction.json`` is damaged.
     """
-    records = {
-        case.id: _read_flags(prediction_path(case, predictions).parent / "prediction.json") for case in cohort.cases
-    }
+    records = {case.id: _read_flags(prediction_folder(case, predictions) / "prediction.json") for case in cohort.cases}
     flags_by_case = {case_id: flags for case_id, flags in records.items() if flags is not None}
     if not flags_by_case:
         return None

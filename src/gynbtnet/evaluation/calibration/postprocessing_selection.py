@@ -33,7 +33,7 @@ from gynbtnet.evaluation.metrics.evaluation import read_prediction, read_truth
 from gynbtnet.evaluation.metrics.metrics import score_case
 from gynbtnet.imaging.volume import Segmentation
 from gynbtnet.inference.quality.connected_components import connected_components
-from gynbtnet.inference.quality.postprocessing import find_holes, keep_components, postprocess
+from gynbtnet.inference.quality.postprocessing import keep_components, postprocess, structure_holes
 from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
 from gynbtnet.runtime.array_types import FloatArray
 from gynbtnet.runtime.progress import track
@@ -236,21 +236,19 @@ def _hole_overlaps(
 ) -> _Overlaps:
     """Return the overlap of each structure that the case's source contours, with all of its holes as one part."""
     case, (truth, prediction) = cohort.case(case_id), _read_pair(cohort, case_id, predictions)
-    labels = postprocess(prediction, tuple(rules.values())).labels
-    numbers, owner = find_holes(labels.array)
-    owned = owner[numbers]
+    kept = postprocess(prediction, tuple(rules.values()))
     overlaps = {}
-    for label, name in enumerate(cohort.structures, start=1):
+    for name, holes in structure_holes(kept, cohort.structures).items():
         if name in case.missing:
             continue
-        truth_mask, predicted, holes = truth.mask(name), labels.array == label, owned == label
+        truth_mask, predicted = truth.mask(name), kept.mask(name)
         overlaps[name] = _Overlap(
             case.patient,
             int(truth_mask.sum()),
             np.array([holes.sum()], np.int64),
             np.array([(holes & truth_mask).sum()], np.int64),
             (int(predicted.sum()), int((predicted & truth_mask).sum())),
-            labels.geometry.voxel_volume,
+            kept.labels.geometry.voxel_volume,
         )
     return overlaps
 

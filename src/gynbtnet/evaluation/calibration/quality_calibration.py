@@ -9,7 +9,7 @@ import numpy as np
 
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import Split
-from gynbtnet.evaluation.metrics.evaluation import prediction_path, read_prediction, read_truth
+from gynbtnet.evaluation.metrics.evaluation import prediction_folder, read_prediction, read_truth
 from gynbtnet.evaluation.metrics.metrics import dice
 from gynbtnet.inference.quality.dsc_regression import calibrate
 from gynbtnet.inference.quality.postprocessing import postprocess
@@ -80,7 +80,7 @@ def measure_structures(
         for case in cohort.of_patients(split.validation_patients(number)).cases:
             truth = read_truth(case, cohort.structures)
             prediction = postprocess(read_prediction(case, predictions, cohort.structures), rules)
-            agreement = _read_agreement(prediction_path(case, predictions).with_name("prediction.json"))
+            agreement = _read_agreement(prediction_folder(case, predictions) / "prediction.json")
             for features in structure_features(prediction):
                 name = features.structure
                 if features.volume_cm3 == 0 or name not in by_structure or name in case.missing:

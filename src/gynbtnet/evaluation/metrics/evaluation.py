@@ -12,12 +12,13 @@ import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
 from gynbtnet.datasets.case import Case
+from gynbtnet.datasets.case_contours import read_contours
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.metrics.metrics import Score, score_case
 from gynbtnet.evaluation.metrics.score_table import markdown_table, score_table, scoring_note, summarise_scores
 from gynbtnet.evaluation.metrics.settings import ScoringSettings
+from gynbtnet.imaging.files.mask_folder import read_mask_folder
 from gynbtnet.imaging.files.volume_files import read_volume
-from gynbtnet.imaging.structure_masks import OverlappingSegmentation, StructureMasks
 from gynbtnet.imaging.volume import Segmentation
 from gynbtnet.imaging.whole_labels import as_whole_labels
 from gynbtnet.runtime.atomic_files import atomic_write, ensure_replaceable
@@ -177,7 +178,7 @@ def read_matching_prediction(case: Case, predictions: Path, truth: Segmentation)
     grid = truth.labels.geometry
     if not grid.is_same(prediction.labels.geometry):
         raise BadInput(
-            f"{prediction_path(case, predictions)} and its truth have different grids, "
+            f"{prediction_folder(case, predictions)} and its truth have different grids, "
             f"{grid.difference(prediction.labels.geometry)}; expected a prediction on the scan's own grid: predict "
             "this scan again."
         )
@@ -205,15 +206,7 @@ def read_truth(case: Case, structures: Sequence[str]) -> Segmentation:
     Raises:
         BadInput: If the case has no contours, or a file is damaged.
     """
-    if case.labels is None:
-        raise BadInput(f"The scan {case.image} has no labels; expected contours to evaluate against.")
-    segmentation = _read_segmentation(case.labels, tuple(structures))
-    if case.masks is None:
-        return segmentation
-    own = StructureMasks.read(case.masks, case.masked)
-    if not segmentation.labels.geometry.is_same(own.bits.geometry):
-        raise BadInput(f"{case.masks} and {case.labels} have different grids; run `gynbtnet ingest` again.")
-    return OverlappingSegmentation(segmentation.labels, segmentation.structures, own)
+    return read_contours(case, structures)
 
 
 def read_prediction(case: Case, predictions: Path, structures: Sequence[str]) -> Segmentation:
@@ -221,7 +214,7 @@ def read_prediction(case: Case, predictions: Path, structures: Sequence[str]) ->
 
     Args:
         case: the case.
-        predictions: folder with ``<case id>/labels.nii.gz``.
+        predictions: folder with ``<case id>/labels.nii.gz``; if structures overlap, with ``<case id>/masks``.
         structures: names of the labels, unless a ``prediction.json`` in the same folder names them.
 
     Returns:
@@ -230,10 +223,11 @@ def read_prediction(case: Case, predictions: Path, structures: Sequence[str]) ->
     Raises:
         BadInput: If a file is missing or damaged, or the model that wrote it does not have one of ``structures``.
     """
-    path = prediction_path(case, predictions)
-    if not path.is_file():
-        raise BadInput(f"There is no prediction {path}; expected one for each case: run `gynbtnet predict` first.")
-    manifest = path.parent / "prediction.json"
+    folder = prediction_folder(case, predictions)
+    labels, masks = folder / "labels.nii.gz", folder / "masks"
+    if not (labels.is_file() or masks.is_dir()):
+        raise BadInput(f"There is no prediction {labels}; expected one for each case: run `gynbtnet predict` first.")
+    manifest = folder / "prediction.json"
     known = tuple(structures)
     if manifest.is_file():
         known = read_json(_Manifest, manifest, "predict this scan again with `gynbtnet predict`").structures
@@ -243,12 +237,12 @@ def read_prediction(case: Case, predictions: Path, structures: Sequence[str]) ->
             f"{manifest} is from a model of {', '.join(known)}; the cohort also has {', '.join(unknown)}: predict with "
             "a model trained on these structures."
         )
-    return _read_segmentation(path, known)
+    return _read_segmentation(labels, known) if labels.is_file() else read_mask_folder(masks, known)
 
 
-def prediction_path(case: Case, predictions: Path) -> Path:
-    """Return the path of a case's predicted label map."""
-    return Path(predictions) / case.id / "labels.nii.gz"
+def prediction_folder(case: Case, predictions: Path) -> Path:
+    """Return the folder with the prediction of a case."""
+    return Path(predictions) / case.id
 
 
 @dataclass(frozen=True)

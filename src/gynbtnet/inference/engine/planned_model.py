@@ -1,21 +1,24 @@
 """Base of the models that a plan describes: preprocessing, sliding window, labels on the scan's own grid."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.label_map import paint_masks
 from gynbtnet.imaging.sides import mirrored_labels
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.inference.engine.logits_to_labels import logits_to_labels
+from gynbtnet.inference.engine.logits_to_masks import logits_to_masks
 from gynbtnet.inference.engine.mirroring import tta_axes, tta_signature
 from gynbtnet.inference.engine.prediction_memory import check_prediction_memory
 from gynbtnet.inference.engine.roi import find_region
 from gynbtnet.inference.engine.segmenter import SegmentationResult
 from gynbtnet.inference.engine.settings import PredictionSettings
-from gynbtnet.inference.engine.sliding_window import sliding_window_logits
+from gynbtnet.inference.engine.sliding_window import Slab, sliding_window_logits
 from gynbtnet.inference.engine.test_time_augmentation import AveragedForward, Network
 from gynbtnet.inference.quality.predicted_dsc import Quality
 from gynbtnet.preparation.planning.plan import Plan
@@ -96,7 +99,8 @@ class PlannedModel(ABC):
         region = find_region(volumes, plan, grid, settings.roi)
         axes = [ALL_AXES.index(axis) for axis in tta_axes(settings, plan.mirror_axes, str(self.folder))]
         networks = self.networks(settings)
-        forward = AveragedForward(networks, axes, mirrored_labels(plan.structures) if plan.sides_swapped else None)
+        sides = mirrored_labels(plan.structures) if plan.sides_swapped else None
+        forward = AveragedForward(networks, axes, sides, overlapping=plan.overlapping)
         with torch.inference_mode():
             slabs = sliding_window_logits(
                 forward,
@@ -106,9 +110,16 @@ class PlannedModel(ABC):
                 device=self.device,
                 body=region.body,
             )
-            labels = logits_to_labels(scan_grid, slabs, grid.cropped(region.box))
+            segmentation = self._to_scan(scan_grid, slabs, grid.cropped(region.box))
         return SegmentationResult(
-            Segmentation(Volume(labels, scan_grid), plan.structures),
+            segmentation,
             forward.agreement(plan.structures),
             tta_signature(settings, plan, len(networks)),
         )
+
+    def _to_scan(self, scan_grid: Geometry, slabs: Iterable[Slab], source: Geometry) -> Segmentation:
+        """Return the structures on the scan's grid from logits on the network's grid."""
+        plan = self.plan
+        if plan.overlapping:
+            return paint_masks(logits_to_masks(scan_grid, slabs, source, plan.structures, plan.nesting))
+        return Segmentation(Volume(logits_to_labels(scan_grid, slabs, source), scan_grid), plan.structures)

@@ -43,7 +43,11 @@ def prediction_bytes(grid: Geometry, plan: Plan, *, on_cpu: bool) -> int:
     Measured peaks were between half of it and all of it.
     """
     source, planned = prod(grid.shape), target_geometry(grid, plan)
-    target, channels, outputs = prod(planned.shape), len(plan.channels), len(plan.structures) + 1
+    target, channels, outputs = (
+        prod(planned.shape),
+        len(plan.channels),
+        len(plan.structures) + 1,
+    )  # overlapping structures also get a background
     image = _FLOAT * channels * target
     resampling = _BYTES_OF_SCAN * source + _BYTES_OF_IMAGE * target
     labels_and_body = source + target

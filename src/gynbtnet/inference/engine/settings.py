@@ -7,7 +7,7 @@ from pydantic import Field
 from gynbtnet.preparation.planning.settings import Axis
 from gynbtnet.runtime.settings import Settings
 
-Output = Literal["rtstruct", "seg", "nifti"]
+Output = Literal["rtstruct", "seg", "nifti", "slicer"]
 Roi = Literal["body", "pelvis", "whole"]
 Backend = Literal["eager", "compiled", "openvino"]
 
@@ -57,7 +57,8 @@ class PredictionSettings(Settings):
     outputs: tuple[Output, ...] | None = Field(
         None,
         min_length=1,
-        description="Contour files: rtstruct, seg, nifti. null: nifti, and rtstruct for a DICOM scan.",
+        description="Contour files: rtstruct, seg, nifti (a label map; masks if structures overlap), slicer (for 3D "
+        "Slicer). null: nifti, and rtstruct for a DICOM scan.",
     )
     preview: bool = Field(True, description="Write a picture of the contours on the scan.")
 

@@ -25,6 +25,8 @@ class AveragedForward:
         mirrored: axes of the window, 0 to 2, that are mirrored, in all combinations.
         mirrored_labels: for each output, the output of the same structure after x is mirrored; None if labels have no
             side.
+        overlapping: whether outputs are the logits of structures that may overlap. A background with logit 0 is then
+            put before them, so that differences to output 0 are these logits.
     """
 
     def __init__(
@@ -32,12 +34,15 @@ class AveragedForward:
         networks: Sequence[Network],
         mirrored: Sequence[int] = (),
         mirrored_labels: Sequence[int] | None = None,
+        *,
+        overlapping: bool = False,
     ) -> None:
         axes = [axis + 2 for axis in mirrored]
         flips = [flip for count in range(len(axes) + 1) for flip in combinations(axes, count)]
         self._passes = [(network, flip) for network in networks for flip in flips]
         self._mirrored_labels = None if mirrored_labels is None else list(mirrored_labels)
-        self._counts: Tensor | None = None  # (passes, labels of the pass, labels of the mean)
+        self._overlapping = overlapping
+        self._counts: Tensor | None = None  # (passes, 3, structures), see _count
 
     def __call__(self, window: Tensor, cell: Box) -> Tensor:
         """Return the mean logits of a window: (1, channels, z, y, x) → (1, outputs, z, y, x), float32."""
@@ -45,16 +50,18 @@ class AveragedForward:
         labels = []
         for network, flip in self._passes:
             logits = network(window.flip(flip)).flip(flip) if flip else network(window)
+            if self._overlapping:
+                logits = torch.cat([torch.zeros_like(logits[:, :1]), logits], dim=1)
             if self._mirrored_labels is not None and _X in flip:
                 logits = logits[:, self._mirrored_labels]
             if len(self._passes) > 1:
-                labels.append(_labels(logits, cell))
+                labels.append(self._decided(logits, cell))
             mean = logits.float() if mean is None else mean.add_(logits)
             del logits  # otherwise they would be in memory together with the next pass's
         assert mean is not None
         mean /= len(self._passes)
         if labels:
-            self._count(labels, _labels(mean, cell), mean.shape[1])
+            self._count(labels, self._decided(mean, cell), mean.shape[1])
         return mean
 
     def agreement(self, structures: Sequence[str]) -> dict[str, float]:
@@ -64,17 +71,25 @@ class AveragedForward:
         """
         if self._counts is None:
             return dict.fromkeys(structures, nan)
-        counts = self._counts.double()
-        volumes, overlaps = counts.sum(1) + counts.sum(2), counts.diagonal(dim1=1, dim2=2)
-        dice = (2 * overlaps / volumes).mean(0)
-        empty = counts.sum(1)[0] == 0
-        return {name: nan if empty[i] else float(dice[i]) for i, name in enumerate(structures, start=1)}
+        own, of_mean, overlaps = self._counts.double().unbind(1)
+        dice = (2 * overlaps / (own + of_mean)).mean(0)
+        return {name: float(dice[i]) if of_mean[0, i] else nan for i, name in enumerate(structures)}
 
-    def _count(self, labels: Sequence[Tensor], mean: Tensor, outputs: int) -> None:
-        pairs = torch.stack([torch.bincount(own * outputs + mean, minlength=outputs**2) for own in labels])
-        counts = pairs.view(-1, outputs, outputs).cpu()
+    def _decided(self, logits: Tensor, cell: Box) -> Tensor:
+        """Return the labels (voxels,) of the cell; of overlapping structures the masks (structures, voxels)."""
+        own = logits[0][(slice(None), *cell)]
+        if self._overlapping:
+            return (own[1:] > own[:1]).flatten(1)
+        return argmax_labels(own).flatten().long()
+
+    def _count(self, passes: Sequence[Tensor], mean: Tensor, outputs: int) -> None:
+        """Add the voxels of each pass, of the mean, and of both: (passes, 3, structures)."""
+        if self._overlapping:
+            of_mean = mean.sum(1)
+            counts = torch.stack([torch.stack([own.sum(1), of_mean, (own & mean).sum(1)]) for own in passes])
+        else:
+            pairs = torch.stack([torch.bincount(own * outputs + mean, minlength=outputs**2) for own in passes])
+            pairs = pairs.view(-1, outputs, outputs)
+            counts = torch.stack([pairs.sum(2), pairs.sum(1), pairs.diagonal(dim1=1, dim2=2)], dim=1)[..., 1:]
+        counts = counts.cpu()
         self._counts = counts if self._counts is None else self._counts + counts
-
-
-def _labels(logits: Tensor, cell: Box) -> Tensor:
-    return argmax_labels(logits[0][(slice(None), *cell)]).flatten().long()

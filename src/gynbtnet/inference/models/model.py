@@ -46,7 +46,7 @@ class Model(PlannedModel):
                 settings.backend,
                 self.device,
                 channels=len(self.channels),
-                outputs=len(self.structures) + 1,
+                outputs=self.plan.outputs,
                 window=self.plan.patch_size,
             )
         return (self._prepared[settings.backend],)

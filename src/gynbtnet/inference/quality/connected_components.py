@@ -27,12 +27,11 @@ class Components:
 
 def connected_components(segmentation: Segmentation) -> dict[str, Components]:
     """Return the connected components (6-connectivity) of every structure, by structure."""
-    labels = segmentation.labels.array
     components = {}
     for structure, box in segmentation.boxes().items():
         if box is None:
             components[structure] = Components(None, np.zeros((0, 0, 0), np.int32), np.zeros(0, np.int64))
         else:
-            numbers, _ = ndimage.label(labels[box] == segmentation.label_of(structure))
+            numbers, _ = ndimage.label(segmentation.mask(structure, box))
             components[structure] = Components(box, numbers, np.bincount(numbers.ravel())[1:])
     return components

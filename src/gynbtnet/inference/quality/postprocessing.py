@@ -2,27 +2,33 @@
 
 Connected components share faces (6-connectivity). A hole is a component of the background that touches exactly one
 structure and not the scan's edge. A structure only exchanges voxels with the background, never with another structure,
-so the order of the rules has no effect.
+so the order of the rules has no effect. Structures that overlap are processed independently of each other.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from gynbtnet.imaging.mask_measures import bounding_box
+from gynbtnet.imaging.label_map import paint_masks
+from gynbtnet.imaging.nesting import NO_NESTING, Nesting
+from gynbtnet.imaging.structure_masks import OverlappingSegmentation, StructureMasks
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.inference.quality.connected_components import connected_components
 from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
+from gynbtnet.runtime.array_types import Box, Mask
 
 
-def postprocess(segmentation: Segmentation, rules: Sequence[PostprocessingRule]) -> Segmentation:
+def postprocess(
+    segmentation: Segmentation, rules: Sequence[PostprocessingRule], nesting: Nesting = NO_NESTING
+) -> Segmentation:
     """Return a new segmentation: components that the rules exclude are removed, then holes are filled.
 
     Args:
         segmentation: predicted structures.
         rules: rules of the model's plan.
+        nesting: inner and outer structures of the plan; voxels of an inner one outside its outer one are removed.
 
     Returns:
         The post-processed structures on the same grid.
@@ -33,19 +39,66 @@ def postprocess(segmentation: Segmentation, rules: Sequence[PostprocessingRule])
     unknown = [rule.structure for rule in rules if rule.structure not in segmentation.structures]
     if unknown:
         raise ValueError(f"rules for {', '.join(unknown)}, but the structures are {', '.join(segmentation.structures)}")
-    geometry = segmentation.labels.geometry
+    excluding = [rule for rule in rules if rule.largest_component or rule.minimum_cm3]
+    removed = _removed_voxels(segmentation, excluding) if excluding else {}
+    filled = [rule.structure for rule in rules if rule.fill_holes]
+    if isinstance(segmentation, OverlappingSegmentation):
+        return _with_masks(segmentation, removed, filled, nesting)
     labels = segmentation.labels.array.copy()
-    components = (
-        connected_components(segmentation) if any(rule.largest_component or rule.minimum_cm3 for rule in rules) else {}
-    )
+    for box, voxels in removed.values():
+        labels[box][voxels] = 0
+    kept = Segmentation(Volume(labels, segmentation.labels.geometry), segmentation.structures)
+    holes = structure_holes(kept, filled) if filled else {}
+    for structure, mask in holes.items():
+        labels[mask] = segmentation.label_of(structure)
+    return kept
+
+
+def structure_holes(segmentation: Segmentation, structures: Sequence[str]) -> dict[str, Mask]:
+    """Return the holes of some structures, masks (z, y, x).
+
+    If structures exclude each other, a hole is background that touches one structure and not the scan's edge. If they
+    overlap, it is everything that the structure encloses.
+    """
+    if isinstance(segmentation, OverlappingSegmentation):
+        masks = ((structure, segmentation.mask(structure)) for structure in structures)
+        return {structure: ndimage.binary_fill_holes(mask) & ~mask for structure, mask in masks}
+    labels = segmentation.labels.array
+    numbers, owner = find_holes(labels)
+    return {structure: (owner == segmentation.label_of(structure))[numbers] for structure in structures}
+
+
+def _removed_voxels(segmentation: Segmentation, rules: Sequence[PostprocessingRule]) -> dict[str, tuple[Box, Mask]]:
+    """Return the voxels that rules remove, in a box, by structure."""
+    voxel_mm3, components = segmentation.labels.geometry.voxel_volume, connected_components(segmentation)
+    removed = {}
     for rule in rules:
-        if (own := components.get(rule.structure)) is not None and own.box is not None:
-            removed = np.append(False, ~keep_components(own.voxels, rule, geometry.voxel_volume))
-            labels[own.box][removed[own.numbers]] = 0
-    filled = [segmentation.label_of(rule.structure) for rule in rules if rule.fill_holes]
-    if filled:
-        labels = _with_filled_holes(labels, filled)
-    return Segmentation(Volume(labels, geometry), segmentation.structures)
+        own = components[rule.structure]
+        if own.box is not None:
+            excluded = np.append(False, ~keep_components(own.voxels, rule, voxel_mm3))
+            removed[rule.structure] = own.box, excluded[own.numbers]
+    return removed
+
+
+def _with_masks(
+    segmentation: OverlappingSegmentation,
+    removed: Mapping[str, tuple[Box, Mask]],
+    filled: Sequence[str],
+    nesting: Nesting,
+) -> Segmentation:
+    """Return overlapping structures without the removed voxels, with holes filled and the nesting kept."""
+    bits = StructureMasks.of(
+        {name: segmentation.mask(name) for name in segmentation.structures}, segmentation.labels.geometry
+    ).bits.array
+    for index, name in enumerate(segmentation.structures):
+        bit = bits.dtype.type(1 << index)
+        if name in removed:
+            box, voxels = removed[name]
+            bits[box][voxels] &= ~bit
+        if name in filled:
+            bits[ndimage.binary_fill_holes(bits & bit != 0)] |= bit
+    masks = StructureMasks(Volume(bits, segmentation.labels.geometry), segmentation.structures)
+    return paint_masks(nesting.restrict(masks))
 
 
 def keep_components(voxels: npt.NDArray[np.int64], rule: PostprocessingRule, voxel_mm3: float) -> npt.NDArray[np.bool_]:
@@ -87,19 +140,3 @@ def find_holes(labels: npt.NDArray[np.unsignedinteger]) -> tuple[npt.NDArray[np.
         for side in (0, -1):
             owner[np.unique(np.take(numbers, side, axis))] = 0
     return numbers, owner
-
-
-def _with_filled_holes(
-    labels: npt.NDArray[np.unsignedinteger], filled: Sequence[int]
-) -> npt.NDArray[np.unsignedinteger]:
-    """Return the label map with the holes of the labels ``filled`` closed, inside the box of all structures."""
-    occupied = bounding_box(labels > 0)
-    if occupied is None:
-        return labels
-    box = tuple(slice(max(0, side.start - 1), side.stop + 1) for side in occupied)
-    numbers, owner = find_holes(labels[box])
-    owner[~np.isin(owner, filled)] = 0
-    fill = owner[numbers]
-    result = labels.copy()
-    np.copyto(result[box], fill.astype(labels.dtype), where=fill > 0)
-    return result

@@ -1,4 +1,9 @@
-"""CT noise: correlated by the reconstruction, and stronger and streaky in slices with much bone along the beam."""
+"""CT noise: correlated by the reconstruction, and stronger and streaky in slices with much bone along the beam.
+
+If the slice thickness counts, the variance is inverse to it. The spectrum is then that of a soft-tissue kernel, a ramp
+with its maximum at 0.2 per mm. It is sampled at the pixels, with aliasing
+(https://doi.org/10.1088/0031-9155/32/5/003).
+"""
 
 import numpy as np
 from scipy import fft, ndimage
@@ -7,20 +12,30 @@ from gynbtnet.phantom.anatomy.patient import Fraction
 from gynbtnet.phantom.shapes.grid_points import GridPoints
 from gynbtnet.runtime.array_types import FloatArray
 
+HIGHEST = 1.0
+"""Frequency per mm above which the kernel passes no noise."""
 
-def add_noise(hu: FloatArray, points: GridPoints, fraction: Fraction, first_slice: int) -> FloatArray:
-    """Return ``hu`` (z, y, x) with noise; the seed of each slice is its number, so that slabs don't matter."""
+
+def add_noise(hu: FloatArray, points: GridPoints, fraction: Fraction, first_slice: int, thickness: float) -> FloatArray:
+    """Return ``hu`` (z, y, x) with noise of slices of ``thickness`` mm.
+
+    The seed of each slice is its number, so that slabs don't matter.
+    """
     step_y, step_x = float(points.y[1] - points.y[0]), float(points.x[1] - points.x[0])
     shape = points.shape[1:]
     noisy = hu.copy()
-    spectrum = _spectrum(shape, step_y, step_x)
+    if fraction.noise_slice is None:
+        scale, spectrum = 1.0, _spectrum(shape, step_y, step_x)
+    else:
+        scale = np.sqrt(fraction.noise_slice / thickness)
+        spectrum = _aliased_spectrum(shape, step_y, step_x)
     for index in range(points.shape[0]):
         isotropic, lines = (
             fft.irfft2(fft.rfft2(field) * response, s=shape)
             for field, response in zip(_white(fraction, first_slice + index, shape), spectrum, strict=True)
         )
         level, streaky = _strength(hu[index], step_x)
-        noisy[index] += fraction.noise * level * (isotropic + streaky * lines)
+        noisy[index] += scale * fraction.noise * level * (isotropic + streaky * lines)
     return noisy
 
 
@@ -35,11 +50,29 @@ def _white(fraction: Fraction, index: int, shape: tuple[int, ...]) -> tuple[Floa
 
 def _spectrum(shape: tuple[int, ...], step_y: float, step_x: float) -> tuple[FloatArray, FloatArray]:
     """Return the roots of two noise power spectra with unit variance: ramp with a soft kernel, and lines along x."""
-    fy, fx = np.abs(fft.fftfreq(shape[0], step_y))[:, None], fft.rfftfreq(shape[1], step_x)[None, :]
-    f = np.hypot(fx, fy)
+    fy, fx = fft.fftfreq(shape[0], step_y)[:, None], fft.rfftfreq(shape[1], step_x)[None, :]
+    soft, lines = _responses(fy, fx)
+    return soft / _norm(soft, shape), lines / _norm(lines, shape)
+
+
+def _aliased_spectrum(shape: tuple[int, ...], step_y: float, step_x: float) -> tuple[FloatArray, FloatArray]:
+    """Return the roots of both spectra with the power of all frequencies that alias to each sampled one."""
+    fy, fx = fft.fftfreq(shape[0], step_y)[:, None], fft.rfftfreq(shape[1], step_x)[None, :]
+    power = np.zeros((2, shape[0], fx.size))
+    orders_y, orders_x = (range(-n, n + 1) for n in (int(HIGHEST * step_y) + 1, int(HIGHEST * step_x) + 1))
+    for order_y in orders_y:
+        for order_x in orders_x:
+            power += np.square(_responses(fy + order_y / step_y, fx + order_x / step_x))
+    soft, lines = np.sqrt(power)
+    return soft / _norm(soft, shape), lines / _norm(lines, shape)
+
+
+def _responses(fy: FloatArray, fx: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the roots of the spectra at frequencies per mm: ramp with a soft kernel, and lines along x."""
+    fy, f = np.abs(fy), np.hypot(fx, fy)
     soft = np.sqrt(f + 0.02) * np.exp(-((f / 0.42) ** 2))
     lines = np.exp(-((fx / 0.02) ** 2)) * np.sqrt(fy + 0.01) * np.exp(-((fy / 0.35) ** 2))
-    return tuple(response / _norm(response, shape) for response in (soft, lines))
+    return soft, lines
 
 
 def _norm(response: FloatArray, shape: tuple[int, ...]) -> float:

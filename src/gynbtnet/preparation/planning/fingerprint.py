@@ -24,6 +24,7 @@ from gynbtnet.preparation.planning.nnunet_names import (
     parse_channel_names,
     parse_labels,
 )
+from gynbtnet.preparation.planning.structure_overlaps import StructureOverlap, measure_overlaps
 from gynbtnet.preparation.planning.structure_volumes import StructureVolume, structure_volumes
 from gynbtnet.runtime.array_types import Float32Array, Spacing, Triple
 from gynbtnet.runtime.errors import BadInput
@@ -34,6 +35,7 @@ from gynbtnet.runtime.progress import track
 FINGERPRINT = "dataset_fingerprint.json"
 
 _VOLUMES = TypeAdapter(tuple[StructureVolume, ...])
+_OVERLAPS, _COMBINATIONS = TypeAdapter(tuple[StructureOverlap, ...]), TypeAdapter(tuple[tuple[str, ...], ...])
 _INTENSITY_SAMPLES = 10_000_000  # of all cases together; more samples don't change the percentiles
 
 
@@ -48,6 +50,8 @@ class Fingerprint:
         shapes: voxels of each scan along (z, y, x).
         intensities: intensities of each channel inside the structures; None if not measured or without contours.
         volumes: volumes of the structures that at least two patients have.
+        overlaps: shares of structures that others also have.
+        combinations: combinations of structures that share voxels.
     """
 
     channels: tuple[str, ...]
@@ -56,6 +60,8 @@ class Fingerprint:
     shapes: tuple[Triple, ...]
     intensities: tuple[Intensity, ...] | None
     volumes: tuple[StructureVolume, ...] = ()
+    overlaps: tuple[StructureOverlap, ...] = ()
+    combinations: tuple[tuple[str, ...], ...] = ()
 
     def save(self, folder: Path) -> None:
         """Write ``dataset_fingerprint.json`` to ``folder`` atomically."""
@@ -68,6 +74,8 @@ class Fingerprint:
             "foreground_intensity_properties_per_channel": properties,
             "median_relative_size_after_cropping": 1.0,
             "structure_volumes": [asdict(volume) for volume in self.volumes],
+            "structure_overlaps": [asdict(overlap) for overlap in self.overlaps],
+            "structure_combinations": self.combinations,
         }
         write_json(content, Path(folder) / FINGERPRINT)
 
@@ -91,6 +99,8 @@ class Fingerprint:
                 shapes=tuple(_three(shape, int) for shape in content["shapes_after_crop"]),
                 intensities=tuple(Intensity(**properties[str(i)]) for i in range(len(properties))) or None,
                 volumes=_VOLUMES.validate_python(content.get("structure_volumes", ())),
+                overlaps=_OVERLAPS.validate_python(content.get("structure_overlaps", ())),
+                combinations=_COMBINATIONS.validate_python(content.get("structure_combinations", ())),
             )
             if not len(fingerprint.spacings) == len(fingerprint.shapes) > 0:
                 raise ValueError(f"{len(fingerprint.spacings)} spacings and {len(fingerprint.shapes)} shapes")
@@ -118,6 +128,7 @@ def take_fingerprint(cohort: Cohort, *, intensities: bool = True, jobs: int = 1)
     if not cohort.cases:
         raise BadInput(f"The cohort {cohort.folder} has no case to plan for; expected at least one.")
     geometries = [reorientation_to_lps(case.geometry).geometry(case.geometry) for case in cohort.cases]
+    found = measure_overlaps(cohort, jobs)
     return Fingerprint(
         channels=cohort.channels,
         structures=cohort.structures,
@@ -125,6 +136,8 @@ def take_fingerprint(cohort: Cohort, *, intensities: bool = True, jobs: int = 1)
         shapes=tuple(geometry.shape for geometry in geometries),
         intensities=_measure_intensities(cohort, jobs) if intensities else None,
         volumes=structure_volumes(cohort),
+        overlaps=found.overlaps,
+        combinations=found.combinations,
     )
 
 

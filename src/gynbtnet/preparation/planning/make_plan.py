@@ -3,12 +3,15 @@
 import numpy as np
 
 from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.imaging.nesting import Nesting
+from gynbtnet.imaging.regions import Regions
 from gynbtnet.preparation.planning.fingerprint import Fingerprint, take_fingerprint
 from gynbtnet.preparation.planning.intensity import Intensity
 from gynbtnet.preparation.planning.memory_estimate import training_bytes
 from gynbtnet.preparation.planning.patch_and_batch import patch_and_batch
 from gynbtnet.preparation.planning.plan import CT, Plan
 from gynbtnet.preparation.planning.settings import PlanSettings
+from gynbtnet.preparation.planning.structure_overlaps import CohortOverlaps, choose_regions
 from gynbtnet.preparation.planning.target_spacing import shape_at, target_spacing
 from gynbtnet.runtime.array_types import Spacing
 from gynbtnet.runtime.errors import BadInput
@@ -49,9 +52,10 @@ def make_plan(source: Cohort | Fingerprint, settings: PlanSettings, *, jobs: int
         )
     spacing = settings.spacing or target_spacing(source.spacings, source.shapes)
     patch, batch = settings.patch_size, settings.batch_size
-    notes: tuple[str, ...] = ()
+    regions, notes = _regions(source, settings)
     if patch is None or batch is None:
-        patch, batch, notes = _for_memory(source, settings, spacing)
+        patch, batch, note = _for_memory(source, settings, spacing, outputs=len(source.structures) + (regions is None))
+        notes += note
     return Plan(
         structures=source.structures,
         spacing=spacing,
@@ -66,6 +70,8 @@ def make_plan(source: Cohort | Fingerprint, settings: PlanSettings, *, jobs: int
         separate_z=settings.separate_z,
         notes=notes,
         volumes=source.volumes,
+        regions=regions,
+        nesting=Nesting.parse(settings.nesting),
     )
 
 
@@ -79,13 +85,32 @@ def _intensities(source: Fingerprint, settings: PlanSettings) -> tuple[Intensity
     return tuple(given if name.casefold() == CT else _NOT_READ for name in source.channels)
 
 
+def _regions(source: Fingerprint, settings: PlanSettings) -> tuple[Regions | None, tuple[str, ...]]:
+    """Return regions if structures overlap, otherwise None, with a note about the choice.
+
+    Raises:
+        BadInput: If nested structures are unknown, or structures overlap in too many combinations.
+    """
+    unknown = sorted(Nesting.parse(settings.nesting).structures.difference(source.structures))
+    if unknown:
+        raise BadInput(
+            f"nesting names {unknown[0]}, which is not among the structures {', '.join(source.structures)}; correct "
+            "the name, or request this structure."
+        )
+    overlaps = CohortOverlaps(source.overlaps, source.combinations)
+    regions, reason = choose_regions(
+        source.structures, overlaps, settings.outputs, settings.overlap_share, nested=bool(settings.nesting)
+    )
+    return regions, (reason,) if reason else ()
+
+
 def _for_memory(
-    source: Fingerprint, settings: PlanSettings, spacing: Spacing
+    source: Fingerprint, settings: PlanSettings, spacing: Spacing, *, outputs: int
 ) -> tuple[tuple[int, int, int], int, tuple[str, ...]]:
     """Return patch, batch, and a note that explains the choice."""
     shapes = [shape_at(spacing, *scan) for scan in zip(source.shapes, source.spacings, strict=True)]
     z, y, x = np.median(shapes, axis=0)
-    network = {"in_channels": len(source.channels), "outputs": len(source.structures) + 1}
+    network = {"in_channels": len(source.channels), "outputs": outputs}
     patch, batch = patch_and_batch(
         settings, spacing, (float(z), float(y), float(x)), cases=len(source.shapes), **network
     )

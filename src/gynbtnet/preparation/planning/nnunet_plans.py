@@ -3,7 +3,7 @@
 The files have two configurations for the same prepared scans. ``3d_fullres`` has nnU-Net's own network, as its planner
 would configure it for our patch, and needs only nnU-Net. ``3d_gynbtnet`` has our network and also needs this package.
 A section under our own name has everything that nnU-Net's plans can't express, and nnU-Net ignores it: volumes of the
-structures, post-processing and mirrored axes.
+structures, post-processing, mirrored axes and nesting.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,13 +12,14 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from gynbtnet.imaging.files.label_names import labels_by_name
+from gynbtnet.imaging.nesting import Nesting
 from gynbtnet.networks.presets import PRESETS
 from gynbtnet.preparation.planning.intensity import Intensity
 from gynbtnet.preparation.planning.nnunet_names import (
     nnunet_channel_names,
+    nnunet_labels,
     parse_channel_names,
-    parse_labels,
+    parse_structures,
 )
 from gynbtnet.preparation.planning.nnunet_topology import nnunet_topology
 from gynbtnet.preparation.planning.plan import CT, Plan
@@ -50,6 +51,7 @@ _SCHEMES: dict[Normalisation, str] = {"zscore": "ZScoreNormalization", "ct": "CT
 _RESAMPLING = "resample_data_or_seg_to_shape"
 _VOLUMES, _RULES = TypeAdapter(tuple[StructureVolume, ...]), TypeAdapter(tuple[PostprocessingRule, ...])
 _MIRROR_AXES, _YES_OR_NO = TypeAdapter(tuple[Axis, ...]), TypeAdapter(bool)
+_PAIRS = TypeAdapter(tuple[tuple[str, str], ...])
 _WIDEST, _NARROWEST = 320, 32  # channels of nnU-Net's own network
 
 
@@ -104,11 +106,12 @@ def to_nnunet(plan: Plan, dataset_name: str = "GynBTNet") -> tuple[dict[str, Any
             "postprocessing": [asdict(rule) for rule in plan.postprocessing],
             "mirror_axes": plan.mirror_axes,
             "sides_swapped": plan.sides_swapped,
+            "nesting": plan.nesting.pairs,
         },
     }
     dataset = {
         "channel_names": nnunet_channel_names(plan.channels),
-        "labels": labels_by_name(plan.structures),
+        **nnunet_labels(plan.structures, plan.regions),
         "file_ending": ".nii.gz",
     }
     return plans, dataset
@@ -165,10 +168,11 @@ def _read(plans: Mapping[str, Any], configuration: Mapping[str, Any], dataset: M
         strides = preset_strides(preset)
         patch, planned = _fitting(patch, total_stride(strides)), patch
         notes += (_changed_network(str(architecture["network_class_name"]), preset, planned, patch),)
+    structures, regions = parse_structures(dataset)
     properties = plans["foreground_intensity_properties_per_channel"]
     own = plans.get(SECTION, {})
     return Plan(
-        structures=parse_labels(dataset["labels"]),
+        structures=structures,
         spacing=_three(configuration["spacing"], float, back),
         normalisation=normalisation,
         intensities=tuple(_intensity(properties[str(i)]) for i in range(len(channels)))
@@ -186,6 +190,8 @@ def _read(plans: Mapping[str, Any], configuration: Mapping[str, Any], dataset: M
         postprocessing=_RULES.validate_python(own.get("postprocessing", ())),
         mirror_axes=_MIRROR_AXES.validate_python(own.get("mirror_axes", ALL_AXES)),
         sides_swapped=_YES_OR_NO.validate_python(own.get("sides_swapped", False)),
+        regions=regions,
+        nesting=Nesting(_PAIRS.validate_python(own.get("nesting", ()))),
     )
 
 

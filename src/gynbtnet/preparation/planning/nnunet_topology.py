@@ -27,6 +27,9 @@ def nnunet_topology(spacing: Spacing, patch_size: Triple) -> Topology:
     Args:
         spacing: spacing of the plan, (z, y, x) in mm.
         patch_size: voxels (z, y, x).
+
+    Returns:
+        Strides and kernels.
     """
     current, size = list(spacing), list(patch_size)
     kernel = [1, 1, 1]

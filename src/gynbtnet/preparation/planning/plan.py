@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gynbtnet.imaging.nesting import NO_NESTING, Nesting
+from gynbtnet.imaging.regions import Regions
+from gynbtnet.imaging.sides import mirrored_labels
 from gynbtnet.preparation.planning.anisotropy import separate_axis
 from gynbtnet.preparation.planning.intensity import Intensity
 from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
@@ -16,6 +19,7 @@ from gynbtnet.preparation.planning.settings import (
     SeparateZ,
     check_batch,
     check_names,
+    check_nesting,
     check_network,
     check_patch,
     check_spacing,
@@ -32,7 +36,8 @@ class Plan:
     """Preparation of scans and the network that reads them.
 
     Attributes:
-        structures: output i + 1 of the network is structures[i]; empty before contours are learned.
+        structures: structures that the network segments; empty before contours are learned. If they exclude each
+            other, output i + 1 of the network is structures[i]; if they overlap, output i is.
         spacing: voxel spacing (z, y, x) in mm.
         normalisation: for CT channels, "zscore" (each scan by its own mean and deviation) or "ct" (by
             ``intensities``); all other channels are z-scored.
@@ -50,6 +55,8 @@ class Plan:
         mirror_axes: patient axes that were mirrored in training, and that prediction may mirror; all three if a plan
             doesn't specify them or hasn't been trained yet.
         sides_swapped: whether left and right structures swapped their labels when x was mirrored.
+        regions: labels of each structure in the prepared scans if structures overlap; None if they exclude each other.
+        nesting: inner and outer structures, which prediction keeps; only if structures overlap.
 
     Raises:
         ValueError: If the values are inconsistent.
@@ -71,6 +78,8 @@ class Plan:
     postprocessing: tuple[PostprocessingRule, ...] = ()
     mirror_axes: tuple[Axis, ...] = ALL_AXES
     sides_swapped: bool = False
+    regions: Regions | None = None
+    nesting: Nesting = NO_NESTING
 
     def __post_init__(self) -> None:
         if self.normalisation not in ("zscore", "ct"):
@@ -96,6 +105,24 @@ class Plan:
         structures = [rule.structure for rule in self.postprocessing]
         if len(set(structures)) < len(structures) or not set(structures) <= set(self.structures):
             raise ValueError(f"expected at most one postprocessing rule per structure, and only for {self.structures}")
+        if self.regions is not None and self.regions.structures != self.structures:
+            raise ValueError(f"regions are those of {self.regions.structures}, not of {self.structures}")
+        check_nesting(self.nesting, self.structures, overlapping=self.overlapping)
+
+    @property
+    def overlapping(self) -> bool:
+        """True if structures may overlap: each has an output with a sigmoid, instead of a softmax over all."""
+        return self.regions is not None
+
+    @property
+    def outputs(self) -> int:
+        """Number of outputs of the network: one per structure, and one for the background if structures exclude it."""
+        return len(self.structures) + (not self.overlapping)
+
+    @property
+    def mirrored_labels(self) -> tuple[int, ...]:
+        """Label that replaces each label of a prepared scan that is mirrored left to right."""
+        return self.regions.mirrored_labels if self.regions else mirrored_labels(self.structures)
 
     @property
     def normalisations(self) -> tuple[Normalisation, ...]:

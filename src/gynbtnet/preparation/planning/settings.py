@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from gynbtnet.imaging.nesting import Nesting
 from gynbtnet.networks.presets import PRESETS
 from gynbtnet.preparation.planning.intensity import Intensity
 from gynbtnet.runtime.array_types import Triple
@@ -15,6 +16,7 @@ Normalisation = Literal["zscore", "ct"]
 NetworkName = Literal["gynbtnet", "swin_unetr"]
 PresetName = Literal["XS", "S", "B", "L", "H", "F12", "F24", "F48"]
 SeparateZ = Literal["auto", "never"]
+Outputs = Literal["auto", "exclusive", "overlapping"]
 Axis = Literal["z", "y", "x"]
 """An axis of the patient: z runs to the head, y to the back, x to the left."""
 ALL_AXES: tuple[Axis, ...] = ("z", "y", "x")
@@ -109,6 +111,24 @@ class PlanSettings(Settings):
         "with six levels have another 1. swin_unetr has its own.",
     )
 
+    outputs: Outputs = Field(
+        "auto",
+        description="exclusive: a voxel belongs to at most one structure (softmax); overlapping: to any number of them "
+        "(sigmoids). auto: overlapping if a structure shares more than overlap_share of its volume.",
+    )
+    overlap_share: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="With outputs auto: largest share of a structure's volume, over the cohort, that another one may "
+        "have too.",
+    )
+    nesting: tuple[str, ...] = Field(
+        (),
+        description="Structures inside of others, from the innermost on, such as gtv_res < hr_ctv < ir_ctv. "
+        "Overlapping predictions keep to them.",
+    )
+
     def resolved_strides(self) -> tuple[Triple, ...]:
         """Return the strides, or the preset's if they are not set."""
         if self.strides is not None:
@@ -122,6 +142,9 @@ class PlanSettings(Settings):
                 f"ct_scaling is for normalisation ct, not {self.normalisation}; set normalisation to ct, or leave "
                 "ct_scaling out"
             )
+        if self.nesting and self.outputs == "exclusive":
+            raise ValueError("structures that are nested overlap; set outputs to overlapping or auto, or omit nesting")
+        Nesting.parse(self.nesting)
         if self.spacing is not None:
             check_spacing(self.spacing)
         check_network(self.network, self.preset, self.resolved_strides())
@@ -175,6 +198,15 @@ def check_names(kind: str, names: Sequence[str], most: int) -> None:
     invalid = next((name for name in names if not 0 < len(name) <= _MAX_NAME or not name.isprintable()), None)
     if invalid is not None:
         raise ValueError(f"{kind} have names of 1 to {_MAX_NAME} printable characters, not {invalid[:50]!r}")
+
+
+def check_nesting(nesting: Nesting, structures: Sequence[str], *, overlapping: bool) -> None:
+    """Raise ValueError if nested structures are unknown, or exclude each other."""
+    unknown = sorted(nesting.structures.difference(structures))
+    if unknown:
+        raise ValueError(f"nesting names {unknown[0]}, which is not among the structures {', '.join(structures)}")
+    if nesting.pairs and not overlapping:
+        raise ValueError("structures that are nested overlap, but the plan's structures exclude each other")
 
 
 def check_network(network: str, preset: str, strides: tuple[Triple, ...]) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from gynbtnet.imaging.sides import mirrored_labels
 from gynbtnet.preparation.store import PreparedCase
 from gynbtnet.runtime.array_types import Triple
 from gynbtnet.runtime.errors import BadInput
@@ -21,7 +22,8 @@ class Batch(TypedDict, total=False):
 
     Attributes:
         image: (batch, channels, z, y, x), float32.
-        labels: (batch, z, y, x), uint8; absent if a scan has no labels.
+        labels: (batch, z, y, x), uint8; absent if a scan has no labels. If structures overlap, each label is a
+            combination of them.
         missing: (batch, structures), bool, True for structures without contours; absent if all have contours.
         seeds: (batch,), int64, seed of an objective's random draws for each patch, e.g. its mask.
         units: (batch, channels), float32, value of one image unit in the units of the channel; absent unless required.
@@ -93,8 +95,9 @@ class Batches(Dataset[Batch]):
     def _missing(self, number: int, swapped: bool) -> list[bool]:
         """Return which structures have no contours in the patch; in a mirror image those of the other side."""
         missing = [name in self._case(number).missing for name in self.structures]
-        labels = self.augmentation.mirrored_labels
-        return [missing[label - 1] for label in labels[1:]] if swapped and labels else missing
+        if not swapped:
+            return missing
+        return [missing[label - 1] for label in mirrored_labels(self.structures)[1:]]
 
     def _case(self, number: int) -> PreparedCase:
         round_number, position = divmod(number, len(self.cases))

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from gynbtnet.training.objectives.overlapping_loss import dice_bce
+
 _SMOOTH = 1e-5  # as in MONAI and nnU-Net: a structure absent from truth and prediction has no loss
 
 
@@ -92,8 +94,9 @@ def deeply_supervised(
     *,
     batch_dice: bool = False,
     coarsest: bool = True,
+    membership: Tensor | None = None,
 ) -> Tensor:
-    """Return the weighted mean of :func:`dice_ce` over the decoder levels, with weights 1, 1/2, 1/4 … from the finest.
+    """Return the weighted mean of the loss over the decoder levels, with weights 1, 1/2, 1/4 … from the finest.
 
     Args:
         logits: logits of each level, finest first, (batch, channels, z, y, x).
@@ -102,6 +105,9 @@ def deeply_supervised(
         batch_dice: as for :func:`dice_ce`.
         coarsest: if False, the coarsest level has weight 0, as in nnU-Net's ``_build_loss``; a single level always
             counts.
+        membership: structures of each label if they overlap, see
+            :func:`~gynbtnet.training.objectives.overlapping_loss.dice_bce`; None: :func:`dice_ce` of labels that
+            exclude each other.
 
     Returns:
         The loss, one number.
@@ -109,8 +115,20 @@ def deeply_supervised(
     if not coarsest and len(logits) > 1:
         logits = logits[:-1]
     weights = [0.5**level for level in range(len(logits))]
-    losses = [dice_ce(level, _labels_like(labels, level), missing, batch_dice=batch_dice) for level in logits]
+    losses = [
+        segmentation_loss(level, _labels_like(labels, level), missing, batch_dice=batch_dice, membership=membership)
+        for level in logits
+    ]
     return torch.stack([weight / sum(weights) * loss for weight, loss in zip(weights, losses, strict=True)]).sum()
+
+
+def segmentation_loss(
+    logits: Tensor, labels: Tensor, missing: Tensor | None, *, batch_dice: bool, membership: Tensor | None
+) -> Tensor:
+    """Return the loss of one level: :func:`dice_ce`, or of overlapping structures ``dice_bce``."""
+    if membership is None:
+        return dice_ce(logits, labels, missing, batch_dice=batch_dice)
+    return dice_bce(logits, labels, membership, missing, batch_dice=batch_dice)
 
 
 def _labels_like(labels: Tensor, logits: Tensor) -> Tensor:

@@ -2,15 +2,20 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
+from gynbtnet.imaging.regions import Regions
 from gynbtnet.training.data.batches import Batch
-from gynbtnet.training.objectives.losses import deeply_supervised, dice_ce
+from gynbtnet.training.objectives.losses import deeply_supervised, segmentation_loss
 from gynbtnet.training.training_pictures import contour_rows
+
+_Counts = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,7 @@ class SegmentationObjective:
         batch_dice: compute the Dice loss over the whole batch instead of per patch.
         title: title of the progress bar.
         coarsest: if True, the loss uses the coarsest level too.
+        regions: labels of each structure if structures overlap; None if label i + 1 is structures[i].
     """
 
     network: nn.Module
@@ -32,6 +38,7 @@ class SegmentationObjective:
     batch_dice: bool
     title: str = "Training"
     coarsest: bool = True
+    regions: Regions | None = None
 
     @property
     def score_names(self) -> tuple[str, ...]:
@@ -42,24 +49,25 @@ class SegmentationObjective:
         """Return the loss over the levels; a scan without contours of a structure teaches nothing about it."""
         logits = network(batch["image"])
         labels, missing = batch["labels"], batch.get("missing")
+        membership = None if self.regions is None else self._membership.to(labels.device)
         if isinstance(logits, Tensor):
-            return dice_ce(logits, labels, missing, batch_dice=self.batch_dice)
-        return deeply_supervised(logits, labels, missing, batch_dice=self.batch_dice, coarsest=self.coarsest)
+            return segmentation_loss(logits, labels, missing, batch_dice=self.batch_dice, membership=membership)
+        return deeply_supervised(
+            logits, labels, missing, batch_dice=self.batch_dice, coarsest=self.coarsest, membership=membership
+        )
 
     def validate(self, patches: Iterable[Batch]) -> dict[str, float]:
         """Return the Dice of each structure over all ``patches`` whose scan has contours of it.
 
         It is NaN for a structure that is neither in the truth nor in the prediction of any of them.
         """
-        overlap, total = np.zeros(len(self.structures) + 1), np.zeros(len(self.structures) + 1)
+        overlap, total = np.zeros(len(self.structures)), np.zeros(len(self.structures))
         for patch in patches:
-            truth, predicted = patch["labels"].long(), self._predict(patch)
-            known = np.ones(len(overlap), bool)
-            if "missing" in patch:
-                known[1:] = ~patch["missing"][0].cpu().numpy()
-            overlap += known * _counts(truth[truth == predicted], len(overlap))
-            total += known * (_counts(truth, len(total)) + _counts(predicted, len(total)))
-        dice = np.divide(2 * overlap, total, out=np.full(len(total), np.nan), where=total > 0)[1:]
+            known = ~patch["missing"][0].cpu().numpy() if "missing" in patch else np.ones(len(overlap), bool)
+            common, both = self._count(patch["labels"].long(), self._predict(patch))
+            overlap += known * common
+            total += known * both
+        dice = np.divide(2 * overlap, total, out=np.full(len(total), np.nan), where=total > 0)
         mean = float(np.nanmean(dice)) if np.isfinite(dice).any() else float("nan")
         return dict(zip(self.score_names, (mean, *map(float, dice)), strict=True))
 
@@ -71,7 +79,7 @@ class SegmentationObjective:
         """Plot truth and prediction on the slice of each patch with the largest area of structures."""
         scans, truths, predictions = [], [], []
         for patch in patches:
-            truth, predicted = patch["labels"][0].cpu().numpy(), self._predict(patch)[0].cpu().numpy()
+            truth, predicted = (labels[0].cpu().numpy() for labels in self._to_show(patch))
             z = int((truth > 0).sum((1, 2)).argmax())
             scans.append(patch["image"][0, 0, z].cpu().numpy())
             truths.append(truth[z])
@@ -81,8 +89,38 @@ class SegmentationObjective:
     def _predict(self, patch: Batch) -> Tensor:
         logits = self.network(patch["image"])
         finest: Tensor = logits if isinstance(logits, Tensor) else logits[0]
-        return finest.argmax(1)
+        return finest.argmax(1) if self.regions is None else finest > 0
+
+    @cached_property
+    def _membership(self) -> Tensor:
+        """Structures (columns) that each label (rows) is part of, bool."""
+        assert self.regions is not None
+        return torch.from_numpy(self.regions.membership)
+
+    def _count(self, truth: Tensor, predicted: Tensor) -> tuple[_Counts, _Counts]:
+        """Return the voxels of each structure that truth and prediction share, and the sum of those of both."""
+        if self.regions is None:
+            length = len(self.structures) + 1
+            both = _counts(truth, length) + _counts(predicted, length)
+            return _counts(truth[truth == predicted], length)[1:], both[1:]
+        drawn = self._membership.to(truth.device)[truth].movedim(-1, 1)
+        common, *sizes = (masks.sum((0, 2, 3, 4)).cpu().numpy() for masks in (drawn & predicted, drawn, predicted))
+        return common, sizes[0] + sizes[1]
+
+    def _to_show(self, patch: Batch) -> tuple[Tensor, Tensor]:
+        """Return truth and prediction as label maps (batch, z, y, x); of overlapping structures the last one shows."""
+        truth, predicted = patch["labels"], self._predict(patch)
+        if self.regions is None:
+            return truth, predicted
+        drawn = self._membership.to(truth.device)[truth.long()].movedim(-1, 1)
+        return _painted(drawn), _painted(predicted)
 
 
-def _counts(labels: Tensor, length: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _painted(masks: Tensor) -> Tensor:
+    """Return masks (batch, structures, z, y, x) as one label map (batch, z, y, x)."""
+    labels = torch.arange(1, masks.shape[1] + 1, device=masks.device)
+    return (masks * labels[:, None, None, None]).amax(1)
+
+
+def _counts(labels: Tensor, length: int) -> _Counts:
     return torch.bincount(labels.flatten(), minlength=length).cpu().numpy()

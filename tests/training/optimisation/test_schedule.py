@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from gynbtnet.training.schedule import scheduled_rate
+from gynbtnet.training.optimisation.schedule import scheduled_rate
 
 
 def test_by_hand() -> None:

@@ -1,0 +1,135 @@
+"""Nested structures: every voxel of an inner one also belongs to its outer one, as residual GTV ⊂ HR-CTV ⊂ IR-CTV."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from gynbtnet.imaging.structure_masks import StructureMasks
+from gynbtnet.imaging.volume import Volume
+
+
+@dataclass(frozen=True)
+class Nesting:
+    """Relations of inner and outer structures; an inner one has one direct outer one.
+
+    Attributes:
+        pairs: (inner, outer), each relation once.
+
+    Raises:
+        ValueError: If a structure has two outer ones, or relations form a circle.
+    """
+
+    pairs: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        inner = [name for name, _ in self.pairs]
+        twice = next((name for name in inner if inner.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"{twice} is inside of two structures; name only the next outer one")
+        try:
+            self._inner_first(())
+        except CycleError as error:
+            raise ValueError("the relations of nested structures form a circle") from error
+
+    @classmethod
+    def parse(cls, relations: Sequence[str]) -> "Nesting":
+        """Return the nesting of relations as in a recipe.
+
+        Args:
+            relations: chains from the innermost to the outermost structure.
+
+        Raises:
+            ValueError: If a relation isn't a chain of names, or the relations contradict each other.
+
+        Example:
+            >>> Nesting.parse(["gtv_res < hr_ctv < ir_ctv"]).pairs
+            (('gtv_res', 'hr_ctv'), ('hr_ctv', 'ir_ctv'))
+        """
+        pairs: dict[tuple[str, str], None] = {}
+        for relation in relations:
+            names = [name.strip() for name in relation.split("<")]
+            if len(names) < 2 or not all(names):
+                raise ValueError(f"{relation!r} is not a relation; expected one such as gtv_res < hr_ctv < ir_ctv")
+            pairs |= dict.fromkeys(pairwise(names))
+        return cls(tuple(pairs))
+
+    @property
+    def structures(self) -> frozenset[str]:
+        """Structures in any relation."""
+        return frozenset(name for pair in self.pairs for name in pair)
+
+    def most_likely(self, logits: Tensor, structures: Sequence[str]) -> Tensor:
+        """Return which structures each voxel belongs to: the most likely choice that doesn't break the nesting.
+
+        Structures are independent given the nesting, so that the log likelihood of a choice is the sum of the logits of
+        the chosen structures, up to a constant. A structure without relations is chosen if its logit is above 0, its
+        probability above 0.5. An inner structure also adds to the reasons for its outer one.
+
+        Args:
+            logits: (structures, …).
+            structures: names of the logits.
+
+        Returns:
+            Chosen structures, bool, with the shape of ``logits``.
+        """
+        if not self.pairs:
+            return logits > 0
+        values, chosen = list(logits.unbind()), list((logits > 0).unbind())
+        outer_of = self._outer_of(structures)
+        order = [structures.index(name) for name in self._inner_first(structures)]
+        for index in order:
+            if index in outer_of:
+                outer = outer_of[index]
+                values[outer] = values[outer] + values[index].clamp(min=0)
+        for index in reversed(order):
+            chosen[index] = values[index] > 0
+            if index in outer_of:
+                chosen[index] = chosen[index] & chosen[outer_of[index]]
+        return torch.stack(chosen)
+
+    def restrict(self, masks: StructureMasks) -> StructureMasks:
+        """Return masks without the voxels of inner structures that are outside their outer ones."""
+        names, bits = masks.structures, masks.bits.array
+        outer_of = self._outer_of(names)
+        result = bits.copy()
+        one = bits.dtype.type(1)
+        for name in reversed(self._inner_first(names)):
+            index = names.index(name)
+            if index in outer_of:
+                outside = (result >> bits.dtype.type(outer_of[index])) & one == 0
+                result[outside] &= ~bits.dtype.type(1 << index)
+        return StructureMasks(Volume(result, masks.bits.geometry), names)
+
+    def broken_voxels(self, masks: StructureMasks) -> int:
+        """Return the number of voxels in which an inner structure is outside its outer one."""
+        present = [pair for pair in self.pairs if set(pair) <= set(masks.structures)]
+        broken: npt.NDArray[np.bool_] = np.zeros(masks.bits.array.shape, bool)
+        for inner, outer in present:
+            broken |= masks.mask(inner) & ~masks.mask(outer)
+        return int(broken.sum())
+
+    def _outer_of(self, structures: Sequence[str]) -> Mapping[int, int]:
+        """Return the position of the outer structure, by that of the inner one, among ``structures``."""
+        return {
+            structures.index(inner): structures.index(outer)
+            for inner, outer in self.pairs
+            if inner in structures and outer in structures
+        }
+
+    def _inner_first(self, structures: Sequence[str]) -> list[str]:
+        """Return the structures of the relations from the innermost on; only those among ``structures`` if given."""
+        graph: dict[str, set[str]] = {}
+        for inner, outer in self.pairs:
+            graph.setdefault(outer, set()).add(inner)
+        order = TopologicalSorter(graph).static_order()
+        return [name for name in order if not structures or name in structures]
+
+
+NO_NESTING = Nesting()
+"""Structures without relations."""

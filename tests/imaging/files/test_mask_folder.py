@@ -1,0 +1,47 @@
+"""Masks as a folder with one file per structure."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from gynbtnet.imaging.files.mask_folder import read_mask_folder, write_mask_folder
+from gynbtnet.imaging.files.volume_files import write_volume
+from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.label_map import paint_label_map
+from gynbtnet.imaging.volume import Volume
+from gynbtnet.runtime import BadInput
+
+GRID = Geometry((4, 5, 6), (3.0, 1.0, 1.5), (1.0, 2.0, 3.0))
+
+
+def test_overlapping_masks_are_read_as_they_were_written(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    masks = {name: random.random(GRID.shape) < 0.5 for name in ("hr_ctv", "uterus", "a/b", "../c")}
+    masks["empty"] = np.zeros(GRID.shape, bool)
+    write_mask_folder(paint_label_map(masks, tuple(masks), GRID)[0], tmp_path / "masks")
+    assert sorted(path.name for path in (tmp_path / "masks").iterdir()) == [
+        *("_._c.nii.gz", "a_b.nii.gz", "empty.nii.gz", "hr_ctv.nii.gz", "uterus.nii.gz"),
+    ]
+    assert [path.name for path in tmp_path.iterdir()] == ["masks"]
+    read = read_mask_folder(tmp_path / "masks", tuple(masks))
+    for name, mask in masks.items():
+        np.testing.assert_array_equal(read.mask(name), mask)
+        assert read.volumes_cm3()[name] == pytest.approx(mask.sum() * GRID.voxel_volume / 1000)
+    own = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "masks" / "hr_ctv.nii.gz")))
+    np.testing.assert_array_equal(own, masks["hr_ctv"])
+
+
+def test_a_structure_without_a_file_is_empty(tmp_path: Path) -> None:
+    write_volume(Volume(np.ones(GRID.shape, np.uint8), GRID), tmp_path / "bladder.nii.gz")
+    assert not read_mask_folder(tmp_path, ("bladder", "rectum")).mask("rectum").any()
+    with pytest.raises(BadInput, match="no mask"):
+        read_mask_folder(tmp_path, ("rectum",))
+
+
+def test_masks_of_different_grids_are_refused(tmp_path: Path) -> None:
+    for name, grid in (("a", GRID), ("b", Geometry((4, 5, 7)))):
+        write_volume(Volume(np.ones(grid.shape, np.uint8), grid), tmp_path / f"{name}.nii.gz")
+    with pytest.raises(BadInput, match=r"b\.nii\.gz and .*a\.nii\.gz have different grids"):
+        read_mask_folder(tmp_path, ("a", "b"))

@@ -1,0 +1,149 @@
+"""Optimisers, averaged weights and transfers: against independent formulas, and resumed bit for bit."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from gynbtnet.preparation import PreparedCase, PreparedCohort
+from gynbtnet.training.optimisation.averaged_weights import AveragedWeights
+from gynbtnet.training.optimisation.optimiser import make_optimiser
+from gynbtnet.training.optimisation.optimiser_settings import OptimiserSettings
+from gynbtnet.training.settings import PretrainingSettings, SegmentationSettings, TrainingSettings
+from gynbtnet.training.stages import finetune, pretrain
+from gynbtnet.training.trained_parameters import parameter_groups
+
+QUICK: dict[str, Any] = {
+    "epochs": 3,
+    "steps_per_epoch": 1,
+    "checkpoint_interval_epochs": 1,
+    "validation_patches": 1,
+    "learning_rate": 1e-3,
+}
+SIDES: dict[str, Any] = {"training_ids": ["ball_0", "ball_1"], "validation_ids": ["ball_2"]}
+
+
+def interrupt_at(monkeypatch: pytest.MonkeyPatch, crops: int) -> None:
+    """Let the reading of patch number ``crops`` raise the error of Ctrl-C."""
+    read, count = PreparedCase.crop, 0
+
+    def crop(case: PreparedCase, *where: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count == crops:
+            raise KeyboardInterrupt
+        return read(case, *where)
+
+    monkeypatch.setattr(PreparedCase, "crop", crop)
+
+
+@pytest.fixture(scope="module")
+def pretrained(prepared: PreparedCohort, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    settings = PretrainingSettings(**{**QUICK, "epochs": 1})
+    return pretrain(prepared, settings, tmp_path_factory.mktemp("runs") / "pretrained", **SIDES)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"optimiser": "sgd", "momentum": 0.9, "schedule": "poly", "ema": 0.5},
+        {"encoder_learning_rate": 0.1, "decoder_first_share": 0.5, "new_head_scale": 0.1},
+    ],
+)
+def test_an_interrupted_run_ends_with_the_same_weights(
+    prepared: PreparedCohort, pretrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    settings = SegmentationSettings(**QUICK, **changes)
+    whole = finetune(prepared, settings, tmp_path / "whole", **SIDES, start=pretrained)
+    with monkeypatch.context() as patched:
+        interrupt_at(patched, 4)  # in the second epoch
+        with pytest.raises(KeyboardInterrupt):
+            finetune(prepared, settings, tmp_path / "run", **SIDES, start=pretrained)
+    finetune(prepared, settings, tmp_path / "run", **SIDES, start=pretrained)
+    state = whole / "state" / "epoch_000003"
+    names = ["weights_last.safetensors", "weights_best.safetensors"]
+    names += [str(path.relative_to(whole)) for path in state.glob("*.safetensors")]
+    for name in names:
+        assert (tmp_path / "run" / name).read_bytes() == (whole / name).read_bytes(), name
+    last, averaged = load_file(whole / "weights_last.safetensors"), state / "averaged.safetensors"
+    assert averaged.exists() == (settings.ema is not None)
+    if settings.ema is not None:
+        assert all(torch.equal(last[name], values) for name, values in load_file(averaged).items())
+        weights = load_file(state / "weights.safetensors")
+        assert not all(torch.equal(last[name], values) for name, values in weights.items())
+
+
+def test_the_encoder_waits_for_its_share_of_the_run(prepared: PreparedCohort, pretrained: Path, tmp_path: Path) -> None:
+    settings = SegmentationSettings(**QUICK, decoder_first_share=0.99, new_head_scale=0.1)
+    run = finetune(prepared, settings, tmp_path / "run", **SIDES, start=pretrained)
+    before, after = load_file(pretrained / "weights_last.safetensors"), load_file(run / "weights_last.safetensors")
+    encoder = [name for name in after if name.startswith("encoder.")]
+    assert encoder
+    assert all(torch.equal(before[name], after[name]) for name in encoder)
+    moments = load_file(run / "state" / "epoch_000003" / "optimizer.safetensors")
+    assert not any(name.startswith("encoder.") for name in moments)
+    assert any(name.startswith("decoder.") for name in moments)
+    heads = torch.cat([after[name].flatten() for name in after if name.startswith("decoder.heads.")])
+    assert float(heads.abs().max()) < 0.1  # PyTorch draws up to 1 / sqrt(16) = 0.25
+
+
+def test_settings_of_a_transfer_have_no_effect_from_scratch(prepared: PreparedCohort, tmp_path: Path) -> None:
+    quick = {**QUICK, "epochs": 1}
+    changes = {"encoder_learning_rate": 0.1, "decoder_first_share": 0.5, "new_head_scale": 0.1}
+    plain, changed = (
+        finetune(prepared, SegmentationSettings(**quick, **values), tmp_path / str(len(values)), **SIDES)
+        for values in ({}, changes)
+    )
+    name = "weights_last.safetensors"
+    assert (plain / name).read_bytes() == (changed / name).read_bytes()
+
+
+def test_sgd_is_that_of_nnunet() -> None:
+    """Two steps by hand: v ← μ v + g, and p ← p − η (g + μ v) with the L2 term in g."""
+    parameter = nn.Parameter(torch.tensor([2.0]))
+    settings = OptimiserSettings(optimiser="sgd", momentum=0.9, learning_rate=0.1)
+    optimiser = make_optimiser([{"params": [parameter], "weight_decay": 0.5}], settings)
+    value, velocity = 2.0, 0.0
+    for _ in range(2):
+        parameter.grad = torch.tensor([3.0])
+        optimiser.step()
+        gradient = 3 + 0.5 * value
+        velocity = 0.9 * velocity + gradient
+        value -= 0.1 * (gradient + 0.9 * velocity)
+    assert float(parameter.detach()) == pytest.approx(value)
+
+
+def test_averages_by_hand() -> None:
+    layer = nn.Linear(1, 1, bias=False)
+    with torch.no_grad():
+        layer.weight.fill_(0)
+    averaged = AveragedWeights(layer, 0.2)
+    expected = 0.0
+    for step, value in enumerate((1.0, 2.0, 4.0), start=1):
+        with torch.no_grad():
+            layer.weight.fill_(value)
+        averaged.update(step)
+        decay = min(0.2, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * value
+    with averaged.in_use():
+        assert float(layer.weight.detach()) == pytest.approx(expected)
+    assert float(layer.weight.detach()) == 4
+    with averaged.in_use():
+        assert float(layer.weight.detach()) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("on", ["all", "weights"])
+def test_the_encoder_has_groups_of_its_own_rate(on: Any) -> None:
+    network = nn.ModuleDict({"encoder": nn.Conv3d(1, 2, 1), "decoder": nn.Conv3d(2, 1, 1)})
+    groups = parameter_groups(network, TrainingSettings(weight_decay_on=on), encoder_rate=0.1)
+    rates = {id(parameter): group["rate_factor"] for group in groups for parameter in group["params"]}
+    assert {name: rates[id(parameter)] for name, parameter in network.named_parameters()} == {
+        "encoder.weight": 0.1,
+        "encoder.bias": 0.1,
+        "decoder.weight": 1.0,
+        "decoder.bias": 1.0,
+    }
+    assert len(rates) == sum(len(group["params"]) for group in groups) == 4
