@@ -29,12 +29,11 @@ def test_arms_have_valid_settings_and_references() -> None:
     all_arms = {arm.name: arm for arm in (*arms.MAIN, *arms.TASK_VARIANTS, *arms.STAGE_1_VARIANTS)}
     assert len(all_arms) == len(arms.MAIN) + len(arms.TASK_VARIANTS) + len(arms.STAGE_1_VARIANTS)
     for arm in all_arms.values():
-        scratch = all_arms[arm.scratch]
-        assert scratch.pretraining is None and scratch.mask_cell == arm.mask_cell
+        assert all_arms[arm.scratch].pretraining is None
         assert arm.base in all_arms
         SegmentationSettings(**{**runs.COMMON, **runs.SEGMENTATION, **runs.TASK, **arm.settings})
         if arm.pretraining is not None:
-            assert arm.pretraining.mask_cell == arm.mask_cell
+            assert arm.pretraining.mask_cell == arm.mask_cell == all_arms[arm.scratch].mask_cell
             is_stage_1 = arm.pretraining.stage == 1
             kind = PretrainingSettings if is_stage_1 else SegmentationSettings
             own = runs.STAGE_1 if is_stage_1 else runs.SEGMENTATION

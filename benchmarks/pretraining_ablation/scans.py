@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gynbtnet.datasets import Cohort, hold_out_patients, ingest
 from gynbtnet.phantom import STRUCTURES, write_brachytherapy, write_organs, write_unlabelled
@@ -57,8 +58,8 @@ class Scans:
 
 
 def phantom(folder: Path, sizes: Sizes) -> Scans:
-    """Write and ingest synthetic scans, two fractions per patient."""
-    grid = {"spacing": sizes.spacing, "matrix": sizes.matrix}
+    """Write and ingest synthetic scans of the clinical population, two fractions per patient."""
+    grid: dict[str, Any] = {"spacing": sizes.spacing, "matrix": sizes.matrix, "realism": "clinical"}
     write_unlabelled(folder / "unlabelled", scans=sizes.unlabelled, **grid)
     write_organs(folder / "organs", scans=sizes.organs, **grid)
     patients = sizes.pool + sizes.validation + sizes.test

@@ -46,7 +46,7 @@ def split(cohort: Cohort) -> Split:
 
 
 def stopped_at(number: int) -> Callable[[UsageMeter], None]:
-    """A meter that stops the process, as a kill does, in the given step of this start."""
+    """Return a meter's function that stops the process, as a kill does, in the given step of this start."""
     count, steps = UsageMeter.count_step, itertools.count(1)
 
     def count_or_stop(meter: UsageMeter) -> None:
@@ -324,7 +324,7 @@ def test_a_budget_ends_a_killed_run_where_it_would_have_ended(
 
 
 def ticking(seconds: float) -> Callable[[], float]:
-    """A clock on which each reading takes an equal time."""
+    """Return a clock on which each reading takes a tenth of ``seconds``."""
     readings = itertools.count()
     return lambda: next(readings) * seconds / 10
 

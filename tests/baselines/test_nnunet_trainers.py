@@ -65,7 +65,7 @@ def test_settings_change_the_optimiser() -> None:
 
 
 def test_an_optimiser_that_a_trainer_does_not_take_is_refused() -> None:
-    with pytest.raises(BadInput, match="nnUNetTrainerAdam has an optimiser or schedule of its own"):
+    with pytest.raises(BadInput, match="nnUNetTrainerAdam has its own optimiser or schedule"):
         configured("nnUNetTrainerAdam", optimiser="sgd")
     with pytest.raises(BadInput, match="nnUNetTrainerAdam uses AdamW; omit momentum"):
         configured("nnUNetTrainerAdam", momentum=0.9)

@@ -8,13 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gynbtnet.experiment.default_search import default_space, with_companions
-from gynbtnet.experiment.search_space import ValueList, ValueRange, changed_space, draw_candidates
-from gynbtnet.recipes import Recipe, load_recipe, load_variant
-from gynbtnet.recipes.loading import with_settings
+from gynbtnet.experiment.search_space import SearchSpace, ValueList, ValueRange, changed_space, draw_candidates
+from gynbtnet.recipes import Recipe, load_recipe, load_variant, with_settings
 from gynbtnet.runtime import BadInput
 
 RATE, BATCH = "task.training.learning_rate", "task.plan.batch_size"
-SPACE = {RATE: ValueRange(1e-3, 1e-1), BATCH: ValueList((2, 4))}
+SPACE: SearchSpace = {RATE: ValueRange(1e-3, 1e-1), BATCH: ValueList((2, 4))}
 
 
 @given(st.floats(1e-6, 1e3), st.floats(1.001, 1e4), st.floats(0, 1, exclude_max=True))
@@ -55,7 +54,7 @@ def test_another_seed_draws_others() -> None:
 
 
 def test_a_space_with_too_few_candidates() -> None:
-    space = {BATCH: ValueList((2, 4, 8))}
+    space: SearchSpace = {BATCH: ValueList((2, 4, 8))}
     assert sorted(c[BATCH] for c in draw_candidates(space, 3, {BATCH: 2}, 0)) == [2, 4, 8]
     with pytest.raises(BadInput, match=r"only 3 different candidates.*--candidates to at most 3"):
         draw_candidates(space, 4, {BATCH: 2.0}, 0)

@@ -13,7 +13,9 @@ from safetensors.torch import load_file
 
 from gynbtnet.preparation import PreparedCohort
 from gynbtnet.runtime import BadInput
+from gynbtnet.training.budget import Budget
 from gynbtnet.training.devices import start_devices
+from gynbtnet.training.run_cost import training_cost
 from gynbtnet.training.settings import PretrainingSettings, SegmentationSettings, TrainingSettings
 from gynbtnet.training.stages import finetune, pretrain
 
@@ -119,6 +121,28 @@ def test_two_processes_wait_for_no_gradient_of_what_is_frozen(prepared: Prepared
         torch.testing.assert_close(weights[name], values, rtol=0, atol=1e-7)
 
 
+def test_two_processes_end_a_budget_together(prepared: PreparedCohort, tmp_path: Path) -> None:
+    """A budget of CPU seconds is used by both processes together, and each decides the same after every step."""
+    settings = SegmentationSettings(
+        budget=Budget(cpu_seconds=3),
+        steps_per_epoch=2,
+        learning_rate=1e-3,
+        validation_patches=1,
+        optimiser="sgd",
+        momentum=0.9,
+        schedule="poly",
+        ema=0.9,
+        workers=1,
+    )
+    two, _ = on_two([sys.executable], finetune, prepared, tmp_path, settings, devices=2)
+    cost = training_cost(two)
+    assert cost.cpu_seconds is not None
+    assert cost.cpu_seconds >= 3
+    assert cost.steps < 2 * len(logged(two, "step")) + 1
+    assert logged(two, "learning_rate")[-1] < 1e-3
+    assert (two / "weights_last.safetensors").is_file()
+
+
 def agreement(run: Path, other: Path) -> float:
     """Return the share of the weights that are equal to a tenth of one of Adam's steps.
 
@@ -164,6 +188,7 @@ def test_torchrun_with_shares_of_the_network_and_without(prepared: PreparedCohor
         (finetune, SegmentationSettings, {}),
         (finetune, SegmentationSettings, {"weight_decay_on": "weights", "freeze_idle_biases": True}),
         (finetune, SegmentationSettings, {"weight_decay_on": "weights", "supervise_coarsest": False}),
+        (finetune, SegmentationSettings, {"optimiser": "sgd", "momentum": 0.5, "ema": 0.9}),
     ],
 )
 def test_a_sharded_network_resumes_sharded(

@@ -94,7 +94,7 @@ def test_an_interrupted_run_ends_with_the_same_weights(
     train(prepared, tmp_path / "run", workers=1)
     for name in ("weights_last.safetensors", "weights_best.safetensors", "state/epoch_000003/optimizer.safetensors"):
         assert (tmp_path / "run" / name).read_bytes() == (whole_run / name).read_bytes(), name
-    timed = {"seconds", "images_per_second", "data_wait_share", "memory_gb"}
+    timed = {"seconds", "cpu_seconds", "images_per_second", "data_wait_share", "memory_gb"}
     resumed, uninterrupted = (
         [{k: v for k, v in row.items() if k not in timed} for row in rows(run)] for run in (tmp_path / "run", whole_run)
     )
@@ -766,10 +766,11 @@ def test_validation_returns_its_scores_and_leaves_its_arguments_alone() -> None:
     objective = Mock(network=torch.nn.Linear(1, 1))
     objective.validate.return_value = {"dice_mean": 0.5}
     objective.score = lambda scores: scores["dice_mean"]
-    settings = TrainingSettings(epochs=5, validation_interval_epochs=2, validation_patches=1)
+    settings = TrainingSettings(epochs=5, steps_per_epoch=1, validation_interval_epochs=2, validation_patches=1)
     patches: Any = [{"image": torch.zeros(1)}]
     fabric = Fabric(accelerator="cpu", devices=1)
-    context = TrainingContext(fabric, objective, Mock(), patches, settings, Mock())
+    batches = Mock(batch_size=1, devices=1)
+    context = TrainingContext(fabric, objective, batches, patches, settings, Mock())
     scores = [engine._validate(context, checkpoint.Progress(epoch=epoch)) for epoch in range(1, 6)]
     assert scores == [{}, {"dice_mean": 0.5}, {}, {"dice_mean": 0.5}, {"dice_mean": 0.5}]
     without = replace(context, validation=None)

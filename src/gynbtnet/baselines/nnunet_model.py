@@ -18,13 +18,16 @@ from gynbtnet.baselines.nnunet_mirroring import nnunet_axes
 from gynbtnet.baselines.nnunet_plan_changes import GYNBTNET
 from gynbtnet.baselines.nnunet_trainers import find_trainer
 from gynbtnet.baselines.nnunet_training import RECORD
+from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.label_map import paint_masks
+from gynbtnet.imaging.structure_masks import StructureMasks
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.inference.engine.mirroring import tta_axes
 from gynbtnet.inference.engine.segmenter import SegmentationResult
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.engine.test_time_augmentation import Network
 from gynbtnet.networks.weights_file import check_finite
-from gynbtnet.preparation.planning.nnunet_names import parse_channel_names, parse_labels
+from gynbtnet.preparation.planning.nnunet_names import nnunet_outputs, parse_channel_names, parse_structures
 from gynbtnet.preparation.planning.settings import ALL_AXES, Axis
 from gynbtnet.runtime.available_memory import check_memory
 from gynbtnet.runtime.errors import BadInput
@@ -54,6 +57,7 @@ class NnUNetModel:
         predictor: nnU-Net's ``nnUNetPredictor``.
         mirror_axes: axes of the patient that were mirrored in training.
         trained_axes: axes of nnU-Net's arrays that were mirrored in training.
+        outputs: structure of each output if structures overlap, as nnU-Net's regions; None if they exclude each other.
         title: name in an RTSTRUCT.
         libraries: distributions that compute the network.
         plan: None; nnU-Net has its own plans.
@@ -69,6 +73,7 @@ class NnUNetModel:
     predictor: Any
     mirror_axes: tuple[Axis, ...] = ALL_AXES
     trained_axes: tuple[int, ...] = (0, 1, 2)
+    outputs: tuple[str, ...] | None = None
     title: str = "nnU-Net"
     libraries: tuple[str, ...] = ("nnunetv2",)
     plan: None = None
@@ -108,7 +113,8 @@ class NnUNetModel:
                 mirror_axes = _AXES.validate_python(record.get("mirror_axes", ALL_AXES))
                 trainer = find_trainer(str(record["settings"].get("trainer", "nnUNetTrainer")))
                 predictor = _predictor(trainer, plans, dataset, paths, selected, mirrored)
-                channels, structures = parse_channel_names(dataset["channel_names"]), parse_labels(dataset["labels"])
+                channels = parse_channel_names(dataset["channel_names"])
+                structures, regions = parse_structures(dataset)
             except (KeyError, TypeError, AttributeError, ValueError, SafetensorError, RuntimeError, OSError) as error:
                 raise BadInput(
                     f"The files in {fold} are damaged or don't belong together ({type(error).__name__}: {error}); "
@@ -116,7 +122,16 @@ class NnUNetModel:
                 ) from error
         folder = fold.parent if others else fold
         return cls(
-            folder, paths[0].name, sha256_of(*paths), channels, structures, selected, predictor, mirror_axes, mirrored
+            folder,
+            paths[0].name,
+            sha256_of(*paths),
+            channels,
+            structures,
+            selected,
+            predictor,
+            mirror_axes,
+            mirrored,
+            outputs=None if regions is None else nnunet_outputs(dataset),
         )
 
     @property
@@ -141,7 +156,7 @@ class NnUNetModel:
         """
         geometry = volumes[0].geometry
         check_memory(
-            prod(geometry.shape) * _FLOAT * (2 * len(volumes) + len(self.structures) + 1),
+            prod(geometry.shape) * _FLOAT * (2 * len(volumes) + self._maps),
             f"nnU-Net's prediction of {'×'.join(map(str, geometry.shape))} voxels (z, y, x)",
             "crop the scan to the pelvis, or take a machine with more memory",
         )
@@ -152,9 +167,23 @@ class NnUNetModel:
         mirrored = [axis for axis in nnunet_axes(axes, [geometry], transpose) if axis in self.trained_axes]
         self.predictor.use_mirroring, self.predictor.allowed_mirroring_axes = bool(mirrored), tuple(mirrored) or None
         with import_nnunet_library():
-            labels = self.predictor.predict_single_npy_array(image, {"spacing": list(geometry.spacing)})
-        segmentation = Segmentation(Volume(np.asarray(labels, np.uint8), geometry), self.structures)
-        return SegmentationResult(segmentation, dict.fromkeys(self.structures, nan))
+            predicted = self.predictor.predict_single_npy_array(
+                image, {"spacing": list(geometry.spacing)}, save_or_return_probabilities=self.outputs is not None
+            )
+        return SegmentationResult(self._segmentation(predicted, geometry), dict.fromkeys(self.structures, nan))
+
+    @property
+    def _maps(self) -> int:
+        """Maps of the scan's size in memory: logits, and for regions also their probabilities, twice."""
+        return len(self.structures) + 1 if self.outputs is None else 3 * len(self.structures)
+
+    def _segmentation(self, predicted: Any, geometry: Geometry) -> Segmentation:
+        """Return nnU-Net's label map, or from its probabilities each structure above 0.5, nnU-Net's own threshold."""
+        if self.outputs is None:
+            return Segmentation(Volume(np.asarray(predicted, np.uint8), geometry), self.structures)
+        _, probabilities = predicted
+        masks = {name: probabilities[self.outputs.index(name)] > 0.5 for name in self.structures}
+        return paint_masks(StructureMasks.of(masks, geometry))
 
 
 def _check_trusted(plans: Mapping[str, Any]) -> None:

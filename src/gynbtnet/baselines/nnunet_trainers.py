@@ -77,7 +77,7 @@ def find_trainer(name: str) -> Any:
 def configure_optimiser(trainer: Any, settings: NnUNetSettings) -> None:
     """Give a trainer that isn't initialised yet the optimiser, rate, weight decay and momentum of the settings.
 
-    Whatever the settings leave open stays the trainer's own.
+    A value that the settings don't give stays the trainer's own.
 
     Args:
         trainer: instance of a trainer class; its attributes are set, as nnU-Net intends.
@@ -121,7 +121,7 @@ def _replaced(trainer: Any, settings: NnUNetSettings) -> tuple[Any, Any]:
 
     if type(trainer).configure_optimizers is not find_trainer(_BASE).configure_optimizers:
         raise BadInput(
-            f"optimiser is {settings.optimiser}, but {type(trainer).__name__} has an optimiser or schedule of its own; "
+            f"optimiser is {settings.optimiser}, but {type(trainer).__name__} has its own optimiser or schedule; "
             "omit optimiser, or use another trainer."
         )
     parameters, rate, decay = trainer.network.parameters(), trainer.initial_lr, trainer.weight_decay

@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from importlib import import_module
@@ -17,9 +17,10 @@ import torch
 from safetensors.torch import save_model
 
 from gynbtnet.baselines.nnunet_epochs import run_epochs
-from gynbtnet.baselines.nnunet_library import CONFIGURATION, DATASET, DATASET_ID, import_nnunet_library, link_or_copy
+from gynbtnet.baselines.nnunet_library import CONFIGURATION, DATASET, DATASET_ID, import_nnunet_library
 from gynbtnet.baselines.nnunet_mirroring import axes_within, nnunet_axes, trainable_axes
 from gynbtnet.baselines.nnunet_plan_changes import changed_plans
+from gynbtnet.baselines.nnunet_raw_dataset import write_raw_dataset
 from gynbtnet.baselines.nnunet_schedule import schedule_by_share
 from gynbtnet.baselines.nnunet_trainers import check_trainer, configure_optimiser, find_trainer
 from gynbtnet.baselines.nnunet_usage import Usage, UsageMeter, used_share, used_units
@@ -27,6 +28,8 @@ from gynbtnet.baselines.settings import NnUNetSettings
 from gynbtnet.datasets.case import Case
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import Split
+from gynbtnet.imaging.regions import Regions, regions_by_name
+from gynbtnet.preparation.planning.structure_overlaps import choose_regions, measure_overlaps
 from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import read_json, sha256_of, write_json
@@ -59,7 +62,8 @@ def train_nnunet(
     """Train nnU-Net's ``3d_fullres`` on one fold of a split.
 
     Only the files of the training patients are linked into a raw dataset. Test patients have no influence on the
-    fingerprint either. ``out`` contains nnU-Net's folders ``raw``, ``preprocessed`` and ``results``, which all folds
+    fingerprint either. If structures overlap in the training cases, nnU-Net learns them as regions: a label means a
+    combination of structures. ``out`` contains nnU-Net's folders ``raw``, ``preprocessed`` and ``results``, which all folds
     share, and a folder ``fold_<number>`` per fold. A finished fold is a model, see
     :class:`gynbtnet.baselines.nnunet_model.NnUNetModel`.
 
@@ -77,8 +81,8 @@ def train_nnunet(
 
     Raises:
         BadInput: If cohort and split don't match, or earlier folds in ``out`` have other inputs or settings. Also if
-            CUDA is asked for and not available, nnU-Net isn't installed or has no trainer of the given name, or
-            settings don't fit the trainer or the plan.
+            CUDA is asked for and not available, or nnU-Net isn't installed. Also if it has no trainer of the given
+            name, or settings don't fit the trainer or the plan.
     """
     require("nnunet", "nnunetv2")
     check_trainer(settings.trainer)
@@ -92,10 +96,15 @@ def train_nnunet(
             f"Contours are absent for {unlabelled} of {counted(len(training_cohort.cases), 'training case')} of "
             f"{cohort.folder}."
         )
+    overlaps = measure_overlaps(training_cohort, jobs)
+    regions, reason = choose_regions(cohort.structures, overlaps, settings.outputs, settings.overlap_share)
+    if reason:
+        _LOG.info("nnU-Net: %s", reason)
     record = {
         "settings": settings.model_dump(mode="json"),
-        "folds": [_digests(training_cohort.of_patients(patients).cases) for patients in split.folds],
+        "folds": [_digests(training_cohort.of_patients(patients).cases, regions) for patients in split.folds],
         "structures": list(cohort.structures),
+        **({"regions": regions_by_name(regions)} if regions else {}),
     }
     _open(out, record)
     run = RunFolder(out / f"fold_{fold}")
@@ -103,7 +112,7 @@ def train_nnunet(
         return run.path
     variables = {f"nnUNet_{kind}": str((out / kind).absolute()) for kind in ("raw", "preprocessed", "results")}
     with import_nnunet_library(out / "log.txt", **variables):
-        plans_name = _plan_and_preprocess(training_cohort, settings, out, jobs)
+        plans_name = _plan_and_preprocess(training_cohort, settings, out, jobs, regions)
         write_json(split.nnunet_folds(training_cohort), out / "preprocessed" / DATASET / "splits_final.json")
     if settings.workers is not None:  # the planner would use 0 as a number of threads
         variables["nnUNet_n_proc_DA"] = str(settings.workers)
@@ -124,8 +133,9 @@ def _device(settings: NnUNetSettings) -> torch.device:
     return torch.device("cuda" if cuda else "cpu")
 
 
-def _digests(cases: Iterable[Case]) -> list[str]:
-    return [sha256_of(*case.files) for case in cases]
+def _digests(cases: Sequence[Case], regions: Regions | None) -> list[str]:
+    masks = [(case.masks,) if regions and case.masks else () for case in cases]
+    return [sha256_of(*case.files, *own) for case, own in zip(cases, masks, strict=True)]
 
 
 def _open(out: Path, record: dict[str, Any]) -> None:
@@ -145,7 +155,7 @@ def _open(out: Path, record: dict[str, Any]) -> None:
                 f"The run in {out} was made with {name} = {recorded.get(name)}, but now {name} = "
                 f"{requested.get(name)} is asked for; resume it as it was made, or give another output folder."
             )
-    others = [name for name in ("folds", "structures") if existing.get(name) != record[name]]
+    others = [name for name in ("folds", "structures", "regions") if existing.get(name) != record.get(name)]
     if others:
         raise BadInput(
             f"The run in {out} was made from other inputs ({', '.join(others)}); resume it with the same scans, or "
@@ -153,7 +163,9 @@ def _open(out: Path, record: dict[str, Any]) -> None:
         )
 
 
-def _plan_and_preprocess(training_cohort: Cohort, settings: NnUNetSettings, out: Path, jobs: int) -> str:
+def _plan_and_preprocess(
+    training_cohort: Cohort, settings: NnUNetSettings, out: Path, jobs: int, regions: Regions | None
+) -> str:
     """Make raw dataset, fingerprint, plan and preprocessed scans unless they exist; return the name of the plans."""
     done = out / "preprocessed" / "done.json"  # interrupted preprocessing starts again
     if done.is_file():
@@ -164,7 +176,7 @@ def _plan_and_preprocess(training_cohort: Cohort, settings: NnUNetSettings, out:
     )
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-    _write_raw_dataset(training_cohort, out / "raw" / DATASET)
+    write_raw_dataset(training_cohort, out / "raw" / DATASET, regions)
     _LOG.info("nnU-Net: fingerprint and plan")
     extract_fingerprint_dataset(DATASET_ID, num_processes=jobs, verbose=False)
     module, planner = _PLANNERS[settings.planner]
@@ -185,17 +197,6 @@ def _plan_and_preprocess(training_cohort: Cohort, settings: NnUNetSettings, out:
     preprocessor.run(DATASET_ID, CONFIGURATION, plans_name, num_processes=jobs)
     write_json(plans_name, done)
     return str(plans_name)
-
-
-def _write_raw_dataset(training_cohort: Cohort, folder: Path) -> None:
-    with atomic_write(folder) as partial:
-        for name in ("imagesTr", "labelsTr"):
-            (partial / name).mkdir(parents=True)
-        for case in training_cohort.cases:
-            for path in case.files:
-                link_or_copy(path, partial / path.parent.name / path.name)
-        description = read_json(dict[str, Any], training_cohort.folder / "dataset.json", "run `gynbtnet ingest` again")
-        write_json(description | {"numTraining": len(training_cohort.cases)}, partial / "dataset.json")
 
 
 def _train(
@@ -229,7 +230,7 @@ def _train(
     mirrored = tuple(axis for axis in nnunet_axes(names, geometries, transpose) if axis in own_axes)
     trainer.configure_rotation_dummyDA_mirroring_and_inital_patch_size = _mirroring(trainer, mirrored)
     configure_optimiser(trainer, settings)
-    trainer.initialize()
+    _initialise(trainer)
     if checkpoint is not None:
         with _harmless_checkpoint(checkpoint):
             trainer.load_checkpoint(str(checkpoint))
@@ -253,6 +254,19 @@ def _train(
     write_json(record | {"fold": fold} | mirroring, run.path / RECORD)
     with atomic_write(run.last_weights) as partial:
         save_model(getattr(trainer.network, "_orig_mod", trainer.network), str(partial))
+
+
+def _initialise(trainer: Any) -> None:
+    """Build network, optimiser and loss of nnU-Net's trainer."""
+    try:
+        trainer.initialize()
+    except AssertionError as error:  # of a variant whose loss has a softmax
+        if not trainer.label_manager.has_regions:
+            raise
+        raise BadInput(
+            f"{type(trainer).__name__} can't learn structures that overlap; use another trainer, or set "
+            "nnunet.outputs to exclusive."
+        ) from error
 
 
 def _run(trainer: Any, settings: NnUNetSettings, meter: UsageMeter, run: RunFolder) -> None:

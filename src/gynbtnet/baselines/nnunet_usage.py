@@ -18,8 +18,8 @@ class Usage:
 
     Attributes:
         steps: optimiser steps.
-        cpu_seconds: CPU time of the training process and of the processes that load its batches; NaN if an earlier
-            version began the run and didn't record it.
+        cpu_seconds: CPU time of the training process and of the processes that load its batches. NaN if the run
+            began with an earlier version, which didn't record it.
         gpu_seconds: time of training on a GPU; 0 on a CPU.
     """
 
@@ -101,21 +101,20 @@ class UsageMeter:
 
 def used_share(settings: NnUNetSettings, usage: Usage) -> float:
     """Return the used share of a run, 0 at its start; the run ends at 1 or more."""
-    used, total = _amount(settings, usage)
-    return used / total
+    return _used(settings, usage) / run_length(settings)
 
 
 def used_units(settings: NnUNetSettings, usage: Usage) -> tuple[int, int]:
     """Return the used and the total number of steps or, with a budget in seconds, of whole seconds."""
-    used, total = _amount(settings, usage)
-    return min(int(used), ceil(total)), ceil(total)
+    total = ceil(run_length(settings))
+    return min(int(_used(settings, usage)), total), total
 
 
-def _amount(settings: NnUNetSettings, usage: Usage) -> tuple[float, float]:
-    budget = settings.budget
-    if budget is not None and budget.cpu_seconds is not None:
-        return usage.cpu_seconds, budget.cpu_seconds
-    if budget is not None and budget.gpu_seconds is not None:
-        return usage.gpu_seconds, budget.gpu_seconds
-    steps = settings.epochs * settings.steps_per_epoch if budget is None or budget.steps is None else budget.steps
-    return usage.steps, steps
+def run_length(settings: NnUNetSettings) -> float:
+    """Return the length of a run: optimiser steps, or seconds if its budget is in seconds."""
+    return settings.epochs * settings.steps_per_epoch if settings.budget is None else settings.budget.amount
+
+
+def _used(settings: NnUNetSettings, usage: Usage) -> float:
+    """Return the used part of the length of a run, in the same unit."""
+    return float(getattr(usage, "steps" if settings.budget is None else settings.budget.unit))

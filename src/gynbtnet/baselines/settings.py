@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from gynbtnet.networks.presets import PRESETS
-from gynbtnet.preparation.planning.settings import ALL_AXES, Axis
+from gynbtnet.preparation.planning.settings import ALL_AXES, Axis, Outputs
 from gynbtnet.runtime.settings import Settings
 from gynbtnet.training.budget import Budget
 
@@ -37,8 +37,8 @@ class NnUNetSettings(Settings):
     )
     patch_size: tuple[int, int, int] | None = Field(
         None,
-        description="Voxels of a patch along z, y, x, each at least 8; null: chosen by the planner. nnU-Net's network "
-        "gets the levels that its planner would choose for this patch.",
+        description="Voxels of a patch along z, y, x, each at least 8; null: chosen by the planner. Network nnunet "
+        "gets the planner's levels for it.",
     )
     batch_size: int | None = Field(
         None, ge=1, le=4096, description="Patches of a training batch; null: chosen by the planner."
@@ -85,8 +85,8 @@ class NnUNetSettings(Settings):
     )
     schedule: Literal["poly", "cosine"] | None = Field(
         None,
-        description="Fall of the learning rate over the used share of the run, from step to step. poly: exponent 0.9. "
-        "null: the trainer's own, which changes it only between epochs; with a budget poly.",
+        description="Fall of the learning rate over the used share of the run. It changes from step to step. poly: "
+        "exponent 0.9. null: poly with a budget. Without one, the trainer's own, which changes between epochs.",
     )
     warm_up_share: float = Field(
         0,
@@ -99,6 +99,18 @@ class NnUNetSettings(Settings):
         description="Axes of the patient that augmentation and prediction mirror; nnU-Net mirrors all "
         "three. If structures have sides, x is omitted, because nnU-Net can't swap their labels. A trainer that "
         "mirrors fewer axes still mirrors only those.",
+    )
+    outputs: Outputs = Field(
+        "auto",
+        description="exclusive: one label per voxel (softmax); overlapping: structures are nnU-Net's regions "
+        "(sigmoids). auto: overlapping if a structure shares more than overlap_share of its volume.",
+    )
+    overlap_share: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="With outputs auto: largest share of a structure's volume, over the training cohort, that another "
+        "one may have too.",
     )
     checkpoint_interval_epochs: int = Field(
         50, ge=1, description="Epochs between two checkpoints; an interrupted run loses at most these."

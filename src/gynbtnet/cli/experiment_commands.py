@@ -83,7 +83,8 @@ def benchmark(
         str,
         typer.Argument(
             metavar="RECIPE",
-            help="A recipe for --cohort; or minutes, hours, gpu or sts: a recipe with its models and its phantom.",
+            help="A recipe for --cohort; or minutes, hours, gpu or sts: a recipe with its models and its phantom; or "
+            "curves or curves-sts: learning curves.",
         ),
     ],
     out: Out,
@@ -109,6 +110,14 @@ def benchmark(
             "--compare", help="Train every fold and compare the models: the paper's tables, tests, figures, results.md."
         ),
     ] = False,
+    stop_after: Annotated[
+        float | None,
+        typer.Option(
+            metavar="MINUTES",
+            min=0,
+            help="With learning curves: end after this time with exit code 75; the same command goes on.",
+        ),
+    ] = None,
     patient_id_from: PatientIdOption = "dicom",
     set_: ChangesByModel = None,
     jobs: Jobs = 1,
@@ -119,14 +128,18 @@ def benchmark(
 ) -> None:
     """Train several models on one cohort and split, segment the test patients, and score each model.
 
-    A recipe with its own models (minutes, hours, gpu, sts) is the paper's experiment and includes --compare. The same
-    command resumes what was stopped. Swin-UNETR needs the extra gynbtnet[baselines], nnU-Net gynbtnet[nnunet].
+    A recipe with its own models (minutes, hours, gpu, sts) is the paper's experiment and includes --compare. Learning
+    curves (curves, curves-sts) train each model with several budgets, seeds and numbers of patients; several processes
+    may work on one --out. The same command resumes what was stopped. Swin-UNETR needs the extra gynbtnet[baselines],
+    nnU-Net gynbtnet[nnunet].
     """
+    from gynbtnet.experiment.curves.trace_curves import trace_curves
     from gynbtnet.experiment.model_comparison import compare_models
     from gynbtnet.experiment.paper_experiment import run_comparison
     from gynbtnet.experiment.pipeline import Scans
     from gynbtnet.imaging.dicom.slice_repairs import Repairs
     from gynbtnet.recipes.comparison_recipe import ComparisonRecipe, is_comparison, load_comparison
+    from gynbtnet.recipes.curves_recipe import is_curves, load_curves
     from gynbtnet.recipes.loading import load_recipe
     from gynbtnet.recipes.variant import BASELINES, load_variants
 
@@ -136,6 +149,18 @@ def benchmark(
     extra = tuple(unlabelled or ())
     scans = Scans(cohort, extra, supervised, (), patient_id_from, repairs, allow_overlap) if cohort else None
     for_all, for_one = _by_model(set_ or ())
+    if is_curves(recipe):
+        if for_one or every_fold or compare:
+            raise BadInput(
+                "Learning curves take neither --every-fold nor --compare nor --set for one model; omit them."
+            )
+        results = trace_curves(
+            load_curves(recipe, for_all), scans, out, models=model, stop_after_minutes=stop_after, jobs=jobs
+        )
+        console.print(f"The results are {results}")
+        return
+    if stop_after is not None:
+        raise BadInput("--stop-after is for learning curves; omit it, or take the recipe curves.")
     if is_comparison(recipe):
         results = run_comparison(load_comparison(recipe, for_all, model, for_one), scans, out, jobs)
         console.print(f"The results are {results}")
@@ -226,11 +251,20 @@ def compare(
 
 
 @command("gynbtnet report demo/experiment")
-def report(experiment: Annotated[Path, typer.Argument(help="Output folder of `gynbtnet run`.")]) -> None:
-    """Write the report page of `gynbtnet run` again."""
+def report(
+    experiment: Annotated[
+        Path, typer.Argument(help="Output folder of `gynbtnet run`, or of learning curves of `gynbtnet benchmark`.")
+    ],
+) -> None:
+    """Write the report page of `gynbtnet run`, or figures and page of learning curves, again."""
+    from gynbtnet.experiment.curves.curves_page import report_curves
+    from gynbtnet.experiment.curves.folders import CurvesFolder
     from gynbtnet.experiment.folders import Experiment
     from gynbtnet.experiment.report import report_experiment
 
+    if CurvesFolder(experiment).setup.is_file():
+        console.print(f"The results are {report_curves(experiment)}")
+        return
     console.print(f"The report is {report_experiment(Experiment(experiment))}")
 
 

@@ -106,6 +106,8 @@ def tune(
     of_search = [change for change in changes if change.startswith("search.")]
     of_recipe = [change for change in changes if change not in of_search]
     tuned = load_variant(model, load_recipe(recipe), of_recipe) if model else load_recipe(recipe, of_recipe)
+    if tuned.nnunet and stage == LearnedStage.supervised:
+        raise BadInput("nnU-Net has no stages; omit --stage.")
     part = "nnunet" if tuned.nnunet else stage.value
     tuning = Tuning(
         recipe=tuned,
@@ -121,7 +123,7 @@ def tune(
     folds = Split.load(split) if split else None
     result = tune(tuning, find_tuned_patients(tuned, part, scans, out, split=folds, jobs=jobs), out, jobs=jobs)
     heads, rows = ranked_rows(result)
-    table = Table(*heads, box=None, pad_edge=False)
+    table = Table(*heads, box=None, padding=(0, 1, 0, 0))
     for row in rows:
         table.add_row(*row)
     print_table(table)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from gynbtnet.evaluation.statistics.agreement import limits_of_agreement
     from gynbtnet.evaluation.statistics.analysis_of_variance import one_way_anova, tukey_hsd
     from gynbtnet.evaluation.statistics.effect_size import effect_sizes
+    from gynbtnet.evaluation.statistics.hierarchical_bootstrap import hierarchical_interval
     from gynbtnet.evaluation.statistics.patient_bootstrap import patient_bootstrap
     from gynbtnet.evaluation.statistics.permutation import paired_permutation_test
     from gynbtnet.evaluation.statistics.rank_tests import friedman_test, wilcoxon_signed_rank
@@ -72,6 +73,7 @@ __all__ = [
     "find_doses",
     "find_outliers",
     "friedman_test",
+    "hierarchical_interval",
     "holm",
     "limits_of_agreement",
     "one_way_anova",
@@ -111,6 +113,7 @@ __getattr__, __dir__ = lazy_names(
         "dose.course": ["CourseDose", "course_doses"],
         "dose.files": ["find_doses", "read_dose"],
         "dose.dose_evaluation": ["DoseEvaluation", "evaluate_dose"],
+        "statistics.hierarchical_bootstrap": ["hierarchical_interval"],
         "statistics.patient_bootstrap": ["patient_bootstrap"],
         "statistics.permutation": ["paired_permutation_test"],
         "statistics.analysis_of_variance": ["one_way_anova", "tukey_hsd"],

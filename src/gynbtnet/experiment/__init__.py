@@ -10,6 +10,8 @@ from gynbtnet.runtime.public_names import lazy_names
 
 if TYPE_CHECKING:
     from gynbtnet.experiment.cross_validation import CrossValidation, calibrate_from_folds, crossvalidate
+    from gynbtnet.experiment.curves.curves_page import report_curves
+    from gynbtnet.experiment.curves.trace_curves import trace_curves
     from gynbtnet.experiment.default_search import default_space
     from gynbtnet.experiment.folders import ComparedModel, Experiment, compared_models
     from gynbtnet.experiment.model_comparison import compare_models
@@ -40,16 +42,20 @@ __all__ = [
     "default_space",
     "finetune_alone",
     "pretrain_alone",
+    "report_curves",
     "report_experiment",
     "run_comparison",
     "run_experiment",
     "run_trial",
+    "trace_curves",
     "tune",
 ]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
+        "curves.curves_page": ["report_curves"],
+        "curves.trace_curves": ["trace_curves"],
         "folders": ["ComparedModel", "Experiment", "compared_models"],
         "scans": ["Scans"],
         "pipeline": ["run_experiment"],

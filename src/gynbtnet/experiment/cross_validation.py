@@ -121,9 +121,8 @@ def crossvalidate(
             console.rule(f"Fold {fold}")
             run_fold(fold)
     else:
-        run_folds_in_parallel(
-            run_fold, {fold: context.folders.fold(fold) for fold in numbers}, jobs, task.training.epochs
-        )
+        epochs = task.training.epochs if task.training.budget is None else None
+        run_folds_in_parallel(run_fold, {fold: context.folders.fold(fold) for fold in numbers}, jobs, epochs)
     save_plan(load_plan(context.folders.fold(numbers[0])), context.folders.folder)
     return evaluate_folds(context, numbers)
 

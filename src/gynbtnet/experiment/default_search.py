@@ -47,6 +47,9 @@ def default_space(recipe: Recipe, stage: str) -> SearchSpace:
         recipe: the recipe.
         stage: ``task``, ``supervised`` or ``nnunet``.
 
+    Returns:
+        Values by the dotted key of each setting.
+
     Raises:
         BadInput: If the recipe has no such stage.
     """

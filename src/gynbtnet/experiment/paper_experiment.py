@@ -37,7 +37,7 @@ def run_comparison(comparison: ComparisonRecipe, scans: Scans | None, folder: Pa
     if scans is None and comparison.phantom is None:
         raise BadInput(f"The experiment {recipe.name} has no phantom; name the scans to learn from with --cohort.")
     if scans is None and comparison.phantom:
-        scans = _write_phantom(comparison.phantom, recipe, Path(folder) / "phantom")
+        scans = write_phantom(comparison.phantom, recipe, Path(folder) / "phantom")
     elif comparison.phantom:  # the description of the recipe is that of its phantom
         recipe = recipe.model_copy(update={"description": ""})
     assert scans is not None
@@ -45,8 +45,20 @@ def run_comparison(comparison: ComparisonRecipe, scans: Scans | None, folder: Pa
     return write_results(recipe, comparison.models, models, Path(folder) / "results.md")
 
 
-def _write_phantom(phantom: PhantomSettings, recipe: Recipe, folder: Path) -> Scans:
-    """Write the synthetic cohorts for the stages of the recipe, unless they exist already."""
+def write_phantom(phantom: PhantomSettings, recipe: Recipe, folder: Path) -> Scans:
+    """Write the synthetic cohorts for the stages of the recipe, unless they exist already.
+
+    Args:
+        phantom: patients and scans.
+        recipe: recipe whose stages need them.
+        folder: folder to write; a phantom in it is continued.
+
+    Returns:
+        The scans of the experiment.
+
+    Raises:
+        BadInput: If the folder holds a phantom of other settings.
+    """
     _check_same_phantom(phantom, folder / "settings.json")
     console.rule("Phantom")
     write_json(phantom, folder / "settings.json")

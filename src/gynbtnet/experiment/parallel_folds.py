@@ -17,14 +17,16 @@ from gynbtnet.training.run_folder import RunFolder
 _POLL_SECONDS = 2.0  # interval between two updates of the progress bar
 
 
-def run_folds_in_parallel(run_fold: Callable[[int], None], runs: Mapping[int, Path], jobs: int, epochs: int) -> None:
-    """Run every fold in a process, ``jobs`` at a time, with one progress bar for all their epochs.
+def run_folds_in_parallel(
+    run_fold: Callable[[int], None], runs: Mapping[int, Path], jobs: int, epochs: int | None
+) -> None:
+    """Run every fold in a process, ``jobs`` at a time, with one progress bar for all.
 
     Args:
         run_fold: function that trains the fold with a given number; must be picklable.
         runs: run folder of each fold, by its number.
         jobs: number of processes.
-        epochs: number of epochs per fold.
+        epochs: number of epochs per fold, which the progress bar counts; None: a budget ends them, and it counts folds.
 
     Raises:
         BadInput: If a process was killed.
@@ -36,15 +38,14 @@ def run_folds_in_parallel(run_fold: Callable[[int], None], runs: Mapping[int, Pa
     for job in range(jobs):
         assigned_gpus.put(gpus[job % len(gpus)] if gpus else None)
     pool = ProcessPoolExecutor(jobs, context, initializer=_set_up_process, initargs=(assigned_gpus, jobs))
-    done = _logged_epochs(runs.values())
+    done = _count_done(runs.values(), epochs)
     try:
         futures = [pool.submit(_run_without_progress, run_fold, fold) for fold in runs]
-        with progress_bar("Folds", epochs * len(runs), done, steps_per_line=1) as advance:
+        with progress_bar("Folds", (epochs or 1) * len(runs), done, steps_per_line=1) as advance:
             while wait(futures, timeout=_POLL_SECONDS).not_done:
-                logged = _logged_epochs(runs.values())
-                advance(logged - done)
-                done = logged
-            advance(_logged_epochs(runs.values()) - done)
+                before, done = done, _count_done(runs.values(), epochs)
+                advance(done - before)
+            advance(_count_done(runs.values(), epochs) - done)
     except BaseException:
         for child in active_children():
             child.terminate()
@@ -93,6 +94,9 @@ def _visible_gpus() -> list[str]:
     return [str(name).strip() for name in names]
 
 
-def _logged_epochs(runs: Iterable[Path]) -> int:
+def _count_done(runs: Iterable[Path], epochs: int | None) -> int:
+    """Return the number of logged epochs; of trained folds if their number of epochs isn't known."""
+    if epochs is None:
+        return sum(RunFolder(run).last_weights.is_file() for run in runs)
     logs = [RunFolder(run).log for run in runs]
     return sum(max(0, len(log.read_text().splitlines()) - 1) for log in logs if log.is_file())

@@ -12,6 +12,13 @@ from gynbtnet.evaluation.comparison.report import report_comparison
 from gynbtnet.evaluation.reports.html_page import RESEARCH_USE, SYNTHETIC
 from gynbtnet.experiment.folders import ComparedModel
 from gynbtnet.experiment.model_comparison import folds_of
+from gynbtnet.experiment.validation_curve import (
+    FLAT_GAIN,
+    describe_gain,
+    final_gain,
+    read_validation_curve,
+    why_unmarked,
+)
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.recipes.recipe import Recipe
 from gynbtnet.runtime.atomic_files import atomic_write
@@ -23,6 +30,10 @@ from gynbtnet.training.run_folder import RunFolder
 TRANSDUCTIVE = (
     "Stage 1 was trained on the scans of these patients, without their contours: the results of models with "
     "pretraining are transductive. The patients held out were in no stage.\n"
+)
+NOT_FLAT = (
+    f"From {FLAT_GAIN:g} on, the model was still improving: no comparison with it is marked as significant. A flat end "
+    "is no proof of convergence, since the learning rate falls towards zero in every run."
 )
 _REPORTED_SYSTEM = ("gynbtnet", "Python", "system", "cores", "devices", "torch")
 
@@ -59,26 +70,30 @@ def _lines(
         yield f"{recipe.description}\n"
     yield from _table(("", ""), _setup(recipe, cohort, split, folder))
     yield "\n## Training\n"
-    heads = ("model", "pretraining", "supervised", "task, per fold", "parameters", "CPU s", "hours")
-    yield from _table(heads, [(name, *_trained(variants[name], model)) for name, model in models.items()])
+    heads = ("model", "pretraining", "supervised", "task, per fold", "parameters", "CPU s", "hours", "gain at the end")
+    gains = {name: _final_gain(model) for name, model in models.items()}
+    rows = [(name, *_trained(variants[name], model), describe_gain(gains[name])) for name, model in models.items()]
+    yield from _table(heads, rows)
     yield (
-        "\nOptimiser steps of each stage. CPU s is the CPU time of training in all stages and folds, reading of "
-        "patches included, without validation; hours are the wall time of training. A dash is a value that wasn't "
-        "recorded.\n"
+        "\nOptimiser steps of each stage. CPU s is the CPU time of training in all stages and folds, with the reading "
+        "of patches and without validation. Hours are the wall time of training. A dash is a value that wasn't "
+        "recorded. Gain at the end is the gain of the validation Dice over the last tenth of the task's steps, the "
+        f"mean over the folds. {NOT_FLAT}\n"
     )
+    unmarked = {name: reason for name, gain in gains.items() if (reason := why_unmarked(gain))}
     names, out = StructureNames.load(recipe.aliases), folder / "comparisons"
     yield "## Patients held out\n"
     yield f"{_size(cohort.of_patients(split.test))}, predicted by the ensemble of all folds.\n"
     evaluations = {name: model.evaluation for name, model in models.items()}
     predictions = {name: model.test_predictions for name, model in models.items()}
-    yield from _tables(cohort, evaluations, predictions, out / "test", names)
+    yield from _tables(cohort, evaluations, predictions, out / "test", names, unmarked)
     yield "## Other patients\n"
     others = cohort.of_patients(set(cohort.patients).difference(split.test))
     yield f"{_size(others)}, each predicted by the fold that was not trained on its patient.\n"
     yield from notes_on_folds(variants)
     evaluations = {name: folds_of(model).evaluation for name, model in models.items()}
     predictions = {name: folds_of(model).predictions for name, model in models.items()}
-    yield from _tables(cohort, evaluations, predictions, out / "folds", names)
+    yield from _tables(cohort, evaluations, predictions, out / "folds", names, unmarked)
     if recipe.citations:
         yield "## Citations of the data\n"
         yield from (f"- {citation}" for citation in recipe.citations)
@@ -94,14 +109,25 @@ def notes_on_folds(variants: Mapping[str, Recipe]) -> Iterator[str]:
         yield TRANSDUCTIVE
 
 
+def _final_gain(model: ComparedModel) -> float | None:
+    folds = sorted(model.run("task").glob("fold_*"))
+    return final_gain([read_validation_curve(fold) for fold in folds])
+
+
 def _tables(
-    cohort: Cohort, evaluations: Mapping[str, Path], predictions: Mapping[str, Path], out: Path, names: StructureNames
+    cohort: Cohort,
+    evaluations: Mapping[str, Path],
+    predictions: Mapping[str, Path],
+    out: Path,
+    names: StructureNames,
+    unmarked: Mapping[str, str],
 ) -> Iterator[str]:
     """Write a comparison and its page to ``out`` and yield its tables; for a single model, yield its summary."""
     if len(evaluations) == 1:
         yield (next(iter(evaluations.values())) / "summary.md").read_text(encoding="utf-8")
         return
-    report_comparison(compare(cohort, evaluations, out, predictions=predictions), out, names)
+    comparison = compare(cohort, evaluations, out, predictions=predictions, unmarked=unmarked)
+    report_comparison(comparison, out, names)
     for table in ("table_1", "table_2", "effects"):
         if (out / f"{table}.md").is_file():
             yield (out / f"{table}.md").read_text(encoding="utf-8")

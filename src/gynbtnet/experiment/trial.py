@@ -1,7 +1,5 @@
 """Trials: one training of a model's task stage, scored on patients that it was not trained on."""
 
-import hashlib
-import json
 import random
 import shutil
 from collections.abc import Iterator
@@ -21,19 +19,16 @@ from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import Split
 from gynbtnet.evaluation.metrics.evaluation import Evaluation, evaluate
 from gynbtnet.experiment.image_prediction import predict_images
+from gynbtnet.experiment.prepare_once import prepare_once
 from gynbtnet.inference.engine.segmenter import Segmenter
 from gynbtnet.inference.models.model import Model
-from gynbtnet.preparation.planning.make_plan import make_plan
-from gynbtnet.preparation.planning.settings import PlanSettings
-from gynbtnet.preparation.prepare_cohort import prepare
-from gynbtnet.preparation.store import PreparedCohort
 from gynbtnet.recipes.recipe import Recipe, TaskStage
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import read_json, sha256_of, write_json
-from gynbtnet.runtime.lock_file import file_lock
 from gynbtnet.runtime.phrases import counted
 from gynbtnet.training.flat_settings import flatten_settings
-from gynbtnet.training.run_folder import RunFolder
+from gynbtnet.training.run_cost import TrainingCost, training_cost
+from gynbtnet.training.run_folder import FREE_TO_CHANGE, RunFolder
 from gynbtnet.training.stages import finetune
 
 _REMEDY = "give another output folder"
@@ -71,6 +66,11 @@ class TrialResult:
 
     evaluation: Evaluation
     run: Path
+
+    @property
+    def cost(self) -> TrainingCost:
+        """Steps and time of the training, without earlier stages."""
+        return training_cost(self.run)
 
     @property
     def mean_dsc(self) -> float:
@@ -162,7 +162,11 @@ def _record(trial: Trial, out: Path) -> None:
 
 def _used_settings(recipe: Recipe) -> dict[str, Any]:
     """Return the settings that a trial depends on."""
-    return recipe.model_dump(mode="json", include={"structures", "task", "nnunet", "prediction"})
+    used = recipe.model_dump(mode="json", include={"structures", "task", "nnunet", "prediction"})
+    free = {name.removeprefix("settings.") for name in FREE_TO_CHANGE}
+    training = {name: value for name, value in ((used["task"] or {}).get("training") or {}).items() if name not in free}
+    nnunet = {name: value for name, value in (used["nnunet"] or {}).items() if name not in free}
+    return used | {"task": used["task"] and used["task"] | {"training": training}, "nnunet": used["nnunet"] and nnunet}
 
 
 def _with_new_settings(recorded: Any, path: Path) -> dict[str, Any]:
@@ -176,20 +180,12 @@ def _with_new_settings(recorded: Any, path: Path) -> dict[str, Any]:
 def _train_task(trial: Trial, training: Cohort, task: TaskStage, run: Path, prepared: Path, jobs: int) -> Segmenter:
     """Train our network or Swin-UNETR, and return the model."""
     if not RunFolder(run).last_weights.is_file():
-        scans = _prepare(training, task.plan, prepared, jobs)
+        scans = prepare_once(training, task.plan, prepared, jobs)
         settings = task.training.model_copy(update={"seed": trial.seed})
         cases = scans.ids_of(set(scans.patients))
         finetune(scans, settings, run, training_ids=cases, validation_ids=(), start=trial.start)
     prediction = trial.recipe.prediction
     return Model.load(run, weights=prediction.weights, device=prediction.device)
-
-
-def _prepare(training: Cohort, settings: PlanSettings, folder: Path, jobs: int) -> PreparedCohort:
-    """Plan and prepare the scans of the training patients, or open them if another trial has prepared them."""
-    key = {"plan": settings.model_dump(mode="json"), "cases": sorted(case.id for case in training.cases)}
-    name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
-    with file_lock(folder / f".{name}.lock"):
-        return prepare(training, make_plan(training, settings, jobs=jobs), folder / name, jobs)
 
 
 def _train_nnunet(trial: Trial, training: Cohort, settings: NnUNetSettings, out: Path, jobs: int) -> Segmenter:

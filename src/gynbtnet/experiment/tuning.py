@@ -23,8 +23,8 @@ from gynbtnet.runtime.processes import launcher_world_size
 from gynbtnet.runtime.progress import console
 from gynbtnet.training.budget import Budget
 from gynbtnet.training.flat_settings import flatten_settings
+from gynbtnet.training.run_cost import training_cost
 from gynbtnet.training.run_folder import RunFolder
-from gynbtnet.training.training_cost import training_cost
 
 _RECORD = "tuning.json"
 _SCORE = "score.json"

@@ -88,6 +88,10 @@ class OverlappingSegmentation(Segmentation):
         """Return the voxels of one structure as it was drawn; see :meth:`Segmentation.mask`."""
         return self.own.mask(structure, box) if structure in self.own.structures else super().mask(structure, box)
 
+    def covered(self) -> Mask:
+        """Return the voxels of any structure (z, y, x); see :meth:`Segmentation.covered`."""
+        return super().covered() | (self.own.bits.array != 0)
+
     def mapped(self, change: Callable[[Volume], Volume]) -> "OverlappingSegmentation":
         """Return the same structures after a change of both label map and masks; see :meth:`Segmentation.mapped`."""
         return replace(self, labels=change(self.labels), own=replace(self.own, bits=change(self.own.bits)))

@@ -104,6 +104,11 @@ class Segmentation:
         mask: Mask = self.labels.array[box] == self.label_of(structure)
         return mask
 
+    def covered(self) -> Mask:
+        """Return the voxels of any structure (z, y, x)."""
+        covered: Mask = self.labels.array > 0
+        return covered
+
     def box(self, structure: str) -> Box | None:
         """Return the smallest box around one structure (z, y, x); None if it has no voxels."""
         return self.boxes()[structure]

@@ -117,7 +117,7 @@ def write_prediction_files(
         writers[SLICER_FILE] = lambda path: write_slicer_segmentation(segmentation, path, names)
     if series is not None and "rtstruct" in request.outputs:
         writers[RTSTRUCT_FILE] = rtstruct
-    if series is not None and "seg" in request.outputs and segmentation.labels.array.any():
+    if series is not None and "seg" in request.outputs and segmentation.covered().any():
         writers[SEG_FILE] = seg
     if request.settings.preview:
         writers[PREVIEW_FILE] = preview

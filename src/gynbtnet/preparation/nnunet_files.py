@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.regions import Regions
 from gynbtnet.runtime.atomic_files import atomic_write
 
 
@@ -34,7 +35,9 @@ def write_for_nnunet(folder: Path, geometries: Sequence[Geometry]) -> None:
             partial.write_text(json.dumps(content, indent=1))
 
 
-def write_nnunet_properties(path: Path, geometry: Geometry, foreground: Mapping[int, npt.NDArray[np.int32]]) -> None:
+def write_nnunet_properties(
+    path: Path, geometry: Geometry, foreground: Mapping[int, npt.NDArray[np.int32]], regions: Regions | None = None
+) -> None:
     """Write the properties of a case as nnU-Net's preprocessing does.
 
     The prepared grid is recorded as the scan's own grid. Segmentations that nnU-Net predicts during validation are
@@ -43,9 +46,13 @@ def write_nnunet_properties(path: Path, geometry: Geometry, foreground: Mapping[
     Args:
         path: file to write, a pickle.
         geometry: prepared grid.
-        foreground: voxel indices (n, 3) as (z, y, x) per label, stored as ``class_locations`` (0, z, y, x).
+        foreground: voxel indices (n, 3) as (z, y, x) per structure, stored as ``class_locations`` (0, z, y, x).
+        regions: labels of each structure if structures overlap; nnU-Net finds the voxels of a region by its labels.
     """
-    locations = {label: np.insert(voxels.astype(np.int64), 0, 0, axis=1) for label, voxels in foreground.items()}
+    locations = {
+        number if regions is None else regions.labels[number - 1]: np.insert(voxels.astype(np.int64), 0, 0, axis=1)
+        for number, voxels in foreground.items()
+    }
     properties: dict[str, Any] = {
         "class_locations": locations,
         "spacing": list(geometry.spacing),

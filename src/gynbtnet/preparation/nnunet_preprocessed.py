@@ -1,6 +1,7 @@
 """Import of a dataset that stock nnU-Net preprocessed, without a copy of its voxels."""
 
 import hashlib
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ import blosc2
 import numpy as np
 
 from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.regions import Regions
 from gynbtnet.preparation.foreground import foreground_voxels
+from gynbtnet.preparation.planning.nnunet_names import parse_structures
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.store import MANIFEST, PreparedCase, PreparedCohort, write_record
 from gynbtnet.runtime.errors import BadInput
@@ -25,7 +28,7 @@ def import_nnunet(nnunet: Path, plan: Plan, out: Path, jobs: int = 1) -> Prepare
 
     The voxels stay in nnU-Net's folder, which isn't changed. Positions of structures are computed from the labels,
     because nnU-Net stores them in pickles, and loading a pickle can run any code. Each case counts as one patient,
-    because nnU-Net doesn't record patients.
+    because nnU-Net doesn't record patients. If the dataset has regions, structures overlap as in a plan of ours.
 
     Args:
         nnunet: dataset below ``nnUNet_preprocessed`` with plans, ``dataset.json`` and the configuration's folder.
@@ -52,6 +55,8 @@ def import_nnunet(nnunet: Path, plan: Plan, out: Path, jobs: int = 1) -> Prepare
     (out / MANIFEST).unlink(missing_ok=True)
     import_case = partial(_import_case, voxels=voxels, plan=plan, out=out)
     cases = map_scans(import_case, ids, name=str, title="Importing", jobs=jobs)
+    if plan.regions is not None:  # a mirrored patch needs the mirror images of all combinations
+        plan = replace(plan, regions=plan.regions.with_combinations(plan.regions.combinations))
     cohort = PreparedCohort(nnunet.name, tuple(cases), plan, out, synthetic=False)
     cohort.save()
     return cohort
@@ -70,21 +75,28 @@ def _find_voxels(nnunet: Path, plan: Plan) -> Path:
         configuration = plans["configurations"][_CONFIGURATION]
         spacing = tuple(float(length) for length in configuration["spacing"])
         order = list(plans["transpose_forward"])
-        labels = {int(label): str(name) for name, label in dataset["labels"].items()}
+        structures, regions = parse_structures(dataset)
         voxels = nnunet / str(configuration["data_identifier"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadInput(
-            f"{plans_files[0]} or the dataset.json next to it is not as nnU-Net writes it ({error!r}). Labels must be "
-            "numbers, not regions; plan and preprocess the dataset with nnU-Net again."
+            f"{plans_files[0]} or the dataset.json next to it is not as nnU-Net writes it ({error!r}); plan and "
+            "preprocess the dataset with nnU-Net again."
         ) from error
-    structures = tuple(labels.get(number) for number in range(1, len(labels)))
-    if order != [0, 1, 2] or not np.allclose(spacing, plan.spacing, rtol=1e-3) or structures != plan.structures:
+    if (
+        order != [0, 1, 2]
+        or not np.allclose(spacing, plan.spacing, rtol=1e-3)
+        or (structures, regions) != (plan.structures, plan.regions)
+    ):
         raise BadInput(
-            f"{nnunet} has structures {structures}, spacing {spacing} mm and axis order {order}. The plan has "
-            f"structures {plan.structures}, spacing {plan.spacing} mm and axis order [0, 1, 2]; make the plan from "
-            "nnU-Net's plans."
+            f"{nnunet} has {_described(structures, regions)}, spacing {spacing} mm and axis order {order}. The plan "
+            f"has {_described(plan.structures, plan.regions)}, spacing {plan.spacing} mm and axis order [0, 1, 2]; "
+            "make the plan from nnU-Net's plans."
         )
     return voxels
+
+
+def _described(structures: tuple[str, ...], regions: Regions | None) -> str:
+    return f"structures {structures}" + (f" with the labels {regions.labels}" if regions else "")
 
 
 def _import_case(case_id: str, *, voxels: Path, plan: Plan, out: Path) -> PreparedCase:
@@ -95,13 +107,14 @@ def _import_case(case_id: str, *, voxels: Path, plan: Plan, out: Path) -> Prepar
         raise BadInput(
             f"{image_file} or its labels file is absent or damaged; preprocess the dataset with nnU-Net again."
         ) from error
-    if stored.max() > len(plan.structures):
+    known = len(plan.regions.combinations) if plan.regions else len(plan.structures)
+    if stored.max() > known:
         raise BadInput(
-            f"{labels_file} contains label {stored.max()}, but the plan has only "
-            f"{counted(len(plan.structures), 'structure')}; make the plan from nnU-Net's plans."
+            f"{labels_file} contains label {stored.max()}, but the plan has only {counted(known, 'label')}; make the "
+            "plan from nnU-Net's plans."
         )
     labels = np.maximum(stored[0], 0).astype(np.uint8)
-    foreground = foreground_voxels(labels)
+    foreground = foreground_voxels(labels, plan.regions)
     case = PreparedCase(
         id=case_id,
         patient=case_id,

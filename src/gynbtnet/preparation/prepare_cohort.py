@@ -135,7 +135,7 @@ def _prepare_case(case: Case, *, plan: Plan, out: Path) -> PreparedCase:
             )
         source_labels = reference.array.astype(np.uint8, copy=False)
         labels = resample_labels(source_labels, source, geometry, separate=separate_resampling_axis(source, plan))
-    foreground = foreground_voxels(labels) if labels is not None else {}
+    foreground = foreground_voxels(labels, plan.regions) if labels is not None else {}
     prepared = PreparedCase(
         id=case.id,
         patient=case.patient,
@@ -149,7 +149,7 @@ def _prepare_case(case: Case, *, plan: Plan, out: Path) -> PreparedCase:
         units=preprocessed.units,
         body_known=body is not None,
     )
-    write_prepared_case(prepared, image, labels, foreground, plan.patch_size, body)
+    write_prepared_case(prepared, image, labels, foreground, plan.patch_size, body, plan.regions)
     return prepared
 
 
@@ -174,6 +174,7 @@ def _key(case: Case, plan: Plan) -> str:
         "images": [sha256_of(path) for path in case.images],
         "labels": case.labels and sha256_of(case.labels),
         **({"masks": sha256_of(case.masks)} if plan.overlapping and case.masks else {}),
+        **({"foreground": "structures"} if plan.overlapping else {}),  # earlier: combinations of structures
         "plan": _settings_of_voxels(plan),
         "missing": _missing(case, plan),
     }

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.regions import Regions
 from gynbtnet.preparation.nnunet_files import write_for_nnunet, write_nnunet_properties
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
@@ -46,7 +47,7 @@ class PreparedCase:
         geometry: grid after resampling.
         pad_values: lowest value of each channel (air in CT), used for voxels outside the scan.
         labelled: whether there are labels.
-        foreground_labels: labels that occur in the scan.
+        foreground_labels: numbers of the structures that occur in the scan, from 1; their labels unless they overlap.
         key: digest of everything that the prepared files depend on.
         folder: folder that contains ``cases`` with record and foreground.
         voxels: folder of the voxels, relative to ``folder`` unless nnU-Net wrote them elsewhere.
@@ -91,7 +92,7 @@ class PreparedCase:
 
     @property
     def foreground_file(self) -> Path:
-        """Voxels of each label."""
+        """Voxels of each structure."""
         return self.folder / _RECORDS / f"{self.id}.npz"
 
     @property
@@ -112,7 +113,7 @@ class PreparedCase:
 
     @property
     def foreground(self) -> Mapping[int, npt.NDArray[np.int32]]:
-        """Sample of voxels (n, 3) as (z, y, x) per label that occurs; each label is read at access."""
+        """Sample of voxels (n, 3) as (z, y, x) per structure that occurs; each structure is read at access."""
         return _Foreground(self.foreground_file, self.foreground_labels, self.shape)
 
     @property
@@ -250,6 +251,7 @@ def write_prepared_case(
     foreground: Mapping[int, npt.NDArray[np.int32]],
     patch_size: Triple,
     body: npt.NDArray[np.int32] | None = None,
+    regions: Regions | None = None,
 ) -> None:
     """Write the voxels of one case and then its record, so that a record implies complete files.
 
@@ -257,15 +259,16 @@ def write_prepared_case(
         case: record of the case.
         image: normalised scan (channels, z, y, x).
         labels: label map (z, y, x), or None.
-        foreground: voxel indices (n, 3) as (z, y, x) per label.
+        foreground: voxel indices (n, 3) as (z, y, x) per structure.
         patch_size: patch size (z, y, x) of training, which becomes the chunk size of the files.
         body: voxel indices of the body (n, 3), if ``case.body_known``.
+        regions: labels of each structure if structures overlap.
     """
     case.record_file.unlink(missing_ok=True)
     _write_array(image.astype(np.float16), case.image_file, patch_size)
     if labels is not None:
         _write_array(labels[np.newaxis], case.labels_file, patch_size)
-        write_nnunet_properties(case.nnunet_properties_file, case.geometry, foreground)
+        write_nnunet_properties(case.nnunet_properties_file, case.geometry, foreground, regions)
     if body is not None:
         with atomic_write(case.body_file) as partial, partial.open("wb") as file:
             np.save(file, body, allow_pickle=False)
@@ -277,7 +280,7 @@ def write_record(case: PreparedCase, foreground: Mapping[int, npt.NDArray[np.int
 
     Args:
         case: record of the case.
-        foreground: voxel indices (n, 3) as (z, y, x) per label.
+        foreground: voxel indices (n, 3) as (z, y, x) per structure.
     """
     if case.labelled:
         with atomic_write(case.foreground_file) as partial:

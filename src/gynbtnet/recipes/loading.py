@@ -122,6 +122,9 @@ def with_settings(recipe: Recipe, changes: Mapping[str, Any], source: str) -> Re
         changes: values by dotted key, e.g. ``{"task.training.epochs": 10}``.
         source: origin of the values, which error messages name.
 
+    Returns:
+        The changed recipe, checked as a whole.
+
     Raises:
         BadInput: If a key is unknown or a value has the wrong type or range.
     """

@@ -50,7 +50,7 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """Return the trained parameters for the optimiser: groups with a ``weight_decay`` and a ``rate_factor``.
 
-    If only weights decay, norms, biases and mask tokens are in a group of their own, as in SparK's
+    If only weights decay, norms, biases and mask tokens are in a separate group, as in SparK's
     ``get_param_groups`` (Tian et al. 2023). These are all parameters with one axis, and biases and tokens of any shape.
 
     Args:

@@ -279,3 +279,15 @@ def test_predictions_are_found_next_to_the_scores(run: Callable[..., Comparison]
     assert run().predictions == {"nnunet": tmp_path / "predictions" / "nnunet"}
     given = run(predictions={"gynbtnet": tmp_path / "elsewhere"}).predictions
     assert given["gynbtnet"] == tmp_path / "elsewhere"
+
+
+def test_no_comparison_with_a_model_that_may_not_be_marked_is_marked(run: Callable[..., Comparison]) -> None:
+    marked, unmarked = run(), run(unmarked={"nnunet": "still improving, +0.031"})
+    first, same = model_table(marked), model_table(unmarked)
+    assert first is not None
+    assert same is not None
+    assert {row[2].mark for group in first.groups for row in group} == {"", "†"}
+    assert {cell.mark for group in same.groups for row in group for cell in row} == {""}
+    assert [row[1].text for row in same.groups[0]] == ["nnunet (still improving, +0.031)", "gynbtnet"]
+    assert "Nothing is marked, because of nnunet (still improving, +0.031)." in same.caption
+    assert pretraining_table(unmarked) == pretraining_table(marked), "it doesn't compare with nnunet"

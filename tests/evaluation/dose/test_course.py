@@ -167,3 +167,28 @@ def test_order_of_scores_is_kept():
         ("p1", "rectum", 1),
         ("p2", "bladder", 1),
     ]
+
+
+def test_a_lower_bound_is_judged_if_every_higher_total_has_the_same_verdict():
+    note = "lower bound, 50 % outside the dose grid"
+    hot = course(score(1, 14, 6, manual_note=note))
+    assert hot.manual_eqd2_gy == pytest.approx(43.2 + 14 * 17 / 5)
+    assert (hot.manual_verdict, hot.manual_is_bound, hot.automatic_is_bound) == ("limit missed", True, False)
+    assert math.isnan(hot.difference_eqd2_gy)
+    assert course(score(1, 12, 6, "hr_ctv", "D98", manual_note=note)).manual_verdict == "not judged"  # 66 Gy or more
+    assert course(score(1, 18, 6, "hr_ctv", "D98", manual_note=note)).manual_verdict == "aim met"
+    assert course(score(1, 18, 6), external={}).manual_verdict == "not judged"
+    assert course(score(1, 22, 6), external={}).manual_verdict == "limit missed"  # brachytherapy alone is too much
+
+
+@given(
+    bound=st.floats(0, 120),
+    more=st.floats(0, 80),
+    structure=st.sampled_from([("hr_ctv", "D90"), ("hr_ctv", "D98"), ("bladder", "D2cc"), ("rectum", "D2cc")]),
+)
+def test_a_verdict_from_a_bound_holds_for_every_higher_total(bound, more, structure):
+    aim = AIMS.aim_for(*structure)
+    verdict = aim.verdict_from(bound)
+    assert verdict in ("not judged", aim.verdict(bound + more))
+    if verdict == "not judged":
+        assert len({aim.verdict(bound + step) for step in (0, *range(200))}) > 1

@@ -31,6 +31,7 @@ def compare(
     from_scratch: str | None = None,
     predictions: Mapping[str, Path] | None = None,
     settings: ComparisonSettings | None = None,
+    unmarked: Mapping[str, str] | None = None,
 ) -> Comparison:
     """Compare models with :func:`make_comparison`, and write tables and plots atomically to the folder ``out``.
 
@@ -42,6 +43,7 @@ def compare(
         from_scratch: see :func:`make_comparison`.
         predictions: see :func:`make_comparison`.
         settings: see :func:`make_comparison`.
+        unmarked: see :func:`make_comparison`.
 
     Returns:
         The comparison that was written.
@@ -51,7 +53,13 @@ def compare(
     """
     check_comparison_folder(out)
     comparison = make_comparison(
-        cohort, models, ours=ours, from_scratch=from_scratch, predictions=predictions, settings=settings
+        cohort,
+        models,
+        ours=ours,
+        from_scratch=from_scratch,
+        predictions=predictions,
+        settings=settings,
+        unmarked=unmarked,
     )
     write_comparison(comparison, out)
     return comparison
@@ -65,6 +73,7 @@ def make_comparison(
     from_scratch: str | None = None,
     predictions: Mapping[str, Path] | None = None,
     settings: ComparisonSettings | None = None,
+    unmarked: Mapping[str, str] | None = None,
 ) -> Comparison:
     """Test the evaluations of several models on the same cases against one another.
 
@@ -77,6 +86,8 @@ def make_comparison(
         predictions: by model, the folder of its predictions; None, or for other models: a folder next to the
             evaluation, if there is one.
         settings: metrics, significance test, number of resamples and seed; None: the defaults.
+        unmarked: reason why a model carries no significance mark, by model. The tables show it next to the model's
+            name, and no comparison with this model is marked.
 
     Raises:
         BadInput: If there are fewer than two models, or an evaluation is absent or damaged. Also if the evaluations
@@ -104,6 +115,7 @@ def make_comparison(
         ours=ours,
         from_scratch=from_scratch,
         settings=settings,
+        unmarked=dict(unmarked or {}),
     )
 
 

@@ -25,6 +25,7 @@ class Comparison:
         from_scratch: our model without pretraining, which has a separate table; None if there is none.
         settings: settings of the comparison.
         names: names of the structures.
+        unmarked: reason why a model carries no significance mark, by model; empty: marks depend on the tests alone.
     """
 
     cohort: Cohort
@@ -35,6 +36,7 @@ class Comparison:
     from_scratch: str | None
     settings: ComparisonSettings
     names: StructureNames = field(default_factory=StructureNames.load)
+    unmarked: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def structures(self) -> tuple[str, ...]:

@@ -72,7 +72,10 @@ def model_table(comparison: Comparison) -> GroupedTable | None:
     for structure, group in summary.groupby("structure", sort=False):
         rows: list[Row] = []
         for row in _records(group):
-            labels = [Cell("" if rows else comparison.names.display_name(str(structure))), Cell(row["model"])]
+            labels = [
+                Cell("" if rows else comparison.names.display_name(str(structure))),
+                Cell(_labelled(comparison, row["model"])),
+            ]
             counts = [Cell(str(row[count])) for count in _COUNTS]
             rows.append((*labels, *(_cell(row, metric) for metric in metrics), *counts))
         groups.append(tuple(rows))
@@ -188,11 +191,17 @@ def effects_table(comparison: Comparison) -> GroupedTable:
 def _mark(
     comparison: Comparison, models: tuple[str, ...], name: str, structure: str, metric: str, test: str
 ) -> SignificanceMark:
-    """Return the significance mark of a cell; only our model has one."""
-    if name != comparison.ours:
+    """Return the significance mark of a cell; only our model has one, if every compared model may carry one."""
+    if name != comparison.ours or any(model in comparison.unmarked for model in models):
         return ""
     others = [other for other in models if other != comparison.ours]
     return significance_mark(comparison.tests, test, comparison.ours, others, structure, metric)
+
+
+def _labelled(comparison: Comparison, model: str) -> str:
+    """Return the name of a model, and the reason if it carries no significance mark."""
+    reason = comparison.unmarked.get(model)
+    return f"{model} ({reason})" if reason else model
 
 
 def _labels(comparison: Comparison, row: dict[str, Any], *, first: bool) -> list[Cell]:
@@ -237,6 +246,9 @@ def _caption_sentences(comparison: Comparison, models: tuple[str, ...]) -> Itera
     if test != "patient_permutation":
         yield _clustering_sentence(comparison, models)
     policy = comparison.evaluations[ours].settings.missing_structure_policy
+    unmarked = [_labelled(comparison, model) for model in models if model in comparison.unmarked]
+    if unmarked:
+        yield f"Nothing is marked, because of {enumeration(unmarked)}. "
     yield "Missed: in the truth, not predicted. False: predicted, not in the truth. "
     yield f"With the policy {policy} both are {'left out' if policy == 'drop' else 'scored'}."
     left_out = {structure: count for structure, count in _left_out(comparison).items() if count}

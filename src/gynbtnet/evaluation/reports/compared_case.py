@@ -15,6 +15,7 @@ from gynbtnet.imaging.mask_measures import union_of_boxes
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.pictures.overlays import MARGIN_MM
 from gynbtnet.pictures.planes import PLANES, as_displayed
+from gynbtnet.runtime.array_types import Mask
 
 TRUTH = "truth"
 STRUCTURE_MARGIN_MM = 25.0
@@ -60,9 +61,10 @@ class ComparedCase:
         The slice shown first is through the centre of the truth. If the truth is empty, the first prediction with a
         contour takes its role; if all are empty, the centre of the scan.
         """
-        labels = [contours.labels.array for contours in self.segmentations.values() if contours.labels.array.any()]
+        covered = (segmentation.covered() for segmentation in self.segmentations.values())
+        shown = next((mask for mask in covered if mask.any()), None)
         shape = self.image.array.shape
-        middle = np.mean(np.argwhere(labels[0]), axis=0) if labels else (np.asarray(shape) - 1) / 2
+        middle = (np.asarray(shape) - 1) / 2 if shown is None else np.mean(np.argwhere(shown), axis=0)
         return tuple(slice_stack(self.image, self.segmentations, name, float(middle[_AXIS[name]])) for name in PLANES)
 
     def worst_slice(self, structure: str | None = None) -> SliceStack:
@@ -79,7 +81,7 @@ class ComparedCase:
             np.zeros(len(self.image.array), int),
         )
         if not wrong.any():
-            wrong = (truth.labels.array > 0 if structure is None else truth.mask(structure)).sum(axis=(1, 2))
+            wrong = (truth.covered() if structure is None else truth.mask(structure)).sum(axis=(1, 2))
         index = int(np.argmax(wrong))
         return slice_stack(self.image, self.segmentations, "axial", index, slice(index, index + 1))
 
@@ -112,10 +114,9 @@ def read_compared_case(cohort: Cohort, case_id: str, predictions: Mapping[str, P
 
 
 def _wrong_voxels(truth: Segmentation, model: Segmentation, structure: str | None) -> npt.NDArray[np.int64]:
-    """Count the voxels of each slice in which truth and prediction differ."""
-    if structure is not None:
-        differ = truth.mask(structure) != model.mask(structure)
-    else:
-        differ = truth.labels.array != model.labels.array
+    """Count the voxels of each slice in which truth and prediction differ in a structure, or in any of them."""
+    differ: Mask = np.zeros(truth.labels.array.shape, bool)
+    for name in truth.structures if structure is None else (structure,):
+        differ |= truth.mask(name) != model.mask(name)
     counts: npt.NDArray[np.int64] = differ.sum(axis=(1, 2))
     return counts

@@ -1,13 +1,17 @@
 """Export of a model as a folder with which unmodified nnU-Net 2 predicts."""
 
 import json
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from gynbtnet.inference.models.model import Model
+from gynbtnet.networks.transfer import PartNames
+from gynbtnet.preparation.planning.nnunet_names import nnunet_outputs
 from gynbtnet.preparation.planning.nnunet_plans import OURS, STOCK, to_nnunet
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.planning.settings import ALL_AXES
@@ -22,7 +26,7 @@ _NETWORK = "gynbtnet.networks.nnunet_network.ReorientedGynBTNet"
 def export_nnunet(model: Model, out: Path, *, force: bool = False) -> Path:
     """Write a model folder for ``nnUNetv2_predict_from_modelfolder -m``; GynBTNet must be installed there, too.
 
-    nnU-Net's window, overlap, mirroring and resampling are set to those of GynBTNet. The README in the folder lists the
+    If structures overlap, they are regions of nnU-Net. nnU-Net's window, overlap, mirroring and resampling are set to those of GynBTNet. The README in the folder lists the
     remaining differences.
 
     Args:
@@ -42,11 +46,12 @@ def export_nnunet(model: Model, out: Path, *, force: bool = False) -> Path:
     _check(out, force)
     with atomic_write(out) as partial:
         (partial / "fold_0").mkdir(parents=True)
-        for name, content in zip(("plans.json", "dataset.json"), _plans(model), strict=True):
+        plans, dataset = _plans(model)
+        for name, content in (("plans.json", plans), ("dataset.json", dataset)):
             _write(partial / name, content)
         _write(partial / _MARK, {"version": version("gynbtnet"), "weights_sha256": model.sha256})
-        (partial / "README.md").write_text(_README.format(fold="0"), encoding="utf-8")
-        weights = {f"network.{name}": value.cpu() for name, value in model.network.state_dict().items()}
+        (partial / "README.md").write_text(_readme(model.plan), encoding="utf-8")
+        weights = {f"network.{name}": value for name, value in _ordered_weights(model, dataset).items()}
         torch.save(
             {
                 "network_weights": weights,
@@ -85,6 +90,26 @@ def _plans(model: Model) -> tuple[dict[str, Any], dict[str, Any]]:
     return plans, dataset | {"numTraining": 0, "overwrite_image_reader_writer": reader}
 
 
+def _ordered_weights(model: Model, dataset: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return the weights with outputs in nnU-Net's order, which differs from ours if structures overlap."""
+    weights = {name: value.cpu() for name, value in model.network.state_dict().items()}
+    if not model.plan.overlapping:
+        return weights
+    order = [model.plan.structures.index(name) for name in nnunet_outputs(dataset)]
+    heads = PartNames().heads
+    return {name: value[order] if name.startswith(heads) else value for name, value in weights.items()}
+
+
+def _readme(plan: Plan) -> str:
+    text = _README.format(fold="0")
+    if plan.overlapping:
+        text += _OVERLAPPING
+    if plan.nesting.pairs:
+        nested = ", ".join(f"{inner} inside {outer}" for inner, outer in plan.nesting.pairs)
+        text += f"- Nested structures ({nested}) are not kept inside each other.\n"
+    return text
+
+
 def _mirroring(plan: Plan) -> tuple[int, ...] | None:
     """Return the axes that nnU-Net may mirror; x only if no labels are swapped with it, because nnU-Net can't."""
     axes = tuple(ALL_AXES.index(axis) for axis in plan.mirror_axes if not (axis == "x" and plan.sides_swapped))
@@ -112,4 +137,9 @@ The labels are those of `gynbtnet predict`, except for single voxels at borders.
 - Logits are added in half precision, not their differences from the highest one.
 - Left and right are not mirrored if structures have sides.
 - If thick slices are resampled separately, labels are taken from the nearest slice.
+"""
+
+_OVERLAPPING = """- Structures may overlap, but nnU-Net writes one label map, in which targets cover organs. The mask of a structure
+  is where its probability exceeds 0.5: add `--save_probabilities` to the command; the order is that of `labels` in
+  `dataset.json`.
 """

@@ -11,6 +11,7 @@ from gynbtnet.preparation.planning.memory_estimate import training_bytes
 from gynbtnet.preparation.planning.patch_and_batch import patch_and_batch
 from gynbtnet.preparation.planning.plan import CT, Plan
 from gynbtnet.preparation.planning.settings import PlanSettings
+from gynbtnet.preparation.planning.structure_overlaps import CohortOverlaps, choose_regions
 from gynbtnet.preparation.planning.target_spacing import shape_at, target_spacing
 from gynbtnet.runtime.array_types import Spacing
 from gynbtnet.runtime.errors import BadInput
@@ -96,18 +97,11 @@ def _regions(source: Fingerprint, settings: PlanSettings) -> tuple[Regions | Non
             f"nesting names {unknown[0]}, which is not among the structures {', '.join(source.structures)}; correct "
             "the name, or request this structure."
         )
-    largest = max(source.overlaps, key=lambda overlap: overlap.share, default=None)
-    shared = largest is not None and largest.share > settings.overlap_share
-    if settings.outputs == "exclusive" or (settings.outputs == "auto" and not settings.nesting and not shared):
-        return None, ()
-    regions = Regions.of(source.structures, source.combinations)
-    if settings.outputs == "overlapping" or largest is None:
-        return regions, ()
-    note = (
-        f"Structures may overlap: {100 * largest.share:.0f} % of {largest.structure} is shared with {largest.other} "
-        f"(more than {100 * settings.overlap_share:g} %)."
+    overlaps = CohortOverlaps(source.overlaps, source.combinations)
+    regions, reason = choose_regions(
+        source.structures, overlaps, settings.outputs, settings.overlap_share, nested=bool(settings.nesting)
     )
-    return regions, (note,) if shared else ()
+    return regions, (reason,) if reason else ()
 
 
 def _for_memory(

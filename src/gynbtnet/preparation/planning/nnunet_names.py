@@ -27,13 +27,20 @@ def nnunet_labels(structures: Sequence[str], regions: Regions | None) -> dict[st
 
     nnU-Net learns each region by a sigmoid. When it writes a label map, it paints the regions one after another in the
     order of ``labels``; the n-th region gets the n-th number of ``regions_class_order``. We name targets last, so that
-    they are on top, each with the number that the structure has without overlaps.
+    they are on top, each with the number that the structure has without overlaps. nnU-Net's outputs have the order of
+    ``labels``, see :func:`nnunet_outputs`.
+
+    nnU-Net takes labels for regions only if one of them is a list of several numbers. If no combination occurs, one
+    list therefore has its number twice.
     """
     if regions is None:
         return {"labels": labels_by_name(structures)}
     by_name, order = regions_by_name(regions), painting_order(structures)
+    named: dict[str, Any] = {name: by_name[name] for name in ("background", *order)}
+    if all(len(own) == 1 for own in regions.labels):
+        named[order[0]] = 2 * named[order[0]]
     return {
-        "labels": {name: by_name[name] for name in ("background", *order)},
+        "labels": named,
         "regions_class_order": [list(structures).index(name) + 1 for name in order],
     }
 
@@ -59,6 +66,11 @@ def parse_structures(dataset: Mapping[str, Any]) -> tuple[tuple[str, ...], Regio
     ordered = [name for _, name in sorted(zip(order, named, strict=True), key=lambda pair: pair[0])]
     sets = [tuple(sorted(set(_numbers(named[name])))) for name in ordered]
     return tuple(ordered), Regions(tuple(ordered), tuple(sets))
+
+
+def nnunet_outputs(dataset: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the structures of nnU-Net's outputs if it learns regions, in its order, from a ``dataset.json``."""
+    return tuple(str(name) for name in dataset["labels"] if name not in ("background", "ignore"))
 
 
 def _numbers(label: Any) -> list[int]:

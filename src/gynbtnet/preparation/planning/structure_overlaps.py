@@ -1,7 +1,7 @@
 """Overlaps of a cohort's structures: the shares of their volumes, and the combinations that occur."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,6 +12,7 @@ from gynbtnet.datasets.case import Case
 from gynbtnet.datasets.case_contours import read_contours
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.imaging.regions import Combination, Regions, occurring_combinations
+from gynbtnet.preparation.planning.settings import Outputs
 from gynbtnet.runtime.progress import track
 
 
@@ -83,6 +84,43 @@ def measure_overlaps(cohort: Cohort, jobs: int = 1) -> CohortOverlaps:
     )
     return CohortOverlaps(
         tuple(overlap for overlap in overlaps if overlap.share > 0), tuple(sorted(tuple(sorted(own)) for own in shared))
+    )
+
+
+def choose_regions(
+    structures: Sequence[str],
+    overlaps: CohortOverlaps,
+    outputs: Outputs,
+    overlap_share: float,
+    *,
+    nested: bool = False,
+) -> tuple[Regions | None, str | None]:
+    """Choose between structures that overlap and structures that exclude each other.
+
+    Args:
+        structures: names of the structures.
+        overlaps: overlaps in the training cohort.
+        outputs: "exclusive" or "overlapping"; "auto": overlapping if structures are nested or share enough.
+        overlap_share: largest share of a structure's volume that another one may have if they exclude each other.
+        nested: whether some structures are declared to be inside of others.
+
+    Returns:
+        The regions, or None if structures exclude each other; and a sentence about the choice if the overlaps are the
+        reason.
+
+    Raises:
+        BadInput: If structures overlap in too many combinations.
+    """
+    largest = max(overlaps.overlaps, key=lambda overlap: overlap.share, default=None)
+    shared = largest is not None and largest.share > overlap_share
+    if outputs == "exclusive" or (outputs == "auto" and not nested and not shared):
+        return None, None
+    regions = Regions.of(structures, overlaps.combinations)
+    if outputs == "overlapping" or largest is None or not shared:
+        return regions, None
+    return regions, (
+        f"Structures may overlap: {100 * largest.share:.0f} % of {largest.structure} is shared with {largest.other} "
+        f"(more than {100 * overlap_share:g} %)."
     )
 
 

@@ -1,0 +1,129 @@
+"""Record of a finished run of learning curves, and the tables of all of them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+
+import pandas as pd
+
+from gynbtnet.evaluation.metrics.evaluation import Evaluation
+from gynbtnet.evaluation.metrics.score_table import score_table
+from gynbtnet.experiment.curves.folders import CurvesFolder
+from gynbtnet.experiment.curves.run_list import CurveRun
+from gynbtnet.experiment.trial import TrialResult
+from gynbtnet.runtime.atomic_files import atomic_write
+from gynbtnet.runtime.json_files import read_json, write_json
+from gynbtnet.training.run_cost import TrainingCost
+
+_SCORE_COLUMNS = ("case", "patient", "structure", "dsc", "hd95_mm", "asd_mm", "missing_in")
+_REMEDY = "delete the folder of this run and call the same command again"
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """Row of ``points.csv``.
+
+    Attributes:
+        run: path of the run in the folder of the runs.
+        kind: "search" or "point".
+        model: name of the model.
+        candidate: its settings: the tried or the chosen candidate.
+        budget: budget of the task's training, in the unit of the design.
+        patients: number of contoured patients.
+        all_patients: whether these are all patients that can be learned from.
+        seed: seed of the training and of the earlier stages.
+        draw: number of the draw of patients; None if all are used.
+        mean_dsc: mean DSC over patients, of the mean over structures.
+        steps: optimiser steps of the task.
+        cpu_seconds: CPU time of the task's training, in seconds.
+        earlier_steps: optimiser steps of the earlier stages.
+        earlier_cpu_seconds: CPU time of the earlier stages, in seconds.
+        parameters: number of the network's parameters.
+        version: version of gynbtnet that ended the run.
+    """
+
+    run: str
+    kind: str
+    model: str
+    candidate: str
+    budget: float
+    patients: int
+    all_patients: bool
+    seed: int
+    draw: int | None
+    mean_dsc: float | None
+    steps: int
+    cpu_seconds: float | None
+    earlier_steps: int
+    earlier_cpu_seconds: float
+    parameters: int | None
+    version: str
+
+
+def record_run(
+    run: CurveRun,
+    candidate: str,
+    patients: int,
+    result: TrialResult,
+    earlier: Iterable[TrainingCost],
+    folder: CurvesFolder,
+) -> None:
+    """Write the record of a finished run.
+
+    Args:
+        run: the run.
+        candidate: name of its settings.
+        patients: number of contoured patients.
+        result: its result.
+        earlier: costs of the earlier stages.
+        folder: folder of the curves.
+    """
+    cost, costs = result.cost, tuple(earlier)
+    mean = result.mean_dsc
+    record = RunRecord(
+        run=run.name,
+        kind=run.kind,
+        model=run.model,
+        candidate=candidate,
+        budget=run.budget,
+        patients=patients,
+        all_patients=run.patients is None,
+        seed=run.seed,
+        draw=run.draw,
+        mean_dsc=mean if mean == mean else None,
+        steps=cost.steps,
+        cpu_seconds=cost.cpu_seconds,
+        earlier_steps=sum(stage.steps for stage in costs),
+        earlier_cpu_seconds=sum(stage.cpu_seconds or 0.0 for stage in costs),
+        parameters=cost.parameters,
+        version=version("gynbtnet"),
+    )
+    write_json(record, folder.record(run))
+
+
+def read_record(folder: CurvesFolder, run: CurveRun) -> RunRecord | None:
+    """Return the record of a run; None if it has not finished."""
+    path = folder.record(run)
+    return read_json(RunRecord, path, _REMEDY) if path.is_file() else None
+
+
+def write_tables(folder: CurvesFolder, runs: Sequence[CurveRun]) -> None:
+    """Write ``points.csv`` and ``scores.csv`` of the runs that have finished.
+
+    Args:
+        folder: folder of the curves.
+        runs: all runs, in their order.
+    """
+    records, scores = [], []
+    for run in runs:
+        record = read_record(folder, run)
+        if record is not None:
+            records.append(asdict(record))
+            table = score_table(Evaluation.load(folder.run(run) / "evaluation").scores)[list(_SCORE_COLUMNS)]
+            scores.append(table.assign(run=record.run))
+    if not records:
+        return
+    points = pd.DataFrame(records).astype({"draw": "Int64", "parameters": "Int64"})
+    for table, path in ((points, folder.points), (pd.concat(scores), folder.scores)):
+        with atomic_write(path) as partial:
+            table[["run", *(column for column in table.columns if column != "run")]].to_csv(partial, index=False)
