@@ -6,6 +6,7 @@ import yaml
 
 from gynbtnet.baselines import NnUNetSettings
 from gynbtnet.datasets import Split
+from gynbtnet.imaging import StructureNames
 from gynbtnet.inference import PredictionSettings
 from gynbtnet.preparation import PlanSettings
 from gynbtnet.recipes.loading import (
@@ -19,8 +20,7 @@ from gynbtnet.recipes.loading import (
 )
 from gynbtnet.recipes.recipe import PretrainingStage
 from gynbtnet.recipes.variant import load_variant
-from gynbtnet.runtime import BadInput
-from gynbtnet.runtime.settings import Settings
+from gynbtnet.runtime import BadInput, Settings
 from gynbtnet.training import (
     LEGACY_VALUES,
     RENAMED_SETTINGS,
@@ -211,6 +211,13 @@ def test_the_recipe_for_a_small_gpu_differs_from_the_papers_in_size_and_length_a
         assert ours.plan.model_dump(exclude={"preset"}) == theirs.plan.model_dump(exclude={"preset"})
         assert ours.training.learning_rate == theirs.training.learning_rate
         assert ours.training.auto_micro_batch
+
+
+def test_the_recipe_for_ten_structures_names_known_ones_and_their_nesting() -> None:
+    recipe, names = load_recipe("ten_structures"), StructureNames.load()
+    assert len(recipe.structures) == 10 and set(recipe.structures) <= set(names.entries)
+    plan = recipe.stage("task").plan
+    assert (plan.outputs, plan.nesting) == ("overlapping", ("gtv_res < hr_ctv < ir_ctv",))
 
 
 PAPERS = {"pretrain": "pretraining", "supervised": "supervised", "task": "task"}

@@ -99,6 +99,9 @@ def test_unknown_totals_are_not_judged():
     assert without_beam.manual_eqd2_gy == pytest.approx(6 * 9 / 5)
     other = course(score(1, 6, 7), settings=DoseSettings(alpha_beta_organ_gy=4))
     assert verdicts(other) == ("not judged", "not judged", "EMBRACE II is valid for α/β 3 Gy")
+    own = DoseSettings(alpha_beta_gy={"bladder": 5})
+    assert course(score(1, 6, 7), settings=own).manual_eqd2_gy == pytest.approx(45 * 6.8 / 7 + 6 * 11 / 7)
+    assert course(score(1, 6, 7, structure="rectum"), settings=own).alpha_beta_gy == 3
     missed = course(score(1, 6, 7), score(2, 6, math.nan, automatic_note="no contour"))
     assert verdicts(missed) == ("aim met", "not judged", "fraction 2: automatic no contour")
     assert math.isnan(missed.automatic_eqd2_gy)

@@ -102,7 +102,7 @@ def _course_dose(
 ) -> CourseDose:
     first = scores[0]
     target = is_target(first.structure, names)
-    alpha_beta = settings.alpha_beta_target_gy if target else settings.alpha_beta_organ_gy
+    alpha_beta = settings.alpha_beta_of(first.structure, target=target)
     external_eqd2 = external[first.patient].eqd2(alpha_beta) if first.patient in external else math.nan
     problem = _incomplete_course(scores)
     is_external_known = not math.isnan(external_eqd2)
