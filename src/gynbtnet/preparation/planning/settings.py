@@ -135,6 +135,11 @@ class PlanSettings(Settings):
             return self.strides
         return preset_strides(self.preset) if self.preset in PRESETS else ()
 
+    @property
+    def expects_overlaps(self) -> bool:
+        """True if the settings ask for overlapping outputs, by ``outputs`` or by nested structures."""
+        return self.outputs == "overlapping" or bool(self.nesting)
+
     @model_validator(mode="after")
     def _fits(self) -> "PlanSettings":
         if self.ct_scaling is not None and self.normalisation != "ct":
