@@ -34,7 +34,7 @@ models:
     stages: [supervised]
     candidates: {only: {}}
 """
-RUNS = {"from-scratch": 2 + 2 * 2, "pretrained": 1 + 2 * 2 + 2}
+RUNS = {"from-scratch": 2 + 2 * 2, "pretrained": 2 * 2 + 2}
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +78,27 @@ def test_two_processes_of_which_one_is_killed_end_as_one_process(
     pd.testing.assert_frame_equal(without_times(out), without_times(tmp_path / "alone"))
     assert (out / "scores.csv").read_bytes() == (tmp_path / "alone" / "scores.csv").read_bytes()
     check_runs(out)
+    page = (out / "results.md").read_bytes()
+    (out / "curves.png").unlink()
+    assert gynbtnet("report", out).code == 0
+    assert (out / "curves.png").is_file()
+    assert (out / "results.md").read_bytes() == page
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["curves", "--compare"], "Learning curves take neither --every-fold nor --compare"),
+        (["curves", "--set", "gynbtnet:task.training.epochs=1"], "nor --set for one model"),
+        (["curves", "--model", "unet"], "There is no model unet in the curves; expected some of gynbtnet-from-scratch"),
+        (["curves-sts"], "have no phantom; name the scans to learn from with --cohort"),
+        (["minutes", "--stop-after", "3"], "--stop-after is for learning curves"),
+    ],
+)
+def test_what_does_not_fit(gynbtnet: Callable, tmp_path: Path, arguments: list[str], words: str) -> None:
+    result = gynbtnet("benchmark", *arguments, "--out", tmp_path / "out")
+    assert result.code == 2
+    assert words in " ".join(result.err.split())
 
 
 def check_runs(out: Path) -> None:
@@ -86,14 +107,14 @@ def check_runs(out: Path) -> None:
     assert points["model"].value_counts().to_dict() == RUNS
     learning, choosing = set(split.training_patients(0)), set(split.folds[0])
     scores = pd.read_csv(out / "scores.csv")
-    for row in points.itertuples():
-        trial = json.loads((out / "runs" / row.run / "trial.json").read_text())
+    for row in points.to_dict("records"):
+        trial = json.loads((out / "runs" / str(row["run"]) / "trial.json").read_text())
         assert set(trial["training_patients"]) <= learning
-        assert (len(trial["training_patients"]), row.steps) == (row.patients, row.budget)
-        scored = set(split.test) if row.kind == "point" else choosing
-        assert set(scores.loc[scores["run"] == row.run, "patient"]) == scored
-        assert (trial["seed"], trial["model"]) == (row.seed, row.model)
-        assert (row.earlier_steps > 0) == (row.model == "pretrained")
+        assert (len(trial["training_patients"]), row["steps"]) == (row["patients"], row["budget"])
+        scored = set(split.test) if row["kind"] == "point" else choosing
+        assert set(scores.loc[scores["run"] == row["run"], "patient"]) == scored
+        assert (trial["seed"], trial["model"]) == (row["seed"], row["model"])
+        assert (row["earlier_steps"] > 0) == (row["model"] == "pretrained")
     search = points[(points["kind"] == "search") & (points["model"] == "from-scratch")].set_index("candidate")
     best = search["mean_dsc"].idxmax()
     chosen = points[(points["kind"] == "point") & (points["model"] == "from-scratch")]

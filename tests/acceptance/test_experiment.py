@@ -171,7 +171,7 @@ def test_real_scans_are_not_called_synthetic(gynbtnet: Callable, real_data: Path
     cohort.mkdir()
     for folder in sorted((real_data / "sts").glob("STS_*"))[:3]:
         (cohort / folder.name).symlink_to(folder)
-    short = [f"task.training.{setting}=1" for setting in ("epochs", "steps_per_epoch", "validation_patches")]
+    short = ["task.training.budget={steps: 1}", "task.training.validation_patches=1"]
     few = ["pretraining=null", "supervised=null", "split.test=1", "split.folds=2", "task.plan.spacing=[8, 8, 8]"]
     changes = [word for change in (*short, *few, "structures=[GTV_Mass_CT]") for word in ("--set", change)]
     arguments = ["--cohort", cohort, "--out", tmp_path / "out", "--model", "gynbtnet", *changes]

@@ -25,7 +25,14 @@ FIVE = ("hr_ctv", "bladder", "rectum", "sigmoid", "uterus")
         ("sigmoid colon", "sigmoid"),
         ("Rectum ", "rectum"),
         ("Uterus", "uterus"),
-        ("IR-CTV", None),
+        ("IR-CTV", "ir_ctv"),
+        ("CTV-T_IR", "ir_ctv"),
+        ("GTV_res", "gtv_res"),
+        ("Bowel Bag", "bowel_bag"),
+        ("BOWEL", "bowel"),
+        ("Ureter_Left", "ureter_left"),
+        ("Femur_Head_R", "femoral_head_right"),
+        ("Femur_R", None),
         ("Rectum_L", None),
         ("Bladder_old", None),
         ("", None),
@@ -67,6 +74,13 @@ def test_colours_and_types(names):
     types = [names.interpreted_type(structure) for structure in ("hr_ctv", "rectum", "GTV_Mass_CT", "femur_left")]
     assert types == ["CTV", "ORGAN", "GTV", "ORGAN"]
     assert names.tg263("femur_left") == "femur_left"
+
+
+def test_structures_of_a_gynecologic_clinic_have_their_types(names):
+    structures = ("gtv_res", "ir_ctv", "bowel", "bowel_bag", "vagina", "ureter_left", "femoral_head_right")
+    types = [names.interpreted_type(structure) for structure in structures]
+    assert types == ["GTV", "CTV", *["ORGAN"] * 5]
+    assert [names.tg263(name) for name in structures[3:]] == ["Bag_Bowel", "Vagina", "Ureter_L", "Femur_Head_R"]
 
 
 def test_a_clinics_aliases_are_added_and_take_precedence(tmp_path):

@@ -47,6 +47,21 @@ def test_three_sizes_and_real_scans() -> None:
     assert load_comparison("sts").phantom is None
 
 
+@pytest.mark.parametrize("name", ["minutes", "hours", "sts"])
+def test_all_models_have_the_same_cpu_time_for_the_task(name: str) -> None:
+    """And pretrained ones the same for each stage before."""
+    models = load_comparison(name).models
+    for stage in ("pretraining", "supervised"):
+        assert models["gynbtnet"].stage(stage).training.budget == models["swin-unetr"].stage(stage).training.budget
+    budgets = {variant.task.training.budget for variant in models.values() if variant.task}
+    assert models["nnunet"].nnunet is not None
+    budgets.add(models["nnunet"].nnunet.budget)
+    (budget,) = budgets
+    assert budget is not None
+    assert budget.cpu_seconds is not None
+    assert models["nnunet"].nnunet.gpu_memory_gb == 0.3
+
+
 def test_the_largest_has_the_papers_stages_and_the_baselines_as_they_were_published() -> None:
     comparison = load_comparison("gpu")
     for stage, paper in (("pretraining", "pretrain"), ("supervised", "supervised"), ("task", "task")):

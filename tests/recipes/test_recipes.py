@@ -6,6 +6,7 @@ import yaml
 
 from gynbtnet.baselines import NnUNetSettings
 from gynbtnet.datasets import Split
+from gynbtnet.imaging import StructureNames
 from gynbtnet.inference import PredictionSettings
 from gynbtnet.preparation import PlanSettings
 from gynbtnet.recipes.loading import (
@@ -19,7 +20,7 @@ from gynbtnet.recipes.loading import (
 )
 from gynbtnet.recipes.recipe import PretrainingStage
 from gynbtnet.recipes.variant import load_variant
-from gynbtnet.runtime import BadInput
+from gynbtnet.runtime import BadInput, Settings
 from gynbtnet.training import (
     LEGACY_VALUES,
     RENAMED_SETTINGS,
@@ -212,6 +213,13 @@ def test_the_recipe_for_a_small_gpu_differs_from_the_papers_in_size_and_length_a
         assert ours.training.auto_micro_batch
 
 
+def test_the_recipe_for_ten_structures_names_known_ones_and_their_nesting() -> None:
+    recipe, names = load_recipe("ten_structures"), StructureNames.load()
+    assert len(recipe.structures) == 10 and set(recipe.structures) <= set(names.entries)
+    plan = recipe.stage("task").plan
+    assert (plan.outputs, plan.nesting) == ("overlapping", ("gtv_res < hr_ctv < ir_ctv",))
+
+
 PAPERS = {"pretrain": "pretraining", "supervised": "supervised", "task": "task"}
 PAPERS_READING = {
     "weight_decay_on": "all",
@@ -222,6 +230,49 @@ PAPERS_READING = {
     "foreground_rule": "each_patch",
     "supervise_coarsest": True,
 }
+PAPERS_OPTIMISER = {
+    "optimiser": "adamw",
+    "schedule": "cosine",
+    "ema": None,
+    "budget": None,
+    "encoder_learning_rate": 1,
+    "decoder_first_share": 0,
+    "new_head_scale": 1,
+}
+
+
+def changed_settings(ours: Settings, theirs: Settings) -> set[str]:
+    return {name for name in type(theirs).model_fields if getattr(ours, name) != getattr(theirs, name)}
+
+
+@pytest.mark.parametrize(("name", "stage"), PAPERS.items())
+def test_the_strong_recipes_deviate_from_the_papers_only_with_a_reason_beside_it(name: str, stage: str) -> None:
+    """Size and length are the paper's. Above or behind each deviation is a comment, and sources have an identifier."""
+    paper, strong = load_recipe(name).stage(stage), load_recipe(f"{name}_strong").stage(stage)
+    assert changed_settings(strong.plan, paper.plan) <= {"normalisation", "ct_scaling"}
+    changes = changed_settings(strong.training, paper.training)
+    assert not changes & {
+        "epochs",
+        "steps_per_epoch",
+        "augmentation",
+        "mirror_axes",
+        "batch_dice",
+        "budget",
+        "optimiser",
+    }
+    assert {"warm_up_share", "weight_decay", "weight_decay_on", "initialisation", "max_grad_norm"} <= changes
+    lines = (RECIPE_FOLDER / f"{name}_strong.yaml").read_text().splitlines()
+    for key in (*changes, "ct_scaling"):
+        number, line = next((i, line) for i, line in enumerate(lines) if line.strip().startswith(f"{key}:"))
+        assert "#" in line or lines[number - 1].strip().startswith("#"), key
+    assert len(set(re.findall(r"arXiv \d{4}\.\d{5}|doi 10\.[^ ,;)]+", "\n".join(lines)))) >= 3
+
+
+def test_the_strong_recipes_give_a_voxel_the_same_value_in_every_stage() -> None:
+    plans = [load_recipe(f"{name}_strong").stage(stage).plan for name, stage in PAPERS.items()]
+    assert {plan.normalisation for plan in plans} == {"ct"}
+    assert plans[0].ct_scaling is not None
+    assert len({plan.ct_scaling for plan in plans}) == 1
 
 
 @pytest.mark.parametrize(("name", "stage"), PAPERS.items())
@@ -229,10 +280,12 @@ def test_the_papers_recipes_keep_its_reading_and_the_small_ones_take_the_better_
     paper = load_recipe(name).stage(stage).training
     read = {key: value for key, value in PAPERS_READING.items() if key in type(paper).model_fields}
     assert {key: getattr(paper, key) for key in read} == read
+    assert all(getattr(paper, key, value) == value for key, value in PAPERS_OPTIMISER.items())
     for small in ("demo", "real_small", "small/cpu", "small/gpu"):
         ours = load_recipe(small).stage(stage).training
         assert all(getattr(ours, key) != value for key, value in read.items() if key != "initialisation"), small
         assert ours.warm_up_share == 0.05
+        assert ours.initialisation == ("pytorch" if stage == "pretraining" else "he"), small  # stage 1 wasn't compared
         if stage == "pretraining":
             assert ours.target_epsilon_hu == paper.target_epsilon_hu == 20
 

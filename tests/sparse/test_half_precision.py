@@ -5,6 +5,7 @@ would mean that sums or channels are computed in eight bits. Such an error is th
 their number. The slope of LeakyReLU is 1 here: near its kink a rounding changes the slope, which hides other errors.
 """
 
+from dataclasses import replace
 from unittest.mock import patch
 
 import pytest
@@ -14,14 +15,14 @@ from torch import nn
 from gynbtnet.networks import PRESETS, Encoder, Preset
 from gynbtnet.sparse.active_blocks import ActiveBlocks
 from gynbtnet.sparse.convolution import convolve
-from gynbtnet.sparse.device_rules import CPU_RULES, ConvolutionRule, DeviceRules, cuda_rules
-from gynbtnet.sparse.gathered_convolution import GatheredConvolution
+from gynbtnet.sparse.device_rules import CPU_RULES, ConvolutionRule, cuda_rules
+from gynbtnet.sparse.kernels.gathered_convolution import GatheredConvolution
+from gynbtnet.sparse.kernels.pair_convolution import PairConvolution
+from gynbtnet.sparse.kernels.tile_convolution import TileConvolution
 from gynbtnet.sparse.masking import draw_active_blocks
 from gynbtnet.sparse.norm import Norm
 from gynbtnet.sparse.packed import Packed, pack
-from gynbtnet.sparse.pair_convolution import PairConvolution
 from gynbtnet.sparse.sparse_encoder import sparse_encode
-from gynbtnet.sparse.tile_convolution import TileConvolution
 
 MAX_ERROR = 0.02
 RULES = {"of a CPU": CPU_RULES, "of CUDA": cuda_rules(2**22)}
@@ -106,7 +107,7 @@ def test_taps_are_summed_before_they_are_rounded(kernels, stride, device):
     active = ActiveBlocks(torch.ones(1, 2, 2, 2, dtype=torch.bool, device=device))
     image = torch.randn(1, 32, 8, 8, 8, device=device).bfloat16().requires_grad_()
     exact = image.detach().double().requires_grad_()
-    rules = DeviceRules((ConvolutionRule(kernels),), CPU_RULES.norm)
+    rules = replace(CPU_RULES, convolutions=(ConvolutionRule(kernels),))
     result = convolve(pack(image, active), conv, rules).rows
     expected = pack(reference(exact), active).rows
     grad = torch.randn(expected.shape, dtype=torch.bfloat16).to(device)

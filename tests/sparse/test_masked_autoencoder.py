@@ -10,10 +10,12 @@ from torch.nn.functional import conv3d
 from gynbtnet.networks import GynBTNet, Preset, transfer_weights
 from gynbtnet.sparse.active_blocks import ActiveBlocks
 from gynbtnet.sparse.densify import Densify
+from gynbtnet.sparse.device_rules import cuda_rules
 from gynbtnet.sparse.light_decoder import LightDecoder
 from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
 from gynbtnet.sparse.masking import draw_active_blocks
-from gynbtnet.sparse.packed import pack, split_into_cells
+from gynbtnet.sparse.norm import normalise
+from gynbtnet.sparse.packed import pack, split_into_cells, unpack
 
 TINY = Preset((16, 16, 24), depth=1, strides=(1, 2, 2))
 
@@ -94,6 +96,54 @@ def test_densify_fills_masked_voxels_with_the_token_and_projects(device):
     assert isinstance(densify.projection, nn.Conv3d)
     expected = conv3d(dense, densify.projection.weight, densify.projection.bias, padding=1)
     torch.testing.assert_close(densify(pack(image, active)), expected)
+
+
+@pytest.mark.parametrize("norm", ["instance", "batch"])
+@pytest.mark.parametrize(("block", "counts"), [((4, 4, 4), (3, 5)), ((2, 1, 3), (4, 4)), ((1, 1, 1), (1, 12))])
+def test_a_projection_has_the_values_and_gradients_of_its_definition(block, counts, norm, device):
+    """It is computed block by block, in several chunks, and its definition on the filled features."""
+    active = draw_counts(counts, device)
+    image = torch.randn(2, 5, *(n * cells for n, cells in zip(block, active.grid, strict=True))).double().to(device)
+    literal, ours = (Densify(5, 4, deepest=False, norm=norm).double().to(device) for _ in range(2))
+    for parameter in literal.parameters():
+        nn.init.normal_(parameter)
+    ours.load_state_dict(literal.state_dict())
+
+    def definition(packed):
+        return literal.projection(unpack(normalise(packed, literal.norm), literal.mask_token))
+
+    results = {}
+    for densify, run in ((literal, definition), (ours, lambda packed: ours(packed, cuda_rules(2**10)))):
+        x = image.clone().requires_grad_()
+        y = run(pack(x, active))
+        (y * torch.linspace(-1, 2, y.numel(), dtype=y.dtype, device=device).sin().view(y.shape)).sum().backward()
+        results[densify] = [y, *densify.buffers(), x.grad, *(parameter.grad for parameter in densify.parameters())]
+    for expected, result in zip(results[literal], results[ours], strict=True):
+        torch.testing.assert_close(result, expected, rtol=1e-9, atol=1e-9)
+
+
+def draw_counts(counts, device):
+    """Draw a mask of 2×2×3 cells with these numbers of active cells in each sample."""
+    mask = torch.zeros(len(counts), 12, dtype=torch.bool)
+    for sample, count in zip(mask, counts, strict=True):
+        sample[torch.randperm(12)[:count]] = True
+    return ActiveBlocks(mask.view(-1, 2, 2, 3), device)
+
+
+def test_gradients_of_a_projection_in_bfloat16(device):
+    """Within 2 % of those in double precision, as for the encoder in test_half_precision.py."""
+    active = draw_counts((4, 4, 5), device)
+    exact = Densify(8, 6, deepest=False).double().to(device)
+    nn.init.normal_(exact.mask_token)
+    rounded = deepcopy(exact).float()
+    image = torch.randn(3, 8, 16, 16, 24).to(device, torch.bfloat16)
+    for densify, dtype in ((exact, torch.float64), (rounded, torch.bfloat16)):
+        with torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
+            y = densify(pack(image.to(dtype), active))
+        assert y.dtype == dtype
+        (y * torch.randn(y.shape, generator=torch.Generator().manual_seed(1)).to(y)).sum().backward()
+    for (name, parameter), other in zip(exact.named_parameters(), rounded.parameters(), strict=True):
+        assert (other.grad - parameter.grad).norm() / parameter.grad.norm() < 0.02, name
 
 
 def test_the_deepest_level_projects_by_one_voxel_or_not_at_all():

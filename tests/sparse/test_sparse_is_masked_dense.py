@@ -3,6 +3,7 @@
 In float64 both agree to rounding: outputs, every gradient, running statistics.
 """
 
+from dataclasses import replace
 from unittest.mock import patch
 
 import pytest
@@ -15,14 +16,14 @@ from torch.nn.functional import conv3d, leaky_relu
 from gynbtnet.networks import PRESETS, Encoder, Preset, make_norm
 from gynbtnet.sparse.active_blocks import ActiveBlocks
 from gynbtnet.sparse.convolution import convolve
-from gynbtnet.sparse.device_rules import CPU_RULES, ConvolutionRule, DeviceRules, cuda_rules
-from gynbtnet.sparse.gathered_convolution import GatheredConvolution
-from gynbtnet.sparse.kernels import ConvolutionKernels
+from gynbtnet.sparse.device_rules import CPU_RULES, ConvolutionRule, cuda_rules
+from gynbtnet.sparse.kernels.gathered_convolution import GatheredConvolution
+from gynbtnet.sparse.kernels.interfaces import ConvolutionKernels
+from gynbtnet.sparse.kernels.pair_convolution import PairConvolution
+from gynbtnet.sparse.kernels.tile_convolution import TileConvolution
 from gynbtnet.sparse.norm import normalise
 from gynbtnet.sparse.packed import pack, unpack
-from gynbtnet.sparse.pair_convolution import PairConvolution
 from gynbtnet.sparse.sparse_encoder import sparse_encode
-from gynbtnet.sparse.tile_convolution import TileConvolution
 
 TOLERANCE = 1e-10
 KERNELS: dict[str, ConvolutionKernels] = {
@@ -36,7 +37,7 @@ RULES = {"of a CPU": CPU_RULES, "of CUDA": cuda_rules(2**12)}
 
 def everywhere(kernels):
     """Return rules that use one implementation for every convolution."""
-    return DeviceRules((ConvolutionRule(kernels),), CPU_RULES.norm)
+    return replace(CPU_RULES, convolutions=(ConvolutionRule(kernels),))
 
 
 # The reference ------------------------------------------------------------------------------------------------------

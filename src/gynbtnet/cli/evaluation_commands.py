@@ -1,5 +1,6 @@
 """Commands that score contours and their dose."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +14,7 @@ from gynbtnet.cli.options import (
     Memory,
     Out,
 )
+from gynbtnet.runtime.errors import BadInput
 
 
 class MissingStructurePolicy(StrEnum):
@@ -88,6 +90,10 @@ def dose(
     aims: Annotated[Path | None, typer.Option(help="YAML file of aims and limits. Default: EMBRACE II.")] = None,
     alpha_beta_target: Annotated[float, typer.Option(help="α/β of targets in Gy.", min=0.1, max=100)] = 10.0,
     alpha_beta_organ: Annotated[float, typer.Option(help="α/β of organs in Gy.", min=0.1, max=100)] = 3.0,
+    alpha_beta: Annotated[
+        list[str] | None,
+        typer.Option(metavar="STRUCTURE=GY", help="α/β of one structure, e.g. femoral_head_left=2; repeatable."),
+    ] = None,
     fractions_per_plan: Annotated[
         int, typer.Option(help="Number of times that the dose of each case was delivered.", min=1, max=20)
     ] = 1,
@@ -114,9 +120,37 @@ def dose(
         settings=DoseSettings(
             alpha_beta_target_gy=alpha_beta_target,
             alpha_beta_organ_gy=alpha_beta_organ,
+            alpha_beta_gy=_alpha_beta(alpha_beta or (), patients.structures),
             fractions_per_plan=fractions_per_plan,
         ),
         jobs=jobs,
     )
     console.print((out / "dose.md").read_text(encoding="utf-8"))
     console.print(f"The report is {out / PAGE}")
+
+
+def _alpha_beta(arguments: Sequence[str], structures: Sequence[str]) -> dict[str, float]:
+    """Parse several STRUCTURE=GY arguments.
+
+    Raises:
+        BadInput: If an argument isn't one, names a structure that the cohort doesn't have, or has no such value.
+    """
+    values: dict[str, float] = {}
+    for argument in arguments:
+        structure, _, text = argument.partition("=")
+        try:
+            value = float(text)
+        except ValueError:
+            value = 0.0
+        if not 0 < value <= 100 or structure in values:
+            raise BadInput(
+                f"--alpha-beta {argument} is not STRUCTURE=GY, or names a structure twice; expected such as "
+                "femoral_head_left=2, from more than 0 to 100 Gy."
+            )
+        if structure not in structures:
+            raise BadInput(
+                f"--alpha-beta names {structure}, which is not among the cohort's structures {', '.join(structures)}; "
+                "correct the name."
+            )
+        values[structure] = value
+    return values

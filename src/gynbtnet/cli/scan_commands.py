@@ -176,6 +176,9 @@ def phantom(
         ),
     ] = PhantomRealism.simple,
     form: Annotated[PhantomForm, typer.Option(help="DICOM as a clinic exports it, or NIfTI.")] = PhantomForm.dicom,
+    nested: Annotated[
+        bool, typer.Option("--nested", help="Contour also GTV-res and IR-CTV, and the uterus with the cervix in it.")
+    ] = False,
 ) -> None:
     """Make synthetic cohorts: female pelves with an applicator, and scans for stages 1 and 2.
 
@@ -198,6 +201,7 @@ def phantom(
             seed=seed,
             realism=realism.value,
             file_format=form.value,
+            nested=nested,
         )
     if PhantomKind.unlabelled in kinds:
         cohorts.write_unlabelled(

@@ -89,12 +89,12 @@ def tune(
     patients are excluded. Writes recipe.yaml, table.md and trials.csv. The same command resumes what was stopped.
     """
     from gynbtnet.datasets.split import Split
-    from gynbtnet.experiment.default_search import default_space
     from gynbtnet.experiment.scans import Scans
-    from gynbtnet.experiment.search_space import changed_space
-    from gynbtnet.experiment.tuned_patients import find_tuned_patients
-    from gynbtnet.experiment.tuning import Tuning, tune
-    from gynbtnet.experiment.tuning_table import explanation, ranked_rows
+    from gynbtnet.experiment.tuning.default_search import default_space
+    from gynbtnet.experiment.tuning.search_space import changed_space
+    from gynbtnet.experiment.tuning.tuned_patients import find_tuned_patients
+    from gynbtnet.experiment.tuning.tuning_run import Tuning, tune
+    from gynbtnet.experiment.tuning.tuning_table import explanation, ranked_rows
     from gynbtnet.imaging.dicom.slice_repairs import Repairs
     from gynbtnet.recipes.loading import load_recipe
     from gynbtnet.recipes.variant import load_variant
@@ -123,7 +123,7 @@ def tune(
     folds = Split.load(split) if split else None
     result = tune(tuning, find_tuned_patients(tuned, part, scans, out, split=folds, jobs=jobs), out, jobs=jobs)
     heads, rows = ranked_rows(result)
-    table = Table(*heads, box=None, pad_edge=False)
+    table = Table(*heads, box=None, padding=(0, 1, 0, 0))
     for row in rows:
         table.add_row(*row)
     print_table(table)

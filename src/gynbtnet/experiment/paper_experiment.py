@@ -71,6 +71,7 @@ def write_phantom(phantom: PhantomSettings, recipe: Recipe, folder: Path) -> Sca
         matrix=matrix,
         seed=seed,
         realism=realism,
+        nested=phantom.nested,
     )
     has_unlabelled = recipe.pretraining is not None and phantom.unlabelled > 0
     if has_unlabelled:

@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from gynbtnet.phantom.case import PhantomCase, pelvic_geometry, phantom_case
     from gynbtnet.phantom.clinic_export import write_clinic_fraction
     from gynbtnet.phantom.cohorts import fraction_count, write_brachytherapy, write_organs, write_unlabelled
-    from gynbtnet.phantom.rendering.scene import STRUCTURES
+    from gynbtnet.phantom.rendering.scene import NESTED_STRUCTURES, STRUCTURES
     from gynbtnet.phantom.settings import PhantomSettings
 
 __all__ = [
+    "NESTED_STRUCTURES",
     "STRUCTURES",
     "PhantomCase",
     "PhantomSettings",
@@ -32,7 +33,7 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "rendering.scene": ["STRUCTURES"],
+        "rendering.scene": ["NESTED_STRUCTURES", "STRUCTURES"],
         "anatomy.patient": ["draw_patient"],
         "case": ["PhantomCase", "pelvic_geometry", "phantom_case"],
         "clinic_export": ["write_clinic_fraction"],

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.label_map import paint_masks
+from gynbtnet.imaging.structure_masks import StructureMasks
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.phantom.anatomy.patient import Kind, draw_fraction, draw_patient
 from gynbtnet.phantom.anatomy.population import Realism
 from gynbtnet.phantom.dose import plan_dose
 from gynbtnet.phantom.rendering.render import render
-from gynbtnet.phantom.rendering.scene import STRUCTURES, build_scene
+from gynbtnet.phantom.rendering.scene import build_scene
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,8 @@ class PhantomCase:
 
     Attributes:
         scan: HU, int16.
-        structures: The five structures, disjoint; voxels of the uterus that are target belong to the target.
+        structures: The five structures, disjoint; voxels of the uterus that are target belong to the target. If nested,
+            also GTV-res and IR-CTV, with the mask of every structure.
         organs: Classes with TotalSegmentator's names.
         dose: Gy, or None without an implant.
     """
@@ -57,6 +60,8 @@ def phantom_case(
     geometry: Geometry,
     kind: Kind = "brachytherapy",
     realism: Realism = "simple",
+    *,
+    nested: bool = False,
 ) -> PhantomCase:
     """Return the synthetic case of one fraction of one patient.
 
@@ -70,6 +75,8 @@ def phantom_case(
         kind: Kind of the cohort. Only ``brachytherapy``, and half of ``unlabelled``, have an implant.
         realism: Population of the patient: ``simple`` has clear contrasts and moderate variety, ``clinical`` those of
             a clinic.
+        nested: Contour also GTV-res and IR-CTV, and the whole uterus with the cervix in it, so that structures overlap.
+            The residual tumour has another HU than the rest of the target; all other voxels are the same.
 
     Returns:
         The scan in HU, its structures and, if there is an implant, its dose in Gy.
@@ -81,11 +88,12 @@ def phantom_case(
     """
     anatomy = draw_patient(seed, patient, kind, realism)
     state = draw_fraction(anatomy, fraction)
-    scene = build_scene(anatomy, state)
+    scene = build_scene(anatomy, state, nested=nested)
     rendered = render(scene, anatomy, state, geometry)
+    structures = paint_masks(StructureMasks(Volume(rendered.structures, geometry), scene.structures))
     return PhantomCase(
         scan=Volume(rendered.scan, geometry),
-        structures=Segmentation(Volume(rendered.structures, geometry), STRUCTURES),
+        structures=structures if nested else Segmentation(structures.labels, scene.structures),
         organs=Segmentation(Volume(rendered.organs, geometry), rendered.organ_names),
         dose=None if scene.applicator is None else plan_dose(scene.applicator, scene.axis, geometry, state.setup),
     )

@@ -12,7 +12,7 @@ from gynbtnet.phantom.anatomy.population import Realism
 from gynbtnet.phantom.case import pelvic_geometry, phantom_case
 from gynbtnet.phantom.clinic_export import write_clinic_fraction, write_clinic_scan
 from gynbtnet.phantom.nifti_files import write_nifti_fraction, write_organ_case, write_synthetic
-from gynbtnet.phantom.rendering.scene import STRUCTURES
+from gynbtnet.phantom.rendering.scene import NESTED_STRUCTURES, STRUCTURES
 from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.progress import track
@@ -62,6 +62,7 @@ def write_brachytherapy(
     seed: int = 0,
     realism: Realism = "simple",
     file_format: FileFormat = "dicom",
+    nested: bool = False,
 ) -> int:
     """Write post-implant scans with structures and dose, ``PHANTOM-001/fraction-1/…``.
 
@@ -74,6 +75,7 @@ def write_brachytherapy(
         seed: Random seed; equal seeds give equal cohorts.
         realism: Population of the patients: "simple" for demonstrations, "clinical" for comparisons of models.
         file_format: "dicom" as a clinic exports it (CT series, RTSTRUCT, RTDOSE), or "nifti".
+        nested: Contour also GTV-res and IR-CTV, and the whole uterus, so that structures overlap.
 
     Returns:
         The number of cases.
@@ -91,12 +93,8 @@ def write_brachytherapy(
     """
     if patients < 1 or (fractions != "4-5" and int(fractions) < 1):
         raise BadInput(f"A cohort needs at least 1 patient and 1 fraction, not {patients} and {fractions}.")
-    layout = {
-        "dicom": "<patient>/<fraction>/CT/*.dcm, RS.dcm (structures), RD.dcm (dose)",
-        "nifti": "<patient>/<fraction>/ct.nii.gz, labels.nii.gz, dose.nii.gz (Gy); labels: "
-        + ", ".join(f"{label} {name}" for label, name in enumerate(STRUCTURES, start=1)),
-    }[file_format]
-    _start_cohort(out, "brachytherapy", layout, spacing, matrix, seed, realism)
+    layout = _fraction_layout(file_format, nested=nested)
+    _start_cohort(out, "brachytherapy", layout, spacing, matrix, seed, realism, nested=nested)
     geometry = pelvic_geometry(spacing, matrix)
     cases = [(p, f) for p in range(patients) for f in range(fraction_count(p, fractions))]
     for patient, fraction in track(cases, "Phantom: brachytherapy"):
@@ -104,7 +102,7 @@ def write_brachytherapy(
         folder = Path(out) / patient_id / f"fraction-{number}"
         if folder.exists():
             continue
-        case = phantom_case(seed, patient, fraction, geometry, "brachytherapy", realism)
+        case = phantom_case(seed, patient, fraction, geometry, "brachytherapy", realism, nested=nested)
         with atomic_write(folder) as partial:
             partial.mkdir()
             if file_format == "dicom":
@@ -192,6 +190,17 @@ def write_unlabelled(
     return scans
 
 
+def _fraction_layout(file_format: FileFormat, *, nested: bool) -> str:
+    """Return the description of the files of a fraction."""
+    if file_format == "dicom":
+        return "<patient>/<fraction>/CT/*.dcm, RS.dcm (structures), RD.dcm (dose)"
+    if nested:
+        names = ", ".join(NESTED_STRUCTURES)
+        return f"<patient>/<fraction>/ct.nii.gz, masks/<structure>.nii.gz, dose.nii.gz (Gy); structures: {names}"
+    labels = ", ".join(f"{label} {name}" for label, name in enumerate(STRUCTURES, start=1))
+    return f"<patient>/<fraction>/ct.nii.gz, labels.nii.gz, dose.nii.gz (Gy); labels: {labels}"
+
+
 def _vary_view(
     spacing: tuple[float, float, float], matrix: tuple[int, int, int], identity: tuple[int, ...]
 ) -> Geometry:
@@ -211,6 +220,8 @@ def _start_cohort(
     matrix: tuple[int, int, int],
     seed: int,
     realism: Realism,
+    *,
+    nested: bool = False,
 ) -> None:
     """Write README.txt and phantom.json, unless the folder already has them with the same settings.
 
@@ -230,6 +241,7 @@ def _start_cohort(
         "seed": seed,
         "realism": realism,
         "layout": layout,
+        **({"nested": True} if nested else {}),
     }
     record = Path(out) / "phantom.json"
     if record.is_file():

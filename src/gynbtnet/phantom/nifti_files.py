@@ -6,7 +6,8 @@ import numpy as np
 import SimpleITK as sitk
 
 from gynbtnet.imaging.files.volume_files import to_sitk
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging.structure_masks import OverlappingSegmentation
+from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.phantom.case import PhantomCase
 from gynbtnet.runtime.atomic_files import atomic_write
 
@@ -22,9 +23,15 @@ def write_synthetic(volume: Volume, path: Path) -> None:
 
 
 def write_nifti_fraction(case: PhantomCase, folder: Path) -> None:
-    """Write ``ct.nii.gz``, ``labels.nii.gz`` and, if the case has a dose, ``dose.nii.gz`` (Gy)."""
+    """Write ``ct.nii.gz``, ``labels.nii.gz`` and, if the case has a dose, ``dose.nii.gz`` (Gy).
+
+    If structures overlap, ``masks/<structure>.nii.gz`` replaces the label map.
+    """
     write_synthetic(case.scan, folder / "ct.nii.gz")
-    write_synthetic(case.structures.labels, folder / "labels.nii.gz")
+    if isinstance(case.structures, OverlappingSegmentation):
+        _write_masks(case.structures, folder / "masks")
+    else:
+        write_synthetic(case.structures.labels, folder / "labels.nii.gz")
     if case.dose is not None:
         write_synthetic(case.dose, folder / "dose.nii.gz")
 
@@ -32,6 +39,11 @@ def write_nifti_fraction(case: PhantomCase, folder: Path) -> None:
 def write_organ_case(case: PhantomCase, folder: Path) -> None:
     """Write TotalSegmentator's layout; as there, a class outside the field of view has an empty mask."""
     write_synthetic(case.scan, folder / "ct.nii.gz")
-    for organ in case.organs.structures:
-        mask = Volume(case.organs.mask(organ).astype(np.uint8), case.organs.labels.geometry)
-        write_synthetic(mask, folder / "segmentations" / f"{organ}.nii.gz")
+    _write_masks(case.organs, folder / "segmentations")
+
+
+def _write_masks(segmentation: Segmentation, folder: Path) -> None:
+    """Write one mask per structure, ``<structure>.nii.gz``."""
+    for structure in segmentation.structures:
+        mask = Volume(segmentation.mask(structure).astype(np.uint8), segmentation.labels.geometry)
+        write_synthetic(mask, folder / f"{structure}.nii.gz")

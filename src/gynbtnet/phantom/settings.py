@@ -25,3 +25,7 @@ class PhantomSettings(Settings):
         "simple",
         description="simple: clear contrasts and moderate variety; clinical: contrast, variety and noise of a clinic.",
     )
+    nested: bool = Field(
+        False,
+        description="Contour also GTV-res and IR-CTV, and the uterus with its cervix, so that structures overlap.",
+    )

@@ -9,6 +9,7 @@ from gynbtnet.runtime.public_names import lazy_names
 
 if TYPE_CHECKING:
     from gynbtnet.recipes.comparison_recipe import ComparisonRecipe, load_comparison, shipped_comparisons
+    from gynbtnet.recipes.curves_recipe import CurvesRecipe, load_curves, shipped_curves
     from gynbtnet.recipes.loading import RECIPE_FOLDER, load_recipe, save_recipe, shipped_recipes, with_settings
     from gynbtnet.recipes.recipe import Recipe
     from gynbtnet.recipes.variant import BASELINES, load_variant, load_variants
@@ -17,13 +18,16 @@ __all__ = [
     "BASELINES",
     "RECIPE_FOLDER",
     "ComparisonRecipe",
+    "CurvesRecipe",
     "Recipe",
     "load_comparison",
+    "load_curves",
     "load_recipe",
     "load_variant",
     "load_variants",
     "save_recipe",
     "shipped_comparisons",
+    "shipped_curves",
     "shipped_recipes",
     "with_settings",
 ]
@@ -32,6 +36,7 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "comparison_recipe": ["ComparisonRecipe", "load_comparison", "shipped_comparisons"],
+        "curves_recipe": ["CurvesRecipe", "load_curves", "shipped_curves"],
         "loading": ["RECIPE_FOLDER", "load_recipe", "save_recipe", "shipped_recipes", "with_settings"],
         "recipe": ["Recipe"],
         "variant": ["BASELINES", "load_variant", "load_variants"],

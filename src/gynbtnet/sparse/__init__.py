@@ -11,22 +11,29 @@ from gynbtnet.runtime.public_names import lazy_names
 if TYPE_CHECKING:
     from gynbtnet.sparse.active_blocks import ActiveBlocks
     from gynbtnet.sparse.dense_masked_autoencoder import DenseMaskedAutoencoder
+    from gynbtnet.sparse.device_rules import CPU_RULES, DeviceRules, cuda_rules, rules_for, values_per_chunk
     from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
     from gynbtnet.sparse.masking import draw_active_blocks
     from gynbtnet.sparse.sparse_encoder import sparse_encode
 
 __all__ = [
+    "CPU_RULES",
     "ActiveBlocks",
     "DenseMaskedAutoencoder",
+    "DeviceRules",
     "MaskedAutoencoder",
+    "cuda_rules",
     "draw_active_blocks",
+    "rules_for",
     "sparse_encode",
+    "values_per_chunk",
 ]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "active_blocks": ["ActiveBlocks"],
+        "device_rules": ["CPU_RULES", "DeviceRules", "cuda_rules", "rules_for", "values_per_chunk"],
         "masking": ["draw_active_blocks"],
         "sparse_encoder": ["sparse_encode"],
         "masked_autoencoder": ["MaskedAutoencoder"],

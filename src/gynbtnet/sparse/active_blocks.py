@@ -6,6 +6,7 @@ from math import prod
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from gynbtnet.runtime.array_types import Triple
 from gynbtnet.runtime.errors import BadInput
@@ -49,6 +50,7 @@ class ActiveBlocks:
             )
         self.cells = self._send(self.mask.flatten().nonzero().squeeze(1))
         self._tiles: dict[tuple[tuple[int, ...], ...], Tensor] = {}
+        self._tiles_of_grid: dict[Triple, Tensor] = {}
         self._taps: dict[tuple[Triple, Triple], Tensor] = {}
         self._readers: dict[tuple[Triple, Triple], Tensor] = {}
         self._pairs: dict[tuple[tuple[int, ...], ...], list[tuple[Tensor, Tensor]]] = {}
@@ -80,9 +82,22 @@ class ActiveBlocks:
         key = (block, low, high)
         if key not in self._tiles:
             self._tiles[key] = self._rows_at(
-                block, [range(-before, n + after) for n, before, after in zip(block, low, high, strict=True)]
+                block,
+                [range(-before, n + after) for n, before, after in zip(block, low, high, strict=True)],
+                self._neighbours,
+                len(self),
             )
         return self._tiles[key]
+
+    def tiles_of_grid(self, block: Triple) -> Tensor:
+        """Return as :meth:`tiles` with a halo of one voxel, for the rows of all blocks, masked ones included.
+
+        These are (B·gz·gy·gx·V + 1, C) rows in the order of the cells. The last row represents voxels outside.
+        """
+        if block not in self._tiles_of_grid:
+            coordinates = [range(-1, n + 1) for n in block]
+            self._tiles_of_grid[block] = self._rows_at(block, coordinates, self._cells_around, self.mask.numel())
+        return self._tiles_of_grid[block]
 
     def taps(self, block: Triple, stride: Triple) -> Tensor:
         """Return the input rows that each output row of a 3×3×3 convolution reads: int32 (N·V / stride, 27).
@@ -98,7 +113,7 @@ class ActiveBlocks:
         return self._taps[key]
 
     def readers(self, block: Triple, stride: Triple) -> Tensor:
-        """Return where a 3×3×3 convolution reads each input row: int32 (N·V, K) indices 27 · output row + tap.
+        """Return the readers of each input row of a 3×3×3 convolution: int32 (N·V, K), each 27 · output row + tap.
 
         K is the largest number of readers. Missing ones have the index of a tap of row N·V / stride.
         """
@@ -122,7 +137,8 @@ class ActiveBlocks:
     def _readers_of(self, block: Triple, stride: Triple) -> Tensor:
         outputs, taps = zip(*(_readers_along(n, step) for n, step in zip(block, stride, strict=True)), strict=True)
         output_block = divide_exactly(block, stride)
-        rows = self._rows_at(output_block, [[max(output, -1) for output in axis] for axis in outputs])
+        positions = [[max(output, -1) for output in axis] for axis in outputs]
+        rows = self._rows_at(output_block, positions, self._neighbours, len(self))
         tap, exists = torch.zeros(1, 1, 1, dtype=torch.int32), torch.ones(1, 1, 1, dtype=torch.bool)
         for axis in range(3):
             shape = [-1 if axis == other else 1 for other in range(3)]
@@ -135,14 +151,15 @@ class ActiveBlocks:
 
     def _pairs_at(self, block: Triple, stride: Triple, shift: Triple) -> tuple[Tensor, Tensor]:
         coordinates = [range(by, n + by, step) for n, step, by in zip(block, stride, shift, strict=True)]
-        inputs = self._rows_at(block, coordinates).flatten()
+        inputs = self._rows_at(block, coordinates, self._neighbours, len(self)).flatten()
         outputs = (inputs < len(self) * prod(block)).nonzero().squeeze(1)
         return outputs.int(), inputs[outputs]
 
-    def _rows_at(self, block: Triple, coordinates: Sequence[Sequence[int]]) -> Tensor:
+    def _rows_at(self, block: Triple, coordinates: Sequence[Sequence[int]], neighbours: Tensor, blocks: int) -> Tensor:
         """Return the int32 rows of the voxels at ``coordinates`` (z, y, x), relative to each block's first voxel.
 
-        A coordinate is in the block or in one of its 26 neighbours: -n ≤ coordinate < 2n.
+        A coordinate is in the block or in one of its 26 neighbours: -n ≤ coordinate < 2n. ``neighbours`` are the
+        indices (N, 27) of these among so many ``blocks``.
         """
         neighbour = torch.zeros(1, 1, 1, dtype=torch.int64)
         voxel = torch.zeros(1, 1, 1, dtype=torch.int32)
@@ -151,15 +168,25 @@ class ActiveBlocks:
             offset = torch.tensor(offsets).view(shape)
             neighbour = 3 * neighbour + offset.div(n, rounding_mode="floor") + 1
             voxel = n * voxel + offset.remainder(n).int()
-        rows = self._neighbours[:, self._send(neighbour)].mul_(prod(block)).add_(self._send(voxel))
-        return rows.clamp_(max=len(self) * prod(block))
+        rows = neighbours[:, self._send(neighbour)].mul_(prod(block)).add_(self._send(voxel))
+        return rows.clamp_(max=blocks * prod(block))
 
     @cached_property
     def _neighbours(self) -> Tensor:
         """Indices of the 27 blocks around each block, itself in the middle: int32 (N, 27); N for a missing block."""
-        batch, *grid = self.mask.shape
-        padded = self.mask.new_full((batch, *(n + 2 for n in grid)), len(self), dtype=torch.int32)
-        padded[:, 1:-1, 1:-1, 1:-1][self.mask] = torch.arange(len(self), dtype=torch.int32)
+        indices = torch.full(self.mask.shape, len(self), dtype=torch.int32)
+        indices[self.mask] = torch.arange(len(self), dtype=torch.int32)
+        return self._around_active(indices, len(self))
+
+    @cached_property
+    def _cells_around(self) -> Tensor:
+        """Indices of the 27 cells around each block among all cells of the batch, their number for one outside."""
+        cells = self.mask.numel()
+        return self._around_active(torch.arange(cells, dtype=torch.int32).view(self.mask.shape), cells)
+
+    def _around_active(self, indices: Tensor, outside: int) -> Tensor:
+        """Return the entries of ``indices`` (B, gz, gy, gx) in the 27 cells around each active one: (N, 27)."""
+        padded = pad(indices, (1,) * 6, value=outside)
         windows = padded.unfold(1, 3, 1).unfold(2, 3, 1).unfold(3, 3, 1)
         return self._send(windows[self.mask].flatten(1))
 
@@ -173,7 +200,7 @@ class ActiveBlocks:
 def _readers_along(n: int, stride: int) -> tuple[list[int], list[int]]:
     """Return the outputs and taps that read each of ``n`` inputs along one axis, as many for each input.
 
-    An output may be -1 or n / stride, of a neighbouring block; -2 stands for no further reader.
+    An output may be -1 or n / stride, of a neighbouring block; -2 means that there is no further reader.
     """
     readers = [[((i + 1 - tap) // stride, tap) for tap in range(3) if (i + 1 - tap) % stride == 0] for i in range(n)]
     most = max(map(len, readers))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 from gynbtnet.runtime.array_types import Triple
 from gynbtnet.sparse.active_blocks import ActiveBlocks, divide_exactly
 from gynbtnet.sparse.device_rules import DeviceRules, rules_for
-from gynbtnet.sparse.kernels import ConvolutionKernels
+from gynbtnet.sparse.kernels.interfaces import ConvolutionKernels
 from gynbtnet.sparse.packed import Packed, empty_rows, strided_rows
 
 
@@ -78,9 +78,10 @@ def plan_convolution(conv: nn.Conv3d, active: ActiveBlocks, block: Triple, rules
     kernel, stride = conv.kernel_size, conv.stride
     if kernel not in ((1, 1, 1), (3, 3, 3)) or conv.padding != tuple(k // 2 for k in kernel) or conv.bias is None:
         raise ValueError(f"a sparse convolution is 1×1×1 or 3×3×3, padded by half, with a bias; not {conv}")
+    z, y, x = stride
     divide_exactly(block, stride)
-    kernels = rules.convolution(block, conv.weight.shape) if kernel == (3, 3, 3) else None
-    return Convolution(active, block, cast("Triple", stride), kernels)
+    kernels = rules.convolution(block, (z, y, x), conv.weight.shape) if kernel == (3, 3, 3) else None
+    return Convolution(active, block, (z, y, x), kernels)
 
 
 def convolve(packed: Packed, conv: nn.Conv3d, rules: DeviceRules | None = None) -> Packed:

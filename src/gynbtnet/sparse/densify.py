@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from gynbtnet.networks.blocks import NormKind, make_norm
-from gynbtnet.sparse.device_rules import DeviceRules
+from gynbtnet.sparse.device_rules import DeviceRules, rules_for
+from gynbtnet.sparse.filled_projection import project_filled
 from gynbtnet.sparse.norm import normalise
 from gynbtnet.sparse.packed import Packed, unpack
 
@@ -28,16 +29,17 @@ class Densify(nn.Module):
         self.mask_token = nn.Parameter(nn.init.trunc_normal_(torch.empty(channels), std=0.02))
         self.projection = make_projection(channels, width, deepest=deepest)
 
-    def forward(self, packed: Packed) -> Tensor:
-        """Compute (B, width, D, H, W) from packed features."""
-        return self.projection(self.filled(packed))  # type: ignore[no-any-return]
-
-    def filled(self, packed: Packed, rules: DeviceRules | None = None) -> Tensor:
-        """Return normalised features (B, C, D, H, W) with the token in masked voxels, before the projection.
+    def forward(self, packed: Packed, rules: DeviceRules | None = None) -> Tensor:
+        """Compute (B, width, D, H, W) from packed features.
 
         Without ``rules``, those of the features' device are used.
         """
-        return unpack(normalise(packed, self.norm, rules), self.mask_token)
+        rules = rules or rules_for(packed.padded.device)
+        projection = self.projection
+        if isinstance(projection, nn.Conv3d) and projection.kernel_size == (3, 3, 3):
+            return project_filled(packed, self.norm, self.mask_token, projection, rules)
+        filled = unpack(normalise(packed, self.norm, rules), self.mask_token)
+        return projection(filled)  # type: ignore[no-any-return]
 
 
 def make_projection(channels: int, width: int, *, deepest: bool) -> nn.Module:

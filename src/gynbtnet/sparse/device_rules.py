@@ -7,12 +7,13 @@ from math import inf, prod
 import torch
 
 from gynbtnet.runtime.array_types import Triple
-from gynbtnet.sparse.gathered_convolution import GatheredConvolution
-from gynbtnet.sparse.kernels import ConvolutionKernels, NormKernels
-from gynbtnet.sparse.norm_at_once import NormAtOnce
-from gynbtnet.sparse.norm_by_segment import NormBySegment
-from gynbtnet.sparse.pair_convolution import PairConvolution
-from gynbtnet.sparse.tile_convolution import TileConvolution
+from gynbtnet.sparse.active_blocks import divide_exactly
+from gynbtnet.sparse.kernels.gathered_convolution import GatheredConvolution
+from gynbtnet.sparse.kernels.interfaces import ConvolutionKernels, NormKernels
+from gynbtnet.sparse.kernels.norm_at_once import NormAtOnce
+from gynbtnet.sparse.kernels.norm_by_segment import NormBySegment
+from gynbtnet.sparse.kernels.pair_convolution import PairConvolution
+from gynbtnet.sparse.kernels.tile_convolution import TileConvolution
 
 
 @dataclass(frozen=True)
@@ -21,36 +22,45 @@ class ConvolutionRule:
 
     Attributes:
         kernels: The implementation.
-        max_halo: Largest ratio of a block's voxels with and without a halo of one voxel.
+        max_halo: Largest ratio of a block's voxels with and without a halo of one voxel, at the input.
+        max_output_halo: The same ratio at the output.
         max_weights: The layer has fewer input × output channels than this.
     """
 
     kernels: ConvolutionKernels
     max_halo: float = inf
+    max_output_halo: float = inf
     max_weights: float = inf
 
-    def applies_to(self, block: Triple, weights: int) -> bool:
-        """Return whether the rule is for blocks of this shape and a weight of so many input × output channels."""
-        halo = prod(n + 2 for n in block) / prod(block)
-        return halo <= self.max_halo and weights < self.max_weights
+    def applies_to(self, block: Triple, output_block: Triple, weights: int) -> bool:
+        """Return whether the rule is for such blocks and a weight of so many input × output channels."""
+        fits = halo_ratio(block) <= self.max_halo and halo_ratio(output_block) <= self.max_output_halo
+        return fits and weights < self.max_weights
+
+
+def halo_ratio(block: Triple) -> float:
+    """Return the ratio of a block's voxels with and without a halo of one voxel."""
+    return prod(n + 2 for n in block) / prod(block)
 
 
 @dataclass(frozen=True)
 class DeviceRules:
-    """How sparse layers are computed on one kind of device.
+    """Implementations and chunk sizes of the sparse layers on one kind of device.
 
     Attributes:
         convolutions: Rules for 3×3×3 convolutions; the first that applies to a layer is used.
         norm: Implementation of the norms with their activation and shortcut.
+        values_per_chunk: Values that other layers gather at a time.
     """
 
     convolutions: tuple[ConvolutionRule, ...]
     norm: NormKernels
+    values_per_chunk: int
 
-    def convolution(self, block: Triple, weight_shape: torch.Size) -> ConvolutionKernels:
+    def convolution(self, block: Triple, stride: Triple, weight_shape: torch.Size) -> ConvolutionKernels:
         """Return the implementation for blocks of this shape and a weight (C_out, C_in, 3, 3, 3)."""
-        weights = weight_shape[0] * weight_shape[1]
-        return next(rule.kernels for rule in self.convolutions if rule.applies_to(block, weights))
+        layer = block, divide_exactly(block, stride), weight_shape[0] * weight_shape[1]
+        return next(rule.kernels for rule in self.convolutions if rule.applies_to(*layer))
 
 
 CPU_RULES = DeviceRules(
@@ -60,6 +70,7 @@ CPU_RULES = DeviceRules(
         ConvolutionRule(PairConvolution()),
     ),
     norm=NormBySegment(),
+    values_per_chunk=2**23,
 )
 """Rules for a CPU, measured on one.
 
@@ -68,20 +79,24 @@ single precision, are gathered at a time."""
 
 
 def cuda_rules(values_per_chunk: int = 2**29) -> DeviceRules:
-    """Return rules for CUDA, where each operator costs the same few microseconds, however little it computes.
+    """Return rules for CUDA: few operators, since each costs some microseconds even if it computes little.
 
-    Blocks with edges of 4 and more are tiled, smaller ones gathered for one matrix product. These rules come from
-    counted operators and have not been measured on a GPU.
+    Layers whose output blocks have edges of 4 and more are tiled, others gathered for one matrix product. These rules
+    come from counted operators and have not been measured on a GPU.
 
     Args:
         values_per_chunk: Values that are gathered, or converted to single precision, at a time.
+
+    Returns:
+        The rules.
     """
     return DeviceRules(
         convolutions=(
-            ConvolutionRule(TileConvolution(values_per_chunk, flips=True), max_halo=4.0),
+            ConvolutionRule(TileConvolution(values_per_chunk, flips=True), max_output_halo=4.0),
             ConvolutionRule(GatheredConvolution(values_per_chunk)),
         ),
         norm=NormAtOnce(values_per_chunk),
+        values_per_chunk=values_per_chunk,
     )
 
 
@@ -92,7 +107,11 @@ MEMORY_SHARE = 1 / 32
 def values_per_chunk(free_bytes: int) -> int:
     """Return how many values are computed at a time on a device with so much free memory.
 
-    It is a power of two between 2²³ and 2³⁰, so that a little more or less free memory doesn't change the result.
+    Args:
+        free_bytes: Free memory of the device in bytes.
+
+    Returns:
+        A power of two between 2²³ and 2³⁰, so that a little more or less free memory doesn't change the result.
     """
     values = max(1, int(free_bytes * MEMORY_SHARE / 4))
     return 1 << min(max(values.bit_length() - 1, 23), 30)
@@ -100,7 +119,14 @@ def values_per_chunk(free_bytes: int) -> int:
 
 @cache
 def rules_for(device: torch.device) -> DeviceRules:
-    """Return the rules for a device; a GPU's free memory is read once per process, before the first step."""
+    """Return the rules for a device.
+
+    Args:
+        device: The device of the features. A GPU's free memory is read once per process, before the first step.
+
+    Returns:
+        Rules for CUDA if it is a CUDA device, otherwise those for a CPU.
+    """
     if device.type != "cuda":
         return CPU_RULES
     free_bytes, _ = torch.cuda.mem_get_info(device)

@@ -78,11 +78,11 @@ class MaskedAutoencoder(nn.Module):
         Raises:
             ValueError: If the image is not divisible into mask cells, or a cell by the encoder's total stride.
         """
-        return self._decode(self._encode(image, active))
+        return self.decoder(self._encode(image, active))  # type: ignore[no-any-return]
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _encode(self, image: Tensor, active: ActiveBlocks) -> list[Tensor]:
-        """Return dense features of every level, fine to coarse, before their projection.
+        """Return dense features of every level in the decoder's width, fine to coarse.
 
         This is not part of the graph that torch.compile builds, because index tables depend on the mask's values.
         """
@@ -90,14 +90,7 @@ class MaskedAutoencoder(nn.Module):
         packed = sparse_encode(
             self.encoder, image, active, activation_checkpointing=self.activation_checkpointing, rules=rules
         )
-        return [
-            cast("Densify", level).filled(values, rules) for level, values in zip(self.densify, packed, strict=True)
-        ]
-
-    def _decode(self, features: list[Tensor]) -> Tensor:
-        return self.decoder(  # type: ignore[no-any-return]
-            [cast("Densify", level).projection(values) for level, values in zip(self.densify, features, strict=True)]
-        )
+        return [cast("Densify", level)(values, rules) for level, values in zip(self.densify, packed, strict=True)]
 
 
 def decoder_widths(preset: Preset, kind: DecoderKind) -> list[int]:

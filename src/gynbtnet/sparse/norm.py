@@ -9,8 +9,8 @@ from torch.autograd.function import once_differentiable
 
 from gynbtnet.sparse.active_blocks import ActiveBlocks
 from gynbtnet.sparse.device_rules import DeviceRules, rules_for
-from gynbtnet.sparse.kernels import Moments, NormKernels
-from gynbtnet.sparse.norm_by_segment import activation_gradient_, norm_gradients
+from gynbtnet.sparse.kernels.interfaces import Moments, NormKernels
+from gynbtnet.sparse.kernels.norm_by_segment import activation_gradient_, norm_gradients
 from gynbtnet.sparse.packed import Packed, empty_rows
 
 VALUES_PER_CHUNK = 2**22

@@ -92,22 +92,27 @@ class _Unpack(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, padded: Tensor, fill: Tensor, active: ActiveBlocks, block: Triple) -> Tensor:
         ctx.layout, ctx.fill_dtype = (active, block), fill.dtype
-        shape = [n * cells for n, cells in zip(block, active.grid, strict=True)]
-        dense = fill.to(padded.dtype).expand(len(active.counts), *shape, len(fill)).contiguous().movedim(-1, 1)
-        _view_by_block(dense, active, block)[active.positions] = padded[:-1].view(-1, *block, len(fill))
-        return dense
+        return fill_masked(padded[:-1], fill, active, block)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
         active, block = ctx.layout
         grad = grad.contiguous(memory_format=torch.channels_last_3d)
-        visible = _view_by_block(grad, active, block)[active.positions].flatten(0, 3)
+        visible = view_by_block(grad, active, block)[active.positions].flatten(0, 3)
         masked = grad.sum((0, 2, 3, 4), dtype=ctx.fill_dtype) - visible.sum(0, dtype=ctx.fill_dtype)
         return torch.cat((visible, torch.zeros_like(visible[:1]))), masked, None, None
 
 
-def _view_by_block(dense: Tensor, active: ActiveBlocks, block: Triple) -> Tensor:
+def fill_masked(rows: Tensor, fill: Tensor, active: ActiveBlocks, block: Triple) -> Tensor:
+    """Return the map of :func:`unpack` from rows (N·V, C), without a gradient."""
+    shape = [n * cells for n, cells in zip(block, active.grid, strict=True)]
+    dense = fill.to(rows.dtype).expand(len(active.counts), *shape, len(fill)).contiguous().movedim(-1, 1)
+    view_by_block(dense, active, block)[active.positions] = rows.view(-1, *block, len(fill))
+    return dense
+
+
+def view_by_block(dense: Tensor, active: ActiveBlocks, block: Triple) -> Tensor:
     """Return a view (B, gz, gy, gx, z, y, x, C) of (B, C, D, H, W), which is channels last in memory."""
     (gz, gy, gx), (z, y, x) = active.grid, block
     return dense.movedim(1, -1).view(len(dense), gz, z, gy, y, gx, x, -1).permute(0, 1, 3, 5, 2, 4, 6, 7)

@@ -10,7 +10,7 @@ from torch.autograd.function import once_differentiable
 from gynbtnet.networks.blocks import ResidualBlock
 from gynbtnet.sparse.convolution import Convolution, cast_for_autocast, plan_convolution
 from gynbtnet.sparse.device_rules import DeviceRules
-from gynbtnet.sparse.kernels import Moments
+from gynbtnet.sparse.kernels.interfaces import Moments
 from gynbtnet.sparse.norm import Norm, plan_norm
 from gynbtnet.sparse.packed import Packed, empty_rows
 

@@ -99,6 +99,9 @@ def test_unknown_totals_are_not_judged():
     assert without_beam.manual_eqd2_gy == pytest.approx(6 * 9 / 5)
     other = course(score(1, 6, 7), settings=DoseSettings(alpha_beta_organ_gy=4))
     assert verdicts(other) == ("not judged", "not judged", "EMBRACE II is valid for α/β 3 Gy")
+    own = DoseSettings(alpha_beta_gy={"bladder": 5})
+    assert course(score(1, 6, 7), settings=own).manual_eqd2_gy == pytest.approx(45 * 6.8 / 7 + 6 * 11 / 7)
+    assert course(score(1, 6, 7, structure="rectum"), settings=own).alpha_beta_gy == 3
     missed = course(score(1, 6, 7), score(2, 6, math.nan, automatic_note="no contour"))
     assert verdicts(missed) == ("aim met", "not judged", "fraction 2: automatic no contour")
     assert math.isnan(missed.automatic_eqd2_gy)
@@ -164,3 +167,28 @@ def test_order_of_scores_is_kept():
         ("p1", "rectum", 1),
         ("p2", "bladder", 1),
     ]
+
+
+def test_a_lower_bound_is_judged_if_every_higher_total_has_the_same_verdict():
+    note = "lower bound, 50 % outside the dose grid"
+    hot = course(score(1, 14, 6, manual_note=note))
+    assert hot.manual_eqd2_gy == pytest.approx(43.2 + 14 * 17 / 5)
+    assert (hot.manual_verdict, hot.manual_is_bound, hot.automatic_is_bound) == ("limit missed", True, False)
+    assert math.isnan(hot.difference_eqd2_gy)
+    assert course(score(1, 12, 6, "hr_ctv", "D98", manual_note=note)).manual_verdict == "not judged"  # 66 Gy or more
+    assert course(score(1, 18, 6, "hr_ctv", "D98", manual_note=note)).manual_verdict == "aim met"
+    assert course(score(1, 18, 6), external={}).manual_verdict == "not judged"
+    assert course(score(1, 22, 6), external={}).manual_verdict == "limit missed"  # brachytherapy alone is too much
+
+
+@given(
+    bound=st.floats(0, 120),
+    more=st.floats(0, 80),
+    structure=st.sampled_from([("hr_ctv", "D90"), ("hr_ctv", "D98"), ("bladder", "D2cc"), ("rectum", "D2cc")]),
+)
+def test_a_verdict_from_a_bound_holds_for_every_higher_total(bound, more, structure):
+    aim = AIMS.aim_for(*structure)
+    verdict = aim.verdict_from(bound)
+    assert verdict in ("not judged", aim.verdict(bound + more))
+    if verdict == "not judged":
+        assert len({aim.verdict(bound + step) for step in (0, *range(200))}) > 1

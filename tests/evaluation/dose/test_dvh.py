@@ -245,3 +245,24 @@ def test_the_dose_to_a_volume_is_interpolated_between_samples(n: int, sample_cm3
     volumes = np.concatenate([[0.0, n * sample_cm3], positions, random.uniform(0, n * sample_cm3, 300)])
     expected = np.interp(volumes, positions, doses)
     assert np.array_equal(DoseVolumeHistogram(doses, sample_cm3, 0.0).dose_at(volumes), expected)
+
+
+def test_a_bound_is_exact_if_the_dose_falls_outwards():
+    """The grid ends at the right of a ball around the source: the hottest 2 cm³ are inside, the coldest are not."""
+    dose = inverse_square(SCAN)
+    mask = ball(SCAN, SOURCE, 20)
+    whole = dose_volume_histogram(mask, SCAN, [dose])
+    cut = dose_volume_histogram(mask, SCAN, [dose.cropped((slice(None), slice(None), slice(48)))])
+    assert cut.outside_cm3 > 1
+    assert dose_metric("D2cc", cut) == dose_metric("D2cc", whole)
+    bounded = dose_metric("D90", cut)
+    assert bounded.note.startswith("lower bound")
+    assert bounded.dose_gy < dose_metric("D90", whole).dose_gy < cut.face_gy
+
+
+def test_a_bound_that_a_hotter_face_could_raise_stays_one():
+    cube = Geometry((1, 1, 6), (10.0, 10.0, 10.0))
+    rising = Volume(np.array([[[1, 2, 3, 4, 5]]], np.float32), replace(cube, shape=(1, 1, 5)))
+    dvh = dose_volume_histogram(np.ones(cube.shape, bool), cube, [rising], max_sample_mm=10)
+    assert dvh.face_gy == 5
+    assert dose_metric("D2cc", dvh).note == "lower bound, 17 % outside the dose grid"

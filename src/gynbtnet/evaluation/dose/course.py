@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from gynbtnet.evaluation.dose.eqd2 import total_eqd2
 from gynbtnet.evaluation.dose.external_beam import ExternalBeam
 from gynbtnet.evaluation.dose.metrics import is_target
-from gynbtnet.evaluation.dose.planning_aims import PlanningAims, Verdict
+from gynbtnet.evaluation.dose.planning_aims import Aim, PlanningAims, Verdict
 from gynbtnet.evaluation.dose.score import DoseScore
 from gynbtnet.evaluation.metrics.settings import DoseSettings
 from gynbtnet.imaging.structure_names import StructureNames
@@ -15,8 +15,8 @@ from gynbtnet.imaging.structure_names import StructureNames
 COURSE_ASSUMPTIONS = (
     "Adding a metric over fractions assumes that the same part of the structure is hottest, or coldest, in every "
     "fraction. For organs this is the worst case. The external beam dose is assumed to be uniform in every structure. "
-    "The dose of each case is that of one fraction. Each voxel belongs to one structure only, according to the label "
-    "map."
+    "The dose of each case is that of one fraction. A total marked with ≥ is a lower bound, and has a verdict only if "
+    "every higher total has the same one."
 )
 """Text below every table of totals."""
 
@@ -35,13 +35,15 @@ class CourseDose:
         manual_eqd2_gy: total by the cohort's contours, Gy, without the external beam if that is unknown; NaN if the
             metric of a fraction is NaN.
         automatic_eqd2_gy: total by the predicted contours, Gy.
-        difference_eqd2_gy: automatic minus manual, Gy.
+        difference_eqd2_gy: automatic minus manual, Gy; NaN if a fraction has a lower bound.
         aim: aim, such as "> 90 and < 95"; empty if the table has none.
         limit: limit; empty if the table has none.
         manual_verdict: one of :data:`Verdict`, such as "aim met"; the note explains "not judged". Empty if the table
             has neither aim nor limit.
         automatic_verdict: verdict by the predicted contours; empty if nothing was predicted.
         note: restriction, such as "external beam not known" or "fraction 2: no dose".
+        manual_is_bound: whether the manual total is a lower bound.
+        automatic_is_bound: whether the automatic total is a lower bound.
     """
 
     patient: str
@@ -58,6 +60,8 @@ class CourseDose:
     manual_verdict: Verdict
     automatic_verdict: Verdict
     note: str = ""
+    manual_is_bound: bool = False
+    automatic_is_bound: bool = False
 
 
 def course_doses(
@@ -98,7 +102,7 @@ def _course_dose(
 ) -> CourseDose:
     first = scores[0]
     target = is_target(first.structure, names)
-    alpha_beta = settings.alpha_beta_target_gy if target else settings.alpha_beta_organ_gy
+    alpha_beta = settings.alpha_beta_of(first.structure, target=target)
     external_eqd2 = external[first.patient].eqd2(alpha_beta) if first.patient in external else math.nan
     problem = _incomplete_course(scores)
     is_external_known = not math.isnan(external_eqd2)
@@ -108,9 +112,9 @@ def _course_dose(
         else total_eqd2(doses, alpha_beta, settings.fractions_per_plan) + (external_eqd2 if is_external_known else 0)
         for doses in ([score.manual_gy for score in scores], [score.automatic_gy for score in scores])
     ]
-    without_notes = [
-        not any(score.manual_note for score in scores),
-        not any(score.automatic_note for score in scores),
+    bounds = [
+        not is_external_known or any(score.manual_is_bound for score in scores),
+        not is_external_known or any(score.automatic_is_bound for score in scores),
     ]
     aim = aims.aim_for(first.structure, first.metric)
     notes = [problem, *_fraction_notes(scores)]
@@ -120,10 +124,10 @@ def _course_dose(
         notes.append("external beam not known")
     if has_aim and alpha_beta != valid_alpha_beta:
         notes.append(f"{aims.name} is valid for α/β {valid_alpha_beta:g} Gy")
-    is_judged = is_external_known and alpha_beta == valid_alpha_beta
+    is_judged = has_aim and alpha_beta == valid_alpha_beta
     verdicts: list[Verdict] = [
-        "" if not has_aim else aim.verdict(total) if is_judged and certain else "not judged"
-        for total, certain in zip(totals, without_notes, strict=True)
+        ("not judged" if has_aim else "") if not is_judged else _verdict(aim, total, bounded)
+        for total, bounded in zip(totals, bounds, strict=True)
     ]
     return CourseDose(
         patient=first.patient,
@@ -134,13 +138,25 @@ def _course_dose(
         external_eqd2_gy=external_eqd2,
         manual_eqd2_gy=totals[0],
         automatic_eqd2_gy=totals[1],
-        difference_eqd2_gy=totals[1] - totals[0],
+        difference_eqd2_gy=math.nan if _has_bound(scores) else totals[1] - totals[0],
         aim=str(aim.aim or ""),
         limit=str(aim.limit or ""),
         manual_verdict=verdicts[0],
         automatic_verdict=verdicts[1] if predicted else "",
         note="; ".join(filter(None, notes)),
+        manual_is_bound=bounds[0],
+        automatic_is_bound=bounds[1] and predicted,
     )
+
+
+def _verdict(aim: Aim, total: float, bounded: bool) -> Verdict:
+    if math.isnan(total):
+        return "not judged"
+    return aim.verdict_from(total) if bounded else aim.verdict(total)
+
+
+def _has_bound(scores: Sequence[DoseScore]) -> bool:
+    return any(score.manual_is_bound or score.automatic_is_bound for score in scores)
 
 
 def _incomplete_course(scores: Sequence[DoseScore]) -> str:

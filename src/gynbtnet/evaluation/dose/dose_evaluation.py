@@ -149,6 +149,7 @@ def _printed_settings(
     return (
         ("α/β of targets", f"{settings.alpha_beta_target_gy:g} Gy"),
         ("α/β of organs", f"{settings.alpha_beta_organ_gy:g} Gy"),
+        *((f"α/β of {structure}", f"{value:g} Gy") for structure, value in settings.alpha_beta_gy.items()),
         ("fractions per plan", str(settings.fractions_per_plan)),
         ("external beam", courses or "not known"),
         ("aims and limits", aims.name),

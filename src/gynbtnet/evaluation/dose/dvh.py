@@ -9,7 +9,8 @@ D(V) is the minimum dose to the hottest volume V (ICRU report 89): samples are s
 linearly along one axis of a cuboid, the error is at most the change over half a sample.
 
 Outside the dose grid the dose is unknown. Samples there count as colder than all others: D(V) is then a lower bound,
-and it is undefined if V includes such samples.
+and it is undefined if V includes such samples. The bound is exact if it isn't below the highest dose that the structure
+has at the faces of the grid, because the dose of brachytherapy falls outwards.
 """
 
 import math
@@ -37,11 +38,13 @@ class DoseVolumeHistogram:
         doses_gy: dose of every sample inside the dose grid, from hot to cold, (n,), Gy.
         sample_cm3: volume of a sample.
         outside_cm3: volume outside the dose grid.
+        face_gy: highest dose in the structure next to the faces of the dose grid, Gy; 0 if the structure reaches none.
     """
 
     doses_gy: npt.NDArray[np.float32]
     sample_cm3: float
     outside_cm3: float
+    face_gy: float = 0.0
 
     @property
     def inside_cm3(self) -> float:
@@ -101,22 +104,29 @@ def dose_volume_histogram(
     voxels = np.argwhere(mask)
     step = max(1, _SAMPLES_PER_CHUNK // len(offsets))
     chunks = [_sample_doses(voxels[i : i + step], offsets, geometry, doses) for i in range(0, len(voxels), step)]
-    doses_gy = np.sort(np.concatenate(chunks or [np.zeros(0, np.float32)]))[::-1]
+    doses_gy = np.sort(np.concatenate([chunk for chunk, _ in chunks] or [np.zeros(0, np.float32)]))[::-1]
     sample_cm3 = geometry.voxel_volume / len(offsets) / 1000
-    return DoseVolumeHistogram(doses_gy, sample_cm3, (len(voxels) * len(offsets) - len(doses_gy)) * sample_cm3)
+    outside_cm3 = (len(voxels) * len(offsets) - len(doses_gy)) * sample_cm3
+    return DoseVolumeHistogram(doses_gy, sample_cm3, outside_cm3, max((face for _, face in chunks), default=0.0))
 
 
 def _sample_doses(
     voxels: npt.NDArray[np.intp], offsets: npt.NDArray[np.float64], geometry: Geometry, doses: Sequence[Volume]
-) -> npt.NDArray[np.float32]:
-    """Return the summed dose of the samples at ``offsets`` in each of ``voxels`` (n, 3) that are inside every grid."""
+) -> tuple[npt.NDArray[np.float32], float]:
+    """Return the dose of the samples at ``offsets`` in ``voxels`` (n, 3), and its maximum next to the grids' faces.
+
+    Doses are summed over the grids, and samples outside one of them are left out. Next to a face means between it and
+    the centre of the second voxel.
+    """
     index = (voxels[:, None] + offsets).reshape(-1, 3)
     total = np.zeros(len(index), np.float32)
-    inside = np.ones(len(index), bool)
+    inside, inner = np.ones(len(index), bool), np.ones(len(index), bool)
     for dose in doses:
         start, *ends = dose.geometry.to_index(geometry.to_world(np.vstack([np.zeros(3), np.eye(3)])))
         dose_index = index @ (np.asarray(ends) - start) + start
         last = np.asarray(dose.geometry.shape) - 0.5
         inside &= ((dose_index >= -0.5 - _ROUNDING) & (dose_index <= last + _ROUNDING)).all(axis=1)
+        inner &= ((dose_index >= 1) & (dose_index <= last - 1.5)).all(axis=1)
         total += ndimage.map_coordinates(dose.array, dose_index.T, np.float32, order=1, mode="nearest")
-    return total[inside]
+    at_face = total[inside & ~inner]
+    return total[inside], float(at_face.max(initial=0))

@@ -33,6 +33,15 @@ class DoseMetric:
     note: str = ""
 
 
+LOWER_BOUND = "lower bound"
+"""Beginning of the note of a value that may be higher."""
+
+
+def is_bound(note: str) -> bool:
+    """Return whether a value with this note is a lower bound."""
+    return note.startswith(LOWER_BOUND)
+
+
 NO_CONTOUR = DoseMetric(math.nan, "no contour")
 NO_DOSE = DoseMetric(math.nan, "no dose")
 
@@ -85,4 +94,7 @@ def dose_metric(name: str, dose: DoseVolumeHistogram) -> DoseMetric:
     if not dose.outside_cm3:
         return DoseMetric(dose_gy)
     outside = f"{100 * dose.outside_cm3 / dose.volume_cm3:.2g} % outside the dose grid"
-    return undefined(outside) if math.isnan(dose_gy) else DoseMetric(dose_gy, f"lower bound, {outside}")
+    if math.isnan(dose_gy):
+        return undefined(outside)
+    is_exact = dose_gy >= dose.face_gy  # the dose falls outwards, so that nothing outside the grid is hotter
+    return DoseMetric(dose_gy) if is_exact else DoseMetric(dose_gy, f"{LOWER_BOUND}, {outside}")

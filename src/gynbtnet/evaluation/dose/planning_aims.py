@@ -58,6 +58,14 @@ class Aim(Settings):
             return "aim met"
         return "aim missed" if self.limit is None else "limit met"
 
+    def verdict_from(self, bound_gy: float) -> Verdict:
+        """Judge a total EQD2 of which only a lower bound in Gy is known: the verdict that every such total has."""
+        bounds = [part for part in (self.aim, self.limit) if part is not None]
+        higher = [value for part in bounds for value in (part.above, part.below) if value and value >= bound_gy]
+        beyond = (max(higher) + 1) if higher else bound_gy
+        possible = {self.verdict(total) for total in (bound_gy, *higher, *(value + 1e-9 for value in higher), beyond)}
+        return possible.pop() if len(possible) == 1 else "not judged"
+
 
 class AlphaBeta(Settings):
     """α/β in Gy for which a table is valid."""

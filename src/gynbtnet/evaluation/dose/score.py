@@ -1,5 +1,6 @@
 """Dose-volume metrics of one case by the manual contours, by the automatic contours, and their difference."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -8,7 +9,7 @@ import pandas as pd
 
 from gynbtnet.datasets.case import Case
 from gynbtnet.evaluation.dose.dvh import DoseVolumeHistogram, dose_volume_histogram
-from gynbtnet.evaluation.dose.metrics import NO_CONTOUR, NO_DOSE, dose_metric, dose_metric_names
+from gynbtnet.evaluation.dose.metrics import NO_CONTOUR, NO_DOSE, dose_metric, dose_metric_names, is_bound
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation, Volume
 
@@ -30,7 +31,7 @@ class DoseScore:
         metric: ``D90``, ``D98`` or ``D50`` of a target; ``D2cc``, ``D1cc`` or ``D0.1cc`` of an organ.
         manual_gy: value by the cohort's contours, Gy; NaN with a note.
         automatic_gy: value by the predicted contours, Gy; NaN with a note, or if nothing was predicted.
-        difference_gy: automatic minus manual, Gy; NaN if one of them is.
+        difference_gy: automatic minus manual, Gy; NaN if one of them is NaN or a lower bound.
         manual_note: restriction of the manual value, such as "volume only 1.2 cm³"; otherwise empty.
         automatic_note: restriction of the automatic value; otherwise empty.
     """
@@ -45,6 +46,16 @@ class DoseScore:
     difference_gy: float
     manual_note: str = ""
     automatic_note: str = ""
+
+    @property
+    def manual_is_bound(self) -> bool:
+        """Whether the manual value is a lower bound."""
+        return is_bound(self.manual_note)
+
+    @property
+    def automatic_is_bound(self) -> bool:
+        """Whether the automatic value is a lower bound."""
+        return is_bound(self.automatic_note)
 
 
 def score_dose(
@@ -98,6 +109,7 @@ def _score(
             dose_metric(metric, histograms[source]) if source in histograms else NO_CONTOUR
             for source in (MANUAL, AUTOMATIC)
         )
+    bounded = is_bound(manual.note) or is_bound(automatic.note)
     return DoseScore(
         case=case.id,
         patient=case.patient,
@@ -106,7 +118,7 @@ def _score(
         metric=metric,
         manual_gy=manual.dose_gy,
         automatic_gy=automatic.dose_gy,
-        difference_gy=automatic.dose_gy - manual.dose_gy,
+        difference_gy=math.nan if bounded else automatic.dose_gy - manual.dose_gy,
         manual_note=manual.note,
         automatic_note=automatic.note if is_predicted else "",
     )

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from gynbtnet.evaluation.dose.course import COURSE_ASSUMPTIONS, CourseDose
-from gynbtnet.evaluation.dose.metrics import NO_DOSE
+from gynbtnet.evaluation.dose.metrics import NO_DOSE, is_bound
 from gynbtnet.evaluation.dose.planning_aims import PlanningAims
 from gynbtnet.evaluation.dose.score import AUTOMATIC, MANUAL, DoseScore
 from gynbtnet.imaging.structure_names import StructureNames
@@ -16,7 +16,8 @@ DOSE_METRIC_DEFINITIONS = (
     "Dose of one fraction in Gy. D90, D98 and D50: minimum dose to the hottest 90, 98 and 50 % of the volume. D2cc, "
     "D1cc and D0.1cc: minimum dose to the hottest 2, 1 and 0.1 cm³. Mean ± SD over the cases in which both contours "
     "have the metric. Difference: automatic minus manual. Not evaluable: the case has a dose, but one contour is "
-    "missing, smaller than the volume, or outside the dose grid. It is not included in any mean. Fractions of one "
+    "missing or smaller than the volume, or the dose grid is too small for more than a lower bound (≥). It is not "
+    "included in any mean. Fractions of one "
     "patient are not independent."
 )
 """Text below every table of differences."""
@@ -46,7 +47,7 @@ def summarise_dose(scores: Sequence[DoseScore], *, predicted: bool) -> pd.DataFr
         - ``manual_mean`` and ``manual_sd``, and the same of ``automatic`` and ``difference``, in Gy.
         - ``absolute_mean``: mean absolute difference in Gy.
         - ``cases`` and ``patients`` that these means include.
-        - ``not_evaluable``: cases with a dose in which a contour does not have the metric.
+        - ``not_evaluable``: cases with a dose in which a contour does not have the metric, or only a lower bound.
         - ``no_dose``: cases without a dose.
     """
     table = dose_table(scores, DoseScore)
@@ -54,7 +55,8 @@ def summarise_dose(scores: Sequence[DoseScore], *, predicted: bool) -> pd.DataFr
     rows = []
     for (structure, metric), group in table.groupby(["structure", "metric"], sort=False):
         with_dose = group[group["manual_note"] != NO_DOSE.note]
-        evaluable = with_dose.dropna(subset=list(columns.values()))
+        bounded = with_dose["manual_note"].map(is_bound) | (with_dose["automatic_note"].map(is_bound) & predicted)
+        evaluable = with_dose[~bounded].dropna(subset=list(columns.values()))
         row: dict[str, Any] = {"structure": structure, "metric": metric}
         for name, column in columns.items():
             row[f"{name}_mean"], row[f"{name}_sd"] = evaluable[column].mean(), evaluable[column].std()
@@ -91,7 +93,10 @@ def score_cells(scores: Sequence[DoseScore], *, predicted: bool) -> Cells:
     columns = _DOSE_COLUMNS if predicted else {MANUAL: _DOSE_COLUMNS[MANUAL]}
     rows = []
     for score in scores:
-        doses = [_format_gy(getattr(score, column), 2) for column in columns.values()]
+        bounds = {"manual": score.manual_is_bound, "automatic": score.automatic_is_bound}
+        doses = [
+            _format_gy(getattr(score, column), 2, bound=bounds.get(name, False)) for name, column in columns.items()
+        ]
         notes = {MANUAL: score.manual_note, AUTOMATIC: score.automatic_note}
         if not predicted or score.manual_note == score.automatic_note:
             notes = {"": score.manual_note}
@@ -108,14 +113,14 @@ def course_cells(courses: Sequence[CourseDose], *, predicted: bool) -> Cells:
     heads += ["aim", "limit", *(f"{name}: verdict" for name in contours), "note"]
     rows = []
     for course in courses:
-        totals = [
-            course.manual_eqd2_gy,
-            *((course.automatic_eqd2_gy, course.difference_eqd2_gy) if predicted else ()),
-        ]
+        totals = [_format_gy(course.manual_eqd2_gy, bound=course.manual_is_bound)]
+        if predicted:
+            totals.append(_format_gy(course.automatic_eqd2_gy, bound=course.automatic_is_bound))
+            totals.append(_format_gy(course.difference_eqd2_gy))
         verdicts = [course.manual_verdict, *((course.automatic_verdict,) if predicted else ())]
         cells = [course.patient, names.display_name(course.structure), course.metric]
         cells += [f"{course.alpha_beta_gy:g}", str(course.fractions)]
-        cells += [_format_gy(dose) for dose in (course.external_eqd2_gy, *totals)]
+        cells += [_format_gy(course.external_eqd2_gy), *totals]
         rows.append([*cells, course.aim, course.limit, *verdicts, course.note])
     return heads, rows
 
@@ -168,8 +173,8 @@ def _mean_and_sd(row: dict[Any, Any], name: str) -> str:
     return f"{mean:z.2f}" if pd.isna(sd) else f"{mean:z.2f} ± {sd:.2f}"
 
 
-def _format_gy(dose: float, decimals: int = 1) -> str:
-    return "–" if pd.isna(dose) else f"{dose:z.{decimals}f}"
+def _format_gy(dose: float, decimals: int = 1, *, bound: bool = False) -> str:
+    return "–" if pd.isna(dose) else f"{'≥ ' if bound else ''}{dose:z.{decimals}f}"
 
 
 def _markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -1,6 +1,7 @@
 """Settings of scores and of dose comparisons."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -27,5 +28,11 @@ class DoseSettings(Settings):
     """α/β of GTV, CTV and PTV in Gy."""
     alpha_beta_organ_gy: float = Field(3.0, gt=0, le=100)
     """α/β of every other structure in Gy."""
+    alpha_beta_gy: Mapping[str, Annotated[float, Field(gt=0, le=100)]] = {}
+    """α/β in Gy of structures with another value, by structure."""
     fractions_per_plan: int = Field(1, ge=1, le=20)
     """Number of times that the dose of each case was delivered: 2 if two fractions follow one planning scan."""
+
+    def alpha_beta_of(self, structure: str, *, target: bool) -> float:
+        """Return α/β of a structure in Gy; ``target`` is True for a GTV, CTV or PTV."""
+        return self.alpha_beta_gy.get(structure, self.alpha_beta_target_gy if target else self.alpha_beta_organ_gy)

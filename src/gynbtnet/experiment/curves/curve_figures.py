@@ -15,7 +15,7 @@ _STYLES = tuple(
         "osD^vPX*",
         strict=True,
     )
-)  # Okabe and Ito's colours, which colour-blind readers can tell apart
+)  # Okabe and Ito's colours, distinguishable for colour-blind readers
 
 
 def budget_figure(points: pd.DataFrame, setup: CurvesSetup) -> Figure:
@@ -42,7 +42,7 @@ def budget_figure(points: pd.DataFrame, setup: CurvesSetup) -> Figure:
         panel.xaxis.set_minor_formatter(NullFormatter())
         panel.set_xlabel(f"CPU minutes: {title}")
     axes[0].set_ylabel(f"mean DSC of {setup.held_out} patients held out")
-    _finish(figure, axes[0], setup)
+    _finish(figure, axes[0], setup, legend_columns=4)
     return figure
 
 
@@ -67,7 +67,7 @@ def patients_figure(points: pd.DataFrame, setup: CurvesSetup) -> Figure:
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel(f"contoured patients, {amount(budget, setup)} of training each")
     axes.set_ylabel(f"mean DSC of {setup.held_out} patients held out")
-    _finish(figure, axes, setup)
+    _finish(figure, axes, setup, legend_columns=3)
     return figure
 
 
@@ -85,12 +85,12 @@ def _curve(axes: Axes, data: pd.DataFrame, group: str, name: str, setup: CurvesS
     axes.plot(table["x"], table["mean"], color=color, marker=marker, markersize=5, linewidth=1.6, label=name)
 
 
-def _finish(figure: Figure, first: Axes, setup: CurvesSetup) -> None:
+def _finish(figure: Figure, first: Axes, setup: CurvesSetup, *, legend_columns: int) -> None:
     """Add grids and the legend, and the note that the scans are synthetic."""
     for axes in figure.axes:
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
     handles, labels = first.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
+    figure.legend(handles, labels, loc="outside lower center", ncols=legend_columns, frameon=False)
     note = "synthetic data; " if setup.synthetic else ""
     figure.suptitle(f"{note}band: lowest to highest run", x=0.99, ha="right", fontsize=8, color="0.4")

@@ -9,6 +9,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from gynbtnet.evaluation.reports.html_page import RESEARCH_USE, SYNTHETIC
+from gynbtnet.evaluation.statistics.permutation import smallest_p
 from gynbtnet.experiment.curves.curve_figures import budget_figure, patients_figure
 from gynbtnet.experiment.curves.differences import (
     ALL_STRUCTURES,
@@ -115,10 +116,10 @@ def _lines(
     yield from findings(points, differences, setup)
     missing = missing_runs(points, setup)
     if missing:
-        yield f"**{counted(len(missing), 'run')} of {len(setup.runs)} are not finished;** they are listed below.\n"
+        yield f"**Not run yet: {len(missing)} of {counted(len(setup.runs), 'run')}.** They are listed below.\n"
     if setup.synthetic:
         yield f"**{SYNTHETIC}**\n"
-    yield f"{RESEARCH_USE} {setup.description}\n"
+    yield f"{' '.join(filter(None, (RESEARCH_USE, setup.description)))}\n"
     yield "![Mean DSC over CPU minutes, one curve per model](curves.png)\n"
     if setup.design.patients:
         yield "![Mean DSC over the number of contoured patients, one curve per model](patients.png)\n"
@@ -143,7 +144,12 @@ def _lines(
 def _limits(setup: CurvesSetup) -> Iterator[str]:
     if setup.synthetic:
         yield "The phantom is simpler than patients: nothing here is an accuracy for patients."
-    yield f"{counted(setup.held_out, 'patient')} held out show only large differences."
+    n_comparisons = len(setup.models) - 1
+    smallest = min(1.0, n_comparisons * smallest_p(setup.held_out))
+    yield (
+        f"{counted(setup.held_out, 'patient')} held out show only large differences. The smallest possible p is "
+        f"{smallest_p(setup.held_out):.2g}, and {smallest:.2g} after Holm's adjustment over {n_comparisons} models."
+    )
     if any("pretraining" in stages for stages in setup.stages.values()):
         yield (
             "Stage 1 also learned from the scans of the patients who choose settings, without their contours. It has "
@@ -156,13 +162,13 @@ def _design(setup: CurvesSetup) -> Iterator[str]:
     design = setup.design
     budgets = enumeration([amount(budget, setup) for budget in design.budgets])
     yield (
-        f"Before the first run, these were fixed: {counted(setup.learning, 'patient')} to learn from, {setup.choosing} "
-        f"to choose settings, {setup.held_out} held out ({counted(setup.cases_held_out, 'scan')}); budgets of "
-        f"{budgets}; {counted(design.seeds, 'seed')}; the comparison of the mean DSC of {design.reference} with each "
-        f"other model; and the margin of {design.margin:g}. A model is better if the 95 % interval of the difference "
-        f"is above 0, and not worse if it is above −{design.margin:g}. The interval is a bootstrap over patients and "
-        "runs; p is by swaps of patients, adjusted by Holm over the models. The mean is over patients, of the mean "
-        "over structures, of the mean over a patient's scans. Every point is a training of its own."
+        f"All of this was fixed before the first run. {counted(setup.learning, 'patient')} to learn from, "
+        f"{setup.choosing} to choose settings, {setup.held_out} held out ({counted(setup.cases_held_out, 'scan')}). "
+        f"Budgets of {budgets}, {counted(design.seeds, 'seed')}. The mean DSC of {design.reference} is compared with "
+        f"that of each other model, with a margin of {design.margin:g}. A model is better if the 95 % interval of the "
+        f"difference is above 0, and not worse if it is above −{design.margin:g}. The interval is a bootstrap over "
+        "patients and runs; p is by swaps of patients, adjusted by Holm over the models. The mean is over patients, of "
+        "the mean over structures, of the mean over a patient's scans. Every point is a separate training."
     )
 
 
@@ -171,6 +177,8 @@ def _search(points: pd.DataFrame, setup: CurvesSetup) -> Iterator[str]:
     rows = []
     for model in setup.models:
         chosen = set(point.loc[point["model"] == model, "candidate"])
+        if model not in set(search["model"]):
+            rows += [(model, str(only), "–", "the only one") for only in chosen]
         for row in search[search["model"] == model].to_dict("records"):
             mark = "chosen" if row["candidate"] in chosen else ""
             rows.append((model, str(row["candidate"]), _number(row["mean_dsc"], 3), mark))
@@ -236,6 +244,8 @@ def _difference(rows: pd.DataFrame) -> str:
     if rows.empty:
         return "–"
     row = rows.iloc[0]
+    if min(row["runs"], row["other_runs"]) < 2:
+        return f"{row['difference']:+.3f}, single run"
     verdict = "better" if row["better"] else "worse" if row["worse"] else "not worse" if row["not_worse"] else "open"
     return f"{row['difference']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f}), {verdict}"
 

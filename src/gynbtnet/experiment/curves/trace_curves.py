@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gynbtnet.datasets.split import Split
 from gynbtnet.experiment.curves.curves_page import report_curves
 from gynbtnet.experiment.curves.earlier_stages import Busy, earlier_stages, train_earlier_stages
 from gynbtnet.experiment.curves.folders import CurvesFolder
@@ -18,7 +19,7 @@ from gynbtnet.experiment.paper_experiment import write_phantom
 from gynbtnet.experiment.scans import Ingested, Scans, ingest_scans
 from gynbtnet.experiment.trial import Trial, run_trial
 from gynbtnet.recipes.curves_recipe import CurvesRecipe
-from gynbtnet.recipes.recipe import Recipe
+from gynbtnet.recipes.recipe import Recipe, SplitSettings
 from gynbtnet.runtime.errors import BadInput, Paused
 from gynbtnet.runtime.lock_file import file_lock
 from gynbtnet.runtime.optional_dependencies import require
@@ -138,7 +139,7 @@ def _run_all(context: _Context, runs: Sequence[CurveRun]) -> None:
 
 
 def _paused(n_runs: int) -> Paused:
-    return Paused(f"The time is over, and {counted(n_runs, 'run')} of the curves are left; the same command goes on.")
+    return Paused(f"The time is over, and {counted(n_runs, 'run')} of the curves are left; the same command continues.")
 
 
 def _attempt(context: _Context, run: CurveRun) -> bool:
@@ -168,7 +169,7 @@ def _attempt(context: _Context, run: CurveRun) -> bool:
             model=run.model,
             recipe=_with_budget(context, variant, run),
             seed=run.seed,
-            training_patients=training_patients(context.ingested, context.recipe.recipe, run),
+            training_patients=choose_patients(context.ingested.split, context.recipe.recipe.split, run),
             scored_patients=_scored_patients(context, run),
             start=start,
         )
@@ -184,6 +185,8 @@ def _candidate(context: _Context, run: CurveRun) -> str | None:
     """Return the settings of a run: the tried candidate, or the best one; None if that isn't known yet."""
     if run.candidate is not None:
         return run.candidate
+    if len(context.recipe.models[run.model].candidates) == 1:
+        return next(iter(context.recipe.models[run.model].candidates))
     budget = context.recipe.design.budgets[0]
     scores: dict[str, float] = {}
     for candidate in context.recipe.models[run.model].candidates:
@@ -199,21 +202,21 @@ def best_candidate(mean_dsc: Mapping[str, float]) -> str:
     return max(mean_dsc, key=lambda name: mean_dsc[name])
 
 
-def training_patients(ingested: Ingested, recipe: Recipe, run: CurveRun) -> tuple[str, ...]:
+def choose_patients(split: Split, settings: SplitSettings, run: CurveRun) -> tuple[str, ...]:
     """Return the contoured patients of a run.
 
-    Fewer patients are the first ones of a random order, which depends on the draw alone: all models get the same, and a
-    larger number contains the smaller one.
+    Fewer patients are the first ones of a random order, which depends on the draw alone. All models get the same
+    patients, and a larger number contains the smaller one.
 
     Args:
-        ingested: the scans and their split.
-        recipe: recipe with the fold whose patients choose settings.
+        split: split of the patients.
+        settings: its seed, and the fold whose patients choose settings.
         run: the run.
 
     Raises:
         BadInput: If the run needs more patients than there are.
     """
-    patients = ingested.split.training_patients(recipe.split.fold)
+    patients = split.training_patients(settings.fold)
     if run.patients is None:
         return patients
     if run.patients > len(patients):
@@ -221,7 +224,7 @@ def training_patients(ingested: Ingested, recipe: Recipe, run: CurveRun) -> tupl
             f"The curves ask for {run.patients} contoured patients, but there are {len(patients)} to learn from; give "
             "smaller numbers in curves.patients."
         )
-    order = np.random.default_rng((recipe.split.seed, run.seed)).permutation(len(patients))
+    order = np.random.default_rng((settings.seed, run.seed)).permutation(len(patients))
     return tuple(sorted(patients[index] for index in order[: run.patients]))
 
 

@@ -4,18 +4,29 @@ from dataclasses import dataclass
 
 from gynbtnet.phantom.anatomy.applicator import ApplicatorGeometry
 from gynbtnet.phantom.anatomy.patient import Fraction, Patient
-from gynbtnet.phantom.anatomy.pelvic_organs import UterineAxis, bladder, hr_ctv, rectum, sigmoid, uterus
+from gynbtnet.phantom.anatomy.pelvic_organs import (
+    UterineAxis,
+    bladder,
+    gtv_res,
+    hr_ctv,
+    ir_ctv,
+    rectum,
+    sigmoid,
+    uterus,
+)
 from gynbtnet.phantom.shapes.shape_operations import Difference, Union
 from gynbtnet.phantom.shapes.shapes import Shape, Tube
 
 
 @dataclass(frozen=True)
 class OrgansInContact:
-    """The five structures of one fraction; they touch, and only target and uterus overlap.
+    """The structures of one fraction; the organs touch, and only targets and uterus overlap.
 
     Attributes:
         uterus: The whole uterus, with the part that is target.
-        hr_ctv: The target.
+        hr_ctv: The high-risk target.
+        gtv_res: The residual tumour, inside the high-risk target.
+        ir_ctv: The intermediate-risk target around the high-risk target, without bladder and bowel.
         bladder: The bladder.
         rectum: The rectum.
         sigmoid: The sigmoid.
@@ -25,6 +36,8 @@ class OrgansInContact:
 
     uterus: Shape
     hr_ctv: Shape
+    gtv_res: Shape
+    ir_ctv: Shape
     bladder: Shape
     rectum: Shape
     sigmoid: Shape
@@ -49,12 +62,17 @@ def resolve_organ_contact(
     vesica = _dented(bladder(patient, fraction), womb, target, *firm, gap=1.2)
     rectum_course = rectum(patient, fraction, [womb, target, sacrum])
     sigmoid_course = sigmoid(patient, fraction, rectum_course.path[-1], [womb, target, vesica, sacrum])
+    rectal = _dented(rectum_course, womb, target, *firm, gap=1.2)
+    sigmoidal = _dented(sigmoid_course, womb, target, vesica, gap=0.6)
+    spared = Union([vesica, rectal, sigmoidal, *(applicator.ovoids if applicator else ())])
     return OrgansInContact(
         uterus=womb,
         hr_ctv=target,
+        gtv_res=gtv_res(patient, fraction, axis, target),
+        ir_ctv=Difference(ir_ctv(patient, fraction, axis, target), spared),
         bladder=vesica,
-        rectum=_dented(rectum_course, womb, target, *firm, gap=1.2),
-        sigmoid=_dented(sigmoid_course, womb, target, vesica, gap=0.6),
+        rectum=rectal,
+        sigmoid=sigmoidal,
         rectum_course=rectum_course,
         sigmoid_course=sigmoid_course,
     )

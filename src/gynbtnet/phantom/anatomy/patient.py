@@ -47,6 +47,9 @@ class Patient:
         ovoid_radius: Radius of the colpostat caps.
         tandem_bend: Share of the uterus' angle that remains with a tandem.
         balloon: HU of the dilute contrast in the Foley balloon.
+        residual_size: Half axes of the residual tumour, relative to those of the target.
+        residual_offset: Displacement of its centre from that of the target, relative to the target's half axes: across,
+            front to back, along the uterus.
     """
 
     identity: tuple[int, ...]
@@ -79,6 +82,8 @@ class Patient:
     ovoid_radius: float
     tandem_bend: float
     balloon: float
+    residual_size: float
+    residual_offset: tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -139,6 +144,7 @@ def draw_patient(seed: int, number: int, kind: Kind, realism: Realism = "simple"
     identity = (seed, KINDS.index(kind), number)
     rng = np.random.default_rng(identity)
     borders = np.random.default_rng((*identity, 902))
+    residual = np.random.default_rng((*identity, 903))
     population = POPULATIONS[realism]
     target_size = float(borders.lognormal(0.0, population.target_size))
     sigmoid_height = np.asarray([0.0, 0.0, borders.uniform(*population.sigmoid_height)])
@@ -182,6 +188,8 @@ def draw_patient(seed: int, number: int, kind: Kind, realism: Realism = "simple"
         parametrial_hu=float(borders.uniform(*population.parametrial_hu)),
         pelvic_loops=int(borders.integers(*population.pelvic_loops, endpoint=True)),
         ring=bool(borders.random() < population.ring),
+        residual_size=float(residual.uniform(0.45, 0.7)),
+        residual_offset=tuple(residual.uniform([-0.35, -0.2, -0.3], [0.35, 0.2, 0.3])),
     )
 
 

@@ -1,4 +1,4 @@
-"""The five structures of a brachytherapy plan: uterus, HR-CTV, bladder, rectum, sigmoid; and the vagina."""
+"""The structures of a brachytherapy plan: uterus, targets, bladder, rectum, sigmoid; and the vagina."""
 
 from dataclasses import dataclass
 
@@ -6,13 +6,20 @@ import numpy as np
 
 from gynbtnet.phantom.anatomy.patient import Fraction, Patient
 from gynbtnet.phantom.shapes.grid_points import GridPoints
-from gynbtnet.phantom.shapes.shape_operations import Noisy, Union
+from gynbtnet.phantom.shapes.shape_operations import Intersection, Noisy, Union
 from gynbtnet.phantom.shapes.shapes import FAR, Shape, Superellipsoid, Tube, sample
 from gynbtnet.phantom.shapes.texture import Texture
 from gynbtnet.runtime.array_types import FloatArray
 
 RECTUM_COURSE = np.asarray([(0, 38, -55), (0, 47, -36), (0, 52, -12), (0, 54, 14), (0, 54, 38), (0, 47, 60)], float)
 """Centre line of the rectum from the anorectal junction to the rectosigmoid, (x, y, z) in mm."""
+
+IR_CTV_MARGINS_MM = (10.0, 5.0, 10.0)
+"""Margins of the IR-CTV around the HR-CTV: across, front to back, along the uterus.
+
+As for disease without an initial extent beyond them: 10 mm laterally, cranially and caudally, 5 mm in front and behind
+(Haie-Meder et al. 2005, doi 10.1016/j.radonc.2004.12.015; Pötter et al. 2018, doi 10.1016/j.ctro.2018.01.001).
+"""
 
 DESCENDING = np.asarray([(76, -22, 97), (97, -8, 124), (108, 8, 160), (110, 14, 210)], float)
 """Centre line of the descending colon, from the left iliac fossa up, (x, y, z) in mm."""
@@ -76,23 +83,53 @@ def uterus(patient: Patient, axis: UterineAxis) -> Shape:
     return Noisy(Tube.through(knots, radii, step=5, flat=1.25), Texture((*patient.identity, 301), 16.0), 0.9)
 
 
-def hr_ctv(patient: Patient, fraction: Fraction, axis: UterineAxis) -> Shape:
-    """Return the high-risk target: cervix and tumour, with extensions to parametria, more on one side, and vagina."""
+def hr_ctv(
+    patient: Patient, fraction: Fraction, axis: UterineAxis, margins: tuple[float, float, float] = (0.0, 0.0, 0.0)
+) -> Shape:
+    """Return the high-risk target: cervix and tumour, with extensions to parametria, more on one side, and vagina.
+
+    Args:
+        patient: The patient.
+        fraction: The fraction.
+        axis: Axis of the uterus.
+        margins: Margins in mm by which the target is enlarged: across, front to back, along the uterus.
+    """
     across, deep, along = np.asarray(patient.target_radii) * fraction.target_scale
-    axes = np.stack([np.eye(3)[0], np.cross(axis.canal, np.eye(3)[0]), axis.canal])
-    axes[1] /= np.linalg.norm(axes[1])
-    axes[0] = np.cross(axes[1], axes[2])
+    sides, depth, height = margins
+    axes = _target_axes(axis)
     centre = axis.at(13.0)[0]
-    cervix = Tube.through(axis.at(2, 10, 19), [11.0, 13.0, 12.5], flat=1.25)
-    parts: list[Shape] = [Superellipsoid(centre, (across, deep, along), axes=axes, exponent=2.2), cervix]
+    longer = height - depth
+    cervix = Tube.through(
+        axis.at(2 - longer, 10, 19 + longer), np.add((11.0, 13.0, 12.5), depth), flat=1.25 + (sides - depth) / 18
+    )
+    parts: list[Shape] = [
+        Superellipsoid(centre, np.add((across, deep, along), margins), axes=axes, exponent=2.2),
+        cervix,
+    ]
     for side, reach in zip((1.0, -1.0), patient.parametrium, strict=True):
         if reach > 2:
             side_centre = centre + axes[0] * side * (across + 0.4 * reach - 4) + (0.0, 3.0, 0.0)
-            parts.append(Superellipsoid(side_centre, (6 + 0.7 * reach, 0.62 * deep, 0.55 * along), axes=axes))
+            radii = np.add((6 + 0.7 * reach, 0.62 * deep, 0.55 * along), margins)
+            parts.append(Superellipsoid(side_centre, radii, axes=axes))
     if patient.vaginal_extension > 2:
         reach = patient.vaginal_extension
-        parts.append(Superellipsoid(axis.at(-0.6 * along + 11 - 0.5 * reach)[0], (13.0, 10.0, 5 + reach), axes=axes))
+        radii = np.add((13.0, 10.0, 5 + reach), margins)
+        parts.append(Superellipsoid(axis.at(-0.6 * along + 11 - 0.5 * reach)[0], radii, axes=axes))
     return Noisy(Union(parts, blend=9.0), Texture((*patient.identity, 302), 15.0), patient.target_border)
+
+
+def gtv_res(patient: Patient, fraction: Fraction, axis: UterineAxis, target: Shape) -> Shape:
+    """Return the residual tumour: an ellipsoid off the centre of the target, at least 2 mm below its surface."""
+    radii = np.asarray(patient.target_radii) * fraction.target_scale
+    axes = _target_axes(axis)
+    centre = axis.at(13.0)[0] + (np.asarray(patient.residual_offset) * radii) @ axes
+    tumour = Superellipsoid(centre, patient.residual_size * radii, axes=axes)
+    return Intersection(Noisy(tumour, Texture((*patient.identity, 304), 9.0), 1.0), target, depth=2.0)
+
+
+def ir_ctv(patient: Patient, fraction: Fraction, axis: UterineAxis, target: Shape) -> Shape:
+    """Return the intermediate-risk target, before it gives way to its neighbours: the target with a margin."""
+    return Union([target, hr_ctv(patient, fraction, axis, IR_CTV_MARGINS_MM)])
 
 
 def bladder(patient: Patient, fraction: Fraction) -> Shape:
@@ -151,6 +188,14 @@ def vaginal_course(axis: UterineAxis) -> FloatArray:
     """Return the centre line of the vagina from the os down, (4, 3) in mm."""
     x, y, z = axis.os
     return np.asarray([(x, y, z - 2), (0.8 * x, y - 3, z - 30), (0.3 * x, y - 12, z - 60), (0, y - 20, z - 96)])
+
+
+def _target_axes(axis: UterineAxis) -> FloatArray:
+    """Return orthonormal rows across the cervix, from front to back and up the canal, (3, 3)."""
+    axes = np.stack([np.eye(3)[0], np.cross(axis.canal, np.eye(3)[0]), axis.canal])
+    axes[1] /= np.linalg.norm(axes[1])
+    axes[0] = np.cross(axes[1], axes[2])
+    return axes
 
 
 def _move_out(tube: Tube, obstacles: list[Shape], bias: FloatArray, clearance: float, fixed: int) -> FloatArray:

@@ -1,4 +1,4 @@
-"""Rendering of a scene to voxels: HU with partial volume, and labels."""
+"""Rendering of a scene to voxels: HU with partial volume, masks of structures, and labels of organs."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from gynbtnet.imaging.volume import AIR
 from gynbtnet.phantom.anatomy.patient import Fraction, Patient
 from gynbtnet.phantom.rendering.metal_streaks import add_streaks
 from gynbtnet.phantom.rendering.noise import add_noise
-from gynbtnet.phantom.rendering.scene import STRUCTURES, Scene
+from gynbtnet.phantom.rendering.scene import Scene
 from gynbtnet.phantom.shapes.grid_points import GridPoints
 from gynbtnet.phantom.shapes.tissues import ROOM_AIR, share_inside
 
@@ -20,7 +20,10 @@ SLAB_VOXELS = 3_000_000
 
 @dataclass(frozen=True)
 class Rendered:
-    """A scan in HU (int16) and two label maps (uint8), of STRUCTURES and of ``organ_names``; all (z, y, x)."""
+    """A scan in HU (int16), bits of the structures' masks and a label map of ``organ_names`` (uint8); all (z, y, x).
+
+    Bit i of ``structures`` is set in the voxels of the scene's structure i.
+    """
 
     scan: npt.NDArray[np.int16]
     structures: npt.NDArray[np.uint8]
@@ -56,7 +59,9 @@ def render(
             hu[window] += share * (layer.tissue(distance, window_points, voxel) - hu[window])
             inside = distance < 0
             if layer.structure is not None:
-                rendered.structures[slab][window][inside] = STRUCTURES.index(layer.structure) + 1
+                bits = rendered.structures[slab][window]
+                kept = bits[inside] if layer.overlaps else 0
+                bits[inside] = kept | 1 << scene.structures.index(layer.structure)
             if layer.clears:
                 rendered.organs[slab][window][inside] = 0
             if layer.organ is not None:

@@ -40,18 +40,28 @@ from gynbtnet.phantom.shapes.tissues import (
 STRUCTURES = ("hr_ctv", "bladder", "rectum", "sigmoid", "uterus")
 """Structures of the phantom, in the order of their labels."""
 
+NESTED_STRUCTURES = (*STRUCTURES, "gtv_res", "ir_ctv")
+"""Structures of a nested phantom, in which GTV-res, HR-CTV and IR-CTV are nested, and the uterus has its cervix."""
+
+_RESIDUAL_CONTRAST = 9.0
+"""HU of the residual tumour above the rest of the target, as after contrast agent."""
+
 
 @dataclass(frozen=True)
 class Scene:
-    """Layers from the skin inwards, with the uterine axis and the applicator for dose and streaks."""
+    """Layers from the skin inwards, with the uterine axis and the applicator for dose and streaks.
+
+    The ``structures`` are the contoured ones, in the order of their labels.
+    """
 
     layers: tuple[PaintedLayer, ...]
+    structures: tuple[str, ...]
     axis: UterineAxis
     applicator: ApplicatorGeometry | None
 
 
-def build_scene(patient: Patient, fraction: Fraction) -> Scene:
-    """Return all layers of a patient in this fraction."""
+def build_scene(patient: Patient, fraction: Fraction, *, nested: bool = False) -> Scene:
+    """Return all layers of a patient in this fraction, ``nested`` with residual tumour and intermediate-risk target."""
     axis = uterine_axis(patient, fraction)
     applicator = place_applicator(patient, fraction, axis) if fraction.implant else None
     skeleton = bones(patient)
@@ -59,10 +69,11 @@ def build_scene(patient: Patient, fraction: Fraction) -> Scene:
     layers = [
         *_body_layers(patient, skeleton),
         *_surrounding_layers(patient, fraction, axis, Union([skeleton["sacrum"], skeleton["vertebrae_L5"]])),
-        *_organ_layers(patient, fraction, organs),
+        *_organ_layers(patient, fraction, organs, nested=nested),
+        *(_nested_layers(patient, fraction, organs) if nested else ()),
         *(_implant_layers(patient, fraction, applicator, organs) if applicator is not None else ()),
     ]
-    return Scene(tuple(layers), axis, applicator)
+    return Scene(tuple(layers), NESTED_STRUCTURES if nested else STRUCTURES, axis, applicator)
 
 
 def _body_layers(patient: Patient, skeleton: dict[str, Shape]) -> Iterator[PaintedLayer]:
@@ -106,8 +117,10 @@ def _surrounding_layers(
     yield PaintedLayer(descending_colon(patient), Hollow(2.5, VISCERAL_WALL, stool), organ="colon")
 
 
-def _organ_layers(patient: Patient, fraction: Fraction, organs: OrgansInContact) -> Iterator[PaintedLayer]:
-    """Yield the five structures; a voxel belongs to the last one that covers it, as in a clinic's contours.
+def _organ_layers(
+    patient: Patient, fraction: Fraction, organs: OrgansInContact, *, nested: bool
+) -> Iterator[PaintedLayer]:
+    """Yield the five structures; a voxel belongs to the last one that covers it, ``nested`` also to the uterus.
 
     Rims of fat separate neighbours with the same HU. They are thin and uneven, and almost absent in some patients.
     """
@@ -136,7 +149,15 @@ def _organ_layers(patient: Patient, fraction: Fraction, organs: OrgansInContact)
     urine = Hollow(3.2, VISCERAL_WALL, Mottled(URINE, 1.5, texture(608, 12.0)))
     yield PaintedLayer(organs.bladder, urine, structure="bladder", organ="urinary_bladder")
     tumour = Mottled(50.0 + patient.target_contrast, 7.0, texture(609, 7.0))
-    yield PaintedLayer(organs.hr_ctv, tumour, structure="hr_ctv")
+    yield PaintedLayer(organs.hr_ctv, tumour, structure="hr_ctv", overlaps=nested)
+
+
+def _nested_layers(patient: Patient, fraction: Fraction, organs: OrgansInContact) -> Iterator[PaintedLayer]:
+    """Yield the residual tumour, and the intermediate-risk target, which is a margin and changes no HU."""
+    tumour = 50.0 + patient.target_contrast + _RESIDUAL_CONTRAST
+    enhanced = Mottled(tumour, 7.0, Texture((*fraction.identity, 614), 7.0))
+    yield PaintedLayer(organs.gtv_res, enhanced, structure="gtv_res", overlaps=True)
+    yield PaintedLayer(organs.ir_ctv, Uniform(0.0), structure="ir_ctv", opacity=0.0, overlaps=True)
 
 
 def _implant_layers(

@@ -17,12 +17,13 @@ class PaintedLayer:
     Attributes:
         shape: Shape of the layer.
         tissue: Tissue inside the shape.
-        structure: One of the five structures, or None.
+        structure: One of the contoured structures, or None.
         organ: TotalSegmentator's class, or None.
         within: Another shape to which the layer is limited, ``depth`` mm below its surface.
         depth: Distance in mm below the surface of ``within``.
         outside: Another shape in which the layer is not painted.
         opacity: Share of the earlier HU that is replaced.
+        overlaps: If true, the voxels of earlier structures that it covers also stay theirs; otherwise they lose them.
         clears: If true, the layer removes the labels of TotalSegmentator's classes that it covers.
     """
 
@@ -34,6 +35,7 @@ class PaintedLayer:
     depth: float = 0.0
     outside: Shape | None = None
     opacity: float = 1.0
+    overlaps: bool = False
     clears: bool = False
 
     @property

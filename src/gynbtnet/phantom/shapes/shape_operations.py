@@ -1,4 +1,4 @@
-"""Operations on shapes: union, difference, clipping, noise, dilation."""
+"""Operations on shapes: union, intersection, difference, clipping, noise, dilation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,6 +41,25 @@ class Union:
             if window is not None:
                 result[window] = smooth_minimum(result[window], shape.distance(points[window]), self.blend)
         return result
+
+
+@dataclass(frozen=True)
+class Intersection:
+    """The part of a shape inside another one, at least ``depth`` mm below its surface."""
+
+    shape: Shape
+    within: Shape
+    depth: float = 0.0
+
+    @cached_property
+    def box(self) -> Bounds:
+        """Lowest and highest corner."""
+        low, high = self.within.box
+        return np.maximum(self.shape.box[0], low), np.minimum(self.shape.box[1], high)
+
+    def distance(self, points: GridPoints) -> FloatArray:
+        """Return the maximum of the shape's distance and that of the other one, shifted by ``depth``."""
+        return np.maximum(self.shape.distance(points), sample(self.within, points) + self.depth)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Sum of the doses of one or several plans.
 
-The dose of a plan is its PLAN dose; if none was exported, the sum of its parts (BRACHY, BEAM and FRACTION doses, PS3.3
-C.8.8.3). A MULTI_PLAN dose counts only if none of its plans has its own dose, so that nothing counts twice. Two equal
+The dose of a plan is its PLAN dose. If none was exported, it is the sum of its fraction groups (FRACTION doses), which
+contain their beams; otherwise the sum of its beams and brachytherapy setups (BEAM and BRACHY doses, PS3.3 C.8.8.3). A
+MULTI_PLAN dose counts only if none of its plans has its own dose, so that nothing counts twice. Two equal
 PLAN doses of one plan are one dose that was exported twice. If they differ, such as doses of two algorithms, that is an
 error.
 """
@@ -16,7 +17,9 @@ from gynbtnet.imaging.resample_to_grid import resample_dose
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.runtime.errors import BadInput
 
-_PARTS = ("BRACHY", "BEAM", "FRACTION")
+_SUMMED = (("FRACTION",), ("BRACHY", "BEAM"))
+"""Types whose doses are added, each only if a plan has none of the earlier ones, which contain them."""
+_TYPES = ("PLAN", "FRACTION", "BRACHY", "BEAM", "MULTI_PLAN")
 
 
 def group_doses_by_plan(doses: Sequence[Dose]) -> Mapping[tuple[str, ...], tuple[Dose, ...]]:
@@ -33,19 +36,19 @@ def group_doses_by_plan(doses: Sequence[Dose]) -> Mapping[tuple[str, ...], tuple
             f"The doses have the types {', '.join(name or 'unknown' for name in types)}; only doses of one type can be "
             "added: choose the files of one type."
         )
-    unknown = sorted({dose.summation_type for dose in distinct}.difference((*_PARTS, "PLAN", "MULTI_PLAN")))
+    unknown = sorted({dose.summation_type for dose in distinct}.difference(_TYPES))
     if unknown:
         raise BadInput(
-            f"A dose has the DoseSummationType “{unknown[0]}”; expected PLAN, MULTI_PLAN, {', '.join(_PARTS)}: export "
+            f"A dose has the DoseSummationType “{unknown[0]}”; expected {', '.join(_TYPES)}: export "
             "the dose of the plan."
         )
     groups: dict[tuple[str, ...], tuple[Dose, ...]] = {}
-    for accepted in (("PLAN",), _PARTS, ("MULTI_PLAN",)):
+    for accepted in (("PLAN",), *_SUMMED, ("MULTI_PLAN",)):
         covered = {plan for plans in groups for plan in plans}
         for dose in distinct:
             if dose.summation_type in accepted and not covered.intersection(dose.plan_uids):
                 before = groups.get(dose.plan_uids, ())
-                if before and accepted != _PARTS:
+                if before and accepted not in _SUMMED:
                     _check_copy(before[0], dose)
                 else:
                     groups[dose.plan_uids] = (*before, dose)

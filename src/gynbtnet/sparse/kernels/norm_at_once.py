@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gynbtnet.sparse.kernels import Moments
-from gynbtnet.sparse.norm_by_segment import NormBySegment, activate_, activation_gradient_
+from gynbtnet.sparse.kernels.interfaces import Moments
+from gynbtnet.sparse.kernels.norm_by_segment import NormBySegment, activate_, activation_gradient_
 from gynbtnet.sparse.packed import as_accumulator
 
 

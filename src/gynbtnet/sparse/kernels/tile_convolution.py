@@ -25,8 +25,8 @@ class TileConvolution:
 
     Attributes:
         values_per_chunk: Values that are gathered at a time.
-        flips: If true, the input's gradient at stride 1 is a convolution with the flipped weight, which computes no
-            halo; otherwise a transposed convolution, which is faster on a CPU.
+        flips: If true, the input's gradient at stride 1 is a convolution with the flipped weight. It computes no halo.
+            If false, it is a transposed convolution, which is faster on a CPU.
     """
 
     values_per_chunk: int
@@ -37,7 +37,7 @@ class TileConvolution:
     ) -> Tensor:
         """Return rows (N·V / stride, C_out) for padded rows (N·V + 1, C_in)."""
         result = padded.new_empty(len(active), *divide_exactly(block, stride), len(weight))
-        for chunk, tiles in self._tiles(padded, _input_table(active, block, stride)):
+        for chunk, tiles in gather_tiles(padded, _input_table(active, block, stride), self.values_per_chunk):
             result[chunk] = conv3d(tiles, weight, bias, stride).movedim(1, -1)
         return result.view(-1, len(weight))
 
@@ -47,7 +47,7 @@ class TileConvolution:
         """Return the weight's gradient, from the padded gradient of the output."""
         blocks = grad[:-1].view(len(active), *divide_exactly(block, stride), -1).movedim(-1, 1)
         total: Tensor | None = None
-        for chunk, tiles in self._tiles(padded, _input_table(active, block, stride)):
+        for chunk, tiles in gather_tiles(padded, _input_table(active, block, stride), self.values_per_chunk):
             part: Tensor = conv3d_weight(tiles, weight.shape, blocks[chunk], stride)  # type: ignore[no-untyped-call]
             total = as_accumulator(part) if total is None else total.add_(part)
         assert total is not None  # an ActiveBlocks is never empty
@@ -62,21 +62,22 @@ class TileConvolution:
         table = active.tiles(divide_exactly(block, stride), _high_halo(stride), (1, 1, 1))
         target = grad_input.view(len(active), *block, -1)
         flipped = flip(weight) if self.flips and set(stride) == {1} else None
-        for chunk, tiles in self._tiles(grad, table):
+        for chunk, tiles in gather_tiles(grad, table, self.values_per_chunk):
             if flipped is not None:
                 target[chunk] += conv3d(tiles, flipped).movedim(1, -1)
                 continue
             spread = conv_transpose3d(tiles, weight, stride=stride, padding=[3 - s for s in stride])
             target[chunk] += spread[:, :, : block[0], : block[1], : block[2]].movedim(1, -1)
 
-    def _tiles(self, padded: Tensor, table: Tensor) -> Iterator[tuple[slice, Tensor]]:
-        """Yield ranges of some blocks and their tiles (n, C, …) in channels-last memory."""
-        channels = padded.shape[1]
-        blocks = max(1, self.values_per_chunk // (table[0].numel() * channels))
-        for start in range(0, len(table), blocks):
-            chunk = slice(start, start + blocks)
-            rows = padded.index_select(0, table[chunk].flatten())
-            yield chunk, rows.view(-1, *table.shape[1:], channels).movedim(-1, 1)
+
+def gather_tiles(padded: Tensor, table: Tensor, values_per_chunk: int) -> Iterator[tuple[slice, Tensor]]:
+    """Yield ranges of some blocks and their tiles (n, C, …) in channels-last memory."""
+    channels = padded.shape[1]
+    blocks = max(1, values_per_chunk // (table[0].numel() * channels))
+    for start in range(0, len(table), blocks):
+        chunk = slice(start, start + blocks)
+        rows = padded.index_select(0, table[chunk].flatten())
+        yield chunk, rows.view(-1, *table.shape[1:], channels).movedim(-1, 1)
 
 
 def flip(weight: Tensor) -> Tensor:

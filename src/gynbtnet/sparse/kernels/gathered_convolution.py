@@ -13,8 +13,8 @@ from torch import Tensor
 
 from gynbtnet.runtime.array_types import Triple
 from gynbtnet.sparse.active_blocks import ActiveBlocks
+from gynbtnet.sparse.kernels.tile_convolution import flip
 from gynbtnet.sparse.packed import as_accumulator
-from gynbtnet.sparse.tile_convolution import flip
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from gynbtnet.experiment.successive_halving import Rung, ScoredTrial, ranking
+from gynbtnet.experiment.tuning.successive_halving import Rung, ScoredTrial, ranking
 from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.phrases import by_axis, counted
 
@@ -16,6 +16,7 @@ BIAS = (
     "The winner's score is too high on average, because the best of several noisy scores is partly luck. Judge the "
     "recipe by patients who were not used here."
 )
+_LEARNED = 0.05  # mean DSC below which a training has learned next to nothing
 UNITS = {"cpu_seconds": "CPU s", "steps": "steps", "gpu_seconds": "GPU s"}
 """Units of a budget as printed."""
 _SHORT = {
@@ -115,12 +116,13 @@ def column_names(result: TuningResult) -> dict[str, str]:
 def ranked_rows(result: TuningResult) -> tuple[list[str], list[list[str]]]:
     """Return the candidates for people, the best first: column heads, and rows of text."""
     columns = column_names(result)
-    heads = ["no.", "rung", "steps", "DSC", *columns.values()]
+    heads = ["no.", "rung", "steps", "CPU s", "DSC", *columns.values()]
     rows = []
     for candidate in result.order:
         trial = result.last_trial(candidate)
         values = [printed_value(trial.settings[key]) for key in columns]
-        rows.append([str(candidate), str(trial.rung.number + 1), str(trial.steps), _printed_score(trial), *values])
+        cost = [str(trial.steps), "–" if trial.cpu_seconds is None else f"{trial.cpu_seconds:.0f}"]
+        rows.append([str(candidate), str(trial.rung.number + 1), *cost, _printed_score(trial), *values])
     return heads, rows
 
 
@@ -156,7 +158,22 @@ def explanation(result: TuningResult) -> list[str]:
         f"Trained on {counted(result.training_patients, 'patient')}; DSC is the mean over structures and then over "
         f"{counted(result.validation_patients, 'validation patient')}. No scan of a test patient was used."
     )
-    return [search, patients, choice, BIAS]
+    return [search, patients, choice, BIAS, *_undecided(result)]
+
+
+def _undecided(result: TuningResult) -> list[str]:
+    """Return a warning if fewer candidates than a rung keeps learned anything in it, so that chance decided."""
+    for rung, kept in zip(result.rungs, [*(rung.candidates for rung in result.rungs[1:]), 1], strict=True):
+        scores = [trial.score or 0 for trial in result.trials if trial.rung.number == rung.number]
+        learned = sum(score >= _LEARNED for score in scores)
+        if learned < kept:
+            warning = (
+                f"Only {learned} of {counted(len(scores), 'candidate')} in rung {rung.number + 1} reached a DSC of "
+                f"{_LEARNED:g}, so chance decided which {counted(kept, 'candidate')} it kept; give a larger --budget "
+                "or fewer --candidates."
+            )
+            return [warning]
+    return []
 
 
 def recipe_heading(result: TuningResult) -> str:
@@ -185,7 +202,7 @@ def save_tables(result: TuningResult, out: Path) -> None:
         f"# Settings for {result.recipe}",
         *explanation(result),
         "".join(f"| {line} |\n" for line in lines).rstrip(),
-        "Rung, steps and DSC are those of a candidate's last trial; `trials.csv` has all trials.",
+        "Rung, steps, CPU seconds and DSC are those of a candidate's last trial; `trials.csv` has all trials.",
         *notes,
     ]
     with atomic_write(out / "table.md") as partial:

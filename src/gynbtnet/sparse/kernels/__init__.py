@@ -1,0 +1,1 @@
+"""Implementations of the sparse layers; the rules of a device choose among them."""

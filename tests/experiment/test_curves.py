@@ -1,0 +1,239 @@
+"""Learning curves without training: runs, patients, choices, comparisons, page."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gynbtnet.datasets import Split
+from gynbtnet.experiment.curves.curves_page import report_curves
+from gynbtnet.experiment.curves.differences import difference_table
+from gynbtnet.experiment.curves.earlier_stages import earlier_stages
+from gynbtnet.experiment.curves.findings import missing_runs
+from gynbtnet.experiment.curves.folders import CurvesFolder
+from gynbtnet.experiment.curves.run_list import CurveRun, all_runs
+from gynbtnet.experiment.curves.setup import CurvesSetup
+from gynbtnet.experiment.curves.trace_curves import best_candidate, choose_patients
+from gynbtnet.recipes import CurvesRecipe, load_curves
+from gynbtnet.runtime import BadInput, write_json
+
+STRUCTURES = ("bladder", "rectum")
+LEVELS = {"gynbtnet": 0.85, "gynbtnet-from-scratch": 0.84, "nnunet": 0.60, "nnunet-chosen": 0.88}
+"""True mean DSC of each simulated model."""
+
+
+CHOSEN = {
+    "gynbtnet": "rate-6e-3",
+    "gynbtnet-from-scratch": "rate-1e-2",
+    "nnunet": "published",
+    "nnunet-chosen": "adamw-3e-3",
+}
+
+
+@pytest.fixture(scope="module")
+def recipe() -> CurvesRecipe:
+    shipped = load_curves("curves", ["curves.n_resamples=500"])
+    return replace(shipped, models={name: model for name, model in shipped.models.items() if name in LEVELS})
+
+
+@pytest.fixture(scope="module")
+def setup(recipe: CurvesRecipe) -> CurvesSetup:
+    return CurvesSetup(
+        name="curves",
+        description="",
+        design=recipe.design,
+        models=tuple(recipe.models),
+        structures=STRUCTURES,
+        runs=all_runs(recipe),
+        learning=24,
+        choosing=4,
+        held_out=8,
+        cases_held_out=16,
+        stages={name: tuple(model.stages) for name, model in recipe.models.items()},
+        synthetic=True,
+        citations=(),
+    )
+
+
+def tables(setup: CurvesSetup) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Simulate runs: nnunet has no long run, and all models are equally good with few patients."""
+    random, points, scores = np.random.default_rng(0), [], []
+    difficulty = random.normal(0, 0.03, 8)
+    for run in setup.runs:
+        if run.model == "nnunet" and run.budget > 6000:
+            continue
+        level = 0.7 if run.patients else LEVELS[run.model]
+        level += random.normal(0, 0.003)
+        points.append(
+            {
+                "run": run.name,
+                "kind": run.kind,
+                "model": run.model,
+                "candidate": run.candidate or CHOSEN[run.model],
+                "budget": run.budget,
+                "patients": run.patients or 24,
+                "all_patients": run.patients is None,
+                "seed": run.seed,
+                "draw": run.draw,
+                "mean_dsc": level,
+                "steps": int(run.budget),
+                "version": "0",
+                "cpu_seconds": run.budget * (3 if run.model == "nnunet" else 1),
+                "earlier_steps": 0,
+                "earlier_cpu_seconds": 3600.0 if run.model == "gynbtnet" else 0.0,
+                "parameters": 3_600_000,
+            }
+        )
+        for patient in range(8):
+            for case in range(2):
+                for structure, offset in zip(STRUCTURES, (0.02, -0.02), strict=True):
+                    dsc = level + difficulty[patient] + offset + random.normal(0, 0.005)
+                    scores.append(
+                        {
+                            "run": run.name,
+                            "case": f"p{patient}_f{case}",
+                            "patient": f"p{patient}",
+                            "structure": structure,
+                            "dsc": dsc,
+                            "hd95_mm": 5.0,
+                            "asd_mm": 1.0,
+                            "missing_in": "none",
+                        }
+                    )
+    return pd.DataFrame(points), pd.DataFrame(scores)
+
+
+@pytest.fixture(scope="module")
+def folder(setup: CurvesSetup, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("curves")
+    points, scores = tables(setup)
+    write_json(setup, CurvesFolder(out).setup)
+    points.to_csv(out / "points.csv", index=False)
+    scores.to_csv(out / "scores.csv", index=False)
+    return out
+
+
+def test_a_part_of_the_runs_shows_all_models(recipe: CurvesRecipe) -> None:
+    runs = all_runs(recipe)
+    assert len({run.name for run in runs}) == len(runs)
+    tried = {
+        name: set(model.candidates) if len(model.candidates) > 1 else set() for name, model in recipe.models.items()
+    }
+    first = runs[: sum(len(names) + 1 for names in tried.values())]
+    assert {run.budget for run in first} == {240}
+    assert {run.seed for run in first} == {0}
+    assert [run.model for run in first if run.kind == "point"] == list(recipe.models)
+    for number, run in enumerate(first):
+        if run.kind == "point":
+            before = {other.candidate for other in runs[:number] if other.model == run.model}
+            assert before == tried[run.model], "settings are chosen first"
+    budgets = [run.budget for run in runs if run.patients is None]
+    assert budgets == sorted(budgets)
+    long = [run for run in runs if run.budget == 6480]
+    assert [run.model for run in long] == [name for name, model in recipe.models.items() if model.long]
+    few = [run for run in runs if run.patients]
+    assert {(run.patients, run.draw) for run in few} == {(n, draw) for n in (2, 5, 12) for draw in range(3)}
+    assert {run.budget for run in few} == {720}
+
+
+def test_draws_of_patients_are_nested_and_the_same_for_all_models(recipe: CurvesRecipe) -> None:
+    folds = tuple(tuple(f"p{fold}{number}" for number in range(4)) for fold in range(7))
+    split = Split(("t",), folds, 0)
+    by_number: dict[tuple[int, int], set[str]] = {}
+    for run in all_runs(recipe):
+        patients = choose_patients(split, recipe.recipe.split, run)
+        assert not {"t", *folds[0]}.intersection(patients)
+        assert len(set(patients)) == len(patients) == (run.patients or 24)
+        if run.patients:
+            assert by_number.setdefault((run.seed, run.patients), set(patients)) == set(patients)
+    for draw in range(3):
+        assert by_number[draw, 2] < by_number[draw, 5] < by_number[draw, 12]
+    assert len({tuple(sorted(by_number[draw, 5])) for draw in range(3)}) == 3
+    with pytest.raises(BadInput, match="ask for 30 contoured patients, but there are 24"):
+        choose_patients(split, recipe.recipe.split, CurveRun("point", "gynbtnet", 720, patients=30))
+
+
+def test_stages_are_shared_by_models_that_need_the_same(recipe: CurvesRecipe) -> None:
+    shipped = load_curves("curves")
+    names = {}
+    for name in ("gynbtnet", "gynbtnet-stage-1", "gynbtnet-stage-2"):
+        model = shipped.models[name]
+        variants = list(model.candidates.values())
+        names[name] = [stage.name for stage in earlier_stages(variants[0], model.stages, 1)]
+        for variant in variants:
+            assert [stage.name for stage in earlier_stages(variant, model.stages, 1)] == names[name]
+    assert names["gynbtnet"][0] == names["gynbtnet-stage-1"][0]
+    assert names["gynbtnet"][1] != names["gynbtnet-stage-2"][0], "one starts from stage 1, the other from scratch"
+    other = shipped.models["gynbtnet-stage-1"]
+    first = next(iter(other.candidates.values()))
+    assert earlier_stages(first, other.stages, 2)[0].name != names["gynbtnet-stage-1"][0]
+
+
+def test_of_equal_candidates_the_first_is_chosen() -> None:
+    assert best_candidate({"a": 0.5, "b": 0.7, "c": 0.7}) == "b"
+
+
+def test_differences_are_those_that_were_simulated(setup: CurvesSetup) -> None:
+    points, scores = tables(setup)
+    table = difference_table(points, scores, setup)
+    everyone = table[table["all_patients"] & (table["budget"] == 2160) & (table["structure"] == "mean")]
+    rows = {str(row["other"]): row for row in everyone.to_dict("records")}
+    assert rows.keys() == LEVELS.keys() - {"gynbtnet"}
+    for other, row in rows.items():
+        assert row["difference"] == pytest.approx(0.85 - LEVELS[other], abs=0.012)
+        assert row["low"] < 0.85 - LEVELS[other] < row["high"]
+    verdicts = {other: (row["better"], row["not_worse"], row["worse"]) for other, row in rows.items()}
+    assert verdicts["nnunet"] == (True, True, False)
+    assert verdicts["nnunet-chosen"] == (False, False, True)
+    assert verdicts["gynbtnet-from-scratch"][1:] == (True, False)
+    assert rows["nnunet"]["p"] == pytest.approx(2 / 2**8)
+    assert rows["nnunet"]["p_holm"] == pytest.approx(3 * 2 / 2**8)
+    single = table[table["budget"] == 6480]
+    assert set(single["runs"]) == {1}
+    assert not single[["better", "worse", "not_worse"]].to_numpy().any()
+    means = scores.merge(points, on="run").groupby("run")["dsc"].mean()
+    own = points[(points["model"] == "gynbtnet") & (points["budget"] == 240) & (points["kind"] == "point")]
+    expected = means.loc[own["run"]].mean()
+    shown = table[(table["budget"] == 240) & (table["structure"] == "mean")]["mean_dsc"]
+    assert shown.iloc[0] == pytest.approx(expected)
+
+
+def test_page_figures_and_tables_come_from_the_tables_alone(folder: Path) -> None:
+    page = report_curves(folder)
+    text = page.read_text()
+    first = text.split("\n")[2]
+    assert first.startswith(
+        "**With all 24 contoured patients and 36 CPU minutes of training, gynbtnet has a mean DSC of"
+    )
+    assert "It is better than nnunet (" in first
+    assert "It is worse than nnunet-chosen (" in first
+    assert "With 2 contoured patients and 12 CPU minutes" in text
+    assert "A step of gynbtnet takes 1.00 CPU seconds; a step of the others takes longer: nnunet 3.0 times" in text
+    assert text.index("**Not run yet: 1 of") < text.index("Synthetic data")
+    assert "- point of nnunet: patients-all_budget-6480_seed-0" in text
+    assert "| nnunet-chosen | adamw-1e-3 |" in text
+    assert "| nnunet | published | – | the only one |" in text
+    names = ["curves.png", "curves.svg", "patients.png", "patients.svg", "differences.csv", "structures.csv"]
+    before = {name: (folder / name).read_bytes() for name in [*names, page.name]}
+    report_curves(folder)
+    assert {name: (folder / name).read_bytes() for name in before} == before
+
+
+def test_a_page_of_the_first_runs(setup: CurvesSetup, tmp_path: Path) -> None:
+    points, scores = tables(setup)
+    write_json(setup, CurvesFolder(tmp_path).setup)
+    started = points[(points["seed"] == 0) & (points["budget"] == 240)].head(4)
+    started.to_csv(tmp_path / "points.csv", index=False)
+    scores[scores["run"].isin(started["run"])].to_csv(tmp_path / "scores.csv", index=False)
+    text = report_curves(tmp_path).read_text()
+    assert text.count("nothing can be compared yet") == 2
+    assert len(missing_runs(started, setup)) == len(setup.runs) - 4
+    (tmp_path / "points.csv").unlink()
+    with pytest.raises(BadInput, match=r"points\.csv is absent or damaged"):
+        report_curves(tmp_path)
+    (tmp_path / "curves.json").write_text(json.dumps({"name": 1}))
+    with pytest.raises(BadInput, match=r"curves\.json is damaged or was edited"):
+        report_curves(tmp_path)

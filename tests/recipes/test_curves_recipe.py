@@ -1,0 +1,77 @@
+"""Recipes of learning curves."""
+
+from pathlib import Path
+
+import pytest
+
+from gynbtnet.recipes import load_curves, shipped_curves
+from gynbtnet.recipes.curves_recipe import is_curves
+from gynbtnet.runtime import BadInput
+
+MINE = """
+name: mine
+curves: {unit: steps, budgets: [1, 2], reference: ours}
+recipe: [smoke]
+models:
+  ours: {stages: [supervised, pretraining], candidates: {a: {}, b: {task: {training: {learning_rate: 0.5}}}}}
+  nnunet: {baseline: nnunet, candidates: {published: {}}}
+"""
+
+
+def written(folder: Path, *changes: tuple[str, str]) -> Path:
+    path, text = folder / "mine.yaml", MINE
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("name", shipped_curves())
+def test_models_of_shipped_curves_differ_only_where_they_say(name: str) -> None:
+    curves = load_curves(name)
+    ours = curves.models["gynbtnet"]
+    for name in ("gynbtnet-from-scratch", "gynbtnet-stage-1", "gynbtnet-stage-2"):
+        model = curves.models[name]
+        assert list(model.candidates) == list(ours.candidates)
+        for candidate, variant in model.candidates.items():
+            assert variant.stage("task") == ours.candidates[candidate].stage("task")
+            assert [stage for stage in ("pretraining", "supervised") if getattr(variant, stage)] == list(model.stages)
+    chosen, published = curves.models["nnunet-chosen"], curves.models["nnunet"]
+    assert len(chosen.candidates) == len(ours.candidates), "the same freedom of settings"
+    assert [v.nnunet and v.nnunet.optimiser for v in published.candidates.values()] == [None]
+    spacings = {v.nnunet.spacing for m in (chosen, published) for v in m.candidates.values() if v.nnunet}
+    assert spacings == {ours.candidates["rate-6e-3"].stage("task").plan.spacing}
+    assert curves.design.margin == 0.02
+    assert curves.design.reference == "gynbtnet"
+    assert is_curves(curves.recipe.name)
+
+
+def test_candidates_and_stages_of_a_file(tmp_path: Path) -> None:
+    curves = load_curves(written(tmp_path), ["curves.seeds=2", "task.training.workers=1", "name=other"])
+    assert (curves.design.seeds, curves.recipe.name, curves.phantom) == (2, "other", None)
+    ours = curves.models["ours"]
+    assert ours.stages == ("pretraining", "supervised"), "in the order of training"
+    assert [variant.stage("task").training.learning_rate for variant in ours.candidates.values()] == [5e-5, 0.5]
+    assert all(variant.stage("task").training.workers == 1 for variant in ours.candidates.values())
+    assert curves.design.budget(2).steps == 2
+    assert is_curves(written(tmp_path))
+    assert not is_curves("hours")
+    assert not is_curves("absent.yaml")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("reference: ours", "reference: theirs", "curves.reference in .* is theirs; expected one of ours, nnunet"),
+        ("[1, 2]", "[2, 1]", "expected budgets above 0 in ascending order"),
+        ("reference: ours", "reference: ours, patients: [1]", "numbers of patients, at least 2"),
+        ("reference: ours", "reference: ours, long_budget: 2", "expected a long_budget above the others"),
+        ("{a: {}", "{a/b: {}", "names 'a/b'; expected names of letters"),
+        ("baseline: nnunet", "baseline: nnunet, stages: [pretraining]", "has the stage pretraining, which its recipe"),
+        ("learning_rate", "learning_speed", "learning_speed in .* is not a setting"),
+    ],
+)
+def test_what_does_not_fit(tmp_path: Path, old: str, new: str, words: str) -> None:
+    with pytest.raises(BadInput, match=words):
+        load_curves(written(tmp_path, (old, new)))
