@@ -55,9 +55,9 @@ def _delivery(files: DoseFiles, scans: int, settings: DoseSettings) -> Delivery:
     planned, given = files.planned_fractions, settings.fractions_per_plan
     if planned > 1 and settings.dose_is is None:
         raise BadInput(
-            f"{files.paths[0]} is a dose of the plan {files.plan}, which has {planned} fractions. Planning systems export "
-            "the dose of all of them or that of one: check a point in the planning system, and give --dose-is total or "
-            "--dose-is fraction."
+            f"{files.paths[0]} is a dose of the plan {files.plan}, which has {planned} fractions. Planning systems "
+            "export the dose of all of them or that of one: check a point in the planning system, and give --dose-is "
+            "total or --dose-is fraction."
         )
     if planned > 1 and given is None and scans > 1:
         raise BadInput(
