@@ -113,7 +113,7 @@ class PlanSettings(Settings):
 
     outputs: Outputs = Field(
         "auto",
-        description="exclusive: a voxel belongs to at most one structure (softmax); overlapping: to any number of them "
+        description="exclusive: a voxel belongs to at most one structure (softmax). overlapping: to any number of them "
         "(sigmoids). auto: overlapping if a structure shares more than overlap_share of its volume.",
     )
     overlap_share: float = Field(
