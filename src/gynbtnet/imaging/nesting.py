@@ -98,12 +98,11 @@ class Nesting:
         names, bits = masks.structures, masks.bits.array
         outer_of = self._outer_of(names)
         result = bits.copy()
-        one = bits.dtype.type(1)
         for name in reversed(self._inner_first(names)):
             index = names.index(name)
             if index in outer_of:
-                outside = (result >> bits.dtype.type(outer_of[index])) & one == 0
-                result[outside] &= ~bits.dtype.type(1 << index)
+                outside = result & bits.dtype.type(1 << outer_of[index]) == 0
+                np.bitwise_and(result, ~bits.dtype.type(1 << index), out=result, where=outside)
         return StructureMasks(Volume(result, masks.bits.geometry), names)
 
     def broken_voxels(self, masks: StructureMasks) -> int:
