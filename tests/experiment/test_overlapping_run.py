@@ -68,12 +68,12 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder / "export", patients=3, fractions=1, spacing=(6, 5, 5), matrix=(24, 48, 56), seed=7, nested=True
     )
     (folder / "recipe.yaml").write_text(yaml.safe_dump({**RECIPE, "structures": list(STRUCTURES)}))
-    run_experiment(load_recipe(folder / "recipe.yaml"), Scans(folder / "export"), folder / "out")
+    run_experiment(load_recipe(folder / "recipe.yaml"), Scans(folder / "export", allow_overlap=True), folder / "out")
     return folder / "out"
 
 
 def test_all_files_of_a_prediction_have_the_same_overlapping_masks(experiment: Path, tmp_path: Path) -> None:
-    cohort = Cohort.open(experiment / "cohorts" / "task")
+    cohort = Cohort.load(experiment / "cohorts" / "task")
     (folder,) = (experiment / "predictions" / "test").iterdir()
     case, nesting, names = cohort.case(folder.name), Nesting.parse([RELATION]), StructureNames.load()
     assert not (folder / LABELS_FILE).exists()
@@ -107,7 +107,7 @@ def test_all_files_of_a_prediction_have_the_same_overlapping_masks(experiment: P
 
 
 def test_scores_and_pages_are_those_of_the_masks(experiment: Path, tmp_path: Path) -> None:
-    cohort = Cohort.open(experiment / "cohorts" / "task")
+    cohort = Cohort.load(experiment / "cohorts" / "task")
     (folder,) = (experiment / "predictions" / "test").iterdir()
     case = cohort.case(folder.name)
     truth, predicted = read_truth(case, STRUCTURES), read_prediction(case, folder.parent, STRUCTURES)

@@ -6,15 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from gynbtnet.datasets import Cohort
-from gynbtnet.imaging import OverlappingSegmentation, read_volume
+from gynbtnet.imaging import OverlappingSegmentation, Regions, read_volume
 from gynbtnet.inference import Model, PredictionSettings, predict
 from gynbtnet.networks import GynBTNet, write_stu_net
 from gynbtnet.preparation import PlanSettings, PreparedCase, PreparedCohort, make_plan, prepare
+from gynbtnet.training.objectives.segmentation_objective import SegmentationObjective
 from gynbtnet.training.settings import SegmentationSettings
 from gynbtnet.training.stages import finetune
 
@@ -116,6 +118,34 @@ def test_parts_of_a_batch_give_its_step(
     )
     for name, values in whole.items():
         torch.testing.assert_close(parts[name], values, rtol=1e-3, atol=1e-5)
+
+
+def test_pictures_show_every_structure_of_shared_voxels() -> None:
+    regions = Regions.of(("hr_ctv", "uterus"), [("hr_ctv", "uterus")])
+    labels = torch.zeros(1, 2, 3, 4)
+    labels[0, 1, :, :2], labels[0, 1, :, 1:3], labels[0, 1, :, 1] = 1, 2, 3
+    logits = torch.full((1, 2, 2, 3, 4), -1.0)
+    logits[0, :, 1, 0] = 1
+    objective = SegmentationObjective(Constant(logits), regions.structures, batch_dice=False, regions=regions)
+    figure = objective.picture([{"image": torch.rand(1, 1, 2, 3, 4), "labels": labels}])
+    shown = [[~image.get_array().mask for image in axes.images[1:]] for axes in figure.axes[1:]]
+    (hr_ctv, uterus), predicted = shown
+    np.testing.assert_array_equal(hr_ctv, [[True, True, False, False]] * 3)
+    np.testing.assert_array_equal(uterus, [[False, True, True, False]] * 3)
+    for mask in predicted:
+        np.testing.assert_array_equal(mask, [[True] * 4, [False] * 4, [False] * 4])
+    assert len(predicted) == 2
+
+
+class Constant(torch.nn.Module):
+    """Network with constant logits."""
+
+    def __init__(self, logits: torch.Tensor) -> None:
+        super().__init__()
+        self.logits = logits
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return self.logits
 
 
 @pytest.mark.slow

@@ -21,9 +21,7 @@ NAMES, AIMS, SETTINGS = StructureNames.load(), PlanningAims.load(), DoseSettings
 BEAM = {"p1": ExternalBeam(45, 25)}
 
 
-def score(
-    fraction: int, manual: float, automatic: float, structure="bladder", metric="D2cc", **notes: str
-) -> DoseScore:
+def score(fraction: int, manual: float, automatic: float, structure="bladder", metric="D2cc", **notes) -> DoseScore:
     return DoseScore(
         f"p1_f{fraction}", "p1", fraction, structure, metric, manual, automatic, automatic - manual, **notes
     )

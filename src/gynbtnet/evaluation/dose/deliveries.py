@@ -36,7 +36,7 @@ def plan_deliveries(
 
     The number of fractions is that of ``fractions_per_plan``, or that of the RTPLAN if this is not given. DICOM defines
     the dose of a PLAN as that of its entire delivery (PS3.3 C.8.8.3), but planning systems also export the dose of one
-    fraction. The data don't tell which, and EQD2 depends on it.
+    fraction. The data don't state which one it is, and EQD2 depends on it.
 
     Args:
         cases: the cases.
@@ -56,7 +56,7 @@ def _delivery(files: DoseFiles, scans: int, settings: DoseSettings) -> Delivery:
     if planned > 1 and settings.dose_is is None:
         raise BadInput(
             f"{files.paths[0]} is a dose of the plan {files.plan}, which has {planned} fractions. Planning systems "
-            "export the dose of all of them or that of one: check a point in the planning system, and give --dose-is "
+            "export the dose of all of them or that of one. Check a point in the planning system, and give --dose-is "
             "total or --dose-is fraction."
         )
     if planned > 1 and given is None and scans > 1:

@@ -54,12 +54,12 @@ class DoseScore:
 
     @property
     def manual_is_bound(self) -> bool:
-        """Whether the manual value is a lower bound."""
+        """True if the manual value is a lower bound."""
         return is_bound(self.manual_note)
 
     @property
     def automatic_is_bound(self) -> bool:
-        """Whether the automatic value is a lower bound."""
+        """True if the automatic value is a lower bound."""
         return is_bound(self.automatic_note)
 
 
