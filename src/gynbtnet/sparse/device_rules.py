@@ -1,6 +1,6 @@
 """Rules of each kind of device: which implementation a sparse layer uses, and how much it computes at a time."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from math import inf, prod
 
@@ -14,6 +14,7 @@ from gynbtnet.sparse.kernels.norm_at_once import NormAtOnce
 from gynbtnet.sparse.kernels.norm_by_segment import NormBySegment
 from gynbtnet.sparse.kernels.pair_convolution import PairConvolution
 from gynbtnet.sparse.kernels.tile_convolution import TileConvolution
+from gynbtnet.sparse.triton_kernels.self_check import checked_convolution, checked_norm
 
 
 @dataclass(frozen=True)
@@ -25,17 +26,22 @@ class ConvolutionRule:
         max_halo: Largest ratio of a block's voxels with and without a halo of one voxel, at the input.
         max_output_halo: The same ratio at the output.
         max_weights: The layer has fewer input × output channels than this.
+        min_weights: The layer has at least so many input × output channels.
+        only_unit_stride: If true, the layer has stride 1.
     """
 
     kernels: ConvolutionKernels
     max_halo: float = inf
     max_output_halo: float = inf
     max_weights: float = inf
+    min_weights: float = 0
+    only_unit_stride: bool = False
 
     def applies_to(self, block: Triple, output_block: Triple, weights: int) -> bool:
         """Return whether the rule is for such blocks and a weight of so many input × output channels."""
         fits = halo_ratio(block) <= self.max_halo and halo_ratio(output_block) <= self.max_output_halo
-        return fits and weights < self.max_weights
+        fits = fits and (block == output_block or not self.only_unit_stride)
+        return fits and self.min_weights <= weights < self.max_weights
 
 
 def halo_ratio(block: Triple) -> float:
@@ -125,9 +131,33 @@ def rules_for(device: torch.device) -> DeviceRules:
         device: The device of the features. A GPU's free memory is read once per process, before the first step.
 
     Returns:
-        Rules for CUDA if it is a CUDA device, otherwise those for a CPU.
+        Rules for CUDA if it is a CUDA device, with the Triton kernels that agree there; otherwise those for a CPU.
     """
     if device.type != "cuda":
         return CPU_RULES
     free_bytes, _ = torch.cuda.mem_get_info(device)
-    return cuda_rules(values_per_chunk(free_bytes))
+    return with_triton_kernels(cuda_rules(values_per_chunk(free_bytes)), device)
+
+
+def with_triton_kernels(rules: DeviceRules, device: torch.device) -> DeviceRules:
+    """Return rules that use each Triton kernel if it agrees with PyTorch on the device, and otherwise these rules.
+
+    The convolution is used at stride 1 for blocks with edges of 8 and more. A layer of one channel keeps its rule: a
+    product of matrices would compute 16. What is used, and why, is logged once per process.
+
+    Args:
+        rules: Rules that use PyTorch only.
+        device: Device on which the kernels are checked.
+
+    Returns:
+        The rules.
+    """
+    convolution = checked_convolution(rules.convolution(*_LARGE_LAYER), device)
+    if convolution is not None:
+        rule = ConvolutionRule(convolution, max_halo=2.0, min_weights=256, only_unit_stride=True)
+        rules = replace(rules, convolutions=(rule, *rules.convolutions))
+    return replace(rules, norm=checked_norm(rules.norm, device) or rules.norm)
+
+
+_LARGE_LAYER = (16, 16, 16), (1, 1, 1), torch.Size((64, 64, 3, 3, 3))
+"""Block, stride and weight of a layer that the Triton convolution is for."""
