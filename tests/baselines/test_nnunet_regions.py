@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import SimpleITK as sitk
 from gynbtnet.baselines import nnunet_training
 from gynbtnet.baselines.nnunet_library import DATASET
 from gynbtnet.baselines.nnunet_model import NnUNetModel
-from gynbtnet.baselines.nnunet_training import RECORD, train_nnunet
+from gynbtnet.baselines.nnunet_training import RECORD, _initialise, train_nnunet
 from gynbtnet.baselines.settings import NnUNetSettings
 from gynbtnet.datasets import Cohort, Split, read_contours, split_patients
 from gynbtnet.evaluation import evaluate
@@ -102,9 +103,12 @@ def test_the_recipe_or_the_overlaps_decide(
             train_nnunet(overlapping_cohort, split, 0, NnUNetSettings(**{**TINY, **changes}), tmp_path / "run")
 
 
-@pytest.mark.slow
-def test_a_trainer_that_has_a_softmax_is_refused(overlapping_cohort: Cohort, split: Split, tmp_path: Path) -> None:
-    pytest.importorskip("nnunetv2", reason="the baseline nnU-Net needs the extra gynbtnet[nnunet]")
-    settings = NnUNetSettings(**{**QUICK, "trainer": "nnUNetTrainerCELoss"})
-    with pytest.raises(BadInput, match="nnUNetTrainerCELoss can't learn structures that overlap"):
-        train_nnunet(overlapping_cohort, split, 0, settings, tmp_path / "run")
+def test_a_trainer_that_needs_a_softmax_is_refused() -> None:
+    class Trainer:
+        label_manager = SimpleNamespace(has_regions=True)
+
+        def initialize(self) -> None:
+            raise AssertionError("regions not supported by this trainer")
+
+    with pytest.raises(BadInput, match="Trainer can't learn structures that overlap; use another trainer"):
+        _initialise(Trainer())

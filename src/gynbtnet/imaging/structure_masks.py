@@ -63,7 +63,7 @@ class StructureMasks:
     def mask(self, structure: str, box: Box | EllipsisType = ...) -> Mask:
         """Return the voxels of one structure (z, y, x), in a box or on the whole grid."""
         bits = self.bits.array[box]
-        mask: Mask = (bits >> bits.dtype.type(self.structures.index(structure))) & bits.dtype.type(1) != 0
+        mask: Mask = bits & bits.dtype.type(1 << self.structures.index(structure)) != 0
         return mask
 
     def selected(self, structures: Sequence[str]) -> "StructureMasks | None":
@@ -90,7 +90,8 @@ class OverlappingSegmentation(Segmentation):
 
     def covered(self) -> Mask:
         """Return the voxels of any structure (z, y, x); see :meth:`Segmentation.covered`."""
-        return super().covered() | (self.own.bits.array != 0)
+        covered: Mask = super().covered() | (self.own.bits.array != 0)
+        return covered
 
     def mapped(self, change: Callable[[Volume], Volume]) -> "OverlappingSegmentation":
         """Return the same structures after a change of both label map and masks; see :meth:`Segmentation.mapped`."""
