@@ -29,7 +29,7 @@ def test_both_forms_are_read_the_same_way(tmp_path: Path) -> None:
         ({"labels": {"bladder": -1}}, "numbers its labels -1"),
         ({"labels": {"bladder": 10**30}}, "numbers its labels 100000000;"),
         ({"labels": {"bladder": 1, "rectum": 1}}, "numbers its labels 1, 1; expected"),
-        ({"labels": {"bladder": True}}, "has the label bladder, which is a region"),
+        ({"labels": {"bladder": True}}, "has the label bladder, which is to be ignored or no number"),
     ],
 )
 def test_unusable_labels_and_channels_are_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:

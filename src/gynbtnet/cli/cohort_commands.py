@@ -144,7 +144,7 @@ def describe(
     folder: Annotated[list[Path], typer.Argument(metavar="COHORT...", help="Folders made by gynbtnet ingest.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Figure to write, a PNG file.")] = Path("cohort.png"),
 ) -> None:
-    """Describe cohorts: counts, applicators, spacing, structures and their volumes, outliers, and a figure.
+    """Describe cohorts: counts, applicators, spacing, volumes and overlaps of structures, outliers, and a figure.
 
     A value is an outlier if it is more than 3.5 robust standard deviations from the median, on the logarithmic scale.
     """
@@ -156,6 +156,7 @@ def describe(
         structure_table,
     )
     from gynbtnet.evaluation.cohorts.outliers import find_outliers
+    from gynbtnet.evaluation.cohorts.overlap_table import overlap_table
     from gynbtnet.pictures.picture import render_picture
     from gynbtnet.runtime.atomic_files import atomic_write
 
@@ -180,6 +181,9 @@ def describe(
             print_table(_table(applicator_table(group)))
         if group.structures:
             print_table(_table(structure_table(group)))
+        overlaps = overlap_table(group)
+        if len(overlaps):
+            print_table(_table(overlaps))
         apart = find_outliers(group)
         for one in apart[:MOST_ROWS]:
             console.print(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gynbtnet.datasets.shared_volumes import describe_overlaps
 from gynbtnet.imaging.dicom.ct_series import CTSeries, read_ct_files
 from gynbtnet.imaging.dicom.damaged_files import DamagedFile
 from gynbtnet.imaging.dicom.incomplete_series import POSSIBLY_SHORTER, Completeness, assess_completeness
@@ -211,7 +212,7 @@ def _referenced_series(rtstruct: Path) -> tuple[ReferencedSeries, ...]:
 
 
 def _read_contours(rtstruct: Path, ct: CTSeries, names: StructureNames) -> tuple[Segmentation, tuple[str, ...]]:
-    """Return the contours of all ROIs or, if that fails, of the known structures, with notes.
+    """Return the contours of all ROIs or, if that fails, of the known structures, with notes and overlaps of these.
 
     A couch that extends beyond the scan, or a marker smaller than a voxel, is not a problem of the organs.
 
@@ -229,7 +230,7 @@ def _read_contours(rtstruct: Path, ct: CTSeries, names: StructureNames) -> tuple
         if not known or known == all_names:
             raise
         contours, report = read_rtstruct(rtstruct, ct, known, names)
-    return contours, report.notes
+    return contours, (*report.notes, *describe_overlaps(contours, tuple(names.entries)))
 
 
 def _inspect_rtstruct(path: Path, patient: int, folder: Path, names: StructureNames, problem: str) -> InspectedItem:

@@ -33,7 +33,7 @@ class Scans:
         further: folders of scans without contours, to be predicted at the end.
         patient_id_from: source of the patients' identity, see :mod:`gynbtnet.datasets.ingestion.scan_identity`.
         repairs: defects of CT series to repair; series with other defects are refused.
-        allow_overlap: see :func:`gynbtnet.datasets.ingest_scans.ingest`.
+        allow_overlap: see :func:`gynbtnet.datasets.ingest_scans.ingest`; a plan with overlapping outputs implies it.
     """
 
     cohort: Path
@@ -106,7 +106,7 @@ def ingest_scans(recipe: Recipe, scans: Scans, experiment: Experiment, jobs: int
     ingestion = _Ingestion(scans, experiment, PatientKey.load(experiment.key), jobs)
 
     console.rule("Scans")
-    cohort = _ingest_clinic(ingestion, recipe.structures, names)
+    cohort = _ingest_clinic(ingestion, recipe, names)
     split = split_patients(cohort, recipe.split.test, recipe.split.folds, recipe.split.seed)
     split.validation_patients(recipe.split.fold)
     save_recipe(recipe, experiment.recipe)
@@ -126,18 +126,18 @@ def _training_patients(cohort: Cohort, split: Split) -> Cohort:
     return cohort.of_patients(set(cohort.patients).difference(split.test))
 
 
-def _ingest_clinic(ingestion: _Ingestion, structures: tuple[str, ...], names: StructureNames) -> Cohort:
+def _ingest_clinic(ingestion: _Ingestion, recipe: Recipe, names: StructureNames) -> Cohort:
     scans = ingestion.scans
     return ingest(
         scans.cohort,
         ingestion.experiment.cohort("task"),
-        structures=structures,
+        structures=recipe.structures,
         names=names,
         patient_id_from=scans.patient_id_from,
         repairs=scans.repairs,
         key=ingestion.key,
         jobs=ingestion.jobs,
-        allow_overlap=scans.allow_overlap,
+        allow_overlap=scans.allow_overlap or recipe.expects_overlaps,
     ).cohort
 
 
@@ -178,7 +178,7 @@ def _ingest_organs(ingestion: _Ingestion, stage: SupervisedStage) -> Cohort:
         "totalsegmentator",
         structures=stage.structures,
         jobs=ingestion.jobs,
-        allow_overlap=ingestion.scans.allow_overlap,
+        allow_overlap=ingestion.scans.allow_overlap or stage.plan.expects_overlaps,
     ).cohort
 
 

@@ -67,8 +67,8 @@ class Nesting:
     def most_likely(self, logits: Tensor, structures: Sequence[str]) -> Tensor:
         """Return which structures each voxel belongs to: the most likely choice that doesn't break the nesting.
 
-        Structures are independent given the nesting, so that the log likelihood of a choice is the sum of the logits of
-        the chosen structures, up to a constant. A structure without relations is chosen if its logit is above 0, its
+        Apart from the nesting, structures are independent. The log likelihood of a choice is then the sum of the logits
+        of the chosen structures, up to a constant. A structure without relations is chosen if its logit is above 0, its
         probability above 0.5. An inner structure also adds to the reasons for its outer one.
 
         Args:
@@ -98,12 +98,11 @@ class Nesting:
         names, bits = masks.structures, masks.bits.array
         outer_of = self._outer_of(names)
         result = bits.copy()
-        one = bits.dtype.type(1)
         for name in reversed(self._inner_first(names)):
             index = names.index(name)
             if index in outer_of:
-                outside = (result >> bits.dtype.type(outer_of[index])) & one == 0
-                result[outside] &= ~bits.dtype.type(1 << index)
+                outside = result & bits.dtype.type(1 << outer_of[index]) == 0
+                np.bitwise_and(result, ~bits.dtype.type(1 << index), out=result, where=outside)
         return StructureMasks(Volume(result, masks.bits.geometry), names)
 
     def broken_voxels(self, masks: StructureMasks) -> int:

@@ -83,8 +83,12 @@ def measure_overlap_losses(segmentation: Segmentation, overlaps: Sequence[Overla
     return tuple(losses)
 
 
-def check_losses(losses: Sequence[OverlapLoss]) -> None:
+def check_losses(losses: Sequence[OverlapLoss], *, remedy: str = "or accept it with --allow-overlap") -> None:
     """Check that no structure loses more than ``LARGEST_LOSS`` of its volume.
+
+    Args:
+        losses: losses of the structures.
+        remedy: end of the message: how to accept the overlap.
 
     Raises:
         OverlapTooLarge: If a structure does; the message names all such structures and the remedies.
@@ -98,6 +102,6 @@ def check_losses(losses: Sequence[OverlapLoss]) -> None:
         )
         raise OverlapTooLarge(
             f"Contours overlap, and a label map gives each voxel to one structure: {listed}. At most "
-            f"{100 * LARGEST_LOSS:.0f} % may be lost: correct the contours, {order}omit one of the structures, or "
-            "accept it with --allow-overlap."
+            f"{100 * LARGEST_LOSS:.0f} % may be lost: correct the contours, {order}omit one of the structures, "
+            f"{remedy}."
         )

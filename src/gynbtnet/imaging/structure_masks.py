@@ -63,7 +63,7 @@ class StructureMasks:
     def mask(self, structure: str, box: Box | EllipsisType = ...) -> Mask:
         """Return the voxels of one structure (z, y, x), in a box or on the whole grid."""
         bits = self.bits.array[box]
-        mask: Mask = (bits >> bits.dtype.type(self.structures.index(structure))) & bits.dtype.type(1) != 0
+        mask: Mask = bits & bits.dtype.type(1 << self.structures.index(structure)) != 0
         return mask
 
     def selected(self, structures: Sequence[str]) -> "StructureMasks | None":

@@ -142,6 +142,11 @@ class Recipe(Settings):
                 "prediction, or add them to mirror_axes of training"
             )
 
+    @property
+    def expects_overlaps(self) -> bool:
+        """True if the plan of the task stage asks for overlapping outputs."""
+        return self.task is not None and self.task.plan.expects_overlaps
+
     def stage(self, name: str) -> Any:
         """Return the settings of a stage.
 

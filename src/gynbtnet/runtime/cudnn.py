@@ -5,8 +5,8 @@ from importlib.util import find_spec
 MIN_CUDNN = (9, 15, 0)
 """Oldest cuDNN for 3D convolutions in bfloat16.
 
-With an older one PyTorch 2.9 computes them without cuDNN, many times slower (PyTorch issues 166122 and 166643). cuDNN 9.8
-to 9.10 returned wrong results (PyTorch issue 163539)."""
+PyTorch 2.9 doesn't use an older one and is then many times slower (issues 166122 and 166643). With cuDNN 9.8 to 9.10
+results were wrong (issue 163539)."""
 
 Version = tuple[int, int, int]
 

@@ -192,7 +192,7 @@ def test_scans_in_one_frame_have_the_doses_of_their_studies(exported, tmp_path):
     cohort = ingest(folder, tmp_path / "cohort", structures=STRUCTURES).cohort
     for searched in (None, folder):
         result = find_doses(cohort.cases, searched)
-        assert {case.id: result[case.id] for case in cohort.cases} == {
+        assert {case.id: result[case.id].paths for case in cohort.cases} == {
             case.id: (case.source.ct_folder.parent / "RD.dcm",) for case in cohort.cases
         }
 

@@ -15,23 +15,25 @@ MEASURE = """
 import sys
 from pathlib import Path
 import numpy as np, torch
-from gynbtnet.imaging import Geometry
-from gynbtnet.imaging import Volume
+from gynbtnet.imaging import Geometry, Nesting, Regions, Volume
 from gynbtnet.inference.models.model import Model
 from gynbtnet.inference.engine.predict import predict
 from gynbtnet.inference.engine.prediction_memory import prediction_bytes
 from gynbtnet.inference.engine.settings import PredictionSettings
-from gynbtnet.preparation import Plan
+from gynbtnet.preparation import Plan, PostprocessingRule
 from gynbtnet.training import build_network
 
-depth, step, structures, patch, preset = map(eval, sys.argv[1:])
+depth, step, structures, patch, preset, overlapping = map(eval, sys.argv[1:])
 class Zeros(torch.nn.Module):
     def forward(self, image):
-        return torch.zeros(1, structures + 1, *image.shape[2:])
+        return torch.zeros(1, structures + (not overlapping), *image.shape[2:])
 strides = ((1, 1, 1), *[(2, 2, 2)] * 4, *[(1, 1, 1)] * (preset != "XS"))
 plan = Plan(
     structures=tuple(f"s{i}" for i in range(structures)), spacing=(1.5, 1.5, 1.5), normalisation="zscore",
     intensities=None, patch_size=patch, batch_size=2, preset=preset, strides=strides,
+    regions=Regions.of([f"s{i}" for i in range(structures)], [("s0", "s1")]) if overlapping else None,
+    nesting=Nesting.parse(["s0 < s1 < s2"] if overlapping else []),
+    postprocessing=(PostprocessingRule("s0", fill_holes=True),) if overlapping else (),
 )
 network = build_network(plan, deep_supervision=False).eval().requires_grad_(False) if depth < 100 else Zeros()
 grid = Geometry((depth, 256, 256) if depth >= 100 else patch, (step,) * 3)
@@ -50,20 +52,22 @@ print((memory("VmHWM") - before) / prediction_bytes(grid, plan, on_cpu=True))
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from Linux's /proc")
 @pytest.mark.parametrize(
-    ("depth", "step", "structures", "patch", "preset"),
+    ("depth", "step", "structures", "patch", "preset", "overlapping"),
     [
-        (200, 1.5, 5, (32, 64, 64), "XS"),
-        (100, 3.0, 5, (32, 64, 64), "XS"),
-        (300, 0.9, 5, (32, 64, 64), "XS"),
-        (100, 1.5, 60, (32, 64, 64), "XS"),
-        (1, 1.5, 5, (64, 96, 96), "XS"),
-        (1, 1.5, 5, (64, 96, 96), "B"),
+        (200, 1.5, 5, (32, 64, 64), "XS", False),
+        (100, 3.0, 5, (32, 64, 64), "XS", False),
+        (300, 0.9, 5, (32, 64, 64), "XS", False),
+        (100, 1.5, 60, (32, 64, 64), "XS", False),
+        (1, 1.5, 5, (64, 96, 96), "XS", False),
+        (1, 1.5, 5, (64, 96, 96), "B", False),
+        (100, 1.5, 32, (32, 64, 64), "XS", True),
+        (300, 0.9, 32, (32, 64, 64), "XS", True),
     ],
 )
 def test_the_estimate_holds_the_peak_that_the_system_sees(
-    depth: int, step: float, structures: int, patch: tuple[int, int, int], preset: str
+    depth: int, step: float, structures: int, patch: tuple[int, int, int], preset: str, overlapping: bool
 ) -> None:
-    values = map(repr, (depth, step, structures, patch, preset))
+    values = map(repr, (depth, step, structures, patch, preset, overlapping))
     ended = subprocess.run([sys.executable, "-c", MEASURE, *values], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     assert 0.4 < float(ended.stdout.split()[-1]) < 1.05

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gynbtnet.datasets.adapters.adapter import AdapterOptions
-from gynbtnet.datasets.adapters.labelled_files import select_structures
+from gynbtnet.datasets.adapters.labelled_files import Labels, select_structures
 from gynbtnet.datasets.ingestion.found_scans import FoundScan, FoundScans, NamedStructures, ScanContents
 from gynbtnet.datasets.ingestion.integrity import Problem
 from gynbtnet.datasets.ingestion.public_archive import Archive
@@ -25,13 +25,14 @@ class DatasetJson:
     Attributes:
         path: path of the file.
         channels: names of the channels of a case, in their order.
-        labels: label by structure name, without background.
+        labels: label by structure name, without background, in the order of the labels. If the dataset has regions, all
+            labels of each structure, in the order of ``regions_class_order``.
         content: everything in the file.
     """
 
     path: Path
     channels: tuple[str, ...]
-    labels: Mapping[str, int]
+    labels: Labels
     content: Mapping[str, Any]
 
     @classmethod
@@ -39,8 +40,8 @@ class DatasetJson:
         """Read either form: names to numbers as in nnU-Net 2, or numbers to names as in older datasets.
 
         Raises:
-            BadInput: If the file is absent or damaged, or has labels that a cohort can't have: regions that overlap, or
-                voxels to be ignored.
+            BadInput: If the file is absent or damaged, or has labels that a cohort can't have, such as voxels to be
+                ignored.
         """
         path = folder / NAME
         if not path.is_file():
@@ -56,20 +57,23 @@ class DatasetJson:
             raise BadInput(
                 f"{path} can't be read; expected JSON with channel_names (or modality) and labels, numbered from 0."
             ) from error
-        unsupported = [name for name, label in entries if label is None or name == "ignore"]
+        unsupported = [name for name, numbers in entries if not numbers or name == "ignore"]
         if unsupported:
             raise BadInput(
-                f"{path} has the label {unsupported[0]}, which is a region of several labels or to be ignored; "
-                "expected exactly one label per voxel."
+                f"{path} has the label {unsupported[0]}, which is to be ignored or no number; expected a number, or "
+                "a list of numbers for a region."
             )
-        labels = {name: label for name, label in entries if label and name != _BACKGROUND}
-        out_of_range = any(not 0 < label <= _MAX_LABEL for label in labels.values())
-        if out_of_range or len(set(labels.values())) < len(labels):
-            raise BadInput(
-                f"{path} numbers its labels {', '.join(str(label)[:9] for label in list(labels.values())[:20])}; "
-                f"expected whole numbers from 1 to {_MAX_LABEL}, each once."
-            )
-        return cls(path, names, labels, content)
+        regions = {name: numbers for name, numbers in entries if numbers != (0,) and name != _BACKGROUND}
+        _check_numbers(regions.values(), path)
+        if all(len(numbers) == 1 for numbers in regions.values()):
+            single = {name: numbers[0] for name, numbers in regions.items()}
+            return cls(path, names, dict(sorted(single.items(), key=lambda item: item[1])), content)
+        return cls(path, names, _ordered_regions(regions, content, path), content)
+
+    @property
+    def has_regions(self) -> bool:
+        """True if structures are regions, which may overlap."""
+        return any(isinstance(label, tuple) for label in self.labels.values())
 
     @property
     def folder(self) -> Path:
@@ -104,12 +108,13 @@ class LabelledDatasets:
                 raise BadInput(
                     f"{other.path} has other labels or channels than {first.path}; ingest each dataset separately."
                 )
-        structures = select_structures(first.labels, options.structures, str(first.path))
+        requested = tuple(first.labels) if options.structures is None else options.structures
+        structures = select_structures(first.labels, requested, str(first.path))
         return cls(descriptions, structures, options.resample_labels)
 
     @property
-    def labels(self) -> Mapping[str, int]:
-        """Label by structure name, without background."""
+    def labels(self) -> Labels:
+        """Label or labels by structure name, without background."""
         return self.descriptions[0].labels
 
     @property
@@ -151,12 +156,42 @@ class LabelledDatasets:
             problems=tuple(case for case in cases if isinstance(case, Problem)),
             archive=archive,
             resamples_labels=self.resample_labels,
+            has_regions=self.descriptions[0].has_regions,
             named_structures=named_structures,
         )
 
 
-def _parse_label(key: str, value: Any) -> tuple[str, int | None]:
-    """Return name and label of an entry; the label of a region is None."""
+def _parse_label(key: str, value: Any) -> tuple[str, tuple[int, ...]]:
+    """Return name and labels of an entry, several for a region; none if a label isn't a whole number."""
     if key.isdigit():
-        return str(value), int(key)
-    return key, value if isinstance(value, int) and not isinstance(value, bool) else None
+        return str(value), (int(key),)
+    numbers = value if isinstance(value, list) else [value]
+    valid = all(isinstance(number, int) and not isinstance(number, bool) for number in numbers)
+    return key, tuple(sorted(set(numbers))) if valid else ()
+
+
+def _check_numbers(regions: Iterable[tuple[int, ...]], path: Path) -> None:
+    """Raise BadInput if a label is out of range, or two structures have the same labels."""
+    regions = list(regions)
+    out_of_range = any(not 0 < number <= _MAX_LABEL for numbers in regions for number in numbers)
+    if out_of_range or len(set(regions)) < len(regions):
+        listed = ", ".join("+".join(str(number)[:9] for number in numbers[:9]) for numbers in regions[:20])
+        raise BadInput(
+            f"{path} numbers its labels {listed}; expected whole numbers from 1 to {_MAX_LABEL}, each once, or regions "
+            "with different labels."
+        )
+
+
+def _ordered_regions(
+    regions: Mapping[str, tuple[int, ...]], content: Mapping[str, Any], path: Path
+) -> dict[str, tuple[int, ...]]:
+    """Return regions in the order of the numbers that nnU-Net writes for them.
+
+    Raises:
+        BadInput: If ``regions_class_order`` doesn't have one number per region.
+    """
+    order = content.get("regions_class_order", list(range(1, len(regions) + 1)))
+    if not isinstance(order, list) or len(order) != len(regions) or not all(type(number) is int for number in order):
+        raise BadInput(f"{path} has the regions_class_order {str(order)[:99]}; expected one number per region.")
+    ordered = sorted(zip(order, regions.items(), strict=True), key=lambda pair: pair[0])
+    return dict(region for _, region in ordered)

@@ -18,8 +18,8 @@ from gynbtnet.imaging.whole_labels import as_whole_labels
 from gynbtnet.runtime.array_types import Mask
 from gynbtnet.runtime.errors import BadInput
 
-Labels = Mapping[str, int]
-"""Label by structure name, without background."""
+Labels = Mapping[str, int] | Mapping[str, int | tuple[int, ...]]
+"""Label by structure name, without background; several labels for a region, which may overlap others."""
 
 
 def select_structures(labels: Labels, requested: Sequence[str] | None, dataset: str) -> tuple[str, ...]:
@@ -36,7 +36,7 @@ def select_structures(labels: Labels, requested: Sequence[str] | None, dataset: 
     Raises:
         BadInput: If the dataset doesn't have a structure, or a label map can't hold so many.
     """
-    structures = tuple(sorted(labels, key=lambda name: labels[name]) if requested is None else requested)
+    structures = tuple(sorted(labels, key=lambda name: _numbers(labels[name])) if requested is None else requested)
     unknown = [name for name in structures if name not in labels]
     if unknown:
         raise BadInput(f"{dataset} has no {', '.join(unknown)}; it has {', '.join(labels) or 'no labels'}.")
@@ -118,13 +118,20 @@ def read_labelled(
         label_image = resample_segmentation(label_image, image.geometry)
         notes = ("Resampled its label map onto the grid of the scan.",)
     present = np.unique(label_image.array)
-    nameless = sorted(set(present.tolist()).difference(labels.values(), [0]))
+    named = {number for label in labels.values() for number in _numbers(label)}
+    nameless = sorted(set(present.tolist()).difference(named, [0]))
     if nameless:
         listed = ", ".join(f"{label:g}" for label in nameless[:5])
         raise LabelMismatch(f"{path} has the labels {listed}, which its dataset doesn't name; correct one of them.")
-    structure_masks: dict[str, Mask] = {name: label_image.array == labels[name] for name in structures}
+    structure_masks: dict[str, Mask] = {name: np.isin(label_image.array, _numbers(labels[name])) for name in structures}
     if masks is not None and masks.bits.geometry.is_same(label_image.geometry):
         structure_masks |= {name: masks.mask(name) for name in masks.structures if name in structure_masks}
     segmentation, overlaps = paint_label_map(structure_masks, structures, image.geometry)
-    unmapped = tuple(name for name, label in labels.items() if name not in structures and label in present)
+    unmapped = tuple(
+        name for name, label in labels.items() if name not in structures and np.isin(_numbers(label), present).any()
+    )
     return ScanContents(image, segmentation, (), overlaps, unmapped, notes, channels)
+
+
+def _numbers(label: int | tuple[int, ...]) -> tuple[int, ...]:
+    return label if isinstance(label, tuple) else (label,)

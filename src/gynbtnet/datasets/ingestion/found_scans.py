@@ -114,6 +114,7 @@ class FoundScans:
         resamples_labels: True if ``read`` resamples labels onto the grid of their scan.
         named_structures: function that returns the structures of a scan by its file names; None if names don't show
             them.
+        has_regions: True if structures overlap by their definition, so that no overlap is a mistake.
     """
 
     scans: tuple[FoundScan, ...]
@@ -126,6 +127,7 @@ class FoundScans:
     archive: Archive | None = None
     resamples_labels: bool = False
     named_structures: Callable[[FoundScan], NamedStructures] | None = None
+    has_regions: bool = False
 
     @property
     def real_archive(self) -> Archive | None:

@@ -23,6 +23,12 @@ from gynbtnet.runtime.parallel import failure_reason
 MASKS = "masksTr"
 """Folder of the masks of overlapping structures in a cohort."""
 
+_REMEDY = (
+    "or keep them as they are drawn: ingest with --allow-overlap and plan with outputs: overlapping; `gynbtnet run` "
+    "and `benchmark` do both with --set task.plan.outputs=overlapping"
+)
+"""Way out for overlaps that are intended."""
+
 
 @dataclass(frozen=True)
 class ReadCase:
@@ -70,8 +76,8 @@ class ScanReader:
             contents = self.found_scans.read(scan)
             channels, notes = self._channels(contents, scan)
             losses = contents.losses
-            if not self.allow_overlap:
-                check_losses(losses)
+            if not self.allow_overlap and not self.found_scans.has_regions:
+                check_losses(losses, remedy=_REMEDY)
         except BadInput as error:
             if str(scan.folder) not in str(error):
                 error_type = type(error)

@@ -96,7 +96,7 @@ def _ingest(
             "totalsegmentator",
             structures=structures,
             jobs=jobs,
-            allow_overlap=scans.allow_overlap,
+            allow_overlap=scans.allow_overlap or recipe.stage(stage).plan.expects_overlaps,
         ).cohort
     return ingest(
         scans.cohort,
@@ -106,7 +106,7 @@ def _ingest(
         patient_id_from=scans.patient_id_from,
         repairs=scans.repairs,
         jobs=jobs,
-        allow_overlap=scans.allow_overlap,
+        allow_overlap=scans.allow_overlap or recipe.expects_overlaps,
     ).cohort
 
 

@@ -61,7 +61,7 @@ class _LikelyStructures:
 
     def at_source(self, logits: Tensor) -> npt.NDArray[np.unsignedinteger[Any]]:
         """Return the structures with a positive logit, without regard to the nesting."""
-        return self._packed(relative > 0 for relative in (logits[1:].float() - logits[0].float()))
+        return self._packed(own > logits[0] for own in logits[1:])
 
     def in_tile(
         self, logits: Tensor, values: npt.NDArray[np.unsignedinteger[Any]], tile: Tile

@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from gynbtnet.imaging.label_map import paint_masks
 from gynbtnet.imaging.nesting import NO_NESTING, Nesting
-from gynbtnet.imaging.structure_masks import OverlappingSegmentation, StructureMasks
+from gynbtnet.imaging.structure_masks import OverlappingSegmentation, StructureMasks, bits_type
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.inference.quality.connected_components import connected_components
 from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
@@ -87,11 +87,10 @@ def _with_masks(
     nesting: Nesting,
 ) -> Segmentation:
     """Return overlapping structures without the removed voxels, with holes filled and the nesting kept."""
-    bits = StructureMasks.of(
-        {name: segmentation.mask(name) for name in segmentation.structures}, segmentation.labels.geometry
-    ).bits.array
+    bits = np.zeros(segmentation.labels.array.shape, bits_type(len(segmentation.structures)))
     for index, name in enumerate(segmentation.structures):
         bit = bits.dtype.type(1 << index)
+        bits[segmentation.mask(name)] |= bit
         if name in removed:
             box, voxels = removed[name]
             bits[box][voxels] &= ~bit

@@ -113,8 +113,8 @@ class PlanSettings(Settings):
 
     outputs: Outputs = Field(
         "auto",
-        description="exclusive: a voxel belongs to at most one structure (softmax); overlapping: to any number of them "
-        "(sigmoids). auto: overlapping if a structure shares more than overlap_share of its volume.",
+        description="exclusive: at most one structure per voxel, by a softmax; overlapping: any number, by sigmoids; "
+        "auto: overlapping if a structure shares more than overlap_share.",
     )
     overlap_share: float = Field(
         0.05,
@@ -134,6 +134,11 @@ class PlanSettings(Settings):
         if self.strides is not None:
             return self.strides
         return preset_strides(self.preset) if self.preset in PRESETS else ()
+
+    @property
+    def expects_overlaps(self) -> bool:
+        """True if the settings ask for overlapping outputs, by ``outputs`` or by nested structures."""
+        return self.outputs == "overlapping" or bool(self.nesting)
 
     @model_validator(mode="after")
     def _fits(self) -> "PlanSettings":
