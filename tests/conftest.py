@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from gynbtnet.datasets import Cohort
+
+from .overlapping_patients import write_overlapping_cohort
+
 CLUSTER = """
 import sys
 from distributed import LocalCluster
@@ -39,3 +43,9 @@ def scheduler(tmp_path: Path) -> Iterator[str]:
             yield cluster.stdout.readline().strip()
         finally:
             cluster.stdin.close()
+
+
+@pytest.fixture(scope="session")
+def overlapping_cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
+    """Four patients with structures that overlap and nest."""
+    return write_overlapping_cohort(tmp_path_factory.mktemp("overlapping"))

@@ -32,6 +32,7 @@ COMMON: Mapping[str, Any] = {
     "steps_per_epoch": 10,
     "checkpoint_interval_epochs": 5,
     "learning_rate": 6e-3,
+    "initialisation": "he",
     "warm_up_share": 0.05,
     "weight_decay_on": "weights",
     "freeze_idle_biases": True,
@@ -41,7 +42,7 @@ COMMON: Mapping[str, Any] = {
 """Settings of all stages: a learning rate and mirrored axes with which a short run learns."""
 SCALING = CTScaling(lower=-1000, upper=1500, mean=40, sd=250)
 """One scale of intensities for all stages, about that of soft tissue, gas and metal around an applicator."""
-STAGE_1: Mapping[str, Any] = {"learning_rate": 3e-3, "crops": "body"}
+STAGE_1: Mapping[str, Any] = {"learning_rate": 3e-3, "initialisation": "he", "crops": "body"}
 SEGMENTATION: Mapping[str, Any] = {"foreground_rule": "last_of_batch", "supervise_coarsest": False}
 TASK: Mapping[str, Any] = {"foreground_oversampling": 0.5}
 

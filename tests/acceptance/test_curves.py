@@ -34,7 +34,7 @@ models:
     stages: [supervised]
     candidates: {only: {}}
 """
-RUNS = {"from-scratch": 2 + 2 * 2, "pretrained": 1 + 2 * 2 + 2}
+RUNS = {"from-scratch": 2 + 2 * 2, "pretrained": 2 * 2 + 2}
 
 
 @pytest.fixture(scope="module")
@@ -107,14 +107,14 @@ def check_runs(out: Path) -> None:
     assert points["model"].value_counts().to_dict() == RUNS
     learning, choosing = set(split.training_patients(0)), set(split.folds[0])
     scores = pd.read_csv(out / "scores.csv")
-    for row in points.itertuples():
-        trial = json.loads((out / "runs" / row.run / "trial.json").read_text())
+    for row in points.to_dict("records"):
+        trial = json.loads((out / "runs" / str(row["run"]) / "trial.json").read_text())
         assert set(trial["training_patients"]) <= learning
-        assert (len(trial["training_patients"]), row.steps) == (row.patients, row.budget)
-        scored = set(split.test) if row.kind == "point" else choosing
-        assert set(scores.loc[scores["run"] == row.run, "patient"]) == scored
-        assert (trial["seed"], trial["model"]) == (row.seed, row.model)
-        assert (row.earlier_steps > 0) == (row.model == "pretrained")
+        assert (len(trial["training_patients"]), row["steps"]) == (row["patients"], row["budget"])
+        scored = set(split.test) if row["kind"] == "point" else choosing
+        assert set(scores.loc[scores["run"] == row["run"], "patient"]) == scored
+        assert (trial["seed"], trial["model"]) == (row["seed"], row["model"])
+        assert (row["earlier_steps"] > 0) == (row["model"] == "pretrained")
     search = points[(points["kind"] == "search") & (points["model"] == "from-scratch")].set_index("candidate")
     best = search["mean_dsc"].idxmax()
     chosen = points[(points["kind"] == "point") & (points["model"] == "from-scratch")]

@@ -338,7 +338,9 @@ def test_its_style_of_curves_stays_its_own() -> None:
     assert dict(matplotlib.rcParams) == before
 
 
-def own_prediction(out: Path, folds: list[int], image: Path, target: Path) -> np.ndarray:
+def own_prediction(
+    out: Path, folds: list[int], image: Path, target: Path, *, probabilities: bool = False
+) -> np.ndarray:
     """Compare with the predictions of unmodified nnU-Net from its own checkpoints, from file to file."""
     with import_nnunet_library():
         from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
@@ -351,12 +353,13 @@ def own_prediction(out: Path, folds: list[int], image: Path, target: Path) -> np
         plans, dataset = (json.loads((folder / name).read_text()) for name in ("plans.json", "dataset.json"))
         manager = PlansManager(plans)
         configuration = manager.get_configuration("3d_fullres")
+        outputs = manager.get_label_manager(dataset).num_segmentation_heads
         network = nnUNetTrainer.build_network_architecture(
-            manager, configuration, 1, len(dataset["labels"]), enable_deep_supervision=False
+            manager, configuration, 1, outputs, enable_deep_supervision=False
         )
         predictor = nnUNetPredictor(device=torch.device("cpu"), allow_tqdm=False)
         mirrored = saved[0]["inference_allowed_mirroring_axes"]
         weights = [checkpoint["network_weights"] for checkpoint in saved]
         predictor.manual_initialization(network, manager, configuration, weights, dataset, "nnUNetTrainer", mirrored)
-        predictor.predict_from_files_sequential([[str(image)]], [str(target)])
+        predictor.predict_from_files_sequential([[str(image)]], [str(target)], save_probabilities=probabilities)
     return sitk.GetArrayFromImage(sitk.ReadImage(f"{target}.nii.gz"))

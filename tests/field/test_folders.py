@@ -638,7 +638,7 @@ def test_a_broken_file_elsewhere_stops_neither_conversion_nor_dose(export: Path,
     cohort, _ = ingested(export, tmp_path / "cohort")
     cut(slice_of(export / "p1", 4), 1000)
     found = find_doses(cohort.cases)
-    assert [path.name for files in found.values() for path in files] == ["RD.dcm"]
+    assert [path.name for files in found.values() for path in files.paths] == ["RD.dcm"]
     cut(export / "p1" / "RD.dcm", 300)
     with pytest.raises(BadInput, match=r"RD\.dcm can't be parsed"):
         find_doses(cohort.cases)

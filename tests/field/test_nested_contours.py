@@ -173,7 +173,7 @@ def test_d90_is_that_of_an_independent_histogram_of_the_curves(cohort: Cohort, t
         doses = []
         for k in slices:
             inside = points[Polygon(RINGS["hr_ctv"][k], closed=False).contains_points(points)]
-            doses += [dose_gy(*inside.T, np.array((k + (n - 2) / 5) * DEPTH_MM)) for n in range(5)]
+            doses += [dose_gy(inside[:, 0], inside[:, 1], np.array((k + (n - 2) / 5) * DEPTH_MM)) for n in range(5)]
         return float(np.quantile(np.concatenate(doses), 0.1))
 
     assert d90 == pytest.approx(independent_d90(HR_CTV), rel=0.005)

@@ -40,3 +40,18 @@ def test_a_reoriented_network_reverses_the_axes_before_and_after():
     assert torch.equal(network(image), expected)
     network.network.deep_supervision = True
     assert torch.equal(network(image)[0], expected)
+
+
+def test_nnu_net_draws_its_own_initial_weights() -> None:
+    """As in nnU-Net's ``get_network_from_plans``: each convolution has He's variance, and norms keep their values."""
+    torch.manual_seed(0)
+    network = NnunetGynBTNet(1, 3, "XS", [(1, 1, 1), *[(2, 2, 2)] * 4])
+    network.apply(network.initialize)
+    for name, module in network.named_modules():
+        if isinstance(module, torch.nn.Conv3d) and module.weight.numel() > 10_000:
+            expected = (2 / (1 + 0.01**2) / module.weight[0].numel()) ** 0.5
+            assert module.weight.std().item() == pytest.approx(expected, rel=0.05), name
+            assert module.bias is None or not module.bias.any()
+        if isinstance(module, torch.nn.InstanceNorm3d):
+            assert module.weight is not None
+            assert (module.weight == 1).all()

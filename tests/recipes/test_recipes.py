@@ -20,8 +20,7 @@ from gynbtnet.recipes.loading import (
 )
 from gynbtnet.recipes.recipe import PretrainingStage
 from gynbtnet.recipes.variant import load_variant
-from gynbtnet.runtime import BadInput
-from gynbtnet.runtime.settings import Settings
+from gynbtnet.runtime import BadInput, Settings
 from gynbtnet.training import (
     LEGACY_VALUES,
     RENAMED_SETTINGS,

@@ -2,7 +2,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+import torch
 
+import gynbtnet.runtime.system_report as system_report_module
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.system_report import needed_libraries, system_report, version
 
@@ -23,6 +25,27 @@ def test_every_library_that_the_package_needs_is_looked_at(tmp_path: Path) -> No
     assert {"torch", "pydicom", "safetensors", "simpleitk"} <= set(needed_libraries())
     assert "pytest" not in needed_libraries()
     assert set(needed_libraries()) <= set(dict(system_report(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("number", "version", "low"),
+    [(None, None, False), (8902, "8.9.2", True), (91002, "9.10.2", True), (91500, "9.15.0", False)],
+)
+def test_the_version_of_cudnn_is_named_and_an_old_one_is_low(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: int | None, version: str | None, low: bool
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: number)
+    monkeypatch.setattr(system_report_module, "devices", lambda: "a GPU")
+    value = dict(system_report(tmp_path))["cuDNN"]
+    assert value.startswith("low: ") == low
+    assert value.startswith("none") if version is None else version in value
+    assert ("Install version 9.15.0 or later" in value) == low
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_without_a_gpu_there_is_no_cudnn(tmp_path: Path) -> None:
+    assert dict(system_report(tmp_path))["cuDNN"].startswith("none")
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:

@@ -638,6 +638,19 @@ def test_the_number_format_that_the_device_is_fast_in(
     assert asked["precision"] == expected
 
 
+@pytest.mark.parametrize("precision", ["auto", "bf16-mixed"])
+def test_bfloat16_with_an_old_cudnn_is_refused(monkeypatch: pytest.MonkeyPatch, precision: Any) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
+    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91002)
+    monkeypatch.setattr(devices, "Fabric", lambda **settings: Mock())
+    with pytest.raises(BadInput, match=r"bfloat16 on this GPU\. .*wrong with cuDNN 9\.10\.2\. .*16-mixed"):
+        devices.start_devices(TrainingSettings(precision=precision))
+    devices.start_devices(TrainingSettings(precision="16-mixed"))
+    assert not torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction
+
+
 def test_bfloat16_on_a_cpu_is_refused(prepared: PreparedCohort, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="bf16-mixed needs a GPU"):
         train(prepared, tmp_path / "run", precision="bf16-mixed", accelerator="cpu")

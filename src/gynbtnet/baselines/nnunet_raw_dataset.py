@@ -30,8 +30,7 @@ def write_raw_dataset(cohort: Cohort, folder: Path, regions: Regions | None) -> 
             (partial / name).mkdir(parents=True)
         for case in cohort.cases:
             assert case.labels is not None
-            linked = case.files if regions is None else case.images
-            for path in linked:
+            for path in case.images if regions else (*case.images, case.labels):
                 link_or_copy(path, partial / path.parent.name / path.name)
             if regions is not None:
                 combinations = regions.label_map(read_contours(case, cohort.structures))

@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from importlib import import_module
@@ -63,8 +63,8 @@ def train_nnunet(
 
     Only the files of the training patients are linked into a raw dataset. Test patients have no influence on the
     fingerprint either. If structures overlap in the training cases, nnU-Net learns them as regions: a label means a
-    combination of structures. ``out`` contains nnU-Net's folders ``raw``, ``preprocessed`` and ``results``, which all folds
-    share, and a folder ``fold_<number>`` per fold. A finished fold is a model, see
+    combination of structures. ``out`` contains nnU-Net's folders ``raw``, ``preprocessed`` and ``results``, which all
+    folds share, and a folder ``fold_<number>`` per fold. A finished fold is a model, see
     :class:`gynbtnet.baselines.nnunet_model.NnUNetModel`.
 
     Args:
@@ -102,7 +102,7 @@ def train_nnunet(
         _LOG.info("nnU-Net: %s", reason)
     record = {
         "settings": settings.model_dump(mode="json"),
-        "folds": [_digests(training_cohort.of_patients(patients).cases, regions) for patients in split.folds],
+        "folds": [_digests(training_cohort.of_patients(patients).cases) for patients in split.folds],
         "structures": list(cohort.structures),
         **({"regions": regions_by_name(regions)} if regions else {}),
     }
@@ -133,9 +133,8 @@ def _device(settings: NnUNetSettings) -> torch.device:
     return torch.device("cuda" if cuda else "cpu")
 
 
-def _digests(cases: Sequence[Case], regions: Regions | None) -> list[str]:
-    masks = [(case.masks,) if regions and case.masks else () for case in cases]
-    return [sha256_of(*case.files, *own) for case, own in zip(cases, masks, strict=True)]
+def _digests(cases: Iterable[Case]) -> list[str]:
+    return [sha256_of(*case.files) for case in cases]
 
 
 def _open(out: Path, record: dict[str, Any]) -> None:

@@ -25,6 +25,13 @@ class MissingStructurePolicy(StrEnum):
     drop = "drop"
 
 
+class DoseIs(StrEnum):
+    """Dose that is stored for a plan of several fractions."""
+
+    total = "total"
+    fraction = "fraction"
+
+
 @command(
     "gynbtnet evaluate demo/experiment/predictions/test demo/experiment/cohorts/task "
     "--split demo/experiment/split.json --out demo/steps/evaluation"
@@ -95,8 +102,21 @@ def dose(
         typer.Option(metavar="STRUCTURE=GY", help="α/β of one structure, e.g. femoral_head_left=2; repeatable."),
     ] = None,
     fractions_per_plan: Annotated[
-        int, typer.Option(help="Number of times that the dose of each case was delivered.", min=1, max=20)
-    ] = 1,
+        int | None,
+        typer.Option(
+            help="Number of times that the dose of each case was delivered. Default: by the RTPLAN, otherwise 1.",
+            min=1,
+            max=20,
+        ),
+    ] = None,
+    dose_is: Annotated[
+        DoseIs | None,
+        typer.Option(help="Dose that is stored for a plan of several fractions: of all (total) or of one (fraction)."),
+    ] = None,
+    course_fractions: Annotated[
+        int | None,
+        typer.Option(help="Fractions of a complete course; a patient with fewer is not judged.", min=1, max=60),
+    ] = None,
     jobs: Jobs = 1,
 ) -> None:
     """Dose-volume metrics of manual and automatic contours, and each patient's total EQD2 against aims and limits."""
@@ -122,6 +142,8 @@ def dose(
             alpha_beta_organ_gy=alpha_beta_organ,
             alpha_beta_gy=_alpha_beta(alpha_beta or (), patients.structures),
             fractions_per_plan=fractions_per_plan,
+            dose_is=dose_is.value if dose_is else None,
+            course_fractions=course_fractions,
         ),
         jobs=jobs,
     )

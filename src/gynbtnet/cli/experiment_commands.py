@@ -115,7 +115,7 @@ def benchmark(
         typer.Option(
             metavar="MINUTES",
             min=0,
-            help="With learning curves: end after this time with exit code 75; the same command goes on.",
+            help="With learning curves: end after this time with exit code 75; the same command continues.",
         ),
     ] = None,
     patient_id_from: PatientIdOption = "dicom",

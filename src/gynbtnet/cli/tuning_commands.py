@@ -89,12 +89,12 @@ def tune(
     patients are excluded. Writes recipe.yaml, table.md and trials.csv. The same command resumes what was stopped.
     """
     from gynbtnet.datasets.split import Split
-    from gynbtnet.experiment.default_search import default_space
     from gynbtnet.experiment.scans import Scans
-    from gynbtnet.experiment.search_space import changed_space
-    from gynbtnet.experiment.tuned_patients import find_tuned_patients
-    from gynbtnet.experiment.tuning import Tuning, tune
-    from gynbtnet.experiment.tuning_table import explanation, ranked_rows
+    from gynbtnet.experiment.tuning.default_search import default_space
+    from gynbtnet.experiment.tuning.search_space import changed_space
+    from gynbtnet.experiment.tuning.tuned_patients import find_tuned_patients
+    from gynbtnet.experiment.tuning.tuning_run import Tuning, tune
+    from gynbtnet.experiment.tuning.tuning_table import explanation, ranked_rows
     from gynbtnet.imaging.dicom.slice_repairs import Repairs
     from gynbtnet.recipes.loading import load_recipe
     from gynbtnet.recipes.variant import load_variant

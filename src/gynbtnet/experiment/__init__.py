@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from gynbtnet.experiment.cross_validation import CrossValidation, calibrate_from_folds, crossvalidate
     from gynbtnet.experiment.curves.curves_page import report_curves
     from gynbtnet.experiment.curves.trace_curves import trace_curves
-    from gynbtnet.experiment.default_search import default_space
     from gynbtnet.experiment.folders import ComparedModel, Experiment, compared_models
     from gynbtnet.experiment.model_comparison import compare_models
     from gynbtnet.experiment.paper_experiment import run_comparison
@@ -21,9 +20,10 @@ if TYPE_CHECKING:
     from gynbtnet.experiment.scans import Scans
     from gynbtnet.experiment.single_stages import finetune_alone, pretrain_alone
     from gynbtnet.experiment.trial import Trial, TrialResult, run_trial
-    from gynbtnet.experiment.tuned_patients import TunedPatients
-    from gynbtnet.experiment.tuning import Tuning, tune
-    from gynbtnet.experiment.tuning_table import TuningResult
+    from gynbtnet.experiment.tuning.default_search import default_space
+    from gynbtnet.experiment.tuning.tuned_patients import TunedPatients
+    from gynbtnet.experiment.tuning.tuning_run import Tuning, tune
+    from gynbtnet.experiment.tuning.tuning_table import TuningResult
 
 __all__ = [
     "ComparedModel",
@@ -64,10 +64,10 @@ __getattr__, __dir__ = lazy_names(
         "model_comparison": ["compare_models"],
         "paper_experiment": ["run_comparison"],
         "report": ["report_experiment"],
-        "default_search": ["default_space"],
-        "tuned_patients": ["TunedPatients"],
-        "tuning": ["Tuning", "tune"],
-        "tuning_table": ["TuningResult"],
+        "tuning.default_search": ["default_space"],
+        "tuning.tuned_patients": ["TunedPatients"],
+        "tuning.tuning_run": ["Tuning", "tune"],
+        "tuning.tuning_table": ["TuningResult"],
         "trial": ["Trial", "TrialResult", "run_trial"],
     },
 )

@@ -9,16 +9,16 @@ from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import Split
 from gynbtnet.evaluation.comparison.compare import compare
 from gynbtnet.evaluation.comparison.report import report_comparison
-from gynbtnet.evaluation.reports.html_page import RESEARCH_USE, SYNTHETIC
-from gynbtnet.experiment.folders import ComparedModel
-from gynbtnet.experiment.model_comparison import folds_of
-from gynbtnet.experiment.validation_curve import (
+from gynbtnet.evaluation.comparison.validation_curve import (
     FLAT_GAIN,
     describe_gain,
     final_gain,
     read_validation_curve,
     why_unmarked,
 )
+from gynbtnet.evaluation.reports.html_page import RESEARCH_USE, SYNTHETIC
+from gynbtnet.experiment.folders import ComparedModel
+from gynbtnet.experiment.model_comparison import folds_of
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.recipes.recipe import Recipe
 from gynbtnet.runtime.atomic_files import atomic_write

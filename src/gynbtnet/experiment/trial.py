@@ -19,9 +19,9 @@ from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import Split
 from gynbtnet.evaluation.metrics.evaluation import Evaluation, evaluate
 from gynbtnet.experiment.image_prediction import predict_images
-from gynbtnet.experiment.prepare_once import prepare_once
 from gynbtnet.inference.engine.segmenter import Segmenter
 from gynbtnet.inference.models.model import Model
+from gynbtnet.preparation.prepare_once import prepare_once
 from gynbtnet.recipes.recipe import Recipe, TaskStage
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import read_json, sha256_of, write_json
@@ -98,7 +98,7 @@ def run_trial(trial: Trial, cohort: Cohort, out: Path, *, prepared: Path | None 
         trial: model, seed and patients.
         cohort: ingested cohort with all these patients, contoured.
         out: folder of the trial: ``run`` is the training, ``predictions`` and ``evaluation`` are those of the scored
-            patients.
+            patients. The checkpoints are deleted at the end.
         prepared: folder of prepared scans, which trials on the same patients share; None: a folder in ``out``. Several
             processes may use it at the same time.
         jobs: number of processes for planning and preparation.
@@ -124,7 +124,9 @@ def run_trial(trial: Trial, cohort: Cohort, out: Path, *, prepared: Path | None 
         model = _train_task(trial, training, trial.recipe.stage("task"), run, prepared or out / "prepared", jobs)
     scored = cohort.of_patients(trial.scored_patients)
     predict_images(model, scored, out / "predictions", trial.recipe.prediction)
-    return TrialResult(evaluate(scored, out / "predictions", evaluation), run)
+    result = TrialResult(evaluate(scored, out / "predictions", evaluation), run)
+    shutil.rmtree(RunFolder(run).state, ignore_errors=True)  # checkpoints are larger than the weights
+    return result
 
 
 def _check_patients(trial: Trial, cohort: Cohort) -> None:

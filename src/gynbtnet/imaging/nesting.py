@@ -67,8 +67,8 @@ class Nesting:
     def most_likely(self, logits: Tensor, structures: Sequence[str]) -> Tensor:
         """Return which structures each voxel belongs to: the most likely choice that doesn't break the nesting.
 
-        Structures are independent given the nesting, so that the log likelihood of a choice is the sum of the logits of
-        the chosen structures, up to a constant. A structure without relations is chosen if its logit is above 0, its
+        Apart from the nesting, structures are independent. The log likelihood of a choice is then the sum of the logits
+        of the chosen structures, up to a constant. A structure without relations is chosen if its logit is above 0, its
         probability above 0.5. An inner structure also adds to the reasons for its outer one.
 
         Args:

@@ -1,7 +1,7 @@
 """Structures as unions of the labels of one map, so that a label map can describe structures that overlap.
 
 nnU-Net calls such structures regions. Each label means a combination of structures: the voxels that exactly these
-structures cover. ``{"hr_ctv": (1, 3), "uterus": (2, 3)}`` has label 3 where both overlap.
+structures cover. ``{"hr_ctv": (1, 3), "uterus": (2, 3)}`` gives label 3 to the overlap of both.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence

@@ -90,7 +90,8 @@ class OverlappingSegmentation(Segmentation):
 
     def covered(self) -> Mask:
         """Return the voxels of any structure (z, y, x); see :meth:`Segmentation.covered`."""
-        return super().covered() | (self.own.bits.array != 0)
+        covered: Mask = super().covered() | (self.own.bits.array != 0)
+        return covered
 
     def mapped(self, change: Callable[[Volume], Volume]) -> "OverlappingSegmentation":
         """Return the same structures after a change of both label map and masks; see :meth:`Segmentation.mapped`."""

@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from gynbtnet.networks.initialisation import initialise_he
 from gynbtnet.networks.unet import GynBTNet, Strides
 
 # NibabelIOWithReorient of nnU-Net reorients every scan so that x and y increase to the patient's right and front.
@@ -30,6 +31,12 @@ class NnunetGynBTNet(GynBTNet):
             preset, input_channels, outputs=num_classes, strides=strides, deep_supervision=deep_supervision
         )
         self.decoder.deep_supervision = deep_supervision  # type: ignore[assignment]
+
+    @staticmethod
+    def initialize(module: nn.Module) -> None:
+        """Draw the weights of a new convolution as those of nnU-Net's networks; nnU-Net applies it to every module."""
+        if not any(module.children()):
+            initialise_he(module)
 
     def forward(self, image: Tensor) -> Tensor | list[Tensor]:
         """Compute logits as :meth:`GynBTNet.forward`."""

@@ -122,7 +122,11 @@ class _Written(Settings):
 
 
 def shipped_curves() -> list[str]:
-    """Return the names of the recipes of curves that are part of the package, in alphabetical order."""
+    """Return the names of the recipes of curves that are part of the package.
+
+    Returns:
+        Names in alphabetical order, as :func:`load_curves` takes them.
+    """
     return sorted(path.stem for path in _CURVES_FOLDER.glob("*.yaml"))
 
 
@@ -147,6 +151,9 @@ def load_curves(name: str | Path, changes: Sequence[str] = ()) -> CurvesRecipe:
         name: name from :func:`shipped_curves`, or a YAML file.
         changes: changes of single settings of all models, e.g. ``"task.training.workers=2"``, of the phantom, e.g.
             ``"phantom.patients=12"``, or of the design, e.g. ``"curves.seeds=1"``.
+
+    Returns:
+        The design, the common recipe, and each model with the recipes of its candidates.
 
     Raises:
         BadInput: If a key is unknown, a value has the wrong type or range, or the YAML is invalid.

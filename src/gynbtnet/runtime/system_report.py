@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 
+from gynbtnet.runtime.cudnn import bfloat16_problem, cudnn_version, printed_version
 from gynbtnet.runtime.errors import BadInput
 
 
@@ -36,6 +37,7 @@ def system_report(folder: Path) -> list[tuple[str, str]]:
         ("memory", f"{memory.total / 1e9:.1f} GB, {memory.available / 1e9:.1f} GB available"),
         (f"disk at {folder}", f"{'low: ' if free_gb < 10 else ''}{free_gb:.1f} GB free"),
         ("devices", devices()),
+        ("cuDNN", cudnn()),
     ]
     return rows + [(name, version(name)) for name in needed_libraries()]
 
@@ -53,6 +55,14 @@ def version(distribution: str) -> str:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
         return f"missing: pip install {distribution}"
+
+
+def cudnn() -> str:
+    """Return the version of cuDNN, and the remedy if it is too old for bfloat16."""
+    number, problem = cudnn_version(), bfloat16_problem()
+    if number is None:
+        return "none: there is no NVIDIA GPU that PyTorch uses"
+    return printed_version(number) if problem is None else f"low: {printed_version(number)}. {problem}"
 
 
 def devices() -> str:

@@ -86,6 +86,9 @@ def cuda_rules(values_per_chunk: int = 2**29) -> DeviceRules:
 
     Args:
         values_per_chunk: Values that are gathered, or converted to single precision, at a time.
+
+    Returns:
+        The rules.
     """
     return DeviceRules(
         convolutions=(
@@ -104,7 +107,11 @@ MEMORY_SHARE = 1 / 32
 def values_per_chunk(free_bytes: int) -> int:
     """Return how many values are computed at a time on a device with so much free memory.
 
-    It is a power of two between 2²³ and 2³⁰, so that a little more or less free memory doesn't change the result.
+    Args:
+        free_bytes: Free memory of the device in bytes.
+
+    Returns:
+        A power of two between 2²³ and 2³⁰, so that a little more or less free memory doesn't change the result.
     """
     values = max(1, int(free_bytes * MEMORY_SHARE / 4))
     return 1 << min(max(values.bit_length() - 1, 23), 30)
@@ -112,7 +119,14 @@ def values_per_chunk(free_bytes: int) -> int:
 
 @cache
 def rules_for(device: torch.device) -> DeviceRules:
-    """Return the rules for a device; a GPU's free memory is read once per process, before the first step."""
+    """Return the rules for a device.
+
+    Args:
+        device: The device of the features. A GPU's free memory is read once per process, before the first step.
+
+    Returns:
+        Rules for CUDA if it is a CUDA device, otherwise those for a CPU.
+    """
     if device.type != "cuda":
         return CPU_RULES
     free_bytes, _ = torch.cuda.mem_get_info(device)

@@ -11,6 +11,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import fully_shard
 
 from gynbtnet.networks.blocks import ResidualBlock
+from gynbtnet.runtime.cudnn import bfloat16_problem
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.processes import launcher_world_size
 from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
@@ -29,7 +30,8 @@ def start_devices(settings: TrainingSettings) -> Fabric:
 
     Raises:
         BadInput: If CUDA is required but absent, there are too few devices, or they don't support the number format.
-            Also if the number of processes differs from the one that torchrun or Slurm started.
+            Also if the number of processes differs from the one that torchrun or Slurm started, or cuDNN is too old
+            for bfloat16.
     """
     cuda = torch.cuda.is_available() and settings.accelerator != "cpu"
     if settings.accelerator == "cuda" and not cuda:
@@ -47,6 +49,8 @@ def start_devices(settings: TrainingSettings) -> Fabric:
     strategy: str | Strategy = "ddp" if world_size > 1 else "auto"
     if world_size > 1 and settings.strategy == "fsdp":
         strategy = ModelParallelStrategy(shard, data_parallel_size=world_size, tensor_parallel_size=1)
+    if cuda:
+        _sum_in_single_precision()
     fabric = Fabric(
         accelerator="cuda" if cuda else "cpu",
         devices=processes,
@@ -72,7 +76,21 @@ def _processes(devices: int) -> tuple[int, int]:
     return started
 
 
+def _sum_in_single_precision() -> None:
+    """Forbid matrix products that add parts of a sum in 16 bits; PyTorch allows them by default."""
+    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
+    torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
+
+
 def _precision(settings: TrainingSettings, cuda: bool) -> Literal["32-true", "bf16-mixed", "16-mixed"]:
+    precision = _chosen_precision(settings, cuda)
+    problem = bfloat16_problem() if precision == "bf16-mixed" else None
+    if problem is not None:
+        raise BadInput(f"precision {settings.precision} means bfloat16 on this GPU. {problem}")
+    return precision
+
+
+def _chosen_precision(settings: TrainingSettings, cuda: bool) -> Literal["32-true", "bf16-mixed", "16-mixed"]:
     bfloat16 = cuda and torch.cuda.is_bf16_supported(including_emulation=False)
     if settings.precision == "auto":
         if bfloat16:

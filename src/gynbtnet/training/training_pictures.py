@@ -1,6 +1,6 @@
 """Pictures of a few patches and the network's output, one row per patch."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy.typing as npt
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
+from gynbtnet.runtime.array_types import Mask
 from gynbtnet.runtime.atomic_files import atomic_write
 
 Plane = npt.NDArray[np.float32]
@@ -35,29 +36,41 @@ def grey_rows(titles: Sequence[str], rows: Sequence[Sequence[Plane]]) -> Figure:
     return figure
 
 
-def contour_rows(planes: Sequence[Plane], truth: Sequence[Plane], predicted: Sequence[Plane], labels: int) -> Figure:
+def contour_rows(
+    planes: Sequence[Plane],
+    truth: Sequence[Mapping[int, Mask]],
+    predicted: Sequence[Mapping[int, Mask]],
+    structures: int,
+) -> Figure:
     """Plot one row per patch: the scan, the truth over it, and the prediction over it.
+
+    Where structures overlap, their colours are mixed.
 
     Args:
         planes: grey values (y, x) of each patch.
-        truth: label map (y, x) of each patch; 0 is the background.
-        predicted: predicted label map (y, x) of each patch.
-        labels: number of labels, which get one colour each.
+        truth: masks (y, x) of each patch, by number of the structure, from 1.
+        predicted: predicted masks (y, x) of each patch, as ``truth``.
+        structures: number of structures, which get one colour each.
     """
     titles = ("scan", "truth", "prediction")
     figure = Figure(figsize=(2.6 * 3, 2.7 * len(planes)), layout="constrained")
     axes = figure.subplots(len(planes), 3, squeeze=False)
-    for index, (plane, *maps) in enumerate(zip(planes, truth, predicted, strict=True)):
+    for index, (plane, *columns) in enumerate(zip(planes, truth, predicted, strict=True)):
         low, high = np.percentile(plane, (1, 99))
         for column in range(3):
             axes[index, column].imshow(
                 plane, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), interpolation="nearest"
             )
-        for column, labelled in enumerate(maps, start=1):
-            foreground = np.ma.masked_equal(labelled, 0)
-            axes[index, column].imshow(
-                foreground, cmap="turbo", vmin=1, vmax=max(labels, 2), alpha=0.5, interpolation="nearest"
-            )
+        for column, masks in enumerate(columns, start=1):
+            for number, mask in sorted(masks.items()):
+                axes[index, column].imshow(
+                    np.ma.masked_equal(number * mask.astype(int), 0),
+                    cmap="turbo",
+                    vmin=1,
+                    vmax=max(structures, 2),
+                    alpha=0.5,
+                    interpolation="nearest",
+                )
     _finish(axes, titles)
     return figure
 

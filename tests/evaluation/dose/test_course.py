@@ -21,9 +21,7 @@ NAMES, AIMS, SETTINGS = StructureNames.load(), PlanningAims.load(), DoseSettings
 BEAM = {"p1": ExternalBeam(45, 25)}
 
 
-def score(
-    fraction: int, manual: float, automatic: float, structure="bladder", metric="D2cc", **notes: str
-) -> DoseScore:
+def score(fraction: int, manual: float, automatic: float, structure="bladder", metric="D2cc", **notes) -> DoseScore:
     return DoseScore(
         f"p1_f{fraction}", "p1", fraction, structure, metric, manual, automatic, automatic - manual, **notes
     )
@@ -49,7 +47,7 @@ def test_eqd2_has_the_same_biologically_effective_dose(dose, alpha_beta, fractio
     effect = fractions * dose * (1 + dose / alpha_beta)
     assert same * (1 + 2 / alpha_beta) == pytest.approx(effect)
     assert total_eqd2([dose] * fractions, alpha_beta) == pytest.approx(same)
-    assert total_eqd2([dose], alpha_beta, fractions_per_plan=fractions) == pytest.approx(same)
+    assert total_eqd2([dose], alpha_beta, [fractions]) == pytest.approx(same)
 
 
 def test_course_by_hand():
@@ -63,7 +61,7 @@ def test_course_by_hand():
     target = course(score(1, 7, 6, "hr_ctv", "D90"))
     assert target.manual_eqd2_gy == pytest.approx(44.25 + 7 * 17 / 12)
     assert (target.alpha_beta_gy, target.aim) == (10, "> 90 and < 95")
-    more = course(score(1, 6, 7), settings=DoseSettings(fractions_per_plan=3))
+    more = course(replace(score(1, 6, 7), fractions=3))
     assert (more.fractions, more.manual_eqd2_gy) == (3, pytest.approx(43.2 + 3 * 6 * 9 / 5))
 
 
@@ -192,3 +190,26 @@ def test_a_verdict_from_a_bound_holds_for_every_higher_total(bound, more, struct
     assert verdict in ("not judged", aim.verdict(bound + more))
     if verdict == "not judged":
         assert len({aim.verdict(bound + step) for step in (0, *range(200))}) > 1
+
+
+@pytest.mark.parametrize(
+    ("fractions", "planned", "expected", "note"),
+    [
+        (1, 0, None, ""),
+        (1, 1, None, ""),
+        (5, 5, None, ""),
+        (1, 5, None, "2 of 5 fractions of the plan"),
+        (1, 0, 4, "2 of 4 fractions of the course"),
+        (2, 0, 4, ""),
+        (1, 5, 2, ""),
+    ],
+)
+def test_a_course_with_other_fractions_than_planned_is_not_judged(fractions, planned, expected, note):
+    scores = [
+        replace(score(number, 6, 7), fractions=fractions, planned_fractions=planned)
+        for number in (1, 2)[: 1 if fractions == 5 else 2]
+    ]
+    result = course(*scores, settings=DoseSettings(course_fractions=expected))
+    assert result.note == note
+    assert (result.manual_verdict == "not judged") == bool(note)
+    assert result.fractions == fractions * len(scores)

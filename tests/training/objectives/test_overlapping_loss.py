@@ -39,6 +39,13 @@ def test_a_missing_structure_teaches_nothing(batch_dice: bool) -> None:
     assert all(gradient[patch, structure].abs().max() > 0 for patch, structure in ((0, 1), (0, 2), (1, 0)))
 
 
+def test_a_batch_has_the_mean_loss_of_its_patches() -> None:
+    logits, labels = batch()
+    missing = torch.tensor([[True, True, False], [False, False, False]])
+    parts = [dice_bce(logits[i : i + 1], labels[i : i + 1], MEMBERSHIP, missing[i : i + 1]).item() for i in range(2)]
+    assert dice_bce(logits, labels, MEMBERSHIP, missing).item() == pytest.approx(sum(parts) / 2)
+
+
 def test_patches_without_any_known_structure_have_no_loss() -> None:
     logits, labels = batch()
     assert dice_bce(logits, labels, MEMBERSHIP, torch.ones(2, 3, dtype=torch.bool)).item() == 0

@@ -104,12 +104,11 @@ def _course_dose(
     target = is_target(first.structure, names)
     alpha_beta = settings.alpha_beta_of(first.structure, target=target)
     external_eqd2 = external[first.patient].eqd2(alpha_beta) if first.patient in external else math.nan
-    problem = _incomplete_course(scores)
+    delivered = [score.fractions for score in scores]
+    problem = _incomplete_course(scores, settings.course_fractions)
     is_external_known = not math.isnan(external_eqd2)
     totals = [
-        math.nan
-        if problem
-        else total_eqd2(doses, alpha_beta, settings.fractions_per_plan) + (external_eqd2 if is_external_known else 0)
+        math.nan if problem else total_eqd2(doses, alpha_beta, delivered) + (external_eqd2 if is_external_known else 0)
         for doses in ([score.manual_gy for score in scores], [score.automatic_gy for score in scores])
     ]
     bounds = [
@@ -134,7 +133,7 @@ def _course_dose(
         structure=first.structure,
         metric=first.metric,
         alpha_beta_gy=alpha_beta,
-        fractions=len(scores) * settings.fractions_per_plan,
+        fractions=sum(delivered),
         external_eqd2_gy=external_eqd2,
         manual_eqd2_gy=totals[0],
         automatic_eqd2_gy=totals[1],
@@ -159,14 +158,20 @@ def _has_bound(scores: Sequence[DoseScore]) -> bool:
     return any(score.manual_is_bound or score.automatic_is_bound for score in scores)
 
 
-def _incomplete_course(scores: Sequence[DoseScore]) -> str:
+def _incomplete_course(scores: Sequence[DoseScore], expected: int | None) -> str:
     """Return why these cases are not one complete course; empty if they are."""
     fractions = [score.fraction for score in scores]
     repeated = sorted({fraction for fraction in fractions if fractions.count(fraction) > 1})
     if repeated:
         return f"fraction {repeated[0]} has several scans, and it is not known which one was treated"
     absent = sorted(set(range(1, max(fractions) + 1)).difference(fractions))
-    return f"fraction {absent[0]} is not in the cohort" if absent else ""
+    if absent:
+        return f"fraction {absent[0]} is not in the cohort"
+    delivered, planned = sum(score.fractions for score in scores), max(score.planned_fractions for score in scores)
+    complete = expected or planned
+    if delivered != complete and complete > 1:
+        return f"{delivered} of {complete} fractions of {'the course' if expected else 'the plan'}"
+    return ""
 
 
 def _fraction_notes(scores: Sequence[DoseScore]) -> list[str]:

@@ -16,9 +16,11 @@ from gynbtnet.datasets.case import Case
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.dose.agreement import AGREEMENT_METRICS, dose_agreements
 from gynbtnet.evaluation.dose.course import CourseDose, course_doses
+from gynbtnet.evaluation.dose.course_differences import course_differences
+from gynbtnet.evaluation.dose.deliveries import Delivery, plan_deliveries
 from gynbtnet.evaluation.dose.dvh_plot import dvh_figure
 from gynbtnet.evaluation.dose.external_beam import ExternalBeam
-from gynbtnet.evaluation.dose.files import find_doses, read_dose
+from gynbtnet.evaluation.dose.files import DoseFiles, find_doses, read_dose
 from gynbtnet.evaluation.dose.planning_aims import PlanningAims
 from gynbtnet.evaluation.dose.report import DoseContent, dose_report
 from gynbtnet.evaluation.dose.score import DoseScore, score_dose
@@ -33,7 +35,17 @@ from gynbtnet.runtime.phrases import counted
 
 PAGE = "report.html"
 DOSE_FILES = (
-    *(PAGE, "dose.csv", "eqd2.csv", "dose_summary.csv", "dvh.csv", "dvh.png", "dose.md", "dose.json"),
+    *(
+        PAGE,
+        "dose.csv",
+        "eqd2.csv",
+        "eqd2_differences.csv",
+        "dose_summary.csv",
+        "dvh.csv",
+        "dvh.png",
+        "dose.md",
+        "dose.json",
+    ),
     *(f"bland_altman_{metric.lower()}{end}" for metric in AGREEMENT_METRICS for end in (".csv", "_limits.csv", ".png")),
 )
 
@@ -106,7 +118,8 @@ def evaluate_dose(
     if not cohort.cases:
         raise BadInput(f"The selection of the cohort {cohort.folder} has no cases; expected at least one with a dose.")
     files = find_doses(cohort.cases, doses)
-    work = partial(_evaluate_case, cohort.structures, files, predictions, names)
+    deliveries = plan_deliveries(cohort.cases, files, settings)
+    work = partial(_evaluate_case, cohort.structures, files, deliveries, predictions, names)
     results = map_cases(work, cohort.cases, title="Dose", jobs=jobs)
     scores = tuple(score for case_scores, _ in results for score in case_scores)
     curves = pd.concat([table for _, table in results if len(table)])
@@ -118,6 +131,8 @@ def evaluate_dose(
         dose_table(scores, DoseScore).to_csv(folder / "dose.csv", index=False)
         dose_table(courses, CourseDose).to_csv(folder / "eqd2.csv", index=False)
         summary.to_csv(folder / "dose_summary.csv", index=False)
+        if predicted:
+            course_differences(courses).to_csv(folder / "eqd2_differences.csv", index=False)
         curves.to_csv(folder / "dvh.csv", index=False, float_format="%.6g")
         figure = dvh_figure(curves, synthetic=cohort.synthetic)
         (folder / "dvh.png").write_bytes(render_picture(figure, "Dose-volume histograms").png)
@@ -150,7 +165,9 @@ def _printed_settings(
         ("α/β of targets", f"{settings.alpha_beta_target_gy:g} Gy"),
         ("α/β of organs", f"{settings.alpha_beta_organ_gy:g} Gy"),
         *((f"α/β of {structure}", f"{value:g} Gy") for structure, value in settings.alpha_beta_gy.items()),
-        ("fractions per plan", str(settings.fractions_per_plan)),
+        ("fractions per plan", str(settings.fractions_per_plan or "those of the RTPLAN, otherwise 1")),
+        ("dose of a plan", settings.dose_is or "one fraction"),
+        ("fractions of a course", str(settings.course_fractions or "not known")),
         ("external beam", courses or "not known"),
         ("aims and limits", aims.name),
     )
@@ -158,14 +175,17 @@ def _printed_settings(
 
 def _evaluate_case(
     structures: tuple[str, ...],
-    files: Mapping[str, tuple[Path, ...]],
+    files: Mapping[str, DoseFiles],
+    deliveries: Mapping[str, Delivery],
     predictions: Path | None,
     names: StructureNames,
     case: Case,
 ) -> tuple[list[DoseScore], pd.DataFrame]:
     manual = read_truth(case, structures)
     automatic = None if predictions is None else read_matching_prediction(case, predictions, manual)
-    return score_dose(case, read_dose(files[case.id]) if files[case.id] else (), manual, automatic, names)
+    paths = files[case.id].paths
+    doses = read_dose(paths) if paths else ()
+    return score_dose(case, doses, manual, automatic, names, deliveries[case.id])
 
 
 def _read_rows(kind: type[Any], path: Path) -> tuple[Any, ...]:

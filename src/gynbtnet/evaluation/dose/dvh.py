@@ -9,8 +9,8 @@ D(V) is the minimum dose to the hottest volume V (ICRU report 89): samples are s
 linearly along one axis of a cuboid, the error is at most the change over half a sample.
 
 Outside the dose grid the dose is unknown. Samples there count as colder than all others: D(V) is then a lower bound,
-and it is undefined if V includes such samples. The bound is exact if it isn't below the highest dose that the structure
-has at the faces of the grid, because the dose of brachytherapy falls outwards.
+and it is undefined if V includes such samples. The dose of brachytherapy falls outwards. The
+bound is therefore exact if the structure has no higher dose at the faces of the grid.
 """
 
 import math

@@ -25,15 +25,16 @@ def to_eqd2(dose_gy: float, alpha_beta_gy: float, fractions: int = 1) -> float:
     return fractions * dose_gy * (dose_gy + alpha_beta_gy) / (2 + alpha_beta_gy)
 
 
-def total_eqd2(doses_gy: Sequence[float], alpha_beta_gy: float, fractions_per_plan: int = 1) -> float:
+def total_eqd2(doses_gy: Sequence[float], alpha_beta_gy: float, fractions: Sequence[int] | None = None) -> float:
     """Return the summed EQD2 of brachytherapy plans in Gy.
 
     Args:
         doses_gy: dose per fraction of each plan in Gy.
         alpha_beta_gy: α/β of the tissue in Gy.
-        fractions_per_plan: number of times that each plan was delivered.
+        fractions: number of times that each plan was delivered; None: once.
 
     Returns:
         The sum; NaN if a dose is NaN.
     """
-    return sum(to_eqd2(dose, alpha_beta_gy, fractions_per_plan) for dose in doses_gy)
+    counts = fractions or [1] * len(doses_gy)
+    return sum(to_eqd2(dose, alpha_beta_gy, count) for dose, count in zip(doses_gy, counts, strict=True))

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gynbtnet.datasets.case import Case
-from gynbtnet.imaging.dicom.objects import RT_DOSE, code_value, dicom_errors_as_bad_input, read_header, uid_value
+from gynbtnet.imaging.dicom.objects import RT_DOSE, dicom_errors_as_bad_input, read_header, uid_value
 from gynbtnet.imaging.dicom.rt.dose_sum import group_doses_by_plan
 from gynbtnet.imaging.dicom.rt.rtdose_reader import read_rtdose
+from gynbtnet.imaging.dicom.rt.rtplan_reader import PlannedTreatment, read_rtplan
 from gynbtnet.imaging.dicom.series import FoundSeries, search_series
 from gynbtnet.imaging.file_search import files_below
 from gynbtnet.imaging.files.volume_files import is_image_file, read_volume, without_suffix
@@ -21,8 +22,26 @@ from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.phrases import counted
 from gynbtnet.runtime.progress import track
 
+_PROTRACTED = ("PDR", "LDR", "MANUAL")
+"""BrachyTreatmentTypes whose dose is given over hours or days."""
 
-def find_doses(cases: Sequence[Case], folder: Path | None = None) -> Mapping[str, tuple[Path, ...]]:
+
+@dataclass(frozen=True)
+class DoseFiles:
+    """Dose files of a case.
+
+    Attributes:
+        paths: RTDOSE files, or one image in Gy; empty if the case has no dose.
+        planned_fractions: number of fractions that the RTPLAN of the dose prescribes; 0 if it is unknown.
+        plan: path of this RTPLAN; None if there is none.
+    """
+
+    paths: tuple[Path, ...] = ()
+    planned_fractions: int = 0
+    plan: Path | None = None
+
+
+def find_doses(cases: Sequence[Case], folder: Path | None = None) -> Mapping[str, DoseFiles]:
     """Find the dose files of cases.
 
     Args:
@@ -31,27 +50,27 @@ def find_doses(cases: Sequence[Case], folder: Path | None = None) -> Mapping[str
             case, RTDOSEs below the folder that contains both its CT series and its RTSTRUCT.
 
     Returns:
-        Files by case id; empty for cases without a dose.
+        Files by case id, for every case.
 
     Raises:
-        BadInput: If the folder does not exist, no case has a dose, or a dose is that of several fractions.
+        BadInput: If the folder does not exist, no case has a dose, or a plan is of pulsed or low dose rate.
     """
     if folder is not None and not Path(folder).is_dir():
         raise BadInput(
             f"There is no folder {folder}; expected a folder with RTDOSEs, or with one dose CASE.nii.gz in Gy per case."
         )
     images = {without_suffix(path.name): path for path in files_below(folder) if is_image_file(path)} if folder else {}
-    files: dict[str, tuple[Path, ...]] = {case.id: (images[case.id],) for case in cases if case.id in images}
+    files = {case.id: DoseFiles((images[case.id],)) for case in cases if case.id in images}
     rest = [case for case in cases if case.id not in files and case.source.ct_folder and case.source.series_uid]
     files |= _find_rtdoses(rest, folder)
-    if not any(files.values()):
+    if not any(found.paths for found in files.values()):
         searched = folder or "the folders that the cases were ingested from"
         raise BadInput(
             f"There is no dose of any of {counted(len(cases), 'case')} in {searched}. Expected: RTDOSEs in the frames "
             "of reference of their CTs, or images CASE.nii.gz in Gy: give the folder with --doses. Cases that were "
             "pseudonymised or ingested as images need images, since their DICOM files are not recorded."
         )
-    return {case.id: files.get(case.id, ()) for case in cases}
+    return {case.id: files.get(case.id, DoseFiles()) for case in cases}
 
 
 def read_dose(files: Sequence[Path]) -> tuple[Volume, ...]:
@@ -84,46 +103,29 @@ def read_dose(files: Sequence[Path]) -> tuple[Volume, ...]:
     return tuple(dose.grid for parts in plans.values() for dose in parts)
 
 
-def check_one_fraction(doses: Sequence[Path], plans: Sequence[Path]) -> None:
-    """Raise BadInput if a dose belongs to a plan of several fractions.
+def _planned_treatment(doses: Sequence[Path], plans: Mapping[str, PlannedTreatment]) -> PlannedTreatment | None:
+    """Return the plan of the doses of a case; None if its RTPLAN was not found.
 
-    An RTDOSE is the dose of the entire delivery of its plan (PS3.3 C.8.8.3.1), and EQD2 needs the dose of one fraction.
+    Raises:
+        BadInput: If the plan is not one of acute fractions, for which EQD2 is computed.
     """
-    fractions = {number.uid: number for number in map(_planned_fractions, dict.fromkeys(plans))}
-    for path in dict.fromkeys(doses):
+    for path in doses:
         with dicom_errors_as_bad_input(path):
-            referenced = (
-                read_header(path, "an RTDOSE", ["ReferencedRTPlanSequence"]).get("ReferencedRTPlanSequence") or ()
-            )
-            uids = [uid_value(plan, "ReferencedSOPInstanceUID") for plan in referenced]
-        for plan in (fractions[uid] for uid in uids if uid in fractions and fractions[uid].count > 1):
-            raise BadInput(
-                f"{path} is the dose of all {plan.count} fractions of the plan in {plan.path}. Expected: the dose of "
-                "one fraction, since EQD2 is computed per fraction. Export the dose of a plan of one fraction, or "
-                "give it as an image CASE.nii.gz in Gy with --doses."
-            )
+            header = read_header(path, "an RTDOSE", ["ReferencedRTPlanSequence"])
+            uids = [
+                uid_value(plan, "ReferencedSOPInstanceUID") for plan in header.get("ReferencedRTPlanSequence") or ()
+            ]
+        for plan in (plans[uid] for uid in uids if uid in plans):
+            if plan.brachy_type in _PROTRACTED:
+                raise BadInput(
+                    f"The plan {plan.path} is of type {plan.brachy_type}: its dose is given over hours. Expected HDR "
+                    "or external beams, since EQD2 is computed for acute fractions: leave this patient out."
+                )
+            return plan
+    return None
 
 
-@dataclass(frozen=True)
-class _PlannedFractions:
-    """Number of fractions that an RTPLAN with this SOPInstanceUID prescribes."""
-
-    path: Path
-    uid: str
-    count: int
-
-
-def _planned_fractions(path: Path) -> _PlannedFractions:
-    with dicom_errors_as_bad_input(path):
-        plan = read_header(path, "an RTPLAN", ["SOPInstanceUID", "FractionGroupSequence"])
-        groups = plan.get("FractionGroupSequence") or ()
-        counts = [code_value(group, "NumberOfFractionsPlanned") for group in groups]
-        return _PlannedFractions(
-            path, uid_value(plan, "SOPInstanceUID"), sum(int(count) for count in counts if count.isdigit())
-        )
-
-
-def _find_rtdoses(cases: Sequence[Case], folder: Path | None) -> dict[str, tuple[Path, ...]]:
+def _find_rtdoses(cases: Sequence[Case], folder: Path | None) -> dict[str, DoseFiles]:
     searched: dict[Path, list[FoundSeries]] = {}
 
     def series_below(root: Path) -> list[FoundSeries]:
@@ -152,16 +154,19 @@ def _find_rtdoses(cases: Sequence[Case], folder: Path | None) -> dict[str, tuple
     dose_files = {
         case_id: _doses_of_scan(scan, doses[case_id], list(all_scans.values())) for case_id, scan in scans.items()
     }
-    plans = [
+    paths = {
         path
         for all_series in searched.values()
         for series in all_series
         if series.modality == "RTPLAN"
         for path in series.files
-    ]
-    if any(dose_files.values()) and plans:
-        check_one_fraction([path for files in dose_files.values() for path in files], plans)
-    return dose_files
+    }
+    plans = {plan.uid: plan for plan in map(read_rtplan, sorted(paths))} if any(dose_files.values()) else {}
+    result = {}
+    for case_id, files in dose_files.items():
+        plan = _planned_treatment(files, plans)
+        result[case_id] = DoseFiles(files, plan.fractions if plan else 0, plan.path if plan else None)
+    return result
 
 
 def _doses_of_scan(scan: FoundSeries, doses: Sequence[FoundSeries], scans: Sequence[FoundSeries]) -> tuple[Path, ...]:

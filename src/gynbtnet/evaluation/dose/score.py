@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from gynbtnet.datasets.case import Case
+from gynbtnet.evaluation.dose.deliveries import ONCE, Delivery
 from gynbtnet.evaluation.dose.dvh import DoseVolumeHistogram, dose_volume_histogram
 from gynbtnet.evaluation.dose.metrics import NO_CONTOUR, NO_DOSE, dose_metric, dose_metric_names, is_bound
 from gynbtnet.imaging.structure_names import StructureNames
@@ -34,6 +35,8 @@ class DoseScore:
         difference_gy: automatic minus manual, Gy; NaN if one of them is NaN or a lower bound.
         manual_note: restriction of the manual value, such as "volume only 1.2 cm³"; otherwise empty.
         automatic_note: restriction of the automatic value; otherwise empty.
+        fractions: number of times that this dose was delivered.
+        planned_fractions: number of fractions that the RTPLAN prescribes; 0 if it is unknown.
     """
 
     case: str
@@ -46,15 +49,17 @@ class DoseScore:
     difference_gy: float
     manual_note: str = ""
     automatic_note: str = ""
+    fractions: int = 1
+    planned_fractions: int = 0
 
     @property
     def manual_is_bound(self) -> bool:
-        """Whether the manual value is a lower bound."""
+        """True if the manual value is a lower bound."""
         return is_bound(self.manual_note)
 
     @property
     def automatic_is_bound(self) -> bool:
-        """Whether the automatic value is a lower bound."""
+        """True if the automatic value is a lower bound."""
         return is_bound(self.automatic_note)
 
 
@@ -64,6 +69,7 @@ def score_dose(
     manual: Segmentation,
     automatic: Segmentation | None,
     names: StructureNames,
+    delivery: Delivery = ONCE,
 ) -> tuple[list[DoseScore], pd.DataFrame]:
     """Compute every dose-volume metric of every structure of ``manual``.
 
@@ -73,11 +79,14 @@ def score_dose(
         manual: the cohort's contours.
         automatic: predicted contours on the same grid; None if there are none.
         names: table that identifies targets.
+        delivery: number of fractions, and the number by which the doses are divided.
 
     Returns:
         The metrics, and the histograms as a table with ``CURVE_COLUMNS``.
     """
-    scores, curves = [], []
+    doses = [replace(dose, array=dose.array / np.float32(delivery.divisor)) for dose in doses]
+    scores: list[DoseScore] = []
+    curves = []
     for structure in manual.structures:
         contours = {MANUAL: manual, AUTOMATIC: automatic}
         is_unknown = structure in case.missing
@@ -87,7 +96,11 @@ def score_dose(
             if segmentation is not None and doses and not (source == MANUAL and is_unknown)
         }
         scores += [
-            _score(case, structure, metric, histograms, automatic is not None, bool(doses))
+            replace(
+                _score(case, structure, metric, histograms, automatic is not None, bool(doses)),
+                fractions=delivery.fractions,
+                planned_fractions=delivery.planned,
+            )
             for metric in dose_metric_names(structure, names)
         ]
         curves += [_curve(case.id, structure, source, dose) for source, dose in histograms.items() if dose.inside_cm3]

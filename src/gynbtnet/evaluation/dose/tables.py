@@ -15,10 +15,9 @@ from gynbtnet.imaging.structure_names import StructureNames
 DOSE_METRIC_DEFINITIONS = (
     "Dose of one fraction in Gy. D90, D98 and D50: minimum dose to the hottest 90, 98 and 50 % of the volume. D2cc, "
     "D1cc and D0.1cc: minimum dose to the hottest 2, 1 and 0.1 cm³. Mean ± SD over the cases in which both contours "
-    "have the metric. Difference: automatic minus manual. Not evaluable: the case has a dose, but one contour is "
-    "missing or smaller than the volume, or the dose grid is too small for more than a lower bound (≥). It is not "
-    "included in any mean. Fractions of one "
-    "patient are not independent."
+    "have the metric. Difference: automatic minus manual. A case with a dose is not evaluable if a contour is "
+    "missing or smaller than the volume. The same is true if only a lower bound (≥) is known. Such cases are in no "
+    "mean. Fractions of one patient are not independent."
 )
 """Text below every table of differences."""
 VERDICTS = ("aim met", "limit met", "aim missed", "limit missed")

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from gynbtnet.runtime.settings import Settings
 
+DoseKind = Literal["total", "fraction"]
 MissingStructurePolicy = Literal["worst", "diagonal", "drop"]
 
 
@@ -30,8 +31,14 @@ class DoseSettings(Settings):
     """α/β of every other structure in Gy."""
     alpha_beta_gy: Mapping[str, Annotated[float, Field(gt=0, le=100)]] = {}
     """α/β in Gy of structures with another value, by structure."""
-    fractions_per_plan: int = Field(1, ge=1, le=20)
-    """Number of times that the dose of each case was delivered: 2 if two fractions follow one planning scan."""
+    fractions_per_plan: int | None = Field(None, ge=1, le=20)
+    """Number of times that the dose of each case was delivered: 2 if two fractions follow one planning scan. None: the
+    number in the RTPLAN, or 1 without one."""
+    dose_is: DoseKind | None = None
+    """The stored dose of a plan: "total" of its fractions, or that of one "fraction". None: of one; a plan of several
+    fractions is then refused."""
+    course_fractions: int | None = Field(None, ge=1, le=60)
+    """Number of brachytherapy fractions of a complete course; a patient with fewer is not judged. None: unknown."""
 
     def alpha_beta_of(self, structure: str, *, target: bool) -> float:
         """Return α/β of a structure in Gy; ``target`` is True for a GTV, CTV or PTV."""

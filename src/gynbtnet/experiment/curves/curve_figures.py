@@ -15,7 +15,7 @@ _STYLES = tuple(
         "osD^vPX*",
         strict=True,
     )
-)  # Okabe and Ito's colours, which colour-blind readers can tell apart
+)  # Okabe and Ito's colours, distinguishable for colour-blind readers
 
 
 def budget_figure(points: pd.DataFrame, setup: CurvesSetup) -> Figure:

@@ -162,13 +162,13 @@ def _design(setup: CurvesSetup) -> Iterator[str]:
     design = setup.design
     budgets = enumeration([amount(budget, setup) for budget in design.budgets])
     yield (
-        f"Before the first run, these were fixed: {counted(setup.learning, 'patient')} to learn from, {setup.choosing} "
-        f"to choose settings, {setup.held_out} held out ({counted(setup.cases_held_out, 'scan')}); budgets of "
-        f"{budgets}; {counted(design.seeds, 'seed')}; the comparison of the mean DSC of {design.reference} with each "
-        f"other model; and the margin of {design.margin:g}. A model is better if the 95 % interval of the difference "
-        f"is above 0, and not worse if it is above −{design.margin:g}. The interval is a bootstrap over patients and "
-        "runs; p is by swaps of patients, adjusted by Holm over the models. The mean is over patients, of the mean "
-        "over structures, of the mean over a patient's scans. Every point is a training of its own."
+        f"All of this was fixed before the first run. {counted(setup.learning, 'patient')} to learn from, "
+        f"{setup.choosing} to choose settings, {setup.held_out} held out ({counted(setup.cases_held_out, 'scan')}). "
+        f"Budgets of {budgets}, {counted(design.seeds, 'seed')}. The mean DSC of {design.reference} is compared with "
+        f"that of each other model, with a margin of {design.margin:g}. A model is better if the 95 % interval of the "
+        f"difference is above 0, and not worse if it is above −{design.margin:g}. The interval is a bootstrap over "
+        "patients and runs; p is by swaps of patients, adjusted by Holm over the models. The mean is over patients, of "
+        "the mean over structures, of the mean over a patient's scans. Every point is a separate training."
     )
 
 
@@ -177,6 +177,8 @@ def _search(points: pd.DataFrame, setup: CurvesSetup) -> Iterator[str]:
     rows = []
     for model in setup.models:
         chosen = set(point.loc[point["model"] == model, "candidate"])
+        if model not in set(search["model"]):
+            rows += [(model, str(only), "–", "the only one") for only in chosen]
         for row in search[search["model"] == model].to_dict("records"):
             mark = "chosen" if row["candidate"] in chosen else ""
             rows.append((model, str(row["candidate"]), _number(row["mean_dsc"], 3), mark))

@@ -68,10 +68,10 @@ def patient_values(points: pd.DataFrame, scores: pd.DataFrame, setting: Setting,
 def difference_table(points: pd.DataFrame, scores: pd.DataFrame, setup: CurvesSetup) -> pd.DataFrame:
     """Compare the mean DSC of the reference with that of each other model.
 
-    A model is better if the interval of the difference is above 0, worse if it is below 0, and not worse if it is above
-    minus the margin. With a single run of either, the interval lacks the variation between trainings, and none of this
-    is concluded. The permutation by patient takes the means over runs; Holm's adjustment is over the other models.
-    With fewer patients, all models have the same draws of patients, so that runs are paired.
+    The reference is better if the interval of the difference is above 0, and worse if it is below 0. It is not worse if
+    the interval is above minus the margin. With a single run of either, the interval lacks the variation between
+    trainings, and none of this is concluded. The permutation by patient takes the means over runs. Holm's adjustment is
+    over the other models. With fewer patients, all models have the same draws of patients, so that runs are paired.
 
     Args:
         points: table of the runs.

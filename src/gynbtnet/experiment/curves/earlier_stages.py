@@ -8,8 +8,8 @@ from pathlib import Path
 
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import hold_out_patients
-from gynbtnet.experiment.prepare_once import prepare_once
 from gynbtnet.experiment.scans import Ingested
+from gynbtnet.preparation.prepare_once import prepare_once
 from gynbtnet.recipes.curves_recipe import EarlierStage
 from gynbtnet.recipes.recipe import AnyPretraining, Recipe, SupervisedStage
 from gynbtnet.runtime.errors import BadInput

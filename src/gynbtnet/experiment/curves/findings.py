@@ -11,7 +11,7 @@ from gynbtnet.experiment.curves.setup import CurvesSetup
 from gynbtnet.runtime.phrases import counted, enumeration
 
 LIMITS = (
-    "A difference at these budgets says nothing about converged models.",
+    "A difference at these budgets is not one of converged models.",
     "The seeds are few: the variation between trainings is known only roughly.",
     "Each model's settings were chosen among few candidates, at the smallest budget only.",
     "CPU time depends on the machine and on its load. The steps of each run are in `points.csv`.",
@@ -102,7 +102,8 @@ def _costs(points: pd.DataFrame, setup: CurvesSetup) -> Iterator[str]:
         yield (
             f"A step of {setup.design.reference} takes {own:.2f} CPU seconds; a step of the others takes longer: "
             f"{steps} as long. At equal time, {setup.design.reference} therefore does more steps than these, and a "
-            "lead is partly that of a network with cheap steps. It says nothing about equal numbers of steps.\n"
+            "lead is partly that of a network with cheap steps. With equal numbers of steps, the order may be "
+            "another one.\n"
         )
 
 

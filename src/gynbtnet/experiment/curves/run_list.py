@@ -67,8 +67,8 @@ def all_runs(recipe: CurvesRecipe) -> tuple[CurveRun, ...]:
 
 
 def _search(model: ResolvedCurveModel, budget: float) -> Iterator[CurveRun]:
-    for candidate in model.candidates:
-        yield CurveRun("search", model.name, budget, candidate=candidate)
+    if len(model.candidates) > 1:
+        yield from (CurveRun("search", model.name, budget, candidate=candidate) for candidate in model.candidates)
     yield CurveRun("point", model.name, budget)
 
 

@@ -139,7 +139,7 @@ def _run_all(context: _Context, runs: Sequence[CurveRun]) -> None:
 
 
 def _paused(n_runs: int) -> Paused:
-    return Paused(f"The time is over, and {counted(n_runs, 'run')} of the curves are left; the same command goes on.")
+    return Paused(f"The time is over, and {counted(n_runs, 'run')} of the curves are left; the same command continues.")
 
 
 def _attempt(context: _Context, run: CurveRun) -> bool:
@@ -185,6 +185,8 @@ def _candidate(context: _Context, run: CurveRun) -> str | None:
     """Return the settings of a run: the tried candidate, or the best one; None if that isn't known yet."""
     if run.candidate is not None:
         return run.candidate
+    if len(context.recipe.models[run.model].candidates) == 1:
+        return next(iter(context.recipe.models[run.model].candidates))
     budget = context.recipe.design.budgets[0]
     scores: dict[str, float] = {}
     for candidate in context.recipe.models[run.model].candidates:
@@ -203,8 +205,8 @@ def best_candidate(mean_dsc: Mapping[str, float]) -> str:
 def choose_patients(split: Split, settings: SplitSettings, run: CurveRun) -> tuple[str, ...]:
     """Return the contoured patients of a run.
 
-    Fewer patients are the first ones of a random order, which depends on the draw alone: all models get the same, and a
-    larger number contains the smaller one.
+    Fewer patients are the first ones of a random order, which depends on the draw alone. All models get the same
+    patients, and a larger number contains the smaller one.
 
     Args:
         split: split of the patients.

@@ -1,7 +1,7 @@
 """Segmentations as 3D Slicer reads and writes them: ``.seg.nrrd``, with a layer for structures that don't overlap.
 
-The format is described in 3D Slicer's documentation of segmentations (vtkMRMLSegmentationStorageNode): one volume of
-labels per layer, with name, colour, layer and label of each segment in the header.
+3D Slicer's documentation describes the format (vtkMRMLSegmentationStorageNode). There is one volume of labels per
+layer. The header has name, colour, layer and label of each segment.
 """
 
 import gzip

@@ -26,8 +26,8 @@ _NETWORK = "gynbtnet.networks.nnunet_network.ReorientedGynBTNet"
 def export_nnunet(model: Model, out: Path, *, force: bool = False) -> Path:
     """Write a model folder for ``nnUNetv2_predict_from_modelfolder -m``; GynBTNet must be installed there, too.
 
-    If structures overlap, they are regions of nnU-Net. nnU-Net's window, overlap, mirroring and resampling are set to those of GynBTNet. The README in the folder lists the
-    remaining differences.
+    If structures overlap, they are regions of nnU-Net. nnU-Net's window, overlap, mirroring and resampling are set to
+    those of GynBTNet. The README in the folder lists the remaining differences.
 
     Args:
         model: GynBTNet model.
@@ -139,7 +139,8 @@ The labels are those of `gynbtnet predict`, except for single voxels at borders.
 - If thick slices are resampled separately, labels are taken from the nearest slice.
 """
 
-_OVERLAPPING = """- Structures may overlap, but nnU-Net writes one label map, in which targets cover organs. The mask of a structure
-  is where its probability exceeds 0.5: add `--save_probabilities` to the command; the order is that of `labels` in
+_OVERLAPPING = """\
+- Structures may overlap, but nnU-Net writes one label map, in which targets cover organs. The mask of a structure is
+  where its probability exceeds 0.5: add `--save_probabilities` to the command. The order is that of `labels` in
   `dataset.json`.
 """

@@ -26,8 +26,8 @@ def nnunet_labels(structures: Sequence[str], regions: Regions | None) -> dict[st
     """Return ``labels`` of a ``dataset.json``, and for overlapping structures also ``regions_class_order``.
 
     nnU-Net learns each region by a sigmoid. When it writes a label map, it paints the regions one after another in the
-    order of ``labels``; the n-th region gets the n-th number of ``regions_class_order``. We name targets last, so that
-    they are on top, each with the number that the structure has without overlaps. nnU-Net's outputs have the order of
+    order of ``labels``. The n-th region gets the n-th number of ``regions_class_order``. We name targets last, so that
+    they are on top. Each has the number that the structure has without overlaps. nnU-Net's outputs have the order of
     ``labels``, see :func:`nnunet_outputs`.
 
     nnU-Net takes labels for regions only if one of them is a list of several numbers. If no combination occurs, one

@@ -2,7 +2,7 @@
 
 The files have two configurations for the same prepared scans. ``3d_fullres`` has nnU-Net's own network, as its planner
 would configure it for our patch, and needs only nnU-Net. ``3d_gynbtnet`` has our network and also needs this package.
-A section under our own name has everything that nnU-Net's plans can't express, and nnU-Net ignores it: volumes of the
+A section under our own name has what nnU-Net's plans can't express, and nnU-Net ignores it. It contains volumes of the
 structures, post-processing, mirrored axes and nesting.
 """
 

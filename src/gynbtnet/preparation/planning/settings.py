@@ -113,8 +113,8 @@ class PlanSettings(Settings):
 
     outputs: Outputs = Field(
         "auto",
-        description="exclusive: a voxel belongs to at most one structure (softmax); overlapping: to any number of them "
-        "(sigmoids). auto: overlapping if a structure shares more than overlap_share of its volume.",
+        description="exclusive: at most one structure per voxel, by a softmax; overlapping: any number, by sigmoids; "
+        "auto: overlapping if a structure shares more than overlap_share.",
     )
     overlap_share: float = Field(
         0.05,

@@ -24,8 +24,8 @@ def dice_bce(
         batch_dice: compute the overlap over the whole batch instead of per patch.
 
     Returns:
-        The mean over patches of the mean over their known structures of 1 − Dice, plus the mean cross-entropy over the
-        voxels of known structures.
+        The mean over patches of the mean over their known structures of 1 − Dice plus cross-entropy. It is the mean of
+        the losses of single patches, unless ``batch_dice`` is set.
     """
     values = logits.flatten(2).float()
     truth = membership[labels.long().flatten(1)].transpose(1, 2).to(values.dtype)
@@ -41,4 +41,4 @@ def dice_bce(
         weights = weights.amax(0, keepdim=True)
     dice = (2 * overlap + _SMOOTH) / (total + _SMOOTH)
     dice_loss = (((1 - dice) * weights).sum(1) / weights.sum(1).clamp(min=1)).mean().float()
-    return dice_loss + (cross_entropy * known).sum() / known.sum().clamp(min=1)
+    return dice_loss + ((cross_entropy * known).sum(1) / known.sum(1).clamp(min=1)).mean()

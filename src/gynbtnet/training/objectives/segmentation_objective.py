@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from gynbtnet.imaging.regions import Regions
+from gynbtnet.runtime.array_types import Mask
 from gynbtnet.training.data.batches import Batch
 from gynbtnet.training.objectives.losses import deeply_supervised, segmentation_loss
 from gynbtnet.training.training_pictures import contour_rows
@@ -79,11 +80,13 @@ class SegmentationObjective:
         """Plot truth and prediction on the slice of each patch with the largest area of structures."""
         scans, truths, predictions = [], [], []
         for patch in patches:
-            truth, predicted = (labels[0].cpu().numpy() for labels in self._to_show(patch))
+            truth, predicted = patch["labels"][0], self._predict(patch)[0]
             z = int((truth > 0).sum((1, 2)).argmax())
             scans.append(patch["image"][0, 0, z].cpu().numpy())
-            truths.append(truth[z])
-            predictions.append(predicted[z])
+            truths.append(self._drawn_masks(truth[z].long()))
+            predictions.append(
+                _masks_of_labels(predicted[z]) if self.regions is None else _masks_with_voxels(predicted[:, z])
+            )
         return contour_rows(scans, truths, predictions, len(self.structures))
 
     def _predict(self, patch: Batch) -> Tensor:
@@ -107,19 +110,19 @@ class SegmentationObjective:
         common, *sizes = (masks.sum((0, 2, 3, 4)).cpu().numpy() for masks in (drawn & predicted, drawn, predicted))
         return common, sizes[0] + sizes[1]
 
-    def _to_show(self, patch: Batch) -> tuple[Tensor, Tensor]:
-        """Return truth and prediction as label maps (batch, z, y, x); of overlapping structures the last one shows."""
-        truth, predicted = patch["labels"], self._predict(patch)
+    def _drawn_masks(self, labels: Tensor) -> Mapping[int, Mask]:
+        """Return the masks of a slice (y, x) of the truth, by number of the structure."""
         if self.regions is None:
-            return truth, predicted
-        drawn = self._membership.to(truth.device)[truth.long()].movedim(-1, 1)
-        return _painted(drawn), _painted(predicted)
+            return _masks_of_labels(labels)
+        return _masks_with_voxels(self._membership.to(labels.device)[labels].movedim(-1, 0))
 
 
-def _painted(masks: Tensor) -> Tensor:
-    """Return masks (batch, structures, z, y, x) as one label map (batch, z, y, x)."""
-    labels = torch.arange(1, masks.shape[1] + 1, device=masks.device)
-    return (masks * labels[:, None, None, None]).amax(1)
+def _masks_of_labels(labels: Tensor) -> Mapping[int, Mask]:
+    return {int(label): (labels == label).cpu().numpy() for label in labels.unique() if label}
+
+
+def _masks_with_voxels(masks: Tensor) -> Mapping[int, Mask]:
+    return {number: mask.cpu().numpy() for number, mask in enumerate(masks, start=1) if mask.any()}
 
 
 def _counts(labels: Tensor, length: int) -> _Counts:

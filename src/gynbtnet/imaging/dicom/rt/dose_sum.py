@@ -1,8 +1,8 @@
 """Sum of the doses of one or several plans.
 
 The dose of a plan is its PLAN dose. If none was exported, it is the sum of its fraction groups (FRACTION doses), which
-contain their beams; otherwise the sum of its beams and brachytherapy setups (BEAM and BRACHY doses, PS3.3 C.8.8.3). A
-MULTI_PLAN dose counts only if none of its plans has its own dose, so that nothing counts twice. Two equal
+contain their beams. Without these it is the sum of its beams and brachytherapy setups (BEAM and BRACHY doses, PS3.3
+C.8.8.3). A MULTI_PLAN dose counts only if none of its plans has its own dose, so that nothing counts twice. Two equal
 PLAN doses of one plan are one dose that was exported twice. If they differ, such as doses of two algorithms, that is an
 error.
 """

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gynbtnet.experiment.validation_curve import (
+from gynbtnet.evaluation.comparison.validation_curve import (
     FLAT_GAIN,
     describe_gain,
     final_gain,

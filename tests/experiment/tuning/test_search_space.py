@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gynbtnet.experiment.default_search import default_space, with_companions
-from gynbtnet.experiment.search_space import SearchSpace, ValueList, ValueRange, changed_space, draw_candidates
+from gynbtnet.experiment.tuning.default_search import default_space, with_companions
+from gynbtnet.experiment.tuning.search_space import SearchSpace, ValueList, ValueRange, changed_space, draw_candidates
 from gynbtnet.recipes import Recipe, load_recipe, load_variant, with_settings
 from gynbtnet.runtime import BadInput
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from gynbtnet.evaluation.metrics.score_table import score_table
-from gynbtnet.experiment.default_search import with_companions
-from gynbtnet.experiment.search_space import SearchSpace, draw_candidates
-from gynbtnet.experiment.successive_halving import Rung, plan_rungs, successive_halving
 from gynbtnet.experiment.trial import Trial, run_trial
-from gynbtnet.experiment.tuned_patients import TunedPatients
-from gynbtnet.experiment.tuning_table import UNITS, TrialRecord, TuningResult, recipe_heading, save_tables
+from gynbtnet.experiment.tuning.default_search import with_companions
+from gynbtnet.experiment.tuning.search_space import SearchSpace, draw_candidates
+from gynbtnet.experiment.tuning.successive_halving import Rung, plan_rungs, successive_halving
+from gynbtnet.experiment.tuning.tuned_patients import TunedPatients
+from gynbtnet.experiment.tuning.tuning_table import UNITS, TrialRecord, TuningResult, recipe_heading, save_tables
 from gynbtnet.recipes.loading import save_recipe, with_settings
 from gynbtnet.recipes.recipe import Recipe, TaskStage
 from gynbtnet.runtime.errors import BadInput, Diverged

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gynbtnet.experiment.successive_halving import Rung, ScoredTrial, plan_rungs, ranking, successive_halving
+from gynbtnet.experiment.tuning.successive_halving import Rung, ScoredTrial, plan_rungs, ranking, successive_halving
 
 SCORES = st.floats(0, 1) | st.sampled_from([0.0, 0.5, math.nan])
 TABLES = st.integers(1, 40).flatmap(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from gynbtnet.experiment.search_space import SearchSpace, ValueList, ValueRange
+from gynbtnet.experiment.tuning.search_space import SearchSpace, ValueList, ValueRange
 from gynbtnet.preparation.planning.settings import ALL_AXES, Axis, PlanSettings, total_stride
 from gynbtnet.recipes.recipe import Recipe
 from gynbtnet.runtime.array_types import Triple

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from gynbtnet.experiment.successive_halving import Rung, ScoredTrial, ranking
+from gynbtnet.experiment.tuning.successive_halving import Rung, ScoredTrial, ranking
 from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.phrases import by_axis, counted
 

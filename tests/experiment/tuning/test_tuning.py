@@ -14,12 +14,12 @@ import pytest
 
 from gynbtnet.datasets import Cohort, Split
 from gynbtnet.experiment import tuning as tuning_module
-from gynbtnet.experiment.search_space import SearchSpace, ValueList, ValueRange
-from gynbtnet.experiment.successive_halving import plan_rungs
 from gynbtnet.experiment.trial import run_trial
-from gynbtnet.experiment.tuned_patients import TunedPatients
-from gynbtnet.experiment.tuning import Tuning, tune
-from gynbtnet.experiment.tuning_table import BIAS, TrialRecord, TuningResult, explanation, ranked_rows
+from gynbtnet.experiment.tuning.search_space import SearchSpace, ValueList, ValueRange
+from gynbtnet.experiment.tuning.successive_halving import plan_rungs
+from gynbtnet.experiment.tuning.tuned_patients import TunedPatients
+from gynbtnet.experiment.tuning.tuning_run import Tuning, tune
+from gynbtnet.experiment.tuning.tuning_table import BIAS, TrialRecord, TuningResult, explanation, ranked_rows
 from gynbtnet.recipes import Recipe, load_recipe
 from gynbtnet.runtime import BadInput, Diverged
 from gynbtnet.training import Budget

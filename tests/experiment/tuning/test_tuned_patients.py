@@ -6,7 +6,7 @@ import pytest
 
 from gynbtnet.datasets import Cohort, Split, hold_out_patients, split_patients
 from gynbtnet.experiment.scans import Scans
-from gynbtnet.experiment.tuned_patients import find_tuned_patients
+from gynbtnet.experiment.tuning.tuned_patients import find_tuned_patients
 from gynbtnet.recipes import Recipe, load_recipe
 from gynbtnet.runtime import BadInput
 

@@ -17,8 +17,8 @@ _SCORES = ("dice_mean", "pseudo_dice")
 def final_gain(curves: Iterable[Sequence[tuple[float, float]]]) -> float | None:
     """Return how much the validation score gained over the last tenth of the steps.
 
-    The score 90 % of the way is interpolated linearly between its two neighbours. Of several folds the gains are
-    averaged, since a curve of a few validation patches is noisy.
+    The score 90 % of the way is interpolated linearly between its two neighbours. The gains of several folds
+    are averaged, since a curve of a few validation patches is noisy.
 
     Args:
         curves: (step, score) of each validation, in order, one curve per fold. Scores that are NaN are skipped.

@@ -1,0 +1,1 @@
+"""Choice of settings on validation patients by successive halving."""

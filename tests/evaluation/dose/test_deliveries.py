@@ -1,0 +1,56 @@
+"""Number of deliveries of a plan, and what its dose is."""
+
+from pathlib import Path
+
+import pytest
+
+from gynbtnet.datasets import Case, Source
+from gynbtnet.evaluation.dose.deliveries import Delivery, plan_deliveries
+from gynbtnet.evaluation.dose.files import DoseFiles
+from gynbtnet.evaluation.metrics.settings import DoseSettings
+from gynbtnet.imaging import Geometry
+from gynbtnet.runtime import BadInput
+
+
+def case(number: int, patient: str = "p1") -> Case:
+    return Case(patient, number, f"{patient}_f{number}", (Path("ct.nii.gz"),), None, Source(), Geometry((1, 1, 1)))
+
+
+def delivery(planned: int, *, scans: int = 1, **settings: object) -> Delivery:
+    cases = [case(number) for number in range(1, scans + 1)]
+    files = {each.id: DoseFiles((Path("RD.dcm"),), planned, Path("RP.dcm")) for each in cases}
+    return plan_deliveries(cases, files, DoseSettings.model_validate(settings))["p1_f1"]
+
+
+@pytest.mark.parametrize(
+    ("planned", "settings", "expected"),
+    [
+        (0, {}, Delivery(1, 1, 0)),
+        (1, {}, Delivery(1, 1, 1)),
+        (0, {"fractions_per_plan": 2}, Delivery(2, 1, 0)),
+        (0, {"fractions_per_plan": 2, "dose_is": "total"}, Delivery(2, 2, 0)),
+        (5, {"dose_is": "total"}, Delivery(5, 5, 5)),
+        (5, {"dose_is": "fraction"}, Delivery(5, 1, 5)),
+        (5, {"dose_is": "total", "fractions_per_plan": 1}, Delivery(1, 5, 5)),
+        (5, {"dose_is": "fraction", "fractions_per_plan": 1}, Delivery(1, 1, 5)),
+    ],
+)
+def test_fractions_and_divisor(planned: int, settings: dict[str, object], expected: Delivery) -> None:
+    assert delivery(planned, **settings) == expected
+
+
+def test_what_the_data_do_not_tell_is_asked() -> None:
+    with pytest.raises(
+        BadInput, match=r"RD\.dcm .* RP\.dcm, which has 5 fractions\. .*--dose-is total or --dose-is fraction"
+    ):
+        delivery(5)
+    with pytest.raises(BadInput, match=r"has 5 fractions, and its patient has 2 scans .*--fractions-per-plan"):
+        delivery(5, scans=2, dose_is="fraction")
+    assert delivery(5, scans=2, dose_is="fraction", fractions_per_plan=1) == Delivery(1, 1, 5)
+
+
+def test_scans_without_a_dose_do_not_count() -> None:
+    cases = [case(1), case(2)]
+    files = {"p1_f1": DoseFiles((Path("RD.dcm"),), 5, Path("RP.dcm")), "p1_f2": DoseFiles()}
+    found = plan_deliveries(cases, files, DoseSettings(dose_is="total"))
+    assert found == {"p1_f1": Delivery(5, 5, 5), "p1_f2": Delivery()}
