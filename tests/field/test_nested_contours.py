@@ -9,7 +9,9 @@ import pandas as pd
 import pytest
 from matplotlib.path import Path as Polygon
 from scipy import ndimage
+from typer.testing import CliRunner, Result
 
+from gynbtnet.cli import app
 from gynbtnet.datasets import Cohort, ingest, inspect_folder, read_contours
 from gynbtnet.evaluation import evaluate, evaluate_dose
 from gynbtnet.evaluation.cohorts.overlap_table import overlap_table
@@ -179,6 +181,19 @@ def test_d90_is_that_of_an_independent_histogram_of_the_curves(cohort: Cohort, t
     assert d90 == pytest.approx(independent_d90(HR_CTV), rel=0.005)
     lower_half = independent_d90(range(HR_CTV.start, UTERUS.start))
     assert abs(d90 / lower_half - 1) > 0.05  # what a trimmed HR-CTV would have
+
+
+def test_a_structure_may_have_its_own_alpha_beta(cohort: Cohort, tmp_path: Path) -> None:
+    def dose(value: str, out: Path) -> Result:
+        return CliRunner().invoke(app, ["dose", str(cohort.folder), "--out", str(out), "--alpha-beta", value])
+
+    assert dose("bladder=2", tmp_path / "dose").exit_code == 0
+    table = pd.read_csv(tmp_path / "dose" / "eqd2.csv")
+    assert dict(zip(table["structure"], table["alpha_beta_gy"], strict=True)) == {"hr_ctv": 10, "bladder": 2}
+    for value, message in (("bladder", "is not STRUCTURE=GY"), ("vagina=2", "--alpha-beta names vagina, which is not")):
+        refused = dose(value, tmp_path / "refused")
+        assert isinstance(refused.exception, BadInput) or refused.exit_code == 2
+        assert message in refused.output + refused.stderr + str(refused.exception)
 
 
 @pytest.mark.parametrize("hole_style", ["keyhole", "inner"])
