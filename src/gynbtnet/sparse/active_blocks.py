@@ -84,7 +84,7 @@ class ActiveBlocks:
             self._tiles[key] = self._rows_at(
                 block,
                 [range(-before, n + after) for n, before, after in zip(block, low, high, strict=True)],
-                self._neighbours,
+                self.neighbours,
                 len(self),
             )
         return self._tiles[key]
@@ -138,7 +138,7 @@ class ActiveBlocks:
         outputs, taps = zip(*(_readers_along(n, step) for n, step in zip(block, stride, strict=True)), strict=True)
         output_block = divide_exactly(block, stride)
         positions = [[max(output, -1) for output in axis] for axis in outputs]
-        rows = self._rows_at(output_block, positions, self._neighbours, len(self))
+        rows = self._rows_at(output_block, positions, self.neighbours, len(self))
         tap, exists = torch.zeros(1, 1, 1, dtype=torch.int32), torch.ones(1, 1, 1, dtype=torch.bool)
         for axis in range(3):
             shape = [-1 if axis == other else 1 for other in range(3)]
@@ -151,7 +151,7 @@ class ActiveBlocks:
 
     def _pairs_at(self, block: Triple, stride: Triple, shift: Triple) -> tuple[Tensor, Tensor]:
         coordinates = [range(by, n + by, step) for n, step, by in zip(block, stride, shift, strict=True)]
-        inputs = self._rows_at(block, coordinates, self._neighbours, len(self)).flatten()
+        inputs = self._rows_at(block, coordinates, self.neighbours, len(self)).flatten()
         outputs = (inputs < len(self) * prod(block)).nonzero().squeeze(1)
         return outputs.int(), inputs[outputs]
 
@@ -172,7 +172,7 @@ class ActiveBlocks:
         return rows.clamp_(max=blocks * prod(block))
 
     @cached_property
-    def _neighbours(self) -> Tensor:
+    def neighbours(self) -> Tensor:
         """Indices of the 27 blocks around each block, itself in the middle: int32 (N, 27); N for a missing block."""
         indices = torch.full(self.mask.shape, len(self), dtype=torch.int32)
         indices[self.mask] = torch.arange(len(self), dtype=torch.int32)

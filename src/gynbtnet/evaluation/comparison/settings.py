@@ -21,9 +21,9 @@ class ComparisonSettings(Settings):
     significance_test: PairTest = "permutation"
     """Test whose adjusted p-values give the marks * and †."""
     n_resamples: int = Field(100_000, ge=1000, le=10_000_000)
-    """Largest number of swaps of a permutation test, and number of resamples of patients for an interval."""
+    """Largest number of swaps of a permutation test."""
     seed: int = Field(0, ge=0)
-    """Seed of the random swaps and resamples."""
+    """Seed of the random swaps."""
 
     @field_validator("metrics")
     @classmethod

@@ -161,7 +161,7 @@ def pairwise_tests_table(comparison: Comparison) -> GroupedTable:
 
 
 def effects_table(comparison: Comparison) -> GroupedTable:
-    """Return the size of each difference, with 95 % intervals from resampled patients."""
+    """Return the size of each difference, with 95 % intervals by patient."""
     heads = ("structure", "metric", "model", "compared with", "cases", "patients")
     effects = ("difference (95 % CI)", "d_z (95 % CI)", "model better in % of cases (95 % CI)", "left out")
     groups = []
@@ -181,9 +181,9 @@ def effects_table(comparison: Comparison) -> GroupedTable:
     caption = (
         f"{_synthetic(comparison)}Difference: mean of model minus the other, in the unit of the metric"
         + (f"; for {enumeration(smaller)} a negative difference favours the model" if smaller else "")
-        + ". d_z: the same divided by the SD of the differences. 95 % intervals are from "
-        f"{comparison.settings.n_resamples:,} resamples of patients, each with all cases, expanded for the number of "
-        "patients. Left out: cases that only some of the models have a score for."
+        + ". d_z: the same divided by the SD of the differences. 95 % intervals are by patient "
+        "(t interval from leaving out each patient in turn); none is given if there are too few patients for one that "
+        "contains the true value in 95 % of studies. Left out: cases that only some of the models have a score for."
     )
     return GroupedTable("effects", caption, (tuple(map(Head, (*heads, *effects))),), tuple(groups), texts=4)
 

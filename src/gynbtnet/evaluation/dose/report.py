@@ -101,14 +101,15 @@ def _course(content: DoseContent) -> Iterator[str]:
     several = len({course.patient for course in content.courses}) > 1
     if content.predicted:
         yield html.paragraph(_changed_verdicts(content.courses))
-        differences = course_differences(content.courses)
-        yield html.paragraph(DIFFERENCES)
-        yield html.table(*difference_cells(differences), numbers=slice(2, None))
-        yield _csv(differences, "eqd2_differences.csv")
     heads, rows = verdict_cells(content.courses, predicted=content.predicted)
     if several and rows:
         yield html.paragraph("Number of patients with each verdict:")
         yield html.table(heads, rows, numbers=slice(5, None), download="verdicts.csv")
+    if content.predicted:
+        differences = course_differences(content.courses)
+        yield html.paragraph(DIFFERENCES)
+        yield html.table(*difference_cells(differences), numbers=slice(2, None))
+        yield _csv(differences, "eqd2_differences.csv")
     yield html.paragraph(f"{aims_sentence(content.aims)} {COURSE_ASSUMPTIONS}", "note")
     heads, rows = course_cells(content.courses, predicted=content.predicted)
     table = html.table(heads, rows, numbers=slice(3, heads.index("aim")))

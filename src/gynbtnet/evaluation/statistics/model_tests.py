@@ -72,9 +72,8 @@ def run_model_tests(
         ours: model that the others are compared with.
         structures: identifiers of structures.
         metrics: keys of :data:`BETTER_SIGN`.
-        n_resamples: maximum number of swaps of :func:`paired_permutation_test`, and number of resamples of the
-            patients.
-        seed: seed of swaps and resamples.
+        n_resamples: maximum number of swaps of :func:`paired_permutation_test`.
+        seed: seed of the swaps.
 
     Returns:
         Results of the tests and effect sizes. The table of tests has these columns:
@@ -95,7 +94,7 @@ def run_model_tests(
         for metric in metrics:
             values = pair_values(ordered, structure, metric)
             tests += _test_rows(values, n_resamples, seed)
-            effects += _effect_rows(values, n_resamples, seed)
+            effects += _effect_rows(values)
     return ModelTests(_adjusted(pd.DataFrame(tests), ours), pd.DataFrame(effects))
 
 
@@ -129,10 +128,10 @@ def _test_rows(values: PairedValues, n_resamples: int, seed: int) -> Iterator[di
         yield pair_columns | _permutation_row("patient_permutation", by_patient, i)
 
 
-def _effect_rows(values: PairedValues, n_resamples: int, seed: int) -> Iterator[dict[str, Any]]:
+def _effect_rows(values: PairedValues) -> Iterator[dict[str, Any]]:
     pairs = list(combinations(values.models, 2))
     differences = np.stack([values.differences(*pair) for pair in pairs], axis=1)
-    sizes = effect_sizes(differences, values.patients, BETTER_SIGN[values.metric], n_resamples=n_resamples, seed=seed)
+    sizes = effect_sizes(differences, values.patients, BETTER_SIGN[values.metric])
     for (model, other), size in zip(pairs, sizes, strict=True):
         yield _common_columns(values) | {"model": model, "other": other} | _effect_columns(size)
 
