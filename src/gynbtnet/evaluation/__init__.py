@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from gynbtnet.evaluation.calibration.quality_calibration import calibrate_quality
     from gynbtnet.evaluation.cohorts.fraction_consistency import centroids
     from gynbtnet.evaluation.cohorts.outliers import find_outliers
+    from gynbtnet.evaluation.cohorts.overlap_table import overlap_table
     from gynbtnet.evaluation.comparison.compare import compare
     from gynbtnet.evaluation.comparison.comparison import Comparison
     from gynbtnet.evaluation.comparison.report import report_comparison
@@ -77,6 +78,7 @@ __all__ = [
     "holm",
     "limits_of_agreement",
     "one_way_anova",
+    "overlap_table",
     "paired_permutation_test",
     "parse_external_beam",
     "patient_bootstrap",
@@ -126,6 +128,7 @@ __getattr__, __dir__ = lazy_names(
         "calibration.quality_calibration": ["calibrate_quality"],
         "cohorts.fraction_consistency": ["centroids"],
         "cohorts.outliers": ["find_outliers"],
+        "cohorts.overlap_table": ["overlap_table"],
         "comparison.settings": ["ComparisonSettings"],
         "comparison.comparison": ["Comparison"],
         "comparison.compare": ["compare"],
