@@ -20,7 +20,7 @@ from gynbtnet.evaluation.statistics.patient_jackknife import PatientEstimate, pa
 STANDARDISED_PATIENTS = 3
 """Smallest number of patients with an interval of d_z."""
 SHARE_PATIENTS = 20
-"""Smallest number of patients with an interval of a share: with fewer, it takes too few values to be covered in 95 %."""
+"""Smallest number of patients with an interval of a share: with fewer, its few possible values make it too wide."""
 
 
 @dataclass(frozen=True)
