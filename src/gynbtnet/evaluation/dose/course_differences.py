@@ -75,6 +75,6 @@ def _summary(structure: str, metric: str, courses: Sequence[CourseDose]) -> dict
 
 
 def _mean_and_sd(mean: float, sd: float) -> str:
-    if pd.isna(mean):
+    if math.isnan(mean):
         return "–"
-    return f"{mean:z.1f}" if pd.isna(sd) else f"{mean:z.1f} ± {sd:.1f}"
+    return f"{mean:z.1f}" if math.isnan(sd) else f"{mean:z.1f} ± {sd:.1f}"
