@@ -5,16 +5,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pytest
 from matplotlib.path import Path as Polygon
 from scipy import ndimage
+from typer.testing import CliRunner, Result
 
+from gynbtnet.cli import app
 from gynbtnet.datasets import Cohort, ingest, inspect_folder, read_contours
-from gynbtnet.evaluation import evaluate, evaluate_dose
-from gynbtnet.evaluation.cohorts.overlap_table import overlap_table
-from gynbtnet.experiment.folders import Experiment
-from gynbtnet.experiment.scans import Scans, ingest_scans
+from gynbtnet.evaluation import evaluate, evaluate_dose, overlap_table
+from gynbtnet.experiment import Experiment, Scans, run_experiment
 from gynbtnet.imaging import (
     CTSeries,
     OverlappingSegmentation,
@@ -27,11 +28,9 @@ from gynbtnet.imaging import (
     write_rtstruct,
     write_volume,
 )
-from gynbtnet.imaging.files.mask_bits import write_mask_bits
 from gynbtnet.phantom import pelvic_geometry, phantom_case
 from gynbtnet.recipes import load_recipe
 from gynbtnet.runtime import BadInput
-from gynbtnet.runtime.array_types import Mask
 
 from .builders import CT, rtdose, rtstruct
 
@@ -40,6 +39,7 @@ SLICES, SIZE, STEP_MM, DEPTH_MM = 26, 64, 1.0, 2.5
 HR_CTV, UTERUS, BLADDER = range(4, 16), range(10, 20), range(4, 10)
 """Slices of each structure; the uterus has the upper half of those of the HR-CTV."""
 CENTRE, SOURCE = 32.0, np.array([32.0, 14.0])  # row and column in voxels
+Mask = npt.NDArray[np.bool_]
 Rings = Mapping[str, Mapping[int, np.ndarray]]
 
 
@@ -150,7 +150,7 @@ def test_a_recipe_with_overlapping_outputs_accepts_overlaps(
     scans, experiment = Scans(export), Experiment(tmp_path / "experiment")
     message = "patient" if accepted else "uterus would lose"  # one patient can't be split into folds
     with pytest.raises(BadInput, match=message):
-        ingest_scans(recipe, scans, experiment)
+        run_experiment(recipe, scans, experiment.folder)
     assert (experiment.cohort("task") / "cohort.json").is_file() == accepted
 
 
@@ -173,12 +173,25 @@ def test_d90_is_that_of_an_independent_histogram_of_the_curves(cohort: Cohort, t
         doses = []
         for k in slices:
             inside = points[Polygon(RINGS["hr_ctv"][k], closed=False).contains_points(points)]
-            doses += [dose_gy(*inside.T, np.array((k + (n - 2) / 5) * DEPTH_MM)) for n in range(5)]
+            doses += [dose_gy(inside[:, 0], inside[:, 1], np.array((k + (n - 2) / 5) * DEPTH_MM)) for n in range(5)]
         return float(np.quantile(np.concatenate(doses), 0.1))
 
     assert d90 == pytest.approx(independent_d90(HR_CTV), rel=0.005)
     lower_half = independent_d90(range(HR_CTV.start, UTERUS.start))
     assert abs(d90 / lower_half - 1) > 0.05  # what a trimmed HR-CTV would have
+
+
+def test_a_structure_may_have_its_own_alpha_beta(cohort: Cohort, tmp_path: Path) -> None:
+    def dose(value: str, out: Path) -> Result:
+        return CliRunner().invoke(app, ["dose", str(cohort.folder), "--out", str(out), "--alpha-beta", value])
+
+    assert dose("bladder=2", tmp_path / "dose").exit_code == 0
+    table = pd.read_csv(tmp_path / "dose" / "eqd2.csv")
+    assert dict(zip(table["structure"], table["alpha_beta_gy"], strict=True)) == {"hr_ctv": 10, "bladder": 2}
+    for value, message in (("bladder", "is not STRUCTURE=GY"), ("vagina=2", "--alpha-beta names vagina, which is not")):
+        refused = dose(value, tmp_path / "refused")
+        assert isinstance(refused.exception, BadInput) or refused.exit_code == 2
+        assert message in refused.output + refused.stderr + str(refused.exception)
 
 
 @pytest.mark.parametrize("hole_style", ["keyhole", "inner"])
@@ -229,5 +242,5 @@ def test_32_overlapping_structures_take_at_most_1_3_times_the_disk_space(tmp_pat
     for name, volume in (("image", case.scan), ("labels", segmentation.labels)):
         write_volume(volume, tmp_path / f"{name}.nii.gz")
     today = sum(path.stat().st_size for path in tmp_path.iterdir())
-    write_mask_bits(segmentation.own, tmp_path / "masks.nii.gz")
+    write_volume(segmentation.own.bits, tmp_path / "masks.nii.gz")  # as in masksTr
     assert (tmp_path / "masks.nii.gz").stat().st_size < 0.3 * today

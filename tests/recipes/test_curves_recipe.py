@@ -41,7 +41,7 @@ def test_models_of_shipped_curves_differ_only_where_they_say(name: str) -> None:
     assert len(chosen.candidates) == len(ours.candidates), "the same freedom of settings"
     assert [v.nnunet and v.nnunet.optimiser for v in published.candidates.values()] == [None]
     spacings = {v.nnunet.spacing for m in (chosen, published) for v in m.candidates.values() if v.nnunet}
-    assert spacings == {ours.candidates["rate-6e-3"].stage("task").plan.spacing}
+    assert spacings == {ours.candidates["adamw-6e-3"].stage("task").plan.spacing}
     assert curves.design.margin == 0.02
     assert curves.design.reference == "gynbtnet"
     assert is_curves(curves.recipe.name)

@@ -36,7 +36,7 @@ def prepared(overlapping_cohort: Cohort, tmp_path_factory: pytest.TempPathFactor
     return {
         outputs: prepare(
             overlapping_cohort,
-            make_plan(overlapping_cohort, PlanSettings(**PLAN, outputs=outputs)),  # type: ignore[arg-type]
+            make_plan(overlapping_cohort, PlanSettings(**PLAN, outputs=outputs)),
             folder / outputs,
         )
         for outputs in ("exclusive", "overlapping")
@@ -128,7 +128,7 @@ def test_pictures_show_every_structure_of_shared_voxels() -> None:
     logits[0, :, 1, 0] = 1
     objective = SegmentationObjective(Constant(logits), regions.structures, batch_dice=False, regions=regions)
     figure = objective.picture([{"image": torch.rand(1, 1, 2, 3, 4), "labels": labels}])
-    shown = [[~image.get_array().mask for image in axes.images[1:]] for axes in figure.axes[1:]]
+    shown = [[~np.ma.getmaskarray(image.get_array()) for image in axes.images[1:]] for axes in figure.axes[1:]]
     (hr_ctv, uterus), predicted = shown
     np.testing.assert_array_equal(hr_ctv, [[True, True, False, False]] * 3)
     np.testing.assert_array_equal(uterus, [[False, True, True, False]] * 3)

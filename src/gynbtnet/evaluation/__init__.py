@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from gynbtnet.evaluation.calibration.quality_calibration import calibrate_quality
     from gynbtnet.evaluation.cohorts.fraction_consistency import centroids
     from gynbtnet.evaluation.cohorts.outliers import find_outliers
+    from gynbtnet.evaluation.cohorts.overlap_table import overlap_table
     from gynbtnet.evaluation.comparison.compare import compare
     from gynbtnet.evaluation.comparison.comparison import Comparison
     from gynbtnet.evaluation.comparison.report import report_comparison
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from gynbtnet.evaluation.statistics.effect_size import effect_sizes
     from gynbtnet.evaluation.statistics.hierarchical_bootstrap import hierarchical_interval
     from gynbtnet.evaluation.statistics.patient_bootstrap import patient_bootstrap
+    from gynbtnet.evaluation.statistics.patient_jackknife import patient_mean
     from gynbtnet.evaluation.statistics.permutation import paired_permutation_test
     from gynbtnet.evaluation.statistics.rank_tests import friedman_test, wilcoxon_signed_rank
 
@@ -77,9 +79,11 @@ __all__ = [
     "holm",
     "limits_of_agreement",
     "one_way_anova",
+    "overlap_table",
     "paired_permutation_test",
     "parse_external_beam",
     "patient_bootstrap",
+    "patient_mean",
     "read_compared_case",
     "read_dose",
     "read_prediction",
@@ -115,6 +119,7 @@ __getattr__, __dir__ = lazy_names(
         "dose.dose_evaluation": ["DoseEvaluation", "evaluate_dose"],
         "statistics.hierarchical_bootstrap": ["hierarchical_interval"],
         "statistics.patient_bootstrap": ["patient_bootstrap"],
+        "statistics.patient_jackknife": ["patient_mean"],
         "statistics.permutation": ["paired_permutation_test"],
         "statistics.analysis_of_variance": ["one_way_anova", "tukey_hsd"],
         "statistics.rank_tests": ["friedman_test", "wilcoxon_signed_rank"],
@@ -126,6 +131,7 @@ __getattr__, __dir__ = lazy_names(
         "calibration.quality_calibration": ["calibrate_quality"],
         "cohorts.fraction_consistency": ["centroids"],
         "cohorts.outliers": ["find_outliers"],
+        "cohorts.overlap_table": ["overlap_table"],
         "comparison.settings": ["ComparisonSettings"],
         "comparison.comparison": ["Comparison"],
         "comparison.compare": ["compare"],

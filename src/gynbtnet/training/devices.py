@@ -51,6 +51,7 @@ def start_devices(settings: TrainingSettings) -> Fabric:
         strategy = ModelParallelStrategy(shard, data_parallel_size=world_size, tensor_parallel_size=1)
     if cuda:
         _sum_in_single_precision()
+        torch.backends.cudnn.benchmark = True  # patches have one size, so that the fastest algorithms are found once
     fabric = Fabric(
         accelerator="cuda" if cuda else "cpu",
         devices=processes,

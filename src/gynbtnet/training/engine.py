@@ -44,6 +44,7 @@ from gynbtnet.training.training_pictures import save_figure
 _LOG = logging.getLogger(__name__)
 _SMOOTHING = 0.9  # weight of the earlier epochs in the smoothed validation score, as in nnU-Net
 _PATCHES_IN_PICTURE = 3
+_STEPS_PER_NOTE = 50  # between two readings of the loss from a GPU
 _ENDLESS = 2**62  # batches of a run whose budget is in seconds
 _METRICS = (
     *("step", "learning_rate", "loss", "seconds", "cpu_seconds", "gpu_seconds"),
@@ -231,7 +232,7 @@ def _train_epoch(
             learner.averaged.update(step + 1)
         step, before = step + 1, used
         used = context.used(step, cost.used() if context.total_steps is None else progress.used)
-        advance(int(used) - int(before), note=f"loss {meter.mean_loss:.3f}")
+        advance(int(used) - int(before), note=meter.note)
     return {"step": step, "learning_rate": learning_rate, **meter.metrics()}
 
 
@@ -379,7 +380,8 @@ class _Meter:
 
     def __init__(self, fabric: Fabric, stream: Iterator[Batch]) -> None:
         self._fabric, self._stream = fabric, stream
-        self._losses: list[float] = []
+        self._losses: list[torch.Tensor] = []
+        self._note = ""
         self._waited, self._images = 0.0, 0
         self._start = time.perf_counter()
 
@@ -391,15 +393,23 @@ class _Meter:
         return batch
 
     def add(self, loss: torch.Tensor) -> None:
-        self._losses.append(loss.item())
+        self._losses.append(loss.detach())
 
     @property
-    def mean_loss(self) -> float:
-        return sum(self._losses) / len(self._losses)
+    def note(self) -> str:
+        """Mean loss until now; on a GPU that of some steps ago, because reading it makes the GPU wait."""
+        if self._fabric.device.type == "cpu" or len(self._losses) % _STEPS_PER_NOTE == 0:
+            self._note = f"loss {self._mean_loss:.3f}"
+        return self._note
+
+    @property
+    def _mean_loss(self) -> float:
+        losses = torch.stack(self._losses).tolist()
+        return float(sum(losses) / len(losses))
 
     def metrics(self) -> dict[str, float]:
         seconds = time.perf_counter() - self._start
-        loss = cast(torch.Tensor, self._fabric.all_reduce(torch.tensor(self.mean_loss), reduce_op="mean"))
+        loss = cast(torch.Tensor, self._fabric.all_reduce(torch.tensor(self._mean_loss), reduce_op="mean"))
         cuda = self._fabric.device.type == "cuda"
         used = torch.cuda.max_memory_allocated() if cuda else psutil.Process().memory_info().rss
         return {

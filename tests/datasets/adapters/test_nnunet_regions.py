@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gynbtnet.baselines.nnunet_raw_dataset import write_raw_dataset
+from gynbtnet.baselines import write_raw_dataset
 from gynbtnet.datasets import Cohort, ingest, read_contours
 from gynbtnet.imaging import Geometry, Regions, Volume, write_volume
 from gynbtnet.runtime import BadInput

@@ -1,6 +1,7 @@
 """Number of deliveries of a plan, and what its dose is."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ def case(number: int, patient: str = "p1") -> Case:
     return Case(patient, number, f"{patient}_f{number}", (Path("ct.nii.gz"),), None, Source(), Geometry((1, 1, 1)))
 
 
-def delivery(planned: int, *, scans: int = 1, **settings: object) -> Delivery:
+def delivery(planned: int, scans: int = 1, **settings: Any) -> Delivery:
     cases = [case(number) for number in range(1, scans + 1)]
     files = {each.id: DoseFiles((Path("RD.dcm"),), planned, Path("RP.dcm")) for each in cases}
     return plan_deliveries(cases, files, DoseSettings.model_validate(settings))["p1_f1"]
@@ -35,7 +36,7 @@ def delivery(planned: int, *, scans: int = 1, **settings: object) -> Delivery:
         (5, {"dose_is": "fraction", "fractions_per_plan": 1}, Delivery(1, 1, 5)),
     ],
 )
-def test_fractions_and_divisor(planned: int, settings: dict[str, object], expected: Delivery) -> None:
+def test_fractions_and_divisor(planned: int, settings: dict[str, Any], expected: Delivery) -> None:
     assert delivery(planned, **settings) == expected
 
 

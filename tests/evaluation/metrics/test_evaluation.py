@@ -216,3 +216,14 @@ def test_rounding_in_a_file_header_is_not_another_grid(scanned, predictions, tmp
     x, y, z = labels.geometry.origin
     write_volume(Volume(labels.array, replace(labels.geometry, origin=(x + 1e-3, y, z))), path)
     assert evaluate(scanned, predictions, tmp_path / "out").scores[0].dsc == 1
+
+
+def test_a_scored_structure_without_a_metric_is_refused(scanned, predictions, tmp_path):
+    """An empty cell would drop the case from a mean and give a permutation test p = 0."""
+    evaluate(scanned, predictions, tmp_path / "out")
+    path = tmp_path / "out" / "scores.csv"
+    table = pd.read_csv(path)
+    table.loc[table["missing_in"] == "none", "hd95_mm"] = np.nan
+    table.to_csv(path, index=False)
+    with pytest.raises(BadInput, match=r"scores\.csv has no hd95_mm for \w+ of p\d_f\d, although"):
+        Evaluation.load(tmp_path / "out")

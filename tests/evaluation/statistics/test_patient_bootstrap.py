@@ -11,7 +11,7 @@ SETTINGS: dict[str, Any] = {"n_resamples": 1000, "min_defined": 100, "seed": 0}
 
 
 def test_a_patient_is_drawn_with_all_cases() -> None:
-    patients = np.repeat(["a", "b", "c"], [4, 1, 2])
+    patients = np.repeat(list("abcde"), [4, 1, 2, 2, 2])
     resamples: list[tuple[int, ...]] = []
 
     def statistic(cases: np.ndarray) -> float:
@@ -20,11 +20,11 @@ def test_a_patient_is_drawn_with_all_cases() -> None:
 
     low, high = patient_bootstrap(patients, statistic, **SETTINGS)
     for cases in resamples:
-        counts = np.bincount(cases, minlength=7)
+        counts = np.bincount(cases, minlength=11)
         assert all(
-            len(set(counts[np.array([n for n in range(7) if patients[n] == patient])])) == 1 for patient in "abc"
+            len(set(counts[np.array([n for n in range(11) if patients[n] == patient])])) == 1 for patient in "abcde"
         )
-    assert (low, high) == (3, 12)  # three times the shortest and the longest patient, each one draw in 27
+    assert 5 <= low < high <= 20  # five times the shortest and the longest patient
 
 
 def test_interval_of_a_mean_is_students_for_few_patients() -> None:
@@ -37,4 +37,8 @@ def test_interval_of_a_mean_is_students_for_few_patients() -> None:
 
 
 def test_rarely_defined_statistics_have_no_interval() -> None:
-    assert all(map(math.isnan, patient_bootstrap(np.array(["a", "b"]), lambda _: math.nan, **SETTINGS)))
+    assert all(map(math.isnan, patient_bootstrap(np.array(list("abcdef")), lambda _: math.nan, **SETTINGS)))
+
+
+def test_fewer_than_five_patients_have_no_interval() -> None:
+    assert all(map(math.isnan, patient_bootstrap(np.array(list("aabbccdd")), lambda _: 1.0, **SETTINGS)))

@@ -65,6 +65,16 @@ def test_no_cases_or_no_differences() -> None:
     assert paired_permutation_test(np.zeros((5, 1)), names(5), 1000, 0).p[0] == 1
 
 
+@pytest.mark.parametrize("n", [6, 29])
+def test_an_undefined_difference_has_no_p(n: int) -> None:
+    differences = np.random.default_rng(0).normal(1, 1, (n, 2))
+    complete = paired_permutation_test(differences, names(n), 1000, 0)
+    differences[3, 0] = np.nan
+    result = paired_permutation_test(differences, names(n), 1000, 0)
+    assert np.isnan([result.p[0], result.statistic[0]]).all()
+    assert result.p[1] == complete.p[1] > 0
+
+
 @settings(deadline=None)
 @given(DIFFERENCES, st.randoms(use_true_random=False), st.integers(1, 4))
 def test_order_of_cases_and_names_of_models_do_not_matter(differences, random, patients: int) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.comparison.settings import ComparisonSettings
 from gynbtnet.evaluation.metrics.evaluation import Evaluation
-from gynbtnet.evaluation.statistics.model_tests import ModelTests
+from gynbtnet.evaluation.statistics.model_tests import ModelTests, select_patient_test
 from gynbtnet.evaluation.statistics.sample_size import sample_size_notes
+from gynbtnet.evaluation.statistics.significance_marks import STRONGLY_SIGNIFICANT
 from gynbtnet.imaging.structure_names import StructureNames
 
 
@@ -49,7 +50,24 @@ class Comparison:
         return tuple(name for name in self.evaluations if name not in (self.ours, self.from_scratch))
 
     @property
+    def n_comparisons(self) -> int:
+        """Number of comparisons of our model with the others, over structures and metrics."""
+        return len(self.structures) * len(self.settings.metrics) * (len(self.evaluations) - 1)
+
+    @property
+    def patient_test(self) -> str:
+        """The test by patient that can give a †, a key of ``TESTS``."""
+        return select_patient_test(
+            len(self.cohort.patients), self.n_comparisons, self.settings.n_resamples, STRONGLY_SIGNIFICANT
+        )
+
+    @property
+    def marking_test(self) -> str:
+        """The test whose p-values give the significance marks, a key of ``TESTS``."""
+        test = self.settings.significance_test
+        return self.patient_test if test == "patient" else test
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """Limits of this number of cases and patients, one sentence each."""
-        comparisons = len(self.structures) * len(self.settings.metrics) * (len(self.evaluations) - 1)
-        return sample_size_notes(len(self.cohort.cases), len(self.cohort.patients), comparisons)
+        return sample_size_notes(len(self.cohort.cases), len(self.cohort.patients), self.n_comparisons)

@@ -10,7 +10,7 @@ from gynbtnet.evaluation.statistics.paired_values import BETTER_SIGN
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.settings import Settings
 
-PairTest = Literal["tukey", "wilcoxon", "permutation", "patient_permutation"]
+PairTest = Literal["patient", "patient_permutation", "patient_t", "permutation", "wilcoxon", "tukey"]
 
 
 class ComparisonSettings(Settings):
@@ -18,12 +18,14 @@ class ComparisonSettings(Settings):
 
     metrics: tuple[str, ...] = ("dsc", "hd95_mm", "asd_mm")
     """Compared metrics; the default is the paper's three. Any metric with a better direction is possible."""
-    significance_test: PairTest = "permutation"
-    """Test whose adjusted p-values give the marks * and †."""
+    significance_test: PairTest = "patient"
+    """Test whose adjusted p-values give the marks * and †. "patient": the permutation by patient if it can give a †,
+    otherwise the t test by patient. The paper's tests are "tukey" (Table 1) and "permutation" (by case; Table 2); these
+    and "wilcoxon" are not valid for several fractions per patient."""
     n_resamples: int = Field(100_000, ge=1000, le=10_000_000)
-    """Largest number of swaps of a permutation test, and number of resamples of patients for an interval."""
+    """Largest number of swaps of a permutation test."""
     seed: int = Field(0, ge=0)
-    """Seed of the random swaps and resamples."""
+    """Seed of the random swaps."""
 
     @field_validator("metrics")
     @classmethod

@@ -21,7 +21,8 @@ from gynbtnet.runtime.phrases import counted, enumeration
 
 SYNTHETIC = "Synthetic data: no patient was scanned. "
 OVERALL_TESTS = ("anova", "friedman")
-PAIRWISE_TESTS = ("tukey", "wilcoxon", "permutation", "patient_permutation")
+PAIRWISE_TESTS = ("patient_t", "patient_permutation", "permutation", "wilcoxon", "tukey")
+_BY_PATIENT = ("patient_t", "patient_permutation")
 _COUNTS = ("cases", "missed", "false")
 
 
@@ -52,9 +53,7 @@ def summarise_models(comparison: Comparison, models: tuple[str, ...]) -> pd.Data
                 means = [_as_printed(other[f"{metric}_mean"], metric) for other in by_model.values()]
                 row |= {f"{metric}_{kind}": float(summary[f"{metric}_{kind}"]) for kind in ("mean", "sd")}
                 row[f"{metric}_best"] = _as_printed(row[f"{metric}_mean"], metric) == _best(means, metric)
-                row[f"{metric}_mark"] = _mark(
-                    comparison, models, name, structure, metric, comparison.settings.significance_test
-                )
+                row[f"{metric}_mark"] = _mark(comparison, models, name, structure, metric, comparison.marking_test)
             counts = ("cases", "patients", "missed", "false", "absent", "unknown")
             row |= {count: int(summary[count]) for count in counts}
             rows.append(row | {"left_out": left_out[structure]})
@@ -161,7 +160,7 @@ def pairwise_tests_table(comparison: Comparison) -> GroupedTable:
 
 
 def effects_table(comparison: Comparison) -> GroupedTable:
-    """Return the size of each difference, with 95 % intervals from resampled patients."""
+    """Return the size of each difference, with 95 % intervals by patient."""
     heads = ("structure", "metric", "model", "compared with", "cases", "patients")
     effects = ("difference (95 % CI)", "d_z (95 % CI)", "model better in % of cases (95 % CI)", "left out")
     groups = []
@@ -181,9 +180,9 @@ def effects_table(comparison: Comparison) -> GroupedTable:
     caption = (
         f"{_synthetic(comparison)}Difference: mean of model minus the other, in the unit of the metric"
         + (f"; for {enumeration(smaller)} a negative difference favours the model" if smaller else "")
-        + ". d_z: the same divided by the SD of the differences. 95 % intervals are from "
-        f"{comparison.settings.n_resamples:,} resamples of patients, each with all cases, expanded for the number of "
-        "patients. Left out: cases that only some of the models have a score for."
+        + ". d_z: the same divided by the SD of the differences. 95 % intervals are by patient "
+        "(t interval from leaving out each patient in turn); none is given if there are too few patients for one that "
+        "contains the true value in 95 % of studies. Left out: cases that only some of the models have a score for."
     )
     return GroupedTable("effects", caption, (tuple(map(Head, (*heads, *effects))),), tuple(groups), texts=4)
 
@@ -236,14 +235,14 @@ def _caption(comparison: Comparison, models: tuple[str, ...]) -> str:
 
 
 def _caption_sentences(comparison: Comparison, models: tuple[str, ...]) -> Iterator[str]:
-    ours, test = comparison.ours, comparison.settings.significance_test
+    ours, test = comparison.ours, comparison.marking_test
     cases, patients = len(comparison.cohort.cases), len(comparison.cohort.patients)
     yield _synthetic(comparison)
     yield f"Mean ± SD over the scored cases ({counted(cases, 'case')} of {counted(patients, 'patient')} in all). "
     yield f"Bold: best mean. * p < {SIGNIFICANT:g}, † p < {STRONGLY_SIGNIFICANT:g}: {ours} is better than "
     yield "the other model" if len(models) == 2 else "every other model of this table, each comparison having such a p"
     yield f". p from the {TESTS[test]}, {_adjustment(comparison, test)}. "
-    if test != "patient_permutation":
+    if test not in _BY_PATIENT:
         yield _clustering_sentence(comparison, models)
     policy = comparison.evaluations[ours].settings.missing_structure_policy
     unmarked = [_labelled(comparison, model) for model in models if model in comparison.unmarked]
@@ -258,16 +257,16 @@ def _caption_sentences(comparison: Comparison, models: tuple[str, ...]) -> Itera
 
 
 def _clustering_sentence(comparison: Comparison, models: tuple[str, ...]) -> str:
-    """Return how many significance marks remain if whole patients are swapped; empty without any mark."""
-    ours, test = comparison.ours, comparison.settings.significance_test
+    """Return how many significance marks remain in a test by patient; empty without any mark."""
+    ours, test = comparison.ours, comparison.marking_test
     cells = [(structure, metric) for structure in comparison.structures for metric in comparison.settings.metrics]
     marked = [cell for cell in cells if _mark(comparison, models, ours, *cell, test)]
-    remaining = sum(bool(_mark(comparison, models, ours, *cell, "patient_permutation")) for cell in marked)
+    remaining = sum(bool(_mark(comparison, models, ours, *cell, comparison.patient_test)) for cell in marked)
     if not marked:
         return ""
     return (
-        f"If whole patients were swapped, as the fractions of one patient require, {remaining} of the "
-        f"{counted(len(marked), 'marked value')} would be marked. "
+        "This test treats the fractions of a patient as independent, which they are not. By the "
+        f"{TESTS[comparison.patient_test]}, {remaining} of the {counted(len(marked), 'marked value')} would be marked. "
     )
 
 
@@ -280,14 +279,17 @@ def _adjustment(comparison: Comparison, test: str) -> str:
         return f"which allows for {adjustment.removeprefix('Tukey over ')} of models within a structure and metric"
     if test == "wilcoxon":
         return f"after Friedman's test, {adjustment} of models within a structure and metric"
+    others = " (separately: comparisons of the other models)" if len(comparison.evaluations) > 2 else ""
+    family = f"{adjustment} with {comparison.ours} in all structures and metrics{others}"
+    if test == "patient_t":
+        return family
     sampled, complete = selected[~selected["exact"]], selected[selected["exact"]]
     swaps = []
     if len(complete):
         swaps.append(f"all {complete['n_permutations'].max():,} swaps")
     if len(sampled):
         swaps.append(f"{sampled['n_permutations'].max():,} random swaps, seed {comparison.settings.seed}")
-    others = " (separately: comparisons of the other models)" if len(comparison.evaluations) > 2 else ""
-    return f"{' or '.join(swaps)}, {adjustment} with {comparison.ours} in all structures and metrics{others}"
+    return f"{' or '.join(swaps)}, {family}"
 
 
 def _synthetic(comparison: Comparison) -> str:

@@ -16,6 +16,7 @@ from gynbtnet.datasets.case import Case
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.dose.agreement import AGREEMENT_METRICS, dose_agreements
 from gynbtnet.evaluation.dose.course import CourseDose, course_doses
+from gynbtnet.evaluation.dose.course_differences import course_differences
 from gynbtnet.evaluation.dose.deliveries import Delivery, plan_deliveries
 from gynbtnet.evaluation.dose.dvh_plot import dvh_figure
 from gynbtnet.evaluation.dose.external_beam import ExternalBeam
@@ -34,7 +35,17 @@ from gynbtnet.runtime.phrases import counted
 
 PAGE = "report.html"
 DOSE_FILES = (
-    *(PAGE, "dose.csv", "eqd2.csv", "dose_summary.csv", "dvh.csv", "dvh.png", "dose.md", "dose.json"),
+    *(
+        PAGE,
+        "dose.csv",
+        "eqd2.csv",
+        "eqd2_differences.csv",
+        "dose_summary.csv",
+        "dvh.csv",
+        "dvh.png",
+        "dose.md",
+        "dose.json",
+    ),
     *(f"bland_altman_{metric.lower()}{end}" for metric in AGREEMENT_METRICS for end in (".csv", "_limits.csv", ".png")),
 )
 
@@ -120,6 +131,8 @@ def evaluate_dose(
         dose_table(scores, DoseScore).to_csv(folder / "dose.csv", index=False)
         dose_table(courses, CourseDose).to_csv(folder / "eqd2.csv", index=False)
         summary.to_csv(folder / "dose_summary.csv", index=False)
+        if predicted:
+            course_differences(courses).to_csv(folder / "eqd2_differences.csv", index=False)
         curves.to_csv(folder / "dvh.csv", index=False, float_format="%.6g")
         figure = dvh_figure(curves, synthetic=cohort.synthetic)
         (folder / "dvh.png").write_bytes(render_picture(figure, "Dose-volume histograms").png)

@@ -8,6 +8,7 @@ import pandas as pd
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.dose.agreement import DoseAgreement, limit_cells
 from gynbtnet.evaluation.dose.course import COURSE_ASSUMPTIONS, CourseDose
+from gynbtnet.evaluation.dose.course_differences import course_differences, difference_cells
 from gynbtnet.evaluation.dose.dvh_plot import curve_table, dvh_panels
 from gynbtnet.evaluation.dose.planning_aims import PlanningAims
 from gynbtnet.evaluation.dose.score import DoseScore
@@ -31,6 +32,10 @@ AGREEMENT = (
     "differences are expected between the dashed lines, the limits of agreement. Bands are 95 % intervals. Limits need "
     "at least two patients. If differences grow with the mean, the limits are too wide at one end and too narrow at "
     "the other."
+)
+DIFFERENCES = (
+    "Total EQD2 over patients, mean ± SD, with the limits of agreement of automatic minus manual. Patients with an "
+    "incomplete course or only a lower bound are left out."
 )
 HISTOGRAMS = "Thin lines: cases. Thick lines: median of the cases. Solid: manual contours. Dashed: automatic contours."
 
@@ -100,6 +105,11 @@ def _course(content: DoseContent) -> Iterator[str]:
     if several and rows:
         yield html.paragraph("Number of patients with each verdict:")
         yield html.table(heads, rows, numbers=slice(5, None), download="verdicts.csv")
+    if content.predicted:
+        differences = course_differences(content.courses)
+        yield html.paragraph(DIFFERENCES)
+        yield html.table(*difference_cells(differences), numbers=slice(2, None))
+        yield _csv(differences, "eqd2_differences.csv")
     yield html.paragraph(f"{aims_sentence(content.aims)} {COURSE_ASSUMPTIONS}", "note")
     heads, rows = course_cells(content.courses, predicted=content.predicted)
     table = html.table(heads, rows, numbers=slice(3, heads.index("aim")))

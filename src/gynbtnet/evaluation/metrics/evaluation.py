@@ -15,7 +15,13 @@ from gynbtnet.datasets.case import Case
 from gynbtnet.datasets.case_contours import read_contours
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.metrics.metrics import Score, score_case
-from gynbtnet.evaluation.metrics.score_table import markdown_table, score_table, scoring_note, summarise_scores
+from gynbtnet.evaluation.metrics.score_table import (
+    METRICS,
+    markdown_table,
+    score_table,
+    scoring_note,
+    summarise_scores,
+)
 from gynbtnet.evaluation.metrics.settings import ScoringSettings
 from gynbtnet.imaging.files.mask_folder import read_mask_folder
 from gynbtnet.imaging.files.volume_files import read_volume
@@ -61,7 +67,7 @@ class Evaluation:
             folder: folder with ``scores.csv``; files with former column names are read too.
 
         Raises:
-            BadInput: If ``scores.csv`` is missing or damaged.
+            BadInput: If ``scores.csv`` is missing or damaged, or lacks a metric of a structure that is scored.
         """
         path = Path(folder) / "scores.csv"
         if not path.is_file():
@@ -84,6 +90,7 @@ class Evaluation:
                 f"{path} has no scores, or scores of several missing-structure policies or tolerances; run "
                 "`gynbtnet evaluate` again."
             )
+        _check_complete(scores, settings[0], path)
         return cls(scores, settings[0])
 
 
@@ -263,6 +270,18 @@ def _with_current_columns(row: Mapping[str, str]) -> dict[str, str]:
 def _with_nan(row: Mapping[str, str]) -> dict[str, str]:
     """Return a row of ``scores.csv`` with its empty cells as NaN."""
     return {name: "nan" if value == "" else value for name, value in row.items()}
+
+
+def _check_complete(scores: Sequence[Score], settings: ScoringSettings, path: Path) -> None:
+    """Check that every metric of every scored structure is a number; a gap would silently change means and tests."""
+    scored = {"none"} if settings.missing_structure_policy == "drop" else {"none", "prediction", "truth"}
+    for score in scores:
+        gaps = [name for name in METRICS if not math.isfinite(getattr(score, name))]
+        if score.missing_in in scored and gaps:
+            raise BadInput(
+                f"{path} has no {gaps[0]} for {score.structure} of {score.case}, although the structure is scored; run "
+                "`gynbtnet evaluate` again."
+            )
 
 
 def _read_segmentation(path: Path, structures: tuple[str, ...]) -> Segmentation:

@@ -3,8 +3,8 @@
 Families: Tukey's HSD, and Holm's adjustment of the signed-rank tests, are adjusted over all pairs of models within one
 structure and metric. The paired permutations are adjusted by Benjamini–Hochberg over structures and metrics together,
 in two families per test. The first family is the comparisons of our model with each other model, used by the
-significance marks. The second is the comparisons among the other models. ANOVA and Friedman have one p-value per
-structure and metric and are one family each.
+significance marks. The second is the comparisons among the other models. The t tests by patient are adjusted in the
+same two families. ANOVA and Friedman have one p-value per structure and metric and are one family each.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +20,8 @@ from gynbtnet.evaluation.statistics.adjustment import benjamini_hochberg, holm
 from gynbtnet.evaluation.statistics.analysis_of_variance import one_way_anova, tukey_hsd
 from gynbtnet.evaluation.statistics.effect_size import EffectSizes, effect_sizes
 from gynbtnet.evaluation.statistics.paired_values import BETTER_SIGN, PairedValues, pair_values
-from gynbtnet.evaluation.statistics.permutation import PermutationTest, paired_permutation_test
+from gynbtnet.evaluation.statistics.patient_jackknife import patient_mean
+from gynbtnet.evaluation.statistics.permutation import PermutationTest, paired_permutation_test, smallest_p
 from gynbtnet.evaluation.statistics.rank_tests import friedman_test, wilcoxon_signed_rank
 from gynbtnet.runtime.progress import track
 
@@ -31,8 +32,9 @@ TESTS = {
     "wilcoxon": "Wilcoxon signed-rank test",
     "permutation": "paired permutation by case",
     "patient_permutation": "paired permutation by patient",
+    "patient_t": "paired t test by patient",
 }
-BY_FAMILY = ("anova", "friedman", "permutation", "patient_permutation")
+BY_FAMILY = ("anova", "friedman", "permutation", "patient_permutation", "patient_t")
 """Tests that are adjusted by Benjamini–Hochberg over structures and metrics."""
 
 
@@ -56,6 +58,27 @@ class ModelTests:
         return rows.set_index(["structure", "metric"])
 
 
+def select_patient_test(n_patients: int, n_comparisons: int, n_resamples: int, level: float) -> str:
+    """Return the test by patient whose p-values can be below a level after adjustment, a key of ``TESTS``.
+
+    The permutation needs no assumption on the distribution of the differences, but has few possible p-values for few
+    patients. It is selected if a single comparison with its smallest p could be significant after Benjamini–Hochberg.
+    Otherwise the t test is selected. The choice depends on numbers that are known before the scores.
+
+    Args:
+        n_patients: number of patients.
+        n_comparisons: number of comparisons in the family.
+        n_resamples: maximum number of swaps.
+        level: significance level.
+
+    Example:
+        >>> select_patient_test(6, 15, 100_000, 0.01), select_patient_test(30, 15, 100_000, 0.01)
+        ('patient_t', 'patient_permutation')
+    """
+    smallest = max(smallest_p(n_patients), 1 / (n_resamples + 1))
+    return "patient_permutation" if smallest * n_comparisons < level else "patient_t"
+
+
 def run_model_tests(
     evaluations: Mapping[str, Evaluation],
     ours: str,
@@ -72,9 +95,8 @@ def run_model_tests(
         ours: model that the others are compared with.
         structures: identifiers of structures.
         metrics: keys of :data:`BETTER_SIGN`.
-        n_resamples: maximum number of swaps of :func:`paired_permutation_test`, and number of resamples of the
-            patients.
-        seed: seed of swaps and resamples.
+        n_resamples: maximum number of swaps of :func:`paired_permutation_test`.
+        seed: seed of the swaps.
 
     Returns:
         Results of the tests and effect sizes. The table of tests has these columns:
@@ -95,7 +117,7 @@ def run_model_tests(
         for metric in metrics:
             values = pair_values(ordered, structure, metric)
             tests += _test_rows(values, n_resamples, seed)
-            effects += _effect_rows(values, n_resamples, seed)
+            effects += _effect_rows(values)
     return ModelTests(_adjusted(pd.DataFrame(tests), ours), pd.DataFrame(effects))
 
 
@@ -109,6 +131,8 @@ def _test_rows(values: PairedValues, n_resamples: int, seed: int) -> Iterator[di
     differences = np.stack([values.differences(*pair) for pair in pairs], axis=1)
     by_case = paired_permutation_test(differences, values.cases, n_resamples, seed)
     by_patient = paired_permutation_test(differences, values.patients, n_resamples, seed)
+    means = patient_mean(differences, values.patients)
+    t = means.value / means.standard_error
     tukey_pairs, wilcoxon = tukey_hsd(values.values), [wilcoxon_signed_rank(column) for column in differences.T]
     holm_p = holm([result.p for result in wilcoxon])
     for i, (model, other) in enumerate(pairs):
@@ -127,12 +151,13 @@ def _test_rows(values: PairedValues, n_resamples: int, seed: int) -> Iterator[di
         )
         yield pair_columns | _permutation_row("permutation", by_case, i)
         yield pair_columns | _permutation_row("patient_permutation", by_patient, i)
+        yield pair_columns | _row("patient_t", float(t[i]), float(means.p[i]))
 
 
-def _effect_rows(values: PairedValues, n_resamples: int, seed: int) -> Iterator[dict[str, Any]]:
+def _effect_rows(values: PairedValues) -> Iterator[dict[str, Any]]:
     pairs = list(combinations(values.models, 2))
     differences = np.stack([values.differences(*pair) for pair in pairs], axis=1)
-    sizes = effect_sizes(differences, values.patients, BETTER_SIGN[values.metric], n_resamples=n_resamples, seed=seed)
+    sizes = effect_sizes(differences, values.patients, BETTER_SIGN[values.metric])
     for (model, other), size in zip(pairs, sizes, strict=True):
         yield _common_columns(values) | {"model": model, "other": other} | _effect_columns(size)
 

@@ -49,7 +49,7 @@ def paired_permutation_test(
         seed: seed of random swaps; the same seed gives the same swaps.
 
     Returns:
-        Statistics and p-values of the m comparisons; NaN if there are no cases.
+        Statistics and p-values of the m comparisons; NaN if there are no cases, or a difference is NaN.
     """
     n, m = differences.shape
     if not n:
@@ -62,6 +62,7 @@ def paired_permutation_test(
     signs = _all_signs(len(names)) if exact else _random_signs(len(names), n_resamples, seed)
     n_extreme = sum(((np.abs(chunk @ sums) >= observed).sum(axis=0) for chunk in signs), np.zeros(m, int))
     p = n_extreme / 2 ** len(names) if exact else (n_extreme + 1) / (n_resamples + 1)
+    p = np.where(np.isnan(observed), np.nan, p)
     return PermutationTest(differences.mean(axis=0), p, 2 ** len(names) if exact else n_resamples, exact)
 
 

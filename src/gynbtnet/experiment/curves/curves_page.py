@@ -247,6 +247,8 @@ def _difference(rows: pd.DataFrame) -> str:
     if min(row["runs"], row["other_runs"]) < 2:
         return f"{row['difference']:+.3f}, single run"
     verdict = "better" if row["better"] else "worse" if row["worse"] else "not worse" if row["not_worse"] else "open"
+    if not row["low"] <= row["high"]:
+        return f"{row['difference']:+.3f}, too few patients for an interval"
     return f"{row['difference']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f}), {verdict}"
 
 

@@ -63,12 +63,15 @@ def findings(points: pd.DataFrame, differences: pd.DataFrame, setup: CurvesSetup
 def _verdict(row: Mapping[Hashable, Any], margin: float) -> str:
     """Return the sentence of one comparison by the rule of the margin."""
     difference, low, high = (row[name] for name in ("difference", "low", "high"))
+    interval = f"95 % interval {low:+.3f} to {high:+.3f}" if low <= high else "too few patients for an interval"
     numbers = (
-        f"({row['other_mean_dsc']:.3f}; difference {difference:+.3f}, 95 % interval {low:+.3f} to "
-        f"{high:+.3f}, p = {row['p_holm']:.2g} by patient and adjusted)"
+        f"({row['other_mean_dsc']:.3f}; difference {difference:+.3f}, {interval}, "
+        f"p = {row['p_holm']:.2g} by patient and adjusted)"
     )
     if min(row["runs"], row["other_runs"]) < 2:
         return f"Nothing is concluded about {row['other']} from a single run {numbers}."
+    if not low <= high:
+        return f"Nothing is concluded about {row['other']} from so few patients {numbers}."
     if row["better"]:
         return f"It is better than {row['other']} {numbers}."
     if row["worse"] and row["not_worse"]:

@@ -140,7 +140,7 @@ The labels are those of `gynbtnet predict`, except for single voxels at borders.
 """
 
 _OVERLAPPING = """\
-- Structures may overlap, but nnU-Net writes one label map, in which targets cover organs. The mask of a structure is
-  where its probability exceeds 0.5: add `--save_probabilities` to the command. The order is that of `labels` in
-  `dataset.json`.
+- Structures may overlap, but nnU-Net writes one label map, in which targets cover organs. The mask of a structure
+  consists of the voxels with a probability above 0.5: add `--save_probabilities` to the command. The order is that of
+  `labels` in `dataset.json`.
 """

@@ -118,7 +118,8 @@ class SegmentationObjective:
 
 
 def _masks_of_labels(labels: Tensor) -> Mapping[int, Mask]:
-    return {int(label): (labels == label).cpu().numpy() for label in labels.unique() if label}
+    array = labels.cpu().numpy()
+    return {int(label): array == label for label in np.unique(array) if label}
 
 
 def _masks_with_voxels(masks: Tensor) -> Mapping[int, Mask]:

@@ -1,0 +1,97 @@
+"""Overlapping against exclusive outputs: both are trained on one phantom cohort, for equal CPU seconds.
+
+Without overlaps in the cohort, a sigmoid for each structure should learn as well as a softmax over all of them. With
+``--nested``, GTV-res, HR-CTV and IR-CTV nest, and the uterus contour contains the cervix. Exclusive outputs then learn
+a label map in which targets cover the uterus; DSC is that of the drawn masks. The scans are synthetic, and patients
+that are scored are not used for training:
+
+    python benchmarks/overlapping_outputs.py [--out FOLDER] [--cpu-seconds 80] [--seeds 1] [--nested]
+
+An interrupted run resumes when it is started again with the same --out. Prints Markdown.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from gynbtnet.datasets import Cohort, ingest, read_contours
+from gynbtnet.evaluation import dice
+from gynbtnet.imaging import read_volume
+from gynbtnet.inference import Model, PredictionSettings, predict
+from gynbtnet.phantom import NESTED_STRUCTURES, STRUCTURES, write_brachytherapy
+from gynbtnet.preparation import PlanSettings, make_plan, prepare
+from gynbtnet.training import SegmentationSettings, finetune
+
+TRAINING, SCORED = 8, 4
+"""Number of patients, one scan each."""
+PLAN = {"spacing": (5, 4, 4), "normalisation": "zscore", "patch_size": (32, 48, 48), "batch_size": 2, "preset": "XS"}
+SETTINGS = {
+    "steps_per_epoch": 20,
+    "learning_rate": 6e-3,
+    "initialisation": "he",
+    "augmentation": "light",
+    "mirror_axes": ("x",),
+    "warm_up_share": 0.05,
+    "foreground_rule": "last_of_batch",
+    "supervise_coarsest": False,
+    "picture_interval_epochs": 1000,
+}
+"""Those of the learning curves."""
+
+
+def train(cohort: Cohort, outputs: str, cpu_seconds: float, seed: int, folder: Path) -> Model:
+    """Train on a cohort with one kind of outputs, and return the model."""
+    plan = make_plan(cohort, PlanSettings(**PLAN, outputs=outputs))
+    prepared = prepare(cohort, plan, folder / f"prepared-{outputs}")
+    settings = SegmentationSettings(**SETTINGS, seed=seed, budget={"cpu_seconds": cpu_seconds})
+    run = folder / f"run-{outputs}-{cpu_seconds:g}-{seed}"
+    finetune(prepared, settings, run, training_ids=prepared.ids_of(cohort.patients), validation_ids=[])
+    return Model.load(run, device="cpu")
+
+
+def score(model: Model, cohort: Cohort) -> dict[str, tuple[float, float]]:
+    """Return DSC, and predicted divided by drawn volume, of each structure: means over the scans."""
+    values: dict[str, list[tuple[float, float]]] = {structure: [] for structure in model.structures}
+    for case in cohort.cases:
+        truth = read_contours(case, model.structures)
+        predicted = predict(model, read_volume(case.image), PredictionSettings(overlap=0.5, mirroring=False))
+        for structure, pairs in values.items():
+            drawn, own = truth.mask(structure), predicted.mask(structure)
+            if drawn.any():
+                pairs.append((dice(drawn, own), float(own.sum() / drawn.sum())))
+    return {name: tuple(np.mean(pairs, axis=0).tolist()) for name, pairs in values.items() if pairs}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Train overlapping and exclusive outputs for equal CPU seconds.")
+    parser.add_argument("--out", type=Path, default=Path("overlapping-outputs"))
+    parser.add_argument("--cpu-seconds", type=float, default=80)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--nested", action="store_true")
+    options = parser.parse_args()
+    folder = options.out.absolute() / ("nested" if options.nested else "plain")
+    structures = NESTED_STRUCTURES if options.nested else STRUCTURES
+    write_brachytherapy(
+        folder / "source",
+        patients=TRAINING + SCORED,
+        fractions=1,
+        spacing=(5, 4, 4),
+        matrix=(40, 72, 96),
+        nested=options.nested,
+    )
+    cohort = ingest(folder / "source", folder / "cohort", structures=structures, allow_overlap=True).cohort
+    pool, held_out = cohort.of_patients(cohort.patients[:TRAINING]), cohort.of_patients(cohort.patients[TRAINING:])
+    print(f"{options.cpu_seconds:g} CPU seconds, {TRAINING} scans to learn, {SCORED} to score: DSC (volume ratio)\n")
+    print(f"| outputs | seed | {' | '.join(structures)} | mean DSC |\n|---|---|{'---|' * (len(structures) + 1)}")
+    for seed in range(options.seeds):
+        for outputs in ("exclusive", "overlapping"):
+            model = train(pool, outputs, options.cpu_seconds, seed, folder)
+            scores = score(model, held_out)
+            columns = [f"{scores[name][0]:.3f} ({scores[name][1]:.2f})" for name in structures]
+            mean = np.mean([dsc for dsc, _ in scores.values()])
+            print(f"| {outputs} | {seed} | {' | '.join(columns)} | {mean:.3f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
