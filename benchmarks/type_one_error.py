@@ -8,8 +8,8 @@ the largest multiple of 2/2^patients below that.
 
 Compared in the same run: the same tests with cases as independent units, as in the paper, and scipy's paired t test.
 
-A second table answers what a reader of a table asks: how often does a table of 5 structures and 3 metrics of two
-equally good models have any mark? The metrics of a structure are correlated by 0.7. The marks are those of ``gynbtnet
+The second result is the share of tables with any mark. A table has 5 structures and 3 metrics of two equally good
+models. The metrics of a structure are correlated by 0.7. The marks are those of ``gynbtnet
 compare``: Benjamini–Hochberg over the table, * below 0.05, † below 0.01. Tukey's HSD is not adjusted over the table,
 as in the paper.
 """

@@ -55,9 +55,11 @@ def evaluate(
     memory: Memory = None,
 ) -> None:
     """Score predictions against manual contours: DSC, HD95, ASD, surface DSC, volumes, centroids, missed structures."""
+    from gynbtnet.cli.metric_tables import print_metrics
     from gynbtnet.datasets.cohort import Cohort
     from gynbtnet.datasets.split import Split
     from gynbtnet.evaluation.metrics.evaluation import evaluate
+    from gynbtnet.evaluation.metrics.score_table import SHOWN_METRICS, scoring_note
     from gynbtnet.evaluation.metrics.settings import ScoringSettings
     from gynbtnet.evaluation.reports.evaluation_report import report_evaluation
 
@@ -66,8 +68,9 @@ def evaluate(
     settings = ScoringSettings(missing_structure_policy=missing_structure_policy.value, tolerance_mm=tolerance)
     evaluation = evaluate(patients, predictions, out, settings, jobs=jobs, memory_gb=memory)
     page = report_evaluation(patients, predictions, evaluation, out)
-    console.print((out / "summary.md").read_text(encoding="utf-8"))
-    console.print(f"The report is {page}")
+    print_metrics(evaluation.summary, SHOWN_METRICS)
+    console.print(scoring_note(evaluation.settings))
+    console.print(f"All metrics are in {out / 'summary.md'}. The report is {page}")
 
 
 @command(

@@ -224,19 +224,25 @@ def compare(
             "for several fractions per patient."
         ),
     ] = MarkedBy.patient,
+    margin: Annotated[
+        float | None,
+        typer.Option(help="Test whether our DSC is worse by less than this, such as 0.02.", min=0.0001, max=0.9999),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of random swaps.", min=0)] = 0,
 ) -> None:
     """Compare evaluations of several models: the paper's tables, statistical tests, effect sizes, figures."""
+    from gynbtnet.cli.metric_tables import print_metrics
     from gynbtnet.datasets.cohort import Cohort
     from gynbtnet.evaluation.comparison.compare import compare
     from gynbtnet.evaluation.comparison.report import report_comparison
     from gynbtnet.evaluation.comparison.settings import ComparisonSettings, checked_metrics
+    from gynbtnet.evaluation.comparison.tables import model_table, pretraining_table, summarise_models
 
     models = _model_folders(model)
     folder = cohort or models.cohort
     if folder is None:
         raise BadInput("--cohort is missing; name the cohort that the models were scored on.")
-    settings = ComparisonSettings(significance_test=significance_test.value, seed=seed)
+    settings = ComparisonSettings(significance_test=significance_test.value, margin=margin, seed=seed)
     if metric:
         settings = settings.model_copy(update={"metrics": checked_metrics(metric)})
     compared = compare(
@@ -249,9 +255,13 @@ def compare(
         settings=settings,
     )
     page = report_comparison(compared, out)
-    for name in ("table_1.md", "table_2.md"):
-        if (out / name).is_file():
-            console.print((out / name).read_text(encoding="utf-8"))
+    scratch = (compared.from_scratch,) if compared.from_scratch else ()
+    for table, others in ((model_table(compared), compared.rivals), (pretraining_table(compared), scratch)):
+        if table:
+            print_metrics(summarise_models(compared, (*others, compared.ours)), settings.metrics)
+            console.print(table.caption)
+    if margin:
+        console.print((out / "non_inferiority.md").read_text(encoding="utf-8"))
     for note in compared.notes:
         console.print(note)
     console.print(f"Tables, tests and figures are in {out} and in the report {page}")

@@ -14,9 +14,9 @@ from scipy import stats
 from gynbtnet.datasets import Case, Cohort, Source
 from gynbtnet.evaluation.comparison.compare import Comparison, compare, make_comparison
 from gynbtnet.evaluation.comparison.settings import ComparisonSettings, checked_metrics
-from gynbtnet.evaluation.comparison.tables import model_table, pretraining_table
+from gynbtnet.evaluation.comparison.tables import model_table, non_inferiority_table, pretraining_table
 from gynbtnet.evaluation.metrics.metrics import Score
-from gynbtnet.evaluation.metrics.score_table import score_table
+from gynbtnet.evaluation.metrics.score_table import METRICS, score_table
 from gynbtnet.evaluation.metrics.settings import ScoringSettings
 from gynbtnet.evaluation.statistics.significance_marks import significance_mark
 from gynbtnet.imaging import Geometry
@@ -93,9 +93,8 @@ def test_the_folder(models: dict[str, Path], tmp_path: Path) -> None:
     ours = first.iloc[3]
     assert float(ours["dsc_mean"]) == pytest.approx(np.mean(values))
     assert float(ours["dsc_sd"]) == pytest.approx(np.std(values, ddof=1))
-    assert (
-        f"| gynbtnet | **{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}**† |" in (out / "table_1.md").read_text()
-    )
+    mean_and_sd = f"**{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}**†"
+    assert f"| gynbtnet | 0 | 0 | 24 | {mean_and_sd} | {np.median(values):.3f} [" in (out / "table_1.md").read_text()
     caption = (out / "table_1.md").read_text().splitlines()[-1]
     for words in (
         "Synthetic data: no patient was scanned.",
@@ -164,7 +163,7 @@ def test_marks_are_the_papers(run: Callable[..., Comparison]) -> None:
     cells = [cell for row in model_table(worse).rows for cell in row]
     assert {cell.mark for cell in cells} == {""}
     assert sum(cell.best for cell in cells) == 6
-    assert [row[1].text for row in model_table(worse).rows if row[2].best] == ["gynbtnet", "gynbtnet"]
+    assert [row[1].text for row in model_table(worse).rows if row[5].best] == ["gynbtnet", "gynbtnet"]
 
 
 @pytest.mark.parametrize(
@@ -189,32 +188,45 @@ def test_the_caption_explains_the_marks(run: Callable[..., Comparison], by: str,
     assert marks == {"tukey": {""}, "patient_permutation": {"", "*"}}.get(by, {"", "†"})
 
 
-def test_a_false_structure_of_one_model_is_left_out_of_pairs_and_counted(
-    run: Callable[..., Comparison], tmp_path: Path
-) -> None:
-    """Score a case without a bladder: one model predicts one and scores 0; the others don't and have no score."""
-    nothing: dict[str, Any] = {
-        "missing_in": "both",
-        "truth_cm3": 0.0,
-        "prediction_cm3": 0.0,
-        "hd95_mm": np.nan,
-        "asd_mm": np.nan,
-    }
+def test_a_right_absence_is_scored_if_another_model_is_wrong(run: Callable[..., Comparison], tmp_path: Path) -> None:
+    """Two of four fractions of each patient have no bladder; our model alone predicts one there."""
+    nothing: dict[str, Any] = {"missing_in": "both", "truth_cm3": 0.0, "prediction_cm3": 0.0, "dsc": np.nan}
+    nothing |= dict.fromkeys(METRICS, np.nan)
     folders = {}
     for seed, (name, shift) in enumerate(SHIFTS.items()):
-        wrong = {"dsc": 0.0, "missing_in": "truth", "truth_cm3": 0.0}
-        change = wrong if name == "nnunet" else nothing | {"dsc": np.nan}
-        first, *others = scores_of(shift, seed)
-        folders[name] = save([replace(first, **change), *others], tmp_path / "changed" / name)
+        wrong = {"dsc": 0.0, "missing_in": "truth", "truth_cm3": 0.0, "hd95_mm": 80.0, "asd_mm": 70.0}
+        change = wrong if name == "gynbtnet" else nothing
+        changed = [
+            replace(s, **change) if s.structure == "bladder" and s.case.endswith(("_f1", "_f2")) else s
+            for s in scores_of(shift, seed)
+        ]
+        folders[name] = save(changed, tmp_path / "changed" / name)
     comparison = run(folders)
     effects = comparison.tests.effects.set_index(["structure", "metric"])
-    assert set(effects["left_out"]["bladder"]) == {1}
-    assert set(effects["cases"]["bladder"]) == {23}
-    assert set(effects["left_out"]["hr_ctv"]) == {0}
-    assert "The tests leave out 1 of Bladder" in model_table(comparison).caption
-    rows = [[cell.text for cell in row] for row in model_table(comparison).rows]
-    assert rows[0][-3:] == ["24", "0", "1"]
-    assert rows[1][-3:] == ["23", "0", "0"]
+    assert set(effects["left_out"]["bladder"]) == {0}
+    assert set(effects["cases"]["bladder"]) == {24}
+    assert set(effects["absences"]["bladder"]) == {12}
+    table = model_table(comparison)
+    assert "some model predicted it, in 12 of Bladder: there a model that rightly predicted none" in table.caption
+    rival, ours = (list(row) for row in list(table.rows)[:2])
+    assert [[cell.text for cell in row[2:5]] for row in (rival, ours)] == [["0", "0", "24"], ["0", "12", "24"]]
+    assert {cell.mark for cell in ours} == {""}, "a model that predicts absent structures is not better"
+    right = [s.dsc for s in scores_of(SHIFTS["nnunet"], 2) if s.structure == "bladder" and s.case[-1] in "34"]
+    assert rival[5].text.startswith(f"{np.mean([*right, *[1.0] * 12]):.3f} ± ")
+    pairs = comparison.tests.effects.set_index(["structure", "metric", "model", "other"])["difference"].to_dict()
+    assert pairs["bladder", "dsc", "gynbtnet", "nnunet"] < -0.4
+
+
+def test_non_inferiority_against_a_margin(run: Callable[..., Comparison]) -> None:
+    """Our model is better than one and worse by 0.06 than the other."""
+    assert non_inferiority_table(run()) is None
+    comparison = run(ours="nnunet", settings=QUICK.model_copy(update={"margin": 0.045}))
+    table, data = non_inferiority_table(comparison)
+    by_model = data.set_index(["structure", "other"])
+    assert not by_model.loc[("bladder", "gynbtnet"), "not_inferior"]
+    assert by_model.loc[("bladder", "gynbtnet-from-scratch"), "not_inferior"]
+    assert [row[7].text for row in table.rows] == ["not shown", "not inferior"] * 2
+    assert "margin of 0.045" in table.caption
 
 
 def test_order_of_cases_does_not_matter(run: Callable[..., Comparison], tmp_path: Path) -> None:
@@ -293,7 +305,7 @@ def test_no_comparison_with_a_model_that_may_not_be_marked_is_marked(run: Callab
     first, same = model_table(marked), model_table(unmarked)
     assert first is not None
     assert same is not None
-    assert {row[2].mark for group in first.groups for row in group} == {"", "†"}
+    assert {row[5].mark for group in first.groups for row in group} == {"", "†"}
     assert {cell.mark for group in same.groups for row in group for cell in row} == {""}
     assert [row[1].text for row in same.groups[0]] == ["nnunet (still improving, +0.031)", "gynbtnet"]
     assert "Nothing is marked, because of nnunet (still improving, +0.031)." in same.caption

@@ -38,7 +38,10 @@ def test_scores_and_summary(scanned, predictions, tmp_path):
     assert (bladder["cases"], bladder["patients"], bladder["missed"]) == (4, 3, 0)
     assert overall["dsc_mean"] == pytest.approx((bladder["dsc_mean"] + rectum["dsc_mean"]) / 2, abs=1e-6)
     assert overall["dsc_sd"] is None
-    assert "| Bladder | 0.812 ± 0.161 | 4.5 ± 3.9 |" in (tmp_path / "out" / "summary.md").read_text()
+    assert (
+        "| Bladder | 0 | 0 | 4 | 3 | 0 | 0 | 0.812 ± 0.161; 0.812 [0.719, 0.906] | 4.5 ± 3.9; "
+        in (tmp_path / "out" / "summary.md").read_text()
+    )
     assert Evaluation.load(tmp_path / "out") == evaluation
 
 
@@ -116,7 +119,7 @@ def test_absent_in_both_is_counted_and_not_scored(scanned, predictions, tmp_path
     assert np.isnan(sigmoid["dsc_mean"])
     assert overall["dsc_mean"] == pytest.approx(evaluation.summary["dsc_mean"][:2].mean())
     assert (
-        "| Sigmoid | – | – | – | – | – | – | – | 0 | 0 | 0 | 0 | 4 | 0 |"
+        "| Sigmoid | 0 | 0 | 0 | 0 | 4 | 0 | – | – | – | – | – | – | – |"
         in (tmp_path / "out" / "summary.md").read_text()
     )
     loaded = Evaluation.load(tmp_path / "out")

@@ -8,7 +8,7 @@ import pandas as pd
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.metrics.evaluation import Evaluation
 from gynbtnet.evaluation.metrics.metrics import Score
-from gynbtnet.evaluation.metrics.score_table import METRICS, printed_summary, summarise_scores
+from gynbtnet.evaluation.metrics.score_table import MISSING, mean_and_sd, summarise_scores
 from gynbtnet.imaging.structure_names import StructureNames
 
 BLADDER = "bladder"
@@ -69,7 +69,7 @@ def subgroups(cohort: Cohort, evaluation: Evaluation, with_metal: Collection[str
 
 
 def crosstab(subgroups: pd.DataFrame, by: str, metric: str, names: StructureNames) -> tuple[list[str], list[list[str]]]:
-    """Return the headings and rows of one metric: one row per group, one column per structure, mean ± SD.
+    """Return the headings and rows of one metric: one row per group, with counts and the mean ± SD of each structure.
 
     Args:
         subgroups: table of :func:`subgroups`.
@@ -79,13 +79,12 @@ def crosstab(subgroups: pd.DataFrame, by: str, metric: str, names: StructureName
     """
     selected = subgroups[subgroups["by"] == by]
     structures = [names.display_name(structure) for structure in dict.fromkeys(selected["structure"])]
-    column = 1 + list(METRICS).index(metric)
     rows = []
     for group, table in selected.groupby("group", sort=False):
-        cells = [row[column] for row in printed_summary(table)[1]]
-        total = table.iloc[-1]
-        rows.append([str(group), *cells, str(int(total["cases"])), str(int(total["patients"]))])
-    return [by, *structures, "cases", "patients"], rows
+        cells = [mean_and_sd(row, metric) for row in table.to_dict("records")]
+        missed, false, cases, patients = (str(int(table.iloc[-1][count])) for count in (*MISSING, "cases", "patients"))
+        rows.append([str(group), missed, false, *cells, cases, patients])
+    return [by, *MISSING, *structures, "cases", "patients"], rows
 
 
 def _tertiles(volumes: Mapping[str, float], ids: Sequence[str]) -> Groups:

@@ -14,6 +14,7 @@ from gynbtnet.evaluation.comparison.tables import (
     PAIRWISE_TESTS,
     effects_table,
     model_table,
+    non_inferiority_table,
     overall_tests_table,
     pairwise_tests_table,
     pretraining_table,
@@ -32,7 +33,7 @@ from gynbtnet.pictures.picture import render_picture
 from gynbtnet.runtime.atomic_files import atomic_write, ensure_replaceable
 
 MANIFEST, SUMMARY = "comparison.json", "comparison.md"
-_TABLES = ("table_1", "table_2", "tests_of_all", "tests_of_pairs", "effects")
+_TABLES = ("table_1", "table_2", "tests_of_all", "tests_of_pairs", "effects", "non_inferiority")
 _KINDS = (".csv", ".json", ".md", ".tex")
 _VOLUMES = "bland_altman_volume"
 PAGE = "report.html"
@@ -82,6 +83,9 @@ def _tables(comparison: Comparison) -> Iterator[tuple[GroupedTable, pd.DataFrame
     yield overall_tests_table(comparison), tests[tests["test"].isin(OVERALL_TESTS)].drop(columns=["model", "other"])
     yield pairwise_tests_table(comparison), tests[tests["test"].isin(PAIRWISE_TESTS)].drop(columns="effect")
     yield effects_table(comparison), comparison.tests.effects
+    margin = non_inferiority_table(comparison)
+    if margin:
+        yield margin
 
 
 def _write_table(table: GroupedTable, data: pd.DataFrame, folder: Path) -> GroupedTable:
@@ -115,6 +119,7 @@ def _summary(comparison: Comparison, printed: list[GroupedTable]) -> str:
         "tests_of_all": "Tests of all models together",
         "tests_of_pairs": "Tests of pairs of models",
         "effects": "Effect sizes",
+        "non_inferiority": "Non-inferiority",
     }
     for table in printed:
         lines += [f"## {titles[table.name]}", "", markdown(table)]

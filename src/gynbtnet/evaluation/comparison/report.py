@@ -10,6 +10,7 @@ from gynbtnet.evaluation.comparison.folder import PAGE
 from gynbtnet.evaluation.comparison.tables import (
     effects_table,
     model_table,
+    non_inferiority_table,
     overall_tests_table,
     pairwise_tests_table,
     pretraining_table,
@@ -71,6 +72,9 @@ def _tables(comparison: Comparison) -> Iterator[tuple[str, GroupedTable]]:
     if second:
         yield "Pretraining", second
     yield "Effect sizes", effects_table(comparison)
+    margin = non_inferiority_table(comparison)
+    if margin:
+        yield "Non-inferiority", margin[0]
     yield "Tests of pairs of models", pairwise_tests_table(comparison)
     yield "Tests of all models together", overall_tests_table(comparison)
 

@@ -22,6 +22,8 @@ class ComparisonSettings(Settings):
     """Test whose adjusted p-values give the marks * and †. "patient": the permutation by patient if it can give a †,
     otherwise the t test by patient. The paper's tests are "tukey" (Table 1) and "permutation" (by case; Table 2); these
     and "wilcoxon" are not valid for several fractions per patient."""
+    margin: float | None = Field(None, gt=0, lt=1)
+    """Largest acceptable disadvantage of our model in DSC, for a test of non-inferiority; None: no such test."""
     n_resamples: int = Field(100_000, ge=1000, le=10_000_000)
     """Largest number of swaps of a permutation test."""
     seed: int = Field(0, ge=0)

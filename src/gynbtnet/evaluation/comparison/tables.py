@@ -1,16 +1,25 @@
 """Tables of a comparison: the paper's tables 1 and 2, the p-values of every test, and the effect sizes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from gynbtnet.evaluation.comparison.comparison import Comparison
-from gynbtnet.evaluation.metrics.score_table import DECIMALS, METRICS
+from gynbtnet.evaluation.metrics.score_table import (
+    DECIMALS,
+    METRICS,
+    MISSING,
+    describe_values,
+    median_and_quartiles,
+)
 from gynbtnet.evaluation.reports.grouped_table import Cell, GroupedTable, Head, Row
+from gynbtnet.evaluation.statistics.adjustment import holm
 from gynbtnet.evaluation.statistics.model_tests import TESTS
-from gynbtnet.evaluation.statistics.paired_values import BETTER_SIGN
+from gynbtnet.evaluation.statistics.non_inferiority import non_inferiority
+from gynbtnet.evaluation.statistics.paired_values import BETTER_SIGN, PairedValues, pair_values
 from gynbtnet.evaluation.statistics.significance_marks import (
     SIGNIFICANT,
     STRONGLY_SIGNIFICANT,
@@ -23,41 +32,48 @@ SYNTHETIC = "Synthetic data: no patient was scanned. "
 OVERALL_TESTS = ("anova", "friedman")
 PAIRWISE_TESTS = ("patient_t", "patient_permutation", "permutation", "wilcoxon", "tukey")
 _BY_PATIENT = ("patient_t", "patient_permutation")
-_COUNTS = ("cases", "missed", "false")
+_COUNTS = (*MISSING, "cases")
 
 
 def summarise_models(comparison: Comparison, models: tuple[str, ...]) -> pd.DataFrame:
-    """Return mean and SD of every metric for each structure and model.
+    """Return mean, SD, median and quartiles of every metric for each structure and model, over the compared cases.
 
     Args:
         comparison: the comparison.
         models: the models to summarise.
 
     Returns:
-        One row per structure and model. Columns: ``structure``, ``model``; for each metric ``<metric>_mean``, ``_sd``,
-        ``_best`` (True if no model of ``models`` has a better mean, as printed) and ``_mark`` ("*", "†" or empty; only
-        our model has one, against all others of ``models``); the number of scored ``cases`` and ``patients``;
-        ``missed``, ``false``, ``absent`` and ``unknown`` as in a summary; ``left_out``: number of scored cases that no
-        test could pair.
+        One row per structure and model. Columns: ``structure``, ``model``; ``missed``, ``false``, ``absent`` and
+        ``unknown`` as in a summary; the number of compared ``cases`` and ``patients``, the same as in the tests;
+        ``left_out``: number of scored cases that no test could pair; ``absences``: number of compared cases without the
+        structure in the truth; for each metric ``<metric>_mean``, ``_sd``, ``_median``, ``_q1``, ``_q3``, ``_best``
+        (True if no model of ``models`` has a better mean, as printed) and ``_mark`` ("*", "†" or empty; only our model
+        has one, against all others of ``models``, and only if its mean is better than theirs as printed).
     """
     rows: list[dict[str, Any]] = []
     summaries = {
         name: {row["structure"]: row for row in _records(comparison.evaluations[name].summary)} for name in models
     }
-    left_out = _left_out(comparison)
     for structure in comparison.structures:
-        by_model = {name: summaries[name][structure] for name in models}
-        for name, summary in by_model.items():
+        metrics = comparison.settings.metrics
+        paired = {metric: pair_values(comparison.evaluations, structure, metric) for metric in metrics}
+        first = paired[metrics[0]]
+        for name in models:
             row: dict[str, Any] = {"structure": structure, "model": name}
-            for metric in comparison.settings.metrics:
-                means = [_as_printed(other[f"{metric}_mean"], metric) for other in by_model.values()]
-                row |= {f"{metric}_{kind}": float(summary[f"{metric}_{kind}"]) for kind in ("mean", "sd")}
-                row[f"{metric}_best"] = _as_printed(row[f"{metric}_mean"], metric) == _best(means, metric)
+            row |= {count: int(summaries[name][structure][count]) for count in ("missed", "false", "absent", "unknown")}
+            row |= {"cases": len(first.cases), "patients": first.n_patients}
+            row |= {"left_out": first.left_out, "absences": first.absences}
+            for metric, values in paired.items():
+                means = {other: _as_printed(_described(values, other)["mean"], metric) for other in models}
+                row |= {f"{metric}_{key}": float(value) for key, value in _described(values, name).items()}
+                row[f"{metric}_best"] = means[name] == _best(list(means.values()), metric)
                 row[f"{metric}_mark"] = _mark(comparison, models, name, structure, metric, comparison.marking_test)
-            counts = ("cases", "patients", "missed", "false", "absent", "unknown")
-            row |= {count: int(summary[count]) for count in counts}
-            rows.append(row | {"left_out": left_out[structure]})
+            rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _described(values: PairedValues, model: str) -> dict[str, float]:
+    return describe_values(pd.Series(values.of_model(model), dtype=float))
 
 
 def model_table(comparison: Comparison) -> GroupedTable | None:
@@ -66,20 +82,23 @@ def model_table(comparison: Comparison) -> GroupedTable | None:
         return None
     models = (*comparison.rivals, comparison.ours)
     summary, metrics = summarise_models(comparison, models), comparison.settings.metrics
-    heads = ["structure", "model", *(METRICS[metric] for metric in metrics), *_COUNTS]
+    labels = ("structure", "model", *_COUNTS)
+    above = (*(Head("") for _ in labels), *(Head(METRICS[metric], 2) for metric in metrics))
+    below = (*map(Head, labels), *(Head(kind) for _ in metrics for kind in ("mean ± SD", "median [quartiles]")))
     groups = []
     for structure, group in summary.groupby("structure", sort=False):
         rows: list[Row] = []
         for row in _records(group):
-            labels = [
+            labelled = [
                 Cell("" if rows else comparison.names.display_name(str(structure))),
                 Cell(_labelled(comparison, row["model"])),
             ]
             counts = [Cell(str(row[count])) for count in _COUNTS]
-            rows.append((*labels, *(_cell(row, metric) for metric in metrics), *counts))
+            cells = [cell for metric in metrics for cell in (_cell(row, metric), _median_cell(row, metric))]
+            rows.append((*labelled, *counts, *cells))
         groups.append(tuple(rows))
     caption = f"{comparison.ours} compared with {enumeration(comparison.rivals)}. {_caption(comparison, models)}"
-    return GroupedTable("table_1", caption, (tuple(map(Head, heads)),), tuple(groups), texts=2)
+    return GroupedTable("table_1", caption, (above, below), tuple(groups), texts=2)
 
 
 def pretraining_table(comparison: Comparison) -> GroupedTable | None:
@@ -94,8 +113,10 @@ def pretraining_table(comparison: Comparison) -> GroupedTable | None:
     names = [comparison.names.display_name(structure) for structure in comparison.structures]
     above = (Head("structure"), *(Head(name, len(models)) for name in names))
     below = (Head("pretraining"), *(Head(answer) for _ in names for answer in ("no", "yes")))
-    rows = [(Cell(METRICS[metric]), *(_cell(row, metric) for row in records)) for metric in comparison.settings.metrics]
-    rows += [(Cell(count), *(Cell(str(row[count])) for row in records)) for count in _COUNTS]
+    rows = [(Cell(count), *(Cell(str(row[count])) for row in records)) for count in _COUNTS]
+    for metric in comparison.settings.metrics:
+        rows.append((Cell(METRICS[metric]), *(_cell(row, metric) for row in records)))
+        rows.append((Cell("median [quartiles]"), *(_median_cell(row, metric) for row in records)))
     caption = f"{comparison.ours} with pretraining and, as {comparison.from_scratch}, without. "
     return GroupedTable("table_2", caption + _caption(comparison, models), (above, below), (tuple(rows),))
 
@@ -194,7 +215,80 @@ def _mark(
     if name != comparison.ours or any(model in comparison.unmarked for model in models):
         return ""
     others = [other for other in models if other != comparison.ours]
+    values = pair_values(comparison.evaluations, structure, metric)
+    means = {model: _as_printed(_described(values, model)["mean"], metric) for model in models}
+    if not all(BETTER_SIGN[metric] * (means[name] - means[other]) > 0 for other in others):
+        return ""
+    if _fails_more_than_some(comparison, others, structure):
+        return ""
     return significance_mark(comparison.tests, test, comparison.ours, others, structure, metric)
+
+
+def non_inferiority_table(comparison: Comparison) -> tuple[GroupedTable, pd.DataFrame] | None:
+    """Return the tests whether our DSC is worse by less than the margin, and their data; None without a margin."""
+    margin = comparison.settings.margin
+    if margin is None:
+        return None
+    data: list[dict[str, Any]] = []
+    for structure in comparison.structures:
+        values = pair_values(comparison.evaluations, structure, "dsc")
+        for other in (name for name in comparison.evaluations if name != comparison.ours):
+            result = non_inferiority(values.differences(comparison.ours, other), values.patients, 1, margin)
+            row = {"structure": structure, "model": comparison.ours, "other": other, "patients": values.n_patients}
+            data.append(row | {"margin": margin} | asdict(result))
+    for row, p in zip(data, holm([row["p"] for row in data]).tolist(), strict=True):
+        row |= {"p_holm": p, "not_inferior": p < SIGNIFICANT}
+    heads = (
+        "structure",
+        "compared with",
+        "patients",
+        "difference",
+        "lower bound",
+        "p",
+        "p, Holm",
+        "result",
+        "next study",
+    )
+    rows = [
+        tuple(
+            map(
+                Cell,
+                (
+                    comparison.names.display_name(row["structure"]),
+                    row["other"],
+                    str(row["patients"]),
+                    _number(row["advantage"], 3).replace("-", "−"),
+                    _number(row["bound"], 3).replace("-", "−"),
+                    _p(row["p"]),
+                    _p(row["p_holm"]),
+                    "not inferior" if row["not_inferior"] else "not shown",
+                    _number(row["required_patients"], 0),
+                ),
+            )
+        )
+        for row in data
+    ]
+    caption = (
+        f"{_synthetic(comparison)}Whether the DSC of {comparison.ours} is worse than another model's by less than the "
+        f"margin of {margin:g}. Lower bound: one-sided 95 % bound of the difference, by patient. p: one-sided t test "
+        "by patient, adjusted by Holm over all rows; not inferior: adjusted p below 0.05. Next study: patients "
+        "with which equal models are shown not to be inferior in 80 % of studies, one-sided level 0.05 without adjustment, if "
+        "patients differ as much as here."
+    )
+    return GroupedTable("non_inferiority", caption, (tuple(map(Head, heads)),), (tuple(rows),), texts=2), pd.DataFrame(
+        data
+    )
+
+
+def _fails_more_than_some(comparison: Comparison, others: Sequence[str], structure: str) -> bool:
+    """Return whether failures that the policy drops are more than those of another model: means can't show them."""
+    if comparison.evaluations[comparison.ours].settings.missing_structure_policy != "drop":
+        return False
+    failures = {
+        model: sum(s.structure == structure and s.missing_in in ("prediction", "truth") for s in evaluation.scores)
+        for model, evaluation in comparison.evaluations.items()
+    }
+    return any(failures[comparison.ours] > failures[other] for other in others)
 
 
 def _labelled(comparison: Comparison, model: str) -> str:
@@ -221,6 +315,10 @@ def _cell(row: dict[str, Any], metric: str) -> Cell:
     return Cell(text, row[f"{metric}_best"], row[f"{metric}_mark"])
 
 
+def _median_cell(row: dict[str, Any], metric: str) -> Cell:
+    return Cell(median_and_quartiles(row, metric))
+
+
 def _as_printed(mean: float, metric: str) -> float:
     return float(f"{mean:.{DECIMALS[metric]}f}")
 
@@ -238,7 +336,8 @@ def _caption_sentences(comparison: Comparison, models: tuple[str, ...]) -> Itera
     ours, test = comparison.ours, comparison.marking_test
     cases, patients = len(comparison.cohort.cases), len(comparison.cohort.patients)
     yield _synthetic(comparison)
-    yield f"Mean ± SD over the scored cases ({counted(cases, 'case')} of {counted(patients, 'patient')} in all). "
+    yield "Mean ± SD and median [quartiles] over the compared cases, the same for every model "
+    yield f"({counted(cases, 'case')} of {counted(patients, 'patient')} in all). "
     yield f"Bold: best mean. * p < {SIGNIFICANT:g}, † p < {STRONGLY_SIGNIFICANT:g}: {ours} is better than "
     yield "the other model" if len(models) == 2 else "every other model of this table, each comparison having such a p"
     yield f". p from the {TESTS[test]}, {_adjustment(comparison, test)}. "
@@ -250,6 +349,13 @@ def _caption_sentences(comparison: Comparison, models: tuple[str, ...]) -> Itera
         yield f"Nothing is marked, because of {enumeration(unmarked)}. "
     yield "Missed: in the truth, not predicted. False: predicted, not in the truth. "
     yield f"With the policy {policy} both are {'left out' if policy == 'drop' else 'scored'}."
+    if policy == "drop":
+        yield " A structure isn't marked if our model missed it or predicted it falsely more often than another."
+    absences = {row["structure"]: row["absences"] for row in _records(comparison.tests.effects) if row["absences"]}
+    if absences:
+        counts = ", ".join(f"{count} of {comparison.names.display_name(name)}" for name, count in absences.items())
+        yield f" The truth lacks the structure, and some model predicted it, in {counts}: there a model that rightly "
+        yield "predicted none counts as DSC 1 and distance 0."
     left_out = {structure: count for structure, count in _left_out(comparison).items() if count}
     if left_out:
         counts = ", ".join(f"{count} of {comparison.names.display_name(name)}" for name, count in left_out.items())

@@ -1,6 +1,6 @@
-"""Tables of scores: one row per case and structure, and their summary as mean ± SD."""
+"""Tables of scores: one row per case and structure, and their summary as mean ± SD and median [IQR]."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -30,6 +30,12 @@ DECIMALS = {
 }
 COUNTS = {"missed": "prediction", "false": "truth", "absent": "both", "unknown": "unknown"}
 """Counts of a summary, by the value of ``Score.missing_in``."""
+SHOWN_METRICS = ("dsc", "hd95_mm", "asd_mm", "surface_dsc")
+"""Metrics that `gynbtnet evaluate` prints on a terminal."""
+MISSING = ("missed", "false")
+"""Counts that are the first columns of every table of scores."""
+PRINTED_COUNTS = (*MISSING, "cases", "patients", "absent", "unknown")
+"""Counts in the order of a printed summary, before the metrics."""
 ALL_STRUCTURES = "mean over structures"
 _POLICY_SENTENCES = {
     "worst": "Missed and false structures are scored: DSC and surface DSC are 0, and every distance is the largest "
@@ -44,8 +50,9 @@ _POLICY_SENTENCES = {
 def scoring_note(settings: ScoringSettings) -> str:
     """Return the text below every table: definitions of the metrics and scores of missing structures."""
     return (
-        "Mean ± SD over cases. Higher is better for DSC and surface DSC. Lower is better for HD95 (the larger of the "
-        "two directed 95th percentiles), ASD (pooled over both surfaces), Hausdorff distance and centroid shift. The "
+        "Mean ± SD; median [quartiles] over cases. Higher is better for DSC and surface DSC. Lower is better for HD95 "
+        "(the larger of the two directed 95th percentiles), "
+        "ASD (pooled over both surfaces), Hausdorff distance and centroid shift. The "
         "volume difference is prediction minus truth; 0 is best. Surface DSC is the share of both surfaces' voxels "
         f"within {settings.tolerance_mm:g} mm of the other surface. Missed: in the truth, not predicted. False: "
         f"predicted, not in the truth. {_POLICY_SENTENCES[settings.missing_structure_policy]} Absent: in neither, not "
@@ -62,10 +69,10 @@ def score_table(scores: Sequence[Score]) -> pd.DataFrame:
 
 
 def summarise_scores(scores: Sequence[Score], settings: ScoringSettings | None = None) -> pd.DataFrame:
-    """Summarise scores as mean and SD over cases: one row per structure, then the mean over structures.
+    """Summarise scores over cases: one row per structure, then the mean over structures.
 
-    The mean over structures has no SD. It is NaN if the policy drops every case of a structure, since leaving out the
-    hardest structure would improve it.
+    The mean over structures has no SD and no median. It is NaN if the policy drops every case of a structure,
+    since leaving out the hardest structure would improve it.
 
     Args:
         scores: scores of all cases.
@@ -75,10 +82,10 @@ def summarise_scores(scores: Sequence[Score], settings: ScoringSettings | None =
         A table with these columns:
 
         - ``structure``.
-        - ``<metric>_mean`` and ``<metric>_sd`` of each metric (sample SD, NaN for one case).
-        - ``cases`` and ``patients`` that were scored.
         - ``missed`` (only in the truth) and ``false`` (only in the prediction), scored according to the policy.
+        - ``cases`` and ``patients`` that were scored.
         - ``absent`` (in neither) and ``unknown`` (not contoured in the source), not scored.
+        - ``<metric>_mean``, ``_sd`` (sample SD, NaN for one case), ``_median``, ``_q1`` and ``_q3`` of each metric.
         - ``missing_structure_policy`` and ``tolerance_mm``.
     """
     settings = settings or ScoringSettings()
@@ -86,11 +93,12 @@ def summarise_scores(scores: Sequence[Score], settings: ScoringSettings | None =
     rows = []
     for structure, group in table.groupby("structure", sort=False):
         scored = group[group["dsc"].notna()]
+        counts = {name: int((group["missing_in"] == side).sum()) for name, side in COUNTS.items()}
+        counts |= {"cases": len(scored), "patients": scored["patient"].nunique()}
         row: dict[str, object] = {"structure": structure}
+        row |= {name: counts[name] for name in PRINTED_COUNTS}
         for metric in METRICS:
-            row[f"{metric}_mean"], row[f"{metric}_sd"] = scored[metric].mean(), scored[metric].std()
-        row |= {"cases": len(scored), "patients": scored["patient"].nunique()}
-        row |= {name: int((group["missing_in"] == side).sum()) for name, side in COUNTS.items()}
+            row |= {f"{metric}_{name}": value for name, value in describe_values(scored[metric]).items()}
         rows.append(row)
     summary = pd.DataFrame(rows)
     scored = table[table["dsc"].notna()]
@@ -104,20 +112,28 @@ def summarise_scores(scores: Sequence[Score], settings: ScoringSettings | None =
     return summary.assign(**settings.model_dump())
 
 
+def describe_values(values: pd.Series) -> dict[str, float]:
+    """Return ``mean``, ``sd`` (sample SD), ``median``, ``q1`` and ``q3`` of values; NaN if undefined."""
+    low, median, high = values.quantile([0.25, 0.5, 0.75])
+    return {"mean": values.mean(), "sd": values.std(), "median": median, "q1": low, "q3": high}
+
+
 def printed_summary(summary: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
-    """Return a summary for people: column heads, and rows of text with mean ± SD in one cell."""
+    """Return a summary for people: column heads, and rows of text.
+
+    After the structure and the counts there is a column per metric, with ``mean ± SD; median [quartiles]``.
+    """
     names = StructureNames.load()
-    counts = ["cases", "patients", *COUNTS]
     labels = METRICS | {"surface_dsc": f"surface DSC, {summary['tolerance_mm'].iloc[0]:g} mm"}
     rows = [
         [
             names.display_name(str(row["structure"])),
-            *(_mean_and_sd(row, metric) for metric in METRICS),
-            *(str(int(row[count])) for count in counts),
+            *(str(int(row[count])) for count in PRINTED_COUNTS),
+            *(_mean_and_median(row, metric) for metric in METRICS),
         ]
         for row in summary.to_dict("records")
     ]
-    return ["structure", *labels.values(), *counts], rows
+    return ["structure", *PRINTED_COUNTS, *labels.values()], rows
 
 
 def markdown_table(summary: pd.DataFrame) -> str:
@@ -127,7 +143,19 @@ def markdown_table(summary: pd.DataFrame) -> str:
     return "".join(f"| {line} |\n" for line in lines)
 
 
-def _mean_and_sd(row: dict[Hashable, Any], metric: str) -> str:
+def _mean_and_median(row: dict[Hashable, Any], metric: str) -> str:
+    median = median_and_quartiles(row, metric)
+    return mean_and_sd(row, metric) + ("" if median == "–" else f"; {median}")
+
+
+def median_and_quartiles(row: Mapping[Any, Any], metric: str) -> str:
+    """Return ``0.850 [0.812, 0.881]`` of a row of a summary; a dash if nothing was scored or the row is a mean."""
+    median, low, high = (row.get(f"{metric}_{name}", float("nan")) for name in ("median", "q1", "q3"))
+    decimals = DECIMALS[metric]
+    return "–" if pd.isna(median) else f"{median:z.{decimals}f} [{low:z.{decimals}f}, {high:z.{decimals}f}]"
+
+
+def mean_and_sd(row: Mapping[Any, Any], metric: str) -> str:
     """Return ``0.842 ± 0.051``; the mean alone if the SD is undefined; a dash if nothing was scored."""
     mean, sd, decimals = row[f"{metric}_mean"], row[f"{metric}_sd"], DECIMALS[metric]
     if pd.isna(mean):

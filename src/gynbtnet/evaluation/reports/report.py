@@ -12,7 +12,15 @@ from gynbtnet.evaluation.cohorts.fraction_consistency import COLUMN_TITLES, refe
 from gynbtnet.evaluation.cohorts.metal_artefacts import METAL_RULE
 from gynbtnet.evaluation.cohorts.subgroups import crosstab
 from gynbtnet.evaluation.metrics.metrics import Score
-from gynbtnet.evaluation.metrics.score_table import ALL_STRUCTURES, DECIMALS, METRICS, printed_summary, scoring_note
+from gynbtnet.evaluation.metrics.score_table import (
+    ALL_STRUCTURES,
+    DECIMALS,
+    METRICS,
+    MISSING,
+    mean_and_sd,
+    printed_summary,
+    scoring_note,
+)
 from gynbtnet.evaluation.reports import html_elements as html
 from gynbtnet.evaluation.reports.case_overlay import CaseOverlay
 from gynbtnet.evaluation.reports.case_selection import RANKING_RULE
@@ -147,13 +155,15 @@ def _results(content: ReportContent) -> Iterator[str]:
 
 def _models_side_by_side(content: ReportContent) -> Iterator[str]:
     """Yield a table per metric with a row per model, then all metrics of each model."""
-    summaries = {model.name: printed_summary(model.evaluation.summary)[1] for model in content.results}
-    structures = [row[0] for row in summaries[content.results[0].name]]
+    summaries = {model.name: model.evaluation.summary.to_dict("records") for model in content.results}
+    structures = [row[0] for row in printed_summary(content.results[0].evaluation.summary)[1]]
     for metric in COMPARED:
-        column = 1 + list(METRICS).index(metric)
-        rows = [[name, *(row[column] for row in summary)] for name, summary in summaries.items()]
+        rows = [
+            [name, *(str(int(rows[-1][count])) for count in MISSING), *(mean_and_sd(row, metric) for row in rows)]
+            for name, rows in summaries.items()
+        ]
         yield html.heading(METRICS[metric], 3)
-        yield html.table(["model", *structures], rows, download=f"models_{metric}.csv")
+        yield html.table(["model", *MISSING, *structures], rows, download=f"models_{metric}.csv")
     for model in content.results:
         table = _summary_table(content, model, f"summary_{html.slug(model.name)}.csv")
         yield html.details(f"All metrics of {model.name}", table)

@@ -107,7 +107,7 @@ def run_model_tests(
         - ``p``, ``p_adjusted``, and ``adjustment``: its method and number of comparisons.
         - ``n_permutations``: number of swaps that were counted, 0 for other tests; ``exact``: whether these are all.
         - ``effect``: η² or Kendall's W; NaN for pairs.
-        - ``cases``, ``patients``, and ``left_out`` (see :class:`PairedValues`).
+        - ``cases``, ``patients``, ``left_out`` and ``absences`` (see :class:`PairedValues`).
     """
     models = [ours, *(name for name in evaluations if name != ours)]
     ordered = {name: evaluations[name] for name in models}
@@ -180,6 +180,7 @@ def _common_columns(values: PairedValues) -> dict[str, Any]:
         "cases": len(values.cases),
         "patients": values.n_patients,
         "left_out": values.left_out,
+        "absences": values.absences,
     }
 
 
