@@ -271,9 +271,9 @@ def non_inferiority_table(comparison: Comparison) -> tuple[GroupedTable, pd.Data
     caption = (
         f"{_synthetic(comparison)}Whether the DSC of {comparison.ours} is worse than another model's by less than the "
         f"margin of {margin:g}. Lower bound: one-sided 95 % bound of the difference, by patient. p: one-sided t test "
-        "by patient, adjusted by Holm over all rows; not inferior: adjusted p below 0.05. Next study: patients "
-        "with which equal models are shown not to be inferior in 80 % of studies, one-sided level 0.05 without adjustment, if "
-        "patients differ as much as here."
+        "by patient. Holm: adjusted over all rows. Not inferior: this is below 0.05. Next study: number of patients "
+        "with which equal models are shown not to be inferior in 80 % of studies. Assumed: a one-sided level of 0.05, "
+        "no adjustment, and patients that differ as much as here."
     )
     return GroupedTable("non_inferiority", caption, (tuple(map(Head, heads)),), (tuple(rows),), texts=2), pd.DataFrame(
         data

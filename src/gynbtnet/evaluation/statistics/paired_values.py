@@ -2,7 +2,7 @@
 
 In a case without the structure, a model that predicts it has the score of a false structure. A model that rightly
 predicts none is then scored as perfect: DSC 1, distance 0. Otherwise false structures would cost nothing in a test.
-Cases in which every model is right about the absence have no score, and say nothing about a difference.
+Cases in which every model is right about the absence have no score and are left out.
 """
 
 from collections.abc import Mapping
