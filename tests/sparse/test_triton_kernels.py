@@ -141,7 +141,9 @@ def test_the_gradients_of_a_norm(dtype, slope, fixed_moments):
     segments, channels = (150, 37, 64), 24
     rows, grad, activated = (draw(dtype, sum(segments), channels) for _ in range(3))
     weight = draw(torch.float32, channels)
-    moments = [(mean, variance.square() + 0.5) for mean, variance in zip(*[draw(torch.float32, 3, channels)] * 2)]
+    moments = [
+        (mean, variance.square() + 0.5) for mean, variance in zip(*[draw(torch.float32, 3, channels)] * 2, strict=True)
+    ]
     if not fixed_moments:
         moments = [
             kernels.forward(rows[1].to(w.dtype), segments, w, w, 1e-3, torch.empty_like(rows[1].to(w.dtype)))

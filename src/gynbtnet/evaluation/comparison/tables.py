@@ -43,12 +43,13 @@ def summarise_models(comparison: Comparison, models: tuple[str, ...]) -> pd.Data
         models: the models to summarise.
 
     Returns:
-        One row per structure and model. Columns: ``structure``, ``model``; ``missed``, ``false``, ``absent`` and
-        ``unknown`` as in a summary; the number of compared ``cases`` and ``patients``, the same as in the tests;
-        ``left_out``: number of scored cases that no test could pair; ``absences``: number of compared cases without the
-        structure in the truth; for each metric ``<metric>_mean``, ``_sd``, ``_median``, ``_q1``, ``_q3``, ``_best``
-        (True if no model of ``models`` has a better mean, as printed) and ``_mark`` ("*", "†" or empty; only our model
-        has one, against all others of ``models``, and only if its mean is better than theirs as printed).
+        One row per structure and model. The columns ``structure``, ``model``, ``missed``, ``false``, ``absent`` and
+        ``unknown`` are those of a summary. ``cases`` and ``patients`` are compared, the same as in the tests.
+        ``left_out`` is the number of scored cases that no test could pair. ``absences`` is the number of compared cases
+        without the structure in the truth. Then follow for each metric ``<metric>_mean``,
+        ``_sd``, ``_median``, ``_q1``, ``_q3``, ``_best`` and ``_mark``. ``_best`` is True if no model of ``models`` has
+        a better mean, as printed. ``_mark`` is "*", "†" or empty. Only our model has one, against all others of
+        ``models``, and only if its mean is better than theirs as printed.
     """
     rows: list[dict[str, Any]] = []
     summaries = {
@@ -201,9 +202,9 @@ def effects_table(comparison: Comparison) -> GroupedTable:
     caption = (
         f"{_synthetic(comparison)}Difference: mean of model minus the other, in the unit of the metric"
         + (f"; for {enumeration(smaller)} a negative difference favours the model" if smaller else "")
-        + ". d_z: the same divided by the SD of the differences. 95 % intervals are by patient "
-        "(t interval from leaving out each patient in turn); none is given if there are too few patients for one that "
-        "contains the true value in 95 % of studies. Left out: cases that only some of the models have a score for."
+        + ". d_z: the same divided by the SD of the differences. 95 % intervals are by patient, "
+        "from leaving out each patient in turn. None is given if too few patients allow none that contains the true "
+        "value in 95 % of studies. Left out: cases that only some of the models have a score for."
     )
     return GroupedTable("effects", caption, (tuple(map(Head, (*heads, *effects))),), tuple(groups), texts=4)
 
@@ -269,10 +270,10 @@ def non_inferiority_table(comparison: Comparison) -> tuple[GroupedTable, pd.Data
         for row in data
     ]
     caption = (
-        f"{_synthetic(comparison)}Whether the DSC of {comparison.ours} is worse than another model's by less than the "
-        f"margin of {margin:g}. Lower bound: one-sided 95 % bound of the difference, by patient. p: one-sided t test "
-        "by patient. Holm: adjusted over all rows. Not inferior: this is below 0.05. Next study: number of patients "
-        "with which equal models are shown not to be inferior in 80 % of studies. Assumed: a one-sided level of 0.05, "
+        f"{_synthetic(comparison)}Is the DSC of {comparison.ours} worse than another model's by less than {margin:g}? "
+        "Lower bound: one-sided 95 % bound of the difference, by patient. p: one-sided t test "
+        "by patient. Holm: adjusted over all rows. Not inferior: this is below 0.05. Next study: patients that show "
+        "equal models not to be inferior in 80 % of studies. Assumed: a one-sided level of 0.05, "
         "no adjustment, and patients that differ as much as here."
     )
     return GroupedTable("non_inferiority", caption, (tuple(map(Head, heads)),), (tuple(rows),), texts=2), pd.DataFrame(

@@ -2,8 +2,8 @@
 
 Fractions of one patient are similar, so that the patient is the unit. The statistic is computed without each patient in
 turn. Its variance is (P − 1)/P times the sum of squared deviations of these P values (Efron and Stein 1981, doi
-10.1214/aos/1176345462). For equal numbers of cases, the interval of a mean is Student's interval of
-the P patient means, and its test is the t test on them.
+10.1214/aos/1176345462). For equal numbers of cases, a mean has Student's interval of the P patient means. Its test is
+the t test on them.
 
 Patients with more cases have more weight in a mean over cases. The degrees of freedom are therefore one less than
 Kish's effective number of patients, (Σ n)² / Σ n² for n cases per patient. For equal numbers that is P − 1.

@@ -1,10 +1,10 @@
 """3×3×3 convolution of packed blocks as an implicit matrix product, for large blocks on a GPU.
 
-For each of the 27 taps, a program computes the rows that its output rows read from the table of neighbouring blocks,
-loads them and multiplies them by the tap's matrix. No tile is gathered in memory. All taps and channels are summed in
+The table of neighbouring blocks gives the rows that each output row reads. For each of the 27 taps, a program loads
+them and multiplies them by the tap's matrix. No tile is gathered in memory. All taps and channels are summed in
 single precision, and each value is rounded once. The input's gradient is the same product with the flipped weight. The
-weight's gradient has a kernel of its own: each program sums one tap's matrix over a part of the rows, and PyTorch sums
-the parts, always in the same order.
+weight's gradient has its own kernel. Each program sums one tap's matrix over a part of the rows. PyTorch sums the
+parts, always in the same order.
 """
 
 from dataclasses import dataclass
