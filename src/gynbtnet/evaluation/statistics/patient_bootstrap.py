@@ -2,10 +2,10 @@
 
 Cases are not resampled one by one, since the fractions of a patient are not independent. The plain percentile interval
 is too short for few patients. This module uses the expanded percentile interval. Its tails are widened to
-Φ(−√(P/(P−1))·t); t is the quantile of Student's distribution (Hesterberg 2015, The
-American Statistician 69(4), 371–386, doi 10.1080/00031305.2015.1089789). It can't exceed the smallest and largest
-patient. "95 %" intervals of a normal mean therefore contain it in 52, 75, 88 and 93 % of cohorts of 2, 3, 4 and 5. Below :data:`FEWEST_PATIENTS` there is therefore no interval. A mean has the interval of
-:mod:`gynbtnet.evaluation.statistics.patient_jackknife` instead.
+Φ(−√(P/(P−1))·t); t is the quantile of Student's distribution (Hesterberg 2015, The American Statistician 69(4),
+371–386, doi 10.1080/00031305.2015.1089789). It can't exceed the smallest and largest patient. "95 %" intervals of a
+normal mean therefore contain it in 52, 75, 88 and 93 % of cohorts of 2, 3, 4 and 5. Below :data:`FEWEST_PATIENTS` there
+is no interval. A mean has the interval of :mod:`gynbtnet.evaluation.statistics.patient_jackknife` instead.
 """
 
 from collections.abc import Callable, Sequence
