@@ -7,10 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from gynbtnet.datasets import Cohort
 
 from .overlapping_patients import write_overlapping_cohort
+
+if not torch.cuda.is_available():
+    # Triton reads it at its first import, which several libraries cause, and then computes kernels on the CPU.
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 CLUSTER = """
 import sys

@@ -29,7 +29,7 @@ def checks(monkeypatch, caplog):
     """Small checks that run again, and their log."""
     for check in (self_check.checked_norm, self_check.checked_convolution):
         check.cache_clear()
-    for name, value in {"BLOCK": (1, 2, 2), "CHANNELS": (16, 24), "SEGMENTS": (40, 30)}.items():
+    for name, value in {"BLOCK": (1, 1, 2), "CHANNELS": (16, 24), "SEGMENTS": (40, 30)}.items():
         monkeypatch.setattr(self_check, name, value)
     caplog.set_level(logging.INFO, "gynbtnet")
     yield

@@ -152,11 +152,12 @@ def with_triton_kernels(rules: DeviceRules, device: torch.device) -> DeviceRules
     Returns:
         The rules.
     """
-    convolution = checked_convolution(rules.convolution(*_LARGE_LAYER), device)
+    convolution = checked_convolution(rules.convolution(*_LARGE_LAYER), device)  # type: ignore[arg-type]  # hashable
     if convolution is not None:
         rule = ConvolutionRule(convolution, max_halo=2.0, min_weights=256, only_unit_stride=True)
         rules = replace(rules, convolutions=(rule, *rules.convolutions))
-    return replace(rules, norm=checked_norm(rules.norm, device) or rules.norm)
+    norm = checked_norm(rules.norm, device)  # type: ignore[arg-type]  # all kernels are frozen, and hashable
+    return replace(rules, norm=norm or rules.norm)
 
 
 _LARGE_LAYER = (16, 16, 16), (1, 1, 1), torch.Size((64, 64, 3, 3, 3))

@@ -186,10 +186,17 @@ def _divide(segments: tuple[int, ...], channels: int, rows_per_chunk: int, devic
     for segment, (start, stop) in enumerate(pairwise(accumulate(segments, initial=0))):
         bounds += [(row, min(row + rows, stop), segment) for row in range(start, stop, rows)]
         first.append(len(bounds))
-    tables = torch.tensor(bounds), torch.tensor(first, dtype=torch.int32), torch.tensor(segments, dtype=torch.float32)
-    if device.type == "cuda":
-        tables = tables[0].pin_memory(), tables[1].pin_memory(), tables[2].pin_memory()
-    return _Chunks(*(table.to(device, non_blocking=True) for table in tables), channels)
+    return _Chunks(
+        _sent(torch.tensor(bounds), device),
+        _sent(torch.tensor(first, dtype=torch.int32), device),
+        _sent(torch.tensor(segments, dtype=torch.float32), device),
+        channels,
+    )
+
+
+def _sent(table: Tensor, device: torch.device) -> Tensor:
+    """Return a table on the device, without waiting for the device."""
+    return (table.pin_memory() if device.type == "cuda" else table).to(device, non_blocking=True)
 
 
 def _contiguous(moments: Moments) -> Moments:
