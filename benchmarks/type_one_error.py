@@ -28,10 +28,10 @@ from gynbtnet.evaluation import (
     one_way_anova,
     paired_permutation_test,
     patient_mean,
+    select_patient_test,
     tukey_hsd,
     wilcoxon_signed_rank,
 )
-from gynbtnet.evaluation.statistics.model_tests import select_patient_test
 from gynbtnet.runtime import track
 
 MODELS = 3

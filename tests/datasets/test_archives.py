@@ -589,7 +589,7 @@ def test_a_folder_of_another_layout_is_refused(tmp_path: Path, layout: str) -> N
         "[]",
         '{"channel_names": {"0": "CT"}}',
         '{"channel_names": {"1": "CT"}, "labels": {"background": 0}}',
-        '{"channel_names": {"0": "CT"}, "labels": {"background": 0, "whole": [1, 2]}}',
+        '{"channel_names": {"0": "CT"}, "labels": {"background": 0, "whole": [1, "x"]}}',
         '{"channel_names": {"0": "CT"}, "labels": {"background": 0, "ignore": 2}}',
         '{"channel_names": {"0": "CT"}, "labels": {"background": 0, "a": 1}, "file_ending": ".png"}',
         '{"channel_names": {"0": "CT"}, "labels": {"background": 0, "a": 1}, "dataset": {"c": {"images": ["x"]}}}',

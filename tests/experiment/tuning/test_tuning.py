@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from gynbtnet.datasets import Cohort, Split
-from gynbtnet.experiment import tuning as tuning_module
 from gynbtnet.experiment.trial import run_trial
+from gynbtnet.experiment.tuning import tuning_run as tuning_module
 from gynbtnet.experiment.tuning.search_space import SearchSpace, ValueList, ValueRange
 from gynbtnet.experiment.tuning.successive_halving import plan_rungs
 from gynbtnet.experiment.tuning.tuned_patients import TunedPatients
