@@ -71,6 +71,9 @@ def select_patient_test(n_patients: int, n_comparisons: int, n_resamples: int, l
         n_resamples: maximum number of swaps.
         level: significance level.
 
+    Returns:
+        The key of the test.
+
     Example:
         >>> select_patient_test(6, 15, 100_000, 0.01), select_patient_test(30, 15, 100_000, 0.01)
         ('patient_t', 'patient_permutation')
