@@ -128,7 +128,7 @@ def ceilings(run: Run) -> None:
 
 def correctness(run: Run) -> None:
     """Outcome of the tests of the sparse layers on this device."""
-    chosen = "test_chunks_grow" if run.tiny else "cuda and not at_its_patch and not papers_patch"
+    chosen = "test_chunks_grow" if run.tiny else "(cuda or triton) and not at_its_patch and not papers_patch"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/sparse", "-k", chosen]
     finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     run.report("tests", finished.stdout.strip().splitlines()[-1])

@@ -203,13 +203,13 @@ def test_an_encoder_with_both_kernels(norm):
 
 
 def test_double_precision_is_computed_by_pytorch(active):
-    x, weight = torch.randn(65, 16, dtype=torch.float64), torch.randn(16, 16, 3, 3, 3, dtype=torch.float64)
+    x, weight = draw(torch.float64, 65, 16)[1], draw(torch.float64, 16, 16, 3, 3, 3)[1]
     layer, bias = (active, (2, 2, 2), (1, 1, 1)), weight[:, 0, 0, 0, 0]
     reference = TileConvolution(2**20)
     assert torch.equal(CONVOLUTION.forward(x, weight, bias, *layer), reference.forward(x, weight, bias, *layer))
     ours, expected = (k.weight_gradient(x, x, weight, *layer) for k in (CONVOLUTION, reference))
     assert torch.equal(ours, expected)
-    ours, expected = torch.zeros(2, 64, 16, dtype=torch.float64)
+    ours, expected = torch.zeros(2, 64, 16, dtype=torch.float64, device=DEVICE)
     CONVOLUTION.add_input_gradient(ours, x, weight, *layer)
     reference.add_input_gradient(expected, x, weight, *layer)
     assert torch.equal(ours, expected)
