@@ -25,6 +25,7 @@ ORDER = [
     "inference",
     "baselines",
     "evaluation",
+    "node",
     "recipes",
     "experiment",
     "cli",
