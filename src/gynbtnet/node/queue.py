@@ -164,6 +164,8 @@ class Queue:
                 self.arrived(key, "", instances)
             elif row.instances != instances or (row.state != State.receiving and row.content not in ("", content)):
                 self.arrived(key, row.caller, instances - row.instances)
+            elif row.state == State.receiving:
+                self.set(key, State.receiving)  # the pause while the node didn't run is no sign of completeness
             elif row.state == State.running:
                 self.set(key, State.complete)
 
