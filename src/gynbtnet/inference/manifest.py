@@ -1,7 +1,7 @@
 """Manifest of a prediction, ``prediction.json``: input, model, settings and result."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,7 @@ class ScanRecord:
 
     path: Path
     channels: tuple[Path, ...] = ()
-    repairs: Repairs = Repairs()
+    repairs: Repairs = field(default_factory=Repairs)
 
 
 @dataclass(frozen=True)
