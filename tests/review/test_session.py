@@ -87,6 +87,7 @@ def test_any_history_is_replayed_exactly(tmp_path: Path, seed: int, length: int)
         states.append(copies(session))
     for name in NAMES:
         assert session.voxels(name) == session.masks[name].sum()
+        assert session._per_slice[name].tolist() == session.displayed(name).sum(axis=(1, 2)).tolist()
         assert session.is_edited(name) == bool((session.masks[name] != session.automatic[name]).any())
     session.close()
     again = opened(path)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gynbtnet.imaging.mask_measures import bounding_box
-from gynbtnet.runtime.array_types import Mask, Triple
+from gynbtnet.runtime.array_types import IntArray, Mask, Triple
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,20 @@ class Patch:
         """Return the changed voxels of the box (height, width)."""
         packed = np.frombuffer(base64.b64decode(self.bits), np.uint8)
         return np.unpackbits(packed, count=self.height * self.width).astype(bool).reshape(self.height, self.width)
+
+    def positions(self, axis: int) -> slice:
+        """Return the range of indices along an axis (z, y, x) that the box covers."""
+        if axis == self.axis:
+            return slice(self.index, self.index + 1)
+        if axis == min({0, 1, 2} - {self.axis}):
+            return slice(self.row, self.row + self.height)
+        return slice(self.column, self.column + self.width)
+
+    def sums(self, values: IntArray, axis: int) -> IntArray:
+        """Return the sums of the box's values (height, width) at each of :meth:`positions` along an axis."""
+        if axis == self.axis:
+            return values.sum(keepdims=True).ravel()
+        return values.sum(axis=1 if axis == min({0, 1, 2} - {self.axis}) else 0)
 
     def part(self, mask: Mask) -> Mask:
         """Return the box of the patch in a mask (z, y, x), as a view."""

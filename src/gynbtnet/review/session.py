@@ -17,7 +17,7 @@ from gynbtnet.imaging.orientation import Reorientation
 from gynbtnet.review.drawn_slices import interpolate_between
 from gynbtnet.review.journal import Journal
 from gynbtnet.review.patches import Patch, patches_between
-from gynbtnet.runtime.array_types import Mask, Spacing
+from gynbtnet.runtime.array_types import IntArray, Mask, Spacing
 from gynbtnet.runtime.errors import BadInput
 
 Tool = Literal["brush", "eraser", "polygon", "fill", "copy", "interpolate"]
@@ -103,6 +103,8 @@ class ReviewSession:
         self.revision = 0
         self._voxels = {structure: int(mask.sum()) for structure, mask in self.masks.items()}
         self._different = dict.fromkeys(self.masks, 0)
+        self._per_slice = {structure: self._count_per_slice(structure) for structure in self.masks}
+        self._predicted_slices = {structure: counts > 0 for structure, counts in self._per_slice.items()}
         self._last: float | None = None
         self._selected = next(iter(self.masks), "")
         self._journal = Journal(journal_file)
@@ -143,9 +145,7 @@ class ReviewSession:
 
     def viewed_share(self, structure: str) -> float:
         """Return the share of a structure's slices, predicted or drawn, that were viewed; 1 if it has none."""
-        others = tuple({0, 1, 2} - {self.slice_axis})
-        masks = (self.displayed(structure), self.displayed(structure, automatic=True))
-        slices = set(np.flatnonzero(masks[0].any(axis=others) | masks[1].any(axis=others)).tolist())
+        slices = set(np.flatnonzero((self._per_slice[structure] > 0) | self._predicted_slices[structure]).tolist())
         return len(slices & self.viewed) / len(slices) if slices else 1.0
 
     def drawn(self, structure: str, axis: int) -> set[int]:
@@ -246,6 +246,11 @@ class ReviewSession:
         """Close the journal."""
         self._journal.close()
 
+    def _count_per_slice(self, structure: str) -> IntArray:
+        """Return the number of voxels in each slice of the scan, in display order."""
+        others = tuple({0, 1, 2} - {self.slice_axis})
+        return self.displayed(structure).sum(axis=others, dtype=np.int64)
+
     def _check_structure(self, structure: str) -> None:
         if structure not in self.masks:
             raise Refused("There is no such structure in this case.")
@@ -335,7 +340,9 @@ class ReviewSession:
         for patch in edit.patches:
             changed, part, predicted = patch.changed(), patch.part(mask), patch.part(automatic)
             became, was_right = changed & ~part, changed & (part == predicted)
-            self._voxels[structure] += int(became.sum()) - int((changed & part).sum())
+            difference = became.astype(np.int64) - (changed & part)
+            self._voxels[structure] += int(difference.sum())
+            self._per_slice[structure][patch.positions(self.slice_axis)] += patch.sums(difference, self.slice_axis)
             self._different[structure] += 2 * int(was_right.sum()) - int(changed.sum())
             part ^= changed
         self.accepted.discard(structure)
