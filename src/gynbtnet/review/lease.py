@@ -1,9 +1,10 @@
 """Lease of a case: one tab of the browser edits, every other one reads."""
 
+import math
 import time
 from collections.abc import Callable
 
-DURATION_S = 15.0
+DURATION_S = 8.0
 """A tab that was not heard of for so long loses the lease to the next one that asks."""
 
 
@@ -17,7 +18,7 @@ class Lease:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._holder = ""
-        self._until = 0.0
+        self._until = -math.inf
 
     def claim(self, tab: str) -> bool:
         """Take the lease, or extend it, for a tab; return whether the tab holds it now."""
@@ -30,4 +31,4 @@ class Lease:
     def release(self, tab: str) -> None:
         """Give the lease back if the tab holds it."""
         if tab == self._holder:
-            self._holder, self._until = "", 0.0
+            self._holder, self._until = "", -math.inf

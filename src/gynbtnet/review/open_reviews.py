@@ -48,6 +48,7 @@ class OpenReview:
         lease: which tab may edit.
         lock: held while the session is used.
         predicted_doses: dose-volume histogram of the predicted structures that were asked for.
+        closed: True once its session is closed; get it again from :class:`OpenReviews`.
     """
 
     case: ReviewCase
@@ -56,6 +57,7 @@ class OpenReview:
     lease: Lease = field(default_factory=Lease)
     lock: threading.Lock = field(default_factory=threading.Lock)
     predicted_doses: dict[str, DoseVolumeHistogram] = field(default_factory=dict)
+    closed: bool = False
 
 
 class OpenReviews:
@@ -88,6 +90,7 @@ class OpenReviews:
             while len(self._open) > MOST_OPEN:
                 _, oldest = self._open.popitem(last=False)
                 with oldest.lock:
+                    oldest.closed = True
                     oldest.resources.close()
             return self._open[number]
 

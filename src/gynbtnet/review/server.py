@@ -4,6 +4,7 @@ import json
 import logging
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -128,6 +129,8 @@ def make_app(reviews: OpenReviews) -> Starlette:
                 body = kind.model_validate_json(content)
                 review = reviews.get(number)
                 with review.lock:
+                    if review.closed:
+                        raise _ReadOnly("The case was closed meanwhile; it is loaded again.")
                     if not review.lease.claim(body.tab):
                         raise _ReadOnly("This case is open for editing in another tab; here it can only be read.")
                     known = getattr(body, "revision", review.session.revision)
@@ -284,7 +287,8 @@ class ReviewServer:
     def run(self) -> None:
         """Serve until Ctrl-C or :meth:`stop`, then close all cases."""
         try:
-            self._server.run(sockets=[self._socket])
+            with suppress(KeyboardInterrupt):  # uvicorn has ended by then
+                self._server.run(sockets=[self._socket])
         finally:
             self._socket.close()
             self._reviews.close()

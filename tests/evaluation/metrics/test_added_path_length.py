@@ -60,7 +60,7 @@ def test_the_edge_of_the_image_is_a_contour() -> None:
 
 
 def as_platipy(before: np.ndarray, after: np.ndarray, voxels: int) -> float:
-    """Added voxels by the filters that platipy 0.7's ``compute_apl`` applies to each slice."""
+    """Return the number of added voxels by the filters that platipy 0.7's ``compute_apl`` applies to each slice."""
     added = 0
     for old, new in zip(before, after, strict=True):
         old_contour, new_contour = (

@@ -100,6 +100,7 @@ function showAll() {
     button.hidden = (name === "dose" && !page.case.dose_shape) || (name === "reference" && !page.case.structures.some((s) => s.has_reference));
   }
   element("write").disabled = page.readOnly;
+  document.body.dataset.state = page.readOnly ? "read-only" : page.case.waiting ? "saving" : "saved";
   element("size-value").textContent = `${page.size} mm`;
   element("size").value = page.size;
   element("window-value").textContent = `${Math.round(page.window.level)} ± ${Math.round(page.window.width / 2)} HU`;
@@ -193,6 +194,7 @@ async function openCase(number) {
   for (const view of views) view.draw();
   views[0].canvas.focus();
   performance.measure("open", "open");
+  document.body.dataset.ready = String(number);
 }
 
 async function leaveCase() {
@@ -200,6 +202,7 @@ async function leaveCase() {
   await page.case.reportViews(page.selected).catch(() => {});
   await post(`${page.case.path}/release`, { tab }).catch(() => {});
   page.case = null;
+  delete document.body.dataset.ready;
   element("case").hidden = true;
   warn(null);
 }
