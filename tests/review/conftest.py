@@ -45,6 +45,13 @@ def phantom_masks() -> dict[str, np.ndarray]:
     return masks
 
 
+def write_dose(path: Path, geometry: Geometry = AXIAL) -> Path:
+    """Write a dose that falls from 20 Gy at the head by 1 Gy per slice of 3 mm, on the grid of the scan."""
+    gradient = np.broadcast_to(np.arange(SHAPE[0], dtype=np.float32)[:, None, None] + 9, SHAPE)
+    write_volume(Volume(np.ascontiguousarray(gradient), geometry), path)
+    return path
+
+
 @pytest.fixture
 def make_prediction(tmp_path: Path) -> Callable[..., Path]:
     """Return a function that writes a scan and its prediction, and returns the folder of the prediction."""

@@ -1,4 +1,4 @@
-"""What the server answers to whom."""
+"""Answers of the server to its page and to everybody else."""
 
 import re
 import socket

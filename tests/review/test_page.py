@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, Request, sync_playwright
 
+from gynbtnet.datasets import Cohort, ingest
 from gynbtnet.imaging import StructureNames, read_ct_series, read_rtstruct
 
-from .conftest import GRIDS, STRUCTURES
+from .conftest import GRIDS, STRUCTURES, write_dose
 from .test_reviewed_files import contour_bytes
 
 CHROMIUM = next((path for name in ("chromium", "chromium-browser") if (path := shutil.which(name))), None)
@@ -32,7 +33,7 @@ def browser() -> Iterator[Browser]:
 
 
 class Served:
-    """`gynbtnet review` in a process of its own, and a page that was opened with its link."""
+    """`gynbtnet review` in a separate process, and a page that was opened with its link."""
 
     def __init__(self, folder: Path, browser: Browser, *options: str) -> None:
         self.folder, self.browser, self.options = folder, browser, options
@@ -255,6 +256,77 @@ def test_another_tab_reads_and_names_are_text(
     assert np.array_equal(wait_for_mask(second, 1, mask(page, 1)), mask(page, 1)), "the second tab follows"
     page.close()  # the first tab is gone: the second one may edit
     second.wait_for_selector("body[data-state=saved]")
+
+
+def test_reference_dose_and_approval(
+    make_prediction: Callable[..., Path], serve: Callable[..., Served], tmp_path: Path
+) -> None:
+    """The reference is shown, dose metrics follow an edit, and only accepted contours are approved."""
+    folder = make_prediction("patient-001_f1", dicom=False, flags=(), low=None)
+    image = tmp_path / "scans" / "patient-001_f1.nii.gz"
+    nnunet = tmp_path / "nnunet"
+    for name in ("imagesTr", "labelsTr"):
+        (nnunet / name).mkdir(parents=True)
+    shutil.copy(image, nnunet / "imagesTr" / "patient-001_0000.nii.gz")
+    shutil.copy(folder / "labels.nii.gz", nnunet / "labelsTr" / "patient-001.nii.gz")
+    labels = {"background": 0, **{name: number for number, name in enumerate(STRUCTURES, start=1)}}
+    content = {"channel_names": {"0": "CT"}, "labels": labels, "numTraining": 1, "file_ending": ".nii.gz"}
+    (nnunet / "dataset.json").write_text(json.dumps(content))
+    ingest(nnunet, tmp_path / "cohort", "nnunet")
+    (case,) = Cohort.load(tmp_path / "cohort").cases
+    folder = folder.rename(folder.with_name(case.id))
+    dose = write_dose(tmp_path / "dose.nii.gz")
+    served = serve(
+        folder, "--dose", str(dose), "--reference", str(tmp_path / "cohort"), "--approve", "Doe^Jane", "--seg"
+    )
+    page = served.page
+    ready(page)
+    assert "approved by Doe^Jane" in page.inner_text("#approval")
+    page.keyboard.press("r")
+    page.keyboard.press("2")
+    page.keyboard.press("d")
+    page.wait_for_selector("#dose-metrics td")
+    expected = {"D2cc", "D1cc", "D0.1cc"}
+    assert {row.split()[0] for row in page.locator("#dose-metrics tbody tr").all_inner_texts()} == expected
+    references = "[...gynbtnetReview.page.case.references[1]].reduce((a, b) => a + b)"
+    assert page.evaluate(references) == mask(page, 1).sum()
+    wash = page.evaluate("gynbtnetReview.views[0].isodoseLines.length")
+    assert wash == len(page.evaluate("gynbtnetReview.page.isodoses")) == page.locator("#isodose-legend li").count()
+    assert page.evaluate("gynbtnetReview.page.case.dose.reduce((a, b) => Math.max(a, b))") == pytest.approx(20, abs=0.2)
+    # A hotter slice is added by copying: the metrics follow.
+    go_to(page, [9, 9, 18])
+    before = page.inner_text("#dose-metrics tbody")
+    go_to(page, [11, 9, 18])
+    for _ in range(2):
+        page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("c")
+    settled(page)
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("c")
+    settled(page)
+    for _ in range(100):
+        if page.inner_text("#dose-metrics tbody") != before:
+            break
+        page.wait_for_timeout(100)
+    assert "+" in page.inner_text("#dose-metrics tbody")
+    # Without acceptance nothing is approved; then it is.
+    page.keyboard.press("Control+s")
+    page.wait_for_selector("#banner:not([hidden])")
+    assert "accept HR-CTV, Bladder, Rectum first" in page.inner_text("#banner")
+    for number in "123":
+        page.keyboard.press(number)
+        page.keyboard.press("a")
+        page.wait_for_selector("dialog[open]")
+        page.keyboard.press("Enter")
+        settled(page)
+    page.keyboard.press("Control+s")
+    page.wait_for_selector("dialog[open] table")
+    assert "Approved by Doe^Jane" in page.inner_text("dialog")
+    record = json.loads((written(folder) / "review.json").read_text())
+    assert record["approved_by"] == "Doe^Jane" and record["files"] == ["labels.nii.gz", "review.json"]
+    change = {metric["metric"]: metric for metric in record["structures"]["bladder"]["correction"]["dose"]}["D0.1cc"]
+    assert change["difference_gy"] > 0.5
 
 
 def wait_for_mask(page: Page, structure: int, expected: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What a review writes: exactly the drawn voxels, untouched contours to the byte, and what the correction was."""
+"""Files of a review: exactly the drawn voxels, untouched contours to the byte, and what the correction was."""
 
 import json
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Command that shows predictions in the browser, where they are corrected and accepted."""
+"""Command that shows predictions in the browser, to correct and accept them."""
 
 import webbrowser
 from pathlib import Path
@@ -26,7 +26,7 @@ def review(
     ],
     scan: Annotated[
         Path | None,
-        typer.Option(help="Image file, or folder to search for the scans. Default: their place when predicted."),
+        typer.Option(help="Image file, or folder to search for the scans. Default: their path when predicted."),
     ] = None,
     reference: Annotated[
         Path | None, typer.Option(metavar="COHORT", help="Cohort with reference contours to show as well.")

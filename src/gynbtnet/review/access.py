@@ -1,8 +1,8 @@
 """Access to the page: only this machine's browser, and only with the link that was printed.
 
 The link holds a random token that works once and is exchanged for a cookie. Everything else needs the cookie. The Host
-header must be this server's own, so that another site's name can't be pointed at it (DNS rebinding), and writing
-needs this server's own Origin. The content-security policy lets the page load nothing from elsewhere.
+header must be this server's own, so that another site's name can't be pointed at it (DNS rebinding). Writing needs
+this server's own Origin. The content-security policy lets the page load nothing from elsewhere.
 """
 
 import hmac

@@ -27,7 +27,7 @@ class ReviewCase:
 
     Attributes:
         folder: folder of the prediction.
-        record: what is known about the prediction.
+        record: record of the prediction.
         scan: first channel of the scan, HU, on its own grid.
         series: DICOM identity of the scan; None for an image file.
         automatic: predicted structures on the grid of the scan.
@@ -64,7 +64,7 @@ def open_case(
 
     Args:
         folder: folder that ``gynbtnet predict`` wrote.
-        scan: image file, or folder that is searched for the scan; None: where it was when it was predicted.
+        scan: image file, or folder that is searched for the scan; None: its path when it was predicted.
         references: reference contours of evaluated cases.
         dose: RTDOSE or dose image in Gy, or folder that is searched for the RTDOSE of the scan. None: RTDOSEs of the
             scan in the scan's own folder.
@@ -76,7 +76,8 @@ def open_case(
         BadInput: If the folder holds no prediction, or the scan is absent or has changed since, or a file is damaged.
     """
     record = read_prediction_record(folder)
-    volume, series = _read_scan(record, folder, scan)
+    path = _scan_path(folder, record, scan, references)
+    volume, series = _read_scan(record, folder, path)
     automatic = _read_contours(folder, record, series)
     grid = automatic.labels.geometry
     if not volume.geometry.is_same(grid):
@@ -84,18 +85,25 @@ def open_case(
             f"The contours in {folder} aren't on the grid of the scan, {volume.geometry.difference(grid)}; predict the "
             "scan again."
         )
-    searched = series.files[0].parent if series is not None else None
-    doses, notes = find_dose(dose, searched, series)
+    doses, notes = find_dose(dose, path if series is not None else None, series)
     reference = references.of(folder.resolve().name, record, volume.geometry) if references else None
     return ReviewCase(folder, record, volume, series, automatic, reference, doses, notes)
 
 
-def _read_scan(record: PredictionRecord, folder: Path, given: Path | None) -> tuple[Volume, CTSeries | None]:
-    """Read the scan of a prediction, after checking that its files are those that were predicted."""
+def _scan_path(folder: Path, record: PredictionRecord, given: Path | None, references: References | None) -> Path:
+    """Return the path to search for the scan: the given one, that of the prediction, or the case's image."""
     path = given or (record.scan.path if record.scan else None)
-    if path is None or not path.exists():
-        where = "is not recorded" if path is None else f"was {path}, which no longer exists"
-        raise BadInput(f"The scan of {folder} {where}; give its folder or file with --scan.")
+    if path is not None and path.exists():
+        return path
+    case = references.case(folder.resolve().name, record) if references and given is None else None
+    if case is not None and record.input.kind != "DICOM" and case.image.is_file():
+        return case.image
+    where = "is not recorded" if path is None else f"was {path}, which no longer exists"
+    raise BadInput(f"The scan of {folder} {where}; give its folder or file with --scan.")
+
+
+def _read_scan(record: PredictionRecord, folder: Path, path: Path) -> tuple[Volume, CTSeries | None]:
+    """Read the scan of a prediction, after checking that its files are those that were predicted."""
     channels: Sequence[Path] = record.scan.channels if record.scan else ()
     if record.input.kind == "DICOM":
         found, _ = select_series(path, record.input.series_uid)

@@ -59,7 +59,7 @@ def find_dose(
     if not root.exists():
         raise BadInput(f"There is no {root}; expected an RTDOSE, an image of the dose in Gy, or a folder.")
     if series is None:
-        raise BadInput(f"{root} is no image file; the scan is an image, which has no frame of reference for an RTDOSE.")
+        raise BadInput(f"{root} is not an image file; without a DICOM scan, give the dose as an image in Gy.")
     found = search_series(root if root.is_dir() else root.parent).series
     files = sorted(
         path

@@ -1,4 +1,4 @@
-"""What a correction changed: voxels, slices, contour length, surfaces and dose."""
+"""Measures of a correction: voxels, slices, contour length, surfaces and dose."""
 
 import math
 from collections.abc import Sequence
@@ -63,7 +63,7 @@ def measure_correction(
 
     Args:
         structure: identifier of the structure.
-        before: predicted mask (z, y, x); slices of the scan lie along z.
+        before: predicted mask (z, y, x); slices of the scan are along z.
         after: corrected mask on the same grid.
         geometry: grid of the masks.
         doses: dose grids in Gy whose sum is the dose.

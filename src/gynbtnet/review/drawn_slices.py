@@ -12,8 +12,9 @@ from gynbtnet.runtime.array_types import Mask, Spacing
 def interpolate_between(mask: Mask, axis: int, index: int, drawn: Collection[int], spacing: Spacing) -> Mask:
     """Return a mask with the planes between the drawn ones around ``index`` interpolated.
 
-    If the plane at ``index`` was drawn itself, both gaps next to it are filled. Planes that were not drawn are
-    replaced, whatever they contain. See :mod:`gynbtnet.imaging.contours.shape_interpolation` for the method.
+    If the plane at ``index`` was drawn itself, both gaps next to it are filled. Planes between them that
+    were not drawn are replaced, even if they contain a shape. The method is that of
+    :mod:`gynbtnet.imaging.contours.shape_interpolation`.
 
     Args:
         mask: one structure (z, y, x).

@@ -2,7 +2,7 @@
 
 A journal is a text file to which records are only appended. Each line is the CRC-32 of a record, in eight hexadecimal
 digits, a space and the record as JSON. A line counts once it has been written whole and flushed to the disk. After a
-kill the last line may be cut short at any byte; it was never acknowledged and is removed when the journal is opened
+kill the last line may be cut short at any byte. It was never acknowledged and is removed when the journal is opened
 again. A damaged line that ends with a line break can't come from a kill, so that the journal is refused.
 """
 

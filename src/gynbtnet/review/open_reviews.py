@@ -24,7 +24,7 @@ class ReviewOptions:
     """Options of ``gynbtnet review``.
 
     Attributes:
-        scan: image file, or folder that is searched for the scans; None: where they were when they were predicted.
+        scan: image file, or folder that is searched for the scans; None: their paths when they were predicted.
         references: reference contours of evaluated cases.
         dose: dose of the case, or folder that is searched.
         seg: also write a DICOM SEG.
@@ -45,7 +45,7 @@ class OpenReview:
     Attributes:
         case: the case.
         session: its review; use it only while holding ``lock``.
-        lease: which tab may edit.
+        lease: right of one tab to edit.
         lock: held while the session is used.
         predicted_doses: dose-volume histogram of the predicted structures that were asked for.
         closed: True once its session is closed; get it again from :class:`OpenReviews`.

@@ -1,4 +1,4 @@
-"""What the page shows of a case, as plain values and packed arrays in display orientation."""
+"""Content of the page for a case, as plain values and packed arrays in display orientation."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -12,6 +12,7 @@ from gynbtnet.imaging.mask_measures import bounding_box
 from gynbtnet.imaging.orientation import reorientation_to_lps
 from gynbtnet.imaging.resample_to_grid import resample_dose
 from gynbtnet.imaging.structure_names import StructureNames
+from gynbtnet.pictures.overlays import visible_colour
 from gynbtnet.review.case import ReviewCase
 from gynbtnet.review.case_dose import dose_changes, structure_dose
 from gynbtnet.review.flag_positions import flag_position
@@ -74,7 +75,7 @@ def describe_case(review: OpenReview) -> dict[str, Any]:
             {
                 "id": structure,
                 "name": names.display_name(structure),
-                "colour": list(names.colour(structure)),
+                "colour": [int(visible_colour(structure, names)[i : i + 2], 16) for i in (1, 3, 5)],
                 "predicted_dsc": None if predicted is None else asdict(predicted),
                 "flags": [
                     {"kind": flag.kind, "sentence": flag.sentence, "position": flag_position(flag.kind, automatic)}

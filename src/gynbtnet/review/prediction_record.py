@@ -13,7 +13,7 @@ from gynbtnet.runtime.json_files import read_json
 
 @dataclass(frozen=True)
 class PredictionRecord:
-    """What is known about a prediction; see :mod:`gynbtnet.inference.manifest` for the fields.
+    """Record of a prediction; see :mod:`gynbtnet.inference.manifest` for the fields.
 
     Attributes:
         structures: structures of the labels 1, 2, ….

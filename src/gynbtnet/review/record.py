@@ -28,7 +28,7 @@ class StructureReview:
         algorithm: ROIGenerationAlgorithm that was written, "AUTOMATIC" or "SEMIAUTOMATIC".
         viewed_share: share of its slices that were viewed, 0 to 1; None if unknown.
         active_seconds: time of work on it without pauses of over 30 s; None if unknown.
-        correction: what was changed; None if it is missing.
+        correction: measures of the change; None if it is missing.
     """
 
     status: Status

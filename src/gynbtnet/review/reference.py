@@ -27,7 +27,7 @@ class References:
 
         Args:
             name: name of the prediction's folder.
-            record: what is known about the prediction.
+            record: record of the prediction.
             geometry: grid of the scan.
 
         Raises:

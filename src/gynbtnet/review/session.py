@@ -1,7 +1,7 @@
 """A review in progress: masks, undo and redo, accepted structures and time, all replayed from the journal.
 
-The masks are in display orientation (z to the head, y to posterior, x to the left), so that a patch means the same to
-the page, the journal and the masks. :class:`ReviewSession` holds them as views of arrays on the scan's own grid.
+The masks are in display orientation (z to the head, y to posterior, x to the left), as
+the page and the journal see them. :class:`ReviewSession` holds them as views of arrays on the scan's own grid.
 """
 
 import time
@@ -48,7 +48,7 @@ class Edit:
 
 @dataclass(frozen=True)
 class Identity:
-    """What a journal belongs to: it is replayed on nothing else.
+    """Prediction that a journal belongs to; it is replayed on no other one.
 
     Attributes:
         prediction: SHA-256 of the predicted contours.
@@ -138,10 +138,6 @@ class ReviewSession:
     def is_edited(self, structure: str) -> bool:
         """Return whether a structure differs from the predicted one."""
         return self._different[structure] > 0
-
-    def has_work(self) -> bool:
-        """Return whether anything was edited or accepted."""
-        return bool(self.done or self.undone or self.accepted)
 
     def viewed_share(self, structure: str) -> float:
         """Return the share of a structure's slices, predicted or drawn, that were viewed; 1 if it has none."""

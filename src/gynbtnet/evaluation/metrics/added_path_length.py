@@ -47,7 +47,7 @@ def added_path_length(before: Mask, after: Mask, spacing: Spacing, tolerance_vox
     """Compute the added path length of a correction.
 
     Args:
-        before: structure before the correction (z, y, x); slices lie along z.
+        before: structure before the correction (z, y, x); slices are along z.
         after: corrected structure on the same grid.
         spacing: distance between voxel centres along (z, y, x) in mm.
         tolerance_voxels: distance within a slice up to which contour voxels agree.

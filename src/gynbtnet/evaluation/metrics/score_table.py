@@ -46,10 +46,10 @@ PRINTED_COUNTS = (*MISSING, "cases", "patients", "absent", "unknown")
 """Counts in the order of a printed summary, before the metrics."""
 ALL_STRUCTURES = "mean over structures"
 _POLICY_SENTENCES = {
-    "worst": "Missed and false structures are scored: DSC and surface DSC are 0, every distance is the largest "
-    "that the case allows, and the added path length is the whole contour.",
-    "diagonal": "Missed and false structures are scored: DSC and surface DSC are 0, every distance is the diagonal of "
-    "the scan, and the added path length is the whole contour.",
+    "worst": "Missed and false structures are scored: DSC and surface DSC are 0, and every distance is the largest "
+    "that the case allows. The added path length is the whole contour.",
+    "diagonal": "Missed and false structures are scored: DSC and surface DSC are 0, and every distance is the diagonal "
+    "of the scan. The added path length is the whole contour.",
     "drop": "Missed and false structures are not scored. These means therefore include only structures that were found "
     "and look better than the contours are: read them with the counts.",
 }

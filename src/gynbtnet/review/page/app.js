@@ -339,7 +339,7 @@ function pointerDown(event, view, i) {
   if (!page.case) return;
   activate(i);
   view.canvas.focus({ preventScroll: true });
-  view.canvas.setPointerCapture(event.pointerId);
+  if (event.isTrusted) view.canvas.setPointerCapture(event.pointerId);
   view.pointer = positionOf(event, view);
   const at = view.toVoxels(...view.pointer);
   if (event.button === 1) view.drag = "pan";
@@ -674,6 +674,7 @@ attempt(start);
 // For tests, pictures and the benchmark.
 globalThis.gynbtnetReview = {
   page,
+  views,
   pixelOf(planeName, voxel) {
     const view = views.find((other) => other.plane.name === planeName);
     const box = view.canvas.getBoundingClientRect();

@@ -52,7 +52,7 @@ export function showStructures(list, page, act) {
     });
     const below = make("div", "row");
     const words = [accepted ? "accepted" : "to be reviewed", edited ? "edited" : "as predicted", `${Math.round(100 * viewed)} % viewed`];
-    const status = make("span", "state name", words.join(" · "));
+    const status = make("span", "state", words.join(" · "));
     const button = make("button", "accept", accepted ? "Withdraw" : "Accept");
     Object.assign(button, { type: "button", title: "A", disabled: page.readOnly });
     button.dataset.focus = `accept ${i}`;
