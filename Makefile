@@ -13,7 +13,7 @@ install-dev: .venv/installed-dev
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[review]"
 	touch $@
 
 # What tests and benchmarks also need, including the libraries that they compare with.
@@ -25,6 +25,9 @@ demo: install
 	$(BIN)/gynbtnet phantom $(DEMO)/phantom
 	$(BIN)/gynbtnet run demo --out $(DEMO)/experiment --cohort $(DEMO)/phantom/brachytherapy \
 	    --unlabelled $(DEMO)/phantom/unlabelled --supervised $(DEMO)/phantom/organs
+	$(BIN)/gynbtnet predict $(DEMO)/experiment/runs/task $(DEMO)/phantom/brachytherapy/PHANTOM-001/fraction-1 \
+	    --out $(DEMO)/contours
+	@echo "To look at a contour and correct it: $(BIN)/gynbtnet review $(DEMO)/contours/fraction-1"
 
 lint: install-dev
 	$(BIN)/ruff check .

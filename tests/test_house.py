@@ -25,6 +25,7 @@ ORDER = [
     "inference",
     "baselines",
     "evaluation",
+    "review",
     "node",
     "recipes",
     "experiment",

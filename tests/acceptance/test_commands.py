@@ -31,6 +31,7 @@ IN_ORDER = (
         "pretrain",
         "finetune",
         "predict",
+        "review",
         "export",
     ),
     *("evaluate", "dose", "doctor"),

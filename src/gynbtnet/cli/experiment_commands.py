@@ -213,7 +213,9 @@ def compare(
     metric: Annotated[
         list[str] | None,
         typer.Option(
-            help="dsc, hd95_mm, asd_mm, surface_dsc, hausdorff_mm, centroid_shift_mm; repeatable. Default: first three."
+            help="dsc, hd95_mm, asd_mm, surface_dsc, hausdorff_mm, centroid_shift_mm, added_path_length_mm, "
+            "added_path_length_share, added_path_length_1_voxel_mm, added_path_length_1_voxel_share; repeatable. "
+            "Default: first three."
         ),
     ] = None,
     significance_test: Annotated[

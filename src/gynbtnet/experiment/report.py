@@ -10,6 +10,7 @@ from gynbtnet.evaluation.cohorts.cohort_overview import cohort_pictures, cohort_
 from gynbtnet.evaluation.cohorts.metal_artefacts import cases_with_metal
 from gynbtnet.evaluation.metrics.evaluation import Evaluation, read_prediction
 from gynbtnet.evaluation.reports.case_overlay import CaseOverlay, prediction_overlay
+from gynbtnet.evaluation.reports.evaluation_report import review_command
 from gynbtnet.evaluation.reports.example_cases import example_cases
 from gynbtnet.evaluation.reports.model_results import model_results
 from gynbtnet.evaluation.reports.report import ReportContent, write_report
@@ -64,6 +65,7 @@ def report_experiment(experiment: Experiment) -> Path:
         ),
         results=(results,),
         examples=example_cases(test, {"prediction": evaluation}, {"prediction": experiment.test_predictions}, names),
+        review_command=review_command(experiment.test_predictions, test),
         unlabelled=tuple(_further_overlays(experiment, recipe.structures, names)),
         provenance=tuple(_provenance(experiment)),
         citations=recipe.citations,

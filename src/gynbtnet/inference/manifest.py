@@ -1,12 +1,13 @@
 """Manifest of a prediction, ``prediction.json``: input, model, settings and result."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
 
+from gynbtnet.imaging.dicom.slice_repairs import Repairs
 from gynbtnet.inference.prediction import Prediction
 from gynbtnet.inference.quality.failure_flags import Flag
 from gynbtnet.inference.quality.predicted_dsc import PredictedDSC
@@ -56,6 +57,21 @@ class InputRecord:
 
 
 @dataclass(frozen=True)
+class ScanRecord:
+    """Location of the scan on the machine that predicted it, so that a review can open it again.
+
+    Attributes:
+        path: image file, or folder of the DICOM series.
+        channels: image files of the channels after the first.
+        repairs: flaws of the series that were repaired.
+    """
+
+    path: Path
+    channels: tuple[Path, ...] = ()
+    repairs: Repairs = field(default_factory=Repairs)
+
+
+@dataclass(frozen=True)
 class Provenance:
     """Everything that determines the content of the files: equal provenance, equal files.
 
@@ -89,6 +105,7 @@ def make_manifest(
     provenance: Provenance,
     prediction: Prediction,
     *,
+    scan: ScanRecord,
     files: tuple[str, ...],
     device: str,
     seconds: Seconds,
@@ -99,6 +116,7 @@ def make_manifest(
     Args:
         provenance: input, model and settings.
         prediction: result.
+        scan: location of the scan.
         files: names of the files in the same folder.
         device: device that computed.
         seconds: durations.
@@ -108,6 +126,7 @@ def make_manifest(
         "schema": SCHEMA,
         "notice": f"{SYNTHETIC} {NOTICE}" if provenance.synthetic else NOTICE,
         **_as_json(provenance, Provenance),
+        "scan": _as_json(scan, ScanRecord),
         "files": list(files),
         "failed": dict(failed or {}),
         "geometry": prediction.segmentation.labels.geometry.to_json(),

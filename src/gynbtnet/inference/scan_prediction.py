@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
+from gynbtnet.imaging.dicom.slice_repairs import Repairs
 from gynbtnet.inference.engine.mirroring import with_tta_axes
 from gynbtnet.inference.engine.segmenter import Segmenter
 from gynbtnet.inference.manifest import (
@@ -14,6 +15,7 @@ from gynbtnet.inference.manifest import (
     InputRecord,
     ModelRecord,
     Provenance,
+    ScanRecord,
     Seconds,
     existing_input_sha256,
     failed_files,
@@ -159,9 +161,15 @@ def write_prediction(model: Segmenter, predicted: PredictedRequest) -> Path:
             synthetic=loaded.provenance.synthetic,
         )
         seconds = (loaded.seconds, predicted.seconds, time.perf_counter() - began)
+        files = loaded.request.files
         manifest = make_manifest(
             loaded.provenance,
             prediction,
+            scan=ScanRecord(
+                files.path.resolve(),
+                tuple(path.resolve() for path in files.channels),
+                loaded.request.repairs or Repairs(),
+            ),
             files=written.names,
             failed=written.failed,
             device=str(model.device),

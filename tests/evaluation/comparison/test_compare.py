@@ -32,6 +32,7 @@ def scored(case: str, patient: str, structure: str, dsc: float, **further: objec
     known |= {"hd95_mm": 30 * (1 - dsc), "asd_mm": 10 * (1 - dsc), "truth_cm3": 50.0, "prediction_cm3": 60 * dsc}
     known |= {"surface_dsc": dsc, "hausdorff_mm": 40 * (1 - dsc), "volume_difference_cm3": 60 * dsc - 50}
     known |= {"centroid_shift_mm": 5 * (1 - dsc)}
+    known |= {name: 1 - dsc for name in METRICS if name.startswith("added_path_length")}
     return Score(**({field.name: float("nan") for field in fields(Score)} | known | further))
 
 

@@ -5,9 +5,9 @@ has is *false*. ``ScoringSettings.missing_structure_policy`` sets their scores:
 
 - "worst" (default): DSC and surface DSC are 0. Every distance is the largest that the case allows: no prediction on
   this grid can have a larger one against the structure that is present (:func:`worst_distance`; for the centroid
-  :func:`worst_shift`).
-- "diagonal": DSC and surface DSC are 0. Every distance is the diagonal of the grid, the same for every structure of a
-  scan.
+  :func:`worst_shift`). The added path length is the whole contour: that of the truth has to be drawn, that of a false
+  structure has to be deleted.
+- "diagonal": as "worst", but every distance is the diagonal of the grid, the same for every structure of a scan.
 - "drop": no metrics.
 
 Missed and false structures are counted with every policy. A structure that both lack is not scored. A structure that
@@ -20,6 +20,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, fields
 from typing import Literal
 
+from gynbtnet.evaluation.metrics.added_path_length import added_path_length
 from gynbtnet.evaluation.metrics.centroid import centroid_shift, worst_shift
 from gynbtnet.evaluation.metrics.settings import ScoringSettings
 from gynbtnet.evaluation.metrics.surface_distance import grid_diagonal, surface_distances, worst_distance
@@ -52,6 +53,11 @@ class Score:
         hausdorff_mm: largest surface distance, mm; NaN if not scored.
         volume_difference_cm3: prediction minus truth; NaN if not scored.
         centroid_shift_mm: distance between the centres of mass, mm; NaN if not scored.
+        added_path_length_mm: length of the truth's contour that the prediction lacks, mm; NaN if not scored. See
+            :mod:`gynbtnet.evaluation.metrics.added_path_length`.
+        added_path_length_share: the same as a share of the truth's contour, 0 to 1; NaN if not scored.
+        added_path_length_1_voxel_mm: added path length with a tolerance of one voxel, mm; NaN if not scored.
+        added_path_length_1_voxel_share: the same as a share of the truth's contour, 0 to 1; NaN if not scored.
     """
 
     case: str
@@ -67,6 +73,10 @@ class Score:
     hausdorff_mm: float
     volume_difference_cm3: float
     centroid_shift_mm: float
+    added_path_length_mm: float = math.nan
+    added_path_length_share: float = math.nan
+    added_path_length_1_voxel_mm: float = math.nan
+    added_path_length_1_voxel_share: float = math.nan
 
     @property
     def is_scored(self) -> bool:
@@ -137,6 +147,10 @@ def score_case(
                 hausdorff_mm=metrics.hausdorff,
                 volume_difference_cm3=math.nan if math.isnan(metrics.dsc) else predicted_cm3 - truth_cm3,
                 centroid_shift_mm=metrics.centroid_shift,
+                added_path_length_mm=metrics.added_path_mm,
+                added_path_length_share=metrics.added_path_share,
+                added_path_length_1_voxel_mm=metrics.added_path_1_voxel_mm,
+                added_path_length_1_voxel_share=metrics.added_path_1_voxel_share,
             )
         )
     return scores
@@ -171,6 +185,10 @@ class _Metrics:
     asd: float
     hausdorff: float
     centroid_shift: float
+    added_path_mm: float
+    added_path_share: float
+    added_path_1_voxel_mm: float
+    added_path_1_voxel_share: float
 
 
 _EMPTY_BOX: Box = (slice(0, 0),) * 3
@@ -186,6 +204,7 @@ def _metrics(
         return _NOT_SCORED
     if missing_in == "none":
         distances = surface_distances(truth, prediction, geometry.spacing)
+        exact, tolerant = (added_path_length(prediction, truth, geometry.spacing, voxels) for voxels in (0, 1))
         return _Metrics(
             dsc=dice(truth, prediction),
             surface_dsc=distances.surface_dsc(settings.tolerance_mm),
@@ -193,14 +212,31 @@ def _metrics(
             asd=distances.asd,
             hausdorff=distances.hausdorff,
             centroid_shift=centroid_shift(truth, prediction, geometry.spacing),
+            added_path_mm=exact.added_mm,
+            added_path_share=exact.share,
+            added_path_1_voxel_mm=tolerant.added_mm,
+            added_path_1_voxel_share=tolerant.share,
         )
+    present = truth if missing_in == "prediction" else prediction
     if policy == "diagonal":
         worst = shift = grid_diagonal(geometry.spacing, geometry.shape)
     else:
-        present, lower = (truth if missing_in == "prediction" else prediction), tuple(side.start for side in box)
+        lower = tuple(side.start for side in box)
         worst = worst_distance(present, geometry.spacing, lower, geometry.shape)
         shift = worst_shift(present, geometry.spacing, lower, geometry.shape)
-    return _Metrics(dsc=0.0, surface_dsc=0.0, hd95=worst, asd=worst, hausdorff=worst, centroid_shift=shift)
+    whole = added_path_length(present & False, present, geometry.spacing).total_mm
+    return _Metrics(
+        dsc=0.0,
+        surface_dsc=0.0,
+        hd95=worst,
+        asd=worst,
+        hausdorff=worst,
+        centroid_shift=shift,
+        added_path_mm=whole,
+        added_path_share=1.0,
+        added_path_1_voxel_mm=whole,
+        added_path_1_voxel_share=1.0,
+    )
 
 
 def _missing_in(in_truth: bool, in_prediction: bool) -> MissingIn:

@@ -18,6 +18,10 @@ METRICS = {
     "hausdorff_mm": "Hausdorff (mm)",
     "volume_difference_cm3": "volume difference (cm³)",
     "centroid_shift_mm": "centroid shift (mm)",
+    "added_path_length_mm": "added path length (mm)",
+    "added_path_length_share": "added path length, share",
+    "added_path_length_1_voxel_mm": "added path length beyond 1 voxel (mm)",
+    "added_path_length_1_voxel_share": "added path length beyond 1 voxel, share",
 }
 DECIMALS = {
     "dsc": 3,
@@ -27,6 +31,10 @@ DECIMALS = {
     "hausdorff_mm": 1,
     "volume_difference_cm3": 1,
     "centroid_shift_mm": 1,
+    "added_path_length_mm": 0,
+    "added_path_length_share": 3,
+    "added_path_length_1_voxel_mm": 0,
+    "added_path_length_1_voxel_share": 3,
 }
 COUNTS = {"missed": "prediction", "false": "truth", "absent": "both", "unknown": "unknown"}
 """Counts of a summary, by the value of ``Score.missing_in``."""
@@ -39,9 +47,9 @@ PRINTED_COUNTS = (*MISSING, "cases", "patients", "absent", "unknown")
 ALL_STRUCTURES = "mean over structures"
 _POLICY_SENTENCES = {
     "worst": "Missed and false structures are scored: DSC and surface DSC are 0, and every distance is the largest "
-    "that the case allows.",
+    "that the case allows. The added path length is the whole contour.",
     "diagonal": "Missed and false structures are scored: DSC and surface DSC are 0, and every distance is the diagonal "
-    "of the scan.",
+    "of the scan. The added path length is the whole contour.",
     "drop": "Missed and false structures are not scored. These means therefore include only structures that were found "
     "and look better than the contours are: read them with the counts.",
 }
@@ -53,8 +61,9 @@ def scoring_note(settings: ScoringSettings) -> str:
         "Mean ± SD; median [quartiles] over cases. Higher is better for DSC and surface DSC. Lower is better for HD95 "
         "(the larger of the two directed 95th percentiles), "
         "ASD (pooled over both surfaces), Hausdorff distance and centroid shift. The "
-        "volume difference is prediction minus truth; 0 is best. Surface DSC is the share of both surfaces' voxels "
-        f"within {settings.tolerance_mm:g} mm of the other surface. Missed: in the truth, not predicted. False: "
+        "volume difference is prediction minus truth; 0 is best. The added path length is the length of the truth's "
+        "contours that the prediction lacks, in slices; lower is better. Surface DSC is the share of both surfaces' "
+        f"voxels within {settings.tolerance_mm:g} mm of the other surface. Missed: in the truth, not predicted. False: "
         f"predicted, not in the truth. {_POLICY_SENTENCES[settings.missing_structure_policy]} Absent: in neither, not "
         "scored. Unknown: not contoured in the case's source, so that the prediction cannot be judged; not scored. "
         "Fractions of one patient are not independent: the number of patients, not of cases, determines how certain "

@@ -1,5 +1,6 @@
 """Report page of one evaluation, and the tables that it shows."""
 
+import shlex
 from pathlib import Path
 
 from gynbtnet.datasets.cohort import Cohort
@@ -10,7 +11,15 @@ from gynbtnet.evaluation.reports.example_cases import example_cases
 from gynbtnet.evaluation.reports.model_results import model_results
 from gynbtnet.evaluation.reports.report import ReportContent, write_report
 from gynbtnet.imaging.structure_names import StructureNames
+from gynbtnet.inference.manifest import MANIFEST
 from gynbtnet.runtime.json_files import sha256_of
+
+
+def review_command(predictions: Path, cohort: Cohort) -> str:
+    """Return the command that shows predictions next to the truth; empty if they have no ``prediction.json``."""
+    if not any((predictions / case.id / MANIFEST).is_file() for case in cohort.cases):
+        return ""
+    return shlex.join(["gynbtnet", "review", str(predictions), "--reference", str(cohort.folder)])
 
 
 def report_evaluation(
@@ -44,6 +53,7 @@ def report_evaluation(
         notes=cohort.notes,
         results=(results,),
         examples=example_cases(cohort, {"prediction": evaluation}, {"prediction": predictions}, names),
+        review_command=review_command(predictions, cohort),
         provenance=(("scores (SHA-256)", sha256_of(out / "scores.csv")),),
     )
     write_report(content, out / "report.html")

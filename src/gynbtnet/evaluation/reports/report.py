@@ -57,6 +57,7 @@ class ReportContent:
         figures: plots of the statistics.
         warnings: limits of the statistics, one sentence each.
         examples: truth and predictions of selected cases.
+        review_command: command that shows the predictions next to the truth in the browser; empty if there is none.
         unlabelled: predictions on scans without truth.
         provenance: names and values (versions, seed, recipe, hashes).
         citations: citations of the data, as text.
@@ -75,6 +76,7 @@ class ReportContent:
     figures: tuple[Picture, ...] = ()
     warnings: tuple[str, ...] = ()
     examples: ExampleCases | None = None
+    review_command: str = ""
     unlabelled: tuple[CaseOverlay, ...] = ()
     provenance: tuple[tuple[str, str], ...] = ()
     citations: tuple[str, ...] = ()
@@ -114,7 +116,7 @@ def _sections(content: ReportContent) -> Iterator[tuple[str, Iterator[str]]]:
         yield "Comparison", _comparison(content)
     if content.examples:
         several = content.has_several_models
-        yield "Truth and prediction", _viewed_cases(content.examples, several)
+        yield "Truth and prediction", _viewed_cases(content.examples, several, content.review_command)
         yield "Over- and under-segmentation", _errors(content.examples, several)
     if content.results:
         yield "Groups of cases", _subgroups(content)
@@ -196,13 +198,17 @@ def _ranking_rule(several_models: bool) -> str:
     return RANKING_RULE.format(models=" and models" if several_models else "")
 
 
-def _viewed_cases(examples: ExampleCases, several_models: bool) -> Iterator[str]:
+def _viewed_cases(examples: ExampleCases, several_models: bool, review_command: str) -> Iterator[str]:
     yield html.paragraph(
         f"Best, median and worst case by {_ranking_rule(several_models)}. Move through the slices with the sliders, "
         "the arrow keys or the mouse wheel. Slices are at least 1 mm (axial) or 3 mm apart and are compressed for this "
         "page. The window has level 40 HU and width 400 HU; z, y and x are patient coordinates (LPS).",
         "note",
     )
+    if review_command:
+        yield html.paragraph(
+            f"To go through every case in three planes, with the truth next to the prediction: {review_command}", "note"
+        )
     for number, case in enumerate(examples.viewed):
         legend = "" if number else HATCH_LEGEND
         yield html.keep_together(

@@ -13,7 +13,18 @@ import numpy.typing as npt
 
 from gynbtnet.evaluation.metrics.evaluation import Evaluation
 
-BETTER_SIGN = {"dsc": 1, "surface_dsc": 1, "hd95_mm": -1, "asd_mm": -1, "hausdorff_mm": -1, "centroid_shift_mm": -1}
+BETTER_SIGN = {
+    "dsc": 1,
+    "surface_dsc": 1,
+    "hd95_mm": -1,
+    "asd_mm": -1,
+    "hausdorff_mm": -1,
+    "centroid_shift_mm": -1,
+    "added_path_length_mm": -1,
+    "added_path_length_share": -1,
+    "added_path_length_1_voxel_mm": -1,
+    "added_path_length_1_voxel_share": -1,
+}
 """Metrics that can be compared: 1 if larger is better, -1 if smaller is better. Signed differences are not listed."""
 
 

@@ -1,6 +1,7 @@
 """Writing of a segmentation as DICOM SEG, through highdicom."""
 
 import math
+from collections.abc import Collection
 from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,6 +60,8 @@ def write_seg(
     description: str,
     software_version: str,
     automatic: bool = True,
+    edited: Collection[str] = (),
+    content: str = "Research use only, not reviewed",
     force: bool = False,
 ) -> None:
     """Write every structure as a segment in the study and frame of reference of ``ct``, with one bit per voxel.
@@ -75,6 +78,8 @@ def write_seg(
         description: the SeriesDescription.
         software_version: version of the software that made the segmentation.
         automatic: True if software made the segmentation; otherwise DICOM SEG has only the type "manual".
+        edited: structures that a person edited after software had made them; their type is "semiautomatic".
+        content: the ContentDescription.
         force: replace an existing file.
 
     Raises:
@@ -107,7 +112,7 @@ def write_seg(
             plane_positions=[_position(ct, ct.slices[number].z) for number in order] if ct.is_shifted else None,
             segmentation_type=highdicom.seg.SegmentationTypeValues.BINARY,
             segment_descriptions=[
-                _segment(number, structure, names, algorithm if automatic else None)
+                _segment(number, structure, names, algorithm if automatic else None, is_edited=structure in edited)
                 for number, structure in enumerate(segmentation.structures, start=1)
             ],
             series_instance_uid=new_uid(),
@@ -119,7 +124,7 @@ def write_seg(
             software_versions=software_version,
             device_serial_number="0",
             content_label="CONTOURS",
-            content_description="Research use only, not reviewed",
+            content_description=content,
             series_description=series_description(read_header(ct.files[0], "a CT slice"), description),
         )
         write_object(seg, path)
@@ -196,12 +201,18 @@ def _shared_groups(source: Dataset, ct: CTSeries) -> Dataset:
 
 
 def _segment(
-    number: int, structure: str, names: StructureNames, algorithm: "AlgorithmIdentificationSequence | None"
+    number: int,
+    structure: str,
+    names: StructureNames,
+    algorithm: "AlgorithmIdentificationSequence | None",
+    *,
+    is_edited: bool,
 ) -> "SegmentDescription":
     from highdicom.color import CIELabColor
     from highdicom.seg import SegmentDescription
 
     value, meaning = names.snomed_code(structure)
+    by_software = "SEMIAUTOMATIC" if is_edited else "AUTOMATIC"
     is_organ = names.interpreted_type(structure) == "ORGAN"
     return SegmentDescription(
         segment_number=number,
@@ -210,7 +221,7 @@ def _segment(
         if is_organ
         else codes.SCT.SpatialAndRelationalConcept,  # PS3.16 CID 7150
         segmented_property_type=Code(value, "SCT", meaning),
-        algorithm_type="AUTOMATIC" if algorithm else "MANUAL",
+        algorithm_type=by_software if algorithm else "MANUAL",
         algorithm_identification=algorithm,
         display_color=CIELabColor.from_rgb(*names.colour(structure)),
     )

@@ -130,7 +130,7 @@ def write_rtstruct(
             roi_contour.ROIDisplayColor = list(names.colour(structure))
             mask = ct.mask_on_slices(segmentation.mask(structure))
             contours = mask_to_contours(mask, ct.scanned_grid, contour_style=contour_style, hole_style=hole_style)
-            items = _contour_items(contours, ct)
+            items = contour_items(contours, ct)
             if items:
                 roi_contour.ContourSequence = items
             roi_contour.ReferencedROINumber = number
@@ -187,8 +187,16 @@ def _image_reference(image: CTSlice) -> Dataset:
     return reference
 
 
-def _contour_items(contours: Sequence[Contour], ct: CTSeries) -> list[Dataset]:
-    """Return the contours of every slice, moved along the normal from the regular grid to the slice's position."""
+def contour_items(contours: Sequence[Contour], ct: CTSeries) -> list[Dataset]:
+    """Return the DICOM items of contours, moved along the normal from the regular grid to the slices' positions.
+
+    Args:
+        contours: contours on :attr:`CTSeries.scanned_grid`; their ``z`` is the index of the scanned slice.
+        ct: the scan.
+
+    Returns:
+        Items of a ContourSequence, in the order of the slices.
+    """
     by_slice: dict[int, list[Contour]] = {}
     for contour in contours:
         by_slice.setdefault(contour.z, []).append(contour)

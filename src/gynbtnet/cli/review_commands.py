@@ -1,0 +1,134 @@
+"""Command that shows predictions in the browser, to correct and accept them."""
+
+import webbrowser
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from gynbtnet.cli.application import command, console, print_table
+from gynbtnet.cli.options import Aliases
+from gynbtnet.runtime.errors import BadInput
+
+if TYPE_CHECKING:
+    from gynbtnet.imaging.structure_names import StructureNames
+    from gynbtnet.review.record import ReviewRecord
+
+
+@command(
+    "gynbtnet review demo/steps/contours/fraction-1 --edited demo/phantom/brachytherapy/PHANTOM-001/fraction-1/RS.dcm "
+    "--out demo/steps/review.json"
+)
+def review(
+    prediction: Annotated[
+        Path, typer.Argument(metavar="PREDICTION", help="Folder that gynbtnet predict wrote, or a folder of many.")
+    ],
+    scan: Annotated[
+        Path | None,
+        typer.Option(help="Image file, or folder to search for the scans. Default: their path when predicted."),
+    ] = None,
+    reference: Annotated[
+        Path | None, typer.Option(metavar="COHORT", help="Cohort with reference contours to show as well.")
+    ] = None,
+    dose: Annotated[
+        Path | None,
+        typer.Option(help="RTDOSE, image of the dose in Gy, or folder to search. Default: RTDOSE next to the scan."),
+    ] = None,
+    seg: Annotated[bool, typer.Option("--seg", help="Also write a DICOM SEG.")] = False,
+    approve: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Approve what is written, in this person's name. All structures must be accepted."
+        ),
+    ] = None,
+    edited: Annotated[
+        Path | None,
+        typer.Option(metavar="RTSTRUCT", help="Only measure what was edited in another program; opens no page."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="With --edited: file for the result, e.g. review.json.")
+    ] = None,
+    aliases: Aliases = None,
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1. Default: a free one.", min=0, max=65535)] = 0,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the link without opening it.")] = False,
+) -> None:
+    """Correct and accept contours in the browser; write them as new files, with what was changed.
+
+    The page is served on this machine only. Every stroke is stored at once in PREDICTION/review, so that nothing is
+    lost if the browser or this command ends. With several predictions, those that need eyes first are on top. Ctrl-C
+    ends it.
+    """
+    from gynbtnet.review.reference import read_references
+    from gynbtnet.review.worklist import find_predictions
+    from gynbtnet.runtime.optional_dependencies import require
+
+    if edited is not None:
+        if approve or seg:
+            raise BadInput("--edited only measures; leave --approve and --seg out.")
+        _measure(prediction, edited, scan=scan, dose=dose, aliases=aliases, out=out)
+        return
+    if out is not None or aliases is not None:
+        raise BadInput("--out and --aliases are for --edited; reviews are written to PREDICTION/review.")
+    items = find_predictions(prediction)
+    references = read_references(reference)
+    require("review", "starlette", "uvicorn")
+    from gynbtnet.review.open_reviews import OpenReviews, ReviewOptions
+    from gynbtnet.review.server import ReviewServer
+
+    reviews = OpenReviews(items, ReviewOptions(scan, references, dose, seg, approve))
+    if len(items) == 1:
+        try:
+            reviews.get(0)  # a sentence in the terminal is better than one in the browser
+        except BaseException:
+            reviews.close()
+            raise
+    server = ReviewServer(reviews, _announce_next, port)
+    console.print(f"Review of {len(items)} prediction(s): {server.link}")
+    console.print("The link works once. Ctrl-C ends the review; what was drawn is kept.")
+    if not no_browser:
+        webbrowser.open(server.link)
+    server.run()
+
+
+def _announce_next(link: str) -> None:
+    console.print(f"Link for another browser: {link}")
+
+
+def _measure(
+    prediction: Path, edited: Path, *, scan: Path | None, dose: Path | None, aliases: Path | None, out: Path | None
+) -> None:
+    from gynbtnet.imaging.structure_names import StructureNames
+    from gynbtnet.review.case import open_case
+    from gynbtnet.review.edited_contours import measure_edited
+    from gynbtnet.runtime.json_files import write_json
+
+    if out is not None and out.exists():
+        raise BadInput(f"{out} already exists; give another file.")
+    names = StructureNames.load(aliases)
+    record = measure_edited(open_case(prediction, scan=scan, dose=dose), edited, names)
+    print_table(_correction_table(record, names))
+    if out is not None:
+        write_json(record, out)
+        console.print(f"{out}")
+
+
+def _correction_table(record: "ReviewRecord", names: "StructureNames") -> Table:
+    """Return the corrections as a table."""
+    heads = ("structure", "state", "added (voxels)", "removed", "slices", "added path (mm)", "share", "surface DSC")
+    table = Table(*heads, box=None, padding=(0, 1, 0, 0))
+    for name, review in record.structures.items():
+        correction = review.correction
+        cells = ["–"] * 6
+        if correction is not None:
+            share, surface = correction.added_path_length_share, correction.surface_dsc
+            cells = [
+                str(correction.voxels_added),
+                str(correction.voxels_removed),
+                str(correction.slices_touched),
+                f"{correction.added_path_length_mm:.0f}",
+                "–" if share is None else f"{100 * share:.1f} %",
+                "–" if surface is None else f"{surface:.3f}",
+            ]
+        table.add_row(names.display_name(name), review.status, *cells)
+    return table

@@ -1,0 +1,42 @@
+"""Review of predictions: contours corrected in the browser, written as new files, and what the correction was.
+
+The names below are the public ones. Each is imported when it is first used.
+"""
+
+from typing import TYPE_CHECKING
+
+from gynbtnet.runtime.public_names import lazy_names
+
+if TYPE_CHECKING:
+    from gynbtnet.review.case import ReviewCase, open_case
+    from gynbtnet.review.correction import Correction, measure_correction
+    from gynbtnet.review.edited_contours import measure_edited
+    from gynbtnet.review.record import REVIEW_FILE, ReviewRecord, StructureReview
+    from gynbtnet.review.reviewed_files import write_review
+    from gynbtnet.review.worklist import WorklistItem, find_predictions
+
+__all__ = [
+    "REVIEW_FILE",
+    "Correction",
+    "ReviewCase",
+    "ReviewRecord",
+    "StructureReview",
+    "WorklistItem",
+    "find_predictions",
+    "measure_correction",
+    "measure_edited",
+    "open_case",
+    "write_review",
+]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "case": ["ReviewCase", "open_case"],
+        "correction": ["Correction", "measure_correction"],
+        "edited_contours": ["measure_edited"],
+        "record": ["REVIEW_FILE", "ReviewRecord", "StructureReview"],
+        "reviewed_files": ["write_review"],
+        "worklist": ["WorklistItem", "find_predictions"],
+    },
+)

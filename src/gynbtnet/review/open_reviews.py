@@ -1,0 +1,111 @@
+"""Reviews that are open in the server: read when first asked for, the longest unused ones closed again."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from gynbtnet.evaluation.dose.dvh import DoseVolumeHistogram
+from gynbtnet.review.case import ReviewCase, open_case
+from gynbtnet.review.lease import Lease
+from gynbtnet.review.opened_case import open_session
+from gynbtnet.review.reference import References
+from gynbtnet.review.session import ReviewSession
+from gynbtnet.review.worklist import WorklistItem
+
+MOST_OPEN = 3
+"""Number of cases in memory at once."""
+
+
+@dataclass(frozen=True)
+class ReviewOptions:
+    """Options of ``gynbtnet review``.
+
+    Attributes:
+        scan: image file, or folder that is searched for the scans; None: their paths when they were predicted.
+        references: reference contours of evaluated cases.
+        dose: dose of the case, or folder that is searched.
+        seg: also write a DICOM SEG.
+        reviewer: name of the person who approves what is written; None leaves it unapproved.
+    """
+
+    scan: Path | None = None
+    references: References | None = None
+    dose: Path | None = None
+    seg: bool = False
+    reviewer: str | None = None
+
+
+@dataclass(eq=False)
+class OpenReview:
+    """One open review.
+
+    Attributes:
+        case: the case.
+        session: its review; use it only while holding ``lock``.
+        lease: right of one tab to edit.
+        lock: held while the session is used.
+        predicted_doses: dose-volume histogram of the predicted structures that were asked for.
+        closed: True once its session is closed; get it again from :class:`OpenReviews`.
+    """
+
+    case: ReviewCase
+    session: ReviewSession
+    resources: ExitStack
+    lease: Lease = field(default_factory=Lease)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    predicted_doses: dict[str, DoseVolumeHistogram] = field(default_factory=dict)
+    closed: bool = False
+
+
+class OpenReviews:
+    """All cases of a worklist.
+
+    Args:
+        items: the worklist.
+        options: options of the command.
+    """
+
+    def __init__(self, items: Sequence[WorklistItem], options: ReviewOptions) -> None:
+        self.items = list(items)
+        self.options = options
+        self._open: OrderedDict[int, OpenReview] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, number: int) -> OpenReview:
+        """Return a case of the worklist, opened if it isn't yet.
+
+        Raises:
+            BadInput: If it can't be opened.
+            IndexError: If there is no such case.
+        """
+        if not 0 <= number < len(self.items):
+            raise IndexError(number)
+        with self._lock:
+            if number not in self._open:
+                self._open[number] = self._read(self.items[number].folder)
+            self._open.move_to_end(number)
+            while len(self._open) > MOST_OPEN:
+                _, oldest = self._open.popitem(last=False)
+                with oldest.lock:
+                    oldest.closed = True
+                    oldest.resources.close()
+            return self._open[number]
+
+    def mark_written(self, number: int) -> None:
+        """Note that a review of a case was written."""
+        self.items[number] = replace(self.items[number], is_written=True)
+
+    def close(self) -> None:
+        """Close all cases."""
+        with self._lock:
+            while self._open:
+                self._open.popitem()[1].resources.close()
+
+    def _read(self, folder: Path) -> OpenReview:
+        case = open_case(folder, scan=self.options.scan, references=self.options.references, dose=self.options.dose)
+        with ExitStack() as stack:
+            session = stack.enter_context(open_session(case))
+            return OpenReview(case, session, stack.pop_all())

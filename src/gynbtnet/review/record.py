@@ -1,0 +1,93 @@
+"""Record of a review, ``review.json``: who approved what, what was changed, and how long it took."""
+
+import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Literal
+
+from gynbtnet.review.correction import Correction
+from gynbtnet.review.prediction_record import PredictionRecord
+
+REVIEW_FILE = "review.json"
+"""Name of the record in the folder of a review."""
+SCHEMA = 1
+"""Version of the format; it rises when a field changes its name or meaning."""
+Status = Literal[
+    "accepted unchanged", "accepted edited", "edited", "not reviewed", "edited elsewhere", "unchanged", "missing"
+]
+
+
+@dataclass(frozen=True)
+class StructureReview:
+    """Review of one structure.
+
+    Attributes:
+        status: result. "edited" is not accepted; In the RTSTRUCT of another program: "edited elsewhere",
+            "unchanged" or "missing".
+        algorithm: ROIGenerationAlgorithm that was written, "AUTOMATIC" or "SEMIAUTOMATIC".
+        viewed_share: share of its slices that were viewed, 0 to 1; None if unknown.
+        active_seconds: time of work on it without pauses of over 30 s; None if unknown.
+        correction: measures of the change; None if it is missing.
+    """
+
+    status: Status
+    algorithm: str
+    viewed_share: float | None
+    active_seconds: float | None
+    correction: Correction | None
+
+
+@dataclass(frozen=True)
+class ReviewRecord:
+    """Content of ``review.json``.
+
+    Attributes:
+        schema: version of the format.
+        time: when it was written, ISO 8601 with time zone.
+        version: version of GynBTNet.
+        synthetic: no real patient was scanned.
+        model_sha256: SHA-256 of the model's weights.
+        scan_sha256: SHA-256 of the scan's files.
+        series_uid: SeriesInstanceUID of the scan; None for an image file.
+        approved_by: name of the person who approved the contours; None if they are unapproved.
+        active_seconds: time of the whole review without pauses of over 30 s; None if unknown.
+        structures: review of each structure.
+        files: names of the files in the same folder.
+    """
+
+    schema: int
+    time: str
+    version: str
+    synthetic: bool
+    model_sha256: str
+    scan_sha256: str
+    series_uid: str | None
+    approved_by: str | None
+    active_seconds: float | None
+    structures: Mapping[str, StructureReview]
+    files: tuple[str, ...] = ()
+
+
+def make_record(
+    prediction: PredictionRecord,
+    structures: Mapping[str, StructureReview],
+    *,
+    files: tuple[str, ...] = (),
+    approved_by: str | None = None,
+    active_seconds: float | None = None,
+) -> ReviewRecord:
+    """Return the record of a review that ends now."""
+    return ReviewRecord(
+        schema=SCHEMA,
+        time=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        version=version("gynbtnet"),
+        synthetic=prediction.synthetic,
+        model_sha256=prediction.model.sha256,
+        scan_sha256=prediction.input.sha256,
+        series_uid=prediction.input.series_uid,
+        approved_by=approved_by,
+        active_seconds=active_seconds,
+        structures=structures,
+        files=files,
+    )

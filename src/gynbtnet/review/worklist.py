@@ -1,0 +1,90 @@
+"""Worklist of predictions: first those that need eyes first."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gynbtnet.inference.manifest import MANIFEST
+from gynbtnet.review.prediction_record import PredictionRecord, read_prediction_record
+from gynbtnet.review.record import REVIEW_FILE
+from gynbtnet.review.reviewed_files import REVIEWS_FOLDER
+from gynbtnet.runtime.errors import BadInput
+
+
+@dataclass(frozen=True)
+class WorklistItem:
+    """One prediction to review.
+
+    Attributes:
+        folder: folder of the prediction.
+        flags: number of flags.
+        structures_flagged: number of structures with a flag.
+        lowest_dsc: lowest end of the intervals of the predicted DSC; None if no DSC is predicted.
+        synthetic: no real patient was scanned.
+        is_written: a review of it was written.
+        problem: why it can't be opened; empty if it can.
+    """
+
+    folder: Path
+    flags: int = 0
+    structures_flagged: int = 0
+    lowest_dsc: float | None = None
+    synthetic: bool = False
+    is_written: bool = False
+    problem: str = ""
+
+    @property
+    def name(self) -> str:
+        """Name of the case: that of its folder."""
+        return self.folder.resolve().name
+
+
+def find_predictions(path: Path) -> list[WorklistItem]:
+    """Return the predictions in a folder, sorted by what needs eyes first.
+
+    The order: predictions that weren't reviewed before reviewed ones; then more structures with flags, more flags, and
+    a lower end of the predicted DSC. Damaged predictions are last.
+
+    Args:
+        path: folder of a prediction, or folder of such folders.
+
+    Returns:
+        At least one item.
+
+    Raises:
+        BadInput: If there is no prediction.
+    """
+    folders: Sequence[Path] = [path] if (path / MANIFEST).is_file() else []
+    if not folders and path.is_dir():
+        folders = sorted(manifest.parent for manifest in path.glob(f"*/{MANIFEST}"))
+    if not folders:
+        raise BadInput(
+            f"{path} contains no prediction; expected a folder that `gynbtnet predict` wrote, or a folder of such "
+            "folders."
+        )
+    return sorted(map(_item, folders), key=_order)
+
+
+def _item(folder: Path) -> WorklistItem:
+    try:
+        record = read_prediction_record(folder)
+    except BadInput as error:
+        return WorklistItem(folder, problem=str(error))
+    return WorklistItem(
+        folder,
+        flags=len(record.flags),
+        structures_flagged=len({flag.structure for flag in record.flags}),
+        lowest_dsc=_lowest_dsc(record),
+        synthetic=record.synthetic,
+        is_written=any(folder.glob(f"{REVIEWS_FOLDER}/*/{REVIEW_FILE}")),
+    )
+
+
+def _lowest_dsc(record: PredictionRecord) -> float | None:
+    return min((predicted.low for predicted in record.predicted_dsc.values() if predicted), default=None)
+
+
+def _order(item: WorklistItem) -> tuple[bool, bool, int, int, float, str]:
+    lowest = math.inf if item.lowest_dsc is None else item.lowest_dsc
+    return bool(item.problem), item.is_written, -item.structures_flagged, -item.flags, lowest, item.name

@@ -1,0 +1,146 @@
+"""Answers of the server to its page and to everybody else."""
+
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from gynbtnet.review.lease import DURATION_S, Lease
+from gynbtnet.review.open_reviews import OpenReviews, ReviewOptions
+from gynbtnet.review.server import ReviewServer
+from gynbtnet.review.worklist import find_predictions
+from gynbtnet.runtime import BadInput
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., ReviewServer]]:
+    """Return a function that serves a folder of predictions until the end of the test."""
+    running: list[tuple[ReviewServer, threading.Thread]] = []
+
+    def start(folder: Path, announce: Callable[[str], None] = lambda link: None, **options: object) -> ReviewServer:
+        server = ReviewServer(OpenReviews(find_predictions(folder), ReviewOptions(**options)), announce)
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        running.append((server, thread))
+        for _ in range(100):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port_of(server))) == 0:
+                    return server
+            time.sleep(0.05)
+        raise AssertionError("the server did not start")
+
+    yield start
+    for server, thread in running:
+        server.stop()
+        thread.join(20)
+        assert not thread.is_alive()
+
+
+def port_of(server: ReviewServer) -> int:
+    return int(re.search(r":(\d+)/", server.link)[1])
+
+
+def client_of(server: ReviewServer) -> httpx.Client:
+    base = f"http://127.0.0.1:{port_of(server)}"
+    return httpx.Client(base_url=base, headers={"Origin": base}, timeout=20)
+
+
+PATHS = ("/", "/app.js", "/page.css", "/api/worklist", "/api/case/0", "/api/case/0/image", "/api/case/0/mask/0", "/no")
+
+
+def test_who_gets_what(make_prediction: Callable[..., Path], serve: Callable[..., ReviewServer]) -> None:
+    links: list[str] = []
+    server = serve(make_prediction(), links.append)
+    first = server.link
+    with client_of(server) as client:
+        for path in (*PATHS, "/open", "/open?token=", "/open?token=wrong"):
+            answer = client.get(path)
+            assert (answer.status_code, answer.content) == (403, b""), path
+        assert client.post("/api/case/0/undo", json={"tab": "t", "revision": 1}).status_code == 403
+        # The link lets one browser in, once.
+        answer = client.get(first)
+        assert (answer.status_code, answer.headers["location"]) == (303, "/")
+        cookie = answer.headers["set-cookie"]
+        assert "HttpOnly" in cookie and "samesite=strict" in cookie.lower()
+        assert httpx.get(first).status_code == 403
+        assert links == [server.link] and server.link != first
+        for path in PATHS:
+            answer = client.get(path)
+            assert answer.status_code == (404 if path == "/no" else 200), path
+            policy = answer.headers["content-security-policy"]
+            assert "default-src 'none'" in policy and "unsafe" not in policy and "http" not in policy
+            assert answer.headers["cache-control"] == "no-store"
+        # Another site's page or name gets nothing, even with the cookie.
+        body = {"tab": "t", "structure": "bladder", "slices": [1]}
+        assert client.post("/api/case/0/view", json=body).status_code == 200
+        for origin in ("http://evil.example", "null", ""):
+            assert client.post("/api/case/0/view", json=body, headers={"Origin": origin}).status_code == 403
+        assert client.get("/api/worklist", headers={"Host": f"evil.example:{port_of(server)}"}).status_code == 403
+        assert client.get("/../server.py").status_code == 404
+        assert client.get("/%2e%2e/server.py").status_code == 404
+
+
+def test_wrong_requests_change_nothing(
+    make_prediction: Callable[..., Path], serve: Callable[..., ReviewServer]
+) -> None:
+    folder = make_prediction()
+    server = serve(folder)
+    with client_of(server) as client:
+        client.get(server.link)
+        revision = client.get("/api/case/0/state").json()["revision"]
+        length = (folder / "review" / "journal.jsonl").stat().st_size
+        patch = {"axis": 0, "index": 1, "row": 0, "column": 0, "height": 1, "width": 1, "bits": "gA=="}
+        good = {"tab": "t", "structure": "bladder", "tool": "brush", "revision": revision, "patches": [patch]}
+        wrong = [
+            ({**good, "structure": "spleen"}, 409),
+            ({**good, "tool": "hammer"}, 400),
+            ({**good, "patches": [{**patch, "index": 99}]}, 409),
+            ({**good, "patches": [{**patch, "bits": "A"}]}, 409),
+            ({**good, "more": 1}, 400),
+            ({**good, "revision": revision + 1}, 409),
+            ({}, 400),
+        ]
+        for body, code in wrong:
+            assert client.post("/api/case/0/edit", json=body).status_code == code, body
+        assert client.post("/api/case/0/edit", content=b"{").status_code == 400
+        assert client.post("/api/case/9/edit", json=good).status_code == 400
+        assert (folder / "review" / "journal.jsonl").stat().st_size == length
+        assert client.post("/api/case/0/edit", json=good).status_code == 200
+        answer = client.post("/api/case/0/edit", json={**good, "tab": "other"})
+        assert (answer.status_code, answer.json()["read_only"]) == (409, True)
+
+
+def test_a_lease_is_held_by_one_tab() -> None:
+    now = [0.0]
+    lease = Lease(lambda: now[0])
+    assert lease.claim("a") and not lease.claim("b") and not lease.claim("")
+    now[0] += DURATION_S - 1
+    assert lease.claim("a") and not lease.claim("b")
+    now[0] += DURATION_S + 1
+    assert lease.claim("b") and not lease.claim("a")
+    lease.release("a")
+    assert not lease.claim("a")
+    lease.release("b")
+    assert lease.claim("a")
+
+
+def test_a_port_in_use_is_named(make_prediction: Callable[..., Path], serve: Callable[..., ReviewServer]) -> None:
+    folder = make_prediction()
+    port = port_of(serve(folder))
+    with pytest.raises(BadInput, match=f"port {port} of this machine is in use"):
+        ReviewServer(OpenReviews(find_predictions(folder), ReviewOptions()), print, port)
+
+
+def test_only_a_few_cases_stay_open(make_prediction: Callable[..., Path]) -> None:
+    for number in range(4):
+        make_prediction(f"case-{number}")
+    reviews = OpenReviews(find_predictions(make_prediction("case-4").parent), ReviewOptions())
+    opened = [reviews.get(number) for number in range(5)]
+    assert [review.closed for review in opened] == [True, True, False, False, False]
+    assert reviews.get(4) is opened[4] and reviews.get(0) is not opened[0]
+    reviews.close()

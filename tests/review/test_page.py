@@ -1,0 +1,337 @@
+"""The page in a real browser: drawn, erased, interpolated, undone, reloaded after a kill, accepted, written."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Page, Request, sync_playwright
+
+from gynbtnet.datasets import Cohort, ingest
+from gynbtnet.imaging import StructureNames, read_ct_series, read_rtstruct
+
+from .conftest import GRIDS, STRUCTURES, write_dose
+from .test_reviewed_files import contour_bytes
+
+CHROMIUM = next((path for name in ("chromium", "chromium-browser") if (path := shutil.which(name))), None)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (apt-get install chromium)")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+class Served:
+    """`gynbtnet review` in a separate process, and a page that was opened with its link."""
+
+    def __init__(self, folder: Path, browser: Browser, *options: str) -> None:
+        self.folder, self.browser, self.options = folder, browser, options
+        self.foreign: list[str] = []
+        self.errors: list[str] = []
+        self.start()
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "gynbtnet", "review", str(self.folder), "--no-browser", *self.options]
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, env={**os.environ, "COLUMNS": "400"}
+        )
+        line = self.process.stdout.readline()
+        assert "http://127.0.0.1:" in line, line
+        self.link = line.split()[-1]
+        self.page = self.open()
+
+    def open(self) -> Page:
+        context = self.browser.new_context(viewport={"width": 1100, "height": 700})
+        context.set_default_timeout(20_000)
+        page = context.new_page()
+        page.on("request", self._request)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("console", lambda message: self._console(message))
+        page.goto(self.link)
+        return page
+
+    def _request(self, request: Request) -> None:
+        if not request.url.startswith(self.link.rsplit("/", 1)[0] + "/"):
+            self.foreign.append(request.url)
+
+    def _console(self, message: Any) -> None:
+        if message.type == "error" and not any(word in message.text for word in ("409", "ERR_CONNECTION_REFUSED")):
+            self.errors.append(message.text)
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        self.process.stdout.close()
+        self.page.context.close()
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            self.process.wait(20)
+        self.process.stdout.close()
+
+
+@pytest.fixture
+def serve(browser: Browser) -> Iterator[Callable[..., Served]]:
+    running: list[Served] = []
+
+    def start(folder: Path, *options: str) -> Served:
+        running.append(Served(folder, browser, *options))
+        return running[-1]
+
+    yield start
+    for served in running:
+        served.stop()
+        for context in browser.contexts:
+            context.close()
+        assert served.foreign == [], "a request left 127.0.0.1"
+        assert served.errors == []
+
+
+def ready(page: Page) -> None:
+    page.wait_for_selector("body[data-ready]")
+
+
+def settled(page: Page) -> None:
+    page.wait_for_timeout(20)
+    page.evaluate("gynbtnetReview.settled()")
+    page.wait_for_selector("body[data-state=saved]")
+
+
+def go_to(page: Page, voxel: list[int]) -> None:
+    page.evaluate("voxel => gynbtnetReview.moveTo(voxel)", voxel)
+
+
+def drag(page: Page, plane: str, *voxels: list[int]) -> None:
+    """Draw with the present tool from voxel to voxel of the shown plane."""
+    pixels = [page.evaluate("([plane, voxel]) => gynbtnetReview.pixelOf(plane, voxel)", [plane, v]) for v in voxels]
+    page.mouse.move(*pixels[0])
+    page.mouse.down()
+    for pixel in pixels:
+        page.mouse.move(*pixel)
+    page.mouse.up()
+    settled(page)
+
+
+def mask(page: Page, structure: int) -> np.ndarray:
+    """Return a mask of the page in display orientation."""
+    shape, voxels = page.evaluate(
+        "i => { const c = gynbtnetReview.page.case; const on = []; c.masks[i].forEach((v, at) => v && on.push(at));"
+        " return [c.shape, on]; }",
+        structure,
+    )
+    array = np.zeros(shape, bool)
+    array.ravel()[voxels] = True
+    return array
+
+
+def written(folder: Path, number: str = "001") -> Path:
+    return folder / "review" / number
+
+
+def write(page: Page) -> None:
+    page.keyboard.press("Control+s")
+    page.wait_for_selector("dialog[open] table")
+    page.keyboard.press("Enter")
+
+
+@pytest.mark.parametrize("grid", ["flipped", "oblique"])
+def test_a_review_from_the_first_stroke_to_the_written_file(
+    make_prediction: Callable[..., Path], serve: Callable[..., Served], grid: str, tmp_path: Path
+) -> None:
+    folder = make_prediction(geometry=GRIDS[grid])
+    served = serve(folder)
+    page = served.page
+    ready(page)
+    before = [mask(page, i) for i in range(3)]
+    page.keyboard.press("2")  # bladder
+    page.keyboard.press("b")
+    page.evaluate("gynbtnetReview.page.size = 4")
+    for z in (1, 5):
+        go_to(page, [z, 20, 18])
+        drag(page, "axial", [z, 24, 8], [z, 28, 14])
+    after_strokes = mask(page, 1)
+    assert (after_strokes & ~before[1]).any(axis=(1, 2)).tolist() == [z in (1, 5) for z in range(12)]
+    assert after_strokes[1, 24, 8] and after_strokes[1, 26, 11] and after_strokes[1, 28, 14]
+    # Interpolate between the two.
+    go_to(page, [3, 20, 18])
+    page.keyboard.press("i")
+    settled(page)
+    between = mask(page, 1)
+    assert np.array_equal(between[[0, 1, 5, 6]], after_strokes[[0, 1, 5, 6]])
+    assert between[2:5, 26, 11].all()
+    # Erase in a sagittal plane; undo and redo it.
+    page.keyboard.press("e")
+    go_to(page, [5, 26, 11])
+    drag(page, "sagittal", [3, 26, 11], [3, 26, 11])
+    erased = mask(page, 1)
+    assert not erased[3, 26, 11] and (erased != between).any()
+    changed = np.argwhere(erased != between)
+    assert set(changed[:, 2]) == {11}, "only this sagittal plane"
+    page.keyboard.press("Control+z")
+    settled(page)
+    assert np.array_equal(mask(page, 1), between)
+    page.keyboard.press("Control+y")
+    settled(page)
+    assert np.array_equal(mask(page, 1), erased)
+    # The server is killed; everything is there again.
+    served.kill()
+    served.start()
+    page = served.page
+    ready(page)
+    assert np.array_equal(mask(page, 1), erased)
+    page.keyboard.press("2")
+    page.keyboard.press("a")  # three of its ten slices were viewed: it asks once
+    page.wait_for_selector("dialog[open]")
+    assert "Only 30 % of the slices of Bladder were viewed" in page.inner_text("dialog")
+    page.keyboard.press("Enter")
+    settled(page)
+    assert page.evaluate("gynbtnetReview.page.case.state.structures[1].accepted")
+    write(page)
+    ct = read_ct_series(tmp_path / "scans" / "case-1")
+    read, _ = read_rtstruct(written(folder) / "RS.dcm", ct, STRUCTURES, StructureNames.load())
+    turned = read.labels.geometry
+    for i, name in enumerate(STRUCTURES):
+        expected = mask(page, i)
+        array = read.mask(name)
+        if grid == "flipped":
+            array = array[:, ::-1, ::-1]
+        assert np.array_equal(array, expected), turned
+    record = json.loads((written(folder) / "review.json").read_text())["structures"]
+    assert [record[name]["algorithm"] for name in STRUCTURES] == ["AUTOMATIC", "SEMIAUTOMATIC", "AUTOMATIC"]
+
+
+def test_another_tab_reads_and_names_are_text(
+    make_prediction: Callable[..., Path], serve: Callable[..., Served], tmp_path: Path
+) -> None:
+    """A second tab reads only and follows; names are text; an unedited structure is written to the byte."""
+    evil = "<script>alert(1)</script>"
+    folder = make_prediction(structures=("hr_ctv", "bladder", evil), flags=((evil, "fragmented"),))
+    make_prediction("other", flags=())
+    served = serve(folder.parent, "--seg")
+    page = served.page
+    page.wait_for_selector("#cases tr")
+    names = [row.split()[0] for row in page.locator("#cases tr").all_inner_texts()]
+    assert names == ["case-1", "other"], "what has flags comes first"
+    page.keyboard.press("Enter")
+    ready(page)
+    assert evil in page.inner_text("#structures")
+    assert page.locator("#structures script").count() == 0
+    # The flag jumps to the part that it speaks of, with the keyboard alone.
+    page.keyboard.press("n")
+    assert page.evaluate("gynbtnetReview.page.cursor") == [10, 31, 5]
+    second = page.context.new_page()
+    second.goto(served.link.split("/open")[0] + "/#case=0")
+    second.wait_for_selector("body[data-state=read-only]")
+    assert "only be read" in second.inner_text("#banner")
+    assert second.locator("#write").is_disabled()
+    page.bring_to_front()
+    page.keyboard.press("2")
+    page.keyboard.press("p")
+    corners = [[10, 4, 4], [10, 4, 9], [10, 9, 9], [10, 9, 4]]
+    for voxel in corners:
+        page.mouse.click(*page.evaluate("voxel => gynbtnetReview.pixelOf('axial', voxel)", voxel))
+    page.keyboard.press("Enter")
+    settled(page)
+    square = mask(page, 1)[10, 3:11, 3:11]
+    assert square.sum() in (25, 30, 36) and square[2:6, 2:6].all(), "corners are on voxel centres"
+    page.keyboard.press("Control+s")
+    page.wait_for_selector("dialog[open] table")
+    assert "Not approved" in page.inner_text("dialog")
+    page.keyboard.press("Enter")
+    assert {"RS.dcm", "SEG.dcm", "review.json"} <= {path.name for path in written(folder).iterdir()}
+    for roi in ("CTV_High", evil):
+        assert contour_bytes(written(folder) / "RS.dcm", roi) == contour_bytes(folder / "RS.dcm", roi)
+    assert np.array_equal(wait_for_mask(second, 1, mask(page, 1)), mask(page, 1)), "the second tab follows"
+    page.close()  # the first tab is gone: the second one may edit
+    second.wait_for_selector("body[data-state=saved]")
+
+
+def test_reference_dose_and_approval(
+    make_prediction: Callable[..., Path], serve: Callable[..., Served], tmp_path: Path
+) -> None:
+    """The reference is shown, dose metrics follow an edit, and only accepted contours are approved."""
+    folder = make_prediction("patient-001_f1", dicom=False, flags=(), low=None)
+    image = tmp_path / "scans" / "patient-001_f1.nii.gz"
+    nnunet = tmp_path / "nnunet"
+    for name in ("imagesTr", "labelsTr"):
+        (nnunet / name).mkdir(parents=True)
+    shutil.copy(image, nnunet / "imagesTr" / "patient-001_0000.nii.gz")
+    shutil.copy(folder / "labels.nii.gz", nnunet / "labelsTr" / "patient-001.nii.gz")
+    labels = {"background": 0, **{name: number for number, name in enumerate(STRUCTURES, start=1)}}
+    content = {"channel_names": {"0": "CT"}, "labels": labels, "numTraining": 1, "file_ending": ".nii.gz"}
+    (nnunet / "dataset.json").write_text(json.dumps(content))
+    ingest(nnunet, tmp_path / "cohort", "nnunet")
+    (case,) = Cohort.load(tmp_path / "cohort").cases
+    folder = folder.rename(folder.with_name(case.id))
+    dose = write_dose(tmp_path / "dose.nii.gz")
+    served = serve(
+        folder, "--dose", str(dose), "--reference", str(tmp_path / "cohort"), "--approve", "Doe^Jane", "--seg"
+    )
+    page = served.page
+    ready(page)
+    assert "approved by Doe^Jane" in page.inner_text("#approval")
+    page.keyboard.press("r")
+    page.keyboard.press("2")
+    page.keyboard.press("d")
+    page.wait_for_selector("#dose-metrics td")
+    expected = {"D2cc", "D1cc", "D0.1cc"}
+    assert {row.split()[0] for row in page.locator("#dose-metrics tbody tr").all_inner_texts()} == expected
+    references = "[...gynbtnetReview.page.case.references[1]].reduce((a, b) => a + b)"
+    assert page.evaluate(references) == mask(page, 1).sum()
+    wash = page.evaluate("gynbtnetReview.views[0].isodoseLines.length")
+    assert wash == len(page.evaluate("gynbtnetReview.page.isodoses")) == page.locator("#isodose-legend li").count()
+    assert page.evaluate("gynbtnetReview.page.case.dose.reduce((a, b) => Math.max(a, b))") == pytest.approx(20, abs=0.2)
+    # A hotter slice is added by copying: the metrics follow.
+    go_to(page, [9, 9, 18])
+    before = page.inner_text("#dose-metrics tbody")
+    go_to(page, [11, 9, 18])
+    for _ in range(2):
+        page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("c")
+    settled(page)
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("c")
+    settled(page)
+    for _ in range(100):
+        if page.inner_text("#dose-metrics tbody") != before:
+            break
+        page.wait_for_timeout(100)
+    assert "+" in page.inner_text("#dose-metrics tbody")
+    # Without acceptance nothing is approved; then it is.
+    page.keyboard.press("Control+s")
+    page.wait_for_selector("#banner:not([hidden])")
+    assert "accept HR-CTV, Bladder, Rectum first" in page.inner_text("#banner")
+    for number in "123":
+        page.keyboard.press(number)
+        page.keyboard.press("a")
+        page.wait_for_selector("dialog[open]")
+        page.keyboard.press("Enter")
+        settled(page)
+    page.keyboard.press("Control+s")
+    page.wait_for_selector("dialog[open] table")
+    assert "Approved by Doe^Jane" in page.inner_text("dialog")
+    record = json.loads((written(folder) / "review.json").read_text())
+    assert record["approved_by"] == "Doe^Jane" and record["files"] == ["labels.nii.gz", "review.json"]
+    change = {metric["metric"]: metric for metric in record["structures"]["bladder"]["correction"]["dose"]}["D0.1cc"]
+    assert change["difference_gy"] > 0.5
+
+
+def wait_for_mask(page: Page, structure: int, expected: np.ndarray) -> np.ndarray:
+    for _ in range(100):
+        if np.array_equal(mask(page, structure), expected):
+            break
+        page.wait_for_timeout(200)
+    return mask(page, structure)
