@@ -66,6 +66,12 @@ AllowOverlap = Annotated[
     bool,
     typer.Option("--allow-overlap", help="Accept a structure that loses over 20 % of its volume to overlapping ones."),
 ]
+AllowAutomatic = Annotated[
+    bool,
+    typer.Option(
+        "--allow-automatic", help="Take contours as reference that GynBTNet predicted and that nobody has approved."
+    ),
+]
 
 
 PatientIdOption = Annotated[

@@ -230,7 +230,22 @@ def read_prediction(case: Case, predictions: Path, structures: Sequence[str]) ->
     Raises:
         BadInput: If a file is missing or damaged, or the model that wrote it does not have one of ``structures``.
     """
-    folder = prediction_folder(case, predictions)
+    return read_prediction_folder(prediction_folder(case, predictions), structures)
+
+
+def read_prediction_folder(folder: Path, structures: Sequence[str]) -> Segmentation:
+    """Read the contours in the folder of one prediction.
+
+    Args:
+        folder: folder with ``labels.nii.gz``, or with ``masks`` if structures overlap.
+        structures: see :func:`read_prediction`.
+
+    Returns:
+        The predicted structures, with the labels of the file.
+
+    Raises:
+        BadInput: See :func:`read_prediction`.
+    """
     labels, masks = folder / "labels.nii.gz", folder / "masks"
     if not (labels.is_file() or masks.is_dir()):
         raise BadInput(f"There is no prediction {labels}; expected one for each case: run `gynbtnet predict` first.")
