@@ -129,7 +129,7 @@ def test_what_the_examples_left(here: Path) -> None:
     page = (experiment / "report.html").read_text()
     assert "Synthetic data" in page
     assert "Stage 2" in page
-    assert (here / "steps" / "contours" / "fraction-1" / "RS.dcm").is_file()
+    assert (here / "steps" / "contours" / "patient-001_f1" / "RS.dcm").is_file()
     assert (here / "steps" / "evaluation" / "summary.md").is_file()
     assert "gynbtnet with pretraining and, as gynbtnet-from-scratch" in (here / "comparison" / "table_2.md").read_text()
     assert not list(here.rglob(".partial-*"))
