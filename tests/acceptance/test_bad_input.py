@@ -45,6 +45,7 @@ def write_contours(ct: CTSeries, path: Path, structure: str = "bladder") -> None
         label="TEST",
         description="SYNTHETIC test",
         software_version="0",
+        automatic=False,
     )
 
 

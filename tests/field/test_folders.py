@@ -332,9 +332,9 @@ def test_contours_of_another_patient(export: Path, tmp_path: Path) -> None:
 
 
 RULES = {
-    ("newest",): "RS2.dcm",
+    ("latest",): "RS2.dcm",
     ("approved",): "RS.dcm",
-    ("approved", "newest"): "RS.dcm",
+    ("approved", "latest"): "RS.dcm",
     ("*2.dcm",): "RS2.dcm",
     ("rev*",): "RS2.dcm",
 }
@@ -357,11 +357,11 @@ def test_no_rule_and_one_that_leaves_two_name_both(export: Path, tmp_path: Path)
     _, (reason,) = ingested(export, tmp_path / "cohort")
     assert "RS.dcm (“CASE”, 20260101 000000) and " in reason
     assert "RS2.dcm (“CASE”, 20251231 120000) are both drawn on one CT" in reason
-    assert "--rtstruct newest, approved, or a pattern" in reason
+    assert "--rtstruct latest, approved, label=PATTERN, or a pattern" in reason
     _, (reason,) = ingested(export, tmp_path / "cohort", rtstruct=("case",))
     assert "--rtstruct case leaves 2 of them" in reason
     with pytest.raises(BadInput, match="doesn't use --rtstruct"):
-        ingest(export, tmp_path / "scans", "scans", rtstruct=("newest",))
+        ingest(export, tmp_path / "scans", "scans", rtstruct=("latest",))
 
 
 def built(kind: str, folder: Path) -> Path:

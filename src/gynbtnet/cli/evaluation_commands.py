@@ -18,6 +18,7 @@ from gynbtnet.cli.options import (
     Out,
 )
 from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.phrases import counted
 
 
 class MissingStructurePolicy(StrEnum):
@@ -185,6 +186,12 @@ def dose(
             jobs=jobs,
         )
     console.print((out / "dose.md").read_text(encoding="utf-8"))
+    automatic = sum(case.source.automatic for case in patients.cases)
+    if automatic:
+        console.print(
+            f"The contours of {automatic} of {counted(len(patients.cases), 'case')} are predictions of GynBTNet that "
+            "nobody has approved; their doses are in the automatic columns."
+        )
     console.print(f"The report is {out / PAGE}")
 
 

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.datasets.reference_contours import refuse_automatic
 from gynbtnet.evaluation.contours.matched_predictions import matched_predictions
 from gynbtnet.evaluation.contours.second_reader import with_second_reader
 from gynbtnet.evaluation.metrics.evaluation import Evaluation, evaluate
@@ -59,6 +60,8 @@ def evaluate_contours(
         if truth is not None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gynbtnet-")))
             cohort = with_second_reader(cohort, truth, folder, names, allow_automatic=allow_automatic)
+        elif not allow_automatic:
+            refuse_automatic(cohort, "as reference")
         matched, by_case = stack.enter_context(matched_predictions(cohort, predictions, names))
         evaluation = evaluate(matched, by_case, out, settings, jobs=jobs, memory_gb=memory_gb)
         report_evaluation(matched, by_case, evaluation, out, names)
