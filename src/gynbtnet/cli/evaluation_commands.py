@@ -69,6 +69,15 @@ def evaluate(
         ),
     ] = MissingStructurePolicy.worst,
     tolerance: Annotated[float, typer.Option(help="Tolerance of the surface DSC in mm.", min=0.001, max=100)] = 2.0,
+    review_share: Annotated[
+        float,
+        typer.Option(
+            help="Share of the cases to review, lowest predicted DSC first; the report says how many failures that "
+            "finds. For calibrated models.",
+            min=0.01,
+            max=1,
+        ),
+    ] = 0.2,
     jobs: Jobs = 1,
     memory: Memory = None,
 ) -> None:
@@ -95,6 +104,7 @@ def evaluate(
         truth=truth,
         names=StructureNames.load(aliases),
         allow_automatic=allow_automatic,
+        review_share=review_share,
         jobs=jobs,
         memory_gb=memory,
     )

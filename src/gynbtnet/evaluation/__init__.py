@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from gynbtnet.evaluation.calibration.auroc import auroc_with_interval
     from gynbtnet.evaluation.calibration.postprocessing_selection import select_postprocessing
     from gynbtnet.evaluation.calibration.quality_calibration import calibrate_quality
+    from gynbtnet.evaluation.calibration.triage import Triage, triage
     from gynbtnet.evaluation.cohorts.fraction_consistency import centroids
     from gynbtnet.evaluation.cohorts.outliers import find_outliers
     from gynbtnet.evaluation.cohorts.overlap_table import overlap_table
@@ -66,6 +67,7 @@ __all__ = [
     "PlanningAims",
     "Score",
     "ScoringSettings",
+    "Triage",
     "auroc_with_interval",
     "benjamini_hochberg",
     "best_median_worst",
@@ -109,6 +111,7 @@ __all__ = [
     "surface_distances",
     "to_eqd2",
     "total_eqd2",
+    "triage",
     "tukey_hsd",
     "wilcoxon_signed_rank",
     "with_second_reader",
@@ -159,5 +162,6 @@ __getattr__, __dir__ = lazy_names(
         "contours.second_reader": ["with_second_reader"],
         "statistics.non_inferiority": ["NonInferiority", "non_inferiority", "required_patients"],
         "statistics.sample_size": ["sample_size_notes"],
+        "calibration.triage": ["Triage", "triage"],
     },
 )

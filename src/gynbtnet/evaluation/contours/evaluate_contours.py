@@ -23,6 +23,7 @@ def evaluate_contours(
     truth: Path | None = None,
     names: StructureNames | None = None,
     allow_automatic: bool = False,
+    review_share: float = 0.2,
     jobs: int = 1,
     memory_gb: float | None = None,
 ) -> tuple[Evaluation, Cohort]:
@@ -40,6 +41,7 @@ def evaluate_contours(
             left out. None: the contours of the cohort.
         names: meaning of names of ROIs, labels and masks; None: the built-in table.
         allow_automatic: accept predictions that nobody has approved as reference.
+        review_share: share of the cases to review, for the triage by predicted DSC.
         jobs: number of cases evaluated at once, each in a separate process.
         memory_gb: memory limit of all processes together.
 
@@ -64,5 +66,5 @@ def evaluate_contours(
             refuse_automatic(cohort, "as reference")
         matched, by_case = stack.enter_context(matched_predictions(cohort, predictions, names))
         evaluation = evaluate(matched, by_case, out, settings, jobs=jobs, memory_gb=memory_gb)
-        report_evaluation(matched, by_case, evaluation, out, names)
+        report_evaluation(matched, by_case, evaluation, out, names, review_share=review_share)
     return evaluation, matched
