@@ -1,4 +1,4 @@
-"""What predict makes of a cohort is scored and dosed without renaming; predictions alone are never manual contours."""
+"""Predictions of a cohort are scored and dosed without renaming; predictions alone are never manual contours."""
 
 from pathlib import Path
 

@@ -72,8 +72,8 @@ def evaluate(
     review_share: Annotated[
         float,
         typer.Option(
-            help="Share of the cases to review, lowest predicted DSC first; the report says how many failures that "
-            "finds. For calibrated models.",
+            help="Share of the cases to review, lowest predicted DSC first; the report counts the failures that "
+            "this finds. For calibrated models.",
             min=0.01,
             max=1,
         ),

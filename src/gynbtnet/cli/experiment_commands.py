@@ -303,16 +303,18 @@ def report(
         Path, typer.Argument(help="Output folder of `gynbtnet run`, or of learning curves of `gynbtnet benchmark`.")
     ],
 ) -> None:
-    """Write the report page of `gynbtnet run`, or figures and page of learning curves, again."""
+    """Write report page and reporting checklist (CLAIM) of `gynbtnet run`, or the page of learning curves, again."""
     from gynbtnet.experiment.curves.curves_page import report_curves
     from gynbtnet.experiment.curves.folders import CurvesFolder
     from gynbtnet.experiment.folders import Experiment
     from gynbtnet.experiment.report import report_experiment
+    from gynbtnet.experiment.reporting_checklist import CHECKLIST
 
     if CurvesFolder(experiment).setup.is_file():
         console.print(f"The results are {report_curves(experiment)}")
         return
     console.print(f"The report is {report_experiment(Experiment(experiment))}")
+    console.print(f"The reporting checklist (CLAIM) is {experiment / CHECKLIST}")
 
 
 @command("gynbtnet doctor")

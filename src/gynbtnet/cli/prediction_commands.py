@@ -86,10 +86,11 @@ def predict(
 ) -> None:
     """Segment scans: one folder per scan with RS.dcm (for DICOM), labels.nii.gz, preview.png and prediction.json.
 
-    Predictions are called by study ID and fraction, such as patient-001_f1, with the key in patients.csv; those of
-    image files by the files, those of a cohort by its cases. Scans that can't be segmented are listed at the end, with
-    exit code 1; the others are done. An existing prediction is kept if scan, weights, settings and version are
-    unchanged. Anything else is overwritten only with --force.
+    The prediction of a DICOM scan is called by study ID and fraction, such as patient-001_f1, with the key in
+    patients.csv. Those of image files have the names of the files, those of a cohort the ids of its cases.
+
+    Scans that can't be segmented are listed at the end, with exit code 1; the others are done. An existing prediction
+    is kept if scan, weights, settings and version are unchanged. Anything else is overwritten only with --force.
     """
     from gynbtnet.imaging.dicom.slice_repairs import Repairs
     from gynbtnet.inference.batch_prediction import predict_scans

@@ -12,7 +12,7 @@ def refuse_automatic(cohort: Cohort, purpose: str) -> None:
 
     Args:
         cohort: the cohort.
-        purpose: what the contours are for, as in "for training".
+        purpose: use of the contours, as in "for training".
 
     Raises:
         BadInput: If some are.

@@ -1,4 +1,4 @@
-"""Contours that GynBTNet predicted are never taken for a person's contours without a word."""
+"""Predictions of GynBTNet are never used as the contours of a person without a word."""
 
 import shutil
 from pathlib import Path

@@ -54,7 +54,7 @@ def test_ranks_precision_and_recall(scanned: Cohort, predictions: Path, tmp_path
     assert list(by_share.loc[0.1, ["precision", "recall", "random_precision", "random_recall"]]) == [1, 0.5, 0.5, 0.25]
     assert list(by_share.loc[0.5, ["precision", "recall", "random_precision", "random_recall"]]) == [0.5] * 4
     assert triage_cells(result)[1][0] == ["1 (10 %)", "1", "100 %", "50 %", "50 %", "25 %"]
-    assert "Of 4 cases, 2 failed" in triage_sentence(result)
+    assert "2 of 4 cases failed" in triage_sentence(result)
     assert "If the 2 with the lowest predicted DSC were reviewed, 1 of" in triage_sentence(result)
 
 

@@ -143,7 +143,7 @@ class ScanReader:
 
 
 def _source(scan: FoundScan, digests: Mapping[str, str]) -> Source:
-    """Return the source of a scan: where it was before it came into its dataset, if that is known."""
+    """Return the source of a scan: the one that its dataset records, or the files that were ingested."""
     if scan.origin is not None:
         return replace(scan.origin, sha256={**scan.origin.sha256, **digests})
     return Source(scan.folder, scan.series_uid, scan.rtstruct, digests)

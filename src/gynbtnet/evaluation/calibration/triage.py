@@ -1,9 +1,9 @@
 """Triage: which cases to review first, by the predicted DSC, and how many of the failures that finds.
 
 A case is ranked by the lowest predicted DSC of its structures; a structure that was not found counts as 0. A case
-failed if one of its contours did, see :mod:`gynbtnet.evaluation.calibration.flag_accuracy`. If the cases of the first
-ranks are reviewed, precision is the share of them that failed, and recall is the share of all failures among them. A
-random order has the share of failures as precision and the share of reviewed cases as recall.
+failed if one of its contours did, see :mod:`gynbtnet.evaluation.calibration.flag_accuracy`. If the first cases are
+reviewed, precision is the share of them that failed. Recall is the share of all failures among them. A random order has
+the share of failures as precision and the share of reviewed cases as recall.
 """
 
 import math
@@ -21,7 +21,7 @@ from gynbtnet.inference.quality.predicted_dsc import PredictedDSC
 from gynbtnet.runtime.json_files import read_json
 
 REVIEW_SHARES = (0.1, 0.2, 0.3, 0.5)
-"""Shares of cases that tables show, besides the one that the user chose."""
+"""Shares of cases that tables show, in addition to the one that the user chose."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def triage_sentence(result: Triage) -> str:
     failures = int(result.cases["failed"].sum())
     left_out = f" Cases without a predicted DSC are left out: {result.n_uncalibrated}." if result.n_uncalibrated else ""
     return (
-        f"Of {len(result.cases)} cases, {failures} failed: a contour is missed, false, or has a DSC below "
+        f"{failures} of {len(result.cases)} cases failed: a contour is missed, false, or has a DSC below "
         f"{result.limit:g}. If the {row['reviewed']} with the lowest predicted DSC were reviewed, {row['failed']} of "
         f"the failures would be found.{left_out}"
     )

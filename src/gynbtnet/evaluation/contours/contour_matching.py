@@ -38,7 +38,7 @@ def match_contours(cases: Sequence[Case], found: Sequence[ContourFiles]) -> Mapp
             listed = " and ".join(str(files.path) for files in candidates)
             raise BadInput(
                 f"{listed} are {'both ' if len(candidates) == 2 else ''}contours of the scan {case.id}; expected one: "
-                "put those of each reader or model into a folder of its own."
+                "put those of each reader or model into a separate folder."
             )
         if candidates:
             matched[case.id] = candidates[0]

@@ -1,4 +1,4 @@
-"""A folder with the predictions of a cohort by case id, whatever their form and names were."""
+"""Predictions of a cohort in one folder by case id, made from any form and any names."""
 
 import shutil
 import tempfile

@@ -37,7 +37,7 @@ _BASE_GB = 0.3
 _BYTES_PER_VOXEL = 26  # if one structure fills the scan: two label maps, masks, surfaces and one distance map
 _FORMER_COLUMNS = {"policy": "missing_structure_policy", "missed": "missing_in"}  # of scores.csv, by their former name
 EVALUATION_FILES = ("scores.csv", "summary.csv", "summary.json", "summary.md")
-REPORT_FILES = ("report.html", "subgroups.csv", "consistency.csv", "flags.csv", "triage.csv", "claim.md", "strata.csv")
+REPORT_FILES = ("report.html", "subgroups.csv", "consistency.csv", "flags.csv", "triage.csv", "strata.csv")
 """Files that :func:`gynbtnet.evaluation.reports.evaluation_report.report_evaluation` adds; the last one is the former
 name of the second."""
 
