@@ -126,6 +126,11 @@ def test_what_the_examples_left(here: Path) -> None:
         assert structures.ApprovalStatus == "UNAPPROVED"
         assert "SYNTHETIC" in structures.SeriesDescription
         assert read_volume(prediction / "labels.nii.gz").geometry.offset(case.geometry) < 1e-3
+    checklist = (experiment / "claim.md").read_text()
+    assert "| performance | mean DSC of 1 test scan: " in checklist
+    assert "SYNTHETIC: no patient was scanned." in checklist
+    assert f"{len(split.test)} for the test" in checklist
+    assert checklist.count("*to be stated by the authors*") > 15
     page = (experiment / "report.html").read_text()
     assert "Synthetic data" in page
     assert "Stage 2" in page

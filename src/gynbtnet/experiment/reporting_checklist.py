@@ -140,8 +140,8 @@ def _reference(facts: _Facts) -> Rows:
     yield (
         "source and annotators",
         (
-            f"{sets} RTSTRUCTs, {len(cohort.cases) - sets} label maps or sets of masks; {automatic} of them predictions "
-            f"that nobody has approved. Who contoured, with which tools and experience: {AUTHORS}"
+            f"{sets} RTSTRUCTs, {len(cohort.cases) - sets} label maps or sets of masks; {automatic} of them "
+            f"predictions that nobody has approved. Who contoured, with which tools and experience: {AUTHORS}"
         ),
     )
     yield (

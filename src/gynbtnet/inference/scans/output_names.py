@@ -1,9 +1,9 @@
 """Names of predictions, by the same rule as the ids of cases: patient and fraction, or the name of the image file.
 
 A DICOM scan is called by the study ID of its patient and its fraction, ``patient-001_f1``. Neither its folder nor other
-scans change that name. The key from study IDs to PatientIDs is kept next to the predictions, as in a cohort. Later scans
-of a patient therefore get the same study ID and the next fraction. An image file keeps its name without the number of
-its channel. A case of a cohort keeps its id.
+scans change that name. The key from study IDs to PatientIDs is kept next to the predictions, as in a cohort. Later
+scans of a patient therefore get the same study ID and the next fraction. An image file keeps its name without the
+number of its channel. A case of a cohort keeps its id.
 """
 
 import re
