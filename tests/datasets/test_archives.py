@@ -493,7 +493,7 @@ def test_failing_scans_are_reported_and_do_not_stop_the_others(tmp_path: Path, p
     with pytest.raises(BadInput, match="interrupted"):
         Cohort.load(out)
     done = ingest(source, out, "nnunet", jobs=jobs, leave_out_failing=True)
-    assert [case.id for case in Cohort.load(out).cases] == ["c0_f1", "c1_f1"]
+    assert [case.id for case in Cohort.load(out).cases] == ["c0", "c1"]
     problems = {(problem.kind, Path(problem.path).name) for problem in done.report.problems}
     assert problems == {
         ("missing", "c5_0000.nii.gz"),
@@ -502,7 +502,7 @@ def test_failing_scans_are_reported_and_do_not_stop_the_others(tmp_path: Path, p
         ("mismatch", "c3_0000.nii.gz"),
         ("duplicate", "c4_0000.nii.gz"),
     }
-    assert sorted(path.name for path in (out / "imagesTr").iterdir()) == ["c0_f1_0000.nii.gz", "c1_f1_0000.nii.gz"]
+    assert sorted(path.name for path in (out / "imagesTr").iterdir()) == ["c0_0000.nii.gz", "c1_0000.nii.gz"]
     assert any("1 duplicate, 1 mismatch, 2 missing, 1 unreadable" in note for note in done.cohort.notes)
     expected = dry_run(source, tmp_path / "other", "nnunet")
     unknown = {("mismatch", "c3_0000.nii.gz")}  # a label without a name, which only the voxels show
@@ -515,7 +515,7 @@ def test_a_repaired_case_is_taken_by_the_next_call(tmp_path: Path, phantoms: Pha
     ingest(source, out, "nnunet", leave_out_failing=True)
     write_volume(phantoms[2].scan, source / "imagesTr" / "c2_0000.nii.gz")
     again = ingest(source, out, "nnunet", leave_out_failing=True)
-    assert [case.id for case in again.cohort.cases] == ["c0_f1", "c1_f1", "c2_f1"]
+    assert [case.id for case in again.cohort.cases] == ["c0", "c1", "c2"]
 
 
 def test_a_damaged_file_affects_only_the_series_of_its_folder(
@@ -615,7 +615,7 @@ def test_cases_that_dataset_json_lists(tmp_path: Path, phantoms: Phantoms) -> No
     }
     (raw / "dataset.json").write_text(json.dumps(description))
     cohort = ingest(raw, tmp_path / "cohort", "nnunet", structures=("rectum", "bladder")).cohort
-    check_cases(cohort, {"one_f1": phantoms[0]})
+    check_cases(cohort, {"one": phantoms[0]})
     (case,) = cohort.cases
     assert case.labels
     labels, truth = read_volume(case.labels).array, phantoms[0].structures

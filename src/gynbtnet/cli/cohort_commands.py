@@ -18,6 +18,7 @@ from gynbtnet.cli.options import (
     MissingSlices,
     Out,
     PatientIdOption,
+    RtStruct,
     UnequalSpacing,
     listed,
 )
@@ -68,14 +69,7 @@ def ingest(
         str | None, typer.Option(help="Channels NAME_0000, NAME_0001, …, comma-separated; for the layout scans.")
     ] = None,
     aliases: Aliases = None,
-    rtstruct: Annotated[
-        str | None,
-        typer.Option(
-            metavar="newest|approved|PATTERN",
-            help="Choice among several structure sets of one CT, comma-separated: newest, approved, or a pattern of "
-            "file name or label.",
-        ),
-    ] = None,
+    rtstruct: RtStruct = None,
     patient_id_from: PatientIdOption = "dicom",
     pseudonymise: Annotated[
         Path | None,

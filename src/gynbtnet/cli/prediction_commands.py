@@ -51,7 +51,8 @@ def predict(
     scan: Annotated[
         list[Path],
         typer.Argument(
-            metavar="SCAN...", help="Image files, or folders with DICOM or image files, of any number of patients."
+            metavar="SCAN...",
+            help="Image files, folders with DICOM or image files of any number of patients, or a cohort.",
         ),
     ],
     out: Out,
@@ -85,6 +86,9 @@ def predict(
 ) -> None:
     """Segment scans: one folder per scan with RS.dcm (for DICOM), labels.nii.gz, preview.png and prediction.json.
 
+    The prediction of a DICOM scan is called by study ID and fraction, such as patient-001_f1, with the key in
+    patients.csv. Those of image files have the names of the files, those of a cohort the ids of its cases.
+
     Scans that can't be segmented are listed at the end, with exit code 1; the others are done. An existing prediction
     is kept if scan, weights, settings and version are unchanged. Anything else is overwritten only with --force.
     """
@@ -114,7 +118,9 @@ def predict(
     as_path = Path.absolute if cluster else Path  # workers of a cluster run in other folders
     loaded = load_model(as_path(model), settings)
     channels = [as_path(path) for path in channel or ()]
-    search = find_scans([as_path(path) for path in scan], loaded.channels, given=channels, series_uid=series)
+    search = find_scans([as_path(path) for path in scan], loaded.channels, out, given=channels, series_uid=series)
+    if search.key.study_ids:
+        search.key.save()
     requests = {
         name: PredictionRequest(files, as_path(out) / name, settings, repairs, force=force)
         for name, files in search.scans.items()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from gynbtnet.datasets.case import Source
 from gynbtnet.datasets.ingestion.integrity import Problem
 from gynbtnet.datasets.ingestion.public_archive import Archive
 from gynbtnet.imaging.label_map import Overlap
@@ -37,6 +38,9 @@ class FoundScan:
         applicator_source: source of the applicator type.
         position: DICOM's PatientPosition.
         contour_patient: PatientID of the contours; empty if they have none.
+        case_id: id of the scan in its dataset, which it keeps; None if the id is to be made from patient and fraction.
+        origin: source of the scan before it came into the dataset, if the dataset records it.
+        automatic: GynBTNet predicted the contours and nobody has approved them.
     """
 
     patient: str
@@ -55,6 +59,9 @@ class FoundScan:
     applicator_source: str | None = None
     position: str | None = None
     contour_patient: str = ""
+    automatic: bool = False
+    case_id: str | None = None
+    origin: Source | None = None
 
     @property
     def path(self) -> Path:

@@ -116,14 +116,16 @@ class ScanReader:
         scan, segmentation = numbered.scan, contents.segmentation
         masks = segmentation.own if isinstance(segmentation, OverlappingSegmentation) else None
         images = [_compact(volume) for volume in channels]
-        source = Source(scan.folder, scan.series_uid, scan.rtstruct, digests) if self.record_source else Source()
+        source = _source(scan, digests) if self.record_source else Source()
         case = Case(
             patient=scan.patient,
             fraction=numbered.fraction,
             id=numbered.id,
             images=tuple(self.out / "imagesTr" / f"{numbered.id}_{i:04d}.nii.gz" for i in range(len(images))),
             labels=self.out / "labelsTr" / f"{numbered.id}.nii.gz" if segmentation else None,
-            source=replace(source, synthetic=scan.synthetic, applicator=scan.applicator_source),
+            source=replace(
+                source, synthetic=scan.synthetic, applicator=scan.applicator_source, automatic=scan.automatic
+            ),
             geometry=contents.image.geometry,
             volumes_cm3=_volumes_cm3(segmentation, contents.missing) if segmentation else {},
             missing=contents.missing,
@@ -138,6 +140,13 @@ class ScanReader:
             sha256=_voxel_digest(images),
         )
         return ReadCase(case, tuple(images), segmentation)
+
+
+def _source(scan: FoundScan, digests: Mapping[str, str]) -> Source:
+    """Return the source of a scan: the one that its dataset records, or the files that were ingested."""
+    if scan.origin is not None:
+        return replace(scan.origin, sha256={**scan.origin.sha256, **digests})
+    return Source(scan.folder, scan.series_uid, scan.rtstruct, digests)
 
 
 def _volumes_cm3(segmentation: Segmentation, missing: tuple[str, ...]) -> dict[str, float]:

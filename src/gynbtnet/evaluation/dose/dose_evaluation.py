@@ -4,7 +4,7 @@ import csv
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -95,7 +95,7 @@ def evaluate_dose(
     ``bland_altman_d2cc.png``, ``.csv`` and ``_limits.csv``, and the same for D90.
 
     Args:
-        cohort: cases with manual contours.
+        cohort: cases with contours. Those that GynBTNet predicted and nobody has approved count as automatic.
         out: folder of the tables.
         predictions: folder with automatic contours, as :func:`gynbtnet.evaluation.metrics.evaluation.evaluate` takes
             it.
@@ -123,7 +123,7 @@ def evaluate_dose(
     results = map_cases(work, cohort.cases, title="Dose", jobs=jobs)
     scores = tuple(score for case_scores, _ in results for score in case_scores)
     curves = pd.concat([table for _, table in results if len(table)])
-    predicted = predictions is not None
+    predicted = predictions is not None or any(case.source.automatic for case in cohort.cases)
     courses = course_doses(scores, external or {}, aims, settings, names, predicted=predicted)
     summary = summarise_dose(scores, predicted=predicted)
     with atomic_write(out) as folder:
@@ -183,6 +183,9 @@ def _evaluate_case(
 ) -> tuple[list[DoseScore], pd.DataFrame]:
     manual = read_truth(case, structures)
     automatic = None if predictions is None else read_matching_prediction(case, predictions, manual)
+    if case.source.automatic:  # the cohort's contours are no manual ones
+        automatic = automatic or manual
+        case = replace(case, missing=tuple(structures))
     paths = files[case.id].paths
     doses = read_dose(paths) if paths else ()
     return score_dose(case, doses, manual, automatic, names, deliveries[case.id])

@@ -37,7 +37,8 @@ def summarise_dose(scores: Sequence[DoseScore], *, predicted: bool) -> pd.DataFr
 
     Args:
         scores: scores of all cases.
-        predicted: whether there are automatic contours; otherwise the summary has only the manual columns.
+        predicted: whether there are automatic contours; otherwise the summary has only the manual columns. If no case
+            has manual contours, the means are over the cases in which the automatic ones have the metric.
 
     Returns:
         A table with these columns:
@@ -51,11 +52,12 @@ def summarise_dose(scores: Sequence[DoseScore], *, predicted: bool) -> pd.DataFr
     """
     table = dose_table(scores, DoseScore)
     columns = _DOSE_COLUMNS if predicted else {"manual": "manual_gy"}
+    present = [column for column in columns.values() if table[column].notna().any()]
     rows = []
     for (structure, metric), group in table.groupby(["structure", "metric"], sort=False):
         with_dose = group[group["manual_note"] != NO_DOSE.note]
         bounded = with_dose["manual_note"].map(is_bound) | (with_dose["automatic_note"].map(is_bound) & predicted)
-        evaluable = with_dose[~bounded].dropna(subset=list(columns.values()))
+        evaluable = with_dose[~bounded].dropna(subset=present or list(columns.values()))
         row: dict[str, Any] = {"structure": structure, "metric": metric}
         for name, column in columns.items():
             row[f"{name}_mean"], row[f"{name}_sd"] = evaluable[column].mean(), evaluable[column].std()

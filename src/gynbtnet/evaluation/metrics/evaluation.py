@@ -37,7 +37,7 @@ _BASE_GB = 0.3
 _BYTES_PER_VOXEL = 26  # if one structure fills the scan: two label maps, masks, surfaces and one distance map
 _FORMER_COLUMNS = {"policy": "missing_structure_policy", "missed": "missing_in"}  # of scores.csv, by their former name
 EVALUATION_FILES = ("scores.csv", "summary.csv", "summary.json", "summary.md")
-REPORT_FILES = ("report.html", "subgroups.csv", "consistency.csv", "flags.csv", "strata.csv")
+REPORT_FILES = ("report.html", "subgroups.csv", "consistency.csv", "flags.csv", "triage.csv", "strata.csv")
 """Files that :func:`gynbtnet.evaluation.reports.evaluation_report.report_evaluation` adds; the last one is the former
 name of the second."""
 
@@ -230,7 +230,22 @@ def read_prediction(case: Case, predictions: Path, structures: Sequence[str]) ->
     Raises:
         BadInput: If a file is missing or damaged, or the model that wrote it does not have one of ``structures``.
     """
-    folder = prediction_folder(case, predictions)
+    return read_prediction_folder(prediction_folder(case, predictions), structures)
+
+
+def read_prediction_folder(folder: Path, structures: Sequence[str]) -> Segmentation:
+    """Read the contours in the folder of one prediction.
+
+    Args:
+        folder: folder with ``labels.nii.gz``, or with ``masks`` if structures overlap.
+        structures: see :func:`read_prediction`.
+
+    Returns:
+        The predicted structures, with the labels of the file.
+
+    Raises:
+        BadInput: See :func:`read_prediction`.
+    """
     labels, masks = folder / "labels.nii.gz", folder / "masks"
     if not (labels.is_file() or masks.is_dir()):
         raise BadInput(f"There is no prediction {labels}; expected one for each case: run `gynbtnet predict` first.")
