@@ -49,7 +49,7 @@ def read_stu_net(path: Path) -> dict[str, Tensor]:
     content = read_checkpoint(path, "the .model or .pth file that STU-Net published")
     weights = next((content[key] for key in _WEIGHT_KEYS if isinstance(content, dict) and key in content), None)
     theirs = {str(name).removeprefix("module."): value for name, value in (weights or {}).items()}
-    ours = {_renamed(name, _FROM_STU_NET): value for name, value in theirs.items() if isinstance(value, Tensor)}
+    ours = rename_stu_net({name: value for name, value in theirs.items() if isinstance(value, Tensor)})
     if not any(name.startswith("conv_blocks_context.") for name in theirs):
         raise BadInput(
             f"{path} does not contain STU-Net's weights under {' or '.join(_WEIGHT_KEYS)}; expected names such as "
@@ -57,6 +57,11 @@ def read_stu_net(path: Path) -> dict[str, Tensor]:
         )
     check_finite(ours, path)
     return ours
+
+
+def rename_stu_net(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors with STU-Net's parameter names under GynBTNet's."""
+    return {_renamed(name, _FROM_STU_NET): value for name, value in weights.items()}
 
 
 def write_stu_net(weights: Mapping[str, Tensor], path: Path) -> None:

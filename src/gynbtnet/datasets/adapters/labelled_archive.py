@@ -56,7 +56,7 @@ class LabelledArchive:
         scans: list[FoundScan] = []
         problems: list[Problem] = []
         excluded = 0
-        for source, path in ((source, path) for source in sources for path in files_below(source)):
+        for folder, path in ((source, path) for source in sources for path in files_below(source)):
             match = self.image.search(path.as_posix())
             if match is None:
                 continue
@@ -67,7 +67,7 @@ class LabelledArchive:
             if not labels.is_file():
                 problems.append(Problem("missing", str(path), f"{path} has no label map {labels}."))
                 continue
-            synthetic = image_is_synthetic(path, source)
+            synthetic = image_is_synthetic(path, folder)
             scans.append(FoundScan(match[1], natural_order(path), path.parent, (path,), (labels,), synthetic=synthetic))
         if not scans and not problems:
             raise BadInput(
