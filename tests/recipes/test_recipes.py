@@ -213,6 +213,12 @@ def test_the_recipe_for_a_small_gpu_differs_from_the_papers_in_size_and_length_a
         assert ours.training.auto_micro_batch
 
 
+def test_the_recipe_for_organs_at_risk_names_organs_of_a_public_archive() -> None:
+    recipe = load_recipe("organs_at_risk")
+    assert recipe.structures == ("bladder", "rectum", "uterus") and recipe.supervised is None
+    assert load_recipe("organs_at_risk", ["structures=[bladder,rectum]"]).structures == ("bladder", "rectum")
+
+
 def test_the_recipe_for_ten_structures_names_known_ones_and_their_nesting() -> None:
     recipe, names = load_recipe("ten_structures"), StructureNames.load()
     assert len(recipe.structures) == 10 and set(recipe.structures) <= set(names.entries)

@@ -49,6 +49,9 @@ class Layout(StrEnum):
     tcia_covid = "tcia-covid"
     nnunet = "nnunet"
     decathlon = "decathlon"
+    btcv_cervix = "btcv-cervix"
+    amos = "amos"
+    word = "word"
 
 
 @command(

@@ -33,6 +33,7 @@ class Format(StrEnum):
     nnunet = "nnunet"
     onnx = "onnx"
     stunet = "stunet"
+    encoder = "encoder"
 
 
 class Weights(StrEnum):
@@ -134,11 +135,12 @@ def predict(
 @command("gynbtnet export demo/steps/runs/task demo/steps/nnunet --to nnunet")
 def export(
     model: ModelPath,
-    out: Annotated[Path, typer.Argument(help="Folder (nnunet) or file (zip, onnx, stunet) to write.")],
+    out: Annotated[Path, typer.Argument(help="Folder (nnunet, encoder) or file (zip, onnx, stunet) to write.")],
     to: Annotated[
         Format,
         typer.Option(
-            help="A file for gynbtnet predict, a folder for nnUNetv2_predict, the network as ONNX, or STU-Net weights."
+            help="A file for gynbtnet predict, a folder for nnUNetv2_predict, the network as ONNX, STU-Net weights, or "
+            "the encoder with a loader in plain PyTorch."
         ),
     ],
     weights: Annotated[
@@ -146,8 +148,9 @@ def export(
     ] = Weights.last,
     force: Force = False,
 ) -> None:
-    """Export a model as one file, or for other software."""
+    """Export a model as one file, or for other software; the encoder of a pretraining run, too."""
     from gynbtnet.inference.engine.settings import PredictionSettings
+    from gynbtnet.inference.models.encoder_export import export_encoder
     from gynbtnet.inference.models.model import Model
     from gynbtnet.inference.models.model_archive import write_archive
     from gynbtnet.inference.models.model_loading import load_model
@@ -158,6 +161,9 @@ def export(
     if to == Format.zip:
         load_model(model, PredictionSettings(weights=weights.value, device="cpu"))
         console.print(f"zip: {write_archive(model, out, weights=weights.value, force=force)}")
+        return
+    if to == Format.encoder:
+        console.print(f"encoder: {export_encoder(model, out, weights=weights.value, force=force)}")
         return
     write = {Format.nnunet: export_nnunet, Format.onnx: export_onnx, Format.stunet: export_stu_net}[to]
     console.print(f"{to.value}: {write(Model.load(model, weights=weights.value, device='cpu'), out, force=force)}")
