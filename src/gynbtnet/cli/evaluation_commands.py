@@ -32,6 +32,13 @@ class DoseIs(StrEnum):
     fraction = "fraction"
 
 
+class Ends(StrEnum):
+    """Ends of structures beyond their first and last slices."""
+
+    none = "none"
+    half = "half"
+
+
 @command(
     "gynbtnet evaluate demo/experiment/predictions/test demo/experiment/cohorts/task "
     "--split demo/experiment/split.json --out demo/steps/evaluation"
@@ -120,6 +127,12 @@ def dose(
         int | None,
         typer.Option(help="Fractions of a complete course; a patient with fewer is not judged.", min=1, max=60),
     ] = None,
+    ends: Annotated[
+        Ends,
+        typer.Option(
+            help="End of a structure: on its first and last slice (none), or half a slice beyond them (half)."
+        ),
+    ] = Ends.none,
     jobs: Jobs = 1,
 ) -> None:
     """Dose-volume metrics of manual and automatic contours, and each patient's total EQD2 against aims and limits."""
@@ -147,6 +160,7 @@ def dose(
             fractions_per_plan=fractions_per_plan,
             dose_is=dose_is.value if dose_is else None,
             course_fractions=course_fractions,
+            ends=ends.value,
         ),
         jobs=jobs,
     )

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from gynbtnet.imaging.contours.subslices import Ends
 from gynbtnet.runtime.settings import Settings
 
 DoseKind = Literal["total", "fraction"]
@@ -39,6 +40,10 @@ class DoseSettings(Settings):
     fractions is then refused."""
     course_fractions: int | None = Field(None, ge=1, le=60)
     """Number of brachytherapy fractions of a complete course; a patient with fewer is not judged. None: unknown."""
+
+    ends: Ends = "none"
+    """End of a structure in volumes and doses: on its first and last slice ("none"), as in the planning systems that we
+    compared, or "half" a slice beyond them."""
 
     def alpha_beta_of(self, structure: str, *, target: bool) -> float:
         """Return α/β of a structure in Gy; ``target`` is True for a GTV, CTV or PTV."""
