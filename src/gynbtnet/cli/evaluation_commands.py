@@ -25,6 +25,13 @@ class MissingStructurePolicy(StrEnum):
     drop = "drop"
 
 
+class Surface(StrEnum):
+    """Surface of a mask, between which distances are measured."""
+
+    voxels = "voxels"
+    mesh = "mesh"
+
+
 class DoseIs(StrEnum):
     """Dose that is stored for a plan of several fractions."""
 
@@ -58,6 +65,14 @@ def evaluate(
         ),
     ] = MissingStructurePolicy.worst,
     tolerance: Annotated[float, typer.Option(help="Tolerance of the surface DSC in mm.", min=0.001, max=100)] = 2.0,
+    tolerances: Annotated[
+        Path | None,
+        typer.Option(help="YAML file of tolerances by structure, with sources. Default: --tolerance for all."),
+    ] = None,
+    surface: Annotated[
+        Surface,
+        typer.Option(help="Surface of a mask: boundary voxels as in MONAI, or a mesh as in DeepMind's definition."),
+    ] = Surface.voxels,
     jobs: Jobs = 1,
     memory: Memory = None,
 ) -> None:
@@ -68,11 +83,18 @@ def evaluate(
     from gynbtnet.evaluation.metrics.evaluation import evaluate
     from gynbtnet.evaluation.metrics.score_table import SHOWN_METRICS, scoring_note
     from gynbtnet.evaluation.metrics.settings import ScoringSettings
+    from gynbtnet.evaluation.metrics.tolerances import Tolerances
     from gynbtnet.evaluation.reports.evaluation_report import report_evaluation
 
     patients = Cohort.load(cohort)
     patients = patients.of_patients(Split.load(split).test) if split else patients
-    settings = ScoringSettings(missing_structure_policy=missing_structure_policy.value, tolerance_mm=tolerance)
+    by_structure = Tolerances.load(tolerances).tolerances_mm if tolerances else {}
+    settings = ScoringSettings(
+        missing_structure_policy=missing_structure_policy.value,
+        tolerance_mm=tolerance,
+        tolerances_mm={name: value for name, value in by_structure.items() if name in patients.structures},
+        surface=surface.value,
+    )
     evaluation = evaluate(patients, predictions, out, settings, jobs=jobs, memory_gb=memory)
     page = report_evaluation(patients, predictions, evaluation, out)
     print_metrics(evaluation.summary, SHOWN_METRICS)
