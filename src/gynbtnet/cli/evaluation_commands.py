@@ -29,11 +29,25 @@ class MissingStructurePolicy(StrEnum):
     drop = "drop"
 
 
+class Surface(StrEnum):
+    """Surface of a mask, between which distances are measured."""
+
+    voxels = "voxels"
+    mesh = "mesh"
+
+
 class DoseIs(StrEnum):
     """Dose that is stored for a plan of several fractions."""
 
     total = "total"
     fraction = "fraction"
+
+
+class Ends(StrEnum):
+    """Ends of structures beyond their first and last slices."""
+
+    none = "none"
+    half = "half"
 
 
 @command(
@@ -78,6 +92,14 @@ def evaluate(
             max=1,
         ),
     ] = 0.2,
+    tolerances: Annotated[
+        Path | None,
+        typer.Option(help="YAML file of tolerances by structure, with sources. Default: --tolerance for all."),
+    ] = None,
+    surface: Annotated[
+        Surface,
+        typer.Option(help="Surface of a mask: boundary voxels as in MONAI, or a mesh as in DeepMind's definition."),
+    ] = Surface.voxels,
     jobs: Jobs = 1,
     memory: Memory = None,
 ) -> None:
@@ -91,11 +113,18 @@ def evaluate(
     from gynbtnet.evaluation.contours.evaluate_contours import evaluate_contours
     from gynbtnet.evaluation.metrics.score_table import SHOWN_METRICS, scoring_note
     from gynbtnet.evaluation.metrics.settings import ScoringSettings
+    from gynbtnet.evaluation.metrics.tolerances import Tolerances
     from gynbtnet.imaging.structure_names import StructureNames
 
     patients = Cohort.load(cohort)
     patients = patients.of_patients(Split.load(split).test) if split else patients
-    settings = ScoringSettings(missing_structure_policy=missing_structure_policy.value, tolerance_mm=tolerance)
+    by_structure = Tolerances.load(tolerances).tolerances_mm if tolerances else {}
+    settings = ScoringSettings(
+        missing_structure_policy=missing_structure_policy.value,
+        tolerance_mm=tolerance,
+        tolerances_mm={name: value for name, value in by_structure.items() if name in patients.structures},
+        surface=surface.value,
+    )
     evaluation, scored = evaluate_contours(
         patients,
         predictions,
@@ -162,6 +191,12 @@ def dose(
         int | None,
         typer.Option(help="Fractions of a complete course; a patient with fewer is not judged.", min=1, max=60),
     ] = None,
+    ends: Annotated[
+        Ends,
+        typer.Option(
+            help="End of a structure: on its first and last slice (none), or half a slice beyond them (half)."
+        ),
+    ] = Ends.none,
     jobs: Jobs = 1,
 ) -> None:
     """Dose-volume metrics of manual and automatic contours, and each patient's total EQD2 against aims and limits."""
@@ -183,6 +218,7 @@ def dose(
         fractions_per_plan=fractions_per_plan,
         dose_is=dose_is.value if dose_is else None,
         course_fractions=course_fractions,
+        ends=ends.value,
     )
     with matched_predictions(patients, predictions) if predictions else nullcontext((patients, None)) as matched:
         evaluate_dose(

@@ -55,6 +55,7 @@ class Case:
         applicator: applicator type, see :mod:`gynbtnet.datasets.ingestion.applicator`; None if it is unknown.
         position: DICOM's PatientPosition, such as "HFS"; None if the source doesn't state it.
         sha256: digest of the voxels of all channels and their grid, independent of the file format.
+        interpolated: number of slices between contours that were interpolated, by structure.
     """
 
     patient: str
@@ -75,6 +76,7 @@ class Case:
     covered: tuple[str, ...] = ()
     masks: Path | None = None
     masked: tuple[str, ...] = ()
+    interpolated: Mapping[str, int] = field(default_factory=dict, hash=False)
 
     @property
     def image(self) -> Path:

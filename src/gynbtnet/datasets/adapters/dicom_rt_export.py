@@ -56,7 +56,15 @@ def find(sources: Sequence[Path], options: AdapterOptions) -> FoundScans:
         ct = read_ct_files(scan.files, options.repairs)
         segmentation, report = read_rtstruct(scan.contours[0], ct, structures, names)
         notes = (*scan.notes, *ct.notes, *report.notes)
-        return ScanContents(ct.volume, segmentation, report.missing, report.overlaps, report.unmapped, notes)
+        return ScanContents(
+            ct.volume,
+            segmentation,
+            report.missing,
+            report.overlaps,
+            report.unmapped,
+            notes,
+            interpolated=report.interpolated,
+        )
 
     exports, problems = search_each_source(lambda folder: _search(folder, options.rtstruct), sources)
     problems += [problem for export in exports for problem in export.problems]

@@ -1,8 +1,8 @@
 """Scans that an adapter found in a source, before their voxels are read."""
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -81,6 +81,7 @@ class ScanContents:
         unmapped: ROI names or labels that don't map to a requested structure.
         notes: choices and repairs made while reading, one sentence each.
         channels: further channels, if they are in the same file.
+        interpolated: number of slices between contours that were interpolated, by structure.
     """
 
     image: Volume
@@ -90,6 +91,7 @@ class ScanContents:
     unmapped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     channels: tuple[Volume, ...] = ()
+    interpolated: Mapping[str, int] = field(default_factory=dict, hash=False)
 
     @property
     def losses(self) -> tuple[OverlapLoss, ...]:

@@ -138,6 +138,7 @@ class ScanReader:
             applicator=scan.applicator,
             position=scan.position,
             sha256=_voxel_digest(images),
+            interpolated=dict(contents.interpolated),
         )
         return ReadCase(case, tuple(images), segmentation)
 

@@ -27,6 +27,7 @@ from gynbtnet.evaluation.dose.score import DoseScore, score_dose
 from gynbtnet.evaluation.dose.tables import dose_markdown, dose_table, summarise_dose
 from gynbtnet.evaluation.metrics.evaluation import map_cases, read_matching_prediction, read_truth
 from gynbtnet.evaluation.metrics.settings import DoseSettings
+from gynbtnet.imaging.contours.subslices import Ends
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.pictures.picture import render_picture
 from gynbtnet.runtime.atomic_files import atomic_write, ensure_replaceable
@@ -48,6 +49,12 @@ DOSE_FILES = (
     ),
     *(f"bland_altman_{metric.lower()}{end}" for metric in AGREEMENT_METRICS for end in (".csv", "_limits.csv", ".png")),
 )
+
+ENDS: Mapping[Ends, str] = {
+    "none": "on the first and last slice",
+    "half": "half a slice beyond the first and last slice",
+}
+"""Conventions for the ends of structures, for people."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +126,7 @@ def evaluate_dose(
         raise BadInput(f"The selection of the cohort {cohort.folder} has no cases; expected at least one with a dose.")
     files = find_doses(cohort.cases, doses)
     deliveries = plan_deliveries(cohort.cases, files, settings)
-    work = partial(_evaluate_case, cohort.structures, files, deliveries, predictions, names)
+    work = partial(_evaluate_case, cohort.structures, files, deliveries, predictions, names, settings.ends)
     results = map_cases(work, cohort.cases, title="Dose", jobs=jobs)
     scores = tuple(score for case_scores, _ in results for score in case_scores)
     curves = pd.concat([table for _, table in results if len(table)])
@@ -168,6 +175,7 @@ def _printed_settings(
         ("fractions per plan", str(settings.fractions_per_plan or "those of the RTPLAN, otherwise 1")),
         ("dose of a plan", settings.dose_is or "one fraction"),
         ("fractions of a course", str(settings.course_fractions or "not known")),
+        ("ends of structures", ENDS[settings.ends]),
         ("external beam", courses or "not known"),
         ("aims and limits", aims.name),
     )
@@ -179,6 +187,7 @@ def _evaluate_case(
     deliveries: Mapping[str, Delivery],
     predictions: Path | None,
     names: StructureNames,
+    ends: Ends,
     case: Case,
 ) -> tuple[list[DoseScore], pd.DataFrame]:
     manual = read_truth(case, structures)
@@ -188,7 +197,7 @@ def _evaluate_case(
         case = replace(case, missing=tuple(structures))
     paths = files[case.id].paths
     doses = read_dose(paths) if paths else ()
-    return score_dose(case, doses, manual, automatic, names, deliveries[case.id])
+    return score_dose(case, doses, manual, automatic, names, deliveries[case.id], ends)
 
 
 def _read_rows(kind: type[Any], path: Path) -> tuple[Any, ...]:

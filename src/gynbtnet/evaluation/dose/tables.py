@@ -11,6 +11,7 @@ from gynbtnet.evaluation.dose.metrics import NO_DOSE, is_bound
 from gynbtnet.evaluation.dose.planning_aims import PlanningAims
 from gynbtnet.evaluation.dose.score import AUTOMATIC, MANUAL, DoseScore
 from gynbtnet.imaging.structure_names import StructureNames
+from gynbtnet.runtime.phrases import counted
 
 DOSE_METRIC_DEFINITIONS = (
     "Dose of one fraction in Gy. D90, D98 and D50: minimum dose to the hottest 90, 98 and 50 % of the volume. D2cc, "
@@ -102,6 +103,10 @@ def score_cells(scores: Sequence[DoseScore], *, predicted: bool) -> Cells:
         if not predicted or score.manual_note == score.automatic_note:
             notes = {"": score.manual_note}
         note = "; ".join(f"{source} {note}".strip() for source, note in notes.items() if note)
+        if score.interpolated_slices:
+            note = "; ".join(
+                filter(None, (note, f"manual: {counted(score.interpolated_slices, 'slice')} interpolated"))
+            )
         rows.append([score.case, names.display_name(score.structure), score.metric, *doses, note])
     return ["case", "structure", "metric", *(f"{name} (Gy)" for name in columns), "note"], rows
 
