@@ -29,7 +29,7 @@ from gynbtnet.runtime.json_files import read_json, sha256_of, write_json
 from gynbtnet.runtime.parallel import failure_reason, map_scans
 from gynbtnet.runtime.phrases import counted
 
-_INGESTION_VERSION = 4
+_INGESTION_VERSION = 5
 _RECORDS = "cases"
 
 

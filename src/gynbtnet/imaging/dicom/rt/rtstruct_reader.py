@@ -67,7 +67,7 @@ def read_rtstruct(
     placed = {structure: place_contours(rois[i], ct, path) for structure, i in match.rois.items()}
     aligned, alignment_notes = align_with_slices(placed, ct)
     masks: dict[str, Mask] = {}
-    notes = [*match.unusable, *alignment_notes]
+    notes = [*match.passed_over, *match.unusable, *alignment_notes]
     for structure, roi in aligned.items():
         masks[structure], mask_notes = roi_mask(roi, ct)
         notes += mask_notes
