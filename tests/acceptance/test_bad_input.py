@@ -210,7 +210,7 @@ def test_scans_for_a_stage_that_is_left_out(gynbtnet, tmp_path: Path) -> None:
         (("split", "NOWHERE", "--out", "OUT", "--test", "half"), ["--test is half"]),
         (("doctor", "NOWHERE"), ["There is no folder"]),
         (("report", "NOWHERE"), ["experiment"]),
-        (("ingest", "NOWHERE", "--out", "OUT"), ["--structures"]),
+        (("ingest", "NOWHERE", "--out", "OUT", "--structures", "HR-CTV,hr_ctv"), ["twice"]),
         (("ingest", "NOWHERE", "--out", "OUT", "--structures", "bladder,bladder"), ["twice"]),
         (("ingest", "NOWHERE", "--out", "OUT", "--layout", "scans", "--structures", "bladder"), ["--structures"]),
         (("ingest", "NOWHERE", "--out", "OUT", "--layout", "scans", "--aliases", "ALIASES"), ["--aliases"]),

@@ -83,7 +83,7 @@ def match_rois(
     if not rois:
         raise BadInput(
             f"{path} has contours of none of the requested structures ({', '.join(structures)}); its ROIs are: "
-            f"{quoted(roi_names) or 'none'}; map their names with an alias file."
+            f"{quoted(roi_names) or 'none'}. {names.did_you_mean(structures)}Map their names with an alias file."
         )
     return RoiMatch(
         rois=rois,

@@ -10,11 +10,15 @@ from typing import Any
 
 from gynbtnet.imaging.names.alias_file import read_aliases
 from gynbtnet.imaging.names.name_cores import NameCore, find_cores, whole_core
+from gynbtnet.imaging.names.proposals import propose_structures
 from gynbtnet.imaging.names.spelling import normalise_name
 from gynbtnet.imaging.targets import target_type
 from gynbtnet.runtime.plain_data import load_yaml
 
 Colour = tuple[int, int, int]
+
+DEFAULT_STRUCTURES = ("hr_ctv", "bladder", "rectum", "sigmoid", "uterus")
+"""Structures that are contoured unless others are requested, in label order."""
 
 _TABLE = Path(__file__).with_suffix(".yaml")
 
@@ -25,8 +29,8 @@ class NameMatch:
 
     Attributes:
         structure: the structure.
-        rank: 0 for a name in the alias file of a clinic, 1 for one in the table, 2 for one of these with other words
-            around it. If several ROIs belong to one structure, those of the lowest rank are meant.
+        rank: 0, a name in a clinic's alias file; 1, a name in the table; 2, such a name among other words. If several
+            ROIs belong to one structure, those of the lowest rank are meant.
     """
 
     structure: str
@@ -105,6 +109,26 @@ class StructureNames:
         known = [(len(core.key), self.cores[core]) for core in find_cores(roi_name) if core in self.cores]
         longest = {structure for length, structure in known if length == known[0][0]}
         return NameMatch(longest.pop(), 2) if len(longest) == 1 else None
+
+    def requested(self, written: str) -> str:
+        """Return the id of a requested structure that is written as any of its names; other names are ids themselves.
+
+        Example:
+            >>> StructureNames.load().requested("HR-CTV"), StructureNames.load().requested("GTV_Mass")
+            ('hr_ctv', 'GTV_Mass')
+        """
+        match = self.match(written)
+        return match.structure if match and match.rank < 2 else written
+
+    def propose(self, roi_name: str) -> tuple[str, ...]:
+        """Return the structures that a name is similar to but doesn't belong to; several if it is ambiguous."""
+        return () if self.match(roi_name) else propose_structures(roi_name, self.cores)
+
+    def did_you_mean(self, structures: Sequence[str]) -> str:
+        """Return a question with the known structures that unknown requested ones are similar to, or nothing."""
+        unknown = [structure for structure in structures if structure not in self.entries]
+        meant = sorted({proposal for structure in unknown for proposal in self.propose(structure)})
+        return f"Did you mean {' or '.join(meant)}? " if meant else ""
 
     def display_name(self, structure: str) -> str:
         """Return the name that people read in reports and pictures; a structure outside the table keeps its id."""
