@@ -146,8 +146,8 @@ def test_contours_of_another_frame_of_reference(ingest, tmp_path: Path) -> None:
 
 def test_a_structure_name_that_nothing_maps(ingest, tmp_path: Path) -> None:
     ct = write_ct(tmp_path / "export" / "CT")
-    write_contours(ct, tmp_path / "export" / "RS.dcm", structure="Blase")
-    refused(ingest(), "Blase", "alias")
+    write_contours(ct, tmp_path / "export" / "RS.dcm", structure="Hohlraum")
+    refused(ingest(), "Hohlraum", "alias")
 
 
 def test_one_patient_only(gynbtnet, tmp_path: Path) -> None:
@@ -220,7 +220,7 @@ def test_scans_for_a_stage_that_is_left_out(gynbtnet, tmp_path: Path) -> None:
         (("split", "NOWHERE", "--out", "OUT", "--test", "half"), ["--test is half"]),
         (("doctor", "NOWHERE"), ["There is no folder"]),
         (("report", "NOWHERE"), ["experiment"]),
-        (("ingest", "NOWHERE", "--out", "OUT"), ["--structures"]),
+        (("ingest", "NOWHERE", "--out", "OUT", "--structures", "HR-CTV,hr_ctv"), ["twice"]),
         (("ingest", "NOWHERE", "--out", "OUT", "--structures", "bladder,bladder"), ["twice"]),
         (("ingest", "NOWHERE", "--out", "OUT", "--layout", "scans", "--structures", "bladder"), ["--structures"]),
         (("ingest", "NOWHERE", "--out", "OUT", "--layout", "scans", "--aliases", "ALIASES"), ["--aliases"]),
@@ -272,8 +272,8 @@ def test_another_scans_prediction_is_not_replaced(gynbtnet, tmp_path: Path, untr
 
 def test_a_mended_mistake_goes_on_in_the_same_folder(gynbtnet, tmp_path: Path) -> None:
     ct = write_ct(tmp_path / "export" / "CT")
-    write_contours(ct, tmp_path / "export" / "RS.dcm", structure="Blase")
+    write_contours(ct, tmp_path / "export" / "RS.dcm", structure="Hohlraum")
     arguments = ("run", "smoke", "--set", "supervised=null", "--cohort", tmp_path / "export", "--out", tmp_path / "out")
-    refused(gynbtnet(*arguments), "Blase")
+    refused(gynbtnet(*arguments), "Hohlraum")
     result = gynbtnet(*arguments, "--set", "structures=[bladder]")
     assert "begun with other settings" not in result.err

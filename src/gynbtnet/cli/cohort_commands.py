@@ -65,7 +65,8 @@ def ingest(
     structures: Annotated[
         str | None,
         typer.Option(
-            help="Structures to ingest, comma-separated, in label order. If two overlap, targets win, else the later."
+            help="Structures to ingest by any of their names, comma-separated, in label order. If two overlap, targets "
+            "win, else the later. Default for dicom-rt: hr_ctv,bladder,rectum,sigmoid,uterus."
         ),
     ] = None,
     channels: Annotated[
@@ -103,11 +104,17 @@ def ingest(
     from gynbtnet.datasets import ingest_scans
     from gynbtnet.datasets.patient_key import PatientKey
     from gynbtnet.imaging.dicom.slice_repairs import Repairs
-    from gynbtnet.imaging.structure_names import StructureNames
+    from gynbtnet.imaging.structure_names import DEFAULT_STRUCTURES, StructureNames
 
+    requested = listed(structures)
+    if layout == Layout.dicom_rt:
+        table = StructureNames.load(aliases)
+        requested = tuple(table.requested(name) for name in requested or DEFAULT_STRUCTURES)
+        if len(set(requested)) < len(requested):
+            raise BadInput(f"--structures {structures} names a structure twice; give each structure once.")
     repairs = Repairs(missing_slices, unequal_spacing, gantry_tilt)
     arguments: dict[str, Any] = {
-        "structures": listed(structures),
+        "structures": requested,
         "names": StructureNames.load(aliases) if aliases else None,
         "repairs": repairs if repairs != Repairs() else None,
         "resample_labels": resample_labels,

@@ -24,12 +24,13 @@ from gynbtnet.imaging.files.mask_bits import write_mask_bits
 from gynbtnet.imaging.files.volume_files import write_volume
 from gynbtnet.imaging.roi_matching import is_unusable_note
 from gynbtnet.imaging.structure_masks import OverlappingSegmentation
+from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import read_json, sha256_of, write_json
 from gynbtnet.runtime.parallel import failure_reason, map_scans
 from gynbtnet.runtime.phrases import counted
 
-_INGESTION_VERSION = 4
+_INGESTION_VERSION = 5
 _RECORDS = "cases"
 
 
@@ -242,6 +243,7 @@ def _check_structures(cases: Sequence[Case], structures: tuple[str, ...], out: P
         reasons = sorted({note for case in cases for note in case.notes if is_unusable_note(note)})
         raise BadInput(
             f"None of {counted(len(cases), 'case')} for {out} has {', '.join(absent)}. "
+            f"{StructureNames.load().did_you_mean(absent)}"
             f"{''.join(f'{reason} ' for reason in reasons[:_MAX_REASONS])}Names that don't map to a requested "
             f"structure: {', '.join(names) or 'none'}. Map one in an alias file, or leave the structure out."
         )

@@ -68,7 +68,7 @@ def read_rtstruct(
     aligned, alignment_notes = align_with_slices(placed, ct)
     masks: dict[str, Mask] = {}
     interpolated: dict[str, int] = {}
-    notes = [*match.unusable, *alignment_notes]
+    notes = [*match.passed_over, *match.unusable, *alignment_notes]
     for structure, roi in aligned.items():
         read = roi_mask(roi, ct)
         masks[structure] = read.mask
