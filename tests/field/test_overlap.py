@@ -284,3 +284,40 @@ def test_nested_targets_without_named_structures_are_refused_as_a_label_map_only
     assert known == set(NESTED_STRUCTURES)
     five = Conversion(ct=folder / "CT", structures=("hr_ctv", "bladder"))
     assert not any("loses" in note for note in convert([folder / "RS.dcm"], tmp_path / "labels.nii.gz", five))
+
+
+@pytest.mark.parametrize("priority", [(), ("uterus",), ("hr_ctv", "uterus"), ("bladder", "uterus")])
+def test_priority_decides_the_owner_and_leaves_labels_and_drawn_volumes(
+    priority: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Uterus and HR-CTV share 12 cm³, HR-CTV and bladder the bladder's 8 cm³."""
+    write_patient(tmp_path / "in", covered=True)
+    order = ("hr_ctv", "uterus", "bladder")
+    cohort = ingest(tmp_path / "in", tmp_path / "out", structures=order, priority=priority, allow_overlap=True).cohort
+    (case,) = cohort.cases
+    assert case.labels and cohort.structures == order
+    labels = read_volume(case.labels).array
+    truth = read_truth(case, order)
+    drawn = {name: truth.mask(name) for name in order}
+    assert {name: int(mask.sum()) for name, mask in drawn.items()} == {
+        "hr_ctv": 15000,
+        "uterus": 36000,
+        "bladder": 4000,
+    }
+    ranking = (*priority, *(name for name in ("hr_ctv", "bladder", "uterus") if name not in priority))
+    expected = np.zeros(labels.shape, int)
+    for name in reversed(ranking):
+        expected[drawn[name]] = order.index(name) + 1
+    np.testing.assert_array_equal(labels, expected)
+
+
+def test_a_priority_of_other_structures_is_refused(tmp_path: Path) -> None:
+    write_patient(tmp_path / "in")
+    out = tmp_path / "out"
+    for wrong in (["uterus", "rectum"], ["uterus", "uterus"]):
+        with pytest.raises(BadInput, match=r"The priority is uterus, .*expected some of the structures hr_ctv, uterus"):
+            ingest(tmp_path / "in", out, structures=("hr_ctv", "uterus"), priority=wrong)
+    arguments = ["ingest", str(tmp_path / "in"), "--out", str(out), "--structures", "hr_ctv,uterus"]
+    assert CliRunner().invoke(app, [*arguments, "--priority", "uterus"]).exit_code == 1  # the HR-CTV loses too much
+    result = CliRunner().invoke(app, [*arguments, "--priority", "hr_ctv"])
+    assert result.exit_code == 0, result.output

@@ -135,9 +135,9 @@ def convert(
 ) -> None:
     """Convert between DICOM CT, RTSTRUCT, SEG, RTDOSE and NIfTI, NRRD, MHA.
 
-    A CT becomes an image file, and an image file a CT. Contours become an RTSTRUCT, a DICOM SEG, a folder of masks (--to
-    masks) or a file for 3D Slicer (*.seg.nrrd). Or they become a label map with a JSON file of names, which can't hold
-    structures that overlap. Doses are summed, on the grid of the CT if one is given.
+    A CT becomes an image file, and an image file a CT. Contours become an RTSTRUCT, a DICOM SEG, a folder of masks
+    (--to masks) or a file for 3D Slicer (*.seg.nrrd). Or they become a label map with a JSON file of names, which can't
+    hold structures that overlap. Doses are summed, on the grid of the CT if one is given.
     """
     from gynbtnet.imaging.conversion import Conversion, convert
     from gynbtnet.imaging.dicom.slice_repairs import Repairs

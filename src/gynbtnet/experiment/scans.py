@@ -138,6 +138,7 @@ def _ingest_clinic(ingestion: _Ingestion, recipe: Recipe, names: StructureNames)
         key=ingestion.key,
         jobs=ingestion.jobs,
         allow_overlap=scans.allow_overlap or recipe.expects_overlaps,
+        priority=recipe.priority,
     ).cohort
 
 

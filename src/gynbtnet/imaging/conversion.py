@@ -86,9 +86,10 @@ def convert(source: Sequence[Path], out: Path, options: Conversion, to: OutputFo
 
     A scan is a folder with a CT series, or an image file. Contours are an RTSTRUCT, a DICOM SEG, a segmentation of 3D
     Slicer, or a folder with one mask per structure. An image file with labels has contours too; their names are in a
-    JSON file next to it or in ``options.structures``. Only the label map can't hold structures that overlap. A dose is one RTDOSE
-    or several. For an image file they are summed on the grid of ``options.ct`` if one is given, otherwise on that of
-    the first dose.
+    JSON file next to it or in ``options.structures``. Only the label map can't hold structures that overlap.
+
+    A dose is one RTDOSE or several. For an image file they are summed on the grid of ``options.ct`` if one is given,
+    otherwise on that of the first dose.
 
     Args:
         source: one file or folder, or several RTDOSE files.
