@@ -361,3 +361,10 @@ def test_what_no_plan_can_hold_is_refused_before_scans_are_read(change: str, wor
 def test_both_ways_to_say_a_warm_up_are_one_too_many() -> None:
     with pytest.raises(BadInput, match="exclude each other"):
         load_recipe("smoke", ["task.training.warm_up_share=0.1", "task.training.warm_up_epochs=1"])
+
+
+def test_priority_names_structures_of_the_recipe() -> None:
+    assert load_recipe("demo", ["priority=[uterus, bladder]"]).priority == ("uterus", "bladder")
+    for wrong in ("[spleen]", "[uterus, uterus]"):
+        with pytest.raises(BadInput, match=r"priority is .*; expected some of the structures, each once"):
+            load_recipe("demo", [f"priority={wrong}"])

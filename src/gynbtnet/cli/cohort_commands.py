@@ -69,6 +69,12 @@ def ingest(
             "win, else the later. Default for dicom-rt: hr_ctv,bladder,rectum,sigmoid,uterus."
         ),
     ] = None,
+    priority: Annotated[
+        str | None,
+        typer.Option(
+            help="Structures that get shared voxels in the label map instead, comma-separated, the first one first."
+        ),
+    ] = None,
     channels: Annotated[
         str | None, typer.Option(help="Channels NAME_0000, NAME_0001, …, comma-separated; for the layout scans.")
     ] = None,
@@ -125,6 +131,7 @@ def ingest(
         "jobs": jobs,
         "resample_channels": resample_channels,
         "allow_overlap": allow_overlap,
+        "priority": listed(priority, "--priority") or (),
     }
     if dry_run:
         expected = ingest_scans.dry_run(source, out, layout.value, **arguments)

@@ -18,6 +18,7 @@ from gynbtnet.cli.options import (
     GantryTilt,
     HoleStyle,
     HoleStyleOption,
+    Jobs,
     MissingSlices,
     Out,
     Series,
@@ -58,6 +59,7 @@ class Form(StrEnum):
     """Target format of a conversion."""
 
     image = "image"
+    masks = "masks"
     ct = "ct"
     rtstruct = "rtstruct"
     seg = "seg"
@@ -124,7 +126,9 @@ def inspect(
 def convert(
     source: Annotated[
         list[Path],
-        typer.Argument(help="Folder with a CT, an image file, an RTSTRUCT, a DICOM SEG, or RTDOSE files to sum."),
+        typer.Argument(
+            help="Folder with a CT or with masks, an image file, an RTSTRUCT, a DICOM SEG, or RTDOSE files to sum."
+        ),
     ],
     out: Out,
     to: Annotated[
@@ -133,7 +137,10 @@ def convert(
     ct: Annotated[Path | None, typer.Option(help="Folder of the CT that the contours or doses belong to.")] = None,
     structures: Annotated[
         str | None,
-        typer.Option(help="Structures to convert, comma-separated; for a label map: the names of labels 1, 2, …"),
+        typer.Option(
+            help="Structures to convert, comma-separated. Default: all with known names. For a label map: the names of "
+            "labels 1, 2, …"
+        ),
     ] = None,
     aliases: Aliases = None,
     series: Series = None,
@@ -150,8 +157,9 @@ def convert(
 ) -> None:
     """Convert between DICOM CT, RTSTRUCT, SEG, RTDOSE and NIfTI, NRRD, MHA.
 
-    A CT becomes an image file, and an image file a CT. Contours become an RTSTRUCT, a DICOM SEG, or a label map with a
-    JSON file of names. Doses are summed, on the grid of the CT if one is given.
+    A CT becomes an image file, and an image file a CT. Contours become an RTSTRUCT, a DICOM SEG, a folder of masks
+    (--to masks) or a file for 3D Slicer (*.seg.nrrd). Or they become a label map with a JSON file of names, which can't
+    hold structures that overlap. Doses are summed, on the grid of the CT if one is given.
     """
     from gynbtnet.imaging.conversion import Conversion, convert
     from gynbtnet.imaging.dicom.slice_repairs import Repairs
@@ -201,6 +209,7 @@ def phantom(
     nested: Annotated[
         bool, typer.Option("--nested", help="Contour also GTV-res and IR-CTV, and the uterus with the cervix in it.")
     ] = False,
+    jobs: Jobs = 1,
 ) -> None:
     """Make synthetic cohorts: female pelves with an applicator, and scans for stages 1 and 2.
 
@@ -224,13 +233,26 @@ def phantom(
             realism=realism.value,
             file_format=form.value,
             nested=nested,
+            jobs=jobs,
         )
     if PhantomKind.unlabelled in kinds:
         cohorts.write_unlabelled(
-            out / "unlabelled", scans=unlabelled, spacing=spacing, matrix=matrix, seed=seed, realism=realism.value
+            out / "unlabelled",
+            scans=unlabelled,
+            spacing=spacing,
+            matrix=matrix,
+            seed=seed,
+            realism=realism.value,
+            jobs=jobs,
         )
     if PhantomKind.organs in kinds:
         cohorts.write_organs(
-            out / "organs", scans=organs, spacing=spacing, matrix=matrix, seed=seed, realism=realism.value
+            out / "organs",
+            scans=organs,
+            spacing=spacing,
+            matrix=matrix,
+            seed=seed,
+            realism=realism.value,
+            jobs=jobs,
         )
     console.print(f"Synthetic scans of {', '.join(kind.value for kind in kinds)} in {out}")

@@ -175,6 +175,7 @@ def _ingest_clinic(ingestion: _Ingestion, recipe: Recipe, names: StructureNames)
         key=ingestion.key,
         jobs=ingestion.jobs,
         allow_overlap=scans.allow_overlap or recipe.expects_overlaps,
+        priority=recipe.priority,
     ).cohort
     if not scans.allow_automatic:
         refuse_automatic(cohort, "for training")

@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
 from gynbtnet.datasets.case import Source
 from gynbtnet.datasets.ingestion.integrity import Problem
 from gynbtnet.datasets.ingestion.public_archive import Archive
-from gynbtnet.imaging.label_map import Overlap
+from gynbtnet.imaging.label_map import Overlap, paint_label_map
 from gynbtnet.imaging.overlap_losses import OverlapLoss, measure_overlap_losses
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.runtime.errors import BadInput
@@ -97,6 +97,19 @@ class ScanContents:
     def losses(self) -> tuple[OverlapLoss, ...]:
         """Volumes that structures lose to others in the label map."""
         return measure_overlap_losses(self.segmentation, self.overlaps) if self.segmentation else ()
+
+    def with_priority(self, priority: Sequence[str]) -> "ScanContents":
+        """Return the contents with another owner of shared voxels in the label map.
+
+        Args:
+            priority: see :func:`~gynbtnet.imaging.label_map.painting_order`.
+        """
+        if not priority or self.segmentation is None or not self.overlaps:
+            return self
+        structures, geometry = self.segmentation.structures, self.segmentation.labels.geometry
+        masks = {structure: self.segmentation.mask(structure) for structure in structures}
+        segmentation, overlaps = paint_label_map(masks, structures, geometry, priority)
+        return replace(self, segmentation=segmentation, overlaps=overlaps)
 
 
 @dataclass(frozen=True)

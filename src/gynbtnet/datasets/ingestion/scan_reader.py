@@ -47,7 +47,8 @@ class ScanReader:
         found_scans: description of the source by its adapter, without its scans.
         out: folder of the cohort.
         record_source: store the origin of each case.
-        resample_channels, allow_overlap: see :func:`~gynbtnet.datasets.ingestion.ingest_found.ingest_found`.
+        resample_channels, allow_overlap, priority: see
+            :func:`~gynbtnet.datasets.ingestion.ingest_found.ingest_found`.
     """
 
     found_scans: FoundScans
@@ -55,14 +56,33 @@ class ScanReader:
     record_source: bool
     resample_channels: bool
     allow_overlap: bool
+    priority: tuple[str, ...]
 
     @classmethod
     def create(
-        cls, found_scans: FoundScans, out: Path, key: PatientKey, *, resample_channels: bool, allow_overlap: bool
+        cls,
+        found_scans: FoundScans,
+        out: Path,
+        key: PatientKey,
+        *,
+        resample_channels: bool,
+        allow_overlap: bool,
+        priority: Sequence[str],
     ) -> "ScanReader":
-        """Return the reader of a source, small enough to be sent to every process with every scan."""
+        """Return the reader of a source, small enough to be sent to every process with every scan.
+
+        Raises:
+            BadInput: If ``priority`` names a structure that the cohort won't have, or one twice.
+        """
+        unknown = next((name for name in priority if name not in found_scans.structures), None)
+        if unknown is not None or len(set(priority)) < len(priority):
+            raise BadInput(
+                f"The priority is {', '.join(priority)}; expected some of the structures "
+                f"{', '.join(found_scans.structures)}, each once."
+            )
         description = replace(found_scans, scans=(), problems=())
-        return cls(description, Path(out).absolute(), not key.separate, resample_channels, allow_overlap)
+        out, priority = Path(out).absolute(), tuple(priority)
+        return cls(description, out, not key.separate, resample_channels, allow_overlap, priority)
 
     def read(self, numbered: NumberedScan, digests: Mapping[str, str]) -> ReadCase | Problem:
         """Return the case with its voxels, or the reason why there is none.
@@ -73,7 +93,7 @@ class ScanReader:
         """
         scan = numbered.scan
         try:
-            contents = self.found_scans.read(scan)
+            contents = self.found_scans.read(scan).with_priority(self.priority)
             channels, notes = self._channels(contents, scan)
             losses = contents.losses
             if not self.allow_overlap and not self.found_scans.has_regions:
