@@ -89,7 +89,7 @@ def _from_checkpoint(path: Path) -> StartingWeights:
     elif not any(name.startswith("encoder.levels.") for name in weights):
         raise BadInput(
             f"{path} holds another network than GynBTNet or STU-Net ({next(iter(weights), 'empty')}): its filters "
-            "fit no layer here. Start from a run of ours, an exported encoder or STU-Net's file, or train it in nnU-Net."
+            "fit no layer here. Start from a run, an exported encoder or STU-Net's file, or train it in nnU-Net."
         )
     check_finite(weights, path)
     has_decoder = any(name.startswith("decoder.levels.") for name in weights)
