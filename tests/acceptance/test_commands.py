@@ -32,6 +32,7 @@ IN_ORDER = (
         "finetune",
         "predict",
         "review",
+        "node",
         "export",
     ),
     *("evaluate", "dose", "doctor"),

@@ -66,7 +66,7 @@ def scan(tmp_path: Path) -> CTSeries:
 
 @dataclass
 class Receiver:
-    """A planning system: keeps what it receives, or answers with another status."""
+    """A planning system: keeps what it receives, or returns another status."""
 
     port: int
     status: int = 0
@@ -124,6 +124,7 @@ class Running:
     thread: threading.Thread
 
     def states(self) -> list[str]:
+        assert self.thread.is_alive(), "the node has ended"
         return [str(row.state) for row in self.node.queue.series()]
 
     def end(self) -> None:

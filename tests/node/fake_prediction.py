@@ -1,4 +1,4 @@
-"""Stands in for the network in tests of the node: contours a cube in the middle of the scan, in milliseconds."""
+"""Replacement of the network in tests of the node: contours a cube in the middle of the scan, in milliseconds."""
 
 import json
 import os

@@ -7,13 +7,18 @@ from collections.abc import Callable
 from pathlib import Path
 from threading import Event
 from typing import Any
+from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import fake_prediction  # type: ignore[import-not-found]
+
 import gynbtnet.node.service as service
 from gynbtnet.node.configuration import NodeConfiguration
+from gynbtnet.node.delivery import send
 from gynbtnet.node.inbox import Inbox
 from gynbtnet.node.jobs import Job, JobResult
+from gynbtnet.node.outgoing import write_outgoing
 from gynbtnet.node.queue import Queue
 from gynbtnet.node.worker import Worker
 
@@ -38,9 +43,7 @@ class DirectWorker(Worker):
     _result: JobResult | None = None
 
     def submit(self, job: Job) -> None:
-        from fake_prediction import predict_cube
-
-        predict_cube(job)
+        fake_prediction.predict_cube(job)
         self._result = JobResult(job, None, 0.1)
 
     def result(self) -> JobResult | None:
@@ -52,23 +55,23 @@ def main(settings: str, moment: str) -> None:
     third = iter(range(1, 100))
     match moment:
         case "stored":  # the third instance is on the disk, but the queue doesn't know it
-            Inbox.store = killing(Inbox.store, when=lambda *_: next(third) == 3)
+            mock.patch.object(Inbox, "store", killing(Inbox.store, when=lambda *_: next(third) == 3)).start()
         case "arrived":
-            Queue.arrived = killing(Queue.arrived, when=lambda *_: next(third) == 3)
+            mock.patch.object(Queue, "arrived", killing(Queue.arrived, when=lambda *_: next(third) == 3)).start()
         case "complete":
-            Queue.complete = killing(Queue.complete)
+            mock.patch.object(Queue, "complete", killing(Queue.complete)).start()
         case "running":
-            Queue.set = killing(Queue.set, when=lambda *a, **_: a[2] == "running")
+            mock.patch.object(Queue, "set", killing(Queue.set, when=lambda *a, **_: a[2] == "running")).start()
         case "predicted":
-            Queue.produced = killing(Queue.produced, before=True)
+            mock.patch.object(Queue, "produced", killing(Queue.produced, before=True)).start()
         case "produced":
-            Queue.produced = killing(Queue.produced)
+            mock.patch.object(Queue, "produced", killing(Queue.produced)).start()
         case "outgoing":
-            service.write_outgoing = killing(service.write_outgoing)
+            mock.patch.object(service, "write_outgoing", killing(write_outgoing)).start()
         case "received":
-            service.send = killing(service.send)
+            mock.patch.object(service, "send", killing(send)).start()
         case "sent":
-            Queue.delivered = killing(Queue.delivered)
+            mock.patch.object(Queue, "delivered", killing(Queue.delivered)).start()
     configuration = NodeConfiguration.model_validate_json(settings)
     service.Node(configuration, DirectWorker()).run(Event(), lambda: print("ready", flush=True))
 

@@ -10,7 +10,9 @@ import pytest
 
 from .conftest import store, wait_until
 
-MOMENTS = ["stored", "arrived", "complete", "running", "predicted", "produced", "outgoing", "received", "sent"]
+QUICK = ["stored", "running", "produced", "received"]
+SLOW = ["arrived", "complete", "predicted", "outgoing", "sent"]
+MOMENTS = [*QUICK, *(pytest.param(moment, marks=pytest.mark.slow) for moment in SLOW)]
 
 
 @pytest.mark.parametrize("moment", MOMENTS)

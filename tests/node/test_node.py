@@ -306,3 +306,44 @@ def test_a_node_needs_no_torch_to_listen(tmp_path):
 
     code = "import sys, gynbtnet.node.service; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], env=os.environ, check=False).returncode == 0
+
+
+def test_a_review_is_sent_on(settings, start, scan, receiver):
+    running = start(settings)
+    store(scan.files, settings.listen.port)
+    wait_until(lambda: running.states() == ["sent"])
+    row = running.node.queue.series()[0]
+    prediction = running.node.folder.result(row.key, row.version)
+    reviewed = pydicom.dcmread(prediction / "RS.dcm")
+    reviewed.SOPInstanceUID, reviewed.ApprovalStatus = "1.2.3.4", "APPROVED"
+    (prediction / "review" / "001").mkdir(parents=True)
+    reviewed.save_as(prediction / "review" / "001" / "RS.dcm")
+    wait_until(lambda: len(receiver.structure_sets) == 2)
+    assert receiver.structure_sets[1].ApprovalStatus == "APPROVED"
+    assert receiver.structure_sets[1].SOPInstanceUID == "1.2.3.4"
+
+
+def test_stow(scan, tmp_path):
+    """Instances by HTTP, without and with the token, and one that can't be parsed."""
+    testclient = pytest.importorskip("starlette.testclient")
+    from gynbtnet.node.inbox import Inbox
+    from gynbtnet.node.stow import stow_application
+
+    inbox, notes = Inbox(tmp_path / "inbox"), []
+    application = stow_application("t" * 16, lambda content, _: inbox.store(content), lambda *a, **_: notes.append(a))
+    parts = [*(path.read_bytes() for path in scan.files), b"no DICOM"]
+    body = b"".join(b"--limit\r\nContent-Type: application/dicom\r\n\r\n" + part + b"\r\n" for part in parts)
+    kind = {"Content-Type": 'multipart/related; type="application/dicom"; boundary=limit'}
+    with testclient.TestClient(application) as client:
+        for token in ({}, {"Authorization": "Bearer wrong"}):
+            assert client.post("/studies", content=body, headers=kind | token).status_code == 401
+        assert not inbox.keys()
+        token = {"Authorization": f"Bearer {'t' * 16}"}
+        assert client.post("/studies", content=body, headers=token).status_code == 415
+        answer = client.post("/studies", content=body + b"--limit--", headers=kind | token)
+    assert answer.status_code == 202
+    stored = [item["00081155"]["Value"][0] for item in answer.json()["00081199"]["Value"]]
+    assert stored == [image.sop_instance_uid for image in scan.slices]
+    assert answer.json()["00081198"]["Value"] == [{"00081197": {"vr": "US", "Value": [0xC000]}}]
+    again = read_ct_series(inbox.series(hashed(scan.series_uid)))
+    assert np.array_equal(again.volume.array, scan.volume.array)

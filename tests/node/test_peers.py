@@ -1,4 +1,4 @@
-"""The node beside other DICOM software: dcmtk, Orthanc, TLS, many and malformed associations."""
+"""The node with other DICOM software: dcmtk, Orthanc, TLS, many and malformed associations."""
 
 import json
 import os
@@ -10,6 +10,7 @@ import ssl
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.request import Request, urlopen
 
 import pydicom
@@ -22,7 +23,8 @@ from gynbtnet.node.inbox import Inbox, Unusable
 
 from .conftest import free_port, store, wait_until, write_scan
 
-STORESCU, STORESCP = shutil.which("storescu"), shutil.which("storescp")
+DEBIAN = "/usr/bin:/usr/local/bin"  # pynetdicom has programs of the same names
+STORESCU, STORESCP = shutil.which("storescu", path=DEBIAN), shutil.which("storescp", path=DEBIAN)
 ORTHANC = shutil.which("Orthanc")
 OPENSSL = shutil.which("openssl")
 
@@ -95,7 +97,7 @@ def orthanc(settings, tmp_path) -> Iterator[tuple[int, int]]:
         process.wait(30)
 
 
-def get(http: int, path: str, content: bytes | None = None) -> object:
+def get(http: int, path: str, content: bytes | None = None) -> Any:
     return json.loads(urlopen(Request(f"http://127.0.0.1:{http}{path}", data=content)).read())
 
 
@@ -110,10 +112,10 @@ def test_orthanc_sends_a_study_by_its_rule_and_gets_the_contours(settings, start
     for path in scan.files:
         get(http, "/instances", path.read_bytes())
     wait_until(lambda: "sent" in running.states(), 90)
-    (study,) = get(http, "/studies")  # type: ignore[misc]
+    (study,) = get(http, "/studies")
     modalities = [
-        get(http, f"/series/{series}")["MainDicomTags"]["Modality"]  # type: ignore[index]
-        for series in get(http, f"/studies/{study}")["Series"]  # type: ignore[index]
+        get(http, f"/series/{series}")["MainDicomTags"]["Modality"]
+        for series in get(http, f"/studies/{study}")["Series"]
     ]
     assert sorted(modalities) == ["CT", "RTSTRUCT", "SEG"]
 
@@ -153,7 +155,7 @@ def test_tls_with_an_own_authority(settings, start, scan, certificates, name, ac
     entity.acse_timeout = entity.network_timeout = 3
     entity.add_requested_context(CTImageStorage)
     association = entity.associate(
-        "127.0.0.1", settings.listen.port, ae_title="GYNBTNET", tls_args=context and (context, "127.0.0.1")
+        "127.0.0.1", settings.listen.port, ae_title="GYNBTNET", tls_args=(context, "127.0.0.1") if context else None
     )
     assert association.is_established == accepted
     if accepted:

@@ -1,6 +1,7 @@
 """Command of the DICOM node."""
 
 import signal
+from contextlib import closing
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Annotated
@@ -49,16 +50,18 @@ def node(
         path = NodeFolder(settings.folder).queue
         if not path.is_file():
             raise BadInput(f"There is no queue {path}; the node of {configuration} has never run.")
-        queue = Queue(path)
-        if retry:
-            console.print(f"{retry}: {queue.retry(retry)}.")
-        elif release:
-            queue.release(release)
-            console.print(f"{release}: it is segmented as it is.")
-        else:
-            _print_status(queue)
+        with closing(Queue(path)) as queue:
+            if retry:
+                console.print(f"{retry}: {queue.retry(retry)}.")
+            elif release:
+                queue.release(release)
+                console.print(f"{release}: it is segmented as it is.")
+            else:
+                _print_status(queue)
         return
     require("node", "pynetdicom")
+    if settings.web is not None:
+        require("review", "starlette", "uvicorn")
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

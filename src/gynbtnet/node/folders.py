@@ -4,6 +4,9 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+REVIEW = ".review-"
+"""Mark between the version of a prediction and the number of its review."""
+
 _DIGITS = 24  # hexadecimal digits of a key: 96 bits
 
 
@@ -56,8 +59,15 @@ class NodeFolder:
         return self.inbox / key
 
     def result(self, key: str, version: str) -> Path:
-        """Return the folder of the prediction of a series with a certain content."""
-        return self.results / f"{key}-{version}"
+        """Return the folder of the prediction of a series with a certain content, or of a review of it."""
+        prediction, _, review = version.partition(REVIEW)
+        folder = self.results / f"{key}-{prediction}"
+        return folder / "review" / review if review else folder
+
+    def reviews(self, key: str, version: str) -> tuple[str, ...]:
+        """Return the versions of all reviews of a prediction."""
+        written = self.result(key, version).glob("review/*/RS.dcm")
+        return tuple(sorted(f"{version}{REVIEW}{path.parent.name}" for path in written))
 
     def outgoing(self, key: str, version: str) -> Path:
         """Return the folder of the objects that are sent."""

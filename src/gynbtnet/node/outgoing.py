@@ -26,7 +26,9 @@ class WrongIdentity(Exception):  # noqa: N818 - it is a property of the result
     """Raised if a result doesn't belong to the scan. The message contains no identifier."""
 
 
-def write_outgoing(result: Path, scan: Sequence[Path], out: Path, replaced: str | None = None) -> Path:
+def write_outgoing(
+    result: Path, scan: Sequence[Path], out: Path, replaced: str | None = None, *, allow_approved: bool = False
+) -> Path:
     """Write the objects of a result to a folder, all or nothing; they have the same UIDs each time.
 
     Args:
@@ -34,6 +36,7 @@ def write_outgoing(result: Path, scan: Sequence[Path], out: Path, replaced: str 
         scan: files of the scan.
         out: folder to write; an existing one is kept.
         replaced: SOPInstanceUID of the structure set of an earlier result of this series, which was sent.
+        allow_approved: a person may have approved the contours.
 
     Returns:
         ``out``.
@@ -44,7 +47,7 @@ def write_outgoing(result: Path, scan: Sequence[Path], out: Path, replaced: str 
     """
     if out.is_dir():
         return out
-    check_identity(result, [parse_header(path) for path in scan])
+    check_identity(result, [parse_header(path) for path in scan], allow_approved=allow_approved)
     with atomic_write(out) as partial, lenient_pydicom():
         partial.mkdir()
         for kind in ("rtstruct", "seg"):
@@ -59,12 +62,13 @@ def write_outgoing(result: Path, scan: Sequence[Path], out: Path, replaced: str 
     return out
 
 
-def check_identity(result: Path, headers: Sequence[InstanceHeader]) -> None:
+def check_identity(result: Path, headers: Sequence[InstanceHeader], *, allow_approved: bool = False) -> None:
     """Check that a result belongs to the scan, and that nobody could take it for approved.
 
     Args:
         result: folder with ``RS.dcm``, ``SEG.dcm`` or both.
         headers: headers of the scan's files.
+        allow_approved: a person may have approved the contours.
 
     Raises:
         WrongIdentity: If not.
@@ -83,7 +87,7 @@ def check_identity(result: Path, headers: Sequence[InstanceHeader]) -> None:
         for what, own, other in zip(("patient", "study", "frame of reference"), found, expected, strict=True):
             if own != other:
                 raise WrongIdentity(f"The {what} of {name} and of the scan differ; nothing is sent.")
-        if is_approved:
+        if is_approved and not allow_approved:
             raise WrongIdentity(f"{name} is not marked as unapproved; nothing is sent.")
 
 

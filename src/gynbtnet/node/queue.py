@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 from gynbtnet.runtime.errors import BadInput
@@ -119,26 +120,44 @@ class Queue:
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self._transaction() as database:
-            database.executescript(_SCHEMA)
+        self._lock = RLock()  # one connection for all threads
+        try:
+            self._database = sqlite3.connect(
+                self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
+            self._database.execute("PRAGMA journal_mode=WAL")
+            self._database.execute("PRAGMA synchronous=NORMAL")
+            self._database.executescript(_SCHEMA)
+        except sqlite3.Error as error:
+            raise BadInput(f"The queue {self.path} can't be opened ({error}); check the node's folder.") from error
+
+    def close(self) -> None:
+        """Close the database."""
+        with self._lock:
+            self._database.close()
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        try:
-            database = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)
-        except sqlite3.Error as error:
-            raise BadInput(f"The queue {self.path} can't be opened ({error}); check the node's folder.") from error
-        try:
-            database.execute("PRAGMA journal_mode=WAL")
-            database.execute("PRAGMA synchronous=NORMAL")
-            database.execute("BEGIN IMMEDIATE")
-            yield database
-            if database.in_transaction:
-                database.execute("COMMIT")
-        except sqlite3.DatabaseError as error:
-            raise BadInput(f"The queue {self.path} can't be used ({error}); check the node's folder.") from error
-        finally:
-            database.close()
+        with self._lock:
+            try:
+                self._database.execute("BEGIN IMMEDIATE")
+                yield self._database
+                self._database.execute("COMMIT")
+            except BaseException as error:
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
+                if isinstance(error, sqlite3.DatabaseError):
+                    raise BadInput(
+                        f"The queue {self.path} can't be used ({error}); check the node's folder."
+                    ) from error
+                raise
+
+    def _rows(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        with self._lock:
+            try:
+                return self._database.execute(statement, parameters).fetchall()
+            except sqlite3.DatabaseError as error:
+                raise BadInput(f"The queue {self.path} can't be read ({error}); check the node's folder.") from error
 
     def arrived(self, key: str, caller: str, instances: int = 1) -> None:
         """Note new instances of a series, which were stored before; a finished series begins again."""
@@ -213,8 +232,7 @@ class Queue:
         """Return the series in any of the states, or all, in the order of arrival."""
         names = ", ".join(field.name for field in fields(Series))
         condition = f"WHERE state IN ({', '.join('?' * len(states))})" if states else ""
-        with self._transaction() as database:
-            rows = database.execute(f"SELECT {names} FROM series {condition} ORDER BY received, key", states).fetchall()
+        rows = self._rows(f"SELECT {names} FROM series {condition} ORDER BY received, key", states)
         return tuple(_as_series(row) for row in rows)
 
     def find(self, key: str) -> Series | None:
@@ -246,14 +264,24 @@ class Queue:
             )
         return True
 
+    def deliver_review(self, key: str, version: str, destinations: Sequence[str]) -> bool:
+        """Note the deliveries of a review; return whether they are new."""
+        now = time.time()
+        with self._transaction() as database:
+            return (
+                database.executemany(
+                    "INSERT OR IGNORE INTO deliveries (key, version, destination, state, due, changed) "
+                    "VALUES (?, ?, ?, 'waiting', ?, ?)",
+                    [(key, version, destination, now, now) for destination in destinations],
+                ).rowcount
+                > 0
+            )
+
     def deliveries(self, *states: str) -> tuple[Delivery, ...]:
         """Return the deliveries in any of the states, or all, in the order in which they are due."""
         names = ", ".join(field.name for field in fields(Delivery))
         condition = f"WHERE state IN ({', '.join('?' * len(states))})" if states else ""
-        with self._transaction() as database:
-            rows = database.execute(
-                f"SELECT {names} FROM deliveries {condition} ORDER BY due, key, destination", states
-            ).fetchall()
+        rows = self._rows(f"SELECT {names} FROM deliveries {condition} ORDER BY due, key, destination", states)
         return tuple(Delivery(*row) for row in rows)
 
     def delivered(self, delivery: Delivery) -> None:
@@ -295,7 +323,7 @@ class Queue:
         if row is None:
             raise BadInput(f"There is no series {key} in the queue, or several; `--status` lists them.")
         waiting = [delivery for delivery in self.deliveries("waiting") if delivery.key == row.key]
-        if row.state == State.produced and waiting:
+        if waiting:
             for delivery in waiting:
                 self.postpone(delivery, time.time(), delivery.reason)
             return "it is sent now"
@@ -324,9 +352,8 @@ class Queue:
 
     def watched(self, path: str) -> str | None:
         """Return the mark of a file of the watched folder when it was taken in; None if it wasn't."""
-        with self._transaction() as database:
-            row = database.execute("SELECT mark FROM watched WHERE path = ?", (path,)).fetchone()
-        return row[0] if row else None
+        rows = self._rows("SELECT mark FROM watched WHERE path = ?", (path,))
+        return rows[0][0] if rows else None
 
     def note_watched(self, path: str, mark: str) -> None:
         """Note a file of the watched folder that was taken in."""
@@ -335,10 +362,7 @@ class Queue:
 
     def expected_seconds(self) -> float | None:
         """Return the median duration of the last predictions, in seconds; None before the first."""
-        with self._transaction() as database:
-            rows = database.execute(
-                "SELECT seconds FROM series WHERE seconds IS NOT NULL ORDER BY changed DESC LIMIT 21"
-            ).fetchall()
+        rows = self._rows("SELECT seconds FROM series WHERE seconds IS NOT NULL ORDER BY changed DESC LIMIT 21")
         durations = sorted(row[0] for row in rows)
         return durations[len(durations) // 2] if durations else None
 

@@ -13,7 +13,7 @@ from gynbtnet.node.audit import AuditLog
 from gynbtnet.node.completeness import judge_series
 from gynbtnet.node.configuration import NodeConfiguration, Sent
 from gynbtnet.node.delivery import NotSent, pause, send
-from gynbtnet.node.folders import NodeFolder, hashed
+from gynbtnet.node.folders import REVIEW, NodeFolder, hashed
 from gynbtnet.node.inbox import Inbox, InstanceHeader
 from gynbtnet.node.jobs import Job, JobResult
 from gynbtnet.node.listener import open_listener
@@ -60,7 +60,12 @@ class Node:
         Raises:
             BadInput: If another node runs in the folder, or a port or certificate can't be used.
         """
-        with closing(self.audit), file_lock(self.folder.lock, wait=False) as held, ExitStack() as opened:
+        with (
+            closing(self.audit),
+            closing(self.queue),
+            file_lock(self.folder.lock, wait=False) as held,
+            ExitStack() as opened,
+        ):
             if not held:
                 raise BadInput(f"Another node runs in {self.folder.folder}; stop it first, or use another folder.")
             self.recover()
@@ -71,6 +76,10 @@ class Node:
                 metrics = serve_metrics(self.queue, self.configuration.metrics_port)
                 opened.callback(metrics.server_close)
                 opened.callback(metrics.shutdown)
+            if self.configuration.web is not None:
+                from gynbtnet.node.stow import open_web  # needs libraries that the other doors don't
+
+                opened.callback(open_web(self.configuration.web, self.store, self.audit.note))
             sender = Thread(target=self._deliver_until, args=(stop,), name="gynbtnet-sender")
             sender.start()
             opened.callback(sender.join)
@@ -111,6 +120,7 @@ class Node:
             take_in(self.configuration.watch, self.queue, self.store, self.audit.note)
         self._judge()
         self._predict()
+        self._send_reviews()
         self._delete_old()
 
     def deliver(self) -> None:
@@ -255,7 +265,8 @@ class Node:
             self.folder.result(delivery.key, delivery.version),
             self.inbox.files(delivery.key),
             self.folder.outgoing(delivery.key, delivery.version),
-            self._replaced(delivery),
+            None if REVIEW in delivery.version else self._replaced(delivery),  # a review names it itself
+            allow_approved=REVIEW in delivery.version,
         )
         return [folder / FILES[kind] for kind in kinds if (folder / FILES[kind]).is_file()]
 
@@ -270,6 +281,13 @@ class Node:
             with suppress(OSError):
                 return instance_uid(self.folder.outgoing(other.key, other.version) / FILES["rtstruct"])
         return None
+
+    def _send_reviews(self) -> None:
+        """Send what `gynbtnet review` wrote for a result to the destinations of that result."""
+        for row in self.queue.series(State.produced, State.sent):
+            for version in self.folder.reviews(row.key, row.version):
+                if self.queue.deliver_review(row.key, version, self._destinations(row)):
+                    self.audit.note("reviewed", series=row.key, review=version.partition(REVIEW)[2])
 
     def _delete_old(self) -> None:
         retention, now = self.configuration.retention, time.time()

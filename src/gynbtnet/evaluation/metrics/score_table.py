@@ -79,9 +79,9 @@ def scoring_note(settings: ScoringSettings) -> str:
         "contours that the prediction lacks, in slices; lower is better. "
         f"{_SURFACE_SENTENCES[settings.surface].format(_tolerances(settings))} Missed: in the truth, not predicted. "
         f"False: predicted, not in the truth. {_POLICY_SENTENCES[settings.missing_structure_policy]} Absent: in "
-        "neither, not scored. Unknown: not contoured in the case's source, so that the prediction cannot be judged; not scored. "
-        "Fractions of one patient are not independent: the number of patients, not of cases, determines how certain "
-        "the means are."
+        "neither, not scored. Unknown: not contoured in the case's source, so that the prediction cannot be judged; "
+        "not scored. Fractions of one patient are not independent: the number of patients, not of cases, determines "
+        "how certain the means are."
     )
 
 
