@@ -10,8 +10,8 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parents[1]
-CUDA_BUILDS = {"2.6.0": "3.2.0", "2.7.0": "3.3.0", "2.8.0": "3.4.0", "2.9.0": "3.5.0"}
-"""The triton that torch's CUDA builds of these versions require, from their metadata."""
+CUDA_BUILDS = {"2.6.0": "3.2.0", "2.9.0": "3.5.0", "2.13.0": "3.7.1"}
+"""The triton that torch's CUDA builds of these versions require."""
 
 
 def extra() -> SpecifierSet:
