@@ -1,7 +1,8 @@
 """First measurements on a GPU, in at most eight minutes, the most important ones first.
 
-Each step runs in a separate process with its own time limit. Rows are written as soon as they are known,
-and after each step to results.json and results.md. An interrupted step or run still leaves what it measured.
+Each step runs in a separate process with its own time limit. This process imports everything once and is forked
+for each step; it doesn't use the GPU itself. Rows are written as soon as they are known, and after each step to
+results.json and results.md. An interrupted step or run still leaves what it measured.
 
 1. ceilings of the device
 2. correctness, and precision
@@ -18,16 +19,19 @@ Examples::
 
 import argparse
 import json
+import multiprocessing
 import os
+import signal
 import statistics
-import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from peers.masked_dense import masked_encode, masked_reconstruction
@@ -37,6 +41,7 @@ from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
+from gynbtnet.cli import main as main_program
 from gynbtnet.imaging import write_volume
 from gynbtnet.inference import PredictionRequest, PredictionSettings, load_model, predict_scan
 from gynbtnet.networks import Encoder, GynBTNet, Preset, find_preset
@@ -46,10 +51,12 @@ from gynbtnet.sparse import (
     ActiveBlocks,
     DeviceRules,
     MaskedAutoencoder,
+    as_channels_last,
     cuda_rules,
     draw_active_blocks,
     rules_for,
     sparse_encode,
+    use_channels_last_layers,
 )
 from gynbtnet.training import build_network, deeply_supervised, masked_l2
 
@@ -128,25 +135,47 @@ def ceilings(run: Run) -> None:
 
 def correctness(run: Run) -> None:
     """Outcome of the tests of the sparse layers on this device."""
-    chosen = "test_chunks_grow" if run.tiny else "(cuda or triton) and not at_its_patch and not papers_patch"
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/sparse", "-k", chosen]
-    finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    run.report("tests", finished.stdout.strip().splitlines()[-1])
-    for line in finished.stdout.splitlines():
-        if line.startswith(("FAILED", "ERROR")):
-            run.report("failed", line)
+    import pytest
+
+    tests = ROOT / "tests" / "sparse"
+    arguments = ["-q", "-p", "no:cacheprovider", "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT)]
+    if run.tiny:
+        arguments += [str(tests / "test_device_rules.py"), "-k", "test_chunks_grow"]
+    else:
+        arguments += [str(tests), "-k", "(cuda or triton) and not at_its_patch and not papers_patch"]
+    outcomes = Outcomes()
+    pytest.main(arguments, plugins=[outcomes])
+    for outcome, number in outcomes.numbers.items():
+        run.report(f"tests {outcome}", number)
+    for test in outcomes.failed:
+        run.report("failed", test)
+
+
+@dataclass
+class Outcomes:
+    """Plugin of pytest that counts the outcomes of tests, and keeps the names of those that failed."""
+
+    numbers: Counter[str] = field(default_factory=Counter)
+    failed: list[str] = field(default_factory=list)
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        if report.when == "call" or report.outcome != "passed":
+            self.numbers[report.outcome] += 1
+        if report.failed:
+            self.failed.append(report.nodeid)
 
 
 def precision(run: Run) -> None:
     """Largest error of a weight's gradient at each level in bfloat16, ours and dense × mask, at a slope of 1."""
-    base = 4 if run.tiny else 16
-    preset = Preset(tuple(base * factor for factor in (1, 2, 4, 8, 16, 16)), 2, (1, 2, 2, 2, 2, 1))
+    base, levels = (4, 4) if run.tiny else (16, 6)
+    channels = tuple(base * factor for factor in (1, 2, 4, 8, 16, 16))
+    preset = Preset(channels[:levels], 2, (1, 2, 2, 2, 2, 1)[:levels])
     torch.manual_seed(0)
     encoder = Encoder(preset).to(run.device)
     for module in encoder.modules():
         if isinstance(module, nn.LeakyReLU):
             module.negative_slope = 1.0
-    patch = (64, 64, 64) if run.tiny else run.patch  # fewer voxels at the deepest level have no stable norm
+    patch = (32, 32, 32) if run.tiny else run.patch  # fewer voxels at the deepest level have no stable norm
     image = torch.randn(2, 1, *patch, generator=torch.Generator().manual_seed(1)).to(run.device)
     active = run.draw(2, encoder.deepest_grid(image.shape[2:]))
     mask = active.mask.to(run.device)
@@ -249,10 +278,10 @@ def report_kernels(run: Run, network: MaskedAutoencoder, image: Tensor) -> None:
 
 
 def dense_step(run: Run) -> None:
-    """Time of a step of stage 3 at batch 2, by settings of PyTorch."""
+    """Time of a step of stage 3 at batch 2; each line has what the lines above have, the last two are alternatives."""
     image = torch.randn(2, 1, *run.patch, device=run.device)
     labels = torch.randint(6, (2, *run.patch), device=run.device)
-    for name in ("eager", "cudnn.benchmark", "cudnn.benchmark, fused AdamW", "channels last", "compiled"):
+    for name in (*("eager", "cudnn.benchmark", "fused AdamW", "channels last"), *["compiled"] * (not run.tiny)):
         time_stage_3(run, name, image, labels)
 
 
@@ -261,14 +290,16 @@ def time_stage_3(run: Run, name: str, image: Tensor, labels: Tensor) -> None:
     torch.backends.cudnn.benchmark = name != "eager"
     network = GynBTNet(run.preset, outputs=6, deep_supervision=True).to(run.device)
     if name == "channels last":
-        network = network.to(memory_format=torch.channels_last_3d)
-        image = image.contiguous(memory_format=torch.channels_last_3d)
-    optimiser = torch.optim.AdamW(network.parameters(), fused="fused" in name)
-    wrapped = torch.compile(network) if name == "compiled" and not run.tiny else network
+        use_channels_last_layers(network)
+        image = as_channels_last(image)
+    if name == "compiled":
+        network.encoder.compile()
+        network.decoder.compile()
+    optimiser = torch.optim.AdamW(network.parameters(), fused=name not in ("eager", "cudnn.benchmark"))
 
     def step() -> None:
         with run.autocast():
-            logits = wrapped(image)
+            logits = network(image)
         deeply_supervised([level.float() for level in logits], labels).backward()
         optimiser.step()
         optimiser.zero_grad()
@@ -293,7 +324,7 @@ def prediction(run: Run) -> None:
         strides=((1, 1, 1), *[(2, 2, 2)] * 4, *[(1, 1, 1)] * (not run.tiny)),
         structures=("hr_ctv", "bladder", "rectum", "sigmoid", "uterus"),
     )
-    for folds, fast in ((1, True), (1, False), (5, False)):
+    for folds, fast in ((1, True), (1, False), (2 if run.tiny else 5, False)):
         model = folder / f"model_{folds}"
         for fold in range(folds):
             fold_folder = model / f"fold_{fold}" if folds > 1 else model
@@ -317,27 +348,36 @@ def prediction(run: Run) -> None:
 def end_to_end(run: Run) -> None:
     """Log of ten steps of ``gynbtnet pretrain`` on synthetic scans, their preparation included."""
     folder = run.rows.parent / "pretraining"
-    program = [sys.executable, "-m", "gynbtnet"]
     form = ["--spacing", "10", "10", "10", "--matrix", "24", "32", "32"] if run.tiny else []
     recipe = "smoke" if run.tiny else "pretrain"
     changes = {"steps_per_epoch": 1 if run.tiny else 10, "epochs": 1, "validation_patches": 2}
     if not run.tiny:
         changes["workers"] = 14
     settings = [part for name, value in changes.items() for part in ("--set", f"pretraining.training.{name}={value}")]
-    for command in (
-        [*program, "phantom", str(folder / "scans"), "--kind", "unlabelled", "--unlabelled", "4", *form],
-        [*program, "pretrain", str(folder / "scans"), recipe, "--out", str(folder / "run"), *settings],
+    for arguments in (
+        ["phantom", str(folder / "scans"), "--kind", "unlabelled", "--unlabelled", "4", *form],
+        ["pretrain", str(folder / "scans"), recipe, "--out", str(folder / "run"), *settings],
     ):
         start = time.perf_counter()
-        finished = subprocess.run(command, capture_output=True, text=True, check=False)
-        run.report(" ".join(["gynbtnet", command[3]]), time.perf_counter() - start, "s")
-        if finished.returncode:
-            run.report("its error", finished.stderr[-1000:])
+        code = call_program(arguments)
+        run.report(f"gynbtnet {arguments[0]}, without the start of Python", time.perf_counter() - start, "s")
+        if code:
+            run.report("its error", f"exit code {code}, see {run.rows.stem}.log")
             return
     for log in sorted((folder / "run").rglob("log.csv")):
         head, *rows = log.read_text(encoding="utf-8").splitlines()
         for name, value in zip(head.split(","), rows[-1].split(","), strict=True):
             run.report(f"last epoch, {name}", value)
+
+
+def call_program(arguments: list[str]) -> int:
+    """Call ``gynbtnet`` in this process, and return its exit code."""
+    sys.argv = ["gynbtnet", *arguments]
+    try:
+        main_program()
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    return 0
 
 
 @contextmanager
@@ -373,19 +413,11 @@ def run_steps(out: Path, names: list[str], tiny: bool, share_of_limits: float = 
     out.mkdir(parents=True, exist_ok=True)
     results: dict[str, dict[str, object]] = {}
     for name in names:
+        compute, seconds = STEPS[name]
         rows = out / f"{name}.jsonl"
         rows.unlink(missing_ok=True)
-        command = [sys.executable, __file__, "--out", str(out), "--step", name, *["--tiny"] * tiny]
-        start, limit = time.perf_counter(), STEPS[name][1] * share_of_limits
-        with (out / f"{name}.log").open("w", encoding="utf-8") as log:
-            process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-            try:
-                code = process.wait(timeout=limit)
-                outcome = "done" if code == 0 else f"failed, see {name}.log"
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, 9)
-                process.wait()
-                outcome = f"stopped after {limit:g} s"
+        start = time.perf_counter()
+        outcome = outcome_of(partial(compute, Run(tiny, rows)), out / f"{name}.log", seconds * share_of_limits)
         lines = rows.read_text(encoding="utf-8").splitlines() if rows.exists() else []
         results[name] = {
             "outcome": outcome,
@@ -396,6 +428,37 @@ def run_steps(out: Path, names: list[str], tiny: bool, share_of_limits: float = 
         (out / "results.md").write_text(markdown(results), encoding="utf-8")
         print(f"{name}: {outcome}", flush=True)
     return all(result["outcome"] == "done" for result in results.values())
+
+
+def outcome_of(compute: Callable[[], None], log: Path, limit: float) -> str:
+    """Compute in a forked process, end it and its own processes after ``limit`` seconds, and describe the outcome."""
+    process = FORKING.Process(target=compute_alone, args=(compute, log))
+    process.start()
+    process.join(limit)
+    if process.exitcode is None:
+        os.killpg(process.pid or 0, signal.SIGKILL)
+        process.join()
+        return f"stopped after {limit:g} s"
+    return "done" if process.exitcode == 0 else f"failed, see {log.name}"
+
+
+def compute_alone(compute: Callable[[], None], log: Path) -> None:
+    """Compute as the first process of a new group, with all output in a file."""
+    os.setsid()
+    with log.open("w", encoding="utf-8") as file:
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(file.fileno(), stream.fileno())
+    compute()
+
+
+FORKING = multiprocessing.get_context("fork")
+"""Way to start processes that saves each of them the imports."""
+
+
+def require_gpu() -> None:
+    """Raise an error if PyTorch sees no GPU. Call it in a separate process, since CUDA doesn't survive a fork."""
+    if not torch.cuda.is_available():
+        raise RuntimeError("PyTorch sees no CUDA device here")
 
 
 def markdown(results: dict[str, dict[str, object]]) -> str:
@@ -414,14 +477,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for the results")
     parser.add_argument("--steps", nargs="+", choices=STEPS, default=list(STEPS))
     parser.add_argument("--tiny", action="store_true", help="tiny sizes on a CPU, to check the script itself")
-    parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.step:
-        STEPS[options.step][0](Run(options.tiny, options.out.absolute() / f"{options.step}.jsonl"))
-        return
-    if not options.tiny and not torch.cuda.is_available():
+    out = options.out.absolute()
+    out.mkdir(parents=True, exist_ok=True)
+    if not options.tiny and outcome_of(require_gpu, out / "gpu.log", 60) != "done":
         parser.error("PyTorch sees no CUDA device here; --tiny runs all steps on a CPU")
-    if not run_steps(options.out, options.steps, options.tiny, 20 if options.tiny else 1):
+    if not run_steps(out, options.steps, options.tiny, 20 if options.tiny else 1):
         sys.exit(1)
 
 

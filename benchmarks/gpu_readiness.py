@@ -182,8 +182,8 @@ def count_step(options: argparse.Namespace) -> Counts:
     with DEVICE:
         network = MaskedAutoencoder(options.preset, rules=rules)
         image = torch.empty(options.batch, 1, *options.patch)
-        seeds = torch.empty(options.batch, dtype=torch.int64)
         units = torch.empty(options.batch, 1)
+    seeds = torch.arange(options.batch)  # they stay on the CPU
     objective = MaskedModellingObjective(network, options.ratio, normalise_target=True, epsilon_hu=20.0)
     optimiser = torch.optim.AdamW(network.parameters(), foreach=True)  # as PyTorch chooses on a GPU
     with counted(network) as counts:

@@ -1,6 +1,8 @@
 """Tests with two processes that communicate through gloo, as two GPUs do through NCCL."""
 
 import csv
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ import torch
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from safetensors.torch import load_file
 
+from gynbtnet.datasets import Split
 from gynbtnet.preparation import PreparedCohort
 from gynbtnet.runtime import BadInput
 from gynbtnet.training.budget import Budget
@@ -35,24 +38,32 @@ from pathlib import Path
 from gynbtnet.preparation import PreparedCohort
 from gynbtnet.training import settings, stages
 
-stage, kind, folder, out, values, changes = sys.argv[1:]
+stage, kind, folder, out, values, changes, start = sys.argv[1:]
 values = getattr(settings, kind).model_validate_json(values).model_copy(update=eval(changes))
 prepared = PreparedCohort.open(Path(folder))
 validating = [] if values.precision == "64-true" else ["ball_2"]
-getattr(stages, stage)(prepared, values, Path(out), training_ids=["ball_0", "ball_1"], validation_ids=validating)
+options = {"start": Path(start)} if start else {}
+sides = {"training_ids": ["ball_0", "ball_1"], "validation_ids": validating}
+getattr(stages, stage)(prepared, values, Path(out), **sides, **options)
 """
 SIDES: dict[str, Any] = {"training_ids": ["ball_0", "ball_1"], "validation_ids": ["ball_2"]}
 
 
 def on_two(
-    launcher: list[str], stage: Any, prepared: PreparedCohort, folder: Path, settings: TrainingSettings, **changes: Any
+    launcher: list[str],
+    stage: Any,
+    prepared: PreparedCohort,
+    folder: Path,
+    settings: TrainingSettings,
+    start: Path | None = None,
+    **changes: Any,
 ) -> tuple[Path, str]:
     """Train in two processes; return the run folder and the text on stderr."""
     script = folder / "script.py"
     script.write_text(SCRIPT)
     kind = type(settings).__name__
     command = [*launcher, script, stage.__name__, kind, prepared.folder, folder / "two", settings.model_dump_json()]
-    ended = subprocess.run([*command, repr(changes)], capture_output=True, text=True, timeout=300)
+    ended = subprocess.run([*command, repr(changes), start or ""], capture_output=True, text=True, timeout=600)
     assert ended.returncode == 0, ended.stderr
     return folder / "two", ended.stderr
 
@@ -203,6 +214,67 @@ def test_a_sharded_network_resumes_sharded(
     two, _ = on_two(TORCHRUN, stage, prepared, tmp_path, settings, strategy="fsdp")
     assert logged(two, "loss") == pytest.approx(logged(one, "loss"), rel=1e-3)
     assert agreement(two, one) > 0.98
+
+
+@pytest.fixture(scope="module")
+def stages(prepared: PreparedCohort, tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[Any, ...]]:
+    """Function, settings, start and run of each stage in one process, each from the weights of the one before."""
+    folder = tmp_path_factory.mktemp("stages")
+    size: dict[str, Any] = {"epochs": 1, "steps_per_epoch": 2, "learning_rate": 1e-3, "validation_patches": 1}
+    segmentation = SegmentationSettings(**size)
+    first = pretrain(prepared, PretrainingSettings(**size), folder / "1", **SIDES)
+    second = finetune(prepared, segmentation, folder / "2", start=first, **SIDES)
+    third = finetune(prepared, segmentation, folder / "3", start=second, **SIDES)
+    return {
+        1: (pretrain, PretrainingSettings(**size), None, first),
+        2: (finetune, segmentation, first, second),
+        3: (finetune, segmentation, second, third),
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+@pytest.mark.parametrize("number", [3, 1, 2])
+def test_each_stage_on_two_devices_learns_what_one_learns(
+    stages: dict[int, tuple[Any, ...]], prepared: PreparedCohort, tmp_path: Path, number: int, strategy: str
+) -> None:
+    """Stages 2 and 3 start from the stage before."""
+    stage, settings, start, one = stages[number]
+    two, _ = on_two([sys.executable], stage, prepared, tmp_path, settings, start, devices=2, strategy=strategy)
+    assert logged(two, "loss") == pytest.approx(logged(one, "loss"), rel=1e-3)
+    assert agreement(two, one) > 0.98
+    assert (two / "transfer.json").is_file() == (start is not None)
+
+
+@pytest.mark.slow
+def test_torchrun_from_the_documented_command_line(
+    stages: dict[int, tuple[Any, ...]], prepared: PreparedCohort, tmp_path: Path
+) -> None:
+    """With names replaced by paths, and settings for small scans after it."""
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "several-devices.md").read_text(encoding="utf-8")
+    (line,) = [line for line in page.splitlines() if line.startswith("torchrun ")]
+    Split((), (("p2",), ("p0", "p1")), 0).save(tmp_path / "split.json")
+    *_, run = stages[2]
+    names = {
+        "PREPARED": prepared.folder,
+        "split.json": tmp_path / "split.json",
+        "STAGE_2": run,
+        "RUN": tmp_path / "run",
+    }
+    command = [str(names.get(word, word)) for word in line.split()]
+    changes = {"structures": "[ball]", "task.plan.patch_size": "[16,32,32]", "task.plan.preset": "XS"}
+    changes |= {"task.plan.normalisation": "zscore", "task.plan.batch_size": "2"}
+    training = {"epochs": 1, "steps_per_epoch": 2, "validation_patches": 1, "workers": 0, "accelerator": "cpu"}
+    changes |= {f"task.training.{name}": str(value) for name, value in training.items()}
+    command += [part for name, value in changes.items() for part in ("--set", f"{name}={value}")]
+    programs = str(Path(sys.executable).parent)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PATH": os.pathsep.join([programs, os.environ["PATH"]])}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+    assert ended.returncode == 0, ended.stderr
+    started = json.loads((tmp_path / "run" / "environment.json").read_text())
+    assert [entry["processes"] for entry in started] == [2]
+    assert len(logged(tmp_path / "run", "loss")) == 1
+    assert (tmp_path / "run" / "weights_last.safetensors").is_file()
 
 
 def test_slurm_brings_its_number_of_processes(monkeypatch: pytest.MonkeyPatch) -> None:

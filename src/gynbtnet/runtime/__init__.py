@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from gynbtnet.runtime.errors import BadInput, Diverged, Paused, ScansFailed
     from gynbtnet.runtime.json_files import read_json, sha256_of, write_json
     from gynbtnet.runtime.lock_file import file_lock
+    from gynbtnet.runtime.measured_choice import MeasuredChoice
     from gynbtnet.runtime.optional_dependencies import require
     from gynbtnet.runtime.parallel import map_scans, pipeline_scans, use_cluster
     from gynbtnet.runtime.progress import console, progress_bar, track, without_progress
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BadInput",
     "Diverged",
+    "MeasuredChoice",
     "Paused",
     "ScansFailed",
     "Settings",
@@ -45,6 +47,7 @@ __getattr__, __dir__ = lazy_names(
         "errors": ["BadInput", "Diverged", "Paused", "ScansFailed"],
         "json_files": ["read_json", "sha256_of", "write_json"],
         "lock_file": ["file_lock"],
+        "measured_choice": ["MeasuredChoice"],
         "optional_dependencies": ["require"],
         "parallel": ["map_scans", "pipeline_scans", "use_cluster"],
         "progress": ["console", "progress_bar", "track", "without_progress"],

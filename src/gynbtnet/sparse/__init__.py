@@ -10,6 +10,7 @@ from gynbtnet.runtime.public_names import lazy_names
 
 if TYPE_CHECKING:
     from gynbtnet.sparse.active_blocks import ActiveBlocks
+    from gynbtnet.sparse.channels_last import as_channels_last, use_channels_last_layers
     from gynbtnet.sparse.dense_masked_autoencoder import DenseMaskedAutoencoder
     from gynbtnet.sparse.device_rules import CPU_RULES, DeviceRules, cuda_rules, rules_for, values_per_chunk
     from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
@@ -22,10 +23,12 @@ __all__ = [
     "DenseMaskedAutoencoder",
     "DeviceRules",
     "MaskedAutoencoder",
+    "as_channels_last",
     "cuda_rules",
     "draw_active_blocks",
     "rules_for",
     "sparse_encode",
+    "use_channels_last_layers",
     "values_per_chunk",
 ]
 
@@ -33,6 +36,7 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "active_blocks": ["ActiveBlocks"],
+        "channels_last": ["as_channels_last", "use_channels_last_layers"],
         "device_rules": ["CPU_RULES", "DeviceRules", "cuda_rules", "rules_for", "values_per_chunk"],
         "masking": ["draw_active_blocks"],
         "sparse_encoder": ["sparse_encode"],

@@ -2,22 +2,19 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.backends import cudnn
 from torch.nn.functional import leaky_relu, linear
 
 from gynbtnet.networks.blocks import upsample
-from gynbtnet.sparse.device_rules import DeviceRules, rules_for
-from gynbtnet.sparse.norm import Norm
+from gynbtnet.sparse.channels_last import normalise_channels_last
+from gynbtnet.sparse.device_rules import DeviceRules
 
 SLOPE = 0.01
 """Slope of LeakyReLU."""
-
-_leaky_relu_backward = torch.ops.aten.leaky_relu_backward.default
 
 
 class LightDecoder(nn.Module):
@@ -62,9 +59,7 @@ def _normalise_and_activate(x: Tensor, norm: nn.InstanceNorm3d, rules: DeviceRul
     """Return LeakyReLU of each sample's norm; memory stays channels last, unlike that of PyTorch's instance norm."""
     if torch.compiler.is_compiling() or not x.is_contiguous(memory_format=torch.channels_last_3d):
         return leaky_relu(_batch_norm_per_sample(x, norm), SLOPE, inplace=True)
-    kernels = (rules or rules_for(x.device)).norm
-    plan = Norm([x[0, 0].numel()] * len(x), norm.eps, kernels, slope=SLOPE)
-    return _NormActivation.apply(x, norm.weight, norm.bias, plan)  # type: ignore[no-untyped-call,no-any-return]
+    return normalise_channels_last(x, norm, rules, SLOPE)
 
 
 def _batch_norm_per_sample(x: Tensor, norm: nn.InstanceNorm3d) -> Tensor:
@@ -74,30 +69,3 @@ def _batch_norm_per_sample(x: Tensor, norm: nn.InstanceNorm3d) -> Tensor:
         for i in range(len(x))
     ]
     return torch.cat(samples) if len(samples) > 1 else samples[0]
-
-
-class _NormActivation(torch.autograd.Function):
-    """Norm and activation of dense features with their own gradient."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, plan: Norm) -> Tensor:
-        rows = _voxels(x)
-        out = torch.empty_like(rows)
-        moments = plan.forward(rows, weight, bias, out)
-        ctx.save_for_backward(rows, out, weight, *moments)
-        ctx.plan, ctx.shape = plan, x.movedim(1, -1).shape
-        return out.view(ctx.shape).movedim(-1, 1)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        rows, out, weight, *moments = ctx.saved_tensors
-        g = _leaky_relu_backward(_voxels(grad), out, SLOPE, True)
-        plan: Norm = ctx.plan
-        grads = plan.backward(g, rows, (moments[0], moments[1]), weight)
-        return g.view(ctx.shape).movedim(-1, 1), *grads, None
-
-
-def _voxels(x: Tensor) -> Tensor:
-    """Return the rows (B·D·H·W, C) of (B, C, D, H, W); a view if its memory is channels last."""
-    return x.movedim(1, -1).reshape(-1, x.shape[1])

@@ -43,6 +43,7 @@ class Progress:
         patches_at_once: patches of a batch that a device computes together; None for all.
         loss_scale: state of the loss scaling in float16; its counts stay integers, as PyTorch requires.
         used: time that the run has used; unknown in checkpoints of earlier versions.
+        network_form: form of the network that was the fastest; None if none has been chosen.
     """
 
     epoch: int = 0
@@ -53,6 +54,7 @@ class Progress:
     patches_at_once: int | None = None
     loss_scale: Mapping[str, int | float] = field(default_factory=dict)
     used: UsedTime = field(default_factory=UsedTime)
+    network_form: str | None = None
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from gynbtnet.runtime.errors import BadInput, Diverged, Paused
+from gynbtnet.runtime.measured_choice import MeasuredChoice
 from gynbtnet.runtime.phrases import counted
 from gynbtnet.runtime.progress import progress_bar, write_log_line
 from gynbtnet.training.allocator import keep_freed_memory
@@ -32,8 +33,9 @@ from gynbtnet.training.checkpoint import (
 )
 from gynbtnet.training.context import TrainingContext
 from gynbtnet.training.cost_meter import CostMeter, UsedTime
-from gynbtnet.training.data.batches import Batch, load_batches
+from gynbtnet.training.data.batches import Batch, load_batches, move_batch
 from gynbtnet.training.memory import explain_out_of_memory, micro_batch_size, split_batch
+from gynbtnet.training.network_form import candidate_forms, choose_form, compiled_only_on_request, in_form
 from gynbtnet.training.optimisation.averaged_weights import AveragedWeights
 from gynbtnet.training.optimisation.optimiser import make_optimiser
 from gynbtnet.training.run_folder import note_environment
@@ -63,6 +65,7 @@ class _Learner:
         patches_at_once: patches of a batch that a device computes together.
         averaged: average of the weights; None if the run averages none.
         encoder: parameters that aren't trained in ``decoder_first_share``; empty without it.
+        form: form in which the network computes, or the choice between several.
     """
 
     network: nn.Module
@@ -71,6 +74,7 @@ class _Learner:
     patches_at_once: int
     averaged: AveragedWeights | None
     encoder: Sequence[nn.Parameter]
+    form: MeasuredChoice
 
     def with_averages(self) -> AbstractContextManager[None]:
         """Give the network the averaged weights inside of the context, if the run averages them."""
@@ -129,6 +133,7 @@ def _train(context: TrainingContext, progress: Progress) -> None:
     with (
         RunLog(run.path, columns, progress.epoch) if fabric.is_global_zero else nullcontext() as log,
         progress_bar(objective.title, math.ceil(context.length), int(used), steps_per_line=0) as advance,
+        compiled_only_on_request(learner.form),
     ):
         while not progress.ended:
             with cost.running():
@@ -139,6 +144,7 @@ def _train(context: TrainingContext, progress: Progress) -> None:
                 patches_at_once=learner.patches_at_once,
                 loss_scale=fabric.strategy.precision.state_dict(),
                 used=cost.used(),
+                network_form=learner.form.chosen,
             )
             metrics |= {name: value for name, value in asdict(progress.used).items() if value is not None}
             _check_loss(context, progress, metrics["loss"])
@@ -169,6 +175,8 @@ def _setup(context: TrainingContext, progress: Progress) -> _Learner:
     if fabric.world_size > 1 and settings.strategy == "ddp":
         for parameter in filter(attrgetter("requires_grad"), network.parameters()):
             parameter.register_hook(partial(_with_strides_of, parameter))  # type: ignore[no-untyped-call]
+    forms = candidate_forms(network, settings, fabric.device, context.total_steps)
+    form = choose_form(network, forms, progress.network_form, fabric.device, fabric.broadcast)
     wrapped = fabric.setup_module(torch.compile(network) if settings.compile else network)  # type: ignore[arg-type]
     optimizer = make_optimiser(parameter_groups(network, settings, encoder_rate=context.encoder_rate), settings)
     wrapped_optimizer = cast(Optimizer, fabric.setup_optimizers(optimizer))
@@ -177,7 +185,7 @@ def _setup(context: TrainingContext, progress: Progress) -> _Learner:
     load_checkpoint(context.run.state, network, optimizer, averaged)
     if progress.loss_scale:
         fabric.strategy.precision.load_state_dict(dict(progress.loss_scale))
-    return _Learner(wrapped, optimizer, wrapped_optimizer, patches_at_once, averaged, encoder)
+    return _Learner(wrapped, optimizer, wrapped_optimizer, patches_at_once, averaged, encoder, form)
 
 
 def _patches_at_once(context: TrainingContext, progress: Progress) -> int:
@@ -246,10 +254,15 @@ def _optimise(context: TrainingContext, learner: _Learner, meter: "_Meter") -> N
         for part in split_batch(meter.next_batch(), learner.patches_at_once)
     )
     for number, part in enumerate(parts, start=1):
-        with fabric.no_backward_sync(network, enabled=number < parts_per_step):  # type: ignore[arg-type]
-            loss = context.objective.loss(network, part)
+        with (
+            fabric.no_backward_sync(network, enabled=number < parts_per_step),  # type: ignore[arg-type]
+            learner.form.timed() as form,
+            in_form(form, part) as formed,
+        ):
+            loss = context.objective.loss(network, formed)
             fabric.backward(loss / parts_per_step)
         meter.add(loss)
+    learner.form.end_step()
     if settings.max_grad_norm is not None:
         fabric.clip_gradients(
             network,
@@ -277,7 +290,8 @@ def _validate(context: TrainingContext, progress: Progress) -> dict[str, float]:
         return {}
     context.objective.network.eval()
     with torch.no_grad(), context.fabric.autocast():
-        patches = (context.fabric.to_device(validation[number]) for number in range(settings.validation_patches))
+        move = context.fabric.to_device
+        patches = (move_batch(validation[number], move) for number in range(settings.validation_patches))
         return context.objective.validate(patches)
 
 
@@ -336,7 +350,8 @@ def _save_picture(context: TrainingContext, progress: Progress) -> None:
     context.objective.network.eval()
     with torch.no_grad(), context.fabric.autocast():
         numbers = range(min(settings.validation_patches, _PATCHES_IN_PICTURE))
-        picture = context.objective.picture([context.fabric.to_device(validation[number]) for number in numbers])
+        patches = [move_batch(validation[number], context.fabric.to_device) for number in numbers]
+        picture = context.objective.picture(patches)
     if context.fabric.is_global_zero:
         save_figure(picture, context.run.pictures / f"epoch_{progress.epoch:04d}.png")
 
@@ -387,7 +402,7 @@ class _Meter:
 
     def next_batch(self) -> Batch:
         start = time.perf_counter()
-        batch: Batch = self._fabric.to_device(next(self._stream))
+        batch = move_batch(next(self._stream), self._fabric.to_device)
         self._waited += time.perf_counter() - start
         self._images += len(batch["image"]) * self._fabric.world_size
         return batch

@@ -18,7 +18,7 @@ from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.runtime.available_memory import available_bytes, check_memory
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.phrases import counted
-from gynbtnet.training.data.batches import Batch
+from gynbtnet.training.data.batches import Batch, move_batch
 from gynbtnet.training.objectives.objective import Objective
 
 _COPIES = 3  # copies of the weights per step in addition to the gradients: AdamW's two moments, and DDP's buckets
@@ -44,7 +44,7 @@ def micro_batch_size(fabric: Fabric, objective: Objective, batch: Batch, memory_
     """
     patches = len(batch["image"])
     sizes = [size for size in range(patches, 0, -1) if patches % size == 0]
-    network, batch = fabric.to_device(objective.network), fabric.to_device(batch)
+    network, batch = fabric.to_device(objective.network), move_batch(batch, fabric.to_device)
     buffers = [buffer.clone() for buffer in network.buffers()]
     if fabric.device.type == "cuda":
         largest = next((size for size in sizes if _fits_on_gpu(fabric, objective, _first(batch, size))), 0)

@@ -5,6 +5,7 @@ from torch import nn
 from gynbtnet.networks.unet import GynBTNet
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.runtime.optional_dependencies import require
+from gynbtnet.sparse.channels_last import use_channels_last_layers
 
 
 def build_network(plan: Plan, *, deep_supervision: bool) -> nn.Module:
@@ -28,6 +29,7 @@ def build_network(plan: Plan, *, deep_supervision: bool) -> nn.Module:
 
         return SwinUNETR(plan.preset, channels, outputs=outputs)
     network = GynBTNet(plan.preset, channels, outputs=outputs, strides=plan.strides, deep_supervision=deep_supervision)
+    use_channels_last_layers(network)
     if not deep_supervision:
         # Heads are ordered from coarse to fine, and only the finest is used. DDP would wait for the others' gradients.
         network.decoder.heads[:-1].requires_grad_(False)

@@ -26,7 +26,8 @@ FREE_TO_CHANGE = (
         f"settings.{name}"
         for name in (
             *("workers", "checkpoint_interval_epochs", "picture_interval_epochs", "time_budget_hours"),
-            *("accelerator", "devices", "strategy", "compile", "auto_micro_batch", "micro_batch_memory_gb"),
+            *("accelerator", "devices", "strategy", "compile", "network_form"),
+            *("auto_micro_batch", "micro_batch_memory_gb"),
         )
     ),
 )
@@ -50,6 +51,7 @@ LEGACY_VALUES: Mapping[str, Any] = {
     "encoder": "sparse",
     "foreground_rule": "each_patch",
     "supervise_coarsest": True,
+    "network_form": "auto",
 }
 """Behaviour of runs from before each setting existed; such runs resume with these values."""
 

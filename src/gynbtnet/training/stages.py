@@ -17,12 +17,14 @@ from gynbtnet.preparation.store import PreparedCase, PreparedCohort
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import write_json
 from gynbtnet.runtime.phrases import counted
+from gynbtnet.runtime.processes import launcher_world_size
 from gynbtnet.sparse.dense_masked_autoencoder import DenseMaskedAutoencoder
 from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
 from gynbtnet.training.context import TrainingContext
 from gynbtnet.training.data.augmentation import Augmentation
 from gynbtnet.training.data.batches import Batches
 from gynbtnet.training.data.mirroring import axes_of_arrays, with_mirroring
+from gynbtnet.training.data.shared_memory import check_shared_memory
 from gynbtnet.training.devices import start_devices
 from gynbtnet.training.engine import fit
 from gynbtnet.training.memory import check_training_memory
@@ -246,7 +248,7 @@ def _make_batches(stage: _Stage) -> tuple[Batches, Batches | None]:
         training_cases, validation_cases = (
             _checked(cases, stage.prepared, settings, with_units) for cases in (training_cases, validation_cases)
         )
-        options |= {"around_body": settings.crops == "body", "with_units": with_units}
+        options |= {"around_body": settings.crops == "body", "with_units": with_units, "half": True}
     training = Batches(
         training_cases,
         Augmentation(
@@ -261,6 +263,8 @@ def _make_batches(stage: _Stage) -> tuple[Batches, Batches | None]:
         devices=fabric.world_size,
         **options,
     )
+    processes, _ = launcher_world_size() or (fabric.world_size, 1)
+    check_shared_memory(training, settings.workers, channels=len(plan.channels), processes=processes)
     unchanged = Augmentation("none", plan.patch_size)
     validation = Batches(validation_cases, unchanged, 1, settings.seed, **options)
     return training, validation if validation_cases else None

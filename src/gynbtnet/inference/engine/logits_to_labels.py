@@ -65,3 +65,7 @@ class _HighestOutput:
         fine = tile.interpolate(near[possible])
         labels: npt.NDArray[np.uint8] = possible.to(torch.uint8).numpy()[argmax_labels(fine).numpy()]
         return labels
+
+    def on_device(self, logits: Tensor, tile: Tile) -> Tensor:
+        """Return the labels of a tile."""
+        return argmax_labels(tile.interpolate(logits.float()))

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from gynbtnet.imaging.geometry import Geometry
@@ -75,6 +76,15 @@ class _LikelyStructures:
         near = logits.float()
         fine = tile.interpolate(near[1:] - near[0])
         return self._packed(self.nesting.most_likely(fine, self.structures))
+
+    def on_device(self, logits: Tensor, tile: Tile) -> Tensor:
+        """Return the bits of a tile."""
+        near = logits.float()
+        chosen = self.nesting.most_likely(tile.interpolate(near[1:] - near[0]), self.structures)
+        bits = torch.zeros(chosen.shape[1:], dtype=torch.int64, device=chosen.device)
+        for index, mask in enumerate(chosen):
+            bits |= mask.long() << index
+        return bits
 
     def _keeps_nesting(self, bits: int) -> bool:
         chosen = {name for index, name in enumerate(self.structures) if bits >> index & 1}

@@ -25,6 +25,9 @@ from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.planning.settings import ALL_AXES, Axis
 from gynbtnet.preparation.preprocess import check_channels, preprocess_volume
 
+_MIRROR_IMAGES = 8
+"""Mirror images of a window that a GPU computes as one batch: all of three axes. On a CPU a batch is not faster."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedModel(ABC):
@@ -100,7 +103,8 @@ class PlannedModel(ABC):
         axes = [ALL_AXES.index(axis) for axis in tta_axes(settings, plan.mirror_axes, str(self.folder))]
         networks = self.networks(settings)
         sides = mirrored_labels(plan.structures) if plan.sides_swapped else None
-        forward = AveragedForward(networks, axes, sides, overlapping=plan.overlapping)
+        images_at_once = 1 if self.device.type == "cpu" else _MIRROR_IMAGES
+        forward = AveragedForward(networks, axes, sides, overlapping=plan.overlapping, images_at_once=images_at_once)
         with torch.inference_mode():
             slabs = sliding_window_logits(
                 forward,

@@ -5,7 +5,7 @@ The network's grid follows the scan's own axes, even if these are oblique
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, Protocol
 
@@ -17,8 +17,10 @@ from torch import Tensor
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.orientation import reorientation_between
 from gynbtnet.inference.engine.sliding_window import Slab
+from gynbtnet.runtime.array_types import Triple
 
 _TILE = (4, 32, 32)  # voxels (z, y, x) of the scan per step: large enough to outweigh the cost of the loop
+_VALUES_AT_ONCE = 2**28  # interpolated logits that a GPU computes at a time, 1 GB
 _SAME = 1e-4  # voxels: two positions that differ by less are treated as equal
 
 Values = npt.NDArray[np.unsignedinteger[Any]]
@@ -43,13 +45,23 @@ class VoxelRule(Protocol):
             tile: interpolation between these voxels.
         """
 
+    def on_device(self, logits: Tensor, tile: "Tile") -> Tensor:
+        """Return the values of a tile, computed on the device of the logits without a look at any of them.
+
+        Args:
+            logits: logits of the voxels around the tile, (outputs, z, y, x).
+            tile: interpolation between these voxels.
+        """
+
 
 def resample_slabs(
     target: Geometry, slabs: Iterable[Slab], source: Geometry, rule: VoxelRule, *, nearest: int | None = None
 ) -> Values:
     """Return the value of every voxel of the scan's grid, from linearly interpolated logits.
 
-    Memory stays small: only the current slab of logits and one tile of the scan's grid are in memory.
+    Memory stays small: only the current slab of logits and one tile of the scan's grid are in memory. On a CPU tiles
+    are small, and many of them have a single value. A GPU computes whole slices, and only their values are copied from
+    it.
 
     Args:
         target: the scan's grid.
@@ -73,20 +85,35 @@ def resample_slabs(
         reached = slab.first + slab.logits.shape[1] - 1
         ready = z.first + int(np.searchsorted(z.upper, reached, side="right"))
         done = max(done, z.first + int(np.searchsorted(z.lower, slab.first)))
-        logits = slab.logits.cpu()
-        source_values = rule.at_source(logits)
+        by_slices = computes_whole_slices(slab.logits.device)
+        size = _slices_at_once(len(slab.logits), grid.shape) if by_slices else _TILE
+        source_values = None if by_slices else rule.at_source(slab.logits)
         for low, row, column in product(
-            range(done, ready, _TILE[0]), range(y.first, y.last, _TILE[1]), range(x.first, x.last, _TILE[2])
+            range(done, ready, size[0]), range(y.first, y.last, size[1]), range(x.first, x.last, size[2])
         ):
             tile = Tile(
-                z.part(low, min(low + _TILE[0], ready), slab.first),
-                y.part(row, row + _TILE[1]),
-                x.part(column, column + _TILE[2]),
+                z.part(low, min(low + size[0], ready), slab.first),
+                y.part(row, row + size[1]),
+                x.part(column, column + size[2]),
             )
-            near = (slice(None), *tile.source)
-            values[tile.voxels] = rule.in_tile(logits[near], source_values[tile.source], tile)
+            near = slab.logits[(slice(None), *tile.source)]
+            if source_values is None:
+                values[tile.voxels] = rule.on_device(near, tile.on(near.device)).cpu().numpy()
+            else:
+                values[tile.voxels] = rule.in_tile(near, source_values[tile.source], tile)
         done = max(done, ready)
     return np.ascontiguousarray(reorientation_between(source, target).array(values))
+
+
+def computes_whole_slices(device: torch.device) -> bool:
+    """Return whether a device interpolates all voxels of whole slices: a GPU does, a CPU skips what it can."""
+    return device.type != "cpu"
+
+
+def _slices_at_once(outputs: int, shape: Triple) -> Triple:
+    """Return the size of a tile for a GPU: whole slices, as many as fit into the memory for interpolated logits."""
+    _, height, width = shape
+    return max(1, _VALUES_AT_ONCE // (outputs * height * width)), height, width
 
 
 @dataclass(frozen=True)
@@ -126,18 +153,32 @@ class AxisSampling:
         lower, upper = self.lower[chosen], self.upper[chosen]
         source = slice(int(lower[0]) - begin, int(upper[-1]) + 1 - begin)
         neighbours = torch.from_numpy(lower - lower[0]), torch.from_numpy(upper - lower[0])
-        return TileAxis(slice(first, last), source, *neighbours, torch.from_numpy(self.share[chosen]))
+        share = self.share[chosen]
+        return TileAxis(slice(first, last), source, *neighbours, torch.from_numpy(share), bool(share.any()))
 
 
 @dataclass(frozen=True)
 class TileAxis:
-    """One axis of a tile: its voxels, the logits that it needs, and the interpolation between them."""
+    """One axis of a tile: its voxels, the logits that it needs, and the interpolation between them.
+
+    Attributes:
+        voxels: voxels of the scan's grid.
+        source: voxels of the slab that they need.
+        lower, upper: neighbours of each voxel, counted from the first of ``source``.
+        share: weight of the upper neighbour.
+        between: False if all voxels coincide with voxels of the slab.
+    """
 
     voxels: slice
     source: slice
     lower: Tensor
     upper: Tensor
     share: Tensor
+    between: bool
+
+    def on(self, device: torch.device) -> "TileAxis":
+        """Return the axis with its interpolation on a device."""
+        return replace(self, lower=self.lower.to(device), upper=self.upper.to(device), share=self.share.to(device))
 
 
 @dataclass(frozen=True)
@@ -158,10 +199,14 @@ class Tile:
         """Voxels of the slab around it."""
         return tuple(axis.source for axis in (self.z, self.y, self.x))
 
+    def on(self, device: torch.device) -> "Tile":
+        """Return the tile with its interpolation on a device."""
+        return Tile(self.z.on(device), self.y.on(device), self.x.on(device))
+
     def interpolate(self, logits: Tensor) -> Tensor:
         """Return logits (outputs, z, y, x) between the voxels of the slab at the voxels of the tile."""
         for axis, sampling in enumerate((self.z, self.y, self.x), start=1):
-            if not sampling.share.any():
+            if not sampling.between:
                 logits = logits.index_select(axis, sampling.lower)
                 continue
             share = sampling.share.view(-1, *[1] * (3 - axis))

@@ -79,7 +79,7 @@ def sliding_window_logits(
     before = [max(size - n, 0) // 2 for size, n in zip(window, shape, strict=True)]
     after = [max(size - n, 0) - b for size, n, b in zip(window, shape, before, strict=True)]
     inside = tuple(slice(b, b + n) for b, n in zip(before, shape, strict=True))
-    padded = torch.from_numpy(np.ascontiguousarray(image))[None]
+    padded = torch.from_numpy(np.ascontiguousarray(image))[None].to(device)
     if padded.shape[2:] != tuple(max(sizes) for sizes in zip(window, shape, strict=True)):
         sides = [side for pair in zip(reversed(before), reversed(after), strict=True) for side in pair]
         padded = pad(padded, sides, value=float(image.min()) if padding is None else padding)
@@ -90,6 +90,7 @@ def sliding_window_logits(
     nearest = [nearest_window_ranges(*axis) for axis in zip(full, window, starts, strict=True)]
     levels = _windows_to_run(starts, window, body, before)
     sums: Tensor | None = None
+    finite = torch.ones((), dtype=torch.bool, device=device)  # read once per level: a GPU would have to wait
     first = 0  # slice of the scan at which the sums begin
     with progress_bar("Predicting", sum(map(len, levels))) as advance:
         for number, (level, end) in enumerate(zip(levels, [*starts[0][1:], full[0]], strict=True)):
@@ -99,13 +100,18 @@ def sliding_window_logits(
                     for axis, index, size in zip(starts, indices, window, strict=True)
                 )
                 cell = tuple(axis[index] for axis, index in zip(nearest, indices, strict=True))
-                logits = network(padded[..., z, y, x].to(device), cell)[0]
+                logits = network(padded[..., z, y, x], cell)[0]
                 if sums is None:
                     sums = torch.zeros(len(logits), min(window[0] + 1, full[0]), *full[1:], dtype=torch.half).to(device)
                 weight = torch.einsum("z,y,x->zyx", *(axis[i] for axis, i in zip(weights, indices, strict=True)))
-                _add(logits, weight, sums[:, z.start - first : z.stop - first, y, x])
+                finite &= _add(logits, weight, sums[:, z.start - first : z.stop - first, y, x])
                 del logits  # otherwise they would be in memory together with the next window's
                 advance()
+            if not finite:
+                raise BadInput(
+                    "The model's outputs are not numbers at some voxels of this scan. Its weights are damaged or its "
+                    "training diverged; use the weights of another run."
+                )
             if sums is not None:
                 finished = sums[:, : end - first, inside[1], inside[2]]
                 if len(levels) == 1:
@@ -184,16 +190,15 @@ def _windows_to_run(
     return [[(z, y, x) for y, x in columns if contains_body((z, y, x))] for z in range(len(starts[0]))]
 
 
-def _add(logits: Tensor, weight: Tensor, sums: Tensor) -> None:
-    """Add a window's logits minus the highest of each voxel to the sums, output by output to save memory."""
+def _add(logits: Tensor, weight: Tensor, sums: Tensor) -> Tensor:
+    """Add a window's logits minus the highest of each voxel to the sums, output by output to save memory.
+
+    Return whether all logits are finite, as a tensor on the device.
+    """
     highest = logits.amax(0)
-    if not bool(highest.isfinite().all()):  # a single NaN makes the highest NaN
-        raise BadInput(
-            "The model's outputs are not numbers at some voxels of this scan. Its weights are damaged or its training "
-            "diverged; use the weights of another run."
-        )
     for output, total in zip(logits, sums, strict=True):
         total += (output - highest).clamp_(min=_LOWEST).mul_(weight)
+    return highest.isfinite().all()  # a single NaN makes the highest NaN
 
 
 def _drop_first(sums: Tensor, slices: int) -> None:

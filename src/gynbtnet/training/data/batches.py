@@ -1,8 +1,8 @@
 """Batches of random patches; each batch is a pure function of seed and step."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,7 @@ class Batch(TypedDict, total=False):
     """Stacked patches.
 
     Attributes:
-        image: (batch, channels, z, y, x), float32.
+        image: (batch, channels, z, y, x), float32, or float16 until the batch is on its device.
         labels: (batch, z, y, x), uint8; absent if a scan has no labels. If structures overlap, each label is a
             combination of them.
         missing: (batch, structures), bool, True for structures without contours; absent if all have contours.
@@ -58,6 +58,8 @@ class Batches(Dataset[Batch]):
             each patch with probability ``foreground_oversampling``.
         around_body: if True, patches that aren't centred on a structure are centred on a voxel of the body.
         with_units: if True, batches have the ``units`` of their scans.
+        half: if True, images are float16, half as many bytes in shared memory. It rounds values by at most 0.05 %, less
+            than the noise of a scan.
     """
 
     cases: Sequence[PreparedCase]
@@ -71,13 +73,15 @@ class Batches(Dataset[Batch]):
     last_of: int = 0
     around_body: bool = False
     with_units: bool = False
+    half: bool = False
 
     def __getitem__(self, step: int) -> Batch:
         first = (step * self.devices + self.rank) * self.batch_size
         numbers = range(first, first + self.batch_size)
         patches = [self._patch(number) for number in numbers]
+        images = torch.stack([image for image, *_ in patches])
         batch = Batch(
-            image=torch.stack([image for image, *_ in patches]),
+            image=_as_half(images) if self.half else images,
             seeds=torch.tensor([seed for *_, seed in patches]),
         )
         if self.with_units:
@@ -154,6 +158,32 @@ def _around(centre: npt.NDArray[np.int64], shape: Triple, size: Triple) -> npt.N
 def _triple(values: npt.NDArray[Any]) -> Triple:
     z, y, x = (int(value) for value in values)
     return z, y, x
+
+
+def _as_half(images: Tensor) -> Tensor:
+    """Return the images as float16; values beyond its range become the largest ones in it."""
+    largest = torch.finfo(torch.float16).max
+    return images.clamp(-largest, largest).half()
+
+
+ON_CPU = ("seeds", "missing")
+"""Parts of a batch that stay on the CPU, because reading them from a GPU would make the CPU wait."""
+
+
+def move_batch(batch: Batch, move: Callable[[Tensor], Tensor]) -> Batch:
+    """Return a batch on a device, with float32 images; what only the CPU reads stays there.
+
+    Args:
+        batch: the batch.
+        move: function that moves a tensor to the device.
+
+    Returns:
+        The batch on the device.
+    """
+    tensors = cast(dict[str, Tensor], batch)
+    moved = {name: values if name in ON_CPU else move(values) for name, values in tensors.items()}
+    moved["image"] = moved["image"].float()
+    return cast(Batch, moved)
 
 
 def load_batches(batches: Batches, steps: range, workers: int) -> Iterator[Batch]:

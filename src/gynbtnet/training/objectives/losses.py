@@ -26,6 +26,7 @@ def dice_ce(logits: Tensor, labels: Tensor, missing: Tensor | None = None, *, ba
         logits: (batch, channels, z, y, x); channel 0 is the background.
         labels: (batch, z, y, x), integers of any type below ``channels``.
         missing: (batch, channels − 1), True for a structure that is missing from the patch's labels; None if none is.
+            Give it on the CPU, which reads it.
         batch_dice: compute the overlap over the whole batch instead of per patch.
 
     Returns:
@@ -41,7 +42,7 @@ def dice_ce(logits: Tensor, labels: Tensor, missing: Tensor | None = None, *, ba
     predicted = probabilities.sum(2)
     known = torch.ones_like(overlap)
     if missing is not None and missing.any():
-        known[:, 1:] = ~missing
+        known[:, 1:].copy_(~missing, non_blocking=True)
         background = _background_or_missing(log_probabilities, missing)
         true_log_probabilities = torch.where(index == 0, background, true_log_probabilities)
     if batch_dice:
@@ -54,9 +55,10 @@ def dice_ce(logits: Tensor, labels: Tensor, missing: Tensor | None = None, *, ba
 
 def _background_or_missing(log_probabilities: Tensor, missing: Tensor) -> Tensor:
     """Return the log probability (batch, voxels) of background and missing structures together."""
+    channels = [torch.tensor([0, *(1 + structures.nonzero()[:, 0]).tolist()]) for structures in missing]
     merged = [
-        patch[[0, *(1 + structures.nonzero()[:, 0]).tolist()]].logsumexp(0)
-        for patch, structures in zip(log_probabilities, missing, strict=True)
+        patch.index_select(0, chosen.to(patch.device, non_blocking=True)).logsumexp(0)
+        for patch, chosen in zip(log_probabilities, channels, strict=True)
     ]
     return torch.stack(merged)
 

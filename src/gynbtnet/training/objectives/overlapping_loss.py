@@ -29,7 +29,9 @@ def dice_bce(
     """
     values = logits.flatten(2).float()
     truth = membership[labels.long().flatten(1)].transpose(1, 2).to(values.dtype)
-    known = values.new_ones(values.shape[:2]) if missing is None else (~missing).to(values.dtype)
+    known = values.new_ones(values.shape[:2])
+    if missing is not None:
+        known.copy_(~missing, non_blocking=True)
     cross_entropy = functional.binary_cross_entropy_with_logits(values, truth, reduction="none").mean(2)
     probabilities = values.sigmoid()
     # double: a running float32 sum over two million voxels would drift

@@ -50,7 +50,7 @@ class SegmentationObjective:
         """Return the loss over the levels; a scan without contours of a structure teaches nothing about it."""
         logits = network(batch["image"])
         labels, missing = batch["labels"], batch.get("missing")
-        membership = None if self.regions is None else self._membership.to(labels.device)
+        membership = None if self.regions is None else self._membership.to(labels.device, non_blocking=True)
         if isinstance(logits, Tensor):
             return segmentation_loss(logits, labels, missing, batch_dice=self.batch_dice, membership=membership)
         return deeply_supervised(
