@@ -114,7 +114,7 @@ def dose(
         typer.Option(help="Folder with one prediction per case. Default: only the cohort's contours."),
     ] = None,
     split: Annotated[Path | None, typer.Option(help="Only the test patients of this split.")] = None,
-    patient: Annotated[str | None, typer.Option(help="Only this patient, by study ID.")] = None,
+    patient: Annotated[str | None, typer.Option(help="Only this patient, by study ID or PatientID.")] = None,
     doses: Annotated[
         Path | None,
         typer.Option(help="Folder with RTDOSE files, or CASE.nii.gz in Gy. Default: the folders that were ingested."),
@@ -159,21 +159,28 @@ def dose(
 ) -> None:
     """Dose-volume metrics of manual and automatic contours, and each patient's total EQD2 against aims and limits."""
     from gynbtnet.datasets.cohort import Cohort
+    from gynbtnet.datasets.patient_key import KEY, PatientKey
     from gynbtnet.datasets.split import Split
     from gynbtnet.evaluation.dose.dose_evaluation import PAGE, evaluate_dose
     from gynbtnet.evaluation.dose.external_beam import parse_external_beam
     from gynbtnet.evaluation.dose.planning_aims import EMBRACE_II, PlanningAims
     from gynbtnet.evaluation.metrics.settings import DoseSettings
 
-    patients = Cohort.load(cohort)
-    patients = patients.of_patients(Split.load(split).test) if split else patients
-    patients = patients.of_patients([patient]) if patient else patients
+    whole = Cohort.load(cohort)
+    key = PatientKey.load(whole.folder / KEY)
+    patients = whole.of_patients(Split.load(split).test) if split else whole
+    if patient:
+        patients = patients.of_patient(key.study_id(patient))
     evaluate_dose(
         patients,
         out,
         predictions=predictions,
         doses=doses,
-        external=parse_external_beam(external_beam, patients.patients) if external_beam else None,
+        external=(
+            parse_external_beam(external_beam, patients.patients, key.study_ids, whole.patients)
+            if external_beam
+            else None
+        ),
         aims=PlanningAims.load(aims or EMBRACE_II),
         settings=DoseSettings(
             alpha_beta_target_gy=alpha_beta_target,

@@ -3,7 +3,7 @@
 import csv
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from gynbtnet.evaluation.dose.deliveries import Delivery, plan_deliveries
 from gynbtnet.evaluation.dose.dvh_plot import dvh_figure
 from gynbtnet.evaluation.dose.external_beam import ExternalBeam
 from gynbtnet.evaluation.dose.files import DoseFiles, find_doses, read_dose
+from gynbtnet.evaluation.dose.metrics import dose_metric_names, is_target
 from gynbtnet.evaluation.dose.planning_aims import PlanningAims
 from gynbtnet.evaluation.dose.report import DoseContent, dose_report
 from gynbtnet.evaluation.dose.score import DoseScore, score_dose
@@ -117,13 +118,14 @@ def evaluate_dose(
         The doses of cases and of courses.
 
     Raises:
-        BadInput: If there are no cases or no doses, contours or a dose cannot be read, or ``out`` contains anything
-            other than an earlier result.
+        BadInput: If there are no cases or no doses, contours or a dose cannot be read, the aims ask for a metric that a
+            structure does not have, or ``out`` contains anything other than an earlier result.
     """
     settings, aims, names = settings or DoseSettings(), aims or PlanningAims.load(), names or StructureNames.load()
     ensure_replaceable(out, DOSE_FILES, "dose.csv")
     if not cohort.cases:
         raise BadInput(f"The selection of the cohort {cohort.folder} has no cases; expected at least one with a dose.")
+    check_aims(aims, cohort.structures, names)
     files = find_doses(cohort.cases, doses)
     deliveries = plan_deliveries(cohort.cases, files, settings)
     work = partial(_evaluate_case, cohort.structures, files, deliveries, predictions, names, settings.ends)
@@ -161,6 +163,24 @@ def evaluate_dose(
         manifest["external_beam"] = {patient: asdict(beam) for patient, beam in (external or {}).items()}
         (folder / "dose.json").write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return DoseEvaluation(scores, tuple(courses))
+
+
+def check_aims(aims: PlanningAims, structures: Sequence[str], names: StructureNames) -> None:
+    """Check that every structure has the metrics that a table of aims asks of it.
+
+    Raises:
+        BadInput: If it doesn't; its aim would never be judged.
+    """
+    for structure in structures:
+        metrics = dose_metric_names(structure, names)
+        unknown = [metric for metric in aims.structures.get(structure, {}) if metric not in metrics]
+        if unknown:
+            kind = "a target" if is_target(structure, names) else "no target by its name"
+            raise BadInput(
+                f"The aims {aims.name} ask for {unknown[0]} of {structure}, which has "
+                f"{', '.join(metrics) or 'no metrics, since it contains the source'} ({kind}). Correct the table, or "
+                "name the structure otherwise when ingesting it."
+            )
 
 
 def _printed_settings(
