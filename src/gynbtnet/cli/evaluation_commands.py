@@ -149,6 +149,10 @@ def dose(
         int | None,
         typer.Option(help="Fractions of a complete course; a patient with fewer is not judged.", min=1, max=60),
     ] = None,
+    prescription: Annotated[
+        float | None,
+        typer.Option(help="Prescribed dose of one fraction in Gy, for V100, V150 and V200.", min=0.1, max=100),
+    ] = None,
     ends: Annotated[
         Ends,
         typer.Option(
@@ -189,6 +193,7 @@ def dose(
             fractions_per_plan=fractions_per_plan,
             dose_is=dose_is.value if dose_is else None,
             course_fractions=course_fractions,
+            prescription_gy=prescription,
             ends=ends.value,
         ),
         jobs=jobs,

@@ -141,7 +141,7 @@ def test_external_beam_for_all_or_by_patient(tmp_path):
     assert parse_external_beam("45/25", ["p1", "p2"]) == {"p1": ExternalBeam(45, 25), "p2": ExternalBeam(45, 25)}
     path = tmp_path / "beam.csv"
     path.write_text("patient,dose_gy,fractions\np1,50.4,28\np9,45,25\n")
-    with pytest.raises(BadInput, match="Row 3 of .* lists a patient who is not in the cohort"):
+    with pytest.raises(BadInput, match=r"Row 3 of .* lists a patient who is not in the cohort"):
         parse_external_beam(str(path), ["p1", "p2"])
     assert parse_external_beam(str(path), ["p1", "p2"], known=["p9"]) == {"p1": ExternalBeam(50.4, 28)}
     path.write_text("\ufeffpatient,dose_gy,fractions\nHOSPITAL 7,50.4,28\n", encoding="utf-8")

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
+from gynbtnet.evaluation.dose.dvh_plot import dvh_figure
 from gynbtnet.evaluation.dose.report import dose_report
 from gynbtnet.evaluation.dose.tables import summarise_dose
 from gynbtnet.evaluation.statistics.agreement import limits_of_agreement
@@ -95,3 +96,16 @@ def test_synthetic_data_are_stated_first(dose_content):
     assert page.split("<body>")[1].lstrip().startswith('<p class="banner">Synthetic data.')
     assert page.count("research use only") == 1
     assert dose_report(dose_content) == page
+
+
+def test_the_prescribed_dose_is_a_line_and_many_cases_are_a_band(dose_content):
+    rows = dose_content.curves[dose_content.curves["structure"] == "bladder"]
+    few = dvh_figure(rows, synthetic=True, prescription_gy=7.0).axes[0]
+    labels = [text.get_text() for text in few.get_legend().get_texts()]
+    assert labels == ["manual", "automatic", "prescribed, 7 Gy"]
+    styles = {line.get_label(): (line.get_color(), line.get_linestyle()) for line in few.get_lines()}
+    assert len({styles[name] for name in labels}) == 3
+    assert len({styles[name][1] for name in labels}) == 3
+    many = pd.concat([rows.assign(case=rows["case"] + str(copy)) for copy in range(4)])
+    axes = dvh_figure(many, synthetic=True).axes[0]
+    assert (len(axes.get_lines()), len(axes.collections)) == (2, 2)
