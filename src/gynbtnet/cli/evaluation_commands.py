@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
 
 from gynbtnet.cli.application import command, console
 from gynbtnet.cli.options import (
+    Aliases,
     CohortFolder,
     Jobs,
     Memory,
@@ -107,7 +109,13 @@ def evaluate(
     "--split demo/experiment/split.json --external-beam 45/25 --out demo/steps/dose"
 )
 def dose(
-    cohort: CohortFolder,
+    cohort: Annotated[
+        Path,
+        typer.Argument(
+            metavar="COHORT",
+            help="Folder made by gynbtnet ingest, or a DICOM folder with CT, RTSTRUCT and RTDOSE of a patient.",
+        ),
+    ],
     out: Out,
     predictions: Annotated[
         Path | None,
@@ -159,45 +167,51 @@ def dose(
             help="End of a structure: on its first and last slice (none), or half a slice beyond them (half)."
         ),
     ] = Ends.none,
+    aliases: Aliases = None,
     jobs: Jobs = 1,
 ) -> None:
     """Dose-volume metrics of manual and automatic contours, and each patient's total EQD2 against aims and limits."""
     from gynbtnet.datasets.cohort import Cohort
     from gynbtnet.datasets.patient_key import KEY, PatientKey
     from gynbtnet.datasets.split import Split
+    from gynbtnet.evaluation.dose.dicom_folder import cohort_of_folder, is_cohort
     from gynbtnet.evaluation.dose.dose_evaluation import PAGE, evaluate_dose
     from gynbtnet.evaluation.dose.external_beam import parse_external_beam
     from gynbtnet.evaluation.dose.planning_aims import EMBRACE_II, PlanningAims
     from gynbtnet.evaluation.metrics.settings import DoseSettings
+    from gynbtnet.imaging.structure_names import StructureNames
 
-    whole = Cohort.load(cohort)
-    key = PatientKey.load(whole.folder / KEY)
-    patients = whole.of_patients(Split.load(split).test) if split else whole
-    if patient:
-        patients = patients.of_patient(key.study_id(patient))
-    evaluate_dose(
-        patients,
-        out,
-        predictions=predictions,
-        doses=doses,
-        external=(
-            parse_external_beam(external_beam, patients.patients, key.study_ids, whole.patients)
-            if external_beam
-            else None
-        ),
-        aims=PlanningAims.load(aims or EMBRACE_II),
-        settings=DoseSettings(
-            alpha_beta_target_gy=alpha_beta_target,
-            alpha_beta_organ_gy=alpha_beta_organ,
-            alpha_beta_gy=_alpha_beta(alpha_beta or (), patients.structures),
-            fractions_per_plan=fractions_per_plan,
-            dose_is=dose_is.value if dose_is else None,
-            course_fractions=course_fractions,
-            prescription_gy=prescription,
-            ends=ends.value,
-        ),
-        jobs=jobs,
-    )
+    with TemporaryDirectory(prefix="gynbtnet-") as scratch:
+        names = StructureNames.load(aliases)
+        whole = Cohort.load(cohort) if is_cohort(cohort) else cohort_of_folder(cohort, Path(scratch) / "dose", names)
+        key = PatientKey.load(whole.folder / KEY)
+        patients = whole.of_patients(Split.load(split).test) if split else whole
+        if patient:
+            patients = patients.of_patient(key.study_id(patient))
+        evaluate_dose(
+            patients,
+            out,
+            predictions=predictions,
+            doses=doses,
+            external=(
+                parse_external_beam(external_beam, patients.patients, key.study_ids, whole.patients)
+                if external_beam
+                else None
+            ),
+            aims=PlanningAims.load(aims or EMBRACE_II),
+            settings=DoseSettings(
+                alpha_beta_target_gy=alpha_beta_target,
+                alpha_beta_organ_gy=alpha_beta_organ,
+                alpha_beta_gy=_alpha_beta(alpha_beta or (), patients.structures),
+                fractions_per_plan=fractions_per_plan,
+                dose_is=dose_is.value if dose_is else None,
+                course_fractions=course_fractions,
+                prescription_gy=prescription,
+                ends=ends.value,
+            ),
+            names=names,
+            jobs=jobs,
+        )
     console.print((out / "dose.md").read_text(encoding="utf-8"))
     console.print(f"The report is {out / PAGE}")
 

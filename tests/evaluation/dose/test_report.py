@@ -32,7 +32,10 @@ def downloads(page: str) -> dict[str, pd.DataFrame]:
 def test_verdicts_are_counted(dose_content):
     """Bladder of p3: 43.2 + 12·15/5 = 79.2 Gy meets the aim of 80, 43.2 + 12.5·15.5/5 = 81.95 Gy only the limit."""
     course = section(dose_report(dose_content), "whole-course-total-eqd2")
-    counts = {tuple(row[:3]): row[3:] for row in rows(course)}
+    counts = {tuple(row[:3]): row[3:] for row in rows(course.split("Number of patients with each verdict")[1])}
+    cells = re.findall(r'<td class="(met|between|missed)">([^<]*)</td>', course)
+    assert ("met", "79.2 (aim met)") in cells
+    assert ("between", "82.0 (limit met)") in cells or ("between", "81.9 (limit met)") in cells
     assert counts["Bladder", "D2cc", "manual"] == ["&lt; 80", "&lt; 90", "3", "0", "0", "0", "0"]
     assert counts["Bladder", "D2cc", "automatic"] == ["&lt; 80", "&lt; 90", "2", "1", "0", "0", "0"]
     assert counts["Rectum", "D2cc", "automatic"] == ["&lt; 65", "&lt; 75", "2", "0", "0", "0", "1"]
@@ -88,7 +91,9 @@ def test_without_predictions(dose_content):
     page = dose_report(alone)
     assert "Automatic against manual" not in page
     assert "automatic" not in section(page, "one-fraction").split('class="note"')[0]
-    assert {row[2] for row in rows(section(page, "whole-course-total-eqd2"))} == {"manual"}
+    course = section(page, "whole-course-total-eqd2")
+    assert {row[1] for row in rows(course)} == {"manual"}
+    assert {row[2] for row in rows(course.split("Number of patients with each verdict")[1])} == {"manual"}
 
 
 def test_synthetic_data_are_stated_first(dose_content):

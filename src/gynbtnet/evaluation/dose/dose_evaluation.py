@@ -22,6 +22,7 @@ from gynbtnet.evaluation.dose.dvh_plot import dvh_figure
 from gynbtnet.evaluation.dose.external_beam import ExternalBeam
 from gynbtnet.evaluation.dose.files import DoseFiles, find_doses, read_dose
 from gynbtnet.evaluation.dose.metrics import dose_metric_names, is_target
+from gynbtnet.evaluation.dose.patient_table import patient_frame
 from gynbtnet.evaluation.dose.plan_metrics import plan_metric_table
 from gynbtnet.evaluation.dose.planning_aims import PlanningAims
 from gynbtnet.evaluation.dose.report import DoseContent, dose_report
@@ -44,6 +45,7 @@ DOSE_FILES = (
         "eqd2.csv",
         "eqd2_differences.csv",
         "dose_summary.csv",
+        "patients.csv",
         "plan_metrics.csv",
         "dvh.csv",
         "dvh.png",
@@ -99,10 +101,14 @@ def evaluate_dose(
 ) -> DoseEvaluation:
     """Compute the dose-volume metrics of every case, and add up the fractions of each patient.
 
-    Writes the folder ``out`` atomically: ``dose.csv`` (one row per case, structure and metric), ``dose_summary.csv``,
-    ``plan_metrics.csv`` (volume, mean dose, V100 and others), ``eqd2.csv`` (one row per patient, structure and metric),
-    ``dvh.csv`` and ``dvh.png``, ``report.html`` and ``dose.md`` for people; ``dose.json`` has the settings. With
-    predictions it also writes ``bland_altman_d2cc.png``, ``.csv`` and ``_limits.csv``, and the same for D90.
+    Writes the folder ``out`` atomically:
+
+    - ``dose.csv``: one row per case, structure and metric; ``dose_summary.csv``: their means.
+    - ``plan_metrics.csv``: volume, mean dose, V100 and others.
+    - ``eqd2.csv``: one row per patient, structure and metric; ``patients.csv``: one row per patient.
+    - ``dvh.csv`` and ``dvh.png``: histograms.
+    - ``report.html`` and ``dose.md`` for people; ``dose.json`` has the settings.
+    - With predictions ``bland_altman_d2cc.png``, ``.csv`` and ``_limits.csv``, and the same for D90.
 
     Args:
         cohort: cases with manual contours.
@@ -120,8 +126,8 @@ def evaluate_dose(
         The doses of cases and of courses.
 
     Raises:
-        BadInput: If there are no cases or no doses, contours or a dose cannot be read, the aims ask for a metric that a
-            structure does not have, or ``out`` contains anything other than an earlier result.
+        BadInput: If there are no cases or no doses, or contours or a dose cannot be read. If the aims contain a metric
+            that a structure does not have. If ``out`` contains anything other than an earlier result.
     """
     settings, aims, names = settings or DoseSettings(), aims or PlanningAims.load(), names or StructureNames.load()
     ensure_replaceable(out, DOSE_FILES, "dose.csv")
@@ -145,6 +151,7 @@ def evaluate_dose(
         summary.to_csv(folder / "dose_summary.csv", index=False)
         if predicted:
             course_differences(courses).to_csv(folder / "eqd2_differences.csv", index=False)
+        patient_frame(courses, predicted=predicted).to_csv(folder / "patients.csv", index=False)
         plan_metric_table(further).to_csv(folder / "plan_metrics.csv", index=False)
         curves.to_csv(folder / "dvh.csv", index=False, float_format="%.6g")
         figure = dvh_figure(curves, synthetic=cohort.synthetic, prescription_gy=settings.prescription_gy)
@@ -152,7 +159,7 @@ def evaluate_dose(
         agreements = dose_agreements(scores, synthetic=cohort.synthetic)
         for agreement in agreements:
             agreement.save(folder)
-        markdown = dose_markdown(summary, courses, aims, predicted=predicted, synthetic=cohort.synthetic)
+        markdown = dose_markdown(summary, further, courses, aims, predicted=predicted, synthetic=cohort.synthetic)
         (folder / "dose.md").write_text(markdown, encoding="utf-8")
         printed_settings = _printed_settings(settings, external or {}, aims)
         content = DoseContent(
@@ -180,7 +187,7 @@ def evaluate_dose(
 
 
 def check_aims(aims: PlanningAims, structures: Sequence[str], names: StructureNames) -> None:
-    """Check that every structure has the metrics that a table of aims asks of it.
+    """Check that every structure has the metrics for which a table has aims.
 
     Raises:
         BadInput: If it doesn't; its aim would never be judged.

@@ -10,6 +10,7 @@ from gynbtnet.evaluation.dose.agreement import DoseAgreement, limit_cells
 from gynbtnet.evaluation.dose.course import COURSE_ASSUMPTIONS, CourseDose
 from gynbtnet.evaluation.dose.course_differences import course_differences, difference_cells
 from gynbtnet.evaluation.dose.dvh_plot import curve_table, dvh_panels
+from gynbtnet.evaluation.dose.patient_table import patient_frame, patient_table
 from gynbtnet.evaluation.dose.plan_metrics import DEFINITIONS, PlanMetric, plan_metric_cells, plan_metric_table
 from gynbtnet.evaluation.dose.planning_aims import PlanningAims
 from gynbtnet.evaluation.dose.score import DoseScore
@@ -38,6 +39,7 @@ DIFFERENCES = (
     "Total EQD2 over patients, mean ± SD, with the limits of agreement of automatic minus manual. Patients with an "
     "incomplete course or only a lower bound are left out."
 )
+_COLOURS = {"aim met": "met", "limit met": "between", "aim missed": "between", "limit missed": "missed"}
 HISTOGRAMS = (
     "Thick lines: median of the cases; solid black: manual, dashed orange: automatic contours. Thin lines: cases; with "
     "many cases, a band from the 10th to the 90th percentile instead. Dotted line: prescribed dose."
@@ -112,6 +114,11 @@ def _fraction(content: DoseContent) -> Iterator[str]:
 
 def _course(content: DoseContent) -> Iterator[str]:
     several = len({course.patient for course in content.courses}) > 1
+    patients = patient_table(content.courses, predicted=content.predicted)
+    if len(patients.heads) > 2:
+        classes = [[_COLOURS.get(verdict, "") for verdict in row] for row in patients.verdicts]
+        yield html.table(patients.heads, patients.rows, numbers=slice(2, None), classes=classes)
+        yield _csv(patient_frame(content.courses, predicted=content.predicted), "patients.csv")
     if content.predicted:
         yield html.paragraph(_changed_verdicts(content.courses))
     heads, rows = verdict_cells(content.courses, predicted=content.predicted)

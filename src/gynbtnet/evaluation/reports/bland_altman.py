@@ -75,8 +75,8 @@ def bland_altman_figure(
     """Plot differences against means, one panel per structure and model.
 
     Each dot is a case, in its patient's colour and shape. The solid line is the bias, the dashed lines are the limits
-    of agreement. Bars at the right are their 95 % intervals; with few patients they are long and end beyond the panel,
-    which shows the cases and the limits. All panels of a structure share their axes. The method is
+    of agreement. Bars at the right are their 95 % intervals. With few patients they are long and end beyond the panel:
+    it shows the cases and the limits. All panels of a structure share their axes. The method is
     :func:`gynbtnet.evaluation.statistics.agreement.limits_of_agreement`.
 
     Args:
