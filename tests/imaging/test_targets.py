@@ -28,7 +28,9 @@ def test_the_inner_of_two_nested_targets_gets_the_shared_voxels(inner: str, oute
         assert painting_order(order) == ("bladder", outer, inner)
 
 
-@pytest.mark.parametrize("name", ["bladder", "rectum-PTV", "Bowel minus CTV", "cavity", "uterus", "activity", "", "7"])
+@pytest.mark.parametrize(
+    "name", ["bladder", "rectum-PTV", "Bowel minus CTV", "ring PTV", "not CTV", "cavity", "uterus", "activity", "", "7"]
+)
 def test_organs_are_not_targets(name: str) -> None:
     assert (target_depth(name), target_type(name)) == (None, None)
 
@@ -41,3 +43,8 @@ def test_targets_outside_the_table_are_written_and_dosed_as_targets() -> None:
     names = StructureNames.load()
     types = [names.interpreted_type(name) for name in ("ir_ctv", "gtv_res", "PTV_45", "itv", "femur_left")]
     assert types == ["CTV", "GTV", "PTV", "CTV", "ORGAN"]
+
+
+@pytest.mark.parametrize("name", ["my_ctv", "opti CTV", "fx1 HR-CTV", "cervix_ctv", "boost-ctv-2"])
+def test_a_target_may_be_anywhere_in_a_name(name: str) -> None:
+    assert target_type(name) == "CTV"

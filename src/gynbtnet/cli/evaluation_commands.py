@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from enum import StrEnum
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -149,14 +150,20 @@ def evaluate(
     "--split demo/experiment/split.json --external-beam 45/25 --out demo/steps/dose"
 )
 def dose(
-    cohort: CohortFolder,
+    cohort: Annotated[
+        Path,
+        typer.Argument(
+            metavar="COHORT",
+            help="Folder made by gynbtnet ingest, or a DICOM folder with CT, RTSTRUCT and RTDOSE of a patient.",
+        ),
+    ],
     out: Out,
     predictions: Annotated[
         Path | None,
         typer.Option(help="Automatic contours, in any form that evaluate takes. Default: only the cohort's contours."),
     ] = None,
     split: Annotated[Path | None, typer.Option(help="Only the test patients of this split.")] = None,
-    patient: Annotated[str | None, typer.Option(help="Only this patient, by study ID.")] = None,
+    patient: Annotated[str | None, typer.Option(help="Only this patient, by study ID or PatientID.")] = None,
     doses: Annotated[
         Path | None,
         typer.Option(help="Folder with RTDOSE files, or CASE.nii.gz in Gy. Default: the folders that were ingested."),
@@ -191,46 +198,65 @@ def dose(
         int | None,
         typer.Option(help="Fractions of a complete course; a patient with fewer is not judged.", min=1, max=60),
     ] = None,
+    prescription: Annotated[
+        float | None,
+        typer.Option(help="Prescribed dose of one fraction in Gy, for V100, V150 and V200.", min=0.1, max=100),
+    ] = None,
     ends: Annotated[
         Ends,
         typer.Option(
             help="End of a structure: on its first and last slice (none), or half a slice beyond them (half)."
         ),
     ] = Ends.none,
+    aliases: Aliases = None,
     jobs: Jobs = 1,
 ) -> None:
     """Dose-volume metrics of manual and automatic contours, and each patient's total EQD2 against aims and limits."""
     from gynbtnet.datasets.cohort import Cohort
+    from gynbtnet.datasets.patient_key import KEY, PatientKey
     from gynbtnet.datasets.split import Split
     from gynbtnet.evaluation.contours.matched_predictions import matched_predictions
+    from gynbtnet.evaluation.dose.dicom_folder import cohort_of_folder, is_cohort
     from gynbtnet.evaluation.dose.dose_evaluation import PAGE, evaluate_dose
     from gynbtnet.evaluation.dose.external_beam import parse_external_beam
     from gynbtnet.evaluation.dose.planning_aims import EMBRACE_II, PlanningAims
     from gynbtnet.evaluation.metrics.settings import DoseSettings
+    from gynbtnet.imaging.structure_names import StructureNames
 
-    patients = Cohort.load(cohort)
-    patients = patients.of_patients(Split.load(split).test) if split else patients
-    patients = patients.of_patients([patient]) if patient else patients
-    settings = DoseSettings(
-        alpha_beta_target_gy=alpha_beta_target,
-        alpha_beta_organ_gy=alpha_beta_organ,
-        alpha_beta_gy=_alpha_beta(alpha_beta or (), patients.structures),
-        fractions_per_plan=fractions_per_plan,
-        dose_is=dose_is.value if dose_is else None,
-        course_fractions=course_fractions,
-        ends=ends.value,
-    )
-    with matched_predictions(patients, predictions) if predictions else nullcontext((patients, None)) as matched:
-        evaluate_dose(
-            matched[0],
-            out,
-            predictions=matched[1],
-            doses=doses,
-            external=parse_external_beam(external_beam, patients.patients) if external_beam else None,
-            aims=PlanningAims.load(aims or EMBRACE_II),
-            settings=settings,
-            jobs=jobs,
+    with TemporaryDirectory(prefix="gynbtnet-") as scratch:
+        names = StructureNames.load(aliases)
+        whole = Cohort.load(cohort) if is_cohort(cohort) else cohort_of_folder(cohort, Path(scratch) / "dose", names)
+        key = PatientKey.load(whole.folder / KEY)
+        patients = whole.of_patients(Split.load(split).test) if split else whole
+        if patient:
+            patients = patients.of_patient(key.study_id(patient))
+        external = (
+            parse_external_beam(external_beam, patients.patients, key.study_ids, whole.patients)
+            if external_beam
+            else None
         )
+        settings = DoseSettings(
+            alpha_beta_target_gy=alpha_beta_target,
+            alpha_beta_organ_gy=alpha_beta_organ,
+            alpha_beta_gy=_alpha_beta(alpha_beta or (), patients.structures),
+            fractions_per_plan=fractions_per_plan,
+            dose_is=dose_is.value if dose_is else None,
+            course_fractions=course_fractions,
+            prescription_gy=prescription,
+            ends=ends.value,
+        )
+        with matched_predictions(patients, predictions) if predictions else nullcontext((patients, None)) as matched:
+            evaluate_dose(
+                matched[0],
+                out,
+                predictions=matched[1],
+                doses=doses,
+                external=external,
+                aims=PlanningAims.load(aims or EMBRACE_II),
+                settings=settings,
+                names=names,
+                jobs=jobs,
+            )
     console.print((out / "dose.md").read_text(encoding="utf-8"))
     automatic = sum(case.source.automatic for case in patients.cases)
     if automatic:

@@ -108,6 +108,20 @@ class Cohort:
             )
         return replace(self, cases=tuple(case for case in self.cases if case.patient in selected))
 
+    def of_patient(self, patient: str) -> "Cohort":
+        """Return the cohort with the cases of one patient; :meth:`save` refuses the result.
+
+        Raises:
+            BadInput: If the patient is not in the cohort.
+        """
+        if patient not in self.patients:
+            raise BadInput(
+                f"The patient is not in the cohort {self.folder}, which has {counted(len(self.patients), 'patient')}. "
+                f"Expected a study ID such as {min(self.patients, default='patient-001')}, or a PatientID that was "
+                "ingested: the file patients.csv of the cohort lists both."
+            )
+        return self.of_patients([patient])
+
     def case(self, case_id: str) -> Case:
         """Return the case with this id.
 

@@ -1,8 +1,8 @@
 """Targets of radiotherapy, recognised by name, and their nesting.
 
 GEC-ESTRO nests them: residual GTV ⊂ HR-CTV ⊂ IR-CTV (Haie-Meder et al. 2005, doi 10.1016/j.radonc.2004.12.015; ICRU
-report 89). A name belongs to a target if it begins with GTV, CTV, ITV or PTV. Words such as “high risk” or “residual”
-may precede. “rectum minus PTV” is not a target.
+report 89). A name belongs to a target if one of its words is GTV, CTV, ITV or PTV, also joined to others as in “HRCTV”.
+It doesn't if an organ or a word such as “minus” comes before: “rectum minus PTV” is not a target.
 """
 
 import re
@@ -13,9 +13,9 @@ TARGET_TYPES = ("GTV", "CTV", "PTV")
 _KINDS = {"gtv": "GTV", "ctv": "CTV", "itv": "CTV", "ptv": "PTV"}
 _HIGH, _MIDDLE, _LOW = "hr|high(?:risk)?", "ir|int|inter|intermediate(?:risk)?", "lr|low(?:risk)?"
 _RESIDUAL = "res|resid|residual|bt|brachy"
-_QUALIFIERS = re.compile(
-    rf"[a-z]|{_HIGH}|{_MIDDLE}|{_LOW}|{_RESIDUAL}|risk|init|initial|boost|adaptive|primary|nodal|elective|final|mr|mri|ct|"
-    r"pet|us|opt|prv|new|old"
+_NO_TARGET_AFTER = re.compile(
+    r"minus|without|wo|sub|less|excl\w*|except|out|outside|not|no|non|ring|wall|overlap|bladder|rect\w*|sigm\w*|bowel|"
+    r"colon|intestin\w*|kidneys?|liver|femur|femoral|cord|marrow"
 )
 _TARGET = re.compile(rf"(?:{_HIGH}|{_MIDDLE}|{_LOW}|{_RESIDUAL})?[tnp]?(gtv|ctv|itv|ptv)[a-z]*")
 
@@ -46,7 +46,7 @@ def _kind(name: str) -> str | None:
     for word in _words(name):
         if target := _TARGET.fullmatch(word):
             return target[1]
-        if not _QUALIFIERS.fullmatch(word):
+        if _NO_TARGET_AFTER.fullmatch(word):
             return None
     return None
 

@@ -14,7 +14,12 @@ from scipy import stats
 from gynbtnet.datasets import Case, Cohort, Source
 from gynbtnet.evaluation.comparison.compare import Comparison, compare, make_comparison
 from gynbtnet.evaluation.comparison.settings import ComparisonSettings, checked_metrics
-from gynbtnet.evaluation.comparison.tables import model_table, non_inferiority_table, pretraining_table
+from gynbtnet.evaluation.comparison.tables import (
+    effects_with_counts,
+    model_table,
+    non_inferiority_table,
+    pretraining_table,
+)
 from gynbtnet.evaluation.metrics.metrics import Score
 from gynbtnet.evaluation.metrics.score_table import METRICS, score_table
 from gynbtnet.evaluation.metrics.settings import ScoringSettings
@@ -205,6 +210,11 @@ def test_a_right_absence_is_scored_if_another_model_is_wrong(run: Callable[..., 
     comparison = run(folders)
     effects = comparison.tests.effects.set_index(["structure", "metric"])
     assert set(effects["left_out"]["bladder"]) == {0}
+    counted = effects_with_counts(comparison)
+    for count in ("missed", "false"):
+        counts = {name: one.summary.set_index("structure")[count] for name, one in comparison.evaluations.items()}
+        assert list(counted[count]) == [counts[row.model][row.structure] for row in counted.itertuples()]
+        assert list(counted[f"other_{count}"]) == [counts[row.other][row.structure] for row in counted.itertuples()]
     assert set(effects["cases"]["bladder"]) == {24}
     assert set(effects["absences"]["bladder"]) == {12}
     table = model_table(comparison)

@@ -141,7 +141,11 @@ def test_external_beam_for_all_or_by_patient(tmp_path):
     assert parse_external_beam("45/25", ["p1", "p2"]) == {"p1": ExternalBeam(45, 25), "p2": ExternalBeam(45, 25)}
     path = tmp_path / "beam.csv"
     path.write_text("patient,dose_gy,fractions\np1,50.4,28\np9,45,25\n")
-    assert parse_external_beam(str(path), ["p1", "p2"]) == {"p1": ExternalBeam(50.4, 28)}
+    with pytest.raises(BadInput, match=r"Row 3 of .* lists a patient who is not in the cohort"):
+        parse_external_beam(str(path), ["p1", "p2"])
+    assert parse_external_beam(str(path), ["p1", "p2"], known=["p9"]) == {"p1": ExternalBeam(50.4, 28)}
+    path.write_text("\ufeffpatient,dose_gy,fractions\nHOSPITAL 7,50.4,28\n", encoding="utf-8")
+    assert parse_external_beam(str(path), ["p1"], {"HOSPITAL 7": "p1"}) == {"p1": ExternalBeam(50.4, 28)}
     for text, words in (
         ("patient,dose_gy,fractions\np1,45,25\np1,45,25\n", "two rows"),
         ("patient,dose,fractions\np1,45,25\n", "columns"),

@@ -18,6 +18,7 @@ from gynbtnet.evaluation.dose.dose_evaluation import DOSE_FILES, DoseEvaluation,
 from gynbtnet.evaluation.dose.dvh import dose_volume_histogram
 from gynbtnet.evaluation.dose.external_beam import ExternalBeam
 from gynbtnet.evaluation.dose.files import find_doses
+from gynbtnet.evaluation.dose.planning_aims import PlanningAims
 from gynbtnet.evaluation.metrics.settings import DoseSettings
 from gynbtnet.imaging import Volume, read_rtdose, read_volume, write_volume
 from gynbtnet.phantom import write_brachytherapy
@@ -244,3 +245,16 @@ def test_ends_of_structures(implanted, tmp_path):
     assert volumes["half"] == pytest.approx(voxels * labels[0].geometry.voxel_volume / 1000, rel=0.02)
     assert volumes["none"] < 0.99 * volumes["half"]
     assert "half a slice beyond the first and last slice" in (tmp_path / "half" / "report.html").read_text("utf-8")
+
+
+def test_aims_for_metrics_that_a_structure_does_not_have_are_refused(implanted, tmp_path):
+    for structure, metric, words in (
+        ("bladder", "D98", "D98 of bladder, which has D2cc, D1cc, D0.1cc .no target by its name"),
+        ("uterus", "D2cc", "D2cc of uterus, which has no metrics, since it contains the source"),
+    ):
+        path = tmp_path / "aims.yaml"
+        aims = f"name: ours\nsource: us\nalpha_beta_gy: {{target: 10, organ: 3}}\nstructures:\n  {structure}:\n"
+        path.write_text(f"{aims}    {metric}: {{limit: {{below: 80}}}}\n")
+        with pytest.raises(BadInput, match=words):
+            evaluate_dose(implanted, tmp_path / "dose", aims=PlanningAims.load(path))
+    assert not (tmp_path / "dose").exists()

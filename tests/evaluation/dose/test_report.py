@@ -8,6 +8,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
+from gynbtnet.evaluation.dose.dvh_plot import dvh_figure
 from gynbtnet.evaluation.dose.report import dose_report
 from gynbtnet.evaluation.dose.tables import summarise_dose
 from gynbtnet.evaluation.statistics.agreement import limits_of_agreement
@@ -31,7 +32,10 @@ def downloads(page: str) -> dict[str, pd.DataFrame]:
 def test_verdicts_are_counted(dose_content):
     """Bladder of p3: 43.2 + 12·15/5 = 79.2 Gy meets the aim of 80, 43.2 + 12.5·15.5/5 = 81.95 Gy only the limit."""
     course = section(dose_report(dose_content), "whole-course-total-eqd2")
-    counts = {tuple(row[:3]): row[3:] for row in rows(course)}
+    counts = {tuple(row[:3]): row[3:] for row in rows(course.split("Number of patients with each verdict")[1])}
+    cells = re.findall(r'<td class="(met|between|missed)">([^<]*)</td>', course)
+    assert ("met", "79.2 (aim met)") in cells
+    assert ("between", "82.0 (limit met)") in cells or ("between", "81.9 (limit met)") in cells
     assert counts["Bladder", "D2cc", "manual"] == ["&lt; 80", "&lt; 90", "3", "0", "0", "0", "0"]
     assert counts["Bladder", "D2cc", "automatic"] == ["&lt; 80", "&lt; 90", "2", "1", "0", "0", "0"]
     assert counts["Rectum", "D2cc", "automatic"] == ["&lt; 65", "&lt; 75", "2", "0", "0", "0", "1"]
@@ -87,7 +91,9 @@ def test_without_predictions(dose_content):
     page = dose_report(alone)
     assert "Automatic against manual" not in page
     assert "automatic" not in section(page, "one-fraction").split('class="note"')[0]
-    assert {row[2] for row in rows(section(page, "whole-course-total-eqd2"))} == {"manual"}
+    course = section(page, "whole-course-total-eqd2")
+    assert {row[1] for row in rows(course)} == {"manual"}
+    assert {row[2] for row in rows(course.split("Number of patients with each verdict")[1])} == {"manual"}
 
 
 def test_synthetic_data_are_stated_first(dose_content):
@@ -95,3 +101,16 @@ def test_synthetic_data_are_stated_first(dose_content):
     assert page.split("<body>")[1].lstrip().startswith('<p class="banner">Synthetic data.')
     assert page.count("research use only") == 1
     assert dose_report(dose_content) == page
+
+
+def test_the_prescribed_dose_is_a_line_and_many_cases_are_a_band(dose_content):
+    rows = dose_content.curves[dose_content.curves["structure"] == "bladder"]
+    few = dvh_figure(rows, synthetic=True, prescription_gy=7.0).axes[0]
+    labels = [text.get_text() for text in few.get_legend().get_texts()]
+    assert labels == ["manual", "automatic", "prescribed, 7 Gy"]
+    styles = {line.get_label(): (line.get_color(), line.get_linestyle()) for line in few.get_lines()}
+    assert len({styles[name] for name in labels}) == 3
+    assert len({styles[name][1] for name in labels}) == 3
+    many = pd.concat([rows.assign(case=rows["case"] + str(copy)) for copy in range(4)])
+    axes = dvh_figure(many, synthetic=True).axes[0]
+    assert (len(axes.get_lines()), len(axes.collections)) == (2, 2)

@@ -59,3 +59,18 @@ def test_patients_differ_in_colour_and_shape() -> None:
     styles = list(patient_styles(f"p{i:02d}" for i in range(56)).values())
     assert len(set(styles)) == 56
     assert len({style.colour for style in styles[:7]}) == len({style.shape for style in styles[:7]}) == 7
+
+
+@pytest.mark.parametrize("patients", [2, 3, 4, 12])
+def test_long_intervals_do_not_squash_the_cases(patients: int) -> None:
+    """Cases and limits fill most of the panel, although the intervals of few patients are much longer."""
+    data = pairs(patients, ("bladder",))
+    data = data[data["model"] == "ours"]
+    axes = bland_altman_figure(data, "D2cc", "Gy").axes[0]
+    shown = with_differences(data)["difference"]
+    limits = agreement_table(data).iloc[0]
+    low, high = min(shown.min(), limits["lower"], 0), max(shown.max(), limits["upper"], 0)
+    bottom, top = axes.get_ylim()
+    assert bottom <= low
+    assert top >= high
+    assert high - low > 0.75 * (top - bottom)

@@ -13,6 +13,7 @@ from gynbtnet.evaluation.comparison.tables import (
     OVERALL_TESTS,
     PAIRWISE_TESTS,
     effects_table,
+    effects_with_counts,
     model_table,
     non_inferiority_table,
     overall_tests_table,
@@ -82,7 +83,7 @@ def _tables(comparison: Comparison) -> Iterator[tuple[GroupedTable, pd.DataFrame
     tests = comparison.tests.tests
     yield overall_tests_table(comparison), tests[tests["test"].isin(OVERALL_TESTS)].drop(columns=["model", "other"])
     yield pairwise_tests_table(comparison), tests[tests["test"].isin(PAIRWISE_TESTS)].drop(columns="effect")
-    yield effects_table(comparison), comparison.tests.effects
+    yield effects_table(comparison), effects_with_counts(comparison)
     margin = non_inferiority_table(comparison)
     if margin:
         yield margin

@@ -181,15 +181,40 @@ def pairwise_tests_table(comparison: Comparison) -> GroupedTable:
     return GroupedTable("tests_of_pairs", caption, (above, below), tuple(groups), texts=4)
 
 
+def effects_with_counts(comparison: Comparison) -> pd.DataFrame:
+    """Return the effect sizes with the missed and false structures of both models.
+
+    Returns:
+        The effects with the columns ``missed`` and ``false`` of the model, ``other_missed`` and ``other_false`` of the
+        model that it is compared with, over all cases.
+    """
+    counts = {
+        (name, row["structure"]): row
+        for name, evaluation in comparison.evaluations.items()
+        for row in _records(evaluation.summary)
+    }
+    effects = comparison.tests.effects
+    columns = {
+        f"{prefix}{count}": [
+            int(counts[name, structure][count])
+            for name, structure in zip(effects[model], effects["structure"], strict=True)
+        ]
+        for prefix, model in (("", "model"), ("other_", "other"))
+        for count in MISSING
+    }
+    return effects.assign(**columns)
+
+
 def effects_table(comparison: Comparison) -> GroupedTable:
     """Return the size of each difference, with 95 % intervals by patient."""
-    heads = ("structure", "metric", "model", "compared with", "cases", "patients")
+    heads = ("structure", "metric", "model", "compared with", "missed (both)", "false (both)", "cases", "patients")
     effects = ("difference (95 % CI)", "d_z (95 % CI)", "model better in % of cases (95 % CI)", "left out")
     groups = []
-    for _, group in comparison.tests.effects.groupby(["structure", "metric"], sort=False):
+    for _, group in effects_with_counts(comparison).groupby(["structure", "metric"], sort=False):
         rows: list[Row] = []
         for row in _records(group):
-            counts = (str(row["cases"]), str(row["patients"]))
+            missing = (f"{row[count]} / {row[f'other_{count}']}" for count in MISSING)
+            counts = (*missing, str(row["cases"]), str(row["patients"]))
             sizes = (
                 _with_interval(row, "difference", DECIMALS[row["metric"]]),
                 _with_interval(row, "standardised", 2),
@@ -202,7 +227,8 @@ def effects_table(comparison: Comparison) -> GroupedTable:
     caption = (
         f"{_synthetic(comparison)}Difference: mean of model minus the other, in the unit of the metric"
         + (f"; for {enumeration(smaller)} a negative difference favours the model" if smaller else "")
-        + ". d_z: the same divided by the SD of the differences. 95 % intervals are by patient, "
+        + ". Missed and false structures: of the model / of the other. d_z: the difference divided by the SD of the "
+        "differences. 95 % intervals are by patient, "
         "from leaving out each patient in turn. None is given if too few patients allow none that contains the true "
         "value in 95 % of studies. Left out: cases that only some of the models have a score for."
     )

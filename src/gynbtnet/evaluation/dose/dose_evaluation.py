@@ -3,7 +3,7 @@
 import csv
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,9 +21,12 @@ from gynbtnet.evaluation.dose.deliveries import Delivery, plan_deliveries
 from gynbtnet.evaluation.dose.dvh_plot import dvh_figure
 from gynbtnet.evaluation.dose.external_beam import ExternalBeam
 from gynbtnet.evaluation.dose.files import DoseFiles, find_doses, read_dose
+from gynbtnet.evaluation.dose.metrics import dose_metric_names, is_target
+from gynbtnet.evaluation.dose.patient_table import patient_frame
+from gynbtnet.evaluation.dose.plan_metrics import plan_metric_table
 from gynbtnet.evaluation.dose.planning_aims import PlanningAims
 from gynbtnet.evaluation.dose.report import DoseContent, dose_report
-from gynbtnet.evaluation.dose.score import DoseScore, score_dose
+from gynbtnet.evaluation.dose.score import CaseDose, DoseScore, score_dose
 from gynbtnet.evaluation.dose.tables import dose_markdown, dose_table, summarise_dose
 from gynbtnet.evaluation.metrics.evaluation import map_cases, read_matching_prediction, read_truth
 from gynbtnet.evaluation.metrics.settings import DoseSettings
@@ -42,6 +45,8 @@ DOSE_FILES = (
         "eqd2.csv",
         "eqd2_differences.csv",
         "dose_summary.csv",
+        "patients.csv",
+        "plan_metrics.csv",
         "dvh.csv",
         "dvh.png",
         "dose.md",
@@ -96,10 +101,14 @@ def evaluate_dose(
 ) -> DoseEvaluation:
     """Compute the dose-volume metrics of every case, and add up the fractions of each patient.
 
-    Writes the folder ``out`` atomically: ``dose.csv`` (one row per case, structure and metric), ``dose_summary.csv``,
-    ``eqd2.csv`` (one row per patient, structure and metric), ``dvh.csv`` and ``dvh.png``, ``report.html`` and
-    ``dose.md`` for people; ``dose.json`` has the settings. With predictions it also writes
-    ``bland_altman_d2cc.png``, ``.csv`` and ``_limits.csv``, and the same for D90.
+    Writes the folder ``out`` atomically:
+
+    - ``dose.csv``: one row per case, structure and metric; ``dose_summary.csv``: their means.
+    - ``plan_metrics.csv``: volume, mean dose, V100 and others.
+    - ``eqd2.csv``: one row per patient, structure and metric; ``patients.csv``: one row per patient.
+    - ``dvh.csv`` and ``dvh.png``: histograms.
+    - ``report.html`` and ``dose.md`` for people; ``dose.json`` has the settings.
+    - With predictions ``bland_altman_d2cc.png``, ``.csv`` and ``_limits.csv``, and the same for D90.
 
     Args:
         cohort: cases with contours. Those that GynBTNet predicted and nobody has approved count as automatic.
@@ -117,19 +126,21 @@ def evaluate_dose(
         The doses of cases and of courses.
 
     Raises:
-        BadInput: If there are no cases or no doses, contours or a dose cannot be read, or ``out`` contains anything
-            other than an earlier result.
+        BadInput: If there are no cases or no doses, or contours or a dose cannot be read. If the aims contain a metric
+            that a structure does not have. If ``out`` contains anything other than an earlier result.
     """
     settings, aims, names = settings or DoseSettings(), aims or PlanningAims.load(), names or StructureNames.load()
     ensure_replaceable(out, DOSE_FILES, "dose.csv")
     if not cohort.cases:
         raise BadInput(f"The selection of the cohort {cohort.folder} has no cases; expected at least one with a dose.")
+    check_aims(aims, cohort.structures, names)
     files = find_doses(cohort.cases, doses)
     deliveries = plan_deliveries(cohort.cases, files, settings)
-    work = partial(_evaluate_case, cohort.structures, files, deliveries, predictions, names, settings.ends)
+    work = partial(_evaluate_case, cohort.structures, files, deliveries, predictions, names, settings)
     results = map_cases(work, cohort.cases, title="Dose", jobs=jobs)
-    scores = tuple(score for case_scores, _ in results for score in case_scores)
-    curves = pd.concat([table for _, table in results if len(table)])
+    scores = tuple(score for result in results for score in result.scores)
+    further = [metric for result in results for metric in result.further]
+    curves = pd.concat([result.curves for result in results if len(result.curves)])
     predicted = predictions is not None or any(case.source.automatic for case in cohort.cases)
     courses = course_doses(scores, external or {}, aims, settings, names, predicted=predicted)
     summary = summarise_dose(scores, predicted=predicted)
@@ -140,17 +151,29 @@ def evaluate_dose(
         summary.to_csv(folder / "dose_summary.csv", index=False)
         if predicted:
             course_differences(courses).to_csv(folder / "eqd2_differences.csv", index=False)
+        patient_frame(courses, predicted=predicted).to_csv(folder / "patients.csv", index=False)
+        plan_metric_table(further).to_csv(folder / "plan_metrics.csv", index=False)
         curves.to_csv(folder / "dvh.csv", index=False, float_format="%.6g")
-        figure = dvh_figure(curves, synthetic=cohort.synthetic)
+        figure = dvh_figure(curves, synthetic=cohort.synthetic, prescription_gy=settings.prescription_gy)
         (folder / "dvh.png").write_bytes(render_picture(figure, "Dose-volume histograms").png)
         agreements = dose_agreements(scores, synthetic=cohort.synthetic)
         for agreement in agreements:
             agreement.save(folder)
-        markdown = dose_markdown(summary, courses, aims, predicted=predicted, synthetic=cohort.synthetic)
+        markdown = dose_markdown(summary, further, courses, aims, predicted=predicted, synthetic=cohort.synthetic)
         (folder / "dose.md").write_text(markdown, encoding="utf-8")
         printed_settings = _printed_settings(settings, external or {}, aims)
         content = DoseContent(
-            cohort, scores, summary, courses, aims, agreements, curves, printed_settings, predicted=predicted
+            cohort,
+            scores,
+            summary,
+            courses,
+            aims,
+            agreements,
+            curves,
+            printed_settings,
+            predicted=predicted,
+            further=further,
+            prescription_gy=settings.prescription_gy,
         )
         (folder / PAGE).write_text(dose_report(content), encoding="utf-8")
         manifest = {
@@ -161,6 +184,24 @@ def evaluate_dose(
         manifest["external_beam"] = {patient: asdict(beam) for patient, beam in (external or {}).items()}
         (folder / "dose.json").write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return DoseEvaluation(scores, tuple(courses))
+
+
+def check_aims(aims: PlanningAims, structures: Sequence[str], names: StructureNames) -> None:
+    """Check that every structure has the metrics for which a table has aims.
+
+    Raises:
+        BadInput: If it doesn't; its aim would never be judged.
+    """
+    for structure in structures:
+        metrics = dose_metric_names(structure, names)
+        unknown = [metric for metric in aims.structures.get(structure, {}) if metric not in metrics]
+        if unknown:
+            kind = "a target" if is_target(structure, names) else "no target by its name"
+            raise BadInput(
+                f"The aims {aims.name} ask for {unknown[0]} of {structure}, which has "
+                f"{', '.join(metrics) or 'no metrics, since it contains the source'} ({kind}). Correct the table, or "
+                "name the structure otherwise when ingesting it."
+            )
 
 
 def _printed_settings(
@@ -175,6 +216,10 @@ def _printed_settings(
         ("fractions per plan", str(settings.fractions_per_plan or "those of the RTPLAN, otherwise 1")),
         ("dose of a plan", settings.dose_is or "one fraction"),
         ("fractions of a course", str(settings.course_fractions or "not known")),
+        (
+            "prescribed dose of a fraction",
+            f"{settings.prescription_gy:g} Gy" if settings.prescription_gy else "not known",
+        ),
         ("ends of structures", ENDS[settings.ends]),
         ("external beam", courses or "not known"),
         ("aims and limits", aims.name),
@@ -187,9 +232,9 @@ def _evaluate_case(
     deliveries: Mapping[str, Delivery],
     predictions: Path | None,
     names: StructureNames,
-    ends: Ends,
+    settings: DoseSettings,
     case: Case,
-) -> tuple[list[DoseScore], pd.DataFrame]:
+) -> CaseDose:
     manual = read_truth(case, structures)
     automatic = None if predictions is None else read_matching_prediction(case, predictions, manual)
     if case.source.automatic:  # the cohort's contours are no manual ones
@@ -197,7 +242,9 @@ def _evaluate_case(
         case = replace(case, missing=tuple(structures))
     paths = files[case.id].paths
     doses = read_dose(paths) if paths else ()
-    return score_dose(case, doses, manual, automatic, names, deliveries[case.id], ends)
+    return score_dose(
+        case, doses, manual, automatic, names, deliveries[case.id], settings.ends, settings.prescription_gy
+    )
 
 
 def _read_rows(kind: type[Any], path: Path) -> tuple[Any, ...]:

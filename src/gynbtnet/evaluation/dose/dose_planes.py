@@ -1,7 +1,7 @@
 """Doses at points on planes parallel to the slices of a scan.
 
-Doses are interpolated linearly between the centres of a dose grid's voxels. If the axes of scan and dose grid are
-parallel, which is usual, this is done one axis after the other, which is faster than point by point.
+Doses are interpolated linearly between the centres of a dose grid's voxels. The axes of scan and dose grid are usually
+parallel. Then this is done one axis after the other, which is faster than point by point.
 """
 
 from collections.abc import Sequence

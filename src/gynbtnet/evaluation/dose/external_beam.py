@@ -30,19 +30,26 @@ class ExternalBeam:
         return to_eqd2(self.dose_gy / self.fractions, alpha_beta_gy, self.fractions)
 
 
-def parse_external_beam(text: str, patients: Iterable[str]) -> Mapping[str, ExternalBeam]:
+def parse_external_beam(
+    text: str,
+    patients: Iterable[str],
+    study_ids: Mapping[str, str] | None = None,
+    known: Iterable[str] = (),
+) -> Mapping[str, ExternalBeam]:
     """Parse the external beam radiotherapy of patients.
 
     Args:
         text: Gy/fractions for all patients, such as "45/25", or the path of a CSV file with the columns patient,
             dose_gy and fractions.
         patients: study IDs.
+        study_ids: study ID by the patient's identifier in the source, which a file may contain instead.
+        known: study IDs of other patients that a file may list.
 
     Returns:
         External beam by patient, without patients that the file does not list.
 
     Raises:
-        BadInput: If ``text`` is neither, or the file lists a patient twice.
+        BadInput: If ``text`` is neither, or the file lists a patient twice or an unknown one.
     """
     same_for_all = _COURSE.fullmatch(text)
     if same_for_all:
@@ -53,11 +60,19 @@ def parse_external_beam(text: str, patients: Iterable[str]) -> Mapping[str, Exte
             f"The external beam is given as {text!r}; expected Gy/fractions such as 45/25, or a CSV file with the "
             f"columns {', '.join(_COLUMNS)}."
         )
+    patients = tuple(patients)
+    allowed = {*patients, *known}
     beams: dict[str, ExternalBeam] = {}
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                patient = row["patient"].strip()
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            for number, row in enumerate(csv.DictReader(file), start=2):
+                written = row["patient"].strip()
+                patient = (study_ids or {}).get(written, written)
+                if patient not in allowed:
+                    raise BadInput(
+                        f"Row {number} of {path} lists a patient who is not in the cohort. Expected study IDs such as "
+                        f"{min(allowed, default='patient-001')}, or the PatientIDs that were ingested: correct the row."
+                    )
                 if patient in beams:
                     raise BadInput(f"{path} lists a patient in two rows; expected one row per patient.")
                 beams[patient] = _external_beam(row["dose_gy"], row["fractions"], str(path))

@@ -70,6 +70,11 @@ def parse_metric_name(name: str) -> tuple[float, Literal["%", "cm³"]]:
     return float(match[1]), "cm³" if match[2] else "%"
 
 
+def outside_note(dose: DoseVolumeHistogram) -> str:
+    """Return the share of a structure of which the dose is not known, as a note."""
+    return f"{100 * dose.outside_cm3 / dose.volume_cm3:.2g} % outside the dose grid"
+
+
 def dose_metric(name: str, dose: DoseVolumeHistogram) -> DoseMetric:
     """Compute a dose-volume metric.
 
@@ -93,7 +98,7 @@ def dose_metric(name: str, dose: DoseVolumeHistogram) -> DoseMetric:
     dose_gy = float(dose.dose_at(volume_cm3))
     if not dose.outside_cm3:
         return DoseMetric(dose_gy)
-    outside = f"{100 * dose.outside_cm3 / dose.volume_cm3:.2g} % outside the dose grid"
+    outside = outside_note(dose)
     if math.isnan(dose_gy):
         return undefined(outside)
     is_exact = dose_gy >= dose.face_gy  # the dose falls outwards, so that nothing outside the grid is hotter

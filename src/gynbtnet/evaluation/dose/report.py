@@ -10,6 +10,8 @@ from gynbtnet.evaluation.dose.agreement import DoseAgreement, limit_cells
 from gynbtnet.evaluation.dose.course import COURSE_ASSUMPTIONS, CourseDose
 from gynbtnet.evaluation.dose.course_differences import course_differences, difference_cells
 from gynbtnet.evaluation.dose.dvh_plot import curve_table, dvh_panels
+from gynbtnet.evaluation.dose.patient_table import patient_frame, patient_table
+from gynbtnet.evaluation.dose.plan_metrics import DEFINITIONS, PlanMetric, plan_metric_cells, plan_metric_table
 from gynbtnet.evaluation.dose.planning_aims import PlanningAims
 from gynbtnet.evaluation.dose.score import DoseScore
 from gynbtnet.evaluation.dose.tables import (
@@ -29,15 +31,19 @@ from gynbtnet.runtime.phrases import counted
 AGREEMENT = (
     "Each point is a case, in the colour and shape of its patient. The cases of a patient count as repeated "
     "measurements of a changing quantity. The solid line is the bias, the mean of the patients' means. 95 % of single "
-    "differences are expected between the dashed lines, the limits of agreement. Bands are 95 % intervals. Limits need "
-    "at least two patients. If differences grow with the mean, the limits are too wide at one end and too narrow at "
-    "the other."
+    "differences are expected between the dashed lines, the limits of agreement. Bars at the right are 95 % intervals; "
+    "with few patients they end beyond the plot. Values that are only lower bounds are left out. Limits need at least "
+    "two patients. If differences grow with the mean, the limits are too wide at one end and too narrow at the other."
 )
 DIFFERENCES = (
     "Total EQD2 over patients, mean ± SD, with the limits of agreement of automatic minus manual. Patients with an "
     "incomplete course or only a lower bound are left out."
 )
-HISTOGRAMS = "Thin lines: cases. Thick lines: median of the cases. Solid: manual contours. Dashed: automatic contours."
+_COLOURS = {"aim met": "met", "limit met": "between", "aim missed": "between", "limit missed": "missed"}
+HISTOGRAMS = (
+    "Thick lines: median of the cases; solid black: manual, dashed orange: automatic contours. Thin lines: cases; with "
+    "many cases, a band from the 10th to the 90th percentile instead. Dotted line: prescribed dose."
+)
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,8 @@ class DoseContent:
         curves: histograms of every case, see :func:`gynbtnet.evaluation.dose.score.score_dose`.
         settings: names and values of the settings.
         predicted: whether there are automatic contours.
+        further: volume, mean dose, V100 and others of every fraction.
+        prescription_gy: prescribed dose of a fraction in Gy; None if it is unknown.
     """
 
     cohort: Cohort
@@ -65,6 +73,8 @@ class DoseContent:
     curves: pd.DataFrame
     settings: Sequence[tuple[str, str]]
     predicted: bool
+    further: Sequence[PlanMetric] = ()
+    prescription_gy: float | None = None
 
 
 def dose_report(content: DoseContent) -> str:
@@ -83,7 +93,7 @@ def _sections(content: DoseContent) -> Iterator[tuple[str, Iterator[str]]]:
     yield "Whole course, total EQD2", _course(content)
     if content.agreements:
         yield "Automatic against manual", _agreement(content.agreements)
-    yield "Dose-volume histograms", _histograms(content.curves, content.cohort.synthetic)
+    yield "Dose-volume histograms", _histograms(content)
     yield "Settings and data", _settings(content)
 
 
@@ -91,6 +101,11 @@ def _fraction(content: DoseContent) -> Iterator[str]:
     yield html.table(*fraction_cells(content.summary, predicted=content.predicted), numbers=slice(2, None))
     yield _csv(content.summary, "dose_summary.csv")
     yield html.paragraph(DOSE_METRIC_DEFINITIONS, "note")
+    if content.further:
+        yield html.heading("Volume, mean dose, D5cc, V100", 3)
+        yield html.table(*plan_metric_cells(content.further, predicted=content.predicted), numbers=slice(2, None))
+        yield _csv(plan_metric_table(content.further), "plan_metrics.csv")
+        yield html.paragraph(DEFINITIONS, "note")
     heads, rows = score_cells(content.scores, predicted=content.predicted)
     table = html.table(heads, rows, numbers=slice(3, heads.index("note")))
     with_link = table + _csv(dose_table(content.scores, DoseScore), "dose.csv")
@@ -99,6 +114,11 @@ def _fraction(content: DoseContent) -> Iterator[str]:
 
 def _course(content: DoseContent) -> Iterator[str]:
     several = len({course.patient for course in content.courses}) > 1
+    patients = patient_table(content.courses, predicted=content.predicted)
+    if len(patients.heads) > 2:
+        classes = [[_COLOURS.get(verdict, "") for verdict in row] for row in patients.verdicts]
+        yield html.table(patients.heads, patients.rows, numbers=slice(2, None), classes=classes)
+        yield _csv(patient_frame(content.courses, predicted=content.predicted), "patients.csv")
     if content.predicted:
         yield html.paragraph(_changed_verdicts(content.courses))
     heads, rows = verdict_cells(content.courses, predicted=content.predicted)
@@ -135,9 +155,10 @@ def _agreement(agreements: Sequence[DoseAgreement]) -> Iterator[str]:
         yield html.table(*limit_cells(agreement.limits)) + _csv(agreement.limits, f"{agreement.name}_limits.csv")
 
 
-def _histograms(curves: pd.DataFrame, synthetic: bool) -> Iterator[str]:
-    yield html.figure(dvh_panels(curves, synthetic=synthetic), HISTOGRAMS)
-    yield html.csv_link(curve_table(curves).to_csv(index=False, float_format="%.6g"), "dvh_by_case.csv")
+def _histograms(content: DoseContent) -> Iterator[str]:
+    panels = dvh_panels(content.curves, synthetic=content.cohort.synthetic, prescription_gy=content.prescription_gy)
+    yield html.figure(panels, HISTOGRAMS)
+    yield html.csv_link(curve_table(content.curves).to_csv(index=False, float_format="%.6g"), "dvh_by_case.csv")
 
 
 def _settings(content: DoseContent) -> Iterator[str]:

@@ -11,6 +11,7 @@ from gynbtnet.datasets.case import Case
 from gynbtnet.evaluation.dose.deliveries import ONCE, Delivery
 from gynbtnet.evaluation.dose.dvh import DoseVolumeHistogram, dose_volume_histogram
 from gynbtnet.evaluation.dose.metrics import NO_CONTOUR, NO_DOSE, dose_metric, dose_metric_names, is_bound
+from gynbtnet.evaluation.dose.plan_metrics import PlanMetric, plan_metrics
 from gynbtnet.imaging.contours.subslices import Ends
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation, Volume
@@ -67,6 +68,21 @@ class DoseScore:
         return is_bound(self.automatic_note)
 
 
+@dataclass(frozen=True, eq=False)
+class CaseDose:
+    """Doses of one case.
+
+    Attributes:
+        scores: metrics with a total over a course.
+        further: the other metrics.
+        curves: histograms as a table with ``CURVE_COLUMNS``.
+    """
+
+    scores: Sequence[DoseScore]
+    further: Sequence[PlanMetric]
+    curves: pd.DataFrame
+
+
 def score_dose(
     case: Case,
     doses: Sequence[Volume],
@@ -75,7 +91,8 @@ def score_dose(
     names: StructureNames,
     delivery: Delivery = ONCE,
     ends: Ends = "none",
-) -> tuple[list[DoseScore], pd.DataFrame]:
+    prescription_gy: float | None = None,
+) -> CaseDose:
     """Compute every dose-volume metric of every structure of ``manual``.
 
     Args:
@@ -86,12 +103,14 @@ def score_dose(
         names: table that identifies targets.
         delivery: number of fractions, and the number by which the doses are divided.
         ends: convention for the end slices, see :mod:`gynbtnet.imaging.contours.subslices`.
+        prescription_gy: prescribed dose of a fraction in Gy; None: it is unknown.
 
     Returns:
-        The metrics, and the histograms as a table with ``CURVE_COLUMNS``.
+        The metrics and the histograms.
     """
     doses = [replace(dose, array=dose.array / np.float32(delivery.divisor)) for dose in doses]
     scores: list[DoseScore] = []
+    further: list[PlanMetric] = []
     curves = []
     for structure in manual.structures:
         contours = {MANUAL: manual, AUTOMATIC: automatic}
@@ -109,8 +128,18 @@ def score_dose(
             )
             for metric in dose_metric_names(structure, names)
         ]
+        if doses:
+            further += plan_metrics(
+                case,
+                structure,
+                histograms.get(MANUAL),
+                histograms.get(AUTOMATIC),
+                names,
+                prescription_gy,
+                predicted=automatic is not None,
+            )
         curves += [_curve(case.id, structure, source, dose) for source, dose in histograms.items() if dose.inside_cm3]
-    return scores, pd.concat(curves) if curves else pd.DataFrame(columns=CURVE_COLUMNS)
+    return CaseDose(scores, further, pd.concat(curves) if curves else pd.DataFrame(columns=CURVE_COLUMNS))
 
 
 def _score(

@@ -8,6 +8,8 @@ import pandas as pd
 
 from gynbtnet.evaluation.dose.course import COURSE_ASSUMPTIONS, CourseDose
 from gynbtnet.evaluation.dose.metrics import NO_DOSE, is_bound
+from gynbtnet.evaluation.dose.patient_table import patient_table
+from gynbtnet.evaluation.dose.plan_metrics import DEFINITIONS, PlanMetric, plan_metric_cells
 from gynbtnet.evaluation.dose.planning_aims import PlanningAims
 from gynbtnet.evaluation.dose.score import AUTOMATIC, MANUAL, DoseScore
 from gynbtnet.imaging.structure_names import StructureNames
@@ -149,15 +151,26 @@ def verdict_cells(courses: Sequence[CourseDose], *, predicted: bool) -> Cells:
 
 
 def dose_markdown(
-    summary: pd.DataFrame, courses: Sequence[CourseDose], aims: PlanningAims, *, predicted: bool, synthetic: bool
+    summary: pd.DataFrame,
+    further: Sequence[PlanMetric],
+    courses: Sequence[CourseDose],
+    aims: PlanningAims,
+    *,
+    predicted: bool,
+    synthetic: bool,
 ) -> str:
     """Return the text for a terminal: doses of fractions, totals of courses, and their assumptions."""
+    patients = patient_table(courses, predicted=predicted)
     parts = ["**Synthetic data: no patient was treated with these doses.**\n"] if synthetic else []
     parts += [
         "## One fraction\n",
         _markdown(*fraction_cells(summary, predicted=predicted)),
         f"{DOSE_METRIC_DEFINITIONS}\n",
     ]
+    if further:
+        parts += [_markdown(*plan_metric_cells(further, predicted=predicted)), f"{DEFINITIONS}\n"]
+    if len(patients.heads) > 2:
+        parts += ["## Patients, total EQD2 in Gy\n", _markdown(patients.heads, patients.rows)]
     parts += ["## Whole course, total EQD2\n", _markdown(*course_cells(courses, predicted=predicted))]
     parts += [f"{aims_sentence(aims)} {COURSE_ASSUMPTIONS}\n"]
     return "\n".join(parts)

@@ -1,7 +1,7 @@
 """Distances in mm between the surface meshes of two masks, weighted by area.
 
-The surface runs between voxel centres. Each cell of 2 × 2 × 2 voxels that it crosses has a surface element, with the
-area of the triangles of marching cubes (Lorensen and Cline 1987), whose corners are half-way between voxel centres. A
+The surface runs between voxel centres. Each cell of 2 × 2 × 2 voxels that it crosses has a surface element. Its area is
+that of the triangles of marching cubes (Lorensen and Cline 1987). Their corners are half-way between voxel centres. A
 distance is measured between the centres of such cells, which are the corners of voxels. This is the definition of
 DeepMind's surface-distance (Nikolov et al. 2021, doi 10.2196/26151).
 """

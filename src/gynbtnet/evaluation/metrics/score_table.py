@@ -78,10 +78,11 @@ def scoring_note(settings: ScoringSettings) -> str:
         "volume difference is prediction minus truth; 0 is best. The added path length is the length of the truth's "
         "contours that the prediction lacks, in slices; lower is better. "
         f"{_SURFACE_SENTENCES[settings.surface].format(_tolerances(settings))} Missed: in the truth, not predicted. "
-        f"False: predicted, not in the truth. {_POLICY_SENTENCES[settings.missing_structure_policy]} Absent: in "
-        "neither, not scored. Unknown: not contoured in the case's source, so that the prediction cannot be judged; "
-        "not scored. Fractions of one patient are not independent: the number of patients, not of cases, determines "
-        "how certain the means are."
+        "False: predicted, not in the truth. "
+        f"{_POLICY_SENTENCES[settings.missing_structure_policy]} Absent: in neither, not "
+        "scored. Unknown: not contoured in the case's source, so that the prediction cannot be judged; not scored. "
+        "Fractions of one patient are not independent: the number of patients, not of cases, determines how certain "
+        "the means are."
     )
 
 

@@ -64,9 +64,11 @@ class DoseSettings(Settings):
     course_fractions: int | None = Field(None, ge=1, le=60)
     """Number of brachytherapy fractions of a complete course; a patient with fewer is not judged. None: unknown."""
 
+    prescription_gy: float | None = Field(None, gt=0, le=100)
+    """Prescribed dose of one fraction in Gy, for V100, V150 and V200. None: unknown."""
     ends: Ends = "none"
-    """End of a structure in volumes and doses: on its first and last slice ("none"), as in the planning systems that we
-    compared, or "half" a slice beyond them."""
+    """End of a structure in volumes and doses. "none": on its first and last slice, as in the planning systems that we
+    compared. "half": half a slice beyond them."""
 
     def alpha_beta_of(self, structure: str, *, target: bool) -> float:
         """Return α/β of a structure in Gy; ``target`` is True for a GTV, CTV or PTV."""

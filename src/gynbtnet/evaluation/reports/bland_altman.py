@@ -75,7 +75,8 @@ def bland_altman_figure(
     """Plot differences against means, one panel per structure and model.
 
     Each dot is a case, in its patient's colour and shape. The solid line is the bias, the dashed lines are the limits
-    of agreement, the bands their 95 % intervals. All panels of a structure share their axes. The method is
+    of agreement. Bars at the right are their 95 % intervals. With few patients they are long and end beyond the panel:
+    it shows the cases and the limits. All panels of a structure share their axes. The method is
     :func:`gynbtnet.evaluation.statistics.agreement.limits_of_agreement`.
 
     Args:
@@ -111,8 +112,8 @@ def bland_altman_figure(
 def _draw(axes: Axes, data: pd.DataFrame, styles: Mapping[str, PatientStyle]) -> None:
     limits = limits_of_agreement(data["difference"].to_numpy(), list(data["patient"]))
     axes.axhline(0, color="0.75", linewidth=0.8, zorder=1)
-    for name, line_style in (("bias", "-"), ("lower", "--"), ("upper", "--")):
-        _draw_line(axes, limits, name, line_style)
+    for place, (name, line_style) in enumerate((("lower", "--"), ("bias", "-"), ("upper", "--"))):
+        _draw_line(axes, limits, name, line_style, 0.86 + 0.03 * place)
     for patient, style in styles.items():
         cases = data[data["patient"] == patient]
         axes.scatter(
@@ -126,18 +127,24 @@ def _draw(axes: Axes, data: pd.DataFrame, styles: Mapping[str, PatientStyle]) ->
             zorder=3,
         )
     axes.tick_params(labelsize=8)
-    axes.margins(x=0.18, y=0.08)
+    axes.margins(x=0.22, y=0.1)
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _draw_line(axes: Axes, limits: LimitsOfAgreement, name: str, line_style: str) -> None:
-    """Draw a line with its value at the right, and its interval as a band."""
+def _draw_line(axes: Axes, limits: LimitsOfAgreement, name: str, line_style: str, bar: float) -> None:
+    """Draw a line with its value at the right, and its interval as a bar at ``bar``, a share of the panel's width.
+
+    The bar doesn't change the range of the axis.
+    """
     value, (low, high) = getattr(limits, name), getattr(limits, f"{name}_interval")
     if np.isnan(value):
         return
     axes.axhline(value, color="0.25", linestyle=line_style, linewidth=1.1, zorder=2)
     if not np.isnan(low):
-        axes.axhspan(low, high, color="0.5", alpha=0.15, linewidth=0, zorder=0)
+        drawn = Line2D([bar, bar], [low, high], color="0.55", linewidth=2.5, alpha=0.8, zorder=1.5)
+        drawn.set_transform(axes.get_yaxis_transform())
+        drawn.set_solid_capstyle("butt")
+        axes.add_artist(drawn)
     axes.text(
         0.995,
         value,
@@ -155,7 +162,7 @@ def _legend(styles: Mapping[str, PatientStyle]) -> list[Line2D]:
     handles = [
         Line2D([], [], color="0.25", linewidth=1.1, label="bias"),
         Line2D([], [], color="0.25", linewidth=1.1, linestyle="--", label="limits of agreement"),
-        Line2D([], [], color="0.5", alpha=0.3, linewidth=6, label="95 % interval"),
+        Line2D([], [], marker="|", color="0.55", linewidth=0, markersize=9, markeredgewidth=2.5, label="95 % interval"),
     ]
     if len(styles) > MOST_NAMED:
         return [

@@ -37,6 +37,7 @@ def table(
     emphasised: str = "",
     download: str = "",
     data: Iterable[Sequence[str]] | None = None,
+    classes: Sequence[Sequence[str]] = (),
 ) -> str:
     """Return a table that scrolls sideways on a narrow screen, and that a reader can sort by any column.
 
@@ -47,18 +48,22 @@ def table(
         emphasised: first cell of the row that is emphasised and stays last when the table is sorted.
         download: name of the CSV file that a link below the table downloads; empty: no link.
         data: rows of that file; None: ``rows``.
+        classes: class of each cell, for its colour; empty: none.
     """
     rows = [list(row) for row in rows]
     right = range(len(heads))[numbers]
 
-    def cells(texts: Sequence[str], tag: str) -> str:
+    def cells(texts: Sequence[str], tag: str, kinds: Sequence[str] = ()) -> str:
         scope = ' scope="col"' if tag == "th" else ""
         sides = [scope + _side(column in right) for column in range(len(texts))]
+        sides = [
+            f' class="{kind}"' if kind else side for side, kind in zip(sides, kinds or [""] * len(sides), strict=True)
+        ]
         return "".join(f"<{tag}{side}>{escape(text)}</{tag}>" for text, side in zip(texts, sides, strict=True))
 
     body = "".join(
-        f"<tr{' class=' + chr(34) + 'whole' + chr(34) if row[0] == emphasised else ''}>{cells(row, 'td')}</tr>"
-        for row in rows
+        f"<tr{' class=' + chr(34) + 'whole' + chr(34) if row[0] == emphasised else ''}>{cells(row, 'td', kinds)}</tr>"
+        for row, kinds in zip(rows, classes or [()] * len(rows), strict=True)
     )
     link = csv_link(csv_text(heads, rows if data is None else data), download) if download else ""
     content = f'<table class="sortable"><thead><tr>{cells(heads, "th")}</tr></thead><tbody>{body}</tbody></table>'
