@@ -83,7 +83,9 @@ def predict(
     force: Force = False,
     set_: Changes = None,
 ) -> None:
-    """Segment scans: one folder per scan with RS.dcm (for DICOM), labels.nii.gz, preview.png and prediction.json.
+    """Segment scans: one folder per scan with RS.dcm (for DICOM), labels.nii.gz, patient.html and prediction.json.
+
+    patient.html shows volumes, flags and three planes, and prints on one sheet. preview.png is a picture of them.
 
     Scans that can't be segmented are listed at the end, with exit code 1; the others are done. An existing prediction
     is kept if scan, weights, settings and version are unchanged. Anything else is overwritten only with --force.

@@ -7,18 +7,16 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gynbtnet.evaluation.dose.score import AUTOMATIC, MANUAL
+from gynbtnet.evaluation.dose.score import AUTOMATIC, CONTOUR_NAMES, MANUAL
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.pictures.picture import Picture, render_picture
 
 _COLUMNS = 3
 _STYLES: dict[str, dict[str, Any]] = {
-    MANUAL: {"color": "black", "linestyle": "-"},
-    AUTOMATIC: {
-        "color": "#d55e00",
-        "linestyle": (0, (4, 2)),
-    },  # vermilion of Okabe and Ito, visible to colour-blind people
+    MANUAL: {"color": "#0072b2", "linestyle": "-"},
+    AUTOMATIC: {"color": "#d55e00", "linestyle": (0, (4, 2))},
 }
+"""Blue and vermilion of Okabe and Ito, which colour-blind people can distinguish."""
 _HOTTEST_PERCENT = 0.25
 _MAX_TIMES_D50 = 5
 """A panel's dose axis ends at most at this multiple of the largest D50, since the dose near the source has no bound."""
@@ -45,7 +43,7 @@ def curve_table(curves: pd.DataFrame) -> pd.DataFrame:
 def dvh_figure(curves: pd.DataFrame, *, synthetic: bool) -> Figure:
     """Plot the volume in % against the dose in Gy.
 
-    Thin lines are cases, thick lines their median; solid lines are manual, dashed lines automatic contours.
+    Thin lines are cases, thick lines their median; solid lines are the reference, dashed lines the prediction.
 
     Args:
         curves: curves of one or more cases, as :func:`gynbtnet.evaluation.dose.score.score_dose` returns them.
@@ -72,8 +70,8 @@ def _panel(axes: Axes, title: str, curves: pd.DataFrame) -> None:
         style = _STYLES[str(contours)]
         table = rows.pivot(index="volume_percent", columns="case", values="dose_gy")
         if table.shape[1] > 1:
-            axes.plot(table.to_numpy(), table.index, linewidth=0.5, alpha=0.5, **style)
-        axes.plot(table.median(axis=1), table.index, linewidth=1.8, label=str(contours), **style)
+            axes.plot(table.to_numpy(), table.index, linewidth=0.5, alpha=0.35, **style)
+        axes.plot(table.median(axis=1), table.index, linewidth=1.8, label=CONTOUR_NAMES[str(contours)], **style)
     highest = curves.groupby("volume_percent")["dose_gy"].max()
     axes.set_xlim(0, np.nanmin([highest[_HOTTEST_PERCENT], _MAX_TIMES_D50 * highest[50]]))
     axes.set_ylim(0, 100)

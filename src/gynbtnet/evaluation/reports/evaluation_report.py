@@ -6,7 +6,7 @@ from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.cohorts.cohort_overview import cohort_pictures, cohort_table
 from gynbtnet.evaluation.cohorts.metal_artefacts import cases_with_metal
 from gynbtnet.evaluation.metrics.evaluation import Evaluation
-from gynbtnet.evaluation.reports.example_cases import example_cases
+from gynbtnet.evaluation.reports.example_cases import example_cases, other_viewers
 from gynbtnet.evaluation.reports.model_results import model_results
 from gynbtnet.evaluation.reports.report import ReportContent, write_report
 from gynbtnet.imaging.structure_names import StructureNames
@@ -17,6 +17,8 @@ def report_evaluation(
     cohort: Cohort, predictions: Path, evaluation: Evaluation, out: Path, names: StructureNames | None = None
 ) -> Path:
     """Write ``report.html``, ``subgroups.csv``, ``consistency.csv`` and, if there are flags, ``flags.csv``.
+
+    Viewers of cases that the page can't hold are pages in ``viewer``.
 
     Args:
         cohort: the cases that were scored.
@@ -35,6 +37,8 @@ def report_evaluation(
     results = model_results("", cohort, evaluation, predictions, cases_with_metal(cohort))
     results.save(out)
     groups = {"scored": cohort}
+    shown = {"prediction": evaluation}, {"prediction": predictions}, names
+    examples = example_cases(cohort, *shown)
     content = ReportContent(
         title=f"Evaluation: {cohort.name}",
         synthetic=cohort.synthetic,
@@ -43,7 +47,8 @@ def report_evaluation(
         cohort_pictures=cohort_pictures(groups, names),
         notes=cohort.notes,
         results=(results,),
-        examples=example_cases(cohort, {"prediction": evaluation}, {"prediction": predictions}, names),
+        examples=examples,
+        viewers=other_viewers(cohort, *shown, out, examples.case_ids),
         provenance=(("scores (SHA-256)", sha256_of(out / "scores.csv")),),
     )
     write_report(content, out / "report.html")
