@@ -235,6 +235,11 @@ def pairwise(parts: Iterable[str]) -> str:
     return f'<div class="pairwise">{"".join(parts)}</div>'
 
 
+def many_panels(parts: Iterable[str]) -> str:
+    """Return parts (HTML) whose rows have many small pictures on paper."""
+    return f'<div class="many">{"".join(parts)}</div>'
+
+
 def keep_together(*parts: str) -> str:
     """Return parts (HTML) that stay on one page of paper."""
     return f'<div class="kept">{"".join(parts)}</div>'

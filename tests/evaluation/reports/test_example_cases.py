@@ -71,12 +71,12 @@ def test_titles_captions_and_notes(scanned, predicted, with_missed, tmp_path):
     assert (bladder.title, rectum.title) == ("Bladder", "Rectum")
     assert "Rectum, reference and worse" in rectum.panels[-1].description
     assert [panel.title for panel in bladder.panels][:2] == [
-        "best case, typical slice, good, DSC 1.00: p1_f1",
-        "best case, typical slice, worse, DSC 1.00: p1_f1",
+        "median case, typical slice, good, DSC 0.75: p2_f1",
+        "median case, typical slice, worse, DSC 0.75: p2_f1",
     ]
     last = "worst case, worst slice, worse, DSC 0.00: p3_f1"
     assert (rectum.panels[-1].note, rectum.panels[-1].title) == ("missed", last)
-    assert len(rectum.panels) == 2 * (3 + 1)  # models; a typical slice of three cases, the worst slice of the last
+    assert len(rectum.panels) == 2 * 2  # models; a typical slice of the median case, the worst slice of the last
     assert [row.title.split(", ")[2] for row in examples.cases] == ["typical slice"] * 3 + ["worst slice"]
     assert rectum.panels[-1].stack.outlines["worse"]["rectum"] == ("",)
     assert rectum.panels[-1].stack.outlines["reference"]["rectum"] != ("",)

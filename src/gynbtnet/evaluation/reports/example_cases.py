@@ -191,8 +191,14 @@ class CaseDrawer:
         return PanelRow(f"{title}, {kind}, {_position(stack)}", caption, (scan, reference, *models))
 
     def structure_panels(self, case: ComparedCase, structure: str, rank: Rank, *, is_last: bool) -> list[Panel]:
-        """Return the typical slice of a structure by each model, and the worst slice of the last case."""
-        slices = [(TYPICAL, case.typical_slice(structure))]
+        """Return the typical slice of a structure by each model, and the worst slice of the last case.
+
+        With several models the typical slice is that of the median case alone, so that a row has two slices.
+        """
+        is_one_model = len(case.models) == 1
+        slices = []
+        if is_one_model or rank == "median" or (rank == "best" and is_last):
+            slices.append((TYPICAL, case.typical_slice(structure)))
         if is_last:
             slices.append((WORST, case.worst_slice(structure)))
         style, panels = self._styles[structure], []

@@ -38,7 +38,8 @@ from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.phrases import counted
 
 ON_PAPER = "Without the tables that open on a click, the viewers of other cases, and the groups of cases."
-"""Sentence on prints alone."""
+SEVERAL_ON_PAPER = "Without tests, fractions, flags, groups of cases, and the tables and viewers that open on a click."
+"""Sentences on prints alone, for one model and for several."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def report_page(content: ReportContent) -> str:
 
 def _first_screen(content: ReportContent) -> Iterator[str]:
     yield from first_screen(content.results, content.names).html()
-    yield html.paragraph(ON_PAPER, "printed")
+    yield html.paragraph(SEVERAL_ON_PAPER if content.has_several_models else ON_PAPER, "printed")
 
 
 def _sections(content: ReportContent) -> Iterator[tuple[str, Iterator[str]]]:
@@ -129,9 +130,9 @@ def _sections(content: ReportContent) -> Iterator[tuple[str, Iterator[str]]]:
     if content.results:
         yield "Groups of cases", _subgroups(content)
         if any(len(model.fraction_consistency) for model in content.results):
-            yield "Fractions of a patient", _fractions(content)
+            yield "Fractions of a patient", _on_paper_for_one_model(_fractions(content), content)
         if any(model.flags for model in content.results):
-            yield "Flags and failures", _flags(content)
+            yield "Flags and failures", _on_paper_for_one_model(_flags(content), content)
     if content.unlabelled:
         yield "Predictions without reference", _overlays(content.unlabelled)
     if content.cohort is not None:
@@ -142,6 +143,13 @@ def _sections(content: ReportContent) -> Iterator[tuple[str, Iterator[str]]]:
         yield "Provenance", iter([html.definition_list(content.provenance)])
     if content.citations:
         yield "Citations of the data", iter([html.bullets(content.citations)])
+
+
+def _on_paper_for_one_model(parts: Iterator[str], content: ReportContent) -> Iterator[str]:
+    if content.has_several_models:
+        yield html.screen_only(*parts)
+    else:
+        yield from parts
 
 
 def _results(content: ReportContent) -> Iterator[str]:
@@ -185,7 +193,8 @@ def _comparison(content: ReportContent) -> Iterator[str]:
     if content.warnings:
         yield html.bullets(content.warnings)
     for title, table in content.tables:
-        yield html.heading(title, 3) + html_table(table) + html.paragraph(table.caption, "note")
+        rendered = html.heading(title, 3) + html_table(table) + html.paragraph(table.caption, "note")
+        yield html.screen_only(rendered) if table.name.startswith("tests_") else rendered
     for picture in content.figures:
         yield html.figure([picture], picture.description)
 
@@ -211,9 +220,9 @@ def _viewed_cases(examples: ExampleCases, viewers: CaseViewers, several_models: 
     yield html.legend((style.name, style.colour) for style in examples.viewed[0].styles.values())
     for number, case in enumerate(examples.viewed):
         legend = "" if number else HATCH_LEGEND
-        yield html.keep_together(
-            html.heading(case.title, 3), html.paragraph(case.caption), legend, viewer(case, f"case{number}")
-        )
+        parts = html.heading(case.title, 3), html.paragraph(case.caption), legend, viewer(case, f"case{number}")
+        is_printed = number > 0 or not several_models
+        yield html.keep_together(*parts) if is_printed else html.screen_only(*parts)
     if viewers.inside or viewers.links:
         others = len(viewers.inside) + len(viewers.links)
         yield html.details(f"All other cases ({others})", viewer_list(viewers))
@@ -230,7 +239,7 @@ def _slices(examples: ExampleCases, several_models: bool) -> Iterator[str]:
     )
     yield HATCH_LEGEND
     yield html.legend((style.name, style.colour) for style in examples.viewed[0].styles.values())
-    yield html.pairwise(
+    cases = (
         html.keep_together(
             html.heading(row.title, 3),
             html.paragraph(row.caption) if row.caption else "",
@@ -238,18 +247,21 @@ def _slices(examples: ExampleCases, several_models: bool) -> Iterator[str]:
         )
         for number, row in enumerate(examples.cases)
     )
+    yield html.many_panels(cases) if several_models else html.pairwise(cases)
     yield html.heading("Each structure", 3)
+    shown = "Median and worst case" if several_models else "Best, median and worst case"
     yield html.paragraph(
-        "Best, median and worst case of each structure by its DSC"
+        f"{shown} of each structure by its DSC"
         f"{', averaged over the models' if several_models else ''}; a missed or false structure counts as 0. Filled: "
         "reference. Line: prediction. All values are in the table of every case and structure.",
         "note",
     )
     models = len(examples.viewed[0].models)
-    yield html.pairwise(
-        _structure_row(row, models if several_models else len(row.panels), f"structure{number}")
+    structures = (
+        _structure_row(row, 2 * models if several_models else len(row.panels), f"structure{number}")
         for number, row in enumerate(examples.structures)
     )
+    yield html.many_panels(structures) if several_models else html.pairwise(structures)
 
 
 def _structure_row(row: PanelRow, width: int, key: str) -> str:
