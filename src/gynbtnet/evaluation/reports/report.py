@@ -136,7 +136,10 @@ def _sections(content: ReportContent) -> Iterator[tuple[str, Iterator[str]]]:
     if content.unlabelled:
         yield "Predictions without reference", _overlays(content.unlabelled)
     if content.cohort is not None:
-        yield "Data", _cohort(content.cohort, content.cohort_pictures, content.notes)
+        yield (
+            "Data",
+            _cohort(content.cohort, content.cohort_pictures, content.notes, several_models=content.has_several_models),
+        )
     if content.stages:
         yield "Training", (part for stage in content.stages for part in _stage(stage))
     if content.provenance:
@@ -195,8 +198,8 @@ def _comparison(content: ReportContent) -> Iterator[str]:
     for title, table in content.tables:
         rendered = html.heading(title, 3) + html_table(table) + html.paragraph(table.caption, "note")
         yield html.screen_only(rendered) if table.name.startswith("tests_") else rendered
-    for picture in content.figures:
-        yield html.figure([picture], picture.description)
+    if content.figures:
+        yield html.pairwise(html.figure([picture], picture.description) for picture in content.figures)
 
 
 def _score_row(score: Score) -> list[str]:
@@ -439,11 +442,14 @@ def _overlays(overlays: Sequence[CaseOverlay]) -> Iterator[str]:
         yield html.figure(overlay.panels, overlay.caption)
 
 
-def _cohort(table: pd.DataFrame, pictures: Sequence[Picture], notes: Sequence[str]) -> Iterator[str]:
+def _cohort(
+    table: pd.DataFrame, pictures: Sequence[Picture], notes: Sequence[str], *, several_models: bool
+) -> Iterator[str]:
     rows = ([str(value) for value in row] for row in table.to_numpy())
     yield html.table([str(name) for name in table.columns], rows, numbers=slice(2, None))
     if pictures:
-        yield html.figure(pictures, "")
+        rendered = html.figure(pictures, "")
+        yield html.screen_only(rendered) if several_models else rendered
     if notes:
         yield html.bullets(notes)
 
